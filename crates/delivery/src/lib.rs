@@ -1,0 +1,1 @@
+//! Accepting, routing, queueing, retrying, bouncing.

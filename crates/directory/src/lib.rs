@@ -1,0 +1,1 @@
+//! Accounts, addresses, domains, credentials, roles, sessions, audit.

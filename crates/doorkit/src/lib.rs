@@ -1,0 +1,1 @@
+//! What every protocol door shares: listeners, TLS, limits, SASL.

@@ -1,0 +1,3 @@
+//! A complete mail service in one binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Messages: parse, structure, build, clean HTML, addresses, DKIM, DSN.

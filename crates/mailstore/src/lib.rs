@@ -1,0 +1,1 @@
+//! Mailboxes, messages, threads, flags, search.

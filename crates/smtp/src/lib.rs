@@ -1,0 +1,1 @@
+//! The SMTP doors: MX, submission, LMTP.
