@@ -1,0 +1,444 @@
+//! The configuration: one TOML file, every key with a default, environment variables on top.
+//!
+//! `Config::load` gives either a whole, checked configuration or a [`ConfigError`] that names file, line, key and
+//! remedy. Nothing is read lazily: a server that has started has understood every key.
+
+mod diagnose;
+mod units;
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+pub use diagnose::ConfigError;
+pub use units::{ByteSize, Span};
+
+/// The prefix of environment variables that override keys: `HOLDFAST_LISTEN__SMTP=127.0.0.1:2525` sets `listen.smtp`.
+pub const ENV_PREFIX: &str = "HOLDFAST_";
+
+/// Everything that can be configured. Each field's comment is its documentation in `docs/configuration.md`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The folder that holds all of the service's state. One process at a time may own it.
+    pub data_dir: PathBuf,
+    /// The name this server gives itself: in SMTP greetings, `Received` fields, Message-IDs and certificates.
+    pub hostname: String,
+    /// Where each door listens. An empty list closes that door.
+    pub listen: Listen,
+    /// Certificates.
+    pub tls: Tls,
+    /// How much, how long, how many.
+    pub limits: Limits,
+    /// The commit log and what is kept of it.
+    pub store: Store,
+    /// Mail on its way out.
+    pub delivery: Delivery,
+    /// The webmail.
+    pub web: Web,
+    /// What the server writes about itself.
+    pub log: Log,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("holdfast-data"),
+            hostname: "localhost".to_owned(),
+            listen: Listen::default(),
+            tls: Tls::default(),
+            limits: Limits::default(),
+            store: Store::default(),
+            delivery: Delivery::default(),
+            web: Web::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+/// Listening addresses, a list for each door.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Listen {
+    /// Mail from other servers (port 25 in production). STARTTLS offered.
+    pub smtp: Vec<SocketAddr>,
+    /// Mail from people's programs with STARTTLS (port 587).
+    pub submission: Vec<SocketAddr>,
+    /// Mail from people's programs over TLS (port 465).
+    pub submissions: Vec<SocketAddr>,
+    /// Local delivery by LMTP (RFC 2033), for another MTA in front. Never expose it.
+    pub lmtp: Vec<SocketAddr>,
+    /// IMAP with STARTTLS (port 143).
+    pub imap: Vec<SocketAddr>,
+    /// IMAP over TLS (port 993).
+    pub imaps: Vec<SocketAddr>,
+    /// POP3 with STLS (port 110).
+    pub pop3: Vec<SocketAddr>,
+    /// POP3 over TLS (port 995).
+    pub pop3s: Vec<SocketAddr>,
+    /// The webmail without TLS: for this machine, or behind a proxy that does TLS.
+    pub http: Vec<SocketAddr>,
+    /// The webmail over TLS (port 443).
+    pub https: Vec<SocketAddr>,
+    /// `/metrics` and `/health` for machines. They are served on the web listeners too, `/metrics` only to loopback.
+    pub metrics: Vec<SocketAddr>,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        let local = |port| vec![SocketAddr::from(([127, 0, 0, 1], port))];
+        Self {
+            smtp: local(2525),
+            submission: local(2587),
+            submissions: local(2465),
+            lmtp: Vec::new(),
+            imap: local(2143),
+            imaps: local(2993),
+            pop3: local(2110),
+            pop3s: local(2995),
+            http: local(8080),
+            https: local(8443),
+            metrics: Vec::new(),
+        }
+    }
+}
+
+/// Certificates. Without them a self-signed one is made in the data folder and kept.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// PEM file with the certificate chain, leaf first. Re-read on SIGHUP.
+    pub certificate: Option<PathBuf>,
+    /// PEM file with the private key. Re-read on SIGHUP.
+    pub key: Option<PathBuf>,
+}
+
+/// Bounds on what comes from outside.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// The largest message taken in by any door.
+    pub message_size: ByteSize,
+    /// Connections at once, for each listener.
+    pub connections: usize,
+    /// Connections at once from one address (an IPv6 /64 counts as one), for each listener.
+    pub connections_per_address: usize,
+    /// Space of an account whose creator did not say otherwise; 0 is unlimited.
+    pub default_quota: ByteSize,
+    /// Allow logins without TLS. Only for tests and for listeners behind a TLS proxy.
+    pub plaintext_logins: bool,
+    /// How long a stopping server lets open connections finish what they are doing.
+    pub shutdown_grace: Span,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_size: ByteSize::mib(50),
+            connections: 4000,
+            connections_per_address: 100,
+            default_quota: ByteSize(0),
+            plaintext_logins: false,
+            shutdown_grace: Span::seconds(10),
+        }
+    }
+}
+
+/// The commit log.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    /// How long commits, and bodies that nothing refers to any more, stay restorable.
+    pub retention: Span,
+    /// Memory for cached index blocks.
+    pub cache: ByteSize,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { retention: Span::days(30), cache: ByteSize::mib(64) }
+    }
+}
+
+/// Mail on its way out.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Delivery {
+    /// Send everything that is not local through this server: `host:port`.
+    pub smarthost: Option<String>,
+    /// Login at the smarthost.
+    pub smarthost_user: Option<String>,
+    /// File that holds the password for the smarthost (its first line).
+    pub smarthost_password_file: Option<PathBuf>,
+    /// Fixed routes that go before MX records: domain = `host:port`.
+    pub routes: BTreeMap<String, String>,
+    /// When undeliverable mail is given back to its sender.
+    pub give_up_after: Span,
+    /// When the sender is told that mail is late.
+    pub warn_after: Span,
+    /// Deliveries at once to one destination.
+    pub connections_per_destination: usize,
+    /// Deliveries at once in all.
+    pub connections: usize,
+}
+
+impl Default for Delivery {
+    fn default() -> Self {
+        Self {
+            smarthost: None,
+            smarthost_user: None,
+            smarthost_password_file: None,
+            routes: BTreeMap::new(),
+            give_up_after: Span::days(5),
+            warn_after: Span::hours(4),
+            connections_per_destination: 5,
+            connections: 50,
+        }
+    }
+}
+
+/// The webmail.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Web {
+    /// The address people type, as `https://mail.example.org`. Default: the first web listener.
+    pub public_url: Option<String>,
+    /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed, by address.
+    pub trusted_proxies: Vec<std::net::IpAddr>,
+}
+
+/// What the server writes about itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `text` or `json`.
+    pub format: LogFormat,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,imap=debug`.
+    pub level: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".to_owned() }
+    }
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// Reads `file` (or nothing), puts the environment on top and checks what must hold between keys.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let env = std::env::vars().filter(|(name, _)| name.starts_with(ENV_PREFIX));
+        match file {
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
+                Self::from_text(&text, path, env)
+            }
+            None => Self::from_text("", Path::new("(no file)"), env),
+        }
+    }
+
+    /// The configuration that `text` gives. `path` is only for messages.
+    pub fn from_text(
+        text: &str,
+        path: &Path,
+        env: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        // The file alone first, so that its mistakes are told with their lines.
+        toml::from_str::<Self>(text).map_err(|error| diagnose::explain(text, path, &error))?;
+        let mut table: toml::Table = text.parse().expect("it parsed a moment ago");
+        for (name, value) in env {
+            overlay(&mut table, &name, &value)?;
+        }
+        let config: Self = table.try_into().map_err(|error: toml::de::Error| ConfigError::Environment {
+            name: ENV_PREFIX.to_owned() + "…",
+            message: error.message().to_owned(),
+        })?;
+        config.check(text, path)?;
+        Ok(config)
+    }
+
+    fn check(&self, text: &str, path: &Path) -> Result<(), ConfigError> {
+        let wrong = |key: &str, message: &str, remedy: &str| {
+            Err(ConfigError::Wrong {
+                path: path.to_owned(),
+                line: diagnose::line_of(text, key),
+                key: key.to_owned(),
+                message: message.to_owned(),
+                remedy: remedy.to_owned(),
+            })
+        };
+        if self.hostname.is_empty() || self.hostname.contains(char::is_whitespace) {
+            return wrong("hostname", "is not a host name", "write the name your MX record points to");
+        }
+        match (&self.tls.certificate, &self.tls.key) {
+            (Some(_), None) => return wrong("tls.certificate", "has no key beside it", "add tls.key"),
+            (None, Some(_)) => return wrong("tls.key", "has no certificate beside it", "add tls.certificate"),
+            _ => {}
+        }
+        for (key, file) in [
+            ("tls.certificate", &self.tls.certificate),
+            ("tls.key", &self.tls.key),
+            ("delivery.smarthost_password_file", &self.delivery.smarthost_password_file),
+        ] {
+            if let Some(file) = file
+                && let Err(error) = std::fs::File::open(file)
+            {
+                return wrong(
+                    key,
+                    &format!("cannot be read: {}: {error}", file.display()),
+                    "correct the path, or let the service's user read the file",
+                );
+            }
+        }
+        for (domain, target) in &self.delivery.routes {
+            if !is_host_and_port(target) {
+                return wrong(
+                    &format!("delivery.routes.{domain}"),
+                    "is not host:port",
+                    "write it as \"mx.example.org:25\"",
+                );
+            }
+        }
+        if self.delivery.smarthost.as_deref().is_some_and(|host| !is_host_and_port(host)) {
+            return wrong("delivery.smarthost", "is not host:port", "write it as \"mail.example.org:587\"");
+        }
+        if self.limits.message_size.0 < 64 * 1024 {
+            return wrong("limits.message_size", "is below 64 KiB", "RFC 5321 asks for at least 64 KiB; use \"50 MiB\"");
+        }
+        if self.limits.connections == 0 || self.delivery.connections == 0 {
+            return wrong("limits.connections", "is zero", "leave it out for the default");
+        }
+        if self.web.public_url.as_deref().is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://"))
+        {
+            return wrong("web.public_url", "is not a web address", "write it as \"https://mail.example.org\"");
+        }
+        Ok(())
+    }
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
+/// Sets the key that an environment variable names. Values are TOML where they parse as TOML, else plain strings;
+/// a key that is a list takes `a,b`.
+fn overlay(table: &mut toml::Table, name: &str, value: &str) -> Result<(), ConfigError> {
+    let path = name[ENV_PREFIX.len()..].to_ascii_lowercase();
+    // Other programs' variables (HOLDFAST_URL of a test, say) are not ours to refuse: only `A__B` and known roots count.
+    let keys: Vec<&str> = path.split("__").collect();
+    let defaults = toml::Table::try_from(Config::default()).expect("the defaults are representable");
+    if !defaults.contains_key(keys[0]) {
+        return Ok(());
+    }
+    let is_list = keys.len() == 2
+        && defaults[keys[0]].as_table().and_then(|section| section.get(keys[1])).is_some_and(toml::Value::is_array);
+    let parsed = if is_list && !value.trim_start().starts_with('[') {
+        toml::Value::Array(
+            value
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty())
+                .map(|item| toml::Value::String(item.to_owned()))
+                .collect(),
+        )
+    } else {
+        format!("value = {value}")
+            .parse::<toml::Table>()
+            .ok()
+            .and_then(|mut table| table.remove("value"))
+            .unwrap_or_else(|| toml::Value::String(value.to_owned()))
+    };
+    let mut at = table;
+    for key in &keys[..keys.len() - 1] {
+        at = at
+            .entry((*key).to_owned())
+            .or_insert_with(|| toml::Value::Table(toml::Table::new()))
+            .as_table_mut()
+            .ok_or_else(|| ConfigError::Environment {
+                name: name.to_owned(),
+                message: format!("`{key}` is not a section"),
+            })?;
+    }
+    at.insert(keys[keys.len() - 1].to_owned(), parsed);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, ConfigError> {
+        Config::from_text(text, Path::new("holdfast.toml"), std::iter::empty())
+    }
+
+    #[test]
+    fn nothing_configured_listens_on_this_machine_only() {
+        let config = load("").unwrap();
+        let listen = &config.listen;
+        for addresses in [&listen.smtp, &listen.submission, &listen.imap, &listen.imaps, &listen.http, &listen.https] {
+            assert!(addresses.iter().all(|address| address.ip().is_loopback() && address.port() > 1024));
+        }
+    }
+
+    #[test]
+    fn a_misspelt_key_is_named_with_its_line_and_the_nearest_key() {
+        let message = load("hostname = \"mx.example\"\n\n[listen]\nsmpt = []\n").unwrap_err().to_string();
+        assert!(message.contains("holdfast.toml:4"), "{message}");
+        assert!(message.contains("smpt"), "{message}");
+        assert!(message.contains("did you mean `smtp`"), "{message}");
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_its_line() {
+        let message = load("[limits]\nmessage_size = \"huge\"\n").unwrap_err().to_string();
+        assert!(message.contains("holdfast.toml:2") && message.contains("50 MiB"), "{message}");
+        let message = load("[listen]\nimap = [\"here\"]\n").unwrap_err().to_string();
+        assert!(message.contains("holdfast.toml:2"), "{message}");
+    }
+
+    #[test]
+    fn a_certificate_without_its_key_is_refused_by_name() {
+        let message = load("[tls]\ncertificate = \"/nowhere.pem\"\n").unwrap_err().to_string();
+        assert!(message.contains("add tls.key") && message.contains("holdfast.toml:2"), "{message}");
+    }
+
+    #[test]
+    fn the_environment_goes_before_the_file() {
+        let env = [
+            ("HOLDFAST_HOSTNAME".to_owned(), "mx.example.org".to_owned()),
+            ("HOLDFAST_LISTEN__SMTP".to_owned(), "127.0.0.1:25, 127.0.0.2:25".to_owned()),
+            ("HOLDFAST_LIMITS__MESSAGE_SIZE".to_owned(), "10 MiB".to_owned()),
+            ("HOLDFAST_URL".to_owned(), "http://elsewhere".to_owned()),
+        ];
+        let config = Config::from_text("hostname = \"other\"", Path::new("x"), env.into_iter()).unwrap();
+        assert_eq!(config.hostname, "mx.example.org");
+        assert_eq!(config.listen.smtp.len(), 2);
+        assert_eq!(config.limits.message_size, ByteSize::mib(10));
+    }
+
+    #[test]
+    fn the_documented_configuration_is_the_default() {
+        let documented = include_str!("../../../docs/holdfast.toml");
+        let uncommented: String = documented
+            .lines()
+            .map(|line| line.strip_prefix("#: ").unwrap_or(line))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let config = load(&uncommented).unwrap();
+        assert_eq!(toml::to_string(&config).unwrap(), toml::to_string(&Config::default()).unwrap());
+    }
+}
