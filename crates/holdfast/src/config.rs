@@ -317,7 +317,11 @@ impl Config {
             return wrong("delivery.smarthost", "is not host:port", "write it as \"mail.example.org:587\"");
         }
         if self.limits.message_size.0 < 64 * 1024 {
-            return wrong("limits.message_size", "is below 64 KiB", "RFC 5321 asks for at least 64 KiB; use \"50 MiB\"");
+            return wrong(
+                "limits.message_size",
+                "is below 64 KiB",
+                "RFC 5321 asks for at least 64 KiB; use \"50 MiB\"",
+            );
         }
         if self.limits.connections == 0 || self.delivery.connections == 0 {
             return wrong("limits.connections", "is zero", "leave it out for the default");

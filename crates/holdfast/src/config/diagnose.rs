@@ -90,8 +90,7 @@ pub(super) fn line_of(text: &str, key: &str) -> usize {
         let line = line.trim();
         if let Some(header) = line.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
             header.trim().clone_into(&mut current);
-        } else if current == section
-            && line.split('=').next().is_some_and(|left| left.trim().trim_matches('"') == name)
+        } else if current == section && line.split('=').next().is_some_and(|left| left.trim().trim_matches('"') == name)
         {
             return number + 1;
         }
