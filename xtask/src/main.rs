@@ -1,3 +1,41 @@
-//! Development tasks.
+//! Development tasks. `cargo xtask test` is the one command that checks everything, on a machine with git and a Rust
+//! toolchain and nothing else; it installs what the tests need and says so when it can't.
 
-fn main() {}
+mod install;
+mod steps;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask test [STEP …]   every check and test, or only the named steps:
+                            fmt clippy licences unit clients browser crash fuzz readme
+cargo xtask fuzz [SECONDS]  every fuzz target for SECONDS each (default 60)
+cargo xtask bench           Holdfast beside Postfix and Dovecot, as docs/performance.md describes
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["test", only @ ..] => steps::test(only),
+        ["fuzz"] => steps::fuzz(60),
+        ["fuzz", seconds] => match seconds.parse() {
+            Ok(seconds) => steps::fuzz(seconds),
+            Err(_) => return usage(),
+        },
+        ["bench", rest @ ..] => steps::bench(rest),
+        _ => return usage(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nxtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage() -> ExitCode {
+    eprint!("{USAGE}");
+    ExitCode::from(2)
+}

@@ -1,0 +1,78 @@
+//! Getting what the tests need onto the machine: Debian's packages, cargo's tools, the browser tests' npm packages.
+
+use std::{path::Path, process::Command};
+
+use anyhow::{Context, Result, bail};
+
+use crate::steps::{root, run};
+
+/// What the tests of real clients and pages use: the program that shows a package is there, and the package.
+const DEBIAN: [(&str, &str); 9] = [
+    ("mbsync", "isync"),
+    ("mutt", "mutt"),
+    ("msmtp", "msmtp"),
+    ("swaks", "swaks"),
+    ("curl", "curl"),
+    ("python3", "python3"),
+    ("chromium", "chromium"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+];
+
+/// Whether `program` can be found on the PATH.
+pub fn has(program: &str) -> bool {
+    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
+}
+
+/// Installs the Debian packages whose programs are missing.
+///
+/// # Errors
+/// Names what is missing and the command that would install it, when this machine is not Debian's or we are not root.
+pub fn debian_packages() -> Result<()> {
+    let missing: Vec<&str> = DEBIAN.iter().filter(|(program, _)| !has(program)).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let by_hand = format!("apt-get install --no-install-recommends {}", missing.join(" "));
+    if !has("apt-get") {
+        bail!("the tests need {}, and this machine has no apt-get: install them by hand", missing.join(", "));
+    }
+    println!("installing {}", missing.join(", "));
+    // sudo without a password is as good as root; anything that would ask is not.
+    let prefix: &[&str] = if is_root() { &[] } else { &["sudo", "--non-interactive"] };
+    let apt = |args: &[&str]| {
+        let words: Vec<&str> =
+            prefix.iter().chain(&["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"]).chain(args).copied().collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).env("DEBIAN_FRONTEND", "noninteractive");
+        run(&mut command)
+    };
+    apt(&["update"]).with_context(|| format!("as root, type: {by_hand}"))?;
+    let mut install = vec!["install", "--yes", "--no-install-recommends"];
+    install.extend(&missing);
+    apt(&install).with_context(|| format!("as root, type: {by_hand}"))
+}
+
+/// Installs a cargo tool from crates.io unless it is there.
+pub fn cargo_tool(program: &str, package: &str, version: &str) -> Result<()> {
+    if has(program) || Path::new(&cargo_bin()).join(program).is_file() {
+        return Ok(());
+    }
+    println!("installing {package} {version}");
+    run(Command::new("cargo").args(["install", "--quiet", "--locked", package, "--version", version]))
+}
+
+/// Installs the browser tests' packages as their lock file says.
+pub fn node_packages(dir: &str) -> Result<()> {
+    let dir = root().join(dir);
+    run(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(dir))
+}
+
+fn cargo_bin() -> String {
+    let home = std::env::var("CARGO_HOME").unwrap_or_else(|_| std::env::var("HOME").unwrap_or_default() + "/.cargo");
+    home + "/bin"
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}

@@ -1,0 +1,189 @@
+//! The steps of `cargo xtask test`, cheapest first, so that a slip is told early.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::install;
+
+/// How long a fuzz target runs in `cargo xtask test`.
+const SHORT_FUZZ_SECONDS: u32 = 15;
+/// How long the first `cargo run --release -- serve` of a clean checkout may take before its page answers.
+const FIRST_RUN_LIMIT: Duration = Duration::from_secs(40 * 60);
+
+type Step = (&'static str, fn() -> Result<()>);
+
+const STEPS: [Step; 9] = [
+    ("fmt", || cargo(&["fmt", "--all", "--check"])),
+    ("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"])),
+    ("licences", licences),
+    ("unit", || cargo(&["test", "--workspace", "--locked", "--exclude", "holdfast"])),
+    ("clients", clients),
+    ("browser", browser),
+    ("crash", || cargo(&["test", "--locked", "-p", "holdfast", "--test", "crash", "--", "--nocapture"])),
+    ("fuzz", || fuzz(SHORT_FUZZ_SECONDS)),
+    ("readme", readme),
+];
+
+/// Runs all steps, or those named.
+pub fn test(only: &[&str]) -> Result<()> {
+    if let Some(unknown) = only.iter().find(|name| !STEPS.iter().any(|(step, _)| step == *name)) {
+        bail!("no step `{unknown}`; there are: {}", STEPS.map(|(name, _)| name).join(" "));
+    }
+    let mut times = Vec::new();
+    for (name, step) in STEPS {
+        if !only.is_empty() && !only.contains(&name) {
+            continue;
+        }
+        println!("\n== {name}");
+        let start = Instant::now();
+        step().with_context(|| format!("step `{name}` (alone: cargo xtask test {name})"))?;
+        times.push(format!("{name} {} s", start.elapsed().as_secs()));
+    }
+    println!("\nall steps passed: {}", times.join(", "));
+    Ok(())
+}
+
+fn licences() -> Result<()> {
+    install::cargo_tool("cargo-deny", "cargo-deny", "0.20.2")?;
+    cargo(&["deny", "--log-level", "error", "check", "licenses", "bans", "sources"])
+}
+
+/// The binary's own tests but for the crash loop: whole-service scenarios with real clients.
+fn clients() -> Result<()> {
+    install::debian_packages()?;
+    cargo(&["test", "--locked", "-p", "holdfast", "--bins"])?;
+    for test in test_files("crates/holdfast/tests")? {
+        if test != "crash" {
+            cargo(&["test", "--locked", "-p", "holdfast", "--test", &test])?;
+        }
+    }
+    Ok(())
+}
+
+fn browser() -> Result<()> {
+    install::debian_packages()?;
+    install::node_packages("crates/web/tests/browser")?;
+    cargo(&["build", "--locked", "--quiet", "-p", "holdfast"])?;
+    run(Command::new("npm")
+        .args(["test"])
+        .env("HOLDFAST_BIN", root().join("target/debug/holdfast"))
+        .current_dir(root().join("crates/web/tests/browser")))
+}
+
+/// Runs each fuzz target for `seconds`. Sanitizer instrumentation is a nightly flag; `RUSTC_BOOTSTRAP` admits it on stable.
+pub fn fuzz(seconds: u32) -> Result<()> {
+    install::cargo_tool("cargo-fuzz", "cargo-fuzz", "0.13.2")?;
+    for target in test_files("fuzz/fuzz_targets")? {
+        println!("fuzzing {target} for {seconds} s");
+        run(Command::new("cargo")
+            .args([
+                "fuzz",
+                "run",
+                &target,
+                "--",
+                &format!("-max_total_time={seconds}"),
+                "-print_final_stats=0",
+                "-verbosity=0",
+            ])
+            .env("RUSTC_BOOTSTRAP", "1")
+            .current_dir(root()))?;
+    }
+    Ok(())
+}
+
+/// Runs the comparison with Postfix and Dovecot.
+pub fn bench(args: &[&str]) -> Result<()> {
+    run(Command::new("bash").arg(root().join("xtask/bench.sh")).args(args))
+}
+
+/// The README's first command in a clean checkout, until its page answers.
+fn readme() -> Result<()> {
+    let readme = std::fs::read_to_string(root().join("README.md")).context("README.md")?;
+    ensure!(readme.contains("cargo run --release -- serve"), "README.md does not name its first command");
+    let scratch = root().join("target/clean-checkout");
+    let _ = std::fs::remove_dir_all(&scratch);
+    std::fs::create_dir_all(scratch.parent().expect("it has one"))?;
+    run(Command::new("git")
+        .args(["clone", "--quiet", "--depth=1"])
+        .arg(format!("file://{}", root().display()))
+        .arg(&scratch))?;
+
+    // The default ports may be taken on a developer's machine; the addresses come from the command's own output.
+    let mut child = Command::new("cargo")
+        .args(["run", "--release", "--", "serve"])
+        .current_dir(&scratch)
+        .env("CARGO_TARGET_DIR", root().join("target"))
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let outcome = first_page(&mut child);
+    let stopped = Command::new("pkill").args(["-TERM", "-P", &child.id().to_string()]).status();
+    if !stopped.is_ok_and(|status| status.success()) {
+        let _ = child.kill();
+    }
+    let _ = child.wait();
+    outcome
+}
+
+fn first_page(child: &mut std::process::Child) -> Result<()> {
+    let output = child.stdout.take().expect("it was piped");
+    let (found, address) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            println!("    {line}");
+            if let Some(url) = line.split_whitespace().find(|word| word.starts_with("http://")) {
+                let _ = found.send(url.to_owned());
+            }
+        }
+    });
+    let url = address.recv_timeout(FIRST_RUN_LIMIT).context("`cargo run --release -- serve` printed no address")?;
+    let page = Command::new("curl")
+        .args(["--silent", "--show-error", "--fail", "--location", "--max-time", "20", &url])
+        .output()?;
+    ensure!(page.status.success(), "{url} does not answer: {}", String::from_utf8_lossy(&page.stderr));
+    let text = String::from_utf8_lossy(&page.stdout);
+    ensure!(text.contains("<form") && text.contains("Holdfast"), "{url} is not the first-run page:\n{text}");
+    println!("the first page of a clean checkout is there: {url}");
+    Ok(())
+}
+
+/// The names of the `.rs` files of a folder, sorted.
+fn test_files(dir: &str) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(root().join(dir)).with_context(|| dir.to_owned())? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "rs")
+            && let Some(stem) = path.file_stem().and_then(|stem| stem.to_str())
+        {
+            names.push(stem.to_owned());
+        }
+    }
+    names.sort();
+    ensure!(!names.is_empty(), "{dir} is empty");
+    Ok(names)
+}
+
+fn cargo(args: &[&str]) -> Result<()> {
+    run(Command::new("cargo").args(args).current_dir(root()))
+}
+
+/// Runs a command and makes failure an error that names it.
+pub fn run(command: &mut Command) -> Result<()> {
+    let words: Vec<String> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let status = command.status().with_context(|| words.join(" "))?;
+    ensure!(status.success(), "`{}` ended with {status}", words.join(" "));
+    Ok(())
+}
+
+/// The root of the repository.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the repository").to_owned()
+}
