@@ -1,0 +1,363 @@
+//! Commands as values.
+
+use jiff::civil::Date;
+
+use super::set::MessageSet;
+
+/// A command with its tag.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tagged {
+    /// The client's name for the command.
+    pub tag: String,
+    /// What is asked.
+    pub command: Command,
+}
+
+/// A secret that never shows in logs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// One command (RFC 9051 section 6). Mailbox names are as on the wire: modified UTF-7 or UTF-8, by what is enabled.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "the variants bear the names of the RFC")]
+pub enum Command {
+    Capability,
+    Noop,
+    Logout,
+    /// RFC 2971.
+    Id(Vec<(String, Option<String>)>),
+    StartTls,
+    /// `initial` is still in base64; `=` means empty.
+    Authenticate {
+        mechanism: String,
+        initial: Option<Secret>,
+    },
+    Login {
+        user: String,
+        password: Secret,
+    },
+    Enable(Vec<String>),
+    Select(Select),
+    Create {
+        mailbox: String,
+        /// RFC 6154 `USE (\Sent ...)`.
+        special_use: Vec<String>,
+    },
+    Delete(String),
+    Rename {
+        from: String,
+        to: String,
+    },
+    Subscribe(String),
+    Unsubscribe(String),
+    List(List),
+    Lsub {
+        reference: String,
+        pattern: String,
+    },
+    Namespace,
+    Status {
+        mailbox: String,
+        items: Vec<StatusItem>,
+    },
+    Idle,
+    Close,
+    Unselect,
+    Check,
+    Expunge,
+    UidExpunge(MessageSet),
+    Search(Search),
+    Fetch(Fetch),
+    Store(Store),
+    Copy {
+        uid: bool,
+        set: MessageSet,
+        mailbox: String,
+    },
+    Move {
+        uid: bool,
+        set: MessageSet,
+        mailbox: String,
+    },
+    /// RFC 9208.
+    GetQuota(String),
+    GetQuotaRoot(String),
+    SetQuota,
+}
+
+/// SELECT or EXAMINE with its parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Select {
+    /// The mailbox, as on the wire.
+    pub mailbox: String,
+    /// EXAMINE.
+    pub read_only: bool,
+    /// RFC 7162 section 3.1.8.
+    pub condstore: bool,
+    /// RFC 7162 section 3.2.5.
+    pub qresync: Option<Qresync>,
+}
+
+/// What a client that resynchronises remembers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Qresync {
+    /// The last known UIDVALIDITY.
+    pub uid_validity: u32,
+    /// The last known mod-sequence.
+    pub modseq: u64,
+    /// The UIDs it knows; all if absent.
+    pub known_uids: Option<MessageSet>,
+    /// Sequence numbers and their UIDs.
+    pub sequence_match: Option<(MessageSet, MessageSet)>,
+}
+
+/// LIST, basic or extended (RFC 5258, RFC 5819, RFC 6154).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct List {
+    /// Selection or return options were given, or several patterns.
+    pub extended: bool,
+    /// `SUBSCRIBED`.
+    pub select_subscribed: bool,
+    /// `SPECIAL-USE`.
+    pub select_special_use: bool,
+    /// `RECURSIVEMATCH`.
+    pub recursive_match: bool,
+    /// The reference name.
+    pub reference: String,
+    /// Patterns with `*` and `%`.
+    pub patterns: Vec<String>,
+    /// `RETURN (SUBSCRIBED)`.
+    pub return_subscribed: bool,
+    /// `RETURN (CHILDREN)`.
+    pub return_children: bool,
+    /// `RETURN (SPECIAL-USE)`.
+    pub return_special_use: bool,
+    /// `RETURN (STATUS (...))`.
+    pub return_status: Vec<StatusItem>,
+}
+
+/// What STATUS can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the variants bear the names of the RFC")]
+pub enum StatusItem {
+    Messages,
+    Recent,
+    UidNext,
+    UidValidity,
+    Unseen,
+    Deleted,
+    Size,
+    HighestModSeq,
+    MailboxId,
+    AppendLimit,
+    DeletedStorage,
+}
+
+/// The words of an APPEND before its literal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AppendHead {
+    /// The client's name for the command.
+    pub tag: String,
+    /// The mailbox, as on the wire.
+    pub mailbox: String,
+    /// Flags to set.
+    pub flags: Vec<Flag>,
+    /// Internal date in milliseconds since the epoch.
+    pub internal_date_ms: Option<i64>,
+    /// `UTF8 (~{n} ...)` of RFC 6855: a `)` follows the literal.
+    pub utf8: bool,
+}
+
+/// A message flag as clients write it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the variants bear the names of the RFC")]
+pub enum Flag {
+    Seen,
+    Answered,
+    Flagged,
+    Deleted,
+    Draft,
+    /// `\Recent`: read, never kept.
+    Recent,
+    Keyword(String),
+}
+
+/// What a SEARCH wants back (RFC 4731, RFC 5182).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields bear the names of the RFC")]
+pub struct SearchReturn {
+    pub min: bool,
+    pub max: bool,
+    pub all: bool,
+    pub count: bool,
+    pub save: bool,
+}
+
+/// SEARCH or UID SEARCH.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Search {
+    /// UIDs in the answer.
+    pub uid: bool,
+    /// `RETURN (...)`; `None` for the plain form.
+    pub returns: Option<SearchReturn>,
+    /// The charset named, if it is none of ours. The program is not read then.
+    pub unknown_charset: Option<String>,
+    /// The program.
+    pub key: SearchKey,
+}
+
+/// A search program. `OR` chains and lists are flattened, so depth stays below [`super::MAX_DEPTH`].
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "the variants bear the names of the RFC")]
+pub enum SearchKey {
+    All,
+    /// Matches nothing: RECENT and NEW, since no message is ever recent here.
+    Nothing,
+    And(Vec<SearchKey>),
+    Or(Vec<SearchKey>),
+    Not(Box<SearchKey>),
+    /// The flag is set.
+    Flag(Flag),
+    Sequence(MessageSet),
+    Uid(MessageSet),
+    Header {
+        name: String,
+        value: String,
+    },
+    From(String),
+    To(String),
+    Cc(String),
+    Bcc(String),
+    Subject(String),
+    Body(String),
+    Text(String),
+    Before(Date),
+    On(Date),
+    Since(Date),
+    SentBefore(Date),
+    SentOn(Date),
+    SentSince(Date),
+    Larger(u64),
+    Smaller(u64),
+    /// Seconds (RFC 5032).
+    Younger(u32),
+    /// Seconds (RFC 5032).
+    Older(u32),
+    ModSeq(u64),
+    EmailId(String),
+    ThreadId(String),
+}
+
+/// FETCH or UID FETCH.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetch {
+    /// The set holds UIDs.
+    pub uid: bool,
+    /// Which messages.
+    pub set: MessageSet,
+    /// What of them, macros expanded.
+    pub items: Vec<FetchItem>,
+    /// RFC 7162 section 3.1.4.1.
+    pub changed_since: Option<u64>,
+    /// RFC 7162 section 3.2.6.
+    pub vanished: bool,
+}
+
+/// One thing to fetch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the variants bear the names of the RFC")]
+pub enum FetchItem {
+    Uid,
+    Flags,
+    InternalDate,
+    Size,
+    Envelope,
+    /// `BODY`: the structure without extension data.
+    Body,
+    BodyStructure,
+    ModSeq,
+    EmailId,
+    ThreadId,
+    Preview,
+    Section(Section),
+    /// `BINARY.SIZE[1.2]`.
+    BinarySize(Vec<u32>),
+}
+
+/// A `BODY[...]`, `BINARY[...]` or `RFC822` item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Section {
+    /// How it was asked for, and so how the answer is named.
+    pub form: SectionForm,
+    /// `.PEEK`: do not set `\Seen`.
+    pub peek: bool,
+    /// The part number; empty for the message itself.
+    pub part: Vec<u32>,
+    /// What of the part.
+    pub text: SectionText,
+    /// `<offset.length>` in bytes; length is not 0.
+    pub partial: Option<(u64, u64)>,
+}
+
+/// The family of a [`Section`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the variants bear the names of the RFC")]
+pub enum SectionForm {
+    Body,
+    Binary,
+    Rfc822,
+    Rfc822Header,
+    Rfc822Text,
+}
+
+/// What of a part is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SectionText {
+    /// Everything: `BODY[]`, `BODY[1]`.
+    Whole,
+    /// `HEADER`.
+    Header,
+    /// `HEADER.FIELDS (...)`; `not`: all but these. The spelling is the client's.
+    Fields {
+        /// `HEADER.FIELDS.NOT`.
+        not: bool,
+        /// The names.
+        names: Vec<String>,
+    },
+    /// `TEXT`.
+    Text,
+    /// `MIME`.
+    Mime,
+}
+
+/// How STORE changes flags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the variants say it")]
+pub enum StoreMode {
+    Replace,
+    Add,
+    Remove,
+}
+
+/// STORE or UID STORE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// The set holds UIDs.
+    pub uid: bool,
+    /// Which messages.
+    pub set: MessageSet,
+    /// How.
+    pub mode: StoreMode,
+    /// `.SILENT`.
+    pub silent: bool,
+    /// The flags.
+    pub flags: Vec<Flag>,
+    /// RFC 7162 section 3.1.3.
+    pub unchanged_since: Option<u64>,
+}

@@ -1,0 +1,449 @@
+//! From the bytes of a complete frame to a [`Command`].
+
+mod fetch;
+mod list;
+mod search;
+mod select;
+
+use std::fmt;
+
+use jiff::civil::{Date, DateTime};
+use jiff::tz::Offset;
+
+use super::command::{AppendHead, Command, Flag, Secret, Store, StoreMode, Tagged};
+use super::cursor::{Cursor, SyntaxError};
+use super::set::MessageSet;
+
+/// A command that can not be obeyed, with its tag if there was one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParseError {
+    /// The tag to answer with; `None`: answer untagged.
+    pub tag: Option<String>,
+    /// What is wrong.
+    pub kind: ParseErrorKind,
+}
+
+/// What is wrong with a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ParseErrorKind {
+    /// It does not follow the grammar.
+    Syntax(SyntaxError),
+    /// No such command.
+    Unknown(String),
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            ParseErrorKind::Syntax(e) => write!(f, "Syntax error: {e}"),
+            ParseErrorKind::Unknown(name) => write!(f, "Unknown command {name}"),
+        }
+    }
+}
+
+impl std::error::Error for ParseError {}
+
+type Result<T> = std::result::Result<T, SyntaxError>;
+
+/// Longest command name repeated in an error.
+const MAX_NAME_SHOWN: usize = 32;
+
+/// Reads one complete command. APPEND is not among them: see [`append_head`].
+pub fn parse(input: &[u8]) -> std::result::Result<Tagged, ParseError> {
+    let mut c = Cursor::new(input);
+    let untagged = |e| ParseError {
+        tag: None,
+        kind: ParseErrorKind::Syntax(e),
+    };
+    let tag = c.tag().map_err(untagged)?.to_owned();
+    let kind = match body(&mut c) {
+        Ok(Ok(command)) => return Ok(Tagged { tag, command }),
+        Ok(Err(name)) => ParseErrorKind::Unknown(name),
+        Err(e) => ParseErrorKind::Syntax(e),
+    };
+    Err(ParseError {
+        tag: Some(tag),
+        kind,
+    })
+}
+
+/// Reads the words of an APPEND up to its message literal. `input` ends with that literal's header.
+/// `None`: the command is no APPEND, or the literal announced is the mailbox name.
+pub fn append_head(input: &[u8]) -> Option<std::result::Result<AppendHead, ParseError>> {
+    let mut c = Cursor::new(input);
+    let tag = c.tag().ok()?.to_owned();
+    c.space().ok()?;
+    if !c.eat_word("APPEND") {
+        return None;
+    }
+    c.space().ok()?;
+    // A literal that is only announced can not be read yet, so this fails as long as the mailbox name is on its way.
+    let Ok(mailbox) = c.astring("a mailbox name") else {
+        return None;
+    };
+    let rest = (|| {
+        c.space()?;
+        let mut flag_list = Vec::new();
+        if c.peek() == Some(b'(') {
+            flag_list = flags(&mut c)?;
+            c.space()?;
+        }
+        let mut internal_date_ms = None;
+        if c.peek() == Some(b'"') {
+            internal_date_ms = Some(date_time(&mut c)?);
+            c.space()?;
+        }
+        let utf8 = c.eat_word("UTF8");
+        if utf8 {
+            c.space()?;
+            c.open()?;
+        }
+        if !c.eat_text("~{") && !c.eat(b'{') {
+            return c.expected("a literal with the message");
+        }
+        Ok(AppendHead {
+            tag: tag.clone(),
+            mailbox,
+            flags: flag_list,
+            internal_date_ms,
+            utf8,
+        })
+    })();
+    Some(rest.map_err(|e| ParseError {
+        tag: Some(tag),
+        kind: ParseErrorKind::Syntax(e),
+    }))
+}
+
+/// The command after its tag; the inner error is the name of an unknown one.
+fn body(c: &mut Cursor<'_>) -> Result<std::result::Result<Command, String>> {
+    c.space()?;
+    let mut name = c.keyword("a command")?;
+    let uid = name == "UID";
+    if uid {
+        c.space()?;
+        name = format!(
+            "UID {}",
+            c.keyword("COPY, EXPUNGE, FETCH, MOVE, SEARCH or STORE")?
+        );
+    }
+    let command = match name.as_str() {
+        "CAPABILITY" => Command::Capability,
+        "NOOP" => Command::Noop,
+        "LOGOUT" => Command::Logout,
+        "STARTTLS" => Command::StartTls,
+        "NAMESPACE" => Command::Namespace,
+        "IDLE" => Command::Idle,
+        "CLOSE" => Command::Close,
+        "UNSELECT" => Command::Unselect,
+        "CHECK" => Command::Check,
+        "EXPUNGE" => Command::Expunge,
+        "ID" => id(c)?,
+        "AUTHENTICATE" => authenticate(c)?,
+        "LOGIN" => login(c)?,
+        "ENABLE" => enable(c)?,
+        "SELECT" => Command::Select(select::select(c, false)?),
+        "EXAMINE" => Command::Select(select::select(c, true)?),
+        "CREATE" => create(c)?,
+        "DELETE" => Command::Delete(mailbox(c)?),
+        "RENAME" => Command::Rename {
+            from: mailbox(c)?,
+            to: mailbox(c)?,
+        },
+        "SUBSCRIBE" => Command::Subscribe(mailbox(c)?),
+        "UNSUBSCRIBE" => Command::Unsubscribe(mailbox(c)?),
+        "LIST" => Command::List(list::list(c)?),
+        "LSUB" => list::lsub(c)?,
+        "STATUS" => list::status(c)?,
+        "SEARCH" | "UID SEARCH" => Command::Search(search::search(c, uid)?),
+        "FETCH" | "UID FETCH" => Command::Fetch(fetch::fetch(c, uid)?),
+        "STORE" | "UID STORE" => Command::Store(store(c, uid)?),
+        "COPY" | "UID COPY" => Command::Copy {
+            uid,
+            set: set(c)?,
+            mailbox: mailbox(c)?,
+        },
+        "MOVE" | "UID MOVE" => Command::Move {
+            uid,
+            set: set(c)?,
+            mailbox: mailbox(c)?,
+        },
+        "UID EXPUNGE" => Command::UidExpunge(set(c)?),
+        "GETQUOTA" => {
+            c.space()?;
+            Command::GetQuota(c.astring("a quota root")?)
+        }
+        "GETQUOTAROOT" => Command::GetQuotaRoot(mailbox(c)?),
+        "SETQUOTA" => return Ok(Ok(Command::SetQuota)),
+        "APPEND" => return c.expected("a mailbox name and a literal with the message"),
+        _ => {
+            let shown: String = name
+                .chars()
+                .filter(|c| c.is_ascii_graphic())
+                .take(MAX_NAME_SHOWN)
+                .collect();
+            return Ok(Err(shown));
+        }
+    };
+    c.end()?;
+    Ok(Ok(command))
+}
+
+/// A space and a mailbox name.
+fn mailbox(c: &mut Cursor<'_>) -> Result<String> {
+    c.space()?;
+    c.astring("a mailbox name")
+}
+
+/// A space and a message set.
+fn set(c: &mut Cursor<'_>) -> Result<MessageSet> {
+    c.space()?;
+    MessageSet::read(c)
+}
+
+fn id(c: &mut Cursor<'_>) -> Result<Command> {
+    c.space()?;
+    let mut pairs = Vec::new();
+    if !c.eat_word("NIL") {
+        c.list(|c| {
+            if pairs.len() == super::MAX_ID_PAIRS {
+                return c.expected("at most 30 ID fields");
+            }
+            let name = c.string("an ID field name")?;
+            c.space()?;
+            pairs.push((name, c.nstring("a string or NIL")?));
+            Ok(())
+        })?;
+    }
+    Ok(Command::Id(pairs))
+}
+
+fn authenticate(c: &mut Cursor<'_>) -> Result<Command> {
+    c.space()?;
+    let mechanism = c.keyword("a SASL mechanism")?;
+    let mut initial = None;
+    if !c.at_end() {
+        c.space()?;
+        let at = c.position();
+        let text = c.take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='));
+        if text.is_empty() {
+            return c.expected_at(at, "base64");
+        }
+        initial = Some(Secret(String::from_utf8_lossy(text).into_owned()));
+    }
+    Ok(Command::Authenticate { mechanism, initial })
+}
+
+fn login(c: &mut Cursor<'_>) -> Result<Command> {
+    c.space()?;
+    let user = c.astring("a user name")?;
+    c.space()?;
+    let password = c.astring("a password")?;
+    Ok(Command::Login {
+        user,
+        password: Secret(password),
+    })
+}
+
+fn enable(c: &mut Cursor<'_>) -> Result<Command> {
+    let mut names = Vec::new();
+    while names.is_empty() || !c.at_end() {
+        if names.len() == super::MAX_LIST_ITEMS {
+            return c.expected("fewer capabilities");
+        }
+        c.space()?;
+        names.push(c.keyword("a capability")?);
+    }
+    Ok(Command::Enable(names))
+}
+
+fn create(c: &mut Cursor<'_>) -> Result<Command> {
+    let mailbox = mailbox(c)?;
+    let mut special_use = Vec::new();
+    if !c.at_end() {
+        c.space()?;
+        c.list(|c| {
+            if !c.eat_word("USE") {
+                return c.expected("USE");
+            }
+            c.space()?;
+            c.list(|c| {
+                c.byte(b'\\', "a special use such as \\Sent")?;
+                special_use.push(c.atom("a special use such as \\Sent")?.to_owned());
+                Ok(())
+            })
+        })?;
+    }
+    Ok(Command::Create {
+        mailbox,
+        special_use,
+    })
+}
+
+fn store(c: &mut Cursor<'_>, uid: bool) -> Result<Store> {
+    let set = set(c)?;
+    c.space()?;
+    let mut unchanged_since = None;
+    if c.peek() == Some(b'(') {
+        c.list(|c| {
+            if !c.eat_word("UNCHANGEDSINCE") {
+                return c.expected("UNCHANGEDSINCE");
+            }
+            c.space()?;
+            unchanged_since = Some(c.number64()?);
+            Ok(())
+        })?;
+        c.space()?;
+    }
+    let mode = if c.eat(b'+') {
+        StoreMode::Add
+    } else if c.eat(b'-') {
+        StoreMode::Remove
+    } else {
+        StoreMode::Replace
+    };
+    if !c.eat_text("FLAGS") {
+        return c.expected("FLAGS, +FLAGS or -FLAGS");
+    }
+    let silent = c.eat_text(".SILENT");
+    c.space()?;
+    let flags = if c.peek() == Some(b'(') {
+        flags(c)?
+    } else {
+        let mut flags = vec![flag(c)?];
+        while !c.at_end() {
+            if flags.len() == super::MAX_LIST_ITEMS {
+                return c.expected("fewer flags");
+            }
+            c.space()?;
+            flags.push(flag(c)?);
+        }
+        flags
+    };
+    Ok(Store {
+        uid,
+        set,
+        mode,
+        silent,
+        flags,
+        unchanged_since,
+    })
+}
+
+fn flags(c: &mut Cursor<'_>) -> Result<Vec<Flag>> {
+    let mut flags = Vec::new();
+    c.list(|c| {
+        flags.push(flag(c)?);
+        Ok(())
+    })?;
+    Ok(flags)
+}
+
+fn flag(c: &mut Cursor<'_>) -> Result<Flag> {
+    let at = c.position();
+    if c.eat(b'\\') {
+        return match c.keyword("a flag")?.as_str() {
+            "SEEN" => Ok(Flag::Seen),
+            "ANSWERED" => Ok(Flag::Answered),
+            "FLAGGED" => Ok(Flag::Flagged),
+            "DELETED" => Ok(Flag::Deleted),
+            "DRAFT" => Ok(Flag::Draft),
+            "RECENT" => Ok(Flag::Recent),
+            _ => c.expected_at(
+                at,
+                "\\Seen, \\Answered, \\Flagged, \\Deleted, \\Draft or a keyword",
+            ),
+        };
+    }
+    let keyword = c.atom("a flag")?;
+    if keyword.is_ascii() {
+        Ok(Flag::Keyword(keyword.to_owned()))
+    } else {
+        c.expected_at(at, "a keyword in ASCII")
+    }
+}
+
+const MONTHS: [&str; 12] = [
+    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
+];
+
+/// `1-Feb-1994`, with or without quotes.
+fn date(c: &mut Cursor<'_>) -> Result<Date> {
+    let quoted = c.eat(b'"');
+    let date = date_text(c)?;
+    if quoted {
+        c.byte(b'"', "a closing quote")?;
+    }
+    Ok(date)
+}
+
+fn date_text(c: &mut Cursor<'_>) -> Result<Date> {
+    const WANT: &str = "a date such as 1-Feb-1994";
+    let at = c.position();
+    let part = |text: &[u8], max: usize| -> Option<i16> {
+        let good = !text.is_empty() && text.len() <= max && text.iter().all(u8::is_ascii_digit);
+        good.then(|| text.iter().fold(0i16, |n, d| n * 10 + i16::from(d - b'0')))
+    };
+    c.eat(b' ');
+    let day = part(c.take_while(|b| b.is_ascii_digit()), 2);
+    c.byte(b'-', WANT)?;
+    let month = c.take_while(|b| b.is_ascii_alphabetic());
+    let month = MONTHS
+        .iter()
+        .position(|m| m.as_bytes().eq_ignore_ascii_case(month));
+    c.byte(b'-', WANT)?;
+    let year = part(c.take_while(|b| b.is_ascii_digit()), 4);
+    if let (Some(day), Some(month), Some(year)) = (day, month, year)
+        && let Ok(date) = Date::new(year, month as i8 + 1, day as i8)
+    {
+        return Ok(date);
+    }
+    c.expected_at(at, WANT)
+}
+
+/// `"17-Jul-1996 02:44:25 -0700"`, in milliseconds since the epoch.
+fn date_time(c: &mut Cursor<'_>) -> Result<i64> {
+    const WANT: &str = "a date such as \"17-Jul-1996 02:44:25 -0700\"";
+    let at = c.position();
+    c.byte(b'"', WANT)?;
+    let date = date_text(c)?;
+    c.byte(b' ', WANT)?;
+    let two = |c: &mut Cursor<'_>| -> Result<i8> {
+        let mut n = 0i8;
+        for _ in 0..2 {
+            match c.peek() {
+                Some(d @ b'0'..=b'9') => n = n * 10 + (d - b'0') as i8,
+                _ => return c.expected(WANT),
+            }
+            c.eat(c.peek().unwrap_or_default());
+        }
+        Ok(n)
+    };
+    let hour = two(c)?;
+    c.byte(b':', WANT)?;
+    let minute = two(c)?;
+    c.byte(b':', WANT)?;
+    let second = two(c)?;
+    c.byte(b' ', WANT)?;
+    let sign = if c.eat(b'-') {
+        -1
+    } else {
+        c.byte(b'+', WANT)?;
+        1
+    };
+    let offset = i32::from(two(c)?) * 3600 + i32::from(two(c)?) * 60;
+    c.byte(b'"', WANT)?;
+    // A leap second is the second before it: the clock here has none.
+    let time = jiff::civil::Time::new(hour, minute, second.min(59), 0);
+    let stamp = time.ok().filter(|_| second <= 60).and_then(|time| {
+        let offset = Offset::from_seconds(sign * offset).ok()?;
+        offset.to_timestamp(DateTime::from_parts(date, time)).ok()
+    });
+    match stamp {
+        Some(stamp) => Ok(stamp.as_millisecond()),
+        None => c.expected_at(at, WANT),
+    }
+}
+
+#[cfg(test)]
+mod tests;

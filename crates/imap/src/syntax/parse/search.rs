@@ -1,0 +1,300 @@
+//! SEARCH programs, read with a stack of our own so that no input can exhaust the thread's.
+
+use super::super::command::{Flag, Search, SearchKey, SearchReturn};
+use super::super::set::MessageSet;
+use super::super::{MAX_DEPTH, MAX_SEARCH_KEYS};
+use super::{Cursor, Result, date};
+
+pub(super) fn search(c: &mut Cursor<'_>, uid: bool) -> Result<Search> {
+    let mut search = Search {
+        uid,
+        returns: None,
+        unknown_charset: None,
+        key: SearchKey::All,
+    };
+    c.space()?;
+    if c.eat_word("RETURN") {
+        c.space()?;
+        search.returns = Some(returns(c)?);
+        c.space()?;
+    }
+    if c.eat_word("CHARSET") {
+        c.space()?;
+        let charset = c.astring("a charset")?;
+        if !["US-ASCII", "ASCII", "UTF-8", "UTF8"]
+            .iter()
+            .any(|ours| charset.eq_ignore_ascii_case(ours))
+        {
+            search.unknown_charset = Some(charset);
+            // The strings of the program can be anything now: nothing to gain from reading them.
+            while c.peek().is_some() {
+                c.take_while(|_| true);
+            }
+            return Ok(search);
+        }
+        c.space()?;
+    }
+    search.key = program(c)?;
+    Ok(search)
+}
+
+fn returns(c: &mut Cursor<'_>) -> Result<SearchReturn> {
+    let mut r = SearchReturn::default();
+    c.list(|c| {
+        let want = match () {
+            () if c.eat_word("MIN") => &mut r.min,
+            () if c.eat_word("MAX") => &mut r.max,
+            () if c.eat_word("ALL") => &mut r.all,
+            () if c.eat_word("COUNT") => &mut r.count,
+            () if c.eat_word("SAVE") => &mut r.save,
+            () => return c.expected("MIN, MAX, ALL, COUNT or SAVE"),
+        };
+        *want = true;
+        Ok(())
+    })?;
+    // `RETURN ()` is `RETURN (ALL)` (RFC 4731 section 3.1).
+    r.all |= r == SearchReturn::default();
+    Ok(r)
+}
+
+/// What is still to be closed while reading a program.
+enum Open {
+    /// A list, or the whole program: everything in it must match.
+    List {
+        keys: Vec<SearchKey>,
+        outermost: bool,
+    },
+    /// `NOT`, waiting for its key.
+    Not,
+    /// `OR`, waiting for one or two keys.
+    Or(Option<SearchKey>),
+}
+
+fn program(c: &mut Cursor<'_>) -> Result<SearchKey> {
+    let mut stack = vec![Open::List {
+        keys: Vec::new(),
+        outermost: true,
+    }];
+    let mut terms = 0;
+    let mut lists = 0;
+    loop {
+        terms += 1;
+        if terms > MAX_SEARCH_KEYS {
+            return c.expected("at most 2000 search keys");
+        }
+        // What stands next: something that opens, or a key.
+        if c.eat(b'(') {
+            lists += 1;
+            if lists > MAX_DEPTH {
+                return c.expected("at most 50 nested lists");
+            }
+            stack.push(Open::List {
+                keys: Vec::new(),
+                outermost: false,
+            });
+            while c.eat(b' ') {}
+            continue;
+        }
+        if c.eat_word("NOT") {
+            c.space()?;
+            stack.push(Open::Not);
+            continue;
+        }
+        if c.eat_word("OR") {
+            c.space()?;
+            stack.push(Open::Or(None));
+            continue;
+        }
+        let mut done = key(c)?;
+        // Hand the key to whoever waits for it, which may complete that one in turn.
+        loop {
+            match stack.pop() {
+                Some(Open::Not) => done = not(done),
+                Some(Open::Or(Some(first))) => done = join(first, done, false),
+                Some(Open::Or(None)) => {
+                    stack.push(Open::Or(Some(done)));
+                    c.space()?;
+                    break;
+                }
+                Some(Open::List {
+                    mut keys,
+                    outermost,
+                }) => {
+                    keys.push(done);
+                    if outermost && c.at_end() {
+                        let all = all_of(keys);
+                        return if too_deep(&all) {
+                            c.expected("a search nested less deeply")
+                        } else {
+                            Ok(all)
+                        };
+                    }
+                    if !outermost && c.eat(b')') {
+                        lists -= 1;
+                        done = all_of(keys);
+                        continue;
+                    }
+                    c.space()?;
+                    if !outermost && c.eat(b')') {
+                        lists -= 1;
+                        done = all_of(keys);
+                        continue;
+                    }
+                    stack.push(Open::List { keys, outermost });
+                    break;
+                }
+                None => return c.expected("the end of the line"),
+            }
+        }
+    }
+}
+
+fn not(key: SearchKey) -> SearchKey {
+    match key {
+        SearchKey::Not(inner) => *inner,
+        other => SearchKey::Not(Box::new(other)),
+    }
+}
+
+/// `a OR b` (or both), chains kept flat.
+fn join(first: SearchKey, second: SearchKey, both: bool) -> SearchKey {
+    let mut keys = Vec::new();
+    for key in [first, second] {
+        match key {
+            SearchKey::Or(more) if !both => keys.extend(more),
+            SearchKey::And(more) if both => keys.extend(more),
+            key => keys.push(key),
+        }
+    }
+    if both {
+        SearchKey::And(keys)
+    } else {
+        SearchKey::Or(keys)
+    }
+}
+
+fn all_of(mut keys: Vec<SearchKey>) -> SearchKey {
+    if keys.len() == 1
+        && let Some(only) = keys.pop()
+    {
+        return only;
+    }
+    let mut flat = Vec::with_capacity(keys.len());
+    for key in keys {
+        match key {
+            SearchKey::And(more) => flat.extend(more),
+            key => flat.push(key),
+        }
+    }
+    SearchKey::And(flat)
+}
+
+/// Whether the tree is deeper than [`MAX_DEPTH`]: by levels, not by recursion.
+fn too_deep(key: &SearchKey) -> bool {
+    let mut level = vec![key];
+    for _ in 0..MAX_DEPTH {
+        let mut next = Vec::new();
+        for key in level {
+            match key {
+                SearchKey::And(keys) | SearchKey::Or(keys) => next.extend(keys),
+                SearchKey::Not(key) => next.push(key),
+                _ => {}
+            }
+        }
+        if next.is_empty() {
+            return false;
+        }
+        level = next;
+    }
+    true
+}
+
+fn key(c: &mut Cursor<'_>) -> Result<SearchKey> {
+    if c.peek()
+        .is_some_and(|b| b.is_ascii_digit() || matches!(b, b'*' | b'$'))
+    {
+        return Ok(SearchKey::Sequence(MessageSet::read(c)?));
+    }
+    let at = c.position();
+    let unset = |flag| SearchKey::Not(Box::new(SearchKey::Flag(flag)));
+    let text = |c: &mut Cursor<'_>| {
+        c.space()?;
+        c.astring("a string")
+    };
+    let day = |c: &mut Cursor<'_>| {
+        c.space()?;
+        date(c)
+    };
+    let number = |c: &mut Cursor<'_>| {
+        c.space()?;
+        c.number64()
+    };
+    let keyword = |c: &mut Cursor<'_>| {
+        c.space()?;
+        Ok(Flag::Keyword(c.atom("a keyword")?.to_owned()))
+    };
+    Ok(match c.keyword("a search key")?.as_str() {
+        "ALL" | "OLD" => SearchKey::All,
+        "RECENT" | "NEW" => SearchKey::Nothing,
+        "ANSWERED" => SearchKey::Flag(Flag::Answered),
+        "DELETED" => SearchKey::Flag(Flag::Deleted),
+        "DRAFT" => SearchKey::Flag(Flag::Draft),
+        "FLAGGED" => SearchKey::Flag(Flag::Flagged),
+        "SEEN" => SearchKey::Flag(Flag::Seen),
+        "UNANSWERED" => unset(Flag::Answered),
+        "UNDELETED" => unset(Flag::Deleted),
+        "UNDRAFT" => unset(Flag::Draft),
+        "UNFLAGGED" => unset(Flag::Flagged),
+        "UNSEEN" => unset(Flag::Seen),
+        "KEYWORD" => SearchKey::Flag(keyword(c)?),
+        "UNKEYWORD" => unset(keyword(c)?),
+        "BCC" => SearchKey::Bcc(text(c)?),
+        "CC" => SearchKey::Cc(text(c)?),
+        "FROM" => SearchKey::From(text(c)?),
+        "TO" => SearchKey::To(text(c)?),
+        "SUBJECT" => SearchKey::Subject(text(c)?),
+        "BODY" => SearchKey::Body(text(c)?),
+        "TEXT" => SearchKey::Text(text(c)?),
+        "HEADER" => SearchKey::Header {
+            name: text(c)?,
+            value: text(c)?,
+        },
+        "BEFORE" => SearchKey::Before(day(c)?),
+        "ON" => SearchKey::On(day(c)?),
+        "SINCE" => SearchKey::Since(day(c)?),
+        "SENTBEFORE" => SearchKey::SentBefore(day(c)?),
+        "SENTON" => SearchKey::SentOn(day(c)?),
+        "SENTSINCE" => SearchKey::SentSince(day(c)?),
+        "LARGER" => SearchKey::Larger(number(c)?),
+        "SMALLER" => SearchKey::Smaller(number(c)?),
+        "YOUNGER" => SearchKey::Younger(interval(c)?),
+        "OLDER" => SearchKey::Older(interval(c)?),
+        "MODSEQ" => modseq(c)?,
+        "UID" => {
+            c.space()?;
+            SearchKey::Uid(MessageSet::read(c)?)
+        }
+        "EMAILID" => SearchKey::EmailId(text(c)?),
+        "THREADID" => SearchKey::ThreadId(text(c)?),
+        _ => return c.expected_at(at, "a search key"),
+    })
+}
+
+fn interval(c: &mut Cursor<'_>) -> Result<u32> {
+    c.space()?;
+    c.nz_number()
+}
+
+/// `MODSEQ [entry-name entry-type] n`; there is one modseq for all flags of a message here.
+fn modseq(c: &mut Cursor<'_>) -> Result<SearchKey> {
+    c.space()?;
+    if c.peek() == Some(b'"') {
+        c.string("an entry name")?;
+        c.space()?;
+        if !(c.eat_word("priv") || c.eat_word("shared") || c.eat_word("all")) {
+            return c.expected("priv, shared or all");
+        }
+        c.space()?;
+    }
+    Ok(SearchKey::ModSeq(c.number64()?))
+}
