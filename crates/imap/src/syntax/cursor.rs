@@ -15,12 +15,7 @@ pub struct SyntaxError {
 
 impl fmt::Display for SyntaxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "expected {} at position {}, found ",
-            self.expected,
-            self.position + 1
-        )?;
+        write!(f, "expected {} at position {}, found ", self.expected, self.position + 1)?;
         match self.found {
             None | Some(b'\r' | b'\n') => f.write_str("the end of the line"),
             Some(b' ') => f.write_str("a space"),
@@ -74,20 +69,12 @@ impl<'a> Cursor<'a> {
 
     /// An error at this place.
     pub fn expected<T>(&self, expected: &'static str) -> Result<T> {
-        Err(SyntaxError {
-            position: self.pos,
-            expected,
-            found: self.peek(),
-        })
+        Err(SyntaxError { position: self.pos, expected, found: self.peek() })
     }
 
     /// An error at an earlier place.
     pub fn expected_at<T>(&self, position: usize, expected: &'static str) -> Result<T> {
-        Err(SyntaxError {
-            position,
-            expected,
-            found: self.input.get(position).copied(),
-        })
+        Err(SyntaxError { position, expected, found: self.input.get(position).copied() })
     }
 
     /// Takes the byte if it is next.
@@ -99,11 +86,7 @@ impl<'a> Cursor<'a> {
 
     /// Takes the byte, or fails.
     pub fn byte(&mut self, byte: u8, expected: &'static str) -> Result<()> {
-        if self.eat(byte) {
-            Ok(())
-        } else {
-            self.expected(expected)
-        }
+        if self.eat(byte) { Ok(()) } else { self.expected(expected) }
     }
 
     /// One space. More than one is forgiven: several clients pad.
@@ -133,11 +116,7 @@ impl<'a> Cursor<'a> {
 
     /// The end of the command, or fails.
     pub fn end(&self) -> Result<()> {
-        if self.at_end() {
-            Ok(())
-        } else {
-            self.expected("the end of the line")
-        }
+        if self.at_end() { Ok(()) } else { self.expected("the end of the line") }
     }
 
     /// Takes bytes as long as `want` holds.
@@ -153,9 +132,7 @@ impl<'a> Cursor<'a> {
         let rest = &self.input[self.pos..];
         let hit = rest.len() >= word.len()
             && rest[..word.len()].eq_ignore_ascii_case(word.as_bytes())
-            && !rest
-                .get(word.len())
-                .is_some_and(|&b| is_atom_char(b) && b != b'[' && b != b'<' && b != b'.');
+            && !rest.get(word.len()).is_some_and(|&b| is_atom_char(b) && b != b'[' && b != b'<' && b != b'.');
         if hit {
             self.pos += word.len();
         }
@@ -165,8 +142,7 @@ impl<'a> Cursor<'a> {
     /// Takes `text` if it is next, in any case, whatever follows.
     pub fn eat_text(&mut self, text: &str) -> bool {
         let rest = &self.input[self.pos..];
-        let hit =
-            rest.len() >= text.len() && rest[..text.len()].eq_ignore_ascii_case(text.as_bytes());
+        let hit = rest.len() >= text.len() && rest[..text.len()].eq_ignore_ascii_case(text.as_bytes());
         if hit {
             self.pos += text.len();
         }
@@ -174,8 +150,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn utf8(&self, start: usize, bytes: &'a [u8]) -> Result<&'a str> {
-        std::str::from_utf8(bytes)
-            .or_else(|e| self.expected_at(start + e.valid_up_to(), "valid UTF-8"))
+        std::str::from_utf8(bytes).or_else(|e| self.expected_at(start + e.valid_up_to(), "valid UTF-8"))
     }
 
     /// `atom`.
@@ -212,9 +187,7 @@ impl<'a> Cursor<'a> {
         }
         let mut n = 0u64;
         for d in digits {
-            let next = n
-                .checked_mul(10)
-                .and_then(|n| n.checked_add(u64::from(d - b'0')));
+            let next = n.checked_mul(10).and_then(|n| n.checked_add(u64::from(d - b'0')));
             n = match next {
                 Some(n) if i64::try_from(n).is_ok() => n,
                 _ => return self.expected_at(start, "a number below 2^63"),
@@ -261,9 +234,7 @@ impl<'a> Cursor<'a> {
                 None | Some(b'\r' | b'\n' | 0) => {
                     return self.expected_at(start, "a closed quoted string");
                 }
-                Some(_) => out.extend_from_slice(
-                    self.take_while(|b| !matches!(b, b'"' | b'\\' | b'\r' | b'\n' | 0)),
-                ),
+                Some(_) => out.extend_from_slice(self.take_while(|b| !matches!(b, b'"' | b'\\' | b'\r' | b'\n' | 0))),
             }
         }
     }
@@ -281,9 +252,7 @@ impl<'a> Cursor<'a> {
         self.byte(b'}', "\"}\"")?;
         self.eat(b'\r');
         self.byte(b'\n', "the end of the line after a literal header")?;
-        let end = usize::try_from(len)
-            .ok()
-            .and_then(|n| self.pos.checked_add(n));
+        let end = usize::try_from(len).ok().and_then(|n| self.pos.checked_add(n));
         let Some(bytes) = end.and_then(|end| self.input.get(self.pos..end)) else {
             return self.expected("the bytes of the literal");
         };
@@ -312,11 +281,7 @@ impl<'a> Cursor<'a> {
 
     /// `nstring`, in UTF-8.
     pub fn nstring(&mut self, expected: &'static str) -> Result<Option<String>> {
-        if self.eat_word("NIL") {
-            Ok(None)
-        } else {
-            self.string(expected).map(Some)
-        }
+        if self.eat_word("NIL") { Ok(None) } else { self.string(expected).map(Some) }
     }
 
     /// `astring` as bytes.
@@ -325,11 +290,7 @@ impl<'a> Cursor<'a> {
             return self.string_bytes(expected);
         }
         let atom = self.take_while(is_astring_char);
-        if atom.is_empty() {
-            self.expected(expected)
-        } else {
-            Ok(atom.to_vec())
-        }
+        if atom.is_empty() { self.expected(expected) } else { Ok(atom.to_vec()) }
     }
 
     /// `astring`, in UTF-8.

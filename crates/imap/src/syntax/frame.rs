@@ -61,13 +61,7 @@ pub struct Frame {
 impl Frame {
     /// A frame for commands of at most `limit` bytes, accepted literals included.
     pub fn new(limit: usize) -> Self {
-        Self {
-            bytes: Vec::new(),
-            line_start: 0,
-            literal_left: 0,
-            skipping: false,
-            limit,
-        }
+        Self { bytes: Vec::new(), line_start: 0, literal_left: 0, skipping: false, limit }
     }
 
     /// Changes the limit, from the next byte on.
@@ -84,9 +78,7 @@ impl Frame {
                 return Ok((taken, Progress::More));
             }
             if self.literal_left > 0 {
-                let n = usize::try_from(self.literal_left)
-                    .unwrap_or(usize::MAX)
-                    .min(rest.len());
+                let n = usize::try_from(self.literal_left).unwrap_or(usize::MAX).min(rest.len());
                 if !self.skipping {
                     self.bytes.extend_from_slice(&rest[..n]);
                 }
@@ -173,19 +165,10 @@ impl Frame {
 
 /// The tag of a command, if its first word is one.
 pub fn tag_of(bytes: &[u8]) -> Option<&str> {
-    let end = bytes
-        .iter()
-        .position(|b| matches!(b, b' ' | b'\r' | b'\n'))
-        .unwrap_or(bytes.len());
+    let end = bytes.iter().position(|b| matches!(b, b' ' | b'\r' | b'\n')).unwrap_or(bytes.len());
     let tag = &bytes[..end];
-    let good = !tag.is_empty()
-        && tag.len() <= super::MAX_TAG
-        && tag.iter().all(|&b| super::cursor::is_tag_char(b));
-    if good {
-        std::str::from_utf8(tag).ok()
-    } else {
-        None
-    }
+    let good = !tag.is_empty() && tag.len() <= super::MAX_TAG && tag.iter().all(|&b| super::cursor::is_tag_char(b));
+    if good { std::str::from_utf8(tag).ok() } else { None }
 }
 
 /// The literal header that ends `line`, unless it stands inside a quoted string.
@@ -205,14 +188,8 @@ fn literal_header(line: &[u8]) -> Option<LiteralHeader> {
     if in_quotes(&line[..open]) {
         return None;
     }
-    let len = digits
-        .iter()
-        .fold(0u64, |n, d| n * 10 + u64::from(d - b'0'));
-    Some(LiteralHeader {
-        len,
-        synchronizing,
-        binary: open > 0 && line[open - 1] == b'~',
-    })
+    let len = digits.iter().fold(0u64, |n, d| n * 10 + u64::from(d - b'0'));
+    Some(LiteralHeader { len, synchronizing, binary: open > 0 && line[open - 1] == b'~' })
 }
 
 /// Whether a quoted string is open at the end of `text`.
@@ -256,13 +233,9 @@ mod tests {
     fn a_refused_literal_is_swallowed_with_the_rest_of_its_command() {
         let mut frame = Frame::new(100);
         let input = b"a LOGIN {5+}\r\nhello {3+}\r\nabc\r\nb NOOP\r\n";
-        let (n, Progress::Literal(h)) = frame.feed(input).unwrap() else {
-            panic!("literal")
-        };
+        let (n, Progress::Literal(h)) = frame.feed(input).unwrap() else { panic!("literal") };
         frame.skip_literal(h);
-        let (m, Progress::Literal(h)) = frame.feed(&input[n..]).unwrap() else {
-            panic!("literal")
-        };
+        let (m, Progress::Literal(h)) = frame.feed(&input[n..]).unwrap() else { panic!("literal") };
         frame.skip_literal(h);
         let (o, p) = frame.feed(&input[n + m..]).unwrap();
         assert_eq!(p, Progress::Complete);
@@ -273,9 +246,6 @@ mod tests {
     #[test]
     fn a_line_beyond_the_limit_is_an_error() {
         let mut frame = Frame::new(10);
-        assert_eq!(
-            frame.feed(b"a 12345678901234").unwrap_err(),
-            FrameError::TooLong(10)
-        );
+        assert_eq!(frame.feed(b"a 12345678901234").unwrap_err(), FrameError::TooLong(10));
     }
 }

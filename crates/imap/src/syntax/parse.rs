@@ -51,20 +51,14 @@ const MAX_NAME_SHOWN: usize = 32;
 /// Reads one complete command. APPEND is not among them: see [`append_head`].
 pub fn parse(input: &[u8]) -> std::result::Result<Tagged, ParseError> {
     let mut c = Cursor::new(input);
-    let untagged = |e| ParseError {
-        tag: None,
-        kind: ParseErrorKind::Syntax(e),
-    };
+    let untagged = |e| ParseError { tag: None, kind: ParseErrorKind::Syntax(e) };
     let tag = c.tag().map_err(untagged)?.to_owned();
     let kind = match body(&mut c) {
         Ok(Ok(command)) => return Ok(Tagged { tag, command }),
         Ok(Err(name)) => ParseErrorKind::Unknown(name),
         Err(e) => ParseErrorKind::Syntax(e),
     };
-    Err(ParseError {
-        tag: Some(tag),
-        kind,
-    })
+    Err(ParseError { tag: Some(tag), kind })
 }
 
 /// Reads the words of an APPEND up to its message literal. `input` ends with that literal's header.
@@ -101,18 +95,9 @@ pub fn append_head(input: &[u8]) -> Option<std::result::Result<AppendHead, Parse
         if !c.eat_text("~{") && !c.eat(b'{') {
             return c.expected("a literal with the message");
         }
-        Ok(AppendHead {
-            tag: tag.clone(),
-            mailbox,
-            flags: flag_list,
-            internal_date_ms,
-            utf8,
-        })
+        Ok(AppendHead { tag: tag.clone(), mailbox, flags: flag_list, internal_date_ms, utf8 })
     })();
-    Some(rest.map_err(|e| ParseError {
-        tag: Some(tag),
-        kind: ParseErrorKind::Syntax(e),
-    }))
+    Some(rest.map_err(|e| ParseError { tag: Some(tag), kind: ParseErrorKind::Syntax(e) }))
 }
 
 /// The command after its tag; the inner error is the name of an unknown one.
@@ -122,10 +107,7 @@ fn body(c: &mut Cursor<'_>) -> Result<std::result::Result<Command, String>> {
     let uid = name == "UID";
     if uid {
         c.space()?;
-        name = format!(
-            "UID {}",
-            c.keyword("COPY, EXPUNGE, FETCH, MOVE, SEARCH or STORE")?
-        );
+        name = format!("UID {}", c.keyword("COPY, EXPUNGE, FETCH, MOVE, SEARCH or STORE")?);
     }
     let command = match name.as_str() {
         "CAPABILITY" => Command::Capability,
@@ -146,10 +128,7 @@ fn body(c: &mut Cursor<'_>) -> Result<std::result::Result<Command, String>> {
         "EXAMINE" => Command::Select(select::select(c, true)?),
         "CREATE" => create(c)?,
         "DELETE" => Command::Delete(mailbox(c)?),
-        "RENAME" => Command::Rename {
-            from: mailbox(c)?,
-            to: mailbox(c)?,
-        },
+        "RENAME" => Command::Rename { from: mailbox(c)?, to: mailbox(c)? },
         "SUBSCRIBE" => Command::Subscribe(mailbox(c)?),
         "UNSUBSCRIBE" => Command::Unsubscribe(mailbox(c)?),
         "LIST" => Command::List(list::list(c)?),
@@ -158,16 +137,8 @@ fn body(c: &mut Cursor<'_>) -> Result<std::result::Result<Command, String>> {
         "SEARCH" | "UID SEARCH" => Command::Search(search::search(c, uid)?),
         "FETCH" | "UID FETCH" => Command::Fetch(fetch::fetch(c, uid)?),
         "STORE" | "UID STORE" => Command::Store(store(c, uid)?),
-        "COPY" | "UID COPY" => Command::Copy {
-            uid,
-            set: set(c)?,
-            mailbox: mailbox(c)?,
-        },
-        "MOVE" | "UID MOVE" => Command::Move {
-            uid,
-            set: set(c)?,
-            mailbox: mailbox(c)?,
-        },
+        "COPY" | "UID COPY" => Command::Copy { uid, set: set(c)?, mailbox: mailbox(c)? },
+        "MOVE" | "UID MOVE" => Command::Move { uid, set: set(c)?, mailbox: mailbox(c)? },
         "UID EXPUNGE" => Command::UidExpunge(set(c)?),
         "GETQUOTA" => {
             c.space()?;
@@ -177,11 +148,7 @@ fn body(c: &mut Cursor<'_>) -> Result<std::result::Result<Command, String>> {
         "SETQUOTA" => return Ok(Ok(Command::SetQuota)),
         "APPEND" => return c.expected("a mailbox name and a literal with the message"),
         _ => {
-            let shown: String = name
-                .chars()
-                .filter(|c| c.is_ascii_graphic())
-                .take(MAX_NAME_SHOWN)
-                .collect();
+            let shown: String = name.chars().filter(|c| c.is_ascii_graphic()).take(MAX_NAME_SHOWN).collect();
             return Ok(Err(shown));
         }
     };
@@ -239,10 +206,7 @@ fn login(c: &mut Cursor<'_>) -> Result<Command> {
     let user = c.astring("a user name")?;
     c.space()?;
     let password = c.astring("a password")?;
-    Ok(Command::Login {
-        user,
-        password: Secret(password),
-    })
+    Ok(Command::Login { user, password: Secret(password) })
 }
 
 fn enable(c: &mut Cursor<'_>) -> Result<Command> {
@@ -274,10 +238,7 @@ fn create(c: &mut Cursor<'_>) -> Result<Command> {
             })
         })?;
     }
-    Ok(Command::Create {
-        mailbox,
-        special_use,
-    })
+    Ok(Command::Create { mailbox, special_use })
 }
 
 fn store(c: &mut Cursor<'_>, uid: bool) -> Result<Store> {
@@ -320,14 +281,7 @@ fn store(c: &mut Cursor<'_>, uid: bool) -> Result<Store> {
         }
         flags
     };
-    Ok(Store {
-        uid,
-        set,
-        mode,
-        silent,
-        flags,
-        unchanged_since,
-    })
+    Ok(Store { uid, set, mode, silent, flags, unchanged_since })
 }
 
 fn flags(c: &mut Cursor<'_>) -> Result<Vec<Flag>> {
@@ -349,23 +303,14 @@ fn flag(c: &mut Cursor<'_>) -> Result<Flag> {
             "DELETED" => Ok(Flag::Deleted),
             "DRAFT" => Ok(Flag::Draft),
             "RECENT" => Ok(Flag::Recent),
-            _ => c.expected_at(
-                at,
-                "\\Seen, \\Answered, \\Flagged, \\Deleted, \\Draft or a keyword",
-            ),
+            _ => c.expected_at(at, "\\Seen, \\Answered, \\Flagged, \\Deleted, \\Draft or a keyword"),
         };
     }
     let keyword = c.atom("a flag")?;
-    if keyword.is_ascii() {
-        Ok(Flag::Keyword(keyword.to_owned()))
-    } else {
-        c.expected_at(at, "a keyword in ASCII")
-    }
+    if keyword.is_ascii() { Ok(Flag::Keyword(keyword.to_owned())) } else { c.expected_at(at, "a keyword in ASCII") }
 }
 
-const MONTHS: [&str; 12] = [
-    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
-];
+const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
 /// `1-Feb-1994`, with or without quotes.
 fn date(c: &mut Cursor<'_>) -> Result<Date> {
@@ -388,9 +333,7 @@ fn date_text(c: &mut Cursor<'_>) -> Result<Date> {
     let day = part(c.take_while(|b| b.is_ascii_digit()), 2);
     c.byte(b'-', WANT)?;
     let month = c.take_while(|b| b.is_ascii_alphabetic());
-    let month = MONTHS
-        .iter()
-        .position(|m| m.as_bytes().eq_ignore_ascii_case(month));
+    let month = MONTHS.iter().position(|m| m.as_bytes().eq_ignore_ascii_case(month));
     c.byte(b'-', WANT)?;
     let year = part(c.take_while(|b| b.is_ascii_digit()), 4);
     if let (Some(day), Some(month), Some(year)) = (day, month, year)

@@ -33,11 +33,7 @@ impl MessageSet {
         let mut ranges = Vec::new();
         loop {
             let start = number_or_star(c)?;
-            let end = if c.eat(b':') {
-                number_or_star(c)?
-            } else {
-                start
-            };
+            let end = if c.eat(b':') { number_or_star(c)? } else { start };
             ranges.push(SeqRange { start, end });
             if !c.eat(b',') {
                 return Ok(Self::Ranges(ranges));
@@ -154,10 +150,7 @@ mod tests {
         assert_eq!(read("*:3").resolve(10).unwrap().as_slice(), &[(3, 10)]);
         assert_eq!(read("20:*").resolve(10).unwrap().as_slice(), &[(10, 20)]);
         assert_eq!(read("*").resolve(10).unwrap().as_slice(), &[(10, 10)]);
-        assert_eq!(
-            read("5,1:2,3,9:7").resolve(10).unwrap().as_slice(),
-            &[(1, 3), (5, 5), (7, 9)]
-        );
+        assert_eq!(read("5,1:2,3,9:7").resolve(10).unwrap().as_slice(), &[(1, 3), (5, 5), (7, 9)]);
         assert_eq!(read("$").resolve(10), None);
     }
 

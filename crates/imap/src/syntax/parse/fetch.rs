@@ -17,32 +17,15 @@ pub(super) fn fetch(c: &mut Cursor<'_>, uid: bool) -> Result<Fetch> {
             return c.expected("at least one FETCH item");
         }
     } else if c.eat_word("ALL") {
-        items = vec![
-            FetchItem::Flags,
-            FetchItem::InternalDate,
-            FetchItem::Size,
-            FetchItem::Envelope,
-        ];
+        items = vec![FetchItem::Flags, FetchItem::InternalDate, FetchItem::Size, FetchItem::Envelope];
     } else if c.eat_word("FAST") {
         items = vec![FetchItem::Flags, FetchItem::InternalDate, FetchItem::Size];
     } else if c.eat_word("FULL") {
-        items = vec![
-            FetchItem::Flags,
-            FetchItem::InternalDate,
-            FetchItem::Size,
-            FetchItem::Envelope,
-            FetchItem::Body,
-        ];
+        items = vec![FetchItem::Flags, FetchItem::InternalDate, FetchItem::Size, FetchItem::Envelope, FetchItem::Body];
     } else {
         items.push(item(c)?);
     }
-    let mut fetch = Fetch {
-        uid,
-        set,
-        items,
-        changed_since: None,
-        vanished: false,
-    };
+    let mut fetch = Fetch { uid, set, items, changed_since: None, vanished: false };
     if !c.at_end() {
         c.space()?;
         let at = c.position();
@@ -67,9 +50,7 @@ pub(super) fn fetch(c: &mut Cursor<'_>, uid: bool) -> Result<Fetch> {
 
 fn item(c: &mut Cursor<'_>) -> Result<FetchItem> {
     let at = c.position();
-    let name = c
-        .take_while(|b| b.is_ascii_alphanumeric() || b == b'.')
-        .to_ascii_uppercase();
+    let name = c.take_while(|b| b.is_ascii_alphanumeric() || b == b'.').to_ascii_uppercase();
     Ok(match name.as_slice() {
         b"UID" => FetchItem::Uid,
         b"FLAGS" => FetchItem::Flags,
@@ -114,13 +95,7 @@ fn item(c: &mut Cursor<'_>) -> Result<FetchItem> {
 }
 
 fn legacy(form: SectionForm, text: SectionText, peek: bool) -> FetchItem {
-    FetchItem::Section(Section {
-        form,
-        peek,
-        part: Vec::new(),
-        text,
-        partial: None,
-    })
+    FetchItem::Section(Section { form, peek, part: Vec::new(), text, partial: None })
 }
 
 fn body_section(c: &mut Cursor<'_>, peek: bool) -> Result<FetchItem> {
@@ -140,22 +115,13 @@ fn body_section(c: &mut Cursor<'_>, peek: bool) -> Result<FetchItem> {
     } else if !part.is_empty() && c.eat_text("MIME") {
         SectionText::Mime
     } else if part.is_empty() {
-        return c
-            .expected("a part number, HEADER, HEADER.FIELDS, HEADER.FIELDS.NOT, TEXT or \"]\"");
+        return c.expected("a part number, HEADER, HEADER.FIELDS, HEADER.FIELDS.NOT, TEXT or \"]\"");
     } else {
-        return c.expected(
-            "a part number, HEADER, HEADER.FIELDS, HEADER.FIELDS.NOT, TEXT, MIME or \"]\"",
-        );
+        return c.expected("a part number, HEADER, HEADER.FIELDS, HEADER.FIELDS.NOT, TEXT, MIME or \"]\"");
     };
     c.byte(b']', "\"]\"")?;
     let partial = partial(c)?;
-    Ok(FetchItem::Section(Section {
-        form: SectionForm::Body,
-        peek,
-        part,
-        text,
-        partial,
-    }))
+    Ok(FetchItem::Section(Section { form: SectionForm::Body, peek, part, text, partial }))
 }
 
 fn binary_section(c: &mut Cursor<'_>, peek: bool) -> Result<FetchItem> {
@@ -163,13 +129,7 @@ fn binary_section(c: &mut Cursor<'_>, peek: bool) -> Result<FetchItem> {
     let part = part(c)?;
     c.byte(b']', "a part number or \"]\"")?;
     let partial = partial(c)?;
-    Ok(FetchItem::Section(Section {
-        form: SectionForm::Binary,
-        peek,
-        part,
-        text: SectionText::Whole,
-        partial,
-    }))
+    Ok(FetchItem::Section(Section { form: SectionForm::Binary, peek, part, text: SectionText::Whole, partial }))
 }
 
 /// `1.2.3`, or nothing. A dot before a word is taken.

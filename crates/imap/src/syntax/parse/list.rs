@@ -71,19 +71,13 @@ pub(super) fn lsub(c: &mut Cursor<'_>) -> Result<Command> {
     c.space()?;
     let reference = c.astring("a reference name")?;
     c.space()?;
-    Ok(Command::Lsub {
-        reference,
-        pattern: c.list_mailbox()?,
-    })
+    Ok(Command::Lsub { reference, pattern: c.list_mailbox()? })
 }
 
 pub(super) fn status(c: &mut Cursor<'_>) -> Result<Command> {
     let mailbox = mailbox(c)?;
     c.space()?;
-    Ok(Command::Status {
-        mailbox,
-        items: status_items(c)?,
-    })
+    Ok(Command::Status { mailbox, items: status_items(c)? })
 }
 
 fn status_items(c: &mut Cursor<'_>) -> Result<Vec<StatusItem>> {

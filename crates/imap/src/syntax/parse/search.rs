@@ -6,12 +6,7 @@ use super::super::{MAX_DEPTH, MAX_SEARCH_KEYS};
 use super::{Cursor, Result, date};
 
 pub(super) fn search(c: &mut Cursor<'_>, uid: bool) -> Result<Search> {
-    let mut search = Search {
-        uid,
-        returns: None,
-        unknown_charset: None,
-        key: SearchKey::All,
-    };
+    let mut search = Search { uid, returns: None, unknown_charset: None, key: SearchKey::All };
     c.space()?;
     if c.eat_word("RETURN") {
         c.space()?;
@@ -21,10 +16,7 @@ pub(super) fn search(c: &mut Cursor<'_>, uid: bool) -> Result<Search> {
     if c.eat_word("CHARSET") {
         c.space()?;
         let charset = c.astring("a charset")?;
-        if !["US-ASCII", "ASCII", "UTF-8", "UTF8"]
-            .iter()
-            .any(|ours| charset.eq_ignore_ascii_case(ours))
-        {
+        if !["US-ASCII", "ASCII", "UTF-8", "UTF8"].iter().any(|ours| charset.eq_ignore_ascii_case(ours)) {
             search.unknown_charset = Some(charset);
             // The strings of the program can be anything now: nothing to gain from reading them.
             while c.peek().is_some() {
@@ -60,10 +52,7 @@ fn returns(c: &mut Cursor<'_>) -> Result<SearchReturn> {
 /// What is still to be closed while reading a program.
 enum Open {
     /// A list, or the whole program: everything in it must match.
-    List {
-        keys: Vec<SearchKey>,
-        outermost: bool,
-    },
+    List { keys: Vec<SearchKey>, outermost: bool },
     /// `NOT`, waiting for its key.
     Not,
     /// `OR`, waiting for one or two keys.
@@ -71,10 +60,7 @@ enum Open {
 }
 
 fn program(c: &mut Cursor<'_>) -> Result<SearchKey> {
-    let mut stack = vec![Open::List {
-        keys: Vec::new(),
-        outermost: true,
-    }];
+    let mut stack = vec![Open::List { keys: Vec::new(), outermost: true }];
     let mut terms = 0;
     let mut lists = 0;
     loop {
@@ -88,10 +74,7 @@ fn program(c: &mut Cursor<'_>) -> Result<SearchKey> {
             if lists > MAX_DEPTH {
                 return c.expected("at most 50 nested lists");
             }
-            stack.push(Open::List {
-                keys: Vec::new(),
-                outermost: false,
-            });
+            stack.push(Open::List { keys: Vec::new(), outermost: false });
             while c.eat(b' ') {}
             continue;
         }
@@ -116,18 +99,11 @@ fn program(c: &mut Cursor<'_>) -> Result<SearchKey> {
                     c.space()?;
                     break;
                 }
-                Some(Open::List {
-                    mut keys,
-                    outermost,
-                }) => {
+                Some(Open::List { mut keys, outermost }) => {
                     keys.push(done);
                     if outermost && c.at_end() {
                         let all = all_of(keys);
-                        return if too_deep(&all) {
-                            c.expected("a search nested less deeply")
-                        } else {
-                            Ok(all)
-                        };
+                        return if too_deep(&all) { c.expected("a search nested less deeply") } else { Ok(all) };
                     }
                     if !outermost && c.eat(b')') {
                         lists -= 1;
@@ -166,11 +142,7 @@ fn join(first: SearchKey, second: SearchKey, both: bool) -> SearchKey {
             key => keys.push(key),
         }
     }
-    if both {
-        SearchKey::And(keys)
-    } else {
-        SearchKey::Or(keys)
-    }
+    if both { SearchKey::And(keys) } else { SearchKey::Or(keys) }
 }
 
 fn all_of(mut keys: Vec<SearchKey>) -> SearchKey {
@@ -210,9 +182,7 @@ fn too_deep(key: &SearchKey) -> bool {
 }
 
 fn key(c: &mut Cursor<'_>) -> Result<SearchKey> {
-    if c.peek()
-        .is_some_and(|b| b.is_ascii_digit() || matches!(b, b'*' | b'$'))
-    {
+    if c.peek().is_some_and(|b| b.is_ascii_digit() || matches!(b, b'*' | b'$')) {
         return Ok(SearchKey::Sequence(MessageSet::read(c)?));
     }
     let at = c.position();
@@ -255,10 +225,7 @@ fn key(c: &mut Cursor<'_>) -> Result<SearchKey> {
         "SUBJECT" => SearchKey::Subject(text(c)?),
         "BODY" => SearchKey::Body(text(c)?),
         "TEXT" => SearchKey::Text(text(c)?),
-        "HEADER" => SearchKey::Header {
-            name: text(c)?,
-            value: text(c)?,
-        },
+        "HEADER" => SearchKey::Header { name: text(c)?, value: text(c)? },
         "BEFORE" => SearchKey::Before(day(c)?),
         "ON" => SearchKey::On(day(c)?),
         "SINCE" => SearchKey::Since(day(c)?),

@@ -5,12 +5,7 @@ use super::super::set::MessageSet;
 use super::{Cursor, Result, mailbox};
 
 pub(super) fn select(c: &mut Cursor<'_>, read_only: bool) -> Result<Select> {
-    let mut select = Select {
-        mailbox: mailbox(c)?,
-        read_only,
-        condstore: false,
-        qresync: None,
-    };
+    let mut select = Select { mailbox: mailbox(c)?, read_only, condstore: false, qresync: None };
     if !c.at_end() {
         c.space()?;
         c.list(|c| {
@@ -34,12 +29,7 @@ fn qresync(c: &mut Cursor<'_>) -> Result<Qresync> {
     let uid_validity = c.nz_number()?;
     c.space()?;
     let modseq = c.number64()?;
-    let mut q = Qresync {
-        uid_validity,
-        modseq,
-        known_uids: None,
-        sequence_match: None,
-    };
+    let mut q = Qresync { uid_validity, modseq, known_uids: None, sequence_match: None };
     if c.eat(b' ') && c.peek() != Some(b'(') {
         q.known_uids = Some(MessageSet::read(c)?);
         c.eat(b' ');

@@ -4,57 +4,33 @@ use super::*;
 use crate::syntax::{FetchItem, SearchKey, SearchReturn, Section, SectionForm, SectionText};
 
 fn ok(line: &str) -> Command {
-    parse(format!("a1 {line}\r\n").as_bytes())
-        .unwrap_or_else(|e| panic!("{line}: {e}"))
-        .command
+    parse(format!("a1 {line}\r\n").as_bytes()).unwrap_or_else(|e| panic!("{line}: {e}")).command
 }
 
 fn bad(line: &str) -> String {
-    parse(format!("a1 {line}\r\n").as_bytes())
-        .expect_err(line)
-        .to_string()
+    parse(format!("a1 {line}\r\n").as_bytes()).expect_err(line).to_string()
 }
 
 fn search_of(line: &str) -> SearchKey {
-    let Command::Search(s) = ok(line) else {
-        panic!("{line}")
-    };
+    let Command::Search(s) = ok(line) else { panic!("{line}") };
     s.key
 }
 
 #[test]
 fn errors_name_the_place_and_what_belongs_there() {
-    assert_eq!(
-        bad("LOGIN joe"),
-        "Syntax error: expected a space at position 13, found the end of the line"
-    );
-    assert_eq!(
-        bad("FETCH 1 (FLAGS]"),
-        "Syntax error: expected a space or \")\" at position 18, found ]"
-    );
+    assert_eq!(bad("LOGIN joe"), "Syntax error: expected a space at position 13, found the end of the line");
+    assert_eq!(bad("FETCH 1 (FLAGS]"), "Syntax error: expected a space or \")\" at position 18, found ]");
     assert_eq!(bad("FROB 1"), "Unknown command FROB");
-    assert_eq!(
-        bad("NOOP x"),
-        "Syntax error: expected the end of the line at position 8, found a space"
-    );
+    assert_eq!(bad("NOOP x"), "Syntax error: expected the end of the line at position 8, found a space");
     let e = parse(b"\r\n").unwrap_err();
     assert_eq!(e.tag, None);
-    assert_eq!(
-        e.to_string(),
-        "Syntax error: expected a tag at position 1, found the end of the line"
-    );
+    assert_eq!(e.to_string(), "Syntax error: expected a tag at position 1, found the end of the line");
 }
 
 #[test]
 fn strings_come_quoted_as_atoms_or_as_literals() {
-    for line in [
-        "LOGIN joe \"p\\\"w\\\\\"",
-        "LOGIN {3}\r\njoe {4+}\r\np\"w\\",
-        "LOGIN \"joe\" {4}\r\np\"w\\",
-    ] {
-        let Command::Login { user, password } = ok(line) else {
-            panic!()
-        };
+    for line in ["LOGIN joe \"p\\\"w\\\\\"", "LOGIN {3}\r\njoe {4+}\r\np\"w\\", "LOGIN \"joe\" {4}\r\np\"w\\"] {
+        let Command::Login { user, password } = ok(line) else { panic!() };
         assert_eq!((user.as_str(), password.0.as_str()), ("joe", "p\"w\\"));
     }
     assert!(bad("LOGIN \"joe").contains("closed quoted string"));
@@ -74,64 +50,28 @@ fn fetch_reads_every_form_of_section() {
     assert!(f.uid && f.vanished);
     assert_eq!(f.changed_since, Some(7));
     let section = |form, peek, part: &[u32], text, partial| {
-        FetchItem::Section(Section {
-            form,
-            peek,
-            part: part.to_vec(),
-            text,
-            partial,
-        })
+        FetchItem::Section(Section { form, peek, part: part.to_vec(), text, partial })
     };
     let names = vec!["Date".to_owned(), "From".to_owned()];
     assert_eq!(
         f.items,
         [
             FetchItem::Flags,
-            section(
-                SectionForm::Body,
-                true,
-                &[],
-                SectionText::Fields { not: false, names },
-                None
-            ),
-            section(
-                SectionForm::Body,
-                false,
-                &[],
-                SectionText::Whole,
-                Some((0, 1024))
-            ),
+            section(SectionForm::Body, true, &[], SectionText::Fields { not: false, names }, None),
+            section(SectionForm::Body, false, &[], SectionText::Whole, Some((0, 1024))),
             section(SectionForm::Body, false, &[1, 2], SectionText::Mime, None),
             section(SectionForm::Body, false, &[1], SectionText::Header, None),
             section(SectionForm::Body, false, &[], SectionText::Text, None),
             section(SectionForm::Body, false, &[3], SectionText::Whole, None),
-            section(
-                SectionForm::Binary,
-                true,
-                &[1],
-                SectionText::Whole,
-                Some((5, 6))
-            ),
+            section(SectionForm::Binary, true, &[1], SectionText::Whole, Some((5, 6))),
             FetchItem::BinarySize(vec![2, 1]),
-            section(
-                SectionForm::Rfc822Header,
-                true,
-                &[],
-                SectionText::Header,
-                None
-            ),
+            section(SectionForm::Rfc822Header, true, &[], SectionText::Header, None),
             FetchItem::Body,
             FetchItem::BodyStructure,
             FetchItem::Preview,
         ]
     );
-    for wrong in [
-        "FETCH 1 BODY[1.]",
-        "FETCH 1 BODY[MIME]",
-        "FETCH 1 BODY[]<0.0>",
-        "FETCH 0 UID",
-        "FETCH 1 ()",
-    ] {
+    for wrong in ["FETCH 1 BODY[1.]", "FETCH 1 BODY[MIME]", "FETCH 1 BODY[]<0.0>", "FETCH 0 UID", "FETCH 1 ()"] {
         bad(wrong);
     }
     assert!(bad("FETCH 1 UID (VANISHED)").contains("VANISHED only in UID FETCH"));
@@ -144,14 +84,9 @@ fn search_flattens_chains_and_bounds_depth() {
         SearchKey::Or(["a", "b", "c"].map(|s| SearchKey::From(s.into())).into())
     );
     assert_eq!(search_of("SEARCH NOT NOT ALL"), SearchKey::All);
-    assert_eq!(
-        search_of("SEARCH (SEEN (FLAGGED 1:2))"),
-        search_of("SEARCH SEEN FLAGGED 1:2")
-    );
+    assert_eq!(search_of("SEARCH (SEEN (FLAGGED 1:2))"), search_of("SEARCH SEEN FLAGGED 1:2"));
     let chain = "OR SUBJECT x ".repeat(900) + "ALL";
-    assert!(
-        matches!(search_of(&format!("SEARCH {chain}")), SearchKey::Or(keys) if keys.len() == 901)
-    );
+    assert!(matches!(search_of(&format!("SEARCH {chain}")), SearchKey::Or(keys) if keys.len() == 901));
     assert!(bad(&format!("SEARCH {}ALL{}", "(".repeat(60), ")".repeat(60))).contains("50 nested"));
     let tower = "NOT OR ALL ".repeat(100) + "ALL";
     assert!(bad(&format!("SEARCH {tower}")).contains("less deeply"));
@@ -160,44 +95,24 @@ fn search_flattens_chains_and_bounds_depth() {
 
 #[test]
 fn search_options_and_charsets_are_read() {
-    let Command::Search(s) =
-        ok("UID SEARCH RETURN (MIN COUNT SAVE) CHARSET UTF-8 SUBJECT {4}\r\nd\u{e9}j YOUNGER 60")
+    let Command::Search(s) = ok("UID SEARCH RETURN (MIN COUNT SAVE) CHARSET UTF-8 SUBJECT {4}\r\nd\u{e9}j YOUNGER 60")
     else {
         panic!()
     };
-    assert_eq!(
-        s.returns,
-        Some(SearchReturn {
-            min: true,
-            count: true,
-            save: true,
-            ..Default::default()
-        })
-    );
-    assert_eq!(
-        s.key,
-        SearchKey::And(vec![
-            SearchKey::Subject("d\u{e9}j".into()),
-            SearchKey::Younger(60)
-        ])
-    );
-    let Command::Search(s) = ok("SEARCH RETURN () MODSEQ \"/flags/\\\\draft\" all 620162338")
-    else {
-        panic!()
-    };
+    assert_eq!(s.returns, Some(SearchReturn { min: true, count: true, save: true, ..Default::default() }));
+    assert_eq!(s.key, SearchKey::And(vec![SearchKey::Subject("d\u{e9}j".into()), SearchKey::Younger(60)]));
+    let Command::Search(s) = ok("SEARCH RETURN () MODSEQ \"/flags/\\\\draft\" all 620162338") else { panic!() };
     assert!(s.returns.unwrap().all);
     assert_eq!(s.key, SearchKey::ModSeq(620162338));
-    let Command::Search(s) = ok("SEARCH CHARSET KOI8-R TEXT {2}\r\nxx") else {
-        panic!()
-    };
+    let Command::Search(s) = ok("SEARCH CHARSET KOI8-R TEXT {2}\r\nxx") else { panic!() };
     assert_eq!(s.unknown_charset.as_deref(), Some("KOI8-R"));
 }
 
 #[test]
 fn list_reads_selection_and_return_options() {
-    let Command::List(l) = ok(
-        "LIST (SUBSCRIBED RECURSIVEMATCH) \"\" (\"INBOX\" \"Arch%\") RETURN (CHILDREN STATUS (MESSAGES UNSEEN))",
-    ) else {
+    let Command::List(l) =
+        ok("LIST (SUBSCRIBED RECURSIVEMATCH) \"\" (\"INBOX\" \"Arch%\") RETURN (CHILDREN STATUS (MESSAGES UNSEEN))")
+    else {
         panic!()
     };
     assert!(l.select_subscribed && l.recursive_match && l.return_children && l.extended);
@@ -209,30 +124,20 @@ fn list_reads_selection_and_return_options() {
 
 #[test]
 fn store_select_and_create_read_their_parameters() {
-    let Command::Store(s) =
-        ok("UID STORE 1,3 (UNCHANGEDSINCE 12121230045) +FLAGS.SILENT (\\deleted Junk)")
-    else {
+    let Command::Store(s) = ok("UID STORE 1,3 (UNCHANGEDSINCE 12121230045) +FLAGS.SILENT (\\deleted Junk)") else {
         panic!()
     };
-    assert_eq!(
-        (s.mode, s.silent, s.unchanged_since),
-        (StoreMode::Add, true, Some(12121230045))
-    );
+    assert_eq!((s.mode, s.silent, s.unchanged_since), (StoreMode::Add, true, Some(12121230045)));
     assert_eq!(s.flags, [Flag::Deleted, Flag::Keyword("Junk".into())]);
-    assert!(
-        matches!(ok("STORE 1 FLAGS \\Seen $Forwarded"), Command::Store(s) if s.flags.len() == 2)
-    );
+    assert!(matches!(ok("STORE 1 FLAGS \\Seen $Forwarded"), Command::Store(s) if s.flags.len() == 2));
     assert!(bad("STORE 1 FLAGS (\\Bogus)").contains("\\Seen"));
-    let Command::Select(s) =
-        ok("SELECT INBOX (QRESYNC (67890007 20050715194045000 41,43:211 (1:3 5:7)) CONDSTORE)")
+    let Command::Select(s) = ok("SELECT INBOX (QRESYNC (67890007 20050715194045000 41,43:211 (1:3 5:7)) CONDSTORE)")
     else {
         panic!()
     };
     let q = s.qresync.unwrap();
     assert!(s.condstore && q.known_uids.is_some() && q.sequence_match.is_some());
-    assert!(
-        matches!(ok("SELECT INBOX (QRESYNC (1 2))"), Command::Select(s) if s.qresync.is_some())
-    );
+    assert!(matches!(ok("SELECT INBOX (QRESYNC (1 2))"), Command::Select(s) if s.qresync.is_some()));
     assert!(
         matches!(ok("CREATE x (USE (\\Drafts \\Sent))"), Command::Create { special_use, .. } if special_use.len() == 2)
     );
@@ -245,30 +150,12 @@ fn head(text: &str) -> Option<AppendHead> {
 #[test]
 fn append_is_read_up_to_its_literal() {
     let h = head("a1 APPEND INBOX (\\Seen $x) \"17-Jul-1996 02:44:25 -0700\" {300+}\r\n").unwrap();
-    assert_eq!(
-        (h.mailbox.as_str(), h.flags.len(), h.internal_date_ms),
-        ("INBOX", 2, Some(837596665000))
-    );
-    assert!(
-        head("a1 APPEND \"Sent Items\" UTF8 (~{5}\r\n")
-            .unwrap()
-            .utf8
-    );
+    assert_eq!((h.mailbox.as_str(), h.flags.len(), h.internal_date_ms), ("INBOX", 2, Some(837596665000)));
+    assert!(head("a1 APPEND \"Sent Items\" UTF8 (~{5}\r\n").unwrap().utf8);
     assert!(head("a1 APPEND INBOX \" 7-Jul-1996 02:44:25 +0000\" ~{5}\r\n").is_some());
-    assert!(
-        head("a1 APPEND {5}\r\n").is_none(),
-        "the literal is the mailbox name"
-    );
+    assert!(head("a1 APPEND {5}\r\n").is_none(), "the literal is the mailbox name");
     assert!(head("a1 APPEND {5}\r\nINBOX {10}\r\n").is_some());
     assert!(head("a1 LOGIN {5}\r\n").is_none());
-    assert!(
-        append_head(b"a1 APPEND INBOX (\\Bogus) {5}\r\n")
-            .unwrap()
-            .is_err()
-    );
-    assert!(
-        append_head(b"a1 APPEND INBOX \"99-Jul-1996 02:44:25 +0000\" {5}\r\n")
-            .unwrap()
-            .is_err()
-    );
+    assert!(append_head(b"a1 APPEND INBOX (\\Bogus) {5}\r\n").unwrap().is_err());
+    assert!(append_head(b"a1 APPEND INBOX \"99-Jul-1996 02:44:25 +0000\" {5}\r\n").unwrap().is_err());
 }
