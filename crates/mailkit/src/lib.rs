@@ -1,1 +1,29 @@
 //! Messages: parse, structure, build, clean HTML, addresses, DKIM, DSN.
+//!
+//! Everything here is pure: bytes in, values out; no sockets, no storage, no clock of its own. Input comes from
+//! strangers, so every function takes any bytes whatever without panicking, works in linear time, and has named limits.
+//!
+//! Start reading at [`parse()`] and [`Parsed`], the record which is stored beside each message so that lists, IMAP
+//! `ENVELOPE` and `BODYSTRUCTURE` never parse again; then [`EmailAddress`], the only form in which an address enters
+//! the rest of the service.
+//!
+//! This crate must never change a message that someone else wrote: it reads by byte offsets into the raw message.
+
+pub mod address;
+pub mod charset;
+pub mod compose;
+pub mod date;
+pub mod display;
+pub mod dkim;
+pub mod dsn;
+pub mod headers;
+pub mod html;
+pub mod parse;
+pub mod parsed;
+pub mod trace;
+
+pub use address::{
+    AddressError, EmailAddress, NamedAddress, parse_mailbox_list, parse_mailbox_list_strict,
+};
+pub use parse::parse;
+pub use parsed::{Envelope, Parsed, Part, SectionText};
