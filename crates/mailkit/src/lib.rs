@@ -22,8 +22,6 @@ pub mod parse;
 pub mod parsed;
 pub mod trace;
 
-pub use address::{
-    AddressError, EmailAddress, NamedAddress, parse_mailbox_list, parse_mailbox_list_strict,
-};
+pub use address::{AddressError, EmailAddress, NamedAddress, parse_mailbox_list, parse_mailbox_list_strict};
 pub use parse::parse;
 pub use parsed::{Envelope, Parsed, Part, SectionText};

@@ -295,11 +295,7 @@ impl Part {
 
     /// The root part of the message inside a `message/rfc822`.
     pub fn embedded_message(&self) -> Option<&Part> {
-        if self.is_message() {
-            self.parts.first()
-        } else {
-            None
-        }
+        if self.is_message() { self.parts.first() } else { None }
     }
 
     /// Byte range of its header, the empty line included.
@@ -336,8 +332,5 @@ impl Disposition {
 }
 
 fn find<'a>(params: &'a [Param], name: &str) -> Option<&'a [u8]> {
-    params
-        .iter()
-        .find(|param| param.name == name)
-        .map(|param| param.value.as_slice())
+    params.iter().find(|param| param.name == name).map(|param| param.value.as_slice())
 }
