@@ -91,6 +91,43 @@ pub enum Command {
     SetQuota,
 }
 
+impl Command {
+    /// Its name, for counting.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Capability => "capability",
+            Self::Noop => "noop",
+            Self::Logout => "logout",
+            Self::Id(_) => "id",
+            Self::StartTls => "starttls",
+            Self::Authenticate { .. } => "authenticate",
+            Self::Login { .. } => "login",
+            Self::Enable(_) => "enable",
+            Self::Select(_) => "select",
+            Self::Create { .. } => "create",
+            Self::Delete(_) => "delete",
+            Self::Rename { .. } => "rename",
+            Self::Subscribe(_) => "subscribe",
+            Self::Unsubscribe(_) => "unsubscribe",
+            Self::List(_) => "list",
+            Self::Lsub { .. } => "lsub",
+            Self::Namespace => "namespace",
+            Self::Status { .. } => "status",
+            Self::Idle => "idle",
+            Self::Close => "close",
+            Self::Unselect => "unselect",
+            Self::Check => "check",
+            Self::Expunge | Self::UidExpunge(_) => "expunge",
+            Self::Search(_) => "search",
+            Self::Fetch(_) => "fetch",
+            Self::Store(_) => "store",
+            Self::Copy { .. } => "copy",
+            Self::Move { .. } => "move",
+            Self::GetQuota(_) | Self::GetQuotaRoot(_) | Self::SetQuota => "quota",
+        }
+    }
+}
+
 /// SELECT or EXAMINE with its parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Select {
@@ -156,7 +193,6 @@ pub enum StatusItem {
     HighestModSeq,
     MailboxId,
     AppendLimit,
-    DeletedStorage,
 }
 
 /// The words of an APPEND before its literal.

@@ -18,7 +18,7 @@ pub struct LiteralHeader {
 pub enum Progress {
     /// More bytes from the client.
     More,
-    /// A decision about the literal that follows: [`Frame::accept_literal`], [`Frame::skip_literal`], or
+    /// A decision about the literal that follows: [`Frame::accept_literal`], [`Frame::discard`], or
     /// [`Frame::resume`] after reading it elsewhere.
     Literal(LiteralHeader),
     /// Nothing: the command is complete in [`Frame::bytes`].
@@ -100,15 +100,15 @@ impl Frame {
             }
             let header = literal_header(&self.bytes[self.line_start..]);
             if self.skipping {
-                self.bytes.truncate(self.line_start);
-            }
-            return Ok((
-                taken,
+                self.bytes.clear();
                 match header {
-                    Some(header) => Progress::Literal(header),
-                    None => Progress::Complete,
-                },
-            ));
+                    // A client that waits for `+` has been answered: this was the end.
+                    Some(header) if !header.synchronizing => self.literal_left = header.len,
+                    _ => self.reset(),
+                }
+                continue;
+            }
+            return Ok((taken, header.map_or(Progress::Complete, Progress::Literal)));
         }
     }
 
@@ -131,17 +131,14 @@ impl Frame {
     pub fn accept_literal(&mut self, header: LiteralHeader) {
         self.literal_left = header.len;
         self.line_start = self.bytes.len() + usize::try_from(header.len).unwrap_or(usize::MAX / 2);
-        if self.skipping {
-            self.line_start = self.bytes.len();
-        }
     }
 
-    /// Throws the announced literal away, and every following byte of this command.
-    pub fn skip_literal(&mut self, header: LiteralHeader) {
-        if !self.skipping {
-            self.skipping = true;
-            self.line_start = self.bytes.len();
-        }
+    /// Throws the announced literal away, and every following byte of this command: it was answered already.
+    /// The frame is ready for the next command by itself.
+    pub fn discard(&mut self, header: LiteralHeader) {
+        self.skipping = true;
+        self.bytes.clear();
+        self.line_start = 0;
         self.literal_left = header.len;
     }
 
@@ -232,15 +229,12 @@ mod tests {
     #[test]
     fn a_refused_literal_is_swallowed_with_the_rest_of_its_command() {
         let mut frame = Frame::new(100);
-        let input = b"a LOGIN {5+}\r\nhello {3+}\r\nabc\r\nb NOOP\r\n";
+        let input = b"a LOGIN {5+}\r\nhello {3+}\r\nabc x\r\nb NOOP\r\n";
         let (n, Progress::Literal(h)) = frame.feed(input).unwrap() else { panic!("literal") };
-        frame.skip_literal(h);
-        let (m, Progress::Literal(h)) = frame.feed(&input[n..]).unwrap() else { panic!("literal") };
-        frame.skip_literal(h);
-        let (o, p) = frame.feed(&input[n + m..]).unwrap();
-        assert_eq!(p, Progress::Complete);
-        assert_eq!(tag_of(frame.bytes()), Some("a"));
-        assert_eq!(&input[n + m + o..], b"b NOOP\r\n");
+        frame.discard(h);
+        let (m, p) = frame.feed(&input[n..]).unwrap();
+        assert_eq!((n + m, p), (input.len(), Progress::Complete));
+        assert_eq!(frame.bytes(), b"b NOOP\r\n");
     }
 
     #[test]

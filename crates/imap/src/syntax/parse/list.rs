@@ -95,7 +95,6 @@ fn status_items(c: &mut Cursor<'_>) -> Result<Vec<StatusItem>> {
             "HIGHESTMODSEQ" => StatusItem::HighestModSeq,
             "MAILBOXID" => StatusItem::MailboxId,
             "APPENDLIMIT" => StatusItem::AppendLimit,
-            "DELETED-STORAGE" => StatusItem::DeletedStorage,
             _ => {
                 let want = "MESSAGES, UIDNEXT, UIDVALIDITY, UNSEEN, DELETED, SIZE, RECENT, HIGHESTMODSEQ, MAILBOXID or \
                             APPENDLIMIT";
