@@ -1,3 +1,2 @@
 //! The IMAP4rev2 and IMAP4rev1 door.
-
 pub mod syntax;

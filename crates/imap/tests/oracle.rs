@@ -30,10 +30,8 @@ fn number_or_star() -> impl Strategy<Value = String> {
 }
 
 fn set() -> impl Strategy<Value = String> {
-    let range = prop_oneof![
-        number_or_star(),
-        (number_or_star(), number_or_star()).prop_map(|(a, b)| format!("{a}:{b}")),
-    ];
+    let range =
+        prop_oneof![number_or_star(), (number_or_star(), number_or_star()).prop_map(|(a, b)| format!("{a}:{b}")),];
     prop::collection::vec(range, 1..4).prop_map(|ranges| ranges.join(","))
 }
 
@@ -52,8 +50,20 @@ fn date() -> impl Strategy<Value = String> {
 
 fn search_key() -> impl Strategy<Value = String> {
     let words = vec![
-        "ALL", "answered", "DELETED", "Draft", "FLAGGED", "NEW", "OLD", "RECENT", "SEEN", "UNANSWERED", "UNDELETED",
-        "UNDRAFT", "UNFLAGGED", "UNSEEN",
+        "ALL",
+        "answered",
+        "DELETED",
+        "Draft",
+        "FLAGGED",
+        "NEW",
+        "OLD",
+        "RECENT",
+        "SEEN",
+        "UNANSWERED",
+        "UNDELETED",
+        "UNDRAFT",
+        "UNFLAGGED",
+        "UNSEEN",
     ];
     let leaf = prop_oneof![
         prop::sample::select(words).prop_map(str::to_owned),
@@ -90,19 +100,32 @@ fn section() -> impl Strategy<Value = String> {
         names.clone().prop_map(|names| format!("HEADER.FIELDS ({names})")),
         names.prop_map(|names| format!("header.fields.not ({names})")),
     ];
-    (part, text).prop_map(|(part, text)| if part.is_empty() || text.is_empty() { part + &text } else { part + "." + &text })
+    (part, text)
+        .prop_map(|(part, text)| if part.is_empty() || text.is_empty() { part + &text } else { part + "." + &text })
 }
 
 fn fetch_item() -> impl Strategy<Value = String> {
     let words = vec![
-        "UID", "flags", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE", "BODYSTRUCTURE", "BODY", "RFC822", "RFC822.HEADER",
-        "RFC822.TEXT", "MODSEQ",
+        "UID",
+        "flags",
+        "INTERNALDATE",
+        "RFC822.SIZE",
+        "ENVELOPE",
+        "BODYSTRUCTURE",
+        "BODY",
+        "RFC822",
+        "RFC822.HEADER",
+        "RFC822.TEXT",
+        "MODSEQ",
     ];
-    let partial = prop::option::of((0u32..100, 0u32..100)).prop_map(|p| p.map_or(String::new(), |(a, b)| format!("<{a}.{b}>")));
+    let partial =
+        prop::option::of((0u32..100, 0u32..100)).prop_map(|p| p.map_or(String::new(), |(a, b)| format!("<{a}.{b}>")));
     prop_oneof![
         prop::sample::select(words).prop_map(str::to_owned),
-        (any::<bool>(), section(), partial.clone())
-            .prop_map(|(peek, section, partial)| format!("BODY{}[{section}]{partial}", if peek { ".PEEK" } else { "" })),
+        (any::<bool>(), section(), partial.clone()).prop_map(|(peek, section, partial)| format!(
+            "BODY{}[{section}]{partial}",
+            if peek { ".PEEK" } else { "" }
+        )),
         (any::<bool>(), prop::collection::vec(1u32..9, 0..3), partial).prop_map(|(peek, part, partial)| {
             let part = part.iter().map(u32::to_string).collect::<Vec<_>>().join(".");
             format!("BINARY{}[{part}]{partial}", if peek { ".peek" } else { "" })
@@ -124,8 +147,10 @@ fn fetch() -> impl Strategy<Value = String> {
 }
 
 fn store() -> impl Strategy<Value = String> {
-    let since = prop::option::of(0u32..9999).prop_map(|n| n.map_or(String::new(), |n| format!("(UNCHANGEDSINCE {n}) ")));
-    let word = prop::sample::select(vec!["FLAGS", "+flags", "-FLAGS", "FLAGS.SILENT", "+FLAGS.silent", "-FLAGS.SILENT"]);
+    let since =
+        prop::option::of(0u32..9999).prop_map(|n| n.map_or(String::new(), |n| format!("(UNCHANGEDSINCE {n}) ")));
+    let word =
+        prop::sample::select(vec!["FLAGS", "+flags", "-FLAGS", "FLAGS.SILENT", "+FLAGS.silent", "-FLAGS.SILENT"]);
     let flags = prop_oneof![
         prop::collection::vec(flag(), 0..3).prop_map(|flags| format!("({})", flags.join(" "))),
         prop::collection::vec(flag(), 1..3).prop_map(|flags| flags.join(" ")),
@@ -135,9 +160,22 @@ fn store() -> impl Strategy<Value = String> {
 
 fn command() -> impl Strategy<Value = String> {
     let plain = vec![
-        "CAPABILITY", "noop", "LOGOUT", "CHECK", "CLOSE", "EXPUNGE", "UNSELECT", "IDLE", "NAMESPACE",
-        "ENABLE CONDSTORE", "ENABLE UTF8=ACCEPT QRESYNC", "ID NIL", "ID (\"name\" \"x\" \"os\" NIL)",
-        "AUTHENTICATE PLAIN", "AUTHENTICATE plain AGEAYg==", "SELECT a (CONDSTORE)",
+        "CAPABILITY",
+        "noop",
+        "LOGOUT",
+        "CHECK",
+        "CLOSE",
+        "EXPUNGE",
+        "UNSELECT",
+        "IDLE",
+        "NAMESPACE",
+        "ENABLE CONDSTORE",
+        "ENABLE UTF8=ACCEPT QRESYNC",
+        "ID NIL",
+        "ID (\"name\" \"x\" \"os\" NIL)",
+        "AUTHENTICATE PLAIN",
+        "AUTHENTICATE plain AGEAYg==",
+        "SELECT a (CONDSTORE)",
         "SELECT b (QRESYNC (67890007 90060115194045000 41:211,214:541))",
     ];
     let mailbox = vec!["SELECT", "examine", "CREATE", "DELETE", "SUBSCRIBE", "UNSUBSCRIBE", "GETQUOTAROOT"];
@@ -163,18 +201,20 @@ fn command() -> impl Strategy<Value = String> {
 
 /// Now and then a byte is lost, doubled or changed, so that the edges of the grammar are met, too.
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
-    (command(), prop::option::weighted(0.3, (any::<prop::sample::Index>(), 0u8..3, any::<u8>()))).prop_map(|(line, change)| {
-        let mut bytes = format!("a1 {line}\r\n").into_bytes();
-        if let Some((index, kind, byte)) = change {
-            let at = index.index(bytes.len() - 2);
-            match kind {
-                0 => drop(bytes.remove(at)),
-                1 => bytes.insert(at, bytes[at]),
-                _ => bytes[at] = byte & 0x7F,
+    (command(), prop::option::weighted(0.3, (any::<prop::sample::Index>(), 0u8..3, any::<u8>()))).prop_map(
+        |(line, change)| {
+            let mut bytes = format!("a1 {line}\r\n").into_bytes();
+            if let Some((index, kind, byte)) = change {
+                let at = index.index(bytes.len() - 2);
+                match kind {
+                    0 => drop(bytes.remove(at)),
+                    1 => bytes.insert(at, bytes[at]),
+                    _ => bytes[at] = byte & 0x7F,
+                }
             }
-        }
-        bytes
-    })
+            bytes
+        },
+    )
 }
 
 fn set_of(theirs: &SequenceSet) -> MessageSet {
@@ -426,7 +466,9 @@ fn agrees(theirs: &CommandBody<'_>, ours: &Command) -> Option<bool> {
         | (CommandBody::Move { sequence_set, mailbox: to, uid }, Command::Move { uid: u, set, mailbox: name }) => {
             plain(&set_of(sequence_set)) == plain(set) && mailbox(to)? == inbox(name) && uid == u
         }
-        (CommandBody::ExpungeUid { sequence_set }, Command::UidExpunge(set)) => plain(&set_of(sequence_set)) == plain(set),
+        (CommandBody::ExpungeUid { sequence_set }, Command::UidExpunge(set)) => {
+            plain(&set_of(sequence_set)) == plain(set)
+        }
         (CommandBody::Id { parameters }, Command::Id(pairs)) => parameters.as_ref().map_or(0, Vec::len) == pairs.len(),
         (CommandBody::Enable { capabilities }, Command::Enable(names)) => capabilities.as_ref().len() == names.len(),
         (CommandBody::GetQuota { root }, Command::GetQuota(ours)) => text(root)? == *ours,

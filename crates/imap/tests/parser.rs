@@ -101,9 +101,9 @@ fn a_search_of_the_largest_size_is_read_without_recursion() {
     // On a small stack, so that recursion would show.
     let line = format!("t SEARCH {}ALL{}\r\n", "(NOT ".repeat(40), ")".repeat(40));
     let chain = format!("t SEARCH {}ALL\r\n", "OR SEEN ".repeat(900));
-    let reader = std::thread::Builder::new().stack_size(64 << 10).spawn(move || {
-        (syntax::parse(line.as_bytes()).is_ok(), syntax::parse(chain.as_bytes()).is_ok())
-    });
+    let reader = std::thread::Builder::new()
+        .stack_size(64 << 10)
+        .spawn(move || (syntax::parse(line.as_bytes()).is_ok(), syntax::parse(chain.as_bytes()).is_ok()));
     assert_eq!(reader.expect("a thread").join().expect("no overflow"), (true, true));
 }
 
