@@ -1,0 +1,90 @@
+//! The administrative commands: what each does, whoever runs it and wherever.
+
+mod accounts;
+mod domains;
+mod mail;
+mod queue;
+pub mod socket;
+
+use std::{path::Path, sync::Arc};
+
+use tokio::sync::mpsc;
+
+use crate::{cli::AdminCommand, config::Config, progress::Terminal, services::Services};
+use socket::Line;
+
+/// Where a command's lines go: to a client of the admin socket, or to this process's terminal.
+#[derive(Clone)]
+pub struct Output {
+    lines: mpsc::Sender<Line>,
+}
+
+impl Output {
+    pub(super) fn new(lines: mpsc::Sender<Line>) -> Self {
+        Self { lines }
+    }
+
+    /// A line for standard output.
+    pub async fn line(&self, text: impl Into<String>) {
+        // A client that went away does not stop what it asked for.
+        let _ = self.lines.send(Line::Out(text.into())).await;
+    }
+
+    /// How far a long command is. Never waits: from blocking code, and skipped when the client is slow.
+    pub fn progress(&self, what: &str, done: u64, total: u64) {
+        let _ = self.lines.try_send(Line::Progress { what: what.to_owned(), done, total });
+    }
+
+    async fn done(&self, error: Option<String>) {
+        let _ = self.lines.send(Line::Done(error)).await;
+    }
+}
+
+/// Runs a command on the services.
+pub async fn execute(services: &Services, command: AdminCommand, output: &Output) -> anyhow::Result<()> {
+    match command {
+        AdminCommand::Account(command) => accounts::run(services, command, output).await,
+        AdminCommand::Domain(command) => domains::run(services, command, output).await,
+        AdminCommand::Queue(command) => queue::run(services, command, output).await,
+        AdminCommand::Import(args) => mail::import(services, args, output).await,
+        AdminCommand::Export(args) => mail::export(services, args, output).await,
+    }
+}
+
+/// Runs a command as typed: through the serving process when there is one, else on the data folder itself.
+pub async fn run(config: Config, mut command: AdminCommand) -> anyhow::Result<()> {
+    accounts::complete(&mut command)?;
+    absolute_paths(&mut command)?;
+    let mut terminal = Terminal::default();
+    if let Some(outcome) = socket::ask(&config.data_dir, &command, |line| terminal.show(line)).await {
+        terminal.finish();
+        return outcome;
+    }
+    let services = Arc::new(Services::open(config)?);
+    let (lines, mut received) = mpsc::channel(64);
+    let output = Output::new(lines);
+    let work = {
+        let services = services.clone();
+        async move { execute(&services, command, &output).await }
+    };
+    let show = async {
+        while let Some(line) = received.recv().await {
+            terminal.show(line);
+        }
+    };
+    let (outcome, ()) = tokio::join!(work, show);
+    terminal.finish();
+    services.close();
+    outcome
+}
+
+/// The serving process has its own working directory, so paths go to it whole.
+fn absolute_paths(command: &mut AdminCommand) -> std::io::Result<()> {
+    let path = match command {
+        AdminCommand::Import(args) => &mut args.path,
+        AdminCommand::Export(args) => &mut args.path,
+        _ => return Ok(()),
+    };
+    *path = std::path::absolute(Path::new(path))?;
+    Ok(())
+}

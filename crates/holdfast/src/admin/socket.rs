@@ -1,0 +1,121 @@
+//! The admin socket: how a `holdfast` command reaches the serving process.
+//!
+//! A Unix socket in the data folder, readable by its owner only. A client writes one line of JSON, an
+//! [`AdminCommand`]; the server answers with lines of JSON, [`Line`]s, the last of which is `Done`.
+
+use std::{
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{UnixListener, UnixStream},
+    sync::mpsc,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Output, execute};
+use crate::{cli::AdminCommand, services::Services};
+
+/// The longest request line: a command with paths and a password.
+const MAX_REQUEST_BYTES: u64 = 64 * 1024;
+/// Lines on their way to a client before a command waits for it.
+const LINES_IN_FLIGHT: usize = 64;
+
+/// What the server answers with.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Line {
+    /// A line for standard output.
+    Out(String),
+    /// How far a long command is.
+    Progress {
+        /// What is being done.
+        what: String,
+        /// Units done.
+        done: u64,
+        /// Units in all, 0 when not known.
+        total: u64,
+    },
+    /// The end: nothing, or what went wrong.
+    Done(Option<String>),
+}
+
+/// Where the socket of a data folder is.
+pub fn path(data_dir: &Path) -> PathBuf {
+    data_dir.join("admin.sock")
+}
+
+/// Serves admin commands until shut down.
+pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let path = path(&services.config.data_dir);
+    // We own the data folder's lock, so a socket that is there is a dead process's.
+    let _ = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).with_context(|| format!("admin socket {}", path.display()))?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    loop {
+        let stream = tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "admin socket");
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+        };
+        let services = services.clone();
+        tokio::spawn(async move {
+            if let Err(error) = answer(services, stream).await {
+                tracing::warn!(%error, "admin command");
+            }
+        });
+    }
+    let _ = std::fs::remove_file(&path);
+    Ok(())
+}
+
+async fn answer(services: Arc<Services>, stream: UnixStream) -> anyhow::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut request = String::new();
+    BufReader::new(read.take(MAX_REQUEST_BYTES)).read_line(&mut request).await?;
+    let command: AdminCommand = serde_json::from_str(&request).context("not an admin command of this version")?;
+    let (lines, mut received) = mpsc::channel::<Line>(LINES_IN_FLIGHT);
+    let output = Output::new(lines);
+    let task = tokio::spawn(async move {
+        let outcome = execute(&services, command, &output).await;
+        output.done(outcome.err().map(|error| format!("{error:#}"))).await;
+    });
+    while let Some(line) = received.recv().await {
+        let mut text = serde_json::to_string(&line)?;
+        text.push('\n');
+        write.write_all(text.as_bytes()).await?;
+    }
+    task.await?;
+    Ok(())
+}
+
+/// Asks the serving process, if there is one: `None` when nobody listens.
+pub async fn ask(data_dir: &Path, command: &AdminCommand, mut show: impl FnMut(Line)) -> Option<anyhow::Result<()>> {
+    let stream = UnixStream::connect(path(data_dir)).await.ok()?;
+    Some(converse(stream, command, &mut show).await)
+}
+
+async fn converse(mut stream: UnixStream, command: &AdminCommand, show: &mut impl FnMut(Line)) -> anyhow::Result<()> {
+    let mut request = serde_json::to_string(command)?;
+    request.push('\n');
+    stream.write_all(request.as_bytes()).await?;
+    let mut lines = BufReader::new(stream).lines();
+    while let Some(line) = lines.next_line().await? {
+        match serde_json::from_str(&line)? {
+            Line::Done(None) => return Ok(()),
+            Line::Done(Some(error)) => bail!(error),
+            line => show(line),
+        }
+    }
+    bail!("the service ended before the command did; run it again once the service is back")
+}

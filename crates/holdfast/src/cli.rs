@@ -1,0 +1,263 @@
+//! What can be typed. The commands that change or read the service's state are [`AdminCommand`]s: they run inside the
+//! serving process when there is one (through its admin socket), else on the data folder directly, with one and the
+//! same code in [`crate::admin`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+use crate::config::ByteSize;
+
+/// A complete mail service: webmail, IMAP, POP3, SMTP, in one program that survives its own bad night.
+#[derive(Debug, Parser)]
+#[command(name = "holdfast", version, propagate_version = true)]
+pub struct Cli {
+    /// Configuration file. Without one, everything has a default that works on this machine.
+    #[arg(long, short, global = true, env = "HOLDFAST_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The data folder, instead of the configured one.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// All commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the service.
+    Serve,
+    /// Say whether a configuration file is right, and if not, which line, why, and what to write.
+    CheckConfig {
+        /// The file; default: the one given by --config.
+        file: Option<PathBuf>,
+    },
+    /// Check all stored data: log chain, index seals and digests, bodies, and what must hold between records.
+    Verify {
+        /// Rebuild what can be rebuilt, and say what was done. The service must be stopped.
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Build the index from nothing: from the log, the newest checkpoint and the body packs. The service must be stopped.
+    RebuildIndex,
+    /// Put load on any mail server and print rates and latencies.
+    Bench(crate::bench::BenchArgs),
+    #[command(flatten)]
+    Admin(AdminCommand),
+}
+
+/// Commands on the service's state, with or without a running service.
+#[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
+pub enum AdminCommand {
+    /// Accounts: the people (and programs) that have mail here.
+    #[command(subcommand)]
+    Account(AccountCommand),
+    /// Domains that this service receives mail for.
+    #[command(subcommand)]
+    Domain(DomainCommand),
+    /// Mail on its way out.
+    #[command(subcommand)]
+    Queue(QueueCommand),
+    /// Take mail in from mbox files or Maildir folders. Can be stopped and run again: nothing is filed twice.
+    Import(ImportArgs),
+    /// Write mail out to mbox files or a Maildir, byte for byte.
+    Export(ExportArgs),
+}
+
+/// `holdfast account …`
+#[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
+pub enum AccountCommand {
+    /// Make an account. The password is asked for, or read from standard input.
+    Add {
+        /// The address, which is also the login name.
+        address: String,
+        /// The name people see.
+        #[arg(long, default_value = "")]
+        name: String,
+        /// May manage the service by the web.
+        #[arg(long)]
+        admin: bool,
+        /// Space, such as "5 GiB"; "0 B" is unlimited. Default: limits.default_quota.
+        #[arg(long)]
+        quota: Option<ByteSize>,
+        #[command(flatten)]
+        password: PasswordArgs,
+    },
+    /// List the accounts.
+    List {
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Set a new password. All of the account's web sessions end.
+    Passwd {
+        /// The account's address.
+        address: String,
+        #[command(flatten)]
+        password: PasswordArgs,
+    },
+    /// Refuse logins; mail still comes in.
+    Disable {
+        /// The account's address.
+        address: String,
+    },
+    /// Let a disabled account log in again.
+    Enable {
+        /// The account's address.
+        address: String,
+    },
+    /// Delete an account: its addresses stop at once; its mail stays restorable for the retention time.
+    Delete {
+        /// The account's address.
+        address: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Add another address to an account.
+    Alias {
+        /// The account's address.
+        address: String,
+        /// The new address; `@example.org` takes all mail of the domain that has no address of its own.
+        alias: String,
+        /// Take it away instead.
+        #[arg(long)]
+        remove: bool,
+    },
+}
+
+/// Where a password comes from: never from the command line itself, which other users can read.
+#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
+pub struct PasswordArgs {
+    /// Read the password from standard input (its first line).
+    #[arg(long)]
+    pub password_stdin: bool,
+    /// Make a password and print it.
+    #[arg(long, conflicts_with = "password_stdin")]
+    pub generate: bool,
+    /// The password once it is known.
+    #[arg(skip)]
+    pub password: String,
+}
+
+/// `holdfast domain …`
+#[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
+pub enum DomainCommand {
+    /// Receive mail for a domain: makes its DKIM keys and prints the DNS records to set.
+    Add {
+        /// The domain.
+        name: String,
+    },
+    /// List the domains.
+    List,
+    /// Print the DNS records of a domain again.
+    Show {
+        /// The domain.
+        name: String,
+    },
+}
+
+/// `holdfast queue …`
+#[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
+pub enum QueueCommand {
+    /// List what waits, oldest first.
+    List {
+        /// At most so many.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Everything about one message: recipients, attempts, what the other side said.
+    Show {
+        /// The queue id.
+        id: String,
+    },
+    /// Try again now.
+    Retry {
+        /// Queue ids, or `all`.
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Do not try until released.
+    Hold {
+        /// Queue ids, or `all`.
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Undo a hold.
+    Release {
+        /// Queue ids, or `all`.
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// Take messages out of the queue.
+    Drop {
+        /// Queue ids.
+        #[arg(required = true)]
+        ids: Vec<String>,
+        /// Tell the sender with a bounce.
+        #[arg(long)]
+        bounce: bool,
+    },
+}
+
+/// The form of a folder or file of mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+pub enum MailFormat {
+    /// One file with "From " lines between messages.
+    Mbox,
+    /// A folder with cur, new and tmp; subfolders as Maildir++.
+    Maildir,
+}
+
+/// `holdfast import …`
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+pub struct ImportArgs {
+    /// The account's address.
+    pub address: String,
+    /// An mbox file, or a Maildir (its subfolders become mailboxes).
+    pub path: PathBuf,
+    /// Where an mbox file's messages go, and below which mailbox a Maildir's folders go.
+    #[arg(long, default_value = "INBOX")]
+    pub mailbox: String,
+    /// Default: by looking at the path.
+    #[arg(long)]
+    pub format: Option<MailFormat>,
+}
+
+/// `holdfast export …`
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+pub struct ExportArgs {
+    /// The account's address.
+    pub address: String,
+    /// Where to write: a folder, which must not exist or be empty.
+    pub path: PathBuf,
+    /// Only this mailbox.
+    #[arg(long)]
+    pub mailbox: Option<String>,
+    /// The form.
+    #[arg(long, value_enum, default_value_t = MailFormat::Maildir)]
+    pub format: MailFormat,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_password_is_never_taken_from_the_command_line() {
+        for words in ["account add a@b.example --password x", "account passwd a@b.example x"] {
+            assert!(Cli::try_parse_from(std::iter::once("holdfast").chain(words.split(' '))).is_err());
+        }
+    }
+}

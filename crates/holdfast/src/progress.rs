@@ -1,0 +1,83 @@
+//! Long work on a terminal: a bar there, plain lines elsewhere.
+
+use std::{
+    io::{IsTerminal as _, Write as _},
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::admin::socket::Line;
+
+/// Between two plain progress lines where there is no terminal.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Shows a command's lines and its progress.
+#[derive(Default)]
+pub struct Terminal {
+    bar: Option<(String, ProgressBar)>,
+    last_plain: Option<Instant>,
+}
+
+impl Terminal {
+    /// Shows one line of a command.
+    pub fn show(&mut self, line: Line) {
+        match line {
+            Line::Out(text) => self.out(&text),
+            Line::Progress { what, done, total } => self.progress(&what, done, total),
+            Line::Done(_) => {}
+        }
+    }
+
+    /// A line for standard output, above the bar.
+    pub fn out(&mut self, text: &str) {
+        let print = || {
+            // A closed pipe (`| head`) is the reader's choice, not an error.
+            let _ = writeln!(std::io::stdout(), "{text}");
+        };
+        match &self.bar {
+            Some((_, bar)) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
+    /// How far the work is; `total` 0 is not known.
+    pub fn progress(&mut self, what: &str, done: u64, total: u64) {
+        if !std::io::stderr().is_terminal() {
+            if self.last_plain.is_none_or(|at| at.elapsed() >= PLAIN_INTERVAL) {
+                self.last_plain = Some(Instant::now());
+                if total == 0 {
+                    eprintln!("{what}: {done}");
+                } else {
+                    eprintln!("{what}: {done} of {total} ({} %)", done * 100 / total);
+                }
+            }
+            return;
+        }
+        if self.bar.as_ref().is_none_or(|(current, _)| current != what) {
+            self.finish();
+            self.bar = Some((what.to_owned(), new_bar(what, total)));
+        }
+        if let Some((_, bar)) = &self.bar {
+            bar.set_length(total);
+            bar.set_position(done);
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&mut self) {
+        if let Some((_, bar)) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn new_bar(what: &str, total: u64) -> ProgressBar {
+    let template = if total == 0 {
+        "{msg} {human_pos} {elapsed}"
+    } else {
+        "{msg} [{bar:30}] {human_pos}/{human_len} {percent} % {eta} left"
+    };
+    let style = ProgressStyle::with_template(template).expect("the template is constant");
+    ProgressBar::new(total).with_style(style.progress_chars("=> ")).with_message(what.to_owned())
+}

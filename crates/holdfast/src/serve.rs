@@ -1,0 +1,71 @@
+//! `holdfast serve`: opens the data folder, binds every door, says where they are, and stops in order.
+
+mod doors;
+mod http;
+mod notify;
+mod welcome;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::{admin, config::Config, services::Services};
+
+/// Runs the service until SIGTERM, SIGINT, or the failure of something it cannot live without.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new()
+        .install_recorder()
+        .context("the metrics recorder is installed once")?;
+    // Catching up after a crash reads the log: off the async threads.
+    let services = Arc::new(tokio::task::spawn_blocking(move || Services::open(config)).await??);
+    let tls = doors::certificate(&services.config)?;
+    let shutdown = CancellationToken::new();
+
+    let bound = doors::bind(&services, &tls, &metrics).await?;
+    welcome::print(&services, &bound)?;
+    let mut tasks = bound.serve(&shutdown);
+    {
+        let (services, shutdown) = (services.clone(), shutdown.clone());
+        tasks.spawn(async move { ("admin socket", admin::socket::serve(services, shutdown).await) });
+    }
+    {
+        let (delivery, shutdown) = (services.delivery.clone(), shutdown.clone());
+        tasks.spawn(async move {
+            delivery.run(shutdown).await;
+            ("queue", Ok(()))
+        });
+    }
+    notify::ready();
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let failure = loop {
+        tokio::select! {
+            _ = terminate.recv() => break None,
+            _ = interrupt.recv() => break None,
+            _ = hangup.recv() => match tls.reload() {
+                Ok(()) => tracing::info!("certificate read again"),
+                Err(error) => tracing::error!(%error, "certificate not read again; the old one stays in use"),
+            },
+            Some(ended) = tasks.join_next() => match ended {
+                Ok((what, Err(error))) => break Some(error.context(what)),
+                Ok((what, Ok(()))) => tracing::warn!(what, "ended"),
+                Err(panic) => break Some(anyhow::Error::new(panic)),
+            },
+        }
+    };
+    tracing::info!("stopping: open connections may finish what they are doing");
+    notify::stopping();
+    shutdown.cancel();
+    let grace = services.config.limits.shutdown_grace.0 + std::time::Duration::from_secs(2);
+    let drained = tokio::time::timeout(grace, async { while tasks.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        tracing::warn!("some connections did not finish in time");
+    }
+    tokio::task::spawn_blocking(move || services.close()).await?;
+    tracing::info!("stopped; everything acknowledged is on disk");
+    failure.map_or(Ok(()), Err)
+}

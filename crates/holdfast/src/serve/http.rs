@@ -1,0 +1,89 @@
+//! HTTP on doorkit's connections: the webmail's router, and the pages for machines.
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{
+    Extension, Router,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::services::Services;
+
+/// How long a client may take to send its request's header.
+const HEADER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// `/health` and `/metrics`.
+pub fn machine_pages(services: Arc<Services>, metrics: PrometheusHandle) -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .route("/metrics", get(move |peer, headers| self::metrics(peer, headers, metrics)))
+        .with_state(services)
+}
+
+/// 200 while the service takes in mail durably, 503 with the reason when it does not.
+async fn health(State(services): State<Arc<Services>>) -> Response {
+    let quarantined: Vec<String> =
+        services.store.quarantined().into_iter().map(|(realm, reason)| format!("{realm}: {reason}")).collect();
+    let stopped = services.store.stopped();
+    let status = if stopped.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let body = serde_json::json!({
+        "status": match (&stopped, quarantined.is_empty()) {
+            (Some(_), _) => "stopped",
+            (None, false) => "degraded",
+            (None, true) => "ok",
+        },
+        "reason": stopped,
+        "quarantined": quarantined.len(),
+        "version": env!("CARGO_PKG_VERSION"),
+    });
+    (status, [(header::CACHE_CONTROL, "no-store")], axum::Json(body)).into_response()
+}
+
+/// Prometheus text. On the public web listeners only for this machine itself, and never through a proxy.
+async fn metrics(Extension(peer): Extension<web::Peer>, headers: HeaderMap, metrics: PrometheusHandle) -> Response {
+    let forwarded = headers.contains_key("x-forwarded-for") || headers.contains_key("forwarded");
+    if !is_loopback(peer.addr) || forwarded {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()).into_response()
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+/// Serves one connection until it ends or the service stops.
+pub async fn serve_connection(router: Router, conn: doorkit::Conn, shutdown: CancellationToken) {
+    let peer = web::Peer { addr: conn.peer().ip(), tls: conn.is_tls() };
+    let service = TowerToHyperService::new(router.layer(Extension(peer)));
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(100).keep_alive_interval(HEADER_TIMEOUT);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(conn), service);
+    tokio::pin!(connection);
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            ended = &mut connection => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "http connection");
+                }
+                return;
+            }
+            () = shutdown.cancelled(), if !stopping => {
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Telling systemd (`Type=notify`) that the service is up, or on its way down: `sd_notify(3)`'s protocol, one datagram.
+
+use std::os::unix::net::UnixDatagram;
+
+/// The doors are open.
+pub fn ready() {
+    send("READY=1");
+}
+
+/// The service has begun to stop.
+pub fn stopping() {
+    send("STOPPING=1");
+}
+
+fn send(state: &str) {
+    let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let sent = UnixDatagram::unbound().and_then(|datagram| datagram.send_to(state.as_bytes(), &socket));
+    if let Err(error) = sent {
+        tracing::warn!(%error, "systemd was not told {state}");
+    }
+}
