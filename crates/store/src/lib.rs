@@ -1,1 +1,47 @@
-//! The commit log that everything follows, its index, and the content-addressed bodies.
+//! The commit log that everything follows, the index derived from it, and the bodies it refers to.
+//!
+//! * A **realm** is the unit of consistency: one per account, and a few of the system's own.
+//! * A **commit** is an atomic set of key writes to one or a few realms. It gets a gapless store-wide [`Seq`], and each
+//!   realm it touches a gapless [`RealmSeq`]. It is acknowledged after the log was synced, not before.
+//! * The **log** is the truth. It is append-only, checksummed per record and hash-chained. The index that readers query
+//!   is derived from it and is caught up from it after a crash.
+//! * **Bodies** (messages) are named by the BLAKE3 of their bytes, kept once in append-only packs, verified when read.
+//! * Every value in the index is **sealed**, every realm carries a running **digest** of what it holds; every commit
+//!   states the digest that must result. What does not match is named and quarantined, never served.
+//!
+//! What this crate must never do: acknowledge what is not durable; cut off a log that a witness says must be longer;
+//! give back bytes that do not match their seal, digest or name; know what the keys and values mean.
+//!
+//! Start reading at [`Store`] for the whole, [`writer`] for how a commit comes to be, [`log`] for what is on disk.
+
+mod body;
+mod clock;
+mod digest;
+pub mod disk;
+mod error;
+mod follow;
+mod ids;
+mod index;
+mod lock;
+pub mod log;
+mod read;
+mod record;
+mod staging;
+mod store;
+mod tx;
+mod verify;
+pub mod writer;
+
+pub use body::BodyReader;
+pub use clock::{Clock, SystemClock};
+pub use digest::Digest;
+pub use error::{Result, StoreError};
+pub use follow::Follower;
+pub use ids::{BodyId, ParseBodyIdError, RealmId, RealmSeq, Seq};
+pub use read::{Order, Read, Rows, Snapshot};
+pub use record::{Commit, Op, RealmCommit};
+pub use staging::{BodyWriter, StagedBody};
+pub use store::{FORMAT, Store, StoreOptions};
+pub use tx::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Tx};
+pub use verify::{Invariants, Report, Violation, rebuild_index, verify};
+pub use writer::Ticket;

@@ -1,0 +1,506 @@
+//! Bodies: content-addressed, compressed, in append-only packs.
+//!
+//! ```text
+//! pack    = magic(8) frame*                              file name: number, 10 digits, ".pack"
+//! frame   = "HFBD" header_len(u32) crc32c(u32) header chunk*
+//! ```
+//! The header names the body and lists its chunks; each chunk has a hash of its own, so that a part can be read and
+//! verified without the rest. Where bodies are is kept in the index, and found again by scanning the packs.
+
+use std::{
+    collections::HashMap,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use prost::Message;
+
+use crate::{
+    BodyId, Result, StoreError,
+    disk::{Disk, File},
+    index::{Batch, IndexEngine},
+    store::meta,
+};
+
+const PACK_MAGIC: &[u8; 8] = b"HFPACK\0\x01";
+const FRAME_MAGIC: &[u8; 4] = b"HFBD";
+const FRAME_BYTES: usize = 12;
+/// Bytes of a body that are compressed, hashed and read together.
+pub(crate) const CHUNK_BYTES: usize = 256 << 10;
+/// The largest frame header: a body of 64 GiB.
+const MAX_HEADER_BYTES: usize = 16 << 20;
+/// Speed goes before size: mail is mostly attachments that do not get smaller.
+const ZSTD_LEVEL: i32 = 1;
+
+/// What a frame says about its body.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Header {
+    #[prost(bytes = "vec", tag = "1")]
+    pub id: Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    pub len: u64,
+    #[prost(message, repeated, tag = "3")]
+    pub chunks: Vec<ChunkInfo>,
+}
+
+/// One chunk: [`CHUNK_BYTES`] of the body, the last one less.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct ChunkInfo {
+    #[prost(uint32, tag = "1")]
+    pub stored_bytes: u32,
+    #[prost(bool, tag = "2")]
+    pub compressed: bool,
+    /// The first 16 bytes of BLAKE3 of the plain bytes.
+    #[prost(bytes = "vec", tag = "3")]
+    pub hash: Vec<u8>,
+}
+
+/// Compresses a chunk where that makes it smaller.
+pub(crate) fn pack_chunk(plain: &[u8], out: &mut Vec<u8>) -> ChunkInfo {
+    let hash = blake3::hash(plain).as_bytes()[..16].to_vec();
+    let (bytes, compressed) = match zstd::bulk::compress(plain, ZSTD_LEVEL) {
+        Ok(smaller) if smaller.len() < plain.len() => (std::borrow::Cow::Owned(smaller), true),
+        _ => (std::borrow::Cow::Borrowed(plain), false),
+    };
+    out.extend_from_slice(&bytes);
+    ChunkInfo { stored_bytes: bytes.len() as u32, compressed, hash }
+}
+
+/// Where a body's frame is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub pack: u32,
+    pub offset: u64,
+}
+
+impl Place {
+    fn to_bytes(self) -> Vec<u8> {
+        [&self.pack.to_le_bytes()[..], &self.offset.to_le_bytes()].concat()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (pack, offset) = bytes.split_at_checked(4)?;
+        Some(Self {
+            pack: u32::from_le_bytes(pack.try_into().ok()?),
+            offset: u64::from_le_bytes(offset.try_into().ok()?),
+        })
+    }
+}
+
+fn place_key(id: &BodyId) -> Vec<u8> {
+    let mut key = vec![meta::BODY];
+    key.extend_from_slice(id.as_bytes());
+    key
+}
+
+/// All packs of a store.
+pub(crate) struct Packs {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    index: Arc<dyn IndexEngine>,
+    pack_bytes: u64,
+    state: Mutex<State>,
+}
+
+struct State {
+    active: Pack,
+    /// Written but not yet synced and in the index.
+    fresh: HashMap<BodyId, Place>,
+    /// Packs that were closed since the last sync.
+    unsynced: Vec<Arc<dyn File>>,
+    dirty: bool,
+    /// How many hold each body.
+    pins: HashMap<BodyId, usize>,
+    files: HashMap<u32, Arc<dyn File>>,
+}
+
+struct Pack {
+    number: u32,
+    file: Arc<dyn File>,
+    len: u64,
+}
+
+fn pack_path(dir: &Path, number: u32) -> PathBuf {
+    dir.join(format!("{number:010}.pack"))
+}
+
+/// The numbers of the packs there are, ascending.
+pub(crate) fn pack_numbers(disk: &dyn Disk, dir: &Path) -> Result<Vec<u32>> {
+    let names = disk.list(dir).map_err(StoreError::io(dir.display().to_string()))?;
+    Ok(names.iter().filter_map(|name| name.strip_suffix(".pack")?.parse().ok()).collect())
+}
+
+impl Packs {
+    /// Opens the packs and takes into the index what was written after it last looked.
+    pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path, index: Arc<dyn IndexEngine>, pack_bytes: u64) -> Result<Self> {
+        disk.create_dir(dir).map_err(StoreError::io(dir.display().to_string()))?;
+        let packed = meta::read(&*index.view(), meta::PACKED)?.and_then(|value| Place::from_bytes(&value));
+        let mut numbers = pack_numbers(&*disk, dir)?;
+        let mut files = HashMap::new();
+        let mut found = Batch::new();
+        let mut active = None;
+        if let Some(packed) = packed
+            && numbers.last().is_none_or(|last| *last < packed.pack)
+        {
+            return Err(StoreError::damaged(format!("{} is missing", pack_path(dir, packed.pack).display())));
+        }
+        // Made at the moment of a crash: nothing can be in it.
+        while let Some(&last) = numbers.last()
+            && packed.is_none_or(|packed| packed.pack < last)
+            && is_headless(&*disk, dir, last)?
+        {
+            disk.remove(&pack_path(dir, last)).map_err(StoreError::io("pack"))?;
+            numbers.pop();
+        }
+        for &number in &numbers {
+            let path = pack_path(dir, number);
+            let file = disk.open(&path).map_err(StoreError::io(path.display().to_string()))?;
+            files.insert(number, file.clone());
+            let known = match packed {
+                Some(packed) if packed.pack > number => continue,
+                Some(packed) if packed.pack == number => packed.offset,
+                _ => PACK_MAGIC.len() as u64,
+            };
+            let len = file.len().map_err(StoreError::io(path.display().to_string()))?;
+            if len < known {
+                return Err(StoreError::damaged(format!(
+                    "{} is {len} bytes, and {known} bytes of it had been synced",
+                    path.display()
+                )));
+            }
+            let mut end = known;
+            while let Some((header, next)) = scan_frame(&*file, end)? {
+                if let Ok(id) = header.id.as_slice().try_into().map(BodyId::from_bytes) {
+                    let place = Place { pack: number, offset: end };
+                    found.push(meta::write(place_key(&id), place.to_bytes()));
+                }
+                end = next;
+            }
+            if end < len {
+                tracing::warn!(pack = number, bytes = len - end, "cutting off a torn body that nothing refers to");
+                file.truncate(end).map_err(StoreError::io(path.display().to_string()))?;
+            }
+            file.sync().map_err(StoreError::io(path.display().to_string()))?;
+            active = Some(Pack { number, file, len: end });
+        }
+        let active = match active {
+            Some(active) => active,
+            None => create_pack(&*disk, dir, numbers.last().map_or(1, |last| last + 1))?,
+        };
+        files.insert(active.number, active.file.clone());
+        found.push(packed_mark(&active));
+        index.apply(found)?;
+        let state =
+            State { active, fresh: HashMap::new(), unsynced: Vec::new(), dirty: false, pins: HashMap::new(), files };
+        Ok(Self { disk, dir: dir.to_owned(), index, pack_bytes, state: Mutex::new(state) })
+    }
+
+    /// Appends a body, unless it is there already; pins it either way.
+    pub(crate) fn add(
+        &self,
+        id: BodyId,
+        header: &Header,
+        write_chunks: impl FnOnce(&dyn File, u64) -> io::Result<u64>,
+    ) -> Result<()> {
+        let mut state = self.state.lock();
+        if !self.is_known(&state, &id)? {
+            if state.active.len > self.pack_bytes {
+                let next = create_pack(&*self.disk, &self.dir, state.active.number + 1)?;
+                state.files.insert(next.number, next.file.clone());
+                let full = std::mem::replace(&mut state.active, next);
+                state.unsynced.push(full.file);
+            }
+            let encoded = header.encode_to_vec();
+            let mut frame = Vec::with_capacity(FRAME_BYTES + encoded.len());
+            frame.extend_from_slice(FRAME_MAGIC);
+            frame.extend_from_slice(&(encoded.len() as u32).to_le_bytes());
+            frame.extend_from_slice(&crc32c::crc32c(&encoded).to_le_bytes());
+            frame.extend_from_slice(&encoded);
+            let active = &mut state.active;
+            let place = Place { pack: active.number, offset: active.len };
+            // What a failed write leaves behind the end is overwritten by the next one.
+            let written = active
+                .file
+                .write_at(&frame, place.offset)
+                .and_then(|()| write_chunks(&*active.file, place.offset + frame.len() as u64))
+                .map_err(StoreError::io("body pack"))?;
+            active.len += frame.len() as u64 + written;
+            state.dirty = true;
+            state.fresh.insert(id, place);
+        }
+        *state.pins.entry(id).or_default() += 1;
+        Ok(())
+    }
+
+    pub(crate) fn unpin(&self, id: &BodyId) {
+        let mut state = self.state.lock();
+        if let Some(count) = state.pins.get_mut(id) {
+            *count -= 1;
+            if *count == 0 {
+                state.pins.remove(id);
+            }
+        }
+    }
+
+    fn place(&self, state: &State, id: &BodyId) -> Result<Option<Place>> {
+        if let Some(place) = state.fresh.get(id) {
+            return Ok(Some(*place));
+        }
+        let stored = meta::read(&*self.index.view(), &place_key(id))?;
+        Ok(stored.and_then(|value| Place::from_bytes(&value)))
+    }
+
+    fn is_known(&self, state: &State, id: &BodyId) -> Result<bool> {
+        Ok(self.place(state, id)?.is_some())
+    }
+
+    /// # Errors
+    /// [`StoreError::BodyMissing`].
+    pub(crate) fn check_known(&self, id: &BodyId) -> Result<()> {
+        let state = self.state.lock();
+        if state.pins.contains_key(id) || self.is_known(&state, id)? {
+            Ok(())
+        } else {
+            Err(StoreError::BodyMissing { id: *id })
+        }
+    }
+
+    /// Makes all bodies so far durable; gives the index writes that say where they are.
+    pub(crate) fn sync(&self) -> Result<Batch> {
+        let stop =
+            |error: io::Error| StoreError::Stopped { reason: format!("a body could not be made durable: {error}") };
+        let mut state = self.state.lock();
+        if !state.dirty {
+            return Ok(Batch::new());
+        }
+        let files = std::mem::take(&mut state.unsynced);
+        let active = state.active.file.clone();
+        let mark = packed_mark(&state.active);
+        let fresh: Vec<(BodyId, Place)> = state.fresh.iter().map(|(id, place)| (*id, *place)).collect();
+        state.dirty = false;
+        // Others may stage bodies while this syncs; those are for the next group.
+        drop(state);
+        for file in files {
+            file.sync().map_err(stop)?;
+        }
+        active.sync().map_err(stop)?;
+        let mut batch: Batch = fresh.iter().map(|(id, place)| meta::write(place_key(id), place.to_bytes())).collect();
+        batch.push(mark);
+        self.index.apply(batch)?;
+        let mut state = self.state.lock();
+        for (id, _) in fresh {
+            state.fresh.remove(&id);
+        }
+        Ok(Batch::new())
+    }
+
+    /// Opens a body for reading.
+    pub(crate) fn open_body(self: &Arc<Self>, id: &BodyId) -> Result<BodyReader> {
+        let (place, file) = {
+            let state = self.state.lock();
+            let place = self.place(&state, id)?.ok_or(StoreError::BodyMissing { id: *id })?;
+            let file = state.files.get(&place.pack).cloned().ok_or_else(|| StoreError::BodyDamaged {
+                id: *id,
+                what: format!("{} is missing", pack_path(&self.dir, place.pack).display()),
+            })?;
+            (place, file)
+        };
+        BodyReader::open(*id, file, place)
+    }
+}
+
+fn packed_mark(active: &Pack) -> meta::Write {
+    meta::write(meta::PACKED.to_vec(), Place { pack: active.number, offset: active.len }.to_bytes())
+}
+
+fn is_headless(disk: &dyn Disk, dir: &Path, number: u32) -> Result<bool> {
+    let path = pack_path(dir, number);
+    let name = path.display().to_string();
+    let file = disk.open(&path).map_err(StoreError::io(name.clone()))?;
+    let mut magic = [0; PACK_MAGIC.len()];
+    let read = file.read_full(&mut magic, 0).map_err(StoreError::io(name))?;
+    Ok(read < magic.len() || &magic != PACK_MAGIC)
+}
+
+fn create_pack(disk: &dyn Disk, dir: &Path, number: u32) -> Result<Pack> {
+    let path = pack_path(dir, number);
+    let name = path.display().to_string();
+    let file = disk.create(&path).map_err(StoreError::io(name.clone()))?;
+    if let Err(error) = file.write_at(PACK_MAGIC, 0).and_then(|()| file.sync()) {
+        let _ = disk.remove(&path);
+        return Err(StoreError::io(name)(error));
+    }
+    disk.sync_dir(dir).map_err(StoreError::io(dir.display().to_string()))?;
+    Ok(Pack { number, file, len: PACK_MAGIC.len() as u64 })
+}
+
+/// The header at `offset`, if a whole one is there, and where its chunks begin.
+fn read_header(file: &dyn File, offset: u64) -> Result<Option<(Header, u64)>> {
+    let mut frame = [0; FRAME_BYTES];
+    let read = file.read_full(&mut frame, offset).map_err(StoreError::io("body pack"))?;
+    let len = u32::from_le_bytes(frame[4..8].try_into().expect("4 bytes")) as usize;
+    if read < FRAME_BYTES || &frame[..4] != FRAME_MAGIC || len > MAX_HEADER_BYTES {
+        return Ok(None);
+    }
+    let mut encoded = vec![0; len];
+    let read = file.read_full(&mut encoded, offset + FRAME_BYTES as u64).map_err(StoreError::io("body pack"))?;
+    if read < len || crc32c::crc32c(&encoded).to_le_bytes() != frame[8..] {
+        return Ok(None);
+    }
+    Ok(Header::decode(encoded.as_slice()).ok().map(|header| (header, offset + (FRAME_BYTES + len) as u64)))
+}
+
+/// The frame at `offset`, if it is whole and its chunks are what it says; gives where the next one begins.
+pub(crate) fn scan_frame(file: &dyn File, offset: u64) -> Result<Option<(Header, u64)>> {
+    let Some((header, mut at)) = read_header(file, offset)? else { return Ok(None) };
+    let mut left = header.len;
+    for chunk in &header.chunks {
+        let Ok(plain) = read_chunk(file, at, chunk, left) else { return Ok(None) };
+        left -= plain.len() as u64;
+        at += u64::from(chunk.stored_bytes);
+    }
+    Ok((left == 0).then_some((header, at)))
+}
+
+/// A chunk's plain bytes, verified. `left` is what remains of the body from here on.
+fn read_chunk(file: &dyn File, at: u64, chunk: &ChunkInfo, left: u64) -> Result<Vec<u8>, String> {
+    let expected = (left as usize).min(CHUNK_BYTES);
+    if chunk.stored_bytes as usize > CHUNK_BYTES {
+        return Err("a chunk's size is impossible".to_owned());
+    }
+    let mut stored = vec![0; chunk.stored_bytes as usize];
+    let read = file.read_full(&mut stored, at).map_err(|error| error.to_string())?;
+    if read < stored.len() {
+        return Err("a chunk is cut off".to_owned());
+    }
+    let plain = if chunk.compressed {
+        zstd::bulk::decompress(&stored, expected).map_err(|error| format!("a chunk can't be decompressed: {error}"))?
+    } else {
+        stored
+    };
+    if plain.len() != expected || blake3::hash(&plain).as_bytes()[..16] != chunk.hash {
+        return Err("a chunk does not match its hash".to_owned());
+    }
+    Ok(plain)
+}
+
+/// A body, read in whole or in part; what it gives is verified.
+pub struct BodyReader {
+    id: BodyId,
+    file: Arc<dyn File>,
+    header: Header,
+    /// Where each chunk begins.
+    offsets: Vec<u64>,
+    position: u64,
+    current: Option<(usize, Bytes)>,
+}
+
+impl BodyReader {
+    fn open(id: BodyId, file: Arc<dyn File>, place: Place) -> Result<Self> {
+        let damaged = |what: &str| StoreError::BodyDamaged {
+            id,
+            what: format!("pack {} at byte {}: {what}", place.pack, place.offset),
+        };
+        let (header, mut at) = read_header(&*file, place.offset)?.ok_or_else(|| damaged("its header"))?;
+        if header.id != id.as_bytes() || header.chunks.len() as u64 != header.len.div_ceil(CHUNK_BYTES as u64) {
+            return Err(damaged("its header is another body's"));
+        }
+        let mut offsets = Vec::with_capacity(header.chunks.len());
+        for chunk in &header.chunks {
+            offsets.push(at);
+            at += u64::from(chunk.stored_bytes);
+        }
+        Ok(Self { id, file, header, offsets, position: 0, current: None })
+    }
+
+    /// The body's name.
+    pub const fn id(&self) -> BodyId {
+        self.id
+    }
+
+    /// The body's size in bytes.
+    pub const fn len(&self) -> u64 {
+        self.header.len
+    }
+
+    /// Whether the body has no bytes.
+    pub const fn is_empty(&self) -> bool {
+        self.header.len == 0
+    }
+
+    fn chunk(&mut self, number: usize) -> Result<Bytes> {
+        if let Some((current, bytes)) = &self.current
+            && *current == number
+        {
+            return Ok(bytes.clone());
+        }
+        let left = self.header.len - (number * CHUNK_BYTES) as u64;
+        let plain = read_chunk(&*self.file, self.offsets[number], &self.header.chunks[number], left)
+            .map_err(|what| StoreError::BodyDamaged { id: self.id, what })?;
+        let bytes = Bytes::from(plain);
+        self.current = Some((number, bytes.clone()));
+        Ok(bytes)
+    }
+
+    /// At most `len` bytes from `offset`; less only at the body's end. Each chunk is verified by its own hash.
+    ///
+    /// # Errors
+    /// [`StoreError::BodyDamaged`].
+    pub fn read_range(&mut self, offset: u64, len: usize) -> Result<Bytes> {
+        let end = offset.saturating_add(len as u64).min(self.header.len);
+        if offset >= end {
+            return Ok(Bytes::new());
+        }
+        let (first, last) = (offset as usize / CHUNK_BYTES, (end - 1) as usize / CHUNK_BYTES);
+        let begin = offset as usize - first * CHUNK_BYTES;
+        if first == last {
+            return Ok(self.chunk(first)?.slice(begin..begin + (end - offset) as usize));
+        }
+        let mut all = Vec::with_capacity((end - offset) as usize);
+        for number in first..=last {
+            let chunk = self.chunk(number)?;
+            let from = if number == first { begin } else { 0 };
+            let to = (end as usize - number * CHUNK_BYTES).min(chunk.len());
+            all.extend_from_slice(&chunk[from..to]);
+        }
+        Ok(all.into())
+    }
+
+    /// All bytes, verified against the body's name.
+    ///
+    /// # Errors
+    /// [`StoreError::BodyDamaged`].
+    pub fn read_all(&mut self) -> Result<Bytes> {
+        let all = self.read_range(0, self.header.len as usize)?;
+        if BodyId::of(&all) == self.id {
+            Ok(all)
+        } else {
+            Err(StoreError::BodyDamaged { id: self.id, what: "its bytes do not match its name".to_owned() })
+        }
+    }
+}
+
+impl io::Read for BodyReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = buffer.len().min(CHUNK_BYTES - (self.position as usize % CHUNK_BYTES));
+        let bytes = self.read_range(self.position, wanted).map_err(io::Error::other)?;
+        buffer[..bytes.len()].copy_from_slice(&bytes);
+        self.position += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+}
+
+impl io::Seek for BodyReader {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        let target = match to {
+            io::SeekFrom::Start(offset) => Some(offset),
+            io::SeekFrom::End(offset) => self.header.len.checked_add_signed(offset),
+            io::SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
+        };
+        self.position = target.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
+    }
+}

@@ -1,0 +1,122 @@
+//! What can go wrong, by what the caller can do about it.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use crate::{BodyId, RealmId, RealmSeq, Seq};
+
+/// The result of store calls.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// Why the store did not do it. Nothing was written unless the variant says otherwise.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The realm has moved on since the caller looked. Look again, then try again.
+    #[error("{realm} is at {found}, not {expected}")]
+    Conflict {
+        /// The realm.
+        realm: RealmId,
+        /// What the caller expected.
+        expected: RealmSeq,
+        /// Where it is.
+        found: RealmSeq,
+    },
+    /// The realm's data is damaged: it takes no writes until it has been repaired; what is intact stays readable.
+    #[error("{realm} is quarantined: {reason}; run `holdfast verify`")]
+    Quarantined {
+        /// The realm.
+        realm: RealmId,
+        /// What was found.
+        reason: String,
+    },
+    /// Stored data is not what was stored.
+    #[error("damaged: {what}")]
+    Damaged {
+        /// What is damaged: the file or realm, where, how it was noticed.
+        what: String,
+    },
+    /// No space left on the disk. Nothing is lost; works again when there is room.
+    #[error("the disk is full")]
+    Full,
+    /// The store acknowledges nothing any more, because it could not make a write durable or has been closed.
+    /// What was in flight may or may not be there after a restart.
+    #[error("the store has stopped: {reason}")]
+    Stopped {
+        /// Why.
+        reason: String,
+    },
+    /// A body that is referred to is nowhere.
+    #[error("body {id} is missing")]
+    BodyMissing {
+        /// Its name.
+        id: BodyId,
+    },
+    /// A body's bytes do not match its name.
+    #[error("body {id} is damaged: {what}")]
+    BodyDamaged {
+        /// Its name.
+        id: BodyId,
+        /// Where, and how it was noticed.
+        what: String,
+    },
+    /// A key, value or commit over its limit.
+    #[error("{what} is {found} bytes, the limit is {limit}")]
+    TooLarge {
+        /// What.
+        what: &'static str,
+        /// Its size.
+        found: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Another process owns the data folder.
+    #[error("{} is in use by another process{}", dir.display(), pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
+    Locked {
+        /// The data folder.
+        dir: PathBuf,
+        /// The owner, where it could be read.
+        pid: Option<u32>,
+    },
+    /// The data was written by a newer version.
+    #[error("{} has on-disk format {found}, this version reads up to {known}; use a newer holdfast", dir.display())]
+    NewerFormat {
+        /// The data folder.
+        dir: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest this version knows.
+        known: u32,
+    },
+    /// The commits asked for are older than what is retained.
+    #[error("commit {asked} is no longer in the log, which begins at {first}")]
+    NotRetained {
+        /// The first one asked for.
+        asked: Seq,
+        /// The first one there is.
+        first: Seq,
+    },
+    /// The system refused.
+    #[error("{what}: {error}")]
+    Io {
+        /// What was being done, to which file.
+        what: String,
+        /// What the system said.
+        error: Arc<io::Error>,
+    },
+    /// A transaction's closure panicked: a bug in the caller. Nothing of it was written.
+    #[error("a transaction failed inside: {0}")]
+    Panicked(String),
+}
+
+impl StoreError {
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |error| match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Self::Full,
+            _ => Self::Io { what, error: Arc::new(error) },
+        }
+    }
+
+    pub(crate) fn damaged(what: impl Into<String>) -> Self {
+        Self::Damaged { what: what.into() }
+    }
+}

@@ -1,0 +1,45 @@
+//! The index: what readers query, derived from the log.
+//!
+//! A seam of a few calls, so that simulations can crash it; [`FjallIndex`] is the real one. Two key spaces: `Records`
+//! (realm, key → seal, value) and `Meta` (what the index knows about itself). A batch is applied as a whole or not at
+//! all, also across a crash, but need not be durable: the log is.
+
+mod fjall_index;
+
+use std::ops::Bound;
+
+use bytes::Bytes;
+
+use crate::{Order, Result};
+
+pub(crate) use fjall_index::FjallIndex;
+
+/// The index's key spaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Space {
+    /// Realms' records.
+    Records,
+    /// What was applied, realms' states, where bodies are.
+    Meta,
+}
+
+pub(crate) type Row = Result<(Bytes, Bytes)>;
+pub(crate) type RowIter<'a> = Box<dyn Iterator<Item = Row> + 'a>;
+/// Writes of one batch: `None` takes the key away.
+pub(crate) type Batch = Vec<(Space, Vec<u8>, Option<Vec<u8>>)>;
+
+/// An ordered key-value index.
+pub(crate) trait IndexEngine: Send + Sync {
+    /// A consistent view of this moment.
+    fn view(&self) -> Box<dyn IndexView>;
+    /// Applies a batch as a whole.
+    fn apply(&self, batch: Batch) -> Result<()>;
+    /// Writes to disk what is in memory.
+    fn persist(&self) -> Result<()>;
+}
+
+/// A consistent view of an index.
+pub(crate) trait IndexView: Send + Sync {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>>;
+    fn range(&self, space: Space, range: (Bound<Vec<u8>>, Bound<Vec<u8>>), order: Order) -> RowIter<'_>;
+}

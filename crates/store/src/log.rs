@@ -1,0 +1,341 @@
+//! The commit log: segment files of framed, checksummed, chained records.
+//!
+//! ```text
+//! segment  = header record*                    file name: first seq, 20 digits, ".log"
+//! header   = magic(8) first_seq(u64) chain(32) crc32c(u32)
+//! record   = len(u32) crc32c(u32) chain(32) payload(len)       integers little-endian
+//! ```
+//! `chain` is BLAKE3(previous chain, payload); the checksum is over chain and payload. The header's chain is that of the
+//! last record of the segment before.
+//!
+//! A segment's last records may be torn after a crash: nobody was told of them. Each record says up to which commit
+//! everything was synced when it was written, and the caller knows what other witnesses have seen; a gap at or below
+//! either is damage, and is named, and nothing is cut off.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use prost::Message as _;
+
+use crate::{
+    Commit, Result, Seq, StoreError,
+    disk::{Disk, File},
+};
+
+const MAGIC: &[u8; 8] = b"HFLOG\0\0\x01";
+const HEADER_BYTES: usize = 8 + 8 + 32 + 4;
+const FRAME_BYTES: usize = 4 + 4 + 32;
+/// The largest record: a commit's writes and their framing.
+pub const MAX_RECORD_BYTES: usize = 64 << 20;
+/// A segment is closed when it is larger.
+pub const SEGMENT_BYTES: u64 = 64 << 20;
+
+type Chain = [u8; 32];
+
+/// The log, open for appending.
+pub(crate) struct Log {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    file: Arc<dyn File>,
+    path: PathBuf,
+    len: u64,
+    chain: Chain,
+    next: Seq,
+    segment_bytes: u64,
+}
+
+/// Frames a commit; gives the chain after it.
+pub(crate) fn frame(commit: &Commit, chain: Chain, out: &mut Vec<u8>) -> Chain {
+    let start = out.len();
+    out.extend_from_slice(&[0; FRAME_BYTES]);
+    commit.encode(out).expect("a Vec has room");
+    let payload_start = start + FRAME_BYTES;
+    let chain = chained(&chain, &out[payload_start..]);
+    let len = (out.len() - payload_start) as u32;
+    out[start..start + 4].copy_from_slice(&len.to_le_bytes());
+    out[start + 8..start + 40].copy_from_slice(&chain);
+    let crc = crc32c::crc32c(&out[start + 8..]);
+    out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
+    chain
+}
+
+fn chained(previous: &Chain, payload: &[u8]) -> Chain {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(previous);
+    hasher.update(payload);
+    *hasher.finalize().as_bytes()
+}
+
+fn segment_path(dir: &Path, first: Seq) -> PathBuf {
+    dir.join(format!("{:020}.log", first.0))
+}
+
+/// The first seqs of the segments there are, ascending.
+pub(crate) fn segments(disk: &dyn Disk, dir: &Path) -> Result<Vec<Seq>> {
+    let names = disk.list(dir).map_err(StoreError::io(dir.display().to_string()))?;
+    Ok(names.iter().filter_map(|name| name.strip_suffix(".log")?.parse().ok()).map(Seq).collect())
+}
+
+/// Reads one segment's records in order.
+pub(crate) struct SegmentReader {
+    file: Arc<dyn File>,
+    path: PathBuf,
+    offset: u64,
+    chain: Chain,
+    next: Seq,
+}
+
+/// What a reader met where it expected a record.
+pub(crate) enum Met {
+    Record(Box<Commit>),
+    /// The end of the file, exactly at a record's end.
+    End,
+    /// Bytes that are not the next record: torn or damaged, which is for the caller to tell.
+    Invalid(String),
+}
+
+impl SegmentReader {
+    pub(crate) fn open(disk: &dyn Disk, dir: &Path, first: Seq) -> Result<Self> {
+        let path = segment_path(dir, first);
+        let name = || path.display().to_string();
+        let file = disk.open(&path).map_err(StoreError::io(name()))?;
+        let mut header = [0; HEADER_BYTES];
+        let read = file.read_full(&mut header, 0).map_err(StoreError::io(name()))?;
+        let crc = u32::from_le_bytes(header[48..].try_into().expect("4 bytes"));
+        if read < HEADER_BYTES
+            || &header[..8] != MAGIC
+            || crc != crc32c::crc32c(&header[..48])
+            || header[8..16] != first.0.to_le_bytes()
+        {
+            return Err(StoreError::damaged(format!("{}: the segment's header", name())));
+        }
+        let chain = header[16..48].try_into().expect("32 bytes");
+        Ok(Self { file, path, offset: HEADER_BYTES as u64, chain, next: first })
+    }
+
+    pub(crate) const fn next_seq(&self) -> Seq {
+        self.next
+    }
+
+    pub(crate) const fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// The next record, verified against checksum, chain and place.
+    pub(crate) fn read(&mut self) -> Result<Met> {
+        let name = || self.path.display().to_string();
+        let mut frame = [0; FRAME_BYTES];
+        let read = self.file.read_full(&mut frame, self.offset).map_err(StoreError::io(name()))?;
+        if read == 0 {
+            return Ok(Met::End);
+        }
+        let invalid = |what: &str| Ok(Met::Invalid(format!("{} at byte {}: {what}", name(), self.offset)));
+        if read < FRAME_BYTES {
+            return invalid("a record's frame is cut off");
+        }
+        let len = u32::from_le_bytes(frame[..4].try_into().expect("4 bytes")) as usize;
+        if len == 0 || len > MAX_RECORD_BYTES {
+            return invalid("a record's length is impossible");
+        }
+        let mut payload = vec![0; len];
+        let read =
+            self.file.read_full(&mut payload, self.offset + FRAME_BYTES as u64).map_err(StoreError::io(name()))?;
+        if read < len {
+            return invalid("a record is cut off");
+        }
+        let crc = u32::from_le_bytes(frame[4..8].try_into().expect("4 bytes"));
+        if crc != crc32c::crc32c_append(crc32c::crc32c(&frame[8..]), &payload) {
+            return invalid("a record's checksum does not match");
+        }
+        let chain = chained(&self.chain, &payload);
+        if chain != frame[8..] {
+            return invalid("a record does not follow from the one before it");
+        }
+        let Ok(commit) = Commit::decode(payload.as_slice()) else {
+            return invalid("a record can't be decoded");
+        };
+        if commit.seq() != self.next {
+            return invalid(&format!("commit {} stands where {} belongs", commit.seq(), self.next));
+        }
+        self.offset += (FRAME_BYTES + len) as u64;
+        self.chain = chain;
+        self.next = Seq(self.next.0 + 1);
+        Ok(Met::Record(Box::new(commit)))
+    }
+
+    /// Whether anything after this place shows that what should be here had been synced: a later record that says so.
+    fn later_witness(&self) -> Result<Option<Seq>> {
+        let name = || self.path.display().to_string();
+        let len = self.file.len().map_err(StoreError::io(name()))?;
+        let mut rest = vec![0; len.saturating_sub(self.offset) as usize];
+        let read = self.file.read_full(&mut rest, self.offset).map_err(StoreError::io(name()))?;
+        rest.truncate(read);
+        let mut witness = None;
+        let mut at = 1;
+        while at + FRAME_BYTES < rest.len() {
+            let length = u32::from_le_bytes(rest[at..at + 4].try_into().expect("4 bytes")) as usize;
+            let end = at + FRAME_BYTES + length;
+            if length > 0
+                && length <= MAX_RECORD_BYTES
+                && end <= rest.len()
+                && crc32c::crc32c(&rest[at + 8..end]).to_le_bytes() == rest[at + 4..at + 8]
+                && let Ok(commit) = Commit::decode(&rest[at + FRAME_BYTES..end])
+            {
+                witness = witness.max(Some(Seq(commit.durable_raw)));
+                at = end;
+            } else {
+                at += 1;
+            }
+        }
+        Ok(witness)
+    }
+}
+
+impl Log {
+    /// Opens the log for appending, after the last commit that is whole. `witness` is the last commit that anyone else
+    /// has seen: the log must reach it.
+    pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path, witness: Seq, segment_bytes: u64) -> Result<Self> {
+        disk.create_dir(dir).map_err(StoreError::io(dir.display().to_string()))?;
+        let mut firsts = segments(&*disk, dir)?;
+        // A segment file without a whole header can only be the newest one, torn at its making.
+        while let Some(&last) = firsts.last() {
+            match SegmentReader::open(&*disk, dir, last) {
+                Err(StoreError::Damaged { .. }) if last.0 > witness.0 && is_torn_header(&*disk, dir, last)? => {
+                    let path = segment_path(dir, last);
+                    disk.remove(&path).map_err(StoreError::io(path.display().to_string()))?;
+                    firsts.pop();
+                }
+                Err(error) => return Err(error),
+                Ok(_) => break,
+            }
+        }
+        let Some(&last) = firsts.last() else {
+            if witness > Seq(0) {
+                return Err(StoreError::damaged(format!(
+                    "the log is empty, and commit {witness} has been seen: commits 1 to {witness} are missing"
+                )));
+            }
+            let (file, path) = create_segment(&*disk, dir, Seq(1), &[0; 32])?;
+            let log = Self {
+                disk,
+                dir: dir.to_owned(),
+                file,
+                path,
+                len: HEADER_BYTES as u64,
+                chain: [0; 32],
+                next: Seq(1),
+                segment_bytes,
+            };
+            return Ok(log);
+        };
+        let mut reader = SegmentReader::open(&*disk, dir, last)?;
+        let problem = loop {
+            match reader.read()? {
+                Met::Record(_) => {}
+                Met::End => break None,
+                Met::Invalid(what) => break Some(what),
+            }
+        };
+        let reached = Seq(reader.next.0 - 1);
+        if reached < witness {
+            let what = problem.map(|what| format!(" ({what})")).unwrap_or_default();
+            return Err(StoreError::damaged(format!(
+                "the log ends at commit {reached}, and commit {witness} has been seen: {} commits are missing{what}",
+                witness.0 - reached.0
+            )));
+        }
+        if let Some(what) = problem {
+            if let Some(durable) = reader.later_witness()?.filter(|durable| *durable > reached) {
+                return Err(StoreError::damaged(format!(
+                    "{what}; a later record shows that commit {durable} had been synced"
+                )));
+            }
+            let len = reader.file.len().map_err(StoreError::io(reader.path.display().to_string()))?;
+            tracing::warn!(%what, bytes = len - reader.offset, "cutting off a torn tail that was never acknowledged");
+            let name = reader.path.display().to_string();
+            reader.file.truncate(reader.offset).map_err(StoreError::io(name.clone()))?;
+            reader.file.sync().map_err(StoreError::io(name))?;
+        }
+        let log = Self {
+            disk,
+            dir: dir.to_owned(),
+            file: reader.file,
+            path: reader.path,
+            len: reader.offset,
+            chain: reader.chain,
+            next: reader.next,
+            segment_bytes,
+        };
+        Ok(log)
+    }
+
+    /// The seq that the next commit gets.
+    pub(crate) const fn next(&self) -> Seq {
+        self.next
+    }
+
+    pub(crate) const fn chain(&self) -> Chain {
+        self.chain
+    }
+
+    /// Appends framed records, `count` of them, the last of which has `chain`. Not durable before [`Log::sync`].
+    /// On error the log is as before, or the store must stop: [`StoreError::Stopped`].
+    pub(crate) fn append(&mut self, frames: &[u8], count: u64, chain: Chain) -> Result<()> {
+        if let Err(error) = self.file.write_at(frames, self.len) {
+            self.file.truncate(self.len).map_err(|second| StoreError::Stopped {
+                reason: format!(
+                    "{}: writing failed ({error}), and taking it back failed too ({second})",
+                    self.path.display()
+                ),
+            })?;
+            return Err(StoreError::io(self.path.display().to_string())(error));
+        }
+        self.len += frames.len() as u64;
+        self.next = Seq(self.next.0 + count);
+        self.chain = chain;
+        Ok(())
+    }
+
+    /// Makes everything appended durable. A failure is final: the system may have dropped what was not written.
+    pub(crate) fn sync(&mut self) -> Result<()> {
+        self.file.sync().map_err(|error| StoreError::Stopped {
+            reason: format!("{}: a write could not be made durable: {error}", self.path.display()),
+        })
+    }
+
+    /// Begins a new segment when this one is full. Only right after [`Log::sync`].
+    pub(crate) fn roll(&mut self) -> Result<()> {
+        if self.len < self.segment_bytes {
+            return Ok(());
+        }
+        let (file, path) = create_segment(&*self.disk, &self.dir, self.next, &self.chain)?;
+        (self.file, self.path, self.len) = (file, path, HEADER_BYTES as u64);
+        Ok(())
+    }
+}
+
+fn is_torn_header(disk: &dyn Disk, dir: &Path, first: Seq) -> Result<bool> {
+    let path = segment_path(dir, first);
+    let name = path.display().to_string();
+    let file = disk.open(&path).map_err(StoreError::io(name.clone()))?;
+    Ok(file.len().map_err(StoreError::io(name))? <= HEADER_BYTES as u64)
+}
+
+fn create_segment(disk: &dyn Disk, dir: &Path, first: Seq, chain: &Chain) -> Result<(Arc<dyn File>, PathBuf)> {
+    let path = segment_path(dir, first);
+    let name = path.display().to_string();
+    let mut header = Vec::with_capacity(HEADER_BYTES);
+    header.extend_from_slice(MAGIC);
+    header.extend_from_slice(&first.0.to_le_bytes());
+    header.extend_from_slice(chain);
+    header.extend_from_slice(&crc32c::crc32c(&header).to_le_bytes());
+    let file = disk.create(&path).map_err(StoreError::io(name.clone()))?;
+    if let Err(error) = file.write_at(&header, 0).and_then(|()| file.sync()) {
+        let _ = disk.remove(&path);
+        return Err(StoreError::io(name)(error));
+    }
+    disk.sync_dir(dir).map_err(StoreError::io(dir.display().to_string()))?;
+    Ok((file, path))
+}

@@ -1,0 +1,78 @@
+//! What stands in the log.
+
+use prost::Message;
+
+use crate::{Digest, RealmId, RealmSeq, Seq};
+
+/// A commit as the log has it and followers get it.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Commit {
+    /// Its place in the log.
+    #[prost(uint64, tag = "1")]
+    pub seq_raw: u64,
+    /// Which primary wrote it: goes up at each promotion.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    /// When, in milliseconds since 1970. Does not go back from one commit to the next.
+    #[prost(int64, tag = "3")]
+    pub time_ms: i64,
+    /// All commits up to this one were synced when this one was written: what is missing up to there is damage, what is
+    /// missing after it may be a torn write that nobody was told of.
+    #[prost(uint64, tag = "4")]
+    pub durable_raw: u64,
+    /// What it writes, realm by realm.
+    #[prost(message, repeated, tag = "5")]
+    pub realms: Vec<RealmCommit>,
+}
+
+/// What a commit writes in one realm.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct RealmCommit {
+    /// The realm's number.
+    #[prost(uint64, tag = "1")]
+    pub realm_raw: u64,
+    /// The commit's place in the realm.
+    #[prost(uint64, tag = "2")]
+    pub realm_seq_raw: u64,
+    /// The realm's digest once this is applied.
+    #[prost(bytes = "vec", tag = "3")]
+    pub digest_bytes: Vec<u8>,
+    /// The writes, in key order, each key once.
+    #[prost(message, repeated, tag = "4")]
+    pub ops: Vec<Op>,
+}
+
+/// A write to one key.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Op {
+    /// The key.
+    #[prost(bytes = "vec", tag = "1")]
+    pub key: Vec<u8>,
+    /// The new value; `None` takes the key away.
+    #[prost(bytes = "vec", optional, tag = "2")]
+    pub value: Option<Vec<u8>>,
+}
+
+impl Commit {
+    /// Its place in the log.
+    pub const fn seq(&self) -> Seq {
+        Seq(self.seq_raw)
+    }
+}
+
+impl RealmCommit {
+    /// The realm.
+    pub const fn realm(&self) -> RealmId {
+        RealmId::from_raw(self.realm_raw)
+    }
+
+    /// The commit's place in the realm.
+    pub const fn realm_seq(&self) -> RealmSeq {
+        RealmSeq(self.realm_seq_raw)
+    }
+
+    /// The realm's digest once this is applied; `None` when the record is malformed.
+    pub fn digest(&self) -> Option<Digest> {
+        Digest::from_bytes(&self.digest_bytes)
+    }
+}

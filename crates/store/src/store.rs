@@ -1,0 +1,491 @@
+//! The store as a whole: opening, catching up, handing out.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::{
+    BodyId, BodyReader, BodyWriter, Clock, Commit, Digest, Follower, RealmId, RealmSeq, Result, Seq, Snapshot,
+    StagedBody, StoreError, SystemClock, Ticket, Tx,
+    body::Packs,
+    digest::{SEAL_BYTES, Seal},
+    disk::{Disk, RealDisk},
+    follow::Tail,
+    index::{Batch, FjallIndex, IndexEngine, Space},
+    lock::Lock,
+    log::{self, Log, Met, SegmentReader},
+    read::full_key,
+    writer::Writer,
+};
+
+/// The version of what is on disk.
+pub const FORMAT: u32 = 1;
+const FORMAT_FILE: &str = "format";
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct StoreOptions {
+    /// How long commits and unreferenced bodies are kept. Default 30 days.
+    pub retention: Duration,
+    /// Memory for cached index blocks, in bytes. Default 64 MiB.
+    pub cache_bytes: u64,
+    /// A log segment is closed when it is larger. Default 64 MiB.
+    pub segment_bytes: u64,
+    /// A body pack is closed when it is larger. Default 256 MiB.
+    pub pack_bytes: u64,
+    /// Where log and packs lie.
+    pub disk: Arc<dyn Disk>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            retention: Duration::from_secs(30 * 86_400),
+            cache_bytes: 64 << 20,
+            segment_bytes: log::SEGMENT_BYTES,
+            pack_bytes: 256 << 20,
+            disk: Arc::new(RealDisk),
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+/// A realm's last commit and the digest it states.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct RealmState {
+    pub seq: RealmSeq,
+    pub digest: Digest,
+}
+
+/// Realms that take no writes until they have been repaired, and why.
+#[derive(Default)]
+pub(crate) struct Quarantine(Mutex<BTreeMap<RealmId, String>>);
+
+impl Quarantine {
+    pub(crate) fn put(&self, realm: RealmId, reason: &str) {
+        let mut realms = self.0.lock();
+        if !realms.contains_key(&realm) {
+            tracing::error!(%realm, reason, "quarantined");
+            metrics::gauge!("holdfast_store_quarantined_realms").set(realms.len() as f64 + 1.0);
+            realms.insert(realm, reason.to_owned());
+        }
+    }
+
+    pub(crate) fn check(&self, realm: RealmId) -> Result<()> {
+        match self.0.lock().get(&realm) {
+            Some(reason) => Err(StoreError::Quarantined { realm, reason: reason.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn list(&self) -> Vec<(RealmId, String)> {
+        self.0.lock().iter().map(|(realm, reason)| (*realm, reason.clone())).collect()
+    }
+}
+
+/// Watchers of realms. An entry goes when its last receiver has.
+#[derive(Default)]
+pub(crate) struct Watchers(Mutex<HashMap<RealmId, watch::Sender<RealmSeq>>>);
+
+impl Watchers {
+    fn subscribe(&self, realm: RealmId, now: RealmSeq) -> watch::Receiver<RealmSeq> {
+        self.0.lock().entry(realm).or_insert_with(|| watch::channel(now).0).subscribe()
+    }
+
+    pub(crate) fn publish(&self, realms: impl Iterator<Item = (RealmId, RealmSeq)>) {
+        let mut watchers = self.0.lock();
+        for (realm, seq) in realms {
+            if let Some(sender) = watchers.get(&realm) {
+                if sender.receiver_count() == 0 {
+                    watchers.remove(&realm);
+                } else {
+                    sender.send_replace(seq);
+                }
+            }
+        }
+    }
+}
+
+/// A store, open. Cheap to clone; the last clone closes it.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub dir: PathBuf,
+    pub options: StoreOptions,
+    pub index: Arc<dyn IndexEngine>,
+    pub packs: Arc<Packs>,
+    pub quarantine: Arc<Quarantine>,
+    pub watchers: Arc<Watchers>,
+    pub tail: Arc<Tail>,
+    pub writer: Writer,
+    lock: Mutex<Option<Lock>>,
+}
+
+impl Store {
+    /// Opens the store in `dir`, making it first when there is none. Takes the folder's lock, catches the index up
+    /// from the log, cuts off a torn tail that was never acknowledged.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`], [`StoreError::NewerFormat`], [`StoreError::Damaged`] when the log ends before a witness
+    /// says it may or does not follow from itself: nothing is changed then.
+    pub fn open(dir: &Path, options: StoreOptions) -> Result<Self> {
+        let disk = options.disk.clone();
+        disk.create_dir(dir).map_err(StoreError::io(dir.display().to_string()))?;
+        let lock = Lock::take(dir)?;
+        check_format(dir)?;
+        let index: Arc<dyn IndexEngine> = Arc::new(FjallIndex::open(&dir.join("index"), options.cache_bytes)?);
+        Self::open_on(dir, options, index, Some(lock))
+    }
+
+    pub(crate) fn open_on(
+        dir: &Path,
+        options: StoreOptions,
+        index: Arc<dyn IndexEngine>,
+        lock: Option<Lock>,
+    ) -> Result<Self> {
+        let view = index.view();
+        let applied = meta::applied(&*view)?;
+        let cursors = meta::cursors(&*view)?;
+        drop(view);
+        let witness = cursors.iter().map(|(_, seq)| *seq).max().unwrap_or_default().max(applied);
+        let log = Log::open(options.disk.clone(), &dir.join("log"), witness, options.segment_bytes)?;
+        catch_up(&options, dir, &*index, applied)?;
+        let packs = Arc::new(Packs::open(options.disk.clone(), &dir.join("packs"), index.clone(), options.pack_bytes)?);
+        let quarantine = Arc::new(Quarantine::default());
+        let watchers = Arc::new(Watchers::default());
+        let tail = Arc::new(Tail::new(Seq(log.next().0 - 1)));
+        let writer = Writer::start(
+            log,
+            index.clone(),
+            packs.clone(),
+            quarantine.clone(),
+            watchers.clone(),
+            tail.clone(),
+            options.clock.clone(),
+        )?;
+        let inner = Inner {
+            dir: dir.to_owned(),
+            options,
+            index,
+            packs,
+            quarantine,
+            watchers,
+            tail,
+            writer,
+            lock: Mutex::new(lock),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Finishes what was submitted, writes the index out and gives the folder back. Later transactions fail with
+    /// [`StoreError::Stopped`]; reads still work. Does nothing the second time.
+    pub fn close(&self) {
+        self.inner.writer.stop();
+        if let Err(error) = self.inner.index.persist() {
+            tracing::warn!(%error, "the index was not written out; it will be caught up from the log");
+        }
+        self.inner.lock.lock().take();
+    }
+
+    /// All realms as they are now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::new(self.inner.index.view(), self.inner.quarantine.clone())
+    }
+
+    /// Runs a closure on the writer thread and commits what it wrote, atomically over all realms it wrote to. Closures
+    /// run one after another, each sees all before it; many share one sync. They must be quick and must not wait. An
+    /// error from the closure writes nothing.
+    ///
+    /// Blocks the caller while more than [`crate::writer::MAX_WAITING`] transactions wait.
+    pub fn transact<T, E, F>(&self, work: F) -> Ticket<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+    {
+        self.inner.writer.submit(work)
+    }
+
+    /// Keeps a body's bytes, for commits to refer to.
+    pub fn put_body(&self, bytes: &[u8]) -> Result<StagedBody> {
+        let mut writer = self.body_writer()?;
+        std::io::Write::write_all(&mut writer, bytes).map_err(StoreError::io("body"))?;
+        writer.finish()
+    }
+
+    /// Keeps a body's bytes as they come, in constant memory.
+    pub fn body_writer(&self) -> Result<BodyWriter> {
+        Ok(BodyWriter::new(self.inner.packs.clone()))
+    }
+
+    /// A body, to be read in whole or in part.
+    ///
+    /// # Errors
+    /// [`StoreError::BodyMissing`], [`StoreError::BodyDamaged`].
+    pub fn body(&self, id: &BodyId) -> Result<BodyReader> {
+        self.inner.packs.open_body(id)
+    }
+
+    /// The commits from `from` on: those in the log first, then each as it becomes durable.
+    ///
+    /// # Errors
+    /// [`StoreError::NotRetained`].
+    pub fn follow(&self, from: Seq) -> Result<Follower> {
+        Follower::open(self.inner.options.disk.clone(), &self.inner.dir.join("log"), from, self.inner.tail.clone())
+    }
+
+    /// Told of each commit of the realm after it is durable and readable.
+    pub fn watch(&self, realm: RealmId) -> watch::Receiver<RealmSeq> {
+        let now = self.snapshot().realm_state(realm).map_or(RealmSeq(0), |state| state.seq);
+        self.inner.watchers.subscribe(realm, now)
+    }
+
+    /// The realms that have commits.
+    pub fn realms(&self) -> Vec<RealmId> {
+        self.snapshot().realms().unwrap_or_default()
+    }
+
+    /// The realms that take no writes because they are damaged, and why.
+    pub fn quarantined(&self) -> Vec<(RealmId, String)> {
+        self.inner.quarantine.list()
+    }
+
+    /// Why nothing is acknowledged any more, if so.
+    pub fn stopped(&self) -> Option<String> {
+        self.inner.writer.stopped()
+    }
+
+    /// Where the time comes from.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        self.inner.options.clock.clone()
+    }
+
+    /// The last durable commit.
+    pub fn seq(&self) -> Seq {
+        self.inner.tail.durable()
+    }
+
+    /// Notes how far someone outside has followed the log: from then on a log that does not reach `seq` is damaged.
+    pub fn set_cursor(&self, name: &str, seq: Seq) -> Result<()> {
+        self.inner.index.apply(vec![meta::cursor(name, seq)])?;
+        self.inner.index.persist()
+    }
+}
+
+fn check_format(dir: &Path) -> Result<()> {
+    let path = dir.join(FORMAT_FILE);
+    let name = path.display().to_string();
+    match std::fs::read_to_string(&path) {
+        Ok(text) => match text.trim().parse::<u32>() {
+            Ok(found) if found <= FORMAT => Ok(()),
+            Ok(found) => Err(StoreError::NewerFormat { dir: dir.to_owned(), found, known: FORMAT }),
+            Err(_) => Err(StoreError::damaged(format!("{name}: not a number"))),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            // A folder with a log but no format is damaged, not new.
+            if dir.join("log").exists() {
+                return Err(StoreError::damaged(format!("{name} is missing beside a log")));
+            }
+            let write = || -> std::io::Result<()> {
+                std::fs::write(&path, format!("{FORMAT}\n"))?;
+                std::fs::File::open(&path)?.sync_all()?;
+                std::fs::File::open(dir)?.sync_all()
+            };
+            write().map_err(StoreError::io(name))
+        }
+        Err(error) => Err(StoreError::io(name)(error)),
+    }
+}
+
+/// Applies to the index what the log has and it has not.
+fn catch_up(options: &StoreOptions, dir: &Path, index: &dyn IndexEngine, applied: Seq) -> Result<()> {
+    let dir = dir.join("log");
+    let first_needed = Seq(applied.0 + 1);
+    let firsts = log::segments(&*options.disk, &dir)?;
+    let Some(start) = firsts.iter().rposition(|first| *first <= first_needed) else {
+        let first = firsts.first().copied().unwrap_or_default();
+        return Err(StoreError::damaged(format!(
+            "the index ends at commit {applied} and the log begins at {first}: run `holdfast rebuild-index`"
+        )));
+    };
+    let mut count = 0_u64;
+    for first in &firsts[start..] {
+        let mut reader = SegmentReader::open(&*options.disk, &dir, *first)?;
+        loop {
+            match reader.read()? {
+                Met::Record(commit) if commit.seq() >= first_needed => {
+                    apply(index, &commit)?;
+                    count += 1;
+                }
+                Met::Record(_) => {}
+                Met::End => break,
+                Met::Invalid(what) => return Err(StoreError::damaged(what)),
+            }
+        }
+    }
+    if count > 0 {
+        tracing::info!(count, "commits applied to the index from the log");
+    }
+    Ok(())
+}
+
+/// Applies one commit of the log, checking that it leads to the digest it states.
+pub(crate) fn apply(index: &dyn IndexEngine, commit: &Commit) -> Result<()> {
+    let view = index.view();
+    let mut batch = Batch::new();
+    for part in &commit.realms {
+        let realm = part.realm();
+        let mut state = meta::realm_state(&*view, realm)?;
+        for op in &part.ops {
+            let full = full_key(realm, &op.key);
+            if let Some(old) = view.get(Space::Records, &full)? {
+                state.digest.subtract(crate::read::unseal(realm, &op.key, &old)?.0);
+            }
+            match &op.value {
+                Some(value) => {
+                    let seal = Seal::of(realm, &op.key, value);
+                    state.digest.add(seal);
+                    batch.push((Space::Records, full, Some(sealed(seal, value))));
+                }
+                None => batch.push((Space::Records, full, None)),
+            }
+        }
+        if Some(state.digest) != part.digest() || part.realm_seq().0 != state.seq.0 + 1 {
+            return Err(StoreError::damaged(format!(
+                "{realm}: applying commit {} does not lead to the digest that it states",
+                commit.seq()
+            )));
+        }
+        state.seq = part.realm_seq();
+        batch.push(meta::set_realm_state(realm, state));
+    }
+    batch.push(meta::set_applied(commit.seq()));
+    index.apply(batch)
+}
+
+/// A value with its seal in front.
+pub(crate) fn sealed(seal: Seal, value: &[u8]) -> Vec<u8> {
+    let mut stored = Vec::with_capacity(SEAL_BYTES + value.len());
+    stored.extend_from_slice(&seal.to_bytes());
+    stored.extend_from_slice(value);
+    stored
+}
+
+/// What the index knows about itself: records of the `Meta` space, each followed by its checksum.
+pub(crate) mod meta {
+    use std::ops::Bound;
+
+    use super::{Bytes, Digest, RealmId, RealmSeq, RealmState, Result, Seq, Space, StoreError};
+    use crate::{
+        Order,
+        index::IndexView,
+        read::{end_of_prefix, hex},
+    };
+
+    const APPLIED: &[u8] = b"applied";
+    const REALM: u8 = b'r';
+    const CURSOR: &[u8] = b"cursor/";
+    pub(crate) const BODY: u8 = b'b';
+    pub(crate) const PACKED: &[u8] = b"packed";
+
+    pub(crate) type Write = (Space, Vec<u8>, Option<Vec<u8>>);
+
+    /// A write of a meta record.
+    pub(crate) fn write(key: Vec<u8>, mut value: Vec<u8>) -> Write {
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&key), &value);
+        value.extend_from_slice(&crc.to_le_bytes());
+        (Space::Meta, key, Some(value))
+    }
+
+    /// A meta record's value, checked.
+    pub(crate) fn checked(key: &[u8], stored: &Bytes) -> Result<Bytes> {
+        let Some(end) = stored.len().checked_sub(4) else {
+            return Err(StoreError::damaged(format!("index: meta record {}", hex(key))));
+        };
+        let crc = crc32c::crc32c_append(crc32c::crc32c(key), &stored[..end]);
+        if stored[end..] != crc.to_le_bytes() {
+            return Err(StoreError::damaged(format!("index: meta record {} does not match its checksum", hex(key))));
+        }
+        Ok(stored.slice(..end))
+    }
+
+    pub(crate) fn read(view: &dyn IndexView, key: &[u8]) -> Result<Option<Bytes>> {
+        view.get(Space::Meta, key)?.map(|stored| checked(key, &stored)).transpose()
+    }
+
+    fn number(key: &[u8], value: &[u8]) -> Result<u64> {
+        let bytes = value.try_into().map_err(|_| StoreError::damaged(format!("index: meta record {}", hex(key))))?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    pub(crate) fn applied(view: &dyn IndexView) -> Result<Seq> {
+        read(view, APPLIED)?.map_or(Ok(Seq(0)), |value| number(APPLIED, &value).map(Seq))
+    }
+
+    pub(crate) fn set_applied(seq: Seq) -> Write {
+        write(APPLIED.to_vec(), seq.0.to_le_bytes().to_vec())
+    }
+
+    fn realm_key(realm: RealmId) -> Vec<u8> {
+        let mut key = vec![REALM];
+        key.extend_from_slice(&realm.raw().to_be_bytes());
+        key
+    }
+
+    fn state(key: &[u8], value: &[u8]) -> Result<RealmState> {
+        let parts = value.split_at_checked(8).and_then(|(seq, digest)| Some((seq, Digest::from_bytes(digest)?)));
+        let Some((seq, digest)) = parts else {
+            return Err(StoreError::damaged(format!("index: meta record {}", hex(key))));
+        };
+        Ok(RealmState { seq: RealmSeq(number(key, seq)?), digest })
+    }
+
+    pub(crate) fn realm_state(view: &dyn IndexView, realm: RealmId) -> Result<RealmState> {
+        let key = realm_key(realm);
+        read(view, &key)?.map_or(Ok(RealmState::default()), |value| state(&key, &value))
+    }
+
+    pub(crate) fn set_realm_state(realm: RealmId, state: RealmState) -> Write {
+        let mut value = state.seq.0.to_le_bytes().to_vec();
+        value.extend_from_slice(&state.digest.to_bytes());
+        write(realm_key(realm), value)
+    }
+
+    fn prefixed<T>(view: &dyn IndexView, prefix: &[u8], parse: impl Fn(&[u8], &[u8]) -> Result<T>) -> Result<Vec<T>> {
+        view.range(Space::Meta, (Bound::Included(prefix.to_vec()), end_of_prefix(prefix)), Order::Ascending)
+            .map(|row| {
+                let (key, stored) = row?;
+                parse(&key, &checked(&key, &stored)?)
+            })
+            .collect()
+    }
+
+    pub(crate) fn realm_states(view: &dyn IndexView) -> Result<Vec<(RealmId, RealmState)>> {
+        prefixed(view, &[REALM], |key, value| {
+            let raw = key[1..].try_into().map_err(|_| StoreError::damaged("index: a realm's key"))?;
+            Ok((RealmId::from_raw(u64::from_be_bytes(raw)), state(key, value)?))
+        })
+    }
+
+    pub(crate) fn cursors(view: &dyn IndexView) -> Result<Vec<(String, Seq)>> {
+        prefixed(view, CURSOR, |key, value| {
+            Ok((String::from_utf8_lossy(&key[CURSOR.len()..]).into_owned(), Seq(number(key, value)?)))
+        })
+    }
+
+    pub(crate) fn cursor(name: &str, seq: Seq) -> Write {
+        write([CURSOR, name.as_bytes()].concat(), seq.0.to_le_bytes().to_vec())
+    }
+}

@@ -1,0 +1,171 @@
+//! A transaction: what a closure on the writer thread sees and writes.
+
+use std::{collections::BTreeMap, ops::Bound};
+
+use bytes::Bytes;
+
+use crate::{
+    BodyId, Order, Read, RealmId, RealmSeq, Result, Rows, StoreError,
+    read::{full_key, full_range, is_empty_range},
+    writer::Group,
+};
+
+/// The longest key, without the realm.
+pub const MAX_KEY_BYTES: usize = 512;
+/// The longest value.
+pub const MAX_VALUE_BYTES: usize = 1 << 20;
+/// The first byte of the store's own keys in each realm: references to bodies.
+pub(crate) const BODY_REFERENCE: u8 = 0xFF;
+
+/// Writes by full key (realm, key).
+pub(crate) type Writes = BTreeMap<Vec<u8>, Option<Bytes>>;
+
+/// A transaction in the making. Reads see all commits before it and its own writes.
+pub struct Tx<'a> {
+    pub(crate) group: &'a Group,
+    pub(crate) writes: Writes,
+    pub(crate) bodies: Vec<BodyId>,
+    pub(crate) wrong: Option<StoreError>,
+    pub(crate) now_ms: i64,
+}
+
+impl<'a> Tx<'a> {
+    pub(crate) const fn new(group: &'a Group, now_ms: i64) -> Self {
+        Self { group, writes: Writes::new(), bodies: Vec::new(), wrong: None, now_ms }
+    }
+
+    /// Sets a key. A key or value over its limit fails the whole transaction when the closure returns.
+    pub fn put(&mut self, realm: RealmId, key: Vec<u8>, value: Vec<u8>) {
+        self.check(realm, &key, value.len());
+        self.writes.insert(full_key(realm, &key), Some(value.into()));
+    }
+
+    /// Takes a key away; nothing happens when it is not there.
+    pub fn delete(&mut self, realm: RealmId, key: Vec<u8>) {
+        self.check(realm, &key, 0);
+        self.writes.insert(full_key(realm, &key), None);
+    }
+
+    /// Keeps a body for as long as the reference stands. `owner` tells several references of a realm to one body apart.
+    /// The transaction fails with [`StoreError::BodyMissing`] when there is no such body.
+    pub fn ref_body(&mut self, realm: RealmId, body: &BodyId, owner: &[u8]) {
+        self.bodies.push(*body);
+        let key = reference_key(body, owner);
+        self.check_length(&key);
+        self.writes.insert(full_key(realm, &key), Some(Bytes::new()));
+    }
+
+    /// Takes a reference away. The body stays for the retention time, then goes unless something else refers to it.
+    pub fn unref_body(&mut self, realm: RealmId, body: &BodyId, owner: &[u8]) {
+        self.writes.insert(full_key(realm, &reference_key(body, owner)), None);
+    }
+
+    /// The [`RealmSeq`] that this commit gets in the realm if it writes to it.
+    pub fn next_realm_seq(&self, realm: RealmId) -> RealmSeq {
+        RealmSeq(self.realm_seq(realm).0 + 1)
+    }
+
+    /// # Errors
+    /// [`StoreError::Conflict`] when the realm's last commit is not `expected`.
+    pub fn expect_realm_seq(&self, realm: RealmId, expected: RealmSeq) -> Result<()> {
+        let found = self.realm_seq(realm);
+        if found == expected { Ok(()) } else { Err(StoreError::Conflict { realm, expected, found }) }
+    }
+
+    /// The commit's time in milliseconds since 1970; never before that of the commit before it.
+    pub const fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+
+    fn check(&mut self, realm: RealmId, key: &[u8], value_len: usize) {
+        debug_assert!(key.first() != Some(&BODY_REFERENCE), "{realm}: 0xFF keys are the store's own");
+        self.check_length(key);
+        if value_len > MAX_VALUE_BYTES {
+            self.wrong = Some(StoreError::TooLarge { what: "a value", found: value_len, limit: MAX_VALUE_BYTES });
+        }
+    }
+
+    fn check_length(&mut self, key: &[u8]) {
+        if key.len() > MAX_KEY_BYTES {
+            self.wrong = Some(StoreError::TooLarge { what: "a key", found: key.len(), limit: MAX_KEY_BYTES });
+        }
+    }
+}
+
+fn reference_key(body: &BodyId, owner: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(33 + owner.len());
+    key.push(BODY_REFERENCE);
+    key.extend_from_slice(body.as_bytes());
+    key.extend_from_slice(owner);
+    key
+}
+
+impl Read for Tx<'_> {
+    fn get(&self, realm: RealmId, key: &[u8]) -> Result<Option<Bytes>> {
+        let full = full_key(realm, key);
+        match self.writes.get(&full) {
+            Some(value) => Ok(value.clone()),
+            None => self.group.get(realm, key, &full),
+        }
+    }
+
+    fn range(&self, realm: RealmId, range: (Bound<Vec<u8>>, Bound<Vec<u8>>), order: Order) -> Result<Rows<'_>> {
+        if is_empty_range(&range) {
+            return Ok(Rows::new(std::iter::empty()));
+        }
+        let full = full_range(realm, range.clone());
+        let mut newer: Writes = self.group.writes_in(&full);
+        newer.extend(self.writes.range(full).map(|(key, value)| (key.clone(), value.clone())));
+        let stored = self.group.stored(realm, range, order)?;
+        Ok(Rows::new(Merged::new(stored, newer, order)))
+    }
+
+    fn realm_seq(&self, realm: RealmId) -> RealmSeq {
+        self.group.realm_seq(realm)
+    }
+}
+
+/// Rows of the index with newer writes laid over them.
+struct Merged<'a> {
+    stored: std::iter::Peekable<Rows<'a>>,
+    newer: std::iter::Peekable<Box<dyn Iterator<Item = (Bytes, Option<Bytes>)>>>,
+    order: Order,
+}
+
+impl<'a> Merged<'a> {
+    fn new(stored: Rows<'a>, newer: Writes, order: Order) -> Self {
+        let strip = |(key, value): (Vec<u8>, Option<Bytes>)| (Bytes::from(key).slice(8..), value);
+        let newer: Box<dyn Iterator<Item = _>> = match order {
+            Order::Ascending => Box::new(newer.into_iter().map(strip)),
+            Order::Descending => Box::new(newer.into_iter().rev().map(strip)),
+        };
+        Self { stored: stored.peekable(), newer: newer.peekable(), order }
+    }
+}
+
+impl Iterator for Merged<'_> {
+    type Item = Result<(Bytes, Bytes)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let Some((newer_key, _)) = self.newer.peek() else { return self.stored.next() };
+            let place = match self.stored.peek() {
+                Some(Err(_)) => return self.stored.next(),
+                Some(Ok((key, _))) => match self.order {
+                    Order::Ascending => key.cmp(newer_key),
+                    Order::Descending => newer_key.cmp(key),
+                },
+                None => std::cmp::Ordering::Greater,
+            };
+            if place.is_lt() {
+                return self.stored.next();
+            }
+            if place.is_eq() {
+                self.stored.next();
+            }
+            if let Some((key, Some(value))) = self.newer.next() {
+                return Some(Ok((key, value)));
+            }
+        }
+    }
+}

@@ -1,0 +1,431 @@
+//! The writer: one thread that runs transactions and makes them durable in groups.
+//!
+//! A group is what waited while the group before was synced. Its closures run one after another over the index and what
+//! the group has written so far; then bodies and log are synced once, the index gets the group as one batch, and only
+//! then does anyone hear of it.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    ops::Bound,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    thread::JoinHandle,
+    time::Instant,
+};
+
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::oneshot;
+
+use crate::{
+    Clock, Commit, Op, Order, RealmCommit, RealmId, RealmSeq, Result, Rows, Seq, StoreError, Tx,
+    body::Packs,
+    digest::Seal,
+    follow::Tail,
+    index::{Batch, IndexEngine, IndexView, Space},
+    log::{Log, frame},
+    read::{full_range, unseal},
+    store::{Quarantine, RealmState, Watchers, meta, sealed},
+    tx::Writes,
+};
+
+/// Transactions that may wait for the writer before [`crate::Store::transact`] blocks its caller.
+pub const MAX_WAITING: usize = 8192;
+/// Transactions in one group.
+const MAX_GROUP: usize = 1024;
+/// Log bytes of one group, after which it is closed.
+const MAX_GROUP_BYTES: usize = 8 << 20;
+
+/// A commit on its way: resolves when it is durable and readable. Dropping it does not cancel anything.
+#[must_use = "a commit is only acknowledged once its ticket has resolved"]
+pub struct Ticket<T, E>(oneshot::Receiver<Result<T, E>>);
+
+impl<T, E: From<StoreError>> Ticket<T, E> {
+    /// Blocks until the commit is durable. Not for async code: await the ticket there.
+    pub fn wait(self) -> Result<T, E> {
+        self.0.blocking_recv().unwrap_or_else(|_| Err(gone().into()))
+    }
+}
+
+impl<T, E: From<StoreError>> Future for Ticket<T, E> {
+    type Output = Result<T, E>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map(|received| received.unwrap_or_else(|_| Err(gone().into())))
+    }
+}
+
+fn gone() -> StoreError {
+    StoreError::Stopped { reason: "it was closed".to_owned() }
+}
+
+/// A submitted transaction: runs its closure, and gives what tells the submitter of the outcome.
+type Job = Box<dyn FnOnce(&mut Tx<'_>) -> Ran + Send>;
+/// Called once, with the group's outcome.
+type Tell = Box<dyn FnOnce(Result<()>) + Send>;
+
+enum Ran {
+    Commit(Tell),
+    /// The closure said no: tell it once everything it may have read is durable.
+    Nothing(Tell),
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    closing: bool,
+    stopped: Option<String>,
+}
+
+#[derive(Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    work: Condvar,
+    room: Condvar,
+}
+
+/// The handle on the writer thread.
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    pub(crate) fn start(
+        log: Log,
+        index: Arc<dyn IndexEngine>,
+        packs: Arc<Packs>,
+        quarantine: Arc<Quarantine>,
+        watchers: Arc<Watchers>,
+        tail: Arc<Tail>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let realms = meta::realm_states(&*index.view())?.into_iter().collect();
+        let durable = Seq(log.next().0 - 1);
+        let mut thread = Thread {
+            shared: shared.clone(),
+            log,
+            index,
+            packs,
+            quarantine,
+            watchers,
+            tail,
+            clock,
+            realms,
+            durable,
+            last_ms: 0,
+        };
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || thread.run())
+            .map_err(StoreError::io("the writer thread"))?;
+        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+    }
+
+    pub(crate) fn submit<T, E, F>(&self, work: F) -> Ticket<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let job: Job = Box::new(move |tx| {
+            let outcome = catch_unwind(AssertUnwindSafe(|| work(tx)));
+            let outcome = match outcome {
+                Ok(Ok(value)) => match tx.wrong.take() {
+                    None => Ok(value),
+                    Some(error) => Err(error.into()),
+                },
+                Ok(Err(error)) => Err(error),
+                Err(panic) => Err(StoreError::Panicked(panic_text(&*panic)).into()),
+            };
+            let commits = outcome.is_ok() && !tx.writes.is_empty();
+            let tell: Tell = Box::new(move |group: Result<()>| {
+                // An error of the closure's own does not depend on how the group fares.
+                let _ = sender.send(outcome.and_then(|value| group.map(|()| value).map_err(E::from)));
+            });
+            if commits { Ran::Commit(tell) } else { Ran::Nothing(tell) }
+        });
+        let mut queue = self.shared.queue.lock();
+        while queue.jobs.len() >= MAX_WAITING && queue.stopped.is_none() && !queue.closing {
+            self.shared.room.wait(&mut queue);
+        }
+        if queue.stopped.is_none() && !queue.closing {
+            queue.jobs.push_back(job);
+            self.shared.work.notify_one();
+            return Ticket(receiver);
+        }
+        let reason = queue.stopped.clone().unwrap_or_else(|| "it was closed".to_owned());
+        drop(queue);
+        let (sender, receiver) = oneshot::channel();
+        let _ = sender.send(Err(StoreError::Stopped { reason }.into()));
+        Ticket(receiver)
+    }
+
+    /// Lets what was submitted finish, then ends the thread.
+    pub(crate) fn stop(&self) {
+        self.shared.queue.lock().closing = true;
+        self.shared.work.notify_all();
+        self.shared.room.notify_all();
+        let thread = self.thread.lock().take();
+        // The last handle may be dropped by the writer thread itself, inside a closure.
+        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
+            let _ = thread.join();
+        }
+    }
+
+    pub(crate) fn stopped(&self) -> Option<String> {
+        self.shared.queue.lock().stopped.clone()
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "panic".to_owned())
+}
+
+/// The state that a group's transactions read: the index as it was when the group began, and what the group wrote.
+pub(crate) struct Group {
+    view: Box<dyn IndexView>,
+    quarantine: Arc<Quarantine>,
+    writes: Writes,
+    realms: HashMap<RealmId, RealmState>,
+}
+
+impl Group {
+    pub(crate) fn get(&self, realm: RealmId, key: &[u8], full: &[u8]) -> Result<Option<Bytes>> {
+        if let Some(value) = self.writes.get(full) {
+            return Ok(value.clone());
+        }
+        match self.view.get(Space::Records, full)? {
+            Some(stored) => self.note(realm, unseal(realm, key, &stored).map(|(_, value)| Some(value))),
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) fn writes_in(&self, full: &(Bound<Vec<u8>>, Bound<Vec<u8>>)) -> Writes {
+        self.writes.range(full.clone()).map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    pub(crate) fn stored(
+        &self,
+        realm: RealmId,
+        range: (Bound<Vec<u8>>, Bound<Vec<u8>>),
+        order: Order,
+    ) -> Result<Rows<'_>> {
+        let rows = self.view.range(Space::Records, full_range(realm, range), order);
+        Ok(Rows::new(rows.map(move |row| {
+            let (key, stored) = row?;
+            let key = key.slice(8..);
+            let (_, value) = self.note(realm, unseal(realm, &key, &stored))?;
+            Ok((key, value))
+        })))
+    }
+
+    pub(crate) fn realm_seq(&self, realm: RealmId) -> RealmSeq {
+        self.realms.get(&realm).map_or(RealmSeq(0), |state| state.seq)
+    }
+
+    fn note<T>(&self, realm: RealmId, result: Result<T>) -> Result<T> {
+        if let Err(StoreError::Damaged { what }) = &result {
+            self.quarantine.put(realm, what);
+        }
+        result
+    }
+}
+
+struct Thread {
+    shared: Arc<Shared>,
+    log: Log,
+    index: Arc<dyn IndexEngine>,
+    packs: Arc<Packs>,
+    quarantine: Arc<Quarantine>,
+    watchers: Arc<Watchers>,
+    tail: Arc<Tail>,
+    clock: Arc<dyn Clock>,
+    realms: HashMap<RealmId, RealmState>,
+    durable: Seq,
+    last_ms: i64,
+}
+
+impl Thread {
+    fn run(&mut self) {
+        while let Some(jobs) = self.next_jobs() {
+            self.group(jobs);
+        }
+    }
+
+    /// What waits, once there is something; `None` when the store closes.
+    fn next_jobs(&self) -> Option<VecDeque<Job>> {
+        let mut queue = self.shared.queue.lock();
+        while queue.jobs.is_empty() {
+            if queue.closing {
+                return None;
+            }
+            self.shared.work.wait(&mut queue);
+        }
+        let count = queue.jobs.len().min(MAX_GROUP);
+        let jobs = queue.jobs.drain(..count).collect();
+        self.shared.room.notify_all();
+        Some(jobs)
+    }
+
+    fn group(&mut self, jobs: VecDeque<Job>) {
+        let start = Instant::now();
+        let mut group = Group {
+            view: self.index.view(),
+            quarantine: self.quarantine.clone(),
+            writes: Writes::new(),
+            realms: std::mem::take(&mut self.realms),
+        };
+        let mut before: HashMap<RealmId, Option<RealmState>> = HashMap::new();
+        let (mut frames, mut commits, mut chain) = (Vec::new(), Vec::new(), self.log.chain());
+        let mut tells = Vec::new();
+        let mut jobs = jobs.into_iter();
+        for job in jobs.by_ref() {
+            self.last_ms = self.last_ms.max(self.clock.now_ms());
+            let mut tx = Tx::new(&group, self.last_ms);
+            match job(&mut tx) {
+                Ran::Nothing(tell) => tells.push((tell, Ok(()))),
+                Ran::Commit(tell) => {
+                    let (writes, bodies) = (std::mem::take(&mut tx.writes), std::mem::take(&mut tx.bodies));
+                    let seq = Seq(self.log.next().0 + commits.len() as u64);
+                    match self.commit_of(&group, writes, &bodies, seq) {
+                        Ok((commit, writes, states)) => {
+                            chain = frame(&commit, chain, &mut frames);
+                            group.writes.extend(writes);
+                            for (realm, state) in states {
+                                let old = group.realms.insert(realm, state);
+                                before.entry(realm).or_insert(old);
+                            }
+                            commits.push(Arc::new(commit));
+                            tells.push((tell, Ok(())));
+                        }
+                        Err(error) => tells.push((tell, Err(error))),
+                    }
+                }
+            }
+            if frames.len() > MAX_GROUP_BYTES {
+                break;
+            }
+        }
+        let rest: Vec<Job> = jobs.collect();
+        let outcome = self.make_durable(&group, &frames, &commits, chain);
+        self.realms = group.realms;
+        if outcome.is_err() {
+            for (realm, state) in before {
+                match state {
+                    Some(state) => self.realms.insert(realm, state),
+                    None => self.realms.remove(&realm),
+                };
+            }
+        } else if let Some(last) = commits.last() {
+            metrics::histogram!("holdfast_store_group_commits").record(commits.len() as f64);
+            metrics::histogram!("holdfast_store_group_seconds").record(start.elapsed().as_secs_f64());
+            self.durable = last.seq();
+            self.watchers.publish(
+                commits.iter().flat_map(|commit| commit.realms.iter()).map(|part| (part.realm(), part.realm_seq())),
+            );
+            self.tail.publish(commits);
+        }
+        let mut queue = self.shared.queue.lock();
+        for job in rest.into_iter().rev() {
+            queue.jobs.push_front(job);
+        }
+        if let Err(StoreError::Stopped { reason }) = &outcome {
+            tracing::error!(reason, "the store has stopped: nothing is acknowledged any more");
+            queue.stopped = Some(reason.clone());
+            // Dropping a job drops its sender: its submitter is told that the store has stopped.
+            queue.jobs.clear();
+            self.shared.room.notify_all();
+        }
+        drop(queue);
+        for (tell, own) in tells {
+            tell(own.and_then(|()| outcome.clone()));
+        }
+    }
+
+    /// The commit that a transaction's writes make, the writes, and the states of the realms after it.
+    #[allow(clippy::type_complexity, reason = "used once, right here")]
+    fn commit_of(
+        &self,
+        group: &Group,
+        writes: Writes,
+        bodies: &[crate::BodyId],
+        seq: Seq,
+    ) -> Result<(Commit, Writes, Vec<(RealmId, RealmState)>)> {
+        for body in bodies {
+            self.packs.check_known(body)?;
+        }
+        let mut parts: BTreeMap<RealmId, (RealmState, Vec<Op>)> = BTreeMap::new();
+        for (full, value) in &writes {
+            let realm =
+                RealmId::from_raw(u64::from_be_bytes(full[..8].try_into().expect("full keys begin with 8 bytes")));
+            let key = &full[8..];
+            if !parts.contains_key(&realm) {
+                self.quarantine.check(realm)?;
+                parts.insert(realm, (group.realms.get(&realm).copied().unwrap_or_default(), Vec::new()));
+            }
+            let (state, ops) = parts.get_mut(&realm).expect("it was put there a moment ago");
+            if let Some(old) = group.get(realm, key, full)? {
+                state.digest.subtract(Seal::of(realm, key, &old));
+            }
+            if let Some(new) = value {
+                state.digest.add(Seal::of(realm, key, new));
+            }
+            ops.push(Op { key: key.to_vec(), value: value.as_ref().map(|value| value.to_vec()) });
+        }
+        let mut states = Vec::with_capacity(parts.len());
+        let mut realms = Vec::with_capacity(parts.len());
+        for (realm, (mut state, ops)) in parts {
+            state.seq.0 += 1;
+            states.push((realm, state));
+            realms.push(RealmCommit {
+                realm_raw: realm.raw(),
+                realm_seq_raw: state.seq.0,
+                digest_bytes: state.digest.to_bytes().to_vec(),
+                ops,
+            });
+        }
+        let commit = Commit { seq_raw: seq.0, epoch: 1, time_ms: self.last_ms, durable_raw: self.durable.0, realms };
+        Ok((commit, writes, states))
+    }
+
+    fn make_durable(&mut self, group: &Group, frames: &[u8], commits: &[Arc<Commit>], chain: [u8; 32]) -> Result<()> {
+        let Some(last) = commits.last() else { return Ok(()) };
+        let packed = self.packs.sync()?;
+        self.log.append(frames, commits.len() as u64, chain)?;
+        self.log.sync()?;
+        // Durable from here on: an error now can only mean that this process must not go on.
+        let stop =
+            |error: StoreError| StoreError::Stopped { reason: format!("the index did not take a commit: {error}") };
+        let mut batch: Batch = packed;
+        for (full, value) in &group.writes {
+            let realm =
+                RealmId::from_raw(u64::from_be_bytes(full[..8].try_into().expect("full keys begin with 8 bytes")));
+            let value = value.as_ref().map(|value| sealed(Seal::of(realm, &full[8..], value), value));
+            batch.push((Space::Records, full.clone(), value));
+        }
+        let touched: std::collections::BTreeSet<RealmId> =
+            commits.iter().flat_map(|commit| &commit.realms).map(RealmCommit::realm).collect();
+        batch.extend(touched.into_iter().map(|realm| meta::set_realm_state(realm, group.realms[&realm])));
+        batch.push(meta::set_applied(last.seq()));
+        self.index.apply(batch).map_err(stop)?;
+        if let Err(error) = self.log.roll() {
+            tracing::warn!(%error, "no new log segment yet; the old one goes on");
+        }
+        Ok(())
+    }
+}
