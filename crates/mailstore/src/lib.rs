@@ -1,1 +1,124 @@
-//! Mailboxes, messages, threads, flags, search.
+//! Mailboxes, messages, threads, flags, search: what a mail account holds.
+//!
+//! Everything of an account lives in its realm of the store, keys `0x10..=0x3F` (see [`schema`]). Doors translate
+//! their protocol into the calls of [`MailStore`]; nothing here knows a protocol, and nothing here does I/O but through
+//! the store.
+//!
+//! * **Writes** are commits. Each exists as `*_in(tx, ..)`, to be composed with others' writes into one commit, and as
+//!   an `async` method that makes a commit of its own and returns when it is durable and visible. After a crash a
+//!   commit is there as a whole or not at all. Operations on many messages go in steps of [`MAX_ROWS_PER_COMMIT`];
+//!   their documentation says so.
+//! * **Reads** are blocking and see one consistent snapshot per call. Those that may visit more than about a thousand
+//!   rows say so: call them from a blocking thread.
+//! * A message's **bytes** are kept and given back as they came, whatever they are. Copies share them.
+//!
+//! What this crate must never do: reuse a UID, a UIDVALIDITY or a mailbox id; write a count without the thing counted;
+//! parse messages inside a commit.
+//!
+//! Start reading at [`schema`] for what is stored, [`MailStore::append`] for how a message comes in, and
+//! [`MailStore::view`] for what a session works on.
+
+mod append;
+mod change;
+mod changes;
+mod conversations;
+mod correspondents;
+mod delete;
+mod error;
+pub mod export;
+mod flags;
+mod ids;
+pub mod import;
+pub mod invariants;
+mod mailbox;
+mod name;
+mod quota;
+mod rows;
+pub mod schema;
+mod search;
+mod threads;
+mod uidset;
+mod view;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+pub use append::{Appended, NewMessage};
+pub use change::{Copied, FlagsChanged};
+pub use changes::Changes;
+pub use conversations::{ConversationRow, Page, PageKey, Participant};
+pub use correspondents::{Correspondent, MAX_CORRESPONDENTS};
+pub use delete::Children;
+pub use error::{MailError, Result};
+pub use flags::{FlagChange, Flags, Keyword, MAX_KEYWORD_BYTES, MAX_KEYWORDS, SystemFlag};
+pub use ids::{EmailId, MailboxId, ModSeq, ParseIdError, ThreadId, Uid};
+pub use mailbox::{Mailbox, Role};
+pub use name::{MAX_MAILBOXES, MAX_NAME_BYTES, MAX_NAME_DEPTH, MailboxName, NameError};
+pub use quota::{Quota, QuotaLimit};
+pub use rows::{Email, MessageEntry, MessageRow};
+pub use search::{SearchHit, SearchOptions, SearchQuery, SearchScope};
+pub use store::{BodyId, BodyReader, BodyWriter, Read, RealmId, RealmSeq, StagedBody, Store, StoreError, Tx};
+pub use uidset::UidSet;
+pub use view::{MailboxView, ViewDiff};
+
+/// Most messages that one commit changes: larger operations are split, so that others get their turn in between.
+pub const MAX_ROWS_PER_COMMIT: usize = 500;
+
+/// The mail of all accounts of a store. Cheap to clone.
+///
+/// Methods take the account as its realm: `account_id.realm()`.
+#[derive(Clone)]
+pub struct MailStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    quota_limit: Option<QuotaLimit>,
+    views: view::Cache,
+}
+
+impl MailStore {
+    /// The mail in `store`, without quota limits.
+    pub fn new(store: Store) -> Self {
+        Self { inner: Arc::new(Inner { store, quota_limit: None, views: view::Cache::default() }) }
+    }
+
+    /// The mail in `store`, with `limit` telling how many bytes an account may use. It is called within commits: it
+    /// must be quick and must not wait.
+    pub fn with_quota_limit(store: Store, limit: QuotaLimit) -> Self {
+        Self { inner: Arc::new(Inner { store, quota_limit: Some(limit), views: view::Cache::default() }) }
+    }
+
+    /// The store below, for composing commits by `*_in` functions.
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// Stage a message's bytes. They are kept when a commit refers to them; until then the [`StagedBody`] holds them.
+    /// Blocks for hashing and compression.
+    pub fn stage(&self, bytes: &[u8]) -> Result<StagedBody> {
+        Ok(self.inner.store.put_body(bytes)?)
+    }
+
+    /// Stage a message's bytes as they come, in constant memory: write, then `finish()`.
+    pub fn stage_writer(&self) -> Result<BodyWriter> {
+        Ok(self.inner.store.body_writer()?)
+    }
+
+    /// Told of every commit of the account, after it is durable and readable.
+    pub fn watch(&self, account: RealmId) -> watch::Receiver<RealmSeq> {
+        self.inner.store.watch(account)
+    }
+
+    /// Make a commit of `write`.
+    async fn commit<T, F>(&self, write: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Self, &mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        let this = self.clone();
+        self.inner.store.transact(move |tx| write(&this, tx)).await
+    }
+}

@@ -1,0 +1,77 @@
+//! What changed since a MODSEQ: CONDSTORE and QRESYNC (RFC 7162), and how views are brought up to date.
+
+use std::ops::Bound;
+
+use store::{Order, Read, RealmId};
+
+use crate::rows::entry_records;
+use crate::schema::{self, VanishedRecord, key};
+use crate::{Flags, MailStore, MailboxId, ModSeq, Result, Uid, UidSet};
+
+/// What happened to a mailbox after some MODSEQ.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Messages that came or whose flags changed, by UID, with what is true now.
+    pub changed: Vec<(Uid, Flags, ModSeq)>,
+    /// UIDs that are no more. If `exact` is false: all UIDs below UIDNEXT that are no more, whenever they went.
+    pub vanished: UidSet,
+    /// Whether the expunge history reaches back far enough for `vanished` to hold recent ones only.
+    pub exact: bool,
+    /// HIGHESTMODSEQ to which this brings the asker.
+    pub highest_modseq: ModSeq,
+    /// UIDNEXT at that moment.
+    pub uid_next: Uid,
+}
+
+impl MailStore {
+    /// What changed in a mailbox after `since`. Visits as many rows as changed.
+    pub fn changes_since(&self, account: RealmId, mailbox: MailboxId, since: ModSeq) -> Result<Changes> {
+        let snapshot = self.store().snapshot();
+        self.changes_since_in(&snapshot, account, mailbox, since)
+    }
+
+    pub(crate) fn changes_since_in<R: Read + ?Sized>(
+        &self,
+        read: &R,
+        account: RealmId,
+        mailbox: MailboxId,
+        since: ModSeq,
+    ) -> Result<Changes> {
+        let counters = self.counters(read, account, mailbox)?;
+        let mut changes = Changes {
+            exact: since.0 >= counters.vanished_floor,
+            highest_modseq: ModSeq(counters.highest_modseq),
+            uid_next: Uid(counters.last_uid + 1),
+            ..Changes::default()
+        };
+        if since >= changes.highest_modseq {
+            return Ok(changes);
+        }
+        let after = key::by_modseq(mailbox, ModSeq(since.0.saturating_add(1)), Uid(0));
+        let range = (Bound::Included(after), Bound::Excluded(key::after(key::by_modseqs(mailbox))));
+        let mut uids = Vec::new();
+        for row in read.range(account, range, Order::Ascending)? {
+            uids.push(key::modseq_and_uid(&row?.0)?.1);
+        }
+        for (uid, entry) in entry_records(read, account, mailbox, &uids)? {
+            changes.changed.push((uid, entry.flags(), ModSeq(entry.modseq)));
+        }
+        changes.vanished = if changes.exact {
+            let after = key::vanished(mailbox, ModSeq(since.0.saturating_add(1)));
+            let range = (Bound::Included(after), Bound::Excluded(key::after(key::vanisheds(mailbox))));
+            let mut ranges = Vec::new();
+            for row in read.range(account, range, Order::Ascending)? {
+                let (key, value) = row?;
+                ranges.extend_from_slice(schema::decode::<VanishedRecord>(&key, value)?.uids().ranges());
+            }
+            UidSet::from_ranges(ranges)
+        } else {
+            let mut present = Vec::new();
+            for row in read.prefix(account, &key::entries(mailbox), Order::Ascending)? {
+                present.push(key::entry_uid(&row?.0)?);
+            }
+            present.into_iter().collect::<UidSet>().complement(Uid(1), Uid(counters.last_uid))
+        };
+        Ok(changes)
+    }
+}

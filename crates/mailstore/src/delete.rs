@@ -1,0 +1,183 @@
+//! Deleting mailboxes: gone at once, cleared away in steps. And clearing away what is past its time.
+
+use std::ops::Bound;
+
+use store::{Order, Read, RealmId, Tx};
+
+use crate::mailbox::mailbox_record;
+use crate::schema::{
+    self, DAY_MS, DeliveryRecord, EntryRecord, MAX_VANISHED_RECORDS, VANISHED_DAYS, VanishedRecord, key,
+};
+use crate::{MAX_MAILBOXES, MAX_ROWS_PER_COMMIT, MailError, MailStore, MailboxId, MailboxName, Result, Role};
+
+/// What deleting a mailbox does to those below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Children {
+    /// They stay, as IMAP wants it (RFC 9051 §6.3.5); the name then is only a level of theirs.
+    Keep,
+    /// They are deleted too.
+    Delete,
+}
+
+impl MailStore {
+    /// Delete a mailbox with its messages. It is gone for all at the first commit; its messages are then cleared
+    /// away in steps, which [`Self::maintain`] finishes after a crash. Subscriptions stay (RFC 9051 §6.3.7).
+    ///
+    /// # Errors
+    /// [`MailError::NoSuchMailbox`]; [`MailError::Forbidden`] for INBOX.
+    pub async fn delete_mailbox(&self, account: RealmId, name: MailboxName, children: Children) -> Result<()> {
+        let gone = self.commit(move |this, tx| this.unlink_mailboxes(tx, account, &name, children)).await?;
+        for mailbox in gone {
+            self.clear_mailbox(account, mailbox).await?;
+        }
+        Ok(())
+    }
+
+    fn unlink_mailboxes(
+        &self,
+        tx: &mut Tx<'_>,
+        account: RealmId,
+        name: &MailboxName,
+        children: Children,
+    ) -> Result<Vec<MailboxId>> {
+        if name.is_inbox() {
+            return Err(MailError::Forbidden("INBOX can not be deleted"));
+        }
+        let mut doomed: Vec<MailboxId> = self.mailbox_by_name_in(tx, account, name)?.iter().map(|m| m.id).collect();
+        if children == Children::Delete {
+            let below = key::name(&format!("{name}/"));
+            for (at, value) in schema::rows(tx, account, &below, MAX_MAILBOXES)? {
+                doomed.push(MailboxId(u32::from_be_bytes(schema::number(&at, &value)?)));
+            }
+        }
+        if doomed.is_empty() {
+            return Err(MailError::NoSuchMailbox(name.to_string()));
+        }
+        let mut state = self.state(tx, account)?;
+        for &mailbox in &doomed {
+            let record = mailbox_record(tx, account, mailbox)?;
+            tx.delete(account, key::mailbox(mailbox));
+            tx.delete(account, key::counters(mailbox));
+            tx.delete(account, key::name(&record.name));
+            if let Some(role) = Role::from_number(record.role) {
+                tx.delete(account, key::role(role.number()));
+            }
+            tx.put(account, key::deleted(mailbox), Vec::new());
+            state.mailboxes = state.mailboxes.saturating_sub(1);
+        }
+        schema::save(tx, account, key::state(), &state);
+        Ok(doomed)
+    }
+
+    /// Clear away what a deleted mailbox held.
+    async fn clear_mailbox(&self, account: RealmId, mailbox: MailboxId) -> Result<()> {
+        while !self.commit(move |this, tx| this.clear_step(tx, account, mailbox)).await? {}
+        Ok(())
+    }
+
+    /// One step of clearing; tells whether it was the last.
+    fn clear_step(&self, tx: &mut Tx<'_>, account: RealmId, mailbox: MailboxId) -> Result<bool> {
+        let mut entries: Vec<(_, EntryRecord)> = Vec::new();
+        for (at, value) in schema::rows(tx, account, &key::entries(mailbox), MAX_ROWS_PER_COMMIT)? {
+            entries.push((key::entry_uid(&at)?, schema::decode(&at, value)?));
+        }
+        if !entries.is_empty() {
+            self.erase_entries(tx, account, mailbox, &entries)?;
+            return Ok(false);
+        }
+        let history = schema::rows(tx, account, &key::vanisheds(mailbox), MAX_ROWS_PER_COMMIT)?;
+        let last = history.len() < MAX_ROWS_PER_COMMIT;
+        for (at, _) in history {
+            tx.delete(account, at.to_vec());
+        }
+        if last {
+            tx.delete(account, key::deleted(mailbox));
+        }
+        Ok(last)
+    }
+
+    /// Clear away what is no longer needed: messages of deleted mailboxes, expunge history and delivery keys past
+    /// their time. Goes in small steps; call it once a day, and after a start.
+    pub async fn maintain(&self, account: RealmId) -> Result<()> {
+        let snapshot = self.store().snapshot();
+        for (at, _) in schema::rows(&snapshot, account, &[key::DELETED], usize::MAX)? {
+            self.clear_mailbox(account, key::mailbox_of(&at)?).await?;
+        }
+        let now_ms = self.store().clock().now_ms();
+        for (at, _) in schema::rows(&snapshot, account, &[key::MAILBOX], MAX_MAILBOXES)? {
+            self.forget_vanished(account, key::mailbox_of(&at)?, now_ms - VANISHED_DAYS * DAY_MS).await?;
+        }
+        self.forget_deliveries(account, now_ms).await
+    }
+
+    /// Forget expunges before `before_ms` and those that are too many, oldest first.
+    async fn forget_vanished(&self, account: RealmId, mailbox: MailboxId, before_ms: i64) -> Result<()> {
+        let snapshot = self.store().snapshot();
+        let mut old = Vec::new();
+        let mut count = 0;
+        for row in snapshot.prefix(account, &key::vanisheds(mailbox), Order::Descending)? {
+            let (at, value) = row?;
+            count += 1;
+            if count > MAX_VANISHED_RECORDS || schema::decode::<VanishedRecord>(&at, value)?.at_ms < before_ms {
+                old.push((at.to_vec(), key::vanished_modseq(&at)?));
+            }
+        }
+        drop(snapshot);
+        // Oldest first, so that the floor is true after each step.
+        old.reverse();
+        for step in old.chunks(MAX_ROWS_PER_COMMIT) {
+            let step = step.to_vec();
+            let forgotten = self
+                .commit(move |this, tx| {
+                    let mut counters = this.counters(tx, account, mailbox)?;
+                    for (at, modseq) in step {
+                        tx.delete(account, at);
+                        counters.vanished_floor = counters.vanished_floor.max(modseq.0);
+                    }
+                    schema::save(tx, account, key::counters(mailbox), &counters);
+                    Ok(())
+                })
+                .await;
+            match forgotten {
+                Err(MailError::MailboxGone(_)) => return Ok(()),
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Forget delivery keys whose time is over.
+    async fn forget_deliveries(&self, account: RealmId, now_ms: i64) -> Result<()> {
+        /// Rows looked at between pauses for others.
+        const LOOK: usize = 10_000;
+        let end = key::after(vec![key::DELIVERY]);
+        let mut from = Bound::Included(vec![key::DELIVERY]);
+        loop {
+            let snapshot = self.store().snapshot();
+            let range = (from.clone(), Bound::Excluded(end.clone()));
+            let mut over = Vec::new();
+            let mut seen = 0;
+            for row in snapshot.range(account, range, Order::Ascending)?.take(LOOK) {
+                let (at, value) = row?;
+                seen += 1;
+                from = Bound::Excluded(at.to_vec());
+                if schema::decode::<DeliveryRecord>(&at, value)?.keep_until_ms < now_ms {
+                    over.push(at.to_vec());
+                }
+            }
+            drop(snapshot);
+            for step in over.chunks(MAX_ROWS_PER_COMMIT) {
+                let step = step.to_vec();
+                self.commit(move |_, tx| {
+                    step.into_iter().for_each(|at| tx.delete(account, at));
+                    Ok(())
+                })
+                .await?;
+            }
+            if seen < LOOK {
+                return Ok(());
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What can go wrong, named by what the caller can do about it.
+
+use store::StoreError;
+
+use crate::{MailboxId, NameError, Uid};
+
+/// Why a mail operation was refused or failed. Nothing was written, unless the operation says that it goes in steps.
+#[derive(Debug, thiserror::Error)]
+pub enum MailError {
+    /// The account has no mailbox of that name. IMAP `[NONEXISTENT]` or `[TRYCREATE]`.
+    #[error("there is no mailbox named \u{201c}{0}\u{201d}")]
+    NoSuchMailbox(String),
+    /// The mailbox was deleted meanwhile. IMAP `[NONEXISTENT]`.
+    #[error("mailbox {0} does not exist any more")]
+    MailboxGone(MailboxId),
+    /// A mailbox of that name exists already. IMAP `[ALREADYEXISTS]`.
+    #[error("a mailbox named \u{201c}{0}\u{201d} exists already")]
+    MailboxExists(String),
+    /// The name can not be a mailbox name. IMAP `[CANNOT]`.
+    #[error("\u{201c}{name}\u{201d} can not be a mailbox name: {reason}")]
+    BadName {
+        /// The name as it was given.
+        name: String,
+        /// What is wrong with it.
+        reason: NameError,
+    },
+    /// The account has as many mailboxes as it may have. IMAP `[LIMIT]`.
+    #[error("the account already has {0} mailboxes, which is as many as it may have")]
+    TooManyMailboxes(usize),
+    /// This mailbox must stay: INBOX can not be deleted, nor moved below itself. IMAP `[CANNOT]`.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// Another mailbox has that role already. IMAP `[USEATTR]`.
+    #[error("another mailbox already has the role {0}")]
+    RoleTaken(crate::Role),
+    /// The message does not fit. IMAP `[OVERQUOTA]`, SMTP 452 4.2.2.
+    #[error("the account uses {used} of {limit} bytes, and {needed} more do not fit")]
+    OverQuota {
+        /// Bytes in use.
+        used: u64,
+        /// Bytes that may be used.
+        limit: u64,
+        /// Bytes that were asked for.
+        needed: u64,
+    },
+    /// The mailbox has given out its last UID (4,294,967,295): move its messages to a new mailbox.
+    #[error("mailbox {0} has no UID left")]
+    OutOfUids(MailboxId),
+    /// A keyword breaks the rules or the limits of [`crate::Keyword`]. IMAP `[LIMIT]` or `BAD`.
+    #[error("not a usable keyword: {0}")]
+    BadKeyword(String),
+    /// The message is not there (any more). IMAP `[EXPUNGEISSUED]`.
+    #[error("message {uid} is not in mailbox {mailbox} any more")]
+    NoSuchMessage {
+        /// Where it was looked for.
+        mailbox: MailboxId,
+        /// Which.
+        uid: Uid,
+    },
+    /// The message is not in the account (any more).
+    #[error("message {0} is not in this account any more")]
+    NoSuchEmail(crate::EmailId),
+    /// The caller asked to stop.
+    #[error("stopped as asked")]
+    Cancelled,
+    /// A value is larger than its named limit.
+    #[error("{what} may be at most {limit}")]
+    TooLarge {
+        /// Which value.
+        what: &'static str,
+        /// The limit, in the unit of the value.
+        limit: u64,
+    },
+    /// A stored record does not make sense: run `holdfast verify`.
+    #[error("stored mail is damaged: {0}")]
+    Damaged(String),
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The usual result of this crate.
+pub type Result<T, E = MailError> = std::result::Result<T, E>;

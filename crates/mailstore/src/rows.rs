@@ -1,0 +1,184 @@
+//! Messages as lists and FETCH need them.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use mailkit::Parsed;
+use prost::Message;
+use store::{BodyId, BodyReader, Order, Read, RealmId};
+
+use crate::schema::{self, EmailRecord, EntryRecord, key};
+use crate::{EmailId, Flags, MailError, MailStore, MailboxId, ModSeq, Result, ThreadId, Uid};
+
+/// What is particular to a message in one mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageEntry {
+    /// Where.
+    pub mailbox: MailboxId,
+    /// Its UID there.
+    pub uid: Uid,
+    /// Which message.
+    pub email_id: EmailId,
+    /// Its conversation.
+    pub thread_id: ThreadId,
+    /// Its flags.
+    pub flags: Flags,
+    /// When that last changed.
+    pub modseq: ModSeq,
+    /// INTERNALDATE, milliseconds since 1970 UTC.
+    pub internal_date_ms: i64,
+    /// RFC822.SIZE, in bytes.
+    pub size: u64,
+    /// Whether it has an attachment.
+    pub has_attachment: bool,
+}
+
+/// A message in a mailbox with what was parsed of it when it came.
+#[derive(Clone, Debug)]
+pub struct MessageRow {
+    /// What is particular to this mailbox.
+    pub entry: MessageEntry,
+    /// Envelope, structure, preview.
+    pub parsed: Arc<Parsed>,
+}
+
+impl std::ops::Deref for MessageRow {
+    type Target = MessageEntry;
+
+    fn deref(&self) -> &MessageEntry {
+        &self.entry
+    }
+}
+
+/// A message as such, in whatever mailboxes it is.
+#[derive(Clone, Debug)]
+pub struct Email {
+    /// Which.
+    pub id: EmailId,
+    /// The name of its bytes.
+    pub body: BodyId,
+    /// How many they are.
+    pub size: u64,
+    /// When it was filed, milliseconds since 1970 UTC.
+    pub filed_ms: i64,
+    /// Envelope, structure, preview.
+    pub parsed: Arc<Parsed>,
+}
+
+impl MailStore {
+    /// Entries of the messages `uids` (any order), ascending; those that are not there are left out.
+    pub fn entries(&self, account: RealmId, mailbox: MailboxId, uids: &[Uid]) -> Result<Vec<MessageEntry>> {
+        let snapshot = self.store().snapshot();
+        self.counters(&snapshot, account, mailbox)?;
+        let records = entry_records(&snapshot, account, mailbox, uids)?;
+        Ok(records.iter().map(|(uid, record)| entry(mailbox, *uid, record)).collect())
+    }
+
+    /// [`Self::entries`] with what was parsed, some KB each: ask for some hundred at a time.
+    pub fn rows(&self, account: RealmId, mailbox: MailboxId, uids: &[Uid]) -> Result<Vec<MessageRow>> {
+        let snapshot = self.store().snapshot();
+        self.counters(&snapshot, account, mailbox)?;
+        let records = entry_records(&snapshot, account, mailbox, uids)?;
+        records.iter().map(|(uid, record)| row(&snapshot, account, entry(mailbox, *uid, record))).collect()
+    }
+
+    /// A message, if some mailbox still has it.
+    pub fn email(&self, account: RealmId, email: EmailId) -> Result<Option<Email>> {
+        let Some(record) = schema::load::<EmailRecord, _>(&self.store().snapshot(), account, &key::email(email))?
+        else {
+            return Ok(None);
+        };
+        let (body, parsed) = (body_id(email, &record)?, parsed(email, &record)?);
+        Ok(Some(Email { id: email, body, size: record.size, filed_ms: record.filed_ms, parsed }))
+    }
+
+    /// In which mailboxes a message is, and as what.
+    pub fn places(&self, account: RealmId, email: EmailId) -> Result<Vec<(MailboxId, Uid)>> {
+        let rows = schema::rows(&self.store().snapshot(), account, &key::places(email), usize::MAX)?;
+        rows.iter().map(|(key, _)| key::place_of(key)).collect()
+    }
+
+    /// The bytes of a message, in ranges, verified against their name.
+    ///
+    /// # Errors
+    /// [`MailError::NoSuchEmail`] if no mailbox has it any more.
+    pub fn body(&self, account: RealmId, email: EmailId) -> Result<BodyReader> {
+        let record: EmailRecord = schema::load(&self.store().snapshot(), account, &key::email(email))?
+            .ok_or(MailError::NoSuchEmail(email))?;
+        Ok(self.store().body(&body_id(email, &record)?)?)
+    }
+}
+
+/// The entries `uids`, ascending, each once. Near neighbours are read by one scan.
+pub(crate) fn entry_records<R: Read + ?Sized>(
+    read: &R,
+    account: RealmId,
+    mailbox: MailboxId,
+    uids: &[Uid],
+) -> Result<Vec<(Uid, EntryRecord)>> {
+    /// Passing over a row is cheaper than seeking, up to about so many.
+    const GAP: u32 = 16;
+    let mut sorted = uids.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    let mut found = Vec::with_capacity(sorted.len());
+    for run in sorted.chunk_by(|a, b| b.0 - a.0 <= GAP) {
+        let (first, last) = (run[0], run[run.len() - 1]);
+        if run.len() == 1 {
+            let at = key::entry(mailbox, first);
+            if let Some(record) = schema::load(read, account, &at)? {
+                found.push((first, record));
+            }
+            continue;
+        }
+        let range = (Bound::Included(key::entry(mailbox, first)), Bound::Included(key::entry(mailbox, last)));
+        let mut wanted = run.iter().peekable();
+        for row in read.range(account, range, Order::Ascending)? {
+            let (at, value) = row?;
+            let uid = key::entry_uid(&at)?;
+            while wanted.next_if(|wanted| **wanted < uid).is_some() {}
+            if wanted.peek().is_some_and(|wanted| **wanted == uid) {
+                found.push((uid, schema::decode(&at, value)?));
+            }
+        }
+    }
+    Ok(found)
+}
+
+pub(crate) fn entry(mailbox: MailboxId, uid: Uid, record: &EntryRecord) -> MessageEntry {
+    MessageEntry {
+        mailbox,
+        uid,
+        email_id: EmailId(record.email),
+        thread_id: ThreadId(record.thread),
+        flags: record.flags(),
+        modseq: ModSeq(record.modseq),
+        internal_date_ms: record.internal_date_ms,
+        size: record.size,
+        has_attachment: record.has_attachment,
+    }
+}
+
+/// An entry with what was parsed of its email.
+pub(crate) fn row<R: Read + ?Sized>(read: &R, account: RealmId, entry: MessageEntry) -> Result<MessageRow> {
+    let record = email_record(read, account, entry.email_id)?;
+    Ok(MessageRow { parsed: parsed(entry.email_id, &record)?, entry })
+}
+
+/// The record of an email that an entry refers to.
+pub(crate) fn email_record<R: Read + ?Sized>(read: &R, account: RealmId, email: EmailId) -> Result<EmailRecord> {
+    schema::load(read, account, &key::email(email))?
+        .ok_or_else(|| MailError::Damaged(format!("message {email} is in a mailbox but has no record")))
+}
+
+pub(crate) fn parsed(email: EmailId, record: &EmailRecord) -> Result<Arc<Parsed>> {
+    let parsed = Parsed::decode(record.parsed.clone());
+    parsed.map(Arc::new).map_err(|e| MailError::Damaged(format!("what was parsed of message {email}: {e}")))
+}
+
+pub(crate) fn body_id(email: EmailId, record: &EmailRecord) -> Result<BodyId> {
+    let bytes: [u8; 32] = record.body[..]
+        .try_into()
+        .map_err(|_| MailError::Damaged(format!("the name of the body of message {email}")))?;
+    Ok(BodyId::from_bytes(bytes))
+}

@@ -1,0 +1,539 @@
+//! What is stored, under which keys.
+//!
+//! All keys begin with one byte that says what they are, then fixed-width big-endian numbers, so that byte order is
+//! number order. Dates are milliseconds since 1970 UTC with the sign bit flipped; `!date` is the complement, for
+//! newest first. Values are protobuf records (tags are never reused) or empty.
+//!
+//! | key | value | |
+//! |---|---|---|
+//! | `10` | [`State`] | counters of the account: next ids, bytes in use |
+//! | `11` mailbox | [`MailboxRecord`] | name, role, UIDVALIDITY |
+//! | `12` mailbox | [`Counters`] | UIDNEXT, HIGHESTMODSEQ, total, unread, deleted, size |
+//! | `13` name | mailbox | finds a mailbox by name; in byte order, so a mailbox stands before those below it |
+//! | `14` name | – | a subscription; outlives the mailbox |
+//! | `15` role | mailbox | finds a mailbox by role |
+//! | `16` mailbox | – | a deleted mailbox whose messages are still to be cleared away |
+//! | `20` mailbox uid | [`EntryRecord`] | a message in a mailbox: flags, MODSEQ, dates, which email |
+//! | `21` email | [`EmailRecord`] | a message, once for all copies: body, size, what was parsed |
+//! | `22` email mailbox uid | – | where an email is; the last one to go takes the email along |
+//! | `23` mailbox modseq uid | – | entries by their latest change |
+//! | `24` mailbox modseq | [`VanishedRecord`] | UIDs expunged by that commit; history back to [`Counters::vanished_floor`] |
+//! | `28` hash(message-id, base subject) | thread | which conversation a message joins |
+//! | `29` thread | [`ThreadRecord`] | its size and its `28` keys |
+//! | `2A` thread date mailbox uid | email | its messages, oldest first, over all mailboxes |
+//! | `2B` mailbox thread | [`ConversationRecord`] | one line of a mailbox's list |
+//! | `2C` mailbox !date thread | – | the order of that list |
+//! | `30` hash(delivery key) | [`DeliveryRecord`] | what an append did, for when it comes again |
+//! | `31` address | [`CorrespondentRecord`] | someone written to |
+//!
+//! A delivery writes `10 12 20 21 22 23 28 29 2A 2B 2C 30` and refers to its body: 13 keys. Changing a flag writes
+//! `12 20 23 23` and perhaps `2B`. The body of an email is referred to with the email id as owner.
+
+use bytes::Bytes;
+use prost::Message;
+use store::{Order, Read, RealmId, Tx};
+
+use crate::{EmailId, Flags, MailError, MailboxId, ModSeq, Result, ThreadId, Uid, UidSet};
+
+/// Longest delivery key, in bytes.
+pub const MAX_DELIVERY_KEY_BYTES: usize = 1024;
+/// For how many days a delivery key is remembered, at least.
+pub const DELIVERY_KEY_DAYS: i64 = 60;
+/// For how many days the delivery key of an import is remembered, at least.
+pub const IMPORT_KEY_DAYS: i64 = 400;
+/// For how many days expunged UIDs are remembered for QRESYNC, unless there are more than
+/// [`MAX_VANISHED_RECORDS`].
+pub const VANISHED_DAYS: i64 = 90;
+/// How many commits of expunged UIDs a mailbox remembers.
+pub const MAX_VANISHED_RECORDS: usize = 10_000;
+/// How many messages a conversation may have, copies counted, for a further one to join; else that begins a new one.
+pub const MAX_THREAD_MESSAGES: usize = 400;
+/// How many ids of `References:` are looked at: the first, and the latest ones.
+pub const MAX_REFERENCES: usize = 16;
+
+/// Milliseconds of a day.
+pub(crate) const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// `10`: counters of the account.
+#[derive(Clone, PartialEq, Message)]
+pub struct State {
+    /// The id that the next mailbox gets, less one.
+    #[prost(uint32, tag = "1")]
+    pub last_mailbox: u32,
+    /// The id that the next email gets, less one.
+    #[prost(uint64, tag = "2")]
+    pub last_email: u64,
+    /// The largest UIDVALIDITY given out.
+    #[prost(uint32, tag = "3")]
+    pub last_uid_validity: u32,
+    /// Bytes of all emails, each counted once.
+    #[prost(uint64, tag = "4")]
+    pub used_bytes: u64,
+    /// How many emails there are.
+    #[prost(uint64, tag = "5")]
+    pub emails: u64,
+    /// How many mailboxes there are.
+    #[prost(uint32, tag = "6")]
+    pub mailboxes: u32,
+    /// How many correspondents there are.
+    #[prost(uint32, tag = "7")]
+    pub correspondents: u32,
+}
+
+/// `11`: a mailbox.
+#[derive(Clone, PartialEq, Message)]
+pub struct MailboxRecord {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its role as [`crate::Role`] numbers it, or 0.
+    #[prost(uint32, tag = "2")]
+    pub role: u32,
+    /// UIDVALIDITY.
+    #[prost(uint32, tag = "3")]
+    pub uid_validity: u32,
+    /// When it was made.
+    #[prost(int64, tag = "4")]
+    pub created_ms: i64,
+}
+
+/// `12`: counts of a mailbox, updated in the commit that changes what is counted.
+#[derive(Clone, PartialEq, Message)]
+pub struct Counters {
+    /// The largest UID given out.
+    #[prost(uint32, tag = "1")]
+    pub last_uid: u32,
+    /// HIGHESTMODSEQ.
+    #[prost(uint64, tag = "2")]
+    pub highest_modseq: u64,
+    /// Messages.
+    #[prost(uint32, tag = "3")]
+    pub total: u32,
+    /// Messages that are not `\Seen`.
+    #[prost(uint32, tag = "4")]
+    pub unread: u32,
+    /// Messages that are `\Deleted`.
+    #[prost(uint32, tag = "5")]
+    pub deleted: u32,
+    /// Sum of the messages' sizes.
+    #[prost(uint64, tag = "6")]
+    pub size: u64,
+    /// Expunges up to this MODSEQ are forgotten.
+    #[prost(uint64, tag = "7")]
+    pub vanished_floor: u64,
+}
+
+impl Counters {
+    /// Count an entry, or take it out (`by` = -1).
+    pub(crate) fn count(&mut self, entry: &EntryRecord, by: i32) {
+        let flags = entry.flags();
+        self.total = self.total.saturating_add_signed(by);
+        self.unread = self.unread.saturating_add_signed(if flags.seen() { 0 } else { by });
+        self.deleted = self.deleted.saturating_add_signed(if flags.deleted() { by } else { 0 });
+        self.size = if by < 0 { self.size.saturating_sub(entry.size) } else { self.size.saturating_add(entry.size) };
+    }
+}
+
+/// `20`: a message in a mailbox.
+#[derive(Clone, PartialEq, Message)]
+pub struct EntryRecord {
+    /// Which email.
+    #[prost(uint64, tag = "1")]
+    pub email: u64,
+    /// Its conversation.
+    #[prost(uint64, tag = "2")]
+    pub thread: u64,
+    /// When its flags last changed.
+    #[prost(uint64, tag = "3")]
+    pub modseq: u64,
+    /// INTERNALDATE.
+    #[prost(sint64, tag = "4")]
+    pub internal_date_ms: i64,
+    /// Size in bytes.
+    #[prost(uint64, tag = "5")]
+    pub size: u64,
+    /// System flags as bits, see [`crate::SystemFlag`].
+    #[prost(uint32, tag = "6")]
+    pub system: u32,
+    /// Keywords, sorted.
+    #[prost(string, repeated, tag = "7")]
+    pub keywords: Vec<String>,
+    /// Whether it has an attachment.
+    #[prost(bool, tag = "8")]
+    pub has_attachment: bool,
+}
+
+impl EntryRecord {
+    pub(crate) fn flags(&self) -> Flags {
+        Flags::from_parts(self.system, &self.keywords)
+    }
+}
+
+/// `21`: a message, once for all its copies.
+#[derive(Clone, PartialEq, Message)]
+pub struct EmailRecord {
+    /// Name of its bytes (32 bytes).
+    #[prost(bytes = "bytes", tag = "1")]
+    pub body: Bytes,
+    /// How many they are.
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    /// When it was filed.
+    #[prost(int64, tag = "3")]
+    pub filed_ms: i64,
+    /// `mailkit::Parsed`, encoded.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub parsed: Bytes,
+}
+
+/// `24`: UIDs expunged by one commit.
+#[derive(Clone, PartialEq, Message)]
+pub struct VanishedRecord {
+    /// First UID of each range, and how many follow it.
+    #[prost(uint32, repeated, tag = "1")]
+    pub first: Vec<u32>,
+    /// For each range, how many UIDs follow its first.
+    #[prost(uint32, repeated, tag = "2")]
+    pub more: Vec<u32>,
+    /// When.
+    #[prost(int64, tag = "3")]
+    pub at_ms: i64,
+}
+
+impl VanishedRecord {
+    pub(crate) fn new(uids: &UidSet, at_ms: i64) -> Self {
+        let (first, more) = uids.ranges().iter().map(|(first, last)| (*first, last - first)).unzip();
+        Self { first, more, at_ms }
+    }
+
+    pub(crate) fn uids(&self) -> UidSet {
+        UidSet::from_ranges(
+            self.first.iter().zip(&self.more).map(|(first, more)| (*first, first.saturating_add(*more))),
+        )
+    }
+}
+
+/// `29`: a conversation.
+#[derive(Clone, PartialEq, Message)]
+pub struct ThreadRecord {
+    /// How many `2A` rows it has.
+    #[prost(uint32, tag = "1")]
+    pub members: u32,
+    /// The hashes of its `28` keys, 16 bytes each.
+    #[prost(bytes = "vec", tag = "2")]
+    pub hashes: Vec<u8>,
+}
+
+/// `2B`: a conversation in a mailbox.
+#[derive(Clone, PartialEq, Message)]
+pub struct ConversationRecord {
+    /// Internal date of the newest message.
+    #[prost(sint64, tag = "1")]
+    pub newest_ms: i64,
+    /// Its UID. Of several with the same date the largest.
+    #[prost(uint32, tag = "2")]
+    pub newest_uid: u32,
+    /// Which email it is.
+    #[prost(uint64, tag = "3")]
+    pub newest_email: u64,
+    /// Messages.
+    #[prost(uint32, tag = "4")]
+    pub total: u32,
+    /// Messages not `\Seen`.
+    #[prost(uint32, tag = "5")]
+    pub unread: u32,
+    /// Messages `\Flagged`.
+    #[prost(uint32, tag = "6")]
+    pub flagged: u32,
+    /// Messages `\Draft`.
+    #[prost(uint32, tag = "7")]
+    pub drafts: u32,
+    /// Messages with an attachment.
+    #[prost(uint32, tag = "8")]
+    pub attachments: u32,
+}
+
+/// `30`: what an append with a delivery key did.
+#[derive(Clone, PartialEq, Message)]
+pub struct DeliveryRecord {
+    /// Into which mailbox.
+    #[prost(uint32, tag = "1")]
+    pub mailbox: u32,
+    /// Its UIDVALIDITY.
+    #[prost(uint32, tag = "2")]
+    pub uid_validity: u32,
+    /// With which UID.
+    #[prost(uint32, tag = "3")]
+    pub uid: u32,
+    /// As which email.
+    #[prost(uint64, tag = "4")]
+    pub email: u64,
+    /// In which conversation.
+    #[prost(uint64, tag = "5")]
+    pub thread: u64,
+    /// At which MODSEQ.
+    #[prost(uint64, tag = "6")]
+    pub modseq: u64,
+    /// Until when this must be remembered.
+    #[prost(int64, tag = "7")]
+    pub keep_until_ms: i64,
+}
+
+/// `31`: someone written to.
+#[derive(Clone, PartialEq, Message)]
+pub struct CorrespondentRecord {
+    /// Name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Address as written.
+    #[prost(string, tag = "2")]
+    pub address: String,
+    /// How often.
+    #[prost(uint32, tag = "3")]
+    pub count: u32,
+    /// When last.
+    #[prost(int64, tag = "4")]
+    pub last_ms: i64,
+}
+
+/// Builds and reads keys.
+pub(crate) mod key {
+    use super::{EmailId, MailboxId, ModSeq, ThreadId, Uid};
+    use crate::{MailError, Result};
+
+    pub const STATE: u8 = 0x10;
+    pub const MAILBOX: u8 = 0x11;
+    pub const COUNTERS: u8 = 0x12;
+    pub const NAME: u8 = 0x13;
+    pub const SUBSCRIPTION: u8 = 0x14;
+    pub const ROLE: u8 = 0x15;
+    pub const DELETED: u8 = 0x16;
+    pub const ENTRY: u8 = 0x20;
+    pub const EMAIL: u8 = 0x21;
+    pub const PLACE: u8 = 0x22;
+    pub const BY_MODSEQ: u8 = 0x23;
+    pub const VANISHED: u8 = 0x24;
+    pub const MESSAGE_ID: u8 = 0x28;
+    pub const THREAD: u8 = 0x29;
+    pub const MEMBER: u8 = 0x2A;
+    pub const CONVERSATION: u8 = 0x2B;
+    pub const ORDER: u8 = 0x2C;
+    pub const DELIVERY: u8 = 0x30;
+    pub const CORRESPONDENT: u8 = 0x31;
+
+    fn build(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let mut key = Vec::with_capacity(1 + parts.iter().map(|p| p.len()).sum::<usize>());
+        key.push(kind);
+        parts.iter().for_each(|part| key.extend_from_slice(part));
+        key
+    }
+
+    /// A date so that byte order is date order.
+    fn ordered(date_ms: i64) -> u64 {
+        date_ms.cast_unsigned() ^ (1 << 63)
+    }
+
+    fn date(ordered: u64) -> i64 {
+        (ordered ^ (1 << 63)).cast_signed()
+    }
+
+    pub fn state() -> Vec<u8> {
+        vec![STATE]
+    }
+    pub fn mailbox(id: MailboxId) -> Vec<u8> {
+        build(MAILBOX, &[&id.0.to_be_bytes()])
+    }
+    pub fn counters(id: MailboxId) -> Vec<u8> {
+        build(COUNTERS, &[&id.0.to_be_bytes()])
+    }
+    pub fn name(name: &str) -> Vec<u8> {
+        build(NAME, &[name.as_bytes()])
+    }
+    pub fn subscription(name: &str) -> Vec<u8> {
+        build(SUBSCRIPTION, &[name.as_bytes()])
+    }
+    pub fn role(role: u8) -> Vec<u8> {
+        vec![ROLE, role]
+    }
+    pub fn deleted(id: MailboxId) -> Vec<u8> {
+        build(DELETED, &[&id.0.to_be_bytes()])
+    }
+    pub fn entries(id: MailboxId) -> Vec<u8> {
+        build(ENTRY, &[&id.0.to_be_bytes()])
+    }
+    pub fn entry(id: MailboxId, uid: Uid) -> Vec<u8> {
+        build(ENTRY, &[&id.0.to_be_bytes(), &uid.0.to_be_bytes()])
+    }
+    pub fn email(id: EmailId) -> Vec<u8> {
+        build(EMAIL, &[&id.0.to_be_bytes()])
+    }
+    pub fn places(id: EmailId) -> Vec<u8> {
+        build(PLACE, &[&id.0.to_be_bytes()])
+    }
+    pub fn place(id: EmailId, mailbox: MailboxId, uid: Uid) -> Vec<u8> {
+        build(PLACE, &[&id.0.to_be_bytes(), &mailbox.0.to_be_bytes(), &uid.0.to_be_bytes()])
+    }
+    pub fn by_modseqs(id: MailboxId) -> Vec<u8> {
+        build(BY_MODSEQ, &[&id.0.to_be_bytes()])
+    }
+    pub fn by_modseq(id: MailboxId, modseq: ModSeq, uid: Uid) -> Vec<u8> {
+        build(BY_MODSEQ, &[&id.0.to_be_bytes(), &modseq.0.to_be_bytes(), &uid.0.to_be_bytes()])
+    }
+    pub fn vanisheds(id: MailboxId) -> Vec<u8> {
+        build(VANISHED, &[&id.0.to_be_bytes()])
+    }
+    pub fn vanished(id: MailboxId, modseq: ModSeq) -> Vec<u8> {
+        build(VANISHED, &[&id.0.to_be_bytes(), &modseq.0.to_be_bytes()])
+    }
+    pub fn message_id(hash: &[u8]) -> Vec<u8> {
+        build(MESSAGE_ID, &[hash])
+    }
+    pub fn thread(id: ThreadId) -> Vec<u8> {
+        build(THREAD, &[&id.0.to_be_bytes()])
+    }
+    pub fn members(id: ThreadId) -> Vec<u8> {
+        build(MEMBER, &[&id.0.to_be_bytes()])
+    }
+    pub fn member(id: ThreadId, date_ms: i64, mailbox: MailboxId, uid: Uid) -> Vec<u8> {
+        let date = ordered(date_ms).to_be_bytes();
+        build(MEMBER, &[&id.0.to_be_bytes(), &date, &mailbox.0.to_be_bytes(), &uid.0.to_be_bytes()])
+    }
+    pub fn conversation(mailbox: MailboxId, thread: ThreadId) -> Vec<u8> {
+        build(CONVERSATION, &[&mailbox.0.to_be_bytes(), &thread.0.to_be_bytes()])
+    }
+    pub fn orders(mailbox: MailboxId) -> Vec<u8> {
+        build(ORDER, &[&mailbox.0.to_be_bytes()])
+    }
+    pub fn order(mailbox: MailboxId, date_ms: i64, thread: ThreadId) -> Vec<u8> {
+        let date = (!ordered(date_ms)).to_be_bytes();
+        build(ORDER, &[&mailbox.0.to_be_bytes(), &date, &thread.0.to_be_bytes()])
+    }
+    pub fn delivery(hash: &[u8; 32]) -> Vec<u8> {
+        build(DELIVERY, &[hash])
+    }
+    pub fn correspondent(address: &str) -> Vec<u8> {
+        build(CORRESPONDENT, &[address.as_bytes()])
+    }
+
+    /// The first key after all that begin with `prefix`.
+    pub fn after(mut prefix: Vec<u8>) -> Vec<u8> {
+        while prefix.last() == Some(&0xFF) {
+            prefix.pop();
+        }
+        if let Some(last) = prefix.last_mut() {
+            *last += 1;
+        }
+        prefix
+    }
+
+    fn damaged(key: &[u8]) -> MailError {
+        MailError::Damaged(format!("a key of unexpected form: {key:02x?}"))
+    }
+
+    fn u32_at(key: &[u8], at: usize) -> Result<u32> {
+        let bytes = key.get(at..at + 4).and_then(|b| b.try_into().ok());
+        bytes.map(u32::from_be_bytes).ok_or_else(|| damaged(key))
+    }
+
+    fn u64_at(key: &[u8], at: usize) -> Result<u64> {
+        let bytes = key.get(at..at + 8).and_then(|b| b.try_into().ok());
+        bytes.map(u64::from_be_bytes).ok_or_else(|| damaged(key))
+    }
+
+    /// The mailbox of a key that has it right after the kind.
+    pub fn mailbox_of(key: &[u8]) -> Result<MailboxId> {
+        u32_at(key, 1).map(MailboxId)
+    }
+    /// The UID of an entry's key.
+    pub fn entry_uid(key: &[u8]) -> Result<Uid> {
+        u32_at(key, 5).map(Uid)
+    }
+    /// The place in a place's key.
+    pub fn place_of(key: &[u8]) -> Result<(MailboxId, Uid)> {
+        Ok((MailboxId(u32_at(key, 9)?), Uid(u32_at(key, 13)?)))
+    }
+    /// MODSEQ and UID of a key by MODSEQ.
+    pub fn modseq_and_uid(key: &[u8]) -> Result<(ModSeq, Uid)> {
+        Ok((ModSeq(u64_at(key, 5)?), Uid(u32_at(key, 13)?)))
+    }
+    /// MODSEQ of the key of an expunge.
+    pub fn vanished_modseq(key: &[u8]) -> Result<ModSeq> {
+        u64_at(key, 5).map(ModSeq)
+    }
+    /// Date and place in the key of a member.
+    pub fn member_of(key: &[u8]) -> Result<(i64, MailboxId, Uid)> {
+        Ok((date(u64_at(key, 9)?), MailboxId(u32_at(key, 17)?), Uid(u32_at(key, 21)?)))
+    }
+    /// The id right after the kind: email or thread.
+    pub fn long_id(key: &[u8]) -> Result<u64> {
+        u64_at(key, 1)
+    }
+    /// The thread of a conversation's key.
+    pub fn conversation_thread(key: &[u8]) -> Result<ThreadId> {
+        u64_at(key, 5).map(ThreadId)
+    }
+    /// Date and thread in the order of a list.
+    pub fn order_of(key: &[u8]) -> Result<(i64, ThreadId)> {
+        Ok((date(!u64_at(key, 5)?), ThreadId(u64_at(key, 13)?)))
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use proptest::prelude::*;
+
+        use super::*;
+
+        proptest! {
+            #[test]
+            fn byte_order_of_keys_is_the_order_of_what_they_hold(a: (i64, u64), b: (i64, u64)) {
+                let m = MailboxId(7);
+                let key = |x: (i64, u64)| order(m, x.0, ThreadId(x.1));
+                prop_assert_eq!(key(a).cmp(&key(b)), b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+                prop_assert_eq!(order_of(&key(a)).unwrap(), (a.0, ThreadId(a.1)));
+                let key = |x: (i64, u64)| member(ThreadId(1), x.0, m, Uid(x.1 as u32));
+                prop_assert_eq!(key(a).cmp(&key(b)), a.0.cmp(&b.0).then((a.1 as u32).cmp(&(b.1 as u32))));
+                prop_assert_eq!(member_of(&key(a)).unwrap(), (a.0, m, Uid(a.1 as u32)));
+            }
+        }
+
+        #[test]
+        fn the_key_after_a_prefix_follows_all_that_begin_with_it() {
+            assert_eq!(after(vec![1, 2]), [1, 3]);
+            assert_eq!(after(vec![1, 0xFF, 0xFF]), [2]);
+        }
+    }
+}
+
+/// Read and decode the record at `key`.
+pub(crate) fn load<M: Message + Default, R: Read + ?Sized>(
+    read: &R,
+    account: RealmId,
+    key: &[u8],
+) -> Result<Option<M>> {
+    read.get(account, key)?.map(|value| decode(key, value)).transpose()
+}
+
+/// Decode the record that was found at `key`.
+pub(crate) fn decode<M: Message + Default>(key: &[u8], value: Bytes) -> Result<M> {
+    M::decode(value).map_err(|e| MailError::Damaged(format!("the record at {key:02x?}: {e}")))
+}
+
+/// Encode and write a record.
+pub(crate) fn save<M: Message>(tx: &mut Tx<'_>, account: RealmId, key: Vec<u8>, record: &M) {
+    tx.put(account, key, record.encode_to_vec());
+}
+
+/// All rows whose keys begin with `prefix`, as keys and values, at most `limit`.
+pub(crate) fn rows<R: Read + ?Sized>(
+    read: &R,
+    account: RealmId,
+    prefix: &[u8],
+    limit: usize,
+) -> Result<Vec<(Bytes, Bytes)>> {
+    Ok(read.prefix(account, prefix, Order::Ascending)?.take(limit).collect::<Result<_, _>>()?)
+}
+
+/// A big-endian number as a value.
+pub(crate) fn number<const N: usize>(what: &[u8], value: &[u8]) -> Result<[u8; N]> {
+    value.try_into().map_err(|_| MailError::Damaged(format!("the value at {what:02x?}")))
+}

@@ -1,0 +1,267 @@
+//! Searching messages: all of IMAP SEARCH (RFC 9051 §6.4.4), and what a person types into the web page.
+
+mod compiled;
+mod content;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use jiff::civil::Date;
+use store::{Order, Read, RealmId, Snapshot};
+
+use crate::schema::{self, EntryRecord, key};
+use crate::{
+    EmailId, Keyword, MailError, MailStore, MailboxId, MessageEntry, ModSeq, Result, Role, SystemFlag, ThreadId, Uid,
+    UidSet, rows,
+};
+use compiled::{Compiled, Known};
+use content::Content;
+
+/// What to look for. Text is compared without regard to case (Unicode), as a substring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SearchQuery {
+    /// Every message.
+    All,
+    /// All of them.
+    And(Vec<SearchQuery>),
+    /// At least one of them.
+    Or(Vec<SearchQuery>),
+    /// The contrary.
+    Not(Box<SearchQuery>),
+    /// The flag is set.
+    Flag(SystemFlag),
+    /// The keyword is set.
+    Keyword(Keyword),
+    /// UID among these. Sequence numbers are the session's: it turns them into UIDs.
+    Uids(UidSet),
+    /// MODSEQ at least this (RFC 7162 §3.1.5).
+    ModSeqAtLeast(ModSeq),
+    /// More bytes than this.
+    Larger(u64),
+    /// Fewer bytes than this.
+    Smaller(u64),
+    /// Internal date (UTC) before that day.
+    Before(Date),
+    /// Internal date (UTC) on that day.
+    On(Date),
+    /// Internal date (UTC) on or after that day.
+    Since(Date),
+    /// `Date:` before that day, in the writer's time zone.
+    SentBefore(Date),
+    /// `Date:` on that day, in the writer's time zone.
+    SentOn(Date),
+    /// `Date:` on or after that day, in the writer's time zone.
+    SentSince(Date),
+    /// Internal date at most so many seconds ago (RFC 5032 YOUNGER).
+    Younger(u64),
+    /// Internal date at least so many seconds ago (RFC 5032 OLDER).
+    Older(u64),
+    /// In the names and addresses of `From:`.
+    From(String),
+    /// In `To:`.
+    To(String),
+    /// In `Cc:`.
+    Cc(String),
+    /// In `Bcc:`.
+    Bcc(String),
+    /// In the decoded subject.
+    Subject(String),
+    /// In the decoded text of that header field; an empty text asks whether the field is there.
+    Header {
+        /// Name of the field.
+        name: String,
+        /// What it must contain.
+        contains: String,
+    },
+    /// In the decoded text of the body.
+    Body(String),
+    /// In header or body.
+    Text(String),
+    /// Has an attachment.
+    HasAttachment,
+    /// That message (RFC 8474).
+    Email(EmailId),
+    /// That conversation (RFC 8474).
+    Thread(ThreadId),
+}
+
+/// Where to look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SearchScope {
+    /// In these mailboxes.
+    Mailboxes(Vec<MailboxId>),
+    /// In all but Junk and Trash.
+    Mail,
+    /// In all mailboxes.
+    Everywhere,
+}
+
+impl From<MailboxId> for SearchScope {
+    fn from(mailbox: MailboxId) -> Self {
+        Self::Mailboxes(vec![mailbox])
+    }
+}
+
+/// How to look.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SearchOptions<'a> {
+    /// End after so many hits, the newest ones.
+    pub limit: Option<usize>,
+    /// Look at so many messages at most, the newest ones.
+    pub max_visited: Option<usize>,
+    /// Set it to stop: the search ends with [`crate::MailError::Cancelled`] soon after.
+    pub cancel: Option<&'a AtomicBool>,
+}
+
+/// A message found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SearchHit {
+    /// In which mailbox.
+    pub mailbox: MailboxId,
+    /// As which UID.
+    pub uid: Uid,
+    /// Which message.
+    pub email_id: EmailId,
+    /// Its conversation.
+    pub thread_id: ThreadId,
+    /// Its internal date, milliseconds since 1970 UTC.
+    pub internal_date_ms: i64,
+    /// Its MODSEQ.
+    pub modseq: ModSeq,
+}
+
+impl MailStore {
+    /// Messages that match, newest internal date first. May visit all messages of the scope and read bodies: call it
+    /// from a blocking thread.
+    pub fn search(
+        &self,
+        account: RealmId,
+        scope: &SearchScope,
+        query: &SearchQuery,
+        options: SearchOptions<'_>,
+    ) -> Result<Vec<SearchHit>> {
+        let snapshot = self.store().snapshot();
+        let mailboxes = match scope {
+            SearchScope::Mailboxes(mailboxes) => mailboxes.clone(),
+            SearchScope::Mail | SearchScope::Everywhere => {
+                let hidden = |role| *scope == SearchScope::Mail && matches!(role, Some(Role::Junk | Role::Trash));
+                let all = self.mailboxes_in(&snapshot, account)?;
+                all.into_iter().filter(|mailbox| !hidden(mailbox.role)).map(|mailbox| mailbox.id).collect()
+            }
+        };
+        let query = Compiled::new(query, self.store().clock().now_ms());
+        let mut scan = Scan { mail: self, snapshot: &snapshot, account, query: &query, cancel: options.cancel };
+        // Entries alone decide as much as they can, so that little is left to be sorted and read.
+        let mut undecided = Vec::new();
+        for mailbox in mailboxes {
+            self.counters(&snapshot, account, mailbox)?;
+            scan.entries(mailbox, |entry, verdict| {
+                if verdict != Some(false) {
+                    undecided.push((entry, verdict == Some(true)));
+                }
+            })?;
+        }
+        undecided.sort_by_key(|(entry, _)| std::cmp::Reverse((entry.internal_date_ms, entry.email_id, entry.uid)));
+        let mut hits = Vec::new();
+        for (visited, (entry, decided)) in undecided.iter().enumerate() {
+            if options.limit.is_some_and(|limit| hits.len() >= limit)
+                || options.max_visited.is_some_and(|limit| visited >= limit)
+            {
+                break;
+            }
+            if *decided || scan.decide(entry)? {
+                hits.push(SearchHit::from(entry));
+            }
+        }
+        Ok(hits)
+    }
+
+    /// UIDs of one mailbox that match, ascending, with their MODSEQs: IMAP SEARCH. Same cost as [`Self::search`].
+    pub fn search_uids(
+        &self,
+        account: RealmId,
+        mailbox: MailboxId,
+        query: &SearchQuery,
+        cancel: Option<&AtomicBool>,
+    ) -> Result<Vec<(Uid, ModSeq)>> {
+        let snapshot = self.store().snapshot();
+        self.counters(&snapshot, account, mailbox)?;
+        let query = Compiled::new(query, self.store().clock().now_ms());
+        let mut scan = Scan { mail: self, snapshot: &snapshot, account, query: &query, cancel };
+        let mut undecided = Vec::new();
+        scan.entries(mailbox, |entry, verdict| {
+            if verdict != Some(false) {
+                undecided.push((entry, verdict == Some(true)));
+            }
+        })?;
+        let mut hits = Vec::new();
+        for (entry, decided) in undecided {
+            if decided || scan.decide(&entry)? {
+                hits.push((entry.uid, entry.modseq));
+            }
+        }
+        Ok(hits)
+    }
+}
+
+/// A search under way.
+struct Scan<'a> {
+    mail: &'a MailStore,
+    snapshot: &'a Snapshot,
+    account: RealmId,
+    query: &'a Compiled,
+    cancel: Option<&'a AtomicBool>,
+}
+
+impl Scan<'_> {
+    fn check_cancelled(&self) -> Result<()> {
+        match self.cancel {
+            Some(cancel) if cancel.load(Ordering::Relaxed) => Err(MailError::Cancelled),
+            _ => Ok(()),
+        }
+    }
+
+    /// Visit the entries of a mailbox with what they alone tell.
+    fn entries(&mut self, mailbox: MailboxId, mut visit: impl FnMut(MessageEntry, Option<bool>)) -> Result<()> {
+        /// Entries looked at between two looks at `cancel`.
+        const BETWEEN: usize = 1_000;
+        for (n, row) in self.snapshot.prefix(self.account, &key::entries(mailbox), Order::Ascending)?.enumerate() {
+            if n % BETWEEN == 0 {
+                self.check_cancelled()?;
+            }
+            let (at, value) = row?;
+            let record: EntryRecord = schema::decode(&at, value)?;
+            let entry = rows::entry(mailbox, key::entry_uid(&at)?, &record);
+            let verdict = self.query.verdict(&Known { entry: &entry, parsed: None, content: None });
+            visit(entry, verdict);
+        }
+        Ok(())
+    }
+
+    /// Decide about a message by reading what was parsed of it and, if that is not enough, its bytes.
+    fn decide(&mut self, entry: &MessageEntry) -> Result<bool> {
+        self.check_cancelled()?;
+        let record = rows::email_record(self.snapshot, self.account, entry.email_id)?;
+        let parsed = rows::parsed(entry.email_id, &record)?;
+        let known = Known { entry, parsed: Some(&parsed), content: None };
+        if let Some(verdict) = self.query.verdict(&known) {
+            return Ok(verdict);
+        }
+        let mut body = self.mail.store().body(&rows::body_id(entry.email_id, &record)?)?;
+        let content = Content::read(&mut body, &parsed, self.query.needs_text())?;
+        let known = Known { entry, parsed: Some(&parsed), content: Some(&content) };
+        Ok(self.query.verdict(&known).unwrap_or(false))
+    }
+}
+
+impl From<&MessageEntry> for SearchHit {
+    fn from(entry: &MessageEntry) -> Self {
+        Self {
+            mailbox: entry.mailbox,
+            uid: entry.uid,
+            email_id: entry.email_id,
+            thread_id: entry.thread_id,
+            internal_date_ms: entry.internal_date_ms,
+            modseq: entry.modseq,
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! A query made ready: texts folded, dates turned into moments. Decides by what is known of a message so far.
+
+use jiff::civil::{Date, Time};
+use jiff::tz::TimeZone;
+use mailkit::Parsed;
+
+use super::SearchQuery;
+use super::content::{self, Content, Field, fold};
+use crate::schema::DAY_MS;
+use crate::{EmailId, Keyword, MessageEntry, ModSeq, SystemFlag, ThreadId, UidSet};
+
+/// What is known of a message: always the entry, then what was parsed, then the bytes.
+pub(super) struct Known<'a> {
+    pub entry: &'a MessageEntry,
+    pub parsed: Option<&'a Parsed>,
+    pub content: Option<&'a Content>,
+}
+
+pub(super) enum Compiled {
+    Always,
+    And(Vec<Compiled>),
+    Or(Vec<Compiled>),
+    Not(Box<Compiled>),
+    Flag(SystemFlag),
+    Keyword(Keyword),
+    Uids(UidSet),
+    ModSeqAtLeast(ModSeq),
+    Larger(u64),
+    Smaller(u64),
+    /// Internal date from the first moment to before the second.
+    Internal(i64, i64),
+    /// Day of `Date:` from the first to before the second.
+    Sent(Option<Date>, Option<Date>),
+    Field(Field, String),
+    Header(String, String),
+    Body(String),
+    Text(String),
+    HasAttachment,
+    Email(EmailId),
+    Thread(ThreadId),
+}
+
+/// First moment of a day in UTC.
+fn midnight(day: Date) -> i64 {
+    TimeZone::UTC.to_timestamp(day.to_datetime(Time::midnight())).map_or(0, jiff::Timestamp::as_millisecond)
+}
+
+fn next(day: Date) -> Option<Date> {
+    day.tomorrow().ok()
+}
+
+impl Compiled {
+    pub fn new(query: &SearchQuery, now_ms: i64) -> Self {
+        let list = |queries: &[SearchQuery]| queries.iter().map(|query| Self::new(query, now_ms)).collect();
+        let ago = |seconds: u64| now_ms.saturating_sub(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1000));
+        match query {
+            SearchQuery::All => Self::Always,
+            SearchQuery::And(queries) => Self::And(list(queries)),
+            SearchQuery::Or(queries) => Self::Or(list(queries)),
+            SearchQuery::Not(query) => Self::Not(Box::new(Self::new(query, now_ms))),
+            SearchQuery::Flag(flag) => Self::Flag(*flag),
+            SearchQuery::Keyword(keyword) => Self::Keyword(keyword.clone()),
+            SearchQuery::Uids(uids) => Self::Uids(uids.clone()),
+            SearchQuery::ModSeqAtLeast(modseq) => Self::ModSeqAtLeast(*modseq),
+            SearchQuery::Larger(bytes) => Self::Larger(*bytes),
+            SearchQuery::Smaller(bytes) => Self::Smaller(*bytes),
+            SearchQuery::Before(day) => Self::Internal(i64::MIN, midnight(*day)),
+            SearchQuery::On(day) => Self::Internal(midnight(*day), midnight(*day).saturating_add(DAY_MS)),
+            SearchQuery::Since(day) => Self::Internal(midnight(*day), i64::MAX),
+            SearchQuery::SentBefore(day) => Self::Sent(None, Some(*day)),
+            SearchQuery::SentOn(day) => Self::Sent(Some(*day), next(*day)),
+            SearchQuery::SentSince(day) => Self::Sent(Some(*day), None),
+            SearchQuery::Younger(seconds) => Self::Internal(ago(*seconds), i64::MAX),
+            SearchQuery::Older(seconds) => Self::Internal(i64::MIN, ago(*seconds).saturating_add(1)),
+            SearchQuery::From(text) => Self::Field(Field::From, fold(text)),
+            SearchQuery::To(text) => Self::Field(Field::To, fold(text)),
+            SearchQuery::Cc(text) => Self::Field(Field::Cc, fold(text)),
+            SearchQuery::Bcc(text) => Self::Field(Field::Bcc, fold(text)),
+            SearchQuery::Subject(text) => Self::Field(Field::Subject, fold(text)),
+            SearchQuery::Header { name, contains } => Self::Header(name.to_ascii_lowercase(), fold(contains)),
+            SearchQuery::Body(text) => Self::Body(fold(text)),
+            SearchQuery::Text(text) => Self::Text(fold(text)),
+            SearchQuery::HasAttachment => Self::HasAttachment,
+            SearchQuery::Email(email) => Self::Email(*email),
+            SearchQuery::Thread(thread) => Self::Thread(*thread),
+        }
+    }
+
+    /// Whether the text of bodies is asked about, not only their headers.
+    pub fn needs_text(&self) -> bool {
+        match self {
+            Self::And(queries) | Self::Or(queries) => queries.iter().any(Self::needs_text),
+            Self::Not(query) => query.needs_text(),
+            Self::Body(_) | Self::Text(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the message matches; `None` if more must be known.
+    pub fn verdict(&self, known: &Known<'_>) -> Option<bool> {
+        let entry = known.entry;
+        Some(match self {
+            Self::Always => true,
+            Self::And(queries) => return all(queries.iter().map(|query| query.verdict(known))),
+            Self::Or(queries) => {
+                return all(queries.iter().map(|query| query.verdict(known).map(|yes| !yes))).map(|none| !none);
+            }
+            Self::Not(query) => !query.verdict(known)?,
+            Self::Flag(flag) => entry.flags.contains(*flag),
+            Self::Keyword(keyword) => entry.flags.contains_keyword(keyword),
+            Self::Uids(uids) => uids.contains(entry.uid),
+            Self::ModSeqAtLeast(modseq) => entry.modseq >= *modseq,
+            Self::Larger(bytes) => entry.size > *bytes,
+            Self::Smaller(bytes) => entry.size < *bytes,
+            Self::Internal(from, to) => (*from..*to).contains(&entry.internal_date_ms),
+            Self::HasAttachment => entry.has_attachment,
+            Self::Email(email) => entry.email_id == *email,
+            Self::Thread(thread) => entry.thread_id == *thread,
+            Self::Sent(from, to) => {
+                let day = content::sent_day(known.parsed?, entry.internal_date_ms);
+                from.is_none_or(|from| day >= from) && to.is_none_or(|to| day < to)
+            }
+            Self::Field(field, text) => content::field_contains(known.parsed?, *field, text),
+            Self::Header(name, text) => known.content?.header_contains(name, text),
+            Self::Body(text) => known.content?.text_contains(text),
+            Self::Text(text) => {
+                if Field::ALL.iter().any(|field| known.parsed.is_some_and(|p| content::field_contains(p, *field, text)))
+                {
+                    return Some(true);
+                }
+                let content = known.content?;
+                content.any_header_contains(text) || content.text_contains(text)
+            }
+        })
+    }
+}
+
+/// Kleene's conjunction: one `false` decides, whatever is unknown.
+fn all(verdicts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let mut result = Some(true);
+    for verdict in verdicts {
+        match verdict {
+            Some(false) => return Some(false),
+            Some(true) => {}
+            None => result = None,
+        }
+    }
+    result
+}

@@ -1,0 +1,105 @@
+//! The texts of a message that a query looks into, folded so that case does not matter.
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+use mailkit::Parsed;
+use mailkit::parsed::DisplayAddress;
+use store::BodyReader;
+
+use crate::Result;
+
+/// Of a message larger than this only the beginning is searched: what follows are attachments, as good as always.
+pub const MAX_SEARCHED_BYTES: u64 = 16 * 1024 * 1024;
+
+/// A header field whose decoded value is part of what was parsed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    From,
+    To,
+    Cc,
+    Bcc,
+    Subject,
+}
+
+impl Field {
+    pub const ALL: [Self; 5] = [Self::From, Self::To, Self::Cc, Self::Bcc, Self::Subject];
+}
+
+/// Text with case folded away.
+pub(super) fn fold(text: &str) -> String {
+    if text.is_ascii() { text.to_ascii_lowercase() } else { text.to_lowercase() }
+}
+
+/// Whether `text` contains `folded`, case disregarded.
+fn contains(text: &str, folded: &str) -> bool {
+    folded.is_empty() || fold(text).contains(folded)
+}
+
+/// The day written in `Date:`, or the day of arrival if there is none.
+pub(super) fn sent_day(parsed: &Parsed, internal_date_ms: i64) -> Date {
+    let written = parsed.envelope.date.as_deref().and_then(|date| {
+        let days = mailkit::date::written_day(&String::from_utf8_lossy(date))?;
+        Date::constant(1970, 1, 1).checked_add(days.days()).ok()
+    });
+    written.unwrap_or_else(|| {
+        let arrived = Timestamp::from_millisecond(internal_date_ms).unwrap_or(Timestamp::UNIX_EPOCH);
+        TimeZone::UTC.to_datetime(arrived).date()
+    })
+}
+
+/// Whether a field contains `folded`. Addresses are searched as `Name <local@domain>`.
+pub(super) fn field_contains(parsed: &Parsed, field: Field, folded: &str) -> bool {
+    let among = |people: &[DisplayAddress]| {
+        people.iter().any(|person| match &*person.name {
+            "" => contains(&person.address, folded),
+            name => contains(&format!("{name} <{}>", person.address), folded),
+        })
+    };
+    match field {
+        Field::From => among(&parsed.from),
+        Field::To => among(&parsed.to),
+        Field::Cc => among(&parsed.cc),
+        Field::Bcc => among(&parsed.bcc),
+        Field::Subject => contains(&parsed.subject, folded),
+    }
+}
+
+/// What only the bytes of a message tell.
+pub(super) struct Content {
+    /// Names in lower case, and values decoded and folded.
+    headers: Vec<(String, String)>,
+    /// Decoded, folded text of the body.
+    text: String,
+}
+
+impl Content {
+    /// Read the header of a message and, `with_text`, its text.
+    pub fn read(body: &mut BodyReader, parsed: &Parsed, with_text: bool) -> Result<Self> {
+        let wanted = if with_text { parsed.size.min(MAX_SEARCHED_BYTES) } else { parsed.root.body_start };
+        let raw = body.read_range(0, usize::try_from(wanted).unwrap_or(usize::MAX))?;
+        let header = &raw[..raw.len().min(usize::try_from(parsed.root.body_start).unwrap_or(usize::MAX))];
+        let headers = mailkit::headers::fields(header).map(|field| {
+            let value = mailkit::headers::decode_text(&mailkit::headers::unfold(field.value));
+            (String::from_utf8_lossy(field.name).to_ascii_lowercase(), fold(&value))
+        });
+        let headers = headers.collect();
+        let text = if with_text { fold(&mailkit::display::search_text(&raw, parsed)) } else { String::new() };
+        Ok(Self { headers, text })
+    }
+
+    /// Whether a field of that (lower-case) name contains `folded`.
+    pub fn header_contains(&self, name: &str, folded: &str) -> bool {
+        self.headers.iter().any(|(field, value)| field == name && value.contains(folded))
+    }
+
+    /// Whether any field contains `folded`, in name or value.
+    pub fn any_header_contains(&self, folded: &str) -> bool {
+        self.headers.iter().any(|(name, value)| value.contains(folded) || name.contains(folded))
+    }
+
+    /// Whether the text contains `folded`.
+    pub fn text_contains(&self, folded: &str) -> bool {
+        self.text.contains(folded)
+    }
+}
