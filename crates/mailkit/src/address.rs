@@ -1,7 +1,29 @@
 //! Addresses: the strict [`EmailAddress`] of envelopes and accounts, and the lists people type.
 
 use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
+
+use unicode_normalization::UnicodeNormalization as _;
+
+use crate::addrlist;
+use crate::parsed::Address;
+use crate::words::decode_text;
+
+/// Longest local part in bytes (RFC 5321 section 4.5.3.1.1).
+pub const MAX_LOCAL_BYTES: usize = 64;
+
+/// Longest domain in bytes (RFC 5321 section 4.5.3.1.2).
+pub const MAX_DOMAIN_BYTES: usize = 255;
+
+/// Longest address in bytes: a path is 256 with its brackets (RFC 5321 section 4.5.3.1.3).
+pub const MAX_ADDRESS_BYTES: usize = 254;
+
+/// Longest list read at once, in bytes.
+const MAX_LIST_BYTES: usize = 256 * 1024;
+
+/// Most addresses read from one list.
+const MAX_LIST_ADDRESSES: usize = 2_000;
 
 /// An RFC 5321 (and 6531) mailbox, `local@domain`, valid by construction.
 ///
@@ -25,7 +47,7 @@ pub enum AddressError {
     /// Nothing before the `@`.
     #[error("the address has nothing before the @")]
     NoLocal,
-    /// Longer than RFC 5321 section 4.5.3.1 allows: 64 bytes before the `@`, 255 after it, 254 in all.
+    /// Longer than [`MAX_LOCAL_BYTES`], [`MAX_DOMAIN_BYTES`] or [`MAX_ADDRESS_BYTES`].
     #[error("the address is too long")]
     TooLong,
     /// The part before the `@` has a character or a dot where none may be.
@@ -55,8 +77,43 @@ pub struct NamedAddress {
 
 impl EmailAddress {
     /// Reads `local@domain` strictly.
-    pub fn parse(_text: &str) -> Result<Self, AddressError> {
-        todo!()
+    ///
+    /// The local part is a dot-string or a quoted string, in UTF-8 where it is not ASCII; the domain a host name (in
+    /// ASCII or Unicode) or an address literal. No comments, no white space outside quotes, no angle brackets.
+    pub fn parse(text: &str) -> Result<Self, AddressError> {
+        if text.is_empty() {
+            return Err(AddressError::Empty);
+        }
+        if text.len() > 2 * (MAX_LOCAL_BYTES + MAX_DOMAIN_BYTES) {
+            return Err(AddressError::TooLong);
+        }
+        let (local, domain) = if text.starts_with('"') {
+            quoted_local(text)?
+        } else {
+            let (local, domain) = text.split_once('@').ok_or(AddressError::NoDomain)?;
+            check_dot_string(local)?;
+            (local.to_owned(), domain)
+        };
+        Self::from_parts(&local, domain)
+    }
+
+    /// Puts an address together from an unquoted local part and a domain.
+    pub fn from_parts(local: &str, domain: &str) -> Result<Self, AddressError> {
+        if local.is_empty() {
+            return Err(AddressError::NoLocal);
+        }
+        if local.len() > MAX_LOCAL_BYTES {
+            return Err(AddressError::TooLong);
+        }
+        if let Some(reason) = local.chars().find_map(forbidden) {
+            return Err(AddressError::Local(reason));
+        }
+        let domain = normal_domain(domain)?;
+        let address = Self { local: local.to_owned(), domain };
+        if address.to_string().len() > MAX_ADDRESS_BYTES {
+            return Err(AddressError::TooLong);
+        }
+        Ok(address)
     }
 
     /// The local part, unquoted, as written.
@@ -71,17 +128,24 @@ impl EmailAddress {
 
     /// The form by which accounts are found: local part lower-cased and NFC, domain ASCII lower-case.
     pub fn canonical(&self) -> String {
-        todo!()
+        let local: String = self.local.to_lowercase().nfc().collect();
+        format!("{}@{}", Quoted(&local), self.domain)
     }
 
-    /// The same address without its `+detail`, and the detail.
-    pub fn split_detail(&self, _separator: char) -> Option<(EmailAddress, String)> {
-        todo!()
+    /// The same address without its `+detail`, and the detail. `None` if there is none, or nothing before it.
+    pub fn split_detail(&self, separator: char) -> Option<(EmailAddress, String)> {
+        let (base, detail) = self.local.split_once(separator)?;
+        if base.is_empty() {
+            return None;
+        }
+        let base = Self::from_parts(base, &self.domain).ok()?;
+        Some((base, detail.to_owned()))
     }
 
-    /// The domain as people read it (U-labels where safe).
+    /// The domain as people read it: Unicode, unless it can not be decoded.
     pub fn domain_unicode(&self) -> String {
-        todo!()
+        let (unicode, result) = idna::domain_to_unicode(&self.domain);
+        if result.is_ok() { unicode } else { self.domain.clone() }
     }
 
     /// Whether SMTPUTF8 is needed to carry it.
@@ -90,10 +154,130 @@ impl EmailAddress {
     }
 }
 
+/// A host name in lower-case ASCII, as [`EmailAddress::domain`] gives it.
+///
+/// # Errors
+/// [`AddressError::Domain`] or [`AddressError::TooLong`].
+pub fn normal_domain(domain: &str) -> Result<String, AddressError> {
+    if domain.is_empty() {
+        return Err(AddressError::Domain("it is empty"));
+    }
+    if domain.len() > 2 * MAX_DOMAIN_BYTES {
+        return Err(AddressError::TooLong);
+    }
+    if let Some(literal) = domain.strip_prefix('[') {
+        let literal = literal.strip_suffix(']').ok_or(AddressError::Domain("its bracket is not closed"))?;
+        return address_literal(literal).ok_or(AddressError::Domain("it is no address literal"));
+    }
+    // The conversion drops some characters without a trace; an address must not change its meaning silently.
+    if domain.chars().any(|c| forbidden(c).is_some() || c.is_whitespace()) {
+        return Err(AddressError::Domain("it has a character that is not allowed"));
+    }
+    let ascii = idna::domain_to_ascii_strict(domain).map_err(|_| AddressError::Domain("it is no host name"))?;
+    if ascii.len() > MAX_DOMAIN_BYTES {
+        return Err(AddressError::TooLong);
+    }
+    if ascii.ends_with('.') || !ascii.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b)) {
+        return Err(AddressError::Domain("it is no host name"));
+    }
+    Ok(ascii)
+}
+
+/// `127.0.0.1` or `IPv6:::1`, in one spelling.
+fn address_literal(literal: &str) -> Option<String> {
+    if let Some(tail) = literal.get(5..)
+        && literal[..5].eq_ignore_ascii_case("IPv6:")
+    {
+        let address: Ipv6Addr = tail.parse().ok()?;
+        return Some(format!("[IPv6:{address}]"));
+    }
+    let address: Ipv4Addr = literal.parse().ok()?;
+    Some(format!("[{address}]"))
+}
+
+/// Why a character may stand nowhere in an address: it could break out of a header, or deceive the eye.
+fn forbidden(c: char) -> Option<&'static str> {
+    match c {
+        _ if c.is_control() => Some("it has a control character"),
+        '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}'
+        | '\u{fff9}'..='\u{fffd}'
+        | '\u{ad}' => Some("it has an invisible character"),
+        _ if c.is_whitespace() && c != ' ' => Some("it has white space that is not a plain space"),
+        _ => None,
+    }
+}
+
+/// `atext` of RFC 5322, and of RFC 6532 beyond ASCII.
+fn is_atext(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || !c.is_ascii()
+}
+
+fn is_dot_string(local: &str) -> bool {
+    local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
+}
+
+fn check_dot_string(local: &str) -> Result<(), AddressError> {
+    if local.is_empty() {
+        Err(AddressError::NoLocal)
+    } else if is_dot_string(local) {
+        Ok(())
+    } else if local.split('.').any(str::is_empty) {
+        Err(AddressError::Local("a dot at an end, or two in a row"))
+    } else {
+        Err(AddressError::Local("it has a character that must be quoted"))
+    }
+}
+
+/// Splits `"quoted"@domain`, undoing escapes.
+fn quoted_local(text: &str) -> Result<(String, &str), AddressError> {
+    let mut local = String::new();
+    let mut chars = text.char_indices().skip(1);
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => {
+                let domain = text[at + 1..].strip_prefix('@').ok_or(AddressError::NoDomain)?;
+                return Ok((local, domain));
+            }
+            '\\' => match chars.next() {
+                Some((_, escaped)) if matches!(escaped, ' '..='~') => local.push(escaped),
+                _ => return Err(AddressError::Local("it escapes what can not be escaped")),
+            },
+            c => local.push(c),
+        }
+    }
+    Err(AddressError::Local("its quotes are not closed"))
+}
+
+/// A local part with the quotes it needs.
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if is_dot_string(self.0) {
+            return f.write_str(self.0);
+        }
+        write_quoted(f, self.0)
+    }
+}
+
+fn write_quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    f.write_str("\"")?;
+    for c in text.chars() {
+        if matches!(c, '"' | '\\') {
+            f.write_str("\\")?;
+        }
+        write!(f, "{c}")?;
+    }
+    f.write_str("\"")
+}
+
 /// `local@domain`, the local part quoted where RFC 5321 asks for it: what goes between `<` and `>`.
 impl fmt::Display for EmailAddress {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", Quoted(&self.local), self.domain)
     }
 }
 
@@ -111,19 +295,205 @@ impl FromStr for EmailAddress {
     }
 }
 
+impl NamedAddress {
+    /// An address with a name; control characters in the name become spaces.
+    pub fn new(name: &str, address: EmailAddress) -> Self {
+        let name = name.replace(|c: char| c.is_control(), " ");
+        Self { name: name.trim().to_owned(), address }
+    }
+}
+
 /// `Name <local@domain>`, the name quoted where needed and not encoded (for showing and for form fields).
 impl fmt::Display for NamedAddress {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.name.is_empty() {
+            return write!(f, "{}", self.address);
+        }
+        if self.name.chars().all(|c| is_atext(c) || c == ' ') {
+            f.write_str(&self.name)?;
+        } else {
+            write_quoted(f, &self.name)?;
+        }
+        write!(f, " <{}>", self.address)
     }
 }
 
 /// The valid addresses of a To or Cc value, or of a field typed by a person; the rest is left out.
-pub fn parse_mailbox_list(_value: &str) -> Vec<NamedAddress> {
-    todo!()
+///
+/// Commas, semicolons and line breaks separate; groups give their members; encoded-words in names are decoded.
+pub fn parse_mailbox_list(value: &str) -> Vec<NamedAddress> {
+    read_list(value).filter_map(Result::ok).collect()
 }
 
-/// The same, but names the first entry that is wrong.
-pub fn parse_mailbox_list_strict(_value: &str) -> Result<Vec<NamedAddress>, AddressError> {
-    todo!()
+/// The same, but names the first entry that is wrong. An empty list is no error.
+pub fn parse_mailbox_list_strict(value: &str) -> Result<Vec<NamedAddress>, AddressError> {
+    if value.len() > MAX_LIST_BYTES {
+        return Err(AddressError::TooLong);
+    }
+    read_list(value).collect()
+}
+
+fn read_list(value: &str) -> impl Iterator<Item = Result<NamedAddress, AddressError>> {
+    let value = &value[..value.floor_char_boundary(MAX_LIST_BYTES)];
+    // A line break ends an entry when people type, and is a fold when a header is passed in; only a fold goes on with
+    // white space.
+    let mut joined = value.replace("\r\n", "\n");
+    joined = joined.replace("\n ", " ").replace("\n\t", " ").replace('\n', ",");
+    let mut list = Vec::new();
+    let complete = addrlist::read(joined.as_bytes(), &mut list, MAX_LIST_ADDRESSES);
+    list.into_iter()
+        .filter(|address| address.host.is_some())
+        .map(|address| named(&address))
+        .chain((!complete).then_some(Err(AddressError::TooLong)))
+}
+
+fn named(address: &Address) -> Result<NamedAddress, AddressError> {
+    let text = |bytes: &Option<Vec<u8>>| String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned();
+    let (local, host) = (text(&address.mailbox), text(&address.host));
+    let name = decode_text(address.name.as_deref().unwrap_or_default());
+    let parsed = if host.is_empty() { Err(AddressError::NoDomain) } else { EmailAddress::from_parts(&local, &host) };
+    match parsed {
+        Ok(address) => Ok(NamedAddress::new(&name, address)),
+        Err(reason) => {
+            let text = if host.is_empty() { local } else { format!("{local}@{host}") };
+            Err(AddressError::Entry { text, reason: Box::new(reason) })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(text: &str) -> Result<EmailAddress, AddressError> {
+        EmailAddress::parse(text)
+    }
+
+    #[test]
+    fn valid_addresses_are_read_and_written_in_one_spelling() {
+        for (text, written) in [
+            ("a@b", "a@b"),
+            ("First.Last+tag@Example.COM", "First.Last+tag@example.com"),
+            ("\"plain\"@x.org", "plain@x.org"),
+            ("\"two words\"@x.org", "\"two words\"@x.org"),
+            ("\"a\\\"b\"@x.org", "\"a\\\"b\"@x.org"),
+            ("\"a@b\"@x.org", "\"a@b\"@x.org"),
+            ("jörg@bücher.example", "jörg@xn--bcher-kva.example"),
+            ("a@XN--BCHER-KVA.example", "a@xn--bcher-kva.example"),
+            ("a@[127.0.0.1]", "a@[127.0.0.1]"),
+            ("a@[ipv6:0:0::1]", "a@[IPv6:::1]"),
+        ] {
+            let address = parse(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert_eq!(address.to_string(), written);
+            assert_eq!(parse(written).unwrap(), address);
+        }
+    }
+
+    #[test]
+    fn ambiguous_and_dangerous_addresses_are_refused() {
+        for text in [
+            "",
+            "a",
+            "@b",
+            "a@",
+            "a@@b",
+            "a@b@c",
+            ".a@b",
+            "a.@b",
+            "a..b@c",
+            "a b@c",
+            "a@b c",
+            "<a@b>",
+            "a@b.",
+            "a@.b",
+            "a@b..c",
+            "a@-b",
+            "a@b_c",
+            "a@b\r\nRCPT TO:<x@y>",
+            "a\r\n@b",
+            "\"a\nb\"@c",
+            "\"\"@c",
+            "\"a\"b@c",
+            "\"a@c",
+            "a@[1.2.3]",
+            "a@[1.2.3.4",
+            "a@[x]",
+            "a@[IPv6:zz]",
+            "a\u{202e}b@c",
+            "a\u{200b}@c",
+            "a\u{a0}b@c",
+            "a(comment)@b",
+            "a@b\0",
+            "a@ex\u{ad}ample.com",
+        ] {
+            assert!(parse(text).is_err(), "{text:?}");
+        }
+        assert!(parse(&format!("{}@b", "a".repeat(64))).is_ok());
+        assert_eq!(parse(&format!("{}@b", "a".repeat(65))), Err(AddressError::TooLong));
+        let long = format!("a@{}.b", vec!["c".repeat(60); 5].join("."));
+        assert!(parse(&long).is_err());
+    }
+
+    #[test]
+    fn canonical_ignores_case_and_composition() {
+        let a = parse("Jo\u{308}rg@Example.com").unwrap();
+        assert_eq!(a.canonical(), "jörg@example.com");
+        assert_eq!(parse("A@b").unwrap().canonical(), "a@b");
+    }
+
+    #[test]
+    fn details_split_at_the_first_separator() {
+        let (base, detail) = parse("me+a+b@x.org").unwrap().split_detail('+').unwrap();
+        assert_eq!((base.to_string().as_str(), detail.as_str()), ("me@x.org", "a+b"));
+        assert_eq!(parse("+a@x.org").unwrap().split_detail('+'), None);
+        assert_eq!(parse("a@x.org").unwrap().split_detail('+'), None);
+    }
+
+    #[test]
+    fn typed_lists_take_what_people_type() {
+        let list = parse_mailbox_list("Ann <ann@x.org>; bob@x.org\n\"C, D\" <c@x.org>, junk, Team: e@x.org;");
+        let shown: Vec<_> = list.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["Ann <ann@x.org>", "bob@x.org", "\"C, D\" <c@x.org>", "e@x.org"]);
+    }
+
+    #[test]
+    fn strict_lists_name_the_wrong_entry() {
+        let error = parse_mailbox_list_strict("a@b, c@d..e").unwrap_err();
+        assert_eq!(error.to_string(), "\u{201c}c@d..e\u{201d}: the domain is not valid: it is no host name");
+        let error = parse_mailbox_list_strict("a@b, bob").unwrap_err();
+        assert!(error.to_string().contains("bob"), "{error}");
+        assert_eq!(parse_mailbox_list_strict(" ").unwrap(), []);
+    }
+
+    proptest! {
+        #[test]
+        fn what_parses_prints_and_parses_to_the_same(text in "\\PC{1,20}@[a-zA-Z0-9ü.-]{1,20}") {
+            if let Ok(address) = parse(&text) {
+                let printed = address.to_string();
+                prop_assert_eq!(parse(&printed), Ok(address.clone()));
+                let named = NamedAddress::new("Some, \"Name\"", address);
+                prop_assert_eq!(parse_mailbox_list(&named.to_string()), vec![named]);
+            }
+        }
+
+        #[test]
+        fn any_local_part_that_is_taken_survives_quoting(local in "[ -~]{1,64}") {
+            if let Ok(address) = EmailAddress::from_parts(&local, "x.org") {
+                let again = parse(&address.to_string()).unwrap();
+                prop_assert_eq!(again.local(), local);
+            }
+        }
+
+        #[test]
+        fn nothing_that_parses_can_break_a_line(text: String) {
+            if let Ok(address) = parse(&text) {
+                prop_assert!(!address.to_string().contains(|c: char| c.is_control()));
+            }
+            for named in parse_mailbox_list(&text) {
+                prop_assert!(!named.to_string().contains(|c: char| c.is_control()));
+            }
+        }
+    }
 }

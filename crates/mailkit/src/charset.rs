@@ -2,23 +2,216 @@
 
 use std::borrow::Cow;
 
+use encoding_rs::Encoding;
+
+pub use crate::utf7::{decode_mutf7, encode_mutf7};
+
 /// Undoes a Content-Transfer-Encoding (lower-case name). `None` if the encoding is unknown; broken input is decoded as
 /// far as it makes sense.
-pub fn decode_transfer<'a>(_encoding: &str, _body: &'a [u8]) -> Option<Cow<'a, [u8]>> {
-    todo!()
+pub fn decode_transfer<'a>(encoding: &str, body: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+    match encoding {
+        "" | "7bit" | "8bit" | "binary" => Some(Cow::Borrowed(body)),
+        "base64" => Some(Cow::Owned(decode_base64(body))),
+        "quoted-printable" => Some(Cow::Owned(decode_quoted_printable(body))),
+        _ => None,
+    }
 }
 
 /// Bytes in a named character set to text; unknown or missing names: UTF-8 if valid, else Windows-1252.
-pub fn decode_charset(_charset: Option<&str>, _bytes: &[u8]) -> String {
-    todo!()
+///
+/// `us-ascii` with 8-bit bytes is treated as missing, and ISO-8859-1 as its superset Windows-1252, as all readers do.
+/// Bytes that mean nothing become U+FFFD.
+pub fn decode_charset(charset: Option<&str>, bytes: &[u8]) -> String {
+    let Some(label) = charset.map(str::trim) else {
+        return guess(bytes);
+    };
+    let lower = label.to_ascii_lowercase();
+    let encoding = match lower.as_str() {
+        "us-ascii" | "ascii" | "ansi_x3.4-1968" | "unknown-8bit" | "x-unknown" | "8bit" => {
+            return guess(bytes);
+        }
+        "utf-7" | "unicode-1-1-utf-7" | "x-unicode-2-0-utf-7" => {
+            return crate::utf7::decode_utf7(bytes);
+        }
+        "cp932" | "ms932" => encoding_rs::SHIFT_JIS,
+        "cp936" | "ms936" => encoding_rs::GBK,
+        "cp949" | "ms949" => encoding_rs::EUC_KR,
+        "cp950" | "ms950" => encoding_rs::BIG5,
+        other => match Encoding::for_label(other.as_bytes()) {
+            // "replacement" stands for encodings that browsers refuse; guessing shows more than one U+FFFD would.
+            Some(found) if found != encoding_rs::REPLACEMENT => found,
+            _ => return guess(bytes),
+        },
+    };
+    encoding.decode(bytes).0.into_owned()
 }
 
-/// A mailbox name to the modified UTF-7 of RFC 3501 section 5.1.3.
-pub fn encode_mutf7(_name: &str) -> String {
-    todo!()
+fn guess(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text).to_owned(),
+        Err(error) if is_cut(&error, bytes) => String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned(),
+        Err(_) => encoding_rs::WINDOWS_1252.decode(bytes).0.into_owned(),
+    }
 }
 
-/// Modified UTF-7 to a mailbox name; `None` if it is not well-formed.
-pub fn decode_mutf7(_name: &str) -> Option<String> {
-    todo!()
+/// Whether the only fault is a character cut at the end (of text that has other multi-byte characters).
+fn is_cut(error: &std::str::Utf8Error, bytes: &[u8]) -> bool {
+    error.error_len().is_none() && !bytes[..error.valid_up_to()].is_ascii()
+}
+
+/// Base64, whatever else stands between its characters; padding may be missing or doubled.
+pub(crate) fn decode_base64(body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(body.len() / 4 * 3 + 3);
+    let mut bits = 0u32;
+    let mut have = 0u32;
+    for &byte in body {
+        let value = BASE64[usize::from(byte)];
+        if value == NOT_BASE64 {
+            if byte == b'=' {
+                // Padding ends a quantum; another encoded run may follow.
+                bits = 0;
+                have = 0;
+            }
+            continue;
+        }
+        bits = (bits << 6) | u32::from(value);
+        have += 6;
+        if have >= 8 {
+            have -= 8;
+            out.push((bits >> have) as u8);
+            bits &= (1 << have) - 1;
+        }
+    }
+    out
+}
+
+const NOT_BASE64: u8 = 0xFF;
+
+/// Value of each base64 character.
+const BASE64: [u8; 256] = {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut table = [NOT_BASE64; 256];
+    let mut at = 0;
+    while at < 64 {
+        table[alphabet[at] as usize] = at as u8;
+        at += 1;
+    }
+    table
+};
+
+/// Quoted-printable (RFC 2045 section 6.7); malformed escapes stay as they are.
+pub(crate) fn decode_quoted_printable(body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(body.len());
+    let mut at = 0;
+    // Where trailing white space begins, if the last bytes put out are literal white space.
+    let mut blanks_from = None;
+    while at < body.len() {
+        let byte = body[at];
+        at += 1;
+        match byte {
+            b'=' => {
+                blanks_from = None;
+                let rest = &body[at..];
+                if let Some(decoded) = hex_pair(rest) {
+                    out.push(decoded);
+                    at += 2;
+                } else if let Some(skip) = soft_break(rest) {
+                    at += skip;
+                } else {
+                    out.push(b'=');
+                }
+            }
+            b' ' | b'\t' => {
+                blanks_from.get_or_insert(out.len());
+                out.push(byte);
+            }
+            b'\n' | b'\r' => {
+                // White space at the end of a line was added on the way (rule 3).
+                if let Some(from) = blanks_from.take() {
+                    out.truncate(from);
+                }
+                out.push(byte);
+            }
+            _ => {
+                blanks_from = None;
+                out.push(byte);
+            }
+        }
+    }
+    out
+}
+
+/// Length of what follows the `=` of a soft line break, if this is one. White space looked at is bounded, so that
+/// runs of `=` and blanks stay linear.
+fn soft_break(rest: &[u8]) -> Option<usize> {
+    const MAX_BLANKS: usize = 80;
+    let blanks = rest.iter().take(MAX_BLANKS).take_while(|b| matches!(b, b' ' | b'\t')).count();
+    match &rest[blanks..] {
+        [] => Some(blanks),
+        [b'\n', ..] => Some(blanks + 1),
+        [b'\r', b'\n', ..] => Some(blanks + 2),
+        _ => None,
+    }
+}
+
+/// Two hexadecimal digits at the start.
+pub(crate) fn hex_pair(bytes: &[u8]) -> Option<u8> {
+    let digit = |b: u8| (b as char).to_digit(16).map(|d| d as u8);
+    match bytes {
+        [high, low, ..] => Some(digit(*high)? << 4 | digit(*low)?),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_survives_line_breaks_junk_and_missing_padding() {
+        for body in ["aGVsbG8=", "aGVs\r\nbG8", "a G*V-s!bG8====", "aGU=bGxv"] {
+            assert_eq!(decode_base64(body.as_bytes()), b"hello", "{body}");
+        }
+        assert_eq!(decode_base64(b"a"), b"");
+    }
+
+    #[test]
+    fn quoted_printable_follows_rfc_2045() {
+        for (body, decoded) in [
+            ("a=3Db", "a=b"),
+            ("a=\r\nb", "ab"),
+            ("a= \t\r\nb", "ab"),
+            ("a=\nb", "ab"),
+            ("a  \r\nb", "a\r\nb"),
+            ("a=20 \r\nb", "a \r\nb"),
+            ("a=ZZ", "a=ZZ"),
+            ("a=", "a"),
+            ("=c3=A4", "ä"),
+        ] {
+            assert_eq!(decode_quoted_printable(body.as_bytes()), decoded.as_bytes(), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn character_sets_of_real_mail_are_read() {
+        for (charset, bytes, text) in [
+            ("iso-8859-1", &b"\xe4\x80"[..], "ä€"),
+            ("UTF-8", "ä".as_bytes(), "ä"),
+            ("us-ascii", "ä".as_bytes(), "ä"),
+            ("us-ascii", b"\xe4", "ä"),
+            ("koi8-r", b"\xf0\xf2", "ПР"),
+            ("iso-2022-jp", b"\x1b$B$\"\x1b(B", "あ"),
+            ("cp936", b"\xc4\xe3", "你"),
+            ("utf-7", b"Hi +AOQ-!", "Hi ä!"),
+            ("no-such-set", b"\xe4", "ä"),
+        ] {
+            assert_eq!(decode_charset(Some(charset), bytes), text, "{charset}");
+        }
+    }
+
+    #[test]
+    fn unknown_transfer_encodings_are_named_as_unknown() {
+        assert_eq!(decode_transfer("x-rot13", b"a"), None);
+        assert_eq!(decode_transfer("binary", b"a\0").unwrap(), &b"a\0"[..]);
+    }
 }

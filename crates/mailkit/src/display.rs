@@ -7,7 +7,7 @@ pub struct ReadOptions<'a> {
     /// Load images from the net (they tell the sender who reads when).
     pub remote_images: bool,
     /// The address of an inline image, given its part number (`1.2`); shown in place of `cid:` links.
-    pub inline_url: &'a dyn Fn(&str) -> String,
+    pub inline_url: &'a (dyn Fn(&str) -> String + Sync),
 }
 
 /// A message made ready to be read.

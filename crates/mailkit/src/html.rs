@@ -8,7 +8,7 @@ pub struct CleanOptions<'a> {
     /// Keep images from the net.
     pub remote_images: bool,
     /// The address for a `cid:` link (given without `cid:`); `None` drops the image.
-    pub inline_url: &'a dyn Fn(&str) -> Option<String>,
+    pub inline_url: &'a (dyn Fn(&str) -> Option<String> + Sync),
 }
 
 /// Cleaned HTML.
@@ -28,6 +28,11 @@ pub fn clean(_html: &str, _options: &CleanOptions<'_>) -> Cleaned {
 /// HTML to plain text (links as footnotes), for the text alternative and quotes.
 pub fn to_text(_html: &str) -> String {
     todo!()
+}
+
+/// HTML to words for searching and previews: quick, without layout.
+pub fn to_search_text(html: &str) -> String {
+    mail_parser::decoders::html::html_to_text(html)
 }
 
 /// Plain text to HTML: escaped, links made clickable, quotes marked.

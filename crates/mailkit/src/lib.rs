@@ -10,17 +10,25 @@
 //! This crate must never change a message that someone else wrote: it reads by byte offsets into the raw message.
 
 pub mod address;
+mod addrlist;
 pub mod charset;
 pub mod compose;
 pub mod date;
 pub mod display;
 pub mod dkim;
 pub mod dsn;
+mod envelope;
 pub mod headers;
 pub mod html;
+mod layout;
+mod params;
 pub mod parse;
 pub mod parsed;
+mod scan;
+mod subject;
 pub mod trace;
+mod utf7;
+mod words;
 
 pub use address::{AddressError, EmailAddress, NamedAddress, parse_mailbox_list, parse_mailbox_list_strict};
 pub use parse::parse;

@@ -1,11 +1,183 @@
 //! From raw bytes to [`Parsed`].
 
-use crate::Parsed;
+use std::collections::HashSet;
+
+use crate::layout::{Leaf, has_attachment, layout};
+use crate::parsed::{Address, DisplayAddress, Envelope, Parsed};
+use crate::words::decode_text;
+use crate::{charset, date, headers, html, scan, subject};
+
+pub use crate::envelope::MAX_ADDRESSES;
+pub use crate::scan::{MAX_DEPTH, MAX_HEADER_BYTES, MAX_KEPT_BYTES, MAX_PARTS, MAX_VALUE_BYTES};
 
 /// Characters kept as preview.
 pub const MAX_PREVIEW_CHARS: usize = 256;
 
+/// Ancestors kept of one message: the first and the last ones.
+pub const MAX_REFERENCES: usize = 100;
+
+/// Longest message id kept, in bytes; longer ones are cut.
+pub const MAX_ID_BYTES: usize = 255;
+
+/// Decoded addresses kept of each field for showing (IMAP's envelope keeps more).
+pub const MAX_SHOWN_ADDRESSES: usize = 200;
+
+/// Bytes of a text part looked at for the preview; HTML begins with much that is not shown.
+const PREVIEW_TEXT_BYTES: usize = 8 * 1024;
+const PREVIEW_HTML_BYTES: usize = 128 * 1024;
+
 /// Reads a message. Never fails and never panics, whatever the bytes; linear in their number.
-pub fn parse(_raw: &[u8]) -> Parsed {
-    todo!()
+pub fn parse(raw: &[u8]) -> Parsed {
+    let scanned = scan::scan(raw);
+    let mut parsed =
+        Parsed { size: raw.len() as u64, root: scanned.root, truncated: scanned.truncated, ..Parsed::default() };
+    read_envelope(scanned.envelope, &mut parsed);
+    let header = &raw[..(parsed.root.body_start as usize).min(MAX_HEADER_BYTES)];
+    parsed.references = references(header, &parsed);
+    parsed.is_reply |= !parsed.references.is_empty();
+    let layout = layout(&parsed);
+    let has_attachment = has_attachment(&layout);
+    let preview = layout.text.iter().map(|leaf| preview(raw, leaf)).find(|text| !text.is_empty()).unwrap_or_default();
+    parsed.has_attachment = has_attachment;
+    parsed.preview = preview;
+    parsed
+}
+
+fn read_envelope(envelope: Envelope, parsed: &mut Parsed) {
+    let raw = envelope.subject.as_deref().unwrap_or_default();
+    parsed.subject = decode_text(raw).trim().to_owned();
+    (parsed.base_subject, parsed.is_reply) = subject::base(&parsed.subject);
+    parsed.from = shown(&envelope.from);
+    parsed.to = shown(&envelope.to);
+    parsed.cc = shown(&envelope.cc);
+    parsed.bcc = shown(&envelope.bcc);
+    if envelope.reply_to != envelope.from {
+        parsed.reply_to = shown(&envelope.reply_to);
+    }
+    if let Some(id) = &envelope.message_id {
+        parsed.message_id = ids(id).next().unwrap_or_default();
+    }
+    parsed.date_ms = envelope.date.as_deref().and_then(|date| date::parse(&String::from_utf8_lossy(date)));
+    parsed.envelope = envelope;
+}
+
+/// Addresses decoded for people; group marks left out.
+fn shown(list: &[Address]) -> Vec<DisplayAddress> {
+    list.iter()
+        .filter_map(|address| {
+            let host = address.host.as_deref()?;
+            let mailbox = address.mailbox.as_deref().unwrap_or_default();
+            let mut text = one_line(&String::from_utf8_lossy(mailbox));
+            if !host.is_empty() {
+                text.push('@');
+                text.push_str(&one_line(&String::from_utf8_lossy(host)));
+            }
+            Some(DisplayAddress {
+                name: decode_text(address.name.as_deref().unwrap_or_default()).trim().to_owned(),
+                address: text,
+            })
+        })
+        .take(MAX_SHOWN_ADDRESSES)
+        .collect()
+}
+
+fn one_line(text: &str) -> String {
+    text.replace(|c: char| c.is_control(), " ")
+}
+
+/// Message ids in a value: what stands in angle brackets, or, if nothing does, its words.
+fn ids(value: &[u8]) -> impl Iterator<Item = String> {
+    let text = String::from_utf8_lossy(value).into_owned();
+    let mut found = Vec::new();
+    if text.contains('<') {
+        let mut rest = text.as_str();
+        while let Some(start) = rest.find('<') {
+            rest = &rest[start + 1..];
+            let end = rest.find(['>', '<']).unwrap_or(rest.len());
+            found.push(&rest[..end]);
+            rest = &rest[end..];
+        }
+    } else {
+        found.extend(text.split_whitespace());
+    }
+    let ids: Vec<String> = found
+        .into_iter()
+        .map(|id| {
+            let mut id: String = id.chars().filter(|c| !c.is_whitespace() && !c.is_control()).collect();
+            id.truncate(id.floor_char_boundary(MAX_ID_BYTES));
+            id
+        })
+        .filter(|id| !id.is_empty())
+        .collect();
+    ids.into_iter()
+}
+
+fn references(header: &[u8], parsed: &Parsed) -> Vec<String> {
+    let references = headers::value(header, "references").unwrap_or_default();
+    let in_reply_to = parsed.envelope.in_reply_to.as_deref().unwrap_or_default();
+    // In-Reply-To may hold anything ("your message of Monday"): only ids count.
+    let in_reply_to = ids(in_reply_to).filter(|id| id.contains('@'));
+    let mut seen = HashSet::new();
+    let mut all: Vec<String> =
+        ids(&references).chain(in_reply_to).filter(|id| *id != parsed.message_id && seen.insert(id.clone())).collect();
+    if all.len() > MAX_REFERENCES {
+        // The first names the conversation, the last are the nearest.
+        let last = all.len() - MAX_REFERENCES + 1;
+        all.drain(1..last);
+    }
+    all
+}
+
+/// The first words of a text part, quotes left out.
+fn preview(raw: &[u8], leaf: &Leaf<'_>) -> String {
+    let part = leaf.part;
+    if part.media_type != "text" {
+        return String::new();
+    }
+    let is_html = part.subtype == "html";
+    let limit = if is_html { PREVIEW_HTML_BYTES } else { PREVIEW_TEXT_BYTES };
+    let body = &raw[part.body_start as usize..part.body_end as usize];
+    let body = &body[..body.len().min(limit)];
+    let Some(bytes) = charset::decode_transfer(&part.encoding, body) else {
+        return String::new();
+    };
+    let mut text = charset::decode_charset(part.charset(), &bytes);
+    if is_html {
+        text = html::to_search_text(&text);
+    }
+    let unquoted = text.lines().filter(|line| !line.starts_with('>'));
+    let short = collapse(unquoted);
+    if short.is_empty() { collapse(text.lines()) } else { short }
+}
+
+fn collapse<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    let mut out = String::new();
+    let mut chars = 0;
+    for word in lines.flat_map(str::split_whitespace) {
+        // Invisible padding is what newsletters put behind their preheader.
+        let word = word.trim_matches(is_invisible);
+        if word.is_empty() {
+            continue;
+        }
+        if chars > 0 {
+            out.push(' ');
+            chars += 1;
+        }
+        for c in word.chars() {
+            if chars >= MAX_PREVIEW_CHARS {
+                out.truncate(out.trim_end().len());
+                return out;
+            }
+            if !c.is_control() {
+                out.push(c);
+                chars += 1;
+            }
+        }
+    }
+    out.truncate(out.trim_end().len());
+    out
+}
+
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{34f}' | '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{fffd}') || c.is_control()
 }

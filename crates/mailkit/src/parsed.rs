@@ -153,7 +153,8 @@ pub struct Part {
     /// Media subtype, lower-case ASCII (`plain`).
     #[prost(string, tag = "6")]
     pub subtype: String,
-    /// Content-Type parameters in their order; RFC 2231 pieces are joined and decoded to UTF-8.
+    /// Content-Type parameters in their order. RFC 2231 pieces are joined under one name; extended ones keep their
+    /// notation and star (`name*` = `utf-8''%41`), as IMAP passes them on. Decoded: [`Part::file_name`].
     #[prost(message, repeated, tag = "7")]
     pub params: Vec<Param>,
     /// Content-ID, raw (with its angle brackets).
@@ -162,7 +163,7 @@ pub struct Part {
     /// Content-Description, raw.
     #[prost(bytes = "vec", optional, tag = "9")]
     pub description: Option<Vec<u8>>,
-    /// Content-Transfer-Encoding, lower-case; `7bit` if the part does not say.
+    /// Content-Transfer-Encoding, lower-case, not empty; `7bit` if the part does not say.
     #[prost(string, tag = "10")]
     pub encoding: String,
     /// Content-MD5, raw.
@@ -177,7 +178,7 @@ pub struct Part {
     /// Content-Location, raw.
     #[prost(bytes = "vec", optional, tag = "14")]
     pub location: Option<Vec<u8>>,
-    /// Children. Of a multipart: its parts. Of a `message/rfc822`: exactly one, the root of the message inside.
+    /// Children. Of a multipart: its parts, at least one (see `scan` for multiparts without any). Of a `message/rfc822`: exactly one, the root of the message inside.
     #[prost(message, repeated, tag = "15")]
     pub parts: Vec<Part>,
     /// Of a `message/rfc822` part: the envelope of the message inside.
@@ -191,7 +192,7 @@ pub struct Param {
     /// Name, lower-case.
     #[prost(string, tag = "1")]
     pub name: String,
-    /// Value without quotes; raw bytes, UTF-8 where RFC 2231 was used.
+    /// Value without quotes and escapes, otherwise raw.
     #[prost(bytes = "vec", tag = "2")]
     pub value: Vec<u8>,
 }

@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use crate::EmailAddress;
+use crate::{EmailAddress, date, headers};
+
+/// Longest text of a stranger's (a HELO name) put into a trace field.
+const MAX_WORD_BYTES: usize = 255;
 
 /// A `Received:` field (RFC 5321 section 4.4).
 #[derive(Clone, Debug)]
@@ -28,21 +31,129 @@ pub struct Received<'a> {
 impl Received<'_> {
     /// The field with folds and final CRLF. Whatever the client sent can not break out of it.
     pub fn to_header(&self) -> String {
-        todo!()
+        let mut out = String::from("Received: ");
+        let helo = word(self.helo);
+        if !helo.is_empty() || self.peer.is_some() {
+            out.push_str("from ");
+            out.push_str(if helo.is_empty() { "unknown" } else { &helo });
+            if let Some(peer) = self.peer {
+                out.push_str(&format!(" ({})", literal(peer)));
+            }
+            out.push_str("\r\n\t");
+        }
+        out.push_str(&format!("by {} with {}", word(self.by), word(self.with)));
+        if let Some(tls) = self.tls {
+            out.push_str(&format!(" ({})", comment(tls)));
+        }
+        out.push_str(&format!("\r\n\tid {}", word(self.id)));
+        if let Some(recipient) = self.recipient {
+            out.push_str(&format!("\r\n\tfor <{recipient}>"));
+        }
+        out.push_str(&format!(";\r\n\t{}\r\n", date::format(self.at_ms)));
+        out
     }
 }
 
+/// An address literal of RFC 5321 section 4.1.3. IPv4 addresses mapped into IPv6 show as what they are.
+pub fn literal(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => format!("[{v4}]"),
+        IpAddr::V6(v6) => format!("[IPv6:{v6}]"),
+    }
+}
+
+/// A stranger's word: printable ASCII without what would end or comment it.
+fn word(text: &str) -> String {
+    text.chars().filter(|c| c.is_ascii_graphic() && !"()<>;,\\\"".contains(*c)).take(MAX_WORD_BYTES).collect()
+}
+
+fn comment(text: &str) -> String {
+    text.chars().filter(|c| (c.is_ascii_graphic() || *c == ' ') && !"()\\".contains(*c)).take(MAX_WORD_BYTES).collect()
+}
+
 /// `Return-Path: <...>` CRLF; `None` is the null path `<>`.
-pub fn return_path(_from: Option<&EmailAddress>) -> String {
-    todo!()
+pub fn return_path(from: Option<&EmailAddress>) -> String {
+    match from {
+        Some(from) => format!("Return-Path: <{from}>\r\n"),
+        None => "Return-Path: <>\r\n".to_owned(),
+    }
 }
 
 /// `Authentication-Results:` (RFC 8601) with CRLF; each result a method clause such as `auth=pass smtp.auth=...`.
-pub fn authentication_results(_by: &str, _results: &[String]) -> String {
-    todo!()
+///
+/// Control characters and semicolons in a clause are taken out, so that no clause can forge another.
+pub fn authentication_results(by: &str, results: &[String]) -> String {
+    let mut out = format!("Authentication-Results: {}", word(by));
+    if results.is_empty() {
+        out.push_str("; none");
+    }
+    for result in results {
+        out.push_str(";\r\n\t");
+        out.extend(result.chars().filter(|c| !c.is_control() && *c != ';'));
+    }
+    out.push_str("\r\n");
+    out
 }
 
 /// Number of `Received:` fields on top of a raw message: the loop detector's measure.
-pub fn hops(_raw: &[u8]) -> usize {
-    todo!()
+pub fn hops(raw: &[u8]) -> usize {
+    headers::fields(raw).filter(|field| field.is("received")).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received() -> Received<'static> {
+        Received {
+            helo: "client.example",
+            peer: Some("192.0.2.1".parse().unwrap()),
+            by: "mx.example.org",
+            with: "ESMTPS",
+            tls: Some("TLS1.3 TLS_AES_256_GCM_SHA384"),
+            id: "abc123",
+            recipient: None,
+            at_ms: 1_795_445_410_000,
+        }
+    }
+
+    #[test]
+    fn received_has_the_form_of_rfc_5321() {
+        let to = EmailAddress::parse("a@b.org").unwrap();
+        let field = Received { recipient: Some(&to), ..received() };
+        assert_eq!(
+            field.to_header(),
+            "Received: from client.example ([192.0.2.1])\r\n\
+             \tby mx.example.org with ESMTPS (TLS1.3 TLS_AES_256_GCM_SHA384)\r\n\
+             \tid abc123\r\n\
+             \tfor <a@b.org>;\r\n\
+             \tMon, 23 Nov 2026 14:50:10 +0000\r\n"
+        );
+    }
+
+    #[test]
+    fn a_hostile_helo_can_not_break_out() {
+        let field = Received { helo: "x) by evil; Mon\r\nX-Forged: yes\r\n\r\n", ..received() };
+        let header = field.to_header();
+        assert!(header.starts_with("Received: from xbyevilMonX-Forged:yes ([192.0.2.1])\r\n"));
+        assert_eq!(headers::fields(header.as_bytes()).count(), 1);
+    }
+
+    #[test]
+    fn mail_made_by_the_service_names_no_client() {
+        let field = Received { helo: "", peer: None, with: "HTTPS", tls: None, ..received() };
+        assert!(field.to_header().starts_with("Received: by mx.example.org with HTTPS\r\n"));
+    }
+
+    #[test]
+    fn clauses_can_not_forge_clauses() {
+        let field = authentication_results("mx.example.org", &["auth=pass; dkim=pass\r\nX: y".into()]);
+        assert_eq!(field, "Authentication-Results: mx.example.org;\r\n\tauth=pass dkim=passX: y\r\n");
+        assert_eq!(authentication_results("mx", &[]), "Authentication-Results: mx; none\r\n");
+    }
+
+    #[test]
+    fn hops_are_counted_in_the_header_only() {
+        assert_eq!(hops(b"Received: a\r\nRECEIVED: b\r\n c\r\n\r\nReceived: d\r\n"), 2);
+    }
 }

@@ -1,0 +1,83 @@
+//! What a message list shows: names, subjects, previews, conversations.
+
+use mailkit::{Parsed, parse};
+
+fn of(raw: &str) -> Parsed {
+    parse(raw.as_bytes())
+}
+
+#[test]
+fn envelope_keeps_raw_values_and_fills_what_is_missing() {
+    let parsed = of("Date: Mon, 23 Nov 2026 14:50:10 +0000\r\n\
+        From: =?utf-8?q?J=C3=B6?= <jo@x.org>\r\n\
+        Subject: Re: =?utf-8?q?gr=C3=BCn?=\r\n und blau\r\n\
+        To: Team: a@b, c@d;\r\n\
+        Message-ID: <id@x>\r\n\
+        In-Reply-To: your message <p@x>\r\n\
+        References: <o@x>\r\n <p@x>\r\n\r\nHello\r\n> quoted\r\nworld");
+    let envelope = &parsed.envelope;
+    assert_eq!(envelope.subject.as_deref(), Some(&b"Re: =?utf-8?q?gr=C3=BCn?= und blau"[..]));
+    assert_eq!(envelope.sender, envelope.from);
+    assert_eq!(envelope.reply_to, envelope.from);
+    assert_eq!(envelope.to.len(), 4);
+    assert_eq!(envelope.message_id.as_deref(), Some(&b"<id@x>"[..]));
+    assert_eq!(parsed.subject, "Re: grün und blau");
+    assert_eq!(parsed.base_subject, "grün und blau");
+    assert_eq!(parsed.from[0].name, "Jö");
+    assert_eq!(parsed.from[0].address, "jo@x.org");
+    assert_eq!(parsed.to.len(), 2);
+    assert!(parsed.reply_to.is_empty());
+    assert_eq!(parsed.message_id, "id@x");
+    assert_eq!(parsed.references, ["o@x", "p@x"]);
+    assert_eq!(parsed.date_ms, Some(1_795_445_410_000));
+    assert_eq!(parsed.preview, "Hello world");
+    assert!(parsed.is_reply);
+    assert!(!parsed.has_attachment);
+}
+
+#[test]
+fn several_from_fields_hide_nobody() {
+    let parsed = of("From: a@b\r\nFrom: c@d\r\nSubject: one\r\nSubject: two\r\n\r\n");
+    assert_eq!(parsed.from.len(), 2);
+    assert_eq!(parsed.subject, "one");
+}
+
+#[test]
+fn previews_come_from_html_where_there_is_no_text() {
+    let parsed = of("Content-Type: text/html\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\
+        <html><head><style>p { color: red }</style><title>t</title></head>\
+        <body><p>Dear =C3=BC,</p><p>welcome &amp; hello</p></body></html>");
+    assert_eq!(parsed.preview, "Dear ü, welcome & hello");
+}
+
+#[test]
+fn previews_are_short() {
+    let parsed = of(&format!("\r\n{}", "word ".repeat(10_000)));
+    assert!(parsed.preview.chars().count() <= 256);
+    assert!(parsed.preview.starts_with("word word"));
+}
+
+#[test]
+fn attachments_are_what_people_would_call_so() {
+    let with = |parts: &str| {
+        of(&format!("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\ntext\r\n{parts}--b--\r\n"))
+            .has_attachment
+    };
+    assert!(!with(""));
+    assert!(with("--b\r\nContent-Type: application/pdf\r\n\r\nx\r\n"));
+    assert!(with("--b\r\nContent-Disposition: attachment\r\n\r\nx\r\n"));
+    assert!(with("--b\r\nContent-Type: text/plain; name=a.txt\r\n\r\nx\r\n"));
+    assert!(with("--b\r\nContent-Type: message/rfc822\r\n\r\n\r\n"));
+    assert!(!with("--b\r\nContent-Type: application/pgp-signature\r\n\r\nx\r\n"));
+    assert!(!with("--b\r\nContent-Type: text/plain\r\n\r\nfooter\r\n"));
+    assert!(!with("--b\r\nContent-Type: image/png\r\nContent-Disposition: inline\r\nContent-ID: <i>\r\n\r\nx\r\n"));
+}
+
+#[test]
+fn long_reference_lists_keep_their_ends() {
+    let ids: Vec<_> = (0..500).map(|n| format!("<{n}@x>")).collect();
+    let parsed = of(&format!("References: {}\r\n\r\n", ids.join("\r\n ")));
+    assert_eq!(parsed.references.len(), 100);
+    assert_eq!(parsed.references[0], "0@x");
+    assert_eq!(parsed.references[99], "499@x");
+}
