@@ -1,1 +1,17 @@
-//! What every protocol door shares: listeners, TLS, limits, SASL.
+//! What every protocol door needs and none owns: listeners with limits, TLS and STARTTLS, SASL exchanges.
+//!
+//! This crate knows sockets and bytes. It must never know mail, accounts or storage: a [`Listener`] hands out [`Conn`]s,
+//! a [`sasl::Exchange`] hands out what the client claimed, and the door decides.
+//!
+//! Start reading at [`Listener`].
+
+mod conn;
+mod listener;
+mod network;
+pub mod sasl;
+mod tls;
+
+pub use conn::{Conn, TlsInfo};
+pub use listener::{ListenOptions, Listener, Security};
+pub use network::network_of;
+pub use tls::{Tls, TlsError};

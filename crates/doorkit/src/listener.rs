@@ -1,0 +1,240 @@
+//! Accepting connections, within limits.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Conn, Tls, network_of};
+
+/// How a door's connections begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// In plain text; the door may offer STARTTLS.
+    Plain,
+    /// With a TLS handshake.
+    Tls,
+}
+
+/// Limits and options of one listener.
+#[derive(Debug, Clone)]
+pub struct ListenOptions {
+    /// How connections begin. Default: plain.
+    pub security: Security,
+    /// Connections at once. Default 4,000.
+    pub max_connections: usize,
+    /// Connections at once from one network (see [`network_of`]). Default 100.
+    pub max_per_network: usize,
+    /// Said to a client over a limit before its connection is closed; nothing is said on a TLS listener. Default: nothing.
+    pub busy: &'static [u8],
+    /// How long connections may go on after the shutdown. Default 10 seconds.
+    pub grace: Duration,
+    /// Clamp of the maximum segment size in bytes, against path MTU black holes. Default: the system's.
+    pub max_segment: Option<u32>,
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        Self {
+            security: Security::Plain,
+            max_connections: 4_000,
+            max_per_network: 100,
+            busy: b"",
+            grace: Duration::from_secs(10),
+            max_segment: None,
+        }
+    }
+}
+
+/// Connections that wait in the system's queue.
+const BACKLOG: i32 = 1_024;
+/// After a failed accept (out of files, say) the loop rests.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+/// A client that is gone without a word is noticed after three probes.
+const KEEPALIVE: TcpKeepalive = TcpKeepalive::new().with_time(Duration::from_secs(300)).with_interval(Duration::from_secs(60));
+
+/// A bound address.
+pub struct Listener {
+    listener: TcpListener,
+    options: ListenOptions,
+    slots: Arc<Slots>,
+}
+
+impl Listener {
+    /// Binds an address. Port 0 lets the system choose; see [`Listener::local_addr`].
+    ///
+    /// # Errors
+    /// Those of the system: the address is taken, or its port needs a privilege.
+    pub fn bind(address: SocketAddr, options: ListenOptions) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            // So that 0.0.0.0 and [::] can be given side by side.
+            socket.set_only_v6(true)?;
+        }
+        if let Some(bytes) = options.max_segment {
+            socket.set_tcp_mss(bytes)?;
+        }
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        let listener = TcpListener::from_std(socket.into())?;
+        let slots = Arc::new(Slots {
+            max_connections: options.max_connections,
+            max_per_network: options.max_per_network,
+            taken: Mutex::default(),
+        });
+        Ok(Self { listener, options, slots })
+    }
+
+    /// The address in use.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Accepts connections and runs `serve` for each until shut down; then lets those that are open finish within the
+    /// grace time and drops the rest. A panic in one connection ends that connection only.
+    pub async fn serve<F, Fut>(self, tls: Tls, shutdown: CancellationToken, serve: F)
+    where
+        F: Fn(Conn) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let serve = Arc::new(serve);
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Some(ended) = connections.join_next(), if !connections.is_empty() => note_panic(ended),
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, peer)) => self.admit(stream, peer, &tls, &serve, &mut connections),
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        tokio::time::sleep(ACCEPT_BACKOFF).await;
+                    }
+                },
+            }
+        }
+        drop(self.listener);
+        let drain = async {
+            while let Some(ended) = connections.join_next().await {
+                note_panic(ended);
+            }
+        };
+        if tokio::time::timeout(self.options.grace, drain).await.is_err() {
+            connections.shutdown().await;
+        }
+    }
+
+    fn admit<F, Fut>(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        tls: &Tls,
+        serve: &Arc<F>,
+        connections: &mut JoinSet<()>,
+    ) where
+        F: Fn(Conn) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let socket = SockRef::from(&stream);
+        // Neither is needed to go on.
+        let _ = stream.set_nodelay(true);
+        let _ = socket.set_tcp_keepalive(&KEEPALIVE);
+        let Some(slot) = self.slots.take(peer.ip()) else {
+            metrics::counter!("holdfast_doorkit_refused_total").increment(1);
+            if self.options.security == Security::Plain && !self.options.busy.is_empty() {
+                let busy = self.options.busy;
+                connections.spawn(async move {
+                    let mut stream = stream;
+                    // A client that does not listen is closed all the same.
+                    let _ = tokio::time::timeout(Duration::from_secs(2), stream.write_all(busy)).await;
+                });
+            }
+            return;
+        };
+        let conn = match Conn::counted(stream, peer, slot) {
+            Ok(conn) => conn,
+            Err(error) => return tracing::debug!(%peer, %error, "gone before it began"),
+        };
+        if self.options.security == Security::Plain {
+            connections.spawn(serve(conn));
+            return;
+        }
+        let (tls, serve) = (tls.clone(), serve.clone());
+        connections.spawn(async move {
+            match conn.starttls(&tls).await {
+                Ok(conn) => serve(conn).await,
+                Err(error) => tracing::debug!(%peer, %error, "TLS handshake"),
+            }
+        });
+    }
+}
+
+fn note_panic(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a connection's task panicked");
+        metrics::counter!("holdfast_doorkit_panics_total").increment(1);
+    }
+}
+
+/// Who holds how many connections.
+struct Slots {
+    max_connections: usize,
+    max_per_network: usize,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    all: usize,
+    by_network: HashMap<IpAddr, usize>,
+}
+
+impl Slots {
+    fn take(self: &Arc<Self>, address: IpAddr) -> Option<Slot> {
+        let network = network_of(address);
+        let mut taken = self.taken.lock();
+        let of_network = taken.by_network.get(&network).copied().unwrap_or(0);
+        if taken.all >= self.max_connections || of_network >= self.max_per_network {
+            return None;
+        }
+        taken.all += 1;
+        taken.by_network.insert(network, of_network + 1);
+        Some(Slot { slots: self.clone(), network })
+    }
+}
+
+/// A connection's place in the count.
+pub(crate) struct Slot {
+    slots: Arc<Slots>,
+    network: IpAddr,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut taken = self.slots.taken.lock();
+        taken.all -= 1;
+        if let Some(count) = taken.by_network.get_mut(&self.network) {
+            *count -= 1;
+            if *count == 0 {
+                taken.by_network.remove(&self.network);
+            }
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! SCRAM-SHA-256 (RFC 5802, RFC 7677), the server's side, with `tls-exporter` channel binding (RFC 9266).
+
+use std::num::NonZeroU32;
+
+use aws_lc_rs::{constant_time, digest, hmac, pbkdf2};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+
+use super::{SaslError, Step};
+
+/// Iterations of PBKDF2 for new keys. The passwords they protect are random, so a dictionary does not help.
+const ITERATIONS: u32 = 4_096;
+const SALT_BYTES: usize = 16;
+const NONCE_BYTES: usize = 18;
+
+/// What is stored for a password: enough to check a proof, not enough to make one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ScramKeys {
+    /// The salt.
+    pub salt: Vec<u8>,
+    /// PBKDF2's iterations.
+    pub iterations: u32,
+    /// H(ClientKey), 32 bytes.
+    pub stored_key: Vec<u8>,
+    /// HMAC(SaltedPassword, "Server Key"), 32 bytes.
+    pub server_key: Vec<u8>,
+}
+
+impl std::fmt::Debug for ScramKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ScramKeys({} iterations, …)", self.iterations)
+    }
+}
+
+impl ScramKeys {
+    /// The keys of a password, with a salt of their own.
+    pub fn of(password: &str) -> Self {
+        Self::derive(password, &rand::random::<[u8; SALT_BYTES]>(), ITERATIONS)
+    }
+
+    fn derive(password: &str, salt: &[u8], iterations: u32) -> Self {
+        let mut salted = [0; 32];
+        let rounds = NonZeroU32::new(iterations).unwrap_or(NonZeroU32::MIN);
+        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, salt, password.as_bytes(), &mut salted);
+        let client_key = mac(&salted, b"Client Key");
+        Self {
+            salt: salt.to_vec(),
+            iterations,
+            stored_key: digest::digest(&digest::SHA256, &client_key).as_ref().to_vec(),
+            server_key: mac(&salted, b"Server Key"),
+        }
+    }
+
+    /// Keys for a login that does not exist: the same for the same name while the process lives, so that nobody can
+    /// tell, and no password fits.
+    fn of_nobody(login: &str) -> Self {
+        static SECRET: std::sync::LazyLock<[u8; 32]> = std::sync::LazyLock::new(rand::random);
+        let salt = blake3::keyed_hash(&SECRET, login.as_bytes());
+        Self {
+            salt: salt.as_bytes()[..SALT_BYTES].to_vec(),
+            iterations: ITERATIONS,
+            stored_key: rand::random::<[u8; 32]>().to_vec(),
+            server_key: rand::random::<[u8; 32]>().to_vec(),
+        }
+    }
+}
+
+fn mac(key: &[u8], message: &[u8]) -> Vec<u8> {
+    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message).as_ref().to_vec()
+}
+
+/// The server's side of one exchange.
+#[derive(Debug)]
+pub struct ScramServer {
+    plus: bool,
+    channel: Option<[u8; 32]>,
+    login: String,
+    /// What the client said of channel binding.
+    header: String,
+    client_first_bare: String,
+    nonce: String,
+    server_first: String,
+    keys: Option<ScramKeys>,
+    known: bool,
+}
+
+impl ScramServer {
+    pub(super) const fn new(plus: bool, channel: Option<[u8; 32]>) -> Self {
+        Self {
+            plus,
+            channel,
+            login: String::new(),
+            header: String::new(),
+            client_first_bare: String::new(),
+            nonce: String::new(),
+            server_first: String::new(),
+            keys: None,
+            known: false,
+        }
+    }
+
+    pub(super) fn step(&mut self, message: &[u8]) -> Result<Step, SaslError> {
+        let text = std::str::from_utf8(message).map_err(|_| SaslError::Malformed)?;
+        if self.login.is_empty() { self.client_first(text) } else { self.client_final(text) }
+    }
+
+    fn client_first(&mut self, text: &str) -> Result<Step, SaslError> {
+        // gs2-header = gs2-cbind-flag "," [authzid] ","
+        let mut parts = text.splitn(3, ',');
+        let (Some(flag), Some(authzid), Some(bare)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(SaslError::Malformed);
+        };
+        match (self.plus, flag) {
+            (true, "p=tls-exporter") if self.channel.is_some() => {}
+            // "y": the client can bind and thinks that we can't. We said we can: somebody took it out on the way.
+            (false, "y") if self.channel.is_some() => return Err(SaslError::Failed),
+            (false, "n" | "y") => {}
+            _ => return Err(SaslError::Malformed),
+        }
+        if !authzid.is_empty() && !authzid.starts_with("a=") {
+            return Err(SaslError::Malformed);
+        }
+        let mut attributes = bare.split(',');
+        let name = attributes.next().and_then(|part| part.strip_prefix("n=")).ok_or(SaslError::Malformed)?;
+        let nonce = attributes.next().and_then(|part| part.strip_prefix("r=")).ok_or(SaslError::Malformed)?;
+        if name.is_empty() || nonce.is_empty() || !nonce.bytes().all(|byte| (0x21..=0x7E).contains(&byte)) {
+            return Err(SaslError::Malformed);
+        }
+        self.login = name.replace("=2C", ",").replace("=3D", "=");
+        self.header = format!("{flag},{authzid},");
+        bare.clone_into(&mut self.client_first_bare);
+        self.nonce = format!("{nonce}{}", BASE64.encode(rand::random::<[u8; NONCE_BYTES]>()));
+        Ok(Step::ScramLogin(self.login.clone()))
+    }
+
+    pub(super) fn keys(&mut self, keys: Option<ScramKeys>) -> Result<Step, SaslError> {
+        if self.login.is_empty() || self.keys.is_some() {
+            return Err(SaslError::Malformed);
+        }
+        self.known = keys.is_some();
+        let keys = keys.unwrap_or_else(|| ScramKeys::of_nobody(&self.login));
+        self.server_first = format!("r={},s={},i={}", self.nonce, BASE64.encode(&keys.salt), keys.iterations);
+        self.keys = Some(keys);
+        Ok(Step::Challenge(self.server_first.clone().into_bytes()))
+    }
+
+    fn client_final(&self, text: &str) -> Result<Step, SaslError> {
+        let keys = self.keys.as_ref().ok_or(SaslError::Malformed)?;
+        let (without_proof, proof) = text.rsplit_once(",p=").ok_or(SaslError::Malformed)?;
+        let proof = BASE64.decode(proof).map_err(|_| SaslError::Malformed)?;
+        let mut attributes = without_proof.split(',');
+        let binding = attributes.next().and_then(|part| part.strip_prefix("c=")).ok_or(SaslError::Malformed)?;
+        let nonce = attributes.next().and_then(|part| part.strip_prefix("r=")).ok_or(SaslError::Malformed)?;
+        let mut expected = self.header.clone().into_bytes();
+        if let (true, Some(channel)) = (self.plus, &self.channel) {
+            expected.extend_from_slice(channel);
+        }
+        if nonce != self.nonce || binding != BASE64.encode(expected) {
+            return Err(SaslError::Failed);
+        }
+        let message = format!("{},{},{without_proof}", self.client_first_bare, self.server_first);
+        let signature = mac(&keys.stored_key, message.as_bytes());
+        if proof.len() != signature.len() {
+            return Err(SaslError::Malformed);
+        }
+        let client_key: Vec<u8> = proof.iter().zip(&signature).map(|(a, b)| a ^ b).collect();
+        let stored = digest::digest(&digest::SHA256, &client_key);
+        let fits = constant_time::verify_slices_are_equal(stored.as_ref(), &keys.stored_key).is_ok();
+        if !fits || !self.known {
+            return Err(SaslError::Failed);
+        }
+        let verifier = BASE64.encode(mac(&keys.server_key, message.as_bytes()));
+        Ok(Step::Proved { login: self.login.clone(), last: format!("v={verifier}").into_bytes() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The exchange of RFC 7677 section 3, with its nonce.
+    #[test]
+    fn the_exchange_of_rfc_7677_comes_out() {
+        let mut server = ScramServer::new(false, None);
+        let step = server.step(b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO").unwrap();
+        assert!(matches!(step, Step::ScramLogin(login) if login == "user"));
+        server.nonce = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0".to_owned();
+        let salt = BASE64.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
+        let Ok(Step::Challenge(first)) = server.keys(Some(ScramKeys::derive("pencil", &salt, 4096))) else { panic!() };
+        assert_eq!(
+            String::from_utf8(first).unwrap(),
+            "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
+        );
+        let last = "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
+        let Ok(Step::Proved { login, last }) = server.step(last.as_bytes()) else { panic!() };
+        assert_eq!(login, "user");
+        assert_eq!(String::from_utf8(last).unwrap(), "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
+    }
+
+    #[test]
+    fn an_unknown_login_looks_like_a_wrong_password() {
+        let run = |keys| {
+            let mut server = ScramServer::new(false, None);
+            let _ = server.step(b"n,,n=user,r=abc").unwrap();
+            let Ok(Step::Challenge(first)) = server.keys(keys) else { panic!() };
+            let first = String::from_utf8(first).unwrap();
+            let nonce = first.split(',').next().unwrap().to_owned();
+            let proof = BASE64.encode([7; 32]);
+            (first.len(), server.step(format!("c=biws,{nonce},p={proof}").as_bytes()).unwrap_err())
+        };
+        assert_eq!(run(None), run(Some(ScramKeys::of("right"))));
+    }
+
+    #[test]
+    fn a_downgrade_from_channel_binding_is_noticed() {
+        let mut server = ScramServer::new(false, Some([1; 32]));
+        assert_eq!(server.step(b"y,,n=user,r=abc").unwrap_err(), SaslError::Failed);
+        let mut server = ScramServer::new(true, Some([1; 32]));
+        assert!(server.step(b"p=tls-exporter,,n=user,r=abc").is_ok());
+    }
+}

@@ -1,0 +1,142 @@
+//! Certificates and the TLS configuration made of them.
+
+use std::{
+    fs, io,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use parking_lot::RwLock;
+use rustls::ServerConfig;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+
+/// How long a self-signed certificate is good for. Clients pin it, so it must not change often.
+const SELF_SIGNED_YEARS: i32 = 20;
+
+/// Why there is no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file can't be read or written.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A file is not what it must be.
+    #[error("{}: {what}", path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// Certificate and key do not fit together, or are of a kind that is not supported.
+    #[error("certificate and key can't be used: {0}")]
+    Unusable(#[from] rustls::Error),
+    /// A certificate could not be made.
+    #[error("a self-signed certificate could not be made: {0}")]
+    SelfSigned(#[from] rcgen::Error),
+}
+
+/// A certificate in use. Cheap to clone; [`Tls::reload`] changes it for all clones and every connection after.
+#[derive(Clone)]
+pub struct Tls {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    certificate: PathBuf,
+    key: PathBuf,
+    config: RwLock<Arc<ServerConfig>>,
+}
+
+impl Tls {
+    /// Reads a certificate chain, leaf first, and its key from PEM files.
+    ///
+    /// # Errors
+    /// Names the file and what is wrong with it.
+    pub fn from_pem(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        let config = RwLock::new(load(certificate, key)?);
+        Ok(Self { inner: Arc::new(Inner { certificate: certificate.to_owned(), key: key.to_owned(), config }) })
+    }
+
+    /// The self-signed certificate that is kept in `dir`, made at the first call for `names`.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn self_signed(dir: &Path, names: &[String]) -> Result<Self, TlsError> {
+        let (certificate, key) = (dir.join("certificate.pem"), dir.join("key.pem"));
+        if !certificate.exists() || !key.exists() {
+            let io = |path: &Path| {
+                let path = path.to_owned();
+                move |error| TlsError::Io { path, error }
+            };
+            fs::create_dir_all(dir).map_err(io(dir))?;
+            let mut params = rcgen::CertificateParams::new(names.to_vec())?;
+            let now = rcgen::date_time_ymd(2026, 1, 1);
+            params.not_before = now;
+            params.not_after = rcgen::date_time_ymd(2026 + SELF_SIGNED_YEARS, 1, 1);
+            let mut name = rcgen::DistinguishedName::new();
+            name.push(rcgen::DnType::CommonName, names.first().map_or("holdfast", String::as_str));
+            params.distinguished_name = name;
+            let pair = rcgen::KeyPair::generate()?;
+            let made = params.self_signed(&pair)?;
+            // The key first: a certificate without its key would never be replaced.
+            let mut file = fs::File::options()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&key)
+                .map_err(io(&key))?;
+            io::Write::write_all(&mut file, pair.serialize_pem().as_bytes()).map_err(io(&key))?;
+            fs::write(&certificate, made.pem()).map_err(io(&certificate))?;
+        }
+        Self::from_pem(&certificate, &key)
+    }
+
+    /// Reads the files again. On error the old certificate stays in use.
+    ///
+    /// # Errors
+    /// As [`Tls::from_pem`].
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let config = load(&self.inner.certificate, &self.inner.key)?;
+        *self.inner.config.write() = config;
+        Ok(())
+    }
+
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        self.inner.config.read().clone()
+    }
+}
+
+fn load(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+    let pem = |path: &Path, error: rustls_pki_types::pem::Error| match error {
+        rustls_pki_types::pem::Error::Io(error) => TlsError::Io { path: path.to_owned(), error },
+        rustls_pki_types::pem::Error::NoItemsFound => {
+            TlsError::Pem { path: path.to_owned(), what: "holds no such PEM section".to_owned() }
+        }
+        other => TlsError::Pem { path: path.to_owned(), what: other.to_string() },
+    };
+    let chain = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| pem(certificate, error))?;
+    if chain.is_empty() {
+        return Err(TlsError::Pem { path: certificate.to_owned(), what: "holds no certificate".to_owned() });
+    }
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| pem(key, error))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, private)?;
+    // Stateless tickets: clients that reconnect after a restart of their own skip the key exchange.
+    config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
+    // Idle connections are many: records are not gathered beyond what is being sent.
+    config.send_tls13_tickets = 1;
+    config.max_early_data_size = 0;
+    Ok(Arc::new(config))
+}
