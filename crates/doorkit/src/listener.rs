@@ -63,7 +63,8 @@ const BACKLOG: i32 = 1_024;
 /// After a failed accept (out of files, say) the loop rests.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// A client that is gone without a word is noticed after three probes.
-const KEEPALIVE: TcpKeepalive = TcpKeepalive::new().with_time(Duration::from_secs(300)).with_interval(Duration::from_secs(60));
+const KEEPALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(300)).with_interval(Duration::from_secs(60));
 
 /// A bound address.
 pub struct Listener {

@@ -85,13 +85,8 @@ impl Tls {
             let pair = rcgen::KeyPair::generate()?;
             let made = params.self_signed(&pair)?;
             // The key first: a certificate without its key would never be replaced.
-            let mut file = fs::File::options()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&key)
-                .map_err(io(&key))?;
+            let mut file =
+                fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&key).map_err(io(&key))?;
             io::Write::write_all(&mut file, pair.serialize_pem().as_bytes()).map_err(io(&key))?;
             fs::write(&certificate, made.pem()).map_err(io(&certificate))?;
         }
