@@ -37,7 +37,7 @@ fn new_message(mail: &MailStore, n: u32) -> NewMessage {
     NewMessage {
         body: mail.stage(&raw).expect("stage"),
         parsed: Arc::new(mailkit::parse(&raw)),
-        flags: if n % 5 == 0 { Flags::NONE } else { Flags::of(&[SystemFlag::Seen]) },
+        flags: if n.is_multiple_of(5) { Flags::NONE } else { Flags::of(&[SystemFlag::Seen]) },
         internal_date_ms: 1_700_000_000_000 + i64::from(n) * 60_000,
         delivery_key: Some(format!("bench {n}").into_bytes()),
         ignore_quota: false,
@@ -59,7 +59,11 @@ fn measured<T>(what: &str, mut run: impl FnMut() -> T) -> T {
         times.push(start.elapsed());
     }
     times.sort();
-    println!("{what:<58} {:>10.3} ms  (worst of 9: {:.3} ms)", times[4].as_secs_f64() * 1e3, times[8].as_secs_f64() * 1e3);
+    println!(
+        "{what:<58} {:>10.3} ms  (worst of 9: {:.3} ms)",
+        times[4].as_secs_f64() * 1e3,
+        times[8].as_secs_f64() * 1e3
+    );
     result.expect("it ran")
 }
 
@@ -110,7 +114,8 @@ async fn main() {
     }
     told(&format!("append {} more, 100 a commit", total - first), start.elapsed(), total - first);
 
-    let page = measured("first page of 50 conversations", || mail.conversations(account, inbox, None, 50).expect("page"));
+    let page =
+        measured("first page of 50 conversations", || mail.conversations(account, inbox, None, 50).expect("page"));
     println!("{:<58} {:>10} rows", "", page.rows.len());
     let middle = &mail.conversations(account, inbox, None, 1).expect("page").rows[0];
     let key = PageKey { date_ms: middle.newest_ms - i64::from(total / 2) * 60_000, thread: middle.thread_id };

@@ -7,7 +7,7 @@ use mailkit::Parsed;
 use prost::Message;
 use store::{RealmId, StagedBody, Tx};
 
-use crate::mailbox::mailbox_record;
+use crate::mailbox::{counters_of, mailbox_record, state_of};
 use crate::schema::{
     self, DAY_MS, DELIVERY_KEY_DAYS, DeliveryRecord, EmailRecord, EntryRecord, MAX_DELIVERY_KEY_BYTES, key,
 };
@@ -91,7 +91,7 @@ impl MailStore {
         }
         let uid_validity = mailbox_record(tx, account, mailbox)?.uid_validity;
         let size = message.body.len();
-        let mut state = self.state(tx, account)?;
+        let mut state = state_of(tx, account)?;
         if !message.ignore_quota
             && let Some(limit) = self.quota_limit(account)
             && state.used_bytes.saturating_add(size) > limit
@@ -114,7 +114,7 @@ impl MailStore {
         schema::save(tx, account, key::email(email_id), &email);
         tx.ref_body(account, &body, &email_id.0.to_be_bytes());
 
-        let thread_id = self.find_thread(tx, account, email_id, &threads::hashes(&message.parsed))?;
+        let thread_id = threads::find(tx, account, email_id, &threads::hashes(&message.parsed))?;
         let modseq = ModSeq::from(tx.next_realm_seq(account));
         let entry = EntryRecord {
             email: email_id.0,
@@ -126,7 +126,7 @@ impl MailStore {
             keywords: message.flags.keyword_names(),
             has_attachment: message.parsed.has_attachment,
         };
-        let uid = self.add_entries(tx, account, mailbox, &[entry])?[0];
+        let uid = Self::add_entries(tx, account, mailbox, &[entry])?[0];
         let appended = Appended { mailbox, uid_validity, uid, email_id, thread_id, modseq, duplicate: false };
         if let Some(key) = delivery {
             let keep_until_ms = tx.now_ms().saturating_add(keep_days * DAY_MS);
@@ -137,13 +137,12 @@ impl MailStore {
 
     /// Write entries with their indexes into a mailbox; their emails are there already. Gives the UIDs they got.
     pub(crate) fn add_entries(
-        &self,
         tx: &mut Tx<'_>,
         account: RealmId,
         mailbox: MailboxId,
         entries: &[EntryRecord],
     ) -> Result<Vec<Uid>> {
-        let mut counters = self.counters(tx, account, mailbox)?;
+        let mut counters = counters_of(tx, account, mailbox)?;
         let modseq = ModSeq::from(tx.next_realm_seq(account));
         let mut uids = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -158,7 +157,7 @@ impl MailStore {
             schema::save(tx, account, key::entry(mailbox, uid), &entry);
             tx.put(account, key::place(EmailId(entry.email), mailbox, uid), Vec::new());
             tx.put(account, key::by_modseq(mailbox, modseq, uid), Vec::new());
-            self.join_thread(tx, account, mailbox, uid, &entry)?;
+            threads::join(tx, account, mailbox, uid, &entry)?;
             uids.push(uid);
         }
         counters.highest_modseq = modseq.0;

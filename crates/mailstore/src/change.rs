@@ -2,11 +2,12 @@
 
 use store::{RealmId, Tx};
 
-use crate::mailbox::mailbox_record;
+use crate::mailbox::{counters_of, mailbox_record, state_of};
 use crate::rows::{body_id, email_record, entry_records};
 use crate::schema::{self, EntryRecord, VanishedRecord, key};
 use crate::{
     EmailId, FlagChange, Flags, MAX_ROWS_PER_COMMIT, MailError, MailStore, MailboxId, ModSeq, Result, Uid, UidSet,
+    threads,
 };
 
 /// What STORE did.
@@ -41,7 +42,7 @@ impl MailStore {
         unchanged_since: Option<ModSeq>,
     ) -> Result<FlagsChanged> {
         bounded(uids)?;
-        let mut counters = self.counters(tx, account, mailbox)?;
+        let mut counters = counters_of(tx, account, mailbox)?;
         let modseq = ModSeq::from(tx.next_realm_seq(account));
         let mut result = FlagsChanged::default();
         let mut written = false;
@@ -67,7 +68,7 @@ impl MailStore {
             tx.put(account, key::by_modseq(mailbox, modseq, uid), Vec::new());
             counters.count(&old, -1);
             counters.count(&new, 1);
-            self.reflag_thread(tx, account, mailbox, &old, &new)?;
+            threads::reflag(tx, account, mailbox, &old, &new)?;
             result.changed.push((uid, wanted, modseq));
             written = true;
         }
@@ -110,13 +111,12 @@ impl MailStore {
         to: MailboxId,
     ) -> Result<Copied> {
         bounded(uids)?;
-        self.counters(tx, account, from)?;
+        counters_of(tx, account, from)?;
         let entries = entry_records(tx, account, from, uids)?;
-        self.copy_entries(tx, account, &entries, to)
+        Self::copy_entries(tx, account, &entries, to)
     }
 
     fn copy_entries(
-        &self,
         tx: &mut Tx<'_>,
         account: RealmId,
         entries: &[(Uid, EntryRecord)],
@@ -125,7 +125,7 @@ impl MailStore {
         let uid_validity = mailbox_record(tx, account, to)?.uid_validity;
         let modseq = ModSeq::from(tx.next_realm_seq(account));
         let (old, copies): (Vec<Uid>, Vec<EntryRecord>) = entries.iter().cloned().unzip();
-        let new = if copies.is_empty() { Vec::new() } else { self.add_entries(tx, account, to, &copies)? };
+        let new = if copies.is_empty() { Vec::new() } else { Self::add_entries(tx, account, to, &copies)? };
         Ok(Copied { uid_validity, uids: old.into_iter().zip(new).collect(), modseq })
     }
 
@@ -161,10 +161,10 @@ impl MailStore {
         to: MailboxId,
     ) -> Result<Copied> {
         bounded(uids)?;
-        self.counters(tx, account, from)?;
+        counters_of(tx, account, from)?;
         let entries = entry_records(tx, account, from, uids)?;
-        let copied = self.copy_entries(tx, account, &entries, to)?;
-        self.remove_entries(tx, account, from, &entries)?;
+        let copied = Self::copy_entries(tx, account, &entries, to)?;
+        Self::remove_entries(tx, account, from, &entries)?;
         Ok(copied)
     }
 
@@ -186,7 +186,7 @@ impl MailStore {
             return Ok(sum);
         }
         let snapshot = self.store().snapshot();
-        let modseq = ModSeq(self.counters(&snapshot, account, from)?.highest_modseq);
+        let modseq = ModSeq(counters_of(&snapshot, account, from)?.highest_modseq);
         Ok(Copied { uid_validity: mailbox_record(&snapshot, account, to)?.uid_validity, uids: Vec::new(), modseq })
     }
 
@@ -194,9 +194,9 @@ impl MailStore {
     /// there. A message whose last copy goes is gone, and its body is released.
     pub fn expunge_in(&self, tx: &mut Tx<'_>, account: RealmId, mailbox: MailboxId, uids: &[Uid]) -> Result<Vec<Uid>> {
         bounded(uids)?;
-        self.counters(tx, account, mailbox)?;
+        counters_of(tx, account, mailbox)?;
         let entries = entry_records(tx, account, mailbox, uids)?;
-        self.remove_entries(tx, account, mailbox, &entries)?;
+        Self::remove_entries(tx, account, mailbox, &entries)?;
         Ok(entries.into_iter().map(|(uid, _)| uid).collect())
     }
 
@@ -226,11 +226,11 @@ impl MailStore {
         let mut sum = Vec::new();
         for step in steps(&candidates) {
             let gone = self
-                .commit(move |this, tx| {
-                    this.counters(tx, account, mailbox)?;
+                .commit(move |_, tx| {
+                    counters_of(tx, account, mailbox)?;
                     let mut entries = entry_records(tx, account, mailbox, &step)?;
                     entries.retain(|(_, entry)| entry.flags().deleted());
-                    this.remove_entries(tx, account, mailbox, &entries)?;
+                    Self::remove_entries(tx, account, mailbox, &entries)?;
                     Ok(entries.into_iter().map(|(uid, _)| uid).collect::<Vec<_>>())
                 })
                 .await?;
@@ -241,7 +241,6 @@ impl MailStore {
 
     /// Take entries out of a mailbox that lives on: counted, and kept in its history.
     fn remove_entries(
-        &self,
         tx: &mut Tx<'_>,
         account: RealmId,
         mailbox: MailboxId,
@@ -252,8 +251,10 @@ impl MailStore {
         }
         let modseq = ModSeq::from(tx.next_realm_seq(account));
         // Read now: a move within one mailbox has just written them.
-        let mut counters = self.counters(tx, account, mailbox)?;
-        entries.iter().for_each(|(_, entry)| counters.count(entry, -1));
+        let mut counters = counters_of(tx, account, mailbox)?;
+        for (_, entry) in entries {
+            counters.count(entry, -1);
+        }
         counters.highest_modseq = modseq.0;
         schema::save(tx, account, key::counters(mailbox), &counters);
         // Several expunges composed into one commit share one record.
@@ -261,19 +262,18 @@ impl MailStore {
         let before = schema::load::<VanishedRecord, _>(tx, account, &at)?.unwrap_or_default().uids();
         let uids: UidSet = entries.iter().map(|(uid, _)| *uid).collect();
         schema::save(tx, account, at, &VanishedRecord::new(&before.union(&uids), tx.now_ms()));
-        self.erase_entries(tx, account, mailbox, entries)
+        Self::erase_entries(tx, account, mailbox, entries)
     }
 
     /// Delete entries with their indexes, and emails that have no other place.
     pub(crate) fn erase_entries(
-        &self,
         tx: &mut Tx<'_>,
         account: RealmId,
         mailbox: MailboxId,
         entries: &[(Uid, EntryRecord)],
     ) -> Result<()> {
-        self.leave_threads(tx, account, mailbox, entries)?;
-        let mut state = self.state(tx, account)?;
+        threads::leave(tx, account, mailbox, entries)?;
+        let mut state = state_of(tx, account)?;
         for (uid, entry) in entries {
             let email = EmailId(entry.email);
             tx.delete(account, key::entry(mailbox, *uid));

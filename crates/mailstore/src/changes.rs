@@ -4,6 +4,7 @@ use std::ops::Bound;
 
 use store::{Order, Read, RealmId};
 
+use crate::mailbox::counters_of;
 use crate::rows::entry_records;
 use crate::schema::{self, VanishedRecord, key};
 use crate::{Flags, MailStore, MailboxId, ModSeq, Result, Uid, UidSet};
@@ -27,17 +28,16 @@ impl MailStore {
     /// What changed in a mailbox after `since`. Visits as many rows as changed.
     pub fn changes_since(&self, account: RealmId, mailbox: MailboxId, since: ModSeq) -> Result<Changes> {
         let snapshot = self.store().snapshot();
-        self.changes_since_in(&snapshot, account, mailbox, since)
+        Self::changes_since_in(&snapshot, account, mailbox, since)
     }
 
     pub(crate) fn changes_since_in<R: Read + ?Sized>(
-        &self,
         read: &R,
         account: RealmId,
         mailbox: MailboxId,
         since: ModSeq,
     ) -> Result<Changes> {
-        let counters = self.counters(read, account, mailbox)?;
+        let counters = counters_of(read, account, mailbox)?;
         let mut changes = Changes {
             exact: since.0 >= counters.vanished_floor,
             highest_modseq: ModSeq(counters.highest_modseq),

@@ -10,6 +10,7 @@ use mailkit::Parsed;
 use mailkit::parsed::DisplayAddress;
 use store::{Order, Read, RealmId};
 
+use crate::mailbox::counters_of;
 use crate::schema::{self, ConversationRecord, EntryRecord, key};
 use crate::threads::{self, conversation_record};
 use crate::{EmailId, MailError, MailStore, MailboxId, MessageRow, ParseIdError, Result, ThreadId, Uid, rows};
@@ -107,7 +108,7 @@ impl MailStore {
         limit: usize,
     ) -> Result<Page<ConversationRow>> {
         let snapshot = self.store().snapshot();
-        self.counters(&snapshot, account, mailbox)?;
+        counters_of(&snapshot, account, mailbox)?;
         let limit = limit.clamp(1, MAX_PAGE);
         let all = key::orders(mailbox);
         let start = match cursor {
@@ -142,7 +143,7 @@ impl MailStore {
         limit: usize,
     ) -> Result<Page<ConversationRow>> {
         let snapshot = self.store().snapshot();
-        self.counters(&snapshot, account, mailbox)?;
+        counters_of(&snapshot, account, mailbox)?;
         let limit = limit.clamp(1, MAX_PAGE);
         let here = key::order(mailbox, cursor.date_ms, cursor.thread);
         let range = (Bound::Included(key::orders(mailbox)), Bound::Excluded(here.clone()));

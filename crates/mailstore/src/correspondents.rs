@@ -2,6 +2,7 @@
 
 use store::{Order, Read, RealmId, Tx};
 
+use crate::mailbox::state_of;
 use crate::schema::{self, CorrespondentRecord, DAY_MS, key};
 use crate::{MailStore, Result};
 
@@ -35,7 +36,7 @@ impl MailStore {
         account: RealmId,
         people: &[(String, String)],
     ) -> Result<()> {
-        let mut state = self.state(tx, account)?;
+        let mut state = state_of(tx, account)?;
         let now_ms = tx.now_ms();
         for (name, address) in people.iter().take(MAX_CORRESPONDENTS) {
             if address.is_empty() || address.len() > MAX_ADDRESS_BYTES {
@@ -85,7 +86,7 @@ impl MailStore {
         let rank = |record: &CorrespondentRecord| {
             // A message counts half as much for every 30 days that have passed since the last one.
             let months = now_ms.saturating_sub(record.last_ms).max(0) / (30 * DAY_MS);
-            u64::from(record.count.min(1 << 20)) * (1 << 30) >> months.min(60)
+            (u64::from(record.count.min(1 << 20)) << 30) >> months.min(60)
         };
         found.sort_by(|a, b| rank(b).cmp(&rank(a)).then(b.last_ms.cmp(&a.last_ms)));
         found.truncate(limit);
@@ -100,10 +101,10 @@ impl MailStore {
 
     /// Forget a correspondent.
     pub async fn forget_correspondent(&self, account: RealmId, address: String) -> Result<()> {
-        self.commit(move |this, tx| {
+        self.commit(move |_, tx| {
             let at = key::correspondent(&address.to_lowercase());
             if tx.get(account, &at)?.is_some() {
-                let mut state = this.state(tx, account)?;
+                let mut state = state_of(tx, account)?;
                 state.correspondents = state.correspondents.saturating_sub(1);
                 tx.delete(account, at);
                 schema::save(tx, account, key::state(), &state);

@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use store::{Order, Read, RealmId, Tx};
 
-use crate::mailbox::mailbox_record;
+use crate::mailbox::{counters_of, mailbox_record, state_of};
 use crate::schema::{
     self, DAY_MS, DeliveryRecord, EntryRecord, MAX_VANISHED_RECORDS, VANISHED_DAYS, VanishedRecord, key,
 };
@@ -53,7 +53,7 @@ impl MailStore {
         if doomed.is_empty() {
             return Err(MailError::NoSuchMailbox(name.to_string()));
         }
-        let mut state = self.state(tx, account)?;
+        let mut state = state_of(tx, account)?;
         for &mailbox in &doomed {
             let record = mailbox_record(tx, account, mailbox)?;
             tx.delete(account, key::mailbox(mailbox));
@@ -71,18 +71,18 @@ impl MailStore {
 
     /// Clear away what a deleted mailbox held.
     async fn clear_mailbox(&self, account: RealmId, mailbox: MailboxId) -> Result<()> {
-        while !self.commit(move |this, tx| this.clear_step(tx, account, mailbox)).await? {}
+        while !self.commit(move |_, tx| Self::clear_step(tx, account, mailbox)).await? {}
         Ok(())
     }
 
     /// One step of clearing; tells whether it was the last.
-    fn clear_step(&self, tx: &mut Tx<'_>, account: RealmId, mailbox: MailboxId) -> Result<bool> {
+    fn clear_step(tx: &mut Tx<'_>, account: RealmId, mailbox: MailboxId) -> Result<bool> {
         let mut entries: Vec<(_, EntryRecord)> = Vec::new();
         for (at, value) in schema::rows(tx, account, &key::entries(mailbox), MAX_ROWS_PER_COMMIT)? {
             entries.push((key::entry_uid(&at)?, schema::decode(&at, value)?));
         }
         if !entries.is_empty() {
-            self.erase_entries(tx, account, mailbox, &entries)?;
+            Self::erase_entries(tx, account, mailbox, &entries)?;
             return Ok(false);
         }
         let history = schema::rows(tx, account, &key::vanisheds(mailbox), MAX_ROWS_PER_COMMIT)?;
@@ -128,8 +128,8 @@ impl MailStore {
         for step in old.chunks(MAX_ROWS_PER_COMMIT) {
             let step = step.to_vec();
             let forgotten = self
-                .commit(move |this, tx| {
-                    let mut counters = this.counters(tx, account, mailbox)?;
+                .commit(move |_, tx| {
+                    let mut counters = counters_of(tx, account, mailbox)?;
                     for (at, modseq) in step {
                         tx.delete(account, at);
                         counters.vanished_floor = counters.vanished_floor.max(modseq.0);
@@ -169,7 +169,9 @@ impl MailStore {
             for step in over.chunks(MAX_ROWS_PER_COMMIT) {
                 let step = step.to_vec();
                 self.commit(move |_, tx| {
-                    step.into_iter().for_each(|at| tx.delete(account, at));
+                    for at in step {
+                        tx.delete(account, at);
+                    }
                     Ok(())
                 })
                 .await?;

@@ -247,7 +247,9 @@ impl<R: Read + ?Sized> Check<'_, R> {
             }
             Ok(())
         })?;
-        findings.into_iter().for_each(|finding| self.found(finding));
+        for finding in findings {
+            self.found(finding);
+        }
         self.equal(|| "messages of the account".into(), self.state.emails, emails);
         self.equal(|| "bytes in use".into(), self.state.used_bytes, bytes);
         for ((mailbox, uid), entry) in std::mem::take(&mut self.entries) {
@@ -261,7 +263,9 @@ impl<R: Read + ?Sized> Check<'_, R> {
 
     fn threads(&mut self) -> Result<()> {
         let mut members: BTreeMap<u64, u32> = BTreeMap::new();
-        self.entries.values().for_each(|entry| *members.entry(entry.thread).or_default() += 1);
+        for entry in self.entries.values() {
+            *members.entry(entry.thread).or_default() += 1;
+        }
         let mut stored = BTreeMap::new();
         self.rows(key::THREAD, |at, value| {
             stored.insert(key::long_id(&at)?, schema::decode::<ThreadRecord>(&at, value)?.members);
@@ -341,7 +345,9 @@ impl<R: Read + ?Sized> Check<'_, R> {
             }
             Ok(())
         })?;
-        findings.into_iter().for_each(|finding| self.found(finding));
+        for finding in findings {
+            self.found(finding);
+        }
         let mut correspondents = 0;
         self.rows(key::CORRESPONDENT, |_, _| {
             correspondents += 1;

@@ -132,7 +132,7 @@ impl MailStore {
         let Some(record) = schema::load::<MailboxRecord, _>(read, account, &key::mailbox(id))? else {
             return Ok(None);
         };
-        let counters = self.counters(read, account, id)?;
+        let counters = counters_of(read, account, id)?;
         let subscribed = read.get(account, &key::subscription(&record.name))?.is_some();
         Ok(Some(Mailbox {
             id,
@@ -227,8 +227,8 @@ impl MailStore {
         if tx.get(account, &key::name(name.as_str()))?.is_some() {
             return Err(MailError::MailboxExists(name.to_string()));
         }
-        self.create_superiors(tx, account, name)?;
-        self.create_one(tx, account, name, role)
+        Self::create_superiors(tx, account, name)?;
+        Self::create_one(tx, account, name, role)
     }
 
     /// [`Self::create_mailbox_in`] as a commit of its own.
@@ -282,7 +282,7 @@ impl MailStore {
             return Err(MailError::MailboxExists(to.to_string()));
         }
         if from.is_inbox() {
-            return self.rename_inbox(tx, account, to);
+            return Self::rename_inbox(tx, account, to);
         }
         if to.is_below(from) || from == to {
             return Err(MailError::Forbidden("a mailbox can not be moved below itself"));
@@ -317,7 +317,7 @@ impl MailStore {
                 tx.put(account, key::subscription(new.as_str()), Vec::new());
             }
         }
-        self.create_superiors(tx, account, to)
+        Self::create_superiors(tx, account, to)
     }
 
     /// [`Self::rename_mailbox_in`] as a commit of its own.
@@ -326,7 +326,7 @@ impl MailStore {
     }
 
     /// INBOX's mailbox becomes `to` as it is, and a new one takes its place: one small commit, whatever its size.
-    fn rename_inbox(&self, tx: &mut Tx<'_>, account: RealmId, to: &MailboxName) -> Result<()> {
+    fn rename_inbox(tx: &mut Tx<'_>, account: RealmId, to: &MailboxName) -> Result<()> {
         let inbox = MailboxName::inbox();
         let id = id_at(tx, account, &key::name(inbox.as_str()))?
             .ok_or_else(|| MailError::NoSuchMailbox(inbox.to_string()))?;
@@ -337,8 +337,8 @@ impl MailStore {
         tx.delete(account, key::name(inbox.as_str()));
         tx.delete(account, key::role(Role::Inbox.number()));
         tx.put(account, key::name(to.as_str()), id.0.to_be_bytes().to_vec());
-        self.create_superiors(tx, account, to)?;
-        self.create_one(tx, account, &inbox, Some(Role::Inbox))?;
+        Self::create_superiors(tx, account, to)?;
+        Self::create_one(tx, account, &inbox, Some(Role::Inbox))?;
         Ok(())
     }
 
@@ -363,23 +363,17 @@ impl MailStore {
         .await
     }
 
-    fn create_superiors(&self, tx: &mut Tx<'_>, account: RealmId, name: &MailboxName) -> Result<()> {
+    fn create_superiors(tx: &mut Tx<'_>, account: RealmId, name: &MailboxName) -> Result<()> {
         for superior in name.ancestors() {
             if tx.get(account, &key::name(superior.as_str()))?.is_none() {
-                self.create_one(tx, account, &superior, None)?;
+                Self::create_one(tx, account, &superior, None)?;
             }
         }
         Ok(())
     }
 
-    fn create_one(
-        &self,
-        tx: &mut Tx<'_>,
-        account: RealmId,
-        name: &MailboxName,
-        role: Option<Role>,
-    ) -> Result<MailboxId> {
-        let mut state = self.state(tx, account)?;
+    fn create_one(tx: &mut Tx<'_>, account: RealmId, name: &MailboxName, role: Option<Role>) -> Result<MailboxId> {
+        let mut state = state_of(tx, account)?;
         if state.mailboxes as usize >= MAX_MAILBOXES {
             return Err(MailError::TooManyMailboxes(MAX_MAILBOXES));
         }
@@ -409,19 +403,19 @@ impl MailStore {
         tx.put(account, key::name(name.as_str()), id.0.to_be_bytes().to_vec());
         Ok(id)
     }
+}
 
-    /// The account's counters; all zero for an account that has no mail yet.
-    pub(crate) fn state<R: Read + ?Sized>(&self, read: &R, account: RealmId) -> Result<State> {
-        Ok(schema::load(read, account, &key::state())?.unwrap_or_default())
-    }
+/// The account's counters; all zero for an account that has no mail yet.
+pub(crate) fn state_of<R: Read + ?Sized>(read: &R, account: RealmId) -> Result<State> {
+    Ok(schema::load(read, account, &key::state())?.unwrap_or_default())
+}
 
-    /// A mailbox's counts.
-    ///
-    /// # Errors
-    /// [`MailError::MailboxGone`].
-    pub(crate) fn counters<R: Read + ?Sized>(&self, read: &R, account: RealmId, id: MailboxId) -> Result<Counters> {
-        schema::load(read, account, &key::counters(id))?.ok_or(MailError::MailboxGone(id))
-    }
+/// A mailbox's counts.
+///
+/// # Errors
+/// [`MailError::MailboxGone`].
+pub(crate) fn counters_of<R: Read + ?Sized>(read: &R, account: RealmId, id: MailboxId) -> Result<Counters> {
+    schema::load(read, account, &key::counters(id))?.ok_or(MailError::MailboxGone(id))
 }
 
 pub(crate) fn mailbox_record<R: Read + ?Sized>(read: &R, account: RealmId, id: MailboxId) -> Result<MailboxRecord> {

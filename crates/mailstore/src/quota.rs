@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use store::RealmId;
 
+use crate::mailbox::state_of;
 use crate::{MailStore, Result};
 
 /// Tells how many bytes an account may use; `None` for as many as it wants. Called within commits.
@@ -23,7 +24,7 @@ pub struct Quota {
 impl MailStore {
     /// How much space the account uses and may use.
     pub fn quota(&self, account: RealmId) -> Result<Quota> {
-        let state = self.state(&self.store().snapshot(), account)?;
+        let state = state_of(&self.store().snapshot(), account)?;
         Ok(Quota { used_bytes: state.used_bytes, messages: state.emails, limit_bytes: self.quota_limit(account) })
     }
 

@@ -7,6 +7,7 @@ use mailkit::Parsed;
 use prost::Message;
 use store::{BodyId, BodyReader, Order, Read, RealmId};
 
+use crate::mailbox::counters_of;
 use crate::schema::{self, EmailRecord, EntryRecord, key};
 use crate::{EmailId, Flags, MailError, MailStore, MailboxId, ModSeq, Result, ThreadId, Uid};
 
@@ -69,7 +70,7 @@ impl MailStore {
     /// Entries of the messages `uids` (any order), ascending; those that are not there are left out.
     pub fn entries(&self, account: RealmId, mailbox: MailboxId, uids: &[Uid]) -> Result<Vec<MessageEntry>> {
         let snapshot = self.store().snapshot();
-        self.counters(&snapshot, account, mailbox)?;
+        counters_of(&snapshot, account, mailbox)?;
         let records = entry_records(&snapshot, account, mailbox, uids)?;
         Ok(records.iter().map(|(uid, record)| entry(mailbox, *uid, record)).collect())
     }
@@ -77,7 +78,7 @@ impl MailStore {
     /// [`Self::entries`] with what was parsed, some KB each: ask for some hundred at a time.
     pub fn rows(&self, account: RealmId, mailbox: MailboxId, uids: &[Uid]) -> Result<Vec<MessageRow>> {
         let snapshot = self.store().snapshot();
-        self.counters(&snapshot, account, mailbox)?;
+        counters_of(&snapshot, account, mailbox)?;
         let records = entry_records(&snapshot, account, mailbox, uids)?;
         records.iter().map(|(uid, record)| row(&snapshot, account, entry(mailbox, *uid, record))).collect()
     }

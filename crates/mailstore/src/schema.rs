@@ -324,7 +324,9 @@ pub(crate) mod key {
     fn build(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
         let mut key = Vec::with_capacity(1 + parts.iter().map(|p| p.len()).sum::<usize>());
         key.push(kind);
-        parts.iter().for_each(|part| key.extend_from_slice(part));
+        for part in parts {
+            key.extend_from_slice(part);
+        }
         key
     }
 

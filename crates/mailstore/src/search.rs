@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use jiff::civil::Date;
 use store::{Order, Read, RealmId, Snapshot};
 
+use crate::mailbox::counters_of;
 use crate::schema::{self, EntryRecord, key};
 use crate::{
     EmailId, Keyword, MailError, MailStore, MailboxId, MessageEntry, ModSeq, Result, Role, SystemFlag, ThreadId, Uid,
@@ -153,7 +154,7 @@ impl MailStore {
         // Entries alone decide as much as they can, so that little is left to be sorted and read.
         let mut undecided = Vec::new();
         for mailbox in mailboxes {
-            self.counters(&snapshot, account, mailbox)?;
+            counters_of(&snapshot, account, mailbox)?;
             scan.entries(mailbox, |entry, verdict| {
                 if verdict != Some(false) {
                     undecided.push((entry, verdict == Some(true)));
@@ -184,7 +185,7 @@ impl MailStore {
         cancel: Option<&AtomicBool>,
     ) -> Result<Vec<(Uid, ModSeq)>> {
         let snapshot = self.store().snapshot();
-        self.counters(&snapshot, account, mailbox)?;
+        counters_of(&snapshot, account, mailbox)?;
         let query = Compiled::new(query, self.store().clock().now_ms());
         let mut scan = Scan { mail: self, snapshot: &snapshot, account, query: &query, cancel };
         let mut undecided = Vec::new();

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use store::{Order, Read, RealmId};
 
 use crate::changes::Changes;
-use crate::mailbox::mailbox_record;
+use crate::mailbox::{counters_of, mailbox_record};
 use crate::schema::{self, EntryRecord, key};
 use crate::{Flags, MailStore, MailboxId, ModSeq, Result, Uid};
 
@@ -213,20 +213,20 @@ impl MailStore {
     /// [`crate::MailError::MailboxGone`].
     pub fn view(&self, account: RealmId, mailbox: MailboxId) -> Result<Arc<MailboxView>> {
         let snapshot = self.store().snapshot();
-        let highest = ModSeq(self.counters(&snapshot, account, mailbox)?.highest_modseq);
+        let highest = ModSeq(counters_of(&snapshot, account, mailbox)?.highest_modseq);
         if let Some(view) = self.inner.views.get(account, mailbox) {
             if view.highest_modseq >= highest {
                 return Ok(view);
             }
-            let changes = self.changes_since_in(&snapshot, account, mailbox, view.highest_modseq)?;
+            let changes = Self::changes_since_in(&snapshot, account, mailbox, view.highest_modseq)?;
             return Ok(self.inner.views.put(account, view.updated(&changes)));
         }
-        let view = self.build_view(&snapshot, account, mailbox)?;
+        let view = Self::build_view(&snapshot, account, mailbox)?;
         Ok(self.inner.views.put(account, view))
     }
 
-    fn build_view<R: Read + ?Sized>(&self, read: &R, account: RealmId, mailbox: MailboxId) -> Result<MailboxView> {
-        let counters = self.counters(read, account, mailbox)?;
+    fn build_view<R: Read + ?Sized>(read: &R, account: RealmId, mailbox: MailboxId) -> Result<MailboxView> {
+        let counters = counters_of(read, account, mailbox)?;
         let uid_validity = mailbox_record(read, account, mailbox)?.uid_validity;
         let mut builder = Builder::new(mailbox, uid_validity, counters.total as usize);
         for row in read.prefix(account, &key::entries(mailbox), Order::Ascending)? {

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
-use mailstore::import::{ImportOptions, Imported, LineEnds, TransferError};
+use mailstore::import::{ImportOptions, Imported, LineEnds, Progress, TransferError};
 use mailstore::{Flags, MailError, MailboxId, MailboxName, NewMessage, Role, Uid};
+use tokio::task::block_in_place;
 use world::{World, text};
 
 /// Messages that tools like to change.
@@ -38,7 +39,12 @@ fn bodies(world: &World, mailbox: MailboxId) -> Vec<Vec<u8>> {
 }
 
 fn import_mbox(world: &World, mailbox: MailboxId, file: &Path, options: ImportOptions<'_>) -> Imported {
-    world.mail.import_mbox(world.account, mailbox, file, options, &mut |_| {}).unwrap()
+    block_in_place(|| world.mail.import_mbox(world.account, mailbox, file, options, &mut |_| {}).unwrap())
+}
+
+fn import_maildir(world: &World, root: &Path) -> Imported {
+    let options = ImportOptions::default();
+    block_in_place(|| world.mail.import_maildir(world.account, None, root, options, &mut |_| {}).unwrap())
 }
 
 fn counts(imported: &Imported) -> (u64, u64, u64) {
@@ -101,13 +107,12 @@ async fn an_import_that_was_stopped_goes_on_where_it_was() {
     let world = World::new().await;
     let file = world.dir.path().join("box");
     let from = "From a@b Mon Nov 23 14:50:10 2026\n";
-    let mbox: String = (0..300).map(|n| format!("{from}Subject: {n}\n\ntext {n}\n\n")).collect();
-    fs::write(&file, mbox).unwrap();
+    let mbox: Vec<_> = (0..300).map(|n| format!("{from}Subject: {n}\n\ntext {n}\n\n")).collect();
+    fs::write(&file, mbox.concat()).unwrap();
     let cancel = AtomicBool::new(false);
     let options = ImportOptions { cancel: Some(&cancel), ..ImportOptions::default() };
-    let stopped = world.mail.import_mbox(world.account, world.inbox(), &file, options, &mut |progress| {
-        cancel.store(progress.messages >= 150, std::sync::atomic::Ordering::Relaxed);
-    });
+    let mut stop = |progress: &Progress| cancel.store(progress.messages >= 150, Ordering::Relaxed);
+    let stopped = block_in_place(|| world.mail.import_mbox(world.account, world.inbox(), &file, options, &mut stop));
     assert!(matches!(stopped, Err(TransferError::Mail(MailError::Cancelled))));
     let before = u64::from(world.mailbox(Role::Inbox).total);
     assert!((1..300).contains(&before));
@@ -147,8 +152,7 @@ async fn a_maildir_with_folders_and_flags_is_taken_over() {
     write(".Sent", "cur", "3.c.host:2,S", "Subject: three\n\n3\n");
     write(".Lists.K&APY-ln.v1&AC4-0", "cur", "4.d.host:2,DTP", "Subject: four\n\n4\n");
     fs::write(root.join("dovecot-keywords"), "0 work\n1 $Label1\n").unwrap();
-    let options = ImportOptions::default();
-    let imported = world.mail.import_maildir(world.account, None, &root, options, &mut |_| {}).unwrap();
+    let imported = import_maildir(&world, &root);
     assert_eq!(counts(&imported), (4, 0, 0));
     let mailbox = |name: &str| {
         let found = world.mail.mailbox_by_name(world.account, &MailboxName::new(name).unwrap()).unwrap().unwrap();
@@ -160,7 +164,7 @@ async fn a_maildir_with_folders_and_flags_is_taken_over() {
     assert_eq!((inbox[0].internal_date_ms, inbox[1].flags.to_string().as_str()), (1_600_000_000_000, ""));
     assert_eq!(mailbox("Sent").len(), 1);
     assert_eq!(mailbox("Lists/Köln/v1.0")[0].flags.to_string(), "\\Deleted \\Draft $Forwarded");
-    let again = world.mail.import_maildir(world.account, None, &root, options, &mut |_| {}).unwrap();
+    let again = import_maildir(&world, &root);
     assert_eq!(counts(&again), (0, 4, 0));
 }
 
@@ -179,8 +183,7 @@ async fn messages_go_through_a_maildir_unchanged_with_flags_dates_and_folders() 
     assert_eq!(world.mail.export_maildir(world.account, &root, None, &mut |_| {}).unwrap(), 7, "nothing twice");
 
     let other = World::new().await;
-    let options = ImportOptions::default();
-    let imported = other.mail.import_maildir(other.account, None, &root, options, &mut |_| {}).unwrap();
+    let imported = import_maildir(&other, &root);
     assert_eq!(counts(&imported), (7, 0, 0));
     let name = MailboxName::new("Projects/v1.0/Köln & Bonn").unwrap();
     let copy = other.mail.mailbox_by_name(other.account, &name).unwrap().unwrap().id;

@@ -493,7 +493,9 @@ impl World {
 
         // Conversations divide the messages as the model does.
         let mut by_thread: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-        places.iter().for_each(|(place, thread)| _ = by_thread.entry(*thread).or_default().insert(*place));
+        for (place, thread) in &places {
+            by_thread.entry(*thread).or_default().insert(*place);
+        }
         assert_eq!(
             by_thread.values().cloned().collect::<BTreeSet<_>>(),
             model.threads.iter().map(|thread| thread.members.clone()).collect()

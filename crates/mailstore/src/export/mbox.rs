@@ -88,7 +88,9 @@ mod tests {
     fn quoted(pieces: &[Vec<u8>]) -> Vec<u8> {
         let mut out = Vec::new();
         let mut quoter = FromQuoter::new(&mut out);
-        pieces.iter().for_each(|piece| quoter.write_all(piece).unwrap());
+        for piece in pieces {
+            quoter.write_all(piece).unwrap();
+        }
         quoter.finish().unwrap();
         out
     }
