@@ -1,0 +1,70 @@
+// @ts-check
+// The list of conversations and the frames of HTML messages.
+
+/** @returns {HTMLInputElement[]} */
+const boxes = () => [...document.querySelectorAll('#rows .pick input')].map((box) => /** @type {HTMLInputElement} */ (box));
+
+/** @type {HTMLInputElement | undefined} */
+let last;
+
+export function installList() {
+  document.addEventListener('change', (event) => {
+    if (/** @type {Element} */ (event.target).matches('.pick input')) count();
+  });
+  document.addEventListener('click', (event) => {
+    const target = /** @type {Element} */ (event.target);
+    const act = target.closest('[data-do]')?.getAttribute('data-do');
+    if (act === 'none') tick(false);
+    const box = /** @type {HTMLInputElement | null} */ (target.closest('.pick input'));
+    if (box) {
+      // Shift takes all between this one and the one before.
+      if (/** @type {MouseEvent} */ (event).shiftKey && last?.isConnected) {
+        const all = boxes();
+        const [from, to] = [all.indexOf(last), all.indexOf(box)].sort((a, b) => a - b);
+        all.slice(from, to + 1).forEach((other) => (other.checked = box.checked));
+      }
+      last = box;
+      count();
+    }
+  });
+}
+
+/** Tick all, or none. @param {boolean} on */
+export function tick(on) {
+  boxes().forEach((box) => (box.checked = on));
+  count();
+}
+
+/** Whether anything is ticked. */
+export const picked = () => boxes().some((box) => box.checked);
+
+function count() {
+  const n = boxes().filter((box) => box.checked).length;
+  const text = document.getElementById('picked');
+  if (text) text.textContent = `${n} selected`;
+}
+
+/** Give each frame the height of its message, now and when its pictures have come. */
+export function fitFrames() {
+  for (const element of document.querySelectorAll('iframe.html')) {
+    const frame = /** @type {HTMLIFrameElement} */ (element);
+    const fit = () => {
+      const page = frame.contentDocument;
+      if (!page?.body) return;
+      frame.style.blockSize = `${Math.ceil(page.body.scrollHeight) + 2}px`;
+    };
+    const ready = () => {
+      const page = frame.contentDocument;
+      if (!page?.body || page.URL === 'about:blank') return;
+      fit();
+      new ResizeObserver(fit).observe(page.body);
+      // Keys pressed while the frame has the focus are meant for the page.
+      page.addEventListener('keydown', (event) => {
+        const again = new KeyboardEvent('keydown', { key: event.key, ctrlKey: event.ctrlKey, metaKey: event.metaKey, altKey: event.altKey, bubbles: true, cancelable: true });
+        document.body.dispatchEvent(again);
+      });
+    };
+    frame.addEventListener('load', ready);
+    ready();
+  }
+}

@@ -1,0 +1,159 @@
+//! What can go wrong, as pages: the one place where errors become HTTP.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::Json;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+
+use crate::view::Page;
+
+/// Why a request has no better answer.
+#[derive(Debug)]
+pub enum Fault {
+    /// Sign in first, then go to that place.
+    SignIn(String),
+    /// There is no such page, message or mailbox.
+    NotFound(&'static str),
+    /// It is not permitted.
+    Forbidden(&'static str),
+    /// The form was not understood.
+    Bad(String),
+    /// More bytes than permitted.
+    TooLarge(String),
+    /// Asked too often: again after that time.
+    TooMany(Duration),
+    /// It can not be done now: again after that time.
+    Unavailable(Duration, String),
+    /// A mistake of ours; details are in the log.
+    Internal,
+}
+
+/// The usual result of this crate.
+pub type Result<T, E = Fault> = std::result::Result<T, E>;
+
+impl Fault {
+    /// Log `error`, and say only that something went wrong.
+    pub fn internal(error: impl std::fmt::Display) -> Self {
+        tracing::error!(%error, "a web request failed");
+        Self::Internal
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::SignIn(_) => StatusCode::SEE_OTHER,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Bad(_) => StatusCode::BAD_REQUEST,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable(..) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Heading and text for a person.
+    fn words(&self) -> (&'static str, String) {
+        match self {
+            Self::SignIn(_) => ("Sign in", "Sign in to go on.".to_owned()),
+            Self::NotFound(what) => ("Not here", format!("{what} It may have been moved or deleted.")),
+            Self::Forbidden(why) => ("Not allowed", (*why).to_owned()),
+            Self::Bad(why) => ("That did not work", why.clone()),
+            Self::TooLarge(why) => ("Too large", why.clone()),
+            Self::TooMany(wait) => ("A moment, please", format!("Too many tries. Try again in {}.", words_for(*wait))),
+            Self::Unavailable(_, why) => ("Not at the moment", why.clone()),
+            Self::Internal => (
+                "Something went wrong",
+                "The mistake is ours and has been noted in the log. What you typed may still be there if you go back."
+                    .to_owned(),
+            ),
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::TooMany(wait) | Self::Unavailable(wait, _) => Some(*wait),
+            _ => None,
+        }
+    }
+
+    /// The answer to a script.
+    pub fn into_json(self) -> Response {
+        let status = if matches!(self, Self::SignIn(_)) { StatusCode::UNAUTHORIZED } else { self.status() };
+        let (title, detail) = self.words();
+        let mut response = (
+            status,
+            Json(serde_json::json!({ "title": title, "detail": detail, "status": status.as_u16() })),
+        )
+            .into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        self.put_retry_after(headers);
+        response
+    }
+
+    fn put_retry_after(&self, headers: &mut HeaderMap) {
+        if let Some(wait) = self.retry_after() {
+            headers.insert(header::RETRY_AFTER, wait.as_secs().max(1).into());
+        }
+    }
+}
+
+/// A duration as people say it.
+pub fn words_for(wait: Duration) -> String {
+    match wait.as_secs() {
+        ..=1 => "a second".to_owned(),
+        seconds @ 2..=90 => format!("{seconds} seconds"),
+        seconds => format!("{} minutes", seconds.div_ceil(60)),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "fault.html")]
+struct FaultPage {
+    page: Page,
+    heading: &'static str,
+    text: String,
+    link: &'static str,
+    link_text: &'static str,
+    status: String,
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        if let Self::SignIn(next) = &self {
+            let next: String = form_urlencoded(next);
+            return Redirect::to(&format!("/signin?next={next}")).into_response();
+        }
+        let (heading, text) = self.words();
+        let status = self.status();
+        let page = FaultPage {
+            page: Page::plain(heading),
+            heading,
+            text,
+            link: "/",
+            link_text: "To your mail",
+            status: status.to_string(),
+        };
+        let mut response = (status, crate::view::html(&page)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        self.put_retry_after(headers);
+        response
+    }
+}
+
+/// Percent-encode for a query value.
+pub fn form_urlencoded(text: &str) -> String {
+    use std::fmt::Write;
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}

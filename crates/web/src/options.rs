@@ -1,0 +1,46 @@
+//! The options of the webmail, each with its default.
+
+use std::time::Duration;
+
+/// How the webmail is set up.
+#[derive(Clone, Debug)]
+pub struct WebOptions {
+    /// What the setup page asks for while there is no account. Without one the setup page is closed.
+    pub setup_token: Option<String>,
+    /// How people reach the pages, as `https://mail.example.org`. With `https` cookies are marked as secure even if
+    /// a proxy in front of us speaks TLS for us. Default none.
+    pub public_url: Option<String>,
+    /// Our name, shown on the sign-in page and given to mail programs. Default empty.
+    pub hostname: String,
+    /// Conversations on a page of a list. 10..=200, default 50.
+    pub page_rows: usize,
+    /// Most bytes of a form without files. Default 2 MB.
+    pub max_form_bytes: usize,
+    /// Most bytes of a message being written with its files. Default 35 MB, which is some 48 MB as mail.
+    pub max_message_bytes: usize,
+    /// Most recipients of a message. Default 200.
+    pub max_recipients: usize,
+    /// How long a request may take. Uploads may take ten times as long. Default 30 seconds.
+    pub request_timeout: Duration,
+    /// Live updates open at once, over all accounts. Default 10,000.
+    pub max_live: usize,
+    /// Messages that one search looks at, the newest ones. Default 200,000.
+    pub max_search_visited: usize,
+}
+
+impl Default for WebOptions {
+    fn default() -> Self {
+        Self {
+            setup_token: None,
+            public_url: None,
+            hostname: String::new(),
+            page_rows: 50,
+            max_form_bytes: 2_000_000,
+            max_message_bytes: 35_000_000,
+            max_recipients: 200,
+            request_timeout: Duration::from_secs(30),
+            max_live: 10_000,
+            max_search_visited: 200_000,
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What surrounds every page: the mailboxes with their counts, who is signed in, the space used.
+
+use mailstore::{Mailbox, MailboxId, Role};
+
+use crate::caller::Caller;
+use crate::error::Result;
+use crate::templates::{MailboxItem, Shell, Space};
+use crate::text::avatar;
+use crate::time::size;
+
+/// The surroundings of a page for `caller`.
+pub fn build(caller: &Caller, view: &'static str, current: Option<MailboxId>) -> Result<Shell> {
+    let mail = &caller.site.mailstore;
+    // Read before the lists: what changes meanwhile is told again by live update, never missed.
+    let state = mail.watch(caller.realm).borrow().0;
+    let mut mailboxes = mail.mailboxes(caller.realm)?;
+    mailboxes.sort_by_key(|mailbox| mailbox.role.map_or(usize::MAX, |role| role as usize));
+    let boxes = mailboxes.iter().map(|mailbox| item(mailbox, &mailboxes, current)).collect();
+    let (me_initial, me_hue) = avatar(&caller.name, &caller.address);
+    Ok(Shell {
+        view,
+        current,
+        state,
+        boxes,
+        query: String::new(),
+        me_name: if caller.name.is_empty() { caller.address.clone() } else { caller.name.clone() },
+        me_address: caller.address.clone(),
+        me_initial,
+        me_hue,
+        admin: caller.admin,
+        space: space(caller)?,
+        notice: None,
+    })
+}
+
+fn item(mailbox: &Mailbox, all: &[Mailbox], current: Option<MailboxId>) -> MailboxItem {
+    let above = mailbox.name.ancestors().filter(|name| all.iter().any(|m| m.name == *name && m.role.is_none())).count();
+    let nested = above > 0 && mailbox.role.is_none();
+    MailboxItem {
+        id: mailbox.id,
+        name: if nested { mailbox.name.leaf().to_owned() } else { label(mailbox) },
+        full: label(mailbox),
+        icon: mailbox.role.map_or("folder", role_name),
+        depth: ["", "d1", "d2", "d3"][if nested { above.min(3) } else { 0 }],
+        count: if mailbox.role == Some(Role::Drafts) { mailbox.total } else { mailbox.unread },
+        total: mailbox.total,
+        unread: mailbox.unread,
+        standard: mailbox.role.is_some(),
+        current: current == Some(mailbox.id),
+    }
+}
+
+/// What people call a mailbox.
+pub fn label(mailbox: &Mailbox) -> String {
+    match mailbox.role {
+        Some(Role::Inbox) => "Inbox".to_owned(),
+        Some(Role::Junk) if mailbox.name.as_str() == "Junk" => "Spam".to_owned(),
+        _ => mailbox.name.as_str().to_owned(),
+    }
+}
+
+/// A role in addresses and as the name of its icon.
+pub fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Inbox => "inbox",
+        Role::Drafts => "drafts",
+        Role::Sent => "sent",
+        Role::Archive => "archive",
+        Role::Junk => "junk",
+        Role::Trash => "trash",
+    }
+}
+
+fn space(caller: &Caller) -> Result<Option<Space>> {
+    let quota = caller.site.mailstore.quota(caller.realm)?;
+    Ok(quota.limit_bytes.filter(|limit| *limit > 0).map(|limit| Space {
+        percent: (quota.used_bytes.saturating_mul(100) / limit).min(100),
+        text: format!("{} of {} used", size(quota.used_bytes), size(limit)),
+    }))
+}

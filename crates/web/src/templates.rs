@@ -1,0 +1,321 @@
+//! What each page of the mail shell is filled with. No logic: handlers fill these, templates lay them out.
+
+use askama::Template;
+use mailstore::{EmailId, MailboxId, ThreadId};
+
+use crate::time::When;
+use crate::view::Page;
+
+/// What surrounds every page of someone signed in.
+#[derive(Clone, Debug, Default)]
+pub struct Shell {
+    /// `list`, `reading` or `page`: what a narrow window shows.
+    pub view: &'static str,
+    /// The mailbox shown.
+    pub current: Option<MailboxId>,
+    /// The account's state when the page was made: live update tells by it what is new.
+    pub state: u64,
+    /// All mailboxes, the standard ones first.
+    pub boxes: Vec<MailboxItem>,
+    /// What stands in the search field.
+    pub query: String,
+    /// Display name of the account.
+    pub me_name: String,
+    /// Its address.
+    pub me_address: String,
+    /// Its letter.
+    pub me_initial: String,
+    /// And its colour.
+    pub me_hue: &'static str,
+    /// Whether it may administer.
+    pub admin: bool,
+    /// How much of the quota is used.
+    pub space: Option<Space>,
+    /// What has just happened.
+    pub notice: Option<Notice>,
+}
+
+/// A mailbox in the side bar.
+#[derive(Clone, Debug)]
+pub struct MailboxItem {
+    /// Which.
+    pub id: MailboxId,
+    /// Last part of its name.
+    pub name: String,
+    /// All of its name.
+    pub full: String,
+    /// Its icon, which is the name of its role in lower case.
+    pub icon: &'static str,
+    /// Class for how far it stands in.
+    pub depth: &'static str,
+    /// The number beside it: unread ones, or all of the drafts.
+    pub count: u32,
+    /// How many messages it has.
+    pub total: u32,
+    /// How many of them are unread.
+    pub unread: u32,
+    /// Whether it has a role.
+    pub standard: bool,
+    /// It is the one shown.
+    pub current: bool,
+}
+
+/// How much of the quota is used.
+#[derive(Clone, Debug)]
+pub struct Space {
+    /// 0 to 100.
+    pub percent: u64,
+    /// In words.
+    pub text: String,
+}
+
+/// What has just happened, with what can be done about it.
+#[derive(Clone, Debug)]
+pub struct Notice {
+    /// In words.
+    pub text: String,
+    /// It went wrong.
+    pub bad: bool,
+    /// What `/undo` is given to take it back.
+    pub undo: Option<String>,
+    /// A link: where, and what it says.
+    pub link: Option<(String, &'static str)>,
+    /// Where to go after the undo.
+    pub back: String,
+}
+
+/// A list of conversations.
+#[derive(Clone, Debug)]
+pub struct List {
+    /// Name of the mailbox, or what was searched.
+    pub title: String,
+    /// Beside it: how many.
+    pub subtitle: String,
+    /// The mailbox that actions act in; of searches, `all`.
+    pub mailbox: String,
+    /// Its role in lower case, or `folder`.
+    pub role: &'static str,
+    /// This page.
+    pub here: String,
+    /// This page without an open conversation.
+    pub back: String,
+    /// The first page.
+    pub first: String,
+    /// The page before, if there is one.
+    pub previous: Option<String>,
+    /// The page after, if there is one.
+    pub next: Option<String>,
+    /// Beside the pager.
+    pub range: String,
+    /// Whether the mailbox may be emptied with one button.
+    pub can_empty: bool,
+    /// The lines.
+    pub rows: Vec<Row>,
+    /// For when there are none.
+    pub empty_icon: &'static str,
+    /// For when there are none.
+    pub empty_title: &'static str,
+    /// For when there are none.
+    pub empty_text: String,
+    /// What the reading pane says while nothing is open.
+    pub reading_title: String,
+}
+
+/// One line of a list.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Which conversation: `t7`, among search results `m3.t7`.
+    pub id: String,
+    /// Where it opens.
+    pub href: String,
+    /// Who wrote.
+    pub who: String,
+    /// Letter of who wrote last.
+    pub initial: String,
+    /// And colour.
+    pub hue: &'static str,
+    /// How many messages.
+    pub total: u32,
+    /// It is open.
+    pub current: bool,
+    /// Something is unread.
+    pub unread: bool,
+    /// Something is starred.
+    pub starred: bool,
+    /// Something has an attachment.
+    pub attachment: bool,
+    /// Never empty.
+    pub subject: String,
+    /// How the newest text begins.
+    pub preview: String,
+    /// When the newest came.
+    pub when: When,
+}
+
+/// An open conversation.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// Which.
+    pub thread: ThreadId,
+    /// Which, for actions: `m3.t7`.
+    pub id: String,
+    /// Never empty.
+    pub subject: String,
+    /// Something is starred.
+    pub starred: bool,
+    /// This page, without what is open.
+    pub here: String,
+    /// How many messages are closed.
+    pub shut: usize,
+    /// Oldest first.
+    pub messages: Vec<Message>,
+    /// The message that Reply answers.
+    pub reply_to: Option<EmailId>,
+    /// Whether it has more than one other person.
+    pub many: bool,
+}
+
+/// A message of an open conversation.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Which.
+    pub id: EmailId,
+    /// Where it is.
+    pub mailbox: MailboxId,
+    /// Name of where it is, if that is not where the reader is.
+    pub place: Option<String>,
+    /// Idempotency key of its form.
+    pub key: String,
+    /// It is shown in full.
+    pub open: bool,
+    /// It was unread before this page.
+    pub unread: bool,
+    /// It is a draft.
+    pub draft: bool,
+    /// Name of the writer, or the address.
+    pub from_name: String,
+    /// Address of the writer.
+    pub from_address: String,
+    /// Letter of the writer.
+    pub initial: String,
+    /// And colour.
+    pub hue: &'static str,
+    /// To whom, short: `me, Ann`.
+    pub to_short: String,
+    /// In full.
+    pub from_full: String,
+    /// In full.
+    pub to_full: String,
+    /// In full.
+    pub cc_full: String,
+    /// In full.
+    pub bcc_full: String,
+    /// How it begins.
+    pub preview: String,
+    /// When it was written.
+    pub when: When,
+    /// How large it is.
+    pub size: String,
+    /// Where it is opened.
+    pub open_href: String,
+    /// Pictures that were not loaded.
+    pub blocked: usize,
+    /// Where they are.
+    pub images_href: String,
+    /// Address of its HTML, if that is shown.
+    pub frame: Option<String>,
+    /// Its HTML has no colours of its own: it follows the page's.
+    pub adapts: bool,
+    /// Its text as HTML, if that is shown.
+    pub text: String,
+    /// There is more of it than is shown.
+    pub cut: bool,
+    /// What is attached.
+    pub files: Vec<File>,
+}
+
+/// An attachment.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// Its name.
+    pub name: String,
+    /// Its size in words.
+    pub size: String,
+    /// Where it is.
+    pub href: String,
+}
+
+/// A message that is being written, as the form has it.
+#[derive(Clone, Debug, Default)]
+pub struct Form {
+    /// Idempotency key.
+    pub key: String,
+    /// The draft's email id, empty before it was first saved.
+    pub draft: String,
+    /// What it answers: `reply:e7`, `forward:e7` or empty.
+    pub answers: String,
+    /// Where to go afterwards.
+    pub back: String,
+    /// Own address.
+    pub from: String,
+    /// As typed.
+    pub to: String,
+    /// As typed.
+    pub cc: String,
+    /// As typed.
+    pub bcc: String,
+    /// As typed.
+    pub subject: String,
+    /// As typed.
+    pub text: String,
+}
+
+/// A mailbox or a search.
+#[derive(Template)]
+#[template(path = "mailbox.html")]
+pub struct MailboxPage {
+    /// Frame.
+    pub page: Page,
+    /// Surroundings.
+    pub shell: Shell,
+    /// The list.
+    pub list: List,
+}
+
+/// A conversation beside its list.
+#[derive(Template)]
+#[template(path = "conversation.html")]
+pub struct ConversationPage {
+    /// Frame.
+    pub page: Page,
+    /// Surroundings.
+    pub shell: Shell,
+    /// The list.
+    pub list: List,
+    /// The conversation.
+    pub reading: Reading,
+}
+
+/// Writing.
+#[derive(Template)]
+#[template(path = "compose.html")]
+pub struct ComposePage {
+    /// Frame.
+    pub page: Page,
+    /// Surroundings.
+    pub shell: Shell,
+    /// `New message`, `Reply`…
+    pub heading: &'static str,
+    /// What was typed.
+    pub form: Form,
+    /// Own addresses: the address, and how it is shown.
+    pub from: Vec<(String, String)>,
+    /// What is attached.
+    pub files: Vec<File>,
+    /// What keeps it from being sent.
+    pub problem: Option<String>,
+    /// Name of the field that is wrong.
+    pub bad: &'static str,
+    /// Beside the buttons.
+    pub status: String,
+}
