@@ -165,6 +165,8 @@ pub struct Reading {
     pub starred: bool,
     /// This page, without what is open.
     pub here: String,
+    /// Opens all of it.
+    pub all_href: String,
     /// How many messages are closed.
     pub shut: usize,
     /// Oldest first.

@@ -1,0 +1,229 @@
+//! Parts of a message by themselves: its HTML for the frame, attachments, the source.
+//!
+//! What these answers carry was written by strangers. It is never given as a page of this site: everything comes with
+//! `sandbox` in its Content-Security-Policy, `nosniff`, and unless it is a harmless kind of picture as a download.
+
+use axum::body::Body;
+use axum::extract::{Path, Query};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use mailkit::display::{self, ReadOptions};
+use mailstore::{Email, EmailId};
+use serde::Deserialize;
+
+use crate::caller::Caller;
+use crate::error::{Fault, Result, form_urlencoded};
+
+/// For the frame: nothing runs, nothing is fetched but pictures of the message itself, links open elsewhere.
+/// `allow-same-origin` lets our page measure the frame's height; without `allow-scripts` the frame gains nothing by it.
+const FRAME_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; form-action 'none'; \
+    base-uri 'none'; frame-ancestors 'self'; \
+    sandbox allow-same-origin allow-popups allow-popups-to-escape-sandbox";
+/// The same once the reader has asked for the pictures.
+const FRAME_POLICY_WITH_PICTURES: &str = "default-src 'none'; style-src 'unsafe-inline'; \
+    img-src 'self' data: https: http:; form-action 'none'; base-uri 'none'; frame-ancestors 'self'; \
+    sandbox allow-same-origin allow-popups allow-popups-to-escape-sandbox";
+/// For everything else from a message.
+const PART_POLICY: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
+/// Pictures that browsers show without running anything.
+const PICTURES: [&str; 6] = ["image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp", "image/avif"];
+/// Most bytes of the source that are shown; a download gives all.
+const MAX_SOURCE_BYTES: usize = 2_000_000;
+
+/// Address of the HTML of a message.
+pub fn frame_url(id: EmailId, pictures: bool, theme: Option<&str>) -> String {
+    let theme = theme.map(|theme| format!("&theme={theme}")).unwrap_or_default();
+    format!("/message/{id}/html?images={}{theme}", u8::from(pictures))
+}
+
+/// Address of a picture that the HTML of a message shows.
+pub fn inline_url(id: EmailId, part: &str) -> String {
+    format!("/message/{id}/inline/{}", form_urlencoded(part))
+}
+
+/// Address of an attachment.
+pub fn part_url(id: EmailId, part: &str, name: &str) -> String {
+    let name = form_urlencoded(&name.replace(['/', '\\'], "_"));
+    format!("/message/{id}/part/{}/{}", form_urlencoded(part), if name.is_empty() { "file" } else { &name })
+}
+
+/// Whether HTML has no colours or pictures of its own, so that it can follow the page into the dark.
+pub fn adapts(html: &str) -> bool {
+    const OWN: [&str; 6] = ["color", "background", "<img", "<font", "<center", "cellpadding"];
+    html.len() < 200_000 && !OWN.iter().any(|word| html.contains(word))
+}
+
+/// How the frame is asked for.
+#[derive(Deserialize)]
+pub struct Frame {
+    #[serde(default)]
+    images: u8,
+    theme: Option<String>,
+}
+
+/// `GET /message/{email}/html`
+pub async fn html(caller: Caller, Path(id): Path<String>, Query(frame): Query<Frame>) -> Result<Response> {
+    caller
+        .blocking(move |caller| {
+            let (email, raw) = load(caller, &id)?;
+            let pictures = frame.images == 1;
+            let inline = |part: &str| inline_url(email.id, part);
+            let options = ReadOptions { remote_images: pictures, inline_url: &inline };
+            let html = display::show(&raw, &email.parsed, &options).html.unwrap_or_default();
+            // Colours of our own where the message has none; paper and ink as its writer saw them where it has.
+            let (scheme, colours) = match frame.theme.as_deref() {
+                Some("light") => ("light", ADAPTED),
+                Some("dark") => ("dark", ADAPTED),
+                Some(_) => ("light dark", ADAPTED),
+                None => ("light", "body{background:#fff;color:#1b2b30;padding:14px}"),
+            };
+            let page = format!(
+                "<!doctype html><html lang=\"\"><head><meta charset=\"utf-8\"><title>Message</title>\
+                 <base target=\"_blank\"><meta name=\"color-scheme\" content=\"{scheme}\"><style>\
+                 html{{color-scheme:{scheme}}}body{{margin:0;font:15px/1.55 system-ui,sans-serif;overflow-wrap:anywhere;\
+                 overflow-x:auto}}img{{max-width:100%;height:auto}}pre{{white-space:pre-wrap}}\
+                 blockquote{{margin:0 0 0 2px;padding-left:14px;border-left:3px solid #8aa3a833}}{colours}\
+                 </style></head><body>{html}</body></html>"
+            );
+            let policy = if pictures { FRAME_POLICY_WITH_PICTURES } else { FRAME_POLICY };
+            Ok(([
+                (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+                (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy)),
+                (header::CACHE_CONTROL, HeaderValue::from_static("private, no-store")),
+            ], page)
+                .into_response())
+        })
+        .await
+}
+
+const ADAPTED: &str = "body{background:transparent;color:light-dark(#14252b,#e9eef0)}\
+    a{color:light-dark(#0b5e68,#63d2cb)}";
+
+/// `GET /message/{email}/inline/{part}`
+pub async fn inline(caller: Caller, Path((id, part)): Path<(String, String)>) -> Result<Response> {
+    caller
+        .blocking(move |caller| {
+            let (content, media_type) = part_of(caller, &id, &part)?;
+            let Some(kind) = PICTURES.iter().find(|kind| media_type.eq_ignore_ascii_case(kind)) else {
+                return Err(Fault::NotFound("That part of the message is no picture."));
+            };
+            Ok(([
+                (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+                (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PART_POLICY)),
+                (header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=3600")),
+            ], content)
+                .into_response())
+        })
+        .await
+}
+
+/// `GET /message/{email}/part/{part}/{name}`
+pub async fn part(caller: Caller, Path((id, part, name)): Path<(String, String, String)>) -> Result<Response> {
+    caller
+        .blocking(move |caller| {
+            let (content, media_type) = part_of(caller, &id, &part)?;
+            Ok(download(content, &name, &harmless(&media_type)))
+        })
+        .await
+}
+
+/// `GET /message/{email}/source`
+pub async fn source(caller: Caller, Path(id): Path<String>) -> Result<Response> {
+    caller
+        .blocking(move |caller| {
+            let (_, raw) = load(caller, &id)?;
+            let shown = raw.slice(..raw.len().min(MAX_SOURCE_BYTES));
+            Ok(([
+                (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
+                (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PART_POLICY)),
+                (header::CACHE_CONTROL, HeaderValue::from_static("private, no-store")),
+            ], shown)
+                .into_response())
+        })
+        .await
+}
+
+/// `GET /message/{email}/download`
+pub async fn download_whole(caller: Caller, Path(id): Path<String>) -> Result<Response> {
+    caller
+        .blocking(move |caller| {
+            let (email, raw) = load(caller, &id)?;
+            let subject = email.parsed.subject.chars().filter(|c| !c.is_control()).take(80).collect::<String>();
+            let name = if subject.trim().is_empty() { email.id.to_string() } else { subject };
+            Ok(download(raw, &format!("{name}.eml"), "message/rfc822"))
+        })
+        .await
+}
+
+/// The record and the bytes of a message.
+pub fn load(caller: &Caller, id: &str) -> Result<(Email, bytes::Bytes)> {
+    let gone = || Fault::NotFound("There is no such message.");
+    let id: EmailId = id.parse().map_err(|_| gone())?;
+    let email = caller.site.mailstore.email(caller.realm, id)?.ok_or_else(gone)?;
+    let raw = caller.site.mailstore.body(caller.realm, id)?.read_all()?;
+    Ok((email, raw))
+}
+
+fn part_of(caller: &Caller, id: &str, part: &str) -> Result<(Vec<u8>, String)> {
+    let (email, raw) = load(caller, id)?;
+    let gone = || Fault::NotFound("The message has no such part.");
+    let known = display::attachments(&email.parsed).into_iter().find(|file| file.part == part).ok_or_else(gone)?;
+    let content = display::part_content(&raw, &email.parsed, part).ok_or_else(gone)?;
+    Ok((content, known.content_type))
+}
+
+/// A media type that no browser runs, whatever it is told: what could be a page becomes plain bytes.
+fn harmless(media_type: &str) -> String {
+    let lower = media_type.to_ascii_lowercase();
+    let kind = lower.split('/').next().unwrap_or_default();
+    let well_formed = lower.split_once('/').is_some_and(|(kind, sub)| {
+        let token = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"-+.".contains(&b));
+        token(kind) && token(sub)
+    });
+    let page = ["html", "xml", "svg", "script", "x-shockwave"].iter().any(|word| lower.contains(word));
+    let known = ["image", "audio", "video", "application", "text", "message"].contains(&kind);
+    if well_formed && known && !page { lower } else { "application/octet-stream".to_owned() }
+}
+
+fn download(content: impl Into<Body>, name: &str, media_type: &str) -> Response {
+    let plain: String = name.chars().map(|c| if c.is_ascii_graphic() && !"\"\\%".contains(c) || c == ' ' { c } else { '_' }).collect();
+    let disposition = format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{}", form_urlencoded(name).replace('/', "_"));
+    let mut response = (StatusCode::OK, content.into()).into_response();
+    let headers = response.headers_mut();
+    let octets = HeaderValue::from_static("application/octet-stream");
+    headers.insert(header::CONTENT_TYPE, media_type.parse().unwrap_or(octets));
+    headers.insert(
+        header::CONTENT_DISPOSITION,
+        disposition.parse().unwrap_or_else(|_| HeaderValue::from_static("attachment")),
+    );
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PART_POLICY));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_be_a_page_is_plain_bytes() {
+        for bad in ["text/html", "image/svg+xml", "application/xhtml+xml", "text/javascript", "x", "a b/c", "multipart/mixed"] {
+            assert_eq!(harmless(bad), "application/octet-stream", "{bad}");
+        }
+        assert_eq!(harmless("Application/PDF"), "application/pdf");
+    }
+
+    #[test]
+    fn a_file_name_can_not_break_out_of_its_header() {
+        let response = download("x", "a\"; x=\r\n\u{e9}.txt", "text/plain");
+        let value = response.headers()[header::CONTENT_DISPOSITION].to_str().unwrap().to_owned();
+        assert_eq!(value, "attachment; filename=\"a_; x=___.txt\"; filename*=UTF-8''a%22%3B%20x%3D%0D%0A%C3%A9.txt");
+    }
+
+    #[test]
+    fn html_with_colours_of_its_own_keeps_its_paper() {
+        assert!(adapts("<p>Hello <b>you</b></p>"));
+        assert!(!adapts("<p style=\"color:red\">"));
+        assert!(!adapts("<table bgcolor=\"#fff\">"));
+    }
+}

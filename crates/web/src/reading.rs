@@ -1,0 +1,249 @@
+//! One conversation, read: its messages oldest first, the unread and the last one open.
+
+use std::collections::HashSet;
+
+use axum::extract::{Path, Query};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use mailkit::display::{ReadOptions, show};
+use mailkit::parsed::DisplayAddress;
+use mailstore::{EmailId, FlagChange, Flags, Mailbox, MailboxId, MessageRow, Role, SystemFlag, ThreadId, Uid};
+
+use crate::caller::Caller;
+use crate::error::{Fault, Result};
+use crate::listing::{self, Place, subject};
+use crate::shell::{self, label};
+use crate::templates::{ConversationPage, File, Message, Reading};
+use crate::text::{avatar, to_html};
+use crate::time::{Calendar, size};
+use crate::{message, search, view};
+
+/// Messages of one conversation that are open at once.
+const MAX_OPEN: usize = 40;
+
+/// `GET /mail/{mailbox}/{thread}`
+pub async fn conversation(
+    caller: Caller,
+    Path((id, thread)): Path<(String, String)>,
+    Query(place): Query<Place>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let thread: ThreadId = thread.parse().map_err(|_| gone())?;
+    let (caller, mailbox, rows, open) = caller
+        .blocking_owned(move |caller| {
+            let mailbox = listing::find(&caller, &id)?;
+            let rows = messages(&caller, &mailbox, thread)?;
+            let open = opened(&rows, place.open.as_deref());
+            Ok((caller, mailbox, rows, (open, place)))
+        })
+        .await?;
+    let (open, place) = open;
+    // Reading marks as read. A browser that only guesses what may be wanted next does not read.
+    let guessed = headers.contains_key("sec-purpose") || headers.contains_key("x-quiet");
+    let unread: HashSet<EmailId> = rows.iter().filter(|row| !row.flags.seen()).map(|row| row.email_id).collect();
+    if !guessed {
+        mark_read(&caller, rows.iter().filter(|row| open.contains(&row.email_id))).await?;
+    }
+    caller
+        .blocking(move |caller| {
+            let list = match &place.q {
+                Some(q) => search::list(caller, q, Some((mailbox.id, thread)))?,
+                None => listing::of_mailbox(caller, &mailbox, &place, Some(thread))?,
+            };
+            let mut shell = shell::build(caller, "reading", Some(mailbox.id))?;
+            shell.query = place.q.clone().unwrap_or_default();
+            let here = format!("/mail/{}/{thread}{}", mailbox.id, place.query());
+            shell.notice = crate::notice::find(caller, place.done.as_deref(), &here)?;
+            let reading = fill(caller, &mailbox, thread, &rows, &open, &unread, &place)?;
+            let page = caller.page(&reading.subject);
+            Ok(view::html(&ConversationPage { page, shell, list, reading }))
+        })
+        .await
+}
+
+fn gone() -> Fault {
+    Fault::NotFound("There is no such conversation in this mailbox.")
+}
+
+/// The messages of a conversation as seen from `mailbox`: each once, and what is in Trash or Junk from there only.
+fn messages(caller: &Caller, mailbox: &Mailbox, thread: ThreadId) -> Result<Vec<MessageRow>> {
+    let mail = &caller.site.mailstore;
+    let aside: Vec<MailboxId> = [Role::Trash, Role::Junk]
+        .into_iter()
+        .filter_map(|role| mail.mailbox_by_role(caller.realm, role).transpose())
+        .map(|found| found.map(|m| m.id))
+        .collect::<mailstore::Result<_>>()?;
+    let mut rows = mail.thread(caller.realm, thread)?;
+    rows.retain(|row| row.mailbox == mailbox.id || !aside.contains(&row.mailbox));
+    let here: HashSet<EmailId> = rows.iter().filter(|r| r.mailbox == mailbox.id).map(|r| r.email_id).collect();
+    if here.is_empty() {
+        return Err(gone());
+    }
+    let mut seen = HashSet::new();
+    rows.retain(|row| {
+        (row.mailbox == mailbox.id || !here.contains(&row.email_id)) && seen.insert(row.email_id)
+    });
+    Ok(rows)
+}
+
+/// Which messages are open: those asked for, those unread, and the last one that is no draft.
+fn opened(rows: &[MessageRow], asked: Option<&str>) -> HashSet<EmailId> {
+    let last = rows.iter().rev().find(|row| !row.flags.contains(SystemFlag::Draft)).or(rows.last());
+    let mut open: HashSet<EmailId> = last.map(|row| row.email_id).into_iter().collect();
+    let asked = asked.unwrap_or_default();
+    let wanted: HashSet<EmailId> = asked.split(',').filter_map(|id| id.parse().ok()).collect();
+    for row in rows.iter().rev() {
+        if open.len() < MAX_OPEN && (asked == "all" || !row.flags.seen() || wanted.contains(&row.email_id)) {
+            open.insert(row.email_id);
+        }
+    }
+    open
+}
+
+async fn mark_read(caller: &Caller, rows: impl Iterator<Item = &MessageRow>) -> Result<()> {
+    let unread: Vec<(MailboxId, Uid)> = rows.filter(|row| !row.flags.seen()).map(|row| (row.mailbox, row.uid)).collect();
+    for chunk in unread.chunk_by(|a, b| a.0 == b.0) {
+        let uids: Vec<Uid> = chunk.iter().map(|(_, uid)| *uid).collect();
+        let seen = FlagChange::Add(Flags::of(&[SystemFlag::Seen]));
+        caller.site.mailstore.set_flags(caller.realm, chunk[0].0, &uids, seen, None).await?;
+    }
+    Ok(())
+}
+
+fn fill(
+    caller: &Caller,
+    mailbox: &Mailbox,
+    thread: ThreadId,
+    rows: &[MessageRow],
+    open: &HashSet<EmailId>,
+    unread: &HashSet<EmailId>,
+    place: &Place,
+) -> Result<Reading> {
+    let here = format!("/mail/{}/{thread}{}", mailbox.id, place.query());
+    let more = |name: &str, ids: Vec<String>| {
+        let mut href = here.clone();
+        href.push(if href.contains('?') { '&' } else { '?' });
+        href.push_str(name);
+        href.push('=');
+        href.push_str(&ids.join(","));
+        href
+    };
+    let names = caller.site.mailstore.mailboxes(caller.realm)?;
+    let pictures: HashSet<EmailId> =
+        place.images.iter().flat_map(|ids| ids.split(',')).filter_map(|id| id.parse().ok()).collect();
+    let calendar = caller.calendar();
+    let open_ids = |extra: EmailId| {
+        let mut ids: Vec<EmailId> = open.iter().copied().chain([extra]).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids.iter().map(EmailId::to_string).collect()
+    };
+    let mut messages = Vec::with_capacity(rows.len());
+    for row in rows {
+        let id = row.email_id;
+        let mut shown = outline(caller, &calendar, row);
+        shown.place = (row.mailbox != mailbox.id)
+            .then(|| names.iter().find(|m| m.id == row.mailbox).map(label))
+            .flatten();
+        shown.unread = unread.contains(&id);
+        shown.open = open.contains(&id);
+        shown.open_href = more("open", open_ids(id));
+        let mut with_pictures: Vec<String> = pictures.iter().map(EmailId::to_string).collect();
+        with_pictures.push(id.to_string());
+        shown.images_href = format!("{}&images={}", more("open", open_ids(id)), with_pictures.join(","));
+        if shown.open {
+            content(caller, row, pictures.contains(&id), &mut shown)?;
+        }
+        messages.push(shown);
+    }
+    let answerable = rows.iter().rev().find(|row| !row.flags.contains(SystemFlag::Draft));
+    let others = answerable.map_or(0, |row| {
+        let p = &row.parsed;
+        p.from.iter().chain(&p.to).chain(&p.cc).filter(|a| !caller.is_me(&a.address)).count()
+    });
+    Ok(Reading {
+        thread,
+        id: if place.q.is_some() { format!("{}.{thread}", mailbox.id) } else { thread.to_string() },
+        subject: rows.first().map_or("", |row| subject(&row.parsed.subject)).to_owned(),
+        starred: rows.iter().any(|row| row.flags.flagged()),
+        shut: messages.iter().filter(|m| !m.open).count(),
+        all_href: more("open", vec!["all".to_owned()]),
+        here,
+        messages,
+        reply_to: answerable.map(|row| row.email_id),
+        many: others > 1,
+    })
+}
+
+/// What is shown of a closed message, and around an open one.
+fn outline(caller: &Caller, calendar: &Calendar, row: &MessageRow) -> Message {
+    let parsed = &row.parsed;
+    let nobody = DisplayAddress::default();
+    let from = parsed.from.first().unwrap_or(&nobody);
+    let (initial, hue) = avatar(&from.name, &from.address);
+    let named = |a: &DisplayAddress| if a.name.is_empty() { a.address.clone() } else { a.name.clone() };
+    let short = |a: &DisplayAddress| if caller.is_me(&a.address) { "me".to_owned() } else { named(a) };
+    let mut to: Vec<String> = parsed.to.iter().chain(&parsed.cc).take(4).map(short).collect();
+    let further = (parsed.to.len() + parsed.cc.len()).saturating_sub(to.len());
+    if further > 0 {
+        to.push(format!("{further} more"));
+    }
+    Message {
+        id: row.email_id,
+        mailbox: row.mailbox,
+        place: None,
+        key: view::fresh_key(),
+        open: false,
+        unread: false,
+        draft: row.flags.contains(SystemFlag::Draft),
+        from_name: if from.address.is_empty() && from.name.is_empty() { "(unknown sender)".to_owned() } else { named(from) },
+        from_address: from.address.clone(),
+        initial,
+        hue,
+        to_short: if to.is_empty() { "undisclosed recipients".to_owned() } else { to.join(", ") },
+        from_full: in_full(&parsed.from),
+        to_full: in_full(&parsed.to),
+        cc_full: in_full(&parsed.cc),
+        bcc_full: in_full(&parsed.bcc),
+        preview: parsed.preview.clone(),
+        when: calendar.when(parsed.date_ms.unwrap_or(row.internal_date_ms)),
+        size: size(row.size),
+        open_href: String::new(),
+        blocked: 0,
+        images_href: String::new(),
+        frame: None,
+        adapts: false,
+        text: String::new(),
+        cut: false,
+        files: Vec::new(),
+    }
+}
+
+fn in_full(people: &[DisplayAddress]) -> String {
+    let full = |a: &DisplayAddress| {
+        if a.name.is_empty() { a.address.clone() } else { format!("{} <{}>", a.name, a.address) }
+    };
+    people.iter().map(full).collect::<Vec<_>>().join(", ")
+}
+
+/// Put in what an open message says.
+fn content(caller: &Caller, row: &MessageRow, pictures: bool, shown: &mut Message) -> Result<()> {
+    let id = row.email_id;
+    let raw = caller.site.mailstore.body(caller.realm, id)?.read_all()?;
+    let inline = |part: &str| message::inline_url(id, part);
+    let content = show(&raw, &row.parsed, &ReadOptions { remote_images: pictures, inline_url: &inline });
+    shown.blocked = content.remote_images_blocked;
+    if let Some(html) = &content.html {
+        shown.adapts = message::adapts(html);
+        shown.frame = Some(message::frame_url(id, pictures, shown.adapts.then_some(caller.theme)));
+    } else {
+        (shown.text, shown.cut) = to_html(&content.text);
+    }
+    shown.files = content
+        .attachments
+        .iter()
+        .filter(|file| !(file.inline && content.html.is_some()))
+        .map(|file| File { name: file.name.clone(), size: size(file.size), href: message::part_url(id, &file.part, &file.name) })
+        .collect();
+    Ok(())
+}
