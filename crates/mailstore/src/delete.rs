@@ -107,6 +107,7 @@ impl MailStore {
         for (at, _) in schema::rows(&snapshot, account, &[key::MAILBOX], MAX_MAILBOXES)? {
             self.forget_vanished(account, key::mailbox_of(&at)?, now_ms - VANISHED_DAYS * DAY_MS).await?;
         }
+        self.forget_acts(account, now_ms).await?;
         self.forget_deliveries(account, now_ms).await
     }
 

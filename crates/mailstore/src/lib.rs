@@ -18,6 +18,7 @@
 //! Start reading at [`schema`] for what is stored, [`MailStore::append`] for how a message comes in, and
 //! [`MailStore::view`] for what a session works on.
 
+mod acts;
 mod append;
 mod change;
 mod changes;
@@ -44,6 +45,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+pub use acts::{ACT_DAYS, ActChange, ActReceipt, ActRecord, ActStep, MAX_ACT_KEY_BYTES, MAX_ACT_MESSAGES, WayBack};
 pub use append::{Appended, NewMessage};
 pub use change::{Copied, FlagsChanged};
 pub use changes::Changes;

@@ -25,6 +25,7 @@
 //! | `2C` mailbox !date thread | – | the order of that list |
 //! | `30` hash(delivery key) | [`DeliveryRecord`] | what an append did, for when it comes again |
 //! | `31` address | [`CorrespondentRecord`] | someone written to |
+//! | `32` hash(act key) | [`ActRecord`](crate::ActRecord) | what one press did, and the way back |
 //!
 //! A delivery writes `10 12 20 21 22 23 28 29 2A 2B 2C 30` and refers to its body: 13 keys. Changing a flag writes
 //! `12 20 23 23` and perhaps `2B`. The body of an email is referred to with the email id as owner.
@@ -320,6 +321,7 @@ pub(crate) mod key {
     pub const ORDER: u8 = 0x2C;
     pub const DELIVERY: u8 = 0x30;
     pub const CORRESPONDENT: u8 = 0x31;
+    pub const ACT: u8 = 0x32;
 
     fn build(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
         let mut key = Vec::with_capacity(1 + parts.iter().map(|p| p.len()).sum::<usize>());
@@ -412,6 +414,9 @@ pub(crate) mod key {
     }
     pub fn delivery(hash: &[u8; 32]) -> Vec<u8> {
         build(DELIVERY, &[hash])
+    }
+    pub fn act(hash: &[u8; 32]) -> Vec<u8> {
+        build(ACT, &[hash])
     }
     pub fn correspondent(address: &str) -> Vec<u8> {
         build(CORRESPONDENT, &[address.as_bytes()])

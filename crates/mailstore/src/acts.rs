@@ -1,0 +1,353 @@
+//! What a person does to messages with one press: once, however often it is asked for, and with a way back.
+//!
+//! An act has a key. The first commit under the key changes messages and writes an [`ActRecord`] that says what
+//! changed; the same key again changes nothing and gives the same receipt. [`MailStore::undo`] reads the record and
+//! puts back what is still as the act left it.
+
+use prost::Message;
+use store::{Order, Read, RealmId, Tx};
+
+use crate::schema::{self, DAY_MS, key};
+use crate::{
+    Appended, FlagChange, Flags, MAX_ROWS_PER_COMMIT, MailError, MailStore, MailboxId, ModSeq, NewMessage, Result, Uid,
+};
+
+/// Longest key of an act.
+pub const MAX_ACT_KEY_BYTES: usize = 256;
+/// Most messages that one act changes.
+pub const MAX_ACT_MESSAGES: usize = 20_000;
+/// For how many days an act can be undone, and its key is known.
+pub const ACT_DAYS: i64 = 14;
+
+/// A change to some messages of one mailbox.
+#[derive(Clone, Debug)]
+pub struct ActStep {
+    /// Where they are.
+    pub mailbox: MailboxId,
+    /// Which; those that are gone are passed over.
+    pub uids: Vec<Uid>,
+    /// What becomes of them.
+    pub change: ActChange,
+}
+
+/// What becomes of messages.
+#[derive(Clone, Debug)]
+pub enum ActChange {
+    /// They go to that mailbox.
+    Move(MailboxId),
+    /// Their flags change. Undone by the contrary, for those that it changed; [`FlagChange::Replace`] can not be undone.
+    Flags(FlagChange),
+    /// They are gone for good.
+    Expunge,
+}
+
+/// What an act did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActReceipt {
+    /// The note that the act was given.
+    pub note: String,
+    /// How many messages it changed.
+    pub changed: u32,
+    /// Whether [`MailStore::undo`] can take it back.
+    pub undoable: bool,
+    /// Whether that was done.
+    pub undone: bool,
+    /// An earlier call did it.
+    pub repeated: bool,
+}
+
+/// `32`: an act, and how to take it back.
+#[derive(Clone, PartialEq, Message)]
+pub struct ActRecord {
+    /// When, milliseconds since 1970 UTC.
+    #[prost(int64, tag = "1")]
+    pub at_ms: i64,
+    /// The caller's note, for people.
+    #[prost(string, tag = "2")]
+    pub note: String,
+    /// Messages changed.
+    #[prost(uint32, tag = "3")]
+    pub changed: u32,
+    /// It has been taken back.
+    #[prost(bool, tag = "4")]
+    pub undone: bool,
+    /// What has to be done to take it back.
+    #[prost(message, repeated, tag = "5")]
+    pub way_back: Vec<WayBack>,
+}
+
+/// One step back.
+#[derive(Clone, PartialEq, Message)]
+pub struct WayBack {
+    /// Where the messages are now.
+    #[prost(uint32, tag = "1")]
+    pub mailbox: u32,
+    /// Which.
+    #[prost(uint32, repeated, tag = "2")]
+    pub uids: Vec<u32>,
+    /// Where they have to go; 0 if they stay.
+    #[prost(uint32, tag = "3")]
+    pub to: u32,
+    /// System flags to set again.
+    #[prost(uint32, tag = "4")]
+    pub add_system: u32,
+    /// Keywords to set again.
+    #[prost(string, repeated, tag = "5")]
+    pub add_keywords: Vec<String>,
+    /// System flags to clear again.
+    #[prost(uint32, tag = "6")]
+    pub remove_system: u32,
+    /// Keywords to clear again.
+    #[prost(string, repeated, tag = "7")]
+    pub remove_keywords: Vec<String>,
+}
+
+impl ActRecord {
+    fn receipt(&self, repeated: bool) -> ActReceipt {
+        ActReceipt {
+            note: self.note.clone(),
+            changed: self.changed,
+            undoable: !self.way_back.is_empty() && !self.undone,
+            undone: self.undone,
+            repeated,
+        }
+    }
+}
+
+impl MailStore {
+    /// Do `steps` under `act_key`. The first [`MAX_ROWS_PER_COMMIT`] messages are one commit together with the record of
+    /// the act; further ones follow in commits of that size. After a crash in between the rest is not done, and the
+    /// record says so truly.
+    ///
+    /// # Errors
+    /// [`MailError::TooLarge`] for more than [`MAX_ACT_MESSAGES`]; [`MailError::MailboxGone`].
+    pub async fn act(&self, account: RealmId, act_key: &[u8], note: &str, steps: Vec<ActStep>) -> Result<ActReceipt> {
+        if act_key.is_empty() || act_key.len() > MAX_ACT_KEY_BYTES {
+            return Err(MailError::TooLarge { what: "the key of an act", limit: MAX_ACT_KEY_BYTES as u64 });
+        }
+        if steps.iter().map(|step| step.uids.len()).sum::<usize>() > MAX_ACT_MESSAGES {
+            return Err(MailError::TooLarge {
+                what: "the number of messages of one act",
+                limit: MAX_ACT_MESSAGES as u64,
+            });
+        }
+        let at = key::act(blake3::hash(act_key).as_bytes());
+        let mut commits = in_commits(steps).into_iter();
+        let first = commits.next().unwrap_or_default();
+        let (record_at, note) = (at.clone(), note.to_owned());
+        let mut receipt = self
+            .commit(move |this, tx| {
+                if let Some(record) = schema::load::<ActRecord, _>(tx, account, &record_at)? {
+                    return Ok(record.receipt(true));
+                }
+                let mut record = ActRecord { at_ms: tx.now_ms(), note, ..ActRecord::default() };
+                this.act_in(tx, account, &first, &mut record)?;
+                schema::save(tx, account, record_at, &record);
+                Ok(record.receipt(false))
+            })
+            .await?;
+        if receipt.repeated {
+            return Ok(receipt);
+        }
+        for steps in commits {
+            let record_at = at.clone();
+            receipt = self
+                .commit(move |this, tx| {
+                    let mut record = schema::load::<ActRecord, _>(tx, account, &record_at)?.unwrap_or_default();
+                    // Undone while it was still going on: what is left stays as it is.
+                    if !record.undone {
+                        this.act_in(tx, account, &steps, &mut record)?;
+                        schema::save(tx, account, record_at, &record);
+                    }
+                    Ok(record.receipt(false))
+                })
+                .await?;
+        }
+        Ok(receipt)
+    }
+
+    /// What the act under that key did, if there was one within [`ACT_DAYS`].
+    pub fn act_receipt(&self, account: RealmId, act_key: &[u8]) -> Result<Option<ActReceipt>> {
+        let at = key::act(blake3::hash(act_key).as_bytes());
+        let record = schema::load::<ActRecord, _>(&self.store().snapshot(), account, &at)?;
+        Ok(record.map(|record| record.receipt(true)))
+    }
+
+    /// Take an act back: moved messages return to where they were, changed flags become what they were. Messages that
+    /// have gone elsewhere since, and mailboxes deleted since, are passed over. Idempotent. `None` if no act is known
+    /// under the key.
+    pub async fn undo(&self, account: RealmId, act_key: &[u8]) -> Result<Option<ActReceipt>> {
+        let at = key::act(blake3::hash(act_key).as_bytes());
+        loop {
+            let record_at = at.clone();
+            // One step back and what is left of the way are one commit: a crash in between leaves the rest to do.
+            let more = self
+                .commit(move |this, tx| {
+                    let Some(mut record) = schema::load::<ActRecord, _>(tx, account, &record_at)? else {
+                        return Ok(None);
+                    };
+                    let back = record.way_back.pop();
+                    if let Some(back) = &back {
+                        this.step_back(tx, account, back)?;
+                    }
+                    record.undone |= back.is_some();
+                    let more = !record.way_back.is_empty();
+                    schema::save(tx, account, record_at, &record);
+                    Ok(Some(more))
+                })
+                .await?;
+            match more {
+                None => return Ok(None),
+                Some(true) => {}
+                Some(false) => break,
+            }
+        }
+        self.act_receipt(account, act_key)
+    }
+
+    fn act_in(&self, tx: &mut Tx<'_>, account: RealmId, steps: &[ActStep], record: &mut ActRecord) -> Result<()> {
+        for step in steps {
+            let done = match &step.change {
+                ActChange::Move(to) if *to == step.mailbox => continue,
+                ActChange::Move(to) => {
+                    let moved = self.move_in(tx, account, step.mailbox, &step.uids, *to)?;
+                    let uids: Vec<u32> = moved.uids.iter().map(|(_, new)| new.0).collect();
+                    record.changed += uids.len() as u32;
+                    WayBack { mailbox: to.0, uids, to: step.mailbox.0, ..WayBack::default() }
+                }
+                ActChange::Flags(change) => {
+                    let now = ModSeq::from(tx.next_realm_seq(account));
+                    let result = self.set_flags_in(tx, account, step.mailbox, &step.uids, change, None)?;
+                    let changed = result.changed.iter().filter(|(.., modseq)| *modseq == now);
+                    let uids: Vec<u32> = changed.map(|(uid, ..)| uid.0).collect();
+                    record.changed += uids.len() as u32;
+                    let mut back = WayBack { mailbox: step.mailbox.0, uids, ..WayBack::default() };
+                    match change {
+                        FlagChange::Add(flags) => {
+                            (back.remove_system, back.remove_keywords) = (flags.system_bits(), flags.keyword_names());
+                        }
+                        FlagChange::Remove(flags) => {
+                            (back.add_system, back.add_keywords) = (flags.system_bits(), flags.keyword_names());
+                        }
+                        FlagChange::Replace(_) => back.uids.clear(),
+                    }
+                    back
+                }
+                ActChange::Expunge => {
+                    record.changed += self.expunge_in(tx, account, step.mailbox, &step.uids)?.len() as u32;
+                    continue;
+                }
+            };
+            if !done.uids.is_empty() {
+                record.way_back.push(done);
+            }
+        }
+        Ok(())
+    }
+
+    fn step_back(&self, tx: &mut Tx<'_>, account: RealmId, back: &WayBack) -> Result<()> {
+        let mailbox = MailboxId(back.mailbox);
+        let uids: Vec<Uid> = back.uids.iter().copied().map(Uid).collect();
+        let there = |tx: &Tx<'_>, id| Ok::<_, MailError>(tx.get(account, &key::mailbox(id))?.is_some());
+        if !there(tx, mailbox)? {
+            return Ok(());
+        }
+        if back.to != 0 {
+            let to = MailboxId(back.to);
+            if there(tx, to)? {
+                self.move_in(tx, account, mailbox, &uids, to)?;
+            }
+            return Ok(());
+        }
+        for (system, keywords, add) in
+            [(back.remove_system, &back.remove_keywords, false), (back.add_system, &back.add_keywords, true)]
+        {
+            let flags = Flags::from_parts(system, keywords);
+            if !flags.is_empty() {
+                let change = if add { FlagChange::Add(flags) } else { FlagChange::Remove(flags) };
+                self.set_flags_in(tx, account, mailbox, &uids, &change, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// File `message` in `mailbox` and remove what it takes the place of, in one commit: saving a draft again. If the
+    /// message's delivery key was seen before, nothing is done.
+    pub async fn replace(
+        &self,
+        account: RealmId,
+        mailbox: MailboxId,
+        old: Option<(MailboxId, Uid)>,
+        message: NewMessage,
+    ) -> Result<Appended> {
+        self.commit(move |this, tx| {
+            let appended = this.append_in(tx, account, mailbox, &message)?;
+            if let Some((mailbox, uid)) = old.filter(|_| !appended.duplicate) {
+                this.expunge_in(tx, account, mailbox, &[uid])?;
+            }
+            Ok(appended)
+        })
+        .await
+    }
+
+    /// Forget acts past [`ACT_DAYS`].
+    pub(crate) async fn forget_acts(&self, account: RealmId, now_ms: i64) -> Result<()> {
+        let snapshot = self.store().snapshot();
+        let mut over = Vec::new();
+        for row in snapshot.prefix(account, &[key::ACT], Order::Ascending)? {
+            let (at, value) = row?;
+            if schema::decode::<ActRecord>(&at, value)?.at_ms < now_ms - ACT_DAYS * DAY_MS {
+                over.push(at.to_vec());
+            }
+        }
+        drop(snapshot);
+        for step in over.chunks(MAX_ROWS_PER_COMMIT) {
+            let step = step.to_vec();
+            self.commit(move |_, tx| {
+                step.into_iter().for_each(|at| tx.delete(account, at));
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+/// Split steps so that each group changes at most [`MAX_ROWS_PER_COMMIT`] messages.
+fn in_commits(steps: Vec<ActStep>) -> Vec<Vec<ActStep>> {
+    let mut commits: Vec<Vec<ActStep>> = Vec::new();
+    let mut room = 0;
+    for step in steps {
+        let mut uids = step.uids.as_slice();
+        while !uids.is_empty() {
+            if room == 0 {
+                commits.push(Vec::new());
+                room = MAX_ROWS_PER_COMMIT;
+            }
+            let (now, later) = uids.split_at(uids.len().min(room));
+            room -= now.len();
+            uids = later;
+            let part = ActStep { uids: now.to_vec(), change: step.change.clone(), mailbox: step.mailbox };
+            commits.last_mut().expect("pushed above").push(part);
+        }
+    }
+    commits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_commit_changes_more_than_it_may() {
+        let step = |n: u32| ActStep {
+            mailbox: MailboxId(1),
+            uids: (1..=n).map(Uid).collect(),
+            change: ActChange::Flags(FlagChange::Add(Flags::NONE)),
+        };
+        let commits = in_commits(vec![step(300), step(0), step(900)]);
+        let sizes: Vec<usize> = commits.iter().map(|steps| steps.iter().map(|s| s.uids.len()).sum()).collect();
+        assert_eq!(sizes, [500, 500, 200]);
+        assert!(in_commits(vec![]).is_empty());
+    }
+}
