@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use prost::Message;
 
 use crate::{
-    BodyId, Result, StoreError,
+    BodyId, Result, StoreError, compress,
     disk::{Disk, File},
     index::{Batch, IndexEngine},
     store::meta,
@@ -32,8 +32,6 @@ const FRAME_BYTES: usize = 12;
 pub(crate) const CHUNK_BYTES: usize = 256 << 10;
 /// The largest frame header: a body of 64 GiB.
 const MAX_HEADER_BYTES: usize = 16 << 20;
-/// Speed goes before size: mail is mostly attachments that do not get smaller.
-const ZSTD_LEVEL: i32 = 1;
 
 /// What a frame says about its body.
 #[derive(Clone, PartialEq, Message)]
@@ -61,7 +59,7 @@ pub(crate) struct ChunkInfo {
 /// Compresses a chunk where that makes it smaller.
 pub(crate) fn pack_chunk(plain: &[u8], out: &mut Vec<u8>) -> ChunkInfo {
     let hash = blake3::hash(plain).as_bytes()[..16].to_vec();
-    let (bytes, compressed) = match zstd::bulk::compress(plain, ZSTD_LEVEL) {
+    let (bytes, compressed) = match compress::compress(plain) {
         Ok(smaller) if smaller.len() < plain.len() => (std::borrow::Cow::Owned(smaller), true),
         _ => (std::borrow::Cow::Borrowed(plain), false),
     };
@@ -377,7 +375,7 @@ fn read_chunk(file: &dyn File, at: u64, chunk: &ChunkInfo, left: u64) -> Result<
         return Err("a chunk is cut off".to_owned());
     }
     let plain = if chunk.compressed {
-        zstd::bulk::decompress(&stored, expected).map_err(|error| format!("a chunk can't be decompressed: {error}"))?
+        compress::decompress(&stored, expected).map_err(|error| format!("a chunk can't be decompressed: {error}"))?
     } else {
         stored
     };

@@ -16,6 +16,7 @@
 
 mod body;
 mod clock;
+mod compress;
 mod digest;
 pub mod disk;
 mod error;
