@@ -1,6 +1,17 @@
-//! Delivery status notifications (RFC 3464, RFC 6522, RFC 3461).
+//! Delivery status notifications (RFC 3464, RFC 6522, RFC 3461; RFC 6533 where addresses are not ASCII).
 
-use crate::EmailAddress;
+use std::fmt::Write as _;
+
+use crate::{EmailAddress, date, headers};
+
+/// Longest original returned in full, in bytes; of longer ones the header is returned.
+pub const MAX_RETURNED_BYTES: usize = 256 * 1024;
+
+/// Longest header returned, in bytes; the rest is cut at a line end.
+pub const MAX_RETURNED_HEADER_BYTES: usize = 64 * 1024;
+
+/// Longest line of what another server said.
+const MAX_DIAGNOSTIC_BYTES: usize = 900;
 
 /// What became of a recipient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,6 +26,19 @@ pub enum Action {
     Relayed,
     /// Passed on to several others.
     Expanded,
+}
+
+impl Action {
+    /// Its name in the `Action` field.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Delayed => "delayed",
+            Self::Delivered => "delivered",
+            Self::Relayed => "relayed",
+            Self::Expanded => "expanded",
+        }
+    }
 }
 
 /// One recipient's report.
@@ -66,6 +90,256 @@ pub struct Report<'a> {
 impl Report<'_> {
     /// The `multipart/report` message, ready to be sent with a null return path.
     pub fn build(&self) -> Vec<u8> {
-        todo!()
+        // 128 random bits: it does not occur in the original.
+        let boundary = format!("report-{:032x}", rand::random::<u128>());
+        let mut out = self.header(&boundary);
+        let _ = write!(
+            out,
+            "\r\n--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\n\
+             Content-Transfer-Encoding: 8bit\r\n\r\n{}\r\n--{boundary}\r\nContent-Type: message/{}\r\n\r\n{}",
+            self.for_people(),
+            if self.is_global() { "global-delivery-status" } else { "delivery-status" },
+            self.for_machines(),
+        );
+        let mut out = out.into_bytes();
+        let (kind, original) = self.returned();
+        out.extend_from_slice(format!("\r\n--{boundary}\r\nContent-Type: {kind}\r\n").as_bytes());
+        if !original.is_ascii() {
+            out.extend_from_slice(b"Content-Transfer-Encoding: 8bit\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(original);
+        out.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+        out
+    }
+
+    fn header(&self, boundary: &str) -> String {
+        let subject = match self.worst() {
+            Action::Failed => "Not delivered: your message could not be delivered",
+            Action::Delayed => "Delayed: your message has not been delivered yet",
+            _ => "Delivered: your message has been delivered",
+        };
+        let mut out = format!(
+            "Date: {}\r\nFrom: Mail Delivery System <{}>\r\nTo: <{}>\r\nSubject: {subject}\r\n\
+             Message-ID: <{}>\r\n",
+            date::format(self.date_ms),
+            self.from,
+            self.to,
+            one_line(self.message_id, MAX_DIAGNOSTIC_BYTES),
+        );
+        if let Some(id) = headers::value(self.original, "message-id") {
+            let id = one_line(&String::from_utf8_lossy(&id), MAX_DIAGNOSTIC_BYTES);
+            let _ = write!(out, "In-Reply-To: {id}\r\nReferences: {id}\r\n");
+        }
+        let _ = write!(
+            out,
+            "Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n\
+             Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"{boundary}\"\r\n"
+        );
+        out
+    }
+
+    /// Failed if any failed, else delayed if any is.
+    fn worst(&self) -> Action {
+        let any = |action| self.recipients.iter().any(|r| r.action == action);
+        [Action::Failed, Action::Delayed].into_iter().find(|action| any(*action)).unwrap_or(Action::Delivered)
+    }
+
+    fn is_global(&self) -> bool {
+        self.recipients.iter().any(|r| r.recipient.needs_smtputf8())
+    }
+
+    fn for_people(&self) -> String {
+        let mut out = format!("This is the mail system at {}.\r\n", one_line(self.reporting_mta, 255));
+        for (action, text) in [
+            (Action::Failed, "Your message could not be delivered to:"),
+            (
+                Action::Delayed,
+                "Your message has not been delivered yet. There is nothing you need to do: we keep trying. To:",
+            ),
+            (Action::Delivered, "Your message has been delivered to:"),
+            (Action::Relayed, "Your message has been passed on to a system that does not report further, for:"),
+            (Action::Expanded, "Your message has been passed on to several people by:"),
+        ] {
+            let mut recipients = self.recipients.iter().filter(|r| r.action == action).peekable();
+            if recipients.peek().is_none() {
+                continue;
+            }
+            let _ = write!(out, "\r\n{text}\r\n");
+            for recipient in recipients {
+                let _ = write!(out, "\r\n  {}\r\n", recipient.recipient);
+                if let Some(said) = &recipient.diagnostic {
+                    let said = one_line(said, MAX_DIAGNOSTIC_BYTES);
+                    match &recipient.remote_mta {
+                        Some(host) => {
+                            let _ = write!(out, "    {} said: {said}\r\n", one_line(host, 255));
+                        }
+                        None => {
+                            let _ = write!(out, "    {said}\r\n");
+                        }
+                    }
+                }
+                if let Some(until) = recipient.will_retry_until_ms {
+                    let _ = write!(out, "    We keep trying until {}.\r\n", date::format(until));
+                }
+            }
+        }
+        out
+    }
+
+    fn for_machines(&self) -> String {
+        let mut out = format!("Reporting-MTA: dns;{}\r\n", one_line(self.reporting_mta, 255));
+        if let Some(id) = self.envelope_id {
+            let _ = write!(out, "Original-Envelope-Id: {}\r\n", ascii(id));
+        }
+        let _ = write!(out, "Arrival-Date: {}\r\n", date::format(self.arrival_ms));
+        for recipient in self.recipients {
+            out.push_str("\r\n");
+            recipient.write(&mut out);
+        }
+        out
+    }
+
+    /// Type and bytes of what is returned of the original.
+    fn returned(&self) -> (&'static str, &[u8]) {
+        let header = headers::header_range(self.original);
+        if self.return_full && self.original.len() <= MAX_RETURNED_BYTES {
+            let kind = if self.original[header].is_ascii() { "message/rfc822" } else { "message/global" };
+            return (kind, self.original);
+        }
+        let mut header = &self.original[header];
+        if header.len() > MAX_RETURNED_HEADER_BYTES {
+            let cut = &header[..MAX_RETURNED_HEADER_BYTES];
+            let end = memchr::memrchr(b'\n', cut).map_or(cut.len(), |at| at + 1);
+            header = &cut[..end];
+        }
+        let kind = if header.is_ascii() { "text/rfc822-headers" } else { "message/global-headers" };
+        (kind, header)
+    }
+}
+
+impl RecipientReport {
+    fn write(&self, out: &mut String) {
+        let kind = if self.recipient.needs_smtputf8() { "utf-8" } else { "rfc822" };
+        if let Some(original) = &self.original_recipient {
+            let _ = write!(out, "Original-Recipient: {}\r\n", ascii(original));
+        }
+        let _ = write!(
+            out,
+            "Final-Recipient: {kind};{}\r\nAction: {}\r\nStatus: {}\r\n",
+            self.recipient,
+            self.action.as_str(),
+            ascii(&self.status),
+        );
+        if let Some(host) = &self.remote_mta {
+            let _ = write!(out, "Remote-MTA: dns;{}\r\n", ascii(host));
+        }
+        if let Some(said) = &self.diagnostic {
+            let _ = write!(out, "Diagnostic-Code: smtp;{}\r\n", ascii(said));
+        }
+        if let Some(at) = self.last_attempt_ms {
+            let _ = write!(out, "Last-Attempt-Date: {}\r\n", date::format(at));
+        }
+        if let Some(until) = self.will_retry_until_ms {
+            let _ = write!(out, "Will-Retry-Until: {}\r\n", date::format(until));
+        }
+    }
+}
+
+/// A stranger's text on one line, not too long.
+fn one_line(text: &str, max: usize) -> String {
+    let mut out = text.replace(|c: char| c.is_control(), " ");
+    out.truncate(out.floor_char_boundary(max));
+    out.trim().to_owned()
+}
+
+fn ascii(text: &str) -> String {
+    one_line(text, MAX_DIAGNOSTIC_BYTES).replace(|c: char| !c.is_ascii(), "?")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse;
+
+    fn address(text: &str) -> EmailAddress {
+        EmailAddress::parse(text).unwrap()
+    }
+
+    fn failed() -> RecipientReport {
+        RecipientReport {
+            recipient: address("nobody@y.org"),
+            original_recipient: Some("rfc822;Nobody@y.org".into()),
+            action: Action::Failed,
+            status: "5.1.1".into(),
+            diagnostic: Some("550 5.1.1 no such user\r\nInjected: yes".into()),
+            remote_mta: Some("mx.y.org".into()),
+            last_attempt_ms: Some(1_795_445_410_000),
+            will_retry_until_ms: None,
+        }
+    }
+
+    const ORIGINAL: &[u8] = b"Subject: hi\r\nMessage-ID: <o@x>\r\n\r\nbody\r\n";
+
+    fn build(recipients: &[RecipientReport], original: &[u8], return_full: bool) -> Vec<u8> {
+        Report {
+            reporting_mta: "mx.x.org",
+            from: &address("mailer-daemon@x.org"),
+            to: &address("me@x.org"),
+            envelope_id: Some("env1"),
+            arrival_ms: 1_795_445_410_000,
+            date_ms: 1_795_445_410_000,
+            message_id: "r@x.org",
+            recipients,
+            original,
+            return_full,
+        }
+        .build()
+    }
+
+    fn types(raw: &[u8]) -> Vec<String> {
+        parse(raw).root.parts.iter().map(|p| p.content_type()).collect()
+    }
+
+    #[test]
+    fn a_failure_report_has_its_three_parts() {
+        let raw = build(&[failed()], ORIGINAL, true);
+        assert_eq!(types(&raw), ["text/plain", "message/delivery-status", "message/rfc822"]);
+        let parsed = parse(&raw);
+        assert_eq!(parsed.references, ["o@x"]);
+        assert!(!parsed.truncated);
+        let part = &parsed.root.parts[1];
+        let status = String::from_utf8(raw[part.body_start as usize..part.body_end as usize].to_vec()).unwrap();
+        assert_eq!(
+            status,
+            "Reporting-MTA: dns;mx.x.org\r\nOriginal-Envelope-Id: env1\r\n\
+             Arrival-Date: Mon, 23 Nov 2026 14:50:10 +0000\r\n\r\n\
+             Original-Recipient: rfc822;Nobody@y.org\r\nFinal-Recipient: rfc822;nobody@y.org\r\n\
+             Action: failed\r\nStatus: 5.1.1\r\nRemote-MTA: dns;mx.y.org\r\n\
+             Diagnostic-Code: smtp;550 5.1.1 no such user  Injected: yes\r\n\
+             Last-Attempt-Date: Mon, 23 Nov 2026 14:50:10 +0000\r\n"
+        );
+        let returned = &parsed.root.parts[2];
+        assert_eq!(&raw[returned.body_start as usize..returned.body_end as usize], ORIGINAL);
+    }
+
+    #[test]
+    fn header_only_and_international_reports_say_so() {
+        assert_eq!(types(&build(&[failed()], ORIGINAL, false))[2], "text/rfc822-headers");
+        let big = [ORIGINAL, &vec![b'x'; MAX_RETURNED_BYTES]].concat();
+        assert_eq!(types(&build(&[failed()], &big, true))[2], "text/rfc822-headers");
+        let international = RecipientReport { recipient: address("jörg@y.org"), ..failed() };
+        assert_eq!(
+            types(&build(&[international], "Subject: ä\r\n\r\n".as_bytes(), true))[1..],
+            ["message/global-delivery-status", "message/global"]
+        );
+    }
+
+    #[test]
+    fn subjects_tell_what_happened() {
+        let delayed =
+            RecipientReport { action: Action::Delayed, will_retry_until_ms: Some(1_795_445_410_000), ..failed() };
+        assert!(parse(&build(&[delayed.clone()], ORIGINAL, false)).subject.starts_with("Delayed"));
+        assert!(parse(&build(&[delayed, failed()], ORIGINAL, false)).subject.starts_with("Not delivered"));
     }
 }
