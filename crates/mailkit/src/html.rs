@@ -88,7 +88,7 @@ pub fn clean(html: &str, options: &CleanOptions<'_>) -> Cleaned {
         remote_images: options.remote_images,
         blocked: AtomicUsize::new(0),
         inline_ids: Mutex::new(Vec::new()),
-        mark: format!("cid-{:032x}-", rand::random::<u128>()),
+        mark: format!("cid:{:032x}-", rand::random::<u128>()),
     });
     let shared = Arc::clone(&filter);
     let mut builder = Builder::default();
@@ -97,7 +97,8 @@ pub fn clean(html: &str, options: &CleanOptions<'_>) -> Cleaned {
         .clean_content_tags(DROPPED_WITH_CONTENT.into_iter().collect())
         .generic_attributes(ATTRIBUTES.into_iter().collect())
         .url_schemes(["http", "https", "mailto", "tel", "cid", "data"].into_iter().collect())
-        .url_relative(UrlRelative::Deny)
+        // Relative addresses are the attribute filter's to refuse, for it counts those of images.
+        .url_relative(UrlRelative::PassThrough)
         .link_rel(Some("noopener noreferrer nofollow"))
         .set_tag_attribute_value("a", "target", "_blank")
         .set_tag_attribute_value("img", "referrerpolicy", "no-referrer")
