@@ -1,1 +1,141 @@
-//! Accounts, addresses, domains, credentials, roles, sessions, audit.
+//! Who is who: accounts, addresses, domains, credentials, web sessions, options, the audit trail.
+//!
+//! What must be looked up across accounts lies in the directory realm ([`store::RealmId::DIRECTORY`]): address to
+//! account, account records, domains. What belongs to one account lies in that account's own realm, key bytes
+//! `0x01..=0x0F`, beside its mail, so that both are always of one moment: credentials, app passwords, sessions, options,
+//! the account's part of the audit trail.
+//!
+//! What this crate must never do: keep or log a password; tell an unknown login from a wrong password; let a login
+//! guess faster than its throttle.
+//!
+//! Start reading at [`Directory::resolve`] for mail and [`Directory::authenticate`] for logins; [`schema`] says what is
+//! stored.
+
+mod account;
+mod address;
+mod app_password;
+mod audit;
+mod domain;
+mod error;
+mod invariants;
+mod login;
+mod password;
+pub mod schema;
+mod session;
+mod settings;
+mod throttle;
+mod totp;
+
+use std::sync::Arc;
+
+use store::{Read as _, RealmId, Store, StoreError, Tx};
+
+pub use account::{Account, AccountId, NewAccount, Role, check_password};
+pub use address::Resolved;
+pub use app_password::{AppPassword, AppPasswordId, NewAppPassword};
+pub use audit::AuditEntry;
+pub use domain::{DnsRecord, Domain};
+pub use error::{AuthError, DirectoryError, Result};
+pub use invariants::DirectoryInvariants;
+pub use login::{Login, LoginAttempt, Secret, Service};
+pub use schema::Settings;
+pub use session::{Session, SessionId};
+pub use throttle::ThrottleLimits;
+pub use totp::TotpEnrolment;
+
+/// Runs in the commit that makes an account: others put there what every account has (its standard mailboxes).
+pub type OnCreate = Arc<dyn Fn(&mut Tx<'_>, AccountId) -> Result<(), StoreError> + Send + Sync>;
+
+/// How a directory is set up.
+#[derive(Clone, Default)]
+pub struct DirectoryOptions {
+    /// The name that mail servers and clients find this service by: for DNS records. Default `localhost`.
+    pub hostname: String,
+    /// See [`OnCreate`].
+    pub on_create: Option<OnCreate>,
+    /// How fast logins may be guessed.
+    pub throttle: ThrottleLimits,
+}
+
+/// The directory of a store. Cheap to clone.
+#[derive(Clone)]
+pub struct Directory {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    hostname: String,
+    on_create: Option<OnCreate>,
+    /// Keys the hashes of tokens and app passwords.
+    server_key: [u8; 32],
+    hashing: password::Pool,
+    verified: login::VerifiedCache,
+    throttle: throttle::Throttle,
+}
+
+impl Directory {
+    /// The directory in `store`; makes the server's key at the first start.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn new(store: Store, options: DirectoryOptions) -> Result<Self> {
+        let server_key = server_key(&store)?;
+        let hostname = if options.hostname.is_empty() { "localhost".to_owned() } else { options.hostname };
+        Ok(Self {
+            inner: Arc::new(Inner {
+                store,
+                hostname,
+                on_create: options.on_create,
+                server_key,
+                hashing: password::Pool::new(),
+                verified: login::VerifiedCache::default(),
+                throttle: throttle::Throttle::new(options.throttle),
+            }),
+        })
+    }
+
+    fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.inner.store.clock().now_ms()
+    }
+
+    /// A keyed hash of a secret that is random enough not to need a slow one.
+    fn keyed_hash(&self, purpose: &str, secret: &[u8]) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.inner.server_key);
+        hasher.update(purpose.as_bytes());
+        hasher.update(&[0]);
+        hasher.update(secret);
+        *hasher.finalize().as_bytes()
+    }
+
+    /// Whether nobody has an account yet: the setup page's time.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn first_run(&self) -> Result<bool> {
+        let snapshot = self.store().snapshot();
+        let none = snapshot.prefix(RealmId::DIRECTORY, &[schema::ACCOUNT], store::Order::Ascending)?.next();
+        Ok(none.transpose()?.is_none())
+    }
+}
+
+fn server_key(store: &Store) -> Result<[u8; 32]> {
+    let read = |value: &[u8]| value.try_into().map_err(|_| DirectoryError::Damaged("the server's key".to_owned()));
+    if let Some(value) = store.snapshot().get(RealmId::DIRECTORY, schema::SERVER_KEY)? {
+        return read(&value);
+    }
+    let made: [u8; 32] = rand::random();
+    store
+        .transact(move |tx| {
+            if let Some(value) = tx.get(RealmId::DIRECTORY, schema::SERVER_KEY)? {
+                return read(&value);
+            }
+            tx.put(RealmId::DIRECTORY, schema::SERVER_KEY.to_vec(), made.to_vec());
+            Ok(made)
+        })
+        .wait()
+}

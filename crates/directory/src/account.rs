@@ -1,0 +1,365 @@
+//! Accounts.
+
+use mailkit::EmailAddress;
+use prost::Message as _;
+use store::{Order, Read, RealmId, StoreError, Tx};
+
+use crate::{
+    Directory, DirectoryError, Result,
+    schema::{self, AccountRecord, AddressRecord, account_key, address_key, decode},
+};
+
+/// The longest name of an account.
+const MAX_NAME_BYTES: usize = 200;
+/// Characters that a password needs.
+const MIN_PASSWORD_CHARS: usize = 8;
+/// The longest password: hashing longer ones would be work for an attacker's asking.
+const MAX_PASSWORD_BYTES: usize = 512;
+
+/// An account's number, never used for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountId(pub u32);
+
+impl AccountId {
+    /// Where everything of the account lies.
+    pub const fn realm(self) -> RealmId {
+        RealmId::account(self.0)
+    }
+}
+
+impl std::fmt::Display for AccountId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What an account may do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Role {
+    /// Has mail.
+    #[default]
+    User,
+    /// Has mail, and manages the service by the web.
+    Admin,
+}
+
+/// An account to make.
+#[derive(Clone)]
+pub struct NewAccount {
+    /// Its login; the domain must be one of ours.
+    pub address: EmailAddress,
+    /// The name people see.
+    pub name: String,
+    /// Its password.
+    pub password: String,
+    /// What it may do.
+    pub role: Role,
+    /// Bytes it may use; 0 is unlimited.
+    pub quota_bytes: u64,
+}
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its number.
+    pub id: AccountId,
+    /// Its login.
+    pub address: EmailAddress,
+    /// The name people see.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// Whether it may log in.
+    pub enabled: bool,
+    /// Bytes it may use; 0 is unlimited.
+    pub quota_bytes: u64,
+    /// When it was made, in milliseconds since 1970.
+    pub created_ms: i64,
+}
+
+impl Account {
+    fn from_record(id: AccountId, record: AccountRecord) -> Result<Option<Self>> {
+        if record.deleted_ms.is_some() {
+            return Ok(None);
+        }
+        let address = EmailAddress::parse(&record.address)
+            .map_err(|_| DirectoryError::Damaged(format!("the address of account {id}")))?;
+        Ok(Some(Self {
+            id,
+            address,
+            name: record.name,
+            role: if record.role == 1 { Role::Admin } else { Role::User },
+            enabled: !record.disabled,
+            quota_bytes: record.quota_bytes,
+            created_ms: record.created_ms,
+        }))
+    }
+}
+
+/// Whether a password can be taken at all.
+///
+/// # Errors
+/// [`DirectoryError::BadPassword`] says what is wrong with it.
+pub fn check_password(password: &str) -> Result<()> {
+    if password.chars().count() < MIN_PASSWORD_CHARS {
+        return Err(DirectoryError::BadPassword(format!("a password needs at least {MIN_PASSWORD_CHARS} characters")));
+    }
+    if password.len() > MAX_PASSWORD_BYTES {
+        return Err(DirectoryError::BadPassword(format!("a password may have at most {MAX_PASSWORD_BYTES} bytes")));
+    }
+    if password.contains(['\0', '\r', '\n']) {
+        return Err(DirectoryError::BadPassword("a password may not contain line ends or NUL".to_owned()));
+    }
+    Ok(())
+}
+
+pub(crate) fn record(reader: &impl Read, id: AccountId) -> Result<Option<AccountRecord>> {
+    reader.get(RealmId::DIRECTORY, &account_key(id))?.map(|value| decode(&format!("account {id}"), &value)).transpose()
+}
+
+fn live_record(reader: &impl Read, id: AccountId) -> Result<AccountRecord> {
+    record(reader, id)?.filter(|record| record.deleted_ms.is_none()).ok_or_else(|| DirectoryError::no_account(id))
+}
+
+impl Directory {
+    /// Makes an account, in one commit with what [`crate::OnCreate`] adds. Hashes the password first.
+    ///
+    /// # Errors
+    /// The address is taken, its domain is not ours, or the password can't be taken.
+    pub async fn create_account(&self, new: NewAccount) -> Result<AccountId> {
+        check_password(&new.password)?;
+        if new.name.len() > MAX_NAME_BYTES {
+            return Err(DirectoryError::TooLong { what: "the name", limit: MAX_NAME_BYTES });
+        }
+        let credentials = self.inner.hashing.hash(new.password, self.now_ms()).await?;
+        let this = self.clone();
+        let NewAccount { address, name, role, quota_bytes, .. } = new;
+        self.store()
+            .transact(move |tx| {
+                let id = this.create_account_in(tx, &address, name, role, quota_bytes)?;
+                tx.put(id.realm(), schema::CREDENTIALS.to_vec(), credentials.encode_to_vec());
+                if let Some(on_create) = &this.inner.on_create {
+                    on_create(tx, id)?;
+                }
+                Ok(id)
+            })
+            .await
+    }
+
+    fn create_account_in(
+        &self,
+        tx: &mut Tx<'_>,
+        address: &EmailAddress,
+        name: String,
+        role: Role,
+        quota_bytes: u64,
+    ) -> Result<AccountId> {
+        let canonical = address.canonical();
+        if tx.get(RealmId::DIRECTORY, &schema::domain_key(address.domain()))?.is_none() {
+            return Err(DirectoryError::NoSuchDomain(address.domain().to_owned()));
+        }
+        if tx.get(RealmId::DIRECTORY, &address_key(&canonical))?.is_some() {
+            return Err(DirectoryError::AddressTaken(address.to_string()));
+        }
+        let number = match tx.get(RealmId::DIRECTORY, schema::NEXT_ACCOUNT)? {
+            Some(value) => u32::from_le_bytes(
+                value[..].try_into().map_err(|_| DirectoryError::Damaged("the next account's number".to_owned()))?,
+            ),
+            None => 1,
+        };
+        let id = AccountId(number);
+        let record = AccountRecord {
+            address: address.to_string(),
+            name,
+            role: u32::from(role == Role::Admin),
+            disabled: false,
+            deleted_ms: None,
+            quota_bytes,
+            created_ms: tx.now_ms(),
+        };
+        let leads = AddressRecord { account: number, alias: false };
+        tx.put(RealmId::DIRECTORY, schema::NEXT_ACCOUNT.to_vec(), (number + 1).to_le_bytes().to_vec());
+        tx.put(RealmId::DIRECTORY, account_key(id), record.encode_to_vec());
+        tx.put(RealmId::DIRECTORY, address_key(&canonical), leads.encode_to_vec());
+        Ok(id)
+    }
+
+    /// An account, unless it was deleted or never was.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn account(&self, id: AccountId) -> Result<Option<Account>> {
+        match record(&self.store().snapshot(), id)? {
+            Some(record) => Account::from_record(id, record),
+            None => Ok(None),
+        }
+    }
+
+    /// The account with this login.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn account_by_address(&self, address: &EmailAddress) -> Result<Option<Account>> {
+        match crate::address::lookup(&self.store().snapshot(), &address.canonical())? {
+            Some(found) => self.account(AccountId(found.account)),
+            None => Ok(None),
+        }
+    }
+
+    /// All accounts, by number.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn accounts(&self) -> Result<Vec<Account>> {
+        let snapshot = self.store().snapshot();
+        let mut accounts = Vec::new();
+        for row in snapshot.prefix(RealmId::DIRECTORY, &[schema::ACCOUNT], Order::Ascending)? {
+            let (key, value) = row?;
+            let number = key[1..].try_into().map_err(|_| DirectoryError::Damaged("an account's key".to_owned()))?;
+            let id = AccountId(u32::from_be_bytes(number));
+            accounts.extend(Account::from_record(id, decode("an account", &value)?)?);
+        }
+        Ok(accounts)
+    }
+
+    /// Bytes an account may use; `None` is unlimited. Quick: for use inside commits.
+    pub fn quota_limit(&self, id: AccountId) -> Option<u64> {
+        let record = record(&self.store().snapshot(), id).ok()??;
+        (record.quota_bytes > 0).then_some(record.quota_bytes)
+    }
+
+    async fn change<F>(&self, id: AccountId, change: F) -> Result<()>
+    where
+        F: FnOnce(&mut Tx<'_>, &mut AccountRecord) -> Result<()> + Send + 'static,
+    {
+        self.store()
+            .transact(move |tx| {
+                let mut record = live_record(tx, id)?;
+                change(tx, &mut record)?;
+                tx.put(RealmId::DIRECTORY, account_key(id), record.encode_to_vec());
+                Ok(())
+            })
+            .await
+    }
+
+    /// Sets a password; ends the account's web sessions and forgets verified logins.
+    ///
+    /// # Errors
+    /// The account does not exist, or the password can't be taken.
+    pub async fn set_password(&self, id: AccountId, password: &str) -> Result<()> {
+        check_password(password)?;
+        let new = self.inner.hashing.hash(password.to_owned(), self.now_ms()).await?;
+        self.inner.verified.forget(id);
+        self.store()
+            .transact(move |tx| {
+                live_record(tx, id)?;
+                let mut credentials = crate::login::credentials(tx, id)?.unwrap_or_default();
+                (credentials.hash, credentials.salt) = (new.hash, new.salt);
+                (credentials.memory_kib, credentials.passes) = (new.memory_kib, new.passes);
+                credentials.changed_ms = tx.now_ms();
+                tx.put(id.realm(), schema::CREDENTIALS.to_vec(), credentials.encode_to_vec());
+                crate::session::end_all_in(tx, id, None)
+            })
+            .await?;
+        self.inner.verified.forget(id);
+        Ok(())
+    }
+
+    /// Lets an account log in, or not.
+    ///
+    /// # Errors
+    /// The account does not exist, or is the last administrator.
+    pub async fn set_enabled(&self, id: AccountId, enabled: bool) -> Result<()> {
+        self.inner.verified.forget(id);
+        self.change(id, move |tx, record| {
+            if !enabled {
+                keep_an_admin(tx, id)?;
+                crate::session::end_all_in(tx, id, None)?;
+            }
+            record.disabled = !enabled;
+            Ok(())
+        })
+        .await?;
+        self.inner.verified.forget(id);
+        Ok(())
+    }
+
+    /// Sets the name people see.
+    ///
+    /// # Errors
+    /// The account does not exist.
+    pub async fn set_name(&self, id: AccountId, name: &str) -> Result<()> {
+        if name.len() > MAX_NAME_BYTES {
+            return Err(DirectoryError::TooLong { what: "the name", limit: MAX_NAME_BYTES });
+        }
+        let name = name.to_owned();
+        self.change(id, move |_, record| {
+            record.name = name;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Sets what an account may do.
+    ///
+    /// # Errors
+    /// The account does not exist, or is the last administrator.
+    pub async fn set_role(&self, id: AccountId, role: Role) -> Result<()> {
+        self.change(id, move |tx, record| {
+            if role == Role::User {
+                keep_an_admin(tx, id)?;
+            }
+            record.role = u32::from(role == Role::Admin);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Sets the bytes an account may use; 0 is unlimited.
+    ///
+    /// # Errors
+    /// The account does not exist.
+    pub async fn set_quota(&self, id: AccountId, bytes: u64) -> Result<()> {
+        self.change(id, move |_, record| {
+            record.quota_bytes = bytes;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Deletes an account: its addresses stop at once, nobody can log in; its data stays where it is for the retention
+    /// time.
+    ///
+    /// # Errors
+    /// The account does not exist, or is the last administrator.
+    pub async fn delete_account(&self, id: AccountId) -> Result<()> {
+        self.inner.verified.forget(id);
+        self.change(id, move |tx, record| {
+            keep_an_admin(tx, id)?;
+            for canonical in crate::address::addresses_in(tx, id)? {
+                tx.delete(RealmId::DIRECTORY, address_key(&canonical));
+            }
+            crate::session::end_all_in(tx, id, None)?;
+            record.deleted_ms = Some(tx.now_ms());
+            Ok(())
+        })
+        .await?;
+        self.inner.verified.forget(id);
+        Ok(())
+    }
+}
+
+/// Refuses to take away the last administrator who can log in.
+fn keep_an_admin(tx: &Tx<'_>, leaving: AccountId) -> Result<()> {
+    if record(tx, leaving)?.is_none_or(|record| record.role != 1) {
+        return Ok(());
+    }
+    for row in tx.prefix(RealmId::DIRECTORY, &[schema::ACCOUNT], Order::Ascending)? {
+        let (key, value) = row.map_err(StoreError::from)?;
+        let other: AccountRecord = decode("an account", &value)?;
+        if key[1..] != leaving.0.to_be_bytes() && other.role == 1 && !other.disabled && other.deleted_ms.is_none() {
+            return Ok(());
+        }
+    }
+    Err(DirectoryError::LastAdmin)
+}

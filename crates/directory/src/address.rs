@@ -1,0 +1,145 @@
+//! Addresses: where mail for one leads, and who may send as one.
+
+use mailkit::EmailAddress;
+use prost::Message as _;
+use store::{Order, Read, RealmId};
+
+use crate::{
+    AccountId, Directory, DirectoryError, Result,
+    schema::{self, AddressRecord, address_key, decode, domain_key},
+};
+
+/// What separates an address from its detail: `anna+lists@example.org` reaches `anna@example.org` (RFC 5233).
+const DETAIL_SEPARATOR: char = '+';
+/// Addresses of one account.
+const MAX_ADDRESSES: usize = 200;
+
+/// Where an address leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolved {
+    /// To an account here.
+    Account(AccountId),
+    /// The domain is ours, the address is not there.
+    NoSuchAddress,
+    /// The domain is not ours.
+    NoSuchDomain,
+}
+
+pub(crate) fn lookup(reader: &impl Read, canonical: &str) -> Result<Option<AddressRecord>> {
+    reader
+        .get(RealmId::DIRECTORY, &address_key(canonical))?
+        .map(|value| decode(&format!("the address {canonical}"), &value))
+        .transpose()
+}
+
+/// The canonical forms of an account's addresses. Reads all addresses: for rare operations.
+pub(crate) fn addresses_in(reader: &impl Read, id: AccountId) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for row in reader.prefix(RealmId::DIRECTORY, &[schema::ADDRESS], Order::Ascending)? {
+        let (key, value) = row?;
+        let record: AddressRecord = decode("an address", &value)?;
+        if record.account == id.0 {
+            found.push(String::from_utf8_lossy(&key[1..]).into_owned());
+        }
+    }
+    Ok(found)
+}
+
+/// The canonical form of what an operator types: an address, or `@domain` for a catch-all.
+fn canonical_or_catch_all(text: &str) -> Result<(String, String)> {
+    if let Some(domain) = text.strip_prefix('@') {
+        let domain = mailkit::address::normal_domain(domain)?;
+        return Ok((format!("@{domain}"), domain));
+    }
+    let address = EmailAddress::parse(text)?;
+    Ok((address.canonical(), address.domain().to_owned()))
+}
+
+impl Directory {
+    /// Where mail for an address leads: the address itself, then without its detail (`+…`), then the domain's catch-all.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn resolve(&self, address: &EmailAddress) -> Result<Resolved> {
+        let snapshot = self.store().snapshot();
+        if snapshot.get(RealmId::DIRECTORY, &domain_key(address.domain()))?.is_none() {
+            return Ok(Resolved::NoSuchDomain);
+        }
+        let mut candidates = vec![address.canonical()];
+        if let Some((plain, _)) = address.split_detail(DETAIL_SEPARATOR) {
+            candidates.push(plain.canonical());
+        }
+        candidates.push(format!("@{}", address.domain()));
+        for canonical in candidates {
+            if let Some(found) = lookup(&snapshot, &canonical)? {
+                return Ok(Resolved::Account(AccountId(found.account)));
+            }
+        }
+        Ok(Resolved::NoSuchAddress)
+    }
+
+    /// Adds an address to an account; `@domain` makes it the domain's catch-all.
+    ///
+    /// # Errors
+    /// The address is taken or malformed, the domain is not ours, or the account has as many as it may.
+    pub async fn add_alias(&self, id: AccountId, alias: &str) -> Result<()> {
+        let (canonical, domain) = canonical_or_catch_all(alias)?;
+        self.store()
+            .transact(move |tx| {
+                if crate::account::record(tx, id)?.is_none_or(|record| record.deleted_ms.is_some()) {
+                    return Err(DirectoryError::no_account(id));
+                }
+                if tx.get(RealmId::DIRECTORY, &domain_key(&domain))?.is_none() {
+                    return Err(DirectoryError::NoSuchDomain(domain));
+                }
+                if lookup(tx, &canonical)?.is_some() {
+                    return Err(DirectoryError::AddressTaken(canonical));
+                }
+                if addresses_in(tx, id)?.len() >= MAX_ADDRESSES {
+                    return Err(DirectoryError::TooMany { what: "addresses", limit: MAX_ADDRESSES });
+                }
+                let record = AddressRecord { account: id.0, alias: true };
+                tx.put(RealmId::DIRECTORY, address_key(&canonical), record.encode_to_vec());
+                Ok(())
+            })
+            .await
+    }
+
+    /// Takes an address away from an account.
+    ///
+    /// # Errors
+    /// The account does not have it, or it is its login.
+    pub async fn remove_alias(&self, id: AccountId, alias: &str) -> Result<()> {
+        let (canonical, _) = canonical_or_catch_all(alias)?;
+        self.store()
+            .transact(move |tx| match lookup(tx, &canonical)? {
+                Some(record) if record.account == id.0 && record.alias => {
+                    tx.delete(RealmId::DIRECTORY, address_key(&canonical));
+                    Ok(())
+                }
+                Some(record) if record.account == id.0 => Err(DirectoryError::LoginAddress(canonical)),
+                _ => Err(DirectoryError::NoSuchAccount(canonical)),
+            })
+            .await
+    }
+
+    /// The account's addresses, its login first; catch-alls as `@domain`.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn addresses_of(&self, id: AccountId) -> Result<Vec<String>> {
+        let snapshot = self.store().snapshot();
+        let login = self.account(id)?.map(|account| account.address.canonical());
+        let mut addresses = addresses_in(&snapshot, id)?;
+        addresses.sort_by_key(|address| Some(address) != login.as_ref());
+        Ok(addresses)
+    }
+
+    /// Whether an account may put this address into From and MAIL FROM: mail for it would reach the account.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn may_send_as(&self, id: AccountId, address: &EmailAddress) -> Result<bool> {
+        Ok(self.resolve(address)? == Resolved::Account(id))
+    }
+}

@@ -1,0 +1,175 @@
+//! App passwords: one for each program, random, named, revocable.
+
+use doorkit::sasl::ScramKeys;
+use prost::Message as _;
+use store::{Order, Read};
+use subtle::ConstantTimeEq as _;
+
+use crate::{
+    AccountId, Directory, DirectoryError, Result,
+    schema::{self, AppPasswordRecord, decode},
+};
+
+/// App passwords of one account.
+const MAX_APP_PASSWORDS: usize = 50;
+/// The longest name.
+const MAX_NAME_BYTES: usize = 100;
+/// Letters of an app password: 20 of 32, 100 bits, in groups of five.
+const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+const LENGTH: usize = 20;
+/// Between two notes of its use.
+const NOTE_USE_EVERY_MS: i64 = 3_600_000;
+
+/// An app password's number within its account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AppPasswordId(pub u32);
+
+/// An app password, without what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppPassword {
+    /// Its number.
+    pub id: AppPasswordId,
+    /// What its owner calls it.
+    pub name: String,
+    /// When it was made, in milliseconds since 1970.
+    pub created_ms: i64,
+    /// When it was last used, to the hour; `None` is never.
+    pub last_used_ms: Option<i64>,
+}
+
+/// A new app password: the only time that it is seen.
+#[derive(Clone)]
+pub struct NewAppPassword {
+    /// Its number.
+    pub id: AppPasswordId,
+    /// The password. Spaces and hyphens in it do not count.
+    pub password: String,
+}
+
+fn key(id: AppPasswordId) -> Vec<u8> {
+    [&[schema::APP_PASSWORD][..], &id.0.to_be_bytes()].concat()
+}
+
+fn all(reader: &impl Read, account: AccountId) -> Result<Vec<(AppPasswordId, AppPasswordRecord)>> {
+    reader
+        .prefix(account.realm(), &[schema::APP_PASSWORD], Order::Ascending)?
+        .map(|row| {
+            let (key, value) = row?;
+            let number =
+                key[1..].try_into().map_err(|_| DirectoryError::Damaged("an app password's key".to_owned()))?;
+            Ok((AppPasswordId(u32::from_be_bytes(number)), decode("an app password", &value)?))
+        })
+        .collect()
+}
+
+/// What people put between the groups.
+fn plain(password: &str) -> String {
+    password.chars().filter(|c| !matches!(c, '-' | ' ')).collect()
+}
+
+impl Directory {
+    /// Makes an app password.
+    ///
+    /// # Errors
+    /// The name is too long, or there are as many as there may be.
+    pub async fn create_app_password(&self, account: AccountId, name: &str) -> Result<NewAppPassword> {
+        if name.len() > MAX_NAME_BYTES {
+            return Err(DirectoryError::TooLong { what: "the name", limit: MAX_NAME_BYTES });
+        }
+        let random: [u8; LENGTH] = rand::random();
+        let letters: Vec<u8> = random.iter().map(|byte| LETTERS[usize::from(byte % 32)]).collect();
+        let groups: Vec<String> = letters.chunks(5).map(|group| String::from_utf8_lossy(group).into_owned()).collect();
+        let password = groups.join("-");
+        let hash = self.keyed_hash("app password", plain(&password).as_bytes()).to_vec();
+        // SCRAM clients send what was typed, so the keys are of the password with its hyphens.
+        let scram = ScramKeys::of(&password);
+        let name = name.trim().to_owned();
+        let id = self
+            .store()
+            .transact(move |tx| {
+                let existing = all(tx, account)?;
+                if existing.len() >= MAX_APP_PASSWORDS {
+                    return Err(DirectoryError::TooMany { what: "app passwords", limit: MAX_APP_PASSWORDS });
+                }
+                let id = AppPasswordId(existing.last().map_or(1, |(last, _)| last.0 + 1));
+                let record = AppPasswordRecord {
+                    name,
+                    hash,
+                    created_ms: tx.now_ms(),
+                    last_used_ms: 0,
+                    scram_salt: scram.salt,
+                    scram_iterations: scram.iterations,
+                    scram_stored_key: scram.stored_key,
+                    scram_server_key: scram.server_key,
+                };
+                tx.put(account.realm(), key(id), record.encode_to_vec());
+                Ok(id)
+            })
+            .await?;
+        Ok(NewAppPassword { id, password })
+    }
+
+    /// An account's app passwords, oldest first.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn app_passwords(&self, account: AccountId) -> Result<Vec<AppPassword>> {
+        let records = all(&self.store().snapshot(), account)?;
+        Ok(records
+            .into_iter()
+            .map(|(id, record)| AppPassword {
+                id,
+                name: record.name,
+                created_ms: record.created_ms,
+                last_used_ms: (record.last_used_ms > 0).then_some(record.last_used_ms),
+            })
+            .collect())
+    }
+
+    /// Revokes an app password: it works no more, at once. Does nothing when it is not there.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn revoke_app_password(&self, account: AccountId, id: AppPasswordId) -> Result<()> {
+        self.store()
+            .transact(move |tx| {
+                tx.delete(account.realm(), key(id));
+                Ok::<_, DirectoryError>(())
+            })
+            .await?;
+        self.inner.verified.forget(account);
+        Ok(())
+    }
+
+    pub(crate) fn verify_app_password(&self, account: AccountId, password: &str) -> Result<Option<AppPasswordId>> {
+        let hash = self.keyed_hash("app password", plain(password).as_bytes());
+        let found = all(&self.store().snapshot(), account)?;
+        Ok(found.into_iter().find(|(_, record)| bool::from(record.hash.ct_eq(&hash[..]))).map(|(id, _)| id))
+    }
+
+    pub(crate) fn newest_scram_keys(&self, account: AccountId) -> Result<Option<(AppPasswordId, ScramKeys)>> {
+        let newest = all(&self.store().snapshot(), account)?.pop();
+        Ok(newest.map(|(id, record)| {
+            let keys = ScramKeys {
+                salt: record.scram_salt,
+                iterations: record.scram_iterations,
+                stored_key: record.scram_stored_key,
+                server_key: record.scram_server_key,
+            };
+            (id, keys)
+        }))
+    }
+
+    /// Notes the use, at most once an hour. Nobody waits for it.
+    pub(crate) fn note_app_password_use(&self, account: AccountId, id: AppPasswordId) {
+        drop(self.store().transact(move |tx| {
+            let Some(value) = tx.get(account.realm(), &key(id))? else { return Ok(()) };
+            let mut record: AppPasswordRecord = decode("an app password", &value)?;
+            if tx.now_ms() - record.last_used_ms > NOTE_USE_EVERY_MS {
+                record.last_used_ms = tx.now_ms();
+                tx.put(account.realm(), key(id), record.encode_to_vec());
+            }
+            Ok::<_, DirectoryError>(())
+        }));
+    }
+}

@@ -1,0 +1,157 @@
+//! Domains that mail is received for, their DKIM keys, and the DNS records to set.
+
+use mailkit::dkim::{KeyKind, SigningKey};
+use prost::Message as _;
+use store::{Order, Read as _, RealmId};
+
+use crate::{
+    Directory, DirectoryError, Result,
+    schema::{self, DkimRecord, DomainRecord, decode, domain_key},
+};
+
+const RSA_SELECTOR: &str = "hf-rsa";
+const ED25519_SELECTOR: &str = "hf-ed25519";
+
+/// A DNS record to set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DnsRecord {
+    /// Its full name, without the last dot.
+    pub name: String,
+    /// `MX`, `TXT`, `SRV`.
+    pub kind: &'static str,
+    /// Its value as a zone file has it.
+    pub value: String,
+    /// What it is for, in a few words.
+    pub purpose: &'static str,
+}
+
+/// A domain.
+#[derive(Clone)]
+pub struct Domain {
+    /// Its name: ASCII, lower case.
+    pub name: String,
+    /// Its DKIM keys.
+    pub dkim: Vec<SigningKey>,
+    /// When it was added, in milliseconds since 1970.
+    pub created_ms: i64,
+}
+
+impl Domain {
+    fn from_record(name: &str, record: DomainRecord) -> Result<Self> {
+        let dkim = record
+            .dkim
+            .into_iter()
+            .map(|key| {
+                let kind = if key.kind == 1 { KeyKind::Ed25519 } else { KeyKind::Rsa2048 };
+                SigningKey::from_pkcs8(kind, &key.selector, &key.pkcs8)
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { name: name.to_owned(), dkim, created_ms: record.created_ms })
+    }
+
+    /// The records that make others deliver to `hostname`, believe its signatures, and find it.
+    ///
+    /// # Errors
+    /// When a key can't be written as a record.
+    pub fn dns_records(&self, hostname: &str) -> Result<Vec<DnsRecord>> {
+        let name = &self.name;
+        let record = |name: String, kind, value: String, purpose| DnsRecord { name, kind, value, purpose };
+        let mut records = vec![
+            record(name.clone(), "MX", format!("10 {hostname}."), "where mail for the domain goes"),
+            record(name.clone(), "TXT", "\"v=spf1 mx -all\"".to_owned(), "who may send for the domain"),
+        ];
+        for key in &self.dkim {
+            records.push(record(key.dns_name(name), "TXT", quoted(&key.dns_record()?), "the key of its signatures"));
+        }
+        let dmarc = format!("\"v=DMARC1; p=quarantine; rua=mailto:postmaster@{name}\"");
+        records.push(record(format!("_dmarc.{name}"), "TXT", dmarc, "what others do with mail that fails both"));
+        for (service, port) in [("_imaps", 993), ("_submissions", 465), ("_submission", 587), ("_pop3s", 995)] {
+            records.push(record(
+                format!("{service}._tcp.{name}"),
+                "SRV",
+                format!("0 1 {port} {hostname}."),
+                "how mail programs find the server",
+            ));
+        }
+        Ok(records)
+    }
+}
+
+/// A TXT value in strings of at most 255 bytes.
+fn quoted(value: &str) -> String {
+    let strings: Vec<String> =
+        value.as_bytes().chunks(255).map(|piece| format!("\"{}\"", String::from_utf8_lossy(piece))).collect();
+    strings.join(" ")
+}
+
+impl Directory {
+    /// Adds a domain and makes its keys.
+    ///
+    /// # Errors
+    /// The domain exists, or its name is malformed.
+    pub async fn add_domain(&self, name: &str) -> Result<Domain> {
+        let name = mailkit::address::normal_domain(name)?;
+        let keys = tokio::task::spawn_blocking(|| {
+            Ok::<_, DirectoryError>([
+                SigningKey::generate(KeyKind::Rsa2048, RSA_SELECTOR)?,
+                SigningKey::generate(KeyKind::Ed25519, ED25519_SELECTOR)?,
+            ])
+        })
+        .await
+        .map_err(|error| DirectoryError::Dkim(error.to_string()))??;
+        let dkim = keys
+            .iter()
+            .map(|key| DkimRecord {
+                kind: u32::from(key.kind() == KeyKind::Ed25519),
+                selector: key.selector().to_owned(),
+                pkcs8: key.to_pkcs8().to_vec(),
+            })
+            .collect();
+        self.store()
+            .transact(move |tx| {
+                let key = domain_key(&name);
+                if tx.get(RealmId::DIRECTORY, &key)?.is_some() {
+                    return Err(DirectoryError::DomainTaken(name));
+                }
+                let record = DomainRecord { created_ms: tx.now_ms(), dkim };
+                tx.put(RealmId::DIRECTORY, key, record.encode_to_vec());
+                Domain::from_record(&name, record)
+            })
+            .await
+    }
+
+    /// A domain, if it is one of ours.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn domain(&self, name: &str) -> Result<Option<Domain>> {
+        let Ok(name) = mailkit::address::normal_domain(name) else { return Ok(None) };
+        let value = self.store().snapshot().get(RealmId::DIRECTORY, &domain_key(&name))?;
+        value.map(|value| Domain::from_record(&name, decode(&format!("the domain {name}"), &value)?)).transpose()
+    }
+
+    /// All domains, by name.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn domains(&self) -> Result<Vec<Domain>> {
+        let snapshot = self.store().snapshot();
+        snapshot
+            .prefix(RealmId::DIRECTORY, &[schema::DOMAIN], Order::Ascending)?
+            .map(|row| {
+                let (key, value) = row?;
+                let name = String::from_utf8_lossy(&key[1..]).into_owned();
+                Domain::from_record(&name, decode(&format!("the domain {name}"), &value)?)
+            })
+            .collect()
+    }
+
+    /// The DNS records to set for a domain.
+    ///
+    /// # Errors
+    /// The domain is not ours.
+    pub fn dns_records(&self, name: &str) -> Result<Vec<DnsRecord>> {
+        let domain = self.domain(name)?.ok_or_else(|| DirectoryError::NoSuchDomain(name.to_owned()))?;
+        domain.dns_records(&self.inner.hostname)
+    }
+}

@@ -1,0 +1,103 @@
+//! What can go wrong.
+
+use std::time::Duration;
+
+use mailkit::{AddressError, dkim::DkimError};
+use store::StoreError;
+
+use crate::AccountId;
+
+/// The result of directory calls.
+pub type Result<T, E = DirectoryError> = std::result::Result<T, E>;
+
+/// Why the directory did not do it. Nothing was written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum DirectoryError {
+    /// The address is taken.
+    #[error("{0} exists already")]
+    AddressTaken(String),
+    /// There is no such account.
+    #[error("there is no account {0}")]
+    NoSuchAccount(String),
+    /// The domain is not one of ours.
+    #[error("{0} is not a domain of this service; add it first (holdfast domain add {0})")]
+    NoSuchDomain(String),
+    /// The domain exists.
+    #[error("the domain {0} exists already")]
+    DomainTaken(String),
+    /// An address can't be understood.
+    #[error("{0}")]
+    BadAddress(#[from] AddressError),
+    /// The password can't be taken.
+    #[error("{0}")]
+    BadPassword(String),
+    /// A name or text is too long.
+    #[error("{what} is longer than {limit} bytes")]
+    TooLong {
+        /// What.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// There are as many as there may be.
+    #[error("there are {limit} {what} already; remove one first")]
+    TooMany {
+        /// What.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// The address that was to be removed is the account's login.
+    #[error("{0} is the account's login and stays")]
+    LoginAddress(String),
+    /// The service would be left without anyone to administer it.
+    #[error("this is the only administrator; make another one first")]
+    LastAdmin,
+    /// The code does not fit.
+    #[error("that code is wrong or was used already; wait for the next one")]
+    WrongCode,
+    /// A key could not be made.
+    #[error("DKIM: {0}")]
+    Dkim(String),
+    /// A stored record can't be understood.
+    #[error("damaged: {0}; run `holdfast verify`")]
+    Damaged(String),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<DkimError> for DirectoryError {
+    fn from(error: DkimError) -> Self {
+        Self::Dkim(error.to_string())
+    }
+}
+
+impl DirectoryError {
+    pub(crate) fn no_account(id: AccountId) -> Self {
+        Self::NoSuchAccount(format!("number {}", id.0))
+    }
+}
+
+/// Why a login was not let in. Says the same of an unknown login as of a wrong password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// Login or password is wrong.
+    #[error("login or password is wrong")]
+    Invalid,
+    /// Too many failures from this address or for this login.
+    #[error("too many failed logins; try again in {} seconds", retry_after.as_secs().max(1))]
+    Throttled {
+        /// When it may be tried again.
+        retry_after: Duration,
+    },
+    /// The password is right, and the account is disabled.
+    #[error("this account is disabled")]
+    Disabled,
+    /// The password is right, and a code is wanted: by the web with the code, elsewhere with an app password.
+    #[error("this account uses two-step sign-in")]
+    TotpRequired,
+    /// Can't be checked now.
+    #[error("logins can't be checked now; try again soon")]
+    Unavailable,
+}

@@ -1,0 +1,69 @@
+//! What must hold between the directory's records.
+
+use store::{Invariants, Order, Read as _, RealmId, Snapshot, StoreError, Violation};
+
+use crate::{
+    AccountId,
+    schema::{self, AddressRecord, DomainRecord, decode},
+};
+
+/// Checks the directory realm: every address leads to a live account of ours, every account has its login, numbers to
+/// come are above all that were given.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DirectoryInvariants;
+
+impl Invariants for DirectoryInvariants {
+    fn check(&self, realm: RealmId, snapshot: &Snapshot) -> Result<Vec<Violation>, StoreError> {
+        if realm != RealmId::DIRECTORY {
+            return Ok(Vec::new());
+        }
+        let mut violations = Vec::new();
+        let mut say = |what: String| violations.push(Violation { realm, what });
+        for row in snapshot.prefix(realm, &[schema::ADDRESS], Order::Ascending)? {
+            let (key, value) = row?;
+            let text = String::from_utf8_lossy(&key[1..]).into_owned();
+            let Ok(record) = decode::<AddressRecord>("an address", &value) else {
+                say(format!("the record of {text} can't be decoded"));
+                continue;
+            };
+            match crate::account::record(snapshot, AccountId(record.account)) {
+                Ok(Some(account)) if account.deleted_ms.is_none() => {}
+                Ok(_) => say(format!("{text} leads to account {}, which does not exist", record.account)),
+                Err(error) => say(error.to_string()),
+            }
+            let domain = text.rsplit_once('@').map_or("", |(_, domain)| domain);
+            if snapshot.get(realm, &schema::domain_key(domain))?.is_none() {
+                say(format!("{text} is of a domain that is not here"));
+            }
+        }
+        let next = snapshot
+            .get(realm, schema::NEXT_ACCOUNT)?
+            .and_then(|value| Some(u32::from_le_bytes(value[..].try_into().ok()?)))
+            .unwrap_or(1);
+        for row in snapshot.prefix(realm, &[schema::ACCOUNT], Order::Ascending)? {
+            let (key, _) = row?;
+            let number = key[1..].try_into().map_or(u32::MAX, u32::from_be_bytes);
+            if number >= next {
+                say(format!("account {number} is not below the next number, {next}"));
+            }
+            match crate::account::record(snapshot, AccountId(number)) {
+                Ok(Some(account)) if account.deleted_ms.is_none() => {
+                    let canonical = mailkit::EmailAddress::parse(&account.address).map(|address| address.canonical());
+                    let leads = canonical.ok().and_then(|address| crate::address::lookup(snapshot, &address).ok()?);
+                    if leads.is_none_or(|leads| leads.account != number) {
+                        say(format!("account {number}'s login {} does not lead to it", account.address));
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => say(error.to_string()),
+            }
+        }
+        for row in snapshot.prefix(realm, &[schema::DOMAIN], Order::Ascending)? {
+            let (key, value) = row?;
+            if decode::<DomainRecord>("a domain", &value).is_err() {
+                say(format!("the record of the domain {} can't be decoded", String::from_utf8_lossy(&key[1..])));
+            }
+        }
+        Ok(violations)
+    }
+}

@@ -1,0 +1,228 @@
+//! What is stored, under which keys. Tags are never used again for something else.
+
+use prost::Message;
+
+use crate::{AccountId, DirectoryError, Result};
+
+// The directory realm.
+/// `ACCOUNT id(u32 BE)` → [`AccountRecord`].
+pub const ACCOUNT: u8 = b'a';
+/// `ADDRESS canonical-address` → [`AddressRecord`]; `@domain` is the domain's catch-all.
+pub const ADDRESS: u8 = b'l';
+/// `DOMAIN name` → [`DomainRecord`].
+pub const DOMAIN: u8 = b'd';
+/// The next account's number, u32 LE.
+pub const NEXT_ACCOUNT: &[u8] = b"n";
+/// Keys the server's hashes.
+pub const SERVER_KEY: &[u8] = b"k";
+/// `AUDIT time(i64 BE) n(u16 BE)` → [`AuditRecord`], in the directory realm for what concerns no account.
+pub const AUDIT: u8 = b'u';
+
+// An account's realm.
+/// → [`CredentialsRecord`].
+pub const CREDENTIALS: &[u8] = &[0x01];
+/// `APP_PASSWORD id(u32 BE)` → [`AppPasswordRecord`].
+pub const APP_PASSWORD: u8 = 0x02;
+/// `SESSION hash(32)` → [`SessionRecord`].
+pub const SESSION: u8 = 0x03;
+/// → [`Settings`].
+pub const SETTINGS: &[u8] = &[0x04];
+/// As [`AUDIT`], in the account's realm.
+pub const ACCOUNT_AUDIT: u8 = 0x05;
+
+/// An account.
+#[derive(Clone, PartialEq, Message)]
+pub struct AccountRecord {
+    /// The canonical login address.
+    #[prost(string, tag = "1")]
+    pub address: String,
+    /// The name people see.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// 1: may administer the service.
+    #[prost(uint32, tag = "3")]
+    pub role: u32,
+    /// May not log in.
+    #[prost(bool, tag = "4")]
+    pub disabled: bool,
+    /// When it was deleted, in milliseconds since 1970.
+    #[prost(int64, optional, tag = "5")]
+    pub deleted_ms: Option<i64>,
+    /// Bytes it may use; 0 is unlimited.
+    #[prost(uint64, tag = "6")]
+    pub quota_bytes: u64,
+    /// When it was made.
+    #[prost(int64, tag = "7")]
+    pub created_ms: i64,
+}
+
+/// Where an address leads.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub struct AddressRecord {
+    /// The account's number.
+    #[prost(uint32, tag = "1")]
+    pub account: u32,
+    /// Not the account's login.
+    #[prost(bool, tag = "2")]
+    pub alias: bool,
+}
+
+/// A domain that mail is received for.
+#[derive(Clone, PartialEq, Message)]
+pub struct DomainRecord {
+    /// When it was added.
+    #[prost(int64, tag = "1")]
+    pub created_ms: i64,
+    /// Its DKIM keys.
+    #[prost(message, repeated, tag = "2")]
+    pub dkim: Vec<DkimRecord>,
+}
+
+/// A DKIM key.
+#[derive(Clone, PartialEq, Message)]
+pub struct DkimRecord {
+    /// 0 RSA, 1 Ed25519.
+    #[prost(uint32, tag = "1")]
+    pub kind: u32,
+    /// The selector.
+    #[prost(string, tag = "2")]
+    pub selector: String,
+    /// The private key, PKCS#8 DER.
+    #[prost(bytes = "vec", tag = "3")]
+    pub pkcs8: Vec<u8>,
+}
+
+/// What an account's owner proves himself with.
+#[derive(Clone, PartialEq, Message)]
+pub struct CredentialsRecord {
+    /// argon2id's output.
+    #[prost(bytes = "vec", tag = "1")]
+    pub hash: Vec<u8>,
+    /// argon2id's salt.
+    #[prost(bytes = "vec", tag = "2")]
+    pub salt: Vec<u8>,
+    /// argon2id's memory in KiB.
+    #[prost(uint32, tag = "3")]
+    pub memory_kib: u32,
+    /// argon2id's passes.
+    #[prost(uint32, tag = "4")]
+    pub passes: u32,
+    /// When the password was set.
+    #[prost(int64, tag = "5")]
+    pub changed_ms: i64,
+    /// The TOTP secret, once enrolment began.
+    #[prost(bytes = "vec", tag = "6")]
+    pub totp_secret: Vec<u8>,
+    /// Whether TOTP is asked for.
+    #[prost(bool, tag = "7")]
+    pub totp_enabled: bool,
+    /// The last time step that was used: none is taken twice.
+    #[prost(uint64, tag = "8")]
+    pub totp_last_step: u64,
+    /// Keyed hashes of recovery codes that are left.
+    #[prost(bytes = "vec", repeated, tag = "9")]
+    pub recovery_hashes: Vec<Vec<u8>>,
+}
+
+/// A password for one program.
+#[derive(Clone, PartialEq, Message)]
+pub struct AppPasswordRecord {
+    /// What its owner calls it.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its keyed hash.
+    #[prost(bytes = "vec", tag = "2")]
+    pub hash: Vec<u8>,
+    /// When it was made.
+    #[prost(int64, tag = "3")]
+    pub created_ms: i64,
+    /// When it was last used; written at most once an hour. 0 is never.
+    #[prost(int64, tag = "4")]
+    pub last_used_ms: i64,
+    /// SCRAM-SHA-256 salt.
+    #[prost(bytes = "vec", tag = "5")]
+    pub scram_salt: Vec<u8>,
+    /// SCRAM-SHA-256 iterations.
+    #[prost(uint32, tag = "6")]
+    pub scram_iterations: u32,
+    /// SCRAM-SHA-256 StoredKey.
+    #[prost(bytes = "vec", tag = "7")]
+    pub scram_stored_key: Vec<u8>,
+    /// SCRAM-SHA-256 ServerKey.
+    #[prost(bytes = "vec", tag = "8")]
+    pub scram_server_key: Vec<u8>,
+}
+
+/// A browser that is signed in.
+#[derive(Clone, PartialEq, Message)]
+pub struct SessionRecord {
+    /// When it began.
+    #[prost(int64, tag = "1")]
+    pub created_ms: i64,
+    /// When it was last seen; written at most every ten minutes.
+    #[prost(int64, tag = "2")]
+    pub seen_ms: i64,
+    /// The address it came from.
+    #[prost(string, tag = "3")]
+    pub peer: String,
+    /// What the browser calls itself.
+    #[prost(string, tag = "4")]
+    pub agent: String,
+}
+
+/// What an account's owner has chosen. Empty and 0 stand for the default.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Settings {
+    /// The name in From.
+    #[prost(string, tag = "1")]
+    pub display_name: String,
+    /// Below every message written.
+    #[prost(string, tag = "2")]
+    pub signature: String,
+    /// `light`, `dark` or empty for the system's.
+    #[prost(string, tag = "3")]
+    pub theme: String,
+    /// An IANA time zone, or empty for the browser's.
+    #[prost(string, tag = "4")]
+    pub time_zone: String,
+    /// A language tag, or empty for the browser's.
+    #[prost(string, tag = "5")]
+    pub language: String,
+    /// Load remote images without asking.
+    #[prost(bool, tag = "6")]
+    pub remote_images: bool,
+    /// Seconds in which a sent message can be taken back; 0 is the default.
+    #[prost(uint32, tag = "7")]
+    pub undo_send_seconds: u32,
+}
+
+/// Something that somebody did.
+#[derive(Clone, PartialEq, Message)]
+pub struct AuditRecord {
+    /// Who: an address, `command line`, or `service`.
+    #[prost(string, tag = "1")]
+    pub who: String,
+    /// What.
+    #[prost(string, tag = "2")]
+    pub what: String,
+    /// From which address, if from one.
+    #[prost(string, tag = "3")]
+    pub peer: String,
+}
+
+pub(crate) fn account_key(id: AccountId) -> Vec<u8> {
+    [&[ACCOUNT][..], &id.0.to_be_bytes()].concat()
+}
+
+pub(crate) fn address_key(canonical: &str) -> Vec<u8> {
+    [&[ADDRESS][..], canonical.as_bytes()].concat()
+}
+
+pub(crate) fn domain_key(name: &str) -> Vec<u8> {
+    [&[DOMAIN][..], name.as_bytes()].concat()
+}
+
+/// Decodes a stored record.
+pub(crate) fn decode<M: Message + Default>(what: &str, value: &[u8]) -> Result<M> {
+    M::decode(value).map_err(|_| DirectoryError::Damaged(what.to_owned()))
+}

@@ -1,0 +1,182 @@
+//! Browsers that are signed in.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
+use prost::Message as _;
+use store::{Order, Read as _, Tx};
+
+use crate::{
+    AccountId, Directory, DirectoryError, Result,
+    schema::{self, SessionRecord, decode},
+};
+
+const TOKEN_BYTES: usize = 32;
+/// A session that is not used ends.
+const IDLE_MS: i64 = 14 * 86_400_000;
+/// A session ends, used or not.
+const ABSOLUTE_MS: i64 = 90 * 86_400_000;
+/// Between two notes of its use.
+const NOTE_USE_EVERY_MS: i64 = 600_000;
+/// Sessions of one account; the oldest end when there are more.
+const MAX_SESSIONS: usize = 100;
+/// What is kept of a browser's name.
+const MAX_AGENT_BYTES: usize = 200;
+
+/// A session's name within its account: a hash of its token, so that a list of sessions opens none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionId(pub [u8; 32]);
+
+/// A browser that is signed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Its name.
+    pub id: SessionId,
+    /// Whose it is.
+    pub account: AccountId,
+    /// When it began, in milliseconds since 1970.
+    pub created_ms: i64,
+    /// When it was last seen, to ten minutes.
+    pub seen_ms: i64,
+    /// The address it began at.
+    pub peer: String,
+    /// What the browser called itself.
+    pub agent: String,
+}
+
+fn key(id: SessionId) -> Vec<u8> {
+    [&[schema::SESSION][..], &id.0].concat()
+}
+
+const fn is_over(record: &SessionRecord, now_ms: i64) -> bool {
+    now_ms - record.seen_ms > IDLE_MS || now_ms - record.created_ms > ABSOLUTE_MS
+}
+
+fn session(account: AccountId, id: SessionId, record: SessionRecord) -> Session {
+    let SessionRecord { created_ms, seen_ms, peer, agent } = record;
+    Session { id, account, created_ms, seen_ms, peer, agent }
+}
+
+/// Ends all sessions of an account but one.
+pub(crate) fn end_all_in(tx: &mut Tx<'_>, account: AccountId, keep: Option<SessionId>) -> Result<()> {
+    let keys: Vec<Vec<u8>> = tx
+        .prefix(account.realm(), &[schema::SESSION], Order::Ascending)?
+        .map(|row| row.map(|(key, _)| key.to_vec()))
+        .collect::<Result<_, _>>()?;
+    for key in keys {
+        if keep.is_none_or(|keep| key[1..] != keep.0) {
+            tx.delete(account.realm(), key);
+        }
+    }
+    Ok(())
+}
+
+impl Directory {
+    /// Begins a session; gives the token for the cookie, which is nowhere stored.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn create_session(&self, account: AccountId, peer: &str, agent: &str) -> Result<String> {
+        let secret: [u8; TOKEN_BYTES] = rand::random();
+        let id = SessionId(self.keyed_hash("session", &secret));
+        let token = BASE64.encode([&account.0.to_be_bytes()[..], &secret].concat());
+        let mut end = agent.len().min(MAX_AGENT_BYTES);
+        while !agent.is_char_boundary(end) {
+            end -= 1;
+        }
+        let (peer, agent) = (peer.to_owned(), agent[..end].to_owned());
+        self.store()
+            .transact(move |tx| {
+                let now = tx.now_ms();
+                let mut existing = Vec::new();
+                for row in tx.prefix(account.realm(), &[schema::SESSION], Order::Ascending)? {
+                    let (key, value) = row?;
+                    let record: SessionRecord = decode("a session", &value)?;
+                    existing.push((record.seen_ms, is_over(&record, now), key.to_vec()));
+                }
+                existing.sort_unstable();
+                let excess = (existing.len() + 1).saturating_sub(MAX_SESSIONS);
+                for (number, (_, over, key)) in existing.into_iter().enumerate() {
+                    if over || number < excess {
+                        tx.delete(account.realm(), key);
+                    }
+                }
+                let record = SessionRecord { created_ms: now, seen_ms: now, peer, agent };
+                tx.put(account.realm(), key(id), record.encode_to_vec());
+                Ok::<_, DirectoryError>(())
+            })
+            .await?;
+        Ok(token)
+    }
+
+    /// The session of a token, if it is one and goes on.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn session(&self, token: &str) -> Result<Option<Session>> {
+        let Ok(bytes) = BASE64.decode(token) else { return Ok(None) };
+        let Some((account, secret)) = bytes.split_at_checked(4).filter(|(_, secret)| secret.len() == TOKEN_BYTES)
+        else {
+            return Ok(None);
+        };
+        let account = AccountId(u32::from_be_bytes(account.try_into().expect("4 bytes")));
+        let id = SessionId(self.keyed_hash("session", secret));
+        let Some(value) = self.store().snapshot().get(account.realm(), &key(id))? else { return Ok(None) };
+        let record: SessionRecord = decode("a session", &value)?;
+        let now = self.now_ms();
+        if is_over(&record, now) || self.account(account)?.is_none_or(|account| !account.enabled) {
+            return Ok(None);
+        }
+        if now - record.seen_ms > NOTE_USE_EVERY_MS {
+            // Nobody waits for it.
+            drop(self.store().transact(move |tx| {
+                if let Some(value) = tx.get(account.realm(), &key(id))? {
+                    let mut record: SessionRecord = decode("a session", &value)?;
+                    record.seen_ms = tx.now_ms();
+                    tx.put(account.realm(), key(id), record.encode_to_vec());
+                }
+                Ok::<_, DirectoryError>(())
+            }));
+        }
+        Ok(Some(session(account, id, record)))
+    }
+
+    /// An account's sessions that go on, last seen first.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn sessions(&self, account: AccountId) -> Result<Vec<Session>> {
+        let now = self.now_ms();
+        let snapshot = self.store().snapshot();
+        let mut sessions = Vec::new();
+        for row in snapshot.prefix(account.realm(), &[schema::SESSION], Order::Ascending)? {
+            let (key, value) = row?;
+            let record: SessionRecord = decode("a session", &value)?;
+            let id = key[1..].try_into().map_err(|_| DirectoryError::Damaged("a session's key".to_owned()))?;
+            if !is_over(&record, now) {
+                sessions.push(session(account, SessionId(id), record));
+            }
+        }
+        sessions.sort_by_key(|session| std::cmp::Reverse(session.seen_ms));
+        Ok(sessions)
+    }
+
+    /// Ends a session. Does nothing when it is over.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn end_session(&self, account: AccountId, id: SessionId) -> Result<()> {
+        self.store()
+            .transact(move |tx| {
+                tx.delete(account.realm(), key(id));
+                Ok(())
+            })
+            .await
+    }
+
+    /// Ends all of an account's sessions but, if given, one.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn end_all_sessions(&self, account: AccountId, keep: Option<SessionId>) -> Result<()> {
+        self.store().transact(move |tx| end_all_in(tx, account, keep)).await
+    }
+}
