@@ -1,0 +1,113 @@
+//! The envelope: who sends, to whom, with which wishes (RFC 5321 §2.3.1, RFC 3461).
+
+use std::net::IpAddr;
+
+use directory::AccountId;
+use mailkit::EmailAddress;
+
+/// The envelope of a message as an SMTP door got it.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    /// The reverse-path; `None` is the null sender `<>` of reports, to which nothing is ever bounced.
+    pub from: Option<EmailAddress>,
+    /// Recipients that [`crate::Delivery::rcpt`] let in, in the order given.
+    pub recipients: Vec<Recipient>,
+    /// `RET=` of MAIL FROM: how much of the message a report returns.
+    pub ret: Option<Ret>,
+    /// `ENVID=` of MAIL FROM, decoded from xtext.
+    pub envid: Option<String>,
+    /// `BODY=8BITMIME` was given.
+    pub body_8bit: bool,
+    /// `SMTPUTF8` was given: the message may only go to servers that take it.
+    pub smtputf8: bool,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// One recipient of an [`Envelope`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipient {
+    /// The forward-path.
+    pub address: EmailAddress,
+    /// `NOTIFY=`: when reports are wanted.
+    pub notify: Notify,
+    /// `ORCPT=` as given, `rfc822;` or `utf-8;` and xtext, kept as it stands.
+    pub orcpt: Option<String>,
+}
+
+impl Recipient {
+    /// A recipient without special wishes.
+    pub fn new(address: EmailAddress) -> Self {
+        Self { address, notify: Notify::default(), orcpt: None }
+    }
+}
+
+/// When the sender wants a report about a recipient (RFC 3461 §4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notify {
+    /// When it was delivered.
+    pub success: bool,
+    /// When it can not be delivered.
+    pub failure: bool,
+    /// When it takes long.
+    pub delay: bool,
+    /// The wish was expressed: it is passed on. Without, the values above are our defaults.
+    pub explicit: bool,
+}
+
+impl Notify {
+    /// `NOTIFY=NEVER`.
+    pub const NEVER: Self = Self { success: false, failure: false, delay: false, explicit: true };
+}
+
+impl Default for Notify {
+    /// No `NOTIFY=`: failures and delays are reported.
+    fn default() -> Self {
+        Self { success: false, failure: true, delay: true, explicit: false }
+    }
+}
+
+/// How much of the message a failure report returns (RFC 3461 §4.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ret {
+    /// All of it (up to [`crate::MAX_RETURNED_BYTES`], else the headers).
+    Full,
+    /// The headers only.
+    Headers,
+}
+
+/// Where a message came from: for trace headers, policies and logs.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The client's address; `None` for messages made in this process.
+    pub peer: Option<IpAddr>,
+    /// What the client said in HELO/EHLO/LHLO.
+    pub helo: Option<String>,
+    /// The host name that the client's address resolves to and back, if looked up.
+    pub reverse_name: Option<String>,
+    /// Who signed in. Such mail may be relayed, is signed by DKIM, and gets the headers a submission must have.
+    pub auth: Option<AccountId>,
+    /// `TLSv1.3, TLS_AES_256_GCM_SHA384` or the like; `None` for plain text.
+    pub tls: Option<String>,
+    /// The client used EHLO (or LHLO with `lmtp`).
+    pub esmtp: bool,
+}
+
+impl Origin {
+    /// The `with` clause of a Received line (RFC 3848, RFC 6531 §4.3).
+    pub fn protocol(&self, smtputf8: bool) -> &'static str {
+        let secured = self.tls.is_some();
+        let signed_in = self.auth.is_some();
+        match (smtputf8, self.esmtp, secured, signed_in) {
+            (false, false, _, _) => "SMTP",
+            (false, true, false, false) => "ESMTP",
+            (false, true, false, true) => "ESMTPA",
+            (false, true, true, false) => "ESMTPS",
+            (false, true, true, true) => "ESMTPSA",
+            (true, _, false, false) => "UTF8SMTP",
+            (true, _, false, true) => "UTF8SMTPA",
+            (true, _, true, false) => "UTF8SMTPS",
+            (true, _, true, true) => "UTF8SMTPSA",
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What can go wrong, named by what the caller can do about it.
+
+use directory::DirectoryError;
+use mailstore::MailError;
+use store::StoreError;
+
+use crate::{QueueId, Refusal};
+
+/// Why mail was not taken, or the queue was not changed. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliveryError {
+    /// The message or the envelope is not acceptable: give the refusal to the client.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The queue has no such message (any more).
+    #[error("the queue has no message {0}: it was delivered, bounced or dropped")]
+    NotQueued(QueueId),
+    /// The message is being delivered at this moment: try again in a minute.
+    #[error("message {0} is being delivered at this moment: try again in a minute")]
+    InFlight(QueueId),
+    /// The submission can not be taken back any more: it is on its way, or was never held.
+    #[error("the message is on its way already and can not be taken back")]
+    TooLate,
+    /// No submission is known under that key.
+    #[error("no submission is known under this key")]
+    UnknownSubmission,
+    /// An option contradicts itself or another one.
+    #[error("delivery option {option}: {problem}")]
+    BadOption {
+        /// Which option.
+        option: &'static str,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+    /// A stored queue record does not make sense: run `holdfast verify`.
+    #[error("stored queue is damaged: {0}")]
+    Damaged(String),
+    /// The mail store refused or failed.
+    #[error(transparent)]
+    Mail(#[from] MailError),
+    /// The directory refused or failed.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Spooling the message failed.
+    #[error("writing the message to disk failed: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl DeliveryError {
+    /// How an SMTP door answers this error. Details of our own failures go to the log, not to the client.
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            Self::Refused(refusal) => refusal.clone(),
+            Self::Mail(MailError::OverQuota { .. }) => {
+                Refusal::new(452, (4, 2, 2), "the mailbox is full, try again later")
+            }
+            Self::Store(StoreError::Full) | Self::Mail(MailError::Store(StoreError::Full)) => {
+                Refusal::new(452, (4, 3, 1), "the server has no room for mail at the moment, try again later")
+            }
+            _ => Refusal::unavailable(),
+        }
+    }
+}
+
+impl From<Refusal> for DeliveryError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// The usual result of this crate.
+pub type Result<T, E = DeliveryError> = std::result::Result<T, E>;

@@ -1,0 +1,99 @@
+//! Why a recipient or a message is not taken, in SMTP's own words.
+
+use std::fmt;
+
+/// A refusal that a door gives to its client as it stands: reply code, enhanced status code (RFC 3463) and text.
+///
+/// Made in one place, here, so that every door (SMTP, submission, web) says the same about the same thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Reply code, 400..=599. 4xx: the same may succeed later. 5xx: it will not.
+    pub code: u16,
+    /// Class, subject, detail, as in `5.1.1`. The class equals the first digit of `code`.
+    pub enhanced: (u8, u16, u16),
+    /// One line for people, without codes: what happened, to what, what to do. Never holds CR or LF.
+    pub text: String,
+}
+
+impl Refusal {
+    /// A refusal; line breaks and control characters in `text` become spaces.
+    pub fn new(code: u16, enhanced: (u8, u16, u16), text: impl Into<String>) -> Self {
+        let text: String = text.into();
+        let text = if text.chars().any(char::is_control) {
+            text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+        } else {
+            text
+        };
+        Self { code, enhanced, text }
+    }
+
+    /// Trying again later makes sense.
+    pub fn is_temporary(&self) -> bool {
+        self.code < 500
+    }
+
+    pub(crate) fn no_such_address(address: &impl fmt::Display) -> Self {
+        Self::new(550, (5, 1, 1), format!("<{address}>: no such address here"))
+    }
+
+    pub(crate) fn relaying_denied(address: &impl fmt::Display) -> Self {
+        Self::new(550, (5, 7, 1), format!("<{address}>: relaying denied, sign in to send mail to other places"))
+    }
+
+    pub(crate) fn mailbox_disabled(address: &impl fmt::Display) -> Self {
+        Self::new(550, (5, 2, 1), format!("<{address}>: this mailbox is disabled"))
+    }
+
+    pub(crate) fn mailbox_full(address: &impl fmt::Display) -> Self {
+        Self::new(452, (4, 2, 2), format!("<{address}>: this mailbox is full, try again later"))
+    }
+
+    pub(crate) fn address_not_usable(address: &impl fmt::Display, why: &str) -> Self {
+        Self::new(553, (5, 1, 3), format!("<{address}>: {why}"))
+    }
+
+    pub(crate) fn sender_not_yours(address: &impl fmt::Display) -> Self {
+        Self::new(550, (5, 7, 1), format!("you may not send as <{address}>"))
+    }
+
+    pub(crate) fn too_many_hops(hops: usize) -> Self {
+        Self::new(554, (5, 4, 6), format!("the message went through {hops} servers already: a mail loop"))
+    }
+
+    pub(crate) fn too_large(limit: u64) -> Self {
+        Self::new(552, (5, 3, 4), format!("the message is larger than {limit} bytes, the most that is taken here"))
+    }
+
+    pub(crate) fn too_many_recipients(limit: usize) -> Self {
+        Self::new(452, (4, 5, 3), format!("more than {limit} recipients: send the rest in another message"))
+    }
+
+    pub(crate) fn no_recipients() -> Self {
+        Self::new(554, (5, 5, 1), "no valid recipients")
+    }
+
+    /// What is said when the store can not take mail at the moment.
+    pub(crate) fn unavailable() -> Self {
+        Self::new(451, (4, 3, 0), "the server can not take mail at the moment, try again later")
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (class, subject, detail) = self.enhanced;
+        write!(f, "{} {class}.{subject}.{detail} {}", self.code, self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_always_one_line() {
+        let refusal = Refusal::no_such_address(&"a\r\n250 fine@b.example");
+        assert_eq!(refusal.to_string(), "550 5.1.1 <a  250 fine@b.example>: no such address here");
+        assert!(!refusal.is_temporary());
+        assert!(Refusal::unavailable().is_temporary());
+    }
+}
