@@ -1,0 +1,15 @@
+//! Sending to other servers: whom to ask, how to talk, what the answers mean.
+//!
+//! [`transaction`] and [`reply`] know the protocol without sockets; [`connection`] carries it over TCP and TLS;
+//! [`hosts`] and [`resolve`] find out where to connect; [`pool`] keeps connections for the next message.
+
+pub mod connection;
+pub mod hosts;
+pub mod reply;
+pub mod resolve;
+pub mod tls;
+pub mod transaction;
+pub mod wire;
+
+pub use reply::Reply;
+pub use resolve::{DnsError, Mx, Resolver, SystemResolver};

@@ -1,0 +1,361 @@
+//! A connection to another server: greeted, secured, signed in, and ready for one transaction after another.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+
+use super::hosts::Host;
+use super::reply::{Reply, ReplyError, ReplyParser};
+use super::tls::TlsClients;
+use super::transaction::{Capabilities, Fate, Mail, Step, Transaction, Wait};
+use super::wire::WireEncoder;
+use crate::{Credentials, DeliveryOptions, Timeouts, TlsPolicy};
+
+/// Bytes given to the socket at a time.
+const BLOCK_BYTES: usize = 64 << 10;
+
+trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// Why a connection was not made, or broke.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// No connection, or it was lost.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The other side was silent too long.
+    #[error("no answer {0} within {1:?}")]
+    Timeout(&'static str, Duration),
+    /// The other side said something that is not SMTP.
+    #[error("{0}")]
+    Protocol(#[from] ReplyError),
+    /// The other side does not want us.
+    #[error("{0}")]
+    Refused(Reply),
+    /// TLS was demanded and is not to be had.
+    #[error("{0}")]
+    Tls(String),
+}
+
+impl ConnectionError {
+    /// Enhanced status for a report (RFC 3463): always of the class that may succeed later.
+    pub fn status(&self) -> &'static str {
+        match self {
+            Self::Io(_) | Self::Timeout(..) => "4.4.1",
+            Self::Protocol(_) => "4.5.0",
+            Self::Refused(_) => "4.3.2",
+            Self::Tls(_) => "4.7.5",
+        }
+    }
+}
+
+/// Gives a message's bytes, piece by piece, from the start.
+#[async_trait::async_trait]
+pub trait MessageSource: Send {
+    /// The next piece; `None` at the end.
+    async fn next_piece(&mut self) -> io::Result<Option<Bytes>>;
+}
+
+/// A connection that waits for a transaction.
+pub struct Connection {
+    stream: Box<dyn Io>,
+    parser: ReplyParser,
+    buffer: Vec<u8>,
+    filled: std::ops::Range<usize>,
+    capabilities: Capabilities,
+    timeouts: Timeouts,
+    peer: SocketAddr,
+    tls: bool,
+    transactions: usize,
+}
+
+/// What a transaction came to.
+pub struct Sent {
+    /// One per recipient, in order.
+    pub fates: Vec<Fate>,
+    /// Another transaction may follow.
+    pub reusable: bool,
+    /// The connection broke before any of the message was sent: it is safe to try on another one at once.
+    pub untouched: bool,
+}
+
+impl Connection {
+    /// Connect and get to where a transaction can begin. Under [`TlsPolicy::Opportunistic`] a failing handshake is
+    /// followed by a second connection in plain text.
+    pub async fn open(
+        host: &Host,
+        address: SocketAddr,
+        options: &DeliveryOptions,
+        tls: &TlsClients,
+    ) -> Result<Self, ConnectionError> {
+        match Self::open_with(host, address, options, tls, host.tls).await {
+            Err(ConnectionError::Tls(why)) if host.tls == TlsPolicy::Opportunistic && !host.implicit_tls => {
+                tracing::info!(host = host.name, %address, why, "TLS failed, going on in plain text");
+                metrics::counter!("holdfast_delivery_tls_fallback_total").increment(1);
+                Self::open_with(host, address, options, tls, TlsPolicy::Off).await
+            }
+            other => other,
+        }
+    }
+
+    async fn open_with(
+        host: &Host,
+        address: SocketAddr,
+        options: &DeliveryOptions,
+        tls: &TlsClients,
+        policy: TlsPolicy,
+    ) -> Result<Self, ConnectionError> {
+        let timeouts = &options.timeouts;
+        let tcp = timeout(timeouts.connect, connect(address, options))
+            .await
+            .map_err(|_| ConnectionError::Timeout("to the connection", timeouts.connect))??;
+        let _ = tcp.set_nodelay(true);
+        let stream: Box<dyn Io> =
+            if host.implicit_tls { handshake(tcp, host, policy, timeouts, tls).await? } else { Box::new(tcp) };
+        let mut this = Self {
+            stream,
+            parser: ReplyParser::default(),
+            buffer: vec![0; 4096],
+            filled: 0..0,
+            capabilities: Capabilities::default(),
+            timeouts: timeouts.clone(),
+            peer: address,
+            tls: host.implicit_tls,
+            transactions: 0,
+        };
+        let greeting = this.read("to the connection", timeouts.greeting).await?;
+        if !greeting.is_positive() {
+            this.quit().await;
+            return Err(ConnectionError::Refused(greeting));
+        }
+        this.hello(&options.hostname).await?;
+        if !this.tls {
+            this = this.secure(host, policy, options, tls).await?;
+        }
+        if let Some(credentials) = &host.credentials {
+            this.sign_in(credentials).await?;
+        }
+        Ok(this)
+    }
+
+    /// Where it leads.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Whether it is encrypted.
+    pub fn is_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// What the server can do.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// How many transactions it has carried.
+    pub fn transactions(&self) -> usize {
+        self.transactions
+    }
+
+    /// Carry a message.
+    pub async fn send(&mut self, mail: Mail, message: &mut dyn MessageSource) -> Sent {
+        self.transactions += 1;
+        let mut transaction = Transaction::new(mail, &self.capabilities);
+        let mut broken = false;
+        loop {
+            let done = match transaction.next() {
+                Step::Done => break,
+                Step::Send(bytes) => self.write(&bytes).await,
+                Step::SendMessage => self.write_message(message).await,
+                Step::Read(wait) => {
+                    let (what, wait) = match wait {
+                        Wait::Command => ("to a command", self.timeouts.command),
+                        Wait::Data => ("to DATA", self.timeouts.data),
+                        Wait::Done => ("to the message", self.timeouts.done),
+                    };
+                    self.read(what, wait).await.map(|reply| transaction.reply(&reply))
+                }
+            };
+            if let Err(error) = done {
+                broken = true;
+                // A server that closes after a last word (421, or a refusal of the message) gets heard.
+                let last_word = self.read("", Duration::from_millis(200)).await.ok().filter(|r| r.code >= 400);
+                let text = if transaction.message_sent() {
+                    format!("4.4.2 the connection was lost before the message was answered for: {error}")
+                } else {
+                    format!("4.4.2 the connection was lost: {error}")
+                };
+                transaction.lose(&last_word.unwrap_or_else(|| Reply::new(451, text)));
+            }
+        }
+        let untouched = broken && !transaction.message_sent();
+        let (fates, usable) = transaction.finish();
+        Sent { fates, reusable: usable && !broken, untouched }
+    }
+
+    /// Say goodbye; nothing depends on the answer.
+    pub async fn quit(&mut self) {
+        let wait = self.timeouts.quit;
+        let _ = timeout(wait, async {
+            self.write(b"QUIT\r\n").await?;
+            self.read("to QUIT", wait).await
+        })
+        .await;
+    }
+
+    async fn hello(&mut self, hostname: &str) -> Result<(), ConnectionError> {
+        let reply = self.command(format!("EHLO {hostname}\r\n").as_bytes()).await?;
+        if reply.is_positive() {
+            self.capabilities = Capabilities::from_ehlo(&reply);
+            return Ok(());
+        }
+        if reply.code == 421 {
+            return Err(ConnectionError::Refused(reply));
+        }
+        let reply = self.command(format!("HELO {hostname}\r\n").as_bytes()).await?;
+        self.capabilities = Capabilities::default();
+        if reply.is_positive() { Ok(()) } else { Err(ConnectionError::Refused(reply)) }
+    }
+
+    async fn secure(
+        mut self,
+        host: &Host,
+        policy: TlsPolicy,
+        options: &DeliveryOptions,
+        tls: &TlsClients,
+    ) -> Result<Self, ConnectionError> {
+        let demanded = matches!(policy, TlsPolicy::Require | TlsPolicy::Verify);
+        if policy == TlsPolicy::Off || (!self.capabilities.starttls && !demanded) {
+            return Ok(self);
+        }
+        if !self.capabilities.starttls {
+            self.quit().await;
+            return Err(ConnectionError::Tls(format!("{} offers no STARTTLS, and TLS is demanded", host.name)));
+        }
+        let reply = self.command(b"STARTTLS\r\n").await?;
+        if reply.code != 220 {
+            if demanded {
+                self.quit().await;
+                return Err(ConnectionError::Tls(format!("{} refused STARTTLS: {reply}", host.name)));
+            }
+            return Ok(self);
+        }
+        if !self.filled.is_empty() || !self.parser.is_idle() {
+            // Bytes sent in plain text must not count as part of the encrypted session.
+            return Err(ConnectionError::Tls(format!("{} sent data before the TLS handshake", host.name)));
+        }
+        self.stream = handshake(self.stream, host, policy, &options.timeouts, tls).await?;
+        self.tls = true;
+        // What was learned in plain text is forgotten (RFC 3207 §4.2).
+        self.hello(&options.hostname).await?;
+        Ok(self)
+    }
+
+    async fn sign_in(&mut self, credentials: &Credentials) -> Result<(), ConnectionError> {
+        if !self.tls {
+            return Err(ConnectionError::Tls("the password is not sent in plain text".to_owned()));
+        }
+        let offers = |mechanism: &str| self.capabilities.auth.iter().any(|m| m == mechanism);
+        let reply = if offers("PLAIN") {
+            let response = BASE64.encode(format!("\0{}\0{}", credentials.username, credentials.password));
+            self.command(format!("AUTH PLAIN {response}\r\n").as_bytes()).await?
+        } else if offers("LOGIN") {
+            let mut reply = self.command(b"AUTH LOGIN\r\n").await?;
+            for answer in [&credentials.username, &credentials.password] {
+                if reply.code != 334 {
+                    break;
+                }
+                reply = self.command(format!("{}\r\n", BASE64.encode(answer)).as_bytes()).await?;
+            }
+            reply
+        } else {
+            Reply::new(504, "the server offers neither AUTH PLAIN nor AUTH LOGIN")
+        };
+        if reply.code == 235 { Ok(()) } else { Err(ConnectionError::Refused(reply)) }
+    }
+
+    async fn command(&mut self, command: &[u8]) -> Result<Reply, ConnectionError> {
+        self.write(command).await?;
+        self.read("to a command", self.timeouts.command).await
+    }
+
+    async fn read(&mut self, what: &'static str, wait: Duration) -> Result<Reply, ConnectionError> {
+        timeout(wait, self.read_reply()).await.map_err(|_| ConnectionError::Timeout(what, wait))?
+    }
+
+    async fn read_reply(&mut self) -> Result<Reply, ConnectionError> {
+        loop {
+            let (taken, reply) = self.parser.push(&self.buffer[self.filled.clone()])?;
+            self.filled.start += taken;
+            if let Some(reply) = reply {
+                return Ok(reply);
+            }
+            let read = self.stream.read(&mut self.buffer).await?;
+            if read == 0 {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection").into());
+            }
+            self.filled = 0..read;
+        }
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), ConnectionError> {
+        let wait = self.timeouts.block;
+        timeout(wait, async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        })
+        .await
+        .map_err(|_| ConnectionError::Timeout("while sending", wait))??;
+        Ok(())
+    }
+
+    async fn write_message(&mut self, message: &mut dyn MessageSource) -> Result<(), ConnectionError> {
+        let mut encoder = WireEncoder::default();
+        let mut block = Vec::with_capacity(BLOCK_BYTES * 2);
+        while let Some(piece) = message.next_piece().await? {
+            for part in piece.chunks(BLOCK_BYTES) {
+                encoder.encode(part, &mut block);
+                if block.len() >= BLOCK_BYTES {
+                    self.write(&block).await?;
+                    block.clear();
+                }
+            }
+        }
+        encoder.finish(&mut block);
+        self.write(&block).await
+    }
+}
+
+async fn connect(address: SocketAddr, options: &DeliveryOptions) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(bind) = options.bind {
+        socket.bind(SocketAddr::new(bind, 0))?;
+    }
+    socket.connect(address).await
+}
+
+async fn handshake(
+    stream: impl Io + 'static,
+    host: &Host,
+    policy: TlsPolicy,
+    timeouts: &Timeouts,
+    tls: &TlsClients,
+) -> Result<Box<dyn Io>, ConnectionError> {
+    let failed = |why: String| ConnectionError::Tls(format!("TLS with {} failed: {why}", host.name));
+    let name = ServerName::try_from(host.name.clone()).map_err(|e| failed(e.to_string()))?;
+    let connector = if policy == TlsPolicy::Verify { &tls.verified } else { &tls.any };
+    match timeout(timeouts.tls, connector.connect(name, stream)).await {
+        Ok(Ok(stream)) => Ok(Box::new(stream)),
+        Ok(Err(error)) => Err(failed(error.to_string())),
+        Err(_) => Err(failed(format!("no answer within {:?}", timeouts.tls))),
+    }
+}

@@ -1,0 +1,368 @@
+//! What is stored: the keys and records of the queue realm, and of delivery's part of an account's realm.
+//!
+//! Queue realm (`RealmId::QUEUE`), all of it delivery's:
+//!
+//! | key | value |
+//! |---|---|
+//! | `m` id | [`MessageRecord`]: a message, its envelope, its body |
+//! | `l` id leg | [`LegRecord`]: the recipients of that message at one destination, and how it went so far |
+//! | `d` destination NUL due id leg | [`DueRecord`]: when the leg is to be tried; absent while the message is held |
+//! | `x` when id | empty: when the message is to be looked at for a delay warning or expiry; absent while held |
+//!
+//! Account realm, first byte `0x40`:
+//!
+//! | key | value |
+//! |---|---|
+//! | `0x40 r` key | [`ReceiptRecord`]: a Send and what it led to |
+//! | `0x40 t` when key | empty: when the receipt may be forgotten |
+//!
+//! Numbers in keys are big-endian, times are milliseconds since 1970 UTC. A leg is under way exactly if
+//! `LegRecord::attempt_token` is not zero; its due entry stays until the result is recorded, so that an attempt cut
+//! short by a crash is made again.
+
+use crate::{Notify, QueueId, Ret};
+
+/// First byte of delivery's keys in an account's realm.
+pub const ACCOUNT_KEYS: u8 = 0x40;
+/// Destination of legs that end in accounts here. No domain begins with a colon.
+pub const LOCAL_DESTINATION: &str = ":local";
+
+/// A message in the queue.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct MessageRecord {
+    /// Reverse-path without brackets; empty is the null sender.
+    #[prost(string, tag = "1")]
+    pub from: String,
+    /// The account that sent it, if one of ours did.
+    #[prost(uint32, optional, tag = "2")]
+    pub account: Option<u32>,
+    /// Id of the body, 32 bytes.
+    #[prost(bytes = "vec", tag = "3")]
+    pub body: Vec<u8>,
+    /// Length of the body.
+    #[prost(uint64, tag = "4")]
+    pub body_bytes: u64,
+    /// What goes out before the body: signatures, and trace lines if the body lacks them.
+    #[prost(bytes = "vec", tag = "5")]
+    pub prefix: Vec<u8>,
+    /// How many bytes at the start of the body do not go out: the Return-Path line that only a final delivery has.
+    #[prost(uint32, tag = "6")]
+    pub skip_bytes: u32,
+    /// 1: full, 2: headers, 0: not said.
+    #[prost(uint32, tag = "7")]
+    pub ret: u32,
+    /// ENVID, decoded.
+    #[prost(string, optional, tag = "8")]
+    pub envid: Option<String>,
+    /// The message has bytes above 127.
+    #[prost(bool, tag = "9")]
+    pub eight_bit: bool,
+    /// It can only go to servers with SMTPUTF8.
+    #[prost(bool, tag = "10")]
+    pub smtputf8: bool,
+    /// When it came.
+    #[prost(int64, tag = "11")]
+    pub created_ms: i64,
+    /// When it is given up.
+    #[prost(int64, tag = "12")]
+    pub expires_ms: i64,
+    /// An operator holds it.
+    #[prost(bool, tag = "13")]
+    pub held: bool,
+    /// When it was held, so that the time does not count against it.
+    #[prost(int64, tag = "14")]
+    pub held_since_ms: i64,
+    /// When the sender is told that it takes long; 0 once that was done or if it is not wanted.
+    #[prost(int64, tag = "15")]
+    pub warn_ms: i64,
+    /// The submission hold ends then: until then it can be taken back. 0: none.
+    #[prost(int64, tag = "16")]
+    pub release_ms: i64,
+    /// Number that the next leg gets.
+    #[prost(uint32, tag = "17")]
+    pub next_leg: u32,
+}
+
+/// Recipients of a message that share a destination.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct LegRecord {
+    /// Domain (lower case, ASCII), or [`LOCAL_DESTINATION`].
+    #[prost(string, tag = "1")]
+    pub destination: String,
+    /// Those still to be served; never empty.
+    #[prost(message, repeated, tag = "2")]
+    pub recipients: Vec<RecipientRecord>,
+    /// Attempts begun.
+    #[prost(uint32, tag = "3")]
+    pub attempts: u32,
+    /// When it is tried next: its due entry bears this time.
+    #[prost(int64, tag = "4")]
+    pub due_ms: i64,
+    /// Names the attempt under way; 0: none.
+    #[prost(fixed64, tag = "5")]
+    pub attempt_token: u64,
+    /// When the attempt under way began.
+    #[prost(int64, tag = "6")]
+    pub attempt_ms: i64,
+}
+
+/// A recipient still to be served.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct RecipientRecord {
+    /// Forward-path without brackets.
+    #[prost(string, tag = "1")]
+    pub address: String,
+    /// Bits 0..=3: success, failure, delay, explicit.
+    #[prost(uint32, tag = "2")]
+    pub notify: u32,
+    /// ORCPT as given.
+    #[prost(string, optional, tag = "3")]
+    pub orcpt: Option<String>,
+    /// Whose it is, for local ones.
+    #[prost(uint32, optional, tag = "4")]
+    pub account: Option<u32>,
+    /// What the last attempt met.
+    #[prost(string, optional, tag = "5")]
+    pub last_error: Option<String>,
+    /// Enhanced status of the last attempt, `4.4.1`.
+    #[prost(string, tag = "6")]
+    pub last_status: String,
+    /// The server that said so.
+    #[prost(string, tag = "7")]
+    pub last_remote: String,
+    /// When the last attempt ended.
+    #[prost(int64, tag = "8")]
+    pub last_attempt_ms: i64,
+}
+
+/// What the runner wants to know of a leg before reading it.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct DueRecord {
+    /// The sending account + 1, or 0: backlog is shared fairly between these.
+    #[prost(uint64, tag = "1")]
+    pub owner: u64,
+}
+
+/// What a Send led to.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ReceiptRecord {
+    /// Queue id.
+    #[prost(fixed64, tag = "1")]
+    pub id: u64,
+    /// When.
+    #[prost(int64, tag = "2")]
+    pub submitted_ms: i64,
+    /// Hold ends; 0: was not held.
+    #[prost(int64, tag = "3")]
+    pub held_until_ms: i64,
+    /// The copy in Sent.
+    #[prost(message, optional, tag = "4")]
+    pub sent_copy: Option<CopyRecord>,
+    /// It was taken back.
+    #[prost(bool, tag = "5")]
+    pub cancelled: bool,
+    /// Per recipient: 0 queued, otherwise filed to account (value - 1).
+    #[prost(uint64, repeated, tag = "6")]
+    pub recipients: Vec<u64>,
+}
+
+/// Where a copy of a sent message is.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct CopyRecord {
+    /// Mailbox id.
+    #[prost(uint32, tag = "1")]
+    pub mailbox: u32,
+    /// UID.
+    #[prost(uint32, tag = "2")]
+    pub uid: u32,
+    /// Email id.
+    #[prost(uint64, tag = "3")]
+    pub email: u64,
+}
+
+/// One leg of one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LegId {
+    /// The message.
+    pub id: QueueId,
+    /// Its number there.
+    pub leg: u32,
+}
+
+/// `m` id.
+pub fn message_key(id: QueueId) -> Vec<u8> {
+    [b"m".as_slice(), &id.to_bytes()].concat()
+}
+
+/// The id of a [`message_key`].
+pub fn message_key_id(key: &[u8]) -> Option<QueueId> {
+    let (first, id) = key.split_first()?;
+    (*first == b'm').then_some(())?;
+    Some(QueueId(u64::from_be_bytes(id.try_into().ok()?)))
+}
+
+/// `l` id leg.
+pub fn leg_key(leg: LegId) -> Vec<u8> {
+    [b"l".as_slice(), &leg.id.to_bytes(), &leg.leg.to_be_bytes()].concat()
+}
+
+/// Start of the keys of all legs of a message.
+pub fn legs_prefix(id: QueueId) -> Vec<u8> {
+    [b"l".as_slice(), &id.to_bytes()].concat()
+}
+
+/// The leg of a [`leg_key`].
+pub fn leg_key_id(key: &[u8]) -> Option<LegId> {
+    let rest = key.strip_prefix(b"l")?;
+    leg_id(rest)
+}
+
+/// `d` destination NUL due id leg.
+pub fn due_key(destination: &str, due_ms: i64, leg: LegId) -> Vec<u8> {
+    let mut key = due_prefix(destination);
+    key.extend_from_slice(&time(due_ms));
+    key.extend_from_slice(&leg.id.to_bytes());
+    key.extend_from_slice(&leg.leg.to_be_bytes());
+    key
+}
+
+/// Start of the due keys of one destination.
+pub fn due_prefix(destination: &str) -> Vec<u8> {
+    [b"d".as_slice(), destination.as_bytes(), &[0]].concat()
+}
+
+/// Destination, time and leg of a [`due_key`].
+pub fn due_key_parts(key: &[u8]) -> Option<(&str, i64, LegId)> {
+    let rest = key.strip_prefix(b"d")?;
+    let end = rest.iter().position(|&b| b == 0)?;
+    let destination = std::str::from_utf8(&rest[..end]).ok()?;
+    let (due, leg) = rest[end + 1..].split_first_chunk::<8>()?;
+    Some((destination, i64::try_from(u64::from_be_bytes(*due)).ok()?, leg_id(leg)?))
+}
+
+/// `x` when id.
+pub fn deadline_key(when_ms: i64, id: QueueId) -> Vec<u8> {
+    [b"x".as_slice(), &time(when_ms), &id.to_bytes()].concat()
+}
+
+/// Time and message of a [`deadline_key`].
+pub fn deadline_key_parts(key: &[u8]) -> Option<(i64, QueueId)> {
+    let (when, id) = key.strip_prefix(b"x")?.split_first_chunk::<8>()?;
+    Some((i64::try_from(u64::from_be_bytes(*when)).ok()?, QueueId(u64::from_be_bytes(id.try_into().ok()?))))
+}
+
+/// `0x40 r` key.
+pub fn receipt_key(idempotency_key: &[u8]) -> Vec<u8> {
+    [&[ACCOUNT_KEYS, b'r'], idempotency_key].concat()
+}
+
+/// `0x40 t` when key.
+pub fn receipt_expiry_key(when_ms: i64, idempotency_key: &[u8]) -> Vec<u8> {
+    [&[ACCOUNT_KEYS, b't'], time(when_ms).as_slice(), idempotency_key].concat()
+}
+
+/// Start of all receipt expiry keys.
+pub const RECEIPT_EXPIRY_PREFIX: [u8; 2] = [ACCOUNT_KEYS, b't'];
+
+/// Time and idempotency key of a [`receipt_expiry_key`].
+pub fn receipt_expiry_key_parts(key: &[u8]) -> Option<(i64, &[u8])> {
+    let (when, rest) = key.strip_prefix(&RECEIPT_EXPIRY_PREFIX)?.split_first_chunk::<8>()?;
+    Some((i64::try_from(u64::from_be_bytes(*when)).ok()?, rest))
+}
+
+/// The owner of the body reference of a queued message.
+pub fn body_owner(id: QueueId) -> [u8; 8] {
+    id.to_bytes()
+}
+
+/// Times before 1970 do not occur; they would sort wrongly and count as 0.
+fn time(ms: i64) -> [u8; 8] {
+    u64::try_from(ms).unwrap_or(0).to_be_bytes()
+}
+
+fn leg_id(bytes: &[u8]) -> Option<LegId> {
+    let (id, leg) = bytes.split_first_chunk::<8>()?;
+    Some(LegId { id: QueueId(u64::from_be_bytes(*id)), leg: u32::from_be_bytes(leg.try_into().ok()?) })
+}
+
+/// As [`RecipientRecord::notify`] has it.
+pub fn notify_bits(notify: Notify) -> u32 {
+    u32::from(notify.success)
+        | u32::from(notify.failure) << 1
+        | u32::from(notify.delay) << 2
+        | u32::from(notify.explicit) << 3
+}
+
+/// Back from [`notify_bits`].
+pub fn notify_from_bits(bits: u32) -> Notify {
+    Notify { success: bits & 1 != 0, failure: bits & 2 != 0, delay: bits & 4 != 0, explicit: bits & 8 != 0 }
+}
+
+/// As [`MessageRecord::ret`] has it.
+pub fn ret_number(ret: Option<Ret>) -> u32 {
+    match ret {
+        None => 0,
+        Some(Ret::Full) => 1,
+        Some(Ret::Headers) => 2,
+    }
+}
+
+/// Back from [`ret_number`].
+pub fn ret_from_number(number: u32) -> Option<Ret> {
+    match number {
+        1 => Some(Ret::Full),
+        2 => Some(Ret::Headers),
+        _ => None,
+    }
+}
+
+impl MessageRecord {
+    /// Bytes that go out.
+    pub fn outgoing_bytes(&self) -> u64 {
+        (self.prefix.len() as u64 + self.body_bytes).saturating_sub(u64::from(self.skip_bytes))
+    }
+
+    /// When the message must be looked at next: for the warning, or to give it up.
+    pub fn deadline_ms(&self) -> i64 {
+        if self.warn_ms > 0 { self.warn_ms.min(self.expires_ms) } else { self.expires_ms }
+    }
+
+    /// For [`DueRecord::owner`].
+    pub fn owner(&self) -> u64 {
+        self.account.map_or(0, |a| u64::from(a) + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_survive_and_sort_by_time() {
+        let leg = LegId { id: QueueId(7), leg: 3 };
+        assert_eq!(message_key_id(&message_key(leg.id)), Some(leg.id));
+        assert_eq!(leg_key_id(&leg_key(leg)), Some(leg));
+        assert!(leg_key(leg).starts_with(&legs_prefix(leg.id)));
+        assert_eq!(due_key_parts(&due_key("x.example", 99, leg)), Some(("x.example", 99, leg)));
+        assert_eq!(deadline_key_parts(&deadline_key(5, leg.id)), Some((5, leg.id)));
+        assert_eq!(receipt_expiry_key_parts(&receipt_expiry_key(5, b"k")), Some((5, b"k".as_slice())));
+        assert!(due_key("x.example", 255, leg) < due_key("x.example", 256, leg));
+        assert!(deadline_key(-1, leg.id) < deadline_key(1, leg.id));
+        for other in [b"".as_slice(), b"m", b"d", b"dx", b"l1234567", b"x1"] {
+            assert_eq!(message_key_id(other), None);
+            assert_eq!(leg_key_id(other), None);
+            assert_eq!(due_key_parts(other), None);
+            assert_eq!(deadline_key_parts(other), None);
+        }
+    }
+
+    #[test]
+    fn wishes_survive_storage() {
+        for bits in 0..16 {
+            assert_eq!(notify_bits(notify_from_bits(bits)), bits);
+        }
+        for ret in [None, Some(Ret::Full), Some(Ret::Headers)] {
+            assert_eq!(ret_from_number(ret_number(ret)), ret);
+        }
+    }
+}
