@@ -1,20 +1,17 @@
 //! How mail comes in: from the envelope to the durable commit.
 
-use std::io;
+use std::io::{self, Write as _};
+use std::sync::Arc;
 
 use directory::AccountId;
-use mailkit::EmailAddress;
+use mailkit::{EmailAddress, date, trace};
+use mailstore::{Flags, NewMessage};
+use store::{BodyWriter, StagedBody};
 
-use crate::{Delivery, Envelope, QueueId, Refusal, Result};
-
-/// Where a recipient's mail goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecipientRoute {
-    /// Into an account here.
-    Local(AccountId),
-    /// To another server.
-    Remote,
-}
+use crate::dispatch::{Destination, Dispatch, Dispatched};
+use crate::head::{self, Gatherer, Head};
+use crate::schema::{MessageRecord, ret_number};
+use crate::{Delivery, Envelope, MAX_IN_MEMORY_BYTES, QueueId, Refusal, Result};
 
 /// What became of one recipient of an accepted message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +20,6 @@ pub enum RecipientOutcome {
     Filed(AccountId),
     /// In the queue, durably.
     Queued,
-    /// Not taken. The sender is told by a report, unless all recipients failed (then [`Incoming::finish`] fails).
-    Failed(Refusal),
 }
 
 /// A message that was taken: it is durable, and responsibility for it is ours.
@@ -39,64 +34,292 @@ pub struct Accepted {
 /// A message on its way in: write its bytes (as they came, dots unstuffed), then [`Incoming::finish`].
 /// Dropping it takes nothing.
 pub struct Incoming {
-    _todo: (),
+    delivery: Delivery,
+    envelope: Envelope,
+    id: QueueId,
+    at_ms: i64,
+    extra_headers: Vec<u8>,
+    /// Until the header section is complete.
+    gatherer: Option<Gatherer>,
+    head: Head,
+    sink: Sink,
+    received_bytes: u64,
+    eight_bit: bool,
+    /// Length of the Return-Path line at the start, which is for copies filed here only.
+    return_path_bytes: u32,
+}
+
+/// Where the bytes go.
+enum Sink {
+    Memory(Vec<u8>),
+    Disk(BodyWriter),
 }
 
 impl Delivery {
-    /// Whether mail from `from`'s session to `address` is taken, and where it would go. For RCPT TO. A quick read.
-    pub fn rcpt(&self, address: &EmailAddress, auth: Option<AccountId>) -> Result<RecipientRoute, Refusal> {
-        let _ = (address, auth);
-        todo!()
-    }
-
-    /// Whether the sender is acceptable: a signed-in one must own the address. For MAIL FROM. A quick read.
-    pub fn mail_from(&self, from: Option<&EmailAddress>, auth: Option<AccountId>) -> Result<(), Refusal> {
-        let _ = (from, auth);
-        todo!()
-    }
-
-    /// What the bare recipient `<postmaster>` stands for (RFC 5321 §4.1.1.3); `None` while there is no domain.
-    pub fn postmaster(&self) -> Option<EmailAddress> {
-        todo!()
-    }
-
     /// Begin to take a message. `extra_headers`: complete header lines with CRLF that the door puts above the
-    /// message, such as Authentication-Results; the Received line is made here.
+    /// message, such as Authentication-Results; the Received and Return-Path lines are made here.
     pub fn incoming(&self, envelope: Envelope, extra_headers: &[u8]) -> Result<Incoming> {
-        let _ = (envelope, extra_headers);
-        todo!()
+        let limit = self.inner.options.max_recipients;
+        if envelope.recipients.len() > limit {
+            return Err(Refusal::too_many_recipients(limit).into());
+        }
+        if envelope.recipients.is_empty() {
+            return Err(Refusal::no_recipients().into());
+        }
+        Ok(Incoming {
+            delivery: self.clone(),
+            envelope,
+            id: self.next_id(),
+            at_ms: self.now_ms(),
+            extra_headers: extra_headers.to_vec(),
+            gatherer: Some(Gatherer::default()),
+            head: Head::default(),
+            sink: Sink::Memory(Vec::new()),
+            received_bytes: 0,
+            eight_bit: false,
+            return_path_bytes: 0,
+        })
     }
 
     /// Take a message that is in memory: [`Self::incoming`] for callers without a stream.
     pub async fn accept(&self, envelope: Envelope, message: &[u8]) -> Result<Accepted> {
         let mut incoming = self.incoming(envelope, b"")?;
-        io::Write::write_all(&mut incoming, message)?;
-        incoming.finish().await
+        // Too large is found again by `finish`, which knows the right refusal.
+        match incoming.write_all(message) {
+            Err(error) if error.kind() != io::ErrorKind::FileTooLarge => Err(error.into()),
+            _ => incoming.finish().await,
+        }
     }
 }
 
 impl Incoming {
     /// What the message will be known by.
     pub fn id(&self) -> QueueId {
-        todo!()
+        self.id
     }
 
     /// File it to all local recipients and queue it for the others, in one commit. When it returns Ok the message is
     /// durable; on any error nothing was taken.
-    pub async fn finish(self) -> Result<Accepted> {
-        todo!()
+    pub async fn finish(mut self) -> Result<Accepted> {
+        let options = &self.delivery.inner.options;
+        if self.received_bytes > options.max_message_bytes {
+            return Err(Refusal::too_large(options.max_message_bytes).into());
+        }
+        if let Some(gatherer) = self.gatherer.take() {
+            self.write_head(gatherer.into_bytes())?;
+        }
+        if self.head.hops > options.max_hops || self.head.own_hops > options.max_own_hops {
+            metrics::counter!("holdfast_delivery_loops_total").increment(1);
+            return Err(Refusal::too_many_hops(self.head.hops).into());
+        }
+        self.check_author()?;
+        let delivery = self.delivery.clone();
+        let permit = delivery.large_permit(self.received_bytes).await;
+        let dispatch = tokio::task::spawn_blocking(move || self.prepare())
+            .await
+            .map_err(|_| Refusal::unavailable())??;
+        drop(permit);
+        let dispatch = Arc::new(dispatch);
+        let id = dispatch.id;
+        let recipients = delivery
+            .commit_dispatch(Arc::clone(&dispatch), |tx, dispatch_in| {
+                let Dispatched { outcomes, hints } = dispatch_in(tx)?;
+                Ok((outcomes, hints))
+            })
+            .await?;
+        metrics::counter!("holdfast_delivery_accepted_total").increment(1);
+        tracing::info!(
+            id = %id,
+            from = dispatch.record.from,
+            recipients = recipients.len(),
+            bytes = dispatch.record.body_bytes,
+            "accepted"
+        );
+        Ok(Accepted { id, recipients })
+    }
+
+    /// A signed-in sender writes as someone it may write as.
+    fn check_author(&self) -> Result<()> {
+        let (true, Some(account)) = (self.delivery.inner.options.enforce_header_from, self.envelope.origin.auth) else {
+            return Ok(());
+        };
+        self.delivery.check_authors(account, &self.head.from)
+    }
+
+    /// Stage, parse, sign, route: all that is to be done before the commit. Blocking.
+    fn prepare(self) -> Result<Dispatch> {
+        let Self { delivery, envelope, id, at_ms, sink, head, eight_bit, return_path_bytes, .. } = self;
+        let store = &delivery.inner.store;
+        let (body, bytes) = match sink {
+            Sink::Memory(bytes) => (store.put_body(&bytes)?, bytes),
+            Sink::Disk(writer) => {
+                let body = writer.finish()?;
+                let bytes = crate::source::read_all(store, &body.id())?;
+                (body, bytes)
+            }
+        };
+        let body: Arc<StagedBody> = Arc::new(body);
+        let auth = envelope.origin.auth;
+        let recipients = delivery.route(&envelope.recipients, auth)?;
+        let is_remote = |r: &crate::dispatch::Routed| matches!(r.destination, Destination::Domain(_));
+        let signatures = if auth.is_some() && recipients.iter().any(is_remote) {
+            delivery.sign(&head.from, &bytes[return_path_bytes as usize..])
+        } else {
+            Vec::new()
+        };
+        let filing = NewMessage {
+            body: Arc::clone(&body),
+            parsed: Arc::new(mailkit::parse(&bytes)),
+            flags: Flags::default(),
+            internal_date_ms: at_ms,
+            delivery_key: Some(delivery_key(id)),
+            ignore_quota: false,
+        };
+        let utf8_needed = head.eight_bit || envelope_needs_utf8(&envelope);
+        let record = MessageRecord {
+            from: envelope.from.as_ref().map(ToString::to_string).unwrap_or_default(),
+            account: auth.map(|account| account.0),
+            body: body.id().as_bytes().to_vec(),
+            body_bytes: body.len(),
+            signatures,
+            skip_bytes: return_path_bytes,
+            ret: ret_number(envelope.ret),
+            envid: envelope.envid.clone(),
+            eight_bit,
+            smtputf8: envelope.smtputf8 && utf8_needed,
+            ..delivery.new_record(at_ms, at_ms)
+        };
+        Ok(Dispatch {
+            id,
+            record,
+            queue_body: body,
+            filing: Some(filing),
+            recipients,
+            due_ms: at_ms,
+            retry_ms: at_ms + delivery.retry_wait_ms(1),
+            refuse_if_full: true,
+        })
+    }
+
+    /// The header section is complete: put ours above it and go on.
+    fn write_head(&mut self, mut bytes: Vec<u8>) -> io::Result<()> {
+        let options = &self.delivery.inner.options;
+        self.head = Head::read(&bytes, &options.hostname);
+        let signed_in = self.envelope.origin.auth.is_some();
+        let mut lead = String::new();
+        let is_local = |r: &crate::Recipient| self.delivery.lookup(&r.address).is_ok_and(|found| found.is_some());
+        if self.envelope.recipients.iter().any(is_local) {
+            lead.push_str(&trace::return_path(self.envelope.from.as_ref()));
+            self.return_path_bytes = u32::try_from(lead.len()).unwrap_or_default();
+        }
+        let mut lead = lead.into_bytes();
+        lead.extend_from_slice(&self.extra_headers);
+        lead.extend_from_slice(self.received().as_bytes());
+        if signed_in {
+            // What a submission server adds if the client did not (RFC 6409 §8).
+            if !self.head.has_date {
+                lead.extend_from_slice(format!("Date: {}\r\n", date::format(self.at_ms)).as_bytes());
+            }
+            if !self.head.has_message_id {
+                lead.extend_from_slice(format!("Message-ID: <{}@{}>\r\n", self.id, options.hostname).as_bytes());
+            }
+            if !self.head.has_from
+                && let Some(from) = &self.envelope.from
+            {
+                lead.extend_from_slice(format!("From: <{from}>\r\n").as_bytes());
+                self.head.from.push(from.clone());
+            }
+            bytes = head::without_bcc(bytes);
+        }
+        if !is_header_start(&bytes) {
+            // No header of its own: keep its first line from becoming part of ours.
+            lead.extend_from_slice(b"\r\n");
+        }
+        self.sink_write(&lead)?;
+        self.sink_write(&bytes)
+    }
+
+    fn received(&self) -> String {
+        let origin = &self.envelope.origin;
+        let id = self.id.to_string();
+        let recipient = match self.envelope.recipients.as_slice() {
+            [only] => Some(&only.address),
+            _ => None,
+        };
+        trace::Received {
+            helo: origin.helo.as_deref().unwrap_or("unknown"),
+            // Where a signed-in person is, is nobody's business.
+            peer: if origin.auth.is_some() { None } else { origin.peer },
+            by: &self.delivery.inner.options.hostname,
+            with: origin.protocol(self.envelope.smtputf8),
+            tls: origin.tls.as_deref(),
+            id: &id,
+            recipient,
+            at_ms: self.at_ms,
+        }
+        .to_header()
+    }
+
+    fn sink_write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Sink::Memory(held) = &mut self.sink {
+            if held.len() + bytes.len() <= MAX_IN_MEMORY_BYTES {
+                held.extend_from_slice(bytes);
+                return Ok(());
+            }
+            let mut writer = self.delivery.inner.store.body_writer().map_err(io::Error::other)?;
+            writer.write_all(held)?;
+            self.sink = Sink::Disk(writer);
+        }
+        match &mut self.sink {
+            Sink::Disk(writer) => writer.write_all(bytes),
+            Sink::Memory(_) => Ok(()),
+        }
     }
 }
 
 impl io::Write for Incoming {
-    /// Blocks for disk only when a message outgrows memory ([`crate::MAX_IN_MEMORY_BYTES`]).
-    /// Fails when the message is larger than `max_message_bytes`; read the rest of it, then call `finish`, which
-    /// gives the refusal.
+    /// Blocks for disk only when a message outgrows memory ([`MAX_IN_MEMORY_BYTES`]).
+    ///
+    /// Fails with [`io::ErrorKind::FileTooLarge`] when the message is larger than `max_message_bytes`: drop the rest of
+    /// it, then call [`Incoming::finish`], which gives the refusal.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.received_bytes = self.received_bytes.saturating_add(bytes.len() as u64);
+        if self.received_bytes > self.delivery.inner.options.max_message_bytes {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.eight_bit |= !bytes.is_ascii();
+        match &mut self.gatherer {
+            None => self.sink_write(bytes)?,
+            Some(gatherer) => {
+                if gatherer.push(bytes) {
+                    let gathered = self.gatherer.take().map(Gatherer::into_bytes).unwrap_or_default();
+                    self.write_head(gathered)?;
+                }
+            }
+        }
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// What names a delivery in an account: the same message is filed there once, whoever tries again.
+pub fn delivery_key(id: QueueId) -> Vec<u8> {
+    [b"q".as_slice(), &id.to_bytes()].concat()
+}
+
+fn envelope_needs_utf8(envelope: &Envelope) -> bool {
+    envelope.from.as_ref().is_some_and(EmailAddress::needs_smtputf8)
+        || envelope.recipients.iter().any(|recipient| recipient.address.needs_smtputf8())
+}
+
+/// Whether the bytes begin with a header field or the empty line that ends a header section.
+fn is_header_start(bytes: &[u8]) -> bool {
+    if bytes.is_empty() || bytes.starts_with(b"\r\n") || bytes.starts_with(b"\n") {
+        return true;
+    }
+    let name = bytes.iter().take_while(|b| b.is_ascii_graphic() && **b != b':').count();
+    name > 0 && bytes.get(name..).is_some_and(|rest| rest.trim_ascii_start().starts_with(b":"))
 }

@@ -3,8 +3,10 @@
 //! [`transaction`] and [`reply`] know the protocol without sockets; [`connection`] carries it over TCP and TLS;
 //! [`hosts`] and [`resolve`] find out where to connect; [`pool`] keeps connections for the next message.
 
+pub mod attempt;
 pub mod connection;
 pub mod hosts;
+pub mod pool;
 pub mod reply;
 pub mod resolve;
 pub mod tls;

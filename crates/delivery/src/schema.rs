@@ -42,9 +42,12 @@ pub struct MessageRecord {
     /// Length of the body.
     #[prost(uint64, tag = "4")]
     pub body_bytes: u64,
-    /// What goes out before the body: signatures, and trace lines if the body lacks them.
+    /// Header lines that go out before the trace: signatures. Copies filed here do not get them.
     #[prost(bytes = "vec", tag = "5")]
-    pub prefix: Vec<u8>,
+    pub signatures: Vec<u8>,
+    /// Header lines that go before the body wherever it goes: Received, if the body lacks it.
+    #[prost(bytes = "vec", tag = "18")]
+    pub trace: Vec<u8>,
     /// How many bytes at the start of the body do not go out: the Return-Path line that only a final delivery has.
     #[prost(uint32, tag = "6")]
     pub skip_bytes: u32,
@@ -319,7 +322,8 @@ pub fn ret_from_number(number: u32) -> Option<Ret> {
 impl MessageRecord {
     /// Bytes that go out.
     pub fn outgoing_bytes(&self) -> u64 {
-        (self.prefix.len() as u64 + self.body_bytes).saturating_sub(u64::from(self.skip_bytes))
+        let lead = (self.signatures.len() + self.trace.len()) as u64;
+        (lead + self.body_bytes).saturating_sub(u64::from(self.skip_bytes))
     }
 
     /// When the message must be looked at next: for the warning, or to give it up.

@@ -1,13 +1,20 @@
 //! Send is pressed: a finished message goes out once, however often it is asked for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use directory::AccountId;
-use mailkit::EmailAddress;
-use mailstore::{EmailId, MailboxId, Uid};
+use mailkit::{EmailAddress, trace};
+use mailstore::{EmailId, Flags, MailError, MailboxId, NewMessage, Role, SystemFlag, Uid};
+use prost::Message as _;
+use store::{Order, Read, Tx};
 
-use crate::{Delivery, QueueId, Recipient, RecipientOutcome, Ret, Result};
+use crate::accept::delivery_key;
+use crate::dispatch::{CommitError, Destination, Dispatch, Dispatched, Routed};
+use crate::head::Head;
+use crate::schema::{self, CopyRecord, MessageRecord, ReceiptRecord, ret_number};
+use crate::{Delivery, DeliveryError, QueueId, Recipient, RecipientOutcome, Refusal, Result, Ret, queue};
 
 /// Longest idempotency key.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 64;
@@ -72,30 +79,360 @@ pub struct SentCopy {
     pub email: EmailId,
 }
 
+/// Old receipts that one Send clears away at most.
+const RECEIPTS_FORGOTTEN_PER_COMMIT: usize = 16;
+
 impl Delivery {
     /// Send: receipt, copy in Sent, queue entries, local filings and removal of the draft, in one commit. When it
     /// returns Ok all that is durable. Called again with the same key, at once or after a crash, it sends nothing and
     /// returns the first receipt.
     ///
     /// # Errors
-    /// [`crate::DeliveryError::Refused`] names the recipient or the rule; nothing was sent, and the key is free.
+    /// [`DeliveryError::Refused`] names the recipient or the rule; nothing was sent, and the key is free.
     pub async fn submit(&self, submission: Submission) -> Result<SubmitReceipt> {
-        let _ = submission;
-        todo!()
+        check_key(&submission.idempotency_key)?;
+        let account = submission.account;
+        if let Some(receipt) = self.receipt(account, &submission.idempotency_key)? {
+            return Ok(receipt);
+        }
+        self.check_submission(&submission)?;
+        let this = self.clone();
+        let permit = self.large_permit(submission.message.len() as u64).await;
+        let prepared = tokio::task::spawn_blocking(move || this.prepare_submission(submission))
+            .await
+            .map_err(|_| Refusal::unavailable())??;
+        drop(permit);
+        let (dispatch, rest) = (Arc::new(prepared.dispatch), prepared.rest);
+        let this = self.clone();
+        let receipt = self
+            .commit_dispatch(dispatch, move |tx, dispatch_in| {
+                // Two Sends with one key may have come this far: the second finds the first one's receipt.
+                if let Some(record) = load_receipt(tx, account, &rest.idempotency_key)? {
+                    return Ok((receipt_of(&record, true), Vec::new()));
+                }
+                let Dispatched { outcomes, hints } = dispatch_in(tx)?;
+                let receipt = this.write_rest_in(tx, &rest, outcomes).map_err(CommitError::Other)?;
+                Ok((receipt, hints))
+            })
+            .await?;
+        if !receipt.repeated {
+            metrics::counter!("holdfast_delivery_submitted_total").increment(1);
+            tracing::info!(id = %receipt.id, account = account.0, recipients = receipt.recipients.len(), "submitted");
+        }
+        Ok(receipt)
     }
 
     /// Take back a held submission: nothing leaves, and the copy in Sent becomes a draft again. Idempotent.
     ///
     /// # Errors
-    /// [`crate::DeliveryError::TooLate`] once the hold is over, [`crate::DeliveryError::UnknownSubmission`].
+    /// [`DeliveryError::TooLate`] once the hold is over, [`DeliveryError::UnknownSubmission`].
     pub async fn cancel_submission(&self, account: AccountId, idempotency_key: &[u8]) -> Result<SubmitReceipt> {
-        let _ = (account, idempotency_key);
-        todo!()
+        let receipt = self.receipt(account, idempotency_key)?.ok_or(DeliveryError::UnknownSubmission)?;
+        if receipt.cancelled {
+            return Ok(receipt);
+        }
+        let legs = queue::legs(&self.inner.store.snapshot(), receipt.id)?;
+        // Whoever holds a claim is delivering it at this moment.
+        let _claims = self.inner.claims.claim_all(legs.iter().map(|(leg, _)| *leg)).ok_or(DeliveryError::TooLate)?;
+        let (this, key) = (self.clone(), idempotency_key.to_vec());
+        let cancelled = self.inner.store.transact(move |tx| this.cancel_in(tx, account, &key)).await?;
+        tracing::info!(id = %cancelled.id, account = account.0, "submission taken back");
+        Ok(cancelled)
     }
 
-    /// The receipt under a key, if there was such a Send within `keep_receipts`.
+    /// The receipt under a key, if there was such a Send within `keep_receipts`. A quick read.
     pub fn receipt(&self, account: AccountId, idempotency_key: &[u8]) -> Result<Option<SubmitReceipt>> {
-        let _ = (account, idempotency_key);
-        todo!()
+        check_key(idempotency_key)?;
+        let record = load_receipt(&self.inner.store.snapshot(), account, idempotency_key)?;
+        Ok(record.map(|record| receipt_of(&record, true)))
+    }
+
+    fn check_submission(&self, submission: &Submission) -> Result<()> {
+        let options = &self.inner.options;
+        let bytes = submission.message.len() as u64;
+        if bytes > options.max_message_bytes {
+            return Err(Refusal::too_large(options.max_message_bytes).into());
+        }
+        if submission.recipients.is_empty() {
+            return Err(Refusal::no_recipients().into());
+        }
+        if submission.recipients.len() > options.max_recipients {
+            return Err(Refusal::too_many_recipients(options.max_recipients).into());
+        }
+        self.mail_from(Some(&submission.from), Some(submission.account))?;
+        if options.enforce_header_from {
+            let head = Head::read(&submission.message, &options.hostname);
+            self.check_authors(submission.account, &head.from)?;
+        }
+        Ok(())
+    }
+
+    /// Stage, parse, sign, route. Blocking.
+    fn prepare_submission(&self, submission: Submission) -> Result<Prepared> {
+        let Submission { account, from, message, .. } = &submission;
+        let (store, options) = (&self.inner.store, &self.inner.options);
+        let (id, at_ms) = (self.next_id(), self.now_ms());
+        let hold = submission.hold.min(MAX_HOLD);
+        let release_ms = if hold.is_zero() { 0 } else { at_ms + i64::try_from(hold.as_millis()).unwrap_or(i64::MAX) };
+        let head = Head::read(message, &options.hostname);
+
+        let mut recipients = self.route(&submission.recipients, Some(*account))?;
+        if release_ms > 0 {
+            // What may be taken back is filed to nobody yet.
+            for recipient in recipients.iter_mut().filter(|r| matches!(r.destination, Destination::Account(_))) {
+                recipient.destination = Destination::LocalQueue;
+            }
+        }
+        let text_id = id.to_string();
+        let only = match submission.recipients.as_slice() {
+            [only] => Some(&only.address),
+            _ => None,
+        };
+        let trace_line = trace::Received {
+            helo: "webmail",
+            peer: None,
+            by: &options.hostname,
+            with: "HTTP",
+            tls: None,
+            id: &text_id,
+            recipient: only,
+            at_ms,
+        }
+        .to_header();
+        let body = Arc::new(store.put_body(message)?);
+        let parsed = Arc::new(mailkit::parse(message));
+        let is_remote = |r: &Routed| matches!(r.destination, Destination::Domain(_));
+        let signatures =
+            if recipients.iter().any(is_remote) { self.sign(&head.from, message) } else { Vec::new() };
+        let is_here = |r: &Routed| matches!(r.destination, Destination::Account(_));
+        let filing = if recipients.iter().any(is_here) {
+            let copy = [trace::return_path(Some(from)).as_bytes(), trace_line.as_bytes(), message].concat();
+            Some(NewMessage {
+                body: Arc::new(store.put_body(&copy)?),
+                parsed: Arc::new(mailkit::parse(&copy)),
+                flags: Flags::default(),
+                internal_date_ms: at_ms,
+                delivery_key: Some(delivery_key(id)),
+                ignore_quota: false,
+            })
+        } else {
+            None
+        };
+        let utf8 = head.eight_bit
+            || from.needs_smtputf8()
+            || submission.recipients.iter().any(|recipient| recipient.address.needs_smtputf8());
+        let due_ms = release_ms.max(at_ms);
+        let record = MessageRecord {
+            from: from.to_string(),
+            account: Some(account.0),
+            body: body.id().as_bytes().to_vec(),
+            body_bytes: body.len(),
+            signatures,
+            trace: trace_line.into_bytes(),
+            ret: ret_number(submission.ret),
+            eight_bit: !message.is_ascii(),
+            smtputf8: utf8,
+            release_ms,
+            ..self.new_record(at_ms, due_ms)
+        };
+        let sent_copy = submission.keep_copy.then(|| NewMessage {
+            body: Arc::clone(&body),
+            parsed,
+            flags: Flags::of(&[SystemFlag::Seen]),
+            internal_date_ms: at_ms,
+            delivery_key: None,
+            // The message goes out: its copy must not be what fails.
+            ignore_quota: true,
+        });
+        let dispatch = Dispatch {
+            id,
+            record,
+            queue_body: body,
+            filing,
+            recipients,
+            due_ms,
+            retry_ms: due_ms,
+            refuse_if_full: false,
+        };
+        let rest = Rest {
+            account: submission.account,
+            idempotency_key: submission.idempotency_key,
+            id,
+            release_ms,
+            sent_copy,
+            remove_draft: submission.remove_draft,
+            correspondents: submission.correspondents,
+        };
+        Ok(Prepared { dispatch, rest })
+    }
+
+    /// What a Send writes into the sender's account.
+    fn write_rest_in(&self, tx: &mut Tx<'_>, rest: &Rest, outcomes: Vec<RecipientOutcome>) -> Result<SubmitReceipt> {
+        let (mailstore, realm, now_ms) = (&self.inner.mailstore, rest.account.realm(), tx.now_ms());
+        let sent_copy = match &rest.sent_copy {
+            None => None,
+            Some(message) => {
+                let mailbox = self.mailbox_of_role_in(tx, rest.account, Role::Sent)?;
+                let filed = mailstore.append_in(tx, realm, mailbox, message)?;
+                Some(CopyRecord { mailbox: mailbox.0, uid: filed.uid.0, email: filed.email_id.0 })
+            }
+        };
+        if let Some((mailbox, uid)) = rest.remove_draft {
+            match mailstore.expunge_in(tx, realm, mailbox, &[uid]) {
+                // Removed meanwhile by another session: so be it.
+                Ok(_) | Err(MailError::MailboxGone(_) | MailError::NoSuchMessage { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if !rest.correspondents.is_empty() {
+            mailstore.remember_correspondents_in(tx, realm, &rest.correspondents)?;
+        }
+        let record = ReceiptRecord {
+            id: rest.id.0,
+            submitted_ms: now_ms,
+            held_until_ms: rest.release_ms,
+            sent_copy,
+            cancelled: false,
+            recipients: outcomes.iter().map(outcome_number).collect(),
+        };
+        let keep_ms = i64::try_from(self.inner.options.keep_receipts.as_millis()).unwrap_or(i64::MAX);
+        let forget_ms = now_ms.max(rest.release_ms).saturating_add(keep_ms);
+        tx.put(realm, schema::receipt_key(&rest.idempotency_key), record.encode_to_vec());
+        tx.put(realm, schema::receipt_expiry_key(forget_ms, &rest.idempotency_key), Vec::new());
+        forget_receipts_in(tx, rest.account, now_ms)?;
+        Ok(receipt_of(&record, false))
+    }
+
+    fn cancel_in(&self, tx: &mut Tx<'_>, account: AccountId, idempotency_key: &[u8]) -> Result<SubmitReceipt> {
+        let mut receipt = load_receipt(tx, account, idempotency_key)?.ok_or(DeliveryError::UnknownSubmission)?;
+        if receipt.cancelled {
+            return Ok(receipt_of(&receipt, true));
+        }
+        let id = QueueId(receipt.id);
+        let Some(record) = queue::message(tx, id)? else { return Err(DeliveryError::TooLate) };
+        let untried = queue::legs(tx, id)?.iter().all(|(_, leg)| leg.attempts == 0);
+        if record.release_ms <= tx.now_ms() || !untried {
+            return Err(DeliveryError::TooLate);
+        }
+        queue::remove_in(tx, id, &record)?;
+        if let Some(copy) = receipt.sent_copy {
+            self.make_draft_in(tx, account, copy)?;
+        }
+        receipt.cancelled = true;
+        tx.put(account.realm(), schema::receipt_key(idempotency_key), receipt.encode_to_vec());
+        Ok(receipt_of(&receipt, false))
+    }
+
+    /// The copy in Sent becomes a draft, if it is still where it was filed.
+    fn make_draft_in(&self, tx: &mut Tx<'_>, account: AccountId, copy: CopyRecord) -> Result<()> {
+        let (mailstore, realm) = (&self.inner.mailstore, account.realm());
+        let drafts = self.mailbox_of_role_in(tx, account, Role::Drafts)?;
+        let (sent, uid) = (MailboxId(copy.mailbox), Uid(copy.uid));
+        if mailstore.mailbox_in(tx, realm, sent)?.is_none() || sent == drafts {
+            return Ok(());
+        }
+        let flags = mailstore::FlagChange::Add(Flags::of(&[SystemFlag::Draft, SystemFlag::Seen]));
+        mailstore.set_flags_in(tx, realm, sent, &[uid], &flags, None)?;
+        mailstore.move_in(tx, realm, sent, &[uid], drafts)?;
+        Ok(())
+    }
+
+    fn mailbox_of_role_in(&self, tx: &mut Tx<'_>, account: AccountId, role: Role) -> Result<MailboxId> {
+        let (mailstore, realm) = (&self.inner.mailstore, account.realm());
+        if let Some(mailbox) = mailstore.mailbox_by_role_in(tx, realm, role)? {
+            return Ok(mailbox.id);
+        }
+        mailstore.create_standard_mailboxes_in(tx, realm)?;
+        match mailstore.mailbox_by_role_in(tx, realm, role)? {
+            Some(mailbox) => Ok(mailbox.id),
+            None => Err(MailError::NoSuchMailbox(role.standard_name().to_owned()).into()),
+        }
+    }
+
+    /// The addresses in From that are in our domains are the account's own.
+    pub(crate) fn check_authors(&self, account: AccountId, from: &[EmailAddress]) -> Result<()> {
+        for author in from {
+            let ours = self.is_our_domain(author.domain())?;
+            if ours {
+                self.mail_from(Some(author), Some(account))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Everything a Send needs, made before its commit.
+struct Prepared {
+    dispatch: Dispatch,
+    rest: Rest,
+}
+
+/// What goes into the sender's account.
+struct Rest {
+    account: AccountId,
+    idempotency_key: Vec<u8>,
+    id: QueueId,
+    release_ms: i64,
+    sent_copy: Option<NewMessage>,
+    remove_draft: Option<(MailboxId, Uid)>,
+    correspondents: Vec<(String, String)>,
+}
+
+fn check_key(key: &[u8]) -> Result<()> {
+    if key.is_empty() || key.len() > MAX_IDEMPOTENCY_KEY_BYTES {
+        let text = format!("an idempotency key has 1 to {MAX_IDEMPOTENCY_KEY_BYTES} bytes");
+        return Err(Refusal::new(554, (5, 5, 4), text).into());
+    }
+    Ok(())
+}
+
+fn load_receipt<R: Read + ?Sized>(read: &R, account: AccountId, key: &[u8]) -> Result<Option<ReceiptRecord>> {
+    let Some(bytes) = read.get(account.realm(), &schema::receipt_key(key))? else { return Ok(None) };
+    let damaged = |e: prost::DecodeError| DeliveryError::Damaged(format!("a receipt of account {}: {e}", account.0));
+    ReceiptRecord::decode(bytes).map(Some).map_err(damaged)
+}
+
+fn forget_receipts_in(tx: &mut Tx<'_>, account: AccountId, now_ms: i64) -> Result<()> {
+    let mut old = Vec::new();
+    for row in tx.prefix(account.realm(), &schema::RECEIPT_EXPIRY_PREFIX, Order::Forward)? {
+        let (key, _) = row?;
+        match schema::receipt_expiry_key_parts(&key) {
+            Some((when, name)) if when <= now_ms && old.len() < RECEIPTS_FORGOTTEN_PER_COMMIT => {
+                old.push((key.to_vec(), schema::receipt_key(name)));
+            }
+            _ => break,
+        }
+    }
+    for (expiry, receipt) in old {
+        tx.delete(account.realm(), expiry);
+        tx.delete(account.realm(), receipt);
+    }
+    Ok(())
+}
+
+fn outcome_number(outcome: &RecipientOutcome) -> u64 {
+    match outcome {
+        RecipientOutcome::Queued => 0,
+        RecipientOutcome::Filed(account) => u64::from(account.0) + 1,
+    }
+}
+
+fn receipt_of(record: &ReceiptRecord, repeated: bool) -> SubmitReceipt {
+    let outcome = |&number: &u64| match u32::try_from(number.wrapping_sub(1)) {
+        Ok(account) => RecipientOutcome::Filed(AccountId(account)),
+        Err(_) => RecipientOutcome::Queued,
+    };
+    SubmitReceipt {
+        id: QueueId(record.id),
+        submitted_ms: record.submitted_ms,
+        held_until_ms: (record.held_until_ms > 0).then_some(record.held_until_ms),
+        sent_copy: record.sent_copy.map(|copy| SentCopy {
+            mailbox: MailboxId(copy.mailbox),
+            uid: Uid(copy.uid),
+            email: EmailId(copy.email),
+        }),
+        cancelled: record.cancelled,
+        recipients: record.recipients.iter().map(outcome).collect(),
+        repeated,
     }
 }

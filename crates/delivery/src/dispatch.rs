@@ -1,0 +1,227 @@
+//! The commit by which a message is taken: filed to those who are here, queued for the others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use directory::AccountId;
+use mailstore::{MailError, NewMessage};
+use store::{RealmId, StagedBody, StoreError, Tx};
+
+use crate::filing::file_local_in;
+use crate::runner::Hint;
+use crate::schema::{LOCAL_DESTINATION, LegId, LegRecord, MessageRecord, RecipientRecord};
+use crate::{Delivery, DeliveryError, QueueId, RecipientOutcome, Refusal, Result, queue};
+
+/// Most accounts that one commit files to; further local recipients are served from the queue.
+pub const MAX_FILINGS_PER_COMMIT: usize = 32;
+
+/// A message with everything decided but what the commit itself shows.
+pub struct Dispatch {
+    pub id: QueueId,
+    /// For the queue, without legs.
+    pub record: MessageRecord,
+    /// The body that `record` names, kept staged until the commit is durable.
+    pub queue_body: Arc<StagedBody>,
+    /// For mailboxes here; `None`: local recipients are served from the queue.
+    pub filing: Option<NewMessage>,
+    /// All recipients, in the envelope's order.
+    pub recipients: Vec<Routed>,
+    /// When the queue's legs are first due.
+    pub due_ms: i64,
+    /// When a local recipient that can not be filed to now is tried again.
+    pub retry_ms: i64,
+    /// Refuse the message, rather than queue it, if nobody can be filed to and nobody is elsewhere.
+    pub refuse_if_full: bool,
+}
+
+/// A recipient with its destination.
+#[derive(Clone)]
+pub struct Routed {
+    pub destination: Destination,
+    pub record: RecipientRecord,
+}
+
+/// Where a recipient is.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Destination {
+    /// Here, and can be filed to at once.
+    Account(AccountId),
+    /// Here, but to be served from the queue: it wants a report, or must be looked up again.
+    LocalQueue,
+    /// At another server.
+    Domain(String),
+}
+
+/// Why the commit was not made.
+#[derive(Debug)]
+pub enum CommitError {
+    /// One account can not be filed to; without it the others can.
+    Account(AccountId, MailError),
+    /// Nothing can be done.
+    Other(DeliveryError),
+}
+
+impl From<StoreError> for CommitError {
+    fn from(error: StoreError) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl From<DeliveryError> for CommitError {
+    fn from(error: DeliveryError) -> Self {
+        Self::Other(error)
+    }
+}
+
+/// Dispatches the message within a commit.
+pub type DispatchIn<'a> = &'a dyn Fn(&mut Tx<'_>) -> Result<Dispatched, CommitError>;
+
+/// What the commit did.
+#[derive(Default)]
+pub struct Dispatched {
+    /// Per recipient, in the envelope's order.
+    pub outcomes: Vec<RecipientOutcome>,
+    /// What the runner should know.
+    pub hints: Vec<Hint>,
+}
+
+impl Dispatch {
+    /// Write it all. Accounts in `avoid` are served from the queue.
+    pub fn write_in(
+        &self,
+        tx: &mut Tx<'_>,
+        delivery: &Delivery,
+        avoid: &BTreeSet<AccountId>,
+    ) -> Result<Dispatched, CommitError> {
+        let mut outcomes = Vec::with_capacity(self.recipients.len());
+        let mut filed: BTreeMap<AccountId, bool> = BTreeMap::new();
+        let mut legs: BTreeMap<Destination, Vec<RecipientRecord>> = BTreeMap::new();
+        let mut later: Vec<RecipientRecord> = Vec::new();
+        for recipient in &self.recipients {
+            let outcome = match &recipient.destination {
+                Destination::Account(account) => {
+                    let known = filed.get(account).copied();
+                    let done = match known {
+                        Some(done) => done,
+                        None if filed.len() >= MAX_FILINGS_PER_COMMIT || avoid.contains(account) => false,
+                        None => self.file_in(tx, delivery, *account)?,
+                    };
+                    filed.insert(*account, done);
+                    if done {
+                        RecipientOutcome::Filed(*account)
+                    } else {
+                        later.push(recipient.record.clone());
+                        RecipientOutcome::Queued
+                    }
+                }
+                elsewhere => {
+                    legs.entry(elsewhere.clone()).or_default().push(recipient.record.clone());
+                    RecipientOutcome::Queued
+                }
+            };
+            outcomes.push(outcome);
+        }
+        if self.refuse_if_full && legs.is_empty() && avoid.is_empty() && filed.values().all(|done| !done) {
+            let refusal = match self.recipients.first() {
+                Some(first) => Refusal::mailbox_full(&first.record.address),
+                None => Refusal::no_recipients(),
+            };
+            return Err(DeliveryError::Refused(refusal).into());
+        }
+        let mut records: Vec<LegRecord> = Vec::new();
+        for (destination, recipients) in legs {
+            let name = match destination {
+                Destination::Domain(domain) => domain,
+                Destination::LocalQueue | Destination::Account(_) => LOCAL_DESTINATION.to_owned(),
+            };
+            records.extend(legs_of(&name, recipients, self.due_ms));
+        }
+        records.extend(legs_of(LOCAL_DESTINATION, later, self.retry_ms.max(self.due_ms)));
+        let hints = self.hints(&records);
+        if !records.is_empty() {
+            queue::enqueue_in(tx, self.id, self.record.clone(), records)?;
+        }
+        Ok(Dispatched { outcomes, hints })
+    }
+
+    /// Whether the message could be filed; false if it has to wait.
+    fn file_in(&self, tx: &mut Tx<'_>, delivery: &Delivery, account: AccountId) -> Result<bool, CommitError> {
+        let Some(message) = &self.filing else { return Ok(false) };
+        match file_local_in(tx, &delivery.inner.mailstore, account, message) {
+            Ok(_) => Ok(true),
+            Err(MailError::OverQuota { .. }) => Ok(false),
+            Err(error) => Err(CommitError::Account(account, error)),
+        }
+    }
+
+    fn hints(&self, legs: &[LegRecord]) -> Vec<Hint> {
+        let number = |index: usize| u32::try_from(index).unwrap_or(u32::MAX);
+        let hint = |(index, leg): (usize, &LegRecord)| Hint {
+            destination: leg.destination.as_str().into(),
+            due_ms: leg.due_ms,
+            fresh: Some((LegId { id: self.id, leg: number(index) }, self.record.owner())),
+        };
+        legs.iter().enumerate().map(hint).collect()
+    }
+}
+
+/// Legs of at most [`MAX_FILINGS_PER_COMMIT`] recipients for accounts here, of one for a domain.
+fn legs_of(destination: &str, recipients: Vec<RecipientRecord>, due_ms: i64) -> Vec<LegRecord> {
+    let most = if destination == LOCAL_DESTINATION { MAX_FILINGS_PER_COMMIT } else { usize::MAX };
+    let leg = |part: &[RecipientRecord]| LegRecord {
+        destination: destination.to_owned(),
+        recipients: part.to_vec(),
+        due_ms,
+        ..LegRecord::default()
+    };
+    if recipients.is_empty() { Vec::new() } else { recipients.chunks(most.min(recipients.len())).map(leg).collect() }
+}
+
+impl Delivery {
+    /// Commit what `write` does; it calls the function given to it to dispatch the message at the right moment. Accounts
+    /// that can not be filed to are left to the queue, so that one damaged account does not keep mail from the others.
+    pub(crate) async fn commit_dispatch<T, F>(&self, dispatch: Arc<Dispatch>, write: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Tx<'_>, DispatchIn<'_>) -> Result<(T, Vec<Hint>), CommitError> + Send + Sync + 'static,
+    {
+        let write = Arc::new(write);
+        let mut avoid: BTreeSet<AccountId> = BTreeSet::new();
+        loop {
+            let (this, what, write, without) = (self.clone(), Arc::clone(&dispatch), Arc::clone(&write), avoid.clone());
+            let ticket = self.inner.store.transact(move |tx| {
+                let dispatch_in = |tx: &mut Tx<'_>| what.write_in(tx, &this, &without);
+                write(tx, &dispatch_in)
+            });
+            let error: CommitError = match ticket.await {
+                Ok((value, hints)) => {
+                    self.hint(&hints);
+                    return Ok(value);
+                }
+                Err(error) => error,
+            };
+            let (account, error) = match error {
+                CommitError::Account(account, error) => (Some(account), DeliveryError::Mail(error)),
+                CommitError::Other(DeliveryError::Store(StoreError::Quarantined { realm, reason })) => {
+                    (dispatch.account_of(realm), StoreError::Quarantined { realm, reason }.into())
+                }
+                CommitError::Other(error) => (None, error),
+            };
+            match account {
+                Some(account) if avoid.insert(account) => {
+                    tracing::warn!(account = account.0, %error, "can not file to this account, leaving it to the queue");
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+}
+
+impl Dispatch {
+    fn account_of(&self, realm: RealmId) -> Option<AccountId> {
+        self.recipients.iter().find_map(|recipient| match recipient.destination {
+            Destination::Account(account) if account.realm() == realm => Some(account),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,138 @@
+//! The header section of a message on its way in: gathered until it is complete, then looked at and completed.
+
+use mailkit::{EmailAddress, headers};
+
+/// Longest header section that is looked at as a whole; in a longer one the rest counts as body.
+pub const MAX_HEADER_BYTES: usize = 512 << 10;
+
+/// Gathers the header section.
+#[derive(Default)]
+pub struct Gatherer {
+    bytes: Vec<u8>,
+    searched: usize,
+}
+
+impl Gatherer {
+    /// Take bytes; true once the section is complete. What follows it may be at the end of [`Self::into_bytes`].
+    pub fn push(&mut self, bytes: &[u8]) -> bool {
+        self.bytes.extend_from_slice(bytes);
+        if self.bytes.len() >= MAX_HEADER_BYTES || self.bytes.starts_with(b"\r\n") || self.bytes.starts_with(b"\n") {
+            return true;
+        }
+        let from = self.searched.saturating_sub(2);
+        self.searched = self.bytes.len();
+        let area = &self.bytes[from..];
+        area.windows(2).any(|w| w == b"\n\n") || area.windows(3).any(|w| w == b"\n\r\n")
+    }
+
+    /// Everything taken so far.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+/// What the header section says that matters here.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// How many `Received:` lines there are.
+    pub hops: usize,
+    /// How many of them were written by this host.
+    pub own_hops: usize,
+    /// There is a `Date:`.
+    pub has_date: bool,
+    /// There is a `Message-ID:`.
+    pub has_message_id: bool,
+    /// There is a `From:`.
+    pub has_from: bool,
+    /// The valid addresses in `From:`.
+    pub from: Vec<EmailAddress>,
+    /// It has bytes above 127.
+    pub eight_bit: bool,
+}
+
+impl Head {
+    /// Read the header section at the start of `bytes`.
+    pub fn read(bytes: &[u8], hostname: &str) -> Self {
+        let mut head = Self::default();
+        let by_us = format!("by {} ", hostname.to_ascii_lowercase());
+        for field in headers::fields(bytes) {
+            head.eight_bit |= !field.raw.is_ascii();
+            let is = |name: &str| field.name.eq_ignore_ascii_case(name.as_bytes());
+            if is("received") {
+                head.hops += 1;
+                let value = String::from_utf8_lossy(&headers::unfold(field.value)).to_ascii_lowercase();
+                let words: Vec<&str> = value.split_ascii_whitespace().collect();
+                head.own_hops += usize::from(format!("{} ", words.join(" ")).contains(&by_us));
+            } else if is("date") {
+                head.has_date = true;
+            } else if is("message-id") {
+                head.has_message_id = true;
+            } else if is("from") {
+                head.has_from = true;
+                let value = headers::unfold(field.value);
+                let found = mailkit::parse_mailbox_list(&String::from_utf8_lossy(&value));
+                head.from.extend(found.into_iter().map(|named| named.address));
+            }
+        }
+        head
+    }
+}
+
+/// The header section without `Bcc:` lines: whoever got a blind copy stays unknown to the others (RFC 5322 §3.6.3).
+/// What follows the section is kept as it is.
+pub fn without_bcc(bytes: Vec<u8>) -> Vec<u8> {
+    let secret = |name: &[u8]| name.eq_ignore_ascii_case(b"bcc") || name.eq_ignore_ascii_case(b"resent-bcc");
+    if !headers::fields(&bytes).any(|field| secret(field.name)) {
+        return bytes;
+    }
+    let mut out = Vec::with_capacity(bytes.len());
+    let start = bytes.as_ptr() as usize;
+    let mut copied = 0;
+    for field in headers::fields(&bytes) {
+        let at = field.raw.as_ptr() as usize - start;
+        if secret(field.name) {
+            out.extend_from_slice(&bytes[copied..at]);
+            copied = at + field.raw.len();
+        }
+    }
+    out.extend_from_slice(&bytes[copied..]);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_section_is_complete_at_its_empty_line_however_it_is_cut() {
+        let message = b"A: b\r\nC: d\r\n\r\nbody";
+        for cut in 1..4 {
+            let mut gatherer = Gatherer::default();
+            let complete = message.chunks(cut).position(|piece| gatherer.push(piece));
+            let taken = gatherer.into_bytes();
+            assert!(complete.is_some());
+            assert!(taken.len() >= 14 && taken.len() <= 14 + cut, "{cut}");
+        }
+        assert!(Gatherer::default().push(b"\r\nbody"));
+        assert!(Gatherer::default().push(b"A: b\n\nbody"));
+        assert!(!Gatherer::default().push(b"A: b\r\n"));
+    }
+
+    #[test]
+    fn hops_are_counted_and_our_own_among_them() {
+        let message = b"Received: from a by mx.example with SMTP; x\r\nReceived: from b\r\n\tby MX.example\r\n\twith X\r\n\
+            Received: by other.example; y\r\nFrom: A <a@x.example>\r\n\r\nReceived: in the body\r\n";
+        let head = Head::read(message, "mx.example");
+        assert_eq!((head.hops, head.own_hops), (3, 2));
+        assert!(head.has_from && !head.has_date && !head.has_message_id);
+        assert_eq!(head.from.len(), 1);
+    }
+
+    #[test]
+    fn blind_copies_stay_blind() {
+        let message = b"To: a@x\r\nBCC: secret@x,\r\n other@x\r\nSubject: s\r\n\r\nBcc: text\r\n".to_vec();
+        assert_eq!(without_bcc(message), b"To: a@x\r\nSubject: s\r\n\r\nBcc: text\r\n");
+        let clean = b"To: a@x\r\n\r\nBcc: text\r\n".to_vec();
+        assert_eq!(without_bcc(clean.clone()), clean);
+    }
+}

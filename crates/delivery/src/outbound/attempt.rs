@@ -1,0 +1,213 @@
+//! One attempt to hand a message to a domain: its hosts in turn, until one takes it or all have had their say.
+
+use std::sync::Arc;
+
+use super::connection::{Connection, ConnectionError, MessageSource};
+use super::hosts::{self, Host, NoHost};
+use super::pool::Pool;
+use super::reply::Reply;
+use super::tls::TlsClients;
+use super::transaction::{Fate, Mail};
+use super::Resolver;
+use crate::DeliveryOptions;
+
+/// Most servers that are talked to in one attempt; hosts that can not be reached do not count.
+const MAX_SESSIONS: usize = 3;
+
+/// Sends messages to other servers.
+pub struct Outbound {
+    options: DeliveryOptions,
+    resolver: Arc<dyn Resolver>,
+    tls: TlsClients,
+    pool: Pool,
+}
+
+/// What an attempt came to for one recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// What became of it.
+    pub fate: Fate,
+    /// The server that decided, if any did.
+    pub remote: Option<String>,
+    /// The server promises the reports that the sender asked for (RFC 3461).
+    pub reports: bool,
+}
+
+/// What an attempt came to.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// One per recipient, in order.
+    pub verdicts: Vec<Verdict>,
+    /// A server answered. If none did, others waiting for the same domain need not try for a while.
+    pub reached: bool,
+}
+
+/// Opens the message from its start, as often as a transaction begins.
+pub trait Openable: Sync {
+    /// A source at the start.
+    fn open(&self) -> Box<dyn MessageSource + '_>;
+}
+
+impl Outbound {
+    /// With these options, asking this resolver.
+    pub fn new(options: DeliveryOptions, resolver: Arc<dyn Resolver>) -> Result<Self, rustls::Error> {
+        let pool = Pool::new(options.keep_connection, options.max_messages_per_connection);
+        Ok(Self { options, resolver, tls: TlsClients::new()?, pool })
+    }
+
+    /// Close connections that waited too long; `all` of them at the end.
+    pub fn sweep(&self, all: bool) {
+        self.pool.sweep(all);
+    }
+
+    /// Hand `mail` to the servers of `domain`.
+    pub async fn deliver(&self, domain: &str, mail: &Mail, message: &dyn Openable) -> Attempt {
+        let mut progress = Progress::new(mail.recipients.len());
+        let hosts = match hosts::hosts_for(domain, &self.options, &*self.resolver).await {
+            Ok(hosts) => hosts,
+            Err(no_host) => {
+                // A permanent no is an answer too: others waiting for the domain may get it at once.
+                progress.reached = matches!(no_host, NoHost::Permanent(..));
+                progress.settle_all(&fate_of(&no_host));
+                return progress.finish();
+            }
+        };
+        let mut sessions = 0;
+        for host in &hosts {
+            if progress.is_done() || sessions >= MAX_SESSIONS {
+                break;
+            }
+            sessions += usize::from(self.try_host(host, mail, message, &mut progress).await);
+        }
+        progress.finish()
+    }
+
+    /// Tries a host at each of its addresses; whether a server was talked to.
+    async fn try_host(&self, host: &Host, mail: &Mail, message: &dyn Openable, progress: &mut Progress) -> bool {
+        if let Some(connection) = self.pool.take(&host.name, host.port) {
+            // A kept connection may have been closed by the other side meanwhile; then a fresh one is made.
+            if self.use_connection(connection, host, mail, message, progress).await {
+                return true;
+            }
+        }
+        let addresses = match hosts::addresses_of(host, &self.options, &*self.resolver).await {
+            Ok(addresses) => addresses,
+            Err(no_host) => {
+                progress.defer_open(&fate_of(&no_host), None);
+                return false;
+            }
+        };
+        for address in addresses {
+            match Connection::open(host, address, &self.options, &self.tls).await {
+                Ok(connection) => {
+                    progress.reached = true;
+                    metrics::counter!("holdfast_delivery_connections_total", "tls" => tls_label(&connection))
+                        .increment(1);
+                    self.use_connection(connection, host, mail, message, progress).await;
+                    return true;
+                }
+                Err(error) => {
+                    tracing::debug!(host = host.name, %address, %error, "no session with mail host");
+                    progress.reached |= matches!(error, ConnectionError::Refused(_));
+                    progress.defer_open(&Fate::Deferred(reply_of(host, &error)), Some(&host.name));
+                }
+            }
+        }
+        false
+    }
+
+    /// Runs transactions for all open recipients; false if the connection turned out to be dead before anything
+    /// was sent.
+    async fn use_connection(
+        &self,
+        mut connection: Connection,
+        host: &Host,
+        mail: &Mail,
+        message: &dyn Openable,
+        progress: &mut Progress,
+    ) -> bool {
+        let open = progress.open();
+        for part in open.chunks(self.options.max_recipients_per_transaction) {
+            let recipients = part.iter().map(|&index| mail.recipients[index].clone()).collect();
+            let reports = connection.capabilities().dsn;
+            let mut source = message.open();
+            let sent = connection.send(Mail { recipients, ..mail.clone() }, &mut *source).await;
+            for (&index, fate) in part.iter().zip(sent.fates) {
+                let settled = !matches!(fate, Fate::Deferred(_));
+                progress.verdicts[index] = Some(Verdict { fate, remote: Some(host.name.clone()), reports });
+                progress.settled[index] |= settled || !sent.untouched;
+            }
+            if !sent.reusable {
+                return !sent.untouched;
+            }
+            progress.reached = true;
+        }
+        tracing::trace!(peer = %connection.peer(), "transaction done");
+        self.pool.give(&host.name, host.port, connection);
+        true
+    }
+}
+
+/// What is known so far of each recipient.
+struct Progress {
+    verdicts: Vec<Option<Verdict>>,
+    /// No other host is asked about it in this attempt.
+    settled: Vec<bool>,
+    reached: bool,
+}
+
+impl Progress {
+    fn new(count: usize) -> Self {
+        Self { verdicts: vec![None; count], settled: vec![false; count], reached: false }
+    }
+
+    fn open(&self) -> Vec<usize> {
+        (0..self.settled.len()).filter(|&index| !self.settled[index]).collect()
+    }
+
+    fn is_done(&self) -> bool {
+        self.settled.iter().all(|&settled| settled)
+    }
+
+    fn settle_all(&mut self, fate: &Fate) {
+        self.verdicts.fill(Some(Verdict { fate: fate.clone(), remote: None, reports: false }));
+        self.settled.fill(true);
+    }
+
+    fn defer_open(&mut self, fate: &Fate, remote: Option<&str>) {
+        for index in self.open() {
+            let remote = remote.map(str::to_owned);
+            self.verdicts[index] = Some(Verdict { fate: fate.clone(), remote, reports: false });
+        }
+    }
+
+    fn finish(self) -> Attempt {
+        let none = || Verdict {
+            fate: Fate::Deferred(Reply::new(451, "4.4.1 no mail host could be reached")),
+            remote: None,
+            reports: false,
+        };
+        let verdicts = self.verdicts.into_iter().map(|v| v.unwrap_or_else(none)).collect();
+        Attempt { verdicts, reached: self.reached }
+    }
+}
+
+fn fate_of(no_host: &NoHost) -> Fate {
+    match no_host {
+        NoHost::Permanent(status, text) => Fate::Failed(Reply::new(550, format!("{status} {text}"))),
+        NoHost::Temporary(status, text) => Fate::Deferred(Reply::new(451, format!("{status} {text}"))),
+    }
+}
+
+/// What the report will say about a connection that did not come about.
+fn reply_of(host: &Host, error: &ConnectionError) -> Reply {
+    if let ConnectionError::Refused(reply) = error {
+        // The server's own words. It may think otherwise tomorrow: a refused greeting never returns mail at once.
+        return reply.clone();
+    }
+    Reply::new(451, format!("{} {}: {error}", error.status(), host.name))
+}
+
+fn tls_label(connection: &Connection) -> &'static str {
+    if connection.is_tls() { "yes" } else { "no" }
+}

@@ -1,0 +1,129 @@
+//! Who may send, and where each recipient is.
+
+use directory::{AccountId, Resolved};
+use mailkit::EmailAddress;
+
+use crate::dispatch::{Destination, Routed};
+use crate::schema::{RecipientRecord, notify_bits};
+use crate::{Delivery, Recipient, Refusal, Result};
+
+/// Where a recipient's mail goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecipientRoute {
+    /// Into an account here.
+    Local(AccountId),
+    /// To another server.
+    Remote,
+}
+
+impl Delivery {
+    /// Whether mail to `address` is taken from a session signed in as `auth`, and where it would go. For RCPT TO.
+    /// A quick read.
+    pub fn rcpt(&self, address: &EmailAddress, auth: Option<AccountId>) -> Result<RecipientRoute, Refusal> {
+        let account = match self.lookup(address)? {
+            Some(account) => account,
+            None if auth.is_some() => return Ok(RecipientRoute::Remote),
+            None => return Err(Refusal::relaying_denied(address)),
+        };
+        self.check_account(account, address)?;
+        Ok(RecipientRoute::Local(account))
+    }
+
+    /// Whether the sender is acceptable: a signed-in one must own the address, anyone may use the null sender. For
+    /// MAIL FROM. A quick read.
+    pub fn mail_from(&self, from: Option<&EmailAddress>, auth: Option<AccountId>) -> Result<(), Refusal> {
+        let (Some(from), Some(account)) = (from, auth) else { return Ok(()) };
+        match self.inner.directory.may_send_as(account, from) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Refusal::sender_not_yours(from)),
+            Err(error) => Err(unavailable(&error)),
+        }
+    }
+
+    /// What the bare recipient `<postmaster>` stands for (RFC 5321 §4.1.1.3); `None` while there is no domain.
+    pub fn postmaster(&self) -> Option<EmailAddress> {
+        let domain = self.reporting_domain().ok()?;
+        EmailAddress::parse(&format!("postmaster@{domain}")).ok()
+    }
+
+    /// The account of an address here, or `None` if its domain is not ours.
+    ///
+    /// `postmaster` of each of our domains exists even if nobody made it (RFC 5321 §4.5.1): it is the first
+    /// administrator, so that problems with our mail can always be reported to someone.
+    pub(crate) fn lookup(&self, address: &EmailAddress) -> Result<Option<AccountId>, Refusal> {
+        let resolved = self.inner.directory.resolve(address).map_err(|error| unavailable(&error))?;
+        match resolved {
+            Resolved::Account(account) => Ok(Some(account)),
+            Resolved::NoSuchDomain => Ok(None),
+            Resolved::NoSuchAddress if address.local().eq_ignore_ascii_case("postmaster") => {
+                let admin = self.first_admin().map_err(|error| unavailable(&error))?;
+                admin.map(Some).ok_or_else(|| Refusal::no_such_address(address))
+            }
+            Resolved::NoSuchAddress => Err(Refusal::no_such_address(address)),
+        }
+    }
+
+    fn check_account(&self, id: AccountId, address: &EmailAddress) -> Result<(), Refusal> {
+        let account = self.inner.directory.account(id).map_err(|error| unavailable(&error))?;
+        match account {
+            Some(account) if !account.enabled => Err(Refusal::mailbox_disabled(address)),
+            Some(_) => self.check_room(id, address),
+            None => Err(Refusal::no_such_address(address)),
+        }
+    }
+
+    /// A mailbox that is full says so before the message is sent.
+    fn check_room(&self, account: AccountId, address: &EmailAddress) -> Result<(), Refusal> {
+        match self.inner.mailstore.quota(account.realm()) {
+            Ok(quota) if quota.limit.is_some_and(|limit| quota.used >= limit) => Err(Refusal::mailbox_full(address)),
+            Ok(_) => Ok(()),
+            Err(error) => {
+                // The mailbox can not be read: what comes for it waits in the queue.
+                tracing::warn!(account = account.0, %error, "quota can not be read");
+                Ok(())
+            }
+        }
+    }
+
+    fn first_admin(&self) -> Result<Option<AccountId>, directory::DirectoryError> {
+        let accounts = self.inner.directory.accounts()?;
+        let admins = accounts.iter().filter(|account| account.role == directory::Role::Admin && account.enabled);
+        Ok(admins.map(|account| account.id).min())
+    }
+
+    /// The routes of all recipients. The first that is not taken refuses the message: doors have asked for each of
+    /// them before.
+    pub(crate) fn route(&self, recipients: &[Recipient], auth: Option<AccountId>) -> Result<Vec<Routed>> {
+        recipients.iter().map(|recipient| self.route_one(recipient, auth)).collect()
+    }
+
+    fn route_one(&self, recipient: &Recipient, auth: Option<AccountId>) -> Result<Routed> {
+        let route = match self.rcpt(&recipient.address, auth) {
+            Ok(route) => Some(route),
+            // It was taken a moment ago. The queue will find out, and tell the sender.
+            Err(refusal) if self.lookup(&recipient.address).is_ok_and(|found| found.is_some()) => {
+                tracing::debug!(%refusal, "recipient goes to the queue");
+                None
+            }
+            Err(refusal) => return Err(refusal.into()),
+        };
+        let record = RecipientRecord {
+            address: recipient.address.to_string(),
+            notify: notify_bits(recipient.notify),
+            orcpt: recipient.orcpt.clone(),
+            ..RecipientRecord::default()
+        };
+        let destination = match route {
+            // Whoever wants a report of success gets it from the queue, which knows how to report.
+            Some(RecipientRoute::Local(account)) if !recipient.notify.success => Destination::Account(account),
+            Some(RecipientRoute::Local(_)) | None => Destination::LocalQueue,
+            Some(RecipientRoute::Remote) => Destination::Domain(recipient.address.domain().to_owned()),
+        };
+        Ok(Routed { destination, record })
+    }
+}
+
+fn unavailable(error: &dyn std::fmt::Display) -> Refusal {
+    tracing::error!(%error, "the directory can not be read");
+    Refusal::unavailable()
+}
