@@ -1,8 +1,20 @@
 //! The queue as an operator sees it: look, push, hold, drop.
 
-use directory::AccountId;
+use std::collections::HashSet;
+use std::ops::Bound;
 
-use crate::{Delivery, QueueId, Result};
+use directory::AccountId;
+use prost::Message as _;
+use store::{Order, Read};
+
+use crate::schema::{LegId, LegRecord, MessageRecord, leg_key_id, message_key, message_key_id};
+use crate::source::QueuedBody;
+use crate::{Delivery, DeliveryError, QueueId, Result, queue};
+
+/// Messages that one call of [`Delivery::queue_list`] looks at.
+const MAX_LOOKED_AT: usize = 10_000;
+/// Messages that one commit of [`Delivery::queue_retry_all`] touches.
+const RETRIES_PER_COMMIT: usize = 200;
 
 /// Which messages [`Delivery::queue_list`] shows.
 #[derive(Clone, Debug, Default)]
@@ -89,59 +101,194 @@ pub enum DropMode {
 }
 
 impl Delivery {
-    /// A page of the queue: up to `limit` messages after `after`. Reads up to 10,000 messages; with a narrow filter a
-    /// page may hold fewer than `limit` and still have a `next`.
+    /// A page of the queue: up to `limit` messages after `after`, oldest first. Looks at up to 10,000 messages: with a
+    /// narrow filter a page may hold fewer than `limit` and still have a `next`.
     pub fn queue_list(&self, filter: &QueueFilter, after: Option<QueueId>, limit: usize) -> Result<QueuePage> {
-        let _ = (filter, after, limit);
-        todo!()
+        let snapshot = self.inner.store.snapshot();
+        let mut page = QueuePage::default();
+        let mut looked_at = 0;
+        for row in messages_after(&snapshot, after)? {
+            let (id, record) = row?;
+            if page.messages.len() >= limit || looked_at >= MAX_LOOKED_AT {
+                page.next = page.next.or(after);
+                return Ok(page);
+            }
+            looked_at += 1;
+            page.next = Some(id);
+            if !filter.admits_record(&record) {
+                continue;
+            }
+            let legs = queue::legs(&snapshot, id)?;
+            if filter.domain.as_ref().is_none_or(|domain| legs.iter().any(|(_, leg)| leg.destination == *domain)) {
+                page.messages.push(shown(id, &record, &legs));
+            }
+        }
+        page.next = None;
+        Ok(page)
     }
 
     /// One message of the queue.
     pub fn queue_show(&self, id: QueueId) -> Result<QueuedMessage> {
-        let _ = id;
-        todo!()
+        let snapshot = self.inner.store.snapshot();
+        let record = queue::message(&snapshot, id)?.ok_or(DeliveryError::NotQueued(id))?;
+        Ok(shown(id, &record, &queue::legs(&snapshot, id)?))
     }
 
-    /// The first `limit` bytes of a queued message as it goes out.
+    /// The first `limit` bytes of a queued message as it goes out. Blocking.
     pub fn queue_content(&self, id: QueueId, limit: usize) -> Result<Vec<u8>> {
-        let _ = (id, limit);
-        todo!()
+        let record = queue::message(&self.inner.store.snapshot(), id)?.ok_or(DeliveryError::NotQueued(id))?;
+        QueuedBody::outgoing(&self.inner.store, &record)?.start(limit)
     }
 
-    /// Try the message now, whatever the schedule says. Releases nothing that is held.
+    /// Try the message now, whatever the schedule says. Releases nothing that is held by an operator.
     pub async fn queue_retry(&self, id: QueueId) -> Result<()> {
-        let _ = id;
-        todo!()
+        let found = self.inner.store.transact(move |tx| retry_in(tx, id)).await?;
+        self.inner.hints.rescan();
+        if found { Ok(()) } else { Err(DeliveryError::NotQueued(id)) }
     }
 
-    /// Try all messages now. Returns how many.
+    /// Try all messages now. Returns how many there are.
     pub async fn queue_retry_all(&self) -> Result<u64> {
-        todo!()
+        let (mut count, mut after) = (0, None);
+        loop {
+            let ids: Vec<QueueId> = {
+                let snapshot = self.inner.store.snapshot();
+                let rows = messages_after(&snapshot, after)?.take(RETRIES_PER_COMMIT);
+                rows.map(|row| row.map(|(id, _)| id)).collect::<Result<_>>()?
+            };
+            let Some(&last) = ids.last() else { break };
+            count += ids.len() as u64;
+            after = Some(last);
+            let retry_all = move |tx: &mut store::Tx<'_>| {
+                ids.into_iter().try_for_each(|id| retry_in(tx, id).map(|_| ()))
+            };
+            self.inner.store.transact(retry_all).await?;
+        }
+        self.inner.hints.rescan();
+        Ok(count)
     }
 
-    /// Keep the message, and try it no more until [`Self::queue_release`]. It does not expire meanwhile.
+    /// Keep the message, and try it no more until [`Self::queue_release`]. It does not expire meanwhile. An attempt
+    /// under way goes on.
     pub async fn queue_hold(&self, id: QueueId) -> Result<()> {
-        let _ = id;
-        todo!()
+        self.inner.store.transact(move |tx| queue::hold_in(tx, id)).await
     }
 
     /// Let a held message go on, at once.
     pub async fn queue_release(&self, id: QueueId) -> Result<()> {
-        let _ = id;
-        todo!()
+        self.inner.store.transact(move |tx| queue::release_in(tx, id)).await?;
+        self.inner.hints.rescan();
+        Ok(())
     }
 
     /// Give the message up.
     ///
     /// # Errors
-    /// [`crate::DeliveryError::InFlight`] while an attempt runs.
+    /// [`DeliveryError::InFlight`] while an attempt runs.
     pub async fn queue_drop(&self, id: QueueId, mode: DropMode) -> Result<()> {
-        let _ = (id, mode);
-        todo!()
+        let legs = queue::legs(&self.inner.store.snapshot(), id)?;
+        let _claims = self.inner.claims.claim_all(legs.iter().map(|(leg, _)| *leg)).ok_or(DeliveryError::InFlight(id))?;
+        match mode {
+            DropMode::Bounce => self.return_to_sender(id).await?,
+            DropMode::Silent => {
+                let remove = move |tx: &mut store::Tx<'_>| {
+                    let record = queue::message(tx, id)?.ok_or(DeliveryError::NotQueued(id))?;
+                    queue::remove_in(tx, id, &record)
+                };
+                self.inner.store.transact(remove).await?;
+            }
+        }
+        tracing::info!(%id, ?mode, "dropped from the queue");
+        Ok(())
     }
 
-    /// Counts over the whole queue: reads all of it, use from a blocking thread.
+    /// Counts over the whole queue: reads all of it, use from a blocking thread. Also sets the gauges
+    /// `holdfast_delivery_queue_messages` and `holdfast_delivery_queue_oldest_seconds`.
     pub fn queue_stats(&self) -> Result<QueueStats> {
-        todo!()
+        let snapshot = self.inner.store.snapshot();
+        let mut stats = QueueStats::default();
+        for row in messages_after(&snapshot, None)? {
+            let (_, record) = row?;
+            stats.messages += 1;
+            stats.held += u64::from(record.held);
+            stats.oldest_ms = Some(stats.oldest_ms.map_or(record.created_ms, |oldest| oldest.min(record.created_ms)));
+        }
+        let mut destinations: HashSet<String> = HashSet::new();
+        for row in snapshot.prefix(queue::QUEUE, b"l", Order::Ascending)? {
+            let (key, value) = row?;
+            let Some(leg) = leg_key_id(&key) else { continue };
+            let record = LegRecord::decode(value)
+                .map_err(|error| DeliveryError::Damaged(format!("leg {} of {}: {error}", leg.leg, leg.id)))?;
+            stats.recipients += record.recipients.len() as u64;
+            destinations.insert(record.destination);
+        }
+        stats.destinations = destinations.len() as u64;
+        metrics::gauge!("holdfast_delivery_queue_messages").set(stats.messages as f64);
+        let age_ms = stats.oldest_ms.map_or(0, |oldest| (self.now_ms() - oldest).max(0));
+        metrics::gauge!("holdfast_delivery_queue_oldest_seconds").set(age_ms as f64 / 1_000.0);
+        Ok(stats)
+    }
+}
+
+impl QueueFilter {
+    fn admits_record(&self, record: &MessageRecord) -> bool {
+        let sender = match self.sender.as_deref() {
+            None => true,
+            Some("<>") => record.from.is_empty(),
+            Some(sender) => record.from.eq_ignore_ascii_case(sender),
+        };
+        sender
+            && self.account.is_none_or(|account| record.account == Some(account.0))
+            && self.held.is_none_or(|held| record.held == held)
+    }
+}
+
+fn messages_after<'a, R: Read + ?Sized>(
+    read: &'a R,
+    after: Option<QueueId>,
+) -> Result<impl Iterator<Item = Result<(QueueId, MessageRecord)>> + 'a> {
+    let start = after.map_or(Bound::Included(b"m".to_vec()), |id| Bound::Excluded(message_key(id)));
+    let rows = read.range(queue::QUEUE, (start, Bound::Excluded(b"n".to_vec())), Order::Ascending)?;
+    Ok(rows.map(|row| {
+        let (key, value) = row?;
+        let id = message_key_id(&key).ok_or_else(|| DeliveryError::Damaged("a message key of the queue".to_owned()))?;
+        let record =
+            MessageRecord::decode(value).map_err(|error| DeliveryError::Damaged(format!("message {id}: {error}")))?;
+        Ok((id, record))
+    }))
+}
+
+/// Whether there is such a message.
+fn retry_in(tx: &mut store::Tx<'_>, id: QueueId) -> Result<bool> {
+    let Some(record) = queue::message(tx, id)? else { return Ok(false) };
+    let now_ms = tx.now_ms();
+    for (leg_id, leg) in queue::legs(tx, id)? {
+        if leg.due_ms > now_ms {
+            queue::reschedule_in(tx, leg_id, leg, &record, now_ms);
+        }
+    }
+    Ok(true)
+}
+
+fn shown(id: QueueId, record: &MessageRecord, legs: &[(LegId, LegRecord)]) -> QueuedMessage {
+    let recipients = legs.iter().flat_map(|(_, leg)| {
+        leg.recipients.iter().map(|recipient| QueuedRecipient {
+            address: recipient.address.clone(),
+            destination: leg.destination.clone(),
+            attempts: leg.attempts,
+            next_attempt_ms: leg.due_ms,
+            in_flight_since_ms: (leg.attempt_token != 0).then_some(leg.attempt_ms),
+            last_error: recipient.last_error.clone(),
+        })
+    });
+    QueuedMessage {
+        id,
+        from: Some(record.from.clone()).filter(|from| !from.is_empty()),
+        account: record.account.map(AccountId),
+        size: record.outgoing_bytes(),
+        created_ms: record.created_ms,
+        expires_ms: record.expires_ms,
+        held: record.held,
+        recipients: recipients.collect(),
     }
 }

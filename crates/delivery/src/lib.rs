@@ -10,37 +10,62 @@
 //! What this crate must never do: say that a message was taken before it is durable; forget one without telling its
 //! sender; send a report about a report; connect to itself; put one recipient's address where another sees it.
 //!
-//! Start reading at [`Delivery`], then [`accept`](Delivery::incoming) for the way in.
+//! Start reading at [`Incoming::finish`] for the way in, `schema` for what is stored, `runner` and `attempt` for the way
+//! out, `outbound` for talking to other servers.
 
 mod accept;
 mod admin;
+mod attempt;
+mod claims;
+mod deadline;
+mod dispatch;
 mod envelope;
 mod error;
+mod filing;
+mod head;
+mod invariants;
 mod options;
+mod outbound;
+mod queue;
 mod queue_id;
 mod refusal;
+mod report;
+mod route;
+mod runner;
+mod schema;
+mod sign;
+mod source;
 mod submit;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
-use directory::Directory;
+use directory::{Directory};
 use mailstore::MailStore;
+use rand::RngExt as _;
 use store::Store;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-pub use accept::{Accepted, Incoming, RecipientOutcome, RecipientRoute};
+pub use accept::{Accepted, Incoming, RecipientOutcome};
 pub use admin::{DropMode, QueueFilter, QueuePage, QueueStats, QueuedMessage, QueuedRecipient};
 pub use envelope::{Envelope, Notify, Origin, Recipient, Ret};
 pub use error::{DeliveryError, Result};
+pub use invariants::QueueInvariants;
 pub use options::{Credentials, DeliveryOptions, NextHop, RetrySchedule, Smarthost, Timeouts, TlsPolicy};
+pub use outbound::resolve::{DnsError, Mx, Resolver, SystemResolver};
 pub use queue_id::{ParseQueueIdError, QueueId};
 pub use refusal::Refusal;
+pub use route::RecipientRoute;
 pub use submit::{MAX_HOLD, MAX_IDEMPOTENCY_KEY_BYTES, SentCopy, Submission, SubmitReceipt};
+
+use schema::MessageRecord;
 
 /// Messages up to this size are held in memory while they come in; larger ones are spooled to disk.
 pub const MAX_IN_MEMORY_BYTES: usize = 1 << 20;
 /// A failure report returns the whole message up to this size, otherwise its headers.
 pub const MAX_RETURNED_BYTES: u64 = 256 << 10;
+/// Messages above [`MAX_IN_MEMORY_BYTES`] that are parsed at once, each in memory for that time.
+const MAX_LARGE_AT_ONCE: usize = 4;
 
 /// Takes mail in and sends it on. Cheap to clone.
 #[derive(Clone)]
@@ -53,13 +78,50 @@ struct Inner {
     directory: Directory,
     mailstore: MailStore,
     options: DeliveryOptions,
+    resolver: Option<Arc<dyn Resolver>>,
+    hints: runner::Hints,
+    claims: claims::Claims,
+    last_id: AtomicU64,
+    large: Semaphore,
 }
 
 impl Delivery {
-    /// Delivery over `store`. Does nothing by itself: [`Self::run`] works the queue off.
+    /// Delivery over `store`, asking the machine's DNS. Does nothing by itself: [`Self::run`] works the queue off.
     pub fn new(store: Store, directory: Directory, mailstore: MailStore, options: DeliveryOptions) -> Result<Self> {
+        Self::build(store, directory, mailstore, options, None)
+    }
+
+    /// The same, asking `resolver`.
+    pub fn with_resolver(
+        store: Store,
+        directory: Directory,
+        mailstore: MailStore,
+        options: DeliveryOptions,
+        resolver: Arc<dyn Resolver>,
+    ) -> Result<Self> {
+        Self::build(store, directory, mailstore, options, Some(resolver))
+    }
+
+    fn build(
+        store: Store,
+        directory: Directory,
+        mailstore: MailStore,
+        options: DeliveryOptions,
+        resolver: Option<Arc<dyn Resolver>>,
+    ) -> Result<Self> {
         options.check()?;
-        Ok(Self { inner: Arc::new(Inner { store, directory, mailstore, options }) })
+        let inner = Inner {
+            store,
+            directory,
+            mailstore,
+            options,
+            resolver,
+            hints: runner::Hints::default(),
+            claims: claims::Claims::default(),
+            last_id: AtomicU64::new(0),
+            large: Semaphore::new(MAX_LARGE_AT_ONCE),
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The options in use.
@@ -67,11 +129,48 @@ impl Delivery {
         &self.inner.options
     }
 
-    /// Work the queue off until `shutdown`; returns when attempts under way have ended or 30 seconds have passed.
-    /// Run it once per store.
-    pub async fn run(&self, shutdown: CancellationToken) -> Result<()> {
-        let _ = (&self.inner.store, &self.inner.directory, &self.inner.mailstore);
-        shutdown.cancelled().await;
-        Ok(())
+    fn resolver(&self) -> Result<Arc<dyn Resolver>> {
+        if let Some(resolver) = &self.inner.resolver {
+            return Ok(Arc::clone(resolver));
+        }
+        let resolver = SystemResolver::new()
+            .map_err(|error| DeliveryError::BadOption { option: "resolver", problem: error.to_string() })?;
+        Ok(Arc::new(resolver))
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.inner.store.clock().now_ms()
+    }
+
+    fn next_id(&self) -> QueueId {
+        QueueId::next(&self.inner.last_id, self.now_ms(), rand::rng().random())
+    }
+
+    /// How long a leg waits after its attempt number `attempt`.
+    fn retry_wait_ms(&self, attempt: u32) -> i64 {
+        let wait = self.inner.options.retry.wait(attempt, rand::rng().random());
+        i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 4)
+    }
+
+    /// A queue record with its times: it begins to wait at `from_ms`.
+    fn new_record(&self, created_ms: i64, from_ms: i64) -> MessageRecord {
+        let options = &self.inner.options;
+        let after = |wait: std::time::Duration| {
+            from_ms.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 4))
+        };
+        MessageRecord {
+            created_ms,
+            expires_ms: after(options.expiry),
+            warn_ms: after(options.delay_warning),
+            ..MessageRecord::default()
+        }
+    }
+
+    /// Large messages are worked on a few at a time.
+    async fn large_permit(&self, bytes: u64) -> Option<SemaphorePermit<'_>> {
+        if bytes <= MAX_IN_MEMORY_BYTES as u64 {
+            return None;
+        }
+        self.inner.large.acquire().await.ok()
     }
 }

@@ -33,6 +33,9 @@ pub struct DeliveryOptions {
     pub max_hops: usize,
     /// Most `Received:` lines that say `by` this host. Default 10.
     pub max_own_hops: usize,
+    /// Shortest and longest time that a next hop rests after nobody answered there; doubled each time in a row.
+    /// Default 30 seconds and 15 minutes.
+    pub rest_of_dead_hosts: (Duration, Duration),
     /// How long an idle connection is kept for the next message to the same host. Default 10 seconds.
     pub keep_connection: Duration,
     /// Most messages over one connection. Default 100.
@@ -76,6 +79,7 @@ impl Default for DeliveryOptions {
             max_message_bytes: 50 << 20,
             max_hops: 100,
             max_own_hops: 10,
+            rest_of_dead_hosts: (Duration::from_secs(30), Duration::from_mins(15)),
             keep_connection: Duration::from_secs(10),
             max_messages_per_connection: 100,
             timeouts: Timeouts::default(),

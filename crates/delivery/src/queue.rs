@@ -8,7 +8,7 @@ use crate::schema::{
     self, DueRecord, LegId, LegRecord, MessageRecord, RecipientRecord, deadline_key, due_key, leg_key, legs_prefix,
     message_key,
 };
-use crate::{DeliveryError, QueueId, Result};
+use crate::{DeliveryError, QueueId, Refusal, Result};
 
 /// The queue's realm.
 pub const QUEUE: RealmId = RealmId::QUEUE;
@@ -41,7 +41,7 @@ pub fn leg<R: Read + ?Sized>(read: &R, leg: LegId) -> Result<Option<LegRecord>> 
 /// All legs of a message.
 pub fn legs<R: Read + ?Sized>(read: &R, id: QueueId) -> Result<Vec<(LegId, LegRecord)>> {
     let mut found = Vec::new();
-    for row in read.prefix(QUEUE, &legs_prefix(id), Order::Forward)?.take(MAX_LEGS) {
+    for row in read.prefix(QUEUE, &legs_prefix(id), Order::Ascending)?.take(MAX_LEGS) {
         let (key, value) = row?;
         let leg = schema::leg_key_id(&key).ok_or_else(|| DeliveryError::Damaged(format!("a leg key of {id}")))?;
         found.push((leg, LegRecord::decode(value).map_err(|e| damaged(&format!("leg {} of {id}", leg.leg), &e))?));
@@ -63,8 +63,8 @@ pub fn body_id(record: &MessageRecord) -> Result<BodyId> {
 pub fn enqueue_in(tx: &mut Tx<'_>, id: QueueId, mut record: MessageRecord, legs: Vec<LegRecord>) -> Result<()> {
     debug_assert!(!legs.is_empty(), "a message without legs would stay for ever");
     if tx.get(QUEUE, &message_key(id))?.is_some() {
-        // Two ids of one millisecond met after a restart: the caller is told to try again.
-        return Err(store::StoreError::Conflict.into());
+        // Two ids of one millisecond met after a restart: the client is told to try again.
+        return Err(Refusal::unavailable().into());
     }
     tx.ref_body(QUEUE, &body_id(&record)?, &schema::body_owner(id));
     record.next_leg = 0;
@@ -205,7 +205,7 @@ pub fn remove_in(tx: &mut Tx<'_>, id: QueueId, record: &MessageRecord) -> Result
 }
 
 fn remove_if_done_in(tx: &mut Tx<'_>, id: QueueId, record: &MessageRecord) -> Result<bool> {
-    let mut rest = tx.prefix(QUEUE, &legs_prefix(id), Order::Forward)?;
+    let mut rest = tx.prefix(QUEUE, &legs_prefix(id), Order::Ascending)?;
     let done = match rest.next() {
         None => true,
         Some(row) => row.map(|_| false)?,

@@ -394,7 +394,7 @@ fn load_receipt<R: Read + ?Sized>(read: &R, account: AccountId, key: &[u8]) -> R
 
 fn forget_receipts_in(tx: &mut Tx<'_>, account: AccountId, now_ms: i64) -> Result<()> {
     let mut old = Vec::new();
-    for row in tx.prefix(account.realm(), &schema::RECEIPT_EXPIRY_PREFIX, Order::Forward)? {
+    for row in tx.prefix(account.realm(), &schema::RECEIPT_EXPIRY_PREFIX, Order::Ascending)? {
         let (key, _) = row?;
         match schema::receipt_expiry_key_parts(&key) {
             Some((when, name)) if when <= now_ms && old.len() < RECEIPTS_FORGOTTEN_PER_COMMIT => {

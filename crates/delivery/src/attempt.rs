@@ -1,0 +1,345 @@
+//! One attempt at one leg: recorded before it begins, made, and its result recorded with the reports it calls for.
+//!
+//! The record before tells an operator what was under way when the process died. The result is one commit: recipients
+//! served are gone, others have their next time, reports are filed or queued. Between a server's "250" and that commit
+//! lies the one moment in which a crash leads to a second copy; SMTP has no way around it (RFC 1047).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use directory::AccountId;
+use mailkit::{EmailAddress, dsn, trace};
+use mailstore::{Flags, MailError, NewMessage};
+use rand::RngExt as _;
+use store::StoreError;
+
+use crate::accept::delivery_key;
+use crate::dispatch::CommitError;
+use crate::filing::file_local_in;
+use crate::outbound::Reply;
+use crate::outbound::attempt::{Outbound, Verdict};
+use crate::outbound::transaction::{Fate, Mail, MailRecipient};
+use crate::report::{Finding, PreparedReport, status_of};
+use crate::route::RecipientRoute;
+use crate::runner::Hint;
+use crate::schema::{
+    LOCAL_DESTINATION, LegId, LegRecord, MessageRecord, RecipientRecord, notify_from_bits, ret_from_number,
+};
+use crate::source::{QueuedBody, read_all};
+use crate::{Delivery, DeliveryError, Refusal, Result, queue};
+
+/// Longest wait between tries to record a result that the store does not take.
+const LONGEST_SETTLE_WAIT: Duration = Duration::from_secs(30);
+
+/// An attempt under way.
+#[derive(Clone)]
+struct Attempt {
+    leg_id: LegId,
+    token: u64,
+    record: MessageRecord,
+    leg: LegRecord,
+}
+
+/// What is to be recorded of an attempt.
+#[derive(Default)]
+struct Outcome {
+    remaining: Vec<RecipientRecord>,
+    findings: Vec<Finding>,
+}
+
+impl Delivery {
+    /// Attempt a leg; whether somebody answered, or `None` if it did not come to that. Errors are dealt with here.
+    pub(crate) async fn attempt(&self, outbound: &Outbound, leg_id: LegId) -> Option<bool> {
+        let token = rand::rng().random::<u64>() | 1;
+        let begun = self.inner.store.transact(move |tx| queue::begin_attempt_in(tx, leg_id, token)).await;
+        let attempt = match begun {
+            Ok(Some((record, leg))) => Attempt { leg_id, token, record, leg },
+            Ok(None) => return None,
+            Err(error) => {
+                tracing::error!(id = %leg_id.id, %error, "an attempt can not be begun");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                self.inner.hints.rescan();
+                return None;
+            }
+        };
+        metrics::counter!("holdfast_delivery_attempts_total").increment(1);
+        if attempt.leg.destination == LOCAL_DESTINATION {
+            self.attempt_here(attempt).await;
+            return Some(true);
+        }
+        let (verdicts, reached) = self.attempt_elsewhere(outbound, &attempt).await;
+        let result = self.judge(&attempt, verdicts);
+        self.settle(attempt, result).await;
+        Some(reached)
+    }
+
+    async fn attempt_elsewhere(&self, outbound: &Outbound, attempt: &Attempt) -> (Vec<Verdict>, bool) {
+        let record = &attempt.record;
+        let recipient = |r: &RecipientRecord| MailRecipient {
+            address: r.address.clone(),
+            notify: notify_from_bits(r.notify),
+            orcpt: r.orcpt.clone(),
+        };
+        let mail = Mail {
+            from: record.from.clone(),
+            recipients: attempt.leg.recipients.iter().map(recipient).collect(),
+            size: record.outgoing_bytes(),
+            eight_bit: record.eight_bit,
+            smtputf8: record.smtputf8,
+            ret: ret_from_number(record.ret),
+            envid: record.envid.clone(),
+        };
+        match QueuedBody::outgoing(&self.inner.store, record) {
+            Ok(body) => {
+                let done = outbound.deliver(&attempt.leg.destination, &mail, &body).await;
+                (done.verdicts, done.reached)
+            }
+            Err(error) => {
+                tracing::error!(id = %attempt.leg_id.id, %error, "a queued message can not be read");
+                let fate = Fate::Deferred(Reply::new(451, "4.3.0 the message can not be read at the moment"));
+                let verdict = Verdict { fate, remote: None, reports: false };
+                (vec![verdict; attempt.leg.recipients.len()], true)
+            }
+        }
+    }
+
+    /// What the verdicts mean for each recipient.
+    fn judge(&self, attempt: &Attempt, verdicts: Vec<Verdict>) -> Outcome {
+        let now_ms = self.now_ms();
+        let expired = now_ms >= attempt.record.expires_ms;
+        let mut result = Outcome::default();
+        for (recipient, verdict) in attempt.leg.recipients.iter().zip(verdicts) {
+            let Verdict { fate, remote, reports } = verdict;
+            let (outcome, reply) = match &fate {
+                Fate::Delivered(reply) => ("delivered", reply),
+                Fate::Failed(reply) => ("failed", reply),
+                Fate::Deferred(reply) if expired => ("expired", reply),
+                Fate::Deferred(reply) => ("deferred", reply),
+            };
+            metrics::counter!("holdfast_delivery_recipients_total", "outcome" => outcome).increment(1);
+            tracing::info!(
+                id = %attempt.leg_id.id,
+                to = recipient.address,
+                outcome,
+                remote = remote.as_deref().unwrap_or("-"),
+                attempt = attempt.leg.attempts,
+                %reply,
+                "delivery"
+            );
+            let recipient = recipient.clone();
+            match (&fate, outcome) {
+                // A server that promised reports makes them itself.
+                (Fate::Delivered(_), _) if reports => {}
+                (Fate::Delivered(_), _) => {
+                    let here = remote.is_none();
+                    let action = if here { dsn::Action::Delivered } else { dsn::Action::Relayed };
+                    result.findings.push(Finding::new(recipient, action, 2, reply, remote));
+                }
+                (_, "failed") => {
+                    result.findings.push(Finding::new(recipient, dsn::Action::Failed, 5, reply, remote));
+                }
+                (_, "expired") => {
+                    let tried = attempt.leg.attempts;
+                    let text = format!("given up after {tried} attempts; the last one met: {reply}");
+                    let (action, status) = (dsn::Action::Failed, "5.4.7".to_owned());
+                    result.findings.push(Finding { recipient, action, status, text, remote });
+                }
+                _ => result.remaining.push(RecipientRecord {
+                    last_error: Some(reply.to_string()),
+                    last_status: status_of(reply, 4),
+                    last_remote: remote.unwrap_or_default(),
+                    last_attempt_ms: now_ms,
+                    ..recipient
+                }),
+            }
+        }
+        result
+    }
+
+    /// Record the result, however long it takes: a result that is not recorded would be made a second time.
+    async fn settle(&self, attempt: Attempt, result: Outcome) {
+        let (attempt, result) = (Arc::new(attempt), Arc::new(result));
+        let due_ms = self.next_due_ms(&attempt);
+        let mut wait = Duration::from_millis(200);
+        loop {
+            match self.try_settle(&attempt, &result, due_ms).await {
+                Ok(()) => return,
+                Err(DeliveryError::Store(StoreError::Stopped { reason })) => {
+                    tracing::error!(id = %attempt.leg_id.id, reason, "a delivery result is lost: the store has stopped");
+                    return;
+                }
+                Err(error) => tracing::error!(id = %attempt.leg_id.id, %error, "a delivery result is not recorded yet"),
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LONGEST_SETTLE_WAIT);
+        }
+    }
+
+    async fn try_settle(&self, attempt: &Arc<Attempt>, result: &Arc<Outcome>, due_ms: i64) -> Result<()> {
+        let report = self.prepare_report_for(attempt, result).await?;
+        let (this, attempt, result) = (self.clone(), Arc::clone(attempt), Arc::clone(result));
+        let hints = self
+            .inner
+            .store
+            .transact(move |tx| {
+                let Some(leg) = queue::current_attempt(tx, attempt.leg_id, attempt.token)? else {
+                    // Dropped by an operator meanwhile.
+                    return Ok::<_, DeliveryError>(Vec::new());
+                };
+                let destination: Arc<str> = leg.destination.as_str().into();
+                let mut hints = vec![Hint { destination, due_ms, fresh: None }];
+                queue::settle_leg_in(tx, attempt.leg_id, leg, result.remaining.clone(), due_ms)?;
+                if let Some(report) = &report {
+                    hints.extend(this.write_report_in(tx, report)?);
+                }
+                Ok(hints)
+            })
+            .await?;
+        self.hint(&hints);
+        Ok(())
+    }
+
+    async fn prepare_report_for(&self, attempt: &Arc<Attempt>, result: &Arc<Outcome>) -> Result<Option<PreparedReport>> {
+        if !result.findings.iter().any(Finding::is_wanted) {
+            return Ok(None);
+        }
+        let (this, attempt, result) = (self.clone(), Arc::clone(attempt), Arc::clone(result));
+        tokio::task::spawn_blocking(move || this.prepare_report(attempt.leg_id.id, &attempt.record, &result.findings))
+            .await
+            .map_err(|_| Refusal::unavailable())?
+    }
+
+    /// When the leg is tried next: by the schedule, and once more just when it expires.
+    fn next_due_ms(&self, attempt: &Attempt) -> i64 {
+        let now_ms = self.now_ms();
+        let due_ms = now_ms + self.retry_wait_ms(attempt.leg.attempts);
+        if now_ms < attempt.record.expires_ms { due_ms.min(attempt.record.expires_ms) } else { due_ms }
+    }
+
+    /// File a leg for accounts here. Filing and recording are one commit: nothing is ever filed twice.
+    async fn attempt_here(&self, attempt: Attempt) {
+        let attempt = Arc::new(attempt);
+        let mut avoid: BTreeMap<AccountId, Refusal> = BTreeMap::new();
+        let mut wait = Duration::from_millis(200);
+        loop {
+            match self.try_file(&attempt, &avoid).await {
+                Ok(()) => return,
+                Err(CommitError::Account(account, error)) => {
+                    let refusal = DeliveryError::Mail(error).refusal();
+                    if avoid.insert(account, refusal).is_none() {
+                        continue;
+                    }
+                }
+                Err(CommitError::Other(DeliveryError::Store(StoreError::Stopped { .. }))) => return,
+                Err(CommitError::Other(DeliveryError::Store(StoreError::Quarantined { realm, .. }))) => {
+                    let accounts = self.inner.directory.accounts().unwrap_or_default();
+                    let damaged = accounts.iter().find(|account| account.id.realm() == realm).map(|account| account.id);
+                    if let Some(account) = damaged
+                        && avoid.insert(account, Refusal::unavailable()).is_none()
+                    {
+                        continue;
+                    }
+                }
+                Err(CommitError::Other(error)) => {
+                    tracing::error!(id = %attempt.leg_id.id, %error, "a queued message can not be filed yet");
+                }
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LONGEST_SETTLE_WAIT);
+        }
+    }
+
+    async fn try_file(
+        &self,
+        attempt: &Arc<Attempt>,
+        avoid: &BTreeMap<AccountId, Refusal>,
+    ) -> Result<(), CommitError> {
+        let verdicts: Vec<(Option<AccountId>, Verdict)> = attempt
+            .leg
+            .recipients
+            .iter()
+            .map(|recipient| self.verdict_here(&recipient.address, avoid))
+            .collect();
+        let accounts: Vec<AccountId> = verdicts.iter().filter_map(|(account, _)| *account).collect();
+        let result = Arc::new(self.judge(attempt, verdicts.into_iter().map(|(_, verdict)| verdict).collect()));
+        let report = self.prepare_report_for(attempt, &result).await.map_err(CommitError::Other)?;
+        let message = if accounts.is_empty() { None } else { Some(self.local_copy(attempt).await?) };
+        let due_ms = self.next_due_ms(attempt);
+        let (this, task) = (self.clone(), Arc::clone(attempt));
+        let hints = self
+            .inner
+            .store
+            .transact(move |tx| {
+                let Some(leg) = queue::current_attempt(tx, task.leg_id, task.token)? else {
+                    return Ok::<_, CommitError>(Vec::new());
+                };
+                let mut filed = Vec::new();
+                for account in accounts {
+                    if let Some(message) = &message
+                        && !filed.contains(&account)
+                    {
+                        file_local_in(tx, &this.inner.mailstore, account, message)
+                            .map_err(|error: MailError| CommitError::Account(account, error))?;
+                        filed.push(account);
+                    }
+                }
+                let mut hints = vec![Hint { destination: LOCAL_DESTINATION.into(), due_ms, fresh: None }];
+                queue::settle_leg_in(tx, task.leg_id, leg, result.remaining.clone(), due_ms)?;
+                if let Some(report) = &report {
+                    hints.extend(this.write_report_in(tx, report)?);
+                }
+                Ok(hints)
+            })
+            .await?;
+        self.hint(&hints);
+        Ok(())
+    }
+
+    /// Where a local recipient stands: its account and a verdict for the case that filing succeeds.
+    fn verdict_here(&self, address: &str, avoid: &BTreeMap<AccountId, Refusal>) -> (Option<AccountId>, Verdict) {
+        let route = match EmailAddress::parse(address) {
+            Ok(address) => self.rcpt(&address, None),
+            Err(error) => Err(Refusal::address_not_usable(&address, &error.to_string())),
+        };
+        let route = match route {
+            Ok(RecipientRoute::Local(account)) => avoid.get(&account).map_or(Ok(account), |why| Err(why.clone())),
+            Ok(RecipientRoute::Remote) => Err(Refusal::relaying_denied(&address)),
+            Err(refusal) => Err(refusal),
+        };
+        let (account, fate) = match route {
+            Ok(account) => (Some(account), Fate::Delivered(Reply::new(250, "2.1.5 delivered"))),
+            Err(refusal) => {
+                let (class, subject, detail) = refusal.enhanced;
+                let reply = Reply::new(refusal.code, format!("{class}.{subject}.{detail} {}", refusal.text));
+                (None, if refusal.is_temporary() { Fate::Deferred(reply) } else { Fate::Failed(reply) })
+            }
+        };
+        (account, Verdict { fate, remote: None, reports: false })
+    }
+
+    /// The message as it is filed here: with Return-Path and trace, without signatures.
+    async fn local_copy(&self, attempt: &Arc<Attempt>) -> Result<NewMessage, CommitError> {
+        let (this, attempt) = (self.clone(), Arc::clone(attempt));
+        let made = tokio::task::spawn_blocking(move || {
+            let (store, record) = (&this.inner.store, &attempt.record);
+            let body = read_all(store, &queue::body_id(record)?)?;
+            let bytes = if record.trace.is_empty() && record.skip_bytes > 0 {
+                body
+            } else {
+                let from = EmailAddress::parse(&record.from).ok();
+                let rest = body.get(record.skip_bytes as usize..).unwrap_or_default();
+                [trace::return_path(from.as_ref()).as_bytes(), &record.trace, rest].concat()
+            };
+            Ok::<_, DeliveryError>(NewMessage {
+                body: Arc::new(store.put_body(&bytes)?),
+                parsed: Arc::new(mailkit::parse(&bytes)),
+                flags: Flags::default(),
+                internal_date_ms: this.now_ms(),
+                delivery_key: Some(delivery_key(attempt.leg_id.id)),
+                ignore_quota: false,
+            })
+        });
+        made.await.map_err(|_| CommitError::Other(Refusal::unavailable().into()))?.map_err(CommitError::Other)
+    }
+}

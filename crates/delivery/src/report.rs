@@ -1,0 +1,229 @@
+//! Reports to senders (RFC 3464): made before the commit that they belong to, filed or queued within it.
+
+use std::sync::Arc;
+
+use directory::AccountId;
+use mailkit::{EmailAddress, dsn, trace};
+use mailstore::{Flags, MailError, NewMessage};
+use rand::RngExt as _;
+use store::Tx;
+
+use crate::accept::delivery_key;
+use crate::filing::file_local_in;
+use crate::outbound::Reply;
+use crate::runner::Hint;
+use crate::schema::{LOCAL_DESTINATION, LegId, LegRecord, MessageRecord, RecipientRecord, notify_bits, ret_from_number};
+use crate::source::QueuedBody;
+use crate::{Delivery, MAX_RETURNED_BYTES, Notify, QueueId, Result, Ret, queue};
+
+/// Headers that are read for a report that does not return the whole message.
+const RETURNED_HEADER_BYTES: usize = 64 << 10;
+
+/// What a report says about one recipient.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    pub recipient: RecipientRecord,
+    pub action: dsn::Action,
+    /// Enhanced status, `5.1.1`.
+    pub status: String,
+    /// In the remote server's words, or ours.
+    pub text: String,
+    pub remote: Option<String>,
+}
+
+impl Finding {
+    /// From a reply, by its enhanced status if it has one. `class` is the first digit for those that have none or one
+    /// of another class.
+    pub fn new(recipient: RecipientRecord, action: dsn::Action, class: u8, reply: &Reply, remote: Option<String>) -> Self {
+        Self { recipient, action, status: status_of(reply, class), text: reply.to_string(), remote }
+    }
+
+    /// Whether the sender wants to know.
+    pub fn is_wanted(&self) -> bool {
+        let notify = crate::schema::notify_from_bits(self.recipient.notify);
+        match self.action {
+            dsn::Action::Failed => notify.failure,
+            dsn::Action::Delayed => notify.delay,
+            _ => notify.success,
+        }
+    }
+}
+
+/// The status for a report's `Status:` field.
+pub fn status_of(reply: &Reply, class: u8) -> String {
+    match reply.enhanced() {
+        Some((_, subject, detail)) => format!("{class}.{subject}.{detail}"),
+        None => format!("{class}.0.0"),
+    }
+}
+
+/// A report that is staged and knows where it goes.
+pub struct PreparedReport {
+    id: QueueId,
+    message: NewMessage,
+    place: Place,
+    record: MessageRecord,
+    leg: LegRecord,
+}
+
+enum Place {
+    /// Into the sender's mailbox.
+    Here(AccountId),
+    /// To the sender's server, or to a mailbox that can not be written to now.
+    Queue,
+}
+
+impl Delivery {
+    /// Make the report about `findings` of a message, if the sender wants it and can be told. Blocking.
+    ///
+    /// The null sender is never told anything: a report about a report would go on for ever (RFC 5321 §4.5.5).
+    pub(crate) fn prepare_report(
+        &self,
+        original_id: QueueId,
+        original: &MessageRecord,
+        findings: &[Finding],
+    ) -> Result<Option<PreparedReport>> {
+        let wanted: Vec<&Finding> = findings.iter().filter(|finding| finding.is_wanted()).collect();
+        if wanted.is_empty() {
+            return Ok(None);
+        }
+        if original.from.is_empty() {
+            tracing::warn!(id = %original_id, recipients = wanted.len(), "a report can not be delivered and is dropped");
+            metrics::counter!("holdfast_delivery_double_bounces_total").increment(1);
+            return Ok(None);
+        }
+        let Ok(to) = EmailAddress::parse(&original.from) else {
+            tracing::warn!(id = %original_id, "the sender's address can not be read: nobody is told");
+            return Ok(None);
+        };
+        let place = match self.lookup(&to) {
+            Ok(Some(account)) if !self.is_quarantined(account) => Place::Here(account),
+            Ok(_) => Place::Queue,
+            Err(refusal) if !refusal.is_temporary() => {
+                tracing::warn!(id = %original_id, sender = %to, "the sender is no address here any more: nobody is told");
+                return Ok(None);
+            }
+            Err(_) => Place::Queue,
+        };
+        let is_ours = matches!(self.lookup(&to), Ok(Some(_)) | Err(_));
+        let id = self.next_id();
+        let at_ms = self.now_ms();
+        let bytes = self.report_bytes(id, at_ms, original, &to, &wanted)?;
+        let return_path = trace::return_path(None);
+        let copy = [return_path.as_bytes(), &bytes].concat();
+        let body = Arc::new(self.inner.store.put_body(&copy)?);
+        let destination = if is_ours { LOCAL_DESTINATION.to_owned() } else { to.domain().to_owned() };
+        let from = self.reporter()?;
+        let record = MessageRecord {
+            body: body.id().as_bytes().to_vec(),
+            body_bytes: body.len(),
+            signatures: if is_ours { Vec::new() } else { self.sign(&[from], &bytes) },
+            skip_bytes: u32::try_from(return_path.len()).unwrap_or_default(),
+            eight_bit: !bytes.is_ascii(),
+            smtputf8: to.needs_smtputf8(),
+            warn_ms: 0,
+            ..self.new_record(at_ms, at_ms)
+        };
+        let leg = LegRecord {
+            destination,
+            recipients: vec![RecipientRecord {
+                address: to.to_string(),
+                notify: notify_bits(Notify::NEVER),
+                ..RecipientRecord::default()
+            }],
+            due_ms: at_ms,
+            ..LegRecord::default()
+        };
+        let message = NewMessage {
+            body,
+            parsed: Arc::new(mailkit::parse(&copy)),
+            flags: Flags::default(),
+            internal_date_ms: at_ms,
+            delivery_key: Some(delivery_key(id)),
+            // What became of one's own mail must be told even to a full mailbox.
+            ignore_quota: true,
+        };
+        Ok(Some(PreparedReport { id, message, place, record, leg }))
+    }
+
+    /// File or queue a report. Returns what the runner should know.
+    pub(crate) fn write_report_in(&self, tx: &mut Tx<'_>, report: &PreparedReport) -> Result<Vec<Hint>> {
+        metrics::counter!("holdfast_delivery_reports_total").increment(1);
+        if let Place::Here(account) = report.place {
+            match file_local_in(tx, &self.inner.mailstore, account, &report.message) {
+                Ok(_) => return Ok(Vec::new()),
+                Err(MailError::OverQuota { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        queue::enqueue_in(tx, report.id, report.record.clone(), vec![report.leg.clone()])?;
+        Ok(vec![Hint {
+            destination: report.leg.destination.as_str().into(),
+            due_ms: report.leg.due_ms,
+            fresh: Some((LegId { id: report.id, leg: 0 }, 0)),
+        }])
+    }
+
+    fn report_bytes(
+        &self,
+        id: QueueId,
+        at_ms: i64,
+        original: &MessageRecord,
+        to: &EmailAddress,
+        findings: &[&Finding],
+    ) -> Result<Vec<u8>> {
+        let full = ret_from_number(original.ret) != Some(Ret::Headers)
+            && original.outgoing_bytes() <= MAX_RETURNED_BYTES
+            && findings.iter().any(|finding| finding.action == dsn::Action::Failed);
+        let limit = if full { usize::try_from(MAX_RETURNED_BYTES).unwrap_or(usize::MAX) } else { RETURNED_HEADER_BYTES };
+        // A body that can not be read must not keep the sender from being told.
+        let returned = QueuedBody::outgoing(&self.inner.store, original).and_then(|body| body.start(limit));
+        let returned = returned.unwrap_or_else(|error| {
+            tracing::error!(%error, "a message to be returned can not be read");
+            Vec::new()
+        });
+        let options = &self.inner.options;
+        let recipients: Vec<dsn::RecipientReport> = findings
+            .iter()
+            .filter_map(|finding| {
+                Some(dsn::RecipientReport {
+                    recipient: EmailAddress::parse(&finding.recipient.address).ok()?,
+                    original_recipient: finding.recipient.orcpt.clone(),
+                    action: finding.action,
+                    status: finding.status.clone(),
+                    diagnostic: Some(finding.text.clone()).filter(|text| !text.is_empty()),
+                    remote_mta: finding.remote.clone(),
+                    last_attempt_ms: Some(at_ms),
+                    will_retry_until_ms: (finding.action == dsn::Action::Delayed).then_some(original.expires_ms),
+                })
+            })
+            .collect();
+        let from = self.reporter()?;
+        let message_id = format!("{id}.{:08x}@{}", rand::rng().random::<u32>(), options.hostname);
+        let report = dsn::Report {
+            reporting_mta: &options.hostname,
+            from: &from,
+            to,
+            envelope_id: original.envid.as_deref(),
+            arrival_ms: original.created_ms,
+            date_ms: at_ms,
+            message_id: &message_id,
+            recipients: &recipients,
+            original: &returned,
+            return_full: full,
+        };
+        Ok(report.build())
+    }
+
+    /// Who reports: `mailer-daemon` of our first domain.
+    fn reporter(&self) -> Result<EmailAddress> {
+        let text = format!("mailer-daemon@{}", self.reporting_domain()?);
+        EmailAddress::parse(&text)
+            .or_else(|_| EmailAddress::parse("mailer-daemon@localhost"))
+            .map_err(|error| crate::DeliveryError::BadOption { option: "hostname", problem: error.to_string() })
+    }
+
+    pub(crate) fn is_quarantined(&self, account: AccountId) -> bool {
+        self.inner.store.quarantined().iter().any(|(realm, _)| *realm == account.realm())
+    }
+}

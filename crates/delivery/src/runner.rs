@@ -1,0 +1,295 @@
+//! Works the queue off: finds what is due, begins attempts, looks at deadlines, until told to stop.
+
+mod agenda;
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use prost::Message as _;
+use store::{Order, Read};
+use tokio::sync::Notify;
+use tokio::task::{Id, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::outbound::attempt::Outbound;
+use crate::schema::{self, DueRecord, LegId, due_prefix};
+use crate::{Delivery, Result, queue};
+use agenda::{Agenda, Fresh, Limits, Slot};
+
+/// Due entries of a destination that are compared for fairness between senders.
+const FAIRNESS_WINDOW: usize = 64;
+/// Most hints that wait for the runner; beyond, it looks through the queue instead.
+const MAX_HINTS: usize = 10_000;
+/// The queue is looked through at least this often, whatever hints say: nothing is ever forgotten.
+const RESCAN_EVERY: Duration = Duration::from_mins(5);
+/// How long attempts under way may go on after shutdown was asked for.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Something came into the queue, or is due at another time.
+#[derive(Clone, Debug)]
+pub struct Hint {
+    pub destination: Arc<str>,
+    pub due_ms: i64,
+    /// It came a moment ago: the leg and its owner.
+    pub fresh: Option<(LegId, u64)>,
+}
+
+/// How the rest of the process tells the runner what to do.
+#[derive(Default)]
+pub struct Hints {
+    waiting: Mutex<Vec<Hint>>,
+    rescan: AtomicBool,
+    wake: Notify,
+}
+
+impl Hints {
+    pub fn give(&self, hints: &[Hint]) {
+        if hints.is_empty() {
+            return;
+        }
+        let mut waiting = self.waiting.lock();
+        if waiting.len() + hints.len() > MAX_HINTS {
+            self.rescan.store(true, Ordering::Relaxed);
+        } else {
+            waiting.extend_from_slice(hints);
+        }
+        drop(waiting);
+        self.wake.notify_one();
+    }
+
+    /// Look through the whole queue.
+    pub fn rescan(&self) {
+        self.rescan.store(true, Ordering::Relaxed);
+        self.wake.notify_one();
+    }
+}
+
+impl Delivery {
+    pub(crate) fn hint(&self, hints: &[Hint]) {
+        self.inner.hints.give(hints);
+    }
+
+    /// Work the queue off until `shutdown`; returns when attempts under way have ended or 30 seconds have passed.
+    /// Run it once per store. What a crash cut short is attempted again.
+    pub async fn run(&self, shutdown: CancellationToken) -> Result<()> {
+        let mut runner = Runner::new(self.clone())?;
+        runner.scan()?;
+        loop {
+            runner.hear()?;
+            runner.begin_due();
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = self.inner.hints.wake.notified() => {}
+                Some(ended) = runner.attempts.join_next_with_id(), if !runner.attempts.is_empty() => runner.end(ended),
+                _ = &mut runner.deadlines, if runner.looking => runner.looking = false,
+                () = tokio::time::sleep(runner.pause()) => {}
+            }
+        }
+        runner.stop().await;
+        Ok(())
+    }
+}
+
+struct Runner {
+    delivery: Delivery,
+    outbound: Arc<Outbound>,
+    agenda: Agenda,
+    /// Each gives whether somebody answered.
+    attempts: JoinSet<Option<bool>>,
+    slots: HashMap<Id, Slot>,
+    deadlines: tokio::task::JoinHandle<()>,
+    looking: bool,
+    scanned: tokio::time::Instant,
+}
+
+impl Runner {
+    fn new(delivery: Delivery) -> Result<Self> {
+        let options = &delivery.inner.options;
+        let limits = Limits {
+            total: options.max_concurrent,
+            backlog: options.max_concurrent_backlog.clamp(1, options.max_concurrent),
+            per_hop: options.max_per_destination,
+            rest: options.rest_of_dead_hosts,
+            shared_hop_except: options.smarthost.as_ref().map(|_| options.static_routes.keys().cloned().collect()),
+        };
+        let outbound = Outbound::new(options.clone(), delivery.resolver()?)
+            .map_err(|e| crate::DeliveryError::BadOption { option: "tls", problem: e.to_string() })?;
+        Ok(Self {
+            outbound: Arc::new(outbound),
+            agenda: Agenda::new(limits),
+            attempts: JoinSet::new(),
+            slots: HashMap::new(),
+            deadlines: tokio::spawn(async {}),
+            looking: false,
+            scanned: tokio::time::Instant::now(),
+            delivery,
+        })
+    }
+
+    /// Find all destinations and when each has something to do: one read per destination.
+    fn scan(&mut self) -> Result<()> {
+        self.scanned = tokio::time::Instant::now();
+        let snapshot = self.delivery.inner.store.snapshot();
+        let mut from = b"d".to_vec();
+        let mut found: HashSet<Arc<str>> = HashSet::new();
+        loop {
+            let range = (Bound::Included(from), Bound::Excluded(b"e".to_vec()));
+            let Some(row) = snapshot.range(queue::QUEUE, range, Order::Ascending)?.next() else { break };
+            let (key, _) = row?;
+            let Some((destination, due_ms, _)) = schema::due_key_parts(&key) else {
+                return Err(crate::DeliveryError::Damaged("a due key of the queue".to_owned()));
+            };
+            let destination: Arc<str> = destination.into();
+            self.agenda.note(&destination, due_ms);
+            from = due_prefix(&destination);
+            if let Some(last) = from.last_mut() {
+                *last = 1;
+            }
+            found.insert(destination);
+        }
+        metrics::gauge!("holdfast_delivery_queue_destinations").set(found.len() as f64);
+        Ok(())
+    }
+
+    /// Take what the rest of the process has to say.
+    fn hear(&mut self) -> Result<()> {
+        let hints = std::mem::take(&mut *self.delivery.inner.hints.waiting.lock());
+        let now_ms = self.delivery.now_ms();
+        for hint in hints {
+            match hint.fresh {
+                Some((leg, owner)) if hint.due_ms <= now_ms => {
+                    self.agenda.note_fresh(Fresh { leg, destination: hint.destination, owner }, hint.due_ms);
+                }
+                _ => self.agenda.note(&hint.destination, hint.due_ms),
+            }
+        }
+        if self.delivery.inner.hints.rescan.swap(false, Ordering::Relaxed) || self.scanned.elapsed() >= RESCAN_EVERY {
+            self.scan()?;
+            self.outbound.sweep(false);
+        }
+        Ok(())
+    }
+
+    fn begin_due(&mut self) {
+        let now_ms = self.delivery.now_ms();
+        while let Some(fresh) = self.agenda.next_fresh(now_ms) {
+            let slot = Slot { destination: fresh.destination, owner: fresh.owner, fresh: true };
+            self.begin(fresh.leg, slot);
+        }
+        while let Some(destination) = self.agenda.next_backlog(now_ms) {
+            match self.choose(&destination, now_ms) {
+                Ok((chosen, next_due_ms)) => {
+                    if let Some((leg, owner)) = chosen {
+                        self.begin(leg, Slot { destination: Arc::clone(&destination), owner, fresh: false });
+                    }
+                    if let Some(due_ms) = next_due_ms {
+                        self.agenda.note(&destination, due_ms);
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(%error, destination = &*destination, "the queue can not be read");
+                    self.agenda.note(&destination, now_ms + 60_000);
+                }
+            }
+        }
+        if !self.looking && self.first_deadline().is_some_and(|when| when <= now_ms) {
+            let delivery = self.delivery.clone();
+            self.deadlines = tokio::spawn(async move { delivery.look_at_deadlines().await });
+            self.looking = true;
+        }
+    }
+
+    /// The oldest due leg of the sender who has least under way; and when to look at the destination again.
+    fn choose(&self, destination: &str, now_ms: i64) -> Result<(Option<(LegId, u64)>, Option<i64>)> {
+        let snapshot = self.delivery.inner.store.snapshot();
+        let mut best: Option<(usize, LegId, u64)> = None;
+        let mut next_due_ms = None;
+        let mut seen = 0;
+        for row in snapshot.prefix(queue::QUEUE, &due_prefix(destination), Order::Ascending)? {
+            let (key, value) = row?;
+            let Some((_, due_ms, leg)) = schema::due_key_parts(&key) else { continue };
+            if due_ms > now_ms {
+                next_due_ms = Some(due_ms);
+                break;
+            }
+            if self.delivery.inner.claims.is_claimed(leg) {
+                continue;
+            }
+            let owner = DueRecord::decode(value).map(|record| record.owner).unwrap_or_default();
+            let running = self.agenda.running_of(owner);
+            if best.is_none_or(|(least, ..)| running < least) {
+                if best.is_some() || seen > 0 {
+                    next_due_ms = Some(now_ms);
+                }
+                best = Some((running, leg, owner));
+            } else {
+                next_due_ms = Some(now_ms);
+            }
+            seen += 1;
+            if seen >= FAIRNESS_WINDOW || (running == 0 && seen > 1) {
+                next_due_ms = Some(now_ms);
+                break;
+            }
+        }
+        Ok((best.map(|(_, leg, owner)| (leg, owner)), next_due_ms))
+    }
+
+    fn begin(&mut self, leg: LegId, slot: Slot) {
+        // Somebody else works on it: the leg is hinted at again when they are done.
+        let Some(claim) = self.delivery.inner.claims.claim(leg) else { return };
+        self.agenda.begin(&slot);
+        let (delivery, outbound) = (self.delivery.clone(), Arc::clone(&self.outbound));
+        let task = self.attempts.spawn(async move {
+            let _claim = claim;
+            delivery.attempt(&outbound, leg).await
+        });
+        self.slots.insert(task.id(), slot);
+        metrics::gauge!("holdfast_delivery_attempts_running").set(self.attempts.len() as f64);
+    }
+
+    fn end(&mut self, ended: std::result::Result<(Id, Option<bool>), tokio::task::JoinError>) {
+        let (id, reached) = match ended {
+            Ok((id, reached)) => (id, reached),
+            Err(error) => {
+                tracing::error!(%error, "a delivery attempt broke off");
+                (error.id(), None)
+            }
+        };
+        if let Some(slot) = self.slots.remove(&id) {
+            self.agenda.end(&slot, reached, self.delivery.now_ms());
+        }
+        metrics::gauge!("holdfast_delivery_attempts_running").set(self.attempts.len() as f64);
+    }
+
+    fn first_deadline(&self) -> Option<i64> {
+        let snapshot = self.delivery.inner.store.snapshot();
+        let row = snapshot.prefix(queue::QUEUE, b"x", Order::Ascending).ok()?.next()?.ok()?;
+        schema::deadline_key_parts(&row.0).map(|(when, _)| when)
+    }
+
+    /// How long nothing happens unless something is heard.
+    fn pause(&self) -> Duration {
+        let deadline = if self.looking { None } else { self.first_deadline() };
+        let next = [self.agenda.wake_ms(), deadline].into_iter().flatten().min();
+        let until = |ms: i64| Duration::from_millis(u64::try_from(ms - self.delivery.now_ms()).unwrap_or(0));
+        let keep = self.delivery.inner.options.keep_connection.max(Duration::from_secs(1));
+        next.map_or(RESCAN_EVERY, until).min(RESCAN_EVERY).min(keep)
+    }
+
+    async fn stop(mut self) {
+        let all = async { while self.attempts.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, all).await.is_err() {
+            // Their legs are due still: they are attempted again after the next start.
+            tracing::warn!(left = self.attempts.len(), "delivery attempts broken off by shutdown");
+            self.attempts.shutdown().await;
+        }
+        if self.looking {
+            let _ = self.deadlines.await;
+        }
+        self.outbound.sweep(true);
+    }
+}
