@@ -6,7 +6,7 @@ use std::sync::Arc;
 use directory::AccountId;
 use mailkit::{EmailAddress, date, trace};
 use mailstore::{Flags, NewMessage};
-use store::{BodyWriter, StagedBody};
+use store::BodyWriter;
 
 use crate::dispatch::{Destination, Dispatch, Dispatched};
 use crate::head::{self, Gatherer, Head};
@@ -101,7 +101,8 @@ impl Incoming {
     /// File it to all local recipients and queue it for the others, in one commit. When it returns Ok the message is
     /// durable; on any error nothing was taken.
     pub async fn finish(mut self) -> Result<Accepted> {
-        let options = &self.delivery.inner.options;
+        let delivery = self.delivery.clone();
+        let options = &delivery.inner.options;
         if self.received_bytes > options.max_message_bytes {
             return Err(Refusal::too_large(options.max_message_bytes).into());
         }
@@ -113,7 +114,6 @@ impl Incoming {
             return Err(Refusal::too_many_hops(self.head.hops).into());
         }
         self.check_author()?;
-        let delivery = self.delivery.clone();
         let permit = delivery.large_permit(self.received_bytes).await;
         let dispatch = tokio::task::spawn_blocking(move || self.prepare())
             .await
@@ -158,7 +158,6 @@ impl Incoming {
                 (body, bytes)
             }
         };
-        let body: Arc<StagedBody> = Arc::new(body);
         let auth = envelope.origin.auth;
         let recipients = delivery.route(&envelope.recipients, auth)?;
         let is_remote = |r: &crate::dispatch::Routed| matches!(r.destination, Destination::Domain(_));
@@ -168,7 +167,7 @@ impl Incoming {
             Vec::new()
         };
         let filing = NewMessage {
-            body: Arc::clone(&body),
+            body: body.clone(),
             parsed: Arc::new(mailkit::parse(&bytes)),
             flags: Flags::default(),
             internal_date_ms: at_ms,

@@ -178,6 +178,7 @@ impl Delivery {
 
     async fn try_settle(&self, attempt: &Arc<Attempt>, result: &Arc<Outcome>, due_ms: i64) -> Result<()> {
         let report = self.prepare_report_for(attempt, result).await?;
+        let _staged = report.clone();
         let (this, attempt, result) = (self.clone(), Arc::clone(attempt), Arc::clone(result));
         let hints = self
             .inner
@@ -266,6 +267,7 @@ impl Delivery {
         let report = self.prepare_report_for(attempt, &result).await.map_err(CommitError::Other)?;
         let message = if accounts.is_empty() { None } else { Some(self.local_copy(attempt).await?) };
         let due_ms = self.next_due_ms(attempt);
+        let _staged = (message.clone(), report.clone());
         let (this, task) = (self.clone(), Arc::clone(attempt));
         let hints = self
             .inner
@@ -332,7 +334,7 @@ impl Delivery {
                 [trace::return_path(from.as_ref()).as_bytes(), &record.trace, rest].concat()
             };
             Ok::<_, DeliveryError>(NewMessage {
-                body: Arc::new(store.put_body(&bytes)?),
+                body: store.put_body(&bytes)?,
                 parsed: Arc::new(mailkit::parse(&bytes)),
                 flags: Flags::default(),
                 internal_date_ms: this.now_ms(),

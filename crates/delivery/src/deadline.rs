@@ -72,6 +72,7 @@ impl Delivery {
             .collect();
         let (this, before) = (self.clone(), record.clone());
         let report = blocking(move || this.prepare_report(id, &before, &findings)).await?;
+        let _staged = report.clone();
         let this = self.clone();
         let hints = self
             .inner
@@ -103,6 +104,7 @@ impl Delivery {
         metrics::counter!("holdfast_delivery_recipients_total", "outcome" => "expired").increment(findings.len() as u64);
         let this = self.clone();
         let report = blocking(move || this.prepare_report(id, &record, &findings)).await?;
+        let _staged = report.clone();
         let this = self.clone();
         let legs: Vec<(LegId, LegRecord)> = claimed.iter().map(|(id, leg, _)| (*id, leg.clone())).collect();
         let hints = self
@@ -142,6 +144,7 @@ impl Delivery {
         drop(snapshot);
         let (this, before) = (self.clone(), record);
         let report = blocking(move || this.prepare_report(id, &before, &findings)).await?;
+        let _staged = report.clone();
         let this = self.clone();
         let hints = self
             .inner

@@ -21,7 +21,8 @@ pub struct Dispatch {
     /// For the queue, without legs.
     pub record: MessageRecord,
     /// The body that `record` names, kept staged until the commit is durable.
-    pub queue_body: Arc<StagedBody>,
+    #[expect(dead_code, reason = "it is held, not read")]
+    pub queue_body: StagedBody,
     /// For mailboxes here; `None`: local recipients are served from the queue.
     pub filing: Option<NewMessage>,
     /// All recipients, in the envelope's order.

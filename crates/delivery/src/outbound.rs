@@ -14,4 +14,4 @@ pub mod transaction;
 pub mod wire;
 
 pub use reply::Reply;
-pub use resolve::{DnsError, Mx, Resolver, SystemResolver};
+pub use resolve::{DnsError, Mx, Resolver};

@@ -57,7 +57,8 @@ pub fn status_of(reply: &Reply, class: u8) -> String {
     }
 }
 
-/// A report that is staged and knows where it goes.
+/// A report that is staged and knows where it goes. Cheap to clone; keep one until its commit is durable.
+#[derive(Clone)]
 pub struct PreparedReport {
     id: QueueId,
     message: NewMessage,
@@ -66,6 +67,7 @@ pub struct PreparedReport {
     leg: LegRecord,
 }
 
+#[derive(Clone)]
 enum Place {
     /// Into the sender's mailbox.
     Here(AccountId),
@@ -111,7 +113,7 @@ impl Delivery {
         let bytes = self.report_bytes(id, at_ms, original, &to, &wanted)?;
         let return_path = trace::return_path(None);
         let copy = [return_path.as_bytes(), &bytes].concat();
-        let body = Arc::new(self.inner.store.put_body(&copy)?);
+        let body = self.inner.store.put_body(&copy)?;
         let destination = if is_ours { LOCAL_DESTINATION.to_owned() } else { to.domain().to_owned() };
         let from = self.reporter()?;
         let record = MessageRecord {

@@ -75,7 +75,7 @@ impl Delivery {
     /// A mailbox that is full says so before the message is sent.
     fn check_room(&self, account: AccountId, address: &EmailAddress) -> Result<(), Refusal> {
         match self.inner.mailstore.quota(account.realm()) {
-            Ok(quota) if quota.limit.is_some_and(|limit| quota.used >= limit) => Err(Refusal::mailbox_full(address)),
+            Ok(quota) if quota.limit_bytes.is_some_and(|limit| quota.used_bytes >= limit) => Err(Refusal::mailbox_full(address)),
             Ok(_) => Ok(()),
             Err(error) => {
                 // The mailbox can not be read: what comes for it waits in the queue.
@@ -83,6 +83,20 @@ impl Delivery {
                 Ok(())
             }
         }
+    }
+
+    /// Whether mail for the domain ends here.
+    pub(crate) fn is_our_domain(&self, domain: &str) -> Result<bool> {
+        Ok(self.inner.directory.domain(domain)?.is_some())
+    }
+
+    /// The domain that reports come from: the one our host name is in, or else our first one.
+    pub(crate) fn reporting_domain(&self) -> Result<String> {
+        let hostname = &self.inner.options.hostname;
+        let domains = self.inner.directory.domains()?;
+        let inside = |name: &str| hostname == name || hostname.ends_with(&format!(".{name}"));
+        let ours = domains.iter().find(|domain| inside(&domain.name)).or(domains.first());
+        Ok(ours.map_or_else(|| hostname.clone(), |domain| domain.name.clone()))
     }
 
     fn first_admin(&self) -> Result<Option<AccountId>, directory::DirectoryError> {

@@ -81,12 +81,20 @@ impl Delivery {
         loop {
             runner.hear()?;
             runner.begin_due();
-            tokio::select! {
+            let pause = runner.pause();
+            let Runner { attempts, deadlines, looking, .. } = &mut runner;
+            let ended = tokio::select! {
                 () = shutdown.cancelled() => break,
-                () = self.inner.hints.wake.notified() => {}
-                Some(ended) = runner.attempts.join_next_with_id(), if !runner.attempts.is_empty() => runner.end(ended),
-                _ = &mut runner.deadlines, if runner.looking => runner.looking = false,
-                () = tokio::time::sleep(runner.pause()) => {}
+                () = self.inner.hints.wake.notified() => None,
+                ended = attempts.join_next_with_id(), if !attempts.is_empty() => ended,
+                _ = deadlines, if *looking => {
+                    *looking = false;
+                    None
+                }
+                () = tokio::time::sleep(pause) => None,
+            };
+            if let Some(ended) = ended {
+                runner.end(ended);
             }
         }
         runner.stop().await;

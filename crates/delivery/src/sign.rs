@@ -10,9 +10,9 @@ impl Delivery {
     /// ours or has no keys. A message that can not be signed goes out without: that is seen in the log. Blocking.
     pub(crate) fn sign(&self, authors: &[EmailAddress], message: &[u8]) -> Vec<u8> {
         let Some(domain) = authors.first().map(EmailAddress::domain) else { return Vec::new() };
-        let keys = match self.inner.directory.signing_keys(domain) {
-            Ok(keys) if keys.is_empty() => return Vec::new(),
-            Ok(keys) => keys,
+        let keys = match self.inner.directory.domain(domain) {
+            Ok(Some(found)) if !found.dkim.is_empty() => found.dkim,
+            Ok(_) => return Vec::new(),
             Err(error) => {
                 tracing::error!(domain, %error, "the DKIM keys can not be read: the message goes out unsigned");
                 return Vec::new();

@@ -199,7 +199,7 @@ impl Delivery {
             at_ms,
         }
         .to_header();
-        let body = Arc::new(store.put_body(message)?);
+        let body = store.put_body(message)?;
         let parsed = Arc::new(mailkit::parse(message));
         let is_remote = |r: &Routed| matches!(r.destination, Destination::Domain(_));
         let signatures =
@@ -208,7 +208,7 @@ impl Delivery {
         let filing = if recipients.iter().any(is_here) {
             let copy = [trace::return_path(Some(from)).as_bytes(), trace_line.as_bytes(), message].concat();
             Some(NewMessage {
-                body: Arc::new(store.put_body(&copy)?),
+                body: store.put_body(&copy)?,
                 parsed: Arc::new(mailkit::parse(&copy)),
                 flags: Flags::default(),
                 internal_date_ms: at_ms,
@@ -236,7 +236,7 @@ impl Delivery {
             ..self.new_record(at_ms, due_ms)
         };
         let sent_copy = submission.keep_copy.then(|| NewMessage {
-            body: Arc::clone(&body),
+            body: body.clone(),
             parsed,
             flags: Flags::of(&[SystemFlag::Seen]),
             internal_date_ms: at_ms,
