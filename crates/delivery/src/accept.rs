@@ -115,9 +115,8 @@ impl Incoming {
         }
         self.check_author()?;
         let permit = delivery.large_permit(self.received_bytes).await;
-        let dispatch = tokio::task::spawn_blocking(move || self.prepare())
-            .await
-            .map_err(|_| Refusal::unavailable())??;
+        let dispatch =
+            tokio::task::spawn_blocking(move || self.prepare()).await.map_err(|_| Refusal::unavailable())??;
         drop(permit);
         let dispatch = Arc::new(dispatch);
         let id = dispatch.id;

@@ -159,9 +159,8 @@ impl Delivery {
             let Some(&last) = ids.last() else { break };
             count += ids.len() as u64;
             after = Some(last);
-            let retry_all = move |tx: &mut store::Tx<'_>| {
-                ids.into_iter().try_for_each(|id| retry_in(tx, id).map(|_| ()))
-            };
+            let retry_all =
+                move |tx: &mut store::Tx<'_>| ids.into_iter().try_for_each(|id| retry_in(tx, id).map(|_| ()));
             self.inner.store.transact(retry_all).await?;
         }
         self.inner.hints.rescan();
@@ -187,7 +186,8 @@ impl Delivery {
     /// [`DeliveryError::InFlight`] while an attempt runs.
     pub async fn queue_drop(&self, id: QueueId, mode: DropMode) -> Result<()> {
         let legs = queue::legs(&self.inner.store.snapshot(), id)?;
-        let _claims = self.inner.claims.claim_all(legs.iter().map(|(leg, _)| *leg)).ok_or(DeliveryError::InFlight(id))?;
+        let _claims =
+            self.inner.claims.claim_all(legs.iter().map(|(leg, _)| *leg)).ok_or(DeliveryError::InFlight(id))?;
         match mode {
             DropMode::Bounce => self.return_to_sender(id).await?,
             DropMode::Silent => {

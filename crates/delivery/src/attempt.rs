@@ -201,7 +201,11 @@ impl Delivery {
         Ok(())
     }
 
-    async fn prepare_report_for(&self, attempt: &Arc<Attempt>, result: &Arc<Outcome>) -> Result<Option<PreparedReport>> {
+    async fn prepare_report_for(
+        &self,
+        attempt: &Arc<Attempt>,
+        result: &Arc<Outcome>,
+    ) -> Result<Option<PreparedReport>> {
         if !result.findings.iter().any(Finding::is_wanted) {
             return Ok(None);
         }
@@ -251,17 +255,9 @@ impl Delivery {
         }
     }
 
-    async fn try_file(
-        &self,
-        attempt: &Arc<Attempt>,
-        avoid: &BTreeMap<AccountId, Refusal>,
-    ) -> Result<(), CommitError> {
-        let verdicts: Vec<(Option<AccountId>, Verdict)> = attempt
-            .leg
-            .recipients
-            .iter()
-            .map(|recipient| self.verdict_here(&recipient.address, avoid))
-            .collect();
+    async fn try_file(&self, attempt: &Arc<Attempt>, avoid: &BTreeMap<AccountId, Refusal>) -> Result<(), CommitError> {
+        let verdicts: Vec<(Option<AccountId>, Verdict)> =
+            attempt.leg.recipients.iter().map(|recipient| self.verdict_here(&recipient.address, avoid)).collect();
         let accounts: Vec<AccountId> = verdicts.iter().filter_map(|(account, _)| *account).collect();
         let result = Arc::new(self.judge(attempt, verdicts.into_iter().map(|(_, verdict)| verdict).collect()));
         let report = self.prepare_report_for(attempt, &result).await.map_err(CommitError::Other)?;

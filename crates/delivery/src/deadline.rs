@@ -101,7 +101,8 @@ impl Delivery {
             .flat_map(|(_, leg, _)| leg.recipients.iter().map(|recipient| given_up(recipient, leg.attempts)))
             .collect();
         tracing::info!(%id, recipients = findings.len(), "given up: its time is over");
-        metrics::counter!("holdfast_delivery_recipients_total", "outcome" => "expired").increment(findings.len() as u64);
+        metrics::counter!("holdfast_delivery_recipients_total", "outcome" => "expired")
+            .increment(findings.len() as u64);
         let this = self.clone();
         let report = blocking(move || this.prepare_report(id, &record, &findings)).await?;
         let _staged = report.clone();

@@ -120,7 +120,8 @@ mod tests {
 
     #[test]
     fn hops_are_counted_and_our_own_among_them() {
-        let message = b"Received: from a by mx.example with SMTP; x\r\nReceived: from b\r\n\tby MX.example\r\n\twith X\r\n\
+        let message =
+            b"Received: from a by mx.example with SMTP; x\r\nReceived: from b\r\n\tby MX.example\r\n\twith X\r\n\
             Received: by other.example; y\r\nFrom: A <a@x.example>\r\n\r\nReceived: in the body\r\n";
         let head = Head::read(message, "mx.example");
         assert_eq!((head.hops, head.own_hops), (3, 2));

@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use prost::Message as _;
 use store::{Invariants, Order, Read as _, RealmId, Snapshot, StoreError, Violation};
 
-use crate::schema::{
-    LegId, LegRecord, MessageRecord, deadline_key_parts, due_key_parts, leg_key_id, message_key_id,
-};
+use crate::schema::{LegId, LegRecord, MessageRecord, deadline_key_parts, due_key_parts, leg_key_id, message_key_id};
 use crate::{DeliveryError, QueueId, queue};
 
 /// Findings reported; further ones are counted only.

@@ -40,7 +40,7 @@ mod submit;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use directory::{Directory};
+use directory::Directory;
 use mailstore::MailStore;
 use rand::RngExt as _;
 use store::Store;
@@ -155,9 +155,8 @@ impl Delivery {
     /// A queue record with its times: it begins to wait at `from_ms`.
     fn new_record(&self, created_ms: i64, from_ms: i64) -> MessageRecord {
         let options = &self.inner.options;
-        let after = |wait: std::time::Duration| {
-            from_ms.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 4))
-        };
+        let after =
+            |wait: std::time::Duration| from_ms.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 4));
         MessageRecord {
             created_ms,
             expires_ms: after(options.expiry),

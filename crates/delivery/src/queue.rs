@@ -32,7 +32,8 @@ pub fn leg<R: Read + ?Sized>(read: &R, leg: LegId) -> Result<Option<LegRecord>> 
     match read.get(QUEUE, &leg_key(leg))? {
         None => Ok(None),
         Some(bytes) => {
-            let record = LegRecord::decode(bytes).map_err(|e| damaged(&format!("leg {} of {}", leg.leg, leg.id), &e))?;
+            let record =
+                LegRecord::decode(bytes).map_err(|e| damaged(&format!("leg {} of {}", leg.leg, leg.id), &e))?;
             Ok(Some(record))
         }
     }

@@ -12,7 +12,9 @@ use crate::accept::delivery_key;
 use crate::filing::file_local_in;
 use crate::outbound::Reply;
 use crate::runner::Hint;
-use crate::schema::{LOCAL_DESTINATION, LegId, LegRecord, MessageRecord, RecipientRecord, notify_bits, ret_from_number};
+use crate::schema::{
+    LOCAL_DESTINATION, LegId, LegRecord, MessageRecord, RecipientRecord, notify_bits, ret_from_number,
+};
 use crate::source::QueuedBody;
 use crate::{Delivery, MAX_RETURNED_BYTES, Notify, QueueId, Result, Ret, queue};
 
@@ -34,7 +36,13 @@ pub struct Finding {
 impl Finding {
     /// From a reply, by its enhanced status if it has one. `class` is the first digit for those that have none or one
     /// of another class.
-    pub fn new(recipient: RecipientRecord, action: dsn::Action, class: u8, reply: &Reply, remote: Option<String>) -> Self {
+    pub fn new(
+        recipient: RecipientRecord,
+        action: dsn::Action,
+        class: u8,
+        reply: &Reply,
+        remote: Option<String>,
+    ) -> Self {
         Self { recipient, action, status: status_of(reply, class), text: reply.to_string(), remote }
     }
 
@@ -177,7 +185,8 @@ impl Delivery {
         let full = ret_from_number(original.ret) != Some(Ret::Headers)
             && original.outgoing_bytes() <= MAX_RETURNED_BYTES
             && findings.iter().any(|finding| finding.action == dsn::Action::Failed);
-        let limit = if full { usize::try_from(MAX_RETURNED_BYTES).unwrap_or(usize::MAX) } else { RETURNED_HEADER_BYTES };
+        let limit =
+            if full { usize::try_from(MAX_RETURNED_BYTES).unwrap_or(usize::MAX) } else { RETURNED_HEADER_BYTES };
         // A body that can not be read must not keep the sender from being told.
         let returned = QueuedBody::outgoing(&self.inner.store, original).and_then(|body| body.start(limit));
         let returned = returned.unwrap_or_else(|error| {

@@ -75,7 +75,9 @@ impl Delivery {
     /// A mailbox that is full says so before the message is sent.
     fn check_room(&self, account: AccountId, address: &EmailAddress) -> Result<(), Refusal> {
         match self.inner.mailstore.quota(account.realm()) {
-            Ok(quota) if quota.limit_bytes.is_some_and(|limit| quota.used_bytes >= limit) => Err(Refusal::mailbox_full(address)),
+            Ok(quota) if quota.limit_bytes.is_some_and(|limit| quota.used_bytes >= limit) => {
+                Err(Refusal::mailbox_full(address))
+            }
             Ok(_) => Ok(()),
             Err(error) => {
                 // The mailbox can not be read: what comes for it waits in the queue.

@@ -202,8 +202,7 @@ impl Delivery {
         let body = store.put_body(message)?;
         let parsed = Arc::new(mailkit::parse(message));
         let is_remote = |r: &Routed| matches!(r.destination, Destination::Domain(_));
-        let signatures =
-            if recipients.iter().any(is_remote) { self.sign(&head.from, message) } else { Vec::new() };
+        let signatures = if recipients.iter().any(is_remote) { self.sign(&head.from, message) } else { Vec::new() };
         let is_here = |r: &Routed| matches!(r.destination, Destination::Account(_));
         let filing = if recipients.iter().any(is_here) {
             let copy = [trace::return_path(Some(from)).as_bytes(), trace_line.as_bytes(), message].concat();

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use super::Resolver;
 use super::connection::{Connection, ConnectionError, MessageSource};
 use super::hosts::{self, Host, NoHost};
 use super::pool::Pool;
 use super::reply::Reply;
 use super::tls::TlsClients;
 use super::transaction::{Fate, Mail};
-use super::Resolver;
 use crate::DeliveryOptions;
 
 /// Most servers that are talked to in one attempt; hosts that can not be reached do not count.

@@ -49,11 +49,7 @@ impl NoHost {
 }
 
 /// Where mail for `domain` goes: a static route, the smarthost, an address literal, or its MX in order of preference.
-pub async fn hosts_for(
-    domain: &str,
-    options: &DeliveryOptions,
-    resolver: &dyn Resolver,
-) -> Result<Vec<Host>, NoHost> {
+pub async fn hosts_for(domain: &str, options: &DeliveryOptions, resolver: &dyn Resolver) -> Result<Vec<Host>, NoHost> {
     if let Some(hop) = options.static_routes.get(domain) {
         return Ok(vec![Host {
             name: hop.host.clone(),

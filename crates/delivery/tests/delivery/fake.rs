@@ -138,7 +138,8 @@ impl Inner {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        if greet && !self.answer(stream, connection, "(greeting)", "220-fake at your service\r\n220 go on", tls).await? {
+        if greet && !self.answer(stream, connection, "(greeting)", "220-fake at your service\r\n220 go on", tls).await?
+        {
             return None;
         }
         let (mut from, mut recipients) = (String::new(), Vec::new());
@@ -180,7 +181,14 @@ impl Inner {
     }
 
     /// Whether the answer was positive; `None` when the connection ends.
-    async fn answer<S>(&self, stream: &mut BufReader<S>, connection: usize, heard: &str, usual: &str, tls: bool) -> Option<bool>
+    async fn answer<S>(
+        &self,
+        stream: &mut BufReader<S>,
+        connection: usize,
+        heard: &str,
+        usual: &str,
+        tls: bool,
+    ) -> Option<bool>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
