@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mailkit::Parsed;
+use mailkit::{Envelope, Parsed};
 use prost::Message;
 use store::{RealmId, StagedBody, Tx};
 
@@ -109,7 +109,7 @@ impl MailStore {
             body: Bytes::copy_from_slice(body.as_bytes()),
             size,
             filed_ms: tx.now_ms(),
-            parsed: message.parsed.encode_to_vec().into(),
+            parsed: encode_parsed(&message.parsed).into(),
         };
         schema::save(tx, account, key::email(email_id), &email);
         tx.ref_body(account, &body, &email_id.0.to_be_bytes());
@@ -169,8 +169,35 @@ impl MailStore {
     pub async fn append(&self, account: RealmId, mailbox: MailboxId, message: NewMessage) -> Result<Appended> {
         // Held until the commit is durable, so that the bytes stay staged as long.
         let _body = message.body.clone();
-        self.commit(move |this, tx| this.append_in(tx, account, mailbox, &message)).await
+        let appended = self.commit(move |this, tx| this.append_in(tx, account, mailbox, &message)).await?;
+        metrics::counter!("holdfast_mailstore_appends_total", "duplicate" => if appended.duplicate { "yes" } else { "no" })
+            .increment(1);
+        Ok(appended)
     }
+}
+
+/// Largest stored form of what was parsed; a value of the store holds it with room to spare.
+const MAX_PARSED_BYTES: usize = 900 * 1024;
+
+/// What was parsed, in its stored form. The parser has limits of its own, far below; should they grow, what is least
+/// missed goes first: no message is refused for its envelope.
+fn encode_parsed(parsed: &Parsed) -> Vec<u8> {
+    let bytes = parsed.encode_to_vec();
+    if bytes.len() <= MAX_PARSED_BYTES {
+        return bytes;
+    }
+    let mut parsed = Parsed { truncated: true, ..parsed.clone() };
+    parsed.envelope = Envelope::default();
+    for list in [&mut parsed.to, &mut parsed.cc, &mut parsed.bcc, &mut parsed.reply_to] {
+        list.truncate(100);
+    }
+    let bytes = parsed.encode_to_vec();
+    if bytes.len() <= MAX_PARSED_BYTES {
+        return bytes;
+    }
+    parsed.root.parts.clear();
+    parsed.references.clear();
+    parsed.encode_to_vec()
 }
 
 impl DeliveryRecord {

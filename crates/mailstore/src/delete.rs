@@ -6,7 +6,7 @@ use store::{Order, Read, RealmId, Tx};
 
 use crate::mailbox::{counters_of, mailbox_record, state_of};
 use crate::schema::{
-    self, DAY_MS, DeliveryRecord, EntryRecord, MAX_VANISHED_RECORDS, VANISHED_DAYS, VanishedRecord, key,
+    self, DAY_MS, DeliveryRecord, EntryRecord, MAX_VANISHED_RECORDS, State, VANISHED_DAYS, VanishedRecord, key,
 };
 use crate::{MAX_MAILBOXES, MAX_ROWS_PER_COMMIT, MailError, MailStore, MailboxId, MailboxName, Result, Role};
 
@@ -53,8 +53,14 @@ impl MailStore {
         if doomed.is_empty() {
             return Err(MailError::NoSuchMailbox(name.to_string()));
         }
+        Self::unlink(tx, account, &doomed)?;
+        Ok(doomed)
+    }
+
+    /// Take mailboxes away, and note that what they held is to be cleared away.
+    fn unlink(tx: &mut Tx<'_>, account: RealmId, doomed: &[MailboxId]) -> Result<()> {
         let mut state = state_of(tx, account)?;
-        for &mailbox in &doomed {
+        for &mailbox in doomed {
             let record = mailbox_record(tx, account, mailbox)?;
             tx.delete(account, key::mailbox(mailbox));
             tx.delete(account, key::counters(mailbox));
@@ -66,7 +72,32 @@ impl MailStore {
             state.mailboxes = state.mailboxes.saturating_sub(1);
         }
         schema::save(tx, account, key::state(), &state);
-        Ok(doomed)
+        Ok(())
+    }
+
+    /// Delete all mail of an account, INBOX included, and what it remembers of people and deliveries: for when the
+    /// account is deleted. Goes in steps; call it again if it was interrupted.
+    pub async fn purge(&self, account: RealmId) -> Result<()> {
+        let gone = self
+            .commit(move |this, tx| {
+                let all: Vec<MailboxId> = this.mailboxes_in(tx, account)?.iter().map(|mailbox| mailbox.id).collect();
+                Self::unlink(tx, account, &all)?;
+                Ok(all)
+            })
+            .await?;
+        for mailbox in gone {
+            self.clear_mailbox(account, mailbox).await?;
+        }
+        self.maintain(account).await?;
+        for kind in [key::SUBSCRIPTION, key::DELIVERY, key::CORRESPONDENT] {
+            while !self.commit(move |_, tx| Self::clear_rows(tx, account, &[kind])).await? {}
+        }
+        self.commit(move |_, tx| {
+            let state = State { correspondents: 0, ..state_of(tx, account)? };
+            schema::save(tx, account, key::state(), &state);
+            Ok(())
+        })
+        .await
     }
 
     /// Clear away what a deleted mailbox held.
@@ -85,13 +116,19 @@ impl MailStore {
             Self::erase_entries(tx, account, mailbox, &entries)?;
             return Ok(false);
         }
-        let history = schema::rows(tx, account, &key::vanisheds(mailbox), MAX_ROWS_PER_COMMIT)?;
-        let last = history.len() < MAX_ROWS_PER_COMMIT;
-        for (at, _) in history {
-            tx.delete(account, at.to_vec());
-        }
+        let last = Self::clear_rows(tx, account, &key::vanisheds(mailbox))?;
         if last {
             tx.delete(account, key::deleted(mailbox));
+        }
+        Ok(last)
+    }
+
+    /// Delete rows with that prefix, as many as one commit may; tells whether those were all.
+    fn clear_rows(tx: &mut Tx<'_>, account: RealmId, prefix: &[u8]) -> Result<bool> {
+        let rows = schema::rows(tx, account, prefix, MAX_ROWS_PER_COMMIT)?;
+        let last = rows.len() < MAX_ROWS_PER_COMMIT;
+        for (at, _) in rows {
+            tx.delete(account, at.to_vec());
         }
         Ok(last)
     }
