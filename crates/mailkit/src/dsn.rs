@@ -339,7 +339,7 @@ mod tests {
     fn subjects_tell_what_happened() {
         let delayed =
             RecipientReport { action: Action::Delayed, will_retry_until_ms: Some(1_795_445_410_000), ..failed() };
-        assert!(parse(&build(&[delayed.clone()], ORIGINAL, false)).subject.starts_with("Delayed"));
+        assert!(parse(&build(std::slice::from_ref(&delayed), ORIGINAL, false)).subject.starts_with("Delayed"));
         assert!(parse(&build(&[delayed, failed()], ORIGINAL, false)).subject.starts_with("Not delivered"));
     }
 }

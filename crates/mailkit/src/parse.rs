@@ -45,7 +45,7 @@ pub fn parse(raw: &[u8]) -> Parsed {
 
 fn read_envelope(envelope: Envelope, parsed: &mut Parsed) {
     let raw = envelope.subject.as_deref().unwrap_or_default();
-    parsed.subject = decode_text(raw).trim().to_owned();
+    decode_text(raw).trim().clone_into(&mut parsed.subject);
     (parsed.base_subject, parsed.is_reply) = subject::base(&parsed.subject);
     parsed.from = shown(&envelope.from);
     parsed.to = shown(&envelope.to);

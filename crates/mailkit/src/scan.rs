@@ -353,7 +353,7 @@ fn read_part(header: &[u8], default: Implied, budget: &mut Budget) -> Part {
                 let name = params::read(&value).head;
                 let name = name.trim_matches('"');
                 if (1..=MAX_NAME_BYTES).contains(&name.len()) {
-                    part.encoding = name.to_owned();
+                    name.clone_into(&mut part.encoding);
                 }
             }
             2 => part.disposition = read_disposition(&value, budget),
@@ -400,8 +400,8 @@ fn read_type(value: &[u8], part: &mut Part, budget: &mut Budget) {
     if !is_name(media_type) || !is_name(subtype) {
         return;
     }
-    part.media_type = media_type.to_owned();
-    part.subtype = subtype.to_owned();
+    media_type.clone_into(&mut part.media_type);
+    subtype.clone_into(&mut part.subtype);
     part.params = keep_params(read.params, budget);
     if part.media_type == "text" && part.params.is_empty() {
         part.params.push(us_ascii());

@@ -1,5 +1,6 @@
 //! Trace fields that the service writes on top of a message.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use crate::{EmailAddress, date, headers};
@@ -37,19 +38,19 @@ impl Received<'_> {
             out.push_str("from ");
             out.push_str(if helo.is_empty() { "unknown" } else { &helo });
             if let Some(peer) = self.peer {
-                out.push_str(&format!(" ({})", literal(peer)));
+                let _ = write!(out, " ({})", literal(peer));
             }
             out.push_str("\r\n\t");
         }
-        out.push_str(&format!("by {} with {}", word(self.by), word(self.with)));
+        let _ = write!(out, "by {} with {}", word(self.by), word(self.with));
         if let Some(tls) = self.tls {
-            out.push_str(&format!(" ({})", comment(tls)));
+            let _ = write!(out, " ({})", comment(tls));
         }
-        out.push_str(&format!("\r\n\tid {}", word(self.id)));
+        let _ = write!(out, "\r\n\tid {}", word(self.id));
         if let Some(recipient) = self.recipient {
-            out.push_str(&format!("\r\n\tfor <{recipient}>"));
+            let _ = write!(out, "\r\n\tfor <{recipient}>");
         }
-        out.push_str(&format!(";\r\n\t{}\r\n", date::format(self.at_ms)));
+        let _ = write!(out, ";\r\n\t{}\r\n", date::format(self.at_ms));
         out
     }
 }

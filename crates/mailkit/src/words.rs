@@ -25,7 +25,8 @@ pub fn decode_text(value: &[u8]) -> String {
             rest = &rest[used..];
             continue;
         }
-        let text = &rest[..1 + memchr::memmem::find(&rest[1..], b"=?").unwrap_or(rest.len() - 1)];
+        let next = memchr::memmem::find(&rest[1..], b"=?").map_or(rest.len(), |at| at + 1);
+        let text = &rest[..next];
         rest = &rest[text.len()..];
         // White space between two encoded-words is not shown.
         let joins = pending.is_some() && text.iter().all(u8::is_ascii_whitespace) && encoded_word(rest).is_some();

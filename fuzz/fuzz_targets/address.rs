@@ -1,0 +1,22 @@
+//! Addresses and lists of them: what is taken has one spelling and can not break a line.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use mailkit::{EmailAddress, date, headers, parse_mailbox_list, parse_mailbox_list_strict};
+
+fuzz_target!(|text: &str| {
+    if let Ok(address) = EmailAddress::parse(text) {
+        let written = address.to_string();
+        assert!(!written.contains(|c: char| c.is_control()));
+        assert_eq!(EmailAddress::parse(&written).as_ref(), Ok(&address));
+        EmailAddress::parse(&address.canonical()).expect("the canonical form is an address");
+    }
+    for named in parse_mailbox_list(text) {
+        let written = named.to_string();
+        assert!(!written.contains(|c: char| c.is_control()));
+        assert_eq!(parse_mailbox_list(&written)[0].address, named.address);
+    }
+    let _ = parse_mailbox_list_strict(text);
+    let _ = date::parse(text);
+    headers::decode_text(text.as_bytes());
+});
