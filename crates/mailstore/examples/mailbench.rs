@@ -131,6 +131,14 @@ async fn main() {
     measured("rows with envelopes of 20,000 messages, by 500", || {
         uids.chunks(500).map(|uids| mail.rows(account, inbox, uids).expect("rows").len()).sum::<usize>()
     });
+    let rows = mail.rows(account, inbox, &uids[..uids.len().min(5_000)]).expect("rows");
+    measured("headers of 5,000 messages from their bodies", || {
+        let header = |row: &mailstore::MessageRow| {
+            let end = usize::try_from(row.parsed.root.body_start).expect("small");
+            mail.body_of(row).expect("body").read_range(0, end).expect("header").len()
+        };
+        rows.iter().map(header).sum::<usize>()
+    });
     let start = Instant::now();
     let flagged = FlagChange::Add(Flags::of(&[SystemFlag::Flagged]));
     mail.set_flags(account, inbox, &uids, flagged, None).await.expect("flags");

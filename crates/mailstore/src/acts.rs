@@ -304,7 +304,9 @@ impl MailStore {
         for step in over.chunks(MAX_ROWS_PER_COMMIT) {
             let step = step.to_vec();
             self.commit(move |_, tx| {
-                step.into_iter().for_each(|at| tx.delete(account, at));
+                for at in step {
+                    tx.delete(account, at);
+                }
                 Ok(())
             })
             .await?;

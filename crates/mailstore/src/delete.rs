@@ -89,7 +89,7 @@ impl MailStore {
             self.clear_mailbox(account, mailbox).await?;
         }
         self.maintain(account).await?;
-        for kind in [key::SUBSCRIPTION, key::DELIVERY, key::CORRESPONDENT] {
+        for kind in [key::SUBSCRIPTION, key::DELIVERY, key::CORRESPONDENT, key::ACT] {
             while !self.commit(move |_, tx| Self::clear_rows(tx, account, &[kind])).await? {}
         }
         self.commit(move |_, tx| {

@@ -39,6 +39,8 @@ pub struct MessageEntry {
 pub struct MessageRow {
     /// What is particular to this mailbox.
     pub entry: MessageEntry,
+    /// The name of its bytes, for [`MailStore::body_of`].
+    pub body: BodyId,
     /// Envelope, structure, preview.
     pub parsed: Arc<Parsed>,
 }
@@ -80,7 +82,14 @@ impl MailStore {
         let snapshot = self.store().snapshot();
         counters_of(&snapshot, account, mailbox)?;
         let records = entry_records(&snapshot, account, mailbox, uids)?;
-        records.iter().map(|(uid, record)| row(&snapshot, account, entry(mailbox, *uid, record))).collect()
+        let emails = email_records(&snapshot, account, records.iter().map(|(_, record)| EmailId(record.email)))?;
+        let row = |(uid, record): &(Uid, EntryRecord)| {
+            let email = emails
+                .binary_search_by_key(&record.email, |(email, _)| email.0)
+                .map_err(|_| no_record(EmailId(record.email)))?;
+            message_row(entry(mailbox, *uid, record), &emails[email].1)
+        };
+        records.iter().map(row).collect()
     }
 
     /// A message, if some mailbox still has it.
@@ -108,7 +117,16 @@ impl MailStore {
             .ok_or(MailError::NoSuchEmail(email))?;
         Ok(self.store().body(&body_id(email, &record)?)?)
     }
+
+    /// The bytes of a message whose row is at hand: as [`Self::body`] with one look-up less. They can be read for some
+    /// days after the message was expunged.
+    pub fn body_of(&self, row: &MessageRow) -> Result<BodyReader> {
+        Ok(self.store().body(&row.body)?)
+    }
 }
+
+/// Passing over a row is cheaper than seeking, up to about so many.
+const GAP: u64 = 16;
 
 /// The entries `uids`, ascending, each once. Near neighbours are read by one scan.
 pub(crate) fn entry_records<R: Read + ?Sized>(
@@ -117,29 +135,50 @@ pub(crate) fn entry_records<R: Read + ?Sized>(
     mailbox: MailboxId,
     uids: &[Uid],
 ) -> Result<Vec<(Uid, EntryRecord)>> {
-    /// Passing over a row is cheaper than seeking, up to about so many.
-    const GAP: u32 = 16;
-    let mut sorted = uids.to_vec();
-    sorted.sort_unstable();
-    sorted.dedup();
-    let mut found = Vec::with_capacity(sorted.len());
-    for run in sorted.chunk_by(|a, b| b.0 - a.0 <= GAP) {
+    let wanted = uids.iter().map(|uid| u64::from(uid.0)).collect();
+    let key = |uid: u64| key::entry(mailbox, Uid(uid as u32));
+    let found = numbered(read, account, wanted, key, |at| key::entry_uid(at).map(|uid| u64::from(uid.0)))?;
+    Ok(found.into_iter().map(|(uid, record)| (Uid(uid as u32), record)).collect())
+}
+
+/// The records of emails, by ascending id. Messages that came one after the other lie side by side.
+fn email_records<R: Read + ?Sized>(
+    read: &R,
+    account: RealmId,
+    emails: impl Iterator<Item = EmailId>,
+) -> Result<Vec<(EmailId, EmailRecord)>> {
+    let wanted = emails.map(|email| email.0).collect();
+    let found = numbered(read, account, wanted, |email| key::email(EmailId(email)), key::long_id)?;
+    Ok(found.into_iter().map(|(email, record)| (EmailId(email), record)).collect())
+}
+
+/// The records of numbered keys that are there, ascending, each once.
+fn numbered<M: Message + Default, R: Read + ?Sized>(
+    read: &R,
+    account: RealmId,
+    mut wanted: Vec<u64>,
+    key: impl Fn(u64) -> Vec<u8>,
+    number: impl Fn(&[u8]) -> Result<u64>,
+) -> Result<Vec<(u64, M)>> {
+    wanted.sort_unstable();
+    wanted.dedup();
+    let mut found = Vec::with_capacity(wanted.len());
+    for run in wanted.chunk_by(|a, b| b - a <= GAP) {
         let (first, last) = (run[0], run[run.len() - 1]);
         if run.len() == 1 {
-            let at = key::entry(mailbox, first);
-            if let Some(record) = schema::load(read, account, &at)? {
+            if let Some(record) = schema::load(read, account, &key(first))? {
                 found.push((first, record));
             }
             continue;
         }
-        let range = (Bound::Included(key::entry(mailbox, first)), Bound::Included(key::entry(mailbox, last)));
+        let range = (Bound::Included(key(first)), Bound::Included(key(last)));
         let mut wanted = run.iter().peekable();
         for row in read.range(account, range, Order::Ascending)? {
             let (at, value) = row?;
-            let uid = key::entry_uid(&at)?;
-            while wanted.next_if(|wanted| **wanted < uid).is_some() {}
-            if wanted.peek().is_some_and(|wanted| **wanted == uid) {
-                found.push((uid, schema::decode(&at, value)?));
+            let here = number(&at)?;
+            while wanted.next_if(|wanted| **wanted < here).is_some() {}
+            if wanted.peek().is_some_and(|wanted| **wanted == here) {
+                found.push((here, schema::decode(&at, value)?));
             }
         }
     }
@@ -163,13 +202,21 @@ pub(crate) fn entry(mailbox: MailboxId, uid: Uid, record: &EntryRecord) -> Messa
 /// An entry with what was parsed of its email.
 pub(crate) fn row<R: Read + ?Sized>(read: &R, account: RealmId, entry: MessageEntry) -> Result<MessageRow> {
     let record = email_record(read, account, entry.email_id)?;
-    Ok(MessageRow { parsed: parsed(entry.email_id, &record)?, entry })
+    message_row(entry, &record)
+}
+
+fn message_row(entry: MessageEntry, record: &EmailRecord) -> Result<MessageRow> {
+    let (body, parsed) = (body_id(entry.email_id, record)?, parsed(entry.email_id, record)?);
+    Ok(MessageRow { entry, body, parsed })
 }
 
 /// The record of an email that an entry refers to.
 pub(crate) fn email_record<R: Read + ?Sized>(read: &R, account: RealmId, email: EmailId) -> Result<EmailRecord> {
-    schema::load(read, account, &key::email(email))?
-        .ok_or_else(|| MailError::Damaged(format!("message {email} is in a mailbox but has no record")))
+    schema::load(read, account, &key::email(email))?.ok_or_else(|| no_record(email))
+}
+
+fn no_record(email: EmailId) -> MailError {
+    MailError::Damaged(format!("message {email} is in a mailbox but has no record"))
 }
 
 pub(crate) fn parsed(email: EmailId, record: &EmailRecord) -> Result<Arc<Parsed>> {

@@ -205,11 +205,16 @@ async fn a_later_message_joins_two_conversations_into_one() {
 #[tokio::test]
 async fn a_full_conversation_is_followed_by_another() {
     let world = World::new().await;
-    let mut threads = Vec::new();
-    for n in 0..MAX_THREAD_MESSAGES + 20 {
-        let raw = text(&format!("{n}@x"), "<first@x>", "Re: On and on", "text");
-        threads.push(world.append(world.inbox(), &raw).await.thread_id);
-    }
+    let message = |n| world.message(&text(&format!("{n}@x"), "<first@x>", "Re: On and on", "text"));
+    let messages: Vec<_> = (0..MAX_THREAD_MESSAGES + 20).map(message).collect();
+    let (mail, account, inbox) = (world.mail.clone(), world.account, world.inbox());
+    let threads: mailstore::Result<Vec<_>> = (world.mail.store())
+        .transact(move |tx| {
+            let file = |message| mail.append_in(tx, account, inbox, message).map(|appended| appended.thread_id);
+            messages.iter().map(file).collect()
+        })
+        .await;
+    let threads = threads.unwrap();
     assert!(threads[..MAX_THREAD_MESSAGES].iter().all(|thread| *thread == threads[0]));
     assert!(threads[MAX_THREAD_MESSAGES..].iter().all(|thread| *thread == threads[MAX_THREAD_MESSAGES]));
     assert_ne!(threads[0], threads[MAX_THREAD_MESSAGES]);

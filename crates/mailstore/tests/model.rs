@@ -563,7 +563,7 @@ fn compare_list(mail: &MailStore, account: RealmId, mailbox: &Mailbox, entries: 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_is_done_the_store_agrees_with_a_plain_model(ops in prop::collection::vec(op(), 1..40)) {
