@@ -1,5 +1,7 @@
 //! The services of one data folder, opened once and shared by doors and commands.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 
 use crate::config::Config;
@@ -24,7 +26,11 @@ impl Services {
         };
         let store = store::Store::open(dir, options).with_context(|| format!("data folder {}", dir.display()))?;
         let directory = directory::Directory::new(store.clone(), directory::DirectoryOptions::default())?;
-        let mailstore = mailstore::MailStore::new(store.clone());
+        let accounts = directory.clone();
+        let limit = move |realm: store::RealmId| {
+            accounts.quota_limit(directory::AccountId(realm.account_number()?))
+        };
+        let mailstore = mailstore::MailStore::with_quota_limit(store.clone(), Arc::new(limit));
         let delivery =
             delivery::Delivery::new(store.clone(), directory.clone(), mailstore.clone(), delivery_options(&config)?)?;
         Ok(Self { config, store, directory, mailstore, delivery })

@@ -133,6 +133,16 @@ impl MailStore {
         Ok(last)
     }
 
+    /// [`Self::maintain`] for every account, one after the other. What fails for one is logged and tried again the next
+    /// time; the others go on.
+    pub async fn maintain_all(&self) {
+        for account in self.store().realms().into_iter().filter(|realm| realm.account_number().is_some()) {
+            if let Err(error) = self.maintain(account).await {
+                tracing::warn!(%account, %error, "could not clear away what is no longer needed");
+            }
+        }
+    }
+
     /// Clear away what is no longer needed: messages of deleted mailboxes, expunge history and delivery keys past
     /// their time. Goes in small steps; call it once a day, and after a start.
     pub async fn maintain(&self, account: RealmId) -> Result<()> {
