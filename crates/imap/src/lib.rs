@@ -1,2 +1,18 @@
 //! The IMAP4rev2 and IMAP4rev1 door.
+//!
+//! It translates between the protocol (RFC 9051, RFC 3501 and extensions) and [`mailstore`] and [`directory`]; it keeps
+//! no mail and decides nothing about it. What it must never do: hold a message in memory as a whole for a slow client,
+//! shift message numbers under a command, acknowledge what is not durable.
+//!
+//! Start reading at [`ImapDoor::serve_connection`], then `session` for the loop of one connection. [`syntax`] reads
+//! commands, `response` writes answers, `failure` is where errors become response codes.
+
+mod door;
+mod failure;
+mod options;
+mod response;
+mod session;
 pub mod syntax;
+
+pub use door::ImapDoor;
+pub use options::{ImapOptions, PlaintextLogin};

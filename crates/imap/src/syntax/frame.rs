@@ -90,7 +90,9 @@ impl Frame {
                 Some(at) => (at + 1, true),
                 None => (rest.len(), false),
             };
-            if self.bytes.len() + n > self.limit {
+            if n > self.room() {
+                // What fits is kept: the tag, to answer with.
+                self.bytes.extend_from_slice(&rest[..self.room()]);
                 return Err(FrameError::TooLong(self.limit));
             }
             self.bytes.extend_from_slice(&rest[..n]);

@@ -1,0 +1,137 @@
+//! How errors become IMAP answers: the one place where response codes are chosen.
+
+use std::borrow::Cow;
+use std::io;
+
+use directory::AuthError;
+use mailstore::{MailError, StoreError};
+
+use crate::response::Code;
+use crate::syntax::ParseError;
+
+/// Why a command did not succeed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// `NO`: understood, but can not be done.
+    No(Option<Code>, Cow<'static, str>),
+    /// `BAD`: the client is wrong.
+    Bad(Option<Code>, Cow<'static, str>),
+    /// `BYE`, and the connection ends.
+    Bye(Option<Code>, Cow<'static, str>),
+    /// The connection is broken: nobody to answer.
+    Gone(io::Error),
+}
+
+impl Failure {
+    pub(crate) fn no(code: Code, text: impl Into<Cow<'static, str>>) -> Self {
+        Self::No(Some(code), text.into())
+    }
+
+    pub(crate) fn bad(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::Bad(None, text.into())
+    }
+
+    pub(crate) fn bye(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::Bye(None, text.into())
+    }
+
+    /// The mailbox named as target of APPEND, COPY or MOVE is not there: the client may create it (RFC 9051
+    /// section 6.3.12).
+    pub(crate) fn try_create(self) -> Self {
+        match self {
+            Self::No(Some(code), text) if code == Code::NONEXISTENT => Self::No(Some(Code::TRY_CREATE), text),
+            other => other,
+        }
+    }
+
+    /// Bytes could not be written to the store. The writer's errors are the store's, wrapped for [`io::Write`].
+    pub(crate) fn not_stored(error: io::Error) -> Self {
+        match error.downcast::<StoreError>() {
+            Ok(error) => error.into(),
+            Err(error) => Self::no(Code::UNAVAILABLE, format!("The message could not be written: {error}")),
+        }
+    }
+
+    /// A background job of this process died: a defect, or the process is ending.
+    pub(crate) fn lost_job() -> Self {
+        Self::no(Code::SERVER_BUG, "The server failed at this; please report it")
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Gone(error)
+    }
+}
+
+impl From<ParseError> for Failure {
+    fn from(error: ParseError) -> Self {
+        Self::Bad(None, error.to_string().into())
+    }
+}
+
+impl From<MailError> for Failure {
+    fn from(error: MailError) -> Self {
+        let text = capitalised(&error.to_string());
+        let code = match error {
+            MailError::NoSuchMailbox(_) | MailError::MailboxGone(_) => Code::NONEXISTENT,
+            MailError::MailboxExists(_) => Code::ALREADY_EXISTS,
+            MailError::BadName { .. } | MailError::Forbidden(_) => Code::CANNOT,
+            MailError::TooManyMailboxes(_)
+            | MailError::OutOfUids(_)
+            | MailError::BadKeyword(_)
+            | MailError::TooLarge { .. } => Code::LIMIT,
+            MailError::RoleTaken(_) => Code::USE_ATTR,
+            MailError::OverQuota { .. } => Code::OVER_QUOTA,
+            MailError::NoSuchMessage { .. } | MailError::NoSuchEmail(_) => Code::EXPUNGE_ISSUED,
+            MailError::Cancelled => Code::UNAVAILABLE,
+            MailError::Damaged(_) => Code::CORRUPTION,
+            MailError::Store(error) => return error.into(),
+        };
+        Self::No(Some(code), text.into())
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let text = capitalised(&error.to_string());
+        tracing::warn!(%error, "the store refused an IMAP command");
+        let code = match error {
+            StoreError::Quarantined { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::BodyDamaged { .. }
+            | StoreError::BodyMissing { .. } => Code::CORRUPTION,
+            StoreError::TooLarge { .. } => Code::LIMIT,
+            StoreError::Conflict { .. } => Code::IN_USE,
+            _ => Code::UNAVAILABLE,
+        };
+        Self::No(Some(code), text.into())
+    }
+}
+
+impl From<AuthError> for Failure {
+    fn from(error: AuthError) -> Self {
+        let (code, text) = match error {
+            AuthError::Invalid => (Code::AUTHENTICATION_FAILED, "User name or password is wrong".into()),
+            AuthError::Throttled { retry_after } => {
+                let wait = retry_after.as_secs().max(1);
+                (Code::UNAVAILABLE, format!("Too many failed logins; try again in {wait} seconds"))
+            }
+            AuthError::Disabled => (Code::CONTACT_ADMIN, "This account is disabled".into()),
+            AuthError::TotpRequired => (
+                Code::AUTHENTICATION_FAILED,
+                "This account uses two-step sign-in: make an app password on the web page and use it here".into(),
+            ),
+            AuthError::Unavailable => {
+                (Code::UNAVAILABLE, "The service can not check logins now; try again soon".into())
+            }
+        };
+        Self::No(Some(code), text.into())
+    }
+}
+
+/// Status texts begin with a capital.
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}

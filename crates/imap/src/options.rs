@@ -1,0 +1,73 @@
+//! What an operator may set, and every limit of this door.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+/// Who may send a password over a connection without TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PlaintextLogin {
+    /// Nobody: such connections are told `LOGINDISABLED`.
+    #[default]
+    Never,
+    /// Clients on this machine (loopback addresses).
+    Loopback,
+    /// Everybody. For closed networks only.
+    Always,
+}
+
+/// Settings of the door. All limits are per connection.
+#[derive(Debug, Clone)]
+pub struct ImapOptions {
+    /// The name in the greeting. Default `localhost`.
+    pub host_name: String,
+    /// Name and version for ID. Default: this crate's version of Holdfast.
+    pub version: String,
+    /// Default [`PlaintextLogin::Never`].
+    pub plaintext_login: PlaintextLogin,
+    /// Largest message that APPEND takes, in bytes. Default 50 MiB.
+    pub max_message_bytes: u64,
+    /// Longest command before login, literals included, in bytes. Default 8 KiB.
+    pub max_command_before_login_bytes: usize,
+    /// Longest command after login, literals included but not the message of an APPEND, in bytes. Default 256 KiB.
+    pub max_command_bytes: usize,
+    /// Longest refused `LITERAL+` message that is read and thrown away rather than ending the connection, in bytes.
+    /// Default 64 MiB.
+    pub max_discarded_bytes: u64,
+    /// How many wrong commands in a row end the connection. Default 20.
+    pub max_mistakes: u32,
+    /// How many failed logins end the connection. Default 5.
+    pub max_failed_logins: u32,
+    /// How long a connection may take to log in. Default 2 minutes.
+    pub login_timeout: Duration,
+    /// How long a client may be silent. RFC 9051 section 5.4 wants at least 30 minutes, which is the default.
+    pub idle_timeout: Duration,
+    /// How long IDLE may last. Default 29 minutes, the time after which RFC 2177 has clients begin anew; the connection
+    /// gets one more minute to do so.
+    pub idle_command_timeout: Duration,
+    /// How long a client may take to read what it was sent. Default 5 minutes.
+    pub write_timeout: Duration,
+    /// Ends every connection with BYE at its next quiet moment. Default: never.
+    pub shutdown: CancellationToken,
+}
+
+impl Default for ImapOptions {
+    fn default() -> Self {
+        Self {
+            host_name: "localhost".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            plaintext_login: PlaintextLogin::default(),
+            max_message_bytes: 50 << 20,
+            max_command_before_login_bytes: 8 << 10,
+            max_command_bytes: 256 << 10,
+            max_discarded_bytes: 64 << 20,
+            max_mistakes: 20,
+            max_failed_logins: 5,
+            login_timeout: Duration::from_secs(120),
+            idle_timeout: Duration::from_secs(30 * 60),
+            idle_command_timeout: Duration::from_secs(29 * 60),
+            write_timeout: Duration::from_secs(300),
+            shutdown: CancellationToken::new(),
+        }
+    }
+}

@@ -1,0 +1,438 @@
+//! One client's connection: reading commands, obeying them one after another, telling what changed.
+
+mod append;
+mod capability;
+mod copy;
+mod fetch;
+mod idle;
+mod list;
+mod login;
+mod mailboxes;
+mod quota;
+mod search;
+mod select;
+mod selected;
+mod store;
+mod wire;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mailstore::{MailboxName, RealmId};
+
+use crate::door::Door;
+use crate::failure::Failure;
+use crate::response::{Code, mailbox_name, text};
+use crate::syntax::{self, AppendHead, Command, Frame, LiteralHeader, Progress, StatusItem, Tagged};
+
+use selected::Selected;
+use wire::Wire;
+
+/// What a command that succeeded says in its tagged OK.
+pub(crate) struct Done {
+    code: Option<Code>,
+    text: Cow<'static, str>,
+}
+
+impl Done {
+    fn text(text: impl Into<Cow<'static, str>>) -> Self {
+        Self { code: None, text: text.into() }
+    }
+
+    fn code(code: Code, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { code: Some(code), text: text.into() }
+    }
+}
+
+/// What a command comes to.
+pub(crate) type Outcome<T = Done> = std::result::Result<T, Failure>;
+
+/// Extensions that change answers once the client has asked for them (RFC 9051 section 6.3.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Enabled {
+    /// `ENABLE IMAP4REV2`.
+    rev2: bool,
+    /// `ENABLE UTF8=ACCEPT`, or rev2.
+    utf8: bool,
+    /// `ENABLE CONDSTORE`, or any use of it.
+    condstore: bool,
+    /// `ENABLE QRESYNC`.
+    qresync: bool,
+}
+
+/// What came from the client.
+enum Event {
+    /// A whole command.
+    Command,
+    /// An APPEND whose message follows as this literal.
+    Append(AppendHead, LiteralHeader),
+    /// The client is gone.
+    Gone,
+}
+
+/// A connection and what it has come to.
+pub(crate) struct Session {
+    door: Arc<Door>,
+    wire: Wire,
+    frame: Frame,
+    enabled: Enabled,
+    /// The realm of the account that has logged in.
+    user: Option<RealmId>,
+    selected: Option<Box<Selected>>,
+    mistakes: u32,
+    failed_logins: u32,
+    closing: bool,
+}
+
+impl Session {
+    pub(crate) fn new(door: Arc<Door>, conn: doorkit::Conn) -> Self {
+        let wire = Wire::new(conn, door.options.write_timeout);
+        let frame = Frame::new(door.options.max_command_before_login_bytes);
+        Self {
+            door,
+            wire,
+            frame,
+            enabled: Enabled::default(),
+            user: None,
+            selected: None,
+            mistakes: 0,
+            failed_logins: 0,
+            closing: false,
+        }
+    }
+
+    /// Serves the client until it leaves or must go.
+    pub(crate) async fn run(mut self) {
+        if let Err(failure) = self.serve().await {
+            self.fail(None, failure);
+            // Whatever could not be written now has nobody to read it.
+            let _ = self.wire.flush().await;
+        }
+        self.wire.shut_down().await;
+    }
+
+    async fn serve(&mut self) -> Outcome<()> {
+        self.greet()?;
+        while !self.closing {
+            match self.next_event().await? {
+                Event::Gone => return Ok(()),
+                Event::Command => {
+                    let parsed = syntax::parse(self.frame.bytes());
+                    self.frame.reset();
+                    match parsed {
+                        // Commands are boxed, so that a quiet connection keeps only this small loop.
+                        Ok(tagged) => Box::pin(self.obey(tagged)).await?,
+                        Err(error) => {
+                            let tag = error.tag.clone();
+                            self.answer(tag, Err(error.into()))?;
+                        }
+                    }
+                }
+                Event::Append(head, literal) => Box::pin(self.obey_append(head, literal)).await?,
+            }
+            self.wire.flush_if_full().await?;
+        }
+        self.wire.flush().await?;
+        Ok(())
+    }
+
+    /// Gathers the next command. Sends what is waiting before it waits itself.
+    async fn next_event(&mut self) -> Outcome<Event> {
+        loop {
+            let (used, progress) = match self.frame.feed(self.wire.buffered()) {
+                Ok(step) => step,
+                Err(error) => {
+                    let tag = syntax::tag_of(self.frame.bytes()).map(str::to_owned);
+                    self.fail(tag.as_deref(), Failure::Bad(Some(Code::LIMIT), error.to_string().into()));
+                    return Err(Failure::bye("Too long a command"));
+                }
+            };
+            self.wire.consume(used);
+            match progress {
+                Progress::Complete => return Ok(Event::Command),
+                Progress::Literal(literal) => {
+                    if let Some(event) = self.literal(literal)? {
+                        return Ok(event);
+                    }
+                }
+                Progress::More => {
+                    self.wire.flush().await?;
+                    if self.fill().await? == 0 {
+                        return Ok(Event::Gone);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for bytes; says BYE when the client was silent for too long, or the server stops.
+    async fn fill(&mut self) -> Outcome<usize> {
+        let options = &self.door.options;
+        let patience = if self.user.is_some() { options.idle_timeout } else { options.login_timeout };
+        self.fill_within(patience).await
+    }
+
+    async fn fill_within(&mut self, patience: Duration) -> Outcome<usize> {
+        let stop = self.door.options.shutdown.clone();
+        tokio::select! {
+            read = tokio::time::timeout(patience, self.wire.fill()) => match read {
+                Ok(read) => Ok(read?),
+                Err(_) => Err(Failure::bye("Silent for too long")),
+            },
+            () = stop.cancelled() => Err(Failure::Bye(Some(Code::UNAVAILABLE), "The server is stopping".into())),
+        }
+    }
+
+    /// Decides about a literal that was announced: take it, refuse it, or hand it over as the message of an APPEND.
+    fn literal(&mut self, literal: LiteralHeader) -> Outcome<Option<Event>> {
+        let refused: Failure = match syntax::append_head(self.frame.bytes()) {
+            Some(Ok(head)) if self.user.is_some() => return Ok(Some(Event::Append(head, literal))),
+            Some(Ok(_)) => Failure::bad("Log in first"),
+            Some(Err(error)) => error.into(),
+            None if literal.len <= self.frame.room() as u64 => {
+                self.frame.accept_literal(literal);
+                if literal.synchronizing {
+                    self.wire.out.extend_from_slice(b"+ OK\r\n");
+                }
+                return Ok(None);
+            }
+            None => Failure::no(Code::TOO_BIG, "Too long a literal"),
+        };
+        let tag = syntax::tag_of(self.frame.bytes()).map(str::to_owned);
+        self.refuse_literal(tag, literal, refused)?;
+        Ok(None)
+    }
+
+    /// Answers a command that ends at a literal we do not want. A client that waits for `+` sends nothing more of it;
+    /// one that does not wait has its bytes thrown away, if they are not too many.
+    fn refuse_literal(&mut self, tag: Option<String>, literal: LiteralHeader, failure: Failure) -> Outcome<()> {
+        if literal.synchronizing {
+            self.frame.reset();
+            return self.answer(tag, Err(failure));
+        }
+        self.fail(tag.as_deref(), failure);
+        if literal.len > self.door.options.max_discarded_bytes {
+            return Err(Failure::Bye(Some(Code::TOO_BIG), "Too much to throw away".into()));
+        }
+        self.frame.discard(literal);
+        self.mistake()
+    }
+
+    /// One more wrong command.
+    fn mistake(&mut self) -> Outcome<()> {
+        self.mistakes += 1;
+        if self.mistakes >= self.door.options.max_mistakes {
+            return Err(Failure::Bye(Some(Code::CLIENT_BUG), "Too many wrong commands".into()));
+        }
+        Ok(())
+    }
+
+    /// Obeys one command and answers it.
+    async fn obey(&mut self, Tagged { tag, command }: Tagged) -> Outcome<()> {
+        metrics::counter!("holdfast_imap_commands_total", "command" => command.name()).increment(1);
+        if matches!(command, Command::StartTls) {
+            return self.start_tls(&tag).await;
+        }
+        let expunges = may_tell_expunges(&command);
+        if self.selected.is_some() && resolves_numbers(&command) {
+            self.tell_changes(false)?;
+        }
+        let writes = writes(&command);
+        let outcome = self.dispatch(&tag, command).await;
+        if writes {
+            self.is_behind();
+        }
+        if self.selected.is_some() {
+            self.tell_changes(expunges)?;
+        }
+        self.answer(Some(tag), outcome)
+    }
+
+    async fn dispatch(&mut self, tag: &str, command: Command) -> Outcome {
+        match command {
+            Command::Capability => self.capability(),
+            Command::Noop => Ok(Done::text("NOOP completed")),
+            Command::Logout => {
+                self.wire.out.extend_from_slice(b"* BYE Goodbye\r\n");
+                self.closing = true;
+                Ok(Done::text("LOGOUT completed"))
+            }
+            Command::Id(fields) => Ok(self.id(&fields)),
+            Command::StartTls => Err(Failure::bad("STARTTLS can not be used here")),
+            Command::Authenticate { mechanism, initial } => self.authenticate(&mechanism, initial).await,
+            Command::Login { user, password } => self.login(user, password).await,
+            command => {
+                if self.user.is_none() {
+                    return Err(Failure::bad("Log in first"));
+                }
+                self.dispatch_authenticated(tag, command).await
+            }
+        }
+    }
+
+    async fn dispatch_authenticated(&mut self, tag: &str, command: Command) -> Outcome {
+        match command {
+            Command::Enable(names) => Ok(self.enable(&names)),
+            Command::Select(select) => self.select(select).await,
+            Command::Create { mailbox, special_use } => self.create(&mailbox, &special_use).await,
+            Command::Delete(name) => self.delete(&name).await,
+            Command::Rename { from, to } => self.rename(&from, &to).await,
+            Command::Subscribe(name) => self.subscribe(&name, true).await,
+            Command::Unsubscribe(name) => self.subscribe(&name, false).await,
+            Command::List(list) => self.list(&list),
+            Command::Lsub { reference, pattern } => self.lsub(&reference, &pattern),
+            Command::Namespace => {
+                self.wire.out.extend_from_slice(b"* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
+                Ok(Done::text("NAMESPACE completed"))
+            }
+            Command::Status { mailbox, items } => self.status(&mailbox, &items),
+            Command::Idle => self.idle().await,
+            Command::GetQuota(root) => self.get_quota(&root),
+            Command::GetQuotaRoot(name) => self.get_quota_root(&name),
+            Command::SetQuota => Err(Failure::no(Code::NO_PERM, "Quotas are set by the operator")),
+            command => {
+                if self.selected.is_none() {
+                    return Err(Failure::bad("Select a mailbox first"));
+                }
+                self.dispatch_selected(tag, command).await
+            }
+        }
+    }
+
+    async fn dispatch_selected(&mut self, tag: &str, command: Command) -> Outcome {
+        match command {
+            Command::Check => Ok(Done::text("CHECK completed")),
+            Command::Close => self.close().await,
+            Command::Unselect => {
+                self.selected = None;
+                Ok(Done::text("UNSELECT completed"))
+            }
+            Command::Expunge => self.expunge(None).await,
+            Command::UidExpunge(set) => self.expunge(Some(&set)).await,
+            Command::Search(search) => self.search(tag, search).await,
+            Command::Fetch(fetch) => self.fetch(fetch).await,
+            Command::Store(store) => self.store(store).await,
+            Command::Copy { uid, set, mailbox } => self.copy(uid, &set, &mailbox).await,
+            Command::Move { uid, set, mailbox } => self.move_(uid, &set, &mailbox).await,
+            // All others were taken before.
+            _ => Err(Failure::bad("This command can not be used here")),
+        }
+    }
+
+    /// Writes the tagged answer. Only what ends the connection comes back as an error.
+    fn answer(&mut self, tag: Option<String>, outcome: Outcome) -> Outcome<()> {
+        match outcome {
+            Ok(done) => {
+                self.mistakes = 0;
+                self.status_line(tag.as_deref(), b"OK ", done.code.as_ref(), &done.text);
+                Ok(())
+            }
+            Err(failure @ Failure::No(..)) => {
+                self.fail(tag.as_deref(), failure);
+                Ok(())
+            }
+            Err(failure @ Failure::Bad(..)) => {
+                self.fail(tag.as_deref(), failure);
+                self.mistake()
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Writes a failure.
+    fn fail(&mut self, tag: Option<&str>, failure: Failure) {
+        match failure {
+            Failure::No(code, text) => self.status_line(tag, b"NO ", code.as_ref(), &text),
+            Failure::Bad(code, text) => self.status_line(tag, b"BAD ", code.as_ref(), &text),
+            Failure::Bye(code, text) => self.status_line(None, b"BYE ", code.as_ref(), &text),
+            Failure::Gone(error) => tracing::debug!(%error, "IMAP connection broke"),
+        }
+    }
+
+    fn status_line(&mut self, tag: Option<&str>, word: &[u8], code: Option<&Code>, message: &str) {
+        let out = &mut self.wire.out;
+        out.extend_from_slice(tag.unwrap_or("*").as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(word);
+        if let Some(code) = code {
+            code.write(out);
+        }
+        text::human(out, message);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// `* OK [code] text`.
+    fn untagged_ok(&mut self, code: &Code, message: &str) {
+        self.status_line(None, b"OK ", Some(code), message);
+    }
+
+    /// The account's realm in the store.
+    fn realm(&self) -> Outcome<RealmId> {
+        self.user.ok_or_else(|| Failure::bad("Log in first"))
+    }
+
+    /// A mailbox name as the client writes it. One trailing `/` is taken off.
+    fn mailbox_name(&self, wire: &str) -> Outcome<MailboxName> {
+        if self.enabled.utf8 {
+            return Ok(MailboxName::new(wire)?);
+        }
+        match mailbox_name::decode(wire) {
+            Some(name) => Ok(MailboxName::new(&name)?),
+            None => Err(Failure::no(Code::CANNOT, "The mailbox name is no valid modified UTF-7")),
+        }
+    }
+
+    /// Runs `job` where it may block.
+    async fn blocking<T, E>(&self, job: impl FnOnce() -> Result<T, E> + Send + 'static) -> Outcome<T>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        Failure: From<E>,
+    {
+        match tokio::task::spawn_blocking(job).await {
+            Ok(result) => Ok(result?),
+            Err(error) => {
+                tracing::error!(%error, "an IMAP job died");
+                Err(Failure::lost_job())
+            }
+        }
+    }
+}
+
+/// EXPUNGE must not be told while a command that names messages by number is in progress (RFC 9051 section 7.5.1).
+fn may_tell_expunges(command: &Command) -> bool {
+    match command {
+        Command::Fetch(fetch) => fetch.uid,
+        Command::Store(store) => store.uid,
+        Command::Search(search) => search.uid,
+        _ => true,
+    }
+}
+
+/// Commands that name messages: what came meanwhile is told before, so that they can be meant.
+fn resolves_numbers(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Fetch(_) | Command::Store(_) | Command::Search(_) | Command::Copy { .. } | Command::Move { .. }
+    )
+}
+
+/// Commands after which the view may be old whether or not the store has told so yet.
+fn writes(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Store(_)
+            | Command::Fetch(_)
+            | Command::Copy { .. }
+            | Command::Move { .. }
+            | Command::Expunge
+            | Command::UidExpunge(_)
+            | Command::Rename { .. }
+    )
+}
+
+/// Whether an item has the connection count mod-sequences from now on (RFC 7162 section 3.1).
+fn asks_for_modseq(items: &[StatusItem]) -> bool {
+    items.contains(&StatusItem::HighestModSeq)
+}

@@ -1,0 +1,98 @@
+//! The greeting, CAPABILITY, ENABLE, ID.
+
+use super::{Done, Outcome, Session};
+use crate::options::PlaintextLogin;
+use crate::response::text;
+
+/// What everybody may know.
+const BEFORE_LOGIN: &str = "IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE";
+/// What a client may use once it has logged in.
+const AFTER_LOGIN: &str = "IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE IDLE UIDPLUS MOVE UNSELECT NAMESPACE \
+                           CHILDREN SPECIAL-USE CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH \
+                           SEARCHRES WITHIN CONDSTORE QRESYNC BINARY OBJECTID PREVIEW UTF8=ACCEPT QUOTA \
+                           QUOTA=RES-STORAGE";
+
+impl Session {
+    pub(super) fn greet(&mut self) -> Outcome<()> {
+        let line =
+            format!("* OK [CAPABILITY {}] {} Holdfast is ready\r\n", self.capabilities()?, self.door.options.host_name);
+        self.wire.out.extend_from_slice(line.as_bytes());
+        Ok(())
+    }
+
+    pub(super) fn capability(&mut self) -> Outcome {
+        let line = format!("* CAPABILITY {}\r\n", self.capabilities()?);
+        self.wire.out.extend_from_slice(line.as_bytes());
+        Ok(Done::text("CAPABILITY completed"))
+    }
+
+    /// What can be used now, in the state that the connection is in.
+    pub(super) fn capabilities(&self) -> Outcome<String> {
+        if self.user.is_some() {
+            return Ok(format!("{AFTER_LOGIN} APPENDLIMIT={}", self.door.options.max_message_bytes));
+        }
+        let mut all = String::from(BEFORE_LOGIN);
+        if self.can_start_tls()? {
+            all.push_str(" STARTTLS");
+        }
+        if self.passwords_allowed()? {
+            all.push_str(" AUTH=PLAIN AUTH=LOGIN AUTH=SCRAM-SHA-256");
+        } else {
+            all.push_str(" LOGINDISABLED");
+        }
+        Ok(all)
+    }
+
+    pub(super) fn can_start_tls(&self) -> Outcome<bool> {
+        Ok(self.door.tls.is_some() && !self.wire.conn()?.is_tls())
+    }
+
+    /// Whether a password may be sent over this connection.
+    pub(super) fn passwords_allowed(&self) -> Outcome<bool> {
+        let conn = self.wire.conn()?;
+        Ok(conn.is_tls()
+            || match self.door.options.plaintext_login {
+                PlaintextLogin::Never => false,
+                PlaintextLogin::Loopback => conn.peer().ip().to_canonical().is_loopback(),
+                PlaintextLogin::Always => true,
+            })
+    }
+
+    /// RFC 5161. Names that are unknown, or enabled already, are passed over.
+    pub(super) fn enable(&mut self, names: &[String]) -> Done {
+        let enabled = &mut self.enabled;
+        let mut new = String::new();
+        for name in names {
+            let was = *enabled;
+            match name.as_str() {
+                "IMAP4REV2" => (enabled.rev2, enabled.utf8) = (true, true),
+                "UTF8=ACCEPT" => enabled.utf8 = true,
+                "CONDSTORE" => enabled.condstore = true,
+                "QRESYNC" => (enabled.qresync, enabled.condstore) = (true, true),
+                _ => continue,
+            }
+            if was != *enabled {
+                new.push(' ');
+                new.push_str(if name == "IMAP4REV2" { "IMAP4rev2" } else { name });
+            }
+        }
+        let line = format!("* ENABLED{new}\r\n");
+        self.wire.out.extend_from_slice(line.as_bytes());
+        Done::text("ENABLE completed")
+    }
+
+    /// RFC 2971.
+    pub(super) fn id(&mut self, fields: &[(String, Option<String>)]) -> Done {
+        let shown = |wanted: &str| {
+            let field = fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+            let value = field.and_then(|(_, value)| value.as_deref()).unwrap_or_default();
+            value.chars().filter(|c| !c.is_control()).take(64).collect::<String>()
+        };
+        tracing::debug!(name = shown("name"), version = shown("version"), "IMAP client");
+        let out = &mut self.wire.out;
+        out.extend_from_slice(b"* ID (\"name\" \"Holdfast\" \"version\" ");
+        text::string(out, self.door.options.version.as_bytes(), false);
+        out.extend_from_slice(b")\r\n");
+        Done::text("ID completed")
+    }
+}

@@ -1,0 +1,60 @@
+//! COPY and MOVE (RFC 9051 sections 6.4.7 and 6.4.8, RFC 4315 for COPYUID).
+
+use mailstore::{Copied, MailError, MailboxId};
+
+use super::{Done, Outcome, Session};
+use crate::failure::Failure;
+use crate::response::Code;
+use crate::syntax::{MessageSet, Ranges};
+
+impl Session {
+    pub(super) async fn copy(&mut self, uid: bool, set: &MessageSet, to: &str) -> Outcome {
+        let realm = self.realm()?;
+        let to = self.target(to)?;
+        let selected = self.selected()?;
+        let uids = selected.pick(uid, set)?.uids(&selected.known);
+        let from = selected.mailbox;
+        let copied = self.door.mailstore.copy(realm, from, &uids, to).await?;
+        match copy_uid(&copied) {
+            Some(code) => Ok(Done::code(code, "COPY completed")),
+            None if uid => Ok(Done::text("COPY completed: there were no such messages")),
+            None => Err(Failure::no(Code::EXPUNGE_ISSUED, "These messages are not there any more")),
+        }
+    }
+
+    pub(super) async fn move_(&mut self, uid: bool, set: &MessageSet, to: &str) -> Outcome {
+        let realm = self.realm()?;
+        let to = self.target(to)?;
+        let selected = self.writable()?;
+        let uids = selected.pick(uid, set)?.uids(&selected.known);
+        let from = selected.mailbox;
+        let moved = self.door.mailstore.move_(realm, from, &uids, to).await?;
+        let Some(code) = copy_uid(&moved) else {
+            return Ok(Done::text("MOVE completed: there were no such messages"));
+        };
+        // Before the EXPUNGEs, so that a client knows where its messages went (RFC 6851 section 4.3).
+        self.untagged_ok(&code, "Moved");
+        if self.enabled.qresync {
+            return Ok(Done::code(Code::HighestModSeq(moved.modseq.0), "MOVE completed"));
+        }
+        Ok(Done::text("MOVE completed"))
+    }
+
+    /// The mailbox to put messages into.
+    pub(super) fn target(&self, name: &str) -> Outcome<MailboxId> {
+        let name = self.mailbox_name(name)?;
+        match self.door.mailstore.mailbox_by_name(self.realm()?, &name)? {
+            Some(mailbox) => Ok(mailbox.id),
+            None => Err(Failure::from(MailError::NoSuchMailbox(name.to_string())).try_create()),
+        }
+    }
+}
+
+fn copy_uid(copied: &Copied) -> Option<Code> {
+    if copied.uids.is_empty() {
+        return None;
+    }
+    let from = Ranges::from_sorted(copied.uids.iter().map(|pair| pair.0.0));
+    let to = Ranges::from_sorted(copied.uids.iter().map(|pair| pair.1.0));
+    Some(Code::CopyUid(copied.uid_validity, from, to))
+}

@@ -1,0 +1,317 @@
+//! One FETCH response, written piece by piece.
+
+use std::ops::Range;
+
+use mailkit::Parsed;
+use mailstore::{BodyReader, EmailId, MailStore, RealmId};
+
+use super::section::{Content, binary, clip, content, write_name, write_part};
+use super::transfer::{Decoder, Encoding};
+use super::{Plan, Row};
+use crate::failure::Failure;
+use crate::response::{Code, envelope, structure, text};
+use crate::session::Outcome;
+use crate::session::selected::write_flags;
+use crate::session::wire::FLUSH_BYTES;
+use crate::syntax::{FetchItem, Section, SectionForm, SectionText};
+
+/// Largest header in which fields are picked out, in bytes; what lies beyond is not seen.
+const MAX_HEADER_BYTES: u64 = 1 << 20;
+
+/// A message on its way to the client.
+pub(super) struct Message {
+    number: usize,
+    row: Row,
+    source: Source,
+    started: bool,
+    item: usize,
+    stream: Option<Stream>,
+    failure: Option<Failure>,
+}
+
+/// Bytes that follow a literal header.
+enum Stream {
+    Raw(Range<u64>),
+    Decoded {
+        decoder: Decoder,
+        /// Encoded bytes still to be read.
+        range: Range<u64>,
+        /// Decoded bytes to leave out first.
+        skip: u64,
+        /// Decoded bytes to write then.
+        left: u64,
+    },
+}
+
+impl Message {
+    pub(super) fn new(mailstore: &MailStore, realm: RealmId, number: usize, row: Row) -> Self {
+        let email = row.entry().email_id;
+        let source = Source { mailstore: mailstore.clone(), realm, email, reader: None };
+        Self { number, row, source, started: false, item: 0, stream: None, failure: None }
+    }
+
+    /// Why something of it could not be given.
+    pub(super) fn failure(&mut self) -> Option<Failure> {
+        self.failure.take()
+    }
+
+    /// Writes the next item, or the next piece of a long one; `true` when the response is complete.
+    pub(super) fn write(&mut self, plan: &Plan, out: &mut Vec<u8>) -> Outcome<bool> {
+        if let Some(stream) = &mut self.stream {
+            // The literal was announced: if its bytes fail now, nothing that follows could be told from them.
+            let more = self.source.write_stream(stream, out).map_err(|failure| {
+                tracing::error!(?failure, email = %self.source.email, "a message could not be read to its end");
+                Failure::Bye(Some(Code::CORRUPTION), "The message can not be read to its end".into())
+            })?;
+            if !more {
+                self.stream = None;
+            }
+            return Ok(false);
+        }
+        if !self.started {
+            self.started = true;
+            out.extend_from_slice(b"* ");
+            text::number(out, self.number as u64);
+            out.extend_from_slice(b" FETCH (");
+        }
+        let Some(item) = plan.items.get(self.item) else {
+            out.extend_from_slice(b")\r\n");
+            return Ok(true);
+        };
+        if self.item > 0 {
+            out.push(b' ');
+        }
+        self.item += 1;
+        self.write_item(item, plan.enabled.utf8, out);
+        Ok(false)
+    }
+
+    fn write_item(&mut self, item: &FetchItem, utf8: bool, out: &mut Vec<u8>) {
+        let entry = self.row.entry();
+        match item {
+            FetchItem::Uid => {
+                out.extend_from_slice(b"UID ");
+                text::number(out, u64::from(entry.uid.0));
+            }
+            FetchItem::Flags => {
+                out.extend_from_slice(b"FLAGS ");
+                write_flags(out, &entry.flags);
+            }
+            FetchItem::InternalDate => {
+                out.extend_from_slice(b"INTERNALDATE ");
+                text::internal_date(out, entry.internal_date_ms);
+            }
+            FetchItem::Size => {
+                out.extend_from_slice(b"RFC822.SIZE ");
+                text::number(out, entry.size);
+            }
+            FetchItem::ModSeq => {
+                out.extend_from_slice(b"MODSEQ (");
+                text::number(out, entry.modseq.0);
+                out.push(b')');
+            }
+            FetchItem::EmailId => out.extend_from_slice(format!("EMAILID ({})", entry.email_id).as_bytes()),
+            FetchItem::ThreadId => out.extend_from_slice(format!("THREADID ({})", entry.thread_id).as_bytes()),
+            FetchItem::Envelope
+            | FetchItem::Body
+            | FetchItem::BodyStructure
+            | FetchItem::Preview
+            | FetchItem::Section(_)
+            | FetchItem::BinarySize(_) => {
+                // The plan has full rows read for these.
+                if let Row::Full(row) = &self.row {
+                    let parsed = std::sync::Arc::clone(&row.parsed);
+                    self.write_parsed(item, &parsed, utf8, out);
+                }
+            }
+        }
+    }
+
+    fn write_parsed(&mut self, item: &FetchItem, parsed: &Parsed, utf8: bool, out: &mut Vec<u8>) {
+        match item {
+            FetchItem::Envelope => {
+                out.extend_from_slice(b"ENVELOPE ");
+                envelope::write(out, &parsed.envelope, utf8);
+            }
+            FetchItem::Body => {
+                out.extend_from_slice(b"BODY ");
+                structure::write(out, &parsed.root, false, utf8);
+            }
+            FetchItem::BodyStructure => {
+                out.extend_from_slice(b"BODYSTRUCTURE ");
+                structure::write(out, &parsed.root, true, utf8);
+            }
+            FetchItem::Preview => {
+                out.extend_from_slice(b"PREVIEW ");
+                text::string(out, parsed.preview.as_bytes(), utf8);
+            }
+            FetchItem::Section(section) => self.write_section(section, parsed, out),
+            FetchItem::BinarySize(part) => self.write_binary_size(part, parsed, out),
+            _ => {}
+        }
+    }
+
+    fn write_section(&mut self, section: &Section, parsed: &Parsed, out: &mut Vec<u8>) {
+        write_name(out, section);
+        out.push(b' ');
+        let start = out.len();
+        let is_binary = section.form == SectionForm::Binary;
+        let result = match content(parsed, section) {
+            Content::Raw(range) => self.begin_raw(&range, section.partial, is_binary, out),
+            Content::Decoded(range, encoding) => self.begin_decoded(&range, encoding, section.partial, out),
+            Content::Fields(range) => self.write_fields(&range, section, out),
+            Content::Undecodable => Err(Failure::no(Code::UNKNOWN_CTE, "The part has an unknown transfer encoding")),
+            Content::Nothing => {
+                out.extend_from_slice(b"NIL");
+                Ok(())
+            }
+        };
+        if let Err(failure) = result {
+            out.truncate(start);
+            out.extend_from_slice(b"NIL");
+            self.failure.get_or_insert(failure);
+        }
+    }
+
+    /// Announces raw bytes and writes the first piece, so that a message that can not be read at all is noticed while
+    /// the answer can still say so.
+    fn begin_raw(
+        &mut self,
+        range: &Range<u64>,
+        partial: Option<(u64, u64)>,
+        is_binary: bool,
+        out: &mut Vec<u8>,
+    ) -> Outcome<()> {
+        let clipped = clip(range.end - range.start, partial);
+        text::literal_header(out, clipped.end - clipped.start, is_binary);
+        let mut stream = Stream::Raw(range.start + clipped.start..range.start + clipped.end);
+        if self.source.write_stream(&mut stream, out)? {
+            self.stream = Some(stream);
+        }
+        Ok(())
+    }
+
+    fn begin_decoded(
+        &mut self,
+        range: &Range<u64>,
+        encoding: Encoding,
+        partial: Option<(u64, u64)>,
+        out: &mut Vec<u8>,
+    ) -> Outcome<()> {
+        let clipped = clip(self.source.decoded_len(range, encoding)?, partial);
+        let left = clipped.end - clipped.start;
+        text::literal_header(out, left, true);
+        if left > 0 {
+            let decoder = Decoder::new(encoding);
+            self.stream = Some(Stream::Decoded { decoder, range: range.clone(), skip: clipped.start, left });
+        }
+        Ok(())
+    }
+
+    fn write_fields(&mut self, range: &Range<u64>, section: &Section, out: &mut Vec<u8>) -> Outcome<()> {
+        let SectionText::Fields { not, names } = &section.text else { return Ok(()) };
+        let mut header = Vec::new();
+        let end = range.end.min(range.start + MAX_HEADER_BYTES);
+        self.source.read(&(range.start..end), &mut header)?;
+        let picked = mailkit::headers::select(&header, names, *not);
+        let clipped = clip(picked.len() as u64, section.partial);
+        let picked = &picked[clipped.start as usize..clipped.end as usize];
+        text::literal_header(out, picked.len() as u64, false);
+        out.extend_from_slice(picked);
+        Ok(())
+    }
+
+    fn write_binary_size(&mut self, part: &[u32], parsed: &Parsed, out: &mut Vec<u8>) {
+        let size = match binary(parsed, part) {
+            Content::Raw(range) | Content::Fields(range) => Ok(range.end - range.start),
+            Content::Decoded(range, encoding) => self.source.decoded_len(&range, encoding),
+            Content::Undecodable => Err(Failure::no(Code::UNKNOWN_CTE, "The part has an unknown transfer encoding")),
+            Content::Nothing => Ok(0),
+        };
+        let size = size.unwrap_or_else(|failure| {
+            self.failure.get_or_insert(failure);
+            0
+        });
+        out.extend_from_slice(b"BINARY.SIZE[");
+        write_part(out, part);
+        out.extend_from_slice(b"] ");
+        text::number(out, size);
+    }
+}
+
+/// The bytes of a message, opened when first needed.
+struct Source {
+    mailstore: MailStore,
+    realm: RealmId,
+    email: EmailId,
+    reader: Option<BodyReader>,
+}
+
+impl Source {
+    /// Appends these bytes of the message.
+    fn read(&mut self, range: &Range<u64>, out: &mut Vec<u8>) -> Outcome<()> {
+        let reader = match &mut self.reader {
+            Some(reader) => reader,
+            none => none.insert(self.mailstore.body(self.realm, self.email)?),
+        };
+        let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        let bytes = reader.read_range(range.start, len)?;
+        if bytes.len() < len {
+            return Err(Failure::no(Code::CORRUPTION, "The message is shorter than it was"));
+        }
+        out.extend_from_slice(&bytes);
+        Ok(())
+    }
+
+    /// Writes the next piece of a stream; `false` when it was the last.
+    fn write_stream(&mut self, stream: &mut Stream, out: &mut Vec<u8>) -> Outcome<bool> {
+        match stream {
+            Stream::Raw(range) => {
+                let end = range.end.min(range.start + FLUSH_BYTES as u64);
+                if range.start < end {
+                    self.read(&(range.start..end), out)?;
+                    range.start = end;
+                }
+                Ok(!range.is_empty())
+            }
+            Stream::Decoded { decoder, range, skip, left } => {
+                let mut piece = Vec::new();
+                self.decode_piece(decoder, range, &mut piece)?;
+                let skipped = (*skip).min(piece.len() as u64);
+                *skip -= skipped;
+                let rest = &piece[skipped as usize..];
+                let taken = (*left).min(rest.len() as u64);
+                out.extend_from_slice(&rest[..taken as usize]);
+                *left -= taken;
+                if *left > 0 && range.is_empty() {
+                    return Err(Failure::lost_job());
+                }
+                Ok(*left > 0)
+            }
+        }
+    }
+
+    /// Reads and decodes the next piece; with the last one, what the decoder still holds.
+    fn decode_piece(&mut self, decoder: &mut Decoder, range: &mut Range<u64>, out: &mut Vec<u8>) -> Outcome<()> {
+        let end = range.end.min(range.start + FLUSH_BYTES as u64);
+        let mut encoded = Vec::with_capacity((end - range.start) as usize);
+        self.read(&(range.start..end), &mut encoded)?;
+        range.start = end;
+        decoder.feed(&encoded, out);
+        if range.is_empty() {
+            decoder.finish(out);
+        }
+        Ok(())
+    }
+
+    fn decoded_len(&mut self, range: &Range<u64>, encoding: Encoding) -> Outcome<u64> {
+        let (mut decoder, mut range) = (Decoder::new(encoding), range.clone());
+        let (mut piece, mut len) = (Vec::new(), 0);
+        while !range.is_empty() {
+            piece.clear();
+            self.decode_piece(&mut decoder, &mut range, &mut piece)?;
+            len += piece.len() as u64;
+        }
+        Ok(len)
+    }
+}

@@ -1,0 +1,159 @@
+//! LOGIN, AUTHENTICATE, STARTTLS (RFC 9051 sections 6.2.1 to 6.2.3).
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use directory::{AuthError, Login, LoginAttempt, Secret, Service};
+use doorkit::sasl::{Exchange, MAX_MESSAGE_BYTES, Mechanism, Password, SaslError, Step};
+
+use super::{Done, Outcome, Session};
+use crate::failure::Failure;
+use crate::response::Code;
+use crate::syntax;
+
+/// Longest line in an exchange: the longest message in base64, and the end of the line.
+const MAX_ANSWER_BYTES: usize = MAX_MESSAGE_BYTES.div_ceil(3) * 4 + 2;
+
+impl Session {
+    pub(super) async fn login(&mut self, user: String, password: syntax::Secret) -> Outcome {
+        self.may_log_in()?;
+        let attempt = self.attempt(&user, Secret::Password(&password.0))?;
+        let result = self.door.directory.authenticate(attempt).await;
+        self.logged_in(result, "LOGIN completed")
+    }
+
+    fn may_log_in(&self) -> Outcome<()> {
+        if self.user.is_some() {
+            return Err(Failure::bad("Logged in already"));
+        }
+        if !self.passwords_allowed()? {
+            return Err(Failure::no(Code::PRIVACY_REQUIRED, "Passwords are taken over TLS only: use STARTTLS first"));
+        }
+        Ok(())
+    }
+
+    fn logged_in(&mut self, result: Result<Login, AuthError>, text: &'static str) -> Outcome {
+        match result {
+            Ok(login) => {
+                self.user = Some(login.account.realm());
+                self.frame.set_limit(self.door.options.max_command_bytes);
+                Ok(Done::code(Code::Capability(self.capabilities()?), text))
+            }
+            Err(error) => {
+                self.failed_logins += 1;
+                let failure = Failure::from(error);
+                if self.failed_logins >= self.door.options.max_failed_logins {
+                    self.closing = true;
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// SASL (RFC 9051 section 6.2.2). The exchange itself is [`doorkit::sasl`]'s.
+    pub(super) async fn authenticate(&mut self, mechanism: &str, initial: Option<syntax::Secret>) -> Outcome {
+        self.may_log_in()?;
+        let Some(mechanism) = Mechanism::from_name(mechanism) else {
+            return Err(Failure::no(Code::CANNOT, "This mechanism is not known; CAPABILITY names those that are"));
+        };
+        let mut exchange = Exchange::new(mechanism, self.wire.conn()?.tls_exporter());
+        let mut message = match initial {
+            // `=` is how an empty initial response is written (RFC 4959 section 3).
+            Some(text) if text.0 == "=" => Vec::new(),
+            Some(text) => decoded(text.0.as_bytes())?,
+            None => self.challenge(&exchange.first_challenge()).await?,
+        };
+        loop {
+            match exchange.step(&message).map_err(refused)? {
+                Step::Challenge(text) => message = self.challenge(&text).await?,
+                Step::Password(password) => return self.check_password(password).await,
+                Step::ScramLogin(login) => return self.scram(exchange, &login).await,
+                // SCRAM proves nothing before it has asked for keys.
+                Step::Proved { .. } => return Err(refused(SaslError::Malformed)),
+            }
+        }
+    }
+
+    /// SCRAM, from where the client has said who it is. An unknown login goes on to its end like a known one.
+    async fn scram(&mut self, mut exchange: Exchange, name: &str) -> Outcome {
+        let peer = self.wire.conn()?.peer().ip();
+        let found = self.door.directory.scram_keys(name, peer)?;
+        let (login, keys) = found.map_or((None, None), |(login, keys)| (Some(login), Some(keys)));
+        let mut step = exchange.scram_keys(keys);
+        let proved = loop {
+            match step {
+                Ok(Step::Challenge(text)) => step = exchange.step(&self.challenge(&text).await?),
+                Ok(Step::Proved { last, .. }) => {
+                    // The client has nothing left to say, but must be heard (RFC 5802 section 5).
+                    self.challenge(&last).await?;
+                    break login;
+                }
+                Err(SaslError::Failed) => break None,
+                Err(error) => return Err(refused(error)),
+                Ok(_) => return Err(refused(SaslError::Malformed)),
+            }
+        };
+        self.door.directory.scram_outcome(name, peer, proved);
+        self.logged_in(proved.ok_or(AuthError::Invalid), "AUTHENTICATE completed")
+    }
+
+    async fn check_password(&mut self, claim: Password) -> Outcome {
+        if !claim.authzid.is_empty() && !claim.authzid.eq_ignore_ascii_case(&claim.authcid) {
+            return Err(Failure::no(Code::AUTHORIZATION_FAILED, "Nobody may act as somebody else here"));
+        }
+        let attempt = self.attempt(&claim.authcid, Secret::Password(&claim.password))?;
+        let result = self.door.directory.authenticate(attempt).await;
+        self.logged_in(result, "AUTHENTICATE completed")
+    }
+
+    fn attempt<'a>(&self, login: &'a str, secret: Secret<'a>) -> Outcome<LoginAttempt<'a>> {
+        Ok(LoginAttempt { login, secret, peer: self.wire.conn()?.peer().ip(), service: Service::Imap })
+    }
+
+    /// Says `text` and hears the client's answer, both in base64.
+    async fn challenge(&mut self, text: &[u8]) -> Outcome<Vec<u8>> {
+        let line = format!("+ {}\r\n", BASE64.encode(text));
+        self.wire.out.extend_from_slice(line.as_bytes());
+        self.wire.flush().await?;
+        loop {
+            if let Some(end) = self.wire.buffered().iter().position(|&b| b == b'\n') {
+                let line = &self.wire.buffered()[..end];
+                let answer = line.strip_suffix(b"\r").unwrap_or(line);
+                let result =
+                    if answer == b"*" { Err(Failure::bad("Authentication ended as asked")) } else { decoded(answer) };
+                self.wire.consume(end + 1);
+                return result;
+            }
+            if self.wire.buffered().len() > MAX_ANSWER_BYTES {
+                return Err(Failure::bye("Too long an answer"));
+            }
+            if self.fill().await? == 0 {
+                return Err(Failure::Gone(std::io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+    }
+
+    pub(super) async fn start_tls(&mut self, tag: &str) -> Outcome<()> {
+        let tls = match &self.door.tls {
+            Some(tls) if self.can_start_tls()? && self.user.is_none() => tls.clone(),
+            _ => return self.answer(Some(tag.to_owned()), Err(Failure::bad("STARTTLS can not be used here"))),
+        };
+        if !self.wire.buffered().is_empty() {
+            return Err(Failure::bye("Bytes after STARTTLS, before the handshake"));
+        }
+        self.answer(Some(tag.to_owned()), Ok(Done::text("Begin TLS negotiation now")))?;
+        self.wire.flush().await?;
+        self.wire.start_tls(&tls).await?;
+        Ok(())
+    }
+}
+
+fn decoded(text: &[u8]) -> Outcome<Vec<u8>> {
+    BASE64.decode(text).map_err(|_| Failure::bad("Expected base64"))
+}
+
+fn refused(error: SaslError) -> Failure {
+    match error {
+        SaslError::Malformed => Failure::bad("Malformed authentication message"),
+        SaslError::Failed => Failure::no(Code::AUTHENTICATION_FAILED, "User name or password is wrong"),
+    }
+}

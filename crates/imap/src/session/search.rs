@@ -1,0 +1,212 @@
+//! SEARCH (RFC 9051 section 6.4.4, RFC 4731 ESEARCH, RFC 5182 SEARCHRES).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mailstore::{EmailId, Keyword, MailboxView, ModSeq, SearchQuery, SystemFlag, ThreadId, Uid, UidSet};
+
+use super::selected::Selected;
+use super::{Done, Outcome, Session};
+use crate::failure::Failure;
+use crate::response::{Code, text};
+use crate::syntax::{Flag, Ranges, Search, SearchKey, SearchReturn};
+
+/// Ends a search whose asker is gone.
+struct CancelOnDrop(Arc<AtomicBool>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Session {
+    pub(super) async fn search(&mut self, tag: &str, search: Search) -> Outcome {
+        if search.unknown_charset.is_some() {
+            self.forget_saved(search.returns);
+            return Err(Failure::No(Some(Code::BadCharset), "Searches are in UTF-8".into()));
+        }
+        let realm = self.realm()?;
+        let by_modseq = asks_for_modseq(&search.key);
+        self.enabled.condstore |= by_modseq;
+        let selected = self.selected()?;
+        let (mailbox, view) = (selected.mailbox, Arc::clone(&selected.known));
+        let query = query(&search.key, selected);
+        let mailstore = self.door.mailstore.clone();
+        let cancel = CancelOnDrop(Arc::default());
+        let flag = Arc::clone(&cancel.0);
+        let found = self.blocking(move || mailstore.search_uids(realm, mailbox, &query, Some(&flag))).await;
+        drop(cancel);
+        let found = match found {
+            Ok(found) => found,
+            Err(failure) => {
+                self.forget_saved(search.returns);
+                return Err(failure);
+            }
+        };
+        let hits = Hits::new(&found, &view, search.uid);
+        if let Some(wanted) = search.returns
+            && wanted.save
+        {
+            self.selected_mut()?.saved = hits.to_save(wanted, &view);
+        }
+        let rev2 = self.enabled.rev2;
+        let out = &mut self.wire.out;
+        match search.returns {
+            // Asked to save only: nothing to tell (RFC 5182 section 2.1).
+            Some(SearchReturn { save: true, min: false, max: false, all: false, count: false }) => {}
+            Some(wanted) => hits.write_esearch(out, tag, search.uid, wanted, by_modseq),
+            None if rev2 => {
+                let all = SearchReturn { all: true, ..SearchReturn::default() };
+                hits.write_esearch(out, tag, search.uid, all, by_modseq);
+            }
+            None => hits.write_search(out, by_modseq),
+        }
+        Ok(Done::text("SEARCH completed"))
+    }
+
+    /// A SEARCH that should save but fails leaves `$` empty (RFC 5182 section 2.1).
+    fn forget_saved(&mut self, returns: Option<SearchReturn>) {
+        if let (Some(SearchReturn { save: true, .. }), Some(selected)) = (returns, &mut self.selected) {
+            selected.saved = UidSet::EMPTY;
+        }
+    }
+}
+
+/// What was found, among the messages the client knows.
+struct Hits {
+    /// Sequence numbers or UIDs, ascending.
+    numbers: Vec<u32>,
+    modseqs: Vec<ModSeq>,
+    uid: bool,
+}
+
+impl Hits {
+    fn new(found: &[(Uid, ModSeq)], view: &MailboxView, uid: bool) -> Self {
+        let mut hits = Self { numbers: Vec::with_capacity(found.len()), modseqs: Vec::new(), uid };
+        for (found, modseq) in found {
+            if let Some(index) = view.index_of(*found) {
+                hits.numbers.push(if uid { found.0 } else { index as u32 + 1 });
+                hits.modseqs.push(*modseq);
+            }
+        }
+        hits
+    }
+
+    /// What `$` becomes: all, or the least and greatest if only those were asked for (RFC 5182 section 2.4).
+    fn to_save(&self, wanted: SearchReturn, view: &MailboxView) -> UidSet {
+        let uid = |number: u32| if self.uid { Uid(number) } else { view.uids()[number as usize - 1] };
+        let all = wanted.all || wanted.count || !(wanted.min || wanted.max);
+        let numbers: Vec<u32> = if all {
+            self.numbers.clone()
+        } else {
+            let least = wanted.min.then(|| self.numbers.first()).flatten();
+            let greatest = wanted.max.then(|| self.numbers.last()).flatten();
+            least.into_iter().chain(greatest).copied().collect()
+        };
+        numbers.into_iter().map(uid).collect()
+    }
+
+    /// `* SEARCH 2 84 882 (MODSEQ 917162500)`.
+    fn write_search(&self, out: &mut Vec<u8>, with_modseq: bool) {
+        out.extend_from_slice(b"* SEARCH");
+        for number in &self.numbers {
+            out.push(b' ');
+            text::number(out, u64::from(*number));
+        }
+        if with_modseq && let Some(modseq) = self.modseqs.iter().max() {
+            out.extend_from_slice(format!(" (MODSEQ {modseq})").as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// `* ESEARCH (TAG "a") UID MIN 2 COUNT 3 ALL 2,84,882`.
+    fn write_esearch(&self, out: &mut Vec<u8>, tag: &str, uid: bool, wanted: SearchReturn, with_modseq: bool) {
+        out.extend_from_slice(b"* ESEARCH (TAG ");
+        text::string(out, tag.as_bytes(), false);
+        out.push(b')');
+        if uid {
+            out.extend_from_slice(b" UID");
+        }
+        if let (Some(first), Some(last)) = (self.numbers.first(), self.numbers.last()) {
+            if wanted.min {
+                out.extend_from_slice(format!(" MIN {first}").as_bytes());
+            }
+            if wanted.max {
+                out.extend_from_slice(format!(" MAX {last}").as_bytes());
+            }
+            if wanted.all {
+                out.extend_from_slice(b" ALL ");
+                Ranges::from_sorted(self.numbers.iter().copied()).write(out);
+            }
+        }
+        if wanted.count {
+            out.extend_from_slice(format!(" COUNT {}", self.numbers.len()).as_bytes());
+        }
+        // Of the messages told: with MIN or MAX alone, only theirs counts (RFC 4731 section 3.2).
+        let modseq = match (wanted.min, wanted.max, wanted.all || wanted.count) {
+            (true, false, false) => self.modseqs.first(),
+            (false, true, false) => self.modseqs.last(),
+            (true, true, false) => self.modseqs.first().max(self.modseqs.last()),
+            _ => self.modseqs.iter().max(),
+        };
+        if with_modseq && let Some(modseq) = modseq {
+            out.extend_from_slice(format!(" MODSEQ {modseq}").as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn asks_for_modseq(key: &SearchKey) -> bool {
+    match key {
+        SearchKey::ModSeq(_) => true,
+        SearchKey::And(keys) | SearchKey::Or(keys) => keys.iter().any(asks_for_modseq),
+        SearchKey::Not(key) => asks_for_modseq(key),
+        _ => false,
+    }
+}
+
+/// The program in the mailstore's words. Depth is bounded by the parser.
+fn query(key: &SearchKey, selected: &Selected) -> SearchQuery {
+    let nothing = || SearchQuery::Not(Box::new(SearchQuery::All));
+    match key {
+        SearchKey::All => SearchQuery::All,
+        SearchKey::Nothing => nothing(),
+        SearchKey::And(keys) => SearchQuery::And(keys.iter().map(|key| query(key, selected)).collect()),
+        SearchKey::Or(keys) => SearchQuery::Or(keys.iter().map(|key| query(key, selected)).collect()),
+        SearchKey::Not(key) => SearchQuery::Not(Box::new(query(key, selected))),
+        SearchKey::Flag(Flag::Seen) => SearchQuery::Flag(SystemFlag::Seen),
+        SearchKey::Flag(Flag::Answered) => SearchQuery::Flag(SystemFlag::Answered),
+        SearchKey::Flag(Flag::Flagged) => SearchQuery::Flag(SystemFlag::Flagged),
+        SearchKey::Flag(Flag::Deleted) => SearchQuery::Flag(SystemFlag::Deleted),
+        SearchKey::Flag(Flag::Draft) => SearchQuery::Flag(SystemFlag::Draft),
+        SearchKey::Flag(Flag::Recent) => nothing(),
+        // A keyword that can not exist is on no message.
+        SearchKey::Flag(Flag::Keyword(name)) => Keyword::new(name).map_or_else(|_| nothing(), SearchQuery::Keyword),
+        SearchKey::Sequence(set) => {
+            SearchQuery::Uids(selected.pick_lenient(set).uids(&selected.known).into_iter().collect())
+        }
+        SearchKey::Uid(set) => SearchQuery::Uids(selected.uid_ranges(set)),
+        SearchKey::Header { name, value } => SearchQuery::Header { name: name.clone(), contains: value.clone() },
+        SearchKey::From(text) => SearchQuery::From(text.clone()),
+        SearchKey::To(text) => SearchQuery::To(text.clone()),
+        SearchKey::Cc(text) => SearchQuery::Cc(text.clone()),
+        SearchKey::Bcc(text) => SearchQuery::Bcc(text.clone()),
+        SearchKey::Subject(text) => SearchQuery::Subject(text.clone()),
+        SearchKey::Body(text) => SearchQuery::Body(text.clone()),
+        SearchKey::Text(text) => SearchQuery::Text(text.clone()),
+        SearchKey::Before(day) => SearchQuery::Before(*day),
+        SearchKey::On(day) => SearchQuery::On(*day),
+        SearchKey::Since(day) => SearchQuery::Since(*day),
+        SearchKey::SentBefore(day) => SearchQuery::SentBefore(*day),
+        SearchKey::SentOn(day) => SearchQuery::SentOn(*day),
+        SearchKey::SentSince(day) => SearchQuery::SentSince(*day),
+        SearchKey::Larger(bytes) => SearchQuery::Larger(*bytes),
+        SearchKey::Smaller(bytes) => SearchQuery::Smaller(*bytes),
+        SearchKey::Younger(seconds) => SearchQuery::Younger(u64::from(*seconds)),
+        SearchKey::Older(seconds) => SearchQuery::Older(u64::from(*seconds)),
+        SearchKey::ModSeq(modseq) => SearchQuery::ModSeqAtLeast(ModSeq(*modseq)),
+        SearchKey::EmailId(id) => id.parse::<EmailId>().map_or_else(|_| nothing(), SearchQuery::Email),
+        SearchKey::ThreadId(id) => id.parse::<ThreadId>().map_or_else(|_| nothing(), SearchQuery::Thread),
+    }
+}

@@ -1,0 +1,290 @@
+//! The selected mailbox as the client knows it, and telling it what changed.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use mailstore::{Flags, Keyword, MailError, MailboxId, MailboxView, ModSeq, RealmSeq, SystemFlag, Uid, UidSet};
+use tokio::sync::watch;
+
+use super::{Enabled, Outcome, Session};
+use crate::failure::Failure;
+use crate::response::text;
+use crate::syntax::{MessageSet, Ranges};
+
+/// Messages picked by a command: ascending, disjoint ranges of indexes into the known view.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Picked(pub(crate) Vec<Range<usize>>);
+
+impl Picked {
+    pub(crate) fn indexes(&self) -> impl Iterator<Item = usize> + '_ {
+        self.0.iter().cloned().flatten()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.iter().map(ExactSizeIterator::len).sum()
+    }
+
+    pub(crate) fn uids(&self, view: &MailboxView) -> Vec<Uid> {
+        self.0.iter().flat_map(|range| &view.uids()[range.clone()]).copied().collect()
+    }
+}
+
+/// A selected mailbox.
+///
+/// `known` is what the client has been told: its sequence numbers count in it. It moves on in
+/// [`Session::tell_changes`] alone, so numbers never shift under a command.
+pub(super) struct Selected {
+    pub(super) mailbox: MailboxId,
+    pub(super) read_only: bool,
+    pub(super) known: Arc<MailboxView>,
+    /// What `$` means (RFC 5182).
+    pub(super) saved: UidSet,
+    /// Flags the client knows of although they are newer than `known`: its own doing.
+    told: HashMap<Uid, ModSeq>,
+    /// The keywords of the last FLAGS response.
+    keywords: Vec<Keyword>,
+    pub(super) changes: watch::Receiver<RealmSeq>,
+    /// There is more to tell than could be told so far.
+    behind: bool,
+}
+
+impl Selected {
+    pub(super) fn new(
+        mailbox: MailboxId,
+        read_only: bool,
+        known: Arc<MailboxView>,
+        changes: watch::Receiver<RealmSeq>,
+    ) -> Self {
+        let keywords = keywords_of(&known);
+        Self { mailbox, read_only, known, saved: UidSet::EMPTY, told: HashMap::new(), keywords, changes, behind: false }
+    }
+
+    /// The messages a client means by `set`. Numbers beyond the last message are an error, as RFC 9051 section 9
+    /// (`seq-number`) wants it; UIDs that are not there mean nothing.
+    pub(super) fn pick(&self, uid: bool, set: &MessageSet) -> Outcome<Picked> {
+        let count = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
+        if !uid && let Some(numbers) = set.resolve(count) {
+            if numbers.largest() > count || count == 0 {
+                return Err(Failure::bad(format!(
+                    "The mailbox has {count} messages, not {}",
+                    numbers.largest().max(1)
+                )));
+            }
+            return Ok(by_number(&numbers));
+        }
+        Ok(self.pick_uids(&self.uid_ranges(set)))
+    }
+
+    /// The messages a client means by a sequence set within SEARCH: those beyond the last match nothing.
+    pub(super) fn pick_lenient(&self, set: &MessageSet) -> Picked {
+        let count = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
+        match set.resolve(count) {
+            Some(numbers) => {
+                let within = numbers.as_slice().iter().filter(|r| r.0 <= count).map(|r| (r.0.max(1), r.1.min(count)));
+                by_number(&Ranges::from_unsorted(within.filter(|r| r.0 <= r.1).collect()))
+            }
+            None => self.pick_uids(&self.saved),
+        }
+    }
+
+    /// The UIDs meant by `set`, whether they are there or not.
+    pub(super) fn uid_ranges(&self, set: &MessageSet) -> UidSet {
+        let largest = self.known.uids().last().map_or(0, |uid| uid.0);
+        match set.resolve(largest) {
+            Some(ranges) => UidSet::from_ranges(ranges.as_slice().iter().copied()),
+            None => self.saved.clone(),
+        }
+    }
+
+    pub(super) fn pick_uids(&self, uids: &UidSet) -> Picked {
+        let all = self.known.uids();
+        let ranges = uids.ranges().iter().map(|&(first, last)| {
+            let start = all.partition_point(|uid| uid.0 < first);
+            let end = start + all[start..].partition_point(|uid| uid.0 <= last);
+            start..end
+        });
+        Picked(ranges.filter(|range| !range.is_empty()).collect())
+    }
+
+    /// The keywords of the last FLAGS response.
+    pub(super) fn keywords(&self) -> &[Keyword] {
+        &self.keywords
+    }
+
+    /// The client has just been told the flags of this message.
+    pub(super) fn has_told(&mut self, uid: Uid, modseq: ModSeq) {
+        if modseq > self.known.highest_modseq() {
+            self.told.insert(uid, modseq);
+        }
+    }
+}
+
+fn by_number(numbers: &Ranges) -> Picked {
+    Picked(numbers.as_slice().iter().map(|&(a, b)| a as usize - 1..b as usize).collect())
+}
+
+/// Writes `(\Seen $Junk)`.
+pub(crate) fn write_flags(out: &mut Vec<u8>, flags: &Flags) {
+    out.push(b'(');
+    for (i, name) in flags.names().enumerate() {
+        if i > 0 {
+            out.push(b' ');
+        }
+        out.extend_from_slice(name.as_bytes());
+    }
+    out.push(b')');
+}
+
+/// Writes `* n FETCH (UID u FLAGS (...) MODSEQ (m))`.
+pub(super) fn write_flags_fetch(
+    out: &mut Vec<u8>,
+    number: usize,
+    uid: Uid,
+    flags: Option<&Flags>,
+    modseq: Option<ModSeq>,
+) {
+    out.extend_from_slice(b"* ");
+    text::number(out, number as u64);
+    out.extend_from_slice(b" FETCH (UID ");
+    text::number(out, u64::from(uid.0));
+    if let Some(flags) = flags {
+        out.extend_from_slice(b" FLAGS ");
+        write_flags(out, flags);
+    }
+    if let Some(modseq) = modseq {
+        out.extend_from_slice(b" MODSEQ (");
+        text::number(out, modseq.0);
+        out.push(b')');
+    }
+    out.extend_from_slice(b")\r\n");
+}
+
+/// The keywords in use in a mailbox.
+fn keywords_of(view: &MailboxView) -> Vec<Keyword> {
+    let mut all: Vec<Keyword> = view.flag_sets().iter().flat_map(|flags| flags.keywords()).cloned().collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// Writes FLAGS and PERMANENTFLAGS.
+pub(super) fn write_flag_lists(out: &mut Vec<u8>, keywords: &[Keyword], read_only: bool) {
+    let mut names = String::new();
+    for name in SystemFlag::ALL.iter().map(|flag| flag.name()).chain(keywords.iter().map(Keyword::as_str)) {
+        if !names.is_empty() {
+            names.push(' ');
+        }
+        names.push_str(name);
+    }
+    out.extend_from_slice(format!("* FLAGS ({names})\r\n").as_bytes());
+    let line = if read_only {
+        "* OK [PERMANENTFLAGS ()] No flag can be changed\r\n".to_owned()
+    } else {
+        format!("* OK [PERMANENTFLAGS ({names} \\*)] Flags can be changed, keywords can be made\r\n")
+    };
+    out.extend_from_slice(line.as_bytes());
+}
+
+impl Session {
+    pub(super) fn selected(&self) -> Outcome<&Selected> {
+        self.selected.as_deref().ok_or_else(|| Failure::bad("Select a mailbox first"))
+    }
+
+    pub(super) fn selected_mut(&mut self) -> Outcome<&mut Selected> {
+        self.selected.as_deref_mut().ok_or_else(|| Failure::bad("Select a mailbox first"))
+    }
+
+    /// The selected mailbox, if it may be changed.
+    pub(super) fn writable(&self) -> Outcome<&Selected> {
+        let selected = self.selected()?;
+        if selected.read_only {
+            return Err(Failure::no(crate::response::Code::NO_PERM, "The mailbox was opened read-only, by EXAMINE"));
+        }
+        Ok(selected)
+    }
+
+    /// Tells the client what others changed in the selected mailbox. Without `expunges` it is told nothing as long as
+    /// there are messages to take away, since all numbers would have to wait with them.
+    pub(super) fn tell_changes(&mut self, expunges: bool) -> Outcome<()> {
+        let realm = self.realm()?;
+        let Self { selected: Some(selected), wire, enabled, door, .. } = self else { return Ok(()) };
+        // A closed channel means that the store is stopping; commands will say so.
+        if !selected.behind && !selected.changes.has_changed().unwrap_or(false) {
+            return Ok(());
+        }
+        // Marked as seen before it is read: what comes in between is told next time.
+        selected.changes.mark_unchanged();
+        let newer = match door.mailstore.view(realm, selected.mailbox) {
+            Ok(view) => view,
+            Err(MailError::MailboxGone(_)) => {
+                return Err(Failure::Bye(
+                    Some(crate::response::Code::NONEXISTENT),
+                    "The selected mailbox was deleted".into(),
+                ));
+            }
+            Err(error) => {
+                selected.behind = true;
+                return Err(error.into());
+            }
+        };
+        selected.behind = false;
+        if Arc::ptr_eq(&newer, &selected.known) {
+            return Ok(());
+        }
+        if !selected.tell(&newer, expunges, *enabled, &mut wire.out) {
+            selected.behind = true;
+        }
+        Ok(())
+    }
+}
+
+impl Selected {
+    /// Writes what is new in `newer` and moves on to it; `false` if that has to wait.
+    fn tell(&mut self, newer: &Arc<MailboxView>, expunges: bool, enabled: Enabled, out: &mut Vec<u8>) -> bool {
+        let diff = self.known.diff(newer);
+        if !diff.vanished.is_empty() && !expunges {
+            return false;
+        }
+        if enabled.qresync && !diff.vanished.is_empty() {
+            let gone: UidSet = diff.vanished.iter().map(|gone| gone.1).collect();
+            out.extend_from_slice(format!("* VANISHED {gone}\r\n").as_bytes());
+        } else {
+            // From the last to the first, so that no number shifts before it is told.
+            for (number, _) in diff.vanished.iter().rev() {
+                out.extend_from_slice(b"* ");
+                text::number(out, u64::from(*number));
+                out.extend_from_slice(b" EXPUNGE\r\n");
+            }
+        }
+        if newer.len() > self.known.len() - diff.vanished.len() {
+            out.extend_from_slice(b"* ");
+            text::number(out, newer.len() as u64);
+            out.extend_from_slice(b" EXISTS\r\n");
+        }
+        let keywords = keywords_of(newer);
+        if keywords.iter().any(|keyword| self.keywords.binary_search(keyword).is_err()) {
+            write_flag_lists(out, &keywords, self.read_only);
+            self.keywords = keywords;
+        }
+        for &index in &diff.changed {
+            let (uid, modseq) = (newer.uids()[index], newer.modseq(index));
+            if self.told.get(&uid) != Some(&modseq) {
+                let shown = enabled.condstore.then_some(modseq);
+                write_flags_fetch(out, index + 1, uid, Some(newer.flags(index)), shown);
+            }
+        }
+        self.told = HashMap::new();
+        self.known = Arc::clone(newer);
+        true
+    }
+}
+
+impl Session {
+    /// This session has written, or was told that others have: what is known may be old.
+    pub(super) fn is_behind(&mut self) {
+        if let Some(selected) = &mut self.selected {
+            selected.behind = true;
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! STORE (RFC 9051 section 6.4.6, RFC 7162 section 3.1.3 for UNCHANGEDSINCE).
+
+use mailstore::{FlagChange, Flags, Keyword, ModSeq, SystemFlag};
+
+use super::selected::write_flags_fetch;
+use super::{Done, Outcome, Session};
+use crate::failure::Failure;
+use crate::response::Code;
+use crate::syntax::{Flag, Ranges, Store, StoreMode};
+
+impl Session {
+    pub(super) async fn store(&mut self, store: Store) -> Outcome {
+        let realm = self.realm()?;
+        self.enabled.condstore |= store.unchanged_since.is_some();
+        let selected = self.writable()?;
+        let mailbox = selected.mailbox;
+        let wanted = selected.pick(store.uid, &store.set)?;
+        let uids = wanted.uids(&selected.known);
+        let flags = flags(&store.flags)?;
+        let change = match store.mode {
+            StoreMode::Replace => FlagChange::Replace(flags),
+            StoreMode::Add => FlagChange::Add(flags),
+            StoreMode::Remove => FlagChange::Remove(flags),
+        };
+        let since = store.unchanged_since.map(ModSeq);
+        let result = self.door.mailstore.set_flags(realm, mailbox, &uids, change, since).await?;
+
+        let condstore = self.enabled.condstore;
+        let Self { selected: Some(selected), wire, .. } = self else {
+            return Err(Failure::bad("Select a mailbox first"));
+        };
+        for (uid, flags, modseq) in &result.changed {
+            let Some(index) = selected.known.index_of(*uid) else { continue };
+            selected.has_told(*uid, *modseq);
+            let flags = (!store.silent).then_some(flags);
+            // A silent STORE still tells the new MODSEQ, which the client could not know (RFC 7162 section 3.1.3).
+            let modseq = condstore.then_some(*modseq);
+            if flags.is_some() || modseq.is_some() {
+                write_flags_fetch(&mut wire.out, index + 1, *uid, flags, modseq);
+                wire.flush_if_full().await?;
+            }
+        }
+        if !result.modified.is_empty() {
+            let left: Vec<u32> = if store.uid {
+                result.modified.iter().map(|uid| uid.0).collect()
+            } else {
+                let number = |uid| selected.known.index_of(uid).map(|index| index as u32 + 1);
+                result.modified.iter().filter_map(|uid| number(*uid)).collect()
+            };
+            return Ok(Done::code(Code::Modified(Ranges::from_sorted(left)), "STORE left these alone"));
+        }
+        if !store.uid && result.changed.len() < uids.len() {
+            return Err(Failure::no(Code::EXPUNGE_ISSUED, "Some of the messages are not there any more"));
+        }
+        Ok(Done::text("STORE completed"))
+    }
+}
+
+/// Flags as the mailstore keeps them.
+pub(super) fn flags(list: &[Flag]) -> Outcome<Flags> {
+    let mut flags = Flags::NONE;
+    for flag in list {
+        match flag {
+            Flag::Seen => flags.insert(SystemFlag::Seen),
+            Flag::Answered => flags.insert(SystemFlag::Answered),
+            Flag::Flagged => flags.insert(SystemFlag::Flagged),
+            Flag::Deleted => flags.insert(SystemFlag::Deleted),
+            Flag::Draft => flags.insert(SystemFlag::Draft),
+            Flag::Recent => {}
+            Flag::Keyword(name) => flags.insert_keyword(Keyword::new(name)?)?,
+        }
+    }
+    Ok(flags)
+}

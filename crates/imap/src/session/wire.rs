@@ -1,0 +1,131 @@
+//! The connection with its two buffers. Both are given back while the client is quiet.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::ready;
+use std::time::Duration;
+
+use doorkit::{Conn, Tls};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+
+/// Most bytes read at a time: one TLS record.
+const READ_BYTES: usize = 16 << 10;
+/// A buffer larger than this is freed when it is empty.
+const KEEP_CAPACITY: usize = 512;
+/// How much output is gathered before it is sent, unless the client is waiting.
+pub(crate) const FLUSH_BYTES: usize = 32 << 10;
+
+/// A connection, what was read from it and not yet used, and what is to be written.
+pub(crate) struct Wire {
+    conn: Option<Conn>,
+    input: Vec<u8>,
+    used: usize,
+    /// What the client is to get; see [`Wire::flush`].
+    pub(crate) out: Vec<u8>,
+    write_timeout: Duration,
+}
+
+impl Wire {
+    pub(crate) fn new(conn: Conn, write_timeout: Duration) -> Self {
+        Self { conn: Some(conn), input: Vec::new(), used: 0, out: Vec::new(), write_timeout }
+    }
+
+    /// The connection; an error after a failed STARTTLS.
+    pub(crate) fn conn(&self) -> io::Result<&Conn> {
+        self.conn.as_ref().ok_or_else(closed)
+    }
+
+    /// Read, but not used yet.
+    pub(crate) fn buffered(&self) -> &[u8] {
+        &self.input[self.used..]
+    }
+
+    /// Marks `n` bytes of [`Wire::buffered`] as used.
+    pub(crate) fn consume(&mut self, n: usize) {
+        self.used += n;
+        if self.used >= self.input.len() {
+            self.used = 0;
+            if self.input.capacity() > KEEP_CAPACITY {
+                self.input = Vec::new();
+            } else {
+                self.input.clear();
+            }
+        }
+    }
+
+    /// Waits for more bytes. 0 at the end of the stream. Safe to cancel. Holds no buffer while it waits.
+    pub(crate) async fn fill(&mut self) -> io::Result<usize> {
+        let Self { conn, input, used, .. } = self;
+        let conn = conn.as_mut().ok_or_else(closed)?;
+        poll_fn(|cx| {
+            let mut space = [0u8; READ_BYTES];
+            let mut read = ReadBuf::new(&mut space);
+            ready!(Pin::new(&mut *conn).poll_read(cx, &mut read))?;
+            input.drain(..*used);
+            *used = 0;
+            input.extend_from_slice(read.filled());
+            Ok(read.filled().len()).into()
+        })
+        .await
+    }
+
+    /// Sends everything in [`Wire::out`].
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
+        let conn = self.conn.as_mut().ok_or_else(closed)?;
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let send = async {
+            conn.write_all(&self.out).await?;
+            conn.flush().await
+        };
+        tokio::time::timeout(self.write_timeout, send)
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        if self.out.capacity() > KEEP_CAPACITY {
+            self.out = Vec::new();
+        } else {
+            self.out.clear();
+        }
+        Ok(())
+    }
+
+    /// Sends if enough has gathered.
+    pub(crate) async fn flush_if_full(&mut self) -> io::Result<()> {
+        if self.out.len() >= FLUSH_BYTES { self.flush().await } else { Ok(()) }
+    }
+
+    /// Sends `chunk` after what is waiting; its buffer comes back empty, to be used again.
+    pub(crate) async fn send(&mut self, mut chunk: Vec<u8>) -> io::Result<Vec<u8>> {
+        self.flush().await?;
+        let conn = self.conn.as_mut().ok_or_else(closed)?;
+        tokio::time::timeout(self.write_timeout, conn.write_all(&chunk))
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        chunk.clear();
+        Ok(chunk)
+    }
+
+    /// Negotiates TLS. Bytes that came before the handshake are an injection, and end the connection.
+    pub(crate) async fn start_tls(&mut self, tls: &Tls) -> io::Result<()> {
+        if !self.buffered().is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "plaintext after STARTTLS"));
+        }
+        let conn = self.conn.take().ok_or_else(closed)?;
+        self.conn = Some(conn.starttls(tls).await?);
+        Ok(())
+    }
+
+    /// Says goodbye on the transport, too.
+    pub(crate) async fn shut_down(&mut self) {
+        if let Some(mut conn) = self.conn.take() {
+            // The peer may be gone already; there is nobody to tell.
+            let _ = tokio::time::timeout(Duration::from_secs(5), conn.shutdown()).await;
+        }
+    }
+}
+
+fn closed() -> io::Error {
+    io::ErrorKind::NotConnected.into()
+}

@@ -1,0 +1,20 @@
+//! The whole door over real sockets: what each command answers, and what sessions see of each other.
+
+#[path = "service/append.rs"]
+mod append;
+#[path = "service/changes.rs"]
+mod changes;
+#[path = "service/client.rs"]
+mod client;
+#[path = "service/fetch.rs"]
+mod fetch;
+#[path = "service/limits.rs"]
+mod limits;
+#[path = "service/login.rs"]
+mod login;
+#[path = "service/mailboxes.rs"]
+mod mailboxes;
+#[path = "service/search.rs"]
+mod search;
+#[path = "service/server.rs"]
+mod server;

@@ -1,0 +1,89 @@
+//! APPEND: what goes in comes out, byte for byte.
+
+use crate::client::Client;
+use crate::server::{MESSAGE, Server};
+
+async fn body(c: &mut Client, number: u32) -> String {
+    let answer = c.run(format!("FETCH {number} BODY.PEEK[]")).await.ok();
+    let line = answer.find(&format!("{number} FETCH (BODY[] {{"));
+    let (_, body) = line.split_once("}\r\n").expect("a literal");
+    body.strip_suffix(')').expect("the end of the response").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_comes_back_as_it_went_in() {
+    let server = Server::start().await;
+    let mut c = server.login().await;
+    c.run("SELECT INBOX").await.ok();
+    let odd: [&[u8]; 5] =
+        [MESSAGE, b"", b"no header at all", b"Subject: x\n\nbare\nline\rfeeds\r\n", b"A: b\r\n\r\nwith\0nul\r\n"];
+    for (i, message) in odd.iter().enumerate() {
+        let answer = c.append("INBOX", message).await.ok();
+        assert!(answer.code().starts_with("APPENDUID ") && answer.code().ends_with(&format!(" {}", i + 1)));
+        assert!(answer.untagged.contains(&format!("{} EXISTS", i + 1)), "told before the tagged answer: {answer:?}");
+        assert_eq!(body(&mut c, i as u32 + 1).await.as_bytes(), *message);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flags_and_date_are_kept() {
+    let server = Server::start().await;
+    let mut c = server.login().await;
+    c.append("INBOX (\\Seen \\Flagged $Work) \"17-Jul-1996 02:44:25 -0700\"", MESSAGE).await.ok();
+    c.run("SELECT INBOX").await.ok();
+    c.run("FETCH 1 (FLAGS INTERNALDATE RFC822.SIZE)").await.ok().has(&format!(
+        "1 FETCH (FLAGS (\\Flagged \\Seen $Work) INTERNALDATE \"17-Jul-1996 09:44:25 +0000\" RFC822.SIZE {})",
+        MESSAGE.len()
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_comes_before_the_message() {
+    let server = Server::start_with(|options| options.max_message_bytes = 1000).await;
+    let mut c = server.login().await;
+    // Answered without "+", so the client sends nothing.
+    c.append("nowhere", MESSAGE).await.is("NO [TRYCREATE]");
+    let tag = c.start("APPEND INBOX {1001}").await;
+    c.finish(&tag).await.is("NO [TOOBIG]");
+    let tag = c.start("APPEND INBOX (\\Bogus) {10}").await;
+    c.finish(&tag).await.is("BAD Syntax error: expected \\Seen");
+    // A client that does not wait has its bytes thrown away, and can go on.
+    let tag = c.start(format!("APPEND INBOX {{1001+}}\r\n{}", "x".repeat(1001))).await;
+    c.finish(&tag).await.is("NO [TOOBIG]");
+    c.run("NOOP").await.ok();
+    c.run("STATUS INBOX (MESSAGES)").await.ok().has("STATUS \"INBOX\" (MESSAGES 0)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn literals_come_in_all_their_forms() {
+    let server = Server::start().await;
+    let mut c = server.login().await;
+    let tag = c.start(format!("APPEND {{5+}}\r\nINBOX (\\Seen) ~{{{}+}}\r\n{}", 6, "a\r\n\0\r\n")).await;
+    c.finish(&tag).await.ok();
+    c.run("ENABLE UTF8=ACCEPT").await.ok();
+    let tag = c.start("APPEND INBOX UTF8 (~{4+}\r\nabcd)").await;
+    c.finish(&tag).await.ok();
+    let tag = c.start("APPEND INBOX UTF8 (~{4+}\r\nabcd").await;
+    c.finish(&tag).await.is("BAD Syntax error: expected \")\"");
+    let tag = c.start("APPEND INBOX {4+}\r\nabcd {4+}\r\nabcd").await;
+    c.finish(&tag).await.is("BAD One APPEND takes one message");
+    c.run("STATUS INBOX (MESSAGES)").await.ok().has("STATUS \"INBOX\" (MESSAGES 2)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_message_passes_through_in_pieces() {
+    let server = Server::start().await;
+    let mut c = server.login().await;
+    let mut message = b"Subject: large\r\n\r\n".to_vec();
+    while message.len() < 3_000_000 {
+        let line = format!("line {} of a large message that does not fit into any buffer\r\n", message.len());
+        message.extend_from_slice(line.as_bytes());
+    }
+    c.append("INBOX", &message).await.ok();
+    c.run("SELECT INBOX").await.ok();
+    assert_eq!(body(&mut c, 1).await.as_bytes(), message);
+    let part = c.run("FETCH 1 BODY.PEEK[TEXT]<1000000.40>").await.ok();
+    let text = &message[b"Subject: large\r\n\r\n".len()..];
+    let wanted = String::from_utf8_lossy(&text[1_000_000..1_000_040]).into_owned();
+    part.has(&format!("1 FETCH (BODY[TEXT]<1000000> {{40}}\r\n{wanted})"));
+}

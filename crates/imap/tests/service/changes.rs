@@ -1,0 +1,157 @@
+//! What sessions see of each other: EXISTS, EXPUNGE, FETCH, VANISHED; CONDSTORE and QRESYNC.
+
+use crate::client::Client;
+use crate::server::{MESSAGE, Server};
+
+/// Two sessions on a mailbox with three messages.
+async fn pair(server: &Server) -> (Client, Client) {
+    let (mut a, mut b) = (server.login().await, server.login().await);
+    for _ in 0..3 {
+        a.append("INBOX", MESSAGE).await.ok();
+    }
+    a.run("SELECT INBOX").await.ok().has("3 EXISTS");
+    b.run("SELECT INBOX").await.ok().has("3 EXISTS");
+    (a, b)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flags_set_by_one_are_told_to_the_other_and_not_twice_to_the_first() {
+    let server = Server::start().await;
+    let (mut a, mut b) = pair(&server).await;
+    let answer = a.run("STORE 2 +FLAGS (\\Flagged)").await.ok();
+    assert_eq!(answer.untagged, ["2 FETCH (UID 2 FLAGS (\\Flagged))"]);
+    assert_eq!(a.run("NOOP").await.ok().untagged, Vec::<String>::new());
+    assert_eq!(b.run("NOOP").await.ok().untagged, ["2 FETCH (UID 2 FLAGS (\\Flagged))"]);
+    assert_eq!(a.run("STORE 1:3 +FLAGS.SILENT (\\Seen)").await.ok().untagged, Vec::<String>::new());
+    assert_eq!(a.run("NOOP").await.ok().untagged, Vec::<String>::new());
+    assert_eq!(b.run("NOOP").await.ok().untagged.len(), 3);
+    a.run("STORE 2 -FLAGS \\Flagged").await.ok().has("2 FETCH (UID 2 FLAGS (\\Seen))");
+    a.run("UID STORE 3 FLAGS ($New \\Draft)").await.ok().has("3 FETCH (UID 3 FLAGS (\\Draft $New))");
+    let told = b.run("NOOP").await.ok();
+    let told = told.has("FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $New)");
+    told.has("3 FETCH (UID 3 FLAGS (\\Draft $New))");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_do_not_shift_under_a_command_that_uses_them() {
+    let server = Server::start().await;
+    let (mut a, mut b) = pair(&server).await;
+    a.run("STORE 1 +FLAGS.SILENT (\\Deleted)").await.ok();
+    a.run("EXPUNGE").await.ok().has("1 EXPUNGE");
+    // Still three messages for b, and 3 is still UID 3.
+    let answer = b.run("FETCH 3 UID").await.ok();
+    assert_eq!(answer.untagged, ["3 FETCH (UID 3)"]);
+    b.run("FETCH 1 UID").await.is("NO [EXPUNGEISSUED]").lacks("1 EXPUNGE");
+    assert_eq!(b.run("SEARCH ALL").await.ok().untagged, ["SEARCH 2 3"]);
+    // Now it may be told.
+    assert_eq!(b.run("NOOP").await.ok().untagged, ["1 EXPUNGE"]);
+    assert_eq!(b.run("FETCH 2 UID").await.ok().untagged, ["2 FETCH (UID 3)"]);
+    b.run("FETCH 3 UID").await.is("BAD The mailbox has 2 messages");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uid_commands_tell_expunges() {
+    let server = Server::start().await;
+    let (mut a, mut b) = pair(&server).await;
+    a.run("UID STORE 1,3 +FLAGS.SILENT (\\Deleted)").await.ok();
+    let answer = a.run("UID EXPUNGE 3").await.ok();
+    assert_eq!(answer.untagged, ["3 EXPUNGE"]);
+    let answer = b.run("UID FETCH 1:* FLAGS").await.ok();
+    assert!(answer.untagged.contains(&"3 EXPUNGE".to_owned()), "{answer:?}");
+    a.run("CLOSE").await.ok().lacks("1 EXPUNGE");
+    b.run("NOOP").await.ok().has("1 EXPUNGE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_tells_as_it_happens() {
+    let server = Server::start().await;
+    let (mut a, mut b) = pair(&server).await;
+    let tag = b.start("IDLE").await;
+    assert_eq!(b.line().await, "+ idling");
+    a.append("INBOX", MESSAGE).await.ok();
+    assert_eq!(b.line().await, "* 4 EXISTS");
+    a.run("STORE 1 +FLAGS (\\Seen \\Deleted)").await.ok();
+    assert_eq!(b.line().await, "* 1 FETCH (UID 1 FLAGS (\\Deleted \\Seen))");
+    a.run("EXPUNGE").await.ok();
+    assert_eq!(b.line().await, "* 1 EXPUNGE");
+    b.send("DONE\r\n").await;
+    b.finish(&tag).await.ok();
+    let tag = b.start("IDLE").await;
+    assert_eq!(b.line().await, "+ idling");
+    b.send("WHAT\r\n").await;
+    b.finish(&tag).await.is("BAD Expected DONE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copy_and_move_tell_where_messages_went() {
+    let server = Server::start().await;
+    let (mut a, mut b) = pair(&server).await;
+    let answer = a.run("COPY 2:3 Archive").await.ok();
+    assert!(answer.code().starts_with("COPYUID ") && answer.code().ends_with(" 2:3 1:2"), "{answer:?}");
+    a.run("COPY 1 nowhere").await.is("NO [TRYCREATE]");
+    a.run("UID COPY 99 Archive").await.ok();
+    let answer = a.run("MOVE 1 Trash").await.ok();
+    assert!(answer.untagged[0].starts_with("OK [COPYUID "), "{answer:?}");
+    assert_eq!(answer.untagged[1], "1 EXPUNGE");
+    assert_eq!(b.run("NOOP").await.ok().untagged, ["1 EXPUNGE"]);
+    a.run("UID MOVE 2 Trash").await.ok().has("1 EXPUNGE");
+    a.run("STATUS Trash (MESSAGES)").await.ok().has("STATUS \"Trash\" (MESSAGES 2)");
+    a.run("STATUS INBOX (MESSAGES)").await.ok().has("STATUS \"INBOX\" (MESSAGES 1)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_mailbox_ends_the_sessions_in_it() {
+    let server = Server::start().await;
+    let (mut a, mut b) = (server.login().await, server.login().await);
+    a.run("CREATE x").await.ok();
+    a.run("SELECT x").await.ok();
+    b.run("SELECT x").await.ok();
+    let answer = a.run("DELETE x").await.ok();
+    answer.find("OK [CLOSED]");
+    a.run("NOOP").await.ok();
+    b.send("t9 NOOP\r\n").await;
+    assert!(b.line().await.starts_with("* BYE [NONEXISTENT]"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conditional_store_leaves_alone_what_changed() {
+    let server = Server::start().await;
+    let (mut a, mut b) = pair(&server).await;
+    let answer = a.run("FETCH 1:3 MODSEQ").await.ok();
+    let modseq: u64 = answer.find("3 FETCH").split(['(', ')']).nth(2).expect("a modseq").parse().expect("a number");
+    b.run("STORE 2 +FLAGS (\\Flagged)").await.ok();
+    let answer =
+        a.run(format!("STORE 1:3 (UNCHANGEDSINCE {modseq}) +FLAGS.SILENT (\\Seen)")).await.is("OK [MODIFIED 2]");
+    assert!(answer.find("1 FETCH (UID 1 MODSEQ (").len() > 10);
+    let answer = a.run(format!("FETCH 1:3 (FLAGS) (CHANGEDSINCE {modseq})")).await.ok();
+    assert!(answer.find("2 FETCH (FLAGS (\\Flagged) MODSEQ (").len() > 10);
+    let answer = a.run(format!("SEARCH MODSEQ {modseq}")).await.ok();
+    assert!(answer.find("SEARCH ").contains("(MODSEQ "), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn qresync_brings_a_client_up_to_date() {
+    let server = Server::start().await;
+    let (mut a, mut b) = pair(&server).await;
+    b.run("ENABLE QRESYNC").await.ok().has("ENABLED QRESYNC");
+    let answer = b.run("SELECT INBOX").await.ok();
+    let number = |start: &str| -> u64 {
+        let line = answer.find(start);
+        line[start.len()..].split(']').next().expect("a number").parse().expect("a number")
+    };
+    let (validity, modseq) = (number("OK [UIDVALIDITY "), number("OK [HIGHESTMODSEQ "));
+    b.run("UNSELECT").await.ok();
+    a.run("STORE 1 +FLAGS.SILENT (\\Deleted)").await.ok();
+    a.run("EXPUNGE").await.ok();
+    a.run("UID STORE 3 +FLAGS (\\Flagged)").await.ok();
+    a.append("INBOX", MESSAGE).await.ok();
+    let answer = b.run(format!("SELECT INBOX (QRESYNC ({validity} {modseq} 1:3))")).await.ok();
+    let answer = answer.has("VANISHED (EARLIER) 1").has("3 EXISTS");
+    assert!(answer.find("2 FETCH (UID 3 FLAGS (\\Flagged) MODSEQ (").len() > 10);
+    // And from now on VANISHED takes the place of EXPUNGE.
+    a.run("UID STORE 2 +FLAGS.SILENT (\\Deleted)").await.ok();
+    a.run("EXPUNGE").await.ok();
+    b.run("NOOP").await.ok().has("VANISHED 2").lacks("1 EXPUNGE");
+    let answer = b.run(format!("UID FETCH 1:* (FLAGS) (CHANGEDSINCE {modseq} VANISHED)")).await.ok();
+    answer.find("VANISHED (EARLIER) 1:2");
+}
