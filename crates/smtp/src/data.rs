@@ -1,0 +1,187 @@
+//! Finding the end of a message (RFC 5321 §4.1.1.4) and taking the stuffed dots out (§4.5.2).
+//!
+//! Only `CRLF . CRLF` ends a message. A lone CR or LF is remembered, so that the message can be refused once its true end
+//! was read: guessing at either would let one message pass for two.
+
+/// Reads the bytes after DATA, in pieces of any size.
+#[derive(Debug, Default)]
+pub struct DataReader {
+    state: State,
+    bare: bool,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// After CRLF, or at the beginning.
+    #[default]
+    LineStart,
+    /// Within a line.
+    Middle,
+    /// After a CR that was not given out yet.
+    Cr,
+    /// After a dot at the start of a line.
+    Dot,
+    /// After that dot and a CR.
+    DotCr,
+}
+
+impl DataReader {
+    /// Takes a piece; appends the message's bytes to `out`. Gives how much of the piece was used, and whether the end was
+    /// in it: what is left then is the next command's.
+    pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, bool) {
+        let mut at = 0;
+        while at < input.len() {
+            if self.state == State::Middle {
+                let run = input[at..].iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(input.len() - at);
+                out.extend_from_slice(&input[at..at + run]);
+                at += run;
+                if at == input.len() {
+                    break;
+                }
+            }
+            let byte = input[at];
+            at += 1;
+            if self.step(byte, out) {
+                return (at, true);
+            }
+        }
+        (at, false)
+    }
+
+    /// Whether the message had a CR without LF or an LF without CR.
+    pub const fn has_bare_line_ends(&self) -> bool {
+        self.bare
+    }
+
+    fn step(&mut self, byte: u8, out: &mut Vec<u8>) -> bool {
+        self.state = match (self.state, byte) {
+            (State::LineStart, b'.') => State::Dot,
+            (State::Dot, b'\r') => State::DotCr,
+            (State::DotCr, b'\n') => return true,
+            (State::DotCr, _) => {
+                self.bare = true;
+                out.push(b'\r');
+                self.within(byte, out)
+            }
+            (State::Cr, b'\n') => {
+                out.extend_from_slice(b"\r\n");
+                State::LineStart
+            }
+            (State::Cr, _) => {
+                self.bare = true;
+                out.push(b'\r');
+                self.within(byte, out)
+            }
+            // A stuffed dot goes; what follows it stays.
+            (State::LineStart | State::Middle | State::Dot, _) => self.within(byte, out),
+        };
+        false
+    }
+
+    fn within(&mut self, byte: u8, out: &mut Vec<u8>) -> State {
+        if byte == b'\r' {
+            return State::Cr;
+        }
+        self.bare |= byte == b'\n';
+        out.push(byte);
+        State::Middle
+    }
+}
+
+/// Whether bytes that came by BDAT, in pieces of any size, have bare line ends.
+#[derive(Debug, Default)]
+pub struct LineEndCheck {
+    after_cr: bool,
+    bare: bool,
+}
+
+impl LineEndCheck {
+    /// Looks at a piece.
+    pub fn push(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.bare |= (byte == b'\n') != self.after_cr;
+            self.after_cr = byte == b'\r';
+        }
+    }
+
+    /// Whether any line end was bare.
+    pub const fn has_bare_line_ends(&self) -> bool {
+        self.bare || self.after_cr
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(input: &[u8]) -> (Vec<u8>, usize, bool, bool) {
+        let (mut reader, mut out) = (DataReader::default(), Vec::new());
+        let (used, done) = reader.push(input, &mut out);
+        (out, used, done, reader.has_bare_line_ends())
+    }
+
+    #[test]
+    fn a_message_ends_at_a_dot_alone_on_its_line_and_nowhere_else() {
+        assert_eq!(read(b"a\r\n.\r\nNEXT"), (b"a\r\n".to_vec(), 6, true, false));
+        assert_eq!(read(b".\r\nNEXT"), (Vec::new(), 3, true, false));
+        assert_eq!(read(b"..a\r\n.b\r\n.\r\n"), (b".a\r\nb\r\n".to_vec(), 13, true, false));
+        for smuggled in [
+            &b"a\n.\nX"[..], b"a\n.\r\nX", b"a\r\n.\nX", b"a\r.\rX", b"a\r\n.\rX", b"a\r.\r\nX", b"a\n.\rX", b"a\r\n.\r\rX",
+        ] {
+            let (_, _, done, bare) = read(smuggled);
+            assert!(!done && bare, "{}", smuggled.escape_ascii());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_stuffed_comes_back_however_it_is_cut(
+            lines in prop::collection::vec("[.a ]{0,5}", 0..8),
+            cuts in prop::collection::vec(0_usize..60, 0..6),
+        ) {
+            let message: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+            let stuffed: String = lines
+                .iter()
+                .map(|line| if line.starts_with('.') { format!(".{line}\r\n") } else { format!("{line}\r\n") })
+                .collect();
+            let wire = format!("{stuffed}.\r\nQUIT\r\n").into_bytes();
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(wire.len())).collect();
+            cuts.extend([0, wire.len()]);
+            cuts.sort_unstable();
+            let (mut reader, mut out) = (DataReader::default(), Vec::new());
+            let mut total = 0;
+            let mut ended = false;
+            for pair in cuts.windows(2) {
+                if !ended {
+                    let (used, done) = reader.push(&wire[pair[0]..pair[1]], &mut out);
+                    total += used;
+                    ended = done;
+                }
+            }
+            prop_assert!(ended);
+            prop_assert_eq!(total, wire.len() - 6);
+            prop_assert_eq!(String::from_utf8(out).unwrap(), message);
+            prop_assert!(!reader.has_bare_line_ends());
+        }
+
+        #[test]
+        fn only_crlf_dot_crlf_ends_a_message(bytes in prop::collection::vec(prop::sample::select(b"\r\n.a".to_vec()), 0..40)) {
+            let (_, used, done, _) = read(&bytes);
+            let whole = [b"\r\n", &bytes[..]].concat();
+            let expected = whole.windows(5).position(|window| window == b"\r\n.\r\n").map(|at| at + 3);
+            prop_assert_eq!(done.then_some(used), expected);
+        }
+
+        #[test]
+        fn bare_line_ends_are_seen_across_pieces(bytes in prop::collection::vec(prop::sample::select(b"\r\na".to_vec()), 0..20), cut in 0_usize..20) {
+            let mut check = LineEndCheck::default();
+            let (a, b) = bytes.split_at(cut.min(bytes.len()));
+            check.push(a);
+            check.push(b);
+            let clean = String::from_utf8(bytes).unwrap().replace("\r\n", "");
+            prop_assert_eq!(check.has_bare_line_ends(), clean.contains(['\r', '\n']));
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What an operator may set, and every limit of this door.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+/// What a listener is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Mail from other servers (port 25): for our own addresses only.
+    Mx,
+    /// Mail from people's programs (ports 587 and 465): after a login.
+    Submission,
+    /// Mail from another MTA on this machine (RFC 2033): for our own addresses only.
+    Lmtp,
+}
+
+/// Settings of a door. All limits are per connection.
+#[derive(Debug, Clone)]
+pub struct SmtpOptions {
+    /// What the listener is for.
+    pub role: Role,
+    /// Our name in greetings. Default `localhost`.
+    pub hostname: String,
+    /// Take passwords without TLS. Default false; for tests and closed networks only.
+    pub plaintext_logins: bool,
+    /// Longest command line in bytes, with its line end. Default 4,096 (RFC 5321 §4.5.3.1.4 asks for 512, and more for
+    /// parameters); AUTH responses may be three times as long (RFC 4954 §4).
+    pub max_line_bytes: usize,
+    /// Recipients of one message. Default 1,000 (RFC 5321 §4.5.3.1.8 asks for 100).
+    pub max_recipients: usize,
+    /// Messages over one connection. Default 1,000.
+    pub max_messages: usize,
+    /// Commands that failed before the connection is closed. Default 20.
+    pub max_errors: u32,
+    /// Failed logins before the connection is closed. Default 5.
+    pub max_failed_logins: u32,
+    /// How long a client may be silent between commands. Default 5 minutes (RFC 5321 §4.5.3.2.7).
+    pub command_timeout: Duration,
+    /// How long a client may be silent within a message. Default 5 minutes (RFC 5321 §4.5.3.2.5 asks for 3).
+    pub data_timeout: Duration,
+    /// How long a client may take to read a reply. Default 2 minutes.
+    pub write_timeout: Duration,
+    /// How long a connection may last. Default 2 hours.
+    pub session_timeout: Duration,
+    /// Ends every connection with 421 at its next quiet moment. Default: never.
+    pub shutdown: CancellationToken,
+}
+
+impl Default for SmtpOptions {
+    fn default() -> Self {
+        Self {
+            role: Role::Mx,
+            hostname: "localhost".to_owned(),
+            plaintext_logins: false,
+            max_line_bytes: 4_096,
+            max_recipients: 1_000,
+            max_messages: 1_000,
+            max_errors: 20,
+            max_failed_logins: 5,
+            command_timeout: Duration::from_secs(300),
+            data_timeout: Duration::from_secs(300),
+            write_timeout: Duration::from_secs(120),
+            session_timeout: Duration::from_secs(7_200),
+            shutdown: CancellationToken::new(),
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! One client's connection.
+
+mod auth;
+mod message;
+
+use std::{io, sync::Arc, time::Duration};
+
+use delivery::{Envelope, Origin, Recipient};
+use directory::AccountId;
+use doorkit::{Conn, sasl::Mechanism};
+
+use crate::{
+    Role,
+    command::{self, Command, CommandError, Mail, Rcpt},
+    door::Door,
+    reply::Reply,
+    wire::{Line, Wire},
+};
+
+/// The message that is being given in.
+struct Transaction {
+    mail: Mail,
+    recipients: Vec<Recipient>,
+    /// Began with BDAT: DATA is out of order then.
+    chunked: Option<message::Chunked>,
+}
+
+/// Whether the connection goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Go,
+    Close,
+}
+
+pub(crate) struct Session {
+    door: Arc<Door>,
+    wire: Wire,
+    helo: Option<String>,
+    esmtp: bool,
+    account: Option<AccountId>,
+    transaction: Option<Transaction>,
+    messages: usize,
+    errors: u32,
+    failed_logins: u32,
+}
+
+impl Session {
+    pub(crate) fn new(door: Arc<Door>, conn: Conn) -> Self {
+        let wire = Wire::new(conn, door.options.write_timeout);
+        Self {
+            door,
+            wire,
+            helo: None,
+            esmtp: false,
+            account: None,
+            transaction: None,
+            messages: 0,
+            errors: 0,
+            failed_logins: 0,
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        let peer = self.wire.conn().map(Conn::peer).ok();
+        match self.serve().await {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                let hostname = self.door.options.hostname.clone();
+                Reply::new(421, (4, 4, 2), format!("{hostname}: silent for too long")).write_to(&mut self.wire.out);
+            }
+            Err(error) => tracing::debug!(?peer, %error, "SMTP connection"),
+        }
+        self.wire.shut_down().await;
+    }
+
+    async fn serve(&mut self) -> io::Result<()> {
+        let protocol = if self.door.options.role == Role::Lmtp { "LMTP" } else { "ESMTP" };
+        Reply::plain(220, format!("{} {protocol} Holdfast", self.door.options.hostname)).write_to(&mut self.wire.out);
+        loop {
+            let (limit, timeout) = (self.door.options.max_line_bytes, self.door.options.command_timeout);
+            let shutdown = self.door.options.shutdown.clone();
+            let line = tokio::select! {
+                line = self.wire.line(limit, timeout) => line?,
+                () = shutdown.cancelled() => return self.say_goodbye("shutting down, try again soon"),
+            };
+            let next = match line {
+                Line::Text(text) => match command::parse(&text) {
+                    Ok(command) => self.obey(command).await?,
+                    Err(error) => self.refuse(syntax_reply(&error)),
+                },
+                Line::Malformed(what) => self.refuse(Reply::new(500, (5, 5, 2), what)),
+                Line::TooLong => self.refuse(Reply::new(500, (5, 5, 6), format!("a line is at most {limit} bytes"))),
+            };
+            if next == Next::Close {
+                return Ok(());
+            }
+            if self.errors >= self.door.options.max_errors {
+                return self.say_goodbye("too many errors");
+            }
+        }
+    }
+
+    fn say_goodbye(&mut self, why: &str) -> io::Result<()> {
+        Reply::closing(&self.door.options.hostname, why).write_to(&mut self.wire.out);
+        Ok(())
+    }
+
+    fn say(&mut self, reply: &Reply) -> Next {
+        self.errors += u32::from(reply.is_error());
+        reply.write_to(&mut self.wire.out);
+        Next::Go
+    }
+
+    fn refuse(&mut self, reply: Reply) -> Next {
+        self.say(&reply)
+    }
+
+    fn is_tls(&self) -> bool {
+        self.wire.conn().is_ok_and(Conn::is_tls)
+    }
+
+    async fn obey(&mut self, command: Command) -> io::Result<Next> {
+        let lmtp = self.door.options.role == Role::Lmtp;
+        Ok(match command {
+            Command::Ehlo(_) | Command::Helo(_) if lmtp => {
+                self.refuse(Reply::new(500, (5, 5, 1), "this is LMTP: say LHLO"))
+            }
+            Command::Lhlo(_) if !lmtp => self.refuse(Reply::new(500, (5, 5, 1), "this is not LMTP: say EHLO")),
+            Command::Ehlo(name) | Command::Lhlo(name) => self.greet(name),
+            Command::Helo(name) => {
+                let reply = Reply::plain(250, self.door.options.hostname.clone());
+                self.helo = Some(name);
+                self.esmtp = false;
+                self.transaction = None;
+                self.say(&reply)
+            }
+            Command::Mail(mail) => self.mail(mail),
+            Command::Rcpt(rcpt) => self.rcpt(rcpt),
+            Command::Data => return self.data().await,
+            Command::Bdat { size, last } => return self.bdat(size, last).await,
+            Command::Rset => {
+                self.transaction = None;
+                self.say(&Reply::ok("nothing is kept"))
+            }
+            Command::Noop => self.say(&Reply::ok("still here")),
+            Command::Quit => {
+                self.say(&Reply::new(221, (2, 0, 0), format!("{}: goodbye", self.door.options.hostname)));
+                Next::Close
+            }
+            Command::Vrfy => self.say(&Reply::new(252, (2, 1, 5), "not told, but send mail and it is tried")),
+            Command::Expn => self.refuse(Reply::new(502, (5, 7, 2), "lists are not told")),
+            Command::Help => self.say(&Reply::new(214, (2, 0, 0), "see RFC 5321")),
+            Command::StartTls => return self.start_tls().await,
+            Command::Auth { mechanism, initial } => return self.auth(&mechanism, initial.as_deref()).await,
+        })
+    }
+
+    /// EHLO's answer: what is offered now.
+    fn greet(&mut self, name: String) -> Next {
+        self.helo = Some(name);
+        self.esmtp = true;
+        self.transaction = None;
+        let mut lines = vec![
+            self.door.options.hostname.clone(),
+            "PIPELINING".to_owned(),
+            format!("SIZE {}", self.door.delivery.options().max_message_bytes),
+            "8BITMIME".to_owned(),
+            "SMTPUTF8".to_owned(),
+            "CHUNKING".to_owned(),
+            "ENHANCEDSTATUSCODES".to_owned(),
+            "DSN".to_owned(),
+        ];
+        if self.door.tls.is_some() && !self.is_tls() {
+            lines.push("STARTTLS".to_owned());
+        }
+        let mechanisms = self.mechanisms();
+        if !mechanisms.is_empty() {
+            let names: Vec<&str> = mechanisms.iter().map(|mechanism| mechanism.name()).collect();
+            lines.push(format!("AUTH {}", names.join(" ")));
+        }
+        if self.door.options.role != Role::Lmtp {
+            lines.push("HELP".to_owned());
+        }
+        let last = lines.len() - 1;
+        for (number, line) in lines.into_iter().enumerate() {
+            let between = if number == last { ' ' } else { '-' };
+            self.wire.out.extend_from_slice(format!("250{between}{line}\r\n").as_bytes());
+        }
+        Next::Go
+    }
+
+    /// How a client may log in here and now.
+    fn mechanisms(&self) -> Vec<Mechanism> {
+        if self.door.options.role != Role::Submission || self.account.is_some() {
+            return Vec::new();
+        }
+        let mut mechanisms = vec![Mechanism::ScramSha256];
+        if self.wire.conn().is_ok_and(|conn| conn.tls_exporter().is_some()) {
+            mechanisms.insert(0, Mechanism::ScramSha256Plus);
+        }
+        if self.is_tls() || self.door.options.plaintext_logins {
+            mechanisms.extend([Mechanism::Plain, Mechanism::Login]);
+        }
+        mechanisms
+    }
+
+    async fn start_tls(&mut self) -> io::Result<Next> {
+        let Some(tls) = self.door.tls.clone().filter(|_| !self.is_tls()) else {
+            return Ok(self.refuse(Reply::new(502, (5, 5, 1), "STARTTLS can not be used here")));
+        };
+        if !self.wire.buffered().is_empty() {
+            // Commands that were slipped in before the handshake would count as said under TLS.
+            self.refuse(Reply::new(554, (5, 5, 1), "nothing may follow STARTTLS before the handshake"));
+            return Ok(Next::Close);
+        }
+        self.say(&Reply::new(220, (2, 0, 0), "begin the TLS handshake"));
+        self.wire.start_tls(&tls).await?;
+        // All that was said in plain text is forgotten (RFC 3207 §4.2).
+        self.helo = None;
+        self.account = None;
+        self.transaction = None;
+        Ok(Next::Go)
+    }
+
+    fn mail(&mut self, mail: Mail) -> Next {
+        if self.helo.is_none() {
+            return self.refuse(Reply::out_of_order("say EHLO first"));
+        }
+        if self.door.options.role == Role::Submission && self.account.is_none() {
+            return self.refuse(Reply::new(530, (5, 7, 0), "log in first"));
+        }
+        if self.transaction.is_some() {
+            return self.refuse(Reply::out_of_order("one message after the other: MAIL was said already"));
+        }
+        if self.messages >= self.door.options.max_messages {
+            return self.refuse(Reply::new(452, (4, 5, 3), "enough messages for one connection, connect again"));
+        }
+        let limit = self.door.delivery.options().max_message_bytes;
+        if mail.size.is_some_and(|size| size > limit) {
+            return self.refuse(Reply::new(552, (5, 3, 4), format!("a message is at most {limit} bytes")));
+        }
+        if let Err(refusal) = self.door.delivery.mail_from(mail.from.as_ref(), self.account) {
+            return self.refuse(refusal.into());
+        }
+        self.transaction = Some(Transaction { mail, recipients: Vec::new(), chunked: None });
+        self.say(&Reply::new(250, (2, 1, 0), "sender taken"))
+    }
+
+    fn rcpt(&mut self, rcpt: Rcpt) -> Next {
+        let Some(transaction) = self.transaction.as_ref().filter(|transaction| transaction.chunked.is_none()) else {
+            return self.refuse(Reply::out_of_order("say MAIL first"));
+        };
+        if transaction.recipients.len() >= self.door.options.max_recipients {
+            return self.refuse(Reply::new(452, (4, 5, 3), "enough recipients for one message, send it again for the rest"));
+        }
+        let utf8 = transaction.mail.smtputf8;
+        let Some(address) = rcpt.to.or_else(|| self.door.delivery.postmaster()) else {
+            return self.refuse(Reply::new(550, (5, 1, 1), "there is no postmaster yet"));
+        };
+        if address.needs_smtputf8() && !utf8 {
+            return self.refuse(Reply::new(553, (5, 6, 7), "an address outside ASCII needs MAIL's parameter SMTPUTF8"));
+        }
+        if let Err(refusal) = self.door.delivery.rcpt(&address, self.account) {
+            return self.refuse(refusal.into());
+        }
+        let recipient = Recipient { address, notify: rcpt.notify, orcpt: rcpt.orcpt };
+        if let Some(transaction) = &mut self.transaction {
+            transaction.recipients.push(recipient);
+        }
+        self.say(&Reply::new(250, (2, 1, 5), "recipient taken"))
+    }
+
+    /// The envelope of the transaction, which ends.
+    fn envelope(&self, transaction: Transaction) -> Envelope {
+        let conn = self.wire.conn().ok();
+        let Transaction { mail, recipients, .. } = transaction;
+        Envelope {
+            from: mail.from,
+            recipients,
+            ret: mail.ret,
+            envid: mail.envid,
+            body_8bit: mail.body_8bit,
+            smtputf8: mail.smtputf8,
+            origin: Origin {
+                peer: conn.map(|conn| conn.peer().ip()),
+                helo: self.helo.clone(),
+                reverse_name: None,
+                auth: self.account,
+                tls: conn.and_then(Conn::tls_info).map(|info| format!("{}, {}", info.version, info.cipher)),
+                esmtp: self.esmtp,
+            },
+        }
+    }
+
+    fn data_timeout(&self) -> Duration {
+        self.door.options.data_timeout
+    }
+}
+
+fn syntax_reply(error: &CommandError) -> Reply {
+    match error {
+        CommandError::Unknown => Reply::new(500, (5, 5, 1), error.to_string()),
+        CommandError::Syntax(_) => Reply::syntax(error.to_string()),
+        CommandError::Parameter(_) => Reply::new(555, (5, 5, 4), error.to_string()),
+    }
+}

@@ -1,0 +1,134 @@
+//! AUTH (RFC 4954).
+
+use std::io;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use directory::{Login, LoginAttempt, Secret, Service};
+use doorkit::{
+    Conn,
+    sasl::{Exchange, Mechanism, SaslError, Step},
+};
+
+use super::{Next, Session};
+use crate::{
+    Role,
+    reply::Reply,
+    wire::Line,
+};
+
+/// AUTH responses may be longer than commands (RFC 4954 §4).
+const MAX_RESPONSE_BYTES: usize = 12_288;
+
+/// How an exchange ended without a login.
+enum Ended {
+    Refused(Reply),
+    Cancelled,
+}
+
+impl Session {
+    pub(super) async fn auth(&mut self, mechanism: &str, initial: Option<&str>) -> io::Result<Next> {
+        if self.door.options.role != Role::Submission {
+            return Ok(self.refuse(Reply::new(503, (5, 5, 1), "logins are taken on the submission ports")));
+        }
+        if self.account.is_some() || self.transaction.is_some() || !self.esmtp {
+            return Ok(self.refuse(Reply::out_of_order("AUTH comes once, after EHLO and before MAIL")));
+        }
+        let Some(mechanism) = Mechanism::from_name(mechanism) else {
+            return Ok(self.refuse(Reply::new(504, (5, 5, 4), "that mechanism is not known here")));
+        };
+        if !self.mechanisms().contains(&mechanism) {
+            return Ok(self.refuse(Reply::new(538, (5, 7, 11), "that mechanism needs TLS: use STARTTLS first")));
+        }
+        let channel = self.wire.conn().ok().and_then(Conn::tls_exporter);
+        match self.exchange(Exchange::new(mechanism, channel), initial).await? {
+            Ok(login) => {
+                self.account = Some(login.account);
+                Ok(self.say(&Reply::new(235, (2, 7, 0), "logged in")))
+            }
+            Err(Ended::Cancelled) => Ok(self.refuse(Reply::new(501, (5, 7, 0), "login cancelled"))),
+            Err(Ended::Refused(reply)) => {
+                self.failed_logins += 1;
+                self.say(&reply);
+                if self.failed_logins >= self.door.options.max_failed_logins {
+                    self.say_goodbye("too many failed logins")?;
+                    return Ok(Next::Close);
+                }
+                Ok(Next::Go)
+            }
+        }
+    }
+
+    async fn exchange(&mut self, mut exchange: Exchange, initial: Option<&str>) -> io::Result<Result<Login, Ended>> {
+        let peer = self.wire.conn()?.peer().ip();
+        let directory = self.door.directory.clone();
+        let mut scram: Option<(String, Option<Login>)> = None;
+        let mut message = match initial {
+            Some("=") => Ok(Vec::new()),
+            Some(text) => BASE64.decode(text).map_err(|_| Ended::Refused(malformed())),
+            None => self.challenge(&exchange.first_challenge()).await?,
+        };
+        loop {
+            let bytes = match message {
+                Ok(bytes) => bytes,
+                Err(ended) => return Ok(Err(ended)),
+            };
+            let mut step = exchange.step(&bytes);
+            if let Ok(Step::ScramLogin(login)) = &step {
+                let found = match directory.scram_keys(login, peer) {
+                    Ok(found) => found,
+                    Err(error) => return Ok(Err(Ended::Refused(error.into()))),
+                };
+                let (known, keys) = found.map_or((None, None), |(login, keys)| (Some(login), Some(keys)));
+                scram = Some((login.clone(), known));
+                step = exchange.scram_keys(keys);
+            }
+            message = match step {
+                Ok(Step::Challenge(challenge)) => self.challenge(&challenge).await?,
+                Ok(Step::Password(password)) => {
+                    if !password.authzid.is_empty() && password.authzid != password.authcid {
+                        return Ok(Err(Ended::Refused(Reply::new(535, (5, 7, 8), "acting as somebody else is not offered"))));
+                    }
+                    let secret = Secret::Password(&password.password);
+                    let attempt = LoginAttempt { login: &password.authcid, secret, peer, service: Service::Smtp };
+                    return Ok(directory.authenticate(attempt).await.map_err(|error| Ended::Refused(error.into())));
+                }
+                Ok(Step::Proved { login, last }) => {
+                    let known = scram.take().and_then(|(_, known)| known);
+                    directory.scram_outcome(&login, peer, known);
+                    // The client checks our proof and answers with nothing.
+                    return Ok(match self.challenge(&last).await? {
+                        Ok(_) => known.ok_or_else(|| Ended::Refused(wrong())),
+                        Err(ended) => Err(ended),
+                    });
+                }
+                Ok(Step::ScramLogin(_)) => return Ok(Err(Ended::Refused(malformed()))),
+                Err(SaslError::Malformed) => return Ok(Err(Ended::Refused(malformed()))),
+                Err(SaslError::Failed) => {
+                    if let Some((login, _)) = scram {
+                        directory.scram_outcome(&login, peer, None);
+                    }
+                    return Ok(Err(Ended::Refused(wrong())));
+                }
+            };
+        }
+    }
+
+    /// Says a challenge and gives the client's answer, decoded.
+    async fn challenge(&mut self, challenge: &[u8]) -> io::Result<Result<Vec<u8>, Ended>> {
+        self.say(&Reply::plain(334, BASE64.encode(challenge)));
+        let timeout = self.door.options.command_timeout;
+        Ok(match self.wire.line(MAX_RESPONSE_BYTES, timeout).await? {
+            Line::Text(text) if text == "*" => Err(Ended::Cancelled),
+            Line::Text(text) => BASE64.decode(text).map_err(|_| Ended::Refused(malformed())),
+            Line::Malformed(_) | Line::TooLong => Err(Ended::Refused(malformed())),
+        })
+    }
+}
+
+fn malformed() -> Reply {
+    Reply::new(501, (5, 5, 2), "that is not a response of this mechanism")
+}
+
+fn wrong() -> Reply {
+    Reply::new(535, (5, 7, 8), "login or password is wrong")
+}

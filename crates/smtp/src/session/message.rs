@@ -1,0 +1,195 @@
+//! DATA (RFC 5321 §4.1.1.4) and BDAT (RFC 3030): the message itself, streamed to delivery as it comes.
+
+use std::io::{self, Write as _};
+
+use delivery::{DeliveryError, Incoming};
+
+use super::{Next, Session};
+use crate::{
+    Role,
+    data::{DataReader, LineEndCheck},
+    reply::Reply,
+};
+
+/// A client that goes on after its message is refused for size is cut off when it has sent this many times the limit.
+const PATIENCE_FACTOR: u64 = 2;
+
+/// A message on its way to delivery, or why it is not wanted any more.
+pub(super) struct Sink {
+    incoming: Option<Incoming>,
+    failure: Option<Reply>,
+    bytes: u64,
+}
+
+/// A message that comes in chunks.
+pub(super) struct Chunked {
+    sink: Sink,
+    line_ends: LineEndCheck,
+    recipients: usize,
+}
+
+impl Sink {
+    fn new(incoming: Result<Incoming, DeliveryError>) -> Self {
+        match incoming {
+            Ok(incoming) => Self { incoming: Some(incoming), failure: None, bytes: 0 },
+            Err(error) => Self { incoming: None, failure: Some(error.refusal().into()), bytes: 0 },
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len() as u64;
+        let Some(incoming) = self.incoming.as_mut().filter(|_| self.failure.is_none()) else { return };
+        match incoming.write_all(bytes) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                self.failure = Some(Reply::new(552, (5, 3, 4), "the message is larger than this server takes"));
+            }
+            Err(error) => {
+                tracing::error!(%error, "a message could not be kept");
+                self.failure = Some(Reply::new(452, (4, 3, 1), "the message could not be kept, try again later"));
+            }
+        }
+    }
+
+    /// Gives the message to delivery: the reply to it, once it is durable or refused.
+    async fn finish(self, bare_line_ends: bool) -> Reply {
+        if let Some(failure) = self.failure {
+            return failure;
+        }
+        if bare_line_ends {
+            return Reply::new(554, (5, 6, 0), "lines must end with CRLF: the message has CR or LF alone");
+        }
+        let Some(incoming) = self.incoming else {
+            return Reply::new(451, (4, 3, 0), "the message was not taken, try again later");
+        };
+        match incoming.finish().await {
+            Ok(accepted) => Reply::new(250, (2, 0, 0), format!("taken as {}", accepted.id)),
+            Err(error) => {
+                let refusal = error.refusal();
+                if refusal.is_temporary() {
+                    tracing::warn!(%error, "a message was not taken");
+                }
+                refusal.into()
+            }
+        }
+    }
+}
+
+impl Session {
+    pub(super) async fn data(&mut self) -> io::Result<Next> {
+        let transaction = match self.transaction.take() {
+            None => return Ok(self.refuse(Reply::out_of_order("say MAIL and RCPT first"))),
+            Some(transaction) if transaction.chunked.is_some() => {
+                self.transaction = Some(transaction);
+                return Ok(self.refuse(Reply::out_of_order("BDAT was begun: go on with it")));
+            }
+            Some(transaction) if transaction.recipients.is_empty() => {
+                self.transaction = Some(transaction);
+                return Ok(self.refuse(Reply::new(503, (5, 5, 1), "no recipient was taken")));
+            }
+            Some(transaction) => transaction,
+        };
+        let recipients = transaction.recipients.len();
+        let mut sink = Sink::new(self.door.delivery.incoming(self.envelope(transaction), b""));
+        if let Some(failure) = sink.failure.take() {
+            return Ok(self.refuse(failure));
+        }
+        self.say(&Reply::plain(354, "go ahead; end with a dot on a line of its own"));
+        let mut reader = DataReader::default();
+        let mut message = Vec::new();
+        let patience = self.door.delivery.options().max_message_bytes.saturating_mul(PATIENCE_FACTOR);
+        loop {
+            if self.wire.buffered().is_empty() {
+                self.wire.fill(self.data_timeout()).await?;
+            }
+            let (used, ended) = reader.push(self.wire.buffered(), &mut message);
+            self.wire.consume(used);
+            sink.write(&message);
+            message.clear();
+            if ended {
+                break;
+            }
+            if sink.bytes > patience {
+                self.refuse(Reply::closing(&self.door.options.hostname, "the message does not end"));
+                return Ok(Next::Close);
+            }
+        }
+        let reply = sink.finish(reader.has_bare_line_ends()).await;
+        Ok(self.message_reply(&reply, recipients))
+    }
+
+    pub(super) async fn bdat(&mut self, size: u64, last: bool) -> io::Result<Next> {
+        let patience = self.door.delivery.options().max_message_bytes.saturating_mul(PATIENCE_FACTOR);
+        if size > patience {
+            self.refuse(Reply::new(552, (5, 3, 4), "the chunk is larger than this server reads"));
+            return Ok(Next::Close);
+        }
+        let usable = self.transaction.as_ref().is_some_and(|transaction| !transaction.recipients.is_empty());
+        let mut chunked = match self.transaction.as_mut().filter(|_| usable).and_then(|transaction| transaction.chunked.take()) {
+            Some(chunked) => Some(chunked),
+            None if usable => {
+                let transaction = self.transaction.take().expect("it is usable");
+                let recipients = transaction.recipients.len();
+                let mail = transaction.mail.clone();
+                let sink = Sink::new(self.door.delivery.incoming(self.envelope(transaction), b""));
+                self.transaction = Some(super::Transaction { mail, recipients: Vec::new(), chunked: None });
+                Some(Chunked { sink, line_ends: LineEndCheck::default(), recipients })
+            }
+            None => None,
+        };
+        // The chunk's bytes come whatever we think of it.
+        let mut left = size;
+        while left > 0 {
+            if self.wire.buffered().is_empty() {
+                self.wire.fill(self.data_timeout()).await?;
+            }
+            let count = (self.wire.buffered().len() as u64).min(left) as usize;
+            if let Some(chunked) = &mut chunked {
+                let bytes = &self.wire.buffered()[..count];
+                chunked.line_ends.push(bytes);
+                chunked.sink.write(bytes);
+            }
+            self.wire.consume(count);
+            left -= count as u64;
+        }
+        let Some(chunked) = chunked else {
+            return Ok(self.refuse(Reply::out_of_order("say MAIL and RCPT first")));
+        };
+        if chunked.sink.bytes > patience {
+            self.refuse(Reply::closing(&self.door.options.hostname, "the message does not end"));
+            return Ok(Next::Close);
+        }
+        if last {
+            self.transaction = None;
+            let Chunked { sink, line_ends, recipients } = chunked;
+            let reply = sink.finish(line_ends.has_bare_line_ends()).await;
+            return Ok(self.message_reply(&reply, recipients));
+        }
+        let failure = chunked.sink.failure.clone();
+        match failure {
+            Some(failure) => {
+                self.transaction = None;
+                Ok(self.refuse(failure))
+            }
+            None => {
+                if let Some(transaction) = &mut self.transaction {
+                    transaction.chunked = Some(chunked);
+                }
+                Ok(self.say(&Reply::ok(&format!("{size} bytes taken"))))
+            }
+        }
+    }
+
+    /// LMTP answers for each recipient (RFC 2033 §4.2); a message is filed for all of them or for none.
+    fn message_reply(&mut self, reply: &Reply, recipients: usize) -> Next {
+        self.messages += 1;
+        let result = if reply.is_error() { "refused" } else { "taken" };
+        metrics::counter!("holdfast_smtp_messages_total", "result" => result).increment(1);
+        if self.door.options.role == Role::Lmtp {
+            for _ in 1..recipients {
+                reply.write_to(&mut self.wire.out);
+            }
+        }
+        self.say(reply)
+    }
+}

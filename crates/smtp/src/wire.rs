@@ -1,0 +1,136 @@
+//! The connection with its buffers: lines in, replies out.
+
+use std::{io, time::Duration};
+
+use doorkit::{Conn, Tls};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+/// Bytes read at a time.
+const READ_BYTES: usize = 16 << 10;
+
+/// A line, or why there is none.
+pub(crate) enum Line {
+    Text(String),
+    /// It ends with a bare LF, or holds bytes that are not UTF-8.
+    Malformed(&'static str),
+    TooLong,
+}
+
+pub(crate) struct Wire {
+    conn: Option<Conn>,
+    input: Vec<u8>,
+    used: usize,
+    pub(crate) out: Vec<u8>,
+    write_timeout: Duration,
+}
+
+impl Wire {
+    pub(crate) const fn new(conn: Conn, write_timeout: Duration) -> Self {
+        Self { conn: Some(conn), input: Vec::new(), used: 0, out: Vec::new(), write_timeout }
+    }
+
+    pub(crate) fn conn(&self) -> io::Result<&Conn> {
+        self.conn.as_ref().ok_or_else(closed)
+    }
+
+    /// What was read and not used yet.
+    pub(crate) fn buffered(&self) -> &[u8] {
+        &self.input[self.used..]
+    }
+
+    pub(crate) fn consume(&mut self, count: usize) {
+        self.used += count;
+        if self.used >= self.input.len() {
+            self.used = 0;
+            self.input.clear();
+            self.input.shrink_to(READ_BYTES);
+        }
+    }
+
+    /// Waits for more bytes; an error at the end of the stream. What is to be said is said first.
+    pub(crate) async fn fill(&mut self, timeout: Duration) -> io::Result<()> {
+        self.flush().await?;
+        let Self { conn, input, used, .. } = self;
+        let conn = conn.as_mut().ok_or_else(closed)?;
+        input.drain(..*used);
+        *used = 0;
+        let start = input.len();
+        input.resize(start + READ_BYTES, 0);
+        let read = tokio::time::timeout(timeout, conn.read(&mut input[start..])).await;
+        let count = match &read {
+            Ok(Ok(count)) => *count,
+            _ => 0,
+        };
+        input.truncate(start + count);
+        match read {
+            Ok(Ok(0)) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    /// The next line, without its CRLF.
+    pub(crate) async fn line(&mut self, max_bytes: usize, timeout: Duration) -> io::Result<Line> {
+        let mut searched = 0;
+        let mut too_long = false;
+        loop {
+            if let Some(end) = self.buffered()[searched..].iter().position(|byte| *byte == b'\n') {
+                let end = searched + end + 1;
+                let line = if too_long || end > max_bytes {
+                    Line::TooLong
+                } else {
+                    match self.buffered()[..end].strip_suffix(b"\r\n") {
+                        None => Line::Malformed("a line must end with CRLF, not with LF alone"),
+                        Some(text) => match std::str::from_utf8(text) {
+                            Ok(text) => Line::Text(text.to_owned()),
+                            Err(_) => Line::Malformed("a command must be UTF-8"),
+                        },
+                    }
+                };
+                self.consume(end);
+                return Ok(line);
+            }
+            searched = self.buffered().len();
+            if searched > max_bytes {
+                // The rest of it is read over, in constant memory.
+                too_long = true;
+                self.consume(searched);
+                searched = 0;
+            }
+            self.fill(timeout).await?;
+        }
+    }
+
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let conn = self.conn.as_mut().ok_or_else(closed)?;
+        let out = std::mem::take(&mut self.out);
+        let send = async {
+            conn.write_all(&out).await?;
+            conn.flush().await
+        };
+        tokio::time::timeout(self.write_timeout, send).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    }
+
+    pub(crate) async fn start_tls(&mut self, tls: &Tls) -> io::Result<()> {
+        self.flush().await?;
+        let conn = self.conn.take().ok_or_else(closed)?;
+        self.conn = Some(conn.starttls(tls).await?);
+        Ok(())
+    }
+
+    pub(crate) async fn shut_down(&mut self) {
+        let _ = self.flush().await;
+        if let Some(mut conn) = self.conn.take() {
+            // The peer may be gone already; there is nobody to tell.
+            let _ = tokio::time::timeout(Duration::from_secs(5), conn.shutdown()).await;
+        }
+    }
+}
+
+fn closed() -> io::Error {
+    io::ErrorKind::NotConnected.into()
+}
