@@ -2,7 +2,7 @@
 
 use mailkit::EmailAddress;
 use prost::Message as _;
-use store::{Order, Read, RealmId, StoreError, Tx};
+use store::{Order, Read, RealmId, Tx};
 
 use crate::{
     Directory, DirectoryError, Result,
@@ -136,7 +136,7 @@ impl Directory {
         let NewAccount { address, name, role, quota_bytes, .. } = new;
         self.store()
             .transact(move |tx| {
-                let id = this.create_account_in(tx, &address, name, role, quota_bytes)?;
+                let id = create_account_in(tx, &address, name, role, quota_bytes)?;
                 tx.put(id.realm(), schema::CREDENTIALS.to_vec(), credentials.encode_to_vec());
                 if let Some(on_create) = &this.inner.on_create {
                     on_create(tx, id)?;
@@ -144,44 +144,6 @@ impl Directory {
                 Ok(id)
             })
             .await
-    }
-
-    fn create_account_in(
-        &self,
-        tx: &mut Tx<'_>,
-        address: &EmailAddress,
-        name: String,
-        role: Role,
-        quota_bytes: u64,
-    ) -> Result<AccountId> {
-        let canonical = address.canonical();
-        if tx.get(RealmId::DIRECTORY, &schema::domain_key(address.domain()))?.is_none() {
-            return Err(DirectoryError::NoSuchDomain(address.domain().to_owned()));
-        }
-        if tx.get(RealmId::DIRECTORY, &address_key(&canonical))?.is_some() {
-            return Err(DirectoryError::AddressTaken(address.to_string()));
-        }
-        let number = match tx.get(RealmId::DIRECTORY, schema::NEXT_ACCOUNT)? {
-            Some(value) => u32::from_le_bytes(
-                value[..].try_into().map_err(|_| DirectoryError::Damaged("the next account's number".to_owned()))?,
-            ),
-            None => 1,
-        };
-        let id = AccountId(number);
-        let record = AccountRecord {
-            address: address.to_string(),
-            name,
-            role: u32::from(role == Role::Admin),
-            disabled: false,
-            deleted_ms: None,
-            quota_bytes,
-            created_ms: tx.now_ms(),
-        };
-        let leads = AddressRecord { account: number, alias: false };
-        tx.put(RealmId::DIRECTORY, schema::NEXT_ACCOUNT.to_vec(), (number + 1).to_le_bytes().to_vec());
-        tx.put(RealmId::DIRECTORY, account_key(id), record.encode_to_vec());
-        tx.put(RealmId::DIRECTORY, address_key(&canonical), leads.encode_to_vec());
-        Ok(id)
     }
 
     /// An account, unless it was deleted or never was.
@@ -349,13 +311,50 @@ impl Directory {
     }
 }
 
+fn create_account_in(
+    tx: &mut Tx<'_>,
+    address: &EmailAddress,
+    name: String,
+    role: Role,
+    quota_bytes: u64,
+) -> Result<AccountId> {
+    let canonical = address.canonical();
+    if tx.get(RealmId::DIRECTORY, &schema::domain_key(address.domain()))?.is_none() {
+        return Err(DirectoryError::NoSuchDomain(address.domain().to_owned()));
+    }
+    if tx.get(RealmId::DIRECTORY, &address_key(&canonical))?.is_some() {
+        return Err(DirectoryError::AddressTaken(address.to_string()));
+    }
+    let number = match tx.get(RealmId::DIRECTORY, schema::NEXT_ACCOUNT)? {
+        Some(value) => u32::from_le_bytes(
+            value[..].try_into().map_err(|_| DirectoryError::Damaged("the next account's number".to_owned()))?,
+        ),
+        None => 1,
+    };
+    let id = AccountId(number);
+    let record = AccountRecord {
+        address: address.to_string(),
+        name,
+        role: u32::from(role == Role::Admin),
+        disabled: false,
+        deleted_ms: None,
+        quota_bytes,
+        created_ms: tx.now_ms(),
+    };
+    let leads = AddressRecord { account: number, alias: false };
+    tx.put(RealmId::DIRECTORY, schema::NEXT_ACCOUNT.to_vec(), (number + 1).to_le_bytes().to_vec());
+    tx.put(RealmId::DIRECTORY, account_key(id), record.encode_to_vec());
+    tx.put(RealmId::DIRECTORY, address_key(&canonical), leads.encode_to_vec());
+    Ok(id)
+}
+
 /// Refuses to take away the last administrator who can log in.
 fn keep_an_admin(tx: &Tx<'_>, leaving: AccountId) -> Result<()> {
     if record(tx, leaving)?.is_none_or(|record| record.role != 1) {
         return Ok(());
     }
     for row in tx.prefix(RealmId::DIRECTORY, &[schema::ACCOUNT], Order::Ascending)? {
-        let (key, value) = row.map_err(StoreError::from)?;
+        let (key, value) = row?;
         let other: AccountRecord = decode("an account", &value)?;
         if key[1..] != leaving.0.to_be_bytes() && other.role == 1 && !other.disabled && other.deleted_ms.is_none() {
             return Ok(());

@@ -142,7 +142,8 @@ fn name(text: &str) -> Result<String> {
 
 fn bdat(rest: &str) -> Result<Command> {
     let mut words = rest.split_ascii_whitespace();
-    let size = words.next().filter(|word| word.bytes().all(|byte| byte.is_ascii_digit())).and_then(|word| word.parse().ok());
+    let size =
+        words.next().filter(|word| word.bytes().all(|byte| byte.is_ascii_digit())).and_then(|word| word.parse().ok());
     let last = words.next();
     match (size, last, words.next()) {
         (Some(size), None, None) => Ok(Command::Bdat { size, last: false }),
@@ -161,8 +162,11 @@ fn auth(rest: &str) -> Result<Command> {
     }
 }
 
+/// A parameter's name and, where it has one, its value.
+type Parameter<'a> = (&'a str, Option<&'a str>);
+
 /// A path in angle brackets and the parameters behind it.
-fn path<'a>(rest: &'a str, keyword: &str) -> Result<(&'a str, Vec<(&'a str, Option<&'a str>)>)> {
+fn path<'a>(rest: &'a str, keyword: &str) -> Result<(&'a str, Vec<Parameter<'a>>)> {
     let wanted = || CommandError::Syntax(format!("write it as {keyword}<address>"));
     let matches = rest.get(..keyword.len()).is_some_and(|start| start.eq_ignore_ascii_case(keyword));
     // A space after the colon is wrong (RFC 5321 §3.3) and harmless, and old clients send it.
@@ -336,7 +340,8 @@ mod tests {
         assert_eq!((mail.size, mail.body_8bit, mail.smtputf8), (Some(1000), true, true));
         assert_eq!((mail.ret, mail.envid.as_deref()), (Some(Ret::Headers), Some("x+y")));
         assert_eq!(parse("MAIL FROM:<>"), Ok(Command::Mail(Mail::default())));
-        let Ok(Command::Rcpt(rcpt)) = parse("RCPT TO:<\"a > b\"@example.org> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;q@x.example")
+        let Ok(Command::Rcpt(rcpt)) =
+            parse("RCPT TO:<\"a > b\"@example.org> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;q@x.example")
         else {
             panic!()
         };

@@ -128,7 +128,14 @@ mod tests {
         assert_eq!(read(b".\r\nNEXT"), (Vec::new(), 3, true, false));
         assert_eq!(read(b"..a\r\n.b\r\n.\r\n"), (b".a\r\nb\r\n".to_vec(), 13, true, false));
         for smuggled in [
-            &b"a\n.\nX"[..], b"a\n.\r\nX", b"a\r\n.\nX", b"a\r.\rX", b"a\r\n.\rX", b"a\r.\r\nX", b"a\n.\rX", b"a\r\n.\r\rX",
+            &b"a\n.\nX"[..],
+            b"a\n.\r\nX",
+            b"a\r\n.\nX",
+            b"a\r.\rX",
+            b"a\r\n.\rX",
+            b"a\r.\r\nX",
+            b"a\n.\rX",
+            b"a\r\n.\r\rX",
         ] {
             let (_, _, done, bare) = read(smuggled);
             assert!(!done && bare, "{}", smuggled.escape_ascii());

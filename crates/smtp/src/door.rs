@@ -38,7 +38,7 @@ impl SmtpDoor {
         metrics::gauge!("holdfast_smtp_connections").increment(1.0);
         let limit = self.door.options.session_timeout;
         let session = Session::new(self.door.clone(), conn);
-        if tokio::time::timeout(limit, session.run()).await.is_err() {
+        if tokio::time::timeout(limit, Box::pin(session.run())).await.is_err() {
             tracing::info!("an SMTP connection took too long as a whole");
         }
         metrics::gauge!("holdfast_smtp_connections").decrement(1.0);

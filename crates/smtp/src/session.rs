@@ -81,7 +81,10 @@ impl Session {
             let shutdown = self.door.options.shutdown.clone();
             let line = tokio::select! {
                 line = self.wire.line(limit, timeout) => line?,
-                () = shutdown.cancelled() => return self.say_goodbye("shutting down, try again soon"),
+                () = shutdown.cancelled() => {
+                    self.say_goodbye("shutting down, try again soon");
+                    return Ok(());
+                }
             };
             let next = match line {
                 Line::Text(text) => match command::parse(&text) {
@@ -95,14 +98,14 @@ impl Session {
                 return Ok(());
             }
             if self.errors >= self.door.options.max_errors {
-                return self.say_goodbye("too many errors");
+                self.say_goodbye("too many errors");
+                return Ok(());
             }
         }
     }
 
-    fn say_goodbye(&mut self, why: &str) -> io::Result<()> {
+    fn say_goodbye(&mut self, why: &str) {
         Reply::closing(&self.door.options.hostname, why).write_to(&mut self.wire.out);
-        Ok(())
     }
 
     fn say(&mut self, reply: &Reply) -> Next {
@@ -251,7 +254,11 @@ impl Session {
             return self.refuse(Reply::out_of_order("say MAIL first"));
         };
         if transaction.recipients.len() >= self.door.options.max_recipients {
-            return self.refuse(Reply::new(452, (4, 5, 3), "enough recipients for one message, send it again for the rest"));
+            return self.refuse(Reply::new(
+                452,
+                (4, 5, 3),
+                "enough recipients for one message, send it again for the rest",
+            ));
         }
         let utf8 = transaction.mail.smtputf8;
         let Some(address) = rcpt.to.or_else(|| self.door.delivery.postmaster()) else {

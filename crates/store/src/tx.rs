@@ -116,7 +116,7 @@ impl Read for Tx<'_> {
         let full = full_range(realm, range.clone());
         let mut newer: Writes = self.group.writes_in(&full);
         newer.extend(self.writes.range(full).map(|(key, value)| (key.clone(), value.clone())));
-        let stored = self.group.stored(realm, range, order)?;
+        let stored = self.group.stored(realm, range, order);
         Ok(Rows::new(Merged::new(stored, newer, order)))
     }
 

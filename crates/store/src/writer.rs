@@ -5,7 +5,7 @@
 //! then does anyone hear of it.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque, btree_map::Entry},
     ops::Bound,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -219,19 +219,14 @@ impl Group {
         self.writes.range(full.clone()).map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
-    pub(crate) fn stored(
-        &self,
-        realm: RealmId,
-        range: (Bound<Vec<u8>>, Bound<Vec<u8>>),
-        order: Order,
-    ) -> Result<Rows<'_>> {
+    pub(crate) fn stored(&self, realm: RealmId, range: (Bound<Vec<u8>>, Bound<Vec<u8>>), order: Order) -> Rows<'_> {
         let rows = self.view.range(Space::Records, full_range(realm, range), order);
-        Ok(Rows::new(rows.map(move |row| {
+        Rows::new(rows.map(move |row| {
             let (key, stored) = row?;
             let key = key.slice(8..);
             let (_, value) = self.note(realm, unseal(realm, &key, &stored))?;
             Ok((key, value))
-        })))
+        }))
     }
 
     pub(crate) fn realm_seq(&self, realm: RealmId) -> RealmSeq {
@@ -374,11 +369,13 @@ impl Thread {
             let realm =
                 RealmId::from_raw(u64::from_be_bytes(full[..8].try_into().expect("full keys begin with 8 bytes")));
             let key = &full[8..];
-            if !parts.contains_key(&realm) {
-                self.quarantine.check(realm)?;
-                parts.insert(realm, (group.realms.get(&realm).copied().unwrap_or_default(), Vec::new()));
-            }
-            let (state, ops) = parts.get_mut(&realm).expect("it was put there a moment ago");
+            let (state, ops) = match parts.entry(realm) {
+                Entry::Occupied(part) => part.into_mut(),
+                Entry::Vacant(place) => {
+                    self.quarantine.check(realm)?;
+                    place.insert((group.realms.get(&realm).copied().unwrap_or_default(), Vec::new()))
+                }
+            };
             if let Some(old) = group.get(realm, key, full)? {
                 state.digest.subtract(Seal::of(realm, key, &old));
             }

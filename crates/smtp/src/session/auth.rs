@@ -10,11 +10,7 @@ use doorkit::{
 };
 
 use super::{Next, Session};
-use crate::{
-    Role,
-    reply::Reply,
-    wire::Line,
-};
+use crate::{Role, reply::Reply, wire::Line};
 
 /// AUTH responses may be longer than commands (RFC 4954 §4).
 const MAX_RESPONSE_BYTES: usize = 12_288;
@@ -50,7 +46,7 @@ impl Session {
                 self.failed_logins += 1;
                 self.say(&reply);
                 if self.failed_logins >= self.door.options.max_failed_logins {
-                    self.say_goodbye("too many failed logins")?;
+                    self.say_goodbye("too many failed logins");
                     return Ok(Next::Close);
                 }
                 Ok(Next::Go)
@@ -86,7 +82,11 @@ impl Session {
                 Ok(Step::Challenge(challenge)) => self.challenge(&challenge).await?,
                 Ok(Step::Password(password)) => {
                     if !password.authzid.is_empty() && password.authzid != password.authcid {
-                        return Ok(Err(Ended::Refused(Reply::new(535, (5, 7, 8), "acting as somebody else is not offered"))));
+                        return Ok(Err(Ended::Refused(Reply::new(
+                            535,
+                            (5, 7, 8),
+                            "acting as somebody else is not offered",
+                        ))));
                     }
                     let secret = Secret::Password(&password.password);
                     let attempt = LoginAttempt { login: &password.authcid, secret, peer, service: Service::Smtp };

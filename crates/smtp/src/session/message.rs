@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 
 use delivery::{DeliveryError, Incoming};
 
-use super::{Next, Session};
+use super::{Next, Session, Transaction};
 use crate::{
     Role,
     data::{DataReader, LineEndCheck},
@@ -124,17 +124,24 @@ impl Session {
             self.refuse(Reply::new(552, (5, 3, 4), "the chunk is larger than this server reads"));
             return Ok(Next::Close);
         }
-        let usable = self.transaction.as_ref().is_some_and(|transaction| !transaction.recipients.is_empty());
-        let mut chunked = match self.transaction.as_mut().filter(|_| usable).and_then(|transaction| transaction.chunked.take()) {
-            Some(chunked) => Some(chunked),
-            None if usable => {
-                let transaction = self.transaction.take().expect("it is usable");
-                let recipients = transaction.recipients.len();
-                let mail = transaction.mail.clone();
-                let sink = Sink::new(self.door.delivery.incoming(self.envelope(transaction), b""));
-                self.transaction = Some(super::Transaction { mail, recipients: Vec::new(), chunked: None });
-                Some(Chunked { sink, line_ends: LineEndCheck::default(), recipients })
+        let mut chunked = match self.transaction.take() {
+            Some(transaction) if transaction.chunked.is_none() && transaction.recipients.is_empty() => {
+                self.transaction = Some(transaction);
+                None
             }
+            Some(mut transaction) => Some(match transaction.chunked.take() {
+                Some(chunked) => {
+                    self.transaction = Some(transaction);
+                    chunked
+                }
+                None => {
+                    let recipients = transaction.recipients.len();
+                    let mail = transaction.mail.clone();
+                    let sink = Sink::new(self.door.delivery.incoming(self.envelope(transaction), b""));
+                    self.transaction = Some(Transaction { mail, recipients: Vec::new(), chunked: None });
+                    Chunked { sink, line_ends: LineEndCheck::default(), recipients }
+                }
+            }),
             None => None,
         };
         // The chunk's bytes come whatever we think of it.
