@@ -1,0 +1,296 @@
+//! Writing a message: the page, saving drafts, sending.
+//!
+//! A message being written lives in Drafts as an ordinary message, so that every mail program sees it. Saving again
+//! puts a new one in its place, in one commit. Send gives it to `delivery` under the form's key: posted twice, at once,
+//! or again after a crash, it goes out once and shows the same answer.
+
+mod begin;
+mod draft;
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::Query;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use delivery::{DeliveryError, Recipient, Submission};
+use mailkit::{NamedAddress, parse_mailbox_list_strict};
+use mailstore::{EmailId, FlagChange, Flags, Keyword, SystemFlag};
+
+use crate::caller::Caller;
+use crate::error::{Fault, Result};
+use crate::forms::PostedFiles;
+use crate::templates::{ComposePage, Form};
+use crate::time::size;
+use crate::{notice, shell, view};
+
+pub use begin::Wanted;
+use draft::Attached;
+
+/// Longest text of a message that the page takes, in bytes.
+const MAX_TEXT_BYTES: usize = 1_000_000;
+
+/// `GET /compose`
+pub async fn page(caller: Caller, Query(wanted): Query<Wanted>) -> Result<Response> {
+    caller
+        .blocking(move |caller| {
+            let (heading, form, files) = begin::form(caller, &wanted)?;
+            let mut page = fill(caller, heading, form, &files)?;
+            page.shell.notice = notice::find(caller, wanted.done.as_deref(), "/")?;
+            Ok(view::html(&page))
+        })
+        .await
+}
+
+fn fill(caller: &Caller, heading: &'static str, form: Form, files: &[Attached]) -> Result<ComposePage> {
+    let from = caller.senders()?.into_iter().map(|address| {
+        let shown = if caller.name.is_empty() { address.clone() } else { format!("{} <{address}>", caller.name) };
+        (address, shown)
+    });
+    Ok(ComposePage {
+        page: caller.page(heading),
+        shell: shell::build(caller, "page", None)?,
+        heading,
+        from: from.collect(),
+        files: files.iter().map(Attached::shown).collect(),
+        problem: None,
+        bad: "",
+        status: String::new(),
+        form,
+    })
+}
+
+/// What a button of the form asks for.
+enum Wish {
+    Send,
+    Save,
+    Discard,
+    /// Take off the file of that place in the list.
+    Remove(usize),
+}
+
+/// `POST /compose`
+pub async fn post(caller: Caller, headers: HeaderMap, posted: Result<PostedFiles>) -> Result<Response> {
+    let script = headers.get(header::ACCEPT).is_some_and(|accept| accept == "application/json");
+    let answer = match posted {
+        Ok(posted) => answer(caller, posted, script).await,
+        Err(fault) => Err(fault),
+    };
+    match answer {
+        Err(fault) if script => Ok(fault.into_json()),
+        answer => answer,
+    }
+}
+
+async fn answer(caller: Caller, posted: PostedFiles, script: bool) -> Result<Response> {
+    let PostedFiles { form: fields, files: new } = posted;
+    let wish = match fields.get("do") {
+        "send" => Wish::Send,
+        "discard" => Wish::Discard,
+        "save" | "attach" | "" => Wish::Save,
+        other => match other.strip_prefix("remove:").and_then(|at| at.parse().ok()) {
+            Some(at) => Wish::Remove(at),
+            None => return Err(Fault::Bad("The form did not say what to do.".to_owned())),
+        },
+    };
+    let form = Form {
+        key: fields.get("key").to_owned(),
+        draft: fields.get("draft").to_owned(),
+        answers: fields.get("answers").to_owned(),
+        back: fields.back(),
+        from: fields.get("from").to_owned(),
+        to: fields.get("to").to_owned(),
+        cc: fields.get("cc").to_owned(),
+        bcc: fields.get("bcc").to_owned(),
+        subject: fields.get("subject").chars().take(900).collect(),
+        text: fields.get("text").replace("\r\n", "\n"),
+    };
+    if form.key.len() < 16 || form.key.len() > 64 {
+        return Err(Fault::Bad("The form has no key. Reload the page and try again.".to_owned()));
+    }
+    if form.text.len() > MAX_TEXT_BYTES {
+        return Err(Fault::TooLarge(format!("The text is longer than {}. Attach it as a file.", size(MAX_TEXT_BYTES as u64))));
+    }
+    let sent = sent_key(&form.key);
+    // A Send that was heard before is answered as before, whatever else has changed.
+    if matches!(wish, Wish::Send) && caller.site.delivery.receipt(caller.account, &sent)?.is_some() {
+        return Ok(after_send(&form, &sent));
+    }
+    let remove = if let Wish::Remove(at) = wish { Some(at) } else { None };
+    let (caller, form, files) = caller
+        .blocking_owned(move |caller| {
+            let mut files = draft::attached(&caller, &form)?;
+            if let Some(at) = remove.filter(|at| *at < files.len()) {
+                files.remove(at);
+            }
+            files.extend(new.into_iter().map(Attached::from));
+            let total: usize = files.iter().map(|file| file.content.len()).sum();
+            if total > caller.site.options.max_message_bytes {
+                let limit = size(caller.site.options.max_message_bytes as u64);
+                return Err(Fault::TooLarge(format!("The files together are larger than the {limit} a message may have.")));
+            }
+            Ok((caller, form, files))
+        })
+        .await?;
+    match wish {
+        Wish::Send => send(caller, form, files, sent).await,
+        Wish::Discard => {
+            draft::discard(&caller, &form).await?;
+            Ok(Redirect::to(&notice::with(&form.back, "discarded")).into_response())
+        }
+        Wish::Save | Wish::Remove(_) => {
+            let (caller, saved, files) = draft::save(caller, &form, files).await?;
+            if script {
+                let at = caller.calendar().when(caller.now_ms()).short;
+                let files: Vec<_> = files
+                    .iter()
+                    .map(|file| serde_json::json!({ "name": file.name, "size": size(file.content.len() as u64) }))
+                    .collect();
+                let answer = serde_json::json!({ "draft": saved.to_string(), "saved": at, "files": files });
+                return Ok(Json(answer).into_response());
+            }
+            let back = crate::error::form_urlencoded(&form.back);
+            Ok(Redirect::to(&format!("/compose?draft={saved}&back={back}&done=saved")).into_response())
+        }
+    }
+}
+
+fn sent_key(form_key: &str) -> Vec<u8> {
+    let mut hasher = blake3::Hasher::new_derive_key("holdfast 2026 web send");
+    hasher.update(form_key.as_bytes());
+    hasher.finalize().as_bytes()[..16].to_vec()
+}
+
+fn after_send(form: &Form, key: &[u8]) -> Response {
+    Redirect::to(&notice::with(&form.back, &format!("sent:{}", hex::encode(key)))).into_response()
+}
+
+/// Recipients of a field, or what is wrong with it.
+fn recipients(form: &Form) -> Result<[Vec<NamedAddress>; 3], (&'static str, String)> {
+    let read = |name, value: &str| {
+        parse_mailbox_list_strict(value.trim().trim_end_matches([',', ';', ' '])).map_err(|error| (name, format!("{error}.")))
+    };
+    Ok([read("to", &form.to)?, read("cc", &form.cc)?, read("bcc", &form.bcc)?])
+}
+
+async fn send(caller: Caller, form: Form, files: Vec<Attached>, key: Vec<u8>) -> Result<Response> {
+    let people = match recipients(&form) {
+        Ok(people) => people,
+        Err((bad, problem)) => return refuse(caller, form, files, bad, problem).await,
+    };
+    let count = people.iter().map(Vec::len).sum::<usize>();
+    let limit = caller.site.options.max_recipients;
+    if count == 0 {
+        return refuse(caller, form, files, "to", "Say to whom it goes.".to_owned()).await;
+    }
+    if count > limit {
+        let problem = format!("One message may go to {limit} people; this has {count}.");
+        return refuse(caller, form, files, "to", problem).await;
+    }
+    let correspondents: Vec<(String, String)> =
+        people.iter().flatten().map(|who| (who.name.clone(), who.address.to_string())).collect();
+    let (caller, form, files, built) = caller
+        .blocking_owned(move |caller| {
+            let built = draft::build(&caller, &form, &files, Some(people));
+            let place = draft::place(&caller, &form)?;
+            Ok((caller, form, files, built.map(|built| (built, place))))
+        })
+        .await?;
+    let (built, place) = match built {
+        Ok(built) => built,
+        Err(problem) => return refuse(caller, form, files, "", problem).await,
+    };
+    let submission = Submission {
+        account: caller.account,
+        idempotency_key: key.clone(),
+        from: built.from,
+        recipients: built.recipients.into_iter().map(Recipient::new).collect(),
+        ret: None,
+        message: built.message.into(),
+        keep_copy: true,
+        remove_draft: place,
+        hold: Duration::from_secs(u64::from(caller.preferences.hold_seconds)),
+        correspondents,
+    };
+    match caller.site.delivery.submit(submission).await {
+        Ok(receipt) => {
+            if !receipt.repeated {
+                metrics::counter!("holdfast_web_sends_total").increment(1);
+                mark_answered(&caller, &form.answers).await;
+            }
+            Ok(after_send(&form, &key))
+        }
+        Err(DeliveryError::Refused(refusal)) => {
+            refuse(caller, form, files, "to", format!("Not sent: {}.", refusal.text.trim_end_matches('.'))).await
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Show the form again with what is wrong. What was typed stays, and files are kept with the draft.
+async fn refuse(caller: Caller, mut form: Form, files: Vec<Attached>, bad: &'static str, problem: String) -> Result<Response> {
+    let (caller, saved, files) = draft::save(caller, &form, files).await?;
+    form.draft = saved.to_string();
+    caller
+        .blocking(move |caller| {
+            let mut page = fill(caller, "New message", form, &files)?;
+            page.problem = Some(problem);
+            page.bad = bad;
+            page.status = "Kept as a draft".to_owned();
+            let mut response = view::html(&page);
+            *response.status_mut() = axum::http::StatusCode::UNPROCESSABLE_ENTITY;
+            Ok(response)
+        })
+        .await
+}
+
+/// The message answered gets `\Answered` or `$Forwarded`, wherever it is. Of no weight if it fails.
+async fn mark_answered(caller: &Caller, answers: &str) {
+    let Some((how, email)) = answers.split_once(':') else { return };
+    let Ok(email) = email.parse::<EmailId>() else { return };
+    let mut flags = Flags::of(&[SystemFlag::Answered]);
+    if how == "forward"
+        && let Ok(keyword) = Keyword::new("$Forwarded")
+    {
+        flags = Flags::NONE;
+        if flags.insert_keyword(keyword).is_err() {
+            return;
+        }
+    }
+    let mail = &caller.site.mailstore;
+    for (mailbox, uid) in mail.places(caller.realm, email).unwrap_or_default() {
+        if let Err(error) = mail.set_flags(caller.realm, mailbox, &[uid], FlagChange::Add(flags.clone()), None).await {
+            tracing::warn!(%error, "an answered message could not be marked");
+        }
+    }
+}
+
+/// `GET /complete?q=`
+pub async fn complete(caller: Caller, Query(asked): Query<Asked>) -> Result<Response> {
+    /// People offered at once.
+    const OFFERED: usize = 7;
+    caller
+        .blocking(move |caller| {
+            let prefix: String = asked.q.chars().take(80).collect();
+            let found = caller.site.mailstore.correspondents(caller.realm, prefix.trim(), OFFERED)?;
+            let people: Vec<_> = found
+                .into_iter()
+                .map(|person| {
+                    let value = match mailkit::EmailAddress::parse(&person.address) {
+                        Ok(address) => NamedAddress { name: person.name.clone(), address }.to_string(),
+                        Err(_) => person.address.clone(),
+                    };
+                    serde_json::json!({ "name": person.name, "address": person.address, "value": value })
+                })
+                .collect();
+            Ok(Json(people).into_response())
+        })
+        .await
+}
+
+/// What was typed so far.
+#[derive(serde::Deserialize)]
+pub struct Asked {
+    #[serde(default)]
+    q: String,
+}

@@ -1,0 +1,184 @@
+//! The message behind the form: built, kept in Drafts, found there again.
+
+use std::sync::Arc;
+
+use mailkit::compose::{Draft, NewAttachment, message_id};
+use mailkit::display;
+use mailkit::{EmailAddress, NamedAddress, parse_mailbox_list};
+use mailstore::{EmailId, Flags, MailboxId, NewMessage, Role, SystemFlag, Uid};
+
+use crate::caller::Caller;
+use crate::error::{Fault, Result};
+use crate::forms::PostedFile;
+use crate::message;
+use crate::templates::{File, Form};
+use crate::time::size;
+
+/// A file of the message being written.
+#[derive(Clone)]
+pub struct Attached {
+    /// Its name.
+    pub name: String,
+    /// Its media type.
+    pub content_type: String,
+    /// What is in it.
+    pub content: Vec<u8>,
+}
+
+impl Attached {
+    /// As the page lists it.
+    pub fn shown(&self) -> File {
+        File { name: self.name.clone(), size: size(self.content.len() as u64), href: String::new() }
+    }
+}
+
+impl From<PostedFile> for Attached {
+    fn from(file: PostedFile) -> Self {
+        Self { name: file.name, content_type: file.content_type, content: file.content }
+    }
+}
+
+/// A message ready to go.
+pub struct Built {
+    /// The reverse-path.
+    pub from: EmailAddress,
+    /// All recipients, each once.
+    pub recipients: Vec<EmailAddress>,
+    /// The message: with Bcc for a draft, without for sending.
+    pub message: Vec<u8>,
+}
+
+/// The files that the form has already: those of its draft, or of the message that it forwards.
+pub fn attached(caller: &Caller, form: &Form) -> Result<Vec<Attached>> {
+    let source = match (form.draft.as_str(), form.answers.split_once(':')) {
+        ("", Some(("forward", id))) => id,
+        ("", _) => return Ok(Vec::new()),
+        (draft, _) => draft,
+    };
+    let (email, raw) = match message::load(caller, source) {
+        Ok(found) => found,
+        // The draft was sent or thrown away elsewhere: what is in the form is what there is.
+        Err(Fault::NotFound(_)) => return Ok(Vec::new()),
+        Err(fault) => return Err(fault),
+    };
+    let files = display::attachments(&email.parsed).into_iter().filter_map(|file| {
+        let content = display::part_content(&raw, &email.parsed, &file.part)?;
+        Some(Attached { name: file.name, content_type: file.content_type, content })
+    });
+    Ok(files.collect())
+}
+
+/// Build the message. Without `people` the recipients are those in the form that are addresses, and it is a draft.
+pub fn build(
+    caller: &Caller,
+    form: &Form,
+    files: &[Attached],
+    people: Option<[Vec<NamedAddress>; 3]>,
+) -> Result<Built, String> {
+    let sending = people.is_some();
+    let from = EmailAddress::parse(&form.from).map_err(|error| format!("The sender's address is not valid: {error}."))?;
+    if !caller.is_me(&form.from) {
+        return Err(format!("You can not write as {from}."));
+    }
+    let [to, cc, bcc] = people.unwrap_or_else(|| {
+        [parse_mailbox_list(&form.to), parse_mailbox_list(&form.cc), parse_mailbox_list(&form.bcc)]
+    });
+    let (in_reply_to, references) = conversation(caller, form);
+    let draft = Draft {
+        message_id: message_id(from.domain()),
+        from: NamedAddress { name: caller.name.clone(), address: from.clone() },
+        reply_to: Vec::new(),
+        to,
+        cc,
+        bcc,
+        subject: form.subject.clone(),
+        text: form.text.clone(),
+        html: None,
+        attachments: files
+            .iter()
+            .map(|file| NewAttachment {
+                name: file.name.clone(),
+                content_type: file.content_type.clone(),
+                content: file.content.clone(),
+                inline_id: None,
+            })
+            .collect(),
+        in_reply_to,
+        references,
+        date_ms: caller.now_ms(),
+    };
+    let message = if sending { draft.build() } else { draft.build_with_bcc() };
+    let message = message.map_err(|error| format!("{error}."))?;
+    Ok(Built { from, recipients: draft.recipients(), message })
+}
+
+/// In-Reply-To and References: from the message answered, or as the draft has them.
+fn conversation(caller: &Caller, form: &Form) -> (Option<String>, Vec<String>) {
+    if let Some(("reply", id)) = form.answers.split_once(':')
+        && let Ok((email, _)) = message::load(caller, id)
+    {
+        let parsed = &email.parsed;
+        let id = Some(parsed.message_id.clone()).filter(|id| !id.is_empty());
+        let mut references = parsed.references.clone();
+        references.extend(id.clone());
+        return (id, references);
+    }
+    let draft = form.draft.parse::<EmailId>().ok();
+    let email = draft.and_then(|id| caller.site.mailstore.email(caller.realm, id).ok().flatten());
+    let references = email.map(|email| email.parsed.references.clone()).unwrap_or_default();
+    (references.last().cloned(), references)
+}
+
+/// Where the form's draft is, if it is still in Drafts.
+pub fn place(caller: &Caller, form: &Form) -> Result<Option<(MailboxId, Uid)>> {
+    let Ok(id) = form.draft.parse::<EmailId>() else { return Ok(None) };
+    let mail = &caller.site.mailstore;
+    let drafts = mail.mailbox_by_role(caller.realm, Role::Drafts)?.map(|m| m.id);
+    Ok(mail.places(caller.realm, id)?.into_iter().find(|(mailbox, _)| Some(*mailbox) == drafts))
+}
+
+/// Keep the form in Drafts, in place of what was kept before. The same form kept twice is there once.
+pub async fn save(caller: Caller, form: &Form, files: Vec<Attached>) -> Result<(Caller, EmailId, Vec<Attached>)> {
+    let form = form.clone();
+    let (caller, files, drafts, old, message) = caller
+        .blocking_owned(move |caller| {
+            let mail = &caller.site.mailstore;
+            let drafts = mail.mailbox_by_role(caller.realm, Role::Drafts)?;
+            let drafts = drafts.ok_or(Fault::NotFound("There is no Drafts mailbox."))?.id;
+            let built = build(&caller, &form, &files, None).map_err(Fault::Bad)?;
+            let message = NewMessage {
+                parsed: Arc::new(mailkit::parse(&built.message)),
+                body: Arc::new(mail.stage(&built.message)?),
+                flags: Flags::of(&[SystemFlag::Draft, SystemFlag::Seen]),
+                internal_date_ms: caller.now_ms(),
+                delivery_key: Some(content_key(&form, &files)),
+                ignore_quota: false,
+            };
+            let old = place(&caller, &form)?;
+            Ok((caller, files, drafts, old, message))
+        })
+        .await?;
+    let saved = caller.site.mailstore.replace(caller.realm, drafts, old, message).await?;
+    Ok((caller, saved.email_id, files))
+}
+
+/// Names what is saved: form, draft before, and content.
+fn content_key(form: &Form, files: &[Attached]) -> Vec<u8> {
+    let mut hasher = blake3::Hasher::new_derive_key("holdfast 2026 web draft");
+    for text in [&form.key, &form.draft, &form.from, &form.to, &form.cc, &form.bcc, &form.subject, &form.text] {
+        hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+    }
+    for file in files {
+        hasher.update(&(file.name.len() as u64).to_le_bytes()).update(file.name.as_bytes());
+        hasher.update(&(file.content.len() as u64).to_le_bytes()).update(&file.content);
+    }
+    hasher.finalize().as_bytes().to_vec()
+}
+
+/// Throw the form's draft away.
+pub async fn discard(caller: &Caller, form: &Form) -> Result<()> {
+    if let Some((mailbox, uid)) = place(caller, form)? {
+        caller.site.mailstore.expunge(caller.realm, mailbox, &[uid]).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! Forms as they come in: bounded, from our own pages, with the fields by name.
+
+use axum::body::Bytes;
+use axum::extract::multipart::MultipartError;
+use axum::extract::{FromRequest, Multipart, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+
+use crate::cookies::Jar;
+use crate::csrf;
+use crate::error::{Fault, Result};
+use crate::site::Site;
+use crate::view::fresh_key;
+
+/// Most fields of one form.
+const MAX_FIELDS: usize = 2_000;
+/// Most files of one form.
+const MAX_FILES: usize = 100;
+/// Longest name of a file, in characters.
+const MAX_FILE_NAME: usize = 200;
+
+/// A form that was posted by a page of ours.
+#[derive(Debug, Default)]
+pub struct Posted {
+    fields: Vec<(String, String)>,
+}
+
+impl Posted {
+    /// The value of a field; empty if it is not there.
+    pub fn get(&self, name: &str) -> &str {
+        self.all(name).next().unwrap_or_default()
+    }
+
+    /// All values of a field.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.fields.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A field that names a place of this site; `/` if it names none.
+    pub fn local(&self, name: &str) -> String {
+        local(self.get(name)).unwrap_or("/").to_owned()
+    }
+
+    /// Where to go afterwards.
+    pub fn back(&self) -> String {
+        self.local("back")
+    }
+
+    /// What names the act that this form asks for: the same form with the same content gives the same.
+    pub fn act_key(&self, content: &str) -> Vec<u8> {
+        let key = match self.get("key") {
+            "" => fresh_key(),
+            key => key.to_owned(),
+        };
+        let mut hasher = blake3::Hasher::new_derive_key("holdfast 2026 web act");
+        hasher.update(key.as_bytes()).update(&[0]).update(content.as_bytes());
+        hasher.finalize().as_bytes()[..16].to_vec()
+    }
+
+    fn check(self, headers: &HeaderMap, jar: &Jar) -> Result<Self> {
+        let token = self.get("csrf");
+        let known = jar.session().is_some_and(|cookie| csrf::matches(cookie, token))
+            || jar.visitor().is_some_and(|cookie| csrf::matches(cookie, token));
+        if !known || !csrf::same_origin(headers) {
+            metrics::counter!("holdfast_web_forms_refused_total").increment(1);
+            return Err(Fault::Forbidden(
+                "This form did not come from a page of this site, or the page was too old. Go back, reload, try again.",
+            ));
+        }
+        Ok(self)
+    }
+}
+
+/// A path of this site, if `text` is one: nothing that a browser would take for another site.
+pub fn local(text: &str) -> Option<&str> {
+    let ok = text.starts_with('/')
+        && !text.starts_with("//")
+        && !text.contains('\\')
+        && text.len() < 2_000
+        && text.bytes().all(|b| b.is_ascii_graphic());
+    ok.then_some(text)
+}
+
+impl FromRequest<Site> for Posted {
+    type Rejection = Fault;
+
+    async fn from_request(request: Request, site: &Site) -> Result<Self> {
+        let headers = request.headers().clone();
+        let jar = Jar::of(&headers, request.extensions(), site);
+        let form = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if !form.starts_with("application/x-www-form-urlencoded") {
+            return Err(Fault::Bad("This is no form.".to_owned()));
+        }
+        let body = Bytes::from_request(request, site).await.map_err(|rejection| {
+            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                Fault::TooLarge("The form is larger than what is taken.".to_owned())
+            } else {
+                Fault::Bad("The form did not arrive whole. Try again.".to_owned())
+            }
+        })?;
+        let fields = form_urlencoded::parse(&body).take(MAX_FIELDS);
+        let fields = fields.map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
+        Self { fields }.check(&headers, &jar)
+    }
+}
+
+/// A file that was posted.
+#[derive(Debug)]
+pub struct PostedFile {
+    /// Its name, without folders.
+    pub name: String,
+    /// Its media type, as the browser says.
+    pub content_type: String,
+    /// What is in it.
+    pub content: Vec<u8>,
+}
+
+/// A form with files.
+#[derive(Debug, Default)]
+pub struct PostedFiles {
+    /// The fields.
+    pub form: Posted,
+    /// The files.
+    pub files: Vec<PostedFile>,
+}
+
+impl FromRequest<Site> for PostedFiles {
+    type Rejection = Fault;
+
+    async fn from_request(request: Request, site: &Site) -> Result<Self> {
+        let headers = request.headers().clone();
+        let jar = Jar::of(&headers, request.extensions(), site);
+        let broken = |error: MultipartError| {
+            if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                Fault::TooLarge(format!(
+                    "The files are larger than the {} that a message may have.",
+                    crate::time::size(site.options.max_message_bytes as u64)
+                ))
+            } else {
+                Fault::Bad("The form did not arrive whole. Try again: nothing is lost.".to_owned())
+            }
+        };
+        let mut parts = Multipart::from_request(request, site)
+            .await
+            .map_err(|_| Fault::Bad("This is no form with files.".to_owned()))?;
+        let mut posted = Self::default();
+        while let Some(part) = parts.next_field().await.map_err(broken)? {
+            let name = part.name().unwrap_or_default().to_owned();
+            if let Some(file) = part.file_name().map(file_name) {
+                let content_type = part.content_type().unwrap_or("application/octet-stream").to_owned();
+                let content = part.bytes().await.map_err(broken)?.to_vec();
+                if posted.files.len() < MAX_FILES && !(file.is_empty() && content.is_empty()) {
+                    posted.files.push(PostedFile { name: file, content_type, content });
+                }
+            } else if posted.form.fields.len() < MAX_FIELDS {
+                let value = String::from_utf8_lossy(&part.bytes().await.map_err(broken)?).into_owned();
+                posted.form.fields.push((name, value));
+            }
+        }
+        posted.form = posted.form.check(&headers, &jar)?;
+        Ok(posted)
+    }
+}
+
+/// The name of a file without folders and what can not be seen.
+fn file_name(name: &str) -> String {
+    let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
+    name.chars().filter(|c| !c.is_control()).take(MAX_FILE_NAME).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_places_of_this_site_are_gone_back_to() {
+        assert_eq!(local("/mail/m1?after=1.t2"), Some("/mail/m1?after=1.t2"));
+        for bad in ["", "mail", "//evil.example", "/\\evil.example", "https://evil.example", "/a b", "/\u{e9}"] {
+            assert_eq!(local(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_same_press_has_the_same_key() {
+        let form = Posted { fields: vec![("key".into(), "k".into())] };
+        assert_eq!(form.act_key("delete t1"), form.act_key("delete t1"));
+        assert_ne!(form.act_key("delete t1"), form.act_key("delete t2"));
+    }
+
+    #[test]
+    fn file_names_have_no_folders() {
+        assert_eq!(file_name("C:\\x\\report.pdf"), "report.pdf");
+        assert_eq!(file_name("../../etc/passwd\0"), "passwd");
+    }
+}

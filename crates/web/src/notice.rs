@@ -1,0 +1,83 @@
+//! What has just happened: a line below the page, with a way back where there is one.
+//!
+//! An answer to a form is a redirect; what it has to tell stands in the address as `done=act:KEY`, and is looked up in
+//! what the act left behind. So it can not be forged into saying something, and reloading tells the truth.
+
+use crate::caller::Caller;
+use crate::error::Result;
+use crate::templates::Notice;
+
+/// The notice for `done`, if there is something to tell.
+pub fn find(caller: &Caller, done: Option<&str>, back: &str) -> Result<Option<Notice>> {
+    let Some(done) = done else { return Ok(None) };
+    let plain = |text: &str| Notice { text: text.to_owned(), bad: false, undo: None, link: None, back: back.to_owned() };
+    let notice = match done {
+        "undone" => Some(plain("Undone.")),
+        "unsent" => Some(plain("Not sent: it is a draft again.")),
+        "toolate" => Some(Notice { bad: true, ..plain("It is on its way already and can not be taken back.") }),
+        "discarded" => Some(plain("Draft thrown away.")),
+        "saved" => Some(plain("Saved.")),
+        "settings" => Some(plain("Your settings are saved.")),
+        "password" => Some(plain("Your password is changed. Other devices are signed out.")),
+        "created" => Some(plain("Created.")),
+        "deleted" => Some(plain("Deleted. Its messages are in Trash.")),
+        _ => None,
+    };
+    if notice.is_some() {
+        return Ok(notice);
+    }
+    let Some((kind, key)) = done.split_once(':') else { return Ok(None) };
+    let Ok(bytes) = hex::decode(key) else { return Ok(None) };
+    Ok(match kind {
+        "act" => caller.site.mailstore.act_receipt(caller.realm, &bytes)?.filter(|receipt| !receipt.note.is_empty()).map(
+            |receipt| Notice {
+                undo: (receipt.undoable && receipt.changed > 0).then(|| done.to_owned()),
+                ..plain(if receipt.undone { "Undone." } else { &receipt.note })
+            },
+        ),
+        "sent" => caller.site.delivery.receipt(caller.account, &bytes)?.map(|receipt| {
+            let held = receipt.held_until_ms.is_some_and(|until| until > caller.now_ms()) && !receipt.cancelled;
+            let link = receipt.sent_copy.map(|copy| (format!("/message/{}", copy.email), "Show"));
+            Notice {
+                undo: held.then(|| done.to_owned()),
+                link: link.filter(|_| !held && !receipt.cancelled),
+                ..plain(if receipt.cancelled { "Not sent: it is a draft again." } else { "Sent." })
+            }
+        }),
+        _ => None,
+    })
+}
+
+/// The address `to` with a notice.
+pub fn with(to: &str, done: &str) -> String {
+    if done.is_empty() {
+        return to.to_owned();
+    }
+    let (to, anchor) = to.split_once('#').map_or((to, ""), |(to, anchor)| (to, anchor));
+    let kept: Vec<&str> = to.split_once('?').map_or(Vec::new(), |(_, query)| {
+        query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("done=")).collect()
+    });
+    let path = to.split('?').next().unwrap_or(to);
+    let mut out = path.to_owned();
+    for (at, pair) in kept.iter().copied().chain([format!("done={done}").as_str()]).enumerate() {
+        out.push(if at == 0 { '?' } else { '&' });
+        out.push_str(pair);
+    }
+    if !anchor.is_empty() {
+        out.push('#');
+        out.push_str(anchor);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with;
+
+    #[test]
+    fn a_notice_takes_the_place_of_the_last_one() {
+        assert_eq!(with("/mail/m1", "undone"), "/mail/m1?done=undone");
+        assert_eq!(with("/mail/m1?after=1.t2&done=act:00", "undone"), "/mail/m1?after=1.t2&done=undone");
+        assert_eq!(with("/mail/m1?done=x", ""), "/mail/m1?done=x");
+    }
+}
