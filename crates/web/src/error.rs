@@ -157,3 +157,70 @@ pub fn form_urlencoded(text: &str) -> String {
     }
     out
 }
+
+impl From<mailstore::MailError> for Fault {
+    fn from(error: mailstore::MailError) -> Self {
+        use mailstore::MailError;
+        match error {
+            MailError::NoSuchMailbox(_) | MailError::MailboxGone(_) => Self::NotFound("There is no such mailbox."),
+            MailError::NoSuchEmail(_) => Self::NotFound("There is no such message."),
+            MailError::OverQuota { .. } => {
+                Self::Bad("There is no room left in your mailbox. Delete something large first.".to_owned())
+            }
+            MailError::Store(error) => error.into(),
+            MailError::Damaged(_) => Self::internal(error),
+            told => Self::Bad(capital(&told.to_string())),
+        }
+    }
+}
+
+impl From<mailstore::StoreError> for Fault {
+    fn from(error: mailstore::StoreError) -> Self {
+        use mailstore::StoreError;
+        let soon = |text: &str| Self::Unavailable(Duration::from_secs(60), text.to_owned());
+        tracing::warn!(%error, "the store refused a web request");
+        match error {
+            StoreError::Full => soon("The server's disk is full. Nothing was changed; the operator has been told."),
+            StoreError::Quarantined { .. } => {
+                soon("Part of your account is being repaired. What can be read is still there; nothing can be changed yet.")
+            }
+            StoreError::Stopped { .. } => soon("The service is stopping. Try again in a minute."),
+            StoreError::TooLarge { .. } => Self::TooLarge("That is larger than what can be kept.".to_owned()),
+            _ => Self::Internal,
+        }
+    }
+}
+
+impl From<directory::DirectoryError> for Fault {
+    fn from(error: directory::DirectoryError) -> Self {
+        use directory::DirectoryError;
+        match error {
+            DirectoryError::Store(error) => error.into(),
+            DirectoryError::Damaged(_) | DirectoryError::Dkim(_) => Self::internal(error),
+            told => Self::Bad(capital(&told.to_string())),
+        }
+    }
+}
+
+impl From<delivery::DeliveryError> for Fault {
+    fn from(error: delivery::DeliveryError) -> Self {
+        use delivery::DeliveryError;
+        match error {
+            DeliveryError::Mail(error) => error.into(),
+            DeliveryError::Directory(error) => error.into(),
+            DeliveryError::Store(error) => error.into(),
+            DeliveryError::UnknownSubmission | DeliveryError::NotQueued(_) => {
+                Self::NotFound("There is no such message on its way.")
+            }
+            DeliveryError::Damaged(_) | DeliveryError::Io(_) => Self::internal(error),
+            told => Self::Bad(capital(&told.to_string())),
+        }
+    }
+}
+
+/// As a sentence.
+pub fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    let first: String = chars.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
+    format!("{first}{}{}", chars.as_str(), if text.ends_with('.') { "" } else { "." })
+}

@@ -6,7 +6,7 @@
 use axum::body::Body;
 use axum::extract::{Path, Query};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use mailkit::display::{self, ReadOptions};
 use mailstore::{Email, EmailId};
 use serde::Deserialize;
@@ -51,6 +51,20 @@ pub fn part_url(id: EmailId, part: &str, name: &str) -> String {
 pub fn adapts(html: &str) -> bool {
     const OWN: [&str; 6] = ["color", "background", "<img", "<font", "<center", "cellpadding"];
     html.len() < 200_000 && !OWN.iter().any(|word| html.contains(word))
+}
+
+/// `GET /message/{email}`: to where it is read.
+pub async fn open(caller: Caller, Path(id): Path<String>) -> Result<Response> {
+    caller
+        .blocking(move |caller| {
+            let gone = || Fault::NotFound("There is no such message.");
+            let email: EmailId = id.parse().map_err(|_| gone())?;
+            let mail = &caller.site.mailstore;
+            let (mailbox, uid) = mail.places(caller.realm, email)?.into_iter().next().ok_or_else(gone)?;
+            let entry = mail.entries(caller.realm, mailbox, &[uid])?.into_iter().next().ok_or_else(gone)?;
+            Ok(Redirect::to(&format!("/mail/{mailbox}/{}?open={email}#{email}", entry.thread_id)).into_response())
+        })
+        .await
 }
 
 /// How the frame is asked for.

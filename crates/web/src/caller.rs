@@ -1,0 +1,159 @@
+//! Who is signed in, and what a page for them needs to know.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use directory::{AccountId, Role, Session};
+use jiff::Timestamp;
+use mailstore::RealmId;
+
+use crate::cookies::{Jar, Peer};
+use crate::csrf;
+use crate::error::{Fault, Result};
+use crate::site::Site;
+use crate::time::Calendar;
+use crate::view::{Page, fresh_key};
+
+/// Seconds in which a Send can be taken back, if nothing was chosen.
+pub const DEFAULT_HOLD_SECONDS: u32 = 8;
+
+/// What someone has chosen, as pages need it.
+#[derive(Clone, Debug)]
+pub struct Preferences {
+    /// Below what they write.
+    pub signature: String,
+    /// How long a Send is held.
+    pub hold_seconds: u32,
+    /// Load pictures from elsewhere without asking.
+    pub remote_images: bool,
+}
+
+/// Someone who is signed in. Extracting it from a request sends others to the sign-in page.
+#[derive(Clone)]
+pub struct Caller {
+    /// The site.
+    pub site: Site,
+    /// Whose account.
+    pub account: AccountId,
+    /// Where it lies.
+    pub realm: RealmId,
+    /// Its login.
+    pub address: String,
+    /// All its addresses, in lower case.
+    addresses: Arc<[String]>,
+    /// The name people see; may be empty.
+    pub name: String,
+    /// Whether it may administer.
+    pub admin: bool,
+    /// `auto`, `light` or `dark`.
+    pub theme: &'static str,
+    /// Choices.
+    pub preferences: Preferences,
+    /// The session.
+    pub session: Session,
+    /// Where the request came from.
+    pub peer: Peer,
+    zone: String,
+    token: String,
+}
+
+impl FromRequestParts<Site> for Caller {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, site: &Site) -> Result<Self> {
+        let jar = Jar::of(&parts.headers, &parts.extensions, site);
+        let peer = parts.extensions.get::<Peer>().copied().unwrap_or_default();
+        // Only a page can be come back to.
+        let here = parts.uri.path_and_query().map(ToString::to_string).filter(|_| parts.method == axum::http::Method::GET);
+        let sign_in = || Fault::SignIn(here.clone().filter(|at| at != "/live").unwrap_or_else(|| "/".to_owned()));
+        let Some(token) = jar.session() else { return Err(sign_in()) };
+        let Some(session) = site.directory.session(token)? else { return Err(sign_in()) };
+        Self::of(site.clone(), session, peer, &jar)?.ok_or_else(sign_in)
+    }
+}
+
+impl Caller {
+    fn of(site: Site, session: Session, peer: Peer, jar: &Jar) -> Result<Option<Self>> {
+        let Some(account) = site.directory.account(session.account)? else { return Ok(None) };
+        let settings = site.directory.settings(account.id)?;
+        let addresses = site.directory.addresses_of(account.id)?;
+        let zone = if settings.time_zone.is_empty() { jar.zone().unwrap_or("UTC").to_owned() } else { settings.time_zone };
+        Ok(Some(Self {
+            account: account.id,
+            realm: account.id.realm(),
+            address: account.address.to_string(),
+            addresses: addresses.iter().map(|address| address.to_lowercase()).collect(),
+            name: if settings.display_name.is_empty() { account.name } else { settings.display_name },
+            admin: account.role == Role::Admin,
+            theme: match settings.theme.as_str() {
+                "light" => "light",
+                "dark" => "dark",
+                _ => "auto",
+            },
+            preferences: Preferences {
+                signature: settings.signature,
+                hold_seconds: if settings.undo_send_seconds == 0 { DEFAULT_HOLD_SECONDS } else { settings.undo_send_seconds },
+                remote_images: settings.remote_images,
+            },
+            token: jar.session().unwrap_or_default().to_owned(),
+            session,
+            peer,
+            zone,
+            site,
+        }))
+    }
+
+    /// The frame of a page.
+    pub fn page(&self, title: &str) -> Page {
+        Page {
+            title: title.to_owned(),
+            theme: self.theme,
+            csrf: csrf::token(&self.token),
+            key: fresh_key(),
+            key2: fresh_key(),
+        }
+    }
+
+    /// Dates in their time zone.
+    pub fn calendar(&self) -> Calendar {
+        Calendar::new(&self.zone, Timestamp::now())
+    }
+
+    /// Milliseconds since 1970 UTC.
+    #[expect(clippy::unused_self, reason = "time may become the store's")]
+    pub fn now_ms(&self) -> i64 {
+        Timestamp::now().as_millisecond()
+    }
+
+    /// Whether an address is one of theirs.
+    pub fn is_me(&self, address: &str) -> bool {
+        let address = address.to_lowercase();
+        self.addresses.iter().any(|own| *own == address)
+    }
+
+    /// The addresses that they write as, the login first. Catch-alls are no sender's address.
+    pub fn senders(&self) -> Result<Vec<String>> {
+        let mut own: Vec<String> =
+            self.site.directory.addresses_of(self.account)?.into_iter().filter(|a| !a.starts_with('@')).collect();
+        own.sort_by_key(|address| !address.eq_ignore_ascii_case(&self.address));
+        Ok(own)
+    }
+
+    /// Whether the session still goes on.
+    pub async fn still_signed_in(&self) -> bool {
+        let (site, token) = (self.site.clone(), self.token.clone());
+        let session = tokio::task::spawn_blocking(move || site.directory.session(&token)).await;
+        matches!(session, Ok(Ok(Some(_))))
+    }
+
+    /// Read on a thread that may block.
+    pub async fn blocking<T: Send + 'static>(self, work: impl FnOnce(&Self) -> Result<T> + Send + 'static) -> Result<T> {
+        self.blocking_owned(move |caller| work(&caller)).await
+    }
+
+    /// [`Self::blocking`] for work that hands the caller back.
+    pub async fn blocking_owned<T: Send + 'static>(self, work: impl FnOnce(Self) -> Result<T> + Send + 'static) -> Result<T> {
+        tokio::task::spawn_blocking(move || work(self)).await.map_err(Fault::internal)?
+    }
+}

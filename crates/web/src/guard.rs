@@ -1,0 +1,60 @@
+//! What surrounds every request: headers, the first run, time.
+
+use std::time::{Duration, Instant};
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+
+use crate::error::Fault;
+use crate::site::Site;
+
+/// For pages: nothing but what this site serves, no inline script or style, no framing by others.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+    frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// Headers that every answer has. Those that an answer has set for itself stay.
+pub async fn headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let always: [(HeaderName, &'static str); 6] = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (HeaderName::from_static("permissions-policy"), "camera=(), microphone=(), geolocation=(), browsing-topics=()"),
+    ];
+    for (name, value) in always {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// What is open at this moment. The one place that decides it: while there is no account only the setup page is.
+pub async fn stage(State(site): State<Site>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if path.starts_with("/assets/") || path == "/setup" {
+        return next.run(request).await;
+    }
+    match site.directory.first_run() {
+        Ok(false) => next.run(request).await,
+        Ok(true) => Redirect::to("/setup").into_response(),
+        Err(error) => Fault::from(error).into_response(),
+    }
+}
+
+/// A request that takes too long is given up, and all are counted. Live updates take as long as they like.
+pub async fn timed(State(site): State<Site>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let upload = request.method() == Method::POST && request.uri().path() == "/compose";
+    let limit = site.options.request_timeout * if upload { 10 } else { 1 };
+    let kind = if request.method() == Method::POST { "post" } else { "get" };
+    let response = tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
+        let text = "The server took too long. Try again: what is sent twice is done once.".to_owned();
+        Fault::Unavailable(Duration::from_secs(5), text).into_response()
+    });
+    metrics::histogram!("holdfast_web_request_seconds", "method" => kind).record(started.elapsed().as_secs_f64());
+    response
+}

@@ -1,0 +1,426 @@
+//! What someone sets for themselves: name, signature, colours; password, second factor, app passwords, sessions.
+
+use askama::Template;
+use axum::extract::Query;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Router};
+use directory::{AppPasswordId, AuthError, DirectoryError, SessionId, Settings};
+use jiff::tz;
+
+use crate::caller::Caller;
+use crate::cookies::{Jar, Peer};
+use crate::error::{Fault, Result, capital, words_for};
+use crate::forms::Posted;
+use crate::listing::Place;
+use crate::site::Site;
+use crate::templates::Shell;
+use crate::view::{self, Page};
+use crate::{MIN_PASSWORD, notice, qr, shell};
+
+type Tabs = &'static [(&'static str, &'static str)];
+const TABS: Tabs = &[
+    ("/settings", "General"),
+    ("/settings/security", "Security"),
+    ("/settings/apps", "App passwords"),
+    ("/settings/sessions", "Sessions"),
+];
+type Choices = &'static [(&'static str, &'static str)];
+const THEMES: Choices = &[("", "As the system"), ("light", "Light"), ("dark", "Dark")];
+const HOLDS: &[(u32, &str)] = &[(1, "None"), (5, "5 seconds"), (8, "8 seconds"), (15, "15 seconds"), (30, "30 seconds")];
+
+/// The routes below `/settings`.
+pub fn routes() -> Router<Site> {
+    Router::new()
+        .route("/settings", get(general).post(save_general))
+        .route("/settings/security", get(security))
+        .route("/settings/password", post(change_password))
+        .route("/settings/totp", post(enrol))
+        .route("/settings/totp/on", post(totp_on))
+        .route("/settings/totp/off", post(totp_off))
+        .route("/settings/apps", get(apps).post(create_app))
+        .route("/settings/apps/revoke", post(revoke_app))
+        .route("/settings/sessions", get(sessions))
+        .route("/settings/sessions/end", post(end_session))
+}
+
+#[derive(Template)]
+#[template(path = "settings_general.html")]
+struct GeneralPage {
+    page: Page,
+    shell: Shell,
+    tabs: Tabs,
+    here: &'static str,
+    problem: Option<String>,
+    name: String,
+    signature: String,
+    themes: Choices,
+    theme: String,
+    browser_zone: String,
+    zone: String,
+    zones: Vec<String>,
+    holds: &'static [(u32, &'static str)],
+    hold: u32,
+}
+
+#[derive(Template)]
+#[template(path = "settings_security.html")]
+struct SecurityPage {
+    page: Page,
+    shell: Shell,
+    tabs: Tabs,
+    here: &'static str,
+    problem: Option<String>,
+    min_password: usize,
+    totp_on: bool,
+    enrol: Option<Enrol>,
+    codes: Vec<String>,
+}
+
+struct Enrol {
+    qr: String,
+    secret: String,
+}
+
+#[derive(Template)]
+#[template(path = "settings_apps.html")]
+struct AppsPage {
+    page: Page,
+    shell: Shell,
+    tabs: Tabs,
+    here: &'static str,
+    problem: Option<String>,
+    made: Option<(String, String)>,
+    apps: Vec<App>,
+    hostname: String,
+}
+
+struct App {
+    id: u32,
+    name: String,
+    created: String,
+    used: String,
+}
+
+#[derive(Template)]
+#[template(path = "settings_sessions.html")]
+struct SessionsPage {
+    page: Page,
+    shell: Shell,
+    tabs: Tabs,
+    here: &'static str,
+    problem: Option<String>,
+    sessions: Vec<SessionLine>,
+}
+
+struct SessionLine {
+    id: String,
+    agent: String,
+    address: String,
+    began: String,
+    seen: String,
+    this: bool,
+}
+
+fn surroundings(caller: &Caller, done: Option<&str>, here: &str) -> Result<Shell> {
+    let mut shell = shell::build(caller, "page", None)?;
+    shell.notice = notice::find(caller, done, here)?;
+    Ok(shell)
+}
+
+async fn general(caller: Caller, Query(place): Query<Place>, headers: HeaderMap, peer: Option<Extension<Peer>>) -> Result<Response> {
+    let settings = caller.site.directory.settings(caller.account)?;
+    general_page(caller, settings, None, place.done, &headers, peer).await
+}
+
+async fn general_page(
+    caller: Caller,
+    settings: Settings,
+    problem: Option<String>,
+    done: Option<String>,
+    headers: &HeaderMap,
+    peer: Option<Extension<Peer>>,
+) -> Result<Response> {
+    let mut extensions = axum::http::Extensions::new();
+    extensions.insert(peer.map(|Extension(peer)| peer).unwrap_or_default());
+    let jar = Jar::of(headers, &extensions, &caller.site);
+    let browser_zone = jar.zone().unwrap_or("UTC").to_owned();
+    caller
+        .blocking(move |caller| {
+            let mut zones: Vec<String> = tz::db().available().map(|name| name.to_string()).collect();
+            zones.retain(|zone| zone.contains('/') && !zone.starts_with("Etc/") && !zone.starts_with("posix") && !zone.starts_with("right"));
+            zones.sort_unstable();
+            Ok(view::html(&GeneralPage {
+                page: caller.page("Settings"),
+                shell: surroundings(caller, done.as_deref(), "/settings")?,
+                tabs: TABS,
+                here: "/settings",
+                problem,
+                name: if settings.display_name.is_empty() { caller.name.clone() } else { settings.display_name },
+                signature: settings.signature,
+                themes: THEMES,
+                theme: settings.theme,
+                browser_zone,
+                zone: settings.time_zone,
+                zones,
+                holds: HOLDS,
+                hold: caller.preferences.hold_seconds,
+            }))
+        })
+        .await
+}
+
+async fn save_general(caller: Caller, headers: HeaderMap, peer: Option<Extension<Peer>>, form: Posted) -> Result<Response> {
+    let old = caller.site.directory.settings(caller.account)?;
+    let hold: u32 = form.get("hold").parse().unwrap_or_default();
+    let zone = form.get("zone").trim().to_owned();
+    let settings = Settings {
+        display_name: form.get("name").trim().to_owned(),
+        signature: form.get("signature").replace("\r\n", "\n").trim_end().to_owned(),
+        theme: THEMES.iter().find(|(value, _)| *value == form.get("theme")).map_or("", |(value, _)| value).to_owned(),
+        time_zone: zone.clone(),
+        undo_send_seconds: if HOLDS.iter().any(|(value, _)| *value == hold) { hold } else { old.undo_send_seconds },
+        ..old
+    };
+    if !zone.is_empty() && tz::TimeZone::get(&zone).is_err() {
+        let problem = format!("\u{201c}{zone}\u{201d} is no time zone; they look like Europe/Athens.");
+        return general_page(caller, settings, Some(problem), None, &headers, peer).await;
+    }
+    match caller.site.directory.set_settings(caller.account, settings.clone()).await {
+        Ok(()) => Ok(Redirect::to(&notice::with("/settings", "settings")).into_response()),
+        Err(DirectoryError::Store(error)) => Err(error.into()),
+        Err(error) => general_page(caller, settings, Some(capital(&error.to_string())), None, &headers, peer).await,
+    }
+}
+
+/// What the security page shows besides itself.
+#[derive(Default)]
+struct Aside {
+    problem: Option<String>,
+    enrol: Option<Enrol>,
+    codes: Vec<String>,
+    done: Option<String>,
+}
+
+async fn security(caller: Caller, Query(place): Query<Place>) -> Result<Response> {
+    security_page(caller, Aside { done: place.done, ..Aside::default() }).await
+}
+
+async fn security_page(caller: Caller, aside: Aside) -> Result<Response> {
+    caller
+        .blocking(move |caller| {
+            let failed = aside.problem.is_some();
+            let mut response = view::html(&SecurityPage {
+                page: caller.page("Security"),
+                shell: surroundings(caller, aside.done.as_deref(), "/settings/security")?,
+                tabs: TABS,
+                here: "/settings/security",
+                problem: aside.problem,
+                min_password: MIN_PASSWORD,
+                totp_on: caller.site.directory.totp_enabled(caller.account)?,
+                enrol: aside.enrol,
+                codes: aside.codes,
+            });
+            if failed {
+                *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+            }
+            Ok(response)
+        })
+        .await
+}
+
+async fn refuse(caller: Caller, problem: String) -> Result<Response> {
+    security_page(caller, Aside { problem: Some(problem), ..Aside::default() }).await
+}
+
+/// Whether the password typed is the account's own; else what to say.
+async fn confirm(caller: &Caller, password: &str) -> Result<(), String> {
+    match caller.site.directory.confirm_password(caller.account, password, caller.peer.addr).await {
+        Ok(()) => Ok(()),
+        Err(AuthError::Throttled { retry_after }) => Err(format!("Too many tries. Wait {}.", words_for(retry_after))),
+        Err(AuthError::Unavailable) => Err("That can not be checked at the moment. Try again soon.".to_owned()),
+        Err(_) => Err("Your present password is not that one.".to_owned()),
+    }
+}
+
+async fn note(caller: &Caller, what: &str) -> Result<()> {
+    let peer = caller.peer.addr.to_string();
+    Ok(caller.site.directory.audit(Some(caller.account), &caller.address, what, &peer).await?)
+}
+
+async fn change_password(caller: Caller, headers: HeaderMap, peer: Option<Extension<Peer>>, form: Posted) -> Result<Response> {
+    if form.get("new") != form.get("again") {
+        return refuse(caller, "The two new passwords differ.".to_owned()).await;
+    }
+    if let Err(problem) = confirm(&caller, form.get("old")).await {
+        return refuse(caller, problem).await;
+    }
+    match caller.site.directory.set_password(caller.account, form.get("new")).await {
+        Ok(()) => {}
+        Err(DirectoryError::Store(error)) => return Err(error.into()),
+        Err(error) => return refuse(caller, capital(&error.to_string())).await,
+    }
+    note(&caller, "changed the password").await?;
+    // All sessions have ended, this one too: it begins anew.
+    let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let token = caller.site.directory.create_session(caller.account, &caller.peer.addr.to_string(), agent).await?;
+    let mut extensions = axum::http::Extensions::new();
+    extensions.insert(peer.map(|Extension(peer)| peer).unwrap_or_default());
+    let jar = Jar::of(&headers, &extensions, &caller.site);
+    let mut response = Redirect::to(&notice::with("/settings/security", "password")).into_response();
+    response.headers_mut().append(header::SET_COOKIE, jar.set_session(Some(&token)));
+    Ok(response)
+}
+
+async fn enrol(caller: Caller, _form: Posted) -> Result<Response> {
+    let made = caller.site.directory.enrol_totp(caller.account).await?;
+    let enrol = Enrol { qr: qr::svg(&made.url).unwrap_or_default(), secret: made.secret };
+    security_page(caller, Aside { enrol: Some(enrol), ..Aside::default() }).await
+}
+
+async fn totp_on(caller: Caller, form: Posted) -> Result<Response> {
+    match caller.site.directory.enable_totp(caller.account, form.get("code")).await {
+        Ok(codes) => {
+            note(&caller, "turned the second factor on").await?;
+            security_page(caller, Aside { codes, ..Aside::default() }).await
+        }
+        // The secret stays the same: the app that has scanned it need not do so again.
+        Err(DirectoryError::WrongCode) => {
+            let secret = form.get("secret");
+            let known = secret.len() < 100 && secret.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'=');
+            let enrol = known.then(|| {
+                let url = format!("otpauth://totp/Holdfast:{}?secret={secret}&issuer=Holdfast", caller.address.replace('@', "%40"));
+                Enrol { qr: qr::svg(&url).unwrap_or_default(), secret: secret.to_owned() }
+            });
+            let problem = Some("That code does not fit. Take the next one that the app shows.".to_owned());
+            security_page(caller, Aside { problem, enrol, ..Aside::default() }).await
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn totp_off(caller: Caller, form: Posted) -> Result<Response> {
+    if let Err(problem) = confirm(&caller, form.get("password")).await {
+        return refuse(caller, problem).await;
+    }
+    caller.site.directory.disable_totp(caller.account).await?;
+    note(&caller, "turned the second factor off").await?;
+    Ok(Redirect::to(&notice::with("/settings/security", "settings")).into_response())
+}
+
+async fn apps(caller: Caller, Query(place): Query<Place>) -> Result<Response> {
+    apps_page(caller, None, None, place.done).await
+}
+
+async fn apps_page(
+    caller: Caller,
+    made: Option<(String, String)>,
+    problem: Option<String>,
+    done: Option<String>,
+) -> Result<Response> {
+    caller
+        .blocking(move |caller| {
+            let calendar = caller.calendar();
+            let apps = caller.site.directory.app_passwords(caller.account)?.into_iter().map(|app| App {
+                id: app.id.0,
+                name: app.name,
+                created: calendar.when(app.created_ms).short,
+                used: app.last_used_ms.map_or_else(|| "never".to_owned(), |ms| calendar.ago(ms)),
+            });
+            Ok(view::html(&AppsPage {
+                page: caller.page("App passwords"),
+                shell: surroundings(caller, done.as_deref(), "/settings/apps")?,
+                tabs: TABS,
+                here: "/settings/apps",
+                problem,
+                made,
+                apps: apps.collect(),
+                hostname: if caller.site.options.hostname.is_empty() { "localhost".to_owned() } else { caller.site.options.hostname.clone() },
+            }))
+        })
+        .await
+}
+
+async fn create_app(caller: Caller, form: Posted) -> Result<Response> {
+    let name = form.get("name").trim().to_owned();
+    if name.is_empty() {
+        return apps_page(caller, None, Some("Give it a name that tells the device.".to_owned()), None).await;
+    }
+    match caller.site.directory.create_app_password(caller.account, &name).await {
+        Ok(made) => {
+            note(&caller, &format!("made the app password {name}")).await?;
+            apps_page(caller, Some((name, made.password)), None, None).await
+        }
+        Err(DirectoryError::Store(error)) => Err(error.into()),
+        Err(error) => apps_page(caller, None, Some(capital(&error.to_string())), None).await,
+    }
+}
+
+async fn revoke_app(caller: Caller, form: Posted) -> Result<Response> {
+    let id = form.get("id").parse().map_err(|_| Fault::Bad("The form did not say which password.".to_owned()))?;
+    caller.site.directory.revoke_app_password(caller.account, AppPasswordId(id)).await?;
+    note(&caller, "revoked an app password").await?;
+    Ok(Redirect::to("/settings/apps").into_response())
+}
+
+async fn sessions(caller: Caller, Query(place): Query<Place>) -> Result<Response> {
+    caller
+        .blocking(move |caller| {
+            let calendar = caller.calendar();
+            let sessions = caller.site.directory.sessions(caller.account)?.into_iter().map(|session| SessionLine {
+                id: hex::encode(session.id.0),
+                agent: browser(&session.agent),
+                began: calendar.when(session.created_ms).short,
+                seen: calendar.ago(session.seen_ms),
+                this: session.id == caller.session.id,
+                address: session.peer,
+            });
+            Ok(view::html(&SessionsPage {
+                page: caller.page("Sessions"),
+                shell: surroundings(caller, place.done.as_deref(), "/settings/sessions")?,
+                tabs: TABS,
+                here: "/settings/sessions",
+                problem: None,
+                sessions: sessions.collect(),
+            }))
+        })
+        .await
+}
+
+async fn end_session(caller: Caller, form: Posted) -> Result<Response> {
+    let directory = &caller.site.directory;
+    if form.get("id") == "others" {
+        directory.end_all_sessions(caller.account, Some(caller.session.id)).await?;
+    } else {
+        let mut id = [0; 32];
+        hex::decode_to_slice(form.get("id"), &mut id).map_err(|_| Fault::Bad("The form did not say which session.".to_owned()))?;
+        directory.end_session(caller.account, SessionId(id)).await?;
+    }
+    Ok(Redirect::to("/settings/sessions").into_response())
+}
+
+/// What a browser calls itself, in the words its user knows.
+fn browser(agent: &str) -> String {
+    let find = |names: &[(&'static str, &'static str)]| names.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name);
+    let name = find(&[("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"), ("curl/", "curl")]);
+    let system = find(&[("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"), ("Mac OS", "macOS"), ("Linux", "Linux")]);
+    match (name, system) {
+        (Some(name), Some(system)) => format!("{name} on {system}"),
+        (Some(name), None) => name.to_owned(),
+        _ if agent.is_empty() => "An unnamed browser".to_owned(),
+        _ => agent.chars().filter(|c| !c.is_control()).take(40).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::browser;
+
+    #[test]
+    fn browsers_go_by_the_names_people_know() {
+        let agent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Safari/537.36";
+        assert_eq!(browser(agent), "Chrome on Linux");
+        assert_eq!(browser(""), "An unnamed browser");
+    }
+}

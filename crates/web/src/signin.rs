@@ -1,0 +1,259 @@
+//! Signing in and out, and the first run.
+
+use std::net::IpAddr;
+
+use askama::Template;
+use axum::Extension;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use directory::{AccountId, AuthError, DirectoryError, LoginAttempt, NewAccount, Role, Secret, Service};
+use mailkit::EmailAddress;
+use serde::Deserialize;
+use subtle::ConstantTimeEq;
+
+use crate::caller::Caller;
+use crate::cookies::{Jar, Peer};
+use crate::error::{Fault, Result, capital, words_for};
+use crate::forms::{Posted, local};
+use crate::site::Site;
+use crate::view::{self, Page, fresh_key};
+use crate::{MIN_PASSWORD, csrf};
+
+#[derive(Template)]
+#[template(path = "signin.html")]
+struct SignInPage {
+    page: Page,
+    hostname: String,
+    next: String,
+    login: String,
+    ask_code: bool,
+    problem: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "setup.html")]
+struct SetupPage {
+    page: Page,
+    form: SetupForm,
+    min_password: usize,
+    problem: Option<String>,
+}
+
+#[derive(Default)]
+struct SetupForm {
+    token: String,
+    domain: String,
+    name: String,
+    user: String,
+}
+
+/// Where to go after signing in.
+#[derive(Default, Deserialize)]
+pub struct Next {
+    next: Option<String>,
+}
+
+/// Put a form for a visitor on a page: the browser gets a cookie that the form's token belongs to.
+fn visitor_page<T: Template>(jar: &Jar, title: &str, status: StatusCode, fill: impl FnOnce(Page) -> T) -> Response {
+    let visitor = jar.visitor().map_or_else(fresh_key, str::to_owned);
+    let page = Page { csrf: csrf::token(&visitor), ..Page::plain(title) };
+    let mut response = view::html(&fill(page));
+    *response.status_mut() = status;
+    response.headers_mut().append(header::SET_COOKIE, jar.set_visitor(&visitor));
+    response
+}
+
+/// `GET /signin`
+pub async fn page(
+    State(site): State<Site>,
+    Query(next): Query<Next>,
+    headers: HeaderMap,
+    peer: Option<Extension<Peer>>,
+) -> Result<Response> {
+    let jar = jar(&site, &headers, peer);
+    let next = next.next.as_deref().and_then(local).unwrap_or("/").to_owned();
+    if let Some(token) = jar.session()
+        && site.directory.session(token)?.is_some()
+    {
+        return Ok(Redirect::to(&next).into_response());
+    }
+    Ok(visitor_page(&jar, "Sign in", StatusCode::OK, |page| SignInPage {
+        page,
+        hostname: site.options.hostname.clone(),
+        next,
+        login: String::new(),
+        ask_code: false,
+        problem: None,
+    }))
+}
+
+fn jar(site: &Site, headers: &HeaderMap, peer: Option<Extension<Peer>>) -> Jar {
+    let mut extensions = axum::http::Extensions::new();
+    extensions.insert(peer.map(|Extension(peer)| peer).unwrap_or_default());
+    Jar::of(headers, &extensions, site)
+}
+
+/// `POST /signin`
+pub async fn post(
+    State(site): State<Site>,
+    headers: HeaderMap,
+    peer: Option<Extension<Peer>>,
+    form: Posted,
+) -> Result<Response> {
+    let addr = peer.map(|Extension(peer)| peer).unwrap_or_default().addr;
+    let jar = jar(&site, &headers, peer);
+    let login = form.get("login").trim();
+    let code = form.get("code").trim();
+    let password = form.get("password");
+    let secret =
+        if code.is_empty() { Secret::Password(password) } else { Secret::PasswordAndCode(password, code) };
+    let attempt = LoginAttempt { login, secret, peer: addr, service: Service::Web };
+    let (status, problem, ask_code) = match site.directory.authenticate(attempt).await {
+        Ok(done) => {
+            let next = form.local("next");
+            let next = if next.starts_with("/signin") || next.starts_with("/setup") { "/".to_owned() } else { next };
+            return sign_in(&site, &jar, &headers, done.account, addr, &next).await;
+        }
+        Err(AuthError::TotpRequired) => (StatusCode::OK, "Type your password again, and the code.".to_owned(), true),
+        Err(AuthError::Invalid) if !code.is_empty() => {
+            (StatusCode::UNAUTHORIZED, "Address, password or code is wrong.".to_owned(), true)
+        }
+        Err(AuthError::Invalid) => (StatusCode::UNAUTHORIZED, "Address or password is wrong.".to_owned(), false),
+        Err(AuthError::Disabled) => {
+            (StatusCode::FORBIDDEN, "This account is disabled. Ask your administrator.".to_owned(), false)
+        }
+        Err(AuthError::Throttled { retry_after }) => {
+            let text = format!("Too many tries. Wait {}, then try again.", words_for(retry_after));
+            let mut response = sign_in_page(&site, &jar, &form, StatusCode::TOO_MANY_REQUESTS, text, !code.is_empty());
+            response.headers_mut().insert(header::RETRY_AFTER, retry_after.as_secs().max(1).into());
+            return Ok(response);
+        }
+        Err(AuthError::Unavailable) => {
+            let text = "Signing in is not possible at the moment. Try again soon.".to_owned();
+            return Err(Fault::Unavailable(std::time::Duration::from_secs(15), text));
+        }
+    };
+    Ok(sign_in_page(&site, &jar, &form, status, problem, ask_code))
+}
+
+fn sign_in_page(site: &Site, jar: &Jar, form: &Posted, status: StatusCode, problem: String, ask_code: bool) -> Response {
+    visitor_page(jar, "Sign in", status, |page| SignInPage {
+        page,
+        hostname: site.options.hostname.clone(),
+        next: form.local("next"),
+        login: form.get("login").to_owned(),
+        ask_code,
+        problem: Some(problem),
+    })
+}
+
+/// Begin a session, and go to `next`. The old session of the browser ends.
+async fn sign_in(
+    site: &Site,
+    jar: &Jar,
+    headers: &HeaderMap,
+    account: AccountId,
+    addr: IpAddr,
+    next: &str,
+) -> Result<Response> {
+    if let Some(old) = jar.session()
+        && let Some(session) = site.directory.session(old)?
+    {
+        site.directory.end_session(session.account, session.id).await?;
+    }
+    let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let token = site.directory.create_session(account, &addr.to_string(), agent).await?;
+    let mut response = Redirect::to(next).into_response();
+    response.headers_mut().append(header::SET_COOKIE, jar.set_session(Some(&token)));
+    Ok(response)
+}
+
+/// `POST /signout`
+pub async fn out(
+    caller: Caller,
+    headers: HeaderMap,
+    peer: Option<Extension<Peer>>,
+    _form: Posted,
+) -> Result<Response> {
+    caller.site.directory.end_session(caller.account, caller.session.id).await?;
+    let jar = jar(&caller.site, &headers, peer);
+    let mut response = Redirect::to("/signin").into_response();
+    let headers = response.headers_mut();
+    headers.append(header::SET_COOKIE, jar.set_session(None));
+    headers.insert("clear-site-data", header::HeaderValue::from_static("\"cache\", \"storage\""));
+    Ok(response)
+}
+
+/// `GET /setup`
+pub async fn setup_page(State(site): State<Site>, Query(asked): Query<Token>, headers: HeaderMap, peer: Option<Extension<Peer>>) -> Result<Response> {
+    if !site.directory.first_run()? {
+        return Ok(Redirect::to("/").into_response());
+    }
+    let form = SetupForm { token: asked.token.unwrap_or_default(), ..SetupForm::default() };
+    Ok(setup_form(&jar(&site, &headers, peer), StatusCode::OK, form, None))
+}
+
+/// The token may stand in the address that the terminal shows.
+#[derive(Deserialize)]
+pub struct Token {
+    token: Option<String>,
+}
+
+fn setup_form(jar: &Jar, status: StatusCode, form: SetupForm, problem: Option<String>) -> Response {
+    visitor_page(jar, "Welcome", status, |page| SetupPage { page, form, min_password: MIN_PASSWORD, problem })
+}
+
+/// `POST /setup`: the domain and the first administrator. Once there is an account it does nothing any more.
+pub async fn setup(
+    State(site): State<Site>,
+    headers: HeaderMap,
+    peer: Option<Extension<Peer>>,
+    posted: Posted,
+) -> Result<Response> {
+    let addr = peer.map(|Extension(peer)| peer).unwrap_or_default().addr;
+    let jar = jar(&site, &headers, peer);
+    // Two at once: the second one finds the account there.
+    let _one = site.setup.lock().await;
+    if !site.directory.first_run()? {
+        return Ok(Redirect::to("/").into_response());
+    }
+    let form = SetupForm {
+        token: posted.get("token").trim().to_owned(),
+        domain: posted.get("domain").trim().trim_start_matches('@').to_owned(),
+        name: posted.get("name").trim().to_owned(),
+        user: posted.get("user").trim().to_owned(),
+    };
+    let known = site.options.setup_token.as_deref().unwrap_or_default();
+    let refuse = |status, problem: String, form| Ok(setup_form(&jar, status, form, Some(problem)));
+    if known.is_empty() || !bool::from(known.as_bytes().ct_eq(form.token.as_bytes())) {
+        // Guessing is hopeless with a long token; being slow about it costs nothing.
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        return refuse(StatusCode::FORBIDDEN, "That is not the token that the terminal shows.".to_owned(), form);
+    }
+    if posted.get("password") != posted.get("again") {
+        return refuse(StatusCode::UNPROCESSABLE_ENTITY, "The two passwords differ.".to_owned(), form);
+    }
+    match first_account(&site, &form, posted.get("password")).await {
+        Ok(account) => {
+            let what = format!("made the domain {} and the first administrator", form.domain);
+            site.directory.audit(None, "setup", &what, &addr.to_string()).await?;
+            sign_in(&site, &jar, &headers, account, addr, "/mail/inbox").await
+        }
+        Err(DirectoryError::Store(error)) => Err(error.into()),
+        Err(error) => refuse(StatusCode::UNPROCESSABLE_ENTITY, capital(&error.to_string()), form),
+    }
+}
+
+async fn first_account(site: &Site, form: &SetupForm, password: &str) -> Result<AccountId, DirectoryError> {
+    directory::check_password(password)?;
+    let typed = if form.user.contains('@') { form.user.clone() } else { format!("{}@{}", form.user, form.domain) };
+    let address = EmailAddress::parse(&typed)?;
+    // A domain made by a try before this one is as good.
+    match site.directory.add_domain(&form.domain).await {
+        Ok(_) | Err(DirectoryError::DomainTaken(_)) => {}
+        Err(error) => return Err(error),
+    }
+    let new = NewAccount { address, name: form.name.clone(), password: password.to_owned(), role: Role::Admin, quota_bytes: 0 };
+    site.directory.create_account(new).await
+}
