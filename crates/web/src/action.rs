@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 
 use axum::response::{IntoResponse, Redirect, Response};
 use delivery::DeliveryError;
-use mailstore::{
-    ActChange, ActStep, EmailId, FlagChange, Flags, Mailbox, MailboxId, Role, SystemFlag, ThreadId, Uid,
-};
+use mailstore::{ActChange, ActStep, EmailId, FlagChange, Flags, Mailbox, MailboxId, Role, SystemFlag, ThreadId, Uid};
 
 use crate::caller::Caller;
 use crate::error::{Fault, Result};
@@ -116,8 +114,9 @@ fn plan(caller: &Caller, verb: &Verb, named: &[Named], mailbox: Option<MailboxId
             if !found.is_some_and(|m| matches!(m.role, Some(Role::Trash | Role::Junk))) {
                 return Err(Fault::Forbidden("Only Trash and Spam can be emptied."));
             }
-            let uids = mail.view(caller.realm, mailbox)?.uids().iter().copied().take(mailstore::MAX_ACT_MESSAGES);
-            BTreeMap::from([(mailbox, uids.collect())])
+            let view = mail.view(caller.realm, mailbox)?;
+            let uids = view.uids().iter().copied().take(mailstore::MAX_ACT_MESSAGES).collect();
+            BTreeMap::from([(mailbox, uids)])
         }
         _ => resolve(caller, named, mailbox)?,
     };
@@ -137,7 +136,9 @@ fn plan(caller: &Caller, verb: &Verb, named: &[Named], mailbox: Option<MailboxId
         }
         (Verb::To(Role::Trash), _) => format!("{} moved to Trash.", what(n)),
         (_, Some(target)) => format!("{} moved to {}.", what(n), label(target)),
-        (Verb::Empty, _) => format!("{} deleted for good.", count(messages.values().map(Vec::len).sum::<usize>() as u32, "message")),
+        (Verb::Empty, _) => {
+            format!("{} deleted for good.", count(messages.values().map(Vec::len).sum::<usize>() as u32, "message"))
+        }
         (Verb::Read(true), _) => format!("{} marked as read.", what(n)),
         (Verb::Read(false), _) => format!("{} marked as unread.", what(n)),
         (Verb::Star(_), _) | (_, None) => String::new(),

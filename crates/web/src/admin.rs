@@ -187,9 +187,14 @@ async fn change_account(caller: Caller, form: Posted) -> Result<Response> {
     let id = form.get("id").parse().map(AccountId);
     let which = || id.clone().map_err(|_| DirectoryError::NoSuchAccount(form.get("id").to_owned()));
     let done = match form.get("do") {
-        "create" => create(&caller, &form).await.map(|()| (format!("made the account {}", form.get("address")), "created")),
+        "create" => {
+            create(&caller, &form).await.map(|()| (format!("made the account {}", form.get("address")), "created"))
+        }
         "password" => match which() {
-            Ok(id) => directory.set_password(id, form.get("password")).await.map(|()| (format!("set a password for account {id}"), "saved")),
+            Ok(id) => directory
+                .set_password(id, form.get("password"))
+                .await
+                .map(|()| (format!("set a password for account {id}"), "saved")),
             Err(error) => Err(error),
         },
         "enable" | "disable" => match which() {
@@ -231,7 +236,12 @@ async fn domains(caller: Caller, Query(place): Query<Place>) -> Result<Response>
     domains_page(admin(caller)?, None, String::new(), place.done).await
 }
 
-async fn domains_page(caller: Caller, problem: Option<String>, typed: String, done: Option<String>) -> Result<Response> {
+async fn domains_page(
+    caller: Caller,
+    problem: Option<String>,
+    typed: String,
+    done: Option<String>,
+) -> Result<Response> {
     caller
         .blocking(move |caller| {
             let directory = &caller.site.directory;
@@ -284,14 +294,21 @@ async fn queue(caller: Caller, Query(place): Query<Place>) -> Result<Response> {
                     from: message.from.unwrap_or_else(|| "(a report)".to_owned()),
                     to: if further > 0 { format!("{} and {further} more", to.join(", ")) } else { to.join(", ") },
                     since: calendar.ago(message.created_ms),
-                    next: if message.held { "held".to_owned() } else { next.map_or_else(String::new, |ms| calendar.when(ms).short) },
+                    next: if message.held {
+                        "held".to_owned()
+                    } else {
+                        next.map_or_else(String::new, |ms| calendar.when(ms).short)
+                    },
                     error: message.recipients.into_iter().find_map(|r| r.last_error).unwrap_or_default(),
                 }
             });
             let summary = if stats.messages == 0 {
                 "Nothing is waiting to go out.".to_owned()
             } else {
-                format!("{} messages for {} recipients wait to go out; {} are held.", stats.messages, stats.recipients, stats.held)
+                format!(
+                    "{} messages for {} recipients wait to go out; {} are held.",
+                    stats.messages, stats.recipients, stats.held
+                )
             };
             Ok(view::html(&QueuePage {
                 page: caller.page("Queue"),
@@ -326,7 +343,12 @@ async fn audit(caller: Caller, Query(asked): Query<Before>) -> Result<Response> 
                 next: next.map(|entry| format!("/admin/audit?before={}", entry.at_ms)),
                 entries: entries
                     .into_iter()
-                    .map(|entry| AuditLine { when: calendar.when(entry.at_ms), who: entry.who, what: entry.what, from: entry.peer })
+                    .map(|entry| AuditLine {
+                        when: calendar.when(entry.at_ms),
+                        who: entry.who,
+                        what: entry.what,
+                        from: entry.peer,
+                    })
                     .collect(),
             }))
         })

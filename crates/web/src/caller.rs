@@ -65,7 +65,8 @@ impl FromRequestParts<Site> for Caller {
         let jar = Jar::of(&parts.headers, &parts.extensions, site);
         let peer = parts.extensions.get::<Peer>().copied().unwrap_or_default();
         // Only a page can be come back to.
-        let here = parts.uri.path_and_query().map(ToString::to_string).filter(|_| parts.method == axum::http::Method::GET);
+        let here =
+            parts.uri.path_and_query().map(ToString::to_string).filter(|_| parts.method == axum::http::Method::GET);
         let sign_in = || Fault::SignIn(here.clone().filter(|at| at != "/live").unwrap_or_else(|| "/".to_owned()));
         let Some(token) = jar.session() else { return Err(sign_in()) };
         let Some(session) = site.directory.session(token)? else { return Err(sign_in()) };
@@ -78,7 +79,8 @@ impl Caller {
         let Some(account) = site.directory.account(session.account)? else { return Ok(None) };
         let settings = site.directory.settings(account.id)?;
         let addresses = site.directory.addresses_of(account.id)?;
-        let zone = if settings.time_zone.is_empty() { jar.zone().unwrap_or("UTC").to_owned() } else { settings.time_zone };
+        let zone =
+            if settings.time_zone.is_empty() { jar.zone().unwrap_or("UTC").to_owned() } else { settings.time_zone };
         Ok(Some(Self {
             account: account.id,
             realm: account.id.realm(),
@@ -93,7 +95,11 @@ impl Caller {
             },
             preferences: Preferences {
                 signature: settings.signature,
-                hold_seconds: if settings.undo_send_seconds == 0 { DEFAULT_HOLD_SECONDS } else { settings.undo_send_seconds },
+                hold_seconds: if settings.undo_send_seconds == 0 {
+                    DEFAULT_HOLD_SECONDS
+                } else {
+                    settings.undo_send_seconds
+                },
                 remote_images: settings.remote_images,
             },
             token: jar.session().unwrap_or_default().to_owned(),
@@ -148,12 +154,18 @@ impl Caller {
     }
 
     /// Read on a thread that may block.
-    pub async fn blocking<T: Send + 'static>(self, work: impl FnOnce(&Self) -> Result<T> + Send + 'static) -> Result<T> {
+    pub async fn blocking<T: Send + 'static>(
+        self,
+        work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         self.blocking_owned(move |caller| work(&caller)).await
     }
 
     /// [`Self::blocking`] for work that hands the caller back.
-    pub async fn blocking_owned<T: Send + 'static>(self, work: impl FnOnce(Self) -> Result<T> + Send + 'static) -> Result<T> {
+    pub async fn blocking_owned<T: Send + 'static>(
+        self,
+        work: impl FnOnce(Self) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         tokio::task::spawn_blocking(move || work(self)).await.map_err(Fault::internal)?
     }
 }

@@ -109,7 +109,10 @@ async fn answer(caller: Caller, posted: PostedFiles, script: bool) -> Result<Res
         return Err(Fault::Bad("The form has no key. Reload the page and try again.".to_owned()));
     }
     if form.text.len() > MAX_TEXT_BYTES {
-        return Err(Fault::TooLarge(format!("The text is longer than {}. Attach it as a file.", size(MAX_TEXT_BYTES as u64))));
+        return Err(Fault::TooLarge(format!(
+            "The text is longer than {}. Attach it as a file.",
+            size(MAX_TEXT_BYTES as u64)
+        )));
     }
     let sent = sent_key(&form.key);
     // A Send that was heard before is answered as before, whatever else has changed.
@@ -127,7 +130,9 @@ async fn answer(caller: Caller, posted: PostedFiles, script: bool) -> Result<Res
             let total: usize = files.iter().map(|file| file.content.len()).sum();
             if total > caller.site.options.max_message_bytes {
                 let limit = size(caller.site.options.max_message_bytes as u64);
-                return Err(Fault::TooLarge(format!("The files together are larger than the {limit} a message may have.")));
+                return Err(Fault::TooLarge(format!(
+                    "The files together are larger than the {limit} a message may have."
+                )));
             }
             Ok((caller, form, files))
         })
@@ -168,7 +173,8 @@ fn after_send(form: &Form, key: &[u8]) -> Response {
 /// Recipients of a field, or what is wrong with it.
 fn recipients(form: &Form) -> Result<[Vec<NamedAddress>; 3], (&'static str, String)> {
     let read = |name, value: &str| {
-        parse_mailbox_list_strict(value.trim().trim_end_matches([',', ';', ' '])).map_err(|error| (name, format!("{error}.")))
+        parse_mailbox_list_strict(value.trim().trim_end_matches([',', ';', ' ']))
+            .map_err(|error| (name, format!("{error}.")))
     };
     Ok([read("to", &form.to)?, read("cc", &form.cc)?, read("bcc", &form.bcc)?])
 }
@@ -228,7 +234,13 @@ async fn send(caller: Caller, form: Form, files: Vec<Attached>, key: Vec<u8>) ->
 }
 
 /// Show the form again with what is wrong. What was typed stays, and files are kept with the draft.
-async fn refuse(caller: Caller, mut form: Form, files: Vec<Attached>, bad: &'static str, problem: String) -> Result<Response> {
+async fn refuse(
+    caller: Caller,
+    mut form: Form,
+    files: Vec<Attached>,
+    bad: &'static str,
+    problem: String,
+) -> Result<Response> {
     let (caller, saved, files) = draft::save(caller, &form, files).await?;
     form.draft = saved.to_string();
     caller

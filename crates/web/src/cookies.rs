@@ -42,7 +42,9 @@ impl Jar {
         let find = |name: &str| {
             let texts = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
             let mut pairs = texts.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
-            pairs.find(|(key, value)| *key == name && !value.is_empty() && value.len() < 300).map(|(_, value)| value.to_owned())
+            pairs
+                .find(|(key, value)| *key == name && !value.is_empty() && value.len() < 300)
+                .map(|(_, value)| value.to_owned())
         };
         Self {
             secure,

@@ -82,11 +82,9 @@ impl Fault {
     pub fn into_json(self) -> Response {
         let status = if matches!(self, Self::SignIn(_)) { StatusCode::UNAUTHORIZED } else { self.status() };
         let (title, detail) = self.words();
-        let mut response = (
-            status,
-            Json(serde_json::json!({ "title": title, "detail": detail, "status": status.as_u16() })),
-        )
-            .into_response();
+        let mut response =
+            (status, Json(serde_json::json!({ "title": title, "detail": detail, "status": status.as_u16() })))
+                .into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         self.put_retry_after(headers);
@@ -181,9 +179,9 @@ impl From<mailstore::StoreError> for Fault {
         tracing::warn!(%error, "the store refused a web request");
         match error {
             StoreError::Full => soon("The server's disk is full. Nothing was changed; the operator has been told."),
-            StoreError::Quarantined { .. } => {
-                soon("Part of your account is being repaired. What can be read is still there; nothing can be changed yet.")
-            }
+            StoreError::Quarantined { .. } => soon(
+                "Part of your account is being repaired. What can be read is still there; nothing can be changed yet.",
+            ),
             StoreError::Stopped { .. } => soon("The service is stopping. Try again in a minute."),
             StoreError::TooLarge { .. } => Self::TooLarge("That is larger than what can be kept.".to_owned()),
             _ => Self::Internal,

@@ -27,7 +27,7 @@ pub struct Posted {
 impl Posted {
     /// The value of a field; empty if it is not there.
     pub fn get(&self, name: &str) -> &str {
-        self.all(name).next().unwrap_or_default()
+        self.fields.iter().find(|(field, _)| field == name).map_or("", |(_, value)| value)
     }
 
     /// All values of a field.

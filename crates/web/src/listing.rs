@@ -130,7 +130,11 @@ pub fn of_mailbox(caller: &Caller, mailbox: &Mailbox, place: &Place, open: Optio
         empty_icon,
         empty_title,
         empty_text,
-        reading_title: if mailbox.unread == 0 { "Nothing unread here".to_owned() } else { count(mailbox.unread, "unread message") },
+        reading_title: if mailbox.unread == 0 {
+            "Nothing unread here".to_owned()
+        } else {
+            count(mailbox.unread, "unread message")
+        },
     })
 }
 
@@ -192,9 +196,10 @@ fn names(caller: &Caller, people: &[Participant]) -> String {
     };
     match people {
         [] => "(nobody)".to_owned(),
-        people if people.len() <= MAX_NAMES => people.iter().map(short).collect::<Vec<_>>().join(", "),
-        [first, .., last_but_one, last] => format!("{} … {}, {}", short(first), short(last_but_one), short(last)),
-        [one] => short(one),
+        [first, .., last_but_one, last] if people.len() > MAX_NAMES => {
+            format!("{} … {}, {}", short(first), short(last_but_one), short(last))
+        }
+        people => people.iter().map(short).collect::<Vec<_>>().join(", "),
     }
 }
 

@@ -121,11 +121,14 @@ pub async fn inline(caller: Caller, Path((id, part)): Path<(String, String)>) ->
             let Some(kind) = PICTURES.iter().find(|kind| media_type.eq_ignore_ascii_case(kind)) else {
                 return Err(Fault::NotFound("That part of the message is no picture."));
             };
-            Ok(([
-                (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
-                (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PART_POLICY)),
-                (header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=3600")),
-            ], content)
+            Ok((
+                [
+                    (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+                    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PART_POLICY)),
+                    (header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=3600")),
+                ],
+                content,
+            )
                 .into_response())
         })
         .await
@@ -147,11 +150,14 @@ pub async fn source(caller: Caller, Path(id): Path<String>) -> Result<Response> 
         .blocking(move |caller| {
             let (_, raw) = load(caller, &id)?;
             let shown = raw.slice(..raw.len().min(MAX_SOURCE_BYTES));
-            Ok(([
-                (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
-                (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PART_POLICY)),
-                (header::CACHE_CONTROL, HeaderValue::from_static("private, no-store")),
-            ], shown)
+            Ok((
+                [
+                    (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
+                    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PART_POLICY)),
+                    (header::CACHE_CONTROL, HeaderValue::from_static("private, no-store")),
+                ],
+                shown,
+            )
                 .into_response())
         })
         .await
@@ -200,8 +206,10 @@ fn harmless(media_type: &str) -> String {
 }
 
 fn download(content: impl Into<Body>, name: &str, media_type: &str) -> Response {
-    let plain: String = name.chars().map(|c| if c.is_ascii_graphic() && !"\"\\%".contains(c) || c == ' ' { c } else { '_' }).collect();
-    let disposition = format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{}", form_urlencoded(name).replace('/', "_"));
+    let plain: String =
+        name.chars().map(|c| if c.is_ascii_graphic() && !"\"\\%".contains(c) || c == ' ' { c } else { '_' }).collect();
+    let disposition =
+        format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{}", form_urlencoded(name).replace('/', "_"));
     let mut response = (StatusCode::OK, content.into()).into_response();
     let headers = response.headers_mut();
     let octets = HeaderValue::from_static("application/octet-stream");
@@ -221,7 +229,9 @@ mod tests {
 
     #[test]
     fn what_could_be_a_page_is_plain_bytes() {
-        for bad in ["text/html", "image/svg+xml", "application/xhtml+xml", "text/javascript", "x", "a b/c", "multipart/mixed"] {
+        for bad in
+            ["text/html", "image/svg+xml", "application/xhtml+xml", "text/javascript", "x", "a b/c", "multipart/mixed"]
+        {
             assert_eq!(harmless(bad), "application/octet-stream", "{bad}");
         }
         assert_eq!(harmless("Application/PDF"), "application/pdf");

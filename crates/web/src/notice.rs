@@ -10,7 +10,8 @@ use crate::templates::Notice;
 /// The notice for `done`, if there is something to tell.
 pub fn find(caller: &Caller, done: Option<&str>, back: &str) -> Result<Option<Notice>> {
     let Some(done) = done else { return Ok(None) };
-    let plain = |text: &str| Notice { text: text.to_owned(), bad: false, undo: None, link: None, back: back.to_owned() };
+    let plain =
+        |text: &str| Notice { text: text.to_owned(), bad: false, undo: None, link: None, back: back.to_owned() };
     let notice = match done {
         "undone" => Some(plain("Undone.")),
         "unsent" => Some(plain("Not sent: it is a draft again.")),
@@ -29,12 +30,14 @@ pub fn find(caller: &Caller, done: Option<&str>, back: &str) -> Result<Option<No
     let Some((kind, key)) = done.split_once(':') else { return Ok(None) };
     let Ok(bytes) = hex::decode(key) else { return Ok(None) };
     Ok(match kind {
-        "act" => caller.site.mailstore.act_receipt(caller.realm, &bytes)?.filter(|receipt| !receipt.note.is_empty()).map(
-            |receipt| Notice {
-                undo: (receipt.undoable && receipt.changed > 0).then(|| done.to_owned()),
-                ..plain(if receipt.undone { "Undone." } else { &receipt.note })
-            },
-        ),
+        "act" => {
+            caller.site.mailstore.act_receipt(caller.realm, &bytes)?.filter(|receipt| !receipt.note.is_empty()).map(
+                |receipt| Notice {
+                    undo: (receipt.undoable && receipt.changed > 0).then(|| done.to_owned()),
+                    ..plain(if receipt.undone { "Undone." } else { &receipt.note })
+                },
+            )
+        }
         "sent" => caller.site.delivery.receipt(caller.account, &bytes)?.map(|receipt| {
             let held = receipt.held_until_ms.is_some_and(|until| until > caller.now_ms()) && !receipt.cancelled;
             let link = receipt.sent_copy.map(|copy| (format!("/message/{}", copy.email), "Show"));

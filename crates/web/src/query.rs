@@ -147,7 +147,10 @@ mod tests {
 
     #[test]
     fn in_names_a_mailbox_and_is_no_condition() {
-        assert_eq!(understand("in:Sent boat"), Asked { query: SearchQuery::Text("boat".into()), mailbox: Some("Sent".into()) });
+        assert_eq!(
+            understand("in:Sent boat"),
+            Asked { query: SearchQuery::Text("boat".into()), mailbox: Some("Sent".into()) }
+        );
     }
 
     #[test]

@@ -80,9 +80,7 @@ fn messages(caller: &Caller, mailbox: &Mailbox, thread: ThreadId) -> Result<Vec<
         return Err(gone());
     }
     let mut seen = HashSet::new();
-    rows.retain(|row| {
-        (row.mailbox == mailbox.id || !here.contains(&row.email_id)) && seen.insert(row.email_id)
-    });
+    rows.retain(|row| (row.mailbox == mailbox.id || !here.contains(&row.email_id)) && seen.insert(row.email_id));
     Ok(rows)
 }
 
@@ -101,7 +99,8 @@ fn opened(rows: &[MessageRow], asked: Option<&str>) -> HashSet<EmailId> {
 }
 
 async fn mark_read(caller: &Caller, rows: impl Iterator<Item = &MessageRow>) -> Result<()> {
-    let unread: Vec<(MailboxId, Uid)> = rows.filter(|row| !row.flags.seen()).map(|row| (row.mailbox, row.uid)).collect();
+    let unread: Vec<(MailboxId, Uid)> =
+        rows.filter(|row| !row.flags.seen()).map(|row| (row.mailbox, row.uid)).collect();
     for chunk in unread.chunk_by(|a, b| a.0 == b.0) {
         let uids: Vec<Uid> = chunk.iter().map(|(_, uid)| *uid).collect();
         let seen = FlagChange::Add(Flags::of(&[SystemFlag::Seen]));
@@ -142,9 +141,8 @@ fn fill(
     for row in rows {
         let id = row.email_id;
         let mut shown = outline(caller, &calendar, row);
-        shown.place = (row.mailbox != mailbox.id)
-            .then(|| names.iter().find(|m| m.id == row.mailbox).map(label))
-            .flatten();
+        shown.place =
+            (row.mailbox != mailbox.id).then(|| names.iter().find(|m| m.id == row.mailbox).map(label)).flatten();
         shown.unread = unread.contains(&id);
         shown.open = open.contains(&id);
         shown.open_href = more("open", open_ids(id));
@@ -152,7 +150,7 @@ fn fill(
         with_pictures.push(id.to_string());
         shown.images_href = format!("{}&images={}", more("open", open_ids(id)), with_pictures.join(","));
         if shown.open {
-            content(caller, row, pictures.contains(&id), &mut shown)?;
+            content(caller, row, caller.preferences.remote_images || pictures.contains(&id), &mut shown)?;
         }
         messages.push(shown);
     }
@@ -196,7 +194,11 @@ fn outline(caller: &Caller, calendar: &Calendar, row: &MessageRow) -> Message {
         open: false,
         unread: false,
         draft: row.flags.contains(SystemFlag::Draft),
-        from_name: if from.address.is_empty() && from.name.is_empty() { "(unknown sender)".to_owned() } else { named(from) },
+        from_name: if from.address.is_empty() && from.name.is_empty() {
+            "(unknown sender)".to_owned()
+        } else {
+            named(from)
+        },
         from_address: from.address.clone(),
         initial,
         hue,
@@ -243,7 +245,11 @@ fn content(caller: &Caller, row: &MessageRow, pictures: bool, shown: &mut Messag
         .attachments
         .iter()
         .filter(|file| !(file.inline && content.html.is_some()))
-        .map(|file| File { name: file.name.clone(), size: size(file.size), href: message::part_url(id, &file.part, &file.name) })
+        .map(|file| File {
+            name: file.name.clone(),
+            size: size(file.size),
+            href: message::part_url(id, &file.part, &file.name),
+        })
         .collect();
     Ok(())
 }

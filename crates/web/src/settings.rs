@@ -28,7 +28,8 @@ const TABS: Tabs = &[
 ];
 type Choices = &'static [(&'static str, &'static str)];
 const THEMES: Choices = &[("", "As the system"), ("light", "Light"), ("dark", "Dark")];
-const HOLDS: &[(u32, &str)] = &[(1, "None"), (5, "5 seconds"), (8, "8 seconds"), (15, "15 seconds"), (30, "30 seconds")];
+const HOLDS: &[(u32, &str)] =
+    &[(1, "None"), (5, "5 seconds"), (8, "8 seconds"), (15, "15 seconds"), (30, "30 seconds")];
 
 /// The routes below `/settings`.
 pub fn routes() -> Router<Site> {
@@ -62,6 +63,7 @@ struct GeneralPage {
     zones: Vec<String>,
     holds: &'static [(u32, &'static str)],
     hold: u32,
+    pictures: bool,
 }
 
 #[derive(Template)]
@@ -129,7 +131,12 @@ fn surroundings(caller: &Caller, done: Option<&str>, here: &str) -> Result<Shell
     Ok(shell)
 }
 
-async fn general(caller: Caller, Query(place): Query<Place>, headers: HeaderMap, peer: Option<Extension<Peer>>) -> Result<Response> {
+async fn general(
+    caller: Caller,
+    Query(place): Query<Place>,
+    headers: HeaderMap,
+    peer: Option<Extension<Peer>>,
+) -> Result<Response> {
     let settings = caller.site.directory.settings(caller.account)?;
     general_page(caller, settings, None, place.done, &headers, peer).await
 }
@@ -149,7 +156,12 @@ async fn general_page(
     caller
         .blocking(move |caller| {
             let mut zones: Vec<String> = tz::db().available().map(|name| name.to_string()).collect();
-            zones.retain(|zone| zone.contains('/') && !zone.starts_with("Etc/") && !zone.starts_with("posix") && !zone.starts_with("right"));
+            zones.retain(|zone| {
+                zone.contains('/')
+                    && !zone.starts_with("Etc/")
+                    && !zone.starts_with("posix")
+                    && !zone.starts_with("right")
+            });
             zones.sort_unstable();
             Ok(view::html(&GeneralPage {
                 page: caller.page("Settings"),
@@ -166,12 +178,18 @@ async fn general_page(
                 zones,
                 holds: HOLDS,
                 hold: caller.preferences.hold_seconds,
+                pictures: settings.remote_images,
             }))
         })
         .await
 }
 
-async fn save_general(caller: Caller, headers: HeaderMap, peer: Option<Extension<Peer>>, form: Posted) -> Result<Response> {
+async fn save_general(
+    caller: Caller,
+    headers: HeaderMap,
+    peer: Option<Extension<Peer>>,
+    form: Posted,
+) -> Result<Response> {
     let old = caller.site.directory.settings(caller.account)?;
     let hold: u32 = form.get("hold").parse().unwrap_or_default();
     let zone = form.get("zone").trim().to_owned();
@@ -180,6 +198,7 @@ async fn save_general(caller: Caller, headers: HeaderMap, peer: Option<Extension
         signature: form.get("signature").replace("\r\n", "\n").trim_end().to_owned(),
         theme: THEMES.iter().find(|(value, _)| *value == form.get("theme")).map_or("", |(value, _)| value).to_owned(),
         time_zone: zone.clone(),
+        remote_images: form.get("pictures") == "1",
         undo_send_seconds: if HOLDS.iter().any(|(value, _)| *value == hold) { hold } else { old.undo_send_seconds },
         ..old
     };
@@ -249,7 +268,12 @@ async fn note(caller: &Caller, what: &str) -> Result<()> {
     Ok(caller.site.directory.audit(Some(caller.account), &caller.address, what, &peer).await?)
 }
 
-async fn change_password(caller: Caller, headers: HeaderMap, peer: Option<Extension<Peer>>, form: Posted) -> Result<Response> {
+async fn change_password(
+    caller: Caller,
+    headers: HeaderMap,
+    peer: Option<Extension<Peer>>,
+    form: Posted,
+) -> Result<Response> {
     if form.get("new") != form.get("again") {
         return refuse(caller, "The two new passwords differ.".to_owned()).await;
     }
@@ -290,7 +314,10 @@ async fn totp_on(caller: Caller, form: Posted) -> Result<Response> {
             let secret = form.get("secret");
             let known = secret.len() < 100 && secret.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'=');
             let enrol = known.then(|| {
-                let url = format!("otpauth://totp/Holdfast:{}?secret={secret}&issuer=Holdfast", caller.address.replace('@', "%40"));
+                let url = format!(
+                    "otpauth://totp/Holdfast:{}?secret={secret}&issuer=Holdfast",
+                    caller.address.replace('@', "%40")
+                );
                 Enrol { qr: qr::svg(&url).unwrap_or_default(), secret: secret.to_owned() }
             });
             let problem = Some("That code does not fit. Take the next one that the app shows.".to_owned());
@@ -336,7 +363,11 @@ async fn apps_page(
                 problem,
                 made,
                 apps: apps.collect(),
-                hostname: if caller.site.options.hostname.is_empty() { "localhost".to_owned() } else { caller.site.options.hostname.clone() },
+                hostname: if caller.site.options.hostname.is_empty() {
+                    "localhost".to_owned()
+                } else {
+                    caller.site.options.hostname.clone()
+                },
             }))
         })
         .await
@@ -394,7 +425,8 @@ async fn end_session(caller: Caller, form: Posted) -> Result<Response> {
         directory.end_all_sessions(caller.account, Some(caller.session.id)).await?;
     } else {
         let mut id = [0; 32];
-        hex::decode_to_slice(form.get("id"), &mut id).map_err(|_| Fault::Bad("The form did not say which session.".to_owned()))?;
+        hex::decode_to_slice(form.get("id"), &mut id)
+            .map_err(|_| Fault::Bad("The form did not say which session.".to_owned()))?;
         directory.end_session(caller.account, SessionId(id)).await?;
     }
     Ok(Redirect::to("/settings/sessions").into_response())
@@ -402,9 +434,25 @@ async fn end_session(caller: Caller, form: Posted) -> Result<Response> {
 
 /// What a browser calls itself, in the words its user knows.
 fn browser(agent: &str) -> String {
-    let find = |names: &[(&'static str, &'static str)]| names.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name);
-    let name = find(&[("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"), ("curl/", "curl")]);
-    let system = find(&[("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"), ("Mac OS", "macOS"), ("Linux", "Linux")]);
+    let find = |names: &[(&'static str, &'static str)]| {
+        names.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name)
+    };
+    let name = find(&[
+        ("Edg/", "Edge"),
+        ("OPR/", "Opera"),
+        ("Firefox/", "Firefox"),
+        ("Chrome/", "Chrome"),
+        ("Safari/", "Safari"),
+        ("curl/", "curl"),
+    ]);
+    let system = find(&[
+        ("Android", "Android"),
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Windows", "Windows"),
+        ("Mac OS", "macOS"),
+        ("Linux", "Linux"),
+    ]);
     match (name, system) {
         (Some(name), Some(system)) => format!("{name} on {system}"),
         (Some(name), None) => name.to_owned(),

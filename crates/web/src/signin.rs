@@ -106,8 +106,7 @@ pub async fn post(
     let login = form.get("login").trim();
     let code = form.get("code").trim();
     let password = form.get("password");
-    let secret =
-        if code.is_empty() { Secret::Password(password) } else { Secret::PasswordAndCode(password, code) };
+    let secret = if code.is_empty() { Secret::Password(password) } else { Secret::PasswordAndCode(password, code) };
     let attempt = LoginAttempt { login, secret, peer: addr, service: Service::Web };
     let (status, problem, ask_code) = match site.directory.authenticate(attempt).await {
         Ok(done) => {
@@ -137,7 +136,14 @@ pub async fn post(
     Ok(sign_in_page(&site, &jar, &form, status, problem, ask_code))
 }
 
-fn sign_in_page(site: &Site, jar: &Jar, form: &Posted, status: StatusCode, problem: String, ask_code: bool) -> Response {
+fn sign_in_page(
+    site: &Site,
+    jar: &Jar,
+    form: &Posted,
+    status: StatusCode,
+    problem: String,
+    ask_code: bool,
+) -> Response {
     visitor_page(jar, "Sign in", status, |page| SignInPage {
         page,
         hostname: site.options.hostname.clone(),
@@ -170,12 +176,7 @@ async fn sign_in(
 }
 
 /// `POST /signout`
-pub async fn out(
-    caller: Caller,
-    headers: HeaderMap,
-    peer: Option<Extension<Peer>>,
-    _form: Posted,
-) -> Result<Response> {
+pub async fn out(caller: Caller, headers: HeaderMap, peer: Option<Extension<Peer>>, _form: Posted) -> Result<Response> {
     caller.site.directory.end_session(caller.account, caller.session.id).await?;
     let jar = jar(&caller.site, &headers, peer);
     let mut response = Redirect::to("/signin").into_response();
@@ -186,7 +187,12 @@ pub async fn out(
 }
 
 /// `GET /setup`
-pub async fn setup_page(State(site): State<Site>, Query(asked): Query<Token>, headers: HeaderMap, peer: Option<Extension<Peer>>) -> Result<Response> {
+pub async fn setup_page(
+    State(site): State<Site>,
+    Query(asked): Query<Token>,
+    headers: HeaderMap,
+    peer: Option<Extension<Peer>>,
+) -> Result<Response> {
     if !site.directory.first_run()? {
         return Ok(Redirect::to("/").into_response());
     }
@@ -254,6 +260,12 @@ async fn first_account(site: &Site, form: &SetupForm, password: &str) -> Result<
         Ok(_) | Err(DirectoryError::DomainTaken(_)) => {}
         Err(error) => return Err(error),
     }
-    let new = NewAccount { address, name: form.name.clone(), password: password.to_owned(), role: Role::Admin, quota_bytes: 0 };
+    let new = NewAccount {
+        address,
+        name: form.name.clone(),
+        password: password.to_owned(),
+        role: Role::Admin,
+        quota_bytes: 0,
+    };
     site.directory.create_account(new).await
 }

@@ -107,7 +107,8 @@ fn reply(caller: &Caller, email: &Email, text: &str, signature: &str, all: bool)
         }
         cc.extend(parsed.cc.iter().filter(&mut new).cloned());
     }
-    let name = parsed.from.first().map_or("someone", |from| if from.name.is_empty() { &from.address } else { &from.name });
+    let name =
+        parsed.from.first().map_or("someone", |from| if from.name.is_empty() { &from.address } else { &from.name });
     let attribution = caller.calendar().attribution(parsed.date_ms.unwrap_or(email.filed_ms), name);
     Form {
         to: list(&to),
@@ -121,7 +122,8 @@ fn reply(caller: &Caller, email: &Email, text: &str, signature: &str, all: bool)
 fn forward(caller: &Caller, email: &Email, text: &str, signature: &str) -> Form {
     let parsed = &email.parsed;
     let when = caller.calendar().when(parsed.date_ms.unwrap_or(email.filed_ms)).full;
-    let mut header = format!("From: {}\nDate: {when}\nSubject: {}\nTo: {}\n", list(&parsed.from), parsed.subject, list(&parsed.to));
+    let mut header =
+        format!("From: {}\nDate: {when}\nSubject: {}\nTo: {}\n", list(&parsed.from), parsed.subject, list(&parsed.to));
     if !parsed.cc.is_empty() {
         header.push_str(&format!("Cc: {}\n", list(&parsed.cc)));
     }
@@ -136,7 +138,9 @@ fn forward(caller: &Caller, email: &Email, text: &str, signature: &str) -> Form 
 fn writes_as(caller: &Caller, email: &Email) -> String {
     let parsed = &email.parsed;
     let all = parsed.to.iter().chain(&parsed.cc).chain(&parsed.from);
-    all.map(|who| &who.address).find(|address| caller.is_me(address)).map_or_else(|| caller.address.clone(), |own| own.to_lowercase())
+    all.map(|who| &who.address)
+        .find(|address| caller.is_me(address))
+        .map_or_else(|| caller.address.clone(), |own| own.to_lowercase())
 }
 
 fn signature(signature: &str) -> String {

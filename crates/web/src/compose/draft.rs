@@ -76,13 +76,13 @@ pub fn build(
     people: Option<[Vec<NamedAddress>; 3]>,
 ) -> Result<Built, String> {
     let sending = people.is_some();
-    let from = EmailAddress::parse(&form.from).map_err(|error| format!("The sender's address is not valid: {error}."))?;
+    let from =
+        EmailAddress::parse(&form.from).map_err(|error| format!("The sender's address is not valid: {error}."))?;
     if !caller.is_me(&form.from) {
         return Err(format!("You can not write as {from}."));
     }
-    let [to, cc, bcc] = people.unwrap_or_else(|| {
-        [parse_mailbox_list(&form.to), parse_mailbox_list(&form.cc), parse_mailbox_list(&form.bcc)]
-    });
+    let [to, cc, bcc] = people
+        .unwrap_or_else(|| [parse_mailbox_list(&form.to), parse_mailbox_list(&form.cc), parse_mailbox_list(&form.bcc)]);
     let (in_reply_to, references) = conversation(caller, form);
     let draft = Draft {
         message_id: message_id(from.domain()),
@@ -148,7 +148,7 @@ pub async fn save(caller: Caller, form: &Form, files: Vec<Attached>) -> Result<(
             let built = build(&caller, &form, &files, None).map_err(Fault::Bad)?;
             let message = NewMessage {
                 parsed: Arc::new(mailkit::parse(&built.message)),
-                body: Arc::new(mail.stage(&built.message)?),
+                body: mail.stage(&built.message)?,
                 flags: Flags::of(&[SystemFlag::Draft, SystemFlag::Seen]),
                 internal_date_ms: caller.now_ms(),
                 delivery_key: Some(content_key(&form, &files)),

@@ -1,0 +1,65 @@
+//! The webmail alone over a store in a folder: `cargo run -p web --example serve -- FOLDER PORT`.
+//! For trying out and for browser tests of this crate; the real service is `holdfast serve`.
+
+use std::error::Error;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use delivery::{Delivery, DeliveryOptions};
+use directory::{Directory, DirectoryOptions};
+use mailstore::{MailError, MailStore, Store};
+use store::{StoreError, StoreOptions};
+use tokio_util::sync::CancellationToken;
+use web::{Peer, WebDoor, WebOptions, WebState};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let folder = args.next().unwrap_or_else(|| "holdfast-data".to_owned());
+    let port: u16 = args.next().unwrap_or_else(|| "8080".to_owned()).parse()?;
+    let store = Store::open(Path::new(&folder), StoreOptions::default())?;
+    let mailstore = MailStore::new(store.clone());
+    let mail = mailstore.clone();
+    let options = DirectoryOptions {
+        hostname: "localhost".to_owned(),
+        on_create: Some(Arc::new(move |tx, account| {
+            mail.create_standard_mailboxes_in(tx, account.realm()).map_err(|error| match error {
+                MailError::Store(error) => error,
+                other => StoreError::Damaged { what: other.to_string() },
+            })
+        })),
+        ..DirectoryOptions::default()
+    };
+    let directory = Directory::new(store.clone(), options)?;
+    let delivery = Delivery::new(store.clone(), directory.clone(), mailstore.clone(), DeliveryOptions::default())?;
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn({
+        let (delivery, shutdown) = (delivery.clone(), shutdown.clone());
+        async move { delivery.run(shutdown).await }
+    });
+    let options = WebOptions {
+        setup_token: Some("setup-token".to_owned()),
+        hostname: "localhost".to_owned(),
+        ..WebOptions::default()
+    };
+    let state = WebState { directory, mailstore, delivery, options, shutdown: shutdown.clone() };
+    let router = WebDoor::new(state).layer(from_fn(async |mut request: Request, next: Next| {
+        request.extensions_mut().insert(Peer { addr: Ipv4Addr::LOCALHOST.into(), tls: false });
+        next.run(request).await
+    }));
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    println!("http://{}/setup?token=setup-token", listener.local_addr()?);
+    let stop = shutdown.clone();
+    axum::serve(listener, router)
+        .with_graceful_shutdown(async move {
+            let _ = tokio::signal::ctrl_c().await;
+            stop.cancel();
+        })
+        .await?;
+    running.await??;
+    store.close();
+    Ok(())
+}
