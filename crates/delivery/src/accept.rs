@@ -52,7 +52,7 @@ pub struct Incoming {
 /// Where the bytes go.
 enum Sink {
     Memory(Vec<u8>),
-    Disk(BodyWriter),
+    Disk(Box<BodyWriter>),
 }
 
 impl Delivery {
@@ -152,7 +152,7 @@ impl Incoming {
         let (body, bytes) = match sink {
             Sink::Memory(bytes) => (store.put_body(&bytes)?, bytes),
             Sink::Disk(writer) => {
-                let body = writer.finish()?;
+                let body = (*writer).finish()?;
                 let bytes = crate::source::read_all(store, &body.id())?;
                 (body, bytes)
             }
@@ -266,7 +266,7 @@ impl Incoming {
             }
             let mut writer = self.delivery.inner.store.body_writer().map_err(io::Error::other)?;
             writer.write_all(held)?;
-            self.sink = Sink::Disk(writer);
+            self.sink = Sink::Disk(Box::new(writer));
         }
         match &mut self.sink {
             Sink::Disk(writer) => writer.write_all(bytes),

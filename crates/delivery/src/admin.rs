@@ -106,14 +106,12 @@ impl Delivery {
     pub fn queue_list(&self, filter: &QueueFilter, after: Option<QueueId>, limit: usize) -> Result<QueuePage> {
         let snapshot = self.inner.store.snapshot();
         let mut page = QueuePage::default();
-        let mut looked_at = 0;
-        for row in messages_after(&snapshot, after)? {
+        for (looked_at, row) in messages_after(&snapshot, after)?.enumerate() {
             let (id, record) = row?;
             if page.messages.len() >= limit || looked_at >= MAX_LOOKED_AT {
                 page.next = page.next.or(after);
                 return Ok(page);
             }
-            looked_at += 1;
             page.next = Some(id);
             if !filter.admits_record(&record) {
                 continue;
@@ -243,10 +241,10 @@ impl QueueFilter {
     }
 }
 
-fn messages_after<'a, R: Read + ?Sized>(
-    read: &'a R,
+fn messages_after<R: Read + ?Sized>(
+    read: &R,
     after: Option<QueueId>,
-) -> Result<impl Iterator<Item = Result<(QueueId, MessageRecord)>> + 'a> {
+) -> Result<impl Iterator<Item = Result<(QueueId, MessageRecord)>> + '_> {
     let start = after.map_or(Bound::Included(b"m".to_vec()), |id| Bound::Excluded(message_key(id)));
     let rows = read.range(queue::QUEUE, (start, Bound::Excluded(b"n".to_vec())), Order::Ascending)?;
     Ok(rows.map(|row| {

@@ -56,8 +56,6 @@ pub struct DeliveryOptions {
     pub mx_port: u16,
     /// Connect to loopback and unspecified addresses that the DNS gave for an MX. Default false.
     pub allow_loopback_mx: bool,
-    /// What a report's From says. Default `Mail Delivery System`.
-    pub report_name: String,
     /// Whether a signed-in sender's From header, if in one of our domains, must be an address of the sender. Default true.
     pub enforce_header_from: bool,
     /// How long the receipt of a submission answers a repeated Send. Default 14 days.
@@ -90,7 +88,6 @@ impl Default for DeliveryOptions {
             own_addresses: Vec::new(),
             mx_port: 25,
             allow_loopback_mx: false,
-            report_name: "Mail Delivery System".to_owned(),
             enforce_header_from: true,
             keep_receipts: Duration::from_hours(14 * 24),
         }

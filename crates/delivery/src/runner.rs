@@ -102,6 +102,14 @@ impl Delivery {
     }
 }
 
+/// What to do at a destination.
+struct Choice {
+    /// The leg to attempt, and its owner.
+    leg: Option<(LegId, u64)>,
+    /// When to look at the destination again.
+    next_due_ms: Option<i64>,
+}
+
 struct Runner {
     delivery: Delivery,
     outbound: Arc<Outbound>,
@@ -190,8 +198,8 @@ impl Runner {
         }
         while let Some(destination) = self.agenda.next_backlog(now_ms) {
             match self.choose(&destination, now_ms) {
-                Ok((chosen, next_due_ms)) => {
-                    if let Some((leg, owner)) = chosen {
+                Ok(Choice { leg, next_due_ms }) => {
+                    if let Some((leg, owner)) = leg {
                         self.begin(leg, Slot { destination: Arc::clone(&destination), owner, fresh: false });
                     }
                     if let Some(due_ms) = next_due_ms {
@@ -212,7 +220,7 @@ impl Runner {
     }
 
     /// The oldest due leg of the sender who has least under way; and when to look at the destination again.
-    fn choose(&self, destination: &str, now_ms: i64) -> Result<(Option<(LegId, u64)>, Option<i64>)> {
+    fn choose(&self, destination: &str, now_ms: i64) -> Result<Choice> {
         let snapshot = self.delivery.inner.store.snapshot();
         let mut best: Option<(usize, LegId, u64)> = None;
         let mut next_due_ms = None;
@@ -243,7 +251,7 @@ impl Runner {
                 break;
             }
         }
-        Ok((best.map(|(_, leg, owner)| (leg, owner)), next_due_ms))
+        Ok(Choice { leg: best.map(|(_, leg, owner)| (leg, owner)), next_due_ms })
     }
 
     fn begin(&mut self, leg: LegId, slot: Slot) {

@@ -136,9 +136,9 @@ mod tests {
 
         #[test]
         fn clean_messages_go_through_unchanged_but_for_dots(lines in prop::collection::vec("[ -~]{0,40}", 0..20)) {
-            let message: String = lines.iter().map(|l| format!("{l}\r\n")).collect();
-            let expected: String = lines.iter()
-                .map(|l| if l.starts_with('.') { format!(".{l}\r\n") } else { format!("{l}\r\n") }).collect();
+            let message = lines.join("\r\n") + if lines.is_empty() { "" } else { "\r\n" };
+            let expected = if message.starts_with('.') { format!(".{message}") } else { message.clone() };
+            let expected = expected.replace("\r\n.", "\r\n..");
             prop_assert_eq!(encoded(message.as_bytes(), 7), format!("{expected}.\r\n").into_bytes());
             prop_assert!(!has_bare_line_ends(message.as_bytes()));
         }

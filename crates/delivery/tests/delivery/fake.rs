@@ -16,8 +16,6 @@ pub struct Turn {
     pub connection: usize,
     /// The line without CRLF; `.` for the end of a message.
     pub command: String,
-    /// The connection is encrypted.
-    pub tls: bool,
 }
 
 /// What the server does about it.
@@ -138,8 +136,7 @@ impl Inner {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        if greet && !self.answer(stream, connection, "(greeting)", "220-fake at your service\r\n220 go on", tls).await?
-        {
+        if greet && !self.answer(stream, connection, "(greeting)", "220-fake at your service\r\n220 go on").await? {
             return None;
         }
         let (mut from, mut recipients) = (String::new(), Vec::new());
@@ -155,7 +152,7 @@ impl Inner {
                 "AUTH" => "235 welcome",
                 _ => "250 fine",
             };
-            let positive = self.answer(stream, connection, &line, usual, tls).await?;
+            let positive = self.answer(stream, connection, &line, usual).await?;
             match verb.as_str() {
                 "MAIL" if positive => (from, recipients) = (line.clone(), Vec::new()),
                 "RCPT" if positive => recipients.push(line.clone()),
@@ -171,7 +168,7 @@ impl Inner {
                     }
                     let taken = Taken { from: from.clone(), recipients: recipients.clone(), message, tls };
                     self.taken.send_modify(|all| all.push(taken));
-                    self.answer(stream, connection, ".", "250 taken", tls).await?;
+                    self.answer(stream, connection, ".", "250 taken").await?;
                 }
                 "STARTTLS" if positive => return Some(Next::Tls),
                 "QUIT" => return None,
@@ -181,19 +178,12 @@ impl Inner {
     }
 
     /// Whether the answer was positive; `None` when the connection ends.
-    async fn answer<S>(
-        &self,
-        stream: &mut BufReader<S>,
-        connection: usize,
-        heard: &str,
-        usual: &str,
-        tls: bool,
-    ) -> Option<bool>
+    async fn answer<S>(&self, stream: &mut BufReader<S>, connection: usize, heard: &str, usual: &str) -> Option<bool>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         self.commands.lock().push(heard.to_owned());
-        let turn = Turn { connection, command: heard.to_owned(), tls };
+        let turn = Turn { connection, command: heard.to_owned() };
         let (text, close) = match (self.behaviour)(&turn) {
             None => (usual.to_owned(), false),
             Some(Answer::Say(text)) => (text.to_owned(), false),

@@ -2,11 +2,15 @@
 
 use std::io::Write as _;
 
-use delivery::{DeliveryError, Envelope, RecipientOutcome, RecipientRoute};
-use store::RealmId;
+use delivery::{DeliveryError, DeliveryOptions, QueueFilter, RecipientOutcome, RecipientRoute, Refusal};
 
 use crate::fake::Fake;
 use crate::world::{MESSAGE, World, address, envelope, options};
+
+fn code(error: &DeliveryError) -> (u16, (u8, u16, u16)) {
+    let Refusal { code, enhanced, .. } = error.refusal();
+    (code, enhanced)
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mail_for_accounts_here_is_filed_in_one_commit_and_never_queued() {
@@ -27,5 +31,150 @@ async fn mail_for_accounts_here_is_filed_in_one_commit_and_never_queued() {
         assert!(!head.contains("bob@") && !head.contains("alice@"), "recipients do not see each other: {head}");
         assert!(MESSAGE.ends_with(rest.as_bytes()));
     }
+    world.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_reach_our_addresses_and_nothing_else() {
+    let world = World::stopped(options(None)).await;
+    let rcpt = |text: &str, auth| world.delivery.rcpt(&address(text), auth);
+    assert_eq!(rcpt("Bob@HERE.example", None), Ok(RecipientRoute::Local(world.bob)));
+    assert_eq!(rcpt("x@far.example", None).unwrap_err().enhanced, (5, 7, 1));
+    assert_eq!(rcpt("nobody@here.example", None).unwrap_err().enhanced, (5, 1, 1));
+    assert_eq!(rcpt("x@far.example", Some(world.bob)), Ok(RecipientRoute::Remote));
+    assert_eq!(rcpt("Postmaster@here.example", None), Ok(RecipientRoute::Local(world.alice)), "the administrator");
+    assert_eq!(world.delivery.postmaster(), Some(address("postmaster@here.example")));
+    world.directory.set_enabled(world.bob, false).await.unwrap();
+    assert_eq!(rcpt("bob@here.example", None).unwrap_err().enhanced, (5, 2, 1));
+    let relay = world.delivery.accept(envelope("x@far.example", &["y@far.example"], None), MESSAGE).await;
+    assert_eq!(code(&relay.unwrap_err()), (550, (5, 7, 1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signed_in_senders_write_as_themselves() {
+    let world = World::stopped(options(None)).await;
+    let (alice, bob) = (address("alice@here.example"), address("bob@here.example"));
+    assert!(world.delivery.mail_from(Some(&alice), Some(world.alice)).is_ok());
+    assert!(world.delivery.mail_from(Some(&bob), Some(world.alice)).is_err());
+    assert!(world.delivery.mail_from(None, Some(world.alice)).is_ok());
+    assert!(world.delivery.mail_from(Some(&bob), None).is_ok(), "strangers are judged elsewhere");
+    let forged = b"From: Bob <bob@here.example>\r\n\r\nx\r\n";
+    let from_alice = envelope("alice@here.example", &["bob@here.example"], Some(world.alice));
+    assert_eq!(code(&world.delivery.accept(from_alice.clone(), forged).await.unwrap_err()), (550, (5, 7, 1)));
+    let elsewhere = b"From: a@else.example\r\n\r\nx\r\n";
+    assert!(world.delivery.accept(from_alice, elsewhere).await.is_ok(), "other domains are theirs to judge");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submission_gets_what_it_lacks_and_loses_its_blind_copies() {
+    let world = World::stopped(options(None)).await;
+    let bare = b"Subject: s\r\nBcc: secret@far.example\r\n\r\nBcc: not a header\r\n";
+    let to = envelope("alice@here.example", &["bob@here.example"], Some(world.alice));
+    world.delivery.accept(to, bare).await.unwrap();
+    let inbox = world.inbox(world.bob);
+    for wanted in ["\r\nDate: ", "\r\nMessage-ID: <", "\r\nFrom: <alice@here.example>\r\n", "\r\n\r\nBcc: not a header"]
+    {
+        assert!(inbox[0].contains(wanted), "{wanted} in {}", inbox[0]);
+    }
+    assert!(!inbox[0].contains("secret"));
+    assert!(!inbox[0].contains("192.0.2.7"), "where a user is stays private");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_from_strangers_is_kept_byte_for_byte_below_the_trace() {
+    let world = World::stopped(options(None)).await;
+    let messages: [&[u8]; 6] = [
+        b"Bcc: kept@x.example\r\nX: \xff\xfe\0\r\n\r\nbare\nlf and\rcr\0\xff",
+        b"\r\nno header",
+        b"no header at all",
+        b"",
+        b"Subject: unix\nFrom: x\n\nlines\n",
+        b"X-Endless: header without an end",
+    ];
+    for message in messages {
+        let to = envelope("", &["bob@here.example"], None);
+        world.delivery.accept(to, message).await.unwrap();
+    }
+    let realm = world.bob.realm();
+    let inbox = world.mail.mailbox_by_role(realm, mailstore::Role::Inbox).unwrap().unwrap();
+    let view = world.mail.view(realm, inbox.id).unwrap();
+    let entries = world.mail.entries(realm, inbox.id, view.uids()).unwrap();
+    assert_eq!(entries.len(), messages.len());
+    for (entry, message) in entries.iter().zip(messages) {
+        let kept = world.mail.body(realm, entry.email_id).unwrap().read_all().unwrap();
+        assert!(kept.starts_with(b"Return-Path: <>\r\nReceived: "));
+        assert!(kept.ends_with(message));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_message_is_spooled_and_arrives_whole() {
+    let fake = Fake::obliging().await;
+    let world = World::new(options(Some(&fake))).await;
+    let line = "0123456789 abcdefghijklmnopqrstuvwxyz. \r\n";
+    let text = format!("From: alice@here.example\r\nSubject: big\r\n\r\n{}", line.repeat(120_000));
+    let to = envelope("alice@here.example", &["bob@here.example", "x@there.example"], Some(world.alice));
+    let mut incoming = world.delivery.incoming(to, b"Authentication-Results: mx.here.example; auth=pass\r\n").unwrap();
+    for piece in text.as_bytes().chunks(7_777) {
+        incoming.write_all(piece).unwrap();
+    }
+    incoming.finish().await.unwrap();
+    let taken = fake.wait_for(1).await;
+    let kept = world.inbox(world.bob).remove(0);
+    assert!(kept.contains("\r\nAuthentication-Results: mx.here.example; auth=pass\r\n"));
+    assert!(taken[0].message.ends_with(&text[text.len() - 4_000_000..]));
+    assert!(kept.ends_with(&text[text.len() - 4_000_000..]));
+    world.until_queue_is_empty().await;
+    world.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_much_is_refused_by_name_and_leaves_nothing() {
+    let options = DeliveryOptions { max_message_bytes: 1_000, max_recipients: 3, ..options(None) };
+    let world = World::stopped(options).await;
+    let before = world.store.seq();
+    let to = envelope("x@far.example", &["bob@here.example"], None);
+    assert_eq!(code(&world.delivery.accept(to, &[b'x'; 1_001]).await.unwrap_err()), (552, (5, 3, 4)));
+    let many = envelope("x@far.example", &["bob@here.example"; 4], None);
+    assert_eq!(code(&world.delivery.accept(many, b"x").await.unwrap_err()), (452, (4, 5, 3)));
+    let none = envelope("x@far.example", &[], None);
+    assert_eq!(code(&world.delivery.accept(none, b"x").await.unwrap_err()), (554, (5, 5, 1)));
+    assert_eq!(world.store.seq(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_looping_message_is_refused() {
+    let world = World::stopped(options(None)).await;
+    let to = || envelope("x@far.example", &["bob@here.example"], None);
+    let hops = |count, by: &str| format!("{}\r\n", format!("Received: from a by {by} with X\r\n").repeat(count));
+    let refused = world.delivery.accept(to(), hops(101, "other.example").as_bytes()).await;
+    assert_eq!(code(&refused.unwrap_err()), (554, (5, 4, 6)));
+    let refused = world.delivery.accept(to(), hops(11, "mx.here.example").as_bytes()).await;
+    assert_eq!(code(&refused.unwrap_err()), (554, (5, 4, 6)));
+    world.delivery.accept(to(), hops(100, "other.example").as_bytes()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_mailbox_refuses_for_now_and_does_not_stand_in_the_way_of_others() {
+    let world = World::new(options(None)).await;
+    world.directory.set_quota(world.bob, 2_000).await.unwrap();
+    let big = [MESSAGE, &[b'x'; 3_000]].concat();
+    let only_bob = envelope("x@far.example", &["bob@here.example"], None);
+    assert_eq!(code(&world.delivery.accept(only_bob, &big).await.unwrap_err()), (452, (4, 2, 2)));
+    assert_eq!(world.stats().messages, 0);
+    let both = envelope("x@far.example", &["bob@here.example", "alice@here.example"], None);
+    let accepted = world.delivery.accept(both, &big).await.unwrap();
+    assert_eq!(accepted.recipients, [RecipientOutcome::Queued, RecipientOutcome::Filed(world.alice)]);
+    assert_eq!(world.inbox(world.alice).len(), 1);
+    world
+        .until(store::RealmId::QUEUE, |world| {
+            let page = world.delivery.queue_list(&QueueFilter::default(), None, 1).unwrap();
+            page.messages[0].recipients[0].attempts > 1
+        })
+        .await;
+    assert!(world.only_queued().recipients[0].last_error.as_ref().unwrap().contains("full"));
+    world.directory.set_quota(world.bob, 0).await.unwrap();
+    assert_eq!(world.until_inbox_has(world.bob, 1).await.len(), 1);
+    world.until_queue_is_empty().await;
     world.check();
 }

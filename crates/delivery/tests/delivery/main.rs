@@ -1,5 +1,11 @@
 //! The promises of the delivery crate, through its public face, over real sockets on loopback.
 
+mod admin;
+mod bounces;
 mod fake;
 mod inbound;
+mod outbound;
+mod resolver;
+mod submission;
+mod survival;
 mod world;

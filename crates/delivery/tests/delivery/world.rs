@@ -75,7 +75,7 @@ impl World {
     pub async fn stopped(options: DeliveryOptions) -> Self {
         let dir = Arc::new(tempfile::tempdir().unwrap());
         let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
-        let directory = Directory::new(store.clone(), DirectoryOptions::default()).unwrap();
+        let directory = directory_over(&store);
         directory.add_domain("here.example").await.unwrap();
         let account = |name: &str, role| NewAccount {
             address: address(&format!("{name}@here.example")),
@@ -141,7 +141,7 @@ impl World {
         store.close();
         drop(store);
         let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
-        let directory = Directory::new(store.clone(), DirectoryOptions::default()).unwrap();
+        let directory = directory_over(&store);
         Self::over(dir, store, directory, alice, bob, options)
     }
 
@@ -194,6 +194,11 @@ impl World {
         assert_eq!(page.messages.len(), 1);
         page.messages[0].clone()
     }
+}
+
+/// Making the directory waits for a commit.
+fn directory_over(store: &Store) -> Directory {
+    tokio::task::block_in_place(|| Directory::new(store.clone(), DirectoryOptions::default()).unwrap())
 }
 
 pub fn address(text: &str) -> EmailAddress {

@@ -1,0 +1,157 @@
+//! Send is pressed: once, twice, twenty times, and taken back.
+
+use std::time::Duration;
+
+use delivery::{DeliveryError, QueueFilter, RecipientOutcome, Submission};
+use mailstore::{Flags, NewMessage, Role, SystemFlag};
+
+use crate::fake::Fake;
+use crate::world::{MESSAGE, World, address, envelope, options, submission};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_files_queues_and_keeps_a_copy_in_one_commit() {
+    let fake = Fake::obliging().await;
+    let mut world = World::stopped(options(Some(&fake))).await;
+    let before = world.store.seq().0;
+    let send = Submission {
+        correspondents: vec![("Bob".into(), "bob@here.example".into())],
+        ..submission(&world, b"key", &["bob@here.example", "x@there.example"])
+    };
+    let receipt = world.delivery.submit(send).await.unwrap();
+    assert_eq!(world.store.seq().0, before + 1);
+    assert_eq!(receipt.recipients, [RecipientOutcome::Filed(world.bob), RecipientOutcome::Queued]);
+    assert!(!receipt.repeated && !receipt.cancelled && receipt.held_until_ms.is_none());
+    let sent = world.mailbox(world.alice, Role::Sent);
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].as_bytes(), MESSAGE, "the copy is what was written");
+    assert!(world.inbox(world.bob)[0].starts_with("Return-Path: <alice@here.example>"));
+    let known = world.mail.correspondents(world.alice.realm(), "bo", 5).unwrap();
+    assert_eq!(known[0].address, "bob@here.example");
+    world.start();
+    assert_eq!(fake.wait_for(1).await[0].message.matches("\r\nReceived: ").count(), 1);
+    world.until_queue_is_empty().await;
+    world.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_key_sends_once_however_many_press_at_once() {
+    let fake = Fake::obliging().await;
+    let world = World::new(options(Some(&fake))).await;
+    let tasks: Vec<_> = (0..20)
+        .map(|_| {
+            let (delivery, send) = (world.delivery.clone(), submission(&world, b"key", &["x@there.example"]));
+            tokio::spawn(async move { delivery.submit(send).await.unwrap() })
+        })
+        .collect();
+    let mut receipts = Vec::new();
+    for task in tasks {
+        receipts.push(task.await.unwrap());
+    }
+    assert_eq!(receipts.iter().filter(|receipt| !receipt.repeated).count(), 1);
+    assert!(receipts.iter().all(|receipt| receipt.id == receipts[0].id && receipt.sent_copy == receipts[0].sent_copy));
+    world.until_queue_is_empty().await;
+    assert_eq!(fake.taken().len(), 1);
+    assert_eq!(world.mailbox(world.alice, Role::Sent).len(), 1);
+    let other = world.delivery.submit(submission(&world, b"other key", &["x@there.example"])).await.unwrap();
+    assert!(!other.repeated);
+    world.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_key_after_a_crash_gives_the_same_receipt_and_sends_nothing() {
+    let world = World::stopped(options(None)).await;
+    let receipt = world.delivery.submit(submission(&world, b"key", &["bob@here.example"])).await.unwrap();
+    let world = world.crash_and_return(options(None)).await;
+    let again = world.delivery.submit(submission(&world, b"key", &["bob@here.example"])).await.unwrap();
+    assert!(again.repeated);
+    assert_eq!((again.id, again.sent_copy), (receipt.id, receipt.sent_copy));
+    assert_eq!(world.inbox(world.bob).len(), 1);
+    assert_eq!(world.mailbox(world.alice, Role::Sent).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_send_leaves_nothing_and_its_key_free() {
+    let world = World::stopped(options(None)).await;
+    let wrong = submission(&world, b"key", &["bob@here.example", "nobody@here.example"]);
+    let refused = world.delivery.submit(wrong).await.unwrap_err();
+    assert!(matches!(&refused, DeliveryError::Refused(refusal) if refusal.text.contains("nobody@here.example")));
+    let forged = Submission { from: address("bob@here.example"), ..submission(&world, b"key", &["bob@here.example"]) };
+    assert!(matches!(world.delivery.submit(forged).await, Err(DeliveryError::Refused(_))));
+    assert!(world.delivery.receipt(world.alice, b"key").unwrap().is_none());
+    assert!(world.mailbox(world.alice, Role::Sent).is_empty() && world.inbox(world.bob).is_empty());
+    let right = world.delivery.submit(submission(&world, b"key", &["bob@here.example"])).await.unwrap();
+    assert!(!right.repeated);
+}
+
+async fn draft(world: &World) -> (mailstore::MailboxId, mailstore::Uid) {
+    let realm = world.alice.realm();
+    world.mail.create_standard_mailboxes(realm).await.unwrap();
+    let drafts = world.mail.mailbox_by_role(realm, Role::Drafts).unwrap().unwrap().id;
+    let message = NewMessage {
+        body: world.mail.stage(MESSAGE).unwrap(),
+        parsed: mailkit::parse(MESSAGE).into(),
+        flags: Flags::of(&[SystemFlag::Draft]),
+        internal_date_ms: 0,
+        delivery_key: None,
+        ignore_quota: false,
+    };
+    (drafts, world.mail.append(realm, drafts, message).await.unwrap().uid)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_send_can_be_taken_back_and_is_a_draft_again() {
+    let fake = Fake::obliging().await;
+    let world = World::new(options(Some(&fake))).await;
+    let held = Submission {
+        hold: Duration::from_hours(1),
+        remove_draft: Some(draft(&world).await),
+        ..submission(&world, b"key", &["bob@here.example", "x@there.example"])
+    };
+    let receipt = world.delivery.submit(held).await.unwrap();
+    assert!(receipt.held_until_ms.unwrap() > receipt.submitted_ms);
+    assert_eq!(receipt.recipients, [RecipientOutcome::Queued, RecipientOutcome::Queued]);
+    assert!(world.mailbox(world.alice, Role::Drafts).is_empty() && world.inbox(world.bob).is_empty());
+    world.check();
+    let cancelled = world.delivery.cancel_submission(world.alice, b"key").await.unwrap();
+    assert!(cancelled.cancelled);
+    assert!(world.delivery.cancel_submission(world.alice, b"key").await.unwrap().cancelled, "as often as one likes");
+    assert!(world.delivery.receipt(world.alice, b"key").unwrap().unwrap().cancelled);
+    assert_eq!(world.stats().messages, 0);
+    assert!(world.mailbox(world.alice, Role::Sent).is_empty());
+    assert_eq!(world.mailbox(world.alice, Role::Drafts).len(), 1);
+    assert!(matches!(
+        world.delivery.cancel_submission(world.alice, b"no such key").await,
+        Err(DeliveryError::UnknownSubmission)
+    ));
+    assert_eq!(fake.connections(), 0);
+    world.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_send_goes_out_by_itself_and_then_it_is_too_late() {
+    let fake = Fake::obliging().await;
+    let world = World::new(options(Some(&fake))).await;
+    let held = Submission {
+        hold: Duration::from_millis(150),
+        ..submission(&world, b"key", &["bob@here.example", "x@there.example"])
+    };
+    let receipt = world.delivery.submit(held).await.unwrap();
+    fake.wait_for(1).await;
+    let kept = world.until_inbox_has(world.bob, 1).await.remove(0);
+    assert!(kept.starts_with("Return-Path: <alice@here.example>\r\nReceived: "));
+    assert!(!kept.contains("DKIM-Signature"));
+    world.until_queue_is_empty().await;
+    assert!(matches!(world.delivery.cancel_submission(world.alice, b"key").await, Err(DeliveryError::TooLate)));
+    assert_eq!(world.mailbox(world.alice, Role::Sent).len(), 1);
+    let shown = world.delivery.queue_list(&QueueFilter::default(), None, 10).unwrap();
+    assert!(shown.messages.is_empty(), "{} is done", receipt.id);
+    world.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_through_smtp_keeps_no_copy() {
+    let world = World::stopped(options(None)).await;
+    let to = envelope("alice@here.example", &["bob@here.example"], Some(world.alice));
+    world.delivery.accept(to, MESSAGE).await.unwrap();
+    assert!(world.mailbox(world.alice, Role::Sent).is_empty(), "the client keeps its own");
+}
