@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use mailkit::Parsed;
 use mailkit::parsed::DisplayAddress;
-use store::{Order, Read, RealmId};
+use store::{Order, Read, RealmId, StoreError};
 
 use crate::mailbox::counters_of;
 use crate::schema::{self, ConversationRecord, EntryRecord, key};
@@ -90,6 +90,8 @@ pub struct Page<T> {
     pub next: Option<PageKey>,
     /// Whether there are lines before this page.
     pub has_previous: bool,
+    /// How many lines of this page can not be shown because their records are damaged: `holdfast verify` tells more.
+    pub unreadable: usize,
 }
 
 /// Most lines on one page.
@@ -219,13 +221,26 @@ fn page<R: Read + ?Sized>(
     has_previous: bool,
 ) -> Result<Page<ConversationRow>> {
     let mut rows = Vec::with_capacity(lines.len());
+    let mut unreadable = 0;
     for (_, thread) in lines {
-        let line = conversation_record(read, account, mailbox, *thread)?
-            .ok_or_else(|| MailError::Damaged(format!("{thread} is in the order of mailbox {mailbox} only")))?;
-        rows.push(conversation(read, account, *thread, line)?);
+        match line(read, account, mailbox, *thread) {
+            Ok(row) => rows.push(row),
+            // One damaged record must not hide all the others.
+            Err(error @ (MailError::Damaged(_) | MailError::Store(StoreError::Damaged { .. }))) => {
+                tracing::error!(%account, %mailbox, %thread, %error, "a conversation can not be shown");
+                unreadable += 1;
+            }
+            Err(error) => return Err(error),
+        }
     }
     let next = lines.last().filter(|_| more).map(|(date_ms, thread)| PageKey { date_ms: *date_ms, thread: *thread });
-    Ok(Page { rows, next, has_previous })
+    Ok(Page { rows, next, has_previous, unreadable })
+}
+
+fn line<R: Read + ?Sized>(read: &R, account: RealmId, mailbox: MailboxId, thread: ThreadId) -> Result<ConversationRow> {
+    let record = conversation_record(read, account, mailbox, thread)?
+        .ok_or_else(|| MailError::Damaged(format!("{thread} is in the order of mailbox {mailbox} only")))?;
+    conversation(read, account, thread, record)
 }
 
 fn conversation<R: Read + ?Sized>(

@@ -140,7 +140,8 @@ struct Filing<'a> {
 
 impl MailStore {
     /// Import an mbox file into a mailbox. Understands the mboxrd and mboxo ways of quoting `From ` lines; flags come
-    /// from `Status:` and `X-Status:` fields. Blocks; `tell` is called about a message at a time.
+    /// from `Status:` and `X-Status:` fields. Blocks: call it on a
+    /// blocking thread, never within a task. `tell` is called after each message.
     ///
     /// # Errors
     /// If the file can not be read or is no mbox, if the mail can not be filed, [`MailError::OverQuota`] among it.
@@ -189,7 +190,8 @@ impl MailStore {
 
     /// Import a Maildir with its Maildir++ subfolders. The folder itself goes to `into` (INBOX, if `None`), a subfolder
     /// `.a.b` to `a/b`, made if need be, below `into` if that is given. Flags come from the file names, keywords from
-    /// `dovecot-keywords` files, dates from the files. Blocks; `tell` is called about a message at a time.
+    /// `dovecot-keywords` files, dates from the files. Blocks: call it on a
+    /// blocking thread, never within a task. `tell` is called after each message.
     ///
     /// # Errors
     /// If it can not be read or is no Maildir, if the mail can not be filed, [`MailError::OverQuota`] among it.

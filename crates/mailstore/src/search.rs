@@ -1,4 +1,9 @@
 //! Searching messages: all of IMAP SEARCH (RFC 9051 §6.4.4), and what a person types into the web page.
+//!
+//! Three rounds, each for what the one before could not decide: the entries (flags, dates, sizes), what was parsed
+//! (subject, people), and the bytes (other header fields, text). Texts are scanned, not looked up. An index of words has
+//! its place between the second and the third round, where it can rule messages out; what it has not reached yet goes
+//! through the third round, so that an answer is never stale.
 
 mod compiled;
 mod content;

@@ -6,6 +6,7 @@ use jiff::{Timestamp, ToSpan};
 use mailkit::Parsed;
 use mailkit::parsed::DisplayAddress;
 use store::BodyReader;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
 use crate::Result;
 
@@ -26,9 +27,16 @@ impl Field {
     pub const ALL: [Self; 5] = [Self::From, Self::To, Self::Cc, Self::Bcc, Self::Subject];
 }
 
-/// Text with case folded away.
+/// Text with case folded away, and with one spelling for what can be written in several ways (NFKC).
 pub(super) fn fold(text: &str) -> String {
-    if text.is_ascii() { text.to_ascii_lowercase() } else { text.to_lowercase() }
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    let lower = text.to_lowercase();
+    match is_nfkc_quick(lower.chars()) {
+        IsNormalized::Yes => lower,
+        _ => lower.nfkc().collect(),
+    }
 }
 
 /// Whether `text` contains `folded`, case disregarded.
@@ -101,5 +109,16 @@ impl Content {
     /// Whether the text contains `folded`.
     pub fn text_contains(&self, folded: &str) -> bool {
         self.text.contains(folded)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_and_spelling_do_not_matter() {
+        assert_eq!(fold("Cafe\u{301} \u{fb01}N"), fold("CAF\u{c9} Fin"));
+        assert_eq!(fold("PLAIN text"), "plain text");
     }
 }
