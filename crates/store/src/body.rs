@@ -247,8 +247,23 @@ impl Packs {
         if let Some(place) = state.fresh.get(id) {
             return Ok(Some(*place));
         }
+        self.indexed_place(id)
+    }
+
+    fn indexed_place(&self, id: &BodyId) -> Result<Option<Place>> {
         let stored = meta::read(&*self.index.view(), &place_key(id))?;
         Ok(stored.and_then(|value| Place::from_bytes(&value)))
+    }
+
+    /// Where a body is, and the pack, of one moment.
+    fn locate(&self, id: &BodyId) -> Result<(Place, Arc<dyn File>)> {
+        let state = self.state.lock();
+        let place = self.place(&state, id)?.ok_or(StoreError::BodyMissing { id: *id })?;
+        let file = state.files.get(&place.pack).cloned().ok_or_else(|| StoreError::BodyDamaged {
+            id: *id,
+            what: format!("{} is missing", pack_path(&self.dir, place.pack).display()),
+        })?;
+        Ok((place, file))
     }
 
     fn is_known(&self, state: &State, id: &BodyId) -> Result<bool> {
@@ -297,14 +312,18 @@ impl Packs {
 
     /// Opens a body for reading.
     pub(crate) fn open_body(self: &Arc<Self>, id: &BodyId) -> Result<BodyReader> {
-        let (place, file) = {
-            let state = self.state.lock();
-            let place = self.place(&state, id)?.ok_or(StoreError::BodyMissing { id: *id })?;
-            let file = state.files.get(&place.pack).cloned().ok_or_else(|| StoreError::BodyDamaged {
-                id: *id,
-                what: format!("{} is missing", pack_path(&self.dir, place.pack).display()),
-            })?;
-            (place, file)
+        // The index is asked without the lock, so that readers do not wait for each other: a body leaves `fresh` only
+        // after the index knows it.
+        let fresh = self.state.lock().fresh.get(id).copied();
+        let place = match fresh {
+            Some(place) => place,
+            None => self.indexed_place(id)?.ok_or(StoreError::BodyMissing { id: *id })?,
+        };
+        let file = self.state.lock().files.get(&place.pack).cloned();
+        let (place, file) = match file {
+            Some(file) => (place, file),
+            // It may have moved to another pack since.
+            None => self.locate(id)?,
         };
         BodyReader::open(*id, file, place)
     }
@@ -336,15 +355,15 @@ fn create_pack(disk: &dyn Disk, dir: &Path, number: u32) -> Result<Pack> {
 }
 
 /// The header at `offset`, if a whole one is there, and where its chunks begin.
-fn read_header(file: &dyn File, offset: u64) -> Result<Option<(Header, u64)>> {
+fn read_header(read_at: &ReadAt<'_>, offset: u64) -> Result<Option<(Header, u64)>> {
     let mut frame = [0; FRAME_BYTES];
-    let read = file.read_full(&mut frame, offset).map_err(StoreError::io("body pack"))?;
+    let read = read_at(&mut frame, offset).map_err(StoreError::io("body pack"))?;
     let len = u32::from_le_bytes(frame[4..8].try_into().expect("4 bytes")) as usize;
     if read < FRAME_BYTES || &frame[..4] != FRAME_MAGIC || len > MAX_HEADER_BYTES {
         return Ok(None);
     }
     let mut encoded = vec![0; len];
-    let read = file.read_full(&mut encoded, offset + FRAME_BYTES as u64).map_err(StoreError::io("body pack"))?;
+    let read = read_at(&mut encoded, offset + FRAME_BYTES as u64).map_err(StoreError::io("body pack"))?;
     if read < len || crc32c::crc32c(&encoded).to_le_bytes() != frame[8..] {
         return Ok(None);
     }
@@ -353,10 +372,11 @@ fn read_header(file: &dyn File, offset: u64) -> Result<Option<(Header, u64)>> {
 
 /// The frame at `offset`, if it is whole and its chunks are what it says; gives where the next one begins.
 pub(crate) fn scan_frame(file: &dyn File, offset: u64) -> Result<Option<(Header, u64)>> {
-    let Some((header, mut at)) = read_header(file, offset)? else { return Ok(None) };
+    let read_at = |buffer: &mut [u8], offset| file.read_full(buffer, offset);
+    let Some((header, mut at)) = read_header(&read_at, offset)? else { return Ok(None) };
     let mut left = header.len;
     for chunk in &header.chunks {
-        let Ok(plain) = read_chunk(file, at, chunk, left) else { return Ok(None) };
+        let Ok(plain) = read_chunk(&read_at, at, chunk, left) else { return Ok(None) };
         left -= plain.len() as u64;
         at += u64::from(chunk.stored_bytes);
     }
@@ -364,13 +384,13 @@ pub(crate) fn scan_frame(file: &dyn File, offset: u64) -> Result<Option<(Header,
 }
 
 /// A chunk's plain bytes, verified. `left` is what remains of the body from here on.
-fn read_chunk(file: &dyn File, at: u64, chunk: &ChunkInfo, left: u64) -> Result<Vec<u8>, String> {
+fn read_chunk(read_at: &ReadAt<'_>, at: u64, chunk: &ChunkInfo, left: u64) -> Result<Vec<u8>, String> {
     let expected = (left as usize).min(CHUNK_BYTES);
     if chunk.stored_bytes as usize > CHUNK_BYTES {
         return Err("a chunk's size is impossible".to_owned());
     }
     let mut stored = vec![0; chunk.stored_bytes as usize];
-    let read = file.read_full(&mut stored, at).map_err(|error| error.to_string())?;
+    let read = read_at(&mut stored, at).map_err(|error| error.to_string())?;
     if read < stored.len() {
         return Err("a chunk is cut off".to_owned());
     }
@@ -385,10 +405,43 @@ fn read_chunk(file: &dyn File, at: u64, chunk: &ChunkInfo, left: u64) -> Result<
     Ok(plain)
 }
 
+/// Fills a buffer from an offset, short only at the end; gives how much.
+type ReadAt<'a> = dyn Fn(&mut [u8], u64) -> io::Result<usize> + 'a;
+
+/// Bytes read at once when a body is opened: enough for the whole frame of a usual message.
+const AHEAD_BYTES: usize = 4 << 10;
+
+/// A pack of which some bytes are at hand.
+struct Ahead {
+    file: Arc<dyn File>,
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Ahead {
+    fn new(file: Arc<dyn File>, start: u64) -> io::Result<Self> {
+        let mut bytes = vec![0; AHEAD_BYTES];
+        let read = file.read_full(&mut bytes, start)?;
+        bytes.truncate(read);
+        Ok(Self { file, start, bytes })
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let skipped = offset.checked_sub(self.start).and_then(|skipped| usize::try_from(skipped).ok());
+        match skipped.and_then(|skipped| self.bytes.get(skipped..skipped.checked_add(buffer.len())?)) {
+            Some(bytes) => {
+                buffer.copy_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            None => self.file.read_full(buffer, offset),
+        }
+    }
+}
+
 /// A body, read in whole or in part; what it gives is verified.
 pub struct BodyReader {
     id: BodyId,
-    file: Arc<dyn File>,
+    pack: Ahead,
     header: Header,
     /// Where each chunk begins.
     offsets: Vec<u64>,
@@ -402,7 +455,9 @@ impl BodyReader {
             id,
             what: format!("pack {} at byte {}: {what}", place.pack, place.offset),
         };
-        let (header, mut at) = read_header(&*file, place.offset)?.ok_or_else(|| damaged("its header"))?;
+        let pack = Ahead::new(file, place.offset).map_err(StoreError::io("body pack"))?;
+        let read_at = |buffer: &mut [u8], offset| pack.read_at(buffer, offset);
+        let (header, mut at) = read_header(&read_at, place.offset)?.ok_or_else(|| damaged("its header"))?;
         if header.id != id.as_bytes() || header.chunks.len() as u64 != header.len.div_ceil(CHUNK_BYTES as u64) {
             return Err(damaged("its header is another body's"));
         }
@@ -411,7 +466,7 @@ impl BodyReader {
             offsets.push(at);
             at += u64::from(chunk.stored_bytes);
         }
-        Ok(Self { id, file, header, offsets, position: 0, current: None })
+        Ok(Self { id, pack, header, offsets, position: 0, current: None })
     }
 
     /// The body's name.
@@ -436,7 +491,8 @@ impl BodyReader {
             return Ok(bytes.clone());
         }
         let left = self.header.len - (number * CHUNK_BYTES) as u64;
-        let plain = read_chunk(&*self.file, self.offsets[number], &self.header.chunks[number], left)
+        let read_at = |buffer: &mut [u8], offset| self.pack.read_at(buffer, offset);
+        let plain = read_chunk(&read_at, self.offsets[number], &self.header.chunks[number], left)
             .map_err(|what| StoreError::BodyDamaged { id: self.id, what })?;
         let bytes = Bytes::from(plain);
         self.current = Some((number, bytes.clone()));
