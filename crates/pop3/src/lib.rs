@@ -1,1 +1,23 @@
-//! The POP3 door.
+//! The POP3 door: RFC 1939, with CAPA and response codes (RFC 2449, RFC 3206), STLS (RFC 2595), SASL (RFC 5034) and UTF8
+//! (RFC 6856).
+//!
+//! A client sees the messages that were in INBOX when it logged in. What it deletes goes when it says QUIT, in commits
+//! that are durable before it hears `+OK`; a connection that ends in any other way changes nothing.
+//!
+//! What this crate must never do: remove anything without QUIT; take a password in plain text unless told to; give out
+//! a message whose bytes do not match their name.
+//!
+//! Start reading at [`Pop3Door`] for the connection, at [`session`] for the protocol: the session takes lines and gives
+//! replies and effects, and knows no sockets.
+
+mod command;
+mod door;
+mod maildrop;
+mod options;
+mod reply;
+mod session;
+mod stuffing;
+mod wire;
+
+pub use door::Pop3Door;
+pub use options::Pop3Options;

@@ -1,0 +1,326 @@
+//! The door as the binary sees it, and the loop between socket, session and domain.
+
+use std::{collections::HashMap, io, sync::Arc};
+
+use bytes::Bytes;
+use directory::{AccountId, AuthError, Directory, Login, LoginAttempt, Secret, Service};
+use doorkit::{Conn, Tls, sasl::Password};
+use mailstore::{BodyReader, FlagChange, Flags, MailError, MailStore, SystemFlag};
+use parking_lot::Mutex;
+
+use crate::{
+    maildrop::{Maildrop, Message, Update},
+    options::Pop3Options,
+    reply::{self, Code, Refusal},
+    session::{Channel, Effect, Session},
+    stuffing::Stuffing,
+    wire::{Line, PIECE_BYTES, Wire},
+};
+
+/// What is read of a message at a time.
+const BODY_PIECE_BYTES: usize = 256 << 10;
+
+struct Door {
+    directory: Directory,
+    mail: MailStore,
+    options: Pop3Options,
+    tls: Option<Tls>,
+    sessions: Mutex<HashMap<AccountId, usize>>,
+}
+
+/// Serves POP3 connections. Cheap to clone.
+#[derive(Clone)]
+pub struct Pop3Door {
+    door: Arc<Door>,
+}
+
+impl Pop3Door {
+    /// A door without STLS.
+    pub fn new(directory: Directory, mail: MailStore, options: Pop3Options) -> Self {
+        Self { door: Arc::new(Door { directory, mail, options, tls: None, sessions: Mutex::default() }) }
+    }
+
+    /// A door that offers STLS on connections that begin in plain text.
+    pub fn with_tls(directory: Directory, mail: MailStore, options: Pop3Options, tls: Tls) -> Self {
+        Self { door: Arc::new(Door { directory, mail, options, tls: Some(tls), sessions: Mutex::default() }) }
+    }
+
+    /// Serves one client, from the greeting until it leaves, is silent for too long, or [`Pop3Options::shutdown`] is
+    /// cancelled. What it deleted goes only when it says QUIT, and is durable when it hears `+OK`.
+    pub async fn serve_connection(&self, conn: Conn) {
+        let peer = conn.peer();
+        metrics::gauge!("holdfast_pop3_connections").increment(1.0);
+        let wire = Wire::new(conn, self.door.options.write_timeout);
+        if let Err(error) = Box::pin(Connection::new(self.door.clone(), wire).run()).await {
+            tracing::debug!(%peer, %error, "a POP3 connection ended");
+        }
+        metrics::gauge!("holdfast_pop3_connections").decrement(1.0);
+    }
+}
+
+/// A place among an account's sessions.
+struct Seat {
+    door: Arc<Door>,
+    account: AccountId,
+}
+
+impl Seat {
+    fn take(door: &Arc<Door>, account: AccountId) -> Option<Self> {
+        let mut sessions = door.sessions.lock();
+        let count = sessions.entry(account).or_default();
+        if *count >= door.options.max_sessions_per_account {
+            return None;
+        }
+        *count += 1;
+        Some(Self { door: door.clone(), account })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut sessions = self.door.sessions.lock();
+        if let Some(count) = sessions.get_mut(&self.account) {
+            *count -= 1;
+            if *count == 0 {
+                sessions.remove(&self.account);
+            }
+        }
+    }
+}
+
+struct Connection {
+    door: Arc<Door>,
+    wire: Wire,
+    session: Session,
+    seat: Option<Seat>,
+}
+
+/// Whether the connection goes on.
+enum Goes {
+    On,
+    Out,
+}
+
+impl Connection {
+    fn new(door: Arc<Door>, wire: Wire) -> Self {
+        let session = Session::new(door.options.clone(), channel(&door, wire.conn()));
+        Self { door, wire, session, seat: None }
+    }
+
+    async fn run(mut self) -> io::Result<()> {
+        self.session.greet(&mut self.wire.out);
+        let shutdown = self.door.options.shutdown.clone();
+        loop {
+            let options = &self.door.options;
+            let timeout = if self.session.is_logged_in() { options.idle_timeout } else { options.login_timeout };
+            let line = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                line = self.wire.line(self.session.max_line_bytes(), timeout) => line?,
+            };
+            let mut effect = match line {
+                Line::Text(text) => self.session.line(&text, &mut self.wire.out),
+                Line::TooLong => self.session.line_too_long(&mut self.wire.out),
+            };
+            // SCRAM's look-up is answered by the session with a further effect.
+            if let Effect::ScramLookup(login) = effect {
+                let peer = self.wire.conn().peer().ip();
+                effect = match self.door.directory.scram_keys(&login, peer) {
+                    Ok(found) => self.session.scram_keys(found, &mut self.wire.out),
+                    Err(error) => self.session.refuse_login(&error.into(), &mut self.wire.out),
+                };
+            }
+            match self.act(effect).await? {
+                (this, Goes::On) => self = this,
+                (this, Goes::Out) => {
+                    self = this;
+                    break;
+                }
+            }
+        }
+        self.wire.close().await;
+        Ok(())
+    }
+
+    async fn act(mut self, effect: Effect) -> io::Result<(Self, Goes)> {
+        let goes = match effect {
+            Effect::Next | Effect::ScramLookup(_) => Goes::On,
+            Effect::Close => Goes::Out,
+            Effect::Login(password) => {
+                let result = self.authenticate(&password).await;
+                self.log_in(result).await
+            }
+            Effect::ScramProved(login, found) => {
+                let peer = self.wire.conn().peer().ip();
+                self.door.directory.scram_outcome(&login, peer, Some(found));
+                self.log_in(Ok(found)).await
+            }
+            Effect::ScramFailed(login) => {
+                let peer = self.wire.conn().peer().ip();
+                self.door.directory.scram_outcome(&login, peer, None);
+                self.log_in(Err(AuthError::Invalid)).await
+            }
+            Effect::StartTls => return Ok((self.start_tls().await?, Goes::On)),
+            Effect::Send { number, message, lines } => {
+                if self.send(message, lines).await? && lines.is_none() {
+                    self.session.note_retrieved(number);
+                }
+                Goes::On
+            }
+            Effect::Update(update) => {
+                self.update(update).await;
+                Goes::Out
+            }
+        };
+        Ok((self, goes))
+    }
+
+    async fn authenticate(&self, password: &Password) -> Result<Login, AuthError> {
+        let attempt = LoginAttempt {
+            login: &password.authcid,
+            secret: Secret::Password(&password.password),
+            peer: self.wire.conn().peer().ip(),
+            service: Service::Pop3,
+        };
+        self.door.directory.authenticate(attempt).await
+    }
+
+    async fn log_in(&mut self, result: Result<Login, AuthError>) -> Goes {
+        let opened = match result {
+            Ok(login) => self.open(login.account).await,
+            Err(error) => Err(error.into()),
+        };
+        match opened {
+            Ok(maildrop) => {
+                self.session.let_in(maildrop, &mut self.wire.out);
+                Goes::On
+            }
+            Err(refusal) => match self.session.refuse_login(&refusal, &mut self.wire.out) {
+                Effect::Close => Goes::Out,
+                _ => Goes::On,
+            },
+        }
+    }
+
+    async fn open(&mut self, account: AccountId) -> Result<Maildrop, Refusal> {
+        let seat = Seat::take(&self.door, account)
+            .ok_or_else(|| Refusal::new(Code::InUse, "too many connections of this account; close another one"))?;
+        let mail = self.door.mail.clone();
+        let maildrop = blocking(move || Maildrop::open(&mail, account.realm())).await?.map_err(refusal)?;
+        self.seat = Some(seat);
+        Ok(maildrop)
+    }
+
+    async fn start_tls(self) -> io::Result<Self> {
+        let Self { door, wire, mut session, seat } = self;
+        let tls = door.tls.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+        let wire = wire.start_tls(tls).await?;
+        session.secured(channel(&door, wire.conn()));
+        Ok(Self { door, wire, session, seat })
+    }
+
+    /// Sends a message; false when it can't be read, which the client was told.
+    ///
+    /// # Errors
+    /// When the message turns out damaged after its beginning was sent: a connection that breaks off is the only way
+    /// to say so.
+    async fn send(&mut self, message: Message, lines: Option<u64>) -> io::Result<bool> {
+        let Some(account) = self.session.account() else { return Ok(false) };
+        let mail = self.door.mail.clone();
+        let mut body = match mail.body(account, message.email) {
+            Ok(body) => body,
+            Err(error) => return Ok(self.say(&refusal(error))),
+        };
+        let mut stuffing = lines.map_or_else(Stuffing::whole, Stuffing::top);
+        let mut offset = 0;
+        while offset < body.len() && !stuffing.is_full() {
+            let piece;
+            (body, piece) = read_piece(body, offset).await?;
+            let piece = match piece {
+                Ok(piece) => piece,
+                Err(error) if offset == 0 => return Ok(self.say(&refusal(error))),
+                Err(error) => {
+                    tracing::error!(%error, %account, email = message.email.0, "a message is damaged");
+                    return Err(io::Error::other("a message is damaged"));
+                }
+            };
+            if offset == 0 {
+                reply::ok(&mut self.wire.out, &format!("{} bytes", body.len()));
+            }
+            offset += piece.len() as u64;
+            for part in piece.chunks(PIECE_BYTES) {
+                stuffing.push(part, &mut self.wire.out);
+                if self.wire.out.len() >= PIECE_BYTES {
+                    self.wire.flush().await?;
+                }
+            }
+        }
+        if body.is_empty() {
+            reply::ok(&mut self.wire.out, "0 bytes");
+        }
+        stuffing.finish(&mut self.wire.out);
+        metrics::counter!("holdfast_pop3_sent_bytes_total").increment(offset);
+        Ok(true)
+    }
+
+    fn say(&mut self, refusal: &Refusal) -> bool {
+        refusal.write_to(&mut self.wire.out);
+        false
+    }
+
+    /// The UPDATE state (RFC 1939 §6).
+    async fn update(&mut self, update: Update) {
+        let Update { account, mailbox, expunge, mark_seen } = update;
+        let mail = &self.door.mail;
+        let removed = match expunge.as_slice() {
+            [] => Ok(Vec::new()),
+            uids => mail.expunge(account, mailbox, uids).await,
+        };
+        if self.door.options.mark_seen && !mark_seen.is_empty() {
+            let mut seen = Flags::default();
+            seen.insert(SystemFlag::Seen);
+            // The messages were retrieved all the same.
+            if let Err(error) = mail.set_flags(account, mailbox, &mark_seen, FlagChange::Add(seen), None).await {
+                tracing::warn!(%error, %account, "retrieved messages could not be marked as seen");
+            }
+        }
+        match removed {
+            Ok(removed) => {
+                metrics::counter!("holdfast_pop3_expunged_total").increment(removed.len() as u64);
+                reply::ok(&mut self.wire.out, "goodbye");
+            }
+            Err(error) => {
+                tracing::error!(%error, %account, "deleted messages could not be removed");
+                self.say(&Refusal::new(Code::SysTemp, "some deleted messages were not removed"));
+            }
+        }
+    }
+}
+
+fn channel(door: &Door, conn: &Conn) -> Channel {
+    Channel { is_tls: conn.is_tls(), offers_tls: door.tls.is_some(), exporter: conn.tls_exporter() }
+}
+
+fn refusal(error: MailError) -> Refusal {
+    if !matches!(error, MailError::NoSuchEmail(_)) {
+        tracing::error!(%error, "mail could not be read");
+    }
+    error.into()
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        tracing::error!(%error, "a blocking task ended early");
+        Refusal::new(Code::SysTemp, "mail can't be read now; try again soon")
+    })
+}
+
+/// Reads a piece of a message; on another thread if there is much to decompress.
+async fn read_piece(mut body: BodyReader, offset: u64) -> io::Result<(BodyReader, Result<Bytes, MailError>)> {
+    let is_small = body.len() <= PIECE_BYTES as u64;
+    let read = move || {
+        let piece = body.read_range(offset, BODY_PIECE_BYTES).map_err(MailError::from);
+        (body, piece)
+    };
+    Ok(if is_small { read() } else { tokio::task::spawn_blocking(read).await? })
+}

@@ -1,0 +1,53 @@
+//! What an operator may set, and every limit of this door.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+/// Settings of a door. Limits are per connection unless they say otherwise.
+#[derive(Debug, Clone)]
+pub struct Pop3Options {
+    /// Our name in the greeting. Default `localhost`.
+    pub hostname: String,
+    /// Take logins without TLS. Default false; for tests and closed networks only.
+    pub plaintext_logins: bool,
+    /// Give messages that were retrieved the flag `\Seen`, at QUIT. Default true.
+    pub mark_seen: bool,
+    /// Longest command line in bytes, with its line end. Default 1,024 (RFC 2449 §4 asks for 255).
+    pub max_line_bytes: usize,
+    /// Longest line of a SASL exchange. Default 12,288 (RFC 4954 §4 asks as much).
+    pub max_sasl_line_bytes: usize,
+    /// Commands that could not be understood before the connection is closed. Default 20.
+    pub max_errors: u32,
+    /// Failed logins before the connection is closed. Default 3.
+    pub max_failed_logins: u32,
+    /// Connections of one account at once; more are told `[IN-USE]`. Default 10.
+    pub max_sessions_per_account: usize,
+    /// How long a client may be silent before it has logged in. Default 3 minutes.
+    pub login_timeout: Duration,
+    /// How long a client may be silent once logged in. Default 10 minutes (RFC 1939 §3 asks for no less).
+    pub idle_timeout: Duration,
+    /// How long a client may take to read a piece of 64 KiB. Default 5 minutes.
+    pub write_timeout: Duration,
+    /// Ends every connection when it is between commands. Default: never.
+    pub shutdown: CancellationToken,
+}
+
+impl Default for Pop3Options {
+    fn default() -> Self {
+        Self {
+            hostname: "localhost".to_owned(),
+            plaintext_logins: false,
+            mark_seen: true,
+            max_line_bytes: 1_024,
+            max_sasl_line_bytes: 12_288,
+            max_errors: 20,
+            max_failed_logins: 3,
+            max_sessions_per_account: 10,
+            login_timeout: Duration::from_secs(180),
+            idle_timeout: Duration::from_secs(600),
+            write_timeout: Duration::from_secs(300),
+            shutdown: CancellationToken::new(),
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Replies, and what errors become (RFC 2449 §8, RFC 3206).
+
+use directory::AuthError;
+use mailstore::{MailError, StoreError};
+
+/// A response code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// The client's name or password is to blame.
+    Auth,
+    /// Too many sessions of the account.
+    InUse,
+    /// The same may work later.
+    SysTemp,
+    /// Somebody has to mend something.
+    SysPerm,
+}
+
+impl Code {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Auth => "[AUTH] ",
+            Self::InUse => "[IN-USE] ",
+            Self::SysTemp => "[SYS/TEMP] ",
+            Self::SysPerm => "[SYS/PERM] ",
+        }
+    }
+}
+
+/// An `-ERR` to be said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    code: Option<Code>,
+    text: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(code: Code, text: impl Into<String>) -> Self {
+        Self { code: Some(code), text: text.into() }
+    }
+
+    pub(crate) fn plain(text: impl Into<String>) -> Self {
+        Self { code: None, text: text.into() }
+    }
+
+    pub(crate) fn write_to(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"-ERR ");
+        out.extend_from_slice(self.code.map_or("", Code::text).as_bytes());
+        line(out, &self.text);
+    }
+}
+
+/// Writes `+OK` and a text.
+pub(crate) fn ok(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(b"+OK ");
+    line(out, text);
+}
+
+/// Writes a line. Texts with parts from elsewhere stay one line.
+pub(crate) fn line(out: &mut Vec<u8>, text: &str) {
+    out.extend(text.bytes().map(|byte| if byte == b'\r' || byte == b'\n' { b' ' } else { byte }));
+    out.extend_from_slice(b"\r\n");
+}
+
+impl From<AuthError> for Refusal {
+    fn from(error: AuthError) -> Self {
+        let code = match error {
+            AuthError::Invalid | AuthError::TotpRequired => Code::Auth,
+            AuthError::Throttled { .. } | AuthError::Unavailable => Code::SysTemp,
+            AuthError::Disabled => Code::SysPerm,
+        };
+        if error == AuthError::TotpRequired {
+            return Self::new(code, "this account uses two-step sign-in: make an app password for this program");
+        }
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<MailError> for Refusal {
+    fn from(error: MailError) -> Self {
+        match error {
+            MailError::NoSuchEmail(_) | MailError::NoSuchMessage { .. } => {
+                Self::plain("that message was deleted by another program meanwhile")
+            }
+            MailError::Store(error) => error.into(),
+            MailError::Damaged(_) => Self::new(Code::SysPerm, "the stored mail is damaged; the operator can repair it"),
+            other => Self::new(Code::SysPerm, other.to_string()),
+        }
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Quarantined { .. } => {
+                Self::new(Code::SysPerm, "this account is read-only until the operator has repaired it")
+            }
+            StoreError::Damaged { .. } | StoreError::BodyDamaged { .. } | StoreError::BodyMissing { .. } => {
+                Self::new(Code::SysPerm, "that message is damaged; the operator can repair it")
+            }
+            // What the system said is for the log, not for the client.
+            _ => Self::new(Code::SysTemp, "mail can't be read or changed now; try again soon"),
+        }
+    }
+}
