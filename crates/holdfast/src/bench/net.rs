@@ -1,0 +1,205 @@
+//! Connections of the load generator: plain, TLS from the start, or TLS after a command.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::ValueEnum;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::Common;
+
+/// Longest line accepted from a server, in bytes.
+const MAX_LINE: u64 = 1 << 20;
+
+const BUFFER: usize = 64 * 1024;
+
+/// When a connection becomes encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Encryption {
+    /// Never.
+    None,
+    /// After the protocol's STARTTLS command.
+    Starttls,
+    /// From the first byte.
+    Implicit,
+}
+
+/// A byte stream of either kind.
+pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// How to connect; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Dialer {
+    target: String,
+    name: ServerName<'static>,
+    connector: TlsConnector,
+    pub(super) encryption: Encryption,
+    patience: Duration,
+}
+
+impl Dialer {
+    pub(super) fn new(common: &Common) -> Result<Self> {
+        let (host, _) = common.target.rsplit_once(':').context("--target must be HOST:PORT")?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(host.to_owned()).with_context(|| format!("{host} is no host name"))?;
+        Ok(Self {
+            target: common.target.clone(),
+            name,
+            connector: TlsConnector::from(Arc::new(tls_config(common.insecure)?)),
+            encryption: common.tls,
+            patience: Duration::from_secs(common.timeout),
+        })
+    }
+
+    /// A byte stream, encrypted if it is to be from the start.
+    pub(super) async fn stream(&self) -> Result<Box<dyn Io>> {
+        let tcp = timeout(self.patience, TcpStream::connect(&self.target))
+            .await
+            .context("connecting took too long")?
+            .with_context(|| format!("connect to {}", self.target))?;
+        tcp.set_nodelay(true)?;
+        match self.encryption {
+            Encryption::Implicit => self.encrypt(Box::new(tcp)).await,
+            Encryption::None | Encryption::Starttls => Ok(Box::new(tcp)),
+        }
+    }
+
+    async fn encrypt(&self, stream: Box<dyn Io>) -> Result<Box<dyn Io>> {
+        let tls = timeout(self.patience, self.connector.connect(self.name.clone(), stream))
+            .await
+            .context("the TLS handshake took too long")?
+            .context("TLS handshake")?;
+        Ok(Box::new(tls))
+    }
+
+    /// A connection for a protocol of lines.
+    pub(super) async fn lines(&self) -> Result<Lines> {
+        let stream = BufReader::with_capacity(BUFFER, self.stream().await?);
+        Ok(Lines { stream, line: String::new(), patience: self.patience, bytes: 0 })
+    }
+}
+
+/// A connection for a protocol of lines.
+pub(super) struct Lines {
+    stream: BufReader<Box<dyn Io>>,
+    line: String,
+    patience: Duration,
+    /// Bytes received so far.
+    pub(super) bytes: u64,
+}
+
+impl Lines {
+    /// Turns to TLS, after the server has agreed to.
+    pub(super) async fn encrypt(self, dialer: &Dialer) -> Result<Self> {
+        ensure!(self.stream.buffer().is_empty(), "the server sent something between its consent and TLS");
+        let stream = dialer.encrypt(self.stream.into_inner()).await?;
+        Ok(Self { stream: BufReader::with_capacity(BUFFER, stream), ..self })
+    }
+
+    /// Sends bytes.
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        timeout(self.patience, async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        })
+        .await
+        .context("sending took too long")?
+        .context("send")
+    }
+
+    /// Reads a line, without its end.
+    pub(super) async fn line(&mut self) -> Result<&str> {
+        let patience = self.patience;
+        self.line_within(patience).await
+    }
+
+    /// Reads a line for which the server may take its time.
+    pub(super) async fn line_within(&mut self, patience: Duration) -> Result<&str> {
+        let mut bytes = std::mem::take(&mut self.line).into_bytes();
+        bytes.clear();
+        let mut limited = (&mut self.stream).take(MAX_LINE);
+        let read =
+            timeout(patience, limited.read_until(b'\n', &mut bytes)).await.context("no answer")?.context("receive")?;
+        if read == 0 {
+            bail!("the server closed the connection");
+        }
+        self.bytes += read as u64;
+        while matches!(bytes.last(), Some(b'\n' | b'\r')) {
+            bytes.pop();
+        }
+        self.line = String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
+        Ok(&self.line)
+    }
+
+    /// Reads that many bytes and forgets them.
+    pub(super) async fn skip(&mut self, mut count: u64) -> Result<()> {
+        self.bytes += count;
+        while count > 0 {
+            let available = timeout(self.patience, self.stream.fill_buf()).await.context("no answer")??.len();
+            ensure!(available > 0, "the server closed the connection");
+            let used = available.min(usize::try_from(count).unwrap_or(usize::MAX));
+            self.stream.consume(used);
+            count -= used as u64;
+        }
+        Ok(())
+    }
+}
+
+fn tls_config(insecure: bool) -> Result<ClientConfig> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    if insecure {
+        let verifier = Arc::new(AnyCertificate(provider));
+        return Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth());
+    }
+    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Takes any certificate (`--insecure`), but still checks that the server has its key.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
