@@ -99,13 +99,7 @@ impl Report {
     pub(super) fn new(common: &Common, took: Duration, samples: Samples) -> Self {
         let seconds = took.as_secs_f64();
         let steps = samples.steps.into_iter().map(|(name, step)| Line::new(name, step, seconds)).collect();
-        Self {
-            target: common.target.clone(),
-            connections: common.connections,
-            seconds,
-            steps,
-            notes: BTreeMap::new(),
-        }
+        Self { target: common.target.clone(), connections: common.connections, seconds, steps, notes: BTreeMap::new() }
     }
 
     /// Adds something worth saying beside the figures.

@@ -63,13 +63,7 @@ pub(super) async fn run(args: &WebArgs) -> Result<Report> {
     .await
 }
 
-async fn browse(
-    args: &WebArgs,
-    dialer: &Dialer,
-    connection: u32,
-    work: &Work,
-    samples: &mut Samples,
-) -> Result<()> {
+async fn browse(args: &WebArgs, dialer: &Dialer, connection: u32, work: &Work, samples: &mut Samples) -> Result<()> {
     let mut browser = Browser::connect(args, dialer).await?;
     let began = Instant::now();
     browser.sign_in(args, args.login.user(connection)).await.context("signing in")?;
@@ -143,7 +137,12 @@ impl Browser {
         Ok(page)
     }
 
-    async fn request(&mut self, method: Method, path: &str, body: String) -> Result<(StatusCode, Option<String>, String)> {
+    async fn request(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: String,
+    ) -> Result<(StatusCode, Option<String>, String)> {
         let mut request = Request::builder().method(&method).uri(path).header(HOST, &self.host);
         if !self.cookies.is_empty() {
             let cookies: Vec<_> = self.cookies.iter().map(|(n, v)| format!("{n}={v}")).collect();
@@ -209,7 +208,14 @@ fn attribute(tag: &str, name: &str) -> Option<String> {
         Some(quoted) => quoted.split('"').next()?,
         None => value.split_ascii_whitespace().next()?,
     };
-    Some(value.replace("&#38;", "&").replace("&amp;", "&").replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">"))
+    Some(
+        value
+            .replace("&#38;", "&")
+            .replace("&amp;", "&")
+            .replace("&quot;", "\"")
+            .replace("&lt;", "<")
+            .replace("&gt;", ">"),
+    )
 }
 
 /// A form value, percent-encoded.
