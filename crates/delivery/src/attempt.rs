@@ -32,6 +32,9 @@ use crate::{Delivery, DeliveryError, Refusal, Result, queue};
 /// Longest wait between tries to record a result that the store does not take.
 const LONGEST_SETTLE_WAIT: Duration = Duration::from_secs(30);
 
+/// How much of a server's words is kept in the queue.
+const MAX_KEPT_ERROR_CHARS: usize = 500;
+
 /// An attempt under way.
 #[derive(Clone)]
 struct Attempt {
@@ -146,7 +149,7 @@ impl Delivery {
                     result.findings.push(Finding { recipient, action, status, text, remote });
                 }
                 _ => result.remaining.push(RecipientRecord {
-                    last_error: Some(reply.to_string()),
+                    last_error: Some(reply.to_string().chars().take(MAX_KEPT_ERROR_CHARS).collect()),
                     last_status: status_of(reply, 4),
                     last_remote: remote.unwrap_or_default(),
                     last_attempt_ms: now_ms,

@@ -15,6 +15,9 @@ use crate::{Delivery, DeliveryError, QueueId, RecipientOutcome, Refusal, Result,
 /// Most accounts that one commit files to; further local recipients are served from the queue.
 pub const MAX_FILINGS_PER_COMMIT: usize = 32;
 
+/// Most recipients of one leg: its record must fit the store even if each has a long story to tell.
+pub const MAX_RECIPIENTS_PER_LEG: usize = 200;
+
 /// A message with everything decided but what the commit itself shows.
 pub struct Dispatch {
     pub id: QueueId,
@@ -166,16 +169,16 @@ impl Dispatch {
     }
 }
 
-/// Legs of at most [`MAX_FILINGS_PER_COMMIT`] recipients for accounts here, of one for a domain.
+/// Legs of at most [`MAX_FILINGS_PER_COMMIT`] recipients for accounts here, [`MAX_RECIPIENTS_PER_LEG`] elsewhere.
 fn legs_of(destination: &str, recipients: Vec<RecipientRecord>, due_ms: i64) -> Vec<LegRecord> {
-    let most = if destination == LOCAL_DESTINATION { MAX_FILINGS_PER_COMMIT } else { usize::MAX };
+    let most = if destination == LOCAL_DESTINATION { MAX_FILINGS_PER_COMMIT } else { MAX_RECIPIENTS_PER_LEG };
     let leg = |part: &[RecipientRecord]| LegRecord {
         destination: destination.to_owned(),
         recipients: part.to_vec(),
         due_ms,
         ..LegRecord::default()
     };
-    if recipients.is_empty() { Vec::new() } else { recipients.chunks(most.min(recipients.len())).map(leg).collect() }
+    recipients.chunks(most).map(leg).collect()
 }
 
 impl Delivery {

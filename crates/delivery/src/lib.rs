@@ -129,13 +129,17 @@ impl Delivery {
         &self.inner.options
     }
 
-    fn resolver(&self) -> Result<Arc<dyn Resolver>> {
+    fn resolver(&self) -> Arc<dyn Resolver> {
         if let Some(resolver) = &self.inner.resolver {
-            return Ok(Arc::clone(resolver));
+            return Arc::clone(resolver);
         }
-        let resolver = SystemResolver::new()
-            .map_err(|error| DeliveryError::BadOption { option: "resolver", problem: error.to_string() })?;
-        Ok(Arc::new(resolver))
+        match SystemResolver::new() {
+            Ok(resolver) => Arc::new(resolver),
+            Err(error) => {
+                tracing::error!(%error, "no DNS: mail for other domains waits in the queue");
+                Arc::new(outbound::resolve::NoResolver(error))
+            }
+        }
     }
 
     fn now_ms(&self) -> i64 {

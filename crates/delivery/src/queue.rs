@@ -249,3 +249,6 @@ fn put_due(tx: &mut Tx<'_>, leg_id: LegId, record: &LegRecord, message_record: &
 fn damaged(what: &str, error: &prost::DecodeError) -> DeliveryError {
     DeliveryError::Damaged(format!("{what} can not be decoded: {error}"))
 }
+
+#[cfg(test)]
+mod tests;

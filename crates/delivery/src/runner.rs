@@ -16,7 +16,7 @@ use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::outbound::attempt::Outbound;
-use crate::schema::{self, DueRecord, LegId, due_prefix};
+use crate::schema::{self, DueRecord, LegId, due_prefix, due_time_prefix};
 use crate::{Delivery, Result, queue};
 use agenda::{Agenda, Fresh, Limits, Slot};
 
@@ -82,6 +82,7 @@ impl Delivery {
             runner.hear()?;
             runner.begin_due();
             let pause = runner.pause();
+            let was_looking = runner.looking;
             let Runner { attempts, deadlines, looking, .. } = &mut runner;
             let ended = tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -95,6 +96,9 @@ impl Delivery {
             };
             if let Some(ended) = ended {
                 runner.end(ended);
+            }
+            if was_looking && !runner.looking {
+                runner.first_deadline_ms = runner.first_deadline_ms.min(runner.read_first_deadline());
             }
         }
         runner.stop().await;
@@ -119,6 +123,11 @@ struct Runner {
     slots: HashMap<Id, Slot>,
     deadlines: tokio::task::JoinHandle<()>,
     looking: bool,
+    /// No deadline comes before.
+    first_deadline_ms: i64,
+    /// Nothing due before is left at a destination: its entries are read from there on. What was deleted before would
+    /// otherwise be passed over again and again.
+    floors: HashMap<Arc<str>, i64>,
     scanned: tokio::time::Instant,
 }
 
@@ -132,7 +141,7 @@ impl Runner {
             rest: options.rest_of_dead_hosts,
             shared_hop_except: options.smarthost.as_ref().map(|_| options.static_routes.keys().cloned().collect()),
         };
-        let outbound = Outbound::new(options.clone(), delivery.resolver()?)
+        let outbound = Outbound::new(options.clone(), delivery.resolver())
             .map_err(|e| crate::DeliveryError::BadOption { option: "tls", problem: e.to_string() })?;
         Ok(Self {
             outbound: Arc::new(outbound),
@@ -141,6 +150,8 @@ impl Runner {
             slots: HashMap::new(),
             deadlines: tokio::spawn(async {}),
             looking: false,
+            first_deadline_ms: i64::MAX,
+            floors: HashMap::new(),
             scanned: tokio::time::Instant::now(),
             delivery,
         })
@@ -149,6 +160,8 @@ impl Runner {
     /// Find all destinations and when each has something to do: one read per destination.
     fn scan(&mut self) -> Result<()> {
         self.scanned = tokio::time::Instant::now();
+        self.floors.clear();
+        self.first_deadline_ms = self.read_first_deadline();
         let snapshot = self.delivery.inner.store.snapshot();
         let mut from = b"d".to_vec();
         let mut found: HashSet<Arc<str>> = HashSet::new();
@@ -168,6 +181,9 @@ impl Runner {
             found.insert(destination);
         }
         metrics::gauge!("holdfast_delivery_queue_destinations").set(found.len() as f64);
+        let delivery = self.delivery.clone();
+        // Sets the gauges.
+        tokio::task::spawn_blocking(move || delivery.queue_stats().map(drop));
         Ok(())
     }
 
@@ -175,7 +191,17 @@ impl Runner {
     fn hear(&mut self) -> Result<()> {
         let hints = std::mem::take(&mut *self.delivery.inner.hints.waiting.lock());
         let now_ms = self.delivery.now_ms();
+        if !hints.is_empty() {
+            // They may be of a new message.
+            let options = &self.delivery.inner.options;
+            let wait = options.delay_warning.min(options.expiry);
+            let earliest = now_ms.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
+            self.first_deadline_ms = self.first_deadline_ms.min(earliest);
+        }
         for hint in hints {
+            if let Some(floor) = self.floors.get_mut(&hint.destination) {
+                *floor = hint.due_ms.min(*floor);
+            }
             match hint.fresh {
                 Some((leg, owner)) if hint.due_ms <= now_ms => {
                     self.agenda.note_fresh(Fresh { leg, destination: hint.destination, owner }, hint.due_ms);
@@ -212,22 +238,30 @@ impl Runner {
                 }
             }
         }
-        if !self.looking && self.first_deadline().is_some_and(|when| when <= now_ms) {
+        if !self.looking && self.first_deadline_ms <= now_ms {
             let delivery = self.delivery.clone();
             self.deadlines = tokio::spawn(async move { delivery.look_at_deadlines().await });
             self.looking = true;
+            self.first_deadline_ms = i64::MAX;
         }
     }
 
     /// The oldest due leg of the sender who has least under way; and when to look at the destination again.
-    fn choose(&self, destination: &str, now_ms: i64) -> Result<Choice> {
+    fn choose(&mut self, destination: &Arc<str>, now_ms: i64) -> Result<Choice> {
         let snapshot = self.delivery.inner.store.snapshot();
+        let floor = self.floors.get(destination).copied().unwrap_or(0);
+        let (start, mut end) = (due_time_prefix(destination, floor), due_prefix(destination));
+        if let Some(last) = end.last_mut() {
+            *last = 1;
+        }
+        let mut first_due_ms = None;
         let mut best: Option<(usize, LegId, u64)> = None;
         let mut next_due_ms = None;
         let mut seen = 0;
-        for row in snapshot.prefix(queue::QUEUE, &due_prefix(destination), Order::Ascending)? {
+        for row in snapshot.range(queue::QUEUE, (Bound::Included(start), Bound::Excluded(end)), Order::Ascending)? {
             let (key, value) = row?;
             let Some((_, due_ms, leg)) = schema::due_key_parts(&key) else { continue };
+            first_due_ms = first_due_ms.or(Some(due_ms));
             if due_ms > now_ms {
                 next_due_ms = Some(due_ms);
                 break;
@@ -251,6 +285,8 @@ impl Runner {
                 break;
             }
         }
+        // What comes into the queue from now on is due from now on, or comes with a hint.
+        self.floors.insert(Arc::clone(destination), first_due_ms.unwrap_or(now_ms).min(now_ms));
         Ok(Choice { leg: best.map(|(_, leg, owner)| (leg, owner)), next_due_ms })
     }
 
@@ -276,20 +312,29 @@ impl Runner {
             }
         };
         if let Some(slot) = self.slots.remove(&id) {
-            self.agenda.end(&slot, reached, self.delivery.now_ms());
+            let now_ms = self.delivery.now_ms();
+            self.agenda.end(&slot, reached, now_ms);
+            if reached.is_none() {
+                // It was not due, gone, or could not be begun: the queue knows.
+                self.floors.remove(&slot.destination);
+                self.agenda.note(&slot.destination, now_ms + 1_000);
+            }
         }
         metrics::gauge!("holdfast_delivery_attempts_running").set(self.attempts.len() as f64);
     }
 
-    fn first_deadline(&self) -> Option<i64> {
+    fn read_first_deadline(&self) -> i64 {
         let snapshot = self.delivery.inner.store.snapshot();
-        let row = snapshot.prefix(queue::QUEUE, b"x", Order::Ascending).ok()?.next()?.ok()?;
-        schema::deadline_key_parts(&row.0).map(|(when, _)| when)
+        let first = || {
+            let row = snapshot.prefix(queue::QUEUE, b"x", Order::Ascending).ok()?.next()?.ok()?;
+            schema::deadline_key_parts(&row.0).map(|(when, _)| when)
+        };
+        first().unwrap_or(i64::MAX)
     }
 
     /// How long nothing happens unless something is heard.
     fn pause(&self) -> Duration {
-        let deadline = if self.looking { None } else { self.first_deadline() };
+        let deadline = (!self.looking && self.first_deadline_ms < i64::MAX).then_some(self.first_deadline_ms);
         let next = [self.agenda.wake_ms(), deadline].into_iter().flatten().min();
         let until = |ms: i64| Duration::from_millis(u64::try_from(ms - self.delivery.now_ms()).unwrap_or(0));
         let keep = self.delivery.inner.options.keep_connection.max(Duration::from_secs(1));

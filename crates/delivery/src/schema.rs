@@ -234,6 +234,13 @@ pub fn due_prefix(destination: &str) -> Vec<u8> {
     [b"d".as_slice(), destination.as_bytes(), &[0]].concat()
 }
 
+/// Start of the due keys of one destination at a time; those of later times sort after it.
+pub fn due_time_prefix(destination: &str, due_ms: i64) -> Vec<u8> {
+    let mut key = due_prefix(destination);
+    key.extend_from_slice(&time(due_ms));
+    key
+}
+
 /// Destination, time and leg of a [`due_key`].
 pub fn due_key_parts(key: &[u8]) -> Option<(&str, i64, LegId)> {
     let rest = key.strip_prefix(b"d")?;

@@ -76,6 +76,20 @@ impl Resolver for SystemResolver {
     }
 }
 
+/// Stands in where the machine has no usable DNS configuration: everything waits.
+pub struct NoResolver(pub DnsError);
+
+#[async_trait]
+impl Resolver for NoResolver {
+    async fn mx(&self, _domain: &str) -> Result<Vec<Mx>, DnsError> {
+        Err(self.0.clone())
+    }
+
+    async fn addresses(&self, _host: &str) -> Result<Vec<IpAddr>, DnsError> {
+        Err(self.0.clone())
+    }
+}
+
 /// Without the search list of the machine's configuration.
 fn absolute(name: &str) -> String {
     if name.ends_with('.') { name.to_owned() } else { format!("{name}.") }

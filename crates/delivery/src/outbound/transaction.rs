@@ -7,6 +7,9 @@ use std::fmt::Write as _;
 use super::Reply;
 use crate::{Notify, Ret};
 
+/// Longest parameter value that is passed on (RFC 3461 §4.2 allows ORCPT 500 characters).
+const MAX_PARAMETER_BYTES: usize = 500;
+
 /// What a server said it can do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
@@ -363,7 +366,7 @@ impl Transaction {
             if recipient.notify.explicit {
                 let _ = write!(line, " NOTIFY={}", notify_value(recipient.notify));
             }
-            if let Some(orcpt) = &recipient.orcpt {
+            if let Some(orcpt) = recipient.orcpt.as_ref().filter(|orcpt| is_one_word(orcpt)) {
                 let _ = write!(line, " ORCPT={orcpt}");
             }
         }
@@ -376,6 +379,11 @@ fn notify_value(notify: Notify) -> String {
     let wishes = [(notify.success, "SUCCESS"), (notify.failure, "FAILURE"), (notify.delay, "DELAY")];
     let wanted: Vec<&str> = wishes.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
     if wanted.is_empty() { "NEVER".to_owned() } else { wanted.join(",") }
+}
+
+/// Whether a parameter value can stand in a command as it is.
+fn is_one_word(value: &str) -> bool {
+    value.len() <= MAX_PARAMETER_BYTES && value.chars().all(|c| !c.is_whitespace() && !c.is_control())
 }
 
 /// RFC 3461 §4: printable ASCII but `+` and `=` stands for itself.
