@@ -4,12 +4,15 @@
 //! changed; the same key again changes nothing and gives the same receipt. [`MailStore::undo`] reads the record and
 //! puts back what is still as the act left it.
 
+use std::collections::HashMap;
+
 use prost::Message;
 use store::{Order, Read, RealmId, Tx};
 
+use crate::rows::entry_records;
 use crate::schema::{self, DAY_MS, key};
 use crate::{
-    Appended, FlagChange, Flags, MAX_ROWS_PER_COMMIT, MailError, MailStore, MailboxId, ModSeq, NewMessage, Result, Uid,
+    Appended, FlagChange, Flags, MAX_ROWS_PER_COMMIT, MailError, MailStore, MailboxId, NewMessage, Result, Uid,
 };
 
 /// Longest key of an act.
@@ -35,7 +38,7 @@ pub struct ActStep {
 pub enum ActChange {
     /// They go to that mailbox.
     Move(MailboxId),
-    /// Their flags change. Undone by the contrary, for those that it changed; [`FlagChange::Replace`] can not be undone.
+    /// Their flags change. Taking it back touches those flags only that it changed.
     Flags(FlagChange),
     /// They are gone for good.
     Expunge,
@@ -216,22 +219,8 @@ impl MailStore {
                     WayBack { mailbox: to.0, uids, to: step.mailbox.0, ..WayBack::default() }
                 }
                 ActChange::Flags(change) => {
-                    let now = ModSeq::from(tx.next_realm_seq(account));
-                    let result = self.set_flags_in(tx, account, step.mailbox, &step.uids, change, None)?;
-                    let changed = result.changed.iter().filter(|(.., modseq)| *modseq == now);
-                    let uids: Vec<u32> = changed.map(|(uid, ..)| uid.0).collect();
-                    record.changed += uids.len() as u32;
-                    let mut back = WayBack { mailbox: step.mailbox.0, uids, ..WayBack::default() };
-                    match change {
-                        FlagChange::Add(flags) => {
-                            (back.remove_system, back.remove_keywords) = (flags.system_bits(), flags.keyword_names());
-                        }
-                        FlagChange::Remove(flags) => {
-                            (back.add_system, back.add_keywords) = (flags.system_bits(), flags.keyword_names());
-                        }
-                        FlagChange::Replace(_) => back.uids.clear(),
-                    }
-                    back
+                    record.way_back.extend(self.reflag(tx, account, step, change, &mut record.changed)?);
+                    continue;
                 }
                 ActChange::Expunge => {
                     record.changed += self.expunge_in(tx, account, step.mailbox, &step.uids)?.len() as u32;
@@ -243,6 +232,40 @@ impl MailStore {
             }
         }
         Ok(())
+    }
+
+    /// Change flags, and give the ways back: one for all messages in which the same flags changed.
+    fn reflag(
+        &self,
+        tx: &mut Tx<'_>,
+        account: RealmId,
+        step: &ActStep,
+        change: &FlagChange,
+        changed: &mut u32,
+    ) -> Result<Vec<WayBack>> {
+        let before: HashMap<Uid, Flags> = entry_records(tx, account, step.mailbox, &step.uids)?
+            .into_iter()
+            .map(|(uid, entry)| (uid, entry.flags()))
+            .collect();
+        let after = self.set_flags_in(tx, account, step.mailbox, &step.uids, change, None)?;
+        let mut ways: HashMap<(Flags, Flags), Vec<u32>> = HashMap::new();
+        for (uid, after, _) in after.changed {
+            let Some(before) = before.get(&uid).filter(|before| **before != after) else { continue };
+            let lost = before.changed(&FlagChange::Remove(after.clone()))?;
+            let gained = after.changed(&FlagChange::Remove(before.clone()))?;
+            ways.entry((lost, gained)).or_default().push(uid.0);
+            *changed += 1;
+        }
+        let way = |((lost, gained), uids): ((Flags, Flags), Vec<u32>)| WayBack {
+            mailbox: step.mailbox.0,
+            uids,
+            to: 0,
+            add_system: lost.system_bits(),
+            add_keywords: lost.keyword_names(),
+            remove_system: gained.system_bits(),
+            remove_keywords: gained.keyword_names(),
+        };
+        Ok(ways.into_iter().map(way).collect())
     }
 
     fn step_back(&self, tx: &mut Tx<'_>, account: RealmId, back: &WayBack) -> Result<()> {

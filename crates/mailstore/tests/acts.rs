@@ -64,6 +64,31 @@ async fn undoing_a_flag_leaves_those_alone_that_had_it_before() {
 }
 
 #[tokio::test]
+async fn undo_gives_each_message_the_flags_it_had() {
+    let world = World::new().await;
+    let flags = |names: &[&str]| Flags::parse(names.iter().copied()).unwrap();
+    let had = [flags(&["\\Seen", "work"]), flags(&[]), flags(&["\\Flagged"])];
+    let mut uids = Vec::new();
+    for (n, flags) in had.iter().enumerate() {
+        let mut message = world.message(&text(&format!("{n}@x"), "", "Hello", "text"));
+        message.flags = flags.clone();
+        uids.push(world.mail.append(world.account, world.inbox(), message).await.unwrap().uid);
+    }
+    for (key, change) in [
+        (b"1", FlagChange::Add(flags(&["\\Seen", "\\Flagged", "play"]))),
+        (b"2", FlagChange::Remove(flags(&["\\Seen", "work"]))),
+        (b"3", FlagChange::Replace(flags(&["\\Seen", "play"]))),
+    ] {
+        let act = step(&world, &uids, ActChange::Flags(change));
+        assert!(world.mail.act(world.account, key, "", act).await.unwrap().undoable);
+        world.mail.undo(world.account, key).await.unwrap();
+        let now = world.mail.entries(world.account, world.inbox(), &uids).unwrap();
+        assert_eq!(now.into_iter().map(|entry| entry.flags).collect::<Vec<_>>(), had);
+    }
+    world.assert_in_order();
+}
+
+#[tokio::test]
 async fn undo_passes_over_what_has_gone_elsewhere() {
     let world = World::new().await;
     let uid = world.append(world.inbox(), &text("1@x", "", "Hello", "text")).await.uid;

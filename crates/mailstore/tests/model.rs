@@ -1,7 +1,10 @@
 //! Random operations on the real store, compared after each with a plain model that keeps everything in maps and
-//! counts everything anew. The store is dropped and opened again in between.
+//! counts everything anew. In between the store is closed and opened again, or its files are taken as they lie while it
+//! runs, as after a crash, and opened elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use mailkit::Parsed;
@@ -149,12 +152,17 @@ impl World {
     }
 
     fn reopen(&mut self, kindly: bool) {
-        self.mail = None;
-        let store = self.store.take().unwrap();
-        if kindly {
-            store.close();
+        if !kindly {
+            // What a crash leaves: the files as they are now, whatever closing would still write.
+            let after = tempfile::tempdir().unwrap();
+            copy_folder(self.dir.path(), after.path());
+            self.mail = None;
+            self.store = None;
+            self.dir = after;
+            return self.open();
         }
-        drop(store);
+        self.mail = None;
+        self.store.take().unwrap().close();
         self.open();
     }
 
@@ -518,6 +526,20 @@ impl World {
             }
             assert_eq!(now, mailbox.messages.iter().map(|(uid, m)| (*uid, m.flags.clone())).collect());
             assert!(changes.exact);
+        }
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    for item in fs::read_dir(from).unwrap() {
+        let item = item.unwrap();
+        let target = to.join(item.file_name());
+        if item.file_type().unwrap().is_dir() {
+            fs::create_dir_all(&target).unwrap();
+            copy_folder(&item.path(), &target);
+        } else if let Err(error) = fs::copy(item.path(), &target) {
+            // The store tidies up on its own.
+            assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
         }
     }
 }
