@@ -15,7 +15,7 @@ use tokio::process::Command;
 
 /// Runs a program to its end; `None` if it is not on this machine.
 async fn run(command: &mut Command) -> Option<Output> {
-    let shown = format!("{:?}", command.as_std().get_program());
+    let shown = command.as_std().get_program().display().to_string();
     match command.output().await {
         Ok(output) => {
             let errors = String::from_utf8_lossy(&output.stderr);

@@ -1,15 +1,16 @@
 //! FETCH (RFC 9051 section 6.4.5): the answer is made in chunks where it may block, and written while the next is made.
 
+mod job;
 mod message;
 mod section;
 mod transfer;
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-use mailstore::{
-    FlagChange, Flags, MailStore, MailboxId, MailboxView, MessageEntry, MessageRow, ModSeq, RealmId, SystemFlag,
-};
+use mailstore::{FlagChange, Flags, MailboxView, ModSeq, SystemFlag};
+use tokio::task::JoinHandle;
 
 use super::selected::Picked;
 use super::wire::FLUSH_BYTES;
@@ -18,12 +19,14 @@ use crate::failure::Failure;
 use crate::response::Code;
 use crate::syntax::{Fetch, FetchItem};
 
-use message::Message;
+use job::{Job, Shared};
 
 /// How many rows are read at a time when the envelope or structure is needed: some KB each.
-const ROWS_AT_A_TIME: usize = 100;
+const ROWS_AT_A_TIME: usize = 64;
 /// How many rows are read at a time when flags, dates and sizes are enough.
 const ENTRIES_AT_A_TIME: usize = 1_000;
+/// How many parts of an answer are made at the same time.
+const PARTS_AT_A_TIME: usize = 2;
 /// Up to so many messages are looked up without going to a blocking thread, if no body is read.
 const FEW: usize = 10;
 
@@ -37,8 +40,18 @@ pub(super) struct Plan {
 /// What has to be read for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Needs {
+    /// More than the view knows.
+    rows: bool,
+    /// Envelope, structure or preview.
     parsed: bool,
+    /// The message itself.
     body: bool,
+}
+
+impl Needs {
+    fn rows_at_a_time(self) -> usize {
+        if self.parsed { ROWS_AT_A_TIME } else { ENTRIES_AT_A_TIME }
+    }
 }
 
 impl Plan {
@@ -60,7 +73,9 @@ impl Plan {
             || items.iter().any(|item| {
                 matches!(item, FetchItem::Envelope | FetchItem::Body | FetchItem::BodyStructure | FetchItem::Preview)
             });
-        Self { items, enabled, needs: Needs { parsed, body } }
+        let known = |item: &FetchItem| matches!(item, FetchItem::Uid | FetchItem::Flags | FetchItem::ModSeq);
+        let rows = seen || !items.iter().all(known);
+        Self { items, enabled, needs: Needs { rows, parsed, body } }
     }
 }
 
@@ -85,51 +100,54 @@ impl Session {
             self.set_seen(&picked, &view).await?;
         }
         let plan = Plan::new(fetch.items, fetch.uid, fetch.changed_since.is_some(), self.enabled, sets_seen);
-        let inline = picked.len() <= FEW && !plan.needs.body;
-        let mailstore = self.door.mailstore.clone();
-        let mut job = Job::new(mailstore, realm, mailbox, view, picked, plan);
-        if inline {
+        let needs = plan.needs;
+        let shared = Arc::new(Shared { mailstore: self.door.mailstore.clone(), realm, mailbox, view, plan });
+        let mut tally = Tally::default();
+        if picked.len() <= FEW && !needs.body {
+            let mut job = Job::new(shared, picked);
             while job.step(&mut self.wire.out)? {
                 self.wire.flush_if_full().await?;
             }
+            tally.add(job);
         } else {
-            job = self.stream(job).await?;
+            self.stream(&shared, picked, &mut tally).await?;
         }
-        job.outcome(fetch.uid)
+        tally.outcome(fetch.uid)
     }
 
-    /// Makes the next chunk while the last one is on its way. A client that reads slowly holds up its own job alone,
-    /// and holds no thread.
-    async fn stream(&mut self, mut job: Job) -> Outcome<Job> {
-        let mut spare = Vec::with_capacity(FLUSH_BYTES * 2);
-        let mut more = true;
-        let mut ready: Option<Vec<u8>> = None;
-        while more {
-            let mut chunk = std::mem::take(&mut spare);
-            let making = tokio::task::spawn_blocking(move || {
-                let more = job.step(&mut chunk);
-                (job, chunk, more)
-            });
-            if let Some(chunk) = ready.take() {
-                spare = self.wire.send(chunk).await?;
+    /// Makes the next parts of the answer while the last one is on its way. A client that reads slowly holds up its own
+    /// answer alone, and holds no thread.
+    async fn stream(&mut self, shared: &Arc<Shared>, mut picked: Picked, tally: &mut Tally) -> Outcome<()> {
+        let most = shared.plan.needs.rows_at_a_time();
+        let mut parts: VecDeque<JoinHandle<Step>> = VecDeque::new();
+        let mut spare: Vec<Vec<u8>> = Vec::new();
+        loop {
+            while parts.len() < PARTS_AT_A_TIME && !picked.0.is_empty() {
+                let job = Job::new(Arc::clone(shared), picked.take_first(most));
+                parts.push_back(make(job, spare.pop().unwrap_or_default()));
             }
-            let (back, chunk, result) = making.await.map_err(|error| {
+            let Some(first) = parts.pop_front() else { return Ok(()) };
+            let Step { job, chunk, more } = first.await.map_err(|error| {
                 tracing::error!(%error, "a FETCH died");
                 // The answer may stop in the middle of a literal: the connection can not go on.
                 Failure::bye("The server failed at this; please report it")
             })?;
-            job = back;
-            ready = Some(chunk);
-            more = result?;
-        }
-        if let Some(chunk) = ready {
-            if chunk.len() < FLUSH_BYTES {
+            if more? {
+                parts.push_front(make(job, spare.pop().unwrap_or_default()));
+            } else {
+                tally.add(job);
+                if !picked.0.is_empty() {
+                    let job = Job::new(Arc::clone(shared), picked.take_first(most));
+                    parts.push_back(make(job, spare.pop().unwrap_or_default()));
+                }
+            }
+            if parts.is_empty() && self.wire.out.len() + chunk.len() < FLUSH_BYTES {
+                // The tagged answer can go along.
                 self.wire.out.extend_from_slice(&chunk);
             } else {
-                self.wire.send(chunk).await?;
+                spare.push(self.wire.send(chunk).await?);
             }
         }
-        Ok(job)
     }
 
     /// `UID FETCH ... (CHANGEDSINCE n VANISHED)`: what is gone comes first (RFC 7162 section 3.2.6).
@@ -179,114 +197,32 @@ fn changed_since(picked: &Picked, view: &MailboxView, since: ModSeq) -> Picked {
     Picked(ranges)
 }
 
-/// A message as far as it was read.
-pub(super) enum Row {
-    Entry(MessageEntry),
-    Full(Box<MessageRow>),
+/// A chunk that was made.
+struct Step {
+    job: Job,
+    chunk: Vec<u8>,
+    more: Outcome<bool>,
 }
 
-impl Row {
-    fn entry(&self) -> &MessageEntry {
-        match self {
-            Self::Entry(entry) => entry,
-            Self::Full(row) => row,
-        }
-    }
+/// Makes the next chunk of `job` on a blocking thread.
+fn make(mut job: Job, mut chunk: Vec<u8>) -> JoinHandle<Step> {
+    tokio::task::spawn_blocking(move || {
+        let more = job.step(&mut chunk);
+        Step { job, chunk, more }
+    })
 }
 
-/// A FETCH in progress.
-struct Job {
-    mailstore: MailStore,
-    realm: RealmId,
-    mailbox: MailboxId,
-    view: Arc<MailboxView>,
-    plan: Plan,
-    /// What is still to be read, as indexes into the view; the first ones first.
-    todo: std::vec::IntoIter<Range<usize>>,
-    range: Range<usize>,
-    rows: std::vec::IntoIter<Row>,
-    message: Option<Message>,
-    /// Messages that were gone when their turn came.
+/// How the parts of a FETCH went.
+#[derive(Default)]
+struct Tally {
     missing: usize,
-    /// The first message whose bytes could not be given.
     failed: Option<Failure>,
 }
 
-impl Job {
-    fn new(
-        mailstore: MailStore,
-        realm: RealmId,
-        mailbox: MailboxId,
-        view: Arc<MailboxView>,
-        picked: Picked,
-        plan: Plan,
-    ) -> Self {
-        Self {
-            mailstore,
-            realm,
-            mailbox,
-            view,
-            plan,
-            todo: picked.0.into_iter(),
-            range: 0..0,
-            rows: Vec::new().into_iter(),
-            message: None,
-            missing: 0,
-            failed: None,
-        }
-    }
-
-    /// Writes about a chunk; `false` when all is written.
-    fn step(&mut self, out: &mut Vec<u8>) -> Outcome<bool> {
-        while out.len() < FLUSH_BYTES {
-            if let Some(message) = &mut self.message {
-                if message.write(&self.plan, out)? {
-                    self.failed = self.failed.take().or(message.failure());
-                    self.message = None;
-                }
-                continue;
-            }
-            if let Some(row) = self.rows.next() {
-                if let Some(index) = self.view.index_of(row.entry().uid) {
-                    self.message = Some(Message::new(&self.mailstore, self.realm, index + 1, row));
-                }
-                continue;
-            }
-            if !self.read_rows()? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Reads the next rows; `false` if there are none to read.
-    fn read_rows(&mut self) -> Outcome<bool> {
-        let most = if self.plan.needs.parsed { ROWS_AT_A_TIME } else { ENTRIES_AT_A_TIME };
-        let mut uids = Vec::with_capacity(most.min(64));
-        while uids.len() < most {
-            if self.range.is_empty() {
-                match self.todo.next() {
-                    Some(range) => self.range = range,
-                    None => break,
-                }
-                continue;
-            }
-            let end = self.range.end.min(self.range.start + most - uids.len());
-            uids.extend_from_slice(&self.view.uids()[self.range.start..end]);
-            self.range.start = end;
-        }
-        if uids.is_empty() {
-            return Ok(false);
-        }
-        let rows: Vec<Row> = if self.plan.needs.parsed {
-            let rows = self.mailstore.rows(self.realm, self.mailbox, &uids)?;
-            rows.into_iter().map(|row| Row::Full(Box::new(row))).collect()
-        } else {
-            self.mailstore.entries(self.realm, self.mailbox, &uids)?.into_iter().map(Row::Entry).collect()
-        };
-        self.missing += uids.len() - rows.len();
-        self.rows = rows.into_iter();
-        Ok(true)
+impl Tally {
+    fn add(&mut self, job: Job) {
+        self.missing += job.missing;
+        self.failed = self.failed.take().or(job.failed);
     }
 
     fn outcome(self, uid: bool) -> Outcome {

@@ -25,6 +25,28 @@ impl Picked {
         self.0.iter().map(ExactSizeIterator::len).sum()
     }
 
+    /// Takes the first `most` messages away.
+    pub(crate) fn take_first(&mut self, most: usize) -> Self {
+        let mut taken = Vec::new();
+        let mut room = most;
+        let mut used = 0;
+        for range in &mut self.0 {
+            let n = range.len().min(room);
+            taken.push(range.start..range.start + n);
+            range.start += n;
+            room -= n;
+            if range.start < range.end {
+                break;
+            }
+            used += 1;
+            if room == 0 {
+                break;
+            }
+        }
+        self.0.drain(..used);
+        Self(taken)
+    }
+
     pub(crate) fn uids(&self, view: &MailboxView) -> Vec<Uid> {
         self.0.iter().flat_map(|range| &view.uids()[range.clone()]).copied().collect()
     }
@@ -286,5 +308,20 @@ impl Session {
         if let Some(selected) = &mut self.selected {
             selected.behind = true;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn picked_messages_are_taken_in_order_and_none_is_lost() {
+        let mut picked = Picked(vec![0..3, 5..6, 10..20]);
+        let mut take = |most| picked.take_first(most).indexes().collect::<Vec<_>>();
+        assert_eq!(take(2), [0, 1]);
+        assert_eq!(take(4), [2, 5, 10, 11]);
+        assert_eq!(take(100), (12..20).collect::<Vec<_>>());
+        assert!(picked.0.is_empty());
     }
 }

@@ -15,6 +15,7 @@ pub const PASSWORD: &str = "correct-horse";
 pub const MESSAGE: &[u8] = b"From: Ann <ann@example.org>\r\nTo: user@example.org\r\nSubject: hello\r\n\
 Date: Mon, 1 Jun 2026 10:00:00 +0000\r\nMessage-ID: <m1@example.org>\r\n\r\nhello world\r\n";
 
+#[allow(dead_code, reason = "not every test needs all of it")]
 pub struct Server {
     pub address: SocketAddr,
     pub directory: Directory,

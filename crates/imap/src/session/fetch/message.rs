@@ -3,11 +3,12 @@
 use std::ops::Range;
 
 use mailkit::Parsed;
-use mailstore::{BodyReader, EmailId, MailStore, RealmId};
+use mailstore::{BodyReader, MailStore};
 
+use super::Plan;
+use super::job::Row;
 use super::section::{Content, binary, clip, content, write_name, write_part};
 use super::transfer::{Decoder, Encoding};
-use super::{Plan, Row};
 use crate::failure::Failure;
 use crate::response::{Code, envelope, structure, text};
 use crate::session::Outcome;
@@ -44,9 +45,8 @@ enum Stream {
 }
 
 impl Message {
-    pub(super) fn new(mailstore: &MailStore, realm: RealmId, number: usize, row: Row) -> Self {
-        let email = row.entry().email_id;
-        let source = Source { mailstore: mailstore.clone(), realm, email, reader: None };
+    pub(super) fn new(mailstore: &MailStore, number: usize, row: Row) -> Self {
+        let source = Source { mailstore: mailstore.clone(), reader: None };
         Self { number, row, source, started: false, item: 0, stream: None, failure: None }
     }
 
@@ -59,8 +59,8 @@ impl Message {
     pub(super) fn write(&mut self, plan: &Plan, out: &mut Vec<u8>) -> Outcome<bool> {
         if let Some(stream) = &mut self.stream {
             // The literal was announced: if its bytes fail now, nothing that follows could be told from them.
-            let more = self.source.write_stream(stream, out).map_err(|failure| {
-                tracing::error!(?failure, email = %self.source.email, "a message could not be read to its end");
+            let more = self.source.write_stream(&self.row, stream, out).map_err(|failure| {
+                tracing::error!(?failure, email = %self.row.entry().email_id, "a message could not be read to its end");
                 Failure::Bye(Some(Code::CORRUPTION), "The message can not be read to its end".into())
             })?;
             if !more {
@@ -185,7 +185,7 @@ impl Message {
         let clipped = clip(range.end - range.start, partial);
         text::literal_header(out, clipped.end - clipped.start, is_binary);
         let mut stream = Stream::Raw(range.start + clipped.start..range.start + clipped.end);
-        if self.source.write_stream(&mut stream, out)? {
+        if self.source.write_stream(&self.row, &mut stream, out)? {
             self.stream = Some(stream);
         }
         Ok(())
@@ -198,7 +198,7 @@ impl Message {
         partial: Option<(u64, u64)>,
         out: &mut Vec<u8>,
     ) -> Outcome<()> {
-        let clipped = clip(self.source.decoded_len(range, encoding)?, partial);
+        let clipped = clip(self.source.decoded_len(&self.row, range, encoding)?, partial);
         let left = clipped.end - clipped.start;
         text::literal_header(out, left, true);
         if left > 0 {
@@ -212,7 +212,7 @@ impl Message {
         let SectionText::Fields { not, names } = &section.text else { return Ok(()) };
         let mut header = Vec::new();
         let end = range.end.min(range.start + MAX_HEADER_BYTES);
-        self.source.read(&(range.start..end), &mut header)?;
+        self.source.read(&self.row, &(range.start..end), &mut header)?;
         let picked = mailkit::headers::select(&header, names, *not);
         let clipped = clip(picked.len() as u64, section.partial);
         let picked = &picked[clipped.start as usize..clipped.end as usize];
@@ -224,7 +224,7 @@ impl Message {
     fn write_binary_size(&mut self, part: &[u32], parsed: &Parsed, out: &mut Vec<u8>) {
         let size = match binary(parsed, part) {
             Content::Raw(range) | Content::Fields(range) => Ok(range.end - range.start),
-            Content::Decoded(range, encoding) => self.source.decoded_len(&range, encoding),
+            Content::Decoded(range, encoding) => self.source.decoded_len(&self.row, &range, encoding),
             Content::Undecodable => Err(Failure::no(Code::UNKNOWN_CTE, "The part has an unknown transfer encoding")),
             Content::Nothing => Ok(0),
         };
@@ -242,17 +242,17 @@ impl Message {
 /// The bytes of a message, opened when first needed.
 struct Source {
     mailstore: MailStore,
-    realm: RealmId,
-    email: EmailId,
     reader: Option<BodyReader>,
 }
 
 impl Source {
     /// Appends these bytes of the message.
-    fn read(&mut self, range: &Range<u64>, out: &mut Vec<u8>) -> Outcome<()> {
-        let reader = match &mut self.reader {
-            Some(reader) => reader,
-            none => none.insert(self.mailstore.body(self.realm, self.email)?),
+    fn read(&mut self, row: &Row, range: &Range<u64>, out: &mut Vec<u8>) -> Outcome<()> {
+        let reader = match (&mut self.reader, row) {
+            (Some(reader), _) => reader,
+            (none, Row::Full(row)) => none.insert(self.mailstore.body_of(row)?),
+            // The plan has full rows read wherever a body is needed.
+            (_, Row::Entry(_)) => return Err(Failure::lost_job()),
         };
         let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         let bytes = reader.read_range(range.start, len)?;
@@ -264,19 +264,19 @@ impl Source {
     }
 
     /// Writes the next piece of a stream; `false` when it was the last.
-    fn write_stream(&mut self, stream: &mut Stream, out: &mut Vec<u8>) -> Outcome<bool> {
+    fn write_stream(&mut self, row: &Row, stream: &mut Stream, out: &mut Vec<u8>) -> Outcome<bool> {
         match stream {
             Stream::Raw(range) => {
                 let end = range.end.min(range.start + FLUSH_BYTES as u64);
                 if range.start < end {
-                    self.read(&(range.start..end), out)?;
+                    self.read(row, &(range.start..end), out)?;
                     range.start = end;
                 }
                 Ok(!range.is_empty())
             }
             Stream::Decoded { decoder, range, skip, left } => {
                 let mut piece = Vec::new();
-                self.decode_piece(decoder, range, &mut piece)?;
+                self.decode_piece(row, decoder, range, &mut piece)?;
                 let skipped = (*skip).min(piece.len() as u64);
                 *skip -= skipped;
                 let rest = &piece[skipped as usize..];
@@ -292,10 +292,16 @@ impl Source {
     }
 
     /// Reads and decodes the next piece; with the last one, what the decoder still holds.
-    fn decode_piece(&mut self, decoder: &mut Decoder, range: &mut Range<u64>, out: &mut Vec<u8>) -> Outcome<()> {
+    fn decode_piece(
+        &mut self,
+        row: &Row,
+        decoder: &mut Decoder,
+        range: &mut Range<u64>,
+        out: &mut Vec<u8>,
+    ) -> Outcome<()> {
         let end = range.end.min(range.start + FLUSH_BYTES as u64);
         let mut encoded = Vec::with_capacity((end - range.start) as usize);
-        self.read(&(range.start..end), &mut encoded)?;
+        self.read(row, &(range.start..end), &mut encoded)?;
         range.start = end;
         decoder.feed(&encoded, out);
         if range.is_empty() {
@@ -304,12 +310,12 @@ impl Source {
         Ok(())
     }
 
-    fn decoded_len(&mut self, range: &Range<u64>, encoding: Encoding) -> Outcome<u64> {
+    fn decoded_len(&mut self, row: &Row, range: &Range<u64>, encoding: Encoding) -> Outcome<u64> {
         let (mut decoder, mut range) = (Decoder::new(encoding), range.clone());
         let (mut piece, mut len) = (Vec::new(), 0);
         while !range.is_empty() {
             piece.clear();
-            self.decode_piece(&mut decoder, &mut range, &mut piece)?;
+            self.decode_piece(row, &mut decoder, &mut range, &mut piece)?;
             len += piece.len() as u64;
         }
         Ok(len)

@@ -1,0 +1,172 @@
+//! Making the answer to a FETCH, chunk by chunk, where it may block.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use mailstore::{MailStore, MailboxId, MailboxView, MessageEntry, MessageRow, RealmId};
+
+use super::Plan;
+use super::message::Message;
+use crate::failure::Failure;
+use crate::response::text;
+use crate::session::Outcome;
+use crate::session::selected::{Picked, write_flags};
+use crate::session::wire::FLUSH_BYTES;
+use crate::syntax::FetchItem;
+
+/// What all parts of a FETCH share.
+pub(super) struct Shared {
+    pub(super) mailstore: MailStore,
+    pub(super) realm: RealmId,
+    pub(super) mailbox: MailboxId,
+    pub(super) view: Arc<MailboxView>,
+    pub(super) plan: Plan,
+}
+
+/// A message as far as it was read.
+pub(super) enum Row {
+    Entry(MessageEntry),
+    Full(Box<MessageRow>),
+}
+
+impl Row {
+    pub(super) fn entry(&self) -> &MessageEntry {
+        match self {
+            Self::Entry(entry) => entry,
+            Self::Full(row) => row,
+        }
+    }
+}
+
+/// Some of the messages of a FETCH, being answered.
+pub(super) struct Job {
+    shared: Arc<Shared>,
+    /// What is still to be read, as indexes into the view.
+    todo: std::vec::IntoIter<Range<usize>>,
+    range: Range<usize>,
+    rows: std::vec::IntoIter<Row>,
+    message: Option<Message>,
+    /// Messages that were gone when their turn came.
+    pub(super) missing: usize,
+    /// Why the first message whose bytes could not be given could not.
+    pub(super) failed: Option<Failure>,
+}
+
+impl Job {
+    pub(super) fn new(shared: Arc<Shared>, picked: Picked) -> Self {
+        Self {
+            shared,
+            todo: picked.0.into_iter(),
+            range: 0..0,
+            rows: Vec::new().into_iter(),
+            message: None,
+            missing: 0,
+            failed: None,
+        }
+    }
+
+    /// Writes about a chunk; `false` when all is written.
+    pub(super) fn step(&mut self, out: &mut Vec<u8>) -> Outcome<bool> {
+        let shared = Arc::clone(&self.shared);
+        if !shared.plan.needs.rows {
+            return Ok(self.write_known(&shared, out));
+        }
+        while out.len() < FLUSH_BYTES {
+            if let Some(message) = &mut self.message {
+                if message.write(&shared.plan, out)? {
+                    self.failed = self.failed.take().or(message.failure());
+                    self.message = None;
+                }
+                continue;
+            }
+            if let Some(row) = self.rows.next() {
+                if let Some(index) = shared.view.index_of(row.entry().uid) {
+                    self.message = Some(Message::new(&shared.mailstore, index + 1, row));
+                }
+                continue;
+            }
+            if !self.read_rows(&shared)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The next messages to answer, at most `most`; empty at the end.
+    fn next_indexes(&mut self, most: usize) -> Range<usize> {
+        while self.range.is_empty() {
+            match self.todo.next() {
+                Some(range) => self.range = range,
+                None => return 0..0,
+            }
+        }
+        let end = self.range.end.min(self.range.start + most);
+        let next = self.range.start..end;
+        self.range.start = end;
+        next
+    }
+
+    /// Reads the next rows; `false` if there are none to read.
+    fn read_rows(&mut self, shared: &Shared) -> Outcome<bool> {
+        let most = shared.plan.needs.rows_at_a_time();
+        let mut uids = Vec::new();
+        while uids.len() < most {
+            let next = self.next_indexes(most - uids.len());
+            if next.is_empty() {
+                break;
+            }
+            uids.extend_from_slice(&shared.view.uids()[next]);
+        }
+        if uids.is_empty() {
+            return Ok(false);
+        }
+        let rows: Vec<Row> = if shared.plan.needs.parsed {
+            let rows = shared.mailstore.rows(shared.realm, shared.mailbox, &uids)?;
+            rows.into_iter().map(|row| Row::Full(Box::new(row))).collect()
+        } else {
+            let entries = shared.mailstore.entries(shared.realm, shared.mailbox, &uids)?;
+            entries.into_iter().map(Row::Entry).collect()
+        };
+        self.missing += uids.len() - rows.len();
+        self.rows = rows.into_iter();
+        Ok(true)
+    }
+
+    /// Writes what the view itself can tell.
+    fn write_known(&mut self, shared: &Shared, out: &mut Vec<u8>) -> bool {
+        let view = &shared.view;
+        while out.len() < FLUSH_BYTES {
+            let next = self.next_indexes(1);
+            let index = next.start;
+            if next.is_empty() {
+                return false;
+            }
+            out.extend_from_slice(b"* ");
+            text::number(out, index as u64 + 1);
+            out.extend_from_slice(b" FETCH (");
+            for (i, item) in shared.plan.items.iter().enumerate() {
+                if i > 0 {
+                    out.push(b' ');
+                }
+                match item {
+                    FetchItem::Flags => {
+                        out.extend_from_slice(b"FLAGS ");
+                        write_flags(out, view.flags(index));
+                    }
+                    FetchItem::ModSeq => {
+                        out.extend_from_slice(b"MODSEQ (");
+                        text::number(out, view.modseq(index).0);
+                        out.push(b')');
+                    }
+                    // The plan reads rows for all others.
+                    _ => {
+                        out.extend_from_slice(b"UID ");
+                        text::number(out, u64::from(view.uids()[index].0));
+                    }
+                }
+            }
+            out.extend_from_slice(b")\r\n");
+        }
+        true
+    }
+}
