@@ -43,19 +43,21 @@ function onClick(event) {
 function onSubmit(event) {
   const form = /** @type {HTMLFormElement} */ (event.target);
   const button = /** @type {HTMLButtonElement | null} */ (event.submitter);
-  if (form.id === 'compose' || form.action.endsWith('/signout')) return;
+  // Not `form.action`: a field of that name would answer instead.
+  const to = form.getAttribute('action') ?? '';
+  if (form.id === 'compose' || to === '/signout') return;
   const question = button?.dataset.confirm;
   event.preventDefault();
   if (question && !confirm(question)) return;
   const data = new FormData(form, button);
   if (form.method === 'get') {
-    void visit(`${form.action}?${new URLSearchParams(/** @type {any} */ (data))}`);
+    void visit(`${to}?${new URLSearchParams(/** @type {any} */ (data))}`);
     return;
   }
   // The key in the page serves one press; each further one is a new action.
   if (data.has('key')) data.set('key', crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`);
   markGoing(data);
-  void send(form.action, new URLSearchParams(/** @type {any} */ (data)));
+  void send(to, new URLSearchParams(/** @type {any} */ (data)));
 }
 
 /** Rows that are about to leave the list step back at once. @param {FormData} data */

@@ -15,8 +15,7 @@ use store::{StoreError, StoreOptions};
 use tokio_util::sync::CancellationToken;
 use web::{Peer, WebDoor, WebOptions, WebState};
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let folder = args.next().unwrap_or_else(|| "holdfast-data".to_owned());
     let port: u16 = args.next().unwrap_or_else(|| "8080".to_owned()).parse()?;
@@ -35,31 +34,35 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let directory = Directory::new(store.clone(), options)?;
     let delivery = Delivery::new(store.clone(), directory.clone(), mailstore.clone(), DeliveryOptions::default())?;
-    let shutdown = CancellationToken::new();
-    let running = tokio::spawn({
-        let (delivery, shutdown) = (delivery.clone(), shutdown.clone());
-        async move { delivery.run(shutdown).await }
-    });
     let options = WebOptions {
         setup_token: Some("setup-token".to_owned()),
         hostname: "localhost".to_owned(),
         ..WebOptions::default()
     };
-    let state = WebState { directory, mailstore, delivery, options, shutdown: shutdown.clone() };
+    let state = WebState { directory, mailstore, delivery, options, shutdown: CancellationToken::new() };
+    tokio::runtime::Runtime::new()?.block_on(run(state, port))?;
+    store.close();
+    Ok(())
+}
+
+async fn run(state: WebState, port: u16) -> Result<(), Box<dyn Error>> {
+    let shutdown = state.shutdown.clone();
+    let running = tokio::spawn({
+        let (delivery, shutdown) = (state.delivery.clone(), shutdown.clone());
+        async move { delivery.run(shutdown).await }
+    });
     let router = WebDoor::new(state).layer(from_fn(async |mut request: Request, next: Next| {
         request.extensions_mut().insert(Peer { addr: Ipv4Addr::LOCALHOST.into(), tls: false });
         next.run(request).await
     }));
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     println!("http://{}/setup?token=setup-token", listener.local_addr()?);
-    let stop = shutdown.clone();
     axum::serve(listener, router)
         .with_graceful_shutdown(async move {
             let _ = tokio::signal::ctrl_c().await;
-            stop.cancel();
+            shutdown.cancel();
         })
         .await?;
     running.await??;
-    store.close();
     Ok(())
 }

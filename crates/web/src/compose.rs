@@ -170,13 +170,44 @@ fn after_send(form: &Form, key: &[u8]) -> Response {
     Redirect::to(&notice::with(&form.back, &format!("sent:{}", hex::encode(key)))).into_response()
 }
 
-/// Recipients of a field, or what is wrong with it.
+/// Recipients of the fields, or which is wrong and how. Stricter than reading headers: what a person typed and no mail
+/// would reach is asked about, not left out.
 fn recipients(form: &Form) -> Result<[Vec<NamedAddress>; 3], (&'static str, String)> {
     let read = |name, value: &str| {
-        parse_mailbox_list_strict(value.trim().trim_end_matches([',', ';', ' ']))
-            .map_err(|error| (name, format!("{error}.")))
+        let value = value.trim().trim_end_matches([',', ';', ' ']);
+        let all = parse_mailbox_list_strict(value).map_err(|error| (name, format!("{error}.")))?;
+        for entry in entries(value) {
+            let typed = entry.trim();
+            let bare = !typed.contains('<');
+            let known = |who: &NamedAddress| !bare || who.address.to_string().eq_ignore_ascii_case(typed);
+            let one = parse_mailbox_list_strict(typed).is_ok_and(|list| matches!(list.as_slice(), [who] if known(who)));
+            // Names of domains in other scripts are written differently once understood.
+            if !one && typed.is_ascii() && !typed.is_empty() && !value.contains(':') {
+                return Err((name, format!("\u{201c}{typed}\u{201d} is no mail address.")));
+            }
+        }
+        Ok(all)
     };
     Ok([read("to", &form.to)?, read("cc", &form.cc)?, read("bcc", &form.bcc)?])
+}
+
+/// What stands between commas, semicolons and line breaks that are not within quotes or brackets.
+fn entries(value: &str) -> Vec<&str> {
+    let (mut quoted, mut bracketed, mut escaped) = (false, false, false);
+    value
+        .split(|c: char| {
+            let literal = std::mem::replace(&mut escaped, false);
+            match c {
+                '\\' if !literal => escaped = true,
+                '"' if !literal => quoted = !quoted,
+                '<' if !quoted => bracketed = true,
+                '>' if !quoted => bracketed = false,
+                ',' | ';' | '\n' => return !quoted && !bracketed,
+                _ => {}
+            }
+            false
+        })
+        .collect()
 }
 
 async fn send(caller: Caller, form: Form, files: Vec<Attached>, key: Vec<u8>) -> Result<Response> {
@@ -305,4 +336,28 @@ pub async fn complete(caller: Caller, Query(asked): Query<Asked>) -> Result<Resp
 pub struct Asked {
     #[serde(default)]
     q: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn to(typed: &str) -> Result<usize, String> {
+        let form = Form { to: typed.to_owned(), ..Form::default() };
+        recipients(&form).map(|[to, ..]| to.len()).map_err(|(_, problem)| problem)
+    }
+
+    #[test]
+    fn what_people_type_is_understood() {
+        assert_eq!(to("ann@x.org, Bob <bob@x.org>; \"Lee, C\" <c@x.org>,"), Ok(3));
+        assert_eq!(to(" "), Ok(0));
+        assert_eq!(to("\"a, b\"@x.org"), Ok(1));
+    }
+
+    #[test]
+    fn what_would_reach_nobody_is_asked_about() {
+        for typed in ["carl", "ann@x.org, carl", "bob@exa mple", "no@body@x", "ann bob@x.org", "Bob <>", "<bob>"] {
+            assert!(to(typed).is_err(), "{typed}");
+        }
+    }
 }

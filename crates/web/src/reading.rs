@@ -1,6 +1,7 @@
 //! One conversation, read: its messages oldest first, the unread and the last one open.
 
 use std::collections::HashSet;
+use std::sync::atomic::AtomicBool;
 
 use axum::extract::{Path, Query};
 use axum::http::HeaderMap;
@@ -46,8 +47,10 @@ pub async fn conversation(
     }
     caller
         .blocking(move |caller| {
+            // Read again: its counts have changed.
+            let mailbox = listing::find(caller, &mailbox.id.to_string())?;
             let list = match &place.q {
-                Some(q) => search::list(caller, q, Some((mailbox.id, thread)))?,
+                Some(q) => search::list(caller, q, Some((mailbox.id, thread)), &AtomicBool::new(false))?,
                 None => listing::of_mailbox(caller, &mailbox, &place, Some(thread))?,
             };
             let mut shell = shell::build(caller, "reading", Some(mailbox.id))?;

@@ -1,7 +1,8 @@
 //! Searching: what was typed, what was found, as a list of conversations.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::extract::Query;
@@ -11,7 +12,7 @@ use mailstore::{MailboxId, MessageRow, Role, SearchHit, SearchOptions, SearchQue
 use parking_lot::Mutex;
 
 use crate::caller::Caller;
-use crate::error::Result;
+use crate::error::{Fault, Result};
 use crate::listing::{Place, count, subject};
 use crate::query::understand;
 use crate::shell::{self, label, role_name};
@@ -25,20 +26,50 @@ const MAX_HITS: usize = 200;
 const KEEP: Duration = Duration::from_secs(60);
 /// Searches that are kept, one an account.
 const MAX_KEPT: usize = 500;
+/// Searches of one account under way at once.
+const MAX_AT_ONCE: u32 = 3;
 
 /// What was found lately, so that opening one result does not search again.
 #[derive(Default)]
-pub struct Found(Mutex<HashMap<AccountId, (String, Instant, Vec<SearchHit>)>>);
+pub struct Found {
+    kept: Mutex<HashMap<AccountId, (String, Instant, Vec<SearchHit>)>>,
+    under_way: Mutex<HashMap<AccountId, u32>>,
+}
+
+/// A search under way. Dropping it makes room for another.
+struct UnderWay<'a>(&'a Found, AccountId);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut under_way = self.0.under_way.lock();
+        if let Some(n) = under_way.get_mut(&self.1) {
+            *n -= 1;
+            if *n == 0 {
+                under_way.remove(&self.1);
+            }
+        }
+    }
+}
 
 impl Found {
     fn get(&self, account: AccountId, typed: &str) -> Option<Vec<SearchHit>> {
-        let found = self.0.lock();
+        let found = self.kept.lock();
         let (query, at, hits) = found.get(&account)?;
         (query == typed && at.elapsed() < KEEP).then(|| hits.clone())
     }
 
+    fn begin(&self, account: AccountId) -> Result<UnderWay<'_>> {
+        let mut under_way = self.under_way.lock();
+        let n = under_way.entry(account).or_default();
+        if *n >= MAX_AT_ONCE {
+            return Err(Fault::TooMany(Duration::from_secs(3)));
+        }
+        *n += 1;
+        Ok(UnderWay(self, account))
+    }
+
     fn put(&self, account: AccountId, typed: &str, hits: &[SearchHit]) {
-        let mut found = self.0.lock();
+        let mut found = self.kept.lock();
         if found.len() >= MAX_KEPT {
             found.retain(|_, (_, at, _)| at.elapsed() < KEEP);
         }
@@ -50,10 +81,13 @@ impl Found {
 
 /// `GET /search?q=`
 pub async fn results(caller: Caller, Query(place): Query<Place>) -> Result<Response> {
+    // Whoever no longer waits for the answer, or waited too long, ends the search by going.
+    let cancel = Arc::new(AtomicBool::new(false));
+    let _gone = CancelOnDrop(cancel.clone());
     caller
         .blocking(move |caller| {
             let typed = place.q.clone().unwrap_or_default();
-            let list = list(caller, &typed, None)?;
+            let list = list(caller, &typed, None, &cancel)?;
             let mut shell = shell::build(caller, "list", None)?;
             shell.notice = crate::notice::find(caller, place.done.as_deref(), &list.here)?;
             shell.query = typed;
@@ -63,8 +97,16 @@ pub async fn results(caller: Caller, Query(place): Query<Place>) -> Result<Respo
         .await
 }
 
+struct CancelOnDrop(Arc<AtomicBool>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// The list of what `typed` finds, with one conversation open.
-pub fn list(caller: &Caller, typed: &str, open: Option<(MailboxId, ThreadId)>) -> Result<List> {
+pub fn list(caller: &Caller, typed: &str, open: Option<(MailboxId, ThreadId)>, cancel: &AtomicBool) -> Result<List> {
     let typed: String = typed.trim().chars().take(400).collect();
     let mailboxes = caller.site.mailstore.mailboxes(caller.realm)?;
     let asked = understand(&typed);
@@ -86,7 +128,7 @@ pub fn list(caller: &Caller, typed: &str, open: Option<(MailboxId, ThreadId)>) -
     let hits = match kept {
         Some(hits) => hits,
         None if typed.is_empty() => Vec::new(),
-        None => search(caller, &scope, &asked.query)?,
+        None => search(caller, &scope, &asked.query, cancel)?,
     };
     caller.site.found.put(caller.account, &typed, &hits);
     let mut rows = Vec::new();
@@ -133,12 +175,12 @@ pub fn list(caller: &Caller, typed: &str, open: Option<(MailboxId, ThreadId)>) -
     })
 }
 
-fn search(caller: &Caller, scope: &SearchScope, query: &SearchQuery) -> Result<Vec<SearchHit>> {
-    let never = AtomicBool::new(false);
+fn search(caller: &Caller, scope: &SearchScope, query: &SearchQuery, cancel: &AtomicBool) -> Result<Vec<SearchHit>> {
+    let _room = caller.site.found.begin(caller.account)?;
     let options = SearchOptions {
         limit: Some(MAX_HITS),
         max_visited: Some(caller.site.options.max_search_visited),
-        cancel: Some(&never),
+        cancel: Some(cancel),
     };
     Ok(caller.site.mailstore.search(caller.realm, scope, query, options)?)
 }

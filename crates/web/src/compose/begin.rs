@@ -114,7 +114,7 @@ fn reply(caller: &Caller, email: &Email, text: &str, signature: &str, all: bool)
         to: list(&to),
         cc: list(&cc),
         subject: reply_subject(&parsed.subject, "Re: "),
-        text: format!("\n{signature}\n\n{}", quote(text.trim_end(), &attribution)),
+        text: format!("{signature}\n\n{}", quote(text.trim_end(), &attribution)),
         ..Form::default()
     }
 }
@@ -129,7 +129,7 @@ fn forward(caller: &Caller, email: &Email, text: &str, signature: &str) -> Form 
     }
     Form {
         subject: reply_subject(&parsed.subject, "Fwd: "),
-        text: format!("\n{signature}\n\n-------- Forwarded message --------\n{header}\n{}", text.trim_end()),
+        text: format!("{signature}\n\n-------- Forwarded message --------\n{header}\n{}", text.trim_end()),
         ..Form::default()
     }
 }

@@ -1,0 +1,312 @@
+// What people do, in a real browser: from the first run to an answered letter.
+import assert from 'node:assert/strict';
+import { mkdir } from 'node:fs/promises';
+import { after, before, test } from 'node:test';
+import { AxeBuilder } from '@axe-core/playwright';
+import { chromium } from 'playwright-core';
+import { start } from './server.mjs';
+
+const PASSWORD = 'correct horse battery';
+const DESKTOP = { width: 1280, height: 800 };
+const PHONE = { width: 390, height: 844 };
+const pictures = process.env.HOLDFAST_SCREENSHOTS;
+
+let server, browser;
+/** Requests to anywhere else, which there must not be. */
+const strangers = [];
+/** What pages complain of: scripts that fail, policies that are broken. */
+const complaints = [];
+
+before(async () => {
+  server = await start();
+  browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  });
+  if (pictures) await mkdir(pictures, { recursive: true });
+});
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+async function open(options = {}) {
+  const context = await browser.newContext({ baseURL: server.url, viewport: DESKTOP, ignoreHTTPSErrors: true, locale: 'en-GB', timezoneId: 'Europe/Athens', ...options });
+  context.setDefaultTimeout(10_000);
+  const page = await context.newPage();
+  page.on('request', (request) => {
+    if (!request.url().startsWith(server.url) && !/^(data|blob|about):/.test(request.url())) strangers.push(request.url());
+  });
+  page.on('pageerror', (error) => complaints.push(`${page.url()}: ${error}`));
+  page.on('console', (message) => {
+    if (message.type() === 'error' && !/status of 4\d\d/.test(message.text())) complaints.push(`${page.url()}: ${message.text()}`);
+  });
+  return page;
+}
+
+async function signIn(name, options) {
+  const page = await open(options);
+  await page.goto('/signin');
+  await page.getByLabel('Mail address').fill(`${name}@example.org`);
+  await page.getByLabel('Password').fill(PASSWORD);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.locator('#list').waitFor();
+  return page;
+}
+
+async function write(page, to, subject, text) {
+  await page.getByRole('link', { name: 'Write' }).filter({ visible: true }).first().click();
+  await page.getByLabel('To', { exact: true }).fill(to);
+  await page.getByLabel('Subject').fill(subject);
+  await page.getByLabel('Message', { exact: true }).fill(text);
+}
+
+const row = (page, subject) => page.locator('.row').filter({ hasText: subject });
+
+async function picture(page, name) {
+  if (pictures) await page.screenshot({ path: `${pictures}/${name}.png` });
+}
+
+/** axe finds nothing on the page as it is. */
+async function accessible(page, name) {
+  const found = await new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']).exclude('iframe').analyze();
+  const said = found.violations.map((v) => `${name}: ${v.id}: ${v.help}\n  ${v.nodes.slice(0, 4).map((n) => `${n.html.slice(0, 160)} ${n.failureSummary?.split('\n')[1] ?? ''}`).join('\n  ')}`);
+  assert.deepEqual(said, []);
+}
+
+test('the first visitor makes the domain and the first administrator', async () => {
+  const page = await open();
+  await page.goto('/');
+  assert.match(page.url(), /\/setup$/);
+  await accessible(page, 'setup');
+  await picture(page, 'setup');
+  await page.getByLabel('Setup token').fill(server.token);
+  await page.getByLabel('Your mail domain').fill('example.org');
+  await page.getByLabel('Your name').fill('Ann Lee');
+  await page.getByLabel('Your address').fill('ann');
+  await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
+  await page.getByLabel('The same again').fill(PASSWORD);
+  await page.getByRole('button', { name: 'Create the account' }).click();
+  await page.getByText('All done').waitFor();
+  await accessible(page, 'empty inbox');
+  await picture(page, 'empty');
+  await page.context().close();
+});
+
+test('the administrator makes a second account', async () => {
+  const page = await signIn('ann');
+  await page.goto('/admin');
+  await page.getByLabel('Address', { exact: true }).fill('bob@example.org');
+  await page.getByLabel('Name', { exact: true }).fill('Bob Kay');
+  await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
+  await page.getByRole('button', { name: 'Create' }).click();
+  await page.getByRole('cell', { name: 'bob@example.org' }).waitFor();
+  for (const path of ['/admin', '/admin/domains', '/admin/queue', '/admin/audit', '/settings', '/settings/security', '/settings/apps', '/settings/sessions', '/mailboxes', '/compose', '/nothing']) {
+    await page.goto(path);
+    await accessible(page, path);
+    await picture(page, `page${path.replaceAll('/', '-')}`);
+  }
+  await page.context().close();
+});
+
+test('mail sent to another account arrives while its reader looks on, and is answered', async () => {
+  const [ann, bob] = [await signIn('ann'), await signIn('bob')];
+  await ann.goto('/settings');
+  await ann.getByLabel('Time to undo a Send').selectOption('1');
+  await ann.getByRole('button', { name: 'Save' }).click();
+  await ann.getByText('Your settings are saved.').waitFor();
+  await write(ann, 'bob@example.org', 'Tide tables', 'High water at noon.\nSee https://tides.example/today\n\nAnn');
+  await picture(ann, 'compose');
+  await ann.getByRole('button', { name: 'Send', exact: true }).filter({ visible: true }).click();
+  await ann.getByText('Sent.').waitFor();
+  // Nobody reloads anything.
+  await row(bob, 'Tide tables').waitFor({ timeout: 15_000 });
+  assert.match(await bob.title(), /\(1\)/);
+  await row(bob, 'Tide tables').getByRole('link').click();
+  await bob.locator('#thread').getByText('High water at noon.').first().waitFor();
+  await accessible(bob, 'reading');
+  await picture(bob, 'reading-desktop');
+  await bob.keyboard.press('r');
+  await bob.getByLabel('Subject').waitFor();
+  assert.equal(await bob.getByLabel('Subject').inputValue(), 'Re: Tide tables');
+  assert.match(await bob.getByLabel('Message', { exact: true }).inputValue(), /> High water at noon\./);
+  await bob.getByLabel('Message', { exact: true }).press('Home');
+  await bob.keyboard.type('Thank you!');
+  await accessible(bob, 'writing');
+  await bob.keyboard.press('Control+Enter');
+  await bob.getByText('Sent.').waitFor();
+  await row(ann, 'Tide tables').waitFor({ timeout: 20_000 });
+  await row(ann, 'Tide tables').getByRole('link').click();
+  await ann.locator('#thread').getByText('Thank you!').first().waitFor();
+  assert.equal(await ann.locator('.msg').count(), 2, 'question and answer are one conversation');
+  await ann.context().close();
+  await bob.context().close();
+});
+
+test('a Send is taken back within its time', async () => {
+  const bob = await signIn('bob');
+  await write(bob, 'ann@example.org', 'Sent too early', 'wait');
+  await bob.getByRole('button', { name: 'Send', exact: true }).filter({ visible: true }).click();
+  await bob.getByRole('button', { name: 'Undo' }).click();
+  await bob.getByText('Not sent: it is a draft again.').waitFor();
+  assert.equal(await bob.getByLabel('Subject').inputValue(), 'Sent too early');
+  await bob.getByRole('button', { name: 'Throw the draft away' }).click();
+  await bob.getByText('Draft thrown away.').waitFor();
+  await bob.context().close();
+});
+
+test('drafts save themselves and people complete themselves', async () => {
+  const ann = await signIn('ann');
+  await write(ann, '', 'Half a thought', 'to be gone on with');
+  await ann.getByText(/^Saved /).waitFor({ timeout: 15_000 });
+  await ann.getByLabel('To', { exact: true }).pressSequentially('bo');
+  await ann.getByRole('option', { name: /bob@example\.org/ }).waitFor();
+  await ann.keyboard.press('Enter');
+  assert.match(await ann.getByLabel('To', { exact: true }).inputValue(), /bob@example\.org/);
+  await ann.locator('#attach').setInputFiles({ name: 'chart.txt', mimeType: 'text/plain', buffer: Buffer.from('N 54 E 10') });
+  await ann.getByText('chart.txt').waitFor();
+  await ann.getByText(/^Saved /).waitFor();
+  await ann.reload();
+  assert.equal(await ann.getByLabel('Subject').inputValue(), 'Half a thought');
+  await ann.getByText('chart.txt').waitFor();
+  await ann.getByRole('link', { name: /Drafts/ }).click();
+  await row(ann, 'Half a thought').waitFor();
+  assert.equal(await ann.locator('.row').count(), 1);
+  await ann.context().close();
+});
+
+test('move, delete, star and undo', async () => {
+  const bob = await signIn('bob');
+  const gone = () => row(bob, 'Tide tables').waitFor({ state: 'detached' });
+  await row(bob, 'Tide tables').locator('.pick').click();
+  await picture(bob, 'bulk');
+  await accessible(bob, 'selected');
+  await bob.locator('.bulk').getByRole('button', { name: 'Archive' }).click();
+  await bob.getByText('1 conversation archived.').waitFor();
+  await gone();
+  await bob.getByRole('button', { name: 'Undo' }).click();
+  await bob.getByText('Undone.').waitFor();
+  await row(bob, 'Tide tables').waitFor();
+  await bob.keyboard.press('j');
+  await bob.keyboard.press('s');
+  await bob.locator('.star[aria-pressed=true]').first().waitFor();
+  await bob.keyboard.press('#');
+  await bob.getByText('1 conversation moved to Trash.').waitFor();
+  await gone();
+  await bob.keyboard.press('z');
+  await row(bob, 'Tide tables').waitFor();
+  await bob.goto('/mailboxes');
+  await bob.getByLabel('Name', { exact: true }).fill('Sea');
+  await bob.getByRole('button', { name: 'Create' }).click();
+  await bob.getByRole('link', { name: 'Inbox' }).first().click();
+  await row(bob, 'Tide tables').getByRole('link').click();
+  await bob.locator('#thread').getByText('High water at noon.').first().waitFor();
+  await bob.locator('#acts').getByLabel('Move to another mailbox').click();
+  await bob.locator('#acts').getByRole('button', { name: 'Sea' }).click();
+  await bob.getByText('moved to Sea').waitFor();
+  await bob.getByRole('link', { name: /^Sea/ }).click();
+  await row(bob, 'Tide tables').waitFor();
+  await bob.context().close();
+});
+
+test('search finds, keys help', async () => {
+  const bob = await signIn('bob');
+  await bob.keyboard.press('/');
+  await bob.keyboard.type('from:ann tide');
+  await bob.keyboard.press('Enter');
+  await row(bob, 'Tide tables').waitFor();
+  await accessible(bob, 'search');
+  await picture(bob, 'search');
+  await bob.keyboard.press('Escape');
+  await bob.keyboard.press('?');
+  await bob.getByRole('heading', { name: 'Keyboard shortcuts' }).waitFor();
+  await accessible(bob, 'help');
+  await picture(bob, 'help');
+  await bob.getByRole('button', { name: 'Close' }).click();
+  await bob.context().close();
+});
+
+test('a phone shows one thing at a time, and nothing wider than itself', async () => {
+  const bob = await signIn('bob', { viewport: PHONE, hasTouch: true, isMobile: true });
+  const fits = async (name) => {
+    const wide = await bob.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    assert.ok(wide <= 0, `${name} is ${wide} px too wide`);
+  };
+  await bob.goto('/mail/inbox');
+  await fits('inbox');
+  await bob.getByRole('link', { name: 'Mailboxes', exact: true }).tap();
+  await bob.getByRole('link', { name: /^Sea/ }).waitFor();
+  await picture(bob, 'phone-mailboxes');
+  await accessible(bob, 'phone mailboxes');
+  await bob.getByRole('link', { name: /^Sea/ }).tap();
+  await row(bob, 'Tide tables').waitFor();
+  await fits('list');
+  await accessible(bob, 'phone list');
+  await picture(bob, 'phone-list');
+  await row(bob, 'Tide tables').getByRole('link').tap();
+  await bob.getByRole('heading', { name: 'Tide tables' }).waitFor();
+  await fits('reading');
+  await accessible(bob, 'phone reading');
+  await picture(bob, 'phone-reading');
+  await bob.getByRole('link', { name: /Back to/ }).tap();
+  await bob.getByRole('link', { name: 'Write' }).filter({ visible: true }).tap();
+  await bob.getByLabel('Subject').waitFor();
+  await fits('writing');
+  await accessible(bob, 'phone writing');
+  await picture(bob, 'phone-compose');
+  for (const path of ['/settings', '/settings/apps', '/mailboxes']) {
+    await bob.goto(path);
+    await fits(path);
+  }
+  await bob.context().close();
+});
+
+test('in the dark everything is still to be read', async () => {
+  for (const [name, viewport] of [['desktop', DESKTOP], ['phone', PHONE]]) {
+    const ann = await signIn('ann', { colorScheme: 'dark', viewport });
+    await accessible(ann, `dark list ${name}`);
+    await picture(ann, `dark-list-${name}`);
+    await row(ann, 'Tide tables').getByRole('link').click();
+    await ann.locator('#thread').getByText('Thank you!').first().waitFor();
+    await accessible(ann, `dark reading ${name}`);
+    await picture(ann, `dark-reading-${name}`);
+    await ann.goto('/compose');
+    await accessible(ann, `dark writing ${name}`);
+    await ann.context().close();
+  }
+});
+
+test('without JavaScript everything works', async () => {
+  const ann = await signIn('ann', { javaScriptEnabled: false });
+  await write(ann, 'bob@example.org', 'By hand', 'No script was here.');
+  await ann.locator('#attach').setInputFiles({ name: 'note.txt', mimeType: 'text/plain', buffer: Buffer.from('note') });
+  await ann.getByRole('button', { name: 'Save draft' }).filter({ visible: true }).last().click();
+  await ann.getByText('note.txt').waitFor();
+  await ann.getByRole('button', { name: 'Send', exact: true }).click();
+  await ann.getByText('Sent.').waitFor();
+  const bob = await signIn('bob', { javaScriptEnabled: false });
+  for (let tries = 0; tries < 40 && !(await row(bob, 'By hand').count()); tries++) {
+    await bob.waitForTimeout(250);
+    await bob.reload();
+  }
+  await picture(bob, 'plain-list');
+  await row(bob, 'By hand').locator('.pick').click();
+  await bob.locator('.bulk').getByRole('button', { name: 'Delete' }).click();
+  await bob.getByText('1 conversation moved to Trash.').waitFor();
+  await bob.getByRole('button', { name: 'Undo' }).click();
+  await row(bob, 'By hand').waitFor();
+  await row(bob, 'By hand').getByRole('link').click();
+  await bob.locator('#thread').getByText('No script was here.').waitFor();
+  const [download] = await Promise.all([bob.waitForEvent('download'), bob.getByRole('link', { name: /note\.txt/ }).click()]);
+  assert.equal(download.suggestedFilename(), 'note.txt');
+  await bob.getByRole('link', { name: 'Forward' }).last().click();
+  assert.equal(await bob.getByLabel('Subject').inputValue(), 'Fwd: By hand');
+  await bob.getByText('note.txt').waitFor();
+  await bob.context().close();
+  await ann.context().close();
+});
+
+test('no page asked another site for anything, and none complained', () => {
+  assert.deepEqual(strangers, []);
+  assert.deepEqual(complaints, []);
+});

@@ -1,0 +1,319 @@
+//! Promises about reading, acting and sending.
+
+mod world;
+
+use axum::http::StatusCode;
+use mailstore::{Role, SystemFlag};
+use world::{Browser, World, form, multipart};
+
+async fn key_and_csrf(browser: &mut Browser, path: &str) -> (String, String) {
+    let page = browser.get(path).await;
+    (page.value("key"), page.csrf())
+}
+
+fn letter(key: &str, csrf: &str, to: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("csrf", csrf.to_owned()),
+        ("key", key.to_owned()),
+        ("back", "/mail/inbox".to_owned()),
+        ("from", "ann@example.org".to_owned()),
+        ("to", to.to_owned()),
+        ("cc", String::new()),
+        ("bcc", String::new()),
+        ("subject", "Tide tables".to_owned()),
+        ("text", "High water at noon.\nAnn".to_owned()),
+        ("do", "send".to_owned()),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn send_posted_ten_times_at_once_sends_once_and_answers_the_same() {
+    let world = World::new().await;
+    let mut browser = world.signed_in("ann").await;
+    let (key, csrf) = key_and_csrf(&mut browser, "/compose").await;
+    let tries = (0..10).map(|_| {
+        let mut browser = browser.clone();
+        let fields = letter(&key, &csrf, "Bob <bob@example.org>");
+        async move { browser.compose(&fields, &[("map.txt", b"N 54")]).await }
+    });
+    let answers = futures_util::future::join_all(tries).await;
+    for answer in &answers {
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text());
+        assert_eq!(answer.location(), answers[0].location());
+    }
+    assert_eq!(world.mailbox("ann", Role::Sent).total, 1);
+    assert_eq!(world.mailbox("ann", Role::Drafts).total, 0);
+    let page = browser.get(&answers[0].location()).await.text();
+    assert!(page.contains("Sent.") && page.contains(">Undo</button>"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sent_message_can_be_taken_back_and_is_a_draft_again() {
+    let world = World::new().await;
+    let mut browser = world.signed_in("ann").await;
+    let (key, csrf) = key_and_csrf(&mut browser, "/compose").await;
+    let sent = browser.compose(&letter(&key, &csrf, "bob@example.org"), &[]).await;
+    let action = sent.location().split("done=").nth(1).unwrap().to_owned();
+    let undone = browser.post("/undo", &[("csrf", csrf), ("action", action), ("back", "/mail/inbox".into())]).await;
+    assert!(undone.location().starts_with("/compose?draft="), "{}", undone.text());
+    let draft = browser.get(&undone.location()).await.text();
+    assert!(draft.contains("High water at noon.") && draft.contains("value=\"bob@example.org\""), "{draft}");
+    assert_eq!(world.mailbox("bob", Role::Inbox).total, 0);
+    assert_eq!(world.mailbox("ann", Role::Sent).total, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_send_keeps_what_was_typed_and_attached() {
+    let world = World::new().await;
+    let mut browser = world.signed_in("ann").await;
+    let (key, csrf) = key_and_csrf(&mut browser, "/compose").await;
+    for (to, says) in [("", "Say to whom it goes."), ("bob@example.org, carl", "carl"), ("bob@exa mple", "exa mple")] {
+        let answer = browser.compose(&letter(&key, &csrf, to), &[("map.txt", b"N 54")]).await;
+        let text = answer.text();
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{to}");
+        assert!(text.contains(says) && text.contains("High water") && text.contains("map.txt"), "{to}: {text}");
+    }
+    assert_eq!(world.mailbox("ann", Role::Sent).total, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draft_saved_again_takes_its_own_place_and_keeps_its_files() {
+    let world = World::new().await;
+    let mut browser = world.signed_in("ann").await;
+    let (key, csrf) = key_and_csrf(&mut browser, "/compose").await;
+    let mut draft = String::new();
+    for round in 0..3 {
+        let mut fields = letter(&key, &csrf, "bob@example.org");
+        fields.retain(|(name, _)| *name != "do" && *name != "text" && *name != "bcc");
+        fields.extend([("do", "save".into()), ("text", format!("round {round}")), ("draft", draft.clone())]);
+        fields.push(("bcc", "secret@example.org".into()));
+        let files: &[(&str, &[u8])] = if round == 0 { &[("map.txt", b"N 54")] } else { &[] };
+        let mut request = multipart("/compose", &fields, files);
+        request.headers_mut().insert("accept", "application/json".parse().unwrap());
+        let answer = browser.send(request).await;
+        let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        draft = json["draft"].as_str().unwrap_or_else(|| panic!("{json}")).to_owned();
+        assert_eq!(json["files"][0]["name"], "map.txt");
+        assert_eq!(world.mailbox("ann", Role::Drafts).total, 1);
+    }
+    let page = browser.get(&format!("/compose?draft={draft}")).await.text();
+    assert!(page.contains("round 2") && page.contains("secret@example.org") && page.contains("map.txt"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_quotes_and_joins_the_conversation() {
+    let world = World::new().await;
+    let inbox = world.mailbox("ann", Role::Inbox).id;
+    let raw = b"From: Bob <bob@example.org>\r\nTo: ann@example.org, carl@example.com\r\nSubject: Boat\r\n\
+        Message-ID: <1@example.org>\r\nDate: Mon, 23 Nov 2026 10:00:00 +0000\r\n\r\nIs it afloat?\r\n";
+    let asked = world.file("ann", inbox, raw).await;
+    let mut browser = world.signed_in("ann").await;
+    let page = browser.get(&format!("/compose?reply-all={}", asked.email_id)).await;
+    let text = page.text();
+    assert!(text.contains("value=\"Bob &#60;bob@example.org&#62;, carl@example.com\""), "{text}");
+    assert!(text.contains("value=\"Re: Boat\"") && text.contains("&#62; Is it afloat?"), "{text}");
+    let mut fields = letter(&page.value("key"), &page.csrf(), "bob@example.org");
+    fields.retain(|(name, _)| *name != "subject");
+    fields.extend([("subject", "Re: Boat".to_owned()), ("answers", page.value("answers"))]);
+    assert_eq!(browser.compose(&fields, &[]).await.status, StatusCode::SEE_OTHER);
+    let realm = world.id("ann").realm();
+    let thread = world.mail.thread(realm, asked.thread_id).unwrap();
+    assert_eq!(thread.len(), 2, "the copy in Sent is of the conversation");
+    assert!(thread[0].flags.contains(SystemFlag::Answered));
+}
+
+const HOSTILE: &[u8] = b"From: \"<script>alert(1)</script>\" <x@example.com>\r\nTo: ann@example.org\r\n\
+    Subject: <img src=x onerror=alert(1)>\r\nMIME-Version: 1.0\r\nContent-Type: text/html; charset=utf-8\r\n\r\n\
+    <p>hello</p><script>alert(1)</script><img src=x onerror=alert(1)><a href=\"javascript:alert(1)\">a</a>\
+    <iframe src=\"https://evil.example\"></iframe><form action=\"https://evil.example\"><input></form>\
+    <img src=\"https://tracker.example/p.gif\"><style>@import url(https://evil.example)</style>\
+    <meta http-equiv=refresh content=\"0;url=https://evil.example\"><base href=\"https://evil.example\">\r\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_html_is_harmless_in_every_page_it_reaches() {
+    let world = World::new().await;
+    let inbox = world.mailbox("ann", Role::Inbox).id;
+    let filed = world.file("ann", inbox, HOSTILE).await;
+    let mut browser = world.signed_in("ann").await;
+    let thread = format!("/mail/inbox/{}", filed.thread_id);
+    for path in ["/mail/inbox", &thread, "/search?q=img", &format!("/compose?reply={}", filed.email_id)] {
+        let text = browser.get(path).await.text();
+        assert!(!text.contains("<script>alert") && !text.contains("<img src=x"), "{path}: {text}");
+    }
+    let page = browser.get(&thread).await.text();
+    assert!(page.contains("sandbox=\"allow-same-origin allow-popups allow-popups-to-escape-sandbox\""));
+    assert!(!page.contains("allow-scripts"));
+    for (query, loads) in [("images=0", false), ("images=1", true)] {
+        let frame = browser.get(&format!("/message/{}/html?{query}", filed.email_id)).await;
+        let policy = frame.header("content-security-policy").to_owned();
+        assert!(policy.contains("default-src 'none'") && policy.contains("sandbox allow-same-origin"), "{policy}");
+        assert!(!policy.contains("script") && policy.contains("frame-ancestors 'self'"), "{policy}");
+        assert_eq!(policy.contains("https:"), loads);
+        let text = frame.text();
+        assert!(text.contains("hello"));
+        for bad in ["<script", "onerror", "javascript:", "<iframe", "<form", "@import", "evil.example", "http-equiv"] {
+            assert!(!text.contains(bad), "{bad} in {text}");
+        }
+        assert_eq!(text.contains("tracker.example"), loads, "{text}");
+    }
+    let source = browser.get(&format!("/message/{}/source", filed.email_id)).await;
+    assert!(source.header("content-type").starts_with("text/plain"));
+    assert!(source.header("content-security-policy").ends_with("sandbox"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attachments_are_downloads_whatever_they_say_they_are() {
+    let world = World::new().await;
+    let inbox = world.mailbox("ann", Role::Inbox).id;
+    let raw = b"From: x@example.com\r\nSubject: files\r\nMIME-Version: 1.0\r\n\
+        Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nsee\r\n\
+        --b\r\nContent-Type: text/html; name=\"page.html\"\r\nContent-Disposition: attachment; filename=\"page.html\"\r\n\r\n\
+        <script>alert(1)</script>\r\n--b--\r\n";
+    let filed = world.file("ann", inbox, raw).await;
+    let mut browser = world.signed_in("ann").await;
+    let page = browser.get(&format!("/mail/inbox/{}", filed.thread_id)).await.text();
+    let href = page.split("href=\"").find(|part| part.contains("/part/")).unwrap().split('"').next().unwrap();
+    let file = browser.get(href).await;
+    assert_eq!(file.status, StatusCode::OK);
+    assert!(file.header("content-disposition").starts_with("attachment; filename=\"page.html\""));
+    assert_eq!(file.header("content-type"), "application/octet-stream");
+    assert_eq!(file.header("x-content-type-options"), "nosniff");
+    assert!(file.header("content-security-policy").ends_with("sandbox"));
+    assert!(file.text().contains("<script>"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_act_posted_twice_is_done_once_and_undone_by_its_banner() {
+    let world = World::new().await;
+    let inbox = world.mailbox("ann", Role::Inbox).id;
+    let filed = world.file("ann", inbox, b"From: x@example.com\r\nSubject: one\r\n\r\ntext\r\n").await;
+    world.file("ann", inbox, b"From: x@example.com\r\nSubject: two\r\n\r\ntext\r\n").await;
+    let mut browser = world.signed_in("ann").await;
+    let (key, csrf) = key_and_csrf(&mut browser, "/mail/inbox").await;
+    let fields = [
+        ("csrf", csrf.clone()),
+        ("key", key),
+        ("mailbox", inbox.to_string()),
+        ("id", filed.thread_id.to_string()),
+        ("verb", "delete".into()),
+        ("back", "/mail/inbox".into()),
+    ];
+    let tries = (0..5).map(|_| {
+        let (mut browser, request) = (browser.clone(), form("/act", &fields));
+        async move { browser.send(request).await }
+    });
+    let answers = futures_util::future::join_all(tries).await;
+    assert!(answers.iter().all(|a| a.status == StatusCode::SEE_OTHER && a.location() == answers[0].location()));
+    assert_eq!((world.mailbox("ann", Role::Inbox).total, world.mailbox("ann", Role::Trash).total), (1, 1));
+    let page = browser.get(&answers[0].location()).await;
+    assert!(page.text().contains("1 conversation moved to Trash."), "{}", page.text());
+    let action = page.value("action");
+    for _ in 0..2 {
+        let undo = [("csrf", csrf.clone()), ("action", action.clone()), ("back", "/mail/inbox".into())];
+        assert_eq!(browser.post("/undo", &undo).await.location(), "/mail/inbox?done=undone");
+        assert_eq!((world.mailbox("ann", Role::Inbox).total, world.mailbox("ann", Role::Trash).total), (2, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn paging_shows_every_conversation_once_and_goes_back() {
+    let world = World::new().await;
+    let inbox = world.mailbox("ann", Role::Inbox).id;
+    for n in 0..125 {
+        let (hour, minute) = (n / 60, n % 60);
+        let raw = format!(
+            "From: x{n}@example.com\r\nSubject: number {n}.\r\nDate: Mon, 23 Nov 2026 {hour:02}:{minute:02}:00 +0000\r\n\r\nx\r\n"
+        );
+        world.file("ann", inbox, raw.as_bytes()).await;
+    }
+    let mut browser = world.signed_in("ann").await;
+    let (mut path, mut seen, mut pages) = ("/mail/inbox".to_owned(), Vec::new(), Vec::new());
+    let link = |text: &str, rel: &str| {
+        let before = text.split(&format!("\" rel=\"{rel}\"")).next().filter(|before| before.len() < text.len())?;
+        Some(before.rsplit("href=\"").next()?.replace("&#38;", "&").to_owned())
+    };
+    loop {
+        let text = browser.get(&path).await.text();
+        let rows = (0..125).filter(|n| text.contains(&format!("<span class=\"subject\">number {n}.<")));
+        let rows: Vec<_> = rows.collect();
+        seen.extend(rows.iter().copied());
+        pages.push(rows);
+        match link(&text, "next") {
+            Some(next) => path = next,
+            None => break,
+        }
+    }
+    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [50, 50, 25]);
+    seen.sort_unstable();
+    assert_eq!(seen, (0..125).collect::<Vec<_>>());
+    let last = browser.get(&path).await.text();
+    let back = browser.get(&link(&last, "prev").unwrap()).await.text();
+    assert!(pages[1].iter().all(|n| back.contains(&format!(">number {n}.<"))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn search_finds_by_operators_and_text() {
+    let world = World::new().await;
+    let inbox = world.mailbox("ann", Role::Inbox).id;
+    world.file("ann", inbox, b"From: Noor <noor@example.com>\r\nSubject: Ladder\r\n\r\nbehind the shed\r\n").await;
+    world.file("ann", inbox, b"From: Ines <ines@example.com>\r\nSubject: Photos\r\n\r\nof the harbour\r\n").await;
+    let mut browser = world.signed_in("ann").await;
+    for (query, ladder, photos) in [
+        ("from:noor", true, false),
+        ("subject:photos", false, true),
+        ("shed", true, false),
+        ("the", true, true),
+        ("-from:noor", false, true),
+        ("is:unread+in:inbox", true, true),
+        ("in:trash", false, false),
+    ] {
+        let text = browser.get(&format!("/search?q={query}")).await.text();
+        assert_eq!(text.contains(">Ladder<"), ladder, "{query}");
+        assert_eq!(text.contains(">Photos<"), photos, "{query}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_stays_below_60_kb_with_all_that_it_needs() {
+    let world = World::new().await;
+    let inbox = world.mailbox("ann", Role::Inbox).id;
+    for n in 0..60 {
+        let raw = format!(
+            "From: Somebody with a name {n} <somebody.{n}@example.com>\r\nSubject: A subject of ordinary length, number {n}\r\n\r\n\
+             What a message begins with is shown below its subject, up to some two hundred and fifty-six characters, \
+             of which the list shows one line: here is enough text to fill it in any window.\r\n"
+        );
+        world.file("ann", inbox, raw.as_bytes()).await;
+    }
+    let mut browser = world.signed_in("ann").await;
+    let mut total = 0;
+    let mut paths = vec!["/mail/inbox".to_owned()];
+    let page = browser.get("/mail/inbox").await.text();
+    for name in [
+        "app.css",
+        "app.js",
+        "pages.js",
+        "list.js",
+        "keys.js",
+        "live.js",
+        "compose.js",
+        "zone.js",
+        "icons.svg",
+        "mark.svg",
+    ] {
+        let base =
+            page.split("href=\"").find(|part| part.contains("app.css")).unwrap().split("app.css").next().unwrap();
+        paths.push(format!("{base}{name}"));
+    }
+    for path in paths {
+        let mut request = axum::http::Request::get(&path).body(axum::body::Body::empty()).unwrap();
+        request.headers_mut().insert("accept-encoding", "gzip".parse().unwrap());
+        let answer = browser.send(request).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
+        if path.starts_with("/assets/") {
+            assert!(answer.header("cache-control").contains("immutable"), "{path}");
+        }
+        total += answer.body.len();
+    }
+    assert!(total < 60_000, "{total} bytes travel for the first page");
+}

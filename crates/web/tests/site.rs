@@ -1,0 +1,194 @@
+//! Promises of the site to those who come in, or try to.
+
+mod world;
+
+use axum::http::StatusCode;
+use mailstore::Role;
+use world::{PASSWORD, TOKEN, World, form};
+
+fn setup(csrf: String, token: &str) -> Vec<(&'static str, String)> {
+    let text = str::to_owned;
+    vec![
+        ("csrf", csrf),
+        ("token", text(token)),
+        ("domain", text("example.net")),
+        ("name", text("Ada")),
+        ("user", text("ada")),
+        ("password", text(PASSWORD)),
+        ("again", text(PASSWORD)),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_visitor_with_the_token_becomes_the_administrator() {
+    let world = World::empty().await;
+    let mut browser = world.browser();
+    for path in ["/", "/mail/inbox", "/signin", "/nothing"] {
+        assert_eq!(browser.get(path).await.location(), "/setup", "{path}");
+    }
+    let page = browser.get("/setup").await;
+    let refused = browser.post("/setup", &setup(page.csrf(), "wrong")).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert!(refused.text().contains("value=\"example.net\""), "what was typed stays");
+    let done = browser.post("/setup", &setup(page.csrf(), TOKEN)).await;
+    assert_eq!(done.location(), "/mail/inbox", "{}", done.text());
+    assert!(browser.get("/mail/inbox").await.text().contains("All done"));
+    assert_eq!(browser.get("/admin").await.status, StatusCode::OK);
+    // Never again, token or not.
+    let again = browser.post("/setup", &setup(page.csrf(), TOKEN)).await;
+    assert_eq!(again.location(), "/");
+    assert_eq!(world.directory.accounts().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_and_an_unknown_address_get_the_same_answer() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    let csrf = browser.get("/signin").await.csrf();
+    let mut answers = Vec::new();
+    for login in ["ann@example.org", "nobody@example.org"] {
+        let fields = [("csrf", csrf.clone()), ("login", login.into()), ("password", "wrong".into())];
+        let answer = browser.post("/signin", &fields).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+        assert!(answer.text().contains("Address or password is wrong."));
+        answers.push(answer.body.len().abs_diff(login.len()));
+    }
+    assert_eq!(answers[0], answers[1]);
+    assert!(browser.get("/mail/inbox").await.location().starts_with("/signin?next="));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guessing_is_slowed_down() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    let csrf = browser.get("/signin").await.csrf();
+    for _ in 0..60 {
+        let fields = [("csrf", csrf.clone()), ("login", "ann@example.org".into()), ("password", "wrong".into())];
+        let answer = browser.post("/signin", &fields).await;
+        if answer.status == StatusCode::TOO_MANY_REQUESTS {
+            assert!(answer.header("retry-after").parse::<u64>().unwrap() > 0);
+            return;
+        }
+    }
+    panic!("60 guesses were let through");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forms_of_other_sites_are_refused() {
+    let world = World::new().await;
+    let mut browser = world.signed_in("ann").await;
+    let page = browser.get("/mail/inbox").await;
+    let fields = |csrf: String| vec![("csrf", csrf), ("verb", "read".into()), ("id", "t1".into())];
+    // No token, another's token, and a true token from elsewhere.
+    assert_eq!(browser.post("/act", &fields(String::new())).await.status, StatusCode::FORBIDDEN);
+    let other = world.signed_in("bob").await.get("/mail/inbox").await.csrf();
+    assert_eq!(browser.post("/act", &fields(other)).await.status, StatusCode::FORBIDDEN);
+    let mut request = form("/act", &fields(page.csrf()));
+    request.headers_mut().insert("sec-fetch-site", "cross-site".parse().unwrap());
+    assert_eq!(browser.send(request).await.status, StatusCode::FORBIDDEN);
+    let mut request = form("/signin", &[("csrf", "x".into()), ("login", "ann@example.org".into())]);
+    request.headers_mut().remove("sec-fetch-site");
+    assert_eq!(world.browser().send(request).await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_forbids_what_it_does_not_need() {
+    let world = World::new().await;
+    let mut browser = world.signed_in("ann").await;
+    let pages = [
+        "/mail/inbox",
+        "/compose",
+        "/settings",
+        "/settings/security",
+        "/settings/apps",
+        "/settings/sessions",
+        "/mailboxes",
+        "/admin",
+        "/admin/domains",
+        "/admin/queue",
+        "/admin/audit",
+        "/search?q=x",
+        "/signin",
+        "/nothing",
+    ];
+    for path in pages {
+        let page = browser.get(path).await;
+        let policy = page.header("content-security-policy");
+        assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'"), "{path}: {policy}");
+        assert!(!policy.contains("unsafe"), "{path}");
+        assert_eq!(page.header("referrer-policy"), "no-referrer", "{path}");
+        assert_eq!(page.header("x-content-type-options"), "nosniff", "{path}");
+        let text = page.text();
+        for bad in [" style=", "<style", " onclick", " onload", "http://", "https://"] {
+            assert!(!text.contains(bad), "{path} has {bad}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_tls_the_session_cookie_belongs_to_this_host_alone() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    browser.tls = true;
+    let csrf = browser.get("/signin").await.csrf();
+    let fields = [("csrf", csrf), ("login", "ann@example.org".into()), ("password", PASSWORD.into())];
+    let done = browser.post("/signin", &fields).await;
+    let cookie = done.header("set-cookie").to_owned();
+    assert!(cookie.starts_with("__Host-holdfast="), "{cookie}");
+    for part in ["Path=/", "HttpOnly", "SameSite=Lax", "Secure"] {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    assert_eq!(browser.get("/mail/inbox").await.status, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_out_ends_the_session_everywhere() {
+    let world = World::new().await;
+    let mut browser = world.signed_in("ann").await;
+    let mut stolen = browser.clone();
+    let csrf = browser.get("/mail/inbox").await.csrf();
+    assert_eq!(browser.post("/signout", &[("csrf", csrf)]).await.location(), "/signin");
+    assert!(stolen.get("/mail/inbox").await.location().starts_with("/signin"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_see_their_own_mail_only_and_no_administration() {
+    let world = World::new().await;
+    let inbox = world.mailbox("ann", Role::Inbox).id;
+    let secret = world.file("ann", inbox, b"From: x@example.com\r\nSubject: secret\r\n\r\ntext\r\n").await;
+    let mut bob = world.signed_in("bob").await;
+    for path in ["source", "download", "html", "part/1/x", "inline/1"] {
+        let answer = bob.get(&format!("/message/{}/{path}", secret.email_id)).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    assert_eq!(bob.get(&format!("/mail/inbox/{}", secret.thread_id)).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(bob.get("/admin").await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn app_passwords_are_shown_once_and_can_be_revoked() {
+    let world = World::new().await;
+    let mut browser = world.signed_in("ann").await;
+    let csrf = browser.get("/settings/apps").await.csrf();
+    let made = browser.post("/settings/apps", &[("csrf", csrf), ("name", "Phone".into())]).await;
+    assert!(made.text().contains("It is shown this once."), "{}", made.text());
+    let page = browser.get("/settings/apps").await;
+    assert!(page.text().contains("Phone") && !page.text().contains("It is shown this once."));
+    let fields = [("csrf", page.csrf()), ("id", page.value("id"))];
+    assert_eq!(browser.post("/settings/apps/revoke", &fields).await.status, StatusCode::SEE_OTHER);
+    assert!(browser.get("/settings/apps").await.text().contains("There are none yet."));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_and_paths_beyond_all_bounds_are_refused() {
+    let world = World::new().await;
+    let mut browser = world.signed_in("ann").await;
+    let csrf = browser.get("/mail/inbox").await.csrf();
+    let large = "x".repeat(3_000_000);
+    let answer = browser.post("/act", &[("csrf", csrf), ("id", large)]).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    for path in ["/mail/m99999999999", "/mail/inbox/t99", "/mail/%00", "/mail/inbox?after=zz", "/message/e1/part/9.9/x"]
+    {
+        assert_eq!(browser.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+}
