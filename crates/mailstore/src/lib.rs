@@ -15,8 +15,8 @@
 //! What this crate must never do: reuse a UID, a UIDVALIDITY or a mailbox id; write a count without the thing counted;
 //! parse messages inside a commit.
 //!
-//! Start reading at [`schema`] for what is stored, [`MailStore::append`] for how a message comes in, and
-//! [`MailStore::view`] for what a session works on.
+//! Start reading at [`schema`] for what is stored, [`MailStore::append`] for how a message comes in,
+//! [`MailStore::view`] for what a session works on, and [`MailStore::act`] for what a person does with one press.
 
 mod acts;
 mod append;
@@ -34,6 +34,7 @@ pub mod invariants;
 mod mailbox;
 mod name;
 mod quota;
+mod rename;
 mod rows;
 pub mod schema;
 mod search;
@@ -49,7 +50,7 @@ pub use acts::{ACT_DAYS, ActChange, ActReceipt, ActRecord, ActStep, MAX_ACT_KEY_
 pub use append::{Appended, NewMessage};
 pub use change::{Copied, FlagsChanged};
 pub use changes::Changes;
-pub use conversations::{ConversationRow, Page, PageKey, Participant};
+pub use conversations::{ConversationRow, MAX_PAGE, Page, PageKey, Participant};
 pub use correspondents::{Correspondent, MAX_CORRESPONDENTS};
 pub use delete::Children;
 pub use error::{MailError, Result};
