@@ -3,8 +3,72 @@
 //! This crate is the command line, the configuration and the wiring; it holds no mail logic. Start reading at
 //! [`cli`] for what can be typed and at [`serve`] for what runs.
 
+mod admin;
+mod bench;
+mod cli;
 mod config;
+mod offline;
+mod progress;
+mod serve;
+mod services;
 
-fn main() {
-    let _ = config::Config::load(None);
+use std::{path::Path, process::ExitCode};
+
+use clap::Parser as _;
+use cli::{Cli, Command};
+use config::{Config, LogFormat};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("holdfast: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    if let Command::CheckConfig { file } = &cli.command {
+        let path = file.as_deref().or(cli.config.as_deref());
+        Config::load(path)?;
+        println!("{}: ok", path.unwrap_or(Path::new("the defaults")).display());
+        return Ok(ExitCode::SUCCESS);
+    }
+    // An error here means that a provider is there already: the same one.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    if let Command::Bench(args) = cli.command {
+        return runtime()?.block_on(bench::run(args)).map(|()| ExitCode::SUCCESS);
+    }
+    let mut config = Config::load(cli.config.as_deref())?;
+    if let Some(dir) = cli.data_dir {
+        config.data_dir = dir;
+    }
+    // Commands speak by themselves; only the service keeps a log.
+    let level = if matches!(cli.command, Command::Serve) { config.log.level.as_str() } else { "warn" };
+    start_log(config.log.format, level)?;
+    match cli.command {
+        Command::Serve => runtime()?.block_on(serve::run(config)).map(|()| ExitCode::SUCCESS),
+        Command::Admin(command) => runtime()?.block_on(admin::run(config, command)).map(|()| ExitCode::SUCCESS),
+        Command::Verify { repair } => offline::verify(&config, repair),
+        Command::RebuildIndex => offline::rebuild_index(&config).map(|()| ExitCode::SUCCESS),
+        Command::CheckConfig { .. } | Command::Bench(_) => unreachable!("done above"),
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// The log goes to standard error: standard output is for what was asked.
+fn start_log(format: LogFormat, level: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(level).map_err(|error| anyhow::anyhow!("log.level `{level}`: {error}"))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+    Ok(())
 }

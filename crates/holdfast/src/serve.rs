@@ -23,7 +23,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let tls = doors::certificate(&services.config)?;
     let shutdown = CancellationToken::new();
 
-    let bound = doors::bind(&services, &tls, &metrics).await?;
+    let bound = doors::bind(&services, &tls, &metrics)?;
     welcome::print(&services, &bound)?;
     let mut tasks = bound.serve(&shutdown);
     {

@@ -2,42 +2,124 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use delivery::{Credentials, DeliveryOptions, NextHop, Smarthost, TlsPolicy};
+use directory::{AccountId, DirectoryOptions};
+use mailstore::{MailError, MailStore};
+use store::{Store, StoreError, StoreOptions};
 
 use crate::config::Config;
 
 /// Store and domain services. Opening takes the folder's lock; only one process can.
 pub struct Services {
     pub config: Config,
-    pub store: store::Store,
+    pub store: Store,
     pub directory: directory::Directory,
-    pub mailstore: mailstore::MailStore,
+    pub mailstore: MailStore,
     pub delivery: delivery::Delivery,
+}
+
+/// How the configuration has the store opened.
+pub fn store_options(config: &Config) -> StoreOptions {
+    StoreOptions {
+        retention: config.store.retention.0,
+        cache_bytes: config.store.cache.0,
+        ..StoreOptions::default()
+    }
 }
 
 impl Services {
     /// Opens the data folder, making it first when it is not there.
     pub fn open(config: Config) -> anyhow::Result<Self> {
         let dir = &config.data_dir;
-        let options = store::StoreOptions {
-            retention: config.store.retention.0,
-            cache_bytes: config.store.cache.0,
-            ..store::StoreOptions::default()
+        let store = Store::open(dir, store_options(&config)).with_context(|| format!("data folder {}", dir.display()))?;
+        // What every account has is made in the commit that makes the account.
+        let standard = MailStore::new(store.clone());
+        let on_create: directory::OnCreate = Arc::new(move |tx, account| {
+            standard.create_standard_mailboxes_in(tx, account.realm()).map_err(|error| match error {
+                MailError::Store(error) => error,
+                other => StoreError::Damaged { what: other.to_string() },
+            })
+        });
+        let options = DirectoryOptions {
+            hostname: config.hostname.clone(),
+            on_create: Some(on_create),
+            ..DirectoryOptions::default()
         };
-        let store = store::Store::open(dir, options).with_context(|| format!("data folder {}", dir.display()))?;
-        let directory = directory::Directory::new(store.clone(), directory::DirectoryOptions::default())?;
-        let accounts = directory.clone();
-        let limit = move |realm: store::RealmId| {
-            accounts.quota_limit(directory::AccountId(realm.account_number()?))
-        };
-        let mailstore = mailstore::MailStore::with_quota_limit(store.clone(), Arc::new(limit));
-        let delivery =
-            delivery::Delivery::new(store.clone(), directory.clone(), mailstore.clone(), delivery_options(&config)?)?;
+        let directory = directory::Directory::new(store.clone(), options)?;
+        let quotas = directory.clone();
+        let mailstore = MailStore::with_quota_limit(
+            store.clone(),
+            Arc::new(move |realm| quotas.quota_limit(AccountId(realm.account_number()?))),
+        );
+        let options = delivery_options(&config)?;
+        let delivery = delivery::Delivery::new(store.clone(), directory.clone(), mailstore.clone(), options)?;
         Ok(Self { config, store, directory, mailstore, delivery })
     }
 
     /// Writes everything out and gives the folder back.
     pub fn close(&self) {
         self.store.close();
+    }
+}
+
+fn delivery_options(config: &Config) -> anyhow::Result<DeliveryOptions> {
+    let settings = &config.delivery;
+    let listen = &config.listen;
+    let smarthost = match &settings.smarthost {
+        None => None,
+        Some(target) => {
+            let credentials = credentials(config)?;
+            let hop = next_hop(target)?;
+            let tls = match (hop.implicit_tls, credentials.is_some()) {
+                (_, true) => TlsPolicy::Verify,
+                (_, false) => TlsPolicy::Opportunistic,
+            };
+            Some(Smarthost { hop, tls, credentials })
+        }
+    };
+    let mut static_routes = std::collections::BTreeMap::new();
+    for (domain, target) in &settings.routes {
+        static_routes.insert(domain.to_ascii_lowercase(), next_hop(target)?);
+    }
+    Ok(DeliveryOptions {
+        hostname: config.hostname.clone(),
+        delay_warning: settings.warn_after.0,
+        expiry: settings.give_up_after.0,
+        max_concurrent: settings.connections,
+        max_concurrent_backlog: (settings.connections * 3 / 4).max(1),
+        max_per_destination: settings.connections_per_destination,
+        max_message_bytes: config.limits.message_size.0,
+        smarthost,
+        static_routes,
+        own_addresses: [&listen.smtp, &listen.submission, &listen.submissions, &listen.lmtp]
+            .into_iter()
+            .flatten()
+            .copied()
+            .collect(),
+        ..DeliveryOptions::default()
+    })
+}
+
+fn next_hop(target: &str) -> anyhow::Result<NextHop> {
+    let Some((host, port)) = target.rsplit_once(':') else { bail!("{target} is not host:port") };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let port: u16 = port.parse().with_context(|| target.to_owned())?;
+    let mut hop = NextHop::new(host, port);
+    hop.implicit_tls = port == 465;
+    Ok(hop)
+}
+
+fn credentials(config: &Config) -> anyhow::Result<Option<Credentials>> {
+    let settings = &config.delivery;
+    match (&settings.smarthost_user, &settings.smarthost_password_file) {
+        (Some(user), Some(file)) => {
+            let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+            let password = text.lines().next().unwrap_or_default().to_owned();
+            Ok(Some(Credentials { username: user.clone(), password }))
+        }
+        (None, None) => Ok(None),
+        (Some(_), None) => bail!("delivery.smarthost_user needs delivery.smarthost_password_file beside it"),
+        (None, Some(_)) => bail!("delivery.smarthost_password_file needs delivery.smarthost_user beside it"),
     }
 }

@@ -1,0 +1,76 @@
+//! Commands that need the data folder for themselves: `verify` and `rebuild-index`.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use delivery::QueueInvariants;
+use directory::DirectoryInvariants;
+use mailstore::MailInvariants;
+use store::{Invariants, Report, StoreError};
+
+use crate::{config::Config, progress::Terminal, services::store_options};
+
+/// Damage that is listed one by one; more is counted.
+const MAX_LISTED: usize = 200;
+
+/// Checks everything that is stored. Exits with 1 when something is wrong (and was not repaired).
+pub fn verify(config: &Config, repair: bool) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(config.data_dir.join("format").exists(), "{}: no data folder", config.data_dir.display());
+    let mut report = check(config)?;
+    print(&report);
+    if report.is_sound() {
+        println!("everything is as it was written");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !repair {
+        println!("\nrun `holdfast verify --repair` to rebuild what can be rebuilt; copy the data folder first");
+        return Ok(ExitCode::FAILURE);
+    }
+    println!("\nrepair: building the index anew from the log");
+    rebuild_index(config)?;
+    report = check(config)?;
+    print(&report);
+    if report.is_sound() {
+        println!("repaired: everything is as it was written");
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("what is listed above could not be repaired from this machine's data");
+    Ok(ExitCode::FAILURE)
+}
+
+fn check(config: &Config) -> anyhow::Result<Report> {
+    let mut terminal = Terminal::default();
+    let checks: [&dyn Invariants; 3] = [&DirectoryInvariants, &MailInvariants, &QueueInvariants];
+    let report =
+        store::verify(&config.data_dir, store_options(config), &checks, |what, done, total| terminal.progress(what, done, total));
+    terminal.finish();
+    match report {
+        Err(error @ StoreError::Locked { .. }) => Err(error).context("stop the service first"),
+        other => Ok(other?),
+    }
+}
+
+fn print(report: &Report) {
+    println!(
+        "checked {} commits, {} records in {} realms, {} bodies",
+        report.commits, report.records, report.realms, report.bodies
+    );
+    for damage in report.damage.iter().take(MAX_LISTED) {
+        println!("DAMAGED: {damage}");
+    }
+    if report.damage.len() > MAX_LISTED {
+        println!("… and {} more", report.damage.len() - MAX_LISTED);
+    }
+}
+
+/// Builds the index from nothing.
+pub fn rebuild_index(config: &Config) -> anyhow::Result<()> {
+    anyhow::ensure!(config.data_dir.join("format").exists(), "{}: no data folder", config.data_dir.display());
+    let mut terminal = Terminal::default();
+    let count = store::rebuild_index(&config.data_dir, &store_options(config), |what, done, total| {
+        terminal.progress(what, done, total);
+    });
+    terminal.finish();
+    println!("the index was built anew from {} commits", count?);
+    Ok(())
+}
