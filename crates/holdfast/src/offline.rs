@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use delivery::QueueInvariants;
 use directory::DirectoryInvariants;
-use mailstore::MailInvariants;
+use mailstore::invariants::MailInvariants;
 use store::{Invariants, Report, StoreError};
 
 use crate::{config::Config, progress::Terminal, services::store_options};

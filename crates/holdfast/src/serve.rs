@@ -33,8 +33,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     {
         let (delivery, shutdown) = (services.delivery.clone(), shutdown.clone());
         tasks.spawn(async move {
-            delivery.run(shutdown).await;
-            ("queue", Ok(()))
+            ("queue", delivery.run(shutdown).await.map_err(anyhow::Error::from))
         });
     }
     notify::ready();

@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use mailstore::{ImportOptions, LineEnds, MailStore, MailboxName, Progress, RealmId};
+use mailstore::{
+    MailStore, MailboxName, RealmId,
+    import::{ImportOptions, LineEnds, Progress},
+};
 
 use super::{Output, accounts::find};
 use crate::{
