@@ -41,8 +41,9 @@ pub fn verify(config: &Config, repair: bool) -> anyhow::Result<ExitCode> {
 fn check(config: &Config) -> anyhow::Result<Report> {
     let mut terminal = Terminal::default();
     let checks: [&dyn Invariants; 3] = [&DirectoryInvariants, &MailInvariants, &QueueInvariants];
-    let report =
-        store::verify(&config.data_dir, store_options(config), &checks, |what, done, total| terminal.progress(what, done, total));
+    let report = store::verify(&config.data_dir, store_options(config), &checks, |what, done, total| {
+        terminal.progress(what, done, total)
+    });
     terminal.finish();
     match report {
         Err(error @ StoreError::Locked { .. }) => Err(error).context("stop the service first"),

@@ -32,9 +32,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     }
     {
         let (delivery, shutdown) = (services.delivery.clone(), shutdown.clone());
-        tasks.spawn(async move {
-            ("queue", delivery.run(shutdown).await.map_err(anyhow::Error::from))
-        });
+        tasks.spawn(async move { ("queue", delivery.run(shutdown).await.map_err(anyhow::Error::from)) });
     }
     notify::ready();
 

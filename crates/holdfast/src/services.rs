@@ -21,18 +21,15 @@ pub struct Services {
 
 /// How the configuration has the store opened.
 pub fn store_options(config: &Config) -> StoreOptions {
-    StoreOptions {
-        retention: config.store.retention.0,
-        cache_bytes: config.store.cache.0,
-        ..StoreOptions::default()
-    }
+    StoreOptions { retention: config.store.retention.0, cache_bytes: config.store.cache.0, ..StoreOptions::default() }
 }
 
 impl Services {
     /// Opens the data folder, making it first when it is not there.
     pub fn open(config: Config) -> anyhow::Result<Self> {
         let dir = &config.data_dir;
-        let store = Store::open(dir, store_options(&config)).with_context(|| format!("data folder {}", dir.display()))?;
+        let store =
+            Store::open(dir, store_options(&config)).with_context(|| format!("data folder {}", dir.display()))?;
         // What every account has is made in the commit that makes the account.
         let standard = MailStore::new(store.clone());
         let on_create: directory::OnCreate = Arc::new(move |tx, account| {

@@ -62,8 +62,12 @@ pub async fn export(services: &Services, args: ExportArgs, output: &Output) -> a
         let mut tell = |at: &Progress| progress.progress("bytes exported", at.bytes, at.total_bytes);
         match (args.format, args.mailbox) {
             (MailFormat::Maildir, None) => Ok(mailstore.export_maildir(account, &args.path, None, &mut tell)?),
-            (MailFormat::Maildir, Some(_)) => anyhow::bail!("--mailbox goes with --format mbox; a Maildir holds all mailboxes"),
-            (MailFormat::Mbox, mailbox) => export_mboxes(&mailstore, account, &args.path, mailbox.as_deref(), &mut tell),
+            (MailFormat::Maildir, Some(_)) => {
+                anyhow::bail!("--mailbox goes with --format mbox; a Maildir holds all mailboxes")
+            }
+            (MailFormat::Mbox, mailbox) => {
+                export_mboxes(&mailstore, account, &args.path, mailbox.as_deref(), &mut tell)
+            }
         }
     })
     .await??;

@@ -22,7 +22,12 @@ pub async fn run(services: &Services, command: QueueCommand, output: &Output) ->
             if !json {
                 let stats = delivery.queue_stats()?;
                 let shown = page.messages.len();
-                output.line(format!("{} messages wait for {} destinations ({shown} shown)", stats.messages, stats.destinations)).await;
+                output
+                    .line(format!(
+                        "{} messages wait for {} destinations ({shown} shown)",
+                        stats.messages, stats.destinations
+                    ))
+                    .await;
             }
         }
         QueueCommand::Show { id } => {
@@ -92,7 +97,8 @@ fn chosen(delivery: &Delivery, ids: &[String]) -> anyhow::Result<Vec<QueueId>> {
 }
 
 fn time(ms: i64) -> String {
-    Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| time.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
+    Timestamp::from_millisecond(ms)
+        .map_or_else(|_| ms.to_string(), |time| time.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
 }
 
 fn line_of(message: &QueuedMessage) -> String {
