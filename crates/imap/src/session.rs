@@ -246,7 +246,11 @@ impl Session {
         if self.selected.is_some() {
             self.tell_changes(expunges)?;
         }
-        self.answer(Some(tag), outcome)
+        self.answer(Some(tag), outcome)?;
+        if self.user.is_none() && self.failed_logins >= self.door.options.max_failed_logins {
+            return Err(Failure::bye("Too many failed logins"));
+        }
+        Ok(())
     }
 
     async fn dispatch(&mut self, tag: &str, command: Command) -> Outcome {

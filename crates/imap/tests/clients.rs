@@ -40,6 +40,16 @@ async fn pythons_imaplib_makes_its_rounds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn python_logs_in_by_starttls_and_by_scram() {
+    let server = Server::start_secure().await;
+    let app = server.directory.create_app_password(server.account, "test").await.expect("an app password");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/secure.py");
+    let port = server.address.port().to_string();
+    let ran = run(Command::new("python3").args([script, &port, USER, PASSWORD, &app.password])).await;
+    assert!(ran.is_none_or(|ran| ran.stdout.trim_ascii() == b"done"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn curl_reads_and_appends() {
     let server = Server::start().await;
     let mut c = server.login().await;

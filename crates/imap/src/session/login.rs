@@ -40,11 +40,7 @@ impl Session {
             }
             Err(error) => {
                 self.failed_logins += 1;
-                let failure = Failure::from(error);
-                if self.failed_logins >= self.door.options.max_failed_logins {
-                    self.closing = true;
-                }
-                Err(failure)
+                Err(error.into())
             }
         }
     }

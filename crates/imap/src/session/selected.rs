@@ -227,8 +227,19 @@ impl Session {
     }
 
     /// Tells the client what others changed in the selected mailbox. Without `expunges` it is told nothing as long as
-    /// there are messages to take away, since all numbers would have to wait with them.
+    /// there are messages to take away, since all numbers would have to wait with them. What can not be read now is
+    /// told another time: only what ends the connection comes back as an error.
     pub(super) fn tell_changes(&mut self, expunges: bool) -> Outcome<()> {
+        match self.try_to_tell(expunges) {
+            Err(failure @ (Failure::No(..) | Failure::Bad(..))) => {
+                tracing::warn!(?failure, "the changes of a mailbox could not be read");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn try_to_tell(&mut self, expunges: bool) -> Outcome<()> {
         let realm = self.realm()?;
         let Self { selected: Some(selected), wire, enabled, door, .. } = self else { return Ok(()) };
         // A closed channel means that the store is stopping; commands will say so.

@@ -30,6 +30,13 @@ async fn a_wrong_password_is_refused_and_repeated_ones_end_the_connection() {
     c.run("LOGIN nobody@example.org wrong").await.is("NO [AUTHENTICATIONFAILED]");
     c.run("SELECT INBOX").await.is("BAD Log in first");
     c.run(format!("LOGIN {USER} {PASSWORD}")).await.ok();
+
+    let server = Server::start_with(|options| options.max_failed_logins = 2).await;
+    let (mut c, _) = Client::connect(server.address).await;
+    c.run(format!("LOGIN {USER} wrong")).await.is("NO [AUTHENTICATIONFAILED]");
+    c.run(format!("LOGIN {USER} wrong")).await.is("NO [AUTHENTICATIONFAILED]");
+    assert_eq!(c.line().await, "* BYE Too many failed logins");
+    assert_eq!(c.line().await, "");
 }
 
 #[tokio::test(flavor = "multi_thread")]

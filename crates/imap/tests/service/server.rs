@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use directory::{Directory, DirectoryOptions, NewAccount, Role};
-use doorkit::Conn;
+use directory::{AccountId, Directory, DirectoryOptions, NewAccount, Role};
+use doorkit::{Conn, Tls};
 use imap::{ImapDoor, ImapOptions, PlaintextLogin};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -20,6 +20,7 @@ pub struct Server {
     pub address: SocketAddr,
     pub directory: Directory,
     pub mailstore: mailstore::MailStore,
+    pub account: AccountId,
     pub realm: mailstore::RealmId,
     stop: tokio_util::sync::CancellationToken,
     _dir: TempDir,
@@ -31,6 +32,15 @@ impl Server {
     }
 
     pub async fn start_with(change: impl FnOnce(&mut ImapOptions)) -> Self {
+        Self::open(change, false).await
+    }
+
+    /// One that offers STARTTLS, and takes no password without.
+    pub async fn start_secure() -> Self {
+        Self::open(|options| options.plaintext_login = PlaintextLogin::Never, true).await
+    }
+
+    async fn open(change: impl FnOnce(&mut ImapOptions), secure: bool) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().to_owned();
         // Opening waits for its own first commits.
@@ -48,12 +58,20 @@ impl Server {
             role: Role::User,
             quota_bytes: 0,
         };
-        let realm = directory.create_account(account).await.expect("an account").realm();
+        let account = directory.create_account(account).await.expect("an account");
+        let realm = account.realm();
         mailstore.create_standard_mailboxes(realm).await.expect("mailboxes");
         let mut options = ImapOptions { plaintext_login: PlaintextLogin::Loopback, ..ImapOptions::default() };
         change(&mut options);
         let stop = options.shutdown.clone();
-        let door = ImapDoor::new(directory.clone(), mailstore.clone(), options);
+        let door = if secure {
+            // Installed once; the others find it there.
+            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+            let tls = Tls::self_signed(dir.path(), &["localhost".to_owned()]).expect("a certificate");
+            ImapDoor::with_tls(directory.clone(), mailstore.clone(), options, tls)
+        } else {
+            ImapDoor::new(directory.clone(), mailstore.clone(), options)
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let accepting = stop.clone();
@@ -68,7 +86,7 @@ impl Server {
                 tokio::spawn(async move { door.serve_connection(Conn::from_tcp(stream).expect("connected")).await });
             }
         });
-        Self { address, directory, mailstore, realm, stop, _dir: dir }
+        Self { address, directory, mailstore, account, realm, stop, _dir: dir }
     }
 
     /// A client that has logged in.
