@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::sync::Arc;
 
 use directory::AccountId;
-use mailkit::{EmailAddress, date, trace};
+use mailkit::{EmailAddress, date, headers, trace};
 use mailstore::{Flags, NewMessage};
 use store::BodyWriter;
 
@@ -313,11 +313,8 @@ fn envelope_needs_utf8(envelope: &Envelope) -> bool {
         || envelope.recipients.iter().any(|recipient| recipient.address.needs_smtputf8())
 }
 
-/// Whether the bytes begin with a header field or the empty line that ends a header section.
+/// Whether the bytes begin with a header section, be it an empty one.
 fn is_header_start(bytes: &[u8]) -> bool {
-    if bytes.is_empty() || bytes.starts_with(b"\r\n") || bytes.starts_with(b"\n") {
-        return true;
-    }
-    let name = bytes.iter().take_while(|b| b.is_ascii_graphic() && **b != b':').count();
-    name > 0 && bytes.get(name..).is_some_and(|rest| rest.trim_ascii_start().starts_with(b":"))
+    let is_empty_line = bytes.starts_with(b"\r\n") || bytes.starts_with(b"\n");
+    bytes.is_empty() || is_empty_line || headers::fields(bytes).next().is_some()
 }

@@ -83,8 +83,6 @@ pub struct Origin {
     pub peer: Option<IpAddr>,
     /// What the client said in HELO/EHLO/LHLO.
     pub helo: Option<String>,
-    /// The host name that the client's address resolves to and back, if looked up.
-    pub reverse_name: Option<String>,
     /// Who signed in. Such mail may be relayed, is signed by DKIM, and gets the headers a submission must have.
     pub auth: Option<AccountId>,
     /// `TLSv1.3, TLS_AES_256_GCM_SHA384` or the like; `None` for plain text.

@@ -87,9 +87,9 @@ impl Delivery {
         }
     }
 
-    /// Whether mail for the domain ends here.
-    pub(crate) fn is_our_domain(&self, domain: &str) -> Result<bool> {
-        Ok(self.inner.directory.domain(domain)?.is_some())
+    /// Whether mail for the address's domain ends here.
+    pub(crate) fn is_in_our_domain(&self, address: &EmailAddress) -> Result<bool> {
+        Ok(self.inner.directory.resolve(address)? != Resolved::NoSuchDomain)
     }
 
     /// The domain that reports come from: the one our host name is in, or else our first one.

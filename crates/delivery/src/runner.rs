@@ -181,14 +181,12 @@ impl Runner {
             found.insert(destination);
         }
         metrics::gauge!("holdfast_delivery_queue_destinations").set(found.len() as f64);
-        let delivery = self.delivery.clone();
-        // Sets the gauges.
-        tokio::task::spawn_blocking(move || delivery.queue_stats().map(drop));
         Ok(())
     }
 
     /// Take what the rest of the process has to say.
     fn hear(&mut self) -> Result<()> {
+        self.outbound.sweep(false);
         let hints = std::mem::take(&mut *self.delivery.inner.hints.waiting.lock());
         let now_ms = self.delivery.now_ms();
         if !hints.is_empty() {
@@ -210,8 +208,12 @@ impl Runner {
             }
         }
         if self.delivery.inner.hints.rescan.swap(false, Ordering::Relaxed) || self.scanned.elapsed() >= RESCAN_EVERY {
+            let delivery = self.delivery.clone();
+            if self.scanned.elapsed() >= RESCAN_EVERY {
+                // Sets the gauges.
+                tokio::task::spawn_blocking(move || delivery.queue_stats().map(drop));
+            }
             self.scan()?;
-            self.outbound.sweep(false);
         }
         Ok(())
     }

@@ -351,8 +351,7 @@ impl Delivery {
     /// The addresses in From that are in our domains are the account's own.
     pub(crate) fn check_authors(&self, account: AccountId, from: &[EmailAddress]) -> Result<()> {
         for author in from {
-            let ours = self.is_our_domain(author.domain())?;
-            if ours {
+            if self.is_in_our_domain(author)? {
                 self.mail_from(Some(author), Some(account))?;
             }
         }

@@ -291,7 +291,6 @@ impl Session {
             origin: Origin {
                 peer: conn.map(|conn| conn.peer().ip()),
                 helo: self.helo.clone(),
-                reverse_name: None,
                 auth: self.account,
                 tls: conn.and_then(Conn::tls_info).map(|info| format!("{}, {}", info.version, info.cipher)),
                 esmtp: self.esmtp,

@@ -70,7 +70,8 @@ pub struct Mail {
     pub recipients: Vec<MailRecipient>,
     /// Bytes of the message.
     pub size: u64,
-    /// The message has bytes above 127.
+    /// The message has bytes above 127. Servers without 8BITMIME get it all the same: every server of today passes
+    /// them on, and rewriting the message would break its signatures.
     pub eight_bit: bool,
     /// Addresses or headers are internationalised.
     pub smtputf8: bool,
