@@ -22,10 +22,13 @@ fn address(text: &str) -> EmailAddress {
     EmailAddress::parse(text).expect("an address")
 }
 
-fn message() -> Vec<u8> {
-    let head = "From: Alice <u0@here.example>\r\nTo: u1@here.example\r\nSubject: Throughput\r\n\
-        Date: Mon, 23 Nov 2026 12:00:00 +0000\r\nMessage-ID: <bench@here.example>\r\n\r\n";
-    format!("{head}{}", "All work and no play makes Jack a dull boy.\r\n".repeat(90)).into_bytes()
+/// No two are of one conversation.
+fn message(number: usize) -> bytes::Bytes {
+    let head = format!(
+        "From: Alice <u0@here.example>\r\nTo: u1@here.example\r\nSubject: Throughput {number}\r\n\
+        Date: Mon, 23 Nov 2026 12:00:00 +0000\r\nMessage-ID: <{number}@here.example>\r\n\r\n"
+    );
+    format!("{head}{}", "All work and no play makes Jack a dull boy.\r\n".repeat(90)).into()
 }
 
 /// A server that takes everything; gives its port and a count of messages.
@@ -112,7 +115,7 @@ async fn run(store: &Store, directory: Directory) {
     let mut options = DeliveryOptions { hostname: "mx.here.example".into(), ..DeliveryOptions::default() };
     options.static_routes.insert("there.example".into(), NextHop::new("127.0.0.1", port));
     let delivery = Delivery::new(store.clone(), directory, mailstore, options).expect("delivery");
-    let (message, accounts) = (bytes::Bytes::from(message()), Arc::new(accounts));
+    let accounts = Arc::new(accounts);
 
     let envelope = |from: &str, to: &str, auth| Envelope {
         from: Some(address(from)),
@@ -123,9 +126,9 @@ async fn run(store: &Store, directory: Directory) {
         smtputf8: false,
         origin: Origin { auth, esmtp: true, ..Origin::default() },
     };
-    measure("taken for an account here, 4 kB", |_, account| {
+    measure("taken for an account here, 4 kB", |number, account| {
         let envelope = envelope("x@far.example", &format!("u{account}@here.example"), None);
-        let (delivery, message) = (delivery.clone(), message.clone());
+        let (delivery, message) = (delivery.clone(), message(number));
         async move { drop(delivery.accept(envelope, &message).await.expect("it is taken")) }
     })
     .await;
@@ -136,7 +139,7 @@ async fn run(store: &Store, directory: Directory) {
             from: address("u0@here.example"),
             recipients: vec![Recipient::new(address(&format!("u{account}@here.example")))],
             ret: None,
-            message: message.clone(),
+            message: message(number),
             keep_copy: true,
             remove_draft: None,
             hold: Duration::ZERO,
@@ -146,9 +149,9 @@ async fn run(store: &Store, directory: Directory) {
         async move { drop(delivery.submit(submission).await.expect("it is sent")) }
     })
     .await;
-    measure("signed and queued for another server", |_, _| {
+    measure("signed and queued for another server", |number, _| {
         let envelope = envelope("u0@here.example", "x@there.example", Some(accounts[0]));
-        let (delivery, message) = (delivery.clone(), message.clone());
+        let (delivery, message) = (delivery.clone(), message(number));
         async move { drop(delivery.accept(envelope, &message).await.expect("it is taken")) }
     })
     .await;

@@ -52,29 +52,42 @@ struct Outcome {
 }
 
 impl Delivery {
-    /// Attempt a leg; whether somebody answered, or `None` if it did not come to that. Errors are dealt with here.
-    pub(crate) async fn attempt(&self, outbound: &Outbound, leg_id: LegId) -> Option<bool> {
-        let token = rand::rng().random::<u64>() | 1;
-        let begun = self.inner.store.transact(move |tx| queue::begin_attempt_in(tx, leg_id, token)).await;
-        let attempt = match begun {
-            Ok(Some((record, leg))) => Attempt { leg_id, token, record, leg },
-            Ok(None) => return None,
-            Err(error) => {
-                tracing::error!(id = %leg_id.id, %error, "an attempt can not be begun");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                self.inner.hints.rescan();
-                return None;
-            }
+    /// Attempt a leg. The caller holds the claim on it. `answered` is called once it is known whether somebody
+    /// answered, before the result is recorded: the connection is free for the next message by then. It is not called
+    /// if there was nothing to attempt. Errors are dealt with here.
+    pub(crate) async fn attempt(&self, outbound: &Outbound, leg_id: LegId, answered: impl FnOnce(bool) + Send) {
+        let found = queue::due_leg(&self.inner.store.snapshot(), leg_id, self.now_ms());
+        let (record, mut leg) = match found {
+            Ok(Some(found)) => found,
+            Ok(None) => return,
+            Err(error) => return self.not_begun(leg_id, &error).await,
         };
+        leg.attempts = leg.attempts.saturating_add(1);
+        let token = rand::rng().random::<u64>() | 1;
+        let begun = self.inner.store.transact(move |tx| queue::begin_attempt_in(tx, leg_id, token));
+        let attempt = Attempt { leg_id, token, record, leg };
         metrics::counter!("holdfast_delivery_attempts_total").increment(1);
         if attempt.leg.destination == LOCAL_DESTINATION {
-            self.attempt_here(attempt).await;
-            return Some(true);
+            match begun.await {
+                Ok(_) => self.attempt_here(attempt).await,
+                Err(error) => self.not_begun(leg_id, &error).await,
+            }
+            return answered(true);
         }
-        let (verdicts, reached) = self.attempt_elsewhere(outbound, &attempt).await;
+        // That an attempt began is recorded while it runs: the record is for people, nothing waits for it.
+        let ((verdicts, reached), begun) = tokio::join!(self.attempt_elsewhere(outbound, &attempt), begun);
+        answered(reached);
+        if let Err(error) = begun {
+            tracing::error!(id = %leg_id.id, %error, "the beginning of an attempt was not recorded");
+        }
         let result = self.judge(&attempt, verdicts);
         self.settle(attempt, result).await;
-        Some(reached)
+    }
+
+    async fn not_begun(&self, leg_id: LegId, error: &DeliveryError) {
+        tracing::error!(id = %leg_id.id, %error, "an attempt can not be begun");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        self.inner.hints.rescan();
     }
 
     async fn attempt_elsewhere(&self, outbound: &Outbound, attempt: &Attempt) -> (Vec<Verdict>, bool) {
@@ -187,10 +200,9 @@ impl Delivery {
             .inner
             .store
             .transact(move |tx| {
-                let Some(leg) = queue::current_attempt(tx, attempt.leg_id, attempt.token)? else {
-                    // Dropped by an operator meanwhile.
-                    return Ok::<_, DeliveryError>(Vec::new());
-                };
+                // The claim keeps others away: this is the leg as it was, but for the record of the beginning.
+                let Some(leg) = queue::leg(tx, attempt.leg_id)? else { return Ok::<_, DeliveryError>(Vec::new()) };
+                let leg = LegRecord { attempts: leg.attempts.max(attempt.leg.attempts), ..leg };
                 let destination: Arc<str> = leg.destination.as_str().into();
                 let mut hints = vec![Hint { destination, due_ms, fresh: None }];
                 queue::settle_leg_in(tx, attempt.leg_id, leg, result.remaining.clone(), due_ms)?;

@@ -87,21 +87,24 @@ fn add_leg_in(tx: &mut Tx<'_>, id: QueueId, record: &mut MessageRecord, leg_reco
     }
 }
 
-/// Take a leg up: record that an attempt named `token` begins. `None` if there is nothing to attempt: the leg is
-/// gone, held, or not due before `now_ms` any more.
-pub fn begin_attempt_in(tx: &mut Tx<'_>, leg_id: LegId, token: u64) -> Result<Option<(MessageRecord, LegRecord)>> {
-    let now_ms = tx.now_ms();
-    let (Some(record), Some(mut leg_record)) = (message(tx, leg_id.id)?, leg(tx, leg_id)?) else {
+/// A leg to attempt at `now_ms`. `None` if there is nothing to attempt: the leg is gone, held, or not due.
+pub fn due_leg<R: Read + ?Sized>(read: &R, leg_id: LegId, now_ms: i64) -> Result<Option<(MessageRecord, LegRecord)>> {
+    let (Some(record), Some(leg_record)) = (message(read, leg_id.id)?, leg(read, leg_id)?) else {
         return Ok(None);
     };
-    if record.held || leg_record.due_ms > now_ms {
-        return Ok(None);
-    }
+    let due = !record.held && leg_record.due_ms <= now_ms;
+    Ok(due.then_some((record, leg_record)))
+}
+
+/// Record that an attempt named `token` begins. The caller holds the claim on the leg, so it can not go away; it may
+/// have come to be held, and then this attempt still goes on. False if the leg is gone all the same.
+pub fn begin_attempt_in(tx: &mut Tx<'_>, leg_id: LegId, token: u64) -> Result<bool> {
+    let Some(mut leg_record) = leg(tx, leg_id)? else { return Ok(false) };
     leg_record.attempts = leg_record.attempts.saturating_add(1);
     leg_record.attempt_token = token;
-    leg_record.attempt_ms = now_ms;
+    leg_record.attempt_ms = tx.now_ms();
     put_leg(tx, leg_id, &leg_record);
-    Ok(Some((record, leg_record)))
+    Ok(true)
 }
 
 /// Whether the attempt named `token` is still the one under way; then its leg.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use prost::Message as _;
 use store::{Order, Read};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +26,8 @@ const FAIRNESS_WINDOW: usize = 64;
 const MAX_HINTS: usize = 10_000;
 /// The queue is looked through at least this often, whatever hints say: nothing is ever forgotten.
 const RESCAN_EVERY: Duration = Duration::from_mins(5);
+/// Results that may wait to be recorded, for each attempt that may run.
+const UNSETTLED_PER_SLOT: usize = 4;
 /// How long attempts under way may go on after shutdown was asked for.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -83,19 +85,23 @@ impl Delivery {
             runner.begin_due();
             let pause = runner.pause();
             let was_looking = runner.looking;
-            let Runner { attempts, deadlines, looking, .. } = &mut runner;
-            let ended = tokio::select! {
+            let Runner { attempts, deadlines, looking, answers, .. } = &mut runner;
+            let heard = tokio::select! {
+                biased;
                 () = shutdown.cancelled() => break,
-                () = self.inner.hints.wake.notified() => None,
-                ended = attempts.join_next_with_id(), if !attempts.is_empty() => ended,
+                Some((id, reached)) = answers.recv() => Heard::Answer(id, reached),
+                Some(ended) = attempts.join_next_with_id(), if !attempts.is_empty() => Heard::End(ended),
+                () = self.inner.hints.wake.notified() => Heard::Hint,
                 _ = deadlines, if *looking => {
                     *looking = false;
-                    None
+                    Heard::Hint
                 }
-                () = tokio::time::sleep(pause) => None,
+                () = tokio::time::sleep(pause) => Heard::Hint,
             };
-            if let Some(ended) = ended {
-                runner.end(ended);
+            match heard {
+                Heard::Hint => {}
+                Heard::Answer(id, reached) => runner.free(id, Some(reached)),
+                Heard::End(ended) => runner.end(ended),
             }
             if was_looking && !runner.looking {
                 runner.first_deadline_ms = runner.first_deadline_ms.min(runner.read_first_deadline());
@@ -104,6 +110,13 @@ impl Delivery {
         runner.stop().await;
         Ok(())
     }
+}
+
+/// What the runner was woken for.
+enum Heard {
+    Hint,
+    Answer(Id, bool),
+    End(std::result::Result<(Id, ()), tokio::task::JoinError>),
 }
 
 /// What to do at a destination.
@@ -118,9 +131,12 @@ struct Runner {
     delivery: Delivery,
     outbound: Arc<Outbound>,
     agenda: Agenda,
-    /// Each gives whether somebody answered.
-    attempts: JoinSet<Option<bool>>,
+    attempts: JoinSet<()>,
+    /// What each attempt takes up, until somebody answered or it is over.
     slots: HashMap<Id, Slot>,
+    /// Tells of attempts at which somebody answered, or nobody did; their results may not be recorded yet.
+    answers: mpsc::UnboundedReceiver<(Id, bool)>,
+    answering: mpsc::UnboundedSender<(Id, bool)>,
     deadlines: tokio::task::JoinHandle<()>,
     looking: bool,
     /// No deadline comes before.
@@ -141,12 +157,15 @@ impl Runner {
             rest: options.rest_of_dead_hosts,
             shared_hop_except: options.smarthost.as_ref().map(|_| options.static_routes.keys().cloned().collect()),
         };
+        let (answering, answers) = mpsc::unbounded_channel();
         let outbound = Outbound::new(options.clone(), delivery.resolver())
             .map_err(|e| crate::DeliveryError::BadOption { option: "tls", problem: e.to_string() })?;
         Ok(Self {
             outbound: Arc::new(outbound),
             agenda: Agenda::new(limits),
             attempts: JoinSet::new(),
+            answers,
+            answering,
             slots: HashMap::new(),
             deadlines: tokio::spawn(async {}),
             looking: false,
@@ -220,11 +239,16 @@ impl Runner {
 
     fn begin_due(&mut self) {
         let now_ms = self.delivery.now_ms();
-        while let Some(fresh) = self.agenda.next_fresh(now_ms) {
+        let most = self.delivery.inner.options.max_concurrent * UNSETTLED_PER_SLOT;
+        while self.attempts.len() < most
+            && let Some(fresh) = self.agenda.next_fresh(now_ms)
+        {
             let slot = Slot { destination: fresh.destination, owner: fresh.owner, fresh: true };
             self.begin(fresh.leg, slot);
         }
-        while let Some(destination) = self.agenda.next_backlog(now_ms) {
+        while self.attempts.len() < most
+            && let Some(destination) = self.agenda.next_backlog(now_ms)
+        {
             match self.choose(&destination, now_ms) {
                 Ok(Choice { leg, next_due_ms }) => {
                     if let Some((leg, owner)) = leg {
@@ -297,22 +321,38 @@ impl Runner {
         let Some(claim) = self.delivery.inner.claims.claim(leg) else { return };
         self.agenda.begin(&slot);
         let (delivery, outbound) = (self.delivery.clone(), Arc::clone(&self.outbound));
+        let answering = self.answering.clone();
         let task = self.attempts.spawn(async move {
             let _claim = claim;
-            delivery.attempt(&outbound, leg).await
+            let me = tokio::task::id();
+            let answered = move |reached| {
+                // The runner may have stopped listening.
+                let _ = answering.send((me, reached));
+            };
+            delivery.attempt(&outbound, leg, answered).await;
         });
         self.slots.insert(task.id(), slot);
         metrics::gauge!("holdfast_delivery_attempts_running").set(self.attempts.len() as f64);
     }
 
-    fn end(&mut self, ended: std::result::Result<(Id, Option<bool>), tokio::task::JoinError>) {
-        let (id, reached) = match ended {
-            Ok((id, reached)) => (id, reached),
+    fn end(&mut self, ended: std::result::Result<(Id, ()), tokio::task::JoinError>) {
+        let id = match ended {
+            Ok((id, ())) => id,
             Err(error) => {
                 tracing::error!(%error, "a delivery attempt broke off");
-                (error.id(), None)
+                error.id()
             }
         };
+        // Its answer may wait to be heard still.
+        while let Ok((id, reached)) = self.answers.try_recv() {
+            self.free(id, Some(reached));
+        }
+        self.free(id, None);
+        metrics::gauge!("holdfast_delivery_attempts_running").set(self.attempts.len() as f64);
+    }
+
+    /// Give back what an attempt took up, unless that was done.
+    fn free(&mut self, id: Id, reached: Option<bool>) {
         if let Some(slot) = self.slots.remove(&id) {
             let now_ms = self.delivery.now_ms();
             self.agenda.end(&slot, reached, now_ms);
@@ -322,7 +362,6 @@ impl Runner {
                 self.agenda.note(&slot.destination, now_ms + 1_000);
             }
         }
-        metrics::gauge!("holdfast_delivery_attempts_running").set(self.attempts.len() as f64);
     }
 
     fn read_first_deadline(&self) -> i64 {
@@ -336,8 +375,11 @@ impl Runner {
 
     /// How long nothing happens unless something is heard.
     fn pause(&self) -> Duration {
+        let most = self.delivery.inner.options.max_concurrent * UNSETTLED_PER_SLOT;
+        // With too many unrecorded results it is their recording that is waited for.
+        let due = self.agenda.wake_ms().filter(|_| self.attempts.len() < most);
         let deadline = (!self.looking && self.first_deadline_ms < i64::MAX).then_some(self.first_deadline_ms);
-        let next = [self.agenda.wake_ms(), deadline].into_iter().flatten().min();
+        let next = [due, deadline].into_iter().flatten().min();
         let until = |ms: i64| Duration::from_millis(u64::try_from(ms - self.delivery.now_ms()).unwrap_or(0));
         let keep = self.delivery.inner.options.keep_connection.max(Duration::from_secs(1));
         next.map_or(RESCAN_EVERY, until).min(RESCAN_EVERY).min(keep)

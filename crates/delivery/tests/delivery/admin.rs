@@ -108,5 +108,6 @@ async fn a_message_under_way_can_not_be_dropped() {
     let id = send(&world, &["x@stuck.example"]).await;
     fake.wait_for_command("RCPT TO:<x@stuck.example>").await;
     assert!(matches!(world.delivery.queue_drop(id, DropMode::Silent).await, Err(DeliveryError::InFlight(_))));
-    assert!(world.only_queued().recipients[0].in_flight_since_ms.is_some());
+    let is_under_way = |world: &World| world.only_queued().recipients[0].in_flight_since_ms.is_some();
+    world.until(store::RealmId::QUEUE, is_under_way).await;
 }
