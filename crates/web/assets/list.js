@@ -51,7 +51,11 @@ export function fitFrames() {
     const fit = () => {
       const page = frame.contentDocument;
       if (!page?.body) return;
-      frame.style.blockSize = `${Math.ceil(page.body.scrollHeight) + 2}px`;
+      // What was laid out for a wider page is shown smaller rather than cut off.
+      const wide = page.documentElement.scrollWidth;
+      const room = frame.clientWidth;
+      if (wide > room + 1 && !page.body.style.zoom) page.body.style.zoom = String(Math.max(0.45, room / wide));
+      frame.style.blockSize = `${Math.ceil(page.body.getBoundingClientRect().height) + 2}px`;
     };
     const ready = () => {
       const page = frame.contentDocument;

@@ -135,7 +135,7 @@ impl Caller {
     /// Whether an address is one of theirs.
     pub fn is_me(&self, address: &str) -> bool {
         let address = address.to_lowercase();
-        self.addresses.iter().any(|own| *own == address)
+        self.addresses.contains(&address)
     }
 
     /// The addresses that they write as, the login first. Catch-alls are no sender's address.

@@ -12,7 +12,7 @@ pub struct WebOptions {
     pub public_url: Option<String>,
     /// Our name, shown on the sign-in page and given to mail programs. Default empty.
     pub hostname: String,
-    /// Conversations on a page of a list. 10..=200, default 50.
+    /// Conversations on a page of a list. 10..=200, default 40, so that a page stays below 60 KB before it is compressed.
     pub page_rows: usize,
     /// Most bytes of a form without files. Default 2 MB.
     pub max_form_bytes: usize,
@@ -34,7 +34,7 @@ impl Default for WebOptions {
             setup_token: None,
             public_url: None,
             hostname: String::new(),
-            page_rows: 50,
+            page_rows: 40,
             max_form_bytes: 2_000_000,
             max_message_bytes: 35_000_000,
             max_recipients: 200,

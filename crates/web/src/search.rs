@@ -32,9 +32,12 @@ const MAX_AT_ONCE: u32 = 3;
 /// What was found lately, so that opening one result does not search again.
 #[derive(Default)]
 pub struct Found {
-    kept: Mutex<HashMap<AccountId, (String, Instant, Vec<SearchHit>)>>,
+    kept: Mutex<HashMap<AccountId, Kept>>,
     under_way: Mutex<HashMap<AccountId, u32>>,
 }
+
+/// What was typed, when, and what it found.
+type Kept = (String, Instant, Vec<SearchHit>);
 
 /// A search under way. Dropping it makes room for another.
 struct UnderWay<'a>(&'a Found, AccountId);

@@ -230,7 +230,7 @@ async fn paging_shows_every_conversation_once_and_goes_back() {
     let (mut path, mut seen, mut pages) = ("/mail/inbox".to_owned(), Vec::new(), Vec::new());
     let link = |text: &str, rel: &str| {
         let before = text.split(&format!("\" rel=\"{rel}\"")).next().filter(|before| before.len() < text.len())?;
-        Some(before.rsplit("href=\"").next()?.replace("&#38;", "&").to_owned())
+        Some(before.rsplit("href=\"").next()?.replace("&#38;", "&"))
     };
     loop {
         let text = browser.get(&path).await.text();
@@ -243,7 +243,7 @@ async fn paging_shows_every_conversation_once_and_goes_back() {
             None => break,
         }
     }
-    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [50, 50, 25]);
+    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [40, 40, 40, 5]);
     seen.sort_unstable();
     assert_eq!(seen, (0..125).collect::<Vec<_>>());
     let last = browser.get(&path).await.text();
@@ -287,6 +287,7 @@ async fn a_page_stays_below_60_kb_with_all_that_it_needs() {
     }
     let mut browser = world.signed_in("ann").await;
     let mut total = 0;
+    assert!(browser.get("/mail/inbox").await.body.len() < 60_000, "before compression");
     let mut paths = vec!["/mail/inbox".to_owned()];
     let page = browser.get("/mail/inbox").await.text();
     for name in [
