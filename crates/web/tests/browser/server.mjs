@@ -1,7 +1,8 @@
-// Where the tests find a server: HOLDFAST_URL with HOLDFAST_SETUP_TOKEN, or a program that they start with a folder of
-// its own: HOLDFAST_SERVER, by default this crate's example (cargo build -p web --example serve).
+// Where the tests find a server, which must be without accounts: HOLDFAST_URL with HOLDFAST_SETUP_TOKEN; or one that they
+// start with a folder of its own: HOLDFAST_BIN, the real service, or else this crate's example
+// (cargo build -p web --example serve).
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,8 +16,9 @@ export async function start() {
   }
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-web-'));
   const target = process.env.CARGO_TARGET_DIR ?? join(root, 'target');
-  const program = process.env.HOLDFAST_SERVER ?? join(target, 'debug/examples/serve');
-  const child = spawn(program, [folder, '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const real = process.env.HOLDFAST_BIN;
+  const program = real ?? join(target, 'debug/examples/serve');
+  const child = spawn(program, real ? await service(folder) : [folder, '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
   const [url, token] = await new Promise((resolve, reject) => {
     let text = '';
     child.stdout.on('data', (chunk) => {
@@ -38,4 +40,12 @@ export async function start() {
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** Arguments for the real service, of which only the webmail listens, where the system likes. @param {string} folder */
+async function service(folder) {
+  const doors = ['smtp', 'submission', 'submissions', 'imap', 'imaps', 'pop3', 'pop3s', 'https'].map((door) => `${door} = []`);
+  const config = join(folder, 'holdfast.toml');
+  await writeFile(config, `[listen]\n${doors.join('\n')}\nhttp = ["127.0.0.1:0"]\n[log]\nlevel = "warn"\n`);
+  return ['--config', config, '--data-dir', join(folder, 'data'), 'serve'];
 }
