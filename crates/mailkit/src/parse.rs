@@ -22,6 +22,39 @@ pub const MAX_ID_BYTES: usize = 255;
 /// Decoded addresses kept of each field for showing (IMAP's envelope keeps more).
 pub const MAX_SHOWN_ADDRESSES: usize = 200;
 
+/// The header fields that mail programs list messages by: kept with what is parsed, so that a list of a mailbox reads no
+/// message.
+pub const LISTED_FIELDS: [&str; 26] = [
+    "Date",
+    "From",
+    "Sender",
+    "Reply-To",
+    "To",
+    "Cc",
+    "Bcc",
+    "Subject",
+    "Message-ID",
+    "In-Reply-To",
+    "References",
+    "Content-Type",
+    "Content-Description",
+    "MIME-Version",
+    "Newsgroups",
+    "Lines",
+    "Priority",
+    "X-Priority",
+    "Importance",
+    "List-Id",
+    "List-Post",
+    "List-Subscribe",
+    "List-Unsubscribe",
+    "X-Label",
+    "X-Original-To",
+    "Delivered-To",
+];
+/// Longest [`Parsed::listed_header`], in bytes.
+pub const MAX_LISTED_BYTES: usize = 4 * 1024;
+
 /// Bytes of a text part looked at for the preview; HTML begins with much that is not shown.
 const PREVIEW_TEXT_BYTES: usize = 8 * 1024;
 const PREVIEW_HTML_BYTES: usize = 128 * 1024;
@@ -34,6 +67,7 @@ pub fn parse(raw: &[u8]) -> Parsed {
     read_envelope(scanned.envelope, &mut parsed);
     let header = &raw[..(parsed.root.body_start as usize).min(MAX_HEADER_BYTES)];
     parsed.references = references(header, &parsed);
+    parsed.listed_header = listed_header(header, &parsed);
     parsed.is_reply |= !parsed.references.is_empty();
     let layout = layout(&parsed);
     let has_attachment = has_attachment(&layout);
@@ -41,6 +75,13 @@ pub fn parse(raw: &[u8]) -> Parsed {
     parsed.has_attachment = has_attachment;
     parsed.preview = preview;
     parsed
+}
+
+/// The fields that lists ask for; nothing if the header was cut, since some might be missing.
+fn listed_header(header: &[u8], parsed: &Parsed) -> Option<Vec<u8>> {
+    let whole = header.len() as u64 == parsed.root.body_start;
+    let listed = whole.then(|| headers::select(header, &LISTED_FIELDS, false))?;
+    (listed.len() <= MAX_LISTED_BYTES).then_some(listed)
 }
 
 fn read_envelope(envelope: Envelope, parsed: &mut Parsed) {

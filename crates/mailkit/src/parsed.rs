@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use prost::Message as _;
+use prost::{Message as _, bytes::Bytes};
 
 /// Everything lists and IMAP need of one message (made by [`crate::parse()`], stored beside the body).
 #[derive(Clone, PartialEq, prost::Message)]
@@ -59,9 +59,27 @@ pub struct Parsed {
     /// Blind-copy recipients, decoded (present in drafts and in copies of sent mail).
     #[prost(message, repeated, tag = "16")]
     pub bcc: Vec<DisplayAddress>,
+    /// The fields among [`crate::parse::LISTED_FIELDS`], raw and in their order, as [`crate::headers::select`] gives them.
+    /// `None` if they are longer than [`crate::parse::MAX_LISTED_BYTES`], or the record is older than this field.
+    #[prost(bytes = "vec", optional, tag = "18")]
+    pub listed_header: Option<Vec<u8>>,
     /// A limit of [`crate::parse`] was reached: the structure is cut, the rest shows as part of the last piece.
     #[prost(bool, tag = "17")]
     pub truncated: bool,
+}
+
+/// Of [`Parsed`], what [`Parsed::listed_header_of`] reads.
+#[derive(Clone, PartialEq, prost::Message)]
+struct ListedHeader {
+    #[prost(bytes = "bytes", optional, tag = "18")]
+    listed_header: Option<Bytes>,
+}
+
+/// Of [`Parsed`], what [`Parsed::envelope_of`] reads.
+#[derive(Clone, PartialEq, prost::Message)]
+struct EnvelopeOnly {
+    #[prost(message, required, tag = "2")]
+    envelope: Envelope,
 }
 
 /// An address as shown to people; `address` may be anything a stranger wrote, also invalid or empty.
@@ -233,6 +251,23 @@ impl Parsed {
     /// If the bytes are not such a record.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, prost::DecodeError> {
         Self::decode(bytes)
+    }
+
+    /// [`Parsed::listed_header`] alone, from the stored form: for long lists, where reading all of it would be most of
+    /// the work.
+    ///
+    /// # Errors
+    /// If the bytes are not such a record.
+    pub fn listed_header_of(stored: Bytes) -> Result<Option<Bytes>, prost::DecodeError> {
+        Ok(ListedHeader::decode(stored)?.listed_header)
+    }
+
+    /// [`Parsed::envelope`] alone, from the stored form.
+    ///
+    /// # Errors
+    /// If the bytes are not such a record.
+    pub fn envelope_of(stored: Bytes) -> Result<Envelope, prost::DecodeError> {
+        Ok(EnvelopeOnly::decode(stored)?.envelope)
     }
 
     /// The part with an IMAP part number (`&[1, 2]` is `1.2`); the empty path is the root.

@@ -81,3 +81,20 @@ fn long_reference_lists_keep_their_ends() {
     assert_eq!(parsed.references[0], "0@x");
     assert_eq!(parsed.references[99], "499@x");
 }
+
+#[test]
+fn the_listed_header_answers_as_the_whole_header_would() {
+    let raw = b"Received: from a\r\n by b\r\nFROM: x@y.z\r\nSubject: folded\r\n over two\r\nno colon here\r\nSubject: again\r\n\
+                X-Other: o\r\nReferences: <a@b>\r\n\r\nSubject: not this\r\n";
+    let parsed = mailkit::parse(raw);
+    let stored = parsed.to_bytes();
+    let listed = mailkit::Parsed::listed_header_of(stored.clone().into()).expect("a record").expect("short enough");
+    assert_eq!(parsed.listed_header.as_deref(), Some(&listed[..]));
+    for names in [&["subject"][..], &["From", "Date"], &["References", "Subject"], &mailkit::parse::LISTED_FIELDS] {
+        let whole = mailkit::headers::select(&raw[..parsed.root.body_start as usize], names, false);
+        assert_eq!(mailkit::headers::select(&listed, names, false), whole, "{names:?}");
+    }
+    assert_eq!(mailkit::Parsed::envelope_of(stored.into()).expect("a record"), parsed.envelope);
+    let long = format!("References: {}\r\n\r\n", "<a@b>\r\n ".repeat(2_000));
+    assert_eq!(mailkit::parse(long.as_bytes()).listed_header, None);
+}

@@ -135,7 +135,7 @@ async fn main() {
     measured("headers of 5,000 messages from their bodies", || {
         let header = |row: &mailstore::MessageRow| {
             let end = usize::try_from(row.parsed.root.body_start).expect("small");
-            mail.body_of(row).expect("body").read_range(0, end).expect("header").len()
+            mail.body_of(&row.body).expect("body").read_range(0, end).expect("header").len()
         };
         rows.iter().map(header).sum::<usize>()
     });

@@ -59,7 +59,7 @@ pub use ids::{EmailId, MailboxId, ModSeq, ParseIdError, ThreadId, Uid};
 pub use mailbox::{Mailbox, Role};
 pub use name::{MAX_MAILBOXES, MAX_NAME_BYTES, MAX_NAME_DEPTH, MailboxName, NameError};
 pub use quota::{Quota, QuotaLimit};
-pub use rows::{Email, MessageEntry, MessageRow};
+pub use rows::{Email, EncodedRow, MessageEntry, MessageRow};
 pub use search::{SearchHit, SearchOptions, SearchQuery, SearchScope};
 pub use store::{BodyId, BodyReader, BodyWriter, Read, RealmId, RealmSeq, StagedBody, Store, StoreError, Tx};
 pub use uidset::UidSet;

@@ -3,7 +3,9 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use mailkit::Parsed;
+use mailkit::parsed::Envelope;
 use prost::Message;
 use store::{BodyId, BodyReader, Order, Read, RealmId};
 
@@ -53,6 +55,47 @@ impl std::ops::Deref for MessageRow {
     }
 }
 
+/// A [`MessageRow`] as it is stored: for long lists that need little of what was parsed.
+#[derive(Clone, Debug)]
+pub struct EncodedRow {
+    /// What is particular to this mailbox.
+    pub entry: MessageEntry,
+    /// The name of its bytes, for [`MailStore::body_of`].
+    pub body: BodyId,
+    /// [`Parsed`] in its stored form.
+    pub parsed: Bytes,
+}
+
+impl EncodedRow {
+    /// Envelope, structure, preview.
+    ///
+    /// # Errors
+    /// [`MailError::Damaged`].
+    pub fn decode(&self) -> Result<Parsed> {
+        Parsed::decode(self.parsed.clone()).map_err(|error| self.damaged(&error))
+    }
+
+    /// The envelope alone.
+    ///
+    /// # Errors
+    /// [`MailError::Damaged`].
+    pub fn envelope(&self) -> Result<Envelope> {
+        Parsed::envelope_of(self.parsed.clone()).map_err(|error| self.damaged(&error))
+    }
+
+    /// [`Parsed::listed_header`] alone.
+    ///
+    /// # Errors
+    /// [`MailError::Damaged`].
+    pub fn listed_header(&self) -> Result<Option<Bytes>> {
+        Parsed::listed_header_of(self.parsed.clone()).map_err(|error| self.damaged(&error))
+    }
+
+    fn damaged(&self, error: &prost::DecodeError) -> MailError {
+        MailError::Damaged(format!("what was parsed of message {}: {error}", self.entry.email_id))
+    }
+}
+
 /// A message as such, in whatever mailboxes it is.
 #[derive(Clone, Debug)]
 pub struct Email {
@@ -79,6 +122,15 @@ impl MailStore {
 
     /// [`Self::entries`] with what was parsed, some KB each: ask for some hundred at a time.
     pub fn rows(&self, account: RealmId, mailbox: MailboxId, uids: &[Uid]) -> Result<Vec<MessageRow>> {
+        let row = |row: EncodedRow| {
+            let parsed = Arc::new(row.decode()?);
+            Ok(MessageRow { entry: row.entry, body: row.body, parsed })
+        };
+        self.encoded_rows(account, mailbox, uids)?.into_iter().map(row).collect()
+    }
+
+    /// [`Self::rows`], what was parsed still to be decoded.
+    pub fn encoded_rows(&self, account: RealmId, mailbox: MailboxId, uids: &[Uid]) -> Result<Vec<EncodedRow>> {
         let snapshot = self.store().snapshot();
         counters_of(&snapshot, account, mailbox)?;
         let records = entry_records(&snapshot, account, mailbox, uids)?;
@@ -87,7 +139,9 @@ impl MailStore {
             let email = emails
                 .binary_search_by_key(&record.email, |(email, _)| email.0)
                 .map_err(|_| no_record(EmailId(record.email)))?;
-            message_row(entry(mailbox, *uid, record), &emails[email].1)
+            let (id, email) = &emails[email];
+            let body = body_id(*id, email)?;
+            Ok(EncodedRow { entry: entry(mailbox, *uid, record), body, parsed: email.parsed.clone() })
         };
         records.iter().map(row).collect()
     }
@@ -120,8 +174,8 @@ impl MailStore {
 
     /// The bytes of a message whose row is at hand: as [`Self::body`] with one look-up less. They can be read for some
     /// days after the message was expunged.
-    pub fn body_of(&self, row: &MessageRow) -> Result<BodyReader> {
-        Ok(self.store().body(&row.body)?)
+    pub fn body_of(&self, body: &BodyId) -> Result<BodyReader> {
+        Ok(self.store().body(body)?)
     }
 }
 

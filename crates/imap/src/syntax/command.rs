@@ -341,6 +341,15 @@ pub struct Section {
     pub partial: Option<(u64, u64)>,
 }
 
+impl Section {
+    /// Whether it asks for nothing but some of [`mailkit::parse::LISTED_FIELDS`] of the message itself.
+    pub fn is_listed(&self) -> bool {
+        let listed = |name: &String| mailkit::parse::LISTED_FIELDS.iter().any(|field| field.eq_ignore_ascii_case(name));
+        self.part.is_empty()
+            && matches!(&self.text, SectionText::Fields { not: false, names } if names.iter().all(listed))
+    }
+}
+
 /// The family of a [`Section`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the variants bear the names of the RFC")]

@@ -26,6 +26,7 @@ pub struct Server {
     _dir: TempDir,
 }
 
+#[allow(dead_code, reason = "not every test needs all of it")]
 impl Server {
     pub async fn start() -> Self {
         Self::start_with(|_| ()).await

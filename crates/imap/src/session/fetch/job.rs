@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use mailstore::{MailStore, MailboxId, MailboxView, MessageEntry, MessageRow, RealmId};
+use mailstore::{EncodedRow, MailStore, MailboxId, MailboxView, MessageEntry, RealmId};
 
 use super::Plan;
 use super::message::Message;
@@ -26,14 +26,22 @@ pub(super) struct Shared {
 /// A message as far as it was read.
 pub(super) enum Row {
     Entry(MessageEntry),
-    Full(Box<MessageRow>),
+    Full(Box<EncodedRow>),
 }
 
 impl Row {
+    /// The row with what was parsed; the plan has it read wherever it is needed.
+    pub(super) fn full(&self) -> Outcome<&EncodedRow> {
+        match self {
+            Self::Full(row) => Ok(row),
+            Self::Entry(_) => Err(Failure::lost_job()),
+        }
+    }
+
     pub(super) fn entry(&self) -> &MessageEntry {
         match self {
             Self::Entry(entry) => entry,
-            Self::Full(row) => row,
+            Self::Full(row) => &row.entry,
         }
     }
 }
@@ -121,7 +129,7 @@ impl Job {
             return Ok(false);
         }
         let rows: Vec<Row> = if shared.plan.needs.parsed {
-            let rows = shared.mailstore.rows(shared.realm, shared.mailbox, &uids)?;
+            let rows = shared.mailstore.encoded_rows(shared.realm, shared.mailbox, &uids)?;
             rows.into_iter().map(|row| Row::Full(Box::new(row))).collect()
         } else {
             let entries = shared.mailstore.entries(shared.realm, shared.mailbox, &uids)?;

@@ -1,6 +1,7 @@
 //! One FETCH response, written piece by piece.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use mailkit::Parsed;
 use mailstore::{BodyReader, MailStore};
@@ -27,6 +28,8 @@ pub(super) struct Message {
     started: bool,
     item: usize,
     stream: Option<Stream>,
+    /// Decoded when first needed.
+    parsed: Option<Arc<Parsed>>,
     failure: Option<Failure>,
 }
 
@@ -47,7 +50,7 @@ enum Stream {
 impl Message {
     pub(super) fn new(mailstore: &MailStore, number: usize, row: Row) -> Self {
         let source = Source { mailstore: mailstore.clone(), reader: None };
-        Self { number, row, source, started: false, item: 0, stream: None, failure: None }
+        Self { number, row, source, started: false, item: 0, stream: None, parsed: None, failure: None }
     }
 
     /// Why something of it could not be given.
@@ -82,11 +85,11 @@ impl Message {
             out.push(b' ');
         }
         self.item += 1;
-        self.write_item(item, plan.enabled.utf8, out);
+        self.write_item(item, plan.enabled.utf8, out)?;
         Ok(false)
     }
 
-    fn write_item(&mut self, item: &FetchItem, utf8: bool, out: &mut Vec<u8>) {
+    fn write_item(&mut self, item: &FetchItem, utf8: bool, out: &mut Vec<u8>) -> Outcome<()> {
         let entry = self.row.entry();
         match item {
             FetchItem::Uid => {
@@ -112,27 +115,40 @@ impl Message {
             }
             FetchItem::EmailId => out.extend_from_slice(format!("EMAILID ({})", entry.email_id).as_bytes()),
             FetchItem::ThreadId => out.extend_from_slice(format!("THREADID ({})", entry.thread_id).as_bytes()),
-            FetchItem::Envelope
-            | FetchItem::Body
+            FetchItem::Envelope => {
+                let envelope = self.row.full()?.envelope()?;
+                out.extend_from_slice(b"ENVELOPE ");
+                envelope::write(out, &envelope, utf8);
+            }
+            FetchItem::Section(section) if section.is_listed() => match self.row.full()?.listed_header()? {
+                Some(header) => {
+                    write_name(out, section);
+                    out.push(b' ');
+                    write_selected(&header, section, out);
+                }
+                None => self.write_parsed(item, utf8, out)?,
+            },
+            FetchItem::Body
             | FetchItem::BodyStructure
             | FetchItem::Preview
             | FetchItem::Section(_)
-            | FetchItem::BinarySize(_) => {
-                // The plan has full rows read for these.
-                if let Row::Full(row) = &self.row {
-                    let parsed = std::sync::Arc::clone(&row.parsed);
-                    self.write_parsed(item, &parsed, utf8, out);
-                }
-            }
+            | FetchItem::BinarySize(_) => self.write_parsed(item, utf8, out)?,
         }
+        Ok(())
     }
 
-    fn write_parsed(&mut self, item: &FetchItem, parsed: &Parsed, utf8: bool, out: &mut Vec<u8>) {
+    fn parsed(&mut self) -> Outcome<Arc<Parsed>> {
+        if let Some(parsed) = &self.parsed {
+            return Ok(Arc::clone(parsed));
+        }
+        let parsed = Arc::new(self.row.full()?.decode()?);
+        self.parsed = Some(Arc::clone(&parsed));
+        Ok(parsed)
+    }
+
+    fn write_parsed(&mut self, item: &FetchItem, utf8: bool, out: &mut Vec<u8>) -> Outcome<()> {
+        let parsed = self.parsed()?;
         match item {
-            FetchItem::Envelope => {
-                out.extend_from_slice(b"ENVELOPE ");
-                envelope::write(out, &parsed.envelope, utf8);
-            }
             FetchItem::Body => {
                 out.extend_from_slice(b"BODY ");
                 structure::write(out, &parsed.root, false, utf8);
@@ -145,10 +161,11 @@ impl Message {
                 out.extend_from_slice(b"PREVIEW ");
                 text::string(out, parsed.preview.as_bytes(), utf8);
             }
-            FetchItem::Section(section) => self.write_section(section, parsed, out),
-            FetchItem::BinarySize(part) => self.write_binary_size(part, parsed, out),
+            FetchItem::Section(section) => self.write_section(section, &parsed, out),
+            FetchItem::BinarySize(part) => self.write_binary_size(part, &parsed, out),
             _ => {}
         }
+        Ok(())
     }
 
     fn write_section(&mut self, section: &Section, parsed: &Parsed, out: &mut Vec<u8>) {
@@ -209,15 +226,10 @@ impl Message {
     }
 
     fn write_fields(&mut self, range: &Range<u64>, section: &Section, out: &mut Vec<u8>) -> Outcome<()> {
-        let SectionText::Fields { not, names } = &section.text else { return Ok(()) };
         let mut header = Vec::new();
         let end = range.end.min(range.start + MAX_HEADER_BYTES);
         self.source.read(&self.row, &(range.start..end), &mut header)?;
-        let picked = mailkit::headers::select(&header, names, *not);
-        let clipped = clip(picked.len() as u64, section.partial);
-        let picked = &picked[clipped.start as usize..clipped.end as usize];
-        text::literal_header(out, picked.len() as u64, false);
-        out.extend_from_slice(picked);
+        write_selected(&header, section, out);
         Ok(())
     }
 
@@ -239,6 +251,16 @@ impl Message {
     }
 }
 
+/// Writes the fields of a header that a section names.
+fn write_selected(header: &[u8], section: &Section, out: &mut Vec<u8>) {
+    let SectionText::Fields { not, names } = &section.text else { return };
+    let picked = mailkit::headers::select(header, names, *not);
+    let clipped = clip(picked.len() as u64, section.partial);
+    let picked = &picked[clipped.start as usize..clipped.end as usize];
+    text::literal_header(out, picked.len() as u64, false);
+    out.extend_from_slice(picked);
+}
+
 /// The bytes of a message, opened when first needed.
 struct Source {
     mailstore: MailStore,
@@ -248,11 +270,9 @@ struct Source {
 impl Source {
     /// Appends these bytes of the message.
     fn read(&mut self, row: &Row, range: &Range<u64>, out: &mut Vec<u8>) -> Outcome<()> {
-        let reader = match (&mut self.reader, row) {
-            (Some(reader), _) => reader,
-            (none, Row::Full(row)) => none.insert(self.mailstore.body_of(row)?),
-            // The plan has full rows read wherever a body is needed.
-            (_, Row::Entry(_)) => return Err(Failure::lost_job()),
+        let reader = match &mut self.reader {
+            Some(reader) => reader,
+            none => none.insert(self.mailstore.body_of(&row.full()?.body)?),
         };
         let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         let bytes = reader.read_range(range.start, len)?;
