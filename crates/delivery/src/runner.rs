@@ -79,9 +79,9 @@ impl Delivery {
     /// Run it once per store. What a crash cut short is attempted again.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<()> {
         let mut runner = Runner::new(self.clone())?;
-        runner.scan()?;
+        runner.scan();
         loop {
-            runner.hear()?;
+            runner.hear();
             runner.begin_due();
             let pause = runner.pause();
             let was_looking = runner.looking;
@@ -176,8 +176,15 @@ impl Runner {
         })
     }
 
+    /// Look through the whole queue. What can not be read is tried again with the next look.
+    fn scan(&mut self) {
+        if let Err(error) = self.find_destinations() {
+            tracing::error!(%error, "the queue can not be read");
+        }
+    }
+
     /// Find all destinations and when each has something to do: one read per destination.
-    fn scan(&mut self) -> Result<()> {
+    fn find_destinations(&mut self) -> Result<()> {
         self.scanned = tokio::time::Instant::now();
         self.floors.clear();
         self.first_deadline_ms = self.read_first_deadline();
@@ -189,7 +196,9 @@ impl Runner {
             let Some(row) = snapshot.range(queue::QUEUE, range, Order::Ascending)?.next() else { break };
             let (key, _) = row?;
             let Some((destination, due_ms, _)) = schema::due_key_parts(&key) else {
-                return Err(crate::DeliveryError::Damaged("a due key of the queue".to_owned()));
+                tracing::error!("an entry of the queue makes no sense and is passed over: run `holdfast verify`");
+                from = [&key, [0].as_slice()].concat();
+                continue;
             };
             let destination: Arc<str> = destination.into();
             self.agenda.note(&destination, due_ms);
@@ -204,7 +213,7 @@ impl Runner {
     }
 
     /// Take what the rest of the process has to say.
-    fn hear(&mut self) -> Result<()> {
+    fn hear(&mut self) {
         self.outbound.sweep(false);
         let hints = std::mem::take(&mut *self.delivery.inner.hints.waiting.lock());
         let now_ms = self.delivery.now_ms();
@@ -232,9 +241,8 @@ impl Runner {
                 // Sets the gauges.
                 tokio::task::spawn_blocking(move || delivery.queue_stats().map(drop));
             }
-            self.scan()?;
+            self.scan();
         }
-        Ok(())
     }
 
     fn begin_due(&mut self) {

@@ -157,8 +157,25 @@ pub async fn addresses_of(
         let none = || NoHost::temporary("4.4.4", format!("the mail host {} has no address we can reach", host.name));
         return Err(refused.unwrap_or_else(none));
     }
+    let mut usable = alternating(usable);
     usable.truncate(MAX_ADDRESSES);
     Ok(usable)
+}
+
+/// The two families in turn, so that neither is left out where the other does not work.
+fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let v6_first = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|a| a.is_ipv6() == v6_first);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut turns = Vec::new();
+    loop {
+        let (one, other) = (first.next(), second.next());
+        if one.is_none() && other.is_none() {
+            return turns;
+        }
+        turns.extend(one);
+        turns.extend(other);
+    }
 }
 
 fn leads_to(address: SocketAddr, own: SocketAddr) -> bool {
@@ -280,6 +297,9 @@ mod tests {
         assert!(matches!(evil, Err(NoHost::Permanent("5.4.4", _))));
         let half = addresses_of(&host("half.example"), &options, &zone).await.unwrap();
         assert_eq!(half, ["192.0.2.1:25".parse().unwrap()]);
+        zone.addresses.insert("six.example", ips(&["2001:db8::1", "2001:db8::2", "2001:db8::3", "192.0.2.1"]));
+        let six = addresses_of(&host("six.example"), &options, &zone).await.unwrap();
+        assert_eq!(six[1], "192.0.2.1:25".parse().unwrap(), "both families get their turn");
         let me = addresses_of(&host("me.example"), &options, &zone).await;
         assert!(matches!(me, Err(NoHost::Permanent("5.4.6", _))));
     }

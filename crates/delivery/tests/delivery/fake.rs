@@ -10,6 +10,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
+/// Among the EHLO keywords: the server speaks TLS from the first byte.
+pub const IMPLICIT_TLS: &str = "X-IMPLICIT-TLS";
+
 /// What the client said, and where.
 pub struct Turn {
     /// Connection, from 0.
@@ -124,6 +127,11 @@ impl Fake {
 
 impl Inner {
     async fn serve(&self, stream: tokio::net::TcpStream, connection: usize) {
+        if self.ehlo.contains(&IMPLICIT_TLS) {
+            let Ok(stream) = acceptor().accept(stream).await else { return };
+            self.talk(&mut BufReader::new(stream), connection, true, true).await;
+            return;
+        }
         let mut stream = BufReader::new(stream);
         if self.talk(&mut stream, connection, false, true).await == Some(Next::Tls) {
             let Some(acceptor) = &self.tls else { return };

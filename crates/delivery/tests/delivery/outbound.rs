@@ -6,7 +6,7 @@ use std::time::Duration;
 use delivery::{Credentials, DeliveryOptions, NextHop, Notify, Smarthost, Timeouts, TlsPolicy};
 use store::RealmId;
 
-use crate::fake::{Answer, Fake};
+use crate::fake::{Answer, Fake, IMPLICIT_TLS};
 use crate::world::{MESSAGE, World, envelope, options, route, submission};
 
 async fn send(world: &World, to: &[&str]) {
@@ -196,6 +196,40 @@ async fn a_smarthost_gets_everything_and_the_password_only_under_tls() {
     assert!(taken.iter().all(|t| t.tls));
     assert!(fake.commands().contains(&"AUTH PLAIN AHVzZXIAc2VjcmV0".to_owned()));
     assert_eq!(world.inbox(world.bob).len(), 1, "mail between accounts here never leaves");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_smarthost_with_tls_from_the_first_byte_and_an_old_way_of_signing_in() {
+    let fake = Fake::start(&[IMPLICIT_TLS, "AUTH LOGIN"], |turn| match turn.command.as_str() {
+        "AUTH LOGIN" => Some(Answer::Say("334 VXNlcm5hbWU6")),
+        "dXNlcg==" => Some(Answer::Say("334 UGFzc3dvcmQ6")),
+        "c2VjcmV0" => Some(Answer::Say("235 welcome")),
+        _ => None,
+    })
+    .await;
+    let hop = NextHop { implicit_tls: true, ..NextHop::new("127.0.0.1", fake.address.port()) };
+    let credentials = Some(Credentials { username: "user".into(), password: "secret".into() });
+    let smarthost = Some(Smarthost { hop, tls: TlsPolicy::Require, credentials });
+    let world = World::new(DeliveryOptions { smarthost, ..options(None) }).await;
+    send(&world, &["x@one.example"]).await;
+    assert!(fake.wait_for(1).await[0].tls);
+    assert!(fake.commands().contains(&"c2VjcmV0".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_smarthost_that_does_not_know_us_keeps_mail_waiting_and_says_why() {
+    let fake = Fake::start(&["STARTTLS", "AUTH PLAIN"], |turn| {
+        turn.command.starts_with("AUTH").then_some(Answer::Say("535 5.7.8 who are you"))
+    })
+    .await;
+    let hop = NextHop::new("127.0.0.1", fake.address.port());
+    let credentials = Some(Credentials { username: "user".into(), password: "wrong".into() });
+    let smarthost = Some(Smarthost { hop, tls: TlsPolicy::Require, credentials });
+    let world = World::new(DeliveryOptions { smarthost, ..options(None) }).await;
+    send(&world, &["x@one.example"]).await;
+    world.until(RealmId::QUEUE, |world| world.only_queued().recipients[0].last_error.is_some()).await;
+    assert_eq!(world.only_queued().recipients[0].last_error.as_deref(), Some("535 5.7.8 who are you"));
+    assert!(world.inbox(world.alice).is_empty(), "a wrong password is no reason to return everybody's mail");
 }
 
 #[tokio::test(flavor = "multi_thread")]
