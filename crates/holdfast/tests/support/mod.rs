@@ -1,0 +1,185 @@
+//! A running `holdfast serve` of the test's own, and plain clients that see every byte the server says.
+
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+
+pub mod imap;
+pub mod smtp;
+pub mod web;
+
+use std::{
+    collections::HashMap,
+    io::{BufRead, BufReader, Read, Write},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+
+/// How long anything here may take before the test fails; generous, because the machines are shared.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The password of every account that [`Server::add_account`] makes.
+pub const PASSWORD: &str = "correct horse battery staple";
+
+/// A service process on ports that the system chose, with its data in a folder that outlives the process.
+pub struct Server {
+    child: Child,
+    dir: PathBuf,
+    addresses: HashMap<String, SocketAddr>,
+    setup: Option<String>,
+}
+
+impl Server {
+    /// Starts the service on `dir` and waits until it says that it is ready.
+    pub fn start(dir: &Path) -> Self {
+        Self::start_with(dir, "")
+    }
+
+    /// Starts the service with more configuration.
+    pub fn start_with(dir: &Path, more: &str) -> Self {
+        let config = dir.join("holdfast.toml");
+        std::fs::write(
+            &config,
+            format!(
+                "data_dir = {:?}\nhostname = \"mx.example.org\"\n\
+                 [listen]\nsmtp = [\"127.0.0.1:0\"]\nsubmission = [\"127.0.0.1:0\"]\nsubmissions = [\"127.0.0.1:0\"]\n\
+                 lmtp = [\"127.0.0.1:0\"]\nimap = [\"127.0.0.1:0\"]\nimaps = [\"127.0.0.1:0\"]\npop3 = [\"127.0.0.1:0\"]\n\
+                 pop3s = [\"127.0.0.1:0\"]\nhttp = [\"127.0.0.1:0\"]\nhttps = [\"127.0.0.1:0\"]\n\
+                 [limits]\nplaintext_logins = true\nconnections_per_address = 2000\n{more}",
+                dir.join("data")
+            ),
+        )
+        .unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_holdfast"))
+            .args(["--config", config.to_str().unwrap(), "serve"])
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::options().create(true).append(true).open(dir.join("stderr.log")).unwrap())
+            .spawn()
+            .unwrap();
+        let output = child.stdout.take().unwrap();
+        let (lines, received) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                let _ = lines.send(line);
+            }
+        });
+        let mut addresses = HashMap::new();
+        let mut setup = None;
+        loop {
+            let line = received.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+                let log = std::fs::read_to_string(dir.join("stderr.log")).unwrap_or_default();
+                panic!("the service did not get ready:\n{log}")
+            });
+            if line == "ready" {
+                break;
+            }
+            let mut words = line.split_whitespace();
+            if let (Some(door), Some(address)) = (words.next(), words.next())
+                && let Ok(address) = address.parse()
+            {
+                addresses.insert(door.to_owned(), address);
+            }
+            if let Some(url) = line.split_whitespace().find(|word| word.contains("/setup")) {
+                setup = Some(url.to_owned());
+            }
+        }
+        Self { child, dir: dir.to_owned(), addresses, setup }
+    }
+
+    /// The address of a door: `smtp`, `imap`, `http` and so on, as the configuration names them.
+    pub fn address(&self, door: &str) -> SocketAddr {
+        *self.addresses.get(door).unwrap_or_else(|| panic!("no address for {door} in {:?}", self.addresses))
+    }
+
+    /// The first-run address with its token, when the service has no account yet.
+    pub fn setup_url(&self) -> Option<&str> {
+        self.setup.as_deref()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// kill -9: the process gets no chance to do anything.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and waits until the process has ended well.
+    pub fn stop(mut self) {
+        assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "the service ended with {status}");
+    }
+
+    /// Runs a `holdfast` command against this service's configuration.
+    pub fn command(&self, args: &[&str]) -> Output {
+        self.command_with_input(args, "")
+    }
+
+    /// The same with something on standard input.
+    pub fn command_with_input(&self, args: &[&str], input: &str) -> Output {
+        holdfast(&self.dir, args, input)
+    }
+
+    /// Makes an account with [`PASSWORD`]; its domain too.
+    pub fn add_account(&self, address: &str) {
+        let domain = address.rsplit_once('@').unwrap().1;
+        let _ = self.command(&["domain", "add", domain]);
+        let output = self.command_with_input(&["account", "add", address, "--password-stdin"], PASSWORD);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a `holdfast` command on the configuration in `dir`, with or without a running service.
+pub fn holdfast(dir: &Path, args: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_holdfast"))
+        .args(["--config", dir.join("holdfast.toml").to_str().unwrap()])
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+/// Whether a program is on the PATH; tests of clients that are not there say so and pass over.
+pub fn has(program: &str) -> bool {
+    let found = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()));
+    if !found {
+        // `cargo xtask test` installs every client first, and says when it can't.
+        assert!(std::env::var_os("CI").is_none(), "{program} is not installed; cargo xtask test installs it");
+        eprintln!("{program} is not installed: passed over");
+    }
+    found
+}
+
+/// Everything `read` says until `done` is true of it.
+pub(crate) fn read_until(read: &mut impl Read, mut done: impl FnMut(&[u8]) -> bool) -> std::io::Result<Vec<u8>> {
+    let mut all = Vec::new();
+    let mut chunk = [0; 16 * 1024];
+    while !done(&all) {
+        let n = read.read(&mut chunk)?;
+        if n == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        all.extend_from_slice(&chunk[..n]);
+    }
+    Ok(all)
+}
