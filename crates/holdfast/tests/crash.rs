@@ -118,12 +118,7 @@ struct Browser {
 }
 
 /// Sends by the web, remembering the forms whose answer never came: they are posted again after the restart.
-fn web_load(
-    server: &Server,
-    ledger: &Ledger,
-    stop: &AtomicBool,
-    browser: &Mutex<Browser>,
-) -> std::io::Result<()> {
+fn web_load(server: &Server, ledger: &Ledger, stop: &AtomicBool, browser: &Mutex<Browser>) -> std::io::Result<()> {
     let mut browser = browser.lock().unwrap();
     let Browser { web, doubtful } = &mut *browser;
     let web = match web {

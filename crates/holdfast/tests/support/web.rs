@@ -63,7 +63,8 @@ impl Web {
 
     /// Posts a form.
     pub fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> io::Result<Page> {
-        let body: Vec<String> = fields.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+        let body: Vec<String> =
+            fields.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
         let head = format!("POST {path} HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\n");
         self.request(&head, body.join("&").as_bytes())
     }
@@ -76,7 +77,8 @@ impl Web {
             .iter()
             .map(|name| ((*name).to_owned(), page.input(name).unwrap_or_default()))
             .collect();
-        for (name, value) in [("to", to), ("cc", ""), ("bcc", ""), ("subject", subject), ("text", text), ("do", "send")] {
+        for (name, value) in [("to", to), ("cc", ""), ("bcc", ""), ("subject", subject), ("text", text), ("do", "send")]
+        {
             form.push((name.to_owned(), value.to_owned()));
         }
         Ok(form)
