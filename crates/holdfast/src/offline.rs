@@ -42,7 +42,7 @@ fn check(config: &Config) -> anyhow::Result<Report> {
     let mut terminal = Terminal::default();
     let checks: [&dyn Invariants; 3] = [&DirectoryInvariants, &MailInvariants, &QueueInvariants];
     let report = store::verify(&config.data_dir, store_options(config), &checks, |what, done, total| {
-        terminal.progress(what, done, total)
+        terminal.progress(what, done, total);
     });
     terminal.finish();
     match report {

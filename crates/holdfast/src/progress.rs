@@ -46,10 +46,9 @@ impl Terminal {
         if !std::io::stderr().is_terminal() {
             if self.last_plain.is_none_or(|at| at.elapsed() >= PLAIN_INTERVAL) {
                 self.last_plain = Some(Instant::now());
-                if total == 0 {
-                    eprintln!("{what}: {done}");
-                } else {
-                    eprintln!("{what}: {done} of {total} ({} %)", done * 100 / total);
+                match (done * 100).checked_div(total) {
+                    Some(percent) => eprintln!("{what}: {done} of {total} ({percent} %)"),
+                    None => eprintln!("{what}: {done}"),
                 }
             }
             return;

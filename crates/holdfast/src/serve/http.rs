@@ -26,7 +26,7 @@ const HEADER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 pub fn machine_pages(services: Arc<Services>, metrics: PrometheusHandle) -> Router {
     Router::new()
         .route("/health", get(health))
-        .route("/metrics", get(move |peer, headers| self::metrics(peer, headers, metrics)))
+        .route("/metrics", get(async move |peer, headers| self::metrics(&peer, &headers, &metrics)))
         .with_state(services)
 }
 
@@ -50,7 +50,7 @@ async fn health(State(services): State<Arc<Services>>) -> Response {
 }
 
 /// Prometheus text. On the public web listeners only for this machine itself, and never through a proxy.
-async fn metrics(Extension(peer): Extension<web::Peer>, headers: HeaderMap, metrics: PrometheusHandle) -> Response {
+fn metrics(Extension(peer): &Extension<web::Peer>, headers: &HeaderMap, metrics: &PrometheusHandle) -> Response {
     let forwarded = headers.contains_key("x-forwarded-for") || headers.contains_key("forwarded");
     if !is_loopback(peer.addr) || forwarded {
         return StatusCode::NOT_FOUND.into_response();
