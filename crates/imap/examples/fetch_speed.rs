@@ -95,7 +95,7 @@ async fn main() {
     println!("filled with {MESSAGES} messages in {:?}", start.elapsed());
 
     let mut stream = TcpStream::connect(&address).await.expect("connected");
-    for (tag, command) in [
+    let mut commands = vec![
         ("a", format!("LOGIN {user} {password}")),
         ("b", "SELECT INBOX".to_owned()),
         ("c", "FETCH 1:* (FLAGS UID)".to_owned()),
@@ -107,7 +107,13 @@ async fn main() {
         ("d", "FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE)".to_owned()),
         ("e", "FETCH 1:* BODY.PEEK[HEADER]".to_owned()),
         ("i", "UID SEARCH SUBJECT 19999".to_owned()),
-    ] {
+    ];
+    // REPEAT names one command to be measured again and again, for profiles.
+    if let Ok(command) = std::env::var("REPEAT") {
+        commands.truncate(2);
+        commands.extend((0..20).map(|_| ("r", command.clone())));
+    }
+    for (tag, command) in commands {
         let start = Instant::now();
         stream.write_all(format!("{tag} {command}\r\n").as_bytes()).await.expect("sent");
         let end = format!("\r\n{tag} OK");
