@@ -78,14 +78,14 @@ impl Caller {
     fn of(site: Site, session: Session, peer: Peer, jar: &Jar) -> Result<Option<Self>> {
         let Some(account) = site.directory.account(session.account)? else { return Ok(None) };
         let settings = site.directory.settings(account.id)?;
-        let addresses = site.directory.addresses_of(account.id)?;
+        let addresses = site.addresses_of(account.id)?;
         let zone =
             if settings.time_zone.is_empty() { jar.zone().unwrap_or("UTC").to_owned() } else { settings.time_zone };
         Ok(Some(Self {
             account: account.id,
             realm: account.id.realm(),
             address: account.address.to_string(),
-            addresses: addresses.iter().map(|address| address.to_lowercase()).collect(),
+            addresses,
             name: if settings.display_name.is_empty() { account.name } else { settings.display_name },
             admin: account.role == Role::Admin,
             theme: match settings.theme.as_str() {
@@ -139,11 +139,10 @@ impl Caller {
     }
 
     /// The addresses that they write as, the login first. Catch-alls are no sender's address.
-    pub fn senders(&self) -> Result<Vec<String>> {
-        let mut own: Vec<String> =
-            self.site.directory.addresses_of(self.account)?.into_iter().filter(|a| !a.starts_with('@')).collect();
-        own.sort_by_key(|address| !address.eq_ignore_ascii_case(&self.address));
-        Ok(own)
+    pub fn senders(&self) -> Vec<String> {
+        let login = self.address.to_lowercase();
+        let others = self.addresses.iter().filter(|address| !address.starts_with('@') && **address != login);
+        std::iter::once(&self.address).chain(others).cloned().collect()
     }
 
     /// Whether the session still goes on.

@@ -43,7 +43,7 @@ pub async fn page(caller: Caller, Query(wanted): Query<Wanted>) -> Result<Respon
 }
 
 fn fill(caller: &Caller, heading: &'static str, form: Form, files: &[Attached]) -> Result<ComposePage> {
-    let from = caller.senders()?.into_iter().map(|address| {
+    let from = caller.senders().into_iter().map(|address| {
         let shown = if caller.name.is_empty() { address.clone() } else { format!("{} <{address}>", caller.name) };
         (address, shown)
     });

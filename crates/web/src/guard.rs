@@ -38,7 +38,7 @@ pub async fn stage(State(site): State<Site>, request: Request, next: Next) -> Re
     if path.starts_with("/assets/") || path == "/setup" {
         return next.run(request).await;
     }
-    match site.directory.first_run() {
+    match site.first_run() {
         Ok(false) => next.run(request).await,
         Ok(true) => Redirect::to("/setup").into_response(),
         Err(error) => Fault::from(error).into_response(),

@@ -1,11 +1,14 @@
 //! What all requests share.
 
+use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use delivery::Delivery;
-use directory::Directory;
-use mailstore::MailStore;
+use directory::{AccountId, Directory, DirectoryError};
+use mailstore::{MailStore, RealmId, RealmSeq};
+use parking_lot::Mutex as Lock;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -40,13 +43,66 @@ pub struct Inner {
     pub live: Arc<Semaphore>,
     /// Held while the first account is made.
     pub setup: Mutex<()>,
+    /// Somebody has an account: that stays so.
+    settled: AtomicBool,
+    /// Addresses of accounts, as of that state of the directory.
+    addresses: Lock<(RealmSeq, HashMap<AccountId, Arc<[String]>>)>,
 }
+
+/// Accounts whose addresses are kept at hand.
+const MAX_ADDRESSES_KEPT: usize = 10_000;
 
 impl Site {
     /// A site over `state`.
     pub fn new(state: WebState) -> Self {
         let live = Arc::new(Semaphore::new(state.options.max_live));
-        Self(Arc::new(Inner { state, found: Found::default(), live, setup: Mutex::new(()) }))
+        Self(Arc::new(Inner {
+            state,
+            found: Found::default(),
+            live,
+            setup: Mutex::new(()),
+            settled: AtomicBool::new(false),
+            addresses: Lock::default(),
+        }))
+    }
+
+    /// Whether nobody has an account yet.
+    ///
+    /// # Errors
+    /// Those of the directory.
+    pub fn first_run(&self) -> Result<bool, DirectoryError> {
+        if self.settled.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let first = self.directory.first_run()?;
+        self.settled.store(!first, Ordering::Relaxed);
+        Ok(first)
+    }
+
+    /// The addresses of an account in lower case. Looking them up reads all addresses of the service, and every page
+    /// needs them: they are kept until the directory changes.
+    ///
+    /// # Errors
+    /// Those of the directory.
+    pub fn addresses_of(&self, account: AccountId) -> Result<Arc<[String]>, DirectoryError> {
+        // Taken before reading: what changes meanwhile is looked up again.
+        let seq = *self.mailstore.watch(RealmId::DIRECTORY).borrow();
+        {
+            let mut kept = self.addresses.lock();
+            if kept.0 != seq || kept.1.len() >= MAX_ADDRESSES_KEPT {
+                *kept = (seq, HashMap::new());
+            }
+            if let Some(addresses) = kept.1.get(&account) {
+                return Ok(addresses.clone());
+            }
+        }
+        let found = self.directory.addresses_of(account)?;
+        let addresses: Arc<[String]> = found.iter().map(|address| address.to_lowercase()).collect();
+        let mut kept = self.addresses.lock();
+        if kept.0 == seq {
+            kept.1.insert(account, addresses.clone());
+        }
+        Ok(addresses)
     }
 }
 

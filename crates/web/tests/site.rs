@@ -192,3 +192,42 @@ async fn bodies_and_paths_beyond_all_bounds_are_refused() {
         assert_eq!(browser.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_second_factor_the_password_alone_lets_nobody_in() {
+    let world = World::new().await;
+    let mut browser = world.signed_in("ann").await;
+    let csrf = browser.get("/settings/security").await.csrf();
+    let page = browser.post("/settings/totp", &[("csrf", csrf.clone())]).await;
+    assert!(page.text().contains("<svg class=\"qr\""), "{}", page.text());
+    let secret = page.value("secret");
+    let code = |at: u64| {
+        let secret = totp_rs::Secret::try_from_base32(&secret).unwrap();
+        totp_rs::Builder::new().with_secret(secret).build_noncompliant().generate(at).to_string()
+    };
+    let now = jiff::Timestamp::now().as_second() as u64;
+    let wrong = [("csrf", csrf.clone()), ("secret", secret.clone()), ("code", "000000".into())];
+    let refused = browser.post("/settings/totp/on", &wrong).await;
+    assert!(refused.text().contains("That code does not fit") && refused.value("secret") == secret);
+    let right = [("csrf", csrf), ("secret", secret.clone()), ("code", code(now))];
+    let on = browser.post("/settings/totp/on", &right).await;
+    assert!(on.text().contains("The second factor is on."), "{}", on.text());
+
+    let mut other = world.browser();
+    let csrf = other.get("/signin").await.csrf();
+    let login = |code: String| {
+        vec![
+            ("csrf", csrf.clone()),
+            ("login", "ann@example.org".to_owned()),
+            ("password", PASSWORD.to_owned()),
+            ("code", code),
+        ]
+    };
+    let asked = other.post("/signin", &login(String::new())).await;
+    assert!(asked.text().contains("name=\"code\"") && asked.header("location").is_empty());
+    // The code that turned it on was used up.
+    assert_eq!(other.post("/signin", &login(code(now))).await.status, StatusCode::UNAUTHORIZED);
+    assert!(other.get("/mail/inbox").await.location().starts_with("/signin"));
+    let done = other.post("/signin", &login(code(now + 30))).await;
+    assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text());
+}
