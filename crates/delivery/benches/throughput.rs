@@ -38,6 +38,7 @@ async fn sink() -> (u16, Arc<AtomicUsize>) {
     let counter = Arc::clone(&count);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
+            stream.set_nodelay(true).expect("a socket option");
             let counter = Arc::clone(&counter);
             tokio::spawn(async move {
                 let mut stream = BufReader::new(stream);

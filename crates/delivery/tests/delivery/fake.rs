@@ -84,6 +84,7 @@ impl Fake {
             while let Ok((stream, _)) = listener.accept().await {
                 let inner = Arc::clone(&serving);
                 let connection = inner.connections.fetch_add(1, Ordering::SeqCst);
+                stream.set_nodelay(true).unwrap();
                 tokio::spawn(async move { inner.serve(stream, connection).await });
             }
         });

@@ -21,7 +21,8 @@ use crate::fake::Fake;
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct World {
-    pub dir: Arc<TempDir>,
+    /// Goes when the test is over.
+    dir: Option<Arc<TempDir>>,
     pub store: Store,
     pub directory: Directory,
     pub mail: MailStore,
@@ -86,11 +87,11 @@ impl World {
         };
         let alice = directory.create_account(account("alice", Role::Admin)).await.unwrap();
         let bob = directory.create_account(account("bob", Role::User)).await.unwrap();
-        Self::over(dir, store, directory, alice, bob, options)
+        Self::over(Some(dir), store, directory, alice, bob, options)
     }
 
     fn over(
-        dir: Arc<TempDir>,
+        dir: Option<Arc<TempDir>>,
         store: Store,
         directory: Directory,
         alice: AccountId,
@@ -105,6 +106,21 @@ impl World {
         let delivery =
             Delivery::with_resolver(store.clone(), directory.clone(), mail.clone(), options, Arc::new(NoDns)).unwrap();
         Self { dir, store, directory, mail, delivery, alice, bob, running: None }
+    }
+
+    /// Close the store and give back its folder.
+    pub fn close(self) -> Arc<TempDir> {
+        let Self { dir, store, directory, mail, delivery, .. } = self;
+        drop((directory, mail, delivery));
+        store.close();
+        dir.expect("a folder of its own")
+    }
+
+    /// The service in a folder that another process made.
+    pub fn reopen(dir: &std::path::Path, alice: AccountId, bob: AccountId, options: DeliveryOptions) -> Self {
+        let store = Store::open(dir, StoreOptions::default()).unwrap();
+        let directory = directory_over(&store);
+        Self::over(None, store, directory, alice, bob, options)
     }
 
     /// The same service with another resolver.
@@ -136,13 +152,8 @@ impl World {
             task.abort();
             let _ = task.await;
         }
-        let Self { dir, store, directory, mail, delivery, alice, bob, .. } = self;
-        drop((directory, mail, delivery));
-        store.close();
-        drop(store);
-        let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
-        let directory = directory_over(&store);
-        Self::over(dir, store, directory, alice, bob, options)
+        let (alice, bob, dir) = (self.alice, self.bob, self.close());
+        Self { dir: Some(Arc::clone(&dir)), ..Self::reopen(dir.path(), alice, bob, options) }
     }
 
     /// Wait until `seen` holds, looking again after every commit to `realm`.
