@@ -46,8 +46,10 @@ pub struct Inner {
     /// Somebody has an account: that stays so.
     settled: AtomicBool,
     /// Addresses of accounts, as of that state of the directory.
-    addresses: Lock<(RealmSeq, HashMap<AccountId, Arc<[String]>>)>,
+    addresses: Lock<(RealmSeq, Addresses)>,
 }
+
+type Addresses = HashMap<AccountId, Arc<[String]>>;
 
 /// Accounts whose addresses are kept at hand.
 const MAX_ADDRESSES_KEPT: usize = 10_000;
