@@ -14,6 +14,8 @@ mod limits;
 mod login;
 #[path = "service/mailboxes.rs"]
 mod mailboxes;
+#[path = "service/numbers.rs"]
+mod numbers;
 #[path = "service/search.rs"]
 mod search;
 #[path = "service/server.rs"]

@@ -99,7 +99,8 @@ impl Session {
         if sets_seen {
             self.set_seen(&picked, &view).await?;
         }
-        let plan = Plan::new(fetch.items, fetch.uid, fetch.changed_since.is_some(), self.enabled, sets_seen);
+        let mut plan = Plan::new(fetch.items, fetch.uid, fetch.changed_since.is_some(), self.enabled, sets_seen);
+        plan.needs.rows |= !self.selected()?.is_current();
         let needs = plan.needs;
         let shared = Arc::new(Shared { mailstore: self.door.mailstore.clone(), realm, mailbox, view, plan });
         let mut tally = Tally::default();

@@ -134,6 +134,12 @@ impl Selected {
         &self.keywords
     }
 
+    /// Whether the known view is all that there is to know. Not so while expunges wait to be told, or after a STORE of
+    /// this session that the view does not show yet.
+    pub(super) fn is_current(&self) -> bool {
+        !self.behind && self.told.is_empty()
+    }
+
     /// The client has just been told the flags of this message.
     pub(super) fn has_told(&mut self, uid: Uid, modseq: ModSeq) {
         if modseq > self.known.highest_modseq() {
