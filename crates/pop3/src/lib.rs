@@ -12,6 +12,8 @@
 
 mod command;
 mod door;
+#[doc(hidden)]
+pub mod fuzzing;
 mod maildrop;
 mod options;
 mod reply;
