@@ -102,7 +102,7 @@ pub(super) async fn run(args: &ImapArgs) -> Result<Report> {
         if let Ok(Some(during)) = observer.await {
             report.note("memory before", format!("{:.1} MiB", mib(before)));
             report.note("memory with all idle", format!("{:.1} MiB", mib(during)));
-            let each = during.saturating_sub(before) as f64 / f64::from(args.common.connections) / 1_024.0;
+            let each = during.saturating_sub(before) as f64 / report.count("idle").max(1) as f64 / 1_024.0;
             report.note("memory per connection", format!("{each:.1} KiB"));
         }
     }

@@ -107,6 +107,11 @@ impl Report {
         self.notes.insert(name.to_owned(), value);
     }
 
+    /// How often a step was done.
+    pub(super) fn count(&self, step: &str) -> u64 {
+        self.steps.iter().filter(|line| line.step == step).map(|line| line.count).sum()
+    }
+
     /// Prints it to standard output.
     pub(super) fn print(&self, json: bool) -> Result<()> {
         let mut out = std::io::stdout().lock();

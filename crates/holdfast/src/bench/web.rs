@@ -45,8 +45,8 @@ pub(super) struct WebArgs {
     /// Path of the list.
     #[arg(long, default_value = "/mail/inbox")]
     list: String,
-    /// What the path of a message page begins with; the links of the list are opened in turn. Empty: list pages only.
-    #[arg(long, default_value = "/mail/inbox/")]
+    /// Paths of message pages, `*` for any one segment; such links of the list are opened in turn. Empty: lists only.
+    #[arg(long, default_value = "/mail/*/*")]
     message: String,
 }
 
@@ -76,7 +76,7 @@ async fn browse(args: &WebArgs, dialer: &Dialer, connection: u32, work: &Work, s
             continue;
         }
         let links = links(&list, &args.message);
-        ensure!(!links.is_empty(), "the list has no link that begins with {}", args.message);
+        ensure!(!links.is_empty(), "the list has no link like {}", args.message);
         let link = links[number as usize % links.len()].clone();
         let began = Instant::now();
         let message = browser.page(&link).await.context("message page")?;
@@ -188,16 +188,26 @@ fn hidden_fields(page: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Paths of the page's links that begin so, each once.
-fn links(page: &str, prefix: &str) -> Vec<String> {
+/// Paths of the page's links that match, each once.
+fn links(page: &str, pattern: &str) -> Vec<String> {
     let mut found: Vec<String> = page
         .split("<a ")
         .skip(1)
         .filter_map(|rest| attribute(&rest[..rest.find('>').unwrap_or(rest.len())], "href"))
-        .filter(|path| path.len() > prefix.len() && path.starts_with(prefix))
+        .filter(|path| matches(path, pattern))
         .collect();
     found.dedup();
     found
+}
+
+/// Whether a path is like a pattern, segment by segment; `*` stands for any segment that is not empty.
+fn matches(path: &str, pattern: &str) -> bool {
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    path.split('/').count() == pattern.split('/').count()
+        && path.split('/').zip(pattern.split('/')).all(|(segment, wanted)| match wanted {
+            "*" => !segment.is_empty(),
+            _ => segment == wanted,
+        })
 }
 
 /// An attribute's value out of the inside of a tag.
@@ -239,9 +249,10 @@ mod tests {
     fn forms_and_links_are_read_out_of_pages() {
         let page = "<form method=\"post\"><input type=\"hidden\" name=\"csrf\" value=\"a&amp;b\">\
                     <input name=\"login\"><input type=hidden name=x></form>\
-                    <a class=\"y\" href=\"/mail/inbox/7\">t</a><a href=\"/mail/inbox/7\">u</a><a href=\"/mail/inbox/\">v</a>";
+                    <a class=\"y\" href=\"/mail/inbox/7?x=1\">t</a><a href=\"/mail/inbox/7?x=1\">u</a>\
+                    <a href=\"/mail/inbox/\">v</a><a href=\"/mail/inbox\">w</a>";
         assert_eq!(hidden_fields(page), [("csrf".into(), "a&b".into()), ("x".into(), String::new())]);
-        assert_eq!(links(page, "/mail/inbox/"), ["/mail/inbox/7"]);
+        assert_eq!(links(page, "/mail/*/*"), ["/mail/inbox/7?x=1"]);
     }
 
     #[test]
