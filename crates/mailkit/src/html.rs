@@ -12,13 +12,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ammonia::{Builder, UrlRelative};
 
-use crate::style;
+use crate::{style, tame};
 
 /// Longest HTML cleaned, in bytes; the rest is cut.
 pub const MAX_HTML_BYTES: usize = 5 * 1024 * 1024;
 
 /// Most tags looked at; the rest is cut.
-pub const MAX_TAGS: usize = 60_000;
+pub const MAX_TAGS: usize = 40_000;
 
 /// Longest HTML turned into laid-out text; longer ones become plain words.
 const MAX_LAYOUT_BYTES: usize = 512 * 1024;
@@ -48,12 +48,6 @@ const BLANK_IMAGE: &str = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAE
 
 /// Tags beyond ammonia's own list: what HTML mail is built of.
 const MORE_TAGS: [&str; 4] = ["font", "big", "tfoot", "label"];
-
-/// Tags whose content is no text of the message.
-const DROPPED_WITH_CONTENT: [&str; 17] = [
-    "script", "style", "title", "template", "iframe", "object", "applet", "svg", "math", "noembed", "noframes",
-    "noscript", "textarea", "select", "audio", "video", "canvas",
-];
 
 /// Attributes allowed anywhere. `style` and `background` are rewritten or dropped by the filter.
 const ATTRIBUTES: [&str; 22] = [
@@ -94,7 +88,7 @@ pub fn clean(html: &str, options: &CleanOptions<'_>) -> Cleaned {
     let mut builder = Builder::default();
     builder
         .add_tags(MORE_TAGS)
-        .clean_content_tags(DROPPED_WITH_CONTENT.into_iter().collect())
+        .clean_content_tags(tame::DROPPED.into_iter().collect())
         .generic_attributes(ATTRIBUTES.into_iter().collect())
         .url_schemes(["http", "https", "mailto", "tel", "cid", "data"].into_iter().collect())
         // Relative addresses are the attribute filter's to refuse, for it counts those of images.
@@ -104,7 +98,7 @@ pub fn clean(html: &str, options: &CleanOptions<'_>) -> Cleaned {
         .set_tag_attribute_value("img", "referrerpolicy", "no-referrer")
         .strip_comments(true)
         .attribute_filter(move |tag, name, value| shared.attribute(tag, name, value));
-    let cleaned = builder.clean(html).to_string();
+    let cleaned = builder.clean(&html).to_string();
     let ids = filter.inline_ids.lock().unwrap_or_else(PoisonError::into_inner);
     Cleaned {
         html: put_in(&cleaned, &filter.mark, &ids, options.inline_url),
@@ -112,13 +106,9 @@ pub fn clean(html: &str, options: &CleanOptions<'_>) -> Cleaned {
     }
 }
 
-/// Cuts what is too long or has too many tags.
-fn within_limits(html: &str) -> &str {
-    let html = &html[..html.floor_char_boundary(MAX_HTML_BYTES)];
-    match memchr::memchr_iter(b'<', html.as_bytes()).nth(MAX_TAGS) {
-        Some(at) => &html[..at],
-        None => html,
-    }
+/// Within the limits of length, tags, nesting and attributes (see [`tame`]).
+fn within_limits(html: &str) -> String {
+    tame::tame(&html[..html.floor_char_boundary(MAX_HTML_BYTES)], MAX_TAGS)
 }
 
 struct Filter {

@@ -28,6 +28,7 @@ pub mod parsed;
 mod scan;
 mod style;
 mod subject;
+mod tame;
 pub mod trace;
 mod utf7;
 mod words;

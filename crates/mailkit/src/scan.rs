@@ -403,7 +403,8 @@ fn read_type(value: &[u8], part: &mut Part, budget: &mut Budget) {
     media_type.clone_into(&mut part.media_type);
     subtype.clone_into(&mut part.subtype);
     part.params = keep_params(read.params, budget);
-    if part.media_type == "text" && part.params.is_empty() {
+    let names_charset = part.params.iter().any(|param| matches!(param.name.as_str(), "charset" | "charset*"));
+    if part.media_type == "text" && !names_charset {
         part.params.push(us_ascii());
     }
 }

@@ -320,6 +320,27 @@ fn huge_and_deep_html_is_cut_not_choked_on() {
     assert!(cleaned(&long).len() <= 5 * 1024 * 1024);
 }
 
+/// Each of these took seconds to minutes once.
+#[test]
+fn html_made_to_be_slow_is_not() {
+    let attributes: String = (0..60_000).map(|n| ["a", &n.to_string(), " "].concat()).collect();
+    for html in [
+        ["<p ", &attributes, ">x"].concat(),
+        ["<span>".repeat(30_000), "</b>".repeat(30_000)].concat(),
+        "<b><div>".repeat(30_000),
+        "<a href=x><div>".repeat(30_000),
+        ["<ul>".repeat(20_000), "<li>".repeat(20_000)].concat(),
+        "<table><b>".repeat(30_000),
+        "<select><svg><option>".repeat(30_000),
+        "&amp".repeat(1_000_000),
+        "<".repeat(1_000_000),
+    ] {
+        let out = cleaned(&html);
+        check("slow", &out);
+        assert!(to_text(&html).len() <= html.len());
+    }
+}
+
 #[test]
 fn text_becomes_html_with_links_and_quotes() {
     assert_eq!(

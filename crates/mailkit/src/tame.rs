@@ -1,0 +1,315 @@
+//! Bringing HTML into a shape on which no later step can be made to work hard.
+//!
+//! HTML parsers recover from anything, and some recoveries cost time with the square of the nesting or of the number
+//! of attributes: a message of 300 KB could keep a processor busy for a minute. So HTML is first rewritten, in one
+//! linear pass, into tags that are closed in order, nested no deeper than [`MAX_NESTING`], with few attributes, quoted.
+//! Comments, and elements whose content is no text of the message, go. Nothing here makes HTML safe: that is
+//! [`crate::html::clean`]'s duty.
+
+/// Deepest nesting of elements; the tags of deeper ones are left out, their text stays.
+pub(crate) const MAX_NESTING: usize = 150;
+
+/// Most character references (`&amp;`) looked at; the rest is cut.
+const MAX_REFERENCES: usize = 100_000;
+
+/// Most attributes of one tag; the rest is left out.
+const MAX_ATTRIBUTES: usize = 40;
+
+/// Longest name of a tag or attribute.
+const MAX_NAME_BYTES: usize = 40;
+
+/// Elements without content.
+const VOID: [&str; 14] =
+    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"];
+
+/// Elements that are left out with all that is in them.
+pub(crate) const DROPPED: [&str; 20] = [
+    "script",
+    "style",
+    "title",
+    "template",
+    "iframe",
+    "object",
+    "applet",
+    "svg",
+    "math",
+    "noembed",
+    "noframes",
+    "noscript",
+    "textarea",
+    "select",
+    "audio",
+    "video",
+    "canvas",
+    "xmp",
+    "plaintext",
+    "frameset",
+];
+
+/// Across these, elements do not close each other.
+const BARRIERS: [&str; 3] = ["table", "td", "th"];
+
+/// Rewrites HTML; looks at no more than `max_tags` tags.
+pub(crate) fn tame(html: &str, max_tags: usize) -> String {
+    let mut tamer =
+        Tamer { out: String::with_capacity(html.len()), open: Vec::new(), unclosed: Vec::new(), tags_left: max_tags };
+    let end = memchr::memchr_iter(b'&', html.as_bytes()).nth(MAX_REFERENCES).unwrap_or(html.len());
+    tamer.run(&html[..end]);
+    while let Some(name) = tamer.open.pop() {
+        tamer.close(&name);
+    }
+    tamer.out
+}
+
+struct Tamer {
+    out: String,
+    open: Vec<String>,
+    /// Dropped elements of which no end tag is left: searched for once, not again and again.
+    unclosed: Vec<String>,
+    tags_left: usize,
+}
+
+impl Tamer {
+    fn run(&mut self, html: &str) {
+        let mut rest = html;
+        while let Some(at) = memchr::memchr(b'<', rest.as_bytes()) {
+            self.out.push_str(&rest[..at]);
+            rest = &rest[at..];
+            let next = rest.as_bytes().get(1).copied().unwrap_or(0);
+            rest = match next {
+                b'!' if rest.starts_with("<!--") => after(rest, 4, "-->"),
+                b'!' | b'?' => after(rest, 2, ">"),
+                b'/' if rest.as_bytes().get(2).is_some_and(u8::is_ascii_alphabetic) => self.end_tag(rest),
+                b'/' => after(rest, 2, ">"),
+                b if b.is_ascii_alphabetic() => self.start_tag(rest),
+                _ => {
+                    self.tags_left -= 1;
+                    self.out.push_str("&lt;");
+                    &rest[1..]
+                }
+            };
+            if self.tags_left == 0 {
+                return;
+            }
+        }
+        self.out.push_str(rest);
+    }
+
+    /// Reads `<name attributes>`; gives what follows.
+    fn start_tag<'a>(&mut self, html: &'a str) -> &'a str {
+        self.tags_left -= 1;
+        let (name, mut rest) = name(&html[1..]);
+        let mut attributes = String::new();
+        let mut count = 0;
+        loop {
+            rest = rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '/');
+            if rest.is_empty() {
+                // A tag that is not closed is no tag.
+                return rest;
+            }
+            if let Some(tail) = rest.strip_prefix('>') {
+                rest = tail;
+                break;
+            }
+            let (attribute, value, tail) = attribute(rest);
+            rest = tail;
+            count += 1;
+            if count <= MAX_ATTRIBUTES && is_name(attribute) {
+                attributes.push(' ');
+                attributes.push_str(attribute);
+                attributes.push_str("=\"");
+                push_quoted(value, &mut attributes);
+                attributes.push('"');
+            }
+        }
+        if DROPPED.contains(&name.as_str()) {
+            if self.unclosed.contains(&name) {
+                return rest;
+            }
+            // Left open: only the tag goes, else a stray one would swallow the message.
+            return after_element(rest, &name).unwrap_or_else(|| {
+                self.unclosed.push(name);
+                rest
+            });
+        }
+        if !is_name(&name) {
+            return rest;
+        }
+        let is_void = VOID.contains(&name.as_str());
+        if !is_void {
+            self.close_implied(&name);
+            if self.open.len() >= MAX_NESTING {
+                return rest;
+            }
+        }
+        self.out.push('<');
+        self.out.push_str(&name);
+        self.out.push_str(&attributes);
+        self.out.push('>');
+        if !is_void {
+            self.open.push(name);
+        }
+        rest
+    }
+
+    fn end_tag<'a>(&mut self, html: &'a str) -> &'a str {
+        self.tags_left -= 1;
+        let (name, rest) = name(&html[2..]);
+        let rest = after(rest, 0, ">");
+        let is_table_part = matches!(name.as_str(), "table" | "tbody" | "thead" | "tfoot" | "tr" | "td" | "th");
+        let barriers: &[&str] = if is_table_part { &["table"] } else { &BARRIERS };
+        self.close_up_to(&[&name], barriers);
+        rest
+    }
+
+    /// Closes what the start of an element closes without saying so.
+    fn close_implied(&mut self, name: &str) {
+        match name {
+            "p" => self.close_up_to(&["p"], &BARRIERS),
+            "li" => self.close_up_to(&["li"], &["ul", "ol", "table", "td", "th"]),
+            "dt" | "dd" => self.close_up_to(&["dt", "dd"], &["dl", "table", "td", "th"]),
+            "td" | "th" => self.close_up_to(&["td", "th"], &["table"]),
+            "tr" => self.close_up_to(&["tr"], &["table"]),
+            "tbody" | "thead" | "tfoot" => self.close_up_to(&["tbody", "thead", "tfoot"], &["table"]),
+            "a" => self.close_up_to(&["a"], &BARRIERS),
+            _ => {}
+        }
+    }
+
+    /// Closes the innermost of the named elements and all in it, unless a barrier stands before it.
+    fn close_up_to(&mut self, names: &[&str], barriers: &[&str]) {
+        for at in (0..self.open.len()).rev() {
+            let open = self.open[at].as_str();
+            if names.contains(&open) {
+                for name in self.open.split_off(at).iter().rev() {
+                    self.close(name);
+                }
+                return;
+            }
+            if barriers.contains(&open) {
+                return;
+            }
+        }
+    }
+
+    fn close(&mut self, name: &str) {
+        self.out.push_str("</");
+        self.out.push_str(name);
+        self.out.push('>');
+    }
+}
+
+/// What follows the first `end` after `from` bytes; nothing if there is none.
+fn after<'a>(html: &'a str, from: usize, end: &str) -> &'a str {
+    let tail = html.get(from..).unwrap_or_default();
+    memchr::memmem::find(tail.as_bytes(), end.as_bytes()).map_or("", |at| &tail[at + end.len()..])
+}
+
+/// What follows the element's end tag.
+fn after_element<'a>(html: &'a str, element: &str) -> Option<&'a str> {
+    let mut rest = html;
+    while let Some(at) = memchr::memmem::find(rest.as_bytes(), b"</") {
+        rest = &rest[at + 2..];
+        if rest.get(..element.len()).is_some_and(|head| head.eq_ignore_ascii_case(element))
+            && !rest.as_bytes().get(element.len()).is_some_and(u8::is_ascii_alphanumeric)
+        {
+            return Some(after(rest, 0, ">"));
+        }
+    }
+    None
+}
+
+/// A tag's name, lower-case, and what follows.
+fn name(html: &str) -> (String, &str) {
+    let end = html.find(|c: char| c.is_ascii_whitespace() || matches!(c, '/' | '>')).unwrap_or(html.len());
+    (html[..end].to_ascii_lowercase(), &html[end..])
+}
+
+/// `name`, `name=value`, `name="value"`; what follows. The text is not empty.
+fn attribute(html: &str) -> (&str, &str, &str) {
+    let first = html.chars().next().map_or(0, char::len_utf8);
+    let end = html[first..]
+        .find(|c: char| c.is_ascii_whitespace() || matches!(c, '/' | '>' | '='))
+        .map_or(html.len(), |at| at + first);
+    let (name, rest) = html.split_at(end);
+    let Some(value) = rest.trim_ascii_start().strip_prefix('=') else {
+        return (name, "", rest);
+    };
+    let value = value.trim_ascii_start();
+    for quote in ['"', '\''] {
+        if let Some(quoted) = value.strip_prefix(quote) {
+            return match quoted.split_once(quote) {
+                Some((inside, tail)) => (name, inside, tail),
+                None => (name, "", ""),
+            };
+        }
+    }
+    let end = value.find(|c: char| c.is_ascii_whitespace() || c == '>').unwrap_or(value.len());
+    (name, &value[..end], &value[end..])
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=MAX_NAME_BYTES).contains(&name.len())
+        && name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b':' | b'_'))
+}
+
+fn push_quoted(value: &str, out: &mut String) {
+    for (at, piece) in value.split('"').enumerate() {
+        if at > 0 {
+            out.push_str("&quot;");
+        }
+        out.push_str(piece);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tamed(html: &str) -> String {
+        tame(html, 1_000)
+    }
+
+    #[test]
+    fn tags_are_closed_in_order() {
+        for (html, expected) in [
+            ("a<b>c", "a<b>c</b>"),
+            ("<b><i>x</b>y</i>", "<b><i>x</i></b>y"),
+            ("<p>x<p>y", "<p>x</p><p>y</p>"),
+            ("<ul><li>a<li>b<ul><li>c</ul></ul>", "<ul><li>a</li><li>b<ul><li>c</li></ul></li></ul>"),
+            (
+                "<table><tr><td>a<td>b<tr><td>c</table>",
+                "<table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table>",
+            ),
+            ("<div><table><td></div>x", "<div><table><td>x</td></table></div>"),
+            ("x</p>y<br>z</br>", "xy<br>z"),
+            ("<BR/><img src=a alt='b\"c'>", "<br><img src=\"a\" alt=\"b&quot;c\">"),
+        ] {
+            assert_eq!(tamed(html), expected, "{html}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_goes() {
+        for (html, expected) in [
+            ("a<!-- <b> -->c", "ac"),
+            ("a<!DOCTYPE html>b<?xml x?>c", "abc"),
+            ("a<style>x<b></style>c", "ac"),
+            ("a<SCRIPT>if (a</b>) x</ScRiPt >c", "ac"),
+            ("a<svg>b", "ab"),
+            ("1 < 2 <3", "1 &lt; 2 &lt;3"),
+            ("a<b", "a"),
+        ] {
+            assert_eq!(tamed(html), expected, "{html}");
+        }
+    }
+
+    #[test]
+    fn limits_hold() {
+        assert_eq!(tamed(&"<div>".repeat(900)).matches("<div>").count(), MAX_NESTING);
+        assert_eq!(tame(&"<br>".repeat(50), 10).matches("<br>").count(), 10);
+        let many: String = (0..500).map(|n| ["a", &n.to_string(), " "].concat()).collect();
+        assert_eq!(tamed(&["<b ", &many, ">"].concat()).matches('=').count(), MAX_ATTRIBUTES);
+    }
+}
