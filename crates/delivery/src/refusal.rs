@@ -40,10 +40,6 @@ impl Refusal {
         Self::new(550, (5, 7, 1), format!("<{address}>: relaying denied, sign in to send mail to other places"))
     }
 
-    pub(crate) fn mailbox_disabled(address: &impl fmt::Display) -> Self {
-        Self::new(550, (5, 2, 1), format!("<{address}>: this mailbox is disabled"))
-    }
-
     pub(crate) fn mailbox_full(address: &impl fmt::Display) -> Self {
         Self::new(452, (4, 2, 2), format!("<{address}>: this mailbox is full, try again later"))
     }

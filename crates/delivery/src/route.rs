@@ -65,11 +65,8 @@ impl Delivery {
 
     fn check_account(&self, id: AccountId, address: &EmailAddress) -> Result<(), Refusal> {
         let account = self.inner.directory.account(id).map_err(|error| unavailable(&error))?;
-        match account {
-            Some(account) if !account.enabled => Err(Refusal::mailbox_disabled(address)),
-            Some(_) => self.check_room(id, address),
-            None => Err(Refusal::no_such_address(address)),
-        }
+        // A disabled account can not log in; its mail is kept for the day it can again.
+        if account.is_some() { self.check_room(id, address) } else { Err(Refusal::no_such_address(address)) }
     }
 
     /// A mailbox that is full says so before the message is sent.
