@@ -75,6 +75,15 @@ struct ListedHeader {
     listed_header: Option<Bytes>,
 }
 
+/// Of [`Parsed`], what [`Parsed::structure_of`] reads.
+#[derive(Clone, PartialEq, prost::Message)]
+struct StructureOnly {
+    #[prost(uint64, tag = "1")]
+    size: u64,
+    #[prost(message, required, tag = "3")]
+    root: Part,
+}
+
 /// Of [`Parsed`], what [`Parsed::envelope_of`] reads.
 #[derive(Clone, PartialEq, prost::Message)]
 struct EnvelopeOnly {
@@ -260,6 +269,15 @@ impl Parsed {
     /// If the bytes are not such a record.
     pub fn listed_header_of(stored: Bytes) -> Result<Option<Bytes>, prost::DecodeError> {
         Ok(ListedHeader::decode(stored)?.listed_header)
+    }
+
+    /// The structure alone ([`Parsed::size`] and [`Parsed::root`]), from the stored form; all else is left empty.
+    ///
+    /// # Errors
+    /// If the bytes are not such a record.
+    pub fn structure_of(stored: Bytes) -> Result<Self, prost::DecodeError> {
+        let StructureOnly { size, root } = StructureOnly::decode(stored)?;
+        Ok(Self { size, root, ..Self::default() })
     }
 
     /// [`Parsed::envelope`] alone, from the stored form.

@@ -94,6 +94,8 @@ fn the_listed_header_answers_as_the_whole_header_would() {
         let whole = mailkit::headers::select(&raw[..parsed.root.body_start as usize], names, false);
         assert_eq!(mailkit::headers::select(&listed, names, false), whole, "{names:?}");
     }
+    let structure = mailkit::Parsed::structure_of(stored.clone().into()).expect("a record");
+    assert_eq!((structure.size, &structure.root), (parsed.size, &parsed.root));
     assert_eq!(mailkit::Parsed::envelope_of(stored.into()).expect("a record"), parsed.envelope);
     let long = format!("References: {}\r\n\r\n", "<a@b>\r\n ".repeat(2_000));
     assert_eq!(mailkit::parse(long.as_bytes()).listed_header, None);

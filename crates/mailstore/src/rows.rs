@@ -75,6 +75,14 @@ impl EncodedRow {
         Parsed::decode(self.parsed.clone()).map_err(|error| self.damaged(&error))
     }
 
+    /// Size and structure alone; all else is left empty.
+    ///
+    /// # Errors
+    /// [`MailError::Damaged`].
+    pub fn structure(&self) -> Result<Parsed> {
+        Parsed::structure_of(self.parsed.clone()).map_err(|error| self.damaged(&error))
+    }
+
     /// The envelope alone.
     ///
     /// # Errors

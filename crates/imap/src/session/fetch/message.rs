@@ -28,8 +28,8 @@ pub(super) struct Message {
     started: bool,
     item: usize,
     stream: Option<Stream>,
-    /// Decoded when first needed.
-    parsed: Option<Arc<Parsed>>,
+    /// Where its parts are; decoded when first needed.
+    structure: Option<Arc<Parsed>>,
     failure: Option<Failure>,
 }
 
@@ -50,7 +50,7 @@ enum Stream {
 impl Message {
     pub(super) fn new(mailstore: &MailStore, number: usize, row: Row) -> Self {
         let source = Source { mailstore: mailstore.clone(), reader: None };
-        Self { number, row, source, started: false, item: 0, stream: None, parsed: None, failure: None }
+        Self { number, row, source, started: false, item: 0, stream: None, structure: None, failure: None }
     }
 
     /// Why something of it could not be given.
@@ -128,26 +128,29 @@ impl Message {
                 }
                 None => self.write_parsed(item, utf8, out)?,
             },
-            FetchItem::Body
-            | FetchItem::BodyStructure
-            | FetchItem::Preview
-            | FetchItem::Section(_)
-            | FetchItem::BinarySize(_) => self.write_parsed(item, utf8, out)?,
+            FetchItem::Preview => {
+                let parsed = self.row.full()?.decode()?;
+                out.extend_from_slice(b"PREVIEW ");
+                text::string(out, parsed.preview.as_bytes(), utf8);
+            }
+            FetchItem::Body | FetchItem::BodyStructure | FetchItem::Section(_) | FetchItem::BinarySize(_) => {
+                self.write_parsed(item, utf8, out)?;
+            }
         }
         Ok(())
     }
 
-    fn parsed(&mut self) -> Outcome<Arc<Parsed>> {
-        if let Some(parsed) = &self.parsed {
-            return Ok(Arc::clone(parsed));
+    fn structure(&mut self) -> Outcome<Arc<Parsed>> {
+        if let Some(structure) = &self.structure {
+            return Ok(Arc::clone(structure));
         }
-        let parsed = Arc::new(self.row.full()?.decode()?);
-        self.parsed = Some(Arc::clone(&parsed));
-        Ok(parsed)
+        let structure = Arc::new(self.row.full()?.structure()?);
+        self.structure = Some(Arc::clone(&structure));
+        Ok(structure)
     }
 
     fn write_parsed(&mut self, item: &FetchItem, utf8: bool, out: &mut Vec<u8>) -> Outcome<()> {
-        let parsed = self.parsed()?;
+        let parsed = self.structure()?;
         match item {
             FetchItem::Body => {
                 out.extend_from_slice(b"BODY ");
@@ -156,10 +159,6 @@ impl Message {
             FetchItem::BodyStructure => {
                 out.extend_from_slice(b"BODYSTRUCTURE ");
                 structure::write(out, &parsed.root, true, utf8);
-            }
-            FetchItem::Preview => {
-                out.extend_from_slice(b"PREVIEW ");
-                text::string(out, parsed.preview.as_bytes(), utf8);
             }
             FetchItem::Section(section) => self.write_section(section, &parsed, out),
             FetchItem::BinarySize(part) => self.write_binary_size(part, &parsed, out),
