@@ -51,6 +51,8 @@ async function signIn(name, options) {
   await page.getByLabel('Password').fill(PASSWORD);
   await page.getByRole('button', { name: 'Sign in' }).click();
   await page.locator('#list').waitFor();
+  // Keys mean something once the script has run.
+  if (options?.javaScriptEnabled !== false) await page.locator('html.scripted').waitFor({ state: 'attached' });
   return page;
 }
 
