@@ -80,6 +80,7 @@ impl Delivery {
     pub async fn run(&self, shutdown: CancellationToken) -> Result<()> {
         let mut runner = Runner::new(self.clone())?;
         runner.scan();
+        runner.set_gauges();
         loop {
             runner.hear();
             runner.begin_due();
@@ -236,13 +237,17 @@ impl Runner {
             }
         }
         if self.delivery.inner.hints.rescan.swap(false, Ordering::Relaxed) || self.scanned.elapsed() >= RESCAN_EVERY {
-            let delivery = self.delivery.clone();
             if self.scanned.elapsed() >= RESCAN_EVERY {
-                // Sets the gauges.
-                tokio::task::spawn_blocking(move || delivery.queue_stats().map(drop));
+                self.set_gauges();
             }
             self.scan();
         }
+    }
+
+    /// Count what is in the queue, in the background.
+    fn set_gauges(&self) {
+        let delivery = self.delivery.clone();
+        tokio::task::spawn_blocking(move || delivery.queue_stats().map(drop));
     }
 
     fn begin_due(&mut self) {
