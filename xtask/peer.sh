@@ -94,8 +94,8 @@ CONF
     sed -i "s|^maillog_file = .*|maillog_file = $dir/postfix.log|" "$dir/postfix/conf/main.cf"
     echo '/^bench[0-9]+@bench\.example$/ ok' > "$dir/postfix/conf/users"
     sed -e 's/^smtp      inet.*/127.0.0.1:3025 inet n - n - - smtpd/' -e 's/ y       -       / n       -       /' /usr/share/postfix/master.cf.dist > "$dir/postfix/conf/master.cf"
-    dovecot -c "$dir/dovecot.conf"
-    postfix -c "$dir/postfix/conf" start
+    dovecot -c "$dir/dovecot.conf" </dev/null >/dev/null 2>&1
+    postfix -c "$dir/postfix/conf" start </dev/null >/dev/null 2>&1
 }
 
 stop() {

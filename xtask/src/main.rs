@@ -8,9 +8,8 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 cargo xtask test [STEP …]   every check and test, or only the named steps:
-                            fmt clippy licences unit clients browser crash fuzz readme
+                            fmt clippy licences tests browser fuzz readme
 cargo xtask fuzz [SECONDS]  every fuzz target for SECONDS each (default 60)
-cargo xtask bench           Holdfast beside Postfix and Dovecot, as docs/performance.md describes
 ";
 
 fn main() -> ExitCode {
@@ -23,7 +22,6 @@ fn main() -> ExitCode {
             Ok(seconds) => steps::fuzz(seconds),
             Err(_) => return usage(),
         },
-        ["bench", rest @ ..] => steps::bench(rest),
         _ => return usage(),
     };
     match outcome {

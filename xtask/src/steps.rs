@@ -18,14 +18,12 @@ const FIRST_RUN_LIMIT: Duration = Duration::from_secs(40 * 60);
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 7] = [
     ("fmt", || cargo(&["fmt", "--all", "--check"])),
     ("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"])),
     ("licences", licences),
-    ("unit", || cargo(&["test", "--workspace", "--locked", "--exclude", "holdfast"])),
-    ("clients", clients),
+    ("tests", tests),
     ("browser", browser),
-    ("crash", || cargo(&["test", "--locked", "-p", "holdfast", "--test", "crash", "--", "--nocapture"])),
     ("fuzz", || fuzz(SHORT_FUZZ_SECONDS)),
     ("readme", readme),
 ];
@@ -54,22 +52,19 @@ fn licences() -> Result<()> {
     cargo(&["deny", "--log-level", "error", "check", "licenses", "bans", "sources"])
 }
 
-/// The binary's own tests but for the crash loop: whole-service scenarios with real clients.
-fn clients() -> Result<()> {
+/// All tests of all crates: units, promises, whole-service scenarios with real clients, the crash loop.
+///
+/// Always the whole workspace: features are unified over what is built together, so a build of one crate alone would
+/// compile many dependencies a second time.
+fn tests() -> Result<()> {
     install::debian_packages()?;
-    cargo(&["test", "--locked", "-p", "holdfast", "--bins"])?;
-    for test in test_files("crates/holdfast/tests")? {
-        if test != "crash" {
-            cargo(&["test", "--locked", "-p", "holdfast", "--test", &test])?;
-        }
-    }
-    Ok(())
+    cargo(&["test", "--workspace", "--locked"])
 }
 
 fn browser() -> Result<()> {
     install::debian_packages()?;
     install::node_packages("crates/web/tests/browser")?;
-    cargo(&["build", "--locked", "--quiet", "-p", "holdfast"])?;
+    cargo(&["build", "--workspace", "--locked", "--quiet"])?;
     run(Command::new("npm")
         .args(["test"])
         .env("HOLDFAST_BIN", root().join("target/debug/holdfast"))
@@ -95,11 +90,6 @@ pub fn fuzz(seconds: u32) -> Result<()> {
             .current_dir(root()))?;
     }
     Ok(())
-}
-
-/// Runs the comparison with Postfix and Dovecot.
-pub fn bench(args: &[&str]) -> Result<()> {
-    run(Command::new("bash").arg(root().join("xtask/bench.sh")).args(args))
 }
 
 /// The README's first command in a clean checkout, until its page answers.

@@ -126,7 +126,7 @@ mod tests {
     fn a_message_ends_at_a_dot_alone_on_its_line_and_nowhere_else() {
         assert_eq!(read(b"a\r\n.\r\nNEXT"), (b"a\r\n".to_vec(), 6, true, false));
         assert_eq!(read(b".\r\nNEXT"), (Vec::new(), 3, true, false));
-        assert_eq!(read(b"..a\r\n.b\r\n.\r\n"), (b".a\r\nb\r\n".to_vec(), 13, true, false));
+        assert_eq!(read(b"..a\r\n.b\r\n.\r\n"), (b".a\r\nb\r\n".to_vec(), 12, true, false));
         for smuggled in [
             &b"a\n.\nX"[..],
             b"a\n.\r\nX",

@@ -1,0 +1,161 @@
+//! One bit flipped anywhere in any file of a small store: a named error, a repair, or correct data. Never a silent loss.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    ops::Bound,
+    path::{Path, PathBuf},
+};
+
+use store::{BodyId, Order, Read as _, RealmId, Store, StoreError, StoreOptions, verify};
+
+const REALMS: [RealmId; 3] = [RealmId::DIRECTORY, RealmId::account(1), RealmId::account(2)];
+/// Flips in each file: enough to meet every kind of structure, few enough for every run.
+const FLIPS_PER_FILE: usize = 12;
+
+type Contents = BTreeMap<(RealmId, Vec<u8>), Vec<u8>>;
+
+fn build(dir: &Path) -> (Contents, Vec<(BodyId, Vec<u8>)>) {
+    let store = Store::open(dir, StoreOptions::default()).unwrap();
+    let mut bodies = Vec::new();
+    for number in 0_u8..60 {
+        let realm = REALMS[usize::from(number) % REALMS.len()];
+        let bytes = vec![number; 100 + usize::from(number) * 50];
+        let staged = store.put_body(&bytes).unwrap();
+        bodies.push((staged.id(), bytes));
+        store
+            .transact(move |tx| {
+                tx.put(realm, vec![b'k', number % 40], vec![number; 20]);
+                tx.ref_body(realm, &staged.id(), &[number]);
+                if number % 7 == 0 {
+                    tx.delete(realm, vec![b'k', number / 2]);
+                }
+                Ok::<_, StoreError>(())
+            })
+            .wait()
+            .unwrap();
+    }
+    let contents = read(&store).unwrap();
+    store.close();
+    (contents, bodies)
+}
+
+/// Everything that the store says it holds.
+fn read(store: &Store) -> Result<Contents, StoreError> {
+    let snapshot = store.snapshot();
+    let mut contents = Contents::new();
+    for realm in REALMS {
+        for row in snapshot.range(realm, (Bound::Unbounded, Bound::Unbounded), Order::Ascending)? {
+            let (key, value) = row?;
+            contents.insert((realm, key.to_vec()), value.to_vec());
+        }
+    }
+    Ok(contents)
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn copy(from: &Path, to: &Path) {
+    let _ = fs::remove_dir_all(to);
+    for path in files(from) {
+        let target = to.join(path.strip_prefix(from).unwrap());
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(&path, &target).unwrap();
+    }
+}
+
+/// What came of a flip; the only outcome that is not allowed is an `Err`.
+fn outcome(dir: &Path, contents: &Contents, bodies: &[(BodyId, Vec<u8>)]) -> Result<&'static str, String> {
+    let store = match Store::open(dir, StoreOptions::default()) {
+        Ok(store) => store,
+        Err(error) => {
+            return if error.to_string().is_empty() {
+                Err("an error without a name".into())
+            } else {
+                Ok("named at opening")
+            };
+        }
+    };
+    let mut noticed = false;
+    match read(&store) {
+        Ok(found) if found == *contents => {}
+        Ok(found) => {
+            // Fewer rows may be met only if the check of everything says so; wrong values never.
+            let wrong = found.iter().any(|(key, value)| contents.get(key) != Some(value));
+            if wrong {
+                return Err("a wrong value was given back".into());
+            }
+            noticed = true;
+        }
+        Err(_) => noticed = true,
+    }
+    for (id, bytes) in bodies {
+        match store.body(id).and_then(|mut body| body.read_all()) {
+            Ok(found) if found == *bytes => {}
+            Ok(_) => return Err("wrong bytes of a body were given back".into()),
+            Err(_) => noticed = true,
+        }
+    }
+    store.close();
+    drop(store);
+    let report =
+        verify(dir, StoreOptions::default(), &[], |_, _, _| ()).map_err(|error| format!("verify failed: {error}"));
+    match report {
+        Ok(report) if noticed && report.is_sound() => {
+            Err("reading noticed it, and verify says that all is well".into())
+        }
+        Ok(report) if report.is_sound() => Ok("harmless or repaired"),
+        Ok(_) => Ok("named by verify"),
+        Err(_) if noticed => Ok("named"),
+        Err(error) => Ok(if error.is_empty() { "named" } else { "named by verify" }),
+    }
+}
+
+#[test]
+fn one_flipped_bit_anywhere_is_never_silent() {
+    let built = tempfile::tempdir().unwrap();
+    let (contents, bodies) = build(built.path());
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path().join("store");
+    // The control: a copy without a flip is sound, so what is met below comes of the flips.
+    copy(built.path(), &dir);
+    assert_eq!(outcome(&dir, &contents, &bodies), Ok("harmless or repaired"));
+    let mut silent = Vec::new();
+    let mut tally: BTreeMap<&str, u32> = BTreeMap::new();
+    for path in files(built.path()) {
+        let name = path.strip_prefix(built.path()).unwrap();
+        // The lock file's text is for people only.
+        if name == Path::new("lock") {
+            continue;
+        }
+        let len = fs::metadata(&path).unwrap().len() as usize;
+        let step = (len / FLIPS_PER_FILE).max(1);
+        for (round, at) in (0..len).step_by(step).take(FLIPS_PER_FILE + 1).enumerate() {
+            copy(built.path(), &dir);
+            let target = dir.join(name);
+            let mut bytes = fs::read(&target).unwrap();
+            bytes[at] ^= 1 << (round % 8);
+            fs::write(&target, bytes).unwrap();
+            let result = std::panic::catch_unwind(|| outcome(&dir, &contents, &bodies));
+            match result {
+                Ok(Ok(what)) => *tally.entry(what).or_default() += 1,
+                Ok(Err(what)) => silent.push(format!("{} byte {at}: {what}", name.display())),
+                Err(_) => silent.push(format!("{} byte {at}: a panic", name.display())),
+            }
+        }
+    }
+    println!("{tally:?}");
+    assert!(silent.is_empty(), "{} silent outcomes:\n{}", silent.len(), silent.join("\n"));
+}
