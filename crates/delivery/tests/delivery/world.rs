@@ -10,7 +10,7 @@ use delivery::{
 use directory::{AccountId, Directory, DirectoryOptions, NewAccount, Role};
 use mailkit::EmailAddress;
 use mailstore::{MailStore, Role as MailboxRole};
-use store::{Invariants as _, RealmId, Store, StoreOptions};
+use store::{Invariants as _, RealmId, Store, StoreError, StoreOptions};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -118,7 +118,7 @@ impl World {
 
     /// The service in a folder that another process made.
     pub fn reopen(dir: &std::path::Path, alice: AccountId, bob: AccountId, options: DeliveryOptions) -> Self {
-        let store = Store::open(dir, StoreOptions::default()).unwrap();
+        let store = open_when_free(dir);
         let directory = directory_over(&store);
         Self::over(None, store, directory, alice, bob, options)
     }
@@ -204,6 +204,17 @@ impl World {
         let page = self.delivery.queue_list(&QueueFilter::default(), None, 10).unwrap();
         assert_eq!(page.messages.len(), 1);
         page.messages[0].clone()
+    }
+}
+
+/// A child process that another test starts shares the folder's lock from its fork to its exec: wait that out.
+fn open_when_free(dir: &std::path::Path) -> Store {
+    let until = std::time::Instant::now() + PATIENCE;
+    loop {
+        match Store::open(dir, StoreOptions::default()) {
+            Err(StoreError::Locked { .. }) if std::time::Instant::now() < until => std::thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
     }
 }
 
