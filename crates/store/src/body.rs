@@ -150,7 +150,7 @@ impl Packs {
             && packed.is_none_or(|packed| packed.pack < last)
             && is_headless(&*disk, dir, last)?
         {
-            disk.remove(&pack_path(dir, last)).map_err(StoreError::io("pack"))?;
+            disk.remove(&pack_path(dir, last)).and_then(|()| disk.sync_dir(dir)).map_err(StoreError::io("pack"))?;
             numbers.pop();
         }
         for &number in &numbers {
@@ -170,16 +170,31 @@ impl Packs {
                 )));
             }
             let mut end = known;
-            while let Some((header, next)) = scan_frame(&*file, end)? {
+            while let Some((header, start, next)) = next_frame(&*file, end, len)? {
+                if start > end {
+                    tracing::warn!(
+                        pack = number,
+                        offset = end,
+                        bytes = start - end,
+                        "passing over a body that is not whole"
+                    );
+                }
                 if let Ok(id) = header.id.as_slice().try_into().map(BodyId::from_bytes) {
-                    let place = Place { pack: number, offset: end };
+                    let place = Place { pack: number, offset: start };
                     found.push(meta::write(place_key(&id), place.to_bytes()));
                 }
                 end = next;
             }
+            // What is not whole stays where it is: it may have been torn by a crash, or it may be a damaged body that
+            // someone can still make sense of. New bodies go behind it.
             if end < len {
-                tracing::warn!(pack = number, bytes = len - end, "cutting off a torn body that nothing refers to");
-                file.truncate(end).map_err(StoreError::io(path.display().to_string()))?;
+                tracing::warn!(
+                    pack = number,
+                    offset = end,
+                    bytes = len - end,
+                    "a pack ends with a body that is not whole"
+                );
+                end = len;
             }
             file.sync().map_err(StoreError::io(path.display().to_string()))?;
             active = Some(Pack { number, file, len: end });
@@ -346,11 +361,11 @@ fn create_pack(disk: &dyn Disk, dir: &Path, number: u32) -> Result<Pack> {
     let path = pack_path(dir, number);
     let name = path.display().to_string();
     let file = disk.create(&path).map_err(StoreError::io(name.clone()))?;
-    if let Err(error) = file.write_at(PACK_MAGIC, 0).and_then(|()| file.sync()) {
+    let made = file.write_at(PACK_MAGIC, 0).and_then(|()| file.sync()).and_then(|()| disk.sync_dir(dir));
+    if let Err(error) = made {
         let _ = disk.remove(&path);
         return Err(StoreError::io(name)(error));
     }
-    disk.sync_dir(dir).map_err(StoreError::io(dir.display().to_string()))?;
     Ok(Pack { number, file, len: PACK_MAGIC.len() as u64 })
 }
 
@@ -370,17 +385,49 @@ fn read_header(read_at: &ReadAt<'_>, offset: u64) -> Result<Option<(Header, u64)
     Ok(Header::decode(encoded.as_slice()).ok().map(|header| (header, offset + (FRAME_BYTES + len) as u64)))
 }
 
-/// The frame at `offset`, if it is whole and its chunks are what it says; gives where the next one begins.
+/// The frame at `offset`, if it is whole and its bytes are those of the body it names; gives where the next one begins.
 pub(crate) fn scan_frame(file: &dyn File, offset: u64) -> Result<Option<(Header, u64)>> {
     let read_at = |buffer: &mut [u8], offset| file.read_full(buffer, offset);
     let Some((header, mut at)) = read_header(&read_at, offset)? else { return Ok(None) };
     let mut left = header.len;
+    let mut hasher = blake3::Hasher::new();
     for chunk in &header.chunks {
         let Ok(plain) = read_chunk(&read_at, at, chunk, left) else { return Ok(None) };
+        hasher.update(&plain);
         left -= plain.len() as u64;
         at += u64::from(chunk.stored_bytes);
     }
-    Ok((left == 0).then_some((header, at)))
+    let whole = left == 0 && header.id == hasher.finalize().as_bytes();
+    Ok(whole.then_some((header, at)))
+}
+
+/// Bytes looked through at once for the next frame.
+const SEARCH_BYTES: usize = 1 << 20;
+
+/// The first whole frame at `offset` or later, where it begins and where it ends. One damaged body must not hide those
+/// behind it.
+fn next_frame(file: &dyn File, offset: u64, len: u64) -> Result<Option<(Header, u64, u64)>> {
+    if let Some((header, next)) = scan_frame(file, offset)? {
+        return Ok(Some((header, offset, next)));
+    }
+    let mut start = offset + 1;
+    let mut window = Vec::new();
+    while start + (FRAME_BYTES as u64) < len {
+        window.resize(SEARCH_BYTES.min((len - start) as usize), 0);
+        let read = file.read_full(&mut window, start).map_err(StoreError::io("body pack"))?;
+        window.truncate(read);
+        for (at, bytes) in window.windows(FRAME_MAGIC.len()).enumerate() {
+            if bytes == FRAME_MAGIC
+                && let Some((header, next)) = scan_frame(file, start + at as u64)?
+            {
+                return Ok(Some((header, start + at as u64, next)));
+            }
+        }
+        // The windows overlap, so that a frame's first bytes are never cut in two.
+        let Some(step) = window.len().checked_sub(FRAME_MAGIC.len() - 1).filter(|step| *step > 0) else { break };
+        start += step as u64;
+    }
+    Ok(None)
 }
 
 /// A chunk's plain bytes, verified. `left` is what remains of the body from here on.

@@ -27,6 +27,8 @@ mod lock;
 pub mod log;
 mod read;
 mod record;
+#[cfg(test)]
+mod sim;
 mod staging;
 mod store;
 mod tx;

@@ -204,7 +204,10 @@ impl Log {
             match SegmentReader::open(&*disk, dir, last) {
                 Err(StoreError::Damaged { .. }) if last.0 > witness.0 && is_torn_header(&*disk, dir, last)? => {
                     let path = segment_path(dir, last);
-                    disk.remove(&path).map_err(StoreError::io(path.display().to_string()))?;
+                    // Durable before the older segment goes on: the name must not come back beside newer commits.
+                    disk.remove(&path)
+                        .and_then(|()| disk.sync_dir(dir))
+                        .map_err(StoreError::io(path.display().to_string()))?;
                     firsts.pop();
                 }
                 Err(error) => return Err(error),
@@ -284,7 +287,8 @@ impl Log {
     /// On error the log is as before, or the store must stop: [`StoreError::Stopped`].
     pub(crate) fn append(&mut self, frames: &[u8], count: u64, chain: Chain) -> Result<()> {
         if let Err(error) = self.file.write_at(frames, self.len) {
-            self.file.truncate(self.len).map_err(|second| StoreError::Stopped {
+            // Synced, so that what was refused does not come back when the power goes.
+            self.file.truncate(self.len).and_then(|()| self.file.sync()).map_err(|second| StoreError::Stopped {
                 reason: format!(
                     "{}: writing failed ({error}), and taking it back failed too ({second})",
                     self.path.display()
@@ -332,10 +336,13 @@ fn create_segment(disk: &dyn Disk, dir: &Path, first: Seq, chain: &Chain) -> Res
     header.extend_from_slice(chain);
     header.extend_from_slice(&crc32c::crc32c(&header).to_le_bytes());
     let file = disk.create(&path).map_err(StoreError::io(name.clone()))?;
-    if let Err(error) = file.write_at(&header, 0).and_then(|()| file.sync()) {
-        let _ = disk.remove(&path);
+    let made = file.write_at(&header, 0).and_then(|()| file.sync()).and_then(|()| disk.sync_dir(dir));
+    if let Err(error) = made {
+        // A segment left behind would claim commits that go on being written to the one before it.
+        disk.remove(&path).and_then(|()| disk.sync_dir(dir)).map_err(|second| StoreError::Stopped {
+            reason: format!("{name}: making it failed ({error}), and taking it away failed too ({second})"),
+        })?;
         return Err(StoreError::io(name)(error));
     }
-    disk.sync_dir(dir).map_err(StoreError::io(dir.display().to_string()))?;
     Ok((file, path))
 }

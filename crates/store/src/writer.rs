@@ -420,9 +420,13 @@ impl Thread {
         batch.extend(touched.into_iter().map(|realm| meta::set_realm_state(realm, group.realms[&realm])));
         batch.push(meta::set_applied(last.seq()));
         self.index.apply(batch).map_err(stop)?;
-        if let Err(error) = self.log.roll() {
-            tracing::warn!(%error, "no new log segment yet; the old one goes on");
+        match self.log.roll() {
+            Err(error @ StoreError::Stopped { .. }) => Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "no new log segment yet; the old one goes on");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
         }
-        Ok(())
     }
 }

@@ -1,0 +1,287 @@
+//! Thousands of crashes: what was acknowledged is there, what is there is whole, and nothing else is.
+
+use std::{
+    collections::BTreeMap,
+    ops::Bound,
+    path::Path,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
+use super::{
+    Dice,
+    disk::{Fault, SimDisk},
+    index::SimIndex,
+};
+use crate::{
+    BodyId, Order, Read as _, RealmId, StagedBody, Store, StoreError, StoreOptions, disk::Disk, tx::BODY_REFERENCE,
+};
+
+/// Crash points in all, spread over worlds that each live through some.
+const WORLDS: u64 = 250;
+const CRASHES_PER_WORLD: u64 = 40;
+const REALMS: [RealmId; 2] = [RealmId::DIRECTORY, RealmId::account(7)];
+const KEYS: u64 = 8;
+
+/// What a key should hold: a value and a body of the same number.
+type Model = BTreeMap<(RealmId, u8), u64>;
+
+/// One commit's doing, in one or both realms.
+#[derive(Clone)]
+struct Act {
+    realms: Vec<RealmId>,
+    key: u8,
+    number: Option<u64>,
+}
+
+impl Act {
+    fn apply(&self, model: &mut Model) {
+        for realm in &self.realms {
+            match self.number {
+                Some(number) => model.insert((*realm, self.key), number),
+                None => model.remove(&(*realm, self.key)),
+            };
+        }
+    }
+}
+
+fn body_of(number: u64) -> Vec<u8> {
+    let mut dice = Dice(number);
+    (0..40 + dice.below(900)).map(|_| dice.next() as u8).collect()
+}
+
+fn act_in(tx: &mut crate::Tx<'_>, act: &Act, body: Option<&StagedBody>) -> Result<(), StoreError> {
+    for &realm in &act.realms {
+        let key = vec![act.key];
+        let old = tx.get(realm, &key)?;
+        if let Some(old) = old {
+            let number = u64::from_le_bytes(old[..8].try_into().expect("8 bytes"));
+            tx.unref_body(realm, &BodyId::of(&body_of(number)), &key);
+        }
+        match (act.number, body) {
+            (Some(number), Some(body)) => {
+                tx.ref_body(realm, &body.id(), &key);
+                tx.put(realm, key, number.to_le_bytes().to_vec());
+            }
+            _ => tx.delete(realm, key),
+        }
+    }
+    Ok(())
+}
+
+struct World {
+    seed: u64,
+    dice: Dice,
+    disk: SimDisk,
+    index: Arc<SimIndex>,
+    model: Model,
+    /// The commits in `model`.
+    seq: u64,
+    number: u64,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            dice: Dice(seed),
+            disk: SimDisk::new(seed),
+            index: Arc::default(),
+            model: Model::new(),
+            seq: 0,
+            number: seed << 32,
+        }
+    }
+
+    fn open(&self) -> Result<Store, StoreError> {
+        let options = StoreOptions {
+            segment_bytes: 3_000,
+            pack_bytes: 6_000,
+            disk: Arc::new(self.disk.clone()) as Arc<dyn Disk>,
+            ..StoreOptions::default()
+        };
+        Store::open_on(Path::new("/store"), options, self.index.clone(), None)
+    }
+
+    /// Runs one group; gives the acts whose outcome nobody knows, and whether the store goes on.
+    fn group(&mut self, store: &Store) -> (Vec<Act>, bool) {
+        // A transaction that waits until all others of the group stand behind it makes groups the same in every run.
+        let (started, has_started) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let gate = store.transact(move |_| {
+            let _ = started.send(());
+            let _ = released.recv_timeout(Duration::from_secs(60));
+            Ok::<_, StoreError>(())
+        });
+        let _ = has_started.recv();
+        let mut tickets = Vec::new();
+        for _ in 0..=self.dice.below(4) {
+            self.number += 1;
+            let realms = match self.dice.below(3) {
+                0 => REALMS.to_vec(),
+                which => vec![REALMS[which as usize - 1]],
+            };
+            let number = (!self.dice.once_in(4)).then_some(self.number);
+            let act = Act { realms, key: self.dice.below(KEYS) as u8, number };
+            let body = match number.map(|number| store.put_body(&body_of(number))).transpose() {
+                Ok(body) => body,
+                // The body could not be kept, so nothing refers to it.
+                Err(_) => continue,
+            };
+            let mine = act.clone();
+            let ticket = store.transact(move |tx| act_in(tx, &mine, body.as_ref()));
+            tickets.push((act, ticket));
+        }
+        let _ = release.send(());
+        let _ = gate.wait();
+        let mut unknown = Vec::new();
+        let mut goes_on = true;
+        for (act, ticket) in tickets {
+            match ticket.wait() {
+                Ok(()) => {
+                    assert!(goes_on && unknown.is_empty(), "seed {}: acknowledged after a failure", self.seed);
+                    act.apply(&mut self.model);
+                    self.seq += 1;
+                }
+                Err(StoreError::Full) => {}
+                Err(StoreError::Stopped { .. }) => {
+                    unknown.push(act);
+                    goes_on = false;
+                }
+                // A write was refused and taken back.
+                Err(StoreError::Io { .. }) => {}
+                Err(error) => panic!("seed {}: {error}", self.seed),
+            }
+        }
+        (unknown, goes_on)
+    }
+
+    /// The store holds the model after as many of the unknown acts, in order, as its seq says.
+    fn check(&mut self, store: &Store, unknown: Vec<Act>) {
+        let seed = self.seed;
+        let more = store.seq().0.checked_sub(self.seq).unwrap_or_else(|| {
+            panic!("seed {seed}: commit {} was acknowledged, the store ends at {}", self.seq, store.seq())
+        });
+        assert!(more <= unknown.len() as u64, "seed {seed}: {more} commits that nobody made");
+        for act in &unknown[..more as usize] {
+            // A deletion of nothing still is a commit, as in the store.
+            act.apply(&mut self.model);
+            self.seq += 1;
+        }
+        let snapshot = store.snapshot();
+        let mut found = Model::new();
+        let mut references = 0;
+        for realm in REALMS {
+            for row in snapshot.range(realm, (Bound::Unbounded, Bound::Unbounded), Order::Ascending).unwrap() {
+                let (key, value) = row.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+                if key[0] == BODY_REFERENCE {
+                    references += 1;
+                    continue;
+                }
+                let number = u64::from_le_bytes(value[..].try_into().unwrap());
+                found.insert((realm, key[0]), number);
+                let bytes = body_of(number);
+                let body = store.body(&BodyId::of(&bytes)).and_then(|mut body| body.read_all());
+                let body = body.unwrap_or_else(|error| panic!("seed {seed}: {realm}: {error}"));
+                assert_eq!(body, bytes, "seed {seed}");
+            }
+        }
+        assert_eq!(found, self.model, "seed {seed}, commit {}", self.seq);
+        assert_eq!(references, self.model.len(), "seed {seed}");
+        assert!(store.quarantined().is_empty(), "seed {seed}");
+    }
+
+    /// Works until the power goes (or the disk fails, and then the power goes), comes back, and looks.
+    fn crash(&mut self) {
+        let fault = match self.dice.below(8) {
+            0 => Fault::Full,
+            1 => Fault::Broken,
+            _ => Fault::PowerLoss,
+        };
+        // Half of the faults meet the opening, or what comes soon after it.
+        let operations = self.dice.below(if self.dice.clone().once_in(2) { 6 } else { 40 });
+        self.disk.plan(operations, fault);
+        let mut unknown = Vec::new();
+        if let Ok(store) = self.open() {
+            for _ in 0..6 {
+                let (open, goes_on) = self.group(&store);
+                unknown = open;
+                if !goes_on {
+                    break;
+                }
+            }
+            if self.dice.once_in(4) {
+                store.close();
+            }
+        }
+        let disk = self.disk.after_power_loss();
+        let index = self.index.after_power_loss(&mut self.dice);
+        (self.disk, self.index) = (disk, Arc::new(index));
+        let store = self.open().unwrap_or_else(|error| panic!("seed {}: {error}", self.seed));
+        self.check(&store, unknown);
+    }
+}
+
+fn worlds(from: u64, to: u64) {
+    for seed in from..to {
+        let mut world = World::new(seed);
+        for _ in 0..CRASHES_PER_WORLD {
+            world.crash();
+        }
+    }
+}
+
+#[test]
+fn ten_thousand_crashes_lose_nothing_that_was_acknowledged() {
+    std::thread::scope(|scope| {
+        for quarter in 0..4 {
+            scope.spawn(move || worlds(quarter * WORLDS / 4, (quarter + 1) * WORLDS / 4));
+        }
+    });
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_acknowledged_and_reads_go_on() {
+    let mut world = World::new(1);
+    let store = world.open().unwrap();
+    let (unknown, goes_on) = world.group(&store);
+    assert!(unknown.is_empty() && goes_on);
+    let commit = |value: &'static [u8]| {
+        store
+            .transact(move |tx| {
+                tx.put(REALMS[0], b"x".to_vec(), value.to_vec());
+                Ok::<_, StoreError>(())
+            })
+            .wait()
+    };
+    commit(b"before").unwrap();
+    // Without a body, a commit is one write and one sync.
+    world.disk.plan(1, Fault::Broken);
+    assert!(matches!(commit(b"during"), Err(StoreError::Stopped { .. })));
+    assert!(matches!(commit(b"after"), Err(StoreError::Stopped { .. })), "and the next sync would have succeeded");
+    assert!(store.stopped().is_some());
+    assert_eq!(store.snapshot().get(REALMS[0], b"x").unwrap().as_deref(), Some(&b"before"[..]));
+}
+
+#[test]
+fn a_full_disk_refuses_by_name_and_works_again_when_there_is_room() {
+    let world = World::new(1);
+    let store = world.open().unwrap();
+    let commit = |value: &'static [u8]| {
+        store
+            .transact(move |tx| {
+                tx.put(REALMS[0], b"x".to_vec(), value.to_vec());
+                Ok::<_, StoreError>(())
+            })
+            .wait()
+    };
+    commit(b"before").unwrap();
+    world.disk.plan(0, Fault::Full);
+    assert!(matches!(commit(b"during"), Err(StoreError::Full)));
+    assert_eq!(store.snapshot().get(REALMS[0], b"x").unwrap().as_deref(), Some(&b"before"[..]));
+    commit(b"after").unwrap();
+    assert_eq!(store.seq().0, 2);
+    drop(store);
+    let store = world.open().unwrap();
+    assert_eq!(store.snapshot().get(REALMS[0], b"x").unwrap().as_deref(), Some(&b"after"[..]));
+}
