@@ -49,7 +49,7 @@ struct Common {
     #[arg(long, value_name = "HOST:PORT")]
     target: String,
     /// Connections at once.
-    #[arg(long, short = 'c', default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     connections: u32,
     /// When the connection becomes encrypted.
     #[arg(long, value_enum, default_value_t = net::Encryption::None)]
@@ -134,5 +134,15 @@ impl Work {
     fn take(&self) -> Option<u64> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         (number < self.total).then_some(number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn no_option_of_the_command_line_collides_with_another() {
+        crate::cli::Cli::command().debug_assert();
     }
 }

@@ -17,7 +17,7 @@ pub(super) struct SmtpArgs {
     #[command(flatten)]
     pub(super) common: Common,
     /// Messages in all.
-    #[arg(long, short = 'm', default_value_t = 1_000)]
+    #[arg(long, default_value_t = 1_000)]
     messages: u64,
     /// Size of a message's body, in bytes.
     #[arg(long, default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=104_857_600))]
