@@ -136,13 +136,3 @@ impl Work {
         (number < self.total).then_some(number)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    #[test]
-    fn no_option_of_the_command_line_collides_with_another() {
-        crate::cli::Cli::command().debug_assert();
-    }
-}
