@@ -6,7 +6,7 @@ use store::{Order, Read, RealmId, Tx};
 
 use crate::{
     Directory, DirectoryError, Result,
-    schema::{self, AccountRecord, AddressRecord, account_key, address_key, decode},
+    schema::{self, AccountRecord, account_key, address_key, decode},
 };
 
 /// The longest name of an account.
@@ -299,7 +299,7 @@ impl Directory {
         self.change(id, move |tx, record| {
             keep_an_admin(tx, id)?;
             for canonical in crate::address::addresses_in(tx, id)? {
-                tx.delete(RealmId::DIRECTORY, address_key(&canonical));
+                crate::address::delete_in(tx, id, &canonical);
             }
             crate::session::end_all_in(tx, id, None)?;
             record.deleted_ms = Some(tx.now_ms());
@@ -341,10 +341,9 @@ fn create_account_in(
         quota_bytes,
         created_ms: tx.now_ms(),
     };
-    let leads = AddressRecord { account: number, alias: false };
     tx.put(RealmId::DIRECTORY, schema::NEXT_ACCOUNT.to_vec(), (number + 1).to_le_bytes().to_vec());
     tx.put(RealmId::DIRECTORY, account_key(id), record.encode_to_vec());
-    tx.put(RealmId::DIRECTORY, address_key(&canonical), leads.encode_to_vec());
+    crate::address::put_in(tx, id, &canonical, false);
     Ok(id)
 }
 

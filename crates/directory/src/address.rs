@@ -2,11 +2,11 @@
 
 use mailkit::EmailAddress;
 use prost::Message as _;
-use store::{Order, Read, RealmId};
+use store::{Order, Read, RealmId, Tx};
 
 use crate::{
     AccountId, Directory, DirectoryError, Result,
-    schema::{self, AddressRecord, address_key, decode, domain_key},
+    schema::{self, AddressRecord, account_address_key, address_key, decode, domain_key},
 };
 
 /// What separates an address from its detail: `anna+lists@example.org` reaches `anna@example.org` (RFC 5233).
@@ -32,17 +32,25 @@ pub(crate) fn lookup(reader: &impl Read, canonical: &str) -> Result<Option<Addre
         .transpose()
 }
 
-/// The canonical forms of an account's addresses. Reads all addresses: for rare operations.
+/// The canonical forms of an account's addresses.
 pub(crate) fn addresses_in(reader: &impl Read, id: AccountId) -> Result<Vec<String>> {
-    let mut found = Vec::new();
-    for row in reader.prefix(RealmId::DIRECTORY, &[schema::ADDRESS], Order::Ascending)? {
-        let (key, value) = row?;
-        let record: AddressRecord = decode("an address", &value)?;
-        if record.account == id.0 {
-            found.push(String::from_utf8_lossy(&key[1..]).into_owned());
-        }
-    }
-    Ok(found)
+    reader
+        .prefix(id.realm(), &[schema::ACCOUNT_ADDRESS], Order::Ascending)?
+        .map(|row| Ok(String::from_utf8_lossy(&row?.0[1..]).into_owned()))
+        .collect()
+}
+
+/// Gives an address to an account. It must be free.
+pub(crate) fn put_in(tx: &mut Tx<'_>, id: AccountId, canonical: &str, alias: bool) {
+    let record = AddressRecord { account: id.0, alias }.encode_to_vec();
+    tx.put(RealmId::DIRECTORY, address_key(canonical), record.clone());
+    tx.put(id.realm(), account_address_key(canonical), record);
+}
+
+/// Takes an address away from an account.
+pub(crate) fn delete_in(tx: &mut Tx<'_>, id: AccountId, canonical: &str) {
+    tx.delete(RealmId::DIRECTORY, address_key(canonical));
+    tx.delete(id.realm(), account_address_key(canonical));
 }
 
 /// The canonical form of what an operator types: an address, or `@domain` for a catch-all.
@@ -98,8 +106,7 @@ impl Directory {
                 if addresses_in(tx, id)?.len() >= MAX_ADDRESSES {
                     return Err(DirectoryError::TooMany { what: "addresses", limit: MAX_ADDRESSES });
                 }
-                let record = AddressRecord { account: id.0, alias: true };
-                tx.put(RealmId::DIRECTORY, address_key(&canonical), record.encode_to_vec());
+                put_in(tx, id, &canonical, true);
                 Ok(())
             })
             .await
@@ -114,7 +121,7 @@ impl Directory {
         self.store()
             .transact(move |tx| match lookup(tx, &canonical)? {
                 Some(record) if record.account == id.0 && record.alias => {
-                    tx.delete(RealmId::DIRECTORY, address_key(&canonical));
+                    delete_in(tx, id, &canonical);
                     Ok(())
                 }
                 Some(record) if record.account == id.0 => Err(DirectoryError::LoginAddress(canonical)),

@@ -162,6 +162,13 @@ impl Directory {
 
     /// Notes the use, at most once an hour. Nobody waits for it.
     pub(crate) fn note_app_password_use(&self, account: AccountId, id: AppPasswordId) {
+        let noted = self.app_passwords(account).is_ok_and(|all| {
+            let used = all.iter().find(|app| app.id == id).and_then(|app| app.last_used_ms);
+            used.is_some_and(|used| self.now_ms() - used <= NOTE_USE_EVERY_MS)
+        });
+        if noted {
+            return;
+        }
         drop(self.store().transact(move |tx| {
             let Some(value) = tx.get(account.realm(), &key(id))? else { return Ok(()) };
             let mut record: AppPasswordRecord = decode("an app password", &value)?;

@@ -10,6 +10,10 @@ use crate::{
     schema::{self, AuditRecord, decode},
 };
 
+/// How long entries are kept.
+const KEEP_MS: i64 = 400 * 86_400_000;
+/// Entries past their time that are forgotten when one is written.
+const FORGET_AT_ONCE: usize = 4;
 /// The longest text of an entry.
 const MAX_TEXT_BYTES: usize = 500;
 
@@ -44,7 +48,7 @@ fn cut(text: &str) -> String {
 }
 
 impl Directory {
-    /// Writes an entry into an account's trail, or into the service's.
+    /// Writes an entry into an account's trail, or into the service's. Entries are kept for 400 days.
     ///
     /// # Errors
     /// Those of the store.
@@ -57,6 +61,14 @@ impl Directory {
                 let same_moment = tx.prefix(realm, &key, Order::Ascending)?.count();
                 key.extend_from_slice(&u16::try_from(same_moment).unwrap_or(u16::MAX).to_be_bytes());
                 tx.put(realm, key, record.encode_to_vec());
+                let past = [&[first][..], &(tx.now_ms() - KEEP_MS).to_be_bytes()].concat();
+                let old: Vec<_> = tx
+                    .range(realm, (Bound::Included(vec![first]), Bound::Excluded(past)), Order::Ascending)?
+                    .take(FORGET_AT_ONCE)
+                    .collect::<Result<_, _>>()?;
+                for (key, _) in old {
+                    tx.delete(realm, key.to_vec());
+                }
                 Ok(())
             })
             .await

@@ -120,6 +120,39 @@ impl Directory {
             .await
     }
 
+    /// Removes a domain and its keys.
+    ///
+    /// # Errors
+    /// The domain is not ours, or addresses of it are left.
+    pub async fn remove_domain(&self, name: &str) -> Result<()> {
+        let name = mailkit::address::normal_domain(name)?;
+        self.store()
+            .transact(move |tx| {
+                if tx.get(RealmId::DIRECTORY, &domain_key(&name))?.is_none() {
+                    return Err(DirectoryError::NoSuchDomain(name));
+                }
+                let of_it = format!("@{name}");
+                for row in tx.prefix(RealmId::DIRECTORY, &[schema::ADDRESS], Order::Ascending)? {
+                    let address = String::from_utf8_lossy(&row?.0[1..]).into_owned();
+                    if address.ends_with(&of_it) {
+                        return Err(DirectoryError::DomainInUse { domain: name, address });
+                    }
+                }
+                tx.delete(RealmId::DIRECTORY, domain_key(&name));
+                Ok(())
+            })
+            .await
+    }
+
+    /// The domain, where there is only one.
+    pub(crate) fn only_domain(&self) -> Result<Option<String>> {
+        let snapshot = self.store().snapshot();
+        let mut rows = snapshot.prefix(RealmId::DIRECTORY, &[schema::DOMAIN], Order::Ascending)?;
+        let Some((key, _)) = rows.next().transpose()? else { return Ok(None) };
+        let only = rows.next().is_none();
+        Ok(only.then(|| String::from_utf8_lossy(&key[1..]).into_owned()))
+    }
+
     /// A domain, if it is one of ours.
     ///
     /// # Errors

@@ -25,6 +25,14 @@ pub enum DirectoryError {
     /// The domain exists.
     #[error("the domain {0} exists already")]
     DomainTaken(String),
+    /// The domain has addresses.
+    #[error("{domain} still has addresses, {address} for one; remove them first")]
+    DomainInUse {
+        /// The domain.
+        domain: String,
+        /// One of its addresses.
+        address: String,
+    },
     /// An address can't be understood.
     #[error("{0}")]
     BadAddress(#[from] AddressError),

@@ -4,16 +4,20 @@ use store::{Invariants, Order, Read as _, RealmId, Snapshot, StoreError, Violati
 
 use crate::{
     AccountId,
-    schema::{self, AddressRecord, DomainRecord, decode},
+    schema::{self, AddressRecord, AppPasswordRecord, DomainRecord, SessionRecord, decode},
 };
 
-/// Checks the directory realm: every address leads to a live account of ours, every account has its login, numbers to
-/// come are above all that were given.
+/// Checks the directory realm: every address leads to a live account of ours and is known to it, every account has its
+/// login, numbers to come are above all that were given. Checks accounts' realms: their addresses lead to them, what
+/// they log in with can be read.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DirectoryInvariants;
 
 impl Invariants for DirectoryInvariants {
     fn check(&self, realm: RealmId, snapshot: &Snapshot) -> Result<Vec<Violation>, StoreError> {
+        if let Some(number) = realm.account_number() {
+            return check_account(AccountId(number), snapshot);
+        }
         if realm != RealmId::DIRECTORY {
             return Ok(Vec::new());
         }
@@ -27,7 +31,12 @@ impl Invariants for DirectoryInvariants {
                 continue;
             };
             match crate::account::record(snapshot, AccountId(record.account)) {
-                Ok(Some(account)) if account.deleted_ms.is_none() => {}
+                Ok(Some(account)) if account.deleted_ms.is_none() => {
+                    let own = AccountId(record.account).realm();
+                    if snapshot.get(own, &schema::account_address_key(&text))?.is_none() {
+                        say(format!("{text} leads to account {}, which does not have it", record.account));
+                    }
+                }
                 Ok(_) => say(format!("{text} leads to account {}, which does not exist", record.account)),
                 Err(error) => say(error.to_string()),
             }
@@ -66,4 +75,35 @@ impl Invariants for DirectoryInvariants {
         }
         Ok(violations)
     }
+}
+
+/// What must hold in an account's own realm.
+fn check_account(account: AccountId, snapshot: &Snapshot) -> Result<Vec<Violation>, StoreError> {
+    let realm = account.realm();
+    let mut violations = Vec::new();
+    let mut say = |what: String| violations.push(Violation { realm, what });
+    for row in snapshot.prefix(realm, &[schema::ACCOUNT_ADDRESS], Order::Ascending)? {
+        let text = String::from_utf8_lossy(&row?.0[1..]).into_owned();
+        match crate::address::lookup(snapshot, &text) {
+            Ok(Some(found)) if found.account == account.0 => {}
+            Ok(_) => say(format!("its address {text} does not lead to it")),
+            Err(error) => say(error.to_string()),
+        }
+    }
+    if let Err(error) = crate::login::credentials(snapshot, account) {
+        say(error.to_string());
+    }
+    for (prefix, what) in [(schema::APP_PASSWORD, "an app password"), (schema::SESSION, "a session")] {
+        for row in snapshot.prefix(realm, &[prefix], Order::Ascending)? {
+            let (_, value) = row?;
+            let readable = match prefix {
+                schema::APP_PASSWORD => decode::<AppPasswordRecord>(what, &value).is_ok(),
+                _ => decode::<SessionRecord>(what, &value).is_ok(),
+            };
+            if !readable {
+                say(format!("the record of {what} can't be decoded"));
+            }
+        }
+    }
+    Ok(violations)
 }

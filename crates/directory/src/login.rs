@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use store::Read;
 
 use crate::{
-    AccountId, AppPasswordId, AuthError, Directory, Result,
+    Account, AccountId, AppPasswordId, AuthError, Directory, Result,
     schema::{self, CredentialsRecord, decode},
     totp,
 };
@@ -79,26 +79,53 @@ pub struct Login {
 
 /// Verified credentials, as keyed hashes.
 #[derive(Default)]
-pub(crate) struct VerifiedCache(Mutex<HashMap<[u8; 32], (Login, Instant)>>);
+pub(crate) struct VerifiedCache(Mutex<Verified>);
+
+#[derive(Default)]
+struct Verified {
+    entries: HashMap<[u8; 32], (Login, Instant)>,
+    /// Grows whenever credentials change.
+    epoch: u64,
+}
 
 impl VerifiedCache {
     fn get(&self, key: &[u8; 32]) -> Option<Login> {
-        let entries = self.0.lock();
-        let (login, at) = entries.get(key)?;
+        let verified = self.0.lock();
+        let (login, at) = verified.entries.get(key)?;
         (at.elapsed() < VERIFIED_FOR).then_some(*login)
     }
 
-    fn put(&self, key: [u8; 32], login: Login) {
-        let mut entries = self.0.lock();
-        if entries.len() >= MAX_VERIFIED {
-            entries.retain(|_, (_, at)| at.elapsed() < VERIFIED_FOR / 2);
+    /// To be taken before credentials are read.
+    fn epoch(&self) -> u64 {
+        self.0.lock().epoch
+    }
+
+    /// Keeps what was verified, unless credentials changed since `epoch`: it may have been verified by the old ones.
+    fn put(&self, epoch: u64, key: [u8; 32], login: Login) {
+        let mut verified = self.0.lock();
+        if verified.epoch != epoch {
+            return;
         }
-        entries.insert(key, (login, Instant::now()));
+        if verified.entries.len() >= MAX_VERIFIED {
+            verified.entries.retain(|_, (_, at)| at.elapsed() < VERIFIED_FOR / 2);
+        }
+        if verified.entries.len() < MAX_VERIFIED {
+            verified.entries.insert(key, (login, Instant::now()));
+        }
     }
 
     pub(crate) fn forget(&self, account: AccountId) {
-        self.0.lock().retain(|_, (login, _)| login.account != account);
+        let mut verified = self.0.lock();
+        verified.epoch += 1;
+        verified.entries.retain(|_, (login, _)| login.account != account);
     }
+}
+
+/// Whose login is claimed.
+struct Claim {
+    account: Option<Account>,
+    /// What failures are counted by: the account, by whichever of its addresses it is called; else the name itself.
+    counted_as: String,
 }
 
 pub(crate) fn credentials(reader: &impl Read, id: AccountId) -> Result<Option<CredentialsRecord>> {
@@ -114,24 +141,20 @@ impl Directory {
     /// # Errors
     /// See [`AuthError`].
     pub async fn authenticate(&self, attempt: LoginAttempt<'_>) -> Result<Login, AuthError> {
-        let name = attempt.login.trim().to_lowercase();
-        if let Some(retry_after) = self.inner.throttle.check(&name, attempt.peer) {
-            metrics::counter!("holdfast_directory_logins_total", "service" => attempt.service.name(), "result" => "throttled")
-                .increment(1);
-            return Err(AuthError::Throttled { retry_after });
-        }
-        let result = self.verify(&name, attempt).await;
+        let claim = self.claim(attempt.login)?;
+        let result = self.verify(&claim, attempt).await;
         let word = match &result {
             Ok(_) => {
-                self.inner.throttle.succeeded(&name, attempt.peer);
+                self.inner.throttle.succeeded(&claim.counted_as, attempt.peer);
                 "ok"
             }
             // A right password without its code may be the owner's or a thief's: the code is guessed at here too.
             Err(AuthError::Invalid) => {
-                self.inner.throttle.failed(&name, attempt.peer);
+                self.inner.throttle.failed(&claim.counted_as, attempt.peer);
                 tracing::info!(peer = %attempt.peer, service = attempt.service.name(), "failed login");
                 "failed"
             }
+            Err(AuthError::Throttled { .. }) => "throttled",
             Err(_) => "refused",
         };
         metrics::counter!("holdfast_directory_logins_total", "service" => attempt.service.name(), "result" => word)
@@ -139,22 +162,57 @@ impl Directory {
         result
     }
 
-    async fn verify(&self, name: &str, attempt: LoginAttempt<'_>) -> Result<Login, AuthError> {
+    /// Whose login it is, by any of the account's addresses, or by the part before `@` where there is one domain only.
+    fn claim(&self, login: &str) -> Result<Claim, AuthError> {
+        let mut name = login.trim().to_lowercase();
+        if !name.contains('@')
+            && let Some(domain) = self.only_domain().map_err(unavailable)?
+        {
+            name = format!("{name}@{domain}");
+        }
+        let account = match EmailAddress::parse(&name) {
+            Ok(address) => self.account_by_address(&address).map_err(unavailable)?,
+            Err(_) => None,
+        };
+        if let Some(account) = &account {
+            name = format!("#{}", account.id);
+        }
+        Ok(Claim { account, counted_as: name })
+    }
+
+    fn check_throttle(&self, claim: &Claim, peer: IpAddr) -> Result<(), AuthError> {
+        match self.inner.throttle.check(&claim.counted_as, peer) {
+            Some(retry_after) => Err(AuthError::Throttled { retry_after }),
+            None => Ok(()),
+        }
+    }
+
+    /// Hashes a password and compares. Asks the throttle again when it is the attempt's turn, so that many attempts at
+    /// once are no way around it.
+    async fn verify_slowly(
+        &self,
+        claim: &Claim,
+        password: &str,
+        record: Option<CredentialsRecord>,
+        peer: IpAddr,
+    ) -> Result<bool, AuthError> {
+        let turn = self.inner.hashing.turn().await;
+        self.check_throttle(claim, peer)?;
+        turn.verify(password.to_owned(), record).await.map_err(unavailable)
+    }
+
+    async fn verify(&self, claim: &Claim, attempt: LoginAttempt<'_>) -> Result<Login, AuthError> {
+        self.check_throttle(claim, attempt.peer)?;
         let (password, code) = match attempt.secret {
             Secret::Password(password) => (password, None),
             Secret::PasswordAndCode(password, code) => (password, Some(code)),
         };
-        let account = EmailAddress::parse(name)
-            .ok()
-            .map(|address| self.account_by_address(&address))
-            .transpose()
-            .map_err(unavailable)?
-            .flatten();
-        let Some(account) = account else {
-            self.inner.hashing.verify(password.to_owned(), None).await.map_err(unavailable)?;
+        let Some(account) = &claim.account else {
+            self.verify_slowly(claim, password, None, attempt.peer).await?;
             return Err(AuthError::Invalid);
         };
         let id = account.id;
+        let epoch = self.inner.verified.epoch();
         let seen = self.keyed_hash("verified", format!("{}\0{}\0{password}", id.0, attempt.service.name()).as_bytes());
         if code.is_none()
             && let Some(login) = self.inner.verified.get(&seen)
@@ -168,13 +226,13 @@ impl Directory {
                 return Err(AuthError::Disabled);
             }
             let login = Login { account: id, app_password: Some(app) };
-            self.inner.verified.put(seen, login);
+            self.inner.verified.put(epoch, seen, login);
             self.note_app_password_use(id, app);
             return Ok(login);
         }
         let record = credentials(&self.store().snapshot(), id).map_err(unavailable)?;
         let totp = record.as_ref().is_some_and(|record| record.totp_enabled);
-        if !self.inner.hashing.verify(password.to_owned(), record).await.map_err(unavailable)? {
+        if !self.verify_slowly(claim, password, record, attempt.peer).await? {
             return Err(AuthError::Invalid);
         }
         if !account.enabled {
@@ -191,7 +249,7 @@ impl Directory {
                 Err(totp::CodeError::Other(error)) => Err(unavailable(error)),
             };
         }
-        self.inner.verified.put(seen, login);
+        self.inner.verified.put(epoch, seen, login);
         Ok(login)
     }
 
@@ -200,15 +258,13 @@ impl Directory {
     /// # Errors
     /// See [`AuthError`].
     pub async fn confirm_password(&self, id: AccountId, password: &str, peer: IpAddr) -> Result<(), AuthError> {
-        let name = format!("#{}", id.0);
-        if let Some(retry_after) = self.inner.throttle.check(&name, peer) {
-            return Err(AuthError::Throttled { retry_after });
-        }
+        let claim = Claim { account: None, counted_as: format!("#{id}") };
+        self.check_throttle(&claim, peer)?;
         let record = credentials(&self.store().snapshot(), id).map_err(unavailable)?;
-        if self.inner.hashing.verify(password.to_owned(), record).await.map_err(unavailable)? {
+        if self.verify_slowly(&claim, password, record, peer).await? {
             Ok(())
         } else {
-            self.inner.throttle.failed(&name, peer);
+            self.inner.throttle.failed(&claim.counted_as, peer);
             Err(AuthError::Invalid)
         }
     }
@@ -219,26 +275,25 @@ impl Directory {
     /// # Errors
     /// [`AuthError::Throttled`], [`AuthError::Unavailable`].
     pub fn scram_keys(&self, login: &str, peer: IpAddr) -> Result<Option<(Login, ScramKeys)>, AuthError> {
-        let name = login.trim().to_lowercase();
-        if let Some(retry_after) = self.inner.throttle.check(&name, peer) {
-            return Err(AuthError::Throttled { retry_after });
-        }
-        let Ok(address) = EmailAddress::parse(&name) else { return Ok(None) };
-        let Some(account) = self.account_by_address(&address).map_err(unavailable)? else { return Ok(None) };
+        let claim = self.claim(login)?;
+        self.check_throttle(&claim, peer)?;
+        let Some(account) = claim.account else { return Ok(None) };
         let Some((app, keys)) = self.newest_scram_keys(account.id).map_err(unavailable)? else { return Ok(None) };
         Ok(account.enabled.then_some((Login { account: account.id, app_password: Some(app) }, keys)))
     }
 
     /// Notes how a SCRAM exchange ended.
     pub fn scram_outcome(&self, login: &str, peer: IpAddr, proved: Option<Login>) {
-        let name = login.trim().to_lowercase();
+        // Where it can't be looked up now, the network's count has to do.
+        let counted_as = self.claim(login).map_or_else(|_| String::new(), |claim| claim.counted_as);
         match proved {
-            Some(Login { account, app_password: Some(app) }) => {
-                self.inner.throttle.succeeded(&name, peer);
-                self.note_app_password_use(account, app);
+            Some(Login { account, app_password }) => {
+                self.inner.throttle.succeeded(&counted_as, peer);
+                if let Some(app) = app_password {
+                    self.note_app_password_use(account, app);
+                }
             }
-            Some(_) => self.inner.throttle.succeeded(&name, peer),
-            None => self.inner.throttle.failed(&name, peer),
+            None => self.inner.throttle.failed(&counted_as, peer),
         }
     }
 }

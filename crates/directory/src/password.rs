@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use subtle::ConstantTimeEq as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::{DirectoryError, Result, schema::CredentialsRecord};
 
@@ -24,21 +25,15 @@ impl Pool {
         Self { slots: Arc::new(Semaphore::new(cores)) }
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-        let slot = self.slots.clone().acquire_owned().await.expect("the semaphore is never closed");
-        let unavailable =
-            |error: tokio::task::JoinError| DirectoryError::BadPassword(format!("hashing failed: {error}"));
-        tokio::task::spawn_blocking(move || {
-            let _slot = slot;
-            work()
-        })
-        .await
-        .map_err(unavailable)
+    /// Waits for a turn.
+    pub(crate) async fn turn(&self) -> Turn {
+        Turn { slot: self.slots.clone().acquire_owned().await.expect("the semaphore is never closed") }
     }
 
     /// The record of a new password.
     pub(crate) async fn hash(&self, password: String, now_ms: i64) -> Result<CredentialsRecord> {
-        self.run(move || {
+        let turn = self.turn().await;
+        turn.run(move || {
             let salt: [u8; 16] = rand::random();
             let hash = derive(&password, &salt, MEMORY_KIB, PASSES)
                 .ok_or_else(|| DirectoryError::BadPassword("this password can't be hashed".to_owned()))?;
@@ -53,9 +48,27 @@ impl Pool {
         })
         .await?
     }
+}
+
+/// Leave to hash one password.
+pub(crate) struct Turn {
+    slot: OwnedSemaphorePermit,
+}
+
+impl Turn {
+    async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        let unavailable =
+            |error: tokio::task::JoinError| DirectoryError::BadPassword(format!("hashing failed: {error}"));
+        tokio::task::spawn_blocking(move || {
+            let _slot = self.slot;
+            work()
+        })
+        .await
+        .map_err(unavailable)
+    }
 
     /// Whether the password is right. For no record at all it takes as long, and is not.
-    pub(crate) async fn verify(&self, password: String, record: Option<CredentialsRecord>) -> Result<bool> {
+    pub(crate) async fn verify(self, password: String, record: Option<CredentialsRecord>) -> Result<bool> {
         self.run(move || {
             let record = record.filter(|record| !record.hash.is_empty());
             let (salt, memory, passes) =
@@ -71,6 +84,8 @@ impl Pool {
 }
 
 fn derive(password: &str, salt: &[u8], memory_kib: u32, passes: u32) -> Option<[u8; HASH_BYTES]> {
+    // Keyboards differ in how they compose letters (RFC 8265 section 4.2).
+    let password: String = password.nfc().collect();
     let params = Params::new(memory_kib, passes, 1, Some(HASH_BYTES)).ok()?;
     let mut out = [0; HASH_BYTES];
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)

@@ -29,6 +29,9 @@ pub const SESSION: u8 = 0x03;
 pub const SETTINGS: &[u8] = &[0x04];
 /// As [`AUDIT`], in the account's realm.
 pub const ACCOUNT_AUDIT: u8 = 0x05;
+/// `ACCOUNT_ADDRESS canonical-address` → [`AddressRecord`], the same as under [`ADDRESS`]: the account's addresses belong
+/// to it, the directory realm only finds them.
+pub const ACCOUNT_ADDRESS: u8 = 0x06;
 
 /// An account.
 #[derive(Clone, PartialEq, Message)]
@@ -216,6 +219,10 @@ pub(crate) fn account_key(id: AccountId) -> Vec<u8> {
 
 pub(crate) fn address_key(canonical: &str) -> Vec<u8> {
     [&[ADDRESS][..], canonical.as_bytes()].concat()
+}
+
+pub(crate) fn account_address_key(canonical: &str) -> Vec<u8> {
+    [&[ACCOUNT_ADDRESS][..], canonical.as_bytes()].concat()
 }
 
 pub(crate) fn domain_key(name: &str) -> Vec<u8> {

@@ -1,0 +1,12 @@
+//! What the rest can rely on from the directory.
+
+#[path = "directory/accounts.rs"]
+mod accounts;
+#[path = "directory/invariants.rs"]
+mod invariants;
+#[path = "directory/logins.rs"]
+mod logins;
+#[path = "directory/sessions.rs"]
+mod sessions;
+#[path = "directory/world.rs"]
+mod world;

@@ -1,0 +1,146 @@
+//! Accounts, addresses, domains.
+
+use directory::{DirectoryError, Resolved, Role, Settings};
+
+use crate::world::{DAY_MS, World, address, new_account};
+
+#[tokio::test]
+async fn mail_finds_its_account_by_address_detail_alias_and_catch_all() {
+    let world = World::new().await;
+    let directory = &world.directory;
+    let resolve = |text: &str| directory.resolve(&address(text)).unwrap();
+    assert_eq!(resolve("anna@here.example"), Resolved::Account(world.anna));
+    assert_eq!(resolve("Anna@HERE.example"), Resolved::Account(world.anna));
+    assert_eq!(resolve("anna+lists@here.example"), Resolved::Account(world.anna));
+    assert_eq!(resolve("info@here.example"), Resolved::NoSuchAddress);
+    assert_eq!(resolve("anna@there.example"), Resolved::NoSuchDomain);
+    directory.add_alias(world.bert, "info@here.example").await.unwrap();
+    assert_eq!(resolve("info+x@here.example"), Resolved::Account(world.bert));
+    directory.add_alias(world.bert, "@here.example").await.unwrap();
+    assert_eq!(resolve("whoever@here.example"), Resolved::Account(world.bert));
+    assert_eq!(resolve("anna@here.example"), Resolved::Account(world.anna));
+    assert_eq!(
+        directory.addresses_of(world.bert).unwrap(),
+        ["bert@here.example", "@here.example", "info@here.example"]
+    );
+    assert!(directory.may_send_as(world.bert, &address("info@here.example")).unwrap());
+    assert!(!directory.may_send_as(world.bert, &address("anna@here.example")).unwrap());
+    directory.remove_alias(world.bert, "@here.example").await.unwrap();
+    assert_eq!(resolve("whoever@here.example"), Resolved::NoSuchAddress);
+}
+
+#[tokio::test]
+async fn an_address_has_one_account() {
+    let world = World::new().await;
+    let directory = &world.directory;
+    let taken = directory.create_account(new_account("ANNA@here.example", Role::User)).await;
+    assert!(matches!(taken, Err(DirectoryError::AddressTaken(_))), "{taken:?}");
+    let taken = directory.add_alias(world.bert, "anna@here.example").await;
+    assert!(matches!(taken, Err(DirectoryError::AddressTaken(_))), "{taken:?}");
+    let foreign = directory.add_alias(world.bert, "bert@there.example").await;
+    assert!(matches!(foreign, Err(DirectoryError::NoSuchDomain(_))), "{foreign:?}");
+    let login = directory.remove_alias(world.bert, "bert@here.example").await;
+    assert!(matches!(login, Err(DirectoryError::LoginAddress(_))), "{login:?}");
+    let others = directory.remove_alias(world.bert, "anna@here.example").await;
+    assert!(others.is_err());
+}
+
+#[tokio::test]
+async fn of_many_who_want_an_address_at_once_one_gets_it() {
+    let world = World::new().await;
+    let attempts: Vec<_> = (0..8)
+        .map(|number| {
+            let (directory, account) = (world.directory.clone(), if number % 2 == 0 { world.anna } else { world.bert });
+            tokio::spawn(async move { directory.add_alias(account, "wanted@here.example").await.is_ok() })
+        })
+        .collect();
+    let mut winners = 0;
+    for attempt in attempts {
+        winners += usize::from(attempt.await.unwrap());
+    }
+    assert_eq!(winners, 1);
+}
+
+#[tokio::test]
+async fn a_deleted_account_gets_no_mail_and_its_number_is_not_given_again() {
+    let world = World::new().await;
+    let directory = &world.directory;
+    directory.add_alias(world.bert, "info@here.example").await.unwrap();
+    directory.delete_account(world.bert).await.unwrap();
+    for gone in ["bert@here.example", "info@here.example"] {
+        assert_eq!(directory.resolve(&address(gone)).unwrap(), Resolved::NoSuchAddress);
+    }
+    assert_eq!(directory.account(world.bert).unwrap(), None);
+    assert_eq!(directory.accounts().unwrap().len(), 1);
+    let next = directory.create_account(new_account("bert@here.example", Role::User)).await.unwrap();
+    assert!(next > world.bert);
+}
+
+#[tokio::test]
+async fn there_is_always_an_administrator() {
+    let world = World::new().await;
+    let directory = &world.directory;
+    let last = |result| assert!(matches!(result, Err(DirectoryError::LastAdmin)), "{result:?}");
+    last(directory.set_role(world.anna, Role::User).await);
+    last(directory.set_enabled(world.anna, false).await);
+    last(directory.delete_account(world.anna).await);
+    directory.set_role(world.bert, Role::Admin).await.unwrap();
+    directory.delete_account(world.anna).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_domain_comes_with_keys_and_the_records_to_set_and_goes_only_when_empty() {
+    let world = World::new().await;
+    let directory = &world.directory;
+    let domain = directory.add_domain("Bücher.example").await.unwrap();
+    assert_eq!(domain.name, "xn--bcher-kva.example");
+    assert_eq!(domain.dkim.len(), 2);
+    assert!(matches!(directory.add_domain("bücher.EXAMPLE").await, Err(DirectoryError::DomainTaken(_))));
+    assert!(directory.add_domain("not a domain").await.is_err());
+    let records = directory.dns_records("bücher.example").unwrap();
+    let has = |kind: &str, name: &str| {
+        records.iter().any(|record| record.kind == kind && record.name == format!("{name}{}", domain.name))
+    };
+    assert!(has("MX", "") && has("TXT", "") && has("TXT", "_dmarc.") && has("SRV", "_imaps._tcp."), "{records:?}");
+    assert_eq!(records.iter().filter(|record| record.name.contains("._domainkey.")).count(), 2);
+
+    let used = directory.remove_domain("here.example").await;
+    assert!(matches!(used, Err(DirectoryError::DomainInUse { .. })), "{used:?}");
+    directory.remove_domain("bücher.example").await.unwrap();
+    assert!(directory.domain("bücher.example").unwrap().is_none());
+}
+
+#[tokio::test]
+async fn settings_and_quota_are_kept_and_bounded() {
+    let world = World::new().await;
+    let directory = &world.directory;
+    assert_eq!(directory.settings(world.bert).unwrap(), Settings::default());
+    let chosen = Settings { signature: "Bert".to_owned(), theme: "dark".to_owned(), ..Settings::default() };
+    directory.set_settings(world.bert, chosen.clone()).await.unwrap();
+    assert_eq!(directory.settings(world.bert).unwrap(), chosen);
+    let endless = Settings { signature: "x".repeat(1 << 20), ..Settings::default() };
+    assert!(matches!(directory.set_settings(world.bert, endless).await, Err(DirectoryError::TooLong { .. })));
+    assert_eq!(directory.quota_limit(world.bert), None);
+    directory.set_quota(world.bert, 5_000).await.unwrap();
+    assert_eq!(directory.quota_limit(world.bert), Some(5_000));
+}
+
+#[tokio::test]
+async fn the_audit_trail_is_paged_newest_first_and_forgets_after_its_time() {
+    let world = World::new().await;
+    let directory = &world.directory;
+    directory.audit(Some(world.bert), "bert", "ancient", "").await.unwrap();
+    world.pass_ms(401 * DAY_MS);
+    for number in 0..5 {
+        directory.audit(Some(world.bert), "bert", &format!("act {number}"), "192.0.2.1").await.unwrap();
+        world.pass_ms(1);
+    }
+    directory.audit(None, "service", "elsewhere", "").await.unwrap();
+    let what = |before, limit| {
+        let entries = directory.audit_trail(Some(world.bert), before, limit).unwrap();
+        (entries.last().map(|entry| entry.at_ms), entries.into_iter().map(|entry| entry.what).collect::<Vec<_>>())
+    };
+    let (last, newest) = what(None, 2);
+    assert_eq!(newest, ["act 4", "act 3"]);
+    assert_eq!(what(last, 100).1, ["act 2", "act 1", "act 0"]);
+}

@@ -1,0 +1,55 @@
+//! Browsers that are signed in.
+
+use crate::world::{DAY_MS, World};
+
+#[tokio::test]
+async fn a_session_lasts_while_it_is_used_and_ends_in_the_end() {
+    let world = World::new().await;
+    let directory = &world.directory;
+    let token = directory.create_session(world.bert, "192.0.2.1", "Firefox").await.unwrap();
+    let alive = || directory.session(&token).unwrap();
+    assert_eq!(alive().unwrap().account, world.bert);
+    // The note of its use is a commit before the next one.
+    for _ in 0..8 {
+        world.pass_ms(10 * DAY_MS);
+        assert!(alive().is_some());
+        directory.set_quota(world.bert, 0).await.unwrap();
+    }
+    world.pass_ms(11 * DAY_MS);
+    assert!(alive().is_none(), "older than 90 days");
+
+    let token = directory.create_session(world.bert, "192.0.2.1", "Firefox").await.unwrap();
+    world.pass_ms(15 * DAY_MS);
+    assert!(directory.session(&token).unwrap().is_none(), "not used for 14 days");
+}
+
+#[tokio::test]
+async fn a_new_password_ends_all_sessions_and_so_does_being_disabled() {
+    let world = World::new().await;
+    let directory = &world.directory;
+    let begin = || directory.create_session(world.bert, "192.0.2.1", "Firefox");
+    let token = begin().await.unwrap();
+    directory.set_password(world.bert, "another horse entirely").await.unwrap();
+    assert!(directory.session(&token).unwrap().is_none());
+    let token = begin().await.unwrap();
+    directory.set_enabled(world.bert, false).await.unwrap();
+    directory.set_enabled(world.bert, true).await.unwrap();
+    assert!(directory.session(&token).unwrap().is_none());
+}
+
+#[tokio::test]
+async fn sessions_are_listed_without_opening_them_and_ended_one_by_one() {
+    let world = World::new().await;
+    let directory = &world.directory;
+    let first = directory.create_session(world.bert, "192.0.2.1", "Firefox").await.unwrap();
+    world.pass_ms(1);
+    let second = directory.create_session(world.bert, "192.0.2.2", &"long name ".repeat(100)).await.unwrap();
+    let list = directory.sessions(world.bert).unwrap();
+    assert_eq!(list.iter().map(|session| session.peer.as_str()).collect::<Vec<_>>(), ["192.0.2.2", "192.0.2.1"]);
+    directory.end_session(world.bert, list[1].id).await.unwrap();
+    assert!(directory.session(&first).unwrap().is_none());
+    assert!(directory.session(&second).unwrap().is_some());
+    for forged in ["", "AAAA", "!", &second[1..], &format!("{second}A")] {
+        assert!(directory.session(forged).unwrap().is_none());
+    }
+}
