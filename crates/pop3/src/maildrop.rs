@@ -120,4 +120,18 @@ impl Maildrop {
             mark_seen: uids(|message| message.retrieved && !message.deleted),
         }
     }
+
+    /// One with messages of these sizes.
+    #[cfg(test)]
+    pub(crate) fn of_sizes(sizes: &[u64]) -> Self {
+        let message = |(uid, size): (u32, &u64)| Message {
+            uid: Uid(uid),
+            email: EmailId(uid.into()),
+            size: *size,
+            deleted: false,
+            retrieved: false,
+        };
+        let messages = (1..).zip(sizes).map(message).collect();
+        Self { account: RealmId::account(1), mailbox: MailboxId(1), uid_validity: 9, messages }
+    }
 }

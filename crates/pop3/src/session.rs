@@ -270,3 +270,6 @@ fn list(maildrop: &Maildrop, number: Option<Number>, out: &mut Vec<u8>, what: im
         },
     }
 }
+
+#[cfg(test)]
+mod tests;
