@@ -193,6 +193,55 @@ impl SegmentReader {
     }
 }
 
+/// How far a replay came.
+pub(crate) struct Replayed {
+    /// The last commit.
+    pub reached: Seq,
+    /// What stands behind it in the newest segment, if that is no record: torn or damaged, which is for the caller to
+    /// tell.
+    pub problem: Option<String>,
+}
+
+/// Gives each commit of the segments `firsts` (and the number of its segment) in order, having checked that every
+/// segment follows from the one before it: a segment in the middle that is gone must not go unnoticed.
+pub(crate) fn replay(
+    disk: &dyn Disk,
+    dir: &Path,
+    firsts: &[Seq],
+    mut each: impl FnMut(usize, &Commit) -> Result<()>,
+) -> Result<Replayed> {
+    let mut before: Option<(Chain, Seq)> = None;
+    for (number, first) in firsts.iter().enumerate() {
+        let newest = number + 1 == firsts.len();
+        let mut reader = match SegmentReader::open(disk, dir, *first) {
+            Err(StoreError::Damaged { what }) if newest && number > 0 && is_torn_header(disk, dir, *first)? => {
+                let reached = Seq(before.map_or(0, |(_, next)| next.0 - 1));
+                return Ok(Replayed { reached, problem: Some(what) });
+            }
+            other => other?,
+        };
+        if let Some((chain, next)) = before
+            && (chain != reader.chain || next != *first)
+        {
+            return Err(StoreError::damaged(format!(
+                "the log: segment {first} does not follow from the one before it, which ends before commit {next}"
+            )));
+        }
+        loop {
+            match reader.read()? {
+                Met::Record(commit) => each(number, &commit)?,
+                Met::End => break,
+                Met::Invalid(what) if newest => {
+                    return Ok(Replayed { reached: Seq(reader.next.0 - 1), problem: Some(what) });
+                }
+                Met::Invalid(what) => return Err(StoreError::damaged(what)),
+            }
+        }
+        before = Some((reader.chain, reader.next));
+    }
+    Ok(Replayed { reached: Seq(before.map_or(0, |(_, next)| next.0 - 1)), problem: None })
+}
+
 impl Log {
     /// Opens the log for appending, after the last commit that is whole. `witness` is the last commit that anyone else
     /// has seen: the log must reach it.

@@ -20,7 +20,7 @@ use crate::{
     follow::Tail,
     index::{Batch, FjallIndex, IndexEngine, Space},
     lock::Lock,
-    log::{self, Log, Met, SegmentReader},
+    log::{self, Log},
     read::full_key,
     writer::Writer,
 };
@@ -321,19 +321,15 @@ fn catch_up(options: &StoreOptions, dir: &Path, index: &dyn IndexEngine, applied
         )));
     };
     let mut count = 0_u64;
-    for first in &firsts[start..] {
-        let mut reader = SegmentReader::open(&*options.disk, &dir, *first)?;
-        loop {
-            match reader.read()? {
-                Met::Record(commit) if commit.seq() >= first_needed => {
-                    apply(index, &commit)?;
-                    count += 1;
-                }
-                Met::Record(_) => {}
-                Met::End => break,
-                Met::Invalid(what) => return Err(StoreError::damaged(what)),
-            }
+    let replayed = log::replay(&*options.disk, &dir, &firsts[start..], |_, commit| {
+        if commit.seq() >= first_needed {
+            apply(index, commit)?;
+            count += 1;
         }
+        Ok(())
+    })?;
+    if let Some(what) = replayed.problem {
+        return Err(StoreError::damaged(what));
     }
     if count > 0 {
         tracing::info!(count, "commits applied to the index from the log");

@@ -5,10 +5,10 @@ use std::{collections::BTreeSet, ops::Bound, path::Path};
 use crate::{
     BodyId, Digest, Order, RealmId, Result, Seq, Snapshot, Store, StoreError, StoreOptions,
     digest::Seal,
-    index::{FjallIndex, IndexEngine, Space},
+    index::{Batch, FjallIndex, IndexEngine, Space},
     log::{self, Met, SegmentReader},
     read::{full_range, unseal},
-    store,
+    store::{self, meta},
     tx::BODY_REFERENCE,
 };
 
@@ -184,11 +184,39 @@ fn verify_realm(store: &Store, snapshot: &Snapshot, realm: RealmId, report: &mut
     Ok(())
 }
 
+/// What the index that is to be replaced knows about how far the log must reach.
+#[derive(Default)]
+struct Witnesses {
+    seen: Vec<(String, Seq)>,
+    /// The cursors, to be taken over.
+    cursors: Batch,
+}
+
+fn old_witnesses(dir: &Path, options: &StoreOptions) -> Witnesses {
+    if !dir.exists() {
+        return Witnesses::default();
+    }
+    let read = || -> Result<Witnesses> {
+        let index = FjallIndex::open(dir, options.cache_bytes)?;
+        let view = index.view();
+        let cursors = meta::cursors(&*view)?;
+        let mut seen = vec![("the index".to_owned(), meta::applied(&*view)?)];
+        let batch = cursors.iter().map(|(name, seq)| meta::cursor(name, *seq)).collect();
+        seen.extend(cursors);
+        Ok(Witnesses { seen, cursors: batch })
+    };
+    read().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the old index can't say how far the log must reach");
+        Witnesses::default()
+    })
+}
+
 /// Builds the index from nothing: from the log and the body packs. The store must be closed. The old index is kept
 /// beside the new one until that is complete.
 ///
 /// # Errors
-/// [`StoreError::Damaged`] when the log is, or does not reach back to the first commit.
+/// [`StoreError::Damaged`] when the log is, does not reach back to the first commit, or does not reach what the old
+/// index or an external cursor has seen; the old index stays in place then.
 pub fn rebuild_index(dir: &Path, options: &StoreOptions, mut progress: impl FnMut(&str, u64, u64)) -> Result<u64> {
     let lock = crate::lock::Lock::take(dir)?;
     let scratch = dir.join("index.new");
@@ -201,26 +229,29 @@ pub fn rebuild_index(dir: &Path, options: &StoreOptions, mut progress: impl FnMu
             firsts[0]
         )));
     }
+    let witnesses = old_witnesses(&dir.join("index"), options);
     let mut count = 0;
     {
         let index = FjallIndex::open(&scratch, options.cache_bytes)?;
-        for (number, first) in firsts.iter().enumerate() {
-            progress("log segments", number as u64, firsts.len() as u64);
-            let mut reader = SegmentReader::open(&*options.disk, &log_dir, *first)?;
-            loop {
-                match reader.read()? {
-                    Met::Record(commit) => {
-                        store::apply(&index, &commit)?;
-                        count += 1;
-                    }
-                    Met::End => break,
-                    // A torn tail is judged, and cut off, when the store is opened.
-                    Met::Invalid(_) if number + 1 == firsts.len() => break,
-                    Met::Invalid(what) => return Err(StoreError::damaged(what)),
-                }
+        let total = firsts.len() as u64;
+        let replayed = log::replay(&*options.disk, &log_dir, &firsts, |number, commit| {
+            progress("log segments", number as u64, total);
+            count += 1;
+            store::apply(&index, commit)
+        })?;
+        // A torn tail is judged, and cut off, when the store is opened.
+        for (who, seen) in &witnesses.seen {
+            if replayed.reached < *seen {
+                return Err(StoreError::damaged(format!(
+                    "the log ends at commit {}, and {who} has seen commit {seen}: {} commits are missing{}",
+                    replayed.reached,
+                    seen.0 - replayed.reached.0,
+                    replayed.problem.map(|what| format!(" ({what})")).unwrap_or_default()
+                )));
             }
         }
         // Where bodies are is found by scanning the packs when the store is opened.
+        index.apply(witnesses.cursors)?;
         index.persist()?;
     }
     let (current, old) = (dir.join("index"), dir.join("index.old"));

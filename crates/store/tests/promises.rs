@@ -273,3 +273,79 @@ fn the_index_is_rebuilt_from_log_and_packs_alone() {
     assert_eq!(get(&store.snapshot(), ANNA, "49").as_deref(), Some("99"));
     assert_eq!(store.body(&id).unwrap().read_all().unwrap(), b"a body"[..]);
 }
+
+/// A store of many small segments, closed.
+fn with_segments(dir: &Path) -> StoreOptions {
+    let options = StoreOptions { segment_bytes: 500, ..StoreOptions::default() };
+    let store = Store::open(dir, options.clone()).unwrap();
+    for number in 0..20 {
+        let realm = if number == 9 { BERT } else { ANNA };
+        let _ = put(&store, realm, &number.to_string(), &"x".repeat(400));
+    }
+    store.close();
+    options
+}
+
+#[test]
+fn a_segment_gone_from_the_middle_of_the_log_is_noticed_when_the_index_is_rebuilt() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = with_segments(dir.path());
+    let firsts: Vec<_> = std::fs::read_dir(dir.path().join("log")).unwrap().map(|file| file.unwrap().path()).collect();
+    assert!(firsts.len() > 10);
+    // The only commit of a realm stands in it, so no digest tells.
+    std::fs::remove_file(dir.path().join("log/00000000000000000010.log")).unwrap();
+    std::fs::remove_dir_all(dir.path().join("index")).unwrap();
+    let outcome = rebuild_index(dir.path(), &options, |_, _, _| ());
+    assert!(matches!(&outcome, Err(StoreError::Damaged { what }) if what.contains("segment 11")), "{outcome:?}");
+    let opened = Store::open(dir.path(), options).map(|_| ());
+    assert!(matches!(&opened, Err(StoreError::Damaged { what }) if what.contains("segment 11")), "{opened:?}");
+}
+
+#[test]
+fn rebuilding_the_index_does_not_forget_how_far_others_have_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = with_segments(dir.path());
+    let store = Store::open(dir.path(), options.clone()).unwrap();
+    store.set_cursor("standby", Seq(20)).unwrap();
+    store.close();
+    drop(store);
+    assert_eq!(rebuild_index(dir.path(), &options, |_, _, _| ()).unwrap(), 20);
+    std::fs::remove_file(dir.path().join("log/00000000000000000021.log")).unwrap();
+    std::fs::remove_file(dir.path().join("log/00000000000000000020.log")).unwrap();
+    let outcome = rebuild_index(dir.path(), &options, |_, _, _| ());
+    assert!(
+        matches!(&outcome, Err(StoreError::Damaged { what }) if what.contains("1 commits are missing")),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn a_damaged_body_does_not_hide_those_behind_it_when_the_index_is_rebuilt() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let bodies: Vec<Vec<u8>> = (0..5_u8).map(|number| vec![number; 5_000]).collect();
+    for (number, bytes) in bodies.iter().enumerate() {
+        let staged = store.put_body(bytes).unwrap();
+        store
+            .transact(move |tx| {
+                tx.ref_body(ANNA, &staged.id(), &[number as u8]);
+                Ok::<_, StoreError>(())
+            })
+            .wait()
+            .unwrap();
+    }
+    store.close();
+    drop(store);
+    let pack = dir.path().join("packs/0000000001.pack");
+    let mut bytes = std::fs::read(&pack).unwrap();
+    // Inside the header of the first body.
+    bytes[8 + 12 + 3] ^= 1;
+    std::fs::write(&pack, &bytes).unwrap();
+    let _ = rebuild_index(dir.path(), &StoreOptions::default(), |_, _, _| ()).unwrap();
+    let store = open(dir.path());
+    assert!(matches!(store.body(&BodyId::of(&bodies[0])), Err(StoreError::BodyMissing { .. })));
+    for bytes in &bodies[1..] {
+        assert_eq!(store.body(&BodyId::of(bytes)).unwrap().read_all().unwrap(), bytes[..]);
+    }
+    assert_eq!(std::fs::metadata(&pack).unwrap().len(), bytes.len() as u64, "nothing was cut off");
+}

@@ -123,11 +123,8 @@ impl World {
             };
             let number = (!self.dice.once_in(4)).then_some(self.number);
             let act = Act { realms, key: self.dice.below(KEYS) as u8, number };
-            let body = match number.map(|number| store.put_body(&body_of(number))).transpose() {
-                Ok(body) => body,
-                // The body could not be kept, so nothing refers to it.
-                Err(_) => continue,
-            };
+            // A body that could not be kept: nothing refers to it.
+            let Ok(body) = number.map(|number| store.put_body(&body_of(number))).transpose() else { continue };
             let mine = act.clone();
             let ticket = store.transact(move |tx| act_in(tx, &mine, body.as_ref()));
             tickets.push((act, ticket));
