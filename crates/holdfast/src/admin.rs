@@ -60,7 +60,8 @@ pub async fn run(config: Config, mut command: AdminCommand) -> anyhow::Result<()
         terminal.finish();
         return outcome;
     }
-    let services = Arc::new(Services::open(config)?);
+    // Opening waits for commits of its own: off the async threads.
+    let services = Arc::new(tokio::task::spawn_blocking(move || Services::open(config)).await??);
     let (lines, mut received) = mpsc::channel(64);
     let output = Output::new(lines);
     let work = {
