@@ -6,8 +6,13 @@ mod mail;
 mod queue;
 pub mod socket;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use store::StoreError;
 use tokio::sync::mpsc;
 
 use crate::{cli::AdminCommand, config::Config, progress::Terminal, services::Services};
@@ -51,17 +56,34 @@ pub async fn execute(services: &Services, command: AdminCommand, output: &Output
     }
 }
 
+/// How long a command waits for the process that owns the data folder to listen, or to give the folder back.
+const OWNER_PATIENCE: Duration = Duration::from_secs(10);
+
+fn in_use(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref::<StoreError>(), Some(StoreError::Locked { .. }))
+}
+
 /// Runs a command as typed: through the serving process when there is one, else on the data folder itself.
 pub async fn run(config: Config, mut command: AdminCommand) -> anyhow::Result<()> {
     accounts::complete(&mut command)?;
     absolute_paths(&mut command)?;
     let mut terminal = Terminal::default();
-    if let Some(outcome) = socket::ask(&config.data_dir, &command, |line| terminal.show(line)).await {
-        terminal.finish();
-        return outcome;
-    }
-    // Opening waits for commits of its own: off the async threads.
-    let services = Arc::new(tokio::task::spawn_blocking(move || Services::open(config)).await??);
+    let patience = Instant::now() + OWNER_PATIENCE;
+    let services = loop {
+        if let Some(outcome) = socket::ask(&config.data_dir, &command, |line| terminal.show(line)).await {
+            terminal.finish();
+            return outcome;
+        }
+        // Opening waits for commits of its own: off the async threads.
+        let config = config.clone();
+        match tokio::task::spawn_blocking(move || Services::open(config)).await? {
+            // Its owner is just starting or stopping, or is another command.
+            Err(error) if in_use(&error) && Instant::now() < patience => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            opened => break Arc::new(opened?),
+        }
+    };
     let (lines, mut received) = mpsc::channel(64);
     let output = Output::new(lines);
     let work = {

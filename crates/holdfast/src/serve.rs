@@ -24,11 +24,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
 
     let bound = doors::bind(&services, &tls, &metrics)?;
+    // Before the doors are announced: a command typed on "ready" must find this process.
+    let admin_socket = admin::socket::bind(&services.config.data_dir)?;
     welcome::print(&services, &bound)?;
     let mut tasks = bound.serve(&shutdown);
     {
         let (services, shutdown) = (services.clone(), shutdown.clone());
-        tasks.spawn(async move { ("admin socket", admin::socket::serve(services, shutdown).await) });
+        tasks.spawn(async move { ("admin socket", admin::socket::serve(admin_socket, services, shutdown).await) });
     }
     {
         let (delivery, shutdown) = (services.delivery.clone(), shutdown.clone());

@@ -49,13 +49,18 @@ pub fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("admin.sock")
 }
 
-/// Serves admin commands until shut down.
-pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let path = path(&services.config.data_dir);
+/// Binds the socket of a data folder whose lock this process holds.
+pub fn bind(data_dir: &Path) -> anyhow::Result<UnixListener> {
+    let path = path(data_dir);
     // We own the data folder's lock, so a socket that is there is a dead process's.
     let _ = std::fs::remove_file(&path);
     let listener = UnixListener::bind(&path).with_context(|| format!("admin socket {}", path.display()))?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Serves admin commands until shut down.
+pub async fn serve(listener: UnixListener, services: Arc<Services>, shutdown: CancellationToken) -> anyhow::Result<()> {
     loop {
         let stream = tokio::select! {
             () = shutdown.cancelled() => break,
@@ -75,7 +80,7 @@ pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) -> anyh
             }
         });
     }
-    let _ = std::fs::remove_file(&path);
+    let _ = std::fs::remove_file(path(&services.config.data_dir));
     Ok(())
 }
 

@@ -131,7 +131,9 @@ impl Server {
     /// Makes an account with [`PASSWORD`]; its domain too.
     pub fn add_account(&self, address: &str) {
         let domain = address.rsplit_once('@').unwrap().1;
-        let _ = self.command(&["domain", "add", domain]);
+        let added = self.command(&["domain", "add", domain]);
+        let said = String::from_utf8_lossy(&added.stderr);
+        assert!(added.status.success() || said.contains("already"), "domain add {domain}: {said}");
         let output = self.command_with_input(&["account", "add", address, "--password-stdin"], PASSWORD);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
