@@ -7,9 +7,10 @@ use anyhow::{Context, Result, bail};
 use crate::steps::{root, run};
 
 /// What the tests of real clients and pages use: the program that shows a package is there, and the package.
-const DEBIAN: [(&str, &str); 9] = [
+const DEBIAN: [(&str, &str); 10] = [
     ("mbsync", "isync"),
     ("mutt", "mutt"),
+    ("script", "bsdutils"),
     ("msmtp", "msmtp"),
     ("swaks", "swaks"),
     ("curl", "curl"),

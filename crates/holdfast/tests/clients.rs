@@ -235,6 +235,49 @@ fn mutt_submits() {
 }
 
 #[test]
+fn mutt_reads_saves_deletes_and_syncs() {
+    if !has("mutt") || !has("script") {
+        return;
+    }
+    let (dir, server) = service();
+    for subject in ["untouched", "readthis", "savethis", "dropthis"] {
+        deliver(&server, subject);
+    }
+    let config = dir.path().join("muttrc");
+    let text = format!(
+        "set from={ANNA}\nset ssl_starttls=no\nset ssl_force_tls=no\nset imap_authenticators=\"plain\"\n\
+         set folder=\"imap://{}@127.0.0.1:{}/\"\nset spoolfile=+INBOX\nset imap_pass=\"{PASSWORD}\"\n\
+         set delete=yes\nset quit=yes\nset move=no\nset confirmappend=no\nset confirmcreate=no\nset wait_key=no\n\
+         set mark_old=no\nset timeout=1\n",
+        ANNA.replace('@', "%40"),
+        server.address("imap").port(),
+    );
+    std::fs::write(&config, text).unwrap();
+    // The keys of one sitting. Each is pressed when mutt is done with the one before, and the last one ends it.
+    let keys = "<search>~s readthis<enter><display-message><exit>\
+                <search>~s savethis<enter><save-message><kill-line>=Archive<enter>\
+                <search>~s dropthis<enter><delete-message><sync-mailbox><quit>";
+    let mutt = format!("timeout 60 mutt -F '{}' -e \"push '{keys}'\"", config.display());
+    // A program for people wants a terminal; util-linux's script lends it one.
+    run(Command::new("script")
+        .args(["--quiet", "--return", "--command", &mutt, "/dev/null"])
+        .env("HOME", dir.path())
+        .env("TERM", "xterm")
+        .stdin(std::process::Stdio::null()));
+
+    let mut imap = Imap::login(server.address("imap"), ANNA).unwrap();
+    imap.command("EXAMINE INBOX").unwrap().ok();
+    let seen = imap.command("UID FETCH 1:* (FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])").unwrap().ok();
+    let flags_of = |subject: &str| seen.untagged.iter().find(|line| line.contains(subject)).cloned();
+    assert!(flags_of("readthis").is_some_and(|line| line.contains("\\Seen")), "{seen:?}");
+    assert!(flags_of("untouched").is_some_and(|line| !line.contains("\\Seen")), "{seen:?}");
+    assert_eq!(flags_of("savethis").or(flags_of("dropthis")), None, "moved and deleted: {seen:?}");
+    let archive = subjects(&server, ANNA, "Archive");
+    assert!(archive.contains("savethis") && !archive.contains("dropthis"), "{archive}");
+    server.stop();
+}
+
+#[test]
 fn wrong_input_gets_a_clear_answer_and_the_next_command_works() {
     let (_dir, server) = service();
     let mut smtp = Smtp::connect(server.address("smtp")).unwrap();
