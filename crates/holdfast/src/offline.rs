@@ -26,8 +26,16 @@ pub fn verify(config: &Config, repair: bool) -> anyhow::Result<ExitCode> {
         println!("\nrun `holdfast verify --repair` to rebuild what can be rebuilt; copy the data folder first");
         return Ok(ExitCode::FAILURE);
     }
-    println!("\nrepair: building the index anew from the log");
-    rebuild_index(config)?;
+    println!("\nrepair:");
+    let mut terminal = Terminal::default();
+    let done = store::repair(&config.data_dir, &store_options(config), |what, done, total| {
+        terminal.progress(what, done, total);
+    });
+    terminal.finish();
+    for action in done? {
+        println!("  {action}");
+    }
+    println!();
     report = check(config)?;
     print(&report);
     if report.is_sound() {
@@ -53,9 +61,12 @@ fn check(config: &Config) -> anyhow::Result<Report> {
 
 fn print(report: &Report) {
     println!(
-        "checked {} commits, {} records in {} realms, {} bodies",
-        report.commits, report.records, report.realms, report.bodies
+        "checked {} commits, {} checkpoints, {} records in {} realms, {} bodies",
+        report.commits, report.checkpoints, report.records, report.realms, report.bodies
     );
+    for realm in &report.released {
+        println!("SOUND AGAIN: {realm}");
+    }
     for damage in report.damage.iter().take(MAX_LISTED) {
         println!("DAMAGED: {damage}");
     }
@@ -68,10 +79,17 @@ fn print(report: &Report) {
 pub fn rebuild_index(config: &Config) -> anyhow::Result<()> {
     anyhow::ensure!(config.data_dir.join("format").exists(), "{}: no data folder", config.data_dir.display());
     let mut terminal = Terminal::default();
-    let count = store::rebuild_index(&config.data_dir, &store_options(config), |what, done, total| {
+    let rebuilt = store::rebuild_index(&config.data_dir, &store_options(config), |what, done, total| {
         terminal.progress(what, done, total);
     });
     terminal.finish();
-    println!("the index was built anew from {} commits", count?);
+    let rebuilt = rebuilt?;
+    for reason in &rebuilt.passed_over {
+        println!("PASSED OVER: {reason}");
+    }
+    match rebuilt.checkpoint {
+        Some(seq) => println!("the index was built anew from checkpoint {seq} and {} commits", rebuilt.commits),
+        None => println!("the index was built anew from {} commits", rebuilt.commits),
+    }
     Ok(())
 }

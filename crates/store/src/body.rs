@@ -584,6 +584,24 @@ impl BodyReader {
     }
 }
 
+impl BodyReader {
+    /// Reads all of it in constant memory and compares it with the body's name.
+    ///
+    /// # Errors
+    /// [`StoreError::BodyDamaged`].
+    pub fn verify(&mut self) -> Result<()> {
+        let mut hasher = blake3::Hasher::new();
+        for number in 0..self.header.chunks.len() {
+            hasher.update(&self.chunk(number)?);
+        }
+        if hasher.finalize().as_bytes() == self.id.as_bytes() {
+            Ok(())
+        } else {
+            Err(StoreError::BodyDamaged { id: self.id, what: "its bytes do not match its name".to_owned() })
+        }
+    }
+}
+
 impl io::Read for BodyReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let wanted = buffer.len().min(CHUNK_BYTES - (self.position as usize % CHUNK_BYTES));

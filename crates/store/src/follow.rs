@@ -111,7 +111,7 @@ impl Follower {
             match reader.read()? {
                 Met::Record(commit) if commit.seq() == self.next => return Ok(Arc::from(commit)),
                 Met::Record(_) => {}
-                Met::End if reader.next_seq() <= self.next => {
+                Met::Sealed if reader.next_seq() <= self.next => {
                     // The commit is durable, so it stands in a later segment.
                     let reached = reader.next_seq();
                     self.reader = None;
@@ -120,7 +120,10 @@ impl Follower {
                     }
                     self.reader = Some(SegmentReader::open(&*self.disk, &self.dir, reached)?);
                 }
-                Met::End => return Err(StoreError::damaged("the log's segments overlap")),
+                Met::Sealed => return Err(StoreError::damaged("the log's segments overlap")),
+                Met::End => {
+                    return Err(StoreError::damaged(format!("the log ends before commit {}", reader.next_seq())));
+                }
                 Met::Invalid(what) => return Err(StoreError::damaged(what)),
             }
         }

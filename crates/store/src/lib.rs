@@ -15,6 +15,7 @@
 //! Start reading at [`Store`] for the whole, [`writer`] for how a commit comes to be, [`log`] for what is on disk.
 
 mod body;
+mod checkpoint;
 mod clock;
 mod compress;
 mod digest;
@@ -25,26 +26,34 @@ mod ids;
 mod index;
 mod lock;
 pub mod log;
+mod maintain;
 mod read;
+mod rebuild;
 mod record;
+mod repair;
 #[cfg(test)]
 mod sim;
 mod staging;
 mod store;
 mod tx;
 mod verify;
+mod witness;
 pub mod writer;
 
 pub use body::BodyReader;
+pub use checkpoint::Checkpoint;
 pub use clock::{Clock, SystemClock};
 pub use digest::Digest;
 pub use error::{Result, StoreError};
 pub use follow::Follower;
 pub use ids::{BodyId, ParseBodyIdError, RealmId, RealmSeq, Seq};
+pub use maintain::Dropped;
 pub use read::{Order, Read, Rows, Snapshot};
+pub use rebuild::{Rebuilt, rebuild_index};
 pub use record::{Commit, Op, RealmCommit};
+pub use repair::repair;
 pub use staging::{BodyWriter, StagedBody};
 pub use store::{FORMAT, Store, StoreOptions};
 pub use tx::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Tx};
-pub use verify::{Invariants, Report, Violation, rebuild_index, verify};
+pub use verify::{Invariants, Report, Violation, verify};
 pub use writer::Ticket;

@@ -1,12 +1,14 @@
 //! The commit log: segment files of framed, checksummed, chained records.
 //!
 //! ```text
-//! segment  = header record*                    file name: first seq, 20 digits, ".log"
+//! segment  = header record* footer?            file name: first seq, 20 digits, ".log"
 //! header   = magic(8) first_seq(u64) chain(32) crc32c(u32)
 //! record   = len(u32) crc32c(u32) chain(32) payload(len)       integers little-endian
+//! footer   = 0xFFFFFFFF(u32) crc32c(u32) chain(32) last_seq(u64) last_time_ms(i64)
 //! ```
-//! `chain` is BLAKE3(previous chain, payload); the checksum is over chain and payload. The header's chain is that of the
-//! last record of the segment before.
+//! `chain` is BLAKE3(previous chain, payload); the checksum is over what follows it. The header's chain is that of the
+//! last record of the segment before, the footer's that of the last record. Only the newest segment may be without a
+//! footer: any other that does not end with one has been cut off.
 //!
 //! A segment's last records may be torn after a crash: nobody was told of them. Each record says up to which commit
 //! everything was synced when it was written, and the caller knows what other witnesses have seen; a gap at or below
@@ -27,12 +29,52 @@ use crate::{
 const MAGIC: &[u8; 8] = b"HFLOG\0\0\x01";
 const HEADER_BYTES: usize = 8 + 8 + 32 + 4;
 const FRAME_BYTES: usize = 4 + 4 + 32;
+/// Stands in place of a record's length where the footer is.
+const FOOTER_MARK: u32 = u32::MAX;
+const FOOTER_BYTES: usize = FRAME_BYTES + 8 + 8;
 /// The largest record: a commit's writes and their framing.
 pub const MAX_RECORD_BYTES: usize = 64 << 20;
 /// A segment is closed when it is larger.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
 
-type Chain = [u8; 32];
+/// What the log's records up to one of them amount to.
+pub(crate) type Chain = [u8; 32];
+
+/// The end of a closed segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Footer {
+    pub chain: Chain,
+    pub last: Seq,
+    /// The last commit's time.
+    pub time_ms: i64,
+}
+
+impl Footer {
+    fn to_bytes(self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(FOOTER_BYTES);
+        bytes.extend_from_slice(&FOOTER_MARK.to_le_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&self.chain);
+        bytes.extend_from_slice(&self.last.0.to_le_bytes());
+        bytes.extend_from_slice(&self.time_ms.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[8..]);
+        bytes[4..8].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    /// The footer that `bytes` begin with, if there is one.
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let bytes = bytes.get(..FOOTER_BYTES)?;
+        if bytes[..4] != FOOTER_MARK.to_le_bytes() || crc32c::crc32c(&bytes[8..]).to_le_bytes() != bytes[4..8] {
+            return None;
+        }
+        Some(Self {
+            chain: bytes[8..40].try_into().ok()?,
+            last: Seq(u64::from_le_bytes(bytes[40..48].try_into().ok()?)),
+            time_ms: i64::from_le_bytes(bytes[48..56].try_into().ok()?),
+        })
+    }
+}
 
 /// The log, open for appending.
 pub(crate) struct Log {
@@ -43,6 +85,10 @@ pub(crate) struct Log {
     len: u64,
     chain: Chain,
     next: Seq,
+    /// The last commit's time.
+    time_ms: i64,
+    /// The file has its footer: what comes next begins a new segment.
+    sealed: bool,
     segment_bytes: u64,
 }
 
@@ -85,6 +131,7 @@ pub(crate) struct SegmentReader {
     offset: u64,
     chain: Chain,
     next: Seq,
+    time_ms: i64,
 }
 
 /// What a reader met where it expected a record.
@@ -92,6 +139,8 @@ pub(crate) enum Met {
     Record(Box<Commit>),
     /// The end of the file, exactly at a record's end.
     End,
+    /// The footer, and the end of the file right behind it.
+    Sealed,
     /// Bytes that are not the next record: torn or damaged, which is for the caller to tell.
     Invalid(String),
 }
@@ -112,7 +161,7 @@ impl SegmentReader {
             return Err(StoreError::damaged(format!("{}: the segment's header", name())));
         }
         let chain = header[16..48].try_into().expect("32 bytes");
-        Ok(Self { file, path, offset: HEADER_BYTES as u64, chain, next: first })
+        Ok(Self { file, path, offset: HEADER_BYTES as u64, chain, next: first, time_ms: 0 })
     }
 
     pub(crate) const fn next_seq(&self) -> Seq {
@@ -135,7 +184,11 @@ impl SegmentReader {
         if read < FRAME_BYTES {
             return invalid("a record's frame is cut off");
         }
-        let len = u32::from_le_bytes(frame[..4].try_into().expect("4 bytes")) as usize;
+        let len = u32::from_le_bytes(frame[..4].try_into().expect("4 bytes"));
+        if len == FOOTER_MARK {
+            return self.read_footer();
+        }
+        let len = len as usize;
         if len == 0 || len > MAX_RECORD_BYTES {
             return invalid("a record's length is impossible");
         }
@@ -162,11 +215,27 @@ impl SegmentReader {
         self.offset += (FRAME_BYTES + len) as u64;
         self.chain = chain;
         self.next = Seq(self.next.0 + 1);
+        self.time_ms = commit.time_ms;
         Ok(Met::Record(Box::new(commit)))
     }
 
+    fn read_footer(&self) -> Result<Met> {
+        let name = || self.path.display().to_string();
+        // One byte more than a footer has, to see that nothing follows.
+        let mut bytes = [0; FOOTER_BYTES + 1];
+        let read = self.file.read_full(&mut bytes, self.offset).map_err(StoreError::io(name()))?;
+        let footer = Footer { chain: self.chain, last: Seq(self.next.0 - 1), time_ms: self.time_ms };
+        let problem = match Footer::from_bytes(&bytes[..read]) {
+            None => "the segment's footer",
+            Some(_) if read > FOOTER_BYTES => "something follows the segment's footer",
+            Some(found) if found != footer => "the segment's footer is that of other records",
+            Some(_) => return Ok(Met::Sealed),
+        };
+        Ok(Met::Invalid(format!("{} at byte {}: {problem}", name(), self.offset)))
+    }
+
     /// Whether anything after this place shows that what should be here had been synced: a later record that says so.
-    fn later_witness(&self) -> Result<Option<Seq>> {
+    pub(crate) fn later_witness(&self) -> Result<Option<Seq>> {
         let name = || self.path.display().to_string();
         let len = self.file.len().map_err(StoreError::io(name()))?;
         let mut rest = vec![0; len.saturating_sub(self.offset) as usize];
@@ -175,6 +244,10 @@ impl SegmentReader {
         let mut witness = None;
         let mut at = 1;
         while at + FRAME_BYTES < rest.len() {
+            if let Some(footer) = Footer::from_bytes(&rest[at..]) {
+                // A segment is closed after everything in it was synced.
+                witness = witness.max(Some(footer.last));
+            }
             let length = u32::from_le_bytes(rest[at..at + 4].try_into().expect("4 bytes")) as usize;
             let end = at + FRAME_BYTES + length;
             if length > 0
@@ -202,13 +275,13 @@ pub(crate) struct Replayed {
     pub problem: Option<String>,
 }
 
-/// Gives each commit of the segments `firsts` (and the number of its segment) in order, having checked that every
+/// Gives each commit of the segments `firsts` (with the number of its segment and the chain after it) in order, having checked that every
 /// segment follows from the one before it: a segment in the middle that is gone must not go unnoticed.
 pub(crate) fn replay(
     disk: &dyn Disk,
     dir: &Path,
     firsts: &[Seq],
-    mut each: impl FnMut(usize, &Commit) -> Result<()>,
+    mut each: impl FnMut(usize, &Commit, &Chain) -> Result<()>,
 ) -> Result<Replayed> {
     let mut before: Option<(Chain, Seq)> = None;
     for (number, first) in firsts.iter().enumerate() {
@@ -229,8 +302,10 @@ pub(crate) fn replay(
         }
         loop {
             match reader.read()? {
-                Met::Record(commit) => each(number, &commit)?,
-                Met::End => break,
+                Met::Record(commit) => each(number, &commit, &reader.chain)?,
+                Met::Sealed => break,
+                Met::End if newest => break,
+                Met::End => return Err(cut_off(*first, reader.next)),
                 Met::Invalid(what) if newest => {
                     return Ok(Replayed { reached: Seq(reader.next.0 - 1), problem: Some(what) });
                 }
@@ -240,6 +315,30 @@ pub(crate) fn replay(
         before = Some((reader.chain, reader.next));
     }
     Ok(Replayed { reached: Seq(before.map_or(0, |(_, next)| next.0 - 1)), problem: None })
+}
+
+/// A segment that should end with a footer and does not.
+pub(crate) fn cut_off(first: Seq, next: Seq) -> StoreError {
+    StoreError::damaged(format!("the log: segment {first} is cut off before commit {next}: it has no footer"))
+}
+
+/// The footer of a closed segment; `None` when the segment has none.
+pub(crate) fn footer(disk: &dyn Disk, dir: &Path, first: Seq) -> Result<Option<Footer>> {
+    let path = segment_path(dir, first);
+    let name = path.display().to_string();
+    let file = disk.open(&path).map_err(StoreError::io(name.clone()))?;
+    let len = file.len().map_err(StoreError::io(name.clone()))?;
+    let Some(start) = len.checked_sub(FOOTER_BYTES as u64) else { return Ok(None) };
+    let mut bytes = [0; FOOTER_BYTES];
+    let read = file.read_full(&mut bytes, start).map_err(StoreError::io(name))?;
+    Ok(Footer::from_bytes(&bytes[..read]))
+}
+
+/// Takes a segment away for good.
+pub(crate) fn remove_segment(disk: &dyn Disk, dir: &Path, first: Seq) -> Result<()> {
+    let path = segment_path(dir, first);
+    // One by one, so that after a crash the segments that are left still follow from each other.
+    disk.remove(&path).and_then(|()| disk.sync_dir(dir)).map_err(StoreError::io(path.display().to_string()))
 }
 
 impl Log {
@@ -269,24 +368,18 @@ impl Log {
                     "the log is empty, and commit {witness} has been seen: commits 1 to {witness} are missing"
                 )));
             }
-            let (file, path) = create_segment(&*disk, dir, Seq(1), &[0; 32])?;
-            let log = Self {
-                disk,
-                dir: dir.to_owned(),
-                file,
-                path,
-                len: HEADER_BYTES as u64,
-                chain: [0; 32],
-                next: Seq(1),
-                segment_bytes,
-            };
-            return Ok(log);
+            return Self::begin(disk, dir, Seq(1), [0; 32], segment_bytes);
         };
         let mut reader = SegmentReader::open(&*disk, dir, last)?;
+        let mut sealed = false;
         let problem = loop {
             match reader.read()? {
                 Met::Record(_) => {}
                 Met::End => break None,
+                Met::Sealed => {
+                    sealed = true;
+                    break None;
+                }
                 Met::Invalid(what) => break Some(what),
             }
         };
@@ -318,9 +411,19 @@ impl Log {
             len: reader.offset,
             chain: reader.chain,
             next: reader.next,
+            time_ms: reader.time_ms,
+            sealed,
             segment_bytes,
         };
         Ok(log)
+    }
+
+    /// Begins a log, or goes on with one whose segments up to `next` are elsewhere, or nowhere.
+    pub(crate) fn begin(disk: Arc<dyn Disk>, dir: &Path, next: Seq, chain: Chain, segment_bytes: u64) -> Result<Self> {
+        let (file, path) = create_segment(&*disk, dir, next, &chain)?;
+        let len = HEADER_BYTES as u64;
+        let dir = dir.to_owned();
+        Ok(Self { disk, dir, file, path, len, chain, next, time_ms: 0, sealed: false, segment_bytes })
     }
 
     /// The seq that the next commit gets.
@@ -332,10 +435,21 @@ impl Log {
         self.chain
     }
 
-    /// Appends framed records, `count` of them, the last of which has `chain`. Not durable before [`Log::sync`].
-    /// On error the log is as before, or the store must stop: [`StoreError::Stopped`].
-    pub(crate) fn append(&mut self, frames: &[u8], count: u64, chain: Chain) -> Result<()> {
-        if let Err(error) = self.file.write_at(frames, self.len) {
+    /// Appends framed records, `count` of them, the last of which has `chain` and `time_ms`. Not durable before
+    /// [`Log::sync`]. On error the log is as before, or the store must stop: [`StoreError::Stopped`].
+    pub(crate) fn append(&mut self, frames: &[u8], count: u64, chain: Chain, time_ms: i64) -> Result<()> {
+        if self.sealed {
+            self.begin_segment()?;
+        }
+        self.write(frames)?;
+        self.next = Seq(self.next.0 + count);
+        self.chain = chain;
+        self.time_ms = time_ms;
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        if let Err(error) = self.file.write_at(bytes, self.len) {
             // Synced, so that what was refused does not come back when the power goes.
             self.file.truncate(self.len).and_then(|()| self.file.sync()).map_err(|second| StoreError::Stopped {
                 reason: format!(
@@ -345,9 +459,7 @@ impl Log {
             })?;
             return Err(StoreError::io(self.path.display().to_string())(error));
         }
-        self.len += frames.len() as u64;
-        self.next = Seq(self.next.0 + count);
-        self.chain = chain;
+        self.len += bytes.len() as u64;
         Ok(())
     }
 
@@ -358,13 +470,22 @@ impl Log {
         })
     }
 
-    /// Begins a new segment when this one is full. Only right after [`Log::sync`].
+    /// Closes this segment with a footer when it is full, and begins a new one. Only right after [`Log::sync`]. An
+    /// error other than [`StoreError::Stopped`] leaves the log as good as it was: it is tried again later.
     pub(crate) fn roll(&mut self) -> Result<()> {
-        if self.len < self.segment_bytes {
+        if self.len < self.segment_bytes || self.sealed {
             return Ok(());
         }
+        let footer = Footer { chain: self.chain, last: Seq(self.next.0 - 1), time_ms: self.time_ms };
+        self.write(&footer.to_bytes())?;
+        self.sync()?;
+        self.sealed = true;
+        self.begin_segment()
+    }
+
+    fn begin_segment(&mut self) -> Result<()> {
         let (file, path) = create_segment(&*self.disk, &self.dir, self.next, &self.chain)?;
-        (self.file, self.path, self.len) = (file, path, HEADER_BYTES as u64);
+        (self.file, self.path, self.len, self.sealed) = (file, path, HEADER_BYTES as u64, false);
         Ok(())
     }
 }

@@ -139,7 +139,7 @@ impl Snapshot {
 
     /// The last commit that this snapshot holds.
     pub fn seq(&self) -> Result<Seq> {
-        meta::applied(&*self.view)
+        Ok(meta::applied(&*self.view)?.0)
     }
 
     /// The digest that the realm's last commit states.
@@ -157,7 +157,8 @@ impl Snapshot {
         Ok(meta::realm_states(&*self.view)?.into_iter().map(|(realm, _)| realm).collect())
     }
 
-    fn note<T>(&self, realm: RealmId, result: Result<T>) -> Result<T> {
+    /// Quarantines the realm when the result says that it is damaged.
+    pub(crate) fn note<T>(&self, realm: RealmId, result: Result<T>) -> Result<T> {
         if let Err(StoreError::Damaged { what }) = &result {
             self.quarantine.put(realm, what);
         }

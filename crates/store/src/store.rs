@@ -3,7 +3,10 @@
 use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,13 +18,15 @@ use crate::{
     BodyId, BodyReader, BodyWriter, Clock, Commit, Digest, Follower, RealmId, RealmSeq, Result, Seq, Snapshot,
     StagedBody, StoreError, SystemClock, Ticket, Tx,
     body::Packs,
+    checkpoint,
     digest::{SEAL_BYTES, Seal},
     disk::{Disk, RealDisk},
     follow::Tail,
     index::{Batch, FjallIndex, IndexEngine, Space},
     lock::Lock,
-    log::{self, Log},
+    log::{self, Chain, Log, SegmentReader},
     read::full_key,
+    witness::Witness,
     writer::Writer,
 };
 
@@ -66,29 +71,54 @@ pub(crate) struct RealmState {
     pub digest: Digest,
 }
 
-/// Realms that take no writes until they have been repaired, and why.
-#[derive(Default)]
-pub(crate) struct Quarantine(Mutex<BTreeMap<RealmId, String>>);
+/// Realms that take no writes until they have been repaired, and why. Kept in the index, so that a restart does not
+/// forget them.
+pub(crate) struct Quarantine {
+    index: Arc<dyn IndexEngine>,
+    realms: Mutex<BTreeMap<RealmId, String>>,
+}
 
 impl Quarantine {
+    fn load(index: Arc<dyn IndexEngine>) -> Result<Self> {
+        let realms: BTreeMap<_, _> = meta::quarantined(&*index.view())?.into_iter().collect();
+        for (realm, reason) in &realms {
+            tracing::error!(%realm, reason, "still quarantined");
+        }
+        metrics::gauge!("holdfast_store_quarantined_realms").set(realms.len() as f64);
+        Ok(Self { index, realms: Mutex::new(realms) })
+    }
+
     pub(crate) fn put(&self, realm: RealmId, reason: &str) {
-        let mut realms = self.0.lock();
-        if !realms.contains_key(&realm) {
-            tracing::error!(%realm, reason, "quarantined");
-            metrics::gauge!("holdfast_store_quarantined_realms").set(realms.len() as f64 + 1.0);
-            realms.insert(realm, reason.to_owned());
+        let mut realms = self.realms.lock();
+        if realms.contains_key(&realm) {
+            return;
+        }
+        tracing::error!(%realm, reason, "quarantined");
+        realms.insert(realm, reason.to_owned());
+        metrics::gauge!("holdfast_store_quarantined_realms").set(realms.len() as f64);
+        drop(realms);
+        if let Err(error) = self.index.apply(vec![meta::set_quarantined(realm, reason)]) {
+            tracing::warn!(%realm, %error, "the quarantine will be forgotten at the next start");
         }
     }
 
+    pub(crate) fn release(&self, realm: RealmId) -> Result<()> {
+        let mut realms = self.realms.lock();
+        self.index.apply(vec![meta::release(realm)])?;
+        realms.remove(&realm);
+        metrics::gauge!("holdfast_store_quarantined_realms").set(realms.len() as f64);
+        Ok(())
+    }
+
     pub(crate) fn check(&self, realm: RealmId) -> Result<()> {
-        match self.0.lock().get(&realm) {
+        match self.realms.lock().get(&realm) {
             Some(reason) => Err(StoreError::Quarantined { realm, reason: reason.clone() }),
             None => Ok(()),
         }
     }
 
-    fn list(&self) -> Vec<(RealmId, String)> {
-        self.0.lock().iter().map(|(realm, reason)| (*realm, reason.clone())).collect()
+    pub(crate) fn list(&self) -> Vec<(RealmId, String)> {
+        self.realms.lock().iter().map(|(realm, reason)| (*realm, reason.clone())).collect()
     }
 }
 
@@ -130,7 +160,12 @@ pub(crate) struct Inner {
     pub watchers: Arc<Watchers>,
     pub tail: Arc<Tail>,
     pub writer: Writer,
+    pub witness: Witness,
+    is_new: bool,
+    /// Held by what keeps the store small: one at a time.
+    pub maintenance: Mutex<()>,
     lock: Mutex<Option<Lock>>,
+    closed: AtomicBool,
 }
 
 impl Store {
@@ -156,14 +191,18 @@ impl Store {
         lock: Option<Lock>,
     ) -> Result<Self> {
         let view = index.view();
-        let applied = meta::applied(&*view)?;
+        let (applied, chain) = meta::applied(&*view)?;
         let cursors = meta::cursors(&*view)?;
         drop(view);
-        let witness = cursors.iter().map(|(_, seq)| *seq).max().unwrap_or_default().max(applied);
+        let checkpoints = checkpoint::list(&*options.disk, &dir.join("checkpoints"))?;
+        let witness_file = Witness::open(options.disk.clone(), dir)?;
+        let seen = cursors.iter().map(|(_, seq)| *seq).chain(checkpoints).chain(witness_file.seen());
+        let witness = seen.max().unwrap_or_default().max(applied);
         let log = Log::open(options.disk.clone(), &dir.join("log"), witness, options.segment_bytes)?;
-        catch_up(&options, dir, &*index, applied)?;
+        let log_is_empty = log.next() == Seq(1);
+        catch_up(&options, dir, &*index, applied, chain)?;
         let packs = Arc::new(Packs::open(options.disk.clone(), &dir.join("packs"), index.clone(), options.pack_bytes)?);
-        let quarantine = Arc::new(Quarantine::default());
+        let quarantine = Arc::new(Quarantine::load(index.clone())?);
         let watchers = Arc::new(Watchers::default());
         let tail = Arc::new(Tail::new(Seq(log.next().0 - 1)));
         let writer = Writer::start(
@@ -175,8 +214,11 @@ impl Store {
             tail.clone(),
             options.clock.clone(),
         )?;
+        witness_file.begin()?;
         let inner = Inner {
             dir: dir.to_owned(),
+            witness: witness_file,
+            is_new: witness == Seq(0) && log_is_empty,
             options,
             index,
             packs,
@@ -184,7 +226,9 @@ impl Store {
             watchers,
             tail,
             writer,
+            maintenance: Mutex::new(()),
             lock: Mutex::new(lock),
+            closed: AtomicBool::new(false),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -193,10 +237,19 @@ impl Store {
     /// [`StoreError::Stopped`]; reads still work. Does nothing the second time.
     pub fn close(&self) {
         self.inner.writer.stop();
+        let mut lock = self.inner.lock.lock();
+        if self.inner.closed.swap(true, Ordering::SeqCst) {
+            return;
+        }
         if let Err(error) = self.inner.index.persist() {
             tracing::warn!(%error, "the index was not written out; it will be caught up from the log");
         }
-        self.inner.lock.lock().take();
+        if self.stopped().is_none()
+            && let Err(error) = self.inner.witness.close(self.seq())
+        {
+            tracing::warn!(%error, "the next start will not know that this one ended in order");
+        }
+        lock.take();
     }
 
     /// All realms as they are now.
@@ -280,7 +333,14 @@ impl Store {
     /// Notes how far someone outside has followed the log: from then on a log that does not reach `seq` is damaged.
     pub fn set_cursor(&self, name: &str, seq: Seq) -> Result<()> {
         self.inner.index.apply(vec![meta::cursor(name, seq)])?;
-        self.inner.index.persist()
+        self.inner.index.persist()?;
+        self.inner.witness.note(name, seq)
+    }
+
+    /// Whether the store was closed in order when it was last open, or is new. After a crash it is not: nothing is lost
+    /// then, but what was in flight may or may not be there.
+    pub fn was_closed_in_order(&self) -> bool {
+        self.inner.witness.closed_in_order() || self.inner.is_new
     }
 }
 
@@ -310,7 +370,7 @@ fn check_format(dir: &Path) -> Result<()> {
 }
 
 /// Applies to the index what the log has and it has not.
-fn catch_up(options: &StoreOptions, dir: &Path, index: &dyn IndexEngine, applied: Seq) -> Result<()> {
+fn catch_up(options: &StoreOptions, dir: &Path, index: &dyn IndexEngine, applied: Seq, chain: Chain) -> Result<()> {
     let dir = dir.join("log");
     let first_needed = Seq(applied.0 + 1);
     let firsts = log::segments(&*options.disk, &dir)?;
@@ -321,15 +381,24 @@ fn catch_up(options: &StoreOptions, dir: &Path, index: &dyn IndexEngine, applied
         )));
     };
     let mut count = 0_u64;
-    let replayed = log::replay(&*options.disk, &dir, &firsts[start..], |_, commit| {
+    let replayed = log::replay(&*options.disk, &dir, &firsts[start..], |_, commit, after| {
         if commit.seq() >= first_needed {
-            apply(index, commit)?;
+            apply(index, commit, after)?;
             count += 1;
+        } else if commit.seq() == applied && *after != chain {
+            return Err(StoreError::damaged(format!(
+                "the log at commit {applied} is not the one that the index was made from"
+            )));
         }
         Ok(())
     })?;
     if let Some(what) = replayed.problem {
         return Err(StoreError::damaged(what));
+    }
+    if firsts[start] == first_needed && *SegmentReader::open(&*options.disk, &dir, first_needed)?.chain() != chain {
+        return Err(StoreError::damaged(format!(
+            "the log's segment {first_needed} does not follow from the commits that the index holds"
+        )));
     }
     if count > 0 {
         tracing::info!(count, "commits applied to the index from the log");
@@ -337,8 +406,8 @@ fn catch_up(options: &StoreOptions, dir: &Path, index: &dyn IndexEngine, applied
     Ok(())
 }
 
-/// Applies one commit of the log, checking that it leads to the digest it states.
-pub(crate) fn apply(index: &dyn IndexEngine, commit: &Commit) -> Result<()> {
+/// Applies one commit of the log, checking that it leads to the digest it states. `chain` is the log's after it.
+pub(crate) fn apply(index: &dyn IndexEngine, commit: &Commit, chain: &Chain) -> Result<()> {
     let view = index.view();
     let mut batch = Batch::new();
     for part in &commit.realms {
@@ -367,7 +436,7 @@ pub(crate) fn apply(index: &dyn IndexEngine, commit: &Commit) -> Result<()> {
         state.seq = part.realm_seq();
         batch.push(meta::set_realm_state(realm, state));
     }
-    batch.push(meta::set_applied(commit.seq()));
+    batch.push(meta::set_applied(commit.seq(), chain));
     index.apply(batch)
 }
 
@@ -387,10 +456,13 @@ pub(crate) mod meta {
     use crate::{
         Order,
         index::IndexView,
+        log::Chain,
         read::{end_of_prefix, hex},
     };
 
     const APPLIED: &[u8] = b"applied";
+    const FIRST: &[u8] = b"first";
+    const QUARANTINE: u8 = b'q';
     const REALM: u8 = b'r';
     const CURSOR: &[u8] = b"cursor/";
     pub(crate) const BODY: u8 = b'b';
@@ -426,12 +498,43 @@ pub(crate) mod meta {
         Ok(u64::from_le_bytes(bytes))
     }
 
-    pub(crate) fn applied(view: &dyn IndexView) -> Result<Seq> {
-        read(view, APPLIED)?.map_or(Ok(Seq(0)), |value| number(APPLIED, &value).map(Seq))
+    /// The last commit that the index holds, and the log's chain there.
+    pub(crate) fn applied(view: &dyn IndexView) -> Result<(Seq, Chain)> {
+        let Some(value) = read(view, APPLIED)? else { return Ok((Seq(0), Chain::default())) };
+        let parts = value.split_at_checked(8).and_then(|(seq, chain)| Some((seq, Chain::try_from(chain).ok()?)));
+        let (seq, chain) = parts.ok_or_else(|| StoreError::damaged(format!("index: meta record {}", hex(APPLIED))))?;
+        Ok((Seq(number(APPLIED, seq)?), chain))
     }
 
-    pub(crate) fn set_applied(seq: Seq) -> Write {
-        write(APPLIED.to_vec(), seq.0.to_le_bytes().to_vec())
+    pub(crate) fn set_applied(seq: Seq, chain: &Chain) -> Write {
+        write(APPLIED.to_vec(), [&seq.0.to_le_bytes()[..], chain].concat())
+    }
+
+    /// The commit with which the log should begin, at the latest: those before it were dropped on purpose.
+    pub(crate) fn first(view: &dyn IndexView) -> Result<Seq> {
+        read(view, FIRST)?.map_or(Ok(Seq(1)), |value| number(FIRST, &value).map(Seq))
+    }
+
+    pub(crate) fn set_first(seq: Seq) -> Write {
+        write(FIRST.to_vec(), seq.0.to_le_bytes().to_vec())
+    }
+
+    fn quarantine_key(realm: RealmId) -> Vec<u8> {
+        let mut key = vec![QUARANTINE];
+        key.extend_from_slice(&realm.raw().to_be_bytes());
+        key
+    }
+
+    pub(crate) fn quarantined(view: &dyn IndexView) -> Result<Vec<(RealmId, String)>> {
+        prefixed(view, &[QUARANTINE], |key, value| Ok((realm_of(key)?, String::from_utf8_lossy(value).into_owned())))
+    }
+
+    pub(crate) fn set_quarantined(realm: RealmId, reason: &str) -> Write {
+        write(quarantine_key(realm), reason.as_bytes().to_vec())
+    }
+
+    pub(crate) fn release(realm: RealmId) -> Write {
+        (Space::Meta, quarantine_key(realm), None)
     }
 
     fn realm_key(realm: RealmId) -> Vec<u8> {
@@ -469,10 +572,13 @@ pub(crate) mod meta {
     }
 
     pub(crate) fn realm_states(view: &dyn IndexView) -> Result<Vec<(RealmId, RealmState)>> {
-        prefixed(view, &[REALM], |key, value| {
-            let raw = key[1..].try_into().map_err(|_| StoreError::damaged("index: a realm's key"))?;
-            Ok((RealmId::from_raw(u64::from_be_bytes(raw)), state(key, value)?))
-        })
+        prefixed(view, &[REALM], |key, value| Ok((realm_of(key)?, state(key, value)?)))
+    }
+
+    /// The realm that a key's bytes after the first name.
+    fn realm_of(key: &[u8]) -> Result<RealmId> {
+        let raw = key[1..].try_into().map_err(|_| StoreError::damaged("index: a realm's key"))?;
+        Ok(RealmId::from_raw(u64::from_be_bytes(raw)))
     }
 
     pub(crate) fn cursors(view: &dyn IndexView) -> Result<Vec<(String, Seq)>> {

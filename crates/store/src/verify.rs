@@ -1,15 +1,15 @@
-//! Checking everything that is stored, and rebuilding what can be rebuilt.
+//! Checking everything that is stored.
 
 use std::{collections::BTreeSet, ops::Bound, path::Path};
 
 use crate::{
-    BodyId, Digest, Order, RealmId, Result, Seq, Snapshot, Store, StoreError, StoreOptions,
-    digest::Seal,
-    index::{Batch, FjallIndex, IndexEngine, Space},
+    BodyId, Digest, Order, RealmId, Result, Seq, Snapshot, Store, StoreError, StoreOptions, checkpoint,
+    index::{IndexView, Space},
     log::{self, Met, SegmentReader},
     read::{full_range, unseal},
-    store::{self, meta},
+    store::meta,
     tx::BODY_REFERENCE,
+    witness,
 };
 
 /// Something that must hold between records and does not.
@@ -19,6 +19,12 @@ pub struct Violation {
     pub realm: RealmId,
     /// What.
     pub what: String,
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.realm, self.what)
+    }
 }
 
 /// What a domain crate knows must hold between its records.
@@ -41,6 +47,10 @@ pub struct Report {
     pub realms: u64,
     /// Bodies read and compared with their names.
     pub bodies: u64,
+    /// Checkpoints read and compared with what they say of themselves.
+    pub checkpoints: u64,
+    /// Realms that were quarantined, whose records were found to be what they must be: they take writes again.
+    pub released: Vec<String>,
     /// What is wrong, by name.
     pub damage: Vec<String>,
 }
@@ -65,6 +75,11 @@ pub fn verify(
 ) -> Result<Report> {
     let mut report = Report::default();
     verify_log(dir, &options, &mut report, &mut progress)?;
+    verify_checkpoints(dir, &options, &mut report, &mut progress)?;
+    match witness::read(&*options.disk, dir) {
+        Err(StoreError::Damaged { what }) => report.damage.push(what),
+        other => drop(other?),
+    }
     let store = match Store::open(dir, options.clone()) {
         Ok(store) => store,
         Err(StoreError::Damaged { what }) => {
@@ -74,6 +89,12 @@ pub fn verify(
         Err(error) => return Err(error),
     };
     let snapshot = store.snapshot();
+    let (stated, found) = (meta::first(snapshot.view())?, log::segments(&*options.disk, &dir.join("log"))?);
+    if let Some(found) = found.first().filter(|found| **found > stated) {
+        report
+            .damage
+            .push(format!("the log begins at commit {found}; commits {stated} to {} are missing", found.0 - 1));
+    }
     let realms = match snapshot.realms() {
         Ok(realms) => realms,
         Err(error) => {
@@ -82,18 +103,25 @@ pub fn verify(
         }
     };
     let total = realms.len() as u64;
+    let quarantined = store.quarantined();
     for (number, realm) in realms.into_iter().enumerate() {
         progress("realms", number as u64, total);
-        verify_realm(&store, &snapshot, realm, &mut report)?;
+        let before = report.damage.len();
+        let bodies = scan_realm(&snapshot, realm, &mut report)?;
         for check in invariants {
             match check.check(realm, &snapshot) {
-                Ok(violations) => {
-                    report
-                        .damage
-                        .extend(violations.into_iter().map(|found| format!("{}: {}", found.realm, found.what)));
-                }
+                Ok(violations) => report.damage.extend(violations.iter().map(ToString::to_string)),
                 Err(error) => report.damage.push(format!("{realm}: {error}")),
             }
+        }
+        if report.damage.len() == before
+            && let Some((_, reason)) = quarantined.iter().find(|(found, _)| *found == realm)
+        {
+            store.inner.quarantine.release(realm)?;
+            report.released.push(format!("{realm}, which was quarantined: {reason}"));
+        }
+        for id in bodies {
+            check_body(&store, realm, &id, &mut report);
         }
     }
     drop(snapshot);
@@ -114,10 +142,11 @@ fn verify_log(
     let mut chain: Option<([u8; 32], Seq)> = None;
     for (number, first) in firsts.iter().enumerate() {
         progress("log segments", number as u64, firsts.len() as u64);
+        let newest = number + 1 == firsts.len();
         let mut reader = match SegmentReader::open(&*options.disk, &log_dir, *first) {
             Ok(reader) => reader,
             // The newest segment's tail is judged by opening the store, which knows the witnesses.
-            Err(StoreError::Damaged { .. }) if number + 1 == firsts.len() => break,
+            Err(StoreError::Damaged { .. }) if newest => break,
             Err(StoreError::Damaged { what }) => {
                 report.damage.push(what);
                 chain = None;
@@ -133,8 +162,12 @@ fn verify_log(
         loop {
             match reader.read()? {
                 Met::Record(_) => report.commits += 1,
-                Met::End => break,
-                Met::Invalid(_) if number + 1 == firsts.len() => break,
+                Met::Sealed => break,
+                Met::End | Met::Invalid(_) if newest => break,
+                Met::End => {
+                    report.damage.push(log::cut_off(*first, reader.next_seq()).to_string());
+                    break;
+                }
                 Met::Invalid(what) => {
                     report.damage.push(what);
                     break;
@@ -146,7 +179,38 @@ fn verify_log(
     Ok(())
 }
 
-fn verify_realm(store: &Store, snapshot: &Snapshot, realm: RealmId, report: &mut Report) -> Result<()> {
+fn verify_checkpoints(
+    dir: &Path,
+    options: &StoreOptions,
+    report: &mut Report,
+    progress: &mut impl FnMut(&str, u64, u64),
+) -> Result<()> {
+    let dir = dir.join("checkpoints");
+    let all = checkpoint::list(&*options.disk, &dir)?;
+    for (number, seq) in all.iter().enumerate() {
+        progress("checkpoints", number as u64, all.len() as u64);
+        match checkpoint::read(&*options.disk, &dir, *seq, &mut |_| Ok(())) {
+            Ok(_) => report.checkpoints += 1,
+            Err(StoreError::Damaged { what }) => report.damage.push(what),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The sum of the seals of a realm's records, each checked.
+pub(crate) fn digest_of(view: &dyn IndexView, realm: RealmId) -> Result<Digest> {
+    let mut digest = Digest::default();
+    let range = full_range(realm, (Bound::Unbounded, Bound::Unbounded));
+    for row in view.range(Space::Records, range, Order::Ascending) {
+        let (key, stored) = row?;
+        digest.add(unseal(realm, &key.slice(8..), &stored)?.0);
+    }
+    Ok(digest)
+}
+
+/// Reads a realm's records and compares them with its digest; gives the bodies that they refer to.
+pub(crate) fn scan_realm(snapshot: &Snapshot, realm: RealmId, report: &mut Report) -> Result<BTreeSet<BodyId>> {
     let mut digest = Digest::default();
     let mut bodies = BTreeSet::new();
     let range = full_range(realm, (Bound::Unbounded, Bound::Unbounded));
@@ -161,10 +225,10 @@ fn verify_realm(store: &Store, snapshot: &Snapshot, realm: RealmId, report: &mut
         let key = key.slice(8..);
         report.records += 1;
         match unseal(realm, &key, &stored) {
-            Ok((_, value)) => digest.add(Seal::of(realm, &key, &value)),
+            Ok((seal, _)) => digest.add(seal),
             Err(error) => report.damage.push(error.to_string()),
         }
-        if key[0] == BODY_REFERENCE
+        if key.first() == Some(&BODY_REFERENCE)
             && let Some(Ok(id)) = key.get(1..33).map(<[u8; 32]>::try_from)
         {
             bodies.insert(BodyId::from_bytes(id));
@@ -175,96 +239,13 @@ fn verify_realm(store: &Store, snapshot: &Snapshot, realm: RealmId, report: &mut
     if stated != digest {
         report.damage.push(format!("{realm}: its records add up to digest {digest}, its last commit states {stated}"));
     }
-    for id in bodies {
-        report.bodies += 1;
-        if let Err(error) = store.body(&id).and_then(|mut body| body.read_all()) {
-            report.damage.push(format!("{realm}: {error}"));
-        }
-    }
-    Ok(())
+    Ok(bodies)
 }
 
-/// What the index that is to be replaced knows about how far the log must reach.
-#[derive(Default)]
-struct Witnesses {
-    seen: Vec<(String, Seq)>,
-    /// The cursors, to be taken over.
-    cursors: Batch,
-}
-
-fn old_witnesses(dir: &Path, options: &StoreOptions) -> Witnesses {
-    if !dir.exists() {
-        return Witnesses::default();
+/// Reads a body and compares it with its name.
+pub(crate) fn check_body(store: &Store, realm: RealmId, id: &BodyId, report: &mut Report) {
+    report.bodies += 1;
+    if let Err(error) = store.body(id).and_then(|mut body| body.verify()) {
+        report.damage.push(format!("{realm}: {error}"));
     }
-    let read = || -> Result<Witnesses> {
-        let index = FjallIndex::open(dir, options.cache_bytes)?;
-        let view = index.view();
-        let cursors = meta::cursors(&*view)?;
-        let mut seen = vec![("the index".to_owned(), meta::applied(&*view)?)];
-        let batch = cursors.iter().map(|(name, seq)| meta::cursor(name, *seq)).collect();
-        seen.extend(cursors);
-        Ok(Witnesses { seen, cursors: batch })
-    };
-    read().unwrap_or_else(|error| {
-        tracing::warn!(%error, "the old index can't say how far the log must reach");
-        Witnesses::default()
-    })
-}
-
-/// Builds the index from nothing: from the log and the body packs. The store must be closed. The old index is kept
-/// beside the new one until that is complete.
-///
-/// # Errors
-/// [`StoreError::Damaged`] when the log is, does not reach back to the first commit, or does not reach what the old
-/// index or an external cursor has seen; the old index stays in place then.
-pub fn rebuild_index(dir: &Path, options: &StoreOptions, mut progress: impl FnMut(&str, u64, u64)) -> Result<u64> {
-    let lock = crate::lock::Lock::take(dir)?;
-    let scratch = dir.join("index.new");
-    let _ = std::fs::remove_dir_all(&scratch);
-    let log_dir = dir.join("log");
-    let firsts = log::segments(&*options.disk, &log_dir)?;
-    if firsts.first().is_some_and(|first| *first != Seq(1)) {
-        return Err(StoreError::damaged(format!(
-            "the log begins at commit {}, so the index can't be rebuilt from it",
-            firsts[0]
-        )));
-    }
-    let witnesses = old_witnesses(&dir.join("index"), options);
-    let mut count = 0;
-    {
-        let index = FjallIndex::open(&scratch, options.cache_bytes)?;
-        let total = firsts.len() as u64;
-        let replayed = log::replay(&*options.disk, &log_dir, &firsts, |number, commit| {
-            progress("log segments", number as u64, total);
-            count += 1;
-            store::apply(&index, commit)
-        })?;
-        // A torn tail is judged, and cut off, when the store is opened.
-        for (who, seen) in &witnesses.seen {
-            if replayed.reached < *seen {
-                return Err(StoreError::damaged(format!(
-                    "the log ends at commit {}, and {who} has seen commit {seen}: {} commits are missing{}",
-                    replayed.reached,
-                    seen.0 - replayed.reached.0,
-                    replayed.problem.map(|what| format!(" ({what})")).unwrap_or_default()
-                )));
-            }
-        }
-        // Where bodies are is found by scanning the packs when the store is opened.
-        index.apply(witnesses.cursors)?;
-        index.persist()?;
-    }
-    let (current, old) = (dir.join("index"), dir.join("index.old"));
-    let swap = || -> std::io::Result<()> {
-        let _ = std::fs::remove_dir_all(&old);
-        if current.exists() {
-            std::fs::rename(&current, &old)?;
-        }
-        std::fs::rename(&scratch, &current)?;
-        std::fs::File::open(dir)?.sync_all()?;
-        std::fs::remove_dir_all(&old).or(Ok(()))
-    };
-    swap().map_err(StoreError::io("putting the new index in place"))?;
-    drop(lock);
-    Ok(count)
 }

@@ -403,7 +403,7 @@ impl Thread {
     fn make_durable(&mut self, group: &Group, frames: &[u8], commits: &[Arc<Commit>], chain: [u8; 32]) -> Result<()> {
         let Some(last) = commits.last() else { return Ok(()) };
         let packed = self.packs.sync()?;
-        self.log.append(frames, commits.len() as u64, chain)?;
+        self.log.append(frames, commits.len() as u64, chain, last.time_ms)?;
         self.log.sync()?;
         // Durable from here on: an error now can only mean that this process must not go on.
         let stop =
@@ -418,7 +418,7 @@ impl Thread {
         let touched: std::collections::BTreeSet<RealmId> =
             commits.iter().flat_map(|commit| &commit.realms).map(RealmCommit::realm).collect();
         batch.extend(touched.into_iter().map(|realm| meta::set_realm_state(realm, group.realms[&realm])));
-        batch.push(meta::set_applied(last.seq()));
+        batch.push(meta::set_applied(last.seq(), &chain));
         self.index.apply(batch).map_err(stop)?;
         match self.log.roll() {
             Err(error @ StoreError::Stopped { .. }) => Err(error),

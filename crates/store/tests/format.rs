@@ -68,7 +68,7 @@ fn the_first_format_is_read() {
     let scratch = tempfile::tempdir().unwrap();
     let dir = scratch.path().join("store");
     copy(&kept("v1"), &dir);
-    assert_eq!(rebuild_index(&dir, &options(), |_, _, _| ()).unwrap(), 12);
+    assert_eq!(rebuild_index(&dir, &options(), |_, _, _| ()).unwrap().commits, 12);
     let report = verify(&dir, options(), &[], |_, _, _| ()).unwrap();
     assert!(report.is_sound(), "{report:?}");
     let store = Store::open(&dir, options()).unwrap();

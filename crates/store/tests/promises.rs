@@ -267,7 +267,7 @@ fn the_index_is_rebuilt_from_log_and_packs_alone() {
     store.close();
     drop(store);
     std::fs::remove_dir_all(dir.path().join("index")).unwrap();
-    assert_eq!(rebuild_index(dir.path(), &StoreOptions::default(), |_, _, _| ()).unwrap(), 101);
+    assert_eq!(rebuild_index(dir.path(), &StoreOptions::default(), |_, _, _| ()).unwrap().commits, 101);
     let store = open(dir.path());
     assert_eq!(store.snapshot().digest(ANNA).unwrap(), digest);
     assert_eq!(get(&store.snapshot(), ANNA, "49").as_deref(), Some("99"));
@@ -309,7 +309,7 @@ fn rebuilding_the_index_does_not_forget_how_far_others_have_seen() {
     store.set_cursor("standby", Seq(20)).unwrap();
     store.close();
     drop(store);
-    assert_eq!(rebuild_index(dir.path(), &options, |_, _, _| ()).unwrap(), 20);
+    assert_eq!(rebuild_index(dir.path(), &options, |_, _, _| ()).unwrap().commits, 20);
     std::fs::remove_file(dir.path().join("log/00000000000000000021.log")).unwrap();
     std::fs::remove_file(dir.path().join("log/00000000000000000020.log")).unwrap();
     let outcome = rebuild_index(dir.path(), &options, |_, _, _| ());

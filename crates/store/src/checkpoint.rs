@@ -1,0 +1,376 @@
+//! Checkpoints: all records of one moment in one file, so that the log need not reach back to the first commit.
+//!
+//! ```text
+//! checkpoint = magic(8) block*                   file name: its seq, 20 digits, ".ckpt"
+//! block      = stored_len(u32) plain_len(u32) crc32c(u32) zstd(Block)       integers little-endian
+//! ```
+//! The first block says which commit it is of and what the log's chain was there, the last one how much there must be
+//! and the BLAKE3 of all blocks before it. Between them come the realms, each with the digest that its records must add
+//! up to. A checkpoint gets its name only after it was synced, read back and found to be so.
+
+use std::{
+    ops::Bound,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use prost::Message;
+
+use crate::{
+    Digest, Order, RealmId, RealmSeq, Result, Seq, StoreError, compress,
+    digest::Seal,
+    disk::{Disk, File},
+    index::{Batch, IndexEngine, IndexView, Space},
+    log::Chain,
+    read::{full_key, full_range, unseal},
+    store::{Quarantine, RealmState, meta, sealed},
+};
+
+const MAGIC: &[u8; 8] = b"HFCKPT\0\x01";
+const BLOCK_HEADER_BYTES: usize = 12;
+/// A block is closed when its records are more.
+const BLOCK_BYTES: usize = 1 << 20;
+/// The largest plain block: one of the largest records after an almost full block.
+const MAX_BLOCK_BYTES: usize = 4 << 20;
+/// Good checkpoints that are kept; the log reaches back to the oldest of them.
+pub(crate) const KEPT: usize = 2;
+
+#[derive(Clone, PartialEq, Message)]
+struct Block {
+    /// In the first block.
+    #[prost(message, optional, tag = "1")]
+    start: Option<Start>,
+    /// Where a realm's records begin.
+    #[prost(message, optional, tag = "2")]
+    realm: Option<RealmPart>,
+    /// Records of the realm that began last.
+    #[prost(message, repeated, tag = "3")]
+    records: Vec<Record>,
+    /// In the last block.
+    #[prost(message, optional, tag = "4")]
+    end: Option<End>,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+struct Start {
+    #[prost(uint64, tag = "1")]
+    seq: u64,
+    #[prost(bytes = "vec", tag = "2")]
+    chain: Vec<u8>,
+    #[prost(int64, tag = "3")]
+    time_ms: i64,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+struct RealmPart {
+    #[prost(uint64, tag = "1")]
+    realm: u64,
+    #[prost(uint64, tag = "2")]
+    seq: u64,
+    #[prost(bytes = "vec", tag = "3")]
+    digest: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+struct Record {
+    #[prost(bytes = "bytes", tag = "1")]
+    key: Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    value: Bytes,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+struct End {
+    #[prost(uint64, tag = "1")]
+    realms: u64,
+    #[prost(uint64, tag = "2")]
+    records: u64,
+    #[prost(bytes = "vec", tag = "3")]
+    hash: Vec<u8>,
+}
+
+/// What a checkpoint is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The last commit that it holds.
+    pub seq: Seq,
+    /// The log's chain there.
+    pub(crate) chain: Chain,
+    /// When it was made, in milliseconds since 1970.
+    pub time_ms: i64,
+    /// Realms in it.
+    pub realms: u64,
+    /// Records in it.
+    pub records: u64,
+}
+
+fn path_of(dir: &Path, seq: Seq) -> PathBuf {
+    dir.join(format!("{:020}.ckpt", seq.0))
+}
+
+/// The seqs of the checkpoints there are, ascending.
+pub(crate) fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<Seq>> {
+    let names = disk.list(dir).map_err(StoreError::io(dir.display().to_string()))?;
+    Ok(names.iter().filter_map(|name| name.strip_suffix(".ckpt")?.parse().ok()).map(Seq).collect())
+}
+
+pub(crate) fn remove(disk: &dyn Disk, dir: &Path, seq: Seq) -> Result<()> {
+    let path = path_of(dir, seq);
+    disk.remove(&path).and_then(|()| disk.sync_dir(dir)).map_err(StoreError::io(path.display().to_string()))
+}
+
+struct BlockWriter {
+    file: Arc<dyn File>,
+    name: String,
+    offset: u64,
+    hasher: blake3::Hasher,
+}
+
+impl BlockWriter {
+    fn write(&mut self, block: &Block) -> Result<()> {
+        let plain = block.encode_to_vec();
+        let packed = compress::compress(&plain).map_err(StoreError::io(self.name.clone()))?;
+        let mut framed = Vec::with_capacity(BLOCK_HEADER_BYTES + packed.len());
+        framed.extend_from_slice(&(packed.len() as u32).to_le_bytes());
+        framed.extend_from_slice(&(plain.len() as u32).to_le_bytes());
+        framed.extend_from_slice(&crc32c::crc32c(&packed).to_le_bytes());
+        framed.extend_from_slice(&packed);
+        self.file.write_at(&framed, self.offset).map_err(StoreError::io(self.name.clone()))?;
+        self.offset += framed.len() as u64;
+        self.hasher.update(&plain);
+        Ok(())
+    }
+}
+
+/// Writes a checkpoint of a view, reads it back, and gives it its name. Crashing at any point leaves the checkpoints
+/// that there were. `go_on` is asked between blocks.
+///
+/// # Errors
+/// [`StoreError::Damaged`] when a realm's records do not add up to its digest (it is quarantined then), or what was
+/// written is not what can be read; [`StoreError::Stopped`] when `go_on` said no.
+pub(crate) fn write(
+    disk: &dyn Disk,
+    dir: &Path,
+    view: &dyn IndexView,
+    quarantine: Option<&Quarantine>,
+    time_ms: i64,
+    go_on: &dyn Fn() -> bool,
+) -> Result<Checkpoint> {
+    disk.create_dir(dir).map_err(StoreError::io(dir.display().to_string()))?;
+    let (seq, chain) = meta::applied(view)?;
+    let scratch = dir.join("new");
+    let name = scratch.display().to_string();
+    // What a crash left behind.
+    let _ = disk.remove(&scratch);
+    let written =
+        write_file(disk, &scratch, view, quarantine, Start { seq: seq.0, chain: chain.to_vec(), time_ms }, go_on)
+            .and_then(|()| read_file(disk, &scratch, &mut |_| Ok(())));
+    let checkpoint = match written {
+        Ok(checkpoint) => checkpoint,
+        Err(error) => {
+            let _ = disk.remove(&scratch);
+            return Err(error);
+        }
+    };
+    disk.rename(&scratch, &path_of(dir, seq)).and_then(|()| disk.sync_dir(dir)).map_err(StoreError::io(name))?;
+    Ok(checkpoint)
+}
+
+fn write_file(
+    disk: &dyn Disk,
+    path: &Path,
+    view: &dyn IndexView,
+    quarantine: Option<&Quarantine>,
+    start: Start,
+    go_on: &dyn Fn() -> bool,
+) -> Result<()> {
+    let name = path.display().to_string();
+    let file = disk.create(path).map_err(StoreError::io(name.clone()))?;
+    file.write_at(MAGIC, 0).map_err(StoreError::io(name.clone()))?;
+    let mut out = BlockWriter { file, name: name.clone(), offset: MAGIC.len() as u64, hasher: blake3::Hasher::new() };
+    out.write(&Block { start: Some(start), ..Block::default() })?;
+    let mut end = End::default();
+    for (realm, state) in meta::realm_states(view)? {
+        let damaged = |error: StoreError| {
+            if let Some(quarantine) = quarantine {
+                quarantine.put(realm, &error.to_string());
+            }
+            error
+        };
+        end.realms += 1;
+        let part = RealmPart { realm: realm.raw(), seq: state.seq.0, digest: state.digest.to_bytes().to_vec() };
+        let mut block = Block { realm: Some(part), ..Block::default() };
+        let mut bytes = 0;
+        let range = full_range(realm, (Bound::Unbounded, Bound::Unbounded));
+        let mut digest = Digest::default();
+        for row in view.range(Space::Records, range, Order::Ascending) {
+            let (full, stored) = row?;
+            let key = full.slice(8..);
+            let (seal, value) = unseal(realm, &key, &stored).map_err(damaged)?;
+            digest.add(seal);
+            bytes += key.len() + value.len();
+            block.records.push(Record { key, value });
+            end.records += 1;
+            if bytes > BLOCK_BYTES {
+                out.write(&block)?;
+                (block, bytes) = (Block::default(), 0);
+                if !go_on() {
+                    return Err(StoreError::Stopped { reason: "the checkpoint was given up".to_owned() });
+                }
+            }
+        }
+        if digest != state.digest {
+            return Err(damaged(StoreError::damaged(format!(
+                "{realm}: its records add up to digest {digest}, its last commit states {}",
+                state.digest
+            ))));
+        }
+        out.write(&block)?;
+    }
+    end.hash = out.hasher.finalize().as_bytes().to_vec();
+    out.write(&Block { end: Some(end), ..Block::default() })?;
+    out.file.sync().map_err(StoreError::io(name))
+}
+
+/// What a checkpoint gives, in order.
+pub(crate) enum Part<'a> {
+    Realm(RealmId, RealmState),
+    Record(RealmId, &'a [u8], &'a [u8]),
+}
+
+/// Reads a checkpoint and checks all of it, giving its parts as they come: what was given counts only once this has
+/// returned.
+///
+/// # Errors
+/// [`StoreError::Damaged`]; those of `each`.
+pub(crate) fn read(
+    disk: &dyn Disk,
+    dir: &Path,
+    seq: Seq,
+    each: &mut dyn FnMut(Part<'_>) -> Result<()>,
+) -> Result<Checkpoint> {
+    let path = path_of(dir, seq);
+    let checkpoint = read_file(disk, &path, each)?;
+    if checkpoint.seq != seq {
+        return Err(StoreError::damaged(format!("{}: it is of commit {}", path.display(), checkpoint.seq)));
+    }
+    Ok(checkpoint)
+}
+
+/// Reads one block at a time.
+struct BlockReader {
+    file: Arc<dyn File>,
+    name: String,
+    offset: u64,
+    hasher: blake3::Hasher,
+}
+
+impl BlockReader {
+    fn damaged(&self, what: &str) -> StoreError {
+        StoreError::damaged(format!("checkpoint {} at byte {}: {what}", self.name, self.offset))
+    }
+
+    fn exactly(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
+        let read = self.file.read_full(buffer, offset).map_err(StoreError::io(self.name.clone()))?;
+        if read < buffer.len() { Err(self.damaged("it is cut off")) } else { Ok(()) }
+    }
+
+    fn block(&mut self) -> Result<Block> {
+        let mut header = [0; BLOCK_HEADER_BYTES];
+        self.exactly(&mut header, self.offset)?;
+        let number = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().expect("4 bytes"));
+        let (stored_len, plain_len) = (number(0) as usize, number(4) as usize);
+        if stored_len > MAX_BLOCK_BYTES || plain_len > MAX_BLOCK_BYTES {
+            return Err(self.damaged("a block's size is impossible"));
+        }
+        let mut stored = vec![0; stored_len];
+        self.exactly(&mut stored, self.offset + BLOCK_HEADER_BYTES as u64)?;
+        if crc32c::crc32c(&stored) != number(8) {
+            return Err(self.damaged("a block does not match its checksum"));
+        }
+        let plain = compress::decompress(&stored, plain_len).map_err(|_| self.damaged("a block"))?;
+        if plain.len() != plain_len {
+            return Err(self.damaged("a block's size"));
+        }
+        let block = Block::decode(Bytes::from(plain.clone())).map_err(|_| self.damaged("a block"))?;
+        if block.end.is_none() {
+            self.hasher.update(&plain);
+        }
+        self.offset += (BLOCK_HEADER_BYTES + stored_len) as u64;
+        Ok(block)
+    }
+}
+
+fn read_file(disk: &dyn Disk, path: &Path, each: &mut dyn FnMut(Part<'_>) -> Result<()>) -> Result<Checkpoint> {
+    let name = path.display().to_string();
+    let file = disk.open(path).map_err(StoreError::io(name.clone()))?;
+    let mut reader = BlockReader { file, name, offset: 0, hasher: blake3::Hasher::new() };
+    let mut magic = [0; MAGIC.len()];
+    reader.exactly(&mut magic, 0)?;
+    if &magic != MAGIC {
+        return Err(reader.damaged("it does not begin like one"));
+    }
+    reader.offset = MAGIC.len() as u64;
+    let start = reader.block()?.start.ok_or_else(|| reader.damaged("its beginning"))?;
+    let chain = Chain::try_from(start.chain.as_slice()).map_err(|_| reader.damaged("its chain"))?;
+    let (mut realms, mut records) = (0, 0);
+    let mut current: Option<(RealmId, Digest, Digest)> = None;
+    loop {
+        let block = reader.block()?;
+        let closes = block.realm.is_some() || block.end.is_some();
+        if closes
+            && let Some((realm, stated, digest)) = current.take()
+            && stated != digest
+        {
+            return Err(reader.damaged(&format!("{realm}: its records add up to {digest}, not {stated}")));
+        }
+        if let Some(end) = block.end {
+            let whole = (end.realms, end.records) == (realms, records)
+                && end.hash == reader.hasher.finalize().as_bytes()
+                && reader.file.len().map_err(StoreError::io(reader.name.clone()))? == reader.offset;
+            if !whole {
+                return Err(reader.damaged("it does not hold what it says at its end"));
+            }
+            return Ok(Checkpoint { seq: Seq(start.seq), chain, time_ms: start.time_ms, realms, records });
+        }
+        if let Some(part) = block.realm {
+            let realm = RealmId::from_raw(part.realm);
+            let digest = Digest::from_bytes(&part.digest).ok_or_else(|| reader.damaged("a digest"))?;
+            each(Part::Realm(realm, RealmState { seq: RealmSeq(part.seq), digest }))?;
+            realms += 1;
+            current = Some((realm, digest, Digest::default()));
+        }
+        let Some((realm, _, digest)) = &mut current else { return Err(reader.damaged("records of no realm")) };
+        for record in &block.records {
+            digest.add(Seal::of(*realm, &record.key, &record.value));
+            each(Part::Record(*realm, &record.key, &record.value))?;
+            records += 1;
+        }
+    }
+}
+
+/// Fills an empty index from a checkpoint. Says that it holds the checkpoint's commit only at the very end.
+pub(crate) fn load(disk: &dyn Disk, dir: &Path, seq: Seq, index: &dyn IndexEngine) -> Result<Checkpoint> {
+    /// Bytes of one batch.
+    const BATCH_BYTES: usize = 4 << 20;
+    let mut batch = Batch::new();
+    let mut bytes = 0;
+    let checkpoint = read(disk, dir, seq, &mut |part| {
+        match part {
+            Part::Realm(realm, state) => batch.push(meta::set_realm_state(realm, state)),
+            Part::Record(realm, key, value) => {
+                bytes += key.len() + value.len();
+                batch.push((Space::Records, full_key(realm, key), Some(sealed(Seal::of(realm, key, value), value))));
+            }
+        }
+        if bytes > BATCH_BYTES {
+            bytes = 0;
+            index.apply(std::mem::take(&mut batch))?;
+        }
+        Ok(())
+    })?;
+    batch.push(meta::set_applied(checkpoint.seq, &checkpoint.chain));
+    index.apply(batch)?;
+    Ok(checkpoint)
+}

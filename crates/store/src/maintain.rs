@@ -1,0 +1,143 @@
+//! What is done now and then so that a store stays small and sound: checkpoints, dropping of old log, scrubbing.
+
+use std::time::Instant;
+
+use crate::{
+    Checkpoint, Invariants, RealmId, Report, Result, Seq, Store, StoreError, checkpoint, log,
+    store::meta,
+    verify::{check_body, scan_realm},
+};
+
+/// What [`Store::drop_old_log`] did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Segments taken away.
+    pub segments: u64,
+    /// The first commit that the log still has.
+    pub first: Seq,
+}
+
+impl Store {
+    /// Writes all records of this moment into a file, reads it back, and keeps it beside the one before it; older ones
+    /// go. Writers and readers go on meanwhile. `go_on` is asked every megabyte. Blocks for as long as reading all
+    /// records takes: not for async threads.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when a realm does not add up (it is quarantined then), [`StoreError::Full`],
+    /// [`StoreError::Stopped`] when `go_on` said no. The checkpoints that there were are kept in each case.
+    pub fn checkpoint(&self, go_on: &dyn Fn() -> bool) -> Result<Checkpoint> {
+        let inner = &self.inner;
+        let _alone = inner.maintenance.lock();
+        let start = Instant::now();
+        inner.index.persist()?;
+        let dir = inner.dir.join("checkpoints");
+        let disk = &*inner.options.disk;
+        let view = inner.index.view();
+        let made = checkpoint::write(disk, &dir, &*view, Some(&inner.quarantine), self.clock().now_ms(), go_on)?;
+        let all = checkpoint::list(disk, &dir)?;
+        for old in &all[..all.len().saturating_sub(checkpoint::KEPT)] {
+            checkpoint::remove(disk, &dir, *old)?;
+        }
+        metrics::gauge!("holdfast_store_checkpoint_seq").set(made.seq.0 as f64);
+        metrics::histogram!("holdfast_store_checkpoint_seconds").record(start.elapsed().as_secs_f64());
+        tracing::info!(seq = %made.seq, records = made.records, realms = made.realms, "checkpoint");
+        Ok(made)
+    }
+
+    /// The checkpoints there are, oldest first, by the last commit that each holds.
+    pub fn checkpoints(&self) -> Result<Vec<Seq>> {
+        checkpoint::list(&*self.inner.options.disk, &self.inner.dir.join("checkpoints"))
+    }
+
+    /// Takes away log segments whose commits are all older than the retention time and in both of the newest two
+    /// checkpoints; nothing before there are two. A crash at any point leaves a log without gaps.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when a closed segment has no footer: nothing from there on goes.
+    pub fn drop_old_log(&self) -> Result<Dropped> {
+        let inner = &self.inner;
+        let _alone = inner.maintenance.lock();
+        let (disk, dir) = (&*inner.options.disk, inner.dir.join("log"));
+        let firsts = log::segments(disk, &dir)?;
+        let mut dropped = Dropped { segments: 0, first: firsts.first().copied().unwrap_or(Seq(1)) };
+        let checkpoints = checkpoint::list(disk, &inner.dir.join("checkpoints"))?;
+        let Some(oldest) = checkpoints.len().checked_sub(checkpoint::KEPT).map(|at| checkpoints[at]) else {
+            return Ok(dropped);
+        };
+        let retention_ms = i64::try_from(inner.options.retention.as_millis()).unwrap_or(i64::MAX);
+        let before_ms = self.clock().now_ms().saturating_sub(retention_ms);
+        for pair in firsts.windows(2) {
+            let footer = log::footer(disk, &dir, pair[0])?.ok_or_else(|| log::cut_off(pair[0], pair[1]))?;
+            if footer.last > oldest || footer.time_ms >= before_ms {
+                break;
+            }
+            // Said before it is done, so that a log that begins later than this is known to be damaged.
+            inner.index.apply(vec![meta::set_first(pair[1])])?;
+            inner.index.persist()?;
+            log::remove_segment(disk, &dir, pair[0])?;
+            dropped = Dropped { segments: dropped.segments + 1, first: pair[1] };
+        }
+        if dropped.segments > 0 {
+            tracing::info!(segments = dropped.segments, first = %dropped.first, "old log dropped");
+        }
+        Ok(dropped)
+    }
+
+    /// Reads a realm's records, and its bodies if asked to, and compares them with what they must be, while everybody
+    /// works on. What is damaged is in the report, and the realm is quarantined when it is its records. `go_on` is asked
+    /// between bodies.
+    ///
+    /// # Errors
+    /// Those that keep the check from going on.
+    pub fn scrub_realm(
+        &self,
+        realm: RealmId,
+        invariants: &[&dyn Invariants],
+        bodies: bool,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Report> {
+        let snapshot = self.snapshot();
+        let mut report = Report::default();
+        let found = scan_realm(&snapshot, realm, &mut report)?;
+        for check in invariants {
+            match check.check(realm, &snapshot) {
+                Ok(violations) => report.damage.extend(violations.iter().map(ToString::to_string)),
+                Err(error) => report.damage.push(format!("{realm}: {error}")),
+            }
+        }
+        if let Some(first) = report.damage.first() {
+            self.inner.quarantine.put(realm, first);
+        }
+        // The bodies that a commit has let go of since the snapshot stay for the retention time.
+        drop(snapshot);
+        if bodies {
+            for id in found {
+                if !go_on() {
+                    return Err(StoreError::Stopped { reason: "the scrub was given up".to_owned() });
+                }
+                check_body(self, realm, &id, &mut report);
+            }
+        }
+        metrics::counter!("holdfast_store_scrubbed_records_total").increment(report.records);
+        metrics::counter!("holdfast_store_scrubbed_bodies_total").increment(report.bodies);
+        metrics::counter!("holdfast_store_scrub_damage_total").increment(report.damage.len() as u64);
+        Ok(report)
+    }
+
+    /// Lets a quarantined realm take writes again, after a scrub found its records to be what they must be.
+    ///
+    /// # Errors
+    /// [`StoreError::Quarantined`] when they are not.
+    pub fn release_realm(&self, realm: RealmId, invariants: &[&dyn Invariants]) -> Result<()> {
+        let snapshot = self.snapshot();
+        let mut report = Report::default();
+        scan_realm(&snapshot, realm, &mut report)?;
+        for check in invariants {
+            report.damage.extend(check.check(realm, &snapshot)?.iter().map(ToString::to_string));
+        }
+        match report.damage.into_iter().next() {
+            Some(reason) => Err(StoreError::Quarantined { realm, reason }),
+            None => self.inner.quarantine.release(realm),
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Building the index anew: from a checkpoint and the log after it, or from the whole log.
+
+use std::path::Path;
+
+use crate::{
+    Result, Seq, StoreError, StoreOptions, checkpoint,
+    index::{Batch, FjallIndex, IndexEngine},
+    log::{self, Chain},
+    store::{self, meta},
+    witness,
+};
+
+/// What the index that is to be replaced knows about how far the log must reach.
+#[derive(Default)]
+struct Witnesses {
+    seen: Vec<(String, Seq)>,
+    /// What is to be taken over: the cursors, and where the log begins.
+    kept: Batch,
+}
+
+fn old_witnesses(dir: &Path, options: &StoreOptions) -> Witnesses {
+    let index_dir = dir.join("index");
+    if !index_dir.exists() {
+        return Witnesses::default();
+    }
+    let read = || -> Result<Witnesses> {
+        let index = FjallIndex::open(&index_dir, options.cache_bytes)?;
+        let view = index.view();
+        let cursors = meta::cursors(&*view)?;
+        let mut seen = vec![("the index".to_owned(), meta::applied(&*view)?.0)];
+        let mut kept: Batch = cursors.iter().map(|(name, seq)| meta::cursor(name, *seq)).collect();
+        kept.push(meta::set_first(meta::first(&*view)?));
+        seen.extend(cursors);
+        Ok(Witnesses { seen, kept })
+    };
+    read().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the old index can't say how far the log must reach");
+        Witnesses::default()
+    })
+}
+
+/// Where a rebuild begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Base {
+    Checkpoint(Seq),
+    Nothing,
+}
+
+impl Base {
+    const fn seq(self) -> Seq {
+        match self {
+            Self::Checkpoint(seq) => seq,
+            Self::Nothing => Seq(0),
+        }
+    }
+}
+
+/// What an index was built from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// The checkpoint that it began with; `None` when it began with the first commit.
+    pub checkpoint: Option<Seq>,
+    /// Commits of the log that were applied after that.
+    pub commits: u64,
+    /// The last commit it holds.
+    pub seq: Seq,
+    /// Checkpoints that could not be used, and why.
+    pub passed_over: Vec<String>,
+}
+
+/// Builds the index from nothing: from the newest good checkpoint and the log after it, or from the whole log; and from
+/// the body packs. The store must be closed. The old index is kept beside the new one until that is complete; a crash
+/// at any point leaves the old or the new one.
+///
+/// # Errors
+/// [`StoreError::Damaged`] when no checkpoint with the log after it, nor the log from its first commit, leads up to what
+/// the old index or an external cursor has seen; the old index stays in place then.
+pub fn rebuild_index(dir: &Path, options: &StoreOptions, mut progress: impl FnMut(&str, u64, u64)) -> Result<Rebuilt> {
+    let lock = crate::lock::Lock::take(dir)?;
+    let rebuilt = rebuild(dir, options, &mut progress)?;
+    drop(lock);
+    Ok(rebuilt)
+}
+
+/// As [`rebuild_index`], for who holds the folder's lock.
+pub(crate) fn rebuild(dir: &Path, options: &StoreOptions, progress: &mut dyn FnMut(&str, u64, u64)) -> Result<Rebuilt> {
+    let disk = &*options.disk;
+    let firsts = log::segments(disk, &dir.join("log"))?;
+    let first = firsts.first().copied().unwrap_or(Seq(1));
+    let mut witnesses = old_witnesses(dir, options);
+    match witness::read(disk, dir) {
+        Err(error @ StoreError::Damaged { .. }) => tracing::warn!(%error, "it can't say how far the log must reach"),
+        other => witnesses.seen.extend(other?),
+    }
+    let mut bases: Vec<Base> = checkpoint::list(disk, &dir.join("checkpoints"))?
+        .into_iter()
+        .rev()
+        .filter(|seq| first.0 <= seq.0 + 1)
+        .map(Base::Checkpoint)
+        .collect();
+    if first == Seq(1) {
+        bases.push(Base::Nothing);
+    }
+    let mut passed_over = Vec::new();
+    let mut last_error = StoreError::damaged(format!(
+        "the log begins at commit {first}, and there is no checkpoint of a commit that it follows"
+    ));
+    for base in bases {
+        match build(dir, options, base, &firsts, &witnesses, progress) {
+            Ok((commits, seq)) => {
+                put_in_place(dir)?;
+                let checkpoint = (base != Base::Nothing).then(|| base.seq());
+                return Ok(Rebuilt { checkpoint, commits, seq, passed_over });
+            }
+            Err(error @ StoreError::Damaged { .. }) => {
+                if base != Base::Nothing {
+                    tracing::warn!(checkpoint = %base.seq(), %error, "no index can be built on this checkpoint");
+                    passed_over.push(format!("checkpoint {}: {error}", base.seq()));
+                }
+                last_error = error;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last_error)
+}
+
+fn build(
+    dir: &Path,
+    options: &StoreOptions,
+    base: Base,
+    firsts: &[Seq],
+    witnesses: &Witnesses,
+    progress: &mut dyn FnMut(&str, u64, u64),
+) -> Result<(u64, Seq)> {
+    let scratch = dir.join("index.new");
+    match std::fs::remove_dir_all(&scratch) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(StoreError::io(scratch.display().to_string())(error));
+        }
+        _ => {}
+    }
+    let index = FjallIndex::open(&scratch, options.cache_bytes)?;
+    let base_chain = match base {
+        Base::Nothing => Chain::default(),
+        Base::Checkpoint(seq) => {
+            progress("checkpoint", 0, 1);
+            checkpoint::load(&*options.disk, &dir.join("checkpoints"), seq, &index)?.chain
+        }
+    };
+    let start = firsts.iter().rposition(|first| first.0 <= base.seq().0 + 1).unwrap_or(0);
+    let needed = &firsts[start.min(firsts.len())..];
+    let total = needed.len() as u64;
+    let mut count = 0;
+    let replayed = log::replay(&*options.disk, &dir.join("log"), needed, |number, commit, chain| {
+        progress("log segments", number as u64, total);
+        if commit.seq() > base.seq() {
+            count += 1;
+            return store::apply(&index, commit, chain);
+        }
+        if commit.seq() == base.seq() && *chain != base_chain {
+            return Err(StoreError::damaged(format!("the log at commit {} is not the checkpoint's", base.seq())));
+        }
+        Ok(())
+    })?;
+    let reached = replayed.reached.max(base.seq());
+    // A torn tail is judged, and cut off, when the store is opened.
+    for (who, seen) in &witnesses.seen {
+        if reached < *seen {
+            return Err(StoreError::damaged(format!(
+                "the log ends at commit {}, and {who} has seen commit {seen}: {} commits are missing{}",
+                replayed.reached,
+                seen.0 - reached.0,
+                replayed.problem.map(|what| format!(" ({what})")).unwrap_or_default()
+            )));
+        }
+    }
+    // Where bodies are is found by scanning the packs when the store is opened.
+    index.apply(witnesses.kept.clone())?;
+    index.persist()?;
+    Ok((count, reached))
+}
+
+fn put_in_place(dir: &Path) -> Result<()> {
+    let (scratch, current, old) = (dir.join("index.new"), dir.join("index"), dir.join("index.old"));
+    let swap = || -> std::io::Result<()> {
+        let _ = std::fs::remove_dir_all(&old);
+        if current.exists() {
+            std::fs::rename(&current, &old)?;
+        }
+        std::fs::rename(&scratch, &current)?;
+        std::fs::File::open(dir)?.sync_all()?;
+        std::fs::remove_dir_all(&old).or(Ok(()))
+    };
+    swap().map_err(StoreError::io("putting the new index in place"))
+}

@@ -1,0 +1,126 @@
+//! The witness file: how far the log was seen to reach, kept beside the index and not in it, so that losing both the
+//! index and the end of the log does not go unnoticed. A few lines of text with a checksum, replaced as a whole.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+
+use crate::{Result, Seq, StoreError, disk::Disk};
+
+const FILE: &str = "witness";
+/// Who writes this when the store is closed in order; taken away when it is opened.
+const CLOSED: &str = "closed";
+/// The file is far smaller.
+const MAX_BYTES: usize = 64 << 10;
+
+/// What the file says.
+type Seen = BTreeMap<String, Seq>;
+
+/// The witness file of an open store.
+pub(crate) struct Witness {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    seen: Mutex<Seen>,
+    closed_at: Option<Seq>,
+}
+
+/// Reads the file. A missing one says nothing.
+///
+/// # Errors
+/// [`StoreError::Damaged`] when it does not match its checksum.
+pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Seen> {
+    let path = dir.join(FILE);
+    let name = path.display().to_string();
+    let damaged = || StoreError::damaged(format!("{name}: it does not match its checksum"));
+    let file = match disk.open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Seen::new()),
+        Err(error) => return Err(StoreError::io(name)(error)),
+    };
+    let mut bytes = vec![0; MAX_BYTES];
+    let len = file.read_full(&mut bytes, 0).map_err(StoreError::io(name.clone()))?;
+    let text = std::str::from_utf8(&bytes[..len]).map_err(|_| damaged())?;
+    let (lines, sum) = text.trim_end().rsplit_once('\n').ok_or_else(damaged)?;
+    if sum != checksum(lines) {
+        return Err(damaged());
+    }
+    let parse = |line: &str| {
+        let (seq, name) = line.split_once(' ')?;
+        Some((name.to_owned(), Seq(seq.parse().ok()?)))
+    };
+    lines.lines().skip(1).map(|line| parse(line).ok_or_else(damaged)).collect()
+}
+
+fn checksum(lines: &str) -> String {
+    format!("crc32c {:08x}", crc32c::crc32c(lines.as_bytes()))
+}
+
+impl Witness {
+    /// Opens the file and takes the mark of an orderly close away. A damaged file is replaced: what it said is lost,
+    /// what the index says is not.
+    pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self> {
+        let mut seen = match read(&*disk, dir) {
+            Err(error @ StoreError::Damaged { .. }) => {
+                tracing::error!(%error, "it is written anew");
+                Seen::new()
+            }
+            other => other?,
+        };
+        let closed_at = seen.remove(CLOSED);
+        Ok(Self { disk, dir: dir.to_owned(), seen: Mutex::new(seen), closed_at })
+    }
+
+    /// How far each has seen the log reach.
+    pub(crate) fn seen(&self) -> Vec<Seq> {
+        self.seen.lock().values().copied().chain(self.closed_at).collect()
+    }
+
+    /// Whether the store was closed in order when it was last open.
+    pub(crate) const fn closed_in_order(&self) -> bool {
+        self.closed_at.is_some()
+    }
+
+    /// Takes the mark of an orderly close away, durably.
+    pub(crate) fn begin(&self) -> Result<()> {
+        let seen = self.seen.lock();
+        self.save(&seen)
+    }
+
+    /// Notes that `who` has seen the log reach `seq`.
+    pub(crate) fn note(&self, who: &str, seq: Seq) -> Result<()> {
+        let mut seen = self.seen.lock();
+        seen.insert(who.to_owned(), seq);
+        self.save(&seen)
+    }
+
+    pub(crate) fn close(&self, seq: Seq) -> Result<()> {
+        self.note(CLOSED, seq)
+    }
+
+    fn save(&self, seen: &Seen) -> Result<()> {
+        let mut text = String::from("holdfast: how far the log was seen to reach");
+        for (who, seq) in seen {
+            let _ = write!(text, "\n{seq} {who}");
+        }
+        let sum = checksum(&text);
+        let _ = writeln!(text, "\n{sum}");
+        let (path, scratch) = (self.dir.join(FILE), self.dir.join(format!("{FILE}.new")));
+        let save = || {
+            match self.disk.remove(&scratch) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let file = self.disk.create(&scratch)?;
+            file.write_at(text.as_bytes(), 0)?;
+            file.sync()?;
+            self.disk.rename(&scratch, &path)?;
+            self.disk.sync_dir(&self.dir)
+        };
+        save().map_err(StoreError::io(path.display().to_string()))
+    }
+}
