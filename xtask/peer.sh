@@ -4,6 +4,9 @@
 #   peer.sh start DIR    SMTP 127.0.0.1:3025, IMAP 127.0.0.1:3143, POP3 127.0.0.1:3110; accounts bench0…bench49@bench.example
 #   peer.sh stop DIR
 #
+# With PEER_TLS=FOLDER (certificate.pem and key.pem) also STARTTLS in SMTP, and IMAP over TLS at 127.0.0.1:3993. With
+# PEER_FORMAT=sdbox or mdbox Dovecot keeps mail in that form instead of Maildir.
+#
 # Both sync what they acknowledge: Postfix always does, Dovecot by its default for deliveries (mail_fsync = optimized).
 # Needs root (Postfix insists) and: apt-get install postfix dovecot-imapd dovecot-lmtpd dovecot-pop3d
 set -euo pipefail
@@ -19,15 +22,21 @@ start() {
     chown benchmail "$dir/mail"
     chown postfix "$dir/postfix/data"
 
+    local tls="ssl = no"
+    if [ -n "${PEER_TLS:-}" ]; then
+        tls="ssl = yes
+ssl_cert = <$PEER_TLS/certificate.pem
+ssl_key = <$PEER_TLS/key.pem"
+    fi
     cat > "$dir/dovecot.conf" <<CONF
 protocols = imap lmtp pop3
 listen = 127.0.0.1
 base_dir = $dir/dovecot
 state_dir = $dir/dovecot
 log_path = $dir/dovecot.log
-ssl = no
+$tls
 disable_plaintext_auth = no
-mail_location = maildir:$dir/mail/%u
+mail_location = ${PEER_FORMAT:-maildir}:$dir/mail/%u
 mail_uid = benchmail
 mail_gid = benchmail
 first_valid_uid = 1
@@ -45,6 +54,9 @@ userdb {
 service imap-login {
   inet_listener imap {
     port = 3143
+  }
+  inet_listener imaps {
+    port = 3993
   }
   service_count = 0
 }
@@ -91,6 +103,13 @@ message_size_limit = 52428800
 lmtp_destination_concurrency_limit = 20
 lmtp_destination_recipient_limit = 1
 CONF
+    if [ -n "${PEER_TLS:-}" ]; then
+        cat >> "$dir/postfix/conf/main.cf" <<CONF
+smtpd_tls_security_level = may
+smtpd_tls_cert_file = $PEER_TLS/certificate.pem
+smtpd_tls_key_file = $PEER_TLS/key.pem
+CONF
+    fi
     sed -i "s|^maillog_file = .*|maillog_file = $dir/postfix.log|" "$dir/postfix/conf/main.cf"
     echo '/^bench[0-9]+@bench\.example$/ ok' > "$dir/postfix/conf/users"
     sed -e 's/^smtp      inet.*/127.0.0.1:3025 inet n - n - - smtpd/' -e 's/ y       -       / n       -       /' /usr/share/postfix/master.cf.dist > "$dir/postfix/conf/master.cf"

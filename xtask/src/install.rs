@@ -30,13 +30,19 @@ pub fn has(program: &str) -> bool {
 /// # Errors
 /// Names what is missing and the command that would install it, when this machine is not Debian's or we are not root.
 pub fn debian_packages() -> Result<()> {
-    let missing: Vec<&str> = DEBIAN.iter().filter(|(program, _)| !has(program)).map(|(_, package)| *package).collect();
+    debian(&DEBIAN)
+}
+
+/// Installs those packages whose program (a name, or a whole path) is missing. Errors as [`debian_packages`].
+pub fn debian(packages: &[(&str, &str)]) -> Result<()> {
+    let missing: Vec<&str> =
+        packages.iter().filter(|(program, _)| !has(program)).map(|(_, package)| *package).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let by_hand = format!("apt-get install --no-install-recommends {}", missing.join(" "));
     if !has("apt-get") {
-        bail!("the tests need {}, and this machine has no apt-get: install them by hand", missing.join(", "));
+        bail!("{} must be installed by hand: this machine has no apt-get", missing.join(", "));
     }
     println!("installing {}", missing.join(", "));
     // sudo without a password is as good as root; anything that would ask is not.

@@ -1,6 +1,7 @@
 //! Development tasks. `cargo xtask test` is the one command that checks everything, on a machine with git and a Rust
 //! toolchain and nothing else; it installs what the tests need and says so when it can't.
 
+mod bench;
 mod install;
 mod steps;
 
@@ -10,6 +11,9 @@ const USAGE: &str = "\
 cargo xtask test [STEP …]   every check and test, or only the named steps:
                             fmt clippy licences tests browser fuzz readme
 cargo xtask fuzz [SECONDS]  every fuzz target for SECONDS each (default 60)
+cargo xtask bench [--rounds N] [--quick] [PART …]
+                            Holdfast beside Postfix and Dovecot on this machine, as tables; parts:
+                            deliver source imap idle web disk
 ";
 
 fn main() -> ExitCode {
@@ -17,6 +21,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["test", only @ ..] => steps::test(only),
+        ["bench", args @ ..] => bench::bench(args),
         ["fuzz"] => steps::fuzz(60),
         ["fuzz", seconds] => match seconds.parse() {
             Ok(seconds) => steps::fuzz(seconds),

@@ -48,6 +48,10 @@ pub(super) struct WebArgs {
     /// Paths of message pages, `*` for any one segment; such links of the list are opened in turn. Empty: lists only.
     #[arg(long, default_value = "/mail/*/*")]
     message: String,
+    /// First go from the list to older mail so many times, by the link that is marked as the next page; stops at the
+    /// end. Each page is timed.
+    #[arg(long, default_value_t = 0)]
+    walk: u64,
 }
 
 pub(super) async fn run(args: &WebArgs) -> Result<Report> {
@@ -68,6 +72,14 @@ async fn browse(args: &WebArgs, dialer: &Dialer, connection: u32, work: &Work, s
     let began = Instant::now();
     browser.sign_in(args, args.login.user(connection)).await.context("signing in")?;
     samples.done("sign-in", began);
+    let mut next = Some(args.list.clone()).filter(|_| args.walk > 0);
+    for _ in 0..args.walk {
+        let Some(place) = next else { break };
+        let began = Instant::now();
+        let page = browser.page(&place).await.context("next page")?;
+        samples.done_with("walk", began, 1, page.len() as u64);
+        next = next_page(&page);
+    }
     while let Some(number) = work.take() {
         let began = Instant::now();
         let list = browser.page(&args.list).await.context("list page")?;
@@ -200,6 +212,12 @@ fn links(page: &str, pattern: &str) -> Vec<String> {
     found
 }
 
+/// Where the page's link to the next page leads.
+fn next_page(page: &str) -> Option<String> {
+    let mut tags = page.split("<a ").skip(1).map(|rest| &rest[..rest.find('>').unwrap_or(rest.len())]);
+    tags.find(|tag| attribute(tag, "rel").as_deref() == Some("next")).and_then(|tag| attribute(tag, "href"))
+}
+
 /// Whether a path is like a pattern, segment by segment; `*` stands for any segment that is not empty.
 fn matches(path: &str, pattern: &str) -> bool {
     let path = path.split(['?', '#']).next().unwrap_or_default();
@@ -253,6 +271,14 @@ mod tests {
                     <a href=\"/mail/inbox/\">v</a><a href=\"/mail/inbox\">w</a>";
         assert_eq!(hidden_fields(page), [("csrf".into(), "a&b".into()), ("x".into(), String::new())]);
         assert_eq!(links(page, "/mail/*/*"), ["/mail/inbox/7?x=1"]);
+    }
+
+    #[test]
+    fn the_next_page_is_the_one_that_is_marked_so() {
+        let page =
+            "<a href=\"/a\" rel=\"prev\">Newer</a><a class=\"t\" href=\"/b?after=1&amp;q=2\" rel=\"next\">Older</a>";
+        assert_eq!(next_page(page).as_deref(), Some("/b?after=1&q=2"));
+        assert_eq!(next_page("<a href=\"/a\">x</a>"), None);
     }
 
     #[test]
