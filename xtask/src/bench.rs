@@ -38,6 +38,9 @@ const DELIVERY_PATIENCE: Duration = Duration::from_secs(180);
 /// What is measured, in this order.
 const PARTS: [&str; 6] = ["deliver", "source", "imap", "idle", "web", "disk"];
 
+/// Who is compared.
+const SIDES: [Side; 2] = [holdfast::SIDE, peer::SIDE];
+
 /// How much of everything.
 #[derive(Clone, Copy)]
 struct Scale {
@@ -136,14 +139,10 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn sides(&self) -> [Side; 2] {
-        [self.holdfast.side(), self.peer.side()]
-    }
-
     /// Calls `measure` for one side, then the other, in each round; the first to go takes turns.
     fn alternate(&self, mut measure: impl FnMut(usize, Side) -> Result<()>) -> Result<()> {
         for round in 0..self.scale.rounds {
-            let mut sides = self.sides();
+            let mut sides = SIDES;
             if round % 2 == 1 {
                 sides.reverse();
             }
@@ -162,7 +161,7 @@ impl Run<'_> {
 
     /// Mail by our own load generator, to all accounts in turn.
     fn deliver(&self) -> Result<Table> {
-        let mut table = Table::new("Durable deliveries, 50 connections, `holdfast bench smtp`", self.sides());
+        let mut table = Table::new("Durable deliveries, 50 connections, `holdfast bench smtp`", SIDES);
         let kinds = [
             ("1 KiB", 1 << 10, 0_u32, "none"),
             ("10 KiB", 10 << 10, 0, "none"),
@@ -179,12 +178,12 @@ impl Run<'_> {
                     format!("--messages-per-connection={each}"),
                     format!("--tls={tls}"),
                 ];
-                let before = self.messages(side)?;
+                let before = Self::messages(side)?;
                 let start = Instant::now();
                 let report = self.load.smtp(side.smtp, CONNECTIONS, ACCOUNTS, &arguments)?;
                 let in_mailbox = self.arrived(side, before, count, start)?;
                 let (rate, p99) = (report.rate("message")?, report.p99("message")?);
-                self.note_deliveries(&mut table, name, side, count, rate, in_mailbox);
+                Self::note_deliveries(&mut table, name, side, count, rate, in_mailbox);
                 table.add(&format!("{name}: p99 of the 250"), "ms", Better::Lower, side, p99);
                 Ok(())
             })?;
@@ -194,7 +193,7 @@ impl Run<'_> {
 
     /// Mail by Postfix's own load generator: ten processes of five sessions, each to an account of its own.
     fn source(&self) -> Result<Table> {
-        let mut table = Table::new("Durable deliveries, 50 sessions, Postfix's `smtp-source`", self.sides());
+        let mut table = Table::new("Durable deliveries, 50 sessions, Postfix's `smtp-source`", SIDES);
         let kinds = [
             ("1 KiB", 1 << 10, true),
             ("10 KiB", 10 << 10, true),
@@ -204,19 +203,19 @@ impl Run<'_> {
         for (name, size, keep) in kinds {
             let count = self.deliveries(size) / 10 * 10;
             self.alternate(|_, side| {
-                let before = self.messages(side)?;
+                let before = Self::messages(side)?;
                 let start = Instant::now();
                 load::smtp_source(side.smtp, 10, CONNECTIONS / 10, count / 10, size, keep)?;
                 let rate = count as f64 / start.elapsed().as_secs_f64();
                 let in_mailbox = self.arrived(side, before, count, start)?;
-                self.note_deliveries(&mut table, name, side, count, rate, in_mailbox);
+                Self::note_deliveries(&mut table, name, side, count, rate, in_mailbox);
                 Ok(())
             })?;
         }
         Ok(table)
     }
 
-    fn note_deliveries(&self, table: &mut Table, name: &str, side: Side, count: u64, rate: f64, took: Duration) {
+    fn note_deliveries(table: &mut Table, name: &str, side: Side, count: u64, rate: f64, took: Duration) {
         let delivered = count as f64 / took.as_secs_f64();
         println!("   {name}, {}: accepted {rate:.0}/s, in the mailbox {delivered:.0}/s", side.name);
         table.add(&format!("{name}: in the mailbox"), "/s", Better::Higher, side, delivered);
@@ -224,34 +223,34 @@ impl Run<'_> {
     }
 
     /// Messages in all mailboxes together.
-    fn messages(&self, side: Side) -> Result<u64> {
+    fn messages(side: Side) -> Result<u64> {
         imap::messages(side.imap, ACCOUNTS, PASSWORD)
     }
 
     /// Waits until all are in their mailboxes; gives how long that took since `start`.
     fn arrived(&self, side: Side, before: u64, count: u64, start: Instant) -> Result<Duration> {
-        let took = if side == self.peer.side() {
+        let took = if side == peer::SIDE {
             self.peer.drained(DELIVERY_PATIENCE)?;
             start.elapsed()
         } else {
             // The 250 says that it is there.
             start.elapsed()
         };
-        let now = self.messages(side)?;
+        let now = Self::messages(side)?;
         ensure!(now == before + count, "{} messages should have come, {} did", count, now - before);
         Ok(took)
     }
 
     /// One large mailbox, read as mail programs do.
     fn imap(&self) -> Result<Table> {
-        let user = format!("bench{}@bench.example", ACCOUNTS);
+        let user = format!("bench{ACCOUNTS}@bench.example");
         self.holdfast.add_account(&user)?;
-        for side in self.sides() {
+        for side in SIDES {
             println!("   filling {user} on {}", side.name);
             self.fill(side, &user, self.scale.mailbox)?;
         }
         let count = self.scale.mailbox;
-        let mut table = Table::new(&format!("IMAP, one connection, {count} messages of 4 KiB"), self.sides());
+        let mut table = Table::new(&format!("IMAP, one connection, {count} messages of 4 KiB"), SIDES);
         let fetches = [
             (
                 "headers (DATE FROM TO CC SUBJECT MESSAGE-ID)",
@@ -317,7 +316,7 @@ impl Run<'_> {
         while left > 0 {
             let now = left.min(10_000);
             self.load.smtp_to(side.smtp, 20, user, now, size)?;
-            if side == self.peer.side() {
+            if side == peer::SIDE {
                 self.peer.drained(DELIVERY_PATIENCE)?;
             }
             left -= now;
@@ -328,8 +327,7 @@ impl Run<'_> {
     /// Connections that do nothing.
     fn idle(&self) -> Result<Table> {
         let count = self.scale.idle;
-        let mut table =
-            Table::new(&format!("{count} IMAP connections in IDLE, over {ACCOUNTS} accounts"), self.sides());
+        let mut table = Table::new(&format!("{count} IMAP connections in IDLE, over {ACCOUNTS} accounts"), SIDES);
         let rounds = Scale { rounds: self.scale.rounds.min(3), ..self.scale };
         let run = Run { scale: rounds, load: self.load.clone(), ..*self };
         for (name, tls, address) in [("plain", "none", 0), ("TLS", "implicit", 1)] {
@@ -357,25 +355,25 @@ impl Run<'_> {
     fn web(&self) -> Result<Table> {
         let user = "list@bench.example";
         self.holdfast.add_account(user)?;
-        let side = self.holdfast.side();
+        let side = holdfast::SIDE;
         let count = self.scale.list;
         println!("   filling {user}");
         self.fill(side, user, count)?;
         let mut table = Table::new(&format!("Webmail, one browser, a mailbox of {count} messages"), [side, side]);
         for _ in 0..self.scale.rounds {
             quiet();
-            let report = self.load.web(self.holdfast.http(), user, &["--pages=200".to_owned()])?;
+            let report = self.load.web(holdfast::HTTP, user, &["--pages=200".to_owned()])?;
             for (step, name) in [("list", "message list, first page"), ("message", "a message")] {
                 table.add(&format!("{name}, p50"), "ms", Better::Lower, side, report.p50(step)?);
                 table.add(&format!("{name}, p99"), "ms", Better::Lower, side, report.p99(step)?);
             }
             let walk = ["--pages=0".to_owned(), "--walk=1000".to_owned()];
-            let report = self.load.web(self.holdfast.http(), user, &walk)?;
+            let report = self.load.web(holdfast::HTTP, user, &walk)?;
             table.add("message list, page after page to the end, p50", "ms", Better::Lower, side, report.p50("walk")?);
             table.add("message list, page after page to the end, p99", "ms", Better::Lower, side, report.p99("walk")?);
             let word = format!("/search?q=zzyzx{}", std::process::id());
             let search = ["--pages=3".to_owned(), format!("--list={word}"), "--message=".to_owned()];
-            let report = self.load.web(self.holdfast.http(), user, &search)?;
+            let report = self.load.web(holdfast::HTTP, user, &search)?;
             table.add("search for a word that is nowhere", "ms", Better::Lower, side, report.max("list")?);
         }
         Ok(table)
@@ -383,8 +381,8 @@ impl Run<'_> {
 
     /// What the disk and the processes hold when all is done.
     fn disk(&self) -> Result<Table> {
-        let mut table = Table::new("At the end of the run", self.sides());
-        for (side, dir) in [(self.holdfast.side(), self.holdfast.dir()), (self.peer.side(), self.peer.dir())] {
+        let mut table = Table::new("At the end of the run", SIDES);
+        for (side, dir) in [(holdfast::SIDE, self.holdfast.dir()), (peer::SIDE, self.peer.dir())] {
             let output = Command::new("du").arg("-sk").arg(dir).output()?;
             let text = String::from_utf8_lossy(&output.stdout);
             let kib: f64 = text.split_whitespace().next().unwrap_or_default().parse().context("du")?;

@@ -8,10 +8,25 @@ mod welcome;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::{admin, config::Config, services::Services};
+
+/// How often measurements are gathered into their summaries.
+const METRICS_UPKEEP: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Histograms keep each measurement until someone gathers them: nobody may ever ask for /metrics.
+async fn upkeep(metrics: PrometheusHandle, shutdown: CancellationToken) -> (&'static str, anyhow::Result<()>) {
+    let mut every = tokio::time::interval(METRICS_UPKEEP);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return ("metrics", Ok(())),
+            _ = every.tick() => metrics.run_upkeep(),
+        }
+    }
+}
 
 /// Runs the service until SIGTERM, SIGINT, or the failure of something it cannot live without.
 pub async fn run(config: Config) -> anyhow::Result<()> {
@@ -36,6 +51,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         let (delivery, shutdown) = (services.delivery.clone(), shutdown.clone());
         tasks.spawn(async move { ("queue", delivery.run(shutdown).await.map_err(anyhow::Error::from)) });
     }
+    tasks.spawn(upkeep(metrics, shutdown.clone()));
     notify::ready();
 
     let mut terminate = signal(SignalKind::terminate())?;

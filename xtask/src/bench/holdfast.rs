@@ -13,14 +13,16 @@ use anyhow::{Context, Result, ensure};
 use super::{ACCOUNTS, PASSWORD, Side, listening, shown};
 use crate::steps::root;
 
-const SIDE: Side = Side {
+/// How it is reached.
+pub const SIDE: Side = Side {
     name: "Holdfast",
     smtp: "127.0.0.1:4025",
     imap: "127.0.0.1:4143",
     imaps: "127.0.0.1:4993",
     processes: &["holdfast"],
 };
-const HTTP: &str = "127.0.0.1:4080";
+/// Where its webmail is.
+pub const HTTP: &str = "127.0.0.1:4080";
 
 /// The running service; stopped when dropped.
 pub struct Holdfast {
@@ -72,14 +74,6 @@ impl Holdfast {
 
     pub fn add_account(&self, address: &str) -> Result<()> {
         self.command(&["account", "add", address, "--password-stdin"], &format!("{PASSWORD}\n"))
-    }
-
-    pub const fn side(&self) -> Side {
-        SIDE
-    }
-
-    pub const fn http(&self) -> &'static str {
-        HTTP
     }
 
     pub fn binary(&self) -> &Path {

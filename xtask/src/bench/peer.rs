@@ -15,7 +15,8 @@ use crate::{
     steps::{root, run},
 };
 
-const SIDE: Side = Side {
+/// How they are reached.
+pub const SIDE: Side = Side {
     name: "Postfix + Dovecot",
     smtp: "127.0.0.1:3025",
     imap: "127.0.0.1:3143",
@@ -55,10 +56,6 @@ impl Peer {
         let mut command = Command::new("bash");
         command.arg(root().join("xtask/peer.sh")).arg(action).arg(&self.dir);
         command
-    }
-
-    pub const fn side(&self) -> Side {
-        SIDE
     }
 
     pub fn dir(&self) -> &Path {

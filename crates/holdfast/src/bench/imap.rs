@@ -341,7 +341,9 @@ fn memory(names: &[String]) -> u64 {
         let Ok(name) = std::fs::read_to_string(folder.join("comm")) else {
             continue;
         };
-        if !names.iter().any(|wanted| wanted == name.trim()) {
+        // This process may bear the server's name.
+        let is_own = process.file_name().to_str().is_some_and(|number| number == std::process::id().to_string());
+        if is_own || !names.iter().any(|wanted| wanted == name.trim()) {
             continue;
         }
         let rollup = std::fs::read_to_string(folder.join("smaps_rollup")).unwrap_or_default();
