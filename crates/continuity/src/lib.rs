@@ -1,0 +1,8 @@
+//! What Holdfast exists for: that a bad night costs minutes. Everything here follows the store's log.
+//!
+//! * [`stage`]: coming back in stages, what is on in each, and plans that move through them.
+//!
+//! What this crate must never do: stand in the way of a commit that it was not asked to hold; call something a backup
+//! that was not read back; replace what is damaged without keeping it; decide by itself to become the primary.
+
+pub mod stage;
