@@ -144,11 +144,9 @@ impl MailStore {
         let records = entry_records(&snapshot, account, mailbox, uids)?;
         let emails = email_records(&snapshot, account, records.iter().map(|(_, record)| EmailId(record.email)))?;
         let row = |(uid, record): &(Uid, EntryRecord)| {
-            let email = emails
-                .binary_search_by_key(&record.email, |(email, _)| email.0)
-                .map_err(|_| no_record(EmailId(record.email)))?;
-            let (id, email) = &emails[email];
-            let body = body_id(*id, email)?;
+            let id = EmailId(record.email);
+            let email = record_among(&emails, id)?;
+            let body = body_id(id, email)?;
             Ok(EncodedRow { entry: entry(mailbox, *uid, record), body, parsed: email.parsed.clone() })
         };
         records.iter().map(row).collect()
@@ -204,7 +202,7 @@ pub(crate) fn entry_records<R: Read + ?Sized>(
 }
 
 /// The records of emails, by ascending id. Messages that came one after the other lie side by side.
-fn email_records<R: Read + ?Sized>(
+pub(crate) fn email_records<R: Read + ?Sized>(
     read: &R,
     account: RealmId,
     emails: impl Iterator<Item = EmailId>,
@@ -212,6 +210,12 @@ fn email_records<R: Read + ?Sized>(
     let wanted = emails.map(|email| email.0).collect();
     let found = numbered(read, account, wanted, |email| key::email(EmailId(email)), key::long_id)?;
     Ok(found.into_iter().map(|(email, record)| (EmailId(email), record)).collect())
+}
+
+/// One of [`email_records`].
+pub(crate) fn record_among(records: &[(EmailId, EmailRecord)], email: EmailId) -> Result<&EmailRecord> {
+    let at = records.binary_search_by_key(&email.0, |(email, _)| email.0).map_err(|_| no_record(email))?;
+    Ok(&records[at].1)
 }
 
 /// The records of numbered keys that are there, ascending, each once.

@@ -14,7 +14,7 @@ use jiff::civil::Date;
 use store::{Order, Read, RealmId, Snapshot};
 
 use crate::mailbox::counters_of;
-use crate::schema::{self, EntryRecord, key};
+use crate::schema::{self, EmailRecord, EntryRecord, key};
 use crate::{
     EmailId, Keyword, MailError, MailStore, MailboxId, MessageEntry, ModSeq, Result, Role, SystemFlag, ThreadId, Uid,
     UidSet, rows,
@@ -155,7 +155,7 @@ impl MailStore {
             }
         };
         let query = Compiled::new(query, self.store().clock().now_ms());
-        let mut scan = Scan { mail: self, snapshot: &snapshot, account, query: &query, cancel: options.cancel };
+        let scan = Scan { mail: self, snapshot: &snapshot, account, query: &query, cancel: options.cancel };
         // Entries alone decide as much as they can, so that little is left to be sorted and read.
         let mut undecided = Vec::new();
         for mailbox in mailboxes {
@@ -167,17 +167,14 @@ impl MailStore {
             })?;
         }
         undecided.sort_by_key(|(entry, _)| std::cmp::Reverse((entry.internal_date_ms, entry.email_id, entry.uid)));
+        undecided.truncate(options.max_visited.unwrap_or(usize::MAX));
         let mut hits = Vec::new();
-        for (visited, (entry, decided)) in undecided.iter().enumerate() {
-            if options.limit.is_some_and(|limit| hits.len() >= limit)
-                || options.max_visited.is_some_and(|limit| visited >= limit)
-            {
-                break;
-            }
-            if *decided || scan.decide(entry)? {
+        scan.decide(&undecided, |entry| {
+            if options.limit.is_none_or(|limit| hits.len() < limit) {
                 hits.push(SearchHit::from(entry));
             }
-        }
+            options.limit.is_none_or(|limit| hits.len() < limit)
+        })?;
         Ok(hits)
     }
 
@@ -192,7 +189,7 @@ impl MailStore {
         let snapshot = self.store().snapshot();
         counters_of(&snapshot, account, mailbox)?;
         let query = Compiled::new(query, self.store().clock().now_ms());
-        let mut scan = Scan { mail: self, snapshot: &snapshot, account, query: &query, cancel };
+        let scan = Scan { mail: self, snapshot: &snapshot, account, query: &query, cancel };
         let mut undecided = Vec::new();
         scan.entries(mailbox, |entry, verdict| {
             if verdict != Some(false) {
@@ -200,11 +197,10 @@ impl MailStore {
             }
         })?;
         let mut hits = Vec::new();
-        for (entry, decided) in undecided {
-            if decided || scan.decide(&entry)? {
-                hits.push((entry.uid, entry.modseq));
-            }
-        }
+        scan.decide(&undecided, |entry| {
+            hits.push((entry.uid, entry.modseq));
+            true
+        })?;
         Ok(hits)
     }
 }
@@ -227,7 +223,7 @@ impl Scan<'_> {
     }
 
     /// Visit the entries of a mailbox with what they alone tell.
-    fn entries(&mut self, mailbox: MailboxId, mut visit: impl FnMut(MessageEntry, Option<bool>)) -> Result<()> {
+    fn entries(&self, mailbox: MailboxId, mut visit: impl FnMut(MessageEntry, Option<bool>)) -> Result<()> {
         /// Entries looked at between two looks at `cancel`.
         const BETWEEN: usize = 1_000;
         for (n, row) in self.snapshot.prefix(self.account, &key::entries(mailbox), Order::Ascending)?.enumerate() {
@@ -243,21 +239,71 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// Decide about a message by reading what was parsed of it and, if that is not enough, its bytes.
-    fn decide(&mut self, entry: &MessageEntry) -> Result<bool> {
-        self.check_cancelled()?;
-        let record = rows::email_record(self.snapshot, self.account, entry.email_id)?;
-        let parsed = rows::parsed(entry.email_id, &record)?;
+    /// Decide about messages, in their order, by what was parsed of them and, if that is not enough, by their bytes.
+    /// `found` gets those that match (the flag says that one does, for sure) and tells whether to go on.
+    fn decide(&self, messages: &[(MessageEntry, bool)], mut found: impl FnMut(&MessageEntry) -> bool) -> Result<()> {
+        let (mut left, mut at_once) = (messages, FIRST);
+        while !left.is_empty() {
+            let (now, later) = left.split_at(at_once.min(left.len()));
+            let verdicts = self.verdicts(now)?;
+            for ((entry, _), _) in now.iter().zip(verdicts).filter(|(_, yes)| *yes) {
+                if !found(entry) {
+                    return Ok(());
+                }
+            }
+            left = later;
+            at_once = (at_once * 2).min(MOST);
+        }
+        Ok(())
+    }
+
+    /// One verdict a message. Many are shared out between two threads.
+    fn verdicts(&self, messages: &[(MessageEntry, bool)]) -> Result<Vec<bool>> {
+        if messages.len() <= FIRST {
+            return self.verdicts_here(messages);
+        }
+        let (one, other) = messages.split_at(messages.len() / 2);
+        std::thread::scope(|threads| {
+            let other = threads.spawn(|| self.verdicts_here(other));
+            let mut verdicts = self.verdicts_here(one)?;
+            verdicts.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+            Ok(verdicts)
+        })
+    }
+
+    fn verdicts_here(&self, messages: &[(MessageEntry, bool)]) -> Result<Vec<bool>> {
+        let mut verdicts = Vec::with_capacity(messages.len());
+        for messages in messages.chunks(TOGETHER) {
+            self.check_cancelled()?;
+            let unknown = messages.iter().filter(|(_, decided)| !decided);
+            let records = rows::email_records(self.snapshot, self.account, unknown.map(|(entry, _)| entry.email_id))?;
+            for (entry, decided) in messages {
+                verdicts.push(*decided || self.verdict(entry, rows::record_among(&records, entry.email_id)?)?);
+            }
+        }
+        Ok(verdicts)
+    }
+
+    fn verdict(&self, entry: &MessageEntry, record: &EmailRecord) -> Result<bool> {
+        let parsed = rows::parsed(entry.email_id, record)?;
         let known = Known { entry, parsed: Some(&parsed), content: None };
         if let Some(verdict) = self.query.verdict(&known) {
             return Ok(verdict);
         }
-        let mut body = self.mail.store().body(&rows::body_id(entry.email_id, &record)?)?;
+        self.check_cancelled()?;
+        let mut body = self.mail.store().body(&rows::body_id(entry.email_id, record)?)?;
         let content = Content::read(&mut body, &parsed, self.query.needs_text())?;
         let known = Known { entry, parsed: Some(&parsed), content: Some(&content) };
         Ok(self.query.verdict(&known).unwrap_or(false))
     }
 }
+
+/// Messages looked into before the first look at whether enough was found; then twice as many each time,
+const FIRST: usize = 32;
+/// up to so many.
+const MOST: usize = 2_048;
+/// Messages whose records are read together, some KB each.
+const TOGETHER: usize = 32;
 
 impl From<&MessageEntry> for SearchHit {
     fn from(entry: &MessageEntry) -> Self {
