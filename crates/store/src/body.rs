@@ -7,8 +7,10 @@
 //! The header names the body and lists its chunks; each chunk has a hash of its own, so that a part can be read and
 //! verified without the rest. Where bodies are is kept in the index, and found again by scanning the packs.
 
+mod reclaim;
+
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -24,6 +26,8 @@ use crate::{
     index::{Batch, IndexEngine},
     store::meta,
 };
+
+pub use reclaim::{Reclaim, Reclaimed};
 
 const PACK_MAGIC: &[u8; 8] = b"HFPACK\0\x01";
 const FRAME_MAGIC: &[u8; 4] = b"HFBD";
@@ -105,14 +109,34 @@ pub(crate) struct Packs {
 
 struct State {
     active: Pack,
+    /// The number that the next pack gets.
+    next_number: u32,
+    /// Where bodies are being written right now: the index must not say that it knows what lies from there on.
+    writing: BTreeSet<(u32, u64)>,
     /// Written but not yet synced and in the index.
     fresh: HashMap<BodyId, Place>,
-    /// Packs that were closed since the last sync.
-    unsynced: Vec<Arc<dyn File>>,
-    dirty: bool,
+    /// Packs that were written to since the last sync.
+    unsynced: BTreeMap<u32, Arc<dyn File>>,
     /// How many hold each body.
     pins: HashMap<BodyId, usize>,
+    /// While unused bodies are being looked for: those that someone has asked for since.
+    touched: Option<HashSet<BodyId>>,
     files: HashMap<u32, Arc<dyn File>>,
+}
+
+impl State {
+    fn touch(&mut self, id: &BodyId) {
+        if let Some(touched) = &mut self.touched {
+            touched.insert(*id);
+        }
+    }
+
+    /// Up to where everything in the packs is whole.
+    fn mark(&self) -> Place {
+        let end = (self.active.number, self.active.len);
+        let (pack, offset) = self.writing.first().copied().map_or(end, |first| first.min(end));
+        Place { pack, offset }
+    }
 }
 
 struct Pack {
@@ -204,48 +228,83 @@ impl Packs {
             None => create_pack(&*disk, dir, numbers.last().map_or(1, |last| last + 1))?,
         };
         files.insert(active.number, active.file.clone());
-        found.push(packed_mark(&active));
+        let state = State {
+            next_number: active.number + 1,
+            active,
+            writing: BTreeSet::new(),
+            fresh: HashMap::new(),
+            unsynced: BTreeMap::new(),
+            pins: HashMap::new(),
+            touched: None,
+            files,
+        };
+        found.push(packed_mark(state.mark()));
         index.apply(found)?;
-        let state =
-            State { active, fresh: HashMap::new(), unsynced: Vec::new(), dirty: false, pins: HashMap::new(), files };
         Ok(Self { disk, dir: dir.to_owned(), index, pack_bytes, state: Mutex::new(state) })
     }
 
-    /// Appends a body, unless it is there already; pins it either way.
+    /// Appends a body, unless it is there already; pins it either way. `stored_bytes` is what `write_chunks` writes.
+    /// Others go on meanwhile: the lock is held only to set the place apart and to say that it is filled.
     pub(crate) fn add(
         &self,
         id: BodyId,
         header: &Header,
-        write_chunks: impl FnOnce(&dyn File, u64) -> io::Result<u64>,
+        stored_bytes: u64,
+        write_chunks: impl FnOnce(&dyn File, u64) -> io::Result<()>,
     ) -> Result<()> {
         let mut state = self.state.lock();
-        if !self.is_known(&state, &id)? {
-            if state.active.len > self.pack_bytes {
-                let next = create_pack(&*self.disk, &self.dir, state.active.number + 1)?;
-                state.files.insert(next.number, next.file.clone());
-                let full = std::mem::replace(&mut state.active, next);
-                state.unsynced.push(full.file);
-            }
-            let encoded = header.encode_to_vec();
-            let mut frame = Vec::with_capacity(FRAME_BYTES + encoded.len());
-            frame.extend_from_slice(FRAME_MAGIC);
-            frame.extend_from_slice(&(encoded.len() as u32).to_le_bytes());
-            frame.extend_from_slice(&crc32c::crc32c(&encoded).to_le_bytes());
-            frame.extend_from_slice(&encoded);
-            let active = &mut state.active;
-            let place = Place { pack: active.number, offset: active.len };
-            // What a failed write leaves behind the end is overwritten by the next one.
-            let written = active
-                .file
-                .write_at(&frame, place.offset)
-                .and_then(|()| write_chunks(&*active.file, place.offset + frame.len() as u64))
-                .map_err(StoreError::io("body pack"))?;
-            active.len += frame.len() as u64 + written;
-            state.dirty = true;
-            state.fresh.insert(id, place);
-        }
+        state.touch(&id);
         *state.pins.entry(id).or_default() += 1;
+        let known = self.is_known(&state, &id);
+        drop(state);
+        let added =
+            known.and_then(|known| if known { Ok(()) } else { self.append(id, header, stored_bytes, write_chunks) });
+        if added.is_err() {
+            self.unpin(&id);
+        }
+        added
+    }
+
+    /// Appends a body to the active pack, whether or not it is in another already.
+    fn append(
+        &self,
+        id: BodyId,
+        header: &Header,
+        stored_bytes: u64,
+        write_chunks: impl FnOnce(&dyn File, u64) -> io::Result<()>,
+    ) -> Result<()> {
+        let encoded = header.encode_to_vec();
+        let mut frame = Vec::with_capacity(FRAME_BYTES + encoded.len());
+        frame.extend_from_slice(FRAME_MAGIC);
+        frame.extend_from_slice(&(encoded.len() as u32).to_le_bytes());
+        frame.extend_from_slice(&crc32c::crc32c(&encoded).to_le_bytes());
+        frame.extend_from_slice(&encoded);
+        let mut state = self.state.lock();
+        if state.active.len > self.pack_bytes {
+            let next = create_pack(&*self.disk, &self.dir, state.next_number)?;
+            state.next_number += 1;
+            state.files.insert(next.number, next.file.clone());
+            state.active = next;
+        }
+        let place = Place { pack: state.active.number, offset: state.active.len };
+        let file = state.active.file.clone();
+        state.active.len += frame.len() as u64 + stored_bytes;
+        state.writing.insert((place.pack, place.offset));
+        drop(state);
+        let written =
+            file.write_at(&frame, place.offset).and_then(|()| write_chunks(&*file, place.offset + frame.len() as u64));
+        let mut state = self.state.lock();
+        state.writing.remove(&(place.pack, place.offset));
+        // What a failed write leaves is passed over when the packs are scanned; nothing refers to it.
+        written.map_err(StoreError::io("body pack"))?;
+        state.unsynced.insert(place.pack, file);
+        state.fresh.insert(id, place);
         Ok(())
+    }
+
+    /// Where the packs are.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     pub(crate) fn unpin(&self, id: &BodyId) {
@@ -265,6 +324,7 @@ impl Packs {
         self.indexed_place(id)
     }
 
+    /// Where the index says that a body is; the pack may be gone.
     fn indexed_place(&self, id: &BodyId) -> Result<Option<Place>> {
         let stored = meta::read(&*self.index.view(), &place_key(id))?;
         Ok(stored.and_then(|value| Place::from_bytes(&value)))
@@ -281,19 +341,17 @@ impl Packs {
         Ok((place, file))
     }
 
+    /// Whether a body need not be kept again: one whose pack is gone must.
     fn is_known(&self, state: &State, id: &BodyId) -> Result<bool> {
-        Ok(self.place(state, id)?.is_some())
+        Ok(self.place(state, id)?.is_some_and(|place| state.files.contains_key(&place.pack)))
     }
 
     /// # Errors
     /// [`StoreError::BodyMissing`].
     pub(crate) fn check_known(&self, id: &BodyId) -> Result<()> {
-        let state = self.state.lock();
-        if state.pins.contains_key(id) || self.is_known(&state, id)? {
-            Ok(())
-        } else {
-            Err(StoreError::BodyMissing { id: *id })
-        }
+        let mut state = self.state.lock();
+        state.touch(id);
+        if self.is_known(&state, id)? { Ok(()) } else { Err(StoreError::BodyMissing { id: *id }) }
     }
 
     /// Makes all bodies so far durable; gives the index writes that say where they are.
@@ -301,26 +359,25 @@ impl Packs {
         let stop =
             |error: io::Error| StoreError::Stopped { reason: format!("a body could not be made durable: {error}") };
         let mut state = self.state.lock();
-        if !state.dirty {
+        if state.unsynced.is_empty() {
             return Ok(Batch::new());
         }
         let files = std::mem::take(&mut state.unsynced);
-        let active = state.active.file.clone();
-        let mark = packed_mark(&state.active);
+        let mark = packed_mark(state.mark());
         let fresh: Vec<(BodyId, Place)> = state.fresh.iter().map(|(id, place)| (*id, *place)).collect();
-        state.dirty = false;
         // Others may stage bodies while this syncs; those are for the next group.
         drop(state);
-        for file in files {
+        for file in files.values() {
             file.sync().map_err(stop)?;
         }
-        active.sync().map_err(stop)?;
         let mut batch: Batch = fresh.iter().map(|(id, place)| meta::write(place_key(id), place.to_bytes())).collect();
         batch.push(mark);
         self.index.apply(batch)?;
         let mut state = self.state.lock();
-        for (id, _) in fresh {
-            state.fresh.remove(&id);
+        for (id, place) in fresh {
+            if state.fresh.get(&id) == Some(&place) {
+                state.fresh.remove(&id);
+            }
         }
         Ok(Batch::new())
     }
@@ -344,8 +401,8 @@ impl Packs {
     }
 }
 
-fn packed_mark(active: &Pack) -> meta::Write {
-    meta::write(meta::PACKED.to_vec(), Place { pack: active.number, offset: active.len }.to_bytes())
+fn packed_mark(mark: Place) -> meta::Write {
+    meta::write(meta::PACKED.to_vec(), mark.to_bytes())
 }
 
 fn is_headless(disk: &dyn Disk, dir: &Path, number: u32) -> Result<bool> {

@@ -40,7 +40,7 @@ mod verify;
 mod witness;
 pub mod writer;
 
-pub use body::BodyReader;
+pub use body::{BodyReader, Reclaim, Reclaimed};
 pub use checkpoint::Checkpoint;
 pub use clock::{Clock, SystemClock};
 pub use digest::Digest;

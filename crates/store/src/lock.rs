@@ -12,7 +12,14 @@ use crate::{Result, StoreError};
 
 /// Held for as long as the folder is owned; the system lets go of it when the process ends, however it ends.
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file would not do while a forked child still has it open.
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 impl Lock {
@@ -38,6 +45,6 @@ impl Lock {
             writeln!(file, "{}", std::process::id())
         };
         write(&mut file).map_err(StoreError::io(name))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }

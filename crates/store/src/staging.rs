@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{self, Read as _, Seek as _, Write},
+    path::Path,
     sync::Arc,
 };
 
@@ -61,7 +62,8 @@ impl BodyWriter {
         let id = BodyId::from_bytes(*self.hasher.finalize().as_bytes());
         self.header.id = id.as_bytes().to_vec();
         let Self { packs, header, packed, spill, .. } = self;
-        packs.add(id, &header, |file, offset| append(file, offset, spill, &packed))?;
+        let stored_bytes = header.chunks.iter().map(|chunk| u64::from(chunk.stored_bytes)).sum();
+        packs.add(id, &header, stored_bytes, |file, offset| append(file, offset, spill, &packed))?;
         Ok(StagedBody { pin: Arc::new(Pin { packs, id }), len: header.len })
     }
 
@@ -70,7 +72,7 @@ impl BodyWriter {
         if self.packed.len() > MEMORY_BYTES {
             let spill = match &mut self.spill {
                 Some(file) => file,
-                None => self.spill.insert(unnamed_file()?),
+                None => self.spill.insert(unnamed_file(self.packs.dir())?),
             };
             spill.write_all(&self.packed)?;
             self.packed.clear();
@@ -104,16 +106,15 @@ impl Write for BodyWriter {
     }
 }
 
-fn unnamed_file() -> io::Result<fs::File> {
-    let dir = std::env::temp_dir();
-    let name = format!("holdfast-{}-{:016x}", std::process::id(), rand::random::<u64>());
-    let path = dir.join(name);
+/// Beside the packs, so that it meets the same limits of space as the body will.
+fn unnamed_file(dir: &Path) -> io::Result<fs::File> {
+    let path = dir.join(format!("incoming-{}-{:016x}", std::process::id(), rand::random::<u64>()));
     let file = fs::File::options().read(true).write(true).create_new(true).open(&path)?;
     fs::remove_file(&path)?;
     Ok(file)
 }
 
-fn append(file: &dyn File, offset: u64, spill: Option<fs::File>, packed: &[u8]) -> io::Result<u64> {
+fn append(file: &dyn File, offset: u64, spill: Option<fs::File>, packed: &[u8]) -> io::Result<()> {
     let mut at = offset;
     if let Some(mut spill) = spill {
         spill.rewind()?;
@@ -127,8 +128,7 @@ fn append(file: &dyn File, offset: u64, spill: Option<fs::File>, packed: &[u8]) 
             at += n as u64;
         }
     }
-    file.write_at(packed, at)?;
-    Ok(at + packed.len() as u64 - offset)
+    file.write_at(packed, at)
 }
 
 /// A body that is kept for as long as this lives, whether or not a commit refers to it yet.

@@ -331,7 +331,17 @@ impl Store {
     }
 
     /// Notes how far someone outside has followed the log: from then on a log that does not reach `seq` is damaged.
+    /// Durable when this returns: some milliseconds, so call it now and then rather than at each commit.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when this log does not reach `seq`: who says so has followed another one.
     pub fn set_cursor(&self, name: &str, seq: Seq) -> Result<()> {
+        if seq > self.seq() {
+            return Err(StoreError::damaged(format!(
+                "{name} has seen commit {seq}, and the log ends at commit {}",
+                self.seq()
+            )));
+        }
         self.inner.index.apply(vec![meta::cursor(name, seq)])?;
         self.inner.index.persist()?;
         self.inner.witness.note(name, seq)

@@ -18,7 +18,7 @@ use super::{
     index::SimIndex,
 };
 use crate::{
-    BodyId, Clock, Order, Read as _, RealmId, StagedBody, Store, StoreError, StoreOptions, disk::Disk,
+    BodyId, Clock, Order, Read as _, RealmId, Reclaim, StagedBody, Store, StoreError, StoreOptions, disk::Disk,
     tx::BODY_REFERENCE,
 };
 
@@ -90,8 +90,9 @@ struct World {
     disk: SimDisk,
     index: Arc<SimIndex>,
     clock: Arc<Ticking>,
-    /// Log segments dropped by retention.
+    /// Log segments dropped by retention, and packs taken back.
     dropped: u64,
+    reclaimed: u64,
     model: Model,
     /// The commits in `model`.
     seq: u64,
@@ -107,6 +108,7 @@ impl World {
             index: Arc::default(),
             clock: Arc::default(),
             dropped: 0,
+            reclaimed: 0,
             model: Model::new(),
             seq: 0,
             number: seed << 32,
@@ -232,6 +234,8 @@ impl World {
                 if self.dice.once_in(3) {
                     let _ = store.checkpoint(&|| true);
                     self.dropped += store.drop_old_log().map_or(0, |dropped| dropped.segments);
+                    let how = Reclaim { live_percent: 90, bytes_per_second: u64::MAX };
+                    self.reclaimed += store.reclaim_bodies(how, &|| true).map_or(0, |done| done.removed);
                 }
             }
             if self.dice.once_in(4) {
@@ -246,27 +250,31 @@ impl World {
     }
 }
 
-/// Gives how many log segments were dropped meanwhile.
-fn worlds(from: u64, to: u64) -> u64 {
-    let mut dropped = 0;
+/// Gives how many log segments were dropped and packs taken back meanwhile.
+fn worlds(from: u64, to: u64) -> (u64, u64) {
+    let (mut dropped, mut reclaimed) = (0, 0);
     for seed in from..to {
         let mut world = World::new(seed);
         for _ in 0..CRASHES_PER_WORLD {
             world.crash();
         }
         dropped += world.dropped;
+        reclaimed += world.reclaimed;
     }
-    dropped
+    (dropped, reclaimed)
 }
 
 #[test]
 fn ten_thousand_crashes_lose_nothing_that_was_acknowledged() {
-    let dropped: u64 = std::thread::scope(|scope| {
+    let quarters: Vec<(u64, u64)> = std::thread::scope(|scope| {
         let quarters =
             [0, 1, 2, 3].map(|quarter| scope.spawn(move || worlds(quarter * WORLDS / 4, (quarter + 1) * WORLDS / 4)));
-        quarters.into_iter().map(|quarter| quarter.join().expect("a world that fails says why")).sum()
+        quarters.into_iter().map(|quarter| quarter.join().expect("a world that fails says why")).collect()
     });
-    assert!(dropped > 200, "{dropped} segments: retention was hardly met");
+    let dropped: u64 = quarters.iter().map(|(dropped, _)| dropped).sum();
+    let reclaimed: u64 = quarters.iter().map(|(_, reclaimed)| reclaimed).sum();
+    println!("{dropped} log segments dropped, {reclaimed} packs taken back");
+    assert!(dropped > 200 && reclaimed > 200, "{dropped} segments, {reclaimed} packs: hardly met");
 }
 
 #[test]
