@@ -309,6 +309,41 @@ impl Directory {
         self.inner.verified.forget(id);
         Ok(())
     }
+
+    /// The accounts that were deleted before a time (milliseconds since 1970) and whose data is still there.
+    pub fn deleted_accounts(&self, before_ms: i64) -> Result<Vec<AccountId>> {
+        let snapshot = self.store().snapshot();
+        let mut deleted = Vec::new();
+        for row in snapshot.prefix(RealmId::DIRECTORY, &[schema::ACCOUNT], Order::Ascending)? {
+            let (key, value) = row?;
+            let number = key[1..].try_into().map_err(|_| DirectoryError::Damaged("an account's key".to_owned()))?;
+            let record: AccountRecord = decode("an account", &value)?;
+            if !record.purged && record.deleted_ms.is_some_and(|deleted_ms| deleted_ms < before_ms) {
+                deleted.push(AccountId(u32::from_be_bytes(number)));
+            }
+        }
+        Ok(deleted)
+    }
+
+    /// Notes that a deleted account's data has been cleared away; forgets its credentials.
+    pub async fn mark_purged(&self, id: AccountId) -> Result<()> {
+        self.store()
+            .transact(move |tx| {
+                let Some(mut record) = record(tx, id)?.filter(|record| record.deleted_ms.is_some()) else {
+                    return Err(DirectoryError::no_account(id));
+                };
+                for kind in [schema::CREDENTIALS[0], schema::APP_PASSWORD, schema::SESSION] {
+                    let rows: Vec<_> = tx.prefix(id.realm(), &[kind], Order::Ascending)?.collect::<Result<_, _>>()?;
+                    for (key, _) in rows {
+                        tx.delete(id.realm(), key.to_vec());
+                    }
+                }
+                record.purged = true;
+                tx.put(RealmId::DIRECTORY, account_key(id), record.encode_to_vec());
+                Ok(())
+            })
+            .await
+    }
 }
 
 fn create_account_in(
@@ -340,6 +375,7 @@ fn create_account_in(
         deleted_ms: None,
         quota_bytes,
         created_ms: tx.now_ms(),
+        purged: false,
     };
     tx.put(RealmId::DIRECTORY, schema::NEXT_ACCOUNT.to_vec(), (number + 1).to_le_bytes().to_vec());
     tx.put(RealmId::DIRECTORY, account_key(id), record.encode_to_vec());

@@ -57,6 +57,9 @@ pub struct AccountRecord {
     /// When it was made.
     #[prost(int64, tag = "7")]
     pub created_ms: i64,
+    /// It was deleted, and its mail has been cleared away.
+    #[prost(bool, tag = "8")]
+    pub purged: bool,
 }
 
 /// Where an address leads.

@@ -14,8 +14,9 @@ use std::{
 
 use store::StoreError;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
-use crate::{cli::AdminCommand, config::Config, progress::Terminal, services::Services};
+use crate::{cli::AdminCommand, config::Config, maintenance, progress::Terminal, services::Services};
 use socket::Line;
 
 /// Where a command's lines go: to a client of the admin socket, or to this process's terminal.
@@ -46,13 +47,25 @@ impl Output {
 }
 
 /// Runs a command on the services.
-pub async fn execute(services: &Services, command: AdminCommand, output: &Output) -> anyhow::Result<()> {
+pub async fn execute(services: &Arc<Services>, command: AdminCommand, output: &Output) -> anyhow::Result<()> {
     match command {
         AdminCommand::Account(command) => accounts::run(services, command, output).await,
         AdminCommand::Domain(command) => domains::run(services, command, output).await,
         AdminCommand::Queue(command) => queue::run(services, command, output).await,
         AdminCommand::Import(args) => mail::import(services, args, output).await,
         AdminCommand::Export(args) => mail::export(services, args, output).await,
+        AdminCommand::Maintain => {
+            let (say, mut said) = mpsc::unbounded_channel();
+            let run = maintenance::run(services.clone(), CancellationToken::new(), move |line| {
+                let _ = say.send(line);
+            });
+            let show = async {
+                while let Some(line) = said.recv().await {
+                    output.line(line).await;
+                }
+            };
+            tokio::join!(run, show).0
+        }
     }
 }
 

@@ -63,6 +63,8 @@ pub enum AdminCommand {
     Import(ImportArgs),
     /// Write mail out to mbox files or a Maildir, byte for byte.
     Export(ExportArgs),
+    /// Do the daily work now: check what is stored, make a checkpoint, drop old log, take back space.
+    Maintain,
 }
 
 /// `holdfast account …`

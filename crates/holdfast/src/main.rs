@@ -7,6 +7,7 @@ mod admin;
 mod bench;
 mod cli;
 mod config;
+mod maintenance;
 mod offline;
 mod progress;
 mod serve;

@@ -3,12 +3,9 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use delivery::QueueInvariants;
-use directory::DirectoryInvariants;
-use mailstore::invariants::MailInvariants;
-use store::{Invariants, Report, StoreError};
+use store::{Report, StoreError};
 
-use crate::{config::Config, progress::Terminal, services::store_options};
+use crate::{config::Config, maintenance::INVARIANTS, progress::Terminal, services::store_options};
 
 /// Damage that is listed one by one; more is counted.
 const MAX_LISTED: usize = 200;
@@ -48,8 +45,7 @@ pub fn verify(config: &Config, repair: bool) -> anyhow::Result<ExitCode> {
 
 fn check(config: &Config) -> anyhow::Result<Report> {
     let mut terminal = Terminal::default();
-    let checks: [&dyn Invariants; 3] = [&DirectoryInvariants, &MailInvariants, &QueueInvariants];
-    let report = store::verify(&config.data_dir, store_options(config), &checks, |what, done, total| {
+    let report = store::verify(&config.data_dir, store_options(config), &INVARIANTS, |what, done, total| {
         terminal.progress(what, done, total);
     });
     terminal.finish();

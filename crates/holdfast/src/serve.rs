@@ -12,7 +12,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::{admin, config::Config, services::Services};
+use crate::{admin, config::Config, maintenance, services::Services};
 
 /// How often measurements are gathered into their summaries.
 const METRICS_UPKEEP: std::time::Duration = std::time::Duration::from_secs(5);
@@ -62,6 +62,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         tasks.spawn(async move { ("queue", delivery.run(shutdown).await.map_err(anyhow::Error::from)) });
     }
     tasks.spawn(upkeep(metrics, shutdown.clone()));
+    {
+        let (services, shutdown) = (services.clone(), shutdown.clone());
+        tasks.spawn(async move { ("maintenance", maintenance::serve(services, shutdown).await) });
+    }
     notify::ready();
 
     let mut terminate = signal(SignalKind::terminate())?;

@@ -66,7 +66,7 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
             let account = find(services, &address)?;
             directory.delete_account(account.id).await?;
             let days = services.config.store.retention;
-            output.line(format!("{address} is deleted; its data stays in the log for {days}")).await;
+            output.line(format!("{address} is deleted; its mail is cleared away after {days}")).await;
             (None, format!("account {address} deleted"))
         }
         AccountCommand::Alias { address, alias, remove } => {

@@ -1,0 +1,175 @@
+//! What is done once a day so that the data folder stays small and sound, and by `holdfast maintain` at once.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::bail;
+use delivery::QueueInvariants;
+use directory::DirectoryInvariants;
+use mailstore::invariants::MailInvariants;
+use store::{Invariants, Reclaim};
+use tokio_util::sync::CancellationToken;
+
+use crate::services::Services;
+
+/// From the start of the service to the first run, which is not when everybody logs in again.
+const AFTER_START: Duration = Duration::from_secs(15 * 60);
+/// What is added to that at random, so that machines that share a disk do not all begin at once.
+const JITTER: Duration = Duration::from_secs(15 * 60);
+const EVERY: Duration = Duration::from_secs(86_400);
+/// How often the queue is counted for the metrics.
+const COUNT_EVERY: Duration = Duration::from_secs(60);
+/// Between two bodies that are checked, so that the disk has time for people.
+const BETWEEN_BODIES: Duration = Duration::from_millis(2);
+/// All bodies are read once in so many days.
+const BODIES_DAYS: u64 = 7;
+
+/// What must hold between the records of every crate.
+pub const INVARIANTS: [&dyn Invariants; 3] = [&DirectoryInvariants, &MailInvariants, &QueueInvariants];
+
+/// One blocking step: says what it did. It is told when to give up.
+type Work = fn(&Services, &dyn Fn() -> bool) -> anyhow::Result<String>;
+
+/// Runs the daily work until shut down, and counts the queue.
+pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut due = tokio::time::Instant::now() + AFTER_START + JITTER.mul_f64(rand::random::<f64>());
+    let mut count = tokio::time::interval(COUNT_EVERY);
+    count.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            _ = count.tick() => {
+                let delivery = services.delivery.clone();
+                if let Ok(Err(error)) = tokio::task::spawn_blocking(move || delivery.queue_stats()).await {
+                    tracing::warn!(%error, "counting the queue");
+                }
+            }
+            () = tokio::time::sleep_until(due) => {
+                due += EVERY;
+                let (services, shutdown) = (services.clone(), shutdown.clone());
+                tokio::spawn(async move {
+                    let say = |line: String| tracing::info!("{line}");
+                    if let Err(error) = run(services, shutdown.clone(), say).await
+                        && !shutdown.is_cancelled()
+                    {
+                        tracing::error!(%error, "maintenance");
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// One run. What fails does not keep the rest from being done; what was done is said line by line.
+///
+/// # Errors
+/// What failed, all of it.
+pub async fn run(
+    services: Arc<Services>,
+    shutdown: CancellationToken,
+    say: impl Fn(String) + Send + 'static,
+) -> anyhow::Result<()> {
+    let mut failed = Vec::new();
+    let mut step = |what: &'static str, start: Instant, outcome: anyhow::Result<String>| {
+        metrics::histogram!("holdfast_maintenance_seconds", "step" => what).record(start.elapsed().as_secs_f64());
+        match outcome {
+            Ok(done) => {
+                let now = jiff::Timestamp::now().as_second() as f64;
+                metrics::gauge!("holdfast_maintenance_last_success_timestamp_seconds", "step" => what).set(now);
+                say(format!("{what}: {done}"));
+            }
+            Err(error) => {
+                metrics::counter!("holdfast_maintenance_failures_total", "step" => what).increment(1);
+                say(format!("{what}: FAILED: {error:#}"));
+                failed.push(format!("{what}: {error:#}"));
+            }
+        }
+    };
+    let start = Instant::now();
+    let purged = purge_deleted(&services).await;
+    step("deleted accounts", start, purged.map(|count| format!("{count} cleared away")));
+    let start = Instant::now();
+    services.mailstore.maintain_all().await;
+    step("mail", start, Ok("what is past its time is cleared away".to_owned()));
+    let blocking = |work: Work| {
+        let (services, shutdown) = (services.clone(), shutdown.clone());
+        tokio::task::spawn_blocking(move || work(&services, &|| !shutdown.is_cancelled()))
+    };
+    let steps: [(&'static str, Work); 4] =
+        [("scrub", scrub), ("checkpoint", checkpoint), ("log", drop_old_log), ("space", reclaim)];
+    for (what, work) in steps {
+        if shutdown.is_cancelled() {
+            bail!("the service is stopping");
+        }
+        let start = Instant::now();
+        let outcome = blocking(work).await?;
+        step(what, start, outcome);
+    }
+    if failed.is_empty() { Ok(()) } else { bail!("{}", failed.join("; ")) }
+}
+
+/// Clears away the mail of accounts that were deleted longer ago than data is retained. A crash in between leaves it to
+/// the next run.
+async fn purge_deleted(services: &Services) -> anyhow::Result<u64> {
+    let retention_ms = i64::try_from(services.config.store.retention.0.as_millis()).unwrap_or(i64::MAX);
+    let before_ms = jiff::Timestamp::now().as_millisecond().saturating_sub(retention_ms);
+    let mut count = 0;
+    for account in services.directory.deleted_accounts(before_ms)? {
+        services.mailstore.purge(account.realm()).await?;
+        services.directory.mark_purged(account).await?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+fn scrub(services: &Services, go_on: &dyn Fn() -> bool) -> anyhow::Result<String> {
+    let today = jiff::Timestamp::now().as_second().unsigned_abs() / 86_400;
+    let slowly = || {
+        std::thread::sleep(BETWEEN_BODIES);
+        go_on()
+    };
+    let (mut records, mut bodies, mut damage) = (0, 0, Vec::new());
+    let realms = services.store.realms();
+    for realm in &realms {
+        if !go_on() {
+            bail!("the service is stopping");
+        }
+        let with_bodies = realm.raw() % BODIES_DAYS == today % BODIES_DAYS;
+        let report = services.store.scrub_realm(*realm, &INVARIANTS, with_bodies, &slowly)?;
+        records += report.records;
+        bodies += report.bodies;
+        damage.extend(report.damage);
+    }
+    for found in &damage {
+        tracing::error!(found, "damage");
+    }
+    match damage.first() {
+        None => {
+            Ok(format!("{records} records in {} realms and {bodies} bodies are as they were written", realms.len()))
+        }
+        Some(first) => bail!("{} things are damaged, the first: {first}", damage.len()),
+    }
+}
+
+fn checkpoint(services: &Services, go_on: &dyn Fn() -> bool) -> anyhow::Result<String> {
+    if services.store.checkpoints()?.last() == Some(&services.store.seq()) {
+        return Ok("nothing has changed since the last one".to_owned());
+    }
+    let made = services.store.checkpoint(go_on)?;
+    Ok(format!("{} records at commit {}", made.records, made.seq))
+}
+
+fn drop_old_log(services: &Services, _: &dyn Fn() -> bool) -> anyhow::Result<String> {
+    let dropped = services.store.drop_old_log()?;
+    Ok(format!("{} segments dropped, it begins at commit {}", dropped.segments, dropped.first))
+}
+
+fn reclaim(services: &Services, go_on: &dyn Fn() -> bool) -> anyhow::Result<String> {
+    let done = services.store.reclaim_bodies(Reclaim::default(), go_on)?;
+    for found in &done.damaged {
+        tracing::error!(found, "a pack can't be taken back");
+    }
+    Ok(format!("{} bytes of {} messages taken back from {} packs", done.bytes, done.bodies, done.removed))
+}
