@@ -55,7 +55,7 @@ struct Scale {
     list: u64,
 }
 
-const FULL: Scale = Scale { rounds: 5, deliveries: 5_000, mailbox: 20_000, idle: 1_000, list: 100_000 };
+const FULL: Scale = Scale { rounds: 5, deliveries: 3_000, mailbox: 20_000, idle: 1_000, list: 100_000 };
 const QUICK: Scale = Scale { rounds: 1, deliveries: 500, mailbox: 1_000, idle: 100, list: 2_000 };
 
 /// One of the two.
@@ -156,7 +156,8 @@ impl Run<'_> {
 
     /// Messages of a round of that size: the larger, the fewer.
     fn deliveries(&self, size: u32) -> u64 {
-        (self.scale.deliveries * 1_024 / u64::from(size.max(1_024)) * 4).clamp(200, self.scale.deliveries)
+        (self.scale.deliveries * 1_024 / u64::from(size.max(1_024)) * 4)
+            .clamp(self.scale.deliveries.min(1_000), self.scale.deliveries)
     }
 
     /// Mail by our own load generator, to all accounts in turn.

@@ -114,7 +114,7 @@ impl Incoming {
             return Err(Refusal::too_many_hops(self.head.hops).into());
         }
         self.check_author()?;
-        let permit = delivery.large_permit(self.received_bytes).await;
+        let permit = delivery.permit(self.received_bytes).await;
         let dispatch =
             tokio::task::spawn_blocking(move || self.prepare()).await.map_err(|_| Refusal::unavailable())??;
         drop(permit);

@@ -67,6 +67,9 @@ pub const MAX_RETURNED_BYTES: u64 = 256 << 10;
 /// Messages above [`MAX_IN_MEMORY_BYTES`] that are parsed at once, each in memory for that time.
 const MAX_LARGE_AT_ONCE: usize = 4;
 
+/// Messages that fit into memory prepared at once: enough to use what cores a machine has while some wait for the disk.
+const MAX_USUAL_AT_ONCE: usize = 8;
+
 /// Takes mail in and sends it on. Cheap to clone.
 #[derive(Clone)]
 pub struct Delivery {
@@ -83,6 +86,7 @@ struct Inner {
     claims: claims::Claims,
     last_id: AtomicU64,
     large: Semaphore,
+    usual: Semaphore,
 }
 
 impl Delivery {
@@ -120,6 +124,7 @@ impl Delivery {
             claims: claims::Claims::default(),
             last_id: AtomicU64::new(0),
             large: Semaphore::new(MAX_LARGE_AT_ONCE),
+            usual: Semaphore::new(MAX_USUAL_AT_ONCE),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -169,11 +174,11 @@ impl Delivery {
         }
     }
 
-    /// Large messages are worked on a few at a time.
-    async fn large_permit(&self, bytes: u64) -> Option<SemaphorePermit<'_>> {
-        if bytes <= MAX_IN_MEMORY_BYTES as u64 {
-            return None;
-        }
-        self.inner.large.acquire().await.ok()
+    /// Messages are prepared a few at a time: large ones for their memory, others so that a burst does not start a
+    /// thread for each. Neither kind waits for the other.
+    async fn permit(&self, bytes: u64) -> Option<SemaphorePermit<'_>> {
+        let is_usual = bytes <= MAX_IN_MEMORY_BYTES as u64;
+        let permits = if is_usual { &self.inner.usual } else { &self.inner.large };
+        permits.acquire().await.ok()
     }
 }

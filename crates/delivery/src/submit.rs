@@ -97,7 +97,7 @@ impl Delivery {
         }
         self.check_submission(&submission)?;
         let this = self.clone();
-        let permit = self.large_permit(submission.message.len() as u64).await;
+        let permit = self.permit(submission.message.len() as u64).await;
         let prepared = tokio::task::spawn_blocking(move || this.prepare_submission(submission))
             .await
             .map_err(|_| Refusal::unavailable())??;

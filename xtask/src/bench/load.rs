@@ -15,7 +15,7 @@ use super::PASSWORD;
 /// Of the machine's time, how much others may take while we are about to measure.
 const BUSY: f64 = 0.10;
 /// Looks at how busy the machine is before measuring all the same.
-const LOOKS: u32 = 30;
+const LOOKS: u32 = 10;
 
 /// `holdfast bench`.
 #[derive(Clone)]
