@@ -13,7 +13,7 @@ cargo xtask test [STEP …]   every check and test, or only the named steps:
 cargo xtask fuzz [SECONDS]  every fuzz target for SECONDS each (default 60)
 cargo xtask bench [--rounds N] [--quick] [PART …]
                             Holdfast beside Postfix and Dovecot on this machine, as tables; parts:
-                            deliver source imap idle web disk
+                            deliver source imap web disk idle
 ";
 
 fn main() -> ExitCode {

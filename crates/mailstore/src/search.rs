@@ -189,6 +189,12 @@ impl MailStore {
         let snapshot = self.store().snapshot();
         counters_of(&snapshot, account, mailbox)?;
         let query = Compiled::new(query, self.store().clock().now_ms());
+        if query.needs_flags_alone() {
+            let view = self.view(account, mailbox)?;
+            let matches =
+                |index: &usize| query.matches_flags(view.uids()[*index], view.flags(*index), view.modseq(*index));
+            return Ok((0..view.len()).filter(matches).map(|index| (view.uids()[index], view.modseq(index))).collect());
+        }
         let scan = Scan { mail: self, snapshot: &snapshot, account, query: &query, cancel };
         let mut undecided = Vec::new();
         scan.entries(mailbox, |entry, verdict| {

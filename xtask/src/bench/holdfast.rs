@@ -29,7 +29,8 @@ pub struct Holdfast {
     binary: PathBuf,
     config: PathBuf,
     dir: PathBuf,
-    service: Child,
+    log: PathBuf,
+    service: Option<Child>,
 }
 
 impl Holdfast {
@@ -53,23 +54,39 @@ impl Holdfast {
             ),
         )?;
         let binary = root().join("target/release/holdfast");
-        let log = fs::File::create(scratch.join("holdfast.log"))?;
-        let service = Command::new(&binary)
-            .arg("--config")
-            .arg(&config)
-            .arg("serve")
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .stdin(Stdio::null())
-            .spawn()
-            .with_context(|| shown(&binary))?;
-        let holdfast = Self { binary, config, dir, service };
-        listening(SIDE.smtp, Duration::from_secs(30))?;
+        let log = scratch.join("holdfast.log");
+        let mut holdfast = Self { binary, config, dir, log, service: None };
+        holdfast.restart()?;
         holdfast.command(&["domain", "add", "bench.example"], "")?;
         for n in 0..ACCOUNTS {
             holdfast.add_account(&format!("bench{n}@bench.example"))?;
         }
         Ok(holdfast)
+    }
+
+    /// Stops the service if it runs, and starts it.
+    pub fn restart(&mut self) -> Result<()> {
+        self.stop();
+        let log = fs::File::options().create(true).append(true).open(&self.log)?;
+        let service = Command::new(&self.binary)
+            .arg("--config")
+            .arg(&self.config)
+            .arg("serve")
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .stdin(Stdio::null())
+            .spawn()
+            .with_context(|| shown(&self.binary))?;
+        self.service = Some(service);
+        listening(SIDE.smtp, Duration::from_secs(30))
+    }
+
+    fn stop(&mut self) {
+        if let Some(mut service) = self.service.take() {
+            // By TERM, so that it closes its store; std knows only KILL.
+            let _ = Command::new("kill").arg(service.id().to_string()).status();
+            let _ = service.wait();
+        }
     }
 
     pub fn add_account(&self, address: &str) -> Result<()> {
@@ -106,8 +123,6 @@ impl Holdfast {
 
 impl Drop for Holdfast {
     fn drop(&mut self) {
-        // By TERM, so that it closes its store; std knows only KILL.
-        let _ = Command::new("kill").arg(self.service.id().to_string()).status();
-        let _ = self.service.wait();
+        self.stop();
     }
 }

@@ -7,7 +7,7 @@ use mailkit::Parsed;
 use super::SearchQuery;
 use super::content::{self, Content, Field, fold};
 use crate::schema::DAY_MS;
-use crate::{EmailId, Keyword, MessageEntry, ModSeq, SystemFlag, ThreadId, UidSet};
+use crate::{EmailId, Flags, Keyword, MessageEntry, ModSeq, SystemFlag, ThreadId, Uid, UidSet};
 
 /// What is known of a message: always the entry, then what was parsed, then the bytes.
 pub(super) struct Known<'a> {
@@ -92,6 +92,31 @@ impl Compiled {
             Self::And(queries) | Self::Or(queries) => queries.iter().any(Self::needs_text),
             Self::Not(query) => query.needs_text(),
             Self::Body(_) | Self::Text(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether UID, flags and MODSEQ decide it: what a mailbox's shared view has of every message.
+    pub fn needs_flags_alone(&self) -> bool {
+        match self {
+            Self::Always | Self::Flag(_) | Self::Keyword(_) | Self::Uids(_) | Self::ModSeqAtLeast(_) => true,
+            Self::And(queries) | Self::Or(queries) => queries.iter().all(Self::needs_flags_alone),
+            Self::Not(query) => query.needs_flags_alone(),
+            _ => false,
+        }
+    }
+
+    /// Whether a message matches, for queries that [`Self::needs_flags_alone`].
+    pub fn matches_flags(&self, uid: Uid, flags: &Flags, modseq: ModSeq) -> bool {
+        match self {
+            Self::And(queries) => queries.iter().all(|query| query.matches_flags(uid, flags, modseq)),
+            Self::Or(queries) => queries.iter().any(|query| query.matches_flags(uid, flags, modseq)),
+            Self::Not(query) => !query.matches_flags(uid, flags, modseq),
+            Self::Flag(flag) => flags.contains(*flag),
+            Self::Keyword(keyword) => flags.contains_keyword(keyword),
+            Self::Uids(uids) => uids.contains(uid),
+            Self::ModSeqAtLeast(least) => modseq >= *least,
+            Self::Always => true,
             _ => false,
         }
     }
