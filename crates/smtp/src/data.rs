@@ -32,7 +32,7 @@ impl DataReader {
         let mut at = 0;
         while at < input.len() {
             if self.state == State::Middle {
-                let run = input[at..].iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(input.len() - at);
+                let run = memchr::memchr2(b'\r', b'\n', &input[at..]).unwrap_or(input.len() - at);
                 out.extend_from_slice(&input[at..at + run]);
                 at += run;
                 if at == input.len() {
