@@ -1,7 +1,7 @@
 //! The steps of `cargo xtask test`, cheapest first, so that a slip is told early.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, IsTerminal},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -13,6 +13,8 @@ use crate::install;
 
 /// How long a fuzz target runs in `cargo xtask test`.
 const SHORT_FUZZ_SECONDS: u32 = 15;
+/// How long all tests together may take where nobody is watching.
+const TESTS_LIMIT: &str = "50m";
 /// How long the first `cargo run --release -- serve` of a clean checkout may take before its page answers.
 const FIRST_RUN_LIMIT: Duration = Duration::from_secs(40 * 60);
 
@@ -58,7 +60,12 @@ fn licences() -> Result<()> {
 /// compile many dependencies a second time.
 fn tests() -> Result<()> {
     install::debian_packages()?;
-    cargo(&["test", "--workspace", "--locked"])
+    let tests = ["cargo", "test", "--workspace", "--locked"];
+    if std::io::stdout().is_terminal() {
+        return run(Command::new(tests[0]).args(&tests[1..]).current_dir(root()));
+    }
+    // The harness names a test that has been running for long, but never ends one.
+    run(Command::new("timeout").args(["--kill-after=10", TESTS_LIMIT]).args(tests).current_dir(root()))
 }
 
 fn browser() -> Result<()> {

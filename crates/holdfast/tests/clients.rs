@@ -4,7 +4,7 @@ mod support;
 
 use std::{path::Path, process::Command};
 
-use support::{PASSWORD, Server, has, imap::Imap, smtp::Smtp};
+use support::{PASSWORD, Server, has, imap::Imap, limited, smtp::Smtp};
 
 const ANNA: &str = "anna@example.org";
 const BERT: &str = "bert@example.org";
@@ -58,7 +58,7 @@ fn python_sends_reads_moves_and_fetches() {
     let script = dir.path().join("round.py");
     std::fs::write(&script, include_str!("clients/round.py")).unwrap();
     let port = |door: &str| server.address(door).port().to_string();
-    let said = run(Command::new("python3").arg(&script).args([
+    let said = run(limited("python3").arg(&script).args([
         port("smtp"),
         port("submission"),
         port("submissions"),
@@ -94,7 +94,7 @@ fn mbsync_mirrors_both_ways() {
         mail = maildir.display()
     );
     std::fs::write(&config, text).unwrap();
-    let sync = || run(Command::new("mbsync").arg("--config").arg(&config).arg("--all"));
+    let sync = || run(limited("mbsync").arg("--config").arg(&config).arg("--all"));
     sync();
     let inbox = maildir.join("INBOX");
     let files = |dir: &Path| -> Vec<std::path::PathBuf> {
@@ -120,7 +120,7 @@ fn mbsync_mirrors_both_ways() {
 }
 
 fn mbsync_is_old() -> bool {
-    let version = run(Command::new("mbsync").arg("--version"));
+    let version = run(limited("mbsync").arg("--version"));
     let number = version.split_whitespace().last().unwrap_or_default().to_owned();
     let mut parts = number.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
     (parts.next(), parts.next()) < (Some(1), Some(5))
@@ -134,7 +134,7 @@ fn msmtp_submits_with_a_login() {
     let (dir, server) = service();
     let message = dir.path().join("message");
     std::fs::write(&message, format!("From: {ANNA}\nTo: {BERT}\nSubject: by msmtp\n\n.leading dot\n")).unwrap();
-    run(Command::new("msmtp")
+    run(limited("msmtp")
         .args(["--host=127.0.0.1", &format!("--port={}", server.address("submission").port())])
         .args(["--tls=on", "--tls-starttls=on", "--tls-certcheck=off", "--auth=on", &format!("--user={ANNA}")])
         .arg(format!("--passwordeval=echo '{PASSWORD}'"))
@@ -151,7 +151,7 @@ fn swaks_gets_every_answer_it_wants() {
     }
     let (_dir, server) = service();
     let swaks = |door: &str, more: &[&str]| {
-        let mut command = Command::new("swaks");
+        let mut command = limited("swaks");
         command.args(["--server", "127.0.0.1", "--port", &server.address(door).port().to_string()]).args(more);
         command.output().unwrap()
     };
@@ -190,7 +190,7 @@ fn curl_lists_fetches_appends_and_sends() {
     deliver(&server, "for curl");
     let user = format!("{ANNA}:{PASSWORD}");
     let curl = |args: &[&str]| {
-        run(Command::new("curl").args(["--silent", "--show-error", "--insecure", "--user", &user]).args(args))
+        run(limited("curl").args(["--silent", "--show-error", "--insecure", "--user", &user]).args(args))
     };
     let imaps = format!("imaps://127.0.0.1:{}", server.address("imaps").port());
     assert!(curl(&[&format!("{imaps}/")]).contains("INBOX"));
@@ -205,7 +205,7 @@ fn curl_lists_fetches_appends_and_sends() {
     curl(&["--mail-from", ANNA, "--mail-rcpt", BERT, "--upload-file", message.to_str().unwrap(), &smtps]);
     assert!(subjects(&server, BERT, "INBOX").contains("appended by curl"));
     let http = format!("http://{}/health", server.address("http"));
-    assert!(run(Command::new("curl").args(["--silent", "--fail", &http])).contains("\"ok\""));
+    assert!(run(limited("curl").args(["--silent", "--fail", &http])).contains("\"ok\""));
     server.stop();
 }
 
@@ -226,7 +226,7 @@ fn mutt_submits() {
     std::fs::write(&config, text).unwrap();
     let body = dir.path().join("body");
     std::fs::write(&body, "Written in mutt.\n").unwrap();
-    run(Command::new("mutt")
+    run(limited("mutt")
         .args(["-F", config.to_str().unwrap(), "-s", "by mutt", BERT])
         .env("HOME", dir.path())
         .stdin(std::fs::File::open(&body).unwrap()));
@@ -257,12 +257,13 @@ fn mutt_reads_saves_deletes_and_syncs() {
     let keys = "<search>~s readthis<enter><display-message><exit>\
                 <search>~s savethis<enter><save-message><kill-line>=Archive<enter>\
                 <search>~s dropthis<enter><delete-message><sync-mailbox><quit>";
-    let mutt = format!("timeout 60 mutt -F '{}' -e \"push '{keys}'\"", config.display());
-    // A program for people wants a terminal; util-linux's script lends it one.
-    run(Command::new("script")
+    let mutt = format!("exec mutt -F '{}' -e \"push '{keys}'\"", config.display());
+    // A program for people wants a terminal, and to be in its foreground; util-linux's script lends it one.
+    run(limited("script")
         .args(["--quiet", "--return", "--command", &mutt, "/dev/null"])
         .env("HOME", dir.path())
         .env("TERM", "xterm")
+        .env("SHELL", "/bin/sh")
         .stdin(std::process::Stdio::null()));
 
     let mut imap = Imap::login(server.address("imap"), ANNA).unwrap();

@@ -16,7 +16,9 @@ use tokio::process::Command;
 /// Runs a program to its end; `None` if it is not on this machine.
 async fn run(command: &mut Command) -> Option<Output> {
     let shown = command.as_std().get_program().display().to_string();
-    match command.output().await {
+    // One that waits for ever must fail its test, not stop all tests.
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(300), command.kill_on_drop(true).output()).await;
+    match ended.unwrap_or_else(|_| panic!("{shown} does not end")) {
         Ok(output) => {
             let errors = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{shown}: {errors}\n{}", String::from_utf8_lossy(&output.stdout));

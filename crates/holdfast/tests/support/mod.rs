@@ -114,7 +114,14 @@ impl Server {
     /// SIGTERM, and waits until the process has ended well.
     pub fn stop(mut self) {
         assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
-        let status = self.child.wait().unwrap();
+        let begun = std::time::Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(begun.elapsed() < PATIENCE, "the service does not end");
+            std::thread::park_timeout(Duration::from_millis(5));
+        };
         assert!(status.success(), "the service ended with {status}");
     }
 
@@ -148,7 +155,7 @@ impl Drop for Server {
 
 /// Runs a `holdfast` command on the configuration in `dir`, with or without a running service.
 pub fn holdfast(dir: &Path, args: &[&str], input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_holdfast"))
+    let mut child = limited(env!("CARGO_BIN_EXE_holdfast"))
         .args(["--config", dir.join("holdfast.toml").to_str().unwrap()])
         .args(args)
         .stdin(Stdio::piped())
@@ -158,6 +165,13 @@ pub fn holdfast(dir: &Path, args: &[&str], input: &str) -> Output {
         .unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     child.wait_with_output().unwrap()
+}
+
+/// A program that is ended when it takes too long: one that waits for ever must fail its test, not stop all tests.
+pub fn limited(program: &str) -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=5", "300", program]);
+    command
 }
 
 /// Whether a program is on the PATH; tests of clients that are not there say so and pass over.

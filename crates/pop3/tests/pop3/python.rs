@@ -51,7 +51,10 @@ async fn pythons_poplib_does_its_round() {
     world.file(b"Subject: one\r\n\r\n.\r\n..\r\ndots\r\n").await;
     world.file(b"Subject: two\r\n\r\ntext\r\n").await;
     let (plain, tls) = (world.plain.port().to_string(), world.tls.port().to_string());
-    let output = Command::new("python3").args(["-c", SCRIPT, &plain, &tls, LOGIN, PASSWORD]).output().await.unwrap();
+    let mut python = Command::new("python3");
+    python.args(["-c", SCRIPT, &plain, &tls, LOGIN, PASSWORD]).kill_on_drop(true);
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(300), python.output()).await;
+    let output = ended.expect("Python ends").unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && output.stdout.starts_with(b"done"), "{errors}");
     assert_eq!(world.uids().len(), 1);
