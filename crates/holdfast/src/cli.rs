@@ -228,6 +228,18 @@ pub struct ImportArgs {
     /// Default: by looking at the path.
     #[arg(long)]
     pub format: Option<MailFormat>,
+    /// What becomes of messages whose lines all end with LF alone, as programs on Unix keep them.
+    #[arg(long, value_enum, default_value_t = LineEndings::Network)]
+    pub line_ends: LineEndings,
+}
+
+/// Line ends of imported messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+pub enum LineEndings {
+    /// CRLF, as in mail on its way: what clients expect.
+    Network,
+    /// As they are, byte for byte.
+    Keep,
 }
 
 /// `holdfast export …`

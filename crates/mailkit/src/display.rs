@@ -1,11 +1,13 @@
 //! What a reader page needs of a message.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use crate::html::{self, CleanOptions};
 use crate::layout::{Layout, Leaf, layout};
 use crate::parsed::{Parsed, Part};
+use crate::transfer::Encoding;
 use crate::{charset, flowed};
 
 /// Longest text of one part that is shown or searched, in bytes; the rest is cut.
@@ -66,6 +68,16 @@ pub fn show(raw: &[u8], parsed: &Parsed, options: &ReadOptions<'_>) -> Shown {
     let used = images.used.into_inner().unwrap_or_else(PoisonError::into_inner);
     shown.attachments = layout.attachments.iter().filter(|leaf| !used.contains(&leaf.path)).map(attachment).collect();
     shown
+}
+
+/// How many of a message's first bytes [`show`] needs: what comes after them are attachments.
+pub fn shown_bytes(parsed: &Parsed) -> u64 {
+    let layout = layout(parsed);
+    let end = |leaf: &Leaf<'_>| match leaf.part.media_type.as_str() {
+        "text" => leaf.part.body_end.min(leaf.part.body_start + MAX_TEXT_BYTES.max(html::MAX_HTML_BYTES) as u64),
+        _ => 0,
+    };
+    layout.text.iter().chain(&layout.html).map(end).max().unwrap_or_default()
 }
 
 fn is_text(part: &Part, subtype: &str) -> bool {
@@ -221,7 +233,14 @@ fn made_up_name(part: &Part) -> String {
     format!("attachment.{extension}")
 }
 
-/// The decoded bytes of a part by its number, for downloads. `None` if there is no such part.
+/// Where the bytes of a part are in its message, and how they are encoded. `None` if there is no such part.
+pub fn part_place(parsed: &Parsed, part: &str) -> Option<(Range<u64>, Encoding)> {
+    let part = parsed.part(&part_number(part)?)?;
+    let encoding = Encoding::named(&part.encoding).unwrap_or(Encoding::Identity);
+    Some((part.body_start..part.body_end, encoding))
+}
+
+/// The decoded bytes of a part by its number. `None` if there is no such part.
 pub fn part_content(raw: &[u8], parsed: &Parsed, part: &str) -> Option<Vec<u8>> {
     let path = part_number(part)?;
     let part = parsed.part(&path)?;
@@ -292,12 +311,12 @@ fn body<'a>(raw: &'a [u8], part: &Part) -> Option<&'a [u8]> {
     raw.get(part.body_start as usize..part.body_end as usize)
 }
 
-/// The text of a text part; at most `max` encoded bytes are read.
+/// The text of a text part; at most `max` encoded bytes are read. `raw` may end within it.
 fn decoded_text(raw: &[u8], part: &Part, max: usize) -> Option<String> {
     if part.media_type != "text" {
         return None;
     }
-    let body = body(raw, part)?;
+    let body = raw.get(part.body_start as usize..raw.len().min(part.body_end as usize))?;
     let body = &body[..body.len().min(max)];
     let bytes = charset::decode_transfer(&part.encoding, body).unwrap_or(body.into());
     let text = charset::decode_charset(part.charset(), &bytes);

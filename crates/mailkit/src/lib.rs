@@ -30,6 +30,7 @@ mod style;
 mod subject;
 mod tame;
 pub mod trace;
+pub mod transfer;
 mod utf7;
 mod words;
 

@@ -1,9 +1,10 @@
 //! Forms as they come in: bounded, from our own pages, with the fields by name.
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::multipart::MultipartError;
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::{HeaderMap, StatusCode, header};
+use futures_util::StreamExt as _;
 
 use crate::cookies::Jar;
 use crate::csrf;
@@ -129,12 +130,18 @@ impl FromRequest<Site> for PostedFiles {
     async fn from_request(request: Request, site: &Site) -> Result<Self> {
         let headers = request.headers().clone();
         let jar = Jar::of(&headers, request.extensions(), site);
+        let too_large = || {
+            let limit = crate::time::size(site.options.max_message_bytes as u64);
+            Fault::TooLarge(format!("The files are larger than the {limit} that a message may have."))
+        };
+        let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        if announced.is_some_and(|length: usize| length > site.options.max_upload_bytes()) {
+            pass_over(request.into_body(), site.options.max_upload_bytes()).await;
+            return Err(too_large());
+        }
         let broken = |error: MultipartError| {
             if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                Fault::TooLarge(format!(
-                    "The files are larger than the {} that a message may have.",
-                    crate::time::size(site.options.max_message_bytes as u64)
-                ))
+                too_large()
             } else {
                 Fault::Bad("The form did not arrive whole. Try again: nothing is lost.".to_owned())
             }
@@ -158,6 +165,17 @@ impl FromRequest<Site> for PostedFiles {
         }
         posted.form = posted.form.check(&headers, &jar)?;
         Ok(posted)
+    }
+}
+
+/// Reads what is not wanted, so that a browser, which listens only after it has sent everything, hears why; but not more
+/// than three times what is taken.
+async fn pass_over(body: Body, limit: usize) {
+    let mut left = limit.saturating_mul(3);
+    let mut pieces = body.into_data_stream();
+    while let Some(Ok(piece)) = pieces.next().await {
+        let Some(less) = left.checked_sub(piece.len()) else { return };
+        left = less;
     }
 }
 

@@ -15,6 +15,7 @@ mod admin;
 mod assets;
 mod caller;
 mod compose;
+mod content;
 mod cookies;
 mod csrf;
 mod error;
@@ -61,7 +62,7 @@ impl WebDoor {
     #[expect(clippy::new_ret_no_self, reason = "the door is a router")]
     pub fn new(state: WebState) -> Router {
         let site = Site::new(state);
-        let upload = DefaultBodyLimit::max(site.options.max_message_bytes + site.options.max_form_bytes);
+        let upload = DefaultBodyLimit::max(site.options.max_upload_bytes());
         let form = DefaultBodyLimit::max(site.options.max_form_bytes);
         // What may be compressed: pages and assets. Streams would be held back, attachments often are already.
         let packed = CompressionLayer::new().compress_when(

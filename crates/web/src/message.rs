@@ -3,15 +3,22 @@
 //! What these answers carry was written by strangers. It is never given as a page of this site: everything comes with
 //! `sandbox` in its Content-Security-Policy, `nosniff`, and unless it is a harmless kind of picture as a download.
 
+use std::io;
+
 use axum::body::Body;
 use axum::extract::{Path, Query};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
+use bytes::Bytes;
+use futures_util::Stream;
+use mailkit::Parsed;
 use mailkit::display::{self, ReadOptions};
+use mailkit::transfer::Encoding;
 use mailstore::{Email, EmailId};
 use serde::Deserialize;
 
 use crate::caller::Caller;
+use crate::content;
 use crate::error::{Fault, Result, form_urlencoded};
 
 /// For the frame: nothing runs, nothing is fetched but pictures of the message itself, links open elsewhere.
@@ -79,7 +86,8 @@ pub struct Frame {
 pub async fn html(caller: Caller, Path(id): Path<String>, Query(frame): Query<Frame>) -> Result<Response> {
     caller
         .blocking(move |caller| {
-            let (email, raw) = load(caller, &id)?;
+            let email = record(caller, &id)?;
+            let raw = shown_part(caller, email.id, &email.parsed)?;
             let pictures = frame.images == 1;
             let inline = |part: &str| inline_url(email.id, part);
             let options = ReadOptions { remote_images: pictures, inline_url: &inline };
@@ -119,6 +127,7 @@ pub async fn inline(caller: Caller, Path((id, part)): Path<(String, String)>) ->
     caller
         .blocking(move |caller| {
             let (content, media_type) = part_of(caller, &id, &part)?;
+            let content = Body::from_stream(content);
             let Some(kind) = PICTURES.iter().find(|kind| media_type.eq_ignore_ascii_case(kind)) else {
                 return Err(Fault::NotFound("That part of the message is no picture."));
             };
@@ -140,7 +149,7 @@ pub async fn part(caller: Caller, Path((id, part, name)): Path<(String, String, 
     caller
         .blocking(move |caller| {
             let (content, media_type) = part_of(caller, &id, &part)?;
-            Ok(download(content, &name, &harmless(&media_type)))
+            Ok(download(Body::from_stream(content), &name, &harmless(&media_type)))
         })
         .await
 }
@@ -149,8 +158,8 @@ pub async fn part(caller: Caller, Path((id, part, name)): Path<(String, String, 
 pub async fn source(caller: Caller, Path(id): Path<String>) -> Result<Response> {
     caller
         .blocking(move |caller| {
-            let (_, raw) = load(caller, &id)?;
-            let shown = raw.slice(..raw.len().min(MAX_SOURCE_BYTES));
+            let email = record(caller, &id)?;
+            let shown = caller.site.mailstore.body(caller.realm, email.id)?.read_range(0, MAX_SOURCE_BYTES)?;
             Ok((
                 [
                     (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
@@ -168,29 +177,48 @@ pub async fn source(caller: Caller, Path(id): Path<String>) -> Result<Response> 
 pub async fn download_whole(caller: Caller, Path(id): Path<String>) -> Result<Response> {
     caller
         .blocking(move |caller| {
-            let (email, raw) = load(caller, &id)?;
+            let email = record(caller, &id)?;
+            let reader = caller.site.mailstore.body(caller.realm, email.id)?;
+            let size = reader.len();
             let subject = email.parsed.subject.chars().filter(|c| !c.is_control()).take(80).collect::<String>();
             let name = if subject.trim().is_empty() { email.id.to_string() } else { subject };
-            Ok(download(raw, &format!("{name}.eml"), "message/rfc822"))
+            let content = Body::from_stream(content::pieces(reader, 0..size, Encoding::Identity));
+            let mut response = download(content, &format!("{name}.eml"), "message/rfc822");
+            // Said beforehand, so that a download that was cut off is seen to be.
+            response.headers_mut().insert(header::CONTENT_LENGTH, size.into());
+            Ok(response)
         })
         .await
 }
 
-/// The record and the bytes of a message.
-pub fn load(caller: &Caller, id: &str) -> Result<(Email, bytes::Bytes)> {
+/// The record of a message.
+fn record(caller: &Caller, id: &str) -> Result<Email> {
     let gone = || Fault::NotFound("There is no such message.");
     let id: EmailId = id.parse().map_err(|_| gone())?;
-    let email = caller.site.mailstore.email(caller.realm, id)?.ok_or_else(gone)?;
-    let raw = caller.site.mailstore.body(caller.realm, id)?.read_all()?;
+    caller.site.mailstore.email(caller.realm, id)?.ok_or_else(gone)
+}
+
+/// The record and the bytes of a message.
+pub fn load(caller: &Caller, id: &str) -> Result<(Email, Bytes)> {
+    let email = record(caller, id)?;
+    let raw = caller.site.mailstore.body(caller.realm, email.id)?.read_all()?;
     Ok((email, raw))
 }
 
-fn part_of(caller: &Caller, id: &str, part: &str) -> Result<(Vec<u8>, String)> {
-    let (email, raw) = load(caller, id)?;
+/// The first bytes of a message: all that is shown of it, without what comes after as attachments.
+pub fn shown_part(caller: &Caller, id: EmailId, parsed: &Parsed) -> Result<Bytes> {
+    let end = usize::try_from(display::shown_bytes(parsed)).unwrap_or(usize::MAX);
+    Ok(caller.site.mailstore.body(caller.realm, id)?.read_range(0, end)?)
+}
+
+/// An attachment as it was before it was encoded, and its media type.
+fn part_of(caller: &Caller, id: &str, part: &str) -> Result<(impl Stream<Item = io::Result<Bytes>> + use<>, String)> {
+    let email = record(caller, id)?;
     let gone = || Fault::NotFound("The message has no such part.");
     let known = display::attachments(&email.parsed).into_iter().find(|file| file.part == part).ok_or_else(gone)?;
-    let content = display::part_content(&raw, &email.parsed, part).ok_or_else(gone)?;
-    Ok((content, known.content_type))
+    let (range, encoding) = display::part_place(&email.parsed, part).ok_or_else(gone)?;
+    let reader = caller.site.mailstore.body(caller.realm, email.id)?;
+    Ok((content::pieces(reader, range, encoding), known.content_type))
 }
 
 /// A media type that no browser runs, whatever it is told: what could be a page becomes plain bytes.

@@ -16,7 +16,8 @@ pub struct WebOptions {
     pub page_rows: usize,
     /// Most bytes of a form without files. Default 2 MB.
     pub max_form_bytes: usize,
-    /// Most bytes of a message being written with its files. Default 35 MB, which is some 48 MB as mail.
+    /// Most bytes of the files of a message being written; base64 makes 78 of 57. Default 35 MB, which is some 48 MB as
+    /// mail.
     pub max_message_bytes: usize,
     /// Most recipients of a message. Default 200.
     pub max_recipients: usize,
@@ -26,6 +27,13 @@ pub struct WebOptions {
     pub max_live: usize,
     /// Messages that one search looks at, the newest ones. Default 200,000.
     pub max_search_visited: usize,
+}
+
+impl WebOptions {
+    /// Most bytes of a form with files.
+    pub(crate) const fn max_upload_bytes(&self) -> usize {
+        self.max_message_bytes.saturating_add(self.max_form_bytes)
+    }
 }
 
 impl Default for WebOptions {

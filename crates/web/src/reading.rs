@@ -234,7 +234,7 @@ fn in_full(people: &[DisplayAddress]) -> String {
 /// Put in what an open message says.
 fn content(caller: &Caller, row: &MessageRow, pictures: bool, shown: &mut Message) -> Result<()> {
     let id = row.email_id;
-    let raw = caller.site.mailstore.body(caller.realm, id)?.read_all()?;
+    let raw = message::shown_part(caller, id, &row.parsed)?;
     let inline = |part: &str| message::inline_url(id, part);
     let content = show(&raw, &row.parsed, &ReadOptions { remote_images: pictures, inline_url: &inline });
     shown.blocked = content.remote_images_blocked;

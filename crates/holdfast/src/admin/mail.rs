@@ -10,7 +10,7 @@ use mailstore::{
 
 use super::{Output, accounts::find};
 use crate::{
-    cli::{ExportArgs, ImportArgs, MailFormat},
+    cli::{ExportArgs, ImportArgs, LineEndings, MailFormat},
     services::Services,
 };
 
@@ -28,7 +28,11 @@ pub async fn import(services: &Services, args: ImportArgs, output: &Output) -> a
     }
     let (mailstore, progress) = (services.mailstore.clone(), output.clone());
     let imported = tokio::task::spawn_blocking(move || {
-        let options = ImportOptions { line_ends: LineEnds::Network, ..ImportOptions::default() };
+        let line_ends = match args.line_ends {
+            LineEndings::Network => LineEnds::Network,
+            LineEndings::Keep => LineEnds::Keep,
+        };
+        let options = ImportOptions { line_ends, ..ImportOptions::default() };
         let mut tell = |at: &Progress| progress.progress("bytes imported", at.bytes, at.total_bytes);
         match format {
             MailFormat::Mbox => {

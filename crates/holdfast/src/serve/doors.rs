@@ -187,6 +187,12 @@ impl Bound {
     }
 }
 
+/// How large files may be together so that they fit in a message of `limit` bytes: base64 makes lines of 78 bytes of 57.
+const fn files_in(limit: u64) -> u64 {
+    const HEADERS: u64 = 32 * 1024;
+    limit.saturating_sub(HEADERS) / 78 * 57
+}
+
 /// What serves a connection of each kind.
 #[derive(Clone)]
 struct Servers {
@@ -242,6 +248,7 @@ impl Servers {
                 setup_token,
                 public_url: config.web.public_url.clone(),
                 hostname: config.hostname.clone(),
+                max_message_bytes: usize::try_from(files_in(config.limits.message_size.0)).unwrap_or(usize::MAX),
                 ..web::WebOptions::default()
             },
             shutdown: shutdown.clone(),

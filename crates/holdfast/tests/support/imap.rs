@@ -96,15 +96,44 @@ impl Imap {
         }
     }
 
+    /// A command whose answer has one literal: its bytes, as they are.
+    pub fn literal(&mut self, command: &str) -> io::Result<Vec<u8>> {
+        let tag = self.send(command)?;
+        let mut literal = self.open_literal()?;
+        let mut bytes = Vec::with_capacity(usize::try_from(literal.left).unwrap());
+        literal.take(u64::MAX, &mut bytes)?;
+        self.finish(&tag)?.ok();
+        Ok(bytes)
+    }
+
+    /// The next literal, its bytes still to be read.
+    pub fn open_literal(&mut self) -> io::Result<Literal<'_>> {
+        let mut line = Vec::new();
+        self.stream.read_until(b'\n', &mut line)?;
+        let Some(length) = announced_literal(&line) else {
+            panic!("no literal, but {}", String::from_utf8_lossy(&line))
+        };
+        Ok(Literal { stream: &mut self.stream, left: length as u64 })
+    }
+
+    /// APPEND without waiting for the server's word (`{n+}`).
+    pub fn append_at_once(&mut self, mailbox: &str, message: &[u8]) -> io::Result<Answer> {
+        let tag = self.send(&format!("APPEND {mailbox} {{{}+}}", message.len()))?;
+        self.raw(message)?;
+        self.raw(b"\r\n")?;
+        self.finish(&tag)
+    }
+
     /// APPEND with a synchronising literal.
-    pub fn append(&mut self, mailbox: &str, message: &str) -> io::Result<Answer> {
+    pub fn append(&mut self, mailbox: &str, message: impl AsRef<[u8]>) -> io::Result<Answer> {
+        let message = message.as_ref();
         let tag = self.send(&format!("APPEND {mailbox} {{{}}}", message.len()))?;
         let line = self.response()?;
         if !line.starts_with('+') {
             let tagged = line.strip_prefix(&tag).unwrap_or(&line).trim_start().to_owned();
             return Ok(Answer { untagged: Vec::new(), tagged });
         }
-        self.stream.get_mut().write_all(message.as_bytes())?;
+        self.stream.get_mut().write_all(message)?;
         self.stream.get_mut().write_all(b"\r\n")?;
         self.finish(&tag)
     }
@@ -112,6 +141,23 @@ impl Imap {
     /// Sends bytes as they are.
     pub fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.get_mut().write_all(bytes)
+    }
+}
+
+/// A literal that is being read.
+pub struct Literal<'a> {
+    stream: &'a mut BufReader<TcpStream>,
+    /// How many bytes are still to come.
+    pub left: u64,
+}
+
+impl Literal<'_> {
+    /// Reads up to `count` bytes more into `bytes`.
+    pub fn take(&mut self, count: u64, bytes: &mut impl Write) -> io::Result<()> {
+        let count = count.min(self.left);
+        let read = io::copy(&mut self.stream.by_ref().take(count), bytes)?;
+        self.left -= read;
+        if read == count { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 }
 

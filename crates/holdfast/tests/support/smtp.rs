@@ -15,12 +15,21 @@ pub struct Smtp {
 impl Smtp {
     /// Connects, reads the greeting and says EHLO.
     pub fn connect(address: SocketAddr) -> io::Result<Self> {
+        Self::connect_saying(address, "EHLO client.example.net")
+    }
+
+    /// Connects, reads the greeting and says LHLO.
+    pub fn connect_lmtp(address: SocketAddr) -> io::Result<Self> {
+        Self::connect_saying(address, "LHLO client.example.net")
+    }
+
+    fn connect_saying(address: SocketAddr, hello: &str) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
         let mut smtp = Self { stream: BufReader::new(stream) };
         smtp.reply()?;
-        smtp.command("EHLO client.example.net")?;
+        smtp.command(hello)?;
         Ok(smtp)
     }
 
@@ -66,5 +75,56 @@ impl Smtp {
         let stuffed = message.replace("\r\n.", "\r\n..");
         self.stream.get_mut().write_all(format!("{stuffed}\r\n.\r\n").as_bytes())?;
         self.reply()
+    }
+
+    /// Logs in by AUTH PLAIN.
+    pub fn auth(&mut self, user: &str) -> io::Result<()> {
+        use base64::Engine as _;
+        let words = format!("\0{user}\0{}", super::PASSWORD);
+        let reply = self.command(&format!("AUTH PLAIN {}", base64::engine::general_purpose::STANDARD.encode(words)))?;
+        assert!(reply.starts_with("235"), "{reply}");
+        Ok(())
+    }
+
+    /// Sends one message of any bytes that ends with CRLF by DATA, and gives the last reply.
+    pub fn send_bytes(&mut self, from: &str, to: &str, message: &[u8]) -> io::Result<String> {
+        self.envelope(from, to)?;
+        let reply = self.command("DATA")?;
+        assert!(reply.starts_with("354"), "{reply}");
+        let mut stuffed = Vec::with_capacity(message.len() + message.len() / 64);
+        for line in message.split_inclusive(|byte| *byte == b'\n') {
+            if line.starts_with(b".") && (stuffed.is_empty() || stuffed.ends_with(b"\r\n")) {
+                stuffed.push(b'.');
+            }
+            stuffed.extend_from_slice(line);
+        }
+        stuffed.extend_from_slice(b".\r\n");
+        self.stream.get_mut().write_all(&stuffed)?;
+        self.reply()
+    }
+
+    /// Sends one message of any bytes by BDAT, in chunks of `chunk` bytes, and gives the last reply.
+    pub fn send_chunks(&mut self, from: &str, to: &str, message: &[u8], chunk: usize) -> io::Result<String> {
+        self.envelope(from, to)?;
+        let chunks = message.chunks(chunk);
+        let last = chunks.len() - 1;
+        for (number, bytes) in chunks.enumerate() {
+            let end = if number == last { " LAST" } else { "" };
+            self.stream.get_mut().write_all(format!("BDAT {}{end}\r\n", bytes.len()).as_bytes())?;
+            self.stream.get_mut().write_all(bytes)?;
+            let reply = self.reply()?;
+            if number == last || !reply.starts_with("250") {
+                return Ok(reply);
+            }
+        }
+        unreachable!("the last chunk returns")
+    }
+
+    fn envelope(&mut self, from: &str, to: &str) -> io::Result<()> {
+        for line in [format!("MAIL FROM:<{from}>"), format!("RCPT TO:<{to}>")] {
+            let reply = self.command(&line)?;
+            assert!(reply.starts_with("250"), "{line}: {reply}");
+        }
+        Ok(())
     }
 }

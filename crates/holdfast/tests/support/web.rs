@@ -19,6 +19,8 @@ pub struct Page {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: String,
+    /// The body's bytes, as they came.
+    pub content: Vec<u8>,
 }
 
 impl Page {
@@ -86,14 +88,7 @@ impl Web {
 
     /// Presses Send. Ok only when the service says that the message is sent.
     pub fn post_send(&mut self, form: &[(String, String)]) -> io::Result<()> {
-        const BOUNDARY: &str = "----form-boundary-of-a-test";
-        let mut body = String::new();
-        for (name, value) in form {
-            body += &format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
-        }
-        body += &format!("--{BOUNDARY}--\r\n");
-        let head = format!("POST /compose HTTP/1.1\r\nContent-Type: multipart/form-data; boundary={BOUNDARY}\r\n");
-        let page = self.request(&head, body.as_bytes())?;
+        let page = self.post_compose(form, None)?;
         match page.status {
             200 | 303 => Ok(()),
             // Stopping or not ready: as good as no answer.
@@ -102,14 +97,42 @@ impl Web {
         }
     }
 
+    /// Posts the compose form, with a file if there is one.
+    pub fn post_compose(&mut self, form: &[(String, String)], file: Option<(&str, &[u8])>) -> io::Result<Page> {
+        const BOUNDARY: &str = "----form-boundary-of-a-test";
+        let mut body = Vec::new();
+        for (name, value) in form {
+            write!(body, "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")?;
+        }
+        if let Some((name, content)) = file {
+            let disposition = format!("form-data; name=\"attach\"; filename=\"{name}\"");
+            write!(body, "--{BOUNDARY}\r\nContent-Disposition: {disposition}\r\n\r\n")?;
+            body.extend_from_slice(content);
+            body.extend_from_slice(b"\r\n");
+        }
+        write!(body, "--{BOUNDARY}--\r\n")?;
+        let head = format!("POST /compose HTTP/1.1\r\nContent-Type: multipart/form-data; boundary={BOUNDARY}\r\n");
+        self.request(&head, &body)
+    }
+
+    /// The answer to a GET, its bytes still to be read.
+    pub fn open(&self, path: &str) -> io::Result<TcpStream> {
+        let mut stream = TcpStream::connect(self.address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let cookies = self.cookie_header();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{cookies}\r\n", self.address)?;
+        Ok(stream)
+    }
+
+    fn cookie_header(&self) -> String {
+        let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        if cookies.is_empty() { String::new() } else { format!("Cookie: {}\r\n", cookies.join("; ")) }
+    }
+
     fn request(&mut self, head: &str, body: &[u8]) -> io::Result<Page> {
         let mut stream = TcpStream::connect(self.address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let mut request = format!("{head}Host: {}\r\nConnection: close\r\n", self.address);
-        if !cookies.is_empty() {
-            request += &format!("Cookie: {}\r\n", cookies.join("; "));
-        }
+        let mut request = format!("{head}Host: {}\r\nConnection: close\r\n{}", self.address, self.cookie_header());
         if head.starts_with("POST") {
             request += &format!("Origin: http://{}\r\nContent-Length: {}\r\n", self.address, body.len());
         }
@@ -118,8 +141,11 @@ impl Web {
         stream.write_all(body)?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
-        let text = String::from_utf8_lossy(&answer).into_owned();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { return Err(io::ErrorKind::UnexpectedEof.into()) };
+        let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        };
+        let mut content = answer.split_off(end + 4);
+        let head = String::from_utf8_lossy(&answer[..end]).into_owned();
         let mut lines = head.lines();
         let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok());
         let headers: Vec<(String, String)> = lines
@@ -133,10 +159,14 @@ impl Web {
                 self.cookies.insert(name.to_owned(), value.to_owned());
             }
         }
-        let page = Page { status: status.unwrap_or_default(), headers, body: body.to_owned() };
+        if headers.iter().any(|(name, value)| name == "transfer-encoding" && value == "chunked") {
+            content = unchunked(&content).ok_or(io::ErrorKind::UnexpectedEof)?;
+        }
+        let body = String::from_utf8_lossy(&content).into_owned();
+        let page = Page { status: status.unwrap_or_default(), headers, body, content };
         // A body that was cut off is no answer.
         let whole = page.header("content-length").and_then(|length| length.parse::<usize>().ok());
-        if whole.is_some_and(|length| length > page.body.len()) {
+        if whole.is_some_and(|length| length > page.content.len()) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(page)
@@ -150,4 +180,18 @@ fn encode(text: &str) -> String {
             other => format!("%{other:02X}"),
         })
         .collect()
+}
+
+/// The content of a chunked body (RFC 9112 section 7.1); `None` when its end is missing.
+fn unchunked(mut body: &[u8]) -> Option<Vec<u8>> {
+    let mut content = Vec::with_capacity(body.len());
+    loop {
+        let line = body.windows(2).position(|window| window == b"\r\n")?;
+        let size = usize::from_str_radix(std::str::from_utf8(&body[..line]).ok()?, 16).ok()?;
+        if size == 0 {
+            return Some(content);
+        }
+        content.extend_from_slice(body.get(line + 2..line + 2 + size)?);
+        body = body.get(line + 2 + size + 2..)?;
+    }
 }

@@ -3,7 +3,6 @@
 mod job;
 mod message;
 mod section;
-mod transfer;
 
 use std::collections::VecDeque;
 use std::ops::Range;

@@ -9,13 +9,13 @@ use mailstore::{BodyReader, MailStore};
 use super::Plan;
 use super::job::Row;
 use super::section::{Content, binary, clip, content, write_name, write_part};
-use super::transfer::{Decoder, Encoding};
 use crate::failure::Failure;
 use crate::response::{Code, envelope, structure, text};
 use crate::session::Outcome;
 use crate::session::selected::write_flags;
 use crate::session::wire::FLUSH_BYTES;
 use crate::syntax::{FetchItem, Section, SectionForm, SectionText};
+use mailkit::transfer::{Decoder, Encoding};
 
 /// Largest header in which fields are picked out, in bytes; what lies beyond is not seen.
 const MAX_HEADER_BYTES: u64 = 1 << 20;

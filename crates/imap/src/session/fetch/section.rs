@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use mailkit::Parsed;
 use mailkit::parsed::SectionText as Place;
+use mailkit::transfer::Encoding;
 
-use super::transfer::Encoding;
 use crate::response::text;
 use crate::syntax::{Section, SectionForm, SectionText};
 

@@ -1,9 +1,9 @@
-//! Content transfer encodings, undone piece by piece: for BINARY (RFC 3516), whose answer begins with its size, a part
-//! is decoded twice rather than held in memory.
+//! Content transfer encodings, undone piece by piece, so that a large part is given out without being held in memory. An
+//! answer that must begin with its size, as in BINARY (RFC 3516), has the part decoded twice.
 
 /// A content transfer encoding (RFC 2045 section 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Encoding {
+pub enum Encoding {
     /// 7bit, 8bit, binary.
     Identity,
     /// Base64.
@@ -14,7 +14,7 @@ pub(crate) enum Encoding {
 
 impl Encoding {
     /// The encoding of that name; `None` if it is unknown. No name is 7bit.
-    pub(crate) fn named(name: &str) -> Option<Self> {
+    pub fn named(name: &str) -> Option<Self> {
         match name.trim().to_ascii_lowercase().as_str() {
             "" | "7bit" | "8bit" | "binary" => Some(Self::Identity),
             "base64" => Some(Self::Base64),
@@ -27,7 +27,12 @@ impl Encoding {
 /// Decodes a stream. Broken input never fails: what is no encoding stands for itself (quoted-printable) or for nothing
 /// (base64), as RFC 2045 sections 6.7 and 6.8 advise.
 #[derive(Debug)]
-pub(crate) enum Decoder {
+pub struct Decoder {
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
     Identity,
     Base64 { bits: u32, count: u8 },
     Quoted { held: Vec<u8> },
@@ -37,19 +42,21 @@ pub(crate) enum Decoder {
 const MAX_HELD: usize = 1_000;
 
 impl Decoder {
-    pub(crate) fn new(encoding: Encoding) -> Self {
-        match encoding {
-            Encoding::Identity => Self::Identity,
-            Encoding::Base64 => Self::Base64 { bits: 0, count: 0 },
-            Encoding::QuotedPrintable => Self::Quoted { held: Vec::new() },
-        }
+    /// Of the beginning of a part.
+    pub fn new(encoding: Encoding) -> Self {
+        let state = match encoding {
+            Encoding::Identity => State::Identity,
+            Encoding::Base64 => State::Base64 { bits: 0, count: 0 },
+            Encoding::QuotedPrintable => State::Quoted { held: Vec::new() },
+        };
+        Self { state }
     }
 
     /// Appends to `out` what `input` decodes to.
-    pub(crate) fn feed(&mut self, input: &[u8], out: &mut Vec<u8>) {
-        match self {
-            Self::Identity => out.extend_from_slice(input),
-            Self::Base64 { bits, count } => {
+    pub fn feed(&mut self, input: &[u8], out: &mut Vec<u8>) {
+        match &mut self.state {
+            State::Identity => out.extend_from_slice(input),
+            State::Base64 { bits, count } => {
                 for &byte in input {
                     let Some(value) = sextet(byte) else {
                         if byte == b'=' {
@@ -66,7 +73,7 @@ impl Decoder {
                     }
                 }
             }
-            Self::Quoted { held } => {
+            State::Quoted { held } => {
                 for &byte in input {
                     quoted(held, byte, out);
                 }
@@ -75,8 +82,8 @@ impl Decoder {
     }
 
     /// The end of the input.
-    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
-        if let Self::Quoted { held } = self {
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        if let State::Quoted { held } = &mut self.state {
             // White space at the end of the text was added on the way; a last `=` is a soft line break.
             if !held.iter().all(|b| matches!(b, b' ' | b'\t' | b'=')) {
                 out.append(held);
