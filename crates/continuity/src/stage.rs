@@ -1,18 +1,346 @@
-//! The stages in which a service comes back.
+//! The stages in which a service comes back, what is on in each, and the plans that lead through them.
+
+mod plan;
+
+use std::{
+    collections::BTreeSet,
+    fmt, io,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+pub use plan::{Gate, Health, ParseGateError, Plan, PlanError, Progress, Step};
 
 /// How much of the service is on. Each stage has all that those before it have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Nothing but the page that says so.
     Dark,
     /// The service checks itself; it does not act on the world.
     Checks,
-    /// People read and send by the web.
+    /// People read and write by the web; what they send to others waits.
     Web,
-    /// IMAP, POP3 and submission, behind admission control.
+    /// IMAP, POP3 and submission.
     Clients,
-    /// What waited in the queue is delivered.
+    /// Mail comes in from other servers, and what waited goes out.
     Queues,
     /// Everything.
     Open,
+}
+
+impl Stage {
+    /// All stages, in their order.
+    pub const ALL: [Self; 6] = [Self::Dark, Self::Checks, Self::Web, Self::Clients, Self::Queues, Self::Open];
+
+    /// What it is called.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dark => "dark",
+            Self::Checks => "checks",
+            Self::Web => "web",
+            Self::Clients => "clients",
+            Self::Queues => "queues",
+            Self::Open => "open",
+        }
+    }
+
+    /// What works, for people.
+    pub const fn works(self) -> &'static str {
+        match self {
+            Self::Dark => "Nothing is on right now. Your mail is safe.",
+            Self::Checks => "The service is checking that everything is as it was. Your mail is safe.",
+            Self::Web => "Reading and writing on the web work. What you send to others waits a little.",
+            Self::Clients => "The web and mail programs work. Mail from and to other servers waits a little.",
+            Self::Queues => "Mail works. What waited is being delivered.",
+            Self::Open => "Everything works.",
+        }
+    }
+
+    /// What comes next, for people.
+    pub const fn next(self) -> &'static str {
+        match self {
+            Self::Dark | Self::Checks => "Next: reading and writing on the web.",
+            Self::Web => "Next: mail programs.",
+            Self::Clients => "Next: the mail that waits.",
+            Self::Queues => "Next: changing options.",
+            Self::Open => "",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A name that no stage or feature has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {name:?} is unknown; known are {known}")]
+pub struct UnknownName {
+    what: &'static str,
+    name: String,
+    known: String,
+}
+
+impl FromStr for Stage {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        let known = || Self::ALL.map(Self::name).join(", ");
+        Self::ALL.into_iter().find(|stage| stage.name() == name).ok_or_else(|| UnknownName {
+            what: "stage",
+            name: name.to_owned(),
+            known: known(),
+        })
+    }
+}
+
+/// What can be switched off by itself, at any stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Feature {
+    /// The first account, by the setup page.
+    SignUp,
+    /// Changing one's settings.
+    Options,
+    /// The administration pages.
+    Administration,
+    /// Searching on the web.
+    Search,
+    /// Sending from the web.
+    Sending,
+}
+
+impl Feature {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::SignUp, Self::Options, Self::Administration, Self::Search, Self::Sending];
+
+    /// What it is called.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SignUp => "sign-up",
+            Self::Options => "options",
+            Self::Administration => "administration",
+            Self::Search => "search",
+            Self::Sending => "sending",
+        }
+    }
+
+    /// Whether a stage below [`Stage::Open`] has it off by itself.
+    const fn waits_for_open(self) -> bool {
+        matches!(self, Self::SignUp | Self::Options)
+    }
+}
+
+impl FromStr for Feature {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        let known = || Self::ALL.map(Self::name).join(", ");
+        Self::ALL.into_iter().find(|feature| feature.name() == name).ok_or_else(|| UnknownName {
+            what: "feature",
+            name: name.to_owned(),
+            known: known(),
+        })
+    }
+}
+
+/// How things stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Situation {
+    /// The stage.
+    pub stage: Stage,
+    /// What is switched off besides.
+    #[serde(default)]
+    pub off: BTreeSet<Feature>,
+    /// What the operator has to say to people; empty is nothing.
+    #[serde(default)]
+    pub say: String,
+}
+
+impl Default for Situation {
+    fn default() -> Self {
+        Self { stage: Stage::Open, off: BTreeSet::new(), say: String::new() }
+    }
+}
+
+impl Situation {
+    /// Whether a feature is on now.
+    pub fn has(&self, feature: Feature) -> bool {
+        !self.off.contains(&feature) && (self.stage == Stage::Open || !feature.waits_for_open())
+    }
+
+    /// The line above every page while not everything is on.
+    pub fn line(&self) -> Option<String> {
+        let mut parts = Vec::new();
+        if self.stage < Stage::Open {
+            parts.extend([self.stage.works(), self.stage.next()].map(str::to_owned));
+        } else if !self.off.is_empty() {
+            let names: Vec<_> = self.off.iter().map(|feature| feature.name()).collect();
+            parts.push(format!("Off for the moment: {}.", names.join(", ")));
+        }
+        if !self.say.is_empty() {
+            parts.push(self.say.clone());
+        }
+        parts.retain(|part| !part.is_empty());
+        (!parts.is_empty()).then(|| parts.join(" "))
+    }
+}
+
+const FILE: &str = "stage.json";
+
+/// The stage of a service: kept in its data folder, so that a restart does not forget what the operator chose, and
+/// watched by everything that it switches.
+#[derive(Debug)]
+pub struct Stages {
+    file: PathBuf,
+    now: watch::Sender<Situation>,
+    /// What the operator chose, which may be ahead of `now` while a plan is under way.
+    chosen: parking_lot::Mutex<Situation>,
+    progress: watch::Sender<Option<Progress>>,
+}
+
+impl Stages {
+    /// Reads what was chosen; all is open when nothing was. A file that can't be understood is an error: better not to
+    /// start than to act on the world when told not to.
+    pub fn open(data_dir: &Path) -> io::Result<Self> {
+        let file = data_dir.join(FILE);
+        let chosen: Situation = match std::fs::read_to_string(&file) {
+            Ok(text) => serde_json::from_str(&text).map_err(|error| {
+                let what = format!("{}: {error}; remove it to begin with everything open", file.display());
+                io::Error::new(io::ErrorKind::InvalidData, what)
+            })?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Situation::default(),
+            Err(error) => return Err(error),
+        };
+        Ok(Self {
+            file,
+            now: watch::channel(chosen.clone()).0,
+            chosen: parking_lot::Mutex::new(chosen),
+            progress: watch::channel(None).0,
+        })
+    }
+
+    /// How things stand now.
+    pub fn now(&self) -> Situation {
+        self.now.borrow().clone()
+    }
+
+    /// Told of each change.
+    pub fn watch(&self) -> watch::Receiver<Situation> {
+        self.now.subscribe()
+    }
+
+    /// How far the plan is that is under way, or how the last one ended.
+    pub fn progress(&self) -> Option<Progress> {
+        self.progress.borrow().clone()
+    }
+
+    /// The stage that the service is to reach after a start.
+    pub fn chosen(&self) -> Stage {
+        self.chosen.lock().stage
+    }
+
+    /// Goes to a stage, and remembers it over a restart.
+    pub fn set(&self, stage: Stage) -> io::Result<()> {
+        self.change(|situation| situation.stage = stage)
+    }
+
+    /// Switches a feature on or off, and remembers it over a restart.
+    pub fn switch(&self, feature: Feature, on: bool) -> io::Result<()> {
+        self.change(|situation| {
+            if on {
+                situation.off.remove(&feature);
+            } else {
+                situation.off.insert(feature);
+            }
+        })
+    }
+
+    /// What people are told beside the stage; empty is nothing.
+    pub fn say(&self, text: &str) -> io::Result<()> {
+        self.change(|situation| text.clone_into(&mut situation.say))
+    }
+
+    /// Goes to a stage for now: after a restart it is the chosen one that counts.
+    pub fn go(&self, stage: Stage) {
+        self.now.send_modify(|situation| situation.stage = stage);
+        metrics::gauge!("holdfast_stage").set(f64::from(stage as u8));
+        tracing::info!(%stage, "stage");
+    }
+
+    fn change(&self, change: impl Fn(&mut Situation)) -> io::Result<()> {
+        let mut chosen = self.chosen.lock();
+        let mut next = chosen.clone();
+        change(&mut next);
+        save(&self.file, &next)?;
+        *chosen = next;
+        drop(chosen);
+        self.now.send_modify(|situation| change(situation));
+        let stage = self.now().stage;
+        metrics::gauge!("holdfast_stage").set(f64::from(stage as u8));
+        tracing::info!(%stage, "stage");
+        Ok(())
+    }
+}
+
+/// Replaces the file as a whole; durable when it returns.
+fn save(file: &Path, situation: &Situation) -> io::Result<()> {
+    use std::io::Write as _;
+
+    let scratch = file.with_extension("new");
+    let mut out = std::fs::File::create(&scratch)?;
+    out.write_all(&serde_json::to_vec_pretty(situation)?)?;
+    out.sync_all()?;
+    std::fs::rename(&scratch, file)?;
+    match file.parent() {
+        Some(dir) => std::fs::File::open(dir)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_chosen_outlives_a_restart_and_where_a_plan_is_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let stages = Stages::open(dir.path()).unwrap();
+        assert_eq!(stages.now(), Situation::default());
+        stages.set(Stage::Clients).unwrap();
+        stages.switch(Feature::Search, false).unwrap();
+        stages.say("We are moving house.").unwrap();
+        stages.go(Stage::Checks);
+        assert_eq!((stages.now().stage, stages.chosen()), (Stage::Checks, Stage::Clients));
+        let again = Stages::open(dir.path()).unwrap();
+        assert_eq!(again.now().stage, Stage::Clients);
+        assert!(!again.now().has(Feature::Search) && again.now().has(Feature::Sending));
+        assert!(!again.now().has(Feature::Options), "it waits for the last stage");
+        assert!(again.now().line().unwrap().ends_with("We are moving house."));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_understood_keeps_the_service_from_starting() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE), "{\"stage\": \"bright\"}").unwrap();
+        let error = Stages::open(dir.path()).unwrap_err();
+        assert!(error.to_string().contains("stage.json"), "{error}");
+    }
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for stage in Stage::ALL {
+            assert_eq!(stage.name().parse(), Ok(stage));
+        }
+        for feature in Feature::ALL {
+            assert_eq!(feature.name().parse(), Ok(feature));
+        }
+        assert!("midnight".parse::<Stage>().unwrap_err().to_string().contains("dark, checks"));
+    }
 }
