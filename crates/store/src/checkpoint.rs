@@ -60,6 +60,9 @@ struct Start {
     chain: Vec<u8>,
     #[prost(int64, tag = "3")]
     time_ms: i64,
+    /// 0 is 1: the first primary's.
+    #[prost(uint64, tag = "4")]
+    epoch: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -99,6 +102,8 @@ pub struct Checkpoint {
     pub(crate) chain: Chain,
     /// When it was made, in milliseconds since 1970.
     pub time_ms: i64,
+    /// Which primary's commits it holds.
+    pub epoch: u64,
     /// Realms in it.
     pub realms: u64,
     /// Records in it.
@@ -163,8 +168,8 @@ pub(crate) fn write(
     let name = scratch.display().to_string();
     // What a crash left behind.
     let _ = disk.remove(&scratch);
-    let written =
-        write_file(disk, &scratch, view, quarantine, Start { seq: seq.0, chain: chain.to_vec(), time_ms }, go_on)
+    let start = Start { seq: seq.0, chain: chain.to_vec(), time_ms, epoch: meta::epoch(view)? };
+    let written = write_file(disk, &scratch, view, quarantine, start, go_on)
             .and_then(|()| read_file(disk, &scratch, &mut |_| Ok(())));
     let checkpoint = match written {
         Ok(checkpoint) => checkpoint,
@@ -332,7 +337,7 @@ fn read_file(disk: &dyn Disk, path: &Path, each: &mut dyn FnMut(Part<'_>) -> Res
             if !whole {
                 return Err(reader.damaged("it does not hold what it says at its end"));
             }
-            return Ok(Checkpoint { seq: Seq(start.seq), chain, time_ms: start.time_ms, realms, records });
+            return Ok(Checkpoint { seq: Seq(start.seq), chain, time_ms: start.time_ms, epoch: start.epoch.max(1), realms, records });
         }
         if let Some(part) = block.realm {
             let realm = RealmId::from_raw(part.realm);
@@ -370,6 +375,7 @@ pub(crate) fn load(disk: &dyn Disk, dir: &Path, seq: Seq, index: &dyn IndexEngin
         }
         Ok(())
     })?;
+    batch.push(meta::set_epoch(checkpoint.epoch));
     batch.push(meta::set_applied(checkpoint.seq, &checkpoint.chain));
     index.apply(batch)?;
     Ok(checkpoint)

@@ -76,6 +76,12 @@ pub enum StoreError {
         /// The owner, where it could be read.
         pid: Option<u32>,
     },
+    /// A restore into the folder was begun and not finished.
+    #[error("a restore into {} was not finished: run the same `holdfast restore` again, or empty the folder", dir.display())]
+    Unfinished {
+        /// The data folder.
+        dir: PathBuf,
+    },
     /// The data was written by a newer version.
     #[error("{} has on-disk format {found}, this version reads up to {known}; use a newer holdfast", dir.display())]
     NewerFormat {

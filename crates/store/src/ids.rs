@@ -28,7 +28,8 @@ impl RealmId {
         }
     }
 
-    pub(crate) const fn from_raw(raw: u64) -> Self {
+    /// The realm of a number that stood in a stored record.
+    pub const fn from_raw(raw: u64) -> Self {
         Self(raw)
     }
 

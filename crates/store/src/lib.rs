@@ -31,6 +31,7 @@ mod read;
 mod rebuild;
 mod record;
 mod repair;
+mod restore;
 #[cfg(test)]
 mod sim;
 mod staging;
@@ -50,8 +51,9 @@ pub use ids::{BodyId, ParseBodyIdError, RealmId, RealmSeq, Seq};
 pub use maintain::Dropped;
 pub use read::{Order, Read, Rows, Snapshot};
 pub use rebuild::{Rebuilt, rebuild_index};
-pub use record::{Commit, Op, RealmCommit};
+pub use record::{Commit, Op, RealmCommit, body_of_key};
 pub use repair::repair;
+pub use restore::Restore;
 pub use staging::{BodyWriter, StagedBody};
 pub use store::{FORMAT, Store, StoreOptions};
 pub use tx::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Tx};

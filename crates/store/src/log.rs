@@ -38,7 +38,7 @@ pub const MAX_RECORD_BYTES: usize = 64 << 20;
 pub const SEGMENT_BYTES: u64 = 64 << 20;
 
 /// What the log's records up to one of them amount to.
-pub(crate) type Chain = [u8; 32];
+pub type Chain = [u8; 32];
 
 /// The end of a closed segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +107,150 @@ pub(crate) fn frame(commit: &Commit, chain: Chain, out: &mut Vec<u8>) -> Chain {
     chain
 }
 
+/// A run of commits in a segment's own form, header and footer included, made in memory: what leaves this machine is
+/// what a log would hold.
+pub struct RunWriter {
+    bytes: Vec<u8>,
+    chain: Chain,
+    next: Seq,
+    time_ms: i64,
+}
+
+impl RunWriter {
+    /// Begins a run with commit `first`; `chain` is the log's before it.
+    pub fn new(first: Seq, chain: Chain) -> Self {
+        Self { bytes: header_bytes(first, &chain), chain, next: first, time_ms: 0 }
+    }
+
+    /// Adds the next commit.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when it is not the next one; nothing is added then.
+    pub fn push(&mut self, commit: &Commit) -> Result<()> {
+        if commit.seq() != self.next {
+            return Err(StoreError::damaged(format!("commit {} follows where {} belongs", commit.seq(), self.next)));
+        }
+        self.chain = frame(commit, self.chain, &mut self.bytes);
+        self.next.0 += 1;
+        self.time_ms = commit.time_ms;
+        Ok(())
+    }
+
+    /// Bytes so far.
+    pub const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether there is no commit in it yet.
+    pub const fn is_empty(&self) -> bool {
+        self.bytes.len() <= HEADER_BYTES
+    }
+
+    /// The commit that would come next.
+    pub const fn next(&self) -> Seq {
+        self.next
+    }
+
+    /// The log's chain after the last commit.
+    pub const fn chain(&self) -> Chain {
+        self.chain
+    }
+
+    /// The run, closed.
+    pub fn finish(mut self) -> Vec<u8> {
+        let footer = Footer { chain: self.chain, last: Seq(self.next.0 - 1), time_ms: self.time_ms };
+        self.bytes.extend_from_slice(&footer.to_bytes());
+        self.bytes
+    }
+}
+
+/// A run's bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// The first commit.
+    pub first: Seq,
+    /// The last commit.
+    pub last: Seq,
+    /// The log's chain before the first.
+    pub before: Chain,
+    /// The log's chain after the last.
+    pub after: Chain,
+}
+
+/// Reads a run that [`RunWriter`] made, checking all of it: checksums, chain, order, footer. `each` gets every commit
+/// and the chain after it; what it was given counts only once this has returned.
+///
+/// # Errors
+/// [`StoreError::Damaged`]; those of `each`.
+pub fn read_run(bytes: Vec<u8>, mut each: impl FnMut(Commit, &Chain) -> Result<()>) -> Result<Run> {
+    let first = bytes.get(8..16).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
+    let first = Seq(first.ok_or_else(|| StoreError::damaged("a run of commits is cut off"))?);
+    let mut reader = SegmentReader::of(Arc::new(InMemory(bytes)), PathBuf::from("a run of commits"), first)?;
+    let before = reader.chain;
+    loop {
+        match reader.read()? {
+            Met::Record(commit) => each(*commit, &reader.chain)?,
+            Met::Sealed => {
+                return Ok(Run { first, last: Seq(reader.next.0 - 1), before, after: reader.chain });
+            }
+            Met::End => return Err(cut_off(first, reader.next)),
+            Met::Invalid(what) => return Err(StoreError::damaged(what)),
+        }
+    }
+}
+
+/// Bytes that are read as if they were a file.
+struct InMemory(Vec<u8>);
+
+impl File for InMemory {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        let rest = usize::try_from(offset).ok().and_then(|offset| self.0.get(offset..)).unwrap_or_default();
+        let len = rest.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&rest[..len]);
+        Ok(len)
+    }
+
+    fn write_at(&self, _: &[u8], _: u64) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn len(&self) -> std::io::Result<u64> {
+        Ok(self.0.len() as u64)
+    }
+
+    fn truncate(&self, _: u64) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+}
+
+/// The log's chain after commit `seq`, and that commit's time where the commit is still there.
+pub(crate) fn point(disk: &dyn Disk, dir: &Path, seq: Seq) -> Result<(Chain, Option<i64>)> {
+    let firsts = segments(disk, dir)?;
+    let begin = firsts.first().copied().unwrap_or(Seq(1));
+    let not_retained = || StoreError::NotRetained { asked: seq, first: begin };
+    let Some(first) = firsts.iter().rev().find(|first| first.0 <= seq.0 + 1) else { return Err(not_retained()) };
+    let mut reader = SegmentReader::open(disk, dir, *first)?;
+    if first.0 == seq.0 + 1 {
+        let before = firsts.iter().rev().find(|before| **before <= seq);
+        let time_ms = before.map(|before| footer(disk, dir, *before)).transpose()?.flatten().map(|end| end.time_ms);
+        return Ok((reader.chain, time_ms));
+    }
+    while reader.next <= seq {
+        match reader.read()? {
+            Met::Record(_) => {}
+            Met::Invalid(what) => return Err(StoreError::damaged(what)),
+            Met::End | Met::Sealed => {
+                return Err(StoreError::damaged(format!("the log ends before commit {seq}")));
+            }
+        }
+    }
+    Ok((reader.chain, Some(reader.time_ms)))
+}
+
 fn chained(previous: &Chain, payload: &[u8]) -> Chain {
     let mut hasher = blake3::Hasher::new();
     hasher.update(previous);
@@ -148,8 +292,13 @@ pub(crate) enum Met {
 impl SegmentReader {
     pub(crate) fn open(disk: &dyn Disk, dir: &Path, first: Seq) -> Result<Self> {
         let path = segment_path(dir, first);
+        let file = disk.open(&path).map_err(StoreError::io(path.display().to_string()))?;
+        Self::of(file, path, first)
+    }
+
+    /// Reads a segment from a file that is open, or from memory; `path` is what messages call it.
+    fn of(file: Arc<dyn File>, path: PathBuf, first: Seq) -> Result<Self> {
         let name = || path.display().to_string();
-        let file = disk.open(&path).map_err(StoreError::io(name()))?;
         let mut header = [0; HEADER_BYTES];
         let read = file.read_full(&mut header, 0).map_err(StoreError::io(name()))?;
         let crc = u32::from_le_bytes(header[48..].try_into().expect("4 bytes"));
@@ -497,14 +646,19 @@ fn is_torn_header(disk: &dyn Disk, dir: &Path, first: Seq) -> Result<bool> {
     Ok(file.len().map_err(StoreError::io(name))? <= HEADER_BYTES as u64)
 }
 
-fn create_segment(disk: &dyn Disk, dir: &Path, first: Seq, chain: &Chain) -> Result<(Arc<dyn File>, PathBuf)> {
-    let path = segment_path(dir, first);
-    let name = path.display().to_string();
+fn header_bytes(first: Seq, chain: &Chain) -> Vec<u8> {
     let mut header = Vec::with_capacity(HEADER_BYTES);
     header.extend_from_slice(MAGIC);
     header.extend_from_slice(&first.0.to_le_bytes());
     header.extend_from_slice(chain);
     header.extend_from_slice(&crc32c::crc32c(&header).to_le_bytes());
+    header
+}
+
+fn create_segment(disk: &dyn Disk, dir: &Path, first: Seq, chain: &Chain) -> Result<(Arc<dyn File>, PathBuf)> {
+    let path = segment_path(dir, first);
+    let name = path.display().to_string();
+    let header = header_bytes(first, chain);
     let file = disk.create(&path).map_err(StoreError::io(name.clone()))?;
     let made = file.write_at(&header, 0).and_then(|()| file.sync()).and_then(|()| disk.sync_dir(dir));
     if let Err(error) = made {

@@ -142,6 +142,21 @@ impl Snapshot {
         Ok(meta::applied(&*self.view)?.0)
     }
 
+    /// What the log's commits up to that one amount to.
+    pub fn chain(&self) -> Result<crate::log::Chain> {
+        Ok(meta::applied(&*self.view)?.1)
+    }
+
+    /// Which primary's commits these are: goes up at each restore and promotion.
+    pub fn epoch(&self) -> Result<u64> {
+        meta::epoch(&*self.view)
+    }
+
+    /// A fact that [`crate::Store::set_notes`] kept.
+    pub fn note_of(&self, space: &str, key: &[u8]) -> Result<Option<Bytes>> {
+        meta::read(&*self.view, &meta::note_key(space, key))
+    }
+
     /// The digest that the realm's last commit states.
     pub fn digest(&self, realm: RealmId) -> Result<Digest> {
         Ok(meta::realm_state(&*self.view, realm)?.digest)

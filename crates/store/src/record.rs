@@ -2,7 +2,7 @@
 
 use prost::Message;
 
-use crate::{Digest, RealmId, RealmSeq, Seq};
+use crate::{BodyId, Digest, RealmId, RealmSeq, Seq, tx::BODY_REFERENCE};
 
 /// A commit as the log has it and followers get it.
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -58,6 +58,23 @@ impl Commit {
     pub const fn seq(&self) -> Seq {
         Seq(self.seq_raw)
     }
+}
+
+impl Commit {
+    /// The bodies that it refers to anew: they were durable before it was.
+    pub fn bodies(&self) -> impl Iterator<Item = BodyId> {
+        self.realms
+            .iter()
+            .flat_map(|part| &part.ops)
+            .filter(|op| op.value.is_some())
+            .filter_map(|op| body_of_key(&op.key))
+    }
+}
+
+/// The body that a record of a realm refers to, when its key is that of a reference (`FF`, the body's name, the owner).
+pub fn body_of_key(key: &[u8]) -> Option<BodyId> {
+    let name = key.strip_prefix(&[BODY_REFERENCE])?.get(..32)?;
+    Some(BodyId::from_bytes(name.try_into().ok()?))
 }
 
 impl RealmCommit {

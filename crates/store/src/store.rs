@@ -15,17 +15,18 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::{
-    BodyId, BodyReader, BodyWriter, Clock, Commit, Digest, Follower, RealmId, RealmSeq, Result, Seq, Snapshot,
+    BodyId, BodyReader, BodyWriter, Clock, Commit, Digest, Follower, RealmCommit, RealmId, RealmSeq, Result, Seq, Snapshot,
     StagedBody, StoreError, SystemClock, Ticket, Tx,
     body::Packs,
     checkpoint,
     digest::{SEAL_BYTES, Seal},
     disk::{Disk, RealDisk},
     follow::Tail,
-    index::{Batch, FjallIndex, IndexEngine, Space},
+    index::{Batch, FjallIndex, IndexEngine, IndexView, Space},
     lock::Lock,
     log::{self, Chain, Log, SegmentReader},
     read::full_key,
+    restore,
     witness::Witness,
     writer::Writer,
 };
@@ -179,6 +180,7 @@ impl Store {
         let disk = options.disk.clone();
         disk.create_dir(dir).map_err(StoreError::io(dir.display().to_string()))?;
         let lock = Lock::take(dir)?;
+        restore::check_finished(dir)?;
         check_format(dir)?;
         let index: Arc<dyn IndexEngine> = Arc::new(FjallIndex::open(&dir.join("index"), options.cache_bytes)?);
         Self::open_on(dir, options, index, Some(lock))
@@ -213,6 +215,7 @@ impl Store {
             watchers.clone(),
             tail.clone(),
             options.clock.clone(),
+            meta::epoch(&*index.view())?,
         )?;
         witness_file.begin()?;
         let inner = Inner {
@@ -347,6 +350,33 @@ impl Store {
         self.inner.witness.note(name, seq)
     }
 
+    /// What the log's commits up to `seq` amount to, and when that one was made where the log still has it. Reads up to
+    /// one log segment: not for async threads.
+    ///
+    /// # Errors
+    /// [`StoreError::NotRetained`], [`StoreError::Damaged`].
+    pub fn log_point(&self, seq: Seq) -> Result<(Chain, Option<i64>)> {
+        log::point(&*self.inner.options.disk, &self.inner.dir.join("log"), seq)
+    }
+
+    /// Keeps small facts for a follower, in a space of its own, beside the index: `None` takes one away. They are lost
+    /// when the index is built anew or the power fails right now, so they may only be what can be found out again.
+    pub fn set_notes(&self, space: &str, notes: impl IntoIterator<Item = (Vec<u8>, Option<Vec<u8>>)>) -> Result<()> {
+        let write = |(key, value): (Vec<u8>, Option<Vec<u8>>)| {
+            let key = meta::note_key(space, &key);
+            match value {
+                Some(value) => meta::write(key, value),
+                None => (Space::Meta, key, None),
+            }
+        };
+        self.inner.index.apply(notes.into_iter().map(write).collect())
+    }
+
+    /// The data folder.
+    pub fn dir(&self) -> &Path {
+        &self.inner.dir
+    }
+
     /// Whether the store was closed in order when it was last open, or is new. After a crash it is not: nothing is lost
     /// then, but what was in flight may or may not be there.
     pub fn was_closed_in_order(&self) -> bool {
@@ -354,7 +384,8 @@ impl Store {
     }
 }
 
-fn check_format(dir: &Path) -> Result<()> {
+/// Checks that this version can read what is in the folder; a new one is marked with [`FORMAT`].
+pub(crate) fn check_format(dir: &Path) -> Result<()> {
     let path = dir.join(FORMAT_FILE);
     let name = path.display().to_string();
     match std::fs::read_to_string(&path) {
@@ -421,33 +452,41 @@ pub(crate) fn apply(index: &dyn IndexEngine, commit: &Commit, chain: &Chain) -> 
     let view = index.view();
     let mut batch = Batch::new();
     for part in &commit.realms {
-        let realm = part.realm();
-        let mut state = meta::realm_state(&*view, realm)?;
-        for op in &part.ops {
-            let full = full_key(realm, &op.key);
-            if let Some(old) = view.get(Space::Records, &full)? {
-                state.digest.subtract(crate::read::unseal(realm, &op.key, &old)?.0);
-            }
-            match &op.value {
-                Some(value) => {
-                    let seal = Seal::of(realm, &op.key, value);
-                    state.digest.add(seal);
-                    batch.push((Space::Records, full, Some(sealed(seal, value))));
-                }
-                None => batch.push((Space::Records, full, None)),
-            }
-        }
-        if Some(state.digest) != part.digest() || part.realm_seq().0 != state.seq.0 + 1 {
-            return Err(StoreError::damaged(format!(
-                "{realm}: applying commit {} does not lead to the digest that it states",
-                commit.seq()
-            )));
-        }
-        state.seq = part.realm_seq();
-        batch.push(meta::set_realm_state(realm, state));
+        apply_part(&*view, commit.seq(), part, &mut batch)?;
+    }
+    if commit.epoch > meta::epoch(&*view)? {
+        batch.push(meta::set_epoch(commit.epoch));
     }
     batch.push(meta::set_applied(commit.seq(), chain));
     index.apply(batch)
+}
+
+/// What a commit's part in one realm writes, checked to lead to the digest that it states.
+pub(crate) fn apply_part(view: &dyn IndexView, seq: Seq, part: &RealmCommit, batch: &mut Batch) -> Result<()> {
+    let realm = part.realm();
+    let mut state = meta::realm_state(view, realm)?;
+    for op in &part.ops {
+        let full = full_key(realm, &op.key);
+        if let Some(old) = view.get(Space::Records, &full)? {
+            state.digest.subtract(crate::read::unseal(realm, &op.key, &old)?.0);
+        }
+        match &op.value {
+            Some(value) => {
+                let seal = Seal::of(realm, &op.key, value);
+                state.digest.add(seal);
+                batch.push((Space::Records, full, Some(sealed(seal, value))));
+            }
+            None => batch.push((Space::Records, full, None)),
+        }
+    }
+    if Some(state.digest) != part.digest() || part.realm_seq().0 != state.seq.0 + 1 {
+        return Err(StoreError::damaged(format!(
+            "{realm}: applying commit {seq} does not lead to the digest that it states"
+        )));
+    }
+    state.seq = part.realm_seq();
+    batch.push(meta::set_realm_state(realm, state));
+    Ok(())
 }
 
 /// A value with its seal in front.
@@ -475,6 +514,8 @@ pub(crate) mod meta {
     const QUARANTINE: u8 = b'q';
     const REALM: u8 = b'r';
     const CURSOR: &[u8] = b"cursor/";
+    const NOTE: u8 = b'n';
+    const EPOCH: &[u8] = b"epoch";
     pub(crate) const BODY: u8 = b'b';
     pub(crate) const PACKED: &[u8] = b"packed";
 
@@ -527,6 +568,19 @@ pub(crate) mod meta {
 
     pub(crate) fn set_first(seq: Seq) -> Write {
         write(FIRST.to_vec(), seq.0.to_le_bytes().to_vec())
+    }
+
+    /// The epoch of the last commit; 1 before there is any.
+    pub(crate) fn epoch(view: &dyn IndexView) -> Result<u64> {
+        read(view, EPOCH)?.map_or(Ok(1), |value| number(EPOCH, &value))
+    }
+
+    pub(crate) fn set_epoch(epoch: u64) -> Write {
+        write(EPOCH.to_vec(), epoch.to_le_bytes().to_vec())
+    }
+
+    pub(crate) fn note_key(space: &str, key: &[u8]) -> Vec<u8> {
+        [&[NOTE], space.as_bytes(), &[0], key].concat()
     }
 
     fn quarantine_key(realm: RealmId) -> Vec<u8> {

@@ -7,8 +7,8 @@ use crate::{
     index::{IndexView, Space},
     log::{self, Met, SegmentReader},
     read::{full_range, unseal},
+    record::body_of_key,
     store::meta,
-    tx::BODY_REFERENCE,
     witness,
 };
 
@@ -228,11 +228,7 @@ pub(crate) fn scan_realm(snapshot: &Snapshot, realm: RealmId, report: &mut Repor
             Ok((seal, _)) => digest.add(seal),
             Err(error) => report.damage.push(error.to_string()),
         }
-        if key.first() == Some(&BODY_REFERENCE)
-            && let Some(Ok(id)) = key.get(1..33).map(<[u8; 32]>::try_from)
-        {
-            bodies.insert(BodyId::from_bytes(id));
-        }
+        bodies.extend(body_of_key(&key));
     }
     report.realms += 1;
     let stated = snapshot.realm_state(realm)?.digest;

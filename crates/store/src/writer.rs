@@ -93,6 +93,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
+    #[allow(clippy::too_many_arguments, reason = "the parts of the one store it writes")]
     pub(crate) fn start(
         log: Log,
         index: Arc<dyn IndexEngine>,
@@ -101,6 +102,7 @@ impl Writer {
         watchers: Arc<Watchers>,
         tail: Arc<Tail>,
         clock: Arc<dyn Clock>,
+        epoch: u64,
     ) -> Result<Self> {
         let shared = Arc::new(Shared::default());
         let realms = meta::realm_states(&*index.view())?.into_iter().collect();
@@ -114,6 +116,7 @@ impl Writer {
             watchers,
             tail,
             clock,
+            epoch,
             realms,
             durable,
             last_ms: 0,
@@ -250,6 +253,7 @@ struct Thread {
     watchers: Arc<Watchers>,
     tail: Arc<Tail>,
     clock: Arc<dyn Clock>,
+    epoch: u64,
     realms: HashMap<RealmId, RealmState>,
     durable: Seq,
     last_ms: i64,
@@ -396,7 +400,7 @@ impl Thread {
                 ops,
             });
         }
-        let commit = Commit { seq_raw: seq.0, epoch: 1, time_ms: self.last_ms, durable_raw: self.durable.0, realms };
+        let commit = Commit { seq_raw: seq.0, epoch: self.epoch, time_ms: self.last_ms, durable_raw: self.durable.0, realms };
         Ok((commit, writes, states))
     }
 

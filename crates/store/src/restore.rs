@@ -1,0 +1,249 @@
+//! Making a store from what is kept elsewhere: the records of one moment, the commits after it, the bodies.
+//!
+//! While it is made the folder has a file `restoring`: no store opens there. What was begun and not finished is begun
+//! anew, but for the bodies, which are most of it and say by themselves whether they are whole.
+
+use std::{
+    collections::HashMap,
+    ops::Bound,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    BodyId, Digest, Order, RealmCommit, RealmId, RealmSeq, Result, Seq, Store, StoreError, StoreOptions,
+    body::Packs,
+    checkpoint,
+    digest::Seal,
+    index::{Batch, FjallIndex, IndexEngine, Space},
+    lock::Lock,
+    log::{Chain, Log},
+    read::{full_key, full_range},
+    staging::BodyWriter,
+    store::{self, RealmState, meta, sealed},
+    tx::BODY_REFERENCE,
+    verify::digest_of,
+};
+
+/// Stands in the folder from before anything is written until all is.
+const MARK: &str = "restoring";
+/// Records written to the index together.
+const BATCH_BYTES: usize = 4 << 20;
+/// Bodies made durable together.
+const SYNC_EVERY_BYTES: u64 = 64 << 20;
+
+/// # Errors
+/// [`StoreError::Unfinished`] when a restore into the folder was begun and not finished.
+pub(crate) fn check_finished(dir: &Path) -> Result<()> {
+    if dir.join(MARK).exists() { Err(StoreError::Unfinished { dir: dir.to_owned() }) } else { Ok(()) }
+}
+
+/// A store in the making.
+pub struct Restore {
+    dir: PathBuf,
+    options: StoreOptions,
+    lock: Lock,
+    index: Arc<dyn IndexEngine>,
+    packs: Arc<Packs>,
+    unsynced: u64,
+}
+
+impl Restore {
+    /// Begins in an empty folder, or where a restore was begun before with the same `mark`: what it is of, one line.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when the folder holds anything else; it is left alone. [`StoreError::Locked`].
+    pub fn begin(dir: &Path, options: StoreOptions, mark: &str) -> Result<Self> {
+        let io = || StoreError::io(dir.display().to_string());
+        options.disk.create_dir(dir).map_err(io())?;
+        let lock = Lock::take(dir)?;
+        let path = dir.join(MARK);
+        match std::fs::read_to_string(&path) {
+            Ok(found) if found.trim() == mark => {
+                tracing::info!("going on with a restore that was not finished");
+            }
+            Ok(found) => {
+                return Err(StoreError::damaged(format!(
+                    "a restore of `{}` into {} was not finished, and this one is of `{mark}`: empty the folder first",
+                    found.trim(),
+                    dir.display()
+                )));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                for part in ["format", "log", "index", "packs", "checkpoints", "witness"] {
+                    if dir.join(part).exists() {
+                        return Err(StoreError::damaged(format!(
+                            "{} holds a store already: restore into an empty folder",
+                            dir.display()
+                        )));
+                    }
+                }
+                let write = || {
+                    let scratch = dir.join("restoring.new");
+                    std::fs::write(&scratch, format!("{mark}\n"))?;
+                    std::fs::File::open(&scratch)?.sync_all()?;
+                    std::fs::rename(&scratch, &path)?;
+                    std::fs::File::open(dir)?.sync_all()
+                };
+                write().map_err(io())?;
+            }
+            Err(error) => return Err(io()(error)),
+        }
+        for part in ["index", "log", "checkpoints"] {
+            match std::fs::remove_dir_all(dir.join(part)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io()(error)),
+                _ => {}
+            }
+        }
+        store::check_format(dir)?;
+        let index: Arc<dyn IndexEngine> = Arc::new(FjallIndex::open(&dir.join("index"), options.cache_bytes)?);
+        let packs =
+            Arc::new(Packs::open(options.disk.clone(), &dir.join("packs"), index.clone(), options.pack_bytes)?);
+        Ok(Self { dir: dir.to_owned(), options, lock, index, packs, unsynced: 0 })
+    }
+
+    /// Gives a realm the records of one moment. Whatever it held before goes.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when the records do not add up to `digest`: the realm is empty then. Those of `records`.
+    pub fn realm<E: From<StoreError>>(
+        &self,
+        realm: RealmId,
+        seq: RealmSeq,
+        digest: Digest,
+        records: impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), E>>,
+    ) -> Result<(), E> {
+        self.clear(realm)?;
+        let (mut batch, mut bytes, mut found) = (Batch::new(), 0, Digest::default());
+        for record in records {
+            let (key, value) = match record {
+                Ok(record) => record,
+                Err(error) => {
+                    self.clear(realm)?;
+                    return Err(error);
+                }
+            };
+            let seal = Seal::of(realm, &key, &value);
+            found.add(seal);
+            bytes += key.len() + value.len();
+            batch.push((Space::Records, full_key(realm, &key), Some(sealed(seal, &value))));
+            if bytes > BATCH_BYTES {
+                bytes = 0;
+                self.index.apply(std::mem::take(&mut batch))?;
+            }
+        }
+        if found != digest {
+            self.index.apply(batch)?;
+            self.clear(realm)?;
+            return Err(
+                StoreError::damaged(format!("{realm}: its records add up to digest {found}, not {digest}")).into()
+            );
+        }
+        batch.push(meta::set_realm_state(realm, RealmState { seq, digest }));
+        Ok(self.index.apply(batch)?)
+    }
+
+    fn clear(&self, realm: RealmId) -> Result<()> {
+        let view = self.index.view();
+        let mut batch = Batch::new();
+        for row in view.range(Space::Records, full_range(realm, (Bound::Unbounded, Bound::Unbounded)), Order::Ascending)
+        {
+            batch.push((Space::Records, row?.0.to_vec(), None));
+            if batch.len() >= 10_000 {
+                self.index.apply(std::mem::take(&mut batch))?;
+            }
+        }
+        batch.push(meta::set_realm_state(realm, RealmState::default()));
+        self.index.apply(batch)
+    }
+
+    /// Applies what a commit writes in one realm.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when it does not lead to the digest that it states; nothing is written then.
+    pub fn apply(&self, seq: Seq, part: &RealmCommit) -> Result<()> {
+        let mut batch = Batch::new();
+        store::apply_part(&*self.index.view(), seq, part, &mut batch)?;
+        self.index.apply(batch)
+    }
+
+    /// The last commit of a realm and the digest it states, as far as restored.
+    pub fn realm_state(&self, realm: RealmId) -> Result<(RealmSeq, Digest)> {
+        let state = meta::realm_state(&*self.index.view(), realm)?;
+        Ok((state.seq, state.digest))
+    }
+
+    /// The bodies that the records refer to, each with the first realm that does.
+    pub fn bodies(&self) -> Result<HashMap<BodyId, RealmId>> {
+        let view = self.index.view();
+        let mut found = HashMap::new();
+        for (realm, _) in meta::realm_states(&*view)? {
+            let range = (Bound::Included(vec![BODY_REFERENCE]), Bound::Unbounded);
+            for row in view.range(Space::Records, full_range(realm, range), Order::Ascending) {
+                if let Some(id) = crate::body_of_key(&row?.0[8..]) {
+                    found.entry(id).or_insert(realm);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether a body is there already.
+    pub fn has_body(&self, id: &BodyId) -> Result<bool> {
+        match self.packs.check_known(id) {
+            Ok(()) => Ok(true),
+            Err(StoreError::BodyMissing { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Keeps a body.
+    pub fn put_body(&mut self, bytes: &[u8]) -> Result<BodyId> {
+        let mut writer = BodyWriter::new(self.packs.clone());
+        std::io::Write::write_all(&mut writer, bytes).map_err(StoreError::io("body"))?;
+        let id = writer.finish()?.id();
+        self.unsynced += bytes.len() as u64;
+        if self.unsynced > SYNC_EVERY_BYTES {
+            self.unsynced = 0;
+            let batch = self.packs.sync()?;
+            self.index.apply(batch)?;
+        }
+        Ok(id)
+    }
+
+    /// Opens what was made as a store whose last commit is `seq`, with `chain` after it; its next commits are of
+    /// `epoch`. Every realm is added up once more. The folder stays marked: call [`Restore::done`] when the store may be
+    /// opened by others, after whatever must be changed in it first.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when a realm does not add up.
+    pub fn finish(self, seq: Seq, chain: Chain, epoch: u64) -> Result<Store> {
+        let Self { dir, options, lock, index, packs, .. } = self;
+        let batch = packs.sync()?;
+        index.apply(batch)?;
+        drop(packs);
+        index.apply(vec![meta::set_applied(seq, &chain), meta::set_epoch(epoch), meta::set_first(Seq(seq.0 + 1))])?;
+        let view = index.view();
+        for (realm, state) in meta::realm_states(&*view)? {
+            let digest = digest_of(&*view, realm)?;
+            if digest != state.digest {
+                return Err(StoreError::damaged(format!("{realm}: restored as {digest}, not {}", state.digest)));
+            }
+        }
+        index.persist()?;
+        checkpoint::write(&*options.disk, &dir.join("checkpoints"), &*view, None, options.clock.now_ms(), &|| true)?;
+        drop(view);
+        let log_dir = dir.join("log");
+        options.disk.create_dir(&log_dir).map_err(StoreError::io(log_dir.display().to_string()))?;
+        drop(Log::begin(options.disk.clone(), &log_dir, Seq(seq.0 + 1), chain, options.segment_bytes)?);
+        Store::open_on(&dir, options, index, Some(lock))
+    }
+
+    /// Takes the mark away, durably: what was restored is a store like any other from now on.
+    pub fn done(store: &Store) -> Result<()> {
+        let dir = store.dir();
+        std::fs::remove_file(dir.join(MARK))
+            .and_then(|()| std::fs::File::open(dir)?.sync_all())
+            .map_err(StoreError::io(dir.display().to_string()))
+    }
+}
