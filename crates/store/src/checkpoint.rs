@@ -170,7 +170,7 @@ pub(crate) fn write(
     let _ = disk.remove(&scratch);
     let start = Start { seq: seq.0, chain: chain.to_vec(), time_ms, epoch: meta::epoch(view)? };
     let written = write_file(disk, &scratch, view, quarantine, start, go_on)
-            .and_then(|()| read_file(disk, &scratch, &mut |_| Ok(())));
+        .and_then(|()| read_file(disk, &scratch, &mut |_| Ok(())));
     let checkpoint = match written {
         Ok(checkpoint) => checkpoint,
         Err(error) => {
@@ -337,7 +337,14 @@ fn read_file(disk: &dyn Disk, path: &Path, each: &mut dyn FnMut(Part<'_>) -> Res
             if !whole {
                 return Err(reader.damaged("it does not hold what it says at its end"));
             }
-            return Ok(Checkpoint { seq: Seq(start.seq), chain, time_ms: start.time_ms, epoch: start.epoch.max(1), realms, records });
+            return Ok(Checkpoint {
+                seq: Seq(start.seq),
+                chain,
+                time_ms: start.time_ms,
+                epoch: start.epoch.max(1),
+                realms,
+                records,
+            });
         }
         if let Some(part) = block.realm {
             let realm = RealmId::from_raw(part.realm);

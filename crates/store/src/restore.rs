@@ -97,8 +97,7 @@ impl Restore {
         }
         store::check_format(dir)?;
         let index: Arc<dyn IndexEngine> = Arc::new(FjallIndex::open(&dir.join("index"), options.cache_bytes)?);
-        let packs =
-            Arc::new(Packs::open(options.disk.clone(), &dir.join("packs"), index.clone(), options.pack_bytes)?);
+        let packs = Arc::new(Packs::open(options.disk.clone(), &dir.join("packs"), index.clone(), options.pack_bytes)?);
         Ok(Self { dir: dir.to_owned(), options, lock, index, packs, unsynced: 0 })
     }
 

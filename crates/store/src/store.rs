@@ -15,8 +15,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::{
-    BodyId, BodyReader, BodyWriter, Clock, Commit, Digest, Follower, RealmCommit, RealmId, RealmSeq, Result, Seq, Snapshot,
-    StagedBody, StoreError, SystemClock, Ticket, Tx,
+    BodyId, BodyReader, BodyWriter, Clock, Commit, Digest, Follower, RealmCommit, RealmId, RealmSeq, Result, Seq,
+    Snapshot, StagedBody, StoreError, SystemClock, Ticket, Tx,
     body::Packs,
     checkpoint,
     digest::{SEAL_BYTES, Seal},

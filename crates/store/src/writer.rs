@@ -400,7 +400,8 @@ impl Thread {
                 ops,
             });
         }
-        let commit = Commit { seq_raw: seq.0, epoch: self.epoch, time_ms: self.last_ms, durable_raw: self.durable.0, realms };
+        let commit =
+            Commit { seq_raw: seq.0, epoch: self.epoch, time_ms: self.last_ms, durable_raw: self.durable.0, realms };
         Ok((commit, writes, states))
     }
 
