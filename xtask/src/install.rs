@@ -7,13 +7,14 @@ use anyhow::{Context, Result, bail};
 use crate::steps::{root, run};
 
 /// What the tests of real clients and pages use: the program that shows a package is there, and the package.
-const DEBIAN: [(&str, &str); 10] = [
+const DEBIAN: [(&str, &str); 11] = [
     ("mbsync", "isync"),
     ("mutt", "mutt"),
     ("script", "bsdutils"),
     ("msmtp", "msmtp"),
     ("swaks", "swaks"),
     ("curl", "curl"),
+    ("/usr/sbin/nginx", "nginx-light"),
     ("python3", "python3"),
     ("chromium", "chromium"),
     ("node", "nodejs"),

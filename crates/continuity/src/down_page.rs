@@ -13,15 +13,22 @@ pub const RETRY_AFTER_SECONDS: u32 = 5;
 /// Fields of a form that are kept; a larger form is answered without them, and says so.
 pub const MAX_FIELDS: usize = 200;
 
+/// The header that `/health` has while people can use the web, with the value `on`; what the page waits for.
+pub const STAGE_HEADER: &str = "x-holdfast-stage";
+
 /// What is to be told.
 #[derive(Debug, Clone, Default)]
 pub struct DownPage {
+    /// The heading; empty is "Back in a moment".
+    pub title: &'static str,
     /// What works and what does not, in a sentence or two.
     pub text: String,
     /// What comes next; empty is nothing.
     pub next: String,
     /// The form that was being sent, if one was.
     pub form: Option<Form>,
+    /// The service is there, only this part of it is off: the page stays, with a way back.
+    pub stays: bool,
 }
 
 /// A form on its way, to be offered again.
@@ -29,7 +36,9 @@ pub struct DownPage {
 pub struct Form {
     /// The path and query it was sent to, which is where it will be sent again.
     pub action: String,
-    /// Its fields, in order.
+    /// It came as `multipart/form-data`, which is how it is sent again.
+    pub multipart: bool,
+    /// Its fields, in order. What people would not want to see on a page, such as a password, does not belong here.
     pub fields: Vec<(String, String)>,
     /// Files were chosen, or it was too large to be kept whole: what is to be said about it.
     pub lost: Option<&'static str>,
@@ -45,32 +54,34 @@ pub struct Rendered {
 }
 
 const STYLE: &str = "\
-:root{color-scheme:light dark;--paper:#fbfaf8;--ink:#23211e;--soft:#6b665e;--line:#dcd7ce;--accent:#1f6f5c;--on:#fff}\
-@media(prefers-color-scheme:dark){:root{--paper:#191816;--ink:#ece8e1;--soft:#a29c92;--line:#3a3733;--accent:#6cc3ab;--on:#10211c}}\
+:root{color-scheme:light dark;--paper:light-dark(oklch(1 0 0),oklch(.205 .017 225));\
+--ground:light-dark(oklch(.955 .01 205),oklch(.165 .016 225));--ink:light-dark(oklch(.235 .022 232),oklch(.945 .008 205));\
+--soft:light-dark(oklch(.43 .022 228),oklch(.79 .014 212));--line:light-dark(oklch(.62 .02 215),oklch(.56 .022 220));\
+--accent:light-dark(oklch(.455 .083 202),oklch(.78 .1 190));--on:light-dark(#fff,oklch(.185 .03 215))}\
 *{box-sizing:border-box}\
-body{margin:0;min-height:100vh;display:grid;place-items:center;padding:1.5rem;background:var(--paper);color:var(--ink);\
-font:1.0625rem/1.55 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}\
-main{width:100%;max-width:34rem}\
-h1{font-size:1.5rem;line-height:1.25;margin:0 0 .75rem;letter-spacing:-.01em}\
-p{margin:0 0 .75rem}.soft{color:var(--soft)}\
-.mark{width:2.5rem;height:2.5rem;margin-bottom:1.25rem;color:var(--accent)}\
-form{margin-top:1.5rem;padding-top:1.25rem;border-top:1px solid var(--line)}\
-label{display:block;margin:0 0 .25rem;font-size:.9rem;color:var(--soft)}\
+body{margin:0;min-height:100dvh;display:grid;place-items:center;padding:1.5rem;background:var(--ground);color:var(--ink);\
+font:1rem/1.55 ui-sans-serif,system-ui,-apple-system,'Segoe UI',Roboto,'Liberation Sans',sans-serif}\
+main{width:100%;max-width:34rem;background:var(--paper);border-radius:16px;padding:clamp(1.25rem,5vw,2.5rem);\
+box-shadow:0 10px 36px light-dark(rgb(12 40 48/12%),rgb(0 0 0/45%))}\
+h1{font-size:1.5rem;line-height:1.25;margin:0 0 .75rem;letter-spacing:-.014em;font-weight:650}\
+p{margin:0 0 .75rem;overflow-wrap:anywhere}p:last-child{margin-bottom:0}.soft{color:var(--soft)}a{color:var(--accent)}\
+.mark{width:2.5rem;height:2.5rem;margin-bottom:1rem;color:var(--accent);display:block}\
+form{margin-top:1.25rem}\
+label{display:block;margin:0 0 .25rem;font-size:.875rem;color:var(--soft)}\
 textarea,input[type=text]{width:100%;font:inherit;color:inherit;background:transparent;border:1px solid var(--line);\
-border-radius:.5rem;padding:.5rem .65rem;margin-bottom:.9rem}\
-textarea{min-height:9rem}\
-button{font:inherit;font-weight:600;border:0;border-radius:.5rem;padding:.6rem 1.1rem;background:var(--accent);color:var(--on);cursor:pointer}\
+border-radius:10px;padding:.5rem .65rem;margin-bottom:.9rem}\
+textarea{min-height:9rem;resize:vertical}\
+button{font:inherit;font-weight:600;border:0;border-radius:10px;padding:.6rem 1.1rem;background:var(--accent);color:var(--on);cursor:pointer}\
 button:focus-visible,textarea:focus-visible,input:focus-visible{outline:2px solid var(--accent);outline-offset:2px}";
 
-/// Asks for the page itself every two seconds, and goes there once it is answered; with a form, says that it can be sent.
+/// Asks whether the service is back every two seconds: then goes there, or with a form says that it can be sent.
 const SCRIPT: &str = "\
 (()=>{const form=document.querySelector('form'),state=document.querySelector('[role=status]');\
-const ask=async()=>{try{const r=await fetch(form?'/health':location.href,{cache:'no-store',redirect:'manual'});\
-const s=r.headers.get('x-holdfast-stage');\
-if(r.status!==503&&r.status!==502&&r.status!==504&&(!form||r.status!==200||!s||s==='on')){\
-if(!form){location.reload();return}\
+const ask=async()=>{try{const r=await fetch('/health',{cache:'no-store',redirect:'manual'});\
+if(r.status===200&&r.headers.get('x-holdfast-stage')==='on'){\
+if(!form){location.replace(location.href);return}\
 state.textContent='The service is back. You can send it now.';form.querySelector('button').focus();return}}catch{}\
-setTimeout(ask,2000)};setTimeout(ask,2000)})()";
+setTimeout(ask,2000)};if(state)setTimeout(ask,2000)})()";
 
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let hash =
@@ -117,6 +128,7 @@ impl DownPage {
     /// The page as HTML.
     pub fn render(&self) -> Rendered {
         let mut html = String::with_capacity(4096);
+        let title = if self.title.is_empty() { "Back in a moment" } else { self.title };
         html.push_str("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">");
         html.push_str("<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">");
         html.push_str("<meta name=\"robots\" content=\"noindex\">");
@@ -124,19 +136,25 @@ impl DownPage {
             let _ =
                 write!(html, "<noscript><meta http-equiv=\"refresh\" content=\"{RETRY_AFTER_SECONDS}\"></noscript>");
         }
-        let _ = write!(html, "<title>Back in a moment</title><style>{STYLE}</style></head><body><main>");
+        let _ = write!(html, "<title>{title}</title><style>{STYLE}</style></head><body><main>");
         html.push_str(
             "<svg class=\"mark\" viewBox=\"0 0 24 24\" fill=\"none\" stroke=\"currentColor\" stroke-width=\"1.8\" \
              stroke-linecap=\"round\" stroke-linejoin=\"round\" aria-hidden=\"true\"><circle cx=\"12\" cy=\"5\" r=\"2.2\"/>\
-             <path d=\"M12 7.2V21M5 12H3.2a8.8 8.8 0 0 0 17.6 0H19M8.5 10.5h7\"/></svg><h1>Back in a moment</h1>",
+             <path d=\"M12 7.2V21M5 12H3.2a8.8 8.8 0 0 0 17.6 0H19M8.5 10.5h7\"/></svg>",
         );
+        let _ = write!(html, "<h1>{title}</h1>");
         let text = if self.text.is_empty() { "The mail service is not available right now." } else { &self.text };
         let _ = write!(html, "<p>{}</p>", escaped(text));
         if !self.next.is_empty() {
             let _ = write!(html, "<p class=\"soft\">{}</p>", escaped(&self.next));
         }
         match &self.form {
+            None if self.stays => html.push_str("<p><a href=\"/\">Back to the mail</a></p>"),
             None => html.push_str("<p class=\"soft\" role=\"status\">This page goes on by itself.</p>"),
+            Some(form) if self.stays => {
+                html.push_str("<p>What you were sending is kept here. Send it again later: it is done once, however often you press.</p>");
+                form.render(&mut html);
+            }
             Some(form) => {
                 html.push_str("<p role=\"status\">What you were sending is kept here. Send it again once the service is back: it is done once, however often you press.</p>");
                 form.render(&mut html);
@@ -149,7 +167,8 @@ impl DownPage {
 
 impl Form {
     fn render(&self, html: &mut String) {
-        let _ = write!(html, "<form method=\"post\" action=\"{}\">", escaped(&self.action));
+        let encoding = if self.multipart { " enctype=\"multipart/form-data\"" } else { "" };
+        let _ = write!(html, "<form method=\"post\" action=\"{}\"{encoding}>", escaped(&self.action));
         if let Some(lost) = self.lost {
             let _ = write!(html, "<p><strong>{lost}</strong></p>");
         }
@@ -183,7 +202,7 @@ mod tests {
 
     fn page(fields: &[(&str, &str)]) -> String {
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let form = Form { action: "/compose?reply=3&all".to_owned(), fields, lost: None };
+        let form = Form { action: "/compose?reply=3&all".to_owned(), fields, ..Form::default() };
         DownPage { form: Some(form), ..DownPage::default() }.render().html
     }
 

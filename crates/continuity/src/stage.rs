@@ -11,6 +11,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 pub use plan::{Gate, Health, ParseGateError, Plan, PlanError, Progress, Step};
 
@@ -51,8 +52,8 @@ impl Stage {
     /// What works, for people.
     pub const fn works(self) -> &'static str {
         match self {
-            Self::Dark => "Nothing is on right now. Your mail is safe.",
-            Self::Checks => "The service is checking that everything is as it was. Your mail is safe.",
+            Self::Dark => "The mail service is off right now.",
+            Self::Checks => "The mail service is checking all that it keeps before it opens.",
             Self::Web => "Reading and writing on the web work. What you send to others waits a little.",
             Self::Clients => "The web and mail programs work. Mail from and to other servers waits a little.",
             Self::Queues => "Mail works. What waited is being delivered.",
@@ -203,6 +204,8 @@ pub struct Stages {
     /// What the operator chose, which may be ahead of `now` while a plan is under way.
     chosen: parking_lot::Mutex<Situation>,
     progress: watch::Sender<Option<Progress>>,
+    /// Ends the plan that is under way.
+    plan: parking_lot::Mutex<CancellationToken>,
 }
 
 impl Stages {
@@ -223,6 +226,7 @@ impl Stages {
             now: watch::channel(chosen.clone()).0,
             chosen: parking_lot::Mutex::new(chosen),
             progress: watch::channel(None).0,
+            plan: parking_lot::Mutex::default(),
         })
     }
 
@@ -244,6 +248,13 @@ impl Stages {
     /// The stage that the service is to reach after a start.
     pub fn chosen(&self) -> Stage {
         self.chosen.lock().stage
+    }
+
+    /// Gives up the plan that is under way, if there is one, and gives what ends the next.
+    pub fn next_plan(&self) -> CancellationToken {
+        let next = CancellationToken::new();
+        std::mem::replace(&mut *self.plan.lock(), next.clone()).cancel();
+        next
     }
 
     /// Goes to a stage, and remembers it over a restart.

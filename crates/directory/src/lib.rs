@@ -71,6 +71,7 @@ struct Inner {
     server_key: [u8; 32],
     hashing: password::Pool,
     verified: login::VerifiedCache,
+    logins: login::LoginRate,
     throttle: throttle::Throttle,
 }
 
@@ -90,6 +91,7 @@ impl Directory {
                 server_key,
                 hashing: password::Pool::new(),
                 verified: login::VerifiedCache::default(),
+                logins: login::LoginRate::default(),
                 throttle: throttle::Throttle::new(options.throttle),
             }),
         })

@@ -1,7 +1,7 @@
 //! Logging in.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     net::IpAddr,
     time::{Duration, Instant},
 };
@@ -121,6 +121,49 @@ impl VerifiedCache {
     }
 }
 
+/// Seconds over which logins are averaged.
+const RATE_SECONDS: u64 = 10;
+
+/// Logins tried of late.
+#[derive(Debug)]
+pub(crate) struct LoginRate {
+    begun: Instant,
+    /// Second since `begun`, and how many were tried in it; the newest last.
+    seconds: Mutex<VecDeque<(u64, u64)>>,
+}
+
+impl Default for LoginRate {
+    fn default() -> Self {
+        Self { begun: Instant::now(), seconds: Mutex::default() }
+    }
+}
+
+impl LoginRate {
+    fn second(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.begun).as_secs()
+    }
+
+    fn count(&self, now: Instant) {
+        let now = self.second(now);
+        let mut seconds = self.seconds.lock();
+        match seconds.back_mut() {
+            Some((second, count)) if *second >= now => *count += 1,
+            _ => seconds.push_back((now, 1)),
+        }
+        while seconds.front().is_some_and(|(second, _)| second + RATE_SECONDS < now) {
+            seconds.pop_front();
+        }
+    }
+
+    fn rate(&self, now: Instant) -> f64 {
+        let now = self.second(now);
+        let seconds = self.seconds.lock();
+        let recent =
+            seconds.iter().filter(|(second, _)| second + RATE_SECONDS > now).map(|(_, count)| count).sum::<u64>();
+        recent as f64 / RATE_SECONDS as f64
+    }
+}
+
 /// Whose login is claimed.
 struct Claim {
     account: Option<Account>,
@@ -136,11 +179,17 @@ pub(crate) fn credentials(reader: &impl Read, id: AccountId) -> Result<Option<Cr
 }
 
 impl Directory {
+    /// Logins that were tried in a second, over the last ten.
+    pub fn login_rate(&self) -> f64 {
+        self.inner.logins.rate(Instant::now())
+    }
+
     /// Checks a login. An unknown login costs what a wrong password costs and gives the same answer.
     ///
     /// # Errors
     /// See [`AuthError`].
     pub async fn authenticate(&self, attempt: LoginAttempt<'_>) -> Result<Login, AuthError> {
+        self.inner.logins.count(Instant::now());
         let claim = self.claim(attempt.login)?;
         let result = self.verify(&claim, attempt).await;
         let word = match &result {

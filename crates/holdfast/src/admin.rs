@@ -5,6 +5,7 @@ mod domains;
 mod mail;
 mod queue;
 pub mod socket;
+mod stage;
 
 use std::{
     path::Path,
@@ -54,6 +55,7 @@ pub async fn execute(services: &Arc<Services>, command: AdminCommand, output: &O
         AdminCommand::Queue(command) => queue::run(services, command, output).await,
         AdminCommand::Import(args) => mail::import(services, args, output).await,
         AdminCommand::Export(args) => mail::export(services, args, output).await,
+        AdminCommand::Stage(command) => stage::run(services, command, output).await,
         AdminCommand::Maintain => {
             let (say, mut said) = mpsc::unbounded_channel();
             let run = maintenance::run(services.clone(), CancellationToken::new(), move |line| {
@@ -79,6 +81,7 @@ fn in_use(error: &anyhow::Error) -> bool {
 /// Runs a command as typed: through the serving process when there is one, else on the data folder itself.
 pub async fn run(config: Config, mut command: AdminCommand) -> anyhow::Result<()> {
     accounts::complete(&mut command)?;
+    stage::complete(&mut command)?;
     absolute_paths(&mut command)?;
     let mut terminal = Terminal::default();
     let patience = Instant::now() + OWNER_PATIENCE;

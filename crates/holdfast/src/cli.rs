@@ -41,6 +41,8 @@ pub enum Command {
     },
     /// Build the index from nothing: from the log, the newest checkpoint and the body packs. The service must be stopped.
     RebuildIndex,
+    /// Answer everything with the page that the service is not there: for another machine, behind the same name.
+    DownPage(DownPageArgs),
     /// Put load on any mail server and print rates and latencies.
     Bench(crate::bench::BenchArgs),
     #[command(flatten)]
@@ -63,6 +65,9 @@ pub enum AdminCommand {
     Import(ImportArgs),
     /// Write mail out to mbox files or a Maildir, byte for byte.
     Export(ExportArgs),
+    /// What is on right now, and the way back: dark, checks, web, clients, queues, open.
+    #[command(subcommand)]
+    Stage(StageCommand),
     /// Do the daily work now: check what is stored, make a checkpoint, drop old log, take back space.
     Maintain,
 }
@@ -204,6 +209,56 @@ pub enum QueueCommand {
         #[arg(long)]
         bounce: bool,
     },
+}
+
+/// `holdfast stage …`
+#[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
+pub enum StageCommand {
+    /// Say what is on, what is off, and how far a plan is.
+    Show,
+    /// Go to a stage at once. A plan that is under way is given up.
+    Set {
+        /// dark, checks, web, clients, queues or open.
+        stage: String,
+    },
+    /// Switch one feature off, at any stage.
+    Off {
+        /// sign-up, options, administration, search or sending.
+        feature: String,
+    },
+    /// Switch a feature on again.
+    On {
+        /// The feature.
+        feature: String,
+    },
+    /// Tell people something, above every page and on the page that the service is not there.
+    Say {
+        /// What; nothing takes it away.
+        #[arg(default_value = "")]
+        text: String,
+    },
+    /// Go through a plan, in the background: steps with what must be well before each. Without a file the usual one.
+    Plan {
+        /// A TOML file with one `[[step]]` after the other.
+        file: Option<PathBuf>,
+        /// Only print the plan.
+        #[arg(long)]
+        print: bool,
+        /// The plan, read.
+        #[arg(skip)]
+        text: Option<String>,
+    },
+}
+
+/// `holdfast down-page …`
+#[derive(Debug, Clone, Args)]
+pub struct DownPageArgs {
+    /// Where to listen, such as 0.0.0.0:8080.
+    #[arg(long, default_value = "127.0.0.1:8090")]
+    pub listen: std::net::SocketAddr,
+    /// What to tell people.
+    #[arg(long, default_value = "")]
+    pub say: String,
 }
 
 /// The form of a folder or file of mail.

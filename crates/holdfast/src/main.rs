@@ -7,13 +7,15 @@ mod admin;
 mod bench;
 mod cli;
 mod config;
+mod down_page;
+mod gates;
 mod maintenance;
 mod offline;
 mod progress;
 mod serve;
 mod services;
 
-use std::{path::Path, process::ExitCode};
+use std::{io::IsTerminal as _, path::Path, process::ExitCode};
 
 use clap::Parser as _;
 use cli::{Cli, Command};
@@ -47,6 +49,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     if let Command::Bench(args) = cli.command {
         return runtime()?.block_on(bench::run(args)).map(|()| ExitCode::SUCCESS);
     }
+    if let Command::DownPage(args) = cli.command {
+        start_log(LogFormat::Text, "info")?;
+        return runtime()?.block_on(down_page::run(args)).map(|()| ExitCode::SUCCESS);
+    }
     let mut config = Config::load(cli.config.as_deref())?;
     if let Some(dir) = cli.data_dir {
         config.data_dir = dir;
@@ -59,7 +65,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Admin(command) => runtime()?.block_on(admin::run(config, command)).map(|()| ExitCode::SUCCESS),
         Command::Verify { repair } => offline::verify(&config, repair),
         Command::RebuildIndex => offline::rebuild_index(&config).map(|()| ExitCode::SUCCESS),
-        Command::CheckConfig { .. } | Command::Bench(_) => unreachable!("done above"),
+        Command::CheckConfig { .. } | Command::Bench(_) | Command::DownPage(_) => unreachable!("done above"),
     }
 }
 
@@ -70,7 +76,10 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 /// The log goes to standard error: standard output is for what was asked.
 fn start_log(format: LogFormat, level: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(level).map_err(|error| anyhow::anyhow!("log.level `{level}`: {error}"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),

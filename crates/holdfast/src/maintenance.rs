@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::bail;
+use continuity::stage::Stage;
 use delivery::QueueInvariants;
 use directory::DirectoryInvariants;
 use mailstore::invariants::MailInvariants;
@@ -47,6 +48,11 @@ pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) -> anyh
                 }
             }
             () = tokio::time::sleep_until(due) => {
+                if services.stages.now().stage < Stage::Open {
+                    // A service that is just coming back has other things to do.
+                    due += AFTER_START;
+                    continue;
+                }
                 due += EVERY;
                 let (services, shutdown) = (services.clone(), shutdown.clone());
                 tokio::spawn(async move {

@@ -3,6 +3,7 @@
 mod doors;
 mod http;
 mod notify;
+mod stage;
 mod welcome;
 
 use std::sync::Arc;
@@ -51,26 +52,29 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let bound = doors::bind(&services, &tls, &metrics)?;
     // Before the doors are announced: a command typed on "ready" must find this process.
     let admin_socket = admin::socket::bind(&services.config.data_dir)?;
-    welcome::print(&services, &bound)?;
+    welcome::doors(&services, &bound)?;
     let mut tasks = bound.serve(&shutdown);
     {
         let (services, shutdown) = (services.clone(), shutdown.clone());
         tasks.spawn(async move { ("admin socket", admin::socket::serve(admin_socket, services, shutdown).await) });
     }
     {
-        let (delivery, shutdown) = (services.delivery.clone(), shutdown.clone());
-        tasks.spawn(async move { ("queue", delivery.run(shutdown).await.map_err(anyhow::Error::from)) });
+        let (services, shutdown) = (services.clone(), shutdown.clone());
+        tasks.spawn(async move { ("queue", stage::queue(services, shutdown).await) });
     }
     tasks.spawn(upkeep(metrics, shutdown.clone()));
     {
         let (services, shutdown) = (services.clone(), shutdown.clone());
         tasks.spawn(async move { ("maintenance", maintenance::serve(services, shutdown).await) });
     }
-    notify::ready();
-
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
+    if let Some(why) = stage::climb(&services, &shutdown).await? {
+        tracing::error!(why, "the service stays in stage checks");
+    }
+    welcome::ready(&services)?;
+    notify::ready();
     let failure = loop {
         tokio::select! {
             _ = terminate.recv() => break None,

@@ -1,8 +1,9 @@
 //! The services of one data folder, opened once and shared by doors and commands.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use anyhow::{Context as _, bail};
+use continuity::stage::Stages;
 use delivery::{Credentials, DeliveryOptions, NextHop, Smarthost, TlsPolicy};
 use directory::{AccountId, DirectoryOptions};
 use mailstore::{MailError, MailStore};
@@ -17,6 +18,9 @@ pub struct Services {
     pub directory: directory::Directory,
     pub mailstore: MailStore,
     pub delivery: delivery::Delivery,
+    pub stages: Stages,
+    /// Whether the doors are this process's: a command by itself has nothing to bring back in stages.
+    pub serving: AtomicBool,
 }
 
 /// How the configuration has the store opened.
@@ -51,7 +55,8 @@ impl Services {
         );
         let options = delivery_options(&config)?;
         let delivery = delivery::Delivery::new(store.clone(), directory.clone(), mailstore.clone(), options)?;
-        Ok(Self { config, store, directory, mailstore, delivery })
+        let stages = Stages::open(dir)?;
+        Ok(Self { store, directory, mailstore, delivery, stages, serving: AtomicBool::new(false), config })
     }
 
     /// Writes everything out and gives the folder back.

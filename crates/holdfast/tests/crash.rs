@@ -89,7 +89,7 @@ fn imap_load(server: &Server, ledger: &Ledger, stop: &AtomicBool, seed: u64) -> 
     while !stop.load(Ordering::Relaxed) {
         let identity = ledger.new_identity("imap");
         ledger.expect(&identity, &[None, Some("INBOX")]);
-        let answer = imap.append("INBOX", &message(&identity, random.random_range(0..5_000)))?.ok();
+        let answer = imap.append("INBOX", message(&identity, random.random_range(0..5_000)))?.ok();
         ledger.acknowledge(&identity, Some("INBOX"));
         let uid = answer.tagged.split("APPENDUID ").nth(1).and_then(|rest| rest.split([' ', ']']).nth(1)).unwrap();
         match random.random_range(0..3) {

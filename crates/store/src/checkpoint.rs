@@ -307,7 +307,12 @@ impl BlockReader {
     }
 }
 
-fn read_file(disk: &dyn Disk, path: &Path, each: &mut dyn FnMut(Part<'_>) -> Result<()>) -> Result<Checkpoint> {
+/// When a checkpoint was made, in milliseconds since 1970, as its beginning says.
+pub(crate) fn made_ms(disk: &dyn Disk, dir: &Path, seq: Seq) -> Result<i64> {
+    Ok(begin(disk, &path_of(dir, seq))?.1.time_ms)
+}
+
+fn begin(disk: &dyn Disk, path: &Path) -> Result<(BlockReader, Start)> {
     let name = path.display().to_string();
     let file = disk.open(path).map_err(StoreError::io(name.clone()))?;
     let mut reader = BlockReader { file, name, offset: 0, hasher: blake3::Hasher::new() };
@@ -318,6 +323,11 @@ fn read_file(disk: &dyn Disk, path: &Path, each: &mut dyn FnMut(Part<'_>) -> Res
     }
     reader.offset = MAGIC.len() as u64;
     let start = reader.block()?.start.ok_or_else(|| reader.damaged("its beginning"))?;
+    Ok((reader, start))
+}
+
+fn read_file(disk: &dyn Disk, path: &Path, each: &mut dyn FnMut(Part<'_>) -> Result<()>) -> Result<Checkpoint> {
+    let (mut reader, start) = begin(disk, path)?;
     let chain = Chain::try_from(start.chain.as_slice()).map_err(|_| reader.damaged("its chain"))?;
     let (mut realms, mut records) = (0, 0);
     let mut current: Option<(RealmId, Digest, Digest)> = None;

@@ -49,6 +49,16 @@ impl Store {
         checkpoint::list(&*self.inner.options.disk, &self.inner.dir.join("checkpoints"))
     }
 
+    /// When the newest checkpoint was made, in milliseconds since 1970; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when its beginning can't be read.
+    pub fn newest_checkpoint_ms(&self) -> Result<Option<i64>> {
+        let (disk, dir) = (&*self.inner.options.disk, self.inner.dir.join("checkpoints"));
+        let newest = checkpoint::list(disk, &dir)?.last().copied();
+        newest.map(|seq| checkpoint::made_ms(disk, &dir, seq)).transpose()
+    }
+
     /// Takes away log segments whose commits are all older than the retention time and in both of the newest two
     /// checkpoints; nothing before there are two. A crash at any point leaves a log without gaps.
     ///

@@ -118,6 +118,7 @@ impl Caller {
             csrf: csrf::token(&self.token),
             key: fresh_key(),
             key2: fresh_key(),
+            announcement: self.site.options.announcement.borrow().clone(),
         }
     }
 

@@ -18,7 +18,9 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 pub async fn headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    let always: [(HeaderName, &'static str); 6] = [
+    let always: [(HeaderName, &'static str); 7] = [
+        // A proxy that keeps what it is not told to leave would keep even the way to the sign-in page.
+        (header::CACHE_CONTROL, "private, no-store"),
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 /// How the webmail is set up.
 #[derive(Clone, Debug)]
 pub struct WebOptions {
@@ -25,6 +27,8 @@ pub struct WebOptions {
     pub request_timeout: Duration,
     /// Live updates open at once, over all accounts. Default 10,000.
     pub max_live: usize,
+    /// What stands above every page while not everything is on; empty is nothing.
+    pub announcement: watch::Receiver<String>,
     /// Messages that one search looks at, the newest ones. Default 200,000.
     pub max_search_visited: usize,
 }
@@ -48,6 +52,7 @@ impl Default for WebOptions {
             max_recipients: 200,
             request_timeout: Duration::from_secs(30),
             max_live: 10_000,
+            announcement: watch::channel(String::new()).1,
             max_search_visited: 200_000,
         }
     }

@@ -79,7 +79,7 @@ pub async fn page(
         return Ok(Redirect::to(&next).into_response());
     }
     Ok(visitor_page(&jar, "Sign in", StatusCode::OK, |page| SignInPage {
-        page,
+        page: Page { announcement: site.options.announcement.borrow().clone(), ..page },
         hostname: site.options.hostname.clone(),
         next,
         login: String::new(),
@@ -145,7 +145,7 @@ fn sign_in_page(
     ask_code: bool,
 ) -> Response {
     visitor_page(jar, "Sign in", status, |page| SignInPage {
-        page,
+        page: Page { announcement: site.options.announcement.borrow().clone(), ..page },
         hostname: site.options.hostname.clone(),
         next: form.local("next"),
         login: form.get("login").to_owned(),

@@ -20,6 +20,8 @@ pub struct Page {
     pub key: String,
     /// And of its second one.
     pub key2: String,
+    /// What stands above the page; empty is nothing.
+    pub announcement: String,
 }
 
 impl Page {

@@ -3,16 +3,21 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
+use continuity::stage::Stage;
 use doorkit::{Conn, ListenOptions, Listener, Security, Tls};
 use imap::{ImapDoor, ImapOptions, PlaintextLogin};
 use metrics_exporter_prometheus::PrometheusHandle;
+use parking_lot::RwLock;
 use pop3::{Pop3Door, Pop3Options};
 use smtp::{Role, SmtpDoor, SmtpOptions};
-use tokio::task::JoinSet;
+use tokio::{io::AsyncWriteExt as _, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::http;
+use super::{http, stage};
 use crate::{config::Config, services::Services};
+
+/// How long a client may take to hear that a door is closed.
+const REFUSAL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A door's protocol, and how its connections begin.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -69,6 +74,33 @@ impl Kind {
         match self {
             Self::Submissions | Self::Imaps | Self::Pop3s | Self::Https => Security::Tls,
             _ => Security::Plain,
+        }
+    }
+
+    /// The first stage that has it.
+    const fn stage(self) -> Stage {
+        match self {
+            Self::Http | Self::Https | Self::Metrics => Stage::Dark,
+            Self::Imap | Self::Imaps | Self::Pop3 | Self::Pop3s | Self::Submission | Self::Submissions => {
+                Stage::Clients
+            }
+            Self::Smtp | Self::Lmtp => Stage::Queues,
+        }
+    }
+
+    /// What a client is told while the stage does not have it.
+    const fn off(self) -> &'static [u8] {
+        match self {
+            Self::Smtp | Self::Lmtp | Self::Submission | Self::Submissions => {
+                b"421 4.3.2 The service is coming back in stages, try again in a few minutes\r\n"
+            }
+            Self::Imap | Self::Imaps => {
+                b"* BYE [UNAVAILABLE] The service is coming back in stages, try again in a few minutes\r\n"
+            }
+            Self::Pop3 | Self::Pop3s => {
+                b"-ERR [SYS/TEMP] The service is coming back in stages, try again in a few minutes\r\n"
+            }
+            Self::Http | Self::Https | Self::Metrics => b"",
         }
     }
 
@@ -173,13 +205,38 @@ impl Bound {
     /// Serves all doors until shut down.
     pub fn serve(self, shutdown: &CancellationToken) -> Tasks {
         let Self { doors, setup_token, services, tls, metrics } = self;
-        let servers = Servers::new(&services, &tls, &metrics, setup_token, shutdown);
+        let (line, announcement) = watch::channel(String::new());
+        let site = Site::new(&services, &metrics, setup_token, announcement, shutdown);
+        let protocols = Arc::new(Protocols::new(services.clone(), tls.clone(), shutdown.clone()));
         let mut tasks = Tasks::new();
+        {
+            let (services, shutdown) = (services.clone(), shutdown.clone());
+            tasks.spawn(async move {
+                stage::announce(services, line, shutdown).await;
+                ("announcement", Ok(()))
+            });
+        }
+        {
+            let (protocols, shutdown) = (protocols.clone(), shutdown.clone());
+            tasks.spawn(async move {
+                protocols.switch(shutdown).await;
+                ("stage", Ok(()))
+            });
+        }
         for Door { kind, listener, .. } in doors {
             let (tls, shutdown) = (tls.clone(), shutdown.clone());
-            let servers = servers.clone();
+            let (site, protocols) = (site.clone(), protocols.clone());
             tasks.spawn(async move {
-                listener.serve(tls, shutdown, move |conn| servers.clone().serve(kind, conn)).await;
+                let serve = move |conn| {
+                    let (site, protocols) = (site.clone(), protocols.clone());
+                    async move {
+                        match kind {
+                            Kind::Http | Kind::Https | Kind::Metrics => site.serve(kind, conn).await,
+                            _ => protocols.serve(kind, conn).await,
+                        }
+                    }
+                };
+                listener.serve(tls, shutdown, serve).await;
                 (kind.name(), Ok(()))
             });
         }
@@ -193,87 +250,182 @@ const fn files_in(limit: u64) -> u64 {
     limit.saturating_sub(HEADERS) / 78 * 57
 }
 
-/// What serves a connection of each kind.
+/// The pages.
 #[derive(Clone)]
-struct Servers {
-    smtp: SmtpDoor,
-    submission: SmtpDoor,
-    lmtp: SmtpDoor,
-    imap: ImapDoor,
-    pop3: Pop3Door,
+struct Site {
     web: axum::Router,
     machines: axum::Router,
     shutdown: CancellationToken,
 }
 
-impl Servers {
+impl Site {
     fn new(
         services: &Arc<Services>,
-        tls: &Tls,
         metrics: &PrometheusHandle,
         setup_token: Option<String>,
+        announcement: watch::Receiver<String>,
         shutdown: &CancellationToken,
     ) -> Self {
-        let Services { config, directory, mailstore, delivery, .. } = &**services;
-        let plaintext_logins = config.limits.plaintext_logins;
-        let smtp = |role| {
-            let options = SmtpOptions {
-                role,
-                hostname: config.hostname.clone(),
-                plaintext_logins,
-                shutdown: shutdown.clone(),
-                ..SmtpOptions::default()
-            };
-            SmtpDoor::with_tls(directory.clone(), delivery.clone(), options, tls.clone())
-        };
-        let imap = ImapOptions {
-            host_name: config.hostname.clone(),
-            plaintext_login: if plaintext_logins { PlaintextLogin::Always } else { PlaintextLogin::Never },
-            max_message_bytes: config.limits.message_size.0,
-            shutdown: shutdown.clone(),
-            ..ImapOptions::default()
-        };
-        let pop3 = Pop3Options {
-            hostname: config.hostname.clone(),
-            plaintext_logins,
-            shutdown: shutdown.clone(),
-            ..Pop3Options::default()
-        };
+        let config = &services.config;
         let machines = http::machine_pages(services.clone(), metrics.clone());
         let web = web::WebDoor::new(web::WebState {
-            directory: directory.clone(),
-            mailstore: mailstore.clone(),
-            delivery: delivery.clone(),
+            directory: services.directory.clone(),
+            mailstore: services.mailstore.clone(),
+            delivery: services.delivery.clone(),
             options: web::WebOptions {
                 setup_token,
                 public_url: config.web.public_url.clone(),
                 hostname: config.hostname.clone(),
                 max_message_bytes: usize::try_from(files_in(config.limits.message_size.0)).unwrap_or(usize::MAX),
+                announcement,
                 ..web::WebOptions::default()
             },
             shutdown: shutdown.clone(),
         });
-        Self {
-            smtp: smtp(Role::Mx),
-            submission: smtp(Role::Submission),
-            lmtp: smtp(Role::Lmtp),
-            imap: ImapDoor::with_tls(directory.clone(), mailstore.clone(), imap, tls.clone()),
-            pop3: Pop3Door::with_tls(directory.clone(), mailstore.clone(), pop3, tls.clone()),
-            web: web.merge(machines.clone()),
-            machines,
-            shutdown: shutdown.clone(),
-        }
+        let by_stage = axum::middleware::from_fn_with_state(services.clone(), stage::pages);
+        Self { web: web.merge(machines.clone()).layer(by_stage), machines, shutdown: shutdown.clone() }
     }
 
     async fn serve(self, kind: Kind, conn: Conn) {
-        match kind {
-            Kind::Smtp => self.smtp.serve_connection(conn).await,
-            Kind::Submission | Kind::Submissions => self.submission.serve_connection(conn).await,
-            Kind::Lmtp => self.lmtp.serve_connection(conn).await,
-            Kind::Imap | Kind::Imaps => self.imap.serve_connection(conn).await,
-            Kind::Pop3 | Kind::Pop3s => self.pop3.serve_connection(conn).await,
-            Kind::Http | Kind::Https => http::serve_connection(self.web, conn, self.shutdown).await,
-            Kind::Metrics => http::serve_connection(self.machines, conn, self.shutdown).await,
+        let router = if kind == Kind::Metrics { self.machines } else { self.web };
+        http::serve_connection(router, conn, self.shutdown).await;
+    }
+}
+
+/// The doors of mail programs and other servers, each there while the stage has it.
+struct Protocols {
+    services: Arc<Services>,
+    tls: Tls,
+    shutdown: CancellationToken,
+    clients: RwLock<Option<Clients>>,
+    queues: RwLock<Option<Queues>>,
+}
+
+/// Of mail programs.
+#[derive(Clone)]
+struct Clients {
+    submission: SmtpDoor,
+    imap: ImapDoor,
+    pop3: Pop3Door,
+    ends: CancellationToken,
+}
+
+/// Of other servers.
+#[derive(Clone)]
+struct Queues {
+    smtp: SmtpDoor,
+    lmtp: SmtpDoor,
+    ends: CancellationToken,
+}
+
+impl Protocols {
+    fn new(services: Arc<Services>, tls: Tls, shutdown: CancellationToken) -> Self {
+        let protocols = Self { services, tls, shutdown, clients: RwLock::default(), queues: RwLock::default() };
+        protocols.arrange();
+        protocols
+    }
+
+    /// Opens and closes doors as the stage has them, until shut down.
+    async fn switch(&self, shutdown: CancellationToken) {
+        let mut now = self.services.stages.watch();
+        loop {
+            now.mark_unchanged();
+            self.arrange();
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                changed = now.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    /// Sessions of doors that close are told to end, as when the service stops.
+    fn arrange(&self) {
+        let mut clients = self.clients.write();
+        let mut queues = self.queues.write();
+        let stage = self.services.stages.now().stage;
+        match &*clients {
+            None if stage >= Stage::Clients => *clients = Some(self.open_clients()),
+            Some(open) if stage < Stage::Clients => {
+                open.ends.cancel();
+                *clients = None;
+            }
+            _ => {}
+        }
+        match &*queues {
+            None if stage >= Stage::Queues => *queues = Some(self.open_queues()),
+            Some(open) if stage < Stage::Queues => {
+                open.ends.cancel();
+                *queues = None;
+            }
+            _ => {}
+        }
+    }
+
+    fn smtp(&self, role: Role, ends: &CancellationToken) -> SmtpDoor {
+        let Services { config, directory, delivery, .. } = &*self.services;
+        let options = SmtpOptions {
+            role,
+            hostname: config.hostname.clone(),
+            plaintext_logins: config.limits.plaintext_logins,
+            shutdown: ends.clone(),
+            ..SmtpOptions::default()
+        };
+        SmtpDoor::with_tls(directory.clone(), delivery.clone(), options, self.tls.clone())
+    }
+
+    fn open_queues(&self) -> Queues {
+        let ends = self.shutdown.child_token();
+        Queues { smtp: self.smtp(Role::Mx, &ends), lmtp: self.smtp(Role::Lmtp, &ends), ends }
+    }
+
+    fn open_clients(&self) -> Clients {
+        let ends = self.shutdown.child_token();
+        let Services { config, directory, mailstore, .. } = &*self.services;
+        let plaintext_logins = config.limits.plaintext_logins;
+        let imap = ImapOptions {
+            host_name: config.hostname.clone(),
+            plaintext_login: if plaintext_logins { PlaintextLogin::Always } else { PlaintextLogin::Never },
+            max_message_bytes: config.limits.message_size.0,
+            shutdown: ends.clone(),
+            ..ImapOptions::default()
+        };
+        let pop3 = Pop3Options {
+            hostname: config.hostname.clone(),
+            plaintext_logins,
+            shutdown: ends.clone(),
+            ..Pop3Options::default()
+        };
+        Clients {
+            submission: self.smtp(Role::Submission, &ends),
+            imap: ImapDoor::with_tls(directory.clone(), mailstore.clone(), imap, self.tls.clone()),
+            pop3: Pop3Door::with_tls(directory.clone(), mailstore.clone(), pop3, self.tls.clone()),
+            ends,
+        }
+    }
+
+    async fn serve(&self, kind: Kind, mut conn: Conn) {
+        // The doors follow the stage a moment later: what counts is the stage.
+        let open = self.services.stages.now().stage >= kind.stage();
+        let is_there =
+            |stage| if stage == Stage::Queues { self.queues.read().is_some() } else { self.clients.read().is_some() };
+        if open != is_there(kind.stage()) {
+            self.arrange();
+        }
+        let (clients, queues) = (self.clients.read().clone(), self.queues.read().clone());
+        match (kind, clients, queues) {
+            (Kind::Submission | Kind::Submissions, Some(clients), _) => clients.submission.serve_connection(conn).await,
+            (Kind::Imap | Kind::Imaps, Some(clients), _) => clients.imap.serve_connection(conn).await,
+            (Kind::Pop3 | Kind::Pop3s, Some(clients), _) => clients.pop3.serve_connection(conn).await,
+            (Kind::Smtp, _, Some(queues)) => queues.smtp.serve_connection(conn).await,
+            (Kind::Lmtp, _, Some(queues)) => queues.lmtp.serve_connection(conn).await,
+            _ => {
+                let refuse = async {
+                    conn.write_all(kind.off()).await?;
+                    conn.shutdown().await
+                };
+                // A client that does not listen is closed all the same.
+                let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refuse).await;
+            }
         }
     }
 }

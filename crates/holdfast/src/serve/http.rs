@@ -5,10 +5,11 @@ use std::{net::IpAddr, sync::Arc};
 use axum::{
     Extension, Router,
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderName, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
+use continuity::{down_page::STAGE_HEADER, stage::Stage};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -30,12 +31,14 @@ pub fn machine_pages(services: Arc<Services>, metrics: PrometheusHandle) -> Rout
         .with_state(services)
 }
 
-/// 200 while the service takes in mail durably, 503 with the reason when it does not.
+/// 200 while people can use the web and what they do is durable, 503 with the reason otherwise.
 async fn health(State(services): State<Arc<Services>>) -> Response {
     let quarantined: Vec<String> =
         services.store.quarantined().into_iter().map(|(realm, reason)| format!("{realm}: {reason}")).collect();
     let stopped = services.store.stopped();
-    let status = if stopped.is_some() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let stage = services.stages.now().stage;
+    let on = stopped.is_none() && stage >= Stage::Web;
+    let status = if on { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = serde_json::json!({
         "status": match (&stopped, quarantined.is_empty()) {
             (Some(_), _) => "stopped",
@@ -44,9 +47,11 @@ async fn health(State(services): State<Arc<Services>>) -> Response {
         },
         "reason": stopped,
         "quarantined": quarantined.len(),
+        "stage": stage.name(),
         "version": env!("CARGO_PKG_VERSION"),
     });
-    (status, [(header::CACHE_CONTROL, "no-store")], axum::Json(body)).into_response()
+    let stage = (HeaderName::from_static(STAGE_HEADER), if on { "on" } else { "off" });
+    (status, [(header::CACHE_CONTROL, "no-store"), stage], axum::Json(body)).into_response()
 }
 
 /// Prometheus text. On the public web listeners only for this machine itself, and never through a proxy.

@@ -3,10 +3,13 @@
 
 use std::io::Write as _;
 
+use continuity::stage::{Progress, Stage};
+
 use super::doors::Bound;
 use crate::services::Services;
 
-pub fn print(services: &Services, bound: &Bound) -> anyhow::Result<()> {
+/// Before the doors are served.
+pub fn doors(services: &Services, bound: &Bound) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "Holdfast {} on {}", env!("CARGO_PKG_VERSION"), services.config.data_dir.display())?;
     for door in &bound.doors {
@@ -25,6 +28,23 @@ pub fn print(services: &Services, bound: &Bound) -> anyhow::Result<()> {
         }
         (None, Some(url)) => writeln!(out, "Webmail: {url}/")?,
         (None, None) => {}
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// Once what is to be on is on, or why it is not.
+pub fn ready(services: &Services) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let now = services.stages.now();
+    if now.stage < Stage::Open {
+        writeln!(out, "Stage {}: {}", now.stage, now.stage.works())?;
+        if let Some(progress) = services.stages.progress()
+            && progress != Progress::Done
+        {
+            writeln!(out, "{progress}")?;
+        }
+        writeln!(out, "Move on with: holdfast stage set open")?;
     }
     writeln!(out, "ready")?;
     out.flush()?;

@@ -1,0 +1,110 @@
+//! `holdfast stage …`
+
+use std::{
+    fmt::Write as _,
+    sync::{Arc, atomic::Ordering},
+};
+
+use anyhow::{Context as _, ensure};
+use continuity::stage::{Feature, Health, Plan, Progress, Stage};
+
+use super::Output;
+use crate::{
+    cli::{AdminCommand, StageCommand},
+    gates::Gates,
+    services::Services,
+};
+
+/// The largest plan file.
+const MAX_PLAN_BYTES: u64 = 32 * 1024;
+/// The longest text for people.
+const MAX_SAY_CHARACTERS: usize = 500;
+
+/// Reads the plan's file where the command was typed.
+pub fn complete(command: &mut AdminCommand) -> anyhow::Result<()> {
+    if let AdminCommand::Stage(StageCommand::Plan { file: Some(file), text, .. }) = command {
+        let shown = file.display().to_string();
+        let size = std::fs::metadata(&file).with_context(|| shown.clone())?.len();
+        ensure!(size <= MAX_PLAN_BYTES, "{shown}: {size} bytes are more than the {MAX_PLAN_BYTES} of a plan");
+        *text = Some(std::fs::read_to_string(&file).with_context(|| shown)?);
+    }
+    Ok(())
+}
+
+pub async fn run(services: &Arc<Services>, command: StageCommand, output: &Output) -> anyhow::Result<()> {
+    let stages = &services.stages;
+    match command {
+        StageCommand::Show => {}
+        StageCommand::Set { stage } => {
+            let stage: Stage = stage.parse()?;
+            stages.next_plan();
+            stages.set(stage)?;
+        }
+        StageCommand::Off { feature } => stages.switch(feature.parse()?, false)?,
+        StageCommand::On { feature } => stages.switch(feature.parse()?, true)?,
+        StageCommand::Say { text } => {
+            let length = text.chars().count();
+            ensure!(length <= MAX_SAY_CHARACTERS, "{length} characters are more than {MAX_SAY_CHARACTERS}");
+            stages.say(text.trim())?;
+        }
+        StageCommand::Plan { file, print, text } => {
+            let plan = match (&file, &text) {
+                (Some(file), Some(text)) => Plan::from_toml(text).with_context(|| file.display().to_string())?,
+                _ => Plan::usual(),
+            };
+            for step in &plan.steps {
+                output.line(described(step)).await;
+            }
+            if print {
+                return Ok(());
+            }
+            ensure!(services.serving.load(Ordering::SeqCst), "the service is not running: start it, then the plan");
+            let (ends, services) = (stages.next_plan(), services.clone());
+            tokio::spawn(async move {
+                let health: Arc<dyn Health> = Arc::new(Gates::new(services.clone()));
+                if let Err(error) = services.stages.follow(&plan, &health, true, &ends).await {
+                    tracing::error!(%error, "the stage was not kept");
+                }
+            });
+            output.line("the plan is under way; see how far with: holdfast stage show").await;
+            return Ok(());
+        }
+    }
+    show(services, output).await;
+    Ok(())
+}
+
+fn described(step: &continuity::stage::Step) -> String {
+    let mut line = format!("{:<8}", step.stage.name());
+    if !step.gates.is_empty() {
+        let gates: Vec<_> = step.gates.iter().map(ToString::to_string).collect();
+        let _ = write!(line, " when {} (waits {} s)", gates.join(", "), step.patience.as_secs());
+    }
+    if !step.hold.is_zero() {
+        let _ = write!(line, ", held for {} s", step.hold.as_secs());
+    }
+    line
+}
+
+async fn show(services: &Services, output: &Output) {
+    let now = services.stages.now();
+    for stage in Stage::ALL {
+        let mark = if stage == now.stage { "=>" } else { "  " };
+        output.line(format!("{mark} {:<8} {}", stage.name(), stage.works())).await;
+    }
+    let chosen = services.stages.chosen();
+    if chosen != now.stage {
+        output.line(format!("on its way to {chosen}, the stage that was chosen")).await;
+    }
+    let off: Vec<_> = Feature::ALL.into_iter().filter(|feature| !now.has(*feature)).map(Feature::name).collect();
+    if !off.is_empty() {
+        output.line(format!("off: {}", off.join(", "))).await;
+    }
+    if !now.say.is_empty() {
+        output.line(format!("people are told: {}", now.say)).await;
+    }
+    match services.stages.progress() {
+        None | Some(Progress::Done) => {}
+        Some(progress) => output.line(format!("plan: {progress}")).await,
+    }
+}

@@ -1,0 +1,76 @@
+//! What the gates of a plan look at.
+
+use std::{sync::Arc, time::Duration};
+
+use continuity::stage::{Gate, Health};
+use store::RealmId;
+
+use crate::{maintenance::INVARIANTS, services::Services};
+
+/// How old the newest checkpoint may be.
+const SNAPSHOT_AGE: Duration = Duration::from_secs(26 * 3600);
+
+/// Looks at the services.
+pub struct Gates {
+    services: Arc<Services>,
+}
+
+impl Gates {
+    pub const fn new(services: Arc<Services>) -> Self {
+        Self { services }
+    }
+}
+
+/// What nothing works without: the directory and the queue, read from end to end. An account that is damaged is
+/// quarantined by itself, and does not keep the others from coming back.
+fn verified(services: &Services) -> Result<(), String> {
+    if let Some(reason) = services.store.stopped() {
+        return Err(format!("the store has stopped: {reason}"));
+    }
+    for realm in [RealmId::DIRECTORY, RealmId::QUEUE] {
+        let report =
+            services.store.scrub_realm(realm, &INVARIANTS, false, &|| true).map_err(|error| error.to_string())?;
+        if let Some(first) = report.damage.first() {
+            return Err(format!("{first}; stop the service and run: holdfast verify --repair"));
+        }
+    }
+    Ok(())
+}
+
+fn snapshot(services: &Services) -> Result<(), String> {
+    let newest = services.store.newest_checkpoint_ms().map_err(|error| error.to_string())?;
+    let Some(newest) = newest else {
+        return Err("there is no checkpoint; make one with: holdfast maintain".to_owned());
+    };
+    let age_ms = jiff::Timestamp::now().as_millisecond().saturating_sub(newest);
+    if age_ms > i64::try_from(SNAPSHOT_AGE.as_millis()).unwrap_or(i64::MAX) {
+        return Err(format!(
+            "the newest checkpoint is {} hours old; make one with: holdfast maintain",
+            age_ms / 3_600_000
+        ));
+    }
+    Ok(())
+}
+
+fn queue_below(services: &Services, limit: u64) -> Result<(), String> {
+    let waiting = services.delivery.queue_stats().map_err(|error| error.to_string())?.messages;
+    if waiting < limit { Ok(()) } else { Err(format!("{waiting} messages wait")) }
+}
+
+#[async_trait::async_trait]
+impl Health for Gates {
+    async fn check(&self, gate: Gate) -> Result<(), String> {
+        let services = self.services.clone();
+        let look = move || match gate {
+            Gate::Verified => verified(&services),
+            Gate::Snapshot => snapshot(&services),
+            Gate::Replica => Err("there is no standby".to_owned()),
+            Gate::LoginsBelow(limit) => {
+                let rate = services.directory.login_rate();
+                if rate < limit as f64 { Ok(()) } else { Err(format!("{rate:.0} logins in a second")) }
+            }
+            Gate::QueueBelow(limit) => queue_below(&services, limit),
+        };
+        tokio::task::spawn_blocking(look).await.map_err(|error| error.to_string())?
+    }
+}

@@ -1,0 +1,144 @@
+//! What the stage switches: which doors answer, which pages, and whether the queue runs.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use axum::{
+    extract::{Request, State},
+    http::Method,
+    middleware::Next,
+    response::Response,
+};
+use continuity::{
+    down_page::DownPage,
+    stage::{Feature, Health, Plan, Progress, Situation, Stage},
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{down_page, gates::Gates, services::Services};
+
+/// After a stop that was not in order: checks, then on to the stage that was chosen, when all is well. Says why not.
+pub async fn climb(services: &Arc<Services>, shutdown: &CancellationToken) -> anyhow::Result<Option<String>> {
+    services.serving.store(true, Ordering::SeqCst);
+    let stages = &services.stages;
+    let chosen = stages.chosen();
+    if services.store.was_closed_in_order() || chosen <= Stage::Checks {
+        return Ok(None);
+    }
+    tracing::warn!("the last stop was not in order: checking first");
+    let ends = stages.next_plan();
+    let health: Arc<dyn Health> = Arc::new(Gates::new(services.clone()));
+    let plan = Plan::after_unclean_stop(chosen);
+    let ended = tokio::select! {
+        ended = stages.follow(&plan, &health, false, &ends) => ended?,
+        () = shutdown.cancelled() => return Ok(None),
+    };
+    Ok(match ended {
+        Progress::Stopped { why, .. } => Some(why),
+        _ => None,
+    })
+}
+
+/// Runs the queue whenever the stage has it.
+pub async fn queue(services: Arc<Services>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut now = services.stages.watch();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            reached = now.wait_for(|now| now.stage >= Stage::Queues) => drop(reached?),
+        }
+        let rest = shutdown.child_token();
+        let run = services.delivery.run(rest.clone());
+        tokio::pin!(run);
+        let lowered = tokio::select! {
+            ended = &mut run => return Ok(ended?),
+            lowered = now.wait_for(|now| now.stage < Stage::Queues) => lowered.map(drop),
+        };
+        rest.cancel();
+        run.await?;
+        lowered?;
+    }
+}
+
+/// Keeps the line above every page as the situation has it.
+pub async fn announce(services: Arc<Services>, line: watch::Sender<String>, shutdown: CancellationToken) {
+    let mut now = services.stages.watch();
+    loop {
+        let text = now.borrow_and_update().line().unwrap_or_default();
+        line.send_replace(text);
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            changed = now.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Which feature a request is for.
+fn feature_of(method: &Method, path: &str) -> Option<Feature> {
+    let under = |place: &str| path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if under("/setup") {
+        Some(Feature::SignUp)
+    } else if under("/settings") {
+        Some(Feature::Options)
+    } else if under("/admin") {
+        Some(Feature::Administration)
+    } else if under("/search") {
+        Some(Feature::Search)
+    } else if under("/compose") && method == Method::POST {
+        Some(Feature::Sending)
+    } else {
+        None
+    }
+}
+
+fn whole_service(now: &Situation) -> DownPage {
+    let mut text = now.stage.works().to_owned();
+    if !now.say.is_empty() {
+        text = format!("{text} {}", now.say);
+    }
+    DownPage { text, next: now.stage.next().to_owned(), ..DownPage::default() }
+}
+
+fn one_feature(feature: Feature, now: &Situation) -> DownPage {
+    let what = match feature {
+        Feature::SignUp => "Making new accounts is",
+        Feature::Options => "Changing settings is",
+        Feature::Administration => "The administration is",
+        Feature::Search => "Searching is",
+        Feature::Sending => "Sending is",
+    };
+    let mut text = format!("{what} switched off for the moment.");
+    if !now.say.is_empty() {
+        text = format!("{text} {}", now.say);
+    }
+    DownPage { title: "Not right now", text, stays: true, ..DownPage::default() }
+}
+
+/// Pages that are off say so, with a status that no cache keeps; a form on its way is kept.
+pub async fn pages(State(services): State<Arc<Services>>, request: Request, next: Next) -> Response {
+    let now = services.stages.now();
+    let path = request.uri().path();
+    if path == "/health" || path == "/metrics" {
+        return next.run(request).await;
+    }
+    if now.stage < Stage::Web {
+        return down_page::answer(whole_service(&now), request).await;
+    }
+    match feature_of(request.method(), path) {
+        Some(feature) if !now.has(feature) => down_page::answer(one_feature(feature, &now), request).await,
+        _ => next.run(request).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_belong_to_features() {
+        assert_eq!(feature_of(&Method::GET, "/settings/security"), Some(Feature::Options));
+        assert_eq!(feature_of(&Method::GET, "/settingsx"), None);
+        assert_eq!(feature_of(&Method::POST, "/compose"), Some(Feature::Sending));
+        assert_eq!(feature_of(&Method::GET, "/compose"), None, "what was written can still be looked at");
+    }
+}
