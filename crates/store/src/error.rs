@@ -82,6 +82,20 @@ pub enum StoreError {
         /// The data folder.
         dir: PathBuf,
     },
+    /// The store follows another one: only that one's commits are taken.
+    #[error("{} follows another machine: run `holdfast standby`, or make it the primary with `holdfast promote`", dir.display())]
+    Replica {
+        /// The data folder.
+        dir: PathBuf,
+    },
+    /// Another machine was made the primary: this one must not write any more.
+    #[error("{}: {reason}", dir.display())]
+    Fenced {
+        /// The data folder.
+        dir: PathBuf,
+        /// By whom, and what to do.
+        reason: String,
+    },
     /// The data was written by a newer version.
     #[error("{} has on-disk format {found}, this version reads up to {known}; use a newer holdfast", dir.display())]
     NewerFormat {

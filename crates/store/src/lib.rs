@@ -31,6 +31,7 @@ mod read;
 mod rebuild;
 mod record;
 mod repair;
+mod replica;
 mod restore;
 #[cfg(test)]
 mod sim;
@@ -53,6 +54,7 @@ pub use read::{Order, Read, Rows, Snapshot};
 pub use rebuild::{Rebuilt, rebuild_index};
 pub use record::{Commit, Op, RealmCommit, body_of_key};
 pub use repair::repair;
+pub use replica::RealmSummary;
 pub use restore::Restore;
 pub use staging::{BodyWriter, StagedBody};
 pub use store::{FORMAT, Store, StoreOptions};

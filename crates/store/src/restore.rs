@@ -112,48 +112,7 @@ impl Restore {
         digest: Digest,
         records: impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), E>>,
     ) -> Result<(), E> {
-        self.clear(realm)?;
-        let (mut batch, mut bytes, mut found) = (Batch::new(), 0, Digest::default());
-        for record in records {
-            let (key, value) = match record {
-                Ok(record) => record,
-                Err(error) => {
-                    self.clear(realm)?;
-                    return Err(error);
-                }
-            };
-            let seal = Seal::of(realm, &key, &value);
-            found.add(seal);
-            bytes += key.len() + value.len();
-            batch.push((Space::Records, full_key(realm, &key), Some(sealed(seal, &value))));
-            if bytes > BATCH_BYTES {
-                bytes = 0;
-                self.index.apply(std::mem::take(&mut batch))?;
-            }
-        }
-        if found != digest {
-            self.index.apply(batch)?;
-            self.clear(realm)?;
-            return Err(
-                StoreError::damaged(format!("{realm}: its records add up to digest {found}, not {digest}")).into()
-            );
-        }
-        batch.push(meta::set_realm_state(realm, RealmState { seq, digest }));
-        Ok(self.index.apply(batch)?)
-    }
-
-    fn clear(&self, realm: RealmId) -> Result<()> {
-        let view = self.index.view();
-        let mut batch = Batch::new();
-        for row in view.range(Space::Records, full_range(realm, (Bound::Unbounded, Bound::Unbounded)), Order::Ascending)
-        {
-            batch.push((Space::Records, row?.0.to_vec(), None));
-            if batch.len() >= 10_000 {
-                self.index.apply(std::mem::take(&mut batch))?;
-            }
-        }
-        batch.push(meta::set_realm_state(realm, RealmState::default()));
-        self.index.apply(batch)
+        fill_realm(&*self.index, realm, RealmState { seq, digest }, records)
     }
 
     /// Applies what a commit writes in one realm.
@@ -235,7 +194,7 @@ impl Restore {
         let log_dir = dir.join("log");
         options.disk.create_dir(&log_dir).map_err(StoreError::io(log_dir.display().to_string()))?;
         drop(Log::begin(options.disk.clone(), &log_dir, Seq(seq.0 + 1), chain, options.segment_bytes)?);
-        Store::open_on(&dir, options, index, Some(lock))
+        Store::open_on(&dir, options, index, Some(lock), false)
     }
 
     /// Takes the mark away, durably: what was restored is a store like any other from now on.
@@ -245,4 +204,53 @@ impl Restore {
             .and_then(|()| std::fs::File::open(dir)?.sync_all())
             .map_err(StoreError::io(dir.display().to_string()))
     }
+}
+
+/// Gives a realm the records of one moment, whatever it held before. See [`Restore::realm`].
+pub(crate) fn fill_realm<E: From<StoreError>>(
+    index: &dyn IndexEngine,
+    realm: RealmId,
+    state: RealmState,
+    records: impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), E>>,
+) -> Result<(), E> {
+    clear_realm(index, realm)?;
+    let (mut batch, mut bytes, mut found) = (Batch::new(), 0, Digest::default());
+    for record in records {
+        let (key, value) = match record {
+            Ok(record) => record,
+            Err(error) => {
+                clear_realm(index, realm)?;
+                return Err(error);
+            }
+        };
+        let seal = Seal::of(realm, &key, &value);
+        found.add(seal);
+        bytes += key.len() + value.len();
+        batch.push((Space::Records, full_key(realm, &key), Some(sealed(seal, &value))));
+        if bytes > BATCH_BYTES {
+            bytes = 0;
+            index.apply(std::mem::take(&mut batch))?;
+        }
+    }
+    if found != state.digest {
+        index.apply(batch)?;
+        clear_realm(index, realm)?;
+        let what = format!("{realm}: its records add up to digest {found}, not {}", state.digest);
+        return Err(StoreError::damaged(what).into());
+    }
+    batch.push(meta::set_realm_state(realm, state));
+    Ok(index.apply(batch)?)
+}
+
+fn clear_realm(index: &dyn IndexEngine, realm: RealmId) -> Result<()> {
+    let view = index.view();
+    let mut batch = Batch::new();
+    for row in view.range(Space::Records, full_range(realm, (Bound::Unbounded, Bound::Unbounded)), Order::Ascending) {
+        batch.push((Space::Records, row?.0.to_vec(), None));
+        if batch.len() >= 10_000 {
+            index.apply(std::mem::take(&mut batch))?;
+        }
+    }
+    batch.push(meta::set_realm_state(realm, RealmState::default()));
+    index.apply(batch)
 }

@@ -26,7 +26,7 @@ use crate::{
     lock::Lock,
     log::{self, Chain, Log, SegmentReader},
     read::full_key,
-    restore,
+    replica, restore,
     witness::Witness,
     writer::Writer,
 };
@@ -165,6 +165,8 @@ pub(crate) struct Inner {
     is_new: bool,
     /// Held by what keeps the store small: one at a time.
     pub maintenance: Mutex<()>,
+    /// Held by what applies received commits: one at a time.
+    pub applier: Mutex<()>,
     lock: Mutex<Option<Lock>>,
     closed: AtomicBool,
 }
@@ -181,9 +183,10 @@ impl Store {
         disk.create_dir(dir).map_err(StoreError::io(dir.display().to_string()))?;
         let lock = Lock::take(dir)?;
         restore::check_finished(dir)?;
+        replica::check(dir)?;
         check_format(dir)?;
         let index: Arc<dyn IndexEngine> = Arc::new(FjallIndex::open(&dir.join("index"), options.cache_bytes)?);
-        Self::open_on(dir, options, index, Some(lock))
+        Self::open_on(dir, options, index, Some(lock), false)
     }
 
     pub(crate) fn open_on(
@@ -191,6 +194,7 @@ impl Store {
         options: StoreOptions,
         index: Arc<dyn IndexEngine>,
         lock: Option<Lock>,
+        is_replica: bool,
     ) -> Result<Self> {
         let view = index.view();
         let (applied, chain) = meta::applied(&*view)?;
@@ -202,7 +206,7 @@ impl Store {
         let witness = seen.max().unwrap_or_default().max(applied);
         let log = Log::open(options.disk.clone(), &dir.join("log"), witness, options.segment_bytes)?;
         let log_is_empty = log.next() == Seq(1);
-        catch_up(&options, dir, &*index, applied, chain)?;
+        catch_up(&options, dir, &*index, applied, chain, !is_replica)?;
         let packs = Arc::new(Packs::open(options.disk.clone(), &dir.join("packs"), index.clone(), options.pack_bytes)?);
         let quarantine = Arc::new(Quarantine::load(index.clone())?);
         let watchers = Arc::new(Watchers::default());
@@ -216,6 +220,7 @@ impl Store {
             tail.clone(),
             options.clock.clone(),
             meta::epoch(&*index.view())?,
+            is_replica.then(|| dir.to_owned()),
         )?;
         witness_file.begin()?;
         let inner = Inner {
@@ -230,6 +235,7 @@ impl Store {
             tail,
             writer,
             maintenance: Mutex::new(()),
+            applier: Mutex::new(()),
             lock: Mutex::new(lock),
             closed: AtomicBool::new(false),
         };
@@ -410,8 +416,15 @@ pub(crate) fn check_format(dir: &Path) -> Result<()> {
     }
 }
 
-/// Applies to the index what the log has and it has not.
-fn catch_up(options: &StoreOptions, dir: &Path, index: &dyn IndexEngine, applied: Seq, chain: Chain) -> Result<()> {
+/// Applies to the index what the log has and it has not; a replica only checks that they fit together.
+fn catch_up(
+    options: &StoreOptions,
+    dir: &Path,
+    index: &dyn IndexEngine,
+    applied: Seq,
+    chain: Chain,
+    applies: bool,
+) -> Result<()> {
     let dir = dir.join("log");
     let first_needed = Seq(applied.0 + 1);
     let firsts = log::segments(&*options.disk, &dir)?;
@@ -424,8 +437,10 @@ fn catch_up(options: &StoreOptions, dir: &Path, index: &dyn IndexEngine, applied
     let mut count = 0_u64;
     let replayed = log::replay(&*options.disk, &dir, &firsts[start..], |_, commit, after| {
         if commit.seq() >= first_needed {
-            apply(index, commit, after)?;
-            count += 1;
+            if applies {
+                apply(index, commit, after)?;
+                count += 1;
+            }
         } else if commit.seq() == applied && *after != chain {
             return Err(StoreError::damaged(format!(
                 "the log at commit {applied} is not the one that the index was made from"

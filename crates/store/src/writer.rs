@@ -8,6 +8,7 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque, btree_map::Entry},
     ops::Bound,
     panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -25,7 +26,7 @@ use crate::{
     digest::Seal,
     follow::Tail,
     index::{Batch, IndexEngine, IndexView, Space},
-    log::{Log, frame},
+    log::{Chain, Log, frame},
     read::{full_range, unseal},
     store::{Quarantine, RealmState, Watchers, meta, sealed},
     tx::Writes,
@@ -72,16 +73,35 @@ enum Ran {
     Nothing(Tell),
 }
 
+/// Something that is done between two groups, on the writer thread.
+type Task = Box<dyn FnOnce(&mut Thread) + Send>;
+
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
+    tasks: VecDeque<Task>,
+    /// The folder, while the store follows another one.
+    replica: Option<PathBuf>,
     closing: bool,
     stopped: Option<String>,
+}
+
+/// A group's submitters, each with its own outcome.
+type Told = Vec<(Tell, Result<()>)>;
+
+/// Groups that are durable here and wait until they are durable elsewhere too.
+#[derive(Default)]
+struct Acks {
+    gated: bool,
+    /// Durable elsewhere up to here.
+    acked: Seq,
+    held: VecDeque<(Seq, Told)>,
 }
 
 #[derive(Default)]
 struct Shared {
     queue: Mutex<Queue>,
+    acks: Mutex<Acks>,
     work: Condvar,
     room: Condvar,
 }
@@ -103,8 +123,10 @@ impl Writer {
         tail: Arc<Tail>,
         clock: Arc<dyn Clock>,
         epoch: u64,
+        replica: Option<PathBuf>,
     ) -> Result<Self> {
         let shared = Arc::new(Shared::default());
+        shared.queue.lock().replica = replica;
         let realms = meta::realm_states(&*index.view())?.into_iter().collect();
         let durable = Seq(log.next().0 - 1);
         let mut thread = Thread {
@@ -156,16 +178,92 @@ impl Writer {
         while queue.jobs.len() >= MAX_WAITING && queue.stopped.is_none() && !queue.closing {
             self.shared.room.wait(&mut queue);
         }
-        if queue.stopped.is_none() && !queue.closing {
+        if queue.stopped.is_none() && !queue.closing && queue.replica.is_none() {
             queue.jobs.push_back(job);
             self.shared.work.notify_one();
             return Ticket(receiver);
         }
-        let reason = queue.stopped.clone().unwrap_or_else(|| "it was closed".to_owned());
+        let error = match (&queue.replica, &queue.stopped) {
+            (Some(dir), None) => StoreError::Replica { dir: dir.clone() },
+            (_, reason) => StoreError::Stopped { reason: reason.clone().unwrap_or_else(|| "it was closed".to_owned()) },
+        };
         drop(queue);
         let (sender, receiver) = oneshot::channel();
-        let _ = sender.send(Err(StoreError::Stopped { reason }.into()));
+        let _ = sender.send(Err(error.into()));
         Ticket(receiver)
+    }
+
+    /// Runs something on the writer thread between two groups, and waits for it.
+    fn run<T: Send + 'static>(&self, work: impl FnOnce(&mut Thread) -> Result<T> + Send + 'static) -> Result<T> {
+        let (sender, receiver) = oneshot::channel();
+        let task: Task = Box::new(move |thread| {
+            let _ = sender.send(work(thread));
+        });
+        let mut queue = self.shared.queue.lock();
+        if let Some(reason) = &queue.stopped {
+            return Err(StoreError::Stopped { reason: reason.clone() });
+        }
+        if queue.closing {
+            return Err(gone());
+        }
+        queue.tasks.push_back(task);
+        self.shared.work.notify_one();
+        drop(queue);
+        receiver.blocking_recv().unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Appends commits of the store that is followed, as they stand in its log: see [`crate::Store::receive`].
+    pub(crate) fn receive(&self, commits: Vec<Commit>, after: Chain) -> Result<()> {
+        self.run(move |thread| thread.receive(commits, after))
+    }
+
+    /// Lets a store that followed another one write by itself: see [`crate::Store::promote`].
+    pub(crate) fn promote(&self, unmark: impl FnOnce() -> Result<()> + Send + 'static) -> Result<u64> {
+        self.run(move |thread| thread.promote(unmark))
+    }
+
+    /// Whether the store follows another one.
+    pub(crate) fn is_replica(&self) -> bool {
+        self.shared.queue.lock().replica.is_some()
+    }
+
+    /// Stops acknowledging, with a reason.
+    pub(crate) fn halt(&self, reason: &str) {
+        let mut queue = self.shared.queue.lock();
+        queue.stopped.get_or_insert_with(|| reason.to_owned());
+        queue.jobs.clear();
+        queue.tasks.clear();
+        drop(queue);
+        self.shared.room.notify_all();
+        self.shared.acks.lock().held.clear();
+    }
+
+    /// Whether submitters are told only of what is durable elsewhere too. Switched off, all that wait are told.
+    pub(crate) fn gate(&self, on: bool) {
+        let mut acks = self.shared.acks.lock();
+        acks.gated = on;
+        let told = if on { VecDeque::new() } else { std::mem::take(&mut acks.held) };
+        drop(acks);
+        for (_, told) in told {
+            tell_all(told);
+        }
+    }
+
+    /// Tells those whose commits are durable elsewhere up to `seq`.
+    pub(crate) fn acked(&self, seq: Seq) {
+        let mut acks = self.shared.acks.lock();
+        acks.acked = acks.acked.max(seq);
+        let count = acks.held.partition_point(|(held, _)| *held <= seq);
+        let told: Vec<_> = acks.held.drain(..count).collect();
+        drop(acks);
+        for (_, told) in told {
+            tell_all(told);
+        }
+    }
+
+    /// The first commit whose submitters wait for another machine.
+    pub(crate) fn waits_for(&self) -> Option<Seq> {
+        self.shared.acks.lock().held.front().map(|(seq, _)| *seq)
     }
 
     /// Lets what was submitted finish, then ends the thread.
@@ -178,6 +276,8 @@ impl Writer {
         if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
             let _ = thread.join();
         }
+        // Nobody will say any more that these are durable elsewhere: their submitters hear that the store has stopped.
+        self.shared.acks.lock().held.clear();
     }
 
     pub(crate) fn stopped(&self) -> Option<String> {
@@ -188,6 +288,12 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+fn tell_all(told: Told) {
+    for (tell, outcome) in told {
+        tell(outcome);
     }
 }
 
@@ -261,24 +367,30 @@ struct Thread {
 
 impl Thread {
     fn run(&mut self) {
-        while let Some(jobs) = self.next_jobs() {
-            self.group(jobs);
+        while let Some((tasks, jobs)) = self.next_jobs() {
+            for task in tasks {
+                task(self);
+            }
+            if !jobs.is_empty() {
+                self.group(jobs);
+            }
         }
     }
 
     /// What waits, once there is something; `None` when the store closes.
-    fn next_jobs(&self) -> Option<VecDeque<Job>> {
+    fn next_jobs(&self) -> Option<(VecDeque<Task>, VecDeque<Job>)> {
         let mut queue = self.shared.queue.lock();
-        while queue.jobs.is_empty() {
+        while queue.jobs.is_empty() && queue.tasks.is_empty() {
             if queue.closing {
                 return None;
             }
             self.shared.work.wait(&mut queue);
         }
+        let tasks = std::mem::take(&mut queue.tasks);
         let count = queue.jobs.len().min(MAX_GROUP);
         let jobs = queue.jobs.drain(..count).collect();
         self.shared.room.notify_all();
-        Some(jobs)
+        Some((tasks, jobs))
     }
 
     fn group(&mut self, jobs: VecDeque<Job>) {
@@ -351,9 +463,61 @@ impl Thread {
             self.shared.room.notify_all();
         }
         drop(queue);
-        for (tell, own) in tells {
-            tell(own.and_then(|()| outcome.clone()));
+        let told: Told = tells.into_iter().map(|(tell, own)| (tell, own.and_then(|()| outcome.clone()))).collect();
+        let mut acks = self.shared.acks.lock();
+        // What a transaction has only read may not be durable elsewhere yet either.
+        if acks.gated && self.durable > acks.acked && outcome.is_ok() {
+            acks.held.push_back((self.durable, told));
+            return;
         }
+        drop(acks);
+        tell_all(told);
+    }
+
+    fn receive(&mut self, commits: Vec<Commit>, after: Chain) -> Result<()> {
+        let (mut frames, mut chain) = (Vec::new(), self.log.chain());
+        for (at, commit) in commits.iter().enumerate() {
+            let due = Seq(self.log.next().0 + at as u64);
+            if commit.seq() != due {
+                return Err(StoreError::damaged(format!("commit {} was received where {due} belongs", commit.seq())));
+            }
+            chain = frame(commit, chain, &mut frames);
+        }
+        let Some(last) = commits.last() else { return Ok(()) };
+        if chain != after {
+            return Err(StoreError::damaged(format!(
+                "the commits up to {} that were received do not follow from this log",
+                last.seq()
+            )));
+        }
+        let packed = self.packs.sync()?;
+        self.index.apply(packed)?;
+        self.log.append(&frames, commits.len() as u64, chain, last.time_ms)?;
+        self.log.sync()?;
+        self.durable = last.seq();
+        self.last_ms = self.last_ms.max(last.time_ms);
+        self.tail.publish(commits.into_iter().map(Arc::new).collect());
+        self.log.roll()
+    }
+
+    fn promote(&mut self, unmark: impl FnOnce() -> Result<()>) -> Result<u64> {
+        let view = self.index.view();
+        let (applied, _) = meta::applied(&*view)?;
+        if applied != self.durable {
+            return Err(StoreError::damaged(format!(
+                "commits {} to {} were received and not applied",
+                applied.0 + 1,
+                self.durable
+            )));
+        }
+        let epoch = meta::epoch(&*view)? + 1;
+        self.index.apply(vec![meta::set_epoch(epoch)])?;
+        self.index.persist()?;
+        unmark()?;
+        self.realms = meta::realm_states(&*self.index.view())?.into_iter().collect();
+        self.epoch = epoch;
+        self.shared.queue.lock().replica = None;
+        Ok(epoch)
     }
 
     /// The commit that a transaction's writes make, the writes, and the states of the realms after it.

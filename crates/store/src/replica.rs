@@ -1,0 +1,224 @@
+//! A store that follows another one: it keeps that one's log byte for byte, and applies it to an index of its own.
+//!
+//! Receiving and applying are two things. What was received is durable, and lost by nobody; it is applied when whoever
+//! runs the replica says so, commit by commit, each checked to lead to the digest that it states. A realm that does not
+//! get there is quarantined with the commit and the cause, and is left as it was; the other realms go on.
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    Commit, Digest, RealmId, RealmSeq, Result, Seq, Store, StoreError, StoreOptions,
+    index::{Batch, FjallIndex, IndexEngine},
+    lock::Lock,
+    log::{Chain, frame},
+    restore,
+    store::{RealmState, apply_part, check_format, meta},
+    verify::digest_of,
+};
+
+/// Stands in the folder of a store that follows another one: what it says is for people.
+const MARK: &str = "replica";
+/// Stands in the folder of a store that must not write any more: why.
+const FENCE: &str = "fenced";
+
+/// # Errors
+/// [`StoreError::Replica`], [`StoreError::Fenced`].
+pub(crate) fn check(dir: &Path) -> Result<()> {
+    if let Ok(reason) = std::fs::read_to_string(dir.join(FENCE)) {
+        return Err(StoreError::Fenced { dir: dir.to_owned(), reason: reason.trim().to_owned() });
+    }
+    if dir.join(MARK).exists() { Err(StoreError::Replica { dir: dir.to_owned() }) } else { Ok(()) }
+}
+
+fn write_mark(path: PathBuf, text: &str) -> Result<()> {
+    let write = || {
+        let scratch = path.with_extension("new");
+        let mut file = std::fs::File::create(&scratch)?;
+        file.write_all(text.as_bytes())?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        std::fs::rename(&scratch, &path)?;
+        path.parent().map_or(Ok(()), |dir| std::fs::File::open(dir)?.sync_all())
+    };
+    write().map_err(StoreError::io(path.display().to_string()))
+}
+
+/// A realm as it is: for comparing two stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RealmSummary {
+    /// The realm.
+    pub realm: RealmId,
+    /// Its last commit.
+    pub seq: RealmSeq,
+    /// What its records add up to, read again just now.
+    pub digest: Digest,
+    /// What its last commit says that they must add up to.
+    pub stated: Digest,
+}
+
+impl Store {
+    /// Whether a folder holds a store that follows another one.
+    pub fn is_replica_at(dir: &Path) -> bool {
+        dir.join(MARK).exists()
+    }
+
+    /// Why the store in a folder must not write any more, if so.
+    pub fn fenced_at(dir: &Path) -> Option<String> {
+        std::fs::read_to_string(dir.join(FENCE)).ok().map(|text| text.trim().to_owned())
+    }
+
+    /// Opens a store that follows another one. Nothing is applied by that.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_replica(dir: &Path, options: StoreOptions) -> Result<Self> {
+        let lock = Lock::take(dir)?;
+        restore::check_finished(dir)?;
+        check_format(dir)?;
+        let index: Arc<dyn IndexEngine> = Arc::new(FjallIndex::open(&dir.join("index"), options.cache_bytes)?);
+        Self::open_on(dir, options, index, Some(lock), true)
+    }
+
+    /// Makes this a store that follows another one, from the next time that it is opened; durable when this returns.
+    pub fn mark_replica(&self, of: &str) -> Result<()> {
+        write_mark(self.dir().join(MARK), of)
+    }
+
+    /// Whether the store follows another one.
+    pub fn is_replica(&self) -> bool {
+        self.inner.writer.is_replica()
+    }
+
+    /// Appends commits of the store that is followed: durable when this returns, and not applied. `after` is that
+    /// store's chain after the last of them. Bodies that they refer to must be here. Blocks: not for async threads.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when they do not follow from this log; nothing is kept then. [`StoreError::Full`],
+    /// [`StoreError::Stopped`].
+    pub fn receive(&self, commits: Vec<Commit>, after: Chain) -> Result<()> {
+        self.inner.writer.receive(commits, after)
+    }
+
+    /// The last commit that was applied. In a store that follows no other it is the last durable one.
+    pub fn applied(&self) -> Result<Seq> {
+        Ok(meta::applied(&*self.inner.index.view())?.0)
+    }
+
+    /// Applies the next received commit. A realm that it does not lead to the stated digest is quarantined, and given
+    /// back with the cause; the others are applied. Parts of quarantined realms are passed over.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when it is not the next commit.
+    pub fn apply_received(&self, commit: &Commit) -> Result<Vec<(RealmId, String)>> {
+        let inner = &self.inner;
+        let _alone = inner.applier.lock();
+        let view = inner.index.view();
+        let (applied, chain) = meta::applied(&*view)?;
+        if commit.seq().0 != applied.0 + 1 || commit.seq() > self.seq() {
+            return Err(StoreError::damaged(format!("commit {} is not the next to be applied", commit.seq())));
+        }
+        let (mut batch, mut held, mut moved) = (Batch::new(), Vec::new(), Vec::new());
+        for part in &commit.realms {
+            let realm = part.realm();
+            if inner.quarantine.check(realm).is_err() || part.realm_seq() <= meta::realm_state(&*view, realm)?.seq {
+                continue;
+            }
+            let mut own = Batch::new();
+            match apply_part(&*view, commit.seq(), part, &mut own) {
+                Ok(()) => {
+                    batch.append(&mut own);
+                    moved.push((realm, part.realm_seq()));
+                }
+                Err(StoreError::Damaged { what }) => held.push((realm, what)),
+                Err(error) => return Err(error),
+            }
+        }
+        if commit.epoch > meta::epoch(&*view)? {
+            batch.push(meta::set_epoch(commit.epoch));
+        }
+        batch.push(meta::set_applied(commit.seq(), &frame(commit, chain, &mut Vec::new())));
+        for (realm, what) in &held {
+            // Before the commit counts as applied: a crash in between meets the difference again.
+            inner.quarantine.put(*realm, what);
+        }
+        inner.index.apply(batch)?;
+        inner.watchers.publish(moved.into_iter());
+        Ok(held)
+    }
+
+    /// Gives a realm of a store that follows another one what that one has at its commit `seq`, and takes it out of
+    /// quarantine. Commits that it has in itself already are passed over when they are applied.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when the records do not add up: the realm is empty and quarantined then.
+    pub fn replace_realm(
+        &self,
+        realm: RealmId,
+        seq: RealmSeq,
+        digest: Digest,
+        records: impl Iterator<Item = Result<(Vec<u8>, Vec<u8>)>>,
+    ) -> Result<()> {
+        let inner = &self.inner;
+        let _alone = inner.applier.lock();
+        inner.quarantine.put(realm, "it is being copied anew");
+        restore::fill_realm(&*inner.index, realm, RealmState { seq, digest }, records)?;
+        inner.index.persist()?;
+        inner.quarantine.release(realm)
+    }
+
+    /// Lets a store that followed another one write by itself, with commits of the next epoch, which is given back:
+    /// whoever still writes in the one before is not believed any more. Durable when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when not everything received is applied.
+    pub fn promote(&self) -> Result<u64> {
+        let dir = self.dir().to_owned();
+        self.inner.writer.promote(move || {
+            let removed = std::fs::remove_file(dir.join(MARK)).and_then(|()| std::fs::File::open(&dir)?.sync_all());
+            removed.map_err(StoreError::io(dir.display().to_string()))
+        })
+    }
+
+    /// Acknowledges nothing any more, now and after a restart: another machine is the primary.
+    pub fn fence(&self, reason: &str) -> Result<()> {
+        self.inner.writer.halt(reason);
+        tracing::error!(reason, "fenced: nothing is acknowledged any more");
+        write_mark(self.dir().join(FENCE), reason)
+    }
+
+    /// Whether commits are acknowledged only once [`Store::acknowledge`] has said that they are durable elsewhere too.
+    /// Switched off, all that wait are acknowledged.
+    pub fn hold_acknowledgements(&self, on: bool) {
+        self.inner.writer.gate(on);
+    }
+
+    /// Says that commits up to `seq` are durable elsewhere too.
+    pub fn acknowledge(&self, seq: Seq) {
+        self.inner.writer.acked(seq);
+    }
+
+    /// The first commit that is durable here and waits for [`Store::acknowledge`].
+    pub fn waits_for_acknowledgement(&self) -> Option<Seq> {
+        self.inner.writer.waits_for()
+    }
+
+    /// Whether a body is here.
+    pub fn has_body(&self, id: &crate::BodyId) -> Result<bool> {
+        match self.inner.packs.check_known(id) {
+            Ok(()) => Ok(true),
+            Err(StoreError::BodyMissing { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads a realm again and adds it up. Everybody works on meanwhile.
+    pub fn summary(&self, realm: RealmId) -> Result<RealmSummary> {
+        let view = self.inner.index.view();
+        let state = meta::realm_state(&*view, realm)?;
+        Ok(RealmSummary { realm, seq: state.seq, digest: digest_of(&*view, realm)?, stated: state.digest })
+    }
+}
