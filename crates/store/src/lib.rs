@@ -55,7 +55,7 @@ pub use rebuild::{Rebuilt, rebuild_index};
 pub use record::{Commit, Op, RealmCommit, body_of_key};
 pub use repair::repair;
 pub use replica::RealmSummary;
-pub use restore::Restore;
+pub use restore::{Filler, Restore};
 pub use staging::{BodyWriter, StagedBody};
 pub use store::{FORMAT, Store, StoreOptions};
 pub use tx::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Tx};

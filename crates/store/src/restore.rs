@@ -101,10 +101,12 @@ impl Restore {
         Ok(Self { dir: dir.to_owned(), options, lock, index, packs, unsynced: 0 })
     }
 
-    /// Gives a realm the records of one moment. Whatever it held before goes.
-    ///
-    /// # Errors
-    /// [`StoreError::Damaged`] when the records do not add up to `digest`: the realm is empty then. Those of `records`.
+    /// What fills realms, for another thread.
+    pub fn filler(&self) -> Filler {
+        Filler { index: self.index.clone() }
+    }
+
+    /// As [`Filler::realm`].
     pub fn realm<E: From<StoreError>>(
         &self,
         realm: RealmId,
@@ -112,7 +114,7 @@ impl Restore {
         digest: Digest,
         records: impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), E>>,
     ) -> Result<(), E> {
-        fill_realm(&*self.index, realm, RealmState { seq, digest }, records)
+        self.filler().realm(realm, seq, digest, records)
     }
 
     /// Applies what a commit writes in one realm.
@@ -253,4 +255,26 @@ fn clear_realm(index: &dyn IndexEngine, realm: RealmId) -> Result<()> {
     }
     batch.push(meta::set_realm_state(realm, RealmState::default()));
     index.apply(batch)
+}
+
+/// Fills the realms of a store in the making.
+#[derive(Clone)]
+pub struct Filler {
+    index: Arc<dyn IndexEngine>,
+}
+
+impl Filler {
+    /// Gives a realm the records of one moment. Whatever it held before goes.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when the records do not add up to `digest`: the realm is empty then. Those of `records`.
+    pub fn realm<E: From<StoreError>>(
+        &self,
+        realm: RealmId,
+        seq: RealmSeq,
+        digest: Digest,
+        records: impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), E>>,
+    ) -> Result<(), E> {
+        fill_realm(&*self.index, realm, RealmState { seq, digest }, records)
+    }
 }

@@ -1,0 +1,172 @@
+//! What an archive holds: its lines, their runs of commits, their snapshots.
+
+use std::collections::{BTreeMap, HashSet};
+
+use store::Seq;
+
+use super::{
+    ArchiveError, Result,
+    format::{ARCHIVE, Archive, FORMAT, Manifest, RunName, SnapshotName},
+    line::LineRecord,
+    target::{Object, Target},
+};
+
+/// A snapshot there is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub name: SnapshotName,
+    /// It was read back.
+    pub good: bool,
+    /// When its manifest was stored, by the target's clock, in milliseconds since 1970.
+    pub stored_ms: i64,
+}
+
+/// The newest good snapshot of a line.
+#[derive(Debug, Clone)]
+pub(super) struct Newest {
+    pub manifest: Manifest,
+    /// When it was stored, by the target's clock.
+    stored_ms: i64,
+    needed: HashSet<String>,
+}
+
+impl Newest {
+    /// Whether an object is needed by this snapshot, or newer: what may be relied on.
+    pub(super) fn keeps(&self, object: &Object) -> bool {
+        object.modified_ms >= self.stored_ms || self.needed.contains(&object.name)
+    }
+}
+
+/// What an archive holds.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    /// Its lines, by name.
+    pub lines: BTreeMap<String, LineRecord>,
+    /// Its runs, by line and first commit.
+    pub runs: Vec<RunName>,
+    /// Bytes of the runs.
+    pub run_bytes: u64,
+    /// Its snapshots, by line and commit.
+    pub snapshots: Vec<Listed>,
+}
+
+impl Catalog {
+    /// Asks the archive.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Nothing`] when there is no archive.
+    pub async fn read(target: &Target) -> Result<Self> {
+        let head = match target.get(ARCHIVE).await {
+            Err(error) if error.is_not_found() => {
+                return Err(ArchiveError::Nothing(format!("{}: there is no archive", target.name())));
+            }
+            other => other?,
+        };
+        let head: Archive = serde_json::from_slice(&head).map_err(|error| ArchiveError::damaged(ARCHIVE, error))?;
+        if head.format > FORMAT {
+            return Err(ArchiveError::Setting(format!(
+                "archive {} has format {}, this version reads up to {FORMAT}; use a newer holdfast",
+                target.name(),
+                head.format
+            )));
+        }
+        let mut catalog = Self::default();
+        for object in target.list("lines").await? {
+            let text = target.get(&object.name).await?;
+            let record: LineRecord =
+                serde_json::from_slice(&text).map_err(|error| ArchiveError::damaged(&object.name, error))?;
+            catalog.lines.insert(record.line.clone(), record);
+        }
+        for object in target.list("log").await? {
+            if let Ok(run) = object.name.parse() {
+                catalog.runs.push(run);
+                catalog.run_bytes += object.bytes;
+            }
+        }
+        let names = target.list("snapshots").await?;
+        let good: HashSet<&str> = names.iter().filter_map(|object| object.name.strip_suffix(".good")).collect();
+        for object in &names {
+            if let Some(stem) = object.name.strip_suffix(".manifest")
+                && let Ok(name) = object.name.parse()
+            {
+                catalog.snapshots.push(Listed { name, good: good.contains(stem), stored_ms: object.modified_ms });
+            }
+        }
+        catalog.runs.sort();
+        catalog.snapshots.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(catalog)
+    }
+
+    /// The line that was begun last, or the one of that name.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Nothing`].
+    pub fn line(&self, name: Option<&str>) -> Result<&LineRecord> {
+        match name {
+            Some(name) => self.lines.get(name).ok_or_else(|| {
+                let known: Vec<&str> = self.lines.keys().map(String::as_str).collect();
+                ArchiveError::Nothing(format!("there is no line {name}; there are: {}", known.join(", ")))
+            }),
+            None => self
+                .lines
+                .values()
+                .max_by_key(|record| record.created_ms)
+                .ok_or_else(|| ArchiveError::Nothing("the archive has no line yet".to_owned())),
+        }
+    }
+
+    /// A line and those that it goes on from, the newest first, each with the last commit of it that belongs to it.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Nothing`] when one of them is not there.
+    pub fn path(&self, line: &LineRecord) -> Result<Vec<(LineRecord, Seq)>> {
+        let mut path = vec![(line.clone(), Seq(u64::MAX))];
+        while let Some(parent) = path.last().and_then(|(record, _)| record.parent.clone()) {
+            // A line that is not there is no hindrance as long as nothing of it is needed.
+            let Some(record) = self.lines.get(&parent.line) else { break };
+            if path.len() > self.lines.len() {
+                return Err(ArchiveError::damaged(LineRecord::object(&parent.line), "it goes on from itself"));
+            }
+            let upto = path.last().map_or(parent.seq, |(_, upto)| upto.0.min(parent.seq));
+            path.push((record.clone(), Seq(upto)));
+        }
+        Ok(path)
+    }
+
+    /// The newest snapshot that was read back.
+    pub fn newest_good(&self) -> Option<&SnapshotName> {
+        self.snapshots.iter().filter(|listed| listed.good).map(|listed| &listed.name).max_by_key(|name| name.made_ms)
+    }
+
+    /// A snapshot's manifest, checked.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Damaged`].
+    pub async fn manifest(&self, target: &Target, name: &SnapshotName) -> Result<Manifest> {
+        let line = self.line(Some(&name.line))?;
+        Manifest::from_stored(name, &target.get(&name.manifest()).await?, &line.key()?)
+    }
+
+    /// The newest good snapshot of a line, or of one that it goes on from.
+    pub(super) async fn newest_of(&self, target: &Target, line: &LineRecord) -> Result<Option<Newest>> {
+        for (line, upto) in self.path(line)? {
+            let good = self
+                .snapshots
+                .iter()
+                .rev()
+                .filter(|listed| listed.good && listed.name.line == line.line && listed.name.seq <= upto);
+            for listed in good {
+                match self.manifest(target, &listed.name).await {
+                    Ok(manifest) => {
+                        let needed = manifest.objects.iter().map(|needed| needed.name.clone()).collect();
+                        return Ok(Some(Newest { manifest, stored_ms: listed.stored_ms, needed }));
+                    }
+                    Err(error @ ArchiveError::Damaged { .. }) => tracing::error!(%error, "an earlier snapshot"),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,175 @@
+//! A line: one history of one store. Its commits follow from each other; a restore goes on from one of them and begins
+//! a line of its own, so that what came after that commit in the old one is neither lost nor mixed up with the new.
+
+use std::{
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use serde::{Deserialize, Serialize};
+use store::{Seq, log::Chain};
+
+use super::{ArchiveError, Result, format::FORMAT};
+
+/// `lines/LINE.json`: what an archive knows of a line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineRecord {
+    /// The format of what the line's objects hold.
+    pub format: u32,
+    /// Its name: 16 hexadecimal digits.
+    pub line: String,
+    /// When it was begun, in milliseconds since 1970.
+    pub created_ms: i64,
+    /// Where it goes on from; none when it began with the first commit.
+    pub parent: Option<Parent>,
+    /// The key that signs its manifests: Ed25519, 64 hexadecimal digits.
+    pub public_key: String,
+}
+
+/// Where a line goes on from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// The line before.
+    pub line: String,
+    /// The last commit of it that belongs to this one too.
+    pub seq: u64,
+    /// The log's chain there, 64 hexadecimal digits.
+    pub chain: String,
+}
+
+impl LineRecord {
+    /// The object it lies in.
+    pub fn object(line: &str) -> String {
+        format!("lines/{line}.json")
+    }
+
+    /// The key that signs its manifests.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Damaged`].
+    pub fn key(&self) -> Result<Vec<u8>> {
+        hex::decode(&self.public_key).map_err(|error| ArchiveError::damaged(Self::object(&self.line), error))
+    }
+}
+
+/// This store's line, with the secrets that it needs to write.
+#[derive(Clone)]
+pub struct Line {
+    /// What the archive knows of it.
+    pub record: LineRecord,
+    signing: Arc<Ed25519KeyPair>,
+    chunk_key: [u8; 32],
+}
+
+fn folder(data_dir: &Path) -> PathBuf {
+    data_dir.join("archive")
+}
+
+impl Line {
+    /// The line of a data folder; made when there is none yet.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Io`]; [`ArchiveError::Damaged`] when its files are not what they were.
+    pub fn open(data_dir: &Path, now_ms: i64) -> Result<Self> {
+        Self::open_or_begin(data_dir, now_ms, None)
+    }
+
+    /// Begins the line of a folder into which commits up to `parent` were restored. What a restore that was cut off
+    /// began is begun anew.
+    pub fn begin(data_dir: &Path, now_ms: i64, parent: Parent) -> Result<Self> {
+        let path = folder(data_dir).join("line.json");
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(ArchiveError::io(path.display())(error));
+            }
+            _ => {}
+        }
+        Self::open_or_begin(data_dir, now_ms, Some(parent))
+    }
+
+    fn open_or_begin(data_dir: &Path, now_ms: i64, parent: Option<Parent>) -> Result<Self> {
+        let dir = folder(data_dir);
+        std::fs::create_dir_all(&dir).map_err(ArchiveError::io(dir.display()))?;
+        let seed = secret(&dir.join("signing.key"))?;
+        let chunk_key = secret(&dir.join("chunk.key"))?;
+        let signing = Ed25519KeyPair::from_seed_unchecked(&seed)
+            .map_err(|error| ArchiveError::damaged(dir.join("signing.key").display().to_string(), error))?;
+        let public_key = hex::encode(signing.public_key().as_ref());
+        let path = dir.join("line.json");
+        let record = match std::fs::read(&path) {
+            Ok(text) => {
+                let record: LineRecord = serde_json::from_slice(&text)
+                    .map_err(|error| ArchiveError::damaged(path.display().to_string(), error))?;
+                if record.public_key != public_key {
+                    return Err(ArchiveError::damaged(
+                        path.display().to_string(),
+                        "it names another signing key than the one beside it: put that back, or remove the folder \
+                         `archive` to begin a new line",
+                    ));
+                }
+                record
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let line = format!("{:016x}", rand::random::<u64>());
+                let record = LineRecord { format: FORMAT, line, created_ms: now_ms, parent, public_key };
+                write_whole(&path, &serde_json::to_vec_pretty(&record).expect("it is plain data"))?;
+                record
+            }
+            Err(error) => return Err(ArchiveError::io(path.display())(error)),
+        };
+        Ok(Self { record, signing: Arc::new(signing), chunk_key })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.record.line
+    }
+
+    /// The commit before its first, and the log's chain there.
+    pub fn start(&self) -> Result<(Seq, Chain)> {
+        let Some(parent) = &self.record.parent else { return Ok((Seq(0), Chain::default())) };
+        let chain = hex::decode(&parent.chain).ok().and_then(|bytes| bytes.try_into().ok());
+        let chain = chain.ok_or_else(|| ArchiveError::damaged(LineRecord::object(self.name()), "its parent's chain"))?;
+        Ok((Seq(parent.seq), chain))
+    }
+
+    /// Signs a manifest.
+    pub(super) fn sign(&self, bytes: &[u8]) -> [u8; 64] {
+        self.signing.sign(bytes).as_ref().try_into().expect("an Ed25519 signature is 64 bytes")
+    }
+
+    /// The id of a chunk's plain bytes. Keyed, so that nobody can tell from names alone what is in an archive.
+    pub(super) fn chunk_id(&self, plain: &[u8]) -> String {
+        blake3::keyed_hash(&self.chunk_key, plain).to_hex()[..32].to_owned()
+    }
+}
+
+/// 32 secret bytes kept in a file that only its owner can read; made when there is none.
+fn secret(path: &Path) -> Result<[u8; 32]> {
+    let damaged = || ArchiveError::damaged(path.display().to_string(), "it is not 64 hexadecimal digits");
+    match std::fs::read_to_string(path) {
+        Ok(text) => hex::decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(damaged),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let bytes: [u8; 32] = rand::random();
+            write_whole(path, format!("{}\n", hex::encode(bytes)).as_bytes())?;
+            Ok(bytes)
+        }
+        Err(error) => Err(ArchiveError::io(path.display())(error)),
+    }
+}
+
+/// Writes a small file that is there whole or not at all, readable by its owner only.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let scratch = path.with_extension("new");
+    let write = || {
+        let _ = std::fs::remove_file(&scratch);
+        let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(&scratch)?;
+        std::io::Write::write_all(&mut file, bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&scratch, path)?;
+        path.parent().map_or(Ok(()), |dir| std::fs::File::open(dir)?.sync_all())
+    };
+    write().map_err(ArchiveError::io(path.display()))
+}

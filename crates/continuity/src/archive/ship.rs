@@ -1,0 +1,325 @@
+//! Shipping: one follower of the log for each target. Each goes on by itself; what fails is tried again, later each
+//! time; nobody who writes ever waits for it. In memory are at most one pack, one run, and the largest message.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use store::{
+    Commit, Seq, Store, StoreError,
+    log::{Chain, RunWriter},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    ArchiveError, Result,
+    bodies::{BodyShipper, Packs, Shipped},
+    blocking,
+    catalog::Catalog,
+    codec::Recipients,
+    format::{self, ARCHIVE, Archive, FORMAT, RunName},
+    line::{Line, LineRecord},
+    target::Target,
+};
+
+/// A run is closed when it is larger.
+const RUN_BYTES: usize = 4 << 20;
+/// A run has at most so many commits.
+const RUN_COMMITS: u64 = 50_000;
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How often the packs that are there are asked for again.
+const LIST_EVERY: Duration = Duration::from_secs(3600);
+
+/// How a target's shipping is.
+#[derive(Debug, Clone, Default)]
+pub struct ShipStatus {
+    /// The last commit that is in the archive.
+    pub shipped: Seq,
+    /// When the oldest commit that is not there was made, in milliseconds since 1970; none when all are.
+    pub waiting_since_ms: Option<i64>,
+    /// What failed last, while it is being tried again.
+    pub failing: Option<String>,
+    /// Commits and bytes (runs and packs) shipped since the start.
+    pub commits: u64,
+    /// See `commits`.
+    pub bytes: u64,
+    /// Bodies that commits referred to and that were gone already.
+    pub missing_bodies: u64,
+}
+
+impl ShipStatus {
+    /// How far the archive is behind, in seconds.
+    pub fn lag_seconds(&self, now_ms: i64) -> f64 {
+        self.waiting_since_ms.map_or(0.0, |since| (now_ms - since).max(0) as f64 / 1000.0)
+    }
+}
+
+/// What ships to one target.
+pub struct Shipper {
+    store: Store,
+    target: Target,
+    recipients: Recipients,
+    line: Line,
+    /// How long commits are gathered.
+    every: Duration,
+    status: Arc<Mutex<ShipStatus>>,
+}
+
+impl Shipper {
+    /// Ships `store`'s commits to `target`, gathering them for at most `every`.
+    pub fn new(store: Store, target: Target, recipients: Recipients, line: Line, every: Duration) -> Self {
+        Self { store, target, recipients, line, every, status: Arc::default() }
+    }
+
+    /// How it is, now and later.
+    pub fn status(&self) -> Arc<Mutex<ShipStatus>> {
+        self.status.clone()
+    }
+
+    /// Ships until told to stop, or until the store and the archive turn out to have different histories.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Forked`], [`ArchiveError::Store`] when the log is damaged. All else is tried again.
+    pub async fn run(&self, shutdown: CancellationToken) -> Result<()> {
+        let lag = metrics::gauge!("holdfast_archive_lag_seconds", "target" => self.target.name().to_owned());
+        let shipping = async {
+            let mut pause = FIRST_PAUSE;
+            loop {
+                let begun = Instant::now();
+                match self.ship().await {
+                    Ok(never) => return Ok(never),
+                    Err(error @ (ArchiveError::Target { .. } | ArchiveError::Damaged { .. })) => {
+                        if begun.elapsed() > LONGEST_PAUSE {
+                            pause = FIRST_PAUSE;
+                        }
+                        self.failed(&error);
+                        tokio::time::sleep(pause.mul_f64(0.75 + 0.5 * rand::random::<f64>())).await;
+                        pause = (pause * 2).min(LONGEST_PAUSE);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        let measure = async {
+            let mut every = tokio::time::interval(Duration::from_secs(1));
+            loop {
+                every.tick().await;
+                let (now_ms, seq) = (self.store.clock().now_ms(), self.store.seq());
+                let mut status = self.status.lock();
+                if seq > status.shipped {
+                    // Not yet looked at: the target has not answered since.
+                    status.waiting_since_ms.get_or_insert(now_ms);
+                }
+                lag.set(status.lag_seconds(now_ms));
+            }
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            outcome = shipping => {
+                if let Err(error) = &outcome {
+                    self.failed(error);
+                }
+                outcome
+            }
+            () = measure => unreachable!("it measures for ever"),
+        }
+    }
+
+    fn failed(&self, error: &ArchiveError) {
+        tracing::warn!(target = self.target.name(), %error, "shipping to the archive");
+        metrics::counter!("holdfast_archive_errors_total", "target" => self.target.name().to_owned()).increment(1);
+        self.status.lock().failing = Some(error.to_string());
+    }
+
+    /// Ships everything up to now, once.
+    ///
+    /// # Errors
+    /// Any: nothing is tried again.
+    pub async fn catch_up(&self) -> Result<Seq> {
+        let upto = self.store.seq();
+        let (next, chain) = self.resume().await?;
+        if next > upto {
+            return Ok(upto);
+        }
+        let mut work = self.begin(next, chain).await?;
+        while work.run.next() <= upto {
+            let commit = work.follower.next().await?;
+            self.take(&mut work, &commit).await?;
+            if work.is_full() {
+                self.store_run(&mut work).await?;
+            }
+        }
+        self.store_run(&mut work).await?;
+        Ok(upto)
+    }
+
+    async fn ship(&self) -> Result<()> {
+        let (next, chain) = self.resume().await?;
+        {
+            let mut status = self.status.lock();
+            status.shipped = Seq(next.0 - 1);
+            status.failing = None;
+            if next > self.store.seq() {
+                status.waiting_since_ms = None;
+            }
+        }
+        let mut work = self.begin(next, chain).await?;
+        loop {
+            let commit = work.follower.next().await?;
+            self.status.lock().waiting_since_ms.get_or_insert(commit.time_ms);
+            let until = tokio::time::Instant::now() + self.every;
+            self.take(&mut work, &commit).await?;
+            while !work.is_full() {
+                match tokio::time::timeout_at(until, work.follower.next()).await {
+                    Ok(commit) => {
+                        let commit = commit?;
+                        self.take(&mut work, &commit).await?;
+                    }
+                    Err(_) => break,
+                }
+            }
+            self.store_run(&mut work).await?;
+            if work.listed.elapsed() > LIST_EVERY {
+                work.bodies.packs = self.packs().await?;
+                work.listed = Instant::now();
+            }
+        }
+    }
+
+    async fn begin(&self, next: Seq, chain: Chain) -> Result<Work> {
+        let packs = self.packs().await?;
+        let bodies =
+            BodyShipper::new(self.store.clone(), self.target.clone(), self.recipients.clone(), packs, 0);
+        let follower = self.store.follow(next)?;
+        Ok(Work { follower, run: RunWriter::new(next, chain), bodies, first: next, listed: Instant::now(), counted: 0 })
+    }
+
+    async fn packs(&self) -> Result<Packs> {
+        let catalog = Catalog::read(&self.target).await?;
+        let newest = catalog.newest_of(&self.target, &self.line.record).await?;
+        Packs::list(&self.target, newest.as_ref()).await
+    }
+
+    /// Makes sure that the archive is one and knows this line; gives the commit to go on with and the chain before it.
+    async fn resume(&self) -> Result<(Seq, Chain)> {
+        prepare(&self.target, &self.line, self.store.clock().now_ms()).await?;
+        let names = self.target.list(&format!("log/{}", self.line.name())).await?;
+        let last = names.iter().filter_map(|object| object.name.parse::<RunName>().ok()).max_by_key(|run| run.last);
+        let (seq, chain) = match &last {
+            Some(run) => (run.last, run.chain),
+            None => self.line.start()?,
+        };
+        let line = self.line.name();
+        if seq > self.store.seq() {
+            return Err(ArchiveError::Forked(format!(
+                "archive {} holds commits of line {line} up to {seq}, and this store ends at {}: this data folder is \
+                 older than its archive; restore from there, or remove the folder `archive` in the data folder to \
+                 begin a new line",
+                self.target.name(),
+                self.store.seq()
+            )));
+        }
+        let store = self.store.clone();
+        match blocking(move || store.log_point(seq)).await {
+            Ok((found, _)) if found == chain => Ok((Seq(seq.0 + 1), chain)),
+            Ok(_) => Err(ArchiveError::Forked(format!(
+                "archive {} has another commit {seq} of line {line} than this store: two data folders ship as one; \
+                 remove the folder `archive` in the copy's data folder to begin a new line",
+                self.target.name(),
+            ))),
+            // What is between is in no log any more: the next snapshot closes the gap.
+            Err(StoreError::NotRetained { first, .. }) => {
+                let before = Seq(first.0 - 1);
+                tracing::warn!(target = self.target.name(), %seq, %first, "commits between are no longer in the log");
+                let store = self.store.clone();
+                let (chain, _) = blocking(move || store.log_point(before)).await?;
+                Ok((first, chain))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn take(&self, work: &mut Work, commit: &Commit) -> Result<()> {
+        for id in commit.bodies() {
+            if matches!(work.bodies.ensure(id).await?, Shipped::Missing) {
+                // A later commit let go of it, longer ago than bodies are kept.
+                tracing::warn!(target = self.target.name(), body = %id, commit = %commit.seq(), "gone before it was shipped");
+                self.status.lock().missing_bodies += 1;
+            }
+        }
+        work.run.push(commit)?;
+        Ok(())
+    }
+
+    /// Stores what was gathered: the bodies first, then the commits that refer to them.
+    async fn store_run(&self, work: &mut Work) -> Result<()> {
+        if work.run.is_empty() {
+            return Ok(());
+        }
+        work.bodies.flush().await?;
+        let (next, chain) = (work.run.next(), work.run.chain());
+        let run = std::mem::replace(&mut work.run, RunWriter::new(next, chain));
+        let recipients = self.recipients.clone();
+        let sealed = Bytes::from(blocking(move || recipients.seal(&run.finish())).await?);
+        let last = Seq(next.0 - 1);
+        let hash = format::hash(&sealed);
+        let name = RunName { line: self.line.name().to_owned(), first: work.first, last, chain, hash };
+        self.target.create(&name.to_string(), sealed.clone()).await?;
+        let (store, cursor) = (self.store.clone(), format!("archive/{}", self.target.name()));
+        blocking(move || store.set_cursor(&cursor, last)).await?;
+        let mut status = self.status.lock();
+        status.commits += next.0 - work.first.0;
+        status.bytes += sealed.len() as u64 + (work.bodies.shipped.1 - work.counted);
+        status.shipped = last;
+        status.waiting_since_ms = None;
+        status.failing = None;
+        work.counted = work.bodies.shipped.1;
+        work.first = next;
+        Ok(())
+    }
+}
+
+/// What is being shipped.
+struct Work {
+    follower: store::Follower,
+    run: RunWriter,
+    bodies: BodyShipper,
+    first: Seq,
+    listed: Instant,
+    counted: u64,
+}
+
+impl Work {
+    fn is_full(&self) -> bool {
+        self.run.len() > RUN_BYTES || self.run.next().0 - self.first.0 >= RUN_COMMITS
+    }
+}
+
+/// Makes sure that a target holds an archive that this version can write to, and knows the line.
+pub(super) async fn prepare(target: &Target, line: &Line, now_ms: i64) -> Result<()> {
+    let mine = Archive { format: FORMAT, created_ms: now_ms };
+    let text = serde_json::to_vec_pretty(&mine).expect("it is plain data");
+    let found = target.create_or_get(ARCHIVE, text.into()).await?;
+    let found: Archive =
+        serde_json::from_slice(&found).map_err(|error| ArchiveError::damaged(ARCHIVE, error))?;
+    if found.format > FORMAT {
+        return Err(ArchiveError::Setting(format!(
+            "archive {} has format {}, this version writes {FORMAT}; use a newer holdfast",
+            target.name(),
+            found.format
+        )));
+    }
+    let object = LineRecord::object(line.name());
+    let text = serde_json::to_vec_pretty(&line.record).expect("it is plain data");
+    let found = target.create_or_get(&object, text.into()).await?;
+    let found: LineRecord = serde_json::from_slice(&found).map_err(|error| ArchiveError::damaged(&object, error))?;
+    if found == line.record {
+        Ok(())
+    } else {
+        Err(ArchiveError::Forked(format!("archive {} has another line of the name {}", target.name(), line.name())))
+    }
+}

@@ -1,0 +1,389 @@
+//! Snapshots: all realms at one commit. Writers are never stopped: the store gives a view of one moment. A realm that
+//! has not changed since the snapshot before costs nothing: its chunks and packs are those of that one.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    ops::Bound,
+    time::Instant,
+};
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use prost::Message as _;
+use store::{BodyId, Digest, Order, Read as _, RealmId, Store, StoreError, body_of_key};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    ArchiveError, Event, Result, Say,
+    bodies::{BodyShipper, Packs, Shipped},
+    blocking,
+    catalog::Catalog,
+    codec::{Identities, Recipients},
+    cut::Cutter,
+    format::{self, Chunk, Manifest, Needed, RealmPart, SnapshotName},
+    line::Line,
+    ship,
+    target::Target,
+    verify::{self, Scope},
+};
+
+/// Chunks that are stored at once.
+const UPLOADS: usize = 4;
+/// Bodies that commits shipped in smaller packs are gathered into larger ones.
+const LEAST_PACK_BYTES: u64 = 4 << 20;
+
+/// What takes snapshots into one target.
+pub struct Snapshotter {
+    /// Of what.
+    pub store: Store,
+    /// Whereto.
+    pub target: Target,
+    /// Who can read them.
+    pub recipients: Recipients,
+    /// With these a snapshot is read back and decrypted, else its stored bytes are.
+    pub identities: Option<Identities>,
+    /// Which history.
+    pub line: Line,
+}
+
+/// A snapshot that was taken.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    /// Its name.
+    pub name: SnapshotName,
+    /// Realms in it.
+    pub realms: usize,
+    /// Of those, realms that had not changed.
+    pub unchanged: usize,
+    /// Records in it.
+    pub records: u64,
+    /// Bodies that its records refer to.
+    pub bodies: u64,
+    /// Bytes that had to be stored for it.
+    pub new_bytes: u64,
+    /// What was read back.
+    pub checked: verify::Report,
+    /// What it is in spite of, line by line: realms taken from the log instead, bodies that are nowhere.
+    pub warnings: Vec<String>,
+}
+
+/// What scanning the realms gives, in order.
+enum Step {
+    Chunk(Chunk),
+    Body(BodyId),
+    /// The end of a realm: its records, or what is wrong with it.
+    End(RealmId, u64, Result<u64, StoreError>, Digest),
+}
+
+/// The same after the chunk was stored.
+enum Stored {
+    Chunk(Needed, bool),
+    Body(BodyId),
+    End(RealmId, u64, Result<u64, StoreError>, Digest),
+}
+
+impl Snapshotter {
+    /// Takes a snapshot of this moment, reads it back and marks it good.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Damaged`] when what was read back is not what was stored: the snapshot is there and not marked.
+    /// [`ArchiveError::Store`] when a realm is damaged and no earlier snapshot has it.
+    pub async fn take(&self, say: Say<'_>, stop: &CancellationToken) -> Result<Taken> {
+        let outcome = self.take_inner(say, stop).await;
+        let target = self.target.name().to_owned();
+        if let Err(error) = &outcome {
+            tracing::error!(target, %error, "snapshot");
+            metrics::counter!("holdfast_archive_snapshot_failures_total", "target" => target).increment(1);
+        }
+        outcome
+    }
+
+    async fn take_inner(&self, say: Say<'_>, stop: &CancellationToken) -> Result<Taken> {
+        let begun = Instant::now();
+        let clock = self.store.clock();
+        ship::prepare(&self.target, &self.line, clock.now_ms()).await?;
+        let catalog = Catalog::read(&self.target).await?;
+        let newest = catalog.newest_of(&self.target, &self.line.record).await?;
+        let previous = newest.as_ref().map(|newest| &newest.manifest);
+        let chunks: HashMap<String, Needed> = self
+            .target
+            .list("chunks")
+            .await?
+            .into_iter()
+            .filter(|object| newest.as_ref().is_none_or(|newest| newest.keeps(object)))
+            .filter_map(|object| {
+                let id = format::chunk_id(&object.name)?.to_owned();
+                Some((id, Needed { name: object.name, bytes: object.bytes }))
+            })
+            .collect();
+        let packs = Packs::list(&self.target, newest.as_ref()).await?;
+        let mut bodies = BodyShipper::new(
+            self.store.clone(),
+            self.target.clone(),
+            self.recipients.clone(),
+            packs,
+            LEAST_PACK_BYTES,
+        );
+
+        let view = self.store.snapshot();
+        let (seq, chain, epoch) = (view.seq()?, view.chain()?, view.epoch()?);
+        let made_ms = clock.now_ms();
+        let store = self.store.clone();
+        let time_ms = blocking(move || store.log_point(seq)).await.ok().and_then(|(_, time_ms)| time_ms);
+        let mut building = Building {
+            manifest: Manifest {
+                line: self.line.name().to_owned(),
+                seq: seq.0,
+                chain: chain.to_vec(),
+                epoch,
+                time_ms: time_ms.unwrap_or(made_ms),
+                made_ms,
+                ..Manifest::default()
+            },
+            places: HashMap::new(),
+        };
+        let present = |needed: &Needed| match format::chunk_id(&needed.name) {
+            Some(id) => chunks.get(id).is_some_and(|there| there == needed),
+            None => needed
+                .name
+                .strip_prefix("bodies/")
+                .and_then(|name| name.strip_suffix(".pack"))
+                .is_some_and(|pack| bodies.packs.bytes(pack) == Some(needed.bytes)),
+        };
+        let mut changed = Vec::new();
+        let mut unchanged = 0;
+        let realms = view.realms()?;
+        let total = realms.len();
+        for realm in realms {
+            let (realm_seq, digest) = (view.realm_seq(realm), view.digest(realm)?);
+            let before = previous.and_then(|manifest| Some((manifest, part_of(manifest, realm)?)));
+            if let Some((manifest, part)) = before
+                && part.realm_seq == realm_seq.0
+                && part.digest == digest.to_bytes()
+                && manifest.at(&part.chunks).chain(manifest.at(&part.packs)).all(present)
+            {
+                building.reuse(manifest, part, seq.0);
+                unchanged += 1;
+            } else {
+                changed.push(realm);
+            }
+        }
+
+        let (steps, received) = mpsc::channel(4);
+        let stopped = stop.clone();
+        let scan = tokio::task::spawn_blocking(move || {
+            for realm in changed {
+                if stopped.is_cancelled() || scan_realm(&view, realm, &steps).is_err() {
+                    return;
+                }
+            }
+        });
+        let chunks = &chunks;
+        let stored = futures_util::stream::unfold(received, |mut received| async move {
+            received.recv().await.map(|step| (step, received))
+        })
+        .map(|step| async move {
+            match step {
+                Step::Chunk(chunk) => self.store_chunk(chunk, chunks).await,
+                Step::Body(id) => Ok(Stored::Body(id)),
+                Step::End(realm, seq, outcome, digest) => Ok(Stored::End(realm, seq, outcome, digest)),
+            }
+        })
+        .buffered(UPLOADS);
+        let mut stored = std::pin::pin!(stored);
+        let mut part = RealmPart::default();
+        let mut packs_of = BTreeSet::new();
+        let mut unresolved: Vec<(usize, BodyId)> = Vec::new();
+        let mut warnings = Vec::new();
+        let mut new_bytes = 0;
+        let mut done = unchanged;
+        while let Some(step) = stored.next().await {
+            match step? {
+                Stored::Chunk(needed, is_new) => {
+                    new_bytes += if is_new { needed.bytes } else { 0 };
+                    let place = building.place(needed);
+                    part.chunks.push(place);
+                }
+                Stored::Body(id) => {
+                    part.bodies += 1;
+                    match bodies.ensure(id).await? {
+                        Shipped::In(pack) => drop(packs_of.insert(pack)),
+                        Shipped::Pending => unresolved.push((building.manifest.realms.len(), id)),
+                        Shipped::Missing => {
+                            warnings.push(format!("body {id} is neither here nor in the archive"));
+                        }
+                    }
+                }
+                Stored::End(realm, realm_seq, outcome, digest) => {
+                    let mut ended = std::mem::take(&mut part);
+                    let packs_of = std::mem::take(&mut packs_of);
+                    match outcome {
+                        Ok(records) => {
+                            ended.realm = realm.raw();
+                            ended.realm_seq = realm_seq;
+                            ended.digest = digest.to_bytes().to_vec();
+                            ended.at = seq.0;
+                            ended.records = records;
+                            ended.packs = packs_of
+                                .into_iter()
+                                .map(|pack| building.place_pack(&pack, &bodies.packs))
+                                .collect::<Result<_>>()?;
+                            building.manifest.bodies += ended.bodies;
+                            building.manifest.realms.push(ended);
+                        }
+                        Err(error) => {
+                            // What is damaged here is whole in an earlier snapshot, and the log leads on from there.
+                            let place = building.manifest.realms.len();
+                            unresolved.retain(|(realm, _)| *realm != place);
+                            let earlier =
+                                previous.and_then(|manifest| Some((manifest, part_of(manifest, realm)?)));
+                            let Some((manifest, earlier)) = earlier else { return Err(error.into()) };
+                            warnings.push(format!("{error}: taken from the snapshot of commit {}", earlier.at));
+                            building.reuse(manifest, earlier, earlier.at);
+                        }
+                    }
+                    done += 1;
+                    say(Event::Progress { what: "realms", done: done as u64, total: total as u64 });
+                }
+            }
+        }
+        scan.await.map_err(|_| ArchiveError::Stopped)?;
+        if building.manifest.realms.len() < total {
+            return Err(ArchiveError::Stopped);
+        }
+        bodies.flush().await?;
+        new_bytes += bodies.shipped.1;
+        for (realm, id) in unresolved {
+            let pack = bodies.pack_of(&id)?.or(bodies.any_pack_of(&id)?);
+            let pack = pack.ok_or_else(|| ArchiveError::damaged(id.to_string(), "it was shipped and can't be found"))?;
+            let place = building.place_pack(&pack, &bodies.packs)?;
+            let packs = &mut building.manifest.realms[realm].packs;
+            if !packs.contains(&place) {
+                packs.push(place);
+            }
+        }
+
+        let manifest = building.manifest;
+        let bytes = manifest.to_stored(|bytes| self.line.sign(bytes))?;
+        new_bytes += bytes.len() as u64;
+        let name =
+            SnapshotName { line: manifest.line.clone(), seq, made_ms, hash: format::hash(&bytes) };
+        self.target.create(&name.manifest(), bytes).await?;
+        let scope = Scope::Since(previous);
+        let checked = verify::snapshot(&self.target, &manifest, self.identities.as_ref(), scope, say).await?;
+        if let Some(first) = checked.damage.first() {
+            return Err(ArchiveError::damaged(name.manifest(), format!("reading it back: {first}")));
+        }
+        verify::mark_good(&self.target, &name, &checked, clock.now_ms()).await?;
+        let target = self.target.name().to_owned();
+        metrics::gauge!("holdfast_archive_last_good_seconds", "target" => target.clone())
+            .set(made_ms as f64 / 1000.0);
+        metrics::histogram!("holdfast_archive_snapshot_seconds", "target" => target.clone())
+            .record(begun.elapsed().as_secs_f64());
+        tracing::info!(target, %seq, realms = total, new_bytes, "snapshot");
+        Ok(Taken {
+            name,
+            realms: total,
+            unchanged,
+            records: manifest.realms.iter().map(|part| part.records).sum(),
+            bodies: manifest.bodies,
+            new_bytes,
+            checked,
+            warnings,
+        })
+    }
+
+    async fn store_chunk(&self, chunk: Chunk, known: &HashMap<String, Needed>) -> Result<Stored> {
+        let plain = chunk.encode_to_vec();
+        let id = self.line.chunk_id(&plain);
+        if let Some(needed) = known.get(&id) {
+            return Ok(Stored::Chunk(needed.clone(), false));
+        }
+        let recipients = self.recipients.clone();
+        let sealed = Bytes::from(blocking(move || recipients.seal(&plain)).await?);
+        let name = format::chunk_name(&id, &sealed);
+        let needed = Needed { name, bytes: sealed.len() as u64 };
+        self.target.create(&needed.name, sealed).await?;
+        Ok(Stored::Chunk(needed, true))
+    }
+}
+
+/// A realm's part in a manifest.
+pub(super) fn part_of(manifest: &Manifest, realm: RealmId) -> Option<&RealmPart> {
+    manifest.realms.iter().find(|part| part.realm == realm.raw())
+}
+
+struct Building {
+    manifest: Manifest,
+    places: HashMap<String, u32>,
+}
+
+impl Building {
+    fn place(&mut self, needed: Needed) -> u32 {
+        let next = self.manifest.objects.len() as u32;
+        let objects = &mut self.manifest.objects;
+        *self.places.entry(needed.name.clone()).or_insert_with(|| {
+            objects.push(needed);
+            next
+        })
+    }
+
+    fn place_pack(&mut self, pack: &str, packs: &Packs) -> Result<u32> {
+        let name = format::pack_name(pack);
+        let bytes = packs.bytes(pack).ok_or_else(|| ArchiveError::damaged(name.clone(), "it is gone"))?;
+        Ok(self.place(Needed { name, bytes }))
+    }
+
+    fn reuse(&mut self, from: &Manifest, part: &RealmPart, at: u64) {
+        let mut reused = part.clone();
+        reused.at = at;
+        reused.chunks = from.at(&part.chunks).map(|needed| self.place(needed.clone())).collect();
+        reused.packs = from.at(&part.packs).map(|needed| self.place(needed.clone())).collect();
+        self.manifest.bodies += part.bodies;
+        self.manifest.realms.push(reused);
+    }
+}
+
+/// Sends a realm's chunks and bodies. An error means that nobody listens any more.
+fn scan_realm(view: &store::Snapshot, realm: RealmId, steps: &mpsc::Sender<Step>) -> Result<(), ()> {
+    let send = |step| steps.blocking_send(step).map_err(|_| ());
+    let mut cutter = Cutter::new(realm.raw());
+    let mut digest = Digest::default();
+    let mut records = 0;
+    let mut last_body = None;
+    let stated = match view.digest(realm) {
+        Ok(digest) => digest,
+        Err(error) => return send(Step::End(realm, 0, Err(error), digest)),
+    };
+    let rows = match view.range(realm, (Bound::Unbounded, Bound::Unbounded), Order::Ascending) {
+        Ok(rows) => rows,
+        Err(error) => return send(Step::End(realm, 0, Err(error), digest)),
+    };
+    for row in rows {
+        let (key, value) = match row {
+            Ok(row) => row,
+            Err(error) => return send(Step::End(realm, 0, Err(error), digest)),
+        };
+        digest.add_record(realm, &key, &value);
+        records += 1;
+        if let Some(id) = body_of_key(&key)
+            // References to one body are neighbours.
+            && last_body.replace(id) != Some(id)
+        {
+            send(Step::Body(id))?;
+        }
+        if let Some(chunk) = cutter.push(key.to_vec(), value.to_vec()) {
+            send(Step::Chunk(chunk))?;
+        }
+    }
+    if let Some(chunk) = cutter.finish() {
+        send(Step::Chunk(chunk))?;
+    }
+    let outcome = if digest == stated {
+        Ok(records)
+    } else {
+        Err(StoreError::Damaged { what: format!("{realm}: its records add up to digest {digest}, not {stated}") })
+    };
+    send(Step::End(realm, view.realm_seq(realm).0, outcome, digest))
+}

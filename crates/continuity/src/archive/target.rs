@@ -1,0 +1,243 @@
+//! Where an archive is. Objects are created and read; only [`super::prune`] deletes.
+
+use std::{ops::Range, path::PathBuf, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use object_store::{
+    ClientOptions, ObjectStore, ObjectStoreExt as _, ObjectStoreScheme, PutMode, PutOptions, RetryConfig,
+    aws::AmazonS3Builder, azure::MicrosoftAzureBuilder, gcp::GoogleCloudStorageBuilder, local::LocalFileSystem,
+    path::Path, prefix::PrefixStore,
+};
+
+use super::{ArchiveError, Result};
+
+/// One request, from connecting to the last byte: a pack over a slow line.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Of single requests; what fails longer is tried again by whoever asked.
+const RETRY_FOR: Duration = Duration::from_secs(20);
+const RETRIES: usize = 3;
+
+/// Where an archive is and how to get in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TargetOptions {
+    /// What messages and metrics call it.
+    pub name: String,
+    /// `file:///folder`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
+    pub url: String,
+    /// S3: another service's address than Amazon's. `http://` is taken as it is written.
+    pub endpoint: Option<String>,
+    /// S3: the region; default `us-east-1`.
+    pub region: Option<String>,
+    /// S3: the key's id. Azure: the account. Default: the environment's.
+    pub access_key_id: Option<String>,
+    /// S3 and Azure: the key. Default: the environment's.
+    pub secret_access_key: Option<String>,
+    /// Google: the service account's JSON file. Default: the environment's.
+    pub service_account_file: Option<PathBuf>,
+}
+
+/// An object there is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// Its name below the archive's prefix.
+    pub name: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// When it was stored, in milliseconds since 1970, by the target's clock.
+    pub modified_ms: i64,
+}
+
+/// The place of one archive, open. Cheap to clone.
+#[derive(Clone)]
+pub struct Target {
+    name: Arc<str>,
+    store: Arc<dyn ObjectStore>,
+}
+
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Target({})", self.name)
+    }
+}
+
+impl Target {
+    /// Opens a target; nothing is asked of it yet. A folder is made when it is not there.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Setting`].
+    pub fn open(options: &TargetOptions) -> Result<Self> {
+        let name = if options.name.is_empty() { options.url.clone() } else { options.name.clone() };
+        let wrong = |what: String| ArchiveError::Setting(format!("archive {name}: {what}"));
+        let url = check_url(&options.url).map_err(wrong)?;
+        let (scheme, path) = ObjectStoreScheme::parse(&url).map_err(|error| wrong(error.to_string()))?;
+        let client = || {
+            let plain = options.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
+            ClientOptions::new()
+                .with_timeout(REQUEST_TIMEOUT)
+                .with_connect_timeout(CONNECT_TIMEOUT)
+                .with_allow_http(plain)
+        };
+        let retry = || RetryConfig { max_retries: RETRIES, retry_timeout: RETRY_FOR, ..RetryConfig::default() };
+        let store: Arc<dyn ObjectStore> = match scheme {
+            ObjectStoreScheme::Local => {
+                let folder = url.to_file_path().map_err(|()| wrong("the URL names no folder".to_owned()))?;
+                std::fs::create_dir_all(&folder)
+                    .map_err(|error| wrong(format!("{}: {error}", folder.display())))?;
+                let local = LocalFileSystem::new_with_prefix(folder).map_err(|error| wrong(error.to_string()))?;
+                return Ok(Self { name: name.into(), store: Arc::new(local.with_fsync(true)) });
+            }
+            ObjectStoreScheme::AmazonS3 => {
+                let mut builder = AmazonS3Builder::from_env()
+                    .with_url(options.url.as_str())
+                    .with_region(options.region.as_deref().unwrap_or("us-east-1"))
+                    .with_client_options(client())
+                    .with_retry(retry());
+                if let Some(endpoint) = &options.endpoint {
+                    builder = builder.with_endpoint(endpoint.as_str());
+                }
+                if let Some(id) = &options.access_key_id {
+                    builder = builder.with_access_key_id(id);
+                }
+                if let Some(key) = &options.secret_access_key {
+                    builder = builder.with_secret_access_key(key);
+                }
+                Arc::new(builder.build().map_err(|error| wrong(error.to_string()))?)
+            }
+            ObjectStoreScheme::GoogleCloudStorage => {
+                let mut builder = GoogleCloudStorageBuilder::from_env()
+                    .with_url(options.url.as_str())
+                    .with_client_options(client())
+                    .with_retry(retry());
+                if let Some(file) = &options.service_account_file {
+                    builder = builder.with_service_account_path(file.display().to_string());
+                }
+                Arc::new(builder.build().map_err(|error| wrong(error.to_string()))?)
+            }
+            ObjectStoreScheme::MicrosoftAzure => {
+                let mut builder = MicrosoftAzureBuilder::from_env()
+                    .with_url(options.url.as_str())
+                    .with_client_options(client())
+                    .with_retry(retry());
+                if let Some(endpoint) = &options.endpoint {
+                    builder = builder.with_endpoint(endpoint.clone());
+                }
+                if let Some(account) = &options.access_key_id {
+                    builder = builder.with_account(account);
+                }
+                if let Some(key) = &options.secret_access_key {
+                    builder = builder.with_access_key(key);
+                }
+                Arc::new(builder.build().map_err(|error| wrong(error.to_string()))?)
+            }
+            _ => return Err(wrong(UNKNOWN_URL.to_owned())),
+        };
+        let store: Arc<dyn ObjectStore> =
+            if path.as_ref().is_empty() { store } else { Arc::new(PrefixStore::new(store, path)) };
+        Ok(Self { name: name.into(), store })
+    }
+
+    /// What messages and metrics call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn failed(&self, what: &str, object: &str) -> impl FnOnce(object_store::Error) -> ArchiveError {
+        let (name, what) = (self.name.to_string(), format!("{what} {object}"));
+        move |error| ArchiveError::Target { name, what, error: Box::new(error) }
+    }
+
+    /// Stores an object under a name that nothing has yet, and reads it back. When something of the same bytes is there
+    /// already that is as good: an earlier try may have come further than it heard.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Damaged`] when what is there is not `bytes`.
+    pub async fn create(&self, object: &str, bytes: Bytes) -> Result<()> {
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        match self.store.put_opts(&Path::from(object), bytes.clone().into(), options).await {
+            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => {}
+            Err(error) => return Err(self.failed("storing", object)(error)),
+        }
+        if self.get(object).await? == bytes {
+            Ok(())
+        } else {
+            Err(ArchiveError::damaged(format!("{}: {object}", self.name), "what was stored is not what was read back"))
+        }
+    }
+
+    /// Stores a small object of settings unless there is one; gives what is there then.
+    pub async fn create_or_get(&self, object: &str, bytes: Bytes) -> Result<Bytes> {
+        match self.get(object).await {
+            Ok(found) => return Ok(found),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error),
+        }
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        match self.store.put_opts(&Path::from(object), bytes.into(), options).await {
+            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => self.get(object).await,
+            Err(error) => Err(self.failed("storing", object)(error)),
+        }
+    }
+
+    /// An object's bytes.
+    pub async fn get(&self, object: &str) -> Result<Bytes> {
+        let read = async { self.store.get(&Path::from(object)).await?.bytes().await };
+        read.await.map_err(self.failed("reading", object))
+    }
+
+    /// Some of an object's bytes.
+    pub async fn get_range(&self, object: &str, range: Range<u64>) -> Result<Bytes> {
+        let wanted = range.end - range.start;
+        let bytes = self.store.get_range(&Path::from(object), range).await.map_err(self.failed("reading", object))?;
+        if bytes.len() as u64 == wanted {
+            Ok(bytes)
+        } else {
+            Err(ArchiveError::damaged(format!("{}: {object}", self.name), "it is shorter than its index says"))
+        }
+    }
+
+    /// The objects whose names begin with the folder `prefix`, in order of their names.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<Object>> {
+        let listed: Vec<_> =
+            self.store.list(Some(&Path::from(prefix))).try_collect().await.map_err(self.failed("listing", prefix))?;
+        let mut objects: Vec<Object> = listed
+            .into_iter()
+            .map(|meta| Object {
+                name: meta.location.to_string(),
+                bytes: meta.size,
+                modified_ms: meta.last_modified.timestamp_millis(),
+            })
+            .collect();
+        objects.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(objects)
+    }
+
+    /// Takes an object away; one that is not there is as good.
+    pub async fn delete(&self, object: &str) -> Result<()> {
+        match self.store.delete(&Path::from(object)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.failed("deleting", object)(error)),
+        }
+    }
+}
+
+const UNKNOWN_URL: &str =
+    "not an archive's URL: write file:///folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix";
+
+/// Whether a text can be an archive's URL.
+///
+/// # Errors
+/// Says what is wrong, and what to write.
+pub fn check_url(text: &str) -> Result<url::Url, String> {
+    let url = url::Url::parse(text).map_err(|error| format!("`{text}`: {error}: {UNKNOWN_URL}"))?;
+    match url.scheme() {
+        "file" if url.host_str().is_some_and(|host| !host.is_empty()) => {
+            Err(format!("`{text}` names a host: write file:// and the absolute path, three slashes in all"))
+        }
+        "file" if url.path().len() > 1 => Ok(url),
+        "s3" | "gs" | "az" if url.host_str().is_some_and(|host| !host.is_empty()) => Ok(url),
+        "s3" | "gs" | "az" => Err(format!("`{text}` names no bucket: {UNKNOWN_URL}")),
+        _ => Err(format!("`{text}` is {UNKNOWN_URL}")),
+    }
+}

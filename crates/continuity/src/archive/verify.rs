@@ -1,0 +1,276 @@
+//! Reading back: what lies in an archive is compared with what its names, its manifests and the log's chain say.
+//!
+//! Without an identity the stored bytes are compared with the hashes in their names; with one everything is decrypted
+//! too: realms must add up to their digests, bodies match their names, commits follow from each other.
+
+use std::collections::{HashMap, HashSet};
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use prost::Message as _;
+use serde::{Deserialize, Serialize};
+use store::{BodyId, Digest, RealmId, Seq, log::read_run};
+
+use super::{
+    ArchiveError, Event, Result, Say,
+    bodies::read_index,
+    blocking,
+    catalog::Catalog,
+    codec::Identities,
+    format::{self, Chunk, Manifest, PackIndex, RealmPart, SnapshotName},
+    target::Target,
+};
+
+/// Objects that are read at once.
+const READS: usize = 4;
+
+/// What was read back and what was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Objects read.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Realms whose digest was compared.
+    pub realms: u64,
+    /// Bodies compared with their names.
+    pub bodies: u64,
+    /// Commits whose chain was compared.
+    pub commits: u64,
+    /// Everything was decrypted; else stored bytes were compared with their hashes.
+    pub decrypted: bool,
+    /// What is wrong, by name.
+    pub damage: Vec<String>,
+}
+
+/// How much of a snapshot is read.
+#[derive(Clone, Copy)]
+pub enum Scope<'a> {
+    /// The chunks of the realms that have changed since another good snapshot. Packs were read back when they were
+    /// stored; that they are there with their sizes is checked.
+    Since(Option<&'a Manifest>),
+    /// Everything.
+    All,
+}
+
+/// What a `.good` object says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Good {
+    /// When it was read back, in milliseconds since 1970.
+    pub checked_ms: i64,
+    /// What was read.
+    pub report: Report,
+}
+
+/// Says in the archive that a snapshot was read back.
+pub(super) async fn mark_good(target: &Target, name: &SnapshotName, report: &Report, now_ms: i64) -> Result<()> {
+    let good = Good { checked_ms: now_ms, report: report.clone() };
+    let text = serde_json::to_vec_pretty(&good).expect("it is plain data");
+    target.create_or_get(&name.good(), text.into()).await.map(drop)
+}
+
+/// An object's bytes, checked against its name.
+pub(super) async fn fetch(target: &Target, object: &str) -> Result<Bytes> {
+    let bytes = target.get(object).await?;
+    let name = object.to_owned();
+    blocking(move || format::check(&name, &bytes).map(|()| bytes)).await
+}
+
+/// Damage goes into the report; everything else ends the check.
+fn noted<T>(report: &mut Report, outcome: Result<T>) -> Result<Option<T>> {
+    match outcome {
+        Ok(value) => Ok(Some(value)),
+        Err(error @ ArchiveError::Damaged { .. }) => {
+            report.damage.push(error.to_string());
+            Ok(None)
+        }
+        Err(error) if error.is_not_found() => {
+            report.damage.push(error.to_string());
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads a snapshot back.
+///
+/// # Errors
+/// Those that keep the check from going on; damage is in the report instead.
+pub async fn snapshot(
+    target: &Target,
+    manifest: &Manifest,
+    identities: Option<&Identities>,
+    scope: Scope<'_>,
+    say: Say<'_>,
+) -> Result<Report> {
+    let mut report = Report { decrypted: identities.is_some(), ..Report::default() };
+    let mut there: HashMap<String, u64> = HashMap::new();
+    for folder in ["chunks", "bodies"] {
+        there.extend(target.list(folder).await?.into_iter().map(|object| (object.name, object.bytes)));
+    }
+    for needed in &manifest.objects {
+        match there.get(&needed.name) {
+            None => report.damage.push(format!("{} is missing", needed.name)),
+            Some(bytes) if *bytes != needed.bytes => {
+                report.damage.push(format!("{} is {bytes} bytes, not {}", needed.name, needed.bytes));
+            }
+            Some(_) => {}
+        }
+    }
+    let known: HashSet<Vec<&str>> = match scope {
+        Scope::All | Scope::Since(None) => HashSet::new(),
+        Scope::Since(Some(before)) => before.realms.iter().map(|part| chunk_names(before, part)).collect(),
+    };
+    let parts: Vec<&RealmPart> =
+        manifest.realms.iter().filter(|part| !known.contains(&chunk_names(manifest, part))).collect();
+    let total = parts.len() as u64;
+    for (number, part) in parts.into_iter().enumerate() {
+        say(Event::Progress { what: "reading realms back", done: number as u64, total });
+        let outcome = realm(target, manifest, part, identities, &mut report).await;
+        noted(&mut report, outcome)?;
+    }
+    if matches!(scope, Scope::All) {
+        let packs: Vec<&str> =
+            manifest.objects.iter().map(|needed| needed.name.as_str()).filter(|name| format::is_pack(name)).collect();
+        packs_of(target, &packs, identities, &there, &mut report, say).await?;
+    }
+    Ok(report)
+}
+
+fn chunk_names<'a>(manifest: &'a Manifest, part: &'a RealmPart) -> Vec<&'a str> {
+    manifest.at(&part.chunks).map(|needed| needed.name.as_str()).collect()
+}
+
+async fn realm(
+    target: &Target,
+    manifest: &Manifest,
+    part: &RealmPart,
+    identities: Option<&Identities>,
+    report: &mut Report,
+) -> Result<()> {
+    let realm = RealmId::from_raw(part.realm);
+    let mut digest = Digest::default();
+    let mut chunks = stream::iter(manifest.at(&part.chunks))
+        .map(|needed| async move { Ok::<_, ArchiveError>((needed, fetch(target, &needed.name).await?)) })
+        .buffered(READS);
+    while let Some((needed, bytes)) = chunks.try_next().await? {
+        report.objects += 1;
+        report.bytes += bytes.len() as u64;
+        if let Some(identities) = identities {
+            let (identities, name) = (identities.clone(), needed.name.clone());
+            let chunk = blocking(move || open_chunk(&identities, &name, realm, &bytes)).await?;
+            for record in &chunk.records {
+                digest.add_record(realm, &record.key, &record.value);
+            }
+        }
+    }
+    if identities.is_some() {
+        report.realms += 1;
+        if digest.to_bytes() != part.digest.as_slice() {
+            return Err(ArchiveError::damaged(realm.to_string(), format!("its records add up to digest {digest}")));
+        }
+    }
+    Ok(())
+}
+
+/// A chunk's records.
+pub(super) fn open_chunk(identities: &Identities, name: &str, realm: RealmId, bytes: &[u8]) -> Result<Chunk> {
+    let plain = identities.open(name, bytes)?;
+    let chunk = Chunk::decode(plain.as_slice()).map_err(|error| ArchiveError::damaged(name, error))?;
+    if chunk.realm == realm.raw() { Ok(chunk) } else { Err(ArchiveError::damaged(name, "it is another realm's")) }
+}
+
+async fn packs_of(
+    target: &Target,
+    packs: &[&str],
+    identities: Option<&Identities>,
+    there: &HashMap<String, u64>,
+    report: &mut Report,
+    say: Say<'_>,
+) -> Result<()> {
+    let indexes: HashMap<String, &str> = there
+        .keys()
+        .filter_map(|name| Some((format::pack_name(format::pack_of_index(name)?), name.as_str())))
+        .collect();
+    let total = packs.len() as u64;
+    for (number, pack) in packs.iter().enumerate() {
+        say(Event::Progress { what: "reading packs back", done: number as u64, total });
+        let Some(index) = indexes.get(*pack) else {
+            report.damage.push(format!("{pack} has no index"));
+            continue;
+        };
+        let read = async { Ok((fetch(target, pack).await?, fetch(target, index).await?)) };
+        let Some((bytes, index_bytes)) = noted(report, read.await)? else { continue };
+        report.objects += 2;
+        report.bytes += (bytes.len() + index_bytes.len()) as u64;
+        let Some(identities) = identities.cloned() else { continue };
+        let index = (*index).to_owned();
+        let checked = blocking(move || {
+            let index = read_index(&index, &identities.open(&index, &index_bytes)?)?;
+            bodies_in(&identities, &index, &bytes)
+        });
+        if let Some(bodies) = noted(report, checked.await)? {
+            report.bodies += bodies;
+        }
+    }
+    Ok(())
+}
+
+fn bodies_in(identities: &Identities, index: &PackIndex, bytes: &[u8]) -> Result<u64> {
+    for entry in &index.bodies {
+        let id = hex::encode(&entry.id);
+        let stored = usize::try_from(entry.offset)
+            .ok()
+            .and_then(|offset| bytes.get(offset..offset.checked_add(entry.stored as usize)?))
+            .ok_or_else(|| ArchiveError::damaged(id.clone(), "its pack is too short for it"))?;
+        let plain = identities.open(&id, stored)?;
+        if BodyId::of(&plain).as_bytes() != entry.id.as_slice() {
+            return Err(ArchiveError::damaged(id, "its bytes do not match its name"));
+        }
+    }
+    Ok(index.bodies.len() as u64)
+}
+
+/// Reads all runs of commits back, and checks that each line's follow from each other.
+///
+/// # Errors
+/// Those that keep the check from going on; damage is in the report instead.
+pub async fn runs(
+    target: &Target,
+    catalog: &Catalog,
+    identities: Option<&Identities>,
+    say: Say<'_>,
+) -> Result<Report> {
+    let mut report = Report { decrypted: identities.is_some(), ..Report::default() };
+    let total = catalog.runs.len() as u64;
+    let mut reached: HashMap<&str, Seq> = HashMap::new();
+    for (number, name) in catalog.runs.iter().enumerate() {
+        say(Event::Progress { what: "reading the log back", done: number as u64, total });
+        if let Some(last) = reached.get(name.line.as_str())
+            && name.first.0 > last.0 + 1
+        {
+            report.damage.push(format!("line {}: commits {} to {} are missing", name.line, last.0 + 1, name.first.0 - 1));
+        }
+        let reach = reached.entry(&name.line).or_default();
+        *reach = name.last.max(*reach);
+        let object = name.to_string();
+        let Some(bytes) = noted(&mut report, fetch(target, &object).await)? else { continue };
+        report.objects += 1;
+        report.bytes += bytes.len() as u64;
+        let Some(identities) = identities.cloned() else { continue };
+        let chain = name.chain;
+        let checked = blocking(move || {
+            let mut commits = 0;
+            let run = read_run(identities.open(&object, &bytes)?, |_, _| {
+                commits += 1;
+                Ok(())
+            })
+            .map_err(|error| ArchiveError::damaged(&object, error))?;
+            if run.after == chain { Ok(commits) } else { Err(ArchiveError::damaged(object, "its chain is another's")) }
+        });
+        if let Some(commits) = noted(&mut report, checked.await)? {
+            report.commits += commits;
+        }
+    }
+    Ok(report)
+}
