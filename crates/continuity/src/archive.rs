@@ -56,7 +56,9 @@ pub enum ArchiveError {
         what: String,
     },
     /// Reading the archive's contents needs an identity, and none of those at hand is a recipient's.
-    #[error("{object} can't be decrypted: {what}; give the identity of one of its recipients with --identity or identity_file")]
+    #[error(
+        "{object} can't be decrypted: {what}; give the identity of one of its recipients with --identity or identity_file"
+    )]
     NoIdentity {
         /// The object.
         object: String,

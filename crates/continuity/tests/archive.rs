@@ -221,7 +221,9 @@ async fn any_moment_can_be_restored_with_or_without_a_snapshot_before_it() {
         world.pass(1000);
     }
     world.shipper(&store).catch_up().await.unwrap();
-    for (number, (at_ms, expected)) in moments.iter().enumerate().step_by(5).chain([(12, &moments[12]), (29, &moments[29])]) {
+    for (number, (at_ms, expected)) in
+        moments.iter().enumerate().step_by(5).chain([(12, &moments[12]), (29, &moments[29])])
+    {
         let name = format!("restored-{number}-{}", rand::random::<u32>());
         // Half a second later nothing more had happened.
         let restored = world.restore(&name, Some(at_ms + 500)).await;
@@ -291,8 +293,9 @@ async fn one_flipped_bit_anywhere_is_named_by_verify() {
         let catalog = Catalog::read(&target).await.unwrap();
         let mut damage = verify::runs(&target, &catalog, None, &|_| {}).await.unwrap().damage;
         match catalog.manifest(&target, &taken.name).await {
-            Ok(manifest) => damage
-                .extend(verify::snapshot(&target, &manifest, None, Scope::All, &|_| {}).await.unwrap().damage),
+            Ok(manifest) => {
+                damage.extend(verify::snapshot(&target, &manifest, None, Scope::All, &|_| {}).await.unwrap().damage)
+            }
             Err(error) => damage.push(error.to_string()),
         }
         damage
@@ -487,7 +490,11 @@ async fn retention_keeps_what_is_needed_and_never_takes_the_last_good_snapshot()
     let store = busy(&world).await;
     let keep = Keep { daily: 2, weekly: 0, monthly: 0 };
     let target = world.target();
-    assert_eq!(prune(&target, keep, false, &|_| {}).await.map(|pruned| pruned.objects).ok(), None, "there is no archive");
+    assert_eq!(
+        prune(&target, keep, false, &|_| {}).await.map(|pruned| pruned.objects).ok(),
+        None,
+        "there is no archive"
+    );
     world.shipper(&store).catch_up().await.unwrap();
     assert_eq!(prune(&target, keep, false, &|_| {}).await.unwrap().objects, 0, "no snapshot yet");
     for day in 0..5 {

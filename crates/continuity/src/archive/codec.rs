@@ -50,7 +50,10 @@ impl Recipients {
         let encryptor = age::Encryptor::with_recipients(recipients).map_err(|error| failed(error.to_string()))?;
         let mut sealed = Vec::with_capacity(packed.len() + 512);
         let mut writer = encryptor.wrap_output(&mut sealed).map_err(|error| failed(error.to_string()))?;
-        writer.write_all(&packed).and_then(|()| writer.finish().map(drop)).map_err(|error| failed(error.to_string()))?;
+        writer
+            .write_all(&packed)
+            .and_then(|()| writer.finish().map(drop))
+            .map_err(|error| failed(error.to_string()))?;
         Ok(sealed)
     }
 }

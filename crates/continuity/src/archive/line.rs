@@ -131,7 +131,8 @@ impl Line {
     pub fn start(&self) -> Result<(Seq, Chain)> {
         let Some(parent) = &self.record.parent else { return Ok((Seq(0), Chain::default())) };
         let chain = hex::decode(&parent.chain).ok().and_then(|bytes| bytes.try_into().ok());
-        let chain = chain.ok_or_else(|| ArchiveError::damaged(LineRecord::object(self.name()), "its parent's chain"))?;
+        let chain =
+            chain.ok_or_else(|| ArchiveError::damaged(LineRecord::object(self.name()), "its parent's chain"))?;
         Ok((Seq(parent.seq), chain))
     }
 

@@ -125,18 +125,18 @@ pub async fn prune(target: &Target, keep: Keep, dry_run: bool, say: Say<'_>) -> 
     }
     let mut pruned = Pruned { kept: kept.into_iter().cloned().collect(), snapshots, ..Pruned::default() };
     // Manifests first, so that none is left whose objects are gone; an index before its pack, for the same reason.
-    going.sort_by_key(|object| (!object.name.starts_with("snapshots/"), super::format::pack_of_index(&object.name).is_none()));
+    going.sort_by_key(|object| {
+        (!object.name.starts_with("snapshots/"), super::format::pack_of_index(&object.name).is_none())
+    });
     let total = going.len() as u64;
     for object in going {
         if dry_run {
             say(Event::Line(format!("would go: {} ({} bytes)", object.name, object.bytes)));
         } else {
             target.delete(&object.name).await.map_err(|error| match error {
-                ArchiveError::Target { name, what, error } => ArchiveError::Target {
-                    name,
-                    what: format!("{what} (with credentials that may delete?)"),
-                    error,
-                },
+                ArchiveError::Target { name, what, error } => {
+                    ArchiveError::Target { name, what: format!("{what} (with credentials that may delete?)"), error }
+                }
                 other => other,
             })?;
         }

@@ -19,9 +19,8 @@ use store::{
 };
 
 use super::{
-    ArchiveError, Event, Result, Say,
+    ArchiveError, Event, Result, Say, blocking,
     bodies::read_index,
-    blocking,
     catalog::{Catalog, Listed},
     codec::Identities,
     format::{self, Manifest, PackedBody, RealmPart, RunName},
@@ -127,8 +126,12 @@ impl<'a> Work<'a> {
         let line = catalog.line(wish.line.as_deref())?.clone();
         let path = catalog.path(&line)?;
         let upto: HashMap<String, Seq> = path.iter().map(|(line, upto)| (line.line.clone(), *upto)).collect();
-        let mut runs: Vec<RunName> =
-            catalog.runs.iter().filter(|run| upto.get(&run.line).is_some_and(|upto| run.first <= *upto)).cloned().collect();
+        let mut runs: Vec<RunName> = catalog
+            .runs
+            .iter()
+            .filter(|run| upto.get(&run.line).is_some_and(|upto| run.first <= *upto))
+            .cloned()
+            .collect();
         runs.sort_by_key(|run| (run.first, run.last));
         let mut older: Vec<Listed> = catalog
             .snapshots
@@ -275,13 +278,24 @@ impl<'a> Work<'a> {
         })
         .await?;
         let realms = store.realms().len();
-        Ok(Restored { store, parent, time_ms, realms, bodies, commits: log.commits, fetched: fetched.get(), fallbacks, lost })
+        Ok(Restored {
+            store,
+            parent,
+            time_ms,
+            realms,
+            bodies,
+            commits: log.commits,
+            fetched: fetched.get(),
+            fallbacks,
+            lost,
+        })
     }
 
     /// A realm's records from one snapshot.
     async fn realm(&self, manifest: &Manifest, part: &RealmPart) -> Result<()> {
         let realm = RealmId::from_raw(part.realm);
-        let digest = Digest::from_bytes(&part.digest).ok_or_else(|| ArchiveError::damaged(realm.to_string(), "digest"))?;
+        let digest =
+            Digest::from_bytes(&part.digest).ok_or_else(|| ArchiveError::damaged(realm.to_string(), "digest"))?;
         let (chunks, received) = tokio::sync::mpsc::channel::<Result<ChunkRecords>>(2);
         let fetch_all = async move {
             let mut fetched = stream::iter(manifest.at(&part.chunks))
@@ -347,8 +361,11 @@ impl<'a> Work<'a> {
         let mut ahead: HashMap<String, Result<Bytes>> = HashMap::new();
         'runs: loop {
             (self.say)(Event::Progress { what: "commits", done: next.0 - start.0 - 1, total });
-            let mut candidates: Vec<&RunName> =
-                self.runs.iter().filter(|run| run.first <= next && next <= run.last.min(self.upto[&run.line])).collect();
+            let mut candidates: Vec<&RunName> = self
+                .runs
+                .iter()
+                .filter(|run| run.first <= next && next <= run.last.min(self.upto[&run.line]))
+                .collect();
             candidates.sort_by_key(|run| std::cmp::Reverse(run.last));
             for run in candidates {
                 let object = run.to_string();
@@ -376,7 +393,10 @@ impl<'a> Work<'a> {
                                 Some(place) => commits.get(place as usize).map(|(_, chain)| *chain),
                             };
                             if found != Some(chain) {
-                                return Err(ArchiveError::damaged(&name, "it does not follow from the commit before it"));
+                                return Err(ArchiveError::damaged(
+                                    &name,
+                                    "it does not follow from the commit before it",
+                                ));
                             }
                         }
                         commits.retain(|(commit, _)| commit.seq() >= next);
@@ -514,7 +534,8 @@ impl<'a> Work<'a> {
                         Ok(bodies) => {
                             let pack = format::pack_name(format::pack_of_index(&name).unwrap_or_default());
                             let wanted = wanted.lock();
-                            let here = bodies.into_iter().filter(|body| id_of(body).is_some_and(|id| wanted.contains(&id)));
+                            let here =
+                                bodies.into_iter().filter(|body| id_of(body).is_some_and(|id| wanted.contains(&id)));
                             Ok(ranges_of(&pack, here))
                         }
                         Err(error) if is_damage(&error) => {

@@ -15,9 +15,8 @@ use store::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ArchiveError, Result,
+    ArchiveError, Result, blocking,
     bodies::{BodyShipper, Packs, Shipped},
-    blocking,
     catalog::Catalog,
     codec::Recipients,
     format::{self, ARCHIVE, Archive, FORMAT, RunName},
@@ -192,8 +191,7 @@ impl Shipper {
 
     async fn begin(&self, next: Seq, chain: Chain) -> Result<Work> {
         let packs = self.packs().await?;
-        let bodies =
-            BodyShipper::new(self.store.clone(), self.target.clone(), self.recipients.clone(), packs, 0);
+        let bodies = BodyShipper::new(self.store.clone(), self.target.clone(), self.recipients.clone(), packs, 0);
         let follower = self.store.follow(next)?;
         Ok(Work { follower, run: RunWriter::new(next, chain), bodies, first: next, listed: Instant::now(), counted: 0 })
     }
@@ -304,8 +302,7 @@ pub(super) async fn prepare(target: &Target, line: &Line, now_ms: i64) -> Result
     let mine = Archive { format: FORMAT, created_ms: now_ms };
     let text = serde_json::to_vec_pretty(&mine).expect("it is plain data");
     let found = target.create_or_get(ARCHIVE, text.into()).await?;
-    let found: Archive =
-        serde_json::from_slice(&found).map_err(|error| ArchiveError::damaged(ARCHIVE, error))?;
+    let found: Archive = serde_json::from_slice(&found).map_err(|error| ArchiveError::damaged(ARCHIVE, error))?;
     if found.format > FORMAT {
         return Err(ArchiveError::Setting(format!(
             "archive {} has format {}, this version writes {FORMAT}; use a newer holdfast",

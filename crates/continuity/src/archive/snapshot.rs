@@ -15,9 +15,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ArchiveError, Event, Result, Say,
+    ArchiveError, Event, Result, Say, blocking,
     bodies::{BodyShipper, Packs, Shipped},
-    blocking,
     catalog::Catalog,
     codec::{Identities, Recipients},
     cut::Cutter,
@@ -118,13 +117,8 @@ impl Snapshotter {
             })
             .collect();
         let packs = Packs::list(&self.target, newest.as_ref()).await?;
-        let mut bodies = BodyShipper::new(
-            self.store.clone(),
-            self.target.clone(),
-            self.recipients.clone(),
-            packs,
-            LEAST_PACK_BYTES,
-        );
+        let mut bodies =
+            BodyShipper::new(self.store.clone(), self.target.clone(), self.recipients.clone(), packs, LEAST_PACK_BYTES);
 
         let view = self.store.snapshot();
         let (seq, chain, epoch) = (view.seq()?, view.chain()?, view.epoch()?);
@@ -236,8 +230,7 @@ impl Snapshotter {
                             // What is damaged here is whole in an earlier snapshot, and the log leads on from there.
                             let place = building.manifest.realms.len();
                             unresolved.retain(|(realm, _)| *realm != place);
-                            let earlier =
-                                previous.and_then(|manifest| Some((manifest, part_of(manifest, realm)?)));
+                            let earlier = previous.and_then(|manifest| Some((manifest, part_of(manifest, realm)?)));
                             let Some((manifest, earlier)) = earlier else { return Err(error.into()) };
                             warnings.push(format!("{error}: taken from the snapshot of commit {}", earlier.at));
                             building.reuse(manifest, earlier, earlier.at);
@@ -256,7 +249,8 @@ impl Snapshotter {
         new_bytes += bodies.shipped.1;
         for (realm, id) in unresolved {
             let pack = bodies.pack_of(&id)?.or(bodies.any_pack_of(&id)?);
-            let pack = pack.ok_or_else(|| ArchiveError::damaged(id.to_string(), "it was shipped and can't be found"))?;
+            let pack =
+                pack.ok_or_else(|| ArchiveError::damaged(id.to_string(), "it was shipped and can't be found"))?;
             let place = building.place_pack(&pack, &bodies.packs)?;
             let packs = &mut building.manifest.realms[realm].packs;
             if !packs.contains(&place) {
@@ -267,8 +261,7 @@ impl Snapshotter {
         let manifest = building.manifest;
         let bytes = manifest.to_stored(|bytes| self.line.sign(bytes))?;
         new_bytes += bytes.len() as u64;
-        let name =
-            SnapshotName { line: manifest.line.clone(), seq, made_ms, hash: format::hash(&bytes) };
+        let name = SnapshotName { line: manifest.line.clone(), seq, made_ms, hash: format::hash(&bytes) };
         self.target.create(&name.manifest(), bytes).await?;
         let scope = Scope::Since(previous);
         let checked = verify::snapshot(&self.target, &manifest, self.identities.as_ref(), scope, say).await?;
@@ -277,8 +270,7 @@ impl Snapshotter {
         }
         verify::mark_good(&self.target, &name, &checked, clock.now_ms()).await?;
         let target = self.target.name().to_owned();
-        metrics::gauge!("holdfast_archive_last_good_seconds", "target" => target.clone())
-            .set(made_ms as f64 / 1000.0);
+        metrics::gauge!("holdfast_archive_last_good_seconds", "target" => target.clone()).set(made_ms as f64 / 1000.0);
         metrics::histogram!("holdfast_archive_snapshot_seconds", "target" => target.clone())
             .record(begun.elapsed().as_secs_f64());
         tracing::info!(target, %seq, realms = total, new_bytes, "snapshot");

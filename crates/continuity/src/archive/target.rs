@@ -83,8 +83,7 @@ impl Target {
         let store: Arc<dyn ObjectStore> = match scheme {
             ObjectStoreScheme::Local => {
                 let folder = url.to_file_path().map_err(|()| wrong("the URL names no folder".to_owned()))?;
-                std::fs::create_dir_all(&folder)
-                    .map_err(|error| wrong(format!("{}: {error}", folder.display())))?;
+                std::fs::create_dir_all(&folder).map_err(|error| wrong(format!("{}: {error}", folder.display())))?;
                 let local = LocalFileSystem::new_with_prefix(folder).map_err(|error| wrong(error.to_string()))?;
                 return Ok(Self { name: name.into(), store: Arc::new(local.with_fsync(true)) });
             }

@@ -12,9 +12,8 @@ use serde::{Deserialize, Serialize};
 use store::{BodyId, Digest, RealmId, Seq, log::read_run};
 
 use super::{
-    ArchiveError, Event, Result, Say,
+    ArchiveError, Event, Result, Say, blocking,
     bodies::read_index,
-    blocking,
     catalog::Catalog,
     codec::Identities,
     format::{self, Chunk, Manifest, PackIndex, RealmPart, SnapshotName},
@@ -235,12 +234,7 @@ fn bodies_in(identities: &Identities, index: &PackIndex, bytes: &[u8]) -> Result
 ///
 /// # Errors
 /// Those that keep the check from going on; damage is in the report instead.
-pub async fn runs(
-    target: &Target,
-    catalog: &Catalog,
-    identities: Option<&Identities>,
-    say: Say<'_>,
-) -> Result<Report> {
+pub async fn runs(target: &Target, catalog: &Catalog, identities: Option<&Identities>, say: Say<'_>) -> Result<Report> {
     let mut report = Report { decrypted: identities.is_some(), ..Report::default() };
     let total = catalog.runs.len() as u64;
     let mut reached: HashMap<&str, Seq> = HashMap::new();
@@ -249,7 +243,12 @@ pub async fn runs(
         if let Some(last) = reached.get(name.line.as_str())
             && name.first.0 > last.0 + 1
         {
-            report.damage.push(format!("line {}: commits {} to {} are missing", name.line, last.0 + 1, name.first.0 - 1));
+            report.damage.push(format!(
+                "line {}: commits {} to {} are missing",
+                name.line,
+                last.0 + 1,
+                name.first.0 - 1
+            ));
         }
         let reach = reached.entry(&name.line).or_default();
         *reach = name.last.max(*reach);
