@@ -1,6 +1,7 @@
 //! The administrative commands: what each does, whoever runs it and wherever.
 
 mod accounts;
+mod archive;
 mod domains;
 mod mail;
 mod queue;
@@ -55,6 +56,7 @@ pub async fn execute(services: &Arc<Services>, command: AdminCommand, output: &O
         AdminCommand::Queue(command) => queue::run(services, command, output).await,
         AdminCommand::Import(args) => mail::import(services, args, output).await,
         AdminCommand::Export(args) => mail::export(services, args, output).await,
+        AdminCommand::Archive(command) => archive::run(services, command, output).await,
         AdminCommand::Stage(command) => stage::run(services, command, output).await,
         AdminCommand::Maintain => {
             let (say, mut said) = mpsc::unbounded_channel();
@@ -84,6 +86,16 @@ pub async fn run(config: Config, mut command: AdminCommand) -> anyhow::Result<()
     stage::complete(&mut command)?;
     absolute_paths(&mut command)?;
     let mut terminal = Terminal::default();
+    if let AdminCommand::Archive(command) = &command
+        && command.is_direct()
+    {
+        let (lines, received) = mpsc::channel(64);
+        let (command, output) = (command.clone(), Output::new(lines));
+        let work = async move { archive::direct(&config, command, &output).await };
+        let (outcome, ()) = tokio::join!(work, show_all(received, &mut terminal));
+        terminal.finish();
+        return outcome;
+    }
     let patience = Instant::now() + OWNER_PATIENCE;
     let services = loop {
         if let Some(outcome) = socket::ask(&config.data_dir, &command, |line| terminal.show(line)).await {
@@ -100,21 +112,22 @@ pub async fn run(config: Config, mut command: AdminCommand) -> anyhow::Result<()
             opened => break Arc::new(opened?),
         }
     };
-    let (lines, mut received) = mpsc::channel(64);
+    let (lines, received) = mpsc::channel(64);
     let output = Output::new(lines);
     let work = {
         let services = services.clone();
         async move { execute(&services, command, &output).await }
     };
-    let show = async {
-        while let Some(line) = received.recv().await {
-            terminal.show(line);
-        }
-    };
-    let (outcome, ()) = tokio::join!(work, show);
+    let (outcome, ()) = tokio::join!(work, show_all(received, &mut terminal));
     terminal.finish();
     services.close();
     outcome
+}
+
+async fn show_all(mut received: mpsc::Receiver<Line>, terminal: &mut Terminal) {
+    while let Some(line) = received.recv().await {
+        terminal.show(line);
+    }
 }
 
 /// The serving process has its own working directory, so paths go to it whole.
