@@ -1,12 +1,12 @@
 //! The administrative commands: what each does, whoever runs it and wherever.
 
 mod accounts;
-mod archive;
 mod domains;
 mod mail;
 mod queue;
 pub mod socket;
 mod stage;
+mod standby;
 
 use std::{
     path::Path,
@@ -17,6 +17,8 @@ use std::{
 use store::StoreError;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+pub use standby::on_standby;
 
 use crate::{cli::AdminCommand, config::Config, maintenance, progress::Terminal, services::Services};
 use socket::Line;
@@ -56,7 +58,10 @@ pub async fn execute(services: &Arc<Services>, command: AdminCommand, output: &O
         AdminCommand::Queue(command) => queue::run(services, command, output).await,
         AdminCommand::Import(args) => mail::import(services, args, output).await,
         AdminCommand::Export(args) => mail::export(services, args, output).await,
-        AdminCommand::Archive(command) => archive::run(services, command, output).await,
+        AdminCommand::StandbyDo(command) => standby::on_primary(services, command, output).await,
+        AdminCommand::Promote | AdminCommand::Compare => {
+            anyhow::bail!("this machine follows nobody: type it on the standby, with its data folder")
+        }
         AdminCommand::Stage(command) => stage::run(services, command, output).await,
         AdminCommand::Maintain => {
             let (say, mut said) = mpsc::unbounded_channel();
@@ -86,19 +91,15 @@ pub async fn run(config: Config, mut command: AdminCommand) -> anyhow::Result<()
     stage::complete(&mut command)?;
     absolute_paths(&mut command)?;
     let mut terminal = Terminal::default();
-    if let AdminCommand::Archive(command) = &command
-        && command.is_direct()
-    {
-        let (lines, received) = mpsc::channel(64);
-        let (command, output) = (command.clone(), Output::new(lines));
-        let work = async move { archive::direct(&config, command, &output).await };
-        let (outcome, ()) = tokio::join!(work, show_all(received, &mut terminal));
-        terminal.finish();
-        return outcome;
-    }
     let patience = Instant::now() + OWNER_PATIENCE;
     let services = loop {
         if let Some(outcome) = socket::ask(&config.data_dir, &command, |line| terminal.show(line)).await {
+            terminal.finish();
+            return outcome;
+        }
+        // A standby that is not running is made the primary all the same.
+        if matches!(command, AdminCommand::Promote) && store::Store::is_replica_at(&config.data_dir) {
+            let outcome = standby::promote_folder(&config).await;
             terminal.finish();
             return outcome;
         }
@@ -112,22 +113,21 @@ pub async fn run(config: Config, mut command: AdminCommand) -> anyhow::Result<()
             opened => break Arc::new(opened?),
         }
     };
-    let (lines, received) = mpsc::channel(64);
+    let (lines, mut received) = mpsc::channel(64);
     let output = Output::new(lines);
     let work = {
         let services = services.clone();
         async move { execute(&services, command, &output).await }
     };
-    let (outcome, ()) = tokio::join!(work, show_all(received, &mut terminal));
+    let show = async {
+        while let Some(line) = received.recv().await {
+            terminal.show(line);
+        }
+    };
+    let (outcome, ()) = tokio::join!(work, show);
     terminal.finish();
     services.close();
     outcome
-}
-
-async fn show_all(mut received: mpsc::Receiver<Line>, terminal: &mut Terminal) {
-    while let Some(line) = received.recv().await {
-        terminal.show(line);
-    }
 }
 
 /// The serving process has its own working directory, so paths go to it whole.

@@ -41,10 +41,10 @@ pub enum Command {
     },
     /// Build the index from nothing: from the log, the newest checkpoint and the body packs. The service must be stopped.
     RebuildIndex,
+    /// Follow another machine, to take its place when it burns; or `standby code` and others on the primary.
+    Standby(StandbyArgs),
     /// Answer everything with the page that the service is not there: for another machine, behind the same name.
     DownPage(DownPageArgs),
-    /// Make this machine's data folder from an archive. The folder must be empty, or of the same restore, cut off.
-    Restore(RestoreArgs),
     /// Put load on any mail server and print rates and latencies.
     Bench(crate::bench::BenchArgs),
     #[command(flatten)]
@@ -67,80 +67,18 @@ pub enum AdminCommand {
     Import(ImportArgs),
     /// Write mail out to mbox files or a Maildir, byte for byte.
     Export(ExportArgs),
+    /// Standbys: see `holdfast standby`.
+    #[command(subcommand, hide = true)]
+    StandbyDo(StandbyCommand),
+    /// Make this standby the primary: follow no more, apply what was received, open the doors.
+    Promote,
+    /// Compare every realm with the primary's, read again on both, while both go on. For a standby that follows.
+    Compare,
     /// What is on right now, and the way back: dark, checks, web, clients, queues, open.
     #[command(subcommand)]
     Stage(StageCommand),
-    /// Archives: where the log and the snapshots go.
-    #[command(subcommand)]
-    Archive(ArchiveCommand),
     /// Do the daily work now: check what is stored, make a checkpoint, drop old log, take back space.
     Maintain,
-}
-
-/// `holdfast archive …`
-#[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
-pub enum ArchiveCommand {
-    /// How far each archive is and when its newest good snapshot was taken. Exits with 1 when something is alarming.
-    Status {
-        /// Only this one: its name or URL.
-        #[arg(long, value_name = "NAME")]
-        target: Option<String>,
-    },
-    /// What each archive holds: lines, log, snapshots.
-    List {
-        /// Only this one: its name or URL.
-        #[arg(long, value_name = "NAME")]
-        target: Option<String>,
-    },
-    /// Read everything back and compare it with what it must be. Exits with 1 when something is not.
-    Verify {
-        /// Only this one: its name or URL.
-        #[arg(long, value_name = "NAME")]
-        target: Option<String>,
-        /// Of the snapshots only the newest good one.
-        #[arg(long)]
-        newest: bool,
-    },
-    /// Take a snapshot now, and read it back.
-    Snapshot {
-        /// Only this one: its name or URL.
-        #[arg(long, value_name = "NAME")]
-        target: Option<String>,
-    },
-    /// Take away what is not to be kept, as configured. Needs credentials that may delete.
-    Prune {
-        /// Only this one: its name or URL.
-        #[arg(long, value_name = "NAME")]
-        target: Option<String>,
-        /// Only say what would go.
-        #[arg(long)]
-        dry_run: bool,
-    },
-    /// Make an age identity, which can read an archive, and print its recipient, for the configuration.
-    NewIdentity {
-        /// Where to write it; must not exist.
-        file: PathBuf,
-    },
-}
-
-/// `holdfast restore …`
-#[derive(Debug, Clone, Args)]
-pub struct RestoreArgs {
-    /// The archive: its URL, or the name or URL of a configured one.
-    #[arg(long, value_name = "URL")]
-    pub from: String,
-    /// The moment: "2026-11-23 18:00", "2026-11-23T17:00:00Z" or "2 h ago". Default: the last commit.
-    #[arg(long, value_name = "TIME")]
-    pub at: Option<String>,
-    /// The file with the identity of one of the archive's recipients.
-    #[arg(long, value_name = "FILE")]
-    pub identity: Option<PathBuf>,
-    /// The line, as `holdfast archive list` names it. Default: the newest.
-    #[arg(long, value_name = "LINE")]
-    pub line: Option<String>,
-    /// Leave out what can't be restored, and say what, instead of failing.
-    #[arg(long)]
-    pub without_damaged: bool,
 }
 
 /// `holdfast account …`
@@ -318,6 +256,47 @@ pub enum StageCommand {
         /// The plan, read.
         #[arg(skip)]
         text: Option<String>,
+    },
+}
+
+/// `holdfast standby …`
+#[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct StandbyArgs {
+    #[command(subcommand)]
+    pub command: Option<StandbyCommand>,
+    /// The primary, as HOST:PORT of its listen.standby. Needed once.
+    #[arg(long)]
+    pub primary: Option<String>,
+    /// What `holdfast standby code` on the primary printed. Needed once.
+    #[arg(long)]
+    pub code: Option<String>,
+    /// What this machine calls itself. Default: the configured hostname.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// This machine was a primary: keep what only it has in files, and follow.
+    #[arg(long)]
+    pub rejoin: bool,
+}
+
+/// What is done to standbys, or to this one.
+#[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
+pub enum StandbyCommand {
+    /// On the primary: print a code that pairs one standby within ten minutes.
+    Code,
+    /// How far each standby is; on a standby, how far it is itself.
+    Status,
+    /// On the primary: let a standby in no more.
+    Forget {
+        /// Its name or fingerprint.
+        name: String,
+    },
+    /// On the standby: apply what a tripwire holds.
+    Release,
+    /// On the standby: copy a realm that is not applied any more anew from the primary.
+    Resync {
+        /// The realm, as `standby status` names it, such as "account 3".
+        realm: String,
     },
 }
 

@@ -3,7 +3,6 @@
 //! `Config::load` gives either a whole, checked configuration or a [`ConfigError`] that names file, line, key and
 //! remedy. Nothing is read lazily: a server that has started has understood every key.
 
-mod archive;
 mod diagnose;
 mod units;
 
@@ -15,7 +14,6 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use archive::Archive;
 pub use diagnose::ConfigError;
 pub use units::{ByteSize, Span};
 
@@ -40,12 +38,12 @@ pub struct Config {
     pub store: Store,
     /// Mail on its way out.
     pub delivery: Delivery,
+    /// Standbys that follow this machine, and this machine as one.
+    pub standby: Standby,
     /// The webmail.
     pub web: Web,
     /// What the server writes about itself.
     pub log: Log,
-    /// Where the log and the snapshots go.
-    pub archive: Vec<Archive>,
 }
 
 impl Default for Config {
@@ -58,9 +56,9 @@ impl Default for Config {
             limits: Limits::default(),
             store: Store::default(),
             delivery: Delivery::default(),
+            standby: Standby::default(),
             web: Web::default(),
             log: Log::default(),
-            archive: Vec::new(),
         }
     }
 }
@@ -91,6 +89,8 @@ pub struct Listen {
     pub https: Vec<SocketAddr>,
     /// `/metrics` and `/health` for machines. They are served on the web listeners too, `/metrics` only to loopback.
     pub metrics: Vec<SocketAddr>,
+    /// Standbys that follow this machine: TLS, only for machines that were paired.
+    pub standby: Vec<SocketAddr>,
 }
 
 impl Default for Listen {
@@ -108,6 +108,7 @@ impl Default for Listen {
             http: local(8080),
             https: local(8443),
             metrics: Vec::new(),
+            standby: Vec::new(),
         }
     }
 }
@@ -204,6 +205,63 @@ impl Default for Delivery {
             connections: 50,
         }
     }
+}
+
+/// Standbys that follow this machine, and this machine as one.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Standby {
+    /// When a commit is acknowledged: once it is durable here, or once a standby has it too.
+    pub mode: StandbyMode,
+    /// In mode `sync`, while no standby follows: wait for one, or go on alone with an alarm.
+    pub when_away: WhenAway,
+    /// A standby that has not answered for so long, with commits waiting for it, is away.
+    pub away_after: Span,
+    /// As a standby: how long after it was committed a commit is applied. It is received at once.
+    pub apply_delay: Span,
+    /// As a standby: the time over which deletions are added up.
+    pub tripwire_window: Span,
+    /// Messages of one account deleted in that time that stop applying; 0 is no wire.
+    pub tripwire_account_messages: u64,
+    /// The same of all accounts.
+    pub tripwire_messages: u64,
+    /// Records of address books, of all accounts.
+    pub tripwire_contacts: u64,
+}
+
+impl Default for Standby {
+    fn default() -> Self {
+        Self {
+            mode: StandbyMode::Async,
+            when_away: WhenAway::Degrade,
+            away_after: Span::seconds(5),
+            apply_delay: Span::seconds(0),
+            tripwire_window: Span::seconds(600),
+            tripwire_account_messages: 2_000,
+            tripwire_messages: 10_000,
+            tripwire_contacts: 500,
+        }
+    }
+}
+
+/// When a commit is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StandbyMode {
+    /// Once it is durable here.
+    Async,
+    /// Once a standby has it too.
+    Sync,
+}
+
+/// What happens in mode `sync` while no standby follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenAway {
+    /// Nothing is acknowledged.
+    Wait,
+    /// Commits are acknowledged once they are durable here, with an alarm.
+    Degrade,
 }
 
 /// The webmail.
@@ -335,20 +393,6 @@ impl Config {
         {
             return wrong("web.public_url", "is not a web address", "write it as \"https://mail.example.org\"");
         }
-        for (number, archive) in self.archive.iter().enumerate() {
-            let again = self.archive[..number].iter().any(|other| other.name() == archive.name());
-            let again =
-                again.then(|| ("name", "is another archive's too".to_owned(), "give each archive a name of its own"));
-            if let Some((key, message, remedy)) = archive.check().or(again) {
-                return Err(ConfigError::Wrong {
-                    path: path.to_owned(),
-                    line: diagnose::line_in(text, "archive", number, key),
-                    key: format!("archive.{key}"),
-                    message,
-                    remedy: remedy.to_owned(),
-                });
-            }
-        }
         Ok(())
     }
 }
@@ -437,24 +481,6 @@ mod tests {
     fn a_certificate_without_its_key_is_refused_by_name() {
         let message = load("[tls]\ncertificate = \"/nowhere.pem\"\n").unwrap_err().to_string();
         assert!(message.contains("add tls.key") && message.contains("holdfast.toml:2"), "{message}");
-    }
-
-    #[test]
-    fn an_archive_is_explained_by_the_line_of_its_own_table() {
-        let recipient = continuity::archive::codec::new_identity().1;
-        let good = format!("[[archive]]\nurl = \"file:///tmp/a\"\nrecipients = [\"{recipient}\"]\n");
-        assert_eq!(load(&good).unwrap().archive[0].name(), "file:///tmp/a");
-        let refused = |second: &str| load(&format!("{good}\n[[archive]]\n{second}")).unwrap_err().to_string();
-        let message = refused("url = \"ftp://there\"\n");
-        assert!(message.contains("holdfast.toml:6") && message.contains("s3://bucket"), "{message}");
-        let message = refused("name = \"b\"\nurl = \"s3://bucket/x\"\n");
-        assert!(message.contains("holdfast.toml:5") && message.contains("new-identity"), "{message}");
-        let message = refused(&format!("url = \"file:///tmp/a\"\nrecipients = [\"{recipient}\"]\n"));
-        assert!(message.contains("name of its own"), "{message}");
-        let message = refused("url = \"s3://bucket\"\nrecipients = [\"AGE-SECRET-KEY-1QQQ\"]\n");
-        assert!(message.contains("holdfast.toml:7") && message.contains("secret"), "{message}");
-        let message = refused("urll = \"s3://bucket\"\n");
-        assert!(message.contains("did you mean `url`"), "{message}");
     }
 
     #[test]

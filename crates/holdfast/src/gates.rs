@@ -64,7 +64,11 @@ impl Health for Gates {
         let look = move || match gate {
             Gate::Verified => verified(&services),
             Gate::Snapshot => snapshot(&services),
-            Gate::Replica => Err("there is no standby".to_owned()),
+            Gate::Replica => match services.primary.get() {
+                Some(primary) if primary.has_a_copy() => Ok(()),
+                Some(_) => Err("no standby has everything".to_owned()),
+                None => Err("there is no standby".to_owned()),
+            },
             Gate::LoginsBelow(limit) => {
                 let rate = services.directory.login_rate();
                 if rate < limit as f64 { Ok(()) } else { Err(format!("{rate:.0} logins in a second")) }

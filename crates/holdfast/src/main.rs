@@ -4,7 +4,6 @@
 //! [`cli`] for what can be typed and at [`serve`] for what runs.
 
 mod admin;
-mod archive;
 mod bench;
 mod cli;
 mod config;
@@ -13,14 +12,14 @@ mod gates;
 mod maintenance;
 mod offline;
 mod progress;
-mod restore;
 mod serve;
 mod services;
+mod standby;
 
 use std::{io::IsTerminal as _, path::Path, process::ExitCode};
 
 use clap::Parser as _;
-use cli::{Cli, Command};
+use cli::{AdminCommand, Cli, Command, StandbyArgs};
 use config::{Config, LogFormat};
 use tracing_subscriber::EnvFilter;
 
@@ -60,13 +59,17 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         config.data_dir = dir;
     }
     // Commands speak by themselves; only the service keeps a log.
-    let level = if matches!(cli.command, Command::Serve) { config.log.level.as_str() } else { "warn" };
+    let is_service = matches!(&cli.command, Command::Serve | Command::Standby(StandbyArgs { command: None, .. }));
+    let level = if is_service { config.log.level.as_str() } else { "warn" };
     start_log(config.log.format, level)?;
     match cli.command {
         Command::Serve => runtime()?.block_on(serve::run(config)).map(|()| ExitCode::SUCCESS),
+        Command::Standby(StandbyArgs { command: Some(command), .. }) => {
+            runtime()?.block_on(admin::run(config, AdminCommand::StandbyDo(command))).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Standby(args) => runtime()?.block_on(standby::run(config, args)).map(|()| ExitCode::SUCCESS),
         Command::Admin(command) => runtime()?.block_on(admin::run(config, command)).map(|()| ExitCode::SUCCESS),
         Command::Verify { repair } => offline::verify(&config, repair),
-        Command::Restore(args) => runtime()?.block_on(restore::run(config, args)),
         Command::RebuildIndex => offline::rebuild_index(&config).map(|()| ExitCode::SUCCESS),
         Command::CheckConfig { .. } | Command::Bench(_) | Command::DownPage(_) => unreachable!("done above"),
     }

@@ -4,6 +4,7 @@ mod doors;
 mod http;
 mod notify;
 mod stage;
+mod standbys;
 mod welcome;
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::{admin, archive, config::Config, maintenance, services::Services};
+use crate::{admin, config::Config, maintenance, services::Services};
 
 /// How often measurements are gathered into their summaries.
 const METRICS_UPKEEP: std::time::Duration = std::time::Duration::from_secs(5);
@@ -50,26 +51,25 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
 
     let bound = doors::bind(&services, &tls, &metrics)?;
+    let standby_listeners = standbys::bind(&services.config).await?;
     // Before the doors are announced: a command typed on "ready" must find this process.
     let admin_socket = admin::socket::bind(&services.config.data_dir)?;
     welcome::doors(&services, &bound)?;
     let mut tasks = bound.serve(&shutdown);
     {
         let (services, shutdown) = (services.clone(), shutdown.clone());
-        tasks.spawn(async move { ("admin socket", admin::socket::serve(admin_socket, services, shutdown).await) });
+        let (dir, executor) = (services.config.data_dir.clone(), admin::socket::on_services(services));
+        tasks.spawn(async move { ("admin socket", admin::socket::serve(admin_socket, dir, executor, shutdown).await) });
     }
     {
         let (services, shutdown) = (services.clone(), shutdown.clone());
         tasks.spawn(async move { ("queue", stage::queue(services, shutdown).await) });
     }
     tasks.spawn(upkeep(metrics, shutdown.clone()));
+    standbys::serve(&services, standby_listeners, &shutdown, &mut tasks)?;
     {
         let (services, shutdown) = (services.clone(), shutdown.clone());
         tasks.spawn(async move { ("maintenance", maintenance::serve(services, shutdown).await) });
-    }
-    {
-        let (services, shutdown) = (services.clone(), shutdown.clone());
-        tasks.spawn(async move { ("archive", archive::serve(services, shutdown).await) });
     }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -1,15 +1,15 @@
 //! The services of one data folder, opened once and shared by doors and commands.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::{Arc, OnceLock, atomic::AtomicBool};
 
 use anyhow::{Context as _, bail};
-use continuity::stage::Stages;
+use continuity::{stage::Stages, standby::Primary};
 use delivery::{Credentials, DeliveryOptions, NextHop, Smarthost, TlsPolicy};
 use directory::{AccountId, DirectoryOptions};
 use mailstore::{MailError, MailStore};
 use store::{Store, StoreError, StoreOptions};
 
-use crate::{archive::Archives, config::Config};
+use crate::config::Config;
 
 /// Store and domain services. Opening takes the folder's lock; only one process can.
 pub struct Services {
@@ -19,7 +19,8 @@ pub struct Services {
     pub mailstore: MailStore,
     pub delivery: delivery::Delivery,
     pub stages: Stages,
-    pub archives: Archives,
+    /// Standbys follow this machine, when it serves and has a listener for them.
+    pub primary: OnceLock<Arc<Primary>>,
     /// Whether the doors are this process's: a command by itself has nothing to bring back in stages.
     pub serving: AtomicBool,
 }
@@ -35,12 +36,6 @@ impl Services {
         let dir = &config.data_dir;
         let store =
             Store::open(dir, store_options(&config)).with_context(|| format!("data folder {}", dir.display()))?;
-        Self::on(config, store)
-    }
-
-    /// The services on a store that is open.
-    pub fn on(config: Config, store: Store) -> anyhow::Result<Self> {
-        let dir = &config.data_dir;
         // What every account has is made in the commit that makes the account.
         let standard = MailStore::new(store.clone());
         let on_create: directory::OnCreate = Arc::new(move |tx, account| {
@@ -63,8 +58,16 @@ impl Services {
         let options = delivery_options(&config)?;
         let delivery = delivery::Delivery::new(store.clone(), directory.clone(), mailstore.clone(), options)?;
         let stages = Stages::open(dir)?;
-        let archives = Archives::new(&config);
-        Ok(Self { store, directory, mailstore, delivery, stages, archives, serving: AtomicBool::new(false), config })
+        Ok(Self {
+            store,
+            directory,
+            mailstore,
+            delivery,
+            stages,
+            primary: OnceLock::new(),
+            serving: AtomicBool::new(false),
+            config,
+        })
     }
 
     /// Writes everything out and gives the folder back.

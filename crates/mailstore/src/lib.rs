@@ -35,7 +35,6 @@ mod mailbox;
 mod name;
 mod quota;
 mod rename;
-mod renumber;
 mod rows;
 pub mod schema;
 mod search;

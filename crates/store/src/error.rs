@@ -128,7 +128,8 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+    /// What the system said about a file or folder, `what`; a full disk is [`StoreError::Full`].
+    pub fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         move |error| match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Self::Full,
@@ -136,7 +137,8 @@ impl StoreError {
         }
     }
 
-    pub(crate) fn damaged(what: impl Into<String>) -> Self {
+    /// Stored or received data is not what it must be.
+    pub fn damaged(what: impl Into<String>) -> Self {
         Self::Damaged { what: what.into() }
     }
 }

@@ -59,8 +59,25 @@ pub fn bind(data_dir: &Path) -> anyhow::Result<UnixListener> {
     Ok(listener)
 }
 
+/// Runs a command, wherever it came from.
+pub type Executor =
+    dyn Fn(AdminCommand, Output) -> futures_util::future::BoxFuture<'static, anyhow::Result<()>> + Send + Sync;
+
+/// What runs commands on the services of a process that serves.
+pub fn on_services(services: Arc<Services>) -> Arc<Executor> {
+    Arc::new(move |command, output| {
+        let services = services.clone();
+        Box::pin(async move { execute(&services, command, &output).await })
+    })
+}
+
 /// Serves admin commands until shut down.
-pub async fn serve(listener: UnixListener, services: Arc<Services>, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn serve(
+    listener: UnixListener,
+    data_dir: PathBuf,
+    executor: Arc<Executor>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     loop {
         let stream = tokio::select! {
             () = shutdown.cancelled() => break,
@@ -73,26 +90,27 @@ pub async fn serve(listener: UnixListener, services: Arc<Services>, shutdown: Ca
                 }
             },
         };
-        let services = services.clone();
+        let executor = executor.clone();
         tokio::spawn(async move {
-            if let Err(error) = answer(services, stream).await {
+            if let Err(error) = answer(&executor, stream).await {
                 tracing::warn!(%error, "admin command");
             }
         });
     }
-    let _ = std::fs::remove_file(path(&services.config.data_dir));
+    let _ = std::fs::remove_file(path(&data_dir));
     Ok(())
 }
 
-async fn answer(services: Arc<Services>, stream: UnixStream) -> anyhow::Result<()> {
+async fn answer(executor: &Arc<Executor>, stream: UnixStream) -> anyhow::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut request = String::new();
     BufReader::new(read.take(MAX_REQUEST_BYTES)).read_line(&mut request).await?;
     let command: AdminCommand = serde_json::from_str(&request).context("not an admin command of this version")?;
     let (lines, mut received) = mpsc::channel::<Line>(LINES_IN_FLIGHT);
     let output = Output::new(lines);
+    let executor = executor.clone();
     let task = tokio::spawn(async move {
-        let outcome = execute(&services, command, &output).await;
+        let outcome = executor(command, output.clone()).await;
         output.done(outcome.err().map(|error| format!("{error:#}"))).await;
     });
     while let Some(line) = received.recv().await {

@@ -38,21 +38,15 @@ impl Server {
 
     /// Starts the service with more configuration.
     pub fn start_with(dir: &Path, more: &str) -> Self {
-        let config = dir.join("holdfast.toml");
-        std::fs::write(
-            &config,
-            format!(
-                "data_dir = \"{}\"\nhostname = \"mx.example.org\"\n\
-                 [listen]\nsmtp = [\"127.0.0.1:0\"]\nsubmission = [\"127.0.0.1:0\"]\nsubmissions = [\"127.0.0.1:0\"]\n\
-                 lmtp = [\"127.0.0.1:0\"]\nimap = [\"127.0.0.1:0\"]\nimaps = [\"127.0.0.1:0\"]\npop3 = [\"127.0.0.1:0\"]\n\
-                 pop3s = [\"127.0.0.1:0\"]\nhttp = [\"127.0.0.1:0\"]\nhttps = [\"127.0.0.1:0\"]\n\
-                 [limits]\nplaintext_logins = true\nconnections_per_address = 2000\n{more}",
-                dir.join("data").display()
-            ),
-        )
-        .unwrap();
+        Self::start_with_env(dir, more, &[])
+    }
+
+    /// The same with keys of the configuration in the environment.
+    pub fn start_with_env(dir: &Path, more: &str, env: &[(&str, String)]) -> Self {
+        let config = write_config(dir, more);
         let mut child = Command::new(env!("CARGO_BIN_EXE_holdfast"))
             .args(["--config", config.to_str().unwrap(), "serve"])
+            .envs(env.iter().map(|(name, value)| (*name, value.as_str())))
             .stdout(Stdio::piped())
             .stderr(std::fs::File::options().create(true).append(true).open(dir.join("stderr.log")).unwrap())
             .spawn()
@@ -151,6 +145,24 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Writes a configuration with ports that the system chooses and the data in `dir`, and `more` at its end.
+pub fn write_config(dir: &Path, more: &str) -> PathBuf {
+    let config = dir.join("holdfast.toml");
+    std::fs::write(
+        &config,
+            format!(
+                "data_dir = \"{}\"\nhostname = \"mx.example.org\"\n\
+                 [listen]\nsmtp = [\"127.0.0.1:0\"]\nsubmission = [\"127.0.0.1:0\"]\nsubmissions = [\"127.0.0.1:0\"]\n\
+                 lmtp = [\"127.0.0.1:0\"]\nimap = [\"127.0.0.1:0\"]\nimaps = [\"127.0.0.1:0\"]\npop3 = [\"127.0.0.1:0\"]\n\
+                 pop3s = [\"127.0.0.1:0\"]\nhttp = [\"127.0.0.1:0\"]\nhttps = [\"127.0.0.1:0\"]\n\
+                 [limits]\nplaintext_logins = true\nconnections_per_address = 2000\n{more}",
+                dir.join("data").display()
+            ),
+    )
+    .unwrap();
+    config
 }
 
 /// Runs a `holdfast` command on the configuration in `dir`, with or without a running service.

@@ -1,0 +1,28 @@
+//! The standby: a second machine that follows the log over TLS, keeps it byte for byte, and applies it to an index of
+//! its own, where every commit must lead to the digest that it states. What is corrupt on the primary is therefore
+//! noticed here, and does not become corrupt here.
+//!
+//! * [`Primary`] serves standbys beside the doors, and holds acknowledgements where that was asked for.
+//! * [`Standby`] follows, resumes after any break, applies with a delay and tripwires, compares, is promoted.
+//!
+//! The two are paired once by a code that is typed; from then on each knows the other's key. A promotion raises the
+//! epoch that every commit carries; the machine that wrote in the one before is told as soon as it is met, and writes no
+//! more.
+
+mod apply;
+mod compare;
+mod copy;
+mod intake;
+mod keys;
+mod primary;
+mod rejoin;
+mod replica;
+mod wire;
+
+pub use apply::{Tripped, Tripwires};
+pub use keys::{Fingerprint, NotACode, PairingCode};
+pub use primary::{CODE_FOR, Mode, Primary, PrimaryOptions, StandbyStatus};
+pub use rejoin::Rejoined;
+pub use replica::{
+    Compared, Ended, Error, Promotion, Standby, StandbyOptions, Status, StoreOptionsMaker, promote_folder, tell_former,
+};

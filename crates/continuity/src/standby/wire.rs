@@ -1,0 +1,296 @@
+//! What primary and standby say to each other: frames of a length and one message.
+//!
+//! ```text
+//! frame = length(u32, little-endian) Frame          protobuf; at most MAX_FRAME_BYTES
+//! ```
+
+use std::io;
+
+use prost::Message as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+/// The largest frame: a run of commits, the largest of which has 64 MiB.
+pub const MAX_FRAME_BYTES: usize = 80 << 20;
+/// What this version speaks.
+pub const VERSION: u32 = 1;
+
+/// One message.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Frame {
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26")]
+    pub kind: Option<Kind>,
+}
+
+/// The messages: those below 16 come from the standby.
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum Kind {
+    #[prost(message, tag = "1")]
+    Pair(Pair),
+    #[prost(message, tag = "2")]
+    Hello(Hello),
+    #[prost(message, tag = "3")]
+    Ack(Ack),
+    #[prost(message, tag = "4")]
+    WantBodies(WantBodies),
+    #[prost(message, tag = "5")]
+    WantRealm(WantRealm),
+    #[prost(message, tag = "6")]
+    WantSummary(WantSummary),
+    #[prost(message, tag = "7")]
+    Promoted(Promoted),
+    #[prost(message, tag = "16")]
+    Welcome(Welcome),
+    #[prost(message, tag = "17")]
+    Refused(Refused),
+    #[prost(message, tag = "18")]
+    CopyBegin(CopyBegin),
+    #[prost(message, tag = "19")]
+    RealmBegin(RealmBegin),
+    #[prost(message, tag = "20")]
+    Records(Records),
+    #[prost(message, tag = "21")]
+    CopyEnd(CopyEnd),
+    #[prost(message, tag = "22")]
+    Run(Run),
+    #[prost(message, tag = "23")]
+    BodyPiece(BodyPiece),
+    #[prost(message, tag = "24")]
+    Beat(Beat),
+    #[prost(message, tag = "25")]
+    Summary(Summary),
+    #[prost(message, tag = "26")]
+    Paired(Paired),
+}
+
+/// Asks to be known from now on.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Pair {
+    /// The secret of the code.
+    #[prost(bytes = "vec", tag = "1")]
+    pub secret: Vec<u8>,
+    /// What the standby calls itself.
+    #[prost(string, tag = "2")]
+    pub name: String,
+}
+
+/// Where the standby is.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Hello {
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    /// The commit it needs next.
+    #[prost(uint64, tag = "2")]
+    pub next: u64,
+    /// Its log's chain before that.
+    #[prost(bytes = "vec", tag = "3")]
+    pub chain: Vec<u8>,
+    /// The epoch it has followed so far.
+    #[prost(uint64, tag = "4")]
+    pub epoch: u64,
+    /// It has nothing yet: everything is to be copied.
+    #[prost(bool, tag = "5")]
+    pub copy: bool,
+}
+
+/// How far the standby is.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Ack {
+    /// Durable there.
+    #[prost(uint64, tag = "1")]
+    pub received: u64,
+    /// Applied there.
+    #[prost(uint64, tag = "2")]
+    pub applied: u64,
+    /// Realms that it does not apply, and why.
+    #[prost(message, repeated, tag = "3")]
+    pub held: Vec<HeldRealm>,
+    /// Why it applies nothing at the moment; empty when it does.
+    #[prost(string, tag = "4")]
+    pub wire: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct HeldRealm {
+    #[prost(uint64, tag = "1")]
+    pub realm: u64,
+    #[prost(string, tag = "2")]
+    pub reason: String,
+}
+
+/// Bodies that the standby lacks.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct WantBodies {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub ids: Vec<Vec<u8>>,
+}
+
+/// A realm to be copied anew.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct WantRealm {
+    #[prost(uint64, tag = "1")]
+    pub realm: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct WantSummary {}
+
+/// A standby was made the primary: whoever hears it must not write any more.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Promoted {
+    #[prost(uint64, tag = "1")]
+    pub epoch: u64,
+    /// The last commit that both have.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+    /// What the new primary calls itself.
+    #[prost(string, tag = "3")]
+    pub name: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Paired {}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Welcome {
+    #[prost(uint64, tag = "1")]
+    pub epoch: u64,
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Refused {
+    #[prost(string, tag = "1")]
+    pub why: String,
+    /// What it needs is retained no more: the first commit that is; 0 when that is not the reason.
+    #[prost(uint64, tag = "2")]
+    pub retained_from: u64,
+    /// Its log is another one.
+    #[prost(bool, tag = "3")]
+    pub diverged: bool,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct CopyBegin {
+    #[prost(uint64, tag = "1")]
+    pub seq: u64,
+    #[prost(bytes = "vec", tag = "2")]
+    pub chain: Vec<u8>,
+    #[prost(uint64, tag = "3")]
+    pub epoch: u64,
+    #[prost(uint64, tag = "4")]
+    pub realms: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct RealmBegin {
+    #[prost(uint64, tag = "1")]
+    pub realm: u64,
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+    #[prost(bytes = "vec", tag = "3")]
+    pub digest: Vec<u8>,
+    /// Damaged there: not copied.
+    #[prost(string, tag = "4")]
+    pub damaged: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Records {
+    #[prost(message, repeated, tag = "1")]
+    pub records: Vec<Record>,
+    /// The last of its realm.
+    #[prost(bool, tag = "2")]
+    pub last: bool,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Record {
+    #[prost(bytes = "vec", tag = "1")]
+    pub key: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub value: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct CopyEnd {}
+
+/// Commits, in the form of a log segment.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Run {
+    #[prost(bytes = "vec", tag = "1")]
+    pub bytes: Vec<u8>,
+}
+
+/// A piece of a body; pieces of one body follow each other.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct BodyPiece {
+    #[prost(bytes = "vec", tag = "1")]
+    pub id: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub bytes: Vec<u8>,
+    #[prost(bool, tag = "3")]
+    pub last: bool,
+    /// It can't be had: why.
+    #[prost(string, tag = "4")]
+    pub damaged: String,
+}
+
+/// Nothing new, and still here.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Beat {
+    #[prost(uint64, tag = "1")]
+    pub seq: u64,
+}
+
+/// All realms of one moment, each read again and added up.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Summary {
+    #[prost(uint64, tag = "1")]
+    pub seq: u64,
+    #[prost(message, repeated, tag = "2")]
+    pub realms: Vec<RealmSum>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct RealmSum {
+    #[prost(uint64, tag = "1")]
+    pub realm: u64,
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+    /// What its records add up to.
+    #[prost(bytes = "vec", tag = "3")]
+    pub digest: Vec<u8>,
+    /// What they must add up to.
+    #[prost(bytes = "vec", tag = "4")]
+    pub stated: Vec<u8>,
+}
+
+/// Writes one message. Call `flush` when nothing follows.
+pub async fn write(to: &mut (impl AsyncWrite + Unpin), kind: Kind) -> io::Result<()> {
+    let frame = Frame { kind: Some(kind) };
+    let length = frame.encoded_len();
+    if length > MAX_FRAME_BYTES {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame of {length} bytes")));
+    }
+    let mut bytes = Vec::with_capacity(4 + length);
+    bytes.extend_from_slice(&(length as u32).to_le_bytes());
+    frame.encode(&mut bytes).expect("a Vec has room");
+    to.write_all(&bytes).await
+}
+
+/// Reads one message. Not safe to cancel: what was read of it is lost.
+pub async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Kind> {
+    let length = from.read_u32_le().await? as usize;
+    let wrong = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+    if length > MAX_FRAME_BYTES {
+        return Err(wrong(format!("a frame of {length} bytes")));
+    }
+    // Memory is taken as it comes, not as it is announced.
+    let mut bytes = Vec::with_capacity(length.min(1 << 20));
+    if from.take(length as u64).read_to_end(&mut bytes).await? < length {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let frame = Frame::decode(bytes.as_slice()).map_err(|error| wrong(error.to_string()))?;
+    frame.kind.ok_or_else(|| wrong("a message that this version does not know".to_owned()))
+}

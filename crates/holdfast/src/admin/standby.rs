@@ -1,0 +1,141 @@
+//! `holdfast standby …`, `promote` and `compare`: on the primary, on the standby, and on a standby's folder.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail, ensure};
+use continuity::standby::{CODE_FOR, Standby, Status};
+use store::RealmId;
+
+use super::Output;
+use crate::{
+    cli::{AdminCommand, StandbyCommand},
+    config::Config,
+    services::{Services, store_options},
+};
+
+/// What a primary answers.
+pub async fn on_primary(services: &Services, command: StandbyCommand, output: &Output) -> anyhow::Result<()> {
+    let Some(primary) = services.primary.get() else {
+        bail!("no standby can follow this machine: set listen.standby in the configuration, and start the service");
+    };
+    match command {
+        StandbyCommand::Code => {
+            let code = primary.new_code();
+            output.line(format!("{code}")).await;
+            output
+                .line(format!(
+                    "Within {} minutes, on the other machine: holdfast standby --primary HOST:PORT --code {code}",
+                    CODE_FOR.as_secs() / 60
+                ))
+                .await;
+        }
+        StandbyCommand::Status => {
+            let end = services.store.seq();
+            output.line(format!("primary at commit {end}")).await;
+            if primary.is_degraded() {
+                output.line("ALARM: no standby follows, and commits are acknowledged all the same").await;
+            }
+            let standbys = primary.standbys();
+            if standbys.is_empty() {
+                output.line("no standby was ever paired: holdfast standby code").await;
+            }
+            for standby in standbys {
+                let name = &standby.name;
+                if !standby.connected {
+                    output.line(format!("{name}: not connected; it had commit {}", standby.received)).await;
+                    continue;
+                }
+                let behind = end.0.saturating_sub(standby.received.0);
+                output
+                    .line(format!(
+                        "{name}: received commit {} ({behind} behind), applied {}",
+                        standby.received, standby.applied
+                    ))
+                    .await;
+                if !standby.wire.is_empty() {
+                    output.line(format!("  applies nothing: {}", standby.wire)).await;
+                }
+                for (realm, why) in standby.held {
+                    output.line(format!("  does not apply {realm}: {why}")).await;
+                }
+            }
+        }
+        StandbyCommand::Forget { name } => {
+            ensure!(primary.forget(&name)?, "no standby is called {name}");
+            output.line(format!("{name} is let in no more")).await;
+        }
+        StandbyCommand::Release | StandbyCommand::Resync { .. } => bail!("this is the primary: type it on the standby"),
+    }
+    Ok(())
+}
+
+/// What a standby answers.
+pub async fn on_standby(standby: &Arc<Standby>, command: AdminCommand, output: &Output) -> anyhow::Result<()> {
+    match command {
+        AdminCommand::StandbyDo(StandbyCommand::Status) => show(&standby.status(), output).await,
+        AdminCommand::StandbyDo(StandbyCommand::Release) => {
+            let released = standby.release()?;
+            output.line(format!("commit {} and what follows it is applied ({})", released.seq, released.why)).await;
+        }
+        AdminCommand::StandbyDo(StandbyCommand::Resync { realm }) => {
+            let realm = realm_named(standby, &realm)?;
+            standby.resync(realm).await?;
+            output.line(format!("{realm} was copied anew, and is applied again")).await;
+        }
+        AdminCommand::Compare => {
+            let compared = standby.compare().await?;
+            for (realm, what) in &compared.different {
+                output.line(format!("{realm}: {what}")).await;
+            }
+            output.line(format!("{} realms are the same on both machines", compared.equal)).await;
+            ensure!(compared.different.is_empty(), "{} realms are not", compared.different.len());
+        }
+        AdminCommand::Promote => {
+            let promotion = standby.promote().await?;
+            output
+                .line(format!(
+                    "this machine is the primary now: epoch {}, after commit {}; its doors open in a moment",
+                    promotion.epoch, promotion.seq
+                ))
+                .await;
+        }
+        AdminCommand::StandbyDo(StandbyCommand::Code | StandbyCommand::Forget { .. }) => {
+            bail!("this is a standby: type it on the primary")
+        }
+        _ => bail!("this machine follows another one: type it on the primary, or `holdfast promote` here first"),
+    }
+    Ok(())
+}
+
+/// A realm by the name that it is shown with.
+fn realm_named(standby: &Standby, name: &str) -> anyhow::Result<RealmId> {
+    let store = standby.store().context("the first copy is not finished")?;
+    let realms = store.realms();
+    let found = realms.iter().find(|realm| realm.to_string() == name.trim());
+    found.copied().with_context(|| format!("there is no realm {name:?}; `holdfast standby status` names those held"))
+}
+
+async fn show(status: &Status, output: &Output) {
+    output.line(format!("standby: {}", status.doing)).await;
+    let behind = status.primary.0.saturating_sub(status.received.0);
+    output.line(format!("received commit {} ({behind} behind), applied {}", status.received, status.applied)).await;
+    if let Some(tripped) = &status.tripped {
+        output.line(format!("ALARM: commit {} and what follows it is not applied: {}", tripped.seq, tripped.why)).await;
+        output.line("  when that was meant: holdfast standby release").await;
+    }
+    for (realm, why) in &status.held {
+        output.line(format!("ALARM: {realm} is not applied any more: {why}")).await;
+    }
+}
+
+/// Makes a folder whose standby does not run the primary's.
+pub async fn promote_folder(config: &Config) -> anyhow::Result<()> {
+    let (dir, options) = (config.data_dir.clone(), store_options(config));
+    let promote = move || continuity::standby::promote_folder(&dir, options);
+    let promotion = tokio::task::spawn_blocking(promote).await??;
+    println!(
+        "this machine is the primary now: epoch {}, after commit {}; open its doors with: holdfast serve",
+        promotion.epoch, promotion.seq
+    );
+    Ok(())
+}

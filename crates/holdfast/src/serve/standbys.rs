@@ -1,0 +1,57 @@
+//! Serving standbys, and telling a primary that this machine has taken over from.
+
+use anyhow::Context as _;
+use continuity::standby::{Mode, Primary, PrimaryOptions, tell_former};
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{Config, StandbyMode, WhenAway},
+    services::Services,
+};
+
+/// Binds the configured addresses.
+pub async fn bind(config: &Config) -> anyhow::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    for address in &config.listen.standby {
+        let listener = TcpListener::bind(address).await.with_context(|| {
+            format!("standby: {address} can't be listened on; choose another in the configuration (listen.standby)")
+        })?;
+        println!("  {:<12} {:<21} standbys that were paired", "standby", listener.local_addr()?.to_string());
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// From here on commits wait for a standby, where that was asked for.
+pub fn serve(
+    services: &Services,
+    listeners: Vec<TcpListener>,
+    shutdown: &CancellationToken,
+    tasks: &mut JoinSet<(&'static str, anyhow::Result<()>)>,
+) -> anyhow::Result<()> {
+    let config = &services.config;
+    let dir = config.data_dir.join("standby");
+    if !listeners.is_empty() {
+        let settings = &config.standby;
+        let mode = match (settings.mode, settings.when_away) {
+            (StandbyMode::Async, _) => Mode::Async,
+            (StandbyMode::Sync, WhenAway::Wait) => Mode::SyncOrWait,
+            (StandbyMode::Sync, WhenAway::Degrade) => Mode::SyncOrDegrade,
+        };
+        let options = PrimaryOptions { mode, away_after: settings.away_after.0 };
+        let primary = Primary::open(services.store.clone(), &dir, options)?;
+        for listener in listeners {
+            let (primary, shutdown) = (primary.clone(), shutdown.clone());
+            tasks.spawn(async move { ("standbys", primary.serve(listener, shutdown).await.map_err(Into::into)) });
+        }
+        let _ = services.primary.set(primary);
+    }
+    let (data_dir, name, shutdown) = (config.data_dir.clone(), config.hostname.clone(), shutdown.clone());
+    tokio::spawn(async move {
+        if let Err(error) = tell_former(&data_dir, &name, &shutdown).await {
+            tracing::error!(%error, "the former primary can't be told that it is one no more");
+        }
+    });
+    Ok(())
+}

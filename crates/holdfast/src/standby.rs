@@ -1,0 +1,102 @@
+//! `holdfast standby`: follows another machine until it is stopped or made the primary, and then serves.
+
+use std::{sync::Arc, time::Duration};
+
+use continuity::standby::{Ended, Standby, StandbyOptions, StoreOptionsMaker, Tripwires};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::{admin, cli::StandbyArgs, config::Config, serve, services::store_options};
+
+/// Between two lines about a copy under way.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
+    let settings = &config.standby;
+    let options = StandbyOptions {
+        dir: config.data_dir.clone(),
+        store: StoreOptionsMaker(Arc::new({
+            let config = config.clone();
+            move || store_options(&config)
+        })),
+        name: args.name.clone().unwrap_or_else(|| config.hostname.clone()),
+        apply_delay: settings.apply_delay.0,
+        tripwires: Tripwires {
+            window: settings.tripwire_window.0,
+            account_messages: settings.tripwire_account_messages,
+            all_messages: settings.tripwire_messages,
+            contacts: settings.tripwire_contacts,
+        },
+    };
+    let (standby, rejoined) =
+        Standby::open(options, args.primary.as_deref(), args.code.as_deref(), args.rejoin).await?;
+    if let Some(rejoined) = rejoined {
+        match &rejoined.folder {
+            None => println!("both machines have commit {}, and this one has nothing more", rejoined.common),
+            Some(folder) => println!(
+                "this machine alone had {} commits with {} messages: they are kept in {}, a Maildir for each account; \
+                 bring them in on the primary with: holdfast import ADDRESS FOLDER",
+                rejoined.unshared,
+                rejoined.messages,
+                folder.display()
+            ),
+        }
+    }
+    let shutdown = CancellationToken::new();
+    let socket = admin::socket::bind(&config.data_dir)?;
+    let executor = {
+        let standby = standby.clone();
+        let run: Arc<admin::socket::Executor> = Arc::new(move |command, output| {
+            let standby = standby.clone();
+            Box::pin(async move { admin::on_standby(&standby, command, &output).await })
+        });
+        run
+    };
+    let commands = tokio::spawn(admin::socket::serve(socket, config.data_dir.clone(), executor, shutdown.clone()));
+    println!("standby of another machine, on {}", config.data_dir.display());
+    println!("ready");
+    let telling = tokio::spawn(tell(standby.clone(), shutdown.clone()));
+    let stopping = shutdown.clone();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stopping.cancel();
+    });
+    let ended = standby.run(&shutdown).await;
+    // The command that promoted is answered before the socket goes.
+    if matches!(ended, Ok(Ended::Promoted(_))) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let was_stopped = shutdown.is_cancelled();
+    shutdown.cancel();
+    telling.abort();
+    let _ = commands.await;
+    match ended? {
+        Ended::Promoted(promotion) if !was_stopped => {
+            println!("the primary now: epoch {}, after commit {}", promotion.epoch, promotion.seq);
+            drop(standby);
+            serve::run(config).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says what it is doing when that has changed.
+async fn tell(standby: Arc<Standby>, shutdown: CancellationToken) {
+    let mut said = String::new();
+    loop {
+        let doing = standby.status().doing;
+        if doing != said {
+            println!("{doing}");
+            said = doing;
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(TELL_EVERY) => {}
+        }
+    }
+}

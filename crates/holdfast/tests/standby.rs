@@ -1,0 +1,381 @@
+//! A second machine follows, compares, is damaged or deceived, and takes over: real processes over real sockets.
+
+mod support;
+
+use std::{
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use support::{Server, holdfast, imap::Imap, smtp::Smtp};
+
+const ANNA: &str = "anna@example.org";
+const BERT: &str = "bert@example.org";
+const SYNC: &str = "[standby]\nmode = \"sync\"\nwhen_away = \"wait\"\n";
+
+/// A free port: a machine that was killed must come back at its address.
+fn port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+struct Primary {
+    server: Server,
+    address: SocketAddr,
+}
+
+fn primary(dir: &Path, more: &str) -> Primary {
+    let address = SocketAddr::from(([127, 0, 0, 1], port()));
+    // Tables may be opened once only: the listener goes into the environment.
+    let server = Server::start_with_env(dir, more, &[("HOLDFAST_LISTEN__STANDBY", address.to_string())]);
+    Primary { server, address }
+}
+
+/// A standby process, which becomes a service when it is promoted.
+struct Standby {
+    child: Child,
+    dir: PathBuf,
+    lines: std::sync::mpsc::Receiver<String>,
+}
+
+impl Standby {
+    /// Pairs and follows.
+    fn pair(dir: &Path, primary: &Primary, more: &str) -> Self {
+        let code = said(primary.server.dir(), &["standby", "code"]);
+        let code = code.lines().next().unwrap().to_owned();
+        support::write_config(dir, more);
+        Self::spawn(dir, &["--primary", &primary.address.to_string(), "--code", &code])
+    }
+
+    fn spawn(dir: &Path, args: &[&str]) -> Self {
+        let log = std::fs::File::options().create(true).append(true).open(dir.join("stderr.log")).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_holdfast"))
+            .args(["--config", dir.join("holdfast.toml").to_str().unwrap(), "standby", "--name", "two"])
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let (say, lines) = std::sync::mpsc::channel();
+        let output = child.stdout.take().unwrap();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                let _ = say.send(line);
+            }
+        });
+        let standby = Self { child, dir: dir.to_owned(), lines };
+        standby.line("ready");
+        standby
+    }
+
+    /// Waits for a line that holds `text`, and gives those up to it.
+    fn line(&self, text: &str) -> Vec<String> {
+        let mut seen = Vec::new();
+        loop {
+            let line = self.lines.recv_timeout(support::PATIENCE).unwrap_or_else(|_| {
+                let log = std::fs::read_to_string(self.dir.join("stderr.log")).unwrap_or_default();
+                panic!("no line with {text:?} after {seen:?}:\n{log}")
+            });
+            let found = line.contains(text);
+            seen.push(line);
+            if found {
+                return seen;
+            }
+        }
+    }
+
+    fn status(&self) -> String {
+        let output = holdfast(&self.dir, &["standby", "status"], "");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// The address of a door, once this is the primary.
+    fn promoted(&self) -> SocketAddr {
+        let lines = self.line("ready");
+        let line = lines.iter().find(|line| line.trim_start().starts_with("imap ")).expect("it serves IMAP");
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Standby {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn run(dir: &Path, args: &[&str]) -> Output {
+    holdfast(dir, args, "")
+}
+
+#[track_caller]
+fn said(dir: &Path, args: &[&str]) -> String {
+    let output = run(dir, args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[track_caller]
+fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < support::PATIENCE, "{what} did not come about");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// The commit up to which a status says that it has received, and applied.
+fn numbers(status: &str) -> Option<(u64, u64)> {
+    let line = status.lines().find(|line| line.contains("received commit "))?;
+    let number = |after: &str| line.split(after).nth(1)?.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok();
+    Some((number("received commit ")?, number("applied ")?))
+}
+
+fn has_all(primary: &Primary, standby: &Standby) -> bool {
+    let end = said(primary.server.dir(), &["standby", "status"]);
+    let end: u64 = end.lines().next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+    numbers(&standby.status()) == Some((end, end))
+}
+
+fn deliver(address: SocketAddr, to: &str, subject: &str) -> std::io::Result<String> {
+    let mut smtp = Smtp::connect(address)?;
+    smtp.send("x@example.net", &[to], &format!("From: x@example.net\r\nSubject: {subject}\r\n\r\nText.\r\n"))
+}
+
+fn subjects(imap: SocketAddr, user: &str) -> Vec<String> {
+    let mut imap = Imap::login(imap, user).unwrap();
+    imap.command("EXAMINE INBOX").unwrap().ok();
+    let answer = imap.command("FETCH 1:* BODY.PEEK[HEADER.FIELDS (SUBJECT)]").unwrap();
+    let found = answer.untagged.iter().flat_map(|line| line.lines().map(str::to_owned).collect::<Vec<_>>());
+    found.filter_map(|line| line.strip_prefix("Subject: ").map(str::to_owned)).collect()
+}
+
+struct Machines {
+    dirs: [tempfile::TempDir; 2],
+    primary: Primary,
+}
+
+fn machines(more: &str) -> Machines {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let primary = primary(dirs[0].path(), "");
+    for address in [ANNA, BERT] {
+        primary.server.add_account(address);
+    }
+    if more.is_empty() {
+        return Machines { dirs, primary };
+    }
+    // Accounts are made before commits wait for a standby that is not there yet.
+    let address = primary.address;
+    primary.server.stop();
+    let server = Server::start_with_env(dirs[0].path(), more, &[("HOLDFAST_LISTEN__STANDBY", address.to_string())]);
+    Machines { dirs, primary: Primary { server, address } }
+}
+
+#[test]
+fn a_standby_copies_follows_compares_and_resumes_after_every_break() {
+    let Machines { dirs, primary } = machines("");
+    for number in 0..20 {
+        deliver(primary.server.address("smtp"), ANNA, &format!("before {number}")).unwrap();
+    }
+    let wrong = run(dirs[1].path(), &["standby", "--primary", "127.0.0.1:1", "--code", "no-code"]);
+    assert!(!wrong.status.success());
+    let standby = Standby::pair(dirs[1].path(), &primary, "");
+    standby.line("following");
+    deliver(primary.server.address("smtp"), BERT, "after").unwrap();
+    wait_for("the standby has all", || has_all(&primary, &standby));
+    assert!(said(dirs[1].path(), &["compare"]).contains("3 realms are the same"));
+
+    // The standby dies, and comes back without a code.
+    standby.kill();
+    deliver(primary.server.address("smtp"), BERT, "while it was away").unwrap();
+    let standby = Standby::spawn(dirs[1].path(), &[]);
+    wait_for("the standby has all again", || has_all(&primary, &standby));
+    // The primary dies, and comes back.
+    let address = primary.address;
+    primary.server.kill();
+    let server = Server::start_with_env(dirs[0].path(), "", &[("HOLDFAST_LISTEN__STANDBY", address.to_string())]);
+    let primary = Primary { server, address };
+    deliver(primary.server.address("smtp"), BERT, "after the crash").unwrap();
+    wait_for("the standby has all once more", || has_all(&primary, &standby));
+    assert!(said(dirs[1].path(), &["compare"]).contains("3 realms are the same"));
+    // Nobody else is let in, and the standby's folder is nobody else's.
+    let stranger = tempfile::tempdir().unwrap();
+    support::write_config(stranger.path(), "");
+    let code = said(dirs[0].path(), &["standby", "code"]);
+    let mut code = code.lines().next().unwrap().to_owned();
+    code.replace_range(70..71, if &code[70..71] == "0" { "1" } else { "0" });
+    let refused = run(stranger.path(), &["standby", "--primary", &address.to_string(), "--code", &code]);
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && why.contains("the code is wrong"), "{why}");
+    let refused = run(dirs[1].path(), &["account", "list"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("follows another"), "{refused:?}");
+    primary.server.stop();
+}
+
+#[test]
+fn when_the_primary_burns_in_sync_mode_nothing_acknowledged_is_lost() {
+    let Machines { dirs, primary } = machines(SYNC);
+    let standby = Standby::pair(dirs[1].path(), &primary, "");
+    standby.line("following");
+    let smtp = primary.server.address("smtp");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let acknowledged = std::thread::scope(|scope| {
+        let senders: Vec<_> = (0..4)
+            .map(|sender| {
+                let stop = &stop;
+                scope.spawn(move || {
+                    let mut sent = Vec::new();
+                    for number in 0.. {
+                        let subject = format!("{sender}-{number}");
+                        match deliver(smtp, ANNA, &subject) {
+                            Ok(reply) if reply.starts_with("250") => sent.push(subject),
+                            _ => break,
+                        }
+                        if stop.load(std::sync::atomic::Ordering::SeqCst) {
+                            break;
+                        }
+                    }
+                    sent
+                })
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(1_500));
+        primary.server.kill();
+        stop.store(true, std::sync::atomic::Ordering::SeqCst);
+        senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert!(acknowledged.len() > 10, "{} messages were acknowledged", acknowledged.len());
+    let begun = Instant::now();
+    assert!(said(dirs[1].path(), &["promote"]).contains("epoch 2"));
+    let imap = standby.promoted();
+    let there = subjects(imap, ANNA);
+    println!("{} acknowledged, all there {} ms after the command", acknowledged.len(), begun.elapsed().as_millis());
+    for subject in &acknowledged {
+        assert_eq!(there.iter().filter(|found| *found == subject).count(), 1, "{subject}");
+    }
+    let verify = {
+        let standby_dir = dirs[1].path().to_owned();
+        drop(standby);
+        run(&standby_dir, &["verify"])
+    };
+    assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stdout));
+}
+
+#[test]
+fn a_primary_that_comes_back_after_a_promotion_is_told_and_rejoins_without_losing_what_only_it_has() {
+    let Machines { dirs, primary } = machines("");
+    let standby = Standby::pair(dirs[1].path(), &primary, "");
+    standby.line("following");
+    deliver(primary.server.address("smtp"), ANNA, "shared").unwrap();
+    wait_for("the standby has all", || has_all(&primary, &standby));
+    // The standby loses sight of the primary, which goes on.
+    standby.kill();
+    deliver(primary.server.address("smtp"), ANNA, "only here").unwrap();
+    let address = primary.address;
+    primary.server.kill();
+    let promoted = said(dirs[1].path(), &["promote"]);
+    assert!(promoted.contains("epoch 2"), "{promoted}");
+    let second = port();
+    let second_address = SocketAddr::from(([127, 0, 0, 1], second));
+    let server =
+        Server::start_with_env(dirs[1].path(), "", &[("HOLDFAST_LISTEN__STANDBY", second_address.to_string())]);
+    let new = Primary { server, address: second_address };
+    assert_eq!(subjects(new.server.address("imap"), ANNA), ["shared"]);
+    deliver(new.server.address("smtp"), ANNA, "new epoch").unwrap();
+
+    // The old one starts as if nothing had been, is told, and acknowledges nothing any more.
+    let old = Server::start_with_env(dirs[0].path(), "", &[("HOLDFAST_LISTEN__STANDBY", address.to_string())]);
+    let refused =
+        |server: &Server| deliver(server.address("smtp"), ANNA, "split").is_ok_and(|reply| reply.starts_with('4'));
+    wait_for("the old one is fenced", || refused(&old));
+    old.kill();
+    let again = run(dirs[0].path(), &["serve"]);
+    let why = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(!again.status.success() && why.contains("was made the primary (epoch 2)"), "{why}");
+
+    // It follows from now on; what only it had is in files.
+    let refused = run(dirs[0].path(), &["standby", "--primary", &new.address.to_string(), "--code", "x"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--rejoin"), "{refused:?}");
+    let code = said(dirs[1].path(), &["standby", "code"]);
+    let code = code.lines().next().unwrap();
+    let back = Standby::spawn(dirs[0].path(), &["--primary", &new.address.to_string(), "--code", code, "--rejoin"]);
+    wait_for("it has all", || has_all(&new, &back));
+    assert!(said(dirs[0].path(), &["compare"]).contains("3 realms are the same"));
+    let data = dirs[0].path().join("data");
+    let kept = std::fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().path());
+    let kept = kept.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("unshared-after-"));
+    let folder = kept.collect::<Vec<_>>().pop().expect("a folder of what only it had");
+    let account = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_dir());
+    for _ in 0..2 {
+        said(dirs[1].path(), &["import", ANNA, account.as_ref().unwrap().to_str().unwrap()]);
+    }
+    let mut there = subjects(new.server.address("imap"), ANNA);
+    there.retain(|subject| subject != "split");
+    there.sort();
+    assert_eq!(there, ["new epoch", "only here", "shared"]);
+    new.server.stop();
+}
+
+#[test]
+fn a_client_that_deletes_everything_stops_at_a_tripwire() {
+    let Machines { dirs, primary } = machines("");
+    let wires = "[standby]\ntripwire_account_messages = 20\n";
+    let standby = Standby::pair(dirs[1].path(), &primary, wires);
+    standby.line("following");
+    for number in 0..30 {
+        deliver(primary.server.address("smtp"), ANNA, &format!("m{number}")).unwrap();
+    }
+    deliver(primary.server.address("smtp"), BERT, "other").unwrap();
+    wait_for("the standby has all", || has_all(&primary, &standby));
+    let mut imap = Imap::login(primary.server.address("imap"), ANNA).unwrap();
+    imap.command("SELECT INBOX").unwrap().ok();
+    imap.command("STORE 1:* +FLAGS.SILENT (\\Deleted)").unwrap().ok();
+    imap.command("EXPUNGE").unwrap().ok();
+    wait_for("the wire", || standby.status().contains("ALARM") && standby.status().contains("lost 30 messages"));
+    let (received, applied) = numbers(&standby.status()).unwrap();
+    assert!(applied < received, "what was received is not lost, and not applied");
+    assert!(said(dirs[0].path(), &["standby", "status"]).contains("applies nothing"));
+    // It goes on receiving; and is not promoted over what nobody has looked at.
+    deliver(primary.server.address("smtp"), BERT, "later").unwrap();
+    wait_for("it receives", || numbers(&standby.status()).unwrap().0 > received);
+    let refused = run(dirs[1].path(), &["promote"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("standby release"), "{refused:?}");
+    said(dirs[1].path(), &["standby", "release"]);
+    wait_for("it applies", || has_all(&primary, &standby));
+    assert!(said(dirs[1].path(), &["compare"]).contains("3 realms are the same"));
+    primary.server.stop();
+}
+
+#[test]
+fn a_standby_that_is_away_makes_sync_mode_wait_or_go_on_with_an_alarm() {
+    let degrade = "[standby]\nmode = \"sync\"\nwhen_away = \"degrade\"\naway_after = \"1 second\"\n";
+    let Machines { dirs, primary } = machines(degrade);
+    assert!(said(dirs[0].path(), &["standby", "status"]).contains("ALARM"));
+    assert!(deliver(primary.server.address("smtp"), ANNA, "alone").unwrap().starts_with("250"));
+    let standby = Standby::pair(dirs[1].path(), &primary, "");
+    wait_for("no alarm", || !said(dirs[0].path(), &["standby", "status"]).contains("ALARM"));
+    assert!(deliver(primary.server.address("smtp"), ANNA, "together").unwrap().starts_with("250"));
+    wait_for("both have it", || has_all(&primary, &standby));
+    standby.kill();
+    assert!(deliver(primary.server.address("smtp"), ANNA, "alone again").unwrap().starts_with("250"));
+    wait_for("the alarm", || said(dirs[0].path(), &["standby", "status"]).contains("ALARM"));
+    primary.server.stop();
+
+    // `wait`: what is sent is acknowledged only once the standby is back.
+    let server =
+        Server::start_with_env(dirs[0].path(), SYNC, &[("HOLDFAST_LISTEN__STANDBY", primary.address.to_string())]);
+    let smtp = server.address("smtp");
+    let sending = std::thread::spawn(move || deliver(smtp, ANNA, "waits").unwrap());
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(!sending.is_finished(), "nobody else has it yet");
+    let _standby = Standby::spawn(dirs[1].path(), &[]);
+    assert!(sending.join().unwrap().starts_with("250"));
+    server.stop();
+}
