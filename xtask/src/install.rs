@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use crate::steps::{root, run};
 
 /// What the tests of real clients and pages use: the program that shows a package is there, and the package.
-const DEBIAN: [(&str, &str); 11] = [
+const DEBIAN: [(&str, &str); 12] = [
     ("mbsync", "isync"),
     ("mutt", "mutt"),
     ("script", "bsdutils"),
@@ -16,6 +16,7 @@ const DEBIAN: [(&str, &str); 11] = [
     ("curl", "curl"),
     ("/usr/sbin/nginx", "nginx-light"),
     ("python3", "python3"),
+    ("pip3", "python3-pip"),
     ("chromium", "chromium"),
     ("node", "nodejs"),
     ("npm", "npm"),
@@ -68,6 +69,20 @@ pub fn cargo_tool(program: &str, package: &str, version: &str) -> Result<()> {
     }
     println!("installing {package} {version}");
     run(Command::new("cargo").args(["install", "--quiet", "--locked", package, "--version", version]))
+}
+
+/// The S3-compatible server of the archive's tests.
+const PYTHON: [&str; 3] = ["moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"];
+
+/// Installs the tests' Python packages into `target/python`, unless they are there.
+pub fn python_packages() -> Result<()> {
+    let dir = root().join("target/python");
+    if dir.join("moto").is_dir() && dir.join("flask_cors").is_dir() {
+        return Ok(());
+    }
+    println!("installing {}", PYTHON.join(", "));
+    let pip = ["-m", "pip", "install", "--quiet", "--no-warn-script-location", "--root-user-action=ignore", "--target"];
+    run(Command::new("python3").args(pip).arg(&dir).args(PYTHON))
 }
 
 /// Installs the browser tests' packages as their lock file says.

@@ -60,6 +60,7 @@ fn licences() -> Result<()> {
 /// compile many dependencies a second time.
 fn tests() -> Result<()> {
     install::debian_packages()?;
+    install::python_packages()?;
     let tests = ["cargo", "test", "--workspace", "--locked"];
     if std::io::stdout().is_terminal() {
         return run(Command::new(tests[0]).args(&tests[1..]).current_dir(root()));

@@ -421,8 +421,14 @@ async fn a_restored_store_ships_on_as_a_line_of_its_own_and_both_can_be_restored
     let restored = world.restore("second", Some(at_ms)).await;
     let second = restored.store;
     assert_eq!(restored.parent.line, old_line);
+    // A copy of an old message, as a mail program makes it: its body is in the archive already.
+    let packs = world.objects("bodies").len();
+    write(&second, account(1), "copy", "of an old message", Some("body 3")).await;
+    world.shipper(&second).catch_up().await.unwrap();
+    assert_eq!(world.objects("bodies").len(), packs, "nothing that is there is shipped again");
     write(&second, account(1), "state", "a good write", Some("a new body")).await;
     world.shipper(&second).catch_up().await.unwrap();
+    assert_eq!(world.objects("bodies").len(), packs + 2);
     let good = all(&second);
     // Without a snapshot of its own, it goes on from that of the line before.
     let third = world.restore("third", None).await;

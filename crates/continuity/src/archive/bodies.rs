@@ -170,6 +170,15 @@ impl BodyShipper {
     }
 }
 
+/// Notes where restored bodies lie, so that they are not shipped there again.
+pub(super) fn note_packs(store: &Store, target: &Target, packs: &[(BodyId, String)]) -> Result<()> {
+    let note = |(id, pack): &(BodyId, String)| (id.as_bytes().to_vec(), Some(pack.clone().into_bytes()));
+    for some in packs.chunks(10_000) {
+        store.set_notes(&space(target), some.iter().map(note))?;
+    }
+    Ok(())
+}
+
 /// Reads a pack's index.
 pub(super) fn read_index(object: &str, plain: &[u8]) -> Result<PackIndex> {
     PackIndex::decode(plain).map_err(|error| ArchiveError::damaged(object, error))

@@ -145,7 +145,12 @@ pub fn pack_name(pack: &str) -> String {
 
 /// Whether a name is a pack's.
 pub fn is_pack(name: &str) -> bool {
-    name.strip_prefix("bodies/").is_some_and(|name| name.strip_suffix(".pack").is_some())
+    !hash_of_pack(name).is_empty()
+}
+
+/// The hash in a pack's name; empty when it is not a pack's.
+pub fn hash_of_pack(name: &str) -> &str {
+    name.strip_prefix("bodies/").and_then(|name| name.strip_suffix(".pack")).unwrap_or_default()
 }
 
 /// `bodies/PACK-HASH.index`: where the bodies are in a pack.

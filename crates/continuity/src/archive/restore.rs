@@ -20,13 +20,13 @@ use store::{
 
 use super::{
     ArchiveError, Event, Result, Say, blocking,
-    bodies::read_index,
+    bodies::{note_packs, read_index},
     catalog::{Catalog, Listed},
     codec::Identities,
     format::{self, Manifest, PackedBody, RealmPart, RunName},
     line::{Line, Parent},
     target::Target,
-    verify::{fetch, open_chunk},
+    verify::{TRIES, fetch, open_chunk},
 };
 
 /// Objects that are fetched at once.
@@ -116,6 +116,8 @@ struct Work<'a> {
     upto: HashMap<String, Seq>,
     line: String,
     restore: Restore,
+    /// Where in the archive the bodies that were fetched lie.
+    places: Vec<(BodyId, String)>,
     fetched: Fetched,
 }
 
@@ -155,6 +157,7 @@ impl<'a> Work<'a> {
             upto,
             line,
             restore,
+            places: Vec::new(),
             fetched: Fetched::default(),
         })
     }
@@ -262,7 +265,7 @@ impl<'a> Work<'a> {
                 ),
             ));
         }
-        let Self { wish, restore, line, upto, fetched, .. } = self;
+        let Self { wish, restore, line, upto, fetched, places, .. } = self;
         // The line whose commit this is: the newest of the path that may reach so far.
         let parent_line = upto
             .iter()
@@ -271,10 +274,12 @@ impl<'a> Work<'a> {
             .map_or(line, |(name, _)| name.clone());
         let parent = Parent { line: parent_line, seq: seq.0, chain: hex::encode(chain) };
         let (dir, begun) = (wish.dir.clone(), parent.clone());
-        let now_ms = wish.options.clock.now_ms();
+        let (now_ms, target) = (wish.options.clock.now_ms(), wish.target.clone());
         let store = blocking(move || -> Result<Store> {
             Line::begin(&dir, now_ms, begun)?;
-            Ok(restore.finish(seq, chain, epoch + 1)?)
+            let store = restore.finish(seq, chain, epoch + 1)?;
+            note_packs(&store, &target, &places)?;
+            Ok(store)
         })
         .await?;
         let realms = store.realms().len();
@@ -560,13 +565,15 @@ impl<'a> Work<'a> {
             .buffer_unordered(READS);
         let mut bodies = std::pin::pin!(bodies);
         let mut problems: BTreeMap<BodyId, String> = BTreeMap::new();
-        let (restore, mut done) = (&mut self.restore, total - missing.lock().len() as u64);
+        let (restore, places, mut done) = (&mut self.restore, &mut self.places, total - missing.lock().len() as u64);
         while let Some(read) = bodies.next().await {
-            for (id, outcome) in read? {
+            let (pack, read) = read?;
+            for (id, outcome) in read {
                 match outcome {
                     Ok(bytes) => {
                         if missing.lock().remove(&id) {
                             restore.put_body(&bytes)?;
+                            places.push((id, format::hash_of_pack(&pack).to_owned()));
                             done += 1;
                         }
                     }
@@ -632,9 +639,31 @@ fn ranges_of(pack: &str, bodies: impl Iterator<Item = PackedBody>) -> Vec<(Strin
     ranges
 }
 
-type Read = Vec<(BodyId, Result<Vec<u8>>)>;
+/// Bodies, and the pack that they lie in.
+type Read = (String, Vec<(BodyId, Result<Vec<u8>>)>);
 
+/// As [`read_range_once`]; bodies that came wrong are asked for again: it may have been the line.
 async fn read_range(
+    target: &Target,
+    identities: &Identities,
+    fetched: &Fetched,
+    pack: &str,
+    bodies: Vec<PackedBody>,
+    wanted: &Mutex<HashSet<BodyId>>,
+) -> Result<Read> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let read = read_range_once(target, identities, fetched, pack, bodies.clone(), wanted).await?;
+        let wrong = read.1.iter().find_map(|(_, outcome)| outcome.as_ref().err());
+        match wrong {
+            Some(error) if tries < TRIES => tracing::warn!(%error, "asking for it again"),
+            _ => return Ok(read),
+        }
+    }
+}
+
+async fn read_range_once(
     target: &Target,
     identities: &Identities,
     fetched: &Fetched,
@@ -650,13 +679,16 @@ async fn read_range(
             .filter(|(id, _)| wanted.contains(id))
             .collect()
     };
-    let (Some((_, first)), Some((_, last))) = (bodies.first(), bodies.last()) else { return Ok(Vec::new()) };
+    let (Some((_, first)), Some((_, last))) = (bodies.first(), bodies.last()) else {
+        return Ok((String::new(), Vec::new()));
+    };
     let start = first.offset;
     let bytes = match target.get_range(pack, start..last.offset + last.stored).await {
         Ok(bytes) => bytes,
         Err(error) if is_damage(&error) => {
             let what = error.to_string();
-            return Ok(bodies.into_iter().map(|(id, _)| (id, Err(ArchiveError::damaged(pack, &what)))).collect());
+            let none = bodies.into_iter().map(|(id, _)| (id, Err(ArchiveError::damaged(pack, &what))));
+            return Ok((String::new(), none.collect()));
         }
         Err(error) => return Err(error),
     };
@@ -669,7 +701,8 @@ async fn read_range(
             let plain = identities.open(&pack, stored)?;
             if BodyId::of(&plain) == id { Ok(plain) } else { Err(ArchiveError::damaged(&pack, "a body is another")) }
         };
-        bodies.iter().map(|(id, body)| (*id, open(*id, body))).collect()
+        let bodies = bodies.iter().map(|(id, body)| (*id, open(*id, body))).collect();
+        (pack, bodies)
     })
     .await)
 }

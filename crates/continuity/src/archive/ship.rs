@@ -88,11 +88,12 @@ impl Shipper {
         let shipping = async {
             let mut pause = FIRST_PAUSE;
             loop {
-                let begun = Instant::now();
+                let before = self.status.lock().commits;
                 match self.ship().await {
                     Ok(never) => return Ok(never),
                     Err(error @ (ArchiveError::Target { .. } | ArchiveError::Damaged { .. })) => {
-                        if begun.elapsed() > LONGEST_PAUSE {
+                        if self.status.lock().commits > before {
+                            // It came on in between.
                             pause = FIRST_PAUSE;
                         }
                         self.failed(&error);

@@ -18,6 +18,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Of single requests; what fails longer is tried again by whoever asked.
 const RETRY_FOR: Duration = Duration::from_secs(20);
 const RETRIES: usize = 3;
+/// How often something is asked for over a line, each time with those retries.
+const ASKED: u32 = 5;
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
 /// Where an archive is and how to get in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,6 +57,8 @@ pub struct Object {
 pub struct Target {
     name: Arc<str>,
     store: Arc<dyn ObjectStore>,
+    /// Over a line, which may be bad for a moment.
+    is_remote: bool,
 }
 
 impl std::fmt::Debug for Target {
@@ -85,7 +90,7 @@ impl Target {
                 let folder = url.to_file_path().map_err(|()| wrong("the URL names no folder".to_owned()))?;
                 std::fs::create_dir_all(&folder).map_err(|error| wrong(format!("{}: {error}", folder.display())))?;
                 let local = LocalFileSystem::new_with_prefix(folder).map_err(|error| wrong(error.to_string()))?;
-                return Ok(Self { name: name.into(), store: Arc::new(local.with_fsync(true)) });
+                return Ok(Self { name: name.into(), store: Arc::new(local.with_fsync(true)), is_remote: false });
             }
             ObjectStoreScheme::AmazonS3 => {
                 let mut builder = AmazonS3Builder::from_env()
@@ -134,7 +139,7 @@ impl Target {
         };
         let store: Arc<dyn ObjectStore> =
             if path.as_ref().is_empty() { store } else { Arc::new(PrefixStore::new(store, path)) };
-        Ok(Self { name: name.into(), store })
+        Ok(Self { name: name.into(), store, is_remote: true })
     }
 
     /// What messages and metrics call it.
@@ -179,16 +184,35 @@ impl Target {
         }
     }
 
+    /// Asks again, later each time, when the line or the other side failed.
+    async fn asking<T, F>(&self, what: &str, object: &str, ask: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = object_store::Result<T>>,
+    {
+        let mut tries = 1;
+        loop {
+            match ask().await {
+                Err(error @ object_store::Error::Generic { .. }) if self.is_remote && tries < ASKED => {
+                    tracing::debug!(target = self.name(), what, object, %error, "asking again");
+                    tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(tries)).await;
+                    tries += 1;
+                }
+                outcome => return outcome.map_err(self.failed(what, object)),
+            }
+        }
+    }
+
     /// An object's bytes.
     pub async fn get(&self, object: &str) -> Result<Bytes> {
-        let read = async { self.store.get(&Path::from(object)).await?.bytes().await };
-        read.await.map_err(self.failed("reading", object))
+        let path = Path::from(object);
+        self.asking("reading", object, || async { self.store.get(&path).await?.bytes().await }).await
     }
 
     /// Some of an object's bytes.
     pub async fn get_range(&self, object: &str, range: Range<u64>) -> Result<Bytes> {
         let wanted = range.end - range.start;
-        let bytes = self.store.get_range(&Path::from(object), range).await.map_err(self.failed("reading", object))?;
+        let path = Path::from(object);
+        let bytes = self.asking("reading", object, || self.store.get_range(&path, range.clone())).await?;
         if bytes.len() as u64 == wanted {
             Ok(bytes)
         } else {
@@ -198,8 +222,8 @@ impl Target {
 
     /// The objects whose names begin with the folder `prefix`, in order of their names.
     pub async fn list(&self, prefix: &str) -> Result<Vec<Object>> {
-        let listed: Vec<_> =
-            self.store.list(Some(&Path::from(prefix))).try_collect().await.map_err(self.failed("listing", prefix))?;
+        let path = Path::from(prefix);
+        let listed: Vec<_> = self.asking("listing", prefix, || self.store.list(Some(&path)).try_collect()).await?;
         let mut objects: Vec<Object> = listed
             .into_iter()
             .map(|meta| Object {

@@ -22,6 +22,8 @@ use super::{
 
 /// Objects that are read at once.
 const READS: usize = 4;
+/// How often an object is asked for before it is called damaged.
+pub(super) const TRIES: usize = 3;
 
 /// What was read back and what was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,11 +70,18 @@ pub(super) async fn mark_good(target: &Target, name: &SnapshotName, report: &Rep
     target.create_or_get(&name.good(), text.into()).await.map(drop)
 }
 
-/// An object's bytes, checked against its name.
+/// An object's bytes, checked against its name. Wrong ones are asked for again: it may have been the line.
 pub(super) async fn fetch(target: &Target, object: &str) -> Result<Bytes> {
-    let bytes = target.get(object).await?;
-    let name = object.to_owned();
-    blocking(move || format::check(&name, &bytes).map(|()| bytes)).await
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let bytes = target.get(object).await?;
+        let name = object.to_owned();
+        match blocking(move || format::check(&name, &bytes).map(|()| bytes)).await {
+            Err(error) if tries < TRIES => tracing::warn!(%error, "asking for it again"),
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Damage goes into the report; everything else ends the check.
