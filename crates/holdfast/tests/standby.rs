@@ -379,3 +379,67 @@ fn a_standby_that_is_away_makes_sync_mode_wait_or_go_on_with_an_alarm() {
     assert!(sending.join().unwrap().starts_with("250"));
     server.stop();
 }
+
+/// Flips one bit in the middle of every file below a folder that is not empty.
+fn corrupt(dir: &Path) -> usize {
+    let mut count = 0;
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            count += corrupt(&path);
+            continue;
+        }
+        let Ok(length) = path.metadata().map(|metadata| metadata.len()) else { continue };
+        if length > 200 {
+            use std::os::unix::fs::FileExt as _;
+            let file = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+            let mut byte = [0];
+            // Not the end, where a process may be writing.
+            file.read_exact_at(&mut byte, length / 3).unwrap();
+            file.write_all_at(&[byte[0] ^ 4], length / 3).unwrap();
+            count += 1;
+        }
+    }
+    count
+}
+
+#[test]
+fn what_is_corrupt_on_the_primary_does_not_become_corrupt_on_the_standby() {
+    let Machines { dirs, primary } = machines(SYNC);
+    let standby = Standby::pair(dirs[1].path(), &primary, "");
+    standby.line("following");
+    let mut acknowledged = Vec::new();
+    let mut send = |count: usize, phase: &str| {
+        for number in 0..count {
+            let subject = format!("{phase}-{number}");
+            if deliver(primary.server.address("smtp"), ANNA, &subject).is_ok_and(|reply| reply.starts_with("250")) {
+                acknowledged.push(subject);
+            }
+        }
+    };
+    send(50, "before");
+    let data = dirs[0].path().join("data");
+    let corrupted: usize = ["packs", "log", "index"].into_iter().map(|part| corrupt(&data.join(part))).sum();
+    assert!(corrupted >= 3, "{corrupted} files");
+    // The primary goes on as well as it can; what it acknowledges, the standby has.
+    send(50, "after");
+    primary.server.kill();
+    let verify = run(dirs[0].path(), &["verify"]);
+    let found = String::from_utf8_lossy(&verify.stdout).into_owned() + &String::from_utf8_lossy(&verify.stderr);
+    assert!(!verify.status.success(), "the corruption is noticed: {found}");
+    said(dirs[1].path(), &["promote"]);
+    let imap = standby.promoted();
+    let there = subjects(imap, ANNA);
+    for subject in &acknowledged {
+        assert_eq!(there.iter().filter(|found| *found == subject).count(), 1, "{subject}");
+    }
+    let mut reader = Imap::login(imap, ANNA).unwrap();
+    reader.command("EXAMINE INBOX").unwrap().ok();
+    let texts = reader.command("FETCH 1:* BODY.PEEK[TEXT]").unwrap().ok();
+    assert_eq!(texts.untagged.iter().filter(|text| text.contains("Text.")).count(), there.len());
+    println!("{corrupted} files corrupted; {} messages acknowledged, all on the standby", acknowledged.len());
+    drop(reader);
+    drop(standby);
+    let verify = run(dirs[1].path(), &["verify"]);
+    assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stdout));
+}

@@ -4,7 +4,10 @@ use std::{
     fs,
     io::{self, Read as _, Seek as _, Write},
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use crate::{
@@ -108,10 +111,19 @@ impl Write for BodyWriter {
 
 /// Beside the packs, so that it meets the same limits of space as the body will.
 fn unnamed_file(dir: &Path) -> io::Result<fs::File> {
-    let path = dir.join(format!("incoming-{}-{:016x}", std::process::id(), rand::random::<u64>()));
-    let file = fs::File::options().read(true).write(true).create_new(true).open(&path)?;
-    fs::remove_file(&path)?;
-    Ok(file)
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let path = dir.join(format!("incoming-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
+        match fs::File::options().read(true).write(true).create_new(true).open(&path) {
+            // What a crash left just here: only one process has the folder, and it gives each number once.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::remove_file(&path)?,
+            file => {
+                let file = file?;
+                fs::remove_file(&path)?;
+                return Ok(file);
+            }
+        }
+    }
 }
 
 fn append(file: &dyn File, offset: u64, spill: Option<fs::File>, packed: &[u8]) -> io::Result<()> {
