@@ -178,3 +178,35 @@ async fn a_full_mailbox_refuses_for_now_and_does_not_stand_in_the_way_of_others(
     world.until_queue_is_empty().await;
     world.check();
 }
+
+/// Finds every account wanting.
+struct NeverHolds;
+
+impl store::Invariants for NeverHolds {
+    fn check(&self, realm: store::RealmId, _: &store::Snapshot) -> store::Result<Vec<store::Violation>> {
+        Ok(vec![store::Violation { realm, what: "a test says so".to_owned() }])
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_to_a_quarantined_account_waits_and_everyone_else_gets_theirs() {
+    let mut world = World::stopped(options(None)).await;
+    let to = ["alice@here.example", "bob@here.example"];
+    world.delivery.accept(envelope("x@far.example", &to, None), MESSAGE).await.unwrap();
+    let (store, bob) = (world.store.clone(), world.bob.realm());
+    tokio::task::spawn_blocking(move || store.scrub_realm(bob, &[&NeverHolds], false, &|| true)).await.unwrap().unwrap();
+    assert_eq!(world.store.quarantined().len(), 1);
+
+    let accepted = world.delivery.accept(envelope("x@far.example", &to, None), MESSAGE).await.unwrap();
+    assert_eq!(accepted.recipients[0], RecipientOutcome::Filed(world.alice));
+    assert_eq!((world.inbox(world.alice).len(), world.inbox(world.bob).len()), (2, 1), "what is there can be read");
+    assert_eq!(world.stats().messages, 1, "his waits");
+    world.check();
+
+    let store = world.store.clone();
+    tokio::task::spawn_blocking(move || store.release_realm(bob, &[])).await.unwrap().unwrap();
+    world.start();
+    world.until_inbox_has(world.bob, 2).await;
+    world.until_queue_is_empty().await;
+    assert_eq!(world.inbox(world.alice).len(), 2, "and nobody has it twice");
+}
