@@ -194,7 +194,10 @@ async fn mail_to_a_quarantined_account_waits_and_everyone_else_gets_theirs() {
     let to = ["alice@here.example", "bob@here.example"];
     world.delivery.accept(envelope("x@far.example", &to, None), MESSAGE).await.unwrap();
     let (store, bob) = (world.store.clone(), world.bob.realm());
-    tokio::task::spawn_blocking(move || store.scrub_realm(bob, &[&NeverHolds], false, &|| true)).await.unwrap().unwrap();
+    tokio::task::spawn_blocking(move || store.scrub_realm(bob, &[&NeverHolds], false, &|| true))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(world.store.quarantined().len(), 1);
 
     let accepted = world.delivery.accept(envelope("x@far.example", &to, None), MESSAGE).await.unwrap();
