@@ -294,7 +294,8 @@ async fn one_flipped_bit_anywhere_is_named_by_verify() {
         let mut damage = verify::runs(&target, &catalog, None, &|_| {}).await.unwrap().damage;
         match catalog.manifest(&target, &taken.name).await {
             Ok(manifest) => {
-                damage.extend(verify::snapshot(&target, &manifest, None, Scope::All, &|_| {}).await.unwrap().damage)
+                let report = verify::snapshot(&target, &manifest, None, Scope::All, &|_| {}).await.unwrap();
+                damage.extend(report.damage);
             }
             Err(error) => damage.push(error.to_string()),
         }
@@ -442,6 +443,22 @@ async fn a_restored_store_ships_on_as_a_line_of_its_own_and_both_can_be_restored
     assert_eq!(all(&old.store), bad, "what came after the moment is still to be had");
     let epochs = [second.snapshot().epoch().unwrap(), fourth.store.snapshot().epoch().unwrap()];
     assert!(epochs[0] > 1 && epochs[1] > epochs[0], "{epochs:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_was_begun_by_mistake_does_not_hide_the_history_that_is_wanted() {
+    let world = World::new();
+    let store = busy(&world).await;
+    world.shipper(&store).catch_up().await.unwrap();
+    let wanted = Line::open(store.dir(), 0).unwrap().name().to_owned();
+    world.pass(HOUR_MS);
+    let empty = world.open("empty");
+    write(&empty, account(1), "setup", "", None).await;
+    world.shipper(&empty).catch_up().await.unwrap();
+    let asked = restore(&world.wish("second"), &|_| {}).await.map(drop).unwrap_err();
+    assert!(asked.to_string().contains("--line"), "{asked}");
+    let restored = restore(&Wish { line: Some(wanted), ..world.wish("second") }, &|_| {}).await.unwrap();
+    assert_eq!(all(&restored.store), all(&store));
 }
 
 #[tokio::test(flavor = "multi_thread")]

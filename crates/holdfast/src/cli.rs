@@ -45,6 +45,8 @@ pub enum Command {
     Standby(StandbyArgs),
     /// Answer everything with the page that the service is not there: for another machine, behind the same name.
     DownPage(DownPageArgs),
+    /// Make this machine's data folder from an archive. The folder must be empty, or of the same restore, cut off.
+    Restore(RestoreArgs),
     /// Put load on any mail server and print rates and latencies.
     Bench(crate::bench::BenchArgs),
     #[command(flatten)]
@@ -77,8 +79,77 @@ pub enum AdminCommand {
     /// What is on right now, and the way back: dark, checks, web, clients, queues, open.
     #[command(subcommand)]
     Stage(StageCommand),
+    /// Archives: where the log and the snapshots go.
+    #[command(subcommand)]
+    Archive(ArchiveCommand),
     /// Do the daily work now: check what is stored, make a checkpoint, drop old log, take back space.
     Maintain,
+}
+
+/// `holdfast archive …`
+#[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
+pub enum ArchiveCommand {
+    /// How far each archive is and when its newest good snapshot was taken. Exits with 1 when something is alarming.
+    Status {
+        /// Only this one: its name or URL.
+        #[arg(long, value_name = "NAME")]
+        target: Option<String>,
+    },
+    /// What each archive holds: lines, log, snapshots.
+    List {
+        /// Only this one: its name or URL.
+        #[arg(long, value_name = "NAME")]
+        target: Option<String>,
+    },
+    /// Read everything back and compare it with what it must be. Exits with 1 when something is not.
+    Verify {
+        /// Only this one: its name or URL.
+        #[arg(long, value_name = "NAME")]
+        target: Option<String>,
+        /// Of the snapshots only the newest good one.
+        #[arg(long)]
+        newest: bool,
+    },
+    /// Take a snapshot now, and read it back.
+    Snapshot {
+        /// Only this one: its name or URL.
+        #[arg(long, value_name = "NAME")]
+        target: Option<String>,
+    },
+    /// Take away what is not to be kept, as configured. Needs credentials that may delete.
+    Prune {
+        /// Only this one: its name or URL.
+        #[arg(long, value_name = "NAME")]
+        target: Option<String>,
+        /// Only say what would go.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Make an age identity, which can read an archive, and print its recipient, for the configuration.
+    NewIdentity {
+        /// Where to write it; must not exist.
+        file: PathBuf,
+    },
+}
+
+/// `holdfast restore …`
+#[derive(Debug, Clone, Args)]
+pub struct RestoreArgs {
+    /// The archive: its URL, or the name or URL of a configured one.
+    #[arg(long, value_name = "URL")]
+    pub from: String,
+    /// The moment: "2026-11-23 18:00", "2026-11-23T17:00:00Z" or "2 h ago". Default: the last commit.
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
+    /// The file with the identity of one of the archive's recipients.
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+    /// The line, as `holdfast archive list` names it. Default: the newest.
+    #[arg(long, value_name = "LINE")]
+    pub line: Option<String>,
+    /// Leave out what can't be restored, and say what, instead of failing.
+    #[arg(long)]
+    pub without_damaged: bool,
 }
 
 /// `holdfast account …`

@@ -3,6 +3,7 @@
 //! `Config::load` gives either a whole, checked configuration or a [`ConfigError`] that names file, line, key and
 //! remedy. Nothing is read lazily: a server that has started has understood every key.
 
+mod archive;
 mod diagnose;
 mod units;
 
@@ -14,6 +15,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+pub use archive::Archive;
 pub use diagnose::ConfigError;
 pub use units::{ByteSize, Span};
 
@@ -44,6 +46,8 @@ pub struct Config {
     pub web: Web,
     /// What the server writes about itself.
     pub log: Log,
+    /// Where the log and the snapshots go.
+    pub archive: Vec<Archive>,
 }
 
 impl Default for Config {
@@ -59,6 +63,7 @@ impl Default for Config {
             standby: Standby::default(),
             web: Web::default(),
             log: Log::default(),
+            archive: Vec::new(),
         }
     }
 }
@@ -393,6 +398,20 @@ impl Config {
         {
             return wrong("web.public_url", "is not a web address", "write it as \"https://mail.example.org\"");
         }
+        for (number, archive) in self.archive.iter().enumerate() {
+            let again = self.archive[..number].iter().any(|other| other.name() == archive.name());
+            let again =
+                again.then(|| ("name", "is another archive's too".to_owned(), "give each archive a name of its own"));
+            if let Some((key, message, remedy)) = archive.check().or(again) {
+                return Err(ConfigError::Wrong {
+                    path: path.to_owned(),
+                    line: diagnose::line_in(text, "archive", number, key),
+                    key: format!("archive.{key}"),
+                    message,
+                    remedy: remedy.to_owned(),
+                });
+            }
+        }
         Ok(())
     }
 }
@@ -481,6 +500,24 @@ mod tests {
     fn a_certificate_without_its_key_is_refused_by_name() {
         let message = load("[tls]\ncertificate = \"/nowhere.pem\"\n").unwrap_err().to_string();
         assert!(message.contains("add tls.key") && message.contains("holdfast.toml:2"), "{message}");
+    }
+
+    #[test]
+    fn an_archive_is_explained_by_the_line_of_its_own_table() {
+        let recipient = continuity::archive::codec::new_identity().1;
+        let good = format!("[[archive]]\nurl = \"file:///tmp/a\"\nrecipients = [\"{recipient}\"]\n");
+        assert_eq!(load(&good).unwrap().archive[0].name(), "file:///tmp/a");
+        let refused = |second: &str| load(&format!("{good}\n[[archive]]\n{second}")).unwrap_err().to_string();
+        let message = refused("url = \"ftp://there\"\n");
+        assert!(message.contains("holdfast.toml:6") && message.contains("s3://bucket"), "{message}");
+        let message = refused("name = \"b\"\nurl = \"s3://bucket/x\"\n");
+        assert!(message.contains("holdfast.toml:5") && message.contains("new-identity"), "{message}");
+        let message = refused(&format!("url = \"file:///tmp/a\"\nrecipients = [\"{recipient}\"]\n"));
+        assert!(message.contains("name of its own"), "{message}");
+        let message = refused("url = \"s3://bucket\"\nrecipients = [\"AGE-SECRET-KEY-1QQQ\"]\n");
+        assert!(message.contains("holdfast.toml:7") && message.contains("secret"), "{message}");
+        let message = refused("urll = \"s3://bucket\"\n");
+        assert!(message.contains("did you mean `url`"), "{message}");
     }
 
     #[test]

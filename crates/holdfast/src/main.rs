@@ -4,6 +4,7 @@
 //! [`cli`] for what can be typed and at [`serve`] for what runs.
 
 mod admin;
+mod archive;
 mod bench;
 mod cli;
 mod config;
@@ -12,6 +13,7 @@ mod gates;
 mod maintenance;
 mod offline;
 mod progress;
+mod restore;
 mod serve;
 mod services;
 mod standby;
@@ -70,6 +72,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Standby(args) => runtime()?.block_on(standby::run(config, args)).map(|()| ExitCode::SUCCESS),
         Command::Admin(command) => runtime()?.block_on(admin::run(config, command)).map(|()| ExitCode::SUCCESS),
         Command::Verify { repair } => offline::verify(&config, repair),
+        Command::Restore(args) => runtime()?.block_on(restore::run(config, args)),
         Command::RebuildIndex => offline::rebuild_index(&config).map(|()| ExitCode::SUCCESS),
         Command::CheckConfig { .. } | Command::Bench(_) | Command::DownPage(_) => unreachable!("done above"),
     }

@@ -14,7 +14,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::{admin, config::Config, maintenance, services::Services};
+use crate::{admin, archive, config::Config, maintenance, services::Services};
 
 /// How often measurements are gathered into their summaries.
 const METRICS_UPKEEP: std::time::Duration = std::time::Duration::from_secs(5);
@@ -70,6 +70,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     {
         let (services, shutdown) = (services.clone(), shutdown.clone());
         tasks.spawn(async move { ("maintenance", maintenance::serve(services, shutdown).await) });
+    }
+    {
+        let (services, shutdown) = (services.clone(), shutdown.clone());
+        tasks.spawn(async move { ("archive", archive::serve(services, shutdown).await) });
     }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

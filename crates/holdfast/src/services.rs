@@ -9,7 +9,7 @@ use directory::{AccountId, DirectoryOptions};
 use mailstore::{MailError, MailStore};
 use store::{Store, StoreError, StoreOptions};
 
-use crate::config::Config;
+use crate::{archive::Archives, config::Config};
 
 /// Store and domain services. Opening takes the folder's lock; only one process can.
 pub struct Services {
@@ -19,8 +19,12 @@ pub struct Services {
     pub mailstore: MailStore,
     pub delivery: delivery::Delivery,
     pub stages: Stages,
+<<<<<<< HEAD
     /// Standbys follow this machine, when it serves and has a listener for them.
     pub primary: OnceLock<Arc<Primary>>,
+=======
+    pub archives: Archives,
+>>>>>>> 9ee08ba (Archives in the configuration, holdfast archive and holdfast restore; new UIDVALIDITYs and a held queue after a restore)
     /// Whether the doors are this process's: a command by itself has nothing to bring back in stages.
     pub serving: AtomicBool,
 }
@@ -36,6 +40,12 @@ impl Services {
         let dir = &config.data_dir;
         let store =
             Store::open(dir, store_options(&config)).with_context(|| format!("data folder {}", dir.display()))?;
+        Self::on(config, store)
+    }
+
+    /// The services on a store that is open.
+    pub fn on(config: Config, store: Store) -> anyhow::Result<Self> {
+        let dir = &config.data_dir;
         // What every account has is made in the commit that makes the account.
         let standard = MailStore::new(store.clone());
         let on_create: directory::OnCreate = Arc::new(move |tx, account| {
@@ -58,6 +68,7 @@ impl Services {
         let options = delivery_options(&config)?;
         let delivery = delivery::Delivery::new(store.clone(), directory.clone(), mailstore.clone(), options)?;
         let stages = Stages::open(dir)?;
+<<<<<<< HEAD
         Ok(Self {
             store,
             directory,
@@ -68,6 +79,10 @@ impl Services {
             serving: AtomicBool::new(false),
             config,
         })
+=======
+        let archives = Archives::new(&config);
+        Ok(Self { store, directory, mailstore, delivery, stages, archives, serving: AtomicBool::new(false), config })
+>>>>>>> 9ee08ba (Archives in the configuration, holdfast archive and holdfast restore; new UIDVALIDITYs and a held queue after a restore)
     }
 
     /// Writes everything out and gives the folder back.

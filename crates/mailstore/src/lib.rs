@@ -35,6 +35,7 @@ mod mailbox;
 mod name;
 mod quota;
 mod rename;
+mod renumber;
 mod rows;
 pub mod schema;
 mod search;

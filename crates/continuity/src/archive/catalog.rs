@@ -98,21 +98,30 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// The line that was begun last, or the one of that name.
+    /// The line of that name, or the one that no other goes on from.
     ///
     /// # Errors
-    /// [`ArchiveError::Nothing`].
+    /// [`ArchiveError::Nothing`] when there is none, or when there are several to choose from: a data folder that was
+    /// begun by mistake ships as a line too, and must not hide the one that is wanted.
     pub fn line(&self, name: Option<&str>) -> Result<&LineRecord> {
         match name {
             Some(name) => self.lines.get(name).ok_or_else(|| {
                 let known: Vec<&str> = self.lines.keys().map(String::as_str).collect();
                 ArchiveError::Nothing(format!("there is no line {name}; there are: {}", known.join(", ")))
             }),
-            None => self
-                .lines
-                .values()
-                .max_by_key(|record| record.created_ms)
-                .ok_or_else(|| ArchiveError::Nothing("the archive has no line yet".to_owned())),
+            None => {
+                let parents: HashSet<&str> =
+                    self.lines.values().filter_map(|record| Some(record.parent.as_ref()?.line.as_str())).collect();
+                let mut last = self.lines.values().filter(|record| !parents.contains(record.line.as_str()));
+                match (last.next(), last.count()) {
+                    (None, _) => Err(ArchiveError::Nothing("the archive has no line yet".to_owned())),
+                    (Some(record), 0) => Ok(record),
+                    (Some(_), more) => Err(ArchiveError::Nothing(format!(
+                        "the archive holds {} histories: look with `holdfast archive list`, and say which with --line",
+                        more + 1
+                    ))),
+                }
+            }
         }
     }
 

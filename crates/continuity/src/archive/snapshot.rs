@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, future::BoxFuture};
 use prost::Message as _;
 use store::{BodyId, Digest, Order, Read as _, RealmId, Store, StoreError, body_of_key};
 use tokio::sync::mpsc;
@@ -88,14 +88,16 @@ impl Snapshotter {
     /// # Errors
     /// [`ArchiveError::Damaged`] when what was read back is not what was stored: the snapshot is there and not marked.
     /// [`ArchiveError::Store`] when a realm is damaged and no earlier snapshot has it.
-    pub async fn take(&self, say: Say<'_>, stop: &CancellationToken) -> Result<Taken> {
-        let outcome = self.take_inner(say, stop).await;
-        let target = self.target.name().to_owned();
-        if let Err(error) = &outcome {
-            tracing::error!(target, %error, "snapshot");
-            metrics::counter!("holdfast_archive_snapshot_failures_total", "target" => target).increment(1);
-        }
-        outcome
+    pub fn take<'a>(&'a self, say: Say<'a>, stop: &'a CancellationToken) -> BoxFuture<'a, Result<Taken>> {
+        Box::pin(async move {
+            let outcome = self.take_inner(say, stop).await;
+            let target = self.target.name().to_owned();
+            if let Err(error) = &outcome {
+                tracing::error!(target, %error, "snapshot");
+                metrics::counter!("holdfast_archive_snapshot_failures_total", "target" => target).increment(1);
+            }
+            outcome
+        })
     }
 
     async fn take_inner(&self, say: Say<'_>, stop: &CancellationToken) -> Result<Taken> {

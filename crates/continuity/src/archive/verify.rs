@@ -158,14 +158,21 @@ async fn realm(
 ) -> Result<()> {
     let realm = RealmId::from_raw(part.realm);
     let mut digest = Digest::default();
-    let mut chunks = stream::iter(manifest.at(&part.chunks))
-        .map(|needed| async move { Ok::<_, ArchiveError>((needed, fetch(target, &needed.name).await?)) })
+    let names: Vec<String> = manifest.at(&part.chunks).map(|needed| needed.name.clone()).collect();
+    let mut chunks = stream::iter(names)
+        .map(|name| {
+            let target = target.clone();
+            async move {
+                let bytes = fetch(&target, &name).await?;
+                Ok::<_, ArchiveError>((name, bytes))
+            }
+        })
         .buffered(READS);
-    while let Some((needed, bytes)) = chunks.try_next().await? {
+    while let Some((name, bytes)) = chunks.try_next().await? {
         report.objects += 1;
         report.bytes += bytes.len() as u64;
         if let Some(identities) = identities {
-            let (identities, name) = (identities.clone(), needed.name.clone());
+            let identities = identities.clone();
             let chunk = blocking(move || open_chunk(&identities, &name, realm, &bytes)).await?;
             for record in &chunk.records {
                 digest.add_record(realm, &record.key, &record.value);

@@ -82,6 +82,28 @@ fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
         .map(|(_, candidate)| candidate)
 }
 
+/// The line that sets `key` in the `number`th table (from 0) of the array of tables `section`; that table's first line
+/// when the key is not there.
+pub(super) fn line_in(text: &str, section: &str, number: usize, key: &str) -> usize {
+    let mut seen = 0;
+    let mut begin = 1;
+    for (line, content) in text.lines().enumerate() {
+        let content = content.trim();
+        if content.starts_with('[') {
+            if seen == number + 1 {
+                break;
+            }
+            if content.strip_prefix("[[").and_then(|rest| rest.split(']').next()).is_some_and(|name| name.trim() == section) {
+                seen += 1;
+                begin = line + 1;
+            }
+        } else if seen == number + 1 && content.split('=').next().is_some_and(|left| left.trim() == key) {
+            return line + 1;
+        }
+    }
+    begin
+}
+
 /// The line that sets the dotted `key`, or 1 when none does.
 pub(super) fn line_of(text: &str, key: &str) -> usize {
     let (section, name) = key.rsplit_once('.').unwrap_or(("", key));

@@ -1,0 +1,304 @@
+//! The archives that are configured: what ships to each of them, takes its nightly snapshot, and says when that fails.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context as _, bail};
+use continuity::archive::{
+    Say,
+    catalog::Catalog,
+    codec::{Identities, Recipients},
+    line::Line,
+    prune,
+    ship::{ShipStatus, Shipper},
+    snapshot::{Snapshotter, Taken},
+    target::Target,
+};
+use jiff::{Timestamp, tz::TimeZone};
+use parking_lot::Mutex;
+use store::Store;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{self, Config},
+    services::Services,
+};
+
+/// After what can't be helped by trying again soon.
+const TRY_AGAIN: Duration = Duration::from_secs(600);
+/// After a snapshot that failed.
+const SNAPSHOT_AGAIN: Duration = Duration::from_secs(900);
+/// Between two looks at how old the newest snapshot is.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// Between two alarms of one archive in the log.
+const ALARM_EVERY: Duration = Duration::from_secs(3600);
+/// How long a stopping service goes on shipping what is left.
+const LAST_SHIPPING: Duration = Duration::from_secs(5);
+
+/// How one archive is.
+#[derive(Default)]
+struct State {
+    ship: Option<Arc<Mutex<ShipStatus>>>,
+    failing: Option<String>,
+    snapshot_failing: Option<String>,
+    last_good_ms: Option<i64>,
+}
+
+/// One configured archive.
+pub struct Place {
+    pub config: config::Archive,
+    state: Mutex<State>,
+    /// One snapshot at a time.
+    alone: tokio::sync::Mutex<()>,
+}
+
+/// All configured archives.
+#[derive(Clone, Default)]
+pub struct Archives {
+    places: Vec<Arc<Place>>,
+}
+
+impl Archives {
+    /// Nothing is opened yet: a place that is not there keeps nothing from starting.
+    pub fn new(config: &Config) -> Self {
+        let place = |config: &config::Archive| {
+            Arc::new(Place { config: config.clone(), state: Mutex::default(), alone: tokio::sync::Mutex::default() })
+        };
+        Self { places: config.archive.iter().map(place).collect() }
+    }
+
+    /// All, or the one of that name or URL.
+    pub fn places(&self, name: Option<&str>) -> anyhow::Result<Vec<Arc<Place>>> {
+        if self.places.is_empty() {
+            bail!("no archive is configured: add an [[archive]] table, see docs/continuity.md");
+        }
+        let Some(name) = name else { return Ok(self.places.clone()) };
+        let found: Vec<_> =
+            self.places.iter().filter(|place| [place.name(), &place.config.url].contains(&name)).cloned().collect();
+        if found.is_empty() {
+            let known: Vec<&str> = self.places.iter().map(|place| place.name()).collect();
+            bail!("no archive is called {name}; there are: {}", known.join(", "));
+        }
+        Ok(found)
+    }
+}
+
+impl Place {
+    pub fn name(&self) -> &str {
+        self.config.name()
+    }
+
+    /// Opens the target. Makes the folder of a `file:` URL: off the async threads.
+    pub async fn target(&self) -> anyhow::Result<Target> {
+        let options = self.config.target_options()?;
+        Ok(tokio::task::spawn_blocking(move || Target::open(&options)).await??)
+    }
+
+    /// Who reads, if that is configured here.
+    pub fn identities(&self) -> anyhow::Result<Option<Identities>> {
+        Ok(self.config.identity_file.as_deref().map(Identities::read).transpose()?)
+    }
+
+    /// How shipping is: none before it has begun.
+    pub fn ship_status(&self) -> Option<ShipStatus> {
+        self.state.lock().ship.as_ref().map(|status| status.lock().clone())
+    }
+
+    /// What fails now.
+    pub fn failing(&self) -> Vec<String> {
+        let state = self.state.lock();
+        let shipping = state.ship.as_ref().and_then(|status| status.lock().failing.clone());
+        let shipping = state.failing.clone().or(shipping).map(|what| format!("shipping: {what}"));
+        shipping.into_iter().chain(state.snapshot_failing.clone().map(|what| format!("snapshot: {what}"))).collect()
+    }
+
+    /// Why the newest good snapshot is an alarm, if it is.
+    pub fn alarm(&self, last_good_ms: Option<i64>, now_ms: i64) -> Option<String> {
+        let after = self.config.alarm_after;
+        match last_good_ms {
+            None => Some(format!("archive {}: there is no good snapshot", self.name())),
+            Some(last) => {
+                let age = Duration::from_millis(u64::try_from(now_ms - last).unwrap_or(0));
+                (age > after.0).then(|| {
+                    format!("archive {}: the newest good snapshot is {} old, more than {after}", self.name(), ago(age))
+                })
+            }
+        }
+    }
+
+    /// Takes a snapshot now; waits for one that is being taken.
+    pub async fn snapshot(&self, store: &Store, say: Say<'_>, stop: &CancellationToken) -> anyhow::Result<Taken> {
+        let _alone = self.alone.lock().await;
+        let snapshotter = Snapshotter {
+            store: store.clone(),
+            target: self.target().await?,
+            recipients: Recipients::parse(&self.config.recipients)?,
+            identities: self.identities()?,
+            line: Line::open(store.dir(), store.clock().now_ms())?,
+        };
+        let taken = snapshotter.take(say, stop).await;
+        let mut state = self.state.lock();
+        match taken {
+            Ok(taken) => {
+                state.last_good_ms = Some(taken.name.made_ms);
+                state.snapshot_failing = None;
+                Ok(taken)
+            }
+            Err(error) => {
+                if !stop.is_cancelled() {
+                    state.snapshot_failing = Some(error.to_string());
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn ship(&self, store: &Store, shutdown: &CancellationToken) -> anyhow::Result<()> {
+        let shipper = Shipper::new(
+            store.clone(),
+            self.target().await?,
+            Recipients::parse(&self.config.recipients)?,
+            Line::open(store.dir(), store.clock().now_ms())?,
+            self.config.ship_every.0,
+        );
+        {
+            let mut state = self.state.lock();
+            state.ship = Some(shipper.status());
+            state.failing = None;
+        }
+        shipper.run(shutdown.clone()).await?;
+        match tokio::time::timeout(LAST_SHIPPING, shipper.catch_up()).await {
+            Ok(Ok(seq)) => tracing::info!(target = self.name(), %seq, "shipped to the archive"),
+            Ok(Err(error)) => tracing::warn!(target = self.name(), %error, "the last commits are not in the archive yet"),
+            Err(_) => tracing::warn!(target = self.name(), "the last commits are not in the archive yet"),
+        }
+        Ok(())
+    }
+
+    async fn keep_shipping(&self, store: Store, shutdown: CancellationToken) {
+        while !shutdown.is_cancelled() {
+            if let Err(error) = self.ship(&store, &shutdown).await {
+                tracing::error!(target = self.name(), error = format!("{error:#}"), "shipping to the archive has ended");
+                self.state.lock().failing = Some(format!("{error:#}"));
+                tokio::select! {
+                    () = shutdown.cancelled() => {}
+                    () = tokio::time::sleep(TRY_AGAIN) => {}
+                }
+            }
+        }
+    }
+
+    /// The newest good snapshot that this store's line has.
+    async fn last_good(&self, store: &Store) -> anyhow::Result<Option<i64>> {
+        let catalog = match Catalog::read(&self.target().await?).await {
+            Err(continuity::archive::ArchiveError::Nothing(_)) => return Ok(None),
+            other => other?,
+        };
+        let line = Line::open(store.dir(), store.clock().now_ms())?;
+        let of_line = |listed: &&continuity::archive::catalog::Listed| listed.good && listed.name.line == line.name();
+        Ok(catalog.snapshots.iter().filter(of_line).map(|listed| listed.name.made_ms).max())
+    }
+
+    async fn keep_taking_snapshots(&self, store: Store, shutdown: CancellationToken) {
+        let last_good = metrics::gauge!("holdfast_archive_last_good_seconds", "target" => self.name().to_owned());
+        let mut known = false;
+        let mut due = Timestamp::now();
+        let mut alarmed: Option<tokio::time::Instant> = None;
+        loop {
+            if !known {
+                match self.last_good(&store).await {
+                    Ok(last) => {
+                        known = true;
+                        self.state.lock().last_good_ms = last;
+                        let stale = last.is_none_or(|last| store.clock().now_ms() - last > 86_400_000);
+                        due = if stale { Timestamp::now() } else { self.next_due() };
+                    }
+                    Err(error) => self.state.lock().snapshot_failing = Some(format!("{error:#}")),
+                }
+            }
+            if known && Timestamp::now() >= due {
+                match self.snapshot(&store, &|_| {}, &shutdown).await {
+                    Ok(taken) => {
+                        for warning in &taken.warnings {
+                            tracing::error!(target = self.name(), warning, "snapshot");
+                        }
+                        due = self.next_due();
+                        if self.config.prune {
+                            self.prune().await;
+                        }
+                    }
+                    Err(_) if shutdown.is_cancelled() => return,
+                    Err(error) => {
+                        tracing::error!(target = self.name(), error = format!("{error:#}"), "no snapshot");
+                        due = Timestamp::now().checked_add(SNAPSHOT_AGAIN).unwrap_or(Timestamp::MAX);
+                    }
+                }
+            }
+            let newest = self.state.lock().last_good_ms;
+            last_good.set(newest.map_or(0.0, |ms| ms as f64 / 1000.0));
+            if let Some(alarm) = self.alarm(newest, store.clock().now_ms())
+                && alarmed.is_none_or(|at| at.elapsed() > ALARM_EVERY)
+            {
+                alarmed = Some(tokio::time::Instant::now());
+                tracing::error!("{alarm}");
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    fn next_due(&self) -> Timestamp {
+        let (zone, now) = (TimeZone::system(), Timestamp::now());
+        let time = self.config.snapshot_time().unwrap_or_default();
+        let today = zone.to_datetime(now).date();
+        let at = |date: jiff::civil::Date| zone.to_timestamp(date.to_datetime(time)).ok().filter(|due| *due > now);
+        let tomorrow = || now.checked_add(Duration::from_secs(86_400)).unwrap_or(Timestamp::MAX);
+        at(today).or_else(|| at(today.tomorrow().ok()?)).unwrap_or_else(tomorrow)
+    }
+
+    async fn prune(&self) {
+        let pruned = async { Ok::<_, anyhow::Error>(prune::prune(&self.target().await?, self.config.keep(), false, &|_| {}).await?) };
+        match pruned.await {
+            Ok(done) => tracing::info!(target = self.name(), objects = done.objects, bytes = done.bytes, "pruned"),
+            Err(error) => tracing::error!(target = self.name(), error = format!("{error:#}"), "pruning"),
+        }
+    }
+}
+
+/// Ships and takes snapshots until shut down. What fails is said and tried again; it never ends the service.
+pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut tasks = JoinSet::new();
+    for place in &services.archives.places {
+        let (shipping, taking) = (place.clone(), place.clone());
+        let (store, stop) = (services.store.clone(), shutdown.clone());
+        tasks.spawn(async move { shipping.keep_shipping(store, stop).await });
+        let (store, stop) = (services.store.clone(), shutdown.clone());
+        tasks.spawn(async move { taking.keep_taking_snapshots(store, stop).await });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.context("an archive's task")?;
+    }
+    shutdown.cancelled().await;
+    Ok(())
+}
+
+/// A span of time for people: its largest unit.
+pub fn ago(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7_199 => format!("{} min", seconds / 60),
+        7_200..=172_799 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// A moment for people, by this machine's clock.
+pub fn moment(ms: i64) -> String {
+    Timestamp::from_millisecond(ms).map_or_else(
+        |_| ms.to_string(),
+        |at| at.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string(),
+    )
+}

@@ -1,0 +1,151 @@
+//! `[[archive]]`: where the log and the snapshots go.
+
+use std::path::PathBuf;
+
+use continuity::archive::{
+    codec::{Identities, Recipients},
+    prune::Keep,
+    target::{TargetOptions, check_url},
+};
+use serde::{Deserialize, Serialize};
+
+use super::Span;
+
+/// One place to archive to. There can be several, each of its own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Archive {
+    /// What messages, metrics and commands call it. Default: the URL.
+    pub name: Option<String>,
+    /// `file:///folder`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
+    pub url: String,
+    /// Who can read it: age recipients (`age1…`), from `holdfast archive new-identity`.
+    pub recipients: Vec<String>,
+    /// The file with an identity. Without one this machine can write the archive and not read it.
+    pub identity_file: Option<PathBuf>,
+    /// S3, Azure: the service's address, where it is not Amazon's or Microsoft's.
+    pub endpoint: Option<String>,
+    /// S3: the region.
+    pub region: Option<String>,
+    /// S3: the id of the access key; Azure: the account. Default: `AWS_ACCESS_KEY_ID`, `AZURE_STORAGE_ACCOUNT_NAME`.
+    pub access_key_id: Option<String>,
+    /// The file with the secret access key (its first line). Default: `AWS_SECRET_ACCESS_KEY`,
+    /// `AZURE_STORAGE_ACCOUNT_KEY`.
+    pub secret_access_key_file: Option<PathBuf>,
+    /// Google: the service account's JSON file. Default: `GOOGLE_SERVICE_ACCOUNT`.
+    pub service_account_file: Option<PathBuf>,
+    /// How long commits are gathered before they are shipped.
+    pub ship_every: Span,
+    /// When the nightly snapshot is taken, by this machine's clock.
+    pub snapshot_at: String,
+    /// For how many days the last snapshot of each day is kept, and any second can be restored; at least 2.
+    pub keep_daily: usize,
+    /// For how many weeks the last snapshot of each week is kept.
+    pub keep_weekly: usize,
+    /// For how many months the last snapshot of each month is kept.
+    pub keep_monthly: usize,
+    /// Take away what is not kept after each nightly snapshot. Needs credentials that may delete.
+    pub prune: bool,
+    /// When the newest good snapshot is older, that is an alarm.
+    pub alarm_after: Span,
+}
+
+impl Default for Archive {
+    fn default() -> Self {
+        Self {
+            name: None,
+            url: String::new(),
+            recipients: Vec::new(),
+            identity_file: None,
+            endpoint: None,
+            region: None,
+            access_key_id: None,
+            secret_access_key_file: None,
+            service_account_file: None,
+            ship_every: Span::seconds(2),
+            snapshot_at: "03:30".to_owned(),
+            keep_daily: 14,
+            keep_weekly: 8,
+            keep_monthly: 12,
+            prune: false,
+            alarm_after: Span::hours(26),
+        }
+    }
+}
+
+impl Archive {
+    /// What messages, metrics and commands call it.
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.url)
+    }
+
+    /// What is kept.
+    pub const fn keep(&self) -> Keep {
+        Keep { daily: self.keep_daily, weekly: self.keep_weekly, monthly: self.keep_monthly }
+    }
+
+    /// When the nightly snapshot is due.
+    pub fn snapshot_time(&self) -> Option<jiff::civil::Time> {
+        self.snapshot_at.parse().ok()
+    }
+
+    /// How the target is opened. Reads the secret.
+    pub fn target_options(&self) -> anyhow::Result<TargetOptions> {
+        let secret_access_key = match &self.secret_access_key_file {
+            Some(file) => {
+                let text = std::fs::read_to_string(file)
+                    .map_err(|error| anyhow::anyhow!("archive {}: {}: {error}", self.name(), file.display()))?;
+                Some(text.lines().next().unwrap_or_default().trim().to_owned())
+            }
+            None => None,
+        };
+        Ok(TargetOptions {
+            name: self.name().to_owned(),
+            url: self.url.clone(),
+            endpoint: self.endpoint.clone(),
+            region: self.region.clone(),
+            access_key_id: self.access_key_id.clone(),
+            secret_access_key,
+            service_account_file: self.service_account_file.clone(),
+        })
+    }
+
+    /// What is wrong: key, what, what to do.
+    pub(super) fn check(&self) -> Option<(&'static str, String, &'static str)> {
+        const URL: &str = "write it as \"file:///var/backups/holdfast\" or \"s3://bucket/holdfast\"";
+        if self.url.is_empty() {
+            return Some(("url", "is missing".to_owned(), URL));
+        }
+        if let Err(error) = check_url(&self.url) {
+            return Some(("url", format!("is wrong: {error}"), URL));
+        }
+        if let Err(error) = Recipients::parse(&self.recipients) {
+            let remedy = "make an identity with `holdfast archive new-identity FILE` and write the recipient it prints";
+            return Some(("recipients", format!("is wrong: {error}"), remedy));
+        }
+        if let Some(file) = &self.identity_file
+            && let Err(error) = Identities::read(file)
+        {
+            let remedy = "correct the path, or leave it out: then this machine writes the archive and can't read it";
+            return Some(("identity_file", format!("cannot be used: {error}"), remedy));
+        }
+        for (key, file) in [
+            ("secret_access_key_file", &self.secret_access_key_file),
+            ("service_account_file", &self.service_account_file),
+        ] {
+            if let Some(file) = file
+                && let Err(error) = std::fs::File::open(file)
+            {
+                let what = format!("cannot be read: {}: {error}", file.display());
+                return Some((key, what, "correct the path, or let the service's user read the file"));
+            }
+        }
+        if self.snapshot_time().is_none() {
+            return Some(("snapshot_at", "is not a time of day".to_owned(), "write it as \"03:30\""));
+        }
+        if self.keep_daily < 2 {
+            return Some(("keep_daily", "is less than 2".to_owned(), "keep at least two days"));
+        }
+        None
+    }
+}

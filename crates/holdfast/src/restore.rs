@@ -1,0 +1,160 @@
+//! `holdfast restore`: this machine's data folder from an archive.
+
+use std::{process::ExitCode, sync::Arc, time::Instant};
+
+use anyhow::{Context as _, bail};
+use continuity::archive::{
+    Event,
+    codec::Identities,
+    restore::{Restored, Wish, restore},
+    target::{Target, check_url},
+};
+use delivery::{Delivery, QueueFilter};
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use parking_lot::Mutex;
+use store::Restore;
+
+use crate::{
+    archive::moment,
+    cli::RestoreArgs,
+    config::{Archive, Config},
+    progress::Terminal,
+    services::{Services, store_options},
+};
+
+/// Messages that are held in one step.
+const QUEUE_PAGE: usize = 500;
+
+/// Restores into the configured data folder. Exits with 1 when something had to be left out.
+pub async fn run(config: Config, args: RestoreArgs) -> anyhow::Result<ExitCode> {
+    let begun = Instant::now();
+    // What is configured for that place also says how to get in and how to read.
+    let known = config.archive.iter().find(|place| [place.name(), &place.url].contains(&args.from.as_str()));
+    let place = known.cloned().unwrap_or_else(|| Archive { url: args.from.clone(), ..Archive::default() });
+    let options = place.target_options()?;
+    let url = check_url(&options.url).map_err(anyhow::Error::msg)?;
+    if let Ok(path) = url.to_file_path() {
+        // Opening it would make it.
+        anyhow::ensure!(path.is_dir(), "{}: there is no such folder", path.display());
+    }
+    let identity = args.identity.or(place.identity_file).context(
+        "the archive is encrypted: give the identity of one of its recipients with --identity FILE",
+    )?;
+    let at_ms = args.at.as_deref().map(parse_moment).transpose()?;
+    let target = tokio::task::spawn_blocking(move || Target::open(&options)).await??;
+    let wish = Wish {
+        target,
+        identities: Identities::read(&identity)?,
+        dir: config.data_dir.clone(),
+        options: store_options(&config),
+        at_ms,
+        line: args.line,
+        without_damaged: args.without_damaged,
+    };
+    println!(
+        "restoring {} into {}: {}",
+        args.from,
+        config.data_dir.display(),
+        at_ms.map_or_else(|| "as it was last".to_owned(), |at| format!("as it was at {}", moment(at)))
+    );
+    let terminal = Mutex::new(Terminal::default());
+    let restored = restore(&wish, &|event| match event {
+        Event::Line(line) => terminal.lock().out(&line),
+        Event::Progress { what, done, total } => terminal.lock().progress(what, done, total),
+    })
+    .await;
+    terminal.lock().finish();
+    let Restored { store, parent, time_ms, realms, bodies, commits, fetched, fallbacks, lost } = restored?;
+
+    let services = {
+        let (config, store) = (config.clone(), store.clone());
+        Arc::new(tokio::task::spawn_blocking(move || Services::on(config, store)).await??)
+    };
+    let mut mailboxes = 0;
+    for realm in store.realms().into_iter().filter(|realm| realm.account_number().is_some()) {
+        mailboxes += services.mailstore.renumber(realm).await.with_context(|| format!("{realm}: new UIDVALIDITYs"))?;
+    }
+    let held = hold_queue(&services.delivery).await?;
+    Restore::done(&store)?;
+    tokio::task::spawn_blocking(move || services.close()).await?;
+
+    println!(
+        "restored {realms} realms and {bodies} bodies, {commits} commits of the log after the snapshot; {} MiB fetched \
+         in {:.1} s",
+        fetched >> 20,
+        begun.elapsed().as_secs_f64()
+    );
+    println!(
+        "as it was after commit {} of line {}{}",
+        parent.seq,
+        parent.line,
+        time_ms.map(|at| format!(", made {}", moment(at))).unwrap_or_default()
+    );
+    println!("{mailboxes} mailboxes have a new UIDVALIDITY: mail programs read them anew");
+    if held > 0 {
+        println!(
+            "{held} messages wait in the queue, held: some may have been delivered after that moment. Look with \
+             `holdfast queue list`, then `holdfast queue release all`"
+        );
+    }
+    for line in &fallbacks {
+        println!("FROM AN OLDER SNAPSHOT: {line}");
+    }
+    for line in &lost {
+        println!("LOST: {line}");
+    }
+    if lost.is_empty() {
+        println!("start it with `holdfast serve`");
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{} things are lost, and all the rest is restored", lost.len());
+    Ok(ExitCode::FAILURE)
+}
+
+/// What was queued at that moment may have been delivered since.
+async fn hold_queue(delivery: &Delivery) -> anyhow::Result<u64> {
+    let mut held = 0;
+    let mut after = None;
+    loop {
+        let page = delivery.queue_list(&QueueFilter::default(), after, QUEUE_PAGE)?;
+        for message in page.messages {
+            delivery.queue_hold(message.id).await?;
+            held += 1;
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(held);
+        }
+    }
+}
+
+/// A moment as people write it: `2026-11-23T17:00:00Z`, or by this machine's clock `2026-11-23 18:00[:00]`; or `2 h ago`.
+fn parse_moment(text: &str) -> anyhow::Result<i64> {
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Ok(at.as_millisecond());
+    }
+    if let Some(span) = text.strip_suffix("ago") {
+        let span: crate::config::Span = span.trim().parse().map_err(anyhow::Error::msg)?;
+        let ago = Timestamp::now().checked_sub(span.0);
+        return Ok(ago?.as_millisecond());
+    }
+    if let Ok(at) = text.parse::<DateTime>() {
+        // The end of what was written: `18:00` includes all of that second.
+        return Ok(TimeZone::system().to_timestamp(at)?.as_millisecond());
+    }
+    bail!("`{text}` is not a moment: write it as \"2026-11-23 18:00\", \"2026-11-23T17:00:00Z\" or \"2 h ago\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_read_as_people_write_them() {
+        assert_eq!(parse_moment("2026-11-23T17:00:00Z").unwrap(), 1_795_453_200_000);
+        let local = parse_moment("2026-11-23 18:00").unwrap();
+        assert_eq!(parse_moment("2026-11-23 18:00:30").unwrap(), local + 30_000);
+        assert!(parse_moment("2 h ago").unwrap() < Timestamp::now().as_millisecond() - 7_199_000);
+        assert!(parse_moment("yesterday").unwrap_err().to_string().contains("ago"));
+    }
+}
