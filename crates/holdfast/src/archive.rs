@@ -169,7 +169,9 @@ impl Place {
         shipper.run(shutdown.clone()).await?;
         match tokio::time::timeout(LAST_SHIPPING, shipper.catch_up()).await {
             Ok(Ok(seq)) => tracing::info!(target = self.name(), %seq, "shipped to the archive"),
-            Ok(Err(error)) => tracing::warn!(target = self.name(), %error, "the last commits are not in the archive yet"),
+            Ok(Err(error)) => {
+                tracing::warn!(target = self.name(), %error, "the last commits are not in the archive yet")
+            }
             Err(_) => tracing::warn!(target = self.name(), "the last commits are not in the archive yet"),
         }
         Ok(())
@@ -178,7 +180,11 @@ impl Place {
     async fn keep_shipping(&self, store: Store, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
             if let Err(error) = self.ship(&store, &shutdown).await {
-                tracing::error!(target = self.name(), error = format!("{error:#}"), "shipping to the archive has ended");
+                tracing::error!(
+                    target = self.name(),
+                    error = format!("{error:#}"),
+                    "shipping to the archive has ended"
+                );
                 self.state.lock().failing = Some(format!("{error:#}"));
                 tokio::select! {
                     () = shutdown.cancelled() => {}
@@ -259,7 +265,9 @@ impl Place {
     }
 
     async fn prune(&self) {
-        let pruned = async { Ok::<_, anyhow::Error>(prune::prune(&self.target().await?, self.config.keep(), false, &|_| {}).await?) };
+        let pruned = async {
+            Ok::<_, anyhow::Error>(prune::prune(&self.target().await?, self.config.keep(), false, &|_| {}).await?)
+        };
         match pruned.await {
             Ok(done) => tracing::info!(target = self.name(), objects = done.objects, bytes = done.bytes, "pruned"),
             Err(error) => tracing::error!(target = self.name(), error = format!("{error:#}"), "pruning"),

@@ -37,9 +37,10 @@ pub async fn run(config: Config, args: RestoreArgs) -> anyhow::Result<ExitCode> 
         // Opening it would make it.
         anyhow::ensure!(path.is_dir(), "{}: there is no such folder", path.display());
     }
-    let identity = args.identity.or(place.identity_file).context(
-        "the archive is encrypted: give the identity of one of its recipients with --identity FILE",
-    )?;
+    let identity = args
+        .identity
+        .or(place.identity_file)
+        .context("the archive is encrypted: give the identity of one of its recipients with --identity FILE")?;
     let at_ms = args.at.as_deref().map(parse_moment).transpose()?;
     let target = tokio::task::spawn_blocking(move || Target::open(&options)).await??;
     let wish = Wish {

@@ -183,7 +183,8 @@ fn next_second() -> String {
 
 #[test]
 fn kill_9_while_shipping_and_while_restoring_loses_nothing() {
-    let seed = std::env::var("HOLDFAST_CRASH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
+    let seed =
+        std::env::var("HOLDFAST_CRASH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
     let rounds: u32 = std::env::var("HOLDFAST_ARCHIVE_ROUNDS").map_or(3, |rounds| rounds.parse().unwrap());
     println!("HOLDFAST_CRASH_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
@@ -273,7 +274,18 @@ fn what_is_wrong_is_said_with_an_exit_code_and_what_to_do() {
     shipped(&server);
     let target = format!("file://{}/target", dir.path().display());
     assert!(refused(&none, &["restore", "--from", &target]).contains("--identity"));
-    let early = refused(&none, &["restore", "--from", &target, "--identity", &dir.path().join("identity").display().to_string(), "--at", "2020-01-01 00:00"]);
+    let early = refused(
+        &none,
+        &[
+            "restore",
+            "--from",
+            &target,
+            "--identity",
+            &dir.path().join("identity").display().to_string(),
+            "--at",
+            "2020-01-01 00:00",
+        ],
+    );
     assert!(early.contains("no commit") || early.contains("no good snapshot"), "{early}");
     let occupied = holdfast(dir.path(), &["restore", "--from", "here"], "");
     assert!(String::from_utf8_lossy(&occupied.stderr).contains("in use"), "{occupied:?}");

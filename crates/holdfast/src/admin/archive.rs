@@ -104,7 +104,9 @@ pub async fn direct(config: &Config, command: ArchiveCommand, output: &Output) -
         ArchiveCommand::NewIdentity { file } => {
             let (text, recipient) = new_identity();
             write_secret(&file, &text)?;
-            output.line(format!("identity written to {}: keep it safe, and not only on this machine", file.display())).await;
+            output
+                .line(format!("identity written to {}: keep it safe, and not only on this machine", file.display()))
+                .await;
             output.line(format!("recipients = [\"{recipient}\"]")).await;
             Ok(())
         }
@@ -205,7 +207,8 @@ async fn status(services: &Services, place: &Arc<Place>, output: &Output) -> Vec
                 ))
                 .await;
             if ship.missing_bodies > 0 {
-                alarms.push(format!("archive {name}: {} bodies were gone before they were shipped", ship.missing_bodies));
+                alarms
+                    .push(format!("archive {name}: {} bodies were gone before they were shipped", ship.missing_bodies));
             }
         }
         None => output.line("  nothing ships: the service is not running").await,
@@ -218,9 +221,7 @@ async fn status(services: &Services, place: &Arc<Place>, output: &Output) -> Vec
         Ok((line, catalog)) => {
             let runs: Vec<_> = catalog.runs.iter().filter(|run| run.line == line.name()).collect();
             if let (Some(first), Some(last)) = (runs.first(), runs.last()) {
-                output
-                    .line(format!("  log: commits {} to {} in {} runs", first.first, last.last, runs.len()))
-                    .await;
+                output.line(format!("  log: commits {} to {} in {} runs", first.first, last.last, runs.len())).await;
             }
             let of_line: Vec<&Listed> =
                 catalog.snapshots.iter().filter(|listed| listed.name.line == line.name()).collect();

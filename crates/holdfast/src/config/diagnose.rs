@@ -93,7 +93,11 @@ pub(super) fn line_in(text: &str, section: &str, number: usize, key: &str) -> us
             if seen == number + 1 {
                 break;
             }
-            if content.strip_prefix("[[").and_then(|rest| rest.split(']').next()).is_some_and(|name| name.trim() == section) {
+            if content
+                .strip_prefix("[[")
+                .and_then(|rest| rest.split(']').next())
+                .is_some_and(|name| name.trim() == section)
+            {
                 seen += 1;
                 begin = line + 1;
             }
