@@ -462,6 +462,34 @@ async fn a_folder_that_was_begun_by_mistake_does_not_hide_the_history_that_is_wa
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_promoted_standby_goes_on_with_the_archive_of_its_primary() {
+    let world = World::new();
+    let store = busy(&world).await;
+    world.shipper(&store).catch_up().await.unwrap();
+    world.snapshot(&store).await;
+    let packs = world.objects("bodies").len();
+    write(&store, account(1), "received", "and not shipped", Some("by the standby only")).await;
+    store.close();
+    drop(store);
+    // A standby has its primary's log, and no line of its own.
+    let copied = std::process::Command::new("cp")
+        .args(["-r", &world.path("primary").display().to_string(), &world.path("standby").display().to_string()])
+        .status()
+        .unwrap();
+    assert!(copied.success());
+    std::fs::remove_dir_all(world.path("standby/archive")).unwrap();
+    let standby = world.open("standby");
+    world.pass(HOUR_MS);
+    let line = Line::of(&standby, &world.target()).await.unwrap();
+    assert_eq!(line.record.parent.as_ref().map(|parent| parent.seq), Some(100));
+    write(&standby, account(2), "after", "promotion", None).await;
+    world.shipper(&standby).catch_up().await.unwrap();
+    assert_eq!(world.objects("bodies").len(), packs + 2, "what the primary had shipped is not shipped again");
+    let restored = world.restore("second", None).await;
+    assert_eq!(all(&restored.store), all(&standby), "there is one history to restore, and nobody asks which");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_copy_that_went_another_way_is_refused() {
     let world = World::new();
     let store = world.open("primary");

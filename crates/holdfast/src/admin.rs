@@ -59,4 +59,97 @@ pub async fn execute(services: &Arc<Services>, command: AdminCommand, output: &O
         AdminCommand::Queue(command) => queue::run(services, command, output).await,
         AdminCommand::Import(args) => mail::import(services, args, output).await,
         AdminCommand::Export(args) => mail::export(services, args, output).await,
+        AdminCommand::StandbyDo(command) => standby::on_primary(services, command, output).await,
+        AdminCommand::Promote | AdminCommand::Compare => {
+            anyhow::bail!("this machine follows nobody: type it on the standby, with its data folder")
+        }
         AdminCommand::Archive(command) => archive::run(services, command, output).await,
+        AdminCommand::Stage(command) => stage::run(services, command, output).await,
+        AdminCommand::Maintain => {
+            let (say, mut said) = mpsc::unbounded_channel();
+            let run = maintenance::run(services.clone(), CancellationToken::new(), move |line| {
+                let _ = say.send(line);
+            });
+            let show = async {
+                while let Some(line) = said.recv().await {
+                    output.line(line).await;
+                }
+            };
+            tokio::join!(run, show).0
+        }
+    }
+}
+
+/// How long a command waits for the process that owns the data folder to listen, or to give the folder back.
+const OWNER_PATIENCE: Duration = Duration::from_secs(10);
+
+fn in_use(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref::<StoreError>(), Some(StoreError::Locked { .. }))
+}
+
+/// Runs a command as typed: through the serving process when there is one, else on the data folder itself.
+pub async fn run(config: Config, mut command: AdminCommand) -> anyhow::Result<()> {
+    accounts::complete(&mut command)?;
+    stage::complete(&mut command)?;
+    absolute_paths(&mut command)?;
+    let mut terminal = Terminal::default();
+    if let AdminCommand::Archive(command) = &command
+        && command.is_direct()
+    {
+        let (lines, received) = mpsc::channel(64);
+        let (command, output) = (command.clone(), Output::new(lines));
+        let work = async move { archive::direct(&config, command, &output).await };
+        let (outcome, ()) = tokio::join!(work, show_all(received, &mut terminal));
+        terminal.finish();
+        return outcome;
+    }
+    let patience = Instant::now() + OWNER_PATIENCE;
+    let services = loop {
+        if let Some(outcome) = socket::ask(&config.data_dir, &command, |line| terminal.show(line)).await {
+            terminal.finish();
+            return outcome;
+        }
+        // A standby that is not running is made the primary all the same.
+        if matches!(command, AdminCommand::Promote) && store::Store::is_replica_at(&config.data_dir) {
+            let outcome = standby::promote_folder(&config).await;
+            terminal.finish();
+            return outcome;
+        }
+        // Opening waits for commits of its own: off the async threads.
+        let config = config.clone();
+        match tokio::task::spawn_blocking(move || Services::open(config)).await? {
+            // Its owner is just starting or stopping, or is another command.
+            Err(error) if in_use(&error) && Instant::now() < patience => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            opened => break Arc::new(opened?),
+        }
+    };
+    let (lines, received) = mpsc::channel(64);
+    let output = Output::new(lines);
+    let work = {
+        let services = services.clone();
+        async move { execute(&services, command, &output).await }
+    };
+    let (outcome, ()) = tokio::join!(work, show_all(received, &mut terminal));
+    terminal.finish();
+    services.close();
+    outcome
+}
+
+async fn show_all(mut received: mpsc::Receiver<Line>, terminal: &mut Terminal) {
+    while let Some(line) = received.recv().await {
+        terminal.show(line);
+    }
+}
+
+/// The serving process has its own working directory, so paths go to it whole.
+fn absolute_paths(command: &mut AdminCommand) -> std::io::Result<()> {
+    let path = match command {
+        AdminCommand::Import(args) => &mut args.path,
+        AdminCommand::Export(args) => &mut args.path,
+        _ => return Ok(()),
+    };
+    *path = std::path::absolute(Path::new(path))?;
+    Ok(())
+}

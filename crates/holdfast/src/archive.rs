@@ -129,12 +129,13 @@ impl Place {
     /// Takes a snapshot now; waits for one that is being taken.
     pub async fn snapshot(&self, store: &Store, say: Say<'_>, stop: &CancellationToken) -> anyhow::Result<Taken> {
         let _alone = self.alone.lock().await;
+        let target = self.target().await?;
         let snapshotter = Snapshotter {
             store: store.clone(),
-            target: self.target().await?,
+            line: Line::of(store, &target).await?,
+            target,
             recipients: Recipients::parse(&self.config.recipients)?,
             identities: self.identities()?,
-            line: Line::open(store.dir(), store.clock().now_ms())?,
         };
         let taken = snapshotter.take(say, stop).await;
         let mut state = self.state.lock();
@@ -154,13 +155,10 @@ impl Place {
     }
 
     async fn ship(&self, store: &Store, shutdown: &CancellationToken) -> anyhow::Result<()> {
-        let shipper = Shipper::new(
-            store.clone(),
-            self.target().await?,
-            Recipients::parse(&self.config.recipients)?,
-            Line::open(store.dir(), store.clock().now_ms())?,
-            self.config.ship_every.0,
-        );
+        let target = self.target().await?;
+        let line = Line::of(store, &target).await?;
+        let recipients = Recipients::parse(&self.config.recipients)?;
+        let shipper = Shipper::new(store.clone(), target, recipients, line, self.config.ship_every.0);
         {
             let mut state = self.state.lock();
             state.ship = Some(shipper.status());
@@ -170,7 +168,7 @@ impl Place {
         match tokio::time::timeout(LAST_SHIPPING, shipper.catch_up()).await {
             Ok(Ok(seq)) => tracing::info!(target = self.name(), %seq, "shipped to the archive"),
             Ok(Err(error)) => {
-                tracing::warn!(target = self.name(), %error, "the last commits are not in the archive yet")
+                tracing::warn!(target = self.name(), %error, "the last commits are not in the archive yet");
             }
             Err(_) => tracing::warn!(target = self.name(), "the last commits are not in the archive yet"),
         }
@@ -196,11 +194,12 @@ impl Place {
 
     /// The newest good snapshot that this store's line has.
     async fn last_good(&self, store: &Store) -> anyhow::Result<Option<i64>> {
-        let catalog = match Catalog::read(&self.target().await?).await {
+        let target = self.target().await?;
+        let catalog = match Catalog::read(&target).await {
             Err(continuity::archive::ArchiveError::Nothing(_)) => return Ok(None),
             other => other?,
         };
-        let line = Line::open(store.dir(), store.clock().now_ms())?;
+        let line = Line::of(store, &target).await?;
         let of_line = |listed: &&continuity::archive::catalog::Listed| listed.good && listed.name.line == line.name();
         Ok(catalog.snapshots.iter().filter(of_line).map(|listed| listed.name.made_ms).max())
     }

@@ -19,12 +19,9 @@ pub struct Services {
     pub mailstore: MailStore,
     pub delivery: delivery::Delivery,
     pub stages: Stages,
-<<<<<<< HEAD
     /// Standbys follow this machine, when it serves and has a listener for them.
     pub primary: OnceLock<Arc<Primary>>,
-=======
     pub archives: Archives,
->>>>>>> 9ee08ba (Archives in the configuration, holdfast archive and holdfast restore; new UIDVALIDITYs and a held queue after a restore)
     /// Whether the doors are this process's: a command by itself has nothing to bring back in stages.
     pub serving: AtomicBool,
 }
@@ -68,7 +65,7 @@ impl Services {
         let options = delivery_options(&config)?;
         let delivery = delivery::Delivery::new(store.clone(), directory.clone(), mailstore.clone(), options)?;
         let stages = Stages::open(dir)?;
-<<<<<<< HEAD
+        let archives = Archives::new(&config);
         Ok(Self {
             store,
             directory,
@@ -76,13 +73,10 @@ impl Services {
             delivery,
             stages,
             primary: OnceLock::new(),
+            archives,
             serving: AtomicBool::new(false),
             config,
         })
-=======
-        let archives = Archives::new(&config);
-        Ok(Self { store, directory, mailstore, delivery, stages, archives, serving: AtomicBool::new(false), config })
->>>>>>> 9ee08ba (Archives in the configuration, holdfast archive and holdfast restore; new UIDVALIDITYs and a held queue after a restore)
     }
 
     /// Writes everything out and gives the folder back.

@@ -2,6 +2,7 @@
 //! a line of its own, so that what came after that commit in the old one is neither lost nor mixed up with the new.
 
 use std::{
+    collections::HashMap,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -9,9 +10,14 @@ use std::{
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use serde::{Deserialize, Serialize};
-use store::{Seq, log::Chain};
+use store::{Seq, Store, log::Chain};
 
-use super::{ArchiveError, Result, format::FORMAT};
+use super::{
+    ArchiveError, Result, blocking,
+    catalog::Catalog,
+    format::{FORMAT, RunName},
+    target::Target,
+};
 
 /// `lines/LINE.json`: what an archive knows of a line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +93,47 @@ impl Line {
             _ => {}
         }
         Self::open_or_begin(data_dir, now_ms, Some(parent))
+    }
+
+    /// The line of a store that ships to `target`. A store that has none yet goes on from a line there whose commits it
+    /// has: a standby that was promoted has its primary's. Else it begins one of its own.
+    ///
+    /// # Errors
+    /// As [`Line::open`]; and those of asking the archive: no line is begun then.
+    pub async fn of(store: &Store, target: &Target) -> Result<Self> {
+        /// Shipping and snapshots may both be the first to ask.
+        static DECIDING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+        let _alone = DECIDING.lock().await;
+        let (dir, now_ms) = (store.dir(), store.clock().now_ms());
+        if folder(dir).join("line.json").exists() {
+            return Self::open(dir, now_ms);
+        }
+        let catalog = match Catalog::read(target).await {
+            Ok(catalog) => catalog,
+            Err(ArchiveError::Nothing(_)) => return Self::open(dir, now_ms),
+            Err(error) => return Err(error),
+        };
+        let mut last: HashMap<&str, &RunName> = HashMap::new();
+        for run in catalog.runs.iter().filter(|run| run.last <= store.seq()) {
+            let known = last.entry(&run.line).or_insert(run);
+            if run.last > known.last {
+                *known = run;
+            }
+        }
+        let mut last: Vec<&RunName> = last.into_values().collect();
+        last.sort_by_key(|run| std::cmp::Reverse(run.last));
+        for run in last {
+            let (store, seq) = (store.clone(), run.last);
+            if blocking(move || store.log_point(seq)).await.is_ok_and(|(chain, _)| chain == run.chain) {
+                tracing::info!(target = target.name(), line = run.line, %seq, "the archive has this store's commits: going on");
+                let parent = Parent { line: run.line.clone(), seq: seq.0, chain: hex::encode(run.chain) };
+                return Self::begin(dir, now_ms, parent);
+            }
+        }
+        if !catalog.lines.is_empty() {
+            tracing::warn!(target = target.name(), "the archive holds another history: this store's is kept beside it");
+        }
+        Self::open(dir, now_ms)
     }
 
     fn open_or_begin(data_dir: &Path, now_ms: i64, parent: Option<Parent>) -> Result<Self> {

@@ -519,68 +519,79 @@ impl<'a> Work<'a> {
         }
         let missing = Arc::new(Mutex::new(missing));
         let (target, identities, fetched) = (&self.wish.target, &self.wish.identities, &self.fetched);
-        let indexes: Vec<String> = target
-            .list("bodies")
-            .await?
+        // Those that the snapshot needs first: there is no need to look further when they have everything.
+        let of_snapshot: HashSet<&str> = self
+            .manifests
+            .first()
             .into_iter()
-            .map(|object| object.name)
-            .filter(|name| format::pack_of_index(name).is_some())
+            .flat_map(|base| &base.objects)
+            .map(|object| object.name.as_str())
             .collect();
-        let wanted = missing.clone();
+        let mut indexes: Vec<Vec<String>> = vec![Vec::new(), Vec::new()];
+        for object in target.list("bodies").await? {
+            if let Some(pack) = format::pack_of_index(&object.name) {
+                let is_needed = of_snapshot.contains(format::pack_name(pack).as_str());
+                indexes[usize::from(!is_needed)].push(object.name);
+            }
+        }
         let say = self.say;
-        let ranges = stream::iter(indexes)
-            .map(|name| {
-                let wanted = wanted.clone();
-                async move {
-                    if wanted.lock().is_empty() {
-                        return Ok(Vec::new());
-                    }
-                    match index_of(target, identities, fetched, &name).await {
-                        Ok(bodies) => {
-                            let pack = format::pack_name(format::pack_of_index(&name).unwrap_or_default());
-                            let wanted = wanted.lock();
-                            let here =
-                                bodies.into_iter().filter(|body| id_of(body).is_some_and(|id| wanted.contains(&id)));
-                            Ok(ranges_of(&pack, here))
-                        }
-                        Err(error) if is_damage(&error) => {
-                            say(Event::Line(format!("PASSED OVER: {error}")));
-                            Ok(Vec::new())
-                        }
-                        Err(error) => Err(error),
-                    }
-                }
-            })
-            .buffer_unordered(READS)
-            .map_ok(|ranges| stream::iter(ranges.into_iter().map(Ok::<_, ArchiveError>)))
-            .try_flatten();
-        let bodies = ranges
-            .map(|range| {
-                let wanted = missing.clone();
-                async move {
-                    let (pack, bodies) = range?;
-                    read_range(target, identities, fetched, &pack, bodies, &wanted).await
-                }
-            })
-            .buffer_unordered(READS);
-        let mut bodies = std::pin::pin!(bodies);
         let mut problems: BTreeMap<BodyId, String> = BTreeMap::new();
         let (restore, places, mut done) = (&mut self.restore, &mut self.places, total - missing.lock().len() as u64);
-        while let Some(read) = bodies.next().await {
-            let (pack, read) = read?;
-            for (id, outcome) in read {
-                match outcome {
-                    Ok(bytes) => {
-                        if missing.lock().remove(&id) {
-                            restore.put_body(&bytes)?;
-                            places.push((id, format::hash_of_pack(&pack).to_owned()));
-                            done += 1;
+        for indexes in indexes {
+            let wanted = missing.clone();
+            let ranges = stream::iter(indexes)
+                .map(|name| {
+                    let wanted = wanted.clone();
+                    async move {
+                        if wanted.lock().is_empty() {
+                            return Ok(Vec::new());
+                        }
+                        match index_of(target, identities, fetched, &name).await {
+                            Ok(bodies) => {
+                                let pack = format::pack_name(format::pack_of_index(&name).unwrap_or_default());
+                                let wanted = wanted.lock();
+                                let here = bodies
+                                    .into_iter()
+                                    .filter(|body| id_of(body).is_some_and(|id| wanted.contains(&id)));
+                                Ok(ranges_of(&pack, here))
+                            }
+                            Err(error) if is_damage(&error) => {
+                                say(Event::Line(format!("PASSED OVER: {error}")));
+                                Ok(Vec::new())
+                            }
+                            Err(error) => Err(error),
                         }
                     }
-                    Err(error) => drop(problems.insert(id, error.to_string())),
+                })
+                .buffer_unordered(READS)
+                .map_ok(|ranges| stream::iter(ranges.into_iter().map(Ok::<_, ArchiveError>)))
+                .try_flatten();
+            let bodies = ranges
+                .map(|range| {
+                    let wanted = missing.clone();
+                    async move {
+                        let (pack, bodies) = range?;
+                        read_range(target, identities, fetched, &pack, bodies, &wanted).await
+                    }
+                })
+                .buffer_unordered(READS);
+            let mut bodies = std::pin::pin!(bodies);
+            while let Some(read) = bodies.next().await {
+                let (pack, read) = read?;
+                for (id, outcome) in read {
+                    match outcome {
+                        Ok(bytes) => {
+                            if missing.lock().remove(&id) {
+                                restore.put_body(&bytes)?;
+                                places.push((id, format::hash_of_pack(&pack).to_owned()));
+                                done += 1;
+                            }
+                        }
+                        Err(error) => drop(problems.insert(id, error.to_string())),
+                    }
                 }
+                say(Event::Progress { what: "bodies", done, total });
             }
-            say(Event::Progress { what: "bodies", done, total });
         }
         let missing = missing.lock();
         for id in missing.iter() {

@@ -214,8 +214,9 @@ async fn status(services: &Services, place: &Arc<Place>, output: &Output) -> Vec
         None => output.line("  nothing ships: the service is not running").await,
     }
     let look = async {
-        let catalog = Catalog::read(&place.target().await?).await?;
-        Ok::<_, anyhow::Error>((Line::open(services.store.dir(), now_ms)?, catalog))
+        let target = place.target().await?;
+        let catalog = Catalog::read(&target).await?;
+        Ok::<_, anyhow::Error>((Line::of(&services.store, &target).await?, catalog))
     };
     let last_good = match look.await {
         Ok((line, catalog)) => {

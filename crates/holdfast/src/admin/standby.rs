@@ -21,7 +21,7 @@ pub async fn on_primary(services: &Services, command: StandbyCommand, output: &O
     match command {
         StandbyCommand::Code => {
             let code = primary.new_code();
-            output.line(format!("{code}")).await;
+            output.line(code.clone()).await;
             output
                 .line(format!(
                     "Within {} minutes, on the other machine: holdfast standby --primary HOST:PORT --code {code}",
