@@ -1,6 +1,6 @@
 //! The archives that are configured: what ships to each of them, takes its nightly snapshot, and says when that fails.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use continuity::archive::{
@@ -16,12 +16,14 @@ use continuity::archive::{
 use jiff::{Timestamp, tz::TimeZone};
 use parking_lot::Mutex;
 use store::Store;
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{self, Config},
+    drill,
     services::Services,
+    tell,
 };
 
 /// After what can't be helped by trying again soon.
@@ -30,14 +32,16 @@ const TRY_AGAIN: Duration = Duration::from_secs(600);
 const SNAPSHOT_AGAIN: Duration = Duration::from_secs(900);
 /// Between two looks at how old the newest snapshot is.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
-/// Between two alarms of one archive in the log.
-const ALARM_EVERY: Duration = Duration::from_secs(3600);
+/// An archive that is further behind is an alarm.
+const LAG_ALARM: Duration = Duration::from_secs(3600);
 /// How long a stopping service goes on shipping what is left.
 const LAST_SHIPPING: Duration = Duration::from_secs(5);
 
 /// How one archive is.
 #[derive(Default)]
 struct State {
+    /// The archive was asked for its newest good snapshot.
+    looked: bool,
     ship: Option<Arc<Mutex<ShipStatus>>>,
     failing: Option<String>,
     snapshot_failing: Option<String>,
@@ -53,9 +57,11 @@ pub struct Place {
 }
 
 /// All configured archives.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Archives {
     places: Vec<Arc<Place>>,
+    /// What administrators must know now.
+    alarms: watch::Sender<Vec<String>>,
 }
 
 impl Archives {
@@ -64,7 +70,12 @@ impl Archives {
         let place = |config: &config::Archive| {
             Arc::new(Place { config: config.clone(), state: Mutex::default(), alone: tokio::sync::Mutex::default() })
         };
-        Self { places: config.archive.iter().map(place).collect() }
+        Self { places: config.archive.iter().map(place).collect(), alarms: watch::channel(Vec::new()).0 }
+    }
+
+    /// What administrators must know, now and later.
+    pub fn alarms(&self) -> watch::Receiver<Vec<String>> {
+        self.alarms.subscribe()
     }
 
     /// All, or the one of that name or URL.
@@ -124,6 +135,31 @@ impl Place {
                 })
             }
         }
+    }
+
+    /// What administrators must know of it now: each with a word that tells it from the others.
+    fn alarms(&self, now_ms: i64, data_dir: &Path) -> Vec<(&'static str, String)> {
+        let mut alarms = Vec::new();
+        let (looked, last_good_ms, snapshot_failing) = {
+            let state = self.state.lock();
+            (state.looked, state.last_good_ms, state.snapshot_failing.is_some())
+        };
+        // Before the first try there is nothing to say.
+        if (looked && last_good_ms.is_some()) || snapshot_failing {
+            alarms.extend(self.alarm(last_good_ms, now_ms).map(|alarm| ("snapshot", alarm)));
+        }
+        let lag = self.ship_status().map_or(0.0, |ship| ship.lag_seconds(now_ms));
+        if lag > LAG_ALARM.as_secs_f64() {
+            let lag = ago(Duration::from_secs_f64(lag));
+            alarms.push(("shipping", format!("archive {}: it is {lag} behind", self.name())));
+        }
+        if self.config.drill_dir.is_some()
+            && let Some(drilled) = drill::latest(data_dir, self.name(), 1).pop()
+            && !drilled.problems.is_empty()
+        {
+            alarms.push(("drill", format!("archive {}: {}", self.name(), drill::described(&drilled))));
+        }
+        alarms
     }
 
     /// Takes a snapshot now; waits for one that is being taken.
@@ -204,17 +240,19 @@ impl Place {
         Ok(catalog.snapshots.iter().filter(of_line).map(|listed| listed.name.made_ms).max())
     }
 
-    async fn keep_taking_snapshots(&self, store: Store, shutdown: CancellationToken) {
+    async fn keep_taking_snapshots(&self, services: Arc<Services>, shutdown: CancellationToken) {
+        let store = services.store.clone();
         let last_good = metrics::gauge!("holdfast_archive_last_good_seconds", "target" => self.name().to_owned());
         let mut known = false;
         let mut due = Timestamp::now();
-        let mut alarmed: Option<tokio::time::Instant> = None;
         loop {
             if !known {
                 match self.last_good(&store).await {
                     Ok(last) => {
                         known = true;
-                        self.state.lock().last_good_ms = last;
+                        let mut state = self.state.lock();
+                        (state.last_good_ms, state.looked, state.snapshot_failing) = (last, true, None);
+                        drop(state);
                         let stale = last.is_none_or(|last| store.clock().now_ms() - last > 86_400_000);
                         due = if stale { Timestamp::now() } else { self.next_due() };
                     }
@@ -231,6 +269,16 @@ impl Place {
                         if self.config.prune {
                             self.prune().await;
                         }
+                        if let Some(dir) = &self.config.drill_dir {
+                            let line = Line::name_in(store.dir());
+                            let drilled = drill::run(&services.config, self, dir, line, &|_| {}).await;
+                            let well = drilled.problems.is_empty();
+                            if well {
+                                tracing::info!("{}", drill::described(&drilled));
+                            } else {
+                                tracing::error!("{}", drill::described(&drilled));
+                            }
+                        }
                     }
                     Err(_) if shutdown.is_cancelled() => return,
                     Err(error) => {
@@ -241,12 +289,6 @@ impl Place {
             }
             let newest = self.state.lock().last_good_ms;
             last_good.set(newest.map_or(0.0, |ms| ms as f64 / 1000.0));
-            if let Some(alarm) = self.alarm(newest, store.clock().now_ms())
-                && alarmed.is_none_or(|at| at.elapsed() > ALARM_EVERY)
-            {
-                alarmed = Some(tokio::time::Instant::now());
-                tracing::error!("{alarm}");
-            }
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -281,14 +323,62 @@ pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) -> anyh
         let (shipping, taking) = (place.clone(), place.clone());
         let (store, stop) = (services.store.clone(), shutdown.clone());
         tasks.spawn(async move { shipping.keep_shipping(store, stop).await });
-        let (store, stop) = (services.store.clone(), shutdown.clone());
-        tasks.spawn(async move { taking.keep_taking_snapshots(store, stop).await });
+        let (services, stop) = (services.clone(), shutdown.clone());
+        tasks.spawn(async move { taking.keep_taking_snapshots(services, stop).await });
+    }
+    if !services.archives.places.is_empty() {
+        let (services, stop) = (services.clone(), shutdown.clone());
+        tasks.spawn(async move { keep_watching(services, stop).await });
     }
     while let Some(ended) = tasks.join_next().await {
         ended.context("an archive's task")?;
     }
     shutdown.cancelled().await;
     Ok(())
+}
+
+/// Looks at all archives, says in the log and on the administrators' pages what is alarming, and mails it to them, once
+/// a day each.
+async fn keep_watching(services: Arc<Services>, shutdown: CancellationToken) {
+    let (mut said, mut logged) = (HashSet::new(), HashSet::new());
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(LOOK_EVERY.min(Duration::from_secs(5))) => {}
+        }
+        let (now_ms, dir) = (services.store.clock().now_ms(), &services.config.data_dir);
+        let mut all = Vec::new();
+        for place in &services.archives.places {
+            for (what, alarm) in place.alarms(now_ms, dir) {
+                let key = format!("archive/{}/{what}/{}", place.name(), now_ms / 86_400_000);
+                if said.insert(key.clone()) {
+                    if logged.insert(key.clone()) {
+                        tracing::error!("{alarm}");
+                    }
+                    let failing = place.failing().join("\n");
+                    let text = format!(
+                        "{alarm}.\n{failing}\n\nLook with `holdfast archive status`; what to do is in \
+                         docs/continuity.md, \"The 3 a.m. page\" of the section Archive.\n"
+                    );
+                    let subject = format!("Holdfast: the archive needs you ({what})");
+                    match tell::administrators(&services, &key, &subject, &text).await {
+                        Ok(0) => drop(said.remove(&key)),
+                        Ok(_) => {}
+                        Err(error) => {
+                            tracing::error!(error = format!("{error:#}"), "administrators could not be told");
+                            said.remove(&key);
+                        }
+                    }
+                }
+                all.push(alarm);
+            }
+        }
+        services.archives.alarms.send_if_modified(|alarms| {
+            let is_new = *alarms != all;
+            *alarms = all;
+            is_new
+        });
+    }
 }
 
 /// A span of time for people: its largest unit.

@@ -47,6 +47,15 @@ pub enum Command {
     DownPage(DownPageArgs),
     /// Make this machine's data folder from an archive. The folder must be empty, or of the same restore, cut off.
     Restore(RestoreArgs),
+    /// Restore each archive into scratch space, check and use it, and keep the result. Exits with 1 when something is wrong.
+    Drill {
+        /// Only this archive: its name or URL.
+        #[arg(long, value_name = "NAME")]
+        target: Option<String>,
+        /// A folder with room for everything. Default: the archive's drill_dir.
+        #[arg(long)]
+        dir: Option<PathBuf>,
+    },
     /// Put load on any mail server and print rates and latencies.
     Bench(crate::bench::BenchArgs),
     #[command(flatten)]

@@ -9,6 +9,7 @@ mod bench;
 mod cli;
 mod config;
 mod down_page;
+mod drill;
 mod gates;
 mod maintenance;
 mod offline;
@@ -17,6 +18,7 @@ mod restore;
 mod serve;
 mod services;
 mod standby;
+mod tell;
 
 use std::{io::IsTerminal as _, path::Path, process::ExitCode};
 
@@ -72,6 +74,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Standby(args) => runtime()?.block_on(standby::run(config, args)).map(|()| ExitCode::SUCCESS),
         Command::Admin(command) => runtime()?.block_on(admin::run(config, command)).map(|()| ExitCode::SUCCESS),
         Command::Verify { repair } => offline::verify(&config, repair),
+        Command::Drill { target, dir } => runtime()?.block_on(drill::command(config, target, dir)),
         Command::Restore(args) => runtime()?.block_on(restore::run(config, args)),
         Command::RebuildIndex => offline::rebuild_index(&config).map(|()| ExitCode::SUCCESS),
         Command::CheckConfig { .. } | Command::Bench(_) | Command::DownPage(_) => unreachable!("done above"),

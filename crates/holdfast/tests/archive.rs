@@ -9,7 +9,7 @@ use std::{
 };
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use support::{PATIENCE, Server, holdfast, imap::Imap, smtp::Smtp};
+use support::{PATIENCE, Server, holdfast, imap::Imap, smtp::Smtp, web::Web};
 
 const READER: &str = "reader@example.org";
 
@@ -301,4 +301,69 @@ fn what_is_wrong_is_said_with_an_exit_code_and_what_to_do() {
     let status = server.command(&["archive", "status"]);
     assert!(!status.status.success());
     assert!(String::from_utf8_lossy(&status.stdout).contains("ALARM"), "{status:?}");
+}
+
+#[test]
+fn a_drill_restores_reads_and_searches_and_says_what_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let more = archive(dir.path());
+    let server = Server::start_with(dir.path(), &more);
+    server.add_account(READER);
+    for number in 0..5 {
+        deliver(&server, &format!("message {number}"), number * 1000);
+    }
+    shipped(&server);
+    ok(&server.command(&["archive", "snapshot"]));
+    let scratch = dir.path().join("scratch");
+    std::fs::create_dir(&scratch).unwrap();
+    let drill = ["drill", "--dir", &scratch.display().to_string()];
+    // While the service runs, beside it.
+    let said = ok(&server.command(&drill));
+    assert!(said.contains("5 bodies, 1 accounts used") && said.contains("all well"), "{said}");
+    assert_eq!(std::fs::read_dir(&scratch).unwrap().count(), 0, "what was restored is taken away");
+    assert!(ok(&server.command(&["archive", "status"])).contains("all well"));
+
+    for entry in std::fs::read_dir(dir.path().join("target/bodies")).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes.iter_mut().step_by(100).for_each(|byte| *byte ^= 1);
+        std::fs::write(path, bytes).unwrap();
+    }
+    let failed = server.command(&drill);
+    let said = String::from_utf8_lossy(&failed.stdout).into_owned();
+    assert!(!failed.status.success() && said.contains("PROBLEM: account") && said.contains("body"), "{said}");
+    // One that can't run is a failure too, and is remembered.
+    std::fs::rename(dir.path().join("target"), dir.path().join("away")).unwrap();
+    assert!(!server.command(&drill).status.success());
+    let history = std::fs::read_to_string(dir.path().join("data/drills.jsonl")).unwrap();
+    let problems: Vec<bool> = history.lines().map(|line| !line.contains("\"problems\":[]")).collect();
+    assert_eq!(problems, [false, true, true]);
+}
+
+#[test]
+fn administrators_are_told_by_mail_and_on_their_pages_when_the_last_good_snapshot_is_old() {
+    let dir = tempfile::tempdir().unwrap();
+    let more = format!("{}alarm_after = \"0 s\"\n", archive(dir.path()));
+    let server = Server::start_with(dir.path(), &more);
+    server.add_account(READER);
+    let admin = "chief@example.org";
+    let made = server.command_with_input(&["account", "add", admin, "--admin", "--password-stdin"], support::PASSWORD);
+    assert!(made.status.success(), "{made:?}");
+    let begun = Instant::now();
+    loop {
+        let mut imap = Imap::login(server.address("imap"), admin).unwrap();
+        imap.command("SELECT INBOX").unwrap().ok();
+        let found = imap.command("SEARCH SUBJECT \"the archive needs you\"").unwrap().ok();
+        if !found.numbers().is_empty() {
+            assert_eq!(found.numbers().len(), 1, "once a day is enough");
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "nobody was told");
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    assert_eq!(mailbox(&server).1.len(), 0, "others are not told");
+    let mut web = Web::sign_in(server.address("http"), admin).unwrap();
+    let page = web.get("/admin").unwrap();
+    assert!(page.body.contains("newest good snapshot is"), "{}", page.body);
+    assert!(!server.command(&["archive", "status"]).status.success());
 }

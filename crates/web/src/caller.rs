@@ -119,6 +119,7 @@ impl Caller {
             key: fresh_key(),
             key2: fresh_key(),
             announcement: self.site.options.announcement.borrow().clone(),
+            alarms: self.site.options.alarms.borrow().clone(),
         }
     }
 

@@ -29,6 +29,8 @@ pub struct WebOptions {
     pub max_live: usize,
     /// What stands above every page while not everything is on; empty is nothing.
     pub announcement: watch::Receiver<String>,
+    /// What administrators must know, above their pages.
+    pub alarms: watch::Receiver<Vec<String>>,
     /// Messages that one search looks at, the newest ones. Default 200,000.
     pub max_search_visited: usize,
 }
@@ -53,6 +55,7 @@ impl Default for WebOptions {
             request_timeout: Duration::from_secs(30),
             max_live: 10_000,
             announcement: watch::channel(String::new()).1,
+            alarms: watch::channel(Vec::new()).1,
             max_search_visited: 200_000,
         }
     }

@@ -22,6 +22,8 @@ pub struct Page {
     pub key2: String,
     /// What stands above the page; empty is nothing.
     pub announcement: String,
+    /// What administrators must know; shown on their pages only.
+    pub alarms: Vec<String>,
 }
 
 impl Page {

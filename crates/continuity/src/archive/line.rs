@@ -82,6 +82,12 @@ impl Line {
         Self::open_or_begin(data_dir, now_ms, None)
     }
 
+    /// The name of a data folder's line, if it has one.
+    pub fn name_in(data_dir: &Path) -> Option<String> {
+        let text = std::fs::read(folder(data_dir).join("line.json")).ok()?;
+        serde_json::from_slice::<LineRecord>(&text).ok().map(|record| record.line)
+    }
+
     /// Begins the line of a folder into which commits up to `parent` were restored. What a restore that was cut off
     /// began is begun anew.
     pub fn begin(data_dir: &Path, now_ms: i64, parent: Parent) -> Result<Self> {

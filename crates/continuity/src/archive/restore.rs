@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, future::BoxFuture, stream};
 use parking_lot::Mutex;
 use store::{
     BodyId, Commit, Digest, RealmId, RealmSeq, Restore, Seq, Store, StoreError, StoreOptions,
@@ -84,9 +84,11 @@ pub struct Restored {
 /// # Errors
 /// [`ArchiveError::Nothing`] when the archive does not reach back to the moment; [`ArchiveError::Damaged`] when
 /// something can't be restored and is not to be left out: the folder stays marked, and the same restore goes on in it.
-pub async fn restore(wish: &Wish, say: Say<'_>) -> Result<Restored> {
-    let work = Work::begin(wish, say).await?;
-    work.run().await
+pub fn restore<'a>(wish: &'a Wish, say: Say<'a>) -> BoxFuture<'a, Result<Restored>> {
+    Box::pin(async move {
+        let work = Work::begin(wish, say).await?;
+        work.run().await
+    })
 }
 
 /// Counts what is fetched.
@@ -303,11 +305,12 @@ impl<'a> Work<'a> {
             Digest::from_bytes(&part.digest).ok_or_else(|| ArchiveError::damaged(realm.to_string(), "digest"))?;
         let (chunks, received) = tokio::sync::mpsc::channel::<Result<ChunkRecords>>(2);
         let fetch_all = async move {
-            let mut fetched = stream::iter(manifest.at(&part.chunks))
-                .map(|needed| async move {
-                    let bytes = fetch(&self.wish.target, &needed.name).await?;
+            let names: Vec<String> = manifest.at(&part.chunks).map(|needed| needed.name.clone()).collect();
+            let mut fetched = stream::iter(names)
+                .map(|name| async move {
+                    let bytes = fetch(&self.wish.target, &name).await?;
                     self.fetched.add(bytes.len());
-                    let (identities, name) = (self.wish.identities.clone(), needed.name.clone());
+                    let identities = self.wish.identities.clone();
                     let chunk = blocking(move || open_chunk(&identities, &name, realm, &bytes)).await?;
                     Ok(chunk.records.into_iter().map(|record| (record.key, record.value)).collect())
                 })
@@ -468,7 +471,8 @@ impl<'a> Work<'a> {
 
     /// The next runs, fetched together: there may be many small ones.
     async fn fetch_ahead(&self, next: Seq) -> HashMap<String, Result<Bytes>> {
-        let names = self.runs.iter().filter(|run| run.last >= next).take(RUNS_AHEAD).map(ToString::to_string);
+        let ahead = self.runs.iter().filter(|run| run.last >= next).take(RUNS_AHEAD);
+        let names: Vec<String> = ahead.map(ToString::to_string).collect();
         stream::iter(names)
             .map(|name| async move {
                 let bytes = fetch(&self.wish.target, &name).await;

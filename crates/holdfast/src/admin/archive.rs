@@ -19,6 +19,7 @@ use crate::{
     archive::{Archives, Place, ago, moment},
     cli::ArchiveCommand,
     config::{ByteSize, Config},
+    drill,
     services::Services,
 };
 
@@ -248,6 +249,9 @@ async fn status(services: &Services, place: &Arc<Place>, output: &Output) -> Vec
             None
         }
     };
+    if let Some(drilled) = drill::latest(&services.config.data_dir, name, 1).pop() {
+        output.line(format!("  {}", drill::described(&drilled))).await;
+    }
     alarms.extend(place.alarm(last_good, now_ms));
     for alarm in &alarms {
         output.line(format!("  ALARM: {alarm}")).await;

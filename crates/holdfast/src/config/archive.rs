@@ -48,6 +48,9 @@ pub struct Archive {
     pub prune: bool,
     /// When the newest good snapshot is older, that is an alarm.
     pub alarm_after: Span,
+    /// A folder in which everything is restored and used after each nightly snapshot, then taken away: it needs as much
+    /// room as the data, best on another disk. None: no nightly drill.
+    pub drill_dir: Option<PathBuf>,
 }
 
 impl Default for Archive {
@@ -69,6 +72,7 @@ impl Default for Archive {
             keep_monthly: 12,
             prune: false,
             alarm_after: Span::hours(26),
+            drill_dir: None,
         }
     }
 }
@@ -138,6 +142,20 @@ impl Archive {
             {
                 let what = format!("cannot be read: {}: {error}", file.display());
                 return Some((key, what, "correct the path, or let the service's user read the file"));
+            }
+        }
+        if let Some(dir) = &self.drill_dir {
+            if !dir.is_dir() {
+                let what = format!("is not a folder: {}", dir.display());
+                return Some(("drill_dir", what, "make it, with room for everything that is stored"));
+            }
+            if self.identity_file.is_none() {
+                let what = "is set, and there is no identity to restore with".to_owned();
+                return Some((
+                    "drill_dir",
+                    what,
+                    "add identity_file, or run `holdfast drill` on a machine that has it",
+                ));
             }
         }
         if self.snapshot_time().is_none() {

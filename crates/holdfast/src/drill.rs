@@ -1,0 +1,257 @@
+//! The drill: what the archive has is restored into scratch space and used. A backup that was not restored is none.
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
+
+use anyhow::{Context as _, bail};
+use continuity::archive::{
+    Event, Say,
+    line::Line,
+    restore::{Restored, Wish, restore},
+};
+use mailstore::{MailStore, RealmId, SearchOptions, SearchQuery, SearchScope};
+use parking_lot::Mutex;
+use rand::seq::SliceRandom as _;
+use serde::{Deserialize, Serialize};
+use store::{Restore, Store};
+
+use crate::{
+    archive::{Archives, Place},
+    config::Config,
+    maintenance::INVARIANTS,
+    progress::Terminal,
+    services::{Services, store_options},
+};
+
+/// Accounts in which a message is read and searched for.
+const SAMPLED: usize = 20;
+/// Where results are kept, in the data folder: one JSON object a line.
+const HISTORY: &str = "drills.jsonl";
+
+/// What a drill found.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Drilled {
+    /// When it began, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// Of which archive.
+    pub archive: String,
+    /// The last commit that was restored.
+    pub seq: u64,
+    /// How long the restore took, in seconds.
+    pub restore_seconds: f64,
+    /// How long all of it took.
+    pub seconds: f64,
+    /// Realms, bodies, records that were checked.
+    pub realms: usize,
+    /// See `realms`.
+    pub bodies: u64,
+    /// See `realms`.
+    pub records: u64,
+    /// Accounts of which a message was read and found by a search.
+    pub sampled: usize,
+    /// What is wrong.
+    pub problems: Vec<String>,
+}
+
+impl Drilled {
+    fn failed(at_ms: i64, archive: &str, problem: String) -> Self {
+        Self {
+            at_ms,
+            archive: archive.to_owned(),
+            seq: 0,
+            restore_seconds: 0.0,
+            seconds: 0.0,
+            realms: 0,
+            bodies: 0,
+            records: 0,
+            sampled: 0,
+            problems: vec![problem],
+        }
+    }
+}
+
+/// Restores an archive into `scratch` (a folder of its own there, taken away afterwards), checks and uses it, and notes
+/// the result. What keeps a drill from running is a failure like any other.
+pub async fn run(config: &Config, place: &Place, scratch: &Path, line: Option<String>, say: Say<'_>) -> Drilled {
+    let at_ms = jiff::Timestamp::now().as_millisecond();
+    let begun = Instant::now();
+    let dir = scratch.join(format!("holdfast-drill-{}", std::process::id()));
+    let outcome = drill(config, place, &dir, line, say).await;
+    let _ = std::fs::remove_dir_all(&dir);
+    let mut drilled = outcome.unwrap_or_else(|error| Drilled::failed(at_ms, place.name(), format!("{error:#}")));
+    (drilled.at_ms, drilled.seconds) = (at_ms, begun.elapsed().as_secs_f64());
+    if let Err(error) = note(&config.data_dir, &drilled) {
+        tracing::error!(error = format!("{error:#}"), "the drill's result could not be kept");
+    }
+    let target = place.name().to_owned();
+    metrics::gauge!("holdfast_drill_seconds", "target" => target.clone()).set(drilled.seconds);
+    metrics::gauge!("holdfast_drill_problems", "target" => target.clone()).set(drilled.problems.len() as f64);
+    if drilled.problems.is_empty() {
+        metrics::gauge!("holdfast_drill_last_success_timestamp_seconds", "target" => target).set(at_ms as f64 / 1000.0);
+    }
+    drilled
+}
+
+async fn drill(
+    config: &Config,
+    place: &Place,
+    dir: &Path,
+    line: Option<String>,
+    say: Say<'_>,
+) -> anyhow::Result<Drilled> {
+    let identities = place.identities()?.context("a drill needs identity_file: without it nothing can be restored")?;
+    let begun = Instant::now();
+    let wish = Wish {
+        target: place.target().await?,
+        identities,
+        dir: dir.to_owned(),
+        options: store_options(config),
+        at_ms: None,
+        line,
+        without_damaged: true,
+    };
+    let Restored { store, parent, realms, bodies, fallbacks, lost, .. } = restore(&wish, say).await?;
+    let restore_seconds = begun.elapsed().as_secs_f64();
+    Restore::done(&store)?;
+    let config = Config { data_dir: dir.to_owned(), archive: Vec::new(), ..config.clone() };
+    let used = tokio::task::spawn_blocking(move || {
+        let services = Services::on(config, store)?;
+        let found = use_it(&services);
+        services.close();
+        found
+    });
+    let (records, sampled, mut problems) = used.await??;
+    problems.extend(fallbacks);
+    problems.extend(lost);
+    Ok(Drilled {
+        at_ms: 0,
+        archive: place.name().to_owned(),
+        seq: parent.seq,
+        restore_seconds,
+        seconds: 0.0,
+        realms,
+        bodies,
+        records,
+        sampled,
+        problems,
+    })
+}
+
+/// Checks everything, and does in some accounts what people do.
+fn use_it(services: &Services) -> anyhow::Result<(u64, usize, Vec<String>)> {
+    let (mut records, mut problems) = (0, Vec::new());
+    let store: &Store = &services.store;
+    for realm in store.realms() {
+        let report = store.scrub_realm(realm, &INVARIANTS, true, &|| true)?;
+        records += report.records;
+        problems.extend(report.damage);
+    }
+    let mut accounts: Vec<RealmId> =
+        store.realms().into_iter().filter(|realm| realm.account_number().is_some()).collect();
+    accounts.shuffle(&mut rand::rng());
+    let mut sampled = 0;
+    for account in accounts.into_iter().take(SAMPLED) {
+        match sample(&services.mailstore, account) {
+            Ok(()) => sampled += 1,
+            Err(error) => problems.push(format!("{account}: {error:#}")),
+        }
+    }
+    Ok((records, sampled, problems))
+}
+
+/// Reads the newest message of the fullest mailbox, and finds it.
+fn sample(mail: &MailStore, account: RealmId) -> anyhow::Result<()> {
+    let mailboxes = mail.mailboxes(account)?;
+    let Some(fullest) = mailboxes.iter().filter(|mailbox| mailbox.total > 0).max_by_key(|mailbox| mailbox.total) else {
+        return Ok(());
+    };
+    let view = mail.view(account, fullest.id)?;
+    let Some(uid) = view.uids().last().copied() else { bail!("{}: its count is wrong", fullest.name) };
+    let rows = mail.rows(account, fullest.id, &[uid])?;
+    let row = rows.first().with_context(|| format!("{}: message {uid} is not there", fullest.name))?;
+    let bytes = mail.body_of(&row.body)?.read_all()?;
+    let read = mailkit::parse(&bytes);
+    if read.subject != row.parsed.subject || read.size != row.parsed.size {
+        bail!("{}: message {uid} is not what its record says", fullest.name);
+    }
+    let query =
+        if row.parsed.subject.is_empty() { SearchQuery::All } else { SearchQuery::Subject(row.parsed.subject.clone()) };
+    let scope = SearchScope::Mailboxes(vec![fullest.id]);
+    let hits = mail.search(account, &scope, &query, SearchOptions { limit: None, max_visited: None, cancel: None })?;
+    if hits.iter().any(|hit| hit.uid == uid) {
+        Ok(())
+    } else {
+        bail!("{}: message {uid} is not found by its subject", fullest.name)
+    }
+}
+
+fn note(data_dir: &Path, drilled: &Drilled) -> anyhow::Result<()> {
+    let mut file = std::fs::File::options().create(true).append(true).open(history(data_dir))?;
+    let mut line = serde_json::to_string(drilled)?;
+    line.push('\n');
+    file.write_all(line.as_bytes())?;
+    Ok(file.sync_all()?)
+}
+
+fn history(data_dir: &Path) -> PathBuf {
+    data_dir.join(HISTORY)
+}
+
+/// The latest drills of an archive, the newest last.
+pub fn latest(data_dir: &Path, archive: &str, count: usize) -> Vec<Drilled> {
+    let text = std::fs::read_to_string(history(data_dir)).unwrap_or_default();
+    let mut all: Vec<Drilled> = text
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .filter(|drilled: &Drilled| drilled.archive == archive)
+        .collect();
+    all.drain(..all.len().saturating_sub(count));
+    all
+}
+
+/// `holdfast drill`.
+pub async fn command(config: Config, target: Option<String>, dir: Option<PathBuf>) -> anyhow::Result<ExitCode> {
+    let mut well = true;
+    for place in Archives::new(&config).places(target.as_deref())? {
+        let dir = dir.as_ref().or(place.config.drill_dir.as_ref());
+        let dir = dir.context("say where there is room for everything, with --dir or drill_dir")?;
+        let terminal = Mutex::new(Terminal::default());
+        let line = Line::name_in(&config.data_dir);
+        let drilled = run(&config, &place, dir, line, &|event| match event {
+            Event::Line(line) => terminal.lock().out(&line),
+            Event::Progress { what, done, total } => terminal.lock().progress(what, done, total),
+        })
+        .await;
+        terminal.lock().finish();
+        println!("{}: {}", place.name(), described(&drilled));
+        for problem in &drilled.problems {
+            println!("PROBLEM: {problem}");
+        }
+        well &= drilled.problems.is_empty();
+    }
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What a drill found, for people.
+pub fn described(drilled: &Drilled) -> String {
+    let result = if drilled.problems.is_empty() {
+        "all well".to_owned()
+    } else {
+        format!("{} PROBLEMS, the first: {}", drilled.problems.len(), drilled.problems[0])
+    };
+    format!(
+        "drill {}: commit {} restored in {:.1} s, {} realms, {} records, {} bodies, {} accounts used, {:.1} s in all: {result}",
+        crate::archive::moment(drilled.at_ms),
+        drilled.seq,
+        drilled.restore_seconds,
+        drilled.realms,
+        drilled.records,
+        drilled.bodies,
+        drilled.sampled,
+        drilled.seconds
+    )
+}
