@@ -15,6 +15,7 @@ mod copy;
 mod intake;
 mod keys;
 mod primary;
+mod promote;
 mod rejoin;
 mod replica;
 mod wire;
@@ -22,7 +23,8 @@ mod wire;
 pub use apply::{Tripped, Tripwires};
 pub use keys::{Fingerprint, NotACode, PairingCode};
 pub use primary::{CODE_FOR, Mode, Primary, PrimaryOptions, StandbyStatus};
-pub use rejoin::Rejoined;
-pub use replica::{
-    Compared, Ended, Error, Promotion, Standby, StandbyOptions, Status, StoreOptionsMaker, promote_folder, tell_former,
+pub use promote::{
+    HowToPromote, LeftToDo, Promotion, finish_promotion, promote_folder, promotion_is_finished, tell_former,
 };
+pub use rejoin::Rejoined;
+pub use replica::{Compared, Ended, Error, Standby, StandbyOptions, Status, StoreOptionsMaker};

@@ -60,7 +60,7 @@ pub async fn execute(services: &Arc<Services>, command: AdminCommand, output: &O
         AdminCommand::Import(args) => mail::import(services, args, output).await,
         AdminCommand::Export(args) => mail::export(services, args, output).await,
         AdminCommand::StandbyDo(command) => standby::on_primary(services, command, output).await,
-        AdminCommand::Promote | AdminCommand::Compare => {
+        AdminCommand::Promote { .. } | AdminCommand::Compare => {
             anyhow::bail!("this machine follows nobody: type it on the standby, with its data folder")
         }
         AdminCommand::Archive(command) => archive::run(services, command, output).await,
@@ -110,8 +110,10 @@ pub async fn run(config: Config, mut command: AdminCommand) -> anyhow::Result<()
             return outcome;
         }
         // A standby that is not running is made the primary all the same.
-        if matches!(command, AdminCommand::Promote) && store::Store::is_replica_at(&config.data_dir) {
-            let outcome = standby::promote_folder(&config).await;
+        if let AdminCommand::Promote { discard, nothing_lost } = command
+            && store::Store::is_replica_at(&config.data_dir)
+        {
+            let outcome = standby::promote_folder(&config, discard, nothing_lost).await;
             terminal.finish();
             return outcome;
         }

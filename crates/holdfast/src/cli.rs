@@ -82,7 +82,14 @@ pub enum AdminCommand {
     #[command(subcommand, hide = true)]
     StandbyDo(StandbyCommand),
     /// Make this standby the primary: follow no more, apply what was received, open the doors.
-    Promote,
+    Promote {
+        /// Leave out what a tripwire holds: accounts that lost something have again what they had before it.
+        #[arg(long)]
+        discard: bool,
+        /// The old primary was stopped with nothing left to receive, so that clients need not read everything anew.
+        #[arg(long)]
+        nothing_lost: bool,
+    },
     /// Compare every realm with the primary's, read again on both, while both go on. For a standby that follows.
     Compare,
     /// What is on right now, and the way back: dark, checks, web, clients, queues, open.

@@ -47,6 +47,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .context("the metrics recorder is installed once")?;
     // Catching up after a crash reads the log: off the async threads.
     let services = Arc::new(tokio::task::spawn_blocking(move || Services::open(config)).await??);
+    standbys::after_promotion(&services).await?;
     let tls = doors::certificate(&services.config)?;
     let shutdown = CancellationToken::new();
 

@@ -354,6 +354,50 @@ fn a_client_that_deletes_everything_stops_at_a_tripwire() {
 }
 
 #[test]
+fn what_a_tripwire_holds_can_be_left_out_by_a_promotion() {
+    let Machines { dirs, primary } = machines("");
+    let standby = Standby::pair(dirs[1].path(), &primary, "[standby]\ntripwire_account_messages = 20\n");
+    standby.line("following");
+    for number in 0..30 {
+        deliver(primary.server.address("smtp"), ANNA, &format!("m{number}")).unwrap();
+    }
+    deliver(primary.server.address("smtp"), BERT, "other").unwrap();
+    wait_for("the standby has all", || has_all(&primary, &standby));
+    let before = subjects(primary.server.address("imap"), ANNA);
+    let validity = |imap: SocketAddr| {
+        let mut imap = Imap::login(imap, ANNA).unwrap();
+        let answer = imap.command("STATUS INBOX (UIDVALIDITY)").unwrap().ok().untagged.concat();
+        answer.split("UIDVALIDITY ").nth(1).unwrap().split(')').next().unwrap().parse::<u64>().unwrap()
+    };
+    let old_validity = validity(primary.server.address("imap"));
+    let mut imap = Imap::login(primary.server.address("imap"), ANNA).unwrap();
+    imap.command("SELECT INBOX").unwrap().ok();
+    imap.command("STORE 1:* +FLAGS.SILENT (\\Deleted)").unwrap().ok();
+    imap.command("EXPUNGE").unwrap().ok();
+    wait_for("the wire", || standby.status().contains("ALARM"));
+    deliver(primary.server.address("smtp"), ANNA, "came after").unwrap();
+    deliver(primary.server.address("smtp"), BERT, "later").unwrap();
+    let end = said(dirs[0].path(), &["standby", "status"]);
+    let end: u64 = end.lines().next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+    wait_for("all is received", || numbers(&standby.status()).unwrap().0 == end);
+    primary.server.kill();
+    said(dirs[1].path(), &["promote", "--discard", "--nothing-lost"]);
+    let imap = standby.promoted();
+    assert_eq!(subjects(imap, ANNA), before, "she has what she had");
+    assert_eq!(subjects(imap, BERT), ["other", "later"], "nobody else is concerned");
+    assert!(validity(imap) > old_validity, "her programs must not believe what they saw of the lost state");
+    // What came in for her meanwhile is in files.
+    let kept = std::fs::read_dir(dirs[1].path().join("data")).unwrap().map(|entry| entry.unwrap().path());
+    let folder = kept.into_iter().find(|path| path.to_string_lossy().contains("discarded-after-")).unwrap();
+    let account = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_dir());
+    said(dirs[1].path(), &["import", ANNA, account.unwrap().to_str().unwrap()]);
+    assert!(subjects(imap, ANNA).contains(&"came after".to_owned()));
+    drop(standby);
+    let verify = run(dirs[1].path(), &["verify"]);
+    assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stdout));
+}
+
+#[test]
 fn a_standby_that_is_away_makes_sync_mode_wait_or_go_on_with_an_alarm() {
     let degrade = "[standby]\nmode = \"sync\"\nwhen_away = \"degrade\"\naway_after = \"1 second\"\n";
     let Machines { dirs, primary } = machines(degrade);

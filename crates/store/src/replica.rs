@@ -185,9 +185,11 @@ impl Store {
 
     /// Acknowledges nothing any more, now and after a restart: another machine is the primary.
     pub fn fence(&self, reason: &str) -> Result<()> {
+        // Before anyone can see it: what is seen holds after a crash too.
+        let marked = write_mark(self.dir().join(FENCE), reason);
         self.inner.writer.halt(reason);
         tracing::error!(reason, "fenced: nothing is acknowledged any more");
-        write_mark(self.dir().join(FENCE), reason)
+        marked
     }
 
     /// Whether commits are acknowledged only once [`Store::acknowledge`] has said that they are durable elsewhere too.

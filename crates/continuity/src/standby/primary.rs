@@ -403,7 +403,15 @@ impl Primary {
             return refuse(write, why).await;
         }
         let Some(chain) = self.place_of(&hello, write).await? else { return Ok(()) };
-        send(write, Kind::Welcome(wire::Welcome { epoch, seq: self.store.seq().0 })).await?;
+        send(
+            write,
+            Kind::Welcome(wire::Welcome {
+                epoch,
+                seq: self.store.seq().0,
+                waits_for_you: self.options.mode == Mode::SyncOrWait,
+            }),
+        )
+        .await?;
         let _present = Present::new(self.clone(), who, &hello);
         let store = self.store.clone();
         let follower = blocking(move || store.follow(Seq(hello.next))).await?;

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use store::{Seq, Store, StoreError, StoreOptions, log::RunWriter};
+use store::{RealmId, Seq, Store, StoreError, StoreOptions, log::RunWriter};
 use tokio::io::AsyncWriteExt as _;
 
 use super::{
@@ -47,8 +47,9 @@ pub async fn rejoin(dir: &Path, options: StoreOptions, known: &Known, keys: &Key
     let folder = dir.join(format!("unshared-after-{common}"));
     let at = store.clone();
     let target = folder.clone();
-    let (unshared, messages) =
-        tokio::task::spawn_blocking(move || save_tail(&at, common, &target)).await.map_err(io::Error::other)??;
+    let (unshared, messages) = tokio::task::spawn_blocking(move || save_tail(&at, common, &target, |_| true))
+        .await
+        .map_err(io::Error::other)??;
     store.close();
     drop(store);
     for part in PARTS {
@@ -95,8 +96,14 @@ async fn is_common(store: &Store, seq: Seq, known: &Known, keys: &Keys) -> Resul
     }
 }
 
-/// Writes the commits after `common` as runs, and the messages that came with them as a Maildir for each account.
-fn save_tail(store: &Store, common: Seq, folder: &Path) -> Result<(u64, u64), StoreError> {
+/// Writes the commits after `common` as runs, and the messages that came with them into the realms that are `wanted` as a
+/// Maildir for each. Gives how many there are of both.
+pub(super) fn save_tail(
+    store: &Store,
+    common: Seq,
+    folder: &Path,
+    wanted: impl Fn(RealmId) -> bool,
+) -> Result<(u64, u64), StoreError> {
     let (first, last) = (Seq(common.0 + 1), store.seq());
     if first > last {
         return Ok((0, 0));
@@ -110,7 +117,7 @@ fn save_tail(store: &Store, common: Seq, folder: &Path) -> Result<(u64, u64), St
     for number in first.0..=last.0 {
         let commit = runtime.block_on(follower.next())?;
         run.push(&commit)?;
-        for part in &commit.realms {
+        for part in commit.realms.iter().filter(|part| wanted(part.realm())) {
             let own = store::Commit { realms: vec![part.clone()], ..(*commit).clone() };
             for id in bodies_of(&own) {
                 let dir = folder.join(part.realm().to_string().replace(' ', "-"));
@@ -141,7 +148,7 @@ fn save_tail(store: &Store, common: Seq, folder: &Path) -> Result<(u64, u64), St
     Ok((last.0 - common.0, messages))
 }
 
-fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = std::fs::File::create(path)?;
     file.write_all(bytes)?;
     file.sync_all()

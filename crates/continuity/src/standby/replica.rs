@@ -22,6 +22,7 @@ use super::{
     apply::{Tripped, Tripwires, Watch},
     intake::{Intake, Lacks, receive},
     keys::{Fingerprint, Keys, NotACode, PairingCode, Pin},
+    promote::{self, HowToPromote, Promotion},
     rejoin::{Rejoined, rejoin},
     wire::{self, Ack, Hello, Kind},
 };
@@ -94,6 +95,9 @@ impl std::fmt::Debug for StoreOptionsMaker {
 pub(super) struct Known {
     pub address: String,
     pub fingerprint: Fingerprint,
+    /// It acknowledges nothing that we do not have.
+    #[serde(default)]
+    pub waits_for_us: bool,
 }
 
 /// How a standby is.
@@ -124,15 +128,6 @@ pub enum Ended {
     Promoted(Promotion),
 }
 
-/// A promotion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Promotion {
-    /// The epoch of the commits from now on.
-    pub epoch: u64,
-    /// The last commit of the primary before.
-    pub seq: Seq,
-}
-
 /// The outcome of a comparison.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Compared {
@@ -151,7 +146,6 @@ enum Request {
 pub struct Standby {
     pub(super) options: StandbyOptions,
     keys: Keys,
-    state_dir: PathBuf,
     pub(super) store: Mutex<Option<Store>>,
     status: watch::Sender<Status>,
     /// What a person has let through: commits up to this one trip no wire.
@@ -163,6 +157,8 @@ pub struct Standby {
     promoted: CancellationToken,
     /// Following is over: what is received is all there will be.
     cut: CancellationToken,
+    /// Held while something is received.
+    receiving: Arc<Mutex<()>>,
 }
 
 pub(super) async fn blocking<T: Send + 'static>(
@@ -171,11 +167,11 @@ pub(super) async fn blocking<T: Send + 'static>(
     Ok(tokio::task::spawn_blocking(work).await.map_err(io::Error::other)??)
 }
 
-fn state_dir(dir: &Path) -> PathBuf {
+pub(super) fn state_dir(dir: &Path) -> PathBuf {
     dir.join("standby")
 }
 
-fn known_file(dir: &Path) -> PathBuf {
+pub(super) fn known_file(dir: &Path) -> PathBuf {
     state_dir(dir).join("primary.json")
 }
 
@@ -183,7 +179,7 @@ pub(super) fn known(dir: &Path) -> io::Result<Option<Known>> {
     read_json(&known_file(dir))
 }
 
-fn read_json<T: serde::de::DeserializeOwned>(file: &Path) -> io::Result<Option<T>> {
+pub(super) fn read_json<T: serde::de::DeserializeOwned>(file: &Path) -> io::Result<Option<T>> {
     match std::fs::read_to_string(file) {
         Ok(text) => serde_json::from_str(&text)
             .map(Some)
@@ -193,7 +189,7 @@ fn read_json<T: serde::de::DeserializeOwned>(file: &Path) -> io::Result<Option<T
     }
 }
 
-fn write_json(file: &Path, value: &impl Serialize) -> io::Result<()> {
+pub(super) fn write_json(file: &Path, value: &impl Serialize) -> io::Result<()> {
     use std::io::Write as _;
 
     let scratch = file.with_extension("new");
@@ -243,7 +239,7 @@ async fn pair(keys: &Keys, address: &str, code: &PairingCode, name: &str) -> Res
     let fingerprint = certificate.ok_or_else(|| Error::NotNow("the primary has no certificate".to_owned()))?;
     say(&mut stream, Kind::Pair(wire::Pair { secret: code.secret().to_vec(), name: name.to_owned() })).await?;
     match hear(&mut stream).await? {
-        Kind::Paired(_) => Ok(Known { address: address.to_owned(), fingerprint }),
+        Kind::Paired(_) => Ok(Known { address: address.to_owned(), fingerprint, waits_for_us: false }),
         other => Err(Error::NotNow(format!("the primary answers {other:?}"))),
     }
 }
@@ -301,7 +297,6 @@ impl Standby {
         };
         let (requests, asked) = mpsc::channel(4);
         let standby = Self {
-            state_dir: state_dir(&dir),
             options,
             keys,
             store: Mutex::new(store),
@@ -313,6 +308,7 @@ impl Standby {
             promotion: Mutex::new(None),
             promoted: CancellationToken::new(),
             cut: CancellationToken::new(),
+            receiving: Arc::default(),
         };
         standby.refresh();
         Ok((Arc::new(standby), rejoined))
@@ -427,6 +423,10 @@ impl Standby {
             return Err(Error::NotNow("the primary does not welcome us".to_owned()));
         };
         *pause = RETRY.0;
+        if welcome.waits_for_you != known.waits_for_us {
+            let now = Known { waits_for_us: welcome.waits_for_you, ..known.clone() };
+            write_json(&known_file(&self.options.dir), &now)?;
+        }
         self.status.send_modify(|status| {
             status.connected = true;
             status.primary = Seq(welcome.seq);
@@ -498,7 +498,15 @@ impl Standby {
             && let Some(bytes) = intake.waiting.pop_front()
         {
             let (store, asked) = (intake.store.clone(), intake.asked);
-            match blocking(move || receive(&store, bytes, asked)).await? {
+            let (receiving, cut) = (self.receiving.clone(), self.cut.clone());
+            let take_in = move || {
+                let _receiving = receiving.lock();
+                if cut.is_cancelled() {
+                    return Err(StoreError::Stopped { reason: "this machine is being promoted".to_owned() });
+                }
+                receive(&store, bytes, asked)
+            };
+            match blocking(take_in).await? {
                 None => {
                     intake.asked = false;
                     intake.staged.clear();
@@ -653,28 +661,49 @@ impl Standby {
     }
 
     /// Makes this machine the primary: follows no more, applies what was received, and writes from then on in the next
-    /// epoch. [`Standby::run`] ends with it.
+    /// epoch. [`Standby::run`] ends with it; what is left to do is done by [`super::finish_promotion`], before anything is
+    /// served.
     ///
     /// # Errors
-    /// [`Error::NotNow`] while a tripwire holds: release what it holds first.
-    pub async fn promote(&self) -> Result<Promotion, Error> {
+    /// [`Error::NotNow`] while a tripwire holds, unless what it holds is to be discarded.
+    pub async fn promote(&self, how: HowToPromote) -> Result<Promotion, Error> {
         let store = self.store().ok_or_else(|| Error::NotNow("the first copy is not finished".to_owned()))?;
-        if let Some(tripped) = self.status.borrow().tripped.clone() {
+        let tripped = self.status.borrow().tripped.clone();
+        if let Some(tripped) = &tripped
+            && !how.discard
+        {
             return Err(Error::NotNow(format!(
-                "a tripwire holds commit {} and what follows it ({}): `holdfast standby release` applies it; then promote",
+                "a tripwire holds commit {} and what follows it ({}): add --discard to leave out what the accounts \
+                 concerned have lost since, or apply it with `holdfast standby release` and promote then",
                 tripped.seq, tripped.why
             )));
         }
         self.cut.cancel();
+        let receiving = self.receiving.clone();
+        blocking(move || {
+            // From here on nothing is received any more.
+            drop(receiving.lock());
+            Ok(())
+        })
+        .await?;
+        if let Some(tripped) = tripped {
+            let (at, dir) = (store.clone(), self.options.dir.clone());
+            blocking(move || promote::keep_for_undoing(&at, &dir, tripped.seq)).await?;
+            self.release()?;
+        }
         self.go_on.notify_waiters();
         while store.applied()? < store.seq() {
-            if let Some(tripped) = self.status.borrow().tripped.clone() {
-                return Err(Error::NotNow(format!("a tripwire holds commit {}: {}", tripped.seq, tripped.why)));
+            // What came between the command and the cut may trip another one.
+            if self.status.borrow().tripped.is_some() {
+                if !how.discard {
+                    return Err(Error::NotNow("a tripwire holds what came last: `holdfast standby status`".to_owned()));
+                }
+                self.release()?;
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        let (dir, former) = (self.state_dir.clone(), known_file(&self.options.dir));
-        let promotion = blocking(move || promote_store(&store, &dir, &former)).await?;
+        let dir = self.options.dir.clone();
+        let promotion = blocking(move || promote::promote_store(&store, &dir, how)).await?;
         *self.promotion.lock() = Some(promotion);
         self.promoted.cancel();
         Ok(promotion)
@@ -736,83 +765,5 @@ struct AbortOnDrop(tokio::task::JoinHandle<()>);
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
-    }
-}
-
-/// What is needed to tell the former primary.
-#[derive(Serialize, Deserialize)]
-struct Former {
-    #[serde(flatten)]
-    known: Known,
-    epoch: u64,
-    seq: u64,
-}
-
-fn promote_store(store: &Store, state_dir: &Path, known_file: &Path) -> Result<Promotion, StoreError> {
-    let seq = store.seq();
-    let epoch = store.snapshot().epoch()? + 1;
-    // First whom to tell, so that a crash in between forgets nobody.
-    let known = read_json::<Known>(known_file).map_err(StoreError::io("primary.json"))?;
-    if let Some(known) = known {
-        let former = Former { known, epoch, seq: seq.0 };
-        write_json(&state_dir.join("former.json"), &former).map_err(StoreError::io("former.json"))?;
-    }
-    let epoch = store.promote()?;
-    let _ = std::fs::remove_file(known_file);
-    tracing::warn!(epoch, %seq, "this machine is the primary now");
-    Ok(Promotion { epoch, seq })
-}
-
-/// Makes a folder whose standby is not running the primary's: applies what was received, whatever tripwires would say.
-///
-/// # Errors
-/// Those of the store.
-pub fn promote_folder(dir: &Path, options: StoreOptions) -> Result<Promotion, Error> {
-    let store = Store::open_replica(dir, options)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let mut follower = store.follow(Seq(store.applied()?.0 + 1))?;
-    while store.applied()? < store.seq() {
-        let commit = runtime.block_on(follower.next())?;
-        store.apply_received(&commit)?;
-    }
-    let promotion = promote_store(&store, &state_dir(dir), &known_file(dir))?;
-    store.close();
-    Ok(promotion)
-}
-
-/// Tells the primary that was there before a promotion, as soon as it is met, that it must not write any more. Returns
-/// when it knows, or when there is nobody to tell.
-///
-/// # Errors
-/// Files of this machine.
-pub async fn tell_former(dir: &Path, name: &str, shutdown: &CancellationToken) -> Result<(), Error> {
-    let file = state_dir(dir).join("former.json");
-    let Some(former) = read_json::<Former>(&file)? else { return Ok(()) };
-    let keys = Keys::open(&state_dir(dir))?;
-    loop {
-        let tell = async {
-            let mut stream = connect(&keys, &former.known.address, Pin::Whole(former.known.fingerprint)).await?;
-            let told = wire::Promoted { epoch: former.epoch, seq: former.seq, name: name.to_owned() };
-            say(&mut stream, Kind::Promoted(told)).await?;
-            hear(&mut stream).await
-        };
-        match tell.await {
-            Ok(_) => {
-                tracing::warn!(address = former.known.address, "the former primary knows that it is one no more");
-                std::fs::remove_file(&file)?;
-                return Ok(());
-            }
-            // It has followed since, or is of a later epoch: either way it needs no telling.
-            Err(Error::Refused(why)) => {
-                tracing::warn!(why, "the former primary needs no telling");
-                std::fs::remove_file(&file)?;
-                return Ok(());
-            }
-            Err(error) => tracing::debug!(%error, "the former primary is not reached"),
-        }
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
-        }
     }
 }

@@ -156,6 +156,9 @@ pub struct Welcome {
     pub epoch: u64,
     #[prost(uint64, tag = "2")]
     pub seq: u64,
+    /// Nothing is acknowledged that no standby has.
+    #[prost(bool, tag = "3")]
+    pub waits_for_you: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
-use continuity::standby::{CODE_FOR, Standby, Status};
+use continuity::standby::{CODE_FOR, HowToPromote, Standby, Status};
 use store::RealmId;
 
 use super::Output;
@@ -90,8 +90,8 @@ pub async fn on_standby(standby: &Arc<Standby>, command: AdminCommand, output: &
             output.line(format!("{} realms are the same on both machines", compared.equal)).await;
             ensure!(compared.different.is_empty(), "{} realms are not", compared.different.len());
         }
-        AdminCommand::Promote => {
-            let promotion = standby.promote().await?;
+        AdminCommand::Promote { discard, nothing_lost } => {
+            let promotion = standby.promote(HowToPromote { discard, nothing_lost }).await?;
             output
                 .line(format!(
                     "this machine is the primary now: epoch {}, after commit {}; its doors open in a moment",
@@ -129,9 +129,10 @@ async fn show(status: &Status, output: &Output) {
 }
 
 /// Makes a folder whose standby does not run the primary's.
-pub async fn promote_folder(config: &Config) -> anyhow::Result<()> {
+pub async fn promote_folder(config: &Config, discard: bool, nothing_lost: bool) -> anyhow::Result<()> {
+    ensure!(!discard, "--discard needs the running standby, which knows what its tripwires hold: holdfast standby");
     let (dir, options) = (config.data_dir.clone(), store_options(config));
-    let promote = move || continuity::standby::promote_folder(&dir, options);
+    let promote = move || continuity::standby::promote_folder(&dir, options, nothing_lost);
     let promotion = tokio::task::spawn_blocking(promote).await??;
     println!(
         "this machine is the primary now: epoch {}, after commit {}; open its doors with: holdfast serve",

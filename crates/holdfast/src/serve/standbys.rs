@@ -1,7 +1,7 @@
 //! Serving standbys, and telling a primary that this machine has taken over from.
 
 use anyhow::Context as _;
-use continuity::standby::{Mode, Primary, PrimaryOptions, tell_former};
+use continuity::standby::{Mode, Primary, PrimaryOptions, finish_promotion, promotion_is_finished, tell_former};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +21,24 @@ pub async fn bind(config: &Config) -> anyhow::Result<Vec<TcpListener>> {
         listeners.push(listener);
     }
     Ok(listeners)
+}
+
+/// What a promotion has left to do: what was discarded is undone, and no number that clients may have seen is given again.
+pub async fn after_promotion(services: &Services) -> anyhow::Result<()> {
+    let store = services.store.clone();
+    let left = tokio::task::spawn_blocking(move || finish_promotion(&store)).await??;
+    if left.undone > 0 {
+        println!("{} accounts have again what they had before the commits that were left out", left.undone);
+    }
+    let mut mailboxes = 0;
+    for realm in &left.renumber {
+        mailboxes += services.mailstore.renumber(*realm).await.with_context(|| format!("{realm}: new UIDVALIDITYs"))?;
+    }
+    if mailboxes > 0 {
+        println!("{mailboxes} mailboxes have a new UIDVALIDITY: mail programs read them anew");
+    }
+    promotion_is_finished(&services.config.data_dir)?;
+    Ok(())
 }
 
 /// From here on commits wait for a standby, where that was asked for.

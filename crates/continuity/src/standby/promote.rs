@@ -1,0 +1,247 @@
+//! A standby becomes the primary: what is left out, which numbers must not be given again, and telling the old one.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::Duration,
+};
+
+use prost::Message as _;
+use serde::{Deserialize, Serialize};
+use store::{Op, Read as _, RealmCommit, RealmId, Seq, Store, StoreError, StoreOptions, Tx, body_of_key};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    keys::{Keys, Pin},
+    rejoin::{save_tail, write_durably},
+    replica::{Error, Known, connect, hear, known_file, read_json, say, state_dir, write_json},
+    wire::{self, Kind},
+};
+
+/// Accounts whose numbers must not be given again.
+const RENUMBER: &str = "renumber.json";
+/// What some accounts had before the commits that are left out.
+const UNDO: &str = "undo";
+/// Writes of one commit that undoes.
+const UNDO_OPS: usize = 2_000;
+/// And their bytes.
+const UNDO_BYTES: usize = 4 << 20;
+
+/// How a standby is promoted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HowToPromote {
+    /// Leave out what a tripwire holds: the accounts that lost something have again what they had before it.
+    pub discard: bool,
+    /// The old primary has nothing that this machine has not received: the operator has seen to that.
+    pub nothing_lost: bool,
+}
+
+/// A promotion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Promotion {
+    /// The epoch of the commits from now on.
+    pub epoch: u64,
+    /// The last commit of the primary before.
+    pub seq: Seq,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Renumber {
+    /// By number; all when it is not said.
+    realms: Option<BTreeSet<u64>>,
+}
+
+/// What is undone, one realm after the other.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Undo {
+    #[prost(message, repeated, tag = "1")]
+    realms: Vec<RealmCommit>,
+}
+
+/// Writes down what the accounts that lose something from commit `first` on have now, before that is applied. What came
+/// in for them since is kept in files.
+pub(super) fn keep_for_undoing(store: &Store, dir: &Path, first: Seq) -> Result<(), StoreError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(StoreError::io("a runtime"))?;
+    let mut touched: BTreeMap<RealmId, BTreeSet<Vec<u8>>> = BTreeMap::new();
+    let mut losing = BTreeSet::new();
+    let mut follower = store.follow(first)?;
+    for _ in first.0..=store.seq().0 {
+        let commit = runtime.block_on(follower.next())?;
+        for part in commit.realms.iter().filter(|part| part.realm().account_number().is_some()) {
+            if part.ops.iter().any(|op| op.value.is_none() && body_of_key(&op.key).is_some()) {
+                losing.insert(part.realm());
+            }
+            touched.entry(part.realm()).or_default().extend(part.ops.iter().map(|op| op.key.clone()));
+        }
+    }
+    let snapshot = store.snapshot();
+    let mut undo = Undo::default();
+    for realm in &losing {
+        let mut ops = Vec::new();
+        for key in touched.remove(realm).unwrap_or_default() {
+            let value = snapshot.get(*realm, &key)?.map(|value| value.to_vec());
+            ops.push(Op { key, value });
+        }
+        undo.realms.push(RealmCommit { realm_raw: realm.raw(), ops, ..RealmCommit::default() });
+    }
+    save_tail(store, Seq(first.0 - 1), &dir.join(format!("discarded-after-{}", first.0 - 1)), |realm| {
+        losing.contains(&realm)
+    })?;
+    let renumber = Renumber { realms: Some(losing.iter().map(|realm| realm.raw()).collect()) };
+    write_json(&state_dir(dir).join(RENUMBER), &renumber).map_err(StoreError::io(RENUMBER))?;
+    // Last: once this is there, it is done.
+    write_durably(&state_dir(dir).join(UNDO), &undo.encode_to_vec()).map_err(StoreError::io(UNDO))
+}
+
+/// What a promotion has left to do before anything is served.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LeftToDo {
+    /// Accounts that have again what they had before the commits that were left out.
+    pub undone: u64,
+    /// Accounts whose mailboxes need a new UIDVALIDITY: clients may have seen numbers that would be given again.
+    pub renumber: Vec<RealmId>,
+}
+
+/// Undoes what was to be left out, and says whose numbers must change; call [`promotion_is_finished`] after that. Does
+/// nothing in a folder that was not promoted. A crash in between begins it again.
+///
+/// # Errors
+/// Those of the store. Blocks: not for async threads.
+pub fn finish_promotion(store: &Store) -> Result<LeftToDo, StoreError> {
+    let state_dir = state_dir(store.dir());
+    let mut left = LeftToDo::default();
+    if let Ok(bytes) = std::fs::read(state_dir.join(UNDO)) {
+        let undo = Undo::decode(bytes.as_slice()).map_err(|_| StoreError::damaged("standby/undo can't be read"))?;
+        for realm in undo.realms {
+            undo_realm(store, realm.realm(), realm.ops)?;
+            left.undone += 1;
+        }
+        std::fs::remove_file(state_dir.join(UNDO)).map_err(StoreError::io(UNDO))?;
+    }
+    if let Some(renumber) = read_json::<Renumber>(&state_dir.join(RENUMBER)).map_err(StoreError::io(RENUMBER))? {
+        let wanted = |realm: &RealmId| renumber.realms.as_ref().is_none_or(|some| some.contains(&realm.raw()));
+        let accounts = store.realms().into_iter().filter(|realm| realm.account_number().is_some());
+        left.renumber = accounts.filter(wanted).collect();
+    }
+    Ok(left)
+}
+
+/// Nothing of a promotion is left to do.
+///
+/// # Errors
+/// The file that says what is can't be taken away.
+pub fn promotion_is_finished(dir: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(state_dir(dir).join(RENUMBER)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn undo_realm(store: &Store, realm: RealmId, ops: Vec<Op>) -> Result<(), StoreError> {
+    let mut ops = ops.into_iter().peekable();
+    while ops.peek().is_some() {
+        let (mut some, mut bytes) = (Vec::new(), 0);
+        while some.len() < UNDO_OPS
+            && bytes < UNDO_BYTES
+            && let Some(op) = ops.next()
+        {
+            bytes += op.key.len() + op.value.as_ref().map_or(0, Vec::len);
+            some.push(op);
+        }
+        let write = move |tx: &mut Tx<'_>| {
+            for Op { key, value } in some {
+                match (body_of_key(&key), value) {
+                    (Some(id), Some(_)) => tx.ref_body(realm, &id, &key[33..]),
+                    (Some(id), None) => tx.unref_body(realm, &id, &key[33..]),
+                    (None, Some(value)) => tx.put(realm, key, value),
+                    (None, None) => tx.delete(realm, key),
+                }
+            }
+            Ok::<_, StoreError>(())
+        };
+        store.transact(write).wait()?;
+    }
+    Ok(())
+}
+
+/// What is needed to tell the former primary.
+#[derive(Serialize, Deserialize)]
+struct Former {
+    #[serde(flatten)]
+    known: Known,
+    epoch: u64,
+    seq: u64,
+}
+
+pub(super) fn promote_store(store: &Store, dir: &Path, how: HowToPromote) -> Result<Promotion, StoreError> {
+    let (state_dir, known_file) = (&state_dir(dir), &known_file(dir));
+    let seq = store.seq();
+    let epoch = store.snapshot().epoch()? + 1;
+    // First whom to tell, so that a crash in between forgets nobody.
+    let known = read_json::<Known>(known_file).map_err(StoreError::io("primary.json"))?;
+    if !how.nothing_lost && !known.as_ref().is_some_and(|known| known.waits_for_us) {
+        write_json(&state_dir.join(RENUMBER), &Renumber { realms: None }).map_err(StoreError::io(RENUMBER))?;
+    }
+    if let Some(known) = known {
+        let former = Former { known, epoch, seq: seq.0 };
+        write_json(&state_dir.join("former.json"), &former).map_err(StoreError::io("former.json"))?;
+    }
+    let epoch = store.promote()?;
+    let _ = std::fs::remove_file(known_file);
+    tracing::warn!(epoch, %seq, "this machine is the primary now");
+    Ok(Promotion { epoch, seq })
+}
+
+/// Makes a folder whose standby is not running the primary's: applies what was received, whatever tripwires would say.
+///
+/// # Errors
+/// Those of the store.
+pub fn promote_folder(dir: &Path, options: StoreOptions, nothing_lost: bool) -> Result<Promotion, Error> {
+    let store = Store::open_replica(dir, options)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let mut follower = store.follow(Seq(store.applied()?.0 + 1))?;
+    while store.applied()? < store.seq() {
+        let commit = runtime.block_on(follower.next())?;
+        store.apply_received(&commit)?;
+    }
+    let promotion = promote_store(&store, dir, HowToPromote { discard: false, nothing_lost })?;
+    store.close();
+    Ok(promotion)
+}
+
+/// Tells the primary that was there before a promotion, as soon as it is met, that it must not write any more. Returns
+/// when it knows, or when there is nobody to tell.
+///
+/// # Errors
+/// Files of this machine.
+pub async fn tell_former(dir: &Path, name: &str, shutdown: &CancellationToken) -> Result<(), Error> {
+    let file = state_dir(dir).join("former.json");
+    let Some(former) = read_json::<Former>(&file)? else { return Ok(()) };
+    let keys = Keys::open(&state_dir(dir))?;
+    loop {
+        let tell = async {
+            let mut stream = connect(&keys, &former.known.address, Pin::Whole(former.known.fingerprint)).await?;
+            let told = wire::Promoted { epoch: former.epoch, seq: former.seq, name: name.to_owned() };
+            say(&mut stream, Kind::Promoted(told)).await?;
+            hear(&mut stream).await
+        };
+        match tell.await {
+            Ok(_) => {
+                tracing::warn!(address = former.known.address, "the former primary knows that it is one no more");
+                std::fs::remove_file(&file)?;
+                return Ok(());
+            }
+            // It has followed since, or is of a later epoch: either way it needs no telling.
+            Err(Error::Refused(why)) => {
+                tracing::warn!(why, "the former primary needs no telling");
+                std::fs::remove_file(&file)?;
+                return Ok(());
+            }
+            Err(error) => tracing::debug!(%error, "the former primary is not reached"),
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+    }
+}
