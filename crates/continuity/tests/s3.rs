@@ -368,7 +368,11 @@ async fn a_line_that_refuses_cuts_delays_and_falsifies_changes_nothing_in_what_i
         }
     }
     let last = store.seq();
-    until("everything is shipped", || status.lock().shipped >= last).await;
+    until("everything is shipped", || {
+        assert!(!shipping.is_finished(), "seed {seed}: {:?}", status.lock());
+        status.lock().shipped >= last
+    })
+    .await;
     assert!(world.proxy.met.load(Ordering::Relaxed) > 20, "the line was too good");
 
     // Through the same line back again.

@@ -9,6 +9,7 @@ use super::{
     format::{ARCHIVE, Archive, FORMAT, Manifest, RunName, SnapshotName},
     line::LineRecord,
     target::{Object, Target},
+    verify::fetch,
 };
 
 /// A snapshot there is.
@@ -57,7 +58,7 @@ impl Catalog {
     /// # Errors
     /// [`ArchiveError::Nothing`] when there is no archive.
     pub async fn read(target: &Target) -> Result<Self> {
-        let head = match target.get(ARCHIVE).await {
+        let head = match target.get_settings(ARCHIVE).await {
             Err(error) if error.is_not_found() => {
                 return Err(ArchiveError::Nothing(format!("{}: there is no archive", target.name())));
             }
@@ -73,7 +74,7 @@ impl Catalog {
         }
         let mut catalog = Self::default();
         for object in target.list("lines").await? {
-            let text = target.get(&object.name).await?;
+            let text = target.get_settings(&object.name).await?;
             let record: LineRecord =
                 serde_json::from_slice(&text).map_err(|error| ArchiveError::damaged(&object.name, error))?;
             catalog.lines.insert(record.line.clone(), record);
@@ -154,7 +155,7 @@ impl Catalog {
     /// [`ArchiveError::Damaged`].
     pub async fn manifest(&self, target: &Target, name: &SnapshotName) -> Result<Manifest> {
         let line = self.line(Some(&name.line))?;
-        Manifest::from_stored(name, &target.get(&name.manifest()).await?, &line.key()?)
+        Manifest::from_stored(name, &fetch(target, &name.manifest()).await?, &line.key()?)
     }
 
     /// The newest good snapshot of a line, or of one that it goes on from.
