@@ -381,3 +381,127 @@ fn scan_realm(view: &store::Snapshot, realm: RealmId, steps: &mpsc::Sender<Step>
     };
     send(Step::End(realm, view.realm_seq(realm).0, outcome, digest))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::archive::{
+        codec::new_identity,
+        restore::{Wish, restore},
+        ship::Shipper,
+        target::TargetOptions,
+    };
+
+    async fn write(store: &Store, account: u32, key: &str) {
+        let (realm, key) = (RealmId::account(account), key.as_bytes().to_vec());
+        let body = store.put_body(&key).unwrap();
+        store
+            .transact(move |tx| {
+                tx.ref_body(realm, &body.id(), b"");
+                tx.put(realm, key, b"value".to_vec());
+                Ok::<_, StoreError>(())
+            })
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_realm_that_could_not_be_read_that_night_is_the_earlier_one_and_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let (text, recipient) = new_identity();
+        std::fs::write(dir.path().join("identity"), text).unwrap();
+        let identities = Identities::read(&dir.path().join("identity")).unwrap();
+        let url = format!("file://{}/target", dir.path().display());
+        let target = Target::open(&TargetOptions { url, ..TargetOptions::default() }).unwrap();
+        let store = Store::open(&dir.path().join("primary"), store::StoreOptions::default()).unwrap();
+        let snapshotter = Snapshotter {
+            line: Line::of(&store, &target).await.unwrap(),
+            store: store.clone(),
+            target: target.clone(),
+            recipients: Recipients::parse(&[recipient]).unwrap(),
+            identities: Some(identities.clone()),
+        };
+        let ship = async || {
+            let line = snapshotter.line.clone();
+            let every = Duration::from_millis(1);
+            Shipper::new(store.clone(), target.clone(), snapshotter.recipients.clone(), line, every)
+                .catch_up()
+                .await
+                .unwrap();
+        };
+        for account in [1, 2] {
+            write(&store, account, "before").await;
+        }
+        ship().await;
+        let first = snapshotter.take(&|_| {}, &CancellationToken::new()).await.unwrap();
+        for account in [1, 2, 1] {
+            write(&store, account, &format!("after {account} {}", store.seq())).await;
+        }
+        ship().await;
+        let second = snapshotter.take(&|_| {}, &CancellationToken::new()).await.unwrap();
+        write(&store, 2, "last").await;
+        ship().await;
+
+        // The second snapshot as it is when account 1 could not be read: its part is the first one's.
+        let catalog = Catalog::read(&target).await.unwrap();
+        let earlier = catalog.manifest(&target, &first.name).await.unwrap();
+        let whole = catalog.manifest(&target, &second.name).await.unwrap();
+        let realms = whole.realms.clone();
+        let head = Manifest { realms: Vec::new(), objects: Vec::new(), bodies: 0, ..whole.clone() };
+        let mut building = Building { manifest: head, places: HashMap::new() };
+        for part in &realms {
+            let realm = RealmId::from_raw(part.realm);
+            if realm == RealmId::account(1) {
+                building.reuse(&earlier, part_of(&earlier, realm).unwrap(), first.name.seq.0);
+            } else {
+                building.reuse(&whole, part, part.at);
+            }
+        }
+        let bytes = building.manifest.to_stored(|bytes| snapshotter.line.sign(bytes)).unwrap();
+        let name = SnapshotName { made_ms: second.name.made_ms + 1, hash: format::hash(&bytes), ..second.name.clone() };
+        target.create(&name.manifest(), bytes).await.unwrap();
+        let scope = Scope::All;
+        let checked = verify::snapshot(&target, &building.manifest, Some(&identities), scope, &|_| {}).await.unwrap();
+        assert!(checked.damage.is_empty(), "{:?}", checked.damage);
+        verify::mark_good(&target, &name, &checked, name.made_ms).await.unwrap();
+        for object in [second.name.manifest(), second.name.good()] {
+            target.delete(&object).await.unwrap();
+        }
+
+        let wish = Wish {
+            target,
+            identities,
+            dir: dir.path().join("second"),
+            options: store::StoreOptions::default(),
+            at_ms: None,
+            line: None,
+            without_damaged: false,
+        };
+        let restored = restore(&wish, &|_| {}).await.unwrap();
+        assert_eq!((restored.store.seq(), restored.bodies), (store.seq(), 5));
+        let (theirs, ours) = (restored.store.snapshot(), store.snapshot());
+        for realm in store.realms() {
+            assert_eq!(theirs.digest(realm).unwrap(), ours.digest(realm).unwrap(), "{realm}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_that_is_signed_by_another_key_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let line = |name: &str| Line::open(&dir.path().join(name), 1).unwrap();
+        let (mine, other) = (line("mine"), line("other"));
+        let manifest = Manifest { line: mine.name().to_owned(), seq: 1, ..Manifest::default() };
+        let stored = manifest.to_stored(|bytes| other.sign(bytes)).unwrap();
+        let name = SnapshotName {
+            line: mine.name().to_owned(),
+            seq: store::Seq(1),
+            made_ms: 1,
+            hash: format::hash(&stored),
+        };
+        let refused = Manifest::from_stored(&name, &stored, &mine.record.key().unwrap()).unwrap_err();
+        assert!(refused.to_string().contains("signed"), "{refused}");
+        assert!(Manifest::from_stored(&name, &stored, &other.record.key().unwrap()).is_ok());
+    }
+}
