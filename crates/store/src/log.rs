@@ -552,6 +552,11 @@ impl Log {
             reader.file.truncate(reader.offset).map_err(StoreError::io(name.clone()))?;
             reader.file.sync().map_err(StoreError::io(name))?;
         }
+        let time_ms = match firsts.len().checked_sub(2).map(|place| firsts[place]) {
+            // Nothing is in the newest segment yet.
+            Some(before) if reader.next == last => footer(&*disk, dir, before)?.map_or(0, |footer| footer.time_ms),
+            _ => reader.time_ms,
+        };
         let log = Self {
             disk,
             dir: dir.to_owned(),
@@ -560,7 +565,7 @@ impl Log {
             len: reader.offset,
             chain: reader.chain,
             next: reader.next,
-            time_ms: reader.time_ms,
+            time_ms,
             sealed,
             segment_bytes,
         };
@@ -582,6 +587,11 @@ impl Log {
 
     pub(crate) const fn chain(&self) -> Chain {
         self.chain
+    }
+
+    /// The last commit's time; 0 when there is none.
+    pub(crate) const fn time_ms(&self) -> i64 {
+        self.time_ms
     }
 
     /// Appends framed records, `count` of them, the last of which has `chain` and `time_ms`. Not durable before

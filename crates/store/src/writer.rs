@@ -129,6 +129,8 @@ impl Writer {
         shared.queue.lock().replica = replica;
         let realms = meta::realm_states(&*index.view())?.into_iter().collect();
         let durable = Seq(log.next().0 - 1);
+        // The clock may have been put back since.
+        let last_ms = log.time_ms();
         let mut thread = Thread {
             shared: shared.clone(),
             log,
@@ -141,7 +143,7 @@ impl Writer {
             epoch,
             realms,
             durable,
-            last_ms: 0,
+            last_ms,
         };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())

@@ -198,3 +198,33 @@ fn a_run_with_one_flipped_bit_is_refused() {
         assert!(read(bytes[..len].to_vec()).is_err(), "cut off at {len}");
     }
 }
+
+/// The time as the test sets it.
+struct TestClock(i64);
+
+impl store::Clock for TestClock {
+    fn now_ms(&self) -> i64 {
+        self.0
+    }
+}
+
+#[test]
+fn the_time_of_commits_does_not_go_back_when_the_clock_was_put_back_before_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    // Small segments: one of the restarts finds the newest one empty.
+    let at = |ms: i64| StoreOptions {
+        clock: std::sync::Arc::new(TestClock(ms)),
+        segment_bytes: 1,
+        ..StoreOptions::default()
+    };
+    let mut last = 0;
+    for ms in [5_000_000, 1_000_000, 6_000_000, 2_000_000] {
+        let store = Store::open(dir.path(), at(ms)).unwrap();
+        write(&store, ONE, "a", &ms.to_string(), None);
+        let (_, time_ms) = store.log_point(store.seq()).unwrap();
+        assert!(time_ms.unwrap() >= last, "{time_ms:?} after {last}");
+        last = time_ms.unwrap();
+        store.close();
+    }
+    assert_eq!(last, 6_000_000);
+}

@@ -494,12 +494,8 @@ mod tests {
         let (mine, other) = (line("mine"), line("other"));
         let manifest = Manifest { line: mine.name().to_owned(), seq: 1, ..Manifest::default() };
         let stored = manifest.to_stored(|bytes| other.sign(bytes)).unwrap();
-        let name = SnapshotName {
-            line: mine.name().to_owned(),
-            seq: store::Seq(1),
-            made_ms: 1,
-            hash: format::hash(&stored),
-        };
+        let name =
+            SnapshotName { line: mine.name().to_owned(), seq: store::Seq(1), made_ms: 1, hash: format::hash(&stored) };
         let refused = Manifest::from_stored(&name, &stored, &mine.record.key().unwrap()).unwrap_err();
         assert!(refused.to_string().contains("signed"), "{refused}");
         assert!(Manifest::from_stored(&name, &stored, &other.record.key().unwrap()).is_ok());
