@@ -228,7 +228,7 @@ impl Place {
         }
     }
 
-    /// The newest good snapshot that this store's line has.
+    /// When the newest good snapshot was taken that this store can be restored from.
     async fn last_good(&self, store: &Store) -> anyhow::Result<Option<i64>> {
         let target = self.target().await?;
         let catalog = match Catalog::read(&target).await {
@@ -236,8 +236,7 @@ impl Place {
             other => other?,
         };
         let line = Line::of(store, &target).await?;
-        let of_line = |listed: &&continuity::archive::catalog::Listed| listed.good && listed.name.line == line.name();
-        Ok(catalog.snapshots.iter().filter(of_line).map(|listed| listed.name.made_ms).max())
+        Ok(catalog.good_of(&line.record)?.iter().map(|listed| listed.name.made_ms).max())
     }
 
     async fn keep_taking_snapshots(&self, services: Arc<Services>, shutdown: CancellationToken) {
@@ -350,6 +349,7 @@ async fn keep_watching(services: Arc<Services>, shutdown: CancellationToken) {
         let mut all = Vec::new();
         for place in &services.archives.places {
             for (what, alarm) in place.alarms(now_ms, dir) {
+                let alarm = alarm.replacen("archive", "Archive", 1);
                 let key = format!("archive/{}/{what}/{}", place.name(), now_ms / 86_400_000);
                 if said.insert(key.clone()) {
                     if logged.insert(key.clone()) {

@@ -487,3 +487,44 @@ fn what_is_corrupt_on_the_primary_does_not_become_corrupt_on_the_standby() {
     let verify = run(dirs[1].path(), &["verify"]);
     assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stdout));
 }
+
+#[test]
+fn both_machines_burn_after_a_failover_and_the_archive_has_one_history() {
+    let kept = tempfile::tempdir().unwrap();
+    let identity = kept.path().join("identity").display().to_string();
+    support::write_config(kept.path(), "");
+    let printed = said(kept.path(), &["archive", "new-identity", &identity]);
+    let recipients = printed.lines().find(|line| line.starts_with("recipients")).unwrap();
+    let more = format!(
+        "[[archive]]\nname = \"off-site\"\nurl = \"file://{}/target\"\n{recipients}\nidentity_file = \"{identity}\"\n\
+         ship_every = \"0 s\"\n",
+        kept.path().display()
+    );
+    let Machines { dirs, primary } = machines(&more);
+    let standby = Standby::pair(dirs[1].path(), &primary, &more);
+    standby.line("following");
+    deliver(primary.server.address("smtp"), ANNA, "before the failover").unwrap();
+    wait_for("the standby has all", || has_all(&primary, &standby));
+    said(dirs[0].path(), &["archive", "snapshot"]);
+    primary.server.kill();
+    said(dirs[1].path(), &["promote"]);
+    let lines = standby.line("ready");
+    let door = |name: &str| -> SocketAddr {
+        let line = lines.iter().find(|line| line.trim_start().starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    deliver(door("smtp "), ANNA, "after the failover").unwrap();
+    wait_for("all is shipped", || {
+        let status = said(dirs[1].path(), &["archive", "status"]);
+        let line = status.lines().find(|line| line.contains("shipped up to")).unwrap_or_default();
+        let numbers: Vec<&str> = line.split([' ', ',']).filter(|word| word.parse::<u64>().is_ok()).collect();
+        numbers.len() > 1 && numbers[0] == numbers[1]
+    });
+    standby.kill();
+
+    let third = tempfile::tempdir().unwrap();
+    support::write_config(third.path(), &more);
+    said(third.path(), &["restore", "--from", "off-site"]);
+    let server = Server::start_with(third.path(), &more);
+    assert_eq!(subjects(server.address("imap"), ANNA), ["before the failover", "after the failover"]);
+}

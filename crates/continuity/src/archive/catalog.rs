@@ -158,23 +158,29 @@ impl Catalog {
         Manifest::from_stored(name, &fetch(target, &name.manifest()).await?, &line.key()?)
     }
 
+    /// The good snapshots of a line and of those that it goes on from, of commits that belong to it; the newest last.
+    ///
+    /// # Errors
+    /// As [`Catalog::path`].
+    pub fn good_of(&self, line: &LineRecord) -> Result<Vec<&Listed>> {
+        let upto: BTreeMap<String, Seq> =
+            self.path(line)?.into_iter().map(|(record, upto)| (record.line, upto)).collect();
+        let belongs = |listed: &&Listed| upto.get(&listed.name.line).is_some_and(|upto| listed.name.seq <= *upto);
+        let mut good: Vec<&Listed> = self.snapshots.iter().filter(|listed| listed.good).filter(belongs).collect();
+        good.sort_by_key(|listed| (listed.name.seq, listed.name.made_ms));
+        Ok(good)
+    }
+
     /// The newest good snapshot of a line, or of one that it goes on from.
     pub(super) async fn newest_of(&self, target: &Target, line: &LineRecord) -> Result<Option<Newest>> {
-        for (line, upto) in self.path(line)? {
-            let good = self
-                .snapshots
-                .iter()
-                .rev()
-                .filter(|listed| listed.good && listed.name.line == line.line && listed.name.seq <= upto);
-            for listed in good {
-                match self.manifest(target, &listed.name).await {
-                    Ok(manifest) => {
-                        let needed = manifest.objects.iter().map(|needed| needed.name.clone()).collect();
-                        return Ok(Some(Newest { manifest, stored_ms: listed.stored_ms, needed }));
-                    }
-                    Err(error @ ArchiveError::Damaged { .. }) => tracing::error!(%error, "an earlier snapshot"),
-                    Err(error) => return Err(error),
+        for listed in self.good_of(line)?.into_iter().rev() {
+            match self.manifest(target, &listed.name).await {
+                Ok(manifest) => {
+                    let needed = manifest.objects.iter().map(|needed| needed.name.clone()).collect();
+                    return Ok(Some(Newest { manifest, stored_ms: listed.stored_ms, needed }));
                 }
+                Err(error @ ArchiveError::Damaged { .. }) => tracing::error!(%error, "an earlier snapshot"),
+                Err(error) => return Err(error),
             }
         }
         Ok(None)

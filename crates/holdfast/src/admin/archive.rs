@@ -228,7 +228,8 @@ async fn status(services: &Services, place: &Arc<Place>, output: &Output) -> Vec
             let of_line: Vec<&Listed> =
                 catalog.snapshots.iter().filter(|listed| listed.name.line == line.name()).collect();
             let good = of_line.iter().filter(|listed| listed.good).count();
-            let newest = of_line.iter().filter(|listed| listed.good).max_by_key(|listed| listed.name.made_ms);
+            // That of the line before will do until this one has its own.
+            let newest = catalog.good_of(&line.record).unwrap_or_default().pop();
             output.line(format!("  snapshots: {} ({good} good)", of_line.len())).await;
             if let Some(newest) = newest {
                 let age = Duration::from_millis(u64::try_from(now_ms - newest.name.made_ms).unwrap_or(0));
