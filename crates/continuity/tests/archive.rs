@@ -398,6 +398,50 @@ async fn a_missing_run_ends_a_restore_with_a_name_and_the_moment_before_it_can_b
     assert!(failed.to_string().contains("can't be restored"), "{failed}");
     let restored = world.restore("third", Some(at_ms)).await;
     assert_eq!(all(&restored.store), expected);
+    assert!(restored.fallbacks.iter().any(|line| line.contains("can't be read")), "{:?}", restored.fallbacks);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_log_forgot_while_a_target_was_away_is_closed_by_the_next_snapshot() {
+    let world = World::new();
+    let options = StoreOptions { retention: Duration::from_secs(60), segment_bytes: 1, ..world.options() };
+    let store = Store::open(&world.path("primary"), options).unwrap();
+    for step in 0..5 {
+        write(&store, account(1), &format!("k{step}"), "v", Some(&format!("body {step}"))).await;
+    }
+    world.shipper(&store).catch_up().await.unwrap();
+    for step in 5..20 {
+        write(&store, account(1), &format!("k{step}"), "v", Some(&format!("body {step}"))).await;
+        world.pass(1000);
+    }
+    let before = (world.clock.now_ms() - 5000, store.seq());
+    world.pass(HOUR_MS);
+    let dropped = tokio::task::spawn_blocking({
+        let store = store.clone();
+        move || {
+            store.checkpoint(&|| true).unwrap();
+            store
+                .transact(|tx| {
+                    tx.put(account(2), b"x".to_vec(), b"y".to_vec());
+                    Ok::<_, StoreError>(())
+                })
+                .wait()
+                .unwrap();
+            store.checkpoint(&|| true).unwrap();
+            store.drop_old_log().unwrap()
+        }
+    });
+    assert!(dropped.await.unwrap().first.0 > 6);
+    world.shipper(&store).catch_up().await.unwrap();
+    let failed = restore(&world.wish("none"), &|_| {}).await.map(drop).unwrap_err();
+    assert!(failed.to_string().contains("can't be restored"), "{failed}");
+    world.snapshot(&store).await;
+    let restored = world.restore("second", None).await;
+    assert_eq!(all(&restored.store), all(&store));
+    assert_sound(&world, &world.path("second"), restored.store).await;
+    // A moment in the gap: what is there before it, and that it may not be all.
+    let restored = world.restore("third", Some(before.0)).await;
+    assert!(restored.store.seq() < before.1 && !restored.fallbacks.is_empty(), "{:?}", restored.fallbacks);
 }
 
 #[tokio::test(flavor = "multi_thread")]

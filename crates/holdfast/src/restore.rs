@@ -99,7 +99,7 @@ pub async fn run(config: Config, args: RestoreArgs) -> anyhow::Result<ExitCode> 
         );
     }
     for line in &fallbacks {
-        println!("FROM AN OLDER SNAPSHOT: {line}");
+        println!("NOTE: {line}");
     }
     for line in &lost {
         println!("LOST: {line}");

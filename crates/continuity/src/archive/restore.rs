@@ -73,7 +73,8 @@ pub struct Restored {
     pub commits: u64,
     /// Bytes that were fetched.
     pub fetched: u64,
-    /// Realms that were taken from elsewhere than the newest snapshot, and why.
+    /// Realms that were taken from elsewhere than the newest snapshot, and why; that commits before the moment may be
+    /// missing.
     pub fallbacks: Vec<String>,
     /// What could not be restored, by name.
     pub lost: Vec<String>,
@@ -245,6 +246,7 @@ impl<'a> Work<'a> {
             }));
         }
         let log = self.apply_log(seq, chain, &mut from, &mut lost).await?;
+        fallbacks.extend(log.uncertain);
         if let Some(last) = log.last {
             (seq, chain, epoch, time_ms) = (last.seq, last.chain, epoch.max(last.epoch), Some(last.time_ms));
         }
@@ -367,6 +369,7 @@ impl<'a> Work<'a> {
         let total = newest.0.saturating_sub(start.0);
         let mut problems: Vec<String> = Vec::new();
         let mut ahead: HashMap<String, Result<Bytes>> = HashMap::new();
+        let mut reached_moment = false;
         'runs: loop {
             (self.say)(Event::Progress { what: "commits", done: next.0 - start.0 - 1, total });
             let mut candidates: Vec<&RunName> = self
@@ -429,6 +432,7 @@ impl<'a> Work<'a> {
                         if commit.seq() > upto {
                             break;
                         }
+                        reached_moment = true;
                         break 'runs;
                     }
                     if commit.seq() == base && chain != base_chain {
@@ -456,7 +460,7 @@ impl<'a> Work<'a> {
         }
         // Something further on shows that commits are missing here.
         let beyond = self.runs.iter().any(|run| run.first >= next && run.first <= self.upto[&run.line]);
-        if self.wish.at_ms.is_none() && (beyond || !problems.is_empty()) {
+        if !reached_moment && (beyond || !problems.is_empty()) {
             let reached = log.last.map_or(base, |last| last.seq);
             let when = log.last.and_then(|last| jiff::Timestamp::from_millisecond(last.time_ms).ok());
             let what = format!(
@@ -464,7 +468,12 @@ impl<'a> Work<'a> {
                 when.map(|when| format!(" (made {when})")).unwrap_or_default(),
                 problems.first().map(|first| format!(": {first}")).unwrap_or_default()
             );
-            lost.push(what);
+            if self.wish.at_ms.is_none() {
+                lost.push(what);
+            } else {
+                // Whoever names a moment may mean the one before what is missing.
+                log.uncertain = Some(format!("{what}: those of that moment or before, if any, are not in it"));
+            }
         }
         Ok(log)
     }
@@ -608,6 +617,8 @@ impl<'a> Work<'a> {
 
 #[derive(Default)]
 struct Log {
+    /// Why it may not reach up to the moment.
+    uncertain: Option<String>,
     commits: u64,
     last: Option<Last>,
 }
