@@ -4,6 +4,7 @@
 
 pub mod imap;
 pub mod smtp;
+pub mod standby;
 pub mod web;
 
 use std::{
