@@ -58,12 +58,12 @@ struct Load {
 
 impl Load {
     fn begin() -> Self {
-        let (to, acknowledged, stop) =
-            (Arc::new(Mutex::new(None)), Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let to = Arc::new(Mutex::new(None::<SocketAddr>));
+        let acknowledged = Arc::new(Mutex::new(Vec::<String>::new()));
+        let stop = Arc::new(AtomicBool::new(false));
         let senders = (0..SENDERS)
             .map(|sender| {
-                let (to, acknowledged, stop): (Arc<Mutex<Option<SocketAddr>>>, Arc<Mutex<Vec<String>>>, _) =
-                    (to.clone(), acknowledged.clone(), stop.clone());
+                let (to, acknowledged, stop) = (Arc::clone(&to), Arc::clone(&acknowledged), Arc::clone(&stop));
                 std::thread::spawn(move || {
                     for number in 0.. {
                         if stop.load(Ordering::SeqCst) {
