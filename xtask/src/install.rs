@@ -71,18 +71,30 @@ pub fn cargo_tool(program: &str, package: &str, version: &str) -> Result<()> {
     run(Command::new("cargo").args(["install", "--quiet", "--locked", package, "--version", version]))
 }
 
-/// The S3-compatible server of the archive's tests.
-const PYTHON: [&str; 3] = ["moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"];
+/// The S3-compatible server of the archive's tests, and what their reader in another language needs: the folder that
+/// shows that a package is there, and the package.
+const PYTHON: [(&str, &str); 8] = [
+    ("moto", "moto[s3]==5.2.5"),
+    ("flask", "flask==3.1.3"),
+    ("flask_cors", "flask-cors==6.0.5"),
+    ("pyrage", "pyrage==1.4.0"),
+    ("zstandard", "zstandard==0.25.0"),
+    ("blake3", "blake3==1.0.11"),
+    ("crc32c", "crc32c==2.9.post0"),
+    ("cryptography", "cryptography==50.0.2"),
+];
 
 /// Installs the tests' Python packages into `target/python`, unless they are there.
 pub fn python_packages() -> Result<()> {
     let dir = root().join("target/python");
-    if dir.join("moto").is_dir() && dir.join("flask_cors").is_dir() {
+    if PYTHON.iter().all(|(folder, _)| dir.join(folder).is_dir()) {
         return Ok(());
     }
-    println!("installing {}", PYTHON.join(", "));
-    let pip = ["-m", "pip", "install", "--quiet", "--no-warn-script-location", "--root-user-action=ignore", "--target"];
-    run(Command::new("python3").args(pip).arg(&dir).args(PYTHON))
+    let packages = PYTHON.map(|(_, package)| package);
+    println!("installing {}", packages.join(", "));
+    let pip =
+        ["-m", "pip", "install", "--quiet", "--upgrade", "--no-warn-script-location", "--root-user-action=ignore"];
+    run(Command::new("python3").args(pip).arg("--target").arg(&dir).args(packages))
 }
 
 /// Installs the browser tests' packages as their lock file says.

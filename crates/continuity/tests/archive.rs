@@ -664,3 +664,38 @@ async fn a_running_shipper_follows_writers_and_says_how_far_behind_it_is() {
     let restored = world.restore("second", None).await;
     assert_eq!(all(&restored.store), all(&store));
 }
+
+/// The reader is `reader.py` beside this file; its packages come from PyPI, `cargo xtask test` puts them there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_in_another_language_that_knows_the_document_only_reads_everything() {
+    let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/python");
+    let python = |args: &[&std::ffi::OsStr]| {
+        std::process::Command::new("python3").args(args).env("PYTHONPATH", &packages).output()
+    };
+    let asked = "import blake3, crc32c, cryptography, pyrage, zstandard";
+    if !python(&["-c".as_ref(), asked.as_ref()]).is_ok_and(|output| output.status.success()) {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "Python's packages are not installed; cargo xtask test installs them"
+        );
+        eprintln!("Python's packages are not installed: passed over");
+        return;
+    }
+    let world = World::new();
+    let store = busy(&world).await;
+    world.shipper(&store).catch_up().await.unwrap();
+    world.snapshot(&store).await;
+    for step in 0..5 {
+        write(&store, account(step), "m004", "seen again", Some(&format!("more {step}"))).await;
+        world.shipper(&store).catch_up().await.unwrap();
+    }
+    world.pass(DAY_MS);
+    world.snapshot(&store).await;
+    write(&store, account(1), "later", "than the snapshot", None).await;
+    world.shipper(&store).catch_up().await.unwrap();
+    let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reader.py");
+    let read = python(&[reader.as_ref(), world.path("target").as_ref(), world.path("identity").as_ref()]).unwrap();
+    let said = String::from_utf8_lossy(&read.stdout);
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    assert_eq!(said.trim(), "105 commits, 5 realms, 205 records, 105 bodies");
+}
