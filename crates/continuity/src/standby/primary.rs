@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     io,
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -45,8 +46,9 @@ const RECORDS_BYTES: usize = 512 << 10;
 const PIECE_BYTES: usize = 512 << 10;
 /// Bodies that are remembered as sent over a connection.
 const MAX_SENT: usize = 200_000;
-/// Connections at once, paired or not.
-const MAX_CONNECTIONS: usize = 16;
+/// Connections at once of those who have not said who they are: in all, and from one network.
+const MAX_STRANGERS: usize = 200;
+const MAX_STRANGERS_OF_ONE_NETWORK: usize = 8;
 
 /// When a commit is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,7 +241,7 @@ impl Primary {
     /// Serves standbys until shut down.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: CancellationToken) -> io::Result<()> {
         let acceptor = TlsAcceptor::from(self.keys.server().map_err(io::Error::other)?);
-        let room = Arc::new(tokio::sync::Semaphore::new(MAX_CONNECTIONS));
+        let strangers = Arc::new(Strangers::default());
         loop {
             let (stream, peer) = tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
@@ -252,14 +254,15 @@ impl Primary {
                     }
                 },
             };
-            let Ok(permit) = room.clone().try_acquire_owned() else {
-                tracing::warn!(%peer, "too many connections of standbys");
+            // Nobody can keep a standby out by taking all places: a known one gives its place back at once.
+            let Some(place) = Strangers::place(&strangers, peer.ip()) else {
+                tracing::warn!(%peer, "too many connections of strangers where standbys connect");
                 continue;
             };
             let (primary, acceptor, shutdown) = (self.clone(), acceptor.clone(), shutdown.clone());
             tokio::spawn(async move {
                 let ended = tokio::select! {
-                    ended = primary.connection(stream, acceptor) => ended,
+                    ended = primary.connection(stream, acceptor, place) => ended,
                     () = shutdown.cancelled() => Err(Ended::Stopping),
                 };
                 match ended {
@@ -269,12 +272,16 @@ impl Primary {
                     }
                     Err(error) => tracing::warn!(%peer, %error, "a standby's connection ended"),
                 }
-                drop(permit);
             });
         }
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream, acceptor: TlsAcceptor) -> Result<(), Ended> {
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        acceptor: TlsAcceptor,
+        place: StrangersPlace,
+    ) -> Result<(), Ended> {
         stream.set_nodelay(true)?;
         let late = |_| io::Error::from(io::ErrorKind::TimedOut);
         let stream = tokio::time::timeout(GREETING_TIMEOUT, acceptor.accept(stream)).await.map_err(late)??;
@@ -283,7 +290,8 @@ impl Primary {
         let (mut read, write) = tokio::io::split(stream);
         let mut write = BufWriter::with_capacity(256 << 10, write);
         loop {
-            let said = tokio::time::timeout(GREETING_TIMEOUT, wire::read(&mut read)).await.map_err(late)??;
+            let greeting = wire::read_at_most(&mut read, wire::MAX_GREETING_BYTES);
+            let said = tokio::time::timeout(GREETING_TIMEOUT, greeting).await.map_err(late)??;
             match said {
                 Kind::Pair(asked) => match self.pair(who, &asked.secret, &asked.name) {
                     Ok(()) => send(&mut write, Kind::Paired(wire::Paired {})).await?,
@@ -299,6 +307,7 @@ impl Primary {
                     send(&mut write, Kind::Summary(summary)).await?;
                 }
                 Kind::Hello(hello) => {
+                    drop(place);
                     let (said, heard) = mpsc::channel(64);
                     // Reading a message can't be cancelled, so it is done by itself.
                     let reader = tokio::spawn(async move {
@@ -559,6 +568,44 @@ impl Primary {
         self.store.acknowledge(seq);
         if came_in_step {
             self.arrange();
+        }
+    }
+}
+
+/// Counts those who have not said who they are.
+#[derive(Default)]
+struct Strangers(Mutex<BTreeMap<IpAddr, usize>>);
+
+struct StrangersPlace {
+    strangers: Arc<Strangers>,
+    network: IpAddr,
+}
+
+impl Strangers {
+    fn place(this: &Arc<Self>, peer: IpAddr) -> Option<StrangersPlace> {
+        let network = doorkit::network_of(peer);
+        let mut taken = this.0.lock();
+        if taken.values().sum::<usize>() >= MAX_STRANGERS {
+            return None;
+        }
+        let own = taken.entry(network).or_default();
+        if *own >= MAX_STRANGERS_OF_ONE_NETWORK {
+            return None;
+        }
+        *own += 1;
+        drop(taken);
+        Some(StrangersPlace { strangers: this.clone(), network })
+    }
+}
+
+impl Drop for StrangersPlace {
+    fn drop(&mut self) {
+        let mut taken = self.strangers.0.lock();
+        if let Some(own) = taken.get_mut(&self.network) {
+            *own -= 1;
+            if *own == 0 {
+                taken.remove(&self.network);
+            }
         }
     }
 }

@@ -11,6 +11,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 /// The largest frame: a run of commits, the largest of which has 64 MiB.
 pub const MAX_FRAME_BYTES: usize = 80 << 20;
+/// The largest first frame of someone who may be anyone.
+pub const MAX_GREETING_BYTES: usize = 16 << 10;
 /// What this version speaks.
 pub const VERSION: u32 = 1;
 
@@ -284,9 +286,14 @@ pub async fn write(to: &mut (impl AsyncWrite + Unpin), kind: Kind) -> io::Result
 
 /// Reads one message. Not safe to cancel: what was read of it is lost.
 pub async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Kind> {
+    read_at_most(from, MAX_FRAME_BYTES).await
+}
+
+/// The same with a limit of its own.
+pub async fn read_at_most(from: &mut (impl AsyncRead + Unpin), limit: usize) -> io::Result<Kind> {
     let length = from.read_u32_le().await? as usize;
     let wrong = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
-    if length > MAX_FRAME_BYTES {
+    if length > limit {
         return Err(wrong(format!("a frame of {length} bytes")));
     }
     // Memory is taken as it comes, not as it is announced.
