@@ -10,5 +10,6 @@
 
 pub mod archive;
 pub mod down_page;
+mod durable;
 pub mod stage;
 pub mod standby;

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::durable;
+
 pub use plan::{Gate, Health, ParseGateError, Plan, PlanError, Progress, Step};
 
 /// How much of the service is on. Each stage has all that those before it have.
@@ -289,7 +291,7 @@ impl Stages {
         let mut chosen = self.chosen.lock();
         let mut next = chosen.clone();
         change(&mut next);
-        save(&self.file, &next)?;
+        durable::replace(&self.file, &serde_json::to_vec_pretty(&next)?)?;
         *chosen = next;
         drop(chosen);
         self.now.send_modify(|situation| change(situation));
@@ -297,21 +299,6 @@ impl Stages {
         metrics::gauge!("holdfast_stage").set(f64::from(stage as u8));
         tracing::info!(%stage, "stage");
         Ok(())
-    }
-}
-
-/// Replaces the file as a whole; durable when it returns.
-fn save(file: &Path, situation: &Situation) -> io::Result<()> {
-    use std::io::Write as _;
-
-    let scratch = file.with_extension("new");
-    let mut out = std::fs::File::create(&scratch)?;
-    out.write_all(&serde_json::to_vec_pretty(situation)?)?;
-    out.sync_all()?;
-    std::fs::rename(&scratch, file)?;
-    match file.parent() {
-        Some(dir) => std::fs::File::open(dir)?.sync_all(),
-        None => Ok(()),
     }
 }
 

@@ -24,6 +24,8 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::durable;
+
 use super::{
     keys::{Fingerprint, Keys, PairingCode},
     wire::{self, Ack, BodyPiece, Hello, Kind},
@@ -611,14 +613,7 @@ impl Drop for StrangersPlace {
 }
 
 fn save(file: &Path, peers: &[Peer]) -> io::Result<()> {
-    use std::io::Write as _;
-
-    let scratch = file.with_extension("new");
-    let mut out = std::fs::File::create(&scratch)?;
-    out.write_all(&serde_json::to_vec_pretty(&PeersFile { standbys: peers.to_vec() })?)?;
-    out.sync_all()?;
-    std::fs::rename(&scratch, file)?;
-    file.parent().map_or(Ok(()), |dir| std::fs::File::open(dir)?.sync_all())
+    durable::replace(file, &serde_json::to_vec_pretty(&PeersFile { standbys: peers.to_vec() })?)
 }
 
 async fn send(write: &mut (impl AsyncWrite + Unpin), kind: Kind) -> io::Result<()> {

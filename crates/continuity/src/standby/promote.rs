@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize};
 use store::{Op, Read as _, RealmCommit, RealmId, Seq, Store, StoreError, StoreOptions, Tx, body_of_key};
 use tokio_util::sync::CancellationToken;
 
+use crate::durable;
+
 use super::{
     keys::{Keys, Pin},
-    rejoin::{save_tail, write_durably},
+    rejoin::save_tail,
     replica::{Error, Known, connect, hear, known_file, read_json, say, state_dir, write_json},
     wire::{self, Kind},
 };
@@ -90,7 +92,7 @@ pub(super) fn keep_for_undoing(store: &Store, dir: &Path, first: Seq) -> Result<
     let renumber = Renumber { realms: Some(losing.iter().map(|realm| realm.raw()).collect()) };
     write_json(&state_dir(dir).join(RENUMBER), &renumber).map_err(StoreError::io(RENUMBER))?;
     // Last: once this is there, it is done.
-    write_durably(&state_dir(dir).join(UNDO), &undo.encode_to_vec()).map_err(StoreError::io(UNDO))
+    durable::replace(&state_dir(dir).join(UNDO), &undo.encode_to_vec()).map_err(StoreError::io(UNDO))
 }
 
 /// What a promotion has left to do before anything is served.

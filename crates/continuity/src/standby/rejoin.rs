@@ -148,7 +148,7 @@ pub(super) fn save_tail(
     Ok((last.0 - common.0, messages))
 }
 
-pub(super) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = std::fs::File::create(path)?;
     file.write_all(bytes)?;
     file.sync_all()

@@ -18,6 +18,8 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
+use crate::durable;
+
 use super::{
     apply::{Tripped, Tripwires, Watch},
     intake::{Intake, Lacks, receive},
@@ -190,14 +192,7 @@ pub(super) fn read_json<T: serde::de::DeserializeOwned>(file: &Path) -> io::Resu
 }
 
 pub(super) fn write_json(file: &Path, value: &impl Serialize) -> io::Result<()> {
-    use std::io::Write as _;
-
-    let scratch = file.with_extension("new");
-    let mut out = std::fs::File::create(&scratch)?;
-    out.write_all(&serde_json::to_vec_pretty(value)?)?;
-    out.sync_all()?;
-    std::fs::rename(&scratch, file)?;
-    file.parent().map_or(Ok(()), |dir| std::fs::File::open(dir)?.sync_all())
+    durable::replace(file, &serde_json::to_vec_pretty(value)?)
 }
 
 pub(super) type Connection = tokio_rustls::client::TlsStream<TcpStream>;
