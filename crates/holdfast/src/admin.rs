@@ -4,6 +4,7 @@ mod accounts;
 mod archive;
 mod domains;
 mod mail;
+mod people;
 mod queue;
 pub mod socket;
 mod stage;
@@ -21,7 +22,13 @@ use tokio_util::sync::CancellationToken;
 
 pub use standby::on_standby;
 
-use crate::{cli::AdminCommand, config::Config, maintenance, progress::Terminal, services::Services};
+use crate::{
+    cli::{AdminCommand, PeopleCommand},
+    config::Config,
+    maintenance,
+    progress::Terminal,
+    services::Services,
+};
 use socket::Line;
 
 /// Where a command's lines go: to a client of the admin socket, or to this process's terminal.
@@ -65,6 +72,7 @@ pub async fn execute(services: &Arc<Services>, command: AdminCommand, output: &O
         }
         AdminCommand::Archive(command) => archive::run(services, command, output).await,
         AdminCommand::Stage(command) => stage::run(services, command, output).await,
+        AdminCommand::People(command) => people::run(services, command, output).await,
         AdminCommand::Maintain => {
             let (say, mut said) = mpsc::unbounded_channel();
             let run = maintenance::run(services.clone(), CancellationToken::new(), move |line| {
@@ -150,6 +158,7 @@ fn absolute_paths(command: &mut AdminCommand) -> std::io::Result<()> {
     let path = match command {
         AdminCommand::Import(args) => &mut args.path,
         AdminCommand::Export(args) => &mut args.path,
+        AdminCommand::People(PeopleCommand::Import(args) | PeopleCommand::Export(args)) => &mut args.file,
         _ => return Ok(()),
     };
     *path = std::path::absolute(Path::new(path))?;

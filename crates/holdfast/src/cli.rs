@@ -98,6 +98,9 @@ pub enum AdminCommand {
     /// Archives: where the log and the snapshots go.
     #[command(subcommand)]
     Archive(ArchiveCommand),
+    /// Address books: contacts and groups, in and out as vCard or CSV.
+    #[command(subcommand)]
+    People(PeopleCommand),
     /// Do the daily work now: check what is stored, make a checkpoint, drop old log, take back space.
     Maintain,
 }
@@ -447,6 +450,24 @@ pub struct ExportArgs {
     /// The form.
     #[arg(long, value_enum, default_value_t = MailFormat::Maildir)]
     pub format: MailFormat,
+}
+
+/// `holdfast people …`
+#[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
+pub enum PeopleCommand {
+    /// Take contacts in from a vCard or CSV file. Can be run again: nobody is added twice.
+    Import(PeopleArgs),
+    /// Write the address book out: as CSV if the file's name ends so, else as vCard 4.0.
+    Export(PeopleArgs),
+}
+
+/// `holdfast people import|export …`
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+pub struct PeopleArgs {
+    /// The account's address.
+    pub address: String,
+    /// The file. An export makes it, and never writes over one.
+    pub file: PathBuf,
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use continuity::stage::Stage;
 use delivery::QueueInvariants;
 use directory::DirectoryInvariants;
 use mailstore::invariants::MailInvariants;
+use people::invariants::PeopleInvariants;
 use store::{Invariants, Reclaim};
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +29,8 @@ const BETWEEN_BODIES: Duration = Duration::from_millis(2);
 const BODIES_DAYS: u64 = 7;
 
 /// What must hold between the records of every crate.
-pub const INVARIANTS: [&dyn Invariants; 3] = [&DirectoryInvariants, &MailInvariants, &QueueInvariants];
+pub const INVARIANTS: [&dyn Invariants; 4] =
+    [&DirectoryInvariants, &MailInvariants, &QueueInvariants, &PeopleInvariants];
 
 /// One blocking step: says what it did. It is told when to give up.
 type Work = fn(&Services, &dyn Fn() -> bool) -> anyhow::Result<String>;
@@ -98,6 +100,11 @@ pub async fn run(
     step("deleted accounts", start, purged.map(|count| format!("{count} cleared away")));
     let start = Instant::now();
     services.mailstore.maintain_all().await;
+    for account in services.store.realms().into_iter().filter(|realm| realm.account_number().is_some()) {
+        if let Err(error) = services.people.maintain(account).await {
+            tracing::warn!(%account, %error, "could not clear away what is no longer needed of an address book");
+        }
+    }
     step("mail", start, Ok("what is past its time is cleared away".to_owned()));
     let blocking = |work: Work| {
         let (services, shutdown) = (services.clone(), shutdown.clone());
@@ -124,6 +131,7 @@ async fn purge_deleted(services: &Services) -> anyhow::Result<u64> {
     let mut count = 0;
     for account in services.directory.deleted_accounts(before_ms)? {
         services.mailstore.purge(account.realm()).await?;
+        services.people.purge(account.realm()).await?;
         services.directory.mark_purged(account).await?;
         count += 1;
     }

@@ -17,6 +17,7 @@ pub struct Services {
     pub store: Store,
     pub directory: directory::Directory,
     pub mailstore: MailStore,
+    pub people: people::People,
     pub delivery: delivery::Delivery,
     pub stages: Stages,
     /// Standbys follow this machine, when it serves and has a listener for them.
@@ -67,6 +68,7 @@ impl Services {
         let stages = Stages::open(dir)?;
         let archives = Archives::new(&config);
         Ok(Self {
+            people: people::People::new(store.clone()),
             store,
             directory,
             mailstore,

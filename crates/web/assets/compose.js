@@ -132,11 +132,11 @@ function showFiles(form, files) {
   }));
 }
 
-/** Offer people written to before. @param {HTMLInputElement} input */
+/** Offer people written to before, contacts and groups. @param {HTMLInputElement} input */
 function complete(input) {
   const list = Object.assign(document.createElement('ul'), { className: 'suggest', id: `${input.id}-people`, hidden: true });
   list.setAttribute('role', 'listbox');
-  list.setAttribute('aria-label', 'People you wrote to');
+  list.setAttribute('aria-label', 'People');
   input.after(list);
   input.setAttribute('role', 'combobox');
   input.setAttribute('aria-autocomplete', 'list');

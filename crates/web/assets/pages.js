@@ -57,7 +57,8 @@ function onSubmit(event) {
   // The key in the page serves one press; each further one is a new action.
   if (data.has('key')) data.set('key', crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`);
   markGoing(data);
-  void send(to, new URLSearchParams(/** @type {any} */ (data)));
+  // Files need a form in parts.
+  void send(to, form.enctype === 'multipart/form-data' ? data : new URLSearchParams(/** @type {any} */ (data)));
 }
 
 /** Rows that are about to leave the list step back at once. @param {FormData} data */

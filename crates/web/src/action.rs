@@ -207,6 +207,10 @@ pub async fn undo(caller: Caller, form: Posted) -> Result<Response> {
             caller.site.mailstore.undo(caller.realm, &key).await?.ok_or(gone)?;
             Ok(Redirect::to(&crate::notice::with(&back, "undone")).into_response())
         }
+        "people" => {
+            caller.site.people.undo(caller.realm, &key).await?.ok_or(gone)?;
+            Ok(Redirect::to(&crate::notice::with(&back, "undone")).into_response())
+        }
         "sent" => match caller.site.delivery.cancel_submission(caller.account, &key).await {
             Ok(receipt) => {
                 let draft = receipt.sent_copy.map(|copy| copy.email);

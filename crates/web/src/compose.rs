@@ -7,6 +7,7 @@
 mod begin;
 mod draft;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use axum::Json;
@@ -22,7 +23,7 @@ use crate::error::{Fault, Result};
 use crate::forms::PostedFiles;
 use crate::templates::{ComposePage, Form};
 use crate::time::size;
-use crate::{notice, shell, view};
+use crate::{contacts, notice, shell, view};
 
 pub use begin::Wanted;
 use draft::Attached;
@@ -315,17 +316,28 @@ pub async fn complete(caller: Caller, Query(asked): Query<Asked>) -> Result<Resp
     caller
         .blocking(move |caller| {
             let prefix: String = asked.q.chars().take(80).collect();
-            let found = caller.site.mailstore.correspondents(caller.realm, prefix.trim(), OFFERED)?;
-            let people: Vec<_> = found
-                .into_iter()
-                .map(|person| {
-                    let value = match mailkit::EmailAddress::parse(&person.address) {
-                        Ok(address) => NamedAddress { name: person.name.clone(), address }.to_string(),
-                        Err(_) => person.address.clone(),
-                    };
-                    serde_json::json!({ "name": person.name, "address": person.address, "value": value })
-                })
-                .collect();
+            // Whoever is often written to comes first, then the address book; each address once.
+            let mut offered = caller.site.mailstore.correspondents(caller.realm, prefix.trim(), OFFERED)?;
+            let known = contacts::suggestions(caller, &prefix, OFFERED)?;
+            if !known.is_empty() {
+                offered.truncate(OFFERED - known.len().min(OFFERED / 2));
+            }
+            let mut seen = HashSet::new();
+            let mut people = Vec::new();
+            let written_to = offered.into_iter().map(|person| {
+                let value = match mailkit::EmailAddress::parse(&person.address) {
+                    Ok(address) => NamedAddress { name: person.name.clone(), address }.to_string(),
+                    Err(_) => person.address.clone(),
+                };
+                (person.name, person.address, value)
+            });
+            for (name, address, value) in written_to.chain(known) {
+                // Groups that hold equally many are not the same.
+                let group = value.contains(", ") && !value.contains(address.as_str());
+                if people.len() < OFFERED && (group || seen.insert(address.to_lowercase())) {
+                    people.push(serde_json::json!({ "name": name, "address": address, "value": value }));
+                }
+            }
             Ok(Json(people).into_response())
         })
         .await

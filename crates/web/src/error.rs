@@ -189,6 +189,19 @@ impl From<mailstore::StoreError> for Fault {
     }
 }
 
+impl From<people::PeopleError> for Fault {
+    fn from(error: people::PeopleError) -> Self {
+        use people::PeopleError;
+        match error {
+            PeopleError::NoSuchContact => Self::NotFound("There is no such contact."),
+            PeopleError::NoSuchGroup => Self::NotFound("There is no such group."),
+            PeopleError::Store(error) => error.into(),
+            PeopleError::Damaged(_) => Self::internal(error),
+            told => Self::Bad(capital(&told.to_string())),
+        }
+    }
+}
+
 impl From<directory::DirectoryError> for Fault {
     fn from(error: directory::DirectoryError) -> Self {
         use directory::DirectoryError;

@@ -1,7 +1,7 @@
 //! The webmail door.
 //!
 //! Pages are rendered here, work without JavaScript, and are made quicker by small modules in `assets/`. A request is
-//! translated into calls of `directory`, `mailstore` and `delivery`; this crate stores nothing. All forms that act carry
+//! translated into calls of `directory`, `mailstore`, `people` and `delivery`; this crate stores nothing. All forms that act carry
 //! a token against other sites ([`csrf`]) and a key by which doing them twice does them once.
 //!
 //! What this crate must never do: give a browser anything of a message as a page of this site; act on a GET (but for
@@ -15,6 +15,7 @@ mod admin;
 mod assets;
 mod caller;
 mod compose;
+mod contacts;
 mod content;
 mod cookies;
 mod csrf;
@@ -94,6 +95,7 @@ impl WebDoor {
             .route("/complete", get(compose::complete))
             .route("/search", get(search::results))
             .route("/mailboxes", get(mailboxes::page).post(mailboxes::post))
+            .merge(contacts::routes())
             .merge(settings::routes())
             .merge(admin::routes())
             .fallback(async || error::Fault::NotFound("There is no such page."))

@@ -234,7 +234,7 @@ fn harmless(media_type: &str) -> String {
     if well_formed && known && !page { lower } else { "application/octet-stream".to_owned() }
 }
 
-fn download(content: impl Into<Body>, name: &str, media_type: &str) -> Response {
+pub fn download(content: impl Into<Body>, name: &str, media_type: &str) -> Response {
     let plain: String =
         name.chars().map(|c| if c.is_ascii_graphic() && !"\"\\%".contains(c) || c == ' ' { c } else { '_' }).collect();
     let disposition =

@@ -21,6 +21,7 @@ pub fn find(caller: &Caller, done: Option<&str>, back: &str) -> Result<Option<No
         "settings" => Some(plain("Your settings are saved.")),
         "password" => Some(plain("Your password is changed. Other devices are signed out.")),
         "created" => Some(plain("Created.")),
+        "groupgone" => Some(plain("Group deleted. Its members stay.")),
         "deleted" => Some(plain("Deleted. Its messages are in Trash.")),
         _ => None,
     };
@@ -38,6 +39,16 @@ pub fn find(caller: &Caller, done: Option<&str>, back: &str) -> Result<Option<No
                 },
             )
         }
+        "people" => caller.site.people.receipt(caller.realm, &bytes)?.filter(|receipt| !receipt.note.is_empty()).map(
+            |receipt| {
+                let link = receipt.contact.filter(|_| !receipt.undoable && !receipt.undone);
+                Notice {
+                    undo: receipt.undoable.then(|| done.to_owned()),
+                    link: link.map(|id| (format!("/people/{id}"), "Show")),
+                    ..plain(if receipt.undone { "Undone." } else { &receipt.note })
+                }
+            },
+        ),
         "sent" => caller.site.delivery.receipt(caller.account, &bytes)?.map(|receipt| {
             let held = receipt.held_until_ms.is_some_and(|until| until > caller.now_ms()) && !receipt.cancelled;
             let link = receipt.sent_copy.map(|copy| (format!("/message/{}", copy.email), "Show"));

@@ -153,6 +153,9 @@ fn fill(
         with_pictures.push(id.to_string());
         shown.images_href = format!("{}&images={}", more("open", open_ids(id)), with_pictures.join(","));
         if shown.open {
+            shown.addable = mailkit::EmailAddress::parse(&shown.from_address).is_ok()
+                && !caller.is_me(&shown.from_address)
+                && caller.site.people.by_address(caller.realm, &shown.from_address)?.is_empty();
             content(caller, row, caller.preferences.remote_images || pictures.contains(&id), &mut shown)?;
         }
         messages.push(shown);
@@ -203,6 +206,7 @@ fn outline(caller: &Caller, calendar: &Calendar, row: &MessageRow) -> Message {
             named(from)
         },
         from_address: from.address.clone(),
+        addable: false,
         initial,
         hue,
         to_short: if to.is_empty() { "undisclosed recipients".to_owned() } else { to.join(", ") },

@@ -9,6 +9,7 @@ use delivery::Delivery;
 use directory::{AccountId, Directory, DirectoryError};
 use mailstore::{MailStore, RealmId, RealmSeq};
 use parking_lot::Mutex as Lock;
+use people::People;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +38,8 @@ pub struct Site(Arc<Inner>);
 /// See [`Site`].
 pub struct Inner {
     state: WebState,
+    /// Address books.
+    pub people: People,
     /// Searches of the last minute.
     pub found: Found,
     /// Room for live updates.
@@ -59,6 +62,7 @@ impl Site {
     pub fn new(state: WebState) -> Self {
         let live = Arc::new(Semaphore::new(state.options.max_live));
         Self(Arc::new(Inner {
+            people: People::new(state.mailstore.store().clone()),
             state,
             found: Found::default(),
             live,

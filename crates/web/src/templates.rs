@@ -198,6 +198,8 @@ pub struct Message {
     pub from_name: String,
     /// Address of the writer.
     pub from_address: String,
+    /// The writer is somebody else, whose address is valid and not in the address book.
+    pub addable: bool,
     /// Letter of the writer.
     pub initial: String,
     /// And colour.

@@ -1,0 +1,449 @@
+//! Writing contacts: making, changing, deleting, merging, and taking that back.
+
+use std::collections::BTreeSet;
+
+use prost::Message as _;
+use store::{Order, Read, RealmId, Tx};
+
+use crate::groups::{self, join, leave};
+use crate::merge::Book;
+use crate::schema::{self, ActRecord, State, WayBack};
+use crate::{
+    ACT_DAYS, Card, ContactId, GroupId, MAX_ACT_KEY_BYTES, MAX_CONTACTS, MAX_ROWS_PER_COMMIT, People, PeopleError,
+    Result,
+};
+
+/// Milliseconds of a day.
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// Someone in the address book.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contact {
+    /// Which.
+    pub id: ContactId,
+    /// What is known.
+    pub card: Card,
+}
+
+/// What an act did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// In words.
+    pub note: String,
+    /// The contact it made or changed.
+    pub contact: Option<ContactId>,
+    /// Whether [`People::undo`] can take it back.
+    pub undoable: bool,
+    /// Whether that was done.
+    pub undone: bool,
+    /// An earlier call did it.
+    pub repeated: bool,
+}
+
+impl ActRecord {
+    fn receipt(&self, repeated: bool) -> Receipt {
+        Receipt {
+            note: self.note.clone(),
+            contact: (self.contact != 0).then_some(ContactId(self.contact)),
+            undoable: !self.way_back.is_empty() && !self.undone,
+            undone: self.undone,
+            repeated,
+        }
+    }
+}
+
+impl People {
+    /// A contact.
+    pub fn contact(&self, account: RealmId, id: ContactId) -> Result<Option<Contact>> {
+        let card = schema::load(&self.store.snapshot(), account, &schema::contact(id))?;
+        Ok(card.map(|card| Contact { id, card }))
+    }
+
+    /// How many contacts there are.
+    pub fn count(&self, account: RealmId) -> Result<u32> {
+        Ok(state_of(&self.store.snapshot(), account)?.contacts)
+    }
+
+    /// Make a contact, or with `id` change it, and set the groups it is in if `groups` says so. Once for each `act_key`.
+    ///
+    /// # Errors
+    /// Those of [`Card::checked`]; [`PeopleError::NoSuchContact`]; [`PeopleError::TooMany`].
+    pub async fn save(
+        &self,
+        account: RealmId,
+        act_key: &[u8],
+        id: Option<ContactId>,
+        card: Card,
+        groups: Option<Vec<GroupId>>,
+    ) -> Result<Receipt> {
+        let mut card = card.checked()?;
+        self.act(account, act_key, move |tx, act| {
+            let before = match id {
+                Some(id) => Some(load(tx, account, id)?),
+                None => None,
+            };
+            let id = id.unwrap_or_else(ContactId::random);
+            if let Some(before) = &before {
+                card.uid.clone_from(&before.uid);
+                card.kept.clone_from(&before.kept);
+                if card.name == before.name {
+                    card.parts.clone_from(&before.parts);
+                }
+            }
+            act.note = format!("{} saved.", card.title());
+            act.contact = id.0;
+            let was_in = groups::of_contact(tx, account, id)?;
+            let after = write(tx, account, id, Some(card))?;
+            if let Some(groups) = groups {
+                let wanted: BTreeSet<GroupId> = groups.into_iter().collect();
+                for group in was_in.iter().filter(|group| !wanted.contains(group)) {
+                    leave(tx, account, *group, &[id])?;
+                }
+                for group in wanted.iter().filter(|group| !was_in.contains(group)) {
+                    join(tx, account, *group, &[id])?;
+                }
+            }
+            act.way_back.push(way_back(id, before, &was_in, after));
+            Ok(())
+        })
+        .await
+    }
+
+    /// Add someone who wrote: their address to a new contact, unless a contact has it already; that one is then the
+    /// answer. Once for each `act_key`.
+    ///
+    /// # Errors
+    /// Those of [`People::save`].
+    pub async fn add_sender(&self, account: RealmId, act_key: &[u8], name: &str, address: &str) -> Result<Receipt> {
+        let card = Card::of(if name == address { "" } else { name }, address).checked()?;
+        self.act(account, act_key, move |tx, act| {
+            if let Some(known) = holders(tx, account, &card.addresses[0].address)?.first() {
+                act.note = format!("{} is in your address book already.", load(tx, account, *known)?.title());
+                act.contact = known.0;
+                return Ok(());
+            }
+            let id = ContactId::random();
+            act.note = format!("{} added to your address book.", card.title());
+            act.contact = id.0;
+            let after = write(tx, account, id, Some(card))?;
+            act.way_back.push(way_back(id, None, &[], after));
+            Ok(())
+        })
+        .await
+    }
+
+    /// Delete contacts, and take them out of their groups in the same commit. Those that are gone are passed over. Once
+    /// for each `act_key`.
+    ///
+    /// # Errors
+    /// [`PeopleError::TooMany`] for more than [`MAX_ROWS_PER_COMMIT`].
+    pub async fn delete(&self, account: RealmId, act_key: &[u8], ids: Vec<ContactId>) -> Result<Receipt> {
+        at_once(&ids)?;
+        self.act(account, act_key, move |tx, act| {
+            let mut names = Vec::new();
+            for id in ids {
+                let Some(card) = schema::load::<Card, _>(tx, account, &schema::contact(id))? else { continue };
+                names.push(card.title().to_owned());
+                let was_in = groups::of_contact(tx, account, id)?;
+                write(tx, account, id, None)?;
+                act.way_back.push(way_back(id, Some(card), &was_in, Vec::new()));
+            }
+            act.note = match names.as_slice() {
+                [one] => format!("{one} deleted."),
+                more => format!("{} contacts deleted.", more.len()),
+            };
+            Ok(())
+        })
+        .await
+    }
+
+    /// Make one of several contacts: the first takes in the others' addresses, numbers, names, notes and groups. Once
+    /// for each `act_key`.
+    ///
+    /// # Errors
+    /// [`PeopleError::NothingToMerge`]; the limits, if together they are too much.
+    pub async fn merge(&self, account: RealmId, act_key: &[u8], ids: Vec<ContactId>) -> Result<Receipt> {
+        at_once(&ids)?;
+        self.act(account, act_key, move |tx, act| {
+            let mut seen = BTreeSet::new();
+            let mut cards = Vec::new();
+            for id in ids.into_iter().filter(|id| seen.insert(*id)) {
+                cards.push((id, load(tx, account, id)?, groups::of_contact(tx, account, id)?));
+            }
+            let [(first, before, was_in), others @ ..] = cards.as_slice() else {
+                return Err(PeopleError::NothingToMerge);
+            };
+            if others.is_empty() {
+                return Err(PeopleError::NothingToMerge);
+            }
+            let mut card = before.clone();
+            for (id, other, groups) in others {
+                card.absorb(other);
+                write(tx, account, *id, None)?;
+                for group in groups {
+                    join(tx, account, *group, &[*first])?;
+                }
+                act.way_back.push(way_back(*id, Some(other.clone()), groups, Vec::new()));
+            }
+            act.note = format!("{} contacts are one now: {}.", cards.len(), card.title());
+            act.contact = first.0;
+            let after = write(tx, account, *first, Some(card.checked()?))?;
+            act.way_back.push(way_back(*first, Some(before.clone()), was_in, after));
+            Ok(())
+        })
+        .await
+    }
+
+    /// What the act under that key did, if it is known.
+    pub fn receipt(&self, account: RealmId, act_key: &[u8]) -> Result<Option<Receipt>> {
+        let record: Option<ActRecord> = schema::load(&self.store.snapshot(), account, &schema::act(act_key))?;
+        Ok(record.map(|record| record.receipt(true)))
+    }
+
+    /// Take an act back. Contacts that were changed since stay as they are. Idempotent. `None` if no act is known under
+    /// the key.
+    pub async fn undo(&self, account: RealmId, act_key: &[u8]) -> Result<Option<Receipt>> {
+        let at = schema::act(act_key);
+        self.commit(move |tx| {
+            let Some(mut act) = schema::load::<ActRecord, _>(tx, account, &at)? else { return Ok(None) };
+            if act.undone {
+                return Ok(Some(act.receipt(true)));
+            }
+            for back in std::mem::take(&mut act.way_back) {
+                let id = ContactId(back.contact);
+                let now: Option<Card> = schema::load(tx, account, &schema::contact(id))?;
+                if now.as_ref().map(hash).unwrap_or_default() != back.after {
+                    continue;
+                }
+                write(tx, account, id, back.before.clone())?;
+                if back.before.is_none() {
+                    continue;
+                }
+                let wanted: BTreeSet<GroupId> = back.groups.iter().copied().map(GroupId).collect();
+                let is_in = groups::of_contact(tx, account, id)?;
+                for group in is_in.iter().filter(|group| !wanted.contains(group)) {
+                    leave(tx, account, *group, &[id])?;
+                }
+                for group in wanted.iter().filter(|group| !is_in.contains(group)) {
+                    match join(tx, account, *group, &[id]) {
+                        Err(PeopleError::NoSuchGroup) => {}
+                        other => other?,
+                    }
+                }
+            }
+            act.undone = true;
+            schema::save(tx, account, at, &act);
+            Ok(Some(act.receipt(false)))
+        })
+        .await
+    }
+
+    /// Do `work` once for each key.
+    pub(crate) async fn act<F>(&self, account: RealmId, act_key: &[u8], work: F) -> Result<Receipt>
+    where
+        F: FnOnce(&mut Tx<'_>, &mut ActRecord) -> Result<()> + Send + 'static,
+    {
+        if act_key.is_empty() || act_key.len() > MAX_ACT_KEY_BYTES {
+            return Err(PeopleError::TooLong { what: "the key of an act", limit: MAX_ACT_KEY_BYTES });
+        }
+        let at = schema::act(act_key);
+        self.commit(move |tx| {
+            if let Some(record) = schema::load::<ActRecord, _>(tx, account, &at)? {
+                return Ok(record.receipt(true));
+            }
+            let mut record = ActRecord { at_ms: tx.now_ms(), ..ActRecord::default() };
+            work(tx, &mut record)?;
+            // A way back as large as a value may be is none: the act counts, it can only not be undone.
+            if record.encoded_len() > store::MAX_VALUE_BYTES {
+                record.way_back.clear();
+            }
+            schema::save(tx, account, at, &record);
+            Ok(record.receipt(false))
+        })
+        .await
+    }
+
+    /// All of an address book, as it is at one moment. Blocks; memory grows with the book.
+    pub fn book(&self, account: RealmId) -> Result<Book> {
+        book_of(&self.store.snapshot(), account)
+    }
+
+    /// [`People::book`] within a commit.
+    pub fn book_in(tx: &Tx<'_>, account: RealmId) -> Result<Book> {
+        book_of(tx, account)
+    }
+
+    /// Make the address book what `book` says, in one commit: for going back to a moment (see [`crate::merge`]).
+    /// Everything that is the same stays untouched. Gives how many contacts and groups were written or deleted.
+    ///
+    /// # Errors
+    /// The limits. Those on lengths are not applied: what was stored once is stored again.
+    pub fn write_book_in(tx: &mut Tx<'_>, account: RealmId, book: &Book) -> Result<usize> {
+        let now = book_of(tx, account)?;
+        let mut changed = 0;
+        for id in now.groups.keys().filter(|id| !book.groups.contains_key(id)) {
+            groups::write(tx, account, *id, None)?;
+            changed += 1;
+        }
+        for id in now.contacts.keys().filter(|id| !book.contacts.contains_key(id)) {
+            write(tx, account, *id, None)?;
+            changed += 1;
+        }
+        for (id, card) in book.contacts.iter().filter(|(id, card)| now.contacts.get(id) != Some(card)) {
+            write(tx, account, *id, Some(card.clone()))?;
+            changed += 1;
+        }
+        for (id, group) in book.groups.iter().filter(|(id, group)| now.groups.get(id) != Some(group)) {
+            groups::write(tx, account, *id, Some(group.clone()))?;
+            changed += 1;
+        }
+        Ok(changed)
+    }
+
+    /// Clear away acts past [`ACT_DAYS`]; part of the daily work.
+    pub async fn maintain(&self, account: RealmId) -> Result<()> {
+        let snapshot = self.store.snapshot();
+        let now_ms = self.store.clock().now_ms();
+        let mut over = Vec::new();
+        for row in snapshot.prefix(account, &[schema::ACT], Order::Ascending)? {
+            let (at, value) = row?;
+            if schema::decode::<ActRecord>(&at, value)?.at_ms < now_ms - ACT_DAYS * DAY_MS {
+                over.push(at.to_vec());
+            }
+        }
+        drop(snapshot);
+        self.clear(account, over).await
+    }
+
+    /// Clear away the address book of an account that is gone for good.
+    pub async fn purge(&self, account: RealmId) -> Result<()> {
+        let snapshot = self.store.snapshot();
+        let mut all = Vec::new();
+        // Counts last: a crash in between leaves a book that is smaller than it says, and the next run goes on.
+        for kind in schema::KINDS.into_iter().rev() {
+            for row in snapshot.prefix(account, &[kind], Order::Ascending)? {
+                all.push(row?.0.to_vec());
+            }
+        }
+        drop(snapshot);
+        self.clear(account, all).await
+    }
+
+    async fn clear(&self, account: RealmId, keys: Vec<Vec<u8>>) -> Result<()> {
+        for step in keys.chunks(10 * MAX_ROWS_PER_COMMIT) {
+            let step = step.to_vec();
+            self.commit(move |tx| {
+                for key in step {
+                    tx.delete(account, key);
+                }
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+fn at_once(ids: &[ContactId]) -> Result<()> {
+    if ids.len() > MAX_ROWS_PER_COMMIT {
+        return Err(PeopleError::TooMany { what: "contacts at once", limit: MAX_ROWS_PER_COMMIT as u64 });
+    }
+    Ok(())
+}
+
+pub(crate) fn state_of<R: Read + ?Sized>(read: &R, account: RealmId) -> Result<State> {
+    Ok(schema::load(read, account, &schema::state())?.unwrap_or_default())
+}
+
+pub(crate) fn load<R: Read + ?Sized>(read: &R, account: RealmId, id: ContactId) -> Result<Card> {
+    schema::load(read, account, &schema::contact(id))?.ok_or(PeopleError::NoSuchContact)
+}
+
+/// The contacts that have an address.
+pub(crate) fn holders<R: Read + ?Sized>(read: &R, account: RealmId, address: &str) -> Result<Vec<ContactId>> {
+    numbers(read, account, &schema::address_prefix(address))
+}
+
+/// The contacts at the end of the keys that begin with `prefix`.
+pub(crate) fn numbers<R: Read + ?Sized>(read: &R, account: RealmId, prefix: &[u8]) -> Result<Vec<ContactId>> {
+    let mut found = Vec::new();
+    for row in read.prefix(account, prefix, Order::Ascending)? {
+        found.push(ContactId(schema::last_number(&row?.0)?));
+    }
+    Ok(found)
+}
+
+fn hash(card: &Card) -> Vec<u8> {
+    blake3::hash(&card.encode_to_vec()).as_bytes()[..16].to_vec()
+}
+
+fn way_back(id: ContactId, before: Option<Card>, groups: &[GroupId], after: Vec<u8>) -> WayBack {
+    WayBack { contact: id.0, before, groups: groups.iter().map(|group| group.0).collect(), after }
+}
+
+/// Write a contact with all that finds it, or delete it with its memberships. Gives the hash of what was written.
+pub(crate) fn write(tx: &mut Tx<'_>, account: RealmId, id: ContactId, card: Option<Card>) -> Result<Vec<u8>> {
+    let at = schema::contact(id);
+    let old: Option<Card> = schema::load(tx, account, &at)?;
+    for key in old.iter().flat_map(|old| schema::indexes(id, old)) {
+        tx.delete(account, key);
+    }
+    let mut state = state_of(tx, account)?;
+    let mut written = Vec::new();
+    match card {
+        Some(mut card) => {
+            if old.is_none() {
+                if state.contacts >= MAX_CONTACTS {
+                    return Err(PeopleError::TooMany { what: "contacts", limit: u64::from(MAX_CONTACTS) });
+                }
+                state.contacts += 1;
+            }
+            if card.uid.is_empty() {
+                card.uid = fresh_uid();
+            }
+            for key in schema::indexes(id, &card) {
+                tx.put(account, key, Vec::new());
+            }
+            written = hash(&card);
+            schema::save(tx, account, at, &card);
+        }
+        None if old.is_some() => {
+            for group in groups::of_contact(tx, account, id)? {
+                leave(tx, account, group, &[id])?;
+            }
+            state.contacts = state.contacts.saturating_sub(1);
+            tx.delete(account, at);
+        }
+        None => {}
+    }
+    schema::save(tx, account, schema::state(), &state);
+    Ok(written)
+}
+
+/// A UID that nobody else has: a random UUID (RFC 9562 section 5.4).
+pub(crate) fn fresh_uid() -> String {
+    let mut bytes: [u8; 16] = rand::random();
+    bytes[6] = bytes[6] & 0x0F | 0x40;
+    bytes[8] = bytes[8] & 0x3F | 0x80;
+    let n = u128::from_be_bytes(bytes);
+    format!(
+        "urn:uuid:{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        n >> 96,
+        n >> 80 & 0xFFFF,
+        n >> 64 & 0xFFFF,
+        n >> 48 & 0xFFFF,
+        n & 0xFFFF_FFFF_FFFF
+    )
+}
+
+pub(crate) fn book_of<R: Read + ?Sized>(read: &R, account: RealmId) -> Result<Book> {
+    let mut book = Book::default();
+    for row in read.prefix(account, &[schema::CONTACT], Order::Ascending)? {
+        let (at, value) = row?;
+        book.contacts.insert(ContactId(schema::last_number(&at)?), schema::decode(&at, value)?);
+    }
+    for group in groups::all(read, account)? {
+        book.groups.insert(group.id, group.into());
+    }
+    Ok(book)
+}

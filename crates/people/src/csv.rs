@@ -1,0 +1,246 @@
+//! CSV as Google, Outlook, Thunderbird and spreadsheets write it, found by the names of the columns; and out in a form
+//! that all of them read, which is Google's.
+
+use std::fmt::Write as _;
+
+use mailkit::EmailAddress;
+
+use crate::card::{Address, Card, Phone};
+use crate::import::{Incoming, IncomingCard};
+use crate::merge::Book;
+
+/// Most columns that are looked at.
+const MAX_COLUMNS: usize = 400;
+/// What stands between several values of one field, as Google writes them.
+const SEVERAL: &str = " ::: ";
+
+/// What a column holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Column {
+    Name,
+    Part(usize),
+    OtherName,
+    Address(String),
+    AddressLabel(String),
+    Phone(String, &'static str),
+    PhoneLabel(String),
+    Organisation,
+    Note,
+    Groups,
+    Uid,
+    /// Nothing that anyone would miss.
+    Passed,
+    /// It goes to the note, under its name.
+    Other(String),
+}
+
+impl Column {
+    fn of(header: &str) -> Self {
+        let plain: String = header.to_lowercase().chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
+        let words: Vec<&str> = plain.split_whitespace().collect();
+        let number: String = words.iter().filter(|word| word.bytes().all(|b| b.is_ascii_digit())).copied().collect();
+        let rest: Vec<&str> = words.iter().filter(|word| !word.bytes().all(|b| b.is_ascii_digit())).copied().collect();
+        let rest = rest.join(" ");
+        let phone = |label| Self::Phone(number.clone(), label);
+        match rest.as_str() {
+            "name" | "display name" | "full name" | "fn" | "contact" => Self::Name,
+            "last name" | "family name" | "surname" => Self::Part(0),
+            "first name" | "given name" => Self::Part(1),
+            "middle name" | "additional name" => Self::Part(2),
+            "name prefix" | "prefix" => Self::Part(3),
+            "name suffix" | "suffix" => Self::Part(4),
+            "nickname" | "nick" => Self::OtherName,
+            "primary email" => Self::Address("1".to_owned()),
+            "secondary email" => Self::Address("2".to_owned()),
+            "e mail" | "email" | "mail" | "e mail address" | "email address" | "e mail value" | "email value" => {
+                Self::Address(number)
+            }
+            "e mail type" | "e mail label" | "email type" | "email label" => Self::AddressLabel(number),
+            "phone value" | "phone" | "phone number" | "telephone" | "primary phone" | "other phone" => phone(""),
+            "phone type" | "phone label" => Self::PhoneLabel(number),
+            "mobile phone" | "mobile number" | "mobile" | "cell phone" => phone("cell"),
+            "home phone" => phone("home"),
+            "business phone" | "work phone" | "company main phone" => phone("work"),
+            "home fax" | "business fax" | "fax number" | "other fax" => phone("fax"),
+            "pager" | "pager number" => phone("pager"),
+            "organization" | "organisation" | "organization name" | "company" | "company name" => Self::Organisation,
+            "notes" | "note" => Self::Note,
+            "labels" | "group membership" | "categories" | "groups" => Self::Groups,
+            "uid" => Self::Uid,
+            "priority"
+            | "private"
+            | "sensitivity"
+            | "gender"
+            | "initials"
+            | "web page type"
+            | "yomi name"
+            | "e mail display name"
+            | "screen name"
+            | "file as"
+            | "photo" => Self::Passed,
+            _ => Self::Other(header.trim().to_owned()),
+        }
+    }
+}
+
+/// Read a table. Never fails: what can not be read is told in [`Incoming::problems`], by line.
+pub fn read(file: &[u8]) -> Incoming {
+    let mut incoming = Incoming::default();
+    let file = crate::import::utf8(file);
+    let text = match std::str::from_utf8(&file) {
+        Ok(text) => text.into(),
+        Err(_) => encoding_rs::WINDOWS_1252.decode_without_bom_handling(&file).0,
+    };
+    let head = text.lines().next().unwrap_or_default();
+    let delimiter = [b',', b';', b'\t'].into_iter().max_by_key(|d| head.bytes().filter(|b| b == d).count());
+    let mut rows = csv::ReaderBuilder::new()
+        .delimiter(delimiter.unwrap_or(b','))
+        .flexible(true)
+        .has_headers(false)
+        .from_reader(text.as_bytes());
+    let mut columns: Option<Vec<Column>> = None;
+    let mut row = csv::StringRecord::new();
+    loop {
+        match rows.read_record(&mut row) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => {
+                incoming.problem(rows.position().line() as usize, &error.to_string());
+                break;
+            }
+        }
+        let line = row.position().map_or(0, |position| position.line() as usize);
+        let Some(columns) = &columns else {
+            let found: Vec<Column> = row.iter().take(MAX_COLUMNS).map(Column::of).collect();
+            if !found.iter().any(|c| matches!(c, Column::Name | Column::Part(0 | 1) | Column::Address(_))) {
+                let what = "the first line names no column that holds names or addresses, such as \u{201c}Name\u{201d} \
+                            or \u{201c}E-mail Address\u{201d}";
+                incoming.problem(line, what);
+                return incoming;
+            }
+            columns = Some(found);
+            continue;
+        };
+        take(&mut incoming, line, columns, &row);
+    }
+    if columns.is_none() {
+        incoming.problem(1, "the file is empty");
+    }
+    incoming
+}
+
+fn take(incoming: &mut Incoming, line: usize, columns: &[Column], row: &csv::StringRecord) {
+    let mut card = Card::default();
+    let mut parts: [&str; 5] = [""; 5];
+    let mut groups = Vec::new();
+    let mut notes = String::new();
+    let mut note = |text: &str| {
+        if !notes.is_empty() {
+            notes.push('\n');
+        }
+        notes.push_str(text);
+    };
+    let label = |wanted: &Column| {
+        let at = columns.iter().position(|column| column == wanted);
+        let text = at.and_then(|at| row.get(at)).unwrap_or_default().trim();
+        let text = text.trim_start_matches("* ").to_lowercase();
+        if text == "other" { String::new() } else { text }
+    };
+    for (column, value) in columns.iter().zip(row) {
+        let value = value.trim();
+        if value.is_empty() {
+            continue;
+        }
+        let several = || value.split(SEVERAL).map(str::trim).filter(|one| !one.is_empty());
+        match column {
+            Column::Name => value.clone_into(&mut card.name),
+            Column::Part(at) => parts[*at] = value,
+            Column::OtherName => card.other_names.extend(several().map(str::to_owned)),
+            Column::Address(number) => {
+                let label = label(&Column::AddressLabel(number.clone()));
+                for address in several() {
+                    if EmailAddress::parse(address).is_ok() {
+                        card.addresses.push(Address { address: address.to_owned(), label: label.clone() });
+                    } else {
+                        incoming.problem(
+                            line,
+                            &format!("\u{201c}{address}\u{201d} is no mail address; it stands in the note"),
+                        );
+                        note(&format!("E-mail: {address}"));
+                    }
+                }
+            }
+            Column::Phone(number, known) => {
+                let own = if known.is_empty() { label(&Column::PhoneLabel(number.clone())) } else { String::new() };
+                let label = if known.is_empty() { own } else { (*known).to_owned() };
+                card.phones.extend(several().map(|number| Phone { number: number.to_owned(), label: label.clone() }));
+            }
+            Column::Organisation => value.clone_into(&mut card.organisation),
+            Column::Note => note(value),
+            Column::Groups => {
+                let all = several().flat_map(|one| one.split(';'));
+                groups.extend(all.map(|name| name.trim().trim_start_matches("* ").to_owned()));
+            }
+            Column::Uid => value.clone_into(&mut card.uid),
+            Column::AddressLabel(_) | Column::PhoneLabel(_) | Column::Passed => {}
+            Column::Other(name) if name.is_empty() => {}
+            Column::Other(name) => note(&format!("{name}: {value}")),
+        }
+    }
+    if parts.iter().any(|part| !part.is_empty()) {
+        if card.name.is_empty() {
+            let said = [3, 1, 2, 0, 4].map(|at| parts[at]);
+            card.name = said.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+        }
+        let escaped = parts.map(|part| part.replace('\\', "\\\\").replace(';', "\\;").replace(',', "\\,"));
+        card.parts = escaped.map(|part| part.replace(['\r', '\n'], " ")).join(";");
+    }
+    card.note = notes;
+    if card == Card::default() && groups.is_empty() {
+        return;
+    }
+    incoming.take(IncomingCard { line, card, groups });
+}
+
+/// Write the contacts of a book as a table: one line a contact, as many columns as the fullest of them needs.
+pub fn write(book: &Book) -> Vec<u8> {
+    let most = |count: fn(&Card) -> usize| book.contacts.values().map(count).max().unwrap_or_default();
+    let (addresses, phones) = (most(|card| card.addresses.len()), most(|card| card.phones.len()));
+    let mut out = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    let mut head: Vec<String> =
+        ["Name", "Nickname", "Organization Name", "Notes", "Labels", "UID"].map(str::to_owned).to_vec();
+    for (what, count) in [("E-mail", addresses), ("Phone", phones)] {
+        for at in 1..=count {
+            head.push(format!("{what} {at} - Label"));
+            head.push(format!("{what} {at} - Value"));
+        }
+    }
+    // Writing to memory does not fail.
+    let _ = out.write_record(&head);
+    for (id, card) in &book.contacts {
+        let mut groups = String::new();
+        for group in book.groups.values().filter(|group| group.members.contains(id)) {
+            let _ = write!(groups, "{}{}", if groups.is_empty() { "" } else { SEVERAL }, group.name);
+        }
+        let mut row = vec![
+            card.name.clone(),
+            card.other_names.join(SEVERAL),
+            card.organisation.clone(),
+            card.note.clone(),
+            groups,
+            card.uid.clone(),
+        ];
+        for at in 0..addresses {
+            let one = card.addresses.get(at);
+            row.push(one.map(|a| a.label.clone()).unwrap_or_default());
+            row.push(one.map(|a| a.address.clone()).unwrap_or_default());
+        }
+        for at in 0..phones {
+            let one = card.phones.get(at);
+            row.push(one.map(|p| p.label.clone()).unwrap_or_default());
+            row.push(one.map(|p| p.number.clone()).unwrap_or_default());
+        }
+        let _ = out.write_record(&row);
+    }
+    out.into_inner().unwrap_or_default()
+}

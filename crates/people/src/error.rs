@@ -1,0 +1,60 @@
+//! What can go wrong, named by what the caller can do about it.
+
+use store::StoreError;
+
+/// Why something of an address book was refused or failed. Nothing was written, unless the operation says that it goes
+/// in steps.
+#[derive(Debug, thiserror::Error)]
+pub enum PeopleError {
+    /// The contact was deleted meanwhile, or never was.
+    #[error("there is no such contact")]
+    NoSuchContact,
+    /// The group was deleted meanwhile, or never was.
+    #[error("there is no such group")]
+    NoSuchGroup,
+    /// A contact without name, addresses, numbers and organisation says nothing.
+    #[error("a contact needs a name or an address")]
+    Empty,
+    /// A group needs a name.
+    #[error("a group needs a name")]
+    NoName,
+    /// There is a group of that name.
+    #[error("there is a group named \u{201c}{0}\u{201d} already")]
+    GroupExists(String),
+    /// The text is no mail address.
+    #[error("\u{201c}{address}\u{201d} is no mail address: {reason}")]
+    BadAddress {
+        /// As it was given.
+        address: String,
+        /// What is wrong with it.
+        reason: mailkit::AddressError,
+    },
+    /// Merging needs two contacts or more.
+    #[error("choose at least two contacts to merge")]
+    NothingToMerge,
+    /// There is as much as there may be.
+    #[error("there may be at most {limit} {what}")]
+    TooMany {
+        /// Of what, in the plural.
+        what: &'static str,
+        /// How many there may be.
+        limit: u64,
+    },
+    /// A value is longer than its named limit.
+    #[error("{what} may have at most {limit} bytes")]
+    TooLong {
+        /// Which value.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// A stored record does not make sense: run `holdfast verify`.
+    #[error("the stored address book is damaged: {0}")]
+    Damaged(String),
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The usual result of this crate.
+pub type Result<T, E = PeopleError> = std::result::Result<T, E>;

@@ -1,0 +1,71 @@
+//! What must hold in an account's address book, checked by counting everything anew: part of `holdfast verify`.
+
+use std::collections::BTreeSet;
+
+use store::{Invariants, Order, Read, RealmId, Snapshot, Violation};
+
+use crate::book::{book_of, state_of};
+use crate::schema::{self, State};
+use crate::{PeopleError, Result};
+
+/// Findings reported of one account.
+pub const MAX_FINDINGS: usize = 100;
+
+/// The invariants of all accounts' address books, for `holdfast verify`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PeopleInvariants;
+
+impl Invariants for PeopleInvariants {
+    fn check(&self, realm: RealmId, snapshot: &Snapshot) -> store::Result<Vec<Violation>> {
+        if realm.account_number().is_none() {
+            return Ok(Vec::new());
+        }
+        let findings = match check_account(snapshot, realm) {
+            Ok(findings) => findings,
+            Err(PeopleError::Store(error)) => return Err(error),
+            Err(error) => vec![error.to_string()],
+        };
+        Ok(findings.into_iter().map(|what| Violation { realm, what }).collect())
+    }
+}
+
+/// Check all invariants of an account's address book. Gives what is wrong, each a sentence.
+///
+/// * Contacts are found by name, addresses and UID, and nothing else is found by them.
+/// * Every member of a group is a contact and knows the group; every membership is in its group.
+/// * Counts equal what is counted.
+///
+/// # Errors
+/// If the store can not be read, or a record can not be decoded.
+pub fn check_account<R: Read + ?Sized>(read: &R, account: RealmId) -> Result<Vec<String>> {
+    let book = book_of(read, account)?;
+    let mut findings = Vec::new();
+    let mut wanted: BTreeSet<Vec<u8>> = BTreeSet::new();
+    for (id, card) in &book.contacts {
+        wanted.extend(schema::indexes(*id, card));
+    }
+    for (id, group) in &book.groups {
+        for member in &group.members {
+            if !book.contacts.contains_key(member) {
+                findings.push(format!("{member} is in group {id} and is no contact"));
+            }
+            wanted.insert(schema::member(*member, *id));
+        }
+    }
+    for kind in [schema::SORTED, schema::ADDRESS, schema::UID, schema::MEMBER] {
+        for row in read.prefix(account, &[kind], Order::Ascending)? {
+            let (key, _) = row?;
+            if !wanted.remove(&key[..]) {
+                findings.push(format!("the key {key:02x?} of the address book leads to nothing that has it"));
+            }
+        }
+    }
+    findings.extend(wanted.iter().map(|key| format!("the key {key:02x?} of the address book is missing")));
+    let counted = State { contacts: book.contacts.len() as u32, groups: book.groups.len() as u32 };
+    let stored = state_of(read, account)?;
+    if stored != counted {
+        findings.push(format!("the address book: stored {stored:?}, counted {counted:?}"));
+    }
+    findings.truncate(MAX_FINDINGS);
+    Ok(findings)
+}

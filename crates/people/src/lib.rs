@@ -1,0 +1,84 @@
+//! The address book of an account: contacts, groups, and how they come in and go out as vCard and CSV.
+//!
+//! It lies in the account's realm, keys `0x50..=0x5F` (see [`schema`]), beside the mail: both always are of the same
+//! moment, and whatever takes an account back to a moment takes its address book along.
+//!
+//! * **Writes** are one commit each, except an import, which goes in steps of [`MAX_ROWS_PER_COMMIT`]. After a crash a
+//!   commit is there as a whole or not at all. What a person asks for carries a key: the same key again changes nothing
+//!   and gives the same [`Receipt`], and [`People::undo`] finds the way back under it.
+//! * **Reads** are blocking and see one consistent snapshot per call. [`People::search`] and [`People::complete`] visit
+//!   all contacts: call them from a blocking thread.
+//!
+//! What this crate must never do: give one contact's id to another; leave a contact that is gone in a group; lose what
+//! it can't show (unknown properties of a vCard are kept and given back).
+//!
+//! Start reading at [`schema`] for what is stored, [`People::save`] for how a contact is written, [`vcard::read`] for
+//! what comes from outside, [`merge::merge`] for how two versions of a book become one.
+
+mod book;
+mod card;
+pub mod csv;
+mod error;
+mod find;
+mod groups;
+mod ids;
+pub mod import;
+pub mod invariants;
+pub mod merge;
+pub mod schema;
+pub mod vcard;
+
+use store::{Store, Tx};
+
+pub use book::{Contact, Receipt};
+pub use card::{Address, Card, Phone};
+pub use error::{PeopleError, Result};
+pub use find::{MAX_PAGE, Page, Suggestion};
+pub use groups::Group;
+pub use ids::{ContactId, GroupId, ParseIdError};
+pub use store::RealmId;
+
+/// Most contacts of an account.
+pub const MAX_CONTACTS: u32 = 20_000;
+/// Most groups of an account.
+pub const MAX_GROUPS: u32 = 1_000;
+/// Most members of a group.
+pub const MAX_MEMBERS: usize = 10_000;
+/// Most addresses of a contact, and most phone numbers.
+pub const MAX_ADDRESSES: usize = 50;
+/// Longest name, label, number or organisation, in bytes.
+pub const MAX_LINE_BYTES: usize = 500;
+/// Longest note, in bytes.
+pub const MAX_NOTE_BYTES: usize = 16 * 1024;
+/// Most bytes of what a vCard brought along and is only kept, such as a picture.
+pub const MAX_KEPT_BYTES: usize = 256 * 1024;
+/// Most contacts written by one commit: larger work is split, so that others get their turn in between.
+pub const MAX_ROWS_PER_COMMIT: usize = 200;
+/// For how many days the key of an act is known, and the act can be undone, at least.
+pub const ACT_DAYS: i64 = 14;
+/// Longest key of an act.
+pub const MAX_ACT_KEY_BYTES: usize = 256;
+
+/// The address books of all accounts of a store. Cheap to clone.
+///
+/// Methods take the account as its realm: `account_id.realm()`.
+#[derive(Clone)]
+pub struct People {
+    store: Store,
+}
+
+impl People {
+    /// The address books in `store`.
+    pub fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// Make a commit of `write`.
+    async fn commit<T, F>(&self, write: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        self.store.transact(write).await
+    }
+}

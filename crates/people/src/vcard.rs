@@ -1,0 +1,442 @@
+//! vCard: 4.0 (RFC 6350) out; 4.0, 3.0 (RFC 2426) and 2.1 in, leniently.
+//!
+//! What a card says that a contact has no field for is kept as it came and given back. Cards of `KIND:group`, Apple's
+//! groups and `CATEGORIES` become groups; going out, groups are cards of their kind, and categories besides for programs
+//! that know no groups.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mailkit::EmailAddress;
+
+use crate::card::{Address, Card, Phone, canonical};
+use crate::import::{Incoming, IncomingCard, IncomingGroup};
+use crate::merge::Book;
+
+/// Longest line written, in bytes without its end (RFC 6350 section 3.2).
+const FOLD_BYTES: usize = 75;
+/// Types that say nothing about which address or number it is.
+const PLAIN_TYPES: [&str; 5] = ["internet", "pref", "voice", "x400", "other"];
+
+/// A content line (RFC 6350 section 3.3).
+#[derive(Debug, Default)]
+struct Line {
+    number: usize,
+    group: String,
+    name: String,
+    params: Vec<(String, String)>,
+    value: String,
+}
+
+/// Read all cards of a file. Never fails: what can not be read is told in [`Incoming::problems`], by line.
+pub fn read(file: &[u8]) -> Incoming {
+    let mut incoming = Incoming::default();
+    let mut open: Option<(usize, Vec<Line>)> = None;
+    let file = crate::import::utf8(file);
+    for (number, text) in unfold(&file) {
+        let Some(line) = content_line(number, &text) else {
+            if open.is_some() && !text.trim().is_empty() {
+                incoming.problem(number, "this is no line of a vCard; it was left out");
+            }
+            continue;
+        };
+        let value = line.value.trim();
+        if line.name == "BEGIN" && value.eq_ignore_ascii_case("vcard") {
+            if let Some((begun, lines)) = open.replace((number, Vec::new())) {
+                incoming.problem(begun, "the card that begins here has no end");
+                take(&mut incoming, begun, lines);
+            }
+        } else if line.name == "END" && value.eq_ignore_ascii_case("vcard") {
+            if let Some((begun, lines)) = open.take() {
+                take(&mut incoming, begun, lines);
+            }
+        } else if let Some((_, lines)) = &mut open {
+            lines.push(line);
+        }
+    }
+    if let Some((begun, lines)) = open {
+        incoming.problem(begun, "the card that begins here has no end");
+        take(&mut incoming, begun, lines);
+    }
+    if incoming.cards.is_empty() && incoming.groups.is_empty() && incoming.problems.is_empty() {
+        incoming.problem(1, "there is no vCard in this file");
+    }
+    incoming
+}
+
+/// Lines without their folds, with the number of their first.
+fn unfold(file: &[u8]) -> Vec<(usize, String)> {
+    let mut lines: Vec<(usize, Vec<u8>)> = Vec::new();
+    let mut soft = false;
+    for (at, line) in file.split(|b| *b == b'\n').enumerate() {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        match lines.last_mut() {
+            Some((_, last)) if soft => last.extend_from_slice(line),
+            Some((_, last)) if matches!(line.first(), Some(b' ' | b'\t')) => last.extend_from_slice(&line[1..]),
+            _ => lines.push((at + 1, line.to_vec())),
+        }
+        // Quoted-printable of 2.1 has line ends of its own.
+        soft = false;
+        if let Some((_, last)) = lines.last_mut()
+            && last.ends_with(b"=")
+        {
+            let head = last.split(|b| *b == b':').next().unwrap_or_default();
+            if head.to_ascii_uppercase().windows(16).any(|part| part == b"QUOTED-PRINTABLE") {
+                last.pop();
+                soft = true;
+            }
+        }
+    }
+    let text = |line: Vec<u8>| match String::from_utf8(line) {
+        Ok(text) => text,
+        Err(error) => encoding_rs::WINDOWS_1252.decode_without_bom_handling(error.as_bytes()).0.into_owned(),
+    };
+    lines.into_iter().map(|(number, line)| (number, text(line))).collect()
+}
+
+/// Split at a character that is not within quotes.
+fn split_plain(text: &str, at: char) -> Vec<&str> {
+    let mut quoted = false;
+    text.split(|c: char| {
+        quoted ^= c == '"';
+        c == at && !quoted
+    })
+    .collect()
+}
+
+fn content_line(number: usize, text: &str) -> Option<Line> {
+    let head = *split_plain(text, ':').first()?;
+    // A quote that is never closed hides the colon.
+    let head = if head.len() == text.len() { text.split(':').next()? } else { head };
+    let value = text.get(head.len() + 1..)?;
+    let mut parts = split_plain(head, ';').into_iter();
+    let name = parts.next()?.trim();
+    let (group, name) = name.rsplit_once('.').unwrap_or(("", name));
+    let token = |t: &str| t.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if name.is_empty() || !token(name) || !token(group) {
+        return None;
+    }
+    let mut line = Line { number, group: group.to_owned(), name: name.to_ascii_uppercase(), ..Line::default() };
+    for part in parts.filter(|part| !part.trim().is_empty()) {
+        let (name, value) = part.split_once('=').unwrap_or(("", part));
+        let bare = match value.to_ascii_uppercase().as_str() {
+            "QUOTED-PRINTABLE" | "BASE64" | "B" | "8BIT" | "7BIT" => "ENCODING",
+            _ => "TYPE",
+        };
+        let name = if name.is_empty() { bare.to_owned() } else { name.trim().to_ascii_uppercase() };
+        if token(&name) {
+            let value = value.chars().filter(|c| !c.is_control()).collect();
+            line.params.push((name, value));
+        }
+    }
+    line.value = decoded(&line, value);
+    Some(line)
+}
+
+/// The value as a line of vCard 4 has it, in UTF-8 and without transfer encoding.
+fn decoded(line: &Line, value: &str) -> String {
+    let encoding = line.param("ENCODING").to_ascii_uppercase();
+    if encoding != "QUOTED-PRINTABLE" {
+        return value.chars().filter(|c| *c == '\t' || !c.is_control()).collect();
+    }
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes();
+    while let [first, after @ ..] = rest {
+        let digits = after.get(..2).filter(|_| *first == b'=').and_then(|two| std::str::from_utf8(two).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    let label = line.param("CHARSET");
+    let charset = encoding_rs::Encoding::for_label(label.as_bytes()).unwrap_or(encoding_rs::UTF_8);
+    let (text, _) = charset.decode_without_bom_handling(&bytes);
+    let text = text.replace("\r\n", "\n").replace('\n', "\\n");
+    text.chars().filter(|c| *c == '\t' || !c.is_control()).collect()
+}
+
+impl Line {
+    /// The first value of a parameter, without quotes.
+    fn param(&self, name: &str) -> &str {
+        self.params.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.trim_matches('"'))
+    }
+
+    fn types(&self) -> Vec<String> {
+        let types = self.params.iter().filter(|(name, _)| name == "TYPE");
+        let types = types.flat_map(|(_, value)| value.trim_matches('"').split(','));
+        types.map(|t| t.trim().to_lowercase()).filter(|t| !t.is_empty()).collect()
+    }
+
+    fn preferred(&self) -> bool {
+        !self.param("PREF").is_empty() || self.types().iter().any(|t| t == "pref")
+    }
+
+    /// Which of several it is: its types, or what Apple's label says.
+    fn label(&self, labels: &[(String, String)]) -> String {
+        if let Some((_, label)) = labels.iter().find(|(group, _)| !group.is_empty() && *group == self.group) {
+            return label.clone();
+        }
+        self.types().into_iter().filter(|t| !PLAIN_TYPES.contains(&t.as_str())).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The line as vCard 4 has it.
+    fn kept(&self) -> String {
+        let mut text = String::new();
+        if !self.group.is_empty() {
+            text.push_str(&self.group);
+            text.push('.');
+        }
+        text.push_str(&self.name);
+        let encoding = self.param("ENCODING").to_ascii_uppercase();
+        let binary = matches!(encoding.as_str(), "B" | "BASE64");
+        for (name, value) in &self.params {
+            if name == "ENCODING" || name == "CHARSET" || binary && name == "TYPE" {
+                continue;
+            }
+            text.push(';');
+            text.push_str(name);
+            text.push('=');
+            text.push_str(value);
+        }
+        text.push(':');
+        if binary {
+            let kind = self.types().into_iter().find(|t| !PLAIN_TYPES.contains(&t.as_str())).unwrap_or_default();
+            let media = match (self.name.as_str(), kind.as_str()) {
+                (_, kind) if kind.contains('/') => kind.to_owned(),
+                ("PHOTO" | "LOGO", "") => "image/jpeg".to_owned(),
+                ("PHOTO" | "LOGO", kind) => format!("image/{kind}"),
+                ("SOUND", "") => "audio/basic".to_owned(),
+                ("SOUND", kind) => format!("audio/{kind}"),
+                _ => "application/octet-stream".to_owned(),
+            };
+            // Written anew, so that it is base64 whatever it was.
+            let plain: String = self.value.chars().filter(|c| !c.is_whitespace()).collect();
+            let content = STANDARD.decode(&plain).map_or_else(|_| String::new(), |bytes| STANDARD.encode(bytes));
+            text.push_str(&format!("data:{media};base64,{content}"));
+        } else {
+            text.push_str(&self.value);
+        }
+        text
+    }
+}
+
+/// Make a contact or a group of the lines of a card.
+fn take(incoming: &mut Incoming, begun: usize, lines: Vec<Line>) {
+    let mut card = Card::default();
+    let mut groups = Vec::new();
+    let mut members = Vec::new();
+    let mut is_group = false;
+    let mut preferred = None;
+    let apple = |line: &&Line| line.name == "X-ABLABEL" && !line.group.is_empty();
+    let labels: Vec<(String, String)> = lines
+        .iter()
+        .filter(apple)
+        .map(|line| {
+            let label = unescape(&line.value);
+            let label = label.trim_start_matches("_$!<").trim_end_matches(">!$_").to_owned();
+            (line.group.clone(), label)
+        })
+        .collect();
+    let labelled: Vec<String> =
+        lines.iter().filter(|line| ["EMAIL", "TEL"].contains(&line.name.as_str())).map(|l| l.group.clone()).collect();
+    for line in &lines {
+        let text = unescape(&line.value).trim().to_owned();
+        match line.name.as_str() {
+            "VERSION" | "PRODID" | "REV" => {}
+            "FN" if card.name.is_empty() => card.name = text,
+            "FN" => card.other_names.push(text),
+            "N" if card.parts.is_empty() => card.parts.clone_from(&line.value),
+            "NICKNAME" => card.other_names.extend(split_escaped(&line.value, ',')),
+            "EMAIL" => {
+                let address = text.strip_prefix("mailto:").unwrap_or(&text);
+                if address.is_empty() {
+                    continue;
+                }
+                if EmailAddress::parse(address).is_err() {
+                    incoming.problem(
+                        line.number,
+                        &format!("\u{201c}{address}\u{201d} is no mail address; it is kept aside"),
+                    );
+                    card.kept.push(line.kept());
+                    continue;
+                }
+                if line.preferred() && preferred.is_none() {
+                    preferred = Some(canonical(address));
+                }
+                card.addresses.push(Address { address: address.to_owned(), label: line.label(&labels) });
+            }
+            "TEL" => {
+                let number = text.strip_prefix("tel:").unwrap_or(&text).to_owned();
+                card.phones.push(Phone { number, label: line.label(&labels) });
+            }
+            "ORG" if card.organisation.is_empty() => {
+                card.organisation = split_escaped(&line.value, ';').join("; ");
+            }
+            "NOTE" if card.note.is_empty() => card.note = text,
+            "NOTE" => card.note = format!("{}\n\n{text}", card.note),
+            "UID" if card.uid.is_empty() => card.uid = text,
+            "KIND" | "X-ADDRESSBOOKSERVER-KIND" if text.eq_ignore_ascii_case("group") => is_group = true,
+            "MEMBER" | "X-ADDRESSBOOKSERVER-MEMBER" => members.push(text),
+            "CATEGORIES" => groups.extend(split_escaped(&line.value, ',')),
+            "X-ABLABEL" if labelled.contains(&line.group) => {}
+            _ => card.kept.push(line.kept()),
+        }
+    }
+    if card.name.is_empty() {
+        card.name = name_of_parts(&card.parts);
+    }
+    if is_group {
+        incoming.groups.push(IncomingGroup { line: begun, name: card.name, uid: card.uid, members });
+        return;
+    }
+    // Programs that must have a name write the address there.
+    if card.addresses.iter().any(|address| address.address == card.name) {
+        card.name.clear();
+    }
+    if let Some(first) = preferred {
+        card.addresses.sort_by_key(|address| canonical(&address.address) != first);
+    }
+    incoming.take(IncomingCard { line: begun, card, groups });
+}
+
+/// `Family;Given;Additional;Prefixes;Suffixes` as it is said.
+fn name_of_parts(parts: &str) -> String {
+    let parts: Vec<String> = split_at_escaped(parts, ';').iter().map(|part| unescape(part).trim().to_owned()).collect();
+    let said = [3, 1, 2, 0, 4].into_iter().filter_map(|at| parts.get(at)).filter(|part| !part.is_empty());
+    said.cloned().collect::<Vec<_>>().join(" ")
+}
+
+/// The text of a value (RFC 6350 section 3.4).
+fn unescape(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    let mut chars = value.chars();
+    while let Some(c) = chars.next() {
+        match (c, c == '\\') {
+            (_, true) => match chars.next() {
+                Some('n' | 'N') => text.push('\n'),
+                Some(c) => text.push(c),
+                None => text.push('\\'),
+            },
+            (c, false) => text.push(c),
+        }
+    }
+    text
+}
+
+/// Split at a character that is not escaped; what is between stays as it is.
+fn split_at_escaped(value: &str, at: char) -> Vec<&str> {
+    let mut escaped = false;
+    value
+        .split(|c: char| {
+            let literal = std::mem::replace(&mut escaped, false);
+            escaped = c == '\\' && !literal;
+            c == at && !literal
+        })
+        .collect()
+}
+
+/// The texts of a list, without empty ones.
+fn split_escaped(value: &str, at: char) -> Vec<String> {
+    let texts = split_at_escaped(value, at).into_iter().map(|part| unescape(part).trim().to_owned());
+    texts.filter(|text| !text.is_empty()).collect()
+}
+
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' | ',' | ';' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Write a book as vCard 4.0, each group after the contacts.
+pub fn write(book: &Book) -> String {
+    let mut out = String::new();
+    for (id, card) in &book.contacts {
+        put(&mut out, "BEGIN:VCARD");
+        put(&mut out, "VERSION:4.0");
+        put(&mut out, &format!("UID:{}", escape(&card.uid)));
+        put(&mut out, &format!("FN:{}", escape(card.title())));
+        if !card.parts.is_empty() {
+            put(&mut out, &format!("N:{}", card.parts));
+        }
+        if !card.other_names.is_empty() {
+            let names: Vec<String> = card.other_names.iter().map(|name| escape(name)).collect();
+            put(&mut out, &format!("NICKNAME:{}", names.join(",")));
+        }
+        let mut items = 0;
+        for (at, address) in card.addresses.iter().enumerate() {
+            let pref = if at == 0 && card.addresses.len() > 1 { ";PREF=1" } else { "" };
+            put_labelled(&mut out, &mut items, "EMAIL", pref, &address.label, &address.address);
+        }
+        for phone in &card.phones {
+            put_labelled(&mut out, &mut items, "TEL", "", &phone.label, &phone.number);
+        }
+        if !card.organisation.is_empty() {
+            let parts: Vec<String> = card.organisation.split("; ").map(escape).collect();
+            put(&mut out, &format!("ORG:{}", parts.join(";")));
+        }
+        if !card.note.is_empty() {
+            put(&mut out, &format!("NOTE:{}", escape(&card.note)));
+        }
+        let groups: Vec<String> =
+            book.groups.values().filter(|group| group.members.contains(id)).map(|group| escape(&group.name)).collect();
+        if !groups.is_empty() {
+            put(&mut out, &format!("CATEGORIES:{}", groups.join(",")));
+        }
+        for line in &card.kept {
+            put(&mut out, line);
+        }
+        put(&mut out, "END:VCARD");
+    }
+    for group in book.groups.values() {
+        put(&mut out, "BEGIN:VCARD");
+        put(&mut out, "VERSION:4.0");
+        put(&mut out, "KIND:group");
+        put(&mut out, &format!("UID:{}", escape(&group.uid)));
+        put(&mut out, &format!("FN:{}", escape(&group.name)));
+        for card in group.members.iter().filter_map(|member| book.contacts.get(member)) {
+            put(&mut out, &format!("MEMBER:{}", escape(&card.uid)));
+        }
+        put(&mut out, "END:VCARD");
+    }
+    out
+}
+
+/// An address or number: its label as types if it is made of such, else beside it as Apple writes it.
+fn put_labelled(out: &mut String, items: &mut usize, name: &str, pref: &str, label: &str, value: &str) {
+    let types: Vec<&str> = label.split(',').map(str::trim).filter(|t| !t.is_empty()).collect();
+    let token = |t: &&str| t.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if types.iter().all(token) && types.join(", ") == label {
+        let types = if types.is_empty() { String::new() } else { format!(";TYPE={}", types.join(",")) };
+        put(out, &format!("{name}{types}{pref}:{}", escape(value)));
+    } else {
+        *items += 1;
+        put(out, &format!("hf{items}.{name}{pref}:{}", escape(value)));
+        put(out, &format!("hf{items}.X-ABLabel:{}", escape(label)));
+    }
+}
+
+/// Write a line, folded.
+fn put(out: &mut String, line: &str) {
+    let mut rest = line;
+    let mut room = FOLD_BYTES;
+    while rest.len() > room {
+        let (now, later) = rest.split_at(rest.floor_char_boundary(room));
+        out.push_str(now);
+        out.push_str("\r\n ");
+        rest = later;
+        room = FOLD_BYTES - 1;
+    }
+    out.push_str(rest);
+    out.push_str("\r\n");
+}

@@ -1,0 +1,490 @@
+//! The address book: the list, a contact, groups, import and export, 'add to address book', what completes an address.
+
+use askama::Template;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Path, Query};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use mailkit::{EmailAddress, NamedAddress};
+use people::import::{Imported, MAX_IMPORT_BYTES};
+use people::{Address, Card, Contact, ContactId, GroupId, PeopleError, Phone, Suggestion};
+
+use crate::caller::Caller;
+use crate::error::{Fault, Result, capital, form_urlencoded};
+use crate::forms::{Posted, PostedFiles};
+use crate::listing::count;
+use crate::message::download;
+use crate::site::Site;
+use crate::templates::Shell;
+use crate::text::avatar;
+use crate::view::{self, Page};
+use crate::{notice, shell};
+
+/// Contacts on a page of the list, and results of a search that are shown.
+const PAGE: usize = 100;
+/// Empty fields for further addresses.
+const MORE_ADDRESSES: usize = 2;
+/// Members of a group that a link to write to all of them names: more do not fit an address.
+const MAX_WRITE_TO: usize = 100;
+
+/// The pages of the address book.
+pub fn routes() -> Router<Site> {
+    let upload = DefaultBodyLimit::max(MAX_IMPORT_BYTES + 64 * 1024);
+    Router::new()
+        .route("/people", get(list).post(bulk))
+        .route("/people/new", get(new_page).post(create))
+        .route("/people/add", post(add_sender))
+        .route("/people/groups", post(group))
+        .route("/people/import", get(import_page).post(import).layer(upload))
+        .route("/people/export/{name}", get(export))
+        .route("/people/{id}", get(page).post(save))
+}
+
+/// A line of the list.
+struct Line {
+    id: ContactId,
+    name: String,
+    details: String,
+    initial: String,
+    hue: &'static str,
+}
+
+impl Line {
+    fn of(contact: &Contact) -> Self {
+        let card = &contact.card;
+        let address = card.addresses.first().map_or("", |address| address.address.as_str());
+        let (initial, hue) = avatar(card.title(), address);
+        let further = match card.addresses.len() {
+            0 | 1 => String::new(),
+            n => format!(" and {} more", n - 1),
+        };
+        let details = if address.is_empty() {
+            card.phones.first().map(|phone| phone.number.clone()).unwrap_or_default()
+        } else {
+            format!("{address}{further}")
+        };
+        Self { id: contact.id, name: card.title().to_owned(), details, initial, hue }
+    }
+}
+
+/// A group, for choosing.
+struct Choice {
+    id: GroupId,
+    name: String,
+    members: usize,
+    chosen: bool,
+}
+
+#[derive(Template)]
+#[template(path = "people.html")]
+struct ListPage {
+    page: Page,
+    shell: Shell,
+    query: String,
+    group: Option<Choice>,
+    groups: Vec<Choice>,
+    lines: Vec<Line>,
+    subtitle: String,
+    /// Nothing at all, rather than nothing found.
+    empty: bool,
+    next: Option<String>,
+    write_to: String,
+    here: String,
+    problem: Option<String>,
+}
+
+/// Where in the list.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+pub struct Wanted {
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    group: String,
+    #[serde(default)]
+    after: String,
+    done: Option<String>,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    address: String,
+}
+
+impl Wanted {
+    fn here(&self) -> String {
+        let mut here = "/people".to_owned();
+        for (name, value) in [("q", &self.q), ("group", &self.group), ("after", &self.after)] {
+            if !value.is_empty() {
+                here.push(if here.contains('?') { '&' } else { '?' });
+                here.push_str(&format!("{name}={}", form_urlencoded(value)));
+            }
+        }
+        here
+    }
+}
+
+/// `GET /people`
+async fn list(caller: Caller, Query(wanted): Query<Wanted>) -> Result<Response> {
+    caller.blocking(move |caller| Ok(view::html(&fill_list(caller, &wanted, None)?))).await
+}
+
+fn fill_list(caller: &Caller, wanted: &Wanted, problem: Option<String>) -> Result<ListPage> {
+    let people = &caller.site.people;
+    let realm = caller.realm;
+    let wanted_group: Option<GroupId> = wanted.group.parse().ok();
+    let total = people.count(realm)?;
+    let query: String = wanted.q.chars().take(200).collect();
+    let (contacts, subtitle, next) = if query.trim().is_empty() && wanted_group.is_none() {
+        let page = people.page(realm, wanted.after.parse().ok(), PAGE)?;
+        let next = page.contacts.last().filter(|_| page.more).map(|last| format!("/people?after={}", last.id));
+        (page.contacts, count(total, "contact"), next)
+    } else {
+        let (found, all) = people.search(realm, &query, wanted_group, people::MAX_PAGE)?;
+        let shown = found.len();
+        let cut = if shown < all { format!(", the first {shown} of them shown") } else { String::new() };
+        (found, format!("{}{cut}", count(all as u32, "contact")), None)
+    };
+    let mut groups: Vec<Choice> = people
+        .groups(realm)?
+        .into_iter()
+        .map(|group| Choice {
+            chosen: wanted_group == Some(group.id),
+            id: group.id,
+            name: group.name,
+            members: group.members.len(),
+        })
+        .collect();
+    let group = groups.iter().position(|group| group.chosen).map(|at| {
+        let group = &groups[at];
+        Choice { id: group.id, name: group.name.clone(), members: group.members, chosen: true }
+    });
+    if wanted_group.is_some() && group.is_none() {
+        return Err(PeopleError::NoSuchGroup.into());
+    }
+    groups.truncate(people::MAX_GROUPS as usize);
+    let with_address = contacts.iter().filter_map(named).take(MAX_WRITE_TO).map(|who| who.to_string());
+    let write_to = with_address.collect::<Vec<_>>().join(", ");
+    let mut shell = shell::build(caller, "page", None)?;
+    shell.notice = notice::find(caller, wanted.done.as_deref(), &wanted.here())?;
+    Ok(ListPage {
+        page: caller.page(group.as_ref().map_or("Address book", |group| &group.name)),
+        shell,
+        lines: contacts.iter().map(Line::of).collect(),
+        query,
+        groups,
+        subtitle,
+        empty: total == 0,
+        next,
+        write_to: form_urlencoded(&write_to),
+        group,
+        here: wanted.here(),
+        problem,
+    })
+}
+
+/// The name and first address of a contact.
+fn named(contact: &Contact) -> Option<NamedAddress> {
+    let address = EmailAddress::parse(&contact.card.addresses.first()?.address).ok()?;
+    Some(NamedAddress { name: contact.card.name.clone(), address })
+}
+
+/// `POST /people`: to those that are ticked.
+async fn bulk(caller: Caller, form: Posted) -> Result<Response> {
+    let bad = || Fault::Bad("The form did not say what to do with which contacts.".to_owned());
+    let ids: Vec<ContactId> = form.all("id").map(str::parse).collect::<Result<_, _>>().map_err(|_| bad())?;
+    let verb = form.get("do").to_owned();
+    let back = form.back();
+    let key = form.act_key(&format!("people {verb} {ids:?}"));
+    let (people, realm) = (&caller.site.people, caller.realm);
+    let done = match verb.as_str() {
+        _ if ids.is_empty() => return Ok(Redirect::to(&back).into_response()),
+        "delete" => people.delete(realm, &key, ids).await.map(|_| told(&key)),
+        "merge" => people.merge(realm, &key, ids).await.map(|_| told(&key)),
+        other => {
+            let (member, group) = other.split_once(':').ok_or_else(bad)?;
+            let group: GroupId = group.parse().map_err(|_| bad())?;
+            people.set_members(realm, group, ids, member == "join").await.map(|()| "saved".to_owned())
+        }
+    };
+    match done {
+        Ok(done) => Ok(Redirect::to(&notice::with(&back, &done)).into_response()),
+        Err(error) => list_again(caller, error).await,
+    }
+}
+
+fn told(key: &[u8]) -> String {
+    format!("people:{}", hex::encode(key))
+}
+
+/// The list again, saying what was wrong.
+async fn list_again(caller: Caller, error: PeopleError) -> Result<Response> {
+    let problem = problem(error)?;
+    caller
+        .blocking(move |caller| {
+            let mut response = view::html(&fill_list(caller, &Wanted::default(), Some(problem))?);
+            *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+            Ok(response)
+        })
+        .await
+}
+
+/// What can be told beside the form; the rest are faults.
+fn problem(error: PeopleError) -> Result<String> {
+    match error {
+        PeopleError::Store(_) | PeopleError::Damaged(_) => Err(error.into()),
+        told => Ok(capital(&told.to_string())),
+    }
+}
+
+/// `POST /people/groups`
+async fn group(caller: Caller, form: Posted) -> Result<Response> {
+    let bad = || Fault::Bad("The form did not say what to do with which group.".to_owned());
+    let id = || form.get("group").parse::<GroupId>().map_err(|_| bad());
+    let (people, realm, name) = (&caller.site.people, caller.realm, form.get("name"));
+    let done = match form.get("do") {
+        "create" => {
+            let key = form.act_key(&format!("people group {name}"));
+            let made = people.create_group(realm, &key, name).await;
+            made.map(|_| notice::with("/people", &told(&key)))
+        }
+        "rename" => {
+            let id = id()?;
+            let renamed = people.rename_group(realm, id, name).await;
+            renamed.map(|()| notice::with(&format!("/people?group={id}"), "saved"))
+        }
+        "delete" => people.delete_group(realm, id()?).await.map(|()| notice::with("/people", "groupgone")),
+        _ => return Err(bad()),
+    };
+    match done {
+        Ok(to) => Ok(Redirect::to(&to).into_response()),
+        Err(error) => list_again(caller, error).await,
+    }
+}
+
+#[derive(Template)]
+#[template(path = "person.html")]
+struct PersonPage {
+    page: Page,
+    shell: Shell,
+    id: Option<ContactId>,
+    heading: String,
+    card: Card,
+    others: String,
+    addresses: Vec<(String, String)>,
+    phones: Vec<(String, String)>,
+    groups: Vec<Choice>,
+    write_to: String,
+    initial: String,
+    hue: &'static str,
+    problem: Option<String>,
+}
+
+fn fill(caller: &Caller, id: Option<ContactId>, card: Card, chosen: &[GroupId]) -> Result<PersonPage> {
+    let heading = if id.is_some() { card.title().to_owned() } else { "New contact".to_owned() };
+    let first = card.addresses.first().map_or("", |address| address.address.as_str());
+    let (initial, hue) = avatar(card.title(), first);
+    let groups = caller.site.people.groups(caller.realm)?.into_iter().map(|group| Choice {
+        chosen: chosen.contains(&group.id),
+        id: group.id,
+        name: group.name,
+        members: group.members.len(),
+    });
+    let mut addresses: Vec<_> = card.addresses.iter().map(|a| (a.address.clone(), a.label.clone())).collect();
+    addresses.extend(vec![Default::default(); MORE_ADDRESSES]);
+    let mut phones: Vec<_> = card.phones.iter().map(|p| (p.number.clone(), p.label.clone())).collect();
+    phones.push(Default::default());
+    let contact = Contact { id: id.unwrap_or_default(), card };
+    Ok(PersonPage {
+        page: caller.page(&heading),
+        shell: shell::build(caller, "page", None)?,
+        id,
+        heading,
+        others: contact.card.other_names.join(", "),
+        addresses,
+        phones,
+        groups: groups.collect(),
+        write_to: named(&contact).map(|who| form_urlencoded(&who.to_string())).unwrap_or_default(),
+        card: contact.card,
+        initial,
+        hue,
+        problem: None,
+    })
+}
+
+/// `GET /people/new`
+async fn new_page(caller: Caller, Query(wanted): Query<Wanted>) -> Result<Response> {
+    caller
+        .blocking(move |caller| {
+            let card = if wanted.address.is_empty() {
+                Card { name: wanted.name, ..Card::default() }
+            } else {
+                Card::of(&wanted.name, &wanted.address)
+            };
+            Ok(view::html(&fill(caller, None, card, &[])?))
+        })
+        .await
+}
+
+/// `GET /people/{id}`
+async fn page(caller: Caller, Path(id): Path<String>, Query(wanted): Query<Wanted>) -> Result<Response> {
+    let id = contact_id(&id)?;
+    caller
+        .blocking(move |caller| {
+            let contact = caller.site.people.contact(caller.realm, id)?.ok_or(PeopleError::NoSuchContact)?;
+            let groups = caller.site.people.groups_of(caller.realm, id)?;
+            let mut page = fill(caller, Some(id), contact.card, &groups)?;
+            page.shell.notice = notice::find(caller, wanted.done.as_deref(), "/people")?;
+            Ok(view::html(&page))
+        })
+        .await
+}
+
+fn contact_id(text: &str) -> Result<ContactId> {
+    text.parse().map_err(|_| PeopleError::NoSuchContact.into())
+}
+
+/// What the form says, and the groups chosen in it.
+fn card_of(form: &Posted) -> (Card, Vec<GroupId>) {
+    let pairs = |value: &'static str, label: &'static str| {
+        let pairs = form.all(value).zip(form.all(label)).filter(|(value, _)| !value.trim().is_empty());
+        pairs.map(|(value, label)| (value.trim().to_owned(), label.trim().to_owned())).collect::<Vec<_>>()
+    };
+    let addresses = pairs("address", "address-label").into_iter().map(|(address, label)| Address { address, label });
+    let phones = pairs("phone", "phone-label").into_iter().map(|(number, label)| Phone { number, label });
+    let card = Card {
+        name: form.get("name").trim().to_owned(),
+        other_names: form.get("others").split(',').map(|name| name.trim().to_owned()).collect(),
+        addresses: addresses.collect(),
+        phones: phones.collect(),
+        organisation: form.get("organisation").trim().to_owned(),
+        note: form.get("note").replace("\r\n", "\n"),
+        ..Card::default()
+    };
+    (card, form.all("group").filter_map(|id| id.parse().ok()).collect())
+}
+
+/// `POST /people/new`
+async fn create(caller: Caller, form: Posted) -> Result<Response> {
+    write(caller, form, None).await
+}
+
+/// `POST /people/{id}`
+async fn save(caller: Caller, Path(id): Path<String>, form: Posted) -> Result<Response> {
+    let id = contact_id(&id)?;
+    if form.get("do") == "delete" {
+        let key = form.act_key(&format!("people delete {id}"));
+        caller.site.people.delete(caller.realm, &key, vec![id]).await?;
+        return Ok(Redirect::to(&notice::with("/people", &told(&key))).into_response());
+    }
+    write(caller, form, Some(id)).await
+}
+
+async fn write(caller: Caller, form: Posted, id: Option<ContactId>) -> Result<Response> {
+    let (card, groups) = card_of(&form);
+    let key = form.act_key(&format!("people save {id:?} {card:?} {groups:?}"));
+    match caller.site.people.save(caller.realm, &key, id, card.clone(), Some(groups.clone())).await {
+        Ok(receipt) => {
+            let to = receipt.contact.map_or_else(|| "/people".to_owned(), |id| format!("/people/{id}"));
+            Ok(Redirect::to(&notice::with(&to, &told(&key))).into_response())
+        }
+        Err(error @ PeopleError::NoSuchContact) => Err(error.into()),
+        Err(error) => {
+            let problem = problem(error)?;
+            caller
+                .blocking(move |caller| {
+                    let mut page = fill(caller, id, card, &groups)?;
+                    page.problem = Some(problem);
+                    let mut response = view::html(&page);
+                    *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+                    Ok(response)
+                })
+                .await
+        }
+    }
+}
+
+/// `POST /people/add`: someone who wrote.
+async fn add_sender(caller: Caller, form: Posted) -> Result<Response> {
+    let (name, address) = (form.get("name"), form.get("address"));
+    let key = form.act_key(&format!("people add {name} {address}"));
+    caller.site.people.add_sender(caller.realm, &key, name, address).await?;
+    Ok(Redirect::to(&notice::with(&form.back(), &told(&key))).into_response())
+}
+
+#[derive(Template)]
+#[template(path = "people_import.html")]
+struct ImportPage {
+    page: Page,
+    shell: Shell,
+    done: Option<Imported>,
+    problem: Option<String>,
+}
+
+/// `GET /people/import`
+async fn import_page(caller: Caller) -> Result<Response> {
+    caller.blocking(|caller| imported(caller, None, None)).await
+}
+
+fn imported(caller: &Caller, done: Option<Imported>, problem: Option<String>) -> Result<Response> {
+    let refused = problem.is_some();
+    let page = caller.page("Import contacts");
+    let mut response = view::html(&ImportPage { page, shell: shell::build(caller, "page", None)?, done, problem });
+    if refused {
+        *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+    }
+    Ok(response)
+}
+
+/// `POST /people/import`. Sent twice it changes nothing the second time, so it needs no key.
+async fn import(caller: Caller, posted: Result<PostedFiles>) -> Result<Response> {
+    let mut files = posted?.files;
+    files.retain(|file| !file.content.is_empty());
+    let Some(file) = files.into_iter().next() else {
+        return caller.blocking(|caller| imported(caller, None, Some("Choose a file first.".to_owned()))).await;
+    };
+    let (caller, incoming) =
+        caller.blocking_owned(move |caller| Ok((caller, people::import::read(&file.content)))).await?;
+    let done = caller.site.people.import(caller.realm, incoming, &mut |_| {}).await;
+    let (done, problem) = match done {
+        Ok(done) => (Some(done), None),
+        Err(error) => (None, Some(problem(error)?)),
+    };
+    caller.blocking(move |caller| imported(caller, done, problem)).await
+}
+
+/// `GET /people/export/{name}`
+async fn export(caller: Caller, Path(name): Path<String>) -> Result<Response> {
+    caller
+        .blocking(move |caller| {
+            let book = caller.site.people.book(caller.realm)?;
+            match name.as_str() {
+                "people.vcf" => Ok(download(Body::from(people::vcard::write(&book)), &name, "text/vcard")),
+                "people.csv" => Ok(download(Body::from(people::csv::write(&book)), &name, "text/csv")),
+                _ => Err(Fault::NotFound("There is no such file.")),
+            }
+        })
+        .await
+}
+
+/// What the address book offers to complete an address: name, address or what a group holds, and what to put in.
+pub fn suggestions(caller: &Caller, prefix: &str, limit: usize) -> Result<Vec<(String, String, String)>> {
+    let value = |name: &str, address: &str| match EmailAddress::parse(address) {
+        Ok(valid) => NamedAddress { name: name.to_owned(), address: valid }.to_string(),
+        Err(_) => address.to_owned(),
+    };
+    let found = caller.site.people.complete(caller.realm, prefix, limit)?;
+    Ok(found
+        .into_iter()
+        .map(|found| match found {
+            Suggestion::Person { name, address } => {
+                let value = value(&name, &address);
+                (name, address, value)
+            }
+            Suggestion::Group { name, members } => {
+                let all: Vec<String> = members.iter().map(|(name, address)| value(name, address)).collect();
+                (name, format!("group, {}", count(members.len() as u32, "member")), all.join(", "))
+            }
+        })
+        .collect())
+}
