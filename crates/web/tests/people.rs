@@ -55,7 +55,7 @@ async fn wrong_input_is_told_and_what_was_typed_stays() {
             ("key", key),
             ("name", "Zoe".into()),
             ("address", address.into()),
-            ("address-label", "".into()),
+            ("address-label", String::new()),
         ]
     };
     let refused = ann.post("/people/new", &fields("zoe at x")).await;
