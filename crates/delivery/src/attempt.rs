@@ -252,7 +252,12 @@ impl Delivery {
                     }
                 }
                 Err(CommitError::Other(DeliveryError::Store(StoreError::Stopped { .. }))) => return,
-                Err(CommitError::Other(DeliveryError::Store(StoreError::Quarantined { realm, .. }))) => {
+                Err(CommitError::Other(DeliveryError::Store(StoreError::NotRestored {
+                    realm: Some(realm), ..
+                }))) if self.inner.store.restored(realm).await.is_ok() => {}
+                Err(CommitError::Other(DeliveryError::Store(
+                    StoreError::Quarantined { realm, .. } | StoreError::NotRestored { realm: Some(realm), .. },
+                ))) => {
                     let accounts = self.inner.directory.accounts().unwrap_or_default();
                     let damaged = accounts.iter().find(|account| account.id.realm() == realm).map(|account| account.id);
                     if let Some(account) = damaged

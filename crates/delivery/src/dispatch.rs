@@ -209,6 +209,14 @@ impl Delivery {
                 CommitError::Other(DeliveryError::Store(StoreError::Quarantined { realm, reason })) => {
                     (dispatch.account_of(realm), StoreError::Quarantined { realm, reason }.into())
                 }
+                CommitError::Other(DeliveryError::Store(StoreError::NotRestored { realm: Some(realm), what })) => {
+                    match self.inner.store.restored(realm).await {
+                        Ok(()) => continue,
+                        Err(_) => {
+                            (dispatch.account_of(realm), StoreError::NotRestored { realm: Some(realm), what }.into())
+                        }
+                    }
+                }
                 CommitError::Other(error) => (None, error),
             };
             match account {

@@ -82,6 +82,15 @@ pub enum StoreError {
         /// The data folder.
         dir: PathBuf,
     },
+    /// It has not come yet, in a store that serves while it is being restored. Asking for it has it fetched first: try
+    /// again soon.
+    #[error("{what}")]
+    NotRestored {
+        /// What.
+        what: String,
+        /// The realm, when it is one.
+        realm: Option<RealmId>,
+    },
     /// The store follows another one: only that one's commits are taken.
     #[error("{} follows another machine: run `holdfast standby`, or make it the primary with `holdfast promote`", dir.display())]
     Replica {

@@ -8,6 +8,7 @@ use crate::{
     Digest, RealmId, RealmSeq, Result, Seq, StoreError,
     digest::{SEAL_BYTES, Seal},
     index::{IndexView, Space},
+    partial::Partial,
     store::{Quarantine, RealmState, meta},
 };
 
@@ -126,11 +127,21 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 pub struct Snapshot {
     view: Box<dyn IndexView>,
     quarantine: Arc<Quarantine>,
+    /// In a store that is still being restored.
+    partial: Option<Arc<Partial>>,
 }
 
 impl Snapshot {
-    pub(crate) const fn new(view: Box<dyn IndexView>, quarantine: Arc<Quarantine>) -> Self {
-        Self { view, quarantine }
+    pub(crate) const fn new(
+        view: Box<dyn IndexView>,
+        quarantine: Arc<Quarantine>,
+        partial: Option<Arc<Partial>>,
+    ) -> Self {
+        Self { view, quarantine, partial }
+    }
+
+    fn check_there(&self, realm: RealmId) -> Result<()> {
+        self.partial.as_ref().map_or(Ok(()), |partial| partial.check(&*self.view, realm))
     }
 
     pub(crate) fn view(&self) -> &dyn IndexView {
@@ -183,6 +194,7 @@ impl Snapshot {
 
 impl Read for Snapshot {
     fn get(&self, realm: RealmId, key: &[u8]) -> Result<Option<Bytes>> {
+        self.check_there(realm)?;
         let value = self
             .view
             .get(Space::Records, &full_key(realm, key))
@@ -194,6 +206,7 @@ impl Read for Snapshot {
         if is_empty_range(&range) {
             return Ok(Rows::new(std::iter::empty()));
         }
+        self.check_there(realm)?;
         let rows = self.view.range(Space::Records, full_range(realm, range), order);
         Ok(Rows::new(rows.map(move |row| {
             let row = row.and_then(|(key, stored)| {

@@ -80,7 +80,7 @@ impl Store {
         restore::check_finished(dir)?;
         check_format(dir)?;
         let index: Arc<dyn IndexEngine> = Arc::new(FjallIndex::open(&dir.join("index"), options.cache_bytes)?);
-        Self::open_on(dir, options, index, Some(lock), true)
+        Self::open_on(dir, options, index, Some(lock), true, false)
     }
 
     /// Makes this a store that follows another one, from the next time that it is opened; durable when this returns.

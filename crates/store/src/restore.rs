@@ -38,12 +38,34 @@ pub(crate) fn check_finished(dir: &Path) -> Result<()> {
     if dir.join(MARK).exists() { Err(StoreError::Unfinished { dir: dir.to_owned() }) } else { Ok(()) }
 }
 
+/// What a restore into a folder that was begun and not finished is of, if there is one.
+pub(crate) fn mark_of(dir: &Path) -> Result<Option<String>> {
+    let path = dir.join(MARK);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StoreError::io(path.display().to_string())(error)),
+    }
+}
+
+pub(crate) fn write_mark(dir: &Path, mark: &str) -> Result<()> {
+    let write = || {
+        let scratch = dir.join("restoring.new");
+        std::fs::write(&scratch, format!("{mark}\n"))?;
+        std::fs::File::open(&scratch)?.sync_all()?;
+        std::fs::rename(&scratch, dir.join(MARK))?;
+        std::fs::File::open(dir)?.sync_all()
+    };
+    write().map_err(StoreError::io(dir.display().to_string()))
+}
+
 /// A store in the making.
 pub struct Restore {
-    dir: PathBuf,
+    pub(crate) dir: PathBuf,
+    pub(crate) mark: String,
     options: StoreOptions,
     lock: Lock,
-    index: Arc<dyn IndexEngine>,
+    pub(crate) index: Arc<dyn IndexEngine>,
     packs: Arc<Packs>,
     unsynced: u64,
 }
@@ -57,19 +79,18 @@ impl Restore {
         let io = || StoreError::io(dir.display().to_string());
         options.disk.create_dir(dir).map_err(io())?;
         let lock = Lock::take(dir)?;
-        let path = dir.join(MARK);
-        match std::fs::read_to_string(&path) {
-            Ok(found) if found.trim() == mark => {
+        match mark_of(dir)? {
+            Some(found) if found == mark => {
                 tracing::info!("going on with a restore that was not finished");
             }
-            Ok(found) => {
+            Some(found) => {
                 return Err(StoreError::damaged(format!(
                     "a restore of `{}` into {} was not finished, and this one is of `{mark}`: empty the folder first",
-                    found.trim(),
+                    found.lines().next().unwrap_or_default(),
                     dir.display()
                 )));
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            None => {
                 for part in ["format", "log", "index", "packs", "checkpoints", "witness"] {
                     if dir.join(part).exists() {
                         return Err(StoreError::damaged(format!(
@@ -78,16 +99,8 @@ impl Restore {
                         )));
                     }
                 }
-                let write = || {
-                    let scratch = dir.join("restoring.new");
-                    std::fs::write(&scratch, format!("{mark}\n"))?;
-                    std::fs::File::open(&scratch)?.sync_all()?;
-                    std::fs::rename(&scratch, &path)?;
-                    std::fs::File::open(dir)?.sync_all()
-                };
-                write().map_err(io())?;
+                write_mark(dir, mark)?;
             }
-            Err(error) => return Err(io()(error)),
         }
         for part in ["index", "log", "checkpoints"] {
             match std::fs::remove_dir_all(dir.join(part)) {
@@ -98,7 +111,7 @@ impl Restore {
         store::check_format(dir)?;
         let index: Arc<dyn IndexEngine> = Arc::new(FjallIndex::open(&dir.join("index"), options.cache_bytes)?);
         let packs = Arc::new(Packs::open(options.disk.clone(), &dir.join("packs"), index.clone(), options.pack_bytes)?);
-        Ok(Self { dir: dir.to_owned(), options, lock, index, packs, unsynced: 0 })
+        Ok(Self { dir: dir.to_owned(), mark: mark.to_owned(), options, lock, index, packs, unsynced: 0 })
     }
 
     /// What fills realms, for another thread.
@@ -178,6 +191,11 @@ impl Restore {
     /// # Errors
     /// [`StoreError::Damaged`] when a realm does not add up.
     pub fn finish(self, seq: Seq, chain: Chain, epoch: u64) -> Result<Store> {
+        self.begin_log(seq, chain, epoch, true)?.open(false, || Ok(()))
+    }
+
+    /// Adds up every realm that is there, and begins the log.
+    pub(crate) fn begin_log(self, seq: Seq, chain: Chain, epoch: u64, is_whole: bool) -> Result<Begun> {
         let Self { dir, options, lock, index, packs, .. } = self;
         let batch = packs.sync()?;
         index.apply(batch)?;
@@ -191,12 +209,16 @@ impl Restore {
             }
         }
         index.persist()?;
-        checkpoint::write(&*options.disk, &dir.join("checkpoints"), &*view, None, options.clock.now_ms(), &|| true)?;
+        if is_whole {
+            checkpoint::write(&*options.disk, &dir.join("checkpoints"), &*view, None, options.clock.now_ms(), &|| {
+                true
+            })?;
+        }
         drop(view);
         let log_dir = dir.join("log");
         options.disk.create_dir(&log_dir).map_err(StoreError::io(log_dir.display().to_string()))?;
         drop(Log::begin(options.disk.clone(), &log_dir, Seq(seq.0 + 1), chain, options.segment_bytes)?);
-        Store::open_on(&dir, options, index, Some(lock), false)
+        Ok(Begun { dir, options, lock, index })
     }
 
     /// Takes the mark away, durably: what was restored is a store like any other from now on.
@@ -205,6 +227,21 @@ impl Restore {
         std::fs::remove_file(dir.join(MARK))
             .and_then(|()| std::fs::File::open(dir)?.sync_all())
             .map_err(StoreError::io(dir.display().to_string()))
+    }
+}
+
+/// A restored folder, about to be opened as a store.
+pub(crate) struct Begun {
+    dir: PathBuf,
+    options: StoreOptions,
+    lock: Lock,
+    index: Arc<dyn IndexEngine>,
+}
+
+impl Begun {
+    pub(crate) fn open(self, is_partial: bool, mark: impl FnOnce() -> Result<()>) -> Result<Store> {
+        mark()?;
+        Store::open_on(&self.dir, self.options, self.index, Some(self.lock), false, is_partial)
     }
 }
 
@@ -244,7 +281,7 @@ pub(crate) fn fill_realm<E: From<StoreError>>(
     Ok(index.apply(batch)?)
 }
 
-fn clear_realm(index: &dyn IndexEngine, realm: RealmId) -> Result<()> {
+pub(crate) fn clear_realm(index: &dyn IndexEngine, realm: RealmId) -> Result<()> {
     let view = index.view();
     let mut batch = Batch::new();
     for row in view.range(Space::Records, full_range(realm, (Bound::Unbounded, Bound::Unbounded)), Order::Ascending) {

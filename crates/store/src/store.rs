@@ -25,6 +25,7 @@ use crate::{
     index::{Batch, FjallIndex, IndexEngine, IndexView, Space},
     lock::Lock,
     log::{self, Chain, Log, SegmentReader},
+    partial::Partial,
     read::full_key,
     replica, restore,
     witness::Witness,
@@ -158,6 +159,7 @@ pub(crate) struct Inner {
     pub index: Arc<dyn IndexEngine>,
     pub packs: Arc<Packs>,
     pub quarantine: Arc<Quarantine>,
+    pub partial: Arc<Partial>,
     pub watchers: Arc<Watchers>,
     pub tail: Arc<Tail>,
     pub writer: Writer,
@@ -186,7 +188,7 @@ impl Store {
         replica::check(dir)?;
         check_format(dir)?;
         let index: Arc<dyn IndexEngine> = Arc::new(FjallIndex::open(&dir.join("index"), options.cache_bytes)?);
-        Self::open_on(dir, options, index, Some(lock), false)
+        Self::open_on(dir, options, index, Some(lock), false, false)
     }
 
     pub(crate) fn open_on(
@@ -195,6 +197,7 @@ impl Store {
         index: Arc<dyn IndexEngine>,
         lock: Option<Lock>,
         is_replica: bool,
+        is_partial: bool,
     ) -> Result<Self> {
         let view = index.view();
         let (applied, chain) = meta::applied(&*view)?;
@@ -209,6 +212,7 @@ impl Store {
         catch_up(&options, dir, &*index, applied, chain, !is_replica)?;
         let packs = Arc::new(Packs::open(options.disk.clone(), &dir.join("packs"), index.clone(), options.pack_bytes)?);
         let quarantine = Arc::new(Quarantine::load(index.clone())?);
+        let partial = Arc::new(Partial::load(&*index.view(), is_partial)?);
         let watchers = Arc::new(Watchers::default());
         let tail = Arc::new(Tail::new(Seq(log.next().0 - 1)));
         let writer = Writer::start(
@@ -216,6 +220,7 @@ impl Store {
             index.clone(),
             packs.clone(),
             quarantine.clone(),
+            partial.clone(),
             watchers.clone(),
             tail.clone(),
             options.clock.clone(),
@@ -231,6 +236,7 @@ impl Store {
             index,
             packs,
             quarantine,
+            partial,
             watchers,
             tail,
             writer,
@@ -263,7 +269,9 @@ impl Store {
 
     /// All realms as they are now.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::new(self.inner.index.view(), self.inner.quarantine.clone())
+        // Asked first: what has come since is in the view.
+        let partial = self.is_partial().then(|| self.inner.partial.clone());
+        Snapshot::new(self.inner.index.view(), self.inner.quarantine.clone(), partial)
     }
 
     /// Runs a closure on the writer thread and commits what it wrote, atomically over all realms it wrote to. Closures
@@ -295,9 +303,12 @@ impl Store {
     /// A body, to be read in whole or in part.
     ///
     /// # Errors
-    /// [`StoreError::BodyMissing`], [`StoreError::BodyDamaged`].
+    /// [`StoreError::BodyMissing`], [`StoreError::BodyDamaged`]; [`StoreError::NotRestored`] after a minute.
     pub fn body(&self, id: &BodyId) -> Result<BodyReader> {
-        self.inner.packs.open_body(id)
+        match self.inner.packs.open_body(id) {
+            Err(StoreError::BodyMissing { .. }) if self.is_partial() => self.awaited_body(id),
+            other => other,
+        }
     }
 
     /// The commits from `from` on: those in the log first, then each as it becomes durable.
@@ -526,6 +537,7 @@ pub(crate) mod meta {
 
     const APPLIED: &[u8] = b"applied";
     const FIRST: &[u8] = b"first";
+    const ABSENT: u8 = b'w';
     const QUARANTINE: u8 = b'q';
     const REALM: u8 = b'r';
     const CURSOR: &[u8] = b"cursor/";
@@ -596,6 +608,38 @@ pub(crate) mod meta {
 
     pub(crate) fn note_key(space: &str, key: &[u8]) -> Vec<u8> {
         [&[NOTE], space.as_bytes(), &[0], key].concat()
+    }
+
+    /// The notes of a space whose keys begin with `prefix`.
+    pub(crate) fn notes<T>(
+        view: &dyn IndexView,
+        space: &str,
+        prefix: &[u8],
+        parse: impl Fn(&[u8], &[u8]) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        prefixed(view, &note_key(space, prefix), parse)
+    }
+
+    fn absent_key(realm: RealmId) -> Vec<u8> {
+        [&[ABSENT][..], &realm.raw().to_be_bytes()].concat()
+    }
+
+    /// Whether the realm's records are still to come.
+    pub(crate) fn is_absent(view: &dyn IndexView, realm: RealmId) -> Result<bool> {
+        Ok(read(view, &absent_key(realm))?.is_some_and(|value| value.is_empty()))
+    }
+
+    /// The realms that not everyone may use yet, and whether their records are there.
+    pub(crate) fn absent(view: &dyn IndexView) -> Result<Vec<(RealmId, bool)>> {
+        prefixed(view, &[ABSENT], |key, value| Ok((realm_of(key)?, !value.is_empty())))
+    }
+
+    pub(crate) fn set_absent(realm: RealmId, has_records: bool) -> Write {
+        write(absent_key(realm), if has_records { vec![1] } else { Vec::new() })
+    }
+
+    pub(crate) fn set_present(realm: RealmId) -> Write {
+        (Space::Meta, absent_key(realm), None)
     }
 
     fn quarantine_key(realm: RealmId) -> Vec<u8> {

@@ -92,7 +92,7 @@ impl<'a> Tx<'a> {
     }
 }
 
-fn reference_key(body: &BodyId, owner: &[u8]) -> Vec<u8> {
+pub(crate) fn reference_key(body: &BodyId, owner: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(33 + owner.len());
     key.push(BODY_REFERENCE);
     key.extend_from_slice(body.as_bytes());

@@ -27,9 +27,10 @@ use crate::{
     follow::Tail,
     index::{Batch, IndexEngine, IndexView, Space},
     log::{Chain, Log, frame},
-    read::{full_range, unseal},
+    partial::Partial,
+    read::{end_of_prefix, full_range, unseal},
     store::{Quarantine, RealmState, Watchers, meta, sealed},
-    tx::Writes,
+    tx::{Writes, reference_key},
 };
 
 /// Transactions that may wait for the writer before [`crate::Store::transact`] blocks its caller.
@@ -119,6 +120,7 @@ impl Writer {
         index: Arc<dyn IndexEngine>,
         packs: Arc<Packs>,
         quarantine: Arc<Quarantine>,
+        partial: Arc<Partial>,
         watchers: Arc<Watchers>,
         tail: Arc<Tail>,
         clock: Arc<dyn Clock>,
@@ -137,6 +139,7 @@ impl Writer {
             index,
             packs,
             quarantine,
+            partial,
             watchers,
             tail,
             clock,
@@ -222,6 +225,23 @@ impl Writer {
     /// Lets a store that followed another one write by itself: see [`crate::Store::promote`].
     pub(crate) fn promote(&self, unmark: impl FnOnce() -> Result<()> + Send + 'static) -> Result<u64> {
         self.run(move |thread| thread.promote(unmark))
+    }
+
+    /// Learns where a realm is that was given its records beside the log.
+    pub(crate) fn look_again(&self, realm: RealmId) -> Result<()> {
+        self.run(move |thread| {
+            let state = meta::realm_state(&*thread.index.view(), realm)?;
+            thread.realms.insert(realm, state);
+            Ok(())
+        })
+    }
+
+    /// Makes the bodies that were kept so far durable.
+    pub(crate) fn sync_bodies(&self) -> Result<()> {
+        self.run(|thread| {
+            let packed = thread.packs.sync()?;
+            thread.index.apply(packed)
+        })
     }
 
     /// Whether the store follows another one.
@@ -311,6 +331,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 pub(crate) struct Group {
     view: Box<dyn IndexView>,
     quarantine: Arc<Quarantine>,
+    partial: Arc<Partial>,
     writes: Writes,
     realms: HashMap<RealmId, RealmState>,
 }
@@ -320,6 +341,7 @@ impl Group {
         if let Some(value) = self.writes.get(full) {
             return Ok(value.clone());
         }
+        self.partial.check(&*self.view, realm)?;
         match self.view.get(Space::Records, full)? {
             Some(stored) => self.note(realm, unseal(realm, key, &stored).map(|(_, value)| Some(value))),
             None => Ok(None),
@@ -331,6 +353,9 @@ impl Group {
     }
 
     pub(crate) fn stored(&self, realm: RealmId, range: (Bound<Vec<u8>>, Bound<Vec<u8>>), order: Order) -> Rows<'_> {
+        if let Err(error) = self.partial.check(&*self.view, realm) {
+            return Rows::new(std::iter::once(Err(error)));
+        }
         let rows = self.view.range(Space::Records, full_range(realm, range), order);
         Rows::new(rows.map(move |row| {
             let (key, stored) = row?;
@@ -342,6 +367,20 @@ impl Group {
 
     pub(crate) fn realm_seq(&self, realm: RealmId) -> RealmSeq {
         self.realms.get(&realm).map_or(RealmSeq(0), |state| state.seq)
+    }
+
+    /// Whether one of the realms written to refers to a body already.
+    fn refers_to(&self, writes: &Writes, body: &crate::BodyId) -> Result<bool> {
+        let realms: std::collections::BTreeSet<&[u8]> = writes.keys().map(|full| &full[..8]).collect();
+        for realm in realms {
+            let start = [realm, &reference_key(body, &[])].concat();
+            let end = end_of_prefix(&start);
+            if let Some(row) = self.view.range(Space::Records, (Bound::Included(start), end), Order::Ascending).next() {
+                row?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn note<T>(&self, realm: RealmId, result: Result<T>) -> Result<T> {
@@ -358,6 +397,7 @@ struct Thread {
     index: Arc<dyn IndexEngine>,
     packs: Arc<Packs>,
     quarantine: Arc<Quarantine>,
+    partial: Arc<Partial>,
     watchers: Arc<Watchers>,
     tail: Arc<Tail>,
     clock: Arc<dyn Clock>,
@@ -400,6 +440,7 @@ impl Thread {
         let mut group = Group {
             view: self.index.view(),
             quarantine: self.quarantine.clone(),
+            partial: self.partial.clone(),
             writes: Writes::new(),
             realms: std::mem::take(&mut self.realms),
         };
@@ -532,7 +573,11 @@ impl Thread {
         seq: Seq,
     ) -> Result<(Commit, Writes, Vec<(RealmId, RealmState)>)> {
         for body in bodies {
-            self.packs.check_known(body)?;
+            match self.packs.check_known(body) {
+                // What the realm refers to already comes later.
+                Err(StoreError::BodyMissing { .. }) if self.partial.is_on() && group.refers_to(&writes, body)? => {}
+                other => other?,
+            }
         }
         let mut parts: BTreeMap<RealmId, (RealmState, Vec<Op>)> = BTreeMap::new();
         for (full, value) in &writes {
@@ -543,6 +588,7 @@ impl Thread {
                 Entry::Occupied(part) => part.into_mut(),
                 Entry::Vacant(place) => {
                     self.quarantine.check(realm)?;
+                    self.partial.check(&*group.view, realm)?;
                     place.insert((group.realms.get(&realm).copied().unwrap_or_default(), Vec::new()))
                 }
             };

@@ -182,6 +182,10 @@ impl From<mailstore::StoreError> for Fault {
             StoreError::Quarantined { .. } => soon(
                 "Part of your account is being repaired. What can be read is still there; nothing can be changed yet.",
             ),
+            StoreError::NotRestored { .. } => Self::Unavailable(
+                Duration::from_secs(5),
+                "Your mail is just being fetched from the backup. This takes some seconds: nothing is lost.".to_owned(),
+            ),
             StoreError::Stopped { .. } => soon("The service is stopping. Try again in a minute."),
             StoreError::TooLarge { .. } => Self::TooLarge("That is larger than what can be kept.".to_owned()),
             _ => Self::Internal,

@@ -124,7 +124,7 @@ impl World {
             clock: self.clock.clone(),
             ..StoreOptions::default()
         };
-        Store::open_on(Path::new("/store"), options, self.index.clone(), None, false)
+        Store::open_on(Path::new("/store"), options, self.index.clone(), None, false, false)
     }
 
     /// Runs one group; gives the acts whose outcome nobody knows, and whether the store goes on.

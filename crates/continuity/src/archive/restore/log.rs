@@ -1,0 +1,179 @@
+//! The archived log, read from one commit to another.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use store::{
+    Commit, Seq,
+    log::{Chain, read_run},
+};
+
+use super::{Point, READS, Source, is_damage};
+use crate::archive::{ArchiveError, Event, Result, blocking, format::RunName, verify::fetch};
+
+/// Runs that are fetched before they are needed.
+const RUNS_AHEAD: usize = 16;
+
+/// What was read of the log.
+#[derive(Default)]
+pub(super) struct Log {
+    /// Commits after the snapshot's.
+    pub commits: u64,
+    /// The last of them.
+    pub last: Option<Point>,
+    /// The commit after the last one that was read.
+    pub next: Seq,
+    /// Commits that are not there, although later ones are.
+    pub missing: Option<String>,
+    /// The same, when a moment was named: it may be the one before what is missing.
+    pub uncertain: Option<String>,
+}
+
+impl Source<'_> {
+    pub(super) fn nothing_then(&self) -> ArchiveError {
+        ArchiveError::Nothing(format!("{}: there is no commit of that moment or before", self.wish.target.name()))
+    }
+
+    /// Reads the commits after `start` up to the wished moment, or up to `end`, checking that they follow from each
+    /// other and from `base`, the snapshot's.
+    pub(super) async fn scan_log(
+        &self,
+        start: Seq,
+        base: Point,
+        end: Option<Seq>,
+        each: &mut (dyn FnMut(&Commit) -> Result<()> + Send),
+    ) -> Result<Log> {
+        // The chain before an earlier start is what its first run says; at the base it must be the snapshot's.
+        let mut at: Option<(Seq, Chain)> = (start == base.seq).then_some((base.seq, base.chain));
+        let mut log = Log { next: Seq(start.0 + 1), ..Log::default() };
+        let newest = self.runs.iter().map(|run| run.last).max().unwrap_or_default();
+        let total = newest.0.saturating_sub(start.0);
+        let mut problems: Vec<String> = Vec::new();
+        let mut ahead: HashMap<String, Result<Bytes>> = HashMap::new();
+        let mut reached_moment = false;
+        'runs: loop {
+            if end.is_some_and(|end| log.next > end) {
+                reached_moment = true;
+                break;
+            }
+            (self.say)(Event::Progress { what: "commits", done: log.next.0 - start.0 - 1, total });
+            let next = log.next;
+            let mut candidates: Vec<&RunName> = self
+                .runs
+                .iter()
+                .filter(|run| run.first <= next && next <= run.last.min(self.upto[&run.line]))
+                .collect();
+            candidates.sort_by_key(|run| std::cmp::Reverse(run.last));
+            for run in candidates {
+                let object = run.to_string();
+                if !ahead.contains_key(&object) {
+                    ahead = self.fetch_ahead(next).await;
+                }
+                let commits = match self.run(&object, ahead.remove(&object), next, at).await {
+                    Ok(commits) => commits,
+                    Err(error) if is_damage(&error) => {
+                        self.line_out(format!("PASSED OVER: {error}"));
+                        problems.push(error.to_string());
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                };
+                let upto = self.upto[&run.line];
+                for (commit, chain) in commits {
+                    if commit.seq() > upto {
+                        break;
+                    }
+                    // The snapshot's own commits are wanted even when the clock has gone back since.
+                    let over = commit.seq() > base.seq && self.wish.at_ms.is_some_and(|at| commit.time_ms > at);
+                    if over || end.is_some_and(|end| commit.seq() > end) {
+                        reached_moment = true;
+                        break 'runs;
+                    }
+                    if commit.seq() == base.seq && chain != base.chain {
+                        return Err(ArchiveError::damaged(&object, "its log is not the snapshot's"));
+                    }
+                    each(&commit)?;
+                    log.next = Seq(commit.seq().0 + 1);
+                    at = Some((commit.seq(), chain));
+                    if commit.seq() > base.seq {
+                        log.commits += 1;
+                        let (seq, time_ms) = (commit.seq(), Some(commit.time_ms));
+                        log.last = Some(Point { seq, chain, epoch: commit.epoch, time_ms });
+                    }
+                }
+                // Another copy of what could not be read was whole.
+                problems.clear();
+                continue 'runs;
+            }
+            break;
+        }
+        // Something further on shows that commits are missing here.
+        let beyond = self.runs.iter().any(|run| run.first >= log.next && run.first <= self.upto[&run.line]);
+        if !reached_moment && (beyond || !problems.is_empty()) {
+            let reached = log.last.map_or(base.seq, |last| last.seq);
+            let when = log.last.and_then(|last| jiff::Timestamp::from_millisecond(last.time_ms?).ok());
+            let what = format!(
+                "commits after {reached}{} can't be read{}",
+                when.map(|when| format!(" (made {when})")).unwrap_or_default(),
+                problems.first().map(|first| format!(": {first}")).unwrap_or_default()
+            );
+            if self.wish.at_ms.is_some() {
+                log.uncertain = Some(format!("{what}: those of that moment or before, if any, are not in it"));
+            }
+            log.missing = Some(what);
+        }
+        Ok(log)
+    }
+
+    /// The commits of a run from `next` on, which must follow from the commit `at`.
+    async fn run(
+        &self,
+        object: &str,
+        fetched: Option<Result<Bytes>>,
+        next: Seq,
+        at: Option<(Seq, Chain)>,
+    ) -> Result<Vec<(Commit, Chain)>> {
+        let bytes = match fetched {
+            Some(fetched) => fetched?,
+            None => fetch(&self.wish.target, object).await?,
+        };
+        self.count(bytes.len());
+        let (identities, name) = (self.wish.identities.clone(), object.to_owned());
+        blocking(move || {
+            let mut commits = Vec::new();
+            let before = read_run(identities.open(&name, &bytes)?, |commit, chain| {
+                commits.push((commit, *chain));
+                Ok(())
+            })
+            .map_err(|error| ArchiveError::damaged(&name, error))?;
+            // What leads up to the first one that is wanted must be what is there.
+            if let Some((seq, chain)) = at {
+                let found = match seq.0.checked_sub(before.first.0) {
+                    None => Some(before.before),
+                    Some(place) => commits.get(place as usize).map(|(_, chain)| *chain),
+                };
+                if found != Some(chain) {
+                    return Err(ArchiveError::damaged(&name, "it does not follow from the commit before it"));
+                }
+            }
+            commits.retain(|(commit, _)| commit.seq() >= next);
+            Ok(commits)
+        })
+        .await
+    }
+
+    /// The next runs, fetched together: there may be many small ones.
+    async fn fetch_ahead(&self, next: Seq) -> HashMap<String, Result<Bytes>> {
+        let ahead = self.runs.iter().filter(|run| run.last >= next).take(RUNS_AHEAD);
+        let names: Vec<String> = ahead.map(ToString::to_string).collect();
+        stream::iter(names)
+            .map(|name| async move {
+                let bytes = fetch(&self.wish.target, &name).await;
+                (name, bytes)
+            })
+            .buffer_unordered(READS)
+            .collect()
+            .await
+    }
+}
