@@ -191,6 +191,9 @@ impl Directory {
     pub async fn authenticate(&self, attempt: LoginAttempt<'_>) -> Result<Login, AuthError> {
         self.inner.logins.count(Instant::now());
         let claim = self.claim(attempt.login)?;
+        if let Some(account) = &claim.account {
+            self.restored(account.id).await.map_err(unavailable)?;
+        }
         let result = self.verify(&claim, attempt).await;
         let word = match &result {
             Ok(_) => {
@@ -209,6 +212,14 @@ impl Directory {
         metrics::counter!("holdfast_directory_logins_total", "service" => attempt.service.name(), "result" => word)
             .increment(1);
         result
+    }
+
+    /// Returns when an account's data are there: at once, except while the service is being restored.
+    ///
+    /// # Errors
+    /// [`StoreError::NotRestored`](store::StoreError::NotRestored) when they don't come in time, or can't.
+    pub async fn restored(&self, account: AccountId) -> Result<()> {
+        Ok(self.store().restored(account.realm()).await?)
     }
 
     /// Whose login it is, by any of the account's addresses, or by the part before `@` where there is one domain only.

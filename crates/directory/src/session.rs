@@ -55,6 +55,13 @@ fn session(account: AccountId, id: SessionId, record: SessionRecord) -> Session 
     Session { id, account, created_ms, seen_ms, peer, agent }
 }
 
+/// The account that a token says it is of, and its secret.
+fn parts(token: &str) -> Option<(AccountId, Vec<u8>)> {
+    let bytes = BASE64.decode(token).ok()?;
+    let (account, secret) = bytes.split_first_chunk::<4>().filter(|(_, secret)| secret.len() == TOKEN_BYTES)?;
+    Some((AccountId(u32::from_be_bytes(*account)), secret.to_vec()))
+}
+
 /// Ends all sessions of an account but one.
 pub(crate) fn end_all_in(tx: &mut Tx<'_>, account: AccountId, keep: Option<SessionId>) -> Result<()> {
     let keys: Vec<Vec<u8>> = tx
@@ -112,13 +119,8 @@ impl Directory {
     /// # Errors
     /// Those of the store.
     pub fn session(&self, token: &str) -> Result<Option<Session>> {
-        let Ok(bytes) = BASE64.decode(token) else { return Ok(None) };
-        let Some((account, secret)) = bytes.split_at_checked(4).filter(|(_, secret)| secret.len() == TOKEN_BYTES)
-        else {
-            return Ok(None);
-        };
-        let account = AccountId(u32::from_be_bytes(account.try_into().expect("4 bytes")));
-        let id = SessionId(self.keyed_hash("session", secret));
+        let Some((account, secret)) = parts(token) else { return Ok(None) };
+        let id = SessionId(self.keyed_hash("session", &secret));
         let Some(value) = self.store().snapshot().get(account.realm(), &key(id))? else { return Ok(None) };
         let record: SessionRecord = decode("a session", &value)?;
         let now = self.now_ms();
@@ -137,6 +139,17 @@ impl Directory {
             }));
         }
         Ok(Some(session(account, id, record)))
+    }
+
+    /// As [`Directory::session`], once the account's data are there: see [`Directory::restored`].
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn session_when_restored(&self, token: &str) -> Result<Option<Session>> {
+        if let Some((account, _)) = parts(token) {
+            self.restored(account).await?;
+        }
+        self.session(token)
     }
 
     /// An account's sessions that go on, last seen first.

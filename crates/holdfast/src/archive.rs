@@ -165,6 +165,7 @@ impl Place {
     /// Takes a snapshot now; waits for one that is being taken.
     pub async fn snapshot(&self, store: &Store, say: Say<'_>, stop: &CancellationToken) -> anyhow::Result<Taken> {
         let _alone = self.alone.lock().await;
+        anyhow::ensure!(!store.is_partial(), "not before everything is restored: see `holdfast stage show`");
         let target = self.target().await?;
         let snapshotter = Snapshotter {
             store: store.clone(),
@@ -258,7 +259,7 @@ impl Place {
                     Err(error) => self.state.lock().snapshot_failing = Some(format!("{error:#}")),
                 }
             }
-            if known && Timestamp::now() >= due {
+            if known && Timestamp::now() >= due && !store.is_partial() {
                 match self.snapshot(&store, &|_| {}, &shutdown).await {
                     Ok(taken) => {
                         for warning in &taken.warnings {

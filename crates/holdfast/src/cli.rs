@@ -45,7 +45,8 @@ pub enum Command {
     Standby(StandbyArgs),
     /// Answer everything with the page that the service is not there: for another machine, behind the same name.
     DownPage(DownPageArgs),
-    /// Make this machine's data folder from an archive. The folder must be empty, or of the same restore, cut off.
+    /// Make this machine's data folder from an archive, and serve meanwhile: accounts come when they are used, the rest
+    /// behind. The folder must be empty, or of the same restore, cut off.
     Restore(RestoreArgs),
     /// Restore each archive into scratch space, check and use it, and keep the result. Exits with 1 when something is wrong.
     Drill {
@@ -152,7 +153,7 @@ pub enum ArchiveCommand {
 }
 
 /// `holdfast restore …`
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
 pub struct RestoreArgs {
     /// The archive: its URL, or the name or URL of a configured one.
     #[arg(long, value_name = "URL")]
@@ -169,6 +170,9 @@ pub struct RestoreArgs {
     /// Leave out what can't be restored, and say what, instead of failing.
     #[arg(long)]
     pub without_damaged: bool,
+    /// Restore everything first and end, instead of serving while accounts and messages come.
+    #[arg(long)]
+    pub offline: bool,
 }
 
 /// `holdfast account …`

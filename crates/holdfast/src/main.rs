@@ -63,11 +63,15 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         config.data_dir = dir;
     }
     // Commands speak by themselves; only the service keeps a log.
-    let is_service = matches!(&cli.command, Command::Serve | Command::Standby(StandbyArgs { command: None, .. }));
+    let is_service = match &cli.command {
+        Command::Serve | Command::Standby(StandbyArgs { command: None, .. }) => true,
+        Command::Restore(args) => !args.offline,
+        _ => false,
+    };
     let level = if is_service { config.log.level.as_str() } else { "warn" };
     start_log(config.log.format, level)?;
     match cli.command {
-        Command::Serve => runtime()?.block_on(serve::run(config)).map(|()| ExitCode::SUCCESS),
+        Command::Serve => runtime()?.block_on(serve::run(config)),
         Command::Standby(StandbyArgs { command: Some(command), .. }) => {
             runtime()?.block_on(admin::run(config, AdminCommand::StandbyDo(command))).map(|()| ExitCode::SUCCESS)
         }

@@ -14,7 +14,7 @@ use people::invariants::PeopleInvariants;
 use store::{Invariants, Reclaim};
 use tokio_util::sync::CancellationToken;
 
-use crate::services::Services;
+use crate::{restore::behind::check_whole, services::Services};
 
 /// From the start of the service to the first run, which is not when everybody logs in again.
 const AFTER_START: Duration = Duration::from_secs(15 * 60);
@@ -50,7 +50,7 @@ pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) -> anyh
                 }
             }
             () = tokio::time::sleep_until(due) => {
-                if services.stages.now().stage < Stage::Open {
+                if services.stages.now().stage < Stage::Open || services.store.is_partial() {
                     // A service that is just coming back has other things to do.
                     due += AFTER_START;
                     continue;
@@ -79,6 +79,7 @@ pub async fn run(
     shutdown: CancellationToken,
     say: impl Fn(String) + Send + 'static,
 ) -> anyhow::Result<()> {
+    check_whole(&services)?;
     let mut failed = Vec::new();
     let mut step = |what: &'static str, start: Instant, outcome: anyhow::Result<String>| {
         metrics::histogram!("holdfast_maintenance_seconds", "step" => what).record(start.elapsed().as_secs_f64());

@@ -1,4 +1,6 @@
-//! `holdfast restore`: this machine's data folder from an archive.
+//! `holdfast restore`: this machine's data folder from an archive, behind open doors or before they open.
+
+pub mod behind;
 
 use std::{process::ExitCode, sync::Arc, time::Instant};
 
@@ -25,9 +27,18 @@ use crate::{
 /// Messages that are held in one step.
 const QUEUE_PAGE: usize = 500;
 
-/// Restores into the configured data folder. Exits with 1 when something had to be left out.
+/// Restores into the configured data folder. Exits with 1 when something had to be left out, or has not come yet.
 pub async fn run(config: Config, args: RestoreArgs) -> anyhow::Result<ExitCode> {
-    let begun = Instant::now();
+    let at = match &args.at {
+        Some(at) => format!("as it was at {}", moment(parse_moment(at)?)),
+        None => "as it was last".to_owned(),
+    };
+    println!("restoring {} into {}: {at}", args.from, config.data_dir.display());
+    if args.offline { offline(config, args).await } else { behind::run(config, args).await }
+}
+
+/// What is to be restored, from where.
+async fn wish(config: &Config, args: &RestoreArgs) -> anyhow::Result<Wish> {
     // What is configured for that place also says how to get in and how to read.
     let known = config.archive.iter().find(|place| [place.name(), &place.url].contains(&args.from.as_str()));
     let place = known.cloned().unwrap_or_else(|| Archive { url: args.from.clone(), ..Archive::default() });
@@ -39,25 +50,26 @@ pub async fn run(config: Config, args: RestoreArgs) -> anyhow::Result<ExitCode> 
     }
     let identity = args
         .identity
+        .clone()
         .or(place.identity_file)
         .context("the archive is encrypted: give the identity of one of its recipients with --identity FILE")?;
     let at_ms = args.at.as_deref().map(parse_moment).transpose()?;
     let target = tokio::task::spawn_blocking(move || Target::open(&options)).await??;
-    let wish = Wish {
+    Ok(Wish {
         target,
         identities: Identities::read(&identity)?,
         dir: config.data_dir.clone(),
-        options: store_options(&config),
+        options: store_options(config),
         at_ms,
-        line: args.line,
+        line: args.line.clone(),
         without_damaged: args.without_damaged,
-    };
-    println!(
-        "restoring {} into {}: {}",
-        args.from,
-        config.data_dir.display(),
-        at_ms.map_or_else(|| "as it was last".to_owned(), |at| format!("as it was at {}", moment(at)))
-    );
+    })
+}
+
+/// Restores everything before anyone is let in.
+async fn offline(config: Config, args: RestoreArgs) -> anyhow::Result<ExitCode> {
+    let begun = Instant::now();
+    let wish = wish(&config, &args).await?;
     let terminal = Mutex::new(Terminal::default());
     let restored = restore(&wish, &|event| match event {
         Event::Line(line) => terminal.lock().out(&line),

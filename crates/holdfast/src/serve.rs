@@ -7,14 +7,14 @@ mod stage;
 mod standbys;
 mod welcome;
 
-use std::sync::Arc;
+use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::{admin, archive, config::Config, maintenance, services::Services};
+use crate::{admin, archive, config::Config, maintenance, restore::behind, services::Services};
 
 /// How often measurements are gathered into their summaries.
 const METRICS_UPKEEP: std::time::Duration = std::time::Duration::from_secs(5);
@@ -40,13 +40,27 @@ fn give_memory_back() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE)));
 }
 
-/// Runs the service until SIGTERM, SIGINT, or the failure of something it cannot live without.
-pub async fn run(config: Config) -> anyhow::Result<()> {
-    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new()
+/// Begins to measure: once in a process.
+pub fn metrics() -> anyhow::Result<PrometheusHandle> {
+    metrics_exporter_prometheus::PrometheusBuilder::new()
         .install_recorder()
-        .context("the metrics recorder is installed once")?;
+        .context("the metrics recorder is installed once")
+}
+
+/// Runs the service until SIGTERM, SIGINT, or the failure of something it cannot live without. Goes on with a restore
+/// that was stopped before everything had come.
+pub async fn run(config: Config) -> anyhow::Result<ExitCode> {
+    if let Some(args) = behind::unfinished(&config.data_dir)? {
+        return behind::run(config, args).await;
+    }
+    let metrics = metrics()?;
     // Catching up after a crash reads the log: off the async threads.
     let services = Arc::new(tokio::task::spawn_blocking(move || Services::open(config)).await??);
+    run_on(services, metrics).await.map(|()| ExitCode::SUCCESS)
+}
+
+/// Runs the service on a store that is open.
+pub async fn run_on(services: Arc<Services>, metrics: PrometheusHandle) -> anyhow::Result<()> {
     standbys::after_promotion(&services).await?;
     let tls = doors::certificate(&services.config)?;
     let shutdown = CancellationToken::new();

@@ -9,7 +9,7 @@ use directory::{AccountId, DirectoryOptions};
 use mailstore::{MailError, MailStore};
 use store::{Store, StoreError, StoreOptions};
 
-use crate::{archive::Archives, config::Config};
+use crate::{archive::Archives, config::Config, restore::behind::Restoring};
 
 /// Store and domain services. Opening takes the folder's lock; only one process can.
 pub struct Services {
@@ -23,6 +23,8 @@ pub struct Services {
     /// Standbys follow this machine, when it serves and has a listener for them.
     pub primary: OnceLock<Arc<Primary>>,
     pub archives: Archives,
+    /// What was being restored when the service began, and may still be.
+    pub restoring: OnceLock<Restoring>,
     /// Whether the doors are this process's: a command by itself has nothing to bring back in stages.
     pub serving: AtomicBool,
 }
@@ -76,6 +78,7 @@ impl Services {
             stages,
             primary: OnceLock::new(),
             archives,
+            restoring: OnceLock::new(),
             serving: AtomicBool::new(false),
             config,
         })

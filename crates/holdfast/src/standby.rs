@@ -79,7 +79,7 @@ pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
         Ended::Promoted(promotion) if !was_stopped => {
             println!("the primary now: epoch {}, after commit {}", promotion.epoch, promotion.seq);
             drop(standby);
-            serve::run(config).await
+            serve::run(config).await.map(drop)
         }
         _ => Ok(()),
     }

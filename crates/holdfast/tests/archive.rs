@@ -110,7 +110,7 @@ fn both_machines_burn_and_every_message_comes_back_byte_for_byte() {
 
     let begun = Instant::now();
     let second = second(dir.path(), "second", &more);
-    let said = ok(&holdfast(&second, &["restore", "--from", "here"], ""));
+    let said = ok(&holdfast(&second, &["restore", "--from", "here", "--offline"], ""));
     assert!(said.contains("20 bodies"), "{said}");
     assert_sound(&second);
     let restored = Server::start_with(&second, &more);
@@ -123,7 +123,7 @@ fn both_machines_burn_and_every_message_comes_back_byte_for_byte() {
     shipped(&restored);
     restored.stop();
     let third = self::second(dir.path(), "third", &more);
-    ok(&holdfast(&third, &["restore", "--from", "here"], ""));
+    ok(&holdfast(&third, &["restore", "--from", "here", "--offline"], ""));
     assert_sound(&third);
     let third = Server::start_with(&third, &more);
     assert_eq!(mailbox(&third).1.len(), before.len() + 1);
@@ -157,7 +157,7 @@ fn one_second_before_a_bad_write_can_be_had_and_what_waits_to_be_sent_is_held() 
     server.stop();
 
     let second = second(dir.path(), "second", &more);
-    let said = ok(&holdfast(&second, &["restore", "--from", "here", "--at", &at], ""));
+    let said = ok(&holdfast(&second, &["restore", "--from", "here", "--offline", "--at", &at], ""));
     assert!(said.contains("1 messages wait in the queue, held"), "{said}");
     assert_sound(&second);
     let restored = Server::start_with(&second, &more);
@@ -228,7 +228,7 @@ fn kill_9_while_shipping_and_while_restoring_loses_nothing() {
     let config = second.join("holdfast.toml").display().to_string();
     for _ in 0..rounds {
         let mut restoring = Command::new(env!("CARGO_BIN_EXE_holdfast"))
-            .args(["--config", &config, "restore", "--from", "here"])
+            .args(["--config", &config, "restore", "--offline", "--from", "here"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -243,7 +243,7 @@ fn kill_9_while_shipping_and_while_restoring_loses_nothing() {
         }
     }
     if second.join("data/restoring").exists() || !second.join("data/format").exists() {
-        ok(&holdfast(&second, &["restore", "--from", "here"], ""));
+        ok(&holdfast(&second, &["restore", "--from", "here", "--offline"], ""));
     }
     assert_sound(&second);
     let restored = Server::start_with(&second, &more);

@@ -385,7 +385,7 @@ fn both_machines_burn_after_a_failover_and_the_archive_has_one_history() {
 
     let third = tempfile::tempdir().unwrap();
     support::write_config(third.path(), &more);
-    said(third.path(), &["restore", "--from", "off-site"]);
+    said(third.path(), &["restore", "--offline", "--from", "off-site"]);
     let server = Server::start_with(third.path(), &more);
     assert_eq!(subjects(server.address("imap"), ANNA), ["before the failover", "after the failover"]);
 }

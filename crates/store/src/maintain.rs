@@ -112,6 +112,7 @@ impl Store {
         for check in invariants {
             match check.check(realm, &snapshot) {
                 Ok(violations) => report.damage.extend(violations.iter().map(ToString::to_string)),
+                Err(error @ StoreError::NotRestored { .. }) => return Err(error),
                 Err(error) => report.damage.push(format!("{realm}: {error}")),
             }
         }

@@ -146,6 +146,11 @@ impl Store {
         Self::open_on(dir, options, index, Some(lock), false, true).map(Some)
     }
 
+    /// Whether a restore into a folder was begun and not finished.
+    pub fn is_being_restored(dir: &Path) -> bool {
+        restore::check_finished(dir).is_err()
+    }
+
     /// Whether not everything has been restored yet.
     pub fn is_partial(&self) -> bool {
         self.inner.partial.is_on()

@@ -69,7 +69,7 @@ impl FromRequestParts<Site> for Caller {
             parts.uri.path_and_query().map(ToString::to_string).filter(|_| parts.method == axum::http::Method::GET);
         let sign_in = || Fault::SignIn(here.clone().filter(|at| at != "/live").unwrap_or_else(|| "/".to_owned()));
         let Some(token) = jar.session() else { return Err(sign_in()) };
-        let Some(session) = site.directory.session(token)? else { return Err(sign_in()) };
+        let Some(session) = site.directory.session_when_restored(token).await? else { return Err(sign_in()) };
         Self::of(site.clone(), session, peer, &jar)?.ok_or_else(sign_in)
     }
 }

@@ -460,6 +460,9 @@ impl Primary {
 
     /// Everything of one moment, but for the bodies.
     async fn copy(&self, write: &mut (impl AsyncWrite + Unpin)) -> Result<(), Ended> {
+        if self.store.is_partial() {
+            return Err(Ended::Refused("not everything is restored yet: try again later".to_owned()));
+        }
         let (frames, mut made) = mpsc::channel(4);
         let store = self.store.clone();
         let reading = tokio::task::spawn_blocking(move || read_everything(&store, &frames));

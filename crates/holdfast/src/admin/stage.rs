@@ -12,6 +12,7 @@ use super::Output;
 use crate::{
     cli::{AdminCommand, StageCommand},
     gates::Gates,
+    restore::behind::Restoring,
     services::Services,
 };
 
@@ -106,5 +107,8 @@ async fn show(services: &Services, output: &Output) {
     match services.stages.progress() {
         None | Some(Progress::Done) => {}
         Some(progress) => output.line(format!("plan: {progress}")).await,
+    }
+    if let Some(line) = services.restoring.get().and_then(Restoring::status) {
+        output.line(line).await;
     }
 }

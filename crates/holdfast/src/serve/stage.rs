@@ -1,6 +1,9 @@
 //! What the stage switches: which doors answer, which pages, and whether the queue runs.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use axum::{
     extract::{Request, State},
@@ -15,7 +18,10 @@ use continuity::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{down_page, gates::Gates, services::Services};
+use crate::{down_page, gates::Gates, restore::behind::Restoring, services::Services};
+
+/// Between two looks at how far a restore is, for the line above every page.
+const RESTORE_LINE_EVERY: Duration = Duration::from_secs(2);
 
 /// After a stop that was not in order: checks, then on to the stage that was chosen, when all is well. Says why not.
 pub async fn climb(services: &Arc<Services>, shutdown: &CancellationToken) -> anyhow::Result<Option<String>> {
@@ -23,6 +29,10 @@ pub async fn climb(services: &Arc<Services>, shutdown: &CancellationToken) -> an
     let stages = &services.stages;
     let chosen = stages.chosen();
     if services.store.was_closed_in_order() || chosen <= Stage::Checks {
+        return Ok(None);
+    }
+    if services.store.is_partial() {
+        // Each realm is checked as it comes.
         return Ok(None);
     }
     tracing::warn!("the last stop was not in order: checking first");
@@ -63,12 +73,22 @@ pub async fn queue(services: Arc<Services>, shutdown: CancellationToken) -> anyh
 /// Keeps the line above every page as the situation has it.
 pub async fn announce(services: Arc<Services>, line: watch::Sender<String>, shutdown: CancellationToken) {
     let mut now = services.stages.watch();
+    let restoring = services.restoring.get();
+    let mut restored = restoring.map(Restoring::watch);
     loop {
-        let text = now.borrow_and_update().line().unwrap_or_default();
-        line.send_replace(text);
+        let parts = [now.borrow_and_update().line(), restoring.and_then(Restoring::announcement)];
+        line.send_replace(parts.into_iter().flatten().collect::<Vec<_>>().join(" "));
+        let more_restored = async {
+            let Some(progress) = &mut restored else { return std::future::pending().await };
+            tokio::time::sleep(RESTORE_LINE_EVERY).await;
+            if progress.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
         tokio::select! {
             () = shutdown.cancelled() => return,
             changed = now.changed() => if changed.is_err() { return },
+            () = more_restored => {}
         }
     }
 }

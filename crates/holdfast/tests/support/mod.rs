@@ -44,9 +44,15 @@ impl Server {
 
     /// The same with keys of the configuration in the environment.
     pub fn start_with_env(dir: &Path, more: &str, env: &[(&str, String)]) -> Self {
+        Self::start_as(dir, more, &["serve"], env)
+    }
+
+    /// The same by another command that serves.
+    pub fn start_as(dir: &Path, more: &str, command: &[&str], env: &[(&str, String)]) -> Self {
         let config = write_config(dir, more);
         let mut child = Command::new(env!("CARGO_BIN_EXE_holdfast"))
-            .args(["--config", config.to_str().unwrap(), "serve"])
+            .args(["--config", config.to_str().unwrap()])
+            .args(command)
             .envs(env.iter().map(|(name, value)| (*name, value.as_str())))
             .stdout(Stdio::piped())
             .stderr(std::fs::File::options().create(true).append(true).open(dir.join("stderr.log")).unwrap())

@@ -130,7 +130,6 @@ pub struct Opened {
 
 struct Start {
     prepare: Prepare,
-    order: Vec<RealmId>,
     stop: CancellationToken,
 }
 
@@ -143,11 +142,10 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Brings what is missing, from now on until all has come or `stop`. `order`: who was there last comes first; the
-    /// others follow.
-    pub fn start(&mut self, prepare: Prepare, order: Vec<RealmId>, stop: CancellationToken) {
+    /// Brings what is missing, from now on until all has come or `stop`.
+    pub fn start(&mut self, prepare: Prepare, stop: CancellationToken) {
         if let Some(start) = self.start.take() {
-            let _ = start.send(Start { prepare, order, stop });
+            let _ = start.send(Start { prepare, stop });
         }
     }
 
@@ -211,10 +209,10 @@ async fn work(
     if opened.send(Ok(said)).is_err() {
         return;
     }
-    let Ok(Start { prepare, order, stop }) = started.await else { return };
+    let Ok(Start { prepare, stop }) = started.await else { return };
     let behind =
         Behind { source, manifest, store, plan, prepare, progress, places: Mutex::default(), changed: Notify::new() };
-    behind.run(order.into_iter().chain(recent), stop).await;
+    behind.run(recent.into_iter(), stop).await;
 }
 
 struct First<'a> {
@@ -222,7 +220,7 @@ struct First<'a> {
     manifest: Option<Manifest>,
     store: Store,
     plan: Plan,
-    /// Accounts, the last written first.
+    /// Accounts with commits after the snapshot, the last written first: logins are noted too.
     recent: Vec<RealmId>,
     resumed: bool,
     notes: Vec<String>,

@@ -1,0 +1,237 @@
+//! `holdfast restore` without `--offline`: the doors open, and the accounts come behind.
+
+use std::{
+    io::ErrorKind,
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use continuity::archive::{
+    Event,
+    restore::serving::{self, Progress, Says, Serving},
+};
+use parking_lot::Mutex;
+use store::Store;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{hold_queue, wish};
+use crate::{archive::moment, cli::RestoreArgs, config::Config, progress::Terminal, serve, services::Services};
+
+/// What was typed, so that `holdfast serve` can go on with it.
+const COMMAND_FILE: &str = "restore-command.json";
+/// Where the store notes that the queue was held.
+const NOTES: &str = "restore-command";
+const QUEUE_HELD: &[u8] = b"queue held";
+
+/// How a restore that goes on behind the service is.
+#[derive(Clone)]
+pub struct Restoring {
+    progress: watch::Receiver<Progress>,
+    begun: Instant,
+    /// Bodies that were there when this process began.
+    bodies_at_first: Arc<Mutex<Option<u64>>>,
+}
+
+impl Restoring {
+    /// Where it stands, now and later.
+    pub fn watch(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+
+    /// One line for people who run the service.
+    pub fn status(&self) -> Option<String> {
+        let now = self.progress.borrow().clone();
+        if now.done {
+            return None;
+        }
+        let mut line = format!("being restored: {} of {} accounts", now.accounts, now.accounts_total);
+        if now.accounts == now.accounts_total {
+            line += &format!(", {} of {} messages", now.bodies, now.bodies_total);
+            if let Some(left) = self.left(&now) {
+                line += &format!(", about {left} left");
+            }
+        }
+        if now.ended {
+            line = format!("not everything could be restored: {line}");
+        }
+        if let Some(first) = now.lost.first() {
+            line += &format!("; {} things can't be, the first: {first}", now.lost.len());
+        }
+        if let Some(trouble) = &now.trouble {
+            line += &format!("; waiting: {trouble}");
+        }
+        Some(line)
+    }
+
+    /// One line for everyone, on top of every page.
+    pub fn announcement(&self) -> Option<String> {
+        let now = self.progress.borrow().clone();
+        if now.done || now.ended {
+            return None;
+        }
+        let whole =
+            "Mail is being fetched from the backup. Everything works; an older message may take a moment to open.";
+        Some(if now.accounts < now.accounts_total {
+            format!("{whole} {} of {} accounts are there.", now.accounts, now.accounts_total)
+        } else {
+            let left = self.left(&now).map(|left| format!(" About {left} left.")).unwrap_or_default();
+            format!("{whole} {} of {} messages are there.{left}", now.bodies, now.bodies_total)
+        })
+    }
+
+    fn left(&self, now: &Progress) -> Option<String> {
+        let first = *self.bodies_at_first.lock().get_or_insert(now.bodies);
+        let done = now.bodies.checked_sub(first).filter(|done| *done > 0)?;
+        let left = now.bodies_total.saturating_sub(now.bodies);
+        let seconds = self.begun.elapsed().as_secs_f64() * left as f64 / done as f64;
+        Some(if seconds < 90.0 { format!("{:.0} s", seconds.ceil()) } else { format!("{:.0} min", seconds / 60.0) })
+    }
+}
+
+/// What a restore that was stopped before all had come was begun with.
+pub fn unfinished(data_dir: &Path) -> anyhow::Result<Option<RestoreArgs>> {
+    let path = data_dir.join(COMMAND_FILE);
+    if !Store::is_being_restored(data_dir) {
+        // All had come, and this was not taken away any more.
+        let _ = std::fs::remove_file(&path);
+        return Ok(None);
+    }
+    match std::fs::read(&path) {
+        Ok(text) => serde_json::from_slice(&text).map(Some).with_context(|| path.display().to_string()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| path.display().to_string()),
+    }
+}
+
+/// Restores as far as that people can be let in, and runs the service while the rest comes.
+pub async fn run(config: Config, args: RestoreArgs) -> anyhow::Result<ExitCode> {
+    let begun = Instant::now();
+    let metrics = serve::metrics()?;
+    let wish = wish(&config, &args).await?;
+    let terminal = Arc::new(Mutex::new(Terminal::default()));
+    let says: Says = {
+        let terminal = terminal.clone();
+        Arc::new(move |event| match event {
+            Event::Line(line) => terminal.lock().out(&line),
+            Event::Progress { what, done, total } => terminal.lock().progress(what, done, total),
+        })
+    };
+    let (opened, mut serving) = serving::begin(wish, says).await?;
+    terminal.lock().finish();
+    std::fs::write(config.data_dir.join(COMMAND_FILE), serde_json::to_vec_pretty(&args)?)
+        .context("the restore's settings, for the next start")?;
+    let services = {
+        let (config, store) = (config.clone(), opened.store.clone());
+        Arc::new(tokio::task::spawn_blocking(move || Services::on(config, store)).await??)
+    };
+    let held = if opened.store.snapshot().note_of(NOTES, QUEUE_HELD)?.is_some() {
+        0
+    } else {
+        let held = hold_queue(&services.delivery).await?;
+        opened.store.set_notes(NOTES, [(QUEUE_HELD.to_vec(), Some(Vec::new()))])?;
+        held
+    };
+    println!(
+        "{} after {:.1} s and {} KiB: as it was after commit {} of line {}{}",
+        if opened.resumed { "going on" } else { "the doors open" },
+        begun.elapsed().as_secs_f64(),
+        opened.fetched >> 10,
+        opened.parent.seq,
+        opened.parent.line,
+        opened.time_ms.map(|at| format!(", made {}", moment(at))).unwrap_or_default()
+    );
+    if held > 0 {
+        println!(
+            "{held} messages wait in the queue, held: some may have been delivered after that moment. Look with \
+             `holdfast queue list`, then `holdfast queue release all`"
+        );
+    }
+    for note in &opened.notes {
+        println!("NOTE: {note}");
+    }
+    let restoring = Restoring { progress: serving.progress.clone(), begun, bodies_at_first: Arc::default() };
+    let _ = services.restoring.set(restoring.clone());
+    let stop = CancellationToken::new();
+    bring(&services, &mut serving, &stop);
+    let watching = tokio::spawn(tell(restoring, config.data_dir.clone(), terminal.clone(), begun));
+    let outcome = serve::run_on(services, metrics).await;
+    stop.cancel();
+    let progress = serving.progress.clone();
+    tokio::task::spawn_blocking(move || serving.join()).await?;
+    watching.abort();
+    outcome?;
+    let now = progress.borrow().clone();
+    if now.done {
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("not everything has been restored yet: `holdfast serve` goes on with it");
+    Ok(if now.lost.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Starts bringing the accounts.
+fn bring(services: &Services, serving: &mut Serving, stop: &CancellationToken) {
+    let mailstore = services.mailstore.clone();
+    let prepare: serving::Prepare = Arc::new(move |realm| {
+        let mailstore = mailstore.clone();
+        Box::pin(async move { mailstore.renumber(realm).await.map(drop).map_err(|error| error.to_string()) })
+    });
+    serving.start(prepare, stop.clone());
+}
+
+/// Says how far it is, on the terminal and in the metrics.
+async fn tell(restoring: Restoring, data_dir: std::path::PathBuf, terminal: Arc<Mutex<Terminal>>, begun: Instant) {
+    let mut progress = restoring.watch();
+    let mut all_accounts = false;
+    loop {
+        let now = progress.borrow_and_update().clone();
+        metrics::gauge!("holdfast_restore_accounts").set(now.accounts as f64);
+        metrics::gauge!("holdfast_restore_accounts_total").set(now.accounts_total as f64);
+        metrics::gauge!("holdfast_restore_messages").set(now.bodies as f64);
+        metrics::gauge!("holdfast_restore_messages_total").set(now.bodies_total as f64);
+        metrics::gauge!("holdfast_restore_fetched_bytes").set(now.fetched as f64);
+        metrics::gauge!("holdfast_restore_lost").set(now.lost.len() as f64);
+        metrics::gauge!("holdfast_restore_done").set(f64::from(u8::from(now.done)));
+        let seconds = begun.elapsed().as_secs_f64();
+        if !all_accounts && now.accounts_total > 0 && now.accounts == now.accounts_total {
+            all_accounts = true;
+            terminal.lock().out(&format!("all {} accounts are there after {seconds:.1} s", now.accounts));
+        }
+        if now.ended {
+            terminal.lock().finish();
+            let mib = now.fetched >> 20;
+            if now.done {
+                if let Err(error) = std::fs::remove_file(data_dir.join(COMMAND_FILE)) {
+                    tracing::warn!(%error, "{COMMAND_FILE}");
+                }
+                let text = format!(
+                    "restored: {} accounts and {} messages, {mib} MiB fetched in {seconds:.1} s; the service goes on",
+                    now.accounts, now.bodies
+                );
+                terminal.lock().out(&text);
+            } else if !now.lost.is_empty() {
+                terminal.lock().out(&format!(
+                    "{} things could not be restored. The service goes on without them; to leave them out for good, \
+                     stop it and run the same `holdfast restore` with --without-damaged",
+                    now.lost.len()
+                ));
+            }
+            return;
+        }
+        // Many small steps are one look.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        if progress.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// # Errors
+/// When the store is still being restored.
+pub fn check_whole(services: &Services) -> anyhow::Result<()> {
+    anyhow::ensure!(!services.store.is_partial(), "not before everything is restored: see `holdfast stage show`");
+    Ok(())
+}

@@ -1,0 +1,227 @@
+//! An empty machine serves within moments, while the accounts and messages of an archive come behind.
+
+mod support;
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    time::{Duration, Instant},
+};
+
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use support::{PATIENCE, Server, holdfast, imap::Imap, smtp::Smtp, web::Web};
+
+const READERS: [&str; 3] = ["one@example.org", "two@example.org", "three@example.org"];
+
+fn ok(output: &Output) -> String {
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}");
+    said
+}
+
+fn archive(dir: &Path) -> String {
+    let said = ok(&Command::new(env!("CARGO_BIN_EXE_holdfast"))
+        .args(["archive", "new-identity", &dir.join("identity").display().to_string()])
+        .output()
+        .unwrap());
+    let recipients = said.lines().find(|line| line.starts_with("recipients")).unwrap().to_owned();
+    format!(
+        "[[archive]]\nname = \"here\"\nurl = \"file://{0}/target\"\n{recipients}\nidentity_file = \"{0}/identity\"\n\
+         ship_every = \"0 s\"\n",
+        dir.display()
+    )
+}
+
+/// A second machine: an empty folder.
+fn machine(dir: &Path, name: &str) -> PathBuf {
+    let dir = dir.join(name);
+    std::fs::create_dir(&dir).unwrap();
+    dir
+}
+
+fn deliver(server: &Server, to: &str, subject: &str, size: usize) {
+    // Nothing that compresses well.
+    let mut random = StdRng::seed_from_u64(size as u64);
+    let body: String = (0..size / 66).map(|_| format!("{:064x}\r\n", random.random::<u128>())).collect();
+    let message = format!("From: <a@example.net>\r\nTo: <{to}>\r\nSubject: {subject}\r\n\r\n{body}");
+    let told = |error: std::io::Error| -> ! {
+        panic!("{error}: {}", std::fs::read_to_string(server.dir().join("stderr.log")).unwrap_or_default())
+    };
+    let mut smtp = Smtp::connect(server.address("smtp")).unwrap_or_else(|error| told(error));
+    let reply = smtp.send("a@example.net", &[to], &message).unwrap_or_else(|error| told(error));
+    assert!(reply.starts_with("250"), "{reply}");
+}
+
+/// What a mail program has of an account, byte for byte.
+fn mailbox(server: &Server, user: &str) -> Vec<String> {
+    let mut imap = Imap::login(server.address("imap"), user).unwrap_or_else(|error| {
+        panic!("{error}: {}", std::fs::read_to_string(server.dir().join("stderr.log")).unwrap_or_default())
+    });
+    imap.command("SELECT INBOX").unwrap().ok();
+    imap.command("FETCH 1:* (UID FLAGS INTERNALDATE BODY.PEEK[])").unwrap().ok().untagged
+}
+
+fn shipped(server: &Server) {
+    wait_for("shipping", || {
+        let said = ok(&server.command(&["archive", "status"]));
+        let line = said.lines().find(|line| line.contains("shipped up to")).unwrap_or_default().to_owned();
+        let numbers: Vec<u64> = line.split([' ', ',']).filter_map(|word| word.parse().ok()).collect();
+        numbers.len() > 1 && numbers[0] == numbers[1]
+    });
+}
+
+fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "{what}");
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+}
+
+fn is_whole(dir: &Path) -> bool {
+    !dir.join("data/restoring").exists()
+}
+
+/// A service with mail before and after its snapshot, whose machine is gone; gives what its accounts held.
+fn burnt(dir: &Path, more: &str, messages: usize, size: usize) -> Vec<Vec<String>> {
+    let server = Server::start_with(dir, more);
+    for reader in READERS {
+        server.add_account(reader);
+    }
+    for number in 0..messages {
+        deliver(&server, READERS[number % 3], &format!("before {number}"), size);
+    }
+    ok(&server.command(&["archive", "snapshot"]));
+    // An account that is in the log only.
+    server.add_account("four@example.org");
+    deliver(&server, "four@example.org", "to the new one", size);
+    for number in 0..messages / 2 {
+        deliver(&server, READERS[number % 2], &format!("after {number}"), size);
+    }
+    let mut imap = Imap::login(server.address("imap"), READERS[0]).unwrap();
+    imap.command("SELECT INBOX").unwrap().ok();
+    imap.command("STORE 1 +FLAGS (\\Flagged \\Seen)").unwrap().ok();
+    drop(imap);
+    let held: Vec<_> = READERS.iter().chain(&["four@example.org"]).map(|reader| mailbox(&server, reader)).collect();
+    shipped(&server);
+    server.kill();
+    std::fs::remove_dir_all(dir.join("data")).unwrap();
+    held
+}
+
+#[test]
+fn an_empty_machine_serves_at_once_and_everything_comes_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let more = archive(dir.path());
+    let held = burnt(dir.path(), &more, 30, 8_000);
+    let second = machine(dir.path(), "second");
+    let server = Server::start_as(&second, &more, &["restore", "--from", "here"], &[]);
+    for (reader, before) in READERS.iter().chain(&["four@example.org"]).zip(&held) {
+        assert_eq!(&mailbox(&server, reader), before, "{reader}");
+    }
+    let mut web = Web::sign_in(server.address("http"), READERS[1]).unwrap();
+    assert!(web.get("/mail/inbox").unwrap().body.contains("before 1"));
+    deliver(&server, READERS[2], "on the new machine", 100);
+    wait_for("everything restored", || is_whole(&second));
+    assert!(!ok(&server.command(&["stage", "show"])).contains("restored"));
+    ok(&server.command(&["archive", "snapshot"]));
+    ok(&server.command(&["maintain"]));
+    server.stop();
+    assert!(ok(&holdfast(&second, &["verify"], "")).contains("everything is as it was written"));
+    let server = Server::start_with(&second, &more);
+    assert_eq!(mailbox(&server, READERS[2]).len(), held[2].len() + 1);
+    // The next machine is made from what this one has archived.
+    shipped(&server);
+    server.kill();
+    let third = machine(dir.path(), "third");
+    let server = Server::start_as(&third, &more, &["restore", "--from", "here"], &[]);
+    assert_eq!(mailbox(&server, READERS[2]).len(), held[2].len() + 1);
+    assert_eq!(mailbox(&server, READERS[0]), held[0]);
+}
+
+#[test]
+fn kill_9_while_restoring_behind_open_doors_loses_nothing_that_was_acknowledged() {
+    let seed =
+        std::env::var("HOLDFAST_CRASH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
+    let rounds: usize = std::env::var("HOLDFAST_RESTORE_ROUNDS").map_or(6, |rounds| rounds.parse().unwrap());
+    println!("HOLDFAST_CRASH_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let dir = tempfile::tempdir().unwrap();
+    let more = archive(dir.path());
+    let held = burnt(dir.path(), &more, 60, 300_000);
+    let second = machine(dir.path(), "second");
+    let mut new = [0_usize; 3];
+    let mut unfinished = 0;
+    for round in 0..rounds {
+        // Whoever typed `serve` means the same.
+        let command: &[&str] = match (second.join("data/restoring").exists(), new == [0; 3]) {
+            (_, true) => &["restore", "--from", "here"],
+            (true, false) if round % 2 == 0 => &["restore", "--from", "here"],
+            _ => &["serve"],
+        };
+        let server = Server::start_as(&second, &more, command, &[]);
+        let until = Instant::now() + Duration::from_millis(random.random_range(0..120));
+        loop {
+            let reader = random.random_range(0..3);
+            deliver(&server, READERS[reader], &format!("new {round}"), 500);
+            new[reader] += 1;
+            if Instant::now() >= until {
+                break;
+            }
+        }
+        unfinished += usize::from(!is_whole(&second));
+        server.kill();
+    }
+    println!("{unfinished} of {rounds} kills came before everything was restored");
+    let server = Server::start_with(&second, &more);
+    wait_for("everything restored", || {
+        let said = server.command(&["stage", "show"]);
+        eprintln!("{}", String::from_utf8_lossy(&said.stdout).lines().last().unwrap_or_default());
+        is_whole(&second)
+    });
+    for (number, reader) in READERS.iter().enumerate() {
+        let now = mailbox(&server, reader);
+        assert_eq!(now.len(), held[number].len() + new[number], "seed {seed}, {reader}");
+        assert_eq!(now[..held[number].len()], held[number], "seed {seed}, {reader}");
+    }
+    server.stop();
+    assert!(ok(&holdfast(&second, &["verify"], "")).contains("everything is as it was written"), "seed {seed}");
+}
+
+#[test]
+fn what_the_archive_has_lost_is_named_and_everything_else_is_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let more = archive(dir.path());
+    let held = burnt(dir.path(), &more, 6, 2_000);
+    let damage = |folder: &str, ending: &str| {
+        for entry in std::fs::read_dir(dir.path().join("target").join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.to_str().unwrap().ends_with(ending) {
+                let mut bytes = std::fs::read(&path).unwrap();
+                bytes.iter_mut().step_by(50).for_each(|byte| *byte ^= 1);
+                std::fs::write(path, bytes).unwrap();
+            }
+        }
+    };
+    damage("bodies", ".pack");
+    let second = machine(dir.path(), "second");
+    let server = Server::start_as(&second, &more, &["restore", "--from", "here"], &[]);
+    let mut imap = Imap::login(server.address("imap"), READERS[0]).unwrap();
+    imap.command("SELECT INBOX").unwrap().ok();
+    let envelopes = imap.command("FETCH 1:* (ENVELOPE)").unwrap().ok();
+    assert_eq!(envelopes.untagged.len(), held[0].len(), "lists need no bodies");
+    let refused = imap.command("FETCH 1 (BODY.PEEK[])").unwrap();
+    assert!(refused.tagged.contains(" NO ") || refused.tagged.starts_with("NO"), "{}", refused.tagged);
+    deliver(&server, READERS[0], "goes on", 100);
+    wait_for("the losses", || ok(&server.command(&["stage", "show"])).contains("can't be"));
+    let maintained = server.command(&["maintain"]);
+    assert!(!maintained.status.success(), "what is not whole is not tidied");
+    server.kill();
+    // Only when asked, and for good.
+    let server = Server::start_as(&second, &more, &["restore", "--from", "here", "--without-damaged"], &[]);
+    wait_for("the rest", || is_whole(&second));
+    let mut imap = Imap::login(server.address("imap"), READERS[0]).unwrap();
+    imap.command("SELECT INBOX").unwrap().ok();
+    let new = imap.command(&format!("FETCH {} (BODY.PEEK[])", held[0].len() + 1)).unwrap().ok();
+    assert!(new.untagged.concat().contains("goes on"));
+}
