@@ -275,6 +275,14 @@ impl Delivery {
         }
     }
 
+    /// Whether what an error says is not restored yet is there now.
+    async fn has_come(&self, error: &CommitError) -> bool {
+        match error.not_restored() {
+            Some(realm) => self.inner.store.restored(realm).await.is_ok(),
+            None => false,
+        }
+    }
+
     async fn try_file(&self, attempt: &Arc<Attempt>, avoid: &BTreeMap<AccountId, Refusal>) -> Result<(), CommitError> {
         let verdicts: Vec<(Option<AccountId>, Verdict)> =
             attempt.leg.recipients.iter().map(|recipient| self.verdict_here(&recipient.address, avoid)).collect();

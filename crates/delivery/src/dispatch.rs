@@ -65,6 +65,20 @@ pub enum CommitError {
     Other(DeliveryError),
 }
 
+impl CommitError {
+    /// The realm that the commit has to wait for, while the service is being restored.
+    pub fn not_restored(&self) -> Option<RealmId> {
+        match self {
+            Self::Account(_, MailError::Store(StoreError::NotRestored { realm, .. }))
+            | Self::Other(
+                DeliveryError::Store(StoreError::NotRestored { realm, .. })
+                | DeliveryError::Mail(MailError::Store(StoreError::NotRestored { realm, .. })),
+            ) => *realm,
+            _ => None,
+        }
+    }
+}
+
 impl From<StoreError> for CommitError {
     fn from(error: StoreError) -> Self {
         Self::Other(error.into())
@@ -204,19 +218,17 @@ impl Delivery {
                 }
                 Err(error) => error,
             };
+            if let Some(realm) = error.not_restored()
+                && self.inner.store.restored(realm).await.is_ok()
+            {
+                continue;
+            }
             let (account, error) = match error {
                 CommitError::Account(account, error) => (Some(account), DeliveryError::Mail(error)),
-                CommitError::Other(DeliveryError::Store(StoreError::Quarantined { realm, reason })) => {
-                    (dispatch.account_of(realm), StoreError::Quarantined { realm, reason }.into())
-                }
-                CommitError::Other(DeliveryError::Store(StoreError::NotRestored { realm: Some(realm), what })) => {
-                    match self.inner.store.restored(realm).await {
-                        Ok(()) => continue,
-                        Err(_) => {
-                            (dispatch.account_of(realm), StoreError::NotRestored { realm: Some(realm), what }.into())
-                        }
-                    }
-                }
+                CommitError::Other(DeliveryError::Store(
+                    error
+                    @ (StoreError::Quarantined { realm, .. } | StoreError::NotRestored { realm: Some(realm), .. }),
+                )) => (dispatch.account_of(realm), error.into()),
                 CommitError::Other(error) => (None, error),
             };
             match account {

@@ -181,7 +181,8 @@ fn kill_9_while_restoring_behind_open_doors_loses_nothing_that_was_acknowledged(
     });
     for (number, reader) in READERS.iter().enumerate() {
         let now = mailbox(&server, reader);
-        assert_eq!(now.len(), held[number].len() + new[number], "seed {seed}, {reader}");
+        let waiting = server.command(&["queue", "list"]);
+        assert_eq!(now.len(), held[number].len() + new[number], "seed {seed}, {reader}: {waiting:?}");
         assert_eq!(now[..held[number].len()], held[number], "seed {seed}, {reader}");
     }
     server.stop();
