@@ -245,6 +245,7 @@ impl Delivery {
         loop {
             match self.try_file(&attempt, &avoid).await {
                 Ok(()) => return,
+                Err(error) if self.has_come(&error).await => continue,
                 Err(CommitError::Account(account, error)) => {
                     let refusal = DeliveryError::Mail(error).refusal();
                     if avoid.insert(account, refusal).is_none() {
@@ -252,9 +253,6 @@ impl Delivery {
                     }
                 }
                 Err(CommitError::Other(DeliveryError::Store(StoreError::Stopped { .. }))) => return,
-                Err(CommitError::Other(DeliveryError::Store(StoreError::NotRestored {
-                    realm: Some(realm), ..
-                }))) if self.inner.store.restored(realm).await.is_ok() => {}
                 Err(CommitError::Other(DeliveryError::Store(
                     StoreError::Quarantined { realm, .. } | StoreError::NotRestored { realm: Some(realm), .. },
                 ))) => {
