@@ -33,7 +33,7 @@ const BLOCK_HEADER_BYTES: usize = 12;
 const BLOCK_BYTES: usize = 1 << 20;
 /// The largest plain block: one of the largest records after an almost full block.
 const MAX_BLOCK_BYTES: usize = 4 << 20;
-/// Good checkpoints that are kept; the log reaches back to the oldest of them.
+/// The newest checkpoints, all of which are kept; the log reaches back to the oldest of them and further.
 pub(crate) const KEPT: usize = 2;
 
 #[derive(Clone, PartialEq, Message)]

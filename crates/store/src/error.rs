@@ -123,6 +123,14 @@ pub enum StoreError {
         /// The first one there is.
         first: Seq,
     },
+    /// The moment asked for is before those that can still be read.
+    #[error("that moment is before the window of what is kept, which begins {} s later", (first_ms - asked_ms) / 1000)]
+    BeforeWindow {
+        /// The moment, in milliseconds since 1970.
+        asked_ms: i64,
+        /// The first one that can be, in milliseconds since 1970.
+        first_ms: i64,
+    },
     /// The system refused.
     #[error("{what}: {error}")]
     Io {

@@ -251,6 +251,32 @@ pub(crate) fn point(disk: &dyn Disk, dir: &Path, seq: Seq) -> Result<(Chain, Opt
     Ok((reader.chain, Some(reader.time_ms)))
 }
 
+/// The last commit up to `last` that is not later than a moment; the one before the log's first when all are.
+pub(crate) fn seq_at(disk: &dyn Disk, dir: &Path, moment_ms: i64, last: Seq) -> Result<Seq> {
+    let firsts = segments(disk, dir)?;
+    let mut reached = Seq(firsts.first().copied().unwrap_or(Seq(1)).0 - 1);
+    for (number, first) in firsts.iter().enumerate().filter(|(_, first)| **first <= last) {
+        if number + 1 < firsts.len()
+            && let Some(footer) = footer(disk, dir, *first)?
+            && footer.time_ms <= moment_ms
+        {
+            reached = footer.last;
+            continue;
+        }
+        let mut reader = SegmentReader::open(disk, dir, *first)?;
+        while reader.next <= last {
+            match reader.read()? {
+                Met::Record(commit) if commit.time_ms <= moment_ms => reached = commit.seq(),
+                Met::Record(_) => return Ok(reached),
+                Met::Sealed => break,
+                Met::End => return Err(cut_off(*first, reader.next)),
+                Met::Invalid(what) => return Err(StoreError::damaged(what)),
+            }
+        }
+    }
+    Ok(reached.min(last))
+}
+
 fn chained(previous: &Chain, payload: &[u8]) -> Chain {
     let mut hasher = blake3::Hasher::new();
     hasher.update(previous);

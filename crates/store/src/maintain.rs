@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::{
-    Checkpoint, Invariants, RealmId, Report, Result, Seq, Store, StoreError, checkpoint, log,
+    Checkpoint, Invariants, RealmId, Report, Result, Seq, Store, StoreError, checkpoint, log, past,
     store::meta,
     verify::{check_body, scan_realm},
 };
@@ -18,8 +18,8 @@ pub struct Dropped {
 }
 
 impl Store {
-    /// Writes all records of this moment into a file, reads it back, and keeps it beside the one before it; older ones
-    /// go. Writers and readers go on meanwhile. `go_on` is asked every megabyte. Blocks for as long as reading all
+    /// Writes all records of this moment into a file, reads it back, and keeps it beside the one before it. Of older ones
+    /// stay those that reading the past needs: one from before the retention time, and some after it. Writers and readers go on meanwhile. `go_on` is asked every megabyte. Blocks for as long as reading all
     /// records takes: not for async threads.
     ///
     /// # Errors
@@ -34,14 +34,33 @@ impl Store {
         let disk = &*inner.options.disk;
         let view = inner.index.view();
         let made = checkpoint::write(disk, &dir, &*view, Some(&inner.quarantine), self.clock().now_ms(), go_on)?;
-        let all = checkpoint::list(disk, &dir)?;
-        for old in &all[..all.len().saturating_sub(checkpoint::KEPT)] {
+        let mut all = Vec::new();
+        for seq in checkpoint::list(disk, &dir)? {
+            // One that can't be read is of no use to anybody; `verify` names it, and it goes when it is old.
+            all.push((seq, checkpoint::made_ms(disk, &dir, seq).unwrap_or(i64::MIN)));
+        }
+        let base = self.base_of_window(made.seq)?;
+        let kept = past::kept(&all, base, self.retention_ms() / 4);
+        for (old, _) in all.iter().filter(|(seq, _)| !kept.contains(seq)) {
             checkpoint::remove(disk, &dir, *old)?;
         }
         metrics::gauge!("holdfast_store_checkpoint_seq").set(made.seq.0 as f64);
         metrics::histogram!("holdfast_store_checkpoint_seconds").record(start.elapsed().as_secs_f64());
         tracing::info!(seq = %made.seq, records = made.records, realms = made.realms, "checkpoint");
         Ok(made)
+    }
+
+    fn retention_ms(&self) -> i64 {
+        i64::try_from(self.inner.options.retention.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// The newest checkpoint that holds nothing later than the window's start: with the log behind it every moment
+    /// since can be read.
+    fn base_of_window(&self, last: Seq) -> Result<Option<Seq>> {
+        let (disk, dir) = (&*self.inner.options.disk, &self.inner.dir);
+        let before_ms = self.clock().now_ms().saturating_sub(self.retention_ms());
+        let until = log::seq_at(disk, &dir.join("log"), before_ms, last)?;
+        Ok(checkpoint::list(disk, &dir.join("checkpoints"))?.into_iter().rfind(|seq| *seq <= until))
     }
 
     /// The checkpoints there are, oldest first, by the last commit that each holds.
@@ -59,8 +78,9 @@ impl Store {
         newest.map(|seq| checkpoint::made_ms(disk, &dir, seq)).transpose()
     }
 
-    /// Takes away log segments whose commits are all older than the retention time and in both of the newest two
-    /// checkpoints; nothing before there are two. A crash at any point leaves a log without gaps.
+    /// Takes away log segments whose commits are all older than the retention time, in both of the newest two
+    /// checkpoints, and in one that holds nothing later than the retention time: so that any moment of it can be read. A
+    /// crash at any point leaves a log without gaps.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] when a closed segment has no footer: nothing from there on goes.
@@ -74,8 +94,9 @@ impl Store {
         let Some(oldest) = checkpoints.len().checked_sub(checkpoint::KEPT).map(|at| checkpoints[at]) else {
             return Ok(dropped);
         };
-        let retention_ms = i64::try_from(inner.options.retention.as_millis()).unwrap_or(i64::MAX);
-        let before_ms = self.clock().now_ms().saturating_sub(retention_ms);
+        let before_ms = self.clock().now_ms().saturating_sub(self.retention_ms());
+        let Some(base) = self.base_of_window(self.snapshot().seq()?)? else { return Ok(dropped) };
+        let oldest = oldest.min(base);
         for pair in firsts.windows(2) {
             let footer = log::footer(disk, &dir, pair[0])?.ok_or_else(|| log::cut_off(pair[0], pair[1]))?;
             if footer.last > oldest || footer.time_ms >= before_ms {

@@ -126,14 +126,14 @@ impl Read for Tx<'_> {
 }
 
 /// Rows of the index with newer writes laid over them.
-struct Merged<'a> {
+pub(crate) struct Merged<'a> {
     stored: std::iter::Peekable<Rows<'a>>,
     newer: std::iter::Peekable<Box<dyn Iterator<Item = (Bytes, Option<Bytes>)>>>,
     order: Order,
 }
 
 impl<'a> Merged<'a> {
-    fn new(stored: Rows<'a>, newer: Writes, order: Order) -> Self {
+    pub(crate) fn new(stored: Rows<'a>, newer: Writes, order: Order) -> Self {
         let strip = |(key, value): (Vec<u8>, Option<Bytes>)| (Bytes::from(key).slice(8..), value);
         let newer: Box<dyn Iterator<Item = _>> = match order {
             Order::Ascending => Box::new(newer.into_iter().map(strip)),

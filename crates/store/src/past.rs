@@ -1,0 +1,315 @@
+//! A realm as it was at a moment that the log still reaches.
+//!
+//! What a realm holds now is in the index; what changed since a moment is in the log behind it. So the past is the
+//! present with the keys laid over it that commits after the moment touched, each with the value that it had then: from
+//! the commits up to the moment, or from a checkpoint before them. Memory grows with what changed, not with the realm.
+
+use std::{collections::BTreeMap, ops::Bound};
+
+use bytes::Bytes;
+
+use crate::{
+    Commit, Order, Read, RealmId, RealmSeq, Result, Rows, Seq, Snapshot, Store, StoreError, checkpoint,
+    checkpoint::Part,
+    digest::Seal,
+    log::{self, Met, SegmentReader},
+    read::{full_key, full_range, is_empty_range},
+    store::RealmState,
+    tx::{Merged, Writes},
+};
+
+/// Most bytes of keys and values that changed in a realm since a moment, for it to be read as it was then.
+pub const MAX_PAST_BYTES: usize = 1 << 30;
+
+/// One realm as it was. Holds a snapshot of now: not for keeping long.
+pub struct Past {
+    realm: RealmId,
+    now: Snapshot,
+    /// What was different, by full key.
+    changed: Writes,
+    state: RealmState,
+    seq: Seq,
+}
+
+impl Past {
+    /// The last commit of the store that counts.
+    pub const fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// The present that it is compared with.
+    pub const fn now(&self) -> &Snapshot {
+        &self.now
+    }
+
+    /// Whether the realm has changed since.
+    pub fn is_now(&self) -> bool {
+        self.changed.is_empty()
+    }
+
+    fn of(&self, realm: RealmId) -> Result<()> {
+        if realm == self.realm {
+            return Ok(());
+        }
+        Err(StoreError::damaged(format!("{realm}: its past was not asked for, but that of {}", self.realm)))
+    }
+}
+
+impl Read for Past {
+    fn get(&self, realm: RealmId, key: &[u8]) -> Result<Option<Bytes>> {
+        self.of(realm)?;
+        match self.changed.get(&full_key(realm, key)) {
+            Some(value) => Ok(value.clone()),
+            None => self.now.get(realm, key),
+        }
+    }
+
+    fn range(&self, realm: RealmId, range: (Bound<Vec<u8>>, Bound<Vec<u8>>), order: Order) -> Result<Rows<'_>> {
+        self.of(realm)?;
+        if is_empty_range(&range) {
+            return Ok(Rows::new(std::iter::empty()));
+        }
+        let changed = self.changed.range(full_range(realm, range.clone()));
+        let changed = changed.map(|(key, value)| (key.clone(), value.clone())).collect();
+        Ok(Rows::new(Merged::new(self.now.range(realm, range, order)?, changed, order)))
+    }
+
+    fn realm_seq(&self, realm: RealmId) -> RealmSeq {
+        if realm == self.realm { self.state.seq } else { RealmSeq(0) }
+    }
+}
+
+impl Store {
+    /// A realm as it was at a moment (milliseconds since 1970): after the last commit that is not later. Proved by the
+    /// digest which the realm's last commit until then states. Blocks for as long as reading the log since, and up to
+    /// the moment from the checkpoint before it, takes; writers and readers go on meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::BeforeWindow`]; [`StoreError::TooLarge`] beyond [`MAX_PAST_BYTES`]; [`StoreError::Damaged`] when
+    /// log, checkpoint and index do not add up.
+    pub fn realm_at(&self, realm: RealmId, moment_ms: i64) -> Result<Past> {
+        /// Old log goes while it is read, and the next try begins where it begins then.
+        const TRIES: usize = 3;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.try_realm_at(realm, moment_ms) {
+                Err(StoreError::Io { error, .. })
+                    if error.kind() == std::io::ErrorKind::NotFound && tries < TRIES => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// The earliest moment that a realm can be read as of, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when log or checkpoint can't be read.
+    pub fn window_start_ms(&self) -> Result<i64> {
+        let (disk, logs) = (&*self.inner.options.disk, self.inner.dir.join("log"));
+        let first = log::segments(disk, &logs)?.first().copied().unwrap_or(Seq(1));
+        if first == Seq(1) {
+            return match SegmentReader::open(disk, &logs, first)?.read()? {
+                Met::Record(commit) => Ok(commit.time_ms),
+                _ => Ok(self.clock().now_ms()),
+            };
+        }
+        let dir = self.inner.dir.join("checkpoints");
+        match checkpoint::list(disk, &dir)?.into_iter().find(|seq| seq.0 + 1 >= first.0) {
+            Some(seq) => checkpoint::made_ms(disk, &dir, seq),
+            None => Ok(self.clock().now_ms()),
+        }
+    }
+
+    fn try_realm_at(&self, realm: RealmId, moment_ms: i64) -> Result<Past> {
+        let (disk, logs) = (&*self.inner.options.disk, self.inner.dir.join("log"));
+        let now = self.snapshot();
+        let last = now.seq()?;
+        let first = log::segments(disk, &logs)?.first().copied().unwrap_or(Seq(1));
+        let seq = log::seq_at(disk, &logs, moment_ms, last)?;
+        let first_ms = self.window_start_ms()?;
+        if first > Seq(1) && seq < first && moment_ms < first_ms {
+            return Err(StoreError::BeforeWindow { asked_ms: moment_ms, first_ms });
+        }
+        let mut past = Past { realm, state: now.realm_state(realm)?, changed: Writes::new(), seq, now };
+        let mut bytes = 0;
+        each_commit(disk, &logs, Seq(seq.0 + 1), last, |commit| {
+            for op in commit.realms.iter().filter(|part| part.realm() == realm).flat_map(|part| &part.ops) {
+                if past.changed.insert(full_key(realm, &op.key), None).is_none() {
+                    bytes = within_limit(bytes + op.key.len())?;
+                }
+            }
+            Ok(())
+        })?;
+        if past.changed.is_empty() {
+            return Ok(past);
+        }
+        let dir = self.inner.dir.join("checkpoints");
+        let mut bases: Vec<Option<Seq>> =
+            checkpoint::list(disk, &dir)?.into_iter().filter(|at| at.0 + 1 >= first.0 && *at <= seq).map(Some).collect();
+        if first == Seq(1) {
+            bases.insert(0, None);
+        }
+        let mut problem = StoreError::BeforeWindow { asked_ms: moment_ms, first_ms };
+        while let Some(base) = bases.pop() {
+            match self.fill(&mut past, base, bytes) {
+                Ok(()) => return Ok(past),
+                // An older base may be whole.
+                Err(error @ StoreError::Damaged { .. }) if !bases.is_empty() => {
+                    tracing::warn!(%realm, %error, "reading the past from an older checkpoint");
+                    problem = error;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(problem)
+    }
+
+    /// Gives the changed keys the values that they had, from a checkpoint (or nothing, before the first commit) and the
+    /// commits behind it, and compares the whole with the digest that was stated.
+    fn fill(&self, past: &mut Past, base: Option<Seq>, mut bytes: usize) -> Result<()> {
+        let (disk, logs) = (&*self.inner.options.disk, self.inner.dir.join("log"));
+        let realm = past.realm;
+        let mut stated = RealmState::default();
+        past.changed.values_mut().for_each(|value| *value = None);
+        if let Some(base) = base {
+            checkpoint::read(disk, &self.inner.dir.join("checkpoints"), base, &mut |part| {
+                match part {
+                    Part::Realm(of, state) if of == realm => stated = state,
+                    Part::Record(of, key, value) if of == realm => {
+                        if let Some(at) = past.changed.get_mut(&full_key(realm, key)) {
+                            bytes = within_limit(bytes + value.len())?;
+                            *at = Some(Bytes::copy_from_slice(value));
+                        }
+                    }
+                    _ => {}
+                }
+                Ok(())
+            })?;
+        }
+        let from = Seq(base.unwrap_or_default().0 + 1);
+        each_commit(disk, &logs, from, past.seq, |commit| {
+            for part in commit.realms.iter().filter(|part| part.realm() == realm) {
+                let digest = part.digest().ok_or_else(|| StoreError::damaged(format!("commit {}", commit.seq())))?;
+                stated = RealmState { seq: part.realm_seq(), digest };
+                for op in &part.ops {
+                    if let Some(at) = past.changed.get_mut(&full_key(realm, &op.key)) {
+                        let before = at.as_ref().map_or(0, Bytes::len);
+                        bytes = within_limit(bytes + op.value.as_ref().map_or(0, Vec::len))?.saturating_sub(before);
+                        *at = op.value.clone().map(Bytes::from);
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        let mut digest = past.now.realm_state(realm)?.digest;
+        let mut same = Vec::new();
+        for (full, then) in &past.changed {
+            let key = &full[8..];
+            let now = past.now.get(realm, key)?;
+            if let Some(now) = &now {
+                digest.subtract(Seal::of(realm, key, now));
+            }
+            if let Some(then) = then {
+                digest.add(Seal::of(realm, key, then));
+            }
+            if now == *then {
+                same.push(full.clone());
+            }
+        }
+        if digest != stated.digest {
+            return Err(StoreError::damaged(format!(
+                "{realm}: as of commit {} its records add up to digest {digest}, its last commit until then states {}",
+                past.seq, stated.digest
+            )));
+        }
+        for full in same {
+            past.changed.remove(&full);
+        }
+        past.state = stated;
+        Ok(())
+    }
+}
+
+fn within_limit(bytes: usize) -> Result<usize> {
+    if bytes > MAX_PAST_BYTES {
+        let what = "what changed in the account since that moment";
+        return Err(StoreError::TooLarge { what, found: bytes, limit: MAX_PAST_BYTES });
+    }
+    Ok(bytes)
+}
+
+/// Gives the commits `from..=to` of the log, having checked that each segment follows from the one before it.
+fn each_commit(
+    disk: &dyn crate::disk::Disk,
+    logs: &std::path::Path,
+    from: Seq,
+    to: Seq,
+    mut each: impl FnMut(&Commit) -> Result<()>,
+) -> Result<()> {
+    if from > to {
+        return Ok(());
+    }
+    let firsts = log::segments(disk, logs)?;
+    let begin = firsts.partition_point(|first| *first <= from).saturating_sub(1);
+    let mut before: Option<(log::Chain, Seq)> = None;
+    for first in &firsts[begin..] {
+        if *first > to {
+            break;
+        }
+        let mut reader = SegmentReader::open(disk, logs, *first)?;
+        if before.is_some_and(|(chain, next)| chain != *reader.chain() || next != *first) {
+            return Err(StoreError::damaged(format!("the log: segment {first} does not follow from the one before it")));
+        }
+        if before.is_none() && *first > from {
+            return Err(StoreError::NotRetained { asked: from, first: *first });
+        }
+        while reader.next_seq() <= to {
+            match reader.read()? {
+                Met::Record(commit) if commit.seq() >= from => each(&commit)?,
+                Met::Record(_) => {}
+                Met::Sealed => break,
+                Met::End => return Err(log::cut_off(*first, reader.next_seq())),
+                Met::Invalid(what) => return Err(StoreError::damaged(what)),
+            }
+        }
+        before = Some((*reader.chain(), reader.next_seq()));
+    }
+    match before {
+        Some((_, next)) if next > to => Ok(()),
+        _ => Err(StoreError::damaged(format!("the log ends before commit {to}"))),
+    }
+}
+
+/// Which of the checkpoints, oldest first with the time that each was made, are kept: the newest two; the newest one
+/// that holds nothing later than the window's start (`base`), so that every moment of the window can be read; and of
+/// those between them enough that the window's start never waits long for the next one.
+pub(crate) fn kept(all: &[(Seq, i64)], base: Option<Seq>, spacing_ms: i64) -> Vec<Seq> {
+    let newest = all.len().saturating_sub(checkpoint::KEPT);
+    let mut kept: BTreeMap<Seq, i64> = all[newest..].iter().copied().collect();
+    let mut last_ms: Option<i64> = None;
+    for (seq, made_ms) in &all[..newest] {
+        let wanted = match base {
+            Some(base) if *seq < base => false,
+            Some(base) if *seq == base => true,
+            _ => last_ms.is_none_or(|last| made_ms.saturating_sub(last) >= spacing_ms),
+        };
+        if wanted {
+            kept.insert(*seq, *made_ms);
+            last_ms = Some(*made_ms);
+        }
+    }
+    kept.into_keys().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checkpoints_are_kept_so_that_the_window_begins_with_one() {
+        let all: Vec<(Seq, i64)> = (0..20).map(|day| (Seq(day as u64 * 10), day)).collect();
+        let kept = kept(&all, Some(Seq(80)), 3);
+        assert_eq!(kept, [80, 110, 140, 170, 180, 190].map(Seq));
+    }
+}
