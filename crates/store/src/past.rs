@@ -94,8 +94,7 @@ impl Store {
         loop {
             tries += 1;
             match self.try_realm_at(realm, moment_ms) {
-                Err(StoreError::Io { error, .. })
-                    if error.kind() == std::io::ErrorKind::NotFound && tries < TRIES => {}
+                Err(StoreError::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound && tries < TRIES => {}
                 other => return other,
             }
         }
@@ -145,8 +144,11 @@ impl Store {
             return Ok(past);
         }
         let dir = self.inner.dir.join("checkpoints");
-        let mut bases: Vec<Option<Seq>> =
-            checkpoint::list(disk, &dir)?.into_iter().filter(|at| at.0 + 1 >= first.0 && *at <= seq).map(Some).collect();
+        let mut bases: Vec<Option<Seq>> = checkpoint::list(disk, &dir)?
+            .into_iter()
+            .filter(|at| at.0 + 1 >= first.0 && *at <= seq)
+            .map(Some)
+            .collect();
         if first == Seq(1) {
             bases.insert(0, None);
         }
@@ -259,7 +261,9 @@ fn each_commit(
         }
         let mut reader = SegmentReader::open(disk, logs, *first)?;
         if before.is_some_and(|(chain, next)| chain != *reader.chain() || next != *first) {
-            return Err(StoreError::damaged(format!("the log: segment {first} does not follow from the one before it")));
+            return Err(StoreError::damaged(format!(
+                "the log: segment {first} does not follow from the one before it"
+            )));
         }
         if before.is_none() && *first > from {
             return Err(StoreError::NotRetained { asked: from, first: *first });
