@@ -240,7 +240,7 @@ impl MailStore {
     }
 
     /// Take entries out of a mailbox that lives on: counted, and kept in its history.
-    fn remove_entries(
+    pub(crate) fn remove_entries(
         tx: &mut Tx<'_>,
         account: RealmId,
         mailbox: MailboxId,

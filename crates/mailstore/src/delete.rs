@@ -80,7 +80,7 @@ impl MailStore {
     }
 
     /// Take mailboxes away, and note that what they held is to be cleared away.
-    fn unlink(tx: &mut Tx<'_>, account: RealmId, doomed: &[MailboxId]) -> Result<()> {
+    pub(crate) fn unlink(tx: &mut Tx<'_>, account: RealmId, doomed: &[MailboxId]) -> Result<()> {
         let mut state = state_of(tx, account)?;
         for &mailbox in doomed {
             let record = mailbox_record(tx, account, mailbox)?;
@@ -111,7 +111,7 @@ impl MailStore {
             self.clear_mailbox(account, mailbox).await?;
         }
         self.maintain(account).await?;
-        for kind in [key::SUBSCRIPTION, key::DELIVERY, key::CORRESPONDENT, key::ACT] {
+        for kind in [key::SUBSCRIPTION, key::DELIVERY, key::CORRESPONDENT, key::ACT, key::REWIND, key::REWIND_STEP] {
             while !self.commit(move |_, tx| Self::clear_rows(tx, account, &[kind])).await? {}
         }
         self.commit(move |_, tx| {
@@ -177,6 +177,7 @@ impl MailStore {
             self.forget_vanished(account, key::mailbox_of(&at)?, now_ms - VANISHED_DAYS * DAY_MS).await?;
         }
         self.forget_acts(account, now_ms).await?;
+        self.forget_rewinds(account, now_ms).await?;
         self.forget_deliveries(account, now_ms).await
     }
 

@@ -36,6 +36,7 @@ mod name;
 mod quota;
 mod rename;
 mod renumber;
+pub mod rewind;
 mod rows;
 pub mod schema;
 mod search;

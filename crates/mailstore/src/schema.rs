@@ -26,6 +26,8 @@
 //! | `30` hash(delivery key) | [`DeliveryRecord`] | what an append did, for when it comes again |
 //! | `31` address | [`CorrespondentRecord`] | someone written to |
 //! | `32` hash(act key) | [`ActRecord`](crate::ActRecord) | what one press did, and the way back |
+//! | `33` hash(act key) | [`RewindRecord`](crate::rewind::RewindRecord) | what a rewind did |
+//! | `34` hash(act key) step | [`RewindStep`](crate::rewind::RewindStep) | its way back, step by step |
 //!
 //! A delivery writes `10 12 20 21 22 23 28 29 2A 2B 2C 30` and refers to its body: 13 keys. Changing a flag writes
 //! `12 20 23 23` and perhaps `2B`. The body of an email is referred to with the email id as owner.

@@ -13,7 +13,7 @@ use crate::{
     checkpoint::Part,
     digest::Seal,
     log::{self, Met, SegmentReader},
-    read::{full_key, full_range, is_empty_range},
+    read::{end_of_prefix, full_key, full_range, is_empty_range},
     store::RealmState,
     tx::{Merged, Writes},
 };
@@ -42,9 +42,10 @@ impl Past {
         &self.now
     }
 
-    /// Whether the realm has changed since.
-    pub fn is_now(&self) -> bool {
-        self.changed.is_empty()
+    /// The keys that begin with `prefix` and held something else, with what they held; nothing if they were not there.
+    pub fn changed<'a>(&'a self, prefix: &[u8]) -> impl Iterator<Item = (Bytes, Option<Bytes>)> + use<'a> {
+        let range = full_range(self.realm, (Bound::Included(prefix.to_vec()), end_of_prefix(prefix)));
+        self.changed.range(range).map(|(full, value)| (Bytes::copy_from_slice(&full[8..]), value.clone()))
     }
 
     fn of(&self, realm: RealmId) -> Result<()> {
@@ -88,12 +89,24 @@ impl Store {
     /// [`StoreError::BeforeWindow`]; [`StoreError::TooLarge`] beyond [`MAX_PAST_BYTES`]; [`StoreError::Damaged`] when
     /// log, checkpoint and index do not add up.
     pub fn realm_at(&self, realm: RealmId, moment_ms: i64) -> Result<Past> {
+        self.realm_until(realm, moment_ms, None)
+    }
+
+    /// A realm as it was right after its commit `last`, which was made at `at_ms` (milliseconds since 1970).
+    ///
+    /// # Errors
+    /// As [`Store::realm_at`].
+    pub fn realm_after(&self, realm: RealmId, last: RealmSeq, at_ms: i64) -> Result<Past> {
+        self.realm_until(realm, at_ms, Some(last))
+    }
+
+    fn realm_until(&self, realm: RealmId, moment_ms: i64, until: Option<RealmSeq>) -> Result<Past> {
         /// Old log goes while it is read, and the next try begins where it begins then.
         const TRIES: usize = 3;
         let mut tries = 0;
         loop {
             tries += 1;
-            match self.try_realm_at(realm, moment_ms) {
+            match self.try_realm_at(realm, moment_ms, until) {
                 Err(StoreError::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound && tries < TRIES => {}
                 other => return other,
             }
@@ -120,15 +133,28 @@ impl Store {
         }
     }
 
-    fn try_realm_at(&self, realm: RealmId, moment_ms: i64) -> Result<Past> {
+    fn try_realm_at(&self, realm: RealmId, moment_ms: i64, until: Option<RealmSeq>) -> Result<Past> {
         let (disk, logs) = (&*self.inner.options.disk, self.inner.dir.join("log"));
         let now = self.snapshot();
         let last = now.seq()?;
         let first = log::segments(disk, &logs)?.first().copied().unwrap_or(Seq(1));
-        let seq = log::seq_at(disk, &logs, moment_ms, last)?;
+        let mut seq = log::seq_at(disk, &logs, moment_ms, last)?;
         let first_ms = self.window_start_ms()?;
         if first > Seq(1) && seq < first && moment_ms < first_ms {
             return Err(StoreError::BeforeWindow { asked_ms: moment_ms, first_ms });
+        }
+        if let Some(until) = until {
+            // Others of the same millisecond may follow it.
+            let mut found = None;
+            let from = log::seq_at(disk, &logs, moment_ms.saturating_sub(1), last)?;
+            each_commit(disk, &logs, Seq(from.0 + 1), seq, |commit| {
+                let is_it = |part: &crate::RealmCommit| part.realm() == realm && part.realm_seq() == until;
+                if commit.realms.iter().any(is_it) {
+                    found = Some(commit.seq());
+                }
+                Ok(())
+            })?;
+            seq = found.ok_or_else(|| StoreError::damaged(format!("{realm}: commit {until} was not made then")))?;
         }
         let mut past = Past { realm, state: now.realm_state(realm)?, changed: Writes::new(), seq, now };
         let mut bytes = 0;

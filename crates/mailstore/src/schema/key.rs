@@ -22,6 +22,8 @@ pub const ORDER: u8 = 0x2C;
 pub const DELIVERY: u8 = 0x30;
 pub const CORRESPONDENT: u8 = 0x31;
 pub const ACT: u8 = 0x32;
+pub const REWIND: u8 = 0x33;
+pub const REWIND_STEP: u8 = 0x34;
 
 fn build(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = Vec::with_capacity(1 + parts.iter().map(|p| p.len()).sum::<usize>());
@@ -117,6 +119,15 @@ pub fn delivery(hash: &[u8; 32]) -> Vec<u8> {
 }
 pub fn act(hash: &[u8; 32]) -> Vec<u8> {
     build(ACT, &[hash])
+}
+pub fn rewind(hash: &[u8; 32]) -> Vec<u8> {
+    build(REWIND, &[hash])
+}
+pub fn rewind_steps(hash: &[u8; 32]) -> Vec<u8> {
+    build(REWIND_STEP, &[hash])
+}
+pub fn rewind_step(hash: &[u8; 32], number: u32) -> Vec<u8> {
+    build(REWIND_STEP, &[hash, &number.to_be_bytes()])
 }
 pub fn correspondent(address: &str) -> Vec<u8> {
     build(CORRESPONDENT, &[address.as_bytes()])
