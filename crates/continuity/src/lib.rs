@@ -11,5 +11,6 @@
 pub mod archive;
 pub mod down_page;
 mod durable;
+pub mod rewind;
 pub mod stage;
 pub mod standby;

@@ -325,6 +325,71 @@ impl Directory {
         Ok(deleted)
     }
 
+    /// The deleted account that had this login, with when it was deleted (milliseconds since 1970), as long as its data
+    /// is there; the last one that was deleted, if there are several.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn deleted_account(&self, login: &EmailAddress) -> Result<Option<(AccountId, i64)>> {
+        let canonical = login.canonical();
+        let mut found: Option<(AccountId, i64)> = None;
+        for id in self.deleted_accounts(i64::MAX)? {
+            let Some(record) = record(&self.store().snapshot(), id)? else { continue };
+            let is_it = EmailAddress::parse(&record.address).is_ok_and(|address| address.canonical() == canonical);
+            if let Some(deleted_ms) = record.deleted_ms.filter(|_| is_it)
+                && found.is_none_or(|(_, last)| last < deleted_ms)
+            {
+                found = Some((id, deleted_ms));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Brings a deleted account back: its login and password, its other addresses as `past` (from right before it was
+    /// deleted) has them, its mail and all else that is still in its realm. Gives the addresses that others have since,
+    /// and which it is left without.
+    ///
+    /// # Errors
+    /// The account is not deleted or has been cleared away; its login is taken, or its domain gone: nothing is changed
+    /// then.
+    pub async fn bring_back_account(&self, id: AccountId, past: &store::Past) -> Result<Vec<String>> {
+        let mut addresses = Vec::new();
+        for canonical in crate::address::addresses_in(past, id)? {
+            let at = schema::account_address_key(&canonical);
+            let stored = past.get(id.realm(), &at)?.unwrap_or_default();
+            addresses.push((decode::<schema::AddressRecord>("an address", &stored)?.alias, canonical));
+        }
+        // The login first: without it there is no account.
+        addresses.sort();
+        self.inner.verified.forget(id);
+        self.store()
+            .transact(move |tx| {
+                let found = record(tx, id)?.filter(|record| record.deleted_ms.is_some() && !record.purged);
+                let mut record = found.ok_or_else(|| DirectoryError::no_account(id))?;
+                let mut taken = Vec::new();
+                for (alias, canonical) in addresses {
+                    let domain = canonical.rsplit_once('@').map_or("", |(_, domain)| domain);
+                    if tx.get(RealmId::DIRECTORY, &schema::domain_key(domain))?.is_none() {
+                        if !alias {
+                            return Err(DirectoryError::NoSuchDomain(domain.to_owned()));
+                        }
+                        taken.push(canonical);
+                    } else if crate::address::lookup(tx, &canonical)?.is_some() {
+                        if !alias {
+                            return Err(DirectoryError::AddressTaken(canonical));
+                        }
+                        taken.push(canonical);
+                    } else {
+                        crate::address::put_in(tx, id, &canonical, alias);
+                    }
+                }
+                record.deleted_ms = None;
+                tx.put(RealmId::DIRECTORY, account_key(id), record.encode_to_vec());
+                Ok(taken)
+            })
+            .await
+    }
+
     /// Notes that a deleted account's data has been cleared away; forgets its credentials.
     pub async fn mark_purged(&self, id: AccountId) -> Result<()> {
         self.store()

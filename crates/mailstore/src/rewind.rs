@@ -258,10 +258,10 @@ impl MailStore {
             RewindScope::Messages(all) => Some(all.iter().copied().collect()),
             _ => None,
         };
-        let missing = self.missing(account, past, scope, &targets, flags, &mut plan)?;
+        let missing = Self::missing(account, past, scope, &targets, flags, &mut plan)?;
         let mut back: HashSet<EmailId> = HashSet::new();
         for email in missing {
-            self.plan_email(account, past, email, scope, chosen.as_ref(), &targets, &mut plan)?;
+            Self::plan_email(account, past, email, scope, chosen.as_ref(), &targets, &mut plan)?;
             if plan.steps.len() > MAX_REWIND_MESSAGES {
                 let what = "the number of messages of one rewind";
                 return Err(MailError::TooLarge { what, limit: MAX_REWIND_MESSAGES as u64 });
@@ -310,7 +310,6 @@ impl MailStore {
 
     /// The emails of which a place is gone, and those steps that change flags only.
     fn missing(
-        &self,
         account: RealmId,
         past: &Past,
         scope: &RewindScope,
@@ -353,7 +352,6 @@ impl MailStore {
     /// The steps that bring one email back to where it was.
     #[allow(clippy::too_many_arguments, reason = "one step of a plan, with the plan's state")]
     fn plan_email(
-        &self,
         account: RealmId,
         past: &Past,
         email: EmailId,

@@ -25,6 +25,7 @@ mod ids;
 pub mod import;
 pub mod invariants;
 pub mod merge;
+pub mod rewind;
 pub mod schema;
 pub mod vcard;
 

@@ -92,15 +92,17 @@ impl Store {
         self.realm_until(realm, moment_ms, None)
     }
 
-    /// A realm as it was right after its commit `last`, which was made at `at_ms` (milliseconds since 1970).
+    /// A realm as it was right before its commit `commit`, which was made at `at_ms` (milliseconds since 1970), and as it
+    /// was right after it.
     ///
     /// # Errors
     /// As [`Store::realm_at`].
-    pub fn realm_after(&self, realm: RealmId, last: RealmSeq, at_ms: i64) -> Result<Past> {
-        self.realm_until(realm, at_ms, Some(last))
+    pub fn realm_around(&self, realm: RealmId, commit: RealmSeq, at_ms: i64) -> Result<(Past, Past)> {
+        let before = self.realm_until(realm, at_ms, Some((commit, 1)))?;
+        Ok((before, self.realm_until(realm, at_ms, Some((commit, 0)))?))
     }
 
-    fn realm_until(&self, realm: RealmId, moment_ms: i64, until: Option<RealmSeq>) -> Result<Past> {
+    fn realm_until(&self, realm: RealmId, moment_ms: i64, until: Option<(RealmSeq, u64)>) -> Result<Past> {
         /// Old log goes while it is read, and the next try begins where it begins then.
         const TRIES: usize = 3;
         let mut tries = 0;
@@ -133,7 +135,7 @@ impl Store {
         }
     }
 
-    fn try_realm_at(&self, realm: RealmId, moment_ms: i64, until: Option<RealmSeq>) -> Result<Past> {
+    fn try_realm_at(&self, realm: RealmId, moment_ms: i64, until: Option<(RealmSeq, u64)>) -> Result<Past> {
         let (disk, logs) = (&*self.inner.options.disk, self.inner.dir.join("log"));
         let now = self.snapshot();
         let last = now.seq()?;
@@ -143,14 +145,14 @@ impl Store {
         if first > Seq(1) && seq < first && moment_ms < first_ms {
             return Err(StoreError::BeforeWindow { asked_ms: moment_ms, first_ms });
         }
-        if let Some(until) = until {
+        if let Some((until, less)) = until {
             // Others of the same millisecond may follow it.
             let mut found = None;
             let from = log::seq_at(disk, &logs, moment_ms.saturating_sub(1), last)?;
             each_commit(disk, &logs, Seq(from.0 + 1), seq, |commit| {
                 let is_it = |part: &crate::RealmCommit| part.realm() == realm && part.realm_seq() == until;
                 if commit.realms.iter().any(is_it) {
-                    found = Some(commit.seq());
+                    found = Some(Seq(commit.seq().0 - less));
                 }
                 Ok(())
             })?;

@@ -1,6 +1,7 @@
 //! A rewind done, and taken back: each commit with what it did, so that nothing is done twice or lost in between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
+use std::sync::Arc;
 
 use mailkit::Parsed;
 use prost::Message as _;
@@ -11,7 +12,7 @@ use super::{
     RewindPlan, RewindRecord, RewindStep, Step, Target, Uid, flags_of,
 };
 use crate::mailbox::{counters_of, id_at, mailbox_record, state_of};
-use crate::rows::{body_id, entry_records, parsed};
+use crate::rows::{body_id, email_record, entry_records, parsed};
 use crate::schema::{self, DAY_MS, EmailRecord, key};
 use crate::{ACT_DAYS, FlagChange, MAX_ACT_KEY_BYTES, MailboxName, ModSeq, Role, ThreadId, threads};
 
@@ -45,7 +46,7 @@ impl RewindId {
 /// An email with what finds its conversation, read before the commit.
 struct Then {
     record: EmailRecord,
-    parsed: Parsed,
+    parsed: Arc<Parsed>,
 }
 
 impl MailStore {
@@ -103,7 +104,7 @@ impl MailStore {
         let mut record = begun;
         let total = plan.steps.len() as u64;
         for (number, steps) in plan.steps.chunks(MAX_ROWS_PER_COMMIT).enumerate() {
-            let emails = self.emails_then(account, past, steps)?;
+            let emails = Self::emails_then(account, past, steps)?;
             let mut work = Vec::with_capacity(steps.len());
             for step in steps {
                 let to = match step.to {
@@ -137,6 +138,24 @@ impl MailStore {
         record.done = true;
         schema::save(tx, account, at, &record);
         Ok(record)
+    }
+
+    /// Note that the address book of a rewind was taken back, in the commit that does it. Tells whether it is still to be
+    /// done.
+    pub fn end_book_in(tx: &mut Tx<'_>, account: RealmId, id: RewindId) -> Result<bool> {
+        let at = key::rewind(&id.0);
+        let mut record: RewindRecord = schema::load(tx, account, &at)?.unwrap_or_default();
+        let due = record.book_seq != 0;
+        if due {
+            record.book_seq = 0;
+            schema::save(tx, account, at, &record);
+        }
+        Ok(due)
+    }
+
+    /// [`MailStore::rewind_record`] as `read` sees it.
+    pub fn rewind_record_in<R: Read + ?Sized>(read: &R, account: RealmId, id: RewindId) -> Result<Option<RewindRecord>> {
+        schema::load(read, account, &key::rewind(&id.0))
     }
 
     /// Take the mail of a rewind back: what it filed goes again, what it moved returns, flags become what they were;
@@ -220,14 +239,14 @@ impl MailStore {
             .wait()
     }
 
-    fn emails_then(&self, account: RealmId, past: &Past, steps: &[Step]) -> Result<BTreeMap<EmailId, Then>> {
+    fn emails_then(account: RealmId, past: &Past, steps: &[Step]) -> Result<BTreeMap<EmailId, Then>> {
         let mut emails = BTreeMap::new();
         for step in steps.iter().filter(|step| matches!(step.kind, Kind::Add)) {
             let id = EmailId(step.entry.email);
-            if !emails.contains_key(&id) {
-                let record = crate::rows::email_record(past, account, id)?;
-                let parsed = (*parsed(id, &record)?).clone();
-                emails.insert(id, Then { record, parsed });
+            if let Entry::Vacant(place) = emails.entry(id) {
+                let record = email_record(past, account, id)?;
+                let parsed = parsed(id, &record)?;
+                place.insert(Then { record, parsed });
             }
         }
         Ok(emails)

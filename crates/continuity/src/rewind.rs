@@ -1,0 +1,273 @@
+//! Going back: an account's mail, a mailbox, single messages or the address book as they were at a moment, brought back
+//! beside what came since.
+//!
+//! [`Rewinds::preview`] says what would be done, [`Rewinds::run`] does it under a key, once however often it is asked for,
+//! [`Rewinds::undo`] takes it back. What was there comes from [`store::Store::realm_at`]; how it is brought back is
+//! decided by [`mailstore::rewind`] and [`people::rewind`]. All of this blocks: call it from a blocking thread.
+
+use std::fmt::Write as _;
+
+use mailstore::rewind::{RewindId, RewindPlan, RewindRecord, RewindScope};
+use mailstore::{EmailId, MailError, MailStore, Mailbox, MailboxId, MailboxName};
+use people::rewind::BookPlan;
+use people::{People, PeopleError};
+use store::{Past, Read as _, RealmId, RealmSeq, Store, StoreError};
+
+/// What is taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// Mail and address book.
+    Everything,
+    /// A mailbox, by the name that it had, or has.
+    Mailbox(String),
+    /// Single messages, each in the mailbox where it was.
+    Messages(Vec<(MailboxId, EmailId)>),
+    /// The address book.
+    AddressBook,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// What is taken back.
+    pub what: What,
+    /// To which moment, in milliseconds since 1970.
+    pub moment_ms: i64,
+    /// Flags of messages that stayed where they were become what they were, too.
+    pub flags: bool,
+}
+
+/// What a rewind would do; nothing of it is done.
+#[derive(Debug, Clone, Default)]
+pub struct Preview {
+    /// To the mail.
+    pub mail: RewindPlan,
+    /// To the address book.
+    pub book: BookPlan,
+    /// Why it can't be done as it is: it does not fit.
+    pub problem: Option<String>,
+}
+
+impl Preview {
+    /// Whether everything is there already.
+    pub fn is_empty(&self) -> bool {
+        self.mail.is_empty() && self.book.is_empty()
+    }
+}
+
+/// Why it was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum RewindError {
+    /// The moment is in the future.
+    #[error("that moment has not come yet")]
+    Future,
+    /// The account was not there at that moment.
+    #[error("the account did not exist at that moment")]
+    NotYet,
+    /// There was no such mailbox.
+    #[error("there was no mailbox named \u{201c}{0}\u{201d} at that moment")]
+    NoSuchMailbox(String),
+    /// The mail's own reasons.
+    #[error(transparent)]
+    Mail(#[from] MailError),
+    /// The address book's own reasons.
+    #[error(transparent)]
+    People(#[from] PeopleError),
+    /// The store's own reasons; [`StoreError::BeforeWindow`] for a moment too long ago.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+type Result<T, E = RewindError> = std::result::Result<T, E>;
+
+/// What was asked for, resolved as of then.
+struct Then {
+    past: Past,
+    scope: RewindScope,
+    book: bool,
+}
+
+/// Takes accounts back. Cheap to make and clone.
+#[derive(Clone)]
+pub struct Rewinds {
+    store: Store,
+    mailstore: MailStore,
+}
+
+impl Rewinds {
+    /// For the accounts of a store.
+    pub fn new(mailstore: MailStore) -> Self {
+        Self { store: mailstore.store().clone(), mailstore }
+    }
+
+    /// The earliest moment that can be gone back to, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn window_start_ms(&self) -> Result<i64> {
+        Ok(self.store.window_start_ms()?)
+    }
+
+    /// The mailboxes that an account had at a moment, INBOX first.
+    ///
+    /// # Errors
+    /// As [`Rewinds::preview`].
+    pub fn mailboxes_then(&self, account: RealmId, moment_ms: i64) -> Result<Vec<Mailbox>> {
+        Ok(self.mailstore.mailboxes_then(account, &self.past(account, moment_ms)?)?)
+    }
+
+    /// What a rewind would do.
+    ///
+    /// # Errors
+    /// [`RewindError`] says for what moments and mailboxes nothing can be done.
+    pub fn preview(&self, account: RealmId, wish: &Wish) -> Result<Preview> {
+        let then = self.then(account, wish)?;
+        let mail = self.mailstore.plan_rewind(account, &then.past, &then.scope, wish.flags)?;
+        let book = if then.book { People::plan_rewind(&then.past, account)? } else { BookPlan::default() };
+        let problem = match self.mailstore.check_rewind(account, &mail) {
+            Ok(()) => None,
+            Err(error @ MailError::OverQuota { .. }) => Some(error.to_string()),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Preview { mail, book, problem })
+    }
+
+    /// Goes back. Under the same key it is done once; after a crash in between the same key does the rest. `progress`
+    /// is told of messages done and to be done.
+    ///
+    /// # Errors
+    /// As [`Rewinds::preview`]; [`MailError::OverQuota`] before anything is changed.
+    pub fn run(
+        &self,
+        account: RealmId,
+        key: &[u8],
+        wish: &Wish,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<RewindRecord> {
+        let id = RewindId::of(key)?;
+        if let Some(record) = self.mailstore.rewind_record(account, id)?.filter(|record| record.done || record.undone) {
+            return Ok(record);
+        }
+        let then = self.then(account, wish)?;
+        let plan = self.mailstore.plan_rewind(account, &then.past, &then.scope, wish.flags)?;
+        let what = (wish.moment_ms, name_of(&wish.what));
+        let record = self.mailstore.rewind(account, id, &then.past, &plan, (what.0, &what.1), progress)?;
+        if record.done || record.undone {
+            return Ok(record);
+        }
+        let book = then.book.then(|| People::book_then(&then.past, account)).transpose()?;
+        let done = self.store.transact(move |tx| {
+            let record = MailStore::rewind_record_in(tx, account, id)?.unwrap_or_default();
+            if record.done || record.undone {
+                return Ok(record);
+            }
+            let changed = match &book {
+                Some(book) => Some(People::rewind_in(tx, account, book)? as u32),
+                None => None,
+            };
+            Ok::<_, RewindError>(MailStore::finish_rewind_in(tx, account, id, changed)?)
+        });
+        let record = done.wait()?;
+        metrics::counter!("holdfast_rewinds_total").increment(1);
+        tracing::info!(%account, back = record.back, moved = record.moved, book = record.book, "rewound");
+        Ok(record)
+    }
+
+    /// Takes a rewind back, except what was changed since. Idempotent. `None` if it is not known any more.
+    ///
+    /// # Errors
+    /// Those of the store; [`StoreError::BeforeWindow`] when the log behind it is gone.
+    pub fn undo(&self, account: RealmId, id: RewindId) -> Result<Option<RewindRecord>> {
+        let Some(record) = self.mailstore.undo_rewind(account, id)? else { return Ok(None) };
+        if record.book_seq != 0 {
+            let (before, after) = self.store.realm_around(account, RealmSeq(record.book_seq), record.book_ms)?;
+            let (before, after) = (People::book_then(&before, account)?, People::book_then(&after, account)?);
+            let undone = self.store.transact(move |tx| {
+                if MailStore::end_book_in(tx, account, id)? {
+                    People::undo_rewind_in(tx, account, &before, &after)?;
+                }
+                Ok::<_, RewindError>(())
+            });
+            undone.wait()?;
+        }
+        metrics::counter!("holdfast_rewinds_undone_total").increment(1);
+        Ok(self.mailstore.rewind_record(account, id)?)
+    }
+
+    fn past(&self, account: RealmId, moment_ms: i64) -> Result<Past> {
+        if moment_ms > self.store.clock().now_ms() {
+            return Err(RewindError::Future);
+        }
+        let past = self.store.realm_at(account, moment_ms)?;
+        if past.realm_seq(account) == RealmSeq(0) { Err(RewindError::NotYet) } else { Ok(past) }
+    }
+
+    fn then(&self, account: RealmId, wish: &Wish) -> Result<Then> {
+        let past = self.past(account, wish.moment_ms)?;
+        let (scope, book) = match &wish.what {
+            What::Everything => (RewindScope::Everything, true),
+            What::AddressBook => (RewindScope::Nothing, true),
+            What::Messages(messages) => (RewindScope::Messages(messages.clone()), false),
+            What::Mailbox(name) => (RewindScope::Mailbox(self.mailbox_then(account, &past, name)?), false),
+        };
+        Ok(Then { past, scope, book })
+    }
+
+    fn mailbox_then(&self, account: RealmId, past: &Past, name: &str) -> Result<MailboxId> {
+        let missing = || RewindError::NoSuchMailbox(name.to_owned());
+        let parsed = MailboxName::new(name).map_err(|_| missing())?;
+        if let Some(then) = self.mailstore.mailbox_by_name_in(past, account, &parsed)? {
+            return Ok(then.id);
+        }
+        // It had another name.
+        let now = self.mailstore.mailbox_by_name_in(past.now(), account, &parsed)?.ok_or_else(missing)?;
+        match self.mailstore.mailbox_in(past, account, now.id)? {
+            Some(then) => Ok(then.id),
+            None => Err(missing()),
+        }
+    }
+}
+
+/// What was taken back, in words.
+pub fn name_of(what: &What) -> String {
+    match what {
+        What::Everything => "everything".to_owned(),
+        What::Mailbox(name) => format!("mailbox {name}"),
+        What::Messages(messages) => count(messages.len(), "message"),
+        What::AddressBook => "the address book".to_owned(),
+    }
+}
+
+fn count(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+/// What a rewind did, in a sentence.
+pub fn told(record: &RewindRecord) -> String {
+    if record.undone {
+        return "Undone: what was changed since has been kept.".to_owned();
+    }
+    let mut text = String::new();
+    let parts = [
+        (record.back as usize, "message", "came back"),
+        (record.moved as usize, "message", "moved back"),
+        (record.flagged as usize, "message", "marked as before"),
+        (record.made.len(), "mailbox", "made again"),
+        (record.book as usize, "contact or group", "brought back"),
+    ];
+    for (n, what, became) in parts.into_iter().filter(|(n, _, _)| *n > 0) {
+        let between = if text.is_empty() { "" } else { ", " };
+        let what = match (n, what) {
+            (1, what) => format!("1 {what}"),
+            (n, "mailbox") => format!("{n} mailboxes"),
+            (n, "contact or group") => format!("{n} contacts and groups"),
+            (n, what) => count(n, what),
+        };
+        let _ = write!(text, "{between}{what} {became}");
+    }
+    match (text.is_empty(), record.done) {
+        (true, true) => "Everything was there already: nothing is changed.".to_owned(),
+        (false, true) => format!("{text}."),
+        (_, false) => format!("Not finished yet: {}.", if text.is_empty() { "nothing is done" } else { &text }),
+    }
+}
