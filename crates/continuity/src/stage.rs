@@ -117,11 +117,14 @@ pub enum Feature {
     Search,
     /// Sending from the web.
     Sending,
+    /// Going back to a moment on the web.
+    Rewind,
 }
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::SignUp, Self::Options, Self::Administration, Self::Search, Self::Sending];
+    pub const ALL: [Self; 6] =
+        [Self::SignUp, Self::Options, Self::Administration, Self::Search, Self::Sending, Self::Rewind];
 
     /// What it is called.
     pub const fn name(self) -> &'static str {
@@ -131,6 +134,7 @@ impl Feature {
             Self::Administration => "administration",
             Self::Search => "search",
             Self::Sending => "sending",
+            Self::Rewind => "rewind",
         }
     }
 

@@ -6,6 +6,7 @@ mod domains;
 mod mail;
 mod people;
 mod queue;
+mod rewind;
 pub mod socket;
 mod stage;
 mod standby;
@@ -73,6 +74,7 @@ pub async fn execute(services: &Arc<Services>, command: AdminCommand, output: &O
         AdminCommand::Archive(command) => archive::run(services, command, output).await,
         AdminCommand::Stage(command) => stage::run(services, command, output).await,
         AdminCommand::People(command) => people::run(services, command, output).await,
+        AdminCommand::Rewind(args) => rewind::run(services, args, output).await,
         AdminCommand::Maintain => {
             let (say, mut said) = mpsc::unbounded_channel();
             let run = maintenance::run(services.clone(), CancellationToken::new(), move |line| {

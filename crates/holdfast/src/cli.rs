@@ -102,6 +102,8 @@ pub enum AdminCommand {
     /// Address books: contacts and groups, in and out as vCard or CSV.
     #[command(subcommand)]
     People(PeopleCommand),
+    /// Bring an account's mail or address book back as it was at a moment, beside what came since. Can be undone.
+    Rewind(RewindArgs),
     /// Do the daily work now: check what is stored, make a checkpoint, drop old log, take back space.
     Maintain,
 }
@@ -150,6 +152,37 @@ pub enum ArchiveCommand {
         /// Where to write it; must not exist.
         file: PathBuf,
     },
+}
+
+/// `holdfast rewind …`
+#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
+pub struct RewindArgs {
+    /// The account's address.
+    pub address: String,
+    /// The moment: "2026-11-23 18:00", "2026-11-23T17:00:00Z" or "2 h ago".
+    #[arg(long, value_name = "TIME", required_unless_present_any = ["undo", "deleted"])]
+    pub at: Option<String>,
+    /// Only this mailbox, by the name that it had. Default: all mail and the address book.
+    #[arg(long, value_name = "NAME", group = "what")]
+    pub mailbox: Option<String>,
+    /// Only the address book.
+    #[arg(long, group = "what")]
+    pub address_book: bool,
+    /// Only this message, as the preview names it, such as m1.e42. Can be given again.
+    #[arg(long, value_name = "ID", group = "what")]
+    pub message: Vec<String>,
+    /// Messages that stayed where they were get the flags that they had, too.
+    #[arg(long)]
+    pub flags: bool,
+    /// Only say what would change.
+    #[arg(long)]
+    pub preview: bool,
+    /// Take the last rewind of the account back.
+    #[arg(long, conflicts_with_all = ["at", "what", "flags", "preview", "deleted"])]
+    pub undo: bool,
+    /// Bring the deleted account back first: its addresses, password, mail and address book.
+    #[arg(long)]
+    pub deleted: bool,
 }
 
 /// `holdfast restore …`
@@ -326,7 +359,7 @@ pub enum StageCommand {
     },
     /// Switch one feature off, at any stage.
     Off {
-        /// sign-up, options, administration, search or sending.
+        /// sign-up, options, administration, search, sending or rewind.
         feature: String,
     },
     /// Switch a feature on again.
@@ -483,6 +516,16 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_rewind_says_where_to() {
+        let parse = |words: &str| Cli::try_parse_from(std::iter::once("holdfast").chain(words.split(' '))).is_ok();
+        assert!(parse("rewind a@b.example --at 2026-11-23T17:00:00Z --mailbox INBOX --preview"));
+        assert!(parse("rewind a@b.example --undo") && parse("rewind a@b.example --deleted"));
+        assert!(!parse("rewind a@b.example"));
+        assert!(!parse("rewind a@b.example --at 2026-11-23T17:00:00Z --mailbox INBOX --address-book"));
+        assert!(!parse("rewind a@b.example --at 2026-11-23T17:00:00Z --undo"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod down_page;
 mod drill;
 mod gates;
 mod maintenance;
+mod moment;
 mod offline;
 mod progress;
 mod restore;

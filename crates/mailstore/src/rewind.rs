@@ -191,6 +191,13 @@ pub struct RewindRecord {
     pub book: u32,
 }
 
+impl RewindRecord {
+    /// Whether it changed anything.
+    pub fn changed(&self) -> bool {
+        self.back + self.moved + self.flagged + self.book > 0 || !self.made.is_empty()
+    }
+}
+
 /// `34`: the way back of one commit of a rewind.
 #[derive(Clone, PartialEq, Message)]
 pub struct RewindStep {

@@ -106,6 +106,8 @@ fn feature_of(method: &Method, path: &str) -> Option<Feature> {
         Some(Feature::Search)
     } else if under("/compose") && method == Method::POST {
         Some(Feature::Sending)
+    } else if under("/rewind") {
+        Some(Feature::Rewind)
     } else {
         None
     }
@@ -126,6 +128,7 @@ fn one_feature(feature: Feature, now: &Situation) -> DownPage {
         Feature::Administration => "The administration is",
         Feature::Search => "Searching is",
         Feature::Sending => "Sending is",
+        Feature::Rewind => "Going back to a moment is",
     };
     let mut text = format!("{what} switched off for the moment.");
     if !now.say.is_empty() {
@@ -158,6 +161,7 @@ mod tests {
     fn requests_belong_to_features() {
         assert_eq!(feature_of(&Method::GET, "/settings/security"), Some(Feature::Options));
         assert_eq!(feature_of(&Method::GET, "/settingsx"), None);
+        assert_eq!(feature_of(&Method::POST, "/rewind/run"), Some(Feature::Rewind));
         assert_eq!(feature_of(&Method::POST, "/compose"), Some(Feature::Sending));
         assert_eq!(feature_of(&Method::GET, "/compose"), None, "what was written can still be looked at");
     }

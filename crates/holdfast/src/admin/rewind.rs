@@ -1,0 +1,185 @@
+//! `holdfast rewind`.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail, ensure};
+use continuity::{
+    rewind::{Preview, RewindError, Rewinds, What, Wish, name_of, told},
+    stage::Stage,
+};
+use directory::AccountId;
+use mailkit::EmailAddress;
+use mailstore::rewind::RewindId;
+use store::StoreError;
+
+use super::{
+    Output,
+    accounts::{WHO, find},
+};
+use crate::{archive::moment, cli::RewindArgs, moment::parse_moment, services::Services};
+
+/// Messages and names that a preview prints.
+const SHOWN: usize = 20;
+
+/// Runs the command.
+pub async fn run(services: &Arc<Services>, args: RewindArgs, output: &Output) -> anyhow::Result<()> {
+    let stage = services.stages.now().stage;
+    ensure!(
+        !services.serving.load(std::sync::atomic::Ordering::Relaxed) || stage >= Stage::Web,
+        "the service is in stage {stage} and changes nothing yet; go on with `holdfast stage set web`"
+    );
+    if args.deleted {
+        bring_back(services, &args.address, args.preview, output).await?;
+        if args.at.is_none() || args.preview {
+            return Ok(());
+        }
+    }
+    let account = find(services, &args.address)?.id;
+    if args.undo {
+        return undo(services, account, &args.address, output).await;
+    }
+    let wish = wish(&args)?;
+    let rewinds = Rewinds::new(services.mailstore.clone());
+    if args.preview {
+        let asked = wish.clone();
+        let preview = tokio::task::spawn_blocking(move || rewinds.preview(account.realm(), &asked)).await?;
+        return show(&preview.map_err(explained)?, &wish, output).await;
+    }
+    let key = key(services, account, &wish)?;
+    let (asked, progress) = (wish.clone(), output.clone());
+    let record = tokio::task::spawn_blocking(move || {
+        let mut tell = |done: u64, total: u64| progress.progress("messages taken back", done, total);
+        rewinds.run(account.realm(), &key, &asked, &mut tell)
+    })
+    .await?
+    .map_err(explained)?;
+    output.line(told(&record)).await;
+    if record.changed() {
+        output.line(format!("`holdfast rewind {} --undo` takes it back", args.address)).await;
+    }
+    let what = format!("{} taken back to {}", name_of(&wish.what), moment(wish.moment_ms));
+    services.directory.audit(Some(account), WHO, &what, "").await?;
+    Ok(())
+}
+
+/// A moment too long ago is told with the first one that is not.
+fn explained(error: RewindError) -> anyhow::Error {
+    match error {
+        RewindError::Store(StoreError::BeforeWindow { first_ms, .. }) => {
+            anyhow::anyhow!("that moment is too long ago: what is kept here begins at {}", moment(first_ms))
+        }
+        other => other.into(),
+    }
+}
+
+fn wish(args: &RewindArgs) -> anyhow::Result<Wish> {
+    let what = if let Some(name) = &args.mailbox {
+        What::Mailbox(name.clone())
+    } else if args.address_book {
+        What::AddressBook
+    } else if args.message.is_empty() {
+        What::Everything
+    } else {
+        let parse = |id: &String| {
+            let parts = id.split_once('.').and_then(|(m, e)| Some((m.parse().ok()?, e.parse().ok()?)));
+            parts.with_context(|| format!("{id} names no message; --preview prints names such as m1.e42"))
+        };
+        What::Messages(args.message.iter().map(parse).collect::<anyhow::Result<_>>()?)
+    };
+    let at = args.at.as_deref().context("--at TIME says which moment")?;
+    Ok(Wish { what, moment_ms: parse_moment(at)?, flags: args.flags })
+}
+
+/// The same command again does the rest of one that was cut off, else it is another one.
+fn key(services: &Services, account: AccountId, wish: &Wish) -> anyhow::Result<Vec<u8>> {
+    for number in 0u32.. {
+        let key = blake3::hash(format!("command line {number} {wish:?}").as_bytes()).as_bytes().to_vec();
+        let known = services.mailstore.rewind_record(account.realm(), RewindId::of(&key)?)?;
+        if known.is_none_or(|record| !record.done && !record.undone) {
+            return Ok(key);
+        }
+    }
+    bail!("there were too many rewinds like this one")
+}
+
+async fn show(preview: &Preview, wish: &Wish, output: &Output) -> anyhow::Result<()> {
+    let (mail, book) = (&preview.mail, &preview.book);
+    output.line(format!("{} as of {}:", name_of(&wish.what), moment(wish.moment_ms))).await;
+    if preview.is_empty() {
+        output.line("everything is there already: nothing would change").await;
+        return Ok(());
+    }
+    for mailbox in &mail.mailboxes {
+        let made = if mailbox.made { "  made again" } else { "" };
+        let line = format!(
+            "{:<30} {:>8} come back {:>8} moved back {:>8} flags{made}",
+            mailbox.name, mailbox.back, mailbox.moved, mailbox.flagged
+        );
+        output.line(line).await;
+    }
+    for message in mail.first.iter().take(SHOWN) {
+        let id = format!("{}.{}", message.mailbox, message.email);
+        let line = format!("  {id:<12} {}  {}: {}", moment(message.internal_date_ms), message.from, message.subject);
+        output.line(line).await;
+    }
+    let more = (mail.back + mail.moved).saturating_sub(SHOWN.min(mail.first.len()));
+    if more > 0 {
+        output.line(format!("  and {more} more messages")).await;
+    }
+    for (names, what) in [
+        (&book.back, "contacts come back"),
+        (&book.changed, "contacts hold both values"),
+        (&book.groups_back, "groups come back"),
+        (&book.groups_changed, "groups get members or their name back"),
+    ] {
+        if !names.is_empty() {
+            let first: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
+            let dots = if names.len() > SHOWN { ", …" } else { "" };
+            output.line(format!("{:>8} {what}: {}{dots}", names.len(), first.join(", "))).await;
+        }
+    }
+    if let Some(problem) = &preview.problem {
+        bail!("it can't be done as it is: {problem}");
+    }
+    output.line("nothing is changed yet: run it without --preview; what came since is kept").await;
+    Ok(())
+}
+
+async fn undo(services: &Services, account: AccountId, address: &str, output: &Output) -> anyhow::Result<()> {
+    let last = services.mailstore.rewinds(account.realm())?.into_iter().find(|(_, record)| record.changed() && !record.undone);
+    let (id, record) = last.with_context(|| format!("there is no rewind of {address} to take back"))?;
+    let rewinds = Rewinds::new(services.mailstore.clone());
+    tokio::task::spawn_blocking(move || rewinds.undo(account.realm(), id)).await?.map_err(explained)?;
+    let what = format!("{} of {}", record.what, moment(record.moment_ms));
+    output.line(format!("taken back: the rewind of {what}; what was changed since is kept")).await;
+    services.directory.audit(Some(account), WHO, &format!("rewind undone: {what}"), "").await?;
+    Ok(())
+}
+
+async fn bring_back(services: &Services, address: &str, preview: bool, output: &Output) -> anyhow::Result<()> {
+    let parsed = EmailAddress::parse(address).with_context(|| address.to_owned())?;
+    let (id, deleted_ms) = services
+        .directory
+        .deleted_account(&parsed)?
+        .with_context(|| format!("no account {address} was deleted, or its mail has been cleared away since"))?;
+    if preview {
+        let quota = services.mailstore.quota(id.realm())?;
+        let line = format!(
+            "{address}, deleted {}, would come back with {} messages and {} contacts",
+            moment(deleted_ms),
+            quota.messages,
+            services.people.count(id.realm())?
+        );
+        output.line(line).await;
+        return Ok(());
+    }
+    let store = services.store.clone();
+    let past = tokio::task::spawn_blocking(move || store.realm_at(id.realm(), deleted_ms - 1)).await??;
+    let taken = services.directory.bring_back_account(id, &past).await?;
+    output.line(format!("{address} is back as it was, with its password and addresses")).await;
+    for address in taken {
+        output.line(format!("without {address}, which somebody else has, or whose domain is gone")).await;
+    }
+    services.directory.audit(Some(id), WHO, "deleted account brought back", "").await?;
+    Ok(())
+}
