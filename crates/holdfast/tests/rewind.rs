@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 
 use jiff::Timestamp;
-use support::{PATIENCE, PASSWORD, Server, imap::Imap, smtp::Smtp, web::Web};
+use support::{PASSWORD, PATIENCE, Server, imap::Imap, smtp::Smtp, web::Web};
 
 const ANNA: &str = "anna@example.org";
 
@@ -106,7 +106,10 @@ fn a_client_that_deletes_everything_is_taken_back_and_new_mail_stays() {
     fields.extend(ids.map(|id| ("id", id)));
     web.post("/people", &fields).unwrap();
     assert!(!people(&server, "none.vcf").contains("Person"), "the address book is empty");
-    Smtp::connect(server.address("smtp")).unwrap().send("new@example.com", &[ANNA], "Subject: new\r\n\r\nnew\r\n").unwrap();
+    Smtp::connect(server.address("smtp"))
+        .unwrap()
+        .send("new@example.com", &[ANNA], "Subject: new\r\n\r\nnew\r\n")
+        .unwrap();
     let empty = all(&server);
     assert_eq!(empty.values().flatten().count(), 1, "everything is deleted, and one came: {empty:?}");
 

@@ -392,8 +392,9 @@ impl MailStore {
                 continue;
             }
             let at = key::entry(mailbox, uid);
-            let entry: EntryRecord = schema::load(past, account, &at)?
-                .ok_or_else(|| MailError::Damaged(format!("message {email} was in {mailbox}, but has no entry there")))?;
+            let entry: EntryRecord = schema::load(past, account, &at)?.ok_or_else(|| {
+                MailError::Damaged(format!("message {email} was in {mailbox}, but has no entry there"))
+            })?;
             let kind = elsewhere.pop().map_or(Kind::Add, |(from, uid)| Kind::Move(from, uid));
             plan.steps.push(Step { then: mailbox, to: target, kind, entry });
         }
@@ -439,7 +440,10 @@ fn first_messages(
                 mailbox: step.then,
                 email,
                 moved: matches!(step.kind, Kind::Move(..)),
-                from: from.map(|from| if from.name.is_empty() { &from.address } else { &from.name }).cloned().unwrap_or_default(),
+                from: from
+                    .map(|from| if from.name.is_empty() { &from.address } else { &from.name })
+                    .cloned()
+                    .unwrap_or_default(),
                 subject: parsed.subject.clone(),
                 internal_date_ms: step.entry.internal_date_ms,
             });

@@ -125,11 +125,10 @@ async fn a_client_that_deletes_everything_is_undone_byte_for_byte_and_new_mail_s
 
     let plan = timed.plan(moment, &RewindScope::Everything, false);
     assert_eq!((plan.back, plan.moved, plan.flagged, plan.first.len()), (30, 0, 0, 30));
-    assert_eq!(plan.mailboxes.iter().map(|m| (m.name.as_str(), m.made, m.back)).collect::<Vec<_>>(), [
-        ("INBOX", false, 15),
-        ("Work", true, 0),
-        ("Work/2026", true, 15),
-    ]);
+    assert_eq!(
+        plan.mailboxes.iter().map(|m| (m.name.as_str(), m.made, m.back)).collect::<Vec<_>>(),
+        [("INBOX", false, 15), ("Work", true, 0), ("Work/2026", true, 15),]
+    );
     assert_eq!(plan.bytes, bytes.values().map(|raw| raw.len() as u64).sum::<u64>());
     let empty = timed.shape();
     assert_eq!(timed.rewind(b"1", moment, RewindScope::Everything, false).await.unwrap(), 30);
@@ -264,7 +263,8 @@ async fn live(timed: &Timed, random: &mut impl FnMut(usize) -> usize, n: usize) 
         5 => _ = mail.move_(account, some.id, &few, other.id).await.unwrap(),
         6 => _ = mail.copy(account, some.id, &few, other.id).await.unwrap(),
         7 => {
-            let flags = Flags::parse(["\\Seen", "\\Flagged", "\\Deleted", "$Work"].into_iter().skip(random(4))).unwrap();
+            let flags =
+                Flags::parse(["\\Seen", "\\Flagged", "\\Deleted", "$Work"].into_iter().skip(random(4))).unwrap();
             let change = if random(2) == 0 { FlagChange::Add(flags) } else { FlagChange::Replace(flags) };
             mail.set_flags(account, some.id, &few, change, None).await.unwrap();
         }

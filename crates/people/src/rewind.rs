@@ -54,9 +54,8 @@ fn aligned(then: &Book, now: &Book) -> Book {
             return *id;
         }
         let name = group.name.to_lowercase();
-        let is_same = |other: &BookGroup| {
-            (!other.uid.is_empty() && other.uid == group.uid) || other.name.to_lowercase() == name
-        };
+        let is_same =
+            |other: &BookGroup| (!other.uid.is_empty() && other.uid == group.uid) || other.name.to_lowercase() == name;
         let same = now.groups.iter().find(|(other, held)| !then.groups.contains_key(other) && is_same(held));
         same.map_or(*id, |(other, _)| *other)
     };

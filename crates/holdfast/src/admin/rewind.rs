@@ -146,7 +146,8 @@ async fn show(preview: &Preview, wish: &Wish, output: &Output) -> anyhow::Result
 }
 
 async fn undo(services: &Services, account: AccountId, address: &str, output: &Output) -> anyhow::Result<()> {
-    let last = services.mailstore.rewinds(account.realm())?.into_iter().find(|(_, record)| record.changed() && !record.undone);
+    let last =
+        services.mailstore.rewinds(account.realm())?.into_iter().find(|(_, record)| record.changed() && !record.undone);
     let (id, record) = last.with_context(|| format!("there is no rewind of {address} to take back"))?;
     let rewinds = Rewinds::new(services.mailstore.clone());
     tokio::task::spawn_blocking(move || rewinds.undo(account.realm(), id)).await?.map_err(explained)?;

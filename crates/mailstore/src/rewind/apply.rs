@@ -124,7 +124,12 @@ impl MailStore {
     }
 
     /// Note that a rewind went through; `book` says how many contacts and groups this commit changed, if it did.
-    pub fn finish_rewind_in(tx: &mut Tx<'_>, account: RealmId, id: RewindId, book: Option<u32>) -> Result<RewindRecord> {
+    pub fn finish_rewind_in(
+        tx: &mut Tx<'_>,
+        account: RealmId,
+        id: RewindId,
+        book: Option<u32>,
+    ) -> Result<RewindRecord> {
         let at = key::rewind(&id.0);
         let mut record: RewindRecord = schema::load(tx, account, &at)?.unwrap_or_default();
         if record.done || record.undone {
@@ -154,7 +159,11 @@ impl MailStore {
     }
 
     /// [`MailStore::rewind_record`] as `read` sees it.
-    pub fn rewind_record_in<R: Read + ?Sized>(read: &R, account: RealmId, id: RewindId) -> Result<Option<RewindRecord>> {
+    pub fn rewind_record_in<R: Read + ?Sized>(
+        read: &R,
+        account: RealmId,
+        id: RewindId,
+    ) -> Result<Option<RewindRecord>> {
         schema::load(read, account, &key::rewind(&id.0))
     }
 
