@@ -119,12 +119,21 @@ pub enum Feature {
     Sending,
     /// Going back to a moment on the web.
     Rewind,
+    /// The address book's pages.
+    AddressBook,
 }
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::SignUp, Self::Options, Self::Administration, Self::Search, Self::Sending, Self::Rewind];
+    pub const ALL: [Self; 7] = [
+        Self::SignUp,
+        Self::Options,
+        Self::Administration,
+        Self::Search,
+        Self::Sending,
+        Self::Rewind,
+        Self::AddressBook,
+    ];
 
     /// What it is called.
     pub const fn name(self) -> &'static str {
@@ -135,6 +144,7 @@ impl Feature {
             Self::Search => "search",
             Self::Sending => "sending",
             Self::Rewind => "rewind",
+            Self::AddressBook => "address-book",
         }
     }
 

@@ -10,6 +10,7 @@
 //! more.
 
 mod apply;
+mod check;
 mod compare;
 mod copy;
 mod intake;
@@ -21,6 +22,7 @@ mod replica;
 mod wire;
 
 pub use apply::{Tripped, Tripwires};
+pub use check::Rules;
 pub use keys::{Fingerprint, NotACode, PairingCode};
 pub use primary::{CODE_FOR, Mode, Primary, PrimaryOptions, StandbyStatus};
 pub use promote::{

@@ -359,7 +359,7 @@ pub enum StageCommand {
     },
     /// Switch one feature off, at any stage.
     Off {
-        /// sign-up, options, administration, search, sending or rewind.
+        /// sign-up, options, administration, search, sending, rewind or address-book.
         feature: String,
     },
     /// Switch a feature on again.

@@ -244,7 +244,7 @@ impl Default for Standby {
             tripwire_window: Span::seconds(600),
             tripwire_account_messages: 2_000,
             tripwire_messages: 10_000,
-            tripwire_contacts: 500,
+            tripwire_contacts: 200,
         }
     }
 }

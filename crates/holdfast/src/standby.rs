@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use continuity::standby::{Ended, Standby, StandbyOptions, StoreOptionsMaker, Tripwires};
+use continuity::standby::{Ended, Rules, Standby, StandbyOptions, StoreOptionsMaker, Tripwires};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::{admin, cli::StandbyArgs, config::Config, serve, services::store_options};
+use crate::{admin, cli::StandbyArgs, config::Config, maintenance::INVARIANTS, serve, services::store_options};
 
 /// Between two lines about a copy under way.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -27,6 +27,7 @@ pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
             all_messages: settings.tripwire_messages,
             contacts: settings.tripwire_contacts,
         },
+        rules: Rules(INVARIANTS.to_vec()),
     };
     let (standby, rejoined) =
         Standby::open(options, args.primary.as_deref(), args.code.as_deref(), args.rejoin).await?;

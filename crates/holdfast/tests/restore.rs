@@ -226,3 +226,86 @@ fn what_the_archive_has_lost_is_named_and_everything_else_is_served() {
     let new = imap.command(&format!("FETCH {} (BODY.PEEK[])", held[0].len() + 1)).unwrap().ok();
     assert!(new.untagged.concat().contains("goes on"));
 }
+
+/// Makes a contact by the pages, as people do.
+fn add_contact(web: &mut Web, name: &str) -> std::io::Result<()> {
+    let form = web.get("/people/new")?;
+    let (csrf, key) = (form.input("csrf").unwrap_or_default(), form.input("key").unwrap_or_default());
+    let made = web.post("/people/new", &[("csrf", &csrf), ("key", &key), ("name", name)])?;
+    if matches!(made.status, 200 | 303) { Ok(()) } else { Err(std::io::Error::other(made.body)) }
+}
+
+/// Messages and contacts of an account.
+fn counts(server: &Server, user: &str) -> (usize, usize) {
+    let file = server.dir().join("contacts.vcf");
+    let _ = std::fs::remove_file(&file);
+    ok(&server.command(&["people", "export", user, file.to_str().unwrap()]));
+    let contacts = std::fs::read_to_string(&file).unwrap().matches("BEGIN:VCARD").count();
+    let mut imap = Imap::login(server.address("imap"), user).unwrap();
+    let status = imap.command("STATUS INBOX (MESSAGES)").unwrap().ok().untagged.concat();
+    let messages = status.split("MESSAGES ").nth(1).unwrap().trim_end_matches(')').parse().unwrap();
+    (messages, contacts)
+}
+
+#[test]
+fn mail_and_address_book_of_an_account_come_back_from_one_moment_whichever_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let more = archive(dir.path());
+    let server = Server::start_with(dir.path(), &more);
+    for reader in READERS {
+        server.add_account(reader);
+    }
+    // Everyone gets a message, writes down its sender, gets the next: at no moment is one more than one ahead.
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let mut moments = Vec::new();
+    std::thread::scope(|scope| {
+        for reader in READERS {
+            let (server, stop) = (&server, &stop);
+            scope.spawn(move || {
+                let mut web = Web::sign_in(server.address("http"), reader).unwrap();
+                for number in 0.. {
+                    if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                        return;
+                    }
+                    deliver(server, reader, &format!("message {number}"), 2_000);
+                    add_contact(&mut web, &format!("Sender {number}")).unwrap();
+                }
+            });
+        }
+        for number in 0..4 {
+            std::thread::park_timeout(Duration::from_millis(400));
+            moments.push(jiff::Timestamp::now());
+            if number == 1 {
+                // In the middle of it all.
+                ok(&server.command(&["archive", "snapshot"]));
+            }
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    let last: Vec<_> = READERS.iter().map(|reader| counts(&server, reader)).collect();
+    shipped(&server);
+    server.kill();
+    let mut seen = Vec::new();
+    for (number, at) in moments.iter().map(ToString::to_string).chain([String::new()]).enumerate() {
+        let machine = machine(dir.path(), &format!("machine-{number}"));
+        // It is only looked at: it ships nothing.
+        let target = format!("file://{}/target", dir.path().display());
+        let identity = dir.path().join("identity").display().to_string();
+        let mut command = vec!["restore", "--from", &target, "--identity", &identity];
+        if !at.is_empty() {
+            command.extend(["--at", &at]);
+        }
+        let restored = Server::start_as(&machine, "", &command, &[]);
+        let now: Vec<_> = READERS.iter().map(|reader| counts(&restored, reader)).collect();
+        for (messages, contacts) in &now {
+            assert!(*contacts <= *messages && *messages <= *contacts + 1, "{at}: {now:?}");
+        }
+        if at.is_empty() {
+            assert_eq!(now, last);
+        }
+        seen.push(now);
+        restored.kill();
+    }
+    println!("messages and contacts at {} moments: {seen:?}", seen.len());
+    assert!(seen[0] != seen[4], "nothing happened in between");
+}

@@ -12,6 +12,7 @@ use support::{
     Server,
     imap::Imap,
     standby::{Primary, Standby, deliver, has_all, numbers, port, primary, run, said, subjects, wait_for},
+    web::Web,
 };
 
 const ANNA: &str = "anna@example.org";
@@ -212,6 +213,70 @@ fn a_client_that_deletes_everything_stops_at_a_tripwire() {
     wait_for("it applies", || has_all(&primary, &standby));
     assert!(said(dirs[1].path(), &["compare"]).contains("3 realms are the same"));
     primary.server.stop();
+}
+
+#[test]
+fn an_address_book_that_is_emptied_stops_at_a_tripwire() {
+    let Machines { dirs, primary } = machines("");
+    let standby = Standby::pair(dirs[1].path(), &primary, "[standby]\ntripwire_contacts = 25\n");
+    standby.line("following");
+    let cards: String =
+        (0..30).map(|number| format!("BEGIN:VCARD\nVERSION:4.0\nFN:Friend {number}\nEND:VCARD\n")).collect();
+    let file = dirs[0].path().join("contacts.vcf");
+    std::fs::write(&file, cards).unwrap();
+    said(dirs[0].path(), &["people", "import", ANNA, file.to_str().unwrap()]);
+    wait_for("the standby has all", || has_all(&primary, &standby));
+    assert!(!standby.status().contains("ALARM"), "what comes in trips nothing");
+    let mut web = Web::sign_in(primary.server.address("http"), ANNA).unwrap();
+    // As a buggy program would: one after the other, without looking.
+    for _ in 0..30 {
+        let page = web.get("/people").unwrap().body;
+        let Some(at) = page.split("href=\"/people/c").nth(1).and_then(|rest| rest.split('"').next()) else { break };
+        let contact = web.get(&format!("/people/c{at}")).unwrap();
+        let (csrf, key) = (contact.input("csrf").unwrap(), contact.input("key").unwrap());
+        web.post(&format!("/people/c{at}"), &[("csrf", &csrf), ("key", &key), ("do", "delete")]).unwrap();
+    }
+    wait_for("the wire", || standby.status().contains("25 contacts were deleted"));
+    let (received, applied) = numbers(&standby.status()).unwrap();
+    assert!(applied < received, "what was received is not lost, and not applied");
+    primary.server.kill();
+    said(dirs[1].path(), &["promote", "--discard"]);
+    standby.promoted();
+    let kept = dirs[1].path().join("kept.vcf");
+    said(dirs[1].path(), &["people", "export", ANNA, kept.to_str().unwrap()]);
+    let left = std::fs::read_to_string(kept).unwrap().matches("BEGIN:VCARD").count();
+    // What went one by one before the wire is for rewind.
+    assert_eq!(left, 6, "she has what she had when the wire tripped");
+}
+
+#[test]
+fn what_breaks_a_rule_with_right_digests_is_noticed_and_the_others_go_on() {
+    let Machines { dirs, primary } = machines("");
+    let standby = Standby::pair(dirs[1].path(), &primary, "");
+    standby.line("following");
+    deliver(primary.server.address("smtp"), ANNA, "before").unwrap();
+    wait_for("the standby has all", || has_all(&primary, &standby));
+    let address = primary.address;
+    primary.server.stop();
+    // A mistake of the program: a count that counts nothing, properly committed.
+    let store = store::Store::open(&dirs[0].path().join("data"), store::StoreOptions::default()).unwrap();
+    let anna = store.realms().into_iter().find(|realm| realm.account_number() == Some(1)).unwrap();
+    let wrong = store.transact(move |tx| {
+        tx.put(anna, vec![0x50], vec![0x08, 7]);
+        Ok::<_, store::StoreError>(())
+    });
+    tokio::runtime::Runtime::new().unwrap().block_on(wrong).unwrap();
+    store.close();
+    let server = Server::start_with_env(dirs[0].path(), "", &[("HOLDFAST_LISTEN__STANDBY", address.to_string())]);
+    let primary = Primary { server, address };
+    wait_for("the rule", || {
+        let status = standby.status();
+        status.contains("account 1") && status.contains("7")
+    });
+    println!("{}", standby.status());
+    assert!(said(dirs[0].path(), &["standby", "status"]).contains("account 1"), "both sides name it");
+    deliver(primary.server.address("smtp"), BERT, "goes on").unwrap();
+    wait_for("the others go on", || has_all(&primary, &standby));
 }
 
 #[test]

@@ -96,6 +96,11 @@ pub struct WayBack {
     pub after: Vec<u8>,
 }
 
+/// Whether a key of an account's realm is a contact's.
+pub fn is_contact(key: &[u8]) -> bool {
+    key.len() == 9 && key[0] == CONTACT
+}
+
 pub(crate) fn state() -> Vec<u8> {
     vec![STATE]
 }

@@ -5,10 +5,8 @@ use std::{
     time::Duration,
 };
 
+use people::schema::is_contact;
 use store::{Commit, RealmId, Seq, body_of_key};
-
-/// Keys of an account's address book.
-const CONTACT_KEYS: std::ops::RangeInclusive<u8> = 0x50..=0x5F;
 
 /// How much may be deleted before applying stops. Counted over [`Tripwires::window`] of the primary's time.
 #[derive(Debug, Clone)]
@@ -19,13 +17,13 @@ pub struct Tripwires {
     pub account_messages: u64,
     /// Messages of all accounts. 0 is no wire.
     pub all_messages: u64,
-    /// Records of address books, of all accounts. 0 is no wire.
+    /// Contacts of address books, of all accounts. 0 is no wire.
     pub contacts: u64,
 }
 
 impl Default for Tripwires {
     fn default() -> Self {
-        Self { window: Duration::from_secs(600), account_messages: 2_000, all_messages: 10_000, contacts: 500 }
+        Self { window: Duration::from_secs(600), account_messages: 2_000, all_messages: 10_000, contacts: 200 }
     }
 }
 
@@ -70,7 +68,7 @@ impl Watch {
                 let sign = if op.value.is_none() { 1 } else { -1 };
                 if body_of_key(&op.key).is_some() {
                     loss.messages += sign;
-                } else if op.value.is_none() && op.key.first().is_some_and(|first| CONTACT_KEYS.contains(first)) {
+                } else if op.value.is_none() && is_contact(&op.key) {
                     loss.contacts += 1;
                 }
             }
@@ -89,7 +87,7 @@ impl Watch {
             } else if tripped(wires.all_messages, self.all.messages) {
                 why = Some(format!("{} messages were deleted", self.all.messages));
             } else if tripped(wires.contacts, self.all.contacts) {
-                why = Some(format!("{} records of address books were deleted", self.all.contacts));
+                why = Some(format!("{} contacts were deleted", self.all.contacts));
             }
         }
         let seconds = wires.window.as_secs();

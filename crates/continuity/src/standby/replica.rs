@@ -22,6 +22,7 @@ use crate::durable;
 
 use super::{
     apply::{Tripped, Tripwires, Watch},
+    check::{Changed, Rules},
     intake::{Intake, Lacks, receive},
     keys::{Fingerprint, Keys, NotACode, PairingCode, Pin},
     promote::{self, HowToPromote, Promotion},
@@ -80,6 +81,8 @@ pub struct StandbyOptions {
     pub apply_delay: Duration,
     /// What stops applying.
     pub tripwires: Tripwires,
+    /// What must hold in a realm. One in which it does not is not applied any more.
+    pub rules: Rules,
 }
 
 /// Makes store options, which can't be cloned into a debug line.
@@ -161,6 +164,7 @@ pub struct Standby {
     cut: CancellationToken,
     /// Held while something is received.
     receiving: Arc<Mutex<()>>,
+    pub(super) changed: Changed,
 }
 
 pub(super) async fn blocking<T: Send + 'static>(
@@ -304,6 +308,7 @@ impl Standby {
             promoted: CancellationToken::new(),
             cut: CancellationToken::new(),
             receiving: Arc::default(),
+            changed: Changed::default(),
         };
         standby.refresh();
         Ok((Arc::new(standby), rejoined))
@@ -351,6 +356,9 @@ impl Standby {
             let (standby, shutdown) = (self.clone(), shutdown.clone());
             tokio::spawn(async move { standby.apply(&shutdown).await })
         };
+        let stop_checking = shutdown.child_token();
+        tokio::spawn(self.clone().check(stop_checking.clone()));
+        let _stop_checking = stop_checking.drop_guard();
         let ended = self.follow_on(shutdown).await;
         if let Err(error) = ended {
             applier.abort();
@@ -622,15 +630,18 @@ impl Standby {
         commit.seq() > *self.released.lock() && self.options.apply_delay > Duration::ZERO && self.trips(commit, watch)
     }
 
-    async fn apply_now(&self, store: &Store, commits: Vec<Arc<Commit>>) -> Result<(), Error> {
+    async fn apply_now(self: &Arc<Self>, store: &Store, commits: Vec<Arc<Commit>>) -> Result<(), Error> {
         if commits.is_empty() {
             return Ok(());
         }
-        let store = store.clone();
+        let (store, standby) = (store.clone(), self.clone());
         blocking(move || {
             for commit in &commits {
                 for (realm, why) in store.apply_received(commit)? {
                     tracing::error!(%realm, why, "this realm is not applied any more; the others go on");
+                }
+                for part in &commit.realms {
+                    standby.changed.note(part.realm(), commit.seq());
                 }
             }
             Ok(())

@@ -104,6 +104,8 @@ fn feature_of(method: &Method, path: &str) -> Option<Feature> {
         Some(Feature::Administration)
     } else if under("/search") {
         Some(Feature::Search)
+    } else if under("/people") {
+        Some(Feature::AddressBook)
     } else if under("/compose") && method == Method::POST {
         Some(Feature::Sending)
     } else if under("/rewind") {
@@ -129,6 +131,7 @@ fn one_feature(feature: Feature, now: &Situation) -> DownPage {
         Feature::Search => "Searching is",
         Feature::Sending => "Sending is",
         Feature::Rewind => "Going back to a moment is",
+        Feature::AddressBook => "The address book is",
     };
     let mut text = format!("{what} switched off for the moment.");
     if !now.say.is_empty() {

@@ -434,10 +434,11 @@ impl Behind<'_> {
         let mut seen = HashSet::new();
         let mut todo: VecDeque<RealmId> =
             order.chain(absent.iter().copied()).filter(|realm| left.contains(realm) && seen.insert(*realm)).collect();
-        let total = self.manifest.as_ref().map_or(0, |manifest| manifest.realms.len()) as u64;
+        let accounts = self.store.realms().into_iter().filter(|realm| realm.account_number().is_some());
+        let there = accounts.filter(|realm| !left.contains(realm)).count() as u64;
         self.tell(|progress| {
-            progress.accounts_total = total.max(left.len() as u64);
-            progress.accounts = progress.accounts_total - left.len() as u64;
+            progress.accounts = there;
+            progress.accounts_total = there + left.len() as u64;
             progress.bodies_total = self.manifest.as_ref().map_or(0, |manifest| manifest.bodies);
         });
         let mut realms: FuturesUnordered<LocalBoxFuture<'_, ()>> = FuturesUnordered::new();
