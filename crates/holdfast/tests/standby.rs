@@ -267,11 +267,12 @@ fn what_breaks_a_rule_with_right_digests_is_noticed_and_the_others_go_on() {
     });
     tokio::runtime::Runtime::new().unwrap().block_on(wrong).unwrap();
     store.close();
+    drop(store);
     let server = Server::start_with_env(dirs[0].path(), "", &[("HOLDFAST_LISTEN__STANDBY", address.to_string())]);
     let primary = Primary { server, address };
     wait_for("the rule", || {
         let status = standby.status();
-        status.contains("account 1") && status.contains("7")
+        status.contains("account 1") && status.contains('7')
     });
     println!("{}", standby.status());
     assert!(said(dirs[0].path(), &["standby", "status"]).contains("account 1"), "both sides name it");

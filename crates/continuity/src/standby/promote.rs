@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use people::schema::is_contact;
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
 use store::{Op, Read as _, RealmCommit, RealmId, Seq, Store, StoreError, StoreOptions, Tx, body_of_key};
@@ -70,7 +71,7 @@ pub(super) fn keep_for_undoing(store: &Store, dir: &Path, first: Seq) -> Result<
     for _ in first.0..=store.seq().0 {
         let commit = runtime.block_on(follower.next())?;
         for part in commit.realms.iter().filter(|part| part.realm().account_number().is_some()) {
-            if part.ops.iter().any(|op| op.value.is_none() && body_of_key(&op.key).is_some()) {
+            if part.ops.iter().any(|op| op.value.is_none() && (body_of_key(&op.key).is_some() || is_contact(&op.key))) {
                 losing.insert(part.realm());
             }
             touched.entry(part.realm()).or_default().extend(part.ops.iter().map(|op| op.key.clone()));

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use anyhow::{Context as _, bail, ensure};
 use directory::{Account, NewAccount, Role};
 use mailkit::EmailAddress;
+use mailstore::{MailError, StoreError};
 
 use super::Output;
 use crate::{
@@ -16,13 +17,15 @@ use crate::{
 /// Who the audit trail says it was.
 pub(super) const WHO: &str = "command line";
 
-/// The account with a login.
-pub(super) fn find(services: &Services, address: &str) -> anyhow::Result<Account> {
+/// The account with a login, once its data are there (see [`directory::Directory::restored`]).
+pub(super) async fn find(services: &Services, address: &str) -> anyhow::Result<Account> {
     let parsed = EmailAddress::parse(address).with_context(|| address.to_owned())?;
-    services
+    let account = services
         .directory
         .account_by_address(&parsed)?
-        .with_context(|| format!("there is no account {address}; `holdfast account list` shows those there are"))
+        .with_context(|| format!("there is no account {address}; `holdfast account list` shows those there are"))?;
+    services.directory.restored(account.id).await?;
+    Ok(account)
 }
 
 /// Runs a command.
@@ -45,32 +48,32 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
             return Ok(());
         }
         AccountCommand::Passwd { address, password } => {
-            let account = find(services, &address)?;
+            let account = find(services, &address).await?;
             directory.set_password(account.id, &password.password).await?;
             output.line(format!("{address} has a new password; its web sessions have ended")).await;
             (Some(account.id), "password set".to_owned())
         }
         AccountCommand::Disable { address } => {
-            let account = find(services, &address)?;
+            let account = find(services, &address).await?;
             directory.set_enabled(account.id, false).await?;
             output.line(format!("{address} can't log in any more; mail still comes in")).await;
             (Some(account.id), "disabled".to_owned())
         }
         AccountCommand::Enable { address } => {
-            let account = find(services, &address)?;
+            let account = find(services, &address).await?;
             directory.set_enabled(account.id, true).await?;
             output.line(format!("{address} can log in again")).await;
             (Some(account.id), "enabled".to_owned())
         }
         AccountCommand::Delete { address, .. } => {
-            let account = find(services, &address)?;
+            let account = find(services, &address).await?;
             directory.delete_account(account.id).await?;
             let days = services.config.store.retention;
             output.line(format!("{address} is deleted; its mail is cleared away after {days}")).await;
             (None, format!("account {address} deleted"))
         }
         AccountCommand::Alias { address, alias, remove } => {
-            let account = find(services, &address)?;
+            let account = find(services, &address).await?;
             if remove {
                 directory.remove_alias(account.id, &alias).await?;
                 output.line(format!("{alias} does not lead to {address} any more")).await;
@@ -87,7 +90,11 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
 }
 
 fn listed(services: &Services, account: &Account, json: bool) -> anyhow::Result<String> {
-    let quota = services.mailstore.quota(account.id.realm())?;
+    let quota = match services.mailstore.quota(account.id.realm()) {
+        Ok(quota) => Some(quota),
+        Err(MailError::Store(StoreError::NotRestored { .. })) => None,
+        Err(error) => return Err(error.into()),
+    };
     let admin = account.role == Role::Admin;
     if json {
         return Ok(serde_json::json!({
@@ -95,19 +102,20 @@ fn listed(services: &Services, account: &Account, json: bool) -> anyhow::Result<
             "name": account.name,
             "admin": admin,
             "enabled": account.enabled,
-            "messages": quota.messages,
-            "used_bytes": quota.used_bytes,
-            "quota_bytes": quota.limit_bytes,
+            "messages": quota.map(|quota| quota.messages),
+            "used_bytes": quota.map(|quota| quota.used_bytes),
+            "quota_bytes": quota.and_then(|quota| quota.limit_bytes),
         })
         .to_string());
     }
-    let limit = quota.limit_bytes.map_or_else(|| "unlimited".to_owned(), |bytes| ByteSize(bytes).to_string());
-    let mut line = format!(
-        "{:<40} {:>8} messages {:>12} bytes of {limit}",
-        account.address.to_string(),
-        quota.messages,
-        quota.used_bytes
-    );
+    let address = account.address.to_string();
+    let mut line = match quota {
+        Some(quota) => {
+            let limit = quota.limit_bytes.map_or_else(|| "unlimited".to_owned(), |bytes| ByteSize(bytes).to_string());
+            format!("{address:<40} {:>8} messages {:>12} bytes of {limit}", quota.messages, quota.used_bytes)
+        }
+        None => format!("{address:<40} still being restored"),
+    };
     if admin {
         line.push_str("  administrator");
     }

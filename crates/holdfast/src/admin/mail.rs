@@ -16,7 +16,7 @@ use crate::{
 
 /// Takes mail in.
 pub async fn import(services: &Services, args: ImportArgs, output: &Output) -> anyhow::Result<()> {
-    let account = find(services, &args.address)?.id.realm();
+    let account = find(services, &args.address).await?.id.realm();
     let format = match args.format {
         Some(format) => format,
         None if args.path.is_dir() => MailFormat::Maildir,
@@ -60,7 +60,7 @@ pub async fn import(services: &Services, args: ImportArgs, output: &Output) -> a
 
 /// Writes mail out.
 pub async fn export(services: &Services, args: ExportArgs, output: &Output) -> anyhow::Result<()> {
-    let account = find(services, &args.address)?.id.realm();
+    let account = find(services, &args.address).await?.id.realm();
     let (mailstore, progress) = (services.mailstore.clone(), output.clone());
     let count = tokio::task::spawn_blocking(move || {
         let mut tell = |at: &Progress| progress.progress("bytes exported", at.bytes, at.total_bytes);

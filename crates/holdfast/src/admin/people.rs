@@ -20,7 +20,7 @@ pub async fn run(services: &Services, command: PeopleCommand, output: &Output) -
 }
 
 async fn import(services: &Services, args: PeopleArgs, output: &Output) -> anyhow::Result<()> {
-    let account = find(services, &args.address)?.id.realm();
+    let account = find(services, &args.address).await?.id.realm();
     let name = args.file.display().to_string();
     let incoming = tokio::task::spawn_blocking(move || {
         let length = std::fs::metadata(&args.file)?.len();
@@ -44,7 +44,7 @@ async fn import(services: &Services, args: PeopleArgs, output: &Output) -> anyho
 }
 
 async fn export(services: &Services, args: PeopleArgs, output: &Output) -> anyhow::Result<()> {
-    let account = find(services, &args.address)?.id.realm();
+    let account = find(services, &args.address).await?.id.realm();
     let people = services.people.clone();
     let count = tokio::task::spawn_blocking(move || {
         let book = people.book(account)?;

@@ -34,7 +34,7 @@ pub async fn run(services: &Arc<Services>, args: RewindArgs, output: &Output) ->
             return Ok(());
         }
     }
-    let account = find(services, &args.address)?.id;
+    let account = find(services, &args.address).await?.id;
     if args.undo {
         return undo(services, account, &args.address, output).await;
     }
