@@ -325,6 +325,22 @@ impl Directory {
         Ok(deleted)
     }
 
+    /// The deleted accounts whose data is still there, with their logins and when they were deleted (milliseconds since
+    /// 1970), the last one first.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn deleted(&self) -> Result<Vec<(AccountId, String, i64)>> {
+        let snapshot = self.store().snapshot();
+        let mut all = Vec::new();
+        for id in self.deleted_accounts(i64::MAX)? {
+            let Some(record) = record(&snapshot, id)? else { continue };
+            all.extend(record.deleted_ms.map(|deleted_ms| (id, record.address, deleted_ms)));
+        }
+        all.sort_by_key(|(id, _, deleted_ms)| (std::cmp::Reverse(*deleted_ms), *id));
+        Ok(all)
+    }
+
     /// The deleted account that had this login, with when it was deleted (milliseconds since 1970), as long as its data
     /// is there; the last one that was deleted, if there are several.
     ///
@@ -332,17 +348,9 @@ impl Directory {
     /// Those of the store.
     pub fn deleted_account(&self, login: &EmailAddress) -> Result<Option<(AccountId, i64)>> {
         let canonical = login.canonical();
-        let mut found: Option<(AccountId, i64)> = None;
-        for id in self.deleted_accounts(i64::MAX)? {
-            let Some(record) = record(&self.store().snapshot(), id)? else { continue };
-            let is_it = EmailAddress::parse(&record.address).is_ok_and(|address| address.canonical() == canonical);
-            if let Some(deleted_ms) = record.deleted_ms.filter(|_| is_it)
-                && found.is_none_or(|(_, last)| last < deleted_ms)
-            {
-                found = Some((id, deleted_ms));
-            }
-        }
-        Ok(found)
+        let is_it = |address: &str| EmailAddress::parse(address).is_ok_and(|address| address.canonical() == canonical);
+        let found = self.deleted()?.into_iter().find(|(_, address, _)| is_it(address));
+        Ok(found.map(|(id, _, deleted_ms)| (id, deleted_ms)))
     }
 
     /// Brings a deleted account back: its login and password, its other addresses as `past` (from right before it was

@@ -211,6 +211,7 @@ pub async fn undo(caller: Caller, form: Posted) -> Result<Response> {
             caller.site.people.undo(caller.realm, &key).await?.ok_or(gone)?;
             Ok(Redirect::to(&crate::notice::with(&back, "undone")).into_response())
         }
+        "rewind" => crate::rewind::undo_by_key(caller, &key, &back).await?.ok_or(gone),
         "sent" => match caller.site.delivery.cancel_submission(caller.account, &key).await {
             Ok(receipt) => {
                 let draft = receipt.sent_copy.map(|copy| copy.email);

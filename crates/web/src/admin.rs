@@ -22,7 +22,7 @@ use crate::view::{self, Page};
 use crate::{MIN_PASSWORD, notice, shell};
 
 type Tabs = &'static [(&'static str, &'static str)];
-const TABS: Tabs = &[
+pub const TABS: Tabs = &[
     ("/admin", "Accounts"),
     ("/admin/domains", "Domains"),
     ("/admin/queue", "Queue"),
@@ -55,6 +55,13 @@ struct AccountsPage {
     domain: String,
     min_password: usize,
     accounts: Vec<AccountLine>,
+    deleted: Vec<DeletedLine>,
+}
+
+struct DeletedLine {
+    id: u32,
+    address: String,
+    when: String,
 }
 
 struct AccountLine {
@@ -164,6 +171,12 @@ async fn accounts_page(
                 role: if account.role == Role::Admin { "administrator" } else { "user" },
                 disabled: !account.enabled,
             });
+            let calendar = caller.calendar();
+            let deleted = caller.site.directory.deleted()?.into_iter().map(|(id, address, deleted_ms)| DeletedLine {
+                id: id.0,
+                address,
+                when: calendar.when(deleted_ms).full,
+            });
             let wrong = problem.is_some();
             let page = AccountsPage {
                 page: caller.page("Accounts"),
@@ -175,6 +188,7 @@ async fn accounts_page(
                 domain: caller.address.rsplit('@').next().unwrap_or_default().to_owned(),
                 min_password: MIN_PASSWORD,
                 accounts: accounts.collect(),
+                deleted: deleted.collect(),
             };
             Ok(failed(view::html(&page), wrong))
         })
@@ -206,6 +220,10 @@ async fn change_account(caller: Caller, form: Posted) -> Result<Response> {
             }
             Err(error) => Err(error),
         },
+        "restore" => match which() {
+            Ok(id) => bring_back(&caller, id).await?.map(|what| (what, "broughtback")),
+            Err(error) => Err(error),
+        },
         _ => return Err(Fault::Bad("The form did not say what to do.".to_owned())),
     };
     match done {
@@ -219,6 +237,19 @@ async fn change_account(caller: Caller, form: Posted) -> Result<Response> {
             accounts_page(caller, Some(capital(&error.to_string())), typed, None).await
         }
     }
+}
+
+/// Brings a deleted account back; gives what the audit trail says.
+async fn bring_back(caller: &Caller, id: AccountId) -> Result<Result<String, DirectoryError>> {
+    let found = caller.site.directory.deleted()?.into_iter().find(|(one, _, _)| *one == id);
+    let Some((_, address, deleted_ms)) = found else { return Ok(Err(DirectoryError::NoSuchAccount(id.to_string()))) };
+    let store = caller.site.mailstore.store().clone();
+    let past = tokio::task::spawn_blocking(move || store.realm_at(id.realm(), deleted_ms - 1)).await;
+    let past = past.map_err(Fault::internal)??;
+    Ok(caller.site.directory.bring_back_account(id, &past).await.map(|taken| match taken.as_slice() {
+        [] => format!("brought the deleted account {address} back"),
+        without => format!("brought the deleted account {address} back, without {}", without.join(", ")),
+    }))
 }
 
 async fn create(caller: &Caller, form: &Posted) -> Result<(), DirectoryError> {

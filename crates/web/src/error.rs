@@ -206,6 +206,18 @@ impl From<people::PeopleError> for Fault {
     }
 }
 
+impl From<continuity::rewind::RewindError> for Fault {
+    fn from(error: continuity::rewind::RewindError) -> Self {
+        use continuity::rewind::RewindError;
+        match error {
+            RewindError::Mail(error) => error.into(),
+            RewindError::People(error) => error.into(),
+            RewindError::Store(error) => error.into(),
+            told => Self::Bad(capital(&told.to_string())),
+        }
+    }
+}
+
 impl From<directory::DirectoryError> for Fault {
     fn from(error: directory::DirectoryError) -> Self {
         use directory::DirectoryError;

@@ -31,6 +31,7 @@ mod options;
 mod qr;
 mod query;
 mod reading;
+mod rewind;
 mod search;
 mod settings;
 mod shell;
@@ -98,6 +99,7 @@ impl WebDoor {
             .merge(contacts::routes())
             .merge(settings::routes())
             .merge(admin::routes())
+            .merge(rewind::routes())
             .fallback(async || error::Fault::NotFound("There is no such page."))
             .layer(middleware::from_fn_with_state(site.clone(), guard::timed));
         Router::new()

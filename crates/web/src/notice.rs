@@ -3,6 +3,9 @@
 //! An answer to a form is a redirect; what it has to tell stands in the address as `done=act:KEY`, and is looked up in
 //! what the act left behind. So it can not be forged into saying something, and reloading tells the truth.
 
+use continuity::rewind::told;
+use mailstore::rewind::RewindId;
+
 use crate::caller::Caller;
 use crate::error::Result;
 use crate::templates::Notice;
@@ -13,6 +16,7 @@ pub fn find(caller: &Caller, done: Option<&str>, back: &str) -> Result<Option<No
     let plain =
         |text: &str| Notice { text: text.to_owned(), bad: false, undo: None, link: None, back: back.to_owned() };
     let notice = match done {
+        "broughtback" => Some(plain("The account is back, with everything that it had.")),
         "undone" => Some(plain("Undone.")),
         "unsent" => Some(plain("Not sent: it is a draft again.")),
         "toolate" => Some(Notice { bad: true, ..plain("It is on its way already and can not be taken back.") }),
@@ -49,6 +53,13 @@ pub fn find(caller: &Caller, done: Option<&str>, back: &str) -> Result<Option<No
                 }
             },
         ),
+        "rewind" => {
+            let id = RewindId::of(&bytes)?;
+            caller.site.mailstore.rewind_record(caller.realm, id)?.map(|record| Notice {
+                undo: (record.changed() && !record.undone).then(|| done.to_owned()),
+                ..plain(&told(&record))
+            })
+        }
         "sent" => caller.site.delivery.receipt(caller.account, &bytes)?.map(|receipt| {
             let held = receipt.held_until_ms.is_some_and(|until| until > caller.now_ms()) && !receipt.cancelled;
             let link = receipt.sent_copy.map(|copy| (format!("/message/{}", copy.email), "Show"));

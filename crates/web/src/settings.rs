@@ -20,11 +20,12 @@ use crate::view::{self, Page};
 use crate::{MIN_PASSWORD, notice, qr, shell};
 
 type Tabs = &'static [(&'static str, &'static str)];
-const TABS: Tabs = &[
+pub const TABS: Tabs = &[
     ("/settings", "General"),
     ("/settings/security", "Security"),
     ("/settings/apps", "App passwords"),
     ("/settings/sessions", "Sessions"),
+    ("/rewind", "Rewind"),
 ];
 type Choices = &'static [(&'static str, &'static str)];
 const THEMES: Choices = &[("", "As the system"), ("light", "Light"), ("dark", "Dark")];

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use continuity::rewind::Rewinds;
 use delivery::Delivery;
 use directory::{AccountId, Directory, DirectoryError};
 use mailstore::{MailStore, RealmId, RealmSeq};
@@ -44,6 +45,10 @@ pub struct Inner {
     pub found: Found,
     /// Room for live updates.
     pub live: Arc<Semaphore>,
+    /// Takes accounts back to a moment.
+    pub rewinds: Rewinds,
+    /// Room for that: it reads much.
+    pub rewinding: Arc<Semaphore>,
     /// Held while the first account is made.
     pub setup: Mutex<()>,
     /// Somebody has an account: that stays so.
@@ -56,6 +61,8 @@ type Addresses = HashMap<AccountId, Arc<[String]>>;
 
 /// Accounts whose addresses are kept at hand.
 const MAX_ADDRESSES_KEPT: usize = 10_000;
+/// Previews and rewinds at once; others wait.
+const MAX_REWINDS: usize = 4;
 
 impl Site {
     /// A site over `state`.
@@ -63,6 +70,8 @@ impl Site {
         let live = Arc::new(Semaphore::new(state.options.max_live));
         Self(Arc::new(Inner {
             people: People::new(state.mailstore.store().clone()),
+            rewinds: Rewinds::new(state.mailstore.clone()),
+            rewinding: Arc::new(Semaphore::new(MAX_REWINDS)),
             state,
             found: Found::default(),
             live,

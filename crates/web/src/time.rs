@@ -62,6 +62,24 @@ impl Calendar {
         }
     }
 
+    /// The moment as a field for date and time has it: `2026-11-23T18:00`.
+    pub fn field(&self, ms: i64) -> String {
+        self.zoned(ms).strftime("%Y-%m-%dT%H:%M").to_string()
+    }
+
+    /// The moment that a field for date and time says, in milliseconds since 1970 UTC; `None` if it says none.
+    pub fn of_field(&self, text: &str) -> Option<i64> {
+        let at: jiff::civil::DateTime = text.trim().parse().ok()?;
+        Some(self.now.time_zone().to_timestamp(at).ok()?.as_millisecond())
+    }
+
+    /// Yesterday at that hour.
+    pub fn yesterday_at(&self, hour: i8) -> i64 {
+        let day = self.now.date().yesterday().unwrap_or_else(|_| self.now.date());
+        let then = self.now.time_zone().to_timestamp(day.at(hour, 0, 0, 0));
+        then.unwrap_or_else(|_| self.now.timestamp()).as_millisecond()
+    }
+
     /// The line above a quoted message.
     pub fn attribution(&self, ms: i64, who: &str) -> String {
         format!("On {}, {who} wrote:", self.zoned(ms).strftime("%-d %B %Y at %H:%M"))
@@ -112,6 +130,16 @@ mod tests {
         assert_eq!(short("2026-11-20T12:00:00Z"), "Friday");
         assert_eq!(short("2026-11-12T12:00:00Z"), "12 Nov");
         assert_eq!(short("2024-11-12T12:00:00Z"), "12 Nov 2024");
+    }
+
+    #[test]
+    fn a_field_for_date_and_time_is_read_as_it_was_written() {
+        let at = ms("2026-11-22T16:00:00Z");
+        assert_eq!(calendar().field(at), "2026-11-22T18:00");
+        assert_eq!(calendar().of_field("2026-11-22T18:00"), Some(at));
+        assert_eq!(calendar().yesterday_at(18), at);
+        assert_eq!(calendar().of_field("yesterday"), None);
+        assert_eq!(calendar().of_field(""), None);
     }
 
     #[test]
