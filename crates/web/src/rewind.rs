@@ -28,7 +28,8 @@ use crate::{admin, notice, settings, shell};
 const NAMES: usize = 12;
 /// Earlier rewinds that are shown.
 const RECENT: usize = 8;
-const HOUR_MS: i64 = 3_600_000;
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
 
 /// The routes below `/rewind`.
 pub fn routes() -> Router<Site> {
@@ -105,9 +106,7 @@ struct PreviewPage {
 struct MailboxLine {
     name: String,
     made: bool,
-    back: usize,
-    moved: usize,
-    flagged: usize,
+    text: String,
     only: String,
 }
 
@@ -167,6 +166,7 @@ impl Asked {
     fn moment_ms(&self, calendar: &Calendar, now_ms: i64) -> Result<i64, String> {
         let given = match self.when.as_str() {
             _ if !self.moment.is_empty() => self.moment.parse().ok(),
+            "minutes" => Some(now_ms - 10 * MINUTE_MS),
             "hour" => Some(now_ms - HOUR_MS),
             "yesterday" => Some(calendar.yesterday_at(18)),
             "week" => Some(now_ms - 7 * 24 * HOUR_MS),
@@ -249,6 +249,7 @@ async fn choose_page(caller: Caller, asked: Asked, problem: Option<String>) -> R
                 *chosen = *value == asked.what;
             }
             let presets = [
+                ("minutes", "10 minutes ago", now_ms - 10 * MINUTE_MS),
                 ("hour", "An hour ago", now_ms - HOUR_MS),
                 ("yesterday", "Yesterday 18:00", calendar.yesterday_at(18)),
                 ("week", "A week ago", now_ms - 7 * 24 * HOUR_MS),
@@ -269,14 +270,17 @@ async fn choose_page(caller: Caller, asked: Asked, problem: Option<String>) -> R
                 Some(_) => others_notice(caller, realm, asked.done.as_deref())?,
             };
             let wrong = problem.is_some();
-            let at = if asked.at.is_empty() { calendar.field(start_ms.max(now_ms - HOUR_MS)) } else { asked.at.clone() };
+            let likely = [calendar.yesterday_at(18), now_ms - HOUR_MS, now_ms - 10 * MINUTE_MS];
+            let likely = likely.into_iter().find(|ms| *ms > start_ms + MINUTE_MS).unwrap_or(now_ms);
+            let at = if asked.at.is_empty() { calendar.field(likely) } else { asked.at.clone() };
             let mut response = view::html(&ChoosePage {
                 page: caller.page("Rewind"),
                 shell,
                 frame: frame(subject),
                 problem,
                 start: full(&calendar, start_ms),
-                min: calendar.field(start_ms),
+                // Fields know no seconds: the first whole minute.
+                min: calendar.field(start_ms + MINUTE_MS - 1),
                 max: calendar.field(now_ms),
                 at,
                 presets: presets.collect(),
@@ -351,9 +355,11 @@ fn preview_of(
     let mailboxes = mail.mailboxes.iter().map(|mailbox| MailboxLine {
         name: if mailbox.name == "INBOX" { "Inbox".to_owned() } else { mailbox.name.clone() },
         made: mailbox.made,
-        back: mailbox.back,
-        moved: mailbox.moved,
-        flagged: mailbox.flagged,
+        text: {
+            let parts = [(mailbox.back, "come back"), (mailbox.moved, "move back"), (mailbox.flagged, "marked as before")];
+            let parts = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
+            parts.collect::<Vec<_>>().join(", ")
+        },
         only: if several { asked.link(wish.moment_ms, &format!("mailbox:{}", mailbox.name)) } else { String::new() },
     });
     // What is in somebody's messages is theirs: administrators see how many there are.
@@ -373,13 +379,15 @@ fn preview_of(
         if all.len() > NAMES { format!("{first} and {} more", all.len() - NAMES) } else { first }
     };
     let people = [
-        (&book.back, "contact", "come back"),
-        (&book.changed, "contact", "hold what they are now and what they were"),
-        (&book.groups_back, "group", "come back"),
-        (&book.groups_changed, "group", "get members or their name back"),
+        (&book.back, "contact", ["comes back", "come back"]),
+        (&book.changed, "contact", ["holds what it is now and what it was", "hold what they are now and what they were"]),
+        (&book.groups_back, "group", ["comes back", "come back"]),
+        (&book.groups_changed, "group", ["gets members or its name back", "get members or their names back"]),
     ];
-    let people = people.into_iter().filter(|(all, _, _)| !all.is_empty());
-    let people = people.map(|(all, what, become_)| (format!("{} {become_}", count(all.len() as u32, what)), names(all)));
+    let people = people.into_iter().filter(|(all, _, _)| !all.is_empty()).map(|(all, what, does)| {
+        let does = does[usize::from(all.len() > 1)];
+        (format!("{} {does}", count(all.len() as u32, what)), names(all))
+    });
     let mut summary = Vec::new();
     if mail.back > 0 {
         summary.push(format!("{} ({}) that are gone come back", count(mail.back as u32, "message"), size(mail.bytes)));
