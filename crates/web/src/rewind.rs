@@ -139,7 +139,13 @@ pub struct Asked {
 impl Asked {
     fn of(form: &Posted) -> Self {
         let get = |name: &str| form.get(name).to_owned();
-        Self { account: get("account"), what: get("what"), moment: get("moment"), flags: get("flags"), ..Self::default() }
+        Self {
+            account: get("account"),
+            what: get("what"),
+            moment: get("moment"),
+            flags: get("flags"),
+            ..Self::default()
+        }
     }
 
     /// The account that is meant.
@@ -193,9 +199,7 @@ fn realm(caller: &Caller, subject: Option<&Subject>) -> RealmId {
 
 fn frame(subject: Option<Subject>) -> Frame {
     match subject {
-        None => {
-            Frame { tabs: settings::TABS, here: "/rewind", heading: "Settings".to_owned(), subject: None }
-        }
+        None => Frame { tabs: settings::TABS, here: "/rewind", heading: "Settings".to_owned(), subject: None },
         Some(subject) => {
             let heading = format!("Rewind of {}", subject.address);
             Frame { tabs: admin::TABS, here: "", heading, subject: Some(subject) }
@@ -356,7 +360,8 @@ fn preview_of(
         name: if mailbox.name == "INBOX" { "Inbox".to_owned() } else { mailbox.name.clone() },
         made: mailbox.made,
         text: {
-            let parts = [(mailbox.back, "come back"), (mailbox.moved, "move back"), (mailbox.flagged, "marked as before")];
+            let parts =
+                [(mailbox.back, "come back"), (mailbox.moved, "move back"), (mailbox.flagged, "marked as before")];
             let parts = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
             parts.collect::<Vec<_>>().join(", ")
         },
@@ -380,7 +385,11 @@ fn preview_of(
     };
     let people = [
         (&book.back, "contact", ["comes back", "come back"]),
-        (&book.changed, "contact", ["holds what it is now and what it was", "hold what they are now and what they were"]),
+        (
+            &book.changed,
+            "contact",
+            ["holds what it is now and what it was", "hold what they are now and what they were"],
+        ),
         (&book.groups_back, "group", ["comes back", "come back"]),
         (&book.groups_changed, "group", ["gets members or its name back", "get members or their names back"]),
     ];
@@ -401,7 +410,8 @@ fn preview_of(
     }
     let people: Vec<(String, String)> = people.collect();
     let has_book_and_more = !book.is_empty() && !mail.is_empty();
-    let back = if asked.account.is_empty() { "/rewind".to_owned() } else { format!("/rewind?account={}", asked.account) };
+    let back =
+        if asked.account.is_empty() { "/rewind".to_owned() } else { format!("/rewind?account={}", asked.account) };
     Ok(PreviewPage {
         page: caller.page("Rewind"),
         shell: shell::build(caller, "page", None)?,

@@ -19,7 +19,8 @@ fn moment() -> i64 {
 async fn emptied(world: &World) -> i64 {
     let inbox = world.mailbox("bob", Role::Inbox).id;
     for n in 0..3 {
-        let raw = format!("From: Ann <ann@example.org>\r\nSubject: Letter <{n}>\r\nMessage-ID: <{n}@x>\r\n\r\ntext\r\n");
+        let raw =
+            format!("From: Ann <ann@example.org>\r\nSubject: Letter <{n}>\r\nMessage-ID: <{n}@x>\r\n\r\ntext\r\n");
         world.file("bob", inbox, raw.as_bytes()).await;
     }
     let before = moment();
