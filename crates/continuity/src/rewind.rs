@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 
 use mailstore::rewind::{RewindId, RewindPlan, RewindRecord, RewindScope};
-use mailstore::{EmailId, MailError, MailStore, Mailbox, MailboxId, MailboxName};
+use mailstore::{EmailId, MailError, MailStore, MailboxId, MailboxName};
 use people::rewind::BookPlan;
 use people::{People, PeopleError};
 use store::{Past, Read as _, RealmId, RealmSeq, Store, StoreError};
@@ -67,6 +67,9 @@ pub enum RewindError {
     /// There was no such mailbox.
     #[error("there was no mailbox named \u{201c}{0}\u{201d} at that moment")]
     NoSuchMailbox(String),
+    /// There was no such message.
+    #[error("there was no message {0}.{1} at that moment")]
+    NoSuchMessage(MailboxId, EmailId),
     /// The mail's own reasons.
     #[error(transparent)]
     Mail(#[from] MailError),
@@ -106,14 +109,6 @@ impl Rewinds {
     /// Those of the store.
     pub fn window_start_ms(&self) -> Result<i64> {
         Ok(self.store.window_start_ms()?)
-    }
-
-    /// The mailboxes that an account had at a moment, INBOX first.
-    ///
-    /// # Errors
-    /// As [`Rewinds::preview`].
-    pub fn mailboxes_then(&self, account: RealmId, moment_ms: i64) -> Result<Vec<Mailbox>> {
-        Ok(self.mailstore.mailboxes_then(account, &self.past(account, moment_ms)?)?)
     }
 
     /// What a rewind would do.
@@ -207,7 +202,14 @@ impl Rewinds {
         let (scope, book) = match &wish.what {
             What::Everything => (RewindScope::Everything, true),
             What::AddressBook => (RewindScope::Nothing, true),
-            What::Messages(messages) => (RewindScope::Messages(messages.clone()), false),
+            What::Messages(messages) => {
+                for (mailbox, email) in messages {
+                    if !MailStore::was_in(&past, account, *mailbox, *email)? {
+                        return Err(RewindError::NoSuchMessage(*mailbox, *email));
+                    }
+                }
+                (RewindScope::Messages(messages.clone()), false)
+            }
             What::Mailbox(name) => (RewindScope::Mailbox(self.mailbox_then(account, &past, name)?), false),
         };
         Ok(Then { past, scope, book })
@@ -254,6 +256,7 @@ pub fn told(record: &RewindRecord) -> String {
         (record.flagged as usize, "message", "marked as before"),
         (record.made.len(), "mailbox", "made again"),
         (record.book as usize, "contact or group", "brought back"),
+        (record.lost as usize, "message", "left out, as the bytes are damaged or gone"),
     ];
     for (n, what, became) in parts.into_iter().filter(|(n, _, _)| *n > 0) {
         let between = if text.is_empty() { "" } else { ", " };

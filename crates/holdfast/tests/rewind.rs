@@ -149,6 +149,7 @@ fn a_client_that_deletes_everything_is_taken_back_and_new_mail_stays() {
         (vec!["--at", at, "--mailbox", "Nope"], "no mailbox"),
         (vec!["--at", "soon"], "not a moment"),
         (vec!["--at", at, "--message", "x"], "names no message"),
+        (vec!["--at", at, "--message", "m1.e9999"], "there was no message m1.e9999"),
     ] {
         let output = server.command(&[&["rewind", ANNA][..], &args].concat());
         let error = String::from_utf8_lossy(&output.stderr).into_owned();

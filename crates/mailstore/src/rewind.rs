@@ -189,6 +189,9 @@ pub struct RewindRecord {
     /// Contacts and groups that changed.
     #[prost(uint32, tag = "13")]
     pub book: u32,
+    /// Messages that could not come back: their bytes are gone or damaged.
+    #[prost(uint32, tag = "14")]
+    pub lost: u32,
 }
 
 impl RewindRecord {
@@ -245,7 +248,9 @@ impl MailStore {
         for (at, value) in schema::rows(past, account, &[key::MAILBOX], usize::MAX)? {
             let id = key::mailbox_of(&at)?;
             let record: MailboxRecord = schema::decode(&at, value)?;
-            let target = match schema::load::<MailboxRecord, _>(now, account, &key::mailbox(id))? {
+            let same = schema::load::<MailboxRecord, _>(now, account, &key::mailbox(id))?;
+            // Renaming INBOX moves its mail elsewhere (RFC 9051 section 6.3.6): what was in INBOX belongs there again.
+            let target = match same.filter(|now| (record.name == "INBOX") == (now.name == "INBOX")) {
                 Some(now) => (Target::Now(id), now.name),
                 None => match id_at(now, account, &key::name(&record.name))? {
                     Some(other) => (Target::Now(other), record.name),
@@ -401,9 +406,14 @@ impl MailStore {
         Ok(())
     }
 
-    /// The mailboxes that there were, INBOX first, then by name.
-    pub fn mailboxes_then(&self, account: RealmId, past: &Past) -> Result<Vec<crate::Mailbox>> {
-        self.mailboxes_in(past, account)
+    /// Whether a message was in a mailbox.
+    pub fn was_in(past: &Past, account: RealmId, mailbox: MailboxId, email: EmailId) -> Result<bool> {
+        for (at, _) in schema::rows(past, account, &key::places(email), usize::MAX)? {
+            if key::place_of(&at)?.0 == mailbox {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether what a plan brings back fits.

@@ -60,7 +60,9 @@ impl Store {
         let (disk, dir) = (&*self.inner.options.disk, &self.inner.dir);
         let before_ms = self.clock().now_ms().saturating_sub(self.retention_ms());
         let until = log::seq_at(disk, &dir.join("log"), before_ms, last)?;
-        Ok(checkpoint::list(disk, &dir.join("checkpoints"))?.into_iter().rfind(|seq| *seq <= until))
+        let dir = dir.join("checkpoints");
+        let can_be_read = |seq: &Seq| checkpoint::made_ms(disk, &dir, *seq).is_ok();
+        Ok(checkpoint::list(disk, &dir)?.into_iter().rfind(|seq| *seq <= until && can_be_read(seq)))
     }
 
     /// The checkpoints there are, oldest first, by the last commit that each holds.

@@ -220,6 +220,11 @@ impl Store {
         let from = Seq(base.unwrap_or_default().0 + 1);
         each_commit(disk, &logs, from, past.seq, |commit| {
             for part in commit.realms.iter().filter(|part| part.realm() == realm) {
+                if part.realm_seq().0 != stated.seq.0 + 1 {
+                    // It came later than the checkpoint, from a restore, with no commits of its own before.
+                    let (asked_ms, first_ms) = (commit.time_ms, self.clock().now_ms());
+                    return Err(StoreError::BeforeWindow { asked_ms, first_ms });
+                }
                 let digest = part.digest().ok_or_else(|| StoreError::damaged(format!("commit {}", commit.seq())))?;
                 stated = RealmState { seq: part.realm_seq(), digest };
                 for op in &part.ops {

@@ -220,7 +220,10 @@ fn told_why(error: RewindError, calendar: &Calendar) -> Result<String> {
             Ok(format!("That is too long ago. The earliest moment that is kept is {start}."))
         }
         RewindError::Mail(error @ MailError::OverQuota { .. }) => Ok(capital(&error.to_string())),
-        error @ (RewindError::Future | RewindError::NotYet | RewindError::NoSuchMailbox(_)) => {
+        error @ (RewindError::Future
+        | RewindError::NotYet
+        | RewindError::NoSuchMailbox(_)
+        | RewindError::NoSuchMessage(..)) => {
             Ok(capital(&error.to_string()))
         }
         other => Err(other.into()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mailkit::Parsed;
 use prost::Message as _;
-use store::{Order, Past, Read, RealmId, Tx};
+use store::{Order, Past, Read, RealmId, StoreError, Tx};
 
 use super::{
     EmailId, EntryRecord, Kind, MAX_ROWS_PER_COMMIT, MadeAgain, MailError, MailStore, MailboxId, Result, RewindPart,
@@ -47,6 +47,8 @@ impl RewindId {
 struct Then {
     record: EmailRecord,
     parsed: Arc<Parsed>,
+    /// Its bytes are there.
+    whole: bool,
 }
 
 impl MailStore {
@@ -104,7 +106,7 @@ impl MailStore {
         let mut record = begun;
         let total = plan.steps.len() as u64;
         for (number, steps) in plan.steps.chunks(MAX_ROWS_PER_COMMIT).enumerate() {
-            let emails = Self::emails_then(account, past, steps)?;
+            let emails = self.emails_then(account, past, steps)?;
             let mut work = Vec::with_capacity(steps.len());
             for step in steps {
                 let to = match step.to {
@@ -248,14 +250,20 @@ impl MailStore {
             .wait()
     }
 
-    fn emails_then(account: RealmId, past: &Past, steps: &[Step]) -> Result<BTreeMap<EmailId, Then>> {
+    fn emails_then(&self, account: RealmId, past: &Past, steps: &[Step]) -> Result<BTreeMap<EmailId, Then>> {
         let mut emails = BTreeMap::new();
         for step in steps.iter().filter(|step| matches!(step.kind, Kind::Add)) {
             let id = EmailId(step.entry.email);
             if let Entry::Vacant(place) = emails.entry(id) {
                 let record = email_record(past, account, id)?;
                 let parsed = parsed(id, &record)?;
-                place.insert(Then { record, parsed });
+                // One damaged message must not keep all others from coming back.
+                let whole = match self.store().body(&body_id(id, &record)?) {
+                    Ok(_) => true,
+                    Err(StoreError::BodyMissing { .. } | StoreError::BodyDamaged { .. }) => false,
+                    Err(error) => return Err(error.into()),
+                };
+                place.insert(Then { record, parsed, whole });
             }
         }
         Ok(emails)
@@ -375,6 +383,10 @@ fn step_in(
                 _ if is_in(tx, account, email, mailbox)? => {}
                 Kind::Add => {
                     let Some(then) = emails.get(&email) else { continue };
+                    if !then.whole {
+                        record.lost += 1;
+                        continue;
+                    }
                     let thread = thread_for(tx, account, email, then)?;
                     let entry = EntryRecord { thread: thread.0, ..step.entry.clone() };
                     added.uids.extend(MailStore::add_entries(tx, account, mailbox, &[entry])?.iter().map(|uid| uid.0));
@@ -404,8 +416,8 @@ fn step_in(
     if !done.parts.is_empty() {
         schema::save(tx, account, key::rewind_step(&id.0, record.steps), &done);
         record.steps += 1;
-        schema::save(tx, account, at, &record);
     }
+    schema::save(tx, account, at, &record);
     Ok(record)
 }
 
