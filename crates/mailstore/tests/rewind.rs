@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use mailstore::rewind::{RewindId, RewindPlan, RewindScope};
 use mailstore::{
-    Children, EmailId, FlagChange, Flags, MailError, MailStore, MailboxId, MailboxName, MessageEntry, RealmId, Role, Store,
-    SystemFlag, Uid,
+    Children, EmailId, FlagChange, Flags, MailError, MailStore, MailboxId, MailboxName, MessageEntry, RealmId, Role,
+    Store, SystemFlag, Uid,
 };
 use store::{Clock, StoreOptions};
 use world::{World, text};

@@ -223,9 +223,7 @@ fn told_why(error: RewindError, calendar: &Calendar) -> Result<String> {
         error @ (RewindError::Future
         | RewindError::NotYet
         | RewindError::NoSuchMailbox(_)
-        | RewindError::NoSuchMessage(..)) => {
-            Ok(capital(&error.to_string()))
-        }
+        | RewindError::NoSuchMessage(..)) => Ok(capital(&error.to_string())),
         other => Err(other.into()),
     }
 }
