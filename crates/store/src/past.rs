@@ -18,8 +18,11 @@ use crate::{
     tx::{Merged, Writes},
 };
 
-/// Most bytes of keys and values that changed in a realm since a moment, for it to be read as it was then.
+/// Most bytes of keys and values that changed in a realm since a moment, for it to be read as it was then; each key
+/// counts 128 bytes more.
 pub const MAX_PAST_BYTES: usize = 1 << 30;
+/// What keeping a key takes, besides itself and its value.
+const KEY_BYTES: usize = 128;
 
 /// One realm as it was. Holds a snapshot of now: not for keeping long.
 pub struct Past {
@@ -163,7 +166,7 @@ impl Store {
         each_commit(disk, &logs, Seq(seq.0 + 1), last, |commit| {
             for op in commit.realms.iter().filter(|part| part.realm() == realm).flat_map(|part| &part.ops) {
                 if past.changed.insert(full_key(realm, &op.key), None).is_none() {
-                    bytes = within_limit(bytes + op.key.len())?;
+                    bytes = within_limit(bytes + op.key.len() + KEY_BYTES)?;
                 }
             }
             Ok(())

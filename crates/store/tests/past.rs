@@ -12,7 +12,7 @@ use std::{
 };
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use store::{BodyId, Clock, Order, Past, Read as _, RealmId, Reclaim, Store, StoreError, StoreOptions};
+use store::{BodyId, Clock, Order, Past, Read as _, RealmId, RealmSeq, Reclaim, Store, StoreError, StoreOptions};
 
 const ANNA: RealmId = RealmId::account(1);
 const BERT: RealmId = RealmId::account(2);
@@ -189,4 +189,24 @@ fn reading_the_past_does_not_hold_up_writers() {
     assert_eq!(own(&past, ANNA), Records::from([(vec![1], vec![1])]));
     assert_eq!(past.now().get(ANNA, &[1]).unwrap().as_deref(), Some(&[2][..]));
     assert!(past.get(BERT, &[1]).is_err(), "only one realm was asked for");
+}
+
+#[test]
+fn a_commit_is_found_among_others_of_the_same_millisecond() {
+    let dir = tempfile::tempdir().unwrap();
+    let hand = Arc::new(Hand::default());
+    hand.0.store(1_000 * HOUR_MS, Ordering::SeqCst);
+    let store = Store::open(dir.path(), options(&hand)).unwrap();
+    for number in 1..=4u8 {
+        put(&store, BERT, vec![(vec![1], Some(vec![number]))]);
+        put(&store, ANNA, vec![(vec![1], Some(vec![number]))]);
+    }
+    let own = |past: &Past| past.get(ANNA, &[1]).unwrap().map(|value| value.to_vec());
+    for number in 1..=4u8 {
+        let (before, after) = store.realm_around(ANNA, RealmSeq(u64::from(number)), 1_000 * HOUR_MS).unwrap();
+        let expected = (number > 1).then(|| vec![number - 1]);
+        assert_eq!((own(&before), own(&after)), (expected, Some(vec![number])));
+        assert_eq!(after.realm_seq(ANNA), RealmSeq(u64::from(number)));
+    }
+    assert!(store.realm_around(ANNA, RealmSeq(2), 999 * HOUR_MS).is_err(), "it was not made then");
 }

@@ -23,7 +23,7 @@ pub struct WebOptions {
     pub max_message_bytes: usize,
     /// Most recipients of a message. Default 200.
     pub max_recipients: usize,
-    /// How long a request may take. Uploads may take ten times as long. Default 30 seconds.
+    /// How long a request may take. Uploads and the preview of a rewind may take ten times as long. Default 30 seconds.
     pub request_timeout: Duration,
     /// Live updates open at once, over all accounts. Default 10,000.
     pub max_live: usize,

@@ -219,6 +219,9 @@ fn told_why(error: RewindError, calendar: &Calendar) -> Result<String> {
             let start = full(calendar, first_ms);
             Ok(format!("That is too long ago. The earliest moment that is kept is {start}."))
         }
+        RewindError::Store(StoreError::TooLarge { .. }) | RewindError::Mail(MailError::TooLarge { .. }) => {
+            Ok("More has changed since than can be taken back at once. Choose a later moment.".to_owned())
+        }
         RewindError::Mail(error @ MailError::OverQuota { .. }) => Ok(capital(&error.to_string())),
         error @ (RewindError::Future
         | RewindError::NotYet
