@@ -5,7 +5,7 @@ use prost::Message as _;
 use store::{Order, Read, RealmId, Tx};
 
 use crate::{
-    Directory, DirectoryError, Result,
+    Directory, DirectoryError, Result, password,
     schema::{self, AccountRecord, account_key, address_key, decode},
 };
 
@@ -131,7 +131,7 @@ impl Directory {
         if new.name.len() > MAX_NAME_BYTES {
             return Err(DirectoryError::TooLong { what: "the name", limit: MAX_NAME_BYTES });
         }
-        let credentials = self.inner.hashing.hash(new.password, self.now_ms()).await?;
+        let credentials = password::hash(&self.inner.hashing, new.password, self.now_ms()).await?;
         let this = self.clone();
         let NewAccount { address, name, role, quota_bytes, .. } = new;
         self.store()
@@ -210,8 +210,8 @@ impl Directory {
     /// The account does not exist, or the password can't be taken.
     pub async fn set_password(&self, id: AccountId, password: &str) -> Result<()> {
         check_password(password)?;
-        let new = self.inner.hashing.hash(password.to_owned(), self.now_ms()).await?;
-        self.inner.verified.forget(id);
+        let new = password::hash(&self.inner.hashing, password.to_owned(), self.now_ms()).await?;
+        self.inner.remembered.forget(id);
         self.store()
             .transact(move |tx| {
                 live_record(tx, id)?;
@@ -223,7 +223,7 @@ impl Directory {
                 crate::session::end_all_in(tx, id, None)
             })
             .await?;
-        self.inner.verified.forget(id);
+        self.inner.remembered.forget(id);
         Ok(())
     }
 
@@ -232,7 +232,7 @@ impl Directory {
     /// # Errors
     /// The account does not exist, or is the last administrator.
     pub async fn set_enabled(&self, id: AccountId, enabled: bool) -> Result<()> {
-        self.inner.verified.forget(id);
+        self.inner.remembered.forget(id);
         self.change(id, move |tx, record| {
             if !enabled {
                 keep_an_admin(tx, id)?;
@@ -242,7 +242,7 @@ impl Directory {
             Ok(())
         })
         .await?;
-        self.inner.verified.forget(id);
+        self.inner.remembered.forget(id);
         Ok(())
     }
 
@@ -295,7 +295,7 @@ impl Directory {
     /// # Errors
     /// The account does not exist, or is the last administrator.
     pub async fn delete_account(&self, id: AccountId) -> Result<()> {
-        self.inner.verified.forget(id);
+        self.inner.remembered.forget(id);
         self.change(id, move |tx, record| {
             keep_an_admin(tx, id)?;
             for canonical in crate::address::addresses_in(tx, id)? {
@@ -306,7 +306,7 @@ impl Directory {
             Ok(())
         })
         .await?;
-        self.inner.verified.forget(id);
+        self.inner.remembered.forget(id);
         Ok(())
     }
 
@@ -369,7 +369,7 @@ impl Directory {
         }
         // The login first: without it there is no account.
         addresses.sort();
-        self.inner.verified.forget(id);
+        self.inner.remembered.forget(id);
         self.store()
             .transact(move |tx| {
                 let found = record(tx, id)?.filter(|record| record.deleted_ms.is_some() && !record.purged);

@@ -137,7 +137,7 @@ impl Directory {
                 Ok::<_, DirectoryError>(())
             })
             .await?;
-        self.inner.verified.forget(account);
+        self.inner.remembered.forget(account);
         Ok(())
     }
 

@@ -13,6 +13,7 @@
 
 mod account;
 mod address;
+mod admission;
 mod app_password;
 mod audit;
 mod domain;
@@ -20,6 +21,7 @@ mod error;
 mod invariants;
 mod login;
 mod password;
+mod remember;
 pub mod schema;
 mod session;
 mod settings;
@@ -32,12 +34,14 @@ use store::{Read as _, RealmId, Store, StoreError, Tx};
 
 pub use account::{Account, AccountId, NewAccount, Role, check_password};
 pub use address::Resolved;
+pub use admission::AdmissionLimits;
 pub use app_password::{AppPassword, AppPasswordId, NewAppPassword};
 pub use audit::AuditEntry;
 pub use domain::{DnsRecord, Domain};
 pub use error::{AuthError, DirectoryError, Result};
 pub use invariants::DirectoryInvariants;
 pub use login::{Login, LoginAttempt, Secret, Service};
+pub use remember::Remember;
 pub use schema::Settings;
 pub use session::{Session, SessionId};
 pub use throttle::ThrottleLimits;
@@ -55,6 +59,10 @@ pub struct DirectoryOptions {
     pub on_create: Option<OnCreate>,
     /// How fast logins may be guessed.
     pub throttle: ThrottleLimits,
+    /// How many passwords are hashed at once, and how many logins wait.
+    pub admission: AdmissionLimits,
+    /// How verified logins are remembered.
+    pub remember: Remember,
 }
 
 /// The directory of a store. Cheap to clone.
@@ -69,8 +77,8 @@ struct Inner {
     on_create: Option<OnCreate>,
     /// Keys the hashes of tokens and app passwords.
     server_key: [u8; 32],
-    hashing: password::Pool,
-    verified: login::VerifiedCache,
+    hashing: admission::Admission,
+    remembered: remember::Remembered,
     logins: login::LoginRate,
     throttle: throttle::Throttle,
 }
@@ -82,6 +90,7 @@ impl Directory {
     /// Those of the store.
     pub fn new(store: Store, options: DirectoryOptions) -> Result<Self> {
         let server_key = server_key(&store)?;
+        let remembered = remember::Remembered::open(options.remember, store.clock().now_ms());
         let hostname = if options.hostname.is_empty() { "localhost".to_owned() } else { options.hostname };
         Ok(Self {
             inner: Arc::new(Inner {
@@ -89,8 +98,8 @@ impl Directory {
                 hostname,
                 on_create: options.on_create,
                 server_key,
-                hashing: password::Pool::new(),
-                verified: login::VerifiedCache::default(),
+                hashing: admission::Admission::new(options.admission),
+                remembered,
                 logins: login::LoginRate::default(),
                 throttle: throttle::Throttle::new(options.throttle),
             }),

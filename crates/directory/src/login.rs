@@ -1,26 +1,22 @@
 //! Logging in.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     net::IpAddr,
     time::{Duration, Instant},
 };
 
-use doorkit::sasl::ScramKeys;
+use doorkit::{network_of, sasl::ScramKeys};
 use mailkit::EmailAddress;
 use parking_lot::Mutex;
+use prost::Message as _;
 use store::Read;
 
 use crate::{
-    Account, AccountId, AppPasswordId, AuthError, Directory, Result,
+    Account, AccountId, AppPasswordId, AuthError, Directory, Result, password,
     schema::{self, CredentialsRecord, decode},
     totp,
 };
-
-/// How long a verified password need not be hashed again.
-const VERIFIED_FOR: Duration = Duration::from_secs(10 * 60);
-/// Verified credentials kept.
-const MAX_VERIFIED: usize = 50_000;
 
 /// Which door asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,50 +71,6 @@ pub struct Login {
     pub account: AccountId,
     /// Which app password it was, if one.
     pub app_password: Option<AppPasswordId>,
-}
-
-/// Verified credentials, as keyed hashes.
-#[derive(Default)]
-pub(crate) struct VerifiedCache(Mutex<Verified>);
-
-#[derive(Default)]
-struct Verified {
-    entries: HashMap<[u8; 32], (Login, Instant)>,
-    /// Grows whenever credentials change.
-    epoch: u64,
-}
-
-impl VerifiedCache {
-    fn get(&self, key: &[u8; 32]) -> Option<Login> {
-        let verified = self.0.lock();
-        let (login, at) = verified.entries.get(key)?;
-        (at.elapsed() < VERIFIED_FOR).then_some(*login)
-    }
-
-    /// To be taken before credentials are read.
-    fn epoch(&self) -> u64 {
-        self.0.lock().epoch
-    }
-
-    /// Keeps what was verified, unless credentials changed since `epoch`: it may have been verified by the old ones.
-    fn put(&self, epoch: u64, key: [u8; 32], login: Login) {
-        let mut verified = self.0.lock();
-        if verified.epoch != epoch {
-            return;
-        }
-        if verified.entries.len() >= MAX_VERIFIED {
-            verified.entries.retain(|_, (_, at)| at.elapsed() < VERIFIED_FOR / 2);
-        }
-        if verified.entries.len() < MAX_VERIFIED {
-            verified.entries.insert(key, (login, Instant::now()));
-        }
-    }
-
-    pub(crate) fn forget(&self, account: AccountId) {
-        let mut verified = self.0.lock();
-        verified.epoch += 1;
-        verified.entries.retain(|_, (login, _)| login.account != account);
-    }
 }
 
 /// Seconds over which logins are averaged.
@@ -256,9 +208,24 @@ impl Directory {
         record: Option<CredentialsRecord>,
         peer: IpAddr,
     ) -> Result<bool, AuthError> {
-        let turn = self.inner.hashing.turn().await;
+        let hashing = &self.inner.hashing;
+        let turn = hashing.turn(network_of(peer), &claim.counted_as).await.map_err(|busy| {
+            tracing::debug!(%peer, %busy, "a login was turned away");
+            AuthError::Unavailable
+        })?;
         self.check_throttle(claim, peer)?;
-        turn.verify(password.to_owned(), record).await.map_err(unavailable)
+        password::verify(hashing, turn, password.to_owned(), record).await.map_err(unavailable)
+    }
+
+    /// Learns how late the service answers: the later, the fewer passwords are hashed at once.
+    pub fn answers_late(&self, late: Duration) {
+        self.inner.hashing.answers_late(late);
+    }
+
+    /// Writes down what verified logins are remembered over a restart. Blocks for a small file; does nothing when none is
+    /// new.
+    pub fn keep_remembered(&self) {
+        self.inner.remembered.keep();
     }
 
     async fn verify(&self, claim: &Claim, attempt: LoginAttempt<'_>) -> Result<Login, AuthError> {
@@ -272,11 +239,16 @@ impl Directory {
             return Err(AuthError::Invalid);
         };
         let id = account.id;
-        let epoch = self.inner.verified.epoch();
-        let seen = self.keyed_hash("verified", format!("{}\0{}\0{password}", id.0, attempt.service.name()).as_bytes());
+        let record = credentials(&self.store().snapshot(), id).map_err(unavailable)?;
+        let remembered = &self.inner.remembered;
+        let seen = remembered.seen(id, attempt.service.name(), password);
+        let proof = record.as_ref().map(|record| remembered.proof(&record.encode_to_vec()));
         if code.is_none()
-            && let Some(login) = self.inner.verified.get(&seen)
+            && let Some(proof) = proof
+            && remembered.knows(&seen, proof, self.now_ms())
         {
+            metrics::counter!("holdfast_directory_logins_remembered_total").increment(1);
+            let login = Login { account: id, app_password: None };
             return if account.enabled { Ok(login) } else { Err(AuthError::Disabled) };
         }
         if attempt.service != Service::Web
@@ -285,12 +257,9 @@ impl Directory {
             if !account.enabled {
                 return Err(AuthError::Disabled);
             }
-            let login = Login { account: id, app_password: Some(app) };
-            self.inner.verified.put(epoch, seen, login);
             self.note_app_password_use(id, app);
-            return Ok(login);
+            return Ok(Login { account: id, app_password: Some(app) });
         }
-        let record = credentials(&self.store().snapshot(), id).map_err(unavailable)?;
         let totp = record.as_ref().is_some_and(|record| record.totp_enabled);
         if !self.verify_slowly(claim, password, record, attempt.peer).await? {
             return Err(AuthError::Invalid);
@@ -309,7 +278,9 @@ impl Directory {
                 Err(totp::CodeError::Other(error)) => Err(unavailable(error)),
             };
         }
-        self.inner.verified.put(epoch, seen, login);
+        if let Some(proof) = proof {
+            remembered.put(seen, id, proof, self.now_ms());
+        }
         Ok(login)
     }
 

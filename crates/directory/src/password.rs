@@ -1,86 +1,66 @@
-//! Slow hashing of passwords, by no more threads at once than there are cores.
+//! Slow hashing of passwords, by whom [`Admission`] lets.
 
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr};
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use subtle::ConstantTimeEq as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use unicode_normalization::UnicodeNormalization as _;
 
-use crate::{DirectoryError, Result, schema::CredentialsRecord};
+use crate::{
+    DirectoryError, Result,
+    admission::{Admission, Turn},
+    schema::CredentialsRecord,
+};
 
 /// argon2id's memory: OWASP's second recommendation, 19 MiB and two passes.
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const HASH_BYTES: usize = 32;
 
-/// Bounds how much is hashed at once: each takes 19 MiB and a core.
-pub(crate) struct Pool {
-    slots: Arc<Semaphore>,
+/// The network that this machine's own work is counted by.
+const OWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// The record of a new password.
+pub(crate) async fn hash(admission: &Admission, password: String, now_ms: i64) -> Result<CredentialsRecord> {
+    let turn = admission.turn(OWN, "new password").await.map_err(|busy| failed(&busy.to_string()))?;
+    let work = move || {
+        let salt: [u8; 16] = rand::random();
+        let hash =
+            derive(&password, &salt, MEMORY_KIB, PASSES).ok_or_else(|| failed("this password can't be hashed"))?;
+        Ok(CredentialsRecord {
+            hash: hash.to_vec(),
+            salt: salt.to_vec(),
+            memory_kib: MEMORY_KIB,
+            passes: PASSES,
+            changed_ms: now_ms,
+            ..CredentialsRecord::default()
+        })
+    };
+    admission.run(turn, work).await.unwrap_or_else(|| Err(failed("hashing failed")))
 }
 
-impl Pool {
-    pub(crate) fn new() -> Self {
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { slots: Arc::new(Semaphore::new(cores)) }
-    }
-
-    /// Waits for a turn.
-    pub(crate) async fn turn(&self) -> Turn {
-        Turn { slot: self.slots.clone().acquire_owned().await.expect("the semaphore is never closed") }
-    }
-
-    /// The record of a new password.
-    pub(crate) async fn hash(&self, password: String, now_ms: i64) -> Result<CredentialsRecord> {
-        let turn = self.turn().await;
-        turn.run(move || {
-            let salt: [u8; 16] = rand::random();
-            let hash = derive(&password, &salt, MEMORY_KIB, PASSES)
-                .ok_or_else(|| DirectoryError::BadPassword("this password can't be hashed".to_owned()))?;
-            Ok(CredentialsRecord {
-                hash: hash.to_vec(),
-                salt: salt.to_vec(),
-                memory_kib: MEMORY_KIB,
-                passes: PASSES,
-                changed_ms: now_ms,
-                ..CredentialsRecord::default()
-            })
-        })
-        .await?
-    }
+fn failed(what: &str) -> DirectoryError {
+    DirectoryError::BadPassword(what.to_owned())
 }
 
-/// Leave to hash one password.
-pub(crate) struct Turn {
-    slot: OwnedSemaphorePermit,
-}
-
-impl Turn {
-    async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-        let unavailable =
-            |error: tokio::task::JoinError| DirectoryError::BadPassword(format!("hashing failed: {error}"));
-        tokio::task::spawn_blocking(move || {
-            let _slot = self.slot;
-            work()
-        })
-        .await
-        .map_err(unavailable)
-    }
-
-    /// Whether the password is right. For no record at all it takes as long, and is not.
-    pub(crate) async fn verify(self, password: String, record: Option<CredentialsRecord>) -> Result<bool> {
-        self.run(move || {
-            let record = record.filter(|record| !record.hash.is_empty());
-            let (salt, memory, passes) =
-                record.as_ref().map_or((&[0; 16][..], MEMORY_KIB, PASSES), |r| (&r.salt, r.memory_kib, r.passes));
-            let derived = derive(&password, salt, memory, passes);
-            match (derived, &record) {
-                (Some(derived), Some(record)) => bool::from(derived[..].ct_eq(&record.hash)),
-                _ => false,
-            }
-        })
-        .await
-    }
+/// Whether the password is right. For no record at all it takes as long, and is not.
+pub(crate) async fn verify(
+    admission: &Admission,
+    turn: Turn,
+    password: String,
+    record: Option<CredentialsRecord>,
+) -> Result<bool> {
+    let work = move || {
+        let record = record.filter(|record| !record.hash.is_empty());
+        let (salt, memory, passes) =
+            record.as_ref().map_or((&[0; 16][..], MEMORY_KIB, PASSES), |r| (&r.salt, r.memory_kib, r.passes));
+        let derived = derive(&password, salt, memory, passes);
+        match (derived, &record) {
+            (Some(derived), Some(record)) => bool::from(derived[..].ct_eq(&record.hash)),
+            _ => false,
+        }
+    };
+    admission.run(turn, work).await.ok_or_else(|| failed("hashing failed"))
 }
 
 fn derive(password: &str, salt: &[u8], memory_kib: u32, passes: u32) -> Option<[u8; HASH_BYTES]> {

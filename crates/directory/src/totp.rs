@@ -107,7 +107,7 @@ impl Directory {
                 Ok(())
             })
             .await?;
-        self.inner.verified.forget(id);
+        self.inner.remembered.forget(id);
         Ok(codes)
     }
 

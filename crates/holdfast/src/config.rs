@@ -144,6 +144,14 @@ pub struct Limits {
     pub plaintext_logins: bool,
     /// How long a stopping server lets open connections finish what they are doing.
     pub shutdown_grace: Span,
+    /// Passwords checked at once; 0 is one for each core.
+    pub password_checks: usize,
+    /// Logins that wait for their password to be checked.
+    pub logins_waiting: usize,
+    /// How long a login waits before it is told to come back later.
+    pub login_patience: Span,
+    /// For how long a verified password need not be checked slowly again; 0 is never.
+    pub remember_logins: Span,
 }
 
 impl Default for Limits {
@@ -155,6 +163,10 @@ impl Default for Limits {
             default_quota: ByteSize(0),
             plaintext_logins: false,
             shutdown_grace: Span::seconds(10),
+            password_checks: 0,
+            logins_waiting: 1000,
+            login_patience: Span::seconds(20),
+            remember_logins: Span::days(7),
         }
     }
 }

@@ -33,12 +33,37 @@ async fn upkeep(metrics: PrometheusHandle, shutdown: CancellationToken) -> (&'st
     }
 }
 
+/// Measures how late the service answers, so that logins give way to what goes on, and writes down now and then what
+/// logins are remembered.
+async fn attend(services: Arc<Services>, shutdown: CancellationToken) -> (&'static str, anyhow::Result<()>) {
+    let mut kept = tokio::time::Instant::now();
+    loop {
+        let due = tokio::time::Instant::now() + LATENESS_EVERY;
+        tokio::select! {
+            () = shutdown.cancelled() => return ("logins", Ok(())),
+            () = tokio::time::sleep_until(due) => {}
+        }
+        services.directory.answers_late(due.elapsed());
+        metrics::histogram!("holdfast_runtime_late_seconds").record(due.elapsed().as_secs_f64());
+        if kept.elapsed() >= REMEMBER_EVERY {
+            kept = tokio::time::Instant::now();
+            let directory = services.directory.clone();
+            tokio::task::spawn_blocking(move || directory.keep_remembered());
+        }
+    }
+}
+
 /// The allocator gives what was freed back to the system some time later, on the occasion of another large block: after
 /// a burst of logins (19 MiB for each password) an idle server would keep it all.
 fn give_memory_back() {
     const LARGE: usize = 1 << 20;
     drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE)));
 }
+
+/// Between two looks at how late the service answers.
+const LATENESS_EVERY: std::time::Duration = std::time::Duration::from_millis(50);
+/// Between two times that remembered logins are written down.
+const REMEMBER_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Begins to measure: once in a process.
 pub fn metrics() -> anyhow::Result<PrometheusHandle> {
@@ -81,6 +106,7 @@ pub async fn run_on(services: Arc<Services>, metrics: PrometheusHandle) -> anyho
         tasks.spawn(async move { ("queue", stage::queue(services, shutdown).await) });
     }
     tasks.spawn(upkeep(metrics, shutdown.clone()));
+    tasks.spawn(attend(services.clone(), shutdown.clone()));
     standbys::serve(&services, standby_listeners, &shutdown, &mut tasks)?;
     {
         let (services, shutdown) = (services.clone(), shutdown.clone());

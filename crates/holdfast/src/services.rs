@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock, atomic::AtomicBool};
 use anyhow::{Context as _, bail};
 use continuity::{stage::Stages, standby::Primary};
 use delivery::{Credentials, DeliveryOptions, NextHop, Smarthost, TlsPolicy};
-use directory::{AccountId, DirectoryOptions};
+use directory::{AccountId, AdmissionLimits, DirectoryOptions, Remember};
 use mailstore::{MailError, MailStore};
 use store::{Store, StoreError, StoreOptions};
 
@@ -57,6 +57,19 @@ impl Services {
         let options = DirectoryOptions {
             hostname: config.hostname.clone(),
             on_create: Some(on_create),
+            admission: AdmissionLimits {
+                at_once: match config.limits.password_checks {
+                    0 => AdmissionLimits::default().at_once,
+                    some => some,
+                },
+                waiting: config.limits.logins_waiting,
+                patience: config.limits.login_patience.0,
+            },
+            remember: Remember {
+                period: config.limits.remember_logins.0,
+                file: Some(dir.join("logins")),
+                ..Remember::default()
+            },
             ..DirectoryOptions::default()
         };
         let directory = directory::Directory::new(store.clone(), options)?;
@@ -86,6 +99,7 @@ impl Services {
 
     /// Writes everything out and gives the folder back.
     pub fn close(&self) {
+        self.directory.keep_remembered();
         self.store.close();
     }
 }
