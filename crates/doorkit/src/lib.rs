@@ -12,6 +12,6 @@ pub mod sasl;
 mod tls;
 
 pub use conn::{Conn, TlsInfo};
-pub use listener::{ListenOptions, Listener, Security};
+pub use listener::{ListenOptions, Listener, Security, answers_late};
 pub use network::network_of;
 pub use tls::{Tls, TlsError};

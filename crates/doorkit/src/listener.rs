@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -62,6 +65,10 @@ impl Default for ListenOptions {
 const BACKLOG: i32 = 1_024;
 /// After a failed accept (out of files, say) the loop rests.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+/// The service is late from here on, in microseconds.
+const CROWDED_US: u64 = 5_000;
+/// Between two connections of a listener while the service is late.
+const HOLD: Duration = Duration::from_millis(1);
 /// A client that is gone without a word is noticed after three probes.
 const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(300)).with_interval(Duration::from_secs(60));
@@ -121,7 +128,10 @@ impl Listener {
                 () = shutdown.cancelled() => break,
                 Some(ended) = connections.join_next(), if !connections.is_empty() => note_panic(ended),
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, peer)) => self.admit(stream, peer, &tls, &serve, &mut connections),
+                    Ok((stream, peer)) => {
+                        self.admit(stream, peer, &tls, &serve, &mut connections);
+                        give_way().await;
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
                         tokio::time::sleep(ACCEPT_BACKOFF).await;
@@ -182,6 +192,24 @@ impl Listener {
                 Err(error) => tracing::debug!(%peer, %error, "TLS handshake"),
             }
         });
+    }
+}
+
+/// How late the service answered of late, in microseconds: see [`answers_late`].
+static LATE_US: AtomicU64 = AtomicU64::new(0);
+
+/// Learns how late the service answers, some fifty times a second. While it is late, new connections come one after the
+/// other: after an outage everybody comes at once, and those who are in shall not notice.
+pub fn answers_late(late: Duration) {
+    let before = LATE_US.load(Ordering::Relaxed);
+    let now = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
+    LATE_US.store(now.max(before - before / 32), Ordering::Relaxed);
+}
+
+async fn give_way() {
+    if LATE_US.load(Ordering::Relaxed) > CROWDED_US {
+        metrics::counter!("holdfast_doorkit_held_back_total").increment(1);
+        tokio::time::sleep(HOLD).await;
     }
 }
 

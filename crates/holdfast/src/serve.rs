@@ -43,8 +43,10 @@ async fn attend(services: Arc<Services>, shutdown: CancellationToken) -> (&'stat
             () = shutdown.cancelled() => return ("logins", Ok(())),
             () = tokio::time::sleep_until(due) => {}
         }
-        services.directory.answers_late(due.elapsed());
-        metrics::histogram!("holdfast_runtime_late_seconds").record(due.elapsed().as_secs_f64());
+        let late = due.elapsed();
+        services.directory.answers_late(late);
+        doorkit::answers_late(late);
+        metrics::histogram!("holdfast_runtime_late_seconds").record(late.as_secs_f64());
         if kept.elapsed() >= REMEMBER_EVERY {
             kept = tokio::time::Instant::now();
             let directory = services.directory.clone();
@@ -61,7 +63,7 @@ fn give_memory_back() {
 }
 
 /// Between two looks at how late the service answers.
-const LATENESS_EVERY: std::time::Duration = std::time::Duration::from_millis(50);
+const LATENESS_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
 /// Between two times that remembered logins are written down.
 const REMEMBER_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
 

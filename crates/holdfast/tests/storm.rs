@@ -1,0 +1,318 @@
+//! The morning after: everybody logs in at once, while those who are in go on working.
+//!
+//! `HOLDFAST_STORM=5000 cargo test --release -p holdfast --test storm -- --nocapture` is the whole of it; the suite runs
+//! a short one. The clients share the machine's cores with the service.
+
+mod support;
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use directory::{AdmissionLimits, Directory, DirectoryOptions, NewAccount, OnCreate, Role};
+use mailstore::MailStore;
+use parking_lot::Mutex;
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use store::{Store, StoreError, StoreOptions};
+use support::{PASSWORD, Server, imap::Imap, smtp::Smtp, web::Web};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{TcpSocket, TcpStream},
+};
+
+/// Sessions that are in before the storm, and go on.
+const WORKERS: usize = 50;
+/// Between two commands of a worker.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long the workers work before the storm.
+const QUIET: Duration = Duration::from_secs(3);
+/// What the service may hold in memory, whatever comes.
+const MAX_RESIDENT_KIB: u64 = 600 * 1024;
+/// The whole storm, with everyone's password hashed.
+const EVERYONE_IN: Duration = Duration::from_secs(600);
+
+fn user(number: usize) -> String {
+    format!("user{number}@example.org")
+}
+
+/// Makes many accounts in a folder that nothing serves.
+async fn accounts(dir: &Path, count: usize) {
+    let data = dir.join("data");
+    let store =
+        tokio::task::spawn_blocking(move || Store::open(&data, StoreOptions::default()).unwrap()).await.unwrap();
+    let standard = MailStore::new(store.clone());
+    let on_create: OnCreate = Arc::new(move |tx, account| {
+        standard
+            .create_standard_mailboxes_in(tx, account.realm())
+            .map_err(|error| StoreError::Damaged { what: error.to_string() })
+    });
+    let options = DirectoryOptions {
+        on_create: Some(on_create),
+        admission: AdmissionLimits { waiting: 4 * count + 4, patience: EVERYONE_IN, ..AdmissionLimits::default() },
+        ..DirectoryOptions::default()
+    };
+    let own = store.clone();
+    let directory = tokio::task::spawn_blocking(move || Directory::new(own, options).unwrap()).await.unwrap();
+    directory.add_domain("example.org").await.unwrap();
+    let mut made = tokio::task::JoinSet::new();
+    for number in 0..count {
+        let directory = directory.clone();
+        made.spawn(async move {
+            let new = NewAccount {
+                address: user(number).parse().unwrap(),
+                name: String::new(),
+                password: PASSWORD.to_owned(),
+                role: Role::User,
+                quota_bytes: 0,
+            };
+            directory.create_account(new).await.unwrap();
+        });
+    }
+    while let Some(one) = made.join_next().await {
+        one.unwrap();
+    }
+    tokio::task::spawn_blocking(move || {
+        drop(directory);
+        store.close();
+    })
+    .await
+    .unwrap();
+}
+
+/// An address of this machine for each client: limits count by network.
+fn home(number: usize) -> IpAddr {
+    let [_, _, high, low] = u32::try_from(number + 2).unwrap().to_be_bytes();
+    IpAddr::V4(Ipv4Addr::new(127, 1, high, low))
+}
+
+type Connection = BufReader<TcpStream>;
+
+async fn connect(to: SocketAddr, from: IpAddr) -> std::io::Result<Connection> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::new(from, 0))?;
+    let stream = socket.connect(to).await?;
+    stream.set_nodelay(true)?;
+    let mut stream = BufReader::new(stream);
+    line(&mut stream).await?;
+    Ok(stream)
+}
+
+async fn line(stream: &mut Connection) -> std::io::Result<String> {
+    let mut line = String::new();
+    match stream.read_line(&mut line).await? {
+        0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(line),
+    }
+}
+
+/// One command; its tagged answer.
+async fn command(stream: &mut Connection, command: &str) -> std::io::Result<String> {
+    stream.get_mut().write_all(format!("a {command}\r\n").as_bytes()).await?;
+    loop {
+        let line = line(stream).await?;
+        if let Some(tagged) = line.strip_prefix("a ") {
+            return Ok(tagged.to_owned());
+        }
+    }
+}
+
+/// What happened to all clients of a storm.
+#[derive(Default)]
+struct Outcome {
+    /// When each was in, from the beginning.
+    times: Mutex<Vec<Duration>>,
+    told_later: AtomicU64,
+    cut: AtomicU64,
+}
+
+/// Logs in as a mail program does: told to come back later, it does.
+async fn come_in(to: SocketAddr, number: usize, begun: Instant, outcome: Arc<Outcome>) -> Connection {
+    let mut random = StdRng::seed_from_u64(number as u64);
+    let mut pause = Duration::from_millis(500);
+    loop {
+        let tried: std::io::Result<Option<Connection>> = async {
+            let mut stream = connect(to, home(number)).await?;
+            let answer = command(&mut stream, &format!("LOGIN {} \"{PASSWORD}\"", user(number))).await?;
+            if answer.starts_with("OK") {
+                return Ok(Some(stream));
+            }
+            assert!(answer.starts_with("NO [UNAVAILABLE]"), "{answer}");
+            outcome.told_later.fetch_add(1, Ordering::Relaxed);
+            Ok(None)
+        }
+        .await;
+        match tried {
+            Ok(Some(stream)) => {
+                outcome.times.lock().push(begun.elapsed());
+                return stream;
+            }
+            Ok(None) => {}
+            Err(_) => drop(outcome.cut.fetch_add(1, Ordering::Relaxed)),
+        }
+        assert!(begun.elapsed() < EVERYONE_IN, "client {number} does not get in");
+        tokio::time::sleep(pause.mul_f64(random.random_range(0.5..1.5))).await;
+        pause = (pause * 2).min(Duration::from_secs(8));
+    }
+}
+
+/// Works in a session that is in, and notes how long each command took.
+async fn work(mut stream: Connection, now: Arc<Mutex<Vec<Duration>>>, stop: Arc<AtomicBool>) {
+    assert!(command(&mut stream, "SELECT INBOX").await.unwrap().starts_with("OK"));
+    let commands = ["NOOP", "STATUS INBOX (MESSAGES UNSEEN)", "UID SEARCH ALL", "LIST \"\" *"];
+    for number in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let begun = Instant::now();
+        let answer = command(&mut stream, commands[number % commands.len()]).await.unwrap();
+        assert!(answer.starts_with("OK"), "{answer}");
+        now.lock().push(begun.elapsed());
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn resident_kib(server: &Server) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+fn metric(server: &Server, name: &str) -> f64 {
+    let page = Web::new(server.address("http")).get("/metrics").unwrap().body;
+    page.lines()
+        .filter(|line| line.starts_with(name))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
+}
+
+/// One storm on a running service: prints its figures, and says how much slower those were who were in (medians).
+async fn storm(server: &Server, clients: usize, what: &str) -> f64 {
+    let to = server.address("imap");
+    let (latencies, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+    let mut workers = tokio::task::JoinSet::new();
+    let warm = Arc::new(Outcome::default());
+    for number in 0..WORKERS.min(clients) {
+        let stream = come_in(to, number, Instant::now(), warm.clone()).await;
+        workers.spawn(work(stream, latencies.clone(), stop.clone()));
+    }
+    tokio::time::sleep(QUIET).await;
+    let mut quiet = std::mem::take(&mut *latencies.lock());
+    let (begun, outcome) = (Instant::now(), Arc::new(Outcome::default()));
+    let mut arriving = tokio::task::JoinSet::new();
+    for number in WORKERS.min(clients)..clients {
+        arriving.spawn(come_in(to, number, begun, outcome.clone()));
+    }
+    let mut inside = Vec::new();
+    while let Some(one) = arriving.join_next().await {
+        inside.push(one.unwrap());
+    }
+    let all_in = begun.elapsed();
+    // A storm may be over before everyone inside has noticed.
+    while latencies.lock().len() < WORKERS.min(clients) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let mut during = std::mem::take(&mut *latencies.lock());
+    stop.store(true, Ordering::Relaxed);
+    while let Some(one) = workers.join_next().await {
+        one.unwrap();
+    }
+    let mut times = std::mem::take(&mut *outcome.times.lock());
+    let (half, ratio) = (median(&mut times), median(&mut during).as_secs_f64() / median(&mut quiet).as_secs_f64());
+    println!(
+        "{what}: {} clients in after {all_in:.1?} (half after {half:.1?}), told to come later {} times, cut {} times; \
+         {WORKERS} sessions: median {:.2?} before, {:.2?} meanwhile ({ratio:.2} times), 95 % {:.2?} and {:.2?}; {} MiB at \
+         most",
+        times.len(),
+        outcome.told_later.load(Ordering::Relaxed),
+        outcome.cut.load(Ordering::Relaxed),
+        quiet[quiet.len() / 2],
+        during[during.len() / 2],
+        quiet[quiet.len() * 95 / 100],
+        during[during.len() * 95 / 100],
+        resident_kib(server) / 1024
+    );
+    assert_eq!(times.len(), clients - WORKERS.min(clients), "everyone is in");
+    ratio
+}
+
+#[test]
+fn everyone_gets_in_after_an_outage_in_bounded_memory_and_faster_after_a_restart() {
+    let clients: usize = std::env::var("HOLDFAST_STORM").map_or(150, |count| count.parse().unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let more = "connections = 20000\nlogins_waiting = 200\n";
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(accounts(dir.path(), clients));
+    let server = Server::start_with(dir.path(), more);
+    runtime.block_on(storm(&server, clients, "every password hashed"));
+    assert!(resident_kib(&server) < MAX_RESIDENT_KIB, "{} KiB", resident_kib(&server));
+    assert!(metric(&server, "holdfast_directory_logins_remembered_total") < 1.0);
+    server.stop();
+    let server = Server::start_with(dir.path(), more);
+    runtime.block_on(storm(&server, clients, "after a restart"));
+    assert!(resident_kib(&server) < MAX_RESIDENT_KIB, "{} KiB", resident_kib(&server));
+    let remembered = metric(&server, "holdfast_directory_logins_remembered_total");
+    assert!(remembered >= clients as f64, "{remembered} of {clients} needed no hash");
+}
+
+#[test]
+fn who_can_not_be_looked_at_now_is_told_so_in_the_words_of_the_protocol() {
+    const AT_ONCE: usize = 24;
+    let dir = tempfile::tempdir().unwrap();
+    let more =
+        "password_checks = 1\nlogins_waiting = 1\nlogin_patience = \"1 second\"\nremember_logins = \"0 seconds\"\n";
+    let server = Server::start_with(dir.path(), more);
+    server.add_account("anna@example.org");
+    let ask = |one: &(dyn Fn() -> String + Sync)| -> Vec<String> {
+        std::thread::scope(|scope| {
+            let all: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(one)).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        })
+    };
+    let check = |door: &str, good: &str, later: &str, said: Vec<String>| {
+        assert!(said.iter().all(|answer| answer.starts_with(good) || answer.starts_with(later)), "{door}: {said:?}");
+        assert!(said.iter().any(|answer| answer.starts_with(good)), "{door}: nobody gets in: {said:?}");
+        assert!(said.iter().any(|answer| answer.starts_with(later)), "{door}: nobody is turned away: {said:?}");
+    };
+    let login = format!("LOGIN anna@example.org \"{PASSWORD}\"");
+    let said = ask(&|| Imap::connect(server.address("imap")).unwrap().command(&login).unwrap().tagged);
+    check("imap", "OK", "NO [UNAVAILABLE]", said);
+
+    use base64::Engine as _;
+    let plain = base64::engine::general_purpose::STANDARD.encode(format!("\0anna@example.org\0{PASSWORD}"));
+    let said = ask(&|| {
+        let mut smtp = Smtp::connect(server.address("submission")).unwrap();
+        smtp.command(&format!("AUTH PLAIN {plain}")).unwrap()
+    });
+    check("submission", "235", "454 4.7.0", said);
+
+    let said = ask(&|| {
+        use std::io::{BufRead as _, Write as _};
+        let stream = std::net::TcpStream::connect(server.address("pop3")).unwrap();
+        let mut answers = std::io::BufReader::new(stream.try_clone().unwrap()).lines();
+        (&stream).write_all(format!("USER anna@example.org\r\nPASS {PASSWORD}\r\n").as_bytes()).unwrap();
+        answers.by_ref().nth(2).unwrap().unwrap()
+    });
+    // A mailbox is one session's at a time.
+    let said = said.into_iter().map(|answer| answer.replace("-ERR [IN-USE]", "+OK [IN-USE]")).collect();
+    check("pop3", "+OK", "-ERR [SYS/TEMP]", said);
+
+    let said = ask(&|| {
+        let mut web = Web::new(server.address("http"));
+        let csrf = web.get("/signin").unwrap().input("csrf").unwrap_or_default();
+        let fields = [("csrf", csrf.as_str()), ("login", "anna@example.org"), ("password", PASSWORD), ("next", "/")];
+        let page = web.post("/signin", &fields).unwrap();
+        format!("{} {}", page.status, page.header("retry-after").unwrap_or("-"))
+    });
+    check("web", "303 -", "503 15", said);
+}
