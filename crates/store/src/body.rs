@@ -29,7 +29,7 @@ use crate::{
 
 pub use reclaim::{Reclaim, Reclaimed};
 
-const PACK_MAGIC: &[u8; 8] = b"HFPACK\0\x01";
+pub(crate) const PACK_MAGIC: &[u8; 8] = b"HFPACK\0\x01";
 const FRAME_MAGIC: &[u8; 4] = b"HFBD";
 const FRAME_BYTES: usize = 12;
 /// Bytes of a body that are compressed, hashed and read together.
@@ -79,11 +79,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    fn to_bytes(self) -> Vec<u8> {
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
         [&self.pack.to_le_bytes()[..], &self.offset.to_le_bytes()].concat()
     }
 
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (pack, offset) = bytes.split_at_checked(4)?;
         Some(Self {
             pack: u32::from_le_bytes(pack.try_into().ok()?),
@@ -92,7 +92,7 @@ impl Place {
     }
 }
 
-fn place_key(id: &BodyId) -> Vec<u8> {
+pub(crate) fn place_key(id: &BodyId) -> Vec<u8> {
     let mut key = vec![meta::BODY];
     key.extend_from_slice(id.as_bytes());
     key
@@ -145,7 +145,7 @@ struct Pack {
     len: u64,
 }
 
-fn pack_path(dir: &Path, number: u32) -> PathBuf {
+pub(crate) fn pack_path(dir: &Path, number: u32) -> PathBuf {
     dir.join(format!("{number:010}.pack"))
 }
 
@@ -463,7 +463,7 @@ const SEARCH_BYTES: usize = 1 << 20;
 
 /// The first whole frame at `offset` or later, where it begins and where it ends. One damaged body must not hide those
 /// behind it.
-fn next_frame(file: &dyn File, offset: u64, len: u64) -> Result<Option<(Header, u64, u64)>> {
+pub(crate) fn next_frame(file: &dyn File, offset: u64, len: u64) -> Result<Option<(Header, u64, u64)>> {
     if let Some((header, next)) = scan_frame(file, offset)? {
         return Ok(Some((header, offset, next)));
     }
@@ -554,7 +554,7 @@ pub struct BodyReader {
 }
 
 impl BodyReader {
-    fn open(id: BodyId, file: Arc<dyn File>, place: Place) -> Result<Self> {
+    pub(crate) fn open(id: BodyId, file: Arc<dyn File>, place: Place) -> Result<Self> {
         let damaged = |what: &str| StoreError::BodyDamaged {
             id,
             what: format!("pack {} at byte {}: {what}", place.pack, place.offset),

@@ -372,6 +372,100 @@ fn read_file(disk: &dyn Disk, path: &Path, each: &mut dyn FnMut(Part<'_>) -> Res
     }
 }
 
+/// What can still be read of a checkpoint.
+#[derive(Debug, Default)]
+pub(crate) struct Scavenged {
+    /// The commit it is of, where its beginning says it.
+    pub seq: Option<Seq>,
+    /// What can't be read.
+    pub problems: Vec<String>,
+}
+
+/// Gives what can be read of a checkpoint, block by block, past those that are damaged. Whose records a block holds is
+/// known from the block that a realm begins with: those behind a damaged one are passed over until the next begins. What
+/// a realm's records add up to is for the caller to compare.
+pub(crate) fn scavenge(
+    disk: &dyn Disk,
+    dir: &Path,
+    seq: Seq,
+    each: &mut dyn FnMut(Part<'_>) -> Result<()>,
+) -> Result<Scavenged> {
+    let path = path_of(dir, seq);
+    let name = path.display().to_string();
+    let file = disk.open(&path).map_err(StoreError::io(name.clone()))?;
+    let len = file.len().map_err(StoreError::io(name.clone()))?;
+    let mut reader = BlockReader { file, name, offset: MAGIC.len() as u64, hasher: blake3::Hasher::new() };
+    let mut found = Scavenged::default();
+    let mut current = None;
+    let mut is_complete = false;
+    while reader.offset < len {
+        let block = match reader.block() {
+            Ok(block) => block,
+            Err(StoreError::Damaged { what }) => {
+                found.problems.push(what);
+                current = None;
+                match reader.next_whole(len)? {
+                    Some(block) => block,
+                    None => break,
+                }
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(start) = block.start {
+            found.seq = Some(Seq(start.seq));
+        }
+        if let Some(part) = &block.realm
+            && let Some(digest) = Digest::from_bytes(&part.digest)
+        {
+            let realm = RealmId::from_raw(part.realm);
+            each(Part::Realm(realm, RealmState { seq: RealmSeq(part.seq), digest }))?;
+            current = Some(realm);
+        }
+        if let Some(realm) = current {
+            for record in &block.records {
+                each(Part::Record(realm, &record.key, &record.value))?;
+            }
+        }
+        is_complete |= block.end.is_some();
+    }
+    if !is_complete && found.problems.is_empty() {
+        found.problems.push(format!("checkpoint {}: it is cut off", reader.name));
+    }
+    Ok(found)
+}
+
+impl BlockReader {
+    /// The first whole block behind this place.
+    fn next_whole(&mut self, len: u64) -> Result<Option<Block>> {
+        /// Bytes looked through at once.
+        const SEARCH_BYTES: usize = 1 << 20;
+        let mut window = Vec::new();
+        let mut start = self.offset + 1;
+        while start + (BLOCK_HEADER_BYTES as u64) < len {
+            window.resize(SEARCH_BYTES.min((len - start) as usize), 0);
+            let read = self.file.read_full(&mut window, start).map_err(StoreError::io(self.name.clone()))?;
+            window.truncate(read);
+            for (at, header) in window.windows(BLOCK_HEADER_BYTES).enumerate() {
+                let size = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().expect("4 bytes")) as usize;
+                let (stored, plain) = (size(0), size(4));
+                let here = start + at as u64;
+                if stored > MAX_BLOCK_BYTES || plain > MAX_BLOCK_BYTES || stored == 0 || here + stored as u64 > len {
+                    continue;
+                }
+                self.offset = here;
+                match self.block() {
+                    Ok(block) => return Ok(Some(block)),
+                    Err(StoreError::Damaged { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            let Some(step) = window.len().checked_sub(BLOCK_HEADER_BYTES - 1).filter(|step| *step > 0) else { break };
+            start += step as u64;
+        }
+        Ok(None)
+    }
+}
+
 /// Fills an empty index from a checkpoint. Says that it holds the checkpoint's commit only at the very end.
 pub(crate) fn load(disk: &dyn Disk, dir: &Path, seq: Seq, index: &dyn IndexEngine) -> Result<Checkpoint> {
     /// Bytes of one batch.

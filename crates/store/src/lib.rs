@@ -35,6 +35,7 @@ mod record;
 mod repair;
 mod replica;
 mod restore;
+mod salvage;
 #[cfg(test)]
 mod sim;
 mod staging;
@@ -60,6 +61,7 @@ pub use record::{Commit, Op, RealmCommit, body_of_key};
 pub use repair::repair;
 pub use replica::RealmSummary;
 pub use restore::{Filler, Restore};
+pub use salvage::{SalvageReport, Salvaged, SalvagedRealm};
 pub use staging::{BodyWriter, StagedBody};
 pub use store::{FORMAT, Store, StoreOptions};
 pub use tx::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Tx};

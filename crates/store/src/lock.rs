@@ -23,6 +23,23 @@ impl Drop for Lock {
 }
 
 impl Lock {
+    /// As [`Lock::take`], without writing anything: for a folder that must stay as it is. `None` when nobody ever had a
+    /// lock there.
+    pub(crate) fn take_unchanged(dir: &Path) -> Result<Option<Self>> {
+        let path = dir.join("lock");
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StoreError::io(path.display().to_string())(error)),
+        };
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let mut owner = String::new();
+            let _ = file.read_to_string(&mut owner);
+            return Err(StoreError::Locked { dir: dir.to_owned(), pid: owner.trim().parse().ok() });
+        }
+        Ok(Some(Self { file }))
+    }
+
     pub(crate) fn take(dir: &Path) -> Result<Self> {
         let path = dir.join("lock");
         let name = path.display().to_string();

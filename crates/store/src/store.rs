@@ -704,6 +704,13 @@ pub(crate) mod meta {
         Ok(RealmId::from_raw(u64::from_be_bytes(raw)))
     }
 
+    /// The realms that there is a state of, whether or not it can be read.
+    pub(crate) fn realm_keys(view: &dyn IndexView) -> Vec<RealmId> {
+        let range = (Bound::Included(vec![REALM]), end_of_prefix(&[REALM]));
+        let rows = view.range(Space::Meta, range, Order::Ascending);
+        rows.map_while(Result::ok).filter_map(|(key, _)| realm_of(&key).ok()).collect()
+    }
+
     pub(crate) fn cursors(view: &dyn IndexView) -> Result<Vec<(String, Seq)>> {
         prefixed(view, CURSOR, |key, value| {
             Ok((String::from_utf8_lossy(&key[CURSOR.len()..]).into_owned(), Seq(number(key, value)?)))
