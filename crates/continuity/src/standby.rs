@@ -26,7 +26,7 @@ pub use check::Rules;
 pub use keys::{Fingerprint, NotACode, PairingCode};
 pub use primary::{CODE_FOR, Mode, Primary, PrimaryOptions, StandbyStatus};
 pub use promote::{
-    HowToPromote, LeftToDo, Promotion, finish_promotion, promote_folder, promotion_is_finished, tell_former,
+    HowToPromote, LeftToDo, Promotion, finish_promotion, loses, promote_folder, promotion_is_finished, tell_former,
 };
 pub use rejoin::Rejoined;
 pub use replica::{Compared, Ended, Error, Standby, StandbyOptions, Status, StoreOptionsMaker};

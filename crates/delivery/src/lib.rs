@@ -32,6 +32,7 @@ mod refusal;
 mod report;
 mod route;
 mod runner;
+mod salvage;
 mod schema;
 mod sign;
 mod source;
@@ -56,6 +57,7 @@ pub use outbound::resolve::{DnsError, Mx, Resolver, SystemResolver};
 pub use queue_id::{ParseQueueIdError, QueueId};
 pub use refusal::Refusal;
 pub use route::RecipientRoute;
+pub use salvage::{SalvagedQueued, salvaged_queue};
 pub use submit::{MAX_HOLD, MAX_IDEMPOTENCY_KEY_BYTES, SentCopy, Submission, SubmitReceipt};
 
 use schema::MessageRecord;

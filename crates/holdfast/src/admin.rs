@@ -7,6 +7,7 @@ mod mail;
 mod people;
 mod queue;
 mod rewind;
+mod salvage;
 pub mod socket;
 mod stage;
 mod standby;
@@ -75,6 +76,7 @@ pub async fn execute(services: &Arc<Services>, command: AdminCommand, output: &O
         AdminCommand::Stage(command) => stage::run(services, command, output).await,
         AdminCommand::People(command) => people::run(services, command, output).await,
         AdminCommand::Rewind(args) => rewind::run(services, args, output).await,
+        AdminCommand::Salvage(args) => salvage::run(services, args, output).await,
         AdminCommand::Maintain => {
             let (say, mut said) = mpsc::unbounded_channel();
             let run = maintenance::run(services.clone(), CancellationToken::new(), move |line| {
@@ -161,6 +163,12 @@ fn absolute_paths(command: &mut AdminCommand) -> std::io::Result<()> {
         AdminCommand::Import(args) => &mut args.path,
         AdminCommand::Export(args) => &mut args.path,
         AdminCommand::People(PeopleCommand::Import(args) | PeopleCommand::Export(args)) => &mut args.file,
+        AdminCommand::Salvage(args) => {
+            for path in [&mut args.from, &mut args.scratch].into_iter().chain(&mut args.orphans) {
+                *path = std::path::absolute(&*path)?;
+            }
+            return Ok(());
+        }
         _ => return Ok(()),
     };
     *path = std::path::absolute(Path::new(path))?;

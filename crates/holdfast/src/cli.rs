@@ -104,6 +104,9 @@ pub enum AdminCommand {
     People(PeopleCommand),
     /// Bring an account's mail or address book back as it was at a moment, beside what came since. Can be undone.
     Rewind(RewindArgs),
+    /// Take everything that can be read out of a damaged data folder, or out of what only an old primary had, and merge
+    /// it into the accounts here: nothing is filed twice, however often it runs. Exits with 1 when something can't be read.
+    Salvage(SalvageArgs),
     /// Do the daily work now: check what is stored, make a checkpoint, drop old log, take back space.
     Maintain,
 }
@@ -206,6 +209,25 @@ pub struct RestoreArgs {
     /// Restore everything first and end, instead of serving while accounts and messages come.
     #[arg(long)]
     pub offline: bool,
+}
+
+/// `holdfast salvage …`
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+pub struct SalvageArgs {
+    /// A data folder that no service runs on, or a folder `unshared-after-N` or `discarded-after-N`. It stays as it is.
+    pub from: PathBuf,
+    /// A folder to work in, with room for twice the damaged folder's `index`. What is made in it is removed at the end.
+    #[arg(long, value_name = "DIR")]
+    pub scratch: PathBuf,
+    /// Only this account; can be given several times.
+    #[arg(long, value_name = "ADDRESS")]
+    pub account: Vec<String>,
+    /// Only say what would be merged and what can't be read.
+    #[arg(long)]
+    pub preview: bool,
+    /// Write messages that no record refers to any more, and those that were waiting to be sent, into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub orphans: Option<PathBuf>,
 }
 
 /// `holdfast account …`

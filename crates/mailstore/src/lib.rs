@@ -38,6 +38,7 @@ mod rename;
 mod renumber;
 pub mod rewind;
 mod rows;
+pub mod salvage;
 pub mod schema;
 mod search;
 mod threads;

@@ -6,7 +6,7 @@ use prost::Message as _;
 use store::{Order, Read, RealmId, Tx};
 
 use crate::groups::{self, join, leave};
-use crate::merge::Book;
+use crate::merge::{Book, BookGroup, merge};
 use crate::schema::{self, ActRecord, State, WayBack};
 use crate::{
     ACT_DAYS, Card, ContactId, GroupId, MAX_ACT_KEY_BYTES, MAX_CONTACTS, MAX_ROWS_PER_COMMIT, People, PeopleError,
@@ -434,6 +434,80 @@ pub(crate) fn fresh_uid() -> String {
         n >> 48 & 0xFFFF,
         n & 0xFFFF_FFFF_FFFF
     )
+}
+
+/// An address book of records any of which may be missing or unreadable; and how many could not be read.
+///
+/// # Errors
+/// If `read` fails.
+pub fn salvaged_book<R: Read + ?Sized>(read: &R, account: RealmId) -> Result<(Book, u64)> {
+    let (mut book, mut unreadable) = (Book::default(), 0);
+    for row in read.prefix(account, &[schema::CONTACT], Order::Ascending)? {
+        let (at, value) = row?;
+        match (schema::last_number(&at), schema::decode(&at, value)) {
+            (Ok(id), Ok(card)) => _ = book.contacts.insert(ContactId(id), card),
+            _ => unreadable += 1,
+        }
+    }
+    for row in read.prefix(account, &[schema::GROUP], Order::Ascending)? {
+        let (at, value) = row?;
+        match (schema::last_number(&at), schema::decode::<schema::GroupRecord>(&at, value)) {
+            (Ok(id), Ok(group)) => {
+                let members = group.members.into_iter().map(ContactId).collect();
+                book.groups.insert(GroupId(id), BookGroup { name: group.name, uid: group.uid, members });
+            }
+            _ => unreadable += 1,
+        }
+    }
+    Ok((book, unreadable))
+}
+
+/// What merging a salvaged address book did, or would.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BookMerged {
+    /// Contacts that were not there.
+    pub contacts: usize,
+    /// Groups that were not there.
+    pub groups: usize,
+    /// Contacts and groups that were there and learnt something.
+    pub changed: usize,
+}
+
+fn merged(salvaged: &Book, now: &Book) -> (Book, BookMerged) {
+    let book = merge(&Book::default(), &salvaged.known_as_in(now), now);
+    let new = |all: usize, now: usize| all.saturating_sub(now);
+    let changed = now.contacts.iter().filter(|(id, card)| book.contacts.get(id) != Some(card)).count()
+        + now.groups.iter().filter(|(id, group)| book.groups.get(id) != Some(group)).count();
+    let told = BookMerged {
+        contacts: new(book.contacts.len(), now.contacts.len()),
+        groups: new(book.groups.len(), now.groups.len()),
+        changed,
+    };
+    (book, told)
+}
+
+impl People {
+    /// Merges an address book that was salvaged into that of an account, in one commit: nothing of either is lost, and
+    /// doing it again changes nothing. A contact is the same when its id is, or its vCard UID; a group also when its name
+    /// is.
+    ///
+    /// # Errors
+    /// [`PeopleError::TooMany`] beyond the limits; nothing is written then.
+    pub async fn merge_salvaged(&self, account: RealmId, salvaged: Book) -> Result<BookMerged> {
+        self.commit(move |tx| {
+            let (book, told) = merged(&salvaged, &book_of(tx, account)?);
+            if told != BookMerged::default() {
+                Self::write_book_in(tx, account, &book)?;
+            }
+            Ok(told)
+        })
+        .await
+    }
+
+    /// What [`People::merge_salvaged`] would do.
+    pub fn plan_salvaged(&self, account: RealmId, salvaged: &Book) -> Result<BookMerged> {
+        Ok(merged(salvaged, &self.book(account)?).1)
+    }
 }
 
 pub(crate) fn book_of<R: Read + ?Sized>(read: &R, account: RealmId) -> Result<Book> {

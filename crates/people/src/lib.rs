@@ -31,7 +31,7 @@ pub mod vcard;
 
 use store::{Store, Tx};
 
-pub use book::{Contact, Receipt};
+pub use book::{BookMerged, Contact, Receipt, salvaged_book};
 pub use card::{Address, Card, Phone};
 pub use error::{PeopleError, Result};
 pub use find::{MAX_PAGE, Page, Suggestion};

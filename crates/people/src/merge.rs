@@ -27,6 +27,53 @@ pub struct BookGroup {
     pub members: BTreeSet<ContactId>,
 }
 
+impl Book {
+    /// This book with the ids that another one has for the same contacts and groups: those of the same vCard UID, and
+    /// groups of the same name.
+    pub(crate) fn known_as_in(&self, other: &Self) -> Self {
+        let by_uid: BTreeMap<&str, ContactId> = other
+            .contacts
+            .iter()
+            .filter(|(_, card)| !card.uid.is_empty())
+            .map(|(id, card)| (&*card.uid, *id))
+            .collect();
+        let mut ids: BTreeMap<ContactId, ContactId> = BTreeMap::new();
+        // None is given to two.
+        let mut taken = BTreeSet::new();
+        for (id, card) in self.contacts.iter().filter(|(id, _)| !other.contacts.contains_key(id)) {
+            if let Some(known) = by_uid.get(&*card.uid).filter(|known| !self.contacts.contains_key(known))
+                && taken.insert(known.0)
+            {
+                ids.insert(*id, *known);
+            }
+        }
+        let id_of = |id: &ContactId| ids.get(id).copied().unwrap_or(*id);
+        let mut book = Self::default();
+        for (id, card) in &self.contacts {
+            book.contacts.entry(id_of(id)).or_insert_with(|| card.clone());
+        }
+        let mut taken_groups = BTreeSet::new();
+        for (id, group) in &self.groups {
+            let same = |(_, known): &(&GroupId, &BookGroup)| {
+                !known.uid.is_empty() && known.uid == group.uid
+                    || known.name.to_lowercase() == group.name.to_lowercase()
+            };
+            let known = other.groups.iter().find(same).map(|(known, _)| *known);
+            let known =
+                known.filter(|_| !other.groups.contains_key(id)).filter(|known| !self.groups.contains_key(known));
+            let known = known.filter(|known| taken_groups.insert(known.0));
+            let members = group.members.iter().map(id_of).collect();
+            // The group that is there keeps its name and UID.
+            let group = match known.and_then(|known| other.groups.get(&known)) {
+                Some(known) => BookGroup { name: known.name.clone(), uid: known.uid.clone(), members },
+                None => BookGroup { members, ..group.clone() },
+            };
+            book.groups.entry(known.unwrap_or(*id)).or_insert(group);
+        }
+        book
+    }
+}
+
 impl From<Group> for BookGroup {
     fn from(group: Group) -> Self {
         Self { name: group.name, uid: group.uid, members: group.members.into_iter().collect() }

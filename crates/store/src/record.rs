@@ -2,7 +2,10 @@
 
 use prost::Message;
 
-use crate::{BodyId, Digest, RealmId, RealmSeq, Seq, tx::BODY_REFERENCE};
+use crate::{
+    BodyId, Digest, Order, Read, RealmId, RealmSeq, Result, Seq,
+    tx::{BODY_REFERENCE, reference_key},
+};
 
 /// A commit as the log has it and followers get it.
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -75,6 +78,15 @@ impl Commit {
 pub fn body_of_key(key: &[u8]) -> Option<BodyId> {
     let name = key.strip_prefix(&[BODY_REFERENCE])?.get(..32)?;
     Some(BodyId::from_bytes(name.try_into().ok()?))
+}
+
+/// Whether a record of a realm refers to a body.
+///
+/// # Errors
+/// Those of reading.
+pub fn refers_to<R: Read + ?Sized>(read: &R, realm: RealmId, body: &BodyId) -> Result<bool> {
+    let key = reference_key(body, &[]);
+    Ok(read.prefix(realm, &key, Order::Ascending)?.next().transpose()?.is_some())
 }
 
 impl RealmCommit {

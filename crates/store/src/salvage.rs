@@ -1030,6 +1030,14 @@ fn each_commit(
     Ok(())
 }
 
+/// Gives every commit that can be read of those that were kept in files (see [`Salvaged::open_runs`]), in order.
+///
+/// # Errors
+/// [`StoreError::Damaged`] when there are no such files; those of `each`.
+pub fn salvaged_commits(from: &Path, each: &mut dyn FnMut(&Commit) -> Result<()>) -> Result<()> {
+    each_run(from, &mut SalvageReport::default(), each)
+}
+
 /// Gives every commit of the runs in a folder that can be read, in order.
 fn each_run(from: &Path, report: &mut SalvageReport, each: &mut dyn FnMut(&Commit) -> Result<()>) -> Result<()> {
     let names = OnlyReads.list(from).map_err(StoreError::io(from.display().to_string()))?;

@@ -15,7 +15,7 @@ pub const MAX_KEY_BYTES: usize = 512;
 /// The longest value.
 pub const MAX_VALUE_BYTES: usize = 1 << 20;
 /// The first byte of the store's own keys in each realm: references to bodies.
-pub(crate) const BODY_REFERENCE: u8 = 0xFF;
+pub const BODY_REFERENCE: u8 = 0xFF;
 
 /// Writes by full key (realm, key).
 pub(crate) type Writes = BTreeMap<Vec<u8>, Option<Bytes>>;

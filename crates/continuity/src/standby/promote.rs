@@ -61,6 +61,13 @@ struct Undo {
     realms: Vec<RealmCommit>,
 }
 
+/// Whether a commit takes messages or contacts away from an account: when a promotion leaves commits out, the accounts that
+/// it does so to are those that are taken back.
+pub fn loses(part: &RealmCommit) -> bool {
+    part.realm().account_number().is_some()
+        && part.ops.iter().any(|op| op.value.is_none() && (body_of_key(&op.key).is_some() || is_contact(&op.key)))
+}
+
 /// Writes down what the accounts that lose something from commit `first` on have now, before that is applied. What came
 /// in for them since is kept in files.
 pub(super) fn keep_for_undoing(store: &Store, dir: &Path, first: Seq) -> Result<(), StoreError> {
@@ -71,7 +78,7 @@ pub(super) fn keep_for_undoing(store: &Store, dir: &Path, first: Seq) -> Result<
     for _ in first.0..=store.seq().0 {
         let commit = runtime.block_on(follower.next())?;
         for part in commit.realms.iter().filter(|part| part.realm().account_number().is_some()) {
-            if part.ops.iter().any(|op| op.value.is_none() && (body_of_key(&op.key).is_some() || is_contact(&op.key))) {
+            if loses(part) {
                 losing.insert(part.realm());
             }
             touched.entry(part.realm()).or_default().extend(part.ops.iter().map(|op| op.key.clone()));

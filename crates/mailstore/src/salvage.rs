@@ -1,0 +1,340 @@
+//! Filing mail that was salvaged from a damaged store, or that only another machine had: whatever the account does not
+//! have yet, where it was, as it was, and nothing twice.
+//!
+//! A message is known by its bytes: when a message of the account has the same, it is there. All places of a message are
+//! filed by one commit, and with delivery keys that are remembered for [`IMPORT_KEY_DAYS`] days: neither a crash in
+//! between nor a second run files anything twice, and what was deleted after the first run stays deleted.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mailkit::Parsed;
+use prost::Message as _;
+use store::{BodyId, Order, Read, RealmId, StoreError, Tx, body_of_key, refers_to};
+
+use crate::schema::{EmailRecord, EntryRecord, IMPORT_KEY_DAYS, MailboxRecord, key};
+use crate::{Flags, MailError, MailStore, MailboxId, MailboxName, NewMessage, Result, SystemFlag, Uid};
+
+/// Messages filed by one commit.
+const BATCH_MESSAGES: usize = 64;
+/// Bytes filed by one commit, unless a single message has more.
+const BATCH_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Where a salvaged message was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SalvagedPlace {
+    /// In which mailbox; INBOX when that is not known.
+    pub mailbox: MailboxName,
+    /// With which flags.
+    pub flags: Flags,
+    /// INTERNALDATE, milliseconds since 1970 UTC.
+    pub internal_date_ms: i64,
+}
+
+/// A message that records name; whether its bytes are there is not said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SalvagedMessage {
+    /// The name of its bytes.
+    pub body: BodyId,
+    /// Its subject, where its record is there.
+    pub subject: Option<String>,
+    /// Where it was: at least one place.
+    pub places: Vec<SalvagedPlace>,
+}
+
+/// The mail that records name.
+#[derive(Clone, Debug, Default)]
+pub struct SalvagedMail {
+    /// The messages, in the order of their mailboxes.
+    pub messages: Vec<SalvagedMessage>,
+    /// Entries of messages that nothing else is known of, by their mailbox.
+    pub nothing_known: Vec<(Option<MailboxName>, Uid)>,
+}
+
+/// How records are read.
+#[derive(Clone, Copy)]
+pub struct SalvageReading<'a> {
+    /// The names of mailboxes that the records do not tell.
+    pub names: &'a dyn Fn(MailboxId) -> Option<MailboxName>,
+    /// What was deleted is still there: only the newest place of each message counts, and `\Deleted` does not.
+    pub keeps_deleted: bool,
+}
+
+/// What became of salvaged messages, or would.
+#[derive(Clone, Debug, Default)]
+pub struct SalvageFiled {
+    /// Messages that were filed.
+    pub filed: u64,
+    /// Messages that the account has, or had since an earlier run.
+    pub known: u64,
+    /// Those whose bytes are nowhere, by their number.
+    pub unreadable: Vec<usize>,
+    /// Those that could not be filed, by their number, and why.
+    pub refused: Vec<(usize, String)>,
+    /// Mailboxes that were made.
+    pub made: Vec<MailboxName>,
+    /// Mailboxes that could not be made, and why: their messages are in INBOX.
+    pub not_made: Vec<(MailboxName, String)>,
+}
+
+/// Reads what mail the records of an account name, in a store that may lack any of them. Blocks; memory grows with the
+/// number of messages, some 300 bytes each.
+///
+/// # Errors
+/// If `read` fails; a record that can't be decoded is passed over.
+pub fn salvaged_mail<R: Read + ?Sized>(
+    read: &R,
+    account: RealmId,
+    reading: SalvageReading<'_>,
+) -> Result<SalvagedMail> {
+    let names = names(read, account)?;
+    let name = |id: MailboxId| names.get(&id).cloned().or_else(|| (reading.names)(id));
+    let mut bodies: BTreeMap<u64, BodyId> = BTreeMap::new();
+    each(read, account, store::BODY_REFERENCE, |at, _| {
+        if let (Some(id), Some(Ok(owner))) = (body_of_key(at), at.get(33..).map(<[u8; 8]>::try_from)) {
+            bodies.insert(u64::from_be_bytes(owner), id);
+        }
+    })?;
+    let mut emails: HashMap<u64, (String, i64)> = HashMap::new();
+    each(read, account, key::EMAIL, |at, value| {
+        if let (Ok(email), Ok(record)) = (key::long_id(at), EmailRecord::decode(value)) {
+            if let Ok(body) = record.body[..].try_into() {
+                bodies.entry(email).or_insert_with(|| BodyId::from_bytes(body));
+            }
+            let subject = Parsed::decode(record.parsed).map(|parsed| parsed.subject).unwrap_or_default();
+            emails.insert(email, (subject, record.filed_ms));
+        }
+    })?;
+    let mut mail = SalvagedMail::default();
+    // By email: its places, with what they are sorted by.
+    let mut places: BTreeMap<u64, Vec<(u64, MailboxId, Uid, SalvagedPlace)>> = BTreeMap::new();
+    each(read, account, key::ENTRY, |at, value| {
+        let (Ok(mailbox), Ok(uid)) = (key::mailbox_of(at), key::entry_uid(at)) else { return };
+        let entry = EntryRecord::decode(value).ok().filter(|entry| bodies.contains_key(&entry.email));
+        let Some(entry) = entry else {
+            mail.nothing_known.push((name(mailbox), uid));
+            return;
+        };
+        let mut flags = entry.flags();
+        if reading.keeps_deleted {
+            flags.remove(SystemFlag::Deleted);
+        }
+        let place = SalvagedPlace {
+            mailbox: name(mailbox).unwrap_or_else(MailboxName::inbox),
+            flags,
+            internal_date_ms: entry.internal_date_ms,
+        };
+        places.entry(entry.email).or_default().push((entry.modseq, mailbox, uid, place));
+    })?;
+    let mut messages: HashMap<BodyId, ((MailboxId, Uid), SalvagedMessage)> = HashMap::new();
+    for (email, body) in bodies {
+        let (subject, filed_ms) = emails.remove(&email).map_or((None, None), |(subject, ms)| (Some(subject), Some(ms)));
+        let mut found = places.remove(&email).unwrap_or_default();
+        if reading.keeps_deleted {
+            found.sort_by_key(|(modseq, ..)| std::cmp::Reverse(*modseq));
+            found.truncate(1);
+        }
+        let first = found.iter().map(|(_, mailbox, uid, _)| (*mailbox, *uid)).min();
+        let mut found: Vec<SalvagedPlace> = found.into_iter().map(|(.., place)| place).collect();
+        if found.is_empty() {
+            // Where it was is lost.
+            let (flags, internal_date_ms) = (Flags::NONE, filed_ms.unwrap_or_default());
+            found.push(SalvagedPlace { mailbox: MailboxName::inbox(), flags, internal_date_ms });
+        }
+        let at = first.unwrap_or((MailboxId(u32::MAX), Uid(email as u32)));
+        let (least, message) = messages
+            .entry(body)
+            .or_insert_with(|| (at, SalvagedMessage { body, subject: subject.clone(), places: Vec::new() }));
+        *least = at.min(*least);
+        message.subject = message.subject.take().or(subject);
+        message.places.append(&mut found);
+    }
+    let mut messages: Vec<_> = messages.into_values().collect();
+    messages.sort_by_key(|(at, message)| (*at, message.body));
+    mail.messages = messages.into_iter().map(|(_, message)| message).collect();
+    Ok(mail)
+}
+
+/// The names of mailboxes: each stands in two records.
+fn names<R: Read + ?Sized>(read: &R, account: RealmId) -> Result<HashMap<MailboxId, MailboxName>> {
+    let mut names = HashMap::new();
+    each(read, account, key::NAME, |at, value| {
+        if let (Ok(name), Ok(id)) = (crate::mailbox::name_in(at), <[u8; 4]>::try_from(&value[..])) {
+            names.insert(MailboxId(u32::from_be_bytes(id)), name);
+        }
+    })?;
+    each(read, account, key::MAILBOX, |at, value| {
+        if let (Ok(id), Ok(record)) = (key::mailbox_of(at), MailboxRecord::decode(value))
+            && let Ok(name) = MailboxName::new(&record.name)
+        {
+            names.insert(id, name);
+        }
+    })?;
+    Ok(names)
+}
+
+fn each<R: Read + ?Sized>(read: &R, account: RealmId, kind: u8, mut visit: impl FnMut(&[u8], Bytes)) -> Result<()> {
+    for row in read.prefix(account, &[kind], Order::Ascending)? {
+        let (at, value) = row?;
+        visit(&at, value);
+    }
+    Ok(())
+}
+
+/// A message of a batch: its number, its body, where it goes.
+type Ready = (usize, BodyId, Vec<(MailboxId, NewMessage)>);
+
+impl MailStore {
+    /// Files those of `messages` that the account does not have; with `only_look` only says what it would do. `bytes_of`
+    /// gives the bytes of a message, if they are to be had. No quota is asked. Blocks: for a blocking thread. `tell` gets
+    /// the number of messages done after each.
+    ///
+    /// # Errors
+    /// Those of the store and of `bytes_of`; what was filed until then stays, and a second run goes on.
+    pub fn file_salvaged(
+        &self,
+        account: RealmId,
+        messages: &[SalvagedMessage],
+        only_look: bool,
+        bytes_of: &dyn Fn(&BodyId) -> Result<Option<Bytes>, StoreError>,
+        tell: &mut dyn FnMut(u64),
+    ) -> Result<SalvageFiled> {
+        let mut report = SalvageFiled::default();
+        let mut mailboxes: BTreeMap<MailboxName, MailboxId> = BTreeMap::new();
+        let mut wanted: BTreeSet<MailboxName> = BTreeSet::new();
+        let (mut batch, mut batch_bytes): (Vec<Ready>, u64) = (Vec::new(), 0);
+        for (number, message) in messages.iter().enumerate() {
+            tell(number as u64);
+            // Looked at before anything is read: a second run is quick.
+            let snapshot = self.store().snapshot();
+            let first_key = delivery_key(message, 0);
+            let at = key::delivery(blake3::hash(&first_key).as_bytes());
+            if refers_to(&snapshot, account, &message.body)? || snapshot.get(account, &at)?.is_some() {
+                report.known += 1;
+                continue;
+            }
+            let Some(bytes) = bytes_of(&message.body)? else {
+                report.unreadable.push(number);
+                continue;
+            };
+            if only_look {
+                report.filed += 1;
+                wanted.extend(message.places.iter().map(|place| place.mailbox.clone()));
+                continue;
+            }
+            let body = match self.stage(&bytes) {
+                Ok(body) => body,
+                Err(MailError::Store(error @ StoreError::TooLarge { .. })) => {
+                    report.refused.push((number, error.to_string()));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let parsed = Arc::new(mailkit::parse(&bytes));
+            let mut places = Vec::new();
+            for (nth, place) in message.places.iter().enumerate() {
+                let new = NewMessage {
+                    body: body.clone(),
+                    parsed: parsed.clone(),
+                    flags: place.flags.clone(),
+                    internal_date_ms: place.internal_date_ms,
+                    delivery_key: Some(delivery_key(message, nth)),
+                    ignore_quota: true,
+                };
+                places.push((self.salvage_mailbox(account, &place.mailbox, &mut mailboxes, &mut report)?, new));
+            }
+            batch_bytes += bytes.len() as u64;
+            batch.push((number, message.body, places));
+            if batch.len() >= BATCH_MESSAGES || batch_bytes >= BATCH_BYTES {
+                batch_bytes = 0;
+                self.file_batch(account, std::mem::take(&mut batch), &mut report)?;
+            }
+        }
+        self.file_batch(account, batch, &mut report)?;
+        for name in wanted {
+            if self.mailbox_by_name(account, &name)?.is_none() {
+                report.made.push(name);
+            }
+        }
+        tell(messages.len() as u64);
+        Ok(report)
+    }
+
+    fn file_batch(&self, account: RealmId, batch: Vec<Ready>, report: &mut SalvageFiled) -> Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        // The bytes stay staged until the commit is durable.
+        let batch = Arc::new(batch);
+        let (this, messages) = (self.clone(), batch.clone());
+        let filed: Result<(u64, u64)> = self
+            .store()
+            .transact(move |tx| {
+                let (mut filed, mut known) = (0, 0);
+                for (_, body, places) in messages.iter() {
+                    // It may have come in meanwhile.
+                    if refers_to(tx, account, body)? {
+                        known += 1;
+                        continue;
+                    }
+                    let mut is_new = false;
+                    for (mailbox, message) in places {
+                        is_new |= !this.append_keeping_key(tx, account, *mailbox, message, IMPORT_KEY_DAYS)?.duplicate;
+                    }
+                    filed += u64::from(is_new);
+                    known += u64::from(!is_new);
+                }
+                Ok((filed, known))
+            })
+            .wait();
+        let (filed, known) = filed?;
+        report.filed += filed;
+        report.known += known;
+        Ok(())
+    }
+
+    /// The mailbox of that name, made and subscribed to if need be; INBOX if it can't be.
+    fn salvage_mailbox(
+        &self,
+        account: RealmId,
+        name: &MailboxName,
+        known: &mut BTreeMap<MailboxName, MailboxId>,
+        report: &mut SalvageFiled,
+    ) -> Result<MailboxId> {
+        if let Some(id) = known.get(name) {
+            return Ok(*id);
+        }
+        let (this, wanted) = (self.clone(), name.clone());
+        let made = move |tx: &mut Tx<'_>| -> Result<(MailboxId, bool)> {
+            if let Some(mailbox) = this.mailbox_by_name_in(tx, account, &wanted)? {
+                return Ok((mailbox.id, false));
+            }
+            let id = this.create_mailbox_in(tx, account, &wanted, None)?;
+            tx.put(account, key::subscription(wanted.as_str()), Vec::new());
+            Ok((id, true))
+        };
+        let id = match self.store().transact(made).wait() {
+            Ok((id, is_new)) => {
+                if is_new {
+                    report.made.push(name.clone());
+                }
+                id
+            }
+            Err(error @ MailError::Store(_)) => return Err(error),
+            Err(error) if name.is_inbox() => return Err(error),
+            Err(error) => {
+                report.not_made.push((name.clone(), error.to_string()));
+                self.salvage_mailbox(account, &MailboxName::inbox(), known, report)?
+            }
+        };
+        known.insert(name.clone(), id);
+        Ok(id)
+    }
+}
+
+/// What names the filing of a message's nth place.
+fn delivery_key(message: &SalvagedMessage, nth: usize) -> Vec<u8> {
+    let mailbox = message.places.get(nth).map_or("", |place| place.mailbox.as_str());
+    [b"salvage\0".as_slice(), message.body.as_bytes(), &(nth as u64).to_be_bytes(), mailbox.as_bytes()].concat()
+}
