@@ -1,6 +1,6 @@
 //! The archives that are configured: what ships to each of them, takes its nightly snapshot, and says when that fails.
 
-use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use continuity::archive::{
@@ -16,14 +16,14 @@ use continuity::archive::{
 use jiff::{Timestamp, tz::TimeZone};
 use parking_lot::Mutex;
 use store::Store;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    alarms::Alarm,
     config::{self, Config},
     drill,
     services::Services,
-    tell,
 };
 
 /// After what can't be helped by trying again soon.
@@ -60,8 +60,6 @@ pub struct Place {
 #[derive(Clone)]
 pub struct Archives {
     places: Vec<Arc<Place>>,
-    /// What administrators must know now.
-    alarms: watch::Sender<Vec<String>>,
 }
 
 impl Archives {
@@ -70,12 +68,25 @@ impl Archives {
         let place = |config: &config::Archive| {
             Arc::new(Place { config: config.clone(), state: Mutex::default(), alone: tokio::sync::Mutex::default() })
         };
-        Self { places: config.archive.iter().map(place).collect(), alarms: watch::channel(Vec::new()).0 }
+        Self { places: config.archive.iter().map(place).collect() }
     }
 
-    /// What administrators must know, now and later.
-    pub fn alarms(&self) -> watch::Receiver<Vec<String>> {
-        self.alarms.subscribe()
+    /// What is alarming now.
+    pub fn alarm(&self, now_ms: i64, data_dir: &Path) -> Vec<Alarm> {
+        let mut all = Vec::new();
+        for place in &self.places {
+            for (what, alarm) in place.alarms(now_ms, data_dir) {
+                all.push(Alarm {
+                    key: format!("archive/{}/{what}", place.name()),
+                    line: alarm.replacen("archive", "Archive", 1),
+                    more: place.failing().join("\n"),
+                    subject: format!("Holdfast: the archive needs you ({what})"),
+                    look: "Look with `holdfast archive status`; what to do is in docs/continuity.md, \"The 3 a.m. page\" \
+                           of the section Archive.",
+                });
+            }
+        }
+        all
     }
 
     /// All, or the one of that name or URL.
@@ -326,60 +337,11 @@ pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) -> anyh
         let (services, stop) = (services.clone(), shutdown.clone());
         tasks.spawn(async move { taking.keep_taking_snapshots(services, stop).await });
     }
-    if !services.archives.places.is_empty() {
-        let (services, stop) = (services.clone(), shutdown.clone());
-        tasks.spawn(async move { keep_watching(services, stop).await });
-    }
     while let Some(ended) = tasks.join_next().await {
         ended.context("an archive's task")?;
     }
     shutdown.cancelled().await;
     Ok(())
-}
-
-/// Looks at all archives, says in the log and on the administrators' pages what is alarming, and mails it to them, once
-/// a day each.
-async fn keep_watching(services: Arc<Services>, shutdown: CancellationToken) {
-    let (mut said, mut logged) = (HashSet::new(), HashSet::new());
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(LOOK_EVERY.min(Duration::from_secs(5))) => {}
-        }
-        let (now_ms, dir) = (services.store.clock().now_ms(), &services.config.data_dir);
-        let mut all = Vec::new();
-        for place in &services.archives.places {
-            for (what, alarm) in place.alarms(now_ms, dir) {
-                let alarm = alarm.replacen("archive", "Archive", 1);
-                let key = format!("archive/{}/{what}/{}", place.name(), now_ms / 86_400_000);
-                if said.insert(key.clone()) {
-                    if logged.insert(key.clone()) {
-                        tracing::error!("{alarm}");
-                    }
-                    let failing = place.failing().join("\n");
-                    let text = format!(
-                        "{alarm}.\n{failing}\n\nLook with `holdfast archive status`; what to do is in \
-                         docs/continuity.md, \"The 3 a.m. page\" of the section Archive.\n"
-                    );
-                    let subject = format!("Holdfast: the archive needs you ({what})");
-                    match tell::administrators(&services, &key, &subject, &text).await {
-                        Ok(0) => drop(said.remove(&key)),
-                        Ok(_) => {}
-                        Err(error) => {
-                            tracing::error!(error = format!("{error:#}"), "administrators could not be told");
-                            said.remove(&key);
-                        }
-                    }
-                }
-                all.push(alarm);
-            }
-        }
-        services.archives.alarms.send_if_modified(|alarms| {
-            let is_new = *alarms != all;
-            *alarms = all;
-            is_new
-        });
-    }
 }
 
 /// A span of time for people: its largest unit.

@@ -4,6 +4,7 @@
 //! [`cli`] for what can be typed and at [`serve`] for what runs.
 
 mod admin;
+mod alarms;
 mod archive;
 mod bench;
 mod cli;

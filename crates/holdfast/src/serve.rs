@@ -14,7 +14,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::{admin, archive, config::Config, maintenance, restore::behind, services::Services};
+use crate::{admin, alarms, archive, config::Config, maintenance, restore::behind, services::Services};
 
 /// How often measurements are gathered into their summaries.
 const METRICS_UPKEEP: std::time::Duration = std::time::Duration::from_secs(5);
@@ -117,6 +117,13 @@ pub async fn run_on(services: Arc<Services>, metrics: PrometheusHandle) -> anyho
     {
         let (services, shutdown) = (services.clone(), shutdown.clone());
         tasks.spawn(async move { ("archive", archive::serve(services, shutdown).await) });
+    }
+    {
+        let (services, shutdown) = (services.clone(), shutdown.clone());
+        tasks.spawn(async move {
+            alarms::serve(services, shutdown).await;
+            ("alarms", Ok(()))
+        });
     }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

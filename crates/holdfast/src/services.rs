@@ -8,6 +8,7 @@ use delivery::{Credentials, DeliveryOptions, NextHop, Smarthost, TlsPolicy};
 use directory::{AccountId, AdmissionLimits, DirectoryOptions, Remember};
 use mailstore::{MailError, MailStore};
 use store::{Store, StoreError, StoreOptions};
+use tokio::sync::watch;
 
 use crate::{archive::Archives, config::Config, restore::behind::Restoring};
 
@@ -23,6 +24,8 @@ pub struct Services {
     /// Standbys follow this machine, when it serves and has a listener for them.
     pub primary: OnceLock<Arc<Primary>>,
     pub archives: Archives,
+    /// What administrators must know now.
+    pub alarms: watch::Sender<Vec<String>>,
     /// What was being restored when the service began, and may still be.
     pub restoring: OnceLock<Restoring>,
     /// Whether the doors are this process's: a command by itself has nothing to bring back in stages.
@@ -91,6 +94,7 @@ impl Services {
             stages,
             primary: OnceLock::new(),
             archives,
+            alarms: watch::channel(Vec::new()).0,
             restoring: OnceLock::new(),
             serving: AtomicBool::new(false),
             config,

@@ -237,6 +237,14 @@ fn an_address_book_that_is_emptied_stops_at_a_tripwire() {
         web.post(&format!("/people/c{at}"), &[("csrf", &csrf), ("key", &key), ("do", "delete")]).unwrap();
     }
     wait_for("the wire", || standby.status().contains("25 contacts were deleted"));
+    let chief = ["account", "add", "chief@example.org", "--admin", "--password-stdin"];
+    assert!(primary.server.command_with_input(&chief, support::PASSWORD).status.success());
+    let mut pages = Web::sign_in(primary.server.address("http"), "chief@example.org").unwrap();
+    wait_for("the page", || pages.get("/admin").unwrap().body.contains("a tripwire holds"));
+    wait_for("the mail", || {
+        let told = subjects(primary.server.address("imap"), "chief@example.org");
+        told == ["Holdfast: the standby needs you (tripwire)"]
+    });
     let (received, applied) = numbers(&standby.status()).unwrap();
     assert!(applied < received, "what was received is not lost, and not applied");
     primary.server.kill();

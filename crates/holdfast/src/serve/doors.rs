@@ -278,7 +278,7 @@ impl Site {
                 hostname: config.hostname.clone(),
                 max_message_bytes: usize::try_from(files_in(config.limits.message_size.0)).unwrap_or(usize::MAX),
                 announcement,
-                alarms: services.archives.alarms(),
+                alarms: services.alarms.subscribe(),
                 ..web::WebOptions::default()
             },
             shutdown: shutdown.clone(),

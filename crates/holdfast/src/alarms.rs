@@ -1,0 +1,124 @@
+//! What administrators must know: in the log, on their pages, and by mail once a day each.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{services::Services, tell};
+
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// A standby that is away for less is only restarting.
+const AWAY: Duration = Duration::from_secs(300);
+const DAY_MS: i64 = 86_400_000;
+
+/// Something that someone must look at.
+pub struct Alarm {
+    /// Tells it from the others: the same is mailed once a day.
+    pub key: String,
+    /// One line, without a full stop.
+    pub line: String,
+    /// What else is known.
+    pub more: String,
+    /// What the mail is about.
+    pub subject: String,
+    /// What to type, and where to read on.
+    pub look: &'static str,
+}
+
+/// Looks at everything that can alarm, until shut down.
+pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) {
+    let (mut said, mut logged) = (HashSet::new(), HashSet::new());
+    let mut away: HashMap<String, Instant> = HashMap::new();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+        let now_ms = services.store.clock().now_ms();
+        let mut all = services.archives.alarm(now_ms, &services.config.data_dir);
+        all.extend(standbys(&services, &mut away));
+        all.extend(restore(&services));
+        for alarm in &all {
+            let key = format!("{}/{}", alarm.key, now_ms / DAY_MS);
+            if !said.insert(key.clone()) {
+                continue;
+            }
+            if logged.insert(key.clone()) {
+                tracing::error!("{}", alarm.line);
+            }
+            let text = format!("{}.\n{}\n\n{}\n", alarm.line, alarm.more, alarm.look);
+            match tell::administrators(&services, &key, &alarm.subject, &text).await {
+                Ok(0) => drop(said.remove(&key)),
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(error = format!("{error:#}"), "administrators could not be told");
+                    said.remove(&key);
+                }
+            }
+        }
+        let lines: Vec<String> = all.into_iter().map(|alarm| alarm.line).collect();
+        services.alarms.send_if_modified(|alarms| {
+            let is_new = *alarms != lines;
+            *alarms = lines;
+            is_new
+        });
+    }
+}
+
+/// `away`: since when those that are not connected are not.
+fn standbys(services: &Services, away: &mut HashMap<String, Instant>) -> Vec<Alarm> {
+    let Some(primary) = services.primary.get() else { return Vec::new() };
+    let alarm = |what: &str, name: &str, line: String, more: String| Alarm {
+        key: format!("standby/{name}/{what}"),
+        line,
+        more,
+        subject: format!("Holdfast: the standby needs you ({what})"),
+        look: "Look with `holdfast standby status`, here and on the standby; what to do is in docs/continuity.md, \
+               \"Watch it\" of the section Standby.",
+    };
+    let mut all = Vec::new();
+    if primary.is_degraded() {
+        let line = "Standby: none follows, and commits are acknowledged all the same".to_owned();
+        all.push(alarm("degraded", "", line, String::new()));
+    }
+    let standbys = primary.standbys();
+    away.retain(|name, _| standbys.iter().any(|standby| standby.name == *name && !standby.connected));
+    for standby in standbys {
+        let name = &standby.name;
+        if !standby.connected {
+            let since = away.entry(name.clone()).or_insert_with(Instant::now);
+            if since.elapsed() >= AWAY {
+                let line =
+                    format!("Standby {name}: it has not been connected for {} min", since.elapsed().as_secs() / 60);
+                all.push(alarm("away", name, line, format!("It had commit {}.", standby.received)));
+            }
+            continue;
+        }
+        if !standby.wire.is_empty() {
+            let line = format!("Standby {name}: a tripwire holds, and it applies nothing");
+            all.push(alarm("tripwire", name, line, standby.wire.clone()));
+        }
+        if !standby.held.is_empty() {
+            let line = format!("Standby {name}: it does not apply {} realms", standby.held.len());
+            let why = standby.held.iter().map(|(realm, why)| format!("{realm}: {why}")).collect::<Vec<_>>();
+            all.push(alarm("held", name, line, why.join("\n")));
+        }
+    }
+    all
+}
+
+fn restore(services: &Services) -> Option<Alarm> {
+    let now = services.restoring.get()?.watch().borrow().clone();
+    (!now.lost.is_empty() && !now.done).then(|| Alarm {
+        key: "restore/lost".to_owned(),
+        line: format!("Restore: {} things could not be restored", now.lost.len()),
+        more: now.lost.join("\n"),
+        subject: "Holdfast: not everything could be restored".to_owned(),
+        look: "Everything else is there. See `holdfast stage show`; to leave out what is lost, stop the service and run \
+               the same `holdfast restore` with --without-damaged.",
+    })
+}
