@@ -2,6 +2,7 @@
 
 use std::{
     io::Write as _,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Instant,
@@ -13,6 +14,7 @@ use continuity::archive::{
     line::Line,
     restore::{Restored, Wish, restore},
 };
+use directory::{AccountId, DirectoryError, LoginAttempt, Secret, Service};
 use mailstore::{MailStore, RealmId, SearchOptions, SearchQuery, SearchScope};
 use parking_lot::Mutex;
 use rand::seq::SliceRandom as _;
@@ -155,12 +157,39 @@ fn use_it(services: &Services) -> anyhow::Result<(u64, usize, Vec<String>)> {
     accounts.shuffle(&mut rand::rng());
     let mut sampled = 0;
     for account in accounts.into_iter().take(SAMPLED) {
-        match sample(&services.mailstore, account) {
+        let used = log_in(services, account).and_then(|()| sample(&services.mailstore, account));
+        match used {
             Ok(()) => sampled += 1,
             Err(error) => problems.push(format!("{account}: {error:#}")),
         }
     }
     Ok((records, sampled, problems))
+}
+
+/// Logs in as mail programs do: with a password that only the scratch copy knows, beside what the account has. Deleted and
+/// disabled accounts don't.
+fn log_in(services: &Services, account: RealmId) -> anyhow::Result<()> {
+    let number = account.account_number().context("only accounts log in")?;
+    let Some(known) = services.directory.account(AccountId(number))?.filter(|known| known.enabled) else {
+        return Ok(());
+    };
+    let (directory, login) = (services.directory.clone(), known.address.to_string());
+    tokio::runtime::Handle::current().block_on(async move {
+        let made = match directory.create_app_password(known.id, "drill").await {
+            // No room for one more: what it has can't be tried without knowing it.
+            Err(DirectoryError::TooMany { .. }) => return Ok(()),
+            other => other?,
+        };
+        let attempt = LoginAttempt {
+            login: &login,
+            secret: Secret::Password(&made.password),
+            peer: Ipv4Addr::LOCALHOST.into(),
+            service: Service::Imap,
+        };
+        let found = directory.authenticate(attempt).await.context("logging in")?;
+        anyhow::ensure!(found.account == known.id, "{login} is somebody else");
+        Ok(())
+    })
 }
 
 /// Reads the newest message of the fullest mailbox, and finds it.
