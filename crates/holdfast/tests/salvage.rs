@@ -325,3 +325,91 @@ fn what_only_an_old_primary_had_is_merged_where_it_was() {
     assert_eq!(seen[0], seen[1]);
     new.server.stop();
 }
+
+#[test]
+fn a_salvage_that_is_killed_at_any_moment_is_completed_by_the_next_run_without_duplicates() {
+    let Old { dir: old, anna, bert } = old();
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    server.add_account(ANNA);
+    server.add_account(BERT);
+    server.stop();
+    let scratch = tempfile::tempdir().unwrap();
+    let data = old.path().join("data");
+    let config = dir.path().join("holdfast.toml");
+    let mut killed = 0;
+    for round in 1..40 {
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_holdfast"))
+            .args(["--config", config.to_str().unwrap(), "salvage", data.to_str().unwrap()])
+            .args(["--scratch", scratch.path().to_str().unwrap()])
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        // The moment to be killed is what this is about; whether it had ended by then does not matter.
+        std::thread::sleep(std::time::Duration::from_millis(15 * round));
+        child.kill().unwrap();
+        if child.wait().unwrap().success() {
+            break;
+        }
+        killed += 1;
+    }
+    assert!(killed > 0);
+    said(dir.path(), &["salvage", data.to_str().unwrap(), "--scratch", scratch.path().to_str().unwrap()]);
+    let server = Server::start(dir.path());
+    assert_eq!(mail(server.address("imap"), ANNA, &MAILBOXES), anna);
+    assert_eq!(mail(server.address("imap"), BERT, &MAILBOXES), bert);
+    assert_eq!(contacts(dir.path()), ["carl", "dora"].map(str::to_owned).into());
+    server.stop();
+    assert!(fs::read_dir(scratch.path()).unwrap().next().is_none(), "nothing is left in the scratch folder");
+}
+
+#[test]
+fn what_came_in_during_what_a_promotion_left_out_is_merged_for_those_who_were_taken_back() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let first = primary(dirs[0].path(), "");
+    for address in [ANNA, BERT] {
+        first.server.add_account(address);
+    }
+    let standby = Standby::pair(dirs[1].path(), &first, "[standby]\ntripwire_account_messages = 20\n");
+    standby.line("following");
+    for number in 0..30 {
+        deliver(first.server.address("smtp"), ANNA, &format!("m{number}")).unwrap();
+    }
+    wait_for("the standby has all", || has_all(&first, &standby));
+    let before = subjects(first.server.address("imap"), ANNA);
+    let mut imap = Imap::login(first.server.address("imap"), ANNA).unwrap();
+    imap.command("SELECT INBOX").unwrap().ok();
+    imap.command("STORE 1:* +FLAGS.SILENT (\\Deleted)").unwrap().ok();
+    imap.command("EXPUNGE").unwrap().ok();
+    wait_for("the wire", || standby.status().contains("ALARM"));
+    deliver(first.server.address("smtp"), ANNA, "stays").unwrap();
+    deliver(first.server.address("smtp"), ANNA, "wiped too").unwrap();
+    imap.command("NOOP").unwrap().ok();
+    imap.command("STORE 2 +FLAGS.SILENT (\\Deleted)").unwrap().ok();
+    imap.command("EXPUNGE").unwrap().ok();
+    deliver(first.server.address("smtp"), BERT, "to bert").unwrap();
+    let end = said(dirs[0].path(), &["standby", "status"]);
+    let end: u64 = end.lines().next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+    wait_for("all is received", || support::standby::numbers(&standby.status()).unwrap().0 == end);
+    first.server.kill();
+    said(dirs[1].path(), &["promote", "--discard", "--nothing-lost"]);
+    let imap = standby.promoted();
+    assert_eq!(subjects(imap, ANNA), before);
+    let kept = fs::read_dir(dirs[1].path().join("data")).unwrap().map(|entry| entry.unwrap().path());
+    let folder = kept.into_iter().find(|path| path.to_string_lossy().contains("discarded-after-")).unwrap();
+    let scratch = dirs[1].path().join("scratch");
+    for _ in 0..2 {
+        let said = said(dirs[1].path(), &["salvage", folder.to_str().unwrap(), "--scratch", scratch.to_str().unwrap()]);
+        println!("{said}");
+        assert!(!said.contains(BERT), "nobody else is concerned: {said}");
+        let mut there = subjects(imap, ANNA);
+        assert_eq!(there.len(), 32, "{there:?}");
+        there.retain(|subject| !subject.starts_with('m'));
+        there.sort();
+        assert_eq!(there, ["stays", "wiped too"]);
+    }
+    // They are not about to be expunged again.
+    let merged: Vec<Seen> =
+        mail(imap, ANNA, &["INBOX"]).into_iter().filter(|seen| !seen.subject().starts_with('m')).collect();
+    assert!(merged.iter().all(|seen| !seen.about.contains("\\Deleted")));
+}

@@ -378,6 +378,11 @@ fn raw_write(realm: RealmId, key: &[u8], value: Option<&[u8]>) -> (Space, Vec<u8
     (Space::Records, full_key(realm, key), value)
 }
 
+/// "commit 7" or "commits 7 to 9".
+fn span(what: &str, from: u64, to: u64) -> String {
+    if from == to { format!("{what} {from}") } else { format!("{what}s {from} to {to}") }
+}
+
 /// Where a state of a realm is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
@@ -590,7 +595,7 @@ impl<'a> Salvage<'a> {
             self.gaps.push((Seq(reached.0 + 1), durable));
         }
         for (from, to) in &self.gaps {
-            self.report.damage.push(format!("the log: commits {from} to {to} are missing"));
+            self.report.damage.push(format!("the log lacks {}", span("commit", from.0, to.0)));
         }
         Ok(())
     }
@@ -675,9 +680,9 @@ impl<'a> Salvage<'a> {
             {
                 let from = (*from).max(Seq(at.proven.0 + 1));
                 salvaged.problems.push(format!(
-                    "it is whole up to commit {}; whether commits {from} to {to}, which can't be read, changed it is not \
-                     known",
-                    at.proven
+                    "it is whole up to commit {}; whether {}, which can't be read, changed it is not known",
+                    at.proven,
+                    span("commit", from.0, to.0)
                 ));
             }
             self.report.realms.insert(*realm, salvaged);
@@ -691,7 +696,7 @@ impl<'a> Salvage<'a> {
         }
         for (from, to) in self.gaps.iter().filter(|(_, to)| *to > held) {
             let from = (*from).max(Seq(held.0 + 1));
-            self.report.lost.push(format!("commits {from} to {to} are nowhere in this folder"));
+            self.report.lost.push(format!("nowhere in this folder: {}", span("commit", from.0, to.0)));
         }
         Ok(())
     }
@@ -852,7 +857,7 @@ impl Rest {
         let taken = later.map_or_else(String::new, |held| {
             format!("; what {} has of them was taken as far as it can be read", held.source)
         });
-        self.problems.push(format!("its changes {from} to {to} can't be read in the log{taken}"));
+        self.problems.push(format!("its {} can't be read in the log{taken}", span("change", from, to)));
     }
 }
 
@@ -1054,7 +1059,7 @@ fn each_run(from: &Path, report: &mut SalvageReport, each: &mut dyn FnMut(&Commi
     let mut next = *begin;
     let miss = |report: &mut SalvageReport, from: u64, to: u64| {
         if from <= to {
-            report.lost.push(format!("commits {from} to {to} can't be read"));
+            report.lost.push(format!("{} can't be read", span("commit", from, to)));
         }
     };
     for ((first, last), name) in runs {
