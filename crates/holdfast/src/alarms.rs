@@ -1,4 +1,5 @@
-//! What administrators must know: in the log, on their pages, and by mail once a day each.
+//! What administrators must know: in the log, on their pages, and by mail once a day each; and how everything is that
+//! they should be able to look at.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -7,13 +8,16 @@ use std::{
 };
 
 use tokio_util::sync::CancellationToken;
+use web::Panel;
 
-use crate::{services::Services, tell};
+use crate::{archive::moment, drill, restore::behind::Restoring, services::Services, tell};
 
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// A standby that is away for less is only restarting.
 const AWAY: Duration = Duration::from_secs(300);
 const DAY_MS: i64 = 86_400_000;
+/// Drills that are shown of each archive.
+const DRILLS: usize = 10;
 
 /// Something that someone must look at.
 pub struct Alarm {
@@ -60,6 +64,12 @@ pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) {
                 }
             }
         }
+        let panels = panels(&services, now_ms);
+        services.continuity.send_if_modified(|shown| {
+            let is_new = *shown != panels;
+            *shown = panels;
+            is_new
+        });
         let lines: Vec<String> = all.into_iter().map(|alarm| alarm.line).collect();
         services.alarms.send_if_modified(|alarms| {
             let is_new = *alarms != lines;
@@ -121,4 +131,46 @@ fn restore(services: &Services) -> Option<Alarm> {
         look: "Everything else is there. See `holdfast stage show`; to leave out what is lost, stop the service and run \
                the same `holdfast restore` with --without-damaged.",
     })
+}
+
+/// How everything is.
+fn panels(services: &Services, now_ms: i64) -> Vec<Panel> {
+    let mut panels = Vec::new();
+    if let Some(line) = services.restoring.get().and_then(Restoring::status) {
+        panels.push(Panel { title: "Restore".to_owned(), lines: vec![line] });
+    }
+    let end = services.store.seq();
+    for standby in services.primary.get().map(|primary| primary.standbys()).unwrap_or_default() {
+        let behind = end.0.saturating_sub(standby.received.0);
+        let mut lines = vec![if standby.connected {
+            format!("Received commit {} of {end} ({behind} behind), applied {}", standby.received, standby.applied)
+        } else {
+            format!("Not connected; it had commit {} of {end}", standby.received)
+        }];
+        if !standby.wire.is_empty() {
+            lines.push(format!("Applies nothing: {}", standby.wire));
+        }
+        lines.extend(standby.held.iter().map(|(realm, why)| format!("Does not apply {realm}: {why}")));
+        panels.push(Panel { title: format!("Standby {}", standby.name), lines });
+    }
+    for place in services.archives.places(None).unwrap_or_default() {
+        let mut lines = Vec::new();
+        match place.ship_status() {
+            Some(ship) => lines.push(format!(
+                "Shipped up to commit {} of {end}, {:.1} s behind",
+                ship.shipped,
+                ship.lag_seconds(now_ms)
+            )),
+            None => lines.push("Nothing has been shipped yet".to_owned()),
+        }
+        lines.push(match place.last_good_ms() {
+            Some(at) => format!("Newest good snapshot: {}", moment(at)),
+            None => "No good snapshot is known yet".to_owned(),
+        });
+        lines.extend(place.failing());
+        let drills = drill::latest(&services.config.data_dir, place.name(), DRILLS);
+        lines.extend(drills.iter().rev().map(drill::described));
+        panels.push(Panel { title: format!("Archive {}", place.name()), lines });
+    }
+    panels
 }

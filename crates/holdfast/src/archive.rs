@@ -126,6 +126,11 @@ impl Place {
         self.state.lock().ship.as_ref().map(|status| status.lock().clone())
     }
 
+    /// When the newest good snapshot was taken, as far as known, in milliseconds since 1970.
+    pub fn last_good_ms(&self) -> Option<i64> {
+        self.state.lock().last_good_ms
+    }
+
     /// What fails now.
     pub fn failing(&self) -> Vec<String> {
         let state = self.state.lock();

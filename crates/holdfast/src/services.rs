@@ -26,6 +26,8 @@ pub struct Services {
     pub archives: Archives,
     /// What administrators must know now.
     pub alarms: watch::Sender<Vec<String>>,
+    /// How standbys, archives and drills are, for the administrators' pages.
+    pub continuity: watch::Sender<Vec<web::Panel>>,
     /// What was being restored when the service began, and may still be.
     pub restoring: OnceLock<Restoring>,
     /// Whether the doors are this process's: a command by itself has nothing to bring back in stages.
@@ -95,6 +97,7 @@ impl Services {
             primary: OnceLock::new(),
             archives,
             alarms: watch::channel(Vec::new()).0,
+            continuity: watch::channel(Vec::new()).0,
             restoring: OnceLock::new(),
             serving: AtomicBool::new(false),
             config,

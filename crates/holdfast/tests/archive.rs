@@ -335,6 +335,14 @@ fn a_drill_restores_reads_and_searches_and_says_what_is_wrong() {
     // One that can't run is a failure too, and is remembered.
     std::fs::rename(dir.path().join("target"), dir.path().join("away")).unwrap();
     assert!(!server.command(&drill).status.success());
+    let chief = ["account", "add", "chief@example.org", "--admin", "--password-stdin"];
+    assert!(server.command_with_input(&chief, support::PASSWORD).status.success());
+    let mut web = Web::sign_in(server.address("http"), "chief@example.org").unwrap();
+    let begun = Instant::now();
+    while web.get("/admin/continuity").unwrap().body.matches("<li>drill ").count() != 3 {
+        assert!(begun.elapsed() < PATIENCE, "the drills are not on the administrators' page");
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
     let history = std::fs::read_to_string(dir.path().join("data/drills.jsonl")).unwrap();
     let problems: Vec<bool> = history.lines().map(|line| !line.contains("\"problems\":[]")).collect();
     assert_eq!(problems, [false, true, true]);

@@ -1,4 +1,4 @@
-//! Pages of administrators: accounts, domains with their DNS records, the queue, the audit trail.
+//! Pages of administrators: accounts, domains with their DNS records, the queue, continuity, the audit trail.
 
 use askama::Template;
 use axum::Router;
@@ -15,6 +15,7 @@ use crate::caller::Caller;
 use crate::error::{Fault, Result, capital};
 use crate::forms::Posted;
 use crate::listing::Place;
+use crate::options::Panel;
 use crate::site::Site;
 use crate::templates::Shell;
 use crate::time::When;
@@ -26,6 +27,7 @@ pub const TABS: Tabs = &[
     ("/admin", "Accounts"),
     ("/admin/domains", "Domains"),
     ("/admin/queue", "Queue"),
+    ("/admin/continuity", "Continuity"),
     ("/admin/audit", "Audit trail"),
 ];
 /// Entries of the audit trail on a page.
@@ -40,6 +42,7 @@ pub fn routes() -> Router<Site> {
         .route("/admin/accounts", get(accounts).post(change_account))
         .route("/admin/domains", get(domains).post(add_domain))
         .route("/admin/queue", get(queue))
+        .route("/admin/continuity", get(continuity))
         .route("/admin/audit", get(audit))
 }
 
@@ -381,6 +384,34 @@ async fn audit(caller: Caller, Query(asked): Query<Before>) -> Result<Response> 
                         from: entry.peer,
                     })
                     .collect(),
+            }))
+        })
+        .await
+}
+
+#[derive(Template)]
+#[template(path = "admin_continuity.html")]
+struct ContinuityPage {
+    page: Page,
+    shell: Shell,
+    tabs: Tabs,
+    here: &'static str,
+    problem: Option<String>,
+    panels: Vec<Panel>,
+}
+
+/// `GET /admin/continuity`
+async fn continuity(caller: Caller) -> Result<Response> {
+    admin(caller)?
+        .blocking(move |caller| {
+            let panels = caller.site.options.continuity.borrow().clone();
+            Ok(view::html(&ContinuityPage {
+                page: caller.page("Continuity"),
+                shell: surroundings(caller, None, "/admin/continuity")?,
+                tabs: TABS,
+                here: "/admin/continuity",
+                problem: None,
+                panels,
             }))
         })
         .await

@@ -50,7 +50,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
 pub use cookies::Peer;
-pub use options::WebOptions;
+pub use options::{Panel, WebOptions};
 pub use site::{Site, WebState};
 
 /// Fewest characters of a password; `directory` decides, forms tell in advance.

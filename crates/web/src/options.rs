@@ -31,8 +31,19 @@ pub struct WebOptions {
     pub announcement: watch::Receiver<String>,
     /// What administrators must know, above their pages.
     pub alarms: watch::Receiver<Vec<String>>,
+    /// How standbys, archives, drills and a restore are, for administrators.
+    pub continuity: watch::Receiver<Vec<Panel>>,
     /// Messages that one search looks at, the newest ones. Default 200,000.
     pub max_search_visited: usize,
+}
+
+/// Something that administrators look at.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Panel {
+    /// What it is.
+    pub title: String,
+    /// How it is, line by line.
+    pub lines: Vec<String>,
 }
 
 impl WebOptions {
@@ -56,6 +67,7 @@ impl Default for WebOptions {
             max_live: 10_000,
             announcement: watch::channel(String::new()).1,
             alarms: watch::channel(Vec::new()).1,
+            continuity: watch::channel(Vec::new()).1,
             max_search_visited: 200_000,
         }
     }

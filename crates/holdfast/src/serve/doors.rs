@@ -279,6 +279,7 @@ impl Site {
                 max_message_bytes: usize::try_from(files_in(config.limits.message_size.0)).unwrap_or(usize::MAX),
                 announcement,
                 alarms: services.alarms.subscribe(),
+                continuity: services.continuity.subscribe(),
                 ..web::WebOptions::default()
             },
             shutdown: shutdown.clone(),
