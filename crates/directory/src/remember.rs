@@ -165,6 +165,8 @@ fn shared_key(path: &Path) -> std::io::Result<[u8; 32]> {
         }
         let made: [u8; 32] = rand::random();
         let scratch = path.with_extension(format!("new-{}", std::process::id()));
+        // What a crash has left.
+        let _ = std::fs::remove_file(&scratch);
         let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(&scratch)?;
         file.write_all(&made)?;
         // Whoever was first has made it.
