@@ -61,8 +61,9 @@ impl Default for ListenOptions {
     }
 }
 
-/// Connections that wait in the system's queue.
-const BACKLOG: i32 = 1_024;
+/// Connections that wait in the system's queue; it may allow fewer (`net.core.somaxconn`). Those beyond it are lost without
+/// a word: their clients wait for a greeting that never comes.
+const BACKLOG: i32 = 16_384;
 /// After a failed accept (out of files, say) the loop rests.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// The service is late from here on, in microseconds.

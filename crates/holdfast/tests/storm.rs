@@ -30,6 +30,8 @@ use tokio::{
 const WORKERS: usize = 50;
 /// Between two commands of a worker.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long a mail program waits for a greeting.
+const GREETING: Duration = Duration::from_secs(30);
 /// How long the workers work before the storm.
 const QUIET: Duration = Duration::from_secs(3);
 /// What the service may hold in memory, whatever comes.
@@ -137,7 +139,8 @@ async fn come_in(to: SocketAddr, number: usize, begun: Instant, outcome: Arc<Out
     let mut pause = Duration::from_millis(500);
     loop {
         let tried: std::io::Result<Option<Connection>> = async {
-            let mut stream = connect(to, home(number)).await?;
+            let greeted = tokio::time::timeout(GREETING, connect(to, home(number))).await;
+            let mut stream = greeted.map_err(|_| std::io::ErrorKind::TimedOut)??;
             let answer = command(&mut stream, &format!("LOGIN {} \"{PASSWORD}\"", user(number))).await?;
             if answer.starts_with("OK") {
                 return Ok(Some(stream));
