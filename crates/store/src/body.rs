@@ -7,6 +7,8 @@
 //! The header names the body and lists its chunks; each chunk has a hash of its own, so that a part can be read and
 //! verified without the rest. Where bodies are is kept in the index, and found again by scanning the packs.
 
+mod frame;
+mod reader;
 mod reclaim;
 
 use std::{
@@ -16,60 +18,22 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
 use parking_lot::Mutex;
-use prost::Message;
+use prost::Message as _;
 
 use crate::{
-    BodyId, Result, StoreError, compress,
+    BodyId, Result, StoreError,
     disk::{Disk, File},
     index::{Batch, IndexEngine},
     store::meta,
 };
 
+pub(crate) use frame::{CHUNK_BYTES, Header, next_frame, pack_chunk};
+use frame::{FRAME_BYTES, FRAME_MAGIC};
+pub use reader::BodyReader;
 pub use reclaim::{Reclaim, Reclaimed};
 
 pub(crate) const PACK_MAGIC: &[u8; 8] = b"HFPACK\0\x01";
-const FRAME_MAGIC: &[u8; 4] = b"HFBD";
-const FRAME_BYTES: usize = 12;
-/// Bytes of a body that are compressed, hashed and read together.
-pub(crate) const CHUNK_BYTES: usize = 256 << 10;
-/// The largest frame header: a body of 64 GiB.
-const MAX_HEADER_BYTES: usize = 16 << 20;
-
-/// What a frame says about its body.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Header {
-    #[prost(bytes = "vec", tag = "1")]
-    pub id: Vec<u8>,
-    #[prost(uint64, tag = "2")]
-    pub len: u64,
-    #[prost(message, repeated, tag = "3")]
-    pub chunks: Vec<ChunkInfo>,
-}
-
-/// One chunk: [`CHUNK_BYTES`] of the body, the last one less.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct ChunkInfo {
-    #[prost(uint32, tag = "1")]
-    pub stored_bytes: u32,
-    #[prost(bool, tag = "2")]
-    pub compressed: bool,
-    /// The first 16 bytes of BLAKE3 of the plain bytes.
-    #[prost(bytes = "vec", tag = "3")]
-    pub hash: Vec<u8>,
-}
-
-/// Compresses a chunk where that makes it smaller.
-pub(crate) fn pack_chunk(plain: &[u8], out: &mut Vec<u8>) -> ChunkInfo {
-    let hash = blake3::hash(plain).as_bytes()[..16].to_vec();
-    let (bytes, compressed) = match compress::compress(plain) {
-        Ok(smaller) if smaller.len() < plain.len() => (std::borrow::Cow::Owned(smaller), true),
-        _ => (std::borrow::Cow::Borrowed(plain), false),
-    };
-    out.extend_from_slice(&bytes);
-    ChunkInfo { stored_bytes: bytes.len() as u32, compressed, hash }
-}
 
 /// Where a body's frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -424,259 +388,4 @@ fn create_pack(disk: &dyn Disk, dir: &Path, number: u32) -> Result<Pack> {
         return Err(StoreError::io(name)(error));
     }
     Ok(Pack { number, file, len: PACK_MAGIC.len() as u64 })
-}
-
-/// The header at `offset`, if a whole one is there, and where its chunks begin.
-fn read_header(read_at: &ReadAt<'_>, offset: u64) -> Result<Option<(Header, u64)>> {
-    let mut frame = [0; FRAME_BYTES];
-    let read = read_at(&mut frame, offset).map_err(StoreError::io("body pack"))?;
-    let len = u32::from_le_bytes(frame[4..8].try_into().expect("4 bytes")) as usize;
-    if read < FRAME_BYTES || &frame[..4] != FRAME_MAGIC || len > MAX_HEADER_BYTES {
-        return Ok(None);
-    }
-    let mut encoded = vec![0; len];
-    let read = read_at(&mut encoded, offset + FRAME_BYTES as u64).map_err(StoreError::io("body pack"))?;
-    if read < len || crc32c::crc32c(&encoded).to_le_bytes() != frame[8..] {
-        return Ok(None);
-    }
-    Ok(Header::decode(encoded.as_slice()).ok().map(|header| (header, offset + (FRAME_BYTES + len) as u64)))
-}
-
-/// The frame at `offset`, if it is whole and its bytes are those of the body it names; gives where the next one begins.
-pub(crate) fn scan_frame(file: &dyn File, offset: u64) -> Result<Option<(Header, u64)>> {
-    let read_at = |buffer: &mut [u8], offset| file.read_full(buffer, offset);
-    let Some((header, mut at)) = read_header(&read_at, offset)? else { return Ok(None) };
-    let mut left = header.len;
-    let mut hasher = blake3::Hasher::new();
-    for chunk in &header.chunks {
-        let Ok(plain) = read_chunk(&read_at, at, chunk, left) else { return Ok(None) };
-        hasher.update(&plain);
-        left -= plain.len() as u64;
-        at += u64::from(chunk.stored_bytes);
-    }
-    let whole = left == 0 && header.id == hasher.finalize().as_bytes();
-    Ok(whole.then_some((header, at)))
-}
-
-/// Bytes looked through at once for the next frame.
-const SEARCH_BYTES: usize = 1 << 20;
-
-/// The first whole frame at `offset` or later, where it begins and where it ends. One damaged body must not hide those
-/// behind it.
-pub(crate) fn next_frame(file: &dyn File, offset: u64, len: u64) -> Result<Option<(Header, u64, u64)>> {
-    if let Some((header, next)) = scan_frame(file, offset)? {
-        return Ok(Some((header, offset, next)));
-    }
-    let mut start = offset + 1;
-    let mut window = Vec::new();
-    while start + (FRAME_BYTES as u64) < len {
-        window.resize(SEARCH_BYTES.min((len - start) as usize), 0);
-        let read = file.read_full(&mut window, start).map_err(StoreError::io("body pack"))?;
-        window.truncate(read);
-        for (at, bytes) in window.windows(FRAME_MAGIC.len()).enumerate() {
-            if bytes == FRAME_MAGIC
-                && let Some((header, next)) = scan_frame(file, start + at as u64)?
-            {
-                return Ok(Some((header, start + at as u64, next)));
-            }
-        }
-        // The windows overlap, so that a frame's first bytes are never cut in two.
-        let Some(step) = window.len().checked_sub(FRAME_MAGIC.len() - 1).filter(|step| *step > 0) else { break };
-        start += step as u64;
-    }
-    Ok(None)
-}
-
-/// A chunk's plain bytes, verified. `left` is what remains of the body from here on.
-fn read_chunk(read_at: &ReadAt<'_>, at: u64, chunk: &ChunkInfo, left: u64) -> Result<Vec<u8>, String> {
-    let expected = (left as usize).min(CHUNK_BYTES);
-    if chunk.stored_bytes as usize > CHUNK_BYTES {
-        return Err("a chunk's size is impossible".to_owned());
-    }
-    let mut stored = vec![0; chunk.stored_bytes as usize];
-    let read = read_at(&mut stored, at).map_err(|error| error.to_string())?;
-    if read < stored.len() {
-        return Err("a chunk is cut off".to_owned());
-    }
-    let plain = if chunk.compressed {
-        compress::decompress(&stored, expected).map_err(|error| format!("a chunk can't be decompressed: {error}"))?
-    } else {
-        stored
-    };
-    if plain.len() != expected || blake3::hash(&plain).as_bytes()[..16] != chunk.hash {
-        return Err("a chunk does not match its hash".to_owned());
-    }
-    Ok(plain)
-}
-
-/// Fills a buffer from an offset, short only at the end; gives how much.
-type ReadAt<'a> = dyn Fn(&mut [u8], u64) -> io::Result<usize> + 'a;
-
-/// Bytes read at once when a body is opened: enough for the whole frame of a usual message.
-const AHEAD_BYTES: usize = 4 << 10;
-
-/// A pack of which some bytes are at hand.
-struct Ahead {
-    file: Arc<dyn File>,
-    start: u64,
-    bytes: Vec<u8>,
-}
-
-impl Ahead {
-    fn new(file: Arc<dyn File>, start: u64) -> io::Result<Self> {
-        let mut bytes = vec![0; AHEAD_BYTES];
-        let read = file.read_full(&mut bytes, start)?;
-        bytes.truncate(read);
-        Ok(Self { file, start, bytes })
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let skipped = offset.checked_sub(self.start).and_then(|skipped| usize::try_from(skipped).ok());
-        match skipped.and_then(|skipped| self.bytes.get(skipped..skipped.checked_add(buffer.len())?)) {
-            Some(bytes) => {
-                buffer.copy_from_slice(bytes);
-                Ok(bytes.len())
-            }
-            None => self.file.read_full(buffer, offset),
-        }
-    }
-}
-
-/// A body, read in whole or in part; what it gives is verified.
-pub struct BodyReader {
-    id: BodyId,
-    pack: Ahead,
-    header: Header,
-    /// Where each chunk begins.
-    offsets: Vec<u64>,
-    position: u64,
-    current: Option<(usize, Bytes)>,
-}
-
-impl BodyReader {
-    pub(crate) fn open(id: BodyId, file: Arc<dyn File>, place: Place) -> Result<Self> {
-        let damaged = |what: &str| StoreError::BodyDamaged {
-            id,
-            what: format!("pack {} at byte {}: {what}", place.pack, place.offset),
-        };
-        let pack = Ahead::new(file, place.offset).map_err(StoreError::io("body pack"))?;
-        let read_at = |buffer: &mut [u8], offset| pack.read_at(buffer, offset);
-        let (header, mut at) = read_header(&read_at, place.offset)?.ok_or_else(|| damaged("its header"))?;
-        if header.id != id.as_bytes() || header.chunks.len() as u64 != header.len.div_ceil(CHUNK_BYTES as u64) {
-            return Err(damaged("its header is another body's"));
-        }
-        let mut offsets = Vec::with_capacity(header.chunks.len());
-        for chunk in &header.chunks {
-            offsets.push(at);
-            at += u64::from(chunk.stored_bytes);
-        }
-        Ok(Self { id, pack, header, offsets, position: 0, current: None })
-    }
-
-    /// The body's name.
-    pub const fn id(&self) -> BodyId {
-        self.id
-    }
-
-    /// The body's size in bytes.
-    pub const fn len(&self) -> u64 {
-        self.header.len
-    }
-
-    /// Whether the body has no bytes.
-    pub const fn is_empty(&self) -> bool {
-        self.header.len == 0
-    }
-
-    fn chunk(&mut self, number: usize) -> Result<Bytes> {
-        if let Some((current, bytes)) = &self.current
-            && *current == number
-        {
-            return Ok(bytes.clone());
-        }
-        let left = self.header.len - (number * CHUNK_BYTES) as u64;
-        let read_at = |buffer: &mut [u8], offset| self.pack.read_at(buffer, offset);
-        let plain = read_chunk(&read_at, self.offsets[number], &self.header.chunks[number], left)
-            .map_err(|what| StoreError::BodyDamaged { id: self.id, what })?;
-        let bytes = Bytes::from(plain);
-        self.current = Some((number, bytes.clone()));
-        Ok(bytes)
-    }
-
-    /// At most `len` bytes from `offset`; less only at the body's end. Each chunk is verified by its own hash.
-    ///
-    /// # Errors
-    /// [`StoreError::BodyDamaged`].
-    pub fn read_range(&mut self, offset: u64, len: usize) -> Result<Bytes> {
-        let end = offset.saturating_add(len as u64).min(self.header.len);
-        if offset >= end {
-            return Ok(Bytes::new());
-        }
-        let (first, last) = (offset as usize / CHUNK_BYTES, (end - 1) as usize / CHUNK_BYTES);
-        let begin = offset as usize - first * CHUNK_BYTES;
-        if first == last {
-            return Ok(self.chunk(first)?.slice(begin..begin + (end - offset) as usize));
-        }
-        let mut all = Vec::with_capacity((end - offset) as usize);
-        for number in first..=last {
-            let chunk = self.chunk(number)?;
-            let from = if number == first { begin } else { 0 };
-            let to = (end as usize - number * CHUNK_BYTES).min(chunk.len());
-            all.extend_from_slice(&chunk[from..to]);
-        }
-        Ok(all.into())
-    }
-
-    /// All bytes, verified against the body's name.
-    ///
-    /// # Errors
-    /// [`StoreError::BodyDamaged`].
-    pub fn read_all(&mut self) -> Result<Bytes> {
-        let all = self.read_range(0, self.header.len as usize)?;
-        if BodyId::of(&all) == self.id {
-            Ok(all)
-        } else {
-            Err(StoreError::BodyDamaged { id: self.id, what: "its bytes do not match its name".to_owned() })
-        }
-    }
-}
-
-impl BodyReader {
-    /// Reads all of it in constant memory and compares it with the body's name.
-    ///
-    /// # Errors
-    /// [`StoreError::BodyDamaged`].
-    pub fn verify(&mut self) -> Result<()> {
-        let mut hasher = blake3::Hasher::new();
-        for number in 0..self.header.chunks.len() {
-            hasher.update(&self.chunk(number)?);
-        }
-        if hasher.finalize().as_bytes() == self.id.as_bytes() {
-            Ok(())
-        } else {
-            Err(StoreError::BodyDamaged { id: self.id, what: "its bytes do not match its name".to_owned() })
-        }
-    }
-}
-
-impl io::Read for BodyReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let wanted = buffer.len().min(CHUNK_BYTES - (self.position as usize % CHUNK_BYTES));
-        let bytes = self.read_range(self.position, wanted).map_err(io::Error::other)?;
-        buffer[..bytes.len()].copy_from_slice(&bytes);
-        self.position += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-}
-
-impl io::Seek for BodyReader {
-    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
-        let target = match to {
-            io::SeekFrom::Start(offset) => Some(offset),
-            io::SeekFrom::End(offset) => self.header.len.checked_add_signed(offset),
-            io::SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
-        };
-        self.position = target.ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(self.position)
-    }
 }

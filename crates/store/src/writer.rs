@@ -4,34 +4,34 @@
 //! the group has written so far; then bodies and log are synced once, the index gets the group as one batch, and only
 //! then does anyone hear of it.
 
+mod group;
+mod thread;
+
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque, btree_map::Entry},
-    ops::Bound,
+    collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     thread::JoinHandle,
-    time::Instant,
 };
 
-use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use crate::{
-    Clock, Commit, Op, Order, RealmCommit, RealmId, RealmSeq, Result, Rows, Seq, StoreError, Tx,
+    Clock, Commit, RealmId, Result, Seq, StoreError, Tx,
     body::Packs,
-    digest::Seal,
     follow::Tail,
-    index::{Batch, IndexEngine, IndexView, Space},
-    log::{Chain, Log, frame},
+    index::IndexEngine,
+    log::{Chain, Log},
     partial::Partial,
-    read::{end_of_prefix, full_range, unseal},
-    store::{Quarantine, RealmState, Watchers, meta, sealed},
-    tx::{Writes, reference_key},
+    store::{Quarantine, Watchers, meta},
 };
+
+pub(crate) use group::Group;
+use thread::Thread;
 
 /// Transactions that may wait for the writer before [`crate::Store::transact`] blocks its caller.
 pub const MAX_WAITING: usize = 8192;
@@ -325,325 +325,4 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "panic".to_owned())
-}
-
-/// The state that a group's transactions read: the index as it was when the group began, and what the group wrote.
-pub(crate) struct Group {
-    view: Box<dyn IndexView>,
-    quarantine: Arc<Quarantine>,
-    partial: Arc<Partial>,
-    writes: Writes,
-    realms: HashMap<RealmId, RealmState>,
-}
-
-impl Group {
-    pub(crate) fn get(&self, realm: RealmId, key: &[u8], full: &[u8]) -> Result<Option<Bytes>> {
-        if let Some(value) = self.writes.get(full) {
-            return Ok(value.clone());
-        }
-        self.partial.check(&*self.view, realm)?;
-        match self.view.get(Space::Records, full)? {
-            Some(stored) => self.note(realm, unseal(realm, key, &stored).map(|(_, value)| Some(value))),
-            None => Ok(None),
-        }
-    }
-
-    pub(crate) fn writes_in(&self, full: &(Bound<Vec<u8>>, Bound<Vec<u8>>)) -> Writes {
-        self.writes.range(full.clone()).map(|(key, value)| (key.clone(), value.clone())).collect()
-    }
-
-    pub(crate) fn stored(&self, realm: RealmId, range: (Bound<Vec<u8>>, Bound<Vec<u8>>), order: Order) -> Rows<'_> {
-        if let Err(error) = self.partial.check(&*self.view, realm) {
-            return Rows::new(std::iter::once(Err(error)));
-        }
-        let rows = self.view.range(Space::Records, full_range(realm, range), order);
-        Rows::new(rows.map(move |row| {
-            let (key, stored) = row?;
-            let key = key.slice(8..);
-            let (_, value) = self.note(realm, unseal(realm, &key, &stored))?;
-            Ok((key, value))
-        }))
-    }
-
-    pub(crate) fn realm_seq(&self, realm: RealmId) -> RealmSeq {
-        self.realms.get(&realm).map_or(RealmSeq(0), |state| state.seq)
-    }
-
-    /// Whether one of the realms written to refers to a body already.
-    fn refers_to(&self, writes: &Writes, body: &crate::BodyId) -> Result<bool> {
-        let realms: std::collections::BTreeSet<&[u8]> = writes.keys().map(|full| &full[..8]).collect();
-        for realm in realms {
-            let start = [realm, &reference_key(body, &[])].concat();
-            let end = end_of_prefix(&start);
-            if let Some(row) = self.view.range(Space::Records, (Bound::Included(start), end), Order::Ascending).next() {
-                row?;
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    fn note<T>(&self, realm: RealmId, result: Result<T>) -> Result<T> {
-        if let Err(StoreError::Damaged { what }) = &result {
-            self.quarantine.put(realm, what);
-        }
-        result
-    }
-}
-
-struct Thread {
-    shared: Arc<Shared>,
-    log: Log,
-    index: Arc<dyn IndexEngine>,
-    packs: Arc<Packs>,
-    quarantine: Arc<Quarantine>,
-    partial: Arc<Partial>,
-    watchers: Arc<Watchers>,
-    tail: Arc<Tail>,
-    clock: Arc<dyn Clock>,
-    epoch: u64,
-    realms: HashMap<RealmId, RealmState>,
-    durable: Seq,
-    last_ms: i64,
-}
-
-impl Thread {
-    fn run(&mut self) {
-        while let Some((tasks, jobs)) = self.next_jobs() {
-            for task in tasks {
-                task(self);
-            }
-            if !jobs.is_empty() {
-                self.group(jobs);
-            }
-        }
-    }
-
-    /// What waits, once there is something; `None` when the store closes.
-    fn next_jobs(&self) -> Option<(VecDeque<Task>, VecDeque<Job>)> {
-        let mut queue = self.shared.queue.lock();
-        while queue.jobs.is_empty() && queue.tasks.is_empty() {
-            if queue.closing {
-                return None;
-            }
-            self.shared.work.wait(&mut queue);
-        }
-        let tasks = std::mem::take(&mut queue.tasks);
-        let count = queue.jobs.len().min(MAX_GROUP);
-        let jobs = queue.jobs.drain(..count).collect();
-        self.shared.room.notify_all();
-        Some((tasks, jobs))
-    }
-
-    fn group(&mut self, jobs: VecDeque<Job>) {
-        let start = Instant::now();
-        let mut group = Group {
-            view: self.index.view(),
-            quarantine: self.quarantine.clone(),
-            partial: self.partial.clone(),
-            writes: Writes::new(),
-            realms: std::mem::take(&mut self.realms),
-        };
-        let mut before: HashMap<RealmId, Option<RealmState>> = HashMap::new();
-        let (mut frames, mut commits, mut chain) = (Vec::new(), Vec::new(), self.log.chain());
-        let mut tells = Vec::new();
-        let mut jobs = jobs.into_iter();
-        for job in jobs.by_ref() {
-            self.last_ms = self.last_ms.max(self.clock.now_ms());
-            let mut tx = Tx::new(&group, self.last_ms);
-            match job(&mut tx) {
-                Ran::Nothing(tell) => tells.push((tell, Ok(()))),
-                Ran::Commit(tell) => {
-                    let (writes, bodies) = (std::mem::take(&mut tx.writes), std::mem::take(&mut tx.bodies));
-                    let seq = Seq(self.log.next().0 + commits.len() as u64);
-                    match self.commit_of(&group, writes, &bodies, seq) {
-                        Ok((commit, writes, states)) => {
-                            chain = frame(&commit, chain, &mut frames);
-                            group.writes.extend(writes);
-                            for (realm, state) in states {
-                                let old = group.realms.insert(realm, state);
-                                before.entry(realm).or_insert(old);
-                            }
-                            commits.push(Arc::new(commit));
-                            tells.push((tell, Ok(())));
-                        }
-                        Err(error) => tells.push((tell, Err(error))),
-                    }
-                }
-            }
-            if frames.len() > MAX_GROUP_BYTES {
-                break;
-            }
-        }
-        let rest: Vec<Job> = jobs.collect();
-        let outcome = self.make_durable(&group, &frames, &commits, chain);
-        self.realms = group.realms;
-        if outcome.is_err() {
-            for (realm, state) in before {
-                match state {
-                    Some(state) => self.realms.insert(realm, state),
-                    None => self.realms.remove(&realm),
-                };
-            }
-        } else if let Some(last) = commits.last() {
-            metrics::histogram!("holdfast_store_group_commits").record(commits.len() as f64);
-            metrics::histogram!("holdfast_store_group_seconds").record(start.elapsed().as_secs_f64());
-            self.durable = last.seq();
-            self.watchers.publish(
-                commits.iter().flat_map(|commit| commit.realms.iter()).map(|part| (part.realm(), part.realm_seq())),
-            );
-            self.tail.publish(commits);
-        }
-        let mut queue = self.shared.queue.lock();
-        for job in rest.into_iter().rev() {
-            queue.jobs.push_front(job);
-        }
-        if let Err(StoreError::Stopped { reason }) = &outcome {
-            tracing::error!(reason, "the store has stopped: nothing is acknowledged any more");
-            queue.stopped = Some(reason.clone());
-            // Dropping a job drops its sender: its submitter is told that the store has stopped.
-            queue.jobs.clear();
-            self.shared.room.notify_all();
-        }
-        drop(queue);
-        let told: Told = tells.into_iter().map(|(tell, own)| (tell, own.and_then(|()| outcome.clone()))).collect();
-        let mut acks = self.shared.acks.lock();
-        // What a transaction has only read may not be durable elsewhere yet either.
-        if acks.gated && self.durable > acks.acked && outcome.is_ok() {
-            acks.held.push_back((self.durable, told));
-            return;
-        }
-        drop(acks);
-        tell_all(told);
-    }
-
-    fn receive(&mut self, commits: Vec<Commit>, after: Chain) -> Result<()> {
-        let (mut frames, mut chain) = (Vec::new(), self.log.chain());
-        for (at, commit) in commits.iter().enumerate() {
-            let due = Seq(self.log.next().0 + at as u64);
-            if commit.seq() != due {
-                return Err(StoreError::damaged(format!("commit {} was received where {due} belongs", commit.seq())));
-            }
-            chain = frame(commit, chain, &mut frames);
-        }
-        let Some(last) = commits.last() else { return Ok(()) };
-        if chain != after {
-            return Err(StoreError::damaged(format!(
-                "the commits up to {} that were received do not follow from this log",
-                last.seq()
-            )));
-        }
-        let packed = self.packs.sync()?;
-        self.index.apply(packed)?;
-        self.log.append(&frames, commits.len() as u64, chain, last.time_ms)?;
-        self.log.sync()?;
-        self.durable = last.seq();
-        self.last_ms = self.last_ms.max(last.time_ms);
-        self.tail.publish(commits.into_iter().map(Arc::new).collect());
-        self.log.roll()
-    }
-
-    fn promote(&mut self, unmark: impl FnOnce() -> Result<()>) -> Result<u64> {
-        let view = self.index.view();
-        let (applied, _) = meta::applied(&*view)?;
-        if applied != self.durable {
-            return Err(StoreError::damaged(format!(
-                "commits {} to {} were received and not applied",
-                applied.0 + 1,
-                self.durable
-            )));
-        }
-        let epoch = meta::epoch(&*view)? + 1;
-        self.index.apply(vec![meta::set_epoch(epoch)])?;
-        self.index.persist()?;
-        unmark()?;
-        self.realms = meta::realm_states(&*self.index.view())?.into_iter().collect();
-        self.epoch = epoch;
-        self.shared.queue.lock().replica = None;
-        Ok(epoch)
-    }
-
-    /// The commit that a transaction's writes make, the writes, and the states of the realms after it.
-    #[allow(clippy::type_complexity, reason = "used once, right here")]
-    fn commit_of(
-        &self,
-        group: &Group,
-        writes: Writes,
-        bodies: &[crate::BodyId],
-        seq: Seq,
-    ) -> Result<(Commit, Writes, Vec<(RealmId, RealmState)>)> {
-        for body in bodies {
-            match self.packs.check_known(body) {
-                // What the realm refers to already comes later.
-                Err(StoreError::BodyMissing { .. }) if self.partial.is_on() && group.refers_to(&writes, body)? => {}
-                other => other?,
-            }
-        }
-        let mut parts: BTreeMap<RealmId, (RealmState, Vec<Op>)> = BTreeMap::new();
-        for (full, value) in &writes {
-            let realm =
-                RealmId::from_raw(u64::from_be_bytes(full[..8].try_into().expect("full keys begin with 8 bytes")));
-            let key = &full[8..];
-            let (state, ops) = match parts.entry(realm) {
-                Entry::Occupied(part) => part.into_mut(),
-                Entry::Vacant(place) => {
-                    self.quarantine.check(realm)?;
-                    self.partial.check(&*group.view, realm)?;
-                    place.insert((group.realms.get(&realm).copied().unwrap_or_default(), Vec::new()))
-                }
-            };
-            if let Some(old) = group.get(realm, key, full)? {
-                state.digest.subtract(Seal::of(realm, key, &old));
-            }
-            if let Some(new) = value {
-                state.digest.add(Seal::of(realm, key, new));
-            }
-            ops.push(Op { key: key.to_vec(), value: value.as_ref().map(|value| value.to_vec()) });
-        }
-        let mut states = Vec::with_capacity(parts.len());
-        let mut realms = Vec::with_capacity(parts.len());
-        for (realm, (mut state, ops)) in parts {
-            state.seq.0 += 1;
-            states.push((realm, state));
-            realms.push(RealmCommit {
-                realm_raw: realm.raw(),
-                realm_seq_raw: state.seq.0,
-                digest_bytes: state.digest.to_bytes().to_vec(),
-                ops,
-            });
-        }
-        let commit =
-            Commit { seq_raw: seq.0, epoch: self.epoch, time_ms: self.last_ms, durable_raw: self.durable.0, realms };
-        Ok((commit, writes, states))
-    }
-
-    fn make_durable(&mut self, group: &Group, frames: &[u8], commits: &[Arc<Commit>], chain: [u8; 32]) -> Result<()> {
-        let Some(last) = commits.last() else { return Ok(()) };
-        let packed = self.packs.sync()?;
-        self.log.append(frames, commits.len() as u64, chain, last.time_ms)?;
-        self.log.sync()?;
-        // Durable from here on: an error now can only mean that this process must not go on.
-        let stop =
-            |error: StoreError| StoreError::Stopped { reason: format!("the index did not take a commit: {error}") };
-        let mut batch: Batch = packed;
-        for (full, value) in &group.writes {
-            let realm =
-                RealmId::from_raw(u64::from_be_bytes(full[..8].try_into().expect("full keys begin with 8 bytes")));
-            let value = value.as_ref().map(|value| sealed(Seal::of(realm, &full[8..], value), value));
-            batch.push((Space::Records, full.clone(), value));
-        }
-        let touched: std::collections::BTreeSet<RealmId> =
-            commits.iter().flat_map(|commit| &commit.realms).map(RealmCommit::realm).collect();
-        batch.extend(touched.into_iter().map(|realm| meta::set_realm_state(realm, group.realms[&realm])));
-        batch.push(meta::set_applied(last.seq(), &chain));
-        self.index.apply(batch).map_err(stop)?;
-        match self.log.roll() {
-            Err(error @ StoreError::Stopped { .. }) => Err(error),
-            Err(error) => {
-                tracing::warn!(%error, "no new log segment yet; the old one goes on");
-                Ok(())
-            }
-            Ok(()) => Ok(()),
-        }
-    }
 }

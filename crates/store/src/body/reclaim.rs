@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{CHUNK_BYTES, PACK_MAGIC, Pack, Packs, Place, create_pack, next_frame, pack_path, place_key, scan_frame};
+use super::{
+    CHUNK_BYTES, PACK_MAGIC, Pack, Packs, Place, create_pack, frame::scan_frame, next_frame, pack_path, place_key,
+};
 use crate::{
     BodyId, Order, Read as _, RealmId, Result, Seq, Snapshot, Store, StoreError,
     disk::File,

@@ -1,0 +1,180 @@
+//! Reading a body, in whole or in part.
+
+use std::{io, sync::Arc};
+
+use bytes::Bytes;
+
+use super::{
+    Place,
+    frame::{CHUNK_BYTES, Header, read_chunk, read_header},
+};
+use crate::{BodyId, Result, StoreError, disk::File};
+
+/// Bytes read at once when a body is opened: enough for the whole frame of a usual message.
+const AHEAD_BYTES: usize = 4 << 10;
+
+/// A pack of which some bytes are at hand.
+struct Ahead {
+    file: Arc<dyn File>,
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Ahead {
+    fn new(file: Arc<dyn File>, start: u64) -> io::Result<Self> {
+        let mut bytes = vec![0; AHEAD_BYTES];
+        let read = file.read_full(&mut bytes, start)?;
+        bytes.truncate(read);
+        Ok(Self { file, start, bytes })
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let skipped = offset.checked_sub(self.start).and_then(|skipped| usize::try_from(skipped).ok());
+        match skipped.and_then(|skipped| self.bytes.get(skipped..skipped.checked_add(buffer.len())?)) {
+            Some(bytes) => {
+                buffer.copy_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            None => self.file.read_full(buffer, offset),
+        }
+    }
+}
+
+/// A body, read in whole or in part; what it gives is verified.
+pub struct BodyReader {
+    id: BodyId,
+    pack: Ahead,
+    header: Header,
+    /// Where each chunk begins.
+    offsets: Vec<u64>,
+    position: u64,
+    current: Option<(usize, Bytes)>,
+}
+
+impl BodyReader {
+    pub(crate) fn open(id: BodyId, file: Arc<dyn File>, place: Place) -> Result<Self> {
+        let damaged = |what: &str| StoreError::BodyDamaged {
+            id,
+            what: format!("pack {} at byte {}: {what}", place.pack, place.offset),
+        };
+        let pack = Ahead::new(file, place.offset).map_err(StoreError::io("body pack"))?;
+        let read_at = |buffer: &mut [u8], offset| pack.read_at(buffer, offset);
+        let (header, mut at) = read_header(&read_at, place.offset)?.ok_or_else(|| damaged("its header"))?;
+        if header.id != id.as_bytes() || header.chunks.len() as u64 != header.len.div_ceil(CHUNK_BYTES as u64) {
+            return Err(damaged("its header is another body's"));
+        }
+        let mut offsets = Vec::with_capacity(header.chunks.len());
+        for chunk in &header.chunks {
+            offsets.push(at);
+            at += u64::from(chunk.stored_bytes);
+        }
+        Ok(Self { id, pack, header, offsets, position: 0, current: None })
+    }
+
+    /// The body's name.
+    pub const fn id(&self) -> BodyId {
+        self.id
+    }
+
+    /// The body's size in bytes.
+    pub const fn len(&self) -> u64 {
+        self.header.len
+    }
+
+    /// Whether the body has no bytes.
+    pub const fn is_empty(&self) -> bool {
+        self.header.len == 0
+    }
+
+    fn chunk(&mut self, number: usize) -> Result<Bytes> {
+        if let Some((current, bytes)) = &self.current
+            && *current == number
+        {
+            return Ok(bytes.clone());
+        }
+        let left = self.header.len - (number * CHUNK_BYTES) as u64;
+        let read_at = |buffer: &mut [u8], offset| self.pack.read_at(buffer, offset);
+        let plain = read_chunk(&read_at, self.offsets[number], &self.header.chunks[number], left)
+            .map_err(|what| StoreError::BodyDamaged { id: self.id, what })?;
+        let bytes = Bytes::from(plain);
+        self.current = Some((number, bytes.clone()));
+        Ok(bytes)
+    }
+
+    /// At most `len` bytes from `offset`; less only at the body's end. Each chunk is verified by its own hash.
+    ///
+    /// # Errors
+    /// [`StoreError::BodyDamaged`].
+    pub fn read_range(&mut self, offset: u64, len: usize) -> Result<Bytes> {
+        let end = offset.saturating_add(len as u64).min(self.header.len);
+        if offset >= end {
+            return Ok(Bytes::new());
+        }
+        let (first, last) = (offset as usize / CHUNK_BYTES, (end - 1) as usize / CHUNK_BYTES);
+        let begin = offset as usize - first * CHUNK_BYTES;
+        if first == last {
+            return Ok(self.chunk(first)?.slice(begin..begin + (end - offset) as usize));
+        }
+        let mut all = Vec::with_capacity((end - offset) as usize);
+        for number in first..=last {
+            let chunk = self.chunk(number)?;
+            let from = if number == first { begin } else { 0 };
+            let to = (end as usize - number * CHUNK_BYTES).min(chunk.len());
+            all.extend_from_slice(&chunk[from..to]);
+        }
+        Ok(all.into())
+    }
+
+    /// All bytes, verified against the body's name.
+    ///
+    /// # Errors
+    /// [`StoreError::BodyDamaged`].
+    pub fn read_all(&mut self) -> Result<Bytes> {
+        let all = self.read_range(0, self.header.len as usize)?;
+        if BodyId::of(&all) == self.id {
+            Ok(all)
+        } else {
+            Err(StoreError::BodyDamaged { id: self.id, what: "its bytes do not match its name".to_owned() })
+        }
+    }
+}
+
+impl BodyReader {
+    /// Reads all of it in constant memory and compares it with the body's name.
+    ///
+    /// # Errors
+    /// [`StoreError::BodyDamaged`].
+    pub fn verify(&mut self) -> Result<()> {
+        let mut hasher = blake3::Hasher::new();
+        for number in 0..self.header.chunks.len() {
+            hasher.update(&self.chunk(number)?);
+        }
+        if hasher.finalize().as_bytes() == self.id.as_bytes() {
+            Ok(())
+        } else {
+            Err(StoreError::BodyDamaged { id: self.id, what: "its bytes do not match its name".to_owned() })
+        }
+    }
+}
+
+impl io::Read for BodyReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = buffer.len().min(CHUNK_BYTES - (self.position as usize % CHUNK_BYTES));
+        let bytes = self.read_range(self.position, wanted).map_err(io::Error::other)?;
+        buffer[..bytes.len()].copy_from_slice(&bytes);
+        self.position += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+}
+
+impl io::Seek for BodyReader {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        let target = match to {
+            io::SeekFrom::Start(offset) => Some(offset),
+            io::SeekFrom::End(offset) => self.header.len.checked_add_signed(offset),
+            io::SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
+        };
+        self.position = target.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
+    }
+}

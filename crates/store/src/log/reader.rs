@@ -1,0 +1,166 @@
+//! Reading one segment, each record verified.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use prost::Message as _;
+
+use super::{
+    Chain,
+    segment::{
+        FOOTER_BYTES, FOOTER_MARK, FRAME_BYTES, Footer, HEADER_BYTES, MAGIC, MAX_RECORD_BYTES, chained, segment_path,
+    },
+};
+use crate::{
+    Commit, Result, Seq, StoreError,
+    disk::{Disk, File},
+};
+
+/// Reads one segment's records in order.
+pub(crate) struct SegmentReader {
+    pub(super) file: Arc<dyn File>,
+    pub(super) path: PathBuf,
+    pub(super) offset: u64,
+    pub(super) chain: Chain,
+    pub(super) next: Seq,
+    pub(super) time_ms: i64,
+}
+
+/// What a reader met where it expected a record.
+pub(crate) enum Met {
+    Record(Box<Commit>),
+    /// The end of the file, exactly at a record's end.
+    End,
+    /// The footer, and the end of the file right behind it.
+    Sealed,
+    /// Bytes that are not the next record: torn or damaged, which is for the caller to tell.
+    Invalid(String),
+}
+
+impl SegmentReader {
+    pub(crate) fn open(disk: &dyn Disk, dir: &Path, first: Seq) -> Result<Self> {
+        let path = segment_path(dir, first);
+        let file = disk.open(&path).map_err(StoreError::io(path.display().to_string()))?;
+        Self::of(file, path, first)
+    }
+
+    /// Reads a segment from a file that is open, or from memory; `path` is what messages call it.
+    pub(super) fn of(file: Arc<dyn File>, path: PathBuf, first: Seq) -> Result<Self> {
+        let name = || path.display().to_string();
+        let mut header = [0; HEADER_BYTES];
+        let read = file.read_full(&mut header, 0).map_err(StoreError::io(name()))?;
+        let crc = u32::from_le_bytes(header[48..].try_into().expect("4 bytes"));
+        if read < HEADER_BYTES
+            || &header[..8] != MAGIC
+            || crc != crc32c::crc32c(&header[..48])
+            || header[8..16] != first.0.to_le_bytes()
+        {
+            return Err(StoreError::damaged(format!("{}: the segment's header", name())));
+        }
+        let chain = header[16..48].try_into().expect("32 bytes");
+        Ok(Self { file, path, offset: HEADER_BYTES as u64, chain, next: first, time_ms: 0 })
+    }
+
+    pub(crate) const fn next_seq(&self) -> Seq {
+        self.next
+    }
+
+    pub(crate) const fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// The next record, verified against checksum, chain and place.
+    pub(crate) fn read(&mut self) -> Result<Met> {
+        let name = || self.path.display().to_string();
+        let mut frame = [0; FRAME_BYTES];
+        let read = self.file.read_full(&mut frame, self.offset).map_err(StoreError::io(name()))?;
+        if read == 0 {
+            return Ok(Met::End);
+        }
+        let invalid = |what: &str| Ok(Met::Invalid(format!("{} at byte {}: {what}", name(), self.offset)));
+        if read < FRAME_BYTES {
+            return invalid("a record's frame is cut off");
+        }
+        let len = u32::from_le_bytes(frame[..4].try_into().expect("4 bytes"));
+        if len == FOOTER_MARK {
+            return self.read_footer();
+        }
+        let len = len as usize;
+        if len == 0 || len > MAX_RECORD_BYTES {
+            return invalid("a record's length is impossible");
+        }
+        let mut payload = vec![0; len];
+        let read =
+            self.file.read_full(&mut payload, self.offset + FRAME_BYTES as u64).map_err(StoreError::io(name()))?;
+        if read < len {
+            return invalid("a record is cut off");
+        }
+        let crc = u32::from_le_bytes(frame[4..8].try_into().expect("4 bytes"));
+        if crc != crc32c::crc32c_append(crc32c::crc32c(&frame[8..]), &payload) {
+            return invalid("a record's checksum does not match");
+        }
+        let chain = chained(&self.chain, &payload);
+        if chain != frame[8..] {
+            return invalid("a record does not follow from the one before it");
+        }
+        let Ok(commit) = Commit::decode(payload.as_slice()) else {
+            return invalid("a record can't be decoded");
+        };
+        if commit.seq() != self.next {
+            return invalid(&format!("commit {} stands where {} belongs", commit.seq(), self.next));
+        }
+        self.offset += (FRAME_BYTES + len) as u64;
+        self.chain = chain;
+        self.next = Seq(self.next.0 + 1);
+        self.time_ms = commit.time_ms;
+        Ok(Met::Record(Box::new(commit)))
+    }
+
+    fn read_footer(&self) -> Result<Met> {
+        let name = || self.path.display().to_string();
+        // One byte more than a footer has, to see that nothing follows.
+        let mut bytes = [0; FOOTER_BYTES + 1];
+        let read = self.file.read_full(&mut bytes, self.offset).map_err(StoreError::io(name()))?;
+        let footer = Footer { chain: self.chain, last: Seq(self.next.0 - 1), time_ms: self.time_ms };
+        let problem = match Footer::from_bytes(&bytes[..read]) {
+            None => "the segment's footer",
+            Some(_) if read > FOOTER_BYTES => "something follows the segment's footer",
+            Some(found) if found != footer => "the segment's footer is that of other records",
+            Some(_) => return Ok(Met::Sealed),
+        };
+        Ok(Met::Invalid(format!("{} at byte {}: {problem}", name(), self.offset)))
+    }
+
+    /// Whether anything after this place shows that what should be here had been synced: a later record that says so.
+    pub(crate) fn later_witness(&self) -> Result<Option<Seq>> {
+        let name = || self.path.display().to_string();
+        let len = self.file.len().map_err(StoreError::io(name()))?;
+        let mut rest = vec![0; len.saturating_sub(self.offset) as usize];
+        let read = self.file.read_full(&mut rest, self.offset).map_err(StoreError::io(name()))?;
+        rest.truncate(read);
+        let mut witness = None;
+        let mut at = 1;
+        while at + FRAME_BYTES < rest.len() {
+            if let Some(footer) = Footer::from_bytes(&rest[at..]) {
+                // A segment is closed after everything in it was synced.
+                witness = witness.max(Some(footer.last));
+            }
+            let length = u32::from_le_bytes(rest[at..at + 4].try_into().expect("4 bytes")) as usize;
+            let end = at + FRAME_BYTES + length;
+            if length > 0
+                && length <= MAX_RECORD_BYTES
+                && end <= rest.len()
+                && crc32c::crc32c(&rest[at + 8..end]).to_le_bytes() == rest[at + 4..at + 8]
+                && let Ok(commit) = Commit::decode(&rest[at + FRAME_BYTES..end])
+            {
+                witness = witness.max(Some(Seq(commit.durable_raw)));
+                at = end;
+            } else {
+                at += 1;
+            }
+        }
+        Ok(witness)
+    }
+}

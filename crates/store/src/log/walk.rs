@@ -1,0 +1,110 @@
+//! Questions about the log as a whole, answered by reading its segments in order.
+
+use std::path::Path;
+
+use super::{
+    Chain, Met, SegmentReader,
+    segment::{cut_off, footer, is_torn_header, segments},
+};
+use crate::{Commit, Result, Seq, StoreError, disk::Disk};
+
+/// The log's chain after commit `seq`, and that commit's time where the commit is still there.
+pub(crate) fn point(disk: &dyn Disk, dir: &Path, seq: Seq) -> Result<(Chain, Option<i64>)> {
+    let firsts = segments(disk, dir)?;
+    let begin = firsts.first().copied().unwrap_or(Seq(1));
+    let not_retained = || StoreError::NotRetained { asked: seq, first: begin };
+    let Some(first) = firsts.iter().rev().find(|first| first.0 <= seq.0 + 1) else { return Err(not_retained()) };
+    let mut reader = SegmentReader::open(disk, dir, *first)?;
+    if first.0 == seq.0 + 1 {
+        let before = firsts.iter().rev().find(|before| **before <= seq);
+        let time_ms = before.map(|before| footer(disk, dir, *before)).transpose()?.flatten().map(|end| end.time_ms);
+        return Ok((reader.chain, time_ms));
+    }
+    while reader.next <= seq {
+        match reader.read()? {
+            Met::Record(_) => {}
+            Met::Invalid(what) => return Err(StoreError::damaged(what)),
+            Met::End | Met::Sealed => {
+                return Err(StoreError::damaged(format!("the log ends before commit {seq}")));
+            }
+        }
+    }
+    Ok((reader.chain, Some(reader.time_ms)))
+}
+
+/// The last commit up to `last` that is not later than a moment; the one before the log's first when all are.
+pub(crate) fn seq_at(disk: &dyn Disk, dir: &Path, moment_ms: i64, last: Seq) -> Result<Seq> {
+    let firsts = segments(disk, dir)?;
+    let mut reached = Seq(firsts.first().copied().unwrap_or(Seq(1)).0 - 1);
+    for (number, first) in firsts.iter().enumerate().filter(|(_, first)| **first <= last) {
+        if number + 1 < firsts.len()
+            && let Some(footer) = footer(disk, dir, *first)?
+            && footer.time_ms <= moment_ms
+        {
+            reached = footer.last;
+            continue;
+        }
+        let mut reader = SegmentReader::open(disk, dir, *first)?;
+        while reader.next <= last {
+            match reader.read()? {
+                Met::Record(commit) if commit.time_ms <= moment_ms => reached = commit.seq(),
+                Met::Record(_) => return Ok(reached),
+                Met::Sealed => break,
+                Met::End => return Err(cut_off(*first, reader.next)),
+                Met::Invalid(what) => return Err(StoreError::damaged(what)),
+            }
+        }
+    }
+    Ok(reached.min(last))
+}
+
+/// How far a replay came.
+pub(crate) struct Replayed {
+    /// The last commit.
+    pub reached: Seq,
+    /// What stands behind it in the newest segment, if that is no record: torn or damaged, which is for the caller to
+    /// tell.
+    pub problem: Option<String>,
+}
+
+/// Gives each commit of the segments `firsts` (with the number of its segment and the chain after it) in order, having checked that every
+/// segment follows from the one before it: a segment in the middle that is gone must not go unnoticed.
+pub(crate) fn replay(
+    disk: &dyn Disk,
+    dir: &Path,
+    firsts: &[Seq],
+    mut each: impl FnMut(usize, &Commit, &Chain) -> Result<()>,
+) -> Result<Replayed> {
+    let mut before: Option<(Chain, Seq)> = None;
+    for (number, first) in firsts.iter().enumerate() {
+        let newest = number + 1 == firsts.len();
+        let mut reader = match SegmentReader::open(disk, dir, *first) {
+            Err(StoreError::Damaged { what }) if newest && number > 0 && is_torn_header(disk, dir, *first)? => {
+                let reached = Seq(before.map_or(0, |(_, next)| next.0 - 1));
+                return Ok(Replayed { reached, problem: Some(what) });
+            }
+            other => other?,
+        };
+        if let Some((chain, next)) = before
+            && (chain != reader.chain || next != *first)
+        {
+            return Err(StoreError::damaged(format!(
+                "the log: segment {first} does not follow from the one before it, which ends before commit {next}"
+            )));
+        }
+        loop {
+            match reader.read()? {
+                Met::Record(commit) => each(number, &commit, &reader.chain)?,
+                Met::Sealed => break,
+                Met::End if newest => break,
+                Met::End => return Err(cut_off(*first, reader.next)),
+                Met::Invalid(what) if newest => {
+                    return Ok(Replayed { reached: Seq(reader.next.0 - 1), problem: Some(what) });
+                }
+                Met::Invalid(what) => return Err(StoreError::damaged(what)),
+            }
+        }
+        before = Some((reader.chain, reader.next));
+    }
+    Ok(Replayed { reached: Seq(before.map_or(0, |(_, next)| next.0 - 1)), problem: None })
+}

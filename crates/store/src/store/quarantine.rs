@@ -1,0 +1,59 @@
+//! Realms that take no writes because they are damaged.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use parking_lot::Mutex;
+
+use super::meta;
+use crate::{RealmId, Result, StoreError, index::IndexEngine};
+
+/// Realms that take no writes until they have been repaired, and why. Kept in the index, so that a restart does not
+/// forget them.
+pub(crate) struct Quarantine {
+    index: Arc<dyn IndexEngine>,
+    realms: Mutex<BTreeMap<RealmId, String>>,
+}
+
+impl Quarantine {
+    pub(super) fn load(index: Arc<dyn IndexEngine>) -> Result<Self> {
+        let realms: BTreeMap<_, _> = meta::quarantined(&*index.view())?.into_iter().collect();
+        for (realm, reason) in &realms {
+            tracing::error!(%realm, reason, "still quarantined");
+        }
+        metrics::gauge!("holdfast_store_quarantined_realms").set(realms.len() as f64);
+        Ok(Self { index, realms: Mutex::new(realms) })
+    }
+
+    pub(crate) fn put(&self, realm: RealmId, reason: &str) {
+        let mut realms = self.realms.lock();
+        if realms.contains_key(&realm) {
+            return;
+        }
+        tracing::error!(%realm, reason, "quarantined");
+        realms.insert(realm, reason.to_owned());
+        metrics::gauge!("holdfast_store_quarantined_realms").set(realms.len() as f64);
+        drop(realms);
+        if let Err(error) = self.index.apply(vec![meta::set_quarantined(realm, reason)]) {
+            tracing::warn!(%realm, %error, "the quarantine will be forgotten at the next start");
+        }
+    }
+
+    pub(crate) fn release(&self, realm: RealmId) -> Result<()> {
+        let mut realms = self.realms.lock();
+        self.index.apply(vec![meta::release(realm)])?;
+        realms.remove(&realm);
+        metrics::gauge!("holdfast_store_quarantined_realms").set(realms.len() as f64);
+        Ok(())
+    }
+
+    pub(crate) fn check(&self, realm: RealmId) -> Result<()> {
+        match self.realms.lock().get(&realm) {
+            Some(reason) => Err(StoreError::Quarantined { realm, reason: reason.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn list(&self) -> Vec<(RealmId, String)> {
+        self.realms.lock().iter().map(|(realm, reason)| (*realm, reason.clone())).collect()
+    }
+}

@@ -1,0 +1,277 @@
+//! The writer thread: runs groups and makes them durable.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque, btree_map::Entry},
+    sync::Arc,
+    time::Instant,
+};
+
+use super::{Job, MAX_GROUP, MAX_GROUP_BYTES, Ran, Shared, Task, Told, group::Group, tell_all};
+use crate::{
+    BodyId, Clock, Commit, Op, RealmCommit, RealmId, Result, Seq, StoreError, Tx,
+    body::Packs,
+    digest::Seal,
+    follow::Tail,
+    index::{Batch, IndexEngine, Space},
+    log::{Chain, Log, frame},
+    partial::Partial,
+    store::{Quarantine, RealmState, Watchers, meta, sealed},
+    tx::Writes,
+};
+
+pub(super) struct Thread {
+    pub(super) shared: Arc<Shared>,
+    pub(super) log: Log,
+    pub(super) index: Arc<dyn IndexEngine>,
+    pub(super) packs: Arc<Packs>,
+    pub(super) quarantine: Arc<Quarantine>,
+    pub(super) partial: Arc<Partial>,
+    pub(super) watchers: Arc<Watchers>,
+    pub(super) tail: Arc<Tail>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) epoch: u64,
+    pub(super) realms: HashMap<RealmId, RealmState>,
+    pub(super) durable: Seq,
+    pub(super) last_ms: i64,
+}
+
+impl Thread {
+    pub(super) fn run(&mut self) {
+        while let Some((tasks, jobs)) = self.next_jobs() {
+            for task in tasks {
+                task(self);
+            }
+            if !jobs.is_empty() {
+                self.group(jobs);
+            }
+        }
+    }
+
+    /// What waits, once there is something; `None` when the store closes.
+    fn next_jobs(&self) -> Option<(VecDeque<Task>, VecDeque<Job>)> {
+        let mut queue = self.shared.queue.lock();
+        while queue.jobs.is_empty() && queue.tasks.is_empty() {
+            if queue.closing {
+                return None;
+            }
+            self.shared.work.wait(&mut queue);
+        }
+        let tasks = std::mem::take(&mut queue.tasks);
+        let count = queue.jobs.len().min(MAX_GROUP);
+        let jobs = queue.jobs.drain(..count).collect();
+        self.shared.room.notify_all();
+        Some((tasks, jobs))
+    }
+
+    fn group(&mut self, jobs: VecDeque<Job>) {
+        let start = Instant::now();
+        let mut group = Group {
+            view: self.index.view(),
+            quarantine: self.quarantine.clone(),
+            partial: self.partial.clone(),
+            writes: Writes::new(),
+            realms: std::mem::take(&mut self.realms),
+        };
+        let mut before: HashMap<RealmId, Option<RealmState>> = HashMap::new();
+        let (mut frames, mut commits, mut chain) = (Vec::new(), Vec::new(), self.log.chain());
+        let mut tells = Vec::new();
+        let mut jobs = jobs.into_iter();
+        for job in jobs.by_ref() {
+            self.last_ms = self.last_ms.max(self.clock.now_ms());
+            let mut tx = Tx::new(&group, self.last_ms);
+            match job(&mut tx) {
+                Ran::Nothing(tell) => tells.push((tell, Ok(()))),
+                Ran::Commit(tell) => {
+                    let (writes, bodies) = (std::mem::take(&mut tx.writes), std::mem::take(&mut tx.bodies));
+                    let seq = Seq(self.log.next().0 + commits.len() as u64);
+                    match self.commit_of(&group, writes, &bodies, seq) {
+                        Ok((commit, writes, states)) => {
+                            chain = frame(&commit, chain, &mut frames);
+                            group.writes.extend(writes);
+                            for (realm, state) in states {
+                                let old = group.realms.insert(realm, state);
+                                before.entry(realm).or_insert(old);
+                            }
+                            commits.push(Arc::new(commit));
+                            tells.push((tell, Ok(())));
+                        }
+                        Err(error) => tells.push((tell, Err(error))),
+                    }
+                }
+            }
+            if frames.len() > MAX_GROUP_BYTES {
+                break;
+            }
+        }
+        let rest: Vec<Job> = jobs.collect();
+        let outcome = self.make_durable(&group, &frames, &commits, chain);
+        self.realms = group.realms;
+        if outcome.is_err() {
+            for (realm, state) in before {
+                match state {
+                    Some(state) => self.realms.insert(realm, state),
+                    None => self.realms.remove(&realm),
+                };
+            }
+        } else if let Some(last) = commits.last() {
+            metrics::histogram!("holdfast_store_group_commits").record(commits.len() as f64);
+            metrics::histogram!("holdfast_store_group_seconds").record(start.elapsed().as_secs_f64());
+            self.durable = last.seq();
+            self.watchers.publish(
+                commits.iter().flat_map(|commit| commit.realms.iter()).map(|part| (part.realm(), part.realm_seq())),
+            );
+            self.tail.publish(commits);
+        }
+        let mut queue = self.shared.queue.lock();
+        for job in rest.into_iter().rev() {
+            queue.jobs.push_front(job);
+        }
+        if let Err(StoreError::Stopped { reason }) = &outcome {
+            tracing::error!(reason, "the store has stopped: nothing is acknowledged any more");
+            queue.stopped = Some(reason.clone());
+            // Dropping a job drops its sender: its submitter is told that the store has stopped.
+            queue.jobs.clear();
+            self.shared.room.notify_all();
+        }
+        drop(queue);
+        let told: Told = tells.into_iter().map(|(tell, own)| (tell, own.and_then(|()| outcome.clone()))).collect();
+        let mut acks = self.shared.acks.lock();
+        // What a transaction has only read may not be durable elsewhere yet either.
+        if acks.gated && self.durable > acks.acked && outcome.is_ok() {
+            acks.held.push_back((self.durable, told));
+            return;
+        }
+        drop(acks);
+        tell_all(told);
+    }
+
+    pub(super) fn receive(&mut self, commits: Vec<Commit>, after: Chain) -> Result<()> {
+        let (mut frames, mut chain) = (Vec::new(), self.log.chain());
+        for (at, commit) in commits.iter().enumerate() {
+            let due = Seq(self.log.next().0 + at as u64);
+            if commit.seq() != due {
+                return Err(StoreError::damaged(format!("commit {} was received where {due} belongs", commit.seq())));
+            }
+            chain = frame(commit, chain, &mut frames);
+        }
+        let Some(last) = commits.last() else { return Ok(()) };
+        if chain != after {
+            return Err(StoreError::damaged(format!(
+                "the commits up to {} that were received do not follow from this log",
+                last.seq()
+            )));
+        }
+        let packed = self.packs.sync()?;
+        self.index.apply(packed)?;
+        self.log.append(&frames, commits.len() as u64, chain, last.time_ms)?;
+        self.log.sync()?;
+        self.durable = last.seq();
+        self.last_ms = self.last_ms.max(last.time_ms);
+        self.tail.publish(commits.into_iter().map(Arc::new).collect());
+        self.log.roll()
+    }
+
+    pub(super) fn promote(&mut self, unmark: impl FnOnce() -> Result<()>) -> Result<u64> {
+        let view = self.index.view();
+        let (applied, _) = meta::applied(&*view)?;
+        if applied != self.durable {
+            return Err(StoreError::damaged(format!(
+                "commits {} to {} were received and not applied",
+                applied.0 + 1,
+                self.durable
+            )));
+        }
+        let epoch = meta::epoch(&*view)? + 1;
+        self.index.apply(vec![meta::set_epoch(epoch)])?;
+        self.index.persist()?;
+        unmark()?;
+        self.realms = meta::realm_states(&*self.index.view())?.into_iter().collect();
+        self.epoch = epoch;
+        self.shared.queue.lock().replica = None;
+        Ok(epoch)
+    }
+
+    /// The commit that a transaction's writes make, the writes, and the states of the realms after it.
+    #[allow(clippy::type_complexity, reason = "used once, right here")]
+    fn commit_of(
+        &self,
+        group: &Group,
+        writes: Writes,
+        bodies: &[BodyId],
+        seq: Seq,
+    ) -> Result<(Commit, Writes, Vec<(RealmId, RealmState)>)> {
+        for body in bodies {
+            match self.packs.check_known(body) {
+                // What the realm refers to already comes later.
+                Err(StoreError::BodyMissing { .. }) if self.partial.is_on() && group.refers_to(&writes, body)? => {}
+                other => other?,
+            }
+        }
+        let mut parts: BTreeMap<RealmId, (RealmState, Vec<Op>)> = BTreeMap::new();
+        for (full, value) in &writes {
+            let realm =
+                RealmId::from_raw(u64::from_be_bytes(full[..8].try_into().expect("full keys begin with 8 bytes")));
+            let key = &full[8..];
+            let (state, ops) = match parts.entry(realm) {
+                Entry::Occupied(part) => part.into_mut(),
+                Entry::Vacant(place) => {
+                    self.quarantine.check(realm)?;
+                    self.partial.check(&*group.view, realm)?;
+                    place.insert((group.realms.get(&realm).copied().unwrap_or_default(), Vec::new()))
+                }
+            };
+            if let Some(old) = group.get(realm, key, full)? {
+                state.digest.subtract(Seal::of(realm, key, &old));
+            }
+            if let Some(new) = value {
+                state.digest.add(Seal::of(realm, key, new));
+            }
+            ops.push(Op { key: key.to_vec(), value: value.as_ref().map(|value| value.to_vec()) });
+        }
+        let mut states = Vec::with_capacity(parts.len());
+        let mut realms = Vec::with_capacity(parts.len());
+        for (realm, (mut state, ops)) in parts {
+            state.seq.0 += 1;
+            states.push((realm, state));
+            realms.push(RealmCommit {
+                realm_raw: realm.raw(),
+                realm_seq_raw: state.seq.0,
+                digest_bytes: state.digest.to_bytes().to_vec(),
+                ops,
+            });
+        }
+        let commit =
+            Commit { seq_raw: seq.0, epoch: self.epoch, time_ms: self.last_ms, durable_raw: self.durable.0, realms };
+        Ok((commit, writes, states))
+    }
+
+    fn make_durable(&mut self, group: &Group, frames: &[u8], commits: &[Arc<Commit>], chain: [u8; 32]) -> Result<()> {
+        let Some(last) = commits.last() else { return Ok(()) };
+        let packed = self.packs.sync()?;
+        self.log.append(frames, commits.len() as u64, chain, last.time_ms)?;
+        self.log.sync()?;
+        // Durable from here on: an error now can only mean that this process must not go on.
+        let stop =
+            |error: StoreError| StoreError::Stopped { reason: format!("the index did not take a commit: {error}") };
+        let mut batch: Batch = packed;
+        for (full, value) in &group.writes {
+            let realm =
+                RealmId::from_raw(u64::from_be_bytes(full[..8].try_into().expect("full keys begin with 8 bytes")));
+            let value = value.as_ref().map(|value| sealed(Seal::of(realm, &full[8..], value), value));
+            batch.push((Space::Records, full.clone(), value));
+        }
+        let touched: BTreeSet<RealmId> =
+            commits.iter().flat_map(|commit| &commit.realms).map(RealmCommit::realm).collect();
+        batch.extend(touched.into_iter().map(|realm| meta::set_realm_state(realm, group.realms[&realm])));
+        batch.push(meta::set_applied(last.seq(), &chain));
+        self.index.apply(batch).map_err(stop)?;
+        match self.log.roll() {
+            Err(error @ StoreError::Stopped { .. }) => Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "no new log segment yet; the old one goes on");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+}
