@@ -14,17 +14,21 @@ mod reclaim;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     io,
+    ops::Bound,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use prost::Message as _;
 
 use crate::{
-    BodyId, Result, StoreError,
-    disk::{Disk, File},
-    index::{Batch, IndexEngine},
+    BodyId, Order, Result, StoreError,
+    disk::{Disk, File, number_in_name},
+    index::{Batch, IndexEngine, Space},
+    read::end_of_prefix,
+    room::Room,
     store::meta,
 };
 
@@ -65,6 +69,7 @@ pub(crate) fn place_key(id: &BodyId) -> Vec<u8> {
 /// All packs of a store.
 pub(crate) struct Packs {
     disk: Arc<dyn Disk>,
+    room: Arc<Room>,
     dir: PathBuf,
     index: Arc<dyn IndexEngine>,
     pack_bytes: u64,
@@ -116,12 +121,13 @@ pub(crate) fn pack_path(dir: &Path, number: u32) -> PathBuf {
 /// The numbers of the packs there are, ascending.
 pub(crate) fn pack_numbers(disk: &dyn Disk, dir: &Path) -> Result<Vec<u32>> {
     let names = disk.list(dir).map_err(StoreError::io(dir.display().to_string()))?;
-    Ok(names.iter().filter_map(|name| name.strip_suffix(".pack")?.parse().ok()).collect())
+    Ok(names.iter().filter_map(|name| number_in_name(name, 10, ".pack")?.try_into().ok()).collect())
 }
 
 impl Packs {
     /// Opens the packs and takes into the index what was written after it last looked.
-    pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path, index: Arc<dyn IndexEngine>, pack_bytes: u64) -> Result<Self> {
+    pub(crate) fn open(room: Arc<Room>, dir: &Path, index: Arc<dyn IndexEngine>, pack_bytes: u64) -> Result<Self> {
+        let disk = room.disk.clone();
         disk.create_dir(dir).map_err(StoreError::io(dir.display().to_string()))?;
         let packed = meta::read(&*index.view(), meta::PACKED)?.and_then(|value| Place::from_bytes(&value));
         let mut numbers = pack_numbers(&*disk, dir)?;
@@ -203,8 +209,10 @@ impl Packs {
             files,
         };
         found.push(packed_mark(state.mark()));
+        // Whoever made a pack may have been killed before its name was durable.
+        disk.sync_dir(dir).map_err(StoreError::io(dir.display().to_string()))?;
         index.apply(found)?;
-        Ok(Self { disk, dir: dir.to_owned(), index, pack_bytes, state: Mutex::new(state) })
+        Ok(Self { disk, room, dir: dir.to_owned(), index, pack_bytes, state: Mutex::new(state) })
     }
 
     /// Appends a body, unless it is there already; pins it either way. `stored_bytes` is what `write_chunks` writes.
@@ -237,6 +245,7 @@ impl Packs {
         stored_bytes: u64,
         write_chunks: impl FnOnce(&dyn File, u64) -> io::Result<()>,
     ) -> Result<()> {
+        self.room.check()?;
         let encoded = header.encode_to_vec();
         let mut frame = Vec::with_capacity(FRAME_BYTES + encoded.len());
         frame.extend_from_slice(FRAME_MAGIC);
@@ -294,6 +303,19 @@ impl Packs {
         Ok(stored.and_then(|value| Place::from_bytes(&value)))
     }
 
+    /// All that the index says about where bodies are.
+    pub(crate) fn indexed_places(&self) -> Vec<Result<(BodyId, Place)>> {
+        let view = self.index.view();
+        let all = (Bound::Included(vec![meta::BODY]), end_of_prefix(&[meta::BODY]));
+        let rows = view.range(Space::Meta, all, Order::Ascending);
+        let read = |(key, stored): (Bytes, Bytes)| {
+            let value = meta::checked(&key, &stored)?;
+            let id = key[1..].try_into().ok().map(BodyId::from_bytes);
+            id.zip(Place::from_bytes(&value)).ok_or_else(|| StoreError::damaged("index: where a body is"))
+        };
+        rows.map(|row| row.and_then(read)).collect()
+    }
+
     /// Where a body is, and the pack, of one moment.
     fn locate(&self, id: &BodyId) -> Result<(Place, Arc<dyn File>)> {
         let state = self.state.lock();
@@ -318,13 +340,16 @@ impl Packs {
         if self.is_known(&state, id)? { Ok(()) } else { Err(StoreError::BodyMissing { id: *id }) }
     }
 
-    /// Makes all bodies so far durable; gives the index writes that say where they are.
-    pub(crate) fn sync(&self) -> Result<Batch> {
+    /// Makes all bodies so far durable, and has the index say where they are.
+    ///
+    /// # Errors
+    /// [`StoreError::Stopped`]: the system may have dropped what was not written, and the index takes nothing more.
+    pub(crate) fn sync(&self) -> Result<()> {
         let stop =
             |error: io::Error| StoreError::Stopped { reason: format!("a body could not be made durable: {error}") };
         let mut state = self.state.lock();
         if state.unsynced.is_empty() {
-            return Ok(Batch::new());
+            return Ok(());
         }
         let files = std::mem::take(&mut state.unsynced);
         let mark = packed_mark(state.mark());
@@ -336,14 +361,16 @@ impl Packs {
         }
         let mut batch: Batch = fresh.iter().map(|(id, place)| meta::write(place_key(id), place.to_bytes())).collect();
         batch.push(mark);
-        self.index.apply(batch)?;
+        self.index.apply(batch).map_err(|error| StoreError::Stopped {
+            reason: format!("the index did not take where a body is: {error}"),
+        })?;
         let mut state = self.state.lock();
         for (id, place) in fresh {
             if state.fresh.get(&id) == Some(&place) {
                 state.fresh.remove(&id);
             }
         }
-        Ok(Batch::new())
+        Ok(())
     }
 
     /// Opens a body for reading.

@@ -20,7 +20,7 @@ use prost::Message;
 use crate::{
     Digest, Order, RealmId, RealmSeq, Result, Seq, StoreError, compress,
     digest::Seal,
-    disk::{Disk, File},
+    disk::{Disk, File, number_in_name},
     index::{Batch, IndexEngine, IndexView, Space},
     log::Chain,
     read::{full_key, full_range, unseal},
@@ -114,10 +114,19 @@ fn path_of(dir: &Path, seq: Seq) -> PathBuf {
     dir.join(format!("{:020}.ckpt", seq.0))
 }
 
+/// As [`list`], for who builds on them: whoever gave one its name may have been killed before that was durable.
+pub(crate) fn open(disk: &dyn Disk, dir: &Path) -> Result<Vec<Seq>> {
+    let all = list(disk, dir)?;
+    if !all.is_empty() {
+        disk.sync_dir(dir).map_err(StoreError::io(dir.display().to_string()))?;
+    }
+    Ok(all)
+}
+
 /// The seqs of the checkpoints there are, ascending.
 pub(crate) fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<Seq>> {
     let names = disk.list(dir).map_err(StoreError::io(dir.display().to_string()))?;
-    Ok(names.iter().filter_map(|name| name.strip_suffix(".ckpt")?.parse().ok()).map(Seq).collect())
+    Ok(names.iter().filter_map(|name| number_in_name(name, 20, ".ckpt")).map(Seq).collect())
 }
 
 pub(crate) fn remove(disk: &dyn Disk, dir: &Path, seq: Seq) -> Result<()> {

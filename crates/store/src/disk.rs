@@ -10,7 +10,7 @@ pub trait Disk: Send + Sync {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
     /// The names in a folder, sorted; none when it does not exist.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
-    /// Makes a folder and its parents.
+    /// Makes a folder and its parents, durably: what is put into it must not go with it.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
     /// Takes a file away.
     fn remove(&self, path: &Path) -> io::Result<()>;
@@ -18,6 +18,8 @@ pub trait Disk: Send + Sync {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Makes creations, renames and removals in a folder durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Bytes that can still be written below a folder.
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
 }
 
 /// An open file.
@@ -79,7 +81,19 @@ impl Disk for RealDisk {
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        fs::create_dir_all(dir)
+        if dir.is_dir() {
+            return Ok(());
+        }
+        let parent = match dir.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        self.create_dir(parent)?;
+        match fs::create_dir(dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !dir.is_dir() => return Err(error),
+            _ => {}
+        }
+        self.sync_dir(parent)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -93,6 +107,17 @@ impl Disk for RealDisk {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         fs::File::open(dir)?.sync_all()
     }
+
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
+        let space = rustix::fs::statvfs(dir)?;
+        Ok(space.f_bavail.saturating_mul(space.f_frsize))
+    }
+}
+
+/// The number that a file is named by: `digits` digits, then `suffix`. What is named otherwise is not the store's.
+pub(crate) fn number_in_name(name: &str, digits: usize, suffix: &str) -> Option<u64> {
+    let number = name.strip_suffix(suffix)?;
+    (number.len() == digits && number.bytes().all(|byte| byte.is_ascii_digit())).then(|| number.parse().ok())?
 }
 
 impl File for fs::File {
@@ -114,5 +139,30 @@ impl File for fs::File {
 
     fn truncate(&self, len: u64) -> io::Result<()> {
         self.set_len(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_the_stores_own_form_are_numbers() {
+        assert_eq!(number_in_name("0000000007.pack", 10, ".pack"), Some(7));
+        for other in ["7.pack", "+000000007.pack", "0000000007.pack~", "00000000007.pack", "000000000x.pack", ".pack"] {
+            assert_eq!(number_in_name(other, 10, ".pack"), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_folder_is_made_with_those_above_it_and_making_it_again_is_no_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("a/b/c");
+        RealDisk.create_dir(&deep).unwrap();
+        RealDisk.create_dir(&deep).unwrap();
+        assert!(deep.is_dir());
+        fs::write(dir.path().join("file"), "").unwrap();
+        assert!(RealDisk.create_dir(&dir.path().join("file")).is_err());
+        assert!(RealDisk.free_bytes(&deep).unwrap() > 0);
     }
 }

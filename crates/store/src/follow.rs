@@ -105,9 +105,9 @@ impl Follower {
                     let first = firsts.first().copied().unwrap_or_default();
                     return Err(StoreError::NotRetained { asked: self.next, first });
                 };
-                self.reader = Some(SegmentReader::open(&*self.disk, &self.dir, *first)?);
+                self.reader = self.segment(*first)?;
             }
-            let reader = self.reader.as_mut().expect("it was made a moment ago");
+            let Some(reader) = self.reader.as_mut() else { continue };
             match reader.read()? {
                 Met::Record(commit) if commit.seq() == self.next => return Ok(Arc::from(commit)),
                 Met::Record(_) => {}
@@ -115,10 +115,15 @@ impl Follower {
                     // The commit is durable, so it stands in a later segment.
                     let reached = reader.next_seq();
                     self.reader = None;
-                    if !log::segments(&*self.disk, &self.dir)?.contains(&reached) {
-                        return Err(StoreError::damaged(format!("the log ends before commit {reached}")));
+                    let firsts = log::segments(&*self.disk, &self.dir)?;
+                    match firsts.first() {
+                        _ if firsts.contains(&reached) => self.reader = self.segment(reached)?,
+                        // Who follows too slowly is overtaken by what is dropped.
+                        Some(first) if *first > reached => {
+                            return Err(StoreError::NotRetained { asked: self.next, first: *first });
+                        }
+                        _ => return Err(StoreError::damaged(format!("the log ends before commit {reached}"))),
                     }
-                    self.reader = Some(SegmentReader::open(&*self.disk, &self.dir, reached)?);
                 }
                 Met::Sealed => return Err(StoreError::damaged("the log's segments overlap")),
                 Met::End => {
@@ -126,6 +131,14 @@ impl Follower {
                 }
                 Met::Invalid(what) => return Err(StoreError::damaged(what)),
             }
+        }
+    }
+
+    /// A reader of a segment; `None` when that was dropped just now.
+    fn segment(&self, first: Seq) -> Result<Option<SegmentReader>> {
+        match SegmentReader::open(&*self.disk, &self.dir, first) {
+            Err(StoreError::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            other => other.map(Some),
         }
     }
 }

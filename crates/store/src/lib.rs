@@ -35,6 +35,7 @@ mod record;
 mod repair;
 mod replica;
 mod restore;
+mod room;
 mod salvage;
 #[cfg(test)]
 mod sim;

@@ -118,10 +118,15 @@ impl Log {
             }
             let len = reader.file.len().map_err(StoreError::io(reader.path.display().to_string()))?;
             tracing::warn!(%what, bytes = len - reader.offset, "cutting off a torn tail that was never acknowledged");
-            let name = reader.path.display().to_string();
-            reader.file.truncate(reader.offset).map_err(StoreError::io(name.clone()))?;
-            reader.file.sync().map_err(StoreError::io(name))?;
+            reader.file.truncate(reader.offset).map_err(StoreError::io(reader.path.display().to_string()))?;
         }
+        // Whoever wrote here last may have been killed before the sync: what was read must not go with the power once
+        // something was built on it.
+        reader
+            .file
+            .sync()
+            .and_then(|()| disk.sync_dir(dir))
+            .map_err(StoreError::io(reader.path.display().to_string()))?;
         let time_ms = match firsts.len().checked_sub(2).map(|place| firsts[place]) {
             // Nothing is in the newest segment yet.
             Some(before) if reader.next == last => footer(&*disk, dir, before)?.map_or(0, |footer| footer.time_ms),

@@ -33,7 +33,12 @@ impl Store {
         let dir = inner.dir.join("checkpoints");
         let disk = &*inner.options.disk;
         let view = inner.index.view();
-        let made = checkpoint::write(disk, &dir, &*view, Some(&inner.quarantine), self.clock().now_ms(), go_on)?;
+        // Room that the index needs is not for checkpoints either.
+        inner.room.check()?;
+        let has_room = || inner.room.check().is_ok();
+        let goes_on = || has_room() && go_on();
+        let made = checkpoint::write(disk, &dir, &*view, Some(&inner.quarantine), self.clock().now_ms(), &goes_on)
+            .map_err(|error| if has_room() { error } else { StoreError::Full })?;
         let mut all = Vec::new();
         for seq in checkpoint::list(disk, &dir)? {
             // One that can't be read is of no use to anybody; `verify` names it, and it goes when it is old.

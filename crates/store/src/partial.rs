@@ -140,7 +140,7 @@ impl Store {
         if restore::mark_of(dir)? != Some(format!("{mark}\n{SERVING}")) {
             return Ok(None);
         }
-        let lock = Lock::take(dir)?;
+        let lock = Arc::new(Lock::take(dir)?);
         check_format(dir)?;
         let index: Arc<dyn IndexEngine> = Arc::new(FjallIndex::open(&dir.join("index"), options.cache_bytes)?);
         Self::open_on(dir, options, index, Some(lock), false, true).map(Some)

@@ -219,6 +219,6 @@ impl Read for Snapshot {
     }
 
     fn realm_seq(&self, realm: RealmId) -> RealmSeq {
-        self.realm_state(realm).map_or(RealmSeq(0), |state| state.seq)
+        self.note(realm, self.realm_state(realm)).map_or(RealmSeq(0), |state| state.seq)
     }
 }

@@ -74,9 +74,10 @@ pub struct Rebuilt {
 ///
 /// # Errors
 /// [`StoreError::Damaged`] when no checkpoint with the log after it, nor the log from its first commit, leads up to what
-/// the old index or an external cursor has seen; the old index stays in place then.
+/// the old index or an external cursor has seen; the old index stays in place then. [`StoreError::NewerFormat`].
 pub fn rebuild_index(dir: &Path, options: &StoreOptions, mut progress: impl FnMut(&str, u64, u64)) -> Result<Rebuilt> {
     let lock = crate::lock::Lock::take(dir)?;
+    store::found_format(dir)?;
     let rebuilt = rebuild(dir, options, &mut progress)?;
     drop(lock);
     Ok(rebuilt)
@@ -175,7 +176,10 @@ fn build(
             )));
         }
     }
-    // Where bodies are is found by scanning the packs when the store is opened.
+    // Where bodies are is found by scanning the packs when the store is opened. What the old index says of the log's
+    // beginning goes before what can be seen.
+    let begins = firsts.first().copied().unwrap_or(Seq(1)).min(Seq(base.seq().0 + 1));
+    index.apply(vec![meta::set_first(begins)])?;
     index.apply(witnesses.kept.clone())?;
     index.persist()?;
     Ok((count, reached))

@@ -8,7 +8,7 @@ use crate::{
     index::{FjallIndex, IndexEngine},
     log::{self, Chain, Log, Met, SegmentReader},
     rebuild,
-    store::meta,
+    store::{self, meta},
     verify::digest_of,
     witness,
 };
@@ -17,7 +17,8 @@ use crate::{
 /// * an index that is damaged, from a checkpoint and the log, or from the whole log;
 /// * a log that is damaged, by a checkpoint of the index when that is whole and holds every commit that anyone was told
 ///   of: the data is complete then, the history before the repair is not;
-/// * a checkpoint that is damaged, by a new one.
+/// * a checkpoint that is damaged, by a new one;
+/// * the mark of the format, where the log's own form says which it is.
 ///
 /// A body that is damaged has no second copy here; `verify` goes on naming it. A crash at any point leaves something
 /// that can be repaired again.
@@ -28,6 +29,7 @@ use crate::{
 pub fn repair(dir: &Path, options: &StoreOptions, mut progress: impl FnMut(&str, u64, u64)) -> Result<Vec<String>> {
     let mut done = Vec::new();
     let lock = crate::lock::Lock::take(dir)?;
+    mend_format(dir, options, &mut done)?;
     set_damaged_checkpoints_aside(dir, options, &mut done)?;
     let (mut applied, mut cursors) = match whole_index(dir, options) {
         Ok(state) => state,
@@ -94,6 +96,25 @@ fn whole_index(dir: &Path, options: &StoreOptions) -> Result<State> {
         }
     }
     Ok((meta::applied(&*view)?, meta::cursors(&*view)?))
+}
+
+/// Writes the mark of the format anew when it is gone or can't be understood, and the log is of the form that this version
+/// writes.
+fn mend_format(dir: &Path, options: &StoreOptions, done: &mut Vec<String>) -> Result<()> {
+    let what = match store::found_format(dir) {
+        Ok(Some(_)) => return Ok(()),
+        Ok(None) => "the mark of the format is missing".to_owned(),
+        Err(StoreError::Damaged { what }) => what,
+        Err(error) => return Err(error),
+    };
+    let log_dir = dir.join("log");
+    let is_ours = |first: &Seq| SegmentReader::open(&*options.disk, &log_dir, *first).is_ok();
+    if !log::segments(&*options.disk, &log_dir)?.iter().any(is_ours) {
+        return Err(StoreError::damaged(format!("{what}, and no log says which format it is")));
+    }
+    store::write_format(dir).map_err(StoreError::io(dir.display().to_string()))?;
+    done.push(format!("{what}: it was written anew, as the log says it"));
+    Ok(())
 }
 
 fn remember_first(dir: &Path, options: &StoreOptions, first: Seq) -> Result<()> {

@@ -76,7 +76,7 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub fn open_replica(dir: &Path, options: StoreOptions) -> Result<Self> {
-        let lock = Lock::take(dir)?;
+        let lock = Arc::new(Lock::take(dir)?);
         restore::check_finished(dir)?;
         check_format(dir)?;
         let index: Arc<dyn IndexEngine> = Arc::new(FjallIndex::open(&dir.join("index"), options.cache_bytes)?);

@@ -110,7 +110,7 @@ impl Restore {
         }
         store::check_format(dir)?;
         let index: Arc<dyn IndexEngine> = Arc::new(FjallIndex::open(&dir.join("index"), options.cache_bytes)?);
-        let packs = Arc::new(Packs::open(options.disk.clone(), &dir.join("packs"), index.clone(), options.pack_bytes)?);
+        let packs = Arc::new(Packs::open(options.room(dir), &dir.join("packs"), index.clone(), options.pack_bytes)?);
         Ok(Self { dir: dir.to_owned(), mark: mark.to_owned(), options, lock, index, packs, unsynced: 0 })
     }
 
@@ -178,8 +178,7 @@ impl Restore {
         self.unsynced += bytes.len() as u64;
         if self.unsynced > SYNC_EVERY_BYTES {
             self.unsynced = 0;
-            let batch = self.packs.sync()?;
-            self.index.apply(batch)?;
+            self.packs.sync()?;
         }
         Ok(id)
     }
@@ -197,8 +196,7 @@ impl Restore {
     /// Adds up every realm that is there, and begins the log.
     pub(crate) fn begin_log(self, seq: Seq, chain: Chain, epoch: u64, is_whole: bool) -> Result<Begun> {
         let Self { dir, options, lock, index, packs, .. } = self;
-        let batch = packs.sync()?;
-        index.apply(batch)?;
+        packs.sync()?;
         drop(packs);
         index.apply(vec![meta::set_applied(seq, &chain), meta::set_epoch(epoch), meta::set_first(Seq(seq.0 + 1))])?;
         let view = index.view();
@@ -241,7 +239,7 @@ pub(crate) struct Begun {
 impl Begun {
     pub(crate) fn open(self, is_partial: bool, mark: impl FnOnce() -> Result<()>) -> Result<Store> {
         mark()?;
-        Store::open_on(&self.dir, self.options, self.index, Some(self.lock), false, is_partial)
+        Store::open_on(&self.dir, self.options, self.index, Some(Arc::new(self.lock)), false, is_partial)
     }
 }
 

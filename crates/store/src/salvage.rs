@@ -38,7 +38,7 @@ use crate::{
     index::{Batch, IndexEngine, IndexView, Space},
     lock::Lock,
     read::{end_of_prefix, full_key, full_range, is_empty_range, unseal},
-    store::{RealmState, meta},
+    store::{RealmState, found_format, meta},
     tx::BODY_REFERENCE,
 };
 
@@ -252,11 +252,8 @@ impl Read for Salvaged {
 /// # Errors
 /// [`StoreError::NewerFormat`]. A format that is missing or can't be read is damage like any other.
 fn check_format(from: &Path) -> Result<()> {
-    let found = fs::read_to_string(from.join("format")).ok().and_then(|text| text.trim().parse::<u32>().ok());
-    match found {
-        Some(found) if found > crate::FORMAT => {
-            Err(StoreError::NewerFormat { dir: from.to_owned(), found, known: crate::FORMAT })
-        }
+    match found_format(from) {
+        Err(error @ StoreError::NewerFormat { .. }) => Err(error),
         _ => Ok(()),
     }
 }

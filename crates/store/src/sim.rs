@@ -2,7 +2,9 @@
 
 mod crashes;
 mod disk;
+mod gate;
 mod index;
+mod moments;
 
 /// A small generator whose whole state is its seed, so that a failure is repeated by the number it prints.
 #[derive(Debug, Clone)]

@@ -29,15 +29,16 @@ use crate::{
     lock::Lock,
     log::{self, Chain, Log},
     partial::Partial,
-    replica, restore,
+    rebuild, replica, restore,
+    room::Room,
     witness::Witness,
     writer::Writer,
 };
 
-use catch_up::catch_up;
+use catch_up::{Opening, catch_up};
 pub(crate) use catch_up::{apply, apply_part, sealed};
 pub use format::FORMAT;
-pub(crate) use format::check_format;
+pub(crate) use format::{check_format, found_format, write_format};
 pub(crate) use quarantine::Quarantine;
 
 /// How a store is opened.
@@ -51,6 +52,8 @@ pub struct StoreOptions {
     pub segment_bytes: u64,
     /// A body pack is closed when it is larger. Default 256 MiB.
     pub pack_bytes: u64,
+    /// Room on the disk below which commits and bodies are refused, for the index to go on. Default 128 MiB.
+    pub reserve_bytes: u64,
     /// Where log and packs lie.
     pub disk: Arc<dyn Disk>,
     /// The time.
@@ -64,9 +67,17 @@ impl Default for StoreOptions {
             cache_bytes: 64 << 20,
             segment_bytes: log::SEGMENT_BYTES,
             pack_bytes: 256 << 20,
+            reserve_bytes: 128 << 20,
             disk: Arc::new(RealDisk),
             clock: Arc::new(SystemClock),
         }
+    }
+}
+
+impl StoreOptions {
+    /// The room that a store in `dir` must leave.
+    pub(crate) fn room(&self, dir: &Path) -> Arc<Room> {
+        Arc::new(Room { disk: self.disk.clone(), dir: dir.to_owned(), reserve_bytes: self.reserve_bytes })
     }
 }
 
@@ -111,6 +122,7 @@ pub(crate) struct Inner {
     pub options: StoreOptions,
     pub index: Arc<dyn IndexEngine>,
     pub packs: Arc<Packs>,
+    pub room: Arc<Room>,
     pub quarantine: Arc<Quarantine>,
     pub partial: Arc<Partial>,
     pub watchers: Arc<Watchers>,
@@ -122,50 +134,95 @@ pub(crate) struct Inner {
     pub maintenance: Mutex<()>,
     /// Held by what applies received commits: one at a time.
     pub applier: Mutex<()>,
-    lock: Mutex<Option<Lock>>,
+    lock: Mutex<Option<Arc<Lock>>>,
     closed: AtomicBool,
 }
 
 impl Store {
     /// Opens the store in `dir`, making it first when there is none. Takes the folder's lock, catches the index up
-    /// from the log, cuts off a torn tail that was never acknowledged.
+    /// from the log, cuts off a torn tail that was never acknowledged. An index that can't be used (power that goes may
+    /// leave one) is built anew from checkpoint and log, as by [`crate::rebuild_index`].
     ///
     /// # Errors
     /// [`StoreError::Locked`], [`StoreError::NewerFormat`], [`StoreError::Damaged`] when the log ends before a witness
     /// says it may or does not follow from itself: nothing is changed then.
     pub fn open(dir: &Path, options: StoreOptions) -> Result<Self> {
-        let disk = options.disk.clone();
-        disk.create_dir(dir).map_err(StoreError::io(dir.display().to_string()))?;
+        let lock = Self::claim(dir, &options)?;
+        let why = match Self::open_index(dir, options.clone(), lock.clone()) {
+            Ok(store) => return Ok(store),
+            Err(Opening::Index(why)) => why,
+            Err(Opening::Other(error)) => return Err(error),
+        };
+        tracing::error!(%why, "the index can't be used: it is built anew from checkpoint and log");
+        let said = |what: &str, done: u64, all: u64| tracing::info!("building the index anew: {what} {done} of {all}");
+        let rebuilt = rebuild::rebuild(dir, &options, &mut { said })
+            .map_err(|second| StoreError::damaged(format!("{why}; and it can't be built anew: {second}")))?;
+        metrics::counter!("holdfast_store_index_rebuilt_total").increment(1);
+        tracing::warn!(commits = rebuilt.commits, seq = %rebuilt.seq, "the index was built anew");
+        Self::open_index(dir, options, lock).map_err(Opening::into_error)
+    }
+
+    /// As [`Store::open`], with an index that can't be used being an error: for who says what is damaged.
+    pub(crate) fn open_as_it_is(dir: &Path, options: StoreOptions) -> Result<Self> {
+        let lock = Self::claim(dir, &options)?;
+        Self::open_index(dir, options, lock).map_err(Opening::into_error)
+    }
+
+    /// Makes the folder this process's, and sees that it may be.
+    fn claim(dir: &Path, options: &StoreOptions) -> Result<Arc<Lock>> {
+        options.disk.create_dir(dir).map_err(StoreError::io(dir.display().to_string()))?;
         let lock = Lock::take(dir)?;
         restore::check_finished(dir)?;
         replica::check(dir)?;
         check_format(dir)?;
-        let index: Arc<dyn IndexEngine> = Arc::new(FjallIndex::open(&dir.join("index"), options.cache_bytes)?);
-        Self::open_on(dir, options, index, Some(lock), false, false)
+        Ok(Arc::new(lock))
     }
 
+    fn open_index(dir: &Path, options: StoreOptions, lock: Arc<Lock>) -> Result<Self, Opening> {
+        let index = FjallIndex::open(&dir.join("index"), options.cache_bytes).map_err(Opening::of_index)?;
+        Self::try_open_on(dir, options, Arc::new(index), Some(lock), false, false)
+    }
+
+    /// Opens a store whose index is open.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
     pub(crate) fn open_on(
         dir: &Path,
         options: StoreOptions,
         index: Arc<dyn IndexEngine>,
-        lock: Option<Lock>,
+        lock: Option<Arc<Lock>>,
         is_replica: bool,
         is_partial: bool,
     ) -> Result<Self> {
+        Self::try_open_on(dir, options, index, lock, is_replica, is_partial).map_err(Opening::into_error)
+    }
+
+    fn try_open_on(
+        dir: &Path,
+        options: StoreOptions,
+        index: Arc<dyn IndexEngine>,
+        lock: Option<Arc<Lock>>,
+        is_replica: bool,
+        is_partial: bool,
+    ) -> Result<Self, Opening> {
         let view = index.view();
-        let (applied, chain) = meta::applied(&*view)?;
-        let cursors = meta::cursors(&*view)?;
+        let (applied, chain) = meta::applied(&*view).map_err(Opening::of_index)?;
+        let cursors = meta::cursors(&*view).map_err(Opening::of_index)?;
+        meta::epoch(&*view).map_err(Opening::of_index)?;
+        meta::realm_states(&*view).map_err(Opening::of_index)?;
+        let partial = Arc::new(Partial::load(&*view, is_partial).map_err(Opening::of_index)?);
         drop(view);
-        let checkpoints = checkpoint::list(&*options.disk, &dir.join("checkpoints"))?;
+        let checkpoints = checkpoint::open(&*options.disk, &dir.join("checkpoints"))?;
         let witness_file = Witness::open(options.disk.clone(), dir)?;
         let seen = cursors.iter().map(|(_, seq)| *seq).chain(checkpoints).chain(witness_file.seen());
         let witness = seen.max().unwrap_or_default().max(applied);
         let log = Log::open(options.disk.clone(), &dir.join("log"), witness, options.segment_bytes)?;
         let log_is_empty = log.next() == Seq(1);
         catch_up(&options, dir, &*index, applied, chain, !is_replica)?;
-        let packs = Arc::new(Packs::open(options.disk.clone(), &dir.join("packs"), index.clone(), options.pack_bytes)?);
-        let quarantine = Arc::new(Quarantine::load(index.clone())?);
-        let partial = Arc::new(Partial::load(&*index.view(), is_partial)?);
+        let room = options.room(dir);
+        let packs = Arc::new(Packs::open(room.clone(), &dir.join("packs"), index.clone(), options.pack_bytes)?);
+        let quarantine = Arc::new(Quarantine::load(index.clone()).map_err(Opening::of_index)?);
         let watchers = Arc::new(Watchers::default());
         let tail = Arc::new(Tail::new(Seq(log.next().0 - 1)));
         let writer = Writer::start(
@@ -179,6 +236,8 @@ impl Store {
             options.clock.clone(),
             meta::epoch(&*index.view())?,
             is_replica.then(|| dir.to_owned()),
+            lock.clone(),
+            room.clone(),
         )?;
         witness_file.begin()?;
         let inner = Inner {
@@ -188,6 +247,7 @@ impl Store {
             options,
             index,
             packs,
+            room,
             quarantine,
             partial,
             watchers,

@@ -1,6 +1,10 @@
 //! Checking everything that is stored.
 
-use std::{collections::BTreeSet, ops::Bound, path::Path};
+use std::{
+    collections::{BTreeSet, HashMap},
+    ops::Bound,
+    path::Path,
+};
 
 use crate::{
     BodyId, Digest, Order, RealmId, Result, Seq, Snapshot, Store, StoreError, StoreOptions, checkpoint,
@@ -82,7 +86,8 @@ pub fn verify(
     }
     // A store that follows another one, or must not write any more, is looked at as it is.
     let only_looks = Store::is_replica_at(dir) || Store::fenced_at(dir).is_some();
-    let opened = if only_looks { Store::open_replica(dir, options.clone()) } else { Store::open(dir, options.clone()) };
+    let opened =
+        if only_looks { Store::open_replica(dir, options.clone()) } else { Store::open_as_it_is(dir, options.clone()) };
     let store = match opened {
         Ok(store) => store,
         Err(StoreError::Damaged { what }) => {
@@ -105,6 +110,8 @@ pub fn verify(
             Vec::new()
         }
     };
+    let mut named = BTreeSet::new();
+    let broken = verify_bodies(&store, &mut report, &mut progress);
     let total = realms.len() as u64;
     let quarantined = store.quarantined();
     for (number, realm) in realms.into_iter().enumerate() {
@@ -125,8 +132,18 @@ pub fn verify(
             report.released.push(format!("{realm}, which was quarantined: {reason}"));
         }
         for id in bodies {
-            check_body(&store, realm, &id, &mut report);
+            let problem = match broken.get(&id) {
+                Some(problem) => {
+                    named.insert(id);
+                    Some(problem.clone())
+                }
+                None => store.inner.packs.check_known(&id).err().map(|error| error.to_string()),
+            };
+            report.damage.extend(problem.map(|problem| format!("{realm}: {problem}")));
         }
+    }
+    for (_, problem) in broken.iter().filter(|(id, _)| !named.contains(id)) {
+        report.damage.push(format!("{problem} (nothing refers to it now; it is kept so that it can be brought back)"));
     }
     drop(snapshot);
     store.close();
@@ -200,6 +217,38 @@ fn verify_checkpoints(
         }
     }
     Ok(())
+}
+
+/// Reads every body that is referred to, or was by a commit that the log still has (so that it can be brought back),
+/// and compares it with its name, pack by pack. Gives those that are damaged.
+fn verify_bodies(
+    store: &Store,
+    report: &mut Report,
+    progress: &mut impl FnMut(&str, u64, u64),
+) -> HashMap<BodyId, String> {
+    let keep = store.bodies_to_keep(&|| true);
+    // What is wrong with the log is in the report already; all bodies count then.
+    let keeps = |id: &BodyId| keep.as_ref().map_or(true, |keep| keep.contains(id));
+    let mut places = Vec::new();
+    for row in store.inner.packs.indexed_places() {
+        match row {
+            Ok((id, place)) if keeps(&id) => places.push((place.pack, place.offset, id)),
+            Ok(_) => {}
+            Err(error) => report.damage.push(error.to_string()),
+        }
+    }
+    places.sort_unstable();
+    let mut broken = HashMap::new();
+    for (number, (_, _, id)) in places.iter().enumerate() {
+        if number % 64 == 0 {
+            progress("bodies", number as u64, places.len() as u64);
+        }
+        report.bodies += 1;
+        if let Err(error) = store.body(id).and_then(|mut body| body.verify()) {
+            broken.insert(*id, error.to_string());
+        }
+    }
+    broken
 }
 
 /// The sum of the seals of a realm's records, each checked.

@@ -23,10 +23,13 @@ use tokio::sync::oneshot;
 use crate::{
     Clock, Commit, RealmId, Result, Seq, StoreError, Tx,
     body::Packs,
+    error::panic_text,
     follow::Tail,
     index::IndexEngine,
+    lock::Lock,
     log::{Chain, Log},
     partial::Partial,
+    room::Room,
     store::{Quarantine, Watchers, meta},
 };
 
@@ -107,6 +110,20 @@ struct Shared {
     room: Condvar,
 }
 
+impl Shared {
+    /// Stops acknowledging; gives why, which may be what it stopped for before. Dropping a job or a task drops its
+    /// sender: who waits for it is told that the store has stopped.
+    fn stop(&self, reason: &str) -> String {
+        let mut queue = self.queue.lock();
+        let reason = queue.stopped.get_or_insert_with(|| reason.to_owned()).clone();
+        let (jobs, tasks) = (std::mem::take(&mut queue.jobs), std::mem::take(&mut queue.tasks));
+        drop(queue);
+        self.room.notify_all();
+        drop((jobs, tasks));
+        reason
+    }
+}
+
 /// The handle on the writer thread.
 pub(crate) struct Writer {
     shared: Arc<Shared>,
@@ -126,6 +143,8 @@ impl Writer {
         clock: Arc<dyn Clock>,
         epoch: u64,
         replica: Option<PathBuf>,
+        lock: Option<Arc<Lock>>,
+        room: Arc<Room>,
     ) -> Result<Self> {
         let shared = Arc::new(Shared::default());
         shared.queue.lock().replica = replica;
@@ -147,6 +166,8 @@ impl Writer {
             realms,
             durable,
             last_ms,
+            _lock: lock,
+            room,
         };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
@@ -202,7 +223,11 @@ impl Writer {
     fn run<T: Send + 'static>(&self, work: impl FnOnce(&mut Thread) -> Result<T> + Send + 'static) -> Result<T> {
         let (sender, receiver) = oneshot::channel();
         let task: Task = Box::new(move |thread| {
-            let _ = sender.send(work(thread));
+            let outcome = work(thread);
+            if let Err(StoreError::Stopped { reason }) = &outcome {
+                thread.stop(reason);
+            }
+            let _ = sender.send(outcome);
         });
         let mut queue = self.shared.queue.lock();
         if let Some(reason) = &queue.stopped {
@@ -238,10 +263,18 @@ impl Writer {
 
     /// Makes the bodies that were kept so far durable.
     pub(crate) fn sync_bodies(&self) -> Result<()> {
-        self.run(|thread| {
-            let packed = thread.packs.sync()?;
-            thread.index.apply(packed)
-        })
+        self.run(|thread| thread.packs.sync())
+    }
+
+    /// Waits for the group that is being made, if there is one: what it refers to can be seen then.
+    pub(crate) fn barrier(&self) -> Result<()> {
+        self.run(|_| Ok(()))
+    }
+
+    /// Whether something waits for the group that is being made.
+    #[cfg(test)]
+    pub(crate) fn has_task_waiting(&self) -> bool {
+        !self.shared.queue.lock().tasks.is_empty()
     }
 
     /// Whether the store follows another one.
@@ -249,14 +282,9 @@ impl Writer {
         self.shared.queue.lock().replica.is_some()
     }
 
-    /// Stops acknowledging, with a reason.
+    /// Stops acknowledging, with a reason. A group that is being made may become durable, and nobody is told.
     pub(crate) fn halt(&self, reason: &str) {
-        let mut queue = self.shared.queue.lock();
-        queue.stopped.get_or_insert_with(|| reason.to_owned());
-        queue.jobs.clear();
-        queue.tasks.clear();
-        drop(queue);
-        self.shared.room.notify_all();
+        self.shared.stop(reason);
         self.shared.acks.lock().held.clear();
     }
 
@@ -317,12 +345,4 @@ fn tell_all(told: Told) {
     for (tell, outcome) in told {
         tell(outcome);
     }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "panic".to_owned())
 }

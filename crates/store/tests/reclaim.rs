@@ -134,7 +134,38 @@ fn what_nothing_refers_to_goes_after_the_window_and_everything_else_stays() {
 }
 
 #[test]
-fn a_pack_that_is_not_whole_is_kept_and_named() {
+fn a_pack_that_holds_what_is_left_of_a_body_in_use_is_kept_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let hand = Arc::new(Hand::default());
+    let store = Store::open(dir.path(), options(&hand)).unwrap();
+    for number in 0..30 {
+        keep(&store, number);
+    }
+    for number in (0..29).filter(|number| *number != 1) {
+        let_go(&store, number);
+    }
+    forget_the_past(&store, &hand);
+    let pack = dir.path().join("packs/0000000001.pack");
+    let mut bytes = std::fs::read(&pack).unwrap();
+    // In the second body, which is in use.
+    bytes[3_000] ^= 1;
+    std::fs::write(&pack, &bytes).unwrap();
+    let done = store.reclaim_bodies(FAST, &|| true).unwrap();
+    assert_eq!(done.damaged.len(), 1, "{done:?}");
+    assert!(done.damaged[0].contains("0000000001.pack") && pack.exists());
+    assert!(is_there(&store, 29));
+    store.close();
+    drop(store);
+    // An index that was built anew does not know where that body was; what is left of it stays all the same.
+    std::fs::remove_dir_all(dir.path().join("index")).unwrap();
+    let _ = rebuild_index(dir.path(), &options(&hand), |_, _, _| ()).unwrap();
+    let store = Store::open(dir.path(), options(&hand)).unwrap();
+    assert_eq!(store.reclaim_bodies(FAST, &|| true).unwrap().damaged.len(), 1);
+    assert!(pack.exists());
+}
+
+#[test]
+fn what_a_crash_or_damage_left_of_bodies_that_nobody_needs_does_not_keep_their_pack() {
     let dir = tempfile::tempdir().unwrap();
     let hand = Arc::new(Hand::default());
     let store = Store::open(dir.path(), options(&hand)).unwrap();
@@ -148,11 +179,44 @@ fn a_pack_that_is_not_whole_is_kept_and_named() {
     let pack = dir.path().join("packs/0000000001.pack");
     let mut bytes = std::fs::read(&pack).unwrap();
     bytes[3_000] ^= 1;
-    std::fs::write(&pack, bytes).unwrap();
+    bytes.extend_from_slice(b"HFBD and no more, for the power went");
+    std::fs::write(&pack, &bytes).unwrap();
     let done = store.reclaim_bodies(FAST, &|| true).unwrap();
-    assert_eq!(done.damaged.len(), 1, "{done:?}");
-    assert!(done.damaged[0].contains("0000000001.pack") && pack.exists());
-    assert!(is_there(&store, 29));
+    assert_eq!(done.damaged, Vec::<String>::new());
+    assert!(done.removed > 1 && !pack.exists(), "{done:?}");
+    assert!(is_there(&store, 29) && !is_there(&store, 1));
+    keep(&store, 1);
+    assert!(is_there(&store, 1), "what went can come again");
+    store.close();
+    drop(store);
+    let damage = verify(dir.path(), options(&hand), &[], |_, _, _| ()).unwrap().damage;
+    assert_eq!(damage, Vec::<String>::new());
+}
+
+#[test]
+fn verify_names_a_damaged_body_that_only_the_past_refers_to_and_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let hand = Arc::new(Hand::default());
+    let store = Store::open(dir.path(), options(&hand)).unwrap();
+    for number in 0..30 {
+        keep(&store, number);
+    }
+    let_go(&store, 1);
+    store.close();
+    drop(store);
+    let pack = dir.path().join("packs/0000000001.pack");
+    let mut bytes = std::fs::read(&pack).unwrap();
+    bytes[3_000] ^= 1;
+    std::fs::write(&pack, &bytes).unwrap();
+    let damage = verify(dir.path(), options(&hand), &[], |_, _, _| ()).unwrap().damage;
+    let name = BodyId::of(&body(1)).to_string();
+    assert!(damage.len() == 1 && damage[0].contains(&name) && damage[0].contains("brought back"), "{damage:?}");
+    // Once nothing can be taken back to it any more, it is nobody's.
+    let store = Store::open(dir.path(), options(&hand)).unwrap();
+    forget_the_past(&store, &hand);
+    store.close();
+    drop(store);
+    assert_eq!(verify(dir.path(), options(&hand), &[], |_, _, _| ()).unwrap().damage, Vec::<String>::new());
 }
 
 #[test]

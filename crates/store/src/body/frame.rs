@@ -70,7 +70,12 @@ pub(crate) fn scan_frame(file: &dyn File, offset: u64) -> Result<Option<(Header,
     let mut left = header.len;
     let mut hasher = blake3::Hasher::new();
     for chunk in &header.chunks {
-        let Ok(plain) = read_chunk(&read_at, at, chunk, left) else { return Ok(None) };
+        let plain = match read_chunk(&read_at, at, chunk, left) {
+            Ok(plain) => plain,
+            Err(Unreadable::Damaged(_)) => return Ok(None),
+            // Perhaps it can be read the next time: what can't be read now is not what is not there.
+            Err(Unreadable::Io(error)) => return Err(StoreError::io("body pack")(error)),
+        };
         hasher.update(&plain);
         left -= plain.len() as u64;
         at += u64::from(chunk.stored_bytes);
@@ -108,24 +113,36 @@ pub(crate) fn next_frame(file: &dyn File, offset: u64, len: u64) -> Result<Optio
     Ok(None)
 }
 
+/// Why a chunk was not given.
+pub(super) enum Unreadable {
+    /// The system could not read it.
+    Io(io::Error),
+    /// It is not what was written.
+    Damaged(String),
+}
+
 /// A chunk's plain bytes, verified. `left` is what remains of the body from here on.
-pub(super) fn read_chunk(read_at: &ReadAt<'_>, at: u64, chunk: &ChunkInfo, left: u64) -> Result<Vec<u8>, String> {
+pub(super) fn read_chunk(read_at: &ReadAt<'_>, at: u64, chunk: &ChunkInfo, left: u64) -> Result<Vec<u8>, Unreadable> {
+    let damaged = |what: &str| Err(Unreadable::Damaged(what.to_owned()));
     let expected = (left as usize).min(CHUNK_BYTES);
     if chunk.stored_bytes as usize > CHUNK_BYTES {
-        return Err("a chunk's size is impossible".to_owned());
+        return damaged("a chunk's size is impossible");
     }
     let mut stored = vec![0; chunk.stored_bytes as usize];
-    let read = read_at(&mut stored, at).map_err(|error| error.to_string())?;
+    let read = read_at(&mut stored, at).map_err(Unreadable::Io)?;
     if read < stored.len() {
-        return Err("a chunk is cut off".to_owned());
+        return damaged("a chunk is cut off");
     }
     let plain = if chunk.compressed {
-        compress::decompress(&stored, expected).map_err(|error| format!("a chunk can't be decompressed: {error}"))?
+        match compress::decompress(&stored, expected) {
+            Ok(plain) => plain,
+            Err(error) => return damaged(&format!("a chunk can't be decompressed: {error}")),
+        }
     } else {
         stored
     };
     if plain.len() != expected || blake3::hash(&plain).as_bytes()[..16] != chunk.hash {
-        return Err("a chunk does not match its hash".to_owned());
+        return damaged("a chunk does not match its hash");
     }
     Ok(plain)
 }

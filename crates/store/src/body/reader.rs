@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     Place,
-    frame::{CHUNK_BYTES, Header, read_chunk, read_header},
+    frame::{CHUNK_BYTES, Header, Unreadable, read_chunk, read_header},
 };
 use crate::{BodyId, Result, StoreError, disk::File};
 
@@ -94,8 +94,11 @@ impl BodyReader {
         }
         let left = self.header.len - (number * CHUNK_BYTES) as u64;
         let read_at = |buffer: &mut [u8], offset| self.pack.read_at(buffer, offset);
-        let plain = read_chunk(&read_at, self.offsets[number], &self.header.chunks[number], left)
-            .map_err(|what| StoreError::BodyDamaged { id: self.id, what })?;
+        let plain =
+            read_chunk(&read_at, self.offsets[number], &self.header.chunks[number], left).map_err(|why| match why {
+                Unreadable::Damaged(what) => StoreError::BodyDamaged { id: self.id, what },
+                Unreadable::Io(error) => StoreError::io("body pack")(error),
+            })?;
         let bytes = Bytes::from(plain);
         self.current = Some((number, bytes.clone()));
         Ok(bytes)

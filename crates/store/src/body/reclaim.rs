@@ -5,6 +5,7 @@
 //! and only then does the old file go. Whatever a crash leaves is found to be unused by the next run.
 
 use std::{
+    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -53,10 +54,10 @@ pub struct Reclaimed {
 
 /// The bodies to keep, by the first 8 bytes of their names: another body with the same ones is kept for nothing, which
 /// is rare and harmless.
-struct Keep(Vec<u64>);
+pub(crate) struct Keep(Vec<u64>);
 
 impl Keep {
-    fn contains(&self, id: &BodyId) -> bool {
+    pub(crate) fn contains(&self, id: &BodyId) -> bool {
         self.0.binary_search(&short(id)).is_ok()
     }
 }
@@ -120,6 +121,8 @@ impl Store {
         let packs = &inner.packs;
         let closed = packs.begin_noting();
         let _noting = Noting(packs);
+        // A group that is being made looked for its bodies before requests were noted: it must be seen by what follows.
+        inner.writer.barrier()?;
         let keep = self.bodies_to_keep(go_on)?;
         let mut pace = Pace { start: Instant::now(), bytes: 0, bytes_per_second: how.bytes_per_second };
         let mut done = Reclaimed::default();
@@ -134,7 +137,8 @@ impl Store {
         Ok(done)
     }
 
-    fn bodies_to_keep(&self, go_on: &dyn Fn() -> bool) -> Result<Keep> {
+    /// What is referred to now, or was by a commit that the log still has.
+    pub(crate) fn bodies_to_keep(&self, go_on: &dyn Fn() -> bool) -> Result<Keep> {
         let mut keep = Vec::new();
         let snapshot = self.snapshot();
         for realm in snapshot.realms()? {
@@ -216,7 +220,10 @@ impl Packs {
     ) -> Result<()> {
         let name = pack_path(&self.dir, number).display().to_string();
         let len = file.len().map_err(StoreError::io(name.clone()))?;
-        let Some(frames) = frames_of(number, file, len, pace, go_on)? else {
+        let (frames, is_whole) = frames_of(number, file, len, pace, go_on)?;
+        // A crash leaves bodies that are not whole, which nobody refers to; damage leaves others.
+        let broken = if is_whole { Some(Vec::new()) } else { self.unneeded_remains(number, &frames, keep)? };
+        let Some(broken) = broken else {
             done.damaged.push(format!("{name}: something in it is not whole"));
             return Ok(());
         };
@@ -238,12 +245,35 @@ impl Packs {
             state.writing.remove(&beginning(copies));
         }
         state.files.remove(&number);
+        let gone = broken.into_iter().map(|id| (Space::Meta, place_key(&id), None)).collect();
+        self.index.apply(gone)?;
         drop(state);
         let path = pack_path(&self.dir, number);
         self.disk.remove(&path).and_then(|()| self.disk.sync_dir(&self.dir)).map_err(StoreError::io(name))?;
         done.removed += 1;
         done.bytes += len.saturating_sub(live.iter().map(|frame| frame.bytes).sum());
         Ok(())
+    }
+
+    /// Of a pack in which something is not whole: the bodies that the index has there and that can't be read. `None` when
+    /// one of them is in use, or when some body in use is nowhere else: what is not whole may be what is left of it.
+    fn unneeded_remains(&self, number: u32, frames: &[Frame], keep: &Keep) -> Result<Option<Vec<BodyId>>> {
+        let whole: HashSet<u64> = frames.iter().map(|frame| frame.place.offset).collect();
+        let there: HashSet<u32> = self.state.lock().files.keys().copied().collect();
+        let (mut broken, mut known) = (Vec::new(), Vec::new());
+        for row in self.indexed_places() {
+            let (id, place) = row?;
+            if place.pack == number && !whole.contains(&place.offset) {
+                if keep.contains(&id) {
+                    return Ok(None);
+                }
+                broken.push(id);
+            } else if there.contains(&place.pack) {
+                known.push(short(&id));
+            }
+        }
+        known.sort_unstable();
+        Ok(keep.0.iter().all(|short| known.binary_search(short).is_ok()).then_some(broken))
     }
 
     /// Takes the bodies that are not in use out of the index; gives the others that the index has in this pack. Under
@@ -342,25 +372,23 @@ fn fill(pack: &mut Pack, file: &dyn File, live: &[Frame], pace: &mut Pace, go_on
     Ok(places)
 }
 
-/// The bodies in a pack, each read and compared with its name; `None` when there is anything else in it.
+/// The bodies in a pack, each read and compared with its name, and whether there is nothing else in it.
 fn frames_of(
     number: u32,
     file: &dyn File,
     len: u64,
     pace: &mut Pace,
     go_on: &dyn Fn() -> bool,
-) -> Result<Option<Vec<Frame>>> {
-    let mut frames = Vec::new();
+) -> Result<(Vec<Frame>, bool)> {
+    let (mut frames, mut is_whole) = (Vec::new(), true);
     let mut at = PACK_MAGIC.len() as u64;
     while at < len {
         if !go_on() {
             return Err(StoreError::Stopped { reason: "taking space back was given up".to_owned() });
         }
-        let Some((header, start, next)) = next_frame(file, at, len)? else { return Ok(None) };
-        let Ok(id) = header.id.as_slice().try_into() else { return Ok(None) };
-        if start != at {
-            return Ok(None);
-        }
+        let Some((header, start, next)) = next_frame(file, at, len)? else { return Ok((frames, false)) };
+        is_whole &= start == at;
+        let id = header.id.as_slice().try_into().expect("a frame is whole when its name is the hash of its body");
         pace.moved(next - start);
         frames.push(Frame {
             id: BodyId::from_bytes(id),
@@ -369,5 +397,5 @@ fn frames_of(
         });
         at = next;
     }
-    Ok(Some(frames))
+    Ok((frames, is_whole))
 }

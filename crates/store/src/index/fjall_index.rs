@@ -1,12 +1,17 @@
 //! The index in fjall.
 
-use std::{ops::Bound, path::Path};
+use std::{
+    any::Any,
+    ops::Bound,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
 
 use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _};
 
-use super::{Batch, IndexEngine, IndexView, RowIter, Space};
-use crate::{Order, Result, StoreError};
+use super::{Batch, IndexEngine, IndexView, Row, RowIter, Space};
+use crate::{Order, Result, StoreError, error::panic_text};
 
 /// Of one key space, before it goes to disk.
 const MEMTABLE_BYTES: u64 = 16 << 20;
@@ -34,17 +39,21 @@ impl Spaces {
 }
 
 impl FjallIndex {
+    /// # Errors
+    /// [`StoreError::Damaged`]: it can be built anew from the log.
     pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self> {
-        let database = Database::builder(dir)
-            .cache_size(cache_bytes)
-            .max_journaling_size(JOURNAL_BYTES)
-            .worker_threads(2)
-            .open()
-            .map_err(damaged)?;
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
-        let records = database.keyspace("records", options).map_err(damaged)?;
-        let meta = database.keyspace("meta", options).map_err(damaged)?;
-        Ok(Self { database, spaces: Spaces { records, meta } })
+        guarded(|| {
+            let database = Database::builder(dir)
+                .cache_size(cache_bytes)
+                .max_journaling_size(JOURNAL_BYTES)
+                .worker_threads(2)
+                .open()
+                .map_err(damaged)?;
+            let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+            let records = database.keyspace("records", options).map_err(damaged)?;
+            let meta = database.keyspace("meta", options).map_err(damaged)?;
+            Ok(Self { database, spaces: Spaces { records, meta } })
+        })
     }
 }
 
@@ -55,24 +64,36 @@ fn damaged(error: fjall::Error) -> StoreError {
     }
 }
 
+/// Runs a call of the engine. What stands in damaged files can make it panic: that is damage like any other, and must
+/// not end the thread that met it.
+fn guarded<T>(call: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Err(panicked(&*panic)))
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> StoreError {
+    StoreError::damaged(format!("index: its files make no sense: {}", panic_text(panic)))
+}
+
 impl IndexEngine for FjallIndex {
     fn view(&self) -> Box<dyn IndexView> {
         Box::new(View { snapshot: self.database.snapshot(), spaces: self.spaces.clone() })
     }
 
     fn apply(&self, batch: Batch) -> Result<()> {
-        let mut writes = self.database.batch();
-        for (space, key, value) in batch {
-            match value {
-                Some(value) => writes.insert(self.spaces.get(space), key, value),
-                None => writes.remove(self.spaces.get(space), key),
+        guarded(|| {
+            let mut writes = self.database.batch();
+            for (space, key, value) in batch {
+                match value {
+                    Some(value) => writes.insert(self.spaces.get(space), key, value),
+                    None => writes.remove(self.spaces.get(space), key),
+                }
             }
-        }
-        writes.commit().map_err(damaged)
+            writes.commit().map_err(damaged)
+        })
     }
 
     fn persist(&self) -> Result<()> {
-        self.database.persist(PersistMode::SyncAll).map_err(damaged)
+        guarded(|| self.database.persist(PersistMode::SyncAll).map_err(damaged))
     }
 }
 
@@ -83,19 +104,45 @@ struct View {
 
 impl IndexView for View {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>> {
-        let value = self.snapshot.get(self.spaces.get(space), key).map_err(damaged)?;
-        Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+        guarded(|| {
+            let value = self.snapshot.get(self.spaces.get(space), key).map_err(damaged)?;
+            Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+        })
     }
 
     fn range(&self, space: Space, range: (Bound<Vec<u8>>, Bound<Vec<u8>>), order: Order) -> RowIter<'_> {
-        let rows = self.snapshot.range::<Vec<u8>, _>(self.spaces.get(space), range);
-        let row = |guard: fjall::Guard| {
-            let (key, value) = guard.into_inner().map_err(damaged)?;
-            Ok((Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&value)))
+        let rows = catch_unwind(AssertUnwindSafe(|| self.snapshot.range::<Vec<u8>, _>(self.spaces.get(space), range)));
+        let rows = match rows {
+            Ok(rows) => rows,
+            Err(panic) => return Box::new(std::iter::once(Err(panicked(&*panic)))),
         };
         match order {
-            Order::Ascending => Box::new(rows.map(row)),
-            Order::Descending => Box::new(rows.rev().map(row)),
+            Order::Ascending => Box::new(GuardedRows { rows: Some(rows) }),
+            Order::Descending => Box::new(GuardedRows { rows: Some(rows.rev()) }),
         }
+    }
+}
+
+/// Rows that end, with an error, where the engine can't go on.
+struct GuardedRows<I> {
+    rows: Option<I>,
+}
+
+impl<I: Iterator<Item = fjall::Guard>> Iterator for GuardedRows<I> {
+    type Item = Row;
+
+    fn next(&mut self) -> Option<Row> {
+        let rows = self.rows.as_mut()?;
+        let next = catch_unwind(AssertUnwindSafe(|| {
+            let (key, value) = match rows.next()?.into_inner() {
+                Ok(row) => row,
+                Err(error) => return Some(Err(damaged(error))),
+            };
+            Some(Ok((Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&value))))
+        }));
+        next.unwrap_or_else(|panic| {
+            self.rows = None;
+            Some(Err(panicked(&*panic)))
+        })
     }
 }

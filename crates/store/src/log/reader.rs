@@ -9,6 +9,7 @@ use prost::Message as _;
 
 use super::{
     Chain,
+    scavenge::record_at,
     segment::{
         FOOTER_BYTES, FOOTER_MARK, FRAME_BYTES, Footer, HEADER_BYTES, MAGIC, MAX_RECORD_BYTES, chained, segment_path,
     },
@@ -134,6 +135,8 @@ impl SegmentReader {
     }
 
     /// Whether anything after this place shows that what should be here had been synced: a later record that says so.
+    /// Only what can be that record counts, since values that look like one are easily made: its seq leaves room for the
+    /// records before it, and it claims nothing that is not before itself.
     pub(crate) fn later_witness(&self) -> Result<Option<Seq>> {
         let name = || self.path.display().to_string();
         let len = self.file.len().map_err(StoreError::io(name()))?;
@@ -143,22 +146,20 @@ impl SegmentReader {
         let mut witness = None;
         let mut at = 1;
         while at + FRAME_BYTES < rest.len() {
-            if let Some(footer) = Footer::from_bytes(&rest[at..]) {
-                // A segment is closed after everything in it was synced.
+            let fits = |seq: u64| seq.checked_sub(self.next.0).is_some_and(|more| more <= (at / FRAME_BYTES) as u64);
+            // A segment is closed after everything in it was synced.
+            if at + FOOTER_BYTES == rest.len()
+                && let Some(footer) = Footer::from_bytes(&rest[at..])
+                && fits(footer.last.0)
+            {
                 witness = witness.max(Some(footer.last));
             }
-            let length = u32::from_le_bytes(rest[at..at + 4].try_into().expect("4 bytes")) as usize;
-            let end = at + FRAME_BYTES + length;
-            if length > 0
-                && length <= MAX_RECORD_BYTES
-                && end <= rest.len()
-                && crc32c::crc32c(&rest[at + 8..end]).to_le_bytes() == rest[at + 4..at + 8]
-                && let Ok(commit) = Commit::decode(&rest[at + FRAME_BYTES..end])
-            {
-                witness = witness.max(Some(Seq(commit.durable_raw)));
-                at = end;
-            } else {
-                at += 1;
+            match record_at(&rest, at, self.next.0) {
+                Some((commit, end)) if fits(commit.seq_raw) && commit.durable_raw < commit.seq_raw => {
+                    witness = witness.max(Some(Seq(commit.durable_raw)));
+                    at = end;
+                }
+                _ => at += 1,
             }
         }
         Ok(witness)

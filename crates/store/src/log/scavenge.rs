@@ -63,7 +63,7 @@ pub(crate) fn scavenge(
 }
 
 /// The whole record at a place, of commit `next` or a later one, and where it ends.
-fn record_at(bytes: &[u8], at: usize, next: u64) -> Option<(Commit, usize)> {
+pub(super) fn record_at(bytes: &[u8], at: usize, next: u64) -> Option<(Commit, usize)> {
     let len = u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?) as usize;
     let end = at + FRAME_BYTES + len;
     let payload = bytes.get(at + FRAME_BYTES..end)?;

@@ -10,7 +10,7 @@ use prost::Message as _;
 use super::Chain;
 use crate::{
     Commit, Result, Seq, StoreError,
-    disk::{Disk, File},
+    disk::{Disk, File, number_in_name},
 };
 
 pub(super) const MAGIC: &[u8; 8] = b"HFLOG\0\0\x01";
@@ -87,7 +87,7 @@ pub(crate) fn segment_path(dir: &Path, first: Seq) -> PathBuf {
 /// The first seqs of the segments there are, ascending.
 pub(crate) fn segments(disk: &dyn Disk, dir: &Path) -> Result<Vec<Seq>> {
     let names = disk.list(dir).map_err(StoreError::io(dir.display().to_string()))?;
-    Ok(names.iter().filter_map(|name| name.strip_suffix(".log")?.parse().ok()).map(Seq).collect())
+    Ok(names.iter().filter_map(|name| number_in_name(name, 20, ".log")).map(Seq).collect())
 }
 
 /// The footer of a closed segment; `None` when the segment has none.

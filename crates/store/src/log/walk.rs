@@ -69,12 +69,12 @@ pub(crate) struct Replayed {
 
 /// Gives each commit of the segments `firsts` (with the number of its segment and the chain after it) in order, having checked that every
 /// segment follows from the one before it: a segment in the middle that is gone must not go unnoticed.
-pub(crate) fn replay(
+pub(crate) fn replay<E: From<StoreError>>(
     disk: &dyn Disk,
     dir: &Path,
     firsts: &[Seq],
-    mut each: impl FnMut(usize, &Commit, &Chain) -> Result<()>,
-) -> Result<Replayed> {
+    mut each: impl FnMut(usize, &Commit, &Chain) -> Result<(), E>,
+) -> Result<Replayed, E> {
     let mut before: Option<(Chain, Seq)> = None;
     for (number, first) in firsts.iter().enumerate() {
         let newest = number + 1 == firsts.len();
@@ -88,20 +88,21 @@ pub(crate) fn replay(
         if let Some((chain, next)) = before
             && (chain != reader.chain || next != *first)
         {
-            return Err(StoreError::damaged(format!(
+            let what = format!(
                 "the log: segment {first} does not follow from the one before it, which ends before commit {next}"
-            )));
+            );
+            return Err(StoreError::damaged(what).into());
         }
         loop {
             match reader.read()? {
                 Met::Record(commit) => each(number, &commit, &reader.chain)?,
                 Met::Sealed => break,
                 Met::End if newest => break,
-                Met::End => return Err(cut_off(*first, reader.next)),
+                Met::End => return Err(cut_off(*first, reader.next).into()),
                 Met::Invalid(what) if newest => {
                     return Ok(Replayed { reached: Seq(reader.next.0 - 1), problem: Some(what) });
                 }
-                Met::Invalid(what) => return Err(StoreError::damaged(what)),
+                Met::Invalid(what) => return Err(StoreError::damaged(what).into()),
             }
         }
         before = Some((reader.chain, reader.next));

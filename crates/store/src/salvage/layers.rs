@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Bound,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
 };
 
@@ -143,7 +142,7 @@ impl Layers<'_> {
     }
 
     /// Writes what a layer has of a realm.
-    pub(super) fn put(&self, realm: RealmId, held: &Held, index: &dyn IndexEngine) -> Result<Taken> {
+    fn put(&self, realm: RealmId, held: &Held, index: &dyn IndexEngine) -> Result<Taken> {
         let mut batch = Writes::new(index);
         let taken = match held.source {
             Source::Checkpoint(seq) => {
@@ -181,11 +180,10 @@ fn take_readable(old: &dyn IndexView, realm: RealmId, batch: &mut Writes<'_>) ->
         let mut rows = old.range(Space::Records, range, order);
         let mut is_interrupted = false;
         loop {
-            let row = catch_unwind(AssertUnwindSafe(|| rows.next()));
-            let (full, stored) = match row {
-                Ok(None) => break,
-                Ok(Some(Ok(row))) => row,
-                Ok(Some(Err(_))) | Err(_) => {
+            let (full, stored) = match rows.next() {
+                None => break,
+                Some(Ok(row)) => row,
+                Some(Err(_)) => {
                     is_interrupted = true;
                     break;
                 }

@@ -38,6 +38,9 @@ impl Disk for OnlyReads {
     fn sync_dir(&self, _: &Path) -> io::Result<()> {
         refused()
     }
+    fn free_bytes(&self, _: &Path) -> io::Result<u64> {
+        Ok(0)
+    }
 }
 
 impl File for ReadFile {

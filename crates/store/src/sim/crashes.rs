@@ -93,6 +93,9 @@ struct World {
     /// Log segments dropped by retention, and packs taken back.
     dropped: u64,
     reclaimed: u64,
+    /// How often the process was killed, and the power went.
+    killed: u64,
+    lost_power: u64,
     model: Model,
     /// The commits in `model`.
     seq: u64,
@@ -109,6 +112,8 @@ impl World {
             clock: Arc::default(),
             dropped: 0,
             reclaimed: 0,
+            killed: 0,
+            lost_power: 0,
             model: Model::new(),
             seq: 0,
             number: seed << 32,
@@ -212,11 +217,13 @@ impl World {
         assert!(store.quarantined().is_empty(), "seed {seed}");
     }
 
-    /// Works until the power goes (or the disk fails, and then the power goes), comes back, and looks.
+    /// Works until the power goes (or the disk fails, and then the power goes) or the process is killed, comes back, and
+    /// looks.
     fn crash(&mut self) {
         let fault = match self.dice.below(8) {
             0 => Fault::Full,
             1 => Fault::Broken,
+            2 | 3 => Fault::Killed,
             _ => Fault::PowerLoss,
         };
         // Half of the faults meet the opening, or what comes soon after it.
@@ -242,38 +249,46 @@ impl World {
                 store.close();
             }
         }
-        let disk = self.disk.after_power_loss();
-        let index = self.index.after_power_loss(&mut self.dice);
-        (self.disk, self.index) = (disk, Arc::new(index));
+        if fault == Fault::Killed {
+            self.disk = self.disk.after_kill();
+            self.killed += 1;
+        } else {
+            let disk = self.disk.after_power_loss();
+            let index = self.index.after_power_loss(&mut self.dice);
+            (self.disk, self.index) = (disk, Arc::new(index));
+            self.lost_power += 1;
+        }
         let store = self.open().unwrap_or_else(|error| panic!("seed {}: {error}", self.seed));
         self.check(&store, unknown);
     }
 }
 
-/// Gives how many log segments were dropped and packs taken back meanwhile.
-fn worlds(from: u64, to: u64) -> (u64, u64) {
-    let (mut dropped, mut reclaimed) = (0, 0);
+/// Gives how many log segments were dropped and packs taken back meanwhile, and how often processes were killed and
+/// power was lost.
+fn worlds(from: u64, to: u64) -> [u64; 4] {
+    let mut met = [0; 4];
     for seed in from..to {
         let mut world = World::new(seed);
         for _ in 0..CRASHES_PER_WORLD {
             world.crash();
         }
-        dropped += world.dropped;
-        reclaimed += world.reclaimed;
+        let here = [world.dropped, world.reclaimed, world.killed, world.lost_power];
+        met.iter_mut().zip(here).for_each(|(sum, here)| *sum += here);
     }
-    (dropped, reclaimed)
+    met
 }
 
 #[test]
 fn ten_thousand_crashes_lose_nothing_that_was_acknowledged() {
-    let quarters: Vec<(u64, u64)> = std::thread::scope(|scope| {
+    let quarters: Vec<[u64; 4]> = std::thread::scope(|scope| {
         let quarters =
             [0, 1, 2, 3].map(|quarter| scope.spawn(move || worlds(quarter * WORLDS / 4, (quarter + 1) * WORLDS / 4)));
         quarters.into_iter().map(|quarter| quarter.join().expect("a world that fails says why")).collect()
     });
-    let dropped: u64 = quarters.iter().map(|(dropped, _)| dropped).sum();
-    let reclaimed: u64 = quarters.iter().map(|(_, reclaimed)| reclaimed).sum();
-    println!("{dropped} log segments dropped, {reclaimed} packs taken back");
+    let sum = |what: usize| quarters.iter().map(|met| met[what]).sum::<u64>();
+    let (dropped, reclaimed, killed, lost_power) = (sum(0), sum(1), sum(2), sum(3));
+    println!("{killed} kills, {lost_power} power losses; {dropped} log segments dropped, {reclaimed} packs taken back");
+    assert!(killed + lost_power >= 10_000 && killed > 1_000 && lost_power > 1_000);
     assert!(dropped > 200 && reclaimed > 200, "{dropped} segments, {reclaimed} packs: hardly met");
 }
 

@@ -20,6 +20,8 @@ const PAGE_BYTES: usize = 512;
 pub(super) enum Fault {
     /// The power goes in the middle of it; every later operation fails.
     PowerLoss,
+    /// The process is killed in the middle of it; every later operation fails. What it wrote is there, synced or not.
+    Killed,
     /// There is no room: a write is done in part.
     Full,
     /// The device fails; a sync that fails drops what it should have written, as Linux does.
@@ -52,6 +54,8 @@ struct Inode {
     now: Vec<u8>,
     synced: Vec<u8>,
     pending: Vec<Change>,
+    /// Reading it fails.
+    unreadable: bool,
 }
 
 struct State {
@@ -83,6 +87,26 @@ impl SimDisk {
     /// Lets the operation after `operations` more meet a fault.
     pub(super) fn plan(&self, operations: u64, fault: Fault) {
         self.0.lock().fault = Some((operations, fault));
+    }
+
+    /// Lets reading a file's bytes past its first few fail, or not any more.
+    pub(super) fn unreadable(&self, path: &Path, unreadable: bool) {
+        let mut state = self.0.lock();
+        let inode = state.names[path];
+        state.inodes[inode].unreadable = unreadable;
+    }
+
+    /// The disk as the next process finds it after a kill: nothing is lost, and what was not synced still may be.
+    pub(super) fn after_kill(&self) -> Self {
+        let state = self.0.lock();
+        Self(Arc::new(Mutex::new(State {
+            inodes: state.inodes.clone(),
+            names: state.names.clone(),
+            synced_names: state.synced_names.clone(),
+            dice: state.dice.clone(),
+            fault: None,
+            dead: false,
+        })))
     }
 
     /// What the platter has once the power is back.
@@ -130,7 +154,7 @@ impl SimDisk {
                     }
                 }
             }
-            inodes.push(Inode { now: image.clone(), synced: image, pending: Vec::new() });
+            inodes.push(Inode { now: image.clone(), synced: image, ..Inode::default() });
         }
         Self(Arc::new(Mutex::new(State {
             inodes,
@@ -157,7 +181,7 @@ impl State {
             Some((0, fault)) => {
                 let fault = *fault;
                 self.fault = None;
-                self.dead = fault == Fault::PowerLoss;
+                self.dead = matches!(fault, Fault::PowerLoss | Fault::Killed);
                 Ok(Some(fault))
             }
             Some((left, _)) => {
@@ -173,7 +197,7 @@ impl State {
         match self.step()? {
             None => Ok(()),
             Some(Fault::Full) => Err(error(io::ErrorKind::StorageFull)),
-            Some(Fault::PowerLoss | Fault::Broken) => Err(error(io::ErrorKind::Other)),
+            Some(_) => Err(error(io::ErrorKind::Other)),
         }
     }
 }
@@ -230,6 +254,10 @@ impl Disk for SimDisk {
         synced_names.extend(inside.map(|(path, inode)| (path.clone(), *inode)));
         Ok(())
     }
+
+    fn free_bytes(&self, _: &Path) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
 }
 
 struct SimFile {
@@ -238,11 +266,17 @@ struct SimFile {
 }
 
 impl File for SimFile {
-    /// Gives less than asked for now and then, as a real one may.
+    /// Gives less than asked for now and then, or nothing because of a signal, as a real one may.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut state = self.disk.0.lock();
+        if state.dice.once_in(64) {
+            return Err(error(io::ErrorKind::Interrupted));
+        }
         let short = buffer.len() > 1 && state.dice.once_in(16);
         let wanted = if short { buffer.len() / 2 } else { buffer.len() };
+        if state.inodes[self.inode].unreadable && offset > 40 {
+            return Err(error(io::ErrorKind::Other));
+        }
         let image = &state.inodes[self.inode].now;
         let start = (offset as usize).min(image.len());
         let end = (start + wanted).min(image.len());
@@ -261,7 +295,7 @@ impl File for SimFile {
         match fault {
             None => Ok(()),
             Some(Fault::Full) => Err(error(io::ErrorKind::StorageFull)),
-            Some(Fault::PowerLoss | Fault::Broken) => Err(error(io::ErrorKind::Other)),
+            Some(_) => Err(error(io::ErrorKind::Other)),
         }
     }
 
@@ -281,7 +315,7 @@ impl File for SimFile {
                 inode.pending.clear();
                 Err(error(io::ErrorKind::Other))
             }
-            Some(Fault::PowerLoss) => Err(error(io::ErrorKind::Other)),
+            Some(Fault::PowerLoss | Fault::Killed) => Err(error(io::ErrorKind::Other)),
         }
     }
 

@@ -27,12 +27,18 @@ struct State {
     now: Arc<Map>,
     kept: Arc<Map>,
     batches: Vec<Batch>,
+    panics: bool,
 }
 
 #[derive(Default)]
 pub(super) struct SimIndex(Mutex<State>);
 
 impl SimIndex {
+    /// Lets the next batch meet a bug.
+    pub(super) fn panic_at_the_next_batch(&self) {
+        self.0.lock().panics = true;
+    }
+
     /// What is left of it once the power is back.
     pub(super) fn after_power_loss(&self, dice: &mut Dice) -> Self {
         let state = self.0.lock();
@@ -42,7 +48,7 @@ impl SimIndex {
             write(&mut map, batch);
         }
         let kept = Arc::new(map);
-        Self(Mutex::new(State { now: kept.clone(), kept, batches: Vec::new() }))
+        Self(Mutex::new(State { now: kept.clone(), kept, batches: Vec::new(), panics: false }))
     }
 }
 
@@ -53,6 +59,7 @@ impl IndexEngine for SimIndex {
 
     fn apply(&self, batch: Batch) -> Result<()> {
         let mut state = self.0.lock();
+        assert!(!std::mem::take(&mut state.panics), "simulated");
         write(Arc::make_mut(&mut state.now), &batch);
         state.batches.push(batch);
         Ok(())

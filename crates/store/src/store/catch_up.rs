@@ -11,6 +11,32 @@ use crate::{
     read::full_key,
 };
 
+/// Why a store could not be opened.
+pub(crate) enum Opening {
+    /// For its index alone, which can be built anew.
+    Index(StoreError),
+    Other(StoreError),
+}
+
+impl From<StoreError> for Opening {
+    fn from(error: StoreError) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl Opening {
+    /// Of an error that was met in the index.
+    pub(super) fn of_index(error: StoreError) -> Self {
+        if matches!(error, StoreError::Damaged { .. }) { Self::Index(error) } else { Self::Other(error) }
+    }
+
+    pub(super) fn into_error(self) -> StoreError {
+        match self {
+            Self::Index(error) | Self::Other(error) => error,
+        }
+    }
+}
+
 /// Applies to the index what the log has and it has not; a replica only checks that they fit together.
 pub(super) fn catch_up(
     options: &StoreOptions,
@@ -19,37 +45,35 @@ pub(super) fn catch_up(
     applied: Seq,
     chain: Chain,
     applies: bool,
-) -> Result<()> {
+) -> Result<(), Opening> {
     let dir = dir.join("log");
     let first_needed = Seq(applied.0 + 1);
     let firsts = log::segments(&*options.disk, &dir)?;
     let Some(start) = firsts.iter().rposition(|first| *first <= first_needed) else {
         let first = firsts.first().copied().unwrap_or_default();
-        return Err(StoreError::damaged(format!(
+        return Err(Opening::Index(StoreError::damaged(format!(
             "the index ends at commit {applied} and the log begins at {first}: run `holdfast rebuild-index`"
-        )));
+        ))));
     };
     let mut count = 0_u64;
-    let replayed = log::replay(&*options.disk, &dir, &firsts[start..], |_, commit, after| {
+    let replayed = log::replay::<Opening>(&*options.disk, &dir, &firsts[start..], |_, commit, after| {
         if commit.seq() >= first_needed {
             if applies {
-                apply(index, commit, after)?;
+                apply(index, commit, after).map_err(Opening::of_index)?;
                 count += 1;
             }
         } else if commit.seq() == applied && *after != chain {
-            return Err(StoreError::damaged(format!(
-                "the log at commit {applied} is not the one that the index was made from"
-            )));
+            let what = format!("the log at commit {applied} is not the one that the index was made from");
+            return Err(Opening::Other(StoreError::damaged(what)));
         }
         Ok(())
     })?;
     if let Some(what) = replayed.problem {
-        return Err(StoreError::damaged(what));
+        return Err(StoreError::damaged(what).into());
     }
     if firsts[start] == first_needed && *SegmentReader::open(&*options.disk, &dir, first_needed)?.chain() != chain {
-        return Err(StoreError::damaged(format!(
-            "the log's segment {first_needed} does not follow from the commits that the index holds"
-        )));
+        let what = format!("the log's segment {first_needed} does not follow from the commits that the index holds");
+        return Err(StoreError::damaged(what).into());
     }
     if count > 0 {
         tracing::info!(count, "commits applied to the index from the log");

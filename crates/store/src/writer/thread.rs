@@ -2,19 +2,25 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque, btree_map::Entry},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Instant,
 };
+
+use prost::Message as _;
 
 use super::{Job, MAX_GROUP, MAX_GROUP_BYTES, Ran, Shared, Task, Told, group::Group, tell_all};
 use crate::{
     BodyId, Clock, Commit, Op, RealmCommit, RealmId, Result, Seq, StoreError, Tx,
     body::Packs,
     digest::Seal,
+    error::panic_text,
     follow::Tail,
     index::{Batch, IndexEngine, Space},
-    log::{Chain, Log, frame},
+    lock::Lock,
+    log::{Chain, Log, MAX_RECORD_BYTES, frame},
     partial::Partial,
+    room::Room,
     store::{Quarantine, RealmState, Watchers, meta, sealed},
     tx::Writes,
 };
@@ -33,10 +39,27 @@ pub(super) struct Thread {
     pub(super) realms: HashMap<RealmId, RealmState>,
     pub(super) durable: Seq,
     pub(super) last_ms: i64,
+    /// The folder stays this process's until the last group is written.
+    pub(super) _lock: Option<Arc<Lock>>,
+    pub(super) room: Arc<Room>,
 }
 
 impl Thread {
+    /// Runs until the store closes. Whatever goes wrong in here (a panic among it) ends in a store that has stopped and
+    /// says so, never in one that keeps its callers waiting.
     pub(super) fn run(&mut self) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.work())) {
+            self.stop(&format!("the writer failed: {}", panic_text(&*panic)));
+            self.shared.acks.lock().held.clear();
+        }
+    }
+
+    pub(super) fn stop(&self, reason: &str) {
+        let reason = self.shared.stop(reason);
+        tracing::error!(reason, "the store has stopped: nothing is acknowledged any more");
+    }
+
+    fn work(&mut self) {
         while let Some((tasks, jobs)) = self.next_jobs() {
             for task in tasks {
                 task(self);
@@ -104,7 +127,7 @@ impl Thread {
             }
         }
         let rest: Vec<Job> = jobs.collect();
-        let outcome = self.make_durable(&group, &frames, &commits, chain);
+        let mut outcome = self.make_durable(&group, &frames, &commits, chain);
         self.realms = group.realms;
         if outcome.is_err() {
             for (realm, state) in before {
@@ -122,20 +145,18 @@ impl Thread {
             );
             self.tail.publish(commits);
         }
-        let mut queue = self.shared.queue.lock();
-        for job in rest.into_iter().rev() {
-            queue.jobs.push_front(job);
-        }
         if let Err(StoreError::Stopped { reason }) = &outcome {
-            tracing::error!(reason, "the store has stopped: nothing is acknowledged any more");
-            queue.stopped = Some(reason.clone());
-            // Dropping a job drops its sender: its submitter is told that the store has stopped.
-            queue.jobs.clear();
-            self.shared.room.notify_all();
+            self.stop(reason);
+        }
+        let mut acks = self.shared.acks.lock();
+        let mut queue = self.shared.queue.lock();
+        match &queue.stopped {
+            // Perhaps by somebody else meanwhile: nothing is acknowledged after that.
+            Some(reason) => outcome = Err(StoreError::Stopped { reason: reason.clone() }),
+            None => rest.into_iter().rev().for_each(|job| queue.jobs.push_front(job)),
         }
         drop(queue);
         let told: Told = tells.into_iter().map(|(tell, own)| (tell, own.and_then(|()| outcome.clone()))).collect();
-        let mut acks = self.shared.acks.lock();
         // What a transaction has only read may not be durable elsewhere yet either.
         if acks.gated && self.durable > acks.acked && outcome.is_ok() {
             acks.held.push_back((self.durable, told));
@@ -155,20 +176,32 @@ impl Thread {
             chain = frame(commit, chain, &mut frames);
         }
         let Some(last) = commits.last() else { return Ok(()) };
+        self.room.check()?;
         if chain != after {
             return Err(StoreError::damaged(format!(
                 "the commits up to {} that were received do not follow from this log",
                 last.seq()
             )));
         }
-        let packed = self.packs.sync()?;
-        self.index.apply(packed)?;
+        self.packs.sync()?;
         self.log.append(&frames, commits.len() as u64, chain, last.time_ms)?;
         self.log.sync()?;
         self.durable = last.seq();
         self.last_ms = self.last_ms.max(last.time_ms);
         self.tail.publish(commits.into_iter().map(Arc::new).collect());
-        self.log.roll()
+        self.roll()
+    }
+
+    /// Begins a new log segment where the old one is full; where that can't be done yet the old one goes on.
+    fn roll(&mut self) -> Result<()> {
+        match self.log.roll() {
+            Err(error @ StoreError::Stopped { .. }) => Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "no new log segment yet; the old one goes on");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     pub(super) fn promote(&mut self, unmark: impl FnOnce() -> Result<()>) -> Result<u64> {
@@ -242,18 +275,24 @@ impl Thread {
         }
         let commit =
             Commit { seq_raw: seq.0, epoch: self.epoch, time_ms: self.last_ms, durable_raw: self.durable.0, realms };
+        // Nobody could read it again.
+        let bytes = commit.encoded_len();
+        if bytes > MAX_RECORD_BYTES {
+            return Err(StoreError::TooLarge { what: "a commit", found: bytes, limit: MAX_RECORD_BYTES });
+        }
         Ok((commit, writes, states))
     }
 
     fn make_durable(&mut self, group: &Group, frames: &[u8], commits: &[Arc<Commit>], chain: [u8; 32]) -> Result<()> {
         let Some(last) = commits.last() else { return Ok(()) };
-        let packed = self.packs.sync()?;
+        self.room.check()?;
+        self.packs.sync()?;
         self.log.append(frames, commits.len() as u64, chain, last.time_ms)?;
         self.log.sync()?;
         // Durable from here on: an error now can only mean that this process must not go on.
         let stop =
             |error: StoreError| StoreError::Stopped { reason: format!("the index did not take a commit: {error}") };
-        let mut batch: Batch = packed;
+        let mut batch = Batch::new();
         for (full, value) in &group.writes {
             let realm =
                 RealmId::from_raw(u64::from_be_bytes(full[..8].try_into().expect("full keys begin with 8 bytes")));
@@ -265,13 +304,6 @@ impl Thread {
         batch.extend(touched.into_iter().map(|realm| meta::set_realm_state(realm, group.realms[&realm])));
         batch.push(meta::set_applied(last.seq(), &chain));
         self.index.apply(batch).map_err(stop)?;
-        match self.log.roll() {
-            Err(error @ StoreError::Stopped { .. }) => Err(error),
-            Err(error) => {
-                tracing::warn!(%error, "no new log segment yet; the old one goes on");
-                Ok(())
-            }
-            Ok(()) => Ok(()),
-        }
+        self.roll()
     }
 }

@@ -1,0 +1,30 @@
+//! Room on the disk that commits leave alone.
+//!
+//! The log takes back a write for which there was no room, and goes on. The index can't: an engine that could not write
+//! is of no use until it is opened again. So commits and bodies are refused while there is still room for it.
+
+use std::{path::PathBuf, sync::Arc};
+
+use crate::{Result, StoreError, disk::Disk};
+
+/// Room below the data folder.
+pub(crate) struct Room {
+    pub disk: Arc<dyn Disk>,
+    pub dir: PathBuf,
+    pub reserve_bytes: u64,
+}
+
+impl Room {
+    /// # Errors
+    /// [`StoreError::Full`] when less than the reserve is left.
+    pub(crate) fn check(&self) -> Result<()> {
+        // Where the system can't tell, the write itself will.
+        match self.disk.free_bytes(&self.dir) {
+            Ok(free) if free < self.reserve_bytes => {
+                metrics::counter!("holdfast_store_refused_full_total").increment(1);
+                Err(StoreError::Full)
+            }
+            _ => Ok(()),
+        }
+    }
+}
