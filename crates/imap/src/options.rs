@@ -27,7 +27,8 @@ pub struct ImapOptions {
     pub plaintext_login: PlaintextLogin,
     /// Largest message that APPEND takes, in bytes. Default 50 MiB.
     pub max_message_bytes: u64,
-    /// Longest command before login, literals included, in bytes. Default 8 KiB.
+    /// Longest command before login, literals included, in bytes. Default 40 KiB: an ID may have 30 fields of 1024 bytes
+    /// (RFC 2971 section 3.3).
     pub max_command_before_login_bytes: usize,
     /// Longest command after login, literals included but not the message of an APPEND, in bytes. Default 256 KiB.
     pub max_command_bytes: usize,
@@ -38,7 +39,7 @@ pub struct ImapOptions {
     pub max_mistakes: u32,
     /// How many failed logins end the connection. Default 5.
     pub max_failed_logins: u32,
-    /// How long a connection may take to log in. Default 2 minutes.
+    /// How long a connection may take to log in, whatever it says meanwhile. Default 2 minutes.
     pub login_timeout: Duration,
     /// How long a client may be silent. RFC 9051 section 5.4 wants at least 30 minutes, which is the default.
     pub idle_timeout: Duration,
@@ -58,7 +59,7 @@ impl Default for ImapOptions {
             version: env!("CARGO_PKG_VERSION").into(),
             plaintext_login: PlaintextLogin::default(),
             max_message_bytes: 50 << 20,
-            max_command_before_login_bytes: 8 << 10,
+            max_command_before_login_bytes: 40 << 10,
             max_command_bytes: 256 << 10,
             max_discarded_bytes: 64 << 20,
             max_mistakes: 20,

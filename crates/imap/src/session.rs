@@ -3,15 +3,18 @@
 mod append;
 mod capability;
 mod copy;
+mod deflate;
 mod fetch;
 mod idle;
 mod list;
 mod login;
 mod mailboxes;
+mod notify;
 mod quota;
 mod search;
 mod select;
 mod selected;
+mod sort;
 mod store;
 mod wire;
 
@@ -20,12 +23,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailstore::{MailboxName, RealmId};
+use tokio::time::Instant;
 
 use crate::door::Door;
 use crate::failure::Failure;
 use crate::response::{Code, mailbox_name, text};
 use crate::syntax::{self, AppendHead, Command, Frame, LiteralHeader, Progress, StatusItem, Tagged};
 
+use notify::Notified;
 use selected::Selected;
 use wire::Wire;
 
@@ -80,8 +85,12 @@ pub(crate) struct Session {
     /// The realm of the account that has logged in.
     user: Option<RealmId>,
     selected: Option<Box<Selected>>,
+    /// What is told without being asked (RFC 5465).
+    notified: Option<Box<Notified>>,
     mistakes: u32,
     failed_logins: u32,
+    /// When it must have logged in.
+    login_deadline: Instant,
     closing: bool,
 }
 
@@ -89,6 +98,7 @@ impl Session {
     pub(crate) fn new(door: Arc<Door>, conn: doorkit::Conn) -> Self {
         let wire = Wire::new(conn, door.options.write_timeout);
         let frame = Frame::new(door.options.max_command_before_login_bytes);
+        let login_deadline = Instant::now() + door.options.login_timeout;
         Self {
             door,
             wire,
@@ -96,8 +106,10 @@ impl Session {
             enabled: Enabled::default(),
             user: None,
             selected: None,
+            notified: None,
             mistakes: 0,
             failed_logins: 0,
+            login_deadline,
             closing: false,
         }
     }
@@ -109,7 +121,24 @@ impl Session {
             // Whatever could not be written now has nobody to read it.
             let _ = self.wire.flush().await;
         }
+        self.leave_mailbox();
         self.wire.shut_down().await;
+    }
+
+    /// Forgets the selected mailbox; `false` if there is none. What it had that is `\\Recent` for nobody any more is
+    /// written down meanwhile.
+    fn leave_mailbox(&mut self) -> bool {
+        let Some(selected) = self.selected.take() else { return false };
+        if let (Some(realm), false) = (self.user, selected.recent.is_empty() || selected.read_only) {
+            let mailstore = self.door.mailstore.clone();
+            tokio::spawn(async move {
+                // At worst these messages are recent once more after a restart.
+                if let Err(error) = mailstore.keep_recent(realm, selected.mailbox).await {
+                    tracing::debug!(%error, "what is recent could not be written down");
+                }
+            });
+        }
+        true
     }
 
     async fn serve(&mut self) -> Outcome<()> {
@@ -158,7 +187,12 @@ impl Session {
                 }
                 Progress::More => {
                     self.wire.flush().await?;
-                    if self.fill().await? == 0 {
+                    let read = if self.frame.is_empty() && self.notified.is_some() {
+                        Box::pin(self.fill_telling()).await?
+                    } else {
+                        self.fill().await?
+                    };
+                    if read == 0 {
                         return Ok(Event::Gone);
                     }
                 }
@@ -168,9 +202,28 @@ impl Session {
 
     /// Waits for bytes; says BYE when the client was silent for too long, or the server stops.
     async fn fill(&mut self) -> Outcome<usize> {
-        let options = &self.door.options;
-        let patience = if self.user.is_some() { options.idle_timeout } else { options.login_timeout };
+        // Whoever has not logged in keeps nobody waiting by saying a little now and then.
+        let patience = match self.user {
+            Some(_) => self.door.options.idle_timeout,
+            None => self.login_deadline.saturating_duration_since(Instant::now()),
+        };
         self.fill_within(patience).await
+    }
+
+    /// Waits for a command, and tells meanwhile what NOTIFY asked for.
+    async fn fill_telling(&mut self) -> Outcome<usize> {
+        let deadline = Instant::now() + self.door.options.idle_timeout;
+        loop {
+            let Self { notified: Some(notified), .. } = self else { return self.fill().await };
+            let mut changes = notified.changes();
+            tokio::select! {
+                read = self.fill_within(deadline.saturating_duration_since(Instant::now())) => return read,
+                () = notify::changed(&mut changes) => {
+                    self.tell_notified().await?;
+                    self.wire.flush().await?;
+                }
+            }
+        }
     }
 
     async fn fill_within(&mut self, patience: Duration) -> Outcome<usize> {
@@ -178,6 +231,7 @@ impl Session {
         tokio::select! {
             read = tokio::time::timeout(patience, self.wire.fill()) => match read {
                 Ok(read) => Ok(read?),
+                Err(_) if self.user.is_none() => Err(Failure::bye("No login for too long")),
                 Err(_) => Err(Failure::bye("Silent for too long")),
             },
             () = stop.cancelled() => Err(Failure::Bye(Some(Code::UNAVAILABLE), "The server is stopping".into())),
@@ -231,8 +285,10 @@ impl Session {
     /// Obeys one command and answers it.
     async fn obey(&mut self, Tagged { tag, command }: Tagged) -> Outcome<()> {
         metrics::counter!("holdfast_imap_commands_total", "command" => command.name()).increment(1);
-        if matches!(command, Command::StartTls) {
-            return self.start_tls(&tag).await;
+        match command {
+            Command::StartTls => return self.start_tls(&tag).await,
+            Command::Compress(mechanism) => return self.compress(tag, &mechanism).await,
+            _ => {}
         }
         let expunges = may_tell_expunges(&command);
         if self.selected.is_some() && resolves_numbers(&command) {
@@ -243,8 +299,13 @@ impl Session {
         if writes {
             self.is_behind();
         }
-        if self.selected.is_some() {
+        // Whoever says LOGOUT wants to hear no more.
+        if self.selected.is_some() && !self.closing {
             self.tell_changes(expunges)?;
+        }
+        if self.notified.is_some() {
+            self.tell_others()?;
+            self.fetch_new().await?;
         }
         self.answer(Some(tag), outcome)?;
         if self.user.is_none() && self.failed_logins >= self.door.options.max_failed_logins {
@@ -263,7 +324,7 @@ impl Session {
                 Ok(Done::text("LOGOUT completed"))
             }
             Command::Id(fields) => Ok(self.id(&fields)),
-            Command::StartTls => Err(Failure::bad("STARTTLS can not be used here")),
+            Command::StartTls | Command::Compress(_) => Err(Failure::bad("This command can not be used here")),
             Command::Authenticate { mechanism, initial } => self.authenticate(&mechanism, initial).await,
             Command::Login { user, password } => self.login(user, password).await,
             command => {
@@ -292,6 +353,7 @@ impl Session {
             }
             Command::Status { mailbox, items } => self.status(&mailbox, &items),
             Command::Idle => self.idle().await,
+            Command::Notify(wanted) => self.notify(wanted),
             Command::GetQuota(root) => self.get_quota(&root),
             Command::GetQuotaRoot(name) => self.get_quota_root(&name),
             Command::SetQuota => Err(Failure::no(Code::NO_PERM, "Quotas are set by the operator")),
@@ -309,12 +371,14 @@ impl Session {
             Command::Check => Ok(Done::text("CHECK completed")),
             Command::Close => self.close().await,
             Command::Unselect => {
-                self.selected = None;
+                self.leave_mailbox();
                 Ok(Done::text("UNSELECT completed"))
             }
             Command::Expunge => self.expunge(None).await,
             Command::UidExpunge(set) => self.expunge(Some(&set)).await,
             Command::Search(search) => self.search(tag, search).await,
+            Command::Sort(sort) => self.sort(tag, sort).await,
+            Command::Thread(thread) => self.thread(thread).await,
             Command::Fetch(fetch) => self.fetch(fetch).await,
             Command::Store(store) => self.store(store).await,
             Command::Copy { uid, set, mailbox } => self.copy(uid, &set, &mailbox).await,
@@ -410,6 +474,8 @@ fn may_tell_expunges(command: &Command) -> bool {
         Command::Fetch(fetch) => fetch.uid,
         Command::Store(store) => store.uid,
         Command::Search(search) => search.uid,
+        Command::Sort(sort) => sort.search.uid,
+        Command::Thread(thread) => thread.search.uid,
         _ => true,
     }
 }
@@ -418,7 +484,13 @@ fn may_tell_expunges(command: &Command) -> bool {
 fn resolves_numbers(command: &Command) -> bool {
     matches!(
         command,
-        Command::Fetch(_) | Command::Store(_) | Command::Search(_) | Command::Copy { .. } | Command::Move { .. }
+        Command::Fetch(_)
+            | Command::Store(_)
+            | Command::Search(_)
+            | Command::Sort(_)
+            | Command::Thread(_)
+            | Command::Copy { .. }
+            | Command::Move { .. }
     )
 }
 

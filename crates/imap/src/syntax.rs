@@ -13,7 +13,7 @@ mod set;
 pub use command::*;
 pub use cursor::{Cursor, SyntaxError};
 pub use frame::{Frame, FrameError, LiteralHeader, Progress, tag_of};
-pub use parse::{ParseError, ParseErrorKind, append_head, parse};
+pub use parse::{ParseError, ParseErrorKind, append_head, append_next, parse};
 pub use set::{MessageSet, Ranges, SeqRange};
 
 /// Most open parentheses, and most levels of a search program (`NOT`, `OR`, lists) after chains are flattened.
@@ -26,5 +26,7 @@ pub const MAX_LIST_ITEMS: usize = 500;
 pub const MAX_SECTION_DEPTH: usize = 64;
 /// Most pairs in an ID command (RFC 2971 section 3.3).
 pub const MAX_ID_PAIRS: usize = 30;
+/// Most groups of events in one NOTIFY.
+pub const MAX_NOTIFY_GROUPS: usize = 50;
 /// Longest tag, in bytes.
 pub const MAX_TAG: usize = 128;

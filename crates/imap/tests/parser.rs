@@ -67,6 +67,7 @@ proptest! {
     fn no_bytes_make_the_parser_panic(input in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = syntax::parse(&input);
         let _ = syntax::append_head(&input);
+        let _ = syntax::append_next(&input);
     }
 
     #[test]
@@ -75,6 +76,8 @@ proptest! {
             "a", "SEARCH", "UID", "FETCH", "OR", "NOT", "(", ")", "1:*", "$", "BODY[", "]", "<0.1>", "{3}\r\nabc", "\"x",
             "\"", "RETURN", "CHARSET", "LIST", "STORE", "+FLAGS", "\\Seen", "APPEND", "{5+}\r\n", "(QRESYNC", "1", "*",
             "HEADER.FIELDS", "%", "NIL", "\r\n", "1-Jan-2000", "MODSEQ", "~{2}\r\n\0\0", "STATUS", "SELECT", "ID",
+            "SORT", "(REVERSE DATE)", "UTF-8", "THREAD", "REFS", "PARTIAL", "-1:-5", "NOTIFY", "SET", "(PERSONAL",
+            "(MessageNew", "COMPRESS",
         ]), 0..12),
     ) {
         let line = format!("t {}\r\n", words.join(" "));

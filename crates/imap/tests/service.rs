@@ -14,9 +14,15 @@ mod limits;
 mod login;
 #[path = "service/mailboxes.rs"]
 mod mailboxes;
+#[path = "service/notify.rs"]
+mod notify;
 #[path = "service/numbers.rs"]
 mod numbers;
+#[path = "service/recent.rs"]
+mod recent;
 #[path = "service/search.rs"]
 mod search;
 #[path = "service/server.rs"]
 mod server;
+#[path = "service/sort.rs"]
+mod sort;

@@ -22,6 +22,7 @@ mod flowed;
 pub mod headers;
 pub mod html;
 mod layout;
+mod ordering;
 mod params;
 pub mod parse;
 pub mod parsed;
@@ -35,5 +36,6 @@ mod utf7;
 mod words;
 
 pub use address::{AddressError, EmailAddress, NamedAddress, parse_mailbox_list, parse_mailbox_list_strict};
+pub use ordering::{FirstAddress, Ordering};
 pub use parse::parse;
 pub use parsed::{Envelope, Parsed, Part, SectionText};

@@ -127,7 +127,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// Message ids in a value: what stands in angle brackets, or, if nothing does, its words.
-fn ids(value: &[u8]) -> impl Iterator<Item = String> {
+pub(crate) fn ids(value: &[u8]) -> impl Iterator<Item = String> {
     let text = String::from_utf8_lossy(value).into_owned();
     let mut found = Vec::new();
     if text.contains('<') {

@@ -11,7 +11,9 @@ use crate::mailbox::{counters_of, mailbox_record, state_of};
 use crate::schema::{
     self, DAY_MS, DELIVERY_KEY_DAYS, DeliveryRecord, EmailRecord, EntryRecord, MAX_DELIVERY_KEY_BYTES, key,
 };
-use crate::{EmailId, Flags, MailError, MailStore, MailboxId, ModSeq, Result, ThreadId, Uid, threads};
+use crate::{
+    EmailId, Flags, MAX_ROWS_PER_COMMIT, MailError, MailStore, MailboxId, ModSeq, Result, ThreadId, Uid, threads,
+};
 
 /// A message to be filed. Parse and stage before; nothing of that is done within the commit.
 #[derive(Clone, Debug)]
@@ -172,6 +174,34 @@ impl MailStore {
         let appended = self.commit(move |this, tx| this.append_in(tx, account, mailbox, &message)).await?;
         metrics::counter!("holdfast_mailstore_appends_total", "duplicate" => if appended.duplicate { "yes" } else { "no" })
             .increment(1);
+        Ok(appended)
+    }
+}
+
+impl MailStore {
+    /// [`Self::append`] for several messages, at most [`crate::MAX_ROWS_PER_COMMIT`]: all are filed, in their order, or
+    /// none (RFC 3502 section 6.3.11).
+    ///
+    /// # Errors
+    /// As [`Self::append_in`]; [`MailError::TooLarge`] for more messages.
+    pub async fn append_all(
+        &self,
+        account: RealmId,
+        mailbox: MailboxId,
+        messages: Vec<NewMessage>,
+    ) -> Result<Vec<Appended>> {
+        if messages.len() > MAX_ROWS_PER_COMMIT {
+            return Err(MailError::TooLarge { what: "the number of messages", limit: MAX_ROWS_PER_COMMIT as u64 });
+        }
+        // Held until the commit is durable, so that the bytes stay staged as long.
+        let _bodies: Vec<StagedBody> = messages.iter().map(|message| message.body.clone()).collect();
+        let count = messages.len() as u64;
+        let appended = self
+            .commit(move |this, tx| {
+                messages.iter().map(|message| this.append_in(tx, account, mailbox, message)).collect::<Result<Vec<_>>>()
+            })
+            .await?;
+        metrics::counter!("holdfast_mailstore_appends_total", "duplicate" => "no").increment(count);
         Ok(appended)
     }
 }

@@ -34,6 +34,7 @@ pub mod invariants;
 mod mailbox;
 mod name;
 mod quota;
+mod recent;
 mod rename;
 mod renumber;
 pub mod rewind;
@@ -41,6 +42,8 @@ mod rows;
 pub mod salvage;
 pub mod schema;
 mod search;
+mod sort;
+mod threading;
 mod threads;
 mod uidset;
 mod view;
@@ -64,7 +67,9 @@ pub use name::{MAX_MAILBOXES, MAX_NAME_BYTES, MAX_NAME_DEPTH, MailboxName, NameE
 pub use quota::{Quota, QuotaLimit};
 pub use rows::{Email, EncodedRow, MessageEntry, MessageRow};
 pub use search::{SearchHit, SearchOptions, SearchQuery, SearchScope};
+pub use sort::{SortField, SortKey};
 pub use store::{BodyId, BodyReader, BodyWriter, Read, RealmId, RealmSeq, StagedBody, Store, StoreError, Tx};
+pub use threading::{ThreadAlgorithm, ThreadForest, ThreadNode};
 pub use uidset::UidSet;
 pub use view::{MailboxView, ViewDiff};
 
@@ -83,18 +88,24 @@ struct Inner {
     store: Store,
     quota_limit: Option<QuotaLimit>,
     views: view::Cache,
+    recent: recent::Lines,
 }
 
 impl MailStore {
     /// The mail in `store`, without quota limits.
     pub fn new(store: Store) -> Self {
-        Self { inner: Arc::new(Inner { store, quota_limit: None, views: view::Cache::default() }) }
+        Self::of(store, None)
     }
 
     /// The mail in `store`, with `limit` telling how many bytes an account may use. It is called within commits: it
     /// must be quick and must not wait.
     pub fn with_quota_limit(store: Store, limit: QuotaLimit) -> Self {
-        Self { inner: Arc::new(Inner { store, quota_limit: Some(limit), views: view::Cache::default() }) }
+        Self::of(store, Some(limit))
+    }
+
+    fn of(store: Store, quota_limit: Option<QuotaLimit>) -> Self {
+        let (views, recent) = (view::Cache::default(), recent::Lines::default());
+        Self { inner: Arc::new(Inner { store, quota_limit, views, recent }) }
     }
 
     /// The store below, for composing commits by `*_in` functions.

@@ -99,6 +99,14 @@ impl EncodedRow {
         Parsed::listed_header_of(self.parsed.clone()).map_err(|error| self.damaged(&error))
     }
 
+    /// What sorting and threading look at, alone.
+    ///
+    /// # Errors
+    /// [`MailError::Damaged`].
+    pub fn ordering(&self) -> Result<mailkit::Ordering> {
+        mailkit::Ordering::of(self.parsed.clone()).map_err(|error| self.damaged(&error))
+    }
+
     fn damaged(&self, error: &prost::DecodeError) -> MailError {
         MailError::Damaged(format!("what was parsed of message {}: {error}", self.entry.email_id))
     }

@@ -126,6 +126,9 @@ pub struct Counters {
     /// Expunges up to this MODSEQ are forgotten.
     #[prost(uint64, tag = "7")]
     pub vanished_floor: u64,
+    /// Messages up to this UID are not `\Recent` for any session to come.
+    #[prost(uint32, tag = "8")]
+    pub recent_line: u32,
 }
 
 impl Counters {

@@ -7,6 +7,7 @@ use directory::{AccountId, AuthError, Directory, Login, LoginAttempt, Secret, Se
 use doorkit::{Conn, Tls, sasl::Password};
 use mailstore::{BodyReader, FlagChange, Flags, MailError, MailStore, SystemFlag};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::{
     maildrop::{Maildrop, Message, Update},
@@ -93,6 +94,8 @@ struct Connection {
     wire: Wire,
     session: Session,
     seat: Option<Seat>,
+    /// When it must have logged in.
+    login_deadline: Instant,
 }
 
 /// Whether the connection goes on.
@@ -104,19 +107,21 @@ enum Goes {
 impl Connection {
     fn new(door: Arc<Door>, wire: Wire) -> Self {
         let session = Session::new(door.options.clone(), channel(&door, wire.conn()));
-        Self { door, wire, session, seat: None }
+        let login_deadline = Instant::now() + door.options.login_timeout;
+        Self { door, wire, session, seat: None, login_deadline }
     }
 
     async fn run(mut self) -> io::Result<()> {
         self.session.greet(&mut self.wire.out);
         let shutdown = self.door.options.shutdown.clone();
         loop {
-            let options = &self.door.options;
-            let timeout = if self.session.is_logged_in() { options.idle_timeout } else { options.login_timeout };
+            let max_bytes = self.session.max_line_bytes();
             let line = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
-                line = self.wire.line(self.session.max_line_bytes(), timeout) => line?,
+                // Whoever has not logged in keeps nobody waiting by saying a little now and then.
+                () = tokio::time::sleep_until(self.login_deadline), if !self.session.is_logged_in() => break,
+                line = self.wire.line(max_bytes, self.door.options.idle_timeout) => line?,
             };
             let mut effect = match line {
                 Line::Text(text) => self.session.line(&text, &mut self.wire.out),
@@ -212,11 +217,11 @@ impl Connection {
     }
 
     async fn start_tls(self) -> io::Result<Self> {
-        let Self { door, wire, mut session, seat } = self;
+        let Self { door, wire, mut session, seat, login_deadline } = self;
         let tls = door.tls.as_ref().ok_or(io::ErrorKind::Unsupported)?;
         let wire = wire.start_tls(tls).await?;
         session.secured(channel(&door, wire.conn()));
-        Ok(Self { door, wire, session, seat })
+        Ok(Self { door, wire, session, seat, login_deadline })
     }
 
     /// Sends a message; false when it can't be read, which the client was told.

@@ -23,7 +23,7 @@ pub struct Pop3Options {
     pub max_failed_logins: u32,
     /// Connections of one account at once; more are told `[IN-USE]`. Default 10.
     pub max_sessions_per_account: usize,
-    /// How long a client may be silent before it has logged in. Default 3 minutes.
+    /// How long a client may take to log in, whatever it says meanwhile. Default 3 minutes.
     pub login_timeout: Duration,
     /// How long a client may be silent once logged in. Default 10 minutes (RFC 1939 §3 asks for no less).
     pub idle_timeout: Duration,

@@ -11,8 +11,8 @@ pub(crate) enum Code {
     Word(&'static str),
     /// `BADCHARSET`: the charsets that are known.
     BadCharset,
-    /// `APPENDUID`: UIDVALIDITY and UID.
-    AppendUid(u32, u32),
+    /// `APPENDUID`: UIDVALIDITY and UIDs.
+    AppendUid(u32, Ranges),
     /// `COPYUID`: UIDVALIDITY, source UIDs, target UIDs.
     CopyUid(u32, Ranges, Ranges),
     /// `HIGHESTMODSEQ`.
@@ -33,6 +33,7 @@ impl Code {
     pub(crate) const CLIENT_BUG: Self = Self::Word("CLIENTBUG");
     pub(crate) const CLOSED: Self = Self::Word("CLOSED");
     pub(crate) const CORRUPTION: Self = Self::Word("CORRUPTION");
+    pub(crate) const COMPRESSION_ACTIVE: Self = Self::Word("COMPRESSIONACTIVE");
     pub(crate) const CONTACT_ADMIN: Self = Self::Word("CONTACTADMIN");
     pub(crate) const EXPUNGE_ISSUED: Self = Self::Word("EXPUNGEISSUED");
     pub(crate) const IN_USE: Self = Self::Word("INUSE");
@@ -56,11 +57,11 @@ impl Code {
         match self {
             Self::Word(word) => out.extend_from_slice(word.as_bytes()),
             Self::BadCharset => out.extend_from_slice(b"BADCHARSET (US-ASCII UTF-8)"),
-            Self::AppendUid(validity, uid) => {
+            Self::AppendUid(validity, uids) => {
                 out.extend_from_slice(b"APPENDUID ");
                 text::number(out, u64::from(*validity));
                 out.push(b' ');
-                text::number(out, u64::from(*uid));
+                uids.write(out);
             }
             Self::CopyUid(validity, from, to) => {
                 out.extend_from_slice(b"COPYUID ");

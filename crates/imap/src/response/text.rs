@@ -71,9 +71,14 @@ pub(crate) fn literal_header(out: &mut Vec<u8>, len: u64, binary: bool) {
     out.extend_from_slice(b"}\r\n");
 }
 
-/// Writes free text for people: no control characters, one line, ASCII.
+/// Writes free text for people: no control characters, one line, ASCII; and no double quotes, which clients that read
+/// all answers by one grammar would want closed.
 pub(crate) fn human(out: &mut Vec<u8>, text: &str) {
-    out.extend(text.chars().map(|c| if (' '..='~').contains(&c) { c as u8 } else { b'?' }));
+    out.extend(text.chars().map(|c| match c {
+        '"' => b'\'',
+        ' '..='~' => c as u8,
+        _ => b'?',
+    }));
 }
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

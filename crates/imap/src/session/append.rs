@@ -1,44 +1,63 @@
-//! APPEND (RFC 9051 section 6.3.12): the message goes to the store as it comes.
+//! APPEND (RFC 9051 section 6.3.12): messages go to the store as they come, and are filed together (RFC 3502).
 
 use std::io::Write;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use mailkit::Parsed;
-use mailstore::{BodyWriter, MailError, MailStore, MailboxId, NewMessage, StagedBody};
+use mailstore::{BodyWriter, MAX_ROWS_PER_COMMIT, MailError, MailStore, NewMessage, StagedBody};
 
 use super::{Done, Outcome, Session};
 use crate::failure::Failure;
 use crate::response::Code;
-use crate::syntax::{AppendHead, LiteralHeader, Progress};
+use crate::syntax::{AppendHead, AppendMessage, LiteralHeader, Progress, Ranges, append_next};
 
 /// Up to this size a message is gathered in memory and stored in one go; a larger one is spooled, in pieces of this
 /// size.
 const PIECE_BYTES: usize = 128 << 10;
 
+/// Most messages of one APPEND: they are filed in one commit.
+const MAX_MESSAGES: usize = MAX_ROWS_PER_COMMIT;
+
 impl Session {
     /// Obeys an APPEND whose literal was announced, but not yet asked for.
     pub(super) async fn obey_append(&mut self, head: AppendHead, literal: LiteralHeader) -> Outcome<()> {
         metrics::counter!("holdfast_imap_commands_total", "command" => "append").increment(1);
-        let tag = head.tag.clone();
-        let (mailbox, flags) = match self.may_append(&head, literal) {
-            Ok(accepted) => accepted,
-            Err(failure @ (Failure::No(..) | Failure::Bad(..))) => {
-                return self.refuse_literal(Some(tag), literal, failure);
+        let AppendHead { tag, mailbox: name, message } = head;
+        let mut batch = Batch::default();
+        let mut failed: Option<Failure> = None;
+        let mut next = Some((message, literal));
+        while let Some((message, literal)) = next.take() {
+            let accepted = match failed.take() {
+                Some(failure) => Err(failure),
+                None => self.may_append(&name, &message, literal, &batch),
+            };
+            let accepted = match accepted {
+                Ok(accepted) => accepted,
+                Err(failure @ (Failure::No(..) | Failure::Bad(..))) => {
+                    return self.refuse_literal(Some(tag), literal, failure);
+                }
+                Err(failure) => return Err(failure),
+            };
+            if literal.synchronizing {
+                self.wire.out.extend_from_slice(b"+ OK\r\n");
             }
-            Err(failure) => return Err(failure),
-        };
-        if literal.synchronizing {
-            self.wire.out.extend_from_slice(b"+ OK\r\n");
+            self.wire.flush().await?;
+            match self.receive(literal.len).await? {
+                Ok(received) => match self.read_message(received, accepted, &message).await {
+                    Ok(staged) => batch.add(staged, literal.len),
+                    Err(failure) => failed = Some(failure),
+                },
+                Err(failure) => failed = Some(failure),
+            }
+            match self.after_message(message.utf8).await? {
+                Ok(more) => next = more,
+                Err(failure) => failed = Some(failure),
+            }
         }
-        self.wire.flush().await?;
-        let received = self.receive(literal.len).await?;
-        let outcome = match self.end_of_append(&head).await? {
-            Ok(()) => match received {
-                Ok(message) => self.file(message, mailbox, flags, head.internal_date_ms).await,
-                Err(failure) => Err(failure),
-            },
-            Err(failure) => Err(failure),
+        let outcome = match failed {
+            Some(failure) => Err(failure),
+            None => self.file(&name, batch).await,
         };
         if self.selected.is_some() {
             self.is_behind();
@@ -47,25 +66,35 @@ impl Session {
         self.answer(Some(tag), outcome)
     }
 
-    /// Whether and where the message may go: known before the client sends it.
-    fn may_append(&self, head: &AppendHead, literal: LiteralHeader) -> Outcome<(MailboxId, mailstore::Flags)> {
+    /// Whether the next message may come, and with which flags: known before the client sends it.
+    fn may_append(
+        &self,
+        name: &str,
+        message: &AppendMessage,
+        literal: LiteralHeader,
+        batch: &Batch,
+    ) -> Outcome<mailstore::Flags> {
         let realm = self.realm()?;
-        let mailbox = self.target(&head.mailbox)?;
-        let flags = super::store::flags(&head.flags)?;
-        if head.utf8 && !self.enabled.utf8 {
+        self.target(name)?;
+        let flags = super::store::flags(&message.flags)?;
+        if message.utf8 && !self.enabled.utf8 {
             return Err(Failure::bad("ENABLE UTF8=ACCEPT first"));
         }
         let most = self.door.options.max_message_bytes;
         if literal.len > most {
             return Err(Failure::no(Code::TOO_BIG, format!("A message may have at most {most} bytes")));
         }
-        let quota = self.door.mailstore.quota(realm)?;
-        if let Some(limit) = quota.limit_bytes
-            && quota.used_bytes.saturating_add(literal.len) > limit
-        {
-            return Err(MailError::OverQuota { used: quota.used_bytes, limit, needed: literal.len }.into());
+        if batch.messages.len() >= MAX_MESSAGES {
+            return Err(Failure::no(Code::LIMIT, format!("One APPEND takes at most {MAX_MESSAGES} messages")));
         }
-        Ok((mailbox, flags))
+        let quota = self.door.mailstore.quota(realm)?;
+        let needed = batch.bytes.saturating_add(literal.len);
+        if let Some(limit) = quota.limit_bytes
+            && quota.used_bytes.saturating_add(needed) > limit
+        {
+            return Err(MailError::OverQuota { used: quota.used_bytes, limit, needed }.into());
+        }
+        Ok(flags)
     }
 
     /// Reads the literal. The inner error is told once the command has ended; the outer one ends the connection.
@@ -102,9 +131,10 @@ impl Session {
         })
     }
 
-    /// Reads what follows the literal: the end of the line, after `)` if the message came in `UTF8 (...)`.
-    async fn end_of_append(&mut self, head: &AppendHead) -> Outcome<Outcome<()>> {
-        let start = self.frame.bytes().len();
+    /// Reads what follows a literal, after `)` if the message came in `UTF8 (...)`: the end of the command, or what is
+    /// said of a further message. With an error of the inner kind the command is at its end, too.
+    async fn after_message(&mut self, utf8: bool) -> Outcome<Outcome<Option<(AppendMessage, LiteralHeader)>>> {
+        let mut start = self.frame.bytes().len();
         self.frame.resume();
         loop {
             let (used, progress) = match self.frame.feed(self.wire.buffered()) {
@@ -112,43 +142,52 @@ impl Session {
                 Err(error) => return Err(Failure::bye(error.to_string())),
             };
             self.wire.consume(used);
-            match progress {
-                Progress::More => {
-                    if self.fill().await? == 0 {
-                        return Err(Failure::Gone(std::io::ErrorKind::UnexpectedEof.into()));
-                    }
+            if matches!(progress, Progress::More) {
+                if self.fill().await? == 0 {
+                    return Err(Failure::Gone(std::io::ErrorKind::UnexpectedEof.into()));
                 }
-                Progress::Complete => {
-                    let rest = String::from_utf8_lossy(&self.frame.bytes()[start..]).trim_end().to_owned();
-                    self.frame.reset();
-                    let wanted = if head.utf8 { ")" } else { "" };
-                    if rest == wanted {
-                        return Ok(Ok(()));
-                    }
-                    let wanted = if head.utf8 { "\")\" and the end of the line" } else { "the end of the line" };
-                    return Ok(Err(Failure::bad(format!("Syntax error: expected {wanted} after the message"))));
-                }
-                Progress::Literal(more) => {
-                    if more.synchronizing {
-                        self.frame.reset();
-                    } else {
-                        self.frame.discard(more);
-                    }
-                    return Ok(Err(Failure::bad("One APPEND takes one message")));
-                }
+                continue;
             }
+            let is_closed = !utf8 || self.frame.bytes()[start..].starts_with(b")");
+            start += usize::from(utf8 && is_closed);
+            let rest = &self.frame.bytes()[start..];
+            let missing = || Failure::bad("Syntax error: expected \")\" after the message");
+            return match progress {
+                Progress::Literal(literal) => match append_next(rest) {
+                    Ok(next) if is_closed => Ok(Ok(Some((next, literal)))),
+                    wrong => {
+                        let failure =
+                            wrong.map_or_else(|error| Failure::bad(format!("Syntax error: {error}")), |_| missing());
+                        if literal.synchronizing {
+                            self.frame.reset();
+                        } else {
+                            self.frame.discard(literal);
+                        }
+                        Ok(Err(failure))
+                    }
+                },
+                _ => {
+                    let is_empty = rest.trim_ascii().is_empty();
+                    self.frame.reset();
+                    Ok(match (is_closed, is_empty) {
+                        (true, true) => Ok(None),
+                        (false, _) => Err(missing()),
+                        (true, false) => Err(Failure::bad(
+                            "Syntax error: expected the end of the line or a further message after the message",
+                        )),
+                    })
+                }
+            };
         }
     }
 
-    /// Stores, reads and files the message; when it returns, the message is durable.
-    async fn file(
+    /// Stores and parses a message that has come; nothing refers to it yet.
+    async fn read_message(
         &mut self,
         message: Received,
-        mailbox: MailboxId,
         flags: mailstore::Flags,
-        internal_date_ms: Option<i64>,
-    ) -> Outcome {
-        let realm = self.realm()?;
+        words: &AppendMessage,
+    ) -> Outcome<NewMessage> {
         let mailstore = self.door.mailstore.clone();
         // Reading a large message takes its size in memory: few at a time.
         let permit = match &message {
@@ -165,21 +204,42 @@ impl Session {
                 staged
             })
             .await?;
-        let message = NewMessage {
+        Ok(NewMessage {
             body,
             parsed: Arc::new(parsed),
             flags,
-            internal_date_ms: internal_date_ms.unwrap_or_else(|| Timestamp::now().as_millisecond()),
+            internal_date_ms: words.internal_date_ms.unwrap_or_else(|| Timestamp::now().as_millisecond()),
             delivery_key: None,
             ignore_quota: false,
+        })
+    }
+
+    /// Files all messages or none; when it returns, they are durable.
+    async fn file(&mut self, name: &str, batch: Batch) -> Outcome {
+        let realm = self.realm()?;
+        let mailbox = self.target(name)?;
+        let filed = match <[NewMessage; 1]>::try_from(batch.messages) {
+            Ok([only]) => self.door.mailstore.append(realm, mailbox, only).await.map(|appended| vec![appended]),
+            Err(several) => self.door.mailstore.append_all(realm, mailbox, several).await,
         };
-        let appended = self
-            .door
-            .mailstore
-            .append(realm, mailbox, message)
-            .await
-            .map_err(|error| Failure::from(error).try_create())?;
-        Ok(Done::code(Code::AppendUid(appended.uid_validity, appended.uid.0), "APPEND completed"))
+        let filed = filed.map_err(|error| Failure::from(error).try_create())?;
+        let validity = filed.first().map_or(0, |first| first.uid_validity);
+        let uids = Ranges::from_sorted(filed.iter().map(|appended| appended.uid.0));
+        Ok(Done::code(Code::AppendUid(validity, uids), "APPEND completed"))
+    }
+}
+
+/// The messages of an APPEND that have come so far.
+#[derive(Default)]
+struct Batch {
+    messages: Vec<NewMessage>,
+    bytes: u64,
+}
+
+impl Batch {
+    fn add(&mut self, message: NewMessage, bytes: u64) {
+        self.messages.push(message);
+        self.bytes = self.bytes.saturating_add(bytes);
     }
 }
 

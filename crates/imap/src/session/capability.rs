@@ -2,15 +2,16 @@
 
 use super::{Done, Outcome, Session};
 use crate::options::PlaintextLogin;
-use crate::response::text;
+use crate::response::{Code, text};
 
 /// What everybody may know.
 const BEFORE_LOGIN: &str = "IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE";
 /// What a client may use once it has logged in.
 const AFTER_LOGIN: &str = "IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE IDLE UIDPLUS MOVE UNSELECT NAMESPACE \
                            CHILDREN SPECIAL-USE CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH \
-                           SEARCHRES WITHIN CONDSTORE QRESYNC BINARY OBJECTID PREVIEW UTF8=ACCEPT QUOTA \
-                           QUOTA=RES-STORAGE";
+                           SEARCHRES WITHIN PARTIAL SORT SORT=DISPLAY ESORT THREAD=ORDEREDSUBJECT THREAD=REFERENCES \
+                           THREAD=REFS I18NLEVEL=1 CONDSTORE QRESYNC BINARY OBJECTID PREVIEW MULTIAPPEND NOTIFY \
+                           UTF8=ACCEPT QUOTA QUOTA=RES-STORAGE";
 
 impl Session {
     pub(super) fn greet(&mut self) -> Outcome<()> {
@@ -29,7 +30,8 @@ impl Session {
     /// What can be used now, in the state that the connection is in.
     pub(super) fn capabilities(&self) -> Outcome<String> {
         if self.user.is_some() {
-            return Ok(format!("{AFTER_LOGIN} APPENDLIMIT={}", self.door.options.max_message_bytes));
+            let compress = if self.wire.is_compressed() { "" } else { " COMPRESS=DEFLATE" };
+            return Ok(format!("{AFTER_LOGIN} APPENDLIMIT={}{compress}", self.door.options.max_message_bytes));
         }
         let mut all = String::from(BEFORE_LOGIN);
         if self.can_start_tls()? {
@@ -60,6 +62,7 @@ impl Session {
 
     /// RFC 5161. Names that are unknown, or enabled already, are passed over.
     pub(super) fn enable(&mut self, names: &[String]) -> Done {
+        let had_condstore = self.enabled.condstore;
         let enabled = &mut self.enabled;
         let mut new = String::new();
         for name in names {
@@ -78,7 +81,26 @@ impl Session {
         }
         let line = format!("* ENABLED{new}\r\n");
         self.wire.out.extend_from_slice(line.as_bytes());
+        if self.enabled.condstore && !had_condstore {
+            self.tell_highest_modseq();
+        }
         Done::text("ENABLE completed")
+    }
+
+    /// Something asked for mod-sequences: they are told from now on. A client with a selected mailbox hears up to where
+    /// it knows it (RFC 7162 section 3.1).
+    pub(super) fn enable_condstore(&mut self) {
+        if !self.enabled.condstore {
+            self.enabled.condstore = true;
+            self.tell_highest_modseq();
+        }
+    }
+
+    fn tell_highest_modseq(&mut self) {
+        if let Some(selected) = &self.selected {
+            let code = Code::HighestModSeq(selected.known.highest_modseq().0.max(1));
+            self.untagged_ok(&code, "Mod-sequences are told from now on");
+        }
     }
 
     /// RFC 2971.

@@ -84,7 +84,9 @@ impl Session {
         if fetch.vanished && !self.enabled.qresync {
             return Err(Failure::bad("ENABLE QRESYNC first"));
         }
-        self.enabled.condstore |= fetch.changed_since.is_some() || fetch.items.contains(&FetchItem::ModSeq);
+        if fetch.changed_since.is_some() || fetch.items.contains(&FetchItem::ModSeq) {
+            self.enable_condstore();
+        }
         let selected = self.selected()?;
         let (mailbox, view) = (selected.mailbox, Arc::clone(&selected.known));
         let mut picked = selected.pick(fetch.uid, &fetch.set)?;
@@ -94,6 +96,11 @@ impl Session {
                 self.tell_vanished(&fetch, ModSeq(since))?;
             }
         }
+        if let Some(partial) = fetch.partial {
+            let stretch = partial.within(picked.len());
+            picked.take_first(stretch.start);
+            picked = picked.take_first(stretch.len());
+        }
         let sets_seen = !self.selected()?.read_only && fetch.items.iter().any(sets_seen);
         if sets_seen {
             self.set_seen(&picked, &view).await?;
@@ -101,7 +108,8 @@ impl Session {
         let mut plan = Plan::new(fetch.items, fetch.uid, fetch.changed_since.is_some(), self.enabled, sets_seen);
         plan.needs.rows |= !self.selected()?.is_current();
         let needs = plan.needs;
-        let shared = Arc::new(Shared { mailstore: self.door.mailstore.clone(), realm, mailbox, view, plan });
+        let recent = self.selected()?.recent.clone();
+        let shared = Arc::new(Shared { mailstore: self.door.mailstore.clone(), realm, mailbox, view, recent, plan });
         let mut tally = Tally::default();
         if picked.len() <= FEW && !needs.body {
             let mut job = Job::new(shared, picked);

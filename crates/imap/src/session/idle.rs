@@ -14,6 +14,7 @@ const GRACE: Duration = Duration::from_secs(60);
 impl Session {
     pub(super) async fn idle(&mut self) -> Outcome {
         self.tell_changes(true)?;
+        self.tell_others()?;
         self.wire.out.extend_from_slice(b"+ idling\r\n");
         let deadline = tokio::time::Instant::now() + self.door.options.idle_command_timeout + GRACE;
         let stop = self.door.options.shutdown.clone();
@@ -28,10 +29,15 @@ impl Session {
                 return Err(Failure::bye("Expected DONE"));
             }
             self.wire.flush().await?;
-            let Self { wire, selected, .. } = self;
+            let Self { wire, selected, notified, .. } = self;
+            // Both watch the account.
+            let mut changes = match (selected.as_ref(), notified.as_ref()) {
+                (Some(selected), _) => Some(selected.changes.clone()),
+                (None, notified) => notified.as_ref().map(|notified| notified.changes()),
+            };
             let changed = async {
-                match selected {
-                    Some(selected) => selected.changes.changed().await.is_ok(),
+                match &mut changes {
+                    Some(changes) => changes.changed().await.is_ok(),
                     // Nothing to tell without a mailbox.
                     None => std::future::pending().await,
                 }
@@ -48,6 +54,8 @@ impl Session {
                     }
                     self.is_behind();
                     self.tell_changes(true)?;
+                    self.tell_others()?;
+                    self.fetch_new().await?;
                 }
                 () = tokio::time::sleep_until(deadline) => return Err(Failure::bye("IDLE for too long")),
                 () = stop.cancelled() => return Err(Failure::bye("The server is stopping")),

@@ -30,7 +30,9 @@ struct Tree {
 
 impl Session {
     pub(super) fn list(&mut self, list: &List) -> Outcome {
-        self.enabled.condstore |= asks_for_modseq(&list.return_status);
+        if asks_for_modseq(&list.return_status) {
+            self.enable_condstore();
+        }
         if !list.extended && list.patterns.iter().all(String::is_empty) {
             // Asks for the delimiter only.
             self.wire.out.extend_from_slice(b"* LIST (\\Noselect) \"/\" \"\"\r\n");
@@ -55,7 +57,11 @@ impl Session {
             }
             let mut attributes = Vec::new();
             if mailbox.is_none() {
-                attributes.extend(["\\NonExistent", "\\Noselect"]);
+                attributes.push("\\NonExistent");
+                // Implied by the other, which only clients of LIST-EXTENDED know (RFC 5258 section 3).
+                if !list.extended {
+                    attributes.push("\\Noselect");
+                }
             }
             if node.subscribed && (list.select_subscribed || list.return_subscribed) {
                 attributes.push("\\Subscribed");
@@ -64,7 +70,7 @@ impl Session {
             attributes.extend(special);
             self.write_list(b"* LIST (", &attributes, name, child_subscribed);
             if let Some(mailbox) = mailbox.filter(|_| !list.return_status.is_empty()) {
-                self.write_status(mailbox, &list.return_status);
+                self.write_status(mailbox, &list.return_status)?;
             }
         }
         Ok(Done::text("LIST completed"))
@@ -109,17 +115,15 @@ impl Session {
         if patterns.len() > MAX_PATTERNS {
             return Err(Failure::no(Code::LIMIT, format!("At most {MAX_PATTERNS} patterns")));
         }
+        // What is no modified UTF-7 is no mailbox's name: it matches nothing, unless its wildcards do.
         let decoded = |text: &str| {
-            if self.enabled.utf8 {
-                return Ok(text.to_owned());
-            }
-            let broken = || Failure::no(Code::CANNOT, "The pattern is no valid modified UTF-7");
-            mailbox_name::decode(text).ok_or_else(broken)
+            let name = if self.enabled.utf8 { None } else { mailbox_name::decode(text) };
+            name.unwrap_or_else(|| text.to_owned())
         };
-        let reference = decoded(reference)?;
+        let reference = decoded(reference);
         let mut all = Vec::with_capacity(patterns.len());
         for pattern in patterns {
-            let whole = format!("{reference}{}", decoded(pattern)?);
+            let whole = format!("{reference}{}", decoded(pattern));
             if whole.len() > MAX_PATTERN_BYTES {
                 return Err(Failure::no(Code::LIMIT, format!("A pattern has at most {MAX_PATTERN_BYTES} bytes")));
             }

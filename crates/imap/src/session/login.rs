@@ -143,6 +143,24 @@ impl Session {
     }
 }
 
+impl Session {
+    /// RFC 4978. After the tagged OK all is compressed.
+    pub(super) async fn compress(&mut self, tag: String, mechanism: &str) -> Outcome<()> {
+        let refused = if self.user.is_none() {
+            Failure::bad("Log in first")
+        } else if mechanism != "DEFLATE" {
+            Failure::bad("The only compression mechanism is DEFLATE")
+        } else if self.wire.is_compressed() {
+            Failure::no(Code::COMPRESSION_ACTIVE, "All is compressed already")
+        } else {
+            self.answer(Some(tag), Ok(Done::text("Compressed from here on")))?;
+            self.wire.start_deflate().await?;
+            return Ok(());
+        };
+        self.answer(Some(tag), Err(refused))
+    }
+}
+
 fn decoded(text: &[u8]) -> Outcome<Vec<u8>> {
     BASE64.decode(text).map_err(|_| Failure::bad("Expected base64"))
 }

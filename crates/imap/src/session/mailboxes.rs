@@ -63,13 +63,20 @@ impl Session {
         let Some(mailbox) = self.door.mailstore.mailbox_by_name(realm, &name)? else {
             return Err(MailError::NoSuchMailbox(name.to_string()).into());
         };
-        self.enabled.condstore |= asks_for_modseq(items);
-        self.write_status(&mailbox, items);
+        if asks_for_modseq(items) {
+            self.enable_condstore();
+        }
+        self.write_status(&mailbox, items)?;
         Ok(Done::text("STATUS completed"))
     }
 
     /// `* STATUS name (...)`.
-    pub(super) fn write_status(&mut self, mailbox: &Mailbox, items: &[StatusItem]) {
+    pub(super) fn write_status(&mut self, mailbox: &Mailbox, items: &[StatusItem]) -> Outcome<()> {
+        let recent = if items.contains(&StatusItem::Recent) && !self.enabled.rev2 {
+            self.door.mailstore.count_recent(self.realm()?, mailbox)?
+        } else {
+            0
+        };
         let limit = self.door.options.max_message_bytes;
         let utf8 = self.enabled.utf8;
         let out = &mut self.wire.out;
@@ -82,8 +89,7 @@ impl Session {
             }
             let (name, value) = match item {
                 StatusItem::Messages => ("MESSAGES", u64::from(mailbox.total)),
-                // No message is ever recent here: which session saw it first says nothing to people.
-                StatusItem::Recent => ("RECENT", 0),
+                StatusItem::Recent => ("RECENT", u64::from(recent)),
                 StatusItem::UidNext => ("UIDNEXT", u64::from(mailbox.uid_next.0)),
                 StatusItem::UidValidity => ("UIDVALIDITY", u64::from(mailbox.uid_validity)),
                 StatusItem::Unseen => ("UNSEEN", u64::from(mailbox.unread)),
@@ -101,6 +107,7 @@ impl Session {
             text::number(out, value);
         }
         out.extend_from_slice(b")\r\n");
+        Ok(())
     }
 }
 

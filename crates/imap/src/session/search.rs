@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mailstore::{EmailId, Keyword, MailboxView, ModSeq, SearchQuery, SystemFlag, ThreadId, Uid, UidSet};
+use mailstore::{EmailId, Keyword, MailError, MailboxView, ModSeq, SearchQuery, SystemFlag, ThreadId, Uid, UidSet};
 
 use super::selected::Selected;
 use super::{Done, Outcome, Session};
@@ -22,20 +22,48 @@ impl Drop for CancelOnDrop {
 
 impl Session {
     pub(super) async fn search(&mut self, tag: &str, search: Search) -> Outcome {
+        let by_modseq = asks_for_modseq(&search.key);
+        let hits = self.hits(&search, by_modseq, |found, _| Ok(found)).await?;
+        let rev2 = self.enabled.rev2;
+        let out = &mut self.wire.out;
+        match search.returns {
+            // Asked to save only: nothing to tell (RFC 5182 section 2.1).
+            Some(wanted) if wanted.saves_only() => {}
+            Some(wanted) => hits.write_esearch(out, tag, search.uid, wanted, by_modseq),
+            None if rev2 => {
+                let all = SearchReturn { all: true, ..SearchReturn::default() };
+                hits.write_esearch(out, tag, search.uid, all, by_modseq);
+            }
+            None => hits.write_search(out, b"* SEARCH", by_modseq),
+        }
+        Ok(Done::text("SEARCH completed"))
+    }
+
+    /// Finds, arranges what was found where it may block, and saves it if that is wanted.
+    pub(super) async fn hits<F>(&mut self, search: &Search, by_modseq: bool, arrange: F) -> Outcome<Hits>
+    where
+        F: FnOnce(Vec<(Uid, ModSeq)>, &AtomicBool) -> Result<Vec<(Uid, ModSeq)>, MailError> + Send + 'static,
+    {
         if search.unknown_charset.is_some() {
             self.forget_saved(search.returns);
             return Err(Failure::No(Some(Code::BadCharset), "Searches are in UTF-8".into()));
         }
         let realm = self.realm()?;
-        let by_modseq = asks_for_modseq(&search.key);
-        self.enabled.condstore |= by_modseq;
+        if by_modseq {
+            self.enable_condstore();
+        }
         let selected = self.selected()?;
         let (mailbox, view) = (selected.mailbox, Arc::clone(&selected.known));
         let query = query(&search.key, selected);
         let mailstore = self.door.mailstore.clone();
         let cancel = CancelOnDrop(Arc::default());
         let flag = Arc::clone(&cancel.0);
-        let found = self.blocking(move || mailstore.search_uids(realm, mailbox, &query, Some(&flag))).await;
+        let found = self
+            .blocking(move || {
+                let found = mailstore.search_uids(realm, mailbox, &query, Some(&flag))?;
+                arrange(found, &flag)
+            })
+            .await;
         drop(cancel);
         let found = match found {
             Ok(found) => found,
@@ -50,19 +78,7 @@ impl Session {
         {
             self.selected_mut()?.saved = hits.to_save(wanted, &view);
         }
-        let rev2 = self.enabled.rev2;
-        let out = &mut self.wire.out;
-        match search.returns {
-            // Asked to save only: nothing to tell (RFC 5182 section 2.1).
-            Some(SearchReturn { save: true, min: false, max: false, all: false, count: false }) => {}
-            Some(wanted) => hits.write_esearch(out, tag, search.uid, wanted, by_modseq),
-            None if rev2 => {
-                let all = SearchReturn { all: true, ..SearchReturn::default() };
-                hits.write_esearch(out, tag, search.uid, all, by_modseq);
-            }
-            None => hits.write_search(out, by_modseq),
-        }
-        Ok(Done::text("SEARCH completed"))
+        Ok(hits)
     }
 
     /// A SEARCH that should save but fails leaves `$` empty (RFC 5182 section 2.1).
@@ -73,9 +89,16 @@ impl Session {
     }
 }
 
+impl SearchReturn {
+    /// Whether nothing is to be told.
+    pub(super) fn saves_only(self) -> bool {
+        self == Self { save: true, ..Self::default() }
+    }
+}
+
 /// What was found, among the messages the client knows.
-struct Hits {
-    /// Sequence numbers or UIDs, ascending.
+pub(super) struct Hits {
+    /// Sequence numbers or UIDs: ascending, or in the order of a SORT.
     numbers: Vec<u32>,
     modseqs: Vec<ModSeq>,
     uid: bool,
@@ -96,20 +119,21 @@ impl Hits {
     /// What `$` becomes: all, or the least and greatest if only those were asked for (RFC 5182 section 2.4).
     fn to_save(&self, wanted: SearchReturn, view: &MailboxView) -> UidSet {
         let uid = |number: u32| if self.uid { Uid(number) } else { view.uids()[number as usize - 1] };
-        let all = wanted.all || wanted.count || !(wanted.min || wanted.max);
+        let all = wanted.all || wanted.count || !(wanted.min || wanted.max || wanted.partial.is_some());
         let numbers: Vec<u32> = if all {
             self.numbers.clone()
         } else {
             let least = wanted.min.then(|| self.numbers.first()).flatten();
             let greatest = wanted.max.then(|| self.numbers.last()).flatten();
-            least.into_iter().chain(greatest).copied().collect()
+            let stretch = wanted.partial.map_or(0..0, |partial| partial.within(self.numbers.len()));
+            least.into_iter().chain(greatest).chain(&self.numbers[stretch]).copied().collect()
         };
         numbers.into_iter().map(uid).collect()
     }
 
     /// `* SEARCH 2 84 882 (MODSEQ 917162500)`.
-    fn write_search(&self, out: &mut Vec<u8>, with_modseq: bool) {
-        out.extend_from_slice(b"* SEARCH");
+    pub(super) fn write_search(&self, out: &mut Vec<u8>, name: &[u8], with_modseq: bool) {
+        out.extend_from_slice(name);
         for number in &self.numbers {
             out.push(b' ');
             text::number(out, u64::from(*number));
@@ -121,7 +145,14 @@ impl Hits {
     }
 
     /// `* ESEARCH (TAG "a") UID MIN 2 COUNT 3 ALL 2,84,882`.
-    fn write_esearch(&self, out: &mut Vec<u8>, tag: &str, uid: bool, wanted: SearchReturn, with_modseq: bool) {
+    pub(super) fn write_esearch(
+        &self,
+        out: &mut Vec<u8>,
+        tag: &str,
+        uid: bool,
+        wanted: SearchReturn,
+        with_modseq: bool,
+    ) {
         out.extend_from_slice(b"* ESEARCH (TAG ");
         text::string(out, tag.as_bytes(), false);
         out.push(b')');
@@ -137,18 +168,30 @@ impl Hits {
             }
             if wanted.all {
                 out.extend_from_slice(b" ALL ");
-                Ranges::from_sorted(self.numbers.iter().copied()).write(out);
+                Ranges::in_order(&self.numbers).write(out);
             }
+        }
+        if let Some(partial) = wanted.partial {
+            let sign = if partial.from_end { "-" } else { "" };
+            out.extend_from_slice(format!(" PARTIAL ({sign}{}:{sign}{} ", partial.first, partial.last).as_bytes());
+            match &self.numbers[partial.within(self.numbers.len())] {
+                [] => out.extend_from_slice(b"NIL"),
+                stretch => Ranges::in_order(stretch).write(out),
+            }
+            out.push(b')');
         }
         if wanted.count {
             out.extend_from_slice(format!(" COUNT {}", self.numbers.len()).as_bytes());
         }
-        // Of the messages told: with MIN or MAX alone, only theirs counts (RFC 4731 section 3.2).
-        let modseq = match (wanted.min, wanted.max, wanted.all || wanted.count) {
-            (true, false, false) => self.modseqs.first(),
-            (false, true, false) => self.modseqs.last(),
-            (true, true, false) => self.modseqs.first().max(self.modseqs.last()),
-            _ => self.modseqs.iter().max(),
+        // Of the messages told: with MIN, MAX or PARTIAL alone, only theirs counts (RFC 4731 section 3.2).
+        let least = wanted.min.then(|| self.modseqs.first()).flatten();
+        let greatest = wanted.max.then(|| self.modseqs.last()).flatten();
+        let stretch = wanted.partial.map_or(0..0, |partial| partial.within(self.modseqs.len()));
+        let some = wanted.min || wanted.max || wanted.partial.is_some();
+        let modseq = if some && !wanted.all && !wanted.count {
+            self.modseqs[stretch].iter().chain(least).chain(greatest).max()
+        } else {
+            self.modseqs.iter().max()
         };
         if with_modseq && let Some(modseq) = modseq {
             out.extend_from_slice(format!(" MODSEQ {modseq}").as_bytes());
@@ -157,7 +200,7 @@ impl Hits {
     }
 }
 
-fn asks_for_modseq(key: &SearchKey) -> bool {
+pub(super) fn asks_for_modseq(key: &SearchKey) -> bool {
     match key {
         SearchKey::ModSeq(_) => true,
         SearchKey::And(keys) | SearchKey::Or(keys) => keys.iter().any(asks_for_modseq),
@@ -171,7 +214,6 @@ fn query(key: &SearchKey, selected: &Selected) -> SearchQuery {
     let nothing = || SearchQuery::Not(Box::new(SearchQuery::All));
     match key {
         SearchKey::All => SearchQuery::All,
-        SearchKey::Nothing => nothing(),
         SearchKey::And(keys) => SearchQuery::And(keys.iter().map(|key| query(key, selected)).collect()),
         SearchKey::Or(keys) => SearchQuery::Or(keys.iter().map(|key| query(key, selected)).collect()),
         SearchKey::Not(key) => SearchQuery::Not(Box::new(query(key, selected))),
@@ -180,7 +222,7 @@ fn query(key: &SearchKey, selected: &Selected) -> SearchQuery {
         SearchKey::Flag(Flag::Flagged) => SearchQuery::Flag(SystemFlag::Flagged),
         SearchKey::Flag(Flag::Deleted) => SearchQuery::Flag(SystemFlag::Deleted),
         SearchKey::Flag(Flag::Draft) => SearchQuery::Flag(SystemFlag::Draft),
-        SearchKey::Flag(Flag::Recent) => nothing(),
+        SearchKey::Flag(Flag::Recent) => SearchQuery::Uids(selected.recent.clone()),
         // A keyword that can not exist is on no message.
         SearchKey::Flag(Flag::Keyword(name)) => Keyword::new(name).map_or_else(|_| nothing(), SearchQuery::Keyword),
         SearchKey::Sequence(set) => {

@@ -2,7 +2,7 @@
 
 use mailstore::{Mailbox, MailboxView, ModSeq, Uid, UidSet};
 
-use super::selected::{Selected, write_flag_lists, write_flags_fetch};
+use super::selected::{Selected, recent_of, write_flag_lists, write_flags_fetch};
 use super::{Done, Outcome, Session};
 use crate::failure::Failure;
 use crate::response::{Code, mailbox_name, text};
@@ -14,7 +14,7 @@ impl Session {
         if select.qresync.is_some() && !self.enabled.qresync {
             return Err(Failure::bad("ENABLE QRESYNC first"));
         }
-        if self.selected.take().is_some() {
+        if self.leave_mailbox() {
             self.untagged_ok(&Code::CLOSED, "The mailbox selected before is closed");
         }
         self.enabled.condstore |= select.condstore || select.qresync.is_some();
@@ -28,7 +28,12 @@ impl Session {
         let mut changes = mailstore.watch(realm);
         changes.mark_unchanged();
         let view = self.blocking(move || mailstore.view(realm, mailbox.id)).await?;
-        let selected = Selected::new(mailbox.id, select.read_only, view, changes);
+        let recent = if self.enabled.rev2 {
+            UidSet::EMPTY
+        } else {
+            recent_of(&self.door.mailstore, realm, &view, select.read_only)?
+        };
+        let selected = Selected::new(mailbox.id, select.read_only, view, changes, recent);
         self.describe(&mailbox, &selected);
         self.selected = Some(Box::new(selected));
         if let Some(qresync) = select.qresync
@@ -53,7 +58,9 @@ impl Session {
         text::number(out, view.len() as u64);
         out.extend_from_slice(b" EXISTS\r\n");
         if !rev2 {
-            out.extend_from_slice(b"* 0 RECENT\r\n");
+            out.extend_from_slice(b"* ");
+            text::number(out, selected.count_recent() as u64);
+            out.extend_from_slice(b" RECENT\r\n");
             if let Some(index) = view.first_unseen() {
                 let line = format!("* OK [UNSEEN {}] The first message not seen\r\n", index + 1);
                 out.extend_from_slice(line.as_bytes());
@@ -79,7 +86,7 @@ impl Session {
     fn resynchronise(&mut self, known: &Qresync) -> Outcome<()> {
         let realm = self.realm()?;
         let selected = self.selected()?;
-        let view = selected.known.clone();
+        let (view, recent) = (selected.known.clone(), selected.recent.clone());
         let changes = self.door.mailstore.changes_since(realm, selected.mailbox, ModSeq(known.modseq))?;
         let interesting = known.known_uids.as_ref().map(|set| selected.uid_ranges_below(set, view.uid_next()));
         let vanished = vanished_of(&changes.vanished, &view, interesting.as_ref());
@@ -90,7 +97,7 @@ impl Session {
         for (uid, flags, modseq) in &changes.changed {
             let wanted = interesting.as_ref().is_none_or(|set| set.contains(*uid));
             if let Some(index) = view.index_of(*uid).filter(|_| wanted) {
-                write_flags_fetch(out, index + 1, *uid, Some(flags), Some(*modseq));
+                write_flags_fetch(out, index + 1, *uid, Some(flags), &recent, Some(*modseq));
             }
         }
         Ok(())
@@ -101,7 +108,7 @@ impl Session {
         let realm = self.realm()?;
         let selected = self.selected()?;
         let (mailbox, read_only) = (selected.mailbox, selected.read_only);
-        self.selected = None;
+        self.leave_mailbox();
         if !read_only {
             self.door.mailstore.expunge_deleted(realm, mailbox, None).await?;
         }

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use mailstore::{Flags, Keyword, MailError, MailboxId, MailboxView, ModSeq, RealmSeq, SystemFlag, Uid, UidSet};
+use mailstore::{
+    Flags, Keyword, MailError, MailStore, MailboxId, MailboxView, ModSeq, RealmId, RealmSeq, SystemFlag, Uid, UidSet,
+};
 use tokio::sync::watch;
 
 use super::{Enabled, Outcome, Session};
@@ -67,6 +69,10 @@ pub(super) struct Selected {
     /// The keywords of the last FLAGS response.
     keywords: Vec<Keyword>,
     pub(super) changes: watch::Receiver<RealmSeq>,
+    /// What is `\Recent` for this session (RFC 3501 section 2.3.2).
+    pub(super) recent: UidSet,
+    /// Messages from this UID on are to be fetched by NOTIFY.
+    pub(super) fetched_below: Uid,
     /// There is more to tell than could be told so far.
     behind: bool,
 }
@@ -77,9 +83,16 @@ impl Selected {
         read_only: bool,
         known: Arc<MailboxView>,
         changes: watch::Receiver<RealmSeq>,
+        recent: UidSet,
     ) -> Self {
-        let keywords = keywords_of(&known);
-        Self { mailbox, read_only, known, saved: UidSet::EMPTY, told: HashMap::new(), keywords, changes, behind: false }
+        let (keywords, told, fetched_below) = (keywords_of(&known), HashMap::new(), known.uid_next());
+        let saved = UidSet::EMPTY;
+        Self { mailbox, read_only, known, saved, told, keywords, changes, recent, fetched_below, behind: false }
+    }
+
+    /// How many of the known messages are `\Recent` for this session.
+    pub(super) fn count_recent(&self) -> usize {
+        self.pick_uids(&self.recent).len()
     }
 
     /// The messages a client means by `set`. Numbers beyond the last message are an error, as RFC 9051 section 9
@@ -120,13 +133,7 @@ impl Selected {
     }
 
     pub(super) fn pick_uids(&self, uids: &UidSet) -> Picked {
-        let all = self.known.uids();
-        let ranges = uids.ranges().iter().map(|&(first, last)| {
-            let start = all.partition_point(|uid| uid.0 < first);
-            let end = start + all[start..].partition_point(|uid| uid.0 <= last);
-            start..end
-        });
-        Picked(ranges.filter(|range| !range.is_empty()).collect())
+        pick_uids(&self.known, uids)
     }
 
     /// The keywords of the last FLAGS response.
@@ -148,15 +155,28 @@ impl Selected {
     }
 }
 
+fn pick_uids(view: &MailboxView, uids: &UidSet) -> Picked {
+    let all = view.uids();
+    let ranges = uids.ranges().iter().map(|&(first, last)| {
+        let start = all.partition_point(|uid| uid.0 < first);
+        let end = start + all[start..].partition_point(|uid| uid.0 <= last);
+        start..end
+    });
+    Picked(ranges.filter(|range| !range.is_empty()).collect())
+}
+
 fn by_number(numbers: &Ranges) -> Picked {
     Picked(numbers.as_slice().iter().map(|&(a, b)| a as usize - 1..b as usize).collect())
 }
 
-/// Writes `(\Seen $Junk)`.
-pub(crate) fn write_flags(out: &mut Vec<u8>, flags: &Flags) {
+/// Writes `(\Seen $Junk)`, and `\Recent` with them.
+pub(crate) fn write_flags(out: &mut Vec<u8>, flags: &Flags, recent: bool) {
     out.push(b'(');
+    if recent {
+        out.extend_from_slice(b"\\Recent");
+    }
     for (i, name) in flags.names().enumerate() {
-        if i > 0 {
+        if i > 0 || recent {
             out.push(b' ');
         }
         out.extend_from_slice(name.as_bytes());
@@ -170,6 +190,7 @@ pub(super) fn write_flags_fetch(
     number: usize,
     uid: Uid,
     flags: Option<&Flags>,
+    recent: &UidSet,
     modseq: Option<ModSeq>,
 ) {
     out.extend_from_slice(b"* ");
@@ -178,7 +199,7 @@ pub(super) fn write_flags_fetch(
     text::number(out, u64::from(uid.0));
     if let Some(flags) = flags {
         out.extend_from_slice(b" FLAGS ");
-        write_flags(out, flags);
+        write_flags(out, flags, recent.contains(uid));
     }
     if let Some(modseq) = modseq {
         out.extend_from_slice(b" MODSEQ (");
@@ -186,6 +207,19 @@ pub(super) fn write_flags_fetch(
         out.push(b')');
     }
     out.extend_from_slice(b")\r\n");
+}
+
+/// What of `view` is `\Recent` for the session that asks. One that reads only takes it from nobody.
+pub(super) fn recent_of(
+    mailstore: &MailStore,
+    realm: RealmId,
+    view: &MailboxView,
+    read_only: bool,
+) -> Result<UidSet, MailError> {
+    let line =
+        if read_only { mailstore.recent_line(realm, view.mailbox())? } else { mailstore.claim_recent(realm, view)? };
+    let (first, last) = (line.0.saturating_add(1), view.uid_next().0.saturating_sub(1));
+    Ok(if first <= last { UidSet::from_ranges([(first, last)]) } else { UidSet::EMPTY })
 }
 
 /// The keywords in use in a mailbox.
@@ -271,6 +305,7 @@ impl Session {
         if Arc::ptr_eq(&newer, &selected.known) {
             return Ok(());
         }
+        selected.take_recent(&door.mailstore, realm, &newer, enabled.rev2)?;
         if !selected.tell(&newer, expunges, *enabled, &mut wire.out) {
             selected.behind = true;
         }
@@ -279,6 +314,31 @@ impl Session {
 }
 
 impl Selected {
+    /// New messages of which no other session was told are `\Recent` here.
+    fn take_recent(
+        &mut self,
+        mailstore: &MailStore,
+        realm: RealmId,
+        newer: &MailboxView,
+        rev2: bool,
+    ) -> Result<(), MailError> {
+        if !rev2 && newer.uid_next() > self.known.uid_next() {
+            self.recent = self.recent.union(&recent_of(mailstore, realm, newer, self.read_only)?);
+        }
+        Ok(())
+    }
+
+    /// FLAGS must name a keyword before a message shows it.
+    pub(super) fn tell_keywords(&mut self, keywords: &[Keyword], out: &mut Vec<u8>) {
+        if keywords.iter().all(|keyword| self.keywords.binary_search(keyword).is_ok()) {
+            return;
+        }
+        self.keywords.extend_from_slice(keywords);
+        self.keywords.sort();
+        self.keywords.dedup();
+        write_flag_lists(out, &self.keywords, self.read_only);
+    }
+
     /// Writes what is new in `newer` and moves on to it; `false` if that has to wait.
     fn tell(&mut self, newer: &Arc<MailboxView>, expunges: bool, enabled: Enabled, out: &mut Vec<u8>) -> bool {
         let diff = self.known.diff(newer);
@@ -300,17 +360,18 @@ impl Selected {
             out.extend_from_slice(b"* ");
             text::number(out, newer.len() as u64);
             out.extend_from_slice(b" EXISTS\r\n");
+            if !enabled.rev2 {
+                out.extend_from_slice(b"* ");
+                text::number(out, pick_uids(newer, &self.recent).len() as u64);
+                out.extend_from_slice(b" RECENT\r\n");
+            }
         }
-        let keywords = keywords_of(newer);
-        if keywords.iter().any(|keyword| self.keywords.binary_search(keyword).is_err()) {
-            write_flag_lists(out, &keywords, self.read_only);
-            self.keywords = keywords;
-        }
+        self.tell_keywords(&keywords_of(newer), out);
         for &index in &diff.changed {
             let (uid, modseq) = (newer.uids()[index], newer.modseq(index));
             if self.told.get(&uid) != Some(&modseq) {
                 let shown = enabled.condstore.then_some(modseq);
-                write_flags_fetch(out, index + 1, uid, Some(newer.flags(index)), shown);
+                write_flags_fetch(out, index + 1, uid, Some(newer.flags(index)), &self.recent, shown);
             }
         }
         self.told = HashMap::new();

@@ -11,7 +11,9 @@ use crate::syntax::{Flag, Ranges, Store, StoreMode};
 impl Session {
     pub(super) async fn store(&mut self, store: Store) -> Outcome {
         let realm = self.realm()?;
-        self.enabled.condstore |= store.unchanged_since.is_some();
+        if store.unchanged_since.is_some() {
+            self.enable_condstore();
+        }
         let selected = self.writable()?;
         let mailbox = selected.mailbox;
         let wanted = selected.pick(store.uid, &store.set)?;
@@ -29,6 +31,11 @@ impl Session {
         let Self { selected: Some(selected), wire, .. } = self else {
             return Err(Failure::bad("Select a mailbox first"));
         };
+        if !store.silent {
+            let shown: Vec<Keyword> =
+                result.changed.iter().flat_map(|(_, flags, _)| flags.keywords()).cloned().collect();
+            selected.tell_keywords(&shown, &mut wire.out);
+        }
         for (uid, flags, modseq) in &result.changed {
             let Some(index) = selected.known.index_of(*uid) else { continue };
             selected.has_told(*uid, *modseq);
@@ -36,7 +43,7 @@ impl Session {
             // A silent STORE still tells the new MODSEQ, which the client could not know (RFC 7162 section 3.1.3).
             let modseq = condstore.then_some(*modseq);
             if flags.is_some() || modseq.is_some() {
-                write_flags_fetch(&mut wire.out, index + 1, *uid, flags, modseq);
+                write_flags_fetch(&mut wire.out, index + 1, *uid, flags, &selected.recent, modseq);
                 wire.flush_if_full().await?;
             }
         }

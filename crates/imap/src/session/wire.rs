@@ -9,6 +9,8 @@ use std::time::Duration;
 use doorkit::{Conn, Tls};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
+use super::deflate::Deflate;
+
 /// Most bytes read at a time: one TLS record.
 const READ_BYTES: usize = 16 << 10;
 /// A buffer larger than this is freed when it is empty.
@@ -24,11 +26,12 @@ pub(crate) struct Wire {
     /// What the client is to get; see [`Wire::flush`].
     pub(crate) out: Vec<u8>,
     write_timeout: Duration,
+    deflate: Option<Box<Deflate>>,
 }
 
 impl Wire {
     pub(crate) fn new(conn: Conn, write_timeout: Duration) -> Self {
-        Self { conn: Some(conn), input: Vec::new(), used: 0, out: Vec::new(), write_timeout }
+        Self { conn: Some(conn), input: Vec::new(), used: 0, out: Vec::new(), write_timeout, deflate: None }
     }
 
     /// The connection; an error after a failed STARTTLS.
@@ -56,6 +59,31 @@ impl Wire {
 
     /// Waits for more bytes. 0 at the end of the stream. Safe to cancel. Holds no buffer while it waits.
     pub(crate) async fn fill(&mut self) -> io::Result<usize> {
+        if self.deflate.is_none() {
+            return self.fill_plain().await;
+        }
+        loop {
+            let Self { input, used, deflate: Some(deflate), .. } = self else { return Err(closed()) };
+            input.drain(..*used);
+            *used = 0;
+            let inflated = deflate.inflate(input)?;
+            if inflated > 0 {
+                return Ok(inflated);
+            }
+            deflate.rest();
+            let len = input.len();
+            // Cancelled while it waits, this has read nothing; afterwards nothing waits.
+            if self.fill_plain().await? == 0 {
+                return Ok(0);
+            }
+            if let Some(deflate) = &mut self.deflate {
+                deflate.take(&self.input[len..]);
+            }
+            self.input.truncate(len);
+        }
+    }
+
+    async fn fill_plain(&mut self) -> io::Result<usize> {
         let Self { conn, input, used, .. } = self;
         let conn = conn.as_mut().ok_or_else(closed)?;
         poll_fn(|cx| {
@@ -75,6 +103,9 @@ impl Wire {
         let conn = self.conn.as_mut().ok_or_else(closed)?;
         if self.out.is_empty() {
             return Ok(());
+        }
+        if let Some(deflate) = &mut self.deflate {
+            self.out = deflate.compressed(&self.out)?;
         }
         let send = async {
             conn.write_all(&self.out).await?;
@@ -100,6 +131,9 @@ impl Wire {
     pub(crate) async fn send(&mut self, mut chunk: Vec<u8>) -> io::Result<Vec<u8>> {
         self.flush().await?;
         let conn = self.conn.as_mut().ok_or_else(closed)?;
+        if let Some(deflate) = &mut self.deflate {
+            chunk = deflate.compressed(&chunk)?;
+        }
         tokio::time::timeout(self.write_timeout, conn.write_all(&chunk))
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
@@ -114,6 +148,22 @@ impl Wire {
         }
         let conn = self.conn.take().ok_or_else(closed)?;
         self.conn = Some(conn.starttls(tls).await?);
+        Ok(())
+    }
+
+    /// Whether [`Wire::start_deflate`] was called.
+    pub(crate) fn is_compressed(&self) -> bool {
+        self.deflate.is_some()
+    }
+
+    /// Sends what is waiting, then goes on compressed, both ways. What was read and not used is compressed already.
+    pub(crate) async fn start_deflate(&mut self) -> io::Result<()> {
+        self.flush().await?;
+        let mut deflate = Box::new(Deflate::new());
+        deflate.take(self.buffered());
+        self.input = Vec::new();
+        self.used = 0;
+        self.deflate = Some(deflate);
         Ok(())
     }
 

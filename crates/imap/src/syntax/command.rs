@@ -2,6 +2,8 @@
 
 use jiff::civil::Date;
 
+use mailstore::{SortKey, ThreadAlgorithm};
+
 use super::set::MessageSet;
 
 /// A command with its tag.
@@ -43,6 +45,8 @@ pub enum Command {
         password: Secret,
     },
     Enable(Vec<String>),
+    /// RFC 4978: the mechanism.
+    Compress(String),
     Select(Select),
     Create {
         mailbox: String,
@@ -67,12 +71,16 @@ pub enum Command {
         items: Vec<StatusItem>,
     },
     Idle,
+    /// RFC 5465; `None` for `NOTIFY NONE`.
+    Notify(Option<Notify>),
     Close,
     Unselect,
     Check,
     Expunge,
     UidExpunge(MessageSet),
     Search(Search),
+    Sort(Sort),
+    Thread(Thread),
     Fetch(Fetch),
     Store(Store),
     Copy {
@@ -103,6 +111,7 @@ impl Command {
             Self::Authenticate { .. } => "authenticate",
             Self::Login { .. } => "login",
             Self::Enable(_) => "enable",
+            Self::Compress(_) => "compress",
             Self::Select(_) => "select",
             Self::Create { .. } => "create",
             Self::Delete(_) => "delete",
@@ -114,11 +123,14 @@ impl Command {
             Self::Namespace => "namespace",
             Self::Status { .. } => "status",
             Self::Idle => "idle",
+            Self::Notify(_) => "notify",
             Self::Close => "close",
             Self::Unselect => "unselect",
             Self::Check => "check",
             Self::Expunge | Self::UidExpunge(_) => "expunge",
             Self::Search(_) => "search",
+            Self::Sort(_) => "sort",
+            Self::Thread(_) => "thread",
             Self::Fetch(_) => "fetch",
             Self::Store(_) => "store",
             Self::Copy { .. } => "copy",
@@ -195,13 +207,20 @@ pub enum StatusItem {
     AppendLimit,
 }
 
-/// The words of an APPEND before its literal.
+/// The words of an APPEND before its first literal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AppendHead {
     /// The client's name for the command.
     pub tag: String,
     /// The mailbox, as on the wire.
     pub mailbox: String,
+    /// What is said of the first message.
+    pub message: AppendMessage,
+}
+
+/// What an APPEND says of a message before its literal.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AppendMessage {
     /// Flags to set.
     pub flags: Vec<Flag>,
     /// Internal date in milliseconds since the epoch.
@@ -233,6 +252,26 @@ pub struct SearchReturn {
     pub all: bool,
     pub count: bool,
     pub save: bool,
+    pub partial: Option<Partial>,
+}
+
+/// A stretch of a result, counted from 1 (RFC 9394): `first` is not above `last`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Partial {
+    /// The first that is wanted.
+    pub first: u32,
+    /// The last that is wanted; there may be fewer.
+    pub last: u32,
+    /// Counted from the end: written with a minus.
+    pub from_end: bool,
+}
+
+impl Partial {
+    /// Which of `len` results it means.
+    pub fn within(self, len: usize) -> std::ops::Range<usize> {
+        let (first, last) = (self.first as usize - 1, self.last as usize);
+        if self.from_end { len.saturating_sub(last)..len.saturating_sub(first) } else { first.min(len)..last.min(len) }
+    }
 }
 
 /// SEARCH or UID SEARCH.
@@ -248,13 +287,29 @@ pub struct Search {
     pub key: SearchKey,
 }
 
+/// SORT or UID SORT (RFC 5256 section 3, RFC 5267 for `RETURN`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sort {
+    /// In which order.
+    pub keys: Vec<SortKey>,
+    /// Of which messages, and how they are told.
+    pub search: Search,
+}
+
+/// THREAD or UID THREAD (RFC 5256 section 3).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Thread {
+    /// How threads are made.
+    pub algorithm: ThreadAlgorithm,
+    /// Of which messages.
+    pub search: Search,
+}
+
 /// A search program. `OR` chains and lists are flattened, so depth stays below [`super::MAX_DEPTH`].
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs, reason = "the variants bear the names of the RFC")]
 pub enum SearchKey {
     All,
-    /// Matches nothing: RECENT and NEW, since no message is ever recent here.
-    Nothing,
     And(Vec<SearchKey>),
     Or(Vec<SearchKey>),
     Not(Box<SearchKey>),
@@ -290,6 +345,52 @@ pub enum SearchKey {
     ThreadId(String),
 }
 
+/// NOTIFY SET (RFC 5465).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notify {
+    /// STATUS of all mailboxes meant is told at once.
+    pub status: bool,
+    /// Which events of which mailboxes.
+    pub groups: Vec<NotifyGroup>,
+}
+
+/// `(filter events)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotifyGroup {
+    /// Which mailboxes.
+    pub filter: NotifyFilter,
+    /// Which events.
+    pub events: NotifyEvents,
+}
+
+/// Which mailboxes a group of events is about (RFC 5465 section 6).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the variants bear the names of the RFC")]
+pub enum NotifyFilter {
+    Selected,
+    SelectedDelayed,
+    Inboxes,
+    Personal,
+    Subscribed,
+    Subtree(Vec<String>),
+    Mailboxes(Vec<String>),
+}
+
+/// Events (RFC 5465 section 5).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields bear the names of the RFC")]
+pub struct NotifyEvents {
+    pub message_new: bool,
+    /// What is fetched of new messages in the selected mailbox.
+    pub fetch: Vec<FetchItem>,
+    pub message_expunge: bool,
+    pub flag_change: bool,
+    pub mailbox_name: bool,
+    pub subscription_change: bool,
+    /// One that is not known here.
+    pub unknown: bool,
+}
+
 /// FETCH or UID FETCH.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetch {
@@ -303,6 +404,8 @@ pub struct Fetch {
     pub changed_since: Option<u64>,
     /// RFC 7162 section 3.2.6.
     pub vanished: bool,
+    /// RFC 9394 section 3.3.
+    pub partial: Option<Partial>,
 }
 
 /// One thing to fetch.

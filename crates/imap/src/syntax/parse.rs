@@ -2,15 +2,17 @@
 
 mod fetch;
 mod list;
+mod notify;
 mod search;
 mod select;
+mod sort;
 
 use std::fmt;
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::Offset;
 
-use super::command::{AppendHead, Command, Flag, Secret, Store, StoreMode, Tagged};
+use super::command::{AppendHead, AppendMessage, Command, Flag, Secret, Store, StoreMode, Tagged};
 use super::cursor::{Cursor, SyntaxError};
 use super::set::MessageSet;
 
@@ -75,29 +77,38 @@ pub fn append_head(input: &[u8]) -> Option<std::result::Result<AppendHead, Parse
     let Ok(mailbox) = c.astring("a mailbox name") else {
         return None;
     };
-    let rest = (|| {
+    Some(match append_message(&mut c) {
+        Ok(message) => Ok(AppendHead { tag, mailbox, message }),
+        Err(e) => Err(ParseError { tag: Some(tag), kind: ParseErrorKind::Syntax(e) }),
+    })
+}
+
+/// Reads what stands between two messages of an APPEND (RFC 3502): `input` begins after the first one's literal and ends
+/// with the next one's header.
+pub fn append_next(input: &[u8]) -> Result<AppendMessage> {
+    append_message(&mut Cursor::new(input))
+}
+
+fn append_message(c: &mut Cursor<'_>) -> Result<AppendMessage> {
+    c.space()?;
+    let mut message = AppendMessage::default();
+    if c.peek() == Some(b'(') {
+        message.flags = flags(c)?;
         c.space()?;
-        let mut flag_list = Vec::new();
-        if c.peek() == Some(b'(') {
-            flag_list = flags(&mut c)?;
-            c.space()?;
-        }
-        let mut internal_date_ms = None;
-        if c.peek() == Some(b'"') {
-            internal_date_ms = Some(date_time(&mut c)?);
-            c.space()?;
-        }
-        let utf8 = c.eat_word("UTF8");
-        if utf8 {
-            c.space()?;
-            c.open()?;
-        }
-        if !c.eat_text("~{") && !c.eat(b'{') {
-            return c.expected("a literal with the message");
-        }
-        Ok(AppendHead { tag: tag.clone(), mailbox, flags: flag_list, internal_date_ms, utf8 })
-    })();
-    Some(rest.map_err(|e| ParseError { tag: Some(tag), kind: ParseErrorKind::Syntax(e) }))
+    }
+    if c.peek() == Some(b'"') {
+        message.internal_date_ms = Some(date_time(c)?);
+        c.space()?;
+    }
+    message.utf8 = c.eat_word("UTF8");
+    if message.utf8 {
+        c.space()?;
+        c.open()?;
+    }
+    if !c.eat_text("~{") && !c.eat(b'{') {
+        return c.expected("a literal with the message");
+    }
+    Ok(message)
 }
 
 /// The command after its tag; the inner error is the name of an unknown one.
@@ -107,7 +118,7 @@ fn body(c: &mut Cursor<'_>) -> Result<std::result::Result<Command, String>> {
     let uid = name == "UID";
     if uid {
         c.space()?;
-        name = format!("UID {}", c.keyword("COPY, EXPUNGE, FETCH, MOVE, SEARCH or STORE")?);
+        name = format!("UID {}", c.keyword("COPY, EXPUNGE, FETCH, MOVE, SEARCH, SORT, STORE or THREAD")?);
     }
     let command = match name.as_str() {
         "CAPABILITY" => Command::Capability,
@@ -116,6 +127,7 @@ fn body(c: &mut Cursor<'_>) -> Result<std::result::Result<Command, String>> {
         "STARTTLS" => Command::StartTls,
         "NAMESPACE" => Command::Namespace,
         "IDLE" => Command::Idle,
+        "NOTIFY" => Command::Notify(notify::notify(c)?),
         "CLOSE" => Command::Close,
         "UNSELECT" => Command::Unselect,
         "CHECK" => Command::Check,
@@ -124,6 +136,10 @@ fn body(c: &mut Cursor<'_>) -> Result<std::result::Result<Command, String>> {
         "AUTHENTICATE" => authenticate(c)?,
         "LOGIN" => login(c)?,
         "ENABLE" => enable(c)?,
+        "COMPRESS" => {
+            c.space()?;
+            Command::Compress(c.keyword("a compression mechanism")?)
+        }
         "SELECT" => Command::Select(select::select(c, false)?),
         "EXAMINE" => Command::Select(select::select(c, true)?),
         "CREATE" => create(c)?,
@@ -135,6 +151,8 @@ fn body(c: &mut Cursor<'_>) -> Result<std::result::Result<Command, String>> {
         "LSUB" => list::lsub(c)?,
         "STATUS" => list::status(c)?,
         "SEARCH" | "UID SEARCH" => Command::Search(search::search(c, uid)?),
+        "SORT" | "UID SORT" => Command::Sort(sort::sort(c, uid)?),
+        "THREAD" | "UID THREAD" => Command::Thread(sort::thread(c, uid)?),
         "FETCH" | "UID FETCH" => Command::Fetch(fetch::fetch(c, uid)?),
         "STORE" | "UID STORE" => Command::Store(store(c, uid)?),
         "COPY" | "UID COPY" => Command::Copy { uid, set: set(c)?, mailbox: mailbox(c)? },

@@ -121,6 +121,18 @@ impl Ranges {
         self.0.last().map_or(0, |r| r.1)
     }
 
+    /// From numbers in any order, which [`Self::write`] keeps: for nothing else.
+    pub(crate) fn in_order(numbers: &[u32]) -> Self {
+        let mut out: Vec<(u32, u32)> = Vec::new();
+        for &n in numbers {
+            match out.last_mut() {
+                Some((_, end)) if end.checked_add(1) == Some(n) => *end = n,
+                _ => out.push((n, n)),
+            }
+        }
+        Self(out)
+    }
+
     /// Writes `1:3,5`.
     pub fn write(&self, out: &mut Vec<u8>) {
         for (i, &(a, b)) in self.0.iter().enumerate() {
@@ -159,5 +171,8 @@ mod tests {
         let mut out = Vec::new();
         Ranges::from_sorted([1, 2, 3, 5, 7, 8]).write(&mut out);
         assert_eq!(out, b"1:3,5,7:8");
+        out.clear();
+        Ranges::in_order(&[5, 4, 7, 8, 9, 1]).write(&mut out);
+        assert_eq!(out, b"5,4,7:9,1");
     }
 }

@@ -64,9 +64,11 @@ async fn literals_come_in_all_their_forms() {
     let tag = c.start("APPEND INBOX UTF8 (~{4+}\r\nabcd)").await;
     c.finish(&tag).await.ok();
     let tag = c.start("APPEND INBOX UTF8 (~{4+}\r\nabcd").await;
-    c.finish(&tag).await.is("BAD Syntax error: expected \")\"");
-    let tag = c.start("APPEND INBOX {4+}\r\nabcd {4+}\r\nabcd").await;
-    c.finish(&tag).await.is("BAD One APPEND takes one message");
+    c.finish(&tag).await.is("BAD Syntax error: expected ')'");
+    let tag = c.start("APPEND INBOX {4+}\r\nabcd x {4+}\r\nabcd").await;
+    c.finish(&tag).await.is("BAD Syntax error: expected a literal");
+    let tag = c.start("APPEND INBOX {4+}\r\nabcd x").await;
+    c.finish(&tag).await.is("BAD Syntax error: expected the end of the line");
     c.run("STATUS INBOX (MESSAGES)").await.ok().has("STATUS \"INBOX\" (MESSAGES 2)");
 }
 
@@ -86,4 +88,31 @@ async fn a_large_message_passes_through_in_pieces() {
     let text = &message[b"Subject: large\r\n\r\n".len()..];
     let wanted = String::from_utf8_lossy(&text[1_000_000..1_000_040]).into_owned();
     part.has(&format!("1 FETCH (BODY[TEXT]<1000000> {{40}}\r\n{wanted})"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_append_files_all_its_messages_or_none() {
+    let server = Server::start_with(|options| options.max_message_bytes = 1_000).await;
+    let mut c = server.login().await;
+    c.run("SELECT INBOX").await.ok();
+    let words = "(\\Seen) \"17-Jul-1996 02:44:25 +0000\"";
+    let tag = c.start(format!("APPEND INBOX {words} {{3+}}\r\none (\\Draft) {{3+}}\r\ntwo {{5+}}\r\nthree")).await;
+    let answer = c.finish(&tag).await.ok().has("3 EXISTS");
+    assert!(answer.code().starts_with("APPENDUID ") && answer.code().ends_with(" 1:3"), "{answer:?}");
+    c.run("FETCH 1:3 (FLAGS BODY.PEEK[])")
+        .await
+        .ok()
+        .has("1 FETCH (FLAGS (\\Seen) BODY[] {3}\r\none)")
+        .has("2 FETCH (FLAGS (\\Draft) BODY[] {3}\r\ntwo)")
+        .has("3 FETCH (FLAGS () BODY[] {5}\r\nthree)");
+    // The second is too long, the third is never looked at.
+    let long = "x".repeat(2_000);
+    let tag = c.start(format!("APPEND INBOX {{4+}}\r\nfour {{2000+}}\r\n{long} {{3+}}\r\nsix")).await;
+    c.finish(&tag).await.is("NO [TOOBIG]").lacks("4 EXISTS");
+    // One that waits before each is told before it sends.
+    let tag = c.start("APPEND INBOX {4}").await;
+    assert!(c.line().await.starts_with('+'));
+    c.send("four (\\Seen) {2000}\r\n").await;
+    c.finish(&tag).await.is("NO [TOOBIG]");
+    c.run("STATUS INBOX (MESSAGES)").await.ok().has("STATUS \"INBOX\" (MESSAGES 3)");
 }

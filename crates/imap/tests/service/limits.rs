@@ -25,8 +25,8 @@ async fn wrong_commands_get_precise_answers_and_too_many_end_it() {
 async fn a_command_that_never_ends_is_cut_off() {
     let server = Server::start().await;
     let (mut c, _) = Client::connect(server.address).await;
-    c.send(format!("t1 LOGIN {}", "x".repeat(20_000))).await;
-    assert!(c.line().await.starts_with("t1 BAD [LIMIT] Command longer than 8192 bytes"));
+    c.send(format!("t1 LOGIN {}", "x".repeat(50_000))).await;
+    assert!(c.line().await.starts_with("t1 BAD [LIMIT] Command longer than 40960 bytes"));
     assert!(c.line().await.starts_with("* BYE"));
 }
 
@@ -58,8 +58,32 @@ async fn commands_may_be_sent_ahead() {
 async fn a_silent_client_is_told_goodbye() {
     let server = Server::start_with(|options| options.login_timeout = Duration::from_millis(50)).await;
     let (mut c, _) = Client::connect(server.address).await;
-    assert!(c.line().await.starts_with("* BYE Silent for too long"));
+    assert!(c.line().await.starts_with("* BYE No login for too long"));
     assert_eq!(c.line().await, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn talking_without_logging_in_gains_no_time() {
+    let server = Server::start_with(|options| options.login_timeout = Duration::from_millis(200)).await;
+    let (mut c, _) = Client::connect(server.address).await;
+    // Each answer is waited for, so that the client is never silent for long; in the end it is told to go.
+    loop {
+        c.send("a NOOP\r\n").await;
+        let line = c.line().await;
+        if line.starts_with("* BYE No login for too long") {
+            break;
+        }
+        assert!(line.starts_with("a OK"), "{line}");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_with_all_that_it_may_have_is_read_before_login() {
+    let server = Server::start().await;
+    let (mut c, _) = Client::connect(server.address).await;
+    let field = format!("\"{}\" \"{}\"", "f".repeat(30), "v".repeat(1024));
+    c.run(format!("ID ({})", vec![field; 30].join(" "))).await.ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,4 +92,16 @@ async fn a_stopping_server_says_goodbye() {
     let mut c = server.login().await;
     server.stop();
     assert!(c.line().await.starts_with("* BYE [UNAVAILABLE]"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_can_be_compressed_and_holds_up_against_what_is_no_stream() {
+    let server = Server::start().await;
+    let mut c = server.login().await;
+    c.run("COMPRESS LZW").await.is("BAD The only compression mechanism is DEFLATE");
+    c.run("COMPRESS DEFLATE").await.ok();
+    // 64 bytes that no deflate stream begins with: the connection ends, and the door serves others.
+    c.send([0xFF; 64]).await;
+    assert_eq!(c.line().await, "");
+    server.login().await.run("NOOP").await.ok();
 }

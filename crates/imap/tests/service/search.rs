@@ -39,8 +39,9 @@ async fn keys_find_what_they_name() {
         ("BODY gru\u{df}", "2"),
         ("TEXT nowhere-to-be-found", ""),
         ("LARGER 1000000", ""),
-        ("NEW", ""),
-        ("OLD", "1 2 3"),
+        ("RECENT", "1 2 3"),
+        ("NEW SUBJECT third", "3"),
+        ("OLD", ""),
         ("HEADER Subject third", "3"),
     ] {
         let answer = c.run(format!("SEARCH {key}")).await.ok();

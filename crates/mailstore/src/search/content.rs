@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use mailkit::Parsed;
-use mailkit::parsed::DisplayAddress;
+use mailkit::parsed::{Address, DisplayAddress};
 use store::BodyReader;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
@@ -64,11 +64,16 @@ pub(super) fn field_contains(parsed: &Parsed, field: Field, folded: &str) -> boo
             name => contains(&format!("{name} <{}>", person.address), folded),
         })
     };
+    // Groups have a name, too (RFC 5322 section 3.4).
+    let groups = |list: &[Address]| {
+        let names = list.iter().filter(|address| address.host.is_none()).filter_map(|group| group.mailbox.as_deref());
+        names.into_iter().any(|name| contains(&mailkit::headers::decode_text(name), folded))
+    };
     match field {
-        Field::From => among(&parsed.from),
-        Field::To => among(&parsed.to),
-        Field::Cc => among(&parsed.cc),
-        Field::Bcc => among(&parsed.bcc),
+        Field::From => among(&parsed.from) || groups(&parsed.envelope.from),
+        Field::To => among(&parsed.to) || groups(&parsed.envelope.to),
+        Field::Cc => among(&parsed.cc) || groups(&parsed.envelope.cc),
+        Field::Bcc => among(&parsed.bcc) || groups(&parsed.envelope.bcc),
         Field::Subject => contains(&parsed.subject, folded),
     }
 }

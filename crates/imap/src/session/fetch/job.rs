@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use mailstore::{EncodedRow, MailStore, MailboxId, MailboxView, MessageEntry, RealmId};
+use mailstore::{EncodedRow, MailStore, MailboxId, MailboxView, MessageEntry, RealmId, UidSet};
 
 use super::Plan;
 use super::message::Message;
@@ -20,6 +20,8 @@ pub(super) struct Shared {
     pub(super) realm: RealmId,
     pub(super) mailbox: MailboxId,
     pub(super) view: Arc<MailboxView>,
+    /// What is `\Recent` for the session.
+    pub(super) recent: UidSet,
     pub(super) plan: Plan,
 }
 
@@ -81,7 +83,7 @@ impl Job {
         }
         while out.len() < FLUSH_BYTES {
             if let Some(message) = &mut self.message {
-                if message.write(&shared.plan, out)? {
+                if message.write(&shared, out)? {
                     self.failed = self.failed.take().or(message.failure());
                     self.message = None;
                 }
@@ -159,7 +161,7 @@ impl Job {
                 match item {
                     FetchItem::Flags => {
                         out.extend_from_slice(b"FLAGS ");
-                        write_flags(out, view.flags(index));
+                        write_flags(out, view.flags(index), shared.recent.contains(view.uids()[index]));
                     }
                     FetchItem::ModSeq => {
                         out.extend_from_slice(b"MODSEQ (");

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use mailkit::Parsed;
 use mailstore::{BodyReader, MailStore};
 
-use super::Plan;
-use super::job::Row;
+use super::job::{Row, Shared};
 use super::section::{Content, binary, clip, content, write_name, write_part};
 use crate::failure::Failure;
 use crate::response::{Code, envelope, structure, text};
@@ -59,7 +58,7 @@ impl Message {
     }
 
     /// Writes the next item, or the next piece of a long one; `true` when the response is complete.
-    pub(super) fn write(&mut self, plan: &Plan, out: &mut Vec<u8>) -> Outcome<bool> {
+    pub(super) fn write(&mut self, shared: &Shared, out: &mut Vec<u8>) -> Outcome<bool> {
         if let Some(stream) = &mut self.stream {
             // The literal was announced: if its bytes fail now, nothing that follows could be told from them.
             let more = self.source.write_stream(&self.row, stream, out).map_err(|failure| {
@@ -77,7 +76,7 @@ impl Message {
             text::number(out, self.number as u64);
             out.extend_from_slice(b" FETCH (");
         }
-        let Some(item) = plan.items.get(self.item) else {
+        let Some(item) = shared.plan.items.get(self.item) else {
             out.extend_from_slice(b")\r\n");
             return Ok(true);
         };
@@ -85,11 +84,12 @@ impl Message {
             out.push(b' ');
         }
         self.item += 1;
-        self.write_item(item, plan.enabled.utf8, out)?;
+        self.write_item(item, shared, out)?;
         Ok(false)
     }
 
-    fn write_item(&mut self, item: &FetchItem, utf8: bool, out: &mut Vec<u8>) -> Outcome<()> {
+    fn write_item(&mut self, item: &FetchItem, shared: &Shared, out: &mut Vec<u8>) -> Outcome<()> {
+        let utf8 = shared.plan.enabled.utf8;
         let entry = self.row.entry();
         match item {
             FetchItem::Uid => {
@@ -98,7 +98,7 @@ impl Message {
             }
             FetchItem::Flags => {
                 out.extend_from_slice(b"FLAGS ");
-                write_flags(out, &entry.flags);
+                write_flags(out, &entry.flags, shared.recent.contains(entry.uid));
             }
             FetchItem::InternalDate => {
                 out.extend_from_slice(b"INTERNALDATE ");

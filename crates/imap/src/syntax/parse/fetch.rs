@@ -25,7 +25,7 @@ pub(super) fn fetch(c: &mut Cursor<'_>, uid: bool) -> Result<Fetch> {
     } else {
         items.push(item(c)?);
     }
-    let mut fetch = Fetch { uid, set, items, changed_since: None, vanished: false };
+    let mut fetch = Fetch { uid, set, items, changed_since: None, vanished: false, partial: None };
     if !c.at_end() {
         c.space()?;
         let at = c.position();
@@ -37,8 +37,12 @@ pub(super) fn fetch(c: &mut Cursor<'_>, uid: bool) -> Result<Fetch> {
             } else if c.eat_word("VANISHED") {
                 fetch.vanished = true;
                 Ok(())
+            } else if uid && c.eat_word("PARTIAL") {
+                c.space()?;
+                fetch.partial = Some(super::search::partial(c)?);
+                Ok(())
             } else {
-                c.expected("CHANGEDSINCE or VANISHED")
+                c.expected("CHANGEDSINCE, VANISHED, or in UID FETCH, PARTIAL")
             }
         })?;
         if fetch.vanished && (!uid || fetch.changed_since.is_none()) {
@@ -48,7 +52,7 @@ pub(super) fn fetch(c: &mut Cursor<'_>, uid: bool) -> Result<Fetch> {
     Ok(fetch)
 }
 
-fn item(c: &mut Cursor<'_>) -> Result<FetchItem> {
+pub(super) fn item(c: &mut Cursor<'_>) -> Result<FetchItem> {
     let at = c.position();
     let name = c.take_while(|b| b.is_ascii_alphanumeric() || b == b'.').to_ascii_uppercase();
     Ok(match name.as_slice() {

@@ -1,6 +1,6 @@
 //! SEARCH programs, read with a stack of our own so that no input can exhaust the thread's.
 
-use super::super::command::{Flag, Search, SearchKey, SearchReturn};
+use super::super::command::{Flag, Partial, Search, SearchKey, SearchReturn};
 use super::super::set::MessageSet;
 use super::super::{MAX_DEPTH, MAX_SEARCH_KEYS};
 use super::{Cursor, Result, date};
@@ -15,31 +15,44 @@ pub(super) fn search(c: &mut Cursor<'_>, uid: bool) -> Result<Search> {
     }
     if c.eat_word("CHARSET") {
         c.space()?;
-        let charset = c.astring("a charset")?;
-        if !["US-ASCII", "ASCII", "UTF-8", "UTF8"].iter().any(|ours| charset.eq_ignore_ascii_case(ours)) {
-            search.unknown_charset = Some(charset);
-            // The strings of the program can be anything now: nothing to gain from reading them.
-            while c.peek().is_some() {
-                c.take_while(|_| true);
-            }
-            return Ok(search);
-        }
-        c.space()?;
+        return in_charset(c, search);
     }
     search.key = program(c)?;
     Ok(search)
 }
 
-fn returns(c: &mut Cursor<'_>) -> Result<SearchReturn> {
+/// A charset and the program in it.
+pub(super) fn in_charset(c: &mut Cursor<'_>, mut search: Search) -> Result<Search> {
+    let charset = c.astring("a charset")?;
+    if !["US-ASCII", "ASCII", "UTF-8", "UTF8"].iter().any(|ours| charset.eq_ignore_ascii_case(ours)) {
+        search.unknown_charset = Some(charset);
+        // The strings of the program can be anything now: nothing to gain from reading them.
+        while c.peek().is_some() {
+            c.take_while(|_| true);
+        }
+        return Ok(search);
+    }
+    c.space()?;
+    search.key = program(c)?;
+    Ok(search)
+}
+
+/// `(MIN PARTIAL 1:500)`.
+pub(super) fn returns(c: &mut Cursor<'_>) -> Result<SearchReturn> {
     let mut r = SearchReturn::default();
     c.list(|c| {
+        if c.eat_word("PARTIAL") {
+            c.space()?;
+            r.partial = Some(partial(c)?);
+            return Ok(());
+        }
         let want = match () {
             () if c.eat_word("MIN") => &mut r.min,
             () if c.eat_word("MAX") => &mut r.max,
             () if c.eat_word("ALL") => &mut r.all,
             () if c.eat_word("COUNT") => &mut r.count,
             () if c.eat_word("SAVE") => &mut r.save,
-            () => return c.expected("MIN, MAX, ALL, COUNT or SAVE"),
+            () => return c.expected("MIN, MAX, ALL, COUNT, SAVE or PARTIAL"),
         };
         *want = true;
         Ok(())
@@ -47,6 +60,18 @@ fn returns(c: &mut Cursor<'_>) -> Result<SearchReturn> {
     // `RETURN ()` is `RETURN (ALL)` (RFC 4731 section 3.1).
     r.all |= r == SearchReturn::default();
     Ok(r)
+}
+
+/// `1:500`, or `-1:-500` from the end (RFC 9394 section 3.1).
+pub(super) fn partial(c: &mut Cursor<'_>) -> Result<Partial> {
+    let from_end = c.eat(b'-');
+    let one = c.nz_number()?;
+    c.byte(b':', "\":\" and a second number")?;
+    if c.eat(b'-') != from_end {
+        return c.expected("both numbers with a minus, or none");
+    }
+    let other = c.nz_number()?;
+    Ok(Partial { first: one.min(other), last: one.max(other), from_end })
 }
 
 /// What is still to be closed while reading a program.
@@ -204,8 +229,10 @@ fn key(c: &mut Cursor<'_>) -> Result<SearchKey> {
         Ok(Flag::Keyword(c.atom("a keyword")?.to_owned()))
     };
     Ok(match c.keyword("a search key")?.as_str() {
-        "ALL" | "OLD" => SearchKey::All,
-        "RECENT" | "NEW" => SearchKey::Nothing,
+        "ALL" => SearchKey::All,
+        "RECENT" => SearchKey::Flag(Flag::Recent),
+        "OLD" => unset(Flag::Recent),
+        "NEW" => SearchKey::And(vec![SearchKey::Flag(Flag::Recent), unset(Flag::Seen)]),
         "ANSWERED" => SearchKey::Flag(Flag::Answered),
         "DELETED" => SearchKey::Flag(Flag::Deleted),
         "DRAFT" => SearchKey::Flag(Flag::Draft),

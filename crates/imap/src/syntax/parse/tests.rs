@@ -150,12 +150,17 @@ fn head(text: &str) -> Option<AppendHead> {
 #[test]
 fn append_is_read_up_to_its_literal() {
     let h = head("a1 APPEND INBOX (\\Seen $x) \"17-Jul-1996 02:44:25 -0700\" {300+}\r\n").unwrap();
-    assert_eq!((h.mailbox.as_str(), h.flags.len(), h.internal_date_ms), ("INBOX", 2, Some(837596665000)));
-    assert!(head("a1 APPEND \"Sent Items\" UTF8 (~{5}\r\n").unwrap().utf8);
+    assert_eq!(
+        (h.mailbox.as_str(), h.message.flags.len(), h.message.internal_date_ms),
+        ("INBOX", 2, Some(837596665000))
+    );
+    assert!(head("a1 APPEND \"Sent Items\" UTF8 (~{5}\r\n").unwrap().message.utf8);
     assert!(head("a1 APPEND INBOX \" 7-Jul-1996 02:44:25 +0000\" ~{5}\r\n").is_some());
     assert!(head("a1 APPEND {5}\r\n").is_none(), "the literal is the mailbox name");
     assert!(head("a1 APPEND {5}\r\nINBOX {10}\r\n").is_some());
     assert!(head("a1 LOGIN {5}\r\n").is_none());
+    assert!(append_next(b" (\\Seen) \"17-Jul-1996 02:44:25 -0700\" {300+}\r\n").unwrap().internal_date_ms.is_some());
+    assert!(append_next(b" x {300+}\r\n").is_err());
     assert!(append_head(b"a1 APPEND INBOX (\\Bogus) {5}\r\n").unwrap().is_err());
     assert!(append_head(b"a1 APPEND INBOX \"99-Jul-1996 02:44:25 +0000\" {5}\r\n").unwrap().is_err());
 }

@@ -1,0 +1,132 @@
+//! The order that a person wants (RFC 5256 section 3 `SORT`, RFC 5957 for display names).
+
+use std::cmp::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use store::RealmId;
+use unicode_normalization::UnicodeNormalization;
+
+use crate::{EncodedRow, MailError, MailStore, MailboxId, Result, Uid};
+
+/// What to sort by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SortField {
+    /// Internal date.
+    Arrival,
+    /// `Date:`, or the internal date where it can't be read.
+    Date,
+    /// Size in bytes.
+    Size,
+    /// Base subject.
+    Subject,
+    /// Local part of the first author.
+    From,
+    /// Local part of the first primary recipient.
+    To,
+    /// Local part of the first carbon-copy recipient.
+    Cc,
+    /// Name of the first author, or the address if there is no name.
+    DisplayFrom,
+    /// Name of the first primary recipient, or the address if there is no name.
+    DisplayTo,
+}
+
+/// One criterion; those that follow decide where it does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SortKey {
+    /// By what.
+    pub field: SortField,
+    /// From the last to the first.
+    pub reverse: bool,
+}
+
+/// What one message has for one key.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Value {
+    Number(i64),
+    Text(String),
+}
+
+/// Messages whose records are read together, some KB each.
+const TOGETHER: usize = 256;
+
+impl MailStore {
+    /// The messages `uids` of a mailbox, ascending when given, in the order of `keys`; ties stay ascending. Those that
+    /// are gone are left out. Reads every one of them: call it from a blocking thread.
+    ///
+    /// # Errors
+    /// [`MailError::Cancelled`] once `cancel` is set.
+    pub fn sort_uids(
+        &self,
+        account: RealmId,
+        mailbox: MailboxId,
+        uids: &[Uid],
+        keys: &[SortKey],
+        cancel: &AtomicBool,
+    ) -> Result<Vec<Uid>> {
+        let mut sorted: Vec<(Uid, Vec<Value>)> = Vec::with_capacity(uids.len());
+        for uids in uids.chunks(TOGETHER) {
+            if cancel.load(Relaxed) {
+                return Err(MailError::Cancelled);
+            }
+            for row in self.encoded_rows(account, mailbox, uids)? {
+                sorted.push((row.entry.uid, values(&row, keys)?));
+            }
+        }
+        sorted.sort_by(|(_, one), (_, other)| compare(one, other, keys));
+        Ok(sorted.into_iter().map(|(uid, _)| uid).collect())
+    }
+}
+
+fn values(row: &EncodedRow, keys: &[SortKey]) -> Result<Vec<Value>> {
+    let parsed = row.ordering()?;
+    let value = |key: &SortKey| match key.field {
+        SortField::Arrival => Value::Number(row.entry.internal_date_ms),
+        SortField::Date => Value::Number(parsed.date_ms.unwrap_or(row.entry.internal_date_ms)),
+        SortField::Size => Value::Number(i64::try_from(row.entry.size).unwrap_or(i64::MAX)),
+        SortField::Subject => Value::Text(collated(&parsed.base_subject)),
+        SortField::From => Value::Text(collated(&parsed.from().mailbox)),
+        SortField::To => Value::Text(collated(&parsed.to().mailbox)),
+        SortField::Cc => Value::Text(collated(&parsed.cc().mailbox)),
+        SortField::DisplayFrom => Value::Text(collated(&parsed.from().shown)),
+        SortField::DisplayTo => Value::Text(collated(&parsed.to().shown)),
+    };
+    Ok(keys.iter().map(value).collect())
+}
+
+fn compare(one: &[Value], other: &[Value], keys: &[SortKey]) -> Ordering {
+    let by = |((one, other), key): ((&Value, &Value), &SortKey)| {
+        if key.reverse { other.cmp(one) } else { one.cmp(other) }
+    };
+    one.iter().zip(other).zip(keys).map(by).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+}
+
+/// The form in which texts are compared: `i;unicode-casemap` (RFC 5051), octet by octet.
+fn collated(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_uppercase();
+    }
+    text.chars().flat_map(char::to_uppercase).nfkd().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_compared_without_case_and_in_one_spelling() {
+        assert_eq!(collated("stra\u{df}e"), "STRASSE");
+        assert_eq!(collated("\u{e9}"), collated("E\u{301}"));
+        assert!(collated("[x]") < collated("_") && collated("z") < collated("_"), "capitals decide");
+    }
+
+    #[test]
+    fn later_keys_decide_ties_and_reverse_is_theirs_alone() {
+        let keys =
+            [SortKey { field: SortField::Size, reverse: true }, SortKey { field: SortField::Subject, reverse: false }];
+        let row = |size, text: &str| [Value::Number(size), Value::Text(text.to_owned())];
+        assert_eq!(compare(&row(2, "b"), &row(1, "a"), &keys), Ordering::Less);
+        assert_eq!(compare(&row(1, "b"), &row(1, "a"), &keys), Ordering::Greater);
+        assert_eq!(compare(&row(1, "a"), &row(1, "a"), &keys), Ordering::Equal);
+    }
+}
