@@ -102,7 +102,7 @@ impl State {
 
     /// Up to where everything in the packs is whole.
     fn mark(&self) -> Place {
-        let end = (self.active.number, self.active.len);
+        let end = (self.active.number, self.active.written);
         let (pack, offset) = self.writing.first().copied().map_or(end, |first| first.min(end));
         Place { pack, offset }
     }
@@ -111,7 +111,10 @@ impl State {
 struct Pack {
     number: u32,
     file: Arc<dyn File>,
+    /// Where the next body goes.
     len: u64,
+    /// Where the last body that was written ends. Behind it there may be nothing, where a write failed.
+    written: u64,
 }
 
 pub(crate) fn pack_path(dir: &Path, number: u32) -> PathBuf {
@@ -191,7 +194,7 @@ impl Packs {
                 end = len;
             }
             file.sync().map_err(StoreError::io(path.display().to_string()))?;
-            active = Some(Pack { number, file, len: end });
+            active = Some(Pack { number, file, len: end, written: end });
         }
         let active = match active {
             Some(active) => active,
@@ -268,8 +271,19 @@ impl Packs {
             file.write_at(&frame, place.offset).and_then(|()| write_chunks(&*file, place.offset + frame.len() as u64));
         let mut state = self.state.lock();
         state.writing.remove(&(place.pack, place.offset));
-        // What a failed write leaves is passed over when the packs are scanned; nothing refers to it.
-        written.map_err(StoreError::io("body pack"))?;
+        let end = place.offset + frame.len() as u64 + stored_bytes;
+        let is_active = state.active.number == place.pack;
+        if let Err(error) = written {
+            // Nothing refers to what a failed write leaves. Where nobody has gone on behind it, the next body takes its
+            // place; else it is passed over when the packs are scanned.
+            if is_active && state.active.len == end {
+                state.active.len = place.offset;
+            }
+            return Err(StoreError::io("body pack")(error));
+        }
+        if is_active {
+            state.active.written = state.active.written.max(end);
+        }
         state.unsynced.insert(place.pack, file);
         state.fresh.insert(id, place);
         Ok(())
@@ -414,5 +428,6 @@ fn create_pack(disk: &dyn Disk, dir: &Path, number: u32) -> Result<Pack> {
         let _ = disk.remove(&path);
         return Err(StoreError::io(name)(error));
     }
-    Ok(Pack { number, file, len: PACK_MAGIC.len() as u64 })
+    let len = PACK_MAGIC.len() as u64;
+    Ok(Pack { number, file, len, written: len })
 }

@@ -5,6 +5,7 @@
 //! all, also across a crash, but need not be durable: the log is.
 
 mod fjall_index;
+mod manifest;
 
 use std::ops::Bound;
 

@@ -46,7 +46,7 @@ pub(crate) use quarantine::Quarantine;
 pub struct StoreOptions {
     /// How long commits and unreferenced bodies are kept. Default 30 days.
     pub retention: Duration,
-    /// Memory for cached index blocks, in bytes. Default 64 MiB.
+    /// Memory for cached index blocks, in bytes; as much as a half more is used for what was written last. Default 64 MiB.
     pub cache_bytes: u64,
     /// A log segment is closed when it is larger. Default 64 MiB.
     pub segment_bytes: u64,

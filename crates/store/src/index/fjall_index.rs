@@ -10,10 +10,10 @@ use std::{
 use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _};
 
-use super::{Batch, IndexEngine, IndexView, Row, RowIter, Space};
+use super::{Batch, IndexEngine, IndexView, Row, RowIter, Space, manifest};
 use crate::{Order, Result, StoreError, error::panic_text};
 
-/// Of one key space, before it goes to disk.
+/// Of one key space, before it goes to disk; a quarter of the cache where that is less.
 const MEMTABLE_BYTES: u64 = 16 << 20;
 /// Journal files in all; the log makes them dispensable, so they are kept small.
 const JOURNAL_BYTES: u64 = 128 << 20;
@@ -42,6 +42,7 @@ impl FjallIndex {
     /// # Errors
     /// [`StoreError::Damaged`]: it can be built anew from the log.
     pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self> {
+        manifest::check(dir)?;
         guarded(|| {
             let database = Database::builder(dir)
                 .cache_size(cache_bytes)
@@ -49,7 +50,8 @@ impl FjallIndex {
                 .worker_threads(2)
                 .open()
                 .map_err(damaged)?;
-            let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+            let memtable_bytes = MEMTABLE_BYTES.min(cache_bytes / 4);
+            let options = || KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes);
             let records = database.keyspace("records", options).map_err(damaged)?;
             let meta = database.keyspace("meta", options).map_err(damaged)?;
             Ok(Self { database, spaces: Spaces { records, meta } })

@@ -1,4 +1,4 @@
-//! A disk on which a sync of the log can be held up, so that what goes on meanwhile can be looked at.
+//! A disk on which a write to the log can be held up, so that what goes on meanwhile can be looked at.
 
 use std::{io, path::Path, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ enum State {
     Reached,
 }
 
-/// Held up by a shut gate: the next sync of a log segment.
+/// Held up by a shut gate: the next write to a log segment.
 pub(super) struct Gate {
     state: Mutex<State>,
     changed: Condvar,
@@ -112,10 +112,10 @@ impl File for GatedFile {
         self.file.read_at(buffer, offset)
     }
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.gate.pass();
         self.file.write_at(bytes, offset)
     }
     fn sync(&self) -> io::Result<()> {
-        self.gate.pass();
         self.file.sync()
     }
     fn len(&self) -> io::Result<u64> {
