@@ -1,6 +1,7 @@
 //! CSV as Google, Outlook, Thunderbird and spreadsheets write it, found by the names of the columns; and out in a form
 //! that all of them read, which is Google's.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use mailkit::EmailAddress;
@@ -147,7 +148,7 @@ fn take(incoming: &mut Incoming, line: usize, columns: &[Column], row: &csv::Str
         if text == "other" { String::new() } else { text }
     };
     for (column, value) in columns.iter().zip(row) {
-        let value = value.trim();
+        let value = as_meant(value.trim());
         if value.is_empty() {
             continue;
         }
@@ -202,6 +203,27 @@ fn take(incoming: &mut Incoming, line: usize, columns: &[Column], row: &csv::Str
     incoming.take(IncomingCard { line, card, groups });
 }
 
+/// Whether a spreadsheet would take a cell for a formula. Names come from strangers: 'add sender' keeps what they call
+/// themselves. Numbers as `+30 210…` and `-7` are none.
+fn is_formula(cell: &str) -> bool {
+    let cell = cell.trim_start_matches('\'');
+    match cell.chars().next() {
+        Some('=' | '@' | '\t' | '\r') => true,
+        Some('+' | '-') => !cell[1..].chars().all(|c| c.is_ascii_digit() || " ()-./".contains(c)),
+        _ => false,
+    }
+}
+
+/// A cell that every spreadsheet takes for text: the apostrophe in front is their own mark for it.
+fn as_text(cell: &str) -> Cow<'_, str> {
+    if is_formula(cell) { format!("'{cell}").into() } else { cell.into() }
+}
+
+/// A cell without that mark.
+fn as_meant(cell: &str) -> &str {
+    cell.strip_prefix('\'').filter(|rest| is_formula(rest)).unwrap_or(cell)
+}
+
 /// Write the contacts of a book as a table: one line a contact, as many columns as the fullest of them needs.
 pub fn write(book: &Book) -> Vec<u8> {
     let most = |count: fn(&Card) -> usize| book.contacts.values().map(count).max().unwrap_or_default();
@@ -240,7 +262,25 @@ pub fn write(book: &Book) -> Vec<u8> {
             row.push(one.map(|p| p.label.clone()).unwrap_or_default());
             row.push(one.map(|p| p.number.clone()).unwrap_or_default());
         }
-        let _ = out.write_record(&row);
+        let _ = out.write_record(row.iter().map(|cell| as_text(cell).into_owned()));
     }
     out.into_inner().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cell_is_a_formula_and_every_cell_is_read_as_it_was() {
+        for cell in ["=HYPERLINK(\"https://evil.example\")", "@SUM(1)", "+1+cmd|' /C calc'!A0", "-2+3", "'=1", "''@x"] {
+            let written = as_text(cell);
+            assert!(written.starts_with('\''), "{cell}");
+            assert_eq!(as_meant(&written), cell);
+        }
+        for cell in ["Ann", "+30 210 123-4567", "-7", "O'Neill", "'tis", "", "a=b"] {
+            assert_eq!(as_text(cell), cell);
+            assert_eq!(as_meant(cell), cell);
+        }
+    }
 }
