@@ -1,11 +1,19 @@
 //! HTTP on doorkit's connections: the webmail's router, and the pages for machines.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     Extension, Router,
-    extract::State,
+    extract::{Request, State},
     http::{HeaderMap, HeaderName, StatusCode, header},
+    middleware,
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -21,7 +29,10 @@ use tokio_util::sync::CancellationToken;
 use crate::services::Services;
 
 /// How long a client may take to send its request's header.
-const HEADER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection may be open without any request on it. Until its first bytes tell which HTTP it speaks, no
+/// other limit counts.
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// `/health` and `/metrics`.
 pub fn machine_pages(services: Arc<Services>, metrics: PrometheusHandle) -> Router {
@@ -70,12 +81,20 @@ fn is_loopback(address: IpAddr) -> bool {
 /// Serves one connection until it ends or the service stops.
 pub async fn serve_connection(router: Router, conn: doorkit::Conn, shutdown: CancellationToken) {
     let peer = web::Peer { addr: conn.peer().ip(), tls: conn.is_tls() };
-    let service = TowerToHyperService::new(router.layer(Extension(peer)));
+    let asked = Arc::new(AtomicBool::new(false));
+    let note = asked.clone();
+    let noted = middleware::map_request(move |request: Request| {
+        note.store(true, Ordering::Relaxed);
+        std::future::ready(request)
+    });
+    let service = TowerToHyperService::new(router.layer(Extension(peer)).layer(noted));
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(100).keep_alive_interval(HEADER_TIMEOUT);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(conn), service);
     tokio::pin!(connection);
+    let first_request = tokio::time::sleep(FIRST_REQUEST_TIMEOUT);
+    tokio::pin!(first_request);
     let mut stopping = false;
     loop {
         tokio::select! {
@@ -84,6 +103,11 @@ pub async fn serve_connection(router: Router, conn: doorkit::Conn, shutdown: Can
                     tracing::debug!(%error, "http connection");
                 }
                 return;
+            }
+            () = &mut first_request, if !first_request.is_elapsed() => {
+                if !asked.load(Ordering::Relaxed) {
+                    return;
+                }
             }
             () = shutdown.cancelled(), if !stopping => {
                 stopping = true;
