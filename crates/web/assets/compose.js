@@ -1,9 +1,11 @@
 // @ts-check
 // Writing: the draft saves itself, addresses complete themselves, files can be dropped.
-import { send } from './pages.js';
+import { renewToken, say, send } from './pages.js';
 
 /** How long after the last keystroke a draft is saved. */
 const PAUSE_MS = 2_500;
+/** And how much longer for each megabyte of files: all of the message is kept anew each time. */
+const PAUSE_PER_MB_MS = 2_000;
 
 export function installCompose() {
   const form = /** @type {HTMLFormElement | null} */ (document.querySelector('#compose'));
@@ -18,29 +20,36 @@ export function installCompose() {
   /** @type {Promise<unknown>} */
   let saving = Promise.resolve();
 
+  /** Heavy drafts are saved less often. */
+  const patience = () => PAUSE_MS + Math.min(90_000, (Number(form.dataset.bytes) / 1_000_000) * PAUSE_PER_MB_MS);
+
   /** @param {string} what @returns {Promise<boolean>} */
-  const save = async (what) => {
+  const save = async (what, again = true) => {
     clearTimeout(pause);
     dirty = false;
     status.textContent = what === 'attach' ? 'Adding…' : 'Saving…';
     const data = new FormData(form);
     data.set('do', what);
     if (what !== 'attach') data.delete('attach');
-    try {
-      const response = await fetch('/compose', { method: 'POST', body: data, headers: { accept: 'application/json' }, signal: AbortSignal.timeout(what === 'attach' ? 300_000 : 20_000) });
-      const answer = await response.json();
-      if (!response.ok) throw new Error(answer.detail);
+    const answer = await post(data, what === 'attach' ? 600_000 : 30_000, (part) => {
+      if (what === 'attach') status.textContent = part < 1 ? `Adding… ${Math.floor(part * 100)} %` : 'Adding…';
+    });
+    if (answer.draft) {
       /** @type {HTMLInputElement} */ (form.elements.namedItem('draft')).value = answer.draft;
+      form.dataset.bytes = String(answer.bytes);
       if (!left && form.isConnected) history.replaceState(null, '', `/compose?draft=${answer.draft}`);
       showFiles(form, answer.files);
       status.textContent = `Saved ${answer.saved}`;
       return true;
-    } catch (error) {
-      dirty = true;
-      status.textContent = what === 'attach' && error instanceof Error && error.message ? error.message : 'Not saved yet';
-      if (!left && what !== 'attach') pause = setTimeout(queue, PAUSE_MS * 4);
-      return false;
     }
+    if (answer.stale && again && (await renewToken())) return save(what, false);
+    dirty = true;
+    const files = what === 'attach';
+    if (answer.stale) status.textContent = 'Not saved: you are signed out. Sign in in another tab, and go on here.';
+    else if (answer.detail) status.textContent = `${files ? '' : 'Not saved: '}${answer.detail}`;
+    else status.textContent = files ? 'No answer from the server: the files are not added.' : 'Not saved yet: no answer from the server.';
+    if (!left && !files) pause = setTimeout(queue, PAUSE_MS * 4);
+    return false;
   };
   const queue = (what = 'save') => (saving = saving.then(() => (left || !form.isConnected ? false : save(what))));
 
@@ -49,11 +58,13 @@ export function installCompose() {
     dirty = true;
     status.textContent = '';
     clearTimeout(pause);
-    pause = setTimeout(queue, PAUSE_MS);
+    pause = setTimeout(queue, patience());
   });
   files.addEventListener('change', async () => {
     if (!files.files?.length) return;
-    await queue('attach');
+    const bytes = [...files.files].reduce((sum, file) => sum + file.size, Number(form.dataset.bytes));
+    if (bytes > Number(form.dataset.most)) status.textContent = `Not added: the files together are larger than the ${form.dataset.mostText} a message may have.`;
+    else await queue('attach');
     files.value = '';
   });
   form.addEventListener('submit', async (event) => {
@@ -82,6 +93,19 @@ export function installCompose() {
       form.requestSubmit(/** @type {HTMLElement} */ (form.querySelector('.below [value=send]')));
     } else if (/** @type {Element} */ (event.target).matches('input')) event.preventDefault();
   });
+  // Another page takes the place of this one: what was typed last is kept.
+  form.addEventListener('leave', async () => {
+    clearTimeout(pause);
+    if (!dirty || left) return;
+    left = true;
+    const data = new FormData(form);
+    data.set('do', 'save');
+    data.delete('attach');
+    await saving;
+    data.set('draft', /** @type {HTMLInputElement} */ (form.elements.namedItem('draft')).value);
+    const answer = await post(data, 30_000, () => {});
+    say(answer.draft ? 'Kept as a draft.' : 'What you typed last is not kept.', answer.draft ? `/compose?draft=${answer.draft}` : location.href, answer.draft ? 'Go on' : '');
+  });
   addEventListener('pagehide', () => {
     if (!dirty || left || !form.isConnected) return;
     const data = new FormData(form);
@@ -105,6 +129,30 @@ export function installCompose() {
   form.querySelectorAll('[data-people]').forEach((input) => complete(/** @type {HTMLInputElement} */ (input)));
   const text = /** @type {HTMLTextAreaElement | null} */ (document.querySelector('#text[autofocus]'));
   text?.setSelectionRange(0, 0);
+}
+
+/**
+ * Post the form for an answer in JSON. Not by fetch, which does not tell how far an upload is.
+ * @param {FormData} data @param {number} limit_ms @param {(part: number) => void} progress
+ * @returns {Promise<any>} the answer; `stale` if the session is over; empty if none came
+ */
+function post(data, limit_ms, progress) {
+  return new Promise((resolve) => {
+    const request = new XMLHttpRequest();
+    request.open('POST', '/compose');
+    request.setRequestHeader('accept', 'application/json');
+    request.timeout = limit_ms;
+    request.upload.addEventListener('progress', (event) => progress(event.total ? event.loaded / event.total : 1));
+    request.addEventListener('loadend', () => {
+      const stale = request.status === 403 || new URL(request.responseURL || location.href).pathname === '/signin';
+      try {
+        resolve({ ...JSON.parse(request.responseText), stale });
+      } catch {
+        resolve({ stale });
+      }
+    });
+    request.send(data);
+  });
 }
 
 /** @param {HTMLFormElement} form @param {{ name: string, size: string }[]} files */

@@ -9,7 +9,8 @@ const HELP = [
   ['e', 'archive'], ['#', 'delete'], ['!', 'spam'], ['s', 'star'], ['v', 'move to…'], ['z', 'undo'],
   ['Shift+I', 'mark as read'], ['Shift+U', 'mark as unread'],
   ['r', 'reply'], ['a', 'reply to all'], ['f', 'forward'], ['c', 'write'], ['Ctrl+Enter', 'send'],
-  ['/', 'search'], ['g i', 'Inbox'], ['g s', 'Sent'], ['g d', 'Drafts'], ['g a', 'Archive'], ['?', 'this help'],
+  ['/', 'search'], ['g i', 'Inbox'], ['g s', 'Sent'], ['g d', 'Drafts'], ['g a', 'Archive'], ['g t', 'Trash'], ['g j', 'Spam'], ['g c', 'address book'],
+  ['Shift+A', 'select all on the page'], ['Esc', 'clear the selection, close a menu'], ['?', 'this help'],
 ];
 /** @type {Record<string, string>} */
 const PLACES = { i: 'inbox', s: 'sent', d: 'drafts', a: 'archive', t: 'trash', j: 'junk' };
@@ -27,10 +28,17 @@ function onKey(event) {
   const target = /** @type {HTMLElement} */ (event.target);
   const typing = target.closest('input:not([type=checkbox]), textarea, select, [contenteditable]');
   if (event.key === 'Escape') {
+    // The focus goes back to where the menu was opened.
+    /** @type {HTMLElement | null | undefined} */ (target.closest('details.menu[open]')?.querySelector('summary'))?.focus();
     document.querySelectorAll('details.menu[open]').forEach((menu) => menu.removeAttribute('open'));
     showSide(false);
     if (typing) target.blur();
     else if (picked()) tick(false);
+    return;
+  }
+  const item = target.closest('.menu[open] .pop :is(a, button)');
+  if (item && !event.ctrlKey && !event.metaKey && !event.altKey && moveIn(item, event.key)) {
+    event.preventDefault();
     return;
   }
   if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]')) return;
@@ -41,7 +49,7 @@ function onKey(event) {
 function press(key) {
   if (going) {
     going = false;
-    return click(`a[data-role="${PLACES[key]}"]`);
+    return click(key === 'c' ? '.boxes a[href="/people"]' : `a[data-role="${PLACES[key]}"]`);
   }
   switch (key) {
     case 'j': return step(1);
@@ -51,6 +59,7 @@ function press(key) {
     case 'e': return verb('archive') || verb('inbox');
     case '#': case 'Delete': return verb('delete');
     case '!': return verb('junk');
+    case 'A': return !!document.querySelector('.row') && (tick(!picked()), true);
     case 'I': return verb('read');
     case 'U': return verb('unread');
     case 's': return click('#acts .star') || click('.row.cursor .star');
@@ -107,6 +116,17 @@ function focus(selector) {
   input?.focus();
   input?.select();
   return !!input;
+}
+
+/** In an open menu arrows go up and down, letters to what begins with them. @param {Element} item @param {string} key */
+function moveIn(item, key) {
+  const items = /** @type {HTMLElement[]} */ ([...(item.closest('.pop')?.querySelectorAll('a, button') ?? [])]);
+  const at = items.indexOf(/** @type {HTMLElement} */ (item));
+  const after = [...items.slice(at + 1), ...items.slice(0, at + 1)];
+  const to = { ArrowDown: after[0], ArrowUp: items.at(at - 1), Home: items[0], End: items.at(-1) }[key]
+    ?? (/^[\p{L}\p{N}]$/u.test(key) ? after.find((one) => one.textContent?.trim().toLowerCase().startsWith(key.toLowerCase())) : undefined);
+  to?.focus();
+  return !!to || /^\S$/.test(key);
 }
 
 function openMenu() {

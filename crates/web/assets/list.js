@@ -1,5 +1,6 @@
 // @ts-check
 // The list of conversations and the frames of HTML messages.
+import { say } from './pages.js';
 
 /** @returns {HTMLInputElement[]} */
 const boxes = () => [...document.querySelectorAll('#rows .pick input')].map((box) => /** @type {HTMLInputElement} */ (box));
@@ -15,6 +16,8 @@ export function installList() {
     const target = /** @type {Element} */ (event.target);
     const act = target.closest('[data-do]')?.getAttribute('data-do');
     if (act === 'none') tick(false);
+    if (act === 'all') tick(true);
+    if (act === 'copy') void copy(/** @type {Element} */ (target.closest('[data-do]')));
     const box = /** @type {HTMLInputElement | null} */ (target.closest('.pick input'));
     if (box) {
       // Shift takes all between this one and the one before.
@@ -29,6 +32,13 @@ export function installList() {
   });
 }
 
+/** Put what stands beside a button on the clipboard. @param {Element} button */
+async function copy(button) {
+  const text = button.parentElement?.querySelector('code')?.textContent ?? '';
+  const done = await navigator.clipboard?.writeText(text).then(() => true, () => false);
+  say(done ? 'Copied.' : 'Select the text and copy it by hand: the browser lets no page do so here.');
+}
+
 /** Tick all, or none. @param {boolean} on */
 export function tick(on) {
   boxes().forEach((box) => (box.checked = on));
@@ -41,7 +51,9 @@ export const picked = () => boxes().some((box) => box.checked);
 function count() {
   const n = boxes().filter((box) => box.checked).length;
   const text = document.getElementById('picked');
-  if (text) text.textContent = `${n} selected`;
+  if (text) text.replaceChildren(String(n), Object.assign(document.createElement('span'), { className: 'wide', textContent: ' selected' }));
+  const all = /** @type {HTMLInputElement | null} */ (document.querySelector('[data-do=all]'));
+  if (all) all.checked = false;
 }
 
 /** Give each frame the height of its message, now and when its pictures have come. */

@@ -18,6 +18,7 @@ export function installPages(after) {
   window.addEventListener('popstate', () => visit(location.href, { push: false }));
   document.addEventListener('toggle', closeOtherMenus, true);
   document.addEventListener('pointerdown', closeMenusOutside);
+  document.addEventListener('scroll', rememberPlace, { capture: true, passive: true });
   expireNotice();
 }
 
@@ -75,19 +76,40 @@ function markGoing(data) {
  * @returns {Promise<boolean>} whether an answer came
  */
 export async function send(url, body) {
-  for (let attempt = 0; attempt < 2; attempt++) {
-    const answer = await load(url, { body });
-    if (answer === 'done') return true;
-    if (answer === 'replaced') return false;
+  let answer = await load(url, { body });
+  // Signed in anew meanwhile: the page's token is of the session before.
+  if (answer === 'stale' && (await renewToken())) {
+    body.set('csrf', document.body.dataset.csrf ?? '');
+    answer = await load(url, { body });
   }
+  if (answer === 'failed') answer = await load(url, { body });
+  if (answer === 'done') return true;
   document.querySelectorAll('.going').forEach((row) => row.classList.remove('going'));
-  say('No answer from the server. Nothing is lost: try again.');
+  if (answer === 'failed') say('No answer from the server. Nothing is lost: try again.');
+  else if (answer === 'stale') say('You are signed out. Sign in, then come back here and try again: nothing is lost.', '/signin', 'Sign in');
   return false;
+}
+
+/** A token of the present session for the forms of this page. @returns {Promise<boolean>} whether there is a session */
+export async function renewToken() {
+  const answer = await fetch('/mailboxes', { signal: AbortSignal.timeout(PATIENCE_MS) }).catch(() => undefined);
+  if (!answer?.ok) return false;
+  const token = new DOMParser().parseFromString(await answer.text(), 'text/html').body.dataset.csrf;
+  if (!token) return false;
+  document.body.dataset.csrf = token;
+  useToken();
+  return true;
+}
+
+function useToken() {
+  const token = document.body.dataset.csrf;
+  if (token) document.querySelectorAll('input[name=csrf]').forEach((field) => (/** @type {HTMLInputElement} */ (field).value = token));
 }
 
 /** @param {string} url @param {{ push?: boolean }} [options] */
 export async function visit(url, options = {}) {
-  if ((await load(url, options)) === 'failed') location.assign(url);
+  document.body.setAttribute('aria-busy', 'true');
+  if ((await load(url, options)) === 'failed') say('No answer from the server.', url, 'Try again');
 }
 
 /** Fetch the present page again, and show what has changed. */
@@ -98,14 +120,16 @@ export async function refresh() {
 /**
  * @param {string} url
  * @param {{ push?: boolean, body?: URLSearchParams | FormData, quiet?: boolean }} options
- * @returns {Promise<'done' | 'failed' | 'replaced'>}
+ * @returns {Promise<'done' | 'failed' | 'replaced' | 'refused' | 'stale'>} `stale`: not signed in, or no longer as before
  */
 async function load(url, { push = true, body, quiet = false }) {
   if (quiet && under_way) return 'replaced';
   if (!body) under_way?.abort();
   const controller = new AbortController();
   under_way = controller;
-  const patience = setTimeout(() => controller.abort(), body instanceof FormData ? PATIENCE_MS * 20 : PATIENCE_MS);
+  // Files take their time; a form without any hangs when it takes long.
+  const heavy = body instanceof FormData && [...body.values()].some((value) => value instanceof File && value.size > 0);
+  const patience = setTimeout(() => controller.abort(), heavy ? PATIENCE_MS * 20 : body ? PATIENCE_MS * 2 : PATIENCE_MS);
   try {
     const response = await fetch(url, {
       method: body ? 'POST' : 'GET', body, signal: controller.signal, credentials: 'same-origin',
@@ -117,8 +141,12 @@ async function load(url, { push = true, body, quiet = false }) {
     const known = document.querySelector('link[rel=stylesheet]')?.getAttribute('href');
     if (!next.body.classList.contains('shell') || next.querySelector('link[rel=stylesheet]')?.getAttribute('href') !== known) {
       if (quiet) return 'failed';
-      if (body && !response.redirected) showPage(html);
-      else location.assign(response.url);
+      // What was being done stays on the page: it can be tried again.
+      if (body && (response.status === 403 || new URL(response.url).pathname === '/signin')) {
+        return response.status === 403 && attempted.has(body) ? refused(next) : (attempted.add(body), 'stale');
+      }
+      if (body && !response.ok) return refused(next);
+      location.assign(response.url);
       return 'done';
     }
     const address = response.url + (response.redirected ? '' : new URL(url, location.href).hash);
@@ -135,15 +163,21 @@ async function load(url, { push = true, body, quiet = false }) {
     return under_way === controller ? 'failed' : 'replaced';
   } finally {
     clearTimeout(patience);
-    if (under_way === controller) under_way = undefined;
+    if (under_way === controller) {
+      under_way = undefined;
+      document.body.removeAttribute('aria-busy');
+    }
   }
 }
 
-/** Show a page that is not of the shell, such as an error. @param {string} html */
-function showPage(html) {
-  const next = new DOMParser().parseFromString(html, 'text/html');
-  document.title = next.title;
-  document.body.replaceWith(document.adoptNode(next.body));
+/** Forms that were turned away once. @type {WeakSet<object>} */
+const attempted = new WeakSet();
+
+/** Tell what an error's page says, and stay. @param {Document} page @returns {'refused'} */
+function refused(page) {
+  const words = [...page.querySelectorAll('h1, h1 ~ p')].slice(0, 2).map((part) => part.textContent?.trim().replace(/[.]$/, ''));
+  say(`${words.filter(Boolean).join(': ')}.`);
+  return 'refused';
 }
 
 /** @param {Document} next @param {boolean} quiet */
@@ -156,7 +190,8 @@ function swap(next, quiet) {
     if (value === undefined) delete document.body.dataset[name];
     else document.body.dataset[name] = value;
   }
-  for (const selector of ['#boxes', '#more-boxes', '.side .bottom']) replace(next, selector);
+  useToken();
+  for (const selector of ['#boxes', '#more-boxes', '.side .bottom', '#announcement']) replace(next, selector);
   if (!quiet) replace(next, '#notice');
   const [list, newList] = [document.querySelector('#list'), next.querySelector('#list')];
   const [reading, newReading] = [document.querySelector('#reading'), next.querySelector('#reading')];
@@ -169,9 +204,12 @@ function swap(next, quiet) {
       if (!quiet) document.getElementById('thread')?.focus({ preventScroll: true });
     }
   } else if (!quiet) {
+    document.getElementById('compose')?.dispatchEvent(new Event('leave'));
     replace(next, '#main');
-    const input = /** @type {HTMLElement | null} */ (document.querySelector('#main [autofocus]'));
-    (input ?? document.querySelector('#main h1'))?.focus?.();
+    const to = /** @type {HTMLElement | null} */ (document.querySelector('#main [autofocus], #main .note.bad') ?? document.querySelector('#main h1'));
+    // A heading takes the focus so that it is read out, and Tab goes on from there.
+    if (to && !to.matches('input, select, textarea, button, a')) to.tabIndex = -1;
+    to?.focus({ preventScroll: true });
   }
   if (!quiet) expireNotice();
   afterSwap();
@@ -183,6 +221,15 @@ function changed(a, b) {
   return ids(a) !== ids(b);
 }
 
+/** How far the list is scrolled: one that is hidden, as on a phone while a message is read, forgets it. */
+let place = 0;
+
+/** @param {Event} event */
+function rememberPlace(event) {
+  const rows = event.target;
+  if (rows instanceof HTMLElement && rows.matches('.rows') && rows.offsetParent) place = rows.scrollTop;
+}
+
 /**
  * The list keeps its place, what is ticked, the cursor and the focus.
  * @param {Element} list @param {Element} next
@@ -190,50 +237,64 @@ function changed(a, b) {
 function swapList(list, next) {
   const rows = list.querySelector('.rows');
   const same = list.getAttribute('aria-label') === next.getAttribute('aria-label');
-  const top = rows?.scrollTop ?? 0;
+  const top = rows?.scrollTop || place;
   const ticked = [...list.querySelectorAll('.pick input:checked')].map((input) => /** @type {HTMLInputElement} */ (input).value);
-  const cursor = list.querySelector('.row.cursor')?.id;
+  const before = [...list.querySelectorAll('.row')];
+  const at = before.findIndex((row) => row.matches('.cursor'));
+  const cursor = at < 0 ? before.findIndex((row) => row.matches('.current')) : at;
   const focus = document.activeElement;
   const focused = focus && list.contains(focus) ? focus.closest('.row')?.id : undefined;
   const kind = focus?.matches('.star') ? '.star' : focus?.matches('input') ? '.pick input' : '.open';
   list.replaceWith(document.adoptNode(next));
-  if (!same) return;
+  if (!same) {
+    place = 0;
+    return;
+  }
   const now = next.querySelector('.rows');
   if (now) now.scrollTop = top;
   for (const id of ticked) {
     const input = document.getElementById(id)?.querySelector('.pick input');
     if (input) /** @type {HTMLInputElement} */ (input).checked = true;
   }
-  if (cursor) document.getElementById(cursor)?.classList.add('cursor');
-  if (focused) /** @type {HTMLElement | null | undefined} */ (document.getElementById(focused)?.querySelector(kind))?.focus({ preventScroll: true });
+  // Where the row under the cursor has gone, the one that took its place is next.
+  const after = [...next.querySelectorAll('.row')];
+  const gone = cursor >= 0 && !after.some((row) => row.id === before[cursor].id);
+  const under = gone ? after[Math.min(cursor, after.length - 1)] : at >= 0 ? document.getElementById(before[at].id) : undefined;
+  under?.classList.add('cursor');
+  if (gone && focused) /** @type {HTMLElement | null | undefined} */ (under?.querySelector('.open'))?.focus({ preventScroll: true });
+  else if (focused) /** @type {HTMLElement | null | undefined} */ (document.getElementById(focused)?.querySelector(kind))?.focus({ preventScroll: true });
 }
 
 /** @param {Document} next @param {string} selector */
 function replace(next, selector) {
   const [old, now] = [document.querySelector(selector), next.querySelector(selector)];
-  if (old && now) old.replaceWith(document.adoptNode(now));
+  if (!old || !now) return;
+  const focused = old.contains(document.activeElement) ? document.activeElement?.getAttribute('href') : undefined;
+  old.replaceWith(document.adoptNode(now));
+  if (focused) /** @type {HTMLElement | null} */ (now.querySelector(`[href="${CSS.escape(focused)}"]`))?.focus({ preventScroll: true });
 }
 
 /** @type {number | undefined} */
 let expiry;
 
 /** A notice leaves after a while, but not under the pointer or the focus. */
-function expireNotice() {
+function expireNotice(after_ms = 9_000) {
   clearTimeout(expiry);
   expiry = setTimeout(() => {
     const notice = document.getElementById('notice');
     if (notice?.matches(':hover, :focus-within')) expireNotice();
     else notice?.replaceChildren();
-  }, 9_000);
+  }, after_ms);
 }
 
-/** Tell the reader something. @param {string} text */
-export function say(text) {
+/** Tell the reader something. @param {string} text @param {string} [href] @param {string} [what] a link; to sign in, in another tab */
+export function say(text, href, what) {
   const toast = document.createElement('div');
   toast.className = 'toast';
-  toast.textContent = text;
+  toast.append(Object.assign(document.createElement('span'), { textContent: text }));
+  if (href) toast.append(Object.assign(document.createElement('a'), { href, target: href === '/signin' ? '_blank' : '', textContent: what }));
   document.getElementById('notice')?.replaceChildren(toast);
-  expireNotice();
+  expireNotice(30_000);
 }
 
 /** @param {boolean} shown */

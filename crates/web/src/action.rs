@@ -23,6 +23,8 @@ enum Verb {
     Move(MailboxId),
     Read(bool),
     Star(bool),
+    /// Everything of a mailbox is read.
+    ReadAll,
     Empty,
 }
 
@@ -37,6 +39,7 @@ impl Verb {
             "unread" => Self::Read(false),
             "star" => Self::Star(true),
             "unstar" => Self::Star(false),
+            "read-all" => Self::ReadAll,
             "empty" => Self::Empty,
             other => Self::Move(other.strip_prefix("move:")?.parse().ok()?),
         })
@@ -73,13 +76,14 @@ pub async fn act(caller: Caller, form: Posted) -> Result<Response> {
         None => (form.get("verb"), form.all("id").collect()),
     };
     let verb = Verb::parse(verb).ok_or_else(bad)?;
-    let named: Vec<Named> = if verb == Verb::Empty {
+    let whole = matches!(verb, Verb::Empty | Verb::ReadAll);
+    let named: Vec<Named> = if whole {
         Vec::new()
     } else {
         ids.iter().take(MAX_IDS).map(|id| Named::parse(id, mailbox)).collect::<Option<_>>().ok_or_else(bad)?
     };
     let back = form.back();
-    if named.is_empty() && verb != Verb::Empty {
+    if named.is_empty() && !whole {
         return Ok(Redirect::to(&back).into_response());
     }
     // One key serves one press: pressing another button of a page gone back to is another act.
@@ -118,6 +122,12 @@ fn plan(caller: &Caller, verb: &Verb, named: &[Named], mailbox: Option<MailboxId
             let uids = view.uids().iter().copied().take(mailstore::MAX_ACT_MESSAGES).collect();
             BTreeMap::from([(mailbox, uids)])
         }
+        (Verb::ReadAll, Some(mailbox)) => {
+            let view = mail.view(caller.realm, mailbox)?;
+            let unread = view.uids().iter().enumerate().filter(|(at, _)| !view.flags(*at).seen());
+            let uids = unread.map(|(_, uid)| *uid).take(mailstore::MAX_ACT_MESSAGES).collect();
+            BTreeMap::from([(mailbox, uids)])
+        }
         _ => resolve(caller, named, mailbox)?,
     };
     let threads = named.iter().all(|named| matches!(named, Named::Thread(..)));
@@ -136,6 +146,9 @@ fn plan(caller: &Caller, verb: &Verb, named: &[Named], mailbox: Option<MailboxId
         }
         (Verb::To(Role::Trash), _) => format!("{} moved to Trash.", what(n)),
         (_, Some(target)) => format!("{} moved to {}.", what(n), label(target)),
+        (Verb::ReadAll, _) => {
+            format!("{} marked as read.", count(messages.values().map(Vec::len).sum::<usize>() as u32, "message"))
+        }
         (Verb::Empty, _) => {
             format!("{} deleted for good.", count(messages.values().map(Vec::len).sum::<usize>() as u32, "message"))
         }
@@ -155,6 +168,7 @@ fn plan(caller: &Caller, verb: &Verb, named: &[Named], mailbox: Option<MailboxId
                 Verb::Empty => ActChange::Expunge,
                 Verb::To(Role::Trash) if trash.as_ref().is_some_and(|trash| trash.id == from) => ActChange::Expunge,
                 Verb::Read(read) => flags(SystemFlag::Seen, *read),
+                Verb::ReadAll => flags(SystemFlag::Seen, true),
                 Verb::Star(star) => flags(SystemFlag::Flagged, *star),
                 _ => ActChange::Move(target.as_ref().map_or(from, |target| target.id)),
             };

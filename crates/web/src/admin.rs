@@ -1,5 +1,7 @@
 //! Pages of administrators: accounts, domains with their DNS records, the queue, continuity, the audit trail.
 
+mod accounts;
+
 use askama::Template;
 use axum::Router;
 use axum::extract::Query;
@@ -7,8 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use delivery::QueueFilter;
-use directory::{AccountId, DirectoryError, NewAccount, Role};
-use mailkit::EmailAddress;
+use directory::DirectoryError;
 use serde::Deserialize;
 
 use crate::caller::Caller;
@@ -20,7 +21,7 @@ use crate::site::Site;
 use crate::templates::Shell;
 use crate::time::When;
 use crate::view::{self, Page};
-use crate::{MIN_PASSWORD, notice, shell};
+use crate::{notice, shell};
 
 type Tabs = &'static [(&'static str, &'static str)];
 pub const TABS: Tabs = &[
@@ -38,42 +39,13 @@ const QUEUE_ROWS: usize = 100;
 /// The routes below `/admin`.
 pub fn routes() -> Router<Site> {
     Router::new()
-        .route("/admin", get(accounts))
-        .route("/admin/accounts", get(accounts).post(change_account))
+        .route("/admin", get(accounts::list))
+        .route("/admin/accounts", get(accounts::list).post(accounts::change))
+        .route("/admin/accounts/{id}", get(accounts::one))
         .route("/admin/domains", get(domains).post(add_domain))
         .route("/admin/queue", get(queue))
         .route("/admin/continuity", get(continuity))
         .route("/admin/audit", get(audit))
-}
-
-#[derive(Template)]
-#[template(path = "admin_accounts.html")]
-struct AccountsPage {
-    page: Page,
-    shell: Shell,
-    tabs: Tabs,
-    here: &'static str,
-    problem: Option<String>,
-    typed: (String, String),
-    domain: String,
-    min_password: usize,
-    accounts: Vec<AccountLine>,
-    deleted: Vec<DeletedLine>,
-}
-
-struct DeletedLine {
-    id: u32,
-    address: String,
-    when: String,
-}
-
-struct AccountLine {
-    id: u32,
-    address: String,
-    name: String,
-    role: &'static str,
-    disabled: bool,
-    this: bool,
 }
 
 #[derive(Template)]
@@ -152,118 +124,6 @@ fn failed(mut response: Response, problem: bool) -> Response {
 async fn note(caller: &Caller, what: &str) -> Result<()> {
     let peer = caller.peer.addr.to_string();
     Ok(caller.site.directory.audit(None, &caller.address, what, &peer).await?)
-}
-
-async fn accounts(caller: Caller, Query(place): Query<Place>) -> Result<Response> {
-    accounts_page(admin(caller)?, None, Default::default(), place.done).await
-}
-
-async fn accounts_page(
-    caller: Caller,
-    problem: Option<String>,
-    typed: (String, String),
-    done: Option<String>,
-) -> Result<Response> {
-    caller
-        .blocking(move |caller| {
-            let accounts = caller.site.directory.accounts()?.into_iter().map(|account| AccountLine {
-                id: account.id.0,
-                this: account.id == caller.account,
-                address: account.address.to_string(),
-                name: account.name,
-                role: if account.role == Role::Admin { "administrator" } else { "user" },
-                disabled: !account.enabled,
-            });
-            let calendar = caller.calendar();
-            let deleted = caller.site.directory.deleted()?.into_iter().map(|(id, address, deleted_ms)| DeletedLine {
-                id: id.0,
-                address,
-                when: calendar.when(deleted_ms).full,
-            });
-            let wrong = problem.is_some();
-            let page = AccountsPage {
-                page: caller.page("Accounts"),
-                shell: surroundings(caller, done.as_deref(), "/admin")?,
-                tabs: TABS,
-                here: "/admin",
-                problem,
-                typed,
-                domain: caller.address.rsplit('@').next().unwrap_or_default().to_owned(),
-                min_password: MIN_PASSWORD,
-                accounts: accounts.collect(),
-                deleted: deleted.collect(),
-            };
-            Ok(failed(view::html(&page), wrong))
-        })
-        .await
-}
-
-async fn change_account(caller: Caller, form: Posted) -> Result<Response> {
-    let caller = admin(caller)?;
-    let directory = &caller.site.directory;
-    let id = form.get("id").parse().map(AccountId);
-    let which = || id.clone().map_err(|_| DirectoryError::NoSuchAccount(form.get("id").to_owned()));
-    let done = match form.get("do") {
-        "create" => {
-            create(&caller, &form).await.map(|()| (format!("made the account {}", form.get("address")), "created"))
-        }
-        "password" => match which() {
-            Ok(id) => directory
-                .set_password(id, form.get("password"))
-                .await
-                .map(|()| (format!("set a password for account {id}"), "saved")),
-            Err(error) => Err(error),
-        },
-        "enable" | "disable" => match which() {
-            Ok(id) if id == caller.account => return Err(Fault::Forbidden("You can not disable yourself.")),
-            Ok(id) => {
-                let enable = form.get("do") == "enable";
-                let what = format!("{}d account {id}", form.get("do"));
-                directory.set_enabled(id, enable).await.map(|()| (what, "saved"))
-            }
-            Err(error) => Err(error),
-        },
-        "restore" => match which() {
-            Ok(id) => bring_back(&caller, id).await?.map(|what| (what, "broughtback")),
-            Err(error) => Err(error),
-        },
-        _ => return Err(Fault::Bad("The form did not say what to do.".to_owned())),
-    };
-    match done {
-        Ok((what, done)) => {
-            note(&caller, &what).await?;
-            Ok(Redirect::to(&notice::with("/admin", done)).into_response())
-        }
-        Err(DirectoryError::Store(error)) => Err(error.into()),
-        Err(error) => {
-            let typed = (form.get("address").to_owned(), form.get("name").to_owned());
-            accounts_page(caller, Some(capital(&error.to_string())), typed, None).await
-        }
-    }
-}
-
-/// Brings a deleted account back; gives what the audit trail says.
-async fn bring_back(caller: &Caller, id: AccountId) -> Result<Result<String, DirectoryError>> {
-    let found = caller.site.directory.deleted()?.into_iter().find(|(one, _, _)| *one == id);
-    let Some((_, address, deleted_ms)) = found else { return Ok(Err(DirectoryError::NoSuchAccount(id.to_string()))) };
-    let store = caller.site.mailstore.store().clone();
-    let past = tokio::task::spawn_blocking(move || store.realm_at(id.realm(), deleted_ms - 1)).await;
-    let past = past.map_err(Fault::internal)??;
-    Ok(caller.site.directory.bring_back_account(id, &past).await.map(|taken| match taken.as_slice() {
-        [] => format!("brought the deleted account {address} back"),
-        without => format!("brought the deleted account {address} back, without {}", without.join(", ")),
-    }))
-}
-
-async fn create(caller: &Caller, form: &Posted) -> Result<(), DirectoryError> {
-    let new = NewAccount {
-        address: EmailAddress::parse(form.get("address").trim())?,
-        name: form.get("name").trim().to_owned(),
-        password: form.get("password").to_owned(),
-        role: if form.get("admin") == "1" { Role::Admin } else { Role::User },
-        quota_bytes: 0,
-    };
-    caller.site.directory.create_account(new).await.map(|_| ())
 }
 
 async fn domains(caller: Caller, Query(place): Query<Place>) -> Result<Response> {

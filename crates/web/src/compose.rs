@@ -54,6 +54,9 @@ fn fill(caller: &Caller, heading: &'static str, form: Form, files: &[Attached]) 
         heading,
         from: from.collect(),
         files: files.iter().map(Attached::shown).collect(),
+        bytes: total_bytes(files),
+        most: caller.site.options.max_message_bytes,
+        most_text: size(caller.site.options.max_message_bytes as u64),
         problem: None,
         bad: "",
         status: String::new(),
@@ -84,7 +87,7 @@ pub async fn post(caller: Caller, headers: HeaderMap, posted: Result<PostedFiles
 }
 
 async fn answer(caller: Caller, posted: PostedFiles, script: bool) -> Result<Response> {
-    let PostedFiles { form: fields, files: new } = posted;
+    let PostedFiles { form: fields, files: new, room: _room } = posted;
     let wish = match fields.get("do") {
         "send" => Wish::Send,
         "discard" => Wish::Discard,
@@ -128,8 +131,7 @@ async fn answer(caller: Caller, posted: PostedFiles, script: bool) -> Result<Res
                 files.remove(at);
             }
             files.extend(new.into_iter().map(Attached::from));
-            let total: usize = files.iter().map(|file| file.content.len()).sum();
-            if total > caller.site.options.max_message_bytes {
+            if total_bytes(&files) > caller.site.options.max_message_bytes {
                 let limit = size(caller.site.options.max_message_bytes as u64);
                 return Err(Fault::TooLarge(format!(
                     "The files together are larger than the {limit} a message may have."
@@ -148,17 +150,23 @@ async fn answer(caller: Caller, posted: PostedFiles, script: bool) -> Result<Res
             let (caller, saved, files) = draft::save(caller, &form, files).await?;
             if script {
                 let at = caller.calendar().when(caller.now_ms()).short;
+                let bytes = total_bytes(&files);
                 let files: Vec<_> = files
                     .iter()
                     .map(|file| serde_json::json!({ "name": file.name, "size": size(file.content.len() as u64) }))
                     .collect();
-                let answer = serde_json::json!({ "draft": saved.to_string(), "saved": at, "files": files });
+                let answer =
+                    serde_json::json!({ "draft": saved.to_string(), "saved": at, "files": files, "bytes": bytes });
                 return Ok(Json(answer).into_response());
             }
             let back = crate::error::form_urlencoded(&form.back);
             Ok(Redirect::to(&format!("/compose?draft={saved}&back={back}&done=saved")).into_response())
         }
     }
+}
+
+fn total_bytes(files: &[Attached]) -> usize {
+    files.iter().map(|file| file.content.len()).sum()
 }
 
 fn sent_key(form_key: &str) -> Vec<u8> {

@@ -1,14 +1,20 @@
 //! Forms as they come in: bounded, from our own pages, with the fields by name.
 
+use std::time::Duration;
+
 use axum::body::{Body, Bytes};
 use axum::extract::multipart::MultipartError;
-use axum::extract::{FromRequest, Multipart, Request};
+use axum::extract::{FromRequest, FromRequestParts, Multipart, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use futures_util::StreamExt as _;
+use tokio::sync::OwnedSemaphorePermit;
 
+use crate::caller::Caller;
 use crate::cookies::Jar;
 use crate::csrf;
 use crate::error::{Fault, Result};
+use crate::room::Share;
 use crate::site::Site;
 use crate::view::fresh_key;
 
@@ -57,10 +63,12 @@ impl Posted {
         hasher.finalize().as_bytes()[..16].to_vec()
     }
 
-    fn check(self, headers: &HeaderMap, jar: &Jar) -> Result<Self> {
+    /// Whether a page of ours had the form. That of a visitor serves for signing in and setting up only: whoever plants
+    /// a visitor's cookie gains no token for what a session may do.
+    fn check(self, headers: &HeaderMap, jar: &Jar, path: &str) -> Result<Self> {
         let token = self.get("csrf");
-        let known = jar.session().is_some_and(|cookie| csrf::matches(cookie, token))
-            || jar.visitor().is_some_and(|cookie| csrf::matches(cookie, token));
+        let visitor = jar.visitor().filter(|_| matches!(path, "/signin" | "/setup"));
+        let known = jar.session().into_iter().chain(visitor).any(|cookie| csrf::matches(cookie, token));
         if !known || !csrf::same_origin(headers) {
             metrics::counter!("holdfast_web_forms_refused_total").increment(1);
             return Err(Fault::Forbidden(
@@ -85,7 +93,7 @@ impl FromRequest<Site> for Posted {
     type Rejection = Fault;
 
     async fn from_request(request: Request, site: &Site) -> Result<Self> {
-        let headers = request.headers().clone();
+        let (headers, path) = (request.headers().clone(), request.uri().path().to_owned());
         let jar = Jar::of(&headers, request.extensions(), site);
         let form = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if !form.starts_with("application/x-www-form-urlencoded") {
@@ -100,7 +108,7 @@ impl FromRequest<Site> for Posted {
         })?;
         let fields = form_urlencoded::parse(&body).take(MAX_FIELDS);
         let fields = fields.map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
-        Self { fields }.check(&headers, &jar)
+        Self { fields }.check(&headers, &jar, &path)
     }
 }
 
@@ -115,27 +123,55 @@ pub struct PostedFile {
     pub content: Vec<u8>,
 }
 
+/// Room for a form with large files, which is held in memory; taken before it is read.
+pub type Room = Option<(Share, OwnedSemaphorePermit)>;
+
+/// A form of at most so many bytes needs no room.
+const SMALL_BYTES: usize = 1_000_000;
+
+async fn room(parts: &mut Parts, site: &Site) -> Result<Room> {
+    if announced(&parts.headers).is_some_and(|length| length <= SMALL_BYTES) {
+        return Ok(None);
+    }
+    let caller = Caller::from_request_parts(parts, site).await?;
+    let busy = || {
+        let text = "Too much is on its way to the server. Try again in a moment: nothing is lost.";
+        Fault::Unavailable(Duration::from_secs(5), text.to_owned())
+    };
+    let (all, each) = &site.uploads;
+    let share = each.take(caller.account).ok_or_else(busy)?;
+    Ok(Some((share, all.clone().try_acquire_owned().map_err(|_| busy())?)))
+}
+
+/// How long a request says it is.
+fn announced(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 /// A form with files.
-#[derive(Debug, Default)]
 pub struct PostedFiles {
     /// The fields.
     pub form: Posted,
     /// The files.
     pub files: Vec<PostedFile>,
+    /// What is taken while they are held.
+    pub room: Room,
 }
 
 impl FromRequest<Site> for PostedFiles {
     type Rejection = Fault;
 
     async fn from_request(request: Request, site: &Site) -> Result<Self> {
-        let headers = request.headers().clone();
+        let (mut parts, body) = request.into_parts();
+        let room = room(&mut parts, site).await?;
+        let request = Request::from_parts(parts, body);
+        let (headers, path) = (request.headers().clone(), request.uri().path().to_owned());
         let jar = Jar::of(&headers, request.extensions(), site);
         let too_large = || {
             let limit = crate::time::size(site.options.max_message_bytes as u64);
             Fault::TooLarge(format!("The files are larger than the {limit} that a message may have."))
         };
-        let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        if announced.is_some_and(|length: usize| length > site.options.max_upload_bytes()) {
+        if announced(&headers).is_some_and(|length| length > site.options.max_upload_bytes()) {
             pass_over(request.into_body(), site.options.max_upload_bytes()).await;
             return Err(too_large());
         }
@@ -149,7 +185,7 @@ impl FromRequest<Site> for PostedFiles {
         let mut parts = Multipart::from_request(request, site)
             .await
             .map_err(|_| Fault::Bad("This is no form with files.".to_owned()))?;
-        let mut posted = Self::default();
+        let mut posted = Self { form: Posted::default(), files: Vec::new(), room };
         while let Some(part) = parts.next_field().await.map_err(broken)? {
             let name = part.name().unwrap_or_default().to_owned();
             if let Some(file) = part.file_name().map(file_name) {
@@ -163,7 +199,7 @@ impl FromRequest<Site> for PostedFiles {
                 posted.form.fields.push((name, value));
             }
         }
-        posted.form = posted.form.check(&headers, &jar)?;
+        posted.form = posted.form.check(&headers, &jar, &path)?;
         Ok(posted)
     }
 }

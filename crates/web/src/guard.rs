@@ -7,6 +7,7 @@ use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 
+use crate::cookies::Peer;
 use crate::error::Fault;
 use crate::site::Site;
 
@@ -15,9 +16,15 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
     frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Headers that every answer has. Those that an answer has set for itself stay.
-pub async fn headers(request: Request, next: Next) -> Response {
+pub async fn headers(State(site): State<Site>, request: Request, next: Next) -> Response {
+    let encrypted = request.extensions().get::<Peer>().is_some_and(|peer| peer.tls);
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
+    // Only where the operator says that people come by TLS: a browser would insist on it for a year.
+    let always_tls = site.options.public_url.as_deref().is_some_and(|url| url.starts_with("https://"));
+    if always_tls && encrypted {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
     let always: [(HeaderName, &'static str); 7] = [
         // A proxy that keeps what it is not told to leave would keep even the way to the sign-in page.
         (header::CACHE_CONTROL, "private, no-store"),

@@ -32,7 +32,9 @@ mod qr;
 mod query;
 mod reading;
 mod rewind;
+mod room;
 mod search;
+mod second_step;
 mod settings;
 mod shell;
 mod signin;
@@ -50,7 +52,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
 pub use cookies::Peer;
-pub use options::{Panel, WebOptions};
+pub use options::{Panel, Server, WebOptions};
 pub use site::{Site, WebState};
 
 /// Fewest characters of a password; `directory` decides, forms tell in advance.
@@ -109,7 +111,7 @@ impl WebDoor {
             .layer(form)
             .layer(middleware::from_fn_with_state(site.clone(), guard::stage))
             .layer(packed)
-            .layer(middleware::from_fn(guard::headers))
+            .layer(middleware::from_fn_with_state(site.clone(), guard::headers))
             .with_state(site)
     }
 }

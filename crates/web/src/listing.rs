@@ -126,6 +126,8 @@ pub fn of_mailbox(caller: &Caller, mailbox: &Mailbox, place: &Place, open: Optio
         next: page.next.map(|key| format!("{base}?after={key}")),
         range: count(mailbox.total, "message"),
         can_empty: clearing,
+        can_read: mailbox.unread > 0,
+        chips: Vec::new(),
         rows,
         empty_icon,
         empty_title,

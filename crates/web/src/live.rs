@@ -32,7 +32,9 @@ struct Change {
 /// `GET /live`
 pub async fn stream(caller: Caller) -> Result<Response> {
     let busy = || Fault::Unavailable(Duration::from_secs(30), "Too many pages follow their mail live.".to_owned());
-    let permit = caller.site.live.clone().try_acquire_owned().map_err(|_| busy())?;
+    let (all, each) = &caller.site.live;
+    let share = each.take(caller.account).ok_or(Fault::TooMany(Duration::from_secs(30)))?;
+    let permit = (all.clone().try_acquire_owned().map_err(|_| busy())?, share);
     let watch = caller.site.mailstore.watch(caller.realm);
     let ends = tokio::time::Instant::now() + LIFETIME;
     let shutdown = caller.site.shutdown.clone();

@@ -32,8 +32,12 @@ const FRAME_POLICY_WITH_PICTURES: &str = "default-src 'none'; style-src 'unsafe-
     sandbox allow-same-origin allow-popups allow-popups-to-escape-sandbox";
 /// For everything else from a message.
 const PART_POLICY: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
+/// For a picture that is shown by itself: the browser's own page around it has styles.
+const PICTURE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox";
 /// Pictures that browsers show without running anything.
 const PICTURES: [&str; 6] = ["image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp", "image/avif"];
+/// Largest picture that is shown small beside its name, in bytes.
+const MAX_THUMBNAIL_BYTES: u64 = 8_000_000;
 /// Most bytes of the source that are shown; a download gives all.
 const MAX_SOURCE_BYTES: usize = 2_000_000;
 
@@ -52,6 +56,12 @@ pub fn inline_url(id: EmailId, part: &str) -> String {
 pub fn part_url(id: EmailId, part: &str, name: &str) -> String {
     let name = form_urlencoded(&name.replace(['/', '\\'], "_"));
     format!("/message/{id}/part/{}/{}", form_urlencoded(part), if name.is_empty() { "file" } else { &name })
+}
+
+/// Address at which an attachment is shown rather than downloaded, if it is a picture that can be.
+pub fn picture_url(id: EmailId, file: &display::Attachment) -> Option<String> {
+    let shown = PICTURES.iter().any(|kind| file.content_type.eq_ignore_ascii_case(kind));
+    (shown && file.size <= MAX_THUMBNAIL_BYTES).then(|| inline_url(id, &file.part))
 }
 
 /// Whether HTML has no colours or pictures of its own, so that it can follow the page into the dark.
@@ -102,7 +112,7 @@ pub async fn html(caller: Caller, Path(id): Path<String>, Query(frame): Query<Fr
             let page = format!(
                 "<!doctype html><html lang=\"\"><head><meta charset=\"utf-8\"><title>Message</title>\
                  <base target=\"_blank\"><meta name=\"color-scheme\" content=\"{scheme}\"><style>\
-                 html{{color-scheme:{scheme}}}body{{margin:0;font:15px/1.55 system-ui,sans-serif;overflow-wrap:anywhere;\
+                 html{{color-scheme:{scheme}}}body{{margin:0;display:flow-root;font:15px/1.55 system-ui,sans-serif;overflow-wrap:anywhere;\
                  overflow-x:auto}}img{{max-width:100%;height:auto}}\
                  img:not([src]){{background:#8aa3a826;border-radius:6px}}pre{{white-space:pre-wrap}}\
                  blockquote{{margin:0 0 0 2px;padding-left:14px;border-left:3px solid #8aa3a833}}{colours}\
@@ -134,7 +144,7 @@ pub async fn inline(caller: Caller, Path((id, part)): Path<(String, String)>) ->
             Ok((
                 [
                     (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
-                    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PART_POLICY)),
+                    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PICTURE_POLICY)),
                     (header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=3600")),
                 ],
                 content,
@@ -235,10 +245,10 @@ fn harmless(media_type: &str) -> String {
 }
 
 pub fn download(content: impl Into<Body>, name: &str, media_type: &str) -> Response {
+    let name = name.replace(['/', '\\'], "_");
     let plain: String =
         name.chars().map(|c| if c.is_ascii_graphic() && !"\"\\%".contains(c) || c == ' ' { c } else { '_' }).collect();
-    let disposition =
-        format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{}", form_urlencoded(name).replace('/', "_"));
+    let disposition = format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{}", form_urlencoded(&name));
     let mut response = (StatusCode::OK, content.into()).into_response();
     let headers = response.headers_mut();
     let octets = HeaderValue::from_static("application/octet-stream");

@@ -16,6 +16,7 @@ pub fn find(caller: &Caller, done: Option<&str>, back: &str) -> Result<Option<No
     let plain =
         |text: &str| Notice { text: text.to_owned(), bad: false, undo: None, link: None, back: back.to_owned() };
     let notice = match done {
+        "accountgone" => Some(plain("The account is deleted. It can be brought back for a while, below.")),
         "broughtback" => Some(plain("The account is back, with everything that it had.")),
         "undone" => Some(plain("Undone.")),
         "unsent" => Some(plain("Not sent: it is a draft again.")),

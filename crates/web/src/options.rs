@@ -14,6 +14,8 @@ pub struct WebOptions {
     pub public_url: Option<String>,
     /// Our name, shown on the sign-in page and given to mail programs. Default empty.
     pub hostname: String,
+    /// What mail programs connect to, the best of each kind first; shown where app passwords are made. Default none.
+    pub servers: Vec<Server>,
     /// Conversations on a page of a list. 10..=200, default 40, so that a page stays below 60 KB before it is compressed.
     pub page_rows: usize,
     /// Most bytes of a form without files. Default 2 MB.
@@ -23,6 +25,8 @@ pub struct WebOptions {
     pub max_message_bytes: usize,
     /// Most recipients of a message. Default 200.
     pub max_recipients: usize,
+    /// Bytes that an account made on the pages may use; 0 is unlimited, which is the default.
+    pub default_quota_bytes: u64,
     /// How long a request may take. Uploads and the preview of a rewind may take ten times as long. Default 30 seconds.
     pub request_timeout: Duration,
     /// Live updates open at once, over all accounts. Default 10,000.
@@ -35,6 +39,17 @@ pub struct WebOptions {
     pub continuity: watch::Receiver<Vec<Panel>>,
     /// Messages that one search looks at, the newest ones. Default 200,000.
     pub max_search_visited: usize,
+}
+
+/// Something that a mail program connects to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Server {
+    /// What for, as mail programs call it.
+    pub what: &'static str,
+    /// At which port.
+    pub port: u16,
+    /// How the connection is made safe, as mail programs call it.
+    pub security: &'static str,
 }
 
 /// Something that administrators look at.
@@ -59,10 +74,12 @@ impl Default for WebOptions {
             setup_token: None,
             public_url: None,
             hostname: String::new(),
+            servers: Vec::new(),
             page_rows: 40,
             max_form_bytes: 2_000_000,
             max_message_bytes: 35_000_000,
             max_recipients: 200,
+            default_quota_bytes: 0,
             request_timeout: Duration::from_secs(30),
             max_live: 10_000,
             announcement: watch::channel(String::new()).1,

@@ -21,6 +21,8 @@ use crate::{message, search, view};
 
 /// Messages of one conversation that are open at once.
 const MAX_OPEN: usize = 40;
+/// Closed messages that are shown of a long conversation, the newest ones, until the earlier ones are asked for.
+const MAX_SHUT: usize = 40;
 
 /// `GET /mail/{mailbox}/{thread}`
 pub async fn conversation(
@@ -50,7 +52,7 @@ pub async fn conversation(
             // Read again: its counts have changed.
             let mailbox = listing::find(caller, &mailbox.id.to_string())?;
             let list = match &place.q {
-                Some(q) => search::list(caller, q, Some((mailbox.id, thread)), &AtomicBool::new(false))?,
+                Some(_) => search::list(caller, &place, Some((mailbox.id, thread)), &AtomicBool::new(false))?,
                 None => listing::of_mailbox(caller, &mailbox, &place, Some(thread))?,
             };
             let mut shell = shell::build(caller, "reading", Some(mailbox.id))?;
@@ -140,8 +142,15 @@ fn fill(
         ids.dedup();
         ids.iter().map(EmailId::to_string).collect()
     };
-    let mut messages = Vec::with_capacity(rows.len());
+    let shut = rows.iter().filter(|row| !open.contains(&row.email_id)).count();
+    let earlier = if place.open.as_deref() == Some("all") { 0 } else { shut.saturating_sub(MAX_SHUT) };
+    let mut passed = 0;
+    let mut messages = Vec::with_capacity(rows.len() - earlier);
     for row in rows {
+        if passed < earlier && !open.contains(&row.email_id) {
+            passed += 1;
+            continue;
+        }
         let id = row.email_id;
         let mut shown = outline(caller, &calendar, row);
         shown.place =
@@ -172,6 +181,8 @@ fn fill(
         starred: rows.iter().any(|row| row.flags.flagged()),
         shut: messages.iter().filter(|m| !m.open).count(),
         all_href: more("open", vec!["all".to_owned()]),
+        earlier,
+        earlier_href: more("open", vec!["all".to_owned()]),
         here,
         messages,
         reply_to: answerable.map(|row| row.email_id),
@@ -256,6 +267,7 @@ fn content(caller: &Caller, row: &MessageRow, pictures: bool, shown: &mut Messag
             name: file.name.clone(),
             size: size(file.size),
             href: message::part_url(id, &file.part, &file.name),
+            picture: message::picture_url(id, file),
         })
         .collect();
     Ok(())

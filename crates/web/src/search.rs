@@ -1,6 +1,7 @@
 //! Searching: what was typed, what was found, as a list of conversations.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -12,63 +13,35 @@ use mailstore::{MailboxId, MessageRow, Role, SearchHit, SearchOptions, SearchQue
 use parking_lot::Mutex;
 
 use crate::caller::Caller;
-use crate::error::{Fault, Result};
+use crate::error::{Fault, Result, form_urlencoded};
 use crate::listing::{Place, count, subject};
 use crate::query::understand;
 use crate::shell::{self, label, role_name};
-use crate::templates::{List, MailboxPage, Row};
+use crate::templates::{Chip, List, MailboxPage, Row};
 use crate::text::avatar;
 use crate::view;
 
 /// Most hits of one search; who wants to see more narrows it down.
-const MAX_HITS: usize = 200;
+const MAX_HITS: usize = 500;
 /// How long what a search found serves for paging through it.
 const KEEP: Duration = Duration::from_secs(60);
 /// Searches that are kept, one an account.
 const MAX_KEPT: usize = 500;
-/// Searches of one account under way at once.
-const MAX_AT_ONCE: u32 = 3;
 
 /// What was found lately, so that opening one result does not search again.
 #[derive(Default)]
 pub struct Found {
     kept: Mutex<HashMap<AccountId, Kept>>,
-    under_way: Mutex<HashMap<AccountId, u32>>,
 }
 
 /// What was typed, when, and what it found.
 type Kept = (String, Instant, Vec<SearchHit>);
-
-/// A search under way. Dropping it makes room for another.
-struct UnderWay<'a>(&'a Found, AccountId);
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        let mut under_way = self.0.under_way.lock();
-        if let Some(n) = under_way.get_mut(&self.1) {
-            *n -= 1;
-            if *n == 0 {
-                under_way.remove(&self.1);
-            }
-        }
-    }
-}
 
 impl Found {
     fn get(&self, account: AccountId, typed: &str) -> Option<Vec<SearchHit>> {
         let found = self.kept.lock();
         let (query, at, hits) = found.get(&account)?;
         (query == typed && at.elapsed() < KEEP).then(|| hits.clone())
-    }
-
-    fn begin(&self, account: AccountId) -> Result<UnderWay<'_>> {
-        let mut under_way = self.under_way.lock();
-        let n = under_way.entry(account).or_default();
-        if *n >= MAX_AT_ONCE {
-            return Err(Fault::TooMany(Duration::from_secs(3)));
-        }
-        *n += 1;
-        Ok(UnderWay(self, account))
     }
 
     fn put(&self, account: AccountId, typed: &str, hits: &[SearchHit]) {
@@ -89,11 +62,10 @@ pub async fn results(caller: Caller, Query(place): Query<Place>) -> Result<Respo
     let _gone = CancelOnDrop(cancel.clone());
     caller
         .blocking(move |caller| {
-            let typed = place.q.clone().unwrap_or_default();
-            let list = list(caller, &typed, None, &cancel)?;
+            let list = list(caller, &place, None, &cancel)?;
             let mut shell = shell::build(caller, "list", None)?;
             shell.notice = crate::notice::find(caller, place.done.as_deref(), &list.here)?;
-            shell.query = typed;
+            shell.query = place.q.unwrap_or_default();
             let page = caller.page(&list.title);
             Ok(view::html(&MailboxPage { page, shell, list }))
         })
@@ -108,9 +80,9 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// The list of what `typed` finds, with one conversation open.
-pub fn list(caller: &Caller, typed: &str, open: Option<(MailboxId, ThreadId)>, cancel: &AtomicBool) -> Result<List> {
-    let typed: String = typed.trim().chars().take(400).collect();
+/// A page of the list of what was typed finds, with one conversation open.
+pub fn list(caller: &Caller, place: &Place, open: Option<(MailboxId, ThreadId)>, cancel: &AtomicBool) -> Result<List> {
+    let typed: String = place.q.as_deref().unwrap_or_default().trim().chars().take(400).collect();
     let mailboxes = caller.site.mailstore.mailboxes(caller.realm)?;
     let asked = understand(&typed);
     let named = asked.mailbox.as_ref().map(|name| {
@@ -126,60 +98,123 @@ pub fn list(caller: &Caller, typed: &str, open: Option<(MailboxId, ThreadId)>, c
         (_, Some(ids)) => SearchScope::Mailboxes(ids),
         (_, None) => SearchScope::Mail,
     };
-    // Only a page that was asked for searches anew; the list beside a result is what was found.
-    let kept = open.and_then(|_| caller.site.found.get(caller.account, &typed));
+    // The first page searches anew; those after it, and the list beside a result, are of what was found.
+    let paged = place.after.is_some() || place.before.is_some();
+    let kept = if open.is_some() || paged { caller.site.found.get(caller.account, &typed) } else { None };
     let hits = match kept {
         Some(hits) => hits,
         None if typed.is_empty() => Vec::new(),
         None => search(caller, &scope, &asked.query, cancel)?,
     };
     caller.site.found.put(caller.account, &typed, &hits);
-    let mut rows = Vec::new();
-    let mut seen = std::collections::HashSet::new();
-    let calendar = caller.calendar();
+    let found = conversations(&hits);
     let limit = caller.site.options.page_rows.clamp(10, 200);
-    let more = hits.len() >= MAX_HITS;
-    let here = format!("/search?q={}", crate::error::form_urlencoded(&typed));
-    for hit in &hits {
-        if rows.len() >= limit || !seen.insert(hit.thread_id) {
-            continue;
-        }
-        let found = caller.site.mailstore.rows(caller.realm, hit.mailbox, &[hit.uid]);
-        let Some(row) = found.unwrap_or_default().into_iter().next() else { continue };
+    let shown = page_of(&found, place, limit);
+    let here = format!("/search{}", place.query());
+    let first = format!("/search?q={}", form_urlencoded(&typed));
+    let calendar = caller.calendar();
+    let mut rows = Vec::new();
+    for (hit, same) in &found[shown.clone()] {
+        let row = caller.site.mailstore.rows(caller.realm, hit.mailbox, &[hit.uid]);
+        let Some(row) = row.unwrap_or_default().into_iter().next() else { continue };
         let outgoing = mailboxes.iter().any(|m| m.id == hit.mailbox && m.role == Some(Role::Sent));
-        let same = hits.iter().filter(|other| other.thread_id == hit.thread_id).count();
         rows.push(Row {
-            id: format!("{}.{}", hit.mailbox, hit.thread_id),
-            href: format!("/mail/{}/{}?q={}", hit.mailbox, hit.thread_id, crate::error::form_urlencoded(&typed)),
-            total: same as u32,
+            id: name_of(hit),
+            href: format!("/mail/{}/{}{}", hit.mailbox, hit.thread_id, place.query()),
+            total: *same,
             current: open.is_some_and(|(_, thread)| thread == hit.thread_id),
             when: calendar.when(hit.internal_date_ms),
             ..line(caller, &row, outgoing)
         });
     }
-    let shown = rows.len() as u32;
+    let all = match (typed.is_empty(), hits.len() >= MAX_HITS) {
+        (true, _) => String::new(),
+        (false, true) => format!("the newest {}", count(found.len() as u32, "conversation")),
+        (false, false) => count(found.len() as u32, "conversation"),
+    };
     Ok(List {
         title: "Search".to_owned(),
-        subtitle: if typed.is_empty() { String::new() } else { count(shown, "conversation") },
+        subtitle: all.clone(),
         mailbox: "all".to_owned(),
         role: "search",
         here: here.clone(),
-        back: here.clone(),
-        first: here,
-        previous: None,
-        next: None,
-        range: String::new(),
+        back: here,
+        previous: (shown.start > 0).then(|| format!("{first}&before={}", name_of(found[shown.start].0))),
+        next: (shown.end < found.len()).then(|| format!("{first}&after={}", name_of(found[shown.end - 1].0))),
+        first,
+        range: if found.is_empty() {
+            String::new()
+        } else {
+            format!("{}\u{2013}{} of {}", shown.start + 1, shown.end, found.len())
+        },
         can_empty: false,
+        can_read: false,
         rows,
+        chips: if typed.is_empty() { Vec::new() } else { chips(&typed) },
         empty_icon: "search",
         empty_title: if typed.is_empty() { "What are you looking for?" } else { "Nothing found" },
-        empty_text: "Words, or from: to: subject: in: has:attachment is:unread is:starred before: after:".to_owned(),
-        reading_title: if more { "These are the newest results".to_owned() } else { count(shown, "result") },
+        empty_text: String::new(),
+        reading_title: if typed.is_empty() { "Nothing searched yet".to_owned() } else { all },
     })
 }
 
+/// The newest hit of each conversation, and how many of its messages were found.
+fn conversations(hits: &[SearchHit]) -> Vec<(&SearchHit, u32)> {
+    let mut places: HashMap<ThreadId, usize> = HashMap::new();
+    let mut found: Vec<(&SearchHit, u32)> = Vec::new();
+    for hit in hits {
+        let at = *places.entry(hit.thread_id).or_insert_with(|| {
+            found.push((hit, 0));
+            found.len() - 1
+        });
+        found[at].1 += 1;
+    }
+    found
+}
+
+/// A conversation in a list of such from several mailboxes.
+fn name_of(hit: &SearchHit) -> String {
+    format!("{}.{}", hit.mailbox, hit.thread_id)
+}
+
+/// Which of them a page shows. One after a conversation that is no longer found begins at the beginning.
+fn page_of(found: &[(&SearchHit, u32)], place: &Place, limit: usize) -> Range<usize> {
+    let at = |name: &Option<String>| {
+        let name = name.as_deref()?;
+        found.iter().position(|(hit, _)| name_of(hit) == name)
+    };
+    let start = match (at(&place.before), at(&place.after)) {
+        (Some(before), _) => before.saturating_sub(limit),
+        (None, Some(after)) => after + 1,
+        (None, None) => 0,
+    };
+    start..found.len().min(start + limit)
+}
+
+/// What narrows a search down, to be switched on and off.
+fn chips(typed: &str) -> Vec<Chip> {
+    const TERMS: [(&str, &str); 4] = [
+        ("is:unread", "Unread"),
+        ("is:starred", "Starred"),
+        ("has:attachment", "With attachment"),
+        ("in:anywhere", "Also Trash and Spam"),
+    ];
+    let words: Vec<&str> = typed.split_whitespace().collect();
+    TERMS
+        .iter()
+        .map(|(term, text)| {
+            let on = words.iter().any(|word| word.eq_ignore_ascii_case(term));
+            let mut other: Vec<&str> = words.iter().copied().filter(|word| !word.eq_ignore_ascii_case(term)).collect();
+            if !on {
+                other.push(term);
+            }
+            Chip { text, href: format!("/search?q={}", form_urlencoded(&other.join(" "))), on }
+        })
+        .collect()
+}
+
 fn search(caller: &Caller, scope: &SearchScope, query: &SearchQuery, cancel: &AtomicBool) -> Result<Vec<SearchHit>> {
-    let _room = caller.site.found.begin(caller.account)?;
+    let _room = caller.site.searching.take(caller.account).ok_or(Fault::TooMany(Duration::from_secs(3)))?;
     let options = SearchOptions {
         limit: Some(MAX_HITS),
         max_visited: Some(caller.site.options.max_search_visited),
@@ -209,5 +244,49 @@ fn line(caller: &Caller, row: &MessageRow, outgoing: bool) -> Row {
         subject: subject(&parsed.subject).to_owned(),
         preview: parsed.preview.clone(),
         when: caller.calendar().when(row.internal_date_ms),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mailstore::{EmailId, ModSeq, Uid};
+
+    use super::*;
+
+    fn hit(mailbox: u32, thread: u64) -> SearchHit {
+        SearchHit {
+            mailbox: MailboxId(mailbox),
+            uid: Uid(1),
+            email_id: EmailId(thread),
+            thread_id: ThreadId(thread),
+            internal_date_ms: 0,
+            modseq: ModSeq(1),
+        }
+    }
+
+    #[test]
+    fn pages_of_results_follow_one_another_without_a_gap() {
+        let hits: Vec<SearchHit> = [1, 2, 1, 3, 4, 5, 2].map(|thread| hit(1, thread)).to_vec();
+        let found = conversations(&hits);
+        assert_eq!(
+            found.iter().map(|(hit, same)| (hit.thread_id.0, *same)).collect::<Vec<_>>(),
+            [(1, 2), (2, 2), (3, 1), (4, 1), (5, 1)]
+        );
+        let after = |name: &str| Place { after: Some(name.to_owned()), ..Place::default() };
+        assert_eq!(page_of(&found, &Place::default(), 2), 0..2);
+        assert_eq!(page_of(&found, &after("m1.t2"), 2), 2..4);
+        assert_eq!(page_of(&found, &after("m1.t4"), 2), 4..5);
+        assert_eq!(page_of(&found, &after("m9.t9"), 2), 0..2, "gone");
+        let before = Place { before: Some("m1.t3".to_owned()), ..Place::default() };
+        assert_eq!(page_of(&found, &before, 2), 0..2);
+        assert_eq!(page_of(&[], &Place::default(), 2), 0..0);
+    }
+
+    #[test]
+    fn a_chip_adds_its_term_and_takes_it_off_again() {
+        let on = chips("tide");
+        assert_eq!((on[0].on, on[0].href.as_str()), (false, "/search?q=tide%20is%3Aunread"));
+        let off = chips("tide IS:unread");
+        assert_eq!((off[0].on, off[0].href.as_str()), (true, "/search?q=tide"));
     }
 }

@@ -14,6 +14,7 @@ use crate::cookies::{Jar, Peer};
 use crate::error::{Fault, Result, capital, words_for};
 use crate::forms::Posted;
 use crate::listing::Place;
+use crate::options::Server;
 use crate::site::Site;
 use crate::templates::Shell;
 use crate::view::{self, Page};
@@ -97,6 +98,7 @@ struct AppsPage {
     made: Option<(String, String)>,
     apps: Vec<App>,
     hostname: String,
+    servers: Vec<Server>,
 }
 
 struct App {
@@ -364,6 +366,7 @@ async fn apps_page(
                 problem,
                 made,
                 apps: apps.collect(),
+                servers: caller.site.options.servers.clone(),
                 hostname: if caller.site.options.hostname.is_empty() {
                     "localhost".to_owned()
                 } else {

@@ -28,6 +28,8 @@ struct SignInPage {
     next: String,
     login: String,
     ask_code: bool,
+    /// Stands for the password, once that was right.
+    ticket: String,
     problem: Option<String>,
 }
 
@@ -36,6 +38,8 @@ struct SignInPage {
 struct SetupPage {
     page: Page,
     form: SetupForm,
+    /// The token came with the address.
+    given: bool,
     min_password: usize,
     problem: Option<String>,
 }
@@ -84,6 +88,7 @@ pub async fn page(
         next,
         login: String::new(),
         ask_code: false,
+        ticket: String::new(),
         problem: None,
     }))
 }
@@ -105,26 +110,46 @@ pub async fn post(
     let jar = jar(&site, &headers, peer);
     let login = form.get("login").trim();
     let code = form.get("code").trim();
-    let password = form.get("password");
+    let steps = &site.second_steps;
+    let ticket = form.get("ticket");
+    let before = if ticket.is_empty() || code.is_empty() { None } else { steps.password(ticket, login) };
+    let password = before.as_deref().unwrap_or_else(|| form.get("password"));
+    if !ticket.is_empty() && before.is_none() && password.is_empty() {
+        let text = "That took too long, or too many tries. Begin again.".to_owned();
+        return Ok(sign_in_page(&site, &jar, &form, StatusCode::UNAUTHORIZED, Some(text), false, String::new()));
+    }
     let secret = if code.is_empty() { Secret::Password(password) } else { Secret::PasswordAndCode(password, code) };
     let attempt = LoginAttempt { login, secret, peer: addr, service: Service::Web };
+    let mut next_ticket = String::new();
     let (status, problem, ask_code) = match site.directory.authenticate(attempt).await {
         Ok(done) => {
+            steps.end(ticket);
             let next = form.local("next");
             let next = if next.starts_with("/signin") || next.starts_with("/setup") { "/".to_owned() } else { next };
             return sign_in(&site, &jar, &headers, done.account, addr, &next).await;
         }
-        Err(AuthError::TotpRequired) => (StatusCode::OK, "Type your password again, and the code.".to_owned(), true),
-        Err(AuthError::Invalid) if !code.is_empty() => {
-            (StatusCode::UNAUTHORIZED, "Address, password or code is wrong.".to_owned(), true)
+        Err(AuthError::TotpRequired) => {
+            next_ticket = steps.ticket(login, password);
+            (StatusCode::OK, None, true)
         }
-        Err(AuthError::Invalid) => (StatusCode::UNAUTHORIZED, "Address or password is wrong.".to_owned(), false),
+        Err(AuthError::Invalid) if !code.is_empty() => {
+            if steps.holds(ticket) {
+                ticket.clone_into(&mut next_ticket);
+            }
+            let text =
+                if next_ticket.is_empty() { "Address, password or code is wrong." } else { "That code is wrong." };
+            (StatusCode::UNAUTHORIZED, Some(text.to_owned()), true)
+        }
+        Err(AuthError::Invalid) => (StatusCode::UNAUTHORIZED, Some("Address or password is wrong.".to_owned()), false),
         Err(AuthError::Disabled) => {
-            (StatusCode::FORBIDDEN, "This account is disabled. Ask your administrator.".to_owned(), false)
+            (StatusCode::FORBIDDEN, Some("This account is disabled. Ask your administrator.".to_owned()), false)
         }
         Err(AuthError::Throttled { retry_after }) => {
             let text = format!("Too many tries. Wait {}, then try again.", words_for(retry_after));
-            let mut response = sign_in_page(&site, &jar, &form, StatusCode::TOO_MANY_REQUESTS, text, !code.is_empty());
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            let ask_code = !code.is_empty();
+            let kept = if steps.holds(ticket) { ticket.to_owned() } else { String::new() };
+            let mut response = sign_in_page(&site, &jar, &form, status, Some(text), ask_code, kept);
             response.headers_mut().insert(header::RETRY_AFTER, retry_after.as_secs().max(1).into());
             return Ok(response);
         }
@@ -133,7 +158,7 @@ pub async fn post(
             return Err(Fault::Unavailable(std::time::Duration::from_secs(15), text));
         }
     };
-    Ok(sign_in_page(&site, &jar, &form, status, problem, ask_code))
+    Ok(sign_in_page(&site, &jar, &form, status, problem, ask_code, next_ticket))
 }
 
 fn sign_in_page(
@@ -141,8 +166,9 @@ fn sign_in_page(
     jar: &Jar,
     form: &Posted,
     status: StatusCode,
-    problem: String,
+    problem: Option<String>,
     ask_code: bool,
+    ticket: String,
 ) -> Response {
     visitor_page(jar, "Sign in", status, |page| SignInPage {
         page: Page { announcement: site.options.announcement.borrow().clone(), ..page },
@@ -150,7 +176,8 @@ fn sign_in_page(
         next: form.local("next"),
         login: form.get("login").to_owned(),
         ask_code,
-        problem: Some(problem),
+        ticket,
+        problem,
     })
 }
 
@@ -207,7 +234,13 @@ pub struct Token {
 }
 
 fn setup_form(jar: &Jar, status: StatusCode, form: SetupForm, problem: Option<String>) -> Response {
-    visitor_page(jar, "Welcome", status, |page| SetupPage { page, form, min_password: MIN_PASSWORD, problem })
+    visitor_page(jar, "Welcome", status, |page| SetupPage {
+        page,
+        given: !form.token.is_empty(),
+        form,
+        min_password: MIN_PASSWORD,
+        problem,
+    })
 }
 
 /// `POST /setup`: the domain and the first administrator. Once there is an account it does nothing any more.

@@ -15,7 +15,9 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::options::WebOptions;
+use crate::room::Shares;
 use crate::search::Found;
+use crate::second_step::SecondSteps;
 
 /// What the webmail works on.
 #[derive(Clone)]
@@ -43,8 +45,14 @@ pub struct Inner {
     pub people: People,
     /// Searches of the last minute.
     pub found: Found,
-    /// Room for live updates.
-    pub live: Arc<Semaphore>,
+    /// Room for live updates, of all and of each account.
+    pub live: (Arc<Semaphore>, Shares),
+    /// Room for large files on their way in: of all and of each account.
+    pub uploads: (Arc<Semaphore>, Shares),
+    /// Those between password and code.
+    pub second_steps: SecondSteps,
+    /// Searches of each account.
+    pub searching: Shares,
     /// Takes accounts back to a moment.
     pub rewinds: Rewinds,
     /// Room for that: it reads much.
@@ -63,11 +71,19 @@ type Addresses = HashMap<AccountId, Arc<[String]>>;
 const MAX_ADDRESSES_KEPT: usize = 10_000;
 /// Previews and rewinds at once; others wait.
 const MAX_REWINDS: usize = 4;
+/// Live updates of one account: browsers hold one each, however many pages are open.
+const LIVE_EACH: u32 = 20;
+/// Forms with large files on their way in, of one account and of all. Each is held in memory.
+const UPLOADS_EACH: u32 = 4;
+/// See [`UPLOADS_EACH`].
+const UPLOADS: usize = 64;
+/// Searches of one account under way at once.
+const SEARCHES_EACH: u32 = 3;
 
 impl Site {
     /// A site over `state`.
     pub fn new(state: WebState) -> Self {
-        let live = Arc::new(Semaphore::new(state.options.max_live));
+        let live = (Arc::new(Semaphore::new(state.options.max_live)), Shares::new(LIVE_EACH));
         Self(Arc::new(Inner {
             people: People::new(state.mailstore.store().clone()),
             rewinds: Rewinds::new(state.mailstore.clone()),
@@ -75,6 +91,9 @@ impl Site {
             state,
             found: Found::default(),
             live,
+            uploads: (Arc::new(Semaphore::new(UPLOADS)), Shares::new(UPLOADS_EACH)),
+            second_steps: SecondSteps::default(),
+            searching: Shares::new(SEARCHES_EACH),
             setup: Mutex::new(()),
             settled: AtomicBool::new(false),
             addresses: Lock::default(),

@@ -109,6 +109,10 @@ pub struct List {
     pub range: String,
     /// Whether the mailbox may be emptied with one button.
     pub can_empty: bool,
+    /// Whether all of it can be marked as read.
+    pub can_read: bool,
+    /// What narrows a search down.
+    pub chips: Vec<Chip>,
     /// The lines.
     pub rows: Vec<Row>,
     /// For when there are none.
@@ -119,6 +123,17 @@ pub struct List {
     pub empty_text: String,
     /// What the reading pane says while nothing is open.
     pub reading_title: String,
+}
+
+/// Something that narrows a search down, on or off.
+#[derive(Clone, Debug)]
+pub struct Chip {
+    /// What it says.
+    pub text: &'static str,
+    /// The search with it, or without it if it is on.
+    pub href: String,
+    /// Whether it is on.
+    pub on: bool,
 }
 
 /// One line of a list.
@@ -169,6 +184,10 @@ pub struct Reading {
     pub all_href: String,
     /// How many messages are closed.
     pub shut: usize,
+    /// How many early ones are left out.
+    pub earlier: usize,
+    /// This page with them.
+    pub earlier_href: String,
     /// Oldest first.
     pub messages: Vec<Message>,
     /// The message that Reply answers.
@@ -247,6 +266,8 @@ pub struct File {
     pub size: String,
     /// Where it is.
     pub href: String,
+    /// Where it is shown rather than downloaded, if it is a picture.
+    pub picture: Option<String>,
 }
 
 /// A message that is being written, as the form has it.
@@ -316,6 +337,12 @@ pub struct ComposePage {
     pub from: Vec<(String, String)>,
     /// What is attached.
     pub files: Vec<File>,
+    /// How many bytes that is.
+    pub bytes: usize,
+    /// How many it may be.
+    pub most: usize,
+    /// The same in words.
+    pub most_text: String,
     /// What keeps it from being sent.
     pub problem: Option<String>,
     /// Name of the field that is wrong.

@@ -109,6 +109,16 @@ pub fn size(bytes: u64) -> String {
     if value < 9.95 { format!("{value:.1} {unit}") } else { format!("{value:.0} {unit}") }
 }
 
+/// Bytes in the largest unit that they are a whole number of, so that reading them gives the same again.
+pub fn size_exact(bytes: u64) -> String {
+    const UNITS: [(&str, u64); 6] =
+        [("GB", 1_000_000_000), ("GiB", 1 << 30), ("MB", 1_000_000), ("MiB", 1 << 20), ("KB", 1_000), ("KiB", 1 << 10)];
+    match UNITS.into_iter().find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit)) {
+        Some((name, unit)) => format!("{} {name}", bytes / unit),
+        None => bytes.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,5 +168,14 @@ mod tests {
         assert_eq!(size(999_900), "1.0 MB");
         assert_eq!(size(48_000_000), "48 MB");
         assert_eq!(size(u64::MAX), "18446744 TB");
+    }
+
+    #[test]
+    fn an_exact_size_is_read_as_it_was_written() {
+        assert_eq!(size_exact(5_000_000_000), "5 GB");
+        assert_eq!(size_exact(5 << 30), "5 GiB");
+        for bytes in [1, 999, 1_000, 1_024, 1_536_000, 20 << 20, 1_234_567_891, 7_000_000_000_000] {
+            assert_eq!(crate::query::size(&size_exact(bytes).replace(' ', "")), Some(bytes));
+        }
     }
 }

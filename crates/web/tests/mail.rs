@@ -274,6 +274,80 @@ async fn search_finds_by_operators_and_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn all_that_a_search_finds_is_shown_page_by_page() {
+    let world = World::new().await;
+    let inbox = world.mailbox("ann", Role::Inbox).id;
+    for n in 0..95 {
+        let raw = format!("From: x{n}@example.com\r\nSubject: number {n}.\r\n\r\ntide\r\n");
+        world.file("ann", inbox, raw.as_bytes()).await;
+    }
+    let mut browser = world.signed_in("ann").await;
+    let (mut path, mut seen) = ("/search?q=tide".to_owned(), Vec::new());
+    for shown in ["1\u{2013}40 of 95", "41\u{2013}80 of 95", "81\u{2013}95 of 95"] {
+        let text = browser.get(&path).await.text();
+        assert!(text.contains(shown), "{path}: {text}");
+        let on_it = (0..95).filter(|n| text.contains(&format!("<span class=\"subject\">number {n}.<")));
+        seen.extend(on_it);
+        if let Some((before, _)) = text.split_once("\" rel=\"next\"") {
+            path = before.rsplit("href=\"").next().unwrap().replace("&#38;", "&");
+        }
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (0..95).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_mailbox_is_marked_as_read_and_back() {
+    let world = World::new().await;
+    let inbox = world.mailbox("ann", Role::Inbox).id;
+    for n in 0..50 {
+        world.file("ann", inbox, format!("Subject: {n}\r\n\r\nx\r\n").as_bytes()).await;
+    }
+    let mut browser = world.signed_in("ann").await;
+    let page = browser.get("/mail/inbox").await;
+    let fields = [
+        ("csrf", page.csrf()),
+        ("key", page.value("key")),
+        ("mailbox", inbox.to_string()),
+        ("back", "/mail/inbox".to_owned()),
+        ("only", "read-all:all".to_owned()),
+    ];
+    let done = browser.post("/act", &fields).await.location();
+    assert_eq!(world.mailbox("ann", Role::Inbox).unread, 0);
+    let told = browser.get(&done).await;
+    assert!(told.text().contains("50 messages marked as read."), "{done}");
+    let undo = [("csrf", told.csrf()), ("action", told.value("action")), ("back", "/mail/inbox".to_owned())];
+    browser.post("/undo", &undo).await;
+    assert_eq!(world.mailbox("ann", Role::Inbox).unread, 50);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_long_conversation_the_newest_messages_are_shown_first() {
+    let world = World::new().await;
+    let inbox = world.mailbox("ann", Role::Inbox).id;
+    let mut thread = String::new();
+    for n in 0..100 {
+        let reference = if n == 0 { String::new() } else { "References: <0@x>\r\n".to_owned() };
+        let raw = format!(
+            "From: c@example.com\r\nMessage-ID: <{n}@x>\r\n{reference}Subject: Minutes\r\n\
+             Date: Mon, 23 Nov 2026 10:{:02}:{:02} +0000\r\n\r\nminute {n}.\r\n",
+            n / 60,
+            n % 60
+        );
+        let filed = world.file("ann", inbox, raw.as_bytes()).await;
+        let seen = mailstore::FlagChange::Add(mailstore::Flags::of(&[SystemFlag::Seen]));
+        world.mail.set_flags(world.id("ann").realm(), inbox, &[filed.uid], seen, None).await.unwrap();
+        thread = filed.thread_id.to_string();
+    }
+    let mut browser = world.signed_in("ann").await;
+    let page = browser.get(&format!("/mail/inbox/{thread}")).await.text();
+    assert!(page.contains("Show 59 earlier messages") && page.contains("minute 99.") && page.contains("minute 60."));
+    assert!(!page.contains("minute 40."));
+    let all = browser.get(&format!("/mail/inbox/{thread}?open=all")).await.text();
+    assert!(all.contains("minute 0.") && !all.contains("earlier messages"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_page_stays_below_60_kb_with_all_that_it_needs() {
     let world = World::new().await;
     let inbox = world.mailbox("ann", Role::Inbox).id;

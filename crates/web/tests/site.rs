@@ -233,4 +233,104 @@ async fn with_a_second_factor_the_password_alone_lets_nobody_in() {
     assert!(other.get("/mail/inbox").await.location().starts_with("/signin"));
     let done = other.post("/signin", &login(code(now + 30))).await;
     assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text());
+
+    // Without JavaScript, step by step: the password is typed once, and a recovery code does as well, once.
+    let codes = on.text().split("<p class=\"secret\">").nth(1).unwrap().split('<').next().unwrap().to_owned();
+    let recovery = codes.split_whitespace().next().unwrap();
+    for (tries, status) in [(1, StatusCode::SEE_OTHER), (2, StatusCode::UNAUTHORIZED)] {
+        let mut third = world.browser();
+        let csrf = third.get("/signin").await.csrf();
+        let first =
+            [("csrf", csrf.clone()), ("login", "ann@example.org".to_owned()), ("password", PASSWORD.to_owned())];
+        let asked = third.post("/signin", &first).await;
+        assert!(!asked.text().contains("type=\"password\""), "{}", asked.text());
+        let second = |code: &str| {
+            let ticket = asked.value("ticket");
+            [("csrf", asked.csrf()), ("login", asked.value("login")), ("ticket", ticket), ("code", code.to_owned())]
+        };
+        let wrong = third.post("/signin", &second("000000")).await;
+        assert!(
+            wrong.status == StatusCode::UNAUTHORIZED && wrong.text().contains("That code is wrong."),
+            "try {tries}"
+        );
+        assert_eq!(third.post("/signin", &second(recovery)).await.status, status, "try {tries}");
+        let stolen = second(recovery).map(|(name, value)| match name {
+            "login" => (name, "bob@example.org".to_owned()),
+            _ => (name, value),
+        });
+        assert_eq!(third.post("/signin", &stolen).await.status, StatusCode::UNAUTHORIZED);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_visitors_token_opens_no_form_but_that_for_signing_in() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    let visitor = browser.get("/signin").await.csrf();
+    let fields =
+        [("csrf", visitor.clone()), ("login", "ann@example.org".to_owned()), ("password", PASSWORD.to_owned())];
+    assert_eq!(browser.post("/signin", &fields).await.status, StatusCode::SEE_OTHER);
+    let fields = [("csrf", visitor), ("do", "create".to_owned()), ("name", "Planted".to_owned())];
+    assert_eq!(browser.post("/mailboxes", &fields).await.status, StatusCode::FORBIDDEN);
+    assert!(!browser.get("/mailboxes").await.text().contains("Planted"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_changes_an_account_and_its_addresses() {
+    let world = World::new().await;
+    let mut ann = world.signed_in("ann").await;
+    let bob = world.id("bob");
+    let path = format!("/admin/accounts/{bob}");
+    let csrf = ann.get(&path).await.csrf();
+    let with = |more: &[(&'static str, &str)]| {
+        let mut fields = vec![("csrf", csrf.clone()), ("id", bob.to_string())];
+        fields.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        fields
+    };
+    let saved = [("do", "save"), ("name", "Robert"), ("quota", "5 GB"), ("admin", "1")];
+    assert_eq!(ann.post("/admin/accounts", &with(&saved)).await.location(), format!("{path}?done=saved"));
+    let account = world.directory.account(bob).unwrap().unwrap();
+    assert_eq!(
+        (account.name.as_str(), account.quota_bytes, account.role),
+        ("Robert", 5_000_000_000, directory::Role::Admin)
+    );
+    let unclear = ann.post("/admin/accounts", &with(&[("do", "save"), ("quota", "lots")])).await;
+    assert_eq!(unclear.status, StatusCode::BAD_REQUEST);
+    ann.post("/admin/accounts", &with(&[("do", "alias"), ("alias", "desk@example.org")])).await;
+    assert!(ann.get(&path).await.text().contains("desk@example.org"));
+    let taken = ann.post("/admin/accounts", &with(&[("do", "alias"), ("alias", "ann@example.org")])).await;
+    assert!(taken.status == StatusCode::UNPROCESSABLE_ENTITY && taken.text().contains("exists already"));
+    ann.post("/admin/accounts", &with(&[("do", "unalias"), ("alias", "desk@example.org")])).await;
+    assert!(!ann.get(&path).await.text().contains("desk@example.org"));
+    assert_eq!(ann.post("/admin/accounts", &with(&[("do", "delete")])).await.location(), "/admin?done=accountgone");
+    assert_eq!(ann.get(&path).await.status, StatusCode::NOT_FOUND);
+    let own = [("csrf", csrf.clone()), ("id", world.id("ann").to_string()), ("do", "delete".to_owned())];
+    assert_eq!(ann.post("/admin/accounts", &own).await.status, StatusCode::FORBIDDEN);
+    let trail = ann.get("/admin/audit").await.text();
+    for what in ["changed account", "the address desk@example.org", "deleted account"] {
+        assert!(trail.contains(what), "{what}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_accounts_are_shown_page_by_page_and_found_by_name() {
+    let world = World::new().await;
+    for n in 0..60 {
+        let new = directory::NewAccount {
+            address: mailkit::EmailAddress::parse(&format!("user{n:02}@example.org")).unwrap(),
+            name: format!("Person {n:02}"),
+            password: PASSWORD.to_owned(),
+            role: directory::Role::User,
+            quota_bytes: 0,
+        };
+        world.directory.create_account(new).await.unwrap();
+    }
+    let mut ann = world.signed_in("ann").await;
+    let first = ann.get("/admin").await.text();
+    assert!(first.contains("62 accounts") && first.contains("user10@") && !first.contains("user59@"), "{first}");
+    assert!(first.len() < 60_000, "{}", first.len());
+    let next = first.split("\" rel=\"next\"").next().unwrap().rsplit("href=\"").next().unwrap().replace("&#38;", "&");
+    assert!(ann.get(&next).await.text().contains("user59@"));
+    let found = ann.get("/admin?q=person+41").await.text();
+    assert!(found.contains("user41@") && found.contains("1 account") && !found.contains("user40@"));
 }

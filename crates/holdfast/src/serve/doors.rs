@@ -206,7 +206,8 @@ impl Bound {
     pub fn serve(self, shutdown: &CancellationToken) -> Tasks {
         let Self { doors, setup_token, services, tls, metrics } = self;
         let (line, announcement) = watch::channel(String::new());
-        let site = Site::new(&services, &metrics, setup_token, announcement, shutdown);
+        let servers = servers(&doors);
+        let site = Site::new(&services, &metrics, setup_token, servers, announcement, shutdown);
         let protocols = Arc::new(Protocols::new(services.clone(), tls.clone(), shutdown.clone()));
         let mut tasks = Tasks::new();
         {
@@ -244,6 +245,24 @@ impl Bound {
     }
 }
 
+/// What mail programs connect to: the encrypted door of each kind, else the one with STARTTLS.
+fn servers(doors: &[Door]) -> Vec<web::Server> {
+    let kinds = [
+        ("IMAP (reading)", Kind::Imaps, Kind::Imap, "STARTTLS"),
+        ("POP3 (fetching)", Kind::Pop3s, Kind::Pop3, "STLS"),
+        ("SMTP (sending)", Kind::Submissions, Kind::Submission, "STARTTLS"),
+    ];
+    let port = |kind| doors.iter().find(|door| door.kind == kind).map(|door| door.address.port());
+    kinds
+        .into_iter()
+        .filter_map(|(what, tls, upgraded, how)| match (port(tls), port(upgraded)) {
+            (Some(port), _) => Some(web::Server { what, port, security: "TLS" }),
+            (None, Some(port)) => Some(web::Server { what, port, security: how }),
+            (None, None) => None,
+        })
+        .collect()
+}
+
 /// How large files may be together so that they fit in a message of `limit` bytes: base64 makes lines of 78 bytes of 57.
 const fn files_in(limit: u64) -> u64 {
     const HEADERS: u64 = 32 * 1024;
@@ -263,6 +282,7 @@ impl Site {
         services: &Arc<Services>,
         metrics: &PrometheusHandle,
         setup_token: Option<String>,
+        servers: Vec<web::Server>,
         announcement: watch::Receiver<String>,
         shutdown: &CancellationToken,
     ) -> Self {
@@ -276,7 +296,9 @@ impl Site {
                 setup_token,
                 public_url: config.web.public_url.clone(),
                 hostname: config.hostname.clone(),
+                servers,
                 max_message_bytes: usize::try_from(files_in(config.limits.message_size.0)).unwrap_or(usize::MAX),
+                default_quota_bytes: config.limits.default_quota.0,
                 announcement,
                 alarms: services.alarms.subscribe(),
                 continuity: services.continuity.subscribe(),

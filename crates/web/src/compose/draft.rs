@@ -28,7 +28,8 @@ pub struct Attached {
 impl Attached {
     /// As the page lists it.
     pub fn shown(&self) -> File {
-        File { name: self.name.clone(), size: size(self.content.len() as u64), href: String::new() }
+        let size = size(self.content.len() as u64);
+        File { name: self.name.clone(), size, href: String::new(), picture: None }
     }
 }
 

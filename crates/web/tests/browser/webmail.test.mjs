@@ -39,7 +39,7 @@ async function open(options = {}) {
   });
   page.on('pageerror', (error) => complaints.push(`${page.url()}: ${error}`));
   page.on('console', (message) => {
-    if (message.type() === 'error' && !/status of 4\d\d/.test(message.text())) complaints.push(`${page.url()}: ${message.text()}`);
+    if (message.type() === 'error' && !/status of (4\d\d|503)/.test(message.text())) complaints.push(`${page.url()}: ${message.text()}`);
   });
   return page;
 }
@@ -62,6 +62,13 @@ async function write(page, to, subject, text) {
   await page.getByLabel('Subject').fill(subject);
   await page.getByLabel('Message', { exact: true }).fill(text);
 }
+
+/** All pages that are neither a list of messages nor one of them. */
+const PAGES = [
+  '/compose', '/search?q=', '/search?q=nothing+at+all', '/people', '/people/new', '/people/import', '/mailboxes', '/rewind',
+  '/settings', '/settings/security', '/settings/apps', '/settings/sessions', '/admin', '/admin/accounts/1', '/admin/domains',
+  '/admin/queue', '/admin/continuity', '/admin/audit', '/nothing',
+];
 
 const row = (page, subject) => page.locator('.row').filter({ hasText: subject });
 
@@ -103,10 +110,10 @@ test('the administrator makes a second account', async () => {
   await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
   await page.getByRole('button', { name: 'Create' }).click();
   await page.getByRole('cell', { name: 'bob@example.org' }).waitFor();
-  for (const path of ['/admin', '/admin/domains', '/admin/queue', '/admin/audit', '/settings', '/settings/security', '/settings/apps', '/settings/sessions', '/mailboxes', '/compose', '/nothing']) {
+  for (const path of PAGES) {
     await page.goto(path);
     await accessible(page, path);
-    await picture(page, `page${path.replaceAll('/', '-')}`);
+    await picture(page, `page${path.replaceAll(/[^a-z0-9]+/g, '-')}`);
   }
   await page.context().close();
 });
@@ -272,10 +279,80 @@ test('in the dark everything is still to be read', async () => {
     await ann.locator('#thread').getByText('Thank you!').first().waitFor();
     await accessible(ann, `dark reading ${name}`);
     await picture(ann, `dark-reading-${name}`);
-    await ann.goto('/compose');
-    await accessible(ann, `dark writing ${name}`);
+    for (const path of name === 'desktop' ? PAGES : ['/compose']) {
+      await ann.goto(path);
+      await accessible(ann, `dark ${path} ${name}`);
+    }
     await ann.context().close();
   }
+});
+
+test('enlarged four times no page has to be moved sideways', async () => {
+  const ann = await signIn('ann', { viewport: { width: 320, height: 400 } });
+  for (const path of ['/mail/inbox', ...PAGES]) {
+    await ann.goto(path);
+    const wide = await ann.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    assert.ok(wide <= 0, `${path} is ${wide} px too wide`);
+  }
+  await ann.context().close();
+});
+
+test('a session that ends meanwhile loses nothing that was typed', async () => {
+  const ann = await signIn('ann');
+  await write(ann, 'bob@example.org', 'Kept', 'Typed before the session ended.');
+  await ann.context().clearCookies({ name: 'holdfast' });
+  await ann.getByRole('button', { name: 'Send', exact: true }).click();
+  await ann.getByText('You are signed out.').waitFor();
+  assert.equal(await ann.getByLabel('Message', { exact: true }).inputValue(), 'Typed before the session ended.');
+  const [again] = await Promise.all([ann.context().waitForEvent('page'), ann.getByRole('link', { name: 'Sign in' }).click()]);
+  await again.getByLabel('Mail address').fill('ann@example.org');
+  await again.getByLabel('Password').fill(PASSWORD);
+  await again.getByRole('button', { name: 'Sign in' }).click();
+  await again.locator('#list').waitFor();
+  await ann.getByRole('button', { name: 'Send', exact: true }).click();
+  await ann.getByText('Sent.').waitFor();
+  await ann.context().close();
+});
+
+test('leaving the page at once keeps what was typed', async () => {
+  const ann = await signIn('ann');
+  await write(ann, 'bob@example.org', 'Half a thought', 'Not finished');
+  await ann.getByRole('link', { name: /^Inbox/ }).first().click();
+  await ann.getByText('Kept as a draft.').waitFor();
+  await ann.getByRole('link', { name: 'Go on' }).click();
+  await ann.waitForFunction(() => document.querySelector('#text')?.value === 'Not finished');
+  await ann.getByRole('button', { name: 'Throw the draft away' }).click();
+  await ann.getByText('Draft thrown away.').waitFor();
+  await ann.context().close();
+});
+
+test('what the server refuses is told, and the page stays', async () => {
+  const ann = await signIn('ann');
+  await ann.route('**/act', (route) => route.fulfill({
+    status: 503, contentType: 'text/html', body: '<body><main><h1>Back in a moment</h1><p>The service is being checked.</p></main>',
+  }));
+  await row(ann, 'Tide tables').locator('.star').click();
+  await ann.getByText('Back in a moment: The service is being checked.').waitFor();
+  await row(ann, 'Tide tables').waitFor();
+  await ann.unroute('**/act');
+  await ann.context().close();
+});
+
+test('a list keeps its place on a phone while a message of it is read', async () => {
+  const ann = await signIn('ann', { viewport: PHONE, hasTouch: true, isMobile: true });
+  for (let n = 0; n < 12; n++) {
+    await write(ann, 'ann@example.org', `Filler ${n}`, 'x');
+    await ann.getByRole('button', { name: 'Send', exact: true }).click();
+    await ann.getByText('Sent.').waitFor();
+  }
+  await ann.goto('/mail/sent');
+  const rows = ann.locator('.rows');
+  await rows.evaluate((list) => list.scrollTo(0, 300));
+  await ann.locator('.row').nth(7).getByRole('link').tap();
+  await ann.getByRole('link', { name: /Back to/ }).tap();
+  await rows.waitFor();
+  await ann.waitForFunction(() => document.querySelector('.rows').scrollTop > 200);
+  await ann.context().close();
 });
 
 test('without JavaScript everything works', async () => {

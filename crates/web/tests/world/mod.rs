@@ -236,6 +236,7 @@ pub fn multipart(path: &str, fields: &[(&str, String)], files: &[(&str, &[u8])])
     body.extend(b"--X--\r\n");
     Request::post(path)
         .header(header::CONTENT_TYPE, "multipart/form-data; boundary=X")
+        .header(header::CONTENT_LENGTH, body.len())
         .header("sec-fetch-site", "same-origin")
         .body(Body::from(body))
         .unwrap()
