@@ -115,7 +115,10 @@ fn an_empty_machine_serves_at_once_and_everything_comes_behind() {
     let more = archive(dir.path());
     let held = burnt(dir.path(), &more, 30, 8_000);
     let second = machine(dir.path(), "second");
+    let begun = Instant::now();
     let server = Server::start_as(&second, &more, &["restore", "--from", "here"], &[]);
+    assert_eq!(mailbox(&server, READERS[0]), held[0]);
+    let took = begun.elapsed();
     for (reader, before) in READERS.iter().chain(&["four@example.org"]).zip(&held) {
         assert_eq!(&mailbox(&server, reader), before, "{reader}");
     }
@@ -137,6 +140,11 @@ fn an_empty_machine_serves_at_once_and_everything_comes_behind() {
     let server = Server::start_as(&third, &more, &["restore", "--from", "here"], &[]);
     assert_eq!(mailbox(&server, READERS[2]).len(), held[2].len() + 1);
     assert_eq!(mailbox(&server, READERS[0]), held[0]);
+    support::proved(
+        "both burn, restored behind open doors",
+        &format!("0 of {} messages, byte for byte", held.iter().map(Vec::len).sum::<usize>()),
+        &format!("{} to a mailbox read", support::ms(took)),
+    );
 }
 
 #[test]
@@ -172,7 +180,6 @@ fn kill_9_while_restoring_behind_open_doors_loses_nothing_that_was_acknowledged(
         unfinished += usize::from(!is_whole(&second));
         server.kill();
     }
-    println!("{unfinished} of {rounds} kills came before everything was restored");
     let server = Server::start_with(&second, &more);
     wait_for("everything restored", || {
         let said = server.command(&["stage", "show"]);
@@ -187,6 +194,12 @@ fn kill_9_while_restoring_behind_open_doors_loses_nothing_that_was_acknowledged(
     }
     server.stop();
     assert!(ok(&holdfast(&second, &["verify"], "")).contains("everything is as it was written"), "seed {seed}");
+    let all = held.iter().map(Vec::len).sum::<usize>() + new.iter().sum::<usize>();
+    support::proved(
+        "kill -9 of a restore that serves",
+        &format!("0 of {all} messages, 0 twice"),
+        &format!("{rounds} kills, {unfinished} before all was restored"),
+    );
 }
 
 #[test]
@@ -307,5 +320,11 @@ fn mail_and_address_book_of_an_account_come_back_from_one_moment_whichever_it_is
         restored.kill();
     }
     println!("messages and contacts at {} moments: {seen:?}", seen.len());
+    let accounts = seen.len() * READERS.len();
+    support::proved(
+        "tables agree",
+        "mail and address book of one moment",
+        &format!("{accounts} of {accounts} accounts"),
+    );
     assert!(seen[0] != seen[4], "nothing happened in between");
 }

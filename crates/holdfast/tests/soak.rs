@@ -176,10 +176,9 @@ fn nothing_acknowledged_is_lost_whichever_machine_dies_when() {
         assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stdout));
     }
     promotions.sort();
-    println!(
-        "{rounds} rounds, {} messages acknowledged, 0 lost, 0 twice; {} promotions, the slowest {:?} to its doors",
-        acknowledged.len(),
-        promotions.len(),
-        promotions.last()
-    );
+    let slowest = promotions.last().copied().map_or_else(String::new, |slowest| {
+        format!(", {} promotions, doors open after {} at most", promotions.len(), support::ms(slowest))
+    });
+    let lost = format!("0 of {} acknowledged, 0 twice", acknowledged.len());
+    support::proved("machines die at random, in every role", &lost, &format!("{rounds} rounds{slowest}"));
 }

@@ -228,15 +228,18 @@ fn after_a_kill_the_service_checks_first_and_is_soon_all_there() {
     let message = format!("From: x@example.net\r\nTo: {ANNA}\r\nSubject: kept\r\n\r\nText.\r\n");
     assert!(smtp.send("x@example.net", &[ANNA], &message).unwrap().starts_with("250"));
     server.kill();
+    let begun = Instant::now();
     let server = Server::start(dir.path());
+    wait_for("open", || said(&server, &["stage", "show"]).contains("=> open"));
+    let took = begun.elapsed();
     let log = std::fs::read_to_string(dir.path().join("stderr.log")).unwrap();
     assert!(log.contains("the last stop was not in order"), "{log}");
     let (checks, open) = (log.find("stage=checks").unwrap(), log.rfind("stage=open").unwrap());
     assert!(checks < open, "{log}");
-    assert!(said(&server, &["stage", "show"]).contains("=> open"));
     let mut imap = Imap::login(server.address("imap"), ANNA).unwrap();
-    imap.command("EXAMINE INBOX").unwrap().ok();
+    assert!(imap.command("EXAMINE INBOX").unwrap().ok().untagged.concat().contains("1 EXISTS"));
     server.stop();
+    support::proved("kill -9, and back in stages", "0 of 1 acknowledged", &format!("open after {}", support::ms(took)));
 }
 
 #[test]
@@ -354,4 +357,5 @@ fn no_proxy_keeps_the_page_and_another_machine_gives_it_while_the_service_is_dea
         assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("Back at noon."), "{answer}");
         assert!(!answer.to_ascii_lowercase().contains("\r\nlocation:"));
     }
+    support::proved("the page goes away", "no cached page", "behind nginx that keeps whatever it may");
 }

@@ -11,6 +11,7 @@ use std::{
 use support::{
     Server,
     imap::Imap,
+    ms, proved,
     standby::{Primary, Standby, deliver, has_all, numbers, port, primary, run, said, subjects, wait_for},
     web::Web,
 };
@@ -18,6 +19,11 @@ use support::{
 const ANNA: &str = "anna@example.org";
 const BERT: &str = "bert@example.org";
 const SYNC: &str = "[standby]\nmode = \"sync\"\nwhen_away = \"wait\"\n";
+
+/// A failover's time, as a proof states it.
+fn to_mailbox(took: Duration) -> String {
+    format!("{} from the command to a mailbox read", ms(took))
+}
 
 struct Machines {
     dirs: [tempfile::TempDir; 2],
@@ -118,16 +124,67 @@ fn when_the_primary_burns_in_sync_mode_nothing_acknowledged_is_lost() {
     assert!(said(dirs[1].path(), &["promote"]).contains("epoch 2"));
     let imap = standby.promoted();
     let there = subjects(imap, ANNA);
-    println!("{} acknowledged, all there {} ms after the command", acknowledged.len(), begun.elapsed().as_millis());
+    let took = begun.elapsed();
     for subject in &acknowledged {
         assert_eq!(there.iter().filter(|found| *found == subject).count(), 1, "{subject}");
     }
+    proved("the primary burns, sync", &format!("0 of {} acknowledged", acknowledged.len()), &to_mailbox(took));
     let verify = {
         let standby_dir = dirs[1].path().to_owned();
         drop(standby);
         run(&standby_dir, &["verify"])
     };
     assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stdout));
+}
+
+#[test]
+fn when_the_primary_burns_in_async_mode_only_the_last_commits_are_lost_and_salvage_brings_them_back() {
+    let Machines { dirs, primary } = machines("");
+    let standby = Standby::pair(dirs[1].path(), &primary, "");
+    standby.line("following");
+    let smtp = primary.server.address("smtp");
+    let sender = std::thread::spawn(move || {
+        let mut sent = Vec::new();
+        // Until the machine dies under it.
+        while deliver(smtp, ANNA, &format!("m{}", sent.len())).is_ok_and(|reply| reply.starts_with("250")) {
+            sent.push(format!("m{}", sent.len()));
+        }
+        sent
+    });
+    wait_for("some are there", || numbers(&standby.status()).is_some_and(|(received, _)| received > 60));
+    primary.server.kill();
+    let acknowledged = sender.join().unwrap();
+    let (received, _) = numbers(&standby.status()).unwrap();
+    let begun = Instant::now();
+    said(dirs[1].path(), &["promote"]);
+    let imap = standby.promoted();
+    let there = subjects(imap, ANNA);
+    let took = begun.elapsed();
+    // One sender, one message a commit: what came across is a beginning of what was acknowledged, without a gap, and
+    // perhaps the message that was in flight.
+    let shared = there.len().min(acknowledged.len());
+    assert_eq!(there[..shared], acknowledged[..shared]);
+    assert!(there.len() <= acknowledged.len() + 1, "{} of {}", there.len(), acknowledged.len());
+    let lost = acknowledged.len() - shared;
+    // The old primary's disk is found: what only it had comes back, once.
+    let scratch = dirs[1].path().join("scratch");
+    let old = dirs[0].path().join("data");
+    let salvage = ["salvage", old.to_str().unwrap(), "--scratch", scratch.to_str().unwrap()];
+    let report = said(dirs[1].path(), &salvage);
+    let end =
+        report.split("up to commit ").nth(1).and_then(|rest| rest.lines().next()).unwrap_or_else(|| panic!("{report}"));
+    let behind = end.parse::<usize>().unwrap() - received as usize;
+    assert!(lost <= behind, "{lost} lost, {behind} commits behind");
+    said(dirs[1].path(), &salvage);
+    let there = subjects(imap, ANNA);
+    for subject in &acknowledged {
+        assert_eq!(there.iter().filter(|found| *found == subject).count(), 1, "{subject}");
+    }
+    let lost = format!(
+        "{lost} of {} acknowledged, the last ones, {behind} commits behind; 0 after salvage of the old disk",
+        acknowledged.len()
+    );
+    proved("the primary burns, async", &lost, &to_mailbox(took));
 }
 
 #[test]
@@ -142,6 +199,7 @@ fn a_primary_that_comes_back_after_a_promotion_is_told_and_rejoins_without_losin
     deliver(primary.server.address("smtp"), ANNA, "only here").unwrap();
     let address = primary.address;
     primary.server.kill();
+    let begun = Instant::now();
     let promoted = said(dirs[1].path(), &["promote"]);
     assert!(promoted.contains("epoch 2"), "{promoted}");
     let second = port();
@@ -150,6 +208,7 @@ fn a_primary_that_comes_back_after_a_promotion_is_told_and_rejoins_without_losin
         Server::start_with_env(dirs[1].path(), "", &[("HOLDFAST_LISTEN__STANDBY", second_address.to_string())]);
     let new = Primary { server, address: second_address };
     assert_eq!(subjects(new.server.address("imap"), ANNA), ["shared"]);
+    let took = begun.elapsed();
     deliver(new.server.address("smtp"), ANNA, "new epoch").unwrap();
 
     // The old one starts as if nothing had been, is told, and acknowledges nothing any more.
@@ -183,6 +242,7 @@ fn a_primary_that_comes_back_after_a_promotion_is_told_and_rejoins_without_losin
     there.sort();
     assert_eq!(there, ["new epoch", "only here", "shared"]);
     new.server.stop();
+    proved("split brain", "0 of 3 acknowledged, once the old primary rejoined", &to_mailbox(took));
 }
 
 #[test]
@@ -200,7 +260,9 @@ fn a_client_that_deletes_everything_stops_at_a_tripwire() {
     imap.command("SELECT INBOX").unwrap().ok();
     imap.command("STORE 1:* +FLAGS.SILENT (\\Deleted)").unwrap().ok();
     imap.command("EXPUNGE").unwrap().ok();
+    let begun = Instant::now();
     wait_for("the wire", || standby.status().contains("ALARM") && standby.status().contains("lost 30 messages"));
+    let took = begun.elapsed();
     let (received, applied) = numbers(&standby.status()).unwrap();
     assert!(applied < received, "what was received is not lost, and not applied");
     assert!(said(dirs[0].path(), &["standby", "status"]).contains("applies nothing"));
@@ -213,6 +275,7 @@ fn a_client_that_deletes_everything_stops_at_a_tripwire() {
     wait_for("it applies", || has_all(&primary, &standby));
     assert!(said(dirs[1].path(), &["compare"]).contains("3 realms are the same"));
     primary.server.stop();
+    proved("a bad write does not win", "0 of 30 deleted, on the standby", &format!("held after {}", ms(took)));
 }
 
 #[test]
@@ -406,9 +469,11 @@ fn what_is_corrupt_on_the_primary_does_not_become_corrupt_on_the_standby() {
     let verify = run(dirs[0].path(), &["verify"]);
     let found = String::from_utf8_lossy(&verify.stdout).into_owned() + &String::from_utf8_lossy(&verify.stderr);
     assert!(!verify.status.success(), "the corruption is noticed: {found}");
+    let begun = Instant::now();
     said(dirs[1].path(), &["promote"]);
     let imap = standby.promoted();
     let there = subjects(imap, ANNA);
+    let took = begun.elapsed();
     for subject in &acknowledged {
         assert_eq!(there.iter().filter(|found| *found == subject).count(), 1, "{subject}");
     }
@@ -416,11 +481,15 @@ fn what_is_corrupt_on_the_primary_does_not_become_corrupt_on_the_standby() {
     reader.command("EXAMINE INBOX").unwrap().ok();
     let texts = reader.command("FETCH 1:* BODY.PEEK[TEXT]").unwrap().ok();
     assert_eq!(texts.untagged.iter().filter(|text| text.contains("Text.")).count(), there.len());
-    println!("{corrupted} files corrupted; {} messages acknowledged, all on the standby", acknowledged.len());
     drop(reader);
     drop(standby);
     let verify = run(dirs[1].path(), &["verify"]);
     assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stdout));
+    let lost = format!(
+        "0 of {} acknowledged; {corrupted} files corrupted on the primary, 0 on the standby",
+        acknowledged.len()
+    );
+    proved("corruption does not replicate", &lost, &to_mailbox(took));
 }
 
 #[test]
@@ -459,7 +528,9 @@ fn both_machines_burn_after_a_failover_and_the_archive_has_one_history() {
 
     let third = tempfile::tempdir().unwrap();
     support::write_config(third.path(), &more);
+    let begun = Instant::now();
     said(third.path(), &["restore", "--offline", "--from", "off-site"]);
     let server = Server::start_with(third.path(), &more);
     assert_eq!(subjects(server.address("imap"), ANNA), ["before the failover", "after the failover"]);
+    proved("both machines burn after a failover", "0 of 2 acknowledged", &to_mailbox(begun.elapsed()));
 }

@@ -199,8 +199,8 @@ fn metric(server: &Server, name: &str) -> f64 {
         .sum()
 }
 
-/// One storm on a running service: prints its figures, and says how much slower those were who were in (medians).
-async fn storm(server: &Server, clients: usize, what: &str) -> f64 {
+/// One storm on a running service: prints its figures.
+async fn storm(server: &Server, clients: usize, what: &str) {
     let to = server.address("imap");
     let (latencies, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
     let mut workers = tokio::task::JoinSet::new();
@@ -232,11 +232,11 @@ async fn storm(server: &Server, clients: usize, what: &str) -> f64 {
     }
     let mut times = std::mem::take(&mut *outcome.times.lock());
     let (half, ratio) = (median(&mut times), median(&mut during).as_secs_f64() / median(&mut quiet).as_secs_f64());
+    let arrived = times.len();
     println!(
-        "{what}: {} clients in after {all_in:.1?} (half after {half:.1?}), told to come later {} times, cut {} times; \
+        "{what}: {arrived} clients in after {all_in:.1?} (half after {half:.1?}), told to come later {} times, cut {} times; \
          {WORKERS} sessions: median {:.2?} before, {:.2?} meanwhile ({ratio:.2} times), 95 % {:.2?} and {:.2?}; {} MiB at \
          most",
-        times.len(),
         outcome.told_later.load(Ordering::Relaxed),
         outcome.cut.load(Ordering::Relaxed),
         quiet[quiet.len() / 2],
@@ -245,8 +245,15 @@ async fn storm(server: &Server, clients: usize, what: &str) -> f64 {
         during[during.len() * 95 / 100],
         resident_kib(server) / 1024
     );
-    assert_eq!(times.len(), clients - WORKERS.min(clients), "everyone is in");
-    ratio
+    assert_eq!(arrived, clients - WORKERS.min(clients), "everyone is in");
+    support::proved(
+        &format!("the morning after, {what}"),
+        &format!("0 of {arrived} clients kept out"),
+        &format!(
+            "all in after {all_in:.1?}; {WORKERS} sessions at work {ratio:.2} times as slow (median); {} MiB",
+            resident_kib(server) / 1024
+        ),
+    );
 }
 
 #[test]

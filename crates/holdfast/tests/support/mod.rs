@@ -17,6 +17,17 @@ use std::{
     time::Duration,
 };
 
+/// Prints what a scenario has proved, as one line that `cargo xtask proofs` gathers into a table: a letter of the table in
+/// docs/continuity.md, what was lost, and how long it took (or what else it cost).
+pub fn proved(row: &str, lost: &str, took: &str) {
+    println!("proof | {row} | {lost} | {took}");
+}
+
+/// A time as a proof states it.
+pub fn ms(took: Duration) -> String {
+    format!("{} ms", took.as_millis())
+}
+
 /// How long anything here may take before the test fails; generous, because the machines are shared.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -1,0 +1,79 @@
+//! `cargo xtask proofs`: the scenarios of docs/continuity.md with real processes, and a table of what each one lost and
+//! how long it took.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{
+    install,
+    steps::{root, run},
+};
+
+/// Where the scenarios are: what to select of the workspace, and which tests of it (none: all of them). Always the whole
+/// workspace: features are unified over what is built together, so a crate alone would compile many dependencies anew.
+const SCENARIOS: [(&str, &[&str]); 10] = [
+    ("--test=crash", &[]),
+    ("--lib", &["ten_thousand_crashes"]),
+    ("--test=bit_flips", &[]),
+    ("--test=standby", &["burn", "corrupt", "rejoins", "stops_at_a_tripwire"]),
+    ("--test=rewind", &["deletes_everything"]),
+    ("--test=archive", &["burn", "one_second_before", "kill_9"]),
+    ("--test=restore", &["serves_at_once", "kill_9", "one_moment"]),
+    ("--test=storm", &["everyone_gets_in"]),
+    ("--test=stages", &["after_a_kill", "no_proxy"]),
+    ("--test=soak", &[]),
+];
+
+/// How much of each scenario a night has room for; what a variable means is said by the test that reads it.
+const NIGHT: [(&str, &str); 4] = [
+    ("HOLDFAST_SOAK_ROUNDS", "100"),
+    ("HOLDFAST_ARCHIVE_ROUNDS", "100"),
+    ("HOLDFAST_RESTORE_ROUNDS", "100"),
+    ("HOLDFAST_STORM", "5000"),
+];
+
+/// Runs all scenarios, one after the other so that they do not slow each other. `--night` runs the long ones.
+pub fn proofs(args: &[&str]) -> Result<()> {
+    let night = args == ["--night"];
+    ensure!(night || args.is_empty(), "there is only --night: 100 rounds of each soak, 5,000 clients at once");
+    install::debian_packages()?;
+    install::python_packages()?;
+    run(Command::new("cargo").args(["test", "--workspace", "--locked", "--no-run"]).current_dir(root()))?;
+    let mut rows = Vec::new();
+    for (target, names) in SCENARIOS {
+        rows.extend(scenario(target, names, night)?);
+    }
+    println!("\n| what happened | lost | took |\n|---|---|---|");
+    for row in rows {
+        println!("{row}");
+    }
+    Ok(())
+}
+
+/// Runs some scenarios; gives a row for each proof that they state.
+fn scenario(target: &str, names: &[&str], night: bool) -> Result<Vec<String>> {
+    println!("== {target} {}", names.join(" "));
+    let mut command = Command::new("cargo");
+    command.args(["test", "--quiet", "--locked", "--workspace", target, "--"]);
+    command.args(names).args(["--nocapture", "--test-threads=1"]).current_dir(root()).stdout(Stdio::piped());
+    if night {
+        command.envs(NIGHT);
+    }
+    let mut child = command.spawn().context("cargo test")?;
+    let mut rows = Vec::new();
+    for line in BufReader::new(child.stdout.take().expect("it is piped")).lines() {
+        let line = line?;
+        // The harness writes a dot before what a test prints first.
+        if let Some((_, proof)) = line.split_once("proof | ") {
+            rows.push(format!("| {proof} |"));
+        }
+        println!("{line}");
+    }
+    ensure!(child.wait()?.success(), "{target}: a scenario failed");
+    ensure!(!rows.is_empty(), "{target}: no scenario of {names:?} proved anything");
+    Ok(rows)
+}
