@@ -5,7 +5,7 @@
 //! canonicalisation (RFC 6376 section 3.4.4) takes white space off each line first, and then the empty lines at the
 //! end; it does it the other way round. So [`sign`] gives it the body with white space at its end already taken off,
 //! for which both orders give the same. `tests/dkim.rs` holds signatures that another implementation has verified. The shim
-//! goes when a version that has mended this can be used.
+//! goes when a version that has mended this can be used. It folds fields at any place, too (see `without_lone_semicolon`).
 
 use std::borrow::Cow;
 
@@ -188,8 +188,18 @@ impl SigningKey {
                     .map_err(failed)?
             }
         };
-        Ok(signature.to_header())
+        Ok(without_lone_semicolon(signature.to_header()))
     }
+}
+
+/// The library may put the last semicolon on a line of its own. White space around the signature is no part of it (RFC
+/// 6376 section 3.7), but there are verifiers that take only what stands before it for such.
+fn without_lone_semicolon(mut field: String) -> String {
+    if field.ends_with("\r\n\t;\r\n") {
+        field.truncate(field.len() - "\r\n\t;\r\n".len());
+        field.push_str(";\r\n");
+    }
+    field
 }
 
 fn signed_fields(raw: &[u8]) -> Vec<&'static str> {

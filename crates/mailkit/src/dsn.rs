@@ -195,7 +195,7 @@ impl Report<'_> {
         let _ = write!(out, "Arrival-Date: {}\r\n", date::format(self.arrival_ms));
         for recipient in self.recipients {
             out.push_str("\r\n");
-            recipient.write(&mut out);
+            recipient.write(self.is_global(), &mut out);
         }
         out
     }
@@ -219,10 +219,10 @@ impl Report<'_> {
 }
 
 impl RecipientReport {
-    fn write(&self, out: &mut String) {
+    fn write(&self, is_global: bool, out: &mut String) {
         let kind = if self.recipient.needs_smtputf8() { "utf-8" } else { "rfc822" };
-        if let Some(original) = &self.original_recipient {
-            let _ = write!(out, "Original-Recipient: {}\r\n", ascii(original));
+        if let Some(orcpt) = &self.original_recipient {
+            let _ = write!(out, "Original-Recipient: {}\r\n", original_recipient(orcpt, is_global));
         }
         let _ = write!(
             out,
@@ -244,6 +244,62 @@ impl RecipientReport {
             let _ = write!(out, "Will-Retry-Until: {}\r\n", date::format(until));
         }
     }
+}
+
+/// What ORCPT says: without its xtext (RFC 3461 §4.2), and, where the report may hold it, in UTF-8 (RFC 6533 §3).
+fn original_recipient(orcpt: &str, is_global: bool) -> String {
+    let Some((kind, address)) = orcpt.split_once(';') else { return ascii(orcpt) };
+    let address = without_xtext(address);
+    if is_global && kind.eq_ignore_ascii_case("utf-8") {
+        return one_line(&format!("{kind};{}", without_embedded(&address)), MAX_DIAGNOSTIC_BYTES);
+    }
+    ascii(&format!("{kind};{address}"))
+}
+
+/// `+2B` and its like undone; what is not of that form stays.
+fn without_xtext(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        match (bytes[at], crate::charset::hex_pair(&bytes[at + 1..])) {
+            (b'+', Some(byte)) => {
+                out.push(byte);
+                at += 3;
+            }
+            (byte, _) => {
+                out.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// `\x{F6}` and its like undone (RFC 6533 §3).
+fn without_embedded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("\\x{") {
+        let (before, embedded) = rest.split_at(at);
+        out.push_str(before);
+        let found = embedded[3..].split_once('}').and_then(|(digits, tail)| {
+            let number = u32::from_str_radix(digits, 16).ok().filter(|_| digits.len() <= 6)?;
+            Some((char::from_u32(number)?, tail))
+        });
+        match found {
+            Some((c, tail)) => {
+                out.push(c);
+                rest = tail;
+            }
+            None => {
+                out.push_str(&embedded[..3]);
+                rest = &embedded[3..];
+            }
+        }
+    }
+    out.push_str(rest);
+    out
 }
 
 /// A stranger's text on one line, not too long.
@@ -321,6 +377,16 @@ mod tests {
         );
         let returned = &parsed.root.parts[2];
         assert_eq!(&raw[returned.body_start as usize..returned.body_end as usize], ORIGINAL);
+    }
+
+    #[test]
+    fn the_original_recipient_is_told_as_it_was_before_it_was_encoded() {
+        assert_eq!(original_recipient("rfc822;a+2Bb+3Dc@x.org", false), "rfc822;a+b=c@x.org");
+        assert_eq!(original_recipient("rfc822;a+0D+0AX:y@x.org", false), "rfc822;a  X:y@x.org");
+        assert_eq!(original_recipient("utf-8;j\\x{F6}rg@x.org", true), "utf-8;jörg@x.org");
+        assert_eq!(original_recipient("utf-8;j\\x{F6}rg@x.org", false), "utf-8;j\\x{F6}rg@x.org");
+        assert_eq!(original_recipient("utf-8;\\x{FFFFFFFF}\\x{", true), "utf-8;\\x{FFFFFFFF}\\x{");
+        assert_eq!(original_recipient("rfc822;a+zz+", false), "rfc822;a+zz+");
     }
 
     #[test]

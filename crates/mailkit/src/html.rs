@@ -285,8 +285,13 @@ fn link_into(line: &str, out: &mut String) {
     escape_into(rest, out);
 }
 
+/// Where the next web address begins. One search for both schemes: one that never comes must not be looked for to the
+/// end of the text after each of the other.
 fn find_link(text: &str) -> Option<usize> {
-    ["https://", "http://"].iter().filter_map(|scheme| text.find(scheme)).min()
+    memchr::memmem::find_iter(text.as_bytes(), b"http").find(|at| {
+        let rest = &text[at + b"http".len()..];
+        rest.starts_with("://") || rest.starts_with("s://")
+    })
 }
 
 /// Escapes text for HTML content and attributes.

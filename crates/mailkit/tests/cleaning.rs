@@ -380,3 +380,11 @@ proptest! {
         to_search_text(&html);
     }
 }
+
+#[test]
+fn a_text_of_addresses_and_nothing_else_is_made_clickable_in_linear_time() {
+    let count = 200_000;
+    let html = from_text(&"http://a httphttps://b ".repeat(count));
+    assert_eq!(html.matches("<a href=\"http://a\"").count(), count);
+    assert_eq!(html.matches("http<a href=\"https://b\"").count(), count);
+}

@@ -160,6 +160,19 @@ fn signatures_another_implementation_accepted_have_the_body_hash_we_make() {
 }
 
 #[test]
+fn no_line_of_a_signature_holds_a_semicolon_alone() {
+    let (_, message) = samples()[0];
+    let made = SigningKey::generate(KeyKind::Rsa2048, "s").unwrap();
+    // A longer selector moves all that follows, to every place in a line.
+    for length in 1..=63 {
+        let key = SigningKey::from_pkcs8(KeyKind::Rsa2048, &"s".repeat(length), made.to_pkcs8()).unwrap();
+        let field = sign(message.as_bytes(), std::slice::from_ref(&key), "example.org").unwrap();
+        assert!(field.lines().all(|line| line.trim() != ";" && line.len() < 250), "{field}");
+        assert!(verifies(&field, message, &key.dns_record().unwrap()), "{field}");
+    }
+}
+
+#[test]
 fn a_changed_message_does_not_verify() {
     let keys = keys();
     let message = samples()[0].1;
