@@ -6,7 +6,7 @@ use store::{Order, Read, RealmId, Tx};
 
 use crate::{
     Directory, DirectoryError, Result, password,
-    schema::{self, AccountRecord, account_key, address_key, decode},
+    schema::{self, AccountRecord, CredentialsRecord, account_key, address_key, decode},
 };
 
 /// The longest name of an account.
@@ -131,7 +131,7 @@ impl Directory {
         if new.name.len() > MAX_NAME_BYTES {
             return Err(DirectoryError::TooLong { what: "the name", limit: MAX_NAME_BYTES });
         }
-        let credentials = password::hash(&self.inner.hashing, new.password, self.now_ms()).await?;
+        let credentials = password::hash(&self.inner.hashing, new.password, None, self.now_ms()).await?;
         let this = self.clone();
         let NewAccount { address, name, role, quota_bytes, .. } = new;
         self.store()
@@ -210,7 +210,10 @@ impl Directory {
     /// The account does not exist, or the password can't be taken.
     pub async fn set_password(&self, id: AccountId, password: &str) -> Result<()> {
         check_password(password)?;
-        let new = password::hash(&self.inner.hashing, password.to_owned(), self.now_ms()).await?;
+        // App passwords go on with the same salt.
+        let before = crate::login::credentials(&self.store().snapshot(), id)?;
+        let scram = before.as_ref().and_then(CredentialsRecord::scram_salt);
+        let new = password::hash(&self.inner.hashing, password.to_owned(), scram, self.now_ms()).await?;
         self.inner.remembered.forget(id);
         self.store()
             .transact(move |tx| {
@@ -218,6 +221,9 @@ impl Directory {
                 let mut credentials = crate::login::credentials(tx, id)?.unwrap_or_default();
                 (credentials.hash, credentials.salt) = (new.hash, new.salt);
                 (credentials.memory_kib, credentials.passes) = (new.memory_kib, new.passes);
+                (credentials.scram_salt, credentials.scram_iterations) = (new.scram_salt, new.scram_iterations);
+                (credentials.scram_stored_key, credentials.scram_server_key) =
+                    (new.scram_stored_key, new.scram_server_key);
                 credentials.changed_ms = tx.now_ms();
                 tx.put(id.realm(), schema::CREDENTIALS.to_vec(), credentials.encode_to_vec());
                 crate::session::end_all_in(tx, id, None)

@@ -1,12 +1,12 @@
 //! App passwords: one for each program, random, named, revocable.
 
-use doorkit::sasl::ScramKeys;
+use doorkit::sasl::{ScramKeys, ScramSecret};
 use prost::Message as _;
 use store::{Order, Read};
 use subtle::ConstantTimeEq as _;
 
 use crate::{
-    AccountId, Directory, DirectoryError, Result,
+    AccountId, Directory, DirectoryError, Login, Result, password,
     schema::{self, AppPasswordRecord, decode},
 };
 
@@ -81,8 +81,12 @@ impl Directory {
         let groups: Vec<String> = letters.chunks(5).map(|group| String::from_utf8_lossy(group).into_owned()).collect();
         let password = groups.join("-");
         let hash = self.keyed_hash("app password", plain(&password).as_bytes()).to_vec();
-        // SCRAM clients send what was typed, so the keys are of the password with its hyphens.
-        let scram = ScramKeys::of(&password);
+        // SCRAM clients use what was typed, so the keys are of the password with its hyphens.
+        let like = crate::login::credentials(&self.store().snapshot(), account)?.and_then(|record| record.scram_salt());
+        let typed = password.clone();
+        let scram = tokio::task::spawn_blocking(move || password::scram_keys(&typed, like))
+            .await
+            .map_err(|_| DirectoryError::BadPassword("hashing failed".to_owned()))?;
         let name = name.trim().to_owned();
         let id = self
             .store()
@@ -92,6 +96,8 @@ impl Directory {
                     return Err(DirectoryError::TooMany { what: "app passwords", limit: MAX_APP_PASSWORDS });
                 }
                 let id = AppPasswordId(existing.last().map_or(1, |(last, _)| last.0 + 1));
+                let secret = scram.secrets.into_iter().next();
+                let (stored_key, server_key) = secret.map(|one| (one.stored_key, one.server_key)).unwrap_or_default();
                 let record = AppPasswordRecord {
                     name,
                     hash,
@@ -99,8 +105,8 @@ impl Directory {
                     last_used_ms: 0,
                     scram_salt: scram.salt,
                     scram_iterations: scram.iterations,
-                    scram_stored_key: scram.stored_key,
-                    scram_server_key: scram.server_key,
+                    scram_stored_key: stored_key,
+                    scram_server_key: server_key,
                 };
                 tx.put(account.realm(), key(id), record.encode_to_vec());
                 Ok(id)
@@ -147,17 +153,28 @@ impl Directory {
         Ok(found.into_iter().find(|(_, record)| bool::from(record.hash.ct_eq(&hash[..]))).map(|(id, _)| id))
     }
 
-    pub(crate) fn newest_scram_keys(&self, account: AccountId) -> Result<Option<(AppPasswordId, ScramKeys)>> {
-        let newest = all(&self.store().snapshot(), account)?.pop();
-        Ok(newest.map(|(id, record)| {
-            let keys = ScramKeys {
-                salt: record.scram_salt,
-                iterations: record.scram_iterations,
-                stored_key: record.scram_stored_key,
-                server_key: record.scram_server_key,
-            };
-            (id, keys)
-        }))
+    /// The SCRAM keys of an account, each with what it lets in: of its password, unless a code is asked for with it, and of
+    /// its app passwords. Those made with another salt, before there was one for all, can't be offered beside them; where
+    /// there is no other, that of the newest is.
+    pub(crate) fn scram_keys_of(&self, account: AccountId) -> Result<Option<(Vec<Login>, ScramKeys)>> {
+        let snapshot = self.store().snapshot();
+        let own = crate::login::credentials(&snapshot, account)?.unwrap_or_default();
+        let apps = all(&snapshot, account)?;
+        let newest = || apps.last().map(|(_, app)| (app.scram_salt.clone(), app.scram_iterations));
+        let Some((salt, iterations)) = own.scram_salt().or_else(newest) else { return Ok(None) };
+        let mut found = Vec::new();
+        if !own.totp_enabled && !own.scram_stored_key.is_empty() {
+            let secret = ScramSecret { stored_key: own.scram_stored_key, server_key: own.scram_server_key };
+            found.push((Login { account, app_password: None }, secret));
+        }
+        for (id, app) in apps {
+            if app.scram_salt == salt && app.scram_iterations == iterations {
+                let secret = ScramSecret { stored_key: app.scram_stored_key, server_key: app.scram_server_key };
+                found.push((Login { account, app_password: Some(id) }, secret));
+            }
+        }
+        let (logins, secrets): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+        Ok((!logins.is_empty()).then_some((logins, ScramKeys { salt, iterations, secrets })))
     }
 
     /// Notes the use, at most once an hour. Nobody waits for it.

@@ -261,6 +261,7 @@ impl Directory {
             return Ok(Login { account: id, app_password: Some(app) });
         }
         let totp = record.as_ref().is_some_and(|record| record.totp_enabled);
+        let has_scram = record.as_ref().is_some_and(|record| !record.scram_salt.is_empty());
         if !self.verify_slowly(claim, password, record, attempt.peer).await? {
             return Err(AuthError::Invalid);
         }
@@ -277,6 +278,9 @@ impl Directory {
                 Err(totp::CodeError::Wrong) => Err(AuthError::Invalid),
                 Err(totp::CodeError::Other(error)) => Err(unavailable(error)),
             };
+        }
+        if !has_scram {
+            self.complete_scram(id, password).await;
         }
         if let Some(proof) = proof {
             remembered.put(seen, id, proof, self.now_ms());
@@ -300,17 +304,36 @@ impl Directory {
         }
     }
 
-    /// The SCRAM keys for a login: those of the account's app password that was made last, for SCRAM can't try several.
-    /// `None` when there are none; go on with the exchange all the same. Call [`Directory::scram_outcome`] at its end.
+    /// The SCRAM keys for a login, and what each of them lets in, in the same order: the account's password and its app
+    /// passwords. `None` when there are none; go on with the exchange all the same. Call [`Directory::scram_outcome`] at
+    /// its end.
     ///
     /// # Errors
     /// [`AuthError::Throttled`], [`AuthError::Unavailable`].
-    pub fn scram_keys(&self, login: &str, peer: IpAddr) -> Result<Option<(Login, ScramKeys)>, AuthError> {
+    pub fn scram_keys(&self, login: &str, peer: IpAddr) -> Result<Option<(Vec<Login>, ScramKeys)>, AuthError> {
         let claim = self.claim(login)?;
         self.check_throttle(&claim, peer)?;
-        let Some(account) = claim.account else { return Ok(None) };
-        let Some((app, keys)) = self.newest_scram_keys(account.id).map_err(unavailable)? else { return Ok(None) };
-        Ok(account.enabled.then_some((Login { account: account.id, app_password: Some(app) }, keys)))
+        let Some(account) = claim.account.filter(|account| account.enabled) else { return Ok(None) };
+        self.scram_keys_of(account.id).map_err(unavailable)
+    }
+
+    /// Makes the SCRAM keys of a password that was set before there were any, now that it is known.
+    async fn complete_scram(&self, id: AccountId, password: &str) {
+        let password = password.to_owned();
+        let Ok(keys) = tokio::task::spawn_blocking(move || password::scram_keys(&password, None)).await else { return };
+        let done = self.store().transact(move |tx| {
+            if let Some(mut record) = credentials(tx, id)?
+                && record.scram_salt.is_empty()
+            {
+                record.set_scram(keys);
+                tx.put(id.realm(), schema::CREDENTIALS.to_vec(), record.encode_to_vec());
+            }
+            Ok::<_, crate::DirectoryError>(())
+        });
+        if let Err(error) = done.await {
+            // It is tried again at the next login.
+            tracing::debug!(account = id.0, %error, "SCRAM keys were not made");
+        }
     }
 
     /// Notes how a SCRAM exchange ended.

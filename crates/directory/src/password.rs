@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use argon2::{Algorithm, Argon2, Params, Version};
+use doorkit::sasl::ScramKeys;
 use subtle::ConstantTimeEq as _;
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -20,23 +21,39 @@ const HASH_BYTES: usize = 32;
 /// The network that this machine's own work is counted by.
 const OWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
-/// The record of a new password.
-pub(crate) async fn hash(admission: &Admission, password: String, now_ms: i64) -> Result<CredentialsRecord> {
+/// The record of a new password. `scram` is the salt and the iterations of the account's SCRAM keys, if it has any.
+pub(crate) async fn hash(
+    admission: &Admission,
+    password: String,
+    scram: Option<(Vec<u8>, u32)>,
+    now_ms: i64,
+) -> Result<CredentialsRecord> {
     let turn = admission.turn(OWN, "new password").await.map_err(|busy| failed(&busy.to_string()))?;
     let work = move || {
         let salt: [u8; 16] = rand::random();
         let hash =
             derive(&password, &salt, MEMORY_KIB, PASSES).ok_or_else(|| failed("this password can't be hashed"))?;
-        Ok(CredentialsRecord {
+        let mut record = CredentialsRecord {
             hash: hash.to_vec(),
             salt: salt.to_vec(),
             memory_kib: MEMORY_KIB,
             passes: PASSES,
             changed_ms: now_ms,
             ..CredentialsRecord::default()
-        })
+        };
+        record.set_scram(scram_keys(&password, scram));
+        Ok(record)
     };
     admission.run(turn, work).await.unwrap_or_else(|| Err(failed("hashing failed")))
+}
+
+/// The SCRAM keys of a password. Slow.
+pub(crate) fn scram_keys(password: &str, like: Option<(Vec<u8>, u32)>) -> ScramKeys {
+    let password: String = password.nfc().collect();
+    match like {
+        Some((salt, iterations)) => ScramKeys::with(&password, &salt, iterations),
+        None => ScramKeys::of(&password),
+    }
 }
 
 fn failed(what: &str) -> DirectoryError {

@@ -1,5 +1,6 @@
 //! What is stored, under which keys. Tags are never used again for something else.
 
+use doorkit::sasl::ScramKeys;
 use prost::Message;
 
 use crate::{AccountId, DirectoryError, Result};
@@ -128,6 +129,33 @@ pub struct CredentialsRecord {
     /// Keyed hashes of recovery codes that are left.
     #[prost(bytes = "vec", repeated, tag = "9")]
     pub recovery_hashes: Vec<Vec<u8>>,
+    /// SCRAM-SHA-256 salt, which app passwords made after it share; it stays when the password changes.
+    #[prost(bytes = "vec", tag = "10")]
+    pub scram_salt: Vec<u8>,
+    /// SCRAM-SHA-256 iterations.
+    #[prost(uint32, tag = "11")]
+    pub scram_iterations: u32,
+    /// SCRAM-SHA-256 StoredKey of the password; empty until a password that was set before there was one is next seen.
+    #[prost(bytes = "vec", tag = "12")]
+    pub scram_stored_key: Vec<u8>,
+    /// SCRAM-SHA-256 ServerKey.
+    #[prost(bytes = "vec", tag = "13")]
+    pub scram_server_key: Vec<u8>,
+}
+
+impl CredentialsRecord {
+    /// What SCRAM keys of this account are made with, once there are any.
+    pub fn scram_salt(&self) -> Option<(Vec<u8>, u32)> {
+        (!self.scram_salt.is_empty()).then(|| (self.scram_salt.clone(), self.scram_iterations))
+    }
+
+    /// Puts the SCRAM keys of the password in.
+    pub fn set_scram(&mut self, keys: ScramKeys) {
+        let secret = keys.secrets.into_iter().next();
+        (self.scram_salt, self.scram_iterations) = (keys.salt, keys.iterations);
+        (self.scram_stored_key, self.scram_server_key) =
+            secret.map(|secret| (secret.stored_key, secret.server_key)).unwrap_or_default();
+    }
 }
 
 /// A password for one program.

@@ -8,7 +8,7 @@ mod scram;
 
 use std::fmt;
 
-pub use scram::{ScramKeys, ScramServer};
+pub use scram::{ScramKeys, ScramSecret, ScramServer};
 
 /// The longest client message, decoded.
 pub const MAX_MESSAGE_BYTES: usize = 4_096;
@@ -81,6 +81,8 @@ pub enum Step {
     Proved {
         /// Who logged in.
         login: String,
+        /// By which of [`ScramKeys::secrets`].
+        which: usize,
         /// The server's own proof.
         last: Vec<u8>,
     },

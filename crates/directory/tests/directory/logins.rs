@@ -104,7 +104,10 @@ async fn two_step_sign_in_takes_each_code_once() {
     assert!(!directory.totp_enabled(world.bert).unwrap());
     world.login("bert", PASSWORD).await.unwrap();
     let first = code_of(&enrolment.secret, world.now_ms());
+    let peer = "192.0.2.1".parse().unwrap();
+    assert!(directory.scram_keys("bert", peer).unwrap().is_some());
     let recovery = directory.enable_totp(world.bert, &first).await.unwrap();
+    assert!(directory.scram_keys("bert", peer).unwrap().is_none(), "no way around the code");
 
     assert_eq!(world.login("bert", PASSWORD).await, Err(AuthError::TotpRequired));
     let web = async |code: &str| {
@@ -172,13 +175,35 @@ async fn many_guesses_at_once_are_no_way_around_the_throttle() {
 }
 
 #[tokio::test]
-async fn scram_keys_are_there_for_app_passwords_only() {
+async fn scram_knows_the_password_and_all_app_passwords_until_a_code_is_asked_for() {
     let world = World::new().await;
     let peer = "192.0.2.1".parse().unwrap();
-    assert!(world.directory.scram_keys("bert", peer).unwrap().is_none());
-    let app = world.directory.create_app_password(world.bert, "phone").await.unwrap();
-    let (login, _) = world.directory.scram_keys("bert", peer).unwrap().unwrap();
-    assert_eq!((login.account, login.app_password), (world.bert, Some(app.id)));
+    let who = || {
+        let found = world.directory.scram_keys("bert", peer).unwrap();
+        let Some((logins, keys)) = found else { return Vec::new() };
+        assert_eq!(logins.len(), keys.secrets.len());
+        assert!(logins.iter().all(|login| login.account == world.bert));
+        logins.into_iter().map(|login| login.app_password).collect()
+    };
+    assert_eq!(who(), [None]);
+    let phone = world.directory.create_app_password(world.bert, "phone").await.unwrap();
+    let tablet = world.directory.create_app_password(world.bert, "tablet").await.unwrap();
+    assert_eq!(who(), [None, Some(phone.id), Some(tablet.id)]);
+    let (_, before) = world.directory.scram_keys("bert", peer).unwrap().unwrap();
+    assert_eq!(
+        doorkit::sasl::ScramKeys::with(&tablet.password, &before.salt, before.iterations).secrets[0],
+        before.secrets[2]
+    );
+    world.directory.set_password(world.bert, "another password").await.unwrap();
+    let (_, after) = world.directory.scram_keys("bert", peer).unwrap().unwrap();
+    assert_eq!((&after.salt, &after.secrets[1..]), (&before.salt, &before.secrets[1..]), "app passwords go on");
+    assert_ne!(after.secrets[0], before.secrets[0]);
+    assert_eq!(
+        doorkit::sasl::ScramKeys::with("another password", &after.salt, after.iterations).secrets[0],
+        after.secrets[0]
+    );
+    world.directory.revoke_app_password(world.bert, phone.id).await.unwrap();
+    assert_eq!(who(), [None, Some(tablet.id)]);
     world.directory.set_enabled(world.bert, false).await.unwrap();
-    assert!(world.directory.scram_keys("bert", peer).unwrap().is_none());
+    assert_eq!(who(), []);
 }

@@ -73,15 +73,15 @@ impl Session {
     async fn scram(&mut self, mut exchange: Exchange, name: &str) -> Outcome {
         let peer = self.wire.conn()?.peer().ip();
         let found = self.door.directory.scram_keys(name, peer)?;
-        let (login, keys) = found.map_or((None, None), |(login, keys)| (Some(login), Some(keys)));
+        let (logins, keys) = found.unzip();
         let mut step = exchange.scram_keys(keys);
         let proved = loop {
             match step {
                 Ok(Step::Challenge(text)) => step = exchange.step(&self.challenge(&text).await?),
-                Ok(Step::Proved { last, .. }) => {
+                Ok(Step::Proved { which, last, .. }) => {
                     // The client has nothing left to say, but must be heard (RFC 5802 section 5).
                     self.challenge(&last).await?;
-                    break login;
+                    break logins.and_then(|logins| logins.get(which).copied());
                 }
                 Err(SaslError::Failed) => break None,
                 Err(error) => return Err(refused(error)),

@@ -14,12 +14,12 @@ use crate::{
 /// An AUTH that goes on.
 pub(super) struct Dialogue {
     exchange: Exchange,
-    /// SCRAM: who it is, if the login is known.
-    found: Option<Login>,
+    /// SCRAM: what each of the login's passwords lets in, if it is known.
+    found: Vec<Login>,
     /// SCRAM: who says that he is it.
     claimed: String,
-    /// SCRAM: the proof was right; the client has yet to accept ours.
-    proved: Option<String>,
+    /// SCRAM: the proof was right, by this one of the passwords; the client has yet to accept ours.
+    proved: Option<(String, usize)>,
 }
 
 const NEEDS_TLS: &str = "logins need TLS: use STLS first, or the port for POP3 over TLS";
@@ -62,7 +62,8 @@ impl Session {
         };
         let exchange = Exchange::new(mechanism, self.channel.exporter);
         let first = exchange.first_challenge();
-        self.state = State::Sasl(Box::new(Dialogue { exchange, found: None, claimed: String::new(), proved: None }));
+        self.state =
+            State::Sasl(Box::new(Dialogue { exchange, found: Vec::new(), claimed: String::new(), proved: None }));
         match initial {
             None => challenge(&first, out),
             // RFC 5034 §4: an empty initial response.
@@ -83,9 +84,9 @@ impl Session {
 
     fn sasl_message(&mut self, message: &[u8], out: &mut Vec<u8>) -> Effect {
         let State::Sasl(dialogue) = &mut self.state else { return self.misunderstood(NOT_NOW, out) };
-        if let Some(login) = dialogue.proved.take() {
-            return match dialogue.found {
-                Some(found) if message.is_empty() => Effect::ScramProved(login, found),
+        if let Some((login, which)) = dialogue.proved.take() {
+            return match dialogue.found.get(which) {
+                Some(&found) if message.is_empty() => Effect::ScramProved(login, found),
                 _ => self.malformed(out),
             };
         }
@@ -94,10 +95,10 @@ impl Session {
     }
 
     /// Goes on with what was found of [`Effect::ScramLookup`]'s login; `None` if it is unknown, which fails at the end.
-    pub(crate) fn scram_keys(&mut self, found: Option<(Login, ScramKeys)>, out: &mut Vec<u8>) -> Effect {
+    pub(crate) fn scram_keys(&mut self, found: Option<(Vec<Login>, ScramKeys)>, out: &mut Vec<u8>) -> Effect {
         let State::Sasl(dialogue) = &mut self.state else { return self.misunderstood(NOT_NOW, out) };
-        let (login, keys) = found.unzip();
-        dialogue.found = login;
+        let (logins, keys) = found.unzip();
+        dialogue.found = logins.unwrap_or_default();
         let step = dialogue.exchange.scram_keys(keys);
         self.sasl_step(step, out)
     }
@@ -116,8 +117,8 @@ impl Session {
                 dialogue.claimed.clone_from(&login);
                 Effect::ScramLookup(login)
             }
-            Ok(Step::Proved { login, last }) => {
-                dialogue.proved = Some(login);
+            Ok(Step::Proved { login, which, last }) => {
+                dialogue.proved = Some((login, which));
                 challenge(&last, out)
             }
             Err(SaslError::Malformed) => self.malformed(out),

@@ -57,7 +57,7 @@ impl Session {
     async fn exchange(&mut self, mut exchange: Exchange, initial: Option<&str>) -> io::Result<Result<Login, Ended>> {
         let peer = self.wire.conn()?.peer().ip();
         let directory = self.door.directory.clone();
-        let mut scram: Option<(String, Option<Login>)> = None;
+        let mut scram: Option<(String, Vec<Login>)> = None;
         let mut message = match initial {
             Some("=") => Ok(Vec::new()),
             Some(text) => BASE64.decode(text).map_err(|_| Ended::Refused(malformed())),
@@ -74,8 +74,8 @@ impl Session {
                     Ok(found) => found,
                     Err(error) => return Ok(Err(Ended::Refused(error.into()))),
                 };
-                let (known, keys) = found.map_or((None, None), |(login, keys)| (Some(login), Some(keys)));
-                scram = Some((login.clone(), known));
+                let (logins, keys) = found.unzip();
+                scram = Some((login.clone(), logins.unwrap_or_default()));
                 step = exchange.scram_keys(keys);
             }
             message = match step {
@@ -92,8 +92,8 @@ impl Session {
                     let attempt = LoginAttempt { login: &password.authcid, secret, peer, service: Service::Smtp };
                     return Ok(directory.authenticate(attempt).await.map_err(|error| Ended::Refused(error.into())));
                 }
-                Ok(Step::Proved { login, last }) => {
-                    let known = scram.take().and_then(|(_, known)| known);
+                Ok(Step::Proved { login, which, last }) => {
+                    let known = scram.take().and_then(|(_, logins)| logins.get(which).copied());
                     directory.scram_outcome(&login, peer, known);
                     // The client checks our proof and answers with nothing.
                     return Ok(match self.challenge(&last).await? {
