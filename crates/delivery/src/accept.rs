@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use directory::AccountId;
 use mailkit::{EmailAddress, date, headers, trace};
@@ -11,7 +12,7 @@ use store::BodyWriter;
 use crate::dispatch::{Destination, Dispatch, Dispatched};
 use crate::head::{self, Gatherer, Head};
 use crate::schema::{MessageRecord, ret_number};
-use crate::{Delivery, Envelope, MAX_IN_MEMORY_BYTES, QueueId, Refusal, Result};
+use crate::{Delivery, Envelope, MAX_IN_MEMORY_BYTES, MAX_IN_MEMORY_CROWDED_BYTES, QueueId, Refusal, Result};
 
 /// What became of one recipient of an accepted message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,10 +44,41 @@ pub struct Incoming {
     gatherer: Option<Gatherer>,
     head: Head,
     sink: Sink,
+    held: Held,
     received_bytes: u64,
     eight_bit: bool,
     /// Length of the Return-Path line at the start, which is for copies filed here only.
     return_path_bytes: u32,
+}
+
+/// What one message takes of the memory for all that come in; gives it back when dropped.
+struct Held {
+    all: Arc<AtomicUsize>,
+    own: usize,
+    most: usize,
+}
+
+impl Held {
+    fn set(&mut self, bytes: usize) {
+        let before = std::mem::replace(&mut self.own, bytes);
+        self.all.fetch_add(bytes, Ordering::Relaxed);
+        self.all.fetch_sub(before, Ordering::Relaxed);
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.all.load(Ordering::Relaxed) > self.most
+    }
+
+    /// What the message may hold now.
+    fn limit(&self) -> usize {
+        if self.is_crowded() { MAX_IN_MEMORY_CROWDED_BYTES } else { MAX_IN_MEMORY_BYTES }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.set(0);
+    }
 }
 
 /// Where the bytes go.
@@ -75,6 +107,11 @@ impl Delivery {
             gatherer: Some(Gatherer::default()),
             head: Head::default(),
             sink: Sink::Memory(Vec::new()),
+            held: Held {
+                all: self.inner.incoming_bytes.clone(),
+                own: 0,
+                most: self.inner.options.max_incoming_memory_bytes,
+            },
             received_bytes: 0,
             eight_bit: false,
             return_path_bytes: 0,
@@ -147,7 +184,9 @@ impl Incoming {
 
     /// Stage, parse, sign, route: all that is to be done before the commit. Blocking.
     fn prepare(self) -> Result<Dispatch> {
-        let Self { delivery, envelope, id, at_ms, sink, head, eight_bit, return_path_bytes, .. } = self;
+        let Self { delivery, envelope, id, at_ms, sink, head, eight_bit, return_path_bytes, held, .. } = self;
+        // Until the message is where it belongs.
+        let _held = held;
         let store = &delivery.inner.store;
         let (body, bytes) = match sink {
             Sink::Memory(bytes) => (store.put_body(&bytes)?, bytes),
@@ -249,7 +288,7 @@ impl Incoming {
             // Where a signed-in person is, is nobody's business.
             peer: if origin.auth.is_some() { None } else { origin.peer },
             by: &self.delivery.inner.options.hostname,
-            with: origin.protocol(self.envelope.smtputf8),
+            with: &origin.protocol(self.envelope.smtputf8),
             tls: origin.tls.as_deref(),
             id: &id,
             recipient,
@@ -260,7 +299,7 @@ impl Incoming {
 
     fn sink_write(&mut self, bytes: &[u8]) -> io::Result<()> {
         if let Sink::Memory(held) = &mut self.sink {
-            if held.len() + bytes.len() <= MAX_IN_MEMORY_BYTES {
+            if held.len() + bytes.len() <= self.held.limit() {
                 held.extend_from_slice(bytes);
                 return Ok(());
             }
@@ -276,7 +315,7 @@ impl Incoming {
 }
 
 impl io::Write for Incoming {
-    /// Blocks for disk only when a message outgrows memory ([`MAX_IN_MEMORY_BYTES`]).
+    /// Blocks for disk only when a message outgrows memory ([`MAX_IN_MEMORY_BYTES`], or less while many come in).
     ///
     /// Fails with [`io::ErrorKind::FileTooLarge`] when the message is larger than `max_message_bytes`: drop the rest of
     /// it, then call [`Incoming::finish`], which gives the refusal.
@@ -289,12 +328,18 @@ impl io::Write for Incoming {
         match &mut self.gatherer {
             None => self.sink_write(bytes)?,
             Some(gatherer) => {
-                if gatherer.push(bytes) {
+                let most = if self.held.is_crowded() { MAX_IN_MEMORY_CROWDED_BYTES } else { head::MAX_HEADER_BYTES };
+                if gatherer.push(bytes, most) {
                     let gathered = self.gatherer.take().map(Gatherer::into_bytes).unwrap_or_default();
                     self.write_head(gathered)?;
                 }
             }
         }
+        let in_memory = match &self.sink {
+            Sink::Memory(bytes) => bytes.len(),
+            Sink::Disk(_) => 0,
+        };
+        self.held.set(in_memory + self.gatherer.as_ref().map_or(0, Gatherer::len));
         Ok(bytes.len())
     }
 

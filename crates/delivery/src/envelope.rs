@@ -87,25 +87,47 @@ pub struct Origin {
     pub auth: Option<AccountId>,
     /// `TLSv1.3, TLS_AES_256_GCM_SHA384` or the like; `None` for plain text.
     pub tls: Option<String>,
-    /// The client used EHLO (or LHLO with `lmtp`).
+    /// The client used EHLO or LHLO.
     pub esmtp: bool,
+    /// It came by LMTP (RFC 2033).
+    pub lmtp: bool,
 }
 
 impl Origin {
     /// The `with` clause of a Received line (RFC 3848, RFC 6531 §4.3).
-    pub fn protocol(&self, smtputf8: bool) -> &'static str {
-        let secured = self.tls.is_some();
-        let signed_in = self.auth.is_some();
-        match (smtputf8, self.esmtp, secured, signed_in) {
-            (false, false, _, _) => "SMTP",
-            (false, true, false, false) => "ESMTP",
-            (false, true, false, true) => "ESMTPA",
-            (false, true, true, false) => "ESMTPS",
-            (false, true, true, true) => "ESMTPSA",
-            (true, _, false, false) => "UTF8SMTP",
-            (true, _, false, true) => "UTF8SMTPA",
-            (true, _, true, false) => "UTF8SMTPS",
-            (true, _, true, true) => "UTF8SMTPSA",
-        }
+    pub fn protocol(&self, smtputf8: bool) -> String {
+        let name = match (smtputf8, self.lmtp, self.esmtp) {
+            (true, true, _) => "UTF8LMTP",
+            (true, false, _) => "UTF8SMTP",
+            (false, true, _) => "LMTP",
+            (false, false, true) => "ESMTP",
+            (false, false, false) => return "SMTP".to_owned(),
+        };
+        let secured = if self.tls.is_some() { "S" } else { "" };
+        let signed_in = if self.auth.is_some() { "A" } else { "" };
+        [name, secured, signed_in].concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_protocol_has_its_registered_name() {
+        let origin = |esmtp, lmtp, tls: bool, auth: bool| Origin {
+            esmtp,
+            lmtp,
+            tls: tls.then(String::new),
+            auth: auth.then_some(AccountId(1)),
+            ..Origin::default()
+        };
+        assert_eq!(origin(false, false, false, false).protocol(false), "SMTP");
+        assert_eq!(origin(true, false, true, false).protocol(false), "ESMTPS");
+        assert_eq!(origin(true, false, true, true).protocol(false), "ESMTPSA");
+        assert_eq!(origin(true, true, false, false).protocol(false), "LMTP");
+        assert_eq!(origin(true, true, true, false).protocol(false), "LMTPS");
+        assert_eq!(origin(true, false, false, true).protocol(true), "UTF8SMTPA");
+        assert_eq!(origin(true, true, false, false).protocol(true), "UTF8LMTP");
     }
 }

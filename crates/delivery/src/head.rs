@@ -13,16 +13,22 @@ pub struct Gatherer {
 }
 
 impl Gatherer {
-    /// Take bytes; true once the section is complete. What follows it may be at the end of [`Self::into_bytes`].
-    pub fn push(&mut self, bytes: &[u8]) -> bool {
+    /// Take bytes; true once the section is complete, or has `max_bytes`. What follows it may be at the end of
+    /// [`Self::into_bytes`].
+    pub fn push(&mut self, bytes: &[u8], max_bytes: usize) -> bool {
         self.bytes.extend_from_slice(bytes);
-        if self.bytes.len() >= MAX_HEADER_BYTES || self.bytes.starts_with(b"\r\n") || self.bytes.starts_with(b"\n") {
+        if self.bytes.len() >= max_bytes || self.bytes.starts_with(b"\r\n") || self.bytes.starts_with(b"\n") {
             return true;
         }
         let from = self.searched.saturating_sub(2);
         self.searched = self.bytes.len();
         let area = &self.bytes[from..];
         area.windows(2).any(|w| w == b"\n\n") || area.windows(3).any(|w| w == b"\n\r\n")
+    }
+
+    /// Bytes taken so far.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Everything taken so far.
@@ -108,14 +114,14 @@ mod tests {
         let message = b"A: b\r\nC: d\r\n\r\nbody";
         for cut in 1..4 {
             let mut gatherer = Gatherer::default();
-            let complete = message.chunks(cut).position(|piece| gatherer.push(piece));
+            let complete = message.chunks(cut).position(|piece| gatherer.push(piece, MAX_HEADER_BYTES));
             let taken = gatherer.into_bytes();
             assert!(complete.is_some());
             assert!(taken.len() >= 14 && taken.len() <= 14 + cut, "{cut}");
         }
-        assert!(Gatherer::default().push(b"\r\nbody"));
-        assert!(Gatherer::default().push(b"A: b\n\nbody"));
-        assert!(!Gatherer::default().push(b"A: b\r\n"));
+        assert!(Gatherer::default().push(b"\r\nbody", MAX_HEADER_BYTES));
+        assert!(Gatherer::default().push(b"A: b\n\nbody", MAX_HEADER_BYTES));
+        assert!(!Gatherer::default().push(b"A: b\r\n", MAX_HEADER_BYTES));
     }
 
     #[test]

@@ -39,7 +39,7 @@ mod source;
 mod submit;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use directory::Directory;
 use mailstore::MailStore;
@@ -64,6 +64,8 @@ use schema::MessageRecord;
 
 /// Messages up to this size are held in memory while they come in; larger ones are spooled to disk.
 pub const MAX_IN_MEMORY_BYTES: usize = 1 << 20;
+/// The same while many come in at once ([`DeliveryOptions::max_incoming_memory_bytes`]).
+pub const MAX_IN_MEMORY_CROWDED_BYTES: usize = 64 << 10;
 /// A failure report returns the whole message up to this size, otherwise its headers.
 pub const MAX_RETURNED_BYTES: u64 = 256 << 10;
 /// Messages above [`MAX_IN_MEMORY_BYTES`] that are parsed at once, each in memory for that time.
@@ -87,6 +89,8 @@ struct Inner {
     hints: runner::Hints,
     claims: claims::Claims,
     last_id: AtomicU64,
+    /// Bytes of messages that are coming in and are held in memory.
+    incoming_bytes: Arc<AtomicUsize>,
     large: Semaphore,
     usual: Semaphore,
 }
@@ -125,6 +129,7 @@ impl Delivery {
             hints: runner::Hints::default(),
             claims: claims::Claims::default(),
             last_id: AtomicU64::new(0),
+            incoming_bytes: Arc::default(),
             large: Semaphore::new(MAX_LARGE_AT_ONCE),
             usual: Semaphore::new(MAX_USUAL_AT_ONCE),
         };
@@ -134,6 +139,11 @@ impl Delivery {
     /// The options in use.
     pub fn options(&self) -> &DeliveryOptions {
         &self.inner.options
+    }
+
+    /// Memory that messages take up which are coming in now, in bytes.
+    pub fn incoming_bytes(&self) -> usize {
+        self.inner.incoming_bytes.load(Ordering::Relaxed)
     }
 
     fn resolver(&self) -> Arc<dyn Resolver> {

@@ -29,6 +29,9 @@ pub struct DeliveryOptions {
     pub max_recipients: usize,
     /// Largest message that is taken. Default 50 MiB.
     pub max_message_bytes: u64,
+    /// Memory for messages that are coming in, in all. Beyond it even small ones are spooled to disk, so that thousands
+    /// of clients that stall in the middle of a message can't fill the memory. Default 256 MiB.
+    pub max_incoming_memory_bytes: usize,
     /// Most `Received:` lines a message may have before it counts as looping. Default 100 (RFC 5321 §6.3).
     pub max_hops: usize,
     /// Most `Received:` lines that say `by` this host. Default 10.
@@ -75,6 +78,7 @@ impl Default for DeliveryOptions {
             max_recipients_per_transaction: 100,
             max_recipients: 1_000,
             max_message_bytes: 50 << 20,
+            max_incoming_memory_bytes: 256 << 20,
             max_hops: 100,
             max_own_hops: 10,
             rest_of_dead_hosts: (Duration::from_secs(30), Duration::from_mins(15)),

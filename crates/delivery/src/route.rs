@@ -49,7 +49,8 @@ impl Delivery {
     /// The account of an address here, or `None` if its domain is not ours.
     ///
     /// `postmaster` of each of our domains exists even if nobody made it (RFC 5321 §4.5.1): it is the first
-    /// administrator, so that problems with our mail can always be reported to someone.
+    /// administrator, or the first account where there is none, so that problems with our mail can always be reported
+    /// to someone.
     pub(crate) fn lookup(&self, address: &EmailAddress) -> Result<Option<AccountId>, Refusal> {
         let resolved = self.inner.directory.resolve(address).map_err(|error| unavailable(&error))?;
         match resolved {
@@ -100,8 +101,9 @@ impl Delivery {
 
     fn first_admin(&self) -> Result<Option<AccountId>, directory::DirectoryError> {
         let accounts = self.inner.directory.accounts()?;
-        let admins = accounts.iter().filter(|account| account.role == directory::Role::Admin && account.enabled);
-        Ok(admins.map(|account| account.id).min())
+        let enabled = || accounts.iter().filter(|account| account.enabled);
+        let admin = enabled().filter(|account| account.role == directory::Role::Admin).map(|account| account.id).min();
+        Ok(admin.or_else(|| enabled().map(|account| account.id).min()))
     }
 
     /// The routes of all recipients. The first that is not taken refuses the message: doors have asked for each of

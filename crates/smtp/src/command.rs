@@ -88,6 +88,12 @@ pub enum CommandError {
     /// A parameter that is not offered.
     #[error("parameter {0} is not known here")]
     Parameter(String),
+    /// A BDAT of which it is not known how many bytes follow: what comes can't be told from commands.
+    #[error("write it as BDAT size [LAST]")]
+    Chunk,
+    /// A request of HTTP: a web page that makes a browser speak to this port (a cross-protocol attack).
+    #[error("this is no web server")]
+    Foreign,
 }
 
 /// The longest ENVID and ORCPT (RFC 3461 §4.4: 100, §4.2: 500).
@@ -129,6 +135,7 @@ pub fn parse(line: &str) -> Result<Command> {
         "HELP" => Ok(Command::Help),
         "STARTTLS" => no_argument(Command::StartTls),
         "AUTH" => auth(rest),
+        "GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "CONNECT" | "OPTIONS" | "PATCH" => Err(CommandError::Foreign),
         _ => Err(CommandError::Unknown),
     }
 }
@@ -148,7 +155,7 @@ fn bdat(rest: &str) -> Result<Command> {
     match (size, last, words.next()) {
         (Some(size), None, None) => Ok(Command::Bdat { size, last: false }),
         (Some(size), Some(word), None) if word.eq_ignore_ascii_case("LAST") => Ok(Command::Bdat { size, last: true }),
-        _ => syntax("BDAT size [LAST]"),
+        _ => Err(CommandError::Chunk),
     }
 }
 
@@ -366,9 +373,6 @@ mod tests {
             "RCPT TO:<>",
             "RCPT TO:<a@example.org> NOTIFY=NEVER,SUCCESS",
             "RCPT TO:<a@example.org> ORCPT=x",
-            "BDAT x",
-            "BDAT -1",
-            "BDAT 5 LAST MORE",
             "DATA now",
             "EHLO",
             "EHLO a b",
@@ -378,6 +382,10 @@ mod tests {
         }
         assert_eq!(parse("MAIL FROM:<a@b.example> FOO=1"), Err(CommandError::Parameter("FOO".to_owned())));
         assert_eq!(parse("TURN"), Err(CommandError::Unknown));
+        assert_eq!(parse("POST / HTTP/1.1"), Err(CommandError::Foreign));
+        for line in ["BDAT", "BDAT x", "BDAT -1", "BDAT +1", "BDAT 5 LAST MORE", "BDAT 99999999999999999999"] {
+            assert_eq!(parse(line), Err(CommandError::Chunk), "{line}");
+        }
     }
 
     proptest! {

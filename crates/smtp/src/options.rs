@@ -31,7 +31,7 @@ pub struct SmtpOptions {
     pub max_recipients: usize,
     /// Messages over one connection. Default 1,000.
     pub max_messages: usize,
-    /// Commands that failed before the connection is closed. Default 20.
+    /// Commands that failed since the last message was taken, before the connection is closed. Default 20.
     pub max_errors: u32,
     /// Failed logins before the connection is closed. Default 5.
     pub max_failed_logins: u32,

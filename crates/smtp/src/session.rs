@@ -89,7 +89,12 @@ impl Session {
             let next = match line {
                 Line::Text(text) => match command::parse(&text) {
                     Ok(command) => self.obey(command).await?,
-                    Err(error) => self.refuse(syntax_reply(&error)),
+                    Err(error) => {
+                        self.refuse(syntax_reply(&error));
+                        // What follows can't be told from commands, or was not meant to be any.
+                        let lost = matches!(error, CommandError::Chunk | CommandError::Foreign);
+                        if lost { Next::Close } else { Next::Go }
+                    }
                 },
                 Line::Malformed(what) => self.refuse(Reply::new(500, (5, 5, 2), what)),
                 Line::TooLong => self.refuse(Reply::new(500, (5, 5, 6), format!("a line is at most {limit} bytes"))),
@@ -294,6 +299,7 @@ impl Session {
                 auth: self.account,
                 tls: conn.and_then(Conn::tls_info).map(|info| format!("{}, {}", info.version, info.cipher)),
                 esmtp: self.esmtp,
+                lmtp: self.door.options.role == Role::Lmtp,
             },
         }
     }
@@ -306,7 +312,8 @@ impl Session {
 fn syntax_reply(error: &CommandError) -> Reply {
     match error {
         CommandError::Unknown => Reply::new(500, (5, 5, 1), error.to_string()),
-        CommandError::Syntax(_) => Reply::syntax(error.to_string()),
+        CommandError::Syntax(_) | CommandError::Chunk => Reply::syntax(error.to_string()),
+        CommandError::Foreign => Reply::new(554, (5, 5, 1), error.to_string()),
         CommandError::Parameter(_) => Reply::new(555, (5, 5, 4), error.to_string()),
     }
 }

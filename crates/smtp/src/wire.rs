@@ -3,7 +3,10 @@
 use std::{io, time::Duration};
 
 use doorkit::{Conn, Tls};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    time::Instant,
+};
 
 /// Bytes read at a time.
 const READ_BYTES: usize = 16 << 10;
@@ -70,8 +73,9 @@ impl Wire {
         }
     }
 
-    /// The next line, without its CRLF.
+    /// The next line, without its CRLF. It is to be complete in time: a client that sends it byte by byte is silent too.
     pub(crate) async fn line(&mut self, max_bytes: usize, timeout: Duration) -> io::Result<Line> {
+        let deadline = Instant::now() + timeout;
         let mut searched = 0;
         let mut too_long = false;
         loop {
@@ -98,7 +102,7 @@ impl Wire {
                 self.consume(searched);
                 searched = 0;
             }
-            self.fill(timeout).await?;
+            self.fill(deadline.saturating_duration_since(Instant::now())).await?;
         }
     }
 

@@ -176,6 +176,11 @@ impl Progress {
 
     fn defer_open(&mut self, fate: &Fate, remote: Option<&str>) {
         for index in self.open() {
+            let may_later = matches!(&self.verdicts[index], Some(Verdict { fate: Fate::Deferred(_), .. }));
+            if may_later && matches!(fate, Fate::Failed(_)) {
+                // That one host never will does not undo that another may.
+                continue;
+            }
             let remote = remote.map(str::to_owned);
             self.verdicts[index] = Some(Verdict { fate: fate.clone(), remote, reports: false });
         }
@@ -210,4 +215,25 @@ fn reply_of(host: &Host, error: &ConnectionError) -> Reply {
 
 fn tls_label(connection: &Connection) -> &'static str {
     if connection.is_tls() { "yes" } else { "no" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_never_will_does_not_return_mail_that_another_may_take_later() {
+        let later = Fate::Deferred(Reply::new(451, "4.4.1 no connection"));
+        let never = Fate::Failed(Reply::new(550, "5.4.4 loopback"));
+        for fates in [[&later, &never], [&never, &later]] {
+            let mut progress = Progress::new(1);
+            for fate in fates {
+                progress.defer_open(fate, None);
+            }
+            assert_eq!(progress.finish().verdicts[0].fate, later);
+        }
+        let mut progress = Progress::new(1);
+        progress.defer_open(&never, None);
+        assert_eq!(progress.finish().verdicts[0].fate, never);
+    }
 }

@@ -213,3 +213,35 @@ async fn mail_to_a_quarantined_account_waits_and_everyone_else_gets_theirs() {
     world.until_queue_is_empty().await;
     assert_eq!(world.inbox(world.alice).len(), 2, "and nobody has it twice");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_stall_on_their_way_in_fill_the_memory_no_further_than_allowed() {
+    let most = 1 << 20;
+    let world = World::new(DeliveryOptions { max_incoming_memory_bytes: most, ..options(None) }).await;
+    let line = [&[b'x'; 98][..], b"\r\n"].concat();
+    let text = |number: usize| [format!("Subject: {number}\r\n\r\n").into_bytes(), line.repeat(6_000)].concat();
+    let mut coming: Vec<_> = (0..12)
+        .map(|_| world.delivery.incoming(envelope("x@there.example", &["bob@here.example"], None), b"").unwrap())
+        .collect();
+    for (number, incoming) in coming.iter_mut().enumerate() {
+        for piece in text(number).chunks(16 << 10) {
+            incoming.write_all(piece).unwrap();
+        }
+    }
+    // And one that never ends its header.
+    let mut endless = world.delivery.incoming(envelope("x@there.example", &["bob@here.example"], None), b"").unwrap();
+    for _ in 0..40 {
+        endless.write_all(format!("X-Long: {}\r\n", "x".repeat(16 << 10)).as_bytes()).unwrap();
+    }
+    let held = world.delivery.incoming_bytes();
+    assert!(held <= most + delivery::MAX_IN_MEMORY_BYTES + 13 * (96 << 10), "{held}");
+    drop(endless);
+    for incoming in coming {
+        incoming.finish().await.unwrap();
+    }
+    assert_eq!(world.delivery.incoming_bytes(), 0);
+    for (number, message) in world.inbox(world.bob).into_iter().enumerate() {
+        assert!(message.as_bytes().ends_with(&text(number)), "{number}");
+    }
+    world.check();
+}

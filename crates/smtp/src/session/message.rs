@@ -89,6 +89,12 @@ impl Session {
             }
             Some(transaction) => transaction,
         };
+        if !self.wire.buffered().is_empty() {
+            // RFC 2920 §3.1: DATA ends a group. What does not wait for its answer was not written for this server: a browser
+            // made to speak SMTP, or a message meant to be taken for commands.
+            self.refuse(Reply::new(554, (5, 5, 0), "nothing may follow DATA before its answer"));
+            return Ok(Next::Close);
+        }
         let recipients = transaction.recipients.len();
         let mut sink = Sink::new(self.door.delivery.incoming(self.envelope(transaction), b""));
         if let Some(failure) = sink.failure.take() {
@@ -191,6 +197,10 @@ impl Session {
     fn message_reply(&mut self, reply: &Reply, recipients: usize) -> Next {
         self.messages += 1;
         let result = if reply.is_error() { "refused" } else { "taken" };
+        if !reply.is_error() {
+            // A list with some dead addresses is no attack.
+            self.errors = 0;
+        }
         metrics::counter!("holdfast_smtp_messages_total", "result" => result).increment(1);
         if self.door.options.role == Role::Lmtp {
             for _ in 1..recipients {
