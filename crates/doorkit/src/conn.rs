@@ -28,6 +28,8 @@ pub struct TlsInfo {
     pub cipher: String,
     /// The name that the client asked for.
     pub server_name: Option<String>,
+    /// The client went on with an earlier session.
+    pub resumed: bool,
 }
 
 /// A connection of a client. Counts against its listener's limits until it is dropped.
@@ -83,8 +85,9 @@ impl Conn {
         let cipher = session.negotiated_cipher_suite()?.suite();
         Some(TlsInfo {
             version,
-            cipher: cipher.as_str().unwrap_or("unknown").to_owned(),
+            cipher: cipher.as_str().map_or_else(|| "unknown".to_owned(), |name| name.replacen("TLS13_", "TLS_", 1)),
             server_name: session.server_name().map(str::to_owned),
+            resumed: session.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
         })
     }
 
@@ -112,6 +115,9 @@ impl Conn {
         let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, accept)
             .await
             .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long"))??;
+        let resumed = stream.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
+        let kind = if resumed { "resumed" } else { "full" };
+        metrics::counter!("holdfast_doorkit_handshakes_total", "kind" => kind).increment(1);
         Ok(Self { stream: Stream::Tls(Box::new(stream)), peer, local, slot })
     }
 }

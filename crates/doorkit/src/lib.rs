@@ -9,9 +9,11 @@ mod conn;
 mod listener;
 mod network;
 pub mod sasl;
+mod tickets;
 mod tls;
 
 pub use conn::{Conn, TlsInfo};
 pub use listener::{ListenOptions, Listener, Security, answers_late};
 pub use network::network_of;
+pub use tickets::{Clock, PERIOD as TICKET_PERIOD, TicketKeys};
 pub use tls::{Tls, TlsError};

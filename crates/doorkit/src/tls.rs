@@ -11,6 +11,8 @@ use parking_lot::RwLock;
 use rustls::ServerConfig;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
+use crate::TicketKeys;
+
 /// How long a self-signed certificate is good for. Clients pin it, so it must not change often.
 const SELF_SIGNED_YEARS: i32 = 20;
 
@@ -41,7 +43,8 @@ pub enum TlsError {
     SelfSigned(#[from] rcgen::Error),
 }
 
-/// A certificate in use. Cheap to clone; [`Tls::reload`] changes it for all clones and every connection after.
+/// A certificate in use. Cheap to clone; [`Tls::reload`] changes it for all clones and every connection after. Sessions
+/// that were begun under the old one can be gone on with.
 #[derive(Clone)]
 pub struct Tls {
     inner: Arc<Inner>,
@@ -50,17 +53,32 @@ pub struct Tls {
 struct Inner {
     certificate: PathBuf,
     key: PathBuf,
+    tickets: Arc<TicketKeys>,
     config: RwLock<Arc<ServerConfig>>,
 }
 
 impl Tls {
-    /// Reads a certificate chain, leaf first, and its key from PEM files.
+    /// Reads a certificate chain, leaf first, and its key from PEM files. Sessions do not outlive the process, unless
+    /// [`Tls::with_tickets`] is called.
     ///
     /// # Errors
     /// Names the file and what is wrong with it.
     pub fn from_pem(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        let config = RwLock::new(load(certificate, key)?);
-        Ok(Self { inner: Arc::new(Inner { certificate: certificate.to_owned(), key: key.to_owned(), config }) })
+        Self::load(certificate, key, TicketKeys::in_process())
+    }
+
+    /// The same certificate, with session tickets under these keys.
+    ///
+    /// # Errors
+    /// As [`Tls::from_pem`]: the files are read again.
+    pub fn with_tickets(self, tickets: Arc<TicketKeys>) -> Result<Self, TlsError> {
+        Self::load(&self.inner.certificate, &self.inner.key, tickets)
+    }
+
+    fn load(certificate: &Path, key: &Path, tickets: Arc<TicketKeys>) -> Result<Self, TlsError> {
+        let config = RwLock::new(load(certificate, key, &tickets)?);
+        let (certificate, key) = (certificate.to_owned(), key.to_owned());
+        Ok(Self { inner: Arc::new(Inner { certificate, key, tickets, config }) })
     }
 
     /// The self-signed certificate that is kept in `dir`, made at the first call for `names`.
@@ -98,7 +116,7 @@ impl Tls {
     /// # Errors
     /// As [`Tls::from_pem`].
     pub fn reload(&self) -> Result<(), TlsError> {
-        let config = load(&self.inner.certificate, &self.inner.key)?;
+        let config = load(&self.inner.certificate, &self.inner.key, &self.inner.tickets)?;
         *self.inner.config.write() = config;
         Ok(())
     }
@@ -108,7 +126,7 @@ impl Tls {
     }
 }
 
-fn load(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+fn load(certificate: &Path, key: &Path, tickets: &Arc<TicketKeys>) -> Result<Arc<ServerConfig>, TlsError> {
     let pem = |path: &Path, error: rustls_pki_types::pem::Error| match error {
         rustls_pki_types::pem::Error::Io(error) => TlsError::Io { path: path.to_owned(), error },
         rustls_pki_types::pem::Error::NoItemsFound => {
@@ -128,8 +146,8 @@ fn load(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(chain, private)?;
-    // Stateless tickets: clients that reconnect after a restart of their own skip the key exchange.
-    config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
+    // Stateless tickets: clients that come back skip most of the handshake, and nothing is kept for those that do not.
+    config.ticketer = tickets.clone();
     // Idle connections are many: records are not gathered beyond what is being sent.
     config.send_tls13_tickets = 1;
     config.max_early_data_size = 0;

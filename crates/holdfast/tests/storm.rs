@@ -19,12 +19,19 @@ use directory::{AdmissionLimits, Directory, DirectoryOptions, NewAccount, OnCrea
 use mailstore::MailStore;
 use parking_lot::Mutex;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use rustls::{
+    ClientConfig, HandshakeKind, RootCertStore,
+    crypto::aws_lc_rs,
+    version::{TLS12, TLS13},
+};
+use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use store::{Store, StoreError, StoreOptions};
 use support::{PASSWORD, Server, imap::Imap, smtp::Smtp, web::Web};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpSocket, TcpStream},
 };
+use tokio_rustls::TlsConnector;
 
 /// Sessions that are in before the storm, and go on.
 const WORKERS: usize = 50;
@@ -325,4 +332,46 @@ fn who_can_not_be_looked_at_now_is_told_so_in_the_words_of_the_protocol() {
         format!("{} {}", page.status, page.header("retry-after").unwrap_or("-"))
     });
     check("web", "303 -", "503 15", said);
+}
+
+/// Connects by TLS, reads the greeting, and leaves; how the handshake went.
+async fn handshake(server: &Server, client: &TlsConnector) -> HandshakeKind {
+    let stream = TcpStream::connect(server.address("imaps")).await.unwrap();
+    let mut stream = client.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+    stream.write_all(b"a LOGOUT\r\n").await.unwrap();
+    let mut said = String::new();
+    stream.read_to_string(&mut said).await.unwrap();
+    assert!(said.starts_with("* OK") && said.contains("a OK"), "{said}");
+    stream.get_ref().1.handshake_kind().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_program_goes_on_with_its_tls_session_after_a_restart_of_the_service() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = tokio::task::block_in_place(|| Server::start(dir.path()));
+    let certificate = CertificateDer::from_pem_file(dir.path().join("data/tls/certificate.pem")).unwrap();
+    let client = |version| -> TlsConnector {
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.clone()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Arc::new(config).into()
+    };
+    let clients = [client(&TLS12), client(&TLS13)];
+    for client in &clients {
+        assert_eq!(handshake(&server, client).await, HandshakeKind::Full);
+    }
+    tokio::task::block_in_place(|| server.stop());
+    let server = tokio::task::block_in_place(|| Server::start(dir.path()));
+    for client in &clients {
+        assert_eq!(handshake(&server, client).await, HandshakeKind::Resumed);
+    }
+    tokio::task::block_in_place(|| server.kill());
+    let server = tokio::task::block_in_place(|| Server::start(dir.path()));
+    for client in &clients {
+        assert_eq!(handshake(&server, client).await, HandshakeKind::Resumed);
+    }
 }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
 use continuity::stage::Stage;
-use doorkit::{Conn, ListenOptions, Listener, Security, Tls};
+use doorkit::{Conn, ListenOptions, Listener, Security, TicketKeys, Tls};
 use imap::{ImapDoor, ImapOptions, PlaintextLogin};
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::RwLock;
@@ -135,16 +135,19 @@ pub struct Bound {
     metrics: PrometheusHandle,
 }
 
-/// The configured certificate, or the self-signed one that is kept in the data folder.
+/// The configured certificate, or the self-signed one that is kept in the data folder; sessions outlive the process.
 pub fn certificate(config: &Config) -> anyhow::Result<Tls> {
-    Ok(match (&config.tls.certificate, &config.tls.key) {
+    let tls = match (&config.tls.certificate, &config.tls.key) {
         (Some(certificate), Some(key)) => Tls::from_pem(certificate, key)?,
         _ => {
             let mut names = vec![config.hostname.clone(), "localhost".to_owned(), "127.0.0.1".to_owned()];
             names.dedup();
             Tls::self_signed(&config.data_dir.join("tls"), &names)?
         }
-    })
+    };
+    // Everybody comes back after a restart: by tickets most of the handshake's work is saved.
+    let service = std::path::absolute(&config.data_dir)?;
+    Ok(tls.with_tickets(TicketKeys::kept_in(&TicketKeys::default_file(), service.as_os_str().as_encoded_bytes()))?)
 }
 
 /// Binds every configured address; all of them, or none.
