@@ -11,7 +11,7 @@ use std::sync::Arc;
 use mailstore::{FlagChange, Flags, MailboxView, ModSeq, SystemFlag};
 use tokio::task::JoinHandle;
 
-use super::selected::Picked;
+use super::selected::{Picked, keywords_of};
 use super::wire::FLUSH_BYTES;
 use super::{Done, Enabled, Outcome, Session};
 use crate::failure::Failure;
@@ -34,6 +34,8 @@ pub(super) struct Plan {
     items: Vec<FetchItem>,
     enabled: Enabled,
     needs: Needs,
+    /// The view has the flags that the client is to be told. What has changed since is told after the answer.
+    flags_are_known: bool,
 }
 
 /// What has to be read for it.
@@ -74,7 +76,7 @@ impl Plan {
             });
         let known = |item: &FetchItem| matches!(item, FetchItem::Uid | FetchItem::Flags | FetchItem::ModSeq);
         let rows = seen || !items.iter().all(known);
-        Self { items, enabled, needs: Needs { rows, parsed, body } }
+        Self { items, enabled, needs: Needs { rows, parsed, body }, flags_are_known: false }
     }
 }
 
@@ -106,7 +108,15 @@ impl Session {
             self.set_seen(&picked, &view).await?;
         }
         let mut plan = Plan::new(fetch.items, fetch.uid, fetch.changed_since.is_some(), self.enabled, sets_seen);
-        plan.needs.rows |= !self.selected()?.is_current();
+        let is_current = self.selected()?.is_current();
+        if !is_current && plan.items.contains(&FetchItem::Flags) {
+            // Flags are read as they are now: the client must have heard of every keyword among them.
+            let newest = self.door.mailstore.view(realm, mailbox)?;
+            let (selected, wire) = self.selected_and_wire()?;
+            selected.tell_keywords(&keywords_of(&newest), &mut wire.out);
+        }
+        plan.needs.rows |= !is_current;
+        plan.flags_are_known = is_current;
         let needs = plan.needs;
         let recent = self.selected()?.recent.clone();
         let shared = Arc::new(Shared { mailstore: self.door.mailstore.clone(), realm, mailbox, view, recent, plan });
@@ -236,9 +246,10 @@ impl Tally {
     fn outcome(self, uid: bool) -> Outcome {
         match self.failed {
             Some(failure) => Err(failure),
-            // By number, the client means messages that it believes to be there (RFC 2180 section 4.1.2).
+            // By number, the client means messages that it believes to be there. It has got all others: a NO would have
+            // its person told of an error (RFC 5530 section 3 `EXPUNGEISSUED`).
             None if self.missing > 0 && !uid => {
-                Err(Failure::no(Code::EXPUNGE_ISSUED, "Some of the messages are not there any more"))
+                Ok(Done::code(Code::EXPUNGE_ISSUED, "Some of the messages are not there any more"))
             }
             None => Ok(Done::text("FETCH completed")),
         }

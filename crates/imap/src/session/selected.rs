@@ -9,6 +9,7 @@ use mailstore::{
 };
 use tokio::sync::watch;
 
+use super::wire::Wire;
 use super::{Enabled, Outcome, Session};
 use crate::failure::Failure;
 use crate::response::text;
@@ -223,7 +224,7 @@ pub(super) fn recent_of(
 }
 
 /// The keywords in use in a mailbox.
-fn keywords_of(view: &MailboxView) -> Vec<Keyword> {
+pub(super) fn keywords_of(view: &MailboxView) -> Vec<Keyword> {
     let mut all: Vec<Keyword> = view.flag_sets().iter().flat_map(|flags| flags.keywords()).cloned().collect();
     all.sort();
     all.dedup();
@@ -255,6 +256,13 @@ impl Session {
 
     pub(super) fn selected_mut(&mut self) -> Outcome<&mut Selected> {
         self.selected.as_deref_mut().ok_or_else(|| Failure::bad("Select a mailbox first"))
+    }
+
+    pub(super) fn selected_and_wire(&mut self) -> Outcome<(&mut Selected, &mut Wire)> {
+        let Self { selected: Some(selected), wire, .. } = self else {
+            return Err(Failure::bad("Select a mailbox first"));
+        };
+        Ok((selected, wire))
     }
 
     /// The selected mailbox, if it may be changed.

@@ -28,13 +28,12 @@ impl Session {
         let result = self.door.mailstore.set_flags(realm, mailbox, &uids, change, since).await?;
 
         let condstore = self.enabled.condstore;
-        let Self { selected: Some(selected), wire, .. } = self else {
-            return Err(Failure::bad("Select a mailbox first"));
-        };
+        let (selected, wire) = self.selected_and_wire()?;
         if !store.silent {
-            let shown: Vec<Keyword> =
-                result.changed.iter().flat_map(|(_, flags, _)| flags.keywords()).cloned().collect();
-            selected.tell_keywords(&shown, &mut wire.out);
+            let shown = result.changed.iter().flat_map(|(_, flags, _)| flags.keywords());
+            let new: Vec<Keyword> =
+                shown.filter(|keyword| selected.keywords().binary_search(keyword).is_err()).cloned().collect();
+            selected.tell_keywords(&new, &mut wire.out);
         }
         for (uid, flags, modseq) in &result.changed {
             let Some(index) = selected.known.index_of(*uid) else { continue };
@@ -57,7 +56,13 @@ impl Session {
             return Ok(Done::code(Code::Modified(Ranges::from_sorted(left)), "STORE left these alone"));
         }
         if !store.uid && result.changed.len() < uids.len() {
-            return Err(Failure::no(Code::EXPUNGE_ISSUED, "Some of the messages are not there any more"));
+            // As for FETCH; but nothing done is nothing to say OK to (RFC 2180 section 4.2.3).
+            let text = "Some of the messages are not there any more";
+            return if result.changed.is_empty() {
+                Err(Failure::no(Code::EXPUNGE_ISSUED, text))
+            } else {
+                Ok(Done::code(Code::EXPUNGE_ISSUED, text))
+            };
         }
         Ok(Done::text("STORE completed"))
     }

@@ -98,7 +98,8 @@ impl Message {
             }
             FetchItem::Flags => {
                 out.extend_from_slice(b"FLAGS ");
-                write_flags(out, &entry.flags, shared.recent.contains(entry.uid));
+                let known = shared.plan.flags_are_known.then(|| shared.view.flags(self.number - 1));
+                write_flags(out, known.unwrap_or(&entry.flags), shared.recent.contains(entry.uid));
             }
             FetchItem::InternalDate => {
                 out.extend_from_slice(b"INTERNALDATE ");
@@ -110,7 +111,8 @@ impl Message {
             }
             FetchItem::ModSeq => {
                 out.extend_from_slice(b"MODSEQ (");
-                text::number(out, entry.modseq.0);
+                let known = shared.plan.flags_are_known.then(|| shared.view.modseq(self.number - 1));
+                text::number(out, known.unwrap_or(entry.modseq).0);
                 out.push(b')');
             }
             FetchItem::EmailId => out.extend_from_slice(format!("EMAILID ({})", entry.email_id).as_bytes()),
