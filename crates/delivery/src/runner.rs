@@ -302,7 +302,8 @@ impl Runner {
             let Some((_, due_ms, leg)) = schema::due_key_parts(&key) else { continue };
             first_due_ms = first_due_ms.or(Some(due_ms));
             if due_ms > now_ms {
-                next_due_ms = Some(due_ms);
+                // If something else is due now, that comes first.
+                next_due_ms = next_due_ms.or(Some(due_ms));
                 break;
             }
             if self.delivery.inner.claims.is_claimed(leg) {

@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use delivery::RetrySchedule;
+use store::RealmId;
 
 use crate::fake::{Answer, Fake};
 use crate::world::{MESSAGE, World, envelope, options};
@@ -63,5 +67,31 @@ async fn mail_taken_while_the_queue_rests_goes_out_afterwards_oldest_first() {
         assert!(message.message.contains(&format!("Subject: number {number}\r\n")));
     }
     world.until_queue_is_empty().await;
+    world.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_has_to_wait_keeps_none_waiting_that_is_due_at_the_same_place() {
+    let fake = Fake::start(&["PIPELINING"], |turn| {
+        turn.command.contains("<wait@").then_some(Answer::Say("450 4.7.1 greylisted, come back later"))
+    })
+    .await;
+    let mut options = options(Some(&fake));
+    options.retry = RetrySchedule { waits: vec![Duration::from_hours(1)], jitter: 0.0 };
+    let mut world = World::new(options.clone()).await;
+    let send = async |world: &World, to: &str| {
+        let envelope = envelope("alice@here.example", &[to], Some(world.alice));
+        world.delivery.accept(envelope, MESSAGE).await.unwrap();
+    };
+    send(&world, "wait@there.example").await;
+    world.until(RealmId::QUEUE, |world| world.only_queued().recipients[0].last_error.is_some()).await;
+    world.stop().await;
+    for _ in 0..12 {
+        send(&world, "x@there.example").await;
+    }
+    let mut world = world.crash_and_return(options).await;
+    world.start();
+    assert_eq!(fake.wait_for(12).await.len(), 12);
+    world.until(RealmId::QUEUE, |world| world.stats().messages == 1).await;
     world.check();
 }
