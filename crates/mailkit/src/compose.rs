@@ -211,7 +211,7 @@ pub fn message_id(domain: &str) -> String {
 }
 
 fn address(named: &NamedAddress) -> Address<'static> {
-    let name = Some(named.name.clone()).filter(|name| !name.is_empty());
+    let name = Some(one_line(&named.name)).filter(|name| !name.is_empty());
     Address::new_address(name, named.address.to_string())
 }
 
@@ -377,7 +377,9 @@ mod tests {
             draft.subject = subject;
             draft.text = text;
             draft.html = html;
-            draft.from.name = name.replace(|c: char| c.is_control(), " ");
+            // Set past the constructor, which would take line ends out.
+            draft.from.name.clone_from(&name);
+            draft.to[0].name = name;
             draft.attachments = vec![NewAttachment { name: file, content_type: String::new(), content: content.clone(), inline_id: None }];
             let raw = draft.build().unwrap();
             let parsed = parse(&raw);

@@ -48,6 +48,22 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Whether it brings a message further, or begins what does.
+    pub const fn is_for_a_message(&self) -> bool {
+        matches!(
+            self,
+            Self::Mail(_)
+                | Self::Rcpt(_)
+                | Self::Data
+                | Self::Bdat { .. }
+                | Self::StartTls
+                | Self::Auth { .. }
+                | Self::Quit
+        )
+    }
+}
+
 /// MAIL's arguments.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Mail {

@@ -33,6 +33,9 @@ pub struct SmtpOptions {
     pub max_messages: usize,
     /// Commands that failed since the last message was taken, before the connection is closed. Default 20.
     pub max_errors: u32,
+    /// Commands that do nothing for a message (NOOP, RSET, VRFY, EHLO and the like) since the last one that was taken; each
+    /// further one counts as an error. Default 100.
+    pub max_idle_commands: u32,
     /// Failed logins before the connection is closed. Default 5.
     pub max_failed_logins: u32,
     /// How long a client may be silent between commands. Default 5 minutes (RFC 5321 §4.5.3.2.7).
@@ -57,6 +60,7 @@ impl Default for SmtpOptions {
             max_recipients: 1_000,
             max_messages: 1_000,
             max_errors: 20,
+            max_idle_commands: 100,
             max_failed_logins: 5,
             command_timeout: Duration::from_secs(300),
             data_timeout: Duration::from_secs(300),

@@ -41,6 +41,7 @@ pub(crate) struct Session {
     transaction: Option<Transaction>,
     messages: usize,
     errors: u32,
+    idle_commands: u32,
     failed_logins: u32,
 }
 
@@ -56,6 +57,7 @@ impl Session {
             transaction: None,
             messages: 0,
             errors: 0,
+            idle_commands: 0,
             failed_logins: 0,
         }
     }
@@ -129,6 +131,10 @@ impl Session {
 
     async fn obey(&mut self, command: Command) -> io::Result<Next> {
         let lmtp = self.door.options.role == Role::Lmtp;
+        if !command.is_for_a_message() {
+            self.idle_commands += 1;
+            self.errors += u32::from(self.idle_commands > self.door.options.max_idle_commands);
+        }
         Ok(match command {
             Command::Ehlo(_) | Command::Helo(_) if lmtp => {
                 self.refuse(Reply::new(500, (5, 5, 1), "this is LMTP: say LHLO"))

@@ -241,6 +241,21 @@ async fn too_many_errors_end_the_connection_unless_messages_come_between() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_only_passes_the_time_is_sent_away() {
+    let world = World::new().await;
+    let options = SmtpOptions { max_idle_commands: 5, max_errors: 3, ..World::options(Role::Mx) };
+    let mut client = world.connect_with(options).await;
+    client.begin().await;
+    client.say(&["NOOP", "NOOP", "DATA"]).await;
+    assert!(client.say(&["Subject: x\r\n\r\nhi\r\n."]).await.starts_with("250 2.0.0 taken"));
+    for _ in 0..7 {
+        assert!(client.say(&["NOOP"]).await.starts_with("250"));
+    }
+    client.write(b"VRFY anna\r\n").await.unwrap();
+    assert!(client.rest().await.ends_with("421 4.3.2 mx.here.example: too many errors\r\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn postmaster_is_always_reached_be_there_an_administrator_or_not() {
     let world = World::new().await;
     let mut client = world.connect(Role::Mx).await;

@@ -199,7 +199,7 @@ impl Session {
         let result = if reply.is_error() { "refused" } else { "taken" };
         if !reply.is_error() {
             // A list with some dead addresses is no attack.
-            self.errors = 0;
+            (self.errors, self.idle_commands) = (0, 0);
         }
         metrics::counter!("holdfast_smtp_messages_total", "result" => result).increment(1);
         if self.door.options.role == Role::Lmtp {
