@@ -20,6 +20,7 @@ pub mod dsn;
 mod envelope;
 mod flowed;
 pub mod headers;
+mod headline;
 pub mod html;
 mod layout;
 mod ordering;
@@ -36,6 +37,7 @@ mod utf7;
 mod words;
 
 pub use address::{AddressError, EmailAddress, NamedAddress, parse_mailbox_list, parse_mailbox_list_strict};
+pub use headline::Headline;
 pub use ordering::{FirstAddress, Ordering};
 pub use parse::parse;
 pub use parsed::{Envelope, Parsed, Part, SectionText};

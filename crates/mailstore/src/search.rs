@@ -11,6 +11,7 @@ mod content;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::civil::Date;
+use mailkit::Headline;
 use store::{Order, Read, RealmId, Snapshot};
 
 use crate::mailbox::counters_of;
@@ -239,7 +240,7 @@ impl Scan<'_> {
             let (at, value) = row?;
             let record: EntryRecord = schema::decode(&at, value)?;
             let entry = rows::entry(mailbox, key::entry_uid(&at)?, &record);
-            let verdict = self.query.verdict(&Known { entry: &entry, parsed: None, content: None });
+            let verdict = self.query.verdict(&Known { entry: &entry, headline: None, content: None });
             visit(entry, verdict);
         }
         Ok(())
@@ -291,16 +292,25 @@ impl Scan<'_> {
     }
 
     fn verdict(&self, entry: &MessageEntry, record: &EmailRecord) -> Result<bool> {
-        let parsed = rows::parsed(entry.email_id, record)?;
-        let known = Known { entry, parsed: Some(&parsed), content: None };
+        let headline = self.headline(entry, record)?;
+        let known = Known { entry, headline: Some(&headline), content: None };
         if let Some(verdict) = self.query.verdict(&known) {
             return Ok(verdict);
         }
         self.check_cancelled()?;
+        let parsed = rows::parsed(entry.email_id, record)?;
         let mut body = self.mail.store().body(&rows::body_id(entry.email_id, record)?)?;
         let content = Content::read(&mut body, &parsed, self.query.needs_text())?;
-        let known = Known { entry, parsed: Some(&parsed), content: Some(&content) };
+        let known = Known { entry, headline: Some(&headline), content: Some(&content) };
         Ok(self.query.verdict(&known).unwrap_or(false))
+    }
+
+    /// As much as the query asks about: most searches are for a subject or a person, and decode little.
+    fn headline(&self, entry: &MessageEntry, record: &EmailRecord) -> Result<Headline> {
+        let stored = record.parsed.clone();
+        let headline =
+            if self.query.needs_subject_alone() { Headline::subject_of(stored) } else { Headline::of(stored) };
+        headline.map_err(|error| MailError::Damaged(format!("what was parsed of message {}: {error}", entry.email_id)))
     }
 }
 

@@ -75,7 +75,7 @@ pub(crate) fn literal_header(out: &mut Vec<u8>, len: u64, binary: bool) {
 /// all answers by one grammar would want closed.
 pub(crate) fn human(out: &mut Vec<u8>, text: &str) {
     out.extend(text.chars().map(|c| match c {
-        '"' => b'\'',
+        '"' | '\u{201c}' | '\u{201d}' => b'\'',
         ' '..='~' => c as u8,
         _ => b'?',
     }));

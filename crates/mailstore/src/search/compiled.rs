@@ -2,17 +2,17 @@
 
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
-use mailkit::Parsed;
+use mailkit::Headline;
 
 use super::SearchQuery;
 use super::content::{self, Content, Field, fold};
 use crate::schema::DAY_MS;
 use crate::{EmailId, Flags, Keyword, MessageEntry, ModSeq, SystemFlag, ThreadId, Uid, UidSet};
 
-/// What is known of a message: always the entry, then what was parsed, then the bytes.
+/// What is known of a message: always the entry, then what its header tells, then the bytes.
 pub(super) struct Known<'a> {
     pub entry: &'a MessageEntry,
-    pub parsed: Option<&'a Parsed>,
+    pub headline: Option<&'a Headline>,
     pub content: Option<&'a Content>,
 }
 
@@ -96,6 +96,17 @@ impl Compiled {
         }
     }
 
+    /// Whether of what the header tells the subject is enough.
+    pub fn needs_subject_alone(&self) -> bool {
+        match self {
+            Self::And(queries) | Self::Or(queries) => queries.iter().all(Self::needs_subject_alone),
+            Self::Not(query) => query.needs_subject_alone(),
+            Self::Field(field, _) => *field == Field::Subject,
+            Self::Sent(..) | Self::Header(..) | Self::Text(_) => false,
+            _ => true,
+        }
+    }
+
     /// Whether UID, flags and MODSEQ decide it: what a mailbox's shared view has of every message.
     pub fn needs_flags_alone(&self) -> bool {
         match self {
@@ -142,14 +153,19 @@ impl Compiled {
             Self::Email(email) => entry.email_id == *email,
             Self::Thread(thread) => entry.thread_id == *thread,
             Self::Sent(from, to) => {
-                let day = content::sent_day(known.parsed?, entry.internal_date_ms);
+                let day = content::sent_day(known.headline?, entry.internal_date_ms);
                 from.is_none_or(|from| day >= from) && to.is_none_or(|to| day < to)
             }
-            Self::Field(field, text) => content::field_contains(known.parsed?, *field, text),
-            Self::Header(name, text) => known.content?.header_contains(name, text),
+            Self::Field(field, text) => content::field_contains(known.headline?, *field, text),
+            Self::Header(name, text) => match content::listed_header_contains(known.headline?, name, text) {
+                Some(verdict) => verdict,
+                None => known.content?.header_contains(name, text),
+            },
             Self::Body(text) => known.content?.text_contains(text),
             Self::Text(text) => {
-                if Field::ALL.iter().any(|field| known.parsed.is_some_and(|p| content::field_contains(p, *field, text)))
+                if Field::ALL
+                    .iter()
+                    .any(|field| known.headline.is_some_and(|h| content::field_contains(h, *field, text)))
                 {
                     return Some(true);
                 }

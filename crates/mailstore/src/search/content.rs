@@ -3,8 +3,8 @@
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
-use mailkit::Parsed;
 use mailkit::parsed::{Address, DisplayAddress};
+use mailkit::{Headline, Parsed};
 use store::BodyReader;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
@@ -45,8 +45,8 @@ fn contains(text: &str, folded: &str) -> bool {
 }
 
 /// The day written in `Date:`, or the day of arrival if there is none.
-pub(super) fn sent_day(parsed: &Parsed, internal_date_ms: i64) -> Date {
-    let written = parsed.envelope.date.as_deref().and_then(|date| {
+pub(super) fn sent_day(headline: &Headline, internal_date_ms: i64) -> Date {
+    let written = headline.envelope.date.as_deref().and_then(|date| {
         let days = mailkit::date::written_day(&String::from_utf8_lossy(date))?;
         Date::constant(1970, 1, 1).checked_add(days.days()).ok()
     });
@@ -57,7 +57,7 @@ pub(super) fn sent_day(parsed: &Parsed, internal_date_ms: i64) -> Date {
 }
 
 /// Whether a field contains `folded`. Addresses are searched as `Name <local@domain>`.
-pub(super) fn field_contains(parsed: &Parsed, field: Field, folded: &str) -> bool {
+pub(super) fn field_contains(headline: &Headline, field: Field, folded: &str) -> bool {
     let among = |people: &[DisplayAddress]| {
         people.iter().any(|person| match &*person.name {
             "" => contains(&person.address, folded),
@@ -70,12 +70,22 @@ pub(super) fn field_contains(parsed: &Parsed, field: Field, folded: &str) -> boo
         names.into_iter().any(|name| contains(&mailkit::headers::decode_text(name), folded))
     };
     match field {
-        Field::From => among(&parsed.from) || groups(&parsed.envelope.from),
-        Field::To => among(&parsed.to) || groups(&parsed.envelope.to),
-        Field::Cc => among(&parsed.cc) || groups(&parsed.envelope.cc),
-        Field::Bcc => among(&parsed.bcc) || groups(&parsed.envelope.bcc),
-        Field::Subject => contains(&parsed.subject, folded),
+        Field::From => among(&headline.from) || groups(&headline.envelope.from),
+        Field::To => among(&headline.to) || groups(&headline.envelope.to),
+        Field::Cc => among(&headline.cc) || groups(&headline.envelope.cc),
+        Field::Bcc => among(&headline.bcc) || groups(&headline.envelope.bcc),
+        Field::Subject => contains(&headline.subject, folded),
     }
+}
+
+/// Whether a field of that (lower-case) name contains `folded`; `None` if only the bytes of the message tell.
+pub(super) fn listed_header_contains(headline: &Headline, name: &str, folded: &str) -> Option<bool> {
+    let listed = headline.listed_header.as_deref()?;
+    mailkit::parse::LISTED_FIELDS.iter().any(|field| field.eq_ignore_ascii_case(name)).then(|| {
+        mailkit::headers::fields(listed)
+            .filter(|field| field.is(name))
+            .any(|field| contains(&mailkit::headers::decode_text(&mailkit::headers::unfold(field.value)), folded))
+    })
 }
 
 /// What only the bytes of a message tell.
