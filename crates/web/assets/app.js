@@ -9,13 +9,18 @@ import { installCompose } from './compose.js';
 
 document.documentElement.classList.add('scripted');
 
+/** The tab of the page shown is in view, where not all of them are. */
+const showTab = () => document.querySelector('.tabs [aria-current]')?.scrollIntoView({ inline: 'center', block: 'nearest' });
+
 installPages(() => {
+  showTab();
   fitFrames();
   installCompose();
 });
 installList();
 installKeys();
 installLive();
+showTab();
 fitFrames();
 installCompose();
 if (tellZone()) void refresh();

@@ -4,14 +4,13 @@
 import { picked, tick } from './list.js';
 import { showSide } from './pages.js';
 
-const HELP = [
-  ['j / k', 'next, previous conversation'], ['o', 'open it'], ['u', 'back to the list'], ['x', 'select it'],
-  ['e', 'archive'], ['#', 'delete'], ['!', 'spam'], ['s', 'star'], ['v', 'move to…'], ['z', 'undo'],
-  ['Shift+I', 'mark as read'], ['Shift+U', 'mark as unread'],
-  ['r', 'reply'], ['a', 'reply to all'], ['f', 'forward'], ['c', 'write'], ['Ctrl+Enter', 'send'],
-  ['/', 'search'], ['g i', 'Inbox'], ['g s', 'Sent'], ['g d', 'Drafts'], ['g a', 'Archive'], ['g t', 'Trash'], ['g j', 'Spam'], ['g c', 'address book'],
-  ['Shift+A', 'select all on the page'], ['Esc', 'clear the selection, close a menu'], ['?', 'this help'],
-];
+/** @type {Record<string, string[][]>} */
+const HELP = {
+  'In a list': [['j / k', 'next, previous'], ['o', 'open'], ['u', 'back to the list'], ['x', 'select'], ['Shift+A', 'select all, or none'], ['/', 'search']],
+  Messages: [['e', 'archive'], ['#', 'delete'], ['!', 'spam'], ['v', 'move to…'], ['s', 'star'], ['Shift+I', 'mark as read'], ['Shift+U', 'mark as unread'], ['z', 'undo']],
+  Writing: [['c', 'write'], ['r', 'reply'], ['a', 'reply to all'], ['f', 'forward'], ['Ctrl+Enter', 'send']],
+  'Going to': [['g i', 'Inbox'], ['g s', 'Sent'], ['g d', 'Drafts'], ['g a', 'Archive'], ['g t', 'Trash'], ['g j', 'Spam'], ['g c', 'address book'], ['?', 'this help']],
+};
 /** @type {Record<string, string>} */
 const PLACES = { i: 'inbox', s: 'sent', d: 'drafts', a: 'archive', t: 'trash', j: 'junk' };
 let going = false;
@@ -147,13 +146,17 @@ function help() {
   const close = Object.assign(document.createElement('button'), { className: 'quiet', type: 'button', textContent: 'Close' });
   close.addEventListener('click', () => dialog.close());
   bar.append(title, grow, close);
-  const keys = Object.assign(document.createElement('dl'), { className: 'keys' });
-  for (const [key, meaning] of HELP) {
-    const line = document.createElement('div');
-    const name = document.createElement('dt');
-    name.append(Object.assign(document.createElement('kbd'), { textContent: key }));
-    line.append(name, Object.assign(document.createElement('dd'), { textContent: meaning }));
-    keys.append(line);
+  const keys = Object.assign(document.createElement('div'), { className: 'keys' });
+  for (const [group, lines] of Object.entries(HELP)) {
+    const list = document.createElement('dl');
+    for (const [key, meaning] of lines) {
+      const name = document.createElement('dt');
+      name.append(Object.assign(document.createElement('kbd'), { textContent: key }));
+      list.append(name, Object.assign(document.createElement('dd'), { textContent: meaning }));
+    }
+    const part = document.createElement('section');
+    part.append(Object.assign(document.createElement('h3'), { textContent: group }), list);
+    keys.append(part);
   }
   dialog.append(bar, keys);
   dialog.addEventListener('close', () => dialog.remove());

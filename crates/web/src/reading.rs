@@ -59,7 +59,11 @@ pub async fn conversation(
             shell.query = place.q.clone().unwrap_or_default();
             let here = format!("/mail/{}/{thread}{}", mailbox.id, place.query());
             shell.notice = crate::notice::find(caller, place.done.as_deref(), &here)?;
-            let reading = fill(caller, &mailbox, thread, &rows, &open, &unread, &place)?;
+            let mut reading = fill(caller, &mailbox, thread, &rows, &open, &unread, &place)?;
+            if let Some(at) = list.rows.iter().position(|row| row.current) {
+                reading.newer = at.checked_sub(1).map(|at| list.rows[at].href.clone());
+                reading.older = list.rows.get(at + 1).map(|row| row.href.clone());
+            }
             let page = caller.page(&reading.subject);
             Ok(view::html(&ConversationPage { page, shell, list, reading }))
         })
@@ -180,6 +184,8 @@ fn fill(
         subject: rows.first().map_or("", |row| subject(&row.parsed.subject)).to_owned(),
         starred: rows.iter().any(|row| row.flags.flagged()),
         shut: messages.iter().filter(|m| !m.open).count(),
+        newer: None,
+        older: None,
         all_href: more("open", vec!["all".to_owned()]),
         earlier,
         earlier_href: more("open", vec!["all".to_owned()]),

@@ -180,6 +180,10 @@ pub struct Reading {
     pub starred: bool,
     /// This page, without what is open.
     pub here: String,
+    /// The conversation above it in the list.
+    pub newer: Option<String>,
+    /// The one below.
+    pub older: Option<String>,
     /// Opens all of it.
     pub all_href: String,
     /// How many messages are closed.

@@ -348,6 +348,27 @@ async fn of_a_long_conversation_the_newest_messages_are_shown_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_leads_to_those_beside_it_in_the_list() {
+    let world = World::new().await;
+    let inbox = world.mailbox("ann", Role::Inbox).id;
+    let mut threads = Vec::new();
+    for n in 0..3 {
+        let raw = format!("Subject: number {n}\r\nDate: Mon, 23 Nov 2026 10:0{n}:00 +0000\r\n\r\ntide\r\n");
+        threads.push(world.file("ann", inbox, raw.as_bytes()).await.thread_id.to_string());
+    }
+    let mut browser = world.signed_in("ann").await;
+    for tail in ["", "?q=tide"] {
+        let link = |thread: &String| format!("href=\"/mail/{inbox}/{thread}{tail}\" data-step");
+        for (at, newer, older) in [(2, None, Some(1)), (1, Some(2), Some(0)), (0, Some(1), None)] {
+            let page = browser.get(&format!("/mail/inbox/{}{tail}", threads[at])).await.text();
+            for (n, thread) in threads.iter().enumerate() {
+                assert_eq!(page.contains(&link(thread)), newer == Some(n) || older == Some(n), "{at} {n} {tail}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_page_stays_below_60_kb_with_all_that_it_needs() {
     let world = World::new().await;
     let inbox = world.mailbox("ann", Role::Inbox).id;
