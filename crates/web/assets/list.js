@@ -9,6 +9,8 @@ const boxes = () => [...document.querySelectorAll('#rows .pick input')].map((box
 let last;
 
 export function installList() {
+  // A picture that is none stays a file with a name.
+  document.addEventListener('error', ({ target }) => target instanceof HTMLImageElement && target.matches('.thumb') && target.remove(), true);
   document.addEventListener('change', (event) => {
     if (/** @type {Element} */ (event.target).matches('.pick input')) count();
   });
