@@ -324,17 +324,7 @@ impl MailStore {
             }
         }
         drop(snapshot);
-        for step in over.chunks(MAX_ROWS_PER_COMMIT) {
-            let step = step.to_vec();
-            self.commit(move |_, tx| {
-                for at in step {
-                    tx.delete(account, at);
-                }
-                Ok(())
-            })
-            .await?;
-        }
-        Ok(())
+        self.forget_rows(account, &over).await
     }
 }
 

@@ -237,20 +237,26 @@ impl MailStore {
                 }
             }
             drop(snapshot);
-            for step in over.chunks(MAX_ROWS_PER_COMMIT) {
-                let step = step.to_vec();
-                self.commit(move |_, tx| {
-                    for at in step {
-                        tx.delete(account, at);
-                    }
-                    Ok(())
-                })
-                .await?;
-            }
+            self.forget_rows(account, &over).await?;
             if seen < LOOK {
                 return Ok(());
             }
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Delete rows that nothing counts, in steps.
+    pub(crate) async fn forget_rows(&self, account: RealmId, keys: &[Vec<u8>]) -> Result<()> {
+        for step in keys.chunks(MAX_ROWS_PER_COMMIT) {
+            let step = step.to_vec();
+            self.commit(move |_, tx| {
+                for at in step {
+                    tx.delete(account, at);
+                }
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
     }
 }

@@ -2,11 +2,14 @@
 
 use std::{
     fs::{self, File},
-    io::{Read as _, Seek as _, Write as _},
+    io::{self, Read as _, Seek as _, Write as _},
     path::Path,
 };
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 
 use crate::{Result, StoreError};
 
@@ -23,45 +26,47 @@ impl Drop for Lock {
 }
 
 impl Lock {
-    /// As [`Lock::take`], without writing anything: for a folder that must stay as it is. `None` when nobody ever had a
-    /// lock there.
-    pub(crate) fn take_unchanged(dir: &Path) -> Result<Option<Self>> {
-        let path = dir.join("lock");
-        let mut file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(StoreError::io(path.display().to_string())(error)),
-        };
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let mut owner = String::new();
-            let _ = file.read_to_string(&mut owner);
-            return Err(StoreError::Locked { dir: dir.to_owned(), pid: owner.trim().parse().ok() });
-        }
-        Ok(Some(Self { file }))
-    }
-
+    /// Makes the folder this process's.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`].
     pub(crate) fn take(dir: &Path) -> Result<Self> {
         let path = dir.join("lock");
-        let name = path.display().to_string();
-        let mut file = fs::File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(StoreError::io(name.clone()))?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let mut owner = String::new();
-            let _ = file.read_to_string(&mut owner);
-            return Err(StoreError::Locked { dir: dir.to_owned(), pid: owner.trim().parse().ok() });
-        }
-        // The pid is for people; the lock itself is the truth.
+        let mut options = fs::File::options();
+        let file = options.read(true).write(true).create(true).truncate(false).open(&path);
+        let mut lock = Self::of(file.map_err(StoreError::io(path.display().to_string()))?, dir)?;
+        // The pid is for people; the lock itself is the truth. A full disk has no room for it.
         let write = |file: &mut File| {
             file.set_len(0)?;
             file.rewind()?;
             writeln!(file, "{}", std::process::id())
         };
-        write(&mut file).map_err(StoreError::io(name))?;
-        Ok(Self { file })
+        if let Err(error) = write(&mut lock.file) {
+            tracing::warn!(path = %path.display(), %error, "others can't be told who has the folder");
+        }
+        Ok(lock)
+    }
+
+    /// As [`Lock::take`], without writing anything: for a folder that must stay as it is. `None` when nobody ever had a
+    /// lock there.
+    pub(crate) fn take_unchanged(dir: &Path) -> Result<Option<Self>> {
+        let path = dir.join("lock");
+        match File::open(&path) {
+            Ok(file) => Self::of(file, dir).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io(path.display().to_string())(error)),
+        }
+    }
+
+    fn of(mut file: File, dir: &Path) -> Result<Self> {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { file }),
+            Err(Errno::WOULDBLOCK) => {
+                let mut owner = String::new();
+                let _ = file.read_to_string(&mut owner);
+                Err(StoreError::Locked { dir: dir.to_owned(), pid: owner.trim().parse().ok() })
+            }
+            Err(error) => Err(StoreError::io(format!("locking {}", dir.display()))(error.into())),
+        }
     }
 }

@@ -338,9 +338,9 @@ impl Store {
         self.inner.watchers.subscribe(realm, now)
     }
 
-    /// The realms that have commits.
+    /// The realms that have commits, also those of which the index can't say how far they are: they are damaged, not gone.
     pub fn realms(&self) -> Vec<RealmId> {
-        self.snapshot().realms().unwrap_or_default()
+        meta::realm_keys(&*self.inner.index.view())
     }
 
     /// The realms that take no writes because they are damaged, and why.

@@ -51,6 +51,15 @@ struct Then {
     whole: bool,
 }
 
+/// How many messages one commit brings back: fewer where what was parsed of them is long, so that the commit stays far
+/// below what the log takes.
+fn rows_at_once(emails: &BTreeMap<EmailId, Then>) -> usize {
+    /// Bytes of what was parsed that one commit may write again.
+    const MAX_BYTES: usize = 8 << 20;
+    let longest = emails.values().map(|then| then.record.parsed.len()).max().unwrap_or_default();
+    (MAX_BYTES / longest.max(1)).clamp(1, MAX_ROWS_PER_COMMIT)
+}
+
 impl MailStore {
     /// What is known of a rewind, for [`ACT_DAYS`].
     pub fn rewind_record(&self, account: RealmId, id: RewindId) -> Result<Option<RewindRecord>> {
@@ -106,21 +115,23 @@ impl MailStore {
         let mut record = begun;
         let total = plan.steps.len() as u64;
         for (number, steps) in plan.steps.chunks(MAX_ROWS_PER_COMMIT).enumerate() {
-            let emails = self.emails_then(account, past, steps)?;
-            let mut work = Vec::with_capacity(steps.len());
-            for step in steps {
-                let to = match step.to {
-                    Target::Now(id) => Some(id),
-                    Target::Made(then) => made.get(&then).copied(),
-                };
-                work.extend(to.map(|to| (to, step.clone())));
+            let emails = Arc::new(self.emails_then(account, past, steps)?);
+            for steps in steps.chunks(rows_at_once(&emails)) {
+                let mut work = Vec::with_capacity(steps.len());
+                for step in steps {
+                    let to = match step.to {
+                        Target::Now(id) => Some(id),
+                        Target::Made(then) => made.get(&then).copied(),
+                    };
+                    work.extend(to.map(|to| (to, step.clone())));
+                }
+                let (this, emails) = (self.clone(), emails.clone());
+                record = self.store().transact(move |tx| step_in(&this, tx, account, id, &work, &emails)).wait()?;
+                if record.undone {
+                    return Ok(record);
+                }
             }
-            let this = self.clone();
-            record = self.store().transact(move |tx| step_in(&this, tx, account, id, &work, &emails)).wait()?;
             progress((number * MAX_ROWS_PER_COMMIT + steps.len()) as u64, total);
-            if record.undone {
-                break;
-            }
         }
         Ok(record)
     }

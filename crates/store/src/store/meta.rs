@@ -185,7 +185,8 @@ fn realm_of(key: &[u8]) -> Result<RealmId> {
 pub(crate) fn realm_keys(view: &dyn IndexView) -> Vec<RealmId> {
     let range = (Bound::Included(vec![REALM]), end_of_prefix(&[REALM]));
     let rows = view.range(Space::Meta, range, Order::Ascending);
-    rows.map_while(Result::ok).filter_map(|(key, _)| realm_of(&key).ok()).collect()
+    let read = rows.map_while(|row| row.inspect_err(|error| tracing::error!(%error, "realms are missing here")).ok());
+    read.filter_map(|(key, _)| realm_of(&key).ok()).collect()
 }
 
 pub(crate) fn cursors(view: &dyn IndexView) -> Result<Vec<(String, Seq)>> {
