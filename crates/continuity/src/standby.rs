@@ -12,21 +12,26 @@
 mod apply;
 mod check;
 mod compare;
+mod connect;
 mod copy;
+mod follow;
 mod intake;
 mod keys;
+mod patient;
 mod primary;
 mod promote;
 mod rejoin;
 mod replica;
+mod tripwire;
 mod wire;
 
-pub use apply::{Tripped, Tripwires};
 pub use check::Rules;
+pub use compare::Compared;
 pub use keys::{Fingerprint, NotACode, PairingCode};
 pub use primary::{CODE_FOR, Mode, Primary, PrimaryOptions, StandbyStatus};
 pub use promote::{
     HowToPromote, LeftToDo, Promotion, finish_promotion, loses, promote_folder, promotion_is_finished, tell_former,
 };
 pub use rejoin::Rejoined;
-pub use replica::{Compared, Ended, Error, Standby, StandbyOptions, Status, StoreOptionsMaker};
+pub use replica::{Ended, Error, Standby, StandbyOptions, Status, StoreOptionsMaker};
+pub use tripwire::{Gone, Tripped, Tripwires};

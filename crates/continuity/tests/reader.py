@@ -91,7 +91,11 @@ def digest(total):
 def commits_of(path, chain):
     """The commits of a run that follows `chain`, and the chain after it."""
     first, last, stated, _ = path.stem.split("-")
-    segment = unsealed(named(path))
+    stored = named(path)
+    assert stored[:8] == b"HFRUN\0\0\x01"
+    said = f"holdfast archive run {line['line']} {int(first)} {int(last)} {stated}\n".encode()
+    line_key.verify(stored[8:72], said + blake3.blake3(stored[72:]).digest())
+    segment = unsealed(stored[72:])
     assert segment[:8] == b"HFLOG\0\0\x01" and segment[16:48] == chain
     assert struct.unpack("<Q", segment[8:16])[0] == int(first)
     assert struct.unpack("<I", segment[48:52])[0] == crc32c.crc32c(segment[:48])
@@ -112,15 +116,16 @@ def commits_of(path, chain):
     return commits, chain
 
 
-assert json.loads((archive / "archive.json").read_text())["format"] == 1
+assert json.loads((archive / "archive.json").read_text())["format"] == 2
 (line_file,) = (archive / "lines").iterdir()
 line = json.loads(line_file.read_text())
 assert line["parent"] is None
+line_key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(line["public_key"]))
 
 manifest_file = max((archive / "snapshots" / line["line"]).glob("*.manifest"))
 stored = named(manifest_file)
 assert stored[:8] == b"HFMANI\0\x01" and manifest_file.with_suffix(".good").exists()
-Ed25519PublicKey.from_public_bytes(bytes.fromhex(line["public_key"])).verify(stored[8:72], stored[72:])
+line_key.verify(stored[8:72], stored[72:])
 manifest = fields(unpacked(stored[72:]))
 snapshot_seq = one(manifest, 2)
 objects = [fields(value) for number, value in manifest if number == 8]

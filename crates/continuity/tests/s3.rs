@@ -294,6 +294,7 @@ impl World {
             at_ms: None,
             line: None,
             without_damaged: false,
+            signed_by: Vec::new(),
         }
     }
 }

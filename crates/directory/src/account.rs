@@ -331,6 +331,12 @@ impl Directory {
         Ok(deleted)
     }
 
+    /// Whether an account was deleted before a moment, in milliseconds since 1970, as far as can be read.
+    pub fn was_deleted_before(reader: &impl Read, account: AccountId, before_ms: i64) -> bool {
+        let known = record(reader, account).ok().flatten();
+        known.and_then(|record| record.deleted_ms).is_some_and(|deleted_ms| deleted_ms < before_ms)
+    }
+
     /// The deleted accounts whose data is still there, with their logins and when they were deleted (milliseconds since
     /// 1970), the last one first.
     ///

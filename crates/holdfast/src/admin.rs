@@ -18,11 +18,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use continuity::standby::HowToPromote;
 use store::StoreError;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-pub use standby::on_standby;
+pub use archive::new_archive_identity;
+pub use standby::{BELIEVES_TOO_MUCH, on_standby};
 
 use crate::{
     cli::{AdminCommand, PeopleCommand},
@@ -122,10 +124,11 @@ pub async fn run(config: Config, mut command: AdminCommand) -> anyhow::Result<()
             return outcome;
         }
         // A standby that is not running is made the primary all the same.
-        if let AdminCommand::Promote { discard, nothing_lost } = command
+        if let AdminCommand::Promote { discard, nothing_lost, maybe_lost } = command
             && store::Store::is_replica_at(&config.data_dir)
         {
-            let outcome = standby::promote_folder(&config, discard, nothing_lost).await;
+            let how = HowToPromote { discard, nothing_lost, maybe_lost };
+            let outcome = standby::promote_folder(&config, how).await;
             terminal.finish();
             return outcome;
         }

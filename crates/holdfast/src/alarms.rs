@@ -10,7 +10,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 use web::Panel;
 
-use crate::{archive::moment, drill, restore::behind::Restoring, services::Services, tell};
+use crate::{admin, archive::moment, drill, restore::behind::Restoring, services::Services, tell};
 
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// A standby that is away for less is only restarting.
@@ -99,6 +99,10 @@ fn standbys(services: &Services, away: &mut HashMap<String, Instant>) -> Vec<Ala
     away.retain(|name, _| standbys.iter().any(|standby| standby.name == *name && !standby.connected));
     for standby in standbys {
         let name = &standby.name;
+        if standby.believes_too_much {
+            let line = format!("Standby {name}: {}", admin::BELIEVES_TOO_MUCH);
+            all.push(alarm("believes", name, line, String::new()));
+        }
         if !standby.connected {
             let since = away.entry(name.clone()).or_insert_with(Instant::now);
             if since.elapsed() >= AWAY {
@@ -143,7 +147,12 @@ fn panels(services: &Services, now_ms: i64) -> Vec<Panel> {
     for standby in services.primary.get().map(|primary| primary.standbys()).unwrap_or_default() {
         let behind = end.0.saturating_sub(standby.received.0);
         let mut lines = vec![if standby.connected {
-            format!("Received commit {} of {end} ({behind} behind), applied {}", standby.received, standby.applied)
+            format!(
+                "Received commit {} of {end} ({behind} behind, {:.1} s), applied {}",
+                standby.received,
+                standby.lag.as_secs_f64(),
+                standby.applied
+            )
         } else {
             format!("Not connected; it had commit {} of {end}", standby.received)
         }];
@@ -168,6 +177,7 @@ fn panels(services: &Services, now_ms: i64) -> Vec<Panel> {
             None => "No good snapshot is known yet".to_owned(),
         });
         lines.extend(place.failing());
+        drill::measure(&services.config.data_dir, place.name());
         let drills = drill::latest(&services.config.data_dir, place.name(), DRILLS);
         lines.extend(drills.iter().rev().map(drill::described));
         panels.push(Panel { title: format!("Archive {}", place.name()), lines });

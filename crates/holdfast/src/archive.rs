@@ -34,6 +34,10 @@ const SNAPSHOT_AGAIN: Duration = Duration::from_secs(900);
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// An archive that is further behind is an alarm.
 const LAG_ALARM: Duration = Duration::from_secs(3600);
+/// A snapshot that is so much younger than now is from a clock that was wrong.
+const CLOCK_PATIENCE_MS: i64 = 300_000;
+/// A nightly drill comes after the snapshot, and may take so long.
+const DRILL_TAKES: Duration = Duration::from_secs(12 * 3600);
 /// How long a stopping service goes on shipping what is left.
 const LAST_SHIPPING: Duration = Duration::from_secs(5);
 
@@ -144,6 +148,13 @@ impl Place {
         let after = self.config.alarm_after;
         match last_good_ms {
             None => Some(format!("archive {}: there is no good snapshot", self.name())),
+            // No age could be told of it, for as long as until then.
+            Some(last) if last > now_ms + CLOCK_PATIENCE_MS => Some(format!(
+                "archive {}: the newest good snapshot is of {}, which is not yet: look at this machine's clock, and take a \
+                 new one with `holdfast archive snapshot`",
+                self.name(),
+                moment(last)
+            )),
             Some(last) => {
                 let age = Duration::from_millis(u64::try_from(now_ms - last).unwrap_or(0));
                 (age > after.0).then(|| {
@@ -171,9 +182,17 @@ impl Place {
         }
         if self.config.drill_dir.is_some()
             && let Some(drilled) = drill::latest(data_dir, self.name(), 1).pop()
-            && !drilled.problems.is_empty()
         {
-            alarms.push(("drill", format!("archive {}: {}", self.name(), drill::described(&drilled))));
+            let age = Duration::from_millis(u64::try_from(now_ms - drilled.at_ms).unwrap_or(0));
+            if !drilled.problems.is_empty() {
+                alarms.push(("drill", format!("archive {}: {}", self.name(), drill::described(&drilled))));
+            } else if age > self.config.alarm_after.0 + DRILL_TAKES {
+                let age = ago(age);
+                alarms.push((
+                    "drill",
+                    format!("archive {}: the last drill was {age} ago, and none came after it", self.name()),
+                ));
+            }
         }
         alarms
     }
@@ -253,7 +272,7 @@ impl Place {
             other => other?,
         };
         let line = Line::of(store, &target).await?;
-        Ok(catalog.good_of(&line.record)?.iter().map(|listed| listed.name.made_ms).max())
+        Ok(catalog.good_of(&line.record)?.pop().map(|listed| listed.name.made_ms))
     }
 
     async fn keep_taking_snapshots(&self, services: Arc<Services>, shutdown: CancellationToken) {
@@ -269,7 +288,9 @@ impl Place {
                         let mut state = self.state.lock();
                         (state.last_good_ms, state.looked, state.snapshot_failing) = (last, true, None);
                         drop(state);
-                        let stale = last.is_none_or(|last| store.clock().now_ms() - last > 86_400_000);
+                        let now_ms = store.clock().now_ms();
+                        let stale =
+                            last.is_none_or(|last| now_ms - last > 86_400_000 || last > now_ms + CLOCK_PATIENCE_MS);
                         due = if stale { Timestamp::now() } else { self.next_due() };
                     }
                     Err(error) => self.state.lock().snapshot_failing = Some(format!("{error:#}")),

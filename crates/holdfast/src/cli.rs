@@ -88,8 +88,12 @@ pub enum AdminCommand {
         #[arg(long)]
         discard: bool,
         /// The old primary was stopped with nothing left to receive, so that clients need not read everything anew.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "maybe_lost")]
         nothing_lost: bool,
+        /// The old primary may have acknowledged what is not here, although its mode was "sync" and "wait" when this machine
+        /// last saw it: all mail programs read everything anew.
+        #[arg(long)]
+        maybe_lost: bool,
     },
     /// Compare every realm with the primary's, read again on both, while both go on. For a standby that follows.
     Compare,
@@ -203,6 +207,10 @@ pub struct RestoreArgs {
     /// The line, as `holdfast archive list` names it. Default: the newest.
     #[arg(long, value_name = "LINE")]
     pub line: Option<String>,
+    /// Believe only lines that this key signs, as `holdfast archive status` shows it; can be given again, for the line
+    /// before. Default: whatever key the archive names.
+    #[arg(long, value_name = "KEY")]
+    pub signed_by: Vec<String>,
     /// Leave out what can't be restored, and say what, instead of failing.
     #[arg(long)]
     pub without_damaged: bool,

@@ -5,6 +5,7 @@ use std::{
     net::Ipv4Addr,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::atomic::{AtomicU64, Ordering},
     time::Instant,
 };
 
@@ -33,6 +34,10 @@ use crate::{
 const SAMPLED: usize = 20;
 /// Where results are kept, in the data folder: one JSON object a line.
 const HISTORY: &str = "drills.jsonl";
+/// How folders are called that drills work in, before the process's number.
+const SCRATCH: &str = "holdfast-drill-";
+
+static DRILLS: AtomicU64 = AtomicU64::new(0);
 
 /// What a drill found.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -81,7 +86,10 @@ impl Drilled {
 pub async fn run(config: &Config, place: &Place, scratch: &Path, line: Option<String>, say: Say<'_>) -> Drilled {
     let at_ms = jiff::Timestamp::now().as_millisecond();
     let begun = Instant::now();
-    let dir = scratch.join(format!("holdfast-drill-{}", std::process::id()));
+    // Drills of two archives may run at once in one folder.
+    let number = DRILLS.fetch_add(1, Ordering::Relaxed);
+    let dir = scratch.join(format!("{SCRATCH}{}-{number}", std::process::id()));
+    clear_away_left(scratch);
     let outcome = drill(config, place, &dir, line, say).await;
     let _ = std::fs::remove_dir_all(&dir);
     let mut drilled = outcome.unwrap_or_else(|error| Drilled::failed(at_ms, place.name(), format!("{error:#}")));
@@ -89,13 +97,33 @@ pub async fn run(config: &Config, place: &Place, scratch: &Path, line: Option<St
     if let Err(error) = note(&config.data_dir, &drilled) {
         tracing::error!(error = format!("{error:#}"), "the drill's result could not be kept");
     }
-    let target = place.name().to_owned();
-    metrics::gauge!("holdfast_drill_seconds", "target" => target.clone()).set(drilled.seconds);
-    metrics::gauge!("holdfast_drill_problems", "target" => target.clone()).set(drilled.problems.len() as f64);
-    if drilled.problems.is_empty() {
-        metrics::gauge!("holdfast_drill_last_success_timestamp_seconds", "target" => target).set(at_ms as f64 / 1000.0);
-    }
     drilled
+}
+
+/// Sets the metrics to what is known of an archive's drills, whoever ran them and before whichever restart.
+pub fn measure(data_dir: &Path, archive: &str) {
+    let all = latest(data_dir, archive, usize::MAX);
+    let target = archive.to_owned();
+    if let Some(last) = all.last() {
+        metrics::gauge!("holdfast_drill_seconds", "target" => target.clone()).set(last.seconds);
+        metrics::gauge!("holdfast_drill_problems", "target" => target.clone()).set(last.problems.len() as f64);
+    }
+    let well = all.iter().rfind(|drilled| drilled.problems.is_empty()).map_or(0, |drilled| drilled.at_ms);
+    metrics::gauge!("holdfast_drill_last_success_timestamp_seconds", "target" => target).set(well as f64 / 1000.0);
+}
+
+/// Takes away what drills that were killed have left. Theirs is a whole copy of the data.
+fn clear_away_left(scratch: &Path) {
+    for entry in std::fs::read_dir(scratch).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(SCRATCH)?.split('-').next()?.parse::<u32>().ok());
+        let Some(process) = process.filter(|process| *process != std::process::id()) else { continue };
+        // Where there is no such folder nobody can tell, and it stays.
+        if Path::new("/proc/self").exists() && !Path::new(&format!("/proc/{process}")).exists() {
+            tracing::info!(dir = %entry.path().display(), "a drill that was cut off has left this: it goes");
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 async fn drill(
@@ -115,6 +143,7 @@ async fn drill(
         at_ms: None,
         line,
         without_damaged: true,
+        signed_by: Vec::new(),
     };
     let Restored { store, parent, realms, bodies, fallbacks, lost, .. } = restore(&wish, say).await?;
     let restore_seconds = begun.elapsed().as_secs_f64();

@@ -25,7 +25,7 @@ mod tell;
 use std::{io::IsTerminal as _, path::Path, process::ExitCode};
 
 use clap::Parser as _;
-use cli::{AdminCommand, Cli, Command, StandbyArgs};
+use cli::{AdminCommand, ArchiveCommand, Cli, Command, StandbyArgs};
 use config::{Config, LogFormat};
 use tracing_subscriber::EnvFilter;
 
@@ -59,6 +59,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     if let Command::DownPage(args) = cli.command {
         start_log(LogFormat::Text, "info")?;
         return runtime()?.block_on(down_page::run(args)).map(|()| ExitCode::SUCCESS);
+    }
+    if let Command::Admin(AdminCommand::Archive(ArchiveCommand::NewIdentity { file })) = &cli.command {
+        // It is made before the configuration can be right.
+        return admin::new_archive_identity(file).map(|()| ExitCode::SUCCESS);
     }
     let mut config = Config::load(cli.config.as_deref())?;
     if let Some(dir) = cli.data_dir {

@@ -11,7 +11,7 @@ use delivery::QueueInvariants;
 use directory::DirectoryInvariants;
 use mailstore::invariants::MailInvariants;
 use people::invariants::PeopleInvariants;
-use store::{Invariants, Reclaim};
+use store::{Invariants, Reclaim, Store};
 use tokio_util::sync::CancellationToken;
 
 use crate::{restore::behind::check_whole, services::Services};
@@ -20,7 +20,7 @@ use crate::{restore::behind::check_whole, services::Services};
 const AFTER_START: Duration = Duration::from_secs(15 * 60);
 /// What is added to that at random, so that machines that share a disk do not all begin at once.
 const JITTER: Duration = Duration::from_secs(15 * 60);
-const EVERY: Duration = Duration::from_secs(86_400);
+pub const EVERY: Duration = Duration::from_secs(86_400);
 /// How often the queue is counted for the metrics.
 const COUNT_EVERY: Duration = Duration::from_secs(60);
 /// Between two bodies that are checked, so that the disk has time for people.
@@ -33,11 +33,16 @@ pub const INVARIANTS: [&dyn Invariants; 4] =
     [&DirectoryInvariants, &MailInvariants, &QueueInvariants, &PeopleInvariants];
 
 /// One blocking step: says what it did. It is told when to give up.
-type Work = fn(&Services, &dyn Fn() -> bool) -> anyhow::Result<String>;
+type Work = fn(&Store, &dyn Fn() -> bool) -> anyhow::Result<String>;
+
+/// When the daily work is done for the first time.
+pub fn first_time() -> tokio::time::Instant {
+    tokio::time::Instant::now() + AFTER_START + JITTER.mul_f64(rand::random::<f64>())
+}
 
 /// Runs the daily work until shut down, and counts the queue.
 pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let mut due = tokio::time::Instant::now() + AFTER_START + JITTER.mul_f64(rand::random::<f64>());
+    let mut due = first_time();
     let mut count = tokio::time::interval(COUNT_EVERY);
     count.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -81,24 +86,9 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     check_whole(&services)?;
     let mut failed = Vec::new();
-    let mut step = |what: &'static str, start: Instant, outcome: anyhow::Result<String>| {
-        metrics::histogram!("holdfast_maintenance_seconds", "step" => what).record(start.elapsed().as_secs_f64());
-        match outcome {
-            Ok(done) => {
-                let now = jiff::Timestamp::now().as_second() as f64;
-                metrics::gauge!("holdfast_maintenance_last_success_timestamp_seconds", "step" => what).set(now);
-                say(format!("{what}: {done}"));
-            }
-            Err(error) => {
-                metrics::counter!("holdfast_maintenance_failures_total", "step" => what).increment(1);
-                say(format!("{what}: FAILED: {error:#}"));
-                failed.push(format!("{what}: {error:#}"));
-            }
-        }
-    };
     let start = Instant::now();
     let purged = purge_deleted(&services).await;
-    step("deleted accounts", start, purged.map(|count| format!("{count} cleared away")));
+    note("deleted accounts", start, purged.map(|count| format!("{count} cleared away")), &say, &mut failed);
     let start = Instant::now();
     services.mailstore.maintain_all().await;
     for account in services.store.realms().into_iter().filter(|realm| realm.account_number().is_some()) {
@@ -106,11 +96,23 @@ pub async fn run(
             tracing::warn!(%account, %error, "could not clear away what is no longer needed of an address book");
         }
     }
-    step("mail", start, Ok("what is past its time is cleared away".to_owned()));
-    let blocking = |work: Work| {
-        let (services, shutdown) = (services.clone(), shutdown.clone());
-        tokio::task::spawn_blocking(move || work(&services, &|| !shutdown.is_cancelled()))
-    };
+    note("mail", start, Ok("what is past its time is cleared away".to_owned()), &say, &mut failed);
+    if let Err(error) = keep_sound(&services.store, &shutdown, say).await {
+        failed.push(error.to_string());
+    }
+    if failed.is_empty() { Ok(()) } else { bail!("{}", failed.join("; ")) }
+}
+
+/// The part of a run that changes nothing that people see: for a standby's store too.
+///
+/// # Errors
+/// What failed, all of it.
+pub async fn keep_sound(
+    store: &Store,
+    shutdown: &CancellationToken,
+    say: impl Fn(String) + Send + 'static,
+) -> anyhow::Result<()> {
+    let mut failed = Vec::new();
     let steps: [(&'static str, Work); 4] =
         [("scrub", scrub), ("checkpoint", checkpoint), ("log", drop_old_log), ("space", reclaim)];
     for (what, work) in steps {
@@ -118,10 +120,34 @@ pub async fn run(
             bail!("the service is stopping");
         }
         let start = Instant::now();
-        let outcome = blocking(work).await?;
-        step(what, start, outcome);
+        let (store, shutdown) = (store.clone(), shutdown.clone());
+        let outcome = tokio::task::spawn_blocking(move || work(&store, &|| !shutdown.is_cancelled())).await?;
+        note(what, start, outcome, &say, &mut failed);
     }
     if failed.is_empty() { Ok(()) } else { bail!("{}", failed.join("; ")) }
+}
+
+/// Says what came of a step.
+fn note(
+    what: &'static str,
+    start: Instant,
+    outcome: anyhow::Result<String>,
+    say: &impl Fn(String),
+    failed: &mut Vec<String>,
+) {
+    metrics::histogram!("holdfast_maintenance_seconds", "step" => what).record(start.elapsed().as_secs_f64());
+    match outcome {
+        Ok(done) => {
+            let now = jiff::Timestamp::now().as_second() as f64;
+            metrics::gauge!("holdfast_maintenance_last_success_timestamp_seconds", "step" => what).set(now);
+            say(format!("{what}: {done}"));
+        }
+        Err(error) => {
+            metrics::counter!("holdfast_maintenance_failures_total", "step" => what).increment(1);
+            say(format!("{what}: FAILED: {error:#}"));
+            failed.push(format!("{what}: {error:#}"));
+        }
+    }
 }
 
 /// Clears away the mail of accounts that were deleted longer ago than data is retained. A crash in between leaves it to
@@ -139,20 +165,20 @@ async fn purge_deleted(services: &Services) -> anyhow::Result<u64> {
     Ok(count)
 }
 
-fn scrub(services: &Services, go_on: &dyn Fn() -> bool) -> anyhow::Result<String> {
+fn scrub(store: &Store, go_on: &dyn Fn() -> bool) -> anyhow::Result<String> {
     let today = jiff::Timestamp::now().as_second().unsigned_abs() / 86_400;
     let slowly = || {
         std::thread::sleep(BETWEEN_BODIES);
         go_on()
     };
     let (mut records, mut bodies, mut damage) = (0, 0, Vec::new());
-    let realms = services.store.realms();
+    let realms = store.realms();
     for realm in &realms {
         if !go_on() {
             bail!("the service is stopping");
         }
         let with_bodies = realm.raw() % BODIES_DAYS == today % BODIES_DAYS;
-        let report = services.store.scrub_realm(*realm, &INVARIANTS, with_bodies, &slowly)?;
+        let report = store.scrub_realm(*realm, &INVARIANTS, with_bodies, &slowly)?;
         records += report.records;
         bodies += report.bodies;
         damage.extend(report.damage);
@@ -168,21 +194,21 @@ fn scrub(services: &Services, go_on: &dyn Fn() -> bool) -> anyhow::Result<String
     }
 }
 
-fn checkpoint(services: &Services, go_on: &dyn Fn() -> bool) -> anyhow::Result<String> {
-    if services.store.checkpoints()?.last() == Some(&services.store.seq()) {
+fn checkpoint(store: &Store, go_on: &dyn Fn() -> bool) -> anyhow::Result<String> {
+    if store.checkpoints()?.last() == Some(&store.applied()?) {
         return Ok("nothing has changed since the last one".to_owned());
     }
-    let made = services.store.checkpoint(go_on)?;
+    let made = store.checkpoint(go_on)?;
     Ok(format!("{} records at commit {}", made.records, made.seq))
 }
 
-fn drop_old_log(services: &Services, _: &dyn Fn() -> bool) -> anyhow::Result<String> {
-    let dropped = services.store.drop_old_log()?;
+fn drop_old_log(store: &Store, _: &dyn Fn() -> bool) -> anyhow::Result<String> {
+    let dropped = store.drop_old_log()?;
     Ok(format!("{} segments dropped, it begins at commit {}", dropped.segments, dropped.first))
 }
 
-fn reclaim(services: &Services, go_on: &dyn Fn() -> bool) -> anyhow::Result<String> {
-    let done = services.store.reclaim_bodies(Reclaim::default(), go_on)?;
+fn reclaim(store: &Store, go_on: &dyn Fn() -> bool) -> anyhow::Result<String> {
+    let done = store.reclaim_bodies(Reclaim::default(), go_on)?;
     for found in &done.damaged {
         tracing::error!(found, "a pack can't be taken back");
     }

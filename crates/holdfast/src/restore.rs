@@ -63,6 +63,7 @@ async fn wish(config: &Config, args: &RestoreArgs) -> anyhow::Result<Wish> {
         at_ms,
         line: args.line.clone(),
         without_damaged: args.without_damaged,
+        signed_by: args.signed_by.clone(),
     })
 }
 

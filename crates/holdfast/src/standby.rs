@@ -2,11 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use continuity::standby::{Ended, Rules, Standby, StandbyOptions, StoreOptionsMaker, Tripwires};
+use continuity::standby::{Ended, Gone, Rules, Standby, StandbyOptions, StoreOptionsMaker, Tripwires};
+use directory::{AccountId, Directory};
+use store::{RealmId, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::{admin, cli::StandbyArgs, config::Config, maintenance::INVARIANTS, serve, services::store_options};
+use crate::{
+    admin,
+    cli::StandbyArgs,
+    config::Config,
+    maintenance::{self, INVARIANTS},
+    serve,
+    services::store_options,
+};
 
 /// Between two lines about a copy under way.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -21,12 +30,7 @@ pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
         })),
         name: args.name.clone().unwrap_or_else(|| config.hostname.clone()),
         apply_delay: settings.apply_delay.0,
-        tripwires: Tripwires {
-            window: settings.tripwire_window.0,
-            account_messages: settings.tripwire_account_messages,
-            all_messages: settings.tripwire_messages,
-            contacts: settings.tripwire_contacts,
-        },
+        tripwires: tripwires(&config),
         rules: Rules(INVARIANTS.to_vec()),
     };
     let (standby, rejoined) =
@@ -36,10 +40,11 @@ pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
             None => println!("both machines have commit {}, and this one has nothing more", rejoined.common),
             Some(folder) => println!(
                 "this machine alone had {} commits with {} messages: they are kept in {}, a Maildir for each account; \
-                 bring them in on the primary with: holdfast import ADDRESS FOLDER",
+                 bring them in on the primary, from a copy of that folder, with: holdfast salvage {} --scratch DIR",
                 rejoined.unshared,
                 rejoined.messages,
-                folder.display()
+                folder.display(),
+                folder.file_name().unwrap_or_default().display()
             ),
         }
     }
@@ -57,6 +62,7 @@ pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
     println!("standby of another machine, on {}", config.data_dir.display());
     println!("ready");
     let telling = tokio::spawn(tell(standby.clone(), shutdown.clone()));
+    let maintaining = tokio::spawn(maintain(standby.clone(), shutdown.clone()));
     let stopping = shutdown.clone();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -76,6 +82,8 @@ pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
     shutdown.cancel();
     telling.abort();
     let _ = commands.await;
+    // It holds the store.
+    let _ = maintaining.await;
     match ended? {
         Ended::Promoted(promotion) if !was_stopped => {
             println!("the primary now: epoch {}, after commit {}", promotion.epoch, promotion.seq);
@@ -83,6 +91,42 @@ pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
             serve::run(config).await.map(drop)
         }
         _ => Ok(()),
+    }
+}
+
+/// What stops applying.
+pub fn tripwires(config: &Config) -> Tripwires {
+    let settings = &config.standby;
+    Tripwires {
+        window: settings.tripwire_window.0,
+        account_messages: settings.tripwire_account_messages,
+        all_messages: settings.tripwire_messages,
+        contacts: settings.tripwire_contacts,
+        gone: Gone(was_deleted_before),
+    }
+}
+
+fn was_deleted_before(store: &Store, realm: RealmId, before_ms: i64) -> bool {
+    let account = realm.account_number().map(AccountId);
+    account.is_some_and(|account| Directory::was_deleted_before(&store.snapshot(), account, before_ms))
+}
+
+/// Once a day what keeps a folder small and sound: a standby's must not be what nobody has looked at for a year.
+async fn maintain(standby: Arc<Standby>, shutdown: CancellationToken) {
+    let mut due = maintenance::first_time();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep_until(due) => {}
+        }
+        due += maintenance::EVERY;
+        let Some(store) = standby.store() else { continue };
+        let say = |line: String| tracing::info!("{line}");
+        if let Err(error) = maintenance::keep_sound(&store, &shutdown, say).await
+            && !shutdown.is_cancelled()
+        {
+            tracing::error!(%error, "maintenance");
+        }
     }
 }
 

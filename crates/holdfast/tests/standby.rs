@@ -77,11 +77,20 @@ fn a_standby_copies_follows_compares_and_resumes_after_every_break() {
     let stranger = tempfile::tempdir().unwrap();
     support::write_config(stranger.path(), "");
     let code = said(dirs[0].path(), &["standby", "code"]);
-    let mut code = code.lines().next().unwrap().to_owned();
+    let good = code.lines().next().unwrap().to_owned();
+    let mut code = good.clone();
     code.replace_range(70..71, if &code[70..71] == "0" { "1" } else { "0" });
     let refused = run(stranger.path(), &["standby", "--primary", &address.to_string(), "--code", &code]);
     let why = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && why.contains("the code is wrong"), "{why}");
+    // A stranger's guess does not spoil it. One that is forgotten is not only let in no more, but cut off.
+    let third =
+        Standby::spawn(stranger.path(), &["--primary", &address.to_string(), "--code", &good, "--name", "three"]);
+    third.line("following");
+    assert!(said(dirs[0].path(), &["standby", "status"]).contains("three: received"));
+    said(dirs[0].path(), &["standby", "forget", "three"]);
+    wait_for("it is cut off", || third.status().contains("does not know yours"));
+    drop(third);
     let refused = run(dirs[1].path(), &["account", "list"]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("follows another"), "{refused:?}");
     primary.server.stop();
@@ -266,9 +275,17 @@ fn a_client_that_deletes_everything_stops_at_a_tripwire() {
     let (received, applied) = numbers(&standby.status()).unwrap();
     assert!(applied < received, "what was received is not lost, and not applied");
     assert!(said(dirs[0].path(), &["standby", "status"]).contains("applies nothing"));
-    // It goes on receiving; and is not promoted over what nobody has looked at.
+    // It goes on receiving; and is not promoted over what nobody has looked at, nor does a restart let it through.
     deliver(primary.server.address("smtp"), BERT, "later").unwrap();
     wait_for("it receives", || numbers(&standby.status()).unwrap().0 > received);
+    standby.kill();
+    let refused = run(dirs[1].path(), &["promote"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("lost 30 messages"), "{refused:?}");
+    let standby = Standby::spawn(dirs[1].path(), &[]);
+    standby.line("following");
+    assert!(standby.status().contains("lost 30 messages") && numbers(&standby.status()).unwrap().1 == applied);
+    let refused = run(dirs[1].path(), &["compare"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("a tripwire holds"), "{refused:?}");
     let refused = run(dirs[1].path(), &["promote"]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("standby release"), "{refused:?}");
     said(dirs[1].path(), &["standby", "release"]);
@@ -420,6 +437,102 @@ fn a_standby_that_is_away_makes_sync_mode_wait_or_go_on_with_an_alarm() {
     let _standby = Standby::spawn(dirs[1].path(), &[]);
     assert!(sending.join().unwrap().starts_with("250"));
     server.stop();
+}
+
+#[test]
+fn a_standby_that_hangs_while_it_is_sent_something_large_does_not_keep_degrade_mode_from_going_on() {
+    let degrade = "[standby]\nmode = \"sync\"\nwhen_away = \"degrade\"\naway_after = \"1 second\"\n";
+    let Machines { dirs, primary } = machines(degrade);
+    let standby = Standby::pair(dirs[1].path(), &primary, "");
+    wait_for("no alarm", || !said(dirs[0].path(), &["standby", "status"]).contains("ALARM"));
+    standby.signal("STOP");
+    // More than fits into the buffers on the way.
+    let mut text = String::with_capacity(24 << 20);
+    while text.len() < 24 << 20 {
+        text.push_str(&format!("{:032x}{:032x}\r\n", rand::random::<u128>(), rand::random::<u128>()));
+    }
+    let message = format!("From: x@example.net\r\nSubject: large\r\n\r\n{text}");
+    let mut smtp = support::smtp::Smtp::connect(primary.server.address("smtp")).unwrap();
+    let reply = smtp.send("x@example.net", &[ANNA], &message).unwrap();
+    assert!(reply.starts_with("250"), "{reply}");
+    assert!(said(dirs[0].path(), &["standby", "status"]).contains("ALARM"));
+    standby.signal("CONT");
+    wait_for("it has all", || has_all(&primary, &standby));
+    assert!(said(dirs[1].path(), &["compare"]).contains("3 realms are the same"));
+    primary.server.stop();
+}
+
+#[test]
+fn of_two_standbys_none_counts_while_the_other_believes_that_it_decides_alone() {
+    let Machines { dirs, primary } = machines(SYNC);
+    let first = Standby::pair(dirs[1].path(), &primary, "");
+    first.line("following");
+    assert!(deliver(primary.server.address("smtp"), ANNA, "both").unwrap().starts_with("250"));
+    first.kill();
+    let third = tempfile::tempdir().unwrap();
+    let code = said(dirs[0].path(), &["standby", "code"]);
+    support::write_config(third.path(), "");
+    let args = ["--primary", &primary.address.to_string(), "--code", code.lines().next().unwrap(), "--name", "three"];
+    let second = Standby::spawn(third.path(), &args);
+    second.line("following");
+    assert!(
+        said(dirs[0].path(), &["standby", "status"]).contains("ALARM: two: it was told that nothing is acknowledged")
+    );
+    let smtp = primary.server.address("smtp");
+    let sending = std::thread::spawn(move || deliver(smtp, ANNA, "waits").unwrap());
+    wait_for("it has it", || has_all(&primary, &second));
+    assert!(!sending.is_finished(), "the first one could be promoted, and would give numbers twice");
+    // Once it knows, the second one is enough.
+    let first = Standby::spawn(dirs[1].path(), &[]);
+    wait_for("it knows", || !said(dirs[0].path(), &["standby", "status"]).contains("ALARM"));
+    assert!(sending.join().unwrap().starts_with("250"));
+    first.kill();
+    assert!(deliver(smtp, ANNA, "one of two").unwrap().starts_with("250"));
+    primary.server.kill();
+    assert!(said(third.path(), &["promote"]).contains("epoch 2"));
+    let lines = second.line("ready").concat();
+    assert!(lines.contains("have a new UIDVALIDITY"), "of two, one may lack what the other has: {lines}");
+}
+
+#[test]
+fn a_realm_that_the_standby_has_lost_is_named_and_copied_anew() {
+    let Machines { dirs, primary } = machines("");
+    let standby = Standby::pair(dirs[1].path(), &primary, "");
+    standby.line("following");
+    for number in 0..5 {
+        deliver(primary.server.address("smtp"), ANNA, &format!("m{number}")).unwrap();
+    }
+    deliver(primary.server.address("smtp"), BERT, "other").unwrap();
+    wait_for("the standby has all", || has_all(&primary, &standby));
+    standby.kill();
+    let data = dirs[1].path().join("data");
+    let store = store::Store::open_replica(&data, store::StoreOptions::default()).unwrap();
+    let anna = store::RealmId::account(1);
+    let summary = store.summary(anna).unwrap();
+    // A copy that ended in the middle.
+    store.replace_realm(anna, summary.seq, summary.stated, std::iter::empty()).unwrap_err();
+    store.close();
+    drop(store);
+    let standby = Standby::spawn(dirs[1].path(), &[]);
+    standby.line("following");
+    wait_for("both name it", || {
+        standby.status().contains("ALARM: account 1")
+            && said(dirs[0].path(), &["standby", "status"]).contains("does not apply account 1")
+    });
+    let compared = run(dirs[1].path(), &["compare"]);
+    let (found, why) = (String::from_utf8_lossy(&compared.stdout), String::from_utf8_lossy(&compared.stderr));
+    assert!(!compared.status.success() && found.contains("account 1: it is not applied here"), "{found}{why}");
+    said(dirs[1].path(), &["standby", "resync", "account 1"]);
+    deliver(primary.server.address("smtp"), ANNA, "goes on").unwrap();
+    wait_for("the standby has all", || has_all(&primary, &standby));
+    assert!(said(dirs[1].path(), &["compare"]).contains("3 realms are the same"));
+    // What is done once a day is done here too.
+    let maintained = said(dirs[1].path(), &["maintain"]);
+    assert!(maintained.contains("checkpoint:") && !maintained.contains("FAILED"), "{maintained}");
+    primary.server.stop();
+    drop(standby);
+    let verify = run(dirs[1].path(), &["verify"]);
+    assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stdout));
 }
 
 /// Flips one bit in the middle of every file below a folder that is not empty.

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use bytes::Bytes;
 use store::Seq;
 
 use super::{
     ArchiveError, Result,
-    format::{ARCHIVE, Archive, FORMAT, Manifest, RunName, SnapshotName},
+    format::{ARCHIVE, Archive, Manifest, RunName, SnapshotName},
     line::LineRecord,
     target::{Object, Target},
     verify::fetch,
@@ -65,18 +66,21 @@ impl Catalog {
             other => other?,
         };
         let head: Archive = serde_json::from_slice(&head).map_err(|error| ArchiveError::damaged(ARCHIVE, error))?;
-        if head.format > FORMAT {
-            return Err(ArchiveError::Setting(format!(
-                "archive {} has format {}, this version reads up to {FORMAT}; use a newer holdfast",
-                target.name(),
-                head.format
-            )));
-        }
+        head.check_format(target.name())?;
         let mut catalog = Self::default();
         for object in target.list("lines").await? {
             let text = target.get_settings(&object.name).await?;
             let record: LineRecord =
                 serde_json::from_slice(&text).map_err(|error| ArchiveError::damaged(&object.name, error))?;
+            // Another object could else put its key in the place of a line's.
+            if object.name != LineRecord::object(&record.line) {
+                tracing::error!(
+                    target = target.name(),
+                    object = object.name,
+                    "a line's record under another's name: ignored"
+                );
+                continue;
+            }
             catalog.lines.insert(record.line.clone(), record);
         }
         for object in target.list("log").await? {
@@ -147,6 +151,33 @@ impl Catalog {
     /// The newest snapshot that was read back.
     pub fn newest_good(&self) -> Option<&SnapshotName> {
         self.snapshots.iter().filter(|listed| listed.good).map(|listed| &listed.name).max_by_key(|name| name.made_ms)
+    }
+
+    /// Ignores all lines but those that one of some keys signs, each of 64 hexadecimal digits.
+    pub fn trust_only(&mut self, keys: &[String]) {
+        self.lines.retain(|name, record| {
+            let trusted = keys.iter().any(|key| key.eq_ignore_ascii_case(&record.public_key));
+            if !trusted {
+                tracing::warn!(
+                    line = name,
+                    key = record.public_key,
+                    "this line is signed by a key that is not trusted"
+                );
+            }
+            trusted
+        });
+        self.runs.retain(|run| self.lines.contains_key(&run.line));
+        self.snapshots.retain(|listed| self.lines.contains_key(&listed.name.line));
+    }
+
+    /// The sealed segment of a run that was fetched, checked against the key of its line.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Damaged`].
+    pub fn sealed_run(&self, name: &RunName, stored: &Bytes) -> Result<Bytes> {
+        let line = self.lines.get(&name.line);
+        let line = line.ok_or_else(|| ArchiveError::damaged(name.to_string(), "its line is not known"))?;
+        name.sealed(stored, &line.key()?).map(|sealed| stored.slice_ref(sealed))
     }
 
     /// A snapshot's manifest, checked.

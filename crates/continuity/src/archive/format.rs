@@ -1,6 +1,6 @@
 //! What lies in an archive: names and records. `docs/archive-format.md` says the same for other readers.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, io::Read as _, str::FromStr};
 
 use bytes::Bytes;
 use prost::Message;
@@ -9,14 +9,17 @@ use store::{Seq, log::Chain};
 
 use super::{ArchiveError, Result};
 
-/// The version of the format.
-pub const FORMAT: u32 = 1;
+/// The version of the format. Before 2, which no release wrote, runs were not signed.
+pub const FORMAT: u32 = 2;
 /// The object that says that here is an archive.
 pub const ARCHIVE: &str = "archive.json";
 /// Hexadecimal digits of the hashes in names: 128 bits.
 const HASH_DIGITS: usize = 32;
 const MANIFEST_MAGIC: &[u8; 8] = b"HFMANI\0\x01";
+const RUN_MAGIC: &[u8; 8] = b"HFRUN\0\0\x01";
 const SIGNATURE_BYTES: usize = 64;
+/// The largest manifest, unpacked: some 60 bytes for each object of an archive, so four millions of them.
+const MAX_MANIFEST_BYTES: u64 = 256 << 20;
 
 /// `archive.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -25,6 +28,22 @@ pub struct Archive {
     pub format: u32,
     /// When it was begun, in milliseconds since 1970.
     pub created_ms: i64,
+}
+
+impl Archive {
+    /// # Errors
+    /// [`ArchiveError::Setting`] when this version does not read and write the format of an archive.
+    pub fn check_format(&self, target: &str) -> Result<()> {
+        let remedy = match self.format.cmp(&FORMAT) {
+            std::cmp::Ordering::Equal => return Ok(()),
+            std::cmp::Ordering::Greater => "use a newer holdfast",
+            std::cmp::Ordering::Less => "begin a new archive, at another URL",
+        };
+        let format = self.format;
+        Err(ArchiveError::Setting(format!(
+            "archive {target} has format {format}, this version's is {FORMAT}: {remedy}"
+        )))
+    }
 }
 
 /// What names call bytes: the first 128 bits of their BLAKE3.
@@ -56,6 +75,46 @@ pub struct RunName {
     pub chain: Chain,
     /// Of the stored bytes.
     pub hash: String,
+}
+
+impl RunName {
+    /// What a run's signature is over: that these sealed bytes are those commits of that line.
+    fn signed(line: &str, first: Seq, last: Seq, chain: &Chain, sealed: &[u8]) -> Vec<u8> {
+        let what = format!("holdfast archive run {line} {} {} {}\n", first.0, last.0, hex::encode(chain));
+        [what.as_bytes(), blake3::hash(sealed).as_bytes()].concat()
+    }
+
+    /// A run as it is stored: magic, signature, the sealed segment; and its name.
+    pub fn to_stored(
+        line: &str,
+        (first, last): (Seq, Seq),
+        chain: Chain,
+        sealed: &[u8],
+        sign: impl FnOnce(&[u8]) -> [u8; SIGNATURE_BYTES],
+    ) -> (Self, Bytes) {
+        let signature = sign(&Self::signed(line, first, last, &chain, sealed));
+        let stored = Bytes::from([&RUN_MAGIC[..], &signature, sealed].concat());
+        (Self { line: line.to_owned(), first, last, chain, hash: hash(&stored) }, stored)
+    }
+
+    /// The sealed segment of a stored run, checked against its line's public key.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Damaged`].
+    pub fn sealed<'a>(&self, stored: &'a [u8], public_key: &[u8]) -> Result<&'a [u8]> {
+        let damaged = |what: &str| ArchiveError::damaged(self.to_string(), what);
+        let signed = stored.strip_prefix(RUN_MAGIC).ok_or_else(|| damaged("it does not begin like a run"))?;
+        let (signature, sealed) = signed.split_at_checked(SIGNATURE_BYTES).ok_or_else(|| damaged("it is cut off"))?;
+        let over = Self::signed(&self.line, self.first, self.last, &self.chain, sealed);
+        check_signature(public_key, &over, signature)
+            .map_err(|()| damaged("it is not signed by the key of its line"))?;
+        Ok(sealed)
+    }
+}
+
+fn check_signature(public_key: &[u8], signed: &[u8], signature: &[u8]) -> Result<(), ()> {
+    let key = aws_lc_rs::signature::UnparsedPublicKey::new(&aws_lc_rs::signature::ED25519, public_key);
+    key.verify(signed, signature).map_err(|_| ())
 }
 
 impl fmt::Display for RunName {
@@ -193,6 +252,9 @@ pub struct PackIndex {
     pub bodies: Vec<PackedBody>,
 }
 
+/// No pack is larger: one is closed once it has 16 MiB, and the last body in it may be as large as any.
+pub const MAX_PACK_BYTES: u64 = 2 << 30;
+
 /// A body in a pack: age(zstd(bytes)) at `offset`.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct PackedBody {
@@ -240,6 +302,13 @@ pub struct Manifest {
     /// Bodies that the records refer to, each counted once for each realm.
     #[prost(uint64, tag = "9")]
     pub bodies: u64,
+}
+
+impl PackedBody {
+    /// Where it ends; `None` when it lies where nothing can.
+    pub fn end(&self) -> Option<u64> {
+        self.offset.checked_add(self.stored).filter(|end| *end <= MAX_PACK_BYTES)
+    }
 }
 
 /// A realm in a snapshot.
@@ -301,10 +370,15 @@ impl Manifest {
         let damaged = |what: &str| ArchiveError::damaged(object.clone(), what);
         let signed = stored.strip_prefix(MANIFEST_MAGIC).ok_or_else(|| damaged("it does not begin like a manifest"))?;
         let (signature, packed) = signed.split_at_checked(SIGNATURE_BYTES).ok_or_else(|| damaged("it is cut off"))?;
-        aws_lc_rs::signature::UnparsedPublicKey::new(&aws_lc_rs::signature::ED25519, public_key)
-            .verify(packed, signature)
-            .map_err(|_| damaged("it is not signed by the key of its line"))?;
-        let plain = zstd::stream::decode_all(packed).map_err(|error| damaged(&error.to_string()))?;
+        check_signature(public_key, packed, signature)
+            .map_err(|()| damaged("it is not signed by the key of its line"))?;
+        let mut plain = Vec::new();
+        zstd::stream::read::Decoder::new(packed)
+            .and_then(|decoder| decoder.take(MAX_MANIFEST_BYTES + 1).read_to_end(&mut plain))
+            .map_err(|error| damaged(&error.to_string()))?;
+        if plain.len() as u64 > MAX_MANIFEST_BYTES {
+            return Err(damaged("it is larger than any manifest"));
+        }
         let manifest = Self::decode(plain.as_slice()).map_err(|error| damaged(&error.to_string()))?;
         if manifest.line != name.line || manifest.seq != name.seq.0 {
             return Err(damaged("it is of another commit than its name says"));

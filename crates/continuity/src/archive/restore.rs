@@ -51,6 +51,8 @@ pub struct Wish {
     pub line: Option<String>,
     /// Go on without what can't be restored, instead of failing.
     pub without_damaged: bool,
+    /// The keys of lines that are believed, each of 64 hexadecimal digits; all when there is none.
+    pub signed_by: Vec<String>,
 }
 
 /// What was restored.
@@ -130,8 +132,12 @@ enum Taken {
 
 impl<'a> Source<'a> {
     async fn open(wish: Wish, say: Say<'a>) -> Result<Self> {
-        let catalog = Catalog::read(&wish.target).await?;
+        let mut catalog = Catalog::read(&wish.target).await?;
+        if !wish.signed_by.is_empty() {
+            catalog.trust_only(&wish.signed_by);
+        }
         let line: LineRecord = catalog.line(wish.line.as_deref())?.clone();
+        say(Event::Line(format!("line {}, signed by {}", line.line, line.public_key)));
         let path = catalog.path(&line)?;
         let upto: HashMap<String, Seq> = path.iter().map(|(line, upto)| (line.line.clone(), *upto)).collect();
         let mut runs: Vec<RunName> = catalog

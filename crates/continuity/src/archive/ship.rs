@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use store::{
     Commit, Seq, Store, StoreError,
@@ -19,7 +18,7 @@ use super::{
     bodies::{BodyShipper, Packs, Shipped},
     catalog::Catalog,
     codec::Recipients,
-    format::{self, ARCHIVE, Archive, FORMAT, RunName},
+    format::{ARCHIVE, Archive, FORMAT, RunName},
     line::{Line, LineRecord},
     target::Target,
 };
@@ -210,7 +209,7 @@ impl Shipper {
         let last = names.iter().filter_map(|object| object.name.parse::<RunName>().ok()).max_by_key(|run| run.last);
         let (seq, chain) = match &last {
             Some(run) => (run.last, run.chain),
-            None => self.line.start()?,
+            None => self.begin_after().await?,
         };
         let line = self.line.name();
         if seq > self.store.seq() {
@@ -242,6 +241,25 @@ impl Shipper {
         }
     }
 
+    /// The commit after which a line begins in a target that has nothing of it yet. That may have less of the line that it
+    /// goes on from than another target, after which the line was begun: what is missing there is shipped too, as far as it
+    /// is still here.
+    async fn begin_after(&self) -> Result<(Seq, Chain)> {
+        let (start, chain) = self.line.start()?;
+        let Some(parent) = &self.line.record.parent else { return Ok((start, chain)) };
+        let there = self.target.list(&format!("log/{}", parent.line)).await?;
+        let runs: Vec<RunName> = there.iter().filter_map(|object| object.name.parse().ok()).collect();
+        let reaches_it = runs.iter().any(|run| run.last >= start);
+        let Some(last) = runs.into_iter().max_by_key(|run| run.last).filter(|_| !reaches_it) else {
+            return Ok((start, chain));
+        };
+        let (store, seq) = (self.store.clone(), last.last);
+        match blocking(move || store.log_point(seq)).await {
+            Ok((found, _)) if found == last.chain => Ok((last.last, last.chain)),
+            _ => Ok((start, chain)),
+        }
+    }
+
     async fn take(&self, work: &mut Work, commit: &Commit) -> Result<()> {
         for id in commit.bodies() {
             if matches!(work.bodies.ensure(id).await?, Shipped::Missing) {
@@ -263,16 +281,17 @@ impl Shipper {
         let (next, chain) = (work.run.next(), work.run.chain());
         let run = std::mem::replace(&mut work.run, RunWriter::new(next, chain));
         let recipients = self.recipients.clone();
-        let sealed = Bytes::from(blocking(move || recipients.seal(&run.finish())).await?);
+        let sealed = blocking(move || recipients.seal(&run.finish())).await?;
         let last = Seq(next.0 - 1);
-        let hash = format::hash(&sealed);
-        let name = RunName { line: self.line.name().to_owned(), first: work.first, last, chain, hash };
-        self.target.create(&name.to_string(), sealed.clone()).await?;
+        let sign = |bytes: &[u8]| self.line.sign(bytes);
+        let (name, stored) = RunName::to_stored(self.line.name(), (work.first, last), chain, &sealed, sign);
+        let stored_bytes = stored.len() as u64;
+        self.target.create(&name.to_string(), stored).await?;
         let (store, cursor) = (self.store.clone(), format!("archive/{}", self.target.name()));
         blocking(move || store.set_cursor(&cursor, last)).await?;
         let mut status = self.status.lock();
         status.commits += next.0 - work.first.0;
-        status.bytes += sealed.len() as u64 + (work.bodies.shipped.1 - work.counted);
+        status.bytes += stored_bytes + (work.bodies.shipped.1 - work.counted);
         status.shipped = last;
         status.waiting_since_ms = None;
         status.failing = None;
@@ -304,13 +323,7 @@ pub(super) async fn prepare(target: &Target, line: &Line, now_ms: i64) -> Result
     let text = serde_json::to_vec_pretty(&mine).expect("it is plain data");
     let found = target.create_or_get(ARCHIVE, text.into()).await?;
     let found: Archive = serde_json::from_slice(&found).map_err(|error| ArchiveError::damaged(ARCHIVE, error))?;
-    if found.format > FORMAT {
-        return Err(ArchiveError::Setting(format!(
-            "archive {} has format {}, this version writes {FORMAT}; use a newer holdfast",
-            target.name(),
-            found.format
-        )));
-    }
+    found.check_format(target.name())?;
     let object = LineRecord::object(line.name());
     let text = serde_json::to_vec_pretty(&line.record).expect("it is plain data");
     let found = target.create_or_get(&object, text.into()).await?;

@@ -1,16 +1,18 @@
 //! Snapshots: all realms at one commit. Writers are never stopped: the store gives a view of one moment. A realm that
 //! has not changed since the snapshot before costs nothing: its chunks and packs are those of that one.
 
+mod building;
+mod scan;
+
 use std::{
     collections::{BTreeSet, HashMap},
-    ops::Bound,
     time::Instant,
 };
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, future::BoxFuture};
 use prost::Message as _;
-use store::{BodyId, Digest, Order, Read as _, RealmId, Store, StoreError, body_of_key};
+use store::{BodyId, Digest, Read as _, RealmId, Store, StoreError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -19,13 +21,14 @@ use super::{
     bodies::{BodyShipper, Packs, Shipped},
     catalog::Catalog,
     codec::{Identities, Recipients},
-    cut::Cutter,
     format::{self, Chunk, Manifest, Needed, RealmPart, SnapshotName},
     line::Line,
     ship,
     target::Target,
     verify::{self, Scope},
 };
+use building::Building;
+use scan::{Step, scan_realm};
 
 /// Chunks that are stored at once.
 const UPLOADS: usize = 4;
@@ -65,14 +68,6 @@ pub struct Taken {
     pub checked: verify::Report,
     /// What it is in spite of, line by line: realms taken from the log instead, bodies that are nowhere.
     pub warnings: Vec<String>,
-}
-
-/// What scanning the realms gives, in order.
-enum Step {
-    Chunk(Chunk),
-    Body(BodyId),
-    /// The end of a realm: its records, or what is wrong with it.
-    End(RealmId, u64, Result<u64, StoreError>, Digest),
 }
 
 /// The same after the chunk was stored.
@@ -308,80 +303,6 @@ pub(super) fn part_of(manifest: &Manifest, realm: RealmId) -> Option<&RealmPart>
     manifest.realms.iter().find(|part| part.realm == realm.raw())
 }
 
-struct Building {
-    manifest: Manifest,
-    places: HashMap<String, u32>,
-}
-
-impl Building {
-    fn place(&mut self, needed: Needed) -> u32 {
-        let next = self.manifest.objects.len() as u32;
-        let objects = &mut self.manifest.objects;
-        *self.places.entry(needed.name.clone()).or_insert_with(|| {
-            objects.push(needed);
-            next
-        })
-    }
-
-    fn place_pack(&mut self, pack: &str, packs: &Packs) -> Result<u32> {
-        let name = format::pack_name(pack);
-        let bytes = packs.bytes(pack).ok_or_else(|| ArchiveError::damaged(name.clone(), "it is gone"))?;
-        Ok(self.place(Needed { name, bytes }))
-    }
-
-    fn reuse(&mut self, from: &Manifest, part: &RealmPart, at: u64) {
-        let mut reused = part.clone();
-        reused.at = at;
-        reused.chunks = from.at(&part.chunks).map(|needed| self.place(needed.clone())).collect();
-        reused.packs = from.at(&part.packs).map(|needed| self.place(needed.clone())).collect();
-        self.manifest.bodies += part.bodies;
-        self.manifest.realms.push(reused);
-    }
-}
-
-/// Sends a realm's chunks and bodies. An error means that nobody listens any more.
-fn scan_realm(view: &store::Snapshot, realm: RealmId, steps: &mpsc::Sender<Step>) -> Result<(), ()> {
-    let send = |step| steps.blocking_send(step).map_err(|_| ());
-    let mut cutter = Cutter::new(realm.raw());
-    let mut digest = Digest::default();
-    let mut records = 0;
-    let mut last_body = None;
-    let stated = match view.digest(realm) {
-        Ok(digest) => digest,
-        Err(error) => return send(Step::End(realm, 0, Err(error), digest)),
-    };
-    let rows = match view.range(realm, (Bound::Unbounded, Bound::Unbounded), Order::Ascending) {
-        Ok(rows) => rows,
-        Err(error) => return send(Step::End(realm, 0, Err(error), digest)),
-    };
-    for row in rows {
-        let (key, value) = match row {
-            Ok(row) => row,
-            Err(error) => return send(Step::End(realm, 0, Err(error), digest)),
-        };
-        digest.add_record(realm, &key, &value);
-        records += 1;
-        if let Some(id) = body_of_key(&key)
-            // References to one body are neighbours.
-            && last_body.replace(id) != Some(id)
-        {
-            send(Step::Body(id))?;
-        }
-        if let Some(chunk) = cutter.push(key.to_vec(), value.to_vec()) {
-            send(Step::Chunk(chunk))?;
-        }
-    }
-    if let Some(chunk) = cutter.finish() {
-        send(Step::Chunk(chunk))?;
-    }
-    let outcome = if digest == stated {
-        Ok(records)
-    } else {
-        Err(StoreError::Damaged { what: format!("{realm}: its records add up to digest {digest}, not {stated}") })
-    };
-    send(Step::End(realm, view.realm_seq(realm).0, outcome, digest))
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -478,6 +399,7 @@ mod tests {
             at_ms: None,
             line: None,
             without_damaged: false,
+            signed_by: Vec::new(),
         };
         let restored = restore(&wish, &|_| {}).await.unwrap();
         assert_eq!((restored.store.seq(), restored.bodies), (store.seq(), 5));

@@ -21,6 +21,10 @@ const RETRIES: usize = 3;
 /// How often something is asked for over a line, each time with those retries.
 const ASKED: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// No object is larger: a pack with the largest body in it.
+const MAX_OBJECT_BYTES: u64 = super::format::MAX_PACK_BYTES;
+/// No object of settings is.
+const MAX_SETTINGS_BYTES: u64 = 1 << 20;
 
 /// Where an archive is and how to get in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -176,12 +180,12 @@ impl Target {
     /// # Errors
     /// [`ArchiveError::Damaged`] when it is different each time.
     pub async fn get_settings(&self, object: &str) -> Result<Bytes> {
-        let mut before = self.get(object).await?;
+        let mut before = self.get_at_most(object, MAX_SETTINGS_BYTES).await?;
         if !self.is_remote {
             return Ok(before);
         }
         for _ in 0..ASKED {
-            let again = self.get(object).await?;
+            let again = self.get_at_most(object, MAX_SETTINGS_BYTES).await?;
             if again == before {
                 return Ok(again);
             }
@@ -223,9 +227,28 @@ impl Target {
     }
 
     /// An object's bytes.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Damaged`] when it is larger than anything that is archived: it is not read then.
     pub async fn get(&self, object: &str) -> Result<Bytes> {
+        self.get_at_most(object, MAX_OBJECT_BYTES).await
+    }
+
+    async fn get_at_most(&self, object: &str, most: u64) -> Result<Bytes> {
         let path = Path::from(object);
-        self.asking("reading", object, || async { self.store.get(&path).await?.bytes().await }).await
+        let read = async || {
+            let found = self.store.get(&path).await?;
+            if found.meta.size > most {
+                return Ok(Err(found.meta.size));
+            }
+            Ok(Ok(found.bytes().await?))
+        };
+        self.asking("reading", object, read).await?.map_err(|bytes| {
+            ArchiveError::damaged(
+                format!("{}: {object}", self.name),
+                format!("it is {bytes} bytes, more than any such"),
+            )
+        })
     }
 
     /// Some of an object's bytes.

@@ -3,7 +3,7 @@
 //! Without an identity the stored bytes are compared with the hashes in their names; with one everything is decrypted
 //! too: realms must add up to their digests, bodies match their names, commits follow from each other.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -42,6 +42,18 @@ pub struct Report {
     pub decrypted: bool,
     /// What is wrong, by name.
     pub damage: Vec<String>,
+}
+
+impl Report {
+    /// Takes in what else was read.
+    pub fn add(&mut self, other: Self) {
+        self.objects += other.objects;
+        self.bytes += other.bytes;
+        self.realms += other.realms;
+        self.bodies += other.bodies;
+        self.commits += other.commits;
+        self.damage.extend(other.damage);
+    }
 }
 
 /// How much of a snapshot is read.
@@ -234,9 +246,9 @@ async fn packs_of(
 fn bodies_in(identities: &Identities, index: &PackIndex, bytes: &[u8]) -> Result<u64> {
     for entry in &index.bodies {
         let id = hex::encode(&entry.id);
-        let stored = usize::try_from(entry.offset)
-            .ok()
-            .and_then(|offset| bytes.get(offset..offset.checked_add(entry.stored as usize)?))
+        let stored = entry
+            .end()
+            .and_then(|end| bytes.get(usize::try_from(entry.offset).ok()?..usize::try_from(end).ok()?))
             .ok_or_else(|| ArchiveError::damaged(id.clone(), "its pack is too short for it"))?;
         let plain = identities.open(&id, stored)?;
         if BodyId::of(&plain).as_bytes() != entry.id.as_slice() {
@@ -244,6 +256,29 @@ fn bodies_in(identities: &Identities, index: &PackIndex, bytes: &[u8]) -> Result
         }
     }
     Ok(index.bodies.len() as u64)
+}
+
+/// Reads the packs back that are there and that none of `read` needs: those of other snapshots, and what was shipped since.
+///
+/// # Errors
+/// Those that keep the check from going on; damage is in the report instead.
+pub async fn other_packs(
+    target: &Target,
+    read: &BTreeSet<String>,
+    identities: Option<&Identities>,
+    say: Say<'_>,
+) -> Result<Report> {
+    let mut report = Report { decrypted: identities.is_some(), ..Report::default() };
+    let there: HashMap<String, u64> =
+        target.list("bodies").await?.into_iter().map(|object| (object.name, object.bytes)).collect();
+    let indexed: HashSet<String> =
+        there.keys().filter_map(|name| Some(format::pack_name(format::pack_of_index(name)?))).collect();
+    // One without an index was cut off while it was stored, and does not count.
+    let mut packs: Vec<&str> =
+        there.keys().filter(|name| indexed.contains(*name) && !read.contains(*name)).map(String::as_str).collect();
+    packs.sort_unstable();
+    packs_of(target, &packs, identities, &there, &mut report, say).await?;
+    Ok(report)
 }
 
 /// Reads all runs of commits back, and checks that each line's follow from each other.
@@ -272,6 +307,7 @@ pub async fn runs(target: &Target, catalog: &Catalog, identities: Option<&Identi
         let Some(bytes) = noted(&mut report, fetch(target, &object).await)? else { continue };
         report.objects += 1;
         report.bytes += bytes.len() as u64;
+        let Some(bytes) = noted(&mut report, catalog.sealed_run(name, &bytes))? else { continue };
         let Some(identities) = identities.cloned() else { continue };
         let chain = name.chain;
         let checked = blocking(move || {

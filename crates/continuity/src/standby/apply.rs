@@ -1,164 +1,223 @@
 //! Applying what was received: when it is due, and not what a tripwire holds.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    time::Duration,
+use std::{sync::Arc, time::Duration};
+
+use store::{Commit, Seq, Store, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    promote::{HowToPromote, Promotion, keep_for_undoing, promote_store},
+    replica::{Error, Standby, blocking},
+    tripwire::{Tripped, Watch},
 };
 
-use people::schema::is_contact;
-use store::{Commit, RealmId, Seq, body_of_key};
+/// Commits applied together.
+const APPLY_AT_ONCE: usize = 500;
+/// Between two tries when nothing can be applied.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
 
-/// How much may be deleted before applying stops. Counted over [`Tripwires::window`] of the primary's time.
-#[derive(Debug, Clone)]
-pub struct Tripwires {
-    /// The time over which deletions are added up.
-    pub window: Duration,
-    /// Messages of one account. 0 is no wire.
-    pub account_messages: u64,
-    /// Messages of all accounts. 0 is no wire.
-    pub all_messages: u64,
-    /// Contacts of address books, of all accounts. 0 is no wire.
-    pub contacts: u64,
-}
-
-impl Default for Tripwires {
-    fn default() -> Self {
-        Self { window: Duration::from_secs(600), account_messages: 2_000, all_messages: 10_000, contacts: 200 }
-    }
-}
-
-/// A wire that a commit has tripped.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tripped {
-    /// The commit: it and what follows it is not applied.
-    pub seq: Seq,
-    /// Which wire, and by how much.
-    pub why: String,
-}
-
-/// What one commit takes away, less what it adds.
-#[derive(Debug, Clone, Copy, Default)]
-struct Loss {
-    messages: i64,
-    contacts: i64,
-}
-
-/// Adds up what is deleted.
-#[derive(Debug, Default)]
-pub(super) struct Watch {
-    recent: VecDeque<(i64, RealmId, Loss)>,
-    by_realm: HashMap<RealmId, Loss>,
-    all: Loss,
-}
-
-impl Watch {
-    /// Takes a commit in; gives the wire that it trips.
-    pub(super) fn look(&mut self, commit: &Commit, wires: &Tripwires) -> Option<Tripped> {
-        let window_ms = i64::try_from(wires.window.as_millis()).unwrap_or(i64::MAX);
-        while let Some((time_ms, realm, loss)) = self.recent.front().copied()
-            && time_ms < commit.time_ms.saturating_sub(window_ms)
-        {
-            self.recent.pop_front();
-            self.add(realm, Loss { messages: -loss.messages, contacts: -loss.contacts });
+impl Standby {
+    /// Applies until shut down. What fails is said, and tried again; receiving goes on meanwhile.
+    pub(super) async fn keep_applying(self: Arc<Self>, shutdown: &CancellationToken) {
+        while !shutdown.is_cancelled() {
+            let Err(error) = self.clone().apply(shutdown).await else { return };
+            tracing::error!(%error, "what was received can't be applied");
+            self.status.send_modify(|status| status.apply_fails = Some(format!("it can't be applied: {error}")));
+            tokio::select! {
+                () = tokio::time::sleep(TRY_AGAIN) => {}
+                () = shutdown.cancelled() => {}
+            }
         }
-        let mut why = None;
-        for part in &commit.realms {
-            let mut loss = Loss::default();
-            for op in &part.ops {
-                let sign = if op.value.is_none() { 1 } else { -1 };
-                if body_of_key(&op.key).is_some() {
-                    loss.messages += sign;
-                } else if op.value.is_none() && is_contact(&op.key) {
-                    loss.contacts += 1;
+    }
+
+    /// Applies what is due, commit by commit.
+    async fn apply(self: Arc<Self>, shutdown: &CancellationToken) -> Result<(), Error> {
+        let store = loop {
+            let made = self.go_on.notified();
+            if let Some(store) = self.store() {
+                break store;
+            }
+            tokio::select! {
+                () = made => {}
+                () = tokio::time::sleep(Duration::from_millis(200)) => {}
+                () = shutdown.cancelled() => return Ok(()),
+            }
+        };
+        let (at, wires, released) = (store.clone(), self.options.tripwires.clone(), self.wire.lock().released);
+        let mut watch = blocking(move || Watch::of_recent(&at, &wires, released)).await?;
+        let mut follower = store.follow(Seq(store.applied()?.0 + 1))?;
+        loop {
+            let mut commits = vec![follower.next().await?];
+            while commits.len() < APPLY_AT_ONCE
+                && let Some(next) = futures_util::FutureExt::now_or_never(follower.next())
+            {
+                commits.push(next?);
+            }
+            let mut due = Vec::new();
+            for commit in commits {
+                let wait = self.wait_for(&commit);
+                if !wait.is_zero() || self.trips(&commit, &mut watch, &store)? {
+                    // What is before it is applied first.
+                    self.apply_now(&store, std::mem::take(&mut due)).await?;
+                    self.hold(&commit, &mut watch, &store).await?;
+                }
+                due.push(commit);
+            }
+            self.apply_now(&store, due).await?;
+        }
+    }
+
+    /// How long a commit has to wait for its time. That counts from when it was made, by the primary's clock; but nothing
+    /// waits longer than so long after it came, whatever that clock says.
+    fn wait_for(&self, commit: &Commit) -> Duration {
+        let delay = self.options.apply_delay;
+        if delay.is_zero() || self.cut.is_cancelled() {
+            return Duration::ZERO;
+        }
+        let ahead_ms = self.status.borrow().primary_ahead_ms;
+        let there_ms = jiff::Timestamp::now().as_millisecond().saturating_add(ahead_ms);
+        let age = Duration::from_millis(u64::try_from(there_ms.saturating_sub(commit.time_ms)).unwrap_or(0));
+        let here = self.arrivals.lock().of(commit.seq()).map_or(Duration::ZERO, |at| at.elapsed());
+        delay.saturating_sub(age.max(here))
+    }
+
+    /// Whether a commit trips a wire, or has done so before.
+    fn trips(&self, commit: &Commit, watch: &mut Watch, store: &Store) -> Result<bool, Error> {
+        let found = watch.look(commit, &self.options.tripwires, store);
+        let mut wire = self.wire.lock();
+        if wire.tripped.as_ref().is_some_and(|tripped| tripped.seq == commit.seq()) {
+            return Ok(true);
+        }
+        let Some(tripped) = found.filter(|tripped| tripped.seq > wire.released) else { return Ok(false) };
+        tracing::error!(commit = %tripped.seq, why = tripped.why, "a tripwire: nothing is applied until someone looks");
+        metrics::gauge!("holdfast_standby_tripped").set(1.0);
+        wire.tripped = Some(tripped.clone());
+        // Before anyone hears of it: a restart must not let it through.
+        wire.write(&self.options.dir)?;
+        self.status.send_modify(|status| status.tripped = Some(tripped));
+        Ok(true)
+    }
+
+    /// Waits until a commit is due, and until the wire that it tripped is released.
+    async fn hold(&self, commit: &Commit, watch: &mut Watch, store: &Store) -> Result<(), Error> {
+        let mut was_held = false;
+        loop {
+            let changed = self.go_on.notified();
+            let wait = self.wait_for(commit);
+            let held = self.status.borrow().tripped.is_some();
+            was_held |= held;
+            if wait.is_zero() && !held {
+                if self.trips_late(commit, watch, store)? {
+                    continue;
+                }
+                if was_held {
+                    watch.forget();
+                }
+                return Ok(());
+            }
+            tokio::select! {
+                () = changed => {}
+                () = self.cut.cancelled(), if !wait.is_zero() => {}
+                () = tokio::time::sleep(wait.max(Duration::from_millis(50))) => {}
+            }
+        }
+    }
+
+    /// A commit that had to wait for its time is looked at when that has come.
+    fn trips_late(&self, commit: &Commit, watch: &mut Watch, store: &Store) -> Result<bool, Error> {
+        let released = self.wire.lock().released;
+        Ok(commit.seq() > released && self.options.apply_delay > Duration::ZERO && self.trips(commit, watch, store)?)
+    }
+
+    async fn apply_now(self: &Arc<Self>, store: &Store, commits: Vec<Arc<Commit>>) -> Result<(), Error> {
+        if commits.is_empty() {
+            return Ok(());
+        }
+        let (store, standby) = (store.clone(), self.clone());
+        blocking(move || {
+            for commit in &commits {
+                for (realm, why) in store.apply_received(commit)? {
+                    tracing::error!(%realm, why, "this realm is not applied any more; the others go on");
+                }
+                for part in &commit.realms {
+                    standby.changed.note(part.realm(), commit.seq());
                 }
             }
-            // What comes in does not make up for what went before: only what is taken away counts.
-            let loss = Loss { messages: loss.messages.max(0), contacts: loss.contacts };
-            if loss.messages == 0 && loss.contacts == 0 {
-                continue;
-            }
-            let realm = part.realm();
-            self.recent.push_back((commit.time_ms, realm, loss));
-            self.add(realm, loss);
-            let own = self.by_realm.get(&realm).copied().unwrap_or_default().messages;
-            let tripped = |limit: u64, count: i64| limit > 0 && count >= i64::try_from(limit).unwrap_or(i64::MAX);
-            if tripped(wires.account_messages, own) {
-                why = Some(format!("{realm} lost {own} messages"));
-            } else if tripped(wires.all_messages, self.all.messages) {
-                why = Some(format!("{} messages were deleted", self.all.messages));
-            } else if tripped(wires.contacts, self.all.contacts) {
-                why = Some(format!("{} contacts were deleted", self.all.contacts));
-            }
+            Ok(())
+        })
+        .await?;
+        self.status.send_if_modified(|status| status.apply_fails.take().is_some());
+        self.refresh();
+        Ok(())
+    }
+
+    /// Lets what a tripwire holds be applied.
+    ///
+    /// # Errors
+    /// [`Error::NotNow`] when none holds anything; [`Error::Io`] when that can't be kept.
+    pub fn release(&self) -> Result<Tripped, Error> {
+        let mut wire = self.wire.lock();
+        let nothing = || Error::NotNow("no tripwire holds anything".to_owned());
+        let tripped = wire.tripped.clone().ok_or_else(nothing)?;
+        // Everything that was received when someone looked.
+        let released = self.store().map_or(tripped.seq, |store| store.seq());
+        let now = super::tripwire::WireState { tripped: None, released };
+        now.write(&self.options.dir)?;
+        *wire = now;
+        drop(wire);
+        self.status.send_modify(|status| status.tripped = None);
+        metrics::gauge!("holdfast_standby_tripped").set(0.0);
+        self.go_on.notify_waiters();
+        Ok(tripped)
+    }
+
+    /// Makes this machine the primary: follows no more, applies what was received, and writes from then on in the next
+    /// epoch. [`Standby::run`] ends with it; what is left to do is done by [`super::finish_promotion`], before anything is
+    /// served.
+    ///
+    /// # Errors
+    /// [`Error::NotNow`] while a tripwire holds, unless what it holds is to be discarded.
+    pub async fn promote(&self, how: HowToPromote) -> Result<Promotion, Error> {
+        let store = self.store().ok_or_else(|| Error::NotNow("the first copy is not finished".to_owned()))?;
+        let tripped = self.status.borrow().tripped.clone();
+        if let Some(tripped) = &tripped
+            && !how.discard
+        {
+            return Err(Error::NotNow(tripped.must_be_looked_at()));
         }
-        let seconds = wires.window.as_secs();
-        why.map(|why| Tripped { seq: commit.seq(), why: format!("{why} within {seconds} s") })
-    }
-
-    fn add(&mut self, realm: RealmId, loss: Loss) {
-        let own = self.by_realm.entry(realm).or_default();
-        own.messages += loss.messages;
-        own.contacts += loss.contacts;
-        if own.messages <= 0 && own.contacts <= 0 {
-            self.by_realm.remove(&realm);
+        self.cut.cancel();
+        let receiving = self.receiving.clone();
+        blocking(move || {
+            // From here on nothing is received any more.
+            drop(receiving.lock());
+            Ok(())
+        })
+        .await?;
+        if let Some(tripped) = tripped {
+            let (at, dir) = (store.clone(), self.options.dir.clone());
+            blocking(move || keep_for_undoing(&at, &dir, tripped.seq)).await?;
+            self.release()?;
         }
-        self.all.messages += loss.messages;
-        self.all.contacts += loss.contacts;
-    }
-
-    /// Begins anew: what was counted so far was looked at by someone.
-    pub(super) fn forget(&mut self) {
-        *self = Self::default();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use store::{Op, RealmCommit};
-
-    use super::*;
-
-    fn commit(seq: u64, time_ms: i64, realm: RealmId, deleted: u64, added: u64) -> Commit {
-        let key = |number: u64| {
-            let mut key = vec![0xB0; 1];
-            key.clear();
-            key.push(body_reference());
-            key.extend_from_slice(&[number as u8; 32]);
-            key.extend_from_slice(&number.to_be_bytes());
-            key
-        };
-        let ops = (0..deleted)
-            .map(|number| Op { key: key(number), value: None })
-            .chain((0..added).map(|number| Op { key: key(1_000 + number), value: Some(Vec::new()) }))
-            .collect();
-        let part = RealmCommit { realm_raw: realm.raw(), realm_seq_raw: seq, digest_bytes: Vec::new(), ops };
-        Commit { seq_raw: seq, epoch: 1, time_ms, durable_raw: 0, realms: vec![part] }
-    }
-
-    /// The first byte of keys by which records refer to bodies.
-    fn body_reference() -> u8 {
-        (0..=255)
-            .find(|first| {
-                let mut key = vec![*first];
-                key.extend_from_slice(&[0; 32]);
-                body_of_key(&key).is_some()
-            })
-            .expect("there is one")
-    }
-
-    #[test]
-    fn a_wire_trips_at_its_number_within_its_window_and_a_move_does_not_count() {
-        let wires = Tripwires { account_messages: 10, all_messages: 25, ..Tripwires::default() };
-        let (one, two, three) = (RealmId::account(1), RealmId::account(2), RealmId::account(3));
-        let mut watch = Watch::default();
-        assert_eq!(watch.look(&commit(1, 0, one, 9, 0), &wires), None);
-        assert_eq!(watch.look(&commit(2, 1, one, 8, 8), &wires), None, "moved");
-        let later = 601_000;
-        assert_eq!(watch.look(&commit(3, later, one, 9, 0), &wires), None, "the first nine are long ago");
-        let tripped = watch.look(&commit(4, later, one, 1, 0), &wires).unwrap();
-        assert!(tripped.seq == Seq(4) && tripped.why.contains("lost 10 messages"), "{tripped:?}");
-        watch.forget();
-        assert_eq!(watch.look(&commit(5, later, one, 9, 0), &wires), None);
-        assert_eq!(watch.look(&commit(6, later, two, 9, 0), &wires), None);
-        assert!(watch.look(&commit(7, later, three, 9, 0), &wires).unwrap().why.contains("27 messages"));
+        self.go_on.notify_waiters();
+        while store.applied()? < store.seq() {
+            // What came between the command and the cut may trip another one.
+            if self.status.borrow().tripped.is_some() {
+                if !how.discard {
+                    return Err(Error::NotNow("a tripwire holds what came last: `holdfast standby status`".to_owned()));
+                }
+                self.release()?;
+            }
+            if let Some(why) = self.status.borrow().apply_fails.clone() {
+                return Err(Error::Store(StoreError::damaged(format!(
+                    "not everything that was received is applied: {why}"
+                ))));
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let dir = self.options.dir.clone();
+        let promotion = blocking(move || promote_store(&store, &dir, how)).await?;
+        *self.promotion.lock() = Some(promotion);
+        self.promoted.cancel();
+        Ok(promotion)
     }
 }

@@ -1,59 +1,59 @@
-//! Comparing with the primary, realm by realm, and copying a realm anew, while both go on.
+//! Comparing with the primary, realm by realm, and copying a realm anew, while both go on. Each has a connection of its own:
+//! what is new and what is acknowledged must not wait for it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use store::{Digest, RealmId, RealmSeq, RealmSummary, Store, StoreError};
-use tokio::{io::AsyncWrite, sync::mpsc};
 
 use super::{
-    intake::Intake,
-    replica::{Compared, Error, Standby, blocking, gone, say},
-    wire::{self, Kind},
+    connect::{Connection, connect, hear, known, say},
+    copy::{BODIES_AT_ONCE, read_body},
+    keys::Pin,
+    replica::{Error, Standby, blocking, gone},
+    wire::{self, Kind, plain},
 };
 
 /// How often a realm that has moved on is compared again.
 const COMPARE_ROUNDS: usize = 20;
+/// How long is waited until what the primary had is here.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The outcome of a comparison.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// Realms that are the same on both.
+    pub equal: u64,
+    /// What differs, by realm.
+    pub different: Vec<(RealmId, String)>,
+}
 
 impl Standby {
-    pub(super) async fn compare_over(
-        &self,
-        store: &Store,
-        heard: &mut mpsc::Receiver<Result<Kind, Error>>,
-        write: &mut (impl AsyncWrite + Unpin),
-        intake: &mut Intake<'_>,
-    ) -> Result<Compared, Error> {
+    /// Compares every realm with the primary's, read again from end to end on both, while both go on.
+    ///
+    /// # Errors
+    /// [`Error::NotNow`] when the primary is not connected.
+    pub async fn compare(&self) -> Result<Compared, Error> {
+        let store = self.followed()?;
         let mut left: Option<Vec<RealmId>> = None;
         let mut compared = Compared::default();
         for _ in 0..COMPARE_ROUNDS {
-            say(write, Kind::WantSummary(wire::WantSummary {})).await?;
-            let Kind::Summary(summary) = self.answer_to(heard, write, intake).await? else {
-                return Err(Error::NotNow("the primary gives no summary".to_owned()));
-            };
+            let summary = self.ask_for_summary().await?;
             // What the primary had then is here first.
-            let patience = tokio::time::Instant::now() + Duration::from_secs(30);
+            let patience = tokio::time::Instant::now() + PATIENCE;
             while store.applied()?.0 < summary.seq && tokio::time::Instant::now() < patience {
-                tokio::select! {
-                    message = heard.recv() => {
-                        match message.ok_or_else(gone)?? {
-                            Kind::BodyPiece(piece) => intake.body(piece).await?,
-                            Kind::Run(run) => intake.waiting.push_back(run.bytes),
-                            _ => {}
-                        }
-                        self.take_in(intake, write).await?;
-                        say(write, Kind::Ack(self.ack(store))).await?;
-                    }
-                    () = tokio::time::sleep(Duration::from_millis(10)) => {}
+                if let Some(why) = self.why_applied_late() {
+                    return Err(Error::NotNow(why));
                 }
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            let wanted = left.take();
-            let at = store.clone();
-            let rounds = blocking(move || compare_realms(&at, &summary, wanted.as_deref())).await?;
-            compared.equal += rounds.equal;
-            compared.different.extend(rounds.different);
-            if rounds.moved.is_empty() {
+            let (at, wanted) = (store.clone(), left.take());
+            let round = blocking(move || compare_realms(&at, &summary, wanted.as_deref())).await?;
+            compared.equal += round.equal;
+            compared.different.extend(round.different);
+            if round.moved.is_empty() {
                 return Ok(compared);
             }
-            left = Some(rounds.moved);
+            left = Some(round.moved);
         }
         for realm in left.unwrap_or_default() {
             compared.different.push((realm, "changes too quickly to be compared: try again".to_owned()));
@@ -61,21 +61,42 @@ impl Standby {
         Ok(compared)
     }
 
-    pub(super) async fn resync_over(
-        &self,
-        store: &Store,
-        realm: RealmId,
-        heard: &mut mpsc::Receiver<Result<Kind, Error>>,
-        write: &mut (impl AsyncWrite + Unpin),
-        intake: &mut Intake<'_>,
-    ) -> Result<(), Error> {
-        say(write, Kind::WantRealm(wire::WantRealm { realm: realm.raw() })).await?;
-        let Kind::RealmBegin(begin) = self.answer_to(heard, write, intake).await? else {
+    /// Why what is received is not applied soon.
+    fn why_applied_late(&self) -> Option<String> {
+        let status = self.status.borrow();
+        if let Some(tripped) = &status.tripped {
+            return Some(format!(
+                "a tripwire holds commit {} and what follows it: compare once that is decided",
+                tripped.seq
+            ));
+        }
+        if let Some(why) = &status.apply_fails {
+            return Some(why.clone());
+        }
+        let delay = self.options.apply_delay;
+        (!delay.is_zero()).then(|| {
+            let minutes = delay.as_secs().div_ceil(60);
+            format!(
+                "what the primary has is applied here {minutes} min later (standby.apply_delay): there is no moment at \
+                     which both have the same; set it to 0 and start this machine again to compare"
+            )
+        })
+    }
+
+    /// Copies a realm anew from the primary, with the bodies that are not here, and applies it again from there on.
+    ///
+    /// # Errors
+    /// [`Error::NotNow`] when the primary is not connected, or has it damaged itself.
+    pub async fn resync(&self, realm: RealmId) -> Result<(), Error> {
+        let store = self.followed()?;
+        let mut stream = self.reach().await?;
+        say(&mut stream, Kind::WantRealm(wire::WantRealm { realm: realm.raw() })).await?;
+        let Kind::RealmBegin(begin) = hear(&mut stream).await? else {
             return Err(Error::NotNow("the primary sends no realm".to_owned()));
         };
         let mut records = Vec::new();
         loop {
-            let Kind::Records(some) = self.answer_to(heard, write, intake).await? else {
+            let Kind::Records(some) = hear(&mut stream).await? else {
                 return Err(Error::NotNow("the primary sends no records".to_owned()));
             };
             records.extend(some.records);
@@ -83,18 +104,65 @@ impl Standby {
                 break;
             }
         }
+        if begin.realm != realm.raw() {
+            return Err(Error::NotNow("the primary sends another realm".to_owned()));
+        }
         if !begin.damaged.is_empty() {
-            return Err(Error::NotNow(format!("{realm} is damaged on the primary: {}", begin.damaged)));
+            return Err(Error::NotNow(format!("{realm} is damaged on the primary: {}", plain(&begin.damaged))));
         }
         let digest = Digest::from_bytes(&begin.digest).ok_or_else(|| Error::NotNow("a digest".to_owned()))?;
+        let mut missing = Vec::new();
+        for id in records.iter().filter_map(|record| store::body_of_key(&record.key)) {
+            if !store.has_body(&id)? && !missing.contains(&id) {
+                missing.push(id);
+            }
+        }
+        // Kept until the records that refer to them are there.
+        let mut staged = Vec::new();
+        for ids in missing.chunks(BODIES_AT_ONCE) {
+            let wanted = ids.iter().map(|id| id.as_bytes().to_vec()).collect();
+            say(&mut stream, Kind::WantBodies(wire::WantBodies { ids: wanted })).await?;
+            for id in ids {
+                if let Some(bytes) = read_body(&mut stream, id).await? {
+                    let store = store.clone();
+                    staged.push(blocking(move || store.put_body(&bytes)).await?);
+                }
+            }
+        }
         let at = store.clone();
         blocking(move || {
+            at.sync_bodies()?;
             let records = records.into_iter().map(|record| Ok((record.key, record.value)));
             at.replace_realm(realm, RealmSeq(begin.seq), digest, records)
         })
         .await?;
+        drop(staged);
         self.refresh();
         Ok(())
+    }
+
+    /// The store, while the primary is followed.
+    fn followed(&self) -> Result<Store, Error> {
+        let store = self.store().filter(|_| self.status.borrow().connected);
+        store.ok_or_else(|| Error::NotNow("the primary is not connected".to_owned()))
+    }
+
+    /// A connection beside the one over which it is followed.
+    async fn reach(&self) -> Result<Connection, Error> {
+        let known = known(&self.options.dir)?.ok_or_else(gone)?;
+        connect(&self.keys, &known.address, Pin::Whole(known.fingerprint)).await
+    }
+
+    async fn ask_for_summary(&self) -> Result<wire::Summary, Error> {
+        let mut stream = self.reach().await?;
+        say(&mut stream, Kind::WantSummary(wire::WantSummary {})).await?;
+        loop {
+            match hear(&mut stream).await? {
+                Kind::Summary(summary) => return Ok(summary),
+                Kind::Beat(_) => {}
+                other => return Err(Error::NotNow(format!("the primary answers with {}", other.name()))),
+            }
+        }
     }
 }
 
@@ -107,13 +175,23 @@ struct Round {
 
 fn compare_realms(store: &Store, summary: &wire::Summary, only: Option<&[RealmId]>) -> Result<Round, StoreError> {
     let mut round = Round { equal: 0, different: Vec::new(), moved: Vec::new() };
-    let held: std::collections::BTreeMap<RealmId, String> = store.quarantined().into_iter().collect();
-    for theirs in &summary.realms {
-        let realm = RealmId::from_raw(theirs.realm);
-        if only.is_some_and(|only| !only.contains(&realm)) {
-            continue;
-        }
+    let held: BTreeMap<RealmId, String> = store.quarantined().into_iter().collect();
+    let mut theirs: BTreeMap<RealmId, &wire::RealmSum> =
+        summary.realms.iter().map(|sum| (RealmId::from_raw(sum.realm), sum)).collect();
+    let mut all: Vec<RealmId> = theirs.keys().copied().chain(store.realms()).collect();
+    all.sort_unstable();
+    all.dedup();
+    for realm in all.into_iter().filter(|realm| only.is_none_or(|only| only.contains(realm))) {
         let RealmSummary { seq, digest, stated, .. } = store.summary(realm)?;
+        let Some(theirs) = theirs.remove(&realm) else {
+            // Made there since, or never.
+            if store.applied()?.0 > summary.seq {
+                round.moved.push(realm);
+            } else {
+                round.different.push((realm, "it is here, and not on the primary".to_owned()));
+            }
+            continue;
+        };
         if theirs.digest != theirs.stated {
             round
                 .different

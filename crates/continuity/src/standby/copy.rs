@@ -7,12 +7,16 @@ use store::{BodyId, Digest, RealmId, RealmSeq, Restore, Seq, Store, StoreError};
 use tokio::sync::mpsc;
 
 use super::{
-    replica::{Connection, Error, Standby, blocking, hear, say},
-    wire::{self, Hello, Kind},
+    connect::{Connection, hear, say},
+    replica::{Error, Standby, blocking},
+    tripwire::WireState,
+    wire::{self, Hello, Kind, plain},
 };
 
 /// Bodies asked for at once.
-const BODIES_AT_ONCE: usize = 256;
+pub(super) const BODIES_AT_ONCE: usize = 256;
+/// The largest body: as large as anything that is archived.
+const MAX_BODY_BYTES: usize = 1 << 30;
 
 impl Standby {
     /// The first copy: everything of one moment.
@@ -54,6 +58,8 @@ impl Standby {
         let (seq, epoch, address) = (Seq(begin.seq), begin.epoch, self.options.name.clone());
         let (dir, options) = (self.options.dir.clone(), (self.options.store.0)());
         let store = blocking(move || {
+            // What a wire held in another history is no matter of this one.
+            WireState::remove(&dir).map_err(StoreError::io("wire.json"))?;
             let restore = restore.lock().take().expect("it was put in");
             let store = restore.finish(seq, chain, epoch)?;
             store.mark_replica(&format!("{address} follows a primary"))?;
@@ -104,7 +110,7 @@ impl Standby {
 }
 
 /// Reads the pieces of one body; `None` when the primary can't give it.
-async fn read_body(stream: &mut Connection, id: &BodyId) -> Result<Option<Vec<u8>>, Error> {
+pub(super) async fn read_body(stream: &mut Connection, id: &BodyId) -> Result<Option<Vec<u8>>, Error> {
     let mut bytes = Vec::new();
     loop {
         let Kind::BodyPiece(piece) = hear(stream).await? else {
@@ -114,10 +120,13 @@ async fn read_body(stream: &mut Connection, id: &BodyId) -> Result<Option<Vec<u8
             return Err(Error::NotNow("the primary sends another body".to_owned()));
         }
         if !piece.damaged.is_empty() {
-            tracing::error!(%id, reason = piece.damaged, "the primary can't give a body");
+            tracing::error!(%id, reason = plain(&piece.damaged), "the primary can't give a body");
             return Ok(None);
         }
         bytes.extend_from_slice(&piece.bytes);
+        if bytes.len() > MAX_BODY_BYTES {
+            return Err(Error::NotNow("a body came that is larger than any".to_owned()));
+        }
         if piece.last {
             if BodyId::of(&bytes) != *id {
                 return Err(Error::NotNow(format!("body {id} came as another one")));
@@ -156,7 +165,7 @@ fn write_realms(restore: &Restore, mut made: mpsc::Receiver<Kind>) -> Result<(),
             restore.realm(realm, RealmSeq(begin.seq), digest, each)
         } else {
             each.for_each(drop);
-            tracing::error!(%realm, reason = begin.damaged, "damaged on the primary: not copied");
+            tracing::error!(%realm, reason = plain(&begin.damaged), "damaged on the primary: not copied");
             Ok(())
         };
         match written {

@@ -7,8 +7,13 @@ use store::{BodyId, StagedBody, Store, StoreError, log::read_run};
 use super::{
     primary::bodies_of,
     replica::{Error, blocking},
-    wire,
+    wire::{self, plain},
 };
+
+/// Runs that wait for bodies. What was asked for comes before many more of them.
+const MAX_WAITING_BYTES: usize = 512 << 20;
+/// The largest body: as large as anything that is archived.
+const MAX_BODY_BYTES: u64 = 1 << 30;
 
 /// A run that can't be taken in yet.
 pub(super) struct Lacks {
@@ -23,47 +28,84 @@ pub(super) struct Intake<'a> {
     /// Bodies that no commit refers to yet.
     pub staged: Vec<StagedBody>,
     /// The body whose pieces are coming.
-    current: Option<(Vec<u8>, store::BodyWriter)>,
+    current: Option<Coming>,
     /// Runs that are to be taken in, in order.
-    pub waiting: VecDeque<Vec<u8>>,
+    waiting: VecDeque<Vec<u8>>,
+    waiting_bytes: usize,
     /// Bodies of the first of them that were asked for and have not come.
     pub missing: usize,
     /// Its bodies were asked for.
     pub asked: bool,
 }
 
+/// A body, as far as it has come.
+struct Coming {
+    id: Vec<u8>,
+    bytes: u64,
+    writer: store::BodyWriter,
+}
+
 impl<'a> Intake<'a> {
     pub const fn new(store: &'a Store) -> Self {
-        Self { store, staged: Vec::new(), current: None, waiting: VecDeque::new(), missing: 0, asked: false }
+        let waiting = VecDeque::new();
+        Self { store, staged: Vec::new(), current: None, waiting, waiting_bytes: 0, missing: 0, asked: false }
+    }
+
+    /// A run of commits has come.
+    pub fn run(&mut self, bytes: Vec<u8>) -> Result<(), Error> {
+        if self.waiting_bytes + bytes.len() > MAX_WAITING_BYTES {
+            return Err(Error::NotNow("the primary sends commits and not the bodies that were asked for".to_owned()));
+        }
+        self.waiting_bytes += bytes.len();
+        self.waiting.push_back(bytes);
+        Ok(())
+    }
+
+    /// The next run to be taken in.
+    pub fn next_run(&mut self) -> Option<Vec<u8>> {
+        let run = self.waiting.pop_front();
+        self.waiting_bytes -= run.as_ref().map_or(0, Vec::len);
+        run
+    }
+
+    /// It has to wait.
+    pub fn put_back(&mut self, run: Vec<u8>) {
+        self.waiting_bytes += run.len();
+        self.waiting.push_front(run);
     }
 
     pub async fn body(&mut self, piece: wire::BodyPiece) -> Result<(), Error> {
         if !piece.damaged.is_empty() {
-            tracing::error!(reason = piece.damaged, "the primary can't give a body");
+            tracing::error!(reason = plain(&piece.damaged), "the primary can't give a body");
             self.current = None;
             self.missing = self.missing.saturating_sub(1);
             return Ok(());
         }
-        let (id, mut writer) = match self.current.take() {
-            Some((id, writer)) if id == piece.id => (id, writer),
-            _ => (piece.id.clone(), self.store.body_writer()?),
+        let mut coming = match self.current.take() {
+            Some(coming) if coming.id == piece.id => coming,
+            _ => Coming { id: piece.id.clone(), bytes: 0, writer: self.store.body_writer()? },
         };
-        let last = piece.last;
-        let wrote = blocking(move || {
-            io::Write::write_all(&mut writer, &piece.bytes).map_err(StoreError::io("body"))?;
-            if last { Ok((None, Some(writer.finish()?))) } else { Ok((Some(writer), None)) }
+        coming.bytes += piece.bytes.len() as u64;
+        if coming.bytes > MAX_BODY_BYTES {
+            return Err(Error::NotNow("a body came that is larger than any".to_owned()));
+        }
+        let (bytes, last) = (piece.bytes, piece.last);
+        let (coming, staged) = blocking(move || {
+            io::Write::write_all(&mut coming.writer, &bytes).map_err(StoreError::io("body"))?;
+            if !last {
+                return Ok((Some(coming), None));
+            }
+            let staged = coming.writer.finish()?;
+            Ok((None, Some((coming.id, staged))))
         })
         .await?;
-        match wrote {
-            (Some(writer), _) => self.current = Some((id, writer)),
-            (None, Some(staged)) => {
-                if staged.id().as_bytes().as_slice() != id {
-                    return Err(Error::NotNow("a body came that is not what its name says".to_owned()));
-                }
-                self.staged.push(staged);
-                self.missing = self.missing.saturating_sub(1);
+        self.current = coming;
+        if let Some((id, staged)) = staged {
+            if staged.id().as_bytes().as_slice() != id {
+                return Err(Error::NotNow("a body came that is not what its name says".to_owned()));
             }
-            (None, None) => {}
+            self.staged.push(staged);
+            self.missing = self.missing.saturating_sub(1);
         }
         Ok(())
     }

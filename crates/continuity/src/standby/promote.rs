@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -15,9 +15,11 @@ use tokio_util::sync::CancellationToken;
 use crate::durable;
 
 use super::{
+    connect::{Known, connect, hear, known_file, read_json, say, state_dir, write_json},
     keys::{Keys, Pin},
     rejoin::save_tail,
-    replica::{Error, Known, connect, hear, known_file, read_json, say, state_dir, write_json},
+    replica::Error,
+    tripwire::{Tripwires, Watch, WireState},
     wire::{self, Kind},
 };
 
@@ -37,6 +39,9 @@ pub struct HowToPromote {
     pub discard: bool,
     /// The old primary has nothing that this machine has not received: the operator has seen to that.
     pub nothing_lost: bool,
+    /// It may have, although it once said that it acknowledges nothing alone: its mode was changed while this machine was
+    /// away.
+    pub maybe_lost: bool,
 }
 
 /// A promotion.
@@ -189,34 +194,98 @@ pub(super) fn promote_store(store: &Store, dir: &Path, how: HowToPromote) -> Res
     let epoch = store.snapshot().epoch()? + 1;
     // First whom to tell, so that a crash in between forgets nobody.
     let known = read_json::<Known>(known_file).map_err(StoreError::io("primary.json"))?;
-    if !how.nothing_lost && !known.as_ref().is_some_and(|known| known.waits_for_us) {
+    let all_is_here = known.as_ref().is_some_and(|known| known.waits_for_us) && !how.maybe_lost;
+    if !how.nothing_lost && !all_is_here {
         write_json(&state_dir.join(RENUMBER), &Renumber { realms: None }).map_err(StoreError::io(RENUMBER))?;
     }
     if let Some(known) = known {
         let former = Former { known, epoch, seq: seq.0 };
         write_json(&state_dir.join("former.json"), &former).map_err(StoreError::io("former.json"))?;
     }
+    note_promotion(store, state_dir, epoch, seq)?;
     let epoch = store.promote()?;
     let _ = std::fs::remove_file(known_file);
     tracing::warn!(epoch, %seq, "this machine is the primary now");
     Ok(Promotion { epoch, seq })
 }
 
-/// Makes a folder whose standby is not running the primary's: applies what was received, whatever tripwires would say.
+/// Where this machine has taken over from another one: `standby/promotions.json`, one for each time. A former primary that
+/// returns long afterwards finds by it what only it has, when the log here no longer reaches back so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Promoted {
+    /// Of the commits since.
+    pub epoch: u64,
+    /// The last commit before.
+    pub seq: u64,
+    /// The log's chain there, 64 hexadecimal digits.
+    chain: String,
+}
+
+impl Promoted {
+    pub(super) fn chain_bytes(&self) -> Vec<u8> {
+        hex::decode(&self.chain).unwrap_or_default()
+    }
+}
+
+fn promotions_file(state_dir: &Path) -> PathBuf {
+    state_dir.join("promotions.json")
+}
+
+/// Where the machine of a data folder has taken over, the first time first.
+pub(super) fn promotions(dir: &Path) -> std::io::Result<Vec<Promoted>> {
+    Ok(read_json(&promotions_file(&state_dir(dir)))?.unwrap_or_default())
+}
+
+fn note_promotion(store: &Store, state_dir: &Path, epoch: u64, seq: Seq) -> Result<(), StoreError> {
+    let file = promotions_file(state_dir);
+    let io = StoreError::io("promotions.json");
+    let mut all: Vec<Promoted> = match read_json(&file) {
+        Ok(all) => all.unwrap_or_default(),
+        Err(error) => return Err(io(error)),
+    };
+    // What a promotion that was cut off noted.
+    all.retain(|before| before.epoch < epoch);
+    all.push(Promoted { epoch, seq: seq.0, chain: hex::encode(store.log_point(seq)?.0) });
+    write_json(&file, &all).map_err(io)
+}
+
+/// Makes a folder whose standby is not running the primary's: applies what was received.
 ///
 /// # Errors
-/// Those of the store.
-pub fn promote_folder(dir: &Path, options: StoreOptions, nothing_lost: bool) -> Result<Promotion, Error> {
+/// [`Error::NotNow`] when a tripwire holds something, or would; those of the store.
+pub fn promote_folder(
+    dir: &Path,
+    options: StoreOptions,
+    wires: &Tripwires,
+    how: HowToPromote,
+) -> Result<Promotion, Error> {
     let store = Store::open_replica(dir, options)?;
+    let promotion = promote_open_folder(&store, dir, wires, how);
+    store.close();
+    promotion
+}
+
+fn promote_open_folder(store: &Store, dir: &Path, wires: &Tripwires, how: HowToPromote) -> Result<Promotion, Error> {
+    let state = WireState::read(dir)?;
+    let held = |tripped: super::tripwire::Tripped| {
+        let why = tripped.must_be_looked_at();
+        Error::NotNow(format!("{why}. The standby has to run for that: `holdfast standby`, here"))
+    };
+    if let Some(tripped) = state.tripped {
+        return Err(held(tripped));
+    }
+    let mut watch = Watch::of_recent(store, wires, state.released)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let mut follower = store.follow(Seq(store.applied()?.0 + 1))?;
     while store.applied()? < store.seq() {
         let commit = runtime.block_on(follower.next())?;
+        if let Some(tripped) = watch.look(&commit, wires, store).filter(|tripped| tripped.seq > state.released) {
+            WireState { tripped: Some(tripped.clone()), released: state.released }.write(dir)?;
+            return Err(held(tripped));
+        }
         store.apply_received(&commit)?;
     }
-    let promotion = promote_store(&store, dir, HowToPromote { discard: false, nothing_lost })?;
-    store.close();
-    Ok(promotion)
+    Ok(promote_store(store, dir, how)?)
 }
 
 /// Tells the primary that was there before a promotion, as soon as it is met, that it must not write any more. Returns

@@ -5,13 +5,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use store::{RealmId, Seq, Store, StoreError, StoreOptions, log::RunWriter};
-use tokio::io::AsyncWriteExt as _;
+use store::{
+    RealmId, Seq, Store, StoreError, StoreOptions,
+    log::{Chain, RunWriter},
+};
 
 use super::{
+    connect::{Known, connect, hear, say, state_dir},
     keys::{Keys, Pin},
     primary::bodies_of,
-    replica::{Error, Known, connect, hear},
+    replica::Error,
     wire::{self, Hello, Kind},
 };
 
@@ -33,12 +36,32 @@ pub struct Rejoined {
     pub folder: Option<PathBuf>,
 }
 
+/// Stands in `standby/` from when everything that only this machine has is in files until the folder is empty.
+fn emptying(dir: &Path) -> PathBuf {
+    state_dir(dir).join("emptying")
+}
+
+/// Whether emptying a folder was cut off.
+pub(super) fn is_being_emptied(dir: &Path) -> bool {
+    emptying(dir).exists()
+}
+
 /// Finds the last commit that both machines have, writes what only this one has into files, and empties the folder so
-/// that it can follow. `known` is the machine that is the primary now.
+/// that it can follow. `known` is the machine that is the primary now. Gives nothing when it was cut off while emptying and
+/// has only gone on with that.
 ///
 /// # Errors
-/// Before anything was taken away; the folder is as it was then.
-pub async fn rejoin(dir: &Path, options: StoreOptions, known: &Known, keys: &Keys) -> Result<Rejoined, Error> {
+/// Before anything was taken away the folder is as it was; after that the next call goes on.
+pub(super) async fn rejoin(
+    dir: &Path,
+    options: StoreOptions,
+    known: &Known,
+    keys: &Keys,
+) -> Result<Option<Rejoined>, Error> {
+    if is_being_emptied(dir) {
+        empty(dir)?;
+        return Ok(None);
+    }
     let folder = dir.to_owned();
     let store = tokio::task::spawn_blocking(move || Store::open_replica(&folder, options))
         .await
@@ -52,15 +75,23 @@ pub async fn rejoin(dir: &Path, options: StoreOptions, known: &Known, keys: &Key
         .map_err(io::Error::other)??;
     store.close();
     drop(store);
+    write_durably(&emptying(dir), b"what only this machine had is in files: the rest goes\n")?;
+    std::fs::File::open(state_dir(dir))?.sync_all()?;
+    empty(dir)?;
+    Ok(Some(Rejoined { common, unshared, messages, folder: (unshared > 0).then_some(folder) }))
+}
+
+fn empty(dir: &Path) -> io::Result<()> {
     for part in PARTS {
         let path = dir.join(part);
         let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
         match removed {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    Ok(Rejoined { common, unshared, messages, folder: (unshared > 0).then_some(folder) })
+    std::fs::File::open(dir)?.sync_all()?;
+    std::fs::remove_file(emptying(dir))
 }
 
 /// The last commit at which both logs are the same, by halving.
@@ -74,25 +105,37 @@ async fn last_common(store: &Store, known: &Known, keys: &Keys) -> Result<Seq, E
 }
 
 async fn is_common(store: &Store, seq: Seq, known: &Known, keys: &Keys) -> Result<bool, Error> {
-    let at = store.clone();
-    let point = tokio::task::spawn_blocking(move || at.log_point(seq)).await.map_err(io::Error::other)?;
-    let chain = match point {
-        Ok((chain, _)) => chain,
-        // So far back that it is retained no more: long since shared.
-        Err(StoreError::NotRetained { .. }) => return Ok(true),
-        Err(error) => return Err(error.into()),
-    };
+    // So far back that it is retained no more: long since shared.
+    let Some(chain) = chain_at(store, seq).await? else { return Ok(true) };
     let mut stream = connect(keys, &known.address, Pin::Whole(known.fingerprint)).await?;
-    let hello = Hello { version: wire::VERSION, next: seq.0 + 1, chain: chain.to_vec(), epoch: 0, copy: false };
-    wire::write(&mut stream, Kind::Hello(hello)).await?;
-    stream.flush().await?;
+    let epoch = store.snapshot().epoch()?;
+    let hello = Hello { version: wire::VERSION, next: seq.0 + 1, chain: chain.to_vec(), epoch, copy: false };
+    say(&mut stream, Kind::Hello(hello)).await?;
     match hear(&mut stream).await {
         Ok(Kind::Welcome(_)) => Ok(true),
-        Ok(other) => Err(Error::NotNow(format!("the primary answers {other:?}"))),
+        Ok(other) => Err(Error::NotNow(format!("the primary answers with {}", other.name()))),
         Err(Error::Diverged(_)) => Ok(false),
-        // The new primary's log begins with what it has copied from this one.
-        Err(Error::TooOld(_)) => Ok(true),
+        // Its log does not reach back so far. It knows up to where it has followed this one; if it does not, because it has
+        // itself taken over from another one, all that is still here is kept rather than what was lost left out.
+        Err(Error::TooOld { promoted_after, promoted_chain, .. }) => {
+            if promoted_after == 0 || seq.0 > promoted_after {
+                return Ok(false);
+            }
+            let there =
+                if Seq(promoted_after) > store.seq() { None } else { chain_at(store, Seq(promoted_after)).await? };
+            Ok(there.is_none_or(|chain| chain.as_slice() == promoted_chain))
+        }
         Err(error) => Err(error),
+    }
+}
+
+/// The log's chain after a commit; `None` when that is retained no more.
+async fn chain_at(store: &Store, seq: Seq) -> Result<Option<Chain>, Error> {
+    let store = store.clone();
+    match tokio::task::spawn_blocking(move || store.log_point(seq)).await.map_err(io::Error::other)? {
+        Ok((chain, _)) => Ok(Some(chain)),
+        Err(StoreError::NotRetained { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -13,8 +13,14 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 pub const MAX_FRAME_BYTES: usize = 80 << 20;
 /// The largest first frame of someone who may be anyone.
 pub const MAX_GREETING_BYTES: usize = 16 << 10;
+/// The largest frame of a standby that is known: names of bodies.
+pub const MAX_ASKING_BYTES: usize = 4 << 20;
+/// Bodies that are asked for in one frame.
+pub const MAX_ASKED_FOR: usize = 50_000;
 /// What this version speaks.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+/// Characters of a text that the other side wrote for people.
+const MAX_TEXT_CHARS: usize = 500;
 
 /// One message.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -173,6 +179,13 @@ pub struct Refused {
     /// Its log is another one.
     #[prost(bool, tag = "3")]
     pub diverged: bool,
+    /// With `retained_from`: the last commit of the epochs up to the asker's that this machine followed before it was made
+    /// the primary; 0 when it does not know.
+    #[prost(uint64, tag = "4")]
+    pub promoted_after: u64,
+    /// The log's chain there.
+    #[prost(bytes = "vec", tag = "5")]
+    pub promoted_chain: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -246,6 +259,9 @@ pub struct BodyPiece {
 pub struct Beat {
     #[prost(uint64, tag = "1")]
     pub seq: u64,
+    /// The primary's clock, in milliseconds since 1970; 0 is not said.
+    #[prost(int64, tag = "2")]
+    pub now_ms: i64,
 }
 
 /// All realms of one moment, each read again and added up.
@@ -269,6 +285,18 @@ pub struct RealmSum {
     /// What they must add up to.
     #[prost(bytes = "vec", tag = "4")]
     pub stated: Vec<u8>,
+}
+
+impl Kind {
+    /// What kind of message it is, for people.
+    pub fn name(&self) -> String {
+        format!("{self:?}").split('(').next().unwrap_or_default().to_owned()
+    }
+}
+
+/// A text that the other side wrote for people: one line, not too long, and nothing that a terminal obeys.
+pub fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_TEXT_CHARS).collect()
 }
 
 /// Writes one message. Call `flush` when nothing follows.
@@ -303,4 +331,35 @@ pub async fn read_at_most(from: &mut (impl AsyncRead + Unpin), limit: usize) -> 
     }
     let frame = Frame::decode(bytes.as_slice()).map_err(|error| wrong(error.to_string()))?;
     frame.kind.ok_or_else(|| wrong("a message that this version does not know".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_other_side_wrote_for_people_can_do_nothing_to_a_terminal() {
+        assert_eq!(plain("gone:\n\u{1b}[31mred\u{7}"), "gone:[31mred");
+        assert_eq!(plain(&"é".repeat(10_000)).chars().count(), MAX_TEXT_CHARS);
+    }
+
+    #[tokio::test]
+    async fn a_frame_is_read_as_it_was_written_and_nothing_that_is_too_large_or_cut_off() {
+        let ack = Kind::Ack(Ack { received: 7, applied: 5, ..Ack::default() });
+        let mut bytes = Vec::new();
+        write(&mut bytes, ack.clone()).await.unwrap();
+        assert_eq!(read(&mut bytes.as_slice()).await.unwrap(), ack);
+        assert_eq!(ack.name(), "Ack");
+        for end in 0..bytes.len() {
+            assert!(read(&mut &bytes[..end]).await.is_err(), "{end}");
+        }
+        // A length that was only said takes no memory.
+        let mut huge = u32::MAX.to_le_bytes().to_vec();
+        huge.extend_from_slice(&[0; 64]);
+        assert_eq!(read(&mut huge.as_slice()).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert!(read_at_most(&mut bytes.as_slice(), 3).await.is_err());
+        // A message of a later version.
+        let unknown = [3_u32.to_le_bytes().as_slice(), &[0xFA, 0x06, 0x00]].concat();
+        assert!(read(&mut unknown.as_slice()).await.unwrap_err().to_string().contains("does not know"));
+    }
 }

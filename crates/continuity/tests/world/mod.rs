@@ -98,6 +98,7 @@ impl World {
             at_ms: None,
             line: None,
             without_damaged: false,
+            signed_by: Vec::new(),
         }
     }
 

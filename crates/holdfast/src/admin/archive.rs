@@ -1,6 +1,6 @@
 //! `holdfast archive …`
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use continuity::archive::{
@@ -102,17 +102,18 @@ pub async fn direct(config: &Config, command: ArchiveCommand, output: &Output) -
             }
             Ok(())
         }
-        ArchiveCommand::NewIdentity { file } => {
-            let (text, recipient) = new_identity();
-            write_secret(&file, &text)?;
-            output
-                .line(format!("identity written to {}: keep it safe, and not only on this machine", file.display()))
-                .await;
-            output.line(format!("recipients = [\"{recipient}\"]")).await;
-            Ok(())
-        }
+        ArchiveCommand::NewIdentity { file } => new_archive_identity(&file),
         ArchiveCommand::Status { .. } | ArchiveCommand::Snapshot { .. } => unreachable!("they run on the services"),
     }
+}
+
+/// Makes an identity, and prints what the configuration needs of it.
+pub fn new_archive_identity(file: &Path) -> anyhow::Result<()> {
+    let (text, recipient) = new_identity();
+    write_secret(file, &text)?;
+    println!("identity written to {}: keep it safe, and not only on this machine", file.display());
+    println!("recipients = [\"{recipient}\"]");
+    Ok(())
 }
 
 fn write_secret(file: &Path, text: &str) -> anyhow::Result<()> {
@@ -242,7 +243,7 @@ async fn status(services: &Services, place: &Arc<Place>, output: &Output) -> Vec
                     ))
                     .await;
             }
-            output.line(format!("  line {}, manifests signed by {}", line.name(), line.record.public_key)).await;
+            output.line(format!("  line {}, signed by {}", line.name(), line.record.public_key)).await;
             newest.map(|listed| listed.name.made_ms)
         }
         Err(error) => {
@@ -293,6 +294,7 @@ async fn check(place: &Place, newest: bool, output: &Output) -> anyhow::Result<b
             if newest { good.max_by_key(|listed| listed.name.made_ms).into_iter().collect() } else { good.collect() };
         // Snapshots share most of their objects: the newest is read whole, of the others what it does not have.
         let mut previous = None;
+        let mut packs = BTreeSet::new();
         for listed in chosen.iter().rev() {
             let manifest = match catalog.manifest(&target, &listed.name).await {
                 Ok(manifest) => manifest,
@@ -303,13 +305,15 @@ async fn check(place: &Place, newest: bool, output: &Output) -> anyhow::Result<b
                 Err(error) => return Err(error),
             };
             let scope = if previous.is_none() { Scope::All } else { Scope::Since(previous.as_ref()) };
+            if previous.is_none() {
+                packs.extend(manifest.objects.iter().map(|object| object.name.clone()));
+            }
             let report = verify::snapshot(&target, &manifest, identities.as_ref(), scope, &say).await?;
-            all.objects += report.objects;
-            all.bytes += report.bytes;
-            all.realms += report.realms;
-            all.bodies += report.bodies;
-            all.damage.extend(report.damage);
+            all.add(report);
             previous = Some(manifest);
+        }
+        if !newest {
+            all.add(verify::other_packs(&target, &packs, identities.as_ref(), &say).await?);
         }
         drop(say);
         Ok((chosen.len(), all))

@@ -5,13 +5,24 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail, ensure};
 use continuity::standby::{CODE_FOR, HowToPromote, Standby, Status};
 use store::RealmId;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::Output;
 use crate::{
+    archive::moment,
     cli::{AdminCommand, StandbyCommand},
     config::Config,
+    maintenance::keep_sound,
     services::{Services, store_options},
+    standby::tripwires,
 };
+
+/// Clocks that differ by more are an alarm.
+const CLOCKS_DIFFER_MS: i64 = 10_000;
+/// What is wrong with a standby that was told that it alone decides.
+pub const BELIEVES_TOO_MUCH: &str = "it was told that nothing is acknowledged without it, and does not know yet that this \
+    is so no more: let it connect once, or `holdfast standby forget` it; promote it only with --maybe-lost";
 
 /// What a primary answers.
 pub async fn on_primary(services: &Services, command: StandbyCommand, output: &Output) -> anyhow::Result<()> {
@@ -20,12 +31,15 @@ pub async fn on_primary(services: &Services, command: StandbyCommand, output: &O
     };
     match command {
         StandbyCommand::Code => {
-            let code = primary.new_code();
+            let (code, config) = (primary.new_code(), &services.config);
             output.line(code.clone()).await;
+            let port =
+                config.listen.standby.first().map_or_else(|| "PORT".to_owned(), |address| address.port().to_string());
             output
                 .line(format!(
-                    "Within {} minutes, on the other machine: holdfast standby --primary HOST:PORT --code {code}",
-                    CODE_FOR.as_secs() / 60
+                    "Within {} minutes, on the other machine: holdfast standby --primary {}:{port} --code {code}",
+                    CODE_FOR.as_secs() / 60,
+                    config.hostname
                 ))
                 .await;
         }
@@ -41,6 +55,9 @@ pub async fn on_primary(services: &Services, command: StandbyCommand, output: &O
             }
             for standby in standbys {
                 let name = &standby.name;
+                if standby.believes_too_much {
+                    output.line(format!("ALARM: {name}: {BELIEVES_TOO_MUCH}")).await;
+                }
                 if !standby.connected {
                     output.line(format!("{name}: not connected; it had commit {}", standby.received)).await;
                     continue;
@@ -48,8 +65,10 @@ pub async fn on_primary(services: &Services, command: StandbyCommand, output: &O
                 let behind = end.0.saturating_sub(standby.received.0);
                 output
                     .line(format!(
-                        "{name}: received commit {} ({behind} behind), applied {}",
-                        standby.received, standby.applied
+                        "{name}: received commit {} ({behind} behind, {:.1} s), applied {}",
+                        standby.received,
+                        standby.lag.as_secs_f64(),
+                        standby.applied
                     ))
                     .await;
                 if !standby.wire.is_empty() {
@@ -90,8 +109,8 @@ pub async fn on_standby(standby: &Arc<Standby>, command: AdminCommand, output: &
             output.line(format!("{} realms are the same on both machines", compared.equal)).await;
             ensure!(compared.different.is_empty(), "{} realms are not", compared.different.len());
         }
-        AdminCommand::Promote { discard, nothing_lost } => {
-            let promotion = standby.promote(HowToPromote { discard, nothing_lost }).await?;
+        AdminCommand::Promote { discard, nothing_lost, maybe_lost } => {
+            let promotion = standby.promote(HowToPromote { discard, nothing_lost, maybe_lost }).await?;
             output
                 .line(format!(
                     "this machine is the primary now: epoch {}, after commit {}; its doors open in a moment",
@@ -99,8 +118,20 @@ pub async fn on_standby(standby: &Arc<Standby>, command: AdminCommand, output: &
                 ))
                 .await;
         }
-        AdminCommand::StandbyDo(StandbyCommand::Code | StandbyCommand::Forget { .. }) => {
-            bail!("this is a standby: type it on the primary")
+        AdminCommand::StandbyDo(StandbyCommand::Code) => {
+            bail!("this is a standby, and none can follow it: type it on the primary, which can be followed by several")
+        }
+        AdminCommand::StandbyDo(StandbyCommand::Forget { .. }) => bail!("this is a standby: type it on the primary"),
+        AdminCommand::Maintain => {
+            let store = standby.store().context("the first copy is not finished")?;
+            let (say, mut said) = mpsc::unbounded_channel();
+            let work = tokio::spawn(async move {
+                keep_sound(&store, &CancellationToken::new(), move |line| drop(say.send(line))).await
+            });
+            while let Some(line) = said.recv().await {
+                output.line(line).await;
+            }
+            work.await??;
         }
         _ => bail!("this machine follows another one: type it on the primary, or `holdfast promote` here first"),
     }
@@ -119,6 +150,18 @@ async fn show(status: &Status, output: &Output) {
     output.line(format!("standby: {}", status.doing)).await;
     let behind = status.primary.0.saturating_sub(status.received.0);
     output.line(format!("received commit {} ({behind} behind), applied {}", status.received, status.applied)).await;
+    if let Some(complete_ms) = status.complete_ms {
+        let ago = jiff::Timestamp::now().as_millisecond().saturating_sub(complete_ms).max(0) / 1000;
+        let at = moment(complete_ms);
+        output.line(format!("everything that the primary had at {at} is here ({ago} s ago)")).await;
+    }
+    if let Some(why) = &status.apply_fails {
+        output.line(format!("ALARM: {why}")).await;
+    }
+    if status.primary_ahead_ms.abs() > CLOCKS_DIFFER_MS {
+        let seconds = status.primary_ahead_ms as f64 / 1000.0;
+        output.line(format!("ALARM: the primary's clock is {seconds:+.1} s from this machine's: set both")).await;
+    }
     if let Some(tripped) = &status.tripped {
         output.line(format!("ALARM: commit {} and what follows it is not applied: {}", tripped.seq, tripped.why)).await;
         output.line("  when that was meant: holdfast standby release").await;
@@ -129,10 +172,10 @@ async fn show(status: &Status, output: &Output) {
 }
 
 /// Makes a folder whose standby does not run the primary's.
-pub async fn promote_folder(config: &Config, discard: bool, nothing_lost: bool) -> anyhow::Result<()> {
-    ensure!(!discard, "--discard needs the running standby, which knows what its tripwires hold: holdfast standby");
-    let (dir, options) = (config.data_dir.clone(), store_options(config));
-    let promote = move || continuity::standby::promote_folder(&dir, options, nothing_lost);
+pub async fn promote_folder(config: &Config, how: HowToPromote) -> anyhow::Result<()> {
+    ensure!(!how.discard, "--discard needs the running standby, which knows what its tripwires hold: holdfast standby");
+    let (dir, options, wires) = (config.data_dir.clone(), store_options(config), tripwires(config));
+    let promote = move || continuity::standby::promote_folder(&dir, options, &wires, how);
     let promotion = tokio::task::spawn_blocking(promote).await??;
     println!(
         "this machine is the primary now: epoch {}, after commit {}; open its doors with: holdfast serve",

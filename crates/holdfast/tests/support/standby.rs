@@ -51,7 +51,8 @@ impl Standby {
     pub fn spawn_with_env(dir: &Path, args: &[&str], env: &[(&str, String)]) -> Self {
         let log = std::fs::File::options().create(true).append(true).open(dir.join("stderr.log")).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_holdfast"))
-            .args(["--config", dir.join("holdfast.toml").to_str().unwrap(), "standby", "--name", "two"])
+            .args(["--config", dir.join("holdfast.toml").to_str().unwrap(), "standby"])
+            .args(if args.contains(&"--name") { [].as_slice() } else { ["--name", "two"].as_slice() })
             .args(args)
             .envs(env.iter().map(|(name, value)| (*name, value.as_str())))
             .stdout(Stdio::piped())
@@ -96,6 +97,12 @@ impl Standby {
         let lines = self.line("ready");
         let line = lines.iter().find(|line| line.trim_start().starts_with("imap ")).expect("it serves IMAP");
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// Sends its process a signal, such as `STOP`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
     }
 
     pub fn kill(mut self) {

@@ -209,7 +209,10 @@ impl Source<'_> {
         let bytes = fetch(&self.wish.target, name).await?;
         self.count(bytes.len());
         let (identities, name) = (self.wish.identities.clone(), name.to_owned());
-        blocking(move || Ok(read_index(&name, &identities.open(&name, &bytes)?)?.bodies)).await
+        let mut bodies = blocking(move || read_index(&name, &identities.open(&name, &bytes)?)).await?.bodies;
+        // What lies where nothing can is not there.
+        bodies.retain(|body| body.end().is_some());
+        Ok::<_, ArchiveError>(bodies)
     }
 }
 
@@ -219,6 +222,7 @@ fn ranges_of(pack: &str, bodies: impl Iterator<Item = PackedBody>) -> Vec<(Strin
     for body in bodies {
         if let Some((_, range)) = ranges.last_mut()
             && let (Some(first), Some(last)) = (range.first(), range.last())
+            && body.offset >= last.offset
             && body.offset.saturating_sub(last.offset + last.stored) < GAP_BYTES
             && (body.offset + body.stored).saturating_sub(first.offset) < RANGE_BYTES
         {
@@ -270,7 +274,8 @@ async fn read_range_once(
         return Ok((String::new(), Vec::new()));
     };
     let start = first.offset;
-    let bytes = match source.wish.target.get_range(pack, start..last.offset + last.stored).await {
+    let end = (last.offset + last.stored).max(first.offset + first.stored);
+    let bytes = match source.wish.target.get_range(pack, start..end).await {
         Ok(bytes) => bytes,
         Err(error) if is_damage(&error) => {
             let what = error.to_string();
@@ -283,8 +288,8 @@ async fn read_range_once(
     let (identities, pack) = (source.wish.identities.clone(), pack.to_owned());
     Ok(blocking(move || {
         let open = |id: BodyId, body: &PackedBody| {
-            let from = (body.offset - start) as usize;
-            let stored = bytes.get(from..from + body.stored as usize).unwrap_or_default();
+            let from = body.offset.saturating_sub(start) as usize;
+            let stored = bytes.get(from..from.saturating_add(body.stored as usize)).unwrap_or_default();
             let plain = identities.open(&pack, stored)?;
             if BodyId::of(&plain) == id { Ok(plain) } else { Err(ArchiveError::damaged(&pack, "a body is another")) }
         };

@@ -70,7 +70,7 @@ impl Source<'_> {
                 if !ahead.contains_key(&object) {
                     ahead = self.fetch_ahead(next).await;
                 }
-                let commits = match self.run(&object, ahead.remove(&object), next, at).await {
+                let commits = match self.run(run, ahead.remove(&object), next, at).await {
                     Ok(commits) => commits,
                     Err(error) if is_damage(&error) => {
                         self.line_out(format!("PASSED OVER: {error}"));
@@ -129,17 +129,18 @@ impl Source<'_> {
     /// The commits of a run from `next` on, which must follow from the commit `at`.
     async fn run(
         &self,
-        object: &str,
+        run: &RunName,
         fetched: Option<Result<Bytes>>,
         next: Seq,
         at: Option<(Seq, Chain)>,
     ) -> Result<Vec<(Commit, Chain)>> {
         let bytes = match fetched {
             Some(fetched) => fetched?,
-            None => fetch(&self.wish.target, object).await?,
+            None => fetch(&self.wish.target, &run.to_string()).await?,
         };
         self.count(bytes.len());
-        let (identities, name) = (self.wish.identities.clone(), object.to_owned());
+        let bytes = self.catalog.sealed_run(run, &bytes)?;
+        let (identities, name) = (self.wish.identities.clone(), run.to_string());
         blocking(move || {
             let mut commits = Vec::new();
             let before = read_run(identities.open(&name, &bytes)?, |commit, chain| {

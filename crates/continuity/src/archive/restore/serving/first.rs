@@ -1,0 +1,196 @@
+//! What the doors wait for.
+
+use std::collections::{HashMap, HashSet};
+
+use store::{RealmId, Restore, Seq, Store, StoreError};
+
+use super::Plan;
+use crate::archive::{
+    ArchiveError, Result, blocking,
+    format::{Manifest, RealmPart, SnapshotName},
+    line::Line,
+    restore::{Point, Records, Source, Wish, is_damage, taken_from},
+    snapshot::part_of,
+};
+
+/// How far a restore has come when the doors may open.
+pub(super) struct First<'a> {
+    pub(super) source: Source<'a>,
+    pub(super) manifest: Option<Manifest>,
+    pub(super) store: Store,
+    pub(super) plan: Plan,
+    /// Accounts with commits after the snapshot, the last written first: logins are noted too.
+    pub(super) recent: Vec<RealmId>,
+    pub(super) resumed: bool,
+    pub(super) notes: Vec<String>,
+}
+
+/// Restores what the doors wait for: the system's own realms and the log; or finds where an earlier start was.
+pub(super) async fn first_part(mut wish: Wish, say: crate::archive::Say<'_>) -> Result<First<'_>> {
+    let plan = Plan::read(&wish.dir)?;
+    if let Some(plan) = &plan {
+        if plan.at_ms != wish.at_ms || wish.line.as_ref().is_some_and(|line| *line != plan.line) {
+            return Err(ArchiveError::Setting(format!(
+                "{} is being restored from line {} and another moment: give the same --line and --at, or empty the \
+                 folder",
+                wish.dir.display(),
+                plan.line
+            )));
+        }
+        // What this store has shipped since is a line too.
+        wish.line = Some(plan.line.clone());
+    }
+    let mut source = Source::open(wish, say).await?;
+    if let Some(plan) = plan {
+        let (dir, options, mark) = (source.wish.dir.clone(), source.wish.options.clone(), source.mark());
+        if let Some(store) = blocking(move || Store::open_partial(&dir, options, &mark)).await? {
+            source.begin_with(plan.base.as_deref())?;
+            let (_, manifest) = source.base().await?;
+            let manifest = manifest.map(|(_, manifest)| manifest);
+            return Ok(First { source, manifest, store, plan, recent: Vec::new(), resumed: true, notes: Vec::new() });
+        }
+    }
+    let (dir, options, mark) = (source.wish.dir.clone(), source.wish.options.clone(), source.mark());
+    let restore = blocking(move || Restore::begin(&dir, options, &mark)).await?;
+    let (base, found) = source.base().await?;
+    let (mut from, mut lost, mut notes) = (HashMap::<RealmId, Seq>::new(), Vec::new(), Vec::new());
+    let mut absent: HashSet<RealmId> = HashSet::new();
+    for part in found.iter().flat_map(|(_, manifest)| &manifest.realms) {
+        let realm = RealmId::from_raw(part.realm);
+        if realm.account_number().is_some() {
+            absent.insert(realm);
+            from.insert(realm, Seq(part.at));
+            continue;
+        }
+        let filler = restore.filler();
+        let fill = move |realm| {
+            let filler = filler.clone();
+            move |seq, digest, records| filler.realm(realm, seq, digest, records)
+        };
+        match source.realm_from_anywhere(realm, &fill).await {
+            Ok((at, said)) => {
+                from.insert(realm, at);
+                notes.extend(said);
+            }
+            Err(error) if is_damage(&error) => {
+                lost.push(format!("{realm}: {error}, and no older snapshot has it"));
+                from.insert(realm, Seq(u64::MAX));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let start = from.values().copied().filter(|at| *at < Seq(u64::MAX)).min().unwrap_or(base.seq).min(base.seq);
+    let mut recent: Vec<RealmId> = Vec::new();
+    let log = source
+        .scan_log(start, base, None, &mut |commit| {
+            for part in &commit.realms {
+                let realm = part.realm();
+                if commit.seq() <= from.get(&realm).copied().unwrap_or(base.seq) {
+                    continue;
+                }
+                if realm.account_number().is_some() {
+                    absent.insert(realm);
+                    recent.push(realm);
+                    restore.keep_for_later(commit.seq(), part)?;
+                    continue;
+                }
+                match restore.apply(commit.seq(), part) {
+                    Ok(()) => {}
+                    Err(StoreError::Damaged { what }) => {
+                        lost.push(what);
+                        from.insert(realm, Seq(u64::MAX));
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Ok(())
+        })
+        .await?;
+    if log.next <= base.seq {
+        lost.push(format!("the log from commit {start} to {} is not whole", base.seq));
+    }
+    if source.wish.at_ms.is_none() {
+        lost.extend(log.missing.clone());
+    }
+    notes.extend(log.uncertain.clone());
+    let point = log.last.map_or(base, |last| Point { epoch: base.epoch.max(last.epoch), ..last });
+    if point.seq == Seq(0) {
+        return Err(source.nothing_then());
+    }
+    if !lost.is_empty() && !source.wish.without_damaged {
+        return Err(source.damaged_in_all(&lost));
+    }
+    notes.extend(lost);
+    let parent = source.parent(point);
+    let plan = Plan {
+        line: source.line.clone(),
+        at_ms: source.wish.at_ms,
+        base: found.as_ref().map(|(name, _)| name.manifest()),
+        seq: point.seq.0,
+        chain: hex::encode(point.chain),
+        parent: parent.clone(),
+        time_ms: point.time_ms,
+    };
+    let (dir, now_ms, noted) = (source.wish.dir.clone(), source.wish.options.clock.now_ms(), plan.clone());
+    let store = blocking(move || -> Result<Store> {
+        Line::begin(&dir, now_ms, parent)?;
+        noted.write(&dir)?;
+        let absent: Vec<RealmId> = absent.into_iter().collect();
+        Ok(restore.serve(point.seq, point.chain, point.epoch + 1, &absent)?)
+    })
+    .await?;
+    recent.reverse();
+    let manifest = found.map(|(_, manifest)| manifest);
+    Ok(First { source, manifest, store, plan, recent, resumed: false, notes })
+}
+
+impl Source<'_> {
+    /// Looks only at a snapshot that was chosen before, and at older ones.
+    fn begin_with(&mut self, base: Option<&str>) -> Result<()> {
+        let manifests = self.manifests.get_mut();
+        let Some(base) = base else {
+            manifests.older.clear();
+            return Ok(());
+        };
+        let name: SnapshotName =
+            base.parse().map_err(|()| ArchiveError::damaged("restore.json", format!("the snapshot {base}")))?;
+        let Some(at) = manifests.older.iter().position(|listed| listed.name == name) else {
+            return Err(ArchiveError::Nothing(format!(
+                "{}: the snapshot {base}, from which this restore began, is gone: empty the folder and begin anew",
+                self.wish.target.name()
+            )));
+        };
+        manifests.older.drain(..at);
+        Ok(())
+    }
+
+    /// A realm from the newest snapshot that has it whole. Gives where the log after it begins, and what to say if it
+    /// was not the newest.
+    async fn realm_from_anywhere<F, G>(&self, realm: RealmId, fill: &F) -> Result<(Seq, Option<String>)>
+    where
+        F: Fn(RealmId) -> G + Sync,
+        G: FnOnce(store::RealmSeq, store::Digest, Records) -> Result<()> + Send + 'static,
+    {
+        let mut number = 0;
+        let mut first: Option<ArchiveError> = None;
+        while let Some((at, manifest)) = self.elsewhere(realm, &mut number).await? {
+            let part: Option<&RealmPart> = manifest.as_ref().and_then(|manifest| part_of(manifest, realm));
+            if let (Some(manifest), Some(part)) = (&manifest, part)
+                && let Err(error) = self.realm(manifest, part, fill(realm)).await
+            {
+                if !is_damage(&error) {
+                    return Err(error);
+                }
+                self.line_out(format!("{realm}: {error}"));
+                first.get_or_insert(error);
+                continue;
+            }
+            let said = first.map(|error| format!("{realm}: taken from {} ({error})", taken_from(at)));
+            if let Some(said) = &said {
+                self.line_out(said);
+            }
+            return Ok((at, said));
+        }
+        Err(first.unwrap_or_else(|| ArchiveError::damaged(realm.to_string(), "no snapshot has it")))
+    }
+}

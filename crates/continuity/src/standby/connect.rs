@@ -1,0 +1,112 @@
+//! The way to the primary: pairing, connecting, and what is kept of it.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    net::TcpStream,
+};
+use tokio_rustls::TlsConnector;
+
+use super::{
+    keys::{Fingerprint, Keys, PairingCode, Pin},
+    patient::Patient,
+    replica::Error,
+    wire::{self, Kind, plain},
+};
+use crate::durable;
+
+/// How long a connection may take to be made.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+/// A primary from which nothing comes for so long is gone: it says something every two seconds.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// The primary, as the standby knows it.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Known {
+    pub address: String,
+    pub fingerprint: Fingerprint,
+    /// It acknowledges nothing that we do not have.
+    #[serde(default)]
+    pub waits_for_us: bool,
+}
+
+pub(super) fn state_dir(dir: &Path) -> PathBuf {
+    dir.join("standby")
+}
+
+pub(super) fn known_file(dir: &Path) -> PathBuf {
+    state_dir(dir).join("primary.json")
+}
+
+pub(super) fn known(dir: &Path) -> io::Result<Option<Known>> {
+    read_json(&known_file(dir))
+}
+
+pub(super) fn read_json<T: serde::de::DeserializeOwned>(file: &Path) -> io::Result<Option<T>> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => serde_json::from_str(&text)
+            .map(Some)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", file.display()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+pub(super) fn write_json(file: &Path, value: &impl Serialize) -> io::Result<()> {
+    durable::replace(file, &serde_json::to_vec_pretty(value)?)
+}
+
+/// A connection to the primary. Waiting for something on it ends with an error once nothing has moved for [`SILENCE`].
+pub(super) type Connection = tokio_rustls::client::TlsStream<Patient<TcpStream>>;
+
+pub(super) async fn connect(keys: &Keys, address: &str, pin: Pin) -> Result<Connection, Error> {
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("{address} does not answer"));
+    let config = keys.client(pin)?;
+    let reach = async {
+        let stream = TcpStream::connect(address)
+            .await
+            .map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
+        stream.set_nodelay(true)?;
+        let stream = Patient::new(stream, Some(SILENCE), SILENCE);
+        // Machines are known by their keys, not by names.
+        let name = rustls_pki_types::ServerName::try_from("holdfast-standby").expect("it is a name");
+        TlsConnector::from(config).connect(name, stream).await
+    };
+    Ok(tokio::time::timeout(ANSWER_TIMEOUT, reach).await.map_err(late)??)
+}
+
+pub(super) async fn say(stream: &mut (impl AsyncWrite + Unpin), kind: Kind) -> io::Result<()> {
+    wire::write(stream, kind).await?;
+    stream.flush().await
+}
+
+pub(super) async fn hear(stream: &mut (impl AsyncRead + Unpin)) -> Result<Kind, Error> {
+    match wire::read(stream).await? {
+        Kind::Refused(no) if no.diverged => Err(Error::Diverged(plain(&no.why))),
+        Kind::Refused(no) if no.retained_from > 0 => Err(Error::TooOld {
+            why: plain(&no.why),
+            promoted_after: no.promoted_after,
+            promoted_chain: no.promoted_chain,
+        }),
+        Kind::Refused(no) => Err(Error::Refused(plain(&no.why))),
+        other => Ok(other),
+    }
+}
+
+/// Makes primary and standby know each other by a code.
+pub(super) async fn pair(keys: &Keys, address: &str, code: &PairingCode, name: &str) -> Result<Known, Error> {
+    let mut stream = connect(keys, address, Pin::Code(code.clone())).await?;
+    let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).map(Fingerprint::of);
+    let fingerprint = certificate.ok_or_else(|| Error::NotNow("the primary has no certificate".to_owned()))?;
+    say(&mut stream, Kind::Pair(wire::Pair { secret: code.secret().to_vec(), name: name.to_owned() })).await?;
+    match hear(&mut stream).await? {
+        Kind::Paired(_) => Ok(Known { address: address.to_owned(), fingerprint, waits_for_us: false }),
+        other => Err(Error::NotNow(format!("the primary answers with {}", other.name()))),
+    }
+}

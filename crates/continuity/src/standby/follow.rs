@@ -1,0 +1,248 @@
+//! Taking in what is new, as long as the connection lasts.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use store::{Seq, Store, StoreError};
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt as _},
+    sync::mpsc,
+};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{
+    connect::{Connection, Known, connect, hear, known, known_file, say, write_json},
+    intake::{Intake, Lacks, receive},
+    keys::Pin,
+    replica::{Error, Standby, blocking},
+    wire::{self, Ack, Hello, Kind},
+};
+
+/// Commits that came within so long are remembered as having come together.
+const TOGETHER: Duration = Duration::from_secs(1);
+/// Beats whose commits have not come yet.
+const MAX_BEATS: usize = 1_000;
+
+/// When what came has come.
+#[derive(Default)]
+pub(super) struct Arrivals {
+    /// Up to which commit was there when, the oldest first.
+    marks: VecDeque<(Seq, Instant)>,
+    /// What the primary said it had when, by this machine's clock, in milliseconds since 1970.
+    beats: VecDeque<(Seq, i64)>,
+}
+
+impl Arrivals {
+    /// Commits up to `seq` have come.
+    pub(super) fn note(&mut self, seq: Seq) {
+        match self.marks.back_mut() {
+            Some((upto, at)) if at.elapsed() < TOGETHER => *upto = seq,
+            _ => self.marks.push_back((seq, Instant::now())),
+        }
+    }
+
+    /// When a commit came, if it came since this process began. Earlier ones are forgotten.
+    pub(super) fn of(&mut self, seq: Seq) -> Option<Instant> {
+        while self.marks.front().is_some_and(|(upto, _)| *upto < seq) {
+            self.marks.pop_front();
+        }
+        self.marks.front().map(|(_, at)| *at)
+    }
+
+    fn beat(&mut self, seq: Seq, now_ms: i64) {
+        if self.beats.len() < MAX_BEATS {
+            self.beats.push_back((seq, now_ms));
+        }
+    }
+
+    /// The last moment of which everything is here, if that has moved on.
+    fn complete(&mut self, received: Seq) -> Option<i64> {
+        let mut complete = None;
+        while let Some((seq, at_ms)) = self.beats.front()
+            && *seq <= received
+        {
+            complete = Some(*at_ms);
+            self.beats.pop_front();
+        }
+        complete
+    }
+}
+
+impl Standby {
+    /// Connects, copies everything if there is nothing yet, and follows until the connection ends. `welcomed` is called once
+    /// the primary goes along.
+    pub(super) async fn follow(self: &Arc<Self>, mut welcomed: impl FnMut()) -> Result<(), Error> {
+        let known =
+            known(&self.options.dir)?.ok_or_else(|| Error::NotNow("the primary's address is gone".to_owned()))?;
+        let mut stream = connect(&self.keys, &known.address, Pin::Whole(known.fingerprint)).await?;
+        let Some(store) = self.store() else {
+            return self.copy(&mut stream).await;
+        };
+        let next = Seq(store.seq().0 + 1);
+        let at = store.clone();
+        let (chain, epoch) = blocking(move || Ok((at.log_point(Seq(next.0 - 1))?.0, at.snapshot().epoch()?))).await?;
+        let hello = Hello { version: wire::VERSION, next: next.0, chain: chain.to_vec(), epoch, copy: false };
+        say(&mut stream, Kind::Hello(hello)).await?;
+        let Kind::Welcome(welcome) = hear(&mut stream).await? else {
+            return Err(Error::NotNow("the primary does not welcome us".to_owned()));
+        };
+        welcomed();
+        // Kept before anything is answered: the primary relies on our knowing it.
+        if welcome.waits_for_you != known.waits_for_us {
+            let now = Known { waits_for_us: welcome.waits_for_you, ..known.clone() };
+            write_json(&known_file(&self.options.dir), &now)?;
+        }
+        self.status.send_modify(|status| {
+            status.connected = true;
+            status.primary = Seq(welcome.seq);
+        });
+        self.arrivals.lock().beats.clear();
+        self.doing(format!("following {} from commit {next}", known.address));
+        self.stream(store, stream).await
+    }
+
+    /// Takes in what is new, until the connection ends.
+    async fn stream(self: &Arc<Self>, store: Store, stream: Connection) -> Result<(), Error> {
+        let (mut read, mut write) = tokio::io::split(stream);
+        let (said, mut heard) = mpsc::channel(8);
+        let reader = tokio::spawn(async move {
+            loop {
+                let message = hear(&mut read).await;
+                let ended = message.is_err();
+                if said.send(message).await.is_err() || ended {
+                    return;
+                }
+            }
+        });
+        let _reader = AbortOnDropHandle::new(reader);
+        let mut intake = Intake::new(&store);
+        let mut told = Ack::default();
+        let mut applied = self.status.subscribe();
+        loop {
+            let mut must_answer = false;
+            tokio::select! {
+                message = heard.recv() => match message {
+                    None => return Ok(()),
+                    Some(message) => match message? {
+                        Kind::BodyPiece(piece) => intake.body(piece).await?,
+                        Kind::Run(run) => intake.run(run.bytes)?,
+                        Kind::Beat(beat) => {
+                            self.beat(&beat);
+                            must_answer = true;
+                        }
+                        _ => {}
+                    }
+                },
+                changed = applied.changed() => { let _ = changed; }
+            }
+            self.take_in(&mut intake, &mut write).await?;
+            let now = self.ack(&store);
+            if must_answer || now != told {
+                say(&mut write, Kind::Ack(now.clone())).await?;
+                told = now;
+            }
+        }
+    }
+
+    fn beat(&self, beat: &wire::Beat) {
+        let now_ms = jiff::Timestamp::now().as_millisecond();
+        self.arrivals.lock().beat(Seq(beat.seq), now_ms);
+        self.status.send_if_modified(|status| {
+            let seen = (status.primary, status.primary_ahead_ms);
+            status.primary = Seq(beat.seq);
+            if beat.now_ms != 0 {
+                status.primary_ahead_ms = beat.now_ms.saturating_sub(now_ms);
+            }
+            seen != (status.primary, status.primary_ahead_ms)
+        });
+        metrics::gauge!("holdfast_standby_primary_clock_ahead_seconds")
+            .set(self.status.borrow().primary_ahead_ms as f64 / 1000.0);
+    }
+
+    /// Makes what came durable, as far as its bodies are here.
+    async fn take_in(&self, intake: &mut Intake<'_>, write: &mut (impl AsyncWrite + Unpin)) -> Result<(), Error> {
+        while intake.missing == 0
+            && let Some(bytes) = intake.next_run()
+        {
+            let (store, asked) = (intake.store.clone(), intake.asked);
+            let (receiving, cut) = (self.receiving.clone(), self.cut.clone());
+            let take_in = move || {
+                let _receiving = receiving.lock();
+                if cut.is_cancelled() {
+                    return Err(StoreError::Stopped { reason: "this machine is being promoted".to_owned() });
+                }
+                receive(&store, bytes, asked)
+            };
+            match blocking(take_in).await? {
+                None => {
+                    intake.asked = false;
+                    intake.staged.clear();
+                    self.arrivals.lock().note(intake.store.seq());
+                    self.refresh();
+                }
+                Some(Lacks { bytes, missing }) => {
+                    intake.asked = true;
+                    intake.missing = missing.len();
+                    intake.put_back(bytes);
+                    for some in missing.chunks(wire::MAX_ASKED_FOR) {
+                        let ids = some.iter().map(|id| id.as_bytes().to_vec()).collect();
+                        wire::write(write, Kind::WantBodies(wire::WantBodies { ids })).await?;
+                    }
+                    write.flush().await?;
+                }
+            }
+        }
+        if let Some(complete_ms) = self.arrivals.lock().complete(intake.store.seq()) {
+            self.status.send_modify(|status| status.complete_ms = Some(complete_ms));
+        }
+        Ok(())
+    }
+
+    fn ack(&self, store: &Store) -> Ack {
+        let status = self.status.borrow();
+        let tripped = status.tripped.as_ref().map(|tripped| format!("commit {}: {}", tripped.seq, tripped.why));
+        Ack {
+            received: store.seq().0,
+            applied: store.applied().unwrap_or_default().0,
+            held: store
+                .quarantined()
+                .into_iter()
+                .map(|(realm, reason)| wire::HeldRealm { realm: realm.raw(), reason })
+                .collect(),
+            wire: tripped.or_else(|| status.apply_fails.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_complete_once_all_is_here_that_the_primary_had_then() {
+        let mut arrivals = Arrivals::default();
+        arrivals.beat(Seq(5), 1_000);
+        arrivals.beat(Seq(5), 3_000);
+        arrivals.beat(Seq(9), 5_000);
+        assert_eq!(arrivals.complete(Seq(4)), None);
+        assert_eq!(arrivals.complete(Seq(7)), Some(3_000));
+        assert_eq!(arrivals.complete(Seq(7)), None);
+        assert_eq!(arrivals.complete(Seq(9)), Some(5_000));
+    }
+
+    #[test]
+    fn a_commit_came_when_the_first_run_was_there_that_reaches_it() {
+        let mut arrivals = Arrivals::default();
+        let now = Instant::now();
+        let long_ago = now.checked_sub(Duration::from_secs(60)).unwrap();
+        arrivals.marks.extend([(Seq(5), long_ago), (Seq(8), now)]);
+        arrivals.note(Seq(9));
+        assert_eq!(arrivals.of(Seq(3)), Some(long_ago));
+        assert_eq!(arrivals.of(Seq(6)), Some(now));
+        assert_eq!(arrivals.of(Seq(9)), Some(now), "it came within the same second");
+        assert_eq!(arrivals.of(Seq(10)), None);
+    }
+}

@@ -1,0 +1,199 @@
+//! What a standby asks for: everything, a realm, bodies, sums to compare with. Each on a connection of its own, so that it
+//! does not hold up what is new; but for bodies, which belong to the commits that refer to them.
+
+use std::{io, ops::Bound};
+
+use store::{BodyId, Order, Read as _, RealmId, Snapshot, Store, StoreError};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    sync::mpsc,
+    time::Duration,
+};
+
+use super::{Ended, Primary, blocking, send};
+use crate::standby::wire::{self, BodyPiece, Kind};
+
+/// Records that travel together.
+const RECORDS_BYTES: usize = 512 << 10;
+/// A piece of a body.
+const PIECE_BYTES: usize = 512 << 10;
+/// While something is being added up the standby is told that we are there.
+const BEAT_EVERY: Duration = Duration::from_secs(2);
+
+type Frames = mpsc::Sender<Kind>;
+
+impl Primary {
+    /// Everything of one moment, and then the bodies that are asked for.
+    pub(super) async fn give_everything(
+        &self,
+        read: impl AsyncRead + Unpin,
+        write: &mut (impl AsyncWrite + Unpin),
+    ) -> Result<(), Ended> {
+        if self.store.is_partial() {
+            return Err(Ended::Refused("not everything is restored yet: try again later".to_owned()));
+        }
+        let store = self.store.clone();
+        give_frames(move |frames| read_everything(&store, frames), write).await?;
+        self.give_what_is_asked_for(read, write).await
+    }
+
+    /// A realm as it is now, and then the bodies that are asked for.
+    pub(super) async fn give_realm(
+        &self,
+        realm: u64,
+        read: impl AsyncRead + Unpin,
+        write: &mut (impl AsyncWrite + Unpin),
+    ) -> Result<(), Ended> {
+        let store = self.store.clone();
+        let records = move |frames: &Frames| read_realm(&store, &store.snapshot(), RealmId::from_raw(realm), frames);
+        give_frames(records, write).await?;
+        self.give_what_is_asked_for(read, write).await
+    }
+
+    async fn give_what_is_asked_for(
+        &self,
+        mut read: impl AsyncRead + Unpin,
+        write: &mut (impl AsyncWrite + Unpin),
+    ) -> Result<(), Ended> {
+        loop {
+            let said = wire::read_at_most(&mut read, wire::MAX_ASKING_BYTES).await?;
+            self.give_bodies(said, write).await?;
+        }
+    }
+
+    /// Answers one who asks for bodies.
+    pub(super) async fn give_bodies(&self, said: Kind, write: &mut (impl AsyncWrite + Unpin)) -> Result<(), Ended> {
+        let Kind::WantBodies(wanted) = said else {
+            return Err(Ended::Refused(format!("it says {} here", said.name())));
+        };
+        for id in wanted.ids {
+            let id = <[u8; 32]>::try_from(id).map_err(|_| Ended::Refused("a body's name".to_owned()))?;
+            self.give_body(BodyId::from_bytes(id), write).await?;
+        }
+        write.flush().await?;
+        Ok(())
+    }
+
+    /// One body, or why it can't be had.
+    pub(super) async fn give_body(&self, id: BodyId, write: &mut (impl AsyncWrite + Unpin)) -> Result<(), Ended> {
+        let (store, name) = (self.store.clone(), id.as_bytes().to_vec());
+        let piece =
+            |bytes: Vec<u8>, last, damaged| Kind::BodyPiece(BodyPiece { id: name.clone(), bytes, last, damaged });
+        // All of it is read and checked before any of it is sent, so that what is damaged here goes nowhere.
+        let opened = blocking(move || {
+            let mut reader = store.body(&id)?;
+            reader.verify()?;
+            Ok(reader)
+        });
+        let mut reader = match opened.await {
+            Ok(reader) => reader,
+            Err(Ended::Store(error)) => {
+                tracing::error!(%error, "a body that a standby needs can't be had");
+                wire::write(write, piece(Vec::new(), true, error.to_string())).await?;
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let mut at = 0;
+        loop {
+            let (bytes, rest) = blocking(move || Ok((reader.read_range(at, PIECE_BYTES)?, reader))).await?;
+            reader = rest;
+            at += bytes.len() as u64;
+            let last = at >= reader.len();
+            wire::write(write, piece(bytes.to_vec(), last, String::new())).await?;
+            if last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// All realms, each read again and added up.
+    pub(super) async fn give_summary(&self, write: &mut (impl AsyncWrite + Unpin)) -> Result<(), Ended> {
+        let store = self.store.clone();
+        let mut adding = std::pin::pin!(blocking(move || add_up(&store)));
+        let mut beat = tokio::time::interval(BEAT_EVERY);
+        loop {
+            tokio::select! {
+                summary = &mut adding => return Ok(send(write, Kind::Summary(summary?)).await?),
+                _ = beat.tick() => {
+                    send(write, Kind::Beat(wire::Beat { seq: self.store.seq().0, now_ms: 0 })).await?;
+                }
+            }
+        }
+    }
+}
+
+fn add_up(store: &Store) -> Result<wire::Summary, StoreError> {
+    let mut realms = Vec::new();
+    for realm in store.snapshot().realms()? {
+        let sum = store.summary(realm)?;
+        realms.push(wire::RealmSum {
+            realm: realm.raw(),
+            seq: sum.seq.0,
+            digest: sum.digest.to_bytes().to_vec(),
+            stated: sum.stated.to_bytes().to_vec(),
+        });
+    }
+    Ok(wire::Summary { seq: store.seq().0, realms })
+}
+
+/// Sends what is read on another thread, as it comes.
+async fn give_frames(
+    read: impl FnOnce(&Frames) -> Result<(), StoreError> + Send + 'static,
+    write: &mut (impl AsyncWrite + Unpin),
+) -> Result<(), Ended> {
+    let (frames, mut made) = mpsc::channel(4);
+    let reading = tokio::task::spawn_blocking(move || read(&frames));
+    while let Some(kind) = made.recv().await {
+        wire::write(write, kind).await?;
+    }
+    reading.await.map_err(io::Error::other)??;
+    write.flush().await?;
+    Ok(())
+}
+
+fn gone<T>(_: T) -> StoreError {
+    StoreError::Stopped { reason: "the standby has gone".to_owned() }
+}
+
+fn read_everything(store: &Store, frames: &Frames) -> Result<(), StoreError> {
+    let snapshot = store.snapshot();
+    let realms = snapshot.realms()?;
+    let begin = wire::CopyBegin {
+        seq: snapshot.seq()?.0,
+        chain: snapshot.chain()?.to_vec(),
+        epoch: snapshot.epoch()?,
+        realms: realms.len() as u64,
+    };
+    frames.blocking_send(Kind::CopyBegin(begin)).map_err(gone)?;
+    for realm in realms {
+        read_realm(store, &snapshot, realm, frames)?;
+    }
+    frames.blocking_send(Kind::CopyEnd(wire::CopyEnd {})).map_err(gone)
+}
+
+/// A realm's records. What is damaged here is named and not sent.
+fn read_realm(store: &Store, snapshot: &Snapshot, realm: RealmId, frames: &Frames) -> Result<(), StoreError> {
+    let damaged = store.quarantined().into_iter().find(|(found, _)| *found == realm).map(|(_, reason)| reason);
+    let begin = wire::RealmBegin {
+        realm: realm.raw(),
+        seq: snapshot.realm_seq(realm).0,
+        digest: snapshot.digest(realm)?.to_bytes().to_vec(),
+        damaged: damaged.clone().unwrap_or_default(),
+    };
+    frames.blocking_send(Kind::RealmBegin(begin)).map_err(gone)?;
+    let (mut records, mut bytes) = (Vec::new(), 0);
+    if damaged.is_none() {
+        for row in snapshot.range(realm, (Bound::Unbounded, Bound::Unbounded), Order::Ascending)? {
+            let (key, value) = row?;
+            bytes += key.len() + value.len();
+            records.push(wire::Record { key: key.to_vec(), value: value.to_vec() });
+            if bytes > RECORDS_BYTES {
+                bytes = 0;
+                let records = std::mem::take(&mut records);
+                frames.blocking_send(Kind::Records(wire::Records { records, last: false })).map_err(gone)?;
+            }
+        }
+    }
+    frames.blocking_send(Kind::Records(wire::Records { records, last: true })).map_err(gone)
+}

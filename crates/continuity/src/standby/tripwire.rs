@@ -1,0 +1,297 @@
+//! Tripwires: how much may be deleted before someone has to look.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use people::schema::is_contact;
+use serde::{Deserialize, Serialize};
+use store::{Commit, RealmId, Seq, Store, StoreError, body_of_key};
+
+use super::connect::{read_json, state_dir, write_json};
+
+/// Commits before the last one applied that are looked at again after a restart.
+const RECENT: u64 = 5_000;
+
+/// How much may be deleted before applying stops. Counted over [`Tripwires::window`] of the primary's time.
+#[derive(Debug, Clone)]
+pub struct Tripwires {
+    /// The time over which deletions are added up.
+    pub window: Duration,
+    /// Messages of one account. 0 is no wire.
+    pub account_messages: u64,
+    /// Messages of all accounts. 0 is no wire.
+    pub all_messages: u64,
+    /// Contacts of address books, of all accounts. 0 is no wire.
+    pub contacts: u64,
+    /// Accounts that are not counted.
+    pub gone: Gone,
+}
+
+impl Default for Tripwires {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_secs(600),
+            account_messages: 2_000,
+            all_messages: 10_000,
+            contacts: 200,
+            gone: Gone::default(),
+        }
+    }
+}
+
+/// Whether an account was deleted before a moment, in milliseconds since 1970: what is cleared away of it trips no wire.
+#[derive(Debug, Clone, Copy)]
+pub struct Gone(pub fn(&Store, RealmId, i64) -> bool);
+
+impl Default for Gone {
+    fn default() -> Self {
+        Self(|_, _, _| false)
+    }
+}
+
+/// A wire that a commit has tripped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tripped {
+    /// The commit: it and what follows it is not applied.
+    #[serde(with = "seq_number")]
+    pub seq: Seq,
+    /// Which wire, and by how much.
+    pub why: String,
+}
+
+impl Tripped {
+    /// Why a promotion has to wait.
+    pub(super) fn must_be_looked_at(&self) -> String {
+        format!(
+            "a tripwire holds commit {} and what follows it ({}): add --discard to leave out what the accounts \
+             concerned have lost since, or apply it with `holdfast standby release` and promote then",
+            self.seq, self.why
+        )
+    }
+}
+
+mod seq_number {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use store::Seq;
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    pub(super) fn serialize<S: Serializer>(seq: &Seq, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(seq.0)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Seq, D::Error> {
+        u64::deserialize(from).map(Seq)
+    }
+}
+
+/// What a wire holds and what was let through: `standby/wire.json`. A restart changes nothing about it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct WireState {
+    pub tripped: Option<Tripped>,
+    /// What a person has let through: commits up to this one trip no wire.
+    #[serde(with = "seq_number", default)]
+    pub released: Seq,
+}
+
+impl WireState {
+    fn file(dir: &Path) -> PathBuf {
+        state_dir(dir).join("wire.json")
+    }
+
+    pub(super) fn read(dir: &Path) -> io::Result<Self> {
+        Ok(read_json(&Self::file(dir))?.unwrap_or_default())
+    }
+
+    pub(super) fn write(&self, dir: &Path) -> io::Result<()> {
+        write_json(&Self::file(dir), self)
+    }
+
+    /// The folder follows another history from now on.
+    pub(super) fn remove(dir: &Path) -> io::Result<()> {
+        match std::fs::remove_file(Self::file(dir)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What one commit takes away, less what it adds.
+#[derive(Debug, Clone, Copy, Default)]
+struct Loss {
+    messages: i64,
+    contacts: i64,
+}
+
+/// Adds up what is deleted.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    recent: VecDeque<(i64, RealmId, Loss)>,
+    by_realm: HashMap<RealmId, Loss>,
+    all: Loss,
+}
+
+impl Watch {
+    /// What has been deleted lately in a store, by the commits that it has applied after `released`: what adds up over a
+    /// while must not be forgotten by a restart.
+    pub(super) fn of_recent(store: &Store, wires: &Tripwires, released: Seq) -> Result<Self, StoreError> {
+        let mut watch = Self::default();
+        let applied = store.applied()?;
+        let wanted = Seq(applied.0.saturating_sub(RECENT).max(released.0) + 1);
+        let (first, mut follower) = match store.follow(wanted) {
+            Err(StoreError::NotRetained { first, .. }) => (first, store.follow(first)?),
+            other => (wanted, other?),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(StoreError::io("a runtime"))?;
+        for _ in first.0..=applied.0 {
+            watch.look(&*runtime.block_on(follower.next())?, wires, store);
+        }
+        Ok(watch)
+    }
+
+    /// Takes a commit in; gives the wire that it trips.
+    pub(super) fn look(&mut self, commit: &Commit, wires: &Tripwires, store: &Store) -> Option<Tripped> {
+        self.count(commit, wires, &|realm, before_ms| (wires.gone.0)(store, realm, before_ms))
+    }
+
+    fn count(&mut self, commit: &Commit, wires: &Tripwires, gone: &dyn Fn(RealmId, i64) -> bool) -> Option<Tripped> {
+        let window_ms = i64::try_from(wires.window.as_millis()).unwrap_or(i64::MAX);
+        while let Some((time_ms, realm, loss)) = self.recent.front().copied()
+            && time_ms < commit.time_ms.saturating_sub(window_ms)
+        {
+            self.recent.pop_front();
+            self.add(realm, Loss { messages: -loss.messages, contacts: -loss.contacts });
+        }
+        let mut why = None;
+        for part in &commit.realms {
+            let mut loss = Loss::default();
+            for op in &part.ops {
+                let sign = if op.value.is_none() { 1 } else { -1 };
+                if body_of_key(&op.key).is_some() {
+                    loss.messages += sign;
+                } else if op.value.is_none() && is_contact(&op.key) {
+                    loss.contacts += 1;
+                }
+            }
+            // What comes in does not make up for what went before: only what is taken away counts.
+            let loss = Loss { messages: loss.messages.max(0), contacts: loss.contacts };
+            if loss.messages == 0 && loss.contacts == 0 {
+                continue;
+            }
+            let realm = part.realm();
+            // The daily work clears away what was deleted long ago.
+            if gone(realm, commit.time_ms.saturating_sub(window_ms)) {
+                continue;
+            }
+            self.recent.push_back((commit.time_ms, realm, loss));
+            self.add(realm, loss);
+            let own = self.by_realm.get(&realm).copied().unwrap_or_default().messages;
+            let tripped = |limit: u64, count: i64| limit > 0 && count >= i64::try_from(limit).unwrap_or(i64::MAX);
+            if tripped(wires.account_messages, own) {
+                why = Some(format!("{realm} lost {own} messages"));
+            } else if tripped(wires.all_messages, self.all.messages) {
+                why = Some(format!("{} messages were deleted", self.all.messages));
+            } else if tripped(wires.contacts, self.all.contacts) {
+                why = Some(format!("{} contacts were deleted", self.all.contacts));
+            }
+        }
+        let seconds = wires.window.as_secs();
+        why.map(|why| Tripped { seq: commit.seq(), why: format!("{why} within {seconds} s") })
+    }
+
+    fn add(&mut self, realm: RealmId, loss: Loss) {
+        let own = self.by_realm.entry(realm).or_default();
+        own.messages += loss.messages;
+        own.contacts += loss.contacts;
+        if own.messages <= 0 && own.contacts <= 0 {
+            self.by_realm.remove(&realm);
+        }
+        self.all.messages += loss.messages;
+        self.all.contacts += loss.contacts;
+    }
+
+    /// Begins anew: what was counted so far was looked at by someone.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use store::{Op, RealmCommit};
+
+    use super::*;
+
+    fn commit(seq: u64, time_ms: i64, realm: RealmId, deleted: u64, added: u64) -> Commit {
+        let key = |number: u64| {
+            let mut key = vec![0xB0; 1];
+            key.clear();
+            key.push(body_reference());
+            key.extend_from_slice(&[number as u8; 32]);
+            key.extend_from_slice(&number.to_be_bytes());
+            key
+        };
+        let ops = (0..deleted)
+            .map(|number| Op { key: key(number), value: None })
+            .chain((0..added).map(|number| Op { key: key(1_000 + number), value: Some(Vec::new()) }))
+            .collect();
+        let part = RealmCommit { realm_raw: realm.raw(), realm_seq_raw: seq, digest_bytes: Vec::new(), ops };
+        Commit { seq_raw: seq, epoch: 1, time_ms, durable_raw: 0, realms: vec![part] }
+    }
+
+    /// The first byte of keys by which records refer to bodies.
+    fn body_reference() -> u8 {
+        (0..=255)
+            .find(|first| {
+                let mut key = vec![*first];
+                key.extend_from_slice(&[0; 32]);
+                body_of_key(&key).is_some()
+            })
+            .expect("there is one")
+    }
+
+    #[test]
+    fn a_wire_trips_at_its_number_within_its_window_and_a_move_does_not_count() {
+        let wires = Tripwires { account_messages: 10, all_messages: 25, ..Tripwires::default() };
+        let (one, two, three) = (RealmId::account(1), RealmId::account(2), RealmId::account(3));
+        let (mut watch, nobody) = (Watch::default(), |_, _| false);
+        assert_eq!(watch.count(&commit(1, 0, one, 9, 0), &wires, &nobody), None);
+        assert_eq!(watch.count(&commit(2, 1, one, 8, 8), &wires, &nobody), None, "moved");
+        let later = 601_000;
+        assert_eq!(watch.count(&commit(3, later, one, 9, 0), &wires, &nobody), None, "the first nine are long ago");
+        let tripped = watch.count(&commit(4, later, one, 1, 0), &wires, &nobody).unwrap();
+        assert!(tripped.seq == Seq(4) && tripped.why.contains("lost 10 messages"), "{tripped:?}");
+        watch.forget();
+        assert_eq!(watch.count(&commit(5, later, one, 9, 0), &wires, &nobody), None);
+        assert_eq!(watch.count(&commit(6, later, two, 9, 0), &wires, &nobody), None);
+        assert!(watch.count(&commit(7, later, three, 9, 0), &wires, &nobody).unwrap().why.contains("27 messages"));
+    }
+
+    #[test]
+    fn what_is_cleared_away_of_a_deleted_account_trips_nothing() {
+        let wires = Tripwires { account_messages: 10, ..Tripwires::default() };
+        let (deleted, other) = (RealmId::account(1), RealmId::account(2));
+        let gone = |realm, before_ms| realm == deleted && before_ms > 5_000;
+        let mut watch = Watch::default();
+        assert_eq!(watch.count(&commit(1, 700_000, deleted, 5_000, 0), &wires, &gone), None);
+        assert!(watch.count(&commit(2, 700_000, other, 10, 0), &wires, &gone).is_some());
+        assert!(watch.count(&commit(3, 600_000, deleted, 10, 0), &wires, &gone).is_some(), "deleted only just now");
+    }
+
+    #[test]
+    fn what_a_wire_holds_outlives_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(state_dir(dir.path())).unwrap();
+        assert!(WireState::read(dir.path()).unwrap().tripped.is_none());
+        let tripped = Tripped { seq: Seq(7), why: "account 1 lost 30 messages within 600 s".to_owned() };
+        WireState { tripped: Some(tripped.clone()), released: Seq(3) }.write(dir.path()).unwrap();
+        let read = WireState::read(dir.path()).unwrap();
+        assert_eq!((read.tripped, read.released), (Some(tripped), Seq(3)));
+        WireState::remove(dir.path()).unwrap();
+        WireState::remove(dir.path()).unwrap();
+        assert_eq!(WireState::read(dir.path()).unwrap().released, Seq(0));
+    }
+}
