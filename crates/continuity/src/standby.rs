@@ -31,6 +31,7 @@ pub use keys::{Fingerprint, NotACode, PairingCode};
 pub use primary::{CODE_FOR, Mode, Primary, PrimaryOptions, StandbyStatus};
 pub use promote::{
     HowToPromote, LeftToDo, Promotion, finish_promotion, loses, promote_folder, promotion_is_finished, tell_former,
+    was_promoted,
 };
 pub use rejoin::Rejoined;
 pub use replica::{Ended, Error, Standby, StandbyOptions, Status, StoreOptionsMaker};

@@ -53,6 +53,13 @@ async fn wish(config: &Config, args: &RestoreArgs) -> anyhow::Result<Wish> {
         .clone()
         .or(place.identity_file)
         .context("the archive is encrypted: give the identity of one of its recipients with --identity FILE")?;
+    for key in &args.signed_by {
+        let is_key = key.len() == 64 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
+        anyhow::ensure!(
+            is_key,
+            "--signed-by {key}: a line's key has 64 hexadecimal digits; `holdfast archive status` shows it"
+        );
+    }
     let at_ms = args.at.as_deref().map(parse_moment).transpose()?;
     let target = tokio::task::spawn_blocking(move || Target::open(&options)).await??;
     Ok(Wish {

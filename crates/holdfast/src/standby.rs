@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use continuity::standby::{Ended, Gone, Rules, Standby, StandbyOptions, StoreOptionsMaker, Tripwires};
+use continuity::standby::{Ended, Gone, Rules, Standby, StandbyOptions, StoreOptionsMaker, Tripwires, was_promoted};
 use directory::{AccountId, Directory};
 use store::{RealmId, Store};
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,6 +21,11 @@ use crate::{
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
 pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
+    // Whatever starts this after a reboot need not know that the machine was promoted.
+    if args.primary.is_none() && args.code.is_none() && !args.rejoin && was_promoted(&config.data_dir) {
+        println!("this machine was made the primary: it serves");
+        return serve::run(config).await.map(drop);
+    }
     let settings = &config.standby;
     let options = StandbyOptions {
         dir: config.data_dir.clone(),
@@ -113,17 +118,27 @@ fn was_deleted_before(store: &Store, realm: RealmId, before_ms: i64) -> bool {
 
 /// Once a day what keeps a folder small and sound: a standby's must not be what nobody has looked at for a year.
 async fn maintain(standby: Arc<Standby>, shutdown: CancellationToken) {
+    let stop = shutdown.child_token();
+    {
+        let (standby, stop) = (standby.clone(), stop.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = standby.following_is_over() => stop.cancel(),
+                () = stop.cancelled() => {}
+            }
+        });
+    }
     let mut due = maintenance::first_time();
     loop {
         tokio::select! {
-            () = shutdown.cancelled() => return,
+            () = stop.cancelled() => return,
             () = tokio::time::sleep_until(due) => {}
         }
         due += maintenance::EVERY;
         let Some(store) = standby.store() else { continue };
         let say = |line: String| tracing::info!("{line}");
-        if let Err(error) = maintenance::keep_sound(&store, &shutdown, say).await
-            && !shutdown.is_cancelled()
+        if let Err(error) = maintenance::keep_sound(&store, &stop, say).await
+            && !stop.is_cancelled()
         {
             tracing::error!(%error, "maintenance");
         }

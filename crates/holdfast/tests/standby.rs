@@ -138,9 +138,13 @@ fn when_the_primary_burns_in_sync_mode_nothing_acknowledged_is_lost() {
         assert_eq!(there.iter().filter(|found| *found == subject).count(), 1, "{subject}");
     }
     proved("the primary burns, sync", &format!("0 of {} acknowledged", acknowledged.len()), &to_mailbox(took));
+    // Whatever starts `holdfast standby` there after a reboot starts the service.
+    standby.kill();
+    let again = Standby::spawn(dirs[1].path(), &[]);
+    assert!(said(dirs[1].path(), &["account", "list"]).contains(ANNA));
     let verify = {
         let standby_dir = dirs[1].path().to_owned();
-        drop(standby);
+        drop(again);
         run(&standby_dir, &["verify"])
     };
     assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stdout));

@@ -280,6 +280,11 @@ impl Store {
         lock.take();
     }
 
+    /// How many there are of this handle and its clones: the folder can be opened again once the last one is gone.
+    pub fn handles(&self) -> usize {
+        Arc::strong_count(&self.inner)
+    }
+
     /// All realms as they are now.
     pub fn snapshot(&self) -> Snapshot {
         // Asked first: what has come since is in the view.

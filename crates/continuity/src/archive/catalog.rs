@@ -153,21 +153,16 @@ impl Catalog {
         self.snapshots.iter().filter(|listed| listed.good).map(|listed| &listed.name).max_by_key(|name| name.made_ms)
     }
 
-    /// Ignores all lines but those that one of some keys signs, each of 64 hexadecimal digits.
-    pub fn trust_only(&mut self, keys: &[String]) {
-        self.lines.retain(|name, record| {
-            let trusted = keys.iter().any(|key| key.eq_ignore_ascii_case(&record.public_key));
-            if !trusted {
-                tracing::warn!(
-                    line = name,
-                    key = record.public_key,
-                    "this line is signed by a key that is not trusted"
-                );
-            }
-            trusted
-        });
+    /// Keeps only the lines that one of some keys signs, each of 64 hexadecimal digits, and what belongs to them; gives the
+    /// others.
+    pub fn trust_only(&mut self, keys: &[String]) -> Vec<LineRecord> {
+        let is_trusted = |record: &LineRecord| keys.iter().any(|key| key.eq_ignore_ascii_case(&record.public_key));
+        let (trusted, others) = std::mem::take(&mut self.lines).into_iter().partition(|(_, record)| is_trusted(record));
+        self.lines = trusted;
         self.runs.retain(|run| self.lines.contains_key(&run.line));
         self.snapshots.retain(|listed| self.lines.contains_key(&listed.name.line));
+        let others: BTreeMap<String, LineRecord> = others;
+        others.into_values().collect()
     }
 
     /// The sealed segment of a run that was fetched, checked against the key of its line.

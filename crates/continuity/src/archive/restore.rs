@@ -134,7 +134,13 @@ impl<'a> Source<'a> {
     async fn open(wish: Wish, say: Say<'a>) -> Result<Self> {
         let mut catalog = Catalog::read(&wish.target).await?;
         if !wish.signed_by.is_empty() {
-            catalog.trust_only(&wish.signed_by);
+            for other in catalog.trust_only(&wish.signed_by) {
+                say(Event::Line(format!("PASSED OVER: line {} is signed by {}", other.line, other.public_key)));
+            }
+            if catalog.lines.is_empty() {
+                let what = format!("{}: no line is signed by a key that is believed", wish.target.name());
+                return Err(ArchiveError::Nothing(what));
+            }
         }
         let line: LineRecord = catalog.line(wish.line.as_deref())?.clone();
         say(Event::Line(format!("line {}, signed by {}", line.line, line.public_key)));

@@ -70,6 +70,9 @@ impl Standby {
             }
             let Some(store) = self.store() else { continue };
             for (realm, seq) in self.changed.take_due() {
+                if self.cut.is_cancelled() {
+                    return;
+                }
                 let (store, rules) = (store.clone(), rules.clone());
                 match blocking(move || look(&store, realm, &rules)).await {
                     Ok(None) => {}

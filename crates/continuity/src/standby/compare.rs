@@ -46,8 +46,9 @@ impl Standby {
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            let (at, wanted) = (store.clone(), left.take());
-            let round = blocking(move || compare_realms(&at, &summary, wanted.as_deref())).await?;
+            let (at, wanted, cut) = (store.clone(), left.take(), self.cut.clone());
+            let go_on = move || !cut.is_cancelled();
+            let round = blocking(move || compare_realms(&at, &summary, wanted.as_deref(), &go_on)).await?;
             compared.equal += round.equal;
             compared.different.extend(round.different);
             if round.moved.is_empty() {
@@ -173,7 +174,12 @@ struct Round {
     moved: Vec<RealmId>,
 }
 
-fn compare_realms(store: &Store, summary: &wire::Summary, only: Option<&[RealmId]>) -> Result<Round, StoreError> {
+fn compare_realms(
+    store: &Store,
+    summary: &wire::Summary,
+    only: Option<&[RealmId]>,
+    go_on: &dyn Fn() -> bool,
+) -> Result<Round, StoreError> {
     let mut round = Round { equal: 0, different: Vec::new(), moved: Vec::new() };
     let held: BTreeMap<RealmId, String> = store.quarantined().into_iter().collect();
     let mut theirs: BTreeMap<RealmId, &wire::RealmSum> =
@@ -182,6 +188,9 @@ fn compare_realms(store: &Store, summary: &wire::Summary, only: Option<&[RealmId
     all.sort_unstable();
     all.dedup();
     for realm in all.into_iter().filter(|realm| only.is_none_or(|only| only.contains(realm))) {
+        if !go_on() {
+            return Err(StoreError::Stopped { reason: "this machine is being promoted".to_owned() });
+        }
         let RealmSummary { seq, digest, stated, .. } = store.summary(realm)?;
         let Some(theirs) = theirs.remove(&realm) else {
             // Made there since, or never.

@@ -236,6 +236,14 @@ pub(super) fn promotions(dir: &Path) -> std::io::Result<Vec<Promoted>> {
     Ok(read_json(&promotions_file(&state_dir(dir)))?.unwrap_or_default())
 }
 
+/// Whether the machine of a data folder has followed another one and was made the primary.
+pub fn was_promoted(dir: &Path) -> bool {
+    dir.join("format").exists()
+        && !Store::is_replica_at(dir)
+        && !known_file(dir).exists()
+        && promotions(dir).is_ok_and(|all| !all.is_empty())
+}
+
 fn note_promotion(store: &Store, state_dir: &Path, epoch: u64, seq: Seq) -> Result<(), StoreError> {
     let file = promotions_file(state_dir);
     let io = StoreError::io("promotions.json");

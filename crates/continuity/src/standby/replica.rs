@@ -3,7 +3,12 @@
 //! What it does stands beside this: [`super::copy`] everything once, [`super::follow`] what is new, [`super::apply`] it
 //! when it is due, [`super::check`] what must hold, [`super::compare`] with the primary, [`super::promote`].
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use parking_lot::Mutex;
 use store::{RealmId, Seq, Store, StoreError, StoreOptions};
@@ -20,6 +25,8 @@ use super::{
     tripwire::{Tripped, Tripwires, WireState},
 };
 
+/// How long a store that was closed may be in use by what is under way.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(60);
 /// Between two attempts to reach the primary.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
@@ -226,6 +233,11 @@ impl Standby {
         self.status.borrow().clone()
     }
 
+    /// Resolves when following is over: whoever works on the store beside must let go of it then.
+    pub async fn following_is_over(&self) {
+        self.cut.cancelled().await;
+    }
+
     /// The store, once there is one.
     pub fn store(&self) -> Option<Store> {
         self.store.lock().clone()
@@ -279,7 +291,16 @@ impl Standby {
         let _ = applier.await;
         let store = self.store.lock().take();
         if let Some(store) = store {
-            tokio::task::spawn_blocking(move || store.close()).await.map_err(io::Error::other)?;
+            let closed = tokio::task::spawn_blocking(move || {
+                store.close();
+                // What is under way on other threads (a look at a realm, a comparison) still has it open, and whoever serves
+                // next could not open it.
+                let patience = Instant::now() + CLOSE_PATIENCE;
+                while store.handles() > 1 && Instant::now() < patience {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+            });
+            closed.await.map_err(io::Error::other)?;
         }
         Ok(self.promotion.lock().map_or(Ended::Stopped, Ended::Promoted))
     }
