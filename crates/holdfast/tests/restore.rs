@@ -57,6 +57,8 @@ fn mailbox(server: &Server, user: &str) -> Vec<String> {
     let mut imap = Imap::login(server.address("imap"), user).unwrap_or_else(|error| {
         panic!("{error}: {}", std::fs::read_to_string(server.dir().join("stderr.log")).unwrap_or_default())
     });
+    // It knows no \Recent, which depends on who came first.
+    imap.command("ENABLE IMAP4rev2").unwrap().ok();
     imap.command("SELECT INBOX").unwrap().ok();
     imap.command("FETCH 1:* (UID FLAGS INTERNALDATE BODY.PEEK[])").unwrap().ok().untagged
 }

@@ -109,8 +109,15 @@ impl Session {
         let selected = self.selected()?;
         let (mailbox, read_only) = (selected.mailbox, selected.read_only);
         self.leave_mailbox();
-        if !read_only {
-            self.door.mailstore.expunge_deleted(realm, mailbox, None).await?;
+        if read_only {
+            return Ok(Done::text("CLOSE completed"));
+        }
+        let gone = self.door.mailstore.expunge_deleted(realm, mailbox, None).await?;
+        if self.enabled.condstore && !gone.is_empty() {
+            // What a client that keeps this mailbox in step knows it up to now (RFC 7162 section 3.2.8).
+            if let Some(mailbox) = self.door.mailstore.mailbox(realm, mailbox)? {
+                return Ok(Done::code(Code::HighestModSeq(mailbox.highest_modseq.0), "CLOSE completed"));
+            }
         }
         Ok(Done::text("CLOSE completed"))
     }

@@ -155,3 +155,18 @@ async fn qresync_brings_a_client_up_to_date() {
     let answer = b.run(format!("UID FETCH 1:* (FLAGS) (CHANGEDSINCE {modseq} VANISHED)")).await.ok();
     answer.find("VANISHED (EARLIER) 1:2");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn close_tells_a_client_that_counts_changes_up_to_where_it_knows_the_mailbox() {
+    let server = Server::start().await;
+    let (mut a, mut b) = pair(&server).await;
+    a.run("ENABLE CONDSTORE").await.ok();
+    a.run("STORE 1 +FLAGS.SILENT (\\Deleted)").await.ok();
+    let code = a.run("CLOSE").await.ok().code().to_owned();
+    let modseq = code.strip_prefix("HIGHESTMODSEQ ").expect("a mod-sequence").to_owned();
+    let answer = b.run("STATUS INBOX (HIGHESTMODSEQ)").await.ok();
+    assert_eq!(answer.find("STATUS"), format!("STATUS \"INBOX\" (HIGHESTMODSEQ {modseq})"));
+    // Nothing goes, nothing is told.
+    a.run("SELECT INBOX").await.ok();
+    a.run("CLOSE").await.is("OK CLOSE completed");
+}
