@@ -223,3 +223,54 @@ impl Log {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Commit, Op, RealmCommit, disk::RealDisk};
+
+    fn commit(seq: u64, value: Vec<u8>) -> Commit {
+        let op = Op { key: vec![1], value: Some(value) };
+        let part = RealmCommit { realm_raw: 1, realm_seq_raw: seq, digest_bytes: vec![0; 16], ops: vec![op] };
+        Commit { seq_raw: seq, epoch: 1, time_ms: 0, durable_raw: seq - 1, realms: vec![part] }
+    }
+
+    /// A log of one commit, then `tail` as a crash may have left it.
+    fn reopened(tail: &[u8]) -> Result<Seq> {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Log::open(Arc::new(RealDisk), dir.path(), Seq(0), SEGMENT_BYTES);
+        let mut log = open()?;
+        let mut frames = Vec::new();
+        let chain = frame(&commit(1, vec![7; 100]), log.chain(), &mut frames);
+        log.append(&frames, 1, chain, 0)?;
+        log.file.write_at(tail, log.len).unwrap();
+        drop(log);
+        Ok(Seq(open()?.next().0 - 1))
+    }
+
+    #[test]
+    fn a_torn_record_in_which_somebody_put_what_looks_like_a_later_one_is_still_torn() {
+        for (seq, durable) in [(1_000, 999), (3, 900), (u64::MAX, 5), (2, 1)] {
+            let mut forged = Vec::new();
+            frame(&Commit { durable_raw: durable, ..commit(seq, vec![9; 10]) }, [0; 32], &mut forged);
+            forged.extend_from_slice(&Footer { chain: [0; 32], last: Seq(5_000), time_ms: 0 }.to_bytes());
+            let mut torn = Vec::new();
+            frame(&commit(2, forged), [0; 32], &mut torn);
+            torn[..20].fill(0);
+            assert_eq!(reopened(&torn).unwrap(), Seq(1), "seq {seq}, durable {durable}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_record_before_one_that_shows_that_it_was_synced_is_no_torn_one() {
+        let mut tail = Vec::new();
+        frame(&commit(2, vec![8; 100]), [0; 32], &mut tail);
+        tail[60] ^= 1;
+        frame(&commit(3, vec![9; 100]), [0; 32], &mut tail);
+        let outcome = reopened(&tail);
+        assert!(
+            matches!(&outcome, Err(StoreError::Damaged { what }) if what.contains("had been synced")),
+            "{outcome:?}"
+        );
+    }
+}

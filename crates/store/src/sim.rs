@@ -5,6 +5,7 @@ mod disk;
 mod gate;
 mod index;
 mod moments;
+mod seals;
 
 /// A small generator whose whole state is its seed, so that a failure is repeated by the number it prints.
 #[derive(Debug, Clone)]
