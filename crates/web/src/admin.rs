@@ -163,10 +163,22 @@ async fn domains_page(
 async fn add_domain(caller: Caller, form: Posted) -> Result<Response> {
     let caller = admin(caller)?;
     let typed = form.get("domain").trim().trim_start_matches('@').to_owned();
-    match caller.site.directory.add_domain(&typed).await {
+    let key = form.act_key(&format!("domain {typed}"));
+    let turn = caller.site.answers.turn(caller.account, &key).await;
+    let to = notice::with("/admin/domains", "created");
+    if turn.before().is_some() {
+        return Ok(Redirect::to(&to).into_response());
+    }
+    let made = caller.site.directory.add_domain(&typed).await;
+    if made.is_ok() {
+        turn.done("created");
+    } else {
+        drop(turn);
+    }
+    match made {
         Ok(domain) => {
             note(&caller, &format!("added the domain {}", domain.name)).await?;
-            Ok(Redirect::to(&notice::with("/admin/domains", "created")).into_response())
+            Ok(Redirect::to(&to).into_response())
         }
         Err(DirectoryError::Store(error)) => Err(error.into()),
         Err(error) => domains_page(caller, Some(capital(&error.to_string())), typed, None).await,

@@ -12,6 +12,7 @@
 
 mod action;
 mod admin;
+mod answers;
 mod assets;
 mod caller;
 mod compose;

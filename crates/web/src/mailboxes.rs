@@ -40,7 +40,19 @@ pub async fn post(caller: Caller, form: Posted) -> Result<Response> {
     let typed = form.get("name").trim().to_owned();
     let id: Option<MailboxId> = form.get("id").parse().ok();
     let done = match form.get("do") {
-        "create" => create(&caller, &typed).await.map(|()| "created"),
+        "create" => {
+            let key = form.act_key(&format!("mailbox {typed}"));
+            let turn = caller.site.answers.turn(caller.account, &key).await;
+            if turn.before().is_some() {
+                Ok("created")
+            } else {
+                let made = create(&caller, &typed).await;
+                if made.is_ok() {
+                    turn.done("created");
+                }
+                made.map(|()| "created")
+            }
+        }
         "rename" => rename(&caller, id, &typed).await.map(|()| "saved"),
         "delete" => delete(&caller, id).await.map(|()| "deleted"),
         _ => return Err(Fault::Bad("The form did not say what to do.".to_owned())),

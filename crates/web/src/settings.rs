@@ -382,8 +382,16 @@ async fn create_app(caller: Caller, form: Posted) -> Result<Response> {
     if name.is_empty() {
         return apps_page(caller, None, Some("Give it a name that tells the device.".to_owned()), None).await;
     }
-    match caller.site.directory.create_app_password(caller.account, &name).await {
+    let key = form.act_key(&format!("app password {name}"));
+    let site = caller.site.clone();
+    let turn = site.answers.turn(caller.account, &key).await;
+    if let Some(password) = turn.before() {
+        drop(turn);
+        return apps_page(caller, Some((name, password)), None, None).await;
+    }
+    match site.directory.create_app_password(caller.account, &name).await {
         Ok(made) => {
+            turn.done(&made.password);
             note(&caller, &format!("made the app password {name}")).await?;
             apps_page(caller, Some((name, made.password)), None, None).await
         }

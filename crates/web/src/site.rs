@@ -14,6 +14,7 @@ use people::People;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::answers::Answers;
 use crate::options::WebOptions;
 use crate::room::Shares;
 use crate::search::Found;
@@ -49,6 +50,8 @@ pub struct Inner {
     pub live: (Arc<Semaphore>, Shares),
     /// Room for large files on their way in: of all and of each account.
     pub uploads: (Arc<Semaphore>, Shares),
+    /// What was answered to forms that make something.
+    pub answers: Answers,
     /// Those between password and code.
     pub second_steps: SecondSteps,
     /// Searches of each account.
@@ -92,6 +95,7 @@ impl Site {
             found: Found::default(),
             live,
             uploads: (Arc::new(Semaphore::new(UPLOADS)), Shares::new(UPLOADS_EACH)),
+            answers: Answers::default(),
             second_steps: SecondSteps::default(),
             searching: Shares::new(SEARCHES_EACH),
             setup: Mutex::new(()),

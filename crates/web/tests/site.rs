@@ -183,6 +183,37 @@ async fn app_passwords_are_shown_once_and_can_be_revoked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_made_twice_at_once_is_made_once_and_answered_the_same() {
+    let world = World::new().await;
+    let mut ann = world.signed_in("ann").await;
+    let cases = [
+        ("/settings/apps", "/settings/apps", vec![("name", "Phone")]),
+        ("/mailboxes", "/mailboxes", vec![("do", "create"), ("name", "Boat")]),
+        ("/admin/domains", "/admin/domains", vec![("domain", "example.net")]),
+        (
+            "/admin",
+            "/admin/accounts",
+            vec![("do", "create"), ("address", "cat@example.org"), ("password", "a long password")],
+        ),
+    ];
+    for (page, path, fields) in cases {
+        let form = ann.get(page).await;
+        let mut all = vec![("csrf", form.csrf()), ("key", form.value("key"))];
+        all.extend(fields.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        let (mut one, mut other) = (ann.clone(), ann.clone());
+        let (one, other) = tokio::join!(one.post(path, &all), other.post(path, &all));
+        assert_eq!((one.status, one.location()), (other.status, other.location()), "{path}: {}", other.text());
+        let secret = |answer: &world::Answer| {
+            answer.text().split("<p class=\"secret\">").nth(1).map(|text| text.split('<').next().unwrap().to_owned())
+        };
+        assert_eq!(secret(&one), secret(&other), "{path}");
+        assert_eq!(secret(&one).is_some(), path == "/settings/apps");
+        assert!(one.status.is_success() || one.status == StatusCode::SEE_OTHER, "{path}: {}", one.text());
+    }
+    assert_eq!(world.directory.app_passwords(world.id("ann")).unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bodies_and_paths_beyond_all_bounds_are_refused() {
     let world = World::new().await;
     let mut browser = world.signed_in("ann").await;

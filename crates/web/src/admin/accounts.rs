@@ -208,7 +208,16 @@ pub async fn change(caller: Caller, form: Posted) -> Result<Response> {
     let id = form.get("id").parse().map(AccountId).map_err(|_| gone());
     let done = match (verb, id) {
         ("create", _) => {
-            create(&caller, &form).await.map(|()| (format!("made the account {}", form.get("address")), "created"))
+            let key = form.act_key(&format!("account {}", form.get("address")));
+            let turn = caller.site.answers.turn(caller.account, &key).await;
+            if turn.before().is_some() {
+                return Ok(Redirect::to(&notice::with("/admin", "created")).into_response());
+            }
+            let made = create(&caller, &form).await;
+            if made.is_ok() {
+                turn.done("created");
+            }
+            made.map(|()| (format!("made the account {}", form.get("address")), "created"))
         }
         ("disable" | "delete", Ok(id)) if id == caller.account => {
             return Err(Fault::Forbidden("You can not disable or delete yourself."));
