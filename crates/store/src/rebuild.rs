@@ -16,6 +16,8 @@ struct Witnesses {
     seen: Vec<(String, Seq)>,
     /// What is to be taken over: the cursors, and where the log begins.
     kept: Batch,
+    /// A promotion after which nothing was written yet is known to the index alone.
+    epoch: u64,
 }
 
 fn old_witnesses(dir: &Path, options: &StoreOptions) -> Witnesses {
@@ -31,7 +33,7 @@ fn old_witnesses(dir: &Path, options: &StoreOptions) -> Witnesses {
         let mut kept: Batch = cursors.iter().map(|(name, seq)| meta::cursor(name, *seq)).collect();
         kept.push(meta::set_first(meta::first(&*view)?));
         seen.extend(cursors);
-        Ok(Witnesses { seen, kept })
+        Ok(Witnesses { seen, kept, epoch: meta::epoch(&*view)? })
     };
     read().unwrap_or_else(|error| {
         tracing::warn!(%error, "the old index can't say how far the log must reach");
@@ -181,6 +183,7 @@ fn build(
     let begins = firsts.first().copied().unwrap_or(Seq(1)).min(Seq(base.seq().0 + 1));
     index.apply(vec![meta::set_first(begins)])?;
     index.apply(witnesses.kept.clone())?;
+    index.apply(vec![meta::set_epoch(meta::epoch(&*index.view())?.max(witnesses.epoch))])?;
     index.persist()?;
     Ok((count, reached))
 }

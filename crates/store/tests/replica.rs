@@ -5,6 +5,7 @@ use std::{ops::Bound, path::Path};
 use store::{
     Commit, Order, Read as _, RealmId, Restore, Seq, Store, StoreError, StoreOptions, body_of_key,
     log::{RunWriter, read_run},
+    rebuild_index,
 };
 
 const ONE: RealmId = RealmId::account(1);
@@ -187,12 +188,20 @@ fn a_promoted_replica_writes_in_the_next_epoch_and_a_fenced_primary_does_not() {
     assert!(matches!(standby.promote(), Err(StoreError::Damaged { .. })), "not everything is applied");
     apply(&standby);
     assert_eq!(standby.promote().unwrap(), 2);
+    // Also when the index is built anew before anything was written, or is lost after that.
+    standby.close();
+    drop(standby);
+    let _ = rebuild_index(dirs[1].path(), &StoreOptions::default(), |_, _, _| ()).unwrap();
+    let standby = Store::open(dirs[1].path(), StoreOptions::default()).unwrap();
     write(&standby, ONE, "key", "2").unwrap();
     assert_eq!(run(&standby, Seq(2)).0[0].epoch, 2);
     standby.close();
     drop(standby);
+    std::fs::remove_dir_all(dirs[1].path().join("index")).unwrap();
     let standby = Store::open(dirs[1].path(), StoreOptions::default()).unwrap();
     assert_eq!(value(&standby, ONE, "key"), Some(b"2".to_vec()));
+    write(&standby, ONE, "key", "3").unwrap();
+    assert_eq!(run(&standby, Seq(3)).0[0].epoch, 2);
 
     primary.fence("another machine was promoted").unwrap();
     assert!(matches!(write(&primary, ONE, "key", "x"), Err(StoreError::Stopped { .. })));
