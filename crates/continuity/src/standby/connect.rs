@@ -15,7 +15,7 @@ use tokio_rustls::TlsConnector;
 
 use super::{
     keys::{Fingerprint, Keys, PairingCode, Pin},
-    patient::Patient,
+    patient::{Limit, Patient},
     replica::Error,
     wire::{self, Kind, plain},
 };
@@ -73,7 +73,7 @@ pub(super) async fn connect(keys: &Keys, address: &str, pin: Pin) -> Result<Conn
             .await
             .map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
         stream.set_nodelay(true)?;
-        let stream = Patient::new(stream, Some(SILENCE), SILENCE);
+        let stream = Patient::new(stream, Some(SILENCE), Limit::new(SILENCE));
         // Machines are known by their keys, not by names.
         let name = rustls_pki_types::ServerName::try_from("holdfast-standby").expect("it is a name");
         TlsConnector::from(config).connect(name, stream).await

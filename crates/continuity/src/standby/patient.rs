@@ -4,6 +4,10 @@
 use std::{
     io,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -21,15 +25,36 @@ pub(super) struct Patient<S> {
     writing: Patience,
 }
 
+/// How long nothing may move; can be changed while a connection lasts.
+#[derive(Clone)]
+pub(super) struct Limit(Arc<AtomicU64>);
+
+impl Limit {
+    pub(super) fn new(limit: Duration) -> Self {
+        let this = Self(Arc::default());
+        this.set(limit);
+        this
+    }
+
+    /// Counts from the next time on that something has to be waited for.
+    pub(super) fn set(&self, limit: Duration) {
+        self.0.store(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
 struct Patience {
-    limit: Duration,
+    limit: Limit,
     sleep: Pin<Box<Sleep>>,
     waits: bool,
 }
 
 impl Patience {
-    fn new(limit: Duration) -> Self {
-        Self { limit, sleep: Box::pin(tokio::time::sleep(limit)), waits: false }
+    fn new(limit: Limit) -> Self {
+        Self { sleep: Box::pin(tokio::time::sleep(limit.get())), limit, waits: false }
     }
 
     /// What came of trying: an error instead of waiting when there was nothing for too long.
@@ -40,11 +65,11 @@ impl Patience {
         }
         if !self.waits {
             self.waits = true;
-            self.sleep.as_mut().reset(Instant::now() + self.limit);
+            self.sleep.as_mut().reset(Instant::now() + self.limit.get());
         }
         match self.sleep.as_mut().poll(cx) {
             Poll::Ready(()) => {
-                let why = format!("the other side {what} for {} s", self.limit.as_secs());
+                let why = format!("the other side {what} for {} s", self.limit.get().as_secs());
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)))
             }
             Poll::Pending => Poll::Pending,
@@ -55,8 +80,9 @@ impl Patience {
 impl<S> Patient<S> {
     /// `reading`: how long nothing may come while something is waited for; `None` is for ever. `writing`: how long nothing
     /// may be taken.
-    pub(super) fn new(inner: S, reading: Option<Duration>, writing: Duration) -> Self {
-        Self { inner, reading: reading.map(Patience::new), writing: Patience::new(writing) }
+    pub(super) fn new(inner: S, reading: Option<Duration>, writing: Limit) -> Self {
+        let reading = reading.map(|limit| Patience::new(Limit::new(limit)));
+        Self { inner, reading, writing: Patience::new(writing) }
     }
 }
 
@@ -99,7 +125,7 @@ mod tests {
     async fn a_side_that_takes_nothing_or_says_nothing_is_given_up_once_the_time_is_over() {
         let limit = Duration::from_millis(50);
         let (here, mut there) = tokio::io::duplex(64);
-        let mut here = Patient::new(here, Some(limit), limit);
+        let mut here = Patient::new(here, Some(limit), Limit::new(limit));
         // What moves is not concerned.
         there.write_all(&[1; 64]).await.unwrap();
         here.read_exact(&mut [0; 64]).await.unwrap();
@@ -110,7 +136,7 @@ mod tests {
         assert_eq!(here.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
         // Nor is reading where no limit was asked for.
         let (here, mut there) = tokio::io::duplex(64);
-        let mut here = Patient::new(here, None, limit);
+        let mut here = Patient::new(here, None, Limit::new(limit));
         assert!(tokio::time::timeout(limit * 4, here.read_u8()).await.is_err());
         there.write_u8(3).await.unwrap();
         assert_eq!(here.read_u8().await.unwrap(), 3);

@@ -16,13 +16,15 @@ use super::{
 };
 use crate::standby::{
     keys::Fingerprint,
-    patient::Patient,
+    patient::{Limit, Patient},
     promote::promotions,
     wire::{self, Hello, Kind},
 };
 
 /// How long a stranger may take to say who it is.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a standby that copies may take nothing: its disk may have to catch up.
+const COPY_PATIENCE: Duration = Duration::from_secs(60);
 /// Of what a machine calls itself.
 const MAX_NAME_CHARS: usize = 100;
 
@@ -40,8 +42,8 @@ impl Primary {
         stream.set_nodelay(true)?;
         let given_away = place.given_away();
         let late = |_| io::Error::from(io::ErrorKind::TimedOut);
-        // A standby that takes nothing must not keep commits waiting that could be acknowledged without it.
-        let stream = Patient::new(stream, None, self.options.away_after.max(Duration::from_secs(1)));
+        let patience = Limit::new(COPY_PATIENCE);
+        let stream = Patient::new(stream, None, patience.clone());
         let greeted = async {
             let stream = tokio::time::timeout(GREETING_TIMEOUT, acceptor.accept(stream)).await.map_err(late)??;
             let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
@@ -81,7 +83,11 @@ impl Primary {
                     Err(refused(&mut write, why).await)
                 }
                 Kind::Hello(hello) if hello.copy => self.give_everything(read, &mut write).await,
-                Kind::Hello(hello) => self.clone().follow(who, hello, read, &mut write).await,
+                Kind::Hello(hello) => {
+                    // A standby that takes nothing must not keep commits waiting that could be acknowledged without it.
+                    patience.set(self.options.away_after.max(Duration::from_secs(1)));
+                    self.clone().follow(who, hello, read, &mut write).await
+                }
                 other => Err(Ended::Refused(format!("it begins with {}", other.name()))),
             }
         };
