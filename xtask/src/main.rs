@@ -3,6 +3,7 @@
 
 mod bench;
 mod install;
+mod licences;
 mod proofs;
 mod steps;
 

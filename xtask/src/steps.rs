@@ -2,14 +2,16 @@
 
 use std::{
     io::{BufRead, BufReader, IsTerminal},
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::install;
+use crate::{install, licences};
 
 /// How long a fuzz target runs in `cargo xtask test`.
 const SHORT_FUZZ_SECONDS: u32 = 15;
@@ -23,7 +25,7 @@ type Step = (&'static str, fn() -> Result<()>);
 const STEPS: [Step; 7] = [
     ("fmt", || cargo(&["fmt", "--all", "--check"])),
     ("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"])),
-    ("licences", licences),
+    ("licences", licences::check),
     ("tests", tests),
     ("browser", browser),
     ("fuzz", || fuzz(SHORT_FUZZ_SECONDS)),
@@ -47,11 +49,6 @@ pub fn test(only: &[&str]) -> Result<()> {
     }
     println!("\nall steps passed: {}", times.join(", "));
     Ok(())
-}
-
-fn licences() -> Result<()> {
-    install::cargo_tool("cargo-deny", "cargo-deny", "0.20.2")?;
-    cargo(&["deny", "--log-level", "error", "check", "licenses", "bans", "sources"])
 }
 
 /// All tests of all crates: units, promises, whole-service scenarios with real clients, the crash loop.
@@ -79,24 +76,49 @@ fn browser() -> Result<()> {
         .current_dir(root().join("crates/web/tests/browser")))
 }
 
-/// Runs each fuzz target for `seconds`. Sanitizer instrumentation is a nightly flag; `RUSTC_BOOTSTRAP` admits it on stable.
+/// Runs each fuzz target for `seconds`, as many at a time as there are cores. Sanitizer instrumentation is a nightly flag;
+/// `RUSTC_BOOTSTRAP` admits it on stable.
 pub fn fuzz(seconds: u32) -> Result<()> {
     install::cargo_tool("cargo-fuzz", "cargo-fuzz", "0.13.2")?;
-    for target in test_files("fuzz/fuzz_targets")? {
-        println!("fuzzing {target} for {seconds} s");
-        run(Command::new("cargo")
-            .args([
-                "fuzz",
-                "run",
-                &target,
-                "--",
-                &format!("-max_total_time={seconds}"),
-                "-print_final_stats=0",
-                "-verbosity=0",
-            ])
-            .env("RUSTC_BOOTSTRAP", "1")
-            .current_dir(root()))?;
-    }
+    let targets = test_files("fuzz/fuzz_targets")?;
+    println!("building {} fuzz targets", targets.len());
+    run(Command::new("cargo").args(["fuzz", "build"]).env("RUSTC_BOOTSTRAP", "1").current_dir(root()))?;
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut failed = Vec::new();
+        while let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(error) = fuzz_one(target, seconds) {
+                eprintln!("{error:#}");
+                failed.push(target.as_str());
+            }
+        }
+        failed
+    };
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let failed: Vec<&str> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().expect("workers don't panic")).collect()
+    });
+    ensure!(failed.is_empty(), "fuzzing found something in: {}", failed.join(", "));
+    Ok(())
+}
+
+/// Runs a target that was built, from its corpus.
+fn fuzz_one(target: &str, seconds: u32) -> Result<()> {
+    println!("fuzzing {target} for {seconds} s");
+    let output = Command::new("cargo")
+        .args(["fuzz", "run", target, "--"])
+        .args([&format!("-max_total_time={seconds}"), "-print_final_stats=0", "-verbosity=0"])
+        .env("RUSTC_BOOTSTRAP", "1")
+        .current_dir(root())
+        .output()?;
+    let said = [output.stdout, output.stderr].concat();
+    ensure!(
+        output.status.success(),
+        "{}\n`cargo fuzz run {target}` ended with {}",
+        String::from_utf8_lossy(&said),
+        output.status
+    );
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 //!
 //! Start reading at [`Listener`].
 
+mod certificate;
 mod conn;
 mod listener;
 mod network;
@@ -12,8 +13,9 @@ pub mod sasl;
 mod tickets;
 mod tls;
 
+pub use certificate::Certificate;
 pub use conn::{Conn, TlsInfo};
-pub use listener::{ListenOptions, Listener, Security, answers_late};
+pub use listener::{Connections, ListenOptions, Listener, Security, answers_late};
 pub use network::network_of;
 pub use tickets::{Clock, PERIOD as TICKET_PERIOD, TicketKeys};
 pub use tls::{Tls, TlsError};

@@ -40,6 +40,8 @@ pub struct ListenOptions {
     pub max_connections: usize,
     /// Connections at once from one network (see [`network_of`]). Default 100.
     pub max_per_network: usize,
+    /// Addresses that this does not hold for, such as those of proxies. Default: none.
+    pub uncounted: Vec<IpAddr>,
     /// Said to a client over a limit before its connection is closed; nothing is said on a TLS listener. Default: nothing.
     pub busy: &'static [u8],
     /// How long connections may go on after the shutdown. Default 10 seconds.
@@ -54,6 +56,7 @@ impl Default for ListenOptions {
             security: Security::Plain,
             max_connections: 4_000,
             max_per_network: 100,
+            uncounted: Vec::new(),
             busy: b"",
             grace: Duration::from_secs(10),
             max_segment: None,
@@ -102,6 +105,7 @@ impl Listener {
         let slots = Arc::new(Slots {
             max_connections: options.max_connections,
             max_per_network: options.max_per_network,
+            uncounted: options.uncounted.iter().map(|address| network_of(*address)).collect(),
             taken: Mutex::default(),
         });
         Ok(Self { listener, options, slots })
@@ -113,6 +117,11 @@ impl Listener {
     /// Those of the system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// Tells how many connections there are, for as long as anybody asks.
+    pub fn connections(&self) -> Connections {
+        Connections(self.slots.clone())
     }
 
     /// Accepts connections and runs `serve` for each until shut down; then lets those that are open finish within the
@@ -223,10 +232,22 @@ fn note_panic(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
+/// How many connections a listener has.
+#[derive(Clone)]
+pub struct Connections(Arc<Slots>);
+
+impl Connections {
+    /// Now.
+    pub fn open(&self) -> usize {
+        self.0.taken.lock().all
+    }
+}
+
 /// Who holds how many connections.
 struct Slots {
     max_connections: usize,
     max_per_network: usize,
+    uncounted: Vec<IpAddr>,
     taken: Mutex<Taken>,
 }
 
@@ -241,7 +262,8 @@ impl Slots {
         let network = network_of(address);
         let mut taken = self.taken.lock();
         let of_network = taken.by_network.get(&network).copied().unwrap_or(0);
-        if taken.all >= self.max_connections || of_network >= self.max_per_network {
+        let is_counted = !self.uncounted.contains(&network);
+        if taken.all >= self.max_connections || (is_counted && of_network >= self.max_per_network) {
             return None;
         }
         taken.all += 1;

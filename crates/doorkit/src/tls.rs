@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 use rustls::ServerConfig;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
-use crate::TicketKeys;
+use crate::{Certificate, TicketKeys};
 
 /// How long a self-signed certificate is good for. Clients pin it, so it must not change often.
 const SELF_SIGNED_YEARS: i32 = 20;
@@ -35,7 +35,15 @@ pub enum TlsError {
         /// What is wrong.
         what: String,
     },
-    /// Certificate and key do not fit together, or are of a kind that is not supported.
+    /// The key is another certificate's.
+    #[error("{} is not the key of {}", key.display(), certificate.display())]
+    Mismatch {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+    },
+    /// Certificate and key are of a kind that is not supported.
     #[error("certificate and key can't be used: {0}")]
     Unusable(#[from] rustls::Error),
     /// A certificate could not be made.
@@ -54,7 +62,13 @@ struct Inner {
     certificate: PathBuf,
     key: PathBuf,
     tickets: Arc<TicketKeys>,
-    config: RwLock<Arc<ServerConfig>>,
+    loaded: RwLock<Loaded>,
+}
+
+#[derive(Clone)]
+struct Loaded {
+    config: Arc<ServerConfig>,
+    leaf: Arc<Certificate>,
 }
 
 impl Tls {
@@ -76,9 +90,9 @@ impl Tls {
     }
 
     fn load(certificate: &Path, key: &Path, tickets: Arc<TicketKeys>) -> Result<Self, TlsError> {
-        let config = RwLock::new(load(certificate, key, &tickets)?);
+        let loaded = RwLock::new(load(certificate, key, &tickets)?);
         let (certificate, key) = (certificate.to_owned(), key.to_owned());
-        Ok(Self { inner: Arc::new(Inner { certificate, key, tickets, config }) })
+        Ok(Self { inner: Arc::new(Inner { certificate, key, tickets, loaded }) })
     }
 
     /// The self-signed certificate that is kept in `dir`, made at the first call for `names`.
@@ -116,17 +130,22 @@ impl Tls {
     /// # Errors
     /// As [`Tls::from_pem`].
     pub fn reload(&self) -> Result<(), TlsError> {
-        let config = load(&self.inner.certificate, &self.inner.key, &self.inner.tickets)?;
-        *self.inner.config.write() = config;
+        let loaded = load(&self.inner.certificate, &self.inner.key, &self.inner.tickets)?;
+        *self.inner.loaded.write() = loaded;
         Ok(())
     }
 
+    /// The certificate in use.
+    pub fn certificate(&self) -> Arc<Certificate> {
+        self.inner.loaded.read().leaf.clone()
+    }
+
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
-        self.inner.config.read().clone()
+        self.inner.loaded.read().config.clone()
     }
 }
 
-fn load(certificate: &Path, key: &Path, tickets: &Arc<TicketKeys>) -> Result<Arc<ServerConfig>, TlsError> {
+fn load(certificate: &Path, key: &Path, tickets: &Arc<TicketKeys>) -> Result<Loaded, TlsError> {
     let pem = |path: &Path, error: rustls_pki_types::pem::Error| match error {
         rustls_pki_types::pem::Error::Io(error) => TlsError::Io { path: path.to_owned(), error },
         rustls_pki_types::pem::Error::NoItemsFound => {
@@ -140,16 +159,24 @@ fn load(certificate: &Path, key: &Path, tickets: &Arc<TicketKeys>) -> Result<Arc
     if chain.is_empty() {
         return Err(TlsError::Pem { path: certificate.to_owned(), what: "holds no certificate".to_owned() });
     }
+    let leaf = Certificate::parse(&chain[0])
+        .map_err(|what| TlsError::Pem { path: certificate.to_owned(), what: format!("is no certificate: {what}") })?;
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| pem(key, error))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(chain, private)?;
+        .with_single_cert(chain, private)
+        .map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => {
+                TlsError::Mismatch { certificate: certificate.to_owned(), key: key.to_owned() }
+            }
+            other => other.into(),
+        })?;
     // Stateless tickets: clients that come back skip most of the handshake, and nothing is kept for those that do not.
     config.ticketer = tickets.clone();
     // Idle connections are many: records are not gathered beyond what is being sent.
     config.send_tls13_tickets = 1;
     config.max_early_data_size = 0;
-    Ok(Arc::new(config))
+    Ok(Loaded { config: Arc::new(config), leaf: Arc::new(leaf) })
 }

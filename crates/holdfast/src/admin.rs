@@ -2,6 +2,7 @@
 
 mod accounts;
 mod archive;
+mod audit;
 mod domains;
 mod mail;
 mod people;
@@ -11,6 +12,7 @@ mod salvage;
 pub mod socket;
 mod stage;
 mod standby;
+pub mod status;
 
 use std::{
     path::Path,
@@ -18,6 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::ensure;
 use continuity::standby::HowToPromote;
 use store::StoreError;
 use tokio::sync::mpsc;
@@ -27,11 +30,11 @@ pub use archive::new_archive_identity;
 pub use standby::{BELIEVES_TOO_MUCH, on_standby};
 
 use crate::{
-    cli::{AdminCommand, PeopleCommand},
+    cli::{AccountCommand, AdminCommand, DomainCommand, PeopleCommand},
     config::Config,
     maintenance,
     progress::Terminal,
-    services::Services,
+    services::{NO_DATA, Services, has_data},
 };
 use socket::Line;
 
@@ -65,6 +68,7 @@ impl Output {
 /// Runs a command on the services.
 pub async fn execute(services: &Arc<Services>, command: AdminCommand, output: &Output) -> anyhow::Result<()> {
     match command {
+        AdminCommand::Status { json } => status::run(services, json, output).await,
         AdminCommand::Account(command) => accounts::run(services, command, output).await,
         AdminCommand::Domain(command) => domains::run(services, command, output).await,
         AdminCommand::Queue(command) => queue::run(services, command, output).await,
@@ -77,6 +81,7 @@ pub async fn execute(services: &Arc<Services>, command: AdminCommand, output: &O
         AdminCommand::Archive(command) => archive::run(services, command, output).await,
         AdminCommand::Stage(command) => stage::run(services, command, output).await,
         AdminCommand::People(command) => people::run(services, command, output).await,
+        AdminCommand::Audit(args) => audit::run(services, args, output).await,
         AdminCommand::Rewind(args) => rewind::run(services, args, output).await,
         AdminCommand::Salvage(args) => salvage::run(services, args, output).await,
         AdminCommand::Maintain => {
@@ -92,6 +97,14 @@ pub async fn execute(services: &Arc<Services>, command: AdminCommand, output: &O
             tokio::join!(run, show).0
         }
     }
+}
+
+/// What may come before the service was ever started. Any other command on an empty folder has the wrong folder.
+const fn may_begin(command: &AdminCommand) -> bool {
+    matches!(
+        command,
+        AdminCommand::Domain(DomainCommand::Add { .. }) | AdminCommand::Account(AccountCommand::Add { .. })
+    )
 }
 
 /// How long a command waits for the process that owns the data folder to listen, or to give the folder back.
@@ -123,6 +136,9 @@ pub async fn run(config: Config, mut command: AdminCommand) -> anyhow::Result<()
             terminal.finish();
             return outcome;
         }
+        if let AdminCommand::Status { json } = command {
+            return status::of_folder(&config, json);
+        }
         // A standby that is not running is made the primary all the same.
         if let AdminCommand::Promote { discard, nothing_lost, maybe_lost } = command
             && store::Store::is_replica_at(&config.data_dir)
@@ -132,6 +148,7 @@ pub async fn run(config: Config, mut command: AdminCommand) -> anyhow::Result<()
             terminal.finish();
             return outcome;
         }
+        ensure!(may_begin(&command) || has_data(&config.data_dir), "{}: {NO_DATA}", config.data_dir.display());
         // Opening waits for commits of its own: off the async threads.
         let config = config.clone();
         match tokio::task::spawn_blocking(move || Services::open(config)).await? {

@@ -1,6 +1,8 @@
 //! What administrators must know: in the log, on their pages, and by mail once a day each; and how everything is that
 //! they should be able to look at.
 
+mod own;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -37,13 +39,16 @@ pub struct Alarm {
 pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) {
     let (mut said, mut logged) = (HashSet::new(), HashSet::new());
     let mut away: HashMap<String, Instant> = HashMap::new();
+    let mut every = tokio::time::interval(LOOK_EVERY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            _ = every.tick() => {}
         }
         let now_ms = services.store.clock().now_ms();
-        let mut all = services.archives.alarm(now_ms, &services.config.data_dir);
+        let mut all = own::alarms(&services, now_ms);
+        all.extend(services.archives.alarm(now_ms, &services.config.data_dir));
         all.extend(standbys(&services, &mut away));
         all.extend(restore(&services));
         for alarm in &all {
@@ -54,13 +59,19 @@ pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) {
             if logged.insert(key.clone()) {
                 tracing::error!("{}", alarm.line);
             }
+            if services.store.stopped().is_some() {
+                // Nothing can be filed.
+                continue;
+            }
             let text = format!("{}.\n{}\n\n{}\n", alarm.line, alarm.more, alarm.look);
             match tell::administrators(&services, &key, &alarm.subject, &text).await {
                 Ok(0) => drop(said.remove(&key)),
                 Ok(_) => {}
                 Err(error) => {
-                    tracing::error!(error = format!("{error:#}"), "administrators could not be told");
                     said.remove(&key);
+                    if logged.insert(format!("{key}/untold")) {
+                        tracing::error!(error = format!("{error:#}"), "administrators could not be told");
+                    }
                 }
             }
         }

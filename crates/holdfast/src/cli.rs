@@ -13,7 +13,8 @@ use crate::config::ByteSize;
 #[derive(Debug, Parser)]
 #[command(name = "holdfast", version, propagate_version = true)]
 pub struct Cli {
-    /// Configuration file. Without one, everything has a default that works on this machine.
+    /// Configuration file. Default: /etc/holdfast/holdfast.toml where there is one and no data folder was named; else
+    /// everything has a default that works on this machine.
     #[arg(long, short, global = true, env = "HOLDFAST_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The data folder, instead of the configured one.
@@ -21,6 +22,22 @@ pub struct Cli {
     pub data_dir: Option<PathBuf>,
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// Where an installed service has its configuration, so that nobody has to type it at night.
+const INSTALLED: &str = "/etc/holdfast/holdfast.toml";
+
+impl Cli {
+    /// The configuration file that counts. Who names a data folder means that one, and none of an installed service.
+    pub fn config_file(&self) -> Option<PathBuf> {
+        let installed = || {
+            let is_named = self.data_dir.is_some() || std::env::var_os("HOLDFAST_DATA_DIR").is_some();
+            let path = PathBuf::from(INSTALLED);
+            // One that is there and can't be looked at is told when it is read.
+            (!is_named && path.try_exists().unwrap_or(true)).then_some(path)
+        };
+        self.config.clone().or_else(installed)
+    }
 }
 
 /// All commands.
@@ -59,6 +76,16 @@ pub enum Command {
     },
     /// Put load on any mail server and print rates and latencies.
     Bench(crate::bench::BenchArgs),
+    /// Print a script that has a shell complete commands and options.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages, one for each command.
+    Man {
+        /// The folder, made when it is not there.
+        dir: PathBuf,
+    },
     #[command(flatten)]
     Admin(AdminCommand),
 }
@@ -66,6 +93,12 @@ pub enum Command {
 /// Commands on the service's state, with or without a running service.
 #[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
 pub enum AdminCommand {
+    /// How everything is, in one look: stage, doors, disk, queue, backups, alarms. Exits with 1 when something needs you.
+    Status {
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Accounts: the people (and programs) that have mail here.
     #[command(subcommand)]
     Account(AccountCommand),
@@ -106,6 +139,8 @@ pub enum AdminCommand {
     /// Address books: contacts and groups, in and out as vCard or CSV.
     #[command(subcommand)]
     People(PeopleCommand),
+    /// Who did what, newest first: to the service (domains, accounts deleted, messages dropped), or to one account.
+    Audit(AuditArgs),
     /// Bring an account's mail or address book back as it was at a moment, beside what came since. Can be undone.
     Rewind(RewindArgs),
     /// Take everything that can be read out of a damaged data folder, or out of what only an old primary had, and merge
@@ -263,6 +298,16 @@ pub enum AccountCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Everything about one account: addresses, space, app passwords, sessions.
+    Show {
+        /// The account's address.
+        address: String,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change an account: name, space, role; or shut out who got hold of it.
+    Set(SetArgs),
     /// Set a new password. All of the account's web sessions end.
     Passwd {
         /// The account's address.
@@ -300,6 +345,51 @@ pub enum AccountCommand {
     },
 }
 
+/// `holdfast account set …`
+#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
+pub struct SetArgs {
+    /// The account's address.
+    pub address: String,
+    /// The name people see.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Space, such as "5 GiB"; "0 B" is unlimited.
+    #[arg(long)]
+    pub quota: Option<ByteSize>,
+    /// Whether it may manage the service by the web.
+    #[arg(long, value_enum)]
+    pub role: Option<AccountRole>,
+    /// Sign in without the second factor from now on: for who has lost it.
+    #[arg(long)]
+    pub totp_off: bool,
+    /// End all web sessions and revoke all app passwords: for an account that somebody else got hold of. Set a new
+    /// password too.
+    #[arg(long)]
+    pub shut_out: bool,
+}
+
+/// What an account may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+pub enum AccountRole {
+    /// Mail of its own.
+    User,
+    /// Manage the service by the web too.
+    Admin,
+}
+
+/// `holdfast audit …`
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+pub struct AuditArgs {
+    /// The account. Default: the service's own trail.
+    pub address: Option<String>,
+    /// At most so many.
+    #[arg(long, default_value_t = 50)]
+    pub limit: usize,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Where a password comes from: never from the command line itself, which other users can read.
 #[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
 pub struct PasswordArgs {
@@ -323,11 +413,23 @@ pub enum DomainCommand {
         name: String,
     },
     /// List the domains.
-    List,
+    List {
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Receive mail for a domain no more. No account may have an address in it any more.
+    Remove {
+        /// The domain.
+        name: String,
+    },
     /// Print the DNS records of a domain again.
     Show {
         /// The domain.
         name: String,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -347,6 +449,9 @@ pub enum QueueCommand {
     Show {
         /// The queue id.
         id: String,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
     },
     /// Try again now.
     Retry {
@@ -381,7 +486,11 @@ pub enum QueueCommand {
 #[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
 pub enum StageCommand {
     /// Say what is on, what is off, and how far a plan is.
-    Show,
+    Show {
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Go to a stage at once. A plan that is under way is given up.
     Set {
         /// dark, checks, web, clients, queues or open.

@@ -4,7 +4,9 @@
 //! remedy. Nothing is read lazily: a server that has started has understood every key.
 
 mod archive;
+mod check;
 mod diagnose;
+mod environment;
 mod units;
 
 use std::{
@@ -16,11 +18,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use archive::Archive;
-pub use diagnose::ConfigError;
+pub use check::ends as certificate_ends;
+pub use diagnose::{ConfigError, doubt};
 pub use units::{ByteSize, Span};
-
-/// The prefix of environment variables that override keys: `HOLDFAST_LISTEN__SMTP=127.0.0.1:2525` sets `listen.smtp`.
-pub const ENV_PREFIX: &str = "HOLDFAST_";
 
 /// Everything that can be configured. Each field's comment is its documentation in `docs/configuration.md`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -115,6 +115,26 @@ impl Default for Listen {
             metrics: Vec::new(),
             standby: Vec::new(),
         }
+    }
+}
+
+impl Listen {
+    /// All doors, by the name of their key.
+    pub const fn doors(&self) -> [(&'static str, &Vec<SocketAddr>); 12] {
+        [
+            ("smtp", &self.smtp),
+            ("submission", &self.submission),
+            ("submissions", &self.submissions),
+            ("lmtp", &self.lmtp),
+            ("imap", &self.imap),
+            ("imaps", &self.imaps),
+            ("pop3", &self.pop3),
+            ("pop3s", &self.pop3s),
+            ("http", &self.http),
+            ("https", &self.https),
+            ("metrics", &self.metrics),
+            ("standby", &self.standby),
+        ]
     }
 }
 
@@ -319,8 +339,23 @@ pub enum LogFormat {
 
 impl Config {
     /// Reads `file` (or nothing), puts the environment on top and checks what must hold between keys.
+    ///
+    /// # Errors
+    /// Everything that is wrong, as far as that can be told at once.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
-        let env = std::env::vars().filter(|(name, _)| name.starts_with(ENV_PREFIX));
+        match Self::read(file)? {
+            (config, None) => Ok(config),
+            (_, Some(wrong)) => Err(wrong),
+        }
+    }
+
+    /// The same for who does not serve: what can be read, and what is wrong with it. At 3 a.m. a certificate that is
+    /// broken must keep nobody from looking at the service that runs.
+    ///
+    /// # Errors
+    /// What can't be understood.
+    pub fn read(file: Option<&Path>) -> Result<(Self, Option<ConfigError>), ConfigError> {
+        let env = std::env::vars().filter(|(name, _)| name.starts_with(environment::PREFIX));
         match file {
             Some(path) => {
                 let text = std::fs::read_to_string(path)
@@ -331,148 +366,26 @@ impl Config {
         }
     }
 
-    /// The configuration that `text` gives. `path` is only for messages.
-    pub fn from_text(
+    /// What `text` gives, and what is wrong with it. `path` is only for messages.
+    fn from_text(
         text: &str,
         path: &Path,
         env: impl Iterator<Item = (String, String)>,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<(Self, Option<ConfigError>), ConfigError> {
         // The file alone first, so that its mistakes are told with their lines.
         toml::from_str::<Self>(text).map_err(|error| diagnose::explain(text, path, &error))?;
         let mut table: toml::Table = text.parse().expect("it parsed a moment ago");
-        for (name, value) in env {
-            overlay(&mut table, &name, &value)?;
-        }
-        let config: Self = table.try_into().map_err(|error: toml::de::Error| ConfigError::Environment {
-            name: ENV_PREFIX.to_owned() + "…",
-            message: error.message().to_owned(),
-        })?;
-        config.check(text, path)?;
-        Ok(config)
-    }
-
-    fn check(&self, text: &str, path: &Path) -> Result<(), ConfigError> {
-        let wrong = |key: &str, message: &str, remedy: &str| {
-            Err(ConfigError::Wrong {
-                path: path.to_owned(),
-                line: diagnose::line_of(text, key),
-                key: key.to_owned(),
-                message: message.to_owned(),
-                remedy: remedy.to_owned(),
-            })
+        let set = environment::overlay(&mut table, env)?;
+        let config: Self = table.try_into().expect("it was read with each variable");
+        let mut wrong: Vec<ConfigError> =
+            config.mistakes().into_iter().map(|finding| diagnose::wrong(text, path, &set, finding)).collect();
+        let wrong = match wrong.len() {
+            0 => None,
+            1 => wrong.pop(),
+            _ => Some(ConfigError::Several(wrong)),
         };
-        if self.hostname.is_empty() || self.hostname.contains(char::is_whitespace) {
-            return wrong("hostname", "is not a host name", "write the name your MX record points to");
-        }
-        match (&self.tls.certificate, &self.tls.key) {
-            (Some(_), None) => return wrong("tls.certificate", "has no key beside it", "add tls.key"),
-            (None, Some(_)) => return wrong("tls.key", "has no certificate beside it", "add tls.certificate"),
-            _ => {}
-        }
-        for (key, file) in [
-            ("tls.certificate", &self.tls.certificate),
-            ("tls.key", &self.tls.key),
-            ("delivery.smarthost_password_file", &self.delivery.smarthost_password_file),
-        ] {
-            if let Some(file) = file
-                && let Err(error) = std::fs::File::open(file)
-            {
-                return wrong(
-                    key,
-                    &format!("cannot be read: {}: {error}", file.display()),
-                    "correct the path, or let the service's user read the file",
-                );
-            }
-        }
-        for (domain, target) in &self.delivery.routes {
-            if !is_host_and_port(target) {
-                return wrong(
-                    &format!("delivery.routes.{domain}"),
-                    "is not host:port",
-                    "write it as \"mx.example.org:25\"",
-                );
-            }
-        }
-        if self.delivery.smarthost.as_deref().is_some_and(|host| !is_host_and_port(host)) {
-            return wrong("delivery.smarthost", "is not host:port", "write it as \"mail.example.org:587\"");
-        }
-        if self.limits.message_size.0 < 64 * 1024 {
-            return wrong(
-                "limits.message_size",
-                "is below 64 KiB",
-                "RFC 5321 asks for at least 64 KiB; use \"50 MiB\"",
-            );
-        }
-        if self.limits.connections == 0 || self.delivery.connections == 0 {
-            return wrong("limits.connections", "is zero", "leave it out for the default");
-        }
-        if self.web.public_url.as_deref().is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://"))
-        {
-            return wrong("web.public_url", "is not a web address", "write it as \"https://mail.example.org\"");
-        }
-        for (number, archive) in self.archive.iter().enumerate() {
-            let again = self.archive[..number].iter().any(|other| other.name() == archive.name());
-            let again =
-                again.then(|| ("name", "is another archive's too".to_owned(), "give each archive a name of its own"));
-            if let Some((key, message, remedy)) = archive.check().or(again) {
-                return Err(ConfigError::Wrong {
-                    path: path.to_owned(),
-                    line: diagnose::line_in(text, "archive", number, key),
-                    key: format!("archive.{key}"),
-                    message,
-                    remedy: remedy.to_owned(),
-                });
-            }
-        }
-        Ok(())
+        Ok((config, wrong))
     }
-}
-
-fn is_host_and_port(text: &str) -> bool {
-    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
-}
-
-/// Sets the key that an environment variable names. Values are TOML where they parse as TOML, else plain strings;
-/// a key that is a list takes `a,b`.
-fn overlay(table: &mut toml::Table, name: &str, value: &str) -> Result<(), ConfigError> {
-    let path = name[ENV_PREFIX.len()..].to_ascii_lowercase();
-    // Other programs' variables (HOLDFAST_URL of a test, say) are not ours to refuse: only `A__B` and known roots count.
-    let keys: Vec<&str> = path.split("__").collect();
-    let defaults = toml::Table::try_from(Config::default()).expect("the defaults are representable");
-    if !defaults.contains_key(keys[0]) {
-        return Ok(());
-    }
-    let is_list = keys.len() == 2
-        && defaults[keys[0]].as_table().and_then(|section| section.get(keys[1])).is_some_and(toml::Value::is_array);
-    let parsed = if is_list && !value.trim_start().starts_with('[') {
-        toml::Value::Array(
-            value
-                .split(',')
-                .map(str::trim)
-                .filter(|item| !item.is_empty())
-                .map(|item| toml::Value::String(item.to_owned()))
-                .collect(),
-        )
-    } else {
-        format!("value = {value}")
-            .parse::<toml::Table>()
-            .ok()
-            .and_then(|mut table| table.remove("value"))
-            .unwrap_or_else(|| toml::Value::String(value.to_owned()))
-    };
-    let mut at = table;
-    for key in &keys[..keys.len() - 1] {
-        at = at
-            .entry((*key).to_owned())
-            .or_insert_with(|| toml::Value::Table(toml::Table::new()))
-            .as_table_mut()
-            .ok_or_else(|| ConfigError::Environment {
-                name: name.to_owned(),
-                message: format!("`{key}` is not a section"),
-            })?;
-    }
-    at.insert(keys[keys.len() - 1].to_owned(), parsed);
-    Ok(())
 }
 
 #[cfg(test)]
@@ -480,7 +393,13 @@ mod tests {
     use super::*;
 
     fn load(text: &str) -> Result<Config, ConfigError> {
-        Config::from_text(text, Path::new("holdfast.toml"), std::iter::empty())
+        with_env(text, &[])
+    }
+
+    fn with_env(text: &str, env: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let (config, wrong) = Config::from_text(text, Path::new("holdfast.toml"), env)?;
+        wrong.map_or(Ok(config), Err)
     }
 
     #[test]
@@ -506,6 +425,25 @@ mod tests {
         assert!(message.contains("holdfast.toml:2") && message.contains("50 MiB"), "{message}");
         let message = load("[listen]\nimap = [\"here\"]\n").unwrap_err().to_string();
         assert!(message.contains("holdfast.toml:2"), "{message}");
+    }
+
+    #[test]
+    fn what_a_key_takes_is_said_with_an_example() {
+        for (wrong, remedy) in [
+            ("[listen]\nsmtp = [\"0.0.0.0\"]\n", "\"0.0.0.0:25\""),
+            ("[listen]\nsmtp = \"0.0.0.0:25\"\n", "write a list"),
+            ("[limits]\nconnections = \"many\"\n", "a whole number"),
+            ("[limits]\nplaintext_logins = 1\n", "true or false"),
+            ("[log]\nformat = \"jsn\"\n", "did you mean `json`"),
+            ("[log]\nlevel = 5\n", "between quotes"),
+            ("[web]\ntrusted_proxies = [\"localhost\"]\n", "\"192.0.2.1\""),
+            ("[log]\nlevel = info\n", "between quotes"),
+            ("[log]\nlevel = \"a\"\nlevel = \"b\"\n", "twice"),
+            ("[listen\n", "[section]"),
+        ] {
+            let message = load(wrong).unwrap_err().to_string();
+            assert!(message.contains(remedy), "{wrong}{message}");
+        }
     }
 
     #[test]
@@ -535,15 +473,39 @@ mod tests {
     #[test]
     fn the_environment_goes_before_the_file() {
         let env = [
-            ("HOLDFAST_HOSTNAME".to_owned(), "mx.example.org".to_owned()),
-            ("HOLDFAST_LISTEN__SMTP".to_owned(), "127.0.0.1:25, 127.0.0.2:25".to_owned()),
-            ("HOLDFAST_LIMITS__MESSAGE_SIZE".to_owned(), "10 MiB".to_owned()),
-            ("HOLDFAST_URL".to_owned(), "http://elsewhere".to_owned()),
+            ("HOLDFAST_HOSTNAME", "mx.example.org"),
+            ("HOLDFAST_LISTEN__SMTP", "127.0.0.1:25, 127.0.0.2:25"),
+            ("HOLDFAST_LIMITS__MESSAGE_SIZE", "10 MiB"),
+            ("HOLDFAST_URL", "http://elsewhere"),
         ];
-        let config = Config::from_text("hostname = \"other\"", Path::new("x"), env.into_iter()).unwrap();
+        let config = with_env("hostname = \"other\"", &env).unwrap();
         assert_eq!(config.hostname, "mx.example.org");
         assert_eq!(config.listen.smtp.len(), 2);
         assert_eq!(config.limits.message_size, ByteSize::mib(10));
+    }
+
+    fn from_environment(name: &str, value: &str) -> Result<Config, ConfigError> {
+        with_env("", &[(name, value)])
+    }
+
+    #[test]
+    fn a_variable_that_is_wrong_is_named() {
+        let message = |name, value| from_environment(name, value).unwrap_err().to_string();
+        let misspelt = message("HOLDFAST_LISTN__SMTP", "127.0.0.1:25");
+        assert!(misspelt.contains("HOLDFAST_LISTN__SMTP") && misspelt.contains("HOLDFAST_LISTEN__SMTP"), "{misspelt}");
+        let key = message("HOLDFAST_LISTEN__SMPT", "127.0.0.1:25");
+        assert!(key.contains("HOLDFAST_LISTEN__SMPT") && key.contains("smpt"), "{key}");
+        let value = message("HOLDFAST_LIMITS__MESSAGE_SIZE", "huge");
+        assert!(value.contains("HOLDFAST_LIMITS__MESSAGE_SIZE") && value.contains("50 MiB"), "{value}");
+        let checked = message("HOLDFAST_LIMITS__CONNECTIONS", "0");
+        assert!(checked.contains("HOLDFAST_LIMITS__CONNECTIONS") && checked.contains("zero"), "{checked}");
+    }
+
+    #[test]
+    fn several_mistakes_are_told_each_with_its_line() {
+        let text = "hostname = \"a b\"\n[limits]\nconnections = 0\n";
+        let message = load(text).unwrap_err().to_string();
+        assert!(message.contains("holdfast.toml:1") && message.contains("holdfast.toml:3"), "{message}");
     }
 
     #[test]

@@ -12,49 +12,61 @@ mod config;
 mod down_page;
 mod drill;
 mod gates;
+mod machine;
 mod maintenance;
 mod moment;
 mod offline;
+mod owner;
 mod progress;
 mod restore;
 mod serve;
 mod services;
+mod shell;
 mod standby;
 mod tell;
+mod told;
 
 use std::{io::IsTerminal as _, path::Path, process::ExitCode};
 
+use anyhow::Context as _;
 use clap::Parser as _;
 use cli::{AdminCommand, ArchiveCommand, Cli, Command, StandbyArgs};
-use config::{Config, LogFormat};
+use config::{Config, ConfigError, LogFormat};
 use tracing_subscriber::EnvFilter;
 
 /// glibc keeps an arena for each thread that ever allocated, and what passwords are hashed in (19 MiB) stays in each.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// `EX_CONFIG` of sysexits.h: trying again does not help.
+const WRONG_CONFIGURATION: u8 = 78;
+
 fn main() -> ExitCode {
+    machine::started();
+    owner::keep_to_ourselves();
     let cli = Cli::parse();
     match run(cli) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("holdfast: {error:#}");
-            ExitCode::FAILURE
+            eprintln!("holdfast: {}", told::told(&error));
+            if error.is::<ConfigError>() { ExitCode::from(WRONG_CONFIGURATION) } else { ExitCode::FAILURE }
         }
     }
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     if let Command::CheckConfig { file } = &cli.command {
-        let path = file.as_deref().or(cli.config.as_deref());
-        Config::load(path)?;
-        println!("{}: ok", path.unwrap_or(Path::new("the defaults")).display());
-        return Ok(ExitCode::SUCCESS);
+        return check_config(file.clone().or_else(|| cli.config_file()).as_deref());
     }
     // An error here means that a provider is there already: the same one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     if let Command::Bench(args) = cli.command {
         return runtime()?.block_on(bench::run(args)).map(|()| ExitCode::SUCCESS);
+    }
+    match cli.command {
+        Command::Completions { shell } => return shell::completions(shell).map(|()| ExitCode::SUCCESS),
+        Command::Man { dir } => return shell::pages(&dir).map(|()| ExitCode::SUCCESS),
+        _ => {}
     }
     if let Command::DownPage(args) = cli.command {
         start_log(LogFormat::Text, "info")?;
@@ -64,19 +76,62 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         // It is made before the configuration can be right.
         return admin::new_archive_identity(file).map(|()| ExitCode::SUCCESS);
     }
-    let mut config = Config::load(cli.config.as_deref())?;
+    let file = cli.config_file();
+    let (mut config, wrong) = Config::read(file.as_deref())?;
+    match wrong {
+        Some(wrong) if serves(&cli.command) => return Err(wrong.into()),
+        Some(_) => eprintln!("warning: a service with this configuration would not start: holdfast check-config"),
+        None => {}
+    }
     if let Some(dir) = cli.data_dir {
         config.data_dir = dir;
     }
-    // Commands speak by themselves; only the service keeps a log.
-    let is_service = match &cli.command {
+    let owner = owner::become_owner(&config.data_dir)?;
+    let outcome = run_with(config, cli.command);
+    match (outcome, owner) {
+        (Err(error), Some(owner)) if format!("{error:#}").contains("Permission denied") => {
+            Err(error
+                .context(format!("typed as root, done as {owner}, who owns the data folder and may not do all of it")))
+        }
+        (outcome, _) => outcome,
+    }
+}
+
+/// Says whether a configuration is right, for whoever will run the service.
+fn check_config(file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let shown = file.unwrap_or(Path::new("the defaults")).display();
+    let config = Config::load(file)?;
+    if let Some(owner) = owner::become_owner(&config.data_dir)? {
+        Config::load(file).with_context(|| format!("as {owner}, who owns the data folder"))?;
+    }
+    let text = file.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+    // Without a file the service is for trying out, here.
+    let doubts = if file.is_some() { config.doubts(jiff::Timestamp::now().as_second()) } else { Vec::new() };
+    for doubt in &doubts {
+        println!("{}", config::doubt(&text, file.unwrap_or(Path::new("")), doubt.clone()));
+    }
+    match doubts.len() {
+        0 => println!("{shown}: ok"),
+        1 => println!("{shown}: can be used, with one warning"),
+        some => println!("{shown}: can be used, with {some} warnings"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a command is the service, or will be.
+const fn serves(command: &Command) -> bool {
+    match command {
         Command::Serve | Command::Standby(StandbyArgs { command: None, .. }) => true,
         Command::Restore(args) => !args.offline,
         _ => false,
-    };
-    let level = if is_service { config.log.level.as_str() } else { "warn" };
+    }
+}
+
+fn run_with(config: Config, command: Command) -> anyhow::Result<ExitCode> {
+    // Commands speak by themselves; only the service keeps a log.
+    let level = if serves(&command) { config.log.level.as_str() } else { "warn" };
     start_log(config.log.format, level)?;
-    match cli.command {
+    match command {
         Command::Serve => runtime()?.block_on(serve::run(config)),
         Command::Standby(StandbyArgs { command: Some(command), .. }) => {
             runtime()?.block_on(admin::run(config, AdminCommand::StandbyDo(command))).map(|()| ExitCode::SUCCESS)
@@ -87,7 +142,11 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Drill { target, dir } => runtime()?.block_on(drill::command(config, target, dir)),
         Command::Restore(args) => runtime()?.block_on(restore::run(config, args)),
         Command::RebuildIndex => offline::rebuild_index(&config).map(|()| ExitCode::SUCCESS),
-        Command::CheckConfig { .. } | Command::Bench(_) | Command::DownPage(_) => unreachable!("done above"),
+        Command::CheckConfig { .. }
+        | Command::Bench(_)
+        | Command::DownPage(_)
+        | Command::Completions { .. }
+        | Command::Man { .. } => unreachable!("done above"),
     }
 }
 
@@ -95,9 +154,14 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 
+/// Libraries that say at level info what only their makers need.
+const QUIET: &str = "fjall=warn,lsm_tree=warn";
+
 /// The log goes to standard error: standard output is for what was asked.
 fn start_log(format: LogFormat, level: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(level).map_err(|error| anyhow::anyhow!("log.level `{level}`: {error}"))?;
+    // What is asked for by name goes before.
+    let filter = EnvFilter::try_new(format!("{QUIET},{level}"))
+        .map_err(|error| anyhow::anyhow!("log.level `{level}`: {error}"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

@@ -14,7 +14,10 @@ use people::invariants::PeopleInvariants;
 use store::{Invariants, Reclaim, Store};
 use tokio_util::sync::CancellationToken;
 
-use crate::{restore::behind::check_whole, services::Services};
+use crate::{
+    restore::behind::check_whole,
+    services::{DailyWork, Services},
+};
 
 /// From the start of the service to the first run, which is not when everybody logs in again.
 const AFTER_START: Duration = Duration::from_secs(15 * 60);
@@ -100,6 +103,8 @@ pub async fn run(
     if let Err(error) = keep_sound(&services.store, &shutdown, say).await {
         failed.push(error.to_string());
     }
+    let at_ms = services.store.clock().now_ms();
+    *services.daily.lock() = Some(DailyWork { at_ms, failed: failed.clone() });
     if failed.is_empty() { Ok(()) } else { bail!("{}", failed.join("; ")) }
 }
 

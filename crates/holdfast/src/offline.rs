@@ -5,14 +5,19 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use store::{Report, StoreError};
 
-use crate::{config::Config, maintenance::INVARIANTS, progress::Terminal, services::store_options};
+use crate::{
+    config::Config,
+    maintenance::INVARIANTS,
+    progress::Terminal,
+    services::{NO_DATA, has_data, store_options},
+};
 
 /// Damage that is listed one by one; more is counted.
 const MAX_LISTED: usize = 200;
 
 /// Checks everything that is stored. Exits with 1 when something is wrong (and was not repaired).
 pub fn verify(config: &Config, repair: bool) -> anyhow::Result<ExitCode> {
-    anyhow::ensure!(config.data_dir.join("format").exists(), "{}: no data folder", config.data_dir.display());
+    anyhow::ensure!(has_data(&config.data_dir), "{}: {NO_DATA}", config.data_dir.display());
     let mut report = check(config)?;
     print(&report);
     if report.is_sound() {
@@ -73,7 +78,7 @@ fn print(report: &Report) {
 
 /// Builds the index from nothing.
 pub fn rebuild_index(config: &Config) -> anyhow::Result<()> {
-    anyhow::ensure!(config.data_dir.join("format").exists(), "{}: no data folder", config.data_dir.display());
+    anyhow::ensure!(has_data(&config.data_dir), "{}: {NO_DATA}", config.data_dir.display());
     let mut terminal = Terminal::default();
     let rebuilt = store::rebuild_index(&config.data_dir, &store_options(config), |what, done, total| {
         terminal.progress(what, done, total);

@@ -44,7 +44,8 @@ impl Terminal {
     /// How far the work is; `total` 0 is not known.
     pub fn progress(&mut self, what: &str, done: u64, total: u64) {
         if !std::io::stderr().is_terminal() {
-            if self.last_plain.is_none_or(|at| at.elapsed() >= PLAIN_INTERVAL) {
+            // Short work needs no word.
+            if self.last_plain.get_or_insert_with(Instant::now).elapsed() >= PLAIN_INTERVAL {
                 self.last_plain = Some(Instant::now());
                 match (done * 100).checked_div(total) {
                     Some(percent) => eprintln!("{what}: {done} of {total} ({percent} %)"),

@@ -3,6 +3,7 @@
 mod doors;
 mod http;
 mod notify;
+mod proxy;
 mod stage;
 mod standbys;
 mod welcome;
@@ -14,19 +15,32 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::{admin, alarms, archive, config::Config, maintenance, restore::behind, services::Services};
+use crate::{admin, alarms, archive, config::Config, machine, maintenance, restore::behind, services::Services};
 
 /// How often measurements are gathered into their summaries.
 const METRICS_UPKEEP: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Histograms keep each measurement until someone gathers them: nobody may ever ask for /metrics.
-async fn upkeep(metrics: PrometheusHandle, shutdown: CancellationToken) -> (&'static str, anyhow::Result<()>) {
+/// Tells systemd, too, that the service lives.
+async fn upkeep(
+    services: Arc<Services>,
+    metrics: PrometheusHandle,
+    shutdown: CancellationToken,
+) -> (&'static str, anyhow::Result<()>) {
     let mut every = tokio::time::interval(METRICS_UPKEEP);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return ("metrics", Ok(())),
             _ = every.tick() => {
-                metrics.run_upkeep();
+                let (services, metrics) = (services.clone(), metrics.clone());
+                let work = tokio::task::spawn_blocking(move || {
+                    machine::measure(&services);
+                    metrics.run_upkeep();
+                });
+                if let Err(error) = work.await {
+                    tracing::error!(%error, "measuring");
+                }
+                notify::alive();
                 give_memory_back();
             }
         }
@@ -92,11 +106,14 @@ pub async fn run_on(services: Arc<Services>, metrics: PrometheusHandle) -> anyho
     let tls = doors::certificate(&services.config)?;
     let shutdown = CancellationToken::new();
 
+    let _ = services.tls.set(tls.clone());
     let bound = doors::bind(&services, &tls, &metrics)?;
+    let _ = services.doors.set(bound.open_doors());
     let standby_listeners = standbys::bind(&services.config).await?;
     // Before the doors are announced: a command typed on "ready" must find this process.
     let admin_socket = admin::socket::bind(&services.config.data_dir)?;
     welcome::doors(&services, &bound)?;
+    welcome::doubts(&services);
     let mut tasks = bound.serve(&shutdown);
     {
         let (services, shutdown) = (services.clone(), shutdown.clone());
@@ -107,7 +124,7 @@ pub async fn run_on(services: Arc<Services>, metrics: PrometheusHandle) -> anyho
         let (services, shutdown) = (services.clone(), shutdown.clone());
         tasks.spawn(async move { ("queue", stage::queue(services, shutdown).await) });
     }
-    tasks.spawn(upkeep(metrics, shutdown.clone()));
+    tasks.spawn(upkeep(services.clone(), metrics, shutdown.clone()));
     tasks.spawn(attend(services.clone(), shutdown.clone()));
     standbys::serve(&services, standby_listeners, &shutdown, &mut tasks)?;
     {

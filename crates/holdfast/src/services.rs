@@ -1,12 +1,18 @@
 //! The services of one data folder, opened once and shared by doors and commands.
 
-use std::sync::{Arc, OnceLock, atomic::AtomicBool};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, OnceLock, atomic::AtomicBool},
+};
 
 use anyhow::{Context as _, bail};
 use continuity::{stage::Stages, standby::Primary};
 use delivery::{Credentials, DeliveryOptions, NextHop, Smarthost, TlsPolicy};
 use directory::{AccountId, AdmissionLimits, DirectoryOptions, Remember};
+use doorkit::{Connections, Tls};
 use mailstore::{MailError, MailStore};
+use parking_lot::Mutex;
 use store::{Store, StoreError, StoreOptions};
 use tokio::sync::watch;
 
@@ -30,13 +36,44 @@ pub struct Services {
     pub continuity: watch::Sender<Vec<web::Panel>>,
     /// What was being restored when the service began, and may still be.
     pub restoring: OnceLock<Restoring>,
+    /// The doors, once they are bound.
+    pub doors: OnceLock<Vec<OpenDoor>>,
+    /// The certificate, once it was read.
+    pub tls: OnceLock<Tls>,
+    /// How the daily work went last.
+    pub daily: Mutex<Option<DailyWork>>,
     /// Whether the doors are this process's: a command by itself has nothing to bring back in stages.
     pub serving: AtomicBool,
+}
+
+/// A door that listens.
+pub struct OpenDoor {
+    pub name: &'static str,
+    pub address: SocketAddr,
+    pub connections: Connections,
+}
+
+/// How the daily work went.
+#[derive(Clone)]
+pub struct DailyWork {
+    /// When it ended, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// Steps that failed, and why.
+    pub failed: Vec<String>,
 }
 
 /// How the configuration has the store opened.
 pub fn store_options(config: &Config) -> StoreOptions {
     StoreOptions { retention: config.store.retention.0, cache_bytes: config.store.cache.0, ..StoreOptions::default() }
+}
+
+/// What is said of a folder without data.
+pub const NO_DATA: &str =
+    "there is no data folder here; name the one that the service has, by --config FILE or --data-dir DIR";
+
+/// Whether there is a service's data in a folder, whole or not; what can't be looked at is told when it is opened.
+pub fn has_data(dir: &Path) -> bool {
+    ["format", "log"].iter().any(|part| dir.join(part).try_exists().unwrap_or(true))
 }
 
 impl Services {
@@ -99,6 +136,9 @@ impl Services {
             alarms: watch::channel(Vec::new()).0,
             continuity: watch::channel(Vec::new()).0,
             restoring: OnceLock::new(),
+            doors: OnceLock::new(),
+            tls: OnceLock::new(),
+            daily: Mutex::default(),
             serving: AtomicBool::new(false),
             config,
         })

@@ -56,10 +56,10 @@ pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let socket = admin::socket::bind(&config.data_dir)?;
     let executor = {
-        let standby = standby.clone();
+        let (standby, config) = (standby.clone(), Arc::new(config.clone()));
         let run: Arc<admin::socket::Executor> = Arc::new(move |command, output| {
-            let standby = standby.clone();
-            Box::pin(async move { admin::on_standby(&standby, command, &output).await })
+            let (standby, config) = (standby.clone(), config.clone());
+            Box::pin(async move { admin::on_standby(&standby, &config, command, &output).await })
         });
         run
     };
@@ -71,10 +71,15 @@ pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
     let stopping = shutdown.clone();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    // A renewed certificate is for those who serve; the signal must not end this process.
+    let mut hangup = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => tracing::info!("a standby has no certificate to read again"),
+            }
         }
         stopping.cancel();
     });

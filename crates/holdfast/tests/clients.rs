@@ -4,17 +4,13 @@ mod support;
 
 use std::{path::Path, process::Command};
 
-use support::{PASSWORD, Server, has, imap::Imap, limited, smtp::Smtp};
+use support::{PASSWORD, Server, has, imap::Imap, limited, smtp::Smtp, wait_for};
 
 const ANNA: &str = "anna@example.org";
 const BERT: &str = "bert@example.org";
 
 fn service() -> (tempfile::TempDir, Server) {
-    let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path());
-    server.add_account(ANNA);
-    server.add_account(BERT);
-    (dir, server)
+    Server::with_accounts(&[ANNA, BERT])
 }
 
 /// Runs a client to its end and gives what it said; it must end well.
@@ -39,14 +35,6 @@ fn subjects(server: &Server, user: &str, mailbox: &str) -> String {
     imap.command(&format!("EXAMINE {mailbox}")).unwrap().ok();
     let answer = imap.command("UID FETCH 1:* (BODY.PEEK[HEADER.FIELDS (SUBJECT)])").unwrap();
     answer.untagged.join("\n")
-}
-
-fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = std::time::Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < support::PATIENCE, "{what} did not come about");
-        std::thread::park_timeout(std::time::Duration::from_millis(100));
-    }
 }
 
 #[test]

@@ -18,11 +18,7 @@ const BERT: &str = "bert@example.org";
 const LIMIT: usize = 50 << 20;
 
 fn service() -> (tempfile::TempDir, Server) {
-    let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path());
-    server.add_account(ANNA);
-    server.add_account(BERT);
-    (dir, server)
+    Server::with_accounts(&[ANNA, BERT])
 }
 
 /// Bytes that look random: splitmix64 from a seed.

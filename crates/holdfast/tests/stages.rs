@@ -10,17 +10,13 @@ use std::{
     time::Instant,
 };
 
-use support::{Server, imap::Imap, smtp::Smtp, web::Web};
+use support::{Server, imap::Imap, smtp::Smtp, wait_for, web::Web};
 
 const ANNA: &str = "anna@example.org";
 const BERT: &str = "bert@example.org";
 
 fn service() -> (tempfile::TempDir, Server) {
-    let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path());
-    server.add_account(ANNA);
-    server.add_account(BERT);
-    (dir, server)
+    Server::with_accounts(&[ANNA, BERT])
 }
 
 #[track_caller]
@@ -51,15 +47,6 @@ fn http(address: SocketAddr, request: &str) -> String {
 
 fn get(address: SocketAddr, path: &str) -> String {
     http(address, &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
-}
-
-#[track_caller]
-fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < support::PATIENCE, "{what} did not come about");
-        std::thread::park_timeout(std::time::Duration::from_millis(20));
-    }
 }
 
 #[test]

@@ -9,7 +9,8 @@ use mailstore::{MailError, StoreError};
 
 use super::Output;
 use crate::{
-    cli::{AccountCommand, AdminCommand, PasswordArgs},
+    archive::moment,
+    cli::{AccountCommand, AccountRole, AdminCommand, PasswordArgs, SetArgs},
     config::ByteSize,
     services::Services,
 };
@@ -36,9 +37,10 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
             let quota_bytes = quota.unwrap_or(services.config.limits.default_quota).0;
             let role = if admin { Role::Admin } else { Role::User };
             let parsed = EmailAddress::parse(&address).with_context(|| address.clone())?;
-            let new = NewAccount { address: parsed, name, password: password.password, role, quota_bytes };
+            let new = NewAccount { address: parsed, name, password: password.password.clone(), role, quota_bytes };
             let id = directory.create_account(new).await?;
             output.line(format!("account {address} is there")).await;
+            told(&address, &password, output).await;
             (Some(id), "account made".to_owned())
         }
         AccountCommand::List { json } => {
@@ -47,10 +49,16 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
             }
             return Ok(());
         }
+        AccountCommand::Show { address, json } => {
+            let account = find(services, &address).await?;
+            return shown(services, &account, json, output).await;
+        }
+        AccountCommand::Set(args) => return set(services, args, output).await,
         AccountCommand::Passwd { address, password } => {
             let account = find(services, &address).await?;
             directory.set_password(account.id, &password.password).await?;
             output.line(format!("{address} has a new password; its web sessions have ended")).await;
+            told(&address, &password, output).await;
             (Some(account.id), "password set".to_owned())
         }
         AccountCommand::Disable { address } => {
@@ -87,6 +95,115 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
     };
     directory.audit(who, WHO, &done, "").await?;
     Ok(())
+}
+
+/// Everything about one account.
+async fn shown(services: &Services, account: &Account, json: bool, output: &Output) -> anyhow::Result<()> {
+    let directory = &services.directory;
+    let quota = services.mailstore.quota(account.id.realm())?;
+    let addresses = directory.addresses_of(account.id)?;
+    let passwords = directory.app_passwords(account.id)?;
+    let sessions = directory.sessions(account.id)?.len();
+    let totp = directory.totp_enabled(account.id)?;
+    let quarantined = services.store.quarantined().into_iter().find(|(realm, _)| *realm == account.id.realm());
+    let quarantined = quarantined.map(|(_, why)| why);
+    if json {
+        let passwords: Vec<_> = passwords
+            .iter()
+            .map(|one| {
+                serde_json::json!({
+                    "name": one.name,
+                    "created_ms": one.created_ms,
+                    "last_used_ms": one.last_used_ms,
+                })
+            })
+            .collect();
+        let object = serde_json::json!({
+            "address": account.address.to_string(),
+            "realm": account.id.realm().to_string(),
+            "name": account.name,
+            "admin": account.role == Role::Admin,
+            "enabled": account.enabled,
+            "created_ms": account.created_ms,
+            "addresses": addresses,
+            "messages": quota.messages,
+            "used_bytes": quota.used_bytes,
+            "quota_bytes": quota.limit_bytes,
+            "second_factor": totp,
+            "app_passwords": passwords,
+            "web_sessions": sessions,
+            "quarantined": quarantined,
+        });
+        output.line(object.to_string()).await;
+        return Ok(());
+    }
+    let limit = quota.limit_bytes.map_or_else(|| "unlimited".to_owned(), |bytes| ByteSize(bytes).to_string());
+    let role = if account.role == Role::Admin { "administrator" } else { "user" };
+    let state = if account.enabled { "" } else { ", DISABLED: no logins" };
+    let row = |what: &str, how: String| format!("  {what:<14} {how}");
+    output.line(format!("{} ({})", account.address, account.id.realm())).await;
+    output.line(row("name", account.name.clone())).await;
+    output.line(row("role", format!("{role}{state}"))).await;
+    output.line(row("since", moment(account.created_ms))).await;
+    output.line(row("mail", format!("{} messages, {} bytes of {limit}", quota.messages, quota.used_bytes))).await;
+    output.line(row("addresses", addresses.join(", "))).await;
+    output.line(row("second factor", if totp { "on" } else { "off" }.to_owned())).await;
+    output.line(row("web sessions", sessions.to_string())).await;
+    for one in passwords {
+        let used = one.last_used_ms.map_or_else(|| "never used".to_owned(), |at| format!("last used {}", moment(at)));
+        output.line(row("app password", format!("{}, {used}", one.name))).await;
+    }
+    if let Some(why) = quarantined {
+        output.line(row("QUARANTINED", why)).await;
+    }
+    Ok(())
+}
+
+async fn set(services: &Services, args: SetArgs, output: &Output) -> anyhow::Result<()> {
+    let SetArgs { address, name, quota, role, totp_off, shut_out } = args;
+    let directory = &services.directory;
+    let id = find(services, &address).await?.id;
+    let mut done = Vec::new();
+    if let Some(name) = name {
+        directory.set_name(id, &name).await?;
+        done.push(format!("its name is {name:?}"));
+    }
+    if let Some(quota) = quota {
+        directory.set_quota(id, quota.0).await?;
+        done.push(if quota.0 == 0 { "its space is unlimited".to_owned() } else { format!("its space is {quota}") });
+    }
+    if let Some(role) = role {
+        let role = match role {
+            AccountRole::User => Role::User,
+            AccountRole::Admin => Role::Admin,
+        };
+        directory.set_role(id, role).await?;
+        done.push(format!("it is {}", if role == Role::Admin { "an administrator" } else { "no administrator" }));
+    }
+    if totp_off {
+        directory.disable_totp(id).await?;
+        done.push("its second factor is off".to_owned());
+    }
+    if shut_out {
+        directory.end_all_sessions(id, None).await?;
+        for one in directory.app_passwords(id)? {
+            directory.revoke_app_password(id, one.id).await?;
+        }
+        done.push("its web sessions have ended, its app passwords are revoked".to_owned());
+    }
+    ensure!(!done.is_empty(), "say what to change: --name, --quota, --role, --totp-off or --shut-out");
+    for what in done {
+        directory.audit(Some(id), WHO, &what, "").await?;
+        output.line(format!("{address}: {what}")).await;
+    }
+    Ok(())
+}
+
+/// A password that was made is shown once it counts.
+async fn told(address: &str, password: &PasswordArgs, output: &Output) {
+    if password.generate {
+        output.line(format!("password of {address}: {}", password.password)).await;
+    }
 }
 
 fn listed(services: &Services, account: &Account, json: bool) -> anyhow::Result<String> {
@@ -148,7 +265,6 @@ fn ask_password(address: &str, args: &mut PasswordArgs) -> anyhow::Result<()> {
     if args.generate {
         let random: [u8; 10] = rand::random();
         args.password = random.iter().map(|byte| format!("{byte:02x}")).collect();
-        println!("password of {address}: {}", args.password);
     } else if args.password_stdin || !std::io::stdin().is_terminal() {
         let mut line = String::new();
         std::io::stdin().lock().read_line(&mut line)?;

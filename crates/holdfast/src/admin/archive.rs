@@ -43,11 +43,7 @@ pub fn events(output: &Output) -> (impl Fn(Event) + Send + Sync + use<>, impl Fu
 }
 
 fn bytes(bytes: u64) -> String {
-    let unit = [(1_u64 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    match unit.into_iter().find(|(size, _)| bytes >= *size) {
-        Some((size, unit)) => format!("{:.1} {unit}", bytes as f64 / size as f64),
-        None => ByteSize(bytes).to_string(),
-    }
+    ByteSize(bytes).rounded()
 }
 
 impl ArchiveCommand {

@@ -11,20 +11,37 @@ pub async fn run(services: &Services, command: DomainCommand, output: &Output) -
             let domain = directory.add_domain(&name).await?;
             directory.audit(None, WHO, &format!("domain {} added", domain.name), "").await?;
             output.line(format!("domain {} is there; set these DNS records:\n", domain.name)).await;
-            print_records(services, &domain.name, output).await
+            print_records(services, &domain.name, false, output).await
         }
-        DomainCommand::List => {
+        DomainCommand::List { json } => {
             for domain in directory.domains()? {
-                output.line(domain.name).await;
+                let object = || serde_json::json!({ "name": domain.name }).to_string();
+                output.line(if json { object() } else { domain.name }).await;
             }
             Ok(())
         }
-        DomainCommand::Show { name } => print_records(services, &name, output).await,
+        DomainCommand::Remove { name } => {
+            directory.remove_domain(&name).await?;
+            directory.audit(None, WHO, &format!("domain {name} removed"), "").await?;
+            output.line(format!("domain {name} is removed: take its DNS records away too")).await;
+            Ok(())
+        }
+        DomainCommand::Show { name, json } => print_records(services, &name, json, output).await,
     }
 }
 
-async fn print_records(services: &Services, name: &str, output: &Output) -> anyhow::Result<()> {
+async fn print_records(services: &Services, name: &str, json: bool, output: &Output) -> anyhow::Result<()> {
     for record in services.directory.dns_records(name)? {
+        if json {
+            let object = serde_json::json!({
+                "name": record.name,
+                "type": record.kind,
+                "value": record.value,
+                "purpose": record.purpose,
+            });
+            output.line(object.to_string()).await;
+            continue;
+        }
         output.line(format!("; {}\n{}. {} {}", record.purpose, record.name, record.kind, record.value)).await;
     }
     Ok(())

@@ -30,8 +30,12 @@ pub async fn run(services: &Services, command: QueueCommand, output: &Output) ->
                     .await;
             }
         }
-        QueueCommand::Show { id } => {
+        QueueCommand::Show { id, json } => {
             let message = delivery.queue_show(parse(&id)?)?;
+            if json {
+                output.line(json_of(&message)).await;
+                return Ok(());
+            }
             output.line(line_of(&message)).await;
             for recipient in &message.recipients {
                 let next = if message.held { "held".to_owned() } else { time(recipient.next_attempt_ms) };
@@ -77,7 +81,7 @@ pub async fn run(services: &Services, command: QueueCommand, output: &Output) ->
 }
 
 fn parse(id: &str) -> anyhow::Result<QueueId> {
-    id.parse().with_context(|| format!("{id} is not a queue id; `holdfast queue list` shows them"))
+    id.parse().with_context(|| id.to_owned())
 }
 
 /// The messages that ids, or `all`, stand for.

@@ -19,7 +19,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Output, execute};
-use crate::{cli::AdminCommand, services::Services};
+use crate::{cli::AdminCommand, services::Services, told::told};
 
 /// The longest request line: a command with paths and a password.
 const MAX_REQUEST_BYTES: u64 = 64 * 1024;
@@ -105,21 +105,34 @@ async fn answer(executor: &Arc<Executor>, stream: UnixStream) -> anyhow::Result<
     let (read, mut write) = stream.into_split();
     let mut request = String::new();
     BufReader::new(read.take(MAX_REQUEST_BYTES)).read_line(&mut request).await?;
-    let command: AdminCommand = serde_json::from_str(&request).context("not an admin command of this version")?;
+    let command: AdminCommand = match serde_json::from_str(&request) {
+        Ok(command) => command,
+        Err(error) => {
+            let refusal = format!(
+                "the service that runs is Holdfast {}, and does not know this command ({error}): restart it to have it \
+                 run what is installed now",
+                env!("CARGO_PKG_VERSION")
+            );
+            write.write_all(serialized(&Line::Done(Some(refusal)))?.as_bytes()).await?;
+            return Ok(());
+        }
+    };
     let (lines, mut received) = mpsc::channel::<Line>(LINES_IN_FLIGHT);
     let output = Output::new(lines);
     let executor = executor.clone();
     let task = tokio::spawn(async move {
         let outcome = executor(command, output.clone()).await;
-        output.done(outcome.err().map(|error| format!("{error:#}"))).await;
+        output.done(outcome.err().map(|error| told(&error))).await;
     });
     while let Some(line) = received.recv().await {
-        let mut text = serde_json::to_string(&line)?;
-        text.push('\n');
-        write.write_all(text.as_bytes()).await?;
+        write.write_all(serialized(&line)?.as_bytes()).await?;
     }
     task.await?;
     Ok(())
+}
+
+fn serialized(line: &Line) -> anyhow::Result<String> {
+    Ok(serde_json::to_string(line)? + "\n")
 }
 
 /// Asks the serving process, if there is one: `None` when nobody listens.

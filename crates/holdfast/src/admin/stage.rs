@@ -35,7 +35,11 @@ pub fn complete(command: &mut AdminCommand) -> anyhow::Result<()> {
 pub async fn run(services: &Arc<Services>, command: StageCommand, output: &Output) -> anyhow::Result<()> {
     let stages = &services.stages;
     match command {
-        StageCommand::Show => {}
+        StageCommand::Show { json: true } => {
+            output.line(json_of(services)).await;
+            return Ok(());
+        }
+        StageCommand::Show { json: false } => {}
         StageCommand::Set { stage } => {
             let stage: Stage = stage.parse()?;
             stages.next_plan();
@@ -85,6 +89,21 @@ fn described(step: &continuity::stage::Step) -> String {
         let _ = write!(line, ", held for {} s", step.hold.as_secs());
     }
     line
+}
+
+fn json_of(services: &Services) -> String {
+    let (now, chosen) = (services.stages.now(), services.stages.chosen());
+    let off: Vec<_> = Feature::ALL.into_iter().filter(|feature| !now.has(*feature)).map(Feature::name).collect();
+    serde_json::json!({
+        "stage": now.stage.name(),
+        "works": now.stage.works(),
+        "chosen_stage": chosen.name(),
+        "off": off,
+        "people_are_told": now.say,
+        "plan": services.stages.progress().map(|progress| progress.to_string()),
+        "restoring": services.restoring.get().and_then(Restoring::status),
+    })
+    .to_string()
 }
 
 async fn show(services: &Services, output: &Output) {

@@ -8,7 +8,7 @@ use store::RealmId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::Output;
+use super::{Output, status};
 use crate::{
     archive::moment,
     cli::{AdminCommand, StandbyCommand},
@@ -89,8 +89,14 @@ pub async fn on_primary(services: &Services, command: StandbyCommand, output: &O
 }
 
 /// What a standby answers.
-pub async fn on_standby(standby: &Arc<Standby>, command: AdminCommand, output: &Output) -> anyhow::Result<()> {
+pub async fn on_standby(
+    standby: &Arc<Standby>,
+    config: &Config,
+    command: AdminCommand,
+    output: &Output,
+) -> anyhow::Result<()> {
     match command {
+        AdminCommand::Status { json } => status::on_standby(standby, config, json, output).await?,
         AdminCommand::StandbyDo(StandbyCommand::Status) => show(&standby.status(), output).await,
         AdminCommand::StandbyDo(StandbyCommand::Release) => {
             let released = standby.release()?;

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::check::Finding;
+
 /// Why a configuration was not accepted. The text of each is complete: what, where, what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -28,12 +30,12 @@ pub enum ConfigError {
         remedy: String,
     },
     /// A value that is well-formed and still can't be.
-    #[error("{}:{line}: `{key}` {message}\n  remedy: {remedy}", path.display())]
+    #[error("{}: `{key}` {message}\n  remedy: {remedy}", place(path, *line))]
     Wrong {
         /// The file.
         path: PathBuf,
-        /// Line, from 1; 1 when the key is not in the file.
-        line: usize,
+        /// Line, from 1; none when the key is not in the file.
+        line: Option<usize>,
         /// The dotted key.
         key: String,
         /// What is wrong.
@@ -42,13 +44,38 @@ pub enum ConfigError {
         remedy: String,
     },
     /// An environment variable that can't be applied.
-    #[error("environment variable {name}: {message}\n  remedy: correct or unset it")]
+    #[error("environment variable {name}: {message}")]
     Environment {
         /// The variable.
         name: String,
         /// What is wrong.
         message: String,
     },
+    /// More than one of these.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Several(Vec<ConfigError>),
+}
+
+fn place(path: &Path, line: Option<usize>) -> String {
+    line.map_or_else(|| path.display().to_string(), |line| format!("{}:{line}", path.display()))
+}
+
+/// Where a finding is in `text`; `set` has the keys that came from the environment.
+pub(super) fn wrong(text: &str, path: &Path, set: &[(String, String)], finding: Finding) -> ConfigError {
+    let Finding { key, archive, message, remedy } = finding;
+    if let Some((_, name)) = set.iter().find(|(from_environment, _)| *from_environment == key) {
+        return ConfigError::Environment { name: name.clone(), message: format!("{message}\n  remedy: {remedy}") };
+    }
+    let line = match archive {
+        Some(number) => Some(line_in(text, "archive", number, key.trim_start_matches("archive."))),
+        None => line_of(text, &key),
+    };
+    ConfigError::Wrong { path: path.to_owned(), line, key, message, remedy }
+}
+
+/// The same for what may be meant, in words.
+pub fn doubt(text: &str, path: &Path, finding: Finding) -> String {
+    format!("warning: {}", wrong(text, path, &[], finding))
 }
 
 /// Turns a TOML error into one that names the line and suggests the nearest key.
@@ -57,23 +84,46 @@ pub(super) fn explain(text: &str, path: &Path, error: &toml::de::Error) -> Confi
     let line = text[..start].matches('\n').count() + 1;
     let source_line = text.lines().nth(line - 1).unwrap_or_default().trim().to_owned();
     let message = error.message().trim().to_owned();
-    let remedy = unknown_key(&message).map_or_else(
-        || "see docs/configuration.md for what this key takes".to_owned(),
-        |(key, known)| match nearest(key, &known) {
-            Some(nearest) => format!("did you mean `{nearest}`?"),
-            None => format!("remove it; known here: {}", known.join(", ")),
-        },
-    );
+    let remedy = remedy(&message);
     ConfigError::Parse { path: path.to_owned(), line, message, source_line, remedy }
 }
 
-/// The key and the known ones of serde's "unknown field `x`, expected one of `a`, `b`".
-fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
-    let mut quoted = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
+/// What to do about what the parser says.
+fn remedy(message: &str) -> String {
+    if let Some((found, known)) = unknown(message) {
+        return match nearest(found, &known) {
+            Some(nearest) => format!("did you mean `{nearest}`?"),
+            None if message.starts_with("unknown variant") => format!("write one of: {}", known.join(", ")),
+            None => format!("remove it; known here: {}", known.join(", ")),
+        };
+    }
+    let known = [
+        ("invalid socket address", "write address and port, as \"0.0.0.0:25\" or \"[::]:25\""),
+        ("invalid IP address", "write an address, as \"192.0.2.1\" or \"2001:db8::1\""),
+        ("expected usize", "write a whole number, without quotes"),
+        ("expected u64", "write a whole number, without quotes"),
+        ("expected a boolean", "write true or false, without quotes"),
+        ("expected a sequence", "write a list, as [\"0.0.0.0:25\"]; [] closes the door"),
+        ("expected a string", "write it between quotes"),
+        ("expected path string", "write it between quotes"),
+        ("duplicate key", "the key is there twice: keep one of them"),
+        ("string values must be quoted", "write it between quotes"),
+        ("invalid float", "write it between quotes"),
+    ];
+    let found = known.iter().find(|(said, _)| message.contains(said));
+    found
+        .map_or("write `key = value`, below a `[section]`; every key is in docs/holdfast.toml", |(_, remedy)| remedy)
+        .to_owned()
+}
+
+/// What was found and what is known, of serde's "unknown field `x`, expected one of `a`, `b`", and of variants alike.
+fn unknown(message: &str) -> Option<(&str, Vec<&str>)> {
+    let rest = message.strip_prefix("unknown field ").or_else(|| message.strip_prefix("unknown variant "))?;
+    let mut quoted = rest.split('`').skip(1).step_by(2);
     Some((quoted.next()?, quoted.collect()))
 }
 
-fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(super) fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
         .map(|candidate| (strsim::damerau_levenshtein(key, candidate), *candidate))
@@ -84,7 +134,7 @@ fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
 
 /// The line that sets `key` in the `number`th table (from 0) of the array of tables `section`; that table's first line
 /// when the key is not there.
-pub(super) fn line_in(text: &str, section: &str, number: usize, key: &str) -> usize {
+fn line_in(text: &str, section: &str, number: usize, key: &str) -> usize {
     let mut seen = 0;
     let mut begin = 1;
     for (line, content) in text.lines().enumerate() {
@@ -108,8 +158,8 @@ pub(super) fn line_in(text: &str, section: &str, number: usize, key: &str) -> us
     begin
 }
 
-/// The line that sets the dotted `key`, or 1 when none does.
-pub(super) fn line_of(text: &str, key: &str) -> usize {
+/// The line that sets the dotted `key`.
+fn line_of(text: &str, key: &str) -> Option<usize> {
     let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
     let mut current = String::new();
     for (number, line) in text.lines().enumerate() {
@@ -118,8 +168,8 @@ pub(super) fn line_of(text: &str, key: &str) -> usize {
             header.trim().clone_into(&mut current);
         } else if current == section && line.split('=').next().is_some_and(|left| left.trim().trim_matches('"') == name)
         {
-            return number + 1;
+            return Some(number + 1);
         }
     }
-    1
+    None
 }

@@ -38,6 +38,14 @@ impl ByteSize {
     }
 }
 
+impl ByteSize {
+    /// For people: about how much, in the largest unit that it has one of.
+    pub fn rounded(self) -> String {
+        let unit = SIZES[..4].iter().find(|(_, factor)| self.0 >= *factor);
+        unit.map_or_else(|| self.to_string(), |(name, factor)| format!("{:.1} {name}", self.0 as f64 / *factor as f64))
+    }
+}
+
 impl Span {
     /// `n` seconds.
     pub const fn seconds(n: u64) -> Self {
@@ -162,6 +170,8 @@ mod tests {
             assert_eq!(span.to_string().parse::<Span>().unwrap(), span);
         }
         assert_eq!(Span::days(30).to_string(), "30 days");
+        assert_eq!(ByteSize(1_700_000_000).rounded(), "1.6 GiB");
+        assert_eq!(ByteSize(1_023).rounded(), "1023 B");
     }
 
     #[test]

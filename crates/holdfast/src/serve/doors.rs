@@ -1,6 +1,9 @@
 //! Binding every door, and what runs behind each.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use continuity::stage::Stage;
@@ -14,7 +17,10 @@ use tokio::{io::AsyncWriteExt as _, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{http, stage};
-use crate::{config::Config, services::Services};
+use crate::{
+    config::Config,
+    services::{OpenDoor, Services},
+};
 
 /// How long a client may take to hear that a door is closed.
 const REFUSAL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
@@ -166,6 +172,7 @@ pub fn bind(services: &Arc<Services>, tls: &Tls, metrics: &PrometheusHandle) -> 
         (Kind::Lmtp, &listen.lmtp),
         (Kind::Metrics, &listen.metrics),
     ];
+    let proxies = services.config.web.trusted_proxies.clone();
     let mut doors = Vec::new();
     for (kind, addresses) in wanted {
         for &address in addresses {
@@ -173,6 +180,8 @@ pub fn bind(services: &Arc<Services>, tls: &Tls, metrics: &PrometheusHandle) -> 
                 security: kind.security(),
                 max_connections: limits.connections,
                 max_per_network: limits.connections_per_address,
+                // Everybody comes through them.
+                uncounted: if matches!(kind, Kind::Http | Kind::Https) { proxies.clone() } else { Vec::new() },
                 busy: kind.busy(),
                 grace: limits.shutdown_grace.0,
                 ..ListenOptions::default()
@@ -201,8 +210,23 @@ impl Bound {
     pub fn web_url(&self) -> Option<String> {
         self.services.config.web.public_url.clone().or_else(|| {
             let door = self.doors.iter().find(|door| matches!(door.kind, Kind::Http | Kind::Https))?;
-            Some(format!("{}://{}", door.kind.name(), door.address))
+            let (scheme, port) = (door.kind.name(), door.address.port());
+            Some(match (door.address.ip().is_unspecified(), scheme, port) {
+                (false, ..) => format!("{scheme}://{}", door.address),
+                (true, "http", 80) | (true, "https", 443) => format!("{scheme}://{}", self.services.config.hostname),
+                (true, ..) => format!("{scheme}://{}:{port}", self.services.config.hostname),
+            })
         })
+    }
+
+    /// The doors, for those who ask how they are.
+    pub fn open_doors(&self) -> Vec<OpenDoor> {
+        let open = |door: &Door| OpenDoor {
+            name: door.kind.name(),
+            address: door.address,
+            connections: door.listener.connections(),
+        };
+        self.doors.iter().map(open).collect()
     }
 
     /// Serves all doors until shut down.
@@ -277,6 +301,7 @@ const fn files_in(limit: u64) -> u64 {
 struct Site {
     web: axum::Router,
     machines: axum::Router,
+    proxies: Arc<[IpAddr]>,
     shutdown: CancellationToken,
 }
 
@@ -310,12 +335,13 @@ impl Site {
             shutdown: shutdown.clone(),
         });
         let by_stage = axum::middleware::from_fn_with_state(services.clone(), stage::pages);
-        Self { web: web.merge(machines.clone()).layer(by_stage), machines, shutdown: shutdown.clone() }
+        let proxies = config.web.trusted_proxies.iter().map(IpAddr::to_canonical).collect();
+        Self { web: web.merge(machines.clone()).layer(by_stage), machines, proxies, shutdown: shutdown.clone() }
     }
 
     async fn serve(self, kind: Kind, conn: Conn) {
         let router = if kind == Kind::Metrics { self.machines } else { self.web };
-        http::serve_connection(router, conn, self.shutdown).await;
+        http::serve_connection(router, conn, self.proxies, self.shutdown).await;
     }
 }
 

@@ -11,13 +11,13 @@ use std::{
 
 use axum::{
     Extension, Router,
-    extract::{Request, State},
-    http::{HeaderMap, HeaderName, StatusCode, header},
-    middleware,
+    extract::State,
+    http::{HeaderMap, HeaderName, Request, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
 use continuity::{down_page::STAGE_HEADER, stage::Stage};
+use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -25,7 +25,9 @@ use hyper_util::{
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
+use super::proxy;
 use crate::services::Services;
 
 /// How long a client may take to send its request's header.
@@ -59,6 +61,7 @@ async fn health(State(services): State<Arc<Services>>) -> Response {
         "reason": stopped,
         "quarantined": quarantined.len(),
         "stage": stage.name(),
+        "alarms": services.alarms.borrow().len(),
         "version": env!("CARGO_PKG_VERSION"),
     });
     let stage = (HeaderName::from_static(STAGE_HEADER), if on { "on" } else { "off" });
@@ -78,16 +81,22 @@ fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
-/// Serves one connection until it ends or the service stops.
-pub async fn serve_connection(router: Router, conn: doorkit::Conn, shutdown: CancellationToken) {
-    let peer = web::Peer { addr: conn.peer().ip(), tls: conn.is_tls() };
+/// Serves one connection until it ends or the service stops. `proxies` are believed when they say whom they speak for.
+pub async fn serve_connection(
+    router: Router,
+    conn: doorkit::Conn,
+    proxies: Arc<[IpAddr]>,
+    shutdown: CancellationToken,
+) {
+    let peer = web::Peer { addr: conn.peer().ip().to_canonical(), tls: conn.is_tls() };
     let asked = Arc::new(AtomicBool::new(false));
     let note = asked.clone();
-    let noted = middleware::map_request(move |request: Request| {
+    let service = TowerToHyperService::new(tower::service_fn(move |mut request: Request<Incoming>| {
         note.store(true, Ordering::Relaxed);
-        std::future::ready(request)
-    });
-    let service = TowerToHyperService::new(router.layer(Extension(peer)).layer(noted));
+        let caller = proxy::caller(peer, request.headers(), &proxies);
+        request.extensions_mut().insert(caller);
+        router.clone().oneshot(request)
+    }));
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(100).keep_alive_interval(HEADER_TIMEOUT);

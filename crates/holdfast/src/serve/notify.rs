@@ -7,6 +7,13 @@ pub fn ready() {
     send("READY=1");
 }
 
+/// The service still answers: for units with `WatchdogSec`.
+pub fn alive() {
+    if std::env::var_os("WATCHDOG_USEC").is_some() {
+        send("WATCHDOG=1");
+    }
+}
+
 /// The service has begun to stop.
 pub fn stopping() {
     send("STOPPING=1");

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use continuity::stage::{Progress, Stage};
 
 use super::doors::Bound;
-use crate::services::Services;
+use crate::{owner, services::Services};
 
 /// Before the doors are served.
 pub fn doors(services: &Services, bound: &Bound) -> anyhow::Result<()> {
@@ -31,6 +31,20 @@ pub fn doors(services: &Services, bound: &Bound) -> anyhow::Result<()> {
     }
     out.flush()?;
     Ok(())
+}
+
+/// In the log: what is allowed and seldom meant.
+pub fn doubts(services: &Services) {
+    let config = &services.config;
+    for doubt in config.doubts(jiff::Timestamp::now().as_second()) {
+        // Trying it out in a folder of one's own is nothing to be warned of.
+        if doubt.key != "data_dir" {
+            tracing::warn!("{} {}; {}", doubt.key, doubt.message, doubt.remedy);
+        }
+    }
+    if let Some(why) = owner::too_open(&config.data_dir) {
+        tracing::warn!("{why}");
+    }
 }
 
 /// Once what is to be on is on, or why it is not.

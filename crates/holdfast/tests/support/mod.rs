@@ -48,6 +48,16 @@ impl Server {
         Self::start_with(dir, "")
     }
 
+    /// A service in a folder of its own, with these accounts.
+    pub fn with_accounts(addresses: &[&str]) -> (tempfile::TempDir, Self) {
+        let dir = tempfile::tempdir().unwrap();
+        let server = Self::start(dir.path());
+        for address in addresses {
+            server.add_account(address);
+        }
+        (dir, server)
+    }
+
     /// Starts the service with more configuration.
     pub fn start_with(dir: &Path, more: &str) -> Self {
         Self::start_with_env(dir, more, &[])
@@ -202,6 +212,16 @@ pub fn limited(program: &str) -> Command {
     let mut command = Command::new("timeout");
     command.args(["--kill-after=5", "300", program]);
     command
+}
+
+/// Waits until something holds, and fails when it does not within [`PATIENCE`].
+#[track_caller]
+pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "{what} did not come about");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
 }
 
 /// Whether a program is on the PATH; tests of clients that are not there say so and pass over.

@@ -1,0 +1,428 @@
+//! `holdfast status`: everything that one asks first at 3 a.m., in one look.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use anyhow::{bail, ensure};
+use continuity::{
+    stage::{Feature, Progress, Stage},
+    standby::{Standby, StandbyStatus},
+};
+use serde::Serialize;
+use store::Store;
+
+use super::Output;
+use crate::{
+    archive::{ago, moment},
+    config::{ByteSize, Config},
+    drill, machine, owner,
+    restore::behind::Restoring,
+    services::{OpenDoor, Services, has_data},
+};
+
+/// How a running service is.
+#[derive(Debug, Serialize)]
+struct Status {
+    version: &'static str,
+    hostname: String,
+    pid: u32,
+    running_seconds: u64,
+    memory_bytes: Option<u64>,
+    data_dir: String,
+    data_bytes: u64,
+    disk_free_bytes: Option<u64>,
+    disk_size_bytes: Option<u64>,
+    stage: &'static str,
+    works: &'static str,
+    chosen_stage: &'static str,
+    plan: Option<String>,
+    off: Vec<&'static str>,
+    people_are_told: String,
+    restoring: Option<String>,
+    doors: Vec<Door>,
+    certificate: Option<Certificate>,
+    accounts: usize,
+    accounts_disabled: usize,
+    queue: Queue,
+    commit: u64,
+    daily_work: Option<Daily>,
+    standbys: Vec<Follower>,
+    archives: Vec<Archive>,
+    quarantined: Vec<String>,
+    stopped: Option<String>,
+    alarms: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Door {
+    name: &'static str,
+    address: String,
+    connections: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Certificate {
+    names: Vec<String>,
+    issuer: String,
+    self_signed: bool,
+    expires_timestamp: i64,
+    days_left: i64,
+}
+
+#[derive(Debug, Serialize)]
+struct Queue {
+    messages: u64,
+    held: u64,
+    destinations: u64,
+    oldest_seconds: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Daily {
+    at_ms: i64,
+    failed: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Follower {
+    name: String,
+    connected: bool,
+    received: u64,
+    applied: u64,
+    behind: u64,
+    tripwire: String,
+    not_applied: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Archive {
+    name: String,
+    shipped: Option<u64>,
+    lag_seconds: Option<f64>,
+    last_good_ms: Option<i64>,
+    failing: Vec<String>,
+    last_drill: Option<drill::Drilled>,
+}
+
+/// The overview of a service that runs.
+///
+/// # Errors
+/// Also when something needs a person, so that scripts see it.
+pub async fn run(services: &Arc<Services>, json: bool, output: &Output) -> anyhow::Result<()> {
+    ensure!(services.serving.load(Ordering::SeqCst), "the service is just starting: it is not in any stage yet");
+    let looked_at = services.clone();
+    let status = tokio::task::spawn_blocking(move || look(&looked_at)).await??;
+    if json {
+        output.line(serde_json::to_string(&status)?).await;
+    } else {
+        for line in lines(&status) {
+            output.line(line).await;
+        }
+    }
+    match status.alarms.len() {
+        0 => Ok(()),
+        1 => bail!("one thing needs you"),
+        some => bail!("{some} things need you"),
+    }
+}
+
+fn look(services: &Services) -> anyhow::Result<Status> {
+    let (config, now_ms) = (&services.config, services.store.clock().now_ms());
+    let room = machine::Room::at(&config.data_dir).ok();
+    let stages = &services.stages;
+    let now = stages.now();
+    let accounts = services.directory.accounts()?;
+    let queue = services.delivery.queue_stats()?;
+    let end = services.store.seq();
+    let follower = |standby: StandbyStatus| Follower {
+        name: standby.name,
+        connected: standby.connected,
+        received: standby.received.0,
+        applied: standby.applied.0,
+        behind: end.0.saturating_sub(standby.received.0),
+        tripwire: standby.wire,
+        not_applied: standby.held.into_iter().map(|(realm, why)| format!("{realm}: {why}")).collect(),
+    };
+    let archives = services.archives.places(None).unwrap_or_default().into_iter().map(|place| {
+        let ship = place.ship_status();
+        Archive {
+            name: place.name().to_owned(),
+            shipped: ship.as_ref().map(|ship| ship.shipped.0),
+            lag_seconds: ship.map(|ship| ship.lag_seconds(now_ms)),
+            last_good_ms: place.last_good_ms(),
+            failing: place.failing(),
+            last_drill: drill::latest(&config.data_dir, place.name(), 1).pop(),
+        }
+    });
+    Ok(Status {
+        version: env!("CARGO_PKG_VERSION"),
+        hostname: config.hostname.clone(),
+        pid: std::process::id(),
+        running_seconds: machine::started().0.elapsed().as_secs(),
+        memory_bytes: machine::memory(),
+        data_dir: config.data_dir.display().to_string(),
+        data_bytes: machine::size_of(&config.data_dir),
+        disk_free_bytes: room.map(|room| room.free),
+        disk_size_bytes: room.map(|room| room.total),
+        stage: now.stage.name(),
+        works: now.stage.works(),
+        chosen_stage: stages.chosen().name(),
+        plan: stages.progress().filter(|progress| *progress != Progress::Done).map(|progress| progress.to_string()),
+        off: Feature::ALL.into_iter().filter(|feature| !now.has(*feature)).map(Feature::name).collect(),
+        people_are_told: now.say.clone(),
+        restoring: services.restoring.get().and_then(Restoring::status),
+        doors: services.doors.get().into_iter().flatten().map(door).collect(),
+        certificate: services.tls.get().map(|tls| certificate(&tls.certificate(), now_ms / 1000)),
+        accounts: accounts.len(),
+        accounts_disabled: accounts.iter().filter(|account| !account.enabled).count(),
+        queue: Queue {
+            messages: queue.messages,
+            held: queue.held,
+            destinations: queue.destinations,
+            oldest_seconds: queue.oldest_ms.map(|oldest| (now_ms - oldest).max(0).unsigned_abs() / 1000),
+        },
+        commit: end.0,
+        daily_work: services.daily.lock().clone().map(|daily| Daily { at_ms: daily.at_ms, failed: daily.failed }),
+        standbys: services
+            .primary
+            .get()
+            .map(|primary| primary.standbys())
+            .unwrap_or_default()
+            .into_iter()
+            .map(follower)
+            .collect(),
+        archives: archives.collect(),
+        quarantined: services.store.quarantined().into_iter().map(|(realm, why)| format!("{realm}: {why}")).collect(),
+        stopped: services.store.stopped(),
+        alarms: services.alarms.borrow().clone(),
+    })
+}
+
+fn door(door: &OpenDoor) -> Door {
+    Door { name: door.name, address: door.address.to_string(), connections: door.connections.open() }
+}
+
+fn certificate(found: &doorkit::Certificate, now: i64) -> Certificate {
+    Certificate {
+        names: found.names.clone(),
+        issuer: found.issuer.clone(),
+        self_signed: found.self_signed,
+        expires_timestamp: found.not_after,
+        days_left: (found.not_after - now) / 86_400,
+    }
+}
+
+fn bytes(bytes: u64) -> String {
+    ByteSize(bytes).rounded()
+}
+
+/// A line of the overview: what, in a column, then how it is.
+fn line(what: &str, how: impl AsRef<str>) -> String {
+    format!("  {what:<12} {}", how.as_ref())
+}
+
+fn lines(status: &Status) -> Vec<String> {
+    let span = |seconds| ago(Duration::from_secs(seconds));
+    let mut all = Vec::new();
+    let memory = status.memory_bytes.map_or_else(String::new, |memory| format!(", {}", bytes(memory)));
+    all.push(format!(
+        "Holdfast {} on {}: pid {}, for {}{memory}",
+        status.version,
+        status.hostname,
+        status.pid,
+        span(status.running_seconds)
+    ));
+    let room = match (status.disk_free_bytes, status.disk_size_bytes) {
+        (Some(free), Some(size)) => format!(", {} of {} free", bytes(free), bytes(size)),
+        _ => String::new(),
+    };
+    all.push(line("data", format!("{}: {}{room}", status.data_dir, bytes(status.data_bytes))));
+    all.push(line("stage", format!("{}: {}", status.stage, status.works)));
+    if status.chosen_stage != status.stage {
+        all.push(line("", format!("on its way to {}", status.chosen_stage)));
+    }
+    all.extend(status.plan.iter().map(|plan| line("", format!("plan: {plan}"))));
+    if !status.off.is_empty() && status.stage == Stage::Open.name() {
+        all.push(line("off", status.off.join(", ")));
+    }
+    if !status.people_are_told.is_empty() {
+        all.push(line("told", &status.people_are_told));
+    }
+    all.extend(status.restoring.iter().map(|restoring| line("restore", restoring)));
+    for (number, door) in status.doors.iter().enumerate() {
+        let what = if number == 0 { "doors" } else { "" };
+        all.push(line(what, format!("{:<12} {:<24} {:>5} connections", door.name, door.address, door.connections)));
+    }
+    if let Some(found) = &status.certificate {
+        let by = if found.self_signed { "self-signed".to_owned() } else { format!("by {}", found.issuer) };
+        let names = found.names.join(", ");
+        all.push(line("certificate", format!("{names}, {by}, {} days left", found.days_left)));
+    }
+    let disabled =
+        if status.accounts_disabled > 0 { format!(", {} disabled", status.accounts_disabled) } else { String::new() };
+    all.push(line("accounts", format!("{}{disabled}", status.accounts)));
+    all.push(line("queue", queue(&status.queue)));
+    all.push(line("daily work", daily(status.daily_work.as_ref(), status.running_seconds)));
+    if status.standbys.is_empty() {
+        all.push(line("standby", "none"));
+    }
+    for standby in &status.standbys {
+        all.push(line("standby", follower(standby)));
+    }
+    if status.archives.is_empty() {
+        all.push(line("archive", "none: nothing survives this machine, see docs/continuity.md"));
+    }
+    for archive in &status.archives {
+        all.extend(kept(archive));
+    }
+    let damage = if status.quarantined.is_empty() { "none known".to_owned() } else { status.quarantined.join("; ") };
+    all.push(line("damage", damage));
+    all.extend(status.stopped.iter().map(|why| line("STOPPED", why)));
+    all.extend(status.alarms.iter().map(|alarm| format!("ALARM: {alarm}")));
+    all
+}
+
+fn queue(queue: &Queue) -> String {
+    let Some(oldest) = queue.oldest_seconds else { return "empty".to_owned() };
+    let held = if queue.held > 0 { format!(" ({} held)", queue.held) } else { String::new() };
+    let oldest = ago(Duration::from_secs(oldest));
+    format!("{} messages{held} for {} destinations, the oldest since {oldest}", queue.messages, queue.destinations)
+}
+
+fn daily(daily: Option<&Daily>, running_seconds: u64) -> String {
+    match daily {
+        None if running_seconds < 3600 => "not yet since the start".to_owned(),
+        None => "not yet since the start; `holdfast maintain` does it now".to_owned(),
+        Some(daily) if daily.failed.is_empty() => format!("{}: all well", moment(daily.at_ms)),
+        Some(daily) => format!("{}: FAILED: {}", moment(daily.at_ms), daily.failed.join("; ")),
+    }
+}
+
+fn follower(standby: &Follower) -> String {
+    let Follower { name, received, applied, behind, .. } = standby;
+    let mut text = if standby.connected {
+        format!("{name}: received commit {received} ({behind} behind), applied {applied}")
+    } else {
+        format!("{name}: NOT CONNECTED; it had commit {received} ({behind} behind)")
+    };
+    if !standby.tripwire.is_empty() {
+        text += &format!("; applies nothing: {}", standby.tripwire);
+    }
+    if !standby.not_applied.is_empty() {
+        text += &format!("; does not apply {} realms", standby.not_applied.len());
+    }
+    text
+}
+
+fn kept(archive: &Archive) -> Vec<String> {
+    let shipped = match (archive.shipped, archive.lag_seconds) {
+        (Some(shipped), Some(lag)) => format!("shipped up to commit {shipped}, {lag:.1} s behind"),
+        _ => "nothing has been shipped yet".to_owned(),
+    };
+    let good = archive.last_good_ms.map_or_else(|| "none is known yet".to_owned(), moment);
+    let mut all = vec![
+        line("archive", format!("{}: {shipped}", archive.name)),
+        line("", format!("newest good snapshot: {good}")),
+    ];
+    all.extend(archive.failing.iter().map(|failing| line("", format!("FAILING: {failing}"))));
+    all.push(line("", archive.last_drill.as_ref().map_or_else(|| "drill: never".to_owned(), drill::described)));
+    all
+}
+
+/// The overview of a machine that follows another one.
+pub async fn on_standby(standby: &Standby, config: &Config, json: bool, output: &Output) -> anyhow::Result<()> {
+    let status = standby.status();
+    let room = machine::Room::at(&config.data_dir).ok();
+    let behind = status.primary.0.saturating_sub(status.received.0);
+    let mut alarms: Vec<String> = Vec::new();
+    if let Some(tripped) = &status.tripped {
+        alarms.push(format!("commit {} and what follows it is not applied: {}", tripped.seq, tripped.why));
+    }
+    alarms.extend(status.held.iter().map(|(realm, why)| format!("{realm} is not applied any more: {why}")));
+    if let Some(room) = room.filter(|room| room.is_short()) {
+        alarms.push(short_of_room(room));
+    }
+    if json {
+        let object = serde_json::json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "hostname": config.hostname,
+            "pid": std::process::id(),
+            "running_seconds": machine::started().0.elapsed().as_secs(),
+            "role": "standby",
+            "doing": status.doing,
+            "data_dir": config.data_dir,
+            "disk_free_bytes": room.map(|room| room.free),
+            "disk_size_bytes": room.map(|room| room.total),
+            "primary": status.primary.0,
+            "received": status.received.0,
+            "applied": status.applied.0,
+            "alarms": alarms,
+        });
+        output.line(object.to_string()).await;
+    } else {
+        let up = ago(machine::started().0.elapsed());
+        let (version, pid) = (env!("CARGO_PKG_VERSION"), std::process::id());
+        output.line(format!("Holdfast {version} on {}, a standby: pid {pid}, for {up}", config.hostname)).await;
+        let free =
+            room.map_or_else(String::new, |room| format!(": {} of {} free", bytes(room.free), bytes(room.total)));
+        output.line(line("data", format!("{}{free}", config.data_dir.display()))).await;
+        output.line(line("standby", &status.doing)).await;
+        let (received, applied) = (status.received, status.applied);
+        output.line(line("", format!("received commit {received} ({behind} behind), applied {applied}"))).await;
+        for alarm in &alarms {
+            output.line(format!("ALARM: {alarm}")).await;
+        }
+    }
+    ensure!(alarms.is_empty(), "{} things need you: docs/continuity.md, \"Standby\"", alarms.len());
+    Ok(())
+}
+
+/// What is said when a disk is nearly full.
+pub fn short_of_room(room: machine::Room) -> String {
+    format!("Disk: only {} of {} are free where the data is", bytes(room.free), bytes(room.total))
+}
+
+/// What can be said of a folder that nobody serves, without opening it: a store that is opened counts as in use.
+///
+/// # Errors
+/// Always: a service that does not run is not well.
+pub fn of_folder(config: &Config, json: bool) -> anyhow::Result<()> {
+    let dir = &config.data_dir;
+    let mut facts = Vec::new();
+    let state = match Store::owner_at(dir) {
+        _ if !has_data(dir) => format!("there is no data in {}", dir.display()),
+        Some(owner) => format!("it does not answer; {owner} has its folder: it is starting, stopping, or a command"),
+        None => "it does not run".to_owned(),
+    };
+    if has_data(dir) {
+        let free = machine::Room::at(dir).map_or_else(
+            |error| error.to_string(),
+            |room| format!("{} of {} free", bytes(room.free), bytes(room.total)),
+        );
+        facts.push(("data", format!("{}: {}, {free}", dir.display(), bytes(machine::size_of(dir)))));
+        if let Some(why) = Store::fenced_at(dir) {
+            facts.push(("fenced", why));
+        } else if Store::is_replica_at(dir) {
+            facts.push(("role", "a standby: holdfast standby".to_owned()));
+        }
+        if Store::is_being_restored(dir) {
+            facts.push(("restore", "not finished: `holdfast serve` goes on with it".to_owned()));
+        }
+        if let Ok(stages) = continuity::stage::Stages::open(dir) {
+            facts.push(("stage", format!("{} was chosen", stages.chosen())));
+        }
+        facts.extend(owner::too_open(dir).map(|why| ("rights", why)));
+    }
+    if json {
+        let facts: serde_json::Map<String, serde_json::Value> =
+            facts.into_iter().map(|(what, how)| (what.to_owned(), how.into())).collect();
+        println!("{}", serde_json::json!({ "running": false, "state": state, "facts": facts }));
+    } else {
+        for (what, how) in facts {
+            println!("{}", line(what, how));
+        }
+    }
+    bail!("the service: {state}")
+}

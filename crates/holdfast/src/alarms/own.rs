@@ -1,0 +1,54 @@
+//! What this service itself must be told of: its disk, its store, its certificate, its daily work, its stage.
+
+use continuity::stage::Progress;
+
+use super::Alarm;
+use crate::{admin::status::short_of_room, config, machine::Room, services::Services};
+
+const SUBJECT: &str = "Holdfast: the service needs you";
+
+/// What is alarming now.
+pub fn alarms(services: &Services, now_ms: i64) -> Vec<Alarm> {
+    let alarm = |key: &str, line: String, more: String, look: &'static str| Alarm {
+        key: key.to_owned(),
+        line,
+        more,
+        subject: format!("{SUBJECT} ({key})"),
+        look,
+    };
+    let mut all = Vec::new();
+    if let Some(why) = services.store.stopped() {
+        let line = format!("Store: it acknowledges nothing any more: {why}");
+        all.push(alarm("store", line, String::new(), "See docs/operate.md, \"`/health` says `stopped`\"."));
+    }
+    if let Some(room) = Room::at(&services.config.data_dir).ok().filter(|room| room.is_short()) {
+        all.push(alarm("disk", short_of_room(room), String::new(), "See docs/operate.md, \"the disk is full\"."));
+    }
+    let quarantined = services.store.quarantined();
+    if !quarantined.is_empty() {
+        let line = format!("Damage: {} realms are quarantined", quarantined.len());
+        let more: Vec<_> = quarantined.iter().map(|(realm, why)| format!("{realm}: {why}")).collect();
+        all.push(alarm("damage", line, more.join("\n"), "See docs/operate.md, \"a realm is quarantined\"."));
+    }
+    if let Some(daily) = services.daily.lock().clone().filter(|daily| !daily.failed.is_empty()) {
+        let line = "Daily work: not all of it could be done".to_owned();
+        let look = "Run it again with `holdfast maintain`; it says what it does. Damage: docs/operate.md.";
+        all.push(alarm("daily work", line, daily.failed.join("\n"), look));
+    }
+    if let (Some(tls), true) = (services.tls.get(), services.config.tls.certificate.is_some())
+        && let Some(ends) = config::certificate_ends(&tls.certificate(), now_ms / 1000)
+    {
+        let look = "Renew it, then `systemctl reload holdfast`; see docs/certificates.md.";
+        all.push(alarm("certificate", format!("Certificate: it {ends}"), String::new(), look));
+    }
+    if let Some(Progress::Stopped { stage, why }) = services.stages.progress() {
+        let line = format!("Stage: {} was not reached: {why}", stage.name());
+        all.push(alarm(
+            "stage",
+            line,
+            String::new(),
+            "Look with `holdfast stage show`; see docs/continuity.md, \"Stages\".",
+        ));
+    }
+    all
+}

@@ -1,0 +1,362 @@
+//! What must hold in a configuration, key by key and between keys, and what may be meant but seldom is.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+};
+
+use doorkit::{Certificate, Tls};
+use tracing_subscriber::EnvFilter;
+
+use super::{Config, StandbyMode};
+
+/// A certificate that ends within so many days should have been renewed.
+const CERTIFICATE_DAYS_LEFT: i64 = 14;
+const DAY: i64 = 86_400;
+
+/// Something that is wrong, or may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The dotted key.
+    pub key: String,
+    /// Which of the `[[archive]]` tables it is in, from 0.
+    pub archive: Option<usize>,
+    /// What is wrong, after the key.
+    pub message: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl Finding {
+    fn new(key: impl Into<String>, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { key: key.into(), archive: None, message: message.into(), remedy: remedy.into() }
+    }
+}
+
+impl Config {
+    /// With any of these the service does not start.
+    pub(super) fn mistakes(&self) -> Vec<Finding> {
+        let mut all = Vec::new();
+        if !is_host(&self.hostname) {
+            all.push(Finding::new("hostname", "is not a host name", "write the name your MX record points to"));
+        }
+        self.certificate_mistakes(&mut all);
+        self.limit_mistakes(&mut all);
+        self.delivery_mistakes(&mut all);
+        if self.web.public_url.as_deref().is_some_and(|url| host_of(url).is_none()) {
+            all.push(Finding::new(
+                "web.public_url",
+                "is not a web address",
+                "write it as \"https://mail.example.org\"",
+            ));
+        }
+        if let Err(error) = EnvFilter::try_new(&self.log.level) {
+            let remedy = "write \"info\", or a filter such as \"info,imap=debug\"";
+            all.push(Finding::new("log.level", format!("is wrong: {error}"), remedy));
+        }
+        let mut taken: HashMap<SocketAddr, &str> = HashMap::new();
+        for (door, addresses) in self.listen.doors() {
+            for address in addresses {
+                if address.port() == 0 {
+                    continue;
+                }
+                if let Some(other) = taken.insert(*address, door) {
+                    let message = format!("wants {address}, which listen.{other} has too");
+                    all.push(Finding::new(format!("listen.{door}"), message, "give each door an address of its own"));
+                }
+            }
+        }
+        for (number, archive) in self.archive.iter().enumerate() {
+            let again = self.archive[..number].iter().any(|other| other.name() == archive.name());
+            let again =
+                again.then(|| ("name", "is another archive's too".to_owned(), "give each archive a name of its own"));
+            if let Some((key, message, remedy)) = archive.check().or(again) {
+                let finding = Finding::new(format!("archive.{key}"), message, remedy);
+                all.push(Finding { archive: Some(number), ..finding });
+            }
+        }
+        all
+    }
+
+    fn certificate_mistakes(&self, all: &mut Vec<Finding>) {
+        let (certificate, key) = match (&self.tls.certificate, &self.tls.key) {
+            (Some(certificate), Some(key)) => (certificate, key),
+            (Some(_), None) => return all.push(Finding::new("tls.certificate", "has no key beside it", "add tls.key")),
+            (None, Some(_)) => {
+                return all.push(Finding::new("tls.key", "has no certificate beside it", "add tls.certificate"));
+            }
+            (None, None) => return,
+        };
+        let mut readable = true;
+        for (name, file) in [("tls.certificate", certificate), ("tls.key", key)] {
+            if let Some(why) = unreadable(file) {
+                all.push(Finding::new(name, why, READABLE));
+                readable = false;
+            }
+        }
+        if readable && let Err(error) = Tls::from_pem(certificate, key) {
+            let remedy = "write the full chain as PEM, the server's own certificate first, and its key";
+            all.push(Finding::new("tls.certificate", format!("can't be used: {error}"), remedy));
+        }
+    }
+
+    fn limit_mistakes(&self, all: &mut Vec<Finding>) {
+        if self.limits.message_size.0 < 64 * 1024 {
+            let remedy = "RFC 5321 asks for at least 64 KiB; use \"50 MiB\"";
+            all.push(Finding::new("limits.message_size", "is below 64 KiB", remedy));
+        }
+        for (key, count) in [
+            ("limits.connections", self.limits.connections),
+            ("limits.connections_per_address", self.limits.connections_per_address),
+            ("limits.logins_waiting", self.limits.logins_waiting),
+            ("delivery.connections", self.delivery.connections),
+            ("delivery.connections_per_destination", self.delivery.connections_per_destination),
+        ] {
+            if count == 0 {
+                all.push(Finding::new(key, "is zero", "leave it out for the default"));
+            }
+        }
+    }
+
+    fn delivery_mistakes(&self, all: &mut Vec<Finding>) {
+        let delivery = &self.delivery;
+        for (domain, target) in &delivery.routes {
+            if !is_host_and_port(target) {
+                let key = format!("delivery.routes.{domain}");
+                all.push(Finding::new(key, "is not host:port", "write it as \"mx.example.org:25\""));
+            }
+        }
+        if delivery.smarthost.as_deref().is_some_and(|host| !is_host_and_port(host)) {
+            let remedy = "write it as \"mail.example.org:587\"";
+            all.push(Finding::new("delivery.smarthost", "is not host:port", remedy));
+        }
+        match (&delivery.smarthost_user, &delivery.smarthost_password_file) {
+            (Some(_), None) => {
+                let remedy = "add delivery.smarthost_password_file";
+                all.push(Finding::new("delivery.smarthost_user", "has no password beside it", remedy));
+            }
+            (None, Some(_)) => {
+                let remedy = "add delivery.smarthost_user";
+                all.push(Finding::new("delivery.smarthost_password_file", "has no user beside it", remedy));
+            }
+            (_, Some(file)) => {
+                if let Some(why) = unreadable(file) {
+                    all.push(Finding::new("delivery.smarthost_password_file", why, READABLE));
+                }
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// What is allowed and seldom meant. `now` is in seconds since 1970.
+    pub fn doubts(&self, now: i64) -> Vec<Finding> {
+        let mut all = Vec::new();
+        let listen = &self.listen;
+        let public =
+            |addresses: &[SocketAddr]| addresses.iter().any(|address| !address.ip().to_canonical().is_loopback());
+        let people =
+            [&listen.submission, &listen.submissions, &listen.imap, &listen.imaps, &listen.pop3, &listen.pop3s];
+        let is_public = people.iter().any(|addresses| public(addresses)) || public(&listen.https);
+        if (public(&listen.smtp) || is_public) && !self.hostname.contains('.') {
+            let message = format!("is \"{}\", which nobody finds you by", self.hostname);
+            all.push(Finding::new("hostname", message, "write the name your MX record points to"));
+        }
+        match self.certificate() {
+            Some(certificate) => all.extend(certificate_doubts(self, &certificate, now)),
+            None if is_public && self.tls.certificate.is_none() => all.push(Finding::new(
+                "tls.certificate",
+                "is not set, and other machines may connect: their programs will not trust the self-signed one",
+                "get one as docs/certificates.md says",
+            )),
+            None => {}
+        }
+        if self.limits.plaintext_logins && people.iter().any(|addresses| public(addresses)) {
+            let message = "lets passwords cross the network as plain text";
+            all.push(Finding::new("limits.plaintext_logins", message, "leave it out"));
+        }
+        if public(&listen.http) && self.web.trusted_proxies.is_empty() {
+            let message = "is open to other machines, and passwords would cross the network as plain text";
+            let remedy = "use listen.https; or name the proxy that does TLS in web.trusted_proxies";
+            all.push(Finding::new("listen.http", message, remedy));
+        }
+        if public(&listen.lmtp) {
+            let message = "is open to other machines, and takes any mail without a login";
+            all.push(Finding::new("listen.lmtp", message, "listen on 127.0.0.1"));
+        }
+        if self.standby.mode == StandbyMode::Sync && listen.standby.is_empty() {
+            let message = "is \"sync\", which has no effect while no standby can connect";
+            all.push(Finding::new("standby.mode", message, "add listen.standby"));
+        }
+        if self.data_dir.is_relative() {
+            let message =
+                format!("is \"{}\", which is another folder wherever the command is typed", self.data_dir.display());
+            all.push(Finding::new("data_dir", message, "write the whole path, as \"/var/lib/holdfast\""));
+        }
+        all
+    }
+
+    /// The configured certificate, where it can be read.
+    fn certificate(&self) -> Option<std::sync::Arc<Certificate>> {
+        let (Some(certificate), Some(key)) = (&self.tls.certificate, &self.tls.key) else { return None };
+        Some(Tls::from_pem(certificate, key).ok()?.certificate())
+    }
+}
+
+/// What is wrong with a certificate that can be used all the same.
+fn certificate_doubts(config: &Config, certificate: &Certificate, now: i64) -> Vec<Finding> {
+    let mut all = Vec::new();
+    if let Some(message) = ends(certificate, now) {
+        all.push(Finding::new("tls.certificate", message, "renew it, then reload the service: docs/certificates.md"));
+    }
+    let web = config.web.public_url.as_deref().filter(|url| url.starts_with("https://")).and_then(host_of);
+    let mut wanted = vec![config.hostname.as_str()];
+    wanted.extend(web.filter(|host| *host != config.hostname && !config.listen.https.is_empty()));
+    for name in wanted.into_iter().filter(|name| !certificate.covers(name)) {
+        let message = format!("is not for {name}, only for {}", certificate.names.join(", "));
+        all.push(Finding::new("tls.certificate", message, format!("get one that has {name} among its names")));
+    }
+    all
+}
+
+/// Why a certificate is not good now, or not for long.
+pub fn ends(certificate: &Certificate, now: i64) -> Option<String> {
+    let day = |at: i64| {
+        jiff::Timestamp::from_second(at).map_or_else(|_| at.to_string(), |at| at.strftime("%Y-%m-%d").to_string())
+    };
+    let (begin, end) = (certificate.not_before, certificate.not_after);
+    if now >= end {
+        Some(format!("has expired on {}: clients refuse it", day(end)))
+    } else if now < begin {
+        Some(format!("is not good before {}: clients refuse it until then", day(begin)))
+    } else if end - now < CERTIFICATE_DAYS_LEFT * DAY {
+        Some(format!("expires on {}, in {} days", day(end), (end - now) / DAY))
+    } else {
+        None
+    }
+}
+
+const READABLE: &str = "correct the path, or let the service's user read the file";
+
+fn unreadable(file: &Path) -> Option<String> {
+    let error = std::fs::File::open(file).err()?;
+    Some(format!("cannot be read: {}: {error}", file.display()))
+}
+
+fn is_host(text: &str) -> bool {
+    let fits = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '_' | ':' | '[' | ']');
+    !text.is_empty() && text.len() <= 253 && text.chars().all(fits)
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
+/// The host of a web address.
+fn host_of(url: &str) -> Option<&str> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next()?,
+        None => authority.split(':').next()?,
+    };
+    (is_host(host) || host.parse::<IpAddr>().is_ok()).then_some(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        toml::from_str(text).unwrap()
+    }
+
+    fn keys(findings: &[Finding]) -> Vec<&str> {
+        findings.iter().map(|finding| finding.key.as_str()).collect()
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once() {
+        let wrong = config(
+            "hostname = \"two words\"\n[limits]\nconnections = 0\n[delivery]\nsmarthost = \"here\"\nsmarthost_user = \"me\"\n\
+             [web]\npublic_url = \"mail.example.org\"\n[log]\nlevel = \"in=fo=x\"\n",
+        );
+        let expected = [
+            "hostname",
+            "limits.connections",
+            "delivery.smarthost",
+            "delivery.smarthost_user",
+            "web.public_url",
+            "log.level",
+        ];
+        assert_eq!(keys(&wrong.mistakes()), expected);
+    }
+
+    #[test]
+    fn two_doors_on_one_address_are_named() {
+        let found = config("[listen]\nimap = [\"127.0.0.1:1143\"]\npop3 = [\"127.0.0.1:1143\"]\n").mistakes();
+        assert_eq!(keys(&found), ["listen.pop3"]);
+        assert!(found[0].message.contains("listen.imap"), "{found:?}");
+        let any = config("[listen]\nimap = [\"127.0.0.1:0\"]\npop3 = [\"127.0.0.1:0\"]\n");
+        assert_eq!(any.mistakes(), []);
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_a_mistake() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, other) = (dir.path().join("one"), dir.path().join("other"));
+        for dir in [&one, &other] {
+            Tls::self_signed(dir, &["mail.example.org".to_owned()]).unwrap();
+        }
+        let of = |key: &Path| {
+            let (certificate, key) = (one.join("certificate.pem"), key.join("key.pem"));
+            config(&format!("[tls]\ncertificate = \"{}\"\nkey = \"{}\"\n", certificate.display(), key.display()))
+        };
+        assert_eq!(of(&one).mistakes(), []);
+        let found = of(&other).mistakes();
+        assert_eq!(keys(&found), ["tls.certificate"]);
+        assert!(found[0].message.contains("is not the key of"), "{found:?}");
+        let doubts =
+            Config { hostname: "mx.example.org".to_owned(), data_dir: "/x".into(), ..of(&one) }.doubts(1_800_000_000);
+        assert_eq!(keys(&doubts), ["tls.certificate"]);
+        assert!(doubts[0].message.contains("is not for mx.example.org"), "{doubts:?}");
+    }
+
+    #[test]
+    fn a_certificate_says_when_it_ends() {
+        let made = |from, to| Certificate {
+            names: Vec::new(),
+            issuer: String::new(),
+            self_signed: true,
+            not_before: from,
+            not_after: to,
+        };
+        assert_eq!(ends(&made(0, 100 * DAY), 50 * DAY), None);
+        assert!(ends(&made(0, 60 * DAY), 50 * DAY).unwrap().contains("in 10 days"));
+        assert!(ends(&made(0, 40 * DAY), 50 * DAY).unwrap().contains("expired on 1970-02-10"));
+        assert!(ends(&made(60 * DAY, 90 * DAY), 50 * DAY).unwrap().contains("not good before"));
+    }
+
+    #[test]
+    fn what_is_open_to_the_world_is_looked_at_twice() {
+        let open = config(
+            "data_dir = \"/var/lib/holdfast\"\n[listen]\nsmtp = [\"0.0.0.0:25\"]\nimap = [\"0.0.0.0:143\"]\n\
+             http = [\"0.0.0.0:80\"]\nlmtp = [\"[::]:24\"]\n[limits]\nplaintext_logins = true\n[standby]\nmode = \"sync\"\n",
+        );
+        let expected =
+            ["hostname", "tls.certificate", "limits.plaintext_logins", "listen.http", "listen.lmtp", "standby.mode"];
+        assert_eq!(keys(&open.doubts(0)), expected);
+        let local = Config { data_dir: "/var/lib/holdfast".into(), ..Config::default() };
+        assert_eq!(local.doubts(0), [], "this machine only");
+        assert_eq!(keys(&Config::default().doubts(0)), ["data_dir"]);
+    }
+
+    #[test]
+    fn web_addresses_have_a_host() {
+        assert_eq!(host_of("https://mail.example.org:8443/x"), Some("mail.example.org"));
+        assert_eq!(host_of("http://[::1]:8080"), Some("::1"));
+        for wrong in ["mail.example.org", "ftp://x", "https://", "https:///x", "https://a b"] {
+            assert_eq!(host_of(wrong), None, "{wrong}");
+        }
+    }
+}
