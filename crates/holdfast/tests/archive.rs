@@ -286,7 +286,7 @@ fn what_is_wrong_is_said_with_an_exit_code_and_what_to_do() {
     assert!(refused(&fresh, &["archive", "list"]).contains("there is no archive"));
     assert!(refused(&fresh, &["archive", "list", "--target", "other"]).contains("there are: here"));
     assert!(refused(&fresh, &["restore", "--from", "here", "--at", "noon"]).contains("ago"));
-    assert!(refused(&fresh, &["archive", "status"]).contains("there is no archive"));
+    assert!(refused(&fresh, &["archive", "status"]).contains("there is no data folder"));
     let server = Server::start_with(dir.path(), &more);
     server.add_account(READER);
     ok(&server.command(&["archive", "snapshot"]));
