@@ -22,6 +22,8 @@ mod dispatch;
 mod envelope;
 mod error;
 mod filing;
+#[doc(hidden)]
+pub mod fuzzing;
 mod head;
 mod invariants;
 mod options;
