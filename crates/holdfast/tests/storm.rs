@@ -171,8 +171,11 @@ async fn come_in(to: SocketAddr, number: usize, begun: Instant, outcome: Arc<Out
     }
 }
 
+/// How long commands took, each with the number of its session.
+type Latencies = Vec<(usize, Duration)>;
+
 /// Works in a session that is in, and notes how long each command took.
-async fn work(mut stream: Connection, now: Arc<Mutex<Vec<Duration>>>, stop: Arc<AtomicBool>) {
+async fn work(session: usize, mut stream: Connection, now: Arc<Mutex<Latencies>>, stop: Arc<AtomicBool>) {
     assert!(command(&mut stream, "SELECT INBOX").await.unwrap().starts_with("OK"));
     let commands = ["NOOP", "STATUS INBOX (MESSAGES UNSEEN)", "UID SEARCH ALL", "LIST \"\" *"];
     for number in 0.. {
@@ -182,7 +185,7 @@ async fn work(mut stream: Connection, now: Arc<Mutex<Vec<Duration>>>, stop: Arc<
         let begun = Instant::now();
         let answer = command(&mut stream, commands[number % commands.len()]).await.unwrap();
         assert!(answer.starts_with("OK"), "{answer}");
-        now.lock().push(begun.elapsed());
+        now.lock().push((session, begun.elapsed()));
         tokio::time::sleep(PAUSE).await;
     }
 }
@@ -190,6 +193,19 @@ async fn work(mut stream: Connection, now: Arc<Mutex<Vec<Duration>>>, stop: Arc<
 fn median(times: &mut [Duration]) -> Duration {
     times.sort_unstable();
     times[times.len() / 2]
+}
+
+/// The median of each session's commands before, and meanwhile: how much slower the one became that suffered most.
+fn worst_session(quiet: &Latencies, during: &Latencies) -> f64 {
+    let of = |all: &Latencies, session: usize| -> Vec<Duration> {
+        all.iter().filter(|(whose, _)| *whose == session).map(|(_, took)| *took).collect()
+    };
+    let ratios = (0..WORKERS).filter_map(|session| {
+        let (mut before, mut meanwhile) = (of(quiet, session), of(during, session));
+        let both = !before.is_empty() && !meanwhile.is_empty();
+        both.then(|| median(&mut meanwhile).as_secs_f64() / median(&mut before).as_secs_f64())
+    });
+    ratios.fold(0.0, f64::max)
 }
 
 fn resident_kib(server: &Server) -> u64 {
@@ -214,10 +230,10 @@ async fn storm(server: &Server, clients: usize, what: &str) {
     let warm = Arc::new(Outcome::default());
     for number in 0..WORKERS.min(clients) {
         let stream = come_in(to, number, Instant::now(), warm.clone()).await;
-        workers.spawn(work(stream, latencies.clone(), stop.clone()));
+        workers.spawn(work(number, stream, latencies.clone(), stop.clone()));
     }
     tokio::time::sleep(QUIET).await;
-    let mut quiet = std::mem::take(&mut *latencies.lock());
+    let quiet = std::mem::take(&mut *latencies.lock());
     let (begun, outcome) = (Instant::now(), Arc::new(Outcome::default()));
     let mut arriving = tokio::task::JoinSet::new();
     for number in WORKERS.min(clients)..clients {
@@ -232,17 +248,20 @@ async fn storm(server: &Server, clients: usize, what: &str) {
     while latencies.lock().len() < WORKERS.min(clients) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let mut during = std::mem::take(&mut *latencies.lock());
+    let during = std::mem::take(&mut *latencies.lock());
     stop.store(true, Ordering::Relaxed);
     while let Some(one) = workers.join_next().await {
         one.unwrap();
     }
+    let worst = worst_session(&quiet, &during);
+    let took = |all: Latencies| all.into_iter().map(|(_, took)| took).collect::<Vec<_>>();
+    let (mut quiet, mut during) = (took(quiet), took(during));
     let mut times = std::mem::take(&mut *outcome.times.lock());
     let (half, ratio) = (median(&mut times), median(&mut during).as_secs_f64() / median(&mut quiet).as_secs_f64());
     let arrived = times.len();
     println!(
         "{what}: {arrived} clients in after {all_in:.1?} (half after {half:.1?}), told to come later {} times, cut {} times; \
-         {WORKERS} sessions: median {:.2?} before, {:.2?} meanwhile ({ratio:.2} times), 95 % {:.2?} and {:.2?}; {} MiB at \
+         {WORKERS} sessions: median {:.2?} before, {:.2?} meanwhile ({ratio:.2} times, {worst:.2} for the worst), 95 % {:.2?} and {:.2?}; {} MiB at \
          most",
         outcome.told_later.load(Ordering::Relaxed),
         outcome.cut.load(Ordering::Relaxed),
@@ -257,7 +276,8 @@ async fn storm(server: &Server, clients: usize, what: &str) {
         &format!("the morning after, {what}"),
         &format!("0 of {arrived} clients kept out"),
         &format!(
-            "all in after {all_in:.1?}; {WORKERS} sessions at work {ratio:.2} times as slow (median); {} MiB",
+            "all in after {all_in:.1?}; {WORKERS} sessions at work {ratio:.2} times as slow (median; the worst {worst:.2}); \
+             {} MiB",
             resident_kib(server) / 1024
         ),
     );
