@@ -167,7 +167,7 @@ pub async fn run(config: Config, mut command: AdminCommand) -> anyhow::Result<()
     };
     let (outcome, ()) = tokio::join!(work, show_all(received, &mut terminal));
     terminal.finish();
-    services.close();
+    services.leave();
     outcome
 }
 

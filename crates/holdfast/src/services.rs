@@ -149,6 +149,12 @@ impl Services {
         self.directory.keep_remembered();
         self.store.close();
     }
+
+    /// The same for a command that did not look the folder through: after a crash the service still begins in `checks`.
+    pub fn leave(&self) {
+        self.directory.keep_remembered();
+        self.store.leave();
+    }
 }
 
 fn delivery_options(config: &Config) -> anyhow::Result<DeliveryOptions> {

@@ -215,6 +215,8 @@ fn after_a_kill_the_service_checks_first_and_is_soon_all_there() {
     let message = format!("From: x@example.net\r\nTo: {ANNA}\r\nSubject: kept\r\n\r\nText.\r\n");
     assert!(smtp.send("x@example.net", &[ANNA], &message).unwrap().starts_with("250"));
     server.kill();
+    // A command in between has not checked anything.
+    assert!(support::holdfast(dir.path(), &["account", "list"], "").status.success());
     let begun = Instant::now();
     let server = Server::start(dir.path());
     wait_for("open", || said(&server, &["stage", "show"]).contains("=> open"));

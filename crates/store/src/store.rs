@@ -264,6 +264,15 @@ impl Store {
     /// Finishes what was submitted, writes the index out and gives the folder back. Later transactions fail with
     /// [`StoreError::Stopped`]; reads still work. Does nothing the second time.
     pub fn close(&self) {
+        self.give_back(true);
+    }
+
+    /// The same, but a folder whose last stop was not in order still says so: for whoever has not looked it through.
+    pub fn leave(&self) {
+        self.give_back(self.was_closed_in_order());
+    }
+
+    fn give_back(&self, in_order: bool) {
         self.inner.writer.stop();
         let mut lock = self.inner.lock.lock();
         if self.inner.closed.swap(true, Ordering::SeqCst) {
@@ -272,7 +281,8 @@ impl Store {
         if let Err(error) = self.inner.index.persist() {
             tracing::warn!(%error, "the index was not written out; it will be caught up from the log");
         }
-        if self.stopped().is_none()
+        if in_order
+            && self.stopped().is_none()
             && let Err(error) = self.inner.witness.close(self.seq())
         {
             tracing::warn!(%error, "the next start will not know that this one ended in order");
