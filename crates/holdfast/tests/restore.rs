@@ -9,7 +9,7 @@ use std::{
 };
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use support::{PATIENCE, Server, holdfast, imap::Imap, smtp::Smtp, web::Web};
+use support::{Server, holdfast, imap::Imap, smtp::Smtp, wait_for, web::Web};
 
 const READERS: [&str; 3] = ["one@example.org", "two@example.org", "three@example.org"];
 
@@ -70,14 +70,6 @@ fn shipped(server: &Server) {
         let numbers: Vec<u64> = line.split([' ', ',']).filter_map(|word| word.parse().ok()).collect();
         numbers.len() > 1 && numbers[0] == numbers[1]
     });
-}
-
-fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < PATIENCE, "{what}");
-        std::thread::park_timeout(Duration::from_millis(10));
-    }
 }
 
 fn is_whole(dir: &Path) -> bool {

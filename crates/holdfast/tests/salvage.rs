@@ -13,7 +13,9 @@ use std::{
 use support::{
     Server, holdfast,
     imap::Imap,
-    standby::{Standby, deliver, has_all, port, primary, run, said, subjects, wait_for},
+    port,
+    standby::{Standby, deliver, has_all, primary, run, said, subjects},
+    wait_for,
 };
 
 const ANNA: &str = "anna@example.org";

@@ -19,8 +19,9 @@ use std::{
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use support::{
-    Server,
-    standby::{Standby, deliver, port, said, subjects, wait_for},
+    Server, port,
+    standby::{Standby, deliver, said, subjects},
+    wait_for,
 };
 
 const ANNA: &str = "anna@example.org";

@@ -295,8 +295,7 @@ fn the_page_can_be_given_by_another_machine() {
 /// A caching proxy in front of two machines: the service, and the page for when it is not there. It is told to keep
 /// everything it may.
 fn nginx(dir: &std::path::Path, service: SocketAddr, page: SocketAddr) -> (Running, SocketAddr) {
-    // A port that was free a moment ago.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = support::port();
     let home = dir.display();
     let config = format!(
         "daemon off; master_process off; pid {home}/nginx.pid; error_log {home}/nginx.log;\n\

@@ -11,8 +11,9 @@ use std::{
 use support::{
     Server,
     imap::Imap,
-    ms, proved,
-    standby::{Primary, Standby, deliver, has_all, numbers, port, primary, run, said, subjects, wait_for},
+    ms, port, proved,
+    standby::{Primary, Standby, deliver, has_all, numbers, primary, run, said, subjects},
+    wait_for,
     web::Web,
 };
 

@@ -10,10 +10,13 @@ pub mod web;
 use std::{
     collections::HashMap,
     io::{BufRead, BufReader, Read, Write},
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
@@ -33,6 +36,23 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The password of every account that [`Server::add_account`] makes.
 pub const PASSWORD: &str = "correct horse battery staple";
+
+/// A port that stays free for whoever comes back to it, though nothing listens there at times: one of those that no system
+/// gives to a connection that goes out, or to a listener that leaves the choice to it (from 32,768 on Linux, higher elsewhere).
+pub fn port() -> u16 {
+    const FIRST: u32 = 12_000;
+    const COUNT: u32 = 20_000;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    // Test programs that run at once begin at different places.
+    let begin = std::process::id().wrapping_mul(97);
+    loop {
+        let port = FIRST + begin.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % COUNT;
+        let port = u16::try_from(port).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
 
 /// A service process on ports that the system chose, with its data in a folder that outlives the process.
 pub struct Server {

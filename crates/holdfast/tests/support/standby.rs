@@ -5,15 +5,9 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
 };
 
-use super::{PATIENCE, Server, holdfast, imap::Imap, smtp::Smtp, write_config};
-
-/// A free port: a machine that was killed must come back at its address.
-pub fn port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
+use super::{PATIENCE, Server, holdfast, imap::Imap, port, smtp::Smtp, write_config};
 
 pub struct Primary {
     pub server: Server,
@@ -127,15 +121,6 @@ pub fn said(dir: &Path, args: &[&str]) -> String {
     let output = run(dir, args);
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-#[track_caller]
-pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < PATIENCE, "{what} did not come about");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
 }
 
 /// The commit up to which a status says that it has received, and applied.
