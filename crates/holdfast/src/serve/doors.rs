@@ -315,7 +315,8 @@ impl Site {
         shutdown: &CancellationToken,
     ) -> Self {
         let config = &services.config;
-        let machines = http::machine_pages(services.clone(), metrics.clone());
+        let pages = |told| http::machine_pages(services.clone(), metrics.clone(), told);
+        let machines = pages(http::Told::Everyone);
         let web = web::WebDoor::new(web::WebState {
             directory: services.directory.clone(),
             mailstore: services.mailstore.clone(),
@@ -336,7 +337,12 @@ impl Site {
         });
         let by_stage = axum::middleware::from_fn_with_state(services.clone(), stage::pages);
         let proxies = config.web.trusted_proxies.iter().map(IpAddr::to_canonical).collect();
-        Self { web: web.merge(machines.clone()).layer(by_stage), machines, proxies, shutdown: shutdown.clone() }
+        Self {
+            web: web.merge(pages(http::Told::ThisMachine)).layer(by_stage),
+            machines,
+            proxies,
+            shutdown: shutdown.clone(),
+        }
     }
 
     async fn serve(self, kind: Kind, conn: Conn) {

@@ -36,11 +36,20 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// other limit counts.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
 
+/// Who is told the measurements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// Whoever reaches the listener.
+    Everyone,
+    /// This machine itself, and not through a proxy: the listener is open to the world.
+    ThisMachine,
+}
+
 /// `/health` and `/metrics`.
-pub fn machine_pages(services: Arc<Services>, metrics: PrometheusHandle) -> Router {
+pub fn machine_pages(services: Arc<Services>, metrics: PrometheusHandle, told: Told) -> Router {
     Router::new()
         .route("/health", get(health))
-        .route("/metrics", get(async move |peer, headers| self::metrics(&peer, &headers, &metrics)))
+        .route("/metrics", get(async move |peer, headers| self::metrics(told, &peer, &headers, &metrics)))
         .with_state(services)
 }
 
@@ -68,17 +77,27 @@ async fn health(State(services): State<Arc<Services>>) -> Response {
     (status, [(header::CACHE_CONTROL, "no-store"), stage], axum::Json(body)).into_response()
 }
 
-/// Prometheus text. On the public web listeners only for this machine itself, and never through a proxy.
-fn metrics(Extension(peer): &Extension<web::Peer>, headers: &HeaderMap, metrics: &PrometheusHandle) -> Response {
-    let forwarded = headers.contains_key("x-forwarded-for") || headers.contains_key("forwarded");
-    if !is_loopback(peer.addr) || forwarded {
+/// Prometheus text.
+fn metrics(
+    told: Told,
+    Extension(peer): &Extension<web::Peer>,
+    headers: &HeaderMap,
+    metrics: &PrometheusHandle,
+) -> Response {
+    if told == Told::ThisMachine && !is_this_machine(peer.addr, headers) {
         return StatusCode::NOT_FOUND.into_response();
     }
+    prometheus_text(metrics)
+}
+
+/// What has been measured.
+pub fn prometheus_text(metrics: &PrometheusHandle) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()).into_response()
 }
 
-fn is_loopback(address: IpAddr) -> bool {
-    address.to_canonical().is_loopback()
+fn is_this_machine(address: IpAddr, headers: &HeaderMap) -> bool {
+    let forwarded = headers.contains_key("x-forwarded-for") || headers.contains_key("forwarded");
+    address.to_canonical().is_loopback() && !forwarded
 }
 
 /// Serves one connection until it ends or the service stops. `proxies` are believed when they say whom they speak for.
@@ -123,5 +142,25 @@ pub async fn serve_connection(
                 connection.as_mut().graceful_shutdown();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn on_a_web_listener_only_this_machine_is_told_the_measurements() {
+        let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle();
+        let code = |told, peer: &str, headers: &HeaderMap| {
+            let peer = Extension(web::Peer { addr: peer.parse().unwrap(), tls: false });
+            super::metrics(told, &peer, headers, &metrics).status()
+        };
+        let (direct, mut forwarded) = (HeaderMap::new(), HeaderMap::new());
+        forwarded.insert("x-forwarded-for", "192.0.2.1".parse().unwrap());
+        assert_eq!(code(Told::ThisMachine, "::ffff:127.0.0.1", &direct), StatusCode::OK);
+        assert_eq!(code(Told::ThisMachine, "127.0.0.1", &forwarded), StatusCode::NOT_FOUND);
+        assert_eq!(code(Told::ThisMachine, "192.0.2.1", &direct), StatusCode::NOT_FOUND);
+        assert_eq!(code(Told::Everyone, "192.0.2.1", &direct), StatusCode::OK);
     }
 }
