@@ -550,7 +550,7 @@ pub struct StandbyArgs {
 pub enum StandbyCommand {
     /// On the primary: print a code that pairs one standby within ten minutes.
     Code,
-    /// How far each standby is; on a standby, how far it is itself.
+    /// How far each standby is; on a standby, how far it is itself. Ends with 1 when something needs a person.
     Status,
     /// On the primary: let a standby in no more.
     Forget {

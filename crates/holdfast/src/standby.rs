@@ -1,5 +1,7 @@
 //! `holdfast standby`: follows another machine until it is stopped or made the primary, and then serves.
 
+pub mod alarms;
+
 use std::{sync::Arc, time::Duration};
 
 use continuity::standby::{Ended, Gone, Rules, Standby, StandbyOptions, StoreOptionsMaker, Tripwires, was_promoted};

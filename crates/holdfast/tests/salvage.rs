@@ -14,7 +14,7 @@ use support::{
     Server, holdfast,
     imap::Imap,
     port,
-    standby::{Standby, deliver, has_all, primary, run, said, subjects},
+    standby::{Standby, deliver, has_all, primary, run, said, status, subjects},
     wait_for,
 };
 
@@ -392,7 +392,7 @@ fn what_came_in_during_what_a_promotion_left_out_is_merged_for_those_who_were_ta
     imap.command("STORE 2 +FLAGS.SILENT (\\Deleted)").unwrap().ok();
     imap.command("EXPUNGE").unwrap().ok();
     deliver(first.server.address("smtp"), BERT, "to bert").unwrap();
-    let end = said(dirs[0].path(), &["standby", "status"]);
+    let end = status(dirs[0].path());
     let end: u64 = end.lines().next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
     wait_for("all is received", || support::standby::numbers(&standby.status()).unwrap().0 == end);
     first.server.kill();

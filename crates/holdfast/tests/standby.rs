@@ -12,7 +12,7 @@ use support::{
     Server,
     imap::Imap,
     ms, port, proved,
-    standby::{Primary, Standby, deliver, has_all, numbers, primary, run, said, subjects},
+    standby::{Primary, Standby, deliver, has_all, numbers, primary, run, said, status, subjects},
     wait_for,
     web::Web,
 };
@@ -88,7 +88,7 @@ fn a_standby_copies_follows_compares_and_resumes_after_every_break() {
     let third =
         Standby::spawn(stranger.path(), &["--primary", &address.to_string(), "--code", &good, "--name", "three"]);
     third.line("following");
-    assert!(said(dirs[0].path(), &["standby", "status"]).contains("three: received"));
+    assert!(status(dirs[0].path()).contains("three: received"));
     said(dirs[0].path(), &["standby", "forget", "three"]);
     wait_for("it is cut off", || third.status().contains("does not know yours"));
     drop(third);
@@ -279,7 +279,7 @@ fn a_client_that_deletes_everything_stops_at_a_tripwire() {
     let took = begun.elapsed();
     let (received, applied) = numbers(&standby.status()).unwrap();
     assert!(applied < received, "what was received is not lost, and not applied");
-    assert!(said(dirs[0].path(), &["standby", "status"]).contains("applies nothing"));
+    assert!(status(dirs[0].path()).contains("applies nothing"));
     // It goes on receiving; and is not promoted over what nobody has looked at, nor does a restart let it through.
     deliver(primary.server.address("smtp"), BERT, "later").unwrap();
     wait_for("it receives", || numbers(&standby.status()).unwrap().0 > received);
@@ -364,11 +364,11 @@ fn what_breaks_a_rule_with_right_digests_is_noticed_and_the_others_go_on() {
     let server = Server::start_with_env(dirs[0].path(), "", &[("HOLDFAST_LISTEN__STANDBY", address.to_string())]);
     let primary = Primary { server, address };
     wait_for("the rule", || {
-        let status = standby.status();
-        status.contains("account 1") && status.contains('7')
+        let said = standby.status();
+        said.contains("account 1") && said.contains('7')
     });
     println!("{}", standby.status());
-    assert!(said(dirs[0].path(), &["standby", "status"]).contains("account 1"), "both sides name it");
+    assert!(status(dirs[0].path()).contains("account 1"), "both sides name it");
     deliver(primary.server.address("smtp"), BERT, "goes on").unwrap();
     wait_for("the others go on", || has_all(&primary, &standby));
 }
@@ -397,7 +397,7 @@ fn what_a_tripwire_holds_can_be_left_out_by_a_promotion() {
     wait_for("the wire", || standby.status().contains("ALARM"));
     deliver(primary.server.address("smtp"), ANNA, "came after").unwrap();
     deliver(primary.server.address("smtp"), BERT, "later").unwrap();
-    let end = said(dirs[0].path(), &["standby", "status"]);
+    let end = status(dirs[0].path());
     let end: u64 = end.lines().next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
     wait_for("all is received", || numbers(&standby.status()).unwrap().0 == end);
     primary.server.kill();
@@ -421,15 +421,15 @@ fn what_a_tripwire_holds_can_be_left_out_by_a_promotion() {
 fn a_standby_that_is_away_makes_sync_mode_wait_or_go_on_with_an_alarm() {
     let degrade = "[standby]\nmode = \"sync\"\nwhen_away = \"degrade\"\naway_after = \"1 second\"\n";
     let Machines { dirs, primary } = machines(degrade);
-    assert!(said(dirs[0].path(), &["standby", "status"]).contains("ALARM"));
+    assert!(status(dirs[0].path()).contains("ALARM"));
     assert!(deliver(primary.server.address("smtp"), ANNA, "alone").unwrap().starts_with("250"));
     let standby = Standby::pair(dirs[1].path(), &primary, "");
-    wait_for("no alarm", || !said(dirs[0].path(), &["standby", "status"]).contains("ALARM"));
+    wait_for("no alarm", || !status(dirs[0].path()).contains("ALARM"));
     assert!(deliver(primary.server.address("smtp"), ANNA, "together").unwrap().starts_with("250"));
     wait_for("both have it", || has_all(&primary, &standby));
     standby.kill();
     assert!(deliver(primary.server.address("smtp"), ANNA, "alone again").unwrap().starts_with("250"));
-    wait_for("the alarm", || said(dirs[0].path(), &["standby", "status"]).contains("ALARM"));
+    wait_for("the alarm", || status(dirs[0].path()).contains("ALARM"));
     primary.server.stop();
 
     // `wait`: what is sent is acknowledged only once the standby is back.
@@ -449,7 +449,7 @@ fn a_standby_that_hangs_while_it_is_sent_something_large_does_not_keep_degrade_m
     let degrade = "[standby]\nmode = \"sync\"\nwhen_away = \"degrade\"\naway_after = \"1 second\"\n";
     let Machines { dirs, primary } = machines(degrade);
     let standby = Standby::pair(dirs[1].path(), &primary, "");
-    wait_for("no alarm", || !said(dirs[0].path(), &["standby", "status"]).contains("ALARM"));
+    wait_for("no alarm", || !status(dirs[0].path()).contains("ALARM"));
     standby.signal("STOP");
     // More than fits into the buffers on the way.
     let mut text = String::with_capacity(24 << 20);
@@ -460,7 +460,7 @@ fn a_standby_that_hangs_while_it_is_sent_something_large_does_not_keep_degrade_m
     let mut smtp = support::smtp::Smtp::connect(primary.server.address("smtp")).unwrap();
     let reply = smtp.send("x@example.net", &[ANNA], &message).unwrap();
     assert!(reply.starts_with("250"), "{reply}");
-    assert!(said(dirs[0].path(), &["standby", "status"]).contains("ALARM"));
+    assert!(status(dirs[0].path()).contains("ALARM"));
     standby.signal("CONT");
     wait_for("it has all", || has_all(&primary, &standby));
     assert!(said(dirs[1].path(), &["compare"]).contains("3 realms are the same"));
@@ -480,16 +480,14 @@ fn of_two_standbys_none_counts_while_the_other_believes_that_it_decides_alone() 
     let args = ["--primary", &primary.address.to_string(), "--code", code.lines().next().unwrap(), "--name", "three"];
     let second = Standby::spawn(third.path(), &args);
     second.line("following");
-    assert!(
-        said(dirs[0].path(), &["standby", "status"]).contains("ALARM: two: it was told that nothing is acknowledged")
-    );
+    assert!(status(dirs[0].path()).contains("ALARM: two: it was told that nothing is acknowledged"));
     let smtp = primary.server.address("smtp");
     let sending = std::thread::spawn(move || deliver(smtp, ANNA, "waits").unwrap());
     wait_for("it has it", || has_all(&primary, &second));
     assert!(!sending.is_finished(), "the first one could be promoted, and would give numbers twice");
     // Once it knows, the second one is enough.
     let first = Standby::spawn(dirs[1].path(), &[]);
-    wait_for("it knows", || !said(dirs[0].path(), &["standby", "status"]).contains("ALARM"));
+    wait_for("it knows", || !status(dirs[0].path()).contains("ALARM"));
     assert!(sending.join().unwrap().starts_with("250"));
     first.kill();
     assert!(deliver(smtp, ANNA, "one of two").unwrap().starts_with("250"));
@@ -521,8 +519,7 @@ fn a_realm_that_the_standby_has_lost_is_named_and_copied_anew() {
     let standby = Standby::spawn(dirs[1].path(), &[]);
     standby.line("following");
     wait_for("both name it", || {
-        standby.status().contains("ALARM: account 1")
-            && said(dirs[0].path(), &["standby", "status"]).contains("does not apply account 1")
+        standby.status().contains("ALARM: account 1") && status(dirs[0].path()).contains("does not apply account 1")
     });
     let compared = run(dirs[1].path(), &["compare"]);
     let (found, why) = (String::from_utf8_lossy(&compared.stdout), String::from_utf8_lossy(&compared.stderr));

@@ -119,6 +119,13 @@ pub struct Status {
     pub held: Vec<(RealmId, String)>,
 }
 
+impl Status {
+    /// Commits that the primary has, as far as it was heard of, and this machine has not.
+    pub const fn behind(&self) -> u64 {
+        self.primary.0.saturating_sub(self.received.0)
+    }
+}
+
 /// How [`Standby::run`] ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
-use continuity::standby::{CODE_FOR, HowToPromote, Standby, Status};
+use continuity::standby::{CODE_FOR, HowToPromote, Standby};
 use store::RealmId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -15,11 +15,9 @@ use crate::{
     config::Config,
     maintenance::keep_sound,
     services::{Services, store_options},
-    standby::tripwires,
+    standby::{alarms, tripwires},
 };
 
-/// Clocks that differ by more are an alarm.
-const CLOCKS_DIFFER_MS: i64 = 10_000;
 /// What is wrong with a standby that was told that it alone decides.
 pub const BELIEVES_TOO_MUCH: &str = "it was told that nothing is acknowledged without it, and does not know yet that this \
     is so no more: let it connect once, or `holdfast standby forget` it; promote it only with --maybe-lost";
@@ -45,8 +43,10 @@ pub async fn on_primary(services: &Services, command: StandbyCommand, output: &O
         }
         StandbyCommand::Status => {
             let end = services.store.seq();
+            let mut alarms = 0;
             output.line(format!("primary at commit {end}")).await;
             if primary.is_degraded() {
+                alarms += 1;
                 output.line("ALARM: no standby follows, and commits are acknowledged all the same").await;
             }
             let standbys = primary.standbys();
@@ -56,6 +56,7 @@ pub async fn on_primary(services: &Services, command: StandbyCommand, output: &O
             for standby in standbys {
                 let name = &standby.name;
                 if standby.believes_too_much {
+                    alarms += 1;
                     output.line(format!("ALARM: {name}: {BELIEVES_TOO_MUCH}")).await;
                 }
                 if !standby.connected {
@@ -72,12 +73,15 @@ pub async fn on_primary(services: &Services, command: StandbyCommand, output: &O
                     ))
                     .await;
                 if !standby.wire.is_empty() {
-                    output.line(format!("  applies nothing: {}", standby.wire)).await;
+                    alarms += 1;
+                    output.line(format!("ALARM: {name} applies nothing: {}", standby.wire)).await;
                 }
-                for (realm, why) in standby.held {
-                    output.line(format!("  does not apply {realm}: {why}")).await;
+                for (realm, why) in &standby.held {
+                    alarms += 1;
+                    output.line(format!("ALARM: {name} does not apply {realm}: {why}")).await;
                 }
             }
+            needs(alarms)?;
         }
         StandbyCommand::Forget { name } => {
             ensure!(primary.forget(&name)?, "no standby is called {name}");
@@ -97,7 +101,7 @@ pub async fn on_standby(
 ) -> anyhow::Result<()> {
     match command {
         AdminCommand::Status { json } => status::on_standby(standby, config, json, output).await?,
-        AdminCommand::StandbyDo(StandbyCommand::Status) => show(&standby.status(), output).await,
+        AdminCommand::StandbyDo(StandbyCommand::Status) => show(standby, config, output).await?,
         AdminCommand::StandbyDo(StandbyCommand::Release) => {
             let released = standby.release()?;
             output.line(format!("commit {} and what follows it is applied ({})", released.seq, released.why)).await;
@@ -152,28 +156,29 @@ fn realm_named(standby: &Standby, name: &str) -> anyhow::Result<RealmId> {
     found.copied().with_context(|| format!("there is no realm {name:?}; `holdfast standby status` names those held"))
 }
 
-async fn show(status: &Status, output: &Output) {
+async fn show(standby: &Standby, config: &Config, output: &Output) -> anyhow::Result<()> {
+    let status = standby.status();
     output.line(format!("standby: {}", status.doing)).await;
-    let behind = status.primary.0.saturating_sub(status.received.0);
+    let behind = status.behind();
     output.line(format!("received commit {} ({behind} behind), applied {}", status.received, status.applied)).await;
     if let Some(complete_ms) = status.complete_ms {
         let ago = jiff::Timestamp::now().as_millisecond().saturating_sub(complete_ms).max(0) / 1000;
         let at = moment(complete_ms);
         output.line(format!("everything that the primary had at {at} is here ({ago} s ago)")).await;
     }
-    if let Some(why) = &status.apply_fails {
-        output.line(format!("ALARM: {why}")).await;
+    let alarms = alarms::alarms(&status, &config.data_dir);
+    for alarm in &alarms {
+        output.line(format!("ALARM: {alarm}")).await;
     }
-    if status.primary_ahead_ms.abs() > CLOCKS_DIFFER_MS {
-        let seconds = status.primary_ahead_ms as f64 / 1000.0;
-        output.line(format!("ALARM: the primary's clock is {seconds:+.1} s from this machine's: set both")).await;
-    }
-    if let Some(tripped) = &status.tripped {
-        output.line(format!("ALARM: commit {} and what follows it is not applied: {}", tripped.seq, tripped.why)).await;
-        output.line("  when that was meant: holdfast standby release").await;
-    }
-    for (realm, why) in &status.held {
-        output.line(format!("ALARM: {realm} is not applied any more: {why}")).await;
+    needs(alarms.len())
+}
+
+/// An error when something needs a person, so that scripts see it.
+fn needs(count: usize) -> anyhow::Result<()> {
+    match count {
+        0 => Ok(()),
+        1 => bail!("one thing needs you: docs/continuity.md, \"Watch it\" of the section Standby"),
+        some => bail!("{some} things need you: docs/continuity.md, \"Watch it\" of the section Standby"),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
     drill, machine, owner,
     restore::behind::Restoring,
     services::{OpenDoor, Services, has_data},
+    standby::alarms,
 };
 
 /// How a running service is.
@@ -335,15 +336,8 @@ fn kept(archive: &Archive) -> Vec<String> {
 pub async fn on_standby(standby: &Standby, config: &Config, json: bool, output: &Output) -> anyhow::Result<()> {
     let status = standby.status();
     let room = machine::Room::at(&config.data_dir).ok();
-    let behind = status.primary.0.saturating_sub(status.received.0);
-    let mut alarms: Vec<String> = Vec::new();
-    if let Some(tripped) = &status.tripped {
-        alarms.push(format!("commit {} and what follows it is not applied: {}", tripped.seq, tripped.why));
-    }
-    alarms.extend(status.held.iter().map(|(realm, why)| format!("{realm} is not applied any more: {why}")));
-    if let Some(room) = room.filter(|room| room.is_short()) {
-        alarms.push(short_of_room(room));
-    }
+    let behind = status.behind();
+    let alarms = alarms::alarms(&status, &config.data_dir);
     if json {
         let object = serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"),

@@ -82,8 +82,7 @@ impl Standby {
     }
 
     pub fn status(&self) -> String {
-        let output = holdfast(&self.dir, &["standby", "status"], "");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        status(&self.dir)
     }
 
     /// The address of a door, once this is the primary.
@@ -123,6 +122,17 @@ pub fn said(dir: &Path, args: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// What `holdfast standby status` says, on either side. It ends with 1 when an alarm is in it, and only then.
+#[track_caller]
+pub fn status(dir: &Path) -> String {
+    let output = run(dir, &["standby", "status"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !text.is_empty() {
+        assert_eq!(output.status.code(), Some(i32::from(text.contains("ALARM"))), "{text}");
+    }
+    text
+}
+
 /// The commit up to which a status says that it has received, and applied.
 pub fn numbers(status: &str) -> Option<(u64, u64)> {
     let line = status.lines().find(|line| line.contains("received commit "))?;
@@ -131,7 +141,7 @@ pub fn numbers(status: &str) -> Option<(u64, u64)> {
 }
 
 pub fn has_all(primary: &Primary, standby: &Standby) -> bool {
-    let end = said(primary.server.dir(), &["standby", "status"]);
+    let end = status(primary.server.dir());
     let end: u64 = end.lines().next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
     numbers(&standby.status()) == Some((end, end))
 }
