@@ -131,6 +131,24 @@ impl Listener {
         F: Fn(Conn) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
+        self.run(Some(tls), shutdown, serve).await;
+    }
+
+    /// The same where there is no certificate: all connections are in plain text, whatever the options say.
+    pub async fn serve_plain<F, Fut>(self, shutdown: CancellationToken, serve: F)
+    where
+        F: Fn(Conn) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.run(None, shutdown, serve).await;
+    }
+
+    async fn run<F, Fut>(self, tls: Option<Tls>, shutdown: CancellationToken, serve: F)
+    where
+        F: Fn(Conn) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let tls = tls.filter(|_| self.options.security == Security::Tls);
         let serve = Arc::new(serve);
         let mut connections = JoinSet::new();
         loop {
@@ -139,7 +157,7 @@ impl Listener {
                 Some(ended) = connections.join_next(), if !connections.is_empty() => note_panic(ended),
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, peer)) => {
-                        self.admit(stream, peer, &tls, &serve, &mut connections);
+                        self.admit(stream, peer, tls.as_ref(), &serve, &mut connections);
                         give_way().await;
                     }
                     Err(error) => {
@@ -164,7 +182,7 @@ impl Listener {
         &self,
         stream: TcpStream,
         peer: SocketAddr,
-        tls: &Tls,
+        tls: Option<&Tls>,
         serve: &Arc<F>,
         connections: &mut JoinSet<()>,
     ) where
@@ -177,7 +195,7 @@ impl Listener {
         let _ = socket.set_tcp_keepalive(&KEEPALIVE);
         let Some(slot) = self.slots.take(peer.ip()) else {
             metrics::counter!("holdfast_doorkit_refused_total").increment(1);
-            if self.options.security == Security::Plain && !self.options.busy.is_empty() {
+            if tls.is_none() && !self.options.busy.is_empty() {
                 let busy = self.options.busy;
                 connections.spawn(async move {
                     let mut stream = stream;
@@ -191,10 +209,10 @@ impl Listener {
             Ok(conn) => conn,
             Err(error) => return tracing::debug!(%peer, %error, "gone before it began"),
         };
-        if self.options.security == Security::Plain {
+        let Some(tls) = tls else {
             connections.spawn(serve(conn));
             return;
-        }
+        };
         let (tls, serve) = (tls.clone(), serve.clone());
         connections.spawn(async move {
             match conn.starttls(&tls).await {

@@ -96,6 +96,8 @@ pub struct Listen {
     pub metrics: Vec<SocketAddr>,
     /// Standbys that follow this machine: TLS, only for machines that were paired.
     pub standby: Vec<SocketAddr>,
+    /// As a standby: `/metrics` and `/health` of its own, while it follows.
+    pub standby_http: Vec<SocketAddr>,
 }
 
 impl Default for Listen {
@@ -114,13 +116,14 @@ impl Default for Listen {
             https: local(8443),
             metrics: Vec::new(),
             standby: Vec::new(),
+            standby_http: Vec::new(),
         }
     }
 }
 
 impl Listen {
     /// All doors, by the name of their key.
-    pub const fn doors(&self) -> [(&'static str, &Vec<SocketAddr>); 12] {
+    pub const fn doors(&self) -> [(&'static str, &Vec<SocketAddr>); 13] {
         [
             ("smtp", &self.smtp),
             ("submission", &self.submission),
@@ -134,6 +137,7 @@ impl Listen {
             ("https", &self.https),
             ("metrics", &self.metrics),
             ("standby", &self.standby),
+            ("standby_http", &self.standby_http),
         ]
     }
 }

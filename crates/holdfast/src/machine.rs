@@ -70,9 +70,21 @@ pub fn memory() -> Option<u64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)
 }
 
-/// Sets the gauges that tell of the machine, of open connections and of the certificate.
-pub fn measure(services: &Services) {
-    if let Ok(room) = Room::at(&services.config.data_dir) {
+/// What this process is to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It serves.
+    Primary,
+    /// It follows another machine.
+    Standby,
+}
+
+/// Sets the gauges that tell of the machine and of this process.
+pub fn measure_process(data_dir: &Path, role: Role) {
+    for (name, of) in [("primary", Role::Primary), ("standby", Role::Standby)] {
+        metrics::gauge!("holdfast_role", "role" => name).set(f64::from(u8::from(role == of)));
+    }
+    if let Ok(room) = Room::at(data_dir) {
         metrics::gauge!("holdfast_disk_free_bytes").set(room.free as f64);
         metrics::gauge!("holdfast_disk_size_bytes").set(room.total as f64);
     }
@@ -85,6 +97,11 @@ pub fn measure(services: &Services) {
     let since = started().1.duration_since(UNIX_EPOCH).unwrap_or_default();
     metrics::gauge!("process_start_time_seconds").set(since.as_secs_f64());
     metrics::gauge!("holdfast_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+/// The same, and of open connections and of the certificate.
+pub fn measure(services: &Services) {
+    measure_process(&services.config.data_dir, Role::Primary);
     for door in services.doors.get().into_iter().flatten() {
         metrics::gauge!("holdfast_connections", "door" => door.name, "address" => door.address.to_string())
             .set(door.connections.open() as f64);

@@ -1,7 +1,7 @@
 //! `holdfast serve`: opens the data folder, binds every door, says where they are, and stops in order.
 
 mod doors;
-mod http;
+pub mod http;
 mod notify;
 mod proxy;
 mod stage;
@@ -95,6 +95,11 @@ pub async fn run(config: Config) -> anyhow::Result<ExitCode> {
         return behind::run(config, args).await;
     }
     let metrics = metrics()?;
+    run_measured(config, metrics).await
+}
+
+/// The same in a process that measures already.
+pub async fn run_measured(config: Config, metrics: PrometheusHandle) -> anyhow::Result<ExitCode> {
     // Catching up after a crash reads the log: off the async threads.
     let services = Arc::new(tokio::task::spawn_blocking(move || Services::open(config)).await??);
     run_on(services, metrics).await.map(|()| ExitCode::SUCCESS)

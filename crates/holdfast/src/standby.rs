@@ -1,6 +1,7 @@
 //! `holdfast standby`: follows another machine until it is stopped or made the primary, and then serves.
 
 pub mod alarms;
+mod pages;
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,6 +29,9 @@ pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
         println!("this machine was made the primary: it serves");
         return serve::run(config).await.map(drop);
     }
+    // Before a code is used up.
+    let listeners = pages::bind(&config)?;
+    let metrics = serve::metrics()?;
     let settings = &config.standby;
     let options = StandbyOptions {
         dir: config.data_dir.clone(),
@@ -68,6 +72,7 @@ pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
     let commands = tokio::spawn(admin::socket::serve(socket, config.data_dir.clone(), executor, shutdown.clone()));
     println!("standby of another machine, on {}", config.data_dir.display());
     println!("ready");
+    let mut pages = pages::serve(listeners, standby.clone(), Arc::new(config.clone()), metrics.clone(), &shutdown);
     let telling = tokio::spawn(tell(standby.clone(), shutdown.clone()));
     let maintaining = tokio::spawn(maintain(standby.clone(), shutdown.clone()));
     let stopping = shutdown.clone();
@@ -96,11 +101,13 @@ pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
     let _ = commands.await;
     // It holds the store.
     let _ = maintaining.await;
+    // Who serves next may want the same address.
+    while pages.join_next().await.is_some() {}
     match ended? {
         Ended::Promoted(promotion) if !was_stopped => {
             println!("the primary now: epoch {}, after commit {}", promotion.epoch, promotion.seq);
             drop(standby);
-            serve::run(config).await.map(drop)
+            serve::run_measured(config, metrics).await.map(drop)
         }
         _ => Ok(()),
     }

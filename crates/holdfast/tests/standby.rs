@@ -537,6 +537,81 @@ fn a_realm_that_the_standby_has_lost_is_named_and_copied_anew() {
     assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stdout));
 }
 
+#[test]
+fn a_standby_says_over_http_how_it_is_until_it_serves() {
+    let Machines { dirs, primary } = machines("");
+    let watched = SocketAddr::from(([127, 0, 0, 1], port()));
+    let code = said(dirs[0].path(), &["standby", "code"]);
+    support::write_config(dirs[1].path(), "[standby]\ntripwire_account_messages = 3\n");
+    let at = primary.address.to_string();
+    let args = ["--primary", &at, "--code", code.lines().next().unwrap()];
+    let standby =
+        Standby::spawn_with_env(dirs[1].path(), &args, &[("HOLDFAST_LISTEN__STANDBY_HTTP", watched.to_string())]);
+    let health = || -> (u16, serde_json::Value) {
+        let page = Web::new(watched).get("/health").unwrap();
+        assert_eq!(page.header("x-holdfast-stage"), Some("off"), "nobody is to read mail here");
+        (page.status, serde_json::from_str(&page.body).unwrap())
+    };
+    let metric = |name: &str| -> Option<f64> {
+        let page = Web::new(watched).get("/metrics").unwrap().body;
+        let line = page.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')))?;
+        line.rsplit(' ').next().unwrap().parse().ok()
+    };
+    wait_for("it follows", || health().0 == 200);
+    for number in 0..5 {
+        deliver(primary.server.address("smtp"), ANNA, &format!("m{number}")).unwrap();
+    }
+    wait_for("the standby has all", || has_all(&primary, &standby));
+    let (received, applied) = numbers(&standby.status()).unwrap();
+    let (_, said_so) = health();
+    assert_eq!(said_so["status"], "ok");
+    assert_eq!((&said_so["received"], &said_so["applied"]), (&received.into(), &applied.into()));
+    assert_eq!(metric("holdfast_standby_received_seq"), Some(received as f64));
+    assert_eq!(metric("holdfast_standby_applied_seq"), Some(applied as f64));
+    assert_eq!(metric("holdfast_role{role=\"standby\"}"), Some(1.0));
+    assert_eq!(metric("holdfast_standby_following"), Some(1.0));
+    assert_eq!(metric("holdfast_standby_epoch"), Some(1.0));
+    assert_eq!(metric("holdfast_alarms"), Some(0.0));
+    assert!(metric("holdfast_disk_free_bytes").unwrap() > 0.0);
+    wait_for("how old what it has is", || metric("holdfast_standby_behind_seconds").is_some_and(|s| s < 60.0));
+
+    // Something is held.
+    let mut imap = Imap::login(primary.server.address("imap"), ANNA).unwrap();
+    imap.command("SELECT INBOX").unwrap().ok();
+    imap.command("STORE 1:* +FLAGS.SILENT (\\Deleted)").unwrap().ok();
+    imap.command("EXPUNGE").unwrap().ok();
+    wait_for("the wire", || health().0 == 503);
+    let (_, said_so) = health();
+    assert_eq!((&said_so["status"], &said_so["alarms"]), (&"held".into(), &1.into()));
+    assert!(said_so["reason"].as_str().unwrap().contains("lost 5 messages"), "{said_so}");
+    assert_eq!(metric("holdfast_standby_tripped"), Some(1.0));
+    assert!(metric("holdfast_standby_unapplied_commits").unwrap() > 0.0);
+    said(dirs[1].path(), &["standby", "release"]);
+    wait_for("nothing is held", || health().0 == 200);
+
+    // It follows nobody.
+    primary.server.kill();
+    wait_for("it is alone", || health().0 == 503);
+    let (_, said_so) = health();
+    assert_eq!(said_so["status"], "away");
+    assert!(said_so["reason"].as_str().unwrap().contains("it does not follow the primary"), "{said_so}");
+    assert_eq!(metric("holdfast_standby_following"), Some(0.0));
+
+    // Made the primary, it serves at its own doors; the address is free for others.
+    said(dirs[1].path(), &["promote"]);
+    let lines = standby.line("ready");
+    let http = lines.iter().find(|line| line.trim_start().starts_with("http ")).unwrap();
+    let http: SocketAddr = http.split_whitespace().nth(1).unwrap().parse().unwrap();
+    std::net::TcpListener::bind(watched).expect("the address is free");
+    assert_eq!(Web::new(http).get("/health").unwrap().status, 200);
+    let page = Web::new(http).get("/metrics").unwrap().body;
+    for line in
+        ["holdfast_role{role=\"primary\"} 1", "holdfast_role{role=\"standby\"} 0", "holdfast_standby_following 0"]
+    {
+        assert!(page.lines().any(|found| found == line), "{line}: {page}");
+    }
+}
+
 /// Flips one bit in the middle of every file below a folder that is not empty.
 fn corrupt(dir: &Path) -> usize {
     let mut count = 0;

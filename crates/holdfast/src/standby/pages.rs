@@ -1,0 +1,160 @@
+//! `/health` and `/metrics` of a machine that follows another one, so that somebody notices when it does not. Its doors are
+//! closed; this is an address of its own (`listen.standby_http`), which goes when the machine is made the primary.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderName, StatusCode, header},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use continuity::{down_page::STAGE_HEADER, standby::Standby};
+use doorkit::{ListenOptions, Listener};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::alarms;
+use crate::{config::Config, machine, serve::http};
+
+/// Connections at once: only machines that watch come here.
+const MAX_CONNECTIONS: usize = 100;
+/// How long an answer that is on its way may hold up what comes after.
+const GRACE: Duration = Duration::from_millis(200);
+/// How often measurements are gathered into their summaries.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+#[derive(Clone)]
+struct Watched {
+    standby: Arc<Standby>,
+    config: Arc<Config>,
+    metrics: PrometheusHandle,
+}
+
+/// Binds the configured addresses.
+pub fn bind(config: &Config) -> anyhow::Result<Vec<Listener>> {
+    let mut listeners = Vec::new();
+    for &address in &config.listen.standby_http {
+        let options = ListenOptions {
+            max_connections: MAX_CONNECTIONS,
+            max_per_network: MAX_CONNECTIONS,
+            grace: GRACE,
+            ..ListenOptions::default()
+        };
+        let listener = Listener::bind(address, options).with_context(|| {
+            format!(
+                "standby_http: {address} can't be listened on; choose another in the configuration (listen.standby_http)"
+            )
+        })?;
+        println!("  {:<12} {:<21} /metrics and /health", "standby_http", listener.local_addr()?.to_string());
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// Answers and measures until shut down. The addresses are free once all of it has ended.
+pub fn serve(
+    listeners: Vec<Listener>,
+    standby: Arc<Standby>,
+    config: Arc<Config>,
+    metrics: PrometheusHandle,
+    shutdown: &CancellationToken,
+) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let watched = Watched { standby, config, metrics };
+    let router = Router::new()
+        .route("/health", get(health))
+        .route("/metrics", get(async |State(watched): State<Watched>| measured(watched).await))
+        .with_state(watched.clone());
+    for listener in listeners {
+        let (router, shutdown) = (router.clone(), shutdown.clone());
+        tasks.spawn(async move {
+            let ends = shutdown.clone();
+            let serve = move |conn| http::serve_connection(router.clone(), conn, Arc::default(), ends.clone());
+            listener.serve_plain(shutdown, serve).await;
+        });
+    }
+    let shutdown = shutdown.clone();
+    tasks.spawn(async move {
+        let mut every = tokio::time::interval(UPKEEP);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                _ = every.tick() => {
+                    measure(&watched);
+                    watched.metrics.run_upkeep();
+                }
+            }
+        }
+        leave_off();
+    });
+    tasks
+}
+
+/// 200 while it follows, and nothing is held or damaged; 503 with the reason otherwise.
+async fn health(State(watched): State<Watched>) -> Response {
+    let status = watched.standby.status();
+    let (away, held) = (alarms::away(&status), alarms::held(&status));
+    let state = match (&away, held.is_empty()) {
+        (None, true) => "ok",
+        (None, false) => "held",
+        (Some(_), _) => "away",
+    };
+    let code = if state == "ok" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let reason: Vec<String> = away.into_iter().chain(held).collect();
+    let body = serde_json::json!({
+        "status": state,
+        "role": "standby",
+        "reason": (!reason.is_empty()).then(|| reason.join("; ")),
+        "received": status.received.0,
+        "applied": status.applied.0,
+        "behind": status.behind(),
+        "alarms": alarms::alarms(&status, &watched.config.data_dir).len(),
+        "version": env!("CARGO_PKG_VERSION"),
+    });
+    // Nobody is to be sent here to read mail.
+    let stage = (HeaderName::from_static(STAGE_HEADER), "off");
+    (code, [(header::CACHE_CONTROL, "no-store"), stage], axum::Json(body)).into_response()
+}
+
+async fn measured(watched: Watched) -> Response {
+    measure(&watched);
+    http::prometheus_text(&watched.metrics)
+}
+
+fn measure(watched: &Watched) {
+    let (standby, dir) = (&watched.standby, &watched.config.data_dir);
+    let status = standby.status();
+    machine::measure_process(dir, machine::Role::Standby);
+    metrics::gauge!("holdfast_standby_following").set(f64::from(u8::from(status.connected)));
+    // Absent until it is known: no number would be true.
+    if let Some(complete_ms) = status.complete_ms {
+        let behind_ms = jiff::Timestamp::now().as_millisecond().saturating_sub(complete_ms).max(0);
+        metrics::gauge!("holdfast_standby_behind_seconds").set(behind_ms as f64 / 1000.0);
+    }
+    let unapplied = status.received.0.saturating_sub(status.applied.0);
+    metrics::gauge!("holdfast_standby_unapplied_commits").set(unapplied as f64);
+    metrics::gauge!("holdfast_standby_tripped").set(f64::from(u8::from(status.tripped.is_some())));
+    metrics::gauge!("holdfast_standby_held_realms").set(status.held.len() as f64);
+    if let Some(epoch) = standby.store().and_then(|store| store.snapshot().epoch().ok()) {
+        metrics::gauge!("holdfast_standby_epoch").set(epoch as f64);
+    }
+    metrics::gauge!("holdfast_alarms").set(alarms::alarms(&status, dir).len() as f64);
+}
+
+/// A process that is a standby no more still has its gauges.
+fn leave_off() {
+    for name in [
+        "holdfast_standby_following",
+        "holdfast_standby_behind_seconds",
+        "holdfast_standby_behind_commits",
+        "holdfast_standby_unapplied_commits",
+        "holdfast_standby_tripped",
+        "holdfast_standby_held_realms",
+    ] {
+        metrics::gauge!(name).set(0.0);
+    }
+}
