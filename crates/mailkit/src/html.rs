@@ -39,12 +39,9 @@ pub struct CleanOptions<'a> {
 pub struct Cleaned {
     /// Safe to put into a page (a sandboxed frame besides, for depth).
     pub html: String,
-    /// Remote images replaced.
+    /// Remote images without their address: what stands in their place is the text that the writer gave for them.
     pub remote_images_blocked: usize,
 }
-
-/// Shown in place of an image that may not be loaded: one transparent pixel.
-const BLANK_IMAGE: &str = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7";
 
 /// Tags beyond ammonia's own list: what HTML mail is built of.
 const MORE_TAGS: [&str; 4] = ["font", "big", "tfoot", "label"];
@@ -123,7 +120,7 @@ struct Filter {
 impl Filter {
     fn attribute<'v>(&self, tag: &str, name: &str, value: &'v str) -> Option<Cow<'v, str>> {
         match (tag, name) {
-            ("img", "src") => Some(self.image(value.trim())),
+            ("img", "src") => self.image(value.trim()),
             (_, "background") => {
                 self.block(value);
                 None
@@ -141,25 +138,26 @@ impl Filter {
         }
     }
 
-    fn image<'v>(&self, value: &'v str) -> Cow<'v, str> {
+    /// The address to load an image from, if it may be loaded.
+    fn image<'v>(&self, value: &'v str) -> Option<Cow<'v, str>> {
         if has_scheme(value, &["cid"]) {
             let id = percent_decoded(&value[4..]);
             let mut ids = self.inline_ids.lock().unwrap_or_else(PoisonError::into_inner);
             ids.push(id);
-            return Cow::Owned(format!("{}{}-", self.mark, ids.len() - 1));
+            return Some(Cow::Owned(format!("{}{}-", self.mark, ids.len() - 1)));
         }
         if has_scheme(value, &["data"]) {
             let lower: String = value.chars().take(32).collect::<String>().to_ascii_lowercase();
             let safe = ["png", "gif", "jpeg", "jpg", "webp"]
                 .iter()
                 .any(|kind| lower.starts_with(&format!("data:image/{kind};base64,")));
-            return Cow::Borrowed(if safe { value } else { BLANK_IMAGE });
+            return safe.then_some(Cow::Borrowed(value));
         }
         if self.remote_images && has_scheme(value, &["http", "https"]) {
-            return Cow::Borrowed(value);
+            return Some(Cow::Borrowed(value));
         }
         self.block(value);
-        Cow::Borrowed(BLANK_IMAGE)
+        None
     }
 
     fn block(&self, address: &str) {
@@ -196,7 +194,7 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Puts the addresses of inline images in place of their marks.
+/// Puts the addresses of inline images in place of their marks; none for one that the message does not hold.
 fn put_in(html: &str, mark: &str, ids: &[String], inline_url: &(dyn Fn(&str) -> Option<String> + Sync)) -> String {
     let mut out = String::with_capacity(html.len());
     let mut rest = html;
@@ -206,7 +204,7 @@ fn put_in(html: &str, mark: &str, ids: &[String], inline_url: &(dyn Fn(&str) -> 
         let (number, tail) = rest.split_once('-').unwrap_or((rest, ""));
         rest = tail;
         let url = number.parse().ok().and_then(|number: usize| inline_url(ids.get(number)?));
-        escape_into(url.as_deref().unwrap_or(BLANK_IMAGE), &mut out);
+        escape_into(url.as_deref().unwrap_or_default(), &mut out);
     }
     out.push_str(rest);
     out

@@ -295,6 +295,7 @@ fn remote_images_are_counted_and_left_out_until_asked_for() {
     let blocked = clean_with(html, false);
     assert!(!blocked.html.contains("a.example"), "{}", blocked.html);
     assert!(blocked.html.contains("alt=\"one\""));
+    assert_eq!(blocked.html.matches("src=").count(), 1, "their places have no address: {}", blocked.html);
     assert!(blocked.html.contains("data:image/png;base64,AA=="));
     assert_eq!(blocked.remote_images_blocked, 4);
     let allowed = clean_with(html, true);

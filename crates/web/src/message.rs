@@ -113,8 +113,9 @@ pub async fn html(caller: Caller, Path(id): Path<String>, Query(frame): Query<Fr
                 "<!doctype html><html lang=\"\"><head><meta charset=\"utf-8\"><title>Message</title>\
                  <base target=\"_blank\"><meta name=\"color-scheme\" content=\"{scheme}\"><style>\
                  html{{color-scheme:{scheme}}}body{{margin:0;display:flow-root;font:15px/1.55 system-ui,sans-serif;overflow-wrap:anywhere;\
-                 overflow-x:auto}}img{{max-width:100%;height:auto}}\
-                 img:not([src]){{background:#8aa3a826;border-radius:6px}}pre{{white-space:pre-wrap}}\
+                 overflow-x:auto}}img{{max-width:100%}}img[src]{{height:auto}}\
+                 img:not([src]),img[src=\"\"]{{display:inline-block;max-height:96px;overflow:hidden;background:#8aa3a826;\
+                 border-radius:6px;font-size:13px}}pre{{white-space:pre-wrap}}\
                  blockquote{{margin:0 0 0 2px;padding-left:14px;border-left:3px solid #8aa3a833}}{colours}\
                  </style></head><body>{html}</body></html>"
             );
