@@ -152,10 +152,14 @@ fn restore(services: &Services) -> Option<Alarm> {
 fn panels(services: &Services, now_ms: i64) -> Vec<Panel> {
     let mut panels = Vec::new();
     if let Some(line) = services.restoring.get().and_then(Restoring::status) {
-        panels.push(Panel { title: "Restore".to_owned(), lines: vec![line] });
+        panels.push(Panel { title: "Restore".to_owned(), lines: vec![line], ..Panel::default() });
     }
     let end = services.store.seq();
-    for standby in services.primary.get().map(|primary| primary.standbys()).unwrap_or_default() {
+    let standbys = services.primary.get().map(|primary| primary.standbys()).unwrap_or_default();
+    if standbys.is_empty() {
+        panels.push(no_standby(services));
+    }
+    for standby in standbys {
         let behind = end.0.saturating_sub(standby.received.0);
         let mut lines = vec![if standby.connected {
             format!(
@@ -171,7 +175,7 @@ fn panels(services: &Services, now_ms: i64) -> Vec<Panel> {
             lines.push(format!("Applies nothing: {}", standby.wire));
         }
         lines.extend(standby.held.iter().map(|(realm, why)| format!("Does not apply {realm}: {why}")));
-        panels.push(Panel { title: format!("Standby {}", standby.name), lines });
+        panels.push(Panel { title: format!("Standby {}", standby.name), lines, ..Panel::default() });
     }
     for place in services.archives.places(None).unwrap_or_default() {
         let mut lines = Vec::new();
@@ -191,7 +195,50 @@ fn panels(services: &Services, now_ms: i64) -> Vec<Panel> {
         drill::measure(&services.config.data_dir, place.name());
         let drills = drill::latest(&services.config.data_dir, place.name(), DRILLS);
         lines.extend(drills.iter().rev().map(drill::described));
-        panels.push(Panel { title: format!("Archive {}", place.name()), lines });
+        panels.push(Panel { title: format!("Archive {}", place.name()), lines, ..Panel::default() });
+    }
+    if services.config.archive.is_empty() {
+        panels.push(no_archive());
     }
     panels
+}
+
+/// What to do about a machine that nothing follows.
+fn no_standby(services: &Services) -> Panel {
+    let listens = services.config.listen.standby.first();
+    let configure =
+        "# on this machine, in its configuration; then restart it\n[listen]\nstandby = [\"0.0.0.0:7450\"]\n\n";
+    let port = listens.map_or(7450, std::net::SocketAddr::port);
+    Panel {
+        title: "Standby".to_owned(),
+        lines: vec![
+            "No machine follows this one. A standby has every message within the second, and takes over by one command when \
+             this machine burns."
+                .to_owned(),
+        ],
+        commands: format!(
+            "{}# on this machine: prints a code that holds for ten minutes\nholdfast standby code\n\n\
+             # on the other machine, with the same configuration\nholdfast standby --primary {}:{port} --code CODE",
+            if listens.is_some() { "" } else { configure },
+            services.config.hostname
+        ),
+    }
+}
+
+/// What to do about a service that nothing is kept of elsewhere.
+fn no_archive() -> Panel {
+    Panel {
+        title: "Archive".to_owned(),
+        lines: vec![
+            "Nothing is kept elsewhere. An archive takes every change as it comes and a snapshot each night, encrypted; from \
+             it alone an empty machine becomes this service again, as it was at any second."
+                .to_owned(),
+        ],
+        commands: "# keep this file off the machine: without it nobody can read the archive\n\
+                   holdfast archive new-identity identity.txt\n\n\
+                   # in the configuration, with the line that the command prints; then restart the service\n\
+                   [[archive]]\nname = \"off-site\"\nurl = \"s3://bucket/holdfast\"   # or file:///mnt/backup/holdfast\n\
+                   recipients = [\"age1…\"]"
+            .to_owned(),
+    }
 }

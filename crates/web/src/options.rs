@@ -59,6 +59,8 @@ pub struct Panel {
     pub title: String,
     /// How it is, line by line.
     pub lines: Vec<String>,
+    /// What to type, or to write into the configuration, to make it better.
+    pub commands: String,
 }
 
 impl WebOptions {
