@@ -58,7 +58,7 @@ pub fn test(only: &[&str]) -> Result<()> {
 fn tests() -> Result<()> {
     install::debian_packages()?;
     install::python_packages()?;
-    let tests = ["cargo", "test", "--workspace", "--locked"];
+    let tests = ["cargo", "test", "--workspace", "--locked", "--no-fail-fast"];
     if std::io::stdout().is_terminal() {
         return run(Command::new(tests[0]).args(&tests[1..]).current_dir(root()));
     }
