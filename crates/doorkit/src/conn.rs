@@ -32,6 +32,18 @@ pub struct TlsInfo {
     pub resumed: bool,
 }
 
+/// Who may log in over a connection without TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PlaintextLogins {
+    /// Nobody.
+    #[default]
+    Never,
+    /// Clients on this machine (loopback addresses), whose passwords cross no network.
+    Loopback,
+    /// Everybody. For closed networks, and behind a proxy that does TLS.
+    Always,
+}
+
 /// A connection of a client. Counts against its listener's limits until it is dropped.
 pub struct Conn {
     stream: Stream,
@@ -66,6 +78,16 @@ impl Conn {
     /// Our address.
     pub const fn local(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Whether a login may be made here.
+    pub fn may_log_in(&self, without_tls: PlaintextLogins) -> bool {
+        self.is_tls()
+            || match without_tls {
+                PlaintextLogins::Never => false,
+                PlaintextLogins::Loopback => self.peer.ip().to_canonical().is_loopback(),
+                PlaintextLogins::Always => true,
+            }
     }
 
     /// Whether what is said here is encrypted.

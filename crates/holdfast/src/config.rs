@@ -164,8 +164,8 @@ pub struct Limits {
     pub connections_per_address: usize,
     /// Space of an account whose creator did not say otherwise; 0 is unlimited.
     pub default_quota: ByteSize,
-    /// Allow logins without TLS. Only for tests and for listeners behind a TLS proxy.
-    pub plaintext_logins: bool,
+    /// Who may log in without TLS.
+    pub plaintext_logins: PlaintextLogins,
     /// How long a stopping server lets open connections finish what they are doing.
     pub shutdown_grace: Span,
     /// Passwords checked at once; 0 is one for each core.
@@ -178,6 +178,28 @@ pub struct Limits {
     pub remember_logins: Span,
 }
 
+/// Who may log in without TLS, by IMAP, POP3 and submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PlaintextLogins {
+    /// Nobody.
+    Never,
+    /// Programs on this machine.
+    Loopback,
+    /// Everybody. Only for closed networks and for listeners behind a TLS proxy.
+    Always,
+}
+
+impl From<PlaintextLogins> for doorkit::PlaintextLogins {
+    fn from(who: PlaintextLogins) -> Self {
+        match who {
+            PlaintextLogins::Never => Self::Never,
+            PlaintextLogins::Loopback => Self::Loopback,
+            PlaintextLogins::Always => Self::Always,
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -185,7 +207,7 @@ impl Default for Limits {
             connections: 4000,
             connections_per_address: 100,
             default_quota: ByteSize(0),
-            plaintext_logins: false,
+            plaintext_logins: PlaintextLogins::Loopback,
             shutdown_grace: Span::seconds(10),
             password_checks: 0,
             logins_waiting: 1000,
@@ -437,7 +459,8 @@ mod tests {
             ("[listen]\nsmtp = [\"0.0.0.0\"]\n", "\"0.0.0.0:25\""),
             ("[listen]\nsmtp = \"0.0.0.0:25\"\n", "write a list"),
             ("[limits]\nconnections = \"many\"\n", "a whole number"),
-            ("[limits]\nplaintext_logins = 1\n", "true or false"),
+            ("[limits]\nplaintext_logins = true\n", "between quotes"),
+            ("[limits]\nplaintext_logins = \"local\"\n", "loopback"),
             ("[log]\nformat = \"jsn\"\n", "did you mean `json`"),
             ("[log]\nlevel = 5\n", "between quotes"),
             ("[web]\ntrusted_proxies = [\"localhost\"]\n", "\"192.0.2.1\""),

@@ -363,3 +363,26 @@ fn links_between_pages_lead_somewhere() {
     }
     assert!(seen > 20, "{seen}");
 }
+
+#[test]
+fn without_tls_programs_on_this_machine_log_in_and_nobody_where_the_operator_says_never() {
+    /// What the doors say to a password that comes without TLS.
+    fn doors(server: &Server) -> [bool; 3] {
+        let mut imap = Imap::connect(server.address("imap")).unwrap();
+        let login = imap.command(&format!("LOGIN {ANNA} \"{PASSWORD}\"")).unwrap().tagged;
+        assert!(login.starts_with("OK") || login.starts_with("NO [PRIVACYREQUIRED]"), "{login}");
+        let mut smtp = Smtp::connect(server.address("submission")).unwrap();
+        let hello = smtp.command("EHLO here.example").unwrap();
+        let stream = TcpStream::connect(server.address("pop3")).unwrap();
+        (&stream).write_all(format!("USER {ANNA}\r\nPASS {PASSWORD}\r\n").as_bytes()).unwrap();
+        let said: Vec<String> = BufReader::new(&stream).lines().take(3).map(Result::unwrap).collect();
+        assert!(said[2].starts_with("+OK") || said[1].contains("TLS"), "{said:?}");
+        [login.starts_with("OK"), hello.contains("PLAIN"), said[2].starts_with("+OK")]
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    server.add_account(ANNA);
+    assert_eq!(doors(&server), [true; 3]);
+    server.stop();
+    assert_eq!(doors(&Server::start_with(dir.path(), "plaintext_logins = \"never\"\n")), [false; 3]);
+}

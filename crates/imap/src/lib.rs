@@ -20,4 +20,4 @@ mod session;
 pub mod syntax;
 
 pub use door::ImapDoor;
-pub use options::{ImapOptions, PlaintextLogin};
+pub use options::ImapOptions;

@@ -2,19 +2,8 @@
 
 use std::time::Duration;
 
+use doorkit::PlaintextLogins;
 use tokio_util::sync::CancellationToken;
-
-/// Who may send a password over a connection without TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PlaintextLogin {
-    /// Nobody: such connections are told `LOGINDISABLED`.
-    #[default]
-    Never,
-    /// Clients on this machine (loopback addresses).
-    Loopback,
-    /// Everybody. For closed networks only.
-    Always,
-}
 
 /// Settings of the door. All limits are per connection.
 #[derive(Debug, Clone)]
@@ -23,8 +12,8 @@ pub struct ImapOptions {
     pub host_name: String,
     /// Name and version for ID. Default: this crate's version of Holdfast.
     pub version: String,
-    /// Default [`PlaintextLogin::Never`].
-    pub plaintext_login: PlaintextLogin,
+    /// Who may log in without TLS; others are told `LOGINDISABLED`. Default [`PlaintextLogins::Never`].
+    pub plaintext_logins: PlaintextLogins,
     /// Largest message that APPEND takes, in bytes. Default 50 MiB.
     pub max_message_bytes: u64,
     /// Longest command before login, literals included, in bytes. Default 40 KiB: an ID may have 30 fields of 1024 bytes
@@ -57,7 +46,7 @@ impl Default for ImapOptions {
         Self {
             host_name: "localhost".into(),
             version: env!("CARGO_PKG_VERSION").into(),
-            plaintext_login: PlaintextLogin::default(),
+            plaintext_logins: PlaintextLogins::default(),
             max_message_bytes: 50 << 20,
             max_command_before_login_bytes: 40 << 10,
             max_command_bytes: 256 << 10,

@@ -303,7 +303,12 @@ impl Connection {
 }
 
 fn channel(door: &Door, conn: &Conn) -> Channel {
-    Channel { is_tls: conn.is_tls(), offers_tls: door.tls.is_some(), exporter: conn.tls_exporter() }
+    Channel {
+        is_tls: conn.is_tls(),
+        may_log_in: conn.may_log_in(door.options.plaintext_logins),
+        offers_tls: door.tls.is_some(),
+        exporter: conn.tls_exporter(),
+    }
 }
 
 fn refusal(error: MailError) -> Refusal {

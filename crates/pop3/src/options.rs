@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use doorkit::PlaintextLogins;
 use tokio_util::sync::CancellationToken;
 
 /// Settings of a door. Limits are per connection unless they say otherwise.
@@ -9,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 pub struct Pop3Options {
     /// Our name in the greeting. Default `localhost`.
     pub hostname: String,
-    /// Take logins without TLS. Default false; for tests and closed networks only.
-    pub plaintext_logins: bool,
+    /// Who may log in without TLS. Default [`PlaintextLogins::Never`].
+    pub plaintext_logins: PlaintextLogins,
     /// Give messages that were retrieved the flag `\Seen`, at QUIT. Default true.
     pub mark_seen: bool,
     /// Longest command line in bytes, with its line end. Default 1,024 (RFC 2449 §4 asks for 255).
@@ -37,7 +38,7 @@ impl Default for Pop3Options {
     fn default() -> Self {
         Self {
             hostname: "localhost".to_owned(),
-            plaintext_logins: false,
+            plaintext_logins: PlaintextLogins::default(),
             mark_seen: true,
             max_line_bytes: 1_024,
             max_sasl_line_bytes: 12_288,

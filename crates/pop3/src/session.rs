@@ -22,6 +22,8 @@ use crate::{
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Channel {
     pub(crate) is_tls: bool,
+    /// Logins may be made.
+    pub(crate) may_log_in: bool,
     /// TLS can be begun by STLS.
     pub(crate) offers_tls: bool,
     /// For channel binding.
@@ -243,7 +245,7 @@ impl Session {
             if self.channel.offers_tls && !self.channel.is_tls {
                 reply::line(out, "STLS");
             }
-            if self.may_log_in() {
+            if self.channel.may_log_in {
                 reply::line(out, "USER");
                 let mechanisms: Vec<&str> = self.mechanisms().map(Mechanism::name).collect();
                 reply::line(out, &format!("SASL {}", mechanisms.join(" ")));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use doorkit::PlaintextLogins;
 use tokio_util::sync::CancellationToken;
 
 /// What a listener is for.
@@ -22,8 +23,8 @@ pub struct SmtpOptions {
     pub role: Role,
     /// Our name in greetings. Default `localhost`.
     pub hostname: String,
-    /// Take passwords without TLS. Default false; for tests and closed networks only.
-    pub plaintext_logins: bool,
+    /// From whom passwords are taken without TLS. Default [`PlaintextLogins::Never`].
+    pub plaintext_logins: PlaintextLogins,
     /// Longest command line in bytes, with its line end. Default 4,096 (RFC 5321 §4.5.3.1.4 asks for 512, and more for
     /// parameters); AUTH responses may be three times as long (RFC 4954 §4).
     pub max_line_bytes: usize,
@@ -55,7 +56,7 @@ impl Default for SmtpOptions {
         Self {
             role: Role::Mx,
             hostname: "localhost".to_owned(),
-            plaintext_logins: false,
+            plaintext_logins: PlaintextLogins::default(),
             max_line_bytes: 4_096,
             max_recipients: 1_000,
             max_messages: 1_000,

@@ -212,7 +212,7 @@ impl Session {
         if self.wire.conn().is_ok_and(|conn| conn.tls_exporter().is_some()) {
             mechanisms.insert(0, Mechanism::ScramSha256Plus);
         }
-        if self.is_tls() || self.door.options.plaintext_logins {
+        if self.wire.conn().is_ok_and(|conn| conn.may_log_in(self.door.options.plaintext_logins)) {
             mechanisms.extend([Mechanism::Plain, Mechanism::Login]);
         }
         mechanisms

@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use delivery::{Delivery, DeliveryOptions};
 use directory::{AccountId, Directory, DirectoryOptions, NewAccount, Role as AccountRole};
-use doorkit::{Conn, Tls};
+use doorkit::{Conn, PlaintextLogins, Tls};
 use mailstore::{MailStore, Role as MailboxRole};
 use smtp::{Role, SmtpDoor, SmtpOptions};
 use store::{Store, StoreOptions};
@@ -50,7 +50,12 @@ impl World {
     }
 
     fn options(role: Role) -> SmtpOptions {
-        SmtpOptions { role, hostname: "mx.here.example".to_owned(), plaintext_logins: true, ..SmtpOptions::default() }
+        SmtpOptions {
+            role,
+            hostname: "mx.here.example".to_owned(),
+            plaintext_logins: PlaintextLogins::Loopback,
+            ..SmtpOptions::default()
+        }
     }
 
     async fn connect(&self, role: Role) -> Client {

@@ -46,7 +46,7 @@ impl Holdfast {
                 "data_dir = \"{}\"\nhostname = \"holdfast.bench.example\"\n\
                  [listen]\nsmtp = [\"{}\"]\nimap = [\"{}\"]\nimaps = [\"{}\"]\nhttp = [\"{HTTP}\"]\n\
                  submission = []\nsubmissions = []\npop3 = []\npop3s = []\nhttps = []\n\
-                 [limits]\nplaintext_logins = true\nconnections_per_address = 4000\n",
+                 [limits]\nplaintext_logins = \"loopback\"\nconnections_per_address = 4000\n",
                 shown(&dir),
                 SIDE.smtp,
                 SIDE.imap,

@@ -9,7 +9,7 @@ use std::{
 use doorkit::{Certificate, Tls};
 use tracing_subscriber::EnvFilter;
 
-use super::{Config, StandbyMode};
+use super::{Config, PlaintextLogins, StandbyMode};
 
 /// A certificate that ends within so many days should have been renewed.
 const CERTIFICATE_DAYS_LEFT: i64 = 14;
@@ -171,7 +171,7 @@ impl Config {
             )),
             None => {}
         }
-        if self.limits.plaintext_logins && people.iter().any(|addresses| public(addresses)) {
+        if self.limits.plaintext_logins == PlaintextLogins::Always && people.iter().any(|addresses| public(addresses)) {
             let message = "lets passwords cross the network as plain text";
             all.push(Finding::new("limits.plaintext_logins", message, "leave it out"));
         }
@@ -341,7 +341,7 @@ mod tests {
     fn what_is_open_to_the_world_is_looked_at_twice() {
         let open = config(
             "data_dir = \"/var/lib/holdfast\"\n[listen]\nsmtp = [\"0.0.0.0:25\"]\nimap = [\"0.0.0.0:143\"]\n\
-             http = [\"0.0.0.0:80\"]\nlmtp = [\"[::]:24\"]\n[limits]\nplaintext_logins = true\n[standby]\nmode = \"sync\"\n",
+             http = [\"0.0.0.0:80\"]\nlmtp = [\"[::]:24\"]\n[limits]\nplaintext_logins = \"always\"\n[standby]\nmode = \"sync\"\n",
         );
         let expected =
             ["hostname", "tls.certificate", "limits.plaintext_logins", "listen.http", "listen.lmtp", "standby.mode"];

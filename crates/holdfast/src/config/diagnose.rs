@@ -103,6 +103,7 @@ fn remedy(message: &str) -> String {
         ("expected usize", "write a whole number, without quotes"),
         ("expected u64", "write a whole number, without quotes"),
         ("expected a boolean", "write true or false, without quotes"),
+        ("wanted string or table", "write one of its words, between quotes; they are in docs/holdfast.toml"),
         ("expected a sequence", "write a list, as [\"0.0.0.0:25\"]; [] closes the door"),
         ("expected a string", "write it between quotes"),
         ("expected path string", "write it between quotes"),

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context as _;
 use continuity::stage::Stage;
 use doorkit::{Conn, ListenOptions, Listener, Security, TicketKeys, Tls};
-use imap::{ImapDoor, ImapOptions, PlaintextLogin};
+use imap::{ImapDoor, ImapOptions};
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::RwLock;
 use pop3::{Pop3Door, Pop3Options};
@@ -425,7 +425,7 @@ impl Protocols {
         let options = SmtpOptions {
             role,
             hostname: config.hostname.clone(),
-            plaintext_logins: config.limits.plaintext_logins,
+            plaintext_logins: config.limits.plaintext_logins.into(),
             shutdown: ends.clone(),
             ..SmtpOptions::default()
         };
@@ -440,10 +440,10 @@ impl Protocols {
     fn open_clients(&self) -> Clients {
         let ends = self.shutdown.child_token();
         let Services { config, directory, mailstore, .. } = &*self.services;
-        let plaintext_logins = config.limits.plaintext_logins;
+        let plaintext_logins = config.limits.plaintext_logins.into();
         let imap = ImapOptions {
             host_name: config.hostname.clone(),
-            plaintext_login: if plaintext_logins { PlaintextLogin::Always } else { PlaintextLogin::Never },
+            plaintext_logins,
             max_message_bytes: config.limits.message_size.0,
             shutdown: ends.clone(),
             ..ImapOptions::default()

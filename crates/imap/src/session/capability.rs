@@ -1,7 +1,6 @@
 //! The greeting, CAPABILITY, ENABLE, ID.
 
 use super::{Done, Outcome, Session};
-use crate::options::PlaintextLogin;
 use crate::response::{Code, text};
 
 /// What everybody may know.
@@ -51,13 +50,7 @@ impl Session {
 
     /// Whether a password may be sent over this connection.
     pub(super) fn passwords_allowed(&self) -> Outcome<bool> {
-        let conn = self.wire.conn()?;
-        Ok(conn.is_tls()
-            || match self.door.options.plaintext_login {
-                PlaintextLogin::Never => false,
-                PlaintextLogin::Loopback => conn.peer().ip().to_canonical().is_loopback(),
-                PlaintextLogin::Always => true,
-            })
+        Ok(self.wire.conn()?.may_log_in(self.door.options.plaintext_logins))
     }
 
     /// RFC 5161. Names that are unknown, or enabled already, are passed over.

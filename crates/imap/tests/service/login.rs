@@ -75,7 +75,7 @@ async fn authenticate_speaks_plain_and_login_with_and_without_initial_response()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn passwords_are_not_taken_in_plain_text() {
-    let server = Server::start_with(|options| options.plaintext_login = imap::PlaintextLogin::Never).await;
+    let server = Server::start_with(|options| options.plaintext_logins = doorkit::PlaintextLogins::Never).await;
     let (mut c, greeting) = Client::connect(server.address).await;
     assert!(greeting.contains("LOGINDISABLED") && !greeting.contains("AUTH="), "{greeting}");
     c.run(format!("LOGIN {USER} {PASSWORD}")).await.is("NO [PRIVACYREQUIRED]");

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use directory::{AccountId, Directory, DirectoryOptions, NewAccount, Role};
-use doorkit::{Conn, Tls};
-use imap::{ImapDoor, ImapOptions, PlaintextLogin};
+use doorkit::{Conn, PlaintextLogins, Tls};
+use imap::{ImapDoor, ImapOptions};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
@@ -38,7 +38,7 @@ impl Server {
 
     /// One that offers STARTTLS, and takes no password without.
     pub async fn start_secure() -> Self {
-        Self::open(|options| options.plaintext_login = PlaintextLogin::Never, true).await
+        Self::open(|options| options.plaintext_logins = PlaintextLogins::Never, true).await
     }
 
     async fn open(change: impl FnOnce(&mut ImapOptions), secure: bool) -> Self {
@@ -62,7 +62,7 @@ impl Server {
         let account = directory.create_account(account).await.expect("an account");
         let realm = account.realm();
         mailstore.create_standard_mailboxes(realm).await.expect("mailboxes");
-        let mut options = ImapOptions { plaintext_login: PlaintextLogin::Loopback, ..ImapOptions::default() };
+        let mut options = ImapOptions { plaintext_logins: PlaintextLogins::Loopback, ..ImapOptions::default() };
         change(&mut options);
         let stop = options.shutdown.clone();
         let door = if secure {

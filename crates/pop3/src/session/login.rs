@@ -26,19 +26,15 @@ const NEEDS_TLS: &str = "logins need TLS: use STLS first, or the port for POP3 o
 const MALFORMED: Misunderstood = Misunderstood("that is not a response of this mechanism");
 
 impl Session {
-    pub(super) const fn may_log_in(&self) -> bool {
-        self.channel.is_tls || self.options.plaintext_logins
-    }
-
     /// The mechanisms that may be used now, best first.
     pub(super) fn mechanisms(&self) -> impl Iterator<Item = Mechanism> {
         let all = [Mechanism::ScramSha256Plus, Mechanism::ScramSha256, Mechanism::Plain, Mechanism::Login];
-        let (may_log_in, can_bind) = (self.may_log_in(), self.channel.exporter.is_some());
+        let (may_log_in, can_bind) = (self.channel.may_log_in, self.channel.exporter.is_some());
         all.into_iter().filter(move |mechanism| may_log_in && (can_bind || *mechanism != Mechanism::ScramSha256Plus))
     }
 
     pub(super) fn user(&mut self, user: &str, out: &mut Vec<u8>) -> Effect {
-        if !self.may_log_in() {
+        if !self.channel.may_log_in {
             return self.refuse_login(&Refusal::plain(NEEDS_TLS), out);
         }
         self.state = State::Authorization { user: Some(user.to_owned()) };
@@ -53,7 +49,7 @@ impl Session {
     }
 
     pub(super) fn auth(&mut self, mechanism: &str, initial: Option<&str>, out: &mut Vec<u8>) -> Effect {
-        if !self.may_log_in() {
+        if !self.channel.may_log_in {
             return self.refuse_login(&Refusal::plain(NEEDS_TLS), out);
         }
         let known = Mechanism::from_name(mechanism).filter(|wanted| self.mechanisms().any(|known| known == *wanted));

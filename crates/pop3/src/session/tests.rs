@@ -3,8 +3,8 @@ use proptest::prelude::*;
 use super::*;
 
 fn session() -> Session {
-    let options = Pop3Options { plaintext_logins: true, max_errors: u32::MAX, ..Pop3Options::default() };
-    Session::new(options, Channel::default())
+    let options = Pop3Options { max_errors: u32::MAX, ..Pop3Options::default() };
+    Session::new(options, Channel { may_log_in: true, ..Channel::default() })
 }
 
 fn say(session: &mut Session, line: &str) -> (Effect, String) {
@@ -25,13 +25,11 @@ fn a_password_is_checked_once_and_needs_its_user() {
 
 #[test]
 fn tls_makes_forget_what_was_said_before() {
-    let mut session = Session::new(
-        Pop3Options { plaintext_logins: true, ..Pop3Options::default() },
-        Channel { offers_tls: true, ..Channel::default() },
-    );
+    let mut session =
+        Session::new(Pop3Options::default(), Channel { may_log_in: true, offers_tls: true, ..Channel::default() });
     say(&mut session, "USER tim");
     assert!(matches!(say(&mut session, "STLS").0, Effect::StartTls));
-    session.secured(Channel { is_tls: true, offers_tls: true, exporter: None });
+    session.secured(Channel { is_tls: true, may_log_in: true, offers_tls: true, exporter: None });
     assert!(say(&mut session, "PASS x").1.starts_with("-ERR"));
     assert!(say(&mut session, "STLS").1.starts_with("-ERR"));
 }

@@ -2,6 +2,7 @@
 
 use aws_lc_rs::{digest, hmac, pbkdf2};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use doorkit::PlaintextLogins;
 use pop3::Pop3Options;
 
 use crate::world::{Client, LOGIN, PASSWORD, World};
@@ -148,7 +149,11 @@ async fn an_account_with_two_step_sign_in_needs_an_app_password() {
 
 #[tokio::test]
 async fn more_sessions_than_allowed_are_told_so_and_a_free_place_is_free() {
-    let options = Pop3Options { plaintext_logins: true, max_sessions_per_account: 1, ..Pop3Options::default() };
+    let options = Pop3Options {
+        plaintext_logins: PlaintextLogins::Loopback,
+        max_sessions_per_account: 1,
+        ..Pop3Options::default()
+    };
     let world = World::with(options).await;
     let mut first = world.logged_in().await;
     let mut second = world.connect().await;

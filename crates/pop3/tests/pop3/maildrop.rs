@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use doorkit::PlaintextLogins;
 use pop3::Pop3Options;
 use tokio_util::sync::CancellationToken;
 
@@ -147,8 +148,11 @@ async fn retrieved_messages_are_seen_after_quit() {
 
 #[tokio::test]
 async fn a_silent_client_is_left_and_nothing_is_deleted() {
-    let options =
-        Pop3Options { plaintext_logins: true, idle_timeout: Duration::from_millis(50), ..Pop3Options::default() };
+    let options = Pop3Options {
+        plaintext_logins: PlaintextLogins::Loopback,
+        idle_timeout: Duration::from_millis(50),
+        ..Pop3Options::default()
+    };
     let world = World::with(options).await;
     world.file(FIRST).await;
     let mut client = world.logged_in().await;
@@ -160,7 +164,11 @@ async fn a_silent_client_is_left_and_nothing_is_deleted() {
 #[tokio::test]
 async fn a_shutdown_ends_sessions_and_deletes_nothing() {
     let shutdown = CancellationToken::new();
-    let options = Pop3Options { plaintext_logins: true, shutdown: shutdown.clone(), ..Pop3Options::default() };
+    let options = Pop3Options {
+        plaintext_logins: PlaintextLogins::Loopback,
+        shutdown: shutdown.clone(),
+        ..Pop3Options::default()
+    };
     let world = World::with(options).await;
     world.file(FIRST).await;
     let mut client = world.logged_in().await;

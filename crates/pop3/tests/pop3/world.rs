@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use directory::{AccountId, Directory, DirectoryOptions, NewAccount, Role};
-use doorkit::{ListenOptions, Listener, Security, Tls};
+use doorkit::{ListenOptions, Listener, PlaintextLogins, Security, Tls};
 use mailkit::EmailAddress;
 use mailstore::{Flags, MailStore, MailboxId, NewMessage, Role as MailboxRole, Uid};
 use pop3::{Pop3Door, Pop3Options};
@@ -40,7 +40,7 @@ impl Drop for World {
 impl World {
     /// A door that takes logins in plain text.
     pub async fn new() -> Self {
-        Self::with(Pop3Options { plaintext_logins: true, ..Pop3Options::default() }).await
+        Self::with(Pop3Options { plaintext_logins: PlaintextLogins::Loopback, ..Pop3Options::default() }).await
     }
 
     pub async fn with(options: Pop3Options) -> Self {
