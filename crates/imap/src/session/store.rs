@@ -56,9 +56,10 @@ impl Session {
             return Ok(Done::code(Code::Modified(Ranges::from_sorted(left)), "STORE left these alone"));
         }
         if !store.uid && result.changed.len() < uids.len() {
-            // As for FETCH; but nothing done is nothing to say OK to (RFC 2180 section 4.2.3).
+            // As for FETCH. A client that asked for flags and gets those of no message is told NO; one that wants to hear
+            // nothing has nothing to miss (RFC 2180 sections 4.2.1 and 4.2.2).
             let text = "Some of the messages are not there any more";
-            return if result.changed.is_empty() {
+            return if result.changed.is_empty() && !store.silent {
                 Err(Failure::no(Code::EXPUNGE_ISSUED, text))
             } else {
                 Ok(Done::code(Code::EXPUNGE_ISSUED, text))
