@@ -163,9 +163,45 @@ pub(crate) fn hex_pair(bytes: &[u8]) -> Option<u8> {
     }
 }
 
+/// Bytes that were written as a mark and two hexadecimal digits (`%2B`), undone; what is not of that form stays.
+pub(crate) fn unescape(text: &[u8], mark: u8) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while at < text.len() {
+        match hex_pair(&text[at + 1..]) {
+            Some(byte) if text[at] == mark => {
+                out.push(byte);
+                at += 3;
+            }
+            _ => {
+                out.push(text[at]);
+                at += 1;
+            }
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn escapes_are_undone_once_and_all_else_stays() {
+        for (text, mark, plain) in [
+            ("a%2Bb%2b", b'%', "a+b+"),
+            ("a+2Bb%2B", b'+', "a+b%2B"),
+            ("%C3%A4ä", b'%', "ää"),
+            ("%2525", b'%', "%25"),
+            ("%%41", b'%', "%A"),
+            ("%4", b'%', "%4"),
+            ("%", b'%', "%"),
+            ("%4g%g4% 41", b'%', "%4g%g4% 41"),
+            ("", b'%', ""),
+        ] {
+            assert_eq!(unescape(text.as_bytes(), mark), plain.as_bytes(), "{text}");
+        }
+    }
 
     #[test]
     fn base64_survives_line_breaks_junk_and_missing_padding() {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::{EmailAddress, date, headers};
+use crate::{EmailAddress, charset, date, headers};
 
 /// Longest original returned in full, in bytes; of longer ones the header is returned.
 pub const MAX_RETURNED_BYTES: usize = 256 * 1024;
@@ -249,31 +249,12 @@ impl RecipientReport {
 /// What ORCPT says: without its xtext (RFC 3461 §4.2), and, where the report may hold it, in UTF-8 (RFC 6533 §3).
 fn original_recipient(orcpt: &str, is_global: bool) -> String {
     let Some((kind, address)) = orcpt.split_once(';') else { return ascii(orcpt) };
-    let address = without_xtext(address);
+    let address = charset::unescape(address.as_bytes(), b'+');
+    let address = String::from_utf8_lossy(&address);
     if is_global && kind.eq_ignore_ascii_case("utf-8") {
         return one_line(&format!("{kind};{}", without_embedded(&address)), MAX_DIAGNOSTIC_BYTES);
     }
     ascii(&format!("{kind};{address}"))
-}
-
-/// `+2B` and its like undone; what is not of that form stays.
-fn without_xtext(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        match (bytes[at], crate::charset::hex_pair(&bytes[at + 1..])) {
-            (b'+', Some(byte)) => {
-                out.push(byte);
-                at += 3;
-            }
-            (byte, _) => {
-                out.push(byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// `\x{F6}` and its like undone (RFC 6533 §3).

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ammonia::{Builder, UrlRelative};
 
-use crate::{style, tame};
+use crate::{charset, style, tame};
 
 /// Longest HTML cleaned, in bytes; the rest is cut.
 pub const MAX_HTML_BYTES: usize = 5 * 1024 * 1024;
@@ -141,7 +141,8 @@ impl Filter {
     /// The address to load an image from, if it may be loaded.
     fn image<'v>(&self, value: &'v str) -> Option<Cow<'v, str>> {
         if has_scheme(value, &["cid"]) {
-            let id = percent_decoded(&value[4..]);
+            // Content ids in links are percent-encoded (RFC 2392).
+            let id = String::from_utf8_lossy(&charset::unescape(&value.as_bytes()[4..], b'%')).into_owned();
             let mut ids = self.inline_ids.lock().unwrap_or_else(PoisonError::into_inner);
             ids.push(id);
             return Some(Cow::Owned(format!("{}{}-", self.mark, ids.len() - 1)));
@@ -172,26 +173,6 @@ fn has_scheme(address: &str, schemes: &[&str]) -> bool {
         .trim_start()
         .split_once(':')
         .is_some_and(|(scheme, _)| schemes.iter().any(|s| scheme.eq_ignore_ascii_case(s)))
-}
-
-/// Content ids in links are percent-encoded (RFC 2392).
-fn percent_decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        match (bytes[at], crate::charset::hex_pair(&bytes[at + 1..])) {
-            (b'%', Some(byte)) => {
-                out.push(byte);
-                at += 3;
-            }
-            (byte, _) => {
-                out.push(byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// Puts the addresses of inline images in place of their marks; none for one that the message does not hold.

@@ -131,19 +131,7 @@ fn decode_extended(value: &[u8]) -> String {
         (Some(charset), Some(_language), Some(text)) => (charset, text),
         _ => (&b""[..], value),
     };
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut at = 0;
-    while at < text.len() {
-        if text[at] == b'%'
-            && let Some(byte) = charset::hex_pair(&text[at + 1..])
-        {
-            bytes.push(byte);
-            at += 3;
-        } else {
-            bytes.push(text[at]);
-            at += 1;
-        }
-    }
+    let bytes = charset::unescape(text, b'%');
     let charset = std::str::from_utf8(charset).ok().filter(|c| !c.is_empty());
     charset::decode_charset(charset, &bytes).replace(|c: char| c.is_control(), " ")
 }

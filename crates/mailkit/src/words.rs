@@ -88,25 +88,10 @@ fn is_token(b: u8) -> bool {
     b.is_ascii_graphic() && !b"()<>@,;:\"/[]?.=".contains(&b)
 }
 
+/// The "Q" encoding (RFC 2047 section 4.2); malformed escapes stay as they are.
 fn decode_q(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut at = 0;
-    while at < text.len() {
-        match text[at] {
-            b'_' => out.push(b' '),
-            b'=' => {
-                if let Some(byte) = charset::hex_pair(&text[at + 1..]) {
-                    out.push(byte);
-                    at += 2;
-                } else {
-                    out.push(b'=');
-                }
-            }
-            other => out.push(other),
-        }
-        at += 1;
-    }
-    out
+    let spaced: Vec<u8> = text.iter().map(|byte| if *byte == b'_' { b' ' } else { *byte }).collect();
+    charset::unescape(&spaced, b'=')
 }
 
 #[cfg(test)]
