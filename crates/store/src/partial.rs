@@ -29,7 +29,7 @@ use crate::{
     log::Chain,
     read::full_range,
     restore,
-    store::{RealmState, apply_part, check_format, meta},
+    store::{RealmState, Role, apply_part, check_format, meta},
     tx::BODY_REFERENCE,
 };
 
@@ -126,7 +126,7 @@ impl Restore {
         let mark = self.mark.clone();
         let dir = self.dir.clone();
         self.begin_log(seq, chain, epoch, false)?
-            .open(true, || restore::write_mark(&dir, &format!("{mark}\n{SERVING}")))
+            .open(Role::Partial, || restore::write_mark(&dir, &format!("{mark}\n{SERVING}")))
     }
 }
 
@@ -143,7 +143,7 @@ impl Store {
         let lock = Arc::new(Lock::take(dir)?);
         check_format(dir)?;
         let index: Arc<dyn IndexEngine> = Arc::new(FjallIndex::open(&dir.join("index"), options.cache_bytes)?);
-        Self::open_on(dir, options, index, Some(lock), false, true).map(Some)
+        Self::open_on(dir, options, index, Some(lock), Role::Partial).map(Some)
     }
 
     /// Whether a restore into a folder was begun and not finished.

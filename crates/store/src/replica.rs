@@ -16,7 +16,7 @@ use crate::{
     lock::Lock,
     log::{Chain, frame},
     restore,
-    store::{RealmState, apply_part, check_format, meta},
+    store::{RealmState, Role, apply_part, check_format, meta},
     verify::digest_of,
 };
 
@@ -80,7 +80,7 @@ impl Store {
         restore::check_finished(dir)?;
         check_format(dir)?;
         let index: Arc<dyn IndexEngine> = Arc::new(FjallIndex::open(&dir.join("index"), options.cache_bytes)?);
-        Self::open_on(dir, options, index, Some(lock), true, false)
+        Self::open_on(dir, options, index, Some(lock), Role::Replica)
     }
 
     /// Makes this a store that follows another one, from the next time that it is opened; durable when this returns.

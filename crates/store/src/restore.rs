@@ -20,7 +20,7 @@ use crate::{
     log::{Chain, Log},
     read::{full_key, full_range},
     staging::BodyWriter,
-    store::{self, RealmState, meta, sealed},
+    store::{self, RealmState, Role, meta, sealed},
     tx::BODY_REFERENCE,
     verify::digest_of,
 };
@@ -190,7 +190,7 @@ impl Restore {
     /// # Errors
     /// [`StoreError::Damaged`] when a realm does not add up.
     pub fn finish(self, seq: Seq, chain: Chain, epoch: u64) -> Result<Store> {
-        self.begin_log(seq, chain, epoch, true)?.open(false, || Ok(()))
+        self.begin_log(seq, chain, epoch, true)?.open(Role::Whole, || Ok(()))
     }
 
     /// Adds up every realm that is there, and begins the log.
@@ -237,9 +237,9 @@ pub(crate) struct Begun {
 }
 
 impl Begun {
-    pub(crate) fn open(self, is_partial: bool, mark: impl FnOnce() -> Result<()>) -> Result<Store> {
+    pub(crate) fn open(self, role: Role, mark: impl FnOnce() -> Result<()>) -> Result<Store> {
         mark()?;
-        Store::open_on(&self.dir, self.options, self.index, Some(Arc::new(self.lock)), false, is_partial)
+        Store::open_on(&self.dir, self.options, self.index, Some(Arc::new(self.lock)), role)
     }
 }
 

@@ -7,6 +7,15 @@ mod index;
 mod moments;
 mod seals;
 
+use std::{path::Path, sync::Arc};
+
+use crate::{Result, Store, StoreOptions, index::IndexEngine, store::Role};
+
+/// The store in `/store` of a simulated disk.
+fn open(options: StoreOptions, index: Arc<dyn IndexEngine>) -> Result<Store> {
+    Store::open_on(Path::new("/store"), options, index, None, Role::Whole)
+}
+
 /// A small generator whose whole state is its seed, so that a failure is repeated by the number it prints.
 #[derive(Debug, Clone)]
 struct Dice(u64);

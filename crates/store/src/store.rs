@@ -81,6 +81,17 @@ impl StoreOptions {
     }
 }
 
+/// What a store that is opened is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It writes, and holds all of its realms.
+    Whole,
+    /// It writes, while realms that are still being restored are absent.
+    Partial,
+    /// It follows another store: opening it applies nothing.
+    Replica,
+}
+
 /// A realm's last commit and the digest it states.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct RealmState {
@@ -180,10 +191,10 @@ impl Store {
 
     fn open_index(dir: &Path, options: StoreOptions, lock: Arc<Lock>) -> Result<Self, Opening> {
         let index = FjallIndex::open(&dir.join("index"), options.cache_bytes).map_err(Opening::of_index)?;
-        Self::try_open_on(dir, options, Arc::new(index), Some(lock), false, false)
+        Self::try_open_on(dir, options, Arc::new(index), Some(lock), Role::Whole)
     }
 
-    /// Opens a store whose index is open.
+    /// Opens a store whose index is open. Without a lock nothing keeps others out of the folder: for simulated disks.
     ///
     /// # Errors
     /// As [`Store::open`].
@@ -192,10 +203,9 @@ impl Store {
         options: StoreOptions,
         index: Arc<dyn IndexEngine>,
         lock: Option<Arc<Lock>>,
-        is_replica: bool,
-        is_partial: bool,
+        role: Role,
     ) -> Result<Self> {
-        Self::try_open_on(dir, options, index, lock, is_replica, is_partial).map_err(Opening::into_error)
+        Self::try_open_on(dir, options, index, lock, role).map_err(Opening::into_error)
     }
 
     fn try_open_on(
@@ -203,15 +213,15 @@ impl Store {
         options: StoreOptions,
         index: Arc<dyn IndexEngine>,
         lock: Option<Arc<Lock>>,
-        is_replica: bool,
-        is_partial: bool,
+        role: Role,
     ) -> Result<Self, Opening> {
+        let is_replica = role == Role::Replica;
         let view = index.view();
         let (applied, chain) = meta::applied(&*view).map_err(Opening::of_index)?;
         let cursors = meta::cursors(&*view).map_err(Opening::of_index)?;
         meta::epoch(&*view).map_err(Opening::of_index)?;
         meta::realm_states(&*view).map_err(Opening::of_index)?;
-        let partial = Arc::new(Partial::load(&*view, is_partial).map_err(Opening::of_index)?);
+        let partial = Arc::new(Partial::load(&*view, role == Role::Partial).map_err(Opening::of_index)?);
         drop(view);
         let checkpoints = checkpoint::open(&*options.disk, &dir.join("checkpoints"))?;
         let witness_file = Witness::open(options.disk.clone(), dir)?;

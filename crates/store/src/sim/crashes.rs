@@ -129,7 +129,7 @@ impl World {
             clock: self.clock.clone(),
             ..StoreOptions::default()
         };
-        Store::open_on(Path::new("/store"), options, self.index.clone(), None, false, false)
+        super::open(options, self.index.clone())
     }
 
     /// Runs one group; gives the acts whose outcome nobody knows, and whether the store goes on.

@@ -13,7 +13,7 @@ const ANNA: RealmId = RealmId::account(1);
 
 fn open(disk: Arc<dyn Disk>, index: Arc<SimIndex>) -> Store {
     let options = StoreOptions { disk, pack_bytes: 100, ..StoreOptions::default() };
-    Store::open_on(Path::new("/store"), options, index, None, false, false).unwrap_or_else(|error| panic!("{error}"))
+    super::open(options, index).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn put(store: &Store, key: u8) -> Ticket<(), StoreError> {
@@ -118,7 +118,7 @@ fn a_body_that_can_not_be_read_right_now_is_not_taken_for_one_that_is_not_there(
     let index = Arc::new(SimIndex::default());
     disk.unreadable(Path::new("/store/packs/0000000001.pack"), true);
     let options = || StoreOptions { disk: Arc::new(disk.clone()), ..StoreOptions::default() };
-    let outcome = Store::open_on(Path::new("/store"), options(), index.clone(), None, false, false).map(|_| ());
+    let outcome = super::open(options(), index.clone()).map(|_| ());
     assert!(matches!(outcome, Err(StoreError::Io { .. })), "{outcome:?}");
     disk.unreadable(Path::new("/store/packs/0000000001.pack"), false);
     let store = open(Arc::new(disk), index);
@@ -130,7 +130,7 @@ async fn a_follower_that_is_overtaken_by_the_dropping_of_old_log_is_told_so() {
     let disk = SimDisk::new(1);
     let options = StoreOptions { disk: Arc::new(disk.clone()), segment_bytes: 200, ..StoreOptions::default() };
     let index = Arc::new(SimIndex::default());
-    let store = Store::open_on(Path::new("/store"), options, index, None, false, false).unwrap();
+    let store = super::open(options, index).unwrap();
     // More than are kept in memory.
     for number in 0..1_100_u32 {
         put(&store, (number % 100) as u8).await.unwrap();

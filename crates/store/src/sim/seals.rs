@@ -1,6 +1,6 @@
 //! What is changed below the store, by an engine that fails or a hand that reaches in.
 
-use std::{ops::Bound, path::Path, sync::Arc};
+use std::{ops::Bound, sync::Arc};
 
 use super::{disk::SimDisk, index::SimIndex};
 use crate::{
@@ -23,7 +23,7 @@ fn put(store: &Store, realm: RealmId, value: u8) -> Result<(), StoreError> {
 
 fn open(index: &Arc<SimIndex>) -> Store {
     let options = StoreOptions { disk: Arc::new(SimDisk::new(1)), ..StoreOptions::default() };
-    Store::open_on(Path::new("/store"), options, index.clone(), None, false, false).unwrap()
+    super::open(options, index.clone()).unwrap()
 }
 
 fn stored(index: &SimIndex) -> Vec<u8> {
