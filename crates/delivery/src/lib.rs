@@ -56,6 +56,7 @@ pub use error::{DeliveryError, Result};
 pub use invariants::QueueInvariants;
 pub use options::{Credentials, DeliveryOptions, NextHop, RetrySchedule, Smarthost, Timeouts, TlsPolicy};
 pub use outbound::resolve::{DnsError, Mx, Resolver, SystemResolver};
+pub use outbound::tls::TlsClients;
 pub use queue_id::{ParseQueueIdError, QueueId};
 pub use refusal::Refusal;
 pub use route::RecipientRoute;

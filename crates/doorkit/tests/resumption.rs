@@ -10,12 +10,11 @@ use std::{
 
 use doorkit::{Conn, TICKET_PERIOD, TicketKeys, Tls};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, HandshakeKind, SignatureScheme, SupportedProtocolVersion,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersion,
     crypto::aws_lc_rs,
     version::{TLS12, TLS13},
 };
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -53,6 +52,18 @@ impl Service {
         self.now_ms.fetch_add(u64::try_from(TICKET_PERIOD.as_millis()).unwrap(), Ordering::Relaxed);
     }
 
+    /// A mail program that knows the service's certificate, and keeps tickets in memory.
+    fn client(&self, version: &'static SupportedProtocolVersion) -> TlsConnector {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(self.dir.path().join("certificate.pem")).unwrap()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Arc::new(config).into()
+    }
+
     /// Connects once; how the handshake went, as client and server saw it.
     async fn connect(&self, client: &TlsConnector) -> HandshakeKind {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -78,60 +89,11 @@ impl Service {
     }
 }
 
-/// A mail program, which keeps tickets in memory.
-fn client(version: &'static SupportedProtocolVersion) -> TlsConnector {
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_protocol_versions(&[version])
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anyone))
-        .with_no_client_auth();
-    Arc::new(config).into()
-}
-
-#[derive(Debug)]
-struct Anyone;
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
-    }
-}
-
 #[tokio::test]
 async fn sessions_of_both_versions_of_tls_outlive_a_restart() {
     for version in [&TLS12, &TLS13] {
         let mut service = Service::new();
-        let client = client(version);
+        let client = service.client(version);
         assert_eq!(service.connect(&client).await, HandshakeKind::Full);
         assert_eq!(service.connect(&client).await, HandshakeKind::Resumed);
         service.restart();
@@ -145,7 +107,7 @@ async fn sessions_of_both_versions_of_tls_outlive_a_restart() {
 async fn without_its_keys_no_session_is_gone_on_with() {
     for version in [&TLS12, &TLS13] {
         let mut service = Service::new();
-        let client = client(version);
+        let client = service.client(version);
         assert_eq!(service.connect(&client).await, HandshakeKind::Full);
         std::fs::remove_file(service.dir.path().join("tickets")).unwrap();
         service.restart();
@@ -157,7 +119,7 @@ async fn without_its_keys_no_session_is_gone_on_with() {
 async fn a_session_ends_with_the_period_after_that_of_its_ticket() {
     for version in [&TLS12, &TLS13] {
         let mut service = Service::new();
-        let (early, late) = (client(version), client(version));
+        let (early, late) = (service.client(version), service.client(version));
         for client in [&early, &late] {
             assert_eq!(service.connect(client).await, HandshakeKind::Full);
         }
@@ -167,7 +129,7 @@ async fn a_session_ends_with_the_period_after_that_of_its_ticket() {
         service.pass_a_period();
         assert_eq!(service.connect(&late).await, HandshakeKind::Full, "its key is rotated out: {version:?}");
         service.restart();
-        let other = client(version);
+        let other = service.client(version);
         assert_eq!(service.connect(&other).await, HandshakeKind::Full);
     }
 }

@@ -352,7 +352,7 @@ async fn handshake(
 ) -> Result<Box<dyn Io>, ConnectionError> {
     let failed = |why: String| ConnectionError::Tls(format!("TLS with {} failed: {why}", host.name));
     let name = ServerName::try_from(host.name.clone()).map_err(|e| failed(e.to_string()))?;
-    let connector = if policy == TlsPolicy::Verify { &tls.verified } else { &tls.any };
+    let connector = if policy == TlsPolicy::Verify { &tls.verified } else { &tls.unverified };
     match timeout(timeouts.tls, connector.connect(name, stream)).await {
         Ok(Ok(stream)) => Ok(Box::new(stream)),
         Ok(Err(error)) => Err(failed(error.to_string())),

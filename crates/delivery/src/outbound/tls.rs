@@ -8,18 +8,23 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_rustls::TlsConnector;
 
-/// The two ways of connecting under TLS.
+/// The two ways of connecting under TLS. The verifier that takes every certificate can't be had from elsewhere: who
+/// connects says by name which of the two is meant.
 pub struct TlsClients {
     /// Encrypts, whoever is at the other end.
-    pub any: TlsConnector,
+    pub unverified: TlsConnector,
     /// Encrypts to a host that a public authority vouches for.
     pub verified: TlsConnector,
 }
 
 impl TlsClients {
+    /// Both, with TLS 1.2 and 1.3.
+    ///
+    /// # Errors
+    /// Those of rustls.
     pub fn new() -> Result<Self, rustls::Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let any = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        let unverified = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyCertificate(Arc::clone(&provider))))
@@ -29,7 +34,7 @@ impl TlsClients {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Self { any: Arc::new(any).into(), verified: Arc::new(verified).into() })
+        Ok(Self { unverified: Arc::new(unverified).into(), verified: Arc::new(verified).into() })
     }
 }
 
