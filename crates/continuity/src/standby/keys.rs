@@ -153,7 +153,7 @@ impl Keys {
     /// # Errors
     /// Those of rustls.
     pub fn server(&self) -> Result<Arc<ServerConfig>, rustls::Error> {
-        let anyone = Arc::new(Anyone { provider: self.provider.clone(), pin: None });
+        let anyone = Arc::new(Anyone { provider: self.provider.clone() });
         let config = ServerConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_client_cert_verifier(anyone)
@@ -166,7 +166,7 @@ impl Keys {
     /// # Errors
     /// Those of rustls.
     pub fn client(&self, pin: Pin) -> Result<Arc<ClientConfig>, rustls::Error> {
-        let pinned = Arc::new(Anyone { provider: self.provider.clone(), pin: Some(pin) });
+        let pinned = Arc::new(Pinned { provider: self.provider.clone(), pin });
         let config = ClientConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .dangerous()
@@ -176,19 +176,19 @@ impl Keys {
     }
 }
 
-/// Checks that the other side has the key of its certificate, and that the certificate is the pinned one.
-struct Anyone {
+/// Checks that the machine that answers has the key of its certificate, and that the certificate is the pinned one.
+struct Pinned {
     provider: Arc<CryptoProvider>,
-    pin: Option<Pin>,
+    pin: Pin,
 }
 
-impl fmt::Debug for Anyone {
+impl fmt::Debug for Pinned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("certificates known by their fingerprints")
+        f.write_str("the machine of that fingerprint")
     }
 }
 
-impl ServerCertVerifier for Anyone {
+impl ServerCertVerifier for Pinned {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -199,9 +199,8 @@ impl ServerCertVerifier for Anyone {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let found = Fingerprint::of(certificate);
         let is_it = match &self.pin {
-            Some(Pin::Whole(wanted)) => found == *wanted,
-            Some(Pin::Code(code)) => found.begins_with(&code.pin),
-            None => false,
+            Pin::Whole(wanted) => found == *wanted,
+            Pin::Code(code) => found.begins_with(&code.pin),
         };
         if is_it {
             Ok(ServerCertVerified::assertion())
@@ -231,6 +230,12 @@ impl ServerCertVerifier for Anyone {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// Checks that the machine that connects has the key of its certificate, whichever that is.
+#[derive(Debug)]
+struct Anyone {
+    provider: Arc<CryptoProvider>,
 }
 
 impl ClientCertVerifier for Anyone {
