@@ -69,6 +69,7 @@ fn scenario(target: &str, names: &[&str], night: bool) -> Result<Vec<String>> {
         let line = line?;
         // The harness writes a dot before what a test prints first.
         if let Some((_, proof)) = line.split_once("proof | ") {
+            ensure!(proof.split(" | ").count() == 3, "{target}: not of the form WHAT | LOST | TOOK: {proof}");
             rows.push(format!("| {proof} |"));
         }
         println!("{line}");
