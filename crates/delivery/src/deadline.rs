@@ -12,25 +12,31 @@ use crate::{Delivery, DeliveryError, QueueId, Refusal, Result, queue};
 
 /// Messages looked at before the runner goes on with other things.
 const MESSAGES_PER_LOOK: usize = 200;
-/// When a message whose time is over, but that is being delivered at this moment, is looked at again.
-const LOOK_AGAIN_MS: i64 = 60_000;
+/// When messages whose time is over, but that are being delivered at this moment, are looked at again.
+pub(crate) const LOOK_AGAIN_MS: i64 = 1_000;
 
 impl Delivery {
-    /// Look at messages whose deadline has come.
-    pub(crate) async fn look_at_deadlines(&self) {
+    /// Look at messages whose deadline has come. Whether some have to be looked at again, because they are under way.
+    pub(crate) async fn look_at_deadlines(&self) -> bool {
+        let mut under_way = false;
         let due = match self.due_deadlines() {
             Ok(due) => due,
             Err(error) => {
                 tracing::error!(%error, "the queue's deadlines can not be read");
-                return tokio::time::sleep(Duration::from_secs(30)).await;
+                tokio::time::sleep(Duration::from_secs(30)).await;
+                return under_way;
             }
         };
         for id in due {
-            if let Err(error) = self.look_at(id).await {
-                tracing::error!(%id, %error, "a message in the queue can not be given up or warned about yet");
-                tokio::time::sleep(Duration::from_secs(1)).await;
+            match self.look_at(id).await {
+                Ok(is_under_way) => under_way |= is_under_way,
+                Err(error) => {
+                    tracing::error!(%id, %error, "a message in the queue can not be given up or warned about yet");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
             }
         }
+        under_way
     }
 
     fn due_deadlines(&self) -> Result<Vec<QueueId>> {
@@ -46,21 +52,22 @@ impl Delivery {
         Ok(due)
     }
 
-    async fn look_at(&self, id: QueueId) -> Result<()> {
+    async fn look_at(&self, id: QueueId) -> Result<bool> {
         let snapshot = self.inner.store.snapshot();
-        let Some(record) = queue::message(&snapshot, id)? else { return Ok(()) };
+        let Some(record) = queue::message(&snapshot, id)? else { return Ok(false) };
         let legs = queue::legs(&snapshot, id)?;
         drop(snapshot);
         let now_ms = self.now_ms();
         if record.held {
-            Ok(())
-        } else if record.expires_ms <= now_ms {
-            self.expire(id, record, legs).await
-        } else if record.warn_ms > 0 && record.warn_ms <= now_ms {
-            self.warn(id, record, &legs).await
-        } else {
-            Ok(())
+            return Ok(false);
         }
+        if record.expires_ms <= now_ms {
+            return self.expire(id, record, legs).await;
+        }
+        if record.warn_ms > 0 && record.warn_ms <= now_ms {
+            self.warn(id, record, &legs).await?;
+        }
+        Ok(false)
     }
 
     async fn warn(&self, id: QueueId, record: MessageRecord, legs: &[(LegId, LegRecord)]) -> Result<()> {
@@ -90,12 +97,18 @@ impl Delivery {
         Ok(())
     }
 
-    async fn expire(&self, id: QueueId, record: MessageRecord, legs: Vec<(LegId, LegRecord)>) -> Result<()> {
-        // A leg under way finds out by itself that its time is over.
+    /// Gives up what is not under way; whether something is. A leg under way finds out by itself that its time is over, or
+    /// is given up when it is looked at again.
+    async fn expire(&self, id: QueueId, record: MessageRecord, legs: Vec<(LegId, LegRecord)>) -> Result<bool> {
+        let all = legs.len();
         let claimed: Vec<(LegId, LegRecord, Claim)> = legs
             .into_iter()
             .filter_map(|(leg_id, leg)| self.inner.claims.claim(leg_id).map(|claim| (leg_id, leg, claim)))
             .collect();
+        let under_way = claimed.len() < all;
+        if claimed.is_empty() {
+            return Ok(under_way);
+        }
         let findings: Vec<Finding> = claimed
             .iter()
             .flat_map(|(_, leg, _)| leg.recipients.iter().map(|recipient| given_up(recipient, leg.attempts)))
@@ -120,16 +133,12 @@ impl Delivery {
                     }
                     queue::settle_leg_in(tx, *leg_id, leg.clone(), Vec::new(), 0)?;
                 }
-                if let Some(now) = queue::message(tx, id)? {
-                    let again = MessageRecord { expires_ms: tx.now_ms() + LOOK_AGAIN_MS, warn_ms: 0, ..now.clone() };
-                    queue::update_message_in(tx, id, &now, &again);
-                }
                 report.as_ref().map_or(Ok(Vec::new()), |report| this.write_report_in(tx, report))
             })
             .await?;
         self.hint(&hints);
         drop(claimed);
-        Ok(())
+        Ok(under_way)
     }
 
     /// Give a message up at an operator's wish, and tell its sender. The caller holds the claims.

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::deadline::LOOK_AGAIN_MS;
 use crate::outbound::attempt::Outbound;
 use crate::schema::{self, DueRecord, LegId, due_prefix, due_time_prefix};
 use crate::{Delivery, Result, queue};
@@ -85,7 +86,6 @@ impl Delivery {
             runner.hear();
             runner.begin_due();
             let pause = runner.pause();
-            let was_looking = runner.looking;
             let Runner { attempts, deadlines, looking, answers, .. } = &mut runner;
             let heard = tokio::select! {
                 biased;
@@ -93,9 +93,9 @@ impl Delivery {
                 Some((id, reached)) = answers.recv() => Heard::Answer(id, reached),
                 Some(ended) = attempts.join_next_with_id(), if !attempts.is_empty() => Heard::End(ended),
                 () = self.inner.hints.wake.notified() => Heard::Hint,
-                _ = deadlines, if *looking => {
+                looked = deadlines, if *looking => {
                     *looking = false;
-                    Heard::Hint
+                    Heard::Looked { again: looked.unwrap_or(false) }
                 }
                 () = tokio::time::sleep(pause) => Heard::Hint,
             };
@@ -103,9 +103,11 @@ impl Delivery {
                 Heard::Hint => {}
                 Heard::Answer(id, reached) => runner.free(id, Some(reached)),
                 Heard::End(ended) => runner.end(ended),
-            }
-            if was_looking && !runner.looking {
-                runner.first_deadline_ms = runner.first_deadline_ms.min(runner.read_first_deadline());
+                Heard::Looked { again } => {
+                    let earliest = if again { self.now_ms() + LOOK_AGAIN_MS } else { i64::MIN };
+                    let next = runner.read_first_deadline().max(earliest);
+                    runner.first_deadline_ms = runner.first_deadline_ms.min(next);
+                }
             }
         }
         runner.stop().await;
@@ -118,6 +120,10 @@ enum Heard {
     Hint,
     Answer(Id, bool),
     End(std::result::Result<(Id, ()), tokio::task::JoinError>),
+    /// All deadlines that had come were looked at, perhaps not for the last time.
+    Looked {
+        again: bool,
+    },
 }
 
 /// What to do at a destination.
@@ -138,7 +144,7 @@ struct Runner {
     /// Tells of attempts at which somebody answered, or nobody did; their results may not be recorded yet.
     answers: mpsc::UnboundedReceiver<(Id, bool)>,
     answering: mpsc::UnboundedSender<(Id, bool)>,
-    deadlines: tokio::task::JoinHandle<()>,
+    deadlines: tokio::task::JoinHandle<bool>,
     looking: bool,
     /// No deadline comes before.
     first_deadline_ms: i64,
@@ -168,7 +174,7 @@ impl Runner {
             answers,
             answering,
             slots: HashMap::new(),
-            deadlines: tokio::spawn(async {}),
+            deadlines: tokio::spawn(async { false }),
             looking: false,
             first_deadline_ms: i64::MAX,
             floors: HashMap::new(),

@@ -103,7 +103,8 @@ async fn a_sender_elsewhere_is_told_by_mail_with_the_null_sender() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_waits_long_is_told_of_once_and_given_up_in_the_end() {
     let fake = down().await;
-    let warning = DeliveryOptions { delay_warning: Duration::from_millis(200), ..options(Some(&fake)) };
+    // Long enough for the first attempt to have met its answer, which the warning tells.
+    let warning = DeliveryOptions { delay_warning: Duration::from_secs(3), ..options(Some(&fake)) };
     let mut world = World::new(warning).await;
     let sent = world.delivery.submit(submission(&world, b"key", &["x@there.example"])).await.unwrap();
     let warned = world.until_inbox_has(world.alice, 1).await.remove(0);
@@ -121,6 +122,29 @@ async fn a_message_that_waits_long_is_told_of_once_and_given_up_in_the_end() {
     let reports = world.until_inbox_has(world.alice, 2).await;
     assert!(reports[1].contains("Action: failed") && reports[1].contains("Status: 5.4.7"), "{}", reports[1]);
     assert_eq!(world.only_queued().id, sent.id);
+    world.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_under_way_when_its_time_is_over_gets_no_more_of_it() {
+    let silent = Fake::start(&[], |turn| turn.command.starts_with("RCPT").then_some(Answer::Silence)).await;
+    let mut options = options(Some(&down().await));
+    route(&mut options, "silent.example", &silent);
+    options.expiry = Duration::from_millis(500);
+    options.timeouts.command = Duration::from_secs(2);
+    let world = World::new(options).await;
+    let to = envelope("alice@here.example", &["x@there.example", "x@silent.example"], Some(world.alice));
+    let id = world.delivery.accept(to, MESSAGE).await.unwrap().id;
+    let expires_ms = world.delivery.queue_show(id).unwrap().expires_ms;
+    silent.wait_for_command("RCPT TO:<x@silent.example>").await;
+    let first = world.until_inbox_has(world.alice, 1).await.remove(0);
+    assert!(first.contains("x@there.example") && first.contains("Status: 5.4.7"), "{first}");
+    if let Ok(left) = world.delivery.queue_show(id) {
+        assert_eq!(left.expires_ms, expires_ms);
+    }
+    let reports = world.until_inbox_has(world.alice, 2).await;
+    assert!(reports[1].contains("x@silent.example") && reports[1].contains("Status: 5.4.7"), "{}", reports[1]);
+    world.until_queue_is_empty().await;
     world.check();
 }
 
