@@ -24,8 +24,9 @@ async fn what_was_under_way_at_a_crash_is_tried_again() {
         world.delivery.accept(to, MESSAGE).await.unwrap();
     }
     fake.wait_for_command("RCPT TO:<x@there.example>").await;
-    stuck.store(false, Ordering::SeqCst);
     let mut world = world.crash_and_return(options(Some(&fake))).await;
+    // Not before nobody is left who would go on.
+    stuck.store(false, Ordering::SeqCst);
     world.check();
     assert_eq!(world.stats().messages, 5);
     world.start();
