@@ -238,9 +238,9 @@ impl Admission {
     }
 
     /// Learns how late the service answers, and hashes less at once while it is late.
-    pub(crate) fn answers_late(&self, late: Duration) {
+    pub(crate) fn answers_late(&self, late: Duration, now: Instant) {
         let mut lines = self.lines.lock();
-        if lines.changed.elapsed() < SETTLE {
+        if now.duration_since(lines.changed) < SETTLE {
             return;
         }
         let allowed = match late {
@@ -250,7 +250,7 @@ impl Admission {
         };
         if allowed != lines.allowed {
             lines.allowed = allowed;
-            lines.changed = Instant::now();
+            lines.changed = now;
             metrics::gauge!("holdfast_directory_hashing_allowed").set(allowed as f64);
             drop(lines);
             Lines::let_in(&self.lines);
@@ -334,16 +334,16 @@ mod tests {
     #[tokio::test]
     async fn a_service_that_answers_late_hashes_less_at_once() {
         let gate = Admission::new(AdmissionLimits { at_once: 4, ..AdmissionLimits::default() });
-        let long_ago = || gate.lines.lock().changed = Instant::now().checked_sub(SETTLE).unwrap();
+        let mut now = Instant::now();
         for expected in [3, 2, 1, 1] {
-            long_ago();
-            gate.answers_late(Duration::from_millis(100));
+            now += SETTLE;
+            gate.answers_late(Duration::from_millis(100), now);
             assert_eq!(gate.lines.lock().allowed, expected);
         }
-        long_ago();
-        gate.answers_late(Duration::from_millis(1));
+        now += SETTLE;
+        gate.answers_late(Duration::from_millis(1), now);
         assert_eq!(gate.lines.lock().allowed, 2);
-        gate.answers_late(Duration::from_millis(1));
+        gate.answers_late(Duration::from_millis(1), now + SETTLE / 2);
         assert_eq!(gate.lines.lock().allowed, 2, "not at once again");
         let turn = gate.turn(network(1), "a").await.unwrap();
         assert_eq!(gate.run(turn, || 7).await, Some(7));

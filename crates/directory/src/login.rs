@@ -219,7 +219,7 @@ impl Directory {
 
     /// Learns how late the service answers: the later, the fewer passwords are hashed at once.
     pub fn answers_late(&self, late: Duration) {
-        self.inner.hashing.answers_late(late);
+        self.inner.hashing.answers_late(late, std::time::Instant::now());
     }
 
     /// Writes down what verified logins are remembered over a restart. Blocks for a small file; does nothing when none is

@@ -36,11 +36,11 @@ pub(super) struct Arrivals {
 }
 
 impl Arrivals {
-    /// Commits up to `seq` have come.
-    pub(super) fn note(&mut self, seq: Seq) {
+    /// Commits up to `seq` have come by now.
+    fn note(&mut self, seq: Seq, now: Instant) {
         match self.marks.back_mut() {
-            Some((upto, at)) if at.elapsed() < TOGETHER => *upto = seq,
-            _ => self.marks.push_back((seq, Instant::now())),
+            Some((upto, at)) if now.duration_since(*at) < TOGETHER => *upto = seq,
+            _ => self.marks.push_back((seq, now)),
         }
     }
 
@@ -180,7 +180,7 @@ impl Standby {
                 None => {
                     intake.asked = false;
                     intake.staged.clear();
-                    self.arrivals.lock().note(intake.store.seq());
+                    self.arrivals.lock().note(intake.store.seq(), Instant::now());
                     self.refresh();
                 }
                 Some(Lacks { bytes, missing }) => {
@@ -236,10 +236,11 @@ mod tests {
     #[test]
     fn a_commit_came_when_the_first_run_was_there_that_reaches_it() {
         let mut arrivals = Arrivals::default();
-        let now = Instant::now();
-        let long_ago = now.checked_sub(Duration::from_secs(60)).unwrap();
-        arrivals.marks.extend([(Seq(5), long_ago), (Seq(8), now)]);
-        arrivals.note(Seq(9));
+        let long_ago = Instant::now();
+        let now = long_ago + Duration::from_secs(60);
+        arrivals.note(Seq(5), long_ago);
+        arrivals.note(Seq(8), now);
+        arrivals.note(Seq(9), now + TOGETHER / 2);
         assert_eq!(arrivals.of(Seq(3)), Some(long_ago));
         assert_eq!(arrivals.of(Seq(6)), Some(now));
         assert_eq!(arrivals.of(Seq(9)), Some(now), "it came within the same second");
