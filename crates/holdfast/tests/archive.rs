@@ -9,25 +9,17 @@ use std::{
 };
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use support::{PATIENCE, Server, holdfast, imap::Imap, smtp::Smtp, web::Web};
+use support::{
+    Server,
+    archive::{archive, shipped},
+    holdfast,
+    imap::Imap,
+    smtp::Smtp,
+    wait_for,
+    web::Web,
+};
 
 const READER: &str = "reader@example.org";
-
-/// A folder for an archive and its identity; gives the configuration of a service that ships there.
-fn archive(dir: &Path) -> String {
-    let made = Command::new(env!("CARGO_BIN_EXE_holdfast"))
-        .args(["archive", "new-identity", &dir.join("identity").display().to_string()])
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{made:?}");
-    let recipients = String::from_utf8(made.stdout).unwrap();
-    let recipients = recipients.lines().find(|line| line.starts_with("recipients")).unwrap().to_owned();
-    format!(
-        "[[archive]]\nname = \"here\"\nurl = \"file://{0}/target\"\n{recipients}\nidentity_file = \"{0}/identity\"\n\
-         ship_every = \"0 s\"\n",
-        dir.display()
-    )
-}
 
 fn deliver(server: &Server, subject: &str, size: usize) {
     let body = "The archive keeps what the machine loses.\r\n".repeat(size / 43 + 1);
@@ -41,20 +33,6 @@ fn ok(output: &std::process::Output) -> String {
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}");
     said
-}
-
-/// Waits until everything so far is in the archive.
-fn shipped(server: &Server) {
-    let begun = Instant::now();
-    loop {
-        let said = ok(&server.command(&["archive", "status"]));
-        let line = said.lines().find(|line| line.contains("shipped up to")).unwrap_or_default();
-        let numbers: Vec<&str> = line.split([' ', ',']).filter(|word| word.parse::<u64>().is_ok()).collect();
-        if numbers.len() > 1 && numbers[0] == numbers[1] {
-            return;
-        }
-        assert!(begun.elapsed() < PATIENCE, "{said}");
-    }
 }
 
 /// Everything a mail program would see: UIDVALIDITY, and of each message flags and bytes.
@@ -105,7 +83,7 @@ fn both_machines_burn_and_every_message_comes_back_byte_for_byte() {
     drop(imap);
     let (validity, before) = mailbox(&server);
     assert_eq!(before.iter().filter(|line| line.contains("FETCH")).count(), 20);
-    shipped(&server);
+    shipped(server.dir());
     assert!(ok(&server.command(&["archive", "verify"])).contains("everything is as it was stored"));
     server.kill();
     std::fs::remove_dir_all(dir.path().join("data")).unwrap();
@@ -122,7 +100,7 @@ fn both_machines_burn_and_every_message_comes_back_byte_for_byte() {
     assert_ne!(new_validity, validity, "what clients saw after that moment must not be taken for what comes now");
     // The service goes on: new mail, a new line in the same archive, and that can be restored too.
     deliver(&restored, "on the new machine", 10);
-    shipped(&restored);
+    shipped(restored.dir());
     restored.stop();
     let third = self::second(dir.path(), "third", &more);
     ok(&holdfast(&third, &["restore", "--from", "here", "--offline"], ""));
@@ -160,7 +138,7 @@ fn one_second_before_a_bad_write_can_be_had_and_what_waits_to_be_sent_is_held() 
     imap.command("STORE 1:* +FLAGS.SILENT (\\Deleted)").unwrap().ok();
     imap.command("EXPUNGE").unwrap().ok();
     assert_eq!(mailbox(&server).1.len(), 0);
-    shipped(&server);
+    shipped(server.dir());
     server.stop();
 
     let begun = Instant::now();
@@ -231,7 +209,7 @@ fn kill_9_while_shipping_and_while_restoring_loses_nothing() {
         }
     }
     let server = Server::start_with(dir.path(), &more);
-    shipped(&server);
+    shipped(server.dir());
     let (_, before) = mailbox(&server);
     assert_eq!(before.len(), acknowledged, "seed {seed}");
     let said = ok(&server.command(&["archive", "verify"]));
@@ -290,7 +268,7 @@ fn what_is_wrong_is_said_with_an_exit_code_and_what_to_do() {
     let server = Server::start_with(dir.path(), &more);
     server.add_account(READER);
     ok(&server.command(&["archive", "snapshot"]));
-    shipped(&server);
+    shipped(server.dir());
     let target = format!("file://{}/target", dir.path().display());
     assert!(refused(&none, &["restore", "--from", &target]).contains("--identity"));
     let early = refused(
@@ -331,7 +309,7 @@ fn a_drill_restores_reads_and_searches_and_says_what_is_wrong() {
     for number in 0..5 {
         deliver(&server, &format!("message {number}"), number * 1000);
     }
-    shipped(&server);
+    shipped(server.dir());
     ok(&server.command(&["archive", "snapshot"]));
     let scratch = dir.path().join("scratch");
     std::fs::create_dir(&scratch).unwrap();
@@ -357,11 +335,9 @@ fn a_drill_restores_reads_and_searches_and_says_what_is_wrong() {
     let chief = ["account", "add", "chief@example.org", "--admin", "--password-stdin"];
     assert!(server.command_with_input(&chief, support::PASSWORD).status.success());
     let mut web = Web::sign_in(server.address("http"), "chief@example.org").unwrap();
-    let begun = Instant::now();
-    while web.get("/admin/continuity").unwrap().body.matches("<li>drill ").count() != 3 {
-        assert!(begun.elapsed() < PATIENCE, "the drills are not on the administrators' page");
-        std::thread::park_timeout(Duration::from_millis(50));
-    }
+    wait_for("the drills on the administrators' page", || {
+        web.get("/admin/continuity").unwrap().body.matches("<li>drill ").count() == 3
+    });
     let history = std::fs::read_to_string(dir.path().join("data/drills.jsonl")).unwrap();
     let problems: Vec<bool> = history.lines().map(|line| !line.contains("\"problems\":[]")).collect();
     assert_eq!(problems, [false, true, true]);
@@ -376,18 +352,13 @@ fn administrators_are_told_by_mail_and_on_their_pages_when_the_last_good_snapsho
     let admin = "chief@example.org";
     let made = server.command_with_input(&["account", "add", admin, "--admin", "--password-stdin"], support::PASSWORD);
     assert!(made.status.success(), "{made:?}");
-    let begun = Instant::now();
-    loop {
+    let told = || {
         let mut imap = Imap::login(server.address("imap"), admin).unwrap();
         imap.command("SELECT INBOX").unwrap().ok();
-        let found = imap.command("SEARCH SUBJECT \"the archive needs you\"").unwrap().ok();
-        if !found.numbers().is_empty() {
-            assert_eq!(found.numbers().len(), 1, "once a day is enough");
-            break;
-        }
-        assert!(begun.elapsed() < PATIENCE, "nobody was told");
-        std::thread::park_timeout(Duration::from_millis(50));
-    }
+        imap.command("SEARCH SUBJECT \"the archive needs you\"").unwrap().ok().numbers().len()
+    };
+    wait_for("a message to the administrator", || told() > 0);
+    assert_eq!(told(), 1, "once a day is enough");
     assert_eq!(mailbox(&server).1.len(), 0, "others are not told");
     let mut web = Web::sign_in(server.address("http"), admin).unwrap();
     let page = web.get("/admin").unwrap();

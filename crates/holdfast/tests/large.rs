@@ -10,7 +10,7 @@ use std::{
     sync::Barrier,
 };
 
-use support::{PASSWORD, Server, holdfast, imap::Imap, smtp::Smtp, web::Web};
+use support::{PASSWORD, Server, holdfast, imap::Imap, smtp::Smtp, wait_for, web::Web};
 
 const ANNA: &str = "anna@example.org";
 const BERT: &str = "bert@example.org";
@@ -259,12 +259,10 @@ fn an_attachment_goes_up_and_comes_down_by_the_web() {
     assert_eq!(page.status, 303, "{}", page.body);
 
     // It is held for a moment, in which it can be taken back.
-    let begun = std::time::Instant::now();
     let mut imap = Imap::login(server.address("imap"), BERT).unwrap();
-    while !imap.command("STATUS INBOX (MESSAGES)").unwrap().ok().untagged.concat().contains("MESSAGES 1") {
-        assert!(begun.elapsed() < support::PATIENCE, "it does not arrive");
-        std::thread::park_timeout(std::time::Duration::from_millis(100));
-    }
+    wait_for("the message", || {
+        imap.command("STATUS INBOX (MESSAGES)").unwrap().ok().untagged.concat().contains("MESSAGES 1")
+    });
     let mut bert = Web::sign_in(server.address("http"), BERT).unwrap();
     let list = bert.get("/mail/inbox").unwrap();
     let list = match list.header("location") {

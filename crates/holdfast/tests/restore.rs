@@ -4,12 +4,21 @@ mod support;
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Output,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use support::{Server, holdfast, imap::Imap, smtp::Smtp, wait_for, web::Web};
+use support::{
+    Server,
+    archive::{archive, shipped},
+    comes_about, holdfast,
+    imap::Imap,
+    smtp::Smtp,
+    wait_for,
+    web::Web,
+};
 
 const READERS: [&str; 3] = ["one@example.org", "two@example.org", "three@example.org"];
 
@@ -17,19 +26,6 @@ fn ok(output: &Output) -> String {
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}");
     said
-}
-
-fn archive(dir: &Path) -> String {
-    let said = ok(&Command::new(env!("CARGO_BIN_EXE_holdfast"))
-        .args(["archive", "new-identity", &dir.join("identity").display().to_string()])
-        .output()
-        .unwrap());
-    let recipients = said.lines().find(|line| line.starts_with("recipients")).unwrap().to_owned();
-    format!(
-        "[[archive]]\nname = \"here\"\nurl = \"file://{0}/target\"\n{recipients}\nidentity_file = \"{0}/identity\"\n\
-         ship_every = \"0 s\"\n",
-        dir.display()
-    )
 }
 
 /// A second machine: an empty folder.
@@ -63,15 +59,6 @@ fn mailbox(server: &Server, user: &str) -> Vec<String> {
     imap.command("FETCH 1:* (UID FLAGS INTERNALDATE BODY.PEEK[])").unwrap().ok().untagged
 }
 
-fn shipped(server: &Server) {
-    wait_for("shipping", || {
-        let said = ok(&server.command(&["archive", "status"]));
-        let line = said.lines().find(|line| line.contains("shipped up to")).unwrap_or_default().to_owned();
-        let numbers: Vec<u64> = line.split([' ', ',']).filter_map(|word| word.parse().ok()).collect();
-        numbers.len() > 1 && numbers[0] == numbers[1]
-    });
-}
-
 fn is_whole(dir: &Path) -> bool {
     !dir.join("data/restoring").exists()
 }
@@ -97,7 +84,7 @@ fn burnt(dir: &Path, more: &str, messages: usize, size: usize) -> Vec<Vec<String
     imap.command("STORE 1 +FLAGS (\\Flagged \\Seen)").unwrap().ok();
     drop(imap);
     let held: Vec<_> = READERS.iter().chain(&["four@example.org"]).map(|reader| mailbox(&server, reader)).collect();
-    shipped(&server);
+    shipped(server.dir());
     server.kill();
     std::fs::remove_dir_all(dir.join("data")).unwrap();
     held
@@ -120,7 +107,7 @@ fn an_empty_machine_serves_at_once_and_everything_comes_behind() {
     assert!(web.get("/mail/inbox").unwrap().body.contains("before 1"));
     deliver(&server, READERS[2], "on the new machine", 100);
     wait_for("everything restored", || is_whole(&second));
-    assert!(!ok(&server.command(&["stage", "show"])).contains("restored"));
+    wait_for("the service says so", || !ok(&server.command(&["stage", "show"])).contains("restored"));
     ok(&server.command(&["archive", "snapshot"]));
     ok(&server.command(&["maintain"]));
     server.stop();
@@ -128,7 +115,7 @@ fn an_empty_machine_serves_at_once_and_everything_comes_behind() {
     let server = Server::start_with(&second, &more);
     assert_eq!(mailbox(&server, READERS[2]).len(), held[2].len() + 1);
     // The next machine is made from what this one has archived.
-    shipped(&server);
+    shipped(server.dir());
     server.kill();
     let third = machine(dir.path(), "third");
     let server = Server::start_as(&third, &more, &["restore", "--from", "here"], &[]);
@@ -263,34 +250,37 @@ fn mail_and_address_book_of_an_account_come_back_from_one_moment_whichever_it_is
         server.add_account(reader);
     }
     // Everyone gets a message, writes down its sender, gets the next: at no moment is one more than one ahead.
-    let stop = std::sync::atomic::AtomicBool::new(false);
-    let mut moments = Vec::new();
+    let (stop, written) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (mut moments, mut goes_on) = (Vec::new(), true);
     std::thread::scope(|scope| {
         for reader in READERS {
-            let (server, stop) = (&server, &stop);
+            let (server, stop, written) = (&server, &stop, &written);
             scope.spawn(move || {
                 let mut web = Web::sign_in(server.address("http"), reader).unwrap();
                 for number in 0.. {
-                    if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    if stop.load(Ordering::Relaxed) {
                         return;
                     }
                     deliver(server, reader, &format!("message {number}"), 2_000);
                     add_contact(&mut web, &format!("Sender {number}")).unwrap();
+                    written.fetch_add(1, Ordering::Relaxed);
                 }
             });
         }
         for number in 0..4 {
-            std::thread::park_timeout(Duration::from_millis(400));
+            let before = written.load(Ordering::Relaxed);
+            goes_on &= comes_about(|| written.load(Ordering::Relaxed) >= before + 5);
             moments.push(jiff::Timestamp::now());
             if number == 1 {
                 // In the middle of it all.
                 ok(&server.command(&["archive", "snapshot"]));
             }
         }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        stop.store(true, Ordering::Relaxed);
     });
+    assert!(goes_on, "nothing is written any more");
     let last: Vec<_> = READERS.iter().map(|reader| counts(&server, reader)).collect();
-    shipped(&server);
+    shipped(server.dir());
     server.kill();
     let mut seen = Vec::new();
     for (number, at) in moments.iter().map(ToString::to_string).chain([String::new()]).enumerate() {

@@ -237,10 +237,7 @@ fn a_damaged_service_is_merged_into_a_new_one_each_message_once_and_what_is_lost
 #[test]
 fn a_service_that_is_whole_is_merged_as_a_whole_and_says_so_also_without_a_running_service() {
     let Old { dir: old, anna, bert } = old();
-    let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path());
-    server.add_account(ANNA);
-    server.add_account(BERT);
+    let (dir, server) = Server::with_accounts(&[ANNA, BERT]);
     server.stop();
     let scratch = tempfile::tempdir().unwrap();
     let data = old.path().join("data");
@@ -250,7 +247,8 @@ fn a_service_that_is_whole_is_merged_as_a_whole_and_says_so_also_without_a_runni
     let wrong = run(dir.path(), &[&args[..], &["--account", "nobody@example.org"]].concat());
     assert!(text(&wrong).contains("there is nothing of nobody@example.org"), "{}", text(&wrong));
     said(dir.path(), &args);
-    let itself = run(dir.path(), &["salvage", dir.path().join("data").to_str().unwrap(), "--scratch", "/tmp/x"]);
+    let own = dir.path().join("data");
+    let itself = run(dir.path(), &["salvage", own.to_str().unwrap(), "--scratch", scratch.path().to_str().unwrap()]);
     assert!(text(&itself).contains("is the data folder of this service"), "{}", text(&itself));
     let server = Server::start(dir.path());
     assert_eq!(mail(server.address("imap"), ANNA, &MAILBOXES), anna);
@@ -333,10 +331,7 @@ fn what_only_an_old_primary_had_is_merged_where_it_was() {
 #[test]
 fn a_salvage_that_is_killed_at_any_moment_is_completed_by_the_next_run_without_duplicates() {
     let Old { dir: old, anna, bert } = old();
-    let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path());
-    server.add_account(ANNA);
-    server.add_account(BERT);
+    let (dir, server) = Server::with_accounts(&[ANNA, BERT]);
     server.stop();
     let scratch = tempfile::tempdir().unwrap();
     let data = old.path().join("data");

@@ -5,11 +5,14 @@ mod support;
 use std::{
     net::SocketAddr,
     path::Path,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
 use support::{
     Server,
+    archive::{archive, shipped},
+    comes_about,
     imap::Imap,
     ms, port, proved,
     standby::{Primary, Standby, deliver, has_all, numbers, primary, run, said, status, subjects},
@@ -103,11 +106,11 @@ fn when_the_primary_burns_in_sync_mode_nothing_acknowledged_is_lost() {
     let standby = Standby::pair(dirs[1].path(), &primary, "");
     standby.line("following");
     let smtp = primary.server.address("smtp");
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    let (stop, count) = (AtomicBool::new(false), AtomicUsize::new(0));
     let acknowledged = std::thread::scope(|scope| {
         let senders: Vec<_> = (0..4)
             .map(|sender| {
-                let stop = &stop;
+                let (stop, count) = (&stop, &count);
                 scope.spawn(move || {
                     let mut sent = Vec::new();
                     for number in 0.. {
@@ -116,7 +119,8 @@ fn when_the_primary_burns_in_sync_mode_nothing_acknowledged_is_lost() {
                             Ok(reply) if reply.starts_with("250") => sent.push(subject),
                             _ => break,
                         }
-                        if stop.load(std::sync::atomic::Ordering::SeqCst) {
+                        count.fetch_add(1, Ordering::SeqCst);
+                        if stop.load(Ordering::SeqCst) {
                             break;
                         }
                     }
@@ -124,12 +128,12 @@ fn when_the_primary_burns_in_sync_mode_nothing_acknowledged_is_lost() {
                 })
             })
             .collect();
-        std::thread::sleep(Duration::from_millis(1_500));
+        comes_about(|| count.load(Ordering::SeqCst) > 100);
         primary.server.kill();
-        stop.store(true, std::sync::atomic::Ordering::SeqCst);
+        stop.store(true, Ordering::SeqCst);
         senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect::<Vec<_>>()
     });
-    assert!(acknowledged.len() > 10, "{} messages were acknowledged", acknowledged.len());
+    assert!(acknowledged.len() > 100, "{} messages were acknowledged", acknowledged.len());
     let begun = Instant::now();
     assert!(said(dirs[1].path(), &["promote"]).contains("epoch 2"));
     let imap = standby.promoted();
@@ -436,8 +440,10 @@ fn a_standby_that_is_away_makes_sync_mode_wait_or_go_on_with_an_alarm() {
     let server =
         Server::start_with_env(dirs[0].path(), SYNC, &[("HOLDFAST_LISTEN__STANDBY", primary.address.to_string())]);
     let smtp = server.address("smtp");
+    let imap = server.address("imap");
     let sending = std::thread::spawn(move || deliver(smtp, ANNA, "waits").unwrap());
-    std::thread::sleep(Duration::from_millis(500));
+    // Readers see it a moment before: the commit is made, and only the standby is waited for.
+    wait_for("the commit", || subjects(imap, ANNA).contains(&"waits".to_owned()));
     assert!(!sending.is_finished(), "nobody else has it yet");
     let _standby = Standby::spawn(dirs[1].path(), &[]);
     assert!(sending.join().unwrap().starts_with("250"));
@@ -483,6 +489,7 @@ fn of_two_standbys_none_counts_while_the_other_believes_that_it_decides_alone() 
     assert!(status(dirs[0].path()).contains("ALARM: two: it was told that nothing is acknowledged"));
     let smtp = primary.server.address("smtp");
     let sending = std::thread::spawn(move || deliver(smtp, ANNA, "waits").unwrap());
+    wait_for("the commit", || subjects(primary.server.address("imap"), ANNA).contains(&"waits".to_owned()));
     wait_for("it has it", || has_all(&primary, &second));
     assert!(!sending.is_finished(), "the first one could be promoted, and would give numbers twice");
     // Once it knows, the second one is enough.
@@ -685,15 +692,7 @@ fn what_is_corrupt_on_the_primary_does_not_become_corrupt_on_the_standby() {
 #[test]
 fn both_machines_burn_after_a_failover_and_the_archive_has_one_history() {
     let kept = tempfile::tempdir().unwrap();
-    let identity = kept.path().join("identity").display().to_string();
-    support::write_config(kept.path(), "");
-    let printed = said(kept.path(), &["archive", "new-identity", &identity]);
-    let recipients = printed.lines().find(|line| line.starts_with("recipients")).unwrap();
-    let more = format!(
-        "[[archive]]\nname = \"off-site\"\nurl = \"file://{}/target\"\n{recipients}\nidentity_file = \"{identity}\"\n\
-         ship_every = \"0 s\"\n",
-        kept.path().display()
-    );
+    let more = archive(kept.path());
     let Machines { dirs, primary } = machines(&more);
     let standby = Standby::pair(dirs[1].path(), &primary, &more);
     standby.line("following");
@@ -708,18 +707,13 @@ fn both_machines_burn_after_a_failover_and_the_archive_has_one_history() {
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     };
     deliver(door("smtp "), ANNA, "after the failover").unwrap();
-    wait_for("all is shipped", || {
-        let status = said(dirs[1].path(), &["archive", "status"]);
-        let line = status.lines().find(|line| line.contains("shipped up to")).unwrap_or_default();
-        let numbers: Vec<&str> = line.split([' ', ',']).filter(|word| word.parse::<u64>().is_ok()).collect();
-        numbers.len() > 1 && numbers[0] == numbers[1]
-    });
+    shipped(dirs[1].path());
     standby.kill();
 
     let third = tempfile::tempdir().unwrap();
     support::write_config(third.path(), &more);
     let begun = Instant::now();
-    said(third.path(), &["restore", "--offline", "--from", "off-site"]);
+    said(third.path(), &["restore", "--offline", "--from", "here"]);
     let server = Server::start_with(third.path(), &more);
     assert_eq!(subjects(server.address("imap"), ANNA), ["before the failover", "after the failover"]);
     proved("both machines burn after a failover", "0 of 2 acknowledged", &to_mailbox(begun.elapsed()));

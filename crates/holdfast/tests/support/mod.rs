@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
+pub mod archive;
 pub mod imap;
 pub mod smtp;
 pub mod standby;
@@ -236,12 +237,20 @@ pub fn limited(program: &str) -> Command {
 
 /// Waits until something holds, and fails when it does not within [`PATIENCE`].
 #[track_caller]
-pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn wait_for(what: &str, holds: impl FnMut() -> bool) {
+    assert!(comes_about(holds), "{what} did not come about");
+}
+
+/// Waits until something holds; false when it does not within [`PATIENCE`]. For who has to end others before it fails.
+pub fn comes_about(mut holds: impl FnMut() -> bool) -> bool {
     let begun = std::time::Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < PATIENCE, "{what} did not come about");
+        if begun.elapsed() > PATIENCE {
+            return false;
+        }
         std::thread::park_timeout(Duration::from_millis(20));
     }
+    true
 }
 
 /// Whether a program is on the PATH; tests of clients that are not there say so and pass over.
