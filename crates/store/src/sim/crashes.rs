@@ -307,20 +307,22 @@ fn ten_thousand_crashes_lose_nothing_that_was_acknowledged() {
     assert!(dropped > 200 && reclaimed > 200, "{dropped} segments, {reclaimed} packs: hardly met");
 }
 
+fn put(store: &Store, value: &'static [u8]) -> Result<(), StoreError> {
+    store
+        .transact(move |tx| {
+            tx.put(REALMS[0], b"x".to_vec(), value.to_vec());
+            Ok(())
+        })
+        .wait()
+}
+
 #[test]
 fn after_a_failed_sync_nothing_is_acknowledged_and_reads_go_on() {
     let mut world = World::new(1);
     let store = world.open().unwrap();
     let (unknown, goes_on) = world.group(&store);
     assert!(unknown.is_empty() && goes_on);
-    let commit = |value: &'static [u8]| {
-        store
-            .transact(move |tx| {
-                tx.put(REALMS[0], b"x".to_vec(), value.to_vec());
-                Ok::<_, StoreError>(())
-            })
-            .wait()
-    };
+    let commit = |value| put(&store, value);
     commit(b"before").unwrap();
     // Without a body, a commit is one write and one sync.
     world.disk.plan(1, Fault::Broken);
@@ -334,14 +336,7 @@ fn after_a_failed_sync_nothing_is_acknowledged_and_reads_go_on() {
 fn a_full_disk_refuses_by_name_and_works_again_when_there_is_room() {
     let world = World::new(1);
     let store = world.open().unwrap();
-    let commit = |value: &'static [u8]| {
-        store
-            .transact(move |tx| {
-                tx.put(REALMS[0], b"x".to_vec(), value.to_vec());
-                Ok::<_, StoreError>(())
-            })
-            .wait()
-    };
+    let commit = |value| put(&store, value);
     commit(b"before").unwrap();
     world.disk.plan(0, Fault::Full);
     assert!(matches!(commit(b"during"), Err(StoreError::Full)));
