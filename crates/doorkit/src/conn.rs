@@ -21,13 +21,11 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What was agreed on in the TLS handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsInfo {
+pub struct Handshake {
     /// `TLSv1.3` or `TLSv1.2`.
     pub version: &'static str,
     /// The cipher suite's IANA name.
     pub cipher: String,
-    /// The name that the client asked for.
-    pub server_name: Option<String>,
     /// The client went on with an earlier session.
     pub resumed: bool,
 }
@@ -96,7 +94,7 @@ impl Conn {
     }
 
     /// What was agreed on; `None` in plain text.
-    pub fn tls_info(&self) -> Option<TlsInfo> {
+    pub fn handshake(&self) -> Option<Handshake> {
         let Stream::Tls(stream) = &self.stream else { return None };
         let session = stream.get_ref().1;
         let version = match session.protocol_version()? {
@@ -105,10 +103,9 @@ impl Conn {
             _ => "TLS",
         };
         let cipher = session.negotiated_cipher_suite()?.suite();
-        Some(TlsInfo {
+        Some(Handshake {
             version,
             cipher: cipher.as_str().map_or_else(|| "unknown".to_owned(), |name| name.replacen("TLS13_", "TLS_", 1)),
-            server_name: session.server_name().map(str::to_owned),
             resumed: session.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
         })
     }

@@ -14,7 +14,7 @@ mod tickets;
 mod tls;
 
 pub use certificate::Certificate;
-pub use conn::{Conn, PlaintextLogins, TlsInfo};
+pub use conn::{Conn, Handshake, PlaintextLogins};
 pub use listener::{Connections, ListenOptions, Listener, Security, answers_late};
 pub use network::network_of;
 pub use tickets::{Clock, PERIOD as TICKET_PERIOD, TicketKeys};

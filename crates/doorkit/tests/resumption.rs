@@ -74,7 +74,7 @@ impl Service {
             let mut conn = Conn::from_tcp(stream).unwrap().starttls(&tls).await.unwrap();
             conn.write_all(b"hello").await.unwrap();
             conn.shutdown().await.unwrap();
-            conn.tls_info().unwrap().resumed
+            conn.handshake().unwrap().resumed
         });
         let stream = TcpStream::connect(address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();

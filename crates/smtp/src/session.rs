@@ -303,7 +303,7 @@ impl Session {
                 peer: conn.map(|conn| conn.peer().ip()),
                 helo: self.helo.clone(),
                 auth: self.account,
-                tls: conn.and_then(Conn::tls_info).map(|info| format!("{}, {}", info.version, info.cipher)),
+                tls: conn.and_then(Conn::handshake).map(|agreed| format!("{}, {}", agreed.version, agreed.cipher)),
                 esmtp: self.esmtp,
                 lmtp: self.door.options.role == Role::Lmtp,
             },

@@ -42,7 +42,11 @@ async fn numbers_do_not_shift_under_a_command_that_uses_them() {
     let answer = b.run("FETCH 3 UID").await.ok();
     assert_eq!(answer.untagged, ["3 FETCH (UID 3)"]);
     b.run("FETCH 1 ENVELOPE").await.is("OK [EXPUNGEISSUED]").lacks("1 EXPUNGE");
-    b.run("STORE 1:2 FLAGS (\\Seen)").await.is("OK [EXPUNGEISSUED]").has("2 FETCH (UID 2 FLAGS (\\Seen))").lacks("1 EXPUNGE");
+    b.run("STORE 1:2 FLAGS (\\Seen)")
+        .await
+        .is("OK [EXPUNGEISSUED]")
+        .has("2 FETCH (UID 2 FLAGS (\\Seen))")
+        .lacks("1 EXPUNGE");
     b.run("STORE 1 FLAGS (\\Seen)").await.is("NO [EXPUNGEISSUED]").lacks("1 EXPUNGE");
     b.run("STORE 1 FLAGS.SILENT (\\Seen)").await.is("OK [EXPUNGEISSUED]").lacks("1 EXPUNGE");
     assert_eq!(b.run("SEARCH ALL").await.ok().untagged, ["SEARCH 2 3"]);

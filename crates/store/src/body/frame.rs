@@ -21,12 +21,12 @@ pub(crate) struct Header {
     #[prost(uint64, tag = "2")]
     pub len: u64,
     #[prost(message, repeated, tag = "3")]
-    pub chunks: Vec<ChunkInfo>,
+    pub chunks: Vec<Chunk>,
 }
 
 /// One chunk: [`CHUNK_BYTES`] of the body, the last one less.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct ChunkInfo {
+pub(crate) struct Chunk {
     #[prost(uint32, tag = "1")]
     pub stored_bytes: u32,
     #[prost(bool, tag = "2")]
@@ -37,14 +37,14 @@ pub(crate) struct ChunkInfo {
 }
 
 /// Compresses a chunk where that makes it smaller.
-pub(crate) fn pack_chunk(plain: &[u8], out: &mut Vec<u8>) -> ChunkInfo {
+pub(crate) fn pack_chunk(plain: &[u8], out: &mut Vec<u8>) -> Chunk {
     let hash = blake3::hash(plain).as_bytes()[..16].to_vec();
     let (bytes, compressed) = match compress::compress(plain) {
         Ok(smaller) if smaller.len() < plain.len() => (std::borrow::Cow::Owned(smaller), true),
         _ => (std::borrow::Cow::Borrowed(plain), false),
     };
     out.extend_from_slice(&bytes);
-    ChunkInfo { stored_bytes: bytes.len() as u32, compressed, hash }
+    Chunk { stored_bytes: bytes.len() as u32, compressed, hash }
 }
 
 /// The header at `offset`, if a whole one is there, and where its chunks begin.
@@ -122,7 +122,7 @@ pub(super) enum Unreadable {
 }
 
 /// A chunk's plain bytes, verified. `left` is what remains of the body from here on.
-pub(super) fn read_chunk(read_at: &ReadAt<'_>, at: u64, chunk: &ChunkInfo, left: u64) -> Result<Vec<u8>, Unreadable> {
+pub(super) fn read_chunk(read_at: &ReadAt<'_>, at: u64, chunk: &Chunk, left: u64) -> Result<Vec<u8>, Unreadable> {
     let damaged = |what: &str| Err(Unreadable::Damaged(what.to_owned()));
     let expected = (left as usize).min(CHUNK_BYTES);
     if chunk.stored_bytes as usize > CHUNK_BYTES {
