@@ -43,11 +43,6 @@ impl Mechanism {
             Self::ScramSha256Plus => "SCRAM-SHA-256-PLUS",
         }
     }
-
-    /// Whether the password itself crosses the wire.
-    pub const fn reveals_password(self) -> bool {
-        matches!(self, Self::Plain | Self::Login)
-    }
 }
 
 /// A name and a password that a client claims to be its own.

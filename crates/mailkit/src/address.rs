@@ -142,12 +142,6 @@ impl EmailAddress {
         Some((base, detail.to_owned()))
     }
 
-    /// The domain as people read it: Unicode, unless it can not be decoded.
-    pub fn domain_unicode(&self) -> String {
-        let (unicode, result) = idna::domain_to_unicode(&self.domain);
-        if result.is_ok() { unicode } else { self.domain.clone() }
-    }
-
     /// Whether SMTPUTF8 is needed to carry it.
     pub fn needs_smtputf8(&self) -> bool {
         !self.local.is_ascii()

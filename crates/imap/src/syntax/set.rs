@@ -57,11 +57,6 @@ impl MessageSet {
                 .collect(),
         ))
     }
-
-    /// Whether `*` occurs.
-    pub fn has_star(&self) -> bool {
-        matches!(self, Self::Ranges(r) if r.iter().any(|r| r.start.is_none() || r.end.is_none()))
-    }
 }
 
 fn number_or_star(c: &mut Cursor<'_>) -> Result<Option<u32>, SyntaxError> {
