@@ -332,7 +332,8 @@ fn an_address_book_that_is_emptied_stops_at_a_tripwire() {
     wait_for("the page", || pages.get("/admin").unwrap().body.contains("a tripwire holds"));
     wait_for("the mail", || {
         let told = subjects(primary.server.address("imap"), "chief@example.org");
-        told == ["Holdfast: the standby needs you (tripwire)"]
+        // One, or two when midnight comes in between.
+        !told.is_empty() && told.iter().all(|subject| subject == "Holdfast: the standby needs you (tripwire)")
     });
     let (received, applied) = numbers(&standby.status()).unwrap();
     assert!(applied < received, "what was received is not lost, and not applied");

@@ -21,8 +21,8 @@ use std::{
     time::Duration,
 };
 
-/// Prints what a scenario has proved, as one line that `cargo xtask proofs` gathers into a table: a letter of the table in
-/// docs/continuity.md, what was lost, and how long it took (or what else it cost).
+/// Prints what a scenario has proved, as one line that `cargo xtask proofs` gathers into a table: what happened, what was
+/// lost, and how long it took (or what else it cost).
 pub fn proved(row: &str, lost: &str, took: &str) {
     println!("proof | {row} | {lost} | {took}");
 }
