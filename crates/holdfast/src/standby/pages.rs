@@ -67,7 +67,7 @@ pub fn serve(
     let watched = Watched { standby, config, metrics };
     let router = Router::new()
         .route("/health", get(health))
-        .route("/metrics", get(async |State(watched): State<Watched>| measured(watched).await))
+        .route("/metrics", get(async |State(watched): State<Watched>| measured(&watched)))
         .with_state(watched.clone());
     for listener in listeners {
         let (router, shutdown) = (router.clone(), shutdown.clone());
@@ -120,8 +120,8 @@ async fn health(State(watched): State<Watched>) -> Response {
     (code, [(header::CACHE_CONTROL, "no-store"), stage], axum::Json(body)).into_response()
 }
 
-async fn measured(watched: Watched) -> Response {
-    measure(&watched);
+fn measured(watched: &Watched) -> Response {
+    measure(watched);
     http::prometheus_text(&watched.metrics)
 }
 
