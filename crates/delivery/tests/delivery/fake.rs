@@ -175,8 +175,11 @@ impl Inner {
                         message.push_str(line.strip_prefix('.').unwrap_or(&line));
                         message.push_str("\r\n");
                     }
-                    let taken = Taken { from: from.clone(), recipients: recipients.clone(), message, tls };
-                    self.taken.send_modify(|all| all.push(taken));
+                    // Without a recipient it is the empty message of a client that had sent DATA ahead (RFC 2920 §3.1).
+                    if !recipients.is_empty() {
+                        let taken = Taken { from: from.clone(), recipients: recipients.clone(), message, tls };
+                        self.taken.send_modify(|all| all.push(taken));
+                    }
                     self.answer(stream, connection, ".", "250 taken").await?;
                 }
                 "STARTTLS" if positive => return Some(Next::Tls),
