@@ -357,11 +357,7 @@ async fn a_promoted_standby_goes_on_with_the_archive_of_its_primary() {
     store.close();
     drop(store);
     // A standby has its primary's log, and no line of its own.
-    let copied = std::process::Command::new("cp")
-        .args(["-r", &world.path("primary").display().to_string(), &world.path("standby").display().to_string()])
-        .status()
-        .unwrap();
-    assert!(copied.success());
+    world.copy("primary", "standby");
     std::fs::remove_dir_all(world.path("standby/archive")).unwrap();
     let standby = world.open("standby");
     world.pass(HOUR_MS);
@@ -382,11 +378,7 @@ async fn a_copy_that_went_another_way_is_refused() {
     world.shipper(&store).catch_up().await.unwrap();
     store.close();
     drop(store);
-    let copied = std::process::Command::new("cp")
-        .args(["-r", &world.path("primary").display().to_string(), &world.path("copy").display().to_string()])
-        .status()
-        .unwrap();
-    assert!(copied.success());
+    world.copy("primary", "copy");
     let store = world.open("primary");
     write(&store, account(1), "a", "2", None).await;
     world.shipper(&store).catch_up().await.unwrap();

@@ -5,6 +5,7 @@
 use std::{
     ops::Bound,
     path::{Path, PathBuf},
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -51,6 +52,12 @@ impl World {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    /// Copies a folder as it is.
+    pub fn copy(&self, from: &str, to: &str) {
+        let copied = Command::new("cp").arg("-r").args([self.path(from), self.path(to)]).status().unwrap();
+        assert!(copied.success());
     }
 
     pub fn pass(&self, ms: i64) {
