@@ -176,18 +176,19 @@ fn scrub(store: &Store, go_on: &dyn Fn() -> bool) -> anyhow::Result<String> {
         std::thread::sleep(BETWEEN_BODIES);
         go_on()
     };
-    let (mut records, mut bodies, mut damage) = (0, 0, Vec::new());
+    let (mut records, mut damage) = (0, Vec::new());
     let realms = store.realms();
     for realm in &realms {
         if !go_on() {
             bail!("the service is stopping");
         }
-        let with_bodies = realm.raw() % BODIES_DAYS == today % BODIES_DAYS;
-        let report = store.scrub_realm(*realm, &INVARIANTS, with_bodies, &slowly)?;
+        let report = store.scrub_realm(*realm, &INVARIANTS, false, go_on)?;
         records += report.records;
-        bodies += report.bodies;
         damage.extend(report.damage);
     }
+    let report = store.scrub_bodies(today % BODIES_DAYS, BODIES_DAYS, &slowly)?;
+    let bodies = report.bodies;
+    damage.extend(report.damage);
     for found in &damage {
         tracing::error!(found, "damage");
     }

@@ -7,6 +7,7 @@
 //! The header names the body and lists its chunks; each chunk has a hash of its own, so that a part can be read and
 //! verified without the rest. Where bodies are is kept in the index, and found again by scanning the packs.
 
+mod broken;
 mod frame;
 mod reader;
 mod reclaim;
@@ -32,9 +33,11 @@ use crate::{
     store::meta,
 };
 
+use broken::Broken;
 pub(crate) use frame::{CHUNK_BYTES, Header, next_frame, pack_chunk};
 use frame::{FRAME_BYTES, FRAME_MAGIC};
 pub use reader::BodyReader;
+pub(crate) use reclaim::short;
 pub use reclaim::{Reclaim, Reclaimed};
 
 pub(crate) const PACK_MAGIC: &[u8; 8] = b"HFPACK\0\x01";
@@ -74,6 +77,8 @@ pub(crate) struct Packs {
     index: Arc<dyn IndexEngine>,
     pack_bytes: u64,
     state: Mutex<State>,
+    /// Those that were found to be damaged.
+    pub(crate) broken: Arc<Broken>,
 }
 
 struct State {
@@ -215,7 +220,8 @@ impl Packs {
         // Whoever made a pack may have been killed before its name was durable.
         disk.sync_dir(dir).map_err(StoreError::io(dir.display().to_string()))?;
         index.apply(found)?;
-        Ok(Self { disk, room, dir: dir.to_owned(), index, pack_bytes, state: Mutex::new(state) })
+        let broken = Arc::new(Broken::load(index.clone())?);
+        Ok(Self { disk, room, dir: dir.to_owned(), index, pack_bytes, state: Mutex::new(state), broken })
     }
 
     /// Appends a body, unless it is there already; pins it either way. `stored_bytes` is what `write_chunks` writes.
@@ -238,6 +244,21 @@ impl Packs {
             self.unpin(&id);
         }
         added
+    }
+
+    /// Appends a body although it is here: where it is, it is damaged. Pins it.
+    pub(crate) fn add_anew(
+        &self,
+        id: BodyId,
+        header: &Header,
+        stored_bytes: u64,
+        write_chunks: impl FnOnce(&dyn File, u64) -> io::Result<()>,
+    ) -> Result<()> {
+        let mut state = self.state.lock();
+        state.touch(&id);
+        *state.pins.entry(id).or_default() += 1;
+        drop(state);
+        self.append(id, header, stored_bytes, write_chunks).inspect_err(|_| self.unpin(&id))
     }
 
     /// Appends a body to the active pack, whether or not it is in another already.
@@ -387,8 +408,16 @@ impl Packs {
         Ok(())
     }
 
-    /// Opens a body for reading.
+    /// Opens a body for reading. What is found to be damaged, now or while it is read, is noted.
     pub(crate) fn open_body(self: &Arc<Self>, id: &BodyId) -> Result<BodyReader> {
+        self.find_body(id).inspect_err(|error| {
+            if !matches!(error, StoreError::BodyMissing { .. }) {
+                self.broken.note(id, error);
+            }
+        })
+    }
+
+    fn find_body(&self, id: &BodyId) -> Result<BodyReader> {
         // The index is asked without the lock, so that readers do not wait for each other: a body leaves `fresh` only
         // after the index knows it.
         let fresh = self.state.lock().fresh.get(id).copied();
@@ -402,7 +431,7 @@ impl Packs {
             // It may have moved to another pack since.
             None => self.locate(id)?,
         };
-        BodyReader::open(*id, file, place)
+        BodyReader::open(*id, file, place, Arc::downgrade(&self.broken))
     }
 }
 

@@ -37,6 +37,7 @@ mod replica;
 mod restore;
 mod room;
 mod salvage;
+mod scrub;
 #[cfg(test)]
 mod sim;
 mod staging;

@@ -1,12 +1,8 @@
-//! What is done now and then so that a store stays small and sound: checkpoints, dropping of old log, scrubbing.
+//! What is done now and then so that a store stays small and sound: checkpoints, and dropping of old log.
 
 use std::time::Instant;
 
-use crate::{
-    Checkpoint, Invariants, RealmId, Report, Result, Seq, Store, StoreError, checkpoint, log, past,
-    store::meta,
-    verify::{check_body, scan_realm},
-};
+use crate::{Checkpoint, Result, Seq, Store, StoreError, checkpoint, log, past, store::meta};
 
 /// What [`Store::drop_old_log`] did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -119,64 +115,5 @@ impl Store {
             tracing::info!(segments = dropped.segments, first = %dropped.first, "old log dropped");
         }
         Ok(dropped)
-    }
-
-    /// Reads a realm's records, and its bodies if asked to, and compares them with what they must be, while everybody
-    /// works on. What is damaged is in the report, and the realm is quarantined when it is its records. `go_on` is asked
-    /// between bodies.
-    ///
-    /// # Errors
-    /// Those that keep the check from going on.
-    pub fn scrub_realm(
-        &self,
-        realm: RealmId,
-        invariants: &[&dyn Invariants],
-        bodies: bool,
-        go_on: &dyn Fn() -> bool,
-    ) -> Result<Report> {
-        let snapshot = self.snapshot();
-        let mut report = Report::default();
-        let found = scan_realm(&snapshot, realm, &mut report)?;
-        for check in invariants {
-            match check.check(realm, &snapshot) {
-                Ok(violations) => report.damage.extend(violations.iter().map(ToString::to_string)),
-                Err(error @ StoreError::NotRestored { .. }) => return Err(error),
-                Err(error) => report.damage.push(format!("{realm}: {error}")),
-            }
-        }
-        if let Some(first) = report.damage.first() {
-            self.inner.quarantine.put(realm, first);
-        }
-        // The bodies that a commit has let go of since the snapshot stay for the retention time.
-        drop(snapshot);
-        if bodies {
-            for id in found {
-                if !go_on() {
-                    return Err(StoreError::Stopped { reason: "the scrub was given up".to_owned() });
-                }
-                check_body(self, realm, &id, &mut report);
-            }
-        }
-        metrics::counter!("holdfast_store_scrubbed_records_total").increment(report.records);
-        metrics::counter!("holdfast_store_scrubbed_bodies_total").increment(report.bodies);
-        metrics::counter!("holdfast_store_scrub_damage_total").increment(report.damage.len() as u64);
-        Ok(report)
-    }
-
-    /// Lets a quarantined realm take writes again, after a scrub found its records to be what they must be.
-    ///
-    /// # Errors
-    /// [`StoreError::Quarantined`] when they are not.
-    pub fn release_realm(&self, realm: RealmId, invariants: &[&dyn Invariants]) -> Result<()> {
-        let snapshot = self.snapshot();
-        let mut report = Report::default();
-        scan_realm(&snapshot, realm, &mut report)?;
-        for check in invariants {
-            report.damage.extend(check.check(realm, &snapshot)?.iter().map(ToString::to_string));
-        }
-        match report.damage.into_iter().next() {
-            Some(reason) => Err(StoreError::Quarantined { realm, reason }),
-            None => self.inner.quarantine.release(realm),
-        }
     }
 }

@@ -188,7 +188,7 @@ impl Salvaged {
         let place = meta::read(&*self.view, &place_key(id))?.and_then(|value| Place::from_bytes(&value));
         let Some(place) = place else { return Ok(None) };
         let Some(file) = self.packs.get(&place.pack) else { return Ok(None) };
-        Ok(BodyReader::open(*id, file.clone(), place).and_then(|mut body| body.read_all()).ok())
+        Ok(BodyReader::open(*id, file.clone(), place, std::sync::Weak::new()).and_then(|mut body| body.read_all()).ok())
     }
 
     /// Whether a body is there. Quick.

@@ -57,7 +57,16 @@ impl BodyWriter {
     ///
     /// # Errors
     /// [`StoreError::Full`] and others of the disk; nothing is kept then.
-    pub fn finish(mut self) -> Result<StagedBody> {
+    pub fn finish(self) -> Result<StagedBody> {
+        self.end(false)
+    }
+
+    /// The same for a body that is there already and damaged: it is kept once more.
+    pub(crate) fn finish_anew(self) -> Result<StagedBody> {
+        self.end(true)
+    }
+
+    fn end(mut self, anew: bool) -> Result<StagedBody> {
         if !self.pending.is_empty() {
             let chunk = pack_chunk(&self.pending, &mut self.packed);
             self.header.chunks.push(chunk);
@@ -66,7 +75,12 @@ impl BodyWriter {
         self.header.id = id.as_bytes().to_vec();
         let Self { packs, header, packed, spill, .. } = self;
         let stored_bytes = header.chunks.iter().map(|chunk| u64::from(chunk.stored_bytes)).sum();
-        packs.add(id, &header, stored_bytes, |file, offset| append(file, offset, spill, &packed))?;
+        let write = |file: &dyn File, offset| append(file, offset, spill, &packed);
+        if anew {
+            packs.add_anew(id, &header, stored_bytes, write)?;
+        } else {
+            packs.add(id, &header, stored_bytes, write)?;
+        }
         Ok(StagedBody { pin: Arc::new(Pin { packs, id }), len: header.len })
     }
 

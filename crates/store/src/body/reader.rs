@@ -1,11 +1,15 @@
 //! Reading a body, in whole or in part.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, Weak},
+};
 
 use bytes::Bytes;
 
 use super::{
     Place,
+    broken::Broken,
     frame::{CHUNK_BYTES, Header, Unreadable, read_chunk, read_header},
 };
 use crate::{BodyId, Result, StoreError, disk::File};
@@ -49,10 +53,12 @@ pub struct BodyReader {
     offsets: Vec<u64>,
     position: u64,
     current: Option<(usize, Bytes)>,
+    /// Who is told when it is damaged: while the store is open, which a reader must not keep from being closed.
+    broken: Weak<Broken>,
 }
 
 impl BodyReader {
-    pub(crate) fn open(id: BodyId, file: Arc<dyn File>, place: Place) -> Result<Self> {
+    pub(crate) fn open(id: BodyId, file: Arc<dyn File>, place: Place, broken: Weak<Broken>) -> Result<Self> {
         let damaged = |what: &str| StoreError::BodyDamaged {
             id,
             what: format!("pack {} at byte {}: {what}", place.pack, place.offset),
@@ -68,7 +74,17 @@ impl BodyReader {
             offsets.push(at);
             at += u64::from(chunk.stored_bytes);
         }
-        Ok(Self { id, pack, header, offsets, position: 0, current: None })
+        Ok(Self { id, pack, header, offsets, position: 0, current: None, broken })
+    }
+
+    /// What is found to be damaged is noted.
+    fn noted<T>(&self, result: Result<T>) -> Result<T> {
+        if let Err(error) = &result
+            && let Some(broken) = self.broken.upgrade()
+        {
+            broken.note(&self.id, error);
+        }
+        result
     }
 
     /// The body's name.
@@ -98,8 +114,8 @@ impl BodyReader {
             read_chunk(&read_at, self.offsets[number], &self.header.chunks[number], left).map_err(|why| match why {
                 Unreadable::Damaged(what) => StoreError::BodyDamaged { id: self.id, what },
                 Unreadable::Io(error) => StoreError::io("body pack")(error),
-            })?;
-        let bytes = Bytes::from(plain);
+            });
+        let bytes = Bytes::from(self.noted(plain)?);
         self.current = Some((number, bytes.clone()));
         Ok(bytes)
     }
@@ -134,11 +150,7 @@ impl BodyReader {
     /// [`StoreError::BodyDamaged`].
     pub fn read_all(&mut self) -> Result<Bytes> {
         let all = self.read_range(0, self.header.len as usize)?;
-        if BodyId::of(&all) == self.id {
-            Ok(all)
-        } else {
-            Err(StoreError::BodyDamaged { id: self.id, what: "its bytes do not match its name".to_owned() })
-        }
+        if BodyId::of(&all) == self.id { Ok(all) } else { self.noted(Err(self.another())) }
     }
 }
 
@@ -152,11 +164,11 @@ impl BodyReader {
         for number in 0..self.header.chunks.len() {
             hasher.update(&self.chunk(number)?);
         }
-        if hasher.finalize().as_bytes() == self.id.as_bytes() {
-            Ok(())
-        } else {
-            Err(StoreError::BodyDamaged { id: self.id, what: "its bytes do not match its name".to_owned() })
-        }
+        if hasher.finalize().as_bytes() == self.id.as_bytes() { Ok(()) } else { self.noted(Err(self.another())) }
+    }
+
+    fn another(&self) -> StoreError {
+        StoreError::BodyDamaged { id: self.id, what: "its bytes do not match its name".to_owned() }
     }
 }
 

@@ -62,7 +62,8 @@ impl Keep {
     }
 }
 
-fn short(id: &BodyId) -> u64 {
+/// A body's name, short: bodies are spread evenly by it.
+pub(crate) fn short(id: &BodyId) -> u64 {
     u64::from_le_bytes(id.as_bytes()[..8].try_into().expect("8 of 32 bytes"))
 }
 

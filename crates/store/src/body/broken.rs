@@ -1,0 +1,75 @@
+//! Bodies that were found to be damaged, until they are mended or needed no more.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use parking_lot::Mutex;
+
+use crate::{
+    BodyId, Result, StoreError,
+    index::{IndexEngine, Space},
+    store::meta,
+};
+
+/// Where they are noted beside the index, so that a restart does not forget them.
+const NOTES: &str = "damaged-bodies";
+/// As many are remembered. Where a disk has lost more, the rest is found again once these are mended.
+const MAX_REMEMBERED: usize = 100_000;
+
+/// Bodies that can't be read, or are not what their names say.
+pub(crate) struct Broken {
+    index: Arc<dyn IndexEngine>,
+    known: Mutex<BTreeMap<BodyId, String>>,
+}
+
+impl Broken {
+    pub(super) fn load(index: Arc<dyn IndexEngine>) -> Result<Self> {
+        let parse = |key: &[u8], why: &[u8]| {
+            let id = key.last_chunk::<32>().copied().map(BodyId::from_bytes);
+            Ok(id.map(|id| (id, String::from_utf8_lossy(why).into_owned())))
+        };
+        let known: BTreeMap<_, _> = meta::notes(&*index.view(), NOTES, &[], parse)?.into_iter().flatten().collect();
+        for (id, why) in &known {
+            tracing::error!(%id, why, "this body is still damaged");
+        }
+        measure(&known);
+        Ok(Self { index, known: Mutex::new(known) })
+    }
+
+    /// A body could not be given.
+    pub(crate) fn note(&self, id: &BodyId, error: &StoreError) {
+        let mut known = self.known.lock();
+        if known.contains_key(id) || known.len() >= MAX_REMEMBERED {
+            return;
+        }
+        let why = error.to_string();
+        tracing::error!(%id, why, "a body is damaged");
+        known.insert(*id, why.clone());
+        measure(&known);
+        drop(known);
+        let note = meta::write(meta::note_key(NOTES, id.as_bytes()), why.into_bytes());
+        if let Err(error) = self.index.apply(vec![note]) {
+            tracing::warn!(%id, %error, "that it is damaged will be forgotten at the next start");
+        }
+    }
+
+    /// It can be read again, or nothing needs it.
+    pub(crate) fn forget(&self, id: &BodyId) {
+        let mut known = self.known.lock();
+        if known.remove(id).is_none() {
+            return;
+        }
+        measure(&known);
+        drop(known);
+        if let Err(error) = self.index.apply(vec![(Space::Meta, meta::note_key(NOTES, id.as_bytes()), None)]) {
+            tracing::warn!(%id, %error, "a body that is well will be called damaged at the next start");
+        }
+    }
+
+    pub(crate) fn list(&self) -> Vec<(BodyId, String)> {
+        self.known.lock().iter().map(|(id, why)| (*id, why.clone())).collect()
+    }
+}
+
+fn measure(known: &BTreeMap<BodyId, String>) {
+    metrics::gauge!("holdfast_store_damaged_bodies").set(known.len() as f64);
+}

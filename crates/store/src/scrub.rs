@@ -1,0 +1,199 @@
+//! Looking, while everybody works on, whether what is stored is still what was written; and keeping anew what is not.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    BodyId, Invariants, Order, Read as _, RealmId, Report, Result, Store, StoreError,
+    body::short,
+    body_of_key,
+    tx::BODY_REFERENCE,
+    verify::{check_body, scan_realm},
+};
+
+fn given_up() -> StoreError {
+    StoreError::Stopped { reason: "the scrub was given up".to_owned() }
+}
+
+impl Store {
+    /// Reads a realm's records, and its bodies if asked to, and compares them with what they must be, while everybody
+    /// works on. What is damaged is in the report, and the realm is quarantined when it is its records. `go_on` is asked
+    /// between bodies.
+    ///
+    /// # Errors
+    /// Those that keep the check from going on.
+    pub fn scrub_realm(
+        &self,
+        realm: RealmId,
+        invariants: &[&dyn Invariants],
+        bodies: bool,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Report> {
+        let snapshot = self.snapshot();
+        let mut report = Report::default();
+        let found = scan_realm(&snapshot, realm, &mut report)?;
+        for check in invariants {
+            match check.check(realm, &snapshot) {
+                Ok(violations) => report.damage.extend(violations.iter().map(ToString::to_string)),
+                Err(error @ StoreError::NotRestored { .. }) => return Err(error),
+                Err(error) => report.damage.push(format!("{realm}: {error}")),
+            }
+        }
+        if let Some(first) = report.damage.first() {
+            self.inner.quarantine.put(realm, first);
+        }
+        // The bodies that a commit has let go of since the snapshot stay for the retention time.
+        drop(snapshot);
+        if bodies {
+            for id in found {
+                if !go_on() {
+                    return Err(given_up());
+                }
+                check_body(self, realm, &id, &mut report);
+            }
+        }
+        metrics::counter!("holdfast_store_scrubbed_records_total").increment(report.records);
+        metrics::counter!("holdfast_store_scrubbed_bodies_total").increment(report.bodies);
+        metrics::counter!("holdfast_store_scrub_damage_total").increment(report.damage.len() as u64);
+        Ok(report)
+    }
+
+    /// Lets a quarantined realm take writes again, after a scrub found its records to be what they must be.
+    ///
+    /// # Errors
+    /// [`StoreError::Quarantined`] when they are not.
+    pub fn release_realm(&self, realm: RealmId, invariants: &[&dyn Invariants]) -> Result<()> {
+        let snapshot = self.snapshot();
+        let mut report = Report::default();
+        scan_realm(&snapshot, realm, &mut report)?;
+        for check in invariants {
+            report.damage.extend(check.check(realm, &snapshot)?.iter().map(ToString::to_string));
+        }
+        match report.damage.into_iter().next() {
+            Some(reason) => Err(StoreError::Quarantined { realm, reason }),
+            None => self.inner.quarantine.release(realm),
+        }
+    }
+
+    /// Reads one of `parts` parts of all bodies that are referred to now, or were by a commit that the log still has (so
+    /// that they can be brought back), and compares each with its name: in the order in which they lie, while everybody
+    /// works on. Those that were found to be damaged before are looked at each time. `go_on` is asked between bodies.
+    /// Blocks for long: not for async threads.
+    ///
+    /// # Errors
+    /// Those that keep the check from going on; what is damaged is in the report.
+    pub fn scrub_bodies(&self, part: u64, parts: u64, go_on: &dyn Fn() -> bool) -> Result<Report> {
+        let packs = &self.inner.packs;
+        let keep = self.bodies_to_keep(go_on)?;
+        let is_due = |id: &BodyId| short(id) % parts.max(1) == part;
+        let (mut report, mut places, mut damaged) = (Report::default(), Vec::new(), BTreeMap::new());
+        for (id, _) in packs.broken.list() {
+            if !keep.contains(&id) {
+                packs.broken.forget(&id);
+            } else if !is_due(&id) {
+                places.push((0, 0, id));
+            }
+        }
+        for row in packs.indexed_places() {
+            match row {
+                Ok((id, place)) if is_due(&id) && keep.contains(&id) => places.push((place.pack, place.offset, id)),
+                Ok(_) => {}
+                Err(error) => report.damage.push(error.to_string()),
+            }
+        }
+        drop(keep);
+        places.sort_unstable();
+        for (.., id) in places {
+            if !go_on() {
+                return Err(given_up());
+            }
+            report.bodies += 1;
+            match self.is_well(&id) {
+                Ok(()) => packs.broken.forget(&id),
+                // Its time was over meanwhile; whether somebody refers to it is looked at below.
+                Err(StoreError::BodyMissing { .. }) => {}
+                Err(error) => drop(damaged.insert(id, error.to_string())),
+            }
+        }
+        self.find_missing(is_due, damaged, &mut report, go_on)?;
+        metrics::counter!("holdfast_store_scrubbed_bodies_total").increment(report.bodies);
+        metrics::counter!("holdfast_store_scrub_damage_total").increment(report.damage.len() as u64);
+        Ok(report)
+    }
+
+    /// Adds to the report what is damaged, with the realms that refer to it, and what realms refer to and is not there.
+    fn find_missing(
+        &self,
+        is_due: impl Fn(&BodyId) -> bool,
+        damaged: BTreeMap<BodyId, String>,
+        report: &mut Report,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        let (snapshot, packs) = (self.snapshot(), &self.inner.packs);
+        let mut named = BTreeSet::new();
+        for realm in snapshot.realms()? {
+            if !go_on() {
+                return Err(given_up());
+            }
+            let mut last = None;
+            for row in snapshot.prefix(realm, &[BODY_REFERENCE], Order::Ascending)? {
+                // A realm's damaged records are for `scrub_realm` to tell.
+                let Ok((key, _)) = row else { break };
+                let Some(id) = body_of_key(&key).filter(|id| last != Some(*id)) else { continue };
+                last = Some(id);
+                if let Some(what) = damaged.get(&id) {
+                    report.damage.push(format!("{realm}: {what}"));
+                    named.insert(id);
+                } else if is_due(&id)
+                    && let Err(error) = packs.check_known(&id)
+                {
+                    packs.broken.note(&id, &error);
+                    report.damage.push(format!("{realm}: {error}"));
+                }
+            }
+        }
+        for (_, what) in damaged.into_iter().filter(|(id, _)| !named.contains(id)) {
+            report
+                .damage
+                .push(format!("{what} (only the past refers to it; it is kept so that it can be brought back)"));
+        }
+        Ok(())
+    }
+
+    /// Whether a body can be read and is what its name says.
+    ///
+    /// # Errors
+    /// [`StoreError::BodyMissing`], [`StoreError::BodyDamaged`], [`StoreError::Io`].
+    pub fn is_well(&self, id: &BodyId) -> Result<()> {
+        self.body(id)?.verify()
+    }
+
+    /// The bodies that were found to be damaged, by a scrub or by whoever read them, and what is wrong with each: until
+    /// they are mended, or needed no more. A restart does not forget them.
+    pub fn damaged_bodies(&self) -> Vec<(BodyId, String)> {
+        self.inner.packs.broken.list()
+    }
+
+    /// Keeps a body anew that is damaged where it is: `bytes` must be those that its name says. Durable, and read back,
+    /// when this returns. Blocks: not for async threads.
+    ///
+    /// # Errors
+    /// [`StoreError::BodyDamaged`] when these are other bytes: nothing is kept then. Those of the disk.
+    pub fn mend_body(&self, id: &BodyId, bytes: &[u8]) -> Result<()> {
+        if BodyId::of(bytes) != *id {
+            return Err(StoreError::BodyDamaged { id: *id, what: "what should mend it is another body".to_owned() });
+        }
+        let mut writer = self.body_writer()?;
+        std::io::Write::write_all(&mut writer, bytes).map_err(StoreError::io("body"))?;
+        let staged = writer.finish_anew()?;
+        self.sync_bodies()?;
+        self.is_well(id)?;
+        self.inner.packs.broken.forget(id);
+        drop(staged);
+        Ok(())
+    }
+
+    /// A body that was found to be damaged is needed no more.
+    pub fn forget_damaged_body(&self, id: &BodyId) {
+        self.inner.packs.broken.forget(id);
+    }
+}
