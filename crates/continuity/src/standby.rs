@@ -17,6 +17,7 @@ mod copy;
 mod follow;
 mod intake;
 mod keys;
+mod mend;
 mod patient;
 mod primary;
 mod promote;
@@ -26,7 +27,7 @@ mod tripwire;
 mod wire;
 
 pub use check::Rules;
-pub use compare::Compared;
+pub use compare::{Compared, Resynced};
 pub use keys::{Fingerprint, NotACode, PairingCode};
 pub use primary::{CODE_FOR, Mode, Primary, PrimaryOptions, StandbyStatus};
 pub use promote::{

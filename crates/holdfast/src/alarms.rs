@@ -127,6 +127,11 @@ fn standbys(services: &Services, away: &mut HashMap<String, Instant>) -> Vec<Ala
             let line = format!("Standby {name}: a tripwire holds, and it applies nothing");
             all.push(alarm("tripwire", name, line, standby.wire.clone()));
         }
+        if standby.damaged > 0 {
+            let line = format!("Standby {name}: {} messages are damaged there", standby.damaged);
+            let more = "It fetches them from this machine by itself; those that are damaged here too it can't.";
+            all.push(alarm("damaged", name, line, more.to_owned()));
+        }
         if !standby.held.is_empty() {
             let line = format!("Standby {name}: it does not apply {} realms", standby.held.len());
             let why = standby.held.iter().map(|(realm, why)| format!("{realm}: {why}")).collect::<Vec<_>>();
@@ -173,6 +178,12 @@ fn panels(services: &Services, now_ms: i64) -> Vec<Panel> {
         }];
         if !standby.wire.is_empty() {
             lines.push(format!("Applies nothing: {}", standby.wire));
+        }
+        if standby.damaged > 0 {
+            lines.push(format!("{} messages are damaged there", standby.damaged));
+        }
+        if standby.mended > 0 {
+            lines.push(format!("{} messages were damaged there and fetched anew: look at its disk", standby.mended));
         }
         lines.extend(standby.held.iter().map(|(realm, why)| format!("Does not apply {realm}: {why}")));
         panels.push(Panel { title: format!("Standby {}", standby.name), lines, ..Panel::default() });

@@ -1,9 +1,12 @@
 //! Comparing with the primary, realm by realm, and copying a realm anew, while both go on. Each has a connection of its own:
 //! what is new and what is acknowledged must not wait for it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use store::{Digest, RealmId, RealmSeq, RealmSummary, Store, StoreError};
+use store::{BodyId, Digest, RealmId, RealmSeq, RealmSummary, Store, StoreError};
 
 use super::{
     connect::{Connection, connect, hear, known, say},
@@ -25,6 +28,15 @@ pub struct Compared {
     pub equal: u64,
     /// What differs, by realm.
     pub different: Vec<(RealmId, String)>,
+}
+
+/// What copying a realm anew has come to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Resynced {
+    /// Bodies that were missing or damaged here and are there again.
+    pub fetched: u64,
+    /// Bodies that the primary can't give either.
+    pub lost: u64,
 }
 
 impl Standby {
@@ -84,11 +96,12 @@ impl Standby {
         })
     }
 
-    /// Copies a realm anew from the primary, with the bodies that are not here, and applies it again from there on.
+    /// Copies a realm anew from the primary, with the bodies that are not here or are damaged here (all of them are read),
+    /// and applies it again from there on.
     ///
     /// # Errors
-    /// [`Error::NotNow`] when the primary is not connected, or has it damaged itself.
-    pub async fn resync(&self, realm: RealmId) -> Result<(), Error> {
+    /// [`Error::NotNow`] when the primary is not connected, or has its records damaged itself.
+    pub async fn resync(&self, realm: RealmId) -> Result<Resynced, Error> {
         let store = self.followed()?;
         let mut stream = self.reach().await?;
         say(&mut stream, Kind::WantRealm(wire::WantRealm { realm: realm.raw() })).await?;
@@ -112,19 +125,36 @@ impl Standby {
             return Err(Error::NotNow(format!("{realm} is damaged on the primary: {}", plain(&begin.damaged))));
         }
         let digest = Digest::from_bytes(&begin.digest).ok_or_else(|| Error::NotNow("a digest".to_owned()))?;
-        let mut missing = Vec::new();
-        for id in records.iter().filter_map(|record| store::body_of_key(&record.key)) {
-            if !store.has_body(&id)? && !missing.contains(&id) {
-                missing.push(id);
+        let bodies: BTreeSet<BodyId> = records.iter().filter_map(|record| store::body_of_key(&record.key)).collect();
+        let (at, cut) = (store.clone(), self.cut.clone());
+        let missing = blocking(move || {
+            let mut missing = Vec::new();
+            for id in bodies {
+                if cut.is_cancelled() {
+                    return Err(StoreError::Stopped { reason: "this machine is being promoted".to_owned() });
+                }
+                if at.is_well(&id).is_err() {
+                    missing.push(id);
+                }
             }
-        }
+            Ok(missing)
+        })
+        .await?;
         // Kept until the records that refer to them are there.
         let mut staged = Vec::new();
+        let mut done = Resynced::default();
         for ids in missing.chunks(BODIES_AT_ONCE) {
             let wanted = ids.iter().map(|id| id.as_bytes().to_vec()).collect();
             say(&mut stream, Kind::WantBodies(wire::WantBodies { ids: wanted })).await?;
             for id in ids {
-                if let Some(bytes) = read_body(&mut stream, id).await? {
+                let Some(bytes) = read_body(&mut stream, id).await? else {
+                    done.lost += 1;
+                    continue;
+                };
+                done.fetched += 1;
+                if store.has_body(id)? {
+                    self.keep_anew(&store, *id, bytes).await?;
+                } else {
                     let store = store.clone();
                     staged.push(blocking(move || store.put_body(&bytes)).await?);
                 }
@@ -139,7 +169,7 @@ impl Standby {
         .await?;
         drop(staged);
         self.refresh();
-        Ok(())
+        Ok(done)
     }
 
     /// The store, while the primary is followed.
@@ -149,7 +179,7 @@ impl Standby {
     }
 
     /// A connection beside the one over which it is followed.
-    async fn reach(&self) -> Result<Connection, Error> {
+    pub(super) async fn reach(&self) -> Result<Connection, Error> {
         let known = known(&self.options.dir)?.ok_or_else(gone)?;
         connect(&self.keys, &known.address, Pin::Whole(known.fingerprint)).await
     }

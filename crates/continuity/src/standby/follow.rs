@@ -213,6 +213,8 @@ impl Standby {
                 .map(|(realm, reason)| wire::HeldRealm { realm: realm.raw(), reason })
                 .collect(),
             wire: tripped.or_else(|| status.apply_fails.clone()).unwrap_or_default(),
+            damaged: status.damaged,
+            mended: status.mended,
         }
     }
 }

@@ -82,6 +82,10 @@ pub struct StandbyStatus {
     pub held: Vec<(RealmId, String)>,
     /// Why it applies nothing at the moment; empty when it does.
     pub wire: String,
+    /// Bodies that are damaged there, and were not fetched anew yet.
+    pub damaged: u64,
+    /// Bodies that were damaged there and have been fetched anew, since it was started.
+    pub mended: u64,
     /// While it is connected: how old the oldest commit is that is not durable there; zero when it has all.
     pub lag: Duration,
     /// It believes that nothing is acknowledged that it does not have, and that is not so any more: it was not told yet.
@@ -205,6 +209,8 @@ impl Primary {
                 applied: Seq(ack.applied),
                 held: ack.held.into_iter().map(|held| (RealmId::from_raw(held.realm), held.reason)).collect(),
                 wire: ack.wire,
+                damaged: ack.damaged,
+                mended: ack.mended,
                 lag: now.map(|now| now.lag(now_ms)).unwrap_or_default(),
                 believes_too_much: peer.told_alone && !self.waits_for_one_alone(&peers),
             }
@@ -350,6 +356,15 @@ impl Primary {
         }
         if !ack.wire.is_empty() && now.ack.wire != ack.wire {
             tracing::error!(reason = ack.wire, "the standby applies nothing until it is told to");
+        }
+        if ack.damaged > now.ack.damaged {
+            tracing::error!(bodies = ack.damaged, "bytes of messages are damaged on the standby");
+        }
+        if ack.mended > now.ack.mended {
+            tracing::error!(
+                bodies = ack.mended,
+                "bytes of messages were damaged on the standby, and it has them again: look at its disk"
+            );
         }
         now.ack = ack;
         if !counts {

@@ -117,6 +117,12 @@ pub struct Status {
     pub apply_fails: Option<String>,
     /// Realms that are not applied any more, and why.
     pub held: Vec<(RealmId, String)>,
+    /// Bodies that are damaged or missing here, and were not fetched anew yet.
+    pub damaged: u64,
+    /// What is wrong with the first of them; empty when there is none.
+    pub first_damaged: String,
+    /// Bodies that were damaged here and have been fetched anew, since the process began.
+    pub mended: u64,
 }
 
 impl Status {
@@ -254,10 +260,16 @@ impl Standby {
         let Some(store) = self.store() else { return };
         let (received, applied) = (store.seq(), store.applied().unwrap_or_default());
         let held = store.quarantined();
+        let bodies = store.damaged_bodies();
+        let damaged = bodies.len() as u64;
         self.status.send_if_modified(|status| {
-            let changed = (status.received, status.applied) != (received, applied) || status.held != held;
+            let changed = (status.received, status.applied) != (received, applied)
+                || status.held != held
+                || status.damaged != damaged;
             (status.received, status.applied) = (received, applied);
             status.held = held;
+            status.damaged = damaged;
+            status.first_damaged = bodies.into_iter().next().map(|(_, why)| why).unwrap_or_default();
             changed
         });
         let primary = self.status.borrow().primary.0.max(received.0);
@@ -283,6 +295,7 @@ impl Standby {
         };
         let stop_checking = shutdown.child_token();
         tokio::spawn(self.clone().check(stop_checking.clone()));
+        tokio::spawn(self.clone().mend(stop_checking.clone()));
         let _stop_checking = stop_checking.drop_guard();
         let ended = self.follow_on(shutdown).await;
         if let Err(error) = ended {

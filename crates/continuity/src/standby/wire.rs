@@ -115,6 +115,12 @@ pub struct Ack {
     /// Why it applies nothing at the moment; empty when it does.
     #[prost(string, tag = "4")]
     pub wire: String,
+    /// Bodies that are damaged there, and were not fetched anew yet.
+    #[prost(uint64, tag = "5")]
+    pub damaged: u64,
+    /// Bodies that were damaged there and have been fetched anew, since it was started.
+    #[prost(uint64, tag = "6")]
+    pub mended: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

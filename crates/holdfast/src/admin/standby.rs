@@ -76,6 +76,16 @@ pub async fn on_primary(services: &Services, command: StandbyCommand, output: &O
                     alarms += 1;
                     output.line(format!("ALARM: {name} applies nothing: {}", standby.wire)).await;
                 }
+                if standby.damaged > 0 {
+                    alarms += 1;
+                    output.line(format!("ALARM: {name}: {} messages are damaged there", standby.damaged)).await;
+                }
+                if standby.mended > 0 {
+                    let mended = standby.mended;
+                    output
+                        .line(format!("  {mended} messages were damaged there and fetched anew: look at its disk"))
+                        .await;
+                }
                 for (realm, why) in &standby.held {
                     alarms += 1;
                     output.line(format!("ALARM: {name} does not apply {realm}: {why}")).await;
@@ -108,8 +118,18 @@ pub async fn on_standby(
         }
         AdminCommand::StandbyDo(StandbyCommand::Resync { realm }) => {
             let realm = realm_named(standby, &realm)?;
-            standby.resync(realm).await?;
+            let done = standby.resync(realm).await?;
             output.line(format!("{realm} was copied anew, and is applied again")).await;
+            if done.fetched > 0 {
+                let fetched = done.fetched;
+                output.line(format!("{fetched} messages were missing or damaged here: they are whole again")).await;
+            }
+            ensure!(
+                done.lost == 0,
+                "{} messages are damaged here, and the primary can't give them: `holdfast verify` there names them; an \
+                 archive may have them",
+                done.lost
+            );
         }
         AdminCommand::Compare => {
             let compared = standby.compare().await?;
@@ -165,6 +185,10 @@ async fn show(standby: &Standby, config: &Config, output: &Output) -> anyhow::Re
         let ago = jiff::Timestamp::now().as_millisecond().saturating_sub(complete_ms).max(0) / 1000;
         let at = moment(complete_ms);
         output.line(format!("everything that the primary had at {at} is here ({ago} s ago)")).await;
+    }
+    if status.mended > 0 {
+        let mended = status.mended;
+        output.line(format!("{mended} messages were damaged here and fetched anew: look at this machine's disk")).await;
     }
     let alarms = alarms::alarms(&status, &config.data_dir);
     for alarm in &alarms {

@@ -20,6 +20,12 @@ pub fn held(status: &Status) -> Vec<String> {
             tripped.seq, tripped.why
         ));
     }
+    if status.damaged > 0 {
+        all.push(format!(
+            "{} messages are damaged here, and were not fetched from the primary yet; the first: {}",
+            status.damaged, status.first_damaged
+        ));
+    }
     all.extend(status.held.iter().map(|(realm, why)| format!("{realm} is not applied any more: {why}")));
     all
 }

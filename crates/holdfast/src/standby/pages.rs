@@ -139,6 +139,7 @@ fn measure(watched: &Watched) {
     metrics::gauge!("holdfast_standby_unapplied_commits").set(unapplied as f64);
     metrics::gauge!("holdfast_standby_tripped").set(f64::from(u8::from(status.tripped.is_some())));
     metrics::gauge!("holdfast_standby_held_realms").set(status.held.len() as f64);
+    metrics::gauge!("holdfast_standby_damaged_bodies").set(status.damaged as f64);
     if let Some(epoch) = standby.store().and_then(|store| store.snapshot().epoch().ok()) {
         metrics::gauge!("holdfast_standby_epoch").set(epoch as f64);
     }
@@ -154,6 +155,7 @@ fn leave_off() {
         "holdfast_standby_unapplied_commits",
         "holdfast_standby_tripped",
         "holdfast_standby_held_realms",
+        "holdfast_standby_damaged_bodies",
     ] {
         metrics::gauge!(name).set(0.0);
     }

@@ -50,7 +50,8 @@ impl Primary {
         self.give_what_is_asked_for(read, write).await
     }
 
-    async fn give_what_is_asked_for(
+    /// Bodies, as often as somebody asks.
+    pub(super) async fn give_what_is_asked_for(
         &self,
         mut read: impl AsyncRead + Unpin,
         write: &mut (impl AsyncWrite + Unpin),

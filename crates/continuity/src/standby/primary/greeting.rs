@@ -77,6 +77,10 @@ impl Primary {
                 Kind::Promoted(told) => self.fenced_by(&told, &mut write).await,
                 Kind::WantSummary(_) => self.give_summary(&mut write).await,
                 Kind::WantRealm(wanted) => self.give_realm(wanted.realm, read, &mut write).await,
+                Kind::WantBodies(_) => {
+                    self.give_bodies(said, &mut write).await?;
+                    self.give_what_is_asked_for(read, &mut write).await
+                }
                 Kind::Hello(hello) if hello.version != wire::VERSION => {
                     let (theirs, ours) = (hello.version, wire::VERSION);
                     let why = format!("it speaks version {theirs}, this machine {ours}: upgrade the older one");

@@ -1,0 +1,92 @@
+//! Fetching anew what is damaged here: a disk that lets go of a message's bytes must not be what is promoted one night. What
+//! is damaged is found by the daily scrub, and by whoever reads it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use store::{BodyId, Store};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    connect::say,
+    copy::{BODIES_AT_ONCE, read_body},
+    replica::{Error, Standby, blocking},
+    wire::{self, Kind},
+};
+
+/// How often is looked whether something is damaged.
+const EVERY: Duration = Duration::from_secs(1);
+/// When the primary is asked again for what it could not give.
+const AGAIN: Duration = Duration::from_secs(600);
+
+impl Standby {
+    /// Mends what is damaged until shut down.
+    pub(super) async fn mend(self: Arc<Self>, shutdown: CancellationToken) {
+        let mut tried: HashMap<BodyId, Instant> = HashMap::new();
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = self.cut.cancelled() => return,
+                () = tokio::time::sleep(EVERY) => {}
+            }
+            let Some(store) = self.store() else { continue };
+            let damaged: BTreeMap<BodyId, String> = store.damaged_bodies().into_iter().collect();
+            self.refresh();
+            tried.retain(|id, _| damaged.contains_key(id));
+            let is_due = |id: &BodyId| tried.get(id).is_none_or(|at| at.elapsed() >= AGAIN);
+            let due: Vec<BodyId> = damaged.into_keys().filter(is_due).take(BODIES_AT_ONCE).collect();
+            if due.is_empty() || !self.status.borrow().connected {
+                continue;
+            }
+            tried.extend(due.iter().map(|id| (*id, Instant::now())));
+            if let Err(error) = self.fetch_anew(&store, due).await {
+                tracing::warn!(%error, "what is damaged here could not be fetched from the primary; it is tried again");
+                tried.clear();
+            }
+        }
+    }
+
+    /// Fetches bodies that are damaged here. Those that the primary can't give stay so.
+    async fn fetch_anew(&self, store: &Store, ids: Vec<BodyId>) -> Result<(), Error> {
+        let at = store.clone();
+        // What could not be read once may be read the next time.
+        let ids = blocking(move || {
+            let mut still = ids;
+            still.retain(|id| match at.is_well(id) {
+                Ok(()) => {
+                    at.forget_damaged_body(id);
+                    false
+                }
+                Err(_) => true,
+            });
+            Ok(still)
+        })
+        .await?;
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let mut stream = self.reach().await?;
+        let wanted = ids.iter().map(|id| id.as_bytes().to_vec()).collect();
+        say(&mut stream, Kind::WantBodies(wire::WantBodies { ids: wanted })).await?;
+        for id in ids {
+            if let Some(bytes) = read_body(&mut stream, &id).await? {
+                self.keep_anew(store, id, bytes).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a body again that is damaged where it is.
+    pub(super) async fn keep_anew(&self, store: &Store, id: BodyId, bytes: Vec<u8>) -> Result<(), Error> {
+        let store = store.clone();
+        blocking(move || store.mend_body(&id, &bytes)).await?;
+        tracing::error!(%id, "a message's bytes were damaged here, and are as they were again: look at this machine's disk");
+        metrics::counter!("holdfast_standby_mended_bodies_total").increment(1);
+        self.status.send_modify(|status| status.mended += 1);
+        self.refresh();
+        Ok(())
+    }
+}
