@@ -36,4 +36,4 @@ pub use promote::{
 };
 pub use rejoin::Rejoined;
 pub use replica::{Ended, Error, Standby, StandbyOptions, Status, StoreOptionsMaker};
-pub use tripwire::{Gone, Tripped, Tripwires};
+pub use tripwire::{Deletes, Gone, Tripped, Tripwires};

@@ -337,6 +337,20 @@ impl Directory {
         known.and_then(|record| record.deleted_ms).is_some_and(|deleted_ms| deleted_ms < before_ms)
     }
 
+    /// The account that a write to the directory realm deletes, if it does. What is written later of an account that is
+    /// deleted does not count.
+    pub fn deleted_by(key: &[u8], value: Option<&[u8]>) -> Option<AccountId> {
+        let number = key.strip_prefix(&[schema::ACCOUNT])?.try_into().ok()?;
+        let is_deleted = match value {
+            None => true,
+            Some(value) => {
+                let record: AccountRecord = decode("an account", value).ok()?;
+                record.deleted_ms.is_some() && !record.purged
+            }
+        };
+        is_deleted.then(|| AccountId(u32::from_be_bytes(number)))
+    }
+
     /// The deleted accounts whose data is still there, with their logins and when they were deleted (milliseconds since
     /// 1970), the last one first.
     ///

@@ -290,6 +290,8 @@ pub struct Standby {
     pub tripwire_messages: u64,
     /// Records of address books, of all accounts.
     pub tripwire_contacts: u64,
+    /// Accounts.
+    pub tripwire_accounts: u64,
 }
 
 impl Default for Standby {
@@ -303,6 +305,7 @@ impl Default for Standby {
             tripwire_account_messages: 2_000,
             tripwire_messages: 10_000,
             tripwire_contacts: 200,
+            tripwire_accounts: 10,
         }
     }
 }

@@ -5,7 +5,9 @@ mod pages;
 
 use std::{sync::Arc, time::Duration};
 
-use continuity::standby::{Ended, Gone, Rules, Standby, StandbyOptions, StoreOptionsMaker, Tripwires, was_promoted};
+use continuity::standby::{
+    Deletes, Ended, Gone, Rules, Standby, StandbyOptions, StoreOptionsMaker, Tripwires, was_promoted,
+};
 use directory::{AccountId, Directory};
 use store::{RealmId, Store};
 use tokio::signal::unix::{SignalKind, signal};
@@ -121,7 +123,9 @@ pub fn tripwires(config: &Config) -> Tripwires {
         account_messages: settings.tripwire_account_messages,
         all_messages: settings.tripwire_messages,
         contacts: settings.tripwire_contacts,
+        accounts: settings.tripwire_accounts,
         gone: Gone(was_deleted_before),
+        deletes: Deletes(|op| Directory::deleted_by(&op.key, op.value.as_deref()).map(AccountId::realm)),
     }
 }
 

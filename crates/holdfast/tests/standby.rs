@@ -348,6 +348,44 @@ fn an_address_book_that_is_emptied_stops_at_a_tripwire() {
 }
 
 #[test]
+fn accounts_deleted_one_after_the_other_stop_at_a_tripwire_and_come_back_by_a_promotion() {
+    let Machines { dirs, primary } = machines("");
+    let people: Vec<String> = (0..4).map(|number| format!("p{number}@example.org")).collect();
+    for address in &people {
+        primary.server.add_account(address);
+        deliver(primary.server.address("smtp"), address, "kept").unwrap();
+    }
+    let standby = Standby::pair(dirs[1].path(), &primary, "[standby]\ntripwire_accounts = 3\n");
+    standby.line("following");
+    // One is deleted before, as it happens; that it is counted must not be forgotten by a restart.
+    said(dirs[0].path(), &["account", "delete", &people[0], "--yes"]);
+    wait_for("the standby has all", || has_all(&primary, &standby));
+    standby.kill();
+    let standby = Standby::spawn(dirs[1].path(), &[]);
+    standby.line("following");
+    said(dirs[0].path(), &["account", "delete", &people[1], "--yes"]);
+    wait_for("the standby has all again", || has_all(&primary, &standby));
+    assert!(!standby.status().contains("ALARM"), "two are not three");
+    said(dirs[0].path(), &["account", "delete", &people[2], "--yes"]);
+    wait_for("the wire", || standby.status().contains("3 accounts were deleted"));
+    said(dirs[0].path(), &["account", "delete", &people[3], "--yes"]);
+    let end = status(dirs[0].path());
+    let end: u64 = end.lines().next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+    wait_for("all is received", || numbers(&standby.status()).unwrap().0 == end);
+    primary.server.kill();
+    said(dirs[1].path(), &["promote", "--discard"]);
+    let imap = standby.promoted();
+    for address in &people[2..] {
+        assert_eq!(subjects(imap, address), ["kept"], "{address} is as it was before the wire");
+    }
+    let list = said(dirs[1].path(), &["account", "list"]);
+    assert!(people[..2].iter().all(|address| !list.contains(address.as_str())), "before it nobody was held: {list}");
+    drop(standby);
+    let verify = run(dirs[1].path(), &["verify"]);
+    assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stdout));
+}
+
+#[test]
 fn what_breaks_a_rule_with_right_digests_is_noticed_and_the_others_go_on() {
     let Machines { dirs, primary } = machines("");
     let standby = Standby::pair(dirs[1].path(), &primary, "");

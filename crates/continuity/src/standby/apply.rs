@@ -194,8 +194,8 @@ impl Standby {
         })
         .await?;
         if let Some(tripped) = tripped {
-            let (at, dir) = (store.clone(), self.options.dir.clone());
-            blocking(move || keep_for_undoing(&at, &dir, tripped.seq)).await?;
+            let (at, dir, deletes) = (store.clone(), self.options.dir.clone(), self.options.tripwires.deletes);
+            blocking(move || keep_for_undoing(&at, &dir, tripped.seq, deletes)).await?;
             self.release()?;
         }
         self.go_on.notify_waiters();

@@ -19,7 +19,7 @@ use super::{
     keys::{Keys, Pin},
     rejoin::save_tail,
     replica::Error,
-    tripwire::{Tripwires, Watch, WireState},
+    tripwire::{Deletes, Tripwires, Watch, WireState},
     wire::{self, Kind},
 };
 
@@ -27,6 +27,8 @@ use super::{
 const RENUMBER: &str = "renumber.json";
 /// What some accounts had before the commits that are left out.
 const UNDO: &str = "undo";
+/// Accounts that the commits which are left out delete.
+const UNDELETE: &str = "undelete.json";
 /// Writes of one commit that undoes.
 const UNDO_OPS: usize = 2_000;
 /// And their bytes.
@@ -59,6 +61,12 @@ struct Renumber {
     realms: Option<BTreeSet<u64>>,
 }
 
+#[derive(Default, Serialize, Deserialize)]
+struct Undelete {
+    /// By number.
+    realms: BTreeSet<u64>,
+}
+
 /// What is undone, one realm after the other.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Undo {
@@ -75,13 +83,14 @@ pub fn loses(part: &RealmCommit) -> bool {
 
 /// Writes down what the accounts that lose something from commit `first` on have now, before that is applied. What came
 /// in for them since is kept in files.
-pub(super) fn keep_for_undoing(store: &Store, dir: &Path, first: Seq) -> Result<(), StoreError> {
+pub(super) fn keep_for_undoing(store: &Store, dir: &Path, first: Seq, deletes: Deletes) -> Result<(), StoreError> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(StoreError::io("a runtime"))?;
     let mut touched: BTreeMap<RealmId, BTreeSet<Vec<u8>>> = BTreeMap::new();
-    let mut losing = BTreeSet::new();
+    let (mut losing, mut undelete) = (BTreeSet::new(), Undelete::default());
     let mut follower = store.follow(first)?;
     for _ in first.0..=store.seq().0 {
         let commit = runtime.block_on(follower.next())?;
+        undelete.realms.extend(deletes.accounts(&commit).map(RealmId::raw));
         for part in commit.realms.iter().filter(|part| part.realm().account_number().is_some()) {
             if loses(part) {
                 losing.insert(part.realm());
@@ -104,6 +113,7 @@ pub(super) fn keep_for_undoing(store: &Store, dir: &Path, first: Seq) -> Result<
     })?;
     let renumber = Renumber { realms: Some(losing.iter().map(|realm| realm.raw()).collect()) };
     write_json(&state_dir(dir).join(RENUMBER), &renumber).map_err(StoreError::io(RENUMBER))?;
+    write_json(&state_dir(dir).join(UNDELETE), &undelete).map_err(StoreError::io(UNDELETE))?;
     // Last: once this is there, it is done.
     durable::replace(&state_dir(dir).join(UNDO), &undo.encode_to_vec()).map_err(StoreError::io(UNDO))
 }
@@ -113,6 +123,8 @@ pub(super) fn keep_for_undoing(store: &Store, dir: &Path, first: Seq) -> Result<
 pub struct LeftToDo {
     /// Accounts that have again what they had before the commits that were left out.
     pub undone: u64,
+    /// Accounts that those commits delete: they are to be brought back.
+    pub undelete: Vec<RealmId>,
     /// Accounts whose mailboxes need a new UIDVALIDITY: clients may have seen numbers that would be given again.
     pub renumber: Vec<RealmId>,
 }
@@ -133,6 +145,9 @@ pub fn finish_promotion(store: &Store) -> Result<LeftToDo, StoreError> {
         }
         std::fs::remove_file(state_dir.join(UNDO)).map_err(StoreError::io(UNDO))?;
     }
+    if let Some(undelete) = read_json::<Undelete>(&state_dir.join(UNDELETE)).map_err(StoreError::io(UNDELETE))? {
+        left.undelete = undelete.realms.into_iter().map(RealmId::from_raw).collect();
+    }
     if let Some(renumber) = read_json::<Renumber>(&state_dir.join(RENUMBER)).map_err(StoreError::io(RENUMBER))? {
         let wanted = |realm: &RealmId| renumber.realms.as_ref().is_none_or(|some| some.contains(&realm.raw()));
         let accounts = store.realms().into_iter().filter(|realm| realm.account_number().is_some());
@@ -144,12 +159,15 @@ pub fn finish_promotion(store: &Store) -> Result<LeftToDo, StoreError> {
 /// Nothing of a promotion is left to do.
 ///
 /// # Errors
-/// The file that says what is can't be taken away.
+/// A file that says what is can't be taken away.
 pub fn promotion_is_finished(dir: &Path) -> std::io::Result<()> {
-    match std::fs::remove_file(state_dir(dir).join(RENUMBER)) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+    for file in [UNDELETE, RENUMBER] {
+        match std::fs::remove_file(state_dir(dir).join(file)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 fn undo_realm(store: &Store, realm: RealmId, ops: Vec<Op>) -> Result<(), StoreError> {

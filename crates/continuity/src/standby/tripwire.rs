@@ -9,7 +9,7 @@ use std::{
 
 use people::schema::is_contact;
 use serde::{Deserialize, Serialize};
-use store::{Commit, RealmId, Seq, Store, StoreError, body_of_key};
+use store::{Commit, Op, RealmId, Seq, Store, StoreError, body_of_key};
 
 use super::connect::{read_json, state_dir, write_json};
 
@@ -27,8 +27,12 @@ pub struct Tripwires {
     pub all_messages: u64,
     /// Contacts of address books, of all accounts. 0 is no wire.
     pub contacts: u64,
+    /// Accounts. Their mail goes only when their time is over, which no other wire would count. 0 is no wire.
+    pub accounts: u64,
     /// Accounts that are not counted.
     pub gone: Gone,
+    /// What deletes an account.
+    pub deletes: Deletes,
 }
 
 impl Default for Tripwires {
@@ -38,7 +42,9 @@ impl Default for Tripwires {
             account_messages: 2_000,
             all_messages: 10_000,
             contacts: 200,
+            accounts: 10,
             gone: Gone::default(),
+            deletes: Deletes::default(),
         }
     }
 }
@@ -50,6 +56,24 @@ pub struct Gone(pub fn(&Store, RealmId, i64) -> bool);
 impl Default for Gone {
     fn default() -> Self {
         Self(|_, _, _| false)
+    }
+}
+
+/// The account that a write to the directory realm deletes, if it does.
+#[derive(Debug, Clone, Copy)]
+pub struct Deletes(pub fn(&Op) -> Option<RealmId>);
+
+impl Default for Deletes {
+    fn default() -> Self {
+        Self(|_| None)
+    }
+}
+
+impl Deletes {
+    /// The accounts that a commit deletes.
+    pub(super) fn accounts(self, commit: &Commit) -> impl Iterator<Item = RealmId> {
+        let directory = commit.realms.iter().filter(|part| part.realm() == RealmId::DIRECTORY);
+        directory.flat_map(|part| &part.ops).filter_map(self.0)
     }
 }
 
@@ -124,6 +148,23 @@ impl WireState {
 struct Loss {
     messages: i64,
     contacts: i64,
+    accounts: i64,
+}
+
+impl Loss {
+    const fn is_none(self) -> bool {
+        self.messages <= 0 && self.contacts <= 0 && self.accounts <= 0
+    }
+
+    const fn taken_back(self) -> Self {
+        Self { messages: -self.messages, contacts: -self.contacts, accounts: -self.accounts }
+    }
+
+    const fn add(&mut self, more: Self) {
+        self.messages += more.messages;
+        self.contacts += more.contacts;
+        self.accounts += more.accounts;
+    }
 }
 
 /// Adds up what is deleted.
@@ -157,13 +198,18 @@ impl Watch {
         self.count(commit, wires, &|realm, before_ms| (wires.gone.0)(store, realm, before_ms))
     }
 
-    fn count(&mut self, commit: &Commit, wires: &Tripwires, gone: &dyn Fn(RealmId, i64) -> bool) -> Option<Tripped> {
+    pub(super) fn count(
+        &mut self,
+        commit: &Commit,
+        wires: &Tripwires,
+        gone: &dyn Fn(RealmId, i64) -> bool,
+    ) -> Option<Tripped> {
         let window_ms = i64::try_from(wires.window.as_millis()).unwrap_or(i64::MAX);
         while let Some((time_ms, realm, loss)) = self.recent.front().copied()
             && time_ms < commit.time_ms.saturating_sub(window_ms)
         {
             self.recent.pop_front();
-            self.add(realm, Loss { messages: -loss.messages, contacts: -loss.contacts });
+            self.add(realm, loss.taken_back());
         }
         let mut why = None;
         for part in &commit.realms {
@@ -177,11 +223,14 @@ impl Watch {
                 }
             }
             // What comes in does not make up for what went before: only what is taken away counts.
-            let loss = Loss { messages: loss.messages.max(0), contacts: loss.contacts };
-            if loss.messages == 0 && loss.contacts == 0 {
+            loss.messages = loss.messages.max(0);
+            let realm = part.realm();
+            if realm == RealmId::DIRECTORY {
+                loss.accounts = i64::try_from(wires.deletes.accounts(commit).count()).unwrap_or(i64::MAX);
+            }
+            if loss.is_none() {
                 continue;
             }
-            let realm = part.realm();
             // The daily work clears away what was deleted long ago.
             if gone(realm, commit.time_ms.saturating_sub(window_ms)) {
                 continue;
@@ -196,6 +245,8 @@ impl Watch {
                 why = Some(format!("{} messages were deleted", self.all.messages));
             } else if tripped(wires.contacts, self.all.contacts) {
                 why = Some(format!("{} contacts were deleted", self.all.contacts));
+            } else if tripped(wires.accounts, self.all.accounts) {
+                why = Some(format!("{} accounts were deleted", self.all.accounts));
             }
         }
         let seconds = wires.window.as_secs();
@@ -204,13 +255,11 @@ impl Watch {
 
     fn add(&mut self, realm: RealmId, loss: Loss) {
         let own = self.by_realm.entry(realm).or_default();
-        own.messages += loss.messages;
-        own.contacts += loss.contacts;
-        if own.messages <= 0 && own.contacts <= 0 {
+        own.add(loss);
+        if own.is_none() {
             self.by_realm.remove(&realm);
         }
-        self.all.messages += loss.messages;
-        self.all.contacts += loss.contacts;
+        self.all.add(loss);
     }
 
     /// Begins anew: what was counted so far was looked at by someone.
@@ -268,6 +317,34 @@ mod tests {
         assert_eq!(watch.count(&commit(5, later, one, 9, 0), &wires, &nobody), None);
         assert_eq!(watch.count(&commit(6, later, two, 9, 0), &wires, &nobody), None);
         assert!(watch.count(&commit(7, later, three, 9, 0), &wires, &nobody).unwrap().why.contains("27 messages"));
+    }
+
+    #[test]
+    fn a_wire_counts_accounts_that_are_deleted_and_not_what_else_is_written_of_them() {
+        // Of a directory that knows accounts by one byte: an empty value is one that is deleted.
+        let deletes = |op: &Op| {
+            let is_deleted = op.value.as_ref().is_some_and(Vec::is_empty);
+            is_deleted.then(|| RealmId::account(op.key[0].into()))
+        };
+        let wires = Tripwires { accounts: 3, deletes: Deletes(deletes), ..Tripwires::default() };
+        let commit = |seq: u64, time_ms: i64, account: u8, value: Vec<u8>| {
+            let ops = vec![Op { key: vec![account], value: Some(value) }];
+            let part =
+                RealmCommit { realm_raw: RealmId::DIRECTORY.raw(), realm_seq_raw: seq, ops, ..RealmCommit::default() };
+            Commit { seq_raw: seq, epoch: 1, time_ms, durable_raw: 0, realms: vec![part] }
+        };
+        let (mut watch, nobody) = (Watch::default(), |_, _| false);
+        assert_eq!(watch.count(&commit(1, 0, 1, Vec::new()), &wires, &nobody), None);
+        for number in 2..10 {
+            assert_eq!(watch.count(&commit(number, 0, 1, vec![1]), &wires, &nobody), None, "a name was changed");
+        }
+        let later = 601_000;
+        assert_eq!(watch.count(&commit(10, later, 2, Vec::new()), &wires, &nobody), None);
+        assert_eq!(watch.count(&commit(11, later, 3, Vec::new()), &wires, &nobody), None, "the first is long ago");
+        let tripped = watch.count(&commit(12, later, 4, Vec::new()), &wires, &nobody).unwrap();
+        assert!(tripped.seq == Seq(12) && tripped.why.contains("3 accounts were deleted"), "{tripped:?}");
+        let off = Tripwires { accounts: 0, ..wires };
+        assert_eq!(watch.count(&commit(13, later, 5, Vec::new()), &off, &nobody), None);
     }
 
     #[test]

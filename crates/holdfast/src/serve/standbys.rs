@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use continuity::standby::{Mode, Primary, PrimaryOptions, finish_promotion, promotion_is_finished, tell_former};
+use store::RealmId;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +31,7 @@ pub async fn after_promotion(services: &Services) -> anyhow::Result<()> {
     if left.undone > 0 {
         println!("{} accounts have again what they had before the commits that were left out", left.undone);
     }
+    bring_back(services, &left.undelete).await?;
     let mut mailboxes = 0;
     for realm in &left.renumber {
         mailboxes += services.mailstore.renumber(*realm).await.with_context(|| format!("{realm}: new UIDVALIDITYs"))?;
@@ -38,6 +40,40 @@ pub async fn after_promotion(services: &Services) -> anyhow::Result<()> {
         println!("{mailboxes} mailboxes have a new UIDVALIDITY: mail programs read them anew");
     }
     promotion_is_finished(&services.config.data_dir)?;
+    Ok(())
+}
+
+/// Accounts whose deletion was left out. One that can't come back by itself must not keep the service from being there.
+async fn bring_back(services: &Services, left_out: &[RealmId]) -> anyhow::Result<()> {
+    if left_out.is_empty() {
+        return Ok(());
+    }
+    for (id, address, deleted_ms) in services.directory.deleted()? {
+        if !left_out.contains(&id.realm()) {
+            continue;
+        }
+        let store = services.store.clone();
+        let past = tokio::task::spawn_blocking(move || store.realm_at(id.realm(), deleted_ms - 1)).await?;
+        let back = match past {
+            Ok(past) => services.directory.bring_back_account(id, &past).await.map_err(anyhow::Error::from),
+            Err(error) => Err(error.into()),
+        };
+        match back {
+            Ok(taken) => {
+                println!("{address} is back: its deletion was left out");
+                for address in taken {
+                    println!("without {address}, which somebody else has, or whose domain is gone");
+                }
+            }
+            Err(error) => {
+                tracing::error!(
+                    address,
+                    error = format!("{error:#}"),
+                    "this account's deletion was left out, and it is not back: holdfast rewind ADDRESS --deleted"
+                );
+            }
+        }
+    }
     Ok(())
 }
 
