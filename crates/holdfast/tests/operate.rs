@@ -296,6 +296,17 @@ fn a_wrong_configuration_is_told_all_at_once_and_is_not_tried_again() {
     assert!(text.contains("wrong.toml:1") && text.contains("wrong.toml:5") && text.contains("remedy"), "{text}");
 }
 
+#[test]
+fn what_the_index_says_of_itself_is_in_the_log_only_when_it_is_asked_for() {
+    for (level, is_there) in [("info", false), ("info,fjall=trace,lsm_tree=trace", true)] {
+        let dir = tempfile::tempdir().unwrap();
+        Server::start_with_env(dir.path(), "", &[("HOLDFAST_LOG__LEVEL", level.to_owned())]).stop();
+        let log = fs::read_to_string(dir.path().join("stderr.log")).unwrap();
+        assert!(log.contains("everything acknowledged is on disk"), "{log}");
+        assert_eq!(log.contains("lsm_tree") || log.contains("fjall"), is_there, "{log}");
+    }
+}
+
 /// A page that names a metric which is not there is worse than none.
 #[test]
 fn documented_metrics_are_measured() {
