@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -46,6 +46,9 @@ pub struct ListenOptions {
     pub busy: &'static [u8],
     /// How long connections may go on after the shutdown. Default 10 seconds.
     pub grace: Duration,
+    /// Whether new connections wait while those that are open are busy: for doors behind which people work all day, and
+    /// come back all at once. A door whose work is in the new connections does without. Default: no.
+    pub gives_way: bool,
     /// Clamp of the maximum segment size in bytes, against path MTU black holes. Default: the system's.
     pub max_segment: Option<u32>,
 }
@@ -59,6 +62,7 @@ impl Default for ListenOptions {
             uncounted: Vec::new(),
             busy: b"",
             grace: Duration::from_secs(10),
+            gives_way: false,
             max_segment: None,
         }
     }
@@ -71,7 +75,9 @@ const BACKLOG: i32 = 16_384;
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// The service is late from here on, in microseconds.
 const CROWDED_US: u64 = 5_000;
-/// Between two connections of a listener while the service is late.
+/// All that is ready has had its turn within so long, or the service is busy.
+const TURN: Duration = Duration::from_micros(200);
+/// Between two connections of a listener while the service is late or busy.
 const HOLD: Duration = Duration::from_millis(1);
 /// A client that is gone without a word is noticed after three probes.
 const KEEPALIVE: TcpKeepalive =
@@ -158,7 +164,7 @@ impl Listener {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, peer)) => {
                         self.admit(stream, peer, tls.as_ref(), &serve, &mut connections);
-                        give_way().await;
+                        self.give_way().await;
                     }
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
@@ -175,6 +181,20 @@ impl Listener {
         };
         if tokio::time::timeout(self.options.grace, drain).await.is_err() {
             connections.shutdown().await;
+        }
+    }
+
+    /// Lets all that is ready go before the next connection: else a queue of a hundred new ones is taken before any other
+    /// turn, and their greetings and logins stand in everybody's way.
+    async fn give_way(&self) {
+        let is_busy = self.options.gives_way && {
+            let begun = Instant::now();
+            tokio::task::yield_now().await;
+            begun.elapsed() > TURN
+        };
+        if is_busy || LATE_US.load(Ordering::Relaxed) > CROWDED_US {
+            metrics::counter!("holdfast_doorkit_held_back_total").increment(1);
+            tokio::time::sleep(HOLD).await;
         }
     }
 
@@ -232,13 +252,6 @@ pub fn answers_late(late: Duration) {
     let before = LATE_US.load(Ordering::Relaxed);
     let now = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
     LATE_US.store(now.max(before - before / 32), Ordering::Relaxed);
-}
-
-async fn give_way() {
-    if LATE_US.load(Ordering::Relaxed) > CROWDED_US {
-        metrics::counter!("holdfast_doorkit_held_back_total").increment(1);
-        tokio::time::sleep(HOLD).await;
-    }
 }
 
 fn note_panic(ended: Result<(), tokio::task::JoinError>) {
@@ -306,5 +319,37 @@ impl Drop for Slot {
                 taken.by_network.remove(&self.network);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_is_in_has_a_turn_between_any_two_that_come() {
+        const CLIENTS: usize = 50;
+        let options = ListenOptions { gives_way: true, ..ListenOptions::default() };
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), options).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut clients = Vec::new();
+        for _ in 0..CLIENTS {
+            clients.push(TcpStream::connect(address).await.unwrap());
+        }
+        let (seen, shutdown) = (Arc::new(Mutex::new(String::new())), CancellationToken::new());
+        let (comes, is_in, end) = (seen.clone(), seen.clone(), shutdown.clone());
+        tokio::spawn(async move {
+            while is_in.lock().matches('c').count() < CLIENTS {
+                is_in.lock().push('t');
+                tokio::task::yield_now().await;
+            }
+            end.cancel();
+        });
+        let serve = move |_| {
+            comes.lock().push('c');
+            std::future::ready(())
+        };
+        listener.serve_plain(shutdown, serve).await;
+        assert!(!seen.lock().contains("cc"), "{}", seen.lock());
     }
 }

@@ -110,6 +110,11 @@ impl Kind {
         }
     }
 
+    /// Whether people work behind it for long, and all come back at once after an outage.
+    const fn has_sessions(self) -> bool {
+        matches!(self, Self::Imap | Self::Imaps | Self::Pop3 | Self::Pop3s)
+    }
+
     /// What a client over a limit is told.
     const fn busy(self) -> &'static [u8] {
         match self {
@@ -184,6 +189,7 @@ pub fn bind(services: &Arc<Services>, tls: &Tls, metrics: &PrometheusHandle) -> 
                 uncounted: if matches!(kind, Kind::Http | Kind::Https) { proxies.clone() } else { Vec::new() },
                 busy: kind.busy(),
                 grace: limits.shutdown_grace.0,
+                gives_way: kind.has_sessions(),
                 ..ListenOptions::default()
             };
             let listener = Listener::bind(address, options).with_context(|| {
