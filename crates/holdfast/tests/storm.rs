@@ -10,7 +10,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -171,41 +171,88 @@ async fn come_in(to: SocketAddr, number: usize, begun: Instant, outcome: Arc<Out
     }
 }
 
-/// How long commands took, each with the number of its session.
-type Latencies = Vec<(usize, Duration)>;
+/// What those who work send, in turn.
+const COMMANDS: [&str; 4] = ["NOOP", "STATUS INBOX (MESSAGES UNSEEN)", "UID SEARCH ALL", "LIST \"\" *"];
 
-/// Works in a session that is in, and notes how long each command took.
-async fn work(session: usize, mut stream: Connection, now: Arc<Mutex<Latencies>>, stop: Arc<AtomicBool>) {
-    assert!(command(&mut stream, "SELECT INBOX").await.unwrap().starts_with("OK"));
-    let commands = ["NOOP", "STATUS INBOX (MESSAGES UNSEEN)", "UID SEARCH ALL", "LIST \"\" *"];
-    for number in 0.. {
-        if stop.load(Ordering::Relaxed) {
-            return;
-        }
-        let begun = Instant::now();
-        let answer = command(&mut stream, commands[number % commands.len()]).await.unwrap();
-        assert!(answer.starts_with("OK"), "{answer}");
-        now.lock().push((session, begun.elapsed()));
-        tokio::time::sleep(PAUSE).await;
+/// When a command was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum When {
+    Before,
+    Meanwhile,
+    /// Between storms: not counted.
+    Else,
+}
+
+/// How long one command took.
+struct Sample {
+    when: When,
+    session: usize,
+    /// Which of [`COMMANDS`].
+    command: usize,
+    took: Duration,
+}
+
+/// What those who work share.
+struct AtWork {
+    /// A [`When`].
+    now: AtomicU8,
+    stop: AtomicBool,
+    samples: Mutex<Vec<Sample>>,
+}
+
+impl AtWork {
+    fn now(&self) -> When {
+        [When::Before, When::Meanwhile, When::Else][usize::from(self.now.load(Ordering::Relaxed))]
+    }
+
+    fn is(&self, when: When) {
+        self.now.store(when as u8, Ordering::Relaxed);
+    }
+
+    fn count(&self, when: When) -> usize {
+        self.samples.lock().iter().filter(|sample| sample.when == when).count()
     }
 }
 
-fn median(times: &mut [Duration]) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
+/// Works in a session that is in, and notes how long each command took. The pauses are of random length: were they
+/// equal, each session would keep its place behind the same others, and a storm would only seem to move it.
+async fn work(session: usize, mut stream: Connection, all: Arc<AtWork>) {
+    let mut random = StdRng::seed_from_u64(session as u64);
+    assert!(command(&mut stream, "SELECT INBOX").await.unwrap().starts_with("OK"));
+    for number in session.. {
+        tokio::time::sleep(PAUSE.mul_f64(random.random_range(0.5..1.5))).await;
+        if all.stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let (when, which, begun) = (all.now(), number % COMMANDS.len(), Instant::now());
+        let answer = command(&mut stream, COMMANDS[which]).await.unwrap();
+        assert!(answer.starts_with("OK"), "{answer}");
+        all.samples.lock().push(Sample { when, session, command: which, took: begun.elapsed() });
+    }
 }
 
-/// The median of each session's commands before, and meanwhile: how much slower the one became that suffered most.
-fn worst_session(quiet: &Latencies, during: &Latencies) -> f64 {
-    let of = |all: &Latencies, session: usize| -> Vec<Duration> {
-        all.iter().filter(|(whose, _)| *whose == session).map(|(_, took)| *took).collect()
-    };
-    let ratios = (0..WORKERS).filter_map(|session| {
-        let (mut before, mut meanwhile) = (of(quiet, session), of(during, session));
-        let both = !before.is_empty() && !meanwhile.is_empty();
-        both.then(|| median(&mut meanwhile).as_secs_f64() / median(&mut before).as_secs_f64())
+fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// How much slower each session became, the least first: its median meanwhile by its median before. Commands are not
+/// equally dear: each counts as how many times the median of its kind it took.
+fn slowed(samples: &[Sample]) -> Vec<f64> {
+    let kinds = [0, 1, 2, 3].map(|kind| {
+        let before = samples.iter().filter(|sample| sample.when == When::Before && sample.command == kind);
+        median(before.map(|sample| sample.took.as_secs_f64()))
     });
-    ratios.fold(0.0, f64::max)
+    let of = |session: usize, when: When| {
+        let own = samples.iter().filter(|sample| sample.session == session && sample.when == when);
+        median(own.map(|sample| sample.took.as_secs_f64() / kinds[sample.command]))
+    };
+    let ratios = (0..WORKERS).map(|session| of(session, When::Meanwhile) / of(session, When::Before));
+    let mut ratios: Vec<f64> = ratios.filter(|ratio| ratio.is_finite()).collect();
+    ratios.sort_by(f64::total_cmp);
+    ratios
 }
 
 fn resident_kib(server: &Server) -> u64 {
@@ -222,62 +269,87 @@ fn metric(server: &Server, name: &str) -> f64 {
         .sum()
 }
 
-/// One storm on a running service: prints its figures. Those who work have a thread of their own, so that what the storm
-/// costs its own clients is not counted against the service.
-async fn storm(server: &Server, clients: usize, what: &str, at_work: &tokio::runtime::Handle) {
+/// Storms on a running service, one after the other: prints their figures. Those who work have a thread of their own, so
+/// that what the storm costs its own clients is not counted against the service.
+async fn storm(server: &Server, clients: usize, storms: usize, what: &str, at_work: &tokio::runtime::Handle) {
     let to = server.address("imap");
-    let (latencies, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+    let working = WORKERS.min(clients);
+    let all = Arc::new(AtWork {
+        now: AtomicU8::new(When::Else as u8),
+        stop: AtomicBool::new(false),
+        samples: Mutex::default(),
+    });
     let mut workers = tokio::task::JoinSet::new();
     let warm = Arc::new(Outcome::default());
-    for number in 0..WORKERS.min(clients) {
+    for number in 0..working {
         let stream = at_work.spawn(come_in(to, number, Instant::now(), warm.clone())).await.unwrap();
-        workers.spawn_on(work(number, stream, latencies.clone(), stop.clone()), at_work);
+        workers.spawn_on(work(number, stream, all.clone()), at_work);
     }
+    all.is(When::Before);
     tokio::time::sleep(if clients < 1_000 { QUIET } else { 5 * QUIET }).await;
-    let quiet = std::mem::take(&mut *latencies.lock());
-    let (begun, outcome) = (Instant::now(), Arc::new(Outcome::default()));
-    let mut arriving = tokio::task::JoinSet::new();
-    for number in WORKERS.min(clients)..clients {
-        arriving.spawn(come_in(to, number, begun, outcome.clone()));
+    let outcome = Arc::new(Outcome::default());
+    let mut all_in = Duration::ZERO;
+    for number in 0..storms {
+        let begun = Instant::now();
+        all.is(When::Meanwhile);
+        let mut arriving = tokio::task::JoinSet::new();
+        for number in working..clients {
+            arriving.spawn(come_in(to, number, begun, outcome.clone()));
+        }
+        let mut inside = Vec::new();
+        while let Some(one) = arriving.join_next().await {
+            inside.push(one.unwrap());
+        }
+        all_in = all_in.max(begun.elapsed());
+        // A storm may be over before everyone inside has noticed.
+        while all.count(When::Meanwhile) < working {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        all.is(When::Else);
+        drop(inside);
+        if number + 1 < storms {
+            tokio::time::sleep(QUIET).await;
+        }
     }
-    let mut inside = Vec::new();
-    while let Some(one) = arriving.join_next().await {
-        inside.push(one.unwrap());
-    }
-    let all_in = begun.elapsed();
-    // A storm may be over before everyone inside has noticed.
-    while latencies.lock().len() < WORKERS.min(clients) {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let during = std::mem::take(&mut *latencies.lock());
-    stop.store(true, Ordering::Relaxed);
+    all.stop.store(true, Ordering::Relaxed);
     while let Some(one) = workers.join_next().await {
         one.unwrap();
     }
-    let worst = worst_session(&quiet, &during);
-    let took = |all: Latencies| all.into_iter().map(|(_, took)| took).collect::<Vec<_>>();
-    let (mut quiet, mut during) = (took(quiet), took(during));
+    let samples = std::mem::take(&mut *all.samples.lock());
+    let took = |when: When| {
+        let mut took: Vec<Duration> =
+            samples.iter().filter(|sample| sample.when == when).map(|sample| sample.took).collect();
+        took.sort_unstable();
+        move |percent: usize| took[took.len() * percent / 100]
+    };
+    let (before, meanwhile, slowed) = (took(When::Before), took(When::Meanwhile), slowed(&samples));
+    let ratio = meanwhile(50).as_secs_f64() / before(50).as_secs_f64();
+    let (usual, worst) = (slowed[slowed.len() / 2], slowed[slowed.len() - 1]);
     let mut times = std::mem::take(&mut *outcome.times.lock());
-    let (half, ratio) = (median(&mut times), median(&mut during).as_secs_f64() / median(&mut quiet).as_secs_f64());
-    let arrived = times.len();
+    times.sort_unstable();
+    let (half, arrived) = (times[times.len() / 2], times.len());
     println!(
-        "{what}: {arrived} clients in after {all_in:.1?} (half after {half:.1?}), told to come later {} times, cut {} times; \
-         {WORKERS} sessions: median {:.2?} before, {:.2?} meanwhile ({ratio:.2} times, {worst:.2} for the worst), 95 % {:.2?} and {:.2?}; {} MiB at \
-         most",
+        "{what}: {arrived} clients in, the last of {storms} storms after {all_in:.1?} (half after {half:.1?}), told to come \
+         later {} times, cut {} times; {working} sessions: median {:.2?} before, {:.2?} meanwhile ({ratio:.2} times), 95 % \
+         {:.2?} and {:.2?}; half of the sessions {usual:.2} times as slow at most, nine in ten {:.2}, the worst {worst:.2}; \
+         {} commands before, {} meanwhile; {} MiB at most",
         outcome.told_later.load(Ordering::Relaxed),
         outcome.cut.load(Ordering::Relaxed),
-        quiet[quiet.len() / 2],
-        during[during.len() / 2],
-        quiet[quiet.len() * 95 / 100],
-        during[during.len() * 95 / 100],
+        before(50),
+        meanwhile(50),
+        before(95),
+        meanwhile(95),
+        slowed[slowed.len() * 9 / 10],
+        samples.iter().filter(|sample| sample.when == When::Before).count(),
+        samples.iter().filter(|sample| sample.when == When::Meanwhile).count(),
         resident_kib(server) / 1024
     );
-    assert_eq!(arrived, clients - WORKERS.min(clients), "everyone is in");
+    assert_eq!(arrived, storms * (clients - working), "everyone is in");
     support::proved(
         &format!("the morning after, {what}"),
         &format!("0 of {arrived} clients kept out"),
         &format!(
-            "all in after {all_in:.1?}; {WORKERS} sessions at work {ratio:.2} times as slow (median; the worst {worst:.2}); \
+            "all in after {all_in:.1?}; {working} sessions at work {ratio:.2} times as slow (median; the worst {worst:.2}); \
              {} MiB",
             resident_kib(server) / 1024
         ),
@@ -293,12 +365,14 @@ fn everyone_gets_in_after_an_outage_in_bounded_memory_and_faster_after_a_restart
     let (runtime, at_work) = (runtime(), runtime());
     runtime.block_on(accounts(dir.path(), clients));
     let server = Server::start_with(dir.path(), more);
-    runtime.block_on(storm(&server, clients, "every password hashed", at_work.handle()));
+    runtime.block_on(storm(&server, clients, 1, "every password hashed", at_work.handle()));
     assert!(resident_kib(&server) < MAX_RESIDENT_KIB, "{} KiB", resident_kib(&server));
     assert!(metric(&server, "holdfast_directory_logins_remembered_total") < 1.0);
     server.stop();
     let server = Server::start_with(dir.path(), more);
-    runtime.block_on(storm(&server, clients, "after a restart", at_work.handle()));
+    // One is over in seconds: too few commands of each session for a median.
+    let storms = if clients < 1_000 { 1 } else { 5 };
+    runtime.block_on(storm(&server, clients, storms, "after a restart", at_work.handle()));
     assert!(resident_kib(&server) < MAX_RESIDENT_KIB, "{} KiB", resident_kib(&server));
     let remembered = metric(&server, "holdfast_directory_logins_remembered_total");
     assert!(remembered >= clients as f64, "{remembered} of {clients} needed no hash");
