@@ -329,7 +329,7 @@ async fn storm(server: &Server, clients: usize, storms: usize, what: &str, at_wo
     times.sort_unstable();
     let (half, arrived) = (times[times.len() / 2], times.len());
     println!(
-        "{what}: {arrived} clients in, the last of {storms} storms after {all_in:.1?} (half after {half:.1?}), told to come \
+        "{what}, storms: {storms}, {arrived} clients: all in after {all_in:.1?} at most (half after {half:.1?}), told to come \
          later {} times, cut {} times; {working} sessions: median {:.2?} before, {:.2?} meanwhile ({ratio:.2} times), 95 % \
          {:.2?} and {:.2?}; half of the sessions {usual:.2} times as slow at most, nine in ten {:.2}, the worst {worst:.2}; \
          {} commands before, {} meanwhile; {} MiB at most",
