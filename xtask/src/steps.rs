@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::{install, licences};
 
 /// How long a fuzz target runs in `cargo xtask test`.
-const SHORT_FUZZ_SECONDS: u32 = 15;
+const SHORT_FUZZ_SECONDS: u32 = 12;
 /// How long all tests together may take where nobody is watching.
 const TESTS_LIMIT: &str = "50m";
 /// How long the first `cargo run --release -- serve` of a clean checkout may take before its page answers.

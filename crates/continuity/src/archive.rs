@@ -18,6 +18,8 @@ pub mod catalog;
 pub mod codec;
 mod cut;
 pub mod format;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod line;
 pub mod prune;
 pub mod restore;

@@ -15,6 +15,8 @@ mod compare;
 mod connect;
 mod copy;
 mod follow;
+#[doc(hidden)]
+pub mod fuzzing;
 mod intake;
 mod keys;
 mod mend;

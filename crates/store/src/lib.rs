@@ -22,6 +22,8 @@ mod digest;
 pub mod disk;
 mod error;
 mod follow;
+#[doc(hidden)]
+pub mod fuzzing;
 mod ids;
 mod index;
 mod lock;

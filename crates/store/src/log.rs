@@ -17,7 +17,7 @@
 mod reader;
 mod run;
 mod scavenge;
-mod segment;
+pub(crate) mod segment;
 mod walk;
 
 use std::{

@@ -1,7 +1,7 @@
 //! Compression and encryption: everything that holds people's data is zstd inside age (<https://age-encryption.org/v1>).
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{Read, Write as _},
     path::Path,
     sync::Arc,
 };
@@ -10,8 +10,10 @@ use super::{ArchiveError, Result};
 
 /// Off-site space costs more than the time of one core.
 const LEVEL: i32 = 3;
-/// The largest plain object: the largest body and its framing.
-pub const MAX_PLAIN_BYTES: u64 = 1 << 30;
+/// The largest plain object: the largest body.
+pub const MAX_BODY_BYTES: u64 = 1 << 30;
+/// Decompressing takes no more than this beside what comes out, 8 MiB; what [`LEVEL`] makes needs 2.
+const WINDOW_LOG: u32 = 23;
 
 /// Who can read what is written.
 #[derive(Clone)]
@@ -80,11 +82,11 @@ impl Identities {
         Ok(Self(Arc::new(identities)))
     }
 
-    /// Decrypts and decompresses what [`Recipients::seal`] made. `object` is what messages call it.
+    /// Decrypts and decompresses what [`Recipients::seal`] made of at most `limit` bytes. `object` is what messages call it.
     ///
     /// # Errors
     /// [`ArchiveError::NoIdentity`], [`ArchiveError::Damaged`].
-    pub fn open(&self, object: &str, sealed: &[u8]) -> Result<Vec<u8>> {
+    pub fn open(&self, object: &str, sealed: &[u8], limit: u64) -> Result<Vec<u8>> {
         let decryptor = age::Decryptor::new(sealed).map_err(|error| ArchiveError::damaged(object, error))?;
         let identities = self.0.iter().map(|identity| &**identity as &dyn age::Identity);
         let reader = decryptor.decrypt(identities).map_err(|error| match error {
@@ -93,15 +95,23 @@ impl Identities {
             }
             other => ArchiveError::damaged(object, other),
         })?;
-        let mut plain = Vec::new();
-        zstd::stream::read::Decoder::new(reader)
-            .and_then(|decoder| decoder.take(MAX_PLAIN_BYTES + 1).read_to_end(&mut plain))
-            .map_err(|error| ArchiveError::damaged(object, error))?;
-        if plain.len() as u64 > MAX_PLAIN_BYTES {
-            return Err(ArchiveError::damaged(object, "it is larger than anything that is archived"));
-        }
-        Ok(plain)
+        unpack(object, reader, limit)
     }
+}
+
+/// Decompresses at most `limit` bytes: a small object of somebody else's may say that it is a very large one.
+pub(super) fn unpack(object: &str, packed: impl Read, limit: u64) -> Result<Vec<u8>> {
+    let mut plain = Vec::new();
+    let unpacked = || {
+        let mut decoder = zstd::stream::read::Decoder::new(packed)?;
+        decoder.window_log_max(WINDOW_LOG)?;
+        decoder.take(limit + 1).read_to_end(&mut plain)
+    };
+    unpacked().map_err(|error| ArchiveError::damaged(object, error))?;
+    if plain.len() as u64 > limit {
+        return Err(ArchiveError::damaged(object, format!("it is larger than {limit} bytes, which no such object is")));
+    }
+    Ok(plain)
 }
 
 /// A new identity: the text of its file, and its recipient.
@@ -127,16 +137,30 @@ mod tests {
         };
         let ((one, first), (two, second), (other, _)) = (read("one"), read("two"), read("other"));
         let sealed = Recipients::parse(&[first, second]).unwrap().seal(b"what was said").unwrap();
-        assert_eq!(one.open("it", &sealed).unwrap(), b"what was said");
-        assert_eq!(two.open("it", &sealed).unwrap(), b"what was said");
-        assert!(matches!(other.open("it", &sealed), Err(ArchiveError::NoIdentity { .. })));
+        assert_eq!(one.open("it", &sealed, 100).unwrap(), b"what was said");
+        assert_eq!(two.open("it", &sealed, 100).unwrap(), b"what was said");
+        assert!(matches!(other.open("it", &sealed, 100), Err(ArchiveError::NoIdentity { .. })));
         for byte in 0..sealed.len() {
             let mut damaged = sealed.clone();
             damaged[byte] ^= 1;
             // A change of a part of the header that no other reader would take as it was may still open.
-            assert!(one.open("it", &damaged).is_err() || two.open("it", &damaged).is_err(), "byte {byte}");
+            assert!(one.open("it", &damaged, 100).is_err() || two.open("it", &damaged, 100).is_err(), "byte {byte}");
         }
-        assert!(one.open("it", &sealed[..sealed.len() - 1]).is_err());
+        assert!(one.open("it", &sealed[..sealed.len() - 1], 100).is_err());
+    }
+
+    #[test]
+    fn what_becomes_larger_than_it_may_is_given_up_before_it_takes_the_memory() {
+        let zeros = zstd::bulk::compress(&vec![0; 50 << 20], LEVEL).unwrap();
+        assert!(zeros.len() < 10_000);
+        let refused = unpack("it", zeros.as_slice(), 1 << 20).unwrap_err().to_string();
+        assert!(refused.contains("larger than 1048576 bytes"), "{refused}");
+        assert_eq!(unpack("it", zeros.as_slice(), 50 << 20).unwrap().len(), 50 << 20);
+        // A window of 128 MiB, as nobody needs who packs at our level.
+        let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), LEVEL).unwrap();
+        encoder.window_log(27).unwrap();
+        encoder.write_all(b"little").unwrap();
+        assert!(unpack("it", encoder.finish().unwrap().as_slice(), 1 << 20).is_err());
     }
 
     #[test]

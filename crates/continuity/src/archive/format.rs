@@ -1,13 +1,13 @@
 //! What lies in an archive: names and records. `docs/archive-format.md` says the same for other readers.
 
-use std::{fmt, io::Read as _, str::FromStr};
+use std::{fmt, str::FromStr};
 
 use bytes::Bytes;
 use prost::Message;
 use serde::{Deserialize, Serialize};
 use store::{Seq, log::Chain};
 
-use super::{ArchiveError, Result};
+use super::{ArchiveError, Result, codec};
 
 /// The version of the format. Before 2, which no release wrote, runs were not signed.
 pub const FORMAT: u32 = 2;
@@ -20,6 +20,13 @@ const RUN_MAGIC: &[u8; 8] = b"HFRUN\0\0\x01";
 const SIGNATURE_BYTES: usize = 64;
 /// The largest manifest, unpacked: some 60 bytes for each object of an archive, so four millions of them.
 const MAX_MANIFEST_BYTES: u64 = 256 << 20;
+/// The largest chunk, unpacked: they are cut at 1 MiB of keys and values, behind a record of another at most; the rest is
+/// what frames small records.
+pub const MAX_CHUNK_BYTES: u64 = 16 << 20;
+/// The largest index of a pack, unpacked: some 50 bytes for each body, so five millions of them.
+pub const MAX_INDEX_BYTES: u64 = 256 << 20;
+/// The largest run, unpacked: it is closed once it has some MiB, and the last commit in it may be as large as any.
+pub const MAX_RUN_BYTES: u64 = 256 << 20;
 
 /// `archive.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -132,9 +139,17 @@ impl FromStr for RunName {
         let parts: Vec<&str> = rest.strip_suffix(".run").ok_or(())?.split('-').collect();
         let [first, last, chain, hash] = parts[..] else { return Err(()) };
         let chain = hex::decode(chain).map_err(|_| ())?.try_into().map_err(|_| ())?;
-        let number = |text: &str| text.parse().map(Seq).map_err(|_| ());
-        Ok(Self { line: line.to_owned(), first: number(first)?, last: number(last)?, chain, hash: hash.to_owned() })
+        let (first, last) = (number(first)?, number(last)?);
+        if first == Seq(0) || last < first {
+            return Err(());
+        }
+        Ok(Self { line: line.to_owned(), first, last, chain, hash: hash.to_owned() })
     }
+}
+
+/// A commit's number, as names say it: there is one after each.
+fn number(text: &str) -> Result<Seq, ()> {
+    text.parse().map_err(|_| ()).and_then(|number| if number < u64::MAX { Ok(Seq(number)) } else { Err(()) })
 }
 
 /// A snapshot: `snapshots/LINE/SEQ-MADE-HASH.manifest`, and the same with `.good` once it was read back.
@@ -179,7 +194,7 @@ impl FromStr for SnapshotName {
         let [seq, made, hash] = parts[..] else { return Err(()) };
         Ok(Self {
             line: line.to_owned(),
-            seq: seq.parse().map(Seq).map_err(|_| ())?,
+            seq: number(seq)?,
             made_ms: made.parse().map_err(|_| ())?,
             hash: hash.to_owned(),
         })
@@ -352,12 +367,17 @@ pub struct Needed {
     pub bytes: u64,
 }
 
+/// A manifest as it is stored, of its packed record.
+pub(super) fn manifest_object(packed: &[u8], sign: impl FnOnce(&[u8]) -> [u8; SIGNATURE_BYTES]) -> Bytes {
+    [&MANIFEST_MAGIC[..], &sign(packed), packed].concat().into()
+}
+
 impl Manifest {
     /// The manifest as it is stored: magic, signature, zstd of the record.
     pub fn to_stored(&self, sign: impl FnOnce(&[u8]) -> [u8; SIGNATURE_BYTES]) -> Result<Bytes> {
         let packed = zstd::bulk::compress(&self.encode_to_vec(), 3)
             .map_err(|error| ArchiveError::Setting(format!("compressing a manifest: {error}")))?;
-        Ok([&MANIFEST_MAGIC[..], &sign(&packed), &packed].concat().into())
+        Ok(manifest_object(&packed, sign))
     }
 
     /// Reads a stored manifest, checking it against its name and its line's public key.
@@ -372,13 +392,7 @@ impl Manifest {
         let (signature, packed) = signed.split_at_checked(SIGNATURE_BYTES).ok_or_else(|| damaged("it is cut off"))?;
         check_signature(public_key, packed, signature)
             .map_err(|()| damaged("it is not signed by the key of its line"))?;
-        let mut plain = Vec::new();
-        zstd::stream::read::Decoder::new(packed)
-            .and_then(|decoder| decoder.take(MAX_MANIFEST_BYTES + 1).read_to_end(&mut plain))
-            .map_err(|error| damaged(&error.to_string()))?;
-        if plain.len() as u64 > MAX_MANIFEST_BYTES {
-            return Err(damaged("it is larger than any manifest"));
-        }
+        let plain = codec::unpack(&object, packed, MAX_MANIFEST_BYTES)?;
         let manifest = Self::decode(plain.as_slice()).map_err(|error| damaged(&error.to_string()))?;
         if manifest.line != name.line || manifest.seq != name.seq.0 {
             return Err(damaged("it is of another commit than its name says"));

@@ -20,6 +20,8 @@ use std::{
 use futures_util::{StreamExt as _, future::BoxFuture, stream};
 use store::{BodyId, Commit, Digest, RealmId, RealmSeq, Restore, Seq, Store, StoreError, StoreOptions, log::Chain};
 
+pub(in crate::archive) use bodies::ranges_in;
+
 use super::{
     ArchiveError, Event, Result, Say, blocking,
     bodies::note_packs,

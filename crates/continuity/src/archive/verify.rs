@@ -15,8 +15,8 @@ use super::{
     ArchiveError, Event, Result, Say, blocking,
     bodies::read_index,
     catalog::Catalog,
-    codec::Identities,
-    format::{self, Chunk, Manifest, PackIndex, RealmPart, SnapshotName},
+    codec::{Identities, MAX_BODY_BYTES},
+    format::{self, Chunk, Manifest, PackIndex, PackedBody, RealmPart, SnapshotName},
     target::Target,
 };
 
@@ -202,7 +202,7 @@ async fn realm(
 
 /// A chunk's records.
 pub(super) fn open_chunk(identities: &Identities, name: &str, realm: RealmId, bytes: &[u8]) -> Result<Chunk> {
-    let plain = identities.open(name, bytes)?;
+    let plain = identities.open(name, bytes, format::MAX_CHUNK_BYTES)?;
     let chunk = Chunk::decode(plain.as_slice()).map_err(|error| ArchiveError::damaged(name, error))?;
     if chunk.realm == realm.raw() { Ok(chunk) } else { Err(ArchiveError::damaged(name, "it is another realm's")) }
 }
@@ -233,7 +233,7 @@ async fn packs_of(
         let Some(identities) = identities.cloned() else { continue };
         let index = (*index).to_owned();
         let checked = blocking(move || {
-            let index = read_index(&index, &identities.open(&index, &index_bytes)?)?;
+            let index = read_index(&index, &identities.open(&index, &index_bytes, format::MAX_INDEX_BYTES)?)?;
             bodies_in(&identities, &index, &bytes)
         });
         if let Some(bodies) = noted(report, checked.await)? {
@@ -243,14 +243,17 @@ async fn packs_of(
     Ok(())
 }
 
+/// The bytes of a body in its pack.
+pub(super) fn place_in<'a>(entry: &PackedBody, pack: &'a [u8]) -> Option<&'a [u8]> {
+    pack.get(usize::try_from(entry.offset).ok()?..usize::try_from(entry.end()?).ok()?)
+}
+
 fn bodies_in(identities: &Identities, index: &PackIndex, bytes: &[u8]) -> Result<u64> {
     for entry in &index.bodies {
         let id = hex::encode(&entry.id);
-        let stored = entry
-            .end()
-            .and_then(|end| bytes.get(usize::try_from(entry.offset).ok()?..usize::try_from(end).ok()?))
-            .ok_or_else(|| ArchiveError::damaged(id.clone(), "its pack is too short for it"))?;
-        let plain = identities.open(&id, stored)?;
+        let stored =
+            place_in(entry, bytes).ok_or_else(|| ArchiveError::damaged(id.clone(), "its pack is too short for it"))?;
+        let plain = identities.open(&id, stored, MAX_BODY_BYTES)?;
         if BodyId::of(&plain).as_bytes() != entry.id.as_slice() {
             return Err(ArchiveError::damaged(id, "its bytes do not match its name"));
         }
@@ -312,7 +315,7 @@ pub async fn runs(target: &Target, catalog: &Catalog, identities: Option<&Identi
         let chain = name.chain;
         let checked = blocking(move || {
             let mut commits = 0;
-            let run = read_run(identities.open(&object, &bytes)?, |_, _| {
+            let run = read_run(identities.open(&object, &bytes, format::MAX_RUN_BYTES)?, |_, _| {
                 commits += 1;
                 Ok(())
             })

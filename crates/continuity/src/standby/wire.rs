@@ -11,6 +11,11 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 /// The largest frame: a run of commits, the largest of which has 64 MiB.
 pub const MAX_FRAME_BYTES: usize = 80 << 20;
+/// The largest frame that is no run of commits: what many accounts add up to. A frame may become some thirty times as large
+/// in memory as it was on the way.
+pub const MAX_OTHER_BYTES: usize = 32 << 20;
+/// How a frame with a run of commits begins: the key of field 22.
+const RUN_KEY: [u8; 2] = [0xB2, 0x01];
 /// The largest first frame of someone who may be anyone.
 pub const MAX_GREETING_BYTES: usize = 16 << 10;
 /// The largest frame of a standby that is known: names of bodies.
@@ -20,7 +25,7 @@ pub const MAX_ASKED_FOR: usize = 50_000;
 /// What this version speaks.
 pub const VERSION: u32 = 2;
 /// Characters of a text that the other side wrote for people.
-const MAX_TEXT_CHARS: usize = 500;
+pub const MAX_TEXT_CHARS: usize = 500;
 
 /// One message.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -335,6 +340,9 @@ pub async fn read_at_most(from: &mut (impl AsyncRead + Unpin), limit: usize) -> 
     if from.take(length as u64).read_to_end(&mut bytes).await? < length {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
+    if length > MAX_OTHER_BYTES && !bytes.starts_with(&RUN_KEY) {
+        return Err(wrong(format!("a frame of {length} bytes that is no run of commits")));
+    }
     let frame = Frame::decode(bytes.as_slice()).map_err(|error| wrong(error.to_string()))?;
     frame.kind.ok_or_else(|| wrong("a message that this version does not know".to_owned()))
 }
@@ -364,6 +372,15 @@ mod tests {
         huge.extend_from_slice(&[0; 64]);
         assert_eq!(read(&mut huge.as_slice()).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
         assert!(read_at_most(&mut bytes.as_slice(), 3).await.is_err());
+        // Only a run of commits may be very large.
+        for (kind, is_run) in [
+            (Kind::Run(Run { bytes: vec![0; MAX_OTHER_BYTES] }), true),
+            (Kind::BodyPiece(BodyPiece { bytes: vec![0; MAX_OTHER_BYTES], ..BodyPiece::default() }), false),
+        ] {
+            let mut large = Vec::new();
+            write(&mut large, kind).await.unwrap();
+            assert_eq!(read(&mut large.as_slice()).await.is_ok(), is_run);
+        }
         // A message of a later version.
         let unknown = [3_u32.to_le_bytes().as_slice(), &[0xFA, 0x06, 0x00]].concat();
         assert!(read(&mut unknown.as_slice()).await.unwrap_err().to_string().contains("does not know"));

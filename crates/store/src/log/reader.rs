@@ -60,6 +60,9 @@ impl SegmentReader {
         {
             return Err(StoreError::damaged(format!("{}: the segment's header", name())));
         }
+        if first == Seq(0) {
+            return Err(StoreError::damaged(format!("{}: no commit has the number 0", name())));
+        }
         let chain = header[16..48].try_into().expect("32 bytes");
         Ok(Self { file, path, offset: HEADER_BYTES as u64, chain, next: first, time_ms: 0 })
     }
@@ -109,7 +112,8 @@ impl SegmentReader {
         let Ok(commit) = Commit::decode(payload.as_slice()) else {
             return invalid("a record can't be decoded");
         };
-        if commit.seq() != self.next {
+        // There is a number after each.
+        if commit.seq() != self.next || self.next == Seq(u64::MAX) {
             return invalid(&format!("commit {} stands where {} belongs", commit.seq(), self.next));
         }
         self.offset += (FRAME_BYTES + len) as u64;

@@ -15,7 +15,7 @@ use crate::{
 
 pub(super) const MAGIC: &[u8; 8] = b"HFLOG\0\0\x01";
 pub(super) const HEADER_BYTES: usize = 8 + 8 + 32 + 4;
-pub(super) const FRAME_BYTES: usize = 4 + 4 + 32;
+pub(crate) const FRAME_BYTES: usize = 4 + 4 + 32;
 /// Stands in place of a record's length where the footer is.
 pub(super) const FOOTER_MARK: u32 = u32::MAX;
 pub(super) const FOOTER_BYTES: usize = FRAME_BYTES + 8 + 8;
@@ -32,7 +32,7 @@ pub(crate) struct Footer {
 }
 
 impl Footer {
-    pub(super) fn to_bytes(self) -> Vec<u8> {
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(FOOTER_BYTES);
         bytes.extend_from_slice(&FOOTER_MARK.to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);
@@ -73,7 +73,7 @@ pub(crate) fn frame(commit: &Commit, chain: Chain, out: &mut Vec<u8>) -> Chain {
     chain
 }
 
-pub(super) fn chained(previous: &Chain, payload: &[u8]) -> Chain {
+pub(crate) fn chained(previous: &Chain, payload: &[u8]) -> Chain {
     let mut hasher = blake3::Hasher::new();
     hasher.update(previous);
     hasher.update(payload);
@@ -121,7 +121,7 @@ pub(super) fn is_torn_header(disk: &dyn Disk, dir: &Path, first: Seq) -> Result<
     Ok(file.len().map_err(StoreError::io(name))? <= HEADER_BYTES as u64)
 }
 
-pub(super) fn header_bytes(first: Seq, chain: &Chain) -> Vec<u8> {
+pub(crate) fn header_bytes(first: Seq, chain: &Chain) -> Vec<u8> {
     let mut header = Vec::with_capacity(HEADER_BYTES);
     header.extend_from_slice(MAGIC);
     header.extend_from_slice(&first.0.to_le_bytes());

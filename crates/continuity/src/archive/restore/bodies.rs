@@ -10,6 +10,7 @@ use super::{READS, Source, is_damage};
 use crate::archive::{
     ArchiveError, Event, Result, blocking,
     bodies::read_index,
+    codec::MAX_BODY_BYTES,
     format::{self, Manifest, PackedBody},
     verify::{TRIES, fetch},
 };
@@ -209,10 +210,24 @@ impl Source<'_> {
         let bytes = fetch(&self.wish.target, name).await?;
         self.count(bytes.len());
         let (identities, name) = (self.wish.identities.clone(), name.to_owned());
-        let mut bodies = blocking(move || read_index(&name, &identities.open(&name, &bytes)?)).await?.bodies;
-        // What lies where nothing can is not there.
-        bodies.retain(|body| body.end().is_some());
-        Ok::<_, ArchiveError>(bodies)
+        let bodies = blocking(move || read_index(&name, &identities.open(&name, &bytes, format::MAX_INDEX_BYTES)?))
+            .await?
+            .bodies;
+        Ok::<_, ArchiveError>(possible(bodies))
+    }
+}
+
+/// What lies where nothing can is not there.
+fn possible(mut bodies: Vec<PackedBody>) -> Vec<PackedBody> {
+    bodies.retain(|body| body.end().is_some());
+    bodies
+}
+
+/// For the fuzzer alone.
+pub(in crate::archive) fn ranges_in(index: format::PackIndex) {
+    for (_, bodies) in ranges_of("pack", possible(index.bodies).into_iter()) {
+        let (first, last) = (&bodies[0], &bodies[bodies.len() - 1]);
+        assert!(last.offset >= first.offset && last.end() >= Some(first.offset));
     }
 }
 
@@ -290,7 +305,7 @@ async fn read_range_once(
         let open = |id: BodyId, body: &PackedBody| {
             let from = body.offset.saturating_sub(start) as usize;
             let stored = bytes.get(from..from.saturating_add(body.stored as usize)).unwrap_or_default();
-            let plain = identities.open(&pack, stored)?;
+            let plain = identities.open(&pack, stored, MAX_BODY_BYTES)?;
             if BodyId::of(&plain) == id { Ok(plain) } else { Err(ArchiveError::damaged(&pack, "a body is another")) }
         };
         let bodies = bodies.iter().map(|(id, body)| (*id, open(*id, body))).collect();

@@ -10,7 +10,11 @@ use store::{
 };
 
 use super::{Point, READS, Source, is_damage};
-use crate::archive::{ArchiveError, Event, Result, blocking, format::RunName, verify::fetch};
+use crate::archive::{
+    ArchiveError, Event, Result, blocking,
+    format::{self, RunName},
+    verify::fetch,
+};
 
 /// Runs that are fetched before they are needed.
 const RUNS_AHEAD: usize = 16;
@@ -143,7 +147,7 @@ impl Source<'_> {
         let (identities, name) = (self.wish.identities.clone(), run.to_string());
         blocking(move || {
             let mut commits = Vec::new();
-            let before = read_run(identities.open(&name, &bytes)?, |commit, chain| {
+            let before = read_run(identities.open(&name, &bytes, format::MAX_RUN_BYTES)?, |commit, chain| {
                 commits.push((commit, *chain));
                 Ok(())
             })
