@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::Mutex;
+use rustix::io::Errno;
 
 use crate::{
     BodyId, Result, StoreError,
@@ -37,6 +38,9 @@ impl Broken {
 
     /// A body could not be given.
     pub(crate) fn note(&self, id: &BodyId, error: &StoreError) {
+        if passes(error) {
+            return;
+        }
         let mut known = self.known.lock();
         if known.contains_key(id) || known.len() >= MAX_REMEMBERED {
             return;
@@ -70,6 +74,27 @@ impl Broken {
     }
 }
 
+/// Whether it is this process that lacks something, and not the disk.
+fn passes(error: &StoreError) -> bool {
+    let StoreError::Io { error, .. } = error else { return false };
+    [Errno::MFILE, Errno::NFILE, Errno::NOMEM].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
 fn measure(known: &BTreeMap<BodyId, String>) {
     metrics::gauge!("holdfast_store_damaged_bodies").set(known.len() as f64);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_process_with_too_many_open_files_has_no_damaged_bodies() {
+        let read = |errno: Errno| StoreError::io("body pack")(io::Error::from(errno));
+        assert!(passes(&read(Errno::MFILE)) && passes(&read(Errno::NOMEM)));
+        assert!(!passes(&read(Errno::IO)));
+        assert!(!passes(&StoreError::BodyDamaged { id: BodyId::of(b"x"), what: String::new() }));
+    }
 }
