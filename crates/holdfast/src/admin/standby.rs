@@ -22,6 +22,9 @@ use crate::{
 pub const BELIEVES_TOO_MUCH: &str = "it was told that nothing is acknowledged without it, and does not know yet that this \
     is so no more: let it connect once, or `holdfast standby forget` it; promote it only with --maybe-lost";
 
+/// What is added when something needs a person.
+const WATCH_IT: &str = ": docs/continuity.md, \"Watch it\" of the section Standby";
+
 /// What a primary answers.
 pub async fn on_primary(services: &Services, command: StandbyCommand, output: &Output) -> anyhow::Result<()> {
     let Some(primary) = services.primary.get() else {
@@ -91,7 +94,7 @@ pub async fn on_primary(services: &Services, command: StandbyCommand, output: &O
                     output.line(format!("ALARM: {name} does not apply {realm}: {why}")).await;
                 }
             }
-            needs(alarms)?;
+            status::needs(alarms, WATCH_IT)?;
         }
         StandbyCommand::Forget { name } => {
             ensure!(primary.forget(&name)?, "no standby is called {name}");
@@ -194,16 +197,7 @@ async fn show(standby: &Standby, config: &Config, output: &Output) -> anyhow::Re
     for alarm in &alarms {
         output.line(format!("ALARM: {alarm}")).await;
     }
-    needs(alarms.len())
-}
-
-/// An error when something needs a person, so that scripts see it.
-fn needs(count: usize) -> anyhow::Result<()> {
-    match count {
-        0 => Ok(()),
-        1 => bail!("one thing needs you: docs/continuity.md, \"Watch it\" of the section Standby"),
-        some => bail!("{some} things need you: docs/continuity.md, \"Watch it\" of the section Standby"),
-    }
+    status::needs(alarms.len(), WATCH_IT)
 }
 
 /// Makes a folder whose standby does not run the primary's.

@@ -122,10 +122,15 @@ pub async fn run(services: &Arc<Services>, json: bool, output: &Output) -> anyho
             output.line(line).await;
         }
     }
-    match status.alarms.len() {
+    needs(status.alarms.len(), "")
+}
+
+/// An error when something needs a person, so that scripts see it; `look` is added to what it says.
+pub fn needs(count: usize, look: &str) -> anyhow::Result<()> {
+    match count {
         0 => Ok(()),
-        1 => bail!("one thing needs you"),
-        some => bail!("{some} things need you"),
+        1 => bail!("one thing needs you{look}"),
+        some => bail!("{some} things need you{look}"),
     }
 }
 
@@ -369,8 +374,7 @@ pub async fn on_standby(standby: &Standby, config: &Config, json: bool, output: 
             output.line(format!("ALARM: {alarm}")).await;
         }
     }
-    ensure!(alarms.is_empty(), "{} things need you: docs/continuity.md, \"Standby\"", alarms.len());
-    Ok(())
+    needs(alarms.len(), ": docs/continuity.md, \"Standby\"")
 }
 
 /// What is said when a disk is nearly full.
