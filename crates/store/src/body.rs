@@ -105,6 +105,12 @@ impl State {
         }
     }
 
+    /// Keeps a body from being reclaimed until it is unpinned.
+    fn pin(&mut self, id: BodyId) {
+        self.touch(&id);
+        *self.pins.entry(id).or_default() += 1;
+    }
+
     /// Up to where everything in the packs is whole.
     fn mark(&self) -> Place {
         let end = (self.active.number, self.active.written);
@@ -234,16 +240,12 @@ impl Packs {
         write_chunks: impl FnOnce(&dyn File, u64) -> io::Result<()>,
     ) -> Result<()> {
         let mut state = self.state.lock();
-        state.touch(&id);
-        *state.pins.entry(id).or_default() += 1;
+        state.pin(id);
         let known = self.is_known(&state, &id);
         drop(state);
-        let added =
-            known.and_then(|known| if known { Ok(()) } else { self.append(id, header, stored_bytes, write_chunks) });
-        if added.is_err() {
-            self.unpin(&id);
-        }
-        added
+        known
+            .and_then(|known| if known { Ok(()) } else { self.append(id, header, stored_bytes, write_chunks) })
+            .inspect_err(|_| self.unpin(&id))
     }
 
     /// Appends a body although it is here: where it is, it is damaged. Pins it.
@@ -254,10 +256,7 @@ impl Packs {
         stored_bytes: u64,
         write_chunks: impl FnOnce(&dyn File, u64) -> io::Result<()>,
     ) -> Result<()> {
-        let mut state = self.state.lock();
-        state.touch(&id);
-        *state.pins.entry(id).or_default() += 1;
-        drop(state);
+        self.state.lock().pin(id);
         self.append(id, header, stored_bytes, write_chunks).inspect_err(|_| self.unpin(&id))
     }
 
