@@ -173,6 +173,11 @@ impl Store {
         self.inner.packs.broken.list()
     }
 
+    /// How many [`Store::damaged_bodies`] there are, and what is wrong with the first: for who asks often.
+    pub fn damaged_bodies_in_short(&self) -> (usize, Option<String>) {
+        self.inner.packs.broken.in_short()
+    }
+
     /// Keeps a body anew that is damaged where it is: `bytes` must be those that its name says. Durable, and read back,
     /// when this returns. Blocks: not for async threads.
     ///

@@ -260,8 +260,8 @@ impl Standby {
         let Some(store) = self.store() else { return };
         let (received, applied) = (store.seq(), store.applied().unwrap_or_default());
         let held = store.quarantined();
-        let bodies = store.damaged_bodies();
-        let damaged = bodies.len() as u64;
+        let (damaged, first_damaged) = store.damaged_bodies_in_short();
+        let damaged = damaged as u64;
         self.status.send_if_modified(|status| {
             let changed = (status.received, status.applied) != (received, applied)
                 || status.held != held
@@ -269,7 +269,7 @@ impl Standby {
             (status.received, status.applied) = (received, applied);
             status.held = held;
             status.damaged = damaged;
-            status.first_damaged = bodies.into_iter().next().map(|(_, why)| why).unwrap_or_default();
+            status.first_damaged = first_damaged.unwrap_or_default();
             changed
         });
         let primary = self.status.borrow().primary.0.max(received.0);

@@ -69,6 +69,12 @@ impl Broken {
         }
     }
 
+    /// How many, and what is wrong with the first.
+    pub(crate) fn in_short(&self) -> (usize, Option<String>) {
+        let known = self.known.lock();
+        (known.len(), known.values().next().cloned())
+    }
+
     pub(crate) fn list(&self) -> Vec<(BodyId, String)> {
         self.known.lock().iter().map(|(id, why)| (*id, why.clone())).collect()
     }
