@@ -16,6 +16,7 @@ mod select;
 mod selected;
 mod sort;
 mod store;
+mod token;
 mod wire;
 
 use std::borrow::Cow;
@@ -38,15 +39,22 @@ use wire::Wire;
 pub(crate) struct Done {
     code: Option<Code>,
     text: Cow<'static, str>,
+    /// Up to where the client knows the mailbox is to be said, too.
+    token: bool,
 }
 
 impl Done {
     fn text(text: impl Into<Cow<'static, str>>) -> Self {
-        Self { code: None, text: text.into() }
+        Self { code: None, text: text.into(), token: false }
     }
 
     fn code(code: Code, text: impl Into<Cow<'static, str>>) -> Self {
-        Self { code: Some(code), text: text.into() }
+        Self { code: Some(code), text: text.into(), token: false }
+    }
+
+    /// With `HIGHESTMODSEQ`, as far as the client knows the mailbox by then.
+    fn token(text: impl Into<Cow<'static, str>>) -> Self {
+        Self { code: None, text: text.into(), token: true }
     }
 }
 
@@ -125,20 +133,20 @@ impl Session {
         self.wire.shut_down().await;
     }
 
-    /// Forgets the selected mailbox; `false` if there is none. What it had that is `\\Recent` for nobody any more is
-    /// written down meanwhile.
-    fn leave_mailbox(&mut self) -> bool {
-        let Some(selected) = self.selected.take() else { return false };
+    /// Forgets the selected mailbox, and gives it. What it had that is `\\Recent` for nobody any more is written down
+    /// meanwhile.
+    fn leave_mailbox(&mut self) -> Option<Box<Selected>> {
+        let selected = self.selected.take()?;
         if let (Some(realm), false) = (self.user, selected.recent.is_empty() || selected.read_only) {
-            let mailstore = self.door.mailstore.clone();
+            let (mailstore, mailbox) = (self.door.mailstore.clone(), selected.mailbox);
             tokio::spawn(async move {
                 // At worst these messages are recent once more after a restart.
-                if let Err(error) = mailstore.keep_recent(realm, selected.mailbox).await {
+                if let Err(error) = mailstore.keep_recent(realm, mailbox).await {
                     tracing::debug!(%error, "what is recent could not be written down");
                 }
             });
         }
-        true
+        Some(selected)
     }
 
     async fn serve(&mut self) -> Outcome<()> {
@@ -294,9 +302,9 @@ impl Session {
         if self.selected.is_some() && resolves_numbers(&command) {
             self.tell_changes(false)?;
         }
-        let writes = writes(&command);
+        let may_be_newer = may_be_newer(&command);
         let outcome = self.dispatch(&tag, command).await;
-        if writes {
+        if may_be_newer {
             self.is_behind();
         }
         // Whoever says LOGOUT wants to hear no more.
@@ -389,7 +397,8 @@ impl Session {
     }
 
     /// Writes the tagged answer. Only what ends the connection comes back as an error.
-    fn answer(&mut self, tag: Option<String>, outcome: Outcome) -> Outcome<()> {
+    fn answer(&mut self, tag: Option<String>, mut outcome: Outcome) -> Outcome<()> {
+        self.say_token(&mut outcome);
         match outcome {
             Ok(done) => {
                 self.mistakes = 0;
@@ -494,12 +503,15 @@ fn resolves_numbers(command: &Command) -> bool {
     )
 }
 
-/// Commands after which the view may be old whether or not the store has told so yet.
-fn writes(command: &Command) -> bool {
+/// Commands after which the view may be old whether or not the store has told so yet: those that write, and those whose
+/// answers may show mod-sequences above the view's.
+fn may_be_newer(command: &Command) -> bool {
     matches!(
         command,
         Command::Store(_)
             | Command::Fetch(_)
+            | Command::Search(_)
+            | Command::Sort(_)
             | Command::Copy { .. }
             | Command::Move { .. }
             | Command::Expunge

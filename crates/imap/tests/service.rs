@@ -20,6 +20,8 @@ mod notify;
 mod numbers;
 #[path = "service/recent.rs"]
 mod recent;
+#[path = "service/resync.rs"]
+mod resync;
 #[path = "service/search.rs"]
 mod search;
 #[path = "service/server.rs"]

@@ -34,10 +34,7 @@ impl Session {
         };
         // Before the EXPUNGEs, so that a client knows where its messages went (RFC 6851 section 4.3).
         self.untagged_ok(&code, "Moved");
-        if self.enabled.qresync {
-            return Ok(Done::code(Code::HighestModSeq(moved.modseq.0), "MOVE completed"));
-        }
-        Ok(Done::text("MOVE completed"))
+        Ok(if self.enabled.qresync { Done::token("MOVE completed") } else { Done::text("MOVE completed") })
     }
 
     /// The mailbox to put messages into.

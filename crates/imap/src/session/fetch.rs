@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-use mailstore::{FlagChange, Flags, MailboxView, ModSeq, SystemFlag};
+use mailstore::{FlagChange, Flags, MailboxView, ModSeq, SystemFlag, Uid};
 use tokio::task::JoinHandle;
 
 use super::selected::{Picked, keywords_of};
@@ -58,7 +58,7 @@ impl Needs {
 impl Plan {
     fn new(mut items: Vec<FetchItem>, fetch_uid: bool, changed_since: bool, enabled: Enabled, seen: bool) -> Self {
         // What an answer must hold although it was not asked for.
-        if fetch_uid && !items.contains(&FetchItem::Uid) {
+        if (fetch_uid || enabled.qresync) && !items.contains(&FetchItem::Uid) {
             items.insert(0, FetchItem::Uid);
         }
         let flags = items.contains(&FetchItem::Flags);
@@ -82,6 +82,14 @@ impl Plan {
 
 impl Session {
     pub(super) async fn fetch(&mut self, fetch: Fetch) -> Outcome {
+        let outcome = self.fetch_items(fetch).await;
+        if let (Err(_), Some(selected)) = (&outcome, &mut self.selected) {
+            selected.has_told_in_part();
+        }
+        outcome
+    }
+
+    async fn fetch_items(&mut self, fetch: Fetch) -> Outcome {
         let realm = self.realm()?;
         if fetch.vanished && !self.enabled.qresync {
             return Err(Failure::bad("ENABLE QRESYNC first"));
@@ -118,6 +126,9 @@ impl Session {
         plan.needs.rows |= !is_current;
         plan.flags_are_known = is_current;
         let needs = plan.needs;
+        if plan.items.contains(&FetchItem::ModSeq) {
+            self.selected_mut()?.shows_modseq();
+        }
         let recent = self.selected()?.recent.clone();
         let shared = Arc::new(Shared { mailstore: self.door.mailstore.clone(), realm, mailbox, view, recent, plan });
         let mut tally = Tally::default();
@@ -129,6 +140,10 @@ impl Session {
             tally.add(job);
         } else {
             self.stream(&shared, picked, &mut tally).await?;
+        }
+        let selected = self.selected_mut()?;
+        for (uid, modseq, flags) in std::mem::take(&mut tally.told) {
+            selected.has_told(uid, modseq, &flags);
         }
         tally.outcome(fetch.uid)
     }
@@ -192,8 +207,8 @@ impl Session {
         let change = FlagChange::Add(Flags::of(&[SystemFlag::Seen]));
         let result = self.door.mailstore.set_flags(realm, mailbox, &unseen, change, None).await?;
         let selected = self.selected_mut()?;
-        for (uid, _, modseq) in result.changed {
-            selected.has_told(uid, modseq);
+        for (uid, flags, modseq) in result.changed {
+            selected.has_told(uid, modseq, &flags);
         }
         Ok(())
     }
@@ -235,11 +250,14 @@ fn make(mut job: Job, mut chunk: Vec<u8>) -> JoinHandle<Step> {
 struct Tally {
     missing: usize,
     failed: Option<Failure>,
+    /// Flags that were told although they are newer than the view.
+    told: Vec<(Uid, ModSeq, Flags)>,
 }
 
 impl Tally {
     fn add(&mut self, job: Job) {
         self.missing += job.missing;
+        self.told.extend(job.told);
         self.failed = self.failed.take().or(job.failed);
     }
 

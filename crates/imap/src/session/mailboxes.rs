@@ -60,6 +60,9 @@ impl Session {
     pub(super) fn status(&mut self, name: &str, items: &[StatusItem]) -> Outcome {
         let realm = self.realm()?;
         let name = self.mailbox_name(name)?;
+        // Of the selected mailbox the client is told before what is counted here.
+        self.is_behind();
+        self.tell_changes(true)?;
         let Some(mailbox) = self.door.mailstore.mailbox_by_name(realm, &name)? else {
             return Err(MailError::NoSuchMailbox(name.to_string()).into());
         };
@@ -78,6 +81,7 @@ impl Session {
             0
         };
         let limit = self.door.options.max_message_bytes;
+        let token = self.token_of(mailbox).0;
         let utf8 = self.enabled.utf8;
         let out = &mut self.wire.out;
         out.extend_from_slice(b"* STATUS ");
@@ -95,7 +99,7 @@ impl Session {
                 StatusItem::Unseen => ("UNSEEN", u64::from(mailbox.unread)),
                 StatusItem::Deleted => ("DELETED", u64::from(mailbox.deleted)),
                 StatusItem::Size => ("SIZE", mailbox.size),
-                StatusItem::HighestModSeq => ("HIGHESTMODSEQ", mailbox.highest_modseq.0.max(1)),
+                StatusItem::HighestModSeq => ("HIGHESTMODSEQ", token),
                 StatusItem::AppendLimit => ("APPENDLIMIT", limit),
                 StatusItem::MailboxId => {
                     out.extend_from_slice(format!("MAILBOXID ({})", mailbox.id).as_bytes());

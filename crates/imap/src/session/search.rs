@@ -73,6 +73,9 @@ impl Session {
             }
         };
         let hits = Hits::new(&found, &view, search.uid);
+        if by_modseq {
+            self.selected_mut()?.shows_modseq();
+        }
         if let Some(wanted) = search.returns
             && wanted.save
         {

@@ -14,7 +14,7 @@ impl Session {
         if select.qresync.is_some() && !self.enabled.qresync {
             return Err(Failure::bad("ENABLE QRESYNC first"));
         }
-        if self.leave_mailbox() {
+        if self.leave_mailbox().is_some() {
             self.untagged_ok(&Code::CLOSED, "The mailbox selected before is closed");
         }
         self.enabled.condstore |= select.condstore || select.qresync.is_some();
@@ -35,12 +35,15 @@ impl Session {
         };
         let selected = Selected::new(mailbox.id, select.read_only, view, changes, recent);
         self.describe(&mailbox, &selected);
+        let token = selected.token();
         self.selected = Some(Box::new(selected));
         if let Some(qresync) = select.qresync
             && qresync.uid_validity == mailbox.uid_validity
         {
             self.resynchronise(&qresync)?;
         }
+        // Last: a client that is cut off before has not been told all up to here.
+        self.untagged_ok(&Code::HighestModSeq(token.0), "The latest change");
         Ok(if select.read_only {
             Done::code(Code::READ_ONLY, "EXAMINE completed")
         } else {
@@ -67,11 +70,10 @@ impl Session {
             }
         }
         let lines = format!(
-            "* OK [UIDVALIDITY {}] UIDs are valid\r\n* OK [UIDNEXT {}] The next UID\r\n* OK [HIGHESTMODSEQ {}] The \
-             latest change\r\n* OK [MAILBOXID ({})] Stays when the mailbox is renamed\r\n",
+            "* OK [UIDVALIDITY {}] UIDs are valid\r\n* OK [UIDNEXT {}] The next UID\r\n* OK [MAILBOXID ({})] Stays when \
+             the mailbox is renamed\r\n",
             view.uid_validity(),
             view.uid_next(),
-            view.highest_modseq().0.max(1),
             mailbox.id,
         );
         out.extend_from_slice(lines.as_bytes());
@@ -94,11 +96,16 @@ impl Session {
         if !vanished.is_empty() {
             out.extend_from_slice(format!("* VANISHED (EARLIER) {vanished}\r\n").as_bytes());
         }
-        for (uid, flags, modseq) in &changes.changed {
-            let wanted = interesting.as_ref().is_none_or(|set| set.contains(*uid));
-            if let Some(index) = view.index_of(*uid).filter(|_| wanted) {
-                write_flags_fetch(out, index + 1, *uid, Some(flags), &recent, Some(*modseq));
-            }
+        // By the view, which may be older than the changes by now: what is newer is told as always, afterwards.
+        let is_wanted = |index: &usize| {
+            view.modseq(*index).0 > known.modseq
+                && interesting.as_ref().is_none_or(|set| set.contains(view.uids()[*index]))
+        };
+        let mut changed: Vec<usize> = (0..view.len()).filter(is_wanted).collect();
+        changed.sort_by_key(|&index| view.modseq(index));
+        for index in changed {
+            let uid = view.uids()[index];
+            write_flags_fetch(out, index + 1, uid, Some(view.flags(index)), &recent, Some(view.modseq(index)));
         }
         Ok(())
     }
@@ -106,18 +113,15 @@ impl Session {
     /// CLOSE: takes away what is `\Deleted`, without telling (RFC 9051 section 6.4.1).
     pub(super) async fn close(&mut self) -> Outcome {
         let realm = self.realm()?;
-        let selected = self.selected()?;
-        let (mailbox, read_only) = (selected.mailbox, selected.read_only);
-        self.leave_mailbox();
-        if read_only {
+        self.selected()?;
+        let Some(closed) = self.leave_mailbox() else { return Ok(Done::text("CLOSE completed")) };
+        if closed.read_only {
             return Ok(Done::text("CLOSE completed"));
         }
-        let gone = self.door.mailstore.expunge_deleted(realm, mailbox, None).await?;
+        let gone = self.door.mailstore.expunge_deleted(realm, closed.mailbox, None).await?;
         if self.enabled.condstore && !gone.is_empty() {
-            // What a client that keeps this mailbox in step knows it up to now (RFC 7162 section 3.2.8).
-            if let Some(mailbox) = self.door.mailstore.mailbox(realm, mailbox)? {
-                return Ok(Done::code(Code::HighestModSeq(mailbox.highest_modseq.0), "CLOSE completed"));
-            }
+            let token = self.token_after_close(&closed)?;
+            return Ok(Done::code(Code::HighestModSeq(token.0), "CLOSE completed"));
         }
         Ok(Done::text("CLOSE completed"))
     }
@@ -132,11 +136,7 @@ impl Session {
             None => None,
         };
         self.door.mailstore.expunge_deleted(realm, mailbox, uids.as_deref()).await?;
-        if self.enabled.condstore {
-            let modseq = self.door.mailstore.view(realm, mailbox)?.highest_modseq();
-            return Ok(Done::code(Code::HighestModSeq(modseq.0), "EXPUNGE completed"));
-        }
-        Ok(Done::text("EXPUNGE completed"))
+        Ok(Done::token("EXPUNGE completed"))
     }
 }
 
@@ -152,14 +152,24 @@ impl Selected {
 
 /// Of the UIDs that are no more, those to tell: not in the view, and among the interesting ones.
 pub(super) fn vanished_of(vanished: &UidSet, view: &MailboxView, interesting: Option<&UidSet>) -> UidSet {
-    let Some(interesting) = interesting else { return vanished.clone() };
-    // The smaller side is walked; both are bounded by UIDNEXT.
+    let last = view.uid_next().0.saturating_sub(1);
+    let all = UidSet::from_ranges([(1, last.max(1))]);
+    let gone = common(vanished, interesting.unwrap_or(&all));
+    // What goes while this is worked out is still in the view, and told as always, afterwards.
+    let is_there = |uid: &Uid| gone.contains(*uid);
+    let there: UidSet = view.uids().iter().copied().filter(is_there).collect();
+    let not_there = there.complement(Uid(1), Uid(last));
+    common(&gone, &not_there)
+}
+
+/// UIDs that are in both sets.
+fn common(one: &UidSet, other: &UidSet) -> UidSet {
     let mut common = Vec::new();
-    let (mut a, mut b) = (vanished.ranges().iter().peekable(), interesting.ranges().iter().peekable());
+    let (mut a, mut b) = (one.ranges().iter().peekable(), other.ranges().iter().peekable());
     while let (Some(&&(a1, a2)), Some(&&(b1, b2))) = (a.peek(), b.peek()) {
         let (first, last) = (a1.max(b1), a2.min(b2));
-        if first <= last && first < view.uid_next().0 {
-            common.push((first, last.min(view.uid_next().0 - 1)));
+        if first <= last {
+            common.push((first, last));
         }
         if a2 <= b2 {
             a.next();

@@ -9,6 +9,7 @@ use mailstore::{
 };
 use tokio::sync::watch;
 
+use super::token::Shown;
 use super::wire::Wire;
 use super::{Enabled, Outcome, Session};
 use crate::failure::Failure;
@@ -65,8 +66,10 @@ pub(super) struct Selected {
     pub(super) known: Arc<MailboxView>,
     /// What `$` means (RFC 5182).
     pub(super) saved: UidSet,
-    /// Flags the client knows of although they are newer than `known`: its own doing.
-    told: HashMap<Uid, ModSeq>,
+    /// Flags the client knows of although they are newer than `known`: its own doing, or fetched.
+    told: HashMap<Uid, (ModSeq, Flags)>,
+    /// An answer broke off: which flags the client knows that are newer than `known` is not known.
+    told_unknown: bool,
     /// The keywords of the last FLAGS response.
     keywords: Vec<Keyword>,
     pub(super) changes: watch::Receiver<RealmSeq>,
@@ -76,6 +79,7 @@ pub(super) struct Selected {
     pub(super) fetched_below: Uid,
     /// There is more to tell than could be told so far.
     behind: bool,
+    pub(super) shown: Shown,
 }
 
 impl Selected {
@@ -87,8 +91,20 @@ impl Selected {
         recent: UidSet,
     ) -> Self {
         let (keywords, told, fetched_below) = (keywords_of(&known), HashMap::new(), known.uid_next());
-        let saved = UidSet::EMPTY;
-        Self { mailbox, read_only, known, saved, told, keywords, changes, recent, fetched_below, behind: false }
+        Self {
+            mailbox,
+            read_only,
+            known,
+            saved: UidSet::EMPTY,
+            told,
+            told_unknown: false,
+            keywords,
+            changes,
+            recent,
+            fetched_below,
+            behind: false,
+            shown: Shown::default(),
+        }
     }
 
     /// How many of the known messages are `\Recent` for this session.
@@ -145,13 +161,32 @@ impl Selected {
     /// Whether the known view is all that there is to know. Not so while expunges wait to be told, or after a STORE of
     /// this session that the view does not show yet.
     pub(super) fn is_current(&self) -> bool {
-        !self.behind && self.told.is_empty()
+        !self.behind && self.told.is_empty() && !self.told_unknown
     }
 
-    /// The client has just been told the flags of this message.
-    pub(super) fn has_told(&mut self, uid: Uid, modseq: ModSeq) {
+    /// Whether there may be more to tell than was told.
+    pub(super) fn is_behind(&self) -> bool {
+        self.behind
+    }
+
+    /// An answer broke off: what it was to tell is told another time.
+    pub(super) fn has_told_in_part(&mut self) {
+        self.told = HashMap::new();
+        self.told_unknown = true;
+    }
+
+    /// The client knows the flags of this message: it was just told them, or can work them out.
+    pub(super) fn has_told(&mut self, uid: Uid, modseq: ModSeq, flags: &Flags) {
         if modseq > self.known.highest_modseq() {
-            self.told.insert(uid, modseq);
+            self.told.insert(uid, (modseq, flags.clone()));
+        }
+    }
+
+    /// The flags of the message at `index` as the client knows them.
+    pub(super) fn told_flags(&self, index: usize) -> &Flags {
+        match self.told.get(&self.known.uids()[index]) {
+            Some((_, flags)) => flags,
+            None => self.known.flags(index),
         }
     }
 }
@@ -375,16 +410,39 @@ impl Selected {
             }
         }
         self.tell_keywords(&keywords_of(newer), out);
-        for &index in &diff.changed {
-            let (uid, modseq) = (newer.uids()[index], newer.modseq(index));
-            if self.told.get(&uid) != Some(&modseq) {
-                let shown = enabled.condstore.then_some(modseq);
-                write_flags_fetch(out, index + 1, uid, Some(newer.flags(index)), &self.recent, shown);
-            }
+        let changed = self.changed(newer, diff.changed);
+        if enabled.condstore && !changed.is_empty() {
+            self.shows_modseq();
         }
-        self.told = HashMap::new();
+        for index in changed {
+            let (uid, modseq) = (newer.uids()[index], newer.modseq(index));
+            let shown = enabled.condstore.then_some(modseq);
+            write_flags_fetch(out, index + 1, uid, Some(newer.flags(index)), &self.recent, shown);
+        }
+        (self.told, self.told_unknown) = (HashMap::new(), false);
         self.known = Arc::clone(newer);
         true
+    }
+
+    /// The messages in `newer` of whose flags the client is to be told, as indexes: those that differ from what it knows.
+    /// Oldest change first, so that the latest MODSEQ that a client has seen when it is cut off covers as little as can
+    /// be.
+    fn changed(&self, newer: &MailboxView, mut changed: Vec<usize>) -> Vec<usize> {
+        if self.told_unknown {
+            let since = self.known.highest_modseq();
+            changed = (0..newer.len())
+                .filter(|&index| newer.modseq(index) > since && self.known.index_of(newer.uids()[index]).is_some())
+                .collect();
+        } else if !self.told.is_empty() {
+            let differs = |uid: &Uid, index: usize| self.told.get(uid).is_none_or(|told| told.1 != *newer.flags(index));
+            changed.retain(|&index| differs(&newer.uids()[index], index));
+            // What the client was told in between may have been undone.
+            let undone = self.told.keys().filter_map(|uid| newer.index_of(*uid).filter(|&index| differs(uid, index)));
+            changed.extend(undone);
+        }
+        changed.sort_by_key(|&index| (newer.modseq(index), index));
+        changed.dedup();
+        changed
     }
 }
 

@@ -2,7 +2,7 @@
 
 use mailstore::{FlagChange, Flags, Keyword, ModSeq, SystemFlag};
 
-use super::selected::write_flags_fetch;
+use super::selected::{Selected, write_flags_fetch};
 use super::{Done, Outcome, Session};
 use crate::failure::Failure;
 use crate::response::Code;
@@ -25,24 +25,32 @@ impl Session {
             StoreMode::Remove => FlagChange::Remove(flags),
         };
         let since = store.unchanged_since.map(ModSeq);
-        let result = self.door.mailstore.set_flags(realm, mailbox, &uids, change, since).await?;
+        let result = self.door.mailstore.set_flags(realm, mailbox, &uids, change.clone(), since).await?;
 
         let condstore = self.enabled.condstore;
         let (selected, wire) = self.selected_and_wire()?;
-        if !store.silent {
-            let shown = result.changed.iter().flat_map(|(_, flags, _)| flags.keywords());
-            let new: Vec<Keyword> =
-                shown.filter(|keyword| selected.keywords().binary_search(keyword).is_err()).cloned().collect();
-            selected.tell_keywords(&new, &mut wire.out);
+        // A client that wants to hear nothing works the flags out by what it knows, which others may have changed.
+        let works_out = |selected: &Selected, index: usize, flags: &Flags| {
+            store.silent && selected.told_flags(index).changed(&change).is_ok_and(|expected| expected == *flags)
+        };
+        let shown = result.changed.iter().filter(|(uid, flags, _)| {
+            selected.known.index_of(*uid).is_some_and(|index| !works_out(selected, index, flags))
+        });
+        let shown = shown.flat_map(|(_, flags, _)| flags.keywords());
+        let new: Vec<Keyword> =
+            shown.filter(|keyword| selected.keywords().binary_search(keyword).is_err()).cloned().collect();
+        selected.tell_keywords(&new, &mut wire.out);
+        if condstore {
+            selected.shows_modseq();
         }
         for (uid, flags, modseq) in &result.changed {
             let Some(index) = selected.known.index_of(*uid) else { continue };
-            selected.has_told(*uid, *modseq);
-            let flags = (!store.silent).then_some(flags);
+            let shown = (!works_out(selected, index, flags)).then_some(flags);
+            selected.has_told(*uid, *modseq, flags);
             // A silent STORE still tells the new MODSEQ, which the client could not know (RFC 7162 section 3.1.3).
             let modseq = condstore.then_some(*modseq);
-            if flags.is_some() || modseq.is_some() {
-                write_flags_fetch(&mut wire.out, index + 1, *uid, flags, &selected.recent, modseq);
+            if shown.is_some() || modseq.is_some() {
+                write_flags_fetch(&mut wire.out, index + 1, *uid, shown, &selected.recent, modseq);
                 wire.flush_if_full().await?;
             }
         }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use mailstore::{EncodedRow, MailStore, MailboxId, MailboxView, MessageEntry, RealmId, UidSet};
+use mailstore::{EncodedRow, Flags, MailStore, MailboxId, MailboxView, MessageEntry, ModSeq, RealmId, Uid, UidSet};
 
 use super::Plan;
 use super::message::Message;
@@ -58,6 +58,8 @@ pub(super) struct Job {
     message: Option<Message>,
     /// Messages that were gone when their turn came.
     pub(super) missing: usize,
+    /// Flags that were told although they are newer than the view.
+    pub(super) told: Vec<(Uid, ModSeq, Flags)>,
     /// Why the first message whose bytes could not be given could not.
     pub(super) failed: Option<Failure>,
 }
@@ -71,6 +73,7 @@ impl Job {
             rows: Vec::new().into_iter(),
             message: None,
             missing: 0,
+            told: Vec::new(),
             failed: None,
         }
     }
@@ -91,6 +94,13 @@ impl Job {
             }
             if let Some(row) = self.rows.next() {
                 if let Some(index) = shared.view.index_of(row.entry().uid) {
+                    let entry = row.entry();
+                    if !shared.plan.flags_are_known
+                        && entry.modseq > shared.view.highest_modseq()
+                        && shared.plan.items.contains(&FetchItem::Flags)
+                    {
+                        self.told.push((entry.uid, entry.modseq, entry.flags.clone()));
+                    }
                     self.message = Some(Message::new(&shared.mailstore, index + 1, row));
                 }
                 continue;
