@@ -141,6 +141,7 @@ impl Rewinds {
     ) -> Result<RewindRecord> {
         let id = RewindId::of(key)?;
         if let Some(record) = self.mailstore.rewind_record(account, id)?.filter(|record| record.done || record.undone) {
+            self.store.acknowledged_in(account).wait()?;
             return Ok(record);
         }
         let then = self.then(account, wish)?;

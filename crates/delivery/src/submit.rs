@@ -93,6 +93,8 @@ impl Delivery {
         check_key(&submission.idempotency_key)?;
         let account = submission.account;
         if let Some(receipt) = self.receipt(account, &submission.idempotency_key)? {
+            // What was read may be durable here alone.
+            self.inner.store.acknowledged_in(account.realm()).await?;
             return Ok(receipt);
         }
         self.check_submission(&submission)?;
@@ -129,6 +131,7 @@ impl Delivery {
     pub async fn cancel_submission(&self, account: AccountId, idempotency_key: &[u8]) -> Result<SubmitReceipt> {
         let receipt = self.receipt(account, idempotency_key)?.ok_or(DeliveryError::UnknownSubmission)?;
         if receipt.cancelled {
+            self.inner.store.acknowledged_in(account.realm()).await?;
             return Ok(receipt);
         }
         let legs = queue::legs(&self.inner.store.snapshot(), receipt.id)?;
@@ -140,7 +143,8 @@ impl Delivery {
         Ok(cancelled)
     }
 
-    /// The receipt under a key, if there was such a Send within `keep_receipts`. A quick read.
+    /// The receipt under a key, if there was such a Send within `keep_receipts`. A quick read: of a Send that
+    /// may not be acknowledged yet.
     pub fn receipt(&self, account: AccountId, idempotency_key: &[u8]) -> Result<Option<SubmitReceipt>> {
         check_key(idempotency_key)?;
         let record = load_receipt(&self.inner.store.snapshot(), account, idempotency_key)?;

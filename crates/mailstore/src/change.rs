@@ -97,6 +97,7 @@ impl MailStore {
             sum.changed.extend(done.changed);
             sum.modified.extend(done.modified);
         }
+        self.if_nothing(uids, account).await?;
         Ok(sum)
     }
 
@@ -148,7 +149,7 @@ impl MailStore {
                 (Err(error), None) => return Err(error),
             }
         }
-        self.or_nothing(sum, account, from, to)
+        self.or_nothing(sum, account, from, to).await
     }
 
     /// Move at most [`MAX_ROWS_PER_COMMIT`] messages: each is in exactly one of the two mailboxes at any moment.
@@ -178,16 +179,33 @@ impl MailStore {
                 None => sum = Some(done),
             }
         }
-        self.or_nothing(sum, account, from, to)
+        self.or_nothing(sum, account, from, to).await
     }
 
-    fn or_nothing(&self, sum: Option<Copied>, account: RealmId, from: MailboxId, to: MailboxId) -> Result<Copied> {
+    async fn or_nothing(
+        &self,
+        sum: Option<Copied>,
+        account: RealmId,
+        from: MailboxId,
+        to: MailboxId,
+    ) -> Result<Copied> {
         if let Some(sum) = sum {
             return Ok(sum);
         }
         let snapshot = self.store().snapshot();
         let modseq = ModSeq(counters_of(&snapshot, account, from)?.highest_modseq);
-        Ok(Copied { uid_validity: mailbox_record(&snapshot, account, to)?.uid_validity, uids: Vec::new(), modseq })
+        let uid_validity = mailbox_record(&snapshot, account, to)?.uid_validity;
+        drop(snapshot);
+        self.if_nothing(&[], account).await?;
+        Ok(Copied { uid_validity, uids: Vec::new(), modseq })
+    }
+
+    /// That there is nothing to do was read, and not asked of the writer: it is said once that is acknowledged.
+    async fn if_nothing(&self, uids: &[Uid], account: RealmId) -> Result<()> {
+        if uids.is_empty() {
+            self.store().acknowledged_in(account).await?;
+        }
+        Ok(())
     }
 
     /// Remove at most [`MAX_ROWS_PER_COMMIT`] messages from a mailbox, whatever their flags. Returns those that were
@@ -206,6 +224,7 @@ impl MailStore {
         for step in steps(uids) {
             sum.extend(self.commit(move |this, tx| this.expunge_in(tx, account, mailbox, &step)).await?);
         }
+        self.if_nothing(uids, account).await?;
         Ok(sum)
     }
 
@@ -236,6 +255,7 @@ impl MailStore {
                 .await?;
             sum.extend(gone);
         }
+        self.if_nothing(&candidates, account).await?;
         Ok(sum)
     }
 

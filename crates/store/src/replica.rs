@@ -8,16 +8,18 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use crate::{
-    Commit, Digest, RealmId, RealmSeq, Result, Seq, Store, StoreError, StoreOptions,
+    Commit, Digest, RealmId, RealmSeq, Result, Seq, Store, StoreError, StoreOptions, Ticket,
     index::{Batch, FjallIndex, IndexEngine},
     lock::Lock,
     log::{Chain, frame},
     restore,
     store::{RealmState, Role, apply_part, check_format, meta},
     verify::digest_of,
+    writer::Acks,
 };
 
 /// Stands in the folder of a store that follows another one: what it says is for people.
@@ -205,7 +207,37 @@ impl Store {
 
     /// The first commit that is durable here and waits for [`Store::acknowledge`].
     pub fn waits_for_acknowledgement(&self) -> Option<Seq> {
-        self.inner.writer.waits_for()
+        self.inner.writer.waits_for().map(|(seq, _)| seq)
+    }
+
+    /// For how long somebody has waited for [`Store::acknowledge`]: `None` when nobody does.
+    pub fn acknowledgement_overdue(&self) -> Option<Duration> {
+        self.inner.writer.waits_for().map(|(_, since)| since.elapsed())
+    }
+
+    /// How many transactions and answers wait for [`Store::acknowledge`].
+    pub fn waiting_for_acknowledgement(&self) -> usize {
+        self.inner.writer.waiting()
+    }
+
+    /// Resolves once commits up to `seq` are acknowledged. Readers see a commit a moment before that, so whoever is told
+    /// "done" because of what was read, and not by a transaction of its own, is told after this. At once where
+    /// acknowledgements are not held ([`Store::hold_acknowledgements`]).
+    ///
+    /// # Errors
+    /// [`StoreError::Stopped`]: nobody will say any more that it is durable elsewhere.
+    pub fn acknowledged(&self, seq: Seq) -> Ticket<(), StoreError> {
+        self.inner.writer.acknowledged(|_| seq)
+    }
+
+    /// As [`Store::acknowledged`], for all that can be read of one realm at this moment.
+    pub fn acknowledged_in(&self, realm: RealmId) -> Ticket<(), StoreError> {
+        self.inner.writer.acknowledged(|acks| acks.last_of(realm))
+    }
+
+    /// As [`Store::acknowledged`], for all that can be read at this moment.
+    pub fn all_acknowledged(&self) -> Ticket<(), StoreError> {
+        self.inner.writer.acknowledged(Acks::last)
     }
 
     /// Whether a body is here.

@@ -4,6 +4,7 @@
 //! the group has written so far; then bodies and log are synced once, the index gets the group as one batch, and only
 //! then does anyone hear of it.
 
+mod acks;
 mod group;
 mod thread;
 
@@ -15,6 +16,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll},
     thread::JoinHandle,
+    time::Instant,
 };
 
 use parking_lot::{Condvar, Mutex};
@@ -33,6 +35,8 @@ use crate::{
     store::{Quarantine, Watchers, meta},
 };
 
+pub(crate) use acks::Acks;
+use acks::Told;
 pub(crate) use group::Group;
 use thread::Thread;
 
@@ -90,18 +94,6 @@ struct Queue {
     stopped: Option<String>,
 }
 
-/// A group's submitters, each with its own outcome.
-type Told = Vec<(Tell, Result<()>)>;
-
-/// Groups that are durable here and wait until they are durable elsewhere too.
-#[derive(Default)]
-struct Acks {
-    gated: bool,
-    /// Durable elsewhere up to here.
-    acked: Seq,
-    held: VecDeque<(Seq, Told)>,
-}
-
 #[derive(Default)]
 struct Shared {
     queue: Mutex<Queue>,
@@ -150,6 +142,7 @@ impl Writer {
         shared.queue.lock().replica = replica;
         let realms = meta::realm_states(&*index.view())?.into_iter().collect();
         let durable = Seq(log.next().0 - 1);
+        shared.acks.lock().found(durable);
         // The clock may have been put back since.
         let last_ms = log.time_ms();
         let mut thread = Thread {
@@ -285,35 +278,59 @@ impl Writer {
     /// Stops acknowledging, with a reason. A group that is being made may become durable, and nobody is told.
     pub(crate) fn halt(&self, reason: &str) {
         self.shared.stop(reason);
-        self.shared.acks.lock().held.clear();
+        self.shared.acks.lock().give_up();
     }
 
     /// Whether submitters are told only of what is durable elsewhere too. Switched off, all that wait are told.
     pub(crate) fn gate(&self, on: bool) {
-        let mut acks = self.shared.acks.lock();
-        acks.gated = on;
-        let told = if on { VecDeque::new() } else { std::mem::take(&mut acks.held) };
-        drop(acks);
-        for (_, told) in told {
-            tell_all(told);
-        }
+        let told = self.shared.acks.lock().gate(on);
+        tell_all(told);
     }
 
     /// Tells those whose commits are durable elsewhere up to `seq`.
     pub(crate) fn acked(&self, seq: Seq) {
-        let mut acks = self.shared.acks.lock();
-        acks.acked = acks.acked.max(seq);
-        let count = acks.held.partition_point(|(held, _)| *held <= seq);
-        let told: Vec<_> = acks.held.drain(..count).collect();
-        drop(acks);
-        for (_, told) in told {
-            tell_all(told);
-        }
+        let told = self.shared.acks.lock().acked(seq);
+        tell_all(told);
     }
 
-    /// The first commit whose submitters wait for another machine.
-    pub(crate) fn waits_for(&self) -> Option<Seq> {
-        self.shared.acks.lock().held.front().map(|(seq, _)| *seq)
+    /// The first commit whose submitters wait for another machine, and since when they do.
+    pub(crate) fn waits_for(&self) -> Option<(Seq, Instant)> {
+        self.shared.acks.lock().waits_for()
+    }
+
+    /// How many wait for another machine.
+    pub(crate) fn waiting(&self) -> usize {
+        self.shared.acks.lock().waiting()
+    }
+
+    /// Resolves once what `which` names is acknowledged: at once where nothing waits for another machine.
+    pub(crate) fn acknowledged(&self, which: impl FnOnce(&Acks) -> Seq) -> Ticket<(), StoreError> {
+        let (sender, receiver) = oneshot::channel();
+        let tell: Tell = Box::new(move |outcome| {
+            let _ = sender.send(outcome);
+        });
+        let mut acks = self.shared.acks.lock();
+        let seq = which(&acks);
+        if acks.is_acknowledged(seq) {
+            drop(acks);
+            tell(Ok(()));
+            return Ticket(receiver);
+        }
+        let queue = self.shared.queue.lock();
+        let outcome = match &queue.stopped {
+            Some(reason) => Err(StoreError::Stopped { reason: reason.clone() }),
+            None if queue.closing => Err(gone()),
+            None => Ok(()),
+        };
+        drop(queue);
+        match outcome {
+            Ok(()) => acks.hold(seq, vec![(tell, Ok(()))]),
+            error => {
+                drop(acks);
+                tell(error);
+            }
+        }
+        Ticket(receiver)
     }
 
     /// Lets what was submitted finish, then ends the thread.
@@ -327,7 +344,7 @@ impl Writer {
             let _ = thread.join();
         }
         // Nobody will say any more that these are durable elsewhere: their submitters hear that the store has stopped.
-        self.shared.acks.lock().held.clear();
+        self.shared.acks.lock().give_up();
     }
 
     pub(crate) fn stopped(&self) -> Option<String> {

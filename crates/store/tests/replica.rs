@@ -242,3 +242,84 @@ fn a_commit_is_acknowledged_once_the_other_machine_has_it() {
     store.close();
     assert!(matches!(third.wait(), Err(StoreError::Stopped { .. })), "nobody said that it is durable elsewhere");
 }
+
+/// Whether the ticket's answer has come, without waiting for it.
+fn has_come(ticket: &mut store::Ticket<(), StoreError>) -> Option<Result<(), StoreError>> {
+    use std::{future::Future as _, pin::Pin, task};
+    match Pin::new(ticket).poll(&mut task::Context::from_waker(task::Waker::noop())) {
+        task::Poll::Ready(outcome) => Some(outcome),
+        task::Poll::Pending => None,
+    }
+}
+
+#[test]
+fn what_was_read_is_acknowledged_with_the_commit_that_it_was_read_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
+    let submit = |store: &Store, realm: RealmId| {
+        store.transact(move |tx| {
+            tx.put(realm, b"key".to_vec(), b"value".to_vec());
+            Ok::<_, StoreError>(())
+        })
+    };
+    // Where nothing is held, nothing waits.
+    submit(&store, ONE).wait().unwrap();
+    for mut ticket in [store.acknowledged(store.seq()), store.acknowledged_in(ONE), store.all_acknowledged()] {
+        assert!(matches!(has_come(&mut ticket), Some(Ok(()))));
+    }
+    // What was there before acknowledgements were held is not known to be elsewhere.
+    store.hold_acknowledgements(true);
+    let mut ticket = store.acknowledged_in(TWO);
+    assert!(has_come(&mut ticket).is_none());
+    assert_eq!((store.waits_for_acknowledgement(), store.waiting_for_acknowledgement()), (Some(Seq(1)), 1));
+    assert!(store.acknowledgement_overdue().is_some());
+    store.acknowledge(store.seq());
+    ticket.wait().unwrap();
+    assert!(store.acknowledgement_overdue().is_none());
+
+    let mut first = submit(&store, ONE);
+    while store.snapshot().seq().unwrap() != Seq(2) {
+        std::thread::yield_now();
+    }
+    let mut readers = [store.acknowledged(Seq(2)), store.acknowledged_in(ONE), store.all_acknowledged()];
+    assert!(readers.iter_mut().chain([&mut first]).all(|ticket| has_come(ticket).is_none()));
+    // What others wrote is waited for by nobody who did not read it.
+    for mut ticket in [store.acknowledged(Seq(1)), store.acknowledged_in(TWO)] {
+        assert!(matches!(has_come(&mut ticket), Some(Ok(()))));
+    }
+    store.acknowledge(Seq(1));
+    assert!(readers.iter_mut().all(|ticket| has_come(ticket).is_none()));
+    store.acknowledge(Seq(2));
+    for ticket in readers.into_iter().chain([first]) {
+        ticket.wait().unwrap();
+    }
+    // Switched off, and stopped.
+    let off = submit(&store, ONE);
+    while store.snapshot().seq().unwrap() != Seq(3) {
+        std::thread::yield_now();
+    }
+    let read = store.acknowledged_in(ONE);
+    store.hold_acknowledgements(false);
+    read.wait().unwrap();
+    off.wait().unwrap();
+    store.hold_acknowledgements(true);
+    let read = store.acknowledged_in(ONE);
+    store.close();
+    assert!(matches!(read.wait(), Err(StoreError::Stopped { .. })));
+    assert!(matches!(store.acknowledged_in(ONE).wait(), Err(StoreError::Stopped { .. })));
+    drop(store);
+    // What a start finds may not be elsewhere either.
+    let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
+    store.hold_acknowledgements(true);
+    assert!(has_come(&mut store.acknowledged_in(TWO)).is_none());
+    store.acknowledge(store.seq());
+    store.acknowledged_in(ONE).wait().unwrap();
+    // One that is fenced says nothing of what it can't know.
+    let mut last = submit(&store, ONE);
+    while store.snapshot().seq().unwrap() != Seq(4) {
+        std::thread::yield_now();
+    }
+    assert!(has_come(&mut last).is_none());
+    store.fence("another machine was promoted").unwrap();
+    assert!(matches!(store.all_acknowledged().wait(), Err(StoreError::Stopped { .. })));
+}

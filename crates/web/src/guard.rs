@@ -54,6 +54,20 @@ pub async fn stage(State(site): State<Site>, request: Request, next: Next) -> Re
     }
 }
 
+/// A form is told that it is done once that is acknowledged, whether it was done now or found done in what was read:
+/// people press again when a button hangs, and what they are told must outlive this machine then too.
+pub async fn acknowledged(State(site): State<Site>, request: Request, next: Next) -> Response {
+    let acts = request.method() == Method::POST;
+    let response = next.run(request).await;
+    if !acts || !(response.status().is_success() || response.status().is_redirection()) {
+        return response;
+    }
+    match site.mailstore.store().all_acknowledged().await {
+        Ok(()) => response,
+        Err(error) => Fault::from(error).into_response(),
+    }
+}
+
 /// A request that takes too long is given up, and all are counted. Live updates take as long as they like.
 pub async fn timed(State(site): State<Site>, request: Request, next: Next) -> Response {
     let started = Instant::now();

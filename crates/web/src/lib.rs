@@ -104,6 +104,7 @@ impl WebDoor {
             .merge(admin::routes())
             .merge(rewind::routes())
             .fallback(async || error::Fault::NotFound("There is no such page."))
+            .layer(middleware::from_fn_with_state(site.clone(), guard::acknowledged))
             .layer(middleware::from_fn_with_state(site.clone(), guard::timed));
         Router::new()
             .route("/live", get(live::stream))

@@ -413,3 +413,113 @@ async fn a_page_stays_below_60_kb_with_all_that_it_needs() {
     }
     assert!(total < 60_000, "{total} bytes travel for the first page");
 }
+
+/// Presses a button, in a browser of its own.
+fn press(browser: &Browser, request: axum::http::Request<axum::body::Body>) -> tokio::task::JoinHandle<world::Answer> {
+    let mut browser = browser.clone();
+    tokio::spawn(async move { browser.send(request).await })
+}
+
+/// Returns once `pressed` waits for another machine, as one more than `others`; fails when it is answered instead.
+async fn waits(world: &World, others: usize, what: &str, pressed: &tokio::task::JoinHandle<world::Answer>) {
+    while world.mail.store().waiting_for_acknowledgement() <= others {
+        assert!(!pressed.is_finished(), "{what}: answered before the other machine had it");
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_button_pressed_again_is_answered_no_earlier_than_the_first_time() {
+    let world = World::new().await;
+    let inbox = world.mailbox("ann", Role::Inbox).id;
+    let filed = world.file("ann", inbox, b"From: x@example.com\r\nSubject: one\r\n\r\ntext\r\n").await;
+    let mut browser = world.signed_in("ann").await;
+    let page = browser.get("/mail/inbox").await;
+    let csrf = page.csrf();
+    let store = world.mail.store().clone();
+    let act = |verb: &str| {
+        let key = web_key(verb);
+        form(
+            "/act",
+            &[
+                ("csrf", csrf.clone()),
+                ("key", key),
+                ("mailbox", inbox.to_string()),
+                ("id", filed.thread_id.to_string()),
+                ("verb", verb.to_owned()),
+                ("back", "/mail/inbox".to_owned()),
+            ],
+        )
+    };
+    let compose = |wish: &str, key: &str| {
+        let mut fields = letter(&web_key(key), &csrf, "Bob <bob@example.org>");
+        fields.retain(|(name, _)| *name != "do");
+        fields.push(("do", wish.to_owned()));
+        multipart("/compose", &fields, &[])
+    };
+    let undo = |action: String| {
+        form("/undo", &[("csrf", csrf.clone()), ("action", action), ("back", "/mail/inbox".to_owned())])
+    };
+    let contact = || {
+        form(
+            "/people/new",
+            &[
+                ("csrf", csrf.clone()),
+                ("key", web_key("contact")),
+                ("name", "Zoe".to_owned()),
+                ("address", "zoe@x.org".to_owned()),
+                ("address-label", "home".to_owned()),
+            ],
+        )
+    };
+    let settings =
+        || form("/settings", &[("csrf", csrf.clone()), ("name", "Ann".to_owned()), ("hold", "30".to_owned())]);
+    store.hold_acknowledgements(true);
+    store.acknowledge(store.seq());
+    let (mut sent, mut starred, mut made) = (String::new(), String::new(), String::new());
+    for what in ["send", "unsend", "star", "delete", "undelete", "contact", "uncontact", "settings", "save", "out"] {
+        let request = || match what {
+            "send" => compose("send", "send"),
+            "unsend" => undo(sent.clone()),
+            "star" => act("star"),
+            "delete" => act("delete"),
+            "undelete" => undo(starred.clone()),
+            "contact" => contact(),
+            "uncontact" => undo(made.clone()),
+            "settings" => settings(),
+            "save" => compose("save", "save"),
+            _ => form("/signout", &[("csrf", csrf.clone())]),
+        };
+        let seq = store.snapshot().seq().unwrap();
+        let first = press(&browser, request());
+        waits(&world, 0, what, &first).await;
+        assert!(store.snapshot().seq().unwrap() > seq, "{what}: it can be read");
+        let others = store.waiting_for_acknowledgement();
+        let again = press(&browser, request());
+        waits(&world, others, what, &again).await;
+        assert!(!first.is_finished(), "{what}");
+        let done = tokio::spawn(async move { (first.await.unwrap(), again.await.unwrap()) });
+        // A Send or an act may be more than one commit.
+        while !done.is_finished() {
+            store.acknowledge(store.snapshot().seq().unwrap());
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        let (first, again) = done.await.unwrap();
+        assert!(first.status.is_redirection() || first.status.is_success(), "{what}: {}", first.text());
+        if what != "out" {
+            assert_eq!((first.status, first.location()), (again.status, again.location()), "{what}");
+        }
+        let action = first.location().split("done=").nth(1).unwrap_or_default().to_owned();
+        match what {
+            "send" => sent = action,
+            "delete" => starred = action,
+            "contact" => made = action,
+            _ => {}
+        }
+    }
+}
+
+/// A key as a page makes one.
+fn web_key(name: &str) -> String {
+    name.bytes().cycle().take(16).map(|byte| format!("{byte:02x}")).collect()
+}

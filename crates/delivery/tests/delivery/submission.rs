@@ -155,3 +155,47 @@ async fn a_send_through_smtp_keeps_no_copy() {
     world.delivery.accept(to, MESSAGE).await.unwrap();
     assert!(world.mailbox(world.alice, Role::Sent).is_empty(), "the client keeps its own");
 }
+
+/// Returns once `task` waits for another machine, as one more than `others`; fails when it answers instead.
+async fn waits<T>(world: &World, others: usize, task: &tokio::task::JoinHandle<T>) {
+    while world.store.waiting_for_acknowledgement() <= others {
+        assert!(!task.is_finished(), "answered before the other machine had it");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_pressed_again_is_answered_no_earlier_than_the_first() {
+    let world = World::stopped(options(None)).await;
+    let held = |key: &'static [u8]| Submission {
+        hold: Duration::from_hours(1),
+        ..submission(&world, key, &["bob@here.example", "x@there.example"])
+    };
+    world.store.hold_acknowledgements(true);
+    world.store.acknowledge(world.store.seq());
+    for cancels in [false, true] {
+        let press = || {
+            let (delivery, alice, send) = (world.delivery.clone(), world.alice, held(b"key"));
+            tokio::spawn(async move {
+                if cancels { delivery.cancel_submission(alice, b"key").await } else { delivery.submit(send).await }
+            })
+        };
+        let seq = world.store.seq();
+        let first = press();
+        waits(&world, 0, &first).await;
+        assert!(world.store.seq() > seq, "it can be read");
+        let mut again = Vec::new();
+        for others in 1..4 {
+            again.push(press());
+            waits(&world, others, &again[others - 1]).await;
+        }
+        assert!(!first.is_finished());
+        world.store.acknowledge(world.store.seq());
+        assert!(!first.await.unwrap().unwrap().repeated);
+        for again in again {
+            assert!(again.await.unwrap().unwrap().repeated);
+        }
+    }
+    world.store.hold_acknowledgements(false);
+    world.check();
+}

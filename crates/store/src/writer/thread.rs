@@ -50,7 +50,7 @@ impl Thread {
     pub(super) fn run(&mut self) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.work())) {
             self.stop(&format!("the writer failed: {}", panic_text(&*panic)));
-            self.shared.acks.lock().held.clear();
+            self.shared.acks.lock().give_up();
         }
     }
 
@@ -158,8 +158,8 @@ impl Thread {
         drop(queue);
         let told: Told = tells.into_iter().map(|(tell, own)| (tell, own.and_then(|()| outcome.clone()))).collect();
         // What a transaction has only read may not be durable elsewhere yet either.
-        if acks.gated && self.durable > acks.acked && outcome.is_ok() {
-            acks.held.push_back((self.durable, told));
+        if outcome.is_ok() && !acks.is_acknowledged(self.durable) {
+            acks.hold(self.durable, told);
             return;
         }
         drop(acks);
@@ -220,6 +220,7 @@ impl Thread {
         unmark()?;
         self.realms = meta::realm_states(&*self.index.view())?.into_iter().collect();
         self.epoch = epoch;
+        self.shared.acks.lock().found(self.durable);
         self.shared.queue.lock().replica = None;
         Ok(epoch)
     }
@@ -303,6 +304,11 @@ impl Thread {
             commits.iter().flat_map(|commit| &commit.realms).map(RealmCommit::realm).collect();
         batch.extend(touched.into_iter().map(|realm| meta::set_realm_state(realm, group.realms[&realm])));
         batch.push(meta::set_applied(last.seq(), &chain));
+        // Before anyone can read it: who answers from what is read must know what it waits for.
+        self.shared
+            .acks
+            .lock()
+            .touch(last.seq(), commits.iter().flat_map(|commit| &commit.realms).map(RealmCommit::realm));
         self.index.apply(batch).map_err(stop)?;
         self.roll()
     }
