@@ -68,6 +68,8 @@ pub(crate) struct Enabled {
     rev2: bool,
     /// `ENABLE UTF8=ACCEPT`, or rev2.
     utf8: bool,
+    /// `ENABLE UTF8=ACCEPT`.
+    utf8_accept: bool,
     /// `ENABLE CONDSTORE`, or any use of it.
     condstore: bool,
     /// `ENABLE QRESYNC`.

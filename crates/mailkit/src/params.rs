@@ -22,16 +22,7 @@ pub(crate) struct Structured {
 /// `name*` with the value in extended notation (`charset'language'%41...`), as IMAP passes them on.
 pub(crate) fn read(value: &[u8]) -> Structured {
     let mut lexer = Lexer { rest: value };
-    let mut head = String::new();
-    while let Some(byte) = lexer.skip_blank() {
-        if byte == b';' {
-            break;
-        }
-        lexer.rest = &lexer.rest[1..];
-        if byte.is_ascii_graphic() {
-            head.push(char::from(byte.to_ascii_lowercase()));
-        }
-    }
+    let head = lexer.head().to_ascii_lowercase();
     let mut params: Vec<Param> = Vec::new();
     let mut pieces: BTreeMap<String, Vec<Piece>> = BTreeMap::new();
     let mut count = 0;
@@ -64,6 +55,11 @@ pub(crate) fn read(value: &[u8]) -> Structured {
         }
     }
     Structured { head, params }
+}
+
+/// What stands before the first semicolon as it is written, comments and white space removed.
+pub(crate) fn written_head(value: &[u8]) -> String {
+    Lexer { rest: value }.head()
 }
 
 struct Piece {
@@ -141,6 +137,21 @@ struct Lexer<'a> {
 }
 
 impl Lexer<'_> {
+    /// Up to the first semicolon.
+    fn head(&mut self) -> String {
+        let mut head = String::new();
+        while let Some(byte) = self.skip_blank() {
+            if byte == b';' {
+                break;
+            }
+            self.rest = &self.rest[1..];
+            if byte.is_ascii_graphic() {
+                head.push(char::from(byte));
+            }
+        }
+        head
+    }
+
     /// Skips white space and comments; the byte that follows.
     fn skip_blank(&mut self) -> Option<u8> {
         loop {

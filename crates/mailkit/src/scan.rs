@@ -168,13 +168,17 @@ impl Scanner<'_> {
     fn open_part(&mut self, default: Implied, is_message_root: bool) -> Option<Envelope> {
         self.parts += 1;
         let header_start = self.pos;
-        self.skip_header();
+        let is_cut = self.skip_header();
         let header = &self.raw[header_start..self.pos];
+        // The line break before a boundary belongs to it, also where no empty line ends the header (RFC 2046 section
+        // 5.1.1).
+        let ending = if is_cut { line_break_at_end(header) } else { 0 };
         let header = &header[..header.len().min(MAX_HEADER_BYTES)];
         let mut part = read_part(header, default, &mut self.budget);
         part.header_start = header_start as u64;
-        part.body_start = self.pos as u64;
-        let mut open = Open { part, boundary: None, default: Implied::Text, line_feeds_at_body: self.line_feeds };
+        part.body_start = (self.pos - ending) as u64;
+        let line_feeds_at_body = self.line_feeds - u64::from(ending > 0);
+        let mut open = Open { part, boundary: None, default: Implied::Text, line_feeds_at_body };
         // Room for this part, a child and that child's message root.
         let room = self.open.len() + 3 <= MAX_DEPTH && self.parts < MAX_PARTS;
         let is_message = open.part.media_type == "message" && matches!(open.part.subtype.as_str(), "rfc822" | "global");
@@ -196,8 +200,9 @@ impl Scanner<'_> {
         is_message_root.then(|| envelope::read(header, &mut self.budget))
     }
 
-    /// Goes past the header that begins here.
-    fn skip_header(&mut self) {
+    /// Goes past the header that begins here; `true` if a boundary ends it, not an empty line.
+    fn skip_header(&mut self) -> bool {
+        let mut is_cut = false;
         let mut end = self.pos;
         while end < self.raw.len() {
             let rest = &self.raw[end..];
@@ -207,11 +212,13 @@ impl Scanner<'_> {
                 break;
             }
             if self.active > 0 && rest.starts_with(b"--") && self.boundary_at(&rest[..line]).is_some() {
+                is_cut = true;
                 break;
             }
             end += line;
         }
         self.advance(end);
+        is_cut
     }
 
     /// The next boundary line at or after `pos`.
@@ -277,8 +284,9 @@ impl Scanner<'_> {
         let floor = part.parts.last().map_or(part.body_start, |child| child.body_end);
         let mut end = self.pos;
         let mut line_feeds = self.line_feeds;
-        if delimited && self.raw[..end].ends_with(b"\n") {
-            end -= if self.raw[..end].ends_with(b"\r\n") { 2 } else { 1 };
+        let line_break = if delimited { line_break_at_end(&self.raw[..end]) } else { 0 };
+        if line_break > 0 {
+            end -= line_break;
             line_feeds -= 1;
         }
         if (end as u64) < floor {
@@ -298,6 +306,15 @@ impl Scanner<'_> {
             }
             None => Some(part),
         }
+    }
+}
+
+/// How long the line break is that ends `text`.
+fn line_break_at_end(text: &[u8]) -> usize {
+    match text {
+        [.., b'\r', b'\n'] => 2,
+        [.., b'\n'] => 1,
+        _ => 0,
     }
 }
 
@@ -362,8 +379,7 @@ fn read_part(header: &[u8], default: Implied, budget: &mut Budget) -> Part {
             5 => part.md5 = Some(budget.keep(value)),
             6 => part.location = Some(budget.keep(value)),
             _ => {
-                part.languages = params::read(&value)
-                    .head
+                part.languages = params::written_head(&value)
                     .split(',')
                     .filter(|tag| (1..=MAX_NAME_BYTES).contains(&tag.len()))
                     .take(params::MAX_PARAMS)

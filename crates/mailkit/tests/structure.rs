@@ -146,7 +146,7 @@ fn a_boundary_inside_a_header_ends_it() {
     let parsed = parse(raw.as_bytes());
     assert_eq!(outline(&parsed.root), "multipart/mixed(text/html text/plain)");
     assert_eq!(text(raw, &parsed, &[1], SectionText::Whole), Some(""));
-    assert_eq!(text(raw, &parsed, &[1], SectionText::Mime), Some("Content-Type: text/html\r\n"));
+    assert_eq!(text(raw, &parsed, &[1], SectionText::Mime), Some("Content-Type: text/html"));
     assert_eq!(text(raw, &parsed, &[2], SectionText::Whole), Some("x"));
 }
 
@@ -319,5 +319,50 @@ proptest! {
     #[test]
     fn any_bytes_have_a_sound_structure(raw: Vec<u8>) {
         check(&parse(&raw), &raw);
+    }
+}
+
+#[test]
+fn the_line_break_before_a_boundary_is_in_no_section_where_no_empty_line_ends_a_header() {
+    let message = |part: &str, end: &str| {
+        let text =
+            format!("Content-Type: multipart/mixed; boundary=b{end}{end}--b{end}{part}--b{end}{end}x{end}--b--{end}");
+        let parsed = mailkit::parse(text.as_bytes());
+        let section = |text_of| {
+            let range = parsed.section(&[1], text_of).expect("a part");
+            text[range.start as usize..range.end as usize].to_owned()
+        };
+        let part = &parsed.root.parts[0];
+        (section(SectionText::Mime), section(SectionText::Whole), part.lines, parsed.root.parts.len())
+    };
+    for end in ["\r\n", "\n"] {
+        let line = |text: &str| text.replace('|', end);
+        let header = "Content-Type: text/plain";
+        for (part, mime, body, lines) in [
+            ("Content-Type: text/plain|", header, "", 0),
+            ("A: b|Content-Type: text/plain|", "A: b|Content-Type: text/plain", "", 0),
+            ("Content-Type: text/plain||", "Content-Type: text/plain||", "", 0),
+            ("Content-Type: text/plain|||", "Content-Type: text/plain||", "", 0),
+            ("Content-Type: text/plain||x|", "Content-Type: text/plain||", "x", 0),
+            ("Content-Type: text/plain||x||", "Content-Type: text/plain||", "x|", 1),
+            ("", "", "", 0),
+        ] {
+            assert_eq!(message(&line(part), end), (line(mime), line(body), lines, 2), "{part:?} with {end:?}");
+        }
+    }
+}
+
+#[test]
+fn languages_are_told_as_they_are_written() {
+    for (field, languages) in [
+        ("en-GB", &["en-GB"][..]),
+        ("de-CH, en (English),\r\n fr-CA", &["de-CH", "en", "fr-CA"]),
+        ("zh-Hant-TW", &["zh-Hant-TW"]),
+        ("(none)", &[]),
+    ] {
+        let parsed =
+            mailkit::parse(format!("Content-Language: {field}\r\nContent-Type: Text/PLAIN\r\n\r\nx").as_bytes());
+        assert_eq!(parsed.root.languages, languages, "{field}");
+        assert_eq!(parsed.root.content_type(), "text/plain");
     }
 }

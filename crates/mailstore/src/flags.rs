@@ -8,8 +8,8 @@ use crate::MailError;
 
 /// Longest keyword, in bytes.
 pub const MAX_KEYWORD_BYTES: usize = 64;
-/// Most keywords that one message may have.
-pub const MAX_KEYWORDS: usize = 32;
+/// Most keywords that one message may have, and most in one mailbox to which a client can add new ones.
+pub const MAX_KEYWORDS: usize = 128;
 
 /// A system flag. `\Recent` is not kept (IMAP4rev2 dropped it): rev1 clients are told that nothing is recent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -227,7 +227,7 @@ impl Flags {
     pub fn insert_keyword(&mut self, keyword: Keyword) -> Result<(), MailError> {
         if let Err(place) = self.keywords.binary_search(&keyword) {
             if self.keywords.len() >= MAX_KEYWORDS {
-                return Err(MailError::BadKeyword(format!("{keyword} would be the {}th keyword", MAX_KEYWORDS + 1)));
+                return Err(MailError::BadKeyword(format!("{keyword}: there can be at most {MAX_KEYWORDS} keywords")));
             }
             self.keywords.insert(place, keyword);
         }

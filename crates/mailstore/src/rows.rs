@@ -136,6 +136,14 @@ impl MailStore {
         Ok(records.iter().map(|(uid, record)| entry(mailbox, *uid, record)).collect())
     }
 
+    /// How many bytes the messages have that are `\Deleted`. Visits each of those.
+    pub fn deleted_bytes(&self, account: RealmId, mailbox: MailboxId) -> Result<u64> {
+        let view = self.view(account, mailbox)?;
+        let deleted: Vec<Uid> =
+            (0..view.len()).filter(|&index| view.flags(index).deleted()).map(|index| view.uids()[index]).collect();
+        Ok(self.entries(account, mailbox, &deleted)?.iter().map(|entry| entry.size).sum())
+    }
+
     /// [`Self::entries`] with what was parsed, some KB each: ask for some hundred at a time.
     pub fn rows(&self, account: RealmId, mailbox: MailboxId, uids: &[Uid]) -> Result<Vec<MessageRow>> {
         let row = |row: EncodedRow| {

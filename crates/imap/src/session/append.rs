@@ -43,7 +43,7 @@ impl Session {
                 self.wire.out.extend_from_slice(b"+ OK\r\n");
             }
             self.wire.flush().await?;
-            match self.receive(literal.len).await? {
+            match self.receive(literal).await? {
                 Ok(received) => match self.read_message(received, accepted, &message).await {
                     Ok(staged) => batch.add(staged, literal.len),
                     Err(failure) => failed = Some(failure),
@@ -98,7 +98,8 @@ impl Session {
     }
 
     /// Reads the literal. The inner error is told once the command has ended; the outer one ends the connection.
-    async fn receive(&mut self, len: u64) -> Outcome<Outcome<Received>> {
+    async fn receive(&mut self, literal: LiteralHeader) -> Outcome<Outcome<Received>> {
+        let len = literal.len;
         let mut left = len;
         let mut spool = if len > PIECE_BYTES as u64 { Spool::new(self).await } else { Ok(Spool::default()) };
         let mut piece = Vec::with_capacity(usize::try_from(len).unwrap_or(PIECE_BYTES).min(PIECE_BYTES));
@@ -108,6 +109,10 @@ impl Session {
             }
             let buffered = self.wire.buffered();
             let n = usize::try_from(left).unwrap_or(usize::MAX).min(buffered.len());
+            if !literal.binary && spool.is_ok() && buffered[..n].contains(&0) {
+                let text = "The message has a NUL byte, which only a binary literal may have: send it as ~{...}";
+                spool = Err(Failure::no(Code::CANNOT, text));
+            }
             if spool.is_ok() {
                 piece.extend_from_slice(&buffered[..n]);
             }

@@ -37,6 +37,9 @@ impl Session {
             all.push_str(" STARTTLS");
         }
         if self.passwords_allowed()? {
+            if self.wire.conn()?.tls_exporter().is_some() {
+                all.push_str(" AUTH=SCRAM-SHA-256-PLUS");
+            }
             all.push_str(" AUTH=PLAIN AUTH=LOGIN AUTH=SCRAM-SHA-256");
         } else {
             all.push_str(" LOGINDISABLED");
@@ -62,7 +65,7 @@ impl Session {
             let was = *enabled;
             match name.as_str() {
                 "IMAP4REV2" => (enabled.rev2, enabled.utf8) = (true, true),
-                "UTF8=ACCEPT" => enabled.utf8 = true,
+                "UTF8=ACCEPT" => (enabled.utf8, enabled.utf8_accept) = (true, true),
                 "CONDSTORE" => enabled.condstore = true,
                 "QRESYNC" => (enabled.qresync, enabled.condstore) = (true, true),
                 _ => continue,

@@ -1,6 +1,6 @@
 //! COPY and MOVE (RFC 9051 sections 6.4.7 and 6.4.8, RFC 4315 for COPYUID).
 
-use mailstore::{Copied, MailError, MailboxId};
+use mailstore::{Copied, MailError, MailboxId, Uid};
 
 use super::{Done, Outcome, Session};
 use crate::failure::Failure;
@@ -17,8 +17,7 @@ impl Session {
         let copied = self.door.mailstore.copy(realm, from, &uids, to).await?;
         match copy_uid(&copied) {
             Some(code) => Ok(Done::code(code, "COPY completed")),
-            None if uid => Ok(Done::text("COPY completed: there were no such messages")),
-            None => Err(Failure::no(Code::EXPUNGE_ISSUED, "These messages are not there any more")),
+            None => nothing_there(uid, &uids, "COPY completed: there were no such messages"),
         }
     }
 
@@ -30,7 +29,7 @@ impl Session {
         let from = selected.mailbox;
         let moved = self.door.mailstore.move_(realm, from, &uids, to).await?;
         let Some(code) = copy_uid(&moved) else {
-            return Ok(Done::text("MOVE completed: there were no such messages"));
+            return nothing_there(uid, &uids, "MOVE completed: there were no such messages");
         };
         // Before the EXPUNGEs, so that a client knows where its messages went (RFC 6851 section 4.3).
         self.untagged_ok(&code, "Moved");
@@ -45,6 +44,15 @@ impl Session {
             None => Err(Failure::from(MailError::NoSuchMailbox(name.to_string())).try_create()),
         }
     }
+}
+
+/// The answer when none of the messages named was there. UIDs, and an empty `$` (RFC 5182 section 2.1), may name none;
+/// one who names messages by number believes them to be there (RFC 2180 section 4.4).
+fn nothing_there(by_uid: bool, named: &[Uid], text: &'static str) -> Outcome {
+    if by_uid || named.is_empty() {
+        return Ok(Done::text(text));
+    }
+    Err(Failure::no(Code::EXPUNGE_ISSUED, "These messages are not there any more"))
 }
 
 fn copy_uid(copied: &Copied) -> Option<Code> {

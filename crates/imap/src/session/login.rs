@@ -48,7 +48,9 @@ impl Session {
     /// SASL (RFC 9051 section 6.2.2). The exchange itself is [`doorkit::sasl`]'s.
     pub(super) async fn authenticate(&mut self, mechanism: &str, initial: Option<syntax::Secret>) -> Outcome {
         self.may_log_in()?;
-        let Some(mechanism) = Mechanism::from_name(mechanism) else {
+        let can_bind = self.wire.conn()?.tls_exporter().is_some();
+        let known = Mechanism::from_name(mechanism).filter(|known| can_bind || *known != Mechanism::ScramSha256Plus);
+        let Some(mechanism) = known else {
             return Err(Failure::no(Code::CANNOT, "This mechanism is not known; CAPABILITY names those that are"));
         };
         let mut exchange = Exchange::new(mechanism, self.wire.conn()?.tls_exporter());

@@ -82,6 +82,11 @@ impl Session {
         };
         let limit = self.door.options.max_message_bytes;
         let token = self.token_of(mailbox).0;
+        let deleted_bytes = if items.contains(&StatusItem::DeletedStorage) && mailbox.deleted > 0 {
+            self.door.mailstore.deleted_bytes(self.realm()?, mailbox.id)?
+        } else {
+            0
+        };
         let utf8 = self.enabled.utf8;
         let out = &mut self.wire.out;
         out.extend_from_slice(b"* STATUS ");
@@ -98,6 +103,7 @@ impl Session {
                 StatusItem::UidValidity => ("UIDVALIDITY", u64::from(mailbox.uid_validity)),
                 StatusItem::Unseen => ("UNSEEN", u64::from(mailbox.unread)),
                 StatusItem::Deleted => ("DELETED", u64::from(mailbox.deleted)),
+                StatusItem::DeletedStorage => ("DELETED-STORAGE", deleted_bytes),
                 StatusItem::Size => ("SIZE", mailbox.size),
                 StatusItem::HighestModSeq => ("HIGHESTMODSEQ", token),
                 StatusItem::AppendLimit => ("APPENDLIMIT", limit),

@@ -22,6 +22,10 @@ impl Drop for CancelOnDrop {
 
 impl Session {
     pub(super) async fn search(&mut self, tag: &str, search: Search) -> Outcome {
+        if search.has_charset && self.enabled.utf8_accept {
+            // RFC 6855 section 3.
+            return Err(Failure::bad("UTF8=ACCEPT is enabled: searches are in UTF-8, and name no charset"));
+        }
         let by_modseq = asks_for_modseq(&search.key);
         let hits = self.hits(&search, by_modseq, |found, _| Ok(found)).await?;
         let rev2 = self.enabled.rev2;

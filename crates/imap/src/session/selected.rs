@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use mailstore::{
-    Flags, Keyword, MailError, MailStore, MailboxId, MailboxView, ModSeq, RealmId, RealmSeq, SystemFlag, Uid, UidSet,
+    Flags, Keyword, MAX_KEYWORDS, MailError, MailStore, MailboxId, MailboxView, ModSeq, RealmId, RealmSeq, SystemFlag,
+    Uid, UidSet,
 };
 use tokio::sync::watch;
 
@@ -279,7 +280,9 @@ pub(super) fn write_flag_lists(out: &mut Vec<u8>, keywords: &[Keyword], read_onl
     let line = if read_only {
         "* OK [PERMANENTFLAGS ()] No flag can be changed\r\n".to_owned()
     } else {
-        format!("* OK [PERMANENTFLAGS ({names} \\*)] Flags can be changed, keywords can be made\r\n")
+        // Where no keyword can be added any more, nothing promises that (RFC 9051 section 7.1).
+        let more = if keywords.len() < MAX_KEYWORDS { " \\*" } else { "" };
+        format!("* OK [PERMANENTFLAGS ({names}{more})] Flags can be changed\r\n")
     };
     out.extend_from_slice(line.as_bytes());
 }

@@ -1,6 +1,6 @@
 //! STORE (RFC 9051 section 6.4.6, RFC 7162 section 3.1.3 for UNCHANGEDSINCE).
 
-use mailstore::{FlagChange, Flags, Keyword, ModSeq, SystemFlag};
+use mailstore::{FlagChange, Flags, Keyword, MAX_KEYWORDS, ModSeq, SystemFlag};
 
 use super::selected::{Selected, write_flags_fetch};
 use super::{Done, Outcome, Session};
@@ -19,6 +19,14 @@ impl Session {
         let wanted = selected.pick(store.uid, &store.set)?;
         let uids = wanted.uids(&selected.known);
         let flags = flags(&store.flags)?;
+        if store.mode != StoreMode::Remove {
+            let new = flags.keywords().iter().filter(|keyword| selected.keywords().binary_search(keyword).is_err());
+            let new = new.count();
+            if new > 0 && selected.keywords().len() + new > MAX_KEYWORDS {
+                let text = format!("The messages of a mailbox can have at most {MAX_KEYWORDS} different keywords");
+                return Err(Failure::no(Code::LIMIT, text));
+            }
+        }
         let change = match store.mode {
             StoreMode::Replace => FlagChange::Replace(flags),
             StoreMode::Add => FlagChange::Add(flags),

@@ -45,7 +45,7 @@ impl Selected {
         is_due.then(|| self.token())
     }
 
-    /// Whether a client that takes away what it knows to be `\\Deleted`, as CLOSE says, has all of these changes.
+    /// Whether a client that takes away what it knows to be `\Deleted`, as CLOSE says, has all of these changes.
     fn knows_after_close(&self, changes: &Changes) -> bool {
         let view = &self.known;
         let went = |uid: &Uid| changes.vanished.contains(*uid);

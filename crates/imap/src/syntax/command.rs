@@ -201,6 +201,8 @@ pub enum StatusItem {
     UidValidity,
     Unseen,
     Deleted,
+    /// RFC 9208.
+    DeletedStorage,
     Size,
     HighestModSeq,
     MailboxId,
@@ -281,6 +283,8 @@ pub struct Search {
     pub uid: bool,
     /// `RETURN (...)`; `None` for the plain form.
     pub returns: Option<SearchReturn>,
+    /// A charset was named where one may be left out.
+    pub has_charset: bool,
     /// The charset named, if it is none of ours. The program is not read then.
     pub unknown_charset: Option<String>,
     /// The program.

@@ -320,7 +320,6 @@ fn flag(c: &mut Cursor<'_>) -> Result<Flag> {
             "FLAGGED" => Ok(Flag::Flagged),
             "DELETED" => Ok(Flag::Deleted),
             "DRAFT" => Ok(Flag::Draft),
-            "RECENT" => Ok(Flag::Recent),
             _ => c.expected_at(at, "\\Seen, \\Answered, \\Flagged, \\Deleted, \\Draft or a keyword"),
         };
     }

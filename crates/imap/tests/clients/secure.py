@@ -25,6 +25,7 @@ def connect():
         assert "PRIVACYREQUIRED" in str(error), error
     c.starttls(context)
     assert "AUTH=PLAIN" in c.capabilities, c.capabilities
+    assert "AUTH=SCRAM-SHA-256-PLUS" in c.capabilities, c.capabilities
     assert "STARTTLS" not in c.capabilities, c.capabilities
     return c
 

@@ -15,8 +15,7 @@ async fn a_message_comes_back_as_it_went_in() {
     let server = Server::start().await;
     let mut c = server.login().await;
     c.run("SELECT INBOX").await.ok();
-    let odd: [&[u8]; 5] =
-        [MESSAGE, b"", b"no header at all", b"Subject: x\n\nbare\nline\rfeeds\r\n", b"A: b\r\n\r\nwith\0nul\r\n"];
+    let odd: [&[u8]; 4] = [MESSAGE, b"", b"no header at all", b"Subject: x\n\nbare\nline\rfeeds\r\n"];
     for (i, message) in odd.iter().enumerate() {
         let answer = c.append("INBOX", message).await.ok();
         assert!(answer.code().starts_with("APPENDUID ") && answer.code().ends_with(&format!(" {}", i + 1)));
@@ -115,4 +114,46 @@ async fn one_append_files_all_its_messages_or_none() {
     c.send("four (\\Seen) {2000}\r\n").await;
     c.finish(&tag).await.is("NO [TOOBIG]");
     c.run("STATUS INBOX (MESSAGES)").await.ok().has("STATUS \"INBOX\" (MESSAGES 3)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nul_comes_in_and_goes_out_in_binary_literals_alone() {
+    let server = Server::start().await;
+    let mut c = server.login().await;
+    c.run("SELECT INBOX").await.ok();
+    let large = [&b"A: b\r\n\r\n"[..], &vec![b'x'; 300_000], b"\0", &vec![b'y'; 300_000]].concat();
+    let refused: [&[u8]; 4] = [b"\0", b"A: b\0c\r\n\r\nx\r\n", b"A: b\r\n\r\nwith\0nul\r\n", &large];
+    for message in refused {
+        c.append("INBOX", message).await.is("NO [CANNOT]");
+        let plain = [format!("APPEND INBOX {{{}+}}\r\n", message.len()).as_bytes(), message].concat();
+        c.run(&plain).await.is("NO [CANNOT]").lacks("1 EXISTS");
+        // One of several is enough: they come together or not at all.
+        let two = [b"APPEND INBOX {1+}\r\nx".as_slice(), &plain[b"APPEND INBOX".len()..]].concat();
+        c.run(two).await.is("NO [CANNOT]").lacks("1 EXISTS");
+    }
+    for (i, message) in refused.iter().enumerate() {
+        let binary = [format!("APPEND INBOX ~{{{}+}}\r\n", message.len()).as_bytes(), message].concat();
+        c.run(binary).await.ok();
+        let answer = c.run(format!("FETCH {} BODY.PEEK[]", i + 1)).await.ok();
+        let text = String::from_utf8_lossy(message);
+        let literal = format!("{} FETCH (BODY[] ~{{{}}}\r\n{text})", i + 1, message.len());
+        assert!(answer.untagged[0] == literal, "{:.100}", answer.untagged[0]);
+    }
+    // What a section has decides, not the message; and where it is all plain, the literal is.
+    for (asked, begins) in [
+        ("2 BODY.PEEK[HEADER]", "2 FETCH (BODY[HEADER] ~{10}"),
+        ("2 RFC822.HEADER", "2 FETCH (RFC822.HEADER ~{10}"),
+        ("2 BODY.PEEK[HEADER.FIELDS (A)]", "2 FETCH (BODY[HEADER.FIELDS (A)] ~{10}"),
+        ("2 BODY.PEEK[TEXT]", "2 FETCH (BODY[TEXT] {3}"),
+        ("3 BODY.PEEK[HEADER]", "3 FETCH (BODY[HEADER] {8}"),
+        ("3 BODY.PEEK[1]", "3 FETCH (BODY[1] ~{10}"),
+        ("3 BODY.PEEK[1]<0.4>", "3 FETCH (BODY[1]<0> {4}"),
+        ("3 BODY.PEEK[1]<3.4>", "3 FETCH (BODY[1]<3> ~{4}"),
+        ("3 BINARY.PEEK[1]", "3 FETCH (BINARY[1] ~{10}"),
+        ("4 BODY.PEEK[]<0.300000>", "4 FETCH (BODY[]<0> {300000}"),
+        ("4 BODY.PEEK[TEXT]", "4 FETCH (BODY[TEXT] ~{600001}"),
+    ] {
+        let answer = c.run(format!("FETCH {asked}")).await.ok();
+        assert!(answer.untagged[0].starts_with(begins), "{asked}: {:.80}", answer.untagged[0]);
+    }
 }

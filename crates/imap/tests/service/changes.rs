@@ -177,3 +177,70 @@ async fn close_tells_a_client_that_counts_changes_up_to_where_it_knows_the_mailb
     a.run("SELECT INBOX").await.ok();
     a.run("CLOSE").await.is("OK CLOSE completed");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_saved_search_that_found_nothing_is_a_set_for_every_command() {
+    let server = Server::start().await;
+    let (mut a, mut b) = pair(&server).await;
+    a.run("SEARCH RETURN (SAVE) SUBJECT zz").await.ok();
+    for command in [
+        "COPY $ Archive",
+        "MOVE $ Archive",
+        "UID COPY $ Archive",
+        "UID MOVE $ Archive",
+        "STORE $ +FLAGS (\\Seen)",
+        "STORE $ +FLAGS.SILENT (\\Seen)",
+        "UID STORE $ FLAGS ()",
+        "STORE $ (UNCHANGEDSINCE 1) +FLAGS (\\Seen)",
+        "FETCH $ (UID FLAGS)",
+        "UID FETCH $ (BODY[])",
+        "SEARCH $",
+        "UID SEARCH RETURN (COUNT) $",
+        "SORT (DATE) UTF-8 $",
+        "THREAD REFERENCES UTF-8 $",
+        "UID EXPUNGE $",
+    ] {
+        a.run(command).await.ok();
+    }
+    // What it found and is gone is another matter: these are believed to be there.
+    a.run("SEARCH RETURN (SAVE) 2").await.ok();
+    b.run("STORE 2 +FLAGS.SILENT (\\Deleted)").await.ok();
+    b.run("EXPUNGE").await.ok();
+    a.run("COPY 2 Archive").await.is("NO [EXPUNGEISSUED]");
+    let (mut a, mut b) = (server.login().await, b);
+    a.run("SELECT INBOX").await.ok();
+    b.run("STORE 2 +FLAGS.SILENT (\\Deleted)").await.ok();
+    b.run("EXPUNGE").await.ok();
+    // The change is held back before the command, which names its message by number.
+    a.run("MOVE 2 Archive").await.is("NO [EXPUNGEISSUED]");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mailbox_says_when_no_keyword_can_be_added() {
+    let server = Server::start().await;
+    let (mut a, mut b) = pair(&server).await;
+    let keywords = |numbers: std::ops::Range<usize>| numbers.map(|n| format!("k{n}")).collect::<Vec<_>>().join(" ");
+    let last = mailstore::MAX_KEYWORDS;
+    a.run(format!("STORE 1 +FLAGS.SILENT ({})", keywords(0..last - 1))).await.ok();
+    b.run("SELECT INBOX").await.ok().find("OK [PERMANENTFLAGS (").contains("\\*").then_some(()).expect("room for one");
+    a.run(format!("STORE 2 +FLAGS.SILENT ({})", keywords(last - 1..last))).await.ok();
+    for mailbox in ["SELECT INBOX", "SELECT INBOX"] {
+        let answer = b.run(mailbox).await.ok();
+        assert!(!answer.find("OK [PERMANENTFLAGS (").contains("\\*"), "{answer:?}");
+    }
+    b.run("STORE 3 +FLAGS (one-more)").await.is("NO [LIMIT]");
+    b.run("STORE 3 FLAGS (\\Seen one-more)").await.is("NO [LIMIT]");
+    // Known ones can be used, and all be taken away.
+    b.run("STORE 3 +FLAGS (k0 k1)").await.ok();
+    b.run("STORE 3 -FLAGS (one-more)").await.ok();
+    b.run("STORE 2 FLAGS ()").await.ok();
+    b.run("SELECT INBOX").await.ok();
+    b.run("STORE 3 +FLAGS (one-more)").await.ok();
+    // What is no flag of a client's is no flag at all, and changes nothing.
+    for wrong in ["FLAGS (\\Recent)", "+FLAGS (\\Recent)", "-FLAGS \\Recent", "FLAGS (\\Seen \\Unknown)", "FLAGS (\\*)"]
+    {
+        b.run(format!("STORE 3 {wrong}")).await.is("BAD ");
+    }
+    let answer = b.run("FETCH 3 FLAGS").await.ok();
+    assert!(answer.untagged[0].contains("one-more"), "{answer:?}");
+}

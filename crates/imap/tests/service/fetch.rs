@@ -124,7 +124,7 @@ async fn broken_mail_has_a_structure_all_the_same() {
         b"\r\n",
         b"Content-Type: multipart/mixed\r\n\r\nno boundary\r\n",
         b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n",
-        b"Subject: \xc3\xbc\r\nFrom: <<<>>>,,;\r\nContent-Type: ;;;=\r\n\r\n\0",
+        b"Subject: \xc3\xbc\r\nFrom: <<<>>>,,;\r\nContent-Type: ;;;=\r\n\r\n\x01",
         b"Content-Type: message/rfc822\r\n\r\n",
     ];
     for message in broken {
@@ -180,4 +180,49 @@ async fn a_long_answer_comes_whole_and_in_order() {
     }
     let answer = c.run("UID FETCH 100:200,250 (FLAGS)").await.ok();
     assert_eq!(answer.untagged.len(), 102);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_inside_a_message_is_decoded_where_its_structure_says_that_it_is_encoded() {
+    let server = Server::start().await;
+    let mut c = server.login().await;
+    // `Subject: inner`, an empty line, `hi`.
+    let encoded = "U3ViamVjdDogaW5uZXINCg0KaGkNCg==\r\n";
+    for (encoding, body, size) in [
+        ("base64", encoded, 22),
+        ("quoted-printable", "Subject: inner=\r\n\r\n\r\nhi\r\n", 22),
+        ("7bit", "Subject: inner\r\n\r\nhi\r\n", 22),
+    ] {
+        let message = format!(
+            "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\
+             Content-Transfer-Encoding: {encoding}\r\n\r\n{body}\r\n--b--\r\n"
+        );
+        c.append("INBOX", message.as_bytes()).await.ok();
+        c.run("SELECT INBOX").await.ok();
+        let answer = c.run("FETCH * (BINARY.SIZE[1] BINARY.PEEK[1])").await.ok();
+        let part = answer.find("");
+        assert!(part.contains(&format!("BINARY.SIZE[1] {size} ")), "{encoding}: {part}");
+        assert!(part.contains("Subject: inner\r\n\r\nhi"), "{encoding}: {part}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn storage_of_deleted_messages_is_counted() {
+    let server = Server::start().await;
+    let mut c = server.login().await;
+    for _ in 0..3 {
+        c.append("INBOX", MESSAGE).await.ok();
+    }
+    c.run("STATUS INBOX (DELETED-STORAGE)").await.ok().has("STATUS \"INBOX\" (DELETED-STORAGE 0)");
+    c.run("SELECT INBOX").await.ok();
+    c.run("STORE 1,3 +FLAGS.SILENT (\\Deleted)").await.ok();
+    let bytes = 2 * MESSAGE.len();
+    c.run("STATUS INBOX (DELETED DELETED-STORAGE)")
+        .await
+        .ok()
+        .has(&format!("STATUS \"INBOX\" (DELETED 2 DELETED-STORAGE {bytes})"));
+    c.run("LIST \"\" INBOX RETURN (STATUS (DELETED-STORAGE))")
+        .await
+        .ok()
+        .has(&format!("STATUS \"INBOX\" (DELETED-STORAGE {bytes})"));
 }

@@ -23,8 +23,8 @@ async fn a_message_is_recent_for_the_first_session_alone() {
     a.append("INBOX", MESSAGE).await.ok().has("3 EXISTS").has("3 RECENT");
     b.run("NOOP").await.ok().has("3 EXISTS").has("0 RECENT");
     // It can be neither set nor taken away.
-    a.run("STORE 1 -FLAGS (\\Recent)").await.ok();
-    b.run("STORE 1 +FLAGS (\\Recent)").await.ok();
+    a.run("STORE 1 -FLAGS (\\Recent)").await.is("BAD ");
+    b.run("STORE 1 +FLAGS (\\Recent)").await.is("BAD ");
     b.run("FETCH 1 FLAGS").await.ok().has("1 FETCH (FLAGS ())");
     a.run("FETCH 1 FLAGS").await.ok().has("1 FETCH (FLAGS (\\Recent))");
     a.run("STATUS INBOX (RECENT)").await.ok().has("STATUS \"INBOX\" (RECENT 0)");

@@ -251,7 +251,7 @@ async fn step(server: &Server, keeper: &mut Keeper, chance: &mut Chance) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_was_cut_off_arrives_at_what_is_there() {
     // More of them on demand: RESYNC_SEEDS=100.
-    let seeds = std::env::var("RESYNC_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(5);
+    let seeds = std::env::var("RESYNC_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(3);
     for seed in 1..=seeds {
         let server = Server::start().await;
         let mut owner = server.login().await;

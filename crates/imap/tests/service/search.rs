@@ -79,3 +79,30 @@ async fn a_saved_result_can_be_used_in_place_of_a_set() {
     c.run("SEARCH RETURN (SAVE MIN) ALL").await.ok();
     assert_eq!(c.run("UID FETCH $ UID").await.ok().untagged, ["1 FETCH (UID 1)"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_names_no_charset_once_utf8_is_accepted_and_no_part_beside_all() {
+    let server = Server::start().await;
+    let mut c = server.login().await;
+    c.run("SELECT INBOX").await.ok();
+    for command in
+        ["SEARCH CHARSET UTF-8 ALL", "UID SEARCH CHARSET US-ASCII ALL", "SEARCH RETURN (COUNT) CHARSET UTF-8 ALL"]
+    {
+        c.run(command).await.ok();
+    }
+    for options in ["PARTIAL 1:2 ALL", "ALL PARTIAL 1:2", "MIN ALL PARTIAL -1:-2 COUNT"] {
+        for command in ["SEARCH", "UID SEARCH"] {
+            c.run(format!("{command} RETURN ({options}) ALL")).await.is("BAD ");
+        }
+        c.run(format!("SORT RETURN ({options}) (DATE) UTF-8 ALL")).await.is("BAD ");
+    }
+    c.run("SEARCH RETURN (PARTIAL 1:2 MIN COUNT SAVE) ALL").await.ok();
+    // Where the charset is a part of the command it stays.
+    c.run("ENABLE UTF8=ACCEPT").await.ok();
+    for command in ["SEARCH CHARSET UTF-8 ALL", "UID SEARCH CHARSET UTF-8 ALL", "SEARCH CHARSET KOI8-R ALL"] {
+        c.run(command).await.is("BAD ");
+    }
+    for command in ["SEARCH ALL", "SORT (DATE) UTF-8 ALL", "THREAD REFS UTF-8 ALL"] {
+        c.run(command).await.ok();
+    }
+}

@@ -201,11 +201,14 @@ impl Message {
         out: &mut Vec<u8>,
     ) -> Outcome<()> {
         let clipped = clip(range.end - range.start, partial);
+        let mut left = range.start + clipped.start..range.start + clipped.end;
+        let mut first = Vec::new();
+        self.source.next_raw(&self.row, &mut left, &mut first)?;
+        // What is stored with NUL can't be told in a plain literal (RFC 9051 section 4.3).
+        let is_binary = is_binary || first.contains(&0) || self.source.has_nul(&self.row, left.clone())?;
         text::literal_header(out, clipped.end - clipped.start, is_binary);
-        let mut stream = Stream::Raw(range.start + clipped.start..range.start + clipped.end);
-        if self.source.write_stream(&self.row, &mut stream, out)? {
-            self.stream = Some(stream);
-        }
+        out.append(&mut first);
+        self.stream = (!left.is_empty()).then_some(Stream::Raw(left));
         Ok(())
     }
 
@@ -258,7 +261,7 @@ fn write_selected(header: &[u8], section: &Section, out: &mut Vec<u8>) {
     let picked = mailkit::headers::select(header, names, *not);
     let clipped = clip(picked.len() as u64, section.partial);
     let picked = &picked[clipped.start as usize..clipped.end as usize];
-    text::literal_header(out, picked.len() as u64, false);
+    text::literal_header(out, picked.len() as u64, picked.contains(&0));
     out.extend_from_slice(picked);
 }
 
@@ -284,15 +287,34 @@ impl Source {
         Ok(())
     }
 
+    /// Appends the next piece of these bytes, and takes it away from them.
+    fn next_raw(&mut self, row: &Row, range: &mut Range<u64>, out: &mut Vec<u8>) -> Outcome<()> {
+        let end = range.end.min(range.start + FLUSH_BYTES as u64);
+        if range.start < end {
+            self.read(row, &(range.start..end), out)?;
+            range.start = end;
+        }
+        Ok(())
+    }
+
+    /// Whether a NUL is among these bytes: reads them all.
+    fn has_nul(&mut self, row: &Row, mut range: Range<u64>) -> Outcome<bool> {
+        let mut piece = Vec::new();
+        while !range.is_empty() {
+            piece.clear();
+            self.next_raw(row, &mut range, &mut piece)?;
+            if piece.contains(&0) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Writes the next piece of a stream; `false` when it was the last.
     fn write_stream(&mut self, row: &Row, stream: &mut Stream, out: &mut Vec<u8>) -> Outcome<bool> {
         match stream {
             Stream::Raw(range) => {
-                let end = range.end.min(range.start + FLUSH_BYTES as u64);
-                if range.start < end {
-                    self.read(row, &(range.start..end), out)?;
-                    range.start = end;
-                }
+                self.next_raw(row, range, out)?;
                 Ok(!range.is_empty())
             }
             Stream::Decoded { decoder, range, skip, left } => {

@@ -48,7 +48,7 @@ pub(super) fn binary(parsed: &Parsed, path: &[u32]) -> Content {
         return Content::Raw(0..parsed.size);
     }
     let Some(part) = parsed.part(path) else { return Content::Nothing };
-    if part.is_multipart() || part.is_message() {
+    if part.is_multipart() {
         return Content::Raw(part.body());
     }
     match Encoding::named(&part.encoding) {

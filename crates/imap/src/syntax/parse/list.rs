@@ -91,13 +91,14 @@ fn status_items(c: &mut Cursor<'_>) -> Result<Vec<StatusItem>> {
             "UIDVALIDITY" => StatusItem::UidValidity,
             "UNSEEN" => StatusItem::Unseen,
             "DELETED" => StatusItem::Deleted,
+            "DELETED-STORAGE" => StatusItem::DeletedStorage,
             "SIZE" => StatusItem::Size,
             "HIGHESTMODSEQ" => StatusItem::HighestModSeq,
             "MAILBOXID" => StatusItem::MailboxId,
             "APPENDLIMIT" => StatusItem::AppendLimit,
             _ => {
-                let want = "MESSAGES, UIDNEXT, UIDVALIDITY, UNSEEN, DELETED, SIZE, RECENT, HIGHESTMODSEQ, MAILBOXID or \
-                            APPENDLIMIT";
+                let want = "MESSAGES, UIDNEXT, UIDVALIDITY, UNSEEN, DELETED, DELETED-STORAGE, SIZE, RECENT, \
+                            HIGHESTMODSEQ, MAILBOXID or APPENDLIMIT";
                 return c.expected_at(at, want);
             }
         };

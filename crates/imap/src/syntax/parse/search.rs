@@ -6,7 +6,7 @@ use super::super::{MAX_DEPTH, MAX_SEARCH_KEYS};
 use super::{Cursor, Result, date};
 
 pub(super) fn search(c: &mut Cursor<'_>, uid: bool) -> Result<Search> {
-    let mut search = Search { uid, returns: None, unknown_charset: None, key: SearchKey::All };
+    let mut search = Search { uid, returns: None, has_charset: false, unknown_charset: None, key: SearchKey::All };
     c.space()?;
     if c.eat_word("RETURN") {
         c.space()?;
@@ -15,6 +15,7 @@ pub(super) fn search(c: &mut Cursor<'_>, uid: bool) -> Result<Search> {
     }
     if c.eat_word("CHARSET") {
         c.space()?;
+        search.has_charset = true;
         return in_charset(c, search);
     }
     search.key = program(c)?;
@@ -40,6 +41,7 @@ pub(super) fn in_charset(c: &mut Cursor<'_>, mut search: Search) -> Result<Searc
 /// `(MIN PARTIAL 1:500)`.
 pub(super) fn returns(c: &mut Cursor<'_>) -> Result<SearchReturn> {
     let mut r = SearchReturn::default();
+    let at = c.position();
     c.list(|c| {
         if c.eat_word("PARTIAL") {
             c.space()?;
@@ -57,6 +59,10 @@ pub(super) fn returns(c: &mut Cursor<'_>) -> Result<SearchReturn> {
         *want = true;
         Ok(())
     })?;
+    if r.partial.is_some() && r.all {
+        // RFC 9394 section 3.1.
+        return c.expected_at(at, "PARTIAL or ALL, not both");
+    }
     // `RETURN ()` is `RETURN (ALL)` (RFC 4731 section 3.1).
     r.all |= r == SearchReturn::default();
     Ok(r)

@@ -10,7 +10,7 @@ const MAX_SORT_KEYS: usize = 20;
 
 pub(super) fn sort(c: &mut Cursor<'_>, uid: bool) -> Result<Sort> {
     c.space()?;
-    let mut program = Search { uid, returns: None, unknown_charset: None, key: SearchKey::All };
+    let mut program = Search { uid, returns: None, has_charset: false, unknown_charset: None, key: SearchKey::All };
     if c.eat_word("RETURN") {
         c.space()?;
         program.returns = Some(search::returns(c)?);
@@ -64,6 +64,6 @@ pub(super) fn thread(c: &mut Cursor<'_>, uid: bool) -> Result<Thread> {
         _ => return c.expected_at(at, "ORDEREDSUBJECT, REFERENCES or REFS"),
     };
     c.space()?;
-    let program = Search { uid, returns: None, unknown_charset: None, key: SearchKey::All };
+    let program = Search { uid, returns: None, has_charset: false, unknown_charset: None, key: SearchKey::All };
     Ok(Thread { algorithm, search: search::in_charset(c, program)? })
 }
