@@ -239,7 +239,7 @@ fn sample(mail: &MailStore, account: RealmId) -> anyhow::Result<()> {
     let query =
         if row.parsed.subject.is_empty() { SearchQuery::All } else { SearchQuery::Subject(row.parsed.subject.clone()) };
     let scope = SearchScope::Mailboxes(vec![fullest.id]);
-    let hits = mail.search(account, &scope, &query, SearchOptions { limit: None, max_visited: None, cancel: None })?;
+    let hits = mail.search(account, &scope, &query, SearchOptions::default())?;
     if hits.iter().any(|hit| hit.uid == uid) {
         Ok(())
     } else {

@@ -19,6 +19,7 @@ pub mod dkim;
 pub mod dsn;
 mod envelope;
 mod flowed;
+pub mod fold;
 pub mod headers;
 mod headline;
 pub mod html;

@@ -68,14 +68,15 @@ impl MailStore {
     /// written to first. All, for an empty prefix.
     pub fn correspondents(&self, account: RealmId, prefix: &str, limit: usize) -> Result<Vec<Correspondent>> {
         let snapshot = self.store().snapshot();
-        let prefix = prefix.to_lowercase();
+        let in_address = prefix.to_lowercase();
+        let prefix = mailkit::fold::loose(prefix);
         let mut found = Vec::new();
         for row in snapshot.prefix(account, &[key::CORRESPONDENT], Order::Ascending)? {
             let (at, value) = row?;
             let record: CorrespondentRecord = schema::decode(&at, value)?;
-            let name = record.name.to_lowercase();
+            let name = mailkit::fold::loose(&record.name);
             let mut words = name.split(|c: char| !c.is_alphanumeric());
-            if at[1..].starts_with(prefix.as_bytes())
+            if at[1..].starts_with(in_address.as_bytes())
                 || name.starts_with(&prefix)
                 || words.any(|word| !word.is_empty() && word.starts_with(&prefix))
             {

@@ -5,6 +5,7 @@
 //! deleted meanwhile does not bring it back, unless [`ImportOptions::again`] says so.
 
 mod from_line;
+mod gmail;
 mod maildir;
 pub mod mbox;
 
@@ -19,9 +20,10 @@ use store::{Read, RealmId};
 
 use crate::schema::{IMPORT_KEY_DAYS, key};
 use crate::{Flags, MailError, MailStore, MailboxId, MailboxName, NewMessage};
+use gmail::Target;
 
 pub use from_line::from_line;
-pub(crate) use maildir::LETTERS;
+pub(crate) use maildir::{LETTERS, NAME_FILE};
 
 /// Largest message that is imported.
 pub const MAX_IMPORTED_BYTES: u64 = 256 * 1024 * 1024;
@@ -52,6 +54,8 @@ pub struct ImportOptions<'a> {
     pub again: bool,
     /// File it even if the quota is used up.
     pub ignore_quota: bool,
+    /// Of an mbox file by Gmail's export: file each message where its labels say that it lay.
+    pub follow_labels: bool,
     /// Set it to stop: the import ends with [`MailError::Cancelled`], what was filed stays.
     pub cancel: Option<&'a AtomicBool>,
 }
@@ -74,7 +78,13 @@ pub struct Imported {
     pub filed: u64,
     /// Messages that an earlier import had filed.
     pub known: u64,
-    /// Messages left out, and why; at most [`MAX_SKIPS_TOLD`] of them are told.
+    /// Messages left out since their owner had deleted them: Thunderbird keeps them in the file until it compacts it.
+    pub deleted: u64,
+    /// Labels and keywords of messages that could not be kept: no name of a mailbox or keyword, or too many.
+    pub lost_labels: u64,
+    /// Folders filed under another name than their own, which can't be a mailbox's; at most [`MAX_SKIPS_TOLD`].
+    pub renamed: Vec<(PathBuf, MailboxName)>,
+    /// Messages and folders left out, and why; at most [`MAX_SKIPS_TOLD`] of them are told.
     pub skipped: u64,
     /// Where those were, and what was wrong.
     pub skips: Vec<(PathBuf, String)>,
@@ -134,17 +144,19 @@ struct Filing<'a> {
     report: Imported,
     batch: Vec<(MailboxId, NewMessage)>,
     batch_bytes: u64,
+    /// Mailboxes that labels named.
+    targets: HashMap<Target, MailboxId>,
     progress: Progress,
     tell: &'a mut dyn FnMut(&Progress),
 }
 
 impl MailStore {
-    /// Import an mbox file into a mailbox. Understands the mboxrd and mboxo ways of quoting `From ` lines; flags come
-    /// from `Status:` and `X-Status:` fields. Blocks: call it on a
-    /// blocking thread, never within a task. `tell` is called after each message.
+    /// Import an mbox file into a mailbox, or a file that holds one message (`.eml`). Understands the mboxrd and mboxo
+    /// ways of quoting `From ` lines; flags come from the fields in which mutt, Dovecot, Thunderbird and Gmail keep them.
+    /// Blocks: call it on a blocking thread, never within a task. `tell` is called after each message.
     ///
     /// # Errors
-    /// If the file can not be read or is no mbox, if the mail can not be filed, [`MailError::OverQuota`] among it.
+    /// If the file can't be read or holds no message, if the mail can't be filed, [`MailError::OverQuota`] among it.
     pub fn import_mbox(
         &self,
         account: RealmId,
@@ -164,10 +176,7 @@ impl MailStore {
             let message = match reader.next_message() {
                 Ok(Some(message)) => message,
                 Ok(None) => break,
-                Err(mbox::Error::NoFromLine) => {
-                    let reason = "an mbox file begins with a line \u{201c}From sender date\u{201d}";
-                    return Err(TransferError::Format { path: source.to_owned(), reason });
-                }
+                Err(mbox::Error::NoFromLine) => single(source)?,
                 Err(mbox::Error::TooLarge { offset }) => {
                     let why = format!("the message at byte {offset} is larger than {MAX_IMPORTED_BYTES} bytes");
                     filing.skip(source.to_owned(), why);
@@ -176,25 +185,36 @@ impl MailStore {
                 Err(mbox::Error::Io(error)) => return Err(file_error(source)(error)),
             };
             filing.progress.bytes = message.end;
+            let kept = mbox::kept_of(&message.bytes);
+            filing.report.lost_labels += kept.lost;
+            if kept.deleted {
+                filing.report.deleted += 1;
+                continue;
+            }
             let nth = seen.entry(blake3::hash(&message.bytes)).or_default();
             let label = [b"mbox\0".as_slice(), name.as_str().as_bytes(), &nth.to_be_bytes()].concat();
             *nth += 1;
-            let flags = mbox::flags_of(&message.bytes);
             let date = message.date_ms.or_else(|| mbox::date_of(&message.bytes));
             let internal_date_ms = date.unwrap_or_else(|| self.store().clock().now_ms());
+            let target = match kept.target {
+                Some(target) if options.follow_labels => filing.target(target, mailbox)?,
+                _ => mailbox,
+            };
             let at = source.to_owned();
-            filing.file(mailbox, Found { bytes: message.bytes, flags, internal_date_ms, label, at })?;
+            filing.file(target, Found { bytes: message.bytes, flags: kept.flags, internal_date_ms, label, at })?;
         }
         filing.finish()
     }
 
-    /// Import a Maildir with its Maildir++ subfolders. The folder itself goes to `into` (INBOX, if `None`), a subfolder
-    /// `.a.b` to `a/b`, made if need be, below `into` if that is given. Flags come from the file names, keywords from
-    /// `dovecot-keywords` files, dates from the files. Blocks: call it on a
-    /// blocking thread, never within a task. `tell` is called after each message.
+    /// Import a Maildir with its subfolders, of Maildir++ (`.a.b`) or as plain folders (`a/b`). The folder itself goes to
+    /// `into` (INBOX, if `None`), a subfolder to the mailbox `a/b`, made if need be, below `into` if that is given; a name
+    /// that can't be a mailbox's becomes a near one ([`MailboxName::near`]). Flags come from the file names, or else from
+    /// the fields in which Thunderbird keeps them; keywords from `dovecot-keywords` files, dates from the files. A folder
+    /// or message that can't be read is left out and told. Blocks: call it on a blocking thread, never within a task.
+    /// `tell` is called after each message.
     ///
     /// # Errors
-    /// If it can not be read or is no Maildir, if the mail can not be filed, [`MailError::OverQuota`] among it.
+    /// If it is no Maildir, if the mail can't be filed, [`MailError::OverQuota`] among it.
     pub fn import_maildir(
         &self,
         account: RealmId,
@@ -204,13 +224,26 @@ impl MailStore {
         tell: &mut dyn FnMut(&Progress),
     ) -> Result<Imported, TransferError> {
         let mut filing = Filing::new(self, account, options, tell);
-        let folders = maildir::folders(source)?;
+        let maildir::Maildir { folders, unreadable } = maildir::read(source)?;
+        for (path, why) in unreadable {
+            filing.skip(path, why);
+        }
         for folder in &folders {
             filing.progress.total_bytes += folder.bytes;
         }
         for folder in folders {
-            let name = folder.mailbox(into)?;
-            let mailbox = filing.mailbox(&name)?;
+            let (name, as_it_is) = folder.mailbox(into);
+            let mailbox = match filing.mailbox(&name) {
+                Ok(mailbox) => mailbox,
+                Err(TransferError::Mail(error)) if is_of_one_folder(&error) => {
+                    filing.skip(folder.path, error.to_string());
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if !as_it_is && filing.report.renamed.len() < MAX_SKIPS_TOLD {
+                filing.report.renamed.push((folder.path.clone(), name.clone()));
+            }
             for file in &folder.files {
                 filing.progress.bytes += file.size;
                 if file.size > MAX_IMPORTED_BYTES {
@@ -225,7 +258,20 @@ impl MailStore {
                     }
                 };
                 let label = [b"maildir\0", name.as_str().as_bytes(), b"\0", file.base.as_bytes()].concat();
-                let (flags, internal_date_ms, at) = (file.flags.clone(), file.date_ms, file.path.clone());
+                let flags = match &file.flags {
+                    Some(flags) => flags.clone(),
+                    // Thunderbird's Maildirs say nothing in the names.
+                    None => {
+                        let kept = mbox::kept_of(&bytes);
+                        if kept.deleted {
+                            filing.report.deleted += 1;
+                            continue;
+                        }
+                        filing.report.lost_labels += kept.lost;
+                        kept.flags
+                    }
+                };
+                let (internal_date_ms, at) = (file.date_ms, file.path.clone());
                 filing.file(mailbox, Found { bytes, flags, internal_date_ms, label, at })?;
             }
         }
@@ -247,6 +293,7 @@ impl<'a> Filing<'a> {
             report: Imported::default(),
             batch: Vec::new(),
             batch_bytes: 0,
+            targets: HashMap::new(),
             progress: Progress::default(),
             tell,
         }
@@ -268,6 +315,29 @@ impl<'a> Filing<'a> {
             })
             .wait();
         Ok(found?)
+    }
+
+    /// The mailbox where labels say that a message lay; `otherwise`, if the account has none of that role.
+    fn target(&mut self, target: Target, otherwise: MailboxId) -> Result<MailboxId, TransferError> {
+        if let Some(known) = self.targets.get(&target) {
+            return Ok(*known);
+        }
+        let mailbox = match &target {
+            Target::Role(role) => {
+                let mailboxes = self.mail.mailboxes(self.account)?;
+                mailboxes.iter().find(|mailbox| mailbox.role == Some(*role)).map_or(otherwise, |mailbox| mailbox.id)
+            }
+            Target::Named(name) => match self.mailbox(name) {
+                Ok(mailbox) => mailbox,
+                Err(TransferError::Mail(error)) if is_of_one_folder(&error) => {
+                    self.report.lost_labels += 1;
+                    otherwise
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        self.targets.insert(target, mailbox);
+        Ok(mailbox)
     }
 
     fn skip(&mut self, at: PathBuf, why: String) {
@@ -353,6 +423,27 @@ impl<'a> Filing<'a> {
         (self.tell)(&self.progress);
         Ok(self.report)
     }
+}
+
+/// Whether an error is about a folder alone: what lies in others can still be filed.
+fn is_of_one_folder(error: &MailError) -> bool {
+    matches!(error, MailError::BadName { .. } | MailError::TooManyMailboxes(_) | MailError::Forbidden(_))
+}
+
+/// A file that is one message: it begins with a header field.
+fn single(source: &Path) -> Result<mbox::MboxMessage, TransferError> {
+    let reason = "it is neither an mbox file, which begins with a line \u{201c}From sender date\u{201d}, nor a message";
+    let wrong = || TransferError::Format { path: source.to_owned(), reason };
+    let size = fs::metadata(source).map_err(file_error(source))?.len();
+    if size > MAX_IMPORTED_BYTES {
+        return Err(wrong());
+    }
+    let bytes = fs::read(source).map_err(file_error(source))?;
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").map_or_else(|| bytes.clone(), <[u8]>::to_vec);
+    if !mbox::is_field(&bytes) {
+        return Err(wrong());
+    }
+    Ok(mbox::MboxMessage { bytes, date_ms: None, end: size })
 }
 
 /// CRLF for every LF, if there is no CR at all.

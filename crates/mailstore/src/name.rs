@@ -83,6 +83,34 @@ impl MailboxName {
         Ok(Self(parts.join("/")))
     }
 
+    /// The nearest valid name for parts that come from elsewhere: what can't stand in a name becomes `_`, as does a part
+    /// that is empty; levels beyond [`MAX_NAME_DEPTH`] are joined to the last one; what is too long is cut, with a hash of
+    /// the whole behind it, so that two names stay two. `None` if there is no part at all.
+    pub fn near<'a>(parts: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+        let refused = |c: char| c.is_control() || matches!(c, '/' | '%' | '*' | '\u{2028}' | '\u{2029}' | '\u{feff}');
+        let clean = |part: &str| {
+            let part: String = part.nfc().map(|c| if refused(c) { '_' } else { c }).collect();
+            let part = part.trim();
+            if part.is_empty() { "_".to_owned() } else { part.to_owned() }
+        };
+        let mut parts: Vec<String> = parts.into_iter().map(clean).collect();
+        if parts.len() > MAX_NAME_DEPTH {
+            let rest = parts.split_off(MAX_NAME_DEPTH - 1).join(" ");
+            parts.push(rest);
+        }
+        let whole = parts.join("/");
+        let name = if whole.len() <= MAX_NAME_BYTES {
+            whole
+        } else {
+            /// `~` and the beginning of the hash.
+            const MARK: usize = 9;
+            let hash = blake3::hash(whole.as_bytes()).to_hex();
+            let kept = &whole[..whole.floor_char_boundary(MAX_NAME_BYTES - MARK)];
+            format!("{}~{}", kept.trim_end_matches([' ', '/']), &hash[..MARK - 1])
+        };
+        Self::normalise(&name).ok()
+    }
+
     /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -166,6 +194,26 @@ mod tests {
         assert_eq!(reason(&"x".repeat(MAX_NAME_BYTES + 1)), NameError::TooLong);
         assert_eq!(reason(&"x".repeat(1_000_000)), NameError::TooLong);
         assert_eq!(reason(&"x/".repeat(MAX_NAME_DEPTH + 1)), NameError::TooDeep);
+    }
+
+    #[test]
+    fn a_near_name_is_valid_and_keeps_names_apart() {
+        for (parts, expected) in [
+            (&["50%"][..], "50_"),
+            (&["x", "", "y"], "x/_/y"),
+            (&[" "], "_"),
+            (&["a/b", "c*"], "a_b/c_"),
+            (&[" a ", "b\u{7}"], "a/b_"),
+            (&["inbox", "b"], "INBOX/b"),
+            (&["Cafe\u{301}"], "Caf\u{e9}"),
+        ] {
+            assert_eq!(MailboxName::near(parts.iter().copied()).unwrap().as_str(), expected);
+        }
+        let deep = MailboxName::near(std::iter::repeat_n("d", 21)).unwrap();
+        assert_eq!(deep.as_str(), format!("{}d d", "d/".repeat(19)));
+        let long = |end: &str| MailboxName::near([format!("{}{end}", "\u{4e2d}".repeat(200)).as_str()]).unwrap();
+        assert!(long("a").as_str().len() <= MAX_NAME_BYTES && long("a") != long("b"));
+        assert_eq!(MailboxName::near([]), None);
     }
 
     #[test]

@@ -23,7 +23,9 @@ use crate::{
 use compiled::{Compiled, Known};
 use content::Content;
 
-/// What to look for. Text is compared without regard to case (Unicode), as a substring.
+pub use content::Folding;
+
+/// What to look for. Text is compared as a substring, folded as [`Folding`] says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SearchQuery {
     /// Every message.
@@ -85,6 +87,8 @@ pub enum SearchQuery {
     Text(String),
     /// Has an attachment.
     HasAttachment,
+    /// In the file name of an attachment.
+    FileName(String),
     /// That message (RFC 8474).
     Email(EmailId),
     /// That conversation (RFC 8474).
@@ -117,6 +121,8 @@ pub struct SearchOptions<'a> {
     pub max_visited: Option<usize>,
     /// Set it to stop: the search ends with [`crate::MailError::Cancelled`] soon after.
     pub cancel: Option<&'a AtomicBool>,
+    /// What makes two spellings the same.
+    pub folding: Folding,
 }
 
 /// A message found.
@@ -155,8 +161,9 @@ impl MailStore {
                 all.into_iter().filter(|mailbox| !hidden(mailbox.role)).map(|mailbox| mailbox.id).collect()
             }
         };
-        let query = Compiled::new(query, self.store().clock().now_ms());
-        let scan = Scan { mail: self, snapshot: &snapshot, account, query: &query, cancel: options.cancel };
+        let query = Compiled::new(query, options.folding, self.store().clock().now_ms());
+        let (cancel, folding) = (options.cancel, options.folding);
+        let scan = Scan { mail: self, snapshot: &snapshot, account, query: &query, cancel, folding };
         // Entries alone decide as much as they can, so that little is left to be sorted and read.
         let mut undecided = Vec::new();
         for mailbox in mailboxes {
@@ -189,14 +196,15 @@ impl MailStore {
     ) -> Result<Vec<(Uid, ModSeq)>> {
         let snapshot = self.store().snapshot();
         counters_of(&snapshot, account, mailbox)?;
-        let query = Compiled::new(query, self.store().clock().now_ms());
+        let folding = Folding::Case;
+        let query = Compiled::new(query, folding, self.store().clock().now_ms());
         if query.needs_flags_alone() {
             let view = self.view(account, mailbox)?;
             let matches =
                 |index: &usize| query.matches_flags(view.uids()[*index], view.flags(*index), view.modseq(*index));
             return Ok((0..view.len()).filter(matches).map(|index| (view.uids()[index], view.modseq(index))).collect());
         }
-        let scan = Scan { mail: self, snapshot: &snapshot, account, query: &query, cancel };
+        let scan = Scan { mail: self, snapshot: &snapshot, account, query: &query, cancel, folding };
         let mut undecided = Vec::new();
         scan.entries(mailbox, |entry, verdict| {
             if verdict != Some(false) {
@@ -219,6 +227,7 @@ struct Scan<'a> {
     account: RealmId,
     query: &'a Compiled,
     cancel: Option<&'a AtomicBool>,
+    folding: Folding,
 }
 
 impl Scan<'_> {
@@ -300,7 +309,7 @@ impl Scan<'_> {
         self.check_cancelled()?;
         let parsed = rows::parsed(entry.email_id, record)?;
         let mut body = self.mail.store().body(&rows::body_id(entry.email_id, record)?)?;
-        let content = Content::read(&mut body, &parsed, self.query.needs_text())?;
+        let content = Content::read(&mut body, &parsed, self.query.needs_text(), self.folding)?;
         let known = Known { entry, headline: Some(&headline), content: Some(&content) };
         Ok(self.query.verdict(&known).unwrap_or(false))
     }

@@ -57,16 +57,16 @@ async fn messages_go_through_an_mbox_unchanged_and_once() {
     for raw in strange() {
         world.append(world.inbox(), &raw).await;
     }
-    let file = world.dir.path().join("out.mbox");
+    let file = world.dir.path().join("INBOX.mbox");
     let mut told = 0;
     let written = world
         .mail
-        .export_mbox(world.account, world.inbox(), &file, None, &mut |progress| {
+        .export_mboxes(world.account, world.dir.path(), Some(world.inbox()), None, &mut |progress| {
             assert!(progress.bytes <= progress.total_bytes && progress.messages > told);
             told = progress.messages;
         })
         .unwrap();
-    assert_eq!((written, told), (7, 7));
+    assert_eq!((written.written, written.skipped, told), (7, 0, 7));
     let archive = world.mailbox(Role::Archive).id;
     let imported = import_mbox(&world, archive, &file, ImportOptions::default());
     assert_eq!(counts(&imported), (7, 0, 0));
@@ -179,8 +179,10 @@ async fn messages_go_through_a_maildir_unchanged_with_flags_dates_and_folders() 
         world.mail.append(world.account, deep, message).await.unwrap();
     }
     let root = world.dir.path().join("out");
-    assert_eq!(world.mail.export_maildir(world.account, &root, None, &mut |_| {}).unwrap(), 7);
-    assert_eq!(world.mail.export_maildir(world.account, &root, None, &mut |_| {}).unwrap(), 7, "nothing twice");
+    for _ in ["new", "nothing twice"] {
+        let exported = world.mail.export_maildir(world.account, &root, None, &mut |_| {}).unwrap();
+        assert_eq!((exported.written, exported.skipped, exported.shortened.len()), (7, 0, 0));
+    }
 
     let other = World::new().await;
     let imported = import_maildir(&other, &root);
@@ -194,4 +196,157 @@ async fn messages_go_through_a_maildir_unchanged_with_flags_dates_and_folders() 
         rows.zip(bodies(world, mailbox)).map(|((date, flags), body)| (date, (body, flags))).collect()
     };
     assert!(all(&world, deep) == all(&other, copy));
+}
+
+/// Names of the account's mailboxes, and the flags of the messages in them.
+fn filed(world: &World) -> BTreeMap<String, Vec<String>> {
+    let mailboxes = world.mail.mailboxes(world.account).unwrap();
+    let filed = mailboxes.into_iter().filter(|mailbox| mailbox.total > 0).map(|mailbox| {
+        let view = world.mail.view(world.account, mailbox.id).unwrap();
+        let flags = (0..view.len()).map(|index| view.flags(index).to_string()).collect();
+        (mailbox.name.to_string(), flags)
+    });
+    filed.collect()
+}
+
+fn made_maildir(root: &Path, folders: &[&str]) {
+    for folder in folders {
+        for part in ["cur", "new", "tmp"] {
+            fs::create_dir_all(root.join(folder).join(part)).unwrap();
+        }
+        fs::write(root.join(folder).join("cur/1.a.host:2,S"), format!("Subject: {folder}\n\nx\n")).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn one_odd_folder_keeps_no_other_out() {
+    let world = World::new().await;
+    let root = world.dir.path().join("Maildir");
+    let deep = format!(".{}", vec!["d"; 21].join("."));
+    let long = format!(".{}", "n".repeat(250));
+    let folders =
+        ["", ".Ok", ".x..y", ". ", ".50%", ".*", ".a.\u{7}", ".bad&utf7", &deep, &long, "plain/inner", "Old.sbd"];
+    made_maildir(&root, &folders);
+    // A link that leads back, and a file where a folder is expected.
+    std::os::unix::fs::symlink(&root, root.join("again")).unwrap();
+    fs::create_dir_all(root.join(".file")).unwrap();
+    fs::write(root.join(".file/cur"), "x").unwrap();
+    let imported = import_maildir(&world, &root);
+    assert_eq!(counts(&imported), (12, 0, 0), "{imported:?}");
+    let names: Vec<String> = filed(&world).into_keys().collect();
+    for expected in ["INBOX", "Ok", "x/_/y", "_", "50_", "a/_", "bad&utf7", "plain/inner", "Old"] {
+        assert!(names.iter().any(|name| name == expected), "{expected} is not among {names:?}");
+    }
+    assert!(imported.renamed.iter().any(|(path, name)| path.ends_with(".50%") && name.as_str() == "50_"));
+    assert!(!imported.renamed.iter().any(|(path, _)| path.ends_with(".Ok")));
+    assert_eq!(counts(&import_maildir(&world, &root)), (0, 12, 0), "again");
+    world.assert_in_order();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn flags_of_thunderbird_gmail_and_maildirs_are_taken_over() {
+    let world = World::new().await;
+    let file = world.dir.path().join("tb");
+    let from = "From - Tue Mar 03 08:30:00 2020\n";
+    let status = |status: &str| format!("{from}X-Mozilla-Status: {status}\nSubject: {status}\n\nx\n\n");
+    let mbox = ["0001", "0009", "0007", "0000", "1001"].map(status).concat();
+    fs::write(&file, mbox).unwrap();
+    let imported = import_mbox(&world, world.inbox(), &file, ImportOptions::default());
+    assert_eq!((counts(&imported), imported.deleted), ((4, 0, 0), 1));
+    let flags = ["\\Seen", "\\Answered \\Flagged \\Seen", "", "\\Seen $Forwarded"];
+    assert_eq!(filed(&world)["INBOX"], flags);
+
+    let world = World::new().await;
+    let from = "From 166@xxx Tue Mar 03 07:30:00 +0000 2020\n";
+    let labels = |labels: &str| format!("{from}X-Gmail-Labels: {labels}\nSubject: {labels}\n\nFrom now on\n\n");
+    let all = ["Archived,Opened,Plans", "Inbox,Unread,Starred", "Trash,Opened", "Archived,Unread", "Spam,Unread"];
+    fs::write(&file, all.map(labels).concat()).unwrap();
+    let follow = ImportOptions { follow_labels: true, ..ImportOptions::default() };
+    assert_eq!(counts(&import_mbox(&world, world.inbox(), &file, follow)), (5, 0, 0));
+    let filed_now = filed(&world);
+    for (mailbox, flags) in [("Plans", "\\Seen"), ("INBOX", "\\Flagged"), ("Trash", "\\Seen")] {
+        assert_eq!(filed_now[mailbox], [flags], "{mailbox}");
+    }
+    assert_eq!(filed_now.len(), 5, "{filed_now:?}");
+
+    // Windows can't have a colon in a name; Thunderbird's Maildirs say nothing there.
+    let world = World::new().await;
+    let root = world.dir.path().join("Maildir");
+    made_maildir(&root, &[""]);
+    for name in ["2.a!2,FS", "3.a;2,R", "4.a-2,S"] {
+        fs::write(root.join("cur").join(name), format!("Subject: {name}\n\nx\n")).unwrap();
+    }
+    fs::write(root.join("cur/5.a"), "X-Mozilla-Status: 0005\nSubject: e\n\nx\n").unwrap();
+    fs::write(root.join("new/6.a"), "X-Mozilla-Status: 0009\nSubject: f\n\nx\n").unwrap();
+    assert_eq!(counts(&import_maildir(&world, &root)), (6, 0, 0));
+    let mut flags = filed(&world).remove("INBOX").unwrap();
+    flags.sort_unstable();
+    assert_eq!(flags, ["", "\\Answered", "\\Flagged \\Seen", "\\Flagged \\Seen", "\\Seen", "\\Seen"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_file_that_is_one_message_is_imported() {
+    let world = World::new().await;
+    let file = world.dir.path().join("letter.eml");
+    fs::write(&file, "From: ann@example.org\r\nSubject: one\r\n\r\nFrom a@b\r\n").unwrap();
+    assert_eq!(counts(&import_mbox(&world, world.inbox(), &file, ImportOptions::default())), (1, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn no_mailbox_name_keeps_another_mailbox_in() {
+    let world = World::new().await;
+    let level = "f".repeat(60);
+    let names = [
+        "L".repeat(255),
+        "L".repeat(254) + "M",
+        [&*level; 5].join("/"),
+        "\u{4e2d}".repeat(95),
+        "a/b".to_owned(),
+        "a.b".to_owned(),
+        "A.B".to_owned(),
+        "a&b~c".to_owned(),
+        "zzz".to_owned(),
+    ];
+    for name in &names {
+        let mailbox = world.create(name).await;
+        world.append(mailbox, format!("Subject: {name}\r\n\r\nx\r\n").as_bytes()).await;
+    }
+    let root = world.dir.path().join("out");
+    let exported = world.mail.export_maildir(world.account, &root, None, &mut |_| {}).unwrap();
+    assert_eq!((exported.written, exported.skipped), (9, 0), "{exported:?}");
+    // The four, and a parent of one of them.
+    assert_eq!(exported.shortened.len(), 5, "{:?}", exported.shortened);
+    let other = World::new().await;
+    assert_eq!(counts(&import_maildir(&other, &root)), (9, 0, 0));
+    assert_eq!(filed(&other), filed(&world), "every mailbox has its own name again");
+
+    let boxes = world.dir.path().join("boxes");
+    fs::create_dir(&boxes).unwrap();
+    let exported = world.mail.export_mboxes(world.account, &boxes, None, None, &mut |_| {}).unwrap();
+    assert_eq!((exported.written, exported.skipped), (9, 0), "{exported:?}");
+    let mut read = 0;
+    for item in fs::read_dir(&boxes).unwrap() {
+        let text = fs::read_to_string(item.unwrap().path()).unwrap();
+        read += text.matches("\nSubject: ").count();
+        assert!(text.matches("\nSubject: ").count() <= 1, "two mailboxes are in one file");
+    }
+    assert_eq!(read, 9);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_can_not_be_written_keeps_nothing_else_in() {
+    let world = World::new().await;
+    for name in ["aaa", "mmm", "zzz"] {
+        let mailbox = world.create(name).await;
+        world.append(mailbox, b"Subject: x\r\n\r\nx\r\n").await;
+    }
+    let root = world.dir.path().join("out");
+    fs::create_dir_all(&root).unwrap();
+    fs::write(root.join(".mmm"), "in the way").unwrap();
+    let exported = world.mail.export_maildir(world.account, &root, None, &mut |_| {}).unwrap();
+    assert_eq!((exported.written, exported.skipped), (2, 1));
+    assert!(exported.skips[0].0.contains("mmm"), "{exported:?}");
+    fs::create_dir_all(root.join("mmm.mbox")).unwrap();
+    let exported = world.mail.export_mboxes(world.account, &root, None, None, &mut |_| {}).unwrap();
+    assert_eq!((exported.written, exported.skipped), (2, 1), "{exported:?}");
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use mailkit::fold::loose;
 use store::{Order, Read, RealmId};
 
 use crate::schema::{self};
@@ -64,7 +65,7 @@ impl People {
         Ok(page)
     }
 
-    /// Contacts of which every word of `text` is found somewhere, of one group if asked; by name, at most `limit`, and
+    /// Contacts of which every word of `text` is found somewhere (compared as [`loose`] does), of one group if asked; by name, at most `limit`, and
     /// how many there are in all. Visits all contacts.
     pub fn search(
         &self,
@@ -74,7 +75,7 @@ impl People {
         limit: usize,
     ) -> Result<(Vec<Contact>, usize)> {
         let snapshot = self.store.snapshot();
-        let words: Vec<String> = text.to_lowercase().split_whitespace().map(str::to_owned).collect();
+        let words: Vec<String> = loose(text).split_whitespace().map(str::to_owned).collect();
         let mut found = Vec::new();
         let visit = |id: ContactId, card: Card, found: &mut Vec<(String, Contact)>| {
             let all = haystack(&card);
@@ -104,12 +105,12 @@ impl People {
     }
 
     /// What completes `prefix`: groups whose name, and addresses of contacts of whom a name, a word of a name, or the
-    /// address begins with it in any case; at most `limit`. Visits all contacts.
+    /// address begins with it, compared as [`loose`] does; at most `limit`. Visits all contacts.
     pub fn complete(&self, account: RealmId, prefix: &str, limit: usize) -> Result<Vec<Suggestion>> {
         let snapshot = self.store.snapshot();
-        let prefix = prefix.trim().to_lowercase();
+        let prefix = loose(prefix.trim());
         let begins = |text: &str| {
-            let text = text.to_lowercase();
+            let text = loose(text);
             text.starts_with(&prefix)
                 || text.split(|c: char| !c.is_alphanumeric()).any(|word| !word.is_empty() && word.starts_with(&prefix))
         };
@@ -148,14 +149,14 @@ impl People {
     }
 }
 
-/// All text of a contact in lower case.
+/// All text of a contact, folded.
 fn haystack(card: &Card) -> String {
-    let mut all = card.name.to_lowercase();
+    let mut all = loose(&card.name);
     let texts = card.other_names.iter().chain(card.addresses.iter().map(|a| &a.address));
     let texts = texts.chain(card.phones.iter().map(|p| &p.number)).chain([&card.organisation, &card.note]);
     for text in texts {
         all.push('\n');
-        all.push_str(&text.to_lowercase());
+        all.push_str(&loose(text));
     }
     all
 }

@@ -127,6 +127,7 @@ pub fn of_mailbox(caller: &Caller, mailbox: &Mailbox, place: &Place, open: Optio
         range: count(mailbox.total, "message"),
         can_empty: clearing,
         can_read: mailbox.unread > 0,
+        problems: Vec::new(),
         chips: Vec::new(),
         rows,
         empty_icon,

@@ -1,14 +1,30 @@
 //! What a person types into the search field, as a search of the mail store.
 //!
-//! Words must all occur. `from:` `to:` `cc:` `subject:` look in that field, `in:` in that mailbox, `has:attachment`,
-//! `is:unread|read|starred|answered`, `before:` and `after:` take a date, `larger:` and `smaller:` a size as `5m`.
-//! Quotes keep words together, a minus before a term means 'not'. What is not understood is looked for as text.
+//! Words must all occur; `OR` between two terms wants one of them. `from:` `to:` `cc:` `bcc:` `subject:` `body:`
+//! `filename:` look in that place (`me` is whoever searches), `in:` in that mailbox, `has:attachment`,
+//! `is:unread|read|starred|answered|forwarded|draft`, `before:` `after:` `on:` take a day as people type it,
+//! `newer_than:` and `older_than:` a span as `7d`, `larger:` and `smaller:` a size as `5m`. Quotes keep words together, a
+//! minus before a term means 'not'. A term of that kind whose value can't be understood is left out and told
+//! ([`Asked::problems`]); anything else is looked for as text.
+
+mod day;
 
 use jiff::civil::Date;
-use mailstore::{SearchQuery, SystemFlag};
+use mailstore::{Keyword, SearchQuery, SystemFlag};
 
 /// Most terms of one search; further ones are left out.
 const MAX_TERMS: usize = 24;
+/// Most problems that are told.
+const MAX_PROBLEMS: usize = 6;
+
+/// Whoever searches, and when.
+#[derive(Clone, Debug)]
+pub struct Searcher {
+    /// Their addresses: what `me` stands for.
+    pub addresses: Vec<String>,
+    /// The day that it is where they are.
+    pub today: Date,
+}
 
 /// A search: what, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,76 +33,239 @@ pub struct Asked {
     pub query: SearchQuery,
     /// The name after `in:`.
     pub mailbox: Option<String>,
+    /// Sentences about what was left out, and what to type instead.
+    pub problems: Vec<String>,
+}
+
+impl Asked {
+    /// Whether nothing was understood, not even where to look.
+    pub fn is_unclear(&self) -> bool {
+        self.query == SearchQuery::All && self.mailbox.is_none() && !self.problems.is_empty()
+    }
 }
 
 /// Understand what was typed.
-pub fn understand(typed: &str) -> Asked {
-    let mut all = Vec::new();
-    let mut mailbox = None;
+pub fn understand(typed: &str, searcher: &Searcher) -> Asked {
+    let mut asked = Asked { query: SearchQuery::All, mailbox: None, problems: Vec::new() };
+    let mut all: Vec<SearchQuery> = Vec::new();
+    let mut or = false;
     for term in terms(typed).into_iter().take(MAX_TERMS) {
-        let (not, body) = match term.strip_prefix('-') {
-            Some(rest) if !rest.is_empty() => (true, rest),
-            _ => (false, term.as_str()),
-        };
-        if let Some(name) = body.strip_prefix("in:").filter(|name| !name.is_empty()) {
-            mailbox = Some(name.to_owned());
+        if !term.quoted && term.text == "OR" {
+            or = !all.is_empty();
             continue;
         }
-        let query = meaning(body);
-        all.push(if not { SearchQuery::Not(Box::new(query)) } else { query });
+        let (not, body) = match term.text.strip_prefix('-') {
+            Some(rest) if !rest.is_empty() && !term.quoted => (true, rest),
+            _ => (false, term.text.as_str()),
+        };
+        let meaning = if term.quoted { Meaning::Query(text(body)) } else { meaning(body, searcher) };
+        let query = match meaning {
+            Meaning::Mailbox(name) => {
+                asked.mailbox = Some(name);
+                continue;
+            }
+            Meaning::Unclear(problem) => {
+                if asked.problems.len() < MAX_PROBLEMS {
+                    asked.problems.push(problem);
+                }
+                continue;
+            }
+            Meaning::Guess(query, problem) => {
+                if asked.problems.len() < MAX_PROBLEMS {
+                    asked.problems.push(problem);
+                }
+                query
+            }
+            Meaning::Query(query) => query,
+        };
+        let query = if not { SearchQuery::Not(Box::new(query)) } else { query };
+        match (std::mem::take(&mut or), all.last_mut()) {
+            (true, Some(SearchQuery::Or(either))) if is_typed_or(either) => either.push(query),
+            (true, Some(last)) => {
+                let before = std::mem::replace(last, SearchQuery::All);
+                *last = SearchQuery::Or(vec![before, query]);
+            }
+            _ => all.push(query),
+        }
     }
-    let query = match all.len() {
+    asked.query = match all.len() {
         0 => SearchQuery::All,
         1 => all.remove(0),
         _ => SearchQuery::And(all),
     };
-    Asked { query, mailbox }
+    asked
 }
 
-fn meaning(term: &str) -> SearchQuery {
-    let text = || SearchQuery::Text(term.to_owned());
-    let Some((name, value)) = term.split_once(':').filter(|(_, value)| !value.is_empty()) else {
-        return text();
-    };
+/// Whether a disjunction can take a further member: `a OR b OR c` is one. Those that a single term makes (`to:`) mean
+/// the same when they grow, so nothing has to be told apart.
+fn is_typed_or(either: &[SearchQuery]) -> bool {
+    either.len() < MAX_TERMS
+}
+
+/// What a term means.
+enum Meaning {
+    /// A condition.
+    Query(SearchQuery),
+    /// Where to look.
+    Mailbox(String),
+    /// Nothing that can be looked for: a sentence that says so and what to type instead.
+    Unclear(String),
+    /// Text, though something else may have been meant.
+    Guess(SearchQuery, String),
+}
+
+fn text(term: &str) -> SearchQuery {
+    SearchQuery::Text(term.to_owned())
+}
+
+/// The names of terms, in the order in which a mistyped one is compared with them.
+const NAMES: [&str; 17] = [
+    "from",
+    "to",
+    "cc",
+    "bcc",
+    "subject",
+    "body",
+    "filename",
+    "has",
+    "is",
+    "in",
+    "before",
+    "after",
+    "on",
+    "larger",
+    "smaller",
+    "newer_than",
+    "older_than",
+];
+
+fn meaning(term: &str, searcher: &Searcher) -> Meaning {
+    let Some((name, value)) = term.split_once(':') else { return Meaning::Query(text(term)) };
+    let name = name.to_ascii_lowercase();
+    if value.is_empty() {
+        let known = NAMES.contains(&name.as_str());
+        return if known { Meaning::Unclear(no_value(&name)) } else { Meaning::Query(text(term)) };
+    }
     let own = value.to_owned();
-    match name.to_ascii_lowercase().as_str() {
-        "from" => SearchQuery::From(own),
-        "to" => SearchQuery::Or(vec![SearchQuery::To(own.clone()), SearchQuery::Cc(own)]),
-        "cc" => SearchQuery::Cc(own),
-        "bcc" => SearchQuery::Bcc(own),
+    let query = match name.as_str() {
+        "from" => people(value, searcher, SearchQuery::From),
+        "to" => {
+            people(value, searcher, |who| SearchQuery::Or(vec![SearchQuery::To(who.clone()), SearchQuery::Cc(who)]))
+        }
+        "cc" => people(value, searcher, SearchQuery::Cc),
+        "bcc" => people(value, searcher, SearchQuery::Bcc),
         "subject" => SearchQuery::Subject(own),
         "body" => SearchQuery::Body(own),
-        "has" if value.starts_with("attach") => SearchQuery::HasAttachment,
-        "is" => match value.to_ascii_lowercase().as_str() {
-            "unread" | "unseen" => SearchQuery::Not(Box::new(SearchQuery::Flag(SystemFlag::Seen))),
-            "read" | "seen" => SearchQuery::Flag(SystemFlag::Seen),
-            "starred" | "flagged" => SearchQuery::Flag(SystemFlag::Flagged),
-            "answered" => SearchQuery::Flag(SystemFlag::Answered),
-            _ => text(),
+        "filename" | "file" => SearchQuery::FileName(own),
+        "in" => return Meaning::Mailbox(own),
+        "has" if value.to_ascii_lowercase().starts_with("attach") => SearchQuery::HasAttachment,
+        "has" => return unclear(term, "isn\u{2019}t something a message can have. Try has:attachment."),
+        "is" => match state(value) {
+            Some(query) => query,
+            None => return unclear(term, "isn\u{2019}t a state. Try is:unread, is:read, is:starred or is:answered."),
         },
-        "before" => date(value).map_or_else(text, SearchQuery::Before),
-        "after" | "since" => date(value).map_or_else(text, SearchQuery::Since),
-        "on" => date(value).map_or_else(text, SearchQuery::On),
-        "larger" => size(value).map_or_else(text, SearchQuery::Larger),
-        "smaller" => size(value).map_or_else(text, SearchQuery::Smaller),
-        _ => text(),
+        "before" | "after" | "since" | "on" => match day::read(value, searcher.today) {
+            Some(days) if name == "before" => SearchQuery::Before(days.start),
+            Some(days) if name == "on" => during(days),
+            Some(days) => SearchQuery::Since(days.start),
+            None => return unclear(term, "isn\u{2019}t a date. Try 2026-11-01, yesterday, monday or 7d."),
+        },
+        "newer_than" | "older_than" => match day::ago(value, searcher.today) {
+            Some(day) if name == "newer_than" => SearchQuery::Since(day),
+            Some(day) => SearchQuery::Before(day),
+            None => return unclear(term, "isn\u{2019}t a span of time. Try 7d, 2w, 3m or 1y."),
+        },
+        "larger" | "smaller" => match size(value) {
+            Some(bytes) if name == "larger" => SearchQuery::Larger(bytes),
+            Some(bytes) => SearchQuery::Smaller(bytes),
+            None => return unclear(term, "isn\u{2019}t a size. Try 5m for 5 MB."),
+        },
+        _ => return other(term, &name),
+    };
+    Meaning::Query(query)
+}
+
+fn unclear(term: &str, advice: &str) -> Meaning {
+    Meaning::Unclear(format!("\u{201c}{}\u{201d} {advice}", short(term)))
+}
+
+fn no_value(name: &str) -> String {
+    let example = match name {
+        "before" | "after" | "on" => "2026-11-01",
+        "larger" | "smaller" => "5m",
+        "newer_than" | "older_than" => "7d",
+        "has" => "attachment",
+        "is" => "unread",
+        "in" => "sent",
+        "filename" => "pdf",
+        "subject" | "body" => "invoice",
+        _ => "anna",
+    };
+    format!("Nothing follows \u{201c}{name}:\u{201d}. Write it without a space, for example {name}:{example}.")
+}
+
+/// A name that is none: text, unless it looks like a slip of the hand.
+fn other(term: &str, name: &str) -> Meaning {
+    let near = |known: &str| strsim::damerau_levenshtein(name, known) <= 1 + usize::from(known.len() > 5);
+    let slip = name.len() >= 2 && name.chars().all(|c| c.is_ascii_alphabetic() || c == '_');
+    let web = term[name.len() + 1..].starts_with("//");
+    match NAMES
+        .iter()
+        .find(|known| near(known))
+        .filter(|_| slip && !web && !matches!(name, "re" | "fw" | "fwd" | "so" | "no"))
+    {
+        Some(known) => {
+            let problem = format!(
+                "\u{201c}{}\u{201d} is looked for as text. Did you mean {known}:{}?",
+                short(term),
+                short(&term[name.len() + 1..])
+            );
+            Meaning::Guess(text(term), problem)
+        }
+        None => Meaning::Query(text(term)),
     }
 }
 
-/// `2026-11-23`, `2026/11/23`, `2026-11` or `2026`.
-fn date(text: &str) -> Option<Date> {
-    let mut numbers = text.split(['-', '/']).map(|part| part.parse::<i16>());
-    let year = numbers.next()?.ok()?;
-    let month = numbers.next().unwrap_or(Ok(1)).ok()?;
-    let day = numbers.next().unwrap_or(Ok(1)).ok()?;
-    Date::new(year, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()
+/// As much of a term as fits into a sentence.
+fn short(term: &str) -> String {
+    const MOST: usize = 60;
+    if term.chars().count() <= MOST {
+        return term.to_owned();
+    }
+    term.chars().take(MOST).chain(['\u{2026}']).collect()
 }
 
-/// Bytes: `700`, `20k`, `5m`, `5MB`, `5GiB`.
+/// A condition about people: `me` is each of the searcher's addresses.
+fn people(value: &str, searcher: &Searcher, with: impl Fn(String) -> SearchQuery) -> SearchQuery {
+    if !value.eq_ignore_ascii_case("me") || searcher.addresses.is_empty() {
+        return with(value.to_owned());
+    }
+    SearchQuery::Or(searcher.addresses.iter().take(MAX_TERMS).cloned().map(with).collect())
+}
+
+fn state(value: &str) -> Option<SearchQuery> {
+    let flag = |flag| Some(SearchQuery::Flag(flag));
+    match value.to_ascii_lowercase().as_str() {
+        "unread" | "unseen" | "new" => Some(SearchQuery::Not(Box::new(SearchQuery::Flag(SystemFlag::Seen)))),
+        "read" | "seen" => flag(SystemFlag::Seen),
+        "starred" | "flagged" | "star" => flag(SystemFlag::Flagged),
+        "answered" | "replied" => flag(SystemFlag::Answered),
+        "draft" => flag(SystemFlag::Draft),
+        "forwarded" => Keyword::new("$Forwarded").ok().map(SearchQuery::Keyword),
+        _ => None,
+    }
+}
+
+/// From the first of these days to before the second.
+fn during(days: std::ops::Range<Date>) -> SearchQuery {
+    SearchQuery::And(vec![SearchQuery::Since(days.start), SearchQuery::Before(days.end)])
+}
+
+/// Bytes: `700`, `20k`, `5m`, `5MB`, `1.5GB`, `5GiB`.
 pub fn size(text: &str) -> Option<u64> {
     let lower = text.to_ascii_lowercase();
     let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let factor = match &lower[digits.len()..] {
+    let factor: u64 = match &lower[digits.len()..] {
         "" | "b" => 1,
         "k" | "kb" => 1_000,
         "m" | "mb" => 1_000_000,
@@ -98,26 +277,44 @@ pub fn size(text: &str) -> Option<u64> {
         "tib" => 1 << 40,
         _ => return None,
     };
-    digits.parse::<u64>().ok()?.checked_mul(factor)
+    let (whole, part) = digits.trim_end().split_once('.').unwrap_or((digits.trim_end(), ""));
+    let whole = whole.parse::<u64>().ok()?.checked_mul(factor)?;
+    if part.is_empty() {
+        return Some(whole);
+    }
+    // Tenths, hundredths and thousandths; what is finer does not matter.
+    let part = part.bytes().all(|b| b.is_ascii_digit()).then(|| format!("{part:0<3}"))?;
+    whole.checked_add(factor / 1_000 * part.get(..3)?.parse::<u64>().ok()?)
+}
+
+/// Something between spaces.
+struct Term {
+    text: String,
+    /// It began with a quotation mark: what stands in it has no other meaning.
+    quoted: bool,
 }
 
 /// Terms between spaces, quotes taken off: `subject:"two words"` is one term.
-fn terms(typed: &str) -> Vec<String> {
+fn terms(typed: &str) -> Vec<Term> {
     let mut terms = Vec::new();
-    let mut term = String::new();
+    let mut term = Term { text: String::new(), quoted: false };
     let mut quoted = false;
     for c in typed.chars() {
         match c {
-            '"' | '\u{201c}' | '\u{201d}' => quoted = !quoted,
-            c if c.is_whitespace() && !quoted => {
-                if !term.is_empty() {
-                    terms.push(std::mem::take(&mut term));
-                }
+            '"' | '\u{201c}' | '\u{201d}' | '\u{201e}' | '\u{ab}' | '\u{bb}' => {
+                quoted = !quoted;
+                term.quoted |= quoted && term.text.is_empty();
             }
-            c => term.push(c),
+            c if c.is_whitespace() && !quoted => {
+                if !term.text.is_empty() {
+                    terms.push(std::mem::replace(&mut term, Term { text: String::new(), quoted: false }));
+                }
+                term.quoted = false;
+            }
+            c => term.text.push(c),
         }
     }
-    if !term.is_empty() {
+    if !term.text.is_empty() {
         terms.push(term);
     }
     terms
@@ -127,8 +324,19 @@ fn terms(typed: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
+    fn searcher() -> Searcher {
+        let addresses = vec!["ann@test.example".to_owned(), "sales@test.example".to_owned()];
+        Searcher { addresses, today: Date::constant(2026, 11, 29) }
+    }
+
+    fn asked(typed: &str) -> Asked {
+        understand(typed, &searcher())
+    }
+
     fn query(typed: &str) -> SearchQuery {
-        understand(typed).query
+        let asked = asked(typed);
+        assert_eq!(asked.problems, Vec::<String>::new(), "{typed}");
+        asked.query
     }
 
     #[test]
@@ -136,31 +344,87 @@ mod tests {
         assert_eq!(query("from:ann"), SearchQuery::From("ann".into()));
         assert_eq!(query("subject:\"two words\""), SearchQuery::Subject("two words".into()));
         assert_eq!(query("has:attachment"), SearchQuery::HasAttachment);
+        assert_eq!(query("filename:pdf"), SearchQuery::FileName("pdf".into()));
         assert_eq!(query("-is:unread"), SearchQuery::Not(Box::new(query("is:unread"))));
         assert_eq!(query("before:2026-11-23"), SearchQuery::Before(Date::constant(2026, 11, 23)));
         assert_eq!(query("after:2026"), SearchQuery::Since(Date::constant(2026, 1, 1)));
+        assert_eq!(query("after:yesterday"), SearchQuery::Since(Date::constant(2026, 11, 28)));
+        assert_eq!(query("newer_than:7d"), SearchQuery::Since(Date::constant(2026, 11, 22)));
         assert_eq!(query("larger:5MB"), SearchQuery::Larger(5_000_000));
+        assert_eq!(query("larger:1.5m"), SearchQuery::Larger(1_500_000));
+        let both = |who: &str| SearchQuery::Or(vec![SearchQuery::To(who.into()), SearchQuery::Cc(who.into())]);
+        let me = SearchQuery::Or(vec![both("ann@test.example"), both("sales@test.example")]);
+        assert_eq!(query("to:me"), me);
     }
 
     #[test]
-    fn what_is_not_understood_is_text() {
-        for typed in ["http://x", "before:soon", "is:nice", "a:b", "larger:many", "-", "99999999999999999999:x"] {
+    fn or_joins_what_stands_beside_it() {
+        let word = |w: &str| SearchQuery::Text(w.into());
+        assert_eq!(query("mooring OR ladder"), SearchQuery::Or(vec![word("mooring"), word("ladder")]));
+        assert_eq!(query("a OR b OR c"), SearchQuery::Or(vec![word("a"), word("b"), word("c")]));
+        let nested = SearchQuery::And(vec![SearchQuery::Or(vec![word("a"), word("b")]), word("c")]);
+        assert_eq!(query("a OR b c"), nested);
+        assert_eq!(query("\"OR\""), word("OR"));
+        assert_eq!(query("OR a"), word("a"));
+        assert_eq!(query("a OR"), word("a"));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_told_and_left_out() {
+        for typed in [
+            "before:foo",
+            "after:13-2026",
+            "on:2026-02-30",
+            "is:foo",
+            "has:wings",
+            "larger:many",
+            "smaller:-1",
+            "newer_than:soon",
+            "before:",
+            "from:",
+            "in:",
+            "-before:foo",
+        ] {
+            let asked = asked(typed);
+            assert_eq!((asked.query, asked.problems.len()), (SearchQuery::All, 1), "{typed}");
+            assert!(asked.problems[0].contains(typed.trim_start_matches('-')), "{typed}: {:?}", asked.problems);
+        }
+        let many = asked(&"before:x ".repeat(100));
+        assert_eq!(many.problems.len(), MAX_PROBLEMS);
+    }
+
+    #[test]
+    fn a_mistyped_name_is_looked_for_as_text_and_asked_about() {
+        for typed in ["frm:ada", "form:ada", "subjet:x", "beforee:2026", "fliename:pdf", "sbuject:x"] {
+            let asked = asked(typed);
+            assert_eq!(asked.query, SearchQuery::Text(typed.into()), "{typed}");
+            assert_eq!(asked.problems.len(), 1, "{typed}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_operator_is_text() {
+        for typed in
+            ["http://x", "https://x/to:me", "a:b", "10:30", "Re:x", "-", "99999999999999999999:x", "note:x", "::"]
+        {
             assert_eq!(query(typed), SearchQuery::Text(typed.into()), "{typed}");
         }
+        assert_eq!(query("\"from:ann\""), SearchQuery::Text("from:ann".into()));
+        assert_eq!(query("\"-x\""), SearchQuery::Text("-x".into()));
         assert_eq!(query("  "), SearchQuery::All);
     }
 
     #[test]
     fn in_names_a_mailbox_and_is_no_condition() {
-        assert_eq!(
-            understand("in:Sent boat"),
-            Asked { query: SearchQuery::Text("boat".into()), mailbox: Some("Sent".into()) }
-        );
+        let found = asked("in:Sent boat");
+        assert_eq!((found.query, found.mailbox.as_deref()), (SearchQuery::Text("boat".into()), Some("Sent")));
     }
 
     #[test]
     fn a_search_has_a_bounded_number_of_terms() {
         let SearchQuery::And(all) = query(&"x ".repeat(1000)) else { panic!() };
         assert_eq!(all.len(), MAX_TERMS);
+        let SearchQuery::Or(all) = query(&"x OR ".repeat(1000)) else { panic!() };
+        assert!(all.len() <= MAX_TERMS);
     }
 }

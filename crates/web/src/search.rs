@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use axum::extract::Query;
 use axum::response::Response;
 use directory::AccountId;
-use mailstore::{MailboxId, MessageRow, Role, SearchHit, SearchOptions, SearchQuery, SearchScope, ThreadId};
+use mailstore::{Folding, MailboxId, MessageRow, Role, SearchHit, SearchOptions, SearchQuery, SearchScope, ThreadId};
 use parking_lot::Mutex;
 
 use crate::caller::Caller;
 use crate::error::{Fault, Result, form_urlencoded};
 use crate::listing::{Place, count, subject};
-use crate::query::understand;
+use crate::query::{Searcher, understand};
 use crate::shell::{self, label, role_name};
 use crate::templates::{Chip, List, MailboxPage, Row};
 use crate::text::avatar;
@@ -84,17 +84,25 @@ impl Drop for CancelOnDrop {
 pub fn list(caller: &Caller, place: &Place, open: Option<(MailboxId, ThreadId)>, cancel: &AtomicBool) -> Result<List> {
     let typed: String = place.q.as_deref().unwrap_or_default().trim().chars().take(400).collect();
     let mailboxes = caller.site.mailstore.mailboxes(caller.realm)?;
-    let asked = understand(&typed);
+    let mut asked = understand(&typed, &Searcher { addresses: caller.senders(), today: caller.calendar().today() });
     let named = asked.mailbox.as_ref().map(|name| {
-        let lower = name.to_lowercase();
+        let wanted = mailkit::fold::loose(name);
+        let is = |text: &str| mailkit::fold::loose(text) == wanted;
         mailboxes
             .iter()
-            .filter(|m| m.role.map(role_name) == Some(lower.as_str()) || label(m).to_lowercase() == lower)
+            .filter(|m| m.role.is_some_and(|role| is(role_name(role))) || is(&label(m)) || is(m.name.as_str()))
             .map(|m| m.id)
             .collect::<Vec<_>>()
     });
     let scope = match (asked.mailbox.as_deref(), named) {
-        (Some("anywhere" | "all"), _) => SearchScope::Everywhere,
+        (Some(name), _) if ["anywhere", "all"].iter().any(|all| name.eq_ignore_ascii_case(all)) => {
+            SearchScope::Everywhere
+        }
+        (Some(name), Some(ids)) if ids.is_empty() => {
+            let problem = format!("There is no mailbox \u{201c}{name}\u{201d}. All mail is searched instead.");
+            asked.problems.push(problem);
+            SearchScope::Mail
+        }
         (_, Some(ids)) => SearchScope::Mailboxes(ids),
         (_, None) => SearchScope::Mail,
     };
@@ -103,7 +111,8 @@ pub fn list(caller: &Caller, place: &Place, open: Option<(MailboxId, ThreadId)>,
     let kept = if open.is_some() || paged { caller.site.found.get(caller.account, &typed) } else { None };
     let hits = match kept {
         Some(hits) => hits,
-        None if typed.is_empty() => Vec::new(),
+        // Nothing of what was typed can be looked for: everything would be found.
+        None if typed.is_empty() || asked.is_unclear() => Vec::new(),
         None => search(caller, &scope, &asked.query, cancel)?,
     };
     caller.site.found.put(caller.account, &typed, &hits);
@@ -150,6 +159,7 @@ pub fn list(caller: &Caller, place: &Place, open: Option<(MailboxId, ThreadId)>,
         can_empty: false,
         can_read: false,
         rows,
+        problems: asked.problems,
         chips: if typed.is_empty() { Vec::new() } else { chips(&typed) },
         empty_icon: "search",
         empty_title: if typed.is_empty() { "What are you looking for?" } else { "Nothing found" },
@@ -219,6 +229,7 @@ fn search(caller: &Caller, scope: &SearchScope, query: &SearchQuery, cancel: &At
         limit: Some(MAX_HITS),
         max_visited: Some(caller.site.options.max_search_visited),
         cancel: Some(cancel),
+        folding: Folding::Loose,
     };
     Ok(caller.site.mailstore.search(caller.realm, scope, query, options)?)
 }

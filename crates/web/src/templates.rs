@@ -111,6 +111,8 @@ pub struct List {
     pub can_empty: bool,
     /// Whether all of it can be marked as read.
     pub can_read: bool,
+    /// Of a search: sentences about what was not understood.
+    pub problems: Vec<String>,
     /// What narrows a search down.
     pub chips: Vec<Chip>,
     /// The lines.

@@ -27,6 +27,11 @@ impl Calendar {
         Self { now: now.to_zoned_datetime(zone) }
     }
 
+    /// The day that it is in the zone.
+    pub fn today(&self) -> jiff::civil::Date {
+        self.now.date()
+    }
+
     /// The moment `ms` milliseconds after 1970 UTC. Out of range counts as 1970.
     pub fn when(&self, ms: i64) -> When {
         let then = self.zoned(ms);

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use mailstore::{
     MailStore, MailboxName, RealmId,
+    export::Exported,
     import::{ImportOptions, LineEnds, Progress},
 };
 
@@ -32,7 +33,9 @@ pub async fn import(services: &Services, args: ImportArgs, output: &Output) -> a
             LineEndings::Network => LineEnds::Network,
             LineEndings::Keep => LineEnds::Keep,
         };
-        let options = ImportOptions { line_ends, ..ImportOptions::default() };
+        // Gmail's labels say where a message lay; a mailbox that was asked for wins.
+        let follow_labels = name.is_inbox();
+        let options = ImportOptions { line_ends, follow_labels, ..ImportOptions::default() };
         let mut tell = |at: &Progress| progress.progress("bytes imported", at.bytes, at.total_bytes);
         match format {
             MailFormat::Mbox => {
@@ -52,8 +55,22 @@ pub async fn import(services: &Services, args: ImportArgs, output: &Output) -> a
             imported.filed, imported.known, imported.skipped
         ))
         .await;
+    if imported.deleted > 0 {
+        let many = format!("{} deleted messages were not imported", imported.deleted);
+        output.line(format!("{many}: Thunderbird keeps them in the file until the folder is compacted")).await;
+    }
+    if imported.lost_labels > 0 {
+        output.line(format!("{} labels could not be kept: IMAP keywords can't spell them", imported.lost_labels)).await;
+    }
+    for (path, name) in &imported.renamed {
+        output.line(format!("renamed: {} is now the mailbox \u{201c}{name}\u{201d}", path.display())).await;
+    }
     for (path, why) in &imported.skips {
         output.line(format!("left out: {}: {why}", path.display())).await;
+    }
+    let untold = imported.skipped - imported.skips.len() as u64;
+    if untold > 0 {
+        output.line(format!("left out: {untold} more")).await;
     }
     Ok(())
 }
@@ -62,7 +79,7 @@ pub async fn import(services: &Services, args: ImportArgs, output: &Output) -> a
 pub async fn export(services: &Services, args: ExportArgs, output: &Output) -> anyhow::Result<()> {
     let account = find(services, &args.address).await?.id.realm();
     let (mailstore, progress) = (services.mailstore.clone(), output.clone());
-    let count = tokio::task::spawn_blocking(move || {
+    let exported = tokio::task::spawn_blocking(move || {
         let mut tell = |at: &Progress| progress.progress("bytes exported", at.bytes, at.total_bytes);
         match (args.format, args.mailbox) {
             (MailFormat::Maildir, None) => Ok(mailstore.export_maildir(account, &args.path, None, &mut tell)?),
@@ -75,7 +92,14 @@ pub async fn export(services: &Services, args: ExportArgs, output: &Output) -> a
         }
     })
     .await??;
-    output.line(format!("{count} messages exported")).await;
+    output.line(format!("{} messages exported, {} left out", exported.written, exported.skipped)).await;
+    for (name, path) in &exported.shortened {
+        output.line(format!("mailbox \u{201c}{name}\u{201d} is in {}: its name is too long", path.display())).await;
+    }
+    for (what, why) in &exported.skips {
+        output.line(format!("left out: {what}: {why}")).await;
+    }
+    ensure!(exported.skipped == 0, "{} mailboxes or messages could not be exported; all else was", exported.skipped);
     Ok(())
 }
 
@@ -86,20 +110,14 @@ fn export_mboxes(
     dir: &Path,
     only: Option<&str>,
     tell: &mut dyn FnMut(&Progress),
-) -> anyhow::Result<u64> {
+) -> anyhow::Result<Exported> {
     std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
-    let mut count = 0;
-    let mut found = false;
-    for mailbox in mailstore.mailboxes(account)? {
-        let name = mailbox.name.to_string();
-        if only.is_some_and(|only| !only.eq_ignore_ascii_case(&name)) {
-            continue;
+    let only = match only {
+        Some(name) => {
+            let mailbox = mailstore.mailbox_by_name(account, &MailboxName::new(name)?)?;
+            Some(mailbox.with_context(|| format!("there is no mailbox {name}"))?.id)
         }
-        found = true;
-        // The hierarchy stays readable in one folder, and no name can lead out of it.
-        let file = dir.join(format!("{}.mbox", name.replace('/', ".")));
-        count += mailstore.export_mbox(account, mailbox.id, &file, None, tell)?;
-    }
-    ensure!(found || only.is_none(), "there is no mailbox {}", only.unwrap_or_default());
-    Ok(count)
+        None => None,
+    };
+    Ok(mailstore.export_mboxes(account, dir, only, None, tell)?)
 }

@@ -6,13 +6,15 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::Exporting;
-use crate::import::{LETTERS, TransferError, file_error};
+use super::{Exporting, file_name};
+use crate::import::{LETTERS, NAME_FILE, TransferError, file_error};
 use crate::{Flags, Keyword, Mailbox, MessageEntry};
 
 /// A folder being written.
 pub(super) struct Folder {
     path: PathBuf,
+    /// Its name stands in a file, since the directory's is shorter.
+    shortened: bool,
     uid_validity: u32,
     /// Letters given to keywords: `a` for the first.
     keywords: Vec<Keyword>,
@@ -23,12 +25,14 @@ pub(super) struct Folder {
 impl Folder {
     /// Make the folder of a mailbox, if it is not there yet.
     pub fn create(root: &Path, mailbox: &Mailbox) -> Result<Self, TransferError> {
-        let path = if mailbox.name.is_inbox() {
-            root.to_owned()
+        let (path, shortened) = if mailbox.name.is_inbox() {
+            (root.to_owned(), false)
         } else {
             let part = |part: &str| mailkit::charset::encode_mutf7(part).replace('.', "&AC4-");
             let parts: Vec<String> = mailbox.name.as_str().split('/').map(part).collect();
-            root.join(format!(".{}", parts.join(".")))
+            let plain = format!(".{}", parts.join("."));
+            let name = file_name(&plain);
+            (root.join(name.as_ref()), name != plain)
         };
         for part in ["tmp", "new", "cur"] {
             let path = path.join(part);
@@ -38,6 +42,10 @@ impl Folder {
             let mark = path.join("maildirfolder");
             File::create(&mark).map_err(file_error(&mark))?;
         }
+        if shortened {
+            let own = path.join(NAME_FILE);
+            fs::write(&own, format!("{}\n", mailbox.name)).map_err(file_error(&own))?;
+        }
         let mut there = BTreeMap::new();
         let cur = path.join("cur");
         for item in fs::read_dir(&cur).map_err(file_error(&cur))? {
@@ -46,7 +54,17 @@ impl Folder {
                 there.insert(name.split(":2,").next().unwrap_or(&name).to_owned(), item.path());
             }
         }
-        Ok(Self { path, uid_validity: mailbox.uid_validity, keywords: Vec::new(), there })
+        Ok(Self { path, shortened, uid_validity: mailbox.uid_validity, keywords: Vec::new(), there })
+    }
+
+    /// Whether the directory has a shorter name than the mailbox.
+    pub fn is_shortened(&self) -> bool {
+        self.shortened
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Write a message: beside first, then into its place, so that a file that is there is whole.

@@ -3,10 +3,13 @@
 //! A message begins with a `From ` line and goes up to the next. Within it, lines that began with `From ` have had a
 //! `>` put before them, as well as those that began with `>From `, `>>From ` and so on (mboxrd), or only the former
 //! (mboxo); one `>` is taken off either way. `Content-Length` fields are not believed.
+//!
+//! A `From ` line that does not end with the usual date begins a message only between an empty line and a header field.
 
 use std::io::{self, BufRead};
 
-use super::from_line;
+use super::from_line::{self, FromLine, Reading};
+use super::gmail;
 use crate::{Flags, Keyword, SystemFlag};
 
 /// Why a message could not be read.
@@ -46,14 +49,16 @@ pub struct Reader<R> {
     limit: u64,
     offset: u64,
     /// The `From ` line that was read last, and whether it ended with CRLF.
-    begun: Option<(from_line::FromLine, bool)>,
+    begun: Option<(FromLine, bool)>,
+    /// A line that was looked at and not yet taken.
+    ahead: Option<Vec<u8>>,
     started: bool,
 }
 
 impl<R: BufRead> Reader<R> {
     /// Read from `source`, messages of at most `limit` bytes.
     pub fn new(source: R, limit: u64) -> Self {
-        Self { source, limit, offset: 0, begun: None, started: false }
+        Self { source, limit, offset: 0, begun: None, ahead: None, started: false }
     }
 
     /// The next message; `None` at the end.
@@ -64,30 +69,35 @@ impl<R: BufRead> Reader<R> {
         let mut line = Vec::new();
         if !self.started {
             self.started = true;
-            // Some programs leave empty lines at the start.
+            // Some programs leave empty lines or a byte order mark at the start.
             loop {
                 if self.read_line(&mut line)? == 0 {
                     return Ok(None);
                 }
-                if !matches!(&line[..], b"\n" | b"\r\n") {
+                if let Some(rest) = line.strip_prefix(b"\xef\xbb\xbf") {
+                    line = rest.to_vec();
+                }
+                if !matches!(&line[..], b"\n" | b"\r\n" | b"") {
                     break;
                 }
             }
-            self.begun = Some(begin(&line).ok_or(Error::NoFromLine)?);
+            self.begun = Some(self.begins(&line, true)?.ok_or(Error::NoFromLine)?);
         }
         let Some((from, crlf)) = self.begun.take() else { return Ok(None) };
         let start = self.offset;
         let mut bytes = Vec::new();
         let mut too_large = false;
+        let mut after_empty = true;
         let end = loop {
             let end = self.offset;
             if self.read_line(&mut line)? == 0 {
                 break end;
             }
-            if let Some(begun) = begin(&line) {
+            if let Some(begun) = self.begins(&line, after_empty)? {
                 self.begun = Some(begun);
                 break end;
             }
+            after_empty = matches!(&line[..], b"\n" | b"\r\n");
             if (bytes.len() + line.len()) as u64 > self.limit {
                 too_large = true;
                 bytes.clear();
@@ -111,12 +121,42 @@ impl<R: BufRead> Reader<R> {
         } else if empty_line.iter().any(|empty| bytes.ends_with(empty)) || bytes == line_end {
             bytes.truncate(bytes.len() - line_end.len());
         }
-        Ok(Some(MboxMessage { bytes, date_ms: Some(from.date_ms), end }))
+        Ok(Some(MboxMessage { bytes, date_ms: from.date_ms, end }))
+    }
+
+    /// Whether a line begins a message; `after_empty` if the line before it is empty.
+    fn begins(&mut self, line: &[u8], after_empty: bool) -> io::Result<Option<(FromLine, bool)>> {
+        if !line.starts_with(b"From ") {
+            return Ok(None);
+        }
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        let (text, crlf) = text.strip_suffix(b"\r").map_or((text, false), |text| (text, true));
+        Ok(match from_line::read(text) {
+            Some(Reading::Certain(from)) => Some((from, crlf)),
+            Some(Reading::Perhaps(from)) if after_empty && self.header_follows()? => Some((from, crlf)),
+            _ => None,
+        })
+    }
+
+    /// Whether the next line is a header field.
+    fn header_follows(&mut self) -> io::Result<bool> {
+        if self.ahead.is_none() {
+            let (mut line, offset) = (Vec::new(), self.offset);
+            self.read_line(&mut line)?;
+            self.offset = offset;
+            self.ahead = Some(line);
+        }
+        Ok(self.ahead.as_deref().is_some_and(is_field))
     }
 
     /// Read a line with its end. Of a line beyond the limit only so much is kept that the limit is noticed.
     fn read_line(&mut self, line: &mut Vec<u8>) -> io::Result<usize> {
         line.clear();
+        if let Some(ahead) = self.ahead.take() {
+            *line = ahead;
+            self.offset += line.len() as u64;
+            return Ok(line.len());
+        }
         let mut length = 0;
         loop {
             let buffer = self.source.fill_buf()?;
@@ -141,39 +181,89 @@ impl<R: BufRead> Reader<R> {
     }
 }
 
-fn begin(line: &[u8]) -> Option<(from_line::FromLine, bool)> {
-    if !line.starts_with(b"From ") {
-        return None;
-    }
-    let text = line.strip_suffix(b"\n").unwrap_or(line);
-    let (text, crlf) = text.strip_suffix(b"\r").map_or((text, false), |text| (text, true));
-    from_line::read(text).map(|from| (from, crlf))
+/// Whether a line is a header field: a name of printable characters, and a colon.
+pub(super) fn is_field(line: &[u8]) -> bool {
+    /// Longer names are text.
+    const MAX_NAME: usize = 76;
+    let end = line.iter().take(MAX_NAME + 1).position(|b| *b == b':');
+    end.is_some_and(|end| end > 0 && line[..end].iter().all(u8::is_ascii_graphic))
 }
 
-/// The flags that mail programs keep in `Status:`, `X-Status:` and `X-Keywords:` fields.
-pub(super) fn flags_of(message: &[u8]) -> Flags {
+/// What a message's own header says of how its owner had it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub flags: Flags,
+    /// Its owner deleted it, and the program only left it in the file until the folder is compacted.
+    pub deleted: bool,
+    /// Where Gmail had it.
+    pub target: Option<gmail::Target>,
+    /// Labels and keywords that could not be kept.
+    pub lost: u64,
+}
+
+/// Bits of `X-Mozilla-Status:`.
+const MOZILLA: [(u32, SystemFlag); 3] =
+    [(0x0001, SystemFlag::Seen), (0x0002, SystemFlag::Answered), (0x0004, SystemFlag::Flagged)];
+const MOZILLA_DELETED: u32 = 0x0008;
+const MOZILLA_FORWARDED: u32 = 0x1000;
+/// Bits of `X-Mozilla-Status2:` where old versions kept one label, 1 to 5.
+const MOZILLA_LABEL_SHIFT: u32 = 25;
+
+/// What mail programs keep in `Status:`, `X-Status:` and `X-Keywords:` (mutt, Dovecot, Alpine), `X-Mozilla-Status:`,
+/// `X-Mozilla-Status2:` and `X-Mozilla-Keys:` (Thunderbird), `X-Gmail-Labels:` (Gmail's export).
+///
+/// The latter two write their fields above all that came with the message. Further down they are somebody else's words,
+/// who must not decide what is left out.
+pub(super) fn kept_of(message: &[u8]) -> Kept {
     let header = &message[mailkit::headers::header_range(message)];
-    let mut flags = Flags::NONE;
-    for name in ["Status", "X-Status"] {
-        for letter in mailkit::headers::value(header, name).unwrap_or_default() {
-            match letter {
-                b'R' => flags.insert(SystemFlag::Seen),
-                b'A' => flags.insert(SystemFlag::Answered),
-                b'F' => flags.insert(SystemFlag::Flagged),
-                b'D' => flags.insert(SystemFlag::Deleted),
-                b'T' => flags.insert(SystemFlag::Draft),
-                _ => {}
-            }
+    let value = |name: &str| mailkit::headers::value(header, name);
+    let on_top = |name: &str| {
+        let mut top = mailkit::headers::fields(header)
+            .take_while(|field| field.name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(b"x-")));
+        top.find(|field| field.is(name)).map(|field| mailkit::headers::unfold(field.value))
+    };
+    let mut kept = Kept::default();
+    if let Some(labels) = on_top("X-Gmail-Labels") {
+        let labels = gmail::read(&mailkit::headers::decode_text(&labels));
+        kept = Kept { flags: labels.flags, deleted: false, target: Some(labels.target), lost: labels.lost };
+    }
+    for letter in ["Status", "X-Status"].into_iter().filter_map(value).flatten() {
+        match letter {
+            b'R' => kept.flags.insert(SystemFlag::Seen),
+            b'A' => kept.flags.insert(SystemFlag::Answered),
+            b'F' => kept.flags.insert(SystemFlag::Flagged),
+            b'D' => kept.flags.insert(SystemFlag::Deleted),
+            b'T' => kept.flags.insert(SystemFlag::Draft),
+            _ => {}
         }
     }
-    let keywords = mailkit::headers::value(header, "X-Keywords").unwrap_or_default();
-    for word in String::from_utf8_lossy(&keywords).split([' ', ',', '\t']) {
-        if let Ok(keyword) = Keyword::new(word) {
-            // Those beyond the limit are left out.
-            _ = flags.insert_keyword(keyword);
+    let hex = |name: &str| {
+        let digits = on_top(name)?;
+        u32::from_str_radix(String::from_utf8_lossy(&digits).trim(), 16).ok()
+    };
+    let (status, status2) = (hex("X-Mozilla-Status").unwrap_or(0), hex("X-Mozilla-Status2").unwrap_or(0));
+    for (bit, flag) in MOZILLA {
+        if status & bit != 0 {
+            kept.flags.insert(flag);
         }
     }
-    flags
+    kept.deleted = status & MOZILLA_DELETED != 0;
+    let mut words: Vec<String> = Vec::new();
+    if status & MOZILLA_FORWARDED != 0 {
+        words.push("$Forwarded".to_owned());
+    }
+    let label = status2 >> MOZILLA_LABEL_SHIFT & 7;
+    if (1..=5).contains(&label) {
+        words.push(format!("$Label{label}"));
+    }
+    for found in [value("X-Keywords"), on_top("X-Mozilla-Keys")].into_iter().flatten() {
+        words.extend(String::from_utf8_lossy(&found).split([' ', ',', '\t']).map(str::to_owned));
+    }
+    for word in words.iter().filter(|word| !word.is_empty()) {
+        let fits = Keyword::new(word).is_ok_and(|keyword| kept.flags.insert_keyword(keyword).is_ok());
+        kept.lost += u64::from(!fits);
+    }
+    kept
 }
 
 /// The date of the `Date:` field.
@@ -218,6 +308,42 @@ mod tests {
         assert!(matches!(reader.next_message(), Err(Error::TooLarge { offset: 34 })));
         assert_eq!(reader.next_message().unwrap().unwrap().bytes, b"b\n");
         assert!(reader.next_message().unwrap().is_none());
+    }
+
+    #[test]
+    fn uncommon_from_lines_begin_a_message_between_an_empty_line_and_a_header() {
+        let rfc = "From a@b Tue, 03 Mar 2020 08:32:00 +0100\n";
+        let mbox =
+            format!("From a@b.example\nA: 1\n\nx\n\n{rfc}B: 2\n\ny\n{rfc}C: 3\n\n{rfc}no field here\n\n{rfc}D: 4\n");
+        let expected =
+            ["A: 1\n\nx\n".to_owned(), format!("B: 2\n\ny\n{rfc}C: 3\n\n{rfc}no field here\n"), "D: 4\n".into()];
+        assert_eq!(messages(mbox.as_bytes()), expected.map(String::into_bytes));
+        assert_eq!(messages(b"\xef\xbb\xbf\nFrom a@b Tue Mar  3 08:30 2020\nA: 1\n"), [b"A: 1\n"]);
+    }
+
+    #[test]
+    fn what_programs_keep_in_headers_is_read() {
+        for (header, flags) in [
+            ("Status: RO\nX-Status: AF\n", "\\Answered \\Flagged \\Seen"),
+            ("X-Mozilla-Status: 0001\nX-Mozilla-Keys: $label1 work      \n", "\\Seen $Label1 work"),
+            ("X-Mozilla-Status: 0007\n", "\\Answered \\Flagged \\Seen"),
+            ("X-Mozilla-Status: 1003\n", "\\Answered \\Seen $Forwarded"),
+            ("X-Mozilla-Status: 0000\nX-Mozilla-Status2: 04000000\n", "$Label2"),
+            ("X-Mozilla-Status: 0000\n", ""),
+            ("X-Mozilla-Status: zzzz\n", ""),
+            ("X-Gmail-Labels: Inbox,Starred,\n Opened\n", "\\Flagged \\Seen"),
+            ("X-Gmail-Labels: =?UTF-8?Q?Archived,Opened,R=C3=A9union?=\n", "\\Seen"),
+            ("X-Keywords: a, b\n", "a b"),
+            ("Subject: none\n", ""),
+        ] {
+            let kept = kept_of(format!("{header}\ntext\n").as_bytes());
+            assert_eq!((kept.flags.to_string().as_str(), kept.deleted), (flags, false), "{header}");
+        }
+        let foreign = b"Received: by x\nX-Mozilla-Status: 0009\nX-Gmail-Labels: Trash\n\n";
+        assert_eq!(kept_of(foreign), Kept::default());
+        for status in ["0008", "0009", "100f", "000A"] {
+            assert!(kept_of(format!("X-Mozilla-Status: {status}\n\n").as_bytes()).deleted, "{status}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use mailkit::Headline;
 
 use super::SearchQuery;
-use super::content::{self, Content, Field, fold};
+use super::content::{self, Content, Field, Folding};
 use crate::schema::DAY_MS;
 use crate::{EmailId, Flags, Keyword, MessageEntry, ModSeq, SystemFlag, ThreadId, Uid, UidSet};
 
@@ -31,11 +31,12 @@ pub(super) enum Compiled {
     Internal(i64, i64),
     /// Day of `Date:` from the first to before the second.
     Sent(Option<Date>, Option<Date>),
-    Field(Field, String),
-    Header(String, String),
+    Field(Field, Folding, String),
+    Header(String, Folding, String),
     Body(String),
-    Text(String),
+    Text(Folding, String),
     HasAttachment,
+    FileName(String),
     Email(EmailId),
     Thread(ThreadId),
 }
@@ -50,14 +51,15 @@ fn next(day: Date) -> Option<Date> {
 }
 
 impl Compiled {
-    pub fn new(query: &SearchQuery, now_ms: i64) -> Self {
-        let list = |queries: &[SearchQuery]| queries.iter().map(|query| Self::new(query, now_ms)).collect();
+    pub fn new(query: &SearchQuery, folding: Folding, now_ms: i64) -> Self {
+        let list = |queries: &[SearchQuery]| queries.iter().map(|query| Self::new(query, folding, now_ms)).collect();
+        let field = |field, text: &str| Self::Field(field, folding, folding.fold(text));
         let ago = |seconds: u64| now_ms.saturating_sub(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1000));
         match query {
             SearchQuery::All => Self::Always,
             SearchQuery::And(queries) => Self::And(list(queries)),
             SearchQuery::Or(queries) => Self::Or(list(queries)),
-            SearchQuery::Not(query) => Self::Not(Box::new(Self::new(query, now_ms))),
+            SearchQuery::Not(query) => Self::Not(Box::new(Self::new(query, folding, now_ms))),
             SearchQuery::Flag(flag) => Self::Flag(*flag),
             SearchQuery::Keyword(keyword) => Self::Keyword(keyword.clone()),
             SearchQuery::Uids(uids) => Self::Uids(uids.clone()),
@@ -72,15 +74,18 @@ impl Compiled {
             SearchQuery::SentSince(day) => Self::Sent(Some(*day), None),
             SearchQuery::Younger(seconds) => Self::Internal(ago(*seconds), i64::MAX),
             SearchQuery::Older(seconds) => Self::Internal(i64::MIN, ago(*seconds).saturating_add(1)),
-            SearchQuery::From(text) => Self::Field(Field::From, fold(text)),
-            SearchQuery::To(text) => Self::Field(Field::To, fold(text)),
-            SearchQuery::Cc(text) => Self::Field(Field::Cc, fold(text)),
-            SearchQuery::Bcc(text) => Self::Field(Field::Bcc, fold(text)),
-            SearchQuery::Subject(text) => Self::Field(Field::Subject, fold(text)),
-            SearchQuery::Header { name, contains } => Self::Header(name.to_ascii_lowercase(), fold(contains)),
-            SearchQuery::Body(text) => Self::Body(fold(text)),
-            SearchQuery::Text(text) => Self::Text(fold(text)),
+            SearchQuery::From(text) => field(Field::From, text),
+            SearchQuery::To(text) => field(Field::To, text),
+            SearchQuery::Cc(text) => field(Field::Cc, text),
+            SearchQuery::Bcc(text) => field(Field::Bcc, text),
+            SearchQuery::Subject(text) => field(Field::Subject, text),
+            SearchQuery::Header { name, contains } => {
+                Self::Header(name.to_ascii_lowercase(), folding, folding.fold(contains))
+            }
+            SearchQuery::Body(text) => Self::Body(folding.fold(text)),
+            SearchQuery::Text(text) => Self::Text(folding, folding.fold(text)),
             SearchQuery::HasAttachment => Self::HasAttachment,
+            SearchQuery::FileName(text) => Self::FileName(folding.fold(text)),
             SearchQuery::Email(email) => Self::Email(*email),
             SearchQuery::Thread(thread) => Self::Thread(*thread),
         }
@@ -91,7 +96,7 @@ impl Compiled {
         match self {
             Self::And(queries) | Self::Or(queries) => queries.iter().any(Self::needs_text),
             Self::Not(query) => query.needs_text(),
-            Self::Body(_) | Self::Text(_) => true,
+            Self::Body(_) | Self::Text(..) => true,
             _ => false,
         }
     }
@@ -101,8 +106,8 @@ impl Compiled {
         match self {
             Self::And(queries) | Self::Or(queries) => queries.iter().all(Self::needs_subject_alone),
             Self::Not(query) => query.needs_subject_alone(),
-            Self::Field(field, _) => *field == Field::Subject,
-            Self::Sent(..) | Self::Header(..) | Self::Text(_) => false,
+            Self::Field(field, ..) => *field == Field::Subject,
+            Self::Sent(..) | Self::Header(..) | Self::Text(..) => false,
             _ => true,
         }
     }
@@ -150,22 +155,25 @@ impl Compiled {
             Self::Smaller(bytes) => entry.size < *bytes,
             Self::Internal(from, to) => (*from..*to).contains(&entry.internal_date_ms),
             Self::HasAttachment => entry.has_attachment,
+            Self::FileName(text) => entry.has_attachment && known.content?.file_name_contains(text),
             Self::Email(email) => entry.email_id == *email,
             Self::Thread(thread) => entry.thread_id == *thread,
             Self::Sent(from, to) => {
                 let day = content::sent_day(known.headline?, entry.internal_date_ms);
                 from.is_none_or(|from| day >= from) && to.is_none_or(|to| day < to)
             }
-            Self::Field(field, text) => content::field_contains(known.headline?, *field, text),
-            Self::Header(name, text) => match content::listed_header_contains(known.headline?, name, text) {
-                Some(verdict) => verdict,
-                None => known.content?.header_contains(name, text),
-            },
+            Self::Field(field, folding, text) => content::field_contains(known.headline?, *field, *folding, text),
+            Self::Header(name, folding, text) => {
+                match content::listed_header_contains(known.headline?, name, *folding, text) {
+                    Some(verdict) => verdict,
+                    None => known.content?.header_contains(name, text),
+                }
+            }
             Self::Body(text) => known.content?.text_contains(text),
-            Self::Text(text) => {
+            Self::Text(folding, text) => {
                 if Field::ALL
                     .iter()
-                    .any(|field| known.headline.is_some_and(|h| content::field_contains(h, *field, text)))
+                    .any(|field| known.headline.is_some_and(|h| content::field_contains(h, *field, *folding, text)))
                 {
                     return Some(true);
                 }

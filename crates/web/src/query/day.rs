@@ -1,0 +1,186 @@
+//! Days as people type them.
+
+use std::ops::Range;
+
+use jiff::ToSpan;
+use jiff::civil::{Date, Weekday};
+
+/// The days that a text names, up to and without the second: `2026-11-23` and `23.11.2026` are one day, `2026-11` is a
+/// month, `2026` a year; `today`, `yesterday`, `monday` (the last one), `nov`, `7d` ago.
+///
+/// `11/23/2026` is understood where one number can't be a month; where both can, the month comes first.
+pub fn read(text: &str, today: Date) -> Option<Range<Date>> {
+    let text = text.trim().to_lowercase();
+    let day = |date: Date| Some(date..date.tomorrow().ok()?);
+    match text.as_str() {
+        "today" => return day(today),
+        "yesterday" => return day(today.yesterday().ok()?),
+        "tomorrow" => return day(today.tomorrow().ok()?),
+        _ => {}
+    }
+    if let Some(weekday) = weekday(&text) {
+        return day(today.nth_weekday(-1, weekday).ok()?);
+    }
+    if let Some(date) = ago(&text, today) {
+        return day(date);
+    }
+    let parts: Vec<&str> = text.split(['-', '/', '.', ' ']).filter(|part| !part.is_empty()).collect();
+    match parts[..] {
+        [year] if year.len() == 4 && number(year).is_some() => span(number(year)?, None),
+        [name] => {
+            let month = month(name)?;
+            let year = if month > today.month() { today.year() - 1 } else { today.year() };
+            span(year, Some(month))
+        }
+        [year, month_] if year.len() == 4 => span(number(year)?, Some(month_number(month_)?)),
+        [month_, year] if year.len() == 4 => span(number(year)?, Some(month_number(month_)?)),
+        [one, two, three] => day(whole(text.contains('.'), one, two, three)?),
+        _ => None,
+    }
+}
+
+/// The day so long before today: `7d`, `2w`, `3m`, `1y`.
+pub fn ago(text: &str, today: Date) -> Option<Date> {
+    let text = text.trim().to_lowercase();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let count: i32 = digits.parse().ok().filter(|n| (0..=10_000).contains(n))?;
+    let span = match &text[digits.len()..] {
+        "d" | "day" | "days" => count.days(),
+        "w" | "week" | "weeks" => count.weeks(),
+        "m" | "mo" | "month" | "months" => count.months(),
+        "y" | "year" | "years" => count.years(),
+        _ => return None,
+    };
+    today.checked_sub(span).ok()
+}
+
+/// Three numbers; with dots the day comes first.
+fn whole(dots: bool, one: &str, two: &str, three: &str) -> Option<Date> {
+    let (year, month, day) = if one.len() == 4 {
+        (number(one)?, month_number(two)?, number(three)?)
+    } else {
+        let year = match three.len() {
+            4 => number(three)?,
+            2 => 2000 + number(three)?,
+            _ => return None,
+        };
+        match (number(one), number(two)) {
+            (Some(day), None) => (year, month(two)?, day),
+            (None, Some(day)) => (year, month(one)?, day),
+            (Some(day), Some(_)) if dots || day > 12 => (year, month_number(two)?, day),
+            (Some(_), Some(day)) => (year, month_number(one)?, day),
+            (None, None) => return None,
+        }
+    };
+    Date::new(year, month, i8::try_from(day).ok()?).ok()
+}
+
+fn span(year: i16, month: Option<i8>) -> Option<Range<Date>> {
+    let start = Date::new(year, month.unwrap_or(1), 1).ok()?;
+    let end = start.checked_add(if month.is_some() { 1.month() } else { 1.year() }).ok()?;
+    Some(start..end)
+}
+
+fn number(text: &str) -> Option<i16> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+fn month_number(text: &str) -> Option<i8> {
+    match number(text) {
+        Some(n) => i8::try_from(n).ok().filter(|n| (1..=12).contains(n)),
+        None => month(text),
+    }
+}
+
+fn month(name: &str) -> Option<i8> {
+    const NAMES: [&str; 12] = [
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
+    ];
+    let at = NAMES.iter().position(|full| name.len() >= 3 && full.starts_with(name))?;
+    i8::try_from(at + 1).ok()
+}
+
+fn weekday(name: &str) -> Option<Weekday> {
+    const NAMES: [(&str, Weekday); 7] = [
+        ("monday", Weekday::Monday),
+        ("tuesday", Weekday::Tuesday),
+        ("wednesday", Weekday::Wednesday),
+        ("thursday", Weekday::Thursday),
+        ("friday", Weekday::Friday),
+        ("saturday", Weekday::Saturday),
+        ("sunday", Weekday::Sunday),
+    ];
+    NAMES.iter().find(|(full, _)| name.len() >= 3 && full.starts_with(name)).map(|(_, day)| *day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_read_as_people_type_them() {
+        // A Sunday.
+        let today = Date::constant(2026, 11, 29);
+        for (text, start, end) in [
+            ("2026-11-23", "2026-11-23", "2026-11-24"),
+            ("2026/11/23", "2026-11-23", "2026-11-24"),
+            ("23.11.2026", "2026-11-23", "2026-11-24"),
+            ("3.4.26", "2026-04-03", "2026-04-04"),
+            ("11/23/2026", "2026-11-23", "2026-11-24"),
+            ("23/11/2026", "2026-11-23", "2026-11-24"),
+            ("4/3/2026", "2026-04-03", "2026-04-04"),
+            ("23-nov-2026", "2026-11-23", "2026-11-24"),
+            ("nov 23 2026", "2026-11-23", "2026-11-24"),
+            ("2026-02", "2026-02-01", "2026-03-01"),
+            ("11/2026", "2026-11-01", "2026-12-01"),
+            ("nov-2025", "2025-11-01", "2025-12-01"),
+            ("2024", "2024-01-01", "2025-01-01"),
+            ("march", "2026-03-01", "2026-04-01"),
+            ("dec", "2025-12-01", "2026-01-01"),
+            ("today", "2026-11-29", "2026-11-30"),
+            ("Yesterday", "2026-11-28", "2026-11-29"),
+            ("monday", "2026-11-23", "2026-11-24"),
+            ("sun", "2026-11-22", "2026-11-23"),
+            ("7d", "2026-11-22", "2026-11-23"),
+            ("2w", "2026-11-15", "2026-11-16"),
+            ("1y", "2025-11-29", "2025-11-30"),
+        ] {
+            let days = read(text, today).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!((days.start.to_string(), days.end.to_string()), (start.to_owned(), end.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_day_is_none() {
+        let today = Date::constant(2026, 11, 29);
+        for text in [
+            "",
+            "foo",
+            "2026-13",
+            "2026-02-30",
+            "31.2.2026",
+            "12",
+            "0",
+            "-",
+            "1-2-3-4",
+            "99999d",
+            "d",
+            "m",
+            "m\u{e9}",
+            "32.1.2026",
+        ] {
+            assert_eq!(read(text, today), None, "{text}");
+        }
+    }
+}
