@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mailkit::{EmailAddress, date, headers, parse_mailbox_list, parse_mailbox_list_strict};
+use mailkit::{EmailAddress, date, headers, read_typed, typed};
 
 fuzz_target!(|text: &str| {
     if let Ok(address) = EmailAddress::parse(text) {
@@ -11,12 +11,14 @@ fuzz_target!(|text: &str| {
         assert_eq!(EmailAddress::parse(&written).as_ref(), Ok(&address));
         EmailAddress::parse(&address.canonical()).expect("the canonical form is an address");
     }
-    for named in parse_mailbox_list(text) {
+    for named in read_typed(text).people {
         let written = named.to_string();
         assert!(!written.contains(|c: char| c.is_control()));
-        assert_eq!(parse_mailbox_list(&written)[0].address, named.address);
+        assert_eq!(read_typed(&written).people[0].address, named.address);
     }
-    let _ = parse_mailbox_list_strict(text);
+    if let Ok(authors) = typed::authors(text.as_bytes()) {
+        assert!(!authors.is_empty());
+    }
     let _ = date::parse(text);
     headers::decode_text(text.as_bytes());
 });

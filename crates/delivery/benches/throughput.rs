@@ -142,6 +142,7 @@ async fn run(store: &Store, directory: Directory) {
             ret: None,
             message: message(number),
             keep_copy: true,
+            copy: None,
             remove_draft: None,
             hold: Duration::ZERO,
             correspondents: Vec::new(),

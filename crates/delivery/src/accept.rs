@@ -11,6 +11,7 @@ use store::BodyWriter;
 
 use crate::dispatch::{Destination, Dispatch, Dispatched};
 use crate::head::{self, Gatherer, Head};
+use crate::reports_budget::network;
 use crate::schema::{MessageRecord, ret_number};
 use crate::{Delivery, Envelope, MAX_IN_MEMORY_BYTES, MAX_IN_MEMORY_CROWDED_BYTES, QueueId, Refusal, Result};
 
@@ -47,6 +48,8 @@ pub struct Incoming {
     held: Held,
     received_bytes: u64,
     eight_bit: bool,
+    /// The header section was longer than is looked at.
+    header_cut: bool,
     /// Length of the Return-Path line at the start, which is for copies filed here only.
     return_path_bytes: u32,
 }
@@ -90,13 +93,16 @@ enum Sink {
 impl Delivery {
     /// Begin to take a message. `extra_headers`: complete header lines with CRLF that the door puts above the
     /// message, such as Authentication-Results; the Received and Return-Path lines are made here.
-    pub fn incoming(&self, envelope: Envelope, extra_headers: &[u8]) -> Result<Incoming> {
+    pub fn incoming(&self, mut envelope: Envelope, extra_headers: &[u8]) -> Result<Incoming> {
         let limit = self.inner.options.max_recipients;
         if envelope.recipients.len() > limit {
             return Err(Refusal::too_many_recipients(limit).into());
         }
         if envelope.recipients.is_empty() {
             return Err(Refusal::no_recipients().into());
+        }
+        if envelope.origin.auth.is_none() {
+            envelope.forget_wishes_of_a_stranger();
         }
         Ok(Incoming {
             delivery: self.clone(),
@@ -114,6 +120,7 @@ impl Delivery {
             },
             received_bytes: 0,
             eight_bit: false,
+            header_cut: false,
             return_path_bytes: 0,
         })
     }
@@ -150,7 +157,13 @@ impl Incoming {
             metrics::counter!("holdfast_delivery_loops_total").increment(1);
             return Err(Refusal::too_many_hops(self.head.hops).into());
         }
-        self.check_author()?;
+        if let Some(account) = self.envelope.origin.auth {
+            if self.header_cut {
+                // A Bcc or a From behind the limit would go out unseen.
+                return Err(Refusal::header_too_long(head::MAX_HEADER_BYTES).into());
+            }
+            delivery.check_authors(account, &self.head)?;
+        }
         let permit = delivery.permit(self.received_bytes).await;
         let dispatch =
             tokio::task::spawn_blocking(move || self.prepare()).await.map_err(|_| Refusal::unavailable())??;
@@ -172,14 +185,6 @@ impl Incoming {
             "accepted"
         );
         Ok(Accepted { id, recipients })
-    }
-
-    /// A signed-in sender writes as someone it may write as.
-    fn check_author(&self) -> Result<()> {
-        let (true, Some(account)) = (self.delivery.inner.options.enforce_header_from, self.envelope.origin.auth) else {
-            return Ok(());
-        };
-        self.delivery.check_authors(account, &self.head.from)
     }
 
     /// Stage, parse, sign, route: all that is to be done before the commit. Blocking.
@@ -216,6 +221,7 @@ impl Incoming {
         let record = MessageRecord {
             from: envelope.from.as_ref().map(ToString::to_string).unwrap_or_default(),
             account: auth.map(|account| account.0),
+            peer: envelope.origin.peer.filter(|_| auth.is_none()).map(network).unwrap_or_default(),
             body: body.id().as_bytes().to_vec(),
             body_bytes: body.len(),
             signatures,
@@ -328,10 +334,13 @@ impl io::Write for Incoming {
         match &mut self.gatherer {
             None => self.sink_write(bytes)?,
             Some(gatherer) => {
-                let most = if self.held.is_crowded() { MAX_IN_MEMORY_CROWDED_BYTES } else { head::MAX_HEADER_BYTES };
+                // The header of someone who is signed in is looked at as a whole, however many come at once.
+                let crowded = self.held.is_crowded() && self.envelope.origin.auth.is_none();
+                let most = if crowded { MAX_IN_MEMORY_CROWDED_BYTES } else { head::MAX_HEADER_BYTES };
                 if gatherer.push(bytes, most) {
-                    let gathered = self.gatherer.take().map(Gatherer::into_bytes).unwrap_or_default();
-                    self.write_head(gathered)?;
+                    let gatherer = self.gatherer.take().unwrap_or_default();
+                    self.header_cut = !gatherer.is_whole(head::MAX_HEADER_BYTES);
+                    self.write_head(gatherer.into_bytes())?;
                 }
             }
         }

@@ -24,6 +24,18 @@ pub struct Envelope {
     pub origin: Origin,
 }
 
+impl Envelope {
+    /// A report is told to whoever the sender claims to be. From someone who is not signed in, that may be anybody: reports
+    /// of success are not made for them, and what they wrote into the envelope is in none.
+    pub(crate) fn forget_wishes_of_a_stranger(&mut self) {
+        (self.ret, self.envid) = (Some(Ret::Headers), None);
+        for recipient in &mut self.recipients {
+            recipient.notify.success = false;
+            recipient.orcpt = None;
+        }
+    }
+}
+
 /// One recipient of an [`Envelope`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipient {

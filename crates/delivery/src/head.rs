@@ -1,8 +1,9 @@
 //! The header section of a message on its way in: gathered until it is complete, then looked at and completed.
 
-use mailkit::{EmailAddress, headers};
+use mailkit::{EmailAddress, compose, headers, typed};
 
-/// Longest header section that is looked at as a whole; in a longer one the rest counts as body.
+/// Longest header section that is looked at as a whole; in a longer one the rest counts as body. From someone who is signed
+/// in none that is longer is taken.
 pub const MAX_HEADER_BYTES: usize = 512 << 10;
 
 /// Gathers the header section.
@@ -24,6 +25,15 @@ impl Gatherer {
         self.searched = self.bytes.len();
         let area = &self.bytes[from..];
         area.windows(2).any(|w| w == b"\n\n") || area.windows(3).any(|w| w == b"\n\r\n")
+    }
+
+    /// Whether the end of the section is among what was taken, and no farther than that.
+    pub fn is_whole(&self, max_bytes: usize) -> bool {
+        let section = &self.bytes[headers::header_range(&self.bytes)];
+        if section.len() > max_bytes {
+            return false;
+        }
+        section.ends_with(b"\n\r\n") || section.ends_with(b"\n\n") || matches!(section, b"\r\n" | b"\n")
     }
 
     /// Bytes taken so far.
@@ -50,8 +60,10 @@ pub struct Head {
     pub has_message_id: bool,
     /// There is a `From:`.
     pub has_from: bool,
-    /// The valid addresses in `From:`.
+    /// The addresses in `From:`, if there is one such field and it is wholly understood.
     pub from: Vec<EmailAddress>,
+    /// Why it isn't.
+    pub from_problem: Option<String>,
     /// It has bytes above 127.
     pub eight_bit: bool,
 }
@@ -74,20 +86,26 @@ impl Head {
             } else if is("message-id") {
                 head.has_message_id = true;
             } else if is("from") {
+                let authors = typed::authors(&headers::unfold(field.value));
+                match authors {
+                    _ if head.has_from => head.from_problem = Some("there are several From fields".to_owned()),
+                    Ok(authors) => head.from = authors,
+                    Err(problem) => head.from_problem = Some(problem.to_string()),
+                }
                 head.has_from = true;
-                let value = headers::unfold(field.value);
-                let found = mailkit::parse_mailbox_list(&String::from_utf8_lossy(&value));
-                head.from.extend(found.into_iter().map(|named| named.address));
             }
         }
         head
     }
 }
 
-/// The header section without `Bcc:` lines: whoever got a blind copy stays unknown to the others (RFC 5322 §3.6.3).
-/// What follows the section is kept as it is.
+/// The header section without `Bcc:` lines: whoever got a blind copy stays unknown to the others (RFC 5322 §3.6.3). Without
+/// the lines, too, in which a draft keeps them. What follows the section is kept as it is.
 pub fn without_bcc(bytes: Vec<u8>) -> Vec<u8> {
-    let secret = |name: &[u8]| name.eq_ignore_ascii_case(b"bcc") || name.eq_ignore_ascii_case(b"resent-bcc");
+    let secret = |name: &[u8]| {
+        let mut names = ["bcc", "resent-bcc"].into_iter().chain(compose::TYPED_FIELDS);
+        names.any(|secret| name.eq_ignore_ascii_case(secret.as_bytes()))
+    };
     if !headers::fields(&bytes).any(|field| secret(field.name)) {
         return bytes;
     }
@@ -125,6 +143,22 @@ mod tests {
     }
 
     #[test]
+    fn a_section_without_its_end_is_not_whole() {
+        for (bytes, whole) in [
+            (&b"A: b\r\n\r\nbody"[..], true),
+            (b"A: b\n\nbody", true),
+            (b"\r\nbody", true),
+            (b"A: b\r\nC: d\r\n", false),
+            (b"", false),
+        ] {
+            let mut gatherer = Gatherer::default();
+            gatherer.push(bytes, MAX_HEADER_BYTES);
+            assert!(!gatherer.is_whole(1));
+            assert_eq!(gatherer.is_whole(MAX_HEADER_BYTES), whole, "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
     fn hops_are_counted_and_our_own_among_them() {
         let message =
             b"Received: from a by mx.example with SMTP; x\r\nReceived: from b\r\n\tby MX.example\r\n\twith X\r\n\
@@ -139,6 +173,8 @@ mod tests {
     fn blind_copies_stay_blind() {
         let message = b"To: a@x\r\nBCC: secret@x,\r\n other@x\r\nSubject: s\r\n\r\nBcc: text\r\n".to_vec();
         assert_eq!(without_bcc(message), b"To: a@x\r\nSubject: s\r\n\r\nBcc: text\r\n");
+        let draft = b"Holdfast-Typed-Bcc:\r\n c2VjcmV0QHg=\r\nTo: a@x\r\nResent-Bcc : b@x\r\n\r\n".to_vec();
+        assert_eq!(without_bcc(draft), b"To: a@x\r\n\r\n");
         let clean = b"To: a@x\r\n\r\nBcc: text\r\n".to_vec();
         assert_eq!(without_bcc(clean.clone()), clean);
     }

@@ -32,6 +32,7 @@ mod queue;
 mod queue_id;
 mod refusal;
 mod report;
+mod reports_budget;
 mod route;
 mod runner;
 mod salvage;
@@ -54,7 +55,7 @@ pub use admin::{DropMode, QueueFilter, QueuePage, QueueStats, QueuedMessage, Que
 pub use envelope::{Envelope, Notify, Origin, Recipient, Ret};
 pub use error::{DeliveryError, Result};
 pub use invariants::QueueInvariants;
-pub use options::{Credentials, DeliveryOptions, NextHop, RetrySchedule, Smarthost, Timeouts, TlsPolicy};
+pub use options::{Authors, Credentials, DeliveryOptions, NextHop, RetrySchedule, Smarthost, Timeouts, TlsPolicy};
 pub use outbound::resolve::{DnsError, Mx, Resolver, SystemResolver};
 pub use outbound::tls::TlsClients;
 pub use queue_id::{ParseQueueIdError, QueueId};
@@ -96,6 +97,7 @@ struct Inner {
     incoming_bytes: Arc<AtomicUsize>,
     large: Semaphore,
     usual: Semaphore,
+    reports: reports_budget::ReportsBudget,
 }
 
 impl Delivery {
@@ -135,6 +137,7 @@ impl Delivery {
             incoming_bytes: Arc::default(),
             large: Semaphore::new(MAX_LARGE_AT_ONCE),
             usual: Semaphore::new(MAX_USUAL_AT_ONCE),
+            reports: reports_budget::ReportsBudget::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

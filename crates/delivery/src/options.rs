@@ -59,8 +59,16 @@ pub struct DeliveryOptions {
     pub mx_port: u16,
     /// Connect to loopback and unspecified addresses that the DNS gave for an MX. Default false.
     pub allow_loopback_mx: bool,
-    /// Whether a signed-in sender's From header, if in one of our domains, must be an address of the sender. Default true.
-    pub enforce_header_from: bool,
+    /// Connect to addresses of private networks that the DNS or an address literal gave. Off, so that nobody can feel out
+    /// the network behind the server with mail; fixed routes and the smarthost may be there all the same. Default false.
+    pub allow_private_networks: bool,
+    /// Whom a signed-in sender may name in From. Default [`Authors::Own`].
+    pub authors: Authors,
+    /// Most reports within an hour about mail from strangers that go to one domain elsewhere: their sender may be forged.
+    /// Default 100.
+    pub max_reports_per_destination: u32,
+    /// The same about mail from one network (/24 or /64). Default 50.
+    pub max_reports_per_peer: u32,
     /// How long the receipt of a submission answers a repeated Send. Default 14 days.
     pub keep_receipts: Duration,
 }
@@ -92,7 +100,10 @@ impl Default for DeliveryOptions {
             own_addresses: Vec::new(),
             mx_port: 25,
             allow_loopback_mx: false,
-            enforce_header_from: true,
+            allow_private_networks: false,
+            authors: Authors::Own,
+            max_reports_per_destination: 100,
+            max_reports_per_peer: 50,
             keep_receipts: Duration::from_hours(14 * 24),
         }
     }
@@ -152,6 +163,17 @@ impl RetrySchedule {
         let jitter = self.jitter.clamp(0.0, 1.0) * (random.clamp(0.0, 1.0) * 2.0 - 1.0);
         wait.mul_f64(1.0 + jitter)
     }
+}
+
+/// Whom someone who is signed in may name as author (`From:`) of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authors {
+    /// The account's own addresses.
+    Own,
+    /// These, and addresses in domains that are not ours.
+    Foreign,
+    /// Anybody.
+    Any,
 }
 
 /// TLS towards another server.

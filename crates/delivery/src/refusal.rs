@@ -52,6 +52,14 @@ impl Refusal {
         Self::new(550, (5, 7, 1), format!("you may not send as <{address}>"))
     }
 
+    pub(crate) fn author_not_understood(why: &str) -> Self {
+        Self::new(550, (5, 6, 0), format!("the message needs one From field with your address: {why}"))
+    }
+
+    pub(crate) fn header_too_long(limit: usize) -> Self {
+        Self::new(550, (5, 6, 0), format!("the header of the message is longer than {limit} bytes"))
+    }
+
     pub(crate) fn too_many_hops(hops: usize) -> Self {
         Self::new(554, (5, 4, 6), format!("the message went through {hops} servers already: a mail loop"))
     }

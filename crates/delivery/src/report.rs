@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use directory::AccountId;
-use mailkit::{EmailAddress, dsn, trace};
+use mailkit::{EmailAddress, dsn, headers, trace};
 use mailstore::{Flags, MailError, NewMessage};
 use rand::RngExt as _;
 use store::Tx;
@@ -20,6 +20,26 @@ use crate::{Delivery, MAX_RETURNED_BYTES, Notify, QueueId, Result, Ret, queue};
 
 /// Headers that are read for a report that does not return the whole message.
 const RETURNED_HEADER_BYTES: usize = 64 << 10;
+
+/// Fields of a stranger's message that a report repeats: those that name it.
+const NAMING_FIELDS: [&str; 5] = ["From", "To", "Date", "Message-ID", "Subject"];
+
+/// Longest of these, in bytes.
+const MAX_NAMING_FIELD_BYTES: usize = 512;
+
+/// Of a message, the first field of each kind that names it.
+fn naming_fields(message: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for name in NAMING_FIELDS {
+        let field = headers::fields(message).find(|field| field.is(name));
+        if let Some(field) = field.filter(|field| field.raw.len() <= MAX_NAMING_FIELD_BYTES) {
+            out.extend_from_slice(field.raw.trim_ascii_end());
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+    out
+}
 
 /// What a report says about one recipient.
 #[derive(Clone, Debug)]
@@ -116,6 +136,11 @@ impl Delivery {
             Err(_) => Place::Queue,
         };
         let is_ours = matches!(self.lookup(&to), Ok(Some(_)) | Err(_));
+        if !is_ours && original.account.is_none() && !self.may_report(original, &to) {
+            tracing::warn!(id = %original_id, sender = %to, "too many reports within an hour: this one is not sent");
+            metrics::counter!("holdfast_delivery_reports_withheld_total").increment(1);
+            return Ok(None);
+        }
         let id = self.next_id();
         let at_ms = self.now_ms();
         let bytes = self.report_bytes(id, at_ms, original, &to, &wanted)?;
@@ -156,6 +181,16 @@ impl Delivery {
         Ok(Some(PreparedReport { id, message, place, record, leg }))
     }
 
+    /// Whether a stranger may be told once more, and counts it.
+    fn may_report(&self, original: &MessageRecord, to: &EmailAddress) -> bool {
+        let options = &self.inner.options;
+        let mut keys = vec![(to.domain().to_owned(), options.max_reports_per_destination)];
+        if !original.peer.is_empty() {
+            keys.push((original.peer.clone(), options.max_reports_per_peer));
+        }
+        self.inner.reports.take(self.now_ms(), &keys)
+    }
+
     /// File or queue a report. Returns what the runner should know.
     pub(crate) fn write_report_in(&self, tx: &mut Tx<'_>, report: &PreparedReport) -> Result<Vec<Hint>> {
         metrics::counter!("holdfast_delivery_reports_total").increment(1);
@@ -182,7 +217,10 @@ impl Delivery {
         to: &EmailAddress,
         findings: &[&Finding],
     ) -> Result<Vec<u8>> {
-        let full = ret_from_number(original.ret) != Some(Ret::Headers)
+        // To someone who may never have written it, nothing of the message is told but what names it.
+        let is_strange = original.account.is_none();
+        let full = !is_strange
+            && ret_from_number(original.ret) != Some(Ret::Headers)
             && original.outgoing_bytes() <= MAX_RETURNED_BYTES
             && findings.iter().any(|finding| finding.action == dsn::Action::Failed);
         let limit =
@@ -193,13 +231,14 @@ impl Delivery {
             tracing::error!(%error, "a message to be returned can not be read");
             Vec::new()
         });
+        let returned = if is_strange { naming_fields(&returned) } else { returned };
         let options = &self.inner.options;
         let recipients: Vec<dsn::RecipientReport> = findings
             .iter()
             .filter_map(|finding| {
                 Some(dsn::RecipientReport {
                     recipient: EmailAddress::parse(&finding.recipient.address).ok()?,
-                    original_recipient: finding.recipient.orcpt.clone(),
+                    original_recipient: finding.recipient.orcpt.clone().filter(|_| !is_strange),
                     action: finding.action,
                     status: finding.status.clone(),
                     diagnostic: Some(finding.text.clone()).filter(|text| !text.is_empty()),
@@ -215,7 +254,7 @@ impl Delivery {
             reporting_mta: &options.hostname,
             from: &from,
             to,
-            envelope_id: original.envid.as_deref(),
+            envelope_id: original.envid.as_deref().filter(|_| !is_strange),
             arrival_ms: original.created_ms,
             date_ms: at_ms,
             message_id: &message_id,

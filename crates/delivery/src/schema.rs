@@ -36,6 +36,9 @@ pub struct MessageRecord {
     /// The account that sent it, if one of ours did.
     #[prost(uint32, optional, tag = "2")]
     pub account: Option<u32>,
+    /// The network that it came from, if nobody of ours sent it: `192.0.2.0/24`. For the limit of reports.
+    #[prost(string, tag = "19")]
+    pub peer: String,
     /// Id of the body, 32 bytes.
     #[prost(bytes = "vec", tag = "3")]
     pub body: Vec<u8>,

@@ -14,7 +14,7 @@ use crate::accept::delivery_key;
 use crate::dispatch::{CommitError, Destination, Dispatch, Dispatched, Routed};
 use crate::head::Head;
 use crate::schema::{self, CopyRecord, MessageRecord, ReceiptRecord, ret_number};
-use crate::{Delivery, DeliveryError, QueueId, Recipient, RecipientOutcome, Refusal, Result, Ret, queue};
+use crate::{Authors, Delivery, DeliveryError, QueueId, Recipient, RecipientOutcome, Refusal, Result, Ret, queue};
 
 /// Longest idempotency key.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 64;
@@ -37,6 +37,8 @@ pub struct Submission {
     pub message: Bytes,
     /// Keep a copy in Sent, marked seen.
     pub keep_copy: bool,
+    /// That copy, if it is not the message itself: the same with its Bcc, which nobody else is to see.
+    pub copy: Option<Bytes>,
     /// Remove this draft in the same commit, if it is still there.
     pub remove_draft: Option<(MailboxId, Uid)>,
     /// Wait this long before anything leaves, so that [`Delivery::cancel_submission`] can take it back.
@@ -164,11 +166,7 @@ impl Delivery {
             return Err(Refusal::too_many_recipients(options.max_recipients).into());
         }
         self.mail_from(Some(&submission.from), Some(submission.account))?;
-        if options.enforce_header_from {
-            let head = Head::read(&submission.message, &options.hostname);
-            self.check_authors(submission.account, &head.from)?;
-        }
-        Ok(())
+        self.check_authors(submission.account, &Head::read(&submission.message, &options.hostname))
     }
 
     /// Stage, parse, sign, route. Blocking.
@@ -204,7 +202,6 @@ impl Delivery {
         }
         .to_header();
         let body = store.put_body(message)?;
-        let parsed = Arc::new(mailkit::parse(message));
         let is_remote = |r: &Routed| matches!(r.destination, Destination::Domain(_));
         let signatures = if recipients.iter().any(is_remote) { self.sign(&head.from, message) } else { Vec::new() };
         let is_here = |r: &Routed| matches!(r.destination, Destination::Account(_));
@@ -238,15 +235,23 @@ impl Delivery {
             release_ms,
             ..self.new_record(at_ms, due_ms)
         };
-        let sent_copy = submission.keep_copy.then(|| NewMessage {
-            body: body.clone(),
-            parsed,
-            flags: Flags::of(&[SystemFlag::Seen]),
-            internal_date_ms: at_ms,
-            delivery_key: None,
-            // The message goes out: its copy must not be what fails.
-            ignore_quota: true,
-        });
+        let sent_copy = if submission.keep_copy {
+            let (body, parsed) = match &submission.copy {
+                Some(copy) => (store.put_body(copy)?, Arc::new(mailkit::parse(copy))),
+                None => (body.clone(), Arc::new(mailkit::parse(message))),
+            };
+            Some(NewMessage {
+                body,
+                parsed,
+                flags: Flags::of(&[SystemFlag::Seen]),
+                internal_date_ms: at_ms,
+                delivery_key: None,
+                // The message goes out: its copy must not be what fails.
+                ignore_quota: true,
+            })
+        } else {
+            None
+        };
         let dispatch = Dispatch {
             id,
             record,
@@ -352,10 +357,20 @@ impl Delivery {
         }
     }
 
-    /// The addresses in From that are in our domains are the account's own.
-    pub(crate) fn check_authors(&self, account: AccountId, from: &[EmailAddress]) -> Result<()> {
-        for author in from {
-            if self.is_in_our_domain(author)? {
+    /// Whether the From field names whom the account may write as, and nobody else in any reader's eyes.
+    pub(crate) fn check_authors(&self, account: AccountId, head: &Head) -> Result<()> {
+        let authors = self.inner.options.authors;
+        if authors == Authors::Any {
+            return Ok(());
+        }
+        if let Some(problem) = &head.from_problem {
+            return Err(Refusal::author_not_understood(problem).into());
+        }
+        if head.from.is_empty() {
+            return Err(Refusal::author_not_understood("there is none").into());
+        }
+        for author in &head.from {
+            if authors == Authors::Own || self.is_in_our_domain(author)? {
                 self.mail_from(Some(author), Some(account))?;
             }
         }

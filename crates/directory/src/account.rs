@@ -128,6 +128,7 @@ impl Directory {
     /// The address is taken, its domain is not ours, or the password can't be taken.
     pub async fn create_account(&self, new: NewAccount) -> Result<AccountId> {
         check_password(&new.password)?;
+        new.address.check_own()?;
         if new.name.len() > MAX_NAME_BYTES {
             return Err(DirectoryError::TooLong { what: "the name", limit: MAX_NAME_BYTES });
         }

@@ -63,6 +63,14 @@ fn canonical_or_catch_all(text: &str) -> Result<(String, String)> {
     Ok((address.canonical(), address.domain().to_owned()))
 }
 
+/// Whether servers elsewhere take what an operator wants to make an address.
+fn check_own(text: &str) -> Result<()> {
+    if !text.starts_with('@') {
+        EmailAddress::parse(text)?.check_own()?;
+    }
+    Ok(())
+}
+
 impl Directory {
     /// Where mail for an address leads: the address itself, then without its detail (`+…`), then the domain's catch-all.
     ///
@@ -92,6 +100,7 @@ impl Directory {
     /// The address is taken or malformed, the domain is not ours, or the account has as many as it may.
     pub async fn add_alias(&self, id: AccountId, alias: &str) -> Result<()> {
         let (canonical, domain) = canonical_or_catch_all(alias)?;
+        check_own(alias)?;
         self.store()
             .transact(move |tx| {
                 if crate::account::record(tx, id)?.is_none_or(|record| record.deleted_ms.is_some()) {

@@ -253,6 +253,22 @@ pub struct Delivery {
     pub connections_per_destination: usize,
     /// Deliveries at once in all.
     pub connections: usize,
+    /// Send to hosts in private networks, too, that the DNS names or an address has in brackets.
+    pub private_networks: bool,
+    /// Whom people may name in `From:`: `own` addresses, also `foreign` ones, or `any`.
+    pub header_from: HeaderFrom,
+}
+
+/// Whom someone who is signed in may name in `From:`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HeaderFrom {
+    /// The account's own addresses.
+    Own,
+    /// These, and addresses in domains that are not of this service.
+    Foreign,
+    /// Anybody.
+    Any,
 }
 
 impl Default for Delivery {
@@ -266,6 +282,8 @@ impl Default for Delivery {
             warn_after: Span::hours(4),
             connections_per_destination: 5,
             connections: 50,
+            private_networks: false,
+            header_from: HeaderFrom::Own,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use continuity::{stage::Stages, standby::Primary};
-use delivery::{Credentials, DeliveryOptions, NextHop, Smarthost, TlsPolicy};
+use delivery::{Authors, Credentials, DeliveryOptions, NextHop, Smarthost, TlsPolicy};
 use directory::{AccountId, AdmissionLimits, DirectoryOptions, Remember};
 use doorkit::{Connections, Tls};
 use mailstore::{MailError, MailStore};
@@ -16,7 +16,11 @@ use parking_lot::Mutex;
 use store::{Store, StoreError, StoreOptions};
 use tokio::sync::watch;
 
-use crate::{archive::Archives, config::Config, restore::behind::Restoring};
+use crate::{
+    archive::Archives,
+    config::{Config, HeaderFrom},
+    restore::behind::Restoring,
+};
 
 /// Store and domain services. Opening takes the folder's lock; only one process can.
 pub struct Services {
@@ -183,6 +187,12 @@ fn delivery_options(config: &Config) -> anyhow::Result<DeliveryOptions> {
         max_concurrent: settings.connections,
         max_concurrent_backlog: (settings.connections * 3 / 4).max(1),
         max_per_destination: settings.connections_per_destination,
+        allow_private_networks: settings.private_networks,
+        authors: match settings.header_from {
+            HeaderFrom::Own => Authors::Own,
+            HeaderFrom::Foreign => Authors::Foreign,
+            HeaderFrom::Any => Authors::Any,
+        },
         max_message_bytes: config.limits.message_size.0,
         smarthost,
         static_routes,

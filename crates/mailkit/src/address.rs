@@ -1,34 +1,35 @@
-//! Addresses: the strict [`EmailAddress`] of envelopes and accounts, and the lists people type.
+//! Addresses: the [`EmailAddress`] of envelopes and accounts.
+//!
+//! Two readers of lists use it: the tolerant one of header fields that others wrote (`addrlist`), and the strict one of
+//! what people type ([`crate::typed`]).
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use unicode_normalization::UnicodeNormalization as _;
 
-use crate::addrlist;
-use crate::parsed::Address;
-use crate::words::decode_text;
+/// Longest local part of an address here, in bytes: what every server must take (RFC 5321 section 4.5.3.1.1).
+pub const MAX_OWN_LOCAL_BYTES: usize = 64;
 
-/// Longest local part in bytes (RFC 5321 section 4.5.3.1.1).
-pub const MAX_LOCAL_BYTES: usize = 64;
+/// Longest address here, in bytes (RFC 5321 section 4.5.3.1.3: a path is 256 with its brackets).
+pub const MAX_OWN_ADDRESS_BYTES: usize = 254;
 
 /// Longest domain in bytes (RFC 5321 section 4.5.3.1.2).
 pub const MAX_DOMAIN_BYTES: usize = 255;
 
-/// Longest address in bytes: a path is 256 with its brackets (RFC 5321 section 4.5.3.1.3).
-pub const MAX_ADDRESS_BYTES: usize = 254;
-
-/// Longest list read at once, in bytes.
-const MAX_LIST_BYTES: usize = 256 * 1024;
-
-/// Most addresses read from one list.
-const MAX_LIST_ADDRESSES: usize = 2_000;
+/// Longest address at all, in bytes: it fits a line of a header. RFC 5321 section 4.5.3.1 asks for no limit on what others
+/// have; forwarders put whole addresses into the local parts of theirs.
+pub const MAX_ADDRESS_BYTES: usize = 900;
 
 /// An RFC 5321 (and 6531) mailbox, `local@domain`, valid by construction.
 ///
-/// The domain is kept in its lower-case ASCII (A-label) form; the local part as written, without needless quotes. Two
-/// values are equal if local part (exactly) and domain are. No value contains control characters.
+/// The domain is kept in its lower-case ASCII (A-label) form without a final dot; the local part as written, without
+/// needless quotes. Two values are equal if local part (exactly) and domain are. No value contains control characters.
+///
+/// What others have is taken as far as it is not ambiguous: local parts of any length, with dots anywhere, and domains
+/// with underscores. What an address here may be is narrower: [`EmailAddress::check_own`].
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EmailAddress {
     local: String,
@@ -47,7 +48,7 @@ pub enum AddressError {
     /// Nothing before the `@`.
     #[error("the address has nothing before the @")]
     NoLocal,
-    /// Longer than [`MAX_LOCAL_BYTES`], [`MAX_DOMAIN_BYTES`] or [`MAX_ADDRESS_BYTES`].
+    /// Longer than [`MAX_DOMAIN_BYTES`] or [`MAX_ADDRESS_BYTES`]; of an address here, than those of its own.
     #[error("the address is too long")]
     TooLong,
     /// The part before the `@` has a character or a dot where none may be.
@@ -56,14 +57,21 @@ pub enum AddressError {
     /// The domain is not valid.
     #[error("the domain is not valid: {0}")]
     Domain(&'static str),
-    /// In a list: this entry is wrong.
-    #[error("\u{201c}{text}\u{201d}: {reason}")]
-    Entry {
-        /// The entry as typed.
-        text: String,
-        /// What is wrong with it.
-        reason: Box<AddressError>,
-    },
+    /// In a list: the closing bracket is missing.
+    #[error("the > is missing")]
+    Unclosed,
+    /// In a list: a quote without its other half.
+    #[error("its quotes are not closed")]
+    Quotes,
+    /// In a list: several words, one of which is an address.
+    #[error("put < and > around the address")]
+    Brackets,
+    /// In a list: words behind an address.
+    #[error("there is something behind the address")]
+    Behind,
+    /// A list that is longer than is read.
+    #[error("there are too many entries")]
+    TooMany,
 }
 
 /// An address with the name people know it by.
@@ -76,22 +84,23 @@ pub struct NamedAddress {
 }
 
 impl EmailAddress {
-    /// Reads `local@domain` strictly.
+    /// Reads `local@domain`, and nothing that could be read otherwise.
     ///
-    /// The local part is a dot-string or a quoted string, in UTF-8 where it is not ASCII; the domain a host name (in
-    /// ASCII or Unicode) or an address literal. No comments, no white space outside quotes, no angle brackets.
+    /// The local part is made of atoms and dots, or a quoted string, in UTF-8 where it is not ASCII; the domain a host name
+    /// (in ASCII or Unicode, underscores and a final dot let pass) or an address literal. No comments, no white space
+    /// outside quotes, no angle brackets.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         if text.is_empty() {
             return Err(AddressError::Empty);
         }
-        if text.len() > 2 * (MAX_LOCAL_BYTES + MAX_DOMAIN_BYTES) {
+        if text.len() > 2 * MAX_ADDRESS_BYTES {
             return Err(AddressError::TooLong);
         }
         let (local, domain) = if text.starts_with('"') {
-            quoted_local(text)?
+            unquoted_local(text)?
         } else {
             let (local, domain) = text.split_once('@').ok_or(AddressError::NoDomain)?;
-            check_dot_string(local)?;
+            check_atoms(local)?;
             (local.to_owned(), domain)
         };
         Self::from_parts(&local, domain)
@@ -102,18 +111,29 @@ impl EmailAddress {
         if local.is_empty() {
             return Err(AddressError::NoLocal);
         }
-        if local.len() > MAX_LOCAL_BYTES {
-            return Err(AddressError::TooLong);
-        }
         if let Some(reason) = local.chars().find_map(forbidden) {
             return Err(AddressError::Local(reason));
         }
-        let domain = normal_domain(domain)?;
+        let domain = mail_domain(domain)?;
         let address = Self { local: local.to_owned(), domain };
         if address.to_string().len() > MAX_ADDRESS_BYTES {
             return Err(AddressError::TooLong);
         }
         Ok(address)
+    }
+
+    /// Whether it may be an address here: what every server elsewhere takes.
+    ///
+    /// # Errors
+    /// Says what others may refuse.
+    pub fn check_own(&self) -> Result<(), AddressError> {
+        if self.local.len() > MAX_OWN_LOCAL_BYTES || self.to_string().len() > MAX_OWN_ADDRESS_BYTES {
+            return Err(AddressError::TooLong);
+        }
+        if self.local.split('.').any(str::is_empty) {
+            return Err(AddressError::Local("a dot at an end, or two in a row"));
+        }
+        normal_domain(&self.domain).map(drop)
     }
 
     /// The local part, unquoted, as written.
@@ -148,11 +168,27 @@ impl EmailAddress {
     }
 }
 
-/// A host name in lower-case ASCII, as [`EmailAddress::domain`] gives it.
+/// A host name in lower-case ASCII, as a domain here has: letters, digits, hyphens and dots.
 ///
 /// # Errors
 /// [`AddressError::Domain`] or [`AddressError::TooLong`].
 pub fn normal_domain(domain: &str) -> Result<String, AddressError> {
+    let ascii = domain_with(domain, AsciiDenyList::STD3)?;
+    let is_host = domain.starts_with('[') || ascii.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+    if !is_host || domain.ends_with('.') {
+        return Err(AddressError::Domain("it is no host name"));
+    }
+    Ok(ascii)
+}
+
+/// The domain of somebody's address: the DNS allows underscores too (RFC 2181 section 11), and a final dot means nothing.
+fn mail_domain(domain: &str) -> Result<String, AddressError> {
+    /// What stands in no name: all of ASCII but letters, digits, hyphen, dot and underscore.
+    const NOT_IN_NAMES: AsciiDenyList = AsciiDenyList::new(true, " !\"#$%&'()*+,/:;<=>?@[\\]^`{|}~");
+    domain_with(domain.strip_suffix('.').unwrap_or(domain), NOT_IN_NAMES)
+}
+
+fn domain_with(domain: &str, denied: AsciiDenyList) -> Result<String, AddressError> {
     if domain.is_empty() {
         return Err(AddressError::Domain("it is empty"));
     }
@@ -167,14 +203,12 @@ pub fn normal_domain(domain: &str) -> Result<String, AddressError> {
     if domain.chars().any(|c| forbidden(c).is_some() || c.is_whitespace()) {
         return Err(AddressError::Domain("it has a character that is not allowed"));
     }
-    let ascii = idna::domain_to_ascii_strict(domain).map_err(|_| AddressError::Domain("it is no host name"))?;
+    let ascii = Uts46::new().to_ascii(domain.as_bytes(), denied, Hyphens::CheckFirstLast, DnsLength::Verify);
+    let ascii = ascii.map_err(|_| AddressError::Domain("it is no host name"))?;
     if ascii.len() > MAX_DOMAIN_BYTES {
         return Err(AddressError::TooLong);
     }
-    if ascii.ends_with('.') || !ascii.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b)) {
-        return Err(AddressError::Domain("it is no host name"));
-    }
-    Ok(ascii)
+    Ok(ascii.into_owned())
 }
 
 /// `127.0.0.1` or `IPv6:::1`, in one spelling.
@@ -213,20 +247,19 @@ fn is_dot_string(local: &str) -> bool {
     local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
 }
 
-fn check_dot_string(local: &str) -> Result<(), AddressError> {
+/// An unquoted local part. Where its dots are is for its server to say.
+fn check_atoms(local: &str) -> Result<(), AddressError> {
     if local.is_empty() {
         Err(AddressError::NoLocal)
-    } else if is_dot_string(local) {
+    } else if local.chars().all(|c| is_atext(c) || c == '.') {
         Ok(())
-    } else if local.split('.').any(str::is_empty) {
-        Err(AddressError::Local("a dot at an end, or two in a row"))
     } else {
         Err(AddressError::Local("it has a character that must be quoted"))
     }
 }
 
 /// Splits `"quoted"@domain`, undoing escapes.
-fn quoted_local(text: &str) -> Result<(String, &str), AddressError> {
+fn unquoted_local(text: &str) -> Result<(String, &str), AddressError> {
     let mut local = String::new();
     let mut chars = text.char_indices().skip(1);
     while let Some((at, c)) = chars.next() {
@@ -243,6 +276,11 @@ fn quoted_local(text: &str) -> Result<(String, &str), AddressError> {
         }
     }
     Err(AddressError::Local("its quotes are not closed"))
+}
+
+/// A local part as addresses have it: in quotes if it needs them.
+pub(crate) fn quoted_local(local: &str) -> impl fmt::Display {
+    Quoted(local)
 }
 
 /// A local part with the quotes it needs.
@@ -303,55 +341,13 @@ impl fmt::Display for NamedAddress {
         if self.name.is_empty() {
             return write!(f, "{}", self.address);
         }
-        if self.name.chars().all(|c| is_atext(c) || c == ' ') {
+        // Marks of other scripts are quoted too: some of them separate addresses for those who type them.
+        if self.name.chars().all(|c| if c.is_ascii() { is_atext(c) || c == ' ' } else { c.is_alphanumeric() }) {
             f.write_str(&self.name)?;
         } else {
             write_quoted(f, &self.name)?;
         }
         write!(f, " <{}>", self.address)
-    }
-}
-
-/// The valid addresses of a To or Cc value, or of a field typed by a person; the rest is left out.
-///
-/// Commas, semicolons and line breaks separate; groups give their members; encoded-words in names are decoded.
-pub fn parse_mailbox_list(value: &str) -> Vec<NamedAddress> {
-    read_list(value).filter_map(Result::ok).collect()
-}
-
-/// The same, but names the first entry that is wrong. An empty list is no error.
-pub fn parse_mailbox_list_strict(value: &str) -> Result<Vec<NamedAddress>, AddressError> {
-    if value.len() > MAX_LIST_BYTES {
-        return Err(AddressError::TooLong);
-    }
-    read_list(value).collect()
-}
-
-fn read_list(value: &str) -> impl Iterator<Item = Result<NamedAddress, AddressError>> {
-    let value = &value[..value.floor_char_boundary(MAX_LIST_BYTES)];
-    // A line break ends an entry when people type, and is a fold when a header is passed in; only a fold goes on with
-    // white space.
-    let mut joined = value.replace("\r\n", "\n");
-    joined = joined.replace("\n ", " ").replace("\n\t", " ").replace('\n', ",");
-    let mut list = Vec::new();
-    let complete = addrlist::read(joined.as_bytes(), &mut list, MAX_LIST_ADDRESSES);
-    list.into_iter()
-        .filter(|address| address.host.is_some())
-        .map(|address| named(&address))
-        .chain((!complete).then_some(Err(AddressError::TooLong)))
-}
-
-fn named(address: &Address) -> Result<NamedAddress, AddressError> {
-    let text = |bytes: &Option<Vec<u8>>| String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned();
-    let (local, host) = (text(&address.mailbox), text(&address.host));
-    let name = decode_text(address.name.as_deref().unwrap_or_default());
-    let parsed = if host.is_empty() { Err(AddressError::NoDomain) } else { EmailAddress::from_parts(&local, &host) };
-    match parsed {
-        Ok(address) => Ok(NamedAddress::new(&name, address)),
-        Err(reason) => {
-            let text = if host.is_empty() { local } else { format!("{local}@{host}") };
-            Err(AddressError::Entry { text, reason: Box::new(reason) })
-        }
     }
 }
 
@@ -394,17 +390,13 @@ mod tests {
             "a@",
             "a@@b",
             "a@b@c",
-            ".a@b",
-            "a.@b",
-            "a..b@c",
             "a b@c",
             "a@b c",
             "<a@b>",
-            "a@b.",
+            "a@b..",
             "a@.b",
             "a@b..c",
             "a@-b",
-            "a@b_c",
             "a@b\r\nRCPT TO:<x@y>",
             "a\r\n@b",
             "\"a\nb\"@c",
@@ -424,10 +416,37 @@ mod tests {
         ] {
             assert!(parse(text).is_err(), "{text:?}");
         }
-        assert!(parse(&format!("{}@b", "a".repeat(64))).is_ok());
-        assert_eq!(parse(&format!("{}@b", "a".repeat(65))), Err(AddressError::TooLong));
+        assert!(parse(&format!("{}@b", "a".repeat(MAX_ADDRESS_BYTES - 2))).is_ok());
+        assert_eq!(parse(&format!("{}@b", "a".repeat(MAX_ADDRESS_BYTES - 1))), Err(AddressError::TooLong));
         let long = format!("a@{}.b", vec!["c".repeat(60); 5].join("."));
         assert!(parse(&long).is_err());
+    }
+
+    #[test]
+    fn what_others_have_is_taken_and_is_no_address_here() {
+        let long = format!("newsdesk+caf_={}@mailhost.example", "x".repeat(64));
+        for (text, written) in [
+            ("taro..yamada@phone.example", "\"taro..yamada\"@phone.example"),
+            ("taro.@phone.example", "\"taro.\"@phone.example"),
+            (".taro@phone.example", "\".taro\"@phone.example"),
+            ("...@phone.example", "\"...\"@phone.example"),
+            ("bounce@mail_out.sender.example", "bounce@mail_out.sender.example"),
+            ("bounce@_spf.sender.example", "bounce@_spf.sender.example"),
+            ("b\u{fc}ro@mail_b\u{fc}ro.example", "b\u{fc}ro@xn--mail_bro-c6a.example"),
+            ("a@r3---sn-x.example", "a@r3---sn-x.example"),
+            (long.as_str(), long.as_str()),
+        ] {
+            let address = parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(address.to_string(), written);
+            assert_eq!(parse(written).unwrap(), address);
+            assert!(text.contains("r3---sn") || address.check_own().is_err(), "{text}");
+        }
+        assert_eq!(parse("anna@test.example.").unwrap(), parse("anna@test.example").unwrap());
+        assert_eq!(parse("anna@Test.Example.").unwrap().domain(), "test.example");
+        for text in ["a@b", "first.last+tag@x.org", "\"two words\"@x.org", "j\u{f6}rg@x.org"] {
+            assert_eq!(parse(text).unwrap().check_own(), Ok(()), "{text}");
+        }
+        assert!(normal_domain("x.org.").is_err() && normal_domain("mail_out.x.org").is_err());
     }
 
     #[test]
@@ -445,22 +464,6 @@ mod tests {
         assert_eq!(parse("a@x.org").unwrap().split_detail('+'), None);
     }
 
-    #[test]
-    fn typed_lists_take_what_people_type() {
-        let list = parse_mailbox_list("Ann <ann@x.org>; bob@x.org\n\"C, D\" <c@x.org>, junk, Team: e@x.org;");
-        let shown: Vec<_> = list.iter().map(ToString::to_string).collect();
-        assert_eq!(shown, ["Ann <ann@x.org>", "bob@x.org", "\"C, D\" <c@x.org>", "e@x.org"]);
-    }
-
-    #[test]
-    fn strict_lists_name_the_wrong_entry() {
-        let error = parse_mailbox_list_strict("a@b, c@d..e").unwrap_err();
-        assert_eq!(error.to_string(), "\u{201c}c@d..e\u{201d}: the domain is not valid: it is no host name");
-        let error = parse_mailbox_list_strict("a@b, bob").unwrap_err();
-        assert!(error.to_string().contains("bob"), "{error}");
-        assert_eq!(parse_mailbox_list_strict(" ").unwrap(), []);
-    }
-
     proptest! {
         #[test]
         fn what_parses_prints_and_parses_to_the_same(text in "\\PC{1,20}@[a-zA-Z0-9ü.-]{1,20}") {
@@ -468,7 +471,7 @@ mod tests {
                 let printed = address.to_string();
                 prop_assert_eq!(parse(&printed), Ok(address.clone()));
                 let named = NamedAddress::new("Some, \"Name\"", address);
-                prop_assert_eq!(parse_mailbox_list(&named.to_string()), vec![named]);
+                prop_assert_eq!(crate::read_typed(&named.to_string()).people, vec![named]);
             }
         }
 
@@ -485,7 +488,7 @@ mod tests {
             if let Ok(address) = parse(&text) {
                 prop_assert!(!address.to_string().contains(|c: char| c.is_control()));
             }
-            for named in parse_mailbox_list(&text) {
+            for named in crate::read_typed(&text).people {
                 prop_assert!(!named.to_string().contains(|c: char| c.is_control()));
             }
         }

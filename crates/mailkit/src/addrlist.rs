@@ -1,388 +1,407 @@
-//! Address lists of header fields, read leniently (RFC 5322 section 3.4 with its obsolete forms, and worse).
+//! Address lists that others wrote, read tolerantly (RFC 5322 section 3.4 with its obsolete forms, and worse): the one
+//! reader for header fields.
+//!
+//! What it goes by, in this order: `<...>` is the address, and what is before it the name, whatever is in it, back to the
+//! last entry that is complete; an encoded-word or a quoted string is one token; a colon begins a group only if its `;`
+//! is there; without `<...>` what has an `@` is the address. An entry in which no address can be found keeps its text,
+//! without a host.
+
+mod lexer;
+#[cfg(test)]
+mod tests;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::parsed::Address;
+use crate::words::decode_text;
+pub(crate) use lexer::{Kind, Origin, Token, scheme, tokens};
 
 /// Reads an unfolded address-list value onto `out`, until `max` addresses are in it. Returns false if that cut it.
 ///
 /// Names and local parts lose their quotes and escapes but stay otherwise raw. An entry without `@` becomes an address
 /// with an empty host. Semicolons outside a group separate entries too, as people type them.
 pub(crate) fn read(value: &[u8], out: &mut Vec<Address>, max: usize) -> bool {
-    let mut reader = Reader { lexer: Lexer { rest: value }, entry: Entry::default(), in_group: false };
-    loop {
-        if out.len() >= max {
-            return reader.lexer.rest.trim_ascii().is_empty();
-        }
-        if !reader.step(out) {
-            return true;
-        }
-    }
+    read_nested(value, out, max, false)
 }
 
-/// What has been read of one entry.
-#[derive(Default)]
-struct Entry {
-    /// Words not assigned yet: a display name, or a local part.
-    words: Vec<Word>,
-    /// The last comment: the display name of `a@b (Name)`.
-    comment: Option<Vec<u8>>,
-    name: Option<Vec<u8>>,
-    route: Option<Vec<u8>>,
-    local: Option<Vec<u8>>,
-    host: Option<Vec<u8>>,
-}
-
-struct Word {
-    text: Vec<u8>,
-    /// White space (or a comment) stood before it.
-    spaced: bool,
+fn read_nested(value: &[u8], out: &mut Vec<Address>, max: usize, nested: bool) -> bool {
+    let (tokens, complete) = tokens(value, Origin::Field);
+    let last_semicolon = tokens.iter().rposition(|token| token.kind == Kind::Semicolon);
+    let mut reader = Reader { value, tokens: &tokens, out, max, full: false, start: 0, in_group: false, nested };
+    reader.run(last_semicolon);
+    complete && !reader.full
 }
 
 struct Reader<'a> {
-    lexer: Lexer<'a>,
-    entry: Entry,
+    value: &'a [u8],
+    tokens: &'a [Token],
+    out: &'a mut Vec<Address>,
+    max: usize,
+    /// Something was left out.
+    full: bool,
+    /// The first token that belongs to no entry yet: text without an address may turn out to be the beginning of a name.
+    start: usize,
     in_group: bool,
+    /// The value is the decoded text of an entry: it is not decoded a second time.
+    nested: bool,
 }
 
 impl Reader<'_> {
-    /// Reads one token; false at the end.
-    fn step(&mut self, out: &mut Vec<Address>) -> bool {
-        let Some(Spaced { token, spaced }) = self.lexer.next() else {
-            self.finish_entry(out);
-            if std::mem::take(&mut self.in_group) {
-                out.push(Address::default());
-            }
-            return false;
-        };
-        match token {
-            Token::Word(text) => {
-                if self.entry.local.is_none() {
-                    self.entry.words.push(Word { text, spaced });
+    fn run(&mut self, last_semicolon: Option<usize>) {
+        let (mut piece, mut addressed) = (0, false);
+        for at in 0..self.tokens.len() {
+            match self.tokens[at].kind {
+                Kind::At | Kind::Angle { .. } => addressed = true,
+                Kind::Comma => {
+                    self.piece(piece, at);
+                    (piece, addressed) = (at + 1, false);
                 }
-                // Words after the address mean nothing that could be shown.
-            }
-            Token::Comment(text) => self.entry.comment = Some(text),
-            Token::Special(b'<') => {
-                if self.entry.local.is_none() {
-                    self.entry.name = self.entry.take_phrase();
-                    self.angle();
-                }
-            }
-            Token::Special(b'@') => {
-                if self.entry.local.is_none() {
-                    self.entry.local = Some(self.entry.take_local());
-                    self.entry.host = Some(self.domain());
-                }
-            }
-            Token::Special(b':') => {
-                if !self.in_group && self.entry.local.is_none() {
-                    self.in_group = true;
-                    let name = self.entry.take_phrase().unwrap_or_default();
-                    self.entry = Entry::default();
-                    out.push(Address { mailbox: Some(name), ..Address::default() });
-                }
-            }
-            Token::Special(b',') => self.finish_entry(out),
-            Token::Special(b';') => {
-                self.finish_entry(out);
-                if std::mem::take(&mut self.in_group) {
-                    out.push(Address::default());
-                }
-            }
-            Token::Special(_) => {}
-        }
-        true
-    }
-
-    /// What follows a `<`.
-    fn angle(&mut self) {
-        let mut words = Vec::new();
-        let mut route = Vec::new();
-        let mut local = None;
-        while let Some(Spaced { token, .. }) = self.lexer.peek() {
-            match token {
-                Token::Special(b'>') => {
-                    self.lexer.next();
-                    break;
-                }
-                // An unclosed bracket does not swallow the list.
-                Token::Special(b',' | b';') if local.is_some() => break,
-                _ => {}
-            }
-            let Some(Spaced { token, .. }) = self.lexer.next() else {
-                break;
-            };
-            match token {
-                Token::Word(text) => words.extend_from_slice(&text),
-                Token::Special(b'@') if words.is_empty() && local.is_none() => {
-                    if !route.is_empty() {
-                        route.push(b',');
+                Kind::Semicolon => {
+                    self.piece(piece, at);
+                    (piece, addressed) = (at + 1, false);
+                    if self.in_group {
+                        self.flush(at);
+                        self.start = piece;
+                        self.end_group();
                     }
-                    route.push(b'@');
-                    route.extend_from_slice(&self.domain());
                 }
-                Token::Special(b'@') if local.is_none() => {
-                    local = Some(std::mem::take(&mut words));
-                    self.entry.host = Some(self.domain());
+                Kind::Colon if !addressed && !self.in_group && self.begins_group(piece, at, last_semicolon) => {
+                    self.flush(piece);
+                    let name = self.phrase(piece, at).unwrap_or_default();
+                    self.push(Address { mailbox: Some(name), ..Address::default() });
+                    self.in_group = true;
+                    piece = at + 1;
+                    self.start = piece;
                 }
                 _ => {}
             }
-        }
-        let local = local.unwrap_or(words);
-        if !route.is_empty() {
-            self.entry.route = Some(route);
-        }
-        self.entry.local = Some(local);
-    }
-
-    /// What follows an `@`: dot-joined words or a domain literal.
-    fn domain(&mut self) -> Vec<u8> {
-        let mut domain: Vec<u8> = Vec::new();
-        while let Some(Spaced { token, spaced }) = self.lexer.peek() {
-            let Token::Word(text) = token else {
-                if let Token::Comment(text) = token {
-                    self.entry.comment = Some(text);
-                    self.lexer.next();
-                    continue;
-                }
-                break;
-            };
-            // "example . com" is one domain, "example.com foo" is not.
-            let joins = domain.is_empty() || !spaced || domain.ends_with(b".") || text.starts_with(b".");
-            if !joins {
-                break;
-            }
-            domain.extend_from_slice(&text);
-            self.lexer.next();
-        }
-        domain
-    }
-
-    fn finish_entry(&mut self, out: &mut Vec<Address>) {
-        let mut entry = std::mem::take(&mut self.entry);
-        if entry.local.is_none() {
-            if entry.words.is_empty() {
+            if self.full {
                 return;
             }
-            // A word alone: an address whose domain is missing.
-            entry.local = entry.take_phrase();
         }
-        let local = entry.local.unwrap_or_default();
-        let host = entry.host.unwrap_or_default();
-        if local.is_empty() && host.is_empty() && entry.name.is_none() {
+        self.piece(piece, self.tokens.len());
+        self.flush(self.tokens.len());
+        self.end_group();
+    }
+
+    /// A colon behind a name begins a group if the group has an end, or nothing is in it (`undisclosed-recipients:`).
+    fn begins_group(&self, piece: usize, at: usize, last_semicolon: Option<usize>) -> bool {
+        let ends = last_semicolon.is_some_and(|end| end > at) || at + 1 == self.tokens.len();
+        ends && !self.is_scheme(piece, at)
+    }
+
+    /// Whether the colon at `at` is that of `mailto:`.
+    fn is_scheme(&self, from: usize, at: usize) -> bool {
+        let text = |at: usize| self.tokens[at].raw(self.value);
+        at == from + 1 && scheme(&[text(from), text(at)].concat()).is_some()
+    }
+
+    fn end_group(&mut self) {
+        if std::mem::take(&mut self.in_group) {
+            self.push(Address::default());
+        }
+    }
+
+    /// What is between two separators.
+    fn piece(&mut self, from: usize, to: usize) {
+        if from >= to {
+            if self.start == from {
+                self.start = to + 1;
+            }
             return;
         }
-        out.push(Address {
-            name: entry.name.or(entry.comment).filter(|n| !n.is_empty()),
-            route: entry.route,
-            mailbox: Some(local),
-            host: Some(host),
-        });
-    }
-}
-
-impl Entry {
-    /// The words so far as a display name.
-    fn take_phrase(&mut self) -> Option<Vec<u8>> {
-        let mut out = Vec::new();
-        for (at, word) in std::mem::take(&mut self.words).into_iter().enumerate() {
-            if at > 0 && word.spaced {
-                out.push(b' ');
-            }
-            out.extend_from_slice(&word.text);
+        let angles = || (from..to).filter(|at| matches!(self.tokens[*at].kind, Kind::Angle { .. }));
+        let usable: Vec<usize> = angles().filter(|at| self.angle(*at).is_some_and(|found| found.has_host())).collect();
+        if usable.is_empty() {
+            let last = angles().last();
+            self.without_usable_angle(from, to, last);
+            return;
         }
-        let trimmed = out.trim_ascii();
-        (!trimmed.is_empty()).then(|| trimmed.to_vec())
-    }
-
-    /// The words so far as a local part: the last of them, and those joined to it by dots.
-    fn take_local(&mut self) -> Vec<u8> {
-        let mut words = std::mem::take(&mut self.words);
-        let mut start = words.len().saturating_sub(1);
-        while start > 0 {
-            let joined =
-                !words[start].spaced || words[start].text.starts_with(b".") || words[start - 1].text.ends_with(b".");
-            if !joined {
-                break;
+        for (number, &at) in usable.iter().enumerate() {
+            let found = self.angle(at);
+            let end = usable.get(number + 1).copied().unwrap_or(to);
+            let name = self.phrase(self.start, at).or_else(|| self.comment(self.start, end));
+            let again = name.is_none() && self.start > from;
+            self.start = at + 1;
+            if let Some(found) = found
+                && !(again && self.out.last().is_some_and(|last| last.mailbox.as_ref() == Some(&found.local)))
+            {
+                self.push(found.named(name));
             }
-            start -= 1;
         }
-        let local = words.split_off(start);
-        self.words = words;
-        self.name = self.take_phrase();
-        local.into_iter().flat_map(|word| word.text).collect()
-    }
-}
-
-#[derive(Clone)]
-enum Token {
-    Word(Vec<u8>),
-    Comment(Vec<u8>),
-    Special(u8),
-}
-
-#[derive(Clone)]
-struct Spaced {
-    token: Token,
-    spaced: bool,
-}
-
-#[derive(Clone)]
-struct Lexer<'a> {
-    rest: &'a [u8],
-}
-
-impl Lexer<'_> {
-    /// The next token without consuming it. A token is read at most twice, so this stays linear.
-    fn peek(&self) -> Option<Spaced> {
-        self.clone().next()
+        // What follows the last address means nothing that could be shown, unless it is an address that lacks its comma.
+        if let [only] = self.clusters(self.start, to).as_slice()
+            && only.is_address
+        {
+            self.bare(only.from, only.to, None);
+        }
+        self.start = to + 1;
     }
 
-    fn next(&mut self) -> Option<Spaced> {
-        let before = self.rest.len();
-        self.rest = self.rest.trim_ascii_start();
-        let spaced = self.rest.len() != before;
-        let (&first, tail) = self.rest.split_first()?;
-        let token = match first {
-            b'"' => Token::Word(self.delimited(b'"')),
-            b'[' => {
-                let mut literal = vec![b'['];
-                literal.extend(self.delimited(b']'));
-                literal.push(b']');
-                Token::Word(literal)
+    /// A piece that has no `<...>`, or nothing that is an address in it (`last`).
+    fn without_usable_angle(&mut self, from: usize, to: usize, last: Option<usize>) {
+        let clusters = self.clusters(from, last.unwrap_or(to));
+        let addresses: Vec<usize> = (0..clusters.len()).filter(|at| clusters[*at].is_address).collect();
+        match (addresses.as_slice(), last) {
+            ([], Some(angle)) => {
+                if let Some(hidden) = self.hidden(from, angle) {
+                    self.flush(from);
+                    hidden.into_iter().for_each(|address| self.push(address));
+                } else if let Some(found) = self.angle(angle) {
+                    let name = self.phrase(self.start, angle).or_else(|| self.comment(self.start, to));
+                    if !(found.local.is_empty() && name.is_none()) {
+                        self.push(found.named(name));
+                    }
+                }
+                self.start = to + 1;
             }
-            b'(' => Token::Comment(self.comment()),
-            _ if is_special(first) => {
-                self.rest = tail;
-                Token::Special(first)
+            // Without any address: perhaps it is inside a token, else the next piece tells.
+            ([], None) => {
+                if let Some(hidden) = self.hidden(from, to) {
+                    self.flush(from);
+                    hidden.into_iter().for_each(|address| self.push(address));
+                    self.start = to + 1;
+                }
             }
-            _ => {
-                let end = self
-                    .rest
-                    .iter()
-                    .position(|b| is_special(*b) || b.is_ascii_whitespace() || matches!(b, b'"' | b'('))
-                    .unwrap_or(self.rest.len());
-                let (word, rest) = self.rest.split_at(end);
-                self.rest = rest;
-                Token::Word(word.to_vec())
+            // Names without brackets around the address: what is before it is the name, even if it has an @ itself.
+            (found, _) => {
+                let only_addresses = found.len() == clusters.len();
+                let Some(&end) = found.last() else { return };
+                let (start, address) = (clusters[0].from, &clusters[end]);
+                if only_addresses || end == 0 {
+                    self.flush(from);
+                    let after = if only_addresses { last.unwrap_or(to) } else { address.to };
+                    let name = self.phrase(after, last.unwrap_or(to)).or_else(|| self.angle_text(last));
+                    let name = name.or_else(|| self.comment(from, to)).filter(|_| found.len() == 1);
+                    for &at in found {
+                        self.bare(clusters[at].from, clusters[at].to, name.clone());
+                    }
+                } else {
+                    let name = self.phrase(self.start.min(start), address.from);
+                    self.bare(address.from, address.to, name);
+                }
+                self.start = to + 1;
             }
+        }
+    }
+
+    /// The content of `<...>` as a name, where the address is elsewhere.
+    fn angle_text(&self, angle: Option<usize>) -> Option<Vec<u8>> {
+        self.angle(angle?).map(|found| found.local).filter(|text| !text.is_empty())
+    }
+
+    /// Runs of tokens without white space between them, or with nothing but that around a dot or an `@`.
+    fn clusters(&self, from: usize, to: usize) -> Vec<Cluster> {
+        let is_tight = |at: usize| !self.tokens[at].spaced && self.tokens.get(at + 1).is_some_and(|next| !next.spaced);
+        let is_at = |at: usize| self.tokens[at].kind == Kind::At;
+        // "Jane @ Work jane@example.org": an @ that stands alone is one only if no other is there.
+        let tight = (from..to).any(|at| is_at(at) && is_tight(at));
+        let mut clusters: Vec<Cluster> = Vec::new();
+        let mut ended = true;
+        for at in from..to {
+            let token = &self.tokens[at];
+            match token.kind {
+                Kind::Comment => continue,
+                Kind::Colon | Kind::Stray => {
+                    if token.kind == Kind::Colon && clusters.last().is_some_and(|last| self.is_scheme(last.from, at)) {
+                        clusters.pop();
+                    }
+                    ended = true;
+                    continue;
+                }
+                _ => {}
+            }
+            let joins_at = is_at(at) && (!tight || is_tight(at));
+            let last = clusters.last_mut().filter(|_| !ended);
+            let dotted = token.raw(self.value).starts_with(b".")
+                || last.as_ref().is_some_and(|last| self.tokens[last.to - 1].raw(self.value).ends_with(b"."));
+            let after_at = last.as_ref().is_some_and(|last| last.open);
+            ended = false;
+            match last {
+                Some(last) if joins_at || after_at || !token.spaced || dotted => {
+                    last.to = at + 1;
+                    last.is_address |= joins_at;
+                    last.open = joins_at;
+                }
+                _ => clusters.push(Cluster { from: at, to: at + 1, is_address: joins_at, open: joins_at }),
+            }
+        }
+        // An @ with nothing on one side is none.
+        for cluster in &mut clusters {
+            cluster.is_address &= cluster.to - cluster.from > 2 && !is_at(cluster.from) && !is_at(cluster.to - 1);
+        }
+        clusters
+    }
+
+    fn bare(&mut self, from: usize, to: usize, name: Option<Vec<u8>>) {
+        let found = Found::of(self.value, &self.tokens[from..to]);
+        let name = name.or_else(|| self.comment(from, to));
+        self.push(found.named(name));
+    }
+
+    /// The address in `<...>`.
+    fn angle(&self, at: usize) -> Option<Found> {
+        let Kind::Angle { inner: (from, to), .. } = self.tokens[at].kind else { return None };
+        Some(Found::in_brackets(&self.value[from..to]))
+    }
+
+    /// Addresses that are inside an encoded-word, a quoted string or a comment, where nothing else is an address.
+    fn hidden(&self, from: usize, to: usize) -> Option<Vec<Address>> {
+        if self.nested {
+            return None;
+        }
+        let text = decode_text(&self.phrase(from, to).unwrap_or_default());
+        let comment = self.comment(from, to).map(|comment| decode_text(&comment)).unwrap_or_default();
+        let (text, name) = match (text.contains('@'), comment.contains('@')) {
+            (true, _) => (text, None),
+            (_, true) => (comment, self.phrase(from, to)),
+            _ => return None,
         };
-        Some(Spaced { token, spaced })
+        let mut found = Vec::new();
+        read_nested(text.as_bytes(), &mut found, self.max, true);
+        found.retain(|address| address.host.as_ref().is_some_and(|host| !host.is_empty()));
+        for address in &mut found {
+            address.name = address.name.take().map(|name| encoded(&name)).or_else(|| name.clone());
+        }
+        (!found.is_empty()).then_some(found)
     }
 
-    /// Text up to a closing byte, escapes undone; without a closing byte it goes to the end.
-    fn delimited(&mut self, close: u8) -> Vec<u8> {
-        let mut out = Vec::new();
-        let mut bytes = self.rest[1..].iter().enumerate();
-        while let Some((at, &byte)) = bytes.next() {
-            if byte == close {
-                self.rest = &self.rest[at + 2..];
-                return out;
+    /// Entries that stayed without an address, up to a token.
+    fn flush(&mut self, to: usize) {
+        let is_separator = |token: &Token| matches!(token.kind, Kind::Comma | Kind::Semicolon);
+        let mut from = self.start;
+        while from < to {
+            let end = (from..to).find(|at| is_separator(&self.tokens[*at])).unwrap_or(to);
+            if let Some(text) = self.phrase(from, end).filter(|text| text != b"@") {
+                let name = self.comment(from, end);
+                self.push(Address { name, mailbox: Some(text), host: Some(Vec::new()), route: None });
             }
-            if byte == b'\\' {
-                if let Some((_, &escaped)) = bytes.next() {
-                    out.push(escaped);
-                }
-            } else {
-                out.push(byte);
-            }
+            from = end + 1;
         }
-        self.rest = &[];
-        out
+        self.start = self.start.max(to);
     }
 
-    /// A comment with comments in it; outermost parentheses removed.
-    fn comment(&mut self) -> Vec<u8> {
-        let mut out = Vec::new();
-        let mut depth = 0u32;
-        let mut bytes = self.rest.iter().enumerate();
-        while let Some((at, &byte)) = bytes.next() {
-            match byte {
-                b'(' => {
-                    depth += 1;
-                    if depth > 1 {
-                        out.push(byte);
-                    }
+    /// Tokens as a name.
+    fn phrase(&self, from: usize, to: usize) -> Option<Vec<u8>> {
+        let mut out: Vec<u8> = Vec::new();
+        for token in &self.tokens[from..to] {
+            let is_shown = match token.kind {
+                Kind::Comment => false,
+                Kind::Stray => token.raw(self.value) != b"\"",
+                _ => true,
+            };
+            if is_shown {
+                if token.spaced && !out.is_empty() {
+                    out.push(b' ');
                 }
-                b')' => {
-                    depth -= 1;
-                    if depth == 0 {
-                        self.rest = &self.rest[at + 1..];
-                        return out.trim_ascii().to_vec();
-                    }
-                    out.push(byte);
-                }
-                b'\\' => {
-                    if let Some((_, &escaped)) = bytes.next() {
-                        out.push(escaped);
-                    }
-                }
-                _ => out.push(byte),
+                out.extend_from_slice(&token.text(self.value));
             }
         }
-        self.rest = &[];
-        out.trim_ascii().to_vec()
+        let is_edge = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b',' | b';');
+        let start = out.iter().position(|byte| !is_edge(byte))?;
+        let end = out.iter().rposition(|byte| !is_edge(byte))?;
+        Some(out[start..=end].to_vec())
+    }
+
+    /// The last comment: the display name of `a@b (Name)`.
+    fn comment(&self, from: usize, to: usize) -> Option<Vec<u8>> {
+        let comments = self.tokens[from..to].iter().rev().filter(|token| token.kind == Kind::Comment);
+        comments.map(|token| token.text(self.value).into_owned()).find(|text| !text.is_empty())
+    }
+
+    fn push(&mut self, address: Address) {
+        if self.out.len() >= self.max {
+            self.full = true;
+        } else {
+            self.out.push(address);
+        }
     }
 }
 
-fn is_special(b: u8) -> bool {
-    matches!(b, b'<' | b'>' | b'@' | b',' | b';' | b':' | b'[')
+/// Some tokens of an entry that belong together.
+struct Cluster {
+    from: usize,
+    to: usize,
+    is_address: bool,
+    /// Its last token is an `@`.
+    open: bool,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// An address without its name.
+struct Found {
+    route: Option<Vec<u8>>,
+    local: Vec<u8>,
+    host: Vec<u8>,
+}
 
-    /// `name|route|mailbox|host` each, `-` for NIL.
-    fn list(value: &str) -> Vec<String> {
-        let mut out = Vec::new();
-        read(value.as_bytes(), &mut out, 100);
-        let text = |bytes: Option<Vec<u8>>| bytes.map_or("-".to_owned(), |b| String::from_utf8(b).unwrap());
-        out.into_iter()
-            .map(|a| format!("{}|{}|{}|{}", text(a.name), text(a.route), text(a.mailbox), text(a.host)))
-            .collect()
+impl Found {
+    /// From tokens with an `@` among them, the last of which counts; else the local part only.
+    fn of(value: &[u8], tokens: &[Token]) -> Self {
+        let at = tokens.iter().rposition(|token| token.kind == Kind::At);
+        let (local, host) = match at {
+            Some(at) => (joined(value, &tokens[..at]), joined(value, &tokens[at + 1..])),
+            None => (joined(value, tokens), Vec::new()),
+        };
+        // Outlook puts addresses into apostrophes.
+        if let ([b'\'', local @ ..], [host @ .., b'\'']) = (local.as_slice(), host.as_slice()) {
+            return Self { route: None, local: local.to_vec(), host: host.to_vec() };
+        }
+        Self { route: None, local, host }
     }
 
-    #[test]
-    fn plain_named_and_quoted_addresses_are_read() {
-        assert_eq!(list("a@b.c"), ["-|-|a|b.c"]);
-        assert_eq!(list("A. B. See <a@b.c>"), ["A. B. See|-|a|b.c"]);
-        assert_eq!(list(r#""See, \"A\"" <a@b.c>, x@y"#), [r#"See, "A"|-|a|b.c"#, "-|-|x|y"]);
-        assert_eq!(list(r#""a b"@c.d"#), ["-|-|a b|c.d"]);
-        assert_eq!(list("a@b.c (The Name)"), ["The Name|-|a|b.c"]);
-        assert_eq!(list("(x (y) z) a . b @ c . d"), ["x (y) z|-|a.b|c.d"]);
-        assert_eq!(list("a@[127.0.0.1]"), ["-|-|a|[127.0.0.1]"]);
-        assert_eq!(list("=?utf-8?q?J=C3=B6?= <j@x>"), ["=?utf-8?q?J=C3=B6?=|-|j|x"]);
+    fn in_brackets(inner: &[u8]) -> Self {
+        let inner = inner.trim_ascii();
+        let inner = scheme(inner).unwrap_or(inner);
+        let (mut tokens, _) = tokens(inner, Origin::Field);
+        let mut route = None;
+        let is_at = |token: &Token| token.kind == Kind::At;
+        if tokens.first().is_some_and(is_at)
+            && let Some(end) = tokens.iter().position(|token| token.kind == Kind::Colon)
+        {
+            let hops: Vec<u8> = tokens[..end].iter().flat_map(|token| token.text(inner).into_owned()).collect();
+            route = Some(hops);
+            tokens.drain(..=end);
+        }
+        Self { route, ..Self::of(inner, &tokens) }
     }
 
-    #[test]
-    fn groups_open_and_close_with_the_marks_imap_wants() {
-        assert_eq!(list("Team: a@b, C <c@d>;, e@f"), ["-|-|Team|-", "-|-|a|b", "C|-|c|d", "-|-|-|-", "-|-|e|f"]);
-        assert_eq!(list("undisclosed-recipients:;"), ["-|-|undisclosed-recipients|-", "-|-|-|-"]);
-        assert_eq!(list("Open: a@b"), ["-|-|Open|-", "-|-|a|b", "-|-|-|-"]);
+    fn has_host(&self) -> bool {
+        !self.host.is_empty()
     }
 
-    #[test]
-    fn routes_are_kept_apart() {
-        assert_eq!(list("<@r1,@r2:a@b>"), ["-|@r1,@r2|a|b"]);
+    fn named(self, name: Option<Vec<u8>>) -> Address {
+        Address { name, route: self.route, mailbox: Some(self.local), host: Some(self.host) }
     }
+}
 
-    #[test]
-    fn broken_entries_lose_nothing_else() {
-        assert_eq!(list("nobody, a@b"), ["-|-|nobody|", "-|-|a|b"]);
-        assert_eq!(list("a@b; c@d;"), ["-|-|a|b", "-|-|c|d"]);
-        assert_eq!(list("<a@b, c@d"), ["-|-|a|b", "-|-|c|d"]);
-        assert_eq!(list("X <a@b> junk, c@d"), ["X|-|a|b", "-|-|c|d"]);
-        assert_eq!(list("\"open <a@b>"), ["-|-|open <a@b>|"]);
-        assert_eq!(list(",,  ,"), Vec::<String>::new());
-        assert_eq!(list("<>"), Vec::<String>::new());
-        assert_eq!(list("@"), Vec::<String>::new());
-        assert_eq!(list("Foo Bar a@b"), ["Foo Bar|-|a|b"]);
+/// Tokens of a local part or domain: white space around dots is none (RFC 5322 section 4.4), other stays.
+fn joined(value: &[u8], tokens: &[Token]) -> Vec<u8> {
+    let mut out: Vec<u8> = Vec::new();
+    for token in tokens.iter().filter(|token| token.kind != Kind::Comment) {
+        let text = token.text(value);
+        if token.spaced && !out.is_empty() && !out.ends_with(b".") && !text.starts_with(b".") {
+            out.push(b' ');
+        }
+        out.extend_from_slice(&text);
     }
+    out
+}
 
-    #[test]
-    fn the_limit_is_reported() {
-        let mut out = Vec::new();
-        assert!(!read(b"a@b, c@d, e@f", &mut out, 2));
-        assert_eq!(out.len(), 2);
+/// A name as it may be in a header: in encoded-words if it is not ASCII (RFC 2047).
+fn encoded(name: &[u8]) -> Vec<u8> {
+    /// Bytes of UTF-8 that one encoded-word holds.
+    const WORD_BYTES: usize = 42;
+    if name.is_ascii() {
+        return name.to_vec();
     }
+    let text = String::from_utf8_lossy(name);
+    let mut rest: &str = &text;
+    let mut words = Vec::new();
+    while !rest.is_empty() {
+        let (word, tail) = rest.split_at(rest.floor_char_boundary(WORD_BYTES));
+        words.push(format!("=?utf-8?B?{}?=", STANDARD.encode(word)));
+        rest = tail;
+    }
+    words.join(" ").into_bytes()
 }

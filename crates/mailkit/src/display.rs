@@ -8,7 +8,7 @@ use crate::html::{self, CleanOptions};
 use crate::layout::{Layout, Leaf, layout};
 use crate::parsed::{Parsed, Part};
 use crate::transfer::Encoding;
-use crate::{charset, flowed};
+use crate::{charset, flowed, subject};
 
 /// Longest text of one part that is shown or searched, in bytes; the rest is cut.
 pub const MAX_TEXT_BYTES: usize = 2 * 1024 * 1024;
@@ -339,13 +339,5 @@ pub fn quote(text: &str, attribution: &str) -> String {
 
 /// `Re: ` (or `Fwd: `) once, whatever the subject had.
 pub fn reply_subject(subject: &str, prefix: &str) -> String {
-    let mut rest = subject.trim();
-    while let Some((mark, tail)) = rest.split_once(':') {
-        let mark = mark.trim().to_ascii_lowercase();
-        if !matches!(mark.as_str(), "re" | "fw" | "fwd" | "aw" | "wg" | "sv" | "vs" | "antw" | "tr" | "rv") {
-            break;
-        }
-        rest = tail.trim_start();
-    }
-    format!("{} {rest}", prefix.trim_end()).trim_end().to_owned()
+    format!("{} {}", prefix.trim_end(), subject::without_marks(subject)).trim_end().to_owned()
 }

@@ -21,18 +21,16 @@ use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::headers;
 
-/// Fields signed whether they are there or not: a missing one can not be added afterwards.
-const ALWAYS_SIGNED: [&str; 6] = ["From", "To", "Cc", "Subject", "Date", "Message-ID"];
+/// Fields signed once more than they are there (RFC 6376 section 8.15): none can be added afterwards, whether it is missing
+/// or would be a second one that readers see in place of the first.
+const ALWAYS_SIGNED: [&str; 7] = ["From", "To", "Cc", "Subject", "Date", "Message-ID", "Reply-To"];
+
+/// Fields of which no second one can be added if they are there: they tell how the text is read.
+const NO_SECOND: [&str; 5] = ["In-Reply-To", "References", "MIME-Version", "Content-Type", "Content-Transfer-Encoding"];
 
 /// Fields signed if they are there (RFC 6376 section 5.4.1); others may be added on the way, as mailing lists do.
-const SIGNED_IF_PRESENT: [&str; 14] = [
+const SIGNED_IF_PRESENT: [&str; 8] = [
     "Sender",
-    "Reply-To",
-    "In-Reply-To",
-    "References",
-    "MIME-Version",
-    "Content-Type",
-    "Content-Transfer-Encoding",
     "Content-ID",
     "Content-Description",
     "List-Id",
@@ -204,8 +202,11 @@ fn without_lone_semicolon(mut field: String) -> String {
 
 fn signed_fields(raw: &[u8]) -> Vec<&'static str> {
     let is_there = |name: &&str| headers::fields(raw).any(|field| field.is(name));
-    let present = SIGNED_IF_PRESENT.into_iter().filter(is_there);
-    ALWAYS_SIGNED.into_iter().chain(present).collect()
+    let twice = |name: &'static str| [name, name];
+    let no_second = NO_SECOND.into_iter().filter(is_there).flat_map(twice);
+    // Naming a field that is not there, or one more than are there, signs that there is none (section 5.4.2).
+    let always = ALWAYS_SIGNED.into_iter().flat_map(|name| if is_there(&name) { vec![name, name] } else { vec![name] });
+    always.chain(no_second).chain(SIGNED_IF_PRESENT.into_iter().filter(is_there)).collect()
 }
 
 fn key_error(selector: &str, reason: &str) -> DkimError {

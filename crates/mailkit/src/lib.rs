@@ -34,11 +34,13 @@ mod subject;
 mod tame;
 pub mod trace;
 pub mod transfer;
+pub mod typed;
 mod utf7;
 mod words;
 
-pub use address::{AddressError, EmailAddress, NamedAddress, parse_mailbox_list, parse_mailbox_list_strict};
+pub use address::{AddressError, EmailAddress, NamedAddress};
 pub use headline::Headline;
 pub use ordering::{FirstAddress, Ordering};
 pub use parse::parse;
 pub use parsed::{Envelope, Parsed, Part, SectionText};
+pub use typed::{Typed, WrongEntry, read_typed};

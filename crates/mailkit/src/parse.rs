@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::layout::{Leaf, has_attachment, layout};
 use crate::parsed::{Address, DisplayAddress, Envelope, Parsed};
 use crate::words::decode_text;
-use crate::{charset, date, headers, html, scan, subject};
+use crate::{address, charset, date, headers, html, scan, subject};
 
 pub use crate::envelope::MAX_ADDRESSES;
 pub use crate::scan::{MAX_DEPTH, MAX_HEADER_BYTES, MAX_KEPT_BYTES, MAX_PARTS, MAX_VALUE_BYTES};
@@ -105,16 +105,18 @@ fn read_envelope(envelope: Envelope, parsed: &mut Parsed) {
 /// Addresses decoded for people; group marks left out.
 fn shown(list: &[Address]) -> Vec<DisplayAddress> {
     list.iter()
-        .filter_map(|address| {
-            let host = address.host.as_deref()?;
-            let mailbox = address.mailbox.as_deref().unwrap_or_default();
+        .filter_map(|entry| {
+            let host = entry.host.as_deref()?;
+            let mailbox = entry.mailbox.as_deref().unwrap_or_default();
             let mut text = one_line(&String::from_utf8_lossy(mailbox));
             if !host.is_empty() {
-                text.push('@');
-                text.push_str(&one_line(&String::from_utf8_lossy(host)));
+                let host = one_line(&String::from_utf8_lossy(host));
+                let host = host.strip_suffix('.').unwrap_or(&host);
+                // Written so that it can be read again, and answered.
+                text = format!("{}@{host}", address::quoted_local(&text));
             }
             Some(DisplayAddress {
-                name: decode_text(address.name.as_deref().unwrap_or_default()).trim().to_owned(),
+                name: decode_text(entry.name.as_deref().unwrap_or_default()).trim().to_owned(),
                 address: text,
             })
         })

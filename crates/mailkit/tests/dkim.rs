@@ -188,6 +188,12 @@ fn a_changed_message_does_not_verify() {
         ] {
             assert!(!verifies(field, &changed, &record), "{changed}");
         }
+        // Neither a field that is missing nor a second one can be put on top of what was signed.
+        for name in ["From", "To", "Cc", "Subject", "Date", "Message-ID", "Reply-To"] {
+            let changed = format!("{name}: added@example.com\r\n{message}");
+            assert!(!verifies(field, &changed, &record), "{name}");
+        }
+        assert!(verifies(field, &format!("Received: by x; today\r\nList-Id: <l.example>\r\n{message}"), &record));
     }
 }
 

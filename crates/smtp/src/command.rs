@@ -288,7 +288,12 @@ fn rcpt(rest: &str) -> Result<Rcpt> {
                 if kind.is_empty() || !kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
                     return syntax("ORCPT has a wrong address type");
                 }
-                xtext(address)?;
+                let address = xtext(address)?;
+                if ["rfc822", "utf-8"].into_iter().any(|known| kind.eq_ignore_ascii_case(known))
+                    && !is_address(&address)
+                {
+                    return syntax("ORCPT holds no address");
+                }
                 rcpt.orcpt = Some(value.to_owned());
             }
             ("NOTIFY" | "ORCPT", _) => return syntax(format!("parameter {key} has a wrong value")),
@@ -300,6 +305,23 @@ fn rcpt(rest: &str) -> Result<Rcpt> {
         seen.push(key);
     }
     Ok(rcpt)
+}
+
+/// Whether what ORCPT says, its xtext undone, is an address: it is repeated in reports. In `utf-8-addr-xtext` characters
+/// may be written as `\x{...}` (RFC 6533 §3).
+fn is_address(text: &str) -> bool {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, embedded)) = rest.split_once("\\x{") {
+        let Some((digits, behind)) = embedded.split_once('}') else { return false };
+        let found = u32::from_str_radix(digits, 16).ok().filter(|_| digits.len() <= 6).and_then(char::from_u32);
+        let Some(character) = found else { return false };
+        plain.push_str(before);
+        plain.push(character);
+        rest = behind;
+    }
+    plain.push_str(rest);
+    EmailAddress::parse(&plain).is_ok()
 }
 
 fn notify(value: &str) -> Result<Notify> {
@@ -373,7 +395,38 @@ mod tests {
         assert_eq!(rcpt.orcpt.as_deref(), Some("rfc822;q@x.example"));
         let Ok(Command::Rcpt(rcpt)) = parse("RCPT TO:<@hop.example,@other.example:a@example.org>") else { panic!() };
         assert_eq!(rcpt.to, Some(address("a@example.org")));
+        let Ok(Command::Rcpt(rcpt)) = parse("RCPT TO:<a@example.org> ORCPT=utf-8;j\\x{F6}rg+2Bx@x.org") else {
+            panic!()
+        };
+        assert_eq!(rcpt.orcpt.as_deref(), Some("utf-8;j\\x{F6}rg+2Bx@x.org"));
         assert!(matches!(parse("RCPT TO:<Postmaster>"), Ok(Command::Rcpt(Rcpt { to: None, .. }))));
+    }
+
+    #[test]
+    fn addresses_of_others_are_taken_as_they_are() {
+        let long = format!("{}@mailhost.example", "newsdesk+caf_=".repeat(40));
+        for (path, written) in [
+            (
+                "SRS0=AbCd12=ZZ=forwarder.example.org=bounce+n.77777.1234567.0123456789abcdef0@relay.example",
+                "SRS0=AbCd12=ZZ=forwarder.example.org=bounce+n.77777.1234567.0123456789abcdef0@relay.example",
+            ),
+            (long.as_str(), long.as_str()),
+            ("taro..yamada@phone.example", "\"taro..yamada\"@phone.example"),
+            ("taro.@phone.example", "\"taro.\"@phone.example"),
+            (".taro@phone.example", "\".taro\"@phone.example"),
+            ("\"taro..yamada\"@phone.example", "\"taro..yamada\"@phone.example"),
+            ("bounce@mail_out.sender.example", "bounce@mail_out.sender.example"),
+            ("bounce@_x.sender.example", "bounce@_x.sender.example"),
+            ("anna@test.example.", "anna@test.example"),
+            ("prvs=1234=anna@Test.Example", "prvs=1234=anna@test.example"),
+            ("o'neil#{x}|y~@x.example", "o'neil#{x}|y~@x.example"),
+            ("@hop_1.example:a..b@x.example", "\"a..b\"@x.example"),
+        ] {
+            let Ok(Command::Mail(mail)) = parse(&format!("MAIL FROM:<{path}>")) else { panic!("{path}") };
+            assert_eq!(mail.from.map(|from| from.to_string()).as_deref(), Some(written));
+            let Ok(Command::Rcpt(rcpt)) = parse(&format!("RCPT TO:<{path}>")) else { panic!("{path}") };
+            assert_eq!(rcpt.to.map(|to| to.to_string()).as_deref(), Some(written));
+        }
     }
 
     #[test]
@@ -389,6 +442,14 @@ mod tests {
             "RCPT TO:<>",
             "RCPT TO:<a@example.org> NOTIFY=NEVER,SUCCESS",
             "RCPT TO:<a@example.org> ORCPT=x",
+            "RCPT TO:<a@example.org> ORCPT=rfc822;Visit+20http://spam.test/",
+            "RCPT TO:<a@example.org> ORCPT=rfc822;Buy+20now",
+            "RCPT TO:<a@example.org> ORCPT=utf-8;j\\x{F6rg@x.org",
+            "RCPT TO:<a@example.org> ORCPT=utf-8;\\x{0D}@x.org",
+            "MAIL FROM:<john smith@x.org>",
+            "MAIL FROM:<a@@b>",
+            "MAIL FROM:<a@b..>",
+            "MAIL FROM:<a@-b>",
             "DATA now",
             "EHLO",
             "EHLO a b",

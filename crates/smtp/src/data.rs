@@ -1,13 +1,32 @@
 //! Finding the end of a message (RFC 5321 §4.1.1.4) and taking the stuffed dots out (§4.5.2).
 //!
 //! Only `CRLF . CRLF` ends a message. A lone CR or LF is remembered, so that the message can be refused once its true end
-//! was read: guessing at either would let one message pass for two.
+//! was read: guessing at either would let one message pass for two. Someone who is signed in may have lone LFs, of which
+//! [`LineMender`] makes line ends in the message; they end nothing either.
+
+use std::borrow::Cow;
 
 /// Reads the bytes after DATA, in pieces of any size.
 #[derive(Debug, Default)]
 pub struct DataReader {
     state: State,
-    bare: bool,
+    bare: BareLineEnds,
+}
+
+/// Which halves of line ends a message has without the other.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct BareLineEnds {
+    /// A CR without LF.
+    pub cr: bool,
+    /// An LF without CR.
+    pub lf: bool,
+}
+
+impl BareLineEnds {
+    /// Whether there is either.
+    pub const fn any(self) -> bool {
+        self.cr || self.lf
+    }
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +67,8 @@ impl DataReader {
         (at, false)
     }
 
-    /// Whether the message had a CR without LF or an LF without CR.
-    pub const fn has_bare_line_ends(&self) -> bool {
+    /// The lone CRs and LFs that the message had.
+    pub const fn bare_line_ends(&self) -> BareLineEnds {
         self.bare
     }
 
@@ -59,7 +78,7 @@ impl DataReader {
             (State::Dot, b'\r') => State::DotCr,
             (State::DotCr, b'\n') => return true,
             (State::DotCr, _) => {
-                self.bare = true;
+                self.bare.cr = true;
                 out.push(b'\r');
                 self.within(byte, out)
             }
@@ -68,7 +87,7 @@ impl DataReader {
                 State::LineStart
             }
             (State::Cr, _) => {
-                self.bare = true;
+                self.bare.cr = true;
                 out.push(b'\r');
                 self.within(byte, out)
             }
@@ -82,7 +101,7 @@ impl DataReader {
         if byte == b'\r' {
             return State::Cr;
         }
-        self.bare |= byte == b'\n';
+        self.bare.lf |= byte == b'\n';
         out.push(byte);
         State::Middle
     }
@@ -92,21 +111,52 @@ impl DataReader {
 #[derive(Debug, Default)]
 pub struct LineEndCheck {
     after_cr: bool,
-    bare: bool,
+    bare: BareLineEnds,
 }
 
 impl LineEndCheck {
     /// Looks at a piece.
     pub fn push(&mut self, bytes: &[u8]) {
         for &byte in bytes {
-            self.bare |= (byte == b'\n') != self.after_cr;
+            self.bare.cr |= self.after_cr && byte != b'\n';
+            self.bare.lf |= !self.after_cr && byte == b'\n';
             self.after_cr = byte == b'\r';
         }
     }
 
-    /// Whether any line end was bare.
-    pub const fn has_bare_line_ends(&self) -> bool {
-        self.bare || self.after_cr
+    /// The lone CRs and LFs that there were.
+    pub const fn bare_line_ends(&self) -> BareLineEnds {
+        BareLineEnds { cr: self.bare.cr || self.after_cr, lf: self.bare.lf }
+    }
+}
+
+/// Makes line ends of lone LFs, in pieces of any size.
+#[derive(Debug, Default)]
+pub struct LineMender {
+    after_cr: bool,
+}
+
+impl LineMender {
+    /// The piece with a CR before each LF that lacks one.
+    pub fn mend<'a>(&mut self, piece: &'a [u8]) -> Cow<'a, [u8]> {
+        let mut out: Vec<u8> = Vec::new();
+        let mut copied = 0;
+        for at in memchr::memchr_iter(b'\n', piece) {
+            let has_cr = if at == 0 { self.after_cr } else { piece[at - 1] == b'\r' };
+            if !has_cr {
+                out.extend_from_slice(&piece[copied..at]);
+                out.push(b'\r');
+                copied = at;
+            }
+        }
+        if let Some(last) = piece.last() {
+            self.after_cr = *last == b'\r';
+        }
+        if copied == 0 && out.is_empty() {
+            return Cow::Borrowed(piece);
+        }
+        out.extend_from_slice(&piece[copied..]);
+        Cow::Owned(out)
     }
 }
 
@@ -119,7 +169,7 @@ mod tests {
     fn read(input: &[u8]) -> (Vec<u8>, usize, bool, bool) {
         let (mut reader, mut out) = (DataReader::default(), Vec::new());
         let (used, done) = reader.push(input, &mut out);
-        (out, used, done, reader.has_bare_line_ends())
+        (out, used, done, reader.bare_line_ends().any())
     }
 
     #[test]
@@ -170,7 +220,7 @@ mod tests {
             prop_assert!(ended);
             prop_assert_eq!(total, wire.len() - 6);
             prop_assert_eq!(String::from_utf8(out).unwrap(), message);
-            prop_assert!(!reader.has_bare_line_ends());
+            prop_assert!(!reader.bare_line_ends().any());
         }
 
         #[test]
@@ -187,8 +237,13 @@ mod tests {
             let (a, b) = bytes.split_at(cut.min(bytes.len()));
             check.push(a);
             check.push(b);
-            let clean = String::from_utf8(bytes).unwrap().replace("\r\n", "");
-            prop_assert_eq!(check.has_bare_line_ends(), clean.contains(['\r', '\n']));
+            let mut mender = LineMender::default();
+            let mended = [mender.mend(a).into_owned(), mender.mend(b).into_owned()].concat();
+            let text = String::from_utf8(bytes).unwrap();
+            let clean = text.replace("\r\n", "");
+            let bare = check.bare_line_ends();
+            prop_assert_eq!((bare.cr, bare.lf), (clean.contains('\r'), clean.contains('\n')));
+            prop_assert_eq!(String::from_utf8(mended).unwrap(), text.replace("\r\n", "\n").replace('\n', "\r\n"));
         }
     }
 }

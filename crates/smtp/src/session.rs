@@ -182,8 +182,11 @@ impl Session {
             "SMTPUTF8".to_owned(),
             "CHUNKING".to_owned(),
             "ENHANCEDSTATUSCODES".to_owned(),
-            "DSN".to_owned(),
         ];
+        if self.door.options.role == Role::Submission {
+            // Not to strangers: a report of success goes to whomever they claim to be.
+            lines.push("DSN".to_owned());
+        }
         if self.door.tls.is_some() && !self.is_tls() {
             lines.push("STARTTLS".to_owned());
         }

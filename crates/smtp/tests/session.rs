@@ -130,6 +130,13 @@ impl Client {
         String::from_utf8(rest).unwrap()
     }
 
+    /// The same at a door of that role.
+    async fn begin_as(&mut self, role: Role) {
+        let hello = if role == Role::Lmtp { "LHLO client.example" } else { "EHLO client.example" };
+        let reply = self.say(&["RSET", hello, "MAIL FROM:<x@far.example>", "RCPT TO:<anna@here.example>"]).await;
+        assert!(reply.starts_with("250"), "{reply}");
+    }
+
     /// Up to where DATA or BDAT may come.
     async fn begin(&mut self) {
         let reply =
@@ -159,6 +166,80 @@ async fn no_end_of_a_message_but_the_true_one_makes_two_of_it() {
         assert!(client.reply().await.starts_with("554 5.6.0"));
     }
     assert!(world.inbox().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_with_nul_is_refused_and_the_session_goes_on() {
+    let world = World::new().await;
+    for role in [Role::Mx, Role::Lmtp] {
+        let mut client = world.connect(role).await;
+        for text in ["a\0b\r\n", "\0", "\r\n\0.\r\n", "\0.\r\n"] {
+            client.begin_as(role).await;
+            client.say(&["DATA"]).await;
+            client.write(format!("Subject: one\r\n\r\n{text}\r\n.\r\n").as_bytes()).await.unwrap();
+            assert!(client.reply().await.starts_with("554 5.6.0"), "{text:?}");
+            client.begin_as(role).await;
+            client.write(format!("BDAT {} LAST\r\n\r\n{text}", text.len() + 2).as_bytes()).await.unwrap();
+            assert!(client.reply().await.starts_with("554 5.6.0"), "{text:?}");
+        }
+        client.begin_as(role).await;
+        client.write(b"DATA\r\n").await.unwrap();
+        assert!(client.reply().await.starts_with("354"));
+        client.write(b"Subject: clean\r\n\r\nx\r\n.\r\n").await.unwrap();
+        assert!(client.reply().await.starts_with("250"));
+    }
+    assert_eq!(world.inbox().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lone_line_feeds_are_mended_for_those_who_signed_in_and_still_end_nothing() {
+    let world = World::new().await;
+    let mut client = world.connect(Role::Submission).await;
+    client.say(&["EHLO x", &format!("AUTH PLAIN {PLAIN}")]).await;
+    let begin = ["MAIL FROM:<anna@here.example>", "RCPT TO:<anna@here.example>"];
+    client.say(&begin).await;
+    client.say(&["DATA"]).await;
+    let smuggled = "x\n.\nMAIL FROM:<evil@far.example>\r\n\n.\r\ny\n";
+    client
+        .write(
+            format!("From: anna@here.example\nBcc: secret@far.example\nSubject: lf\n\n{smuggled}\r\n.\r\n").as_bytes(),
+        )
+        .await
+        .unwrap();
+    assert!(client.reply().await.starts_with("250"));
+    client.say(&begin).await;
+    client.write(b"BDAT 44 LAST\r\nFrom: anna@here.example\r\nSubject: lf\n\nx\ny\r\n\n").await.unwrap();
+    assert!(client.reply().await.starts_with("250"));
+    client.say(&begin).await;
+    client.say(&["DATA"]).await;
+    client.write(b"From: anna@here.example\r\n\r\nx\ry\r\n.\r\n").await.unwrap();
+    assert!(client.reply().await.starts_with("554 5.6.0"), "a lone CR is no line end of anybody");
+    let inbox = world.inbox();
+    assert_eq!(inbox.len(), 2);
+    let mended = "x\r\n.\r\nMAIL FROM:<evil@far.example>\r\n\r\n.\r\ny\r\n\r\n";
+    assert!(inbox[0].ends_with(&format!("Subject: lf\r\n\r\n{mended}")), "{}", inbox[0]);
+    assert!(!inbox[0].contains("secret"));
+    assert!(inbox[1].ends_with("Subject: lf\r\n\r\nx\r\ny\r\n\r\n"), "{}", inbox[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_are_offered_to_those_who_can_sign_in_only() {
+    let world = World::new().await;
+    for (role, hello, offered) in
+        [(Role::Mx, "EHLO x", false), (Role::Lmtp, "LHLO x", false), (Role::Submission, "EHLO x", true)]
+    {
+        let mut client = world.connect(role).await;
+        assert_eq!(client.say(&[hello]).await.contains("DSN"), offered, "{role:?}");
+    }
+    // Who asks all the same is not refused: the wish is not heard.
+    let mut client = world.connect(Role::Mx).await;
+    client.say(&["EHLO x"]).await;
+    for line in [
+        "MAIL FROM:<v@far.example> RET=FULL ENVID=BUY",
+        "RCPT TO:<anna@here.example> NOTIFY=SUCCESS ORCPT=rfc822;a@b.example",
+    ] {
+        assert!(client.say(&[line]).await.starts_with("250"), "{line}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -325,7 +406,13 @@ async fn addresses_of_every_kind_are_taken_or_refused_for_what_they_are() {
         ("<j\u{f6}rg@far.example> SMTPUTF8", "250"),
         ("<x@far.example> SIZE=99999999999", "552 5.3.4"),
         ("<x@far.example> FOO=1", "555 5.5.4"),
-        ("<a..b@far.example>", "501"),
+        ("<a..b@far.example>", "250"),
+        ("<a.@far.example>", "250"),
+        ("<bounce@mail_out.far.example>", "250"),
+        ("<x@far.example.>", "250"),
+        ("<newsdesk+caf_=archive_0f1e2d3c-aaaa-bbbb-cccc-0123456789ab=box.here.example@mailhost.example>", "250"),
+        ("<a b@far.example>", "501"),
+        ("<a@@far.example>", "501"),
         ("<x@far.example", "501"),
     ] {
         let reply = client.say(&[&format!("MAIL FROM:{path}")]).await;
@@ -337,6 +424,8 @@ async fn addresses_of_every_kind_are_taken_or_refused_for_what_they_are() {
         ("<@relay.example:anna@here.example>", "250"),
         ("<\"anna\"@here.example>", "250"),
         ("<ANNA+tag@HERE.example>", "250"),
+        ("<anna@here.example.>", "250"),
+        ("<a..nna@here.example>", "550 5.1.1"),
         ("<anna%far.example@here.example>", "550 5.1.1"),
         ("<far.example!x@here.example>", "550 5.1.1"),
         ("<x@far.example>", "550 5.7.1"),

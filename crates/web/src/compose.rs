@@ -15,7 +15,7 @@ use axum::extract::Query;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use delivery::{DeliveryError, Recipient, Submission};
-use mailkit::{NamedAddress, parse_mailbox_list_strict};
+use mailkit::{NamedAddress, read_typed};
 use mailstore::{EmailId, FlagChange, Flags, Keyword, SystemFlag};
 
 use crate::caller::Caller;
@@ -30,6 +30,10 @@ use draft::Attached;
 
 /// Longest text of a message that the page takes, in bytes.
 const MAX_TEXT_BYTES: usize = 1_000_000;
+/// Longest list of recipients that a field takes, in bytes.
+const MAX_RECIPIENTS_BYTES: usize = 32 * 1024;
+/// Wrong recipients that are named at once.
+const MAX_NAMED_WRONG: usize = 50;
 
 /// `GET /compose`
 pub async fn page(caller: Caller, Query(wanted): Query<Wanted>) -> Result<Response> {
@@ -58,7 +62,7 @@ fn fill(caller: &Caller, heading: &'static str, form: Form, files: &[Attached]) 
         most: caller.site.options.max_message_bytes,
         most_text: size(caller.site.options.max_message_bytes as u64),
         problem: None,
-        bad: "",
+        bad: Vec::new(),
         status: String::new(),
         form,
     })
@@ -118,6 +122,10 @@ async fn answer(caller: Caller, posted: PostedFiles, script: bool) -> Result<Res
             size(MAX_TEXT_BYTES as u64)
         )));
     }
+    if [&form.to, &form.cc, &form.bcc].into_iter().any(|field| field.len() > MAX_RECIPIENTS_BYTES) {
+        let limit = size(MAX_RECIPIENTS_BYTES as u64);
+        return Err(Fault::TooLarge(format!("A list of recipients is longer than {limit}. Write to fewer at once.")));
+    }
     let sent = sent_key(&form.key);
     // A Send that was heard before is answered as before, whatever else has changed.
     if matches!(wish, Wish::Send) && caller.site.delivery.receipt(caller.account, &sent)?.is_some() {
@@ -150,6 +158,11 @@ async fn answer(caller: Caller, posted: PostedFiles, script: bool) -> Result<Res
             let (caller, saved, files) = draft::save(caller, &form, files).await?;
             if script {
                 let at = caller.calendar().when(caller.now_ms()).short;
+                let Some(saved) = saved else {
+                    let answer =
+                        serde_json::json!({ "draft": "", "empty": true, "saved": at, "files": [], "bytes": 0 });
+                    return Ok(Json(answer).into_response());
+                };
                 let bytes = total_bytes(&files);
                 let files: Vec<_> = files
                     .iter()
@@ -160,7 +173,11 @@ async fn answer(caller: Caller, posted: PostedFiles, script: bool) -> Result<Res
                 return Ok(Json(answer).into_response());
             }
             let back = crate::error::form_urlencoded(&form.back);
-            Ok(Redirect::to(&format!("/compose?draft={saved}&back={back}&done=saved")).into_response())
+            let at = match saved {
+                Some(saved) => format!("/compose?draft={saved}&back={back}&done=saved"),
+                None => format!("/compose?back={back}"),
+            };
+            Ok(Redirect::to(&at).into_response())
         }
     }
 }
@@ -179,59 +196,52 @@ fn after_send(form: &Form, key: &[u8]) -> Response {
     Redirect::to(&notice::with(&form.back, &format!("sent:{}", hex::encode(key)))).into_response()
 }
 
-/// Recipients of the fields, or which is wrong and how. Stricter than reading headers: what a person typed and no mail
-/// would reach is asked about, not left out.
-fn recipients(form: &Form) -> Result<[Vec<NamedAddress>; 3], (&'static str, String)> {
-    let read = |name, value: &str| {
-        let value = value.trim().trim_end_matches([',', ';', ' ']);
-        let all = parse_mailbox_list_strict(value).map_err(|error| (name, format!("{error}.")))?;
-        for entry in entries(value) {
-            let typed = entry.trim();
-            let bare = !typed.contains('<');
-            let known = |who: &NamedAddress| !bare || who.address.to_string().eq_ignore_ascii_case(typed);
-            let one = parse_mailbox_list_strict(typed).is_ok_and(|list| matches!(list.as_slice(), [who] if known(who)));
-            // Names of domains in other scripts are written differently once understood.
-            if !one && typed.is_ascii() && !typed.is_empty() && !value.contains(':') {
-                return Err((name, format!("\u{201c}{typed}\u{201d} is no mail address.")));
-            }
-        }
-        Ok(all)
-    };
-    Ok([read("to", &form.to)?, read("cc", &form.cc)?, read("bcc", &form.bcc)?])
+/// Why a form can't be sent, and which of its fields are wrong.
+#[derive(Debug)]
+struct Problem {
+    fields: Vec<&'static str>,
+    text: String,
 }
 
-/// What stands between commas, semicolons and line breaks that are not within quotes or brackets.
-fn entries(value: &str) -> Vec<&str> {
-    let (mut quoted, mut bracketed, mut escaped) = (false, false, false);
-    value
-        .split(|c: char| {
-            let literal = std::mem::replace(&mut escaped, false);
-            match c {
-                '\\' if !literal => escaped = true,
-                '"' if !literal => quoted = !quoted,
-                '<' if !quoted => bracketed = true,
-                '>' if !quoted => bracketed = false,
-                ',' | ';' | '\n' => return !quoted && !bracketed,
-                _ => {}
-            }
-            false
-        })
-        .collect()
+impl Problem {
+    fn new(field: &'static str, text: impl Into<String>) -> Self {
+        Self { fields: vec![field], text: text.into() }
+    }
+}
+
+/// Recipients of the fields, or all that is wrong with them: what a person typed and no mail would reach is asked about,
+/// not left out.
+fn recipients(form: &Form) -> Result<[Vec<NamedAddress>; 3], Problem> {
+    let fields =
+        [("to", &form.to), ("cc", &form.cc), ("bcc", &form.bcc)].map(|(name, value)| (name, read_typed(value)));
+    let wrong: Vec<_> =
+        fields.iter().flat_map(|(name, read)| read.wrong.iter().map(move |entry| (*name, entry))).collect();
+    if wrong.is_empty() {
+        return Ok(fields.map(|(_, read)| read.people));
+    }
+    let named = wrong.iter().take(MAX_NAMED_WRONG).map(|(_, entry)| format!("{entry}."));
+    let mut text = named.collect::<Vec<_>>().join(" ");
+    if wrong.len() > MAX_NAMED_WRONG {
+        text.push_str(&format!(" And {} more.", wrong.len() - MAX_NAMED_WRONG));
+    }
+    let mut bad: Vec<&'static str> = wrong.iter().map(|(name, _)| *name).collect();
+    bad.dedup();
+    Err(Problem { fields: bad, text })
 }
 
 async fn send(caller: Caller, form: Form, files: Vec<Attached>, key: Vec<u8>) -> Result<Response> {
     let people = match recipients(&form) {
         Ok(people) => people,
-        Err((bad, problem)) => return refuse(caller, form, files, bad, problem).await,
+        Err(problem) => return refuse(caller, form, files, problem).await,
     };
     let count = people.iter().map(Vec::len).sum::<usize>();
     let limit = caller.site.options.max_recipients;
     if count == 0 {
-        return refuse(caller, form, files, "to", "Say to whom it goes.".to_owned()).await;
+        return refuse(caller, form, files, Problem::new("to", "Add at least one recipient.")).await;
     }
     if count > limit {
         let problem = format!("One message may go to {limit} people; this has {count}.");
-        return refuse(caller, form, files, "to", problem).await;
+        return refuse(caller, form, files, Problem::new("to", problem)).await;
     }
     let correspondents: Vec<(String, String)> =
         people.iter().flatten().map(|who| (who.name.clone(), who.address.to_string())).collect();
@@ -244,7 +254,7 @@ async fn send(caller: Caller, form: Form, files: Vec<Attached>, key: Vec<u8>) ->
         .await?;
     let (built, place) = match built {
         Ok(built) => built,
-        Err(problem) => return refuse(caller, form, files, "", problem).await,
+        Err(text) => return refuse(caller, form, files, Problem { fields: Vec::new(), text }).await,
     };
     let submission = Submission {
         account: caller.account,
@@ -254,6 +264,7 @@ async fn send(caller: Caller, form: Form, files: Vec<Attached>, key: Vec<u8>) ->
         ret: None,
         message: built.message.into(),
         keep_copy: true,
+        copy: built.copy.map(Into::into),
         remove_draft: place,
         hold: Duration::from_secs(u64::from(caller.preferences.hold_seconds)),
         correspondents,
@@ -267,28 +278,24 @@ async fn send(caller: Caller, form: Form, files: Vec<Attached>, key: Vec<u8>) ->
             Ok(after_send(&form, &key))
         }
         Err(DeliveryError::Refused(refusal)) => {
-            refuse(caller, form, files, "to", format!("Not sent: {}.", refusal.text.trim_end_matches('.'))).await
+            let text = format!("Not sent: {}.", refusal.text.trim_end_matches('.'));
+            refuse(caller, form, files, Problem::new("to", text)).await
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// Show the form again with what is wrong. What was typed stays, and files are kept with the draft.
-async fn refuse(
-    caller: Caller,
-    mut form: Form,
-    files: Vec<Attached>,
-    bad: &'static str,
-    problem: String,
-) -> Result<Response> {
+/// Show the form again with what is wrong. What was typed stays, and is kept with the files as a draft.
+async fn refuse(caller: Caller, mut form: Form, files: Vec<Attached>, problem: Problem) -> Result<Response> {
     let (caller, saved, files) = draft::save(caller, &form, files).await?;
-    form.draft = saved.to_string();
+    form.draft = saved.map(|saved| saved.to_string()).unwrap_or_default();
     caller
         .blocking(move |caller| {
+            let kept = !form.draft.is_empty();
             let mut page = fill(caller, "New message", form, &files)?;
-            page.problem = Some(problem);
-            page.bad = bad;
-            page.status = "Kept as a draft".to_owned();
+            page.problem = Some(problem.text);
+            page.bad = problem.fields;
+            page.status = if kept { "Kept as a draft".to_owned() } else { String::new() };
             let mut response = view::html(&page);
             *response.status_mut() = axum::http::StatusCode::UNPROCESSABLE_ENTITY;
             Ok(response)
@@ -362,22 +369,43 @@ pub struct Asked {
 mod tests {
     use super::*;
 
-    fn to(typed: &str) -> Result<usize, String> {
-        let form = Form { to: typed.to_owned(), ..Form::default() };
-        recipients(&form).map(|[to, ..]| to.len()).map_err(|(_, problem)| problem)
+    fn to(typed: &str) -> Result<usize, Problem> {
+        recipients(&Form { to: typed.to_owned(), ..Form::default() }).map(|[to, ..]| to.len())
     }
 
     #[test]
     fn what_people_type_is_understood() {
-        assert_eq!(to("ann@x.org, Bob <bob@x.org>; \"Lee, C\" <c@x.org>,"), Ok(3));
-        assert_eq!(to(" "), Ok(0));
-        assert_eq!(to("\"a, b\"@x.org"), Ok(1));
+        for (typed, count) in [
+            ("ann@x.org, Bob <bob@x.org>; \"Lee, C\" <c@x.org>,", 3),
+            (" ", 0),
+            ("\"a, b\"@x.org", 1),
+            ("Jane @ Work <jane@corp.example>", 1),
+            ("Müller, Hans <hans@corp.example>, Kim <kim@corp.example>", 2),
+        ] {
+            assert_eq!(to(typed).unwrap(), count, "{typed}");
+        }
     }
 
     #[test]
     fn what_would_reach_nobody_is_asked_about() {
         for typed in ["carl", "ann@x.org, carl", "bob@exa mple", "no@body@x", "ann bob@x.org", "Bob <>", "<bob>"] {
-            assert!(to(typed).is_err(), "{typed}");
+            assert_eq!(to(typed).unwrap_err().fields, ["to"], "{typed}");
         }
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_once() {
+        let form = Form {
+            to: "carl, ok@x.org, dora".into(),
+            cc: "ok@x.org".into(),
+            bcc: "foo@@bar".into(),
+            ..Form::default()
+        };
+        let problem = recipients(&form).unwrap_err();
+        assert_eq!(problem.fields, ["to", "bcc"]);
+        for wrong in ["carl", "dora", "foo@@bar"] {
+            assert!(problem.text.contains(wrong), "{}", problem.text);
+        }
+        assert!(!problem.text.contains("ok@x.org"), "{}", problem.text);
     }
 }

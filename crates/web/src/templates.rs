@@ -351,8 +351,8 @@ pub struct ComposePage {
     pub most_text: String,
     /// What keeps it from being sent.
     pub problem: Option<String>,
-    /// Name of the field that is wrong.
-    pub bad: &'static str,
+    /// Names of the fields that are wrong.
+    pub bad: Vec<&'static str>,
     /// Beside the buttons.
     pub status: String,
 }

@@ -67,7 +67,9 @@ async fn a_refused_send_keeps_what_was_typed_and_attached() {
     let world = World::new().await;
     let mut browser = world.signed_in("ann").await;
     let (key, csrf) = key_and_csrf(&mut browser, "/compose").await;
-    for (to, says) in [("", "Say to whom it goes."), ("bob@example.org, carl", "carl"), ("bob@exa mple", "exa mple")] {
+    for (to, says) in
+        [("", "Add at least one recipient."), ("bob@example.org, carl", "carl"), ("bob@exa mple", "exa mple")]
+    {
         let answer = browser.compose(&letter(&key, &csrf, to), &[("map.txt", b"N 54")]).await;
         let text = answer.text();
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{to}");
@@ -120,6 +122,164 @@ async fn a_reply_quotes_and_joins_the_conversation() {
     let thread = world.mail.thread(realm, asked.thread_id).unwrap();
     assert_eq!(thread.len(), 2, "the copy in Sent is of the conversation");
     assert!(thread[0].flags.contains(SystemFlag::Answered));
+}
+
+/// What a field of the compose page is filled with.
+fn filled(page: &str, field: &str) -> String {
+    let (_, input) = page.split_once(&format!("<input id=\"{field}\"")).expect("the field");
+    let (_, value) = input.split_once("value=\"").unwrap();
+    let value = value.split('"').next().unwrap();
+    [("&#34;", "\""), ("&#39;", "'"), ("&#60;", "<"), ("&#62;", ">"), ("&#38;", "&")]
+        .into_iter()
+        .fold(value.to_owned(), |text, (entity, c)| text.replace(entity, c))
+}
+
+/// A letter with all its recipients, to be saved or sent.
+fn letter_to(key: &str, csrf: &str, [to, cc, bcc]: [&str; 3], wish: &str) -> Vec<(&'static str, String)> {
+    let mut fields = letter(key, csrf, to);
+    fields.retain(|(name, _)| !["cc", "bcc", "do"].contains(name));
+    fields.extend([("cc", cc.to_owned()), ("bcc", bcc.to_owned()), ("do", wish.to_owned())]);
+    fields
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_can_be_sent_as_it_is_filled_in_whatever_the_sender_wrote() {
+    let world = World::new().await;
+    let inbox = world.mailbox("ann", Role::Inbox).id;
+    let mut browser = world.signed_in("ann").await;
+    for (header, to, cc) in [
+        (
+            "From: orders@shop.example via Desk <t+42@desk.example>",
+            "\"orders@shop.example via Desk\" <t+42@desk.example>",
+            "",
+        ),
+        (
+            "From: x@y\r\nReply-To: kunde@web.example (form) <case-77@shop.example>",
+            "\"kunde@web.example\" <case-77@shop.example>",
+            "",
+        ),
+        (
+            "From: =?utf-8?Q?K=C3=B6nig_@_Werk?= <koenig@corp.example>",
+            "\"K\u{f6}nig @ Werk\" <koenig@corp.example>",
+            "",
+        ),
+        ("From: Dubois, Pierre <pierre@corp.example>", "\"Dubois, Pierre\" <pierre@corp.example>", ""),
+        ("From: =?utf-8?Q?M=C3=BCller,_Hans?= <hans@corp.example>", "\"M\u{fc}ller, Hans\" <hans@corp.example>", ""),
+        (
+            "From: =?utf-8?B?SsO8cmdlbiBCZWlzcGllbCA8anVlcmdlbkBjb3JwLmV4YW1wbGU+?=",
+            "J\u{fc}rgen Beispiel <juergen@corp.example>",
+            "",
+        ),
+        (
+            "From: Ines <ines@x.example>\r\nCc: Weber, Uta <uta@corp.example>, Kim <kim@corp.example>, nobody",
+            "Ines <ines@x.example>",
+            "\"Weber, Uta\" <uta@corp.example>, Kim <kim@corp.example>",
+        ),
+        ("From: Support: Billing <billing@corp.example>", "\"Support: Billing\" <billing@corp.example>", ""),
+        ("From: taro..yamada@phone.example", "\"taro..yamada\"@phone.example", ""),
+        ("From: \"a b\"@x.example", "\"a b\"@x.example", ""),
+        ("From: Bob <b@mail_out.example.>", "Bob <b@mail_out.example>", ""),
+        ("From: Bob <b@x.example>\r\nReply-To: (none)", "Bob <b@x.example>", ""),
+        ("From: Bob <b@x.example>\r\nReply-To: nobody", "Bob <b@x.example>", ""),
+    ] {
+        let raw = format!("{header}\r\nTo: ann@example.org\r\nSubject: Re[2]: Boat\r\n\r\nAfloat?\r\n");
+        let asked = world.file("ann", inbox, raw.as_bytes()).await;
+        let page = browser.get(&format!("/compose?reply-all={}", asked.email_id)).await;
+        let text = page.text();
+        assert_eq!((filled(&text, "to").as_str(), filled(&text, "cc").as_str()), (to, cc), "{header}");
+        assert_eq!(filled(&text, "subject"), "Re: Boat");
+        let fields = letter_to(&page.value("key"), &page.csrf(), [to, cc, ""], "send");
+        let answer = browser.compose(&fields, &[]).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{header}: {}", answer.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draft_gives_back_what_was_typed() {
+    let world = World::new().await;
+    let mut browser = world.signed_in("ann").await;
+    for typed in [
+        ["M\u{fc}ller, Hans <hans@corp.example>, kim", "", ""],
+        ["half typed", "gra", "bo"],
+        ["Team S\u{fc}d; anna@test.example", "a@x, , b@y,", " c@x"],
+        ["support@corp.example via Desk <ticket@desk.example>", "\"open", "<a@b"],
+        ["foo@@bar, not-an-address, ok@ok.example", "", "'jane@x'"],
+        ["ann@example.org", "Bob <bob@example.org>", "secret@example.org"],
+        ["a@x; b@x", "a@x\nb@x", ""],
+    ] {
+        for wish in ["save", "send"] {
+            let (key, csrf) = key_and_csrf(&mut browser, "/compose").await;
+            let answer = browser.compose(&letter_to(&key, &csrf, typed, wish), &[]).await;
+            let at = match (wish, answer.status) {
+                ("save", StatusCode::SEE_OTHER) => answer.location(),
+                ("send", StatusCode::UNPROCESSABLE_ENTITY) => {
+                    let shown = answer.text();
+                    assert_eq!(
+                        ["to", "cc", "bcc"].map(|field| filled(&shown, field)).each_ref().map(String::as_str),
+                        typed
+                    );
+                    format!("/compose?draft={}", answer.value("draft"))
+                }
+                ("send", StatusCode::SEE_OTHER) => continue,
+                (_, status) => panic!("{typed:?}: {status}"),
+            };
+            let page = browser.get(&at).await.text();
+            assert_eq!(["to", "cc", "bcc"].map(|field| filled(&page, field)).each_ref().map(String::as_str), typed);
+            // Saved again by a page that was left alone, it is still so.
+            let again = letter_to(
+                &key,
+                &csrf,
+                ["to", "cc", "bcc"].map(|field| filled(&page, field)).each_ref().map(String::as_str),
+                "save",
+            );
+            let at = browser.compose(&again, &[]).await.location();
+            assert_eq!(filled(&browser.get(&at).await.text(), "to"), typed[0]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_kept_of_a_page_on_which_nothing_was_written() {
+    let world = World::new().await;
+    let mut browser = world.signed_in("ann").await;
+    for wish in ["send", "save"] {
+        let (key, csrf) = key_and_csrf(&mut browser, "/compose").await;
+        let mut fields = letter_to(&key, &csrf, [" ", "", ""], wish);
+        fields.retain(|(name, _)| *name != "subject" && *name != "text");
+        fields.push(("text", "\n \n".to_owned()));
+        browser.compose(&fields, &[]).await;
+        assert_eq!(world.mailbox("ann", Role::Drafts).total, 0, "{wish}");
+        fields.push(("subject", "Tides".to_owned()));
+        let kept = browser.compose(&fields, &[]).await;
+        assert_eq!(world.mailbox("ann", Role::Drafts).total, 1, "{wish}");
+        let draft = if wish == "save" { kept.location() } else { format!("draft={}", kept.value("draft")) };
+        let draft = draft.split("draft=").nth(1).unwrap().split('&').next().unwrap().to_owned();
+        // Emptied again, it goes.
+        fields.retain(|(name, _)| *name != "subject");
+        fields.push(("draft", draft));
+        browser.compose(&fields, &[]).await;
+        assert_eq!(world.mailbox("ann", Role::Drafts).total, 0, "{wish}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blind_copies_are_in_the_copy_of_the_sender_and_nowhere_else() {
+    let world = World::new().await;
+    let mut browser = world.signed_in("ann").await;
+    let (key, csrf) = key_and_csrf(&mut browser, "/compose").await;
+    let fields = letter_to(&key, &csrf, ["bob@example.org", "", "Cy <ann@example.org>"], "send");
+    assert_eq!(browser.compose(&fields, &[]).await.status, StatusCode::SEE_OTHER);
+    let bcc = |name: &str, role| {
+        let (realm, mailbox) = (world.id(name).realm(), world.mailbox(name, role).id);
+        let view = world.mail.view(realm, mailbox).unwrap();
+        let entries = world.mail.entries(realm, mailbox, view.uids()).unwrap();
+        let read = |id| String::from_utf8_lossy(&world.mail.body(realm, id).unwrap().read_all().unwrap()).into_owned();
+        entries.iter().map(|entry| read(entry.email_id)).map(|raw| raw.contains("Bcc:")).collect::<Vec<_>>()
+    };
+    assert_eq!(bcc("ann", Role::Sent), [true]);
+    for (name, role) in [("bob", Role::Inbox), ("ann", Role::Inbox)] {
+        assert!(!bcc(name, role).contains(&true), "{name}");
+    }
 }
 
 const HOSTILE: &[u8] = b"From: \"<script>alert(1)</script>\" <x@example.com>\r\nTo: ann@example.org\r\n\

@@ -1,6 +1,6 @@
 //! To which hosts mail for a domain goes, and in which order (RFC 5321 §5.1, RFC 7505).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use rand::seq::SliceRandom;
 
@@ -147,8 +147,10 @@ pub async fn addresses_of(
         let address = SocketAddr::new(ip, host.port);
         if options.own_addresses.iter().any(|own| leads_to(address, *own)) {
             refused = Some(NoHost::permanent("5.4.6", format!("{} is this server itself: a mail loop", host.name)));
-        } else if host.from_dns && !options.allow_loopback_mx && !is_reachable(ip) {
-            refused = Some(NoHost::permanent("5.4.4", format!("the mail host {} has the address {ip}", host.name)));
+        } else if host.from_dns && !is_allowed(ip, options) {
+            // Which address it is, and what answers there, is not for the sender to learn.
+            let text = format!("the mail host {} is in a network to which this server doesn't send mail", host.name);
+            refused = Some(NoHost::permanent("5.4.4", text));
         } else if options.bind.is_none_or(|bind| bind.is_ipv4() == ip.is_ipv4()) {
             usable.push(address);
         }
@@ -183,16 +185,66 @@ fn leads_to(address: SocketAddr, own: SocketAddr) -> bool {
     same_ip && address.port() == own.port()
 }
 
-fn is_reachable(ip: IpAddr) -> bool {
-    let v4_reachable = |ip: std::net::Ipv4Addr| {
-        !(ip.is_loopback() || ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast() || ip.is_link_local())
-    };
+/// Whether an address that the DNS or an address literal gave may be connected to.
+fn is_allowed(ip: IpAddr, options: &DeliveryOptions) -> bool {
+    match scope(ip) {
+        Scope::Public => true,
+        Scope::Private => options.allow_private_networks,
+        Scope::Machine => options.allow_loopback_mx,
+    }
+}
+
+/// How far an address reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    /// Anywhere.
+    Public,
+    /// A network behind somebody's router.
+    Private,
+    /// This machine or this wire, or no host at all.
+    Machine,
+}
+
+fn scope(ip: IpAddr) -> Scope {
     match ip {
-        IpAddr::V4(ip) => v4_reachable(ip),
-        IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
-            Some(mapped) => v4_reachable(mapped),
-            None => !(ip.is_loopback() || ip.is_unspecified() || ip.is_multicast()),
-        },
+        IpAddr::V4(ip) => scope_v4(ip),
+        IpAddr::V6(ip) => scope_v6(ip),
+    }
+}
+
+fn scope_v4(ip: Ipv4Addr) -> Scope {
+    let [a, b, c, _] = ip.octets();
+    let nowhere =
+        ip.is_loopback() || ip.is_link_local() || ip.is_multicast() || ip.is_broadcast() || a == 0 || a >= 240;
+    // RFC 1918, RFC 6598 (carriers), RFC 6890 (protocol assignments) and RFC 2544 (benchmarks).
+    let is_private = ip.is_private()
+        || (a == 100 && (64..128).contains(&b))
+        || (a, b, c) == (192, 0, 0)
+        || (a == 198 && (18..20).contains(&b));
+    match (nowhere, is_private) {
+        (true, _) => Scope::Machine,
+        (_, true) => Scope::Private,
+        _ => Scope::Public,
+    }
+}
+
+fn scope_v6(ip: Ipv6Addr) -> Scope {
+    let segments = ip.segments();
+    let tail = |at: usize| {
+        let [high, low] = [segments[at], segments[at + 1]].map(u16::to_be_bytes);
+        Ipv4Addr::new(high[0], high[1], low[0], low[1])
+    };
+    match segments {
+        _ if ip.is_loopback() || ip.is_unspecified() || ip.is_multicast() || ip.is_unicast_link_local() => {
+            Scope::Machine
+        }
+        // Addresses of the other family in another dress: mapped, compatible, translated (RFC 6052), and 6to4 (RFC 3056).
+        [0, 0, 0, 0, 0, 0 | 0xFFFF, ..] | [0x64, 0xFF9B, 0, 0, 0, 0, ..] => scope_v4(tail(6)),
+        [0x2002, ..] => scope_v4(tail(1)),
+        // Unique local (RFC 4193), site local (RFC 3879), local translation (RFC 8215).
+        [first, ..] if first & 0xFE00 == 0xFC00 || first & 0xFFC0 == 0xFEC0 => Scope::Private,
+        [0x64, 0xFF9B, 1, ..] => Scope::Private,
+        _ => Scope::Public,
     }
 }
 
@@ -302,6 +354,75 @@ mod tests {
         assert_eq!(six[1], "192.0.2.1:25".parse().unwrap(), "both families get their turn");
         let me = addresses_of(&host("me.example"), &options, &zone).await;
         assert!(matches!(me, Err(NoHost::Permanent("5.4.6", _))));
+    }
+
+    #[tokio::test]
+    async fn private_networks_are_not_felt_out() {
+        let inner = [
+            "10.0.0.1",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.1.1",
+            "100.64.0.1",
+            "100.127.255.255",
+            "192.0.0.8",
+            "198.18.0.1",
+            "fd00::1",
+            "fc00::1",
+            "fec0::1",
+            "::ffff:10.0.0.1",
+            "::10.0.0.1",
+            "64:ff9b::a00:1",
+            "64:ff9b:1::1",
+            "2002:a00:1::1",
+        ];
+        let never = [
+            "127.0.0.1",
+            "0.0.0.0",
+            "0.1.2.3",
+            "169.254.1.1",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "ff02::1",
+            "fe80::1",
+            "::ffff:127.0.0.1",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::1",
+        ];
+        let outer = [
+            "192.0.2.1",
+            "8.8.8.8",
+            "172.32.0.1",
+            "100.128.0.1",
+            "2001:db8::1",
+            "2a00::1",
+            "::ffff:8.8.8.8",
+            "64:ff9b::808:808",
+        ];
+        let private = DeliveryOptions { allow_private_networks: true, ..options() };
+        for (ips, by_default, allowed) in
+            [(&inner[..], false, true), (&never[..], false, false), (&outer[..], true, true)]
+        {
+            for ip in ips {
+                let parsed: IpAddr = ip.parse().unwrap();
+                assert_eq!(is_allowed(parsed, &options()), by_default, "{ip}");
+                assert_eq!(is_allowed(parsed, &private), allowed, "{ip}");
+                let literal = if parsed.is_ipv6() { format!("[IPv6:{ip}]") } else { format!("[{ip}]") };
+                let host = &hosts_for(&literal, &options(), &Zone::default()).await.unwrap()[0];
+                let found = addresses_of(host, &options(), &Zone::default()).await;
+                assert_eq!(found.is_ok(), by_default, "{literal}");
+            }
+        }
+        // A name that leads there tells nothing of where.
+        let mut zone = Zone::default();
+        zone.mx.insert("inner.example", Err(DnsError::NoRecords));
+        zone.addresses.insert("inner.example", Ok(vec!["10.0.0.1".parse().unwrap()]));
+        let host = &hosts_for("inner.example", &options(), &zone).await.unwrap()[0];
+        let Err(NoHost::Permanent("5.4.4", text)) = addresses_of(host, &options(), &zone).await else { panic!() };
+        assert!(!text.contains("10.0"), "{text}");
     }
 
     #[tokio::test]

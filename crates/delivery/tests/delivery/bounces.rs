@@ -101,6 +101,57 @@ async fn a_sender_elsewhere_is_told_by_mail_with_the_null_sender() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn strangers_make_nobody_get_what_they_wrote() {
+    let sender = Fake::obliging().await;
+    let mut options = options(Some(&sender));
+    options.expiry = Duration::from_millis(100);
+    let world = World::new(options).await;
+    let wish = Notify { success: true, failure: true, delay: false, explicit: true };
+    let text = "advert ".repeat(90);
+    let message = format!(
+        "From: s@spam.example\r\nTo: bob@here.example\r\nDate: today\r\nMessage-ID: <m@spam.example>\r\nSubject: short\r\n\
+         Subject: a second {text}\r\nX-Text: {text}\r\nReply-To: {text}\r\n\r\n{text}\r\n"
+    );
+    let mut to = envelope("victim@there.example", &["bob@here.example"], None);
+    (to.ret, to.envid) = (Some(Ret::Full), Some("BUY".to_owned()));
+    to.recipients[0].notify = wish;
+    to.recipients[0].orcpt = Some("rfc822;Buy@now.example".to_owned());
+    // A success is not reported: it is filed at once, and nothing is queued for a report.
+    world.delivery.accept(to.clone(), message.as_bytes()).await.unwrap();
+    assert_eq!(world.inbox(world.bob).len(), 1);
+    assert_eq!(world.stats().messages, 0);
+    // A failure is, with what names the message.
+    world.directory.set_quota(world.bob, 1).await.unwrap();
+    world.delivery.accept(to, message.as_bytes()).await.unwrap();
+    let report = sender.wait_for(1).await.remove(0).message;
+    for told in ["bob@here.example", "<m@spam.example>", "Subject: short", "From: s@spam.example"] {
+        assert!(report.contains(told), "{told} in {report}");
+    }
+    for untold in ["advert", "X-Text", "\r\nReply-To: ", "BUY", "now.example"] {
+        assert!(!report.contains(untold), "{untold} in {report}");
+    }
+    world.until_queue_is_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_get_so_many_reports_and_no_more() {
+    let sender = Fake::obliging().await;
+    let mut options = options(Some(&sender));
+    options.expiry = Duration::from_millis(100);
+    options.max_reports_per_destination = 2;
+    let world = World::new(options).await;
+    world.delivery.accept(envelope("x@there.example", &["bob@here.example"], None), MESSAGE).await.unwrap();
+    world.directory.set_quota(world.bob, 1).await.unwrap();
+    for number in 0..5 {
+        let to = envelope(&format!("victim{number}@there.example"), &["bob@here.example"], None);
+        world.delivery.accept(to, MESSAGE).await.unwrap();
+    }
+    world.until_queue_is_empty().await;
+    assert_eq!(sender.wait_for(2).await.len(), 2);
+    world.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_waits_long_is_told_of_once_and_given_up_in_the_end() {
     let fake = down().await;
     // Long enough for the first attempt to have met its answer, which the warning tells.

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use delivery::{DeliveryError, DeliveryOptions, QueueFilter, RecipientOutcome, RecipientRoute, Refusal};
+use delivery::{Authors, DeliveryError, DeliveryOptions, QueueFilter, RecipientOutcome, RecipientRoute, Refusal};
 
 use crate::fake::Fake;
 use crate::world::{MESSAGE, World, address, envelope, options};
@@ -62,7 +62,57 @@ async fn signed_in_senders_write_as_themselves() {
     let from_alice = envelope("alice@here.example", &["bob@here.example"], Some(world.alice));
     assert_eq!(code(&world.delivery.accept(from_alice.clone(), forged).await.unwrap_err()), (550, (5, 7, 1)));
     let elsewhere = b"From: a@else.example\r\n\r\nx\r\n";
-    assert!(world.delivery.accept(from_alice, elsewhere).await.is_ok(), "other domains are theirs to judge");
+    assert_eq!(code(&world.delivery.accept(from_alice.clone(), elsewhere).await.unwrap_err()), (550, (5, 7, 1)));
+
+    for (authors, elsewhere_taken, forged_taken) in [(Authors::Foreign, true, false), (Authors::Any, true, true)] {
+        let world = World::stopped(DeliveryOptions { authors, ..options(None) }).await;
+        let from_alice = envelope("alice@here.example", &["bob@here.example"], Some(world.alice));
+        assert_eq!(world.delivery.accept(from_alice.clone(), elsewhere).await.is_ok(), elsewhere_taken, "{authors:?}");
+        assert_eq!(world.delivery.accept(from_alice, forged).await.is_ok(), forged_taken, "{authors:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_reader_sees_another_author_than_the_one_who_signed_in() {
+    let world = World::stopped(options(None)).await;
+    let from_alice = || envelope("alice@here.example", &["bob@here.example"], Some(world.alice));
+    let padding = format!("X-Pad: {}\r\n", "x".repeat(900)).repeat(700);
+    for (header, refused) in [
+        ("From: alice@here.example", None),
+        ("From: \"Liddell, Alice\" <ALICE+tag@here.example> (me)", None),
+        ("From: alice@here.example.", None),
+        ("Subject: none: it is added", None),
+        ("From: bob@here.example", Some((5, 7, 1))),
+        ("From: bob@here.example.", Some((5, 7, 1))),
+        ("From: alice@here.example, bob@here.example", Some((5, 7, 1))),
+        ("From: \"alice@here.example\" <bob@here.example>", Some((5, 7, 1))),
+        ("From: =?utf-8?Q?alice=40here.example?= <bob@here.example>", Some((5, 7, 1))),
+        ("From:\r\n bob@here.example", Some((5, 7, 1))),
+        ("From : bob@here.example", Some((5, 7, 1))),
+        ("From: \\\"x\\\" <bob@here.example>", Some((5, 6, 0))),
+        ("From: \"alice@here.example <bob@here.example>", Some((5, 6, 0))),
+        ("From: alice@here.example\r\nFrom: bob@here.example", Some((5, 6, 0))),
+        ("From: bob@here.example\r\nfrom: alice@here.example", Some((5, 6, 0))),
+        ("From: bob@here.example <alice@here.example>", Some((5, 6, 0))),
+        ("From: =?utf-8?Q?bob=40here.example?=", Some((5, 6, 0))),
+        ("From: We: alice@here.example, bob@here.example;", Some((5, 6, 0))),
+        ("From: <@bob.here.example:alice@here.example>", Some((5, 6, 0))),
+        ("From: bob@here.example\0", Some((5, 6, 0))),
+        ("From:", Some((5, 6, 0))),
+        ("From: alice", Some((5, 6, 0))),
+        (&format!("{padding}From: bob@here.example"), Some((5, 6, 0))),
+        (&format!("From: alice@here.example\r\n{padding}Bcc: secret@far.example"), Some((5, 6, 0))),
+    ] {
+        let shown: String = header.chars().take(80).collect();
+        let message = format!("{header}\r\n\r\nx\r\n");
+        match (world.delivery.accept(from_alice(), message.as_bytes()).await, refused) {
+            (Ok(_), None) => {}
+            (Err(error), Some(enhanced)) => assert_eq!(code(&error), (550, enhanced), "{shown}"),
+            (outcome, _) => panic!("{shown}: {outcome:?}"),
+        }
+    }
+    let nobody = envelope("", &["bob@here.example"], Some(world.alice));
+    assert_eq!(code(&world.delivery.accept(nobody, b"Subject: s\r\n\r\nx\r\n").await.unwrap_err()), (550, (5, 6, 0)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -255,6 +255,7 @@ pub fn submission(world: &World, key: &[u8], recipients: &[&str]) -> Submission 
         ret: None,
         message: bytes::Bytes::from_static(MESSAGE),
         keep_copy: true,
+        copy: None,
         remove_draft: None,
         hold: Duration::ZERO,
         correspondents: Vec::new(),

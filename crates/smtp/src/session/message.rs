@@ -7,7 +7,7 @@ use delivery::{DeliveryError, Incoming};
 use super::{Next, Session, Transaction};
 use crate::{
     Role,
-    data::{DataReader, LineEndCheck},
+    data::{BareLineEnds, DataReader, LineEndCheck, LineMender},
     reply::Reply,
 };
 
@@ -19,6 +19,9 @@ pub(super) struct Sink {
     incoming: Option<Incoming>,
     failure: Option<Reply>,
     bytes: u64,
+    /// For someone who is signed in: lone LFs become line ends.
+    mender: Option<LineMender>,
+    has_nul: bool,
 }
 
 /// A message that comes in chunks.
@@ -29,17 +32,23 @@ pub(super) struct Chunked {
 }
 
 impl Sink {
-    fn new(incoming: Result<Incoming, DeliveryError>) -> Self {
-        match incoming {
-            Ok(incoming) => Self { incoming: Some(incoming), failure: None, bytes: 0 },
-            Err(error) => Self { incoming: None, failure: Some(error.refusal().into()), bytes: 0 },
-        }
+    fn new(incoming: Result<Incoming, DeliveryError>, signed_in: bool) -> Self {
+        let (incoming, failure) = match incoming {
+            Ok(incoming) => (Some(incoming), None),
+            Err(error) => (None, Some(error.refusal().into())),
+        };
+        Self { incoming, failure, bytes: 0, mender: signed_in.then(LineMender::default), has_nul: false }
     }
 
     fn write(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
         let Some(incoming) = self.incoming.as_mut().filter(|_| self.failure.is_none()) else { return };
-        match incoming.write_all(bytes) {
+        self.has_nul |= memchr::memchr(0, bytes).is_some();
+        let bytes = match &mut self.mender {
+            Some(mender) => mender.mend(bytes),
+            None => bytes.into(),
+        };
+        match incoming.write_all(&bytes) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
                 self.failure = Some(Reply::new(552, (5, 3, 4), "the message is larger than this server takes"));
@@ -52,12 +61,20 @@ impl Sink {
     }
 
     /// Gives the message to delivery: the reply to it, once it is durable or refused.
-    async fn finish(self, bare_line_ends: bool) -> Reply {
+    async fn finish(self, bare: BareLineEnds) -> Reply {
         if let Some(failure) = self.failure {
             return failure;
         }
-        if bare_line_ends {
+        if bare.cr || (bare.lf && self.mender.is_none()) {
             return Reply::new(554, (5, 6, 0), "lines must end with CRLF: the message has CR or LF alone");
+        }
+        if self.has_nul {
+            // What drops NULs behind us would see other lines, and another end of the message.
+            return Reply::new(
+                554,
+                (5, 6, 0),
+                "the message has a NUL character, which no mail may have (RFC 5321 2.3.8)",
+            );
         }
         let Some(incoming) = self.incoming else {
             return Reply::new(451, (4, 3, 0), "the message was not taken, try again later");
@@ -96,7 +113,8 @@ impl Session {
             return Ok(Next::Close);
         }
         let recipients = transaction.recipients.len();
-        let mut sink = Sink::new(self.door.delivery.incoming(self.envelope(transaction), b""));
+        let signed_in = self.account.is_some();
+        let mut sink = Sink::new(self.door.delivery.incoming(self.envelope(transaction), b""), signed_in);
         if let Some(failure) = sink.failure.take() {
             return Ok(self.refuse(failure));
         }
@@ -120,7 +138,7 @@ impl Session {
                 return Ok(Next::Close);
             }
         }
-        let reply = sink.finish(reader.has_bare_line_ends()).await;
+        let reply = sink.finish(reader.bare_line_ends()).await;
         Ok(self.message_reply(&reply, recipients))
     }
 
@@ -143,7 +161,8 @@ impl Session {
                 None => {
                     let recipients = transaction.recipients.len();
                     let mail = transaction.mail.clone();
-                    let sink = Sink::new(self.door.delivery.incoming(self.envelope(transaction), b""));
+                    let signed_in = self.account.is_some();
+                    let sink = Sink::new(self.door.delivery.incoming(self.envelope(transaction), b""), signed_in);
                     self.transaction = Some(Transaction { mail, recipients: Vec::new(), chunked: None });
                     Chunked { sink, line_ends: LineEndCheck::default(), recipients }
                 }
@@ -175,7 +194,7 @@ impl Session {
         if last {
             self.transaction = None;
             let Chunked { sink, line_ends, recipients } = chunked;
-            let reply = sink.finish(line_ends.has_bare_line_ends()).await;
+            let reply = sink.finish(line_ends.bare_line_ends()).await;
             return Ok(self.message_reply(&reply, recipients));
         }
         let failure = chunked.sink.failure.clone();

@@ -1,8 +1,8 @@
 //! What the form is filled with when writing begins: nothing, a reply, a forward, or a draft gone on with.
 
 use mailkit::display::{ReadOptions, quote, reply_subject, show};
-use mailkit::parsed::DisplayAddress;
-use mailkit::{EmailAddress, NamedAddress};
+use mailkit::parsed::{DisplayAddress, Parsed};
+use mailkit::{EmailAddress, NamedAddress, headers};
 use mailstore::Email;
 use serde::Deserialize;
 
@@ -42,14 +42,15 @@ pub fn form(caller: &Caller, wanted: &Wanted) -> Result<(&'static str, Form, Vec
         let (email, raw) = message::load(caller, id)?;
         let inline = |_: &str| String::new();
         let shown = show(&raw, &email.parsed, &ReadOptions { remote_images: false, inline_url: &inline });
-        let parsed = &email.parsed;
+        let parsed = read_again(&raw);
         let own = parsed.from.first().map(|from| from.address.clone());
+        let [to, cc, bcc] = draft::typed_recipients(&raw);
         let form = Form {
             draft: email.id.to_string(),
             from: own.filter(|own| caller.is_me(own)).unwrap_or_else(|| caller.address.clone()),
-            to: list(&parsed.to),
-            cc: list(&parsed.cc),
-            bcc: list(&parsed.bcc),
+            to: to.unwrap_or_else(|| list(&parsed.to)),
+            cc: cc.unwrap_or_else(|| list(&parsed.cc)),
+            bcc: bcc.unwrap_or_else(|| list(&parsed.bcc)),
             subject: parsed.subject.clone(),
             text: shown.text.trim_end_matches('\n').to_owned(),
             ..blank
@@ -67,7 +68,7 @@ pub fn form(caller: &Caller, wanted: &Wanted) -> Result<(&'static str, Form, Vec
         let mut form = if how == "forward" {
             forward(caller, &email, &text, &signature)
         } else {
-            reply(caller, &email, &text, &signature, how == "reply-all")
+            reply(caller, &email, &read_again(&raw), &text, &signature, how == "reply-all")
         };
         form.answers = format!("{}:{}", if how == "forward" { how } else { "reply" }, email.id);
         form.from = writes_as(caller, &email);
@@ -86,9 +87,19 @@ pub fn form(caller: &Caller, wanted: &Wanted) -> Result<(&'static str, Form, Vec
     Ok(("New message", form, Vec::new()))
 }
 
-fn reply(caller: &Caller, email: &Email, text: &str, signature: &str, all: bool) -> Form {
-    let parsed = &email.parsed;
-    let author = if parsed.reply_to.is_empty() { &parsed.from } else { &parsed.reply_to };
+/// The header as it is read today: what was kept of a message when it came may be what an earlier version made of it.
+fn read_again(raw: &[u8]) -> Parsed {
+    mailkit::parse(&raw[headers::header_range(raw)])
+}
+
+fn is_sendable(who: &DisplayAddress) -> bool {
+    EmailAddress::parse(&who.address).is_ok()
+}
+
+fn reply(caller: &Caller, email: &Email, header: &Parsed, text: &str, signature: &str, all: bool) -> Form {
+    let parsed = header;
+    // A Reply-To that nobody can write to is none.
+    let author = if parsed.reply_to.iter().any(is_sendable) { &parsed.reply_to } else { &parsed.from };
     // Answering one's own message goes on writing to the same people.
     let own = author.iter().all(|who| caller.is_me(&who.address));
     let first = if own { &parsed.to } else { author };
@@ -143,16 +154,19 @@ fn writes_as(caller: &Caller, email: &Email) -> String {
         .map_or_else(|| caller.address.clone(), |own| own.to_lowercase())
 }
 
-fn signature(signature: &str) -> String {
+/// What a new message begins with: the signature below two empty lines.
+pub fn signature(signature: &str) -> String {
     let signature = signature.trim_end();
     if signature.is_empty() { String::new() } else { format!("\n\n-- \n{signature}") }
 }
 
-/// Addresses as a person would type them.
+/// Addresses as a person would type them. Those that no mail would reach are left out, unless there is no other.
 fn list(people: &[DisplayAddress]) -> String {
-    let one = |who: &DisplayAddress| match EmailAddress::parse(&who.address) {
-        Ok(address) => NamedAddress { name: who.name.clone(), address }.to_string(),
+    let typed = |who: &DisplayAddress| match EmailAddress::parse(&who.address) {
+        Ok(address) => NamedAddress::new(&who.name, address).to_string(),
         Err(_) => who.address.clone(),
     };
-    people.iter().map(one).filter(|who| !who.is_empty()).collect::<Vec<_>>().join(", ")
+    let all = || people.iter().filter(|who| !who.address.is_empty());
+    let usable: Vec<String> = all().filter(|who| is_sendable(who)).map(typed).collect();
+    if usable.is_empty() { all().map(typed).collect::<Vec<_>>().join(", ") } else { usable.join(", ") }
 }

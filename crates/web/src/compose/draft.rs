@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use mailkit::compose::{Draft, NewAttachment, message_id};
-use mailkit::display;
-use mailkit::{EmailAddress, NamedAddress, parse_mailbox_list};
+use mailkit::{EmailAddress, NamedAddress, display, headers, read_typed};
 use mailstore::{EmailId, Flags, MailboxId, NewMessage, Role, SystemFlag, Uid};
 
 use crate::caller::Caller;
@@ -13,6 +14,13 @@ use crate::forms::PostedFile;
 use crate::message;
 use crate::templates::{File, Form};
 use crate::time::size;
+
+/// The fields in which a draft keeps its recipients as they were typed (in base64), if `To`, `Cc` and `Bcc` can't: those hold
+/// only what is an address already. They never go out: what is sent is built anew, and submission takes them out.
+const TYPED_FIELDS: [&str; 3] = mailkit::compose::TYPED_FIELDS;
+
+/// Characters of base64 in a line of such a field.
+const TYPED_LINE: usize = 72;
 
 /// A file of the message being written.
 #[derive(Clone)]
@@ -47,6 +55,8 @@ pub struct Built {
     pub recipients: Vec<EmailAddress>,
     /// The message: with Bcc for a draft, without for sending.
     pub message: Vec<u8>,
+    /// The copy for Sent, if it is another: it has the Bcc, so that the sender sees to whom they wrote.
+    pub copy: Option<Vec<u8>>,
 }
 
 /// The files that the form has already: those of its draft, or of the message that it forwards.
@@ -82,8 +92,7 @@ pub fn build(
     if !caller.is_me(&form.from) {
         return Err(format!("You can not write as {from}."));
     }
-    let [to, cc, bcc] = people
-        .unwrap_or_else(|| [parse_mailbox_list(&form.to), parse_mailbox_list(&form.cc), parse_mailbox_list(&form.bcc)]);
+    let [to, cc, bcc] = people.unwrap_or_else(|| [&form.to, &form.cc, &form.bcc].map(|typed| read_typed(typed).people));
     let (in_reply_to, references) = conversation(caller, form);
     let draft = Draft {
         message_id: message_id(from.domain()),
@@ -108,9 +117,41 @@ pub fn build(
         references,
         date_ms: caller.now_ms(),
     };
-    let message = if sending { draft.build() } else { draft.build_with_bcc() };
-    let message = message.map_err(|error| format!("{error}."))?;
-    Ok(Built { from, recipients: draft.recipients(), message })
+    let failed = |error| format!("{error}.");
+    let mut message = if sending { draft.build() } else { draft.build_with_bcc() }.map_err(failed)?;
+    if !sending {
+        let mut lead = typed_fields(form, [&draft.to, &draft.cc, &draft.bcc]);
+        lead.append(&mut message);
+        message = lead;
+    }
+    let copy = if sending && !draft.bcc.is_empty() { Some(draft.build_with_bcc().map_err(failed)?) } else { None };
+    Ok(Built { from, recipients: draft.recipients(), message, copy })
+}
+
+/// Header lines that keep what was typed, of the fields whose addresses do not say the same.
+fn typed_fields(form: &Form, people: [&Vec<NamedAddress>; 3]) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for ((name, typed), people) in TYPED_FIELDS.into_iter().zip([&form.to, &form.cc, &form.bcc]).zip(people) {
+        let said = people.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        if *typed != said {
+            lines.extend_from_slice(format!("{name}:").as_bytes());
+            for line in STANDARD.encode(typed).as_bytes().chunks(TYPED_LINE) {
+                lines.extend_from_slice(b"\r\n ");
+                lines.extend_from_slice(line);
+            }
+            lines.extend_from_slice(b"\r\n");
+        }
+    }
+    lines
+}
+
+/// To, Cc and Bcc as they were typed, of a draft that kept them.
+pub fn typed_recipients(raw: &[u8]) -> [Option<String>; 3] {
+    TYPED_FIELDS.map(|name| {
+        let mut value = headers::value(raw, name)?;
+        value.retain(|byte| !byte.is_ascii_whitespace());
+        String::from_utf8(STANDARD.decode(value).ok()?).ok()
+    })
 }
 
 /// In-Reply-To and References: from the message answered, or as the draft has them.
@@ -138,8 +179,28 @@ pub fn place(caller: &Caller, form: &Form) -> Result<Option<(MailboxId, Uid)>> {
     Ok(mail.places(caller.realm, id)?.into_iter().find(|(mailbox, _)| Some(*mailbox) == drafts))
 }
 
-/// Keep the form in Drafts, in place of what was kept before. The same form kept twice is there once.
-pub async fn save(caller: Caller, form: &Form, files: Vec<Attached>) -> Result<(Caller, EmailId, Vec<Attached>)> {
+/// Whether there is nothing in the form but what was there when the page was opened.
+fn is_empty(caller: &Caller, form: &Form, files: &[Attached]) -> bool {
+    let typed = [&form.to, &form.cc, &form.bcc, &form.subject];
+    let text = form.text.trim();
+    let signature = super::begin::signature(&caller.preferences.signature);
+    files.is_empty()
+        && form.answers.is_empty()
+        && typed.into_iter().all(|field| field.trim().is_empty())
+        && (text.is_empty() || text == signature.trim())
+}
+
+/// Keep the form in Drafts, in place of what was kept before. The same form kept twice is there once. An empty one is not
+/// kept, nor is what it was before.
+pub async fn save(
+    caller: Caller,
+    form: &Form,
+    files: Vec<Attached>,
+) -> Result<(Caller, Option<EmailId>, Vec<Attached>)> {
+    if is_empty(&caller, form, &files) {
+        discard(&caller, form).await?;
+        return Ok((caller, None, files));
+    }
     let form = form.clone();
     let (caller, files, drafts, old, message) = caller
         .blocking_owned(move |caller| {
@@ -160,7 +221,7 @@ pub async fn save(caller: Caller, form: &Form, files: Vec<Attached>) -> Result<(
         })
         .await?;
     let saved = caller.site.mailstore.replace(caller.realm, drafts, old, message).await?;
-    Ok((caller, saved.email_id, files))
+    Ok((caller, Some(saved.email_id), files))
 }
 
 /// Names what is saved: form, draft before, and content.
