@@ -10,6 +10,7 @@
 //! * [`snapshot`]: all realms at one commit, in chunks that unchanged realms share with the snapshot before.
 //! * [`verify`]: reading back.
 //! * [`catalog`]: what an archive holds.
+//! * [`restorable`]: how far all of it reaches, without a gap.
 //! * [`restore`]: a store made from an archive.
 //! * [`prune`]: what no kept snapshot needs goes.
 
@@ -22,6 +23,7 @@ pub mod format;
 pub mod fuzzing;
 pub mod line;
 pub mod prune;
+pub mod restorable;
 pub mod restore;
 pub mod ship;
 pub mod snapshot;
@@ -40,7 +42,7 @@ pub enum ArchiveError {
     #[error("{0}")]
     Setting(String),
     /// The place where the archive is did not do it. Trying again later may help.
-    #[error("{name}: {what}: {error}")]
+    #[error("{name}: {what}: {}", brief(error))]
     Target {
         /// The target's name.
         name: String,
@@ -102,6 +104,21 @@ impl ArchiveError {
     /// Whether it says that an object is not there.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Target { error, .. } if matches!(**error, object_store::Error::NotFound { .. }))
+    }
+}
+
+/// What a target said, in a line: of an answer in XML only its code and message.
+fn brief(error: &object_store::Error) -> String {
+    let text = error.to_string();
+    let of = |name: &str| {
+        let (open, close) = (format!("<{name}>"), format!("</{name}>"));
+        let from = text.find(&open)? + open.len();
+        Some(text[from..].split(&close).next()?.trim().to_owned())
+    };
+    match (of("Code"), of("Message")) {
+        (Some(code), Some(message)) if !message.is_empty() => format!("{code}: {message}"),
+        (Some(code), _) => code,
+        _ => text.split_whitespace().collect::<Vec<_>>().join(" "),
     }
 }
 

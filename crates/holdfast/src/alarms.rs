@@ -12,7 +12,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 use web::Panel;
 
-use crate::{admin, archive::moment, drill, restore::behind::Restoring, services::Services, tell};
+use crate::{admin, archive::{described, moment}, drill, restore::behind::Restoring, services::Services, tell};
 
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// A standby that is away for less is only restarting.
@@ -198,6 +198,7 @@ fn panels(services: &Services, now_ms: i64) -> Vec<Panel> {
             )),
             None => lines.push("Nothing has been shipped yet".to_owned()),
         }
+        lines.extend(place.ship_status().and_then(|ship| ship.restorable).map(|found| described(&found)));
         lines.push(match place.last_good_ms() {
             Some(at) => format!("Newest good snapshot: {}", moment(at)),
             None => "No good snapshot is known yet".to_owned(),

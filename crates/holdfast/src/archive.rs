@@ -7,8 +7,9 @@ use continuity::archive::{
     Say,
     catalog::Catalog,
     codec::{Identities, Recipients},
-    line::Line,
+    line::{Line, Noted},
     prune,
+    restorable::{self, Restorable},
     ship::{ShipStatus, Shipper},
     snapshot::{Snapshotter, Taken},
     target::Target,
@@ -16,7 +17,7 @@ use continuity::archive::{
 use jiff::{Timestamp, tz::TimeZone};
 use parking_lot::Mutex;
 use store::Store;
-use tokio::task::JoinSet;
+use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -30,6 +31,8 @@ use crate::{
 const TRY_AGAIN: Duration = Duration::from_secs(600);
 /// After a snapshot that failed.
 const SNAPSHOT_AGAIN: Duration = Duration::from_secs(900);
+/// While a look is waited for.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Between two looks at how old the newest snapshot is.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// An archive that is further behind is an alarm.
@@ -46,10 +49,18 @@ const LAST_SHIPPING: Duration = Duration::from_secs(5);
 struct State {
     /// The archive was asked for its newest good snapshot.
     looked: bool,
-    ship: Option<Arc<Mutex<ShipStatus>>>,
+    ship: Option<Shipping>,
     failing: Option<String>,
     snapshot_failing: Option<String>,
     last_good_ms: Option<i64>,
+}
+
+/// What ships, seen from outside.
+#[derive(Clone)]
+struct Shipping {
+    status: Arc<Mutex<ShipStatus>>,
+    /// Makes it look at what the archive has.
+    ask: Arc<Notify>,
 }
 
 /// One configured archive.
@@ -58,6 +69,8 @@ pub struct Place {
     state: Mutex<State>,
     /// One snapshot at a time.
     alone: tokio::sync::Mutex<()>,
+    /// A snapshot is wanted before it is due.
+    wanted: Notify,
 }
 
 /// All configured archives.
@@ -70,7 +83,12 @@ impl Archives {
     /// Nothing is opened yet: a place that is not there keeps nothing from starting.
     pub fn new(config: &Config) -> Self {
         let place = |config: &config::Archive| {
-            Arc::new(Place { config: config.clone(), state: Mutex::default(), alone: tokio::sync::Mutex::default() })
+            Arc::new(Place {
+                config: config.clone(),
+                state: Mutex::default(),
+                alone: tokio::sync::Mutex::default(),
+                wanted: Notify::new(),
+            })
         };
         Self { places: config.archive.iter().map(place).collect() }
     }
@@ -127,7 +145,40 @@ impl Place {
 
     /// How shipping is: none before it has begun.
     pub fn ship_status(&self) -> Option<ShipStatus> {
-        self.state.lock().ship.as_ref().map(|status| status.lock().clone())
+        self.state.lock().ship.as_ref().map(|ship| ship.status.lock().clone())
+    }
+
+    /// How far the archive can be restored, looked at now: by what ships, which stores again what is missing, else by
+    /// this process.
+    pub async fn look(&self, store: &Store) -> anyhow::Result<Restorable> {
+        let ship = self.state.lock().ship.clone();
+        if let Some(ship) = ship {
+            let before = ship.status.lock().looks;
+            ship.ask.notify_one();
+            // It is bound by whoever asks.
+            loop {
+                {
+                    let status = ship.status.lock();
+                    if let (true, Some(found)) = (status.looks > before, &status.restorable) {
+                        return Ok(found.clone());
+                    }
+                    if let Some(failing) = &status.failing {
+                        bail!("{failing}");
+                    }
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        }
+        let target = self.target().await?;
+        let line = Line::of(store, &target).await?;
+        let recipients = Recipients::parse(&self.config.recipients)?;
+        Ok(Shipper::new(store.clone(), target, recipients, line, self.config.ship_every.0).restorable().await?)
+    }
+
+    /// What of the last look, and of what was shipped since, an administrator must know.
+    fn not_restorable(&self) -> Option<String> {
+        let found = self.ship_status()?.restorable?;
+        (!found.is_whole()).then(|| format!("archive {}: {}", self.name(), described(&found)))
     }
 
     /// When the newest good snapshot was taken, as far as known, in milliseconds since 1970.
@@ -138,7 +189,7 @@ impl Place {
     /// What fails now.
     pub fn failing(&self) -> Vec<String> {
         let state = self.state.lock();
-        let shipping = state.ship.as_ref().and_then(|status| status.lock().failing.clone());
+        let shipping = state.ship.as_ref().and_then(|ship| ship.status.lock().failing.clone());
         let shipping = state.failing.clone().or(shipping).map(|what| format!("shipping: {what}"));
         shipping.into_iter().chain(state.snapshot_failing.clone().map(|what| format!("snapshot: {what}"))).collect()
     }
@@ -175,6 +226,7 @@ impl Place {
         if (looked && last_good_ms.is_some()) || snapshot_failing {
             alarms.extend(self.alarm(last_good_ms, now_ms).map(|alarm| ("snapshot", alarm)));
         }
+        alarms.extend(self.not_restorable().map(|alarm| ("restorable", alarm)));
         let lag = self.ship_status().map_or(0.0, |ship| ship.lag_seconds(now_ms));
         if lag > LAG_ALARM.as_secs_f64() {
             let lag = ago(Duration::from_secs_f64(lag));
@@ -233,10 +285,27 @@ impl Place {
         let shipper = Shipper::new(store.clone(), target, recipients, line, self.config.ship_every.0);
         {
             let mut state = self.state.lock();
-            state.ship = Some(shipper.status());
+            state.ship = Some(Shipping { status: shipper.status(), ask: shipper.ask() });
             state.failing = None;
         }
-        shipper.run(shutdown.clone()).await?;
+        let status = shipper.status();
+        let want = async {
+            let mut looks = 0;
+            loop {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                let status = status.lock();
+                if status.looks > looks {
+                    looks = status.looks;
+                    if status.restorable.as_ref().is_some_and(|found| found.needs_snapshot) {
+                        self.wanted.notify_one();
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            outcome = shipper.run(shutdown.clone()) => outcome?,
+            () = want => unreachable!("it watches for ever"),
+        }
         match tokio::time::timeout(LAST_SHIPPING, shipper.catch_up()).await {
             Ok(Ok(seq)) => tracing::info!(target = self.name(), %seq, "shipped to the archive"),
             Ok(Err(error)) => {
@@ -303,6 +372,9 @@ impl Place {
                             tracing::error!(target = self.name(), warning, "snapshot");
                         }
                         due = self.next_due();
+                        if let Some(ship) = &self.state.lock().ship {
+                            ship.ask.notify_one();
+                        }
                         if self.config.prune {
                             self.prune().await;
                         }
@@ -329,6 +401,11 @@ impl Place {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
+                // Not sooner after one that failed.
+                () = self.wanted.notified(), if known && self.state.lock().snapshot_failing.is_none() => {
+                    tracing::error!(target = self.name(), "a snapshot has lost what it needs: taking a new one");
+                    due = Timestamp::now();
+                }
             }
         }
     }
@@ -370,6 +447,52 @@ pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) -> anyh
     Ok(())
 }
 
+/// How far an archive by itself can be restored: its newest line, or the one that this data folder ships. `broken`: what
+/// was read and is damaged.
+pub async fn restorable_of(
+    target: &Target,
+    catalog: &Catalog,
+    data_dir: &Path,
+    identities: Option<&Identities>,
+    broken: &std::collections::BTreeSet<String>,
+) -> Result<Vec<Restorable>, continuity::archive::ArchiveError> {
+    let noted = Noted::read(data_dir, target.name());
+    let mine = Line::name_in(data_dir).filter(|line| catalog.lines.contains_key(line));
+    let lines: Vec<_> = match &mine {
+        Some(line) => vec![catalog.line(Some(line))?.clone()],
+        None => catalog.newest_lines().into_iter().cloned().collect(),
+    };
+    let mut all = Vec::new();
+    for line in lines {
+        let noted = noted.as_ref().filter(|noted| noted.line == line.line);
+        let due = noted.map_or_else(store::Seq::default, |noted| store::Seq(noted.seq));
+        let mut found = restorable::with_identity(target, catalog, &line, due, identities, broken).await?;
+        if let Some(noted) = noted.filter(|noted| noted.seq == found.seq.0 && noted.time_ms.is_some()) {
+            found.time_ms = noted.time_ms;
+        }
+        all.push(found);
+    }
+    Ok(all)
+}
+
+/// How far an archive can be restored, for people.
+pub fn described(found: &Restorable) -> String {
+    let at = found.time_ms.map_or_else(String::new, |at| format!(", at {}", moment(at)));
+    let mut text = match found.seq.0 {
+        0 => "nothing of it can be restored".to_owned(),
+        seq => format!("restorable up to commit {seq}{at}"),
+    };
+    if found.seq < found.due {
+        text += &format!(", and not up to commit {}", found.due);
+    }
+    match (found.missing_count, found.missing.first()) {
+        (0, _) | (_, None) => {}
+        (1, Some(what)) => text += &format!(": {what}"),
+        (count, Some(first)) => text += &format!(": {count} things are missing, the first: {first}"),
+    }
+    text
+}
+
 /// A span of time for people: its largest unit.
 pub fn ago(span: Duration) -> String {
     let seconds = span.as_secs();
@@ -381,10 +504,31 @@ pub fn ago(span: Duration) -> String {
     }
 }
 
-/// A moment for people, by this machine's clock.
+/// A moment for people, by this machine's clock; with that of UTC where they differ.
 pub fn moment(ms: i64) -> String {
-    Timestamp::from_millisecond(ms).map_or_else(
-        |_| ms.to_string(),
-        |at| at.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string(),
-    )
+    moment_in(ms, &TimeZone::system())
+}
+
+fn moment_in(ms: i64, zone: &TimeZone) -> String {
+    let Ok(at) = Timestamp::from_millisecond(ms) else { return "a time that no calendar has".to_owned() };
+    let local = at.to_zoned_datetime(zone.clone());
+    let text = local.strftime("%Y-%m-%d %H:%M:%S %:z").to_string();
+    if local.offset().seconds() == 0 { text } else { format!("{text} ({} UTC)", at.strftime("%H:%M:%S")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_told_in_local_time_and_in_utc_and_never_in_milliseconds() {
+        let zone = |name: &str| TimeZone::get(name).unwrap_or(TimeZone::UTC);
+        assert_eq!(moment_in(1_577_836_800_000, &TimeZone::UTC), "2020-01-01 00:00:00 +00:00");
+        let fixed = TimeZone::fixed(jiff::tz::offset(2));
+        assert_eq!(moment_in(1_577_836_800_000, &fixed), "2020-01-01 02:00:00 +02:00 (00:00:00 UTC)");
+        for ms in [i64::MIN, -1, 0, 1, i64::MAX] {
+            assert!(!moment_in(ms, &zone("UTC")).contains("577836800000"));
+            assert!(!moment_in(ms, &zone("UTC")).contains(&i64::MAX.to_string()));
+        }
+    }
 }

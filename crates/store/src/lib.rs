@@ -61,7 +61,7 @@ pub use partial::Wish;
 pub use past::{MAX_PAST_BYTES, Past};
 pub use read::{Order, Read, Rows, Snapshot};
 pub use rebuild::{Rebuilt, rebuild_index};
-pub use record::{Commit, Op, RealmCommit, body_of_key, refers_to};
+pub use record::{CLOCK_SLACK_MS, Commit, Op, RealmCommit, body_of_key, refers_to};
 pub use repair::repair;
 pub use replica::RealmSummary;
 pub use restore::{Filler, Restore};

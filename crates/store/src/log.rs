@@ -36,7 +36,7 @@ pub(crate) use scavenge::scavenge;
 pub use segment::MAX_RECORD_BYTES;
 use segment::{Footer, HEADER_BYTES, create_segment, is_torn_header};
 pub(crate) use segment::{cut_off, footer, frame, remove_segment, segment_path, segments};
-pub(crate) use walk::{point, replay, seq_at};
+pub(crate) use walk::{point, replay, seq_at, seq_stated_at};
 
 /// A segment is closed when it is larger.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
@@ -232,7 +232,7 @@ mod tests {
     fn commit(seq: u64, value: Vec<u8>) -> Commit {
         let op = Op { key: vec![1], value: Some(value) };
         let part = RealmCommit { realm_raw: 1, realm_seq_raw: seq, digest_bytes: vec![0; 16], ops: vec![op] };
-        Commit { seq_raw: seq, epoch: 1, time_ms: 0, durable_raw: seq - 1, realms: vec![part] }
+        Commit { seq_raw: seq, epoch: 1, time_ms: 0, durable_raw: seq - 1, realms: vec![part], ..Commit::default() }
     }
 
     /// A log of one commit, then `tail` as a crash may have left it.

@@ -32,12 +32,19 @@ pub struct Past {
     changed: Writes,
     state: RealmState,
     seq: Seq,
+    mistimed: Option<(Seq, Seq)>,
 }
 
 impl Past {
     /// The last commit of the store that counts.
     pub const fn seq(&self) -> Seq {
         self.seq
+    }
+
+    /// Commits that count although they state later times: they carry later times than they had, as this machine's clock was
+    /// ahead. The first and the last of them.
+    pub const fn mistimed(&self) -> Option<(Seq, Seq)> {
+        self.mistimed
     }
 
     /// The present that it is compared with.
@@ -84,7 +91,8 @@ impl Read for Past {
 }
 
 impl Store {
-    /// A realm as it was at a moment (milliseconds since 1970): after the last commit that is not later. Proved by the
+    /// A realm as it was at a moment (milliseconds since 1970): after the last commit that was made then or before,
+    /// also where a clock that was ahead gave it a later time (see [`Past::mistimed`]). Proved by the
     /// digest which the realm's last commit until then states. Blocks for as long as reading the log since, and up to
     /// the moment from the checkpoint before it, takes; writers and readers go on meanwhile.
     ///
@@ -143,7 +151,9 @@ impl Store {
         let now = self.snapshot();
         let last = now.seq()?;
         let first = log::segments(disk, &logs)?.first().copied().unwrap_or(Seq(1));
-        let mut seq = log::seq_at(disk, &logs, moment_ms, last)?;
+        let stated = log::seq_stated_at(disk, &logs, moment_ms, last)?;
+        let mut seq = if until.is_some() { stated } else { log::seq_at(disk, &logs, moment_ms, last)? };
+        let mistimed = (seq > stated).then_some((Seq(stated.0 + 1), seq));
         let first_ms = self.window_start_ms()?;
         if first > Seq(1) && seq < first && moment_ms < first_ms {
             return Err(StoreError::BeforeWindow { asked_ms: moment_ms, first_ms });
@@ -151,7 +161,7 @@ impl Store {
         if let Some((until, less)) = until {
             // Others of the same millisecond may follow it.
             let mut found = None;
-            let from = log::seq_at(disk, &logs, moment_ms.saturating_sub(1), last)?;
+            let from = log::seq_stated_at(disk, &logs, moment_ms.saturating_sub(1), last)?;
             each_commit(disk, &logs, Seq(from.0 + 1), seq, |commit| {
                 let is_it = |part: &crate::RealmCommit| part.realm() == realm && part.realm_seq() == until;
                 if commit.realms.iter().any(is_it) {
@@ -161,7 +171,7 @@ impl Store {
             })?;
             seq = found.ok_or_else(|| StoreError::damaged(format!("{realm}: commit {until} was not made then")))?;
         }
-        let mut past = Past { realm, state: now.realm_state(realm)?, changed: Writes::new(), seq, now };
+        let mut past = Past { realm, state: now.realm_state(realm)?, changed: Writes::new(), seq, mistimed, now };
         let mut bytes = 0;
         each_commit(disk, &logs, Seq(seq.0 + 1), last, |commit| {
             for op in commit.realms.iter().filter(|part| part.realm() == realm).flat_map(|part| &part.ops) {

@@ -7,6 +7,9 @@ use crate::{
     tx::{BODY_REFERENCE, reference_key},
 };
 
+/// A clock that goes back by less, as clocks that are kept right do, leaves no trace.
+pub const CLOCK_SLACK_MS: i64 = 60_000;
+
 /// A commit as the log has it and followers get it.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Commit {
@@ -16,7 +19,7 @@ pub struct Commit {
     /// Which primary wrote it: goes up at each promotion.
     #[prost(uint64, tag = "2")]
     pub epoch: u64,
-    /// When, in milliseconds since 1970. Does not go back from one commit to the next.
+    /// When, in milliseconds since 1970. Does not go back from one commit to the next: see [`Commit::true_ms`].
     #[prost(int64, tag = "3")]
     pub time_ms: i64,
     /// All commits up to this one were synced when this one was written: what is missing up to there is damage, what is
@@ -26,6 +29,14 @@ pub struct Commit {
     /// What it writes, realm by realm.
     #[prost(message, repeated, tag = "5")]
     pub realms: Vec<RealmCommit>,
+    /// What the clock said, where that is more than [`CLOCK_SLACK_MS`] earlier than `time_ms`: it was ahead when an earlier
+    /// commit was made. 0: the same.
+    #[prost(int64, tag = "6")]
+    pub clock_ms: i64,
+    /// It only keeps books: a login is noted, a restored mailbox gets a new number. A history that holds nothing else holds
+    /// nothing of anybody's.
+    #[prost(bool, tag = "7")]
+    pub upkeep: bool,
 }
 
 /// What a commit writes in one realm.
@@ -60,6 +71,11 @@ impl Commit {
     /// Its place in the log.
     pub const fn seq(&self) -> Seq {
         Seq(self.seq_raw)
+    }
+
+    /// When it was made, by the clock of then: of two clocks that differ the earlier one is believed.
+    pub const fn true_ms(&self) -> i64 {
+        if self.clock_ms == 0 { self.time_ms } else { self.clock_ms }
     }
 }
 

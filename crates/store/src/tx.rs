@@ -27,11 +27,12 @@ pub struct Tx<'a> {
     pub(crate) bodies: Vec<BodyId>,
     pub(crate) wrong: Option<StoreError>,
     pub(crate) now_ms: i64,
+    pub(crate) upkeep: bool,
 }
 
 impl<'a> Tx<'a> {
     pub(crate) const fn new(group: &'a Group, now_ms: i64) -> Self {
-        Self { group, writes: Writes::new(), bodies: Vec::new(), wrong: None, now_ms }
+        Self { group, writes: Writes::new(), bodies: Vec::new(), wrong: None, now_ms, upkeep: false }
     }
 
     /// Sets a key. A key or value over its limit fails the whole transaction when the closure returns.
@@ -75,6 +76,11 @@ impl<'a> Tx<'a> {
     /// The commit's time in milliseconds since 1970; never before that of the commit before it.
     pub const fn now_ms(&self) -> i64 {
         self.now_ms
+    }
+
+    /// Says that this commit only keeps books, and holds nothing of anybody's: see [`crate::Commit::upkeep`].
+    pub const fn keeps_books(&mut self) {
+        self.upkeep = true;
     }
 
     fn check(&mut self, realm: RealmId, key: &[u8], value_len: usize) {

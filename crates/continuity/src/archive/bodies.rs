@@ -6,14 +6,14 @@
 use std::collections::{HashMap, HashSet};
 
 use prost::Message as _;
-use store::{BodyId, Store, StoreError};
+use store::{BodyId, Snapshot, Store, StoreError};
 
 use super::{
     ArchiveError, Result, blocking,
     catalog::Newest,
     codec::Recipients,
     format::{self, PackIndex, PackedBody},
-    target::Target,
+    target::{Object, Target},
 };
 
 /// A pack is closed when it is larger.
@@ -27,14 +27,28 @@ impl Packs {
     /// Asks the archive. Beside the packs that are newer than the newest good snapshot only those count that it needs:
     /// [`super::prune`] never takes these away while they may be relied on.
     pub(super) async fn list(target: &Target, newest: Option<&Newest>) -> Result<Self> {
-        let objects = target.list("bodies").await?;
-        let indexed: HashSet<&str> = objects.iter().filter_map(|object| format::pack_of_index(&object.name)).collect();
-        let packs = objects.iter().filter_map(|object| {
+        Ok(Self::among(&target.list("bodies").await?, newest))
+    }
+
+    /// The same, of objects that were listed.
+    pub(super) fn among(objects: &[Object], newest: Option<&Newest>) -> Self {
+        let whole = || objects.iter().filter(|object| object.bytes > 0);
+        let indexed: HashSet<&str> = whole().filter_map(|object| format::pack_of_index(&object.name)).collect();
+        let packs = whole().filter_map(|object| {
             let pack = object.name.strip_prefix("bodies/")?.strip_suffix(".pack")?;
             let counts = indexed.contains(pack) && newest.is_none_or(|newest| newest.keeps(object));
             counts.then(|| (pack.to_owned(), object.bytes))
         });
-        Ok(Self(packs.collect()))
+        Self(packs.collect())
+    }
+
+    pub(super) fn add(&mut self, more: Self) {
+        self.0.extend(more.0);
+    }
+
+    /// Whether a pack is there as it was noted.
+    pub(super) fn has(&self, noted: &NotedPack) -> bool {
+        self.bytes(&noted.pack).is_some_and(|bytes| noted.bytes.is_none_or(|stored| stored == bytes))
     }
 
     pub(super) fn bytes(&self, pack: &str) -> Option<u64> {
@@ -67,6 +81,21 @@ pub(super) struct BodyShipper {
     pub(super) shipped: (u64, u64),
 }
 
+/// What is noted here of the pack that a body lies in: `HASH BYTES`, or `HASH` alone where the size is not known.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct NotedPack {
+    pub(super) pack: String,
+    pub(super) bytes: Option<u64>,
+}
+
+/// What is noted of the pack that a body lies in, whether or not it is still there.
+pub(super) fn noted_pack(snapshot: &Snapshot, target: &Target, id: &BodyId) -> Result<Option<NotedPack>> {
+    let note = snapshot.note_of(&space(target), id.as_bytes())?;
+    let Some(text) = note.and_then(|note| String::from_utf8(note.to_vec()).ok()) else { return Ok(None) };
+    let (pack, bytes) = text.split_once(' ').map_or((text.as_str(), None), |(pack, bytes)| (pack, bytes.parse().ok()));
+    Ok(Some(NotedPack { pack: pack.to_owned(), bytes }))
+}
+
 fn space(target: &Target) -> String {
     format!("archive/{}", target.name())
 }
@@ -92,11 +121,10 @@ impl BodyShipper {
         Ok(pack.filter(|pack| self.packs.bytes(pack).is_some_and(|bytes| bytes >= self.least_pack_bytes)))
     }
 
-    /// The same, however small the pack is.
+    /// The same, however small the pack is. A pack that has another size than when it was stored is not that pack.
     pub(super) fn any_pack_of(&self, id: &BodyId) -> Result<Option<String>> {
-        let note = self.store.snapshot().note_of(&space(&self.target), id.as_bytes())?;
-        let pack = note.and_then(|note| String::from_utf8(note.to_vec()).ok());
-        Ok(pack.filter(|pack| self.packs.bytes(pack).is_some()))
+        let Some(noted) = noted_pack(&self.store.snapshot(), &self.target, id)? else { return Ok(None) };
+        Ok(self.packs.has(&noted).then_some(noted.pack))
     }
 
     /// Sees to it that a body is in the archive once [`BodyShipper::flush`] has returned.
@@ -146,7 +174,8 @@ impl BodyShipper {
                 self.shipped.0 += self.index.bodies.len() as u64;
                 self.shipped.1 += bytes.len() as u64;
                 let ids = std::mem::take(&mut self.index).bodies.into_iter().map(|body| body.id);
-                let notes: Vec<_> = ids.map(|id| (id, Some(pack.clone().into_bytes()))).collect();
+                let note = format!("{pack} {}", bytes.len());
+                let notes: Vec<_> = ids.map(|id| (id, Some(note.clone().into_bytes()))).collect();
                 self.store.set_notes(&space(&self.target), notes)?;
                 self.packs.0.insert(pack, bytes.len() as u64);
                 self.pending.clear();

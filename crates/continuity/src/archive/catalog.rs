@@ -1,6 +1,6 @@
 //! What an archive holds: its lines, their runs of commits, their snapshots.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 use store::Seq;
@@ -49,8 +49,14 @@ pub struct Catalog {
     pub runs: Vec<RunName>,
     /// Bytes of the runs.
     pub run_bytes: u64,
+    /// Of each run, by its object's name: its bytes, and when it was stored, in milliseconds since 1970.
+    pub run_objects: HashMap<String, (u64, i64)>,
     /// Its snapshots, by line and commit.
     pub snapshots: Vec<Listed>,
+    /// What should be there and is not, or can't be read, although the rest can be told without it.
+    pub notes: Vec<String>,
+    /// Lines that have no record, and whose snapshots don't repeat it: see [`Catalog::adopt`].
+    pub unrecorded: BTreeSet<String>,
 }
 
 impl Catalog {
@@ -59,34 +65,17 @@ impl Catalog {
     /// # Errors
     /// [`ArchiveError::Nothing`] when there is no archive.
     pub async fn read(target: &Target) -> Result<Self> {
-        let head = match target.get_settings(ARCHIVE).await {
-            Err(error) if error.is_not_found() => {
-                return Err(ArchiveError::Nothing(format!("{}: there is no archive", target.name())));
-            }
-            other => other?,
-        };
-        let head: Archive = serde_json::from_slice(&head).map_err(|error| ArchiveError::damaged(ARCHIVE, error))?;
-        head.check_format(target.name())?;
         let mut catalog = Self::default();
-        for object in target.list("lines").await? {
-            let text = target.get_settings(&object.name).await?;
-            let record: LineRecord =
-                serde_json::from_slice(&text).map_err(|error| ArchiveError::damaged(&object.name, error))?;
-            // Another object could else put its key in the place of a line's.
-            if object.name != LineRecord::object(&record.line) {
-                tracing::error!(
-                    target = target.name(),
-                    object = object.name,
-                    "a line's record under another's name: ignored"
-                );
-                continue;
-            }
-            catalog.lines.insert(record.line.clone(), record);
-        }
+        let is_archive = catalog.read_head(target).await?;
+        catalog.read_lines(target).await?;
         for object in target.list("log").await? {
-            if let Ok(run) = object.name.parse() {
+            // An empty object is what a full disk leaves of one.
+            if object.bytes > 0
+                && let Ok(run) = object.name.parse()
+            {
                 catalog.runs.push(run);
                 catalog.run_bytes += object.bytes;
+                catalog.run_objects.insert(object.name, (object.bytes, object.modified_ms));
             }
         }
         let names = target.list("snapshots").await?;
@@ -100,7 +89,132 @@ impl Catalog {
         }
         catalog.runs.sort();
         catalog.snapshots.sort_by(|a, b| a.name.cmp(&b.name));
+        if !is_archive && catalog.lines.is_empty() && catalog.runs.is_empty() && catalog.snapshots.is_empty() {
+            return Err(ArchiveError::Nothing(format!("{}: there is no archive", target.name())));
+        }
+        catalog.complete_lines(target).await?;
         Ok(catalog)
+    }
+
+    /// Reads `archive.json`; says whether it is there. What it says beside the format is of no use to a reader.
+    async fn read_head(&mut self, target: &Target) -> Result<bool> {
+        let head = match target.get_settings(ARCHIVE).await {
+            Err(error) if error.is_not_found() => {
+                self.notes.push(format!("{ARCHIVE} is missing"));
+                return Ok(false);
+            }
+            other => other?,
+        };
+        match serde_json::from_slice::<Archive>(&head) {
+            Ok(head) => head.check_format(target.name())?,
+            Err(error) => self.notes.push(format!("{ARCHIVE} can't be read: {error}")),
+        }
+        Ok(true)
+    }
+
+    async fn read_lines(&mut self, target: &Target) -> Result<()> {
+        for object in target.list("lines").await? {
+            let text = target.get_settings(&object.name).await?;
+            let record: LineRecord = match serde_json::from_slice(&text) {
+                Ok(record) => record,
+                Err(error) => {
+                    self.notes.push(format!("{} can't be read: {error}", object.name));
+                    continue;
+                }
+            };
+            // Another object could else put its key in the place of a line's.
+            if object.name != LineRecord::object(&record.line) {
+                tracing::error!(
+                    target = target.name(),
+                    object = object.name,
+                    "a line's record under another's name: ignored"
+                );
+                continue;
+            }
+            self.lines.insert(record.line.clone(), record);
+        }
+        Ok(())
+    }
+
+    /// Lines whose record is gone, from the snapshots that repeat it.
+    async fn complete_lines(&mut self, target: &Target) -> Result<()> {
+        let named = self.runs.iter().map(|run| &run.line).chain(self.snapshots.iter().map(|listed| &listed.name.line));
+        let without: BTreeSet<String> = named.filter(|line| !self.lines.contains_key(*line)).cloned().collect();
+        for line in without {
+            let mut found = None;
+            let of_line: Vec<SnapshotName> =
+                self.snapshots.iter().filter(|listed| listed.name.line == line).map(|l| l.name.clone()).collect();
+            for name in of_line.iter().rev() {
+                match fetch(target, &name.manifest()).await.and_then(|stored| Manifest::line_record_in(name, &stored)) {
+                    Ok(Some(record)) => {
+                        found = Some((record, name.seq));
+                        break;
+                    }
+                    Ok(None) => {}
+                    Err(error) if matches!(error, ArchiveError::Damaged { .. }) || error.is_not_found() => {
+                        tracing::warn!(%error, "looking for a line's record");
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            let object = LineRecord::object(&line);
+            match found {
+                Some((record, seq)) => {
+                    self.notes.push(format!("{object} is missing: taken from its snapshot of commit {seq}"));
+                    self.lines.insert(line, record);
+                }
+                None => {
+                    self.notes.push(format!("{object} is missing, and no snapshot of the line repeats it"));
+                    self.unrecorded.insert(line);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes lines that have no record for what they are when one of some keys (64 hexadecimal digits each) signs what
+    /// they hold. Where such a line goes on from is not known: what is before its first snapshot is not.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub async fn adopt(&mut self, target: &Target, keys: &[String]) -> Result<()> {
+        for line in std::mem::take(&mut self.unrecorded) {
+            let run = self.runs.iter().find(|run| run.line == line).cloned();
+            let snapshot = self.snapshots.iter().rfind(|listed| listed.name.line == line).map(|l| l.name.clone());
+            let mut adopted = false;
+            for key in keys {
+                let record = LineRecord {
+                    format: super::format::FORMAT,
+                    line: line.clone(),
+                    created_ms: 0,
+                    parent: None,
+                    public_key: key.to_ascii_lowercase(),
+                };
+                let public = record.key()?;
+                let signed = match (&snapshot, &run) {
+                    (Some(name), _) => Manifest::from_stored(name, &fetch(target, &name.manifest()).await?, &public).is_ok(),
+                    (None, Some(name)) => name.sealed(&fetch(target, &name.to_string()).await?, &public).is_ok(),
+                    (None, None) => false,
+                };
+                if signed {
+                    self.notes.push(format!("line {line} has no record: it is signed by {key}"));
+                    self.lines.insert(line.clone(), record);
+                    adopted = true;
+                    break;
+                }
+            }
+            if !adopted {
+                self.unrecorded.insert(line);
+            }
+        }
+        Ok(())
+    }
+
+    /// The lines that no other goes on from.
+    pub fn newest_lines(&self) -> Vec<&LineRecord> {
+        let parents: HashSet<&str> =
+            self.lines.values().filter_map(|record| Some(record.parent.as_ref()?.line.as_str())).collect();
+        self.lines.values().filter(|record| !parents.contains(record.line.as_str())).collect()
     }
 
     /// The line of that name, or the one that no other goes on from.
@@ -115,10 +229,15 @@ impl Catalog {
                 ArchiveError::Nothing(format!("there is no line {name}; there are: {}", known.join(", ")))
             }),
             None => {
-                let parents: HashSet<&str> =
-                    self.lines.values().filter_map(|record| Some(record.parent.as_ref()?.line.as_str())).collect();
-                let mut last = self.lines.values().filter(|record| !parents.contains(record.line.as_str()));
+                let mut last = self.newest_lines().into_iter();
                 match (last.next(), last.count()) {
+                    (None, _) if !self.unrecorded.is_empty() => {
+                        let names: Vec<&str> = self.unrecorded.iter().map(String::as_str).collect();
+                        Err(ArchiveError::Nothing(format!(
+                            "the record of line {} is missing: give the key that signs it with --signed-by",
+                            names.join(", ")
+                        )))
+                    }
                     (None, _) => Err(ArchiveError::Nothing("the archive has no line yet".to_owned())),
                     (Some(record), 0) => Ok(record),
                     (Some(_), more) => Err(ArchiveError::Nothing(format!(

@@ -7,7 +7,7 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 use store::{Seq, log::Chain};
 
-use super::{ArchiveError, Result, codec};
+use super::{ArchiveError, Result, codec, line::LineRecord};
 
 /// The version of the format. Before 2, which no release wrote, runs were not signed.
 pub const FORMAT: u32 = 2;
@@ -317,6 +317,9 @@ pub struct Manifest {
     /// Bodies that the records refer to, each counted once for each realm.
     #[prost(uint64, tag = "9")]
     pub bodies: u64,
+    /// The line's record once more, as its own object has it: for when that one is gone.
+    #[prost(bytes = "vec", tag = "10")]
+    pub line_record: Vec<u8>,
 }
 
 impl PackedBody {
@@ -398,6 +401,29 @@ impl Manifest {
             return Err(damaged("it is of another commit than its name says"));
         }
         Ok(manifest)
+    }
+
+    /// The line's record that a stored manifest repeats, checked with the key that it names itself: as good as the object
+    /// `lines/LINE.json`, which nothing signs. None: it is of a version that did not repeat it.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Damaged`].
+    pub fn line_record_in(name: &SnapshotName, stored: &[u8]) -> Result<Option<LineRecord>> {
+        let object = name.manifest();
+        let damaged = |what: &str| ArchiveError::damaged(object.clone(), what);
+        let packed = stored.get(MANIFEST_MAGIC.len() + SIGNATURE_BYTES..).ok_or_else(|| damaged("it is cut off"))?;
+        let plain = codec::unpack(&object, packed, MAX_MANIFEST_BYTES)?;
+        let manifest = Self::decode(plain.as_slice()).map_err(|error| damaged(&error.to_string()))?;
+        if manifest.line_record.is_empty() {
+            return Ok(None);
+        }
+        let record: LineRecord = serde_json::from_slice(&manifest.line_record)
+            .map_err(|error| damaged(&format!("its line's record: {error}")))?;
+        if record.line != name.line {
+            return Err(damaged("it repeats another line's record"));
+        }
+        Self::from_stored(name, stored, &record.key()?)?;
+        Ok(Some(record))
     }
 
     /// The log's chain after its last commit.

@@ -200,6 +200,36 @@ impl Line {
     }
 }
 
+/// What was shipped to a target, as it is noted in the data folder: beside the line, so that an archive can be compared
+/// with it by any process. Not synced: it may be some commits old after a crash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Noted {
+    /// The line.
+    pub line: String,
+    /// The last commit.
+    pub seq: u64,
+    /// When that was made, in milliseconds since 1970, where known.
+    pub time_ms: Option<i64>,
+}
+
+impl Noted {
+    fn path(data_dir: &Path, target: &str) -> PathBuf {
+        folder(data_dir).join(format!("shipped-{}.json", &blake3::hash(target.as_bytes()).to_hex()[..16]))
+    }
+
+    /// What is noted of a target, if anything.
+    pub fn read(data_dir: &Path, target: &str) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(Self::path(data_dir, target)).ok()?).ok()
+    }
+
+    pub(super) fn write(&self, data_dir: &Path, target: &str) -> std::io::Result<()> {
+        let path = Self::path(data_dir, target);
+        let scratch = path.with_extension("new");
+        std::fs::write(&scratch, serde_json::to_vec(self).expect("it is plain data"))?;
+        std::fs::rename(scratch, path)
+    }
+}
+
 /// 32 secret bytes kept in a file that only its owner can read; made when there is none.
 fn secret(path: &Path) -> Result<[u8; 32]> {
     let damaged = || ArchiveError::damaged(path.display().to_string(), "it is not 64 hexadecimal digits");

@@ -1,25 +1,30 @@
 //! Shipping: one follower of the log for each target. Each goes on by itself; what fails is tried again, later each
 //! time; nobody who writes ever waits for it. In memory are at most one pack, one run, and the largest message.
 
+mod look;
+
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 use store::{
-    Commit, Seq, Store, StoreError,
+    BodyId, Commit, Seq, Store, StoreError,
     log::{Chain, RunWriter},
 };
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     ArchiveError, Result, blocking,
-    bodies::{BodyShipper, Packs, Shipped},
+    bodies::{BodyShipper, NotedPack, Packs, Shipped, noted_pack},
     catalog::Catalog,
     codec::Recipients,
     format::{ARCHIVE, Archive, FORMAT, RunName},
-    line::{Line, LineRecord},
+    line::{Line, LineRecord, Noted},
+    restorable::Restorable,
     target::Target,
 };
 
@@ -29,7 +34,7 @@ const RUN_BYTES: usize = 4 << 20;
 const RUN_COMMITS: u64 = 50_000;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// How often the packs that are there are asked for again.
+/// How often the archive is asked for what it has, and that is compared with what was shipped.
 const LIST_EVERY: Duration = Duration::from_secs(3600);
 
 /// How a target's shipping is.
@@ -47,6 +52,12 @@ pub struct ShipStatus {
     pub bytes: u64,
     /// Bodies that commits referred to and that were gone already.
     pub missing_bodies: u64,
+    /// How far the archive can be restored, by the last look at it and what was shipped since; none before the first.
+    pub restorable: Option<Restorable>,
+    /// Looks so far, whatever came of them.
+    pub looks: u64,
+    /// What the archive had lost and was stored again, newest last: the last few.
+    pub mended: Vec<String>,
 }
 
 impl ShipStatus {
@@ -65,12 +76,18 @@ pub struct Shipper {
     /// How long commits are gathered.
     every: Duration,
     status: Arc<Mutex<ShipStatus>>,
+    asked: Arc<Notify>,
 }
 
 impl Shipper {
     /// Ships `store`'s commits to `target`, gathering them for at most `every`.
     pub fn new(store: Store, target: Target, recipients: Recipients, line: Line, every: Duration) -> Self {
-        Self { store, target, recipients, line, every, status: Arc::default() }
+        Self { store, target, recipients, line, every, status: Arc::default(), asked: Arc::default() }
+    }
+
+    /// What makes it look at once at what the archive has, and ship again what is missing.
+    pub fn ask(&self) -> Arc<Notify> {
+        self.asked.clone()
     }
 
     /// How it is, now and later.
@@ -167,8 +184,19 @@ impl Shipper {
             }
         }
         let mut work = self.begin(next, chain).await?;
+        self.look_and_mend(&mut work).await?;
         loop {
-            let commit = work.follower.next().await?;
+            let commit = tokio::select! {
+                commit = work.follower.next() => commit?,
+                () = self.asked.notified() => {
+                    self.look_and_mend(&mut work).await?;
+                    continue;
+                }
+                () = tokio::time::sleep_until((work.listed + LIST_EVERY).into()) => {
+                    self.look_and_mend(&mut work).await?;
+                    continue;
+                }
+            };
             self.status.lock().waiting_since_ms.get_or_insert(commit.time_ms);
             let until = tokio::time::Instant::now() + self.every;
             self.take(&mut work, &commit).await?;
@@ -183,8 +211,7 @@ impl Shipper {
             }
             self.store_run(&mut work).await?;
             if work.listed.elapsed() > LIST_EVERY {
-                work.bodies.packs = self.packs().await?;
-                work.listed = Instant::now();
+                self.look_and_mend(&mut work).await?;
             }
         }
     }
@@ -193,7 +220,17 @@ impl Shipper {
         let packs = self.packs().await?;
         let bodies = BodyShipper::new(self.store.clone(), self.target.clone(), self.recipients.clone(), packs, 0);
         let follower = self.store.follow(next)?;
-        Ok(Work { follower, run: RunWriter::new(next, chain), bodies, first: next, listed: Instant::now(), counted: 0 })
+        Ok(Work {
+            follower,
+            run: RunWriter::new(next, chain),
+            bodies,
+            first: next,
+            last_ms: None,
+            listed: Instant::now(),
+            counted: 0,
+            pending: Vec::new(),
+            since: Since::default(),
+        })
     }
 
     async fn packs(&self) -> Result<Packs> {
@@ -262,12 +299,16 @@ impl Shipper {
 
     async fn take(&self, work: &mut Work, commit: &Commit) -> Result<()> {
         for id in commit.bodies() {
-            if matches!(work.bodies.ensure(id).await?, Shipped::Missing) {
-                // A later commit let go of it, longer ago than bodies are kept.
-                tracing::warn!(target = self.target.name(), body = %id, commit = %commit.seq(), "gone before it was shipped");
-                self.status.lock().missing_bodies += 1;
+            match work.bodies.ensure(id).await? {
+                Shipped::Missing => {
+                    // A later commit let go of it, longer ago than bodies are kept.
+                    tracing::warn!(target = self.target.name(), body = %id, commit = %commit.seq(), "gone before it was shipped");
+                    self.status.lock().missing_bodies += 1;
+                }
+                Shipped::In(_) | Shipped::Pending => work.pending.push((commit.seq(), id)),
             }
         }
+        work.last_ms = Some(commit.true_ms());
         work.run.push(commit)?;
         Ok(())
     }
@@ -278,26 +319,55 @@ impl Shipper {
             return Ok(());
         }
         work.bodies.flush().await?;
+        let snapshot = self.store.snapshot();
+        for (seq, id) in std::mem::take(&mut work.pending) {
+            if let Some(pack) = noted_pack(&snapshot, &self.target, &id)? {
+                work.since.packs.entry(pack).or_insert(seq);
+            }
+        }
         let (next, chain) = (work.run.next(), work.run.chain());
         let run = std::mem::replace(&mut work.run, RunWriter::new(next, chain));
-        let recipients = self.recipients.clone();
-        let sealed = blocking(move || recipients.seal(&run.finish())).await?;
-        let last = Seq(next.0 - 1);
-        let sign = |bytes: &[u8]| self.line.sign(bytes);
-        let (name, stored) = RunName::to_stored(self.line.name(), (work.first, last), chain, &sealed, sign);
-        let stored_bytes = stored.len() as u64;
-        self.target.create(&name.to_string(), stored).await?;
+        let (first, last) = (work.first, Seq(next.0 - 1));
+        let (name, stored_bytes) = self.upload(run, (first, last), chain).await?;
+        work.since.runs.insert(name, stored_bytes);
         let (store, cursor) = (self.store.clone(), format!("archive/{}", self.target.name()));
         blocking(move || store.set_cursor(&cursor, last)).await?;
+        self.note(last, work.last_ms);
         let mut status = self.status.lock();
-        status.commits += next.0 - work.first.0;
+        status.commits += next.0 - first.0;
         status.bytes += stored_bytes + (work.bodies.shipped.1 - work.counted);
         status.shipped = last;
         status.waiting_since_ms = None;
         status.failing = None;
+        if let Some(restorable) = &mut status.restorable {
+            if restorable.is_whole() && restorable.seq.0 + 1 == first.0 {
+                (restorable.seq, restorable.time_ms) = (last, work.last_ms);
+            }
+            restorable.due = last.max(restorable.due);
+            self.measure(restorable);
+        }
         work.counted = work.bodies.shipped.1;
         work.first = next;
         Ok(())
+    }
+
+    /// Stores a run of commits; gives its name and its bytes.
+    async fn upload(&self, run: RunWriter, (first, last): (Seq, Seq), chain: Chain) -> Result<(String, u64)> {
+        let recipients = self.recipients.clone();
+        let sealed = blocking(move || recipients.seal(&run.finish())).await?;
+        let sign = |bytes: &[u8]| self.line.sign(bytes);
+        let (name, stored) = RunName::to_stored(self.line.name(), (first, last), chain, &sealed, sign);
+        let (name, stored_bytes) = (name.to_string(), stored.len() as u64);
+        self.target.create(&name, stored).await?;
+        Ok((name, stored_bytes))
+    }
+
+    /// Notes beside the line what was shipped, for whoever compares the archive with it without this process.
+    fn note(&self, seq: Seq, time_ms: Option<i64>) {
+        let noted = Noted { line: self.line.name().to_owned(), seq: seq.0, time_ms };
+        if let Err(error) = noted.write(self.store.dir(), self.target.name()) {
+            tracing::warn!(%error, "what was shipped could not be noted");
+        }
     }
 }
 
@@ -307,8 +377,24 @@ struct Work {
     run: RunWriter,
     bodies: BodyShipper,
     first: Seq,
+    /// When the last commit of the run was made, in milliseconds since 1970.
+    last_ms: Option<i64>,
     listed: Instant,
     counted: u64,
+    /// Bodies that the run refers to, with the commits.
+    pending: Vec<(Seq, BodyId)>,
+    since: Since,
+}
+
+/// What must be in the archive for the commits after the snapshot that a restore begins with.
+#[derive(Default)]
+struct Since {
+    /// That snapshot's last commit; none before the first look.
+    base: Option<Seq>,
+    /// The packs that the commits refer to, each with the first such commit.
+    packs: BTreeMap<NotedPack, Seq>,
+    /// The runs that were seen or stored, with their bytes.
+    runs: BTreeMap<String, u64>,
 }
 
 impl Work {
@@ -317,20 +403,30 @@ impl Work {
     }
 }
 
-/// Makes sure that a target holds an archive that this version can write to, and knows the line.
+/// Makes sure that a target holds an archive that this version can write to, and knows the line. What can't be read of
+/// that is written again.
 pub(super) async fn prepare(target: &Target, line: &Line, now_ms: i64) -> Result<()> {
     let mine = Archive { format: FORMAT, created_ms: now_ms };
-    let text = serde_json::to_vec_pretty(&mine).expect("it is plain data");
-    let found = target.create_or_get(ARCHIVE, text.into()).await?;
-    let found: Archive = serde_json::from_slice(&found).map_err(|error| ArchiveError::damaged(ARCHIVE, error))?;
-    found.check_format(target.name())?;
+    let text = bytes::Bytes::from(serde_json::to_vec_pretty(&mine).expect("it is plain data"));
+    let found = target.create_or_get(ARCHIVE, text.clone()).await?;
+    match serde_json::from_slice::<Archive>(&found) {
+        Ok(found) => found.check_format(target.name())?,
+        Err(error) => {
+            tracing::error!(target = target.name(), %error, "{ARCHIVE} can't be read: writing it again");
+            target.replace(ARCHIVE, text).await?;
+        }
+    }
     let object = LineRecord::object(line.name());
-    let text = serde_json::to_vec_pretty(&line.record).expect("it is plain data");
-    let found = target.create_or_get(&object, text.into()).await?;
-    let found: LineRecord = serde_json::from_slice(&found).map_err(|error| ArchiveError::damaged(&object, error))?;
-    if found == line.record {
-        Ok(())
-    } else {
-        Err(ArchiveError::Forked(format!("archive {} has another line of the name {}", target.name(), line.name())))
+    let text = bytes::Bytes::from(serde_json::to_vec_pretty(&line.record).expect("it is plain data"));
+    let found = target.create_or_get(&object, text.clone()).await?;
+    match serde_json::from_slice::<LineRecord>(&found) {
+        Ok(found) if found == line.record => Ok(()),
+        Ok(_) => {
+            Err(ArchiveError::Forked(format!("archive {} has another line of the name {}", target.name(), line.name())))
+        }
+        Err(error) => {
+            tracing::error!(target = target.name(), object, %error, "it can't be read: writing it again");
+            target.replace(&object, text).await
+        }
     }
 }

@@ -130,6 +130,7 @@ impl Snapshotter {
                 epoch,
                 time_ms: time_ms.unwrap_or(made_ms),
                 made_ms,
+                line_record: serde_json::to_vec_pretty(&self.line.record).expect("it is plain data"),
                 ..Manifest::default()
             },
             places: HashMap::new(),
@@ -244,10 +245,21 @@ impl Snapshotter {
         }
         bodies.flush().await?;
         new_bytes += bodies.shipped.1;
+        let mut listed_again = false;
         for (realm, id) in unresolved {
-            let pack = bodies.pack_of(&id)?.or(bodies.any_pack_of(&id)?);
-            let pack =
-                pack.ok_or_else(|| ArchiveError::damaged(id.to_string(), "it was shipped and can't be found"))?;
+            let mut pack = bodies.any_pack_of(&id)?;
+            if pack.is_none() && !listed_again {
+                // Shipping stored the same body in a pack of its own meanwhile, and noted that one.
+                bodies.packs.add(Packs::list(&self.target, None).await?);
+                listed_again = true;
+                pack = bodies.any_pack_of(&id)?;
+            }
+            let pack = pack.ok_or_else(|| {
+                let what = "it was shipped and can't be found: something takes objects out of this archive while they \
+                            are stored; the next snapshot, in 15 minutes or with `holdfast archive snapshot`, stores it \
+                            again";
+                ArchiveError::damaged(id.to_string(), what)
+            })?;
             let place = building.place_pack(&pack, &bodies.packs)?;
             let packs = &mut building.manifest.realms[realm].packs;
             if !packs.contains(&place) {

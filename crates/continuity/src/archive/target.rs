@@ -208,6 +208,12 @@ impl Target {
         }
     }
 
+    /// Stores a small object of settings in the place of one that can't be read.
+    pub(super) async fn replace(&self, object: &str, bytes: Bytes) -> Result<()> {
+        let path = Path::from(object);
+        self.store.put(&path, bytes.into()).await.map(drop).map_err(self.failed("storing again", object))
+    }
+
     /// Asks again, later each time, when the line or the other side failed.
     async fn asking<T, F>(&self, what: &str, object: &str, ask: impl Fn() -> F) -> Result<T>
     where

@@ -42,6 +42,9 @@ pub struct Report {
     pub decrypted: bool,
     /// What is wrong, by name.
     pub damage: Vec<String>,
+    /// The objects that are damaged or missing, as far as one of them is to blame.
+    #[serde(skip)]
+    pub broken: BTreeSet<String>,
 }
 
 impl Report {
@@ -53,6 +56,7 @@ impl Report {
         self.bodies += other.bodies;
         self.commits += other.commits;
         self.damage.extend(other.damage);
+        self.broken.extend(other.broken);
     }
 }
 
@@ -132,6 +136,7 @@ pub async fn snapshot(
         match there.get(&needed.name) {
             None => report.damage.push(format!("{} is missing", needed.name)),
             Some(bytes) if *bytes != needed.bytes => {
+                report.broken.insert(needed.name.clone());
                 report.damage.push(format!("{} is {bytes} bytes, not {}", needed.name, needed.bytes));
             }
             Some(_) => {}
@@ -147,7 +152,10 @@ pub async fn snapshot(
     for (number, part) in parts.into_iter().enumerate() {
         say(Event::Progress { what: "reading realms back", done: number as u64, total });
         let outcome = realm(target, manifest, part, identities, &mut report).await;
-        noted(&mut report, outcome)?;
+        if noted(&mut report, outcome)?.is_none() {
+            // Which chunk it was is in the words; none of them can be relied on.
+            report.broken.extend(chunk_names(manifest, part).into_iter().map(str::to_owned));
+        }
     }
     if matches!(scope, Scope::All) {
         let packs: Vec<&str> =
@@ -227,17 +235,21 @@ async fn packs_of(
             continue;
         };
         let read = async { Ok((fetch(target, pack).await?, fetch(target, index).await?)) };
-        let Some((bytes, index_bytes)) = noted(report, read.await)? else { continue };
+        let Some((bytes, index_bytes)) = noted(report, read.await)? else {
+            report.broken.extend([(*pack).to_owned(), (*index).to_owned()]);
+            continue;
+        };
         report.objects += 2;
         report.bytes += (bytes.len() + index_bytes.len()) as u64;
         let Some(identities) = identities.cloned() else { continue };
-        let index = (*index).to_owned();
+        let index_name = (*index).to_owned();
         let checked = blocking(move || {
-            let index = read_index(&index, &identities.open(&index, &index_bytes, format::MAX_INDEX_BYTES)?)?;
-            bodies_in(&identities, &index, &bytes)
+            let plain = identities.open(&index_name, &index_bytes, format::MAX_INDEX_BYTES)?;
+            bodies_in(&identities, &read_index(&index_name, &plain)?, &bytes)
         });
-        if let Some(bodies) = noted(report, checked.await)? {
-            report.bodies += bodies;
+        match noted(report, checked.await)? {
+            Some(bodies) => report.bodies += bodies,
+            None => report.broken.extend([(*pack).to_owned(), (*index).to_owned()]),
         }
     }
     Ok(())
@@ -307,12 +319,16 @@ pub async fn runs(target: &Target, catalog: &Catalog, identities: Option<&Identi
         let reach = reached.entry(&name.line).or_default();
         *reach = name.last.max(*reach);
         let object = name.to_string();
+        report.broken.insert(object.clone());
         let Some(bytes) = noted(&mut report, fetch(target, &object).await)? else { continue };
         report.objects += 1;
         report.bytes += bytes.len() as u64;
         let Some(bytes) = noted(&mut report, catalog.sealed_run(name, &bytes))? else { continue };
-        let Some(identities) = identities.cloned() else { continue };
-        let chain = name.chain;
+        let Some(identities) = identities.cloned() else {
+            report.broken.remove(&object);
+            continue;
+        };
+        let (chain, whole) = (name.chain, object.clone());
         let checked = blocking(move || {
             let mut commits = 0;
             let run = read_run(identities.open(&object, &bytes, format::MAX_RUN_BYTES)?, |_, _| {
@@ -324,6 +340,7 @@ pub async fn runs(target: &Target, catalog: &Catalog, identities: Option<&Identi
         });
         if let Some(commits) = noted(&mut report, checked.await)? {
             report.commits += commits;
+            report.broken.remove(&whole);
         }
     }
     Ok(report)

@@ -288,7 +288,7 @@ mod tests {
             .chain((0..added).map(|number| Op { key: key(1_000 + number), value: Some(Vec::new()) }))
             .collect();
         let part = RealmCommit { realm_raw: realm.raw(), realm_seq_raw: seq, digest_bytes: Vec::new(), ops };
-        Commit { seq_raw: seq, epoch: 1, time_ms, durable_raw: 0, realms: vec![part] }
+        Commit { seq_raw: seq, epoch: 1, time_ms, durable_raw: 0, realms: vec![part], ..Commit::default() }
     }
 
     /// The first byte of keys by which records refer to bodies.
@@ -331,7 +331,7 @@ mod tests {
             let ops = vec![Op { key: vec![account], value: Some(value) }];
             let part =
                 RealmCommit { realm_raw: RealmId::DIRECTORY.raw(), realm_seq_raw: seq, ops, ..RealmCommit::default() };
-            Commit { seq_raw: seq, epoch: 1, time_ms, durable_raw: 0, realms: vec![part] }
+            Commit { seq_raw: seq, epoch: 1, time_ms, durable_raw: 0, realms: vec![part], ..Commit::default() }
         };
         let (mut watch, nobody) = (Watch::default(), |_, _| false);
         assert_eq!(watch.count(&commit(1, 0, 1, Vec::new()), &wires, &nobody), None);

@@ -8,7 +8,8 @@ use continuity::archive::{
     catalog::{Catalog, Listed},
     codec::new_identity,
     line::Line,
-    prune,
+    prune, restorable,
+    target::Target,
     verify::{self, Report, Scope},
 };
 use tokio::sync::mpsc;
@@ -16,13 +17,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::Output;
 use crate::{
-    archive::{Archives, Place, ago, moment},
+    archive::{Archives, Place, ago, described, moment, restorable_of},
     cli::ArchiveCommand,
     config::{ByteSize, Config},
     drill,
     services::Services,
 };
 
+/// How long an archive may take to say how it is.
+const LOOK_LIMIT: Duration = Duration::from_secs(8);
 /// Damage that is listed one by one; more is counted.
 const MAX_LISTED: usize = 100;
 
@@ -58,19 +61,22 @@ pub async fn direct(config: &Config, command: ArchiveCommand, output: &Output) -
     let archives = Archives::new(config);
     match command {
         ArchiveCommand::List { target } => {
+            let mut failed = Vec::new();
             for place in archives.places(target.as_deref())? {
-                list(&place, output).await?;
+                note_failure(&mut failed, &place, list(&place, output).await, output).await;
             }
-            Ok(())
+            all_went(&failed)
         }
         ArchiveCommand::Verify { target, newest } => {
-            let mut damaged = Vec::new();
+            let mut failed = Vec::new();
             for place in archives.places(target.as_deref())? {
-                if !check(&place, newest, output).await? {
-                    damaged.push(place.name().to_owned());
+                match check(&place, newest, &config.data_dir, output).await {
+                    Ok(true) => {}
+                    Ok(false) => failed.push(format!("{} is not what it must be", place.name())),
+                    Err(error) => note_failure(&mut failed, &place, Err(error), output).await,
                 }
             }
-            if damaged.is_empty() { Ok(()) } else { bail!("{} is not what it must be", damaged.join(", ")) }
+            all_went(&failed)
         }
         ArchiveCommand::Prune { target, dry_run } => {
             for place in archives.places(target.as_deref())? {
@@ -103,6 +109,25 @@ pub async fn direct(config: &Config, command: ArchiveCommand, output: &Output) -
     }
 }
 
+/// What failed of one archive is said, and the others are gone on with.
+async fn note_failure(failed: &mut Vec<String>, place: &Place, outcome: anyhow::Result<()>, output: &Output) {
+    let Err(error) = outcome else { return };
+    let what = told_once(place.name(), &format!("{error:#}"));
+    output.line(format!("FAILED: {what}")).await;
+    failed.push(what);
+}
+
+fn all_went(failed: &[String]) -> anyhow::Result<()> {
+    if failed.is_empty() { Ok(()) } else { bail!("{}", failed.join("; ")) }
+}
+
+/// What failed, behind the archive's name, once.
+fn told_once(name: &str, what: &str) -> String {
+    let what = what.strip_prefix("archive ").unwrap_or(what);
+    let what = what.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(what);
+    format!("archive {name}: {what}")
+}
+
 /// Makes an identity, and prints what the configuration needs of it.
 pub fn new_archive_identity(file: &Path) -> anyhow::Result<()> {
     let (text, recipient) = new_identity();
@@ -127,9 +152,14 @@ fn write_secret(file: &Path, text: &str) -> anyhow::Result<()> {
 pub async fn run(services: &Arc<Services>, command: ArchiveCommand, output: &Output) -> anyhow::Result<()> {
     match command {
         ArchiveCommand::Status { target } => {
+            let places = services.archives.places(target.as_deref())?;
+            let looks = places.iter().map(|place| status(services, place));
             let mut alarms = Vec::new();
-            for place in services.archives.places(target.as_deref())? {
-                alarms.extend(status(services, &place, output).await);
+            for (lines, alarming) in futures_util::future::join_all(looks).await {
+                for line in lines {
+                    output.line(line).await;
+                }
+                alarms.extend(alarming);
             }
             if alarms.is_empty() { Ok(()) } else { bail!("{}", alarms.join("; ")) }
         }
@@ -186,80 +216,108 @@ fn what_was_read(report: &Report) -> String {
     }
 }
 
-/// Says how an archive is; gives what is alarming.
-async fn status(services: &Services, place: &Arc<Place>, output: &Output) -> Vec<String> {
-    let name = place.name();
-    output.line(format!("{name}  {}", place.config.url)).await;
-    let now_ms = services.store.clock().now_ms();
-    let mut alarms: Vec<String> = place.failing().into_iter().map(|what| format!("archive {name}: {what}")).collect();
+/// How an archive is, in lines; and what is alarming, each thing once.
+async fn status(services: &Services, place: &Arc<Place>) -> (Vec<String>, Vec<String>) {
+    let (name, now_ms) = (place.name(), services.store.clock().now_ms());
+    let runs = services.serving.load(std::sync::atomic::Ordering::SeqCst);
+    let mut lines = vec![format!("{name}  {}", place.config.url)];
+    let (mut facts, mut alarms) = (Vec::new(), Vec::new());
+    let looked = tokio::time::timeout(LOOK_LIMIT, async {
+        let found = place.look(&services.store).await?;
+        let target = place.target().await?;
+        let catalog = Catalog::read(&target).await?;
+        Ok::<_, anyhow::Error>((found, Line::of(&services.store, &target).await?, catalog))
+    });
+    let looked = looked.await.unwrap_or_else(|_| {
+        Err(anyhow::anyhow!("it has not answered within {} s", LOOK_LIMIT.as_secs()))
+    });
+    let mut last_good = None;
+    match looked {
+        Ok((found, line, catalog)) => {
+            facts.push(format!("  {}", described(&found)));
+            if !found.is_whole() {
+                alarms.push(format!("archive {name}: {}", described(&found)));
+                facts.extend(found.missing.iter().map(|what| format!("  MISSING: {what}")));
+                if found.missing_count > found.missing.len() as u64 {
+                    facts.push(format!("  … and {} more", found.missing_count - found.missing.len() as u64));
+                }
+                let remedy = if found.needs_snapshot { "takes a new snapshot" } else { "stores it again" };
+                facts.push(if runs {
+                    format!("  the service {remedy} at once, as far as it still has what is missing; look again")
+                } else {
+                    format!("  the service {remedy} when it runs, as far as it still has what is missing")
+                });
+            }
+            last_good = about_catalog(&mut facts, &catalog, &line, now_ms);
+        }
+        Err(error) => {
+            // What ships may have met the same: then it stands below.
+            let what = format!("{error:#}");
+            if !place.failing().iter().any(|failing| failing.contains(&what)) {
+                alarms.push(told_once(name, &what));
+            }
+        }
+    }
     match place.ship_status() {
         Some(ship) => {
-            output
-                .line(format!(
-                    "  shipped up to commit {} of {}, {:.1} s behind; {} commits and {} since the start",
-                    ship.shipped,
-                    services.store.seq(),
-                    ship.lag_seconds(now_ms),
-                    ship.commits,
-                    bytes(ship.bytes)
-                ))
-                .await;
+            lines.push(format!(
+                "  shipped up to commit {} of {}, {:.1} s behind; {} commits and {} since the start",
+                ship.shipped,
+                services.store.seq(),
+                ship.lag_seconds(now_ms),
+                ship.commits,
+                bytes(ship.bytes)
+            ));
             if ship.missing_bodies > 0 {
                 alarms
                     .push(format!("archive {name}: {} bodies were gone before they were shipped", ship.missing_bodies));
             }
+            facts.extend(ship.mended.iter().map(|what| format!("  it had lost something: {what}")));
         }
-        None => output.line("  nothing ships: the service is not running").await,
+        None if runs => lines.push("  nothing has been shipped yet".to_owned()),
+        None => lines.push("  nothing ships: the service is not running".to_owned()),
     }
-    let look = async {
-        let target = place.target().await?;
-        let catalog = Catalog::read(&target).await?;
-        Ok::<_, anyhow::Error>((Line::of(&services.store, &target).await?, catalog))
-    };
-    let last_good = match look.await {
-        Ok((line, catalog)) => {
-            let runs: Vec<_> = catalog.runs.iter().filter(|run| run.line == line.name()).collect();
-            if let (Some(first), Some(last)) = (runs.first(), runs.last()) {
-                output.line(format!("  log: commits {} to {} in {} runs", first.first, last.last, runs.len())).await;
-            }
-            let of_line: Vec<&Listed> =
-                catalog.snapshots.iter().filter(|listed| listed.name.line == line.name()).collect();
-            let good = of_line.iter().filter(|listed| listed.good).count();
-            // That of the line before will do until this one has its own.
-            let newest = catalog.good_of(&line.record).unwrap_or_default().pop();
-            output.line(format!("  snapshots: {} ({good} good)", of_line.len())).await;
-            if let Some(newest) = newest {
-                let age = Duration::from_millis(u64::try_from(now_ms - newest.name.made_ms).unwrap_or(0));
-                output
-                    .line(format!(
-                        "  newest good: commit {}, {} ({} ago)",
-                        newest.name.seq,
-                        moment(newest.name.made_ms),
-                        ago(age)
-                    ))
-                    .await;
-            }
-            output.line(format!("  line {}, signed by {}", line.name(), line.record.public_key)).await;
-            newest.map(|listed| listed.name.made_ms)
-        }
-        Err(error) => {
-            alarms.push(format!("archive {name}: {error:#}"));
-            None
-        }
-    };
+    lines.extend(facts);
+    alarms.extend(place.failing().into_iter().map(|what| told_once(name, &what)));
     if let Some(drilled) = drill::latest(&services.config.data_dir, name, 1).pop() {
-        output.line(format!("  {}", drill::described(&drilled))).await;
+        lines.push(format!("  {}", drill::described(&drilled)));
     }
-    alarms.extend(place.alarm(last_good, now_ms));
-    for alarm in &alarms {
-        output.line(format!("  ALARM: {alarm}")).await;
+    // That there is no snapshot says nothing of an archive that was not reached, or into which nobody ships right now.
+    if last_good.is_some() || (alarms.is_empty() && runs) {
+        alarms.extend(place.alarm(last_good, now_ms));
     }
-    alarms
+    lines.extend(alarms.iter().map(|alarm| format!("  ALARM: {alarm}")));
+    (lines, alarms)
+}
+
+/// What an archive holds of a line; gives when the newest good snapshot was made.
+fn about_catalog(facts: &mut Vec<String>, catalog: &Catalog, line: &Line, now_ms: i64) -> Option<i64> {
+    let runs: Vec<_> = catalog.runs.iter().filter(|run| run.line == line.name()).collect();
+    if let (Some(first), Some(last)) = (runs.first(), runs.iter().map(|run| run.last).max()) {
+        facts.push(format!("  log: commits {} to {last} in {} runs", first.first, runs.len()));
+    }
+    let of_line: Vec<&Listed> = catalog.snapshots.iter().filter(|listed| listed.name.line == line.name()).collect();
+    let good = of_line.iter().filter(|listed| listed.good).count();
+    facts.push(format!("  snapshots: {} ({good} good)", of_line.len()));
+    // That of the line before will do until this one has its own.
+    let newest = catalog.good_of(&line.record).unwrap_or_default().pop();
+    if let Some(newest) = newest {
+        let age = Duration::from_millis(u64::try_from(now_ms - newest.name.made_ms).unwrap_or(0));
+        let (seq, made) = (newest.name.seq, moment(newest.name.made_ms));
+        facts.push(format!("  newest good: commit {seq}, {made} ({} ago)", ago(age)));
+    }
+    facts.extend(catalog.notes.iter().map(|note| format!("  NOTE: {note}")));
+    facts.push(format!("  line {}, signed by {}", line.name(), line.record.public_key));
+    newest.map(|listed| listed.name.made_ms)
 }
 
 async fn list(place: &Place, output: &Output) -> anyhow::Result<()> {
-    let catalog = Catalog::read(&place.target().await?).await?;
     output.line(format!("{}  {}", place.name(), place.config.url)).await;
+    let target = place.target().await?;
+    let catalog = Catalog::read(&target).await?;
+    for note in &catalog.notes {
+        output.line(format!("NOTE: {note}")).await;
+    }
     for line in catalog.lines.values() {
         let from = line.parent.as_ref().map_or_else(
             || "from its first commit".to_owned(),
@@ -270,6 +328,9 @@ async fn list(place: &Place, output: &Output) -> anyhow::Result<()> {
         if let (Some(first), Some(last)) = (runs.first(), runs.iter().map(|run| run.last).max()) {
             output.line(format!("  log: commits {} to {last} in {} runs", first.first, runs.len())).await;
         }
+        if let Some(until) = until(place, &target, &catalog, line).await {
+            output.line(format!("  its last commit was made {until}")).await;
+        }
         for listed in catalog.snapshots.iter().filter(|listed| listed.name.line == line.line) {
             let state = if listed.good { "good" } else { "NOT READ BACK" };
             output.line(format!("  {}  commit {}  {state}", moment(listed.name.made_ms), listed.name.seq)).await;
@@ -278,10 +339,31 @@ async fn list(place: &Place, output: &Output) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Until when a line has commits: by its last run, or, without an identity, by when that was stored.
+async fn until(
+    place: &Place,
+    target: &Target,
+    catalog: &Catalog,
+    line: &continuity::archive::line::LineRecord,
+) -> Option<String> {
+    let run = catalog.runs.iter().filter(|run| run.line == line.line).max_by_key(|run| run.last)?;
+    if let Ok(Some(identities)) = place.identities()
+        && let Ok(Some(at)) = restorable::last_of_run(target, catalog, run, &identities).await
+    {
+        return Some(moment(at));
+    }
+    let (_, stored_ms) = catalog.run_objects.get(&run.to_string())?;
+    Some(format!("by {}, when it was stored", moment(*stored_ms)))
+}
+
 /// Reads an archive back; says whether it is what it must be.
-async fn check(place: &Place, newest: bool, output: &Output) -> anyhow::Result<bool> {
+async fn check(place: &Place, newest: bool, data_dir: &Path, output: &Output) -> anyhow::Result<bool> {
     let (target, identities) = (place.target().await?, place.identities()?);
     let catalog = Catalog::read(&target).await?;
+    for note in &catalog.notes {
+        output.line(format!("DAMAGED: {note}")).await;
+    }
+    let noted = catalog.notes.len();
     let (say, show) = events(output);
     let work = async move {
         let mut all = verify::runs(&target, &catalog, identities.as_ref(), &say).await?;
@@ -312,10 +394,11 @@ async fn check(place: &Place, newest: bool, output: &Output) -> anyhow::Result<b
             all.add(verify::other_packs(&target, &packs, identities.as_ref(), &say).await?);
         }
         drop(say);
-        Ok((chosen.len(), all))
+        let reach = restorable_of(&target, &catalog, data_dir, identities.as_ref(), &all.broken).await?;
+        Ok::<_, ArchiveError>((chosen.len(), all, reach))
     };
     let (outcome, ()) = tokio::join!(work, show);
-    let (snapshots, report) = outcome?;
+    let (snapshots, report, reach) = outcome?;
     output.line(format!("{}: {snapshots} snapshots; {}", place.name(), what_was_read(&report))).await;
     for damage in report.damage.iter().take(MAX_LISTED) {
         output.line(format!("DAMAGED: {damage}")).await;
@@ -323,8 +406,26 @@ async fn check(place: &Place, newest: bool, output: &Output) -> anyhow::Result<b
     if report.damage.len() > MAX_LISTED {
         output.line(format!("… and {} more", report.damage.len() - MAX_LISTED)).await;
     }
-    if report.damage.is_empty() {
-        output.line(format!("{}: everything is as it was stored", place.name())).await;
+    let mut whole = report.damage.is_empty() && noted == 0;
+    for found in &reach {
+        for missing in &found.missing {
+            output.line(format!("MISSING: {missing}")).await;
+        }
+        if found.missing_count > found.missing.len() as u64 {
+            output.line(format!("… and {} more", found.missing_count - found.missing.len() as u64)).await;
+        }
+        output.line(format!("{}: line {}: {}", place.name(), found.line, described(found))).await;
+        whole &= found.is_whole();
     }
-    Ok(report.damage.is_empty())
+    if whole {
+        output.line(format!("{}: everything is as it was stored", place.name())).await;
+    } else {
+        output
+            .line(format!(
+                "{}: a running service stores again what it still has: `holdfast archive status` says how far it is",
+                place.name()
+            ))
+            .await;
+    }
+    Ok(whole)
 }

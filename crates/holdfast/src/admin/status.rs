@@ -15,7 +15,7 @@ use store::Store;
 
 use super::Output;
 use crate::{
-    archive::{ago, moment},
+    archive::{ago, described, moment},
     config::{ByteSize, Config},
     drill, machine, owner,
     restore::behind::Restoring,
@@ -102,6 +102,10 @@ struct Archive {
     name: String,
     shipped: Option<u64>,
     lag_seconds: Option<f64>,
+    /// The last commit up to which everything can be restored, and when that was made; none before the first look.
+    restorable_seq: Option<u64>,
+    restorable_ms: Option<i64>,
+    restorable: Option<String>,
     last_good_ms: Option<i64>,
     failing: Vec<String>,
     last_drill: Option<drill::Drilled>,
@@ -153,9 +157,13 @@ fn look(services: &Services) -> anyhow::Result<Status> {
     };
     let archives = services.archives.places(None).unwrap_or_default().into_iter().map(|place| {
         let ship = place.ship_status();
+        let restorable = ship.as_ref().and_then(|ship| ship.restorable.clone());
         Archive {
             name: place.name().to_owned(),
             shipped: ship.as_ref().map(|ship| ship.shipped.0),
+            restorable_seq: restorable.as_ref().map(|found| found.seq.0),
+            restorable_ms: restorable.as_ref().and_then(|found| found.time_ms),
+            restorable: restorable.as_ref().map(described),
             lag_seconds: ship.map(|ship| ship.lag_seconds(now_ms)),
             last_good_ms: place.last_good_ms(),
             failing: place.failing(),
@@ -330,6 +338,7 @@ fn kept(archive: &Archive) -> Vec<String> {
     let good = archive.last_good_ms.map_or_else(|| "none is known yet".to_owned(), moment);
     let mut all = vec![
         line("archive", format!("{}: {shipped}", archive.name)),
+        line("", archive.restorable.as_deref().unwrap_or("how far it can be restored is not known yet")),
         line("", format!("newest good snapshot: {good}")),
     ];
     all.extend(archive.failing.iter().map(|failing| line("", format!("FAILING: {failing}"))));

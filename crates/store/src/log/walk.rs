@@ -32,8 +32,47 @@ pub(crate) fn point(disk: &dyn Disk, dir: &Path, seq: Seq) -> Result<(Chain, Opt
     Ok((reader.chain, Some(reader.time_ms)))
 }
 
-/// The last commit up to `last` that is not later than a moment; the one before the log's first when all are.
+/// The last commit up to `last` that was made at a moment or before; the one before the log's first when all came later.
+///
+/// After a clock that was ahead, commits state later times than they had, and [`Commit::true_ms`] goes back once. What was
+/// made while it was ahead counts as made before the commit that shows it.
 pub(crate) fn seq_at(disk: &dyn Disk, dir: &Path, moment_ms: i64, last: Seq) -> Result<Seq> {
+    let firsts = segments(disk, dir)?;
+    let mut reached = Seq(firsts.first().copied().unwrap_or(Seq(1)).0 - 1);
+    // The first commit after the moment, as far as is known.
+    let mut later: Option<(Seq, i64)> = None;
+    for (number, first) in firsts.iter().enumerate().filter(|(_, first)| **first <= last) {
+        if number + 1 < firsts.len()
+            && let Some(footer) = footer(disk, dir, *first)?
+            && footer.time_ms <= moment_ms
+        {
+            reached = footer.last;
+            continue;
+        }
+        let mut reader = SegmentReader::open(disk, dir, *first)?;
+        while reader.next <= last {
+            match reader.read()? {
+                Met::Record(commit) => {
+                    reached = commit.seq();
+                    let made_ms = commit.true_ms();
+                    if made_ms <= moment_ms || later.is_some_and(|(_, later_ms)| made_ms < later_ms) {
+                        later = None;
+                    }
+                    if made_ms > moment_ms && later.is_none() {
+                        later = Some((commit.seq(), made_ms));
+                    }
+                }
+                Met::Sealed => break,
+                Met::End => return Err(cut_off(*first, reader.next)),
+                Met::Invalid(what) => return Err(StoreError::damaged(what)),
+            }
+        }
+    }
+    Ok(later.map_or(reached, |(seq, _)| Seq(seq.0 - 1)).min(last))
+}
+
+/// The last commit up to `last` that states a time not later than a moment; the one before the log's first when all are.
+pub(crate) fn seq_stated_at(disk: &dyn Disk, dir: &Path, moment_ms: i64, last: Seq) -> Result<Seq> {
     let firsts = segments(disk, dir)?;
     let mut reached = Seq(firsts.first().copied().unwrap_or(Seq(1)).0 - 1);
     for (number, first) in firsts.iter().enumerate().filter(|(_, first)| **first <= last) {

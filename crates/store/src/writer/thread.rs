@@ -11,7 +11,7 @@ use prost::Message as _;
 
 use super::{Job, MAX_GROUP, MAX_GROUP_BYTES, Ran, Shared, Task, Told, group::Group, tell_all};
 use crate::{
-    BodyId, Clock, Commit, Op, RealmCommit, RealmId, Result, Seq, StoreError, Tx,
+    BodyId, CLOCK_SLACK_MS, Clock, Commit, Op, RealmCommit, RealmId, Result, Seq, StoreError, Tx,
     body::Packs,
     digest::Seal,
     error::panic_text,
@@ -100,15 +100,21 @@ impl Thread {
         let mut tells = Vec::new();
         let mut jobs = jobs.into_iter();
         for job in jobs.by_ref() {
-            self.last_ms = self.last_ms.max(self.clock.now_ms());
+            let clock_ms = self.clock.now_ms();
+            self.last_ms = self.last_ms.max(clock_ms);
             let mut tx = Tx::new(&group, self.last_ms);
             match job(&mut tx) {
                 Ran::Nothing(tell) => tells.push((tell, Ok(()))),
                 Ran::Commit(tell) => {
                     let (writes, bodies) = (std::mem::take(&mut tx.writes), std::mem::take(&mut tx.bodies));
+                    let upkeep = tx.upkeep;
                     let seq = Seq(self.log.next().0 + commits.len() as u64);
                     match self.commit_of(&group, writes, &bodies, seq) {
-                        Ok((commit, writes, states)) => {
+                        Ok((mut commit, writes, states)) => {
+                            commit.upkeep = upkeep;
+                            if self.last_ms - clock_ms > CLOCK_SLACK_MS {
+                                commit.clock_ms = clock_ms;
+                            }
                             chain = frame(&commit, chain, &mut frames);
                             group.writes.extend(writes);
                             for (realm, state) in states {
@@ -275,7 +281,7 @@ impl Thread {
             });
         }
         let commit =
-            Commit { seq_raw: seq.0, epoch: self.epoch, time_ms: self.last_ms, durable_raw: self.durable.0, realms };
+            Commit { seq_raw: seq.0, epoch: self.epoch, time_ms: self.last_ms, durable_raw: self.durable.0, realms, ..Commit::default() };
         // Nobody could read it again.
         let bytes = commit.encoded_len();
         if bytes > MAX_RECORD_BYTES {
