@@ -12,7 +12,14 @@ use std::{
 use tokio_util::sync::CancellationToken;
 use web::Panel;
 
-use crate::{admin, archive::{described, moment}, drill, restore::behind::Restoring, services::Services, tell};
+use crate::{
+    admin,
+    archive::{described, moment},
+    drill,
+    restore::behind::Restoring,
+    services::Services,
+    tell,
+};
 
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// A standby that is away for less is only restarting.

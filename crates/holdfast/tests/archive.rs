@@ -442,7 +442,10 @@ fn an_archive_that_can_not_be_restored_whole_is_never_called_well_and_the_servic
     }
     ok(&server.command(&["archive", "snapshot"]));
     for number in 0..6 {
-        deliver(&server, &format!("after {number}"), 30_000 - number * 3000);
+        // Nothing that compresses well: these packs are the largest.
+        let mut random = StdRng::seed_from_u64(number);
+        let noise: String = (0..300).map(|_| format!("{:032x}", random.random::<u128>())).collect();
+        deliver(&server, &format!("after {number} {}", &noise[..9000 - number as usize * 1000]), 100);
         shipped(server.dir());
     }
     let whole = restorable(&ok(&server.command(&["archive", "status"])));
@@ -474,19 +477,19 @@ fn an_archive_that_can_not_be_restored_whole_is_never_called_well_and_the_servic
         losing += usize::from(!all);
         let output = holdfast(dir.path(), &["archive", "verify"], "");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{what}: verify: {said}");
+        assert!(all || output.status.code() == Some(1), "{what}: verify: {said}");
         assert_eq!(restorable(&said) == end, all, "{what}: verify: {said} {restored:?}");
         std::fs::write(&config, &without).unwrap();
         // Without an identity: what a listing tells, and what is noted of packs beside the store.
         let output = holdfast(dir.path(), &["archive", "status"], "");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         if *what != "half of a run" {
-            assert_eq!(output.status.code(), Some(1), "{what}: blind status: {said}");
+            assert!(all || output.status.code() == Some(1), "{what}: blind status: {said}");
             assert!(all || restorable(&said) < end, "{what}: blind status: {said}");
         }
         std::fs::write(&config, &with_identity).unwrap();
     }
-    assert!(losing > 6, "{losing}");
+    assert!(losing > 9, "{losing}");
     // The service still has all of it.
     for (what, damage) in LOSSES {
         put_back(&copy, &target);

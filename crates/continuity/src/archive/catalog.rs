@@ -192,7 +192,9 @@ impl Catalog {
                 };
                 let public = record.key()?;
                 let signed = match (&snapshot, &run) {
-                    (Some(name), _) => Manifest::from_stored(name, &fetch(target, &name.manifest()).await?, &public).is_ok(),
+                    (Some(name), _) => {
+                        Manifest::from_stored(name, &fetch(target, &name.manifest()).await?, &public).is_ok()
+                    }
                     (None, Some(name)) => name.sealed(&fetch(target, &name.to_string()).await?, &public).is_ok(),
                     (None, None) => false,
                 };

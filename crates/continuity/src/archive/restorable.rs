@@ -159,7 +159,8 @@ impl Base {
                 break;
             }
             let of = listed.name.seq;
-            base.missing.extend(lacking.into_iter().map(|what| format!("{what} (the snapshot of commit {of} needs it)")));
+            base.missing
+                .extend(lacking.into_iter().map(|what| format!("{what} (the snapshot of commit {of} needs it)")));
         }
         Ok(base)
     }
@@ -194,7 +195,8 @@ impl Joined {
             .iter()
             .filter_map(|run| {
                 let last = run.last.min(*upto.get(&run.line)?);
-                let counts = last > base && run.first <= last && (broken.is_empty() || !broken.contains(&run.to_string()));
+                let counts =
+                    last > base && run.first <= last && (broken.is_empty() || !broken.contains(&run.to_string()));
                 counts.then_some((run.first, last))
             })
             .collect();
@@ -263,7 +265,11 @@ pub(super) struct Outstanding {
 
 impl Outstanding {
     /// Takes in a commit; `is_there` says whether a body is.
-    pub(super) fn take(&mut self, commit: &store::Commit, mut is_there: impl FnMut(&BodyId) -> Result<bool>) -> Result<()> {
+    pub(super) fn take(
+        &mut self,
+        commit: &store::Commit,
+        mut is_there: impl FnMut(&BodyId) -> Result<bool>,
+    ) -> Result<()> {
         for part in &commit.realms {
             for op in &part.ops {
                 let Some(body) = body_of_key(&op.key) else { continue };
@@ -346,9 +352,7 @@ pub(super) fn run_with<'a>(
     seq: Seq,
     broken: &BTreeSet<String>,
 ) -> Option<&'a RunName> {
-    let has = |run: &&RunName| {
-        run.first <= seq && upto.get(&run.line).is_some_and(|upto| seq <= run.last.min(*upto))
-    };
+    let has = |run: &&RunName| run.first <= seq && upto.get(&run.line).is_some_and(|upto| seq <= run.last.min(*upto));
     let whole = |run: &&RunName| broken.is_empty() || !broken.contains(&run.to_string());
     catalog.runs.iter().filter(has).filter(whole).max_by_key(|run| run.last.min(upto[&run.line]))
 }

@@ -261,12 +261,16 @@ impl Target {
     pub async fn get_range(&self, object: &str, range: Range<u64>) -> Result<Bytes> {
         let wanted = range.end - range.start;
         let path = Path::from(object);
-        let bytes = self.asking("reading", object, || self.store.get_range(&path, range.clone())).await?;
-        if bytes.len() as u64 == wanted {
-            Ok(bytes)
-        } else {
-            Err(ArchiveError::damaged(format!("{}: {object}", self.name), "it is shorter than its index says"))
-        }
+        let shorter = || ArchiveError::damaged(format!("{}: {object}", self.name), "it is shorter than its index says");
+        let bytes = match self.asking("reading", object, || self.store.get_range(&path, range.clone())).await {
+            Err(error) if !error.is_not_found() => {
+                // A range that is not there is an error of its own with each kind of target.
+                let is_shorter = self.store.head(&path).await.is_ok_and(|found| found.size < range.end);
+                return Err(if is_shorter { shorter() } else { error });
+            }
+            other => other?,
+        };
+        if bytes.len() as u64 == wanted { Ok(bytes) } else { Err(shorter()) }
     }
 
     /// The objects whose names begin with the folder `prefix`, in order of their names.

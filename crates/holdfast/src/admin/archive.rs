@@ -228,9 +228,8 @@ async fn status(services: &Services, place: &Arc<Place>) -> (Vec<String>, Vec<St
         let catalog = Catalog::read(&target).await?;
         Ok::<_, anyhow::Error>((found, Line::of(&services.store, &target).await?, catalog))
     });
-    let looked = looked.await.unwrap_or_else(|_| {
-        Err(anyhow::anyhow!("it has not answered within {} s", LOOK_LIMIT.as_secs()))
-    });
+    let looked =
+        looked.await.unwrap_or_else(|_| Err(anyhow::anyhow!("it has not answered within {} s", LOOK_LIMIT.as_secs())));
     let mut last_good = None;
     match looked {
         Ok((found, line, catalog)) => {

@@ -280,8 +280,14 @@ impl Thread {
                 ops,
             });
         }
-        let commit =
-            Commit { seq_raw: seq.0, epoch: self.epoch, time_ms: self.last_ms, durable_raw: self.durable.0, realms, ..Commit::default() };
+        let commit = Commit {
+            seq_raw: seq.0,
+            epoch: self.epoch,
+            time_ms: self.last_ms,
+            durable_raw: self.durable.0,
+            realms,
+            ..Commit::default()
+        };
         // Nobody could read it again.
         let bytes = commit.encoded_len();
         if bytes > MAX_RECORD_BYTES {

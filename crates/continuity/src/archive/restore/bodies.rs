@@ -175,7 +175,15 @@ impl Source<'_> {
     pub(super) async fn read_places(&self, places: &Mutex<Places>, changed: &tokio::sync::Notify) -> Result<()> {
         let mut objects = self.wish.target.list("bodies").await?;
         objects.sort_by_key(|object| std::cmp::Reverse(object.modified_ms));
-        let names = objects.into_iter().filter(|object| format::pack_of_index(&object.name).is_some());
+        // An index whose pack is gone would hide where else its bodies lie.
+        let packs: HashSet<String> = objects
+            .iter()
+            .filter(|object| object.bytes > 0 && format::is_pack(&object.name))
+            .map(|object| object.name.clone())
+            .collect();
+        let names = objects.into_iter().filter(|object| {
+            format::pack_of_index(&object.name).is_some_and(|pack| packs.contains(&format::pack_name(pack)))
+        });
         let indexes = stream::iter(names)
             .map(|object| async move {
                 let bodies = self.index(&object.name).await;

@@ -59,7 +59,8 @@ impl Shipper {
                 .increment(looked.notes.len() as u64 + looked.found.missing_count);
             self.mend(work, &looked).await?;
             let again = self.look(shipped, &mut work.since).await?;
-            let healed = lost.into_iter().filter(|what| !again.notes.contains(what) && !again.found.missing.contains(what));
+            let healed =
+                lost.into_iter().filter(|what| !again.notes.contains(what) && !again.found.missing.contains(what));
             let now = jiff::Timestamp::from_millisecond(self.store.clock().now_ms()).unwrap_or_default();
             let mut status = self.status.lock();
             status.mended.extend(healed.map(|what| format!("{now:.0}: {what}: stored again")));
@@ -191,7 +192,8 @@ impl Shipper {
             })
             .await?;
             let packs = looked.there.clone();
-            let mut bodies = BodyShipper::new(self.store.clone(), self.target.clone(), self.recipients.clone(), packs, 0);
+            let mut bodies =
+                BodyShipper::new(self.store.clone(), self.target.clone(), self.recipients.clone(), packs, 0);
             for id in ids {
                 // What is not here any more stays missing, and is named by the next look.
                 bodies.ensure(id).await?;
