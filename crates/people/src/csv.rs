@@ -1,99 +1,31 @@
-//! CSV as Google, Outlook, Thunderbird and spreadsheets write it, found by the names of the columns; and out in a form
-//! that all of them read, which is Google's.
+//! CSV as Google, Outlook, Thunderbird and spreadsheets write it, found by the names of the columns in any of many
+//! languages; and out in a form that all of them read, which is Google's.
+
+mod columns;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use mailkit::EmailAddress;
-
+use crate::address::{self, Read};
 use crate::card::{Address, Card, Phone};
 use crate::import::{Incoming, IncomingCard};
 use crate::merge::Book;
+use columns::Column;
 
 /// Most columns that are looked at.
 const MAX_COLUMNS: usize = 400;
 /// What stands between several values of one field, as Google writes them.
 const SEVERAL: &str = " ::: ";
 
-/// What a column holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Column {
-    Name,
-    Part(usize),
-    OtherName,
-    Address(String),
-    AddressLabel(String),
-    Phone(String, &'static str),
-    PhoneLabel(String),
-    Organisation,
-    Note,
-    Groups,
-    Uid,
-    /// Nothing that anyone would miss.
-    Passed,
-    /// It goes to the note, under its name.
-    Other(String),
-}
-
-impl Column {
-    fn of(header: &str) -> Self {
-        let plain: String = header.to_lowercase().chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
-        let words: Vec<&str> = plain.split_whitespace().collect();
-        let number: String = words.iter().filter(|word| word.bytes().all(|b| b.is_ascii_digit())).copied().collect();
-        let rest: Vec<&str> = words.iter().filter(|word| !word.bytes().all(|b| b.is_ascii_digit())).copied().collect();
-        let rest = rest.join(" ");
-        let phone = |label| Self::Phone(number.clone(), label);
-        match rest.as_str() {
-            "name" | "display name" | "full name" | "fn" | "contact" => Self::Name,
-            "last name" | "family name" | "surname" => Self::Part(0),
-            "first name" | "given name" => Self::Part(1),
-            "middle name" | "additional name" => Self::Part(2),
-            "name prefix" | "prefix" => Self::Part(3),
-            "name suffix" | "suffix" => Self::Part(4),
-            "nickname" | "nick" => Self::OtherName,
-            "primary email" => Self::Address("1".to_owned()),
-            "secondary email" => Self::Address("2".to_owned()),
-            "e mail" | "email" | "mail" | "e mail address" | "email address" | "e mail value" | "email value" => {
-                Self::Address(number)
-            }
-            "e mail type" | "e mail label" | "email type" | "email label" => Self::AddressLabel(number),
-            "phone value" | "phone" | "phone number" | "telephone" | "primary phone" | "other phone" => phone(""),
-            "phone type" | "phone label" => Self::PhoneLabel(number),
-            "mobile phone" | "mobile number" | "mobile" | "cell phone" => phone("cell"),
-            "home phone" => phone("home"),
-            "business phone" | "work phone" | "company main phone" => phone("work"),
-            "home fax" | "business fax" | "fax number" | "other fax" => phone("fax"),
-            "pager" | "pager number" => phone("pager"),
-            "organization" | "organisation" | "organization name" | "company" | "company name" => Self::Organisation,
-            "notes" | "note" => Self::Note,
-            "labels" | "group membership" | "categories" | "groups" => Self::Groups,
-            "uid" => Self::Uid,
-            "priority"
-            | "private"
-            | "sensitivity"
-            | "gender"
-            | "initials"
-            | "web page type"
-            | "yomi name"
-            | "e mail display name"
-            | "screen name"
-            | "file as"
-            | "photo" => Self::Passed,
-            _ => Self::Other(header.trim().to_owned()),
-        }
-    }
-}
-
 /// Read a table. Never fails: what can not be read is told in [`Incoming::problems`], by line.
 pub fn read(file: &[u8]) -> Incoming {
     let mut incoming = Incoming::default();
     let file = crate::import::utf8(file);
-    let text = match std::str::from_utf8(&file) {
-        Ok(text) => text.into(),
-        Err(_) => encoding_rs::WINDOWS_1252.decode_without_bom_handling(&file).0,
-    };
+    let text = decoded(&file);
+    let (text, said) = separator(&text);
     let head = text.lines().next().unwrap_or_default();
-    let delimiter = [b',', b';', b'\t'].into_iter().max_by_key(|d| head.bytes().filter(|b| b == d).count());
+    let counted = [b',', b';', b'\t', b'|'].into_iter().max_by_key(|d| head.bytes().filter(|b| b == d).count());
+    let delimiter = said.or(counted);
     let mut rows = csv::ReaderBuilder::new()
         .delimiter(delimiter.unwrap_or(b','))
         .flexible(true)
@@ -113,7 +45,7 @@ pub fn read(file: &[u8]) -> Incoming {
         let line = row.position().map_or(0, |position| position.line() as usize);
         let Some(columns) = &columns else {
             let found: Vec<Column> = row.iter().take(MAX_COLUMNS).map(Column::of).collect();
-            if !found.iter().any(|c| matches!(c, Column::Name | Column::Part(0 | 1) | Column::Address(_))) {
+            if !found.iter().any(Column::says_who) {
                 let what = "the first line names no column that holds names or addresses, such as \u{201c}Name\u{201d} \
                             or \u{201c}E-mail Address\u{201d}";
                 incoming.problem(line, what);
@@ -128,6 +60,49 @@ pub fn read(file: &[u8]) -> Incoming {
         incoming.problem(1, "the file is empty");
     }
     incoming
+}
+
+/// The file as text. One that is not UTF-8 is in the character set of some Windows: the one in which most columns have a
+/// name that is known, and of these the one in which fewest letters are signs.
+fn decoded(file: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(file) {
+        return Cow::Borrowed(text);
+    }
+    let sets = [
+        encoding_rs::WINDOWS_1252,
+        encoding_rs::WINDOWS_1250,
+        encoding_rs::WINDOWS_1251,
+        encoding_rs::WINDOWS_1253,
+        encoding_rs::WINDOWS_1254,
+        encoding_rs::SHIFT_JIS,
+        encoding_rs::GBK,
+        encoding_rs::BIG5,
+        encoding_rs::EUC_KR,
+    ];
+    let sample = &file[..file.len().min(1 << 16)];
+    let head = &sample[..sample.iter().position(|b| *b == b'\n').unwrap_or(sample.len())];
+    let known = |set: &'static encoding_rs::Encoding| {
+        let (head, wrong) = set.decode_without_bom_handling(head);
+        let cells = head.split([',', ';', '\t']).map(|cell| Column::of(cell.trim().trim_matches('"')));
+        let columns = cells.filter(|column| !matches!(column, Column::Other(_))).count();
+        // In a wrong set some letters are signs.
+        let signs =
+            set.decode_without_bom_handling(sample).0.chars().filter(|c| !c.is_ascii() && !c.is_alphabetic()).count();
+        (!wrong, columns, std::cmp::Reverse(signs))
+    };
+    // Of those alike, the last would win: the commonest set comes first.
+    let best = sets.into_iter().rev().max_by_key(|set| known(*set)).unwrap_or(encoding_rs::WINDOWS_1252);
+    best.decode_without_bom_handling(file).0
+}
+
+/// Takes off the line by which Excel is told what separates the columns: `sep=;`.
+fn separator(text: &str) -> (&str, Option<u8>) {
+    let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+    let first = first.trim_end_matches('\r').trim_matches('"');
+    match first.get(..4).filter(|start| start.eq_ignore_ascii_case("sep=")) {
+        Some(_) => (rest, first.as_bytes().get(4).copied().or(Some(b'\t'))),
+        None => (text, None),
+    }
 }
 
 fn take(incoming: &mut Incoming, line: usize, columns: &[Column], row: &csv::StringRecord) {
@@ -145,11 +120,12 @@ fn take(incoming: &mut Incoming, line: usize, columns: &[Column], row: &csv::Str
         let at = columns.iter().position(|column| column == wanted);
         let text = at.and_then(|at| row.get(at)).unwrap_or_default().trim();
         let text = text.trim_start_matches("* ").to_lowercase();
-        if text == "other" { String::new() } else { text }
+        // Outlook says there in which way mail goes.
+        if matches!(&*text, "other" | "smtp" | "ex" | "x400" | "mapipdl" | "fax") { String::new() } else { text }
     };
     for (column, value) in columns.iter().zip(row) {
         let value = as_meant(value.trim());
-        if value.is_empty() {
+        if value.is_empty() || columns::is_no_date(value) {
             continue;
         }
         let several = || value.split(SEVERAL).map(str::trim).filter(|one| !one.is_empty());
@@ -160,14 +136,20 @@ fn take(incoming: &mut Incoming, line: usize, columns: &[Column], row: &csv::Str
             Column::Address(number) => {
                 let label = label(&Column::AddressLabel(number.clone()));
                 for address in several() {
-                    if EmailAddress::parse(address).is_ok() {
-                        card.addresses.push(Address { address: address.to_owned(), label: label.clone() });
-                    } else {
-                        incoming.problem(
-                            line,
-                            &format!("\u{201c}{address}\u{201d} is no mail address; it stands in the note"),
-                        );
-                        note(&format!("E-mail: {address}"));
+                    match address::read(address) {
+                        Read::Addresses(all) => card
+                            .addresses
+                            .extend(all.into_iter().map(|address| Address { address, label: label.clone() })),
+                        Read::Internal => {}
+                        Read::No => {
+                            incoming.problem(
+                                line,
+                                &format!(
+                                    "\u{201c}{address}\u{201d} isn\u{2019}t an email address; it is kept in the note"
+                                ),
+                            );
+                            note(&format!("E-mail: {address}"));
+                        }
                     }
                 }
             }
@@ -270,6 +252,20 @@ pub fn write(book: &Book) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_for_excel_names_the_separator() {
+        for (text, rest, said) in [
+            ("sep=;\r\nName;Mail", "Name;Mail", Some(b';')),
+            ("SEP=|\nName", "Name", Some(b'|')),
+            ("\"sep=,\"\r\nName", "Name", Some(b',')),
+            ("sep=\nName", "Name", Some(b'\t')),
+            ("Name;sep=", "Name;sep=", None),
+            ("", "", None),
+        ] {
+            assert_eq!(separator(text), (rest, said), "{text}");
+        }
+    }
 
     #[test]
     fn no_cell_is_a_formula_and_every_cell_is_read_as_it_was() {

@@ -15,6 +15,7 @@
 //! Start reading at [`schema`] for what is stored, [`People::save`] for how a contact is written, [`vcard::read`] for
 //! what comes from outside, [`merge::merge`] for how two versions of a book become one.
 
+mod address;
 mod book;
 mod card;
 pub mod csv;

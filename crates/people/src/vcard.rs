@@ -4,13 +4,14 @@
 //! groups and `CATEGORIES` become groups; going out, groups are cards of their kind, and categories besides for programs
 //! that know no groups.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use mailkit::EmailAddress;
+use std::borrow::Cow;
 
+use crate::address::{self, Read};
 use crate::card::{Address, Card, Phone, canonical};
 use crate::import::{Incoming, IncomingCard, IncomingGroup};
 use crate::merge::Book;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 /// Longest line written, in bytes without its end (RFC 6350 section 3.2).
 const FOLD_BYTES: usize = 75;
@@ -27,40 +28,59 @@ struct Line {
     value: String,
 }
 
-/// Read all cards of a file. Never fails: what can not be read is told in [`Incoming::problems`], by line.
+/// Cards within cards that are read; what lies deeper is left out.
+const MAX_DEPTH: usize = 4;
+
+/// Read all cards of a file, those within others (AGENT) among them. Never fails: what can't be read is told in
+/// [`Incoming::problems`], by line.
 pub fn read(file: &[u8]) -> Incoming {
     let mut incoming = Incoming::default();
-    let mut open: Option<(usize, Vec<Line>)> = None;
     let file = crate::import::utf8(file);
-    for (number, text) in unfold(&file) {
+    read_cards(&mut incoming, &file, 0, 0);
+    if incoming.cards.is_empty() && incoming.groups.is_empty() && incoming.problems.is_empty() {
+        incoming.problem(1, "there is no vCard in this file");
+    }
+    incoming
+}
+
+/// Read the cards of a text that begins after line `before`, and lies `depth` cards deep.
+fn read_cards(incoming: &mut Incoming, text: &[u8], before: usize, depth: usize) {
+    /// A card that is being read: where it began, and its lines.
+    type Open = (usize, Vec<Line>);
+    let unfinished = |incoming: &mut Incoming, (begun, lines): Open| {
+        incoming.problem(begun, "this card has no END line; it was read as far as it goes");
+        take(incoming, begun, lines, depth);
+    };
+    let mut open: Vec<Open> = Vec::new();
+    for (number, text) in unfold(text) {
+        let number = number + before;
         let Some(line) = content_line(number, &text) else {
-            if open.is_some() && !text.trim().is_empty() {
+            if !open.is_empty() && !text.trim().is_empty() {
                 incoming.problem(number, "this is no line of a vCard; it was left out");
             }
             continue;
         };
         let value = line.value.trim();
         if line.name == "BEGIN" && value.eq_ignore_ascii_case("vcard") {
-            if let Some((begun, lines)) = open.replace((number, Vec::new())) {
-                incoming.problem(begun, "the card that begins here has no end");
-                take(&mut incoming, begun, lines);
+            // One that begins within another belongs to it (vCard 2.1 section 2.4.3); elsewhere the other has lost its end.
+            let within = open.last().and_then(|(_, lines)| lines.last()).is_some_and(|line| line.name == "AGENT");
+            if (!within || open.len() + depth >= MAX_DEPTH)
+                && let Some(before) = open.pop()
+            {
+                unfinished(incoming, before);
             }
+            open.push((number, Vec::new()));
         } else if line.name == "END" && value.eq_ignore_ascii_case("vcard") {
-            if let Some((begun, lines)) = open.take() {
-                take(&mut incoming, begun, lines);
+            if let Some((begun, lines)) = open.pop() {
+                take(incoming, begun, lines, depth);
             }
-        } else if let Some((_, lines)) = &mut open {
+        } else if let Some((_, lines)) = open.last_mut() {
             lines.push(line);
         }
     }
-    if let Some((begun, lines)) = open {
-        incoming.problem(begun, "the card that begins here has no end");
-        take(&mut incoming, begun, lines);
+    while let Some(before) = open.pop() {
+        unfinished(incoming, before);
     }
-    if incoming.cards.is_empty() && incoming.groups.is_empty() && incoming.problems.is_empty() {
-        incoming.problem(1, "there is no vCard in this file");
-    }
-    incoming
 }
 
 /// Lines without their folds, with the number of their first.
@@ -86,11 +106,28 @@ fn unfold(file: &[u8]) -> Vec<(usize, String)> {
             }
         }
     }
-    let text = |line: Vec<u8>| match String::from_utf8(line) {
+    let mut set = encoding_rs::WINDOWS_1252;
+    lines.into_iter().map(|(number, line)| (number, text_of(line, &mut set))).collect()
+}
+
+/// A line as text: UTF-8 if it can be, else in the set that it names, or that an earlier line named.
+fn text_of(line: Vec<u8>, set: &mut &'static encoding_rs::Encoding) -> String {
+    let head = line.split(|b| *b == b':').next().unwrap_or_default().to_ascii_uppercase();
+    let named = head.split(|b| *b == b';').find_map(|param| param.strip_prefix(b"CHARSET="));
+    if let Some(known) = named.and_then(|label| encoding_rs::Encoding::for_label(label.trim_ascii())) {
+        *set = known;
+        // Its text is ASCII with escapes.
+        if known == encoding_rs::ISO_2022_JP {
+            return known.decode_without_bom_handling(&line).0.into_owned();
+        }
+    }
+    match String::from_utf8(line) {
         Ok(text) => text,
-        Err(error) => encoding_rs::WINDOWS_1252.decode_without_bom_handling(error.as_bytes()).0.into_owned(),
-    };
-    lines.into_iter().map(|(number, line)| (number, text(line))).collect()
+        Err(error) => {
+            let fallback = if **set == *encoding_rs::UTF_8 { encoding_rs::WINDOWS_1252 } else { *set };
+            fallback.decode_without_bom_handling(error.as_bytes()).0.into_owned()
+        }
+    }
 }
 
 /// Split at a character that is not within quotes.
@@ -155,7 +192,12 @@ fn decoded(line: &Line, value: &str) -> String {
     }
     let label = line.param("CHARSET");
     let charset = encoding_rs::Encoding::for_label(label.as_bytes()).unwrap_or(encoding_rs::UTF_8);
-    let (text, _) = charset.decode_without_bom_handling(&bytes);
+    let text = match std::str::from_utf8(&bytes) {
+        // Nothing else looks like UTF-8 by chance, but for sets that are ASCII with escapes.
+        Ok(text) if charset != encoding_rs::ISO_2022_JP => Cow::Borrowed(text),
+        _ if charset == encoding_rs::UTF_8 => encoding_rs::WINDOWS_1252.decode_without_bom_handling(&bytes).0,
+        _ => charset.decode_without_bom_handling(&bytes).0,
+    };
     let text = text.replace("\r\n", "\n").replace('\n', "\\n");
     text.chars().filter(|c| *c == '\t' || !c.is_control()).collect()
 }
@@ -226,7 +268,7 @@ impl Line {
 }
 
 /// Make a contact or a group of the lines of a card.
-fn take(incoming: &mut Incoming, begun: usize, lines: Vec<Line>) {
+fn take(incoming: &mut Incoming, begun: usize, lines: Vec<Line>, depth: usize) {
     let mut card = Card::default();
     let mut groups = Vec::new();
     let mut members = Vec::new();
@@ -253,22 +295,23 @@ fn take(incoming: &mut Incoming, begun: usize, lines: Vec<Line>) {
             "N" if card.parts.is_empty() => card.parts.clone_from(&line.value),
             "NICKNAME" => card.other_names.extend(split_escaped(&line.value, ',')),
             "EMAIL" => {
-                let address = text.strip_prefix("mailto:").unwrap_or(&text);
-                if address.is_empty() {
+                if text.is_empty() {
                     continue;
                 }
-                if EmailAddress::parse(address).is_err() {
-                    incoming.problem(
-                        line.number,
-                        &format!("\u{201c}{address}\u{201d} is no mail address; it is kept aside"),
-                    );
-                    card.kept.push(line.kept());
-                    continue;
-                }
+                let all = match address::read(&text) {
+                    Read::Addresses(all) => all,
+                    Read::Internal | Read::No => {
+                        let what = format!("\u{201c}{text}\u{201d} isn\u{2019}t an email address; it is kept aside");
+                        incoming.problem(line.number, &what);
+                        card.kept.push(line.kept());
+                        continue;
+                    }
+                };
                 if line.preferred() && preferred.is_none() {
-                    preferred = Some(canonical(address));
+                    preferred = all.first().map(|address| canonical(address));
                 }
-                card.addresses.push(Address { address: address.to_owned(), label: line.label(&labels) });
+                let label = line.label(&labels);
+                card.addresses.extend(all.into_iter().map(|address| Address { address, label: label.clone() }));
             }
             "TEL" => {
                 let number = text.strip_prefix("tel:").unwrap_or(&text).to_owned();
@@ -283,6 +326,15 @@ fn take(incoming: &mut Incoming, begun: usize, lines: Vec<Line>) {
             "KIND" | "X-ADDRESSBOOKSERVER-KIND" if text.eq_ignore_ascii_case("group") => is_group = true,
             "MEMBER" | "X-ADDRESSBOOKSERVER-MEMBER" => members.push(text),
             "CATEGORIES" => groups.extend(split_escaped(&line.value, ',')),
+            // Somebody else's card, as it stands (vCard 2.1) or as a text (vCard 3.0).
+            "AGENT" if line.value.trim().is_empty() => {}
+            "AGENT" if is_card(&text) => {
+                if depth + 1 < MAX_DEPTH {
+                    read_cards(incoming, text.as_bytes(), line.number - 1, depth + 1);
+                } else {
+                    incoming.problem(line.number, "cards within cards lie too deep here; this one was left out");
+                }
+            }
             "X-ABLABEL" if labelled.contains(&line.group) => {}
             _ => card.kept.push(line.kept()),
         }
@@ -302,6 +354,10 @@ fn take(incoming: &mut Incoming, begun: usize, lines: Vec<Line>) {
         card.addresses.sort_by_key(|address| canonical(&address.address) != first);
     }
     incoming.take(IncomingCard { line: begun, card, groups });
+}
+
+fn is_card(text: &str) -> bool {
+    text.get(..11).is_some_and(|start| start.eq_ignore_ascii_case("BEGIN:VCARD"))
 }
 
 /// `Family;Given;Additional;Prefixes;Suffixes` as it is said.

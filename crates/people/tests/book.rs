@@ -281,6 +281,126 @@ async fn tables_of_other_programs_are_read_by_the_names_of_their_columns() {
     world.sound();
 }
 
+/// Names and addresses of what was read.
+fn read_as(file: &[u8]) -> Vec<(String, Vec<String>)> {
+    let cards = read(file).cards.into_iter();
+    cards.map(|c| (c.card.name, c.card.addresses.into_iter().map(|a| a.address).collect())).collect()
+}
+
+#[test]
+fn tables_of_any_language_and_character_set_are_read() {
+    let uta = |name: &str| vec![(name.to_owned(), vec!["uta@corp.example".to_owned()])];
+    let in_set = |set: &'static encoding_rs::Encoding, text: &str| set.encode(text).0.into_owned();
+    for (set, text, name) in [
+        (
+            encoding_rs::WINDOWS_1252,
+            "\"Vorname\",\"Nachname\",\"E-Mail-Adresse\"\r\nUta,M\u{fc}ller,uta@corp.example\r\n",
+            "Uta M\u{fc}ller",
+        ),
+        (
+            encoding_rs::WINDOWS_1252,
+            "Pr\u{e9}nom;Nom;Adresse de messagerie\r\nUta;Lef\u{e8}vre;uta@corp.example\r\n",
+            "Uta Lef\u{e8}vre",
+        ),
+        (
+            encoding_rs::WINDOWS_1250,
+            "Imi\u{119};Nazwisko;Adres e-mail\r\nUta;W\u{105}s;uta@corp.example\r\n",
+            "Uta W\u{105}s",
+        ),
+        (
+            encoding_rs::WINDOWS_1251,
+            "\u{418}\u{43c}\u{44f};\u{424}\u{430}\u{43c}\u{438}\u{43b}\u{438}\u{44f};\u{410}\u{434}\u{440}\u{435}\u{441} \u{44d}\u{43b}. \u{43f}\u{43e}\u{447}\u{442}\u{44b}\r\n\u{423}\u{442}\u{430};\u{428};uta@corp.example\r\n",
+            "\u{423}\u{442}\u{430} \u{428}",
+        ),
+        (
+            encoding_rs::SHIFT_JIS,
+            "\u{59d3},\u{540d},\u{96fb}\u{5b50}\u{30e1}\u{30fc}\u{30eb} \u{30a2}\u{30c9}\u{30ec}\u{30b9}\r\n\u{5c71}\u{7530},\u{592a}\u{90ce},uta@corp.example\r\n",
+            "\u{592a}\u{90ce} \u{5c71}\u{7530}",
+        ),
+        (encoding_rs::UTF_8, "sep=;\r\nName;E-mail Address;Notes\r\nUta Weber;uta@corp.example;hi\r\n", "Uta Weber"),
+        (
+            encoding_rs::UTF_8,
+            "Nombre,Apellidos,Direcci\u{f3}n de correo electr\u{f3}nico\nUta,Sol,<uta@corp.example>\n",
+            "Uta Sol",
+        ),
+    ] {
+        assert_eq!(read_as(&in_set(set, text)), uta(name), "{text}");
+    }
+}
+
+#[test]
+fn what_outlook_writes_for_nothing_is_nothing() {
+    let file = "First Name,Last Name,E-mail Address,E-mail Type,E-mail 2 Address,E-mail 2 Type,Birthday,Notes,Web Page\r\n\
+        Uta,Weber,uta@corp.example,SMTP,/o=ExchangeLabs/ou=x/cn=uta,EX,0/0/00,\"Line 1\r\nLine 2\",https://uta.example\r\n";
+    let incoming = read(file.as_bytes());
+    assert_eq!(incoming.problems, []);
+    let card = &incoming.cards[0].card;
+    assert_eq!((card.addresses.len(), card.addresses[0].label.as_str()), (1, ""));
+    assert_eq!(card.note, "Line 1\nLine 2\nWeb Page: https://uta.example");
+}
+
+#[test]
+fn vcards_in_old_character_sets_are_read() {
+    let in_set = |set: &'static encoding_rs::Encoding, text: &str| set.encode(text).0.into_owned();
+    let card = |charset: &str, name: &str| {
+        format!("BEGIN:VCARD\r\nVERSION:2.1\r\nN{charset}:{name}\r\nFN{charset}:{name}\r\nEND:VCARD\r\n")
+    };
+    for (set, charset, name) in [
+        (encoding_rs::WINDOWS_1251, ";CHARSET=windows-1251", "\u{41f}\u{451}\u{442}\u{440}"),
+        (encoding_rs::KOI8_R, ";CHARSET=KOI8-R", "\u{41f}\u{451}\u{442}\u{440}"),
+        (encoding_rs::SHIFT_JIS, ";CHARSET=SHIFT_JIS", "\u{5c71}\u{7530}\u{8868}"),
+        (encoding_rs::GBK, ";LANGUAGE=zh;charset=gb2312", "\u{5f20}\u{4e09}"),
+        (encoding_rs::EUC_KR, ";CHARSET=euc-kr", "\u{ae40}"),
+        (encoding_rs::ISO_2022_JP, ";CHARSET=ISO-2022-JP", "\u{5c71}\u{7530}"),
+        (encoding_rs::UTF_8, ";CHARSET=ISO-8859-1", "J\u{f6}rg"),
+        (encoding_rs::WINDOWS_1252, ";CHARSET=UTF-8", "J\u{f6}rg"),
+        (encoding_rs::WINDOWS_1252, "", "J\u{f6}rg"),
+    ] {
+        let read = read_as(&in_set(set, &card(charset, name)));
+        assert_eq!(read[0].0, name, "{charset}");
+    }
+    // A card of its own set says it once, in another line than the one that needs it.
+    let two = "BEGIN:VCARD\nN;CHARSET=windows-1251:\u{418}\nFN:\u{41f}\u{451}\u{442}\u{440}\nEND:VCARD\n";
+    assert_eq!(read_as(&in_set(encoding_rs::WINDOWS_1251, two))[0].0, "\u{41f}\u{451}\u{442}\u{440}");
+}
+
+#[test]
+fn a_card_within_a_card_takes_nothing_from_it() {
+    let kim = "BEGIN:VCARD\nVERSION:2.1\nFN:Kim Help\nEMAIL:kim@corp.example\nEND:VCARD\n";
+    let outer = |agent: &str| {
+        format!(
+            "BEGIN:VCARD\nVERSION:2.1\nFN:Uta Boss\n{agent}EMAIL;INTERNET:uta@corp.example\nTEL;WORK:+49 30 1\nEND:VCARD\n"
+        )
+    };
+    let inline = kim.trim_end().replace('\n', "\\n");
+    for file in [outer(&format!("AGENT:\n{kim}")), outer(&format!("AGENT:{inline}\n"))] {
+        let incoming = read(file.as_bytes());
+        assert_eq!(incoming.problems, [], "{file}");
+        let mut who = read_as(file.as_bytes());
+        who.sort();
+        let expected = [("Kim Help", "kim@corp.example"), ("Uta Boss", "uta@corp.example")];
+        assert_eq!(who, expected.map(|(name, address)| (name.to_owned(), vec![address.to_owned()])), "{file}");
+    }
+    // A card without an end keeps no other out, and however deep cards lie, there is an end.
+    let lost = format!("BEGIN:VCARD\nFN:Lost\n{kim}");
+    assert_eq!(read_as(lost.as_bytes()).len(), 2);
+    assert_eq!(read(lost.as_bytes()).problems.len(), 1);
+    let deep = read("BEGIN:VCARD\nFN:x\nAGENT:\n".repeat(5_000).as_bytes());
+    assert_eq!(deep.cards.len(), 5_000);
+}
+
+#[test]
+fn addresses_in_vcards_may_have_names_around_them() {
+    for (value, address) in [
+        ("Angle Person <angle@corp.example>", "angle@corp.example"),
+        ("mailto:angle@corp.example", "angle@corp.example"),
+        ("<angle@corp.example>", "angle@corp.example"),
+    ] {
+        let file = format!("BEGIN:VCARD\nVERSION:3.0\nFN:A\nEMAIL:{value}\nEND:VCARD\n");
+        assert_eq!(read_as(file.as_bytes())[0].1, [address], "{value}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_book_taken_back_to_a_moment_keeps_what_is_new() {
     let world = World::new();
