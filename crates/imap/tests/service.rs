@@ -8,6 +8,8 @@ mod append;
 mod changes;
 #[path = "service/client.rs"]
 mod client;
+#[path = "service/damaged.rs"]
+mod damaged;
 #[path = "service/fetch.rs"]
 mod fetch;
 #[path = "service/limits.rs"]

@@ -79,5 +79,13 @@ pub enum MailError {
     Store(#[from] StoreError),
 }
 
+impl MailError {
+    /// Whether what is stored of something is damaged: of others it may be good.
+    pub fn is_damage(&self) -> bool {
+        use StoreError::{BodyDamaged, BodyMissing, Damaged};
+        matches!(self, Self::Damaged(_) | Self::Store(Damaged { .. } | BodyDamaged { .. } | BodyMissing { .. }))
+    }
+}
+
 /// The usual result of this crate.
 pub type Result<T, E = MailError> = std::result::Result<T, E>;

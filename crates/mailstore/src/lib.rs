@@ -66,7 +66,7 @@ pub use mailbox::{Mailbox, Role};
 pub use name::{MAX_MAILBOXES, MAX_NAME_BYTES, MAX_NAME_DEPTH, MailboxName, NameError};
 pub use quota::{Quota, QuotaLimit};
 pub use rows::{Email, EncodedRow, MessageEntry, MessageRow};
-pub use search::{Folding, SearchHit, SearchOptions, SearchQuery, SearchScope};
+pub use search::{Folding, SearchHit, SearchOptions, SearchQuery, SearchScope, UidsFound};
 pub use sort::{SortField, SortKey};
 pub use store::{BodyId, BodyReader, BodyWriter, Read, RealmId, RealmSeq, StagedBody, Store, StoreError, Tx};
 pub use threading::{ThreadAlgorithm, ThreadForest, ThreadNode};

@@ -168,6 +168,27 @@ impl MailStore {
         records.iter().map(row).collect()
     }
 
+    /// [`Self::encoded_rows`], and which of the messages are left out because what is stored of them is damaged.
+    pub fn readable_rows(
+        &self,
+        account: RealmId,
+        mailbox: MailboxId,
+        uids: &[Uid],
+    ) -> Result<(Vec<EncodedRow>, Vec<Uid>)> {
+        match self.encoded_rows(account, mailbox, uids) {
+            Err(error) if error.is_damage() => {}
+            rows => return Ok((rows?, Vec::new())),
+        }
+        let (mut rows, mut damaged) = (Vec::new(), Vec::new());
+        for uid in uids {
+            match self.encoded_rows(account, mailbox, &[*uid]) {
+                Err(error) if error.is_damage() => damaged.push(*uid),
+                row => rows.extend(row?),
+            }
+        }
+        Ok((rows, damaged))
+    }
+
     /// A message, if some mailbox still has it.
     pub fn email(&self, account: RealmId, email: EmailId) -> Result<Option<Email>> {
         let Some(record) = schema::load::<EmailRecord, _>(&self.store().snapshot(), account, &key::email(email))?

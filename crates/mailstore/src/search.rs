@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::civil::Date;
 use mailkit::Headline;
+use parking_lot::Mutex;
 use store::{Order, Read, RealmId, Snapshot};
 
 use crate::mailbox::counters_of;
@@ -125,6 +126,15 @@ pub struct SearchOptions<'a> {
     pub folding: Folding,
 }
 
+/// What a search of one mailbox found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UidsFound {
+    /// UIDs that match, ascending, with their MODSEQs.
+    pub hits: Vec<(Uid, ModSeq)>,
+    /// Messages of which can't be told because what is stored of them is damaged, ascending.
+    pub damaged: Vec<Uid>,
+}
+
 /// A message found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchHit {
@@ -162,8 +172,8 @@ impl MailStore {
             }
         };
         let query = Compiled::new(query, options.folding, self.store().clock().now_ms());
-        let (cancel, folding) = (options.cancel, options.folding);
-        let scan = Scan { mail: self, snapshot: &snapshot, account, query: &query, cancel, folding };
+        let (cancel, folding, damaged) = (options.cancel, options.folding, Mutex::default());
+        let scan = Scan { mail: self, snapshot: &snapshot, account, query: &query, cancel, folding, damaged };
         // Entries alone decide as much as they can, so that little is left to be sorted and read.
         let mut undecided = Vec::new();
         for mailbox in mailboxes {
@@ -186,14 +196,14 @@ impl MailStore {
         Ok(hits)
     }
 
-    /// UIDs of one mailbox that match, ascending, with their MODSEQs: IMAP SEARCH. Same cost as [`Self::search`].
+    /// Messages of one mailbox that match: IMAP SEARCH. Same cost as [`Self::search`].
     pub fn search_uids(
         &self,
         account: RealmId,
         mailbox: MailboxId,
         query: &SearchQuery,
         cancel: Option<&AtomicBool>,
-    ) -> Result<Vec<(Uid, ModSeq)>> {
+    ) -> Result<UidsFound> {
         let snapshot = self.store().snapshot();
         counters_of(&snapshot, account, mailbox)?;
         let folding = Folding::Case;
@@ -202,9 +212,11 @@ impl MailStore {
             let view = self.view(account, mailbox)?;
             let matches =
                 |index: &usize| query.matches_flags(view.uids()[*index], view.flags(*index), view.modseq(*index));
-            return Ok((0..view.len()).filter(matches).map(|index| (view.uids()[index], view.modseq(index))).collect());
+            let hits = (0..view.len()).filter(matches).map(|index| (view.uids()[index], view.modseq(index)));
+            return Ok(UidsFound { hits: hits.collect(), damaged: Vec::new() });
         }
-        let scan = Scan { mail: self, snapshot: &snapshot, account, query: &query, cancel, folding };
+        let damaged = Mutex::default();
+        let scan = Scan { mail: self, snapshot: &snapshot, account, query: &query, cancel, folding, damaged };
         let mut undecided = Vec::new();
         scan.entries(mailbox, |entry, verdict| {
             if verdict != Some(false) {
@@ -216,7 +228,9 @@ impl MailStore {
             hits.push((entry.uid, entry.modseq));
             true
         })?;
-        Ok(hits)
+        let mut damaged = scan.damaged.into_inner();
+        damaged.sort_unstable();
+        Ok(UidsFound { hits, damaged })
     }
 }
 
@@ -228,6 +242,8 @@ struct Scan<'a> {
     query: &'a Compiled,
     cancel: Option<&'a AtomicBool>,
     folding: Folding,
+    /// Messages that could not be looked into.
+    damaged: Mutex<Vec<Uid>>,
 }
 
 impl Scan<'_> {
@@ -291,13 +307,37 @@ impl Scan<'_> {
         let mut verdicts = Vec::with_capacity(messages.len());
         for messages in messages.chunks(TOGETHER) {
             self.check_cancelled()?;
-            let unknown = messages.iter().filter(|(_, decided)| !decided);
-            let records = rows::email_records(self.snapshot, self.account, unknown.map(|(entry, _)| entry.email_id))?;
-            for (entry, decided) in messages {
-                verdicts.push(*decided || self.verdict(entry, rows::record_among(&records, entry.email_id)?)?);
+            let unknown = messages.iter().filter(|(_, decided)| !decided).map(|(entry, _)| entry.email_id);
+            match rows::email_records(self.snapshot, self.account, unknown) {
+                // Each by itself, then: one that is damaged hides no other.
+                Err(error) if error.is_damage() => {
+                    for (entry, decided) in messages {
+                        let record = || rows::email_record(self.snapshot, self.account, entry.email_id);
+                        verdicts.push(*decided || self.verdict_or_damaged(entry, record)?);
+                    }
+                }
+                records => {
+                    let records = records?;
+                    for (entry, decided) in messages {
+                        let record = || rows::record_among(&records, entry.email_id).cloned();
+                        verdicts.push(*decided || self.verdict_or_damaged(entry, record)?);
+                    }
+                }
             }
         }
         Ok(verdicts)
+    }
+
+    /// The verdict on a message; one of which nothing can be told does not match, and is noted.
+    fn verdict_or_damaged(&self, entry: &MessageEntry, record: impl FnOnce() -> Result<EmailRecord>) -> Result<bool> {
+        match record().and_then(|record| self.verdict(entry, &record)) {
+            Err(error) if error.is_damage() => {
+                tracing::warn!(%error, email = %entry.email_id, "a damaged message can't be searched");
+                self.damaged.lock().push(entry.uid);
+                Ok(false)
+            }
+            verdict => verdict,
+        }
     }
 
     fn verdict(&self, entry: &MessageEntry, record: &EmailRecord) -> Result<bool> {

@@ -52,7 +52,8 @@ const TOGETHER: usize = 256;
 
 impl MailStore {
     /// The messages `uids` of a mailbox, ascending when given, in the order of `keys`; ties stay ascending. Those that
-    /// are gone are left out. Reads every one of them: call it from a blocking thread.
+    /// are gone are left out. Reads every one of them: call it from a blocking thread. With them, those that are left out
+    /// because what is stored of them is damaged.
     ///
     /// # Errors
     /// [`MailError::Cancelled`] once `cancel` is set.
@@ -63,18 +64,24 @@ impl MailStore {
         uids: &[Uid],
         keys: &[SortKey],
         cancel: &AtomicBool,
-    ) -> Result<Vec<Uid>> {
+    ) -> Result<(Vec<Uid>, Vec<Uid>)> {
+        let mut all_damaged = Vec::new();
         let mut sorted: Vec<(Uid, Vec<Value>)> = Vec::with_capacity(uids.len());
         for uids in uids.chunks(TOGETHER) {
             if cancel.load(Relaxed) {
                 return Err(MailError::Cancelled);
             }
-            for row in self.encoded_rows(account, mailbox, uids)? {
-                sorted.push((row.entry.uid, values(&row, keys)?));
+            let (rows, damaged) = self.readable_rows(account, mailbox, uids)?;
+            all_damaged.extend(damaged);
+            for row in rows {
+                match values(&row, keys) {
+                    Err(error) if error.is_damage() => all_damaged.push(row.entry.uid),
+                    values => sorted.push((row.entry.uid, values?)),
+                }
             }
         }
         sorted.sort_by(|(_, one), (_, other)| compare(one, other, keys));
-        Ok(sorted.into_iter().map(|(uid, _)| uid).collect())
+        Ok((sorted.into_iter().map(|(uid, _)| uid).collect(), all_damaged))
     }
 }
 

@@ -70,21 +70,28 @@ impl MailStore {
         uids: &[Uid],
         algorithm: ThreadAlgorithm,
         cancel: &AtomicBool,
-    ) -> Result<ThreadForest> {
+    ) -> Result<(ThreadForest, Vec<Uid>)> {
+        let mut all_damaged = Vec::new();
         let mut letters = Vec::with_capacity(uids.len());
         for uids in uids.chunks(TOGETHER) {
             if cancel.load(Relaxed) {
                 return Err(MailError::Cancelled);
             }
-            for row in self.encoded_rows(account, mailbox, uids)? {
-                letters.push(letter(&row, algorithm)?);
+            let (rows, damaged) = self.readable_rows(account, mailbox, uids)?;
+            all_damaged.extend(damaged);
+            for row in rows {
+                match letter(&row, algorithm) {
+                    Err(error) if error.is_damage() => all_damaged.push(row.entry.uid),
+                    letter => letters.push(letter?),
+                }
             }
         }
-        Ok(match algorithm {
+        let forest = match algorithm {
             ThreadAlgorithm::OrderedSubject => by_subject(&letters),
             ThreadAlgorithm::References => by_references(&letters, true),
             ThreadAlgorithm::Refs => by_references(&letters, false),
-        })
+        };
+        Ok((forest, all_damaged))
     }
 }
 

@@ -482,7 +482,8 @@ impl World {
                 emails.insert(message.email, message.size);
                 places.insert(((mailbox.id, *uid), entry.thread_id));
             }
-            let hits = mail.search_uids(account, mailbox.id, &SearchQuery::Flag(SystemFlag::Flagged), None).unwrap();
+            let hits =
+                mail.search_uids(account, mailbox.id, &SearchQuery::Flag(SystemFlag::Flagged), None).unwrap().hits;
             let flagged: Vec<_> = mailbox.messages.iter().filter(|(_, m)| m.flags.flagged()).collect();
             assert_eq!(hits, flagged.iter().map(|(uid, m)| (**uid, m.modseq)).collect::<Vec<_>>());
 

@@ -85,7 +85,7 @@ async fn each_criterion_finds_what_it_names() {
         (Q::HasAttachment, &[]),
     ];
     for (query, expected) in cases {
-        let found = world.mail.search_uids(world.account, inbox, &query, None).unwrap();
+        let found = world.mail.search_uids(world.account, inbox, &query, None).unwrap().hits;
         assert_eq!(found.iter().map(|(uid, _)| uid.0).collect::<Vec<_>>(), expected, "{query:?}");
     }
 }

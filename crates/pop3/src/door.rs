@@ -236,6 +236,19 @@ impl Connection {
             Ok(body) => body,
             Err(error) => return Ok(self.say(&refusal(error))),
         };
+        if body.len() > BODY_PIECE_BYTES as u64 && lines.is_none() {
+            // Read to its end before anything is said, so that a damaged one can be refused.
+            let mut offset = 0;
+            while offset < body.len() {
+                let piece;
+                (body, piece) = read_piece(body, offset).await?;
+                match piece {
+                    Ok(piece) if !piece.is_empty() => offset += piece.len() as u64,
+                    Ok(_) => break,
+                    Err(error) => return Ok(self.say(&refusal(error))),
+                }
+            }
+        }
         let mut stuffing = lines.map_or_else(Stuffing::whole, Stuffing::top);
         let mut offset = 0;
         while offset < body.len() && !stuffing.is_full() {

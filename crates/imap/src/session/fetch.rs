@@ -11,6 +11,7 @@ use std::sync::Arc;
 use mailstore::{FlagChange, Flags, MailboxView, ModSeq, SystemFlag, Uid};
 use tokio::task::JoinHandle;
 
+use super::search::left_out;
 use super::selected::{Picked, keywords_of};
 use super::wire::FLUSH_BYTES;
 use super::{Done, Enabled, Outcome, Session};
@@ -250,6 +251,8 @@ fn make(mut job: Job, mut chunk: Vec<u8>) -> JoinHandle<Step> {
 struct Tally {
     missing: usize,
     failed: Option<Failure>,
+    damaged: Vec<Uid>,
+    answered: usize,
     /// Flags that were told although they are newer than the view.
     told: Vec<(Uid, ModSeq, Flags)>,
 }
@@ -258,12 +261,23 @@ impl Tally {
     fn add(&mut self, job: Job) {
         self.missing += job.missing;
         self.told.extend(job.told);
+        self.damaged.extend(job.damaged);
+        self.answered += job.answered;
         self.failed = self.failed.take().or(job.failed);
     }
 
     fn outcome(self, uid: bool) -> Outcome {
         match self.failed {
             Some(failure) => Err(failure),
+            // One damaged message hides no other: a client that fetches a range has got the rest of it.
+            None if !self.damaged.is_empty() => {
+                let text = left_out(&self.damaged.into_iter().collect());
+                if self.answered > 0 {
+                    Ok(Done::code(Code::CORRUPTION, text))
+                } else {
+                    Err(Failure::no(Code::CORRUPTION, text))
+                }
+            }
             // By number, the client means messages that it believes to be there. It has got all others: a NO would have
             // its person told of an error (RFC 5530 section 3 `EXPUNGEISSUED`).
             None if self.missing > 0 && !uid => {

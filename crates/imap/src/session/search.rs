@@ -27,7 +27,7 @@ impl Session {
             return Err(Failure::bad("UTF8=ACCEPT is enabled: searches are in UTF-8, and name no charset"));
         }
         let by_modseq = asks_for_modseq(&search.key);
-        let hits = self.hits(&search, by_modseq, |found, _| Ok(found)).await?;
+        let hits = self.hits(&search, by_modseq, |found, _| Ok((found, Vec::new()))).await?;
         let rev2 = self.enabled.rev2;
         let out = &mut self.wire.out;
         match search.returns {
@@ -40,13 +40,13 @@ impl Session {
             }
             None => hits.write_search(out, b"* SEARCH", by_modseq),
         }
-        Ok(Done::text("SEARCH completed"))
+        Ok(hits.completed("SEARCH completed"))
     }
 
     /// Finds, arranges what was found where it may block, and saves it if that is wanted.
     pub(super) async fn hits<F>(&mut self, search: &Search, by_modseq: bool, arrange: F) -> Outcome<Hits>
     where
-        F: FnOnce(Vec<(Uid, ModSeq)>, &AtomicBool) -> Result<Vec<(Uid, ModSeq)>, MailError> + Send + 'static,
+        F: FnOnce(Vec<(Uid, ModSeq)>, &AtomicBool) -> Arranged + Send + 'static,
     {
         if search.unknown_charset.is_some() {
             self.forget_saved(search.returns);
@@ -65,18 +65,20 @@ impl Session {
         let found = self
             .blocking(move || {
                 let found = mailstore.search_uids(realm, mailbox, &query, Some(&flag))?;
-                arrange(found, &flag)
+                let (arranged, damaged) = arrange(found.hits, &flag)?;
+                Ok::<_, MailError>((arranged, found.damaged.into_iter().chain(damaged).collect::<UidSet>()))
             })
             .await;
         drop(cancel);
-        let found = match found {
+        let (found, damaged) = match found {
             Ok(found) => found,
             Err(failure) => {
                 self.forget_saved(search.returns);
                 return Err(failure);
             }
         };
-        let hits = Hits::new(&found, &view, search.uid);
+        let mut hits = Hits::new(&found, &view, search.uid);
+        hits.damaged = damaged;
         if by_modseq {
             self.selected_mut()?.shows_modseq();
         }
@@ -109,11 +111,17 @@ pub(super) struct Hits {
     numbers: Vec<u32>,
     modseqs: Vec<ModSeq>,
     uid: bool,
+    /// Messages that were left out because they can't be read.
+    damaged: UidSet,
 }
+
+/// What was found, arranged, and what of it could not be read.
+pub(super) type Arranged = Result<(Vec<(Uid, ModSeq)>, Vec<Uid>), MailError>;
 
 impl Hits {
     fn new(found: &[(Uid, ModSeq)], view: &MailboxView, uid: bool) -> Self {
-        let mut hits = Self { numbers: Vec::with_capacity(found.len()), modseqs: Vec::new(), uid };
+        let mut hits =
+            Self { numbers: Vec::with_capacity(found.len()), modseqs: Vec::new(), uid, damaged: UidSet::EMPTY };
         for (found, modseq) in found {
             if let Some(index) = view.index_of(*found) {
                 hits.numbers.push(if uid { found.0 } else { index as u32 + 1 });
@@ -121,6 +129,11 @@ impl Hits {
             }
         }
         hits
+    }
+
+    /// What the command says in the end.
+    pub(super) fn completed(&self, text: &'static str) -> Done {
+        if self.damaged.is_empty() { Done::text(text) } else { Done::code(Code::CORRUPTION, left_out(&self.damaged)) }
     }
 
     /// What `$` becomes: all, or the least and greatest if only those were asked for (RFC 5182 section 2.4).
@@ -205,6 +218,19 @@ impl Hits {
         }
         out.extend_from_slice(b"\r\n");
     }
+}
+
+/// Names the messages that could not be read.
+pub(super) fn left_out(damaged: &UidSet) -> String {
+    /// Longest list of UIDs, in bytes: the line goes to people.
+    const MOST: usize = 400;
+    let mut uids = damaged.to_string();
+    if uids.len() > MOST {
+        let end = uids[..MOST].rfind(',').unwrap_or(MOST);
+        uids.truncate(end);
+        uids.push_str(" and more");
+    }
+    format!("What is stored of these messages is damaged, and they are left out: UID {uids}")
 }
 
 pub(super) fn asks_for_modseq(key: &SearchKey) -> bool {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mailstore::{MailboxView, ModSeq, ThreadForest, Uid};
 
 use super::search::asks_for_modseq;
-use super::{Done, Outcome, Session};
+use super::{Outcome, Session};
 use crate::response::text;
 use crate::syntax::{Sort, Thread};
 
@@ -21,9 +21,9 @@ impl Session {
             .hits(&search, by_modseq, move |found, cancel| {
                 let uids: Vec<Uid> = found.iter().map(|found| found.0).collect();
                 let modseqs: HashMap<Uid, ModSeq> = found.into_iter().collect();
-                let sorted = mailstore.sort_uids(realm, mailbox, &uids, &keys, cancel)?;
+                let (sorted, damaged) = mailstore.sort_uids(realm, mailbox, &uids, &keys, cancel)?;
                 let with_modseq = |uid| modseqs.get(&uid).map(|modseq| (uid, *modseq));
-                Ok(sorted.into_iter().filter_map(with_modseq).collect())
+                Ok((sorted.into_iter().filter_map(with_modseq).collect(), damaged))
             })
             .await?;
         match search.returns {
@@ -31,7 +31,7 @@ impl Session {
             Some(wanted) => hits.write_esearch(&mut self.wire.out, tag, search.uid, wanted, by_modseq),
             None => hits.write_search(&mut self.wire.out, b"* SORT", by_modseq),
         }
-        Ok(Done::text("SORT completed"))
+        Ok(hits.completed("SORT completed"))
     }
 
     pub(super) async fn thread(&mut self, thread: Thread) -> Outcome {
@@ -42,16 +42,16 @@ impl Session {
         let mailstore = self.door.mailstore.clone();
         let (forest, told) = tokio::sync::oneshot::channel();
         let known = Arc::clone(&view);
-        self.hits(&search, false, move |found, cancel| {
+        let hits = self.hits(&search, false, move |found, cancel| {
             // What came since the client was told of the mailbox has no number yet.
             let uids: Vec<Uid> =
                 found.iter().map(|found| found.0).filter(|uid| known.index_of(*uid).is_some()).collect();
-            let threads = mailstore.thread_uids(realm, mailbox, &uids, algorithm, cancel)?;
+            let (threads, damaged) = mailstore.thread_uids(realm, mailbox, &uids, algorithm, cancel)?;
             // Nobody waits for it if the session is gone.
             let _ = forest.send(threads);
-            Ok(Vec::new())
-        })
-        .await?;
+            Ok((Vec::new(), damaged))
+        });
+        let hits = hits.await?;
         let forest = told.await.unwrap_or_default();
         self.wire.out.extend_from_slice(b"* THREAD");
         if !forest.roots.is_empty() {
@@ -59,7 +59,7 @@ impl Session {
         }
         write_forest(&mut self.wire.out, &forest, &view, search.uid);
         self.wire.out.extend_from_slice(b"\r\n");
-        Ok(Done::text("THREAD completed"))
+        Ok(hits.completed("THREAD completed"))
     }
 }
 

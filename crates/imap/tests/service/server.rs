@@ -23,7 +23,7 @@ pub struct Server {
     pub account: AccountId,
     pub realm: mailstore::RealmId,
     stop: tokio_util::sync::CancellationToken,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 #[allow(dead_code, reason = "not every test needs all of it")]
@@ -87,7 +87,7 @@ impl Server {
                 tokio::spawn(async move { door.serve_connection(Conn::from_tcp(stream).expect("connected")).await });
             }
         });
-        Self { address, directory, mailstore, account, realm, stop, _dir: dir }
+        Self { address, directory, mailstore, account, realm, stop, dir }
     }
 
     /// A client that has logged in.
@@ -95,6 +95,11 @@ impl Server {
         let (mut client, _) = Client::connect(self.address).await;
         client.run(format!("LOGIN {USER} {PASSWORD}")).await.ok();
         client
+    }
+
+    /// Where its store lies.
+    pub fn dir(&self) -> &std::path::Path {
+        self.dir.path()
     }
 
     pub fn stop(&self) {

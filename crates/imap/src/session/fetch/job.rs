@@ -8,7 +8,7 @@ use mailstore::{EncodedRow, Flags, MailStore, MailboxId, MailboxView, MessageEnt
 use super::Plan;
 use super::message::Message;
 use crate::failure::Failure;
-use crate::response::text;
+use crate::response::{Code, text};
 use crate::session::Outcome;
 use crate::session::selected::{Picked, write_flags};
 use crate::session::wire::FLUSH_BYTES;
@@ -32,11 +32,11 @@ pub(super) enum Row {
 }
 
 impl Row {
-    /// The row with what was parsed; the plan has it read wherever it is needed.
+    /// The row with what was parsed; the plan has it read wherever it is needed, unless it is damaged.
     pub(super) fn full(&self) -> Outcome<&EncodedRow> {
         match self {
             Self::Full(row) => Ok(row),
-            Self::Entry(_) => Err(Failure::lost_job()),
+            Self::Entry(_) => Err(Failure::no(Code::CORRUPTION, "What was parsed of the message is damaged")),
         }
     }
 
@@ -60,6 +60,10 @@ pub(super) struct Job {
     pub(super) missing: usize,
     /// Flags that were told although they are newer than the view.
     pub(super) told: Vec<(Uid, ModSeq, Flags)>,
+    /// Messages that were left out, or something of them, because what is stored is damaged.
+    pub(super) damaged: Vec<Uid>,
+    /// How many messages were answered in full.
+    pub(super) answered: usize,
     /// Why the first message whose bytes could not be given could not.
     pub(super) failed: Option<Failure>,
 }
@@ -74,6 +78,8 @@ impl Job {
             message: None,
             missing: 0,
             told: Vec::new(),
+            damaged: Vec::new(),
+            answered: 0,
             failed: None,
         }
     }
@@ -87,7 +93,11 @@ impl Job {
         while out.len() < FLUSH_BYTES {
             if let Some(message) = &mut self.message {
                 if message.write(&shared, out)? {
-                    self.failed = self.failed.take().or(message.failure());
+                    match message.failure() {
+                        Some(Failure::No(Some(Code::CORRUPTION), _)) => self.damaged.push(message.uid()),
+                        Some(failure) => self.failed = self.failed.take().or(Some(failure)),
+                        None => self.answered += 1,
+                    }
                     self.message = None;
                 }
                 continue;
@@ -140,16 +150,32 @@ impl Job {
         if uids.is_empty() {
             return Ok(false);
         }
+        let damaged = self.damaged.len();
         let rows: Vec<Row> = if shared.plan.needs.parsed {
-            let rows = shared.mailstore.encoded_rows(shared.realm, shared.mailbox, &uids)?;
-            rows.into_iter().map(|row| Row::Full(Box::new(row))).collect()
+            self.parsed_rows(shared, &uids)?
         } else {
             let entries = shared.mailstore.entries(shared.realm, shared.mailbox, &uids)?;
             entries.into_iter().map(Row::Entry).collect()
         };
-        self.missing += uids.len() - rows.len();
+        self.missing += uids.len() - rows.len() - (self.damaged.len() - damaged);
         self.rows = rows.into_iter();
         Ok(true)
+    }
+
+    /// Rows with what was parsed; of a message where that is damaged, what is left.
+    fn parsed_rows(&mut self, shared: &Shared, uids: &[Uid]) -> Outcome<Vec<Row>> {
+        let (rows, damaged) = shared.mailstore.readable_rows(shared.realm, shared.mailbox, uids)?;
+        let mut rows: Vec<Row> = rows.into_iter().map(|row| Row::Full(Box::new(row))).collect();
+        for uid in damaged {
+            match shared.mailstore.entries(shared.realm, shared.mailbox, &[uid]) {
+                Ok(entries) => rows.extend(entries.into_iter().map(Row::Entry)),
+                // Not missing, but not to be read either.
+                Err(error) if error.is_damage() => self.damaged.push(uid),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        rows.sort_by_key(|row| row.entry().uid);
+        Ok(rows)
     }
 
     /// Writes what the view itself can tell.

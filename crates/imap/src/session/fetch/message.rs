@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use mailkit::Parsed;
-use mailstore::{BodyReader, MailStore};
+use mailstore::{BodyReader, MailStore, Uid};
 
 use super::job::{Row, Shared};
 use super::section::{Content, binary, clip, content, write_name, write_part};
@@ -24,7 +24,8 @@ pub(super) struct Message {
     number: usize,
     row: Row,
     source: Source,
-    started: bool,
+    /// Something of it was written.
+    begun: bool,
     item: usize,
     stream: Option<Stream>,
     /// Where its parts are; decoded when first needed.
@@ -49,7 +50,7 @@ enum Stream {
 impl Message {
     pub(super) fn new(mailstore: &MailStore, number: usize, row: Row) -> Self {
         let source = Source { mailstore: mailstore.clone(), reader: None };
-        Self { number, row, source, started: false, item: 0, stream: None, structure: None, failure: None }
+        Self { number, row, source, begun: false, item: 0, stream: None, structure: None, failure: None }
     }
 
     /// Why something of it could not be given.
@@ -70,22 +71,35 @@ impl Message {
             }
             return Ok(false);
         }
-        if !self.started {
-            self.started = true;
+        let Some(item) = shared.plan.items.get(self.item) else {
+            if self.begun {
+                out.extend_from_slice(b")\r\n");
+            }
+            return Ok(true);
+        };
+        self.item += 1;
+        let start = out.len();
+        if self.begun {
+            out.push(b' ');
+        } else {
             out.extend_from_slice(b"* ");
             text::number(out, self.number as u64);
             out.extend_from_slice(b" FETCH (");
         }
-        let Some(item) = shared.plan.items.get(self.item) else {
-            out.extend_from_slice(b")\r\n");
-            return Ok(true);
-        };
-        if self.item > 0 {
-            out.push(b' ');
+        match self.write_item(item, shared, out) {
+            Ok(()) => self.begun = true,
+            // What can't be given is left out, and hides nothing else of this message or of others.
+            Err(failure @ (Failure::No(..) | Failure::Bad(..))) => {
+                out.truncate(start);
+                self.failure.get_or_insert(failure);
+            }
+            Err(failure) => return Err(failure),
         }
-        self.item += 1;
-        self.write_item(item, shared, out)?;
         Ok(false)
+    }
+
+    pub(super) fn uid(&self) -> Uid {
+        self.row.entry().uid
     }
 
     fn write_item(&mut self, item: &FetchItem, shared: &Shared, out: &mut Vec<u8>) -> Outcome<()> {
@@ -162,33 +176,33 @@ impl Message {
                 out.extend_from_slice(b"BODYSTRUCTURE ");
                 structure::write(out, &parsed.root, true, utf8);
             }
-            FetchItem::Section(section) => self.write_section(section, &parsed, out),
-            FetchItem::BinarySize(part) => self.write_binary_size(part, &parsed, out),
+            FetchItem::Section(section) => self.write_section(section, &parsed, out)?,
+            FetchItem::BinarySize(part) => self.write_binary_size(part, &parsed, out)?,
             _ => {}
         }
         Ok(())
     }
 
-    fn write_section(&mut self, section: &Section, parsed: &Parsed, out: &mut Vec<u8>) {
+    fn write_section(&mut self, section: &Section, parsed: &Parsed, out: &mut Vec<u8>) -> Outcome<()> {
         write_name(out, section);
         out.push(b' ');
-        let start = out.len();
         let is_binary = section.form == SectionForm::Binary;
-        let result = match content(parsed, section) {
-            Content::Raw(range) => self.begin_raw(&range, section.partial, is_binary, out),
-            Content::Decoded(range, encoding) => self.begin_decoded(&range, encoding, section.partial, out),
-            Content::Fields(range) => self.write_fields(&range, section, out),
-            Content::Undecodable => Err(Failure::no(Code::UNKNOWN_CTE, "The part has an unknown transfer encoding")),
-            Content::Nothing => {
+        match content(parsed, section) {
+            Content::Raw(range) => self.begin_raw(&range, section.partial, is_binary, out)?,
+            Content::Decoded(range, encoding) => self.begin_decoded(&range, encoding, section.partial, out)?,
+            Content::Fields(range) => self.write_fields(&range, section, out)?,
+            Content::Undecodable => {
+                self.undecodable();
                 out.extend_from_slice(b"NIL");
-                Ok(())
             }
-        };
-        if let Err(failure) = result {
-            out.truncate(start);
-            out.extend_from_slice(b"NIL");
-            self.failure.get_or_insert(failure);
+            Content::Nothing => out.extend_from_slice(b"NIL"),
         }
+        Ok(())
+    }
+
+    fn undecodable(&mut self) {
+        let failure = || Failure::no(Code::UNKNOWN_CTE, "The part has an unknown transfer encoding");
+        self.failure.get_or_insert_with(failure);
     }
 
     /// Announces raw bytes and writes the first piece, so that a message that can not be read at all is noticed while
@@ -237,21 +251,21 @@ impl Message {
         Ok(())
     }
 
-    fn write_binary_size(&mut self, part: &[u32], parsed: &Parsed, out: &mut Vec<u8>) {
+    fn write_binary_size(&mut self, part: &[u32], parsed: &Parsed, out: &mut Vec<u8>) -> Outcome<()> {
         let size = match binary(parsed, part) {
-            Content::Raw(range) | Content::Fields(range) => Ok(range.end - range.start),
-            Content::Decoded(range, encoding) => self.source.decoded_len(&self.row, &range, encoding),
-            Content::Undecodable => Err(Failure::no(Code::UNKNOWN_CTE, "The part has an unknown transfer encoding")),
-            Content::Nothing => Ok(0),
+            Content::Raw(range) | Content::Fields(range) => range.end - range.start,
+            Content::Decoded(range, encoding) => self.source.decoded_len(&self.row, &range, encoding)?,
+            Content::Undecodable => {
+                self.undecodable();
+                0
+            }
+            Content::Nothing => 0,
         };
-        let size = size.unwrap_or_else(|failure| {
-            self.failure.get_or_insert(failure);
-            0
-        });
         out.extend_from_slice(b"BINARY.SIZE[");
         write_part(out, part);
         out.extend_from_slice(b"] ");
         text::number(out, size);
+        Ok(())
     }
 }
 
