@@ -37,6 +37,8 @@ pub struct ImapOptions {
     pub idle_command_timeout: Duration,
     /// How long a client may take to read what it was sent. Default 5 minutes.
     pub write_timeout: Duration,
+    /// After how long a client is told that its command is still in progress, and again each time. Default 10 seconds.
+    pub progress_interval: Duration,
     /// Ends every connection with BYE at its next quiet moment. Default: never.
     pub shutdown: CancellationToken,
 }
@@ -57,6 +59,7 @@ impl Default for ImapOptions {
             idle_timeout: Duration::from_secs(30 * 60),
             idle_command_timeout: Duration::from_secs(29 * 60),
             write_timeout: Duration::from_secs(300),
+            progress_interval: Duration::from_secs(10),
             shutdown: CancellationToken::new(),
         }
     }

@@ -10,6 +10,7 @@ mod list;
 mod login;
 mod mailboxes;
 mod notify;
+mod progress;
 mod quota;
 mod search;
 mod select;
@@ -17,6 +18,8 @@ mod selected;
 mod sort;
 mod store;
 mod token;
+mod uid_only;
+mod unauthenticate;
 mod wire;
 
 use std::borrow::Cow;
@@ -74,6 +77,8 @@ pub(crate) struct Enabled {
     condstore: bool,
     /// `ENABLE QRESYNC`.
     qresync: bool,
+    /// `ENABLE UIDONLY` (RFC 9586).
+    uid_only: bool,
 }
 
 /// What came from the client.
@@ -305,7 +310,10 @@ impl Session {
             self.tell_changes(false)?;
         }
         let may_be_newer = may_be_newer(&command);
-        let outcome = self.dispatch(&tag, command).await;
+        let outcome = match self.may_use_numbers(&command) {
+            Ok(()) => self.dispatch(&tag, command).await,
+            Err(failure) => Err(failure),
+        };
         if may_be_newer {
             self.is_behind();
         }
@@ -348,6 +356,7 @@ impl Session {
 
     async fn dispatch_authenticated(&mut self, tag: &str, command: Command) -> Outcome {
         match command {
+            Command::Unauthenticate => self.unauthenticate(),
             Command::Enable(names) => Ok(self.enable(&names)),
             Command::Select(select) => self.select(select).await,
             Command::Create { mailbox, special_use } => self.create(&mailbox, &special_use).await,
@@ -384,15 +393,15 @@ impl Session {
                 self.leave_mailbox();
                 Ok(Done::text("UNSELECT completed"))
             }
-            Command::Expunge => self.expunge(None).await,
-            Command::UidExpunge(set) => self.expunge(Some(&set)).await,
+            Command::Expunge => self.expunge(tag, None).await,
+            Command::UidExpunge(set) => self.expunge(tag, Some(&set)).await,
             Command::Search(search) => self.search(tag, search).await,
             Command::Sort(sort) => self.sort(tag, sort).await,
-            Command::Thread(thread) => self.thread(thread).await,
+            Command::Thread(thread) => self.thread(tag, thread).await,
             Command::Fetch(fetch) => self.fetch(fetch).await,
-            Command::Store(store) => self.store(store).await,
-            Command::Copy { uid, set, mailbox } => self.copy(uid, &set, &mailbox).await,
-            Command::Move { uid, set, mailbox } => self.move_(uid, &set, &mailbox).await,
+            Command::Store(store) => self.store(tag, store).await,
+            Command::Copy { uid, set, mailbox } => self.copy(tag, uid, &set, &mailbox).await,
+            Command::Move { uid, set, mailbox } => self.move_(tag, uid, &set, &mailbox).await,
             // All others were taken before.
             _ => Err(Failure::bad("This command can not be used here")),
         }
@@ -469,12 +478,22 @@ impl Session {
         E: Send + 'static,
         Failure: From<E>,
     {
-        match tokio::task::spawn_blocking(job).await {
-            Ok(result) => Ok(result?),
-            Err(error) => {
-                tracing::error!(%error, "an IMAP job died");
-                Err(Failure::lost_job())
-            }
+        blocking(job).await
+    }
+}
+
+/// Runs `job` where it may block.
+async fn blocking<T, E>(job: impl FnOnce() -> Result<T, E> + Send + 'static) -> Outcome<T>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+    Failure: From<E>,
+{
+    match tokio::task::spawn_blocking(job).await {
+        Ok(result) => Ok(result?),
+        Err(error) => {
+            tracing::error!(%error, "an IMAP job died");
+            Err(Failure::lost_job())
         }
     }
 }

@@ -10,6 +10,8 @@ mod changes;
 mod client;
 #[path = "service/damaged.rs"]
 mod damaged;
+#[path = "service/extensions.rs"]
+mod extensions;
 #[path = "service/fetch.rs"]
 mod fetch;
 #[path = "service/limits.rs"]

@@ -21,6 +21,8 @@ pub(crate) enum Code {
     Modified(Ranges),
     /// `MAILBOXID`.
     MailboxId(String),
+    /// `INPROGRESS`: the tag of a command that is still being obeyed.
+    InProgress(String),
     /// `CAPABILITY`: what can be used now.
     Capability(String),
 }
@@ -47,6 +49,7 @@ impl Code {
     pub(crate) const SERVER_BUG: Self = Self::Word("SERVERBUG");
     pub(crate) const TOO_BIG: Self = Self::Word("TOOBIG");
     pub(crate) const TRY_CREATE: Self = Self::Word("TRYCREATE");
+    pub(crate) const UID_REQUIRED: Self = Self::Word("UIDREQUIRED");
     pub(crate) const UNAVAILABLE: Self = Self::Word("UNAVAILABLE");
     pub(crate) const UNKNOWN_CTE: Self = Self::Word("UNKNOWN-CTE");
     pub(crate) const USE_ATTR: Self = Self::Word("USEATTR");
@@ -78,6 +81,11 @@ impl Code {
             Self::Modified(set) => {
                 out.extend_from_slice(b"MODIFIED ");
                 set.write(out);
+            }
+            Self::InProgress(tag) => {
+                out.extend_from_slice(b"INPROGRESS (");
+                text::string(out, tag.as_bytes(), false);
+                out.extend_from_slice(b" NIL NIL)");
             }
             Self::Capability(all) => {
                 out.extend_from_slice(b"CAPABILITY ");

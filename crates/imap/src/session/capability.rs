@@ -10,7 +10,7 @@ const AFTER_LOGIN: &str = "IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE IDLE U
                            CHILDREN SPECIAL-USE CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH \
                            SEARCHRES WITHIN PARTIAL SORT SORT=DISPLAY ESORT THREAD=ORDEREDSUBJECT THREAD=REFERENCES \
                            THREAD=REFS I18NLEVEL=1 CONDSTORE QRESYNC BINARY OBJECTID PREVIEW MULTIAPPEND NOTIFY \
-                           UTF8=ACCEPT QUOTA QUOTA=RES-STORAGE";
+                           UTF8=ACCEPT QUOTA QUOTA=RES-STORAGE UIDONLY INPROGRESS UNAUTHENTICATE";
 
 impl Session {
     pub(super) fn greet(&mut self) -> Outcome<()> {
@@ -67,6 +67,7 @@ impl Session {
                 "IMAP4REV2" => (enabled.rev2, enabled.utf8) = (true, true),
                 "UTF8=ACCEPT" => (enabled.utf8, enabled.utf8_accept) = (true, true),
                 "CONDSTORE" => enabled.condstore = true,
+                "UIDONLY" => enabled.uid_only = true,
                 "QRESYNC" => (enabled.qresync, enabled.condstore) = (true, true),
                 _ => continue,
             }

@@ -8,26 +8,28 @@ use crate::response::Code;
 use crate::syntax::{MessageSet, Ranges};
 
 impl Session {
-    pub(super) async fn copy(&mut self, uid: bool, set: &MessageSet, to: &str) -> Outcome {
+    pub(super) async fn copy(&mut self, tag: &str, uid: bool, set: &MessageSet, to: &str) -> Outcome {
         let realm = self.realm()?;
         let to = self.target(to)?;
         let selected = self.selected()?;
         let uids = selected.pick(uid, set)?.uids(&selected.known);
         let from = selected.mailbox;
-        let copied = self.door.mailstore.copy(realm, from, &uids, to).await?;
+        let mailstore = self.door.mailstore.clone();
+        let copied = self.patiently(tag, mailstore.copy(realm, from, &uids, to)).await??;
         match copy_uid(&copied) {
             Some(code) => Ok(Done::code(code, "COPY completed")),
             None => nothing_there(uid, &uids, "COPY completed: there were no such messages"),
         }
     }
 
-    pub(super) async fn move_(&mut self, uid: bool, set: &MessageSet, to: &str) -> Outcome {
+    pub(super) async fn move_(&mut self, tag: &str, uid: bool, set: &MessageSet, to: &str) -> Outcome {
         let realm = self.realm()?;
         let to = self.target(to)?;
         let selected = self.writable()?;
         let uids = selected.pick(uid, set)?.uids(&selected.known);
         let from = selected.mailbox;
-        let moved = self.door.mailstore.move_(realm, from, &uids, to).await?;
+        let mailstore = self.door.mailstore.clone();
+        let moved = self.patiently(tag, mailstore.move_(realm, from, &uids, to)).await??;
         let Some(code) = copy_uid(&moved) else {
             return nothing_there(uid, &uids, "MOVE completed: there were no such messages");
         };

@@ -59,7 +59,7 @@ impl Needs {
 impl Plan {
     fn new(mut items: Vec<FetchItem>, fetch_uid: bool, changed_since: bool, enabled: Enabled, seen: bool) -> Self {
         // What an answer must hold although it was not asked for.
-        if (fetch_uid || enabled.qresync) && !items.contains(&FetchItem::Uid) {
+        if (fetch_uid || enabled.qresync) && !enabled.uid_only && !items.contains(&FetchItem::Uid) {
             items.insert(0, FetchItem::Uid);
         }
         let flags = items.contains(&FetchItem::Flags);

@@ -27,7 +27,7 @@ impl Session {
             return Err(Failure::bad("UTF8=ACCEPT is enabled: searches are in UTF-8, and name no charset"));
         }
         let by_modseq = asks_for_modseq(&search.key);
-        let hits = self.hits(&search, by_modseq, |found, _| Ok((found, Vec::new()))).await?;
+        let hits = self.hits(tag, &search, by_modseq, |found, _| Ok((found, Vec::new()))).await?;
         let rev2 = self.enabled.rev2;
         let out = &mut self.wire.out;
         match search.returns {
@@ -44,7 +44,7 @@ impl Session {
     }
 
     /// Finds, arranges what was found where it may block, and saves it if that is wanted.
-    pub(super) async fn hits<F>(&mut self, search: &Search, by_modseq: bool, arrange: F) -> Outcome<Hits>
+    pub(super) async fn hits<F>(&mut self, tag: &str, search: &Search, by_modseq: bool, arrange: F) -> Outcome<Hits>
     where
         F: FnOnce(Vec<(Uid, ModSeq)>, &AtomicBool) -> Arranged + Send + 'static,
     {
@@ -62,13 +62,12 @@ impl Session {
         let mailstore = self.door.mailstore.clone();
         let cancel = CancelOnDrop(Arc::default());
         let flag = Arc::clone(&cancel.0);
-        let found = self
-            .blocking(move || {
-                let found = mailstore.search_uids(realm, mailbox, &query, Some(&flag))?;
-                let (arranged, damaged) = arrange(found.hits, &flag)?;
-                Ok::<_, MailError>((arranged, found.damaged.into_iter().chain(damaged).collect::<UidSet>()))
-            })
-            .await;
+        let work = super::blocking(move || {
+            let found = mailstore.search_uids(realm, mailbox, &query, Some(&flag))?;
+            let (arranged, damaged) = arrange(found.hits, &flag)?;
+            Ok::<_, MailError>((arranged, found.damaged.into_iter().chain(damaged).collect::<UidSet>()))
+        });
+        let found = self.patiently(tag, work).await?;
         drop(cancel);
         let (found, damaged) = match found {
             Ok(found) => found,

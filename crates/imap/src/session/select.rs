@@ -2,8 +2,8 @@
 
 use mailstore::{Mailbox, MailboxView, ModSeq, Uid, UidSet};
 
-use super::selected::{Selected, recent_of, write_flag_lists, write_flags_fetch};
-use super::{Done, Outcome, Session};
+use super::selected::{FlagsLine, Selected, recent_of, write_flag_lists};
+use super::{Done, Enabled, Outcome, Session};
 use crate::failure::Failure;
 use crate::response::{Code, mailbox_name, text};
 use crate::syntax::{MessageSet, Qresync, Select};
@@ -54,7 +54,7 @@ impl Session {
     /// The untagged answers of SELECT.
     fn describe(&mut self, mailbox: &Mailbox, selected: &Selected) {
         let view = &selected.known;
-        let rev2 = self.enabled.rev2;
+        let Enabled { rev2, uid_only, .. } = self.enabled;
         let out = &mut self.wire.out;
         write_flag_lists(out, selected.keywords(), selected.read_only);
         out.extend_from_slice(b"* ");
@@ -64,7 +64,7 @@ impl Session {
             out.extend_from_slice(b"* ");
             text::number(out, selected.count_recent() as u64);
             out.extend_from_slice(b" RECENT\r\n");
-            if let Some(index) = view.first_unseen() {
+            if let Some(index) = view.first_unseen().filter(|_| !uid_only) {
                 let line = format!("* OK [UNSEEN {}] The first message not seen\r\n", index + 1);
                 out.extend_from_slice(line.as_bytes());
             }
@@ -88,7 +88,7 @@ impl Session {
     fn resynchronise(&mut self, known: &Qresync) -> Outcome<()> {
         let realm = self.realm()?;
         let selected = self.selected()?;
-        let (view, recent) = (selected.known.clone(), selected.recent.clone());
+        let (view, recent, enabled) = (selected.known.clone(), selected.recent.clone(), self.enabled);
         let changes = self.door.mailstore.changes_since(realm, selected.mailbox, ModSeq(known.modseq))?;
         let interesting = known.known_uids.as_ref().map(|set| selected.uid_ranges_below(set, view.uid_next()));
         let vanished = vanished_of(&changes.vanished, &view, interesting.as_ref());
@@ -105,7 +105,8 @@ impl Session {
         changed.sort_by_key(|&index| view.modseq(index));
         for index in changed {
             let uid = view.uids()[index];
-            write_flags_fetch(out, index + 1, uid, Some(view.flags(index)), &recent, Some(view.modseq(index)));
+            let line = FlagsLine { index, uid, flags: Some(view.flags(index)), modseq: Some(view.modseq(index)) };
+            line.write(out, &recent, enabled);
         }
         Ok(())
     }
@@ -127,7 +128,7 @@ impl Session {
     }
 
     /// EXPUNGE and UID EXPUNGE. What is gone is told with all other changes, before the tagged answer.
-    pub(super) async fn expunge(&mut self, set: Option<&MessageSet>) -> Outcome {
+    pub(super) async fn expunge(&mut self, tag: &str, set: Option<&MessageSet>) -> Outcome {
         let realm = self.realm()?;
         let selected = self.writable()?;
         let mailbox = selected.mailbox;
@@ -135,7 +136,8 @@ impl Session {
             Some(set) => Some(selected.pick(true, set)?.uids(&selected.known)),
             None => None,
         };
-        self.door.mailstore.expunge_deleted(realm, mailbox, uids.as_deref()).await?;
+        let mailstore = self.door.mailstore.clone();
+        self.patiently(tag, mailstore.expunge_deleted(realm, mailbox, uids.as_deref())).await??;
         Ok(Done::token("EXPUNGE completed"))
     }
 }

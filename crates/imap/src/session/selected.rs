@@ -11,6 +11,7 @@ use mailstore::{
 use tokio::sync::watch;
 
 use super::token::Shown;
+use super::uid_only::write_fetch_start;
 use super::wire::Wire;
 use super::{Enabled, Outcome, Session};
 use crate::failure::Failure;
@@ -221,29 +222,41 @@ pub(crate) fn write_flags(out: &mut Vec<u8>, flags: &Flags, recent: bool) {
     out.push(b')');
 }
 
-/// Writes `* n FETCH (UID u FLAGS (...) MODSEQ (m))`.
-pub(super) fn write_flags_fetch(
-    out: &mut Vec<u8>,
-    number: usize,
-    uid: Uid,
-    flags: Option<&Flags>,
-    recent: &UidSet,
-    modseq: Option<ModSeq>,
-) {
-    out.extend_from_slice(b"* ");
-    text::number(out, number as u64);
-    out.extend_from_slice(b" FETCH (UID ");
-    text::number(out, u64::from(uid.0));
-    if let Some(flags) = flags {
-        out.extend_from_slice(b" FLAGS ");
-        write_flags(out, flags, recent.contains(uid));
+/// What is told of the flags of a message.
+pub(super) struct FlagsLine<'a> {
+    /// Index into the view the client knows.
+    pub(super) index: usize,
+    pub(super) uid: Uid,
+    pub(super) flags: Option<&'a Flags>,
+    pub(super) modseq: Option<ModSeq>,
+}
+
+impl FlagsLine<'_> {
+    /// Writes `* n FETCH (UID u FLAGS (...) MODSEQ (m))`, or `* u UIDFETCH (FLAGS (...) MODSEQ (m))`.
+    pub(super) fn write(&self, out: &mut Vec<u8>, recent: &UidSet, enabled: Enabled) {
+        write_fetch_start(out, self.index + 1, self.uid, enabled);
+        let start = out.len();
+        let mut item = |out: &mut Vec<u8>, name: &[u8]| {
+            if out.len() > start {
+                out.push(b' ');
+            }
+            out.extend_from_slice(name);
+        };
+        if !enabled.uid_only {
+            item(out, b"UID ");
+            text::number(out, u64::from(self.uid.0));
+        }
+        if let Some(flags) = self.flags {
+            item(out, b"FLAGS ");
+            write_flags(out, flags, recent.contains(self.uid));
+        }
+        if let Some(modseq) = self.modseq {
+            item(out, b"MODSEQ (");
+            text::number(out, modseq.0);
+            out.push(b')');
+        }
+        out.extend_from_slice(b")\r\n");
     }
-    if let Some(modseq) = modseq {
-        out.extend_from_slice(b" MODSEQ (");
-        text::number(out, modseq.0);
-        out.push(b')');
-    }
-    out.extend_from_slice(b")\r\n");
 }
 
 /// What of `view` is `\Recent` for the session that asks. One that reads only takes it from nobody.
@@ -391,7 +404,7 @@ impl Selected {
         if !diff.vanished.is_empty() && !expunges {
             return false;
         }
-        if enabled.qresync && !diff.vanished.is_empty() {
+        if (enabled.qresync || enabled.uid_only) && !diff.vanished.is_empty() {
             let gone: UidSet = diff.vanished.iter().map(|gone| gone.1).collect();
             out.extend_from_slice(format!("* VANISHED {gone}\r\n").as_bytes());
         } else {
@@ -420,7 +433,8 @@ impl Selected {
         for index in changed {
             let (uid, modseq) = (newer.uids()[index], newer.modseq(index));
             let shown = enabled.condstore.then_some(modseq);
-            write_flags_fetch(out, index + 1, uid, Some(newer.flags(index)), &self.recent, shown);
+            let line = FlagsLine { index, uid, flags: Some(newer.flags(index)), modseq: shown };
+            line.write(out, &self.recent, enabled);
         }
         (self.told, self.told_unknown) = (HashMap::new(), false);
         self.known = Arc::clone(newer);

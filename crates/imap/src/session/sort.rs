@@ -18,7 +18,7 @@ impl Session {
         let mailstore = self.door.mailstore.clone();
         let by_modseq = asks_for_modseq(&search.key);
         let hits = self
-            .hits(&search, by_modseq, move |found, cancel| {
+            .hits(tag, &search, by_modseq, move |found, cancel| {
                 let uids: Vec<Uid> = found.iter().map(|found| found.0).collect();
                 let modseqs: HashMap<Uid, ModSeq> = found.into_iter().collect();
                 let (sorted, damaged) = mailstore.sort_uids(realm, mailbox, &uids, &keys, cancel)?;
@@ -34,7 +34,7 @@ impl Session {
         Ok(hits.completed("SORT completed"))
     }
 
-    pub(super) async fn thread(&mut self, thread: Thread) -> Outcome {
+    pub(super) async fn thread(&mut self, tag: &str, thread: Thread) -> Outcome {
         let Thread { algorithm, search } = thread;
         let realm = self.realm()?;
         let selected = self.selected()?;
@@ -42,7 +42,7 @@ impl Session {
         let mailstore = self.door.mailstore.clone();
         let (forest, told) = tokio::sync::oneshot::channel();
         let known = Arc::clone(&view);
-        let hits = self.hits(&search, false, move |found, cancel| {
+        let hits = self.hits(tag, &search, false, move |found, cancel| {
             // What came since the client was told of the mailbox has no number yet.
             let uids: Vec<Uid> =
                 found.iter().map(|found| found.0).filter(|uid| known.index_of(*uid).is_some()).collect();

@@ -2,14 +2,14 @@
 
 use mailstore::{FlagChange, Flags, Keyword, MAX_KEYWORDS, ModSeq, SystemFlag};
 
-use super::selected::{Selected, write_flags_fetch};
+use super::selected::{FlagsLine, Selected};
 use super::{Done, Outcome, Session};
 use crate::failure::Failure;
 use crate::response::Code;
 use crate::syntax::{Flag, Ranges, Store, StoreMode};
 
 impl Session {
-    pub(super) async fn store(&mut self, store: Store) -> Outcome {
+    pub(super) async fn store(&mut self, tag: &str, store: Store) -> Outcome {
         let realm = self.realm()?;
         if store.unchanged_since.is_some() {
             self.enable_condstore();
@@ -33,9 +33,11 @@ impl Session {
             StoreMode::Remove => FlagChange::Remove(flags),
         };
         let since = store.unchanged_since.map(ModSeq);
-        let result = self.door.mailstore.set_flags(realm, mailbox, &uids, change.clone(), since).await?;
+        let mailstore = self.door.mailstore.clone();
+        let result = self.patiently(tag, mailstore.set_flags(realm, mailbox, &uids, change.clone(), since)).await??;
 
-        let condstore = self.enabled.condstore;
+        let enabled = self.enabled;
+        let condstore = enabled.condstore;
         let (selected, wire) = self.selected_and_wire()?;
         // A client that wants to hear nothing works the flags out by what it knows, which others may have changed.
         let works_out = |selected: &Selected, index: usize, flags: &Flags| {
@@ -58,7 +60,8 @@ impl Session {
             // A silent STORE still tells the new MODSEQ, which the client could not know (RFC 7162 section 3.1.3).
             let modseq = condstore.then_some(*modseq);
             if shown.is_some() || modseq.is_some() {
-                write_flags_fetch(&mut wire.out, index + 1, *uid, shown, &selected.recent, modseq);
+                let line = FlagsLine { index, uid: *uid, flags: shown, modseq };
+                line.write(&mut wire.out, &selected.recent, enabled);
                 wire.flush_if_full().await?;
             }
         }

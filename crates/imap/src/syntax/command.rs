@@ -45,6 +45,8 @@ pub enum Command {
         password: Secret,
     },
     Enable(Vec<String>),
+    /// RFC 8437.
+    Unauthenticate,
     /// RFC 4978: the mechanism.
     Compress(String),
     Select(Select),
@@ -111,6 +113,7 @@ impl Command {
             Self::Authenticate { .. } => "authenticate",
             Self::Login { .. } => "login",
             Self::Enable(_) => "enable",
+            Self::Unauthenticate => "unauthenticate",
             Self::Compress(_) => "compress",
             Self::Select(_) => "select",
             Self::Create { .. } => "create",

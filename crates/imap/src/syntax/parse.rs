@@ -125,6 +125,7 @@ fn body(c: &mut Cursor<'_>) -> Result<std::result::Result<Command, String>> {
         "NOOP" => Command::Noop,
         "LOGOUT" => Command::Logout,
         "STARTTLS" => Command::StartTls,
+        "UNAUTHENTICATE" => Command::Unauthenticate,
         "NAMESPACE" => Command::Namespace,
         "IDLE" => Command::Idle,
         "NOTIFY" => Command::Notify(notify::notify(c)?),

@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::response::{Code, text};
 use crate::session::Outcome;
 use crate::session::selected::{Picked, write_flags};
+use crate::session::uid_only::write_fetch_start;
 use crate::session::wire::FLUSH_BYTES;
 use crate::syntax::FetchItem;
 
@@ -187,9 +188,7 @@ impl Job {
             if next.is_empty() {
                 return false;
             }
-            out.extend_from_slice(b"* ");
-            text::number(out, index as u64 + 1);
-            out.extend_from_slice(b" FETCH (");
+            write_fetch_start(out, index + 1, view.uids()[index], shared.plan.enabled);
             for (i, item) in shared.plan.items.iter().enumerate() {
                 if i > 0 {
                     out.push(b' ');

@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::response::{Code, envelope, structure, text};
 use crate::session::Outcome;
 use crate::session::selected::write_flags;
+use crate::session::uid_only::write_fetch_start;
 use crate::session::wire::FLUSH_BYTES;
 use crate::syntax::{FetchItem, Section, SectionForm, SectionText};
 use mailkit::transfer::{Decoder, Encoding};
@@ -82,9 +83,7 @@ impl Message {
         if self.begun {
             out.push(b' ');
         } else {
-            out.extend_from_slice(b"* ");
-            text::number(out, self.number as u64);
-            out.extend_from_slice(b" FETCH (");
+            write_fetch_start(out, self.number, self.uid(), shared.plan.enabled);
         }
         match self.write_item(item, shared, out) {
             Ok(()) => self.begun = true,

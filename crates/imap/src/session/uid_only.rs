@@ -1,0 +1,54 @@
+//! UIDONLY (RFC 9586): once it is enabled, messages have no numbers, neither in commands nor in answers.
+
+use mailstore::Uid;
+
+use super::{Enabled, Outcome, Session};
+use crate::failure::Failure;
+use crate::response::{Code, text};
+use crate::syntax::{Command, MessageSet, SearchKey};
+
+/// Writes `* n FETCH (`, or `* uid UIDFETCH (`.
+pub(super) fn write_fetch_start(out: &mut Vec<u8>, number: usize, uid: Uid, enabled: Enabled) {
+    out.extend_from_slice(b"* ");
+    if enabled.uid_only {
+        text::number(out, u64::from(uid.0));
+        out.extend_from_slice(b" UIDFETCH (");
+    } else {
+        text::number(out, number as u64);
+        out.extend_from_slice(b" FETCH (");
+    }
+}
+
+impl Session {
+    /// Refuses a command that names messages by number where they have none.
+    pub(super) fn may_use_numbers(&self, command: &Command) -> Outcome<()> {
+        if self.enabled.uid_only && uses_numbers(command) {
+            let text = "UIDONLY is enabled: messages are named by UID alone";
+            return Err(Failure::Bad(Some(Code::UID_REQUIRED), text.into()));
+        }
+        Ok(())
+    }
+}
+
+fn uses_numbers(command: &Command) -> bool {
+    match command {
+        Command::Fetch(fetch) => !fetch.uid,
+        Command::Store(store) => !store.uid,
+        Command::Copy { uid, .. } | Command::Move { uid, .. } => !uid,
+        Command::Search(search) => !search.uid || names_numbers(&search.key),
+        Command::Sort(sort) => !sort.search.uid || names_numbers(&sort.search.key),
+        Command::Thread(thread) => !thread.search.uid || names_numbers(&thread.search.key),
+        Command::Select(select) => select.qresync.as_ref().is_some_and(|known| known.sequence_match.is_some()),
+        _ => false,
+    }
+}
+
+/// Whether a search program has message numbers. `$` has none. Depth is bounded by the parser.
+fn names_numbers(key: &SearchKey) -> bool {
+    match key {
+        SearchKey::Sequence(set) => *set != MessageSet::Saved,
+        SearchKey::And(keys) | SearchKey::Or(keys) => keys.iter().any(names_numbers),
+        SearchKey::Not(key) => names_numbers(key),
+        _ => false,
+    }
+}

@@ -1,0 +1,20 @@
+//! UNAUTHENTICATE (RFC 8437): back to before the login, on the same connection.
+
+use tokio::time::Instant;
+
+use super::{Done, Enabled, Outcome, Session};
+use crate::response::Code;
+
+impl Session {
+    /// Closes the mailbox without expunging, and forgets the account with all that it had asked for. TLS and compression
+    /// stay; failed logins are counted on.
+    pub(super) fn unauthenticate(&mut self) -> Outcome {
+        self.leave_mailbox();
+        self.notified = None;
+        self.enabled = Enabled::default();
+        self.user = None;
+        self.frame.set_limit(self.door.options.max_command_before_login_bytes);
+        self.login_deadline = Instant::now() + self.door.options.login_timeout;
+        Ok(Done::code(Code::Capability(self.capabilities()?), "UNAUTHENTICATE completed"))
+    }
+}
