@@ -236,7 +236,7 @@ impl FlagsLine<'_> {
     pub(super) fn write(&self, out: &mut Vec<u8>, recent: &UidSet, enabled: Enabled) {
         write_fetch_start(out, self.index + 1, self.uid, enabled);
         let start = out.len();
-        let mut item = |out: &mut Vec<u8>, name: &[u8]| {
+        let item = |out: &mut Vec<u8>, name: &[u8]| {
             if out.len() > start {
                 out.push(b' ');
             }
