@@ -1,8 +1,13 @@
 //! From part bytes to text: transfer encodings, character sets, and IMAP's mailbox names.
 
+mod decode;
+mod labels;
+mod pages;
+mod seven;
+
 use std::borrow::Cow;
 
-use encoding_rs::Encoding;
+pub use decode::{decode_charset, decode_charset_or, detect_charset, html_charset, names_charset, names_utf8};
 
 pub use crate::utf7::{decode_mutf7, encode_mutf7};
 
@@ -15,48 +20,6 @@ pub fn decode_transfer<'a>(encoding: &str, body: &'a [u8]) -> Option<Cow<'a, [u8
         "quoted-printable" => Some(Cow::Owned(decode_quoted_printable(body))),
         _ => None,
     }
-}
-
-/// Bytes in a named character set to text; unknown or missing names: UTF-8 if valid, else Windows-1252.
-///
-/// `us-ascii` with 8-bit bytes is treated as missing, and ISO-8859-1 as its superset Windows-1252, as all readers do.
-/// Bytes that mean nothing become U+FFFD.
-pub fn decode_charset(charset: Option<&str>, bytes: &[u8]) -> String {
-    let Some(label) = charset.map(str::trim) else {
-        return guess(bytes);
-    };
-    let lower = label.to_ascii_lowercase();
-    let encoding = match lower.as_str() {
-        "us-ascii" | "ascii" | "ansi_x3.4-1968" | "unknown-8bit" | "x-unknown" | "8bit" => {
-            return guess(bytes);
-        }
-        "utf-7" | "unicode-1-1-utf-7" | "x-unicode-2-0-utf-7" => {
-            return crate::utf7::decode_utf7(bytes);
-        }
-        "cp932" | "ms932" => encoding_rs::SHIFT_JIS,
-        "cp936" | "ms936" => encoding_rs::GBK,
-        "cp949" | "ms949" => encoding_rs::EUC_KR,
-        "cp950" | "ms950" => encoding_rs::BIG5,
-        other => match Encoding::for_label(other.as_bytes()) {
-            // "replacement" stands for encodings that browsers refuse; guessing shows more than one U+FFFD would.
-            Some(found) if found != encoding_rs::REPLACEMENT => found,
-            _ => return guess(bytes),
-        },
-    };
-    encoding.decode(bytes).0.into_owned()
-}
-
-fn guess(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text).to_owned(),
-        Err(error) if is_cut(&error, bytes) => String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned(),
-        Err(_) => encoding_rs::WINDOWS_1252.decode(bytes).0.into_owned(),
-    }
-}
-
-/// Whether the only fault is a character cut at the end (of text that has other multi-byte characters).
-fn is_cut(error: &std::str::Utf8Error, bytes: &[u8]) -> bool {
-    error.error_len().is_none() && !bytes[..error.valid_up_to()].is_ascii()
 }
 
 /// Base64, whatever else stands between its characters; padding may be missing or doubled.

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use memchr::memchr;
 
-pub use crate::words::decode_text;
+pub use crate::words::{decode_text, decode_text_or};
 
 /// One header field, borrowed from the raw header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -29,6 +29,9 @@ pub struct Headline {
     /// The fields among [`crate::parse::LISTED_FIELDS`], raw.
     #[prost(bytes = "bytes", optional, tag = "18")]
     pub listed_header: Option<Bytes>,
+    /// The character set of raw 8-bit text in them; empty if it has none that is not UTF-8.
+    #[prost(string, tag = "19")]
+    pub header_charset: String,
 }
 
 /// Of a [`Headline`], the subject.
@@ -96,6 +99,7 @@ mod tests {
             is_reply: true,
             bcc: vec![person("dora")],
             listed_header: Some(b"listed".to_vec()),
+            header_charset: "header charset".into(),
             truncated: true,
         }
     }
@@ -105,7 +109,8 @@ mod tests {
         let parsed = filled();
         let stored: Bytes = parsed.to_bytes().into();
         // All of them by name: a new one has to be compared here too.
-        let Headline { envelope, subject, from, to, cc, bcc, listed_header } = Headline::of(stored.clone()).unwrap();
+        let Headline { envelope, subject, from, to, cc, bcc, listed_header, header_charset } =
+            Headline::of(stored.clone()).unwrap();
         assert_eq!(envelope, parsed.envelope);
         assert_eq!(subject, parsed.subject);
         assert_eq!(from, parsed.from);
@@ -113,6 +118,7 @@ mod tests {
         assert_eq!(cc, parsed.cc);
         assert_eq!(bcc, parsed.bcc);
         assert_eq!(listed_header.as_deref(), parsed.listed_header.as_deref());
+        assert_eq!(header_charset, parsed.header_charset);
         assert_eq!(Headline::subject_of(stored).unwrap(), Headline { subject: parsed.subject, ..Headline::default() });
     }
 }

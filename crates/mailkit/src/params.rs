@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::charset;
 use crate::parsed::Param;
-use crate::words::decode_text;
+use crate::words::decode_text_or;
 
 /// Parameters read of one field; more are left out.
 pub(crate) const MAX_PARAMS: usize = 64;
@@ -110,18 +110,18 @@ fn join(base: String, mut pieces: Vec<Piece>) -> Param {
 
 /// A parameter's value for people: RFC 2231 notation, RFC 2047 words (forbidden there, yet common) and raw 8-bit text
 /// are decoded.
-pub(crate) fn decoded(params: &[Param], name: &str) -> Option<String> {
+pub(crate) fn decoded(params: &[Param], name: &str, hint: Option<&str>) -> Option<String> {
     let extended = params
         .iter()
         .find(|param| param.name.len() == name.len() + 1 && param.name.ends_with('*') && param.name.starts_with(name));
     if let Some(param) = extended {
-        return Some(decode_extended(&param.value));
+        return Some(decode_extended(&param.value, hint));
     }
     let plain = params.iter().find(|param| param.name == name)?;
-    Some(decode_text(&plain.value))
+    Some(decode_text_or(&plain.value, hint))
 }
 
-fn decode_extended(value: &[u8]) -> String {
+fn decode_extended(value: &[u8], hint: Option<&str>) -> String {
     let mut parts = value.splitn(3, |b| *b == b'\'');
     let (charset, text) = match (parts.next(), parts.next(), parts.next()) {
         (Some(charset), Some(_language), Some(text)) => (charset, text),
@@ -129,7 +129,7 @@ fn decode_extended(value: &[u8]) -> String {
     };
     let bytes = charset::unescape(text, b'%');
     let charset = std::str::from_utf8(charset).ok().filter(|c| !c.is_empty());
-    charset::decode_charset(charset, &bytes).replace(|c: char| c.is_control(), " ")
+    charset::decode_charset_or(charset, hint, &bytes).replace(|c: char| c.is_control(), " ")
 }
 
 struct Lexer<'a> {
@@ -200,37 +200,106 @@ impl Lexer<'_> {
         (!name.is_empty()).then_some((name, value))
     }
 
+    /// A quoted value. Quotes that senders forgot to escape belong to it, and so do backslashes before anything but a
+    /// quote or a backslash: they are what paths are made of, and half of characters in several sets.
     fn quoted(&mut self) -> Vec<u8> {
+        let body = &self.rest[1..];
+        let closing = closing_quotes(body);
         let mut out = Vec::new();
-        let mut at = 1;
-        while at < self.rest.len() {
-            match self.rest[at] {
-                b'"' => {
+        let mut at = 0;
+        while at < closing.end {
+            match &body[at..closing.end] {
+                [b'\\', escaped @ (b'"' | b'\\'), ..] => {
+                    out.push(*escaped);
                     at += 1;
-                    break;
                 }
-                b'\\' if at + 1 < self.rest.len() => {
-                    at += 1;
-                    out.push(self.rest[at]);
-                }
-                byte => out.push(byte),
+                [byte, ..] => out.push(*byte),
+                [] => break,
             }
             at += 1;
         }
-        self.rest = &self.rest[at..];
-        // What follows the closing quote, up to the semicolon, means nothing.
-        let junk = memchr::memchr(b';', self.rest).unwrap_or(self.rest.len());
-        self.rest = &self.rest[junk..];
+        self.rest = &body[closing.next..];
         out
     }
 
-    /// An unquoted value. Spaces in it are kept: many write `name=my file.pdf`.
+    /// An unquoted value. Spaces in it are kept, and parentheses that are no comment at its end: many write
+    /// `name=my file (1).pdf`.
     fn token(&mut self) -> Vec<u8> {
-        let end = self.rest.iter().position(|b| matches!(b, b';' | b'(')).unwrap_or(self.rest.len());
+        let end = memchr::memchr(b';', self.rest).unwrap_or(self.rest.len());
         let (token, rest) = self.rest.split_at(end);
         self.rest = rest;
-        token.trim_ascii().to_vec()
+        let token = token.trim_ascii();
+        let comment = memchr::memchr(b'(', token).filter(|at| token.ends_with(b")") && !token[..*at].is_empty());
+        comment.map_or(token, |at| token[..at].trim_ascii_end()).to_vec()
     }
+}
+
+/// Where a quoted value ends, and what follows it begins.
+struct Closing {
+    end: usize,
+    next: usize,
+}
+
+/// Finds the quote that ends a quoted value: the first that the end or a semicolon follows, but for space and a comment.
+/// If there is none before the next parameter, it is the first of all.
+fn closing_quotes(body: &[u8]) -> Closing {
+    let mut first: Option<usize> = None;
+    let mut escaped_last: Option<usize> = None;
+    let mut at = 0;
+    while at < body.len() {
+        match &body[at..] {
+            [b'\\', b'\\', ..] => at += 2,
+            [b'\\', b'"', ..] => {
+                // `"C:\dir\"`: the last backslash escapes the quote that was meant to end the value.
+                if ends_value(&body[at + 2..]) {
+                    escaped_last.get_or_insert(at + 1);
+                }
+                at += 2;
+            }
+            [b'"', rest @ ..] => {
+                if ends_value(rest) {
+                    return Closing { end: at, next: at + 1 + to_semicolon(rest) };
+                }
+                first.get_or_insert(at);
+                at += 1;
+            }
+            [b';', rest @ ..] if first.is_some() && begins_param(rest) => break,
+            _ => at += 1,
+        }
+    }
+    match first.or(escaped_last) {
+        // What follows the closing quote, up to the semicolon, means nothing.
+        Some(end) => Closing { end, next: end + 1 + to_semicolon(&body[end + 1..]) },
+        None => Closing { end: body.len(), next: body.len() },
+    }
+}
+
+fn to_semicolon(rest: &[u8]) -> usize {
+    memchr::memchr(b';', rest).unwrap_or(rest.len())
+}
+
+/// Most white space looked at after a quote.
+const MAX_BLANKS: usize = 80;
+
+/// Whether nothing but space, and one comment, stands before the end or a semicolon.
+fn ends_value(rest: &[u8]) -> bool {
+    let blank = |rest: &[u8]| rest.iter().take(MAX_BLANKS).take_while(|b| b.is_ascii_whitespace()).count();
+    let rest = &rest[blank(rest)..];
+    let rest = match rest {
+        [b'(', ..] => match rest.iter().take(MAX_BLANKS).position(|b| *b == b')') {
+            Some(end) => &rest[end + 1..],
+            None => rest,
+        },
+        _ => rest,
+    };
+    matches!(rest[blank(rest)..], [] | [b';', ..])
+}
+
+/// Whether `name=` stands here.
+fn begins_param(rest: &[u8]) -> bool {
+    let rest = rest[..rest.len().min(MAX_BLANKS)].trim_ascii_start();
+    let name = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || b"-_*".contains(b)).count();
+    name > 0 && rest[name..].trim_ascii_start().starts_with(b"=")
 }
 
 #[cfg(test)]
@@ -261,6 +330,38 @@ mod tests {
     }
 
     #[test]
+    fn quotes_and_backslashes_in_names_are_kept() {
+        for (value, name) in [
+            (r#"a; n="The "last" offer.pdf""#, r#"The "last" offer.pdf"#),
+            (r#"a; n="The "last" offer.pdf"; c=d"#, r#"The "last" offer.pdf"#),
+            (r#"a; n="The "last" offer.pdf" (x) ; c=d"#, r#"The "last" offer.pdf"#),
+            (r#"a; n=""quoted".pdf""#, r#""quoted".pdf"#),
+            (r#"a; n="5" pipe.pdf"; c="d""#, r#"5" pipe.pdf"#),
+            (r#"a; n="say "a; b" now.pdf""#, r#"say "a; b" now.pdf"#),
+            (r#"a; n="x" junk; c="d""#, "x"),
+            (r#"a; n="a (1).pdf"; c=d"#, "a (1).pdf"),
+            (r#"a; n="The \"last\" offer.pdf""#, r#"The "last" offer.pdf"#),
+            (r#"a; n="C:\Users\ines\report.pdf""#, r"C:\Users\ines\report.pdf"),
+            (r#"a; n="C:\\Users\\ines\\report.pdf""#, r"C:\Users\ines\report.pdf"),
+            (r#"a; n="C:\dir\"; c=d"#, r"C:\dir\"),
+            (r"a; n=C:\Users\report.pdf; c=d", r"C:\Users\report.pdf"),
+            ("a; n=report (1).pdf; c=d", "report (1).pdf"),
+            ("a; n=x (comment); c=d", "x"),
+            (r#"a; n="""#, ""),
+            (r#"a; n="; c=d"#, "; c=d"),
+        ] {
+            let read = params(value);
+            assert_eq!(read[0], ("n".into(), name.into()), "{value}");
+            if value.contains("; c=") && !name.contains("c=") {
+                assert_eq!(read.get(1), Some(&("c".into(), "d".into())), "{value}");
+            }
+        }
+        // Two of these are a character of Shift_JIS.
+        let read = read(b"a; n=\"\x97\x5c\x92\xe8\"");
+        assert_eq!(read.params[0].value, b"\x97\x5c\x92\xe8");
+    }
+
+    #[test]
     fn continuations_are_joined_in_number_order() {
         assert_eq!(params("a/b; url*1=\"world\"; url*0=\"hello \""), [("url".into(), "hello world".into())]);
         assert_eq!(
@@ -279,7 +380,7 @@ mod tests {
             "a; filename=x; filename*=utf-8''%e2%82%ac.txt",
         ] {
             let read = read(value.as_bytes());
-            assert_eq!(decoded(&read.params, "filename").as_deref(), Some("€.txt"), "{value}");
+            assert_eq!(decoded(&read.params, "filename", None).as_deref(), Some("€.txt"), "{value}");
         }
     }
 }

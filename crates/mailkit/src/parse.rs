@@ -2,9 +2,11 @@
 
 use std::collections::HashSet;
 
-use crate::layout::{Leaf, has_attachment, layout};
-use crate::parsed::{Address, DisplayAddress, Envelope, Parsed};
-use crate::words::decode_text;
+use crate::files::has_files;
+use crate::layout::{Leaf, layout};
+use crate::parsed::{Address, DisplayAddress, Envelope, Parsed, Part};
+use crate::text::{decoded_text, said_charset};
+use crate::words::decode_text_or;
 use crate::{address, charset, date, headers, html, scan, subject};
 
 pub use crate::envelope::MAX_ADDRESSES;
@@ -64,17 +66,46 @@ pub fn parse(raw: &[u8]) -> Parsed {
     let scanned = scan::scan(raw);
     let mut parsed =
         Parsed { size: raw.len() as u64, root: scanned.root, truncated: scanned.truncated, ..Parsed::default() };
+    parsed.header_charset = header_charset(raw, &parsed);
     read_envelope(scanned.envelope, &mut parsed);
     let header = &raw[..(parsed.root.body_start as usize).min(MAX_HEADER_BYTES)];
     parsed.references = references(header, &parsed);
     parsed.listed_header = listed_header(header, &parsed);
     parsed.is_reply |= !parsed.references.is_empty();
     let layout = layout(&parsed);
-    let has_attachment = has_attachment(&layout);
+    let has_attachment = has_files(raw, &layout);
     let preview = layout.text.iter().map(|leaf| preview(raw, leaf)).find(|text| !text.is_empty()).unwrap_or_default();
     parsed.has_attachment = has_attachment;
     parsed.preview = preview;
     parsed
+}
+
+/// The character set of raw 8-bit text in the header: that which the message names for its text, else the one that the
+/// text and the header look most like. Empty if there is no need for it.
+fn header_charset(raw: &[u8], parsed: &Parsed) -> String {
+    let header = &raw[..(parsed.root.body_start as usize).min(MAX_HEADER_BYTES)];
+    if std::str::from_utf8(header).is_ok() && !has_raw_text(&parsed.root) {
+        return String::new();
+    }
+    let layout = layout(parsed);
+    let texts = || layout.text.iter().chain(&layout.html).map(|leaf| leaf.part);
+    texts().find_map(|part| said_charset(raw, part)).unwrap_or_else(|| {
+        let mut sample: Vec<u8> =
+            headers::fields(header).flat_map(|field| field.value).copied().filter(|b| !b.is_ascii_control()).collect();
+        if let Some(part) = texts().find(|part| part.media_type == "text") {
+            let body = &raw[part.body_start as usize..part.body_end as usize];
+            let body = &body[..body.len().min(PREVIEW_TEXT_BYTES)];
+            sample.extend_from_slice(&charset::decode_transfer(&part.encoding, body).unwrap_or_default());
+        }
+        charset::detect_charset(&sample).to_owned()
+    })
+}
+
+/// Whether the fields of a part or of those within have text that is not UTF-8.
+fn has_raw_text(part: &Part) -> bool {
+    let disposed = part.disposition.iter().flat_map(|disposition| &disposition.params);
+    let mut values = part.params.iter().chain(disposed).map(|param| &param.value).chain(&part.description);
+    values.any(|value| std::str::from_utf8(value).is_err()) || part.parts.iter().any(has_raw_text)
 }
 
 /// The fields that lists ask for; nothing if the header was cut, since some might be missing.
@@ -86,14 +117,14 @@ fn listed_header(header: &[u8], parsed: &Parsed) -> Option<Vec<u8>> {
 
 fn read_envelope(envelope: Envelope, parsed: &mut Parsed) {
     let raw = envelope.subject.as_deref().unwrap_or_default();
-    decode_text(raw).trim().clone_into(&mut parsed.subject);
+    decode_text_or(raw, parsed.header_hint()).trim().clone_into(&mut parsed.subject);
     (parsed.base_subject, parsed.is_reply) = subject::base(&parsed.subject);
-    parsed.from = shown(&envelope.from);
-    parsed.to = shown(&envelope.to);
-    parsed.cc = shown(&envelope.cc);
-    parsed.bcc = shown(&envelope.bcc);
+    parsed.from = shown(&envelope.from, parsed.header_hint());
+    parsed.to = shown(&envelope.to, parsed.header_hint());
+    parsed.cc = shown(&envelope.cc, parsed.header_hint());
+    parsed.bcc = shown(&envelope.bcc, parsed.header_hint());
     if envelope.reply_to != envelope.from {
-        parsed.reply_to = shown(&envelope.reply_to);
+        parsed.reply_to = shown(&envelope.reply_to, parsed.header_hint());
     }
     if let Some(id) = &envelope.message_id {
         parsed.message_id = ids(id).next().unwrap_or_default();
@@ -103,7 +134,7 @@ fn read_envelope(envelope: Envelope, parsed: &mut Parsed) {
 }
 
 /// Addresses decoded for people; group marks left out.
-fn shown(list: &[Address]) -> Vec<DisplayAddress> {
+fn shown(list: &[Address], hint: Option<&str>) -> Vec<DisplayAddress> {
     list.iter()
         .filter_map(|entry| {
             let host = entry.host.as_deref()?;
@@ -116,7 +147,7 @@ fn shown(list: &[Address]) -> Vec<DisplayAddress> {
                 text = format!("{}@{host}", address::quoted_local(&text));
             }
             Some(DisplayAddress {
-                name: decode_text(entry.name.as_deref().unwrap_or_default()).trim().to_owned(),
+                name: decode_text_or(entry.name.as_deref().unwrap_or_default(), hint).trim().to_owned(),
                 address: text,
             })
         })
@@ -179,12 +210,9 @@ fn preview(raw: &[u8], leaf: &Leaf<'_>) -> String {
     }
     let is_html = part.subtype == "html";
     let limit = if is_html { PREVIEW_HTML_BYTES } else { PREVIEW_TEXT_BYTES };
-    let body = &raw[part.body_start as usize..part.body_end as usize];
-    let body = &body[..body.len().min(limit)];
-    let Some(bytes) = charset::decode_transfer(&part.encoding, body) else {
+    let Some(mut text) = decoded_text(raw, part, limit) else {
         return String::new();
     };
-    let mut text = charset::decode_charset(part.charset(), &bytes);
     if is_html {
         text = html::to_search_text(&text);
     }

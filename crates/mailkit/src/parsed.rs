@@ -47,7 +47,7 @@ pub struct Parsed {
     /// Ids of the ancestors, oldest first, without angle brackets: References, then In-Reply-To if not in it.
     #[prost(string, repeated, tag = "12")]
     pub references: Vec<String>,
-    /// Whether a person would say that it has attachments.
+    /// Whether [`crate::display::files`] has any that the page does not show in the text.
     #[prost(bool, tag = "13")]
     pub has_attachment: bool,
     /// The Date field in milliseconds since the epoch, if it could be read; within the years 1970 to 9999.
@@ -63,6 +63,9 @@ pub struct Parsed {
     /// `None` if they are longer than [`crate::parse::MAX_LISTED_BYTES`], or the record is older than this field.
     #[prost(bytes = "vec", optional, tag = "18")]
     pub listed_header: Option<Vec<u8>>,
+    /// The character set in which raw 8-bit text of the header is read; empty if it has none that is not UTF-8.
+    #[prost(string, tag = "19")]
+    pub header_charset: String,
     /// A limit of [`crate::parse`] was reached: the structure is cut, the rest shows as part of the last piece.
     #[prost(bool, tag = "17")]
     pub truncated: bool,
@@ -252,6 +255,11 @@ impl Parsed {
     /// The stored form.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.encode_to_vec()
+    }
+
+    /// [`Self::header_charset`], if there is one.
+    pub fn header_hint(&self) -> Option<&str> {
+        Some(self.header_charset.as_str()).filter(|name| !name.is_empty())
     }
 
     /// Reads the stored form.

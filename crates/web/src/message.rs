@@ -226,10 +226,12 @@ pub fn shown_part(caller: &Caller, id: EmailId, parsed: &Parsed) -> Result<Bytes
 fn part_of(caller: &Caller, id: &str, part: &str) -> Result<(impl Stream<Item = io::Result<Bytes>> + use<>, String)> {
     let email = record(caller, id)?;
     let gone = || Fault::NotFound("The message has no such part.");
-    let known = display::attachments(&email.parsed).into_iter().find(|file| file.part == part).ok_or_else(gone)?;
+    let mut reader = caller.site.mailstore.body(caller.realm, email.id)?;
+    let head =
+        |range: std::ops::Range<u64>| reader.read_range(range.start, (range.end - range.start) as usize).map(Vec::from);
+    let media_type = display::part_type(&email.parsed, part, head)?.ok_or_else(gone)?;
     let (range, encoding) = display::part_place(&email.parsed, part).ok_or_else(gone)?;
-    let reader = caller.site.mailstore.body(caller.realm, email.id)?;
-    Ok((content::pieces(reader, range, encoding), known.content_type))
+    Ok((content::pieces(reader, range, encoding), media_type))
 }
 
 /// A media type that no browser runs, whatever it is told: what could be a page becomes plain bytes.

@@ -268,7 +268,6 @@ fn content(caller: &Caller, row: &MessageRow, pictures: bool, shown: &mut Messag
     shown.files = content
         .attachments
         .iter()
-        .filter(|file| !(file.inline && content.html.is_some()))
         .map(|file| File {
             name: file.name.clone(),
             size: size(file.size),

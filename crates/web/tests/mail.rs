@@ -343,6 +343,47 @@ async fn attachments_are_downloads_whatever_they_say_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn list_page_search_and_forward_agree_about_files() {
+    let world = World::new().await;
+    let inbox = world.mailbox("ann", Role::Inbox).id;
+    let part = |kind: &str, more: &str| format!("--b\r\nContent-Type: {kind}\r\n{more}\r\niVBORw0KGgo=\r\n");
+    let (base64, inline) = ("Content-Transfer-Encoding: base64\r\n", "Content-Disposition: inline\r\n");
+    let id = format!("Content-ID: <sign>\r\n{base64}{inline}");
+    let cases = [
+        (part("application/pdf; name=plan.pdf", inline), "plan.pdf", true),
+        (part("text/csv; name=plan.csv", inline), "plan.csv", true),
+        (part("message/rfc822", inline), "message.eml", true),
+        (part("image/heic; name=plan.heic", &id), "plan.heic", true),
+        (part("application/octet-stream; name=sign.png", &id), "sign.png", false),
+        (part("application/octet-stream", &id), "attachment.bin", false),
+    ];
+    let mut browser = world.signed_in("ann").await;
+    for (at, (file, name, listed)) in cases.iter().enumerate() {
+        let raw = format!(
+            "From: x@example.com\r\nSubject: case{at}\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
+             --b\r\nContent-Type: text/html\r\n\r\n<p>See <img src=\"cid:sign\"></p>\r\n{file}--b--\r\n"
+        );
+        let filed = world.file("ann", inbox, raw.as_bytes()).await;
+        let marked = browser.get(&format!("/search?q=subject:case{at}+has:attachment")).await.text();
+        assert_eq!(marked.contains("has an attachment"), *listed, "{name}");
+        let page = browser.get(&format!("/mail/inbox/{}", filed.thread_id)).await.text();
+        let href =
+            page.split("href=\"").find(|part| part.contains("/part/")).map(|part| part.split('"').next().unwrap());
+        assert_eq!(href.is_some_and(|href| href.ends_with(name)), *listed, "{name} in {page}");
+        if let Some(href) = href {
+            assert_eq!(browser.get(href).await.status, StatusCode::OK, "{href}");
+        } else {
+            let frame = browser.get(&format!("/message/{}/html", filed.email_id)).await.text();
+            let src = frame.split("src=\"").find(|part| part.contains("/inline/")).unwrap().split('"').next().unwrap();
+            let picture = browser.get(src).await;
+            assert_eq!((picture.status, picture.header("content-type")), (StatusCode::OK, "image/png"), "{src}");
+        }
+        let forward = browser.get(&format!("/compose?forward={}", filed.email_id)).await.text();
+        assert!(forward.contains(name), "{name} is forwarded");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_act_posted_twice_is_done_once_and_undone_by_its_banner() {
     let world = World::new().await;
     let inbox = world.mailbox("ann", Role::Inbox).id;

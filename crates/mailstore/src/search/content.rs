@@ -3,6 +3,7 @@
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
+use mailkit::headers::{decode_text_or, unfold};
 use mailkit::parsed::{Address, DisplayAddress};
 use mailkit::{Headline, Parsed};
 use store::BodyReader;
@@ -62,6 +63,11 @@ pub(super) fn sent_day(headline: &Headline, internal_date_ms: i64) -> Date {
     })
 }
 
+/// The character set of raw 8-bit header text, if there is such.
+fn hint(charset: &str) -> Option<&str> {
+    Some(charset).filter(|name| !name.is_empty())
+}
+
 /// Whether a field contains `folded`. Addresses are searched as `Name <local@domain>`.
 pub(super) fn field_contains(headline: &Headline, field: Field, folding: Folding, folded: &str) -> bool {
     let among = |people: &[DisplayAddress]| {
@@ -70,10 +76,11 @@ pub(super) fn field_contains(headline: &Headline, field: Field, folding: Folding
             name => folding.contains(&format!("{name} <{}>", person.address), folded),
         })
     };
+    let hint = hint(&headline.header_charset);
     // Groups have a name, too (RFC 5322 section 3.4).
     let groups = |list: &[Address]| {
         let names = list.iter().filter(|address| address.host.is_none()).filter_map(|group| group.mailbox.as_deref());
-        names.into_iter().any(|name| folding.contains(&mailkit::headers::decode_text(name), folded))
+        names.into_iter().any(|name| folding.contains(&decode_text_or(name, hint), folded))
     };
     match field {
         Field::From => among(&headline.from) || groups(&headline.envelope.from),
@@ -88,9 +95,10 @@ pub(super) fn field_contains(headline: &Headline, field: Field, folding: Folding
 pub(super) fn listed_header_contains(headline: &Headline, name: &str, folding: Folding, folded: &str) -> Option<bool> {
     let listed = headline.listed_header.as_deref()?;
     mailkit::parse::LISTED_FIELDS.iter().any(|field| field.eq_ignore_ascii_case(name)).then(|| {
-        mailkit::headers::fields(listed).filter(|field| field.is(name)).any(|field| {
-            folding.contains(&mailkit::headers::decode_text(&mailkit::headers::unfold(field.value)), folded)
-        })
+        let hint = hint(&headline.header_charset);
+        mailkit::headers::fields(listed)
+            .filter(|field| field.is(name))
+            .any(|field| folding.contains(&decode_text_or(&unfold(field.value), hint), folded))
     })
 }
 
@@ -111,12 +119,12 @@ impl Content {
         let raw = body.read_range(0, usize::try_from(wanted).unwrap_or(usize::MAX))?;
         let header = &raw[..raw.len().min(usize::try_from(parsed.root.body_start).unwrap_or(usize::MAX))];
         let headers = mailkit::headers::fields(header).map(|field| {
-            let value = mailkit::headers::decode_text(&mailkit::headers::unfold(field.value));
+            let value = decode_text_or(&unfold(field.value), parsed.header_hint());
             (String::from_utf8_lossy(field.name).to_ascii_lowercase(), folding.fold(&value))
         });
         let headers = headers.collect();
         let text = if with_text { folding.fold(&mailkit::display::search_text(&raw, parsed)) } else { String::new() };
-        let files = mailkit::display::attachments(parsed).iter().map(|file| folding.fold(&file.name)).collect();
+        let files = mailkit::display::files(&raw, parsed).iter().map(|file| folding.fold(&file.name)).collect();
         Ok(Self { headers, text, files })
     }
 

@@ -72,7 +72,7 @@ pub fn attached(caller: &Caller, form: &Form) -> Result<Vec<Attached>> {
         Err(Fault::NotFound(_)) => return Ok(Vec::new()),
         Err(fault) => return Err(fault),
     };
-    let files = display::attachments(&email.parsed).into_iter().filter_map(|file| {
+    let files = display::files(&raw, &email.parsed).into_iter().filter_map(|file| {
         let content = display::part_content(&raw, &email.parsed, &file.part)?;
         Some(Attached { name: file.name, content_type: file.content_type, content })
     });

@@ -1,0 +1,6 @@
+//! What people see of a message: lists, the page, files, words to search for.
+
+mod charsets;
+mod files;
+mod samples;
+mod summary;
