@@ -19,6 +19,7 @@ export function installList() {
     const act = target.closest('[data-do]')?.getAttribute('data-do');
     if (act === 'none') tick(false);
     if (act === 'all') tick(true);
+    if (act === 'print') print();
     if (act === 'copy') void copy(/** @type {Element} */ (target.closest('[data-do]')));
     const box = /** @type {HTMLInputElement | null} */ (target.closest('.pick input'));
     if (box) {
@@ -36,7 +37,8 @@ export function installList() {
 
 /** Put what stands beside a button on the clipboard. @param {Element} button */
 async function copy(button) {
-  const text = button.parentElement?.querySelector('code')?.textContent ?? '';
+  const named = document.getElementById(button.getAttribute('data-copy') ?? '');
+  const text = named?.innerText ?? button.parentElement?.querySelector('code')?.textContent ?? '';
   const done = await navigator.clipboard?.writeText(text).then(() => true, () => false);
   say(done ? 'Copied.' : 'Select the text and copy it by hand: the browser lets no page do so here.');
 }

@@ -245,8 +245,12 @@ impl From<delivery::DeliveryError> for Fault {
     }
 }
 
-/// As a sentence.
+/// As a sentence. A first word that is data (an address, a name) stays as it is.
 pub fn capital(text: &str) -> String {
+    let word = text.split_whitespace().next().unwrap_or_default().trim_end_matches('.');
+    if word.contains(['@', '.', '/', '\u{201c}']) {
+        return format!("{text}{}", if text.ends_with('.') { "" } else { "." });
+    }
     let mut chars = text.chars();
     let first: String = chars.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
     format!("{first}{}{}", chars.as_str(), if text.ends_with('.') { "" } else { "." })

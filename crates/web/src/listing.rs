@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::caller::Caller;
 use crate::error::{Fault, Result};
 use crate::shell::{self, label, role_name};
-use crate::templates::{List, MailboxPage, Row};
+use crate::templates::{FIRST, List, MailboxPage, Row};
 use crate::text::avatar;
 use crate::time::Calendar;
 use crate::view;
@@ -99,7 +99,8 @@ pub fn of_mailbox(caller: &Caller, mailbox: &Mailbox, place: &Place, open: Optio
             let href = if mailbox.role == Some(Role::Drafts) && row.total == 1 {
                 format!("/compose?draft={}", row.newest)
             } else {
-                format!("{base}/{}{query}", row.thread_id)
+                let anchor = if row.total > 1 { FIRST } else { "" };
+                format!("{base}/{}{query}{anchor}", row.thread_id)
             };
             line(caller, &calendar, row, outgoing, href, open)
         })
@@ -133,10 +134,12 @@ pub fn of_mailbox(caller: &Caller, mailbox: &Mailbox, place: &Place, open: Optio
         empty_icon,
         empty_title,
         empty_text,
-        reading_title: if mailbox.unread == 0 {
-            "Nothing unread here".to_owned()
-        } else {
-            count(mailbox.unread, "unread message")
+        reading_title: match (mailbox.role, mailbox.unread) {
+            _ if mailbox.total == 0 => empty_title.to_owned(),
+            (Some(Role::Drafts), _) => count(mailbox.total, "draft"),
+            (Some(Role::Sent | Role::Trash | Role::Junk), _) => count(mailbox.total, "message"),
+            (_, 0) => "No unread messages".to_owned(),
+            (_, unread) => count(unread, "unread message"),
         },
     })
 }
@@ -144,7 +147,7 @@ pub fn of_mailbox(caller: &Caller, mailbox: &Mailbox, place: &Place, open: Optio
 fn empty(mailbox: &Mailbox) -> (&'static str, &'static str, String) {
     let name = mailbox.role.map_or("folder", role_name);
     let (title, text) = match mailbox.role {
-        Some(Role::Inbox) => ("All done", "New mail shows here by itself."),
+        Some(Role::Inbox) => ("You\u{2019}re all caught up", "New mail appears here automatically."),
         Some(Role::Drafts) => ("No drafts", "What you begin to write is kept here."),
         Some(Role::Sent) => ("Nothing sent yet", "Copies of what you send are kept here."),
         Some(Role::Archive) => ("Nothing archived", "Archive what is done but worth keeping."),

@@ -4,10 +4,12 @@
 //! what the act left behind. So it can not be forged into saying something, and reloading tells the truth.
 
 use continuity::rewind::told;
+use mailstore::ThreadId;
 use mailstore::rewind::RewindId;
 
 use crate::caller::Caller;
 use crate::error::Result;
+use crate::shell::label;
 use crate::templates::Notice;
 
 /// The notice for `done`, if there is something to tell.
@@ -34,6 +36,9 @@ pub fn find(caller: &Caller, done: Option<&str>, back: &str) -> Result<Option<No
         return Ok(notice);
     }
     let Some((kind, key)) = done.split_once(':') else { return Ok(None) };
+    if kind == "elsewhere" {
+        return elsewhere(caller, key, back);
+    }
     let Ok(bytes) = hex::decode(key) else { return Ok(None) };
     Ok(match kind {
         "act" => {
@@ -72,6 +77,21 @@ pub fn find(caller: &Caller, done: Option<&str>, back: &str) -> Result<Option<No
         }),
         _ => None,
     })
+}
+
+/// Where a conversation is that is not in the mailbox in which it was looked for.
+fn elsewhere(caller: &Caller, thread: &str, back: &str) -> Result<Option<Notice>> {
+    let Ok(thread) = thread.parse::<ThreadId>() else { return Ok(None) };
+    let mail = &caller.site.mailstore;
+    let Some(row) = mail.thread(caller.realm, thread)?.pop() else { return Ok(None) };
+    let Some(mailbox) = mail.mailbox(caller.realm, row.mailbox)? else { return Ok(None) };
+    Ok(Some(Notice {
+        text: format!("This conversation is in {} now.", label(&mailbox)),
+        bad: false,
+        undo: None,
+        link: Some((format!("/mail/{}/{thread}", mailbox.id), "Open it")),
+        back: back.to_owned(),
+    }))
 }
 
 /// The address `to` with a notice.

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use axum::extract::{Path, Query};
 use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
 use mailkit::display::{ReadOptions, show};
 use mailkit::parsed::DisplayAddress;
 use mailstore::{EmailId, FlagChange, Flags, Mailbox, MailboxId, MessageRow, Role, SystemFlag, ThreadId, Uid};
@@ -22,7 +22,7 @@ use crate::{message, search, view};
 /// Messages of one conversation that are open at once.
 const MAX_OPEN: usize = 40;
 /// Closed messages that are shown of a long conversation, the newest ones, until the earlier ones are asked for.
-const MAX_SHUT: usize = 40;
+const MAX_SHUT: usize = 4;
 
 /// `GET /mail/{mailbox}/{thread}`
 pub async fn conversation(
@@ -32,15 +32,19 @@ pub async fn conversation(
     headers: HeaderMap,
 ) -> Result<Response> {
     let thread: ThreadId = thread.parse().map_err(|_| gone())?;
-    let (caller, mailbox, rows, open) = caller
+    let (caller, mailbox, rows, place) = caller
         .blocking_owned(move |caller| {
             let mailbox = listing::find(&caller, &id)?;
             let rows = messages(&caller, &mailbox, thread)?;
-            let open = opened(&rows, place.open.as_deref());
-            Ok((caller, mailbox, rows, (open, place)))
+            Ok((caller, mailbox, rows, place))
         })
         .await?;
-    let (open, place) = open;
+    if rows.is_empty() {
+        // Going back in the browser leads to what was deleted or archived since.
+        let to = format!("/mail/{}{}", mailbox.id, place.query());
+        return Ok(Redirect::to(&crate::notice::with(&to, &format!("elsewhere:{thread}"))).into_response());
+    }
+    let open = opened(&rows, place.open.as_deref());
     // Reading marks as read. A browser that only guesses what may be wanted next does not read.
     let guessed = headers.contains_key("sec-purpose") || headers.contains_key("x-quiet");
     let unread: HashSet<EmailId> = rows.iter().filter(|row| !row.flags.seen()).map(|row| row.email_id).collect();
@@ -74,7 +78,8 @@ fn gone() -> Fault {
     Fault::NotFound("There is no such conversation in this mailbox.")
 }
 
-/// The messages of a conversation as seen from `mailbox`: each once, and what is in Trash or Junk from there only.
+/// The messages of a conversation as seen from `mailbox`: each once, and what is in Trash or Junk from there only. None,
+/// if the conversation has messages in other mailboxes alone.
 fn messages(caller: &Caller, mailbox: &Mailbox, thread: ThreadId) -> Result<Vec<MessageRow>> {
     let mail = &caller.site.mailstore;
     let aside: Vec<MailboxId> = [Role::Trash, Role::Junk]
@@ -83,10 +88,13 @@ fn messages(caller: &Caller, mailbox: &Mailbox, thread: ThreadId) -> Result<Vec<
         .map(|found| found.map(|m| m.id))
         .collect::<mailstore::Result<_>>()?;
     let mut rows = mail.thread(caller.realm, thread)?;
+    if rows.is_empty() {
+        return Err(gone());
+    }
     rows.retain(|row| row.mailbox == mailbox.id || !aside.contains(&row.mailbox));
     let here: HashSet<EmailId> = rows.iter().filter(|r| r.mailbox == mailbox.id).map(|r| r.email_id).collect();
     if here.is_empty() {
-        return Err(gone());
+        return Ok(Vec::new());
     }
     let mut seen = HashSet::new();
     rows.retain(|row| (row.mailbox == mailbox.id || !here.contains(&row.email_id)) && seen.insert(row.email_id));
@@ -147,7 +155,9 @@ fn fill(
         ids.iter().map(EmailId::to_string).collect()
     };
     let shut = rows.iter().filter(|row| !open.contains(&row.email_id)).count();
-    let earlier = if place.open.as_deref() == Some("all") { 0 } else { shut.saturating_sub(MAX_SHUT) };
+    // One folded away would take as much room as it saves.
+    let foldable = if place.open.as_deref() == Some("all") { 0 } else { shut.saturating_sub(MAX_SHUT) };
+    let earlier = if foldable > 1 { foldable } else { 0 };
     let mut passed = 0;
     let mut messages = Vec::with_capacity(rows.len() - earlier);
     for row in rows {
@@ -183,7 +193,9 @@ fn fill(
         id: if place.q.is_some() { format!("{}.{thread}", mailbox.id) } else { thread.to_string() },
         subject: rows.first().map_or("", |row| subject(&row.parsed.subject)).to_owned(),
         starred: rows.iter().any(|row| row.flags.flagged()),
-        shut: messages.iter().filter(|m| !m.open).count(),
+        first: first_to_read(&messages),
+        shut: messages.iter().filter(|m| !m.open).count() + earlier,
+        total: rows.len(),
         newer: None,
         older: None,
         all_href: more("open", vec!["all".to_owned()]),
@@ -194,6 +206,12 @@ fn fill(
         reply_to: answerable.map(|row| row.email_id),
         many: others > 1,
     })
+}
+
+/// Which of the messages shown a reader wants to see first: the first unread one, or else the last that is open.
+fn first_to_read(messages: &[Message]) -> Option<EmailId> {
+    let unread = messages.iter().find(|message| message.unread && message.open);
+    unread.or_else(|| messages.iter().rev().find(|message| message.open)).map(|message| message.id)
 }
 
 /// What is shown of a closed message, and around an open one.

@@ -17,7 +17,7 @@ use crate::error::{Fault, Result, form_urlencoded};
 use crate::listing::{Place, count, subject};
 use crate::query::{Searcher, understand};
 use crate::shell::{self, label, role_name};
-use crate::templates::{Chip, List, MailboxPage, Row};
+use crate::templates::{Chip, FIRST, List, MailboxPage, Row};
 use crate::text::avatar;
 use crate::view;
 
@@ -129,7 +129,7 @@ pub fn list(caller: &Caller, place: &Place, open: Option<(MailboxId, ThreadId)>,
         let outgoing = mailboxes.iter().any(|m| m.id == hit.mailbox && m.role == Some(Role::Sent));
         rows.push(Row {
             id: name_of(hit),
-            href: format!("/mail/{}/{}{}", hit.mailbox, hit.thread_id, place.query()),
+            href: format!("/mail/{}/{}{}{}", hit.mailbox, hit.thread_id, place.query(), FIRST),
             total: *same,
             current: open.is_some_and(|(_, thread)| thread == hit.thread_id),
             when: calendar.when(hit.internal_date_ms),
@@ -164,7 +164,13 @@ pub fn list(caller: &Caller, place: &Place, open: Option<(MailboxId, ThreadId)>,
         empty_icon: "search",
         empty_title: if typed.is_empty() { "What are you looking for?" } else { "Nothing found" },
         empty_text: String::new(),
-        reading_title: if typed.is_empty() { "Nothing searched yet".to_owned() } else { all },
+        reading_title: if typed.is_empty() {
+            "Nothing searched yet".to_owned()
+        } else if found.is_empty() {
+            "No results".to_owned()
+        } else {
+            all
+        },
     })
 }
 

@@ -127,6 +127,9 @@ pub struct List {
     pub reading_title: String,
 }
 
+/// Where a list's link to a conversation leads: to the first message that is unread, or else to the last.
+pub const FIRST: &str = "#first";
+
 /// Something that narrows a search down, on or off.
 #[derive(Clone, Debug)]
 pub struct Chip {
@@ -192,6 +195,10 @@ pub struct Reading {
     pub shut: usize,
     /// How many early ones are left out.
     pub earlier: usize,
+    /// How many messages there are, those not shown among them.
+    pub total: usize,
+    /// The message that a reader wants to see first.
+    pub first: Option<EmailId>,
     /// This page with them.
     pub earlier_href: String,
     /// Oldest first.

@@ -599,10 +599,37 @@ async fn of_a_long_conversation_the_newest_messages_are_shown_first() {
     }
     let mut browser = world.signed_in("ann").await;
     let page = browser.get(&format!("/mail/inbox/{thread}")).await.text();
-    assert!(page.contains("Show 59 earlier messages") && page.contains("minute 99.") && page.contains("minute 60."));
-    assert!(!page.contains("minute 40."));
+    assert!(page.contains("Show 95 earlier messages") && page.contains("minute 99.") && page.contains("minute 95."));
+    assert!(!page.contains("minute 94."));
+    // The list beside it names the newest message too.
+    let at = |page: &str, what: &str| page.rfind(what).unwrap();
+    let anchor = "<a id=\"first\"";
+    assert!(at(&page, anchor) > at(&page, "minute 98.") && at(&page, anchor) < at(&page, "minute 99."));
+    // A new one in the middle is where the page opens; the list leads there.
+    let list = browser.get("/mail/inbox").await.text();
+    assert!(list.contains(&format!("/{thread}#first\"")));
+    let unseen = mailstore::FlagChange::Remove(mailstore::Flags::of(&[SystemFlag::Seen]));
+    world.mail.set_flags(world.id("ann").realm(), inbox, &[mailstore::Uid(98)], unseen, None).await.unwrap();
+    let page = browser.get(&format!("/mail/inbox/{thread}")).await.text();
+    assert!(at(&page, anchor) > at(&page, "minute 96.") && at(&page, anchor) < at(&page, "minute 97."));
     let all = browser.get(&format!("/mail/inbox/{thread}?open=all")).await.text();
     assert!(all.contains("minute 0.") && !all.contains("earlier messages"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_that_was_moved_is_told_where_it_was() {
+    let world = World::new().await;
+    let inbox = world.mailbox("ann", Role::Inbox).id;
+    let trash = world.mailbox("ann", Role::Trash).id;
+    let filed = world.file("ann", inbox, b"From: c@example.com\r\nSubject: Gone\r\n\r\nx\r\n").await;
+    world.mail.move_(world.id("ann").realm(), inbox, &[filed.uid], trash).await.unwrap();
+    let mut browser = world.signed_in("ann").await;
+    let answer = browser.get(&format!("/mail/inbox/{}", filed.thread_id)).await;
+    assert_eq!(answer.status, 303);
+    let to = answer.location();
+    let page = browser.get(&to).await.text();
+    assert!(page.contains(&format!("/mail/{trash}/{}\"", filed.thread_id)), "the notice leads there: {page}");
+    assert_eq!(browser.get("/mail/inbox/t999").await.status, 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -615,8 +642,8 @@ async fn a_conversation_leads_to_those_beside_it_in_the_list() {
         threads.push(world.file("ann", inbox, raw.as_bytes()).await.thread_id.to_string());
     }
     let mut browser = world.signed_in("ann").await;
-    for tail in ["", "?q=tide"] {
-        let link = |thread: &String| format!("href=\"/mail/{inbox}/{thread}{tail}\" data-step");
+    for (tail, anchor) in [("", ""), ("?q=tide", "#first")] {
+        let link = |thread: &String| format!("href=\"/mail/{inbox}/{thread}{tail}{anchor}\" data-step");
         for (at, newer, older) in [(2, None, Some(1)), (1, Some(2), Some(0)), (0, Some(1), None)] {
             let page = browser.get(&format!("/mail/inbox/{}{tail}", threads[at])).await.text();
             for (n, thread) in threads.iter().enumerate() {

@@ -204,20 +204,21 @@ type Done = Result<(String, &'static str), DirectoryError>;
 pub async fn change(caller: Caller, form: Posted) -> Result<Response> {
     let caller = admin(caller)?;
     let verb = form.get("do");
+    let address = in_full(&caller, form.get("address"));
     let gone = || DirectoryError::NoSuchAccount(form.get("id").to_owned());
     let id = form.get("id").parse().map(AccountId).map_err(|_| gone());
     let done = match (verb, id) {
         ("create", _) => {
-            let key = form.act_key(&format!("account {}", form.get("address")));
+            let key = form.act_key(&format!("account {address}"));
             let turn = caller.site.answers.turn(caller.account, &key).await;
             if turn.before().is_some() {
                 return Ok(Redirect::to(&notice::with("/admin", "created")).into_response());
             }
-            let made = create(&caller, &form).await;
+            let made = create(&caller, &form, &address).await;
             if made.is_ok() {
                 turn.done("created");
             }
-            made.map(|()| (format!("made the account {}", form.get("address")), "created"))
+            made.map(|()| (format!("made the account {address}"), "created"))
         }
         ("disable" | "delete", Ok(id)) if id == caller.account => {
             return Err(Fault::Forbidden("You can not disable or delete yourself."));
@@ -246,6 +247,12 @@ pub async fn change(caller: Caller, form: Posted) -> Result<Response> {
             }
         }
     }
+}
+
+/// An address as it was typed: the part before the @ alone is one of the administrator's own domain, as at the set-up.
+fn in_full(caller: &Caller, typed: &str) -> String {
+    let typed = typed.trim();
+    if typed.is_empty() || typed.contains('@') { typed.to_owned() } else { format!("{typed}@{}", domain_of(caller)) }
 }
 
 async fn change_one(caller: &Caller, id: AccountId, form: &Posted) -> Result<Done> {
@@ -316,9 +323,9 @@ async fn bring_back(caller: &Caller, id: AccountId) -> Result<Result<String, Dir
     }))
 }
 
-async fn create(caller: &Caller, form: &Posted) -> Result<(), DirectoryError> {
+async fn create(caller: &Caller, form: &Posted, address: &str) -> Result<(), DirectoryError> {
     let new = NewAccount {
-        address: EmailAddress::parse(form.get("address").trim())?,
+        address: EmailAddress::parse(address)?,
         name: form.get("name").trim().to_owned(),
         password: form.get("password").to_owned(),
         role: if form.get("admin") == "1" { Role::Admin } else { Role::User },
