@@ -9,7 +9,9 @@
 //! epoch that every commit carries; the machine that wrote in the one before is told as soon as it is met, and writes no
 //! more.
 
+mod alone;
 mod apply;
+mod brake;
 mod check;
 mod compare;
 mod connect;
@@ -31,10 +33,10 @@ mod wire;
 pub use check::Rules;
 pub use compare::{Compared, Resynced};
 pub use keys::{Fingerprint, NotACode, PairingCode};
-pub use primary::{CODE_FOR, Mode, Primary, PrimaryOptions, StandbyStatus};
+pub use primary::{CODE_FOR, Mode, Primary, PrimaryOptions, StandbyStatus, Waiting};
 pub use promote::{
-    HowToPromote, LeftToDo, Promotion, finish_promotion, loses, promote_folder, promotion_is_finished, tell_former,
-    was_promoted,
+    HowToPromote, LeftToDo, Promotion, finish_promotion, loses, primary_answers, promote_folder, promotion_is_finished,
+    tell_former, was_promoted,
 };
 pub use rejoin::Rejoined;
 pub use replica::{Ended, Error, Standby, StandbyOptions, Status, StoreOptionsMaker};

@@ -1,5 +1,7 @@
 //! A former primary that returns so late that the log of the new one no longer reaches back to where they parted.
 
+#[path = "rejoin/full.rs"]
+mod full;
 mod world;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

@@ -7,6 +7,7 @@
 //! | `m` id | [`MessageRecord`]: a message, its envelope, its body |
 //! | `l` id leg | [`LegRecord`]: the recipients of that message at one destination, and how it went so far |
 //! | `d` destination NUL due id leg | [`DueRecord`]: when the leg is to be tried; absent while the message is held |
+//! | `s` id | empty: a message that was salvaged from another queue; stays when it has left, so that it comes in once |
 //! | `x` when id | empty: when the message is to be looked at for a delay warning or expiry; absent while held |
 //!
 //! Account realm, first byte `0x40`:
@@ -198,6 +199,11 @@ pub struct LegId {
 /// `m` id.
 pub fn message_key(id: QueueId) -> Vec<u8> {
     [b"m".as_slice(), &id.to_bytes()].concat()
+}
+
+/// `s` id.
+pub fn salvaged_key(id: QueueId) -> Vec<u8> {
+    [b"s".as_slice(), &id.to_bytes()].concat()
 }
 
 /// The id of a [`message_key`].

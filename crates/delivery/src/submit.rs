@@ -303,12 +303,24 @@ impl Delivery {
             cancelled: false,
             recipients: outcomes.iter().map(outcome_number).collect(),
         };
-        let keep_ms = i64::try_from(self.inner.options.keep_receipts.as_millis()).unwrap_or(i64::MAX);
-        let forget_ms = now_ms.max(rest.release_ms).saturating_add(keep_ms);
-        tx.put(realm, schema::receipt_key(&rest.idempotency_key), record.encode_to_vec());
-        tx.put(realm, schema::receipt_expiry_key(forget_ms, &rest.idempotency_key), Vec::new());
+        self.keep_receipt_in(tx, rest.account, &rest.idempotency_key, &record, now_ms.max(rest.release_ms));
         forget_receipts_in(tx, rest.account, now_ms)?;
         Ok(receipt_of(&record, false))
+    }
+
+    /// Keep the receipt of a Send for its time, counted from `from_ms`.
+    pub(crate) fn keep_receipt_in(
+        &self,
+        tx: &mut Tx<'_>,
+        account: AccountId,
+        idempotency_key: &[u8],
+        record: &ReceiptRecord,
+        from_ms: i64,
+    ) {
+        let keep_ms = i64::try_from(self.inner.options.keep_receipts.as_millis()).unwrap_or(i64::MAX);
+        let forget_ms = from_ms.saturating_add(keep_ms);
+        tx.put(account.realm(), schema::receipt_key(idempotency_key), record.encode_to_vec());
+        tx.put(account.realm(), schema::receipt_expiry_key(forget_ms, idempotency_key), Vec::new());
     }
 
     fn cancel_in(&self, tx: &mut Tx<'_>, account: AccountId, idempotency_key: &[u8]) -> Result<SubmitReceipt> {

@@ -215,7 +215,7 @@ impl Directory {
         let before = crate::login::credentials(&self.store().snapshot(), id)?;
         let scram = before.as_ref().and_then(CredentialsRecord::scram_salt);
         let new = password::hash(&self.inner.hashing, password.to_owned(), scram, self.now_ms()).await?;
-        self.inner.remembered.forget(id);
+        self.forget_logins(id);
         self.store()
             .transact(move |tx| {
                 live_record(tx, id)?;
@@ -230,7 +230,7 @@ impl Directory {
                 crate::session::end_all_in(tx, id, None)
             })
             .await?;
-        self.inner.remembered.forget(id);
+        self.forget_logins(id);
         Ok(())
     }
 
@@ -239,7 +239,7 @@ impl Directory {
     /// # Errors
     /// The account does not exist, or is the last administrator.
     pub async fn set_enabled(&self, id: AccountId, enabled: bool) -> Result<()> {
-        self.inner.remembered.forget(id);
+        self.forget_logins(id);
         self.change(id, move |tx, record| {
             if !enabled {
                 keep_an_admin(tx, id)?;
@@ -249,7 +249,7 @@ impl Directory {
             Ok(())
         })
         .await?;
-        self.inner.remembered.forget(id);
+        self.forget_logins(id);
         Ok(())
     }
 
@@ -302,7 +302,7 @@ impl Directory {
     /// # Errors
     /// The account does not exist, or is the last administrator.
     pub async fn delete_account(&self, id: AccountId) -> Result<()> {
-        self.inner.remembered.forget(id);
+        self.forget_logins(id);
         self.change(id, move |tx, record| {
             keep_an_admin(tx, id)?;
             for canonical in crate::address::addresses_in(tx, id)? {
@@ -313,7 +313,7 @@ impl Directory {
             Ok(())
         })
         .await?;
-        self.inner.remembered.forget(id);
+        self.forget_logins(id);
         Ok(())
     }
 
@@ -396,7 +396,7 @@ impl Directory {
         }
         // The login first: without it there is no account.
         addresses.sort();
-        self.inner.remembered.forget(id);
+        self.forget_logins(id);
         self.store()
             .transact(move |tx| {
                 let found = record(tx, id)?.filter(|record| record.deleted_ms.is_some() && !record.purged);

@@ -28,6 +28,7 @@ mod session;
 mod settings;
 mod throttle;
 mod totp;
+mod unkept;
 
 use std::sync::Arc;
 
@@ -83,6 +84,7 @@ struct Inner {
     remembered: remember::Remembered,
     logins: login::LoginRate,
     throttle: throttle::Throttle,
+    unkept: unkept::Unkept,
 }
 
 impl Directory {
@@ -104,12 +106,18 @@ impl Directory {
                 remembered,
                 logins: login::LoginRate::default(),
                 throttle: throttle::Throttle::new(options.throttle),
+                unkept: unkept::Unkept::default(),
             }),
         })
     }
 
     fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    /// Sessions that could not be written yet.
+    fn unkept(&self) -> &unkept::Unkept {
+        &self.inner.unkept
     }
 
     fn now_ms(&self) -> i64 {

@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use prost::Message as _;
-use store::{Order, Read as _, Tx};
+use store::{Order, Read as _, StoreError, Tx};
 
 use crate::{
     AccountId, Directory, DirectoryError, Result,
@@ -90,8 +90,12 @@ impl Directory {
             end -= 1;
         }
         let (peer, agent) = (peer.to_owned(), agent[..end].to_owned());
-        self.store()
-            .transact(move |tx| {
+        let now = self.now_ms();
+        let unkept = SessionRecord { created_ms: now, seen_ms: now, peer: peer.clone(), agent: agent.clone() };
+        let kept = self
+            .store()
+            // Who can't be signed in can't read either: that must not wait for another machine.
+            .transact_here(move |tx| {
                 let now = tx.now_ms();
                 let mut existing = Vec::new();
                 for row in tx.prefix(account.realm(), &[schema::SESSION], Order::Ascending)? {
@@ -110,8 +114,33 @@ impl Directory {
                 tx.put(account.realm(), key(id), record.encode_to_vec());
                 Ok::<_, DirectoryError>(())
             })
-            .await?;
+            .await;
+        match kept {
+            Ok(()) => {}
+            Err(DirectoryError::Store(StoreError::Full)) if self.unkept().add(account, id, unkept) => {
+                tracing::warn!(account = account.0, "the disk is full: a session is kept in memory only");
+            }
+            Err(error) => return Err(error),
+        }
         Ok(token)
+    }
+
+    /// Nobody is signed in, or was lately, by what the account's credentials were.
+    pub(crate) fn forget_logins(&self, account: AccountId) {
+        self.inner.remembered.forget(account);
+        self.unkept().forget(account, None);
+    }
+
+    /// Keeps a session that is in memory only, now that there is room. Nobody waits for it.
+    fn keep_session(&self, account: AccountId, id: SessionId) {
+        let this = self.clone();
+        drop(self.store().transact_here(move |tx| {
+            // It may have been ended in between.
+            if let Some(record) = this.unkept().take(account, id) {
+                tx.put(account.realm(), key(id), record.encode_to_vec());
+            }
+            Ok::<_, DirectoryError>(())
+        }));
     }
 
     /// The session of a token, if it is one and goes on.
@@ -121,8 +150,16 @@ impl Directory {
     pub fn session(&self, token: &str) -> Result<Option<Session>> {
         let Some((account, secret)) = parts(token) else { return Ok(None) };
         let id = SessionId(self.keyed_hash("session", &secret));
-        let Some(value) = self.store().snapshot().get(account.realm(), &key(id))? else { return Ok(None) };
-        let record: SessionRecord = decode("a session", &value)?;
+        let record: SessionRecord = match self.store().snapshot().get(account.realm(), &key(id))? {
+            Some(value) => decode("a session", &value)?,
+            None => {
+                let Some(record) = self.unkept().of(account, id) else { return Ok(None) };
+                if self.store().has_room() {
+                    self.keep_session(account, id);
+                }
+                record
+            }
+        };
         let now = self.now_ms();
         if is_over(&record, now) || self.account(account)?.is_none_or(|account| !account.enabled) {
             return Ok(None);
@@ -168,6 +205,8 @@ impl Directory {
                 sessions.push(session(account, SessionId(id), record));
             }
         }
+        let unkept = self.unkept().all_of(account).into_iter().filter(|(_, record)| !is_over(record, now));
+        sessions.extend(unkept.map(|(id, record)| session(account, id, record)));
         sessions.sort_by_key(|session| std::cmp::Reverse(session.seen_ms));
         Ok(sessions)
     }
@@ -177,6 +216,9 @@ impl Directory {
     /// # Errors
     /// Those of the store.
     pub async fn end_session(&self, account: AccountId, id: SessionId) -> Result<()> {
+        if self.unkept().take(account, id).is_some() && !self.store().has_room() {
+            return Ok(());
+        }
         self.store()
             .transact(move |tx| {
                 tx.delete(account.realm(), key(id));
@@ -190,6 +232,7 @@ impl Directory {
     /// # Errors
     /// Those of the store.
     pub async fn end_all_sessions(&self, account: AccountId, keep: Option<SessionId>) -> Result<()> {
+        self.unkept().forget(account, keep);
         self.store().transact(move |tx| end_all_in(tx, account, keep)).await
     }
 }

@@ -6,6 +6,7 @@ mod audit;
 mod domains;
 mod mail;
 mod people;
+mod promote;
 mod queue;
 mod rewind;
 mod salvage;
@@ -21,7 +22,6 @@ use std::{
 };
 
 use anyhow::ensure;
-use continuity::standby::HowToPromote;
 use store::StoreError;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -60,13 +60,46 @@ impl Output {
         let _ = self.lines.try_send(Line::Progress { what: what.to_owned(), done, total });
     }
 
+    async fn waits(&self, what: &str) {
+        let _ = self.lines.send(Line::Waits(what.to_owned())).await;
+    }
+
     async fn done(&self, error: Option<String>) {
         let _ = self.lines.send(Line::Done(error)).await;
     }
 }
 
-/// Runs a command on the services.
+/// How long a command waits for a standby before it says so.
+const SAY_THAT_IT_WAITS: Duration = Duration::from_secs(1);
+
+/// Runs a command on the services. What it does is acknowledged when it ends; while that waits for a standby it says so.
 pub async fn execute(services: &Arc<Services>, command: AdminCommand, output: &Output) -> anyhow::Result<()> {
+    let acts = command.acts();
+    let run = async {
+        let outcome = run_on(services, command, output).await;
+        if acts && outcome.is_ok() {
+            // What it found done may be durable here alone.
+            services.store.all_acknowledged().await?;
+        }
+        outcome
+    };
+    let say = async {
+        while acts {
+            tokio::time::sleep(SAY_THAT_IT_WAITS).await;
+            if services.store.acknowledgement_overdue().is_some_and(|since| since >= SAY_THAT_IT_WAITS) {
+                output.waits("waiting for a standby (Ctrl-C to stop)").await;
+                break;
+            }
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        outcome = run => outcome,
+        () = say => unreachable!("it never ends"),
+    }
+}
+
+async fn run_on(services: &Arc<Services>, command: AdminCommand, output: &Output) -> anyhow::Result<()> {
     match command {
         AdminCommand::Status { json } => status::run(services, json, output).await,
         AdminCommand::Account(command) => accounts::run(services, command, output).await,
@@ -75,7 +108,7 @@ pub async fn execute(services: &Arc<Services>, command: AdminCommand, output: &O
         AdminCommand::Import(args) => mail::import(services, args, output).await,
         AdminCommand::Export(args) => mail::export(services, args, output).await,
         AdminCommand::StandbyDo(command) => standby::on_primary(services, command, output).await,
-        AdminCommand::Promote { .. } | AdminCommand::Compare => {
+        AdminCommand::Promote(_) | AdminCommand::Compare => {
             anyhow::bail!("this machine follows nobody: type it on the standby, with its data folder")
         }
         AdminCommand::Archive(command) => archive::run(services, command, output).await,
@@ -140,11 +173,10 @@ pub async fn run(config: Config, mut command: AdminCommand) -> anyhow::Result<()
             return status::of_folder(&config, json);
         }
         // A standby that is not running is made the primary all the same.
-        if let AdminCommand::Promote { discard, nothing_lost, maybe_lost } = command
+        if let AdminCommand::Promote(args) = command
             && store::Store::is_replica_at(&config.data_dir)
         {
-            let how = HowToPromote { discard, nothing_lost, maybe_lost };
-            let outcome = standby::promote_folder(&config, how).await;
+            let outcome = standby::promote_folder(&config, args).await;
             terminal.finish();
             return outcome;
         }

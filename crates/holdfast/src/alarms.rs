@@ -25,6 +25,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// A standby that is away for less is only restarting.
 const AWAY: Duration = Duration::from_secs(300);
 const DAY_MS: i64 = 86_400_000;
+/// How long an alarm may take to be filed.
+const TELL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Drills that are shown of each archive.
 const DRILLS: usize = 10;
 
@@ -45,7 +47,6 @@ pub struct Alarm {
 /// Looks at everything that can alarm, until shut down.
 pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) {
     let (mut said, mut logged) = (HashSet::new(), HashSet::new());
-    let mut away: HashMap<String, Instant> = HashMap::new();
     let mut every = tokio::time::interval(LOOK_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -54,10 +55,7 @@ pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) {
             _ = every.tick() => {}
         }
         let now_ms = services.store.clock().now_ms();
-        let mut all = own::alarms(&services, now_ms);
-        all.extend(services.archives.alarm(now_ms, &services.config.data_dir));
-        all.extend(standbys(&services, &mut away));
-        all.extend(restore(&services));
+        let all = look(&services);
         for alarm in &all {
             let key = format!("{}/{}", alarm.key, now_ms / DAY_MS);
             if !said.insert(key.clone()) {
@@ -66,12 +64,16 @@ pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) {
             if logged.insert(key.clone()) {
                 tracing::error!("{}", alarm.line);
             }
-            if services.store.stopped().is_some() {
-                // Nothing can be filed.
+            if services.store.stopped().is_some() || services.store.acknowledgement_overdue().is_some() {
+                // Nothing can be filed now.
+                said.remove(&key);
                 continue;
             }
             let text = format!("{}.\n{}\n\n{}\n", alarm.line, alarm.more, alarm.look);
-            match tell::administrators(&services, &key, &alarm.subject, &text).await {
+            let telling = tell::administrators(&services, &key, &alarm.subject, &text);
+            // The next look must not wait for it: nothing may be acknowledged from now on.
+            let told = tokio::time::timeout(TELL_TIMEOUT, telling).await;
+            match told.unwrap_or_else(|late| Err(late.into())) {
                 Ok(0) => drop(said.remove(&key)),
                 Ok(_) => {}
                 Err(error) => {
@@ -97,6 +99,16 @@ pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) {
     }
 }
 
+/// Everything that alarms at this moment.
+pub fn look(services: &Services) -> Vec<Alarm> {
+    let now_ms = services.store.clock().now_ms();
+    let mut all = own::alarms(services, now_ms);
+    all.extend(services.archives.alarm(now_ms, &services.config.data_dir));
+    all.extend(standbys(services, &mut services.away.lock()));
+    all.extend(restore(services));
+    all
+}
+
 /// `away`: since when those that are not connected are not.
 fn standbys(services: &Services, away: &mut HashMap<String, Instant>) -> Vec<Alarm> {
     let Some(primary) = services.primary.get() else { return Vec::new() };
@@ -109,6 +121,11 @@ fn standbys(services: &Services, away: &mut HashMap<String, Instant>) -> Vec<Ala
                \"Watch it\" of the section Standby.",
     };
     let mut all = Vec::new();
+    if let Some(waiting) = primary.waiting() {
+        let more = "Bring the standby back, or pair another one: holdfast standby code. To go on without one until then: \
+                    holdfast standby alone.";
+        all.push(alarm("waiting", "", format!("Standby: {waiting}"), more.to_owned()));
+    }
     if primary.is_degraded() {
         let line = "Standby: none follows, and commits are acknowledged all the same".to_owned();
         all.push(alarm("degraded", "", line, String::new()));
@@ -129,6 +146,11 @@ fn standbys(services: &Services, away: &mut HashMap<String, Instant>) -> Vec<Ala
                 all.push(alarm("away", name, line, format!("It had commit {}.", standby.received)));
             }
             continue;
+        }
+        if standby.full {
+            let line = format!("Standby {name}: its disk is full, and it receives nothing");
+            let more = format!("It had commit {}. It goes on when there is room.", standby.received);
+            all.push(alarm("full", name, line, more));
         }
         if !standby.wire.is_empty() {
             let line = format!("Standby {name}: a tripwire holds, and it applies nothing");

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 pub use accounts::{AccountCommand, AccountRole, AuditArgs, DomainCommand, PasswordArgs, SetArgs};
 pub use continuity::{
-    ArchiveCommand, DownPageArgs, RestoreArgs, RewindArgs, SalvageArgs, StageCommand, StandbyArgs, StandbyCommand,
+    ArchiveCommand, DownPageArgs, PromoteArgs, RestoreArgs, RewindArgs, SalvageArgs, StageCommand, StandbyArgs,
+    StandbyCommand,
 };
 pub use mail::{ExportArgs, ImportArgs, LineEndings, MailFormat, PeopleArgs, PeopleCommand, QueueCommand};
 
@@ -124,18 +125,7 @@ pub enum AdminCommand {
     #[command(subcommand, hide = true)]
     StandbyDo(StandbyCommand),
     /// Make this standby the primary: follow no more, apply what was received, open the doors.
-    Promote {
-        /// Leave out what a tripwire holds: accounts that lost something have again what they had before it.
-        #[arg(long)]
-        discard: bool,
-        /// The old primary was stopped with nothing left to receive, so that clients need not read everything anew.
-        #[arg(long, conflicts_with = "maybe_lost")]
-        nothing_lost: bool,
-        /// The old primary may have acknowledged what is not here, although its mode was "sync" and "wait" when this machine
-        /// last saw it: all mail programs read everything anew.
-        #[arg(long)]
-        maybe_lost: bool,
-    },
+    Promote(PromoteArgs),
     /// Compare every realm with the primary's, read again on both, while both go on. For a standby that follows.
     Compare,
     /// What is on right now, and the way back: dark, checks, web, clients, queues, open.
@@ -156,6 +146,28 @@ pub enum AdminCommand {
     Salvage(SalvageArgs),
     /// Do the daily work now: check what is stored, make a checkpoint, drop old log, take back space.
     Maintain,
+}
+
+impl AdminCommand {
+    /// Whether it changes what people have here, or says that it is changed: it ends once that is acknowledged.
+    pub const fn acts(&self) -> bool {
+        match self {
+            Self::Account(command) => !matches!(command, AccountCommand::List { .. } | AccountCommand::Show { .. }),
+            Self::Domain(command) => !matches!(command, DomainCommand::List { .. } | DomainCommand::Show { .. }),
+            Self::Queue(command) => !matches!(command, QueueCommand::List { .. } | QueueCommand::Show { .. }),
+            Self::People(command) => matches!(command, PeopleCommand::Import(_)),
+            Self::Import(_) | Self::Rewind(_) | Self::Salvage(_) => true,
+            Self::Status { .. }
+            | Self::Export(_)
+            | Self::StandbyDo(_)
+            | Self::Promote(_)
+            | Self::Compare
+            | Self::Stage(_)
+            | Self::Archive(_)
+            | Self::Audit(_)
+            | Self::Maintain => false,
+        }
+    }
 }
 
 #[cfg(test)]

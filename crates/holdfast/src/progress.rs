@@ -24,6 +24,7 @@ impl Terminal {
     pub fn show(&mut self, line: Line) {
         match line {
             Line::Out(text) => self.out(&text),
+            Line::Waits(text) => self.note(&text),
             Line::Progress { what, done, total } => self.progress(&what, done, total),
             Line::Done(_) => {}
         }
@@ -35,6 +36,15 @@ impl Terminal {
             // A closed pipe (`| head`) is the reader's choice, not an error.
             let _ = writeln!(std::io::stdout(), "{text}");
         };
+        match &self.bar {
+            Some((_, bar)) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
+    /// A line that is no part of what a command says, above the bar.
+    fn note(&self, text: &str) {
+        let print = || eprintln!("{text}");
         match &self.bar {
             Some((_, bar)) => bar.suspend(print),
             None => print(),

@@ -2,7 +2,7 @@
 
 mod doors;
 pub mod http;
-mod notify;
+pub mod notify;
 mod proxy;
 mod stage;
 mod standbys;

@@ -1,9 +1,11 @@
 //! The services of one data folder, opened once and shared by doors and commands.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     path::Path,
     sync::{Arc, OnceLock, atomic::AtomicBool},
+    time::Instant,
 };
 
 use anyhow::{Context as _, bail};
@@ -36,6 +38,8 @@ pub struct Services {
     pub archives: Archives,
     /// What administrators must know now.
     pub alarms: watch::Sender<Vec<String>>,
+    /// Since when standbys that are not connected are not.
+    pub away: Mutex<HashMap<String, Instant>>,
     /// How standbys, archives and drills are, for the administrators' pages.
     pub continuity: watch::Sender<Vec<web::Panel>>,
     /// What was being restored when the service began, and may still be.
@@ -138,6 +142,7 @@ impl Services {
             primary: OnceLock::new(),
             archives,
             alarms: watch::channel(Vec::new()).0,
+            away: Mutex::default(),
             continuity: watch::channel(Vec::new()).0,
             restoring: OnceLock::new(),
             doors: OnceLock::new(),

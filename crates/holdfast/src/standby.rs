@@ -22,6 +22,8 @@ use crate::{
     services::store_options,
 };
 
+/// Between two words to systemd that this process lives.
+const ALIVE_EVERY: Duration = Duration::from_secs(5);
 /// Between two lines about a copy under way.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
@@ -74,6 +76,14 @@ pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
     let commands = tokio::spawn(admin::socket::serve(socket, config.data_dir.clone(), executor, shutdown.clone()));
     println!("standby of another machine, on {}", config.data_dir.display());
     println!("ready");
+    serve::notify::ready();
+    // Also through a promotion, which may have much to write before anything is served.
+    tokio::spawn(async {
+        loop {
+            serve::notify::alive();
+            tokio::time::sleep(ALIVE_EVERY).await;
+        }
+    });
     let mut pages = pages::serve(listeners, standby.clone(), Arc::new(config.clone()), metrics.clone(), &shutdown);
     let telling = tokio::spawn(tell(standby.clone(), shutdown.clone()));
     let maintaining = tokio::spawn(maintain(standby.clone(), shutdown.clone()));
@@ -176,5 +186,25 @@ async fn tell(standby: Arc<Standby>, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(TELL_EVERY) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// What `[Service]` of a unit sets, without what differs by its nature.
+    fn settings(unit: &str) -> Vec<&str> {
+        let service = unit.split("[Service]").nth(1).and_then(|rest| rest.split("[Install]").next()).unwrap();
+        service
+            .lines()
+            .filter(|line| line.contains('=') && !line.starts_with(['#']) && !line.starts_with("ExecStart="))
+            .collect()
+    }
+
+    #[test]
+    fn a_standby_is_started_as_the_service_is_that_it_may_become() {
+        let service = settings(include_str!("../../../packaging/holdfast.service"));
+        let standby = settings(include_str!("../../../packaging/holdfast-standby.service"));
+        assert!(service.len() > 30, "{service:?}");
+        assert_eq!(standby, service);
     }
 }

@@ -412,3 +412,54 @@ fn what_came_in_during_what_a_promotion_left_out_is_merged_for_those_who_were_ta
         mail(imap, ANNA, &["INBOX"]).into_iter().filter(|seen| !seen.subject().starts_with('m')).collect();
     assert!(merged.iter().all(|seen| !seen.about.contains("\\Deleted")));
 }
+
+#[test]
+fn what_waited_to_be_sent_comes_into_the_queue_held_and_once() {
+    let (old_dir, old) = Server::with_accounts(&[ANNA, BERT]);
+    let mut web = support::web::Web::sign_in(old.address("http"), ANNA).unwrap();
+    let form = web.compose(BERT, "Waits for its seconds", "Text.").unwrap();
+    assert_eq!(web.post_compose(&form, None).unwrap().status, 303);
+    let listed = run(old_dir.path(), &["queue", "list"]);
+    let id = text(&listed).split_whitespace().next().unwrap().to_owned();
+    old.kill();
+
+    let (dir, server) = Server::with_accounts(&[ANNA, BERT]);
+    let scratch = tempfile::tempdir().unwrap();
+    let from = old_dir.path().join("data");
+    let args = ["salvage", from.to_str().unwrap(), "--scratch", scratch.path().to_str().unwrap()];
+    let named = text(&run(dir.path(), &args));
+    assert!(
+        named.contains(&id) && named.contains("Waits for its seconds") && named.contains("--queue hold"),
+        "{named}"
+    );
+    assert!(text(&run(dir.path(), &["queue", "list"])).contains("0 messages"));
+    let hold: Vec<&str> = args.iter().copied().chain(["--queue", "hold"]).collect();
+    let preview: Vec<&str> = hold.iter().copied().chain(["--preview"]).collect();
+    assert!(text(&run(dir.path(), &preview)).contains("1 would be in the queue here"));
+    for (held, known) in [(1, 0), (0, 1)] {
+        let told = text(&run(dir.path(), &hold));
+        assert!(told.contains(&format!("{held} are in the queue here, held; {known} were known")), "{told}");
+        let listed = text(&run(dir.path(), &["queue", "list"]));
+        assert!(listed.contains(&id) && listed.contains("held") && listed.contains("1 messages"), "{listed}");
+    }
+    assert!(text(&run(dir.path(), &["queue", "show", &id])).contains(BERT));
+    assert!(subjects(server.address("imap"), BERT).is_empty(), "nothing leaves before it is released");
+    let released = text(&run(dir.path(), &["queue", "release", "all"]));
+    assert!(released.contains(&format!("{id} goes on")) && released.contains("1 message released"), "{released}");
+    wait_for("it arrives", || subjects(server.address("imap"), BERT) == ["Waits for its seconds"]);
+    assert!(text(&run(dir.path(), &["queue", "release", "all"])).contains("0 messages released"));
+    // It has left, and comes in no second time; nor does pressing Send again send it.
+    let told = text(&run(dir.path(), &hold));
+    assert!(told.contains("0 are in the queue here, held; 1 were known"), "{told}");
+    let mut again = support::web::Web::sign_in(server.address("http"), ANNA).unwrap();
+    let csrf = again.get("/compose").unwrap().input("csrf").unwrap();
+    let mut pressed = form.clone();
+    pressed.iter_mut().filter(|(name, _)| name == "csrf").for_each(|(_, value)| value.clone_from(&csrf));
+    pressed.iter_mut().filter(|(name, _)| name == "draft").for_each(|(_, value)| value.clear());
+    assert_eq!(again.post_compose(&pressed, None).unwrap().status, 303);
+    assert!(text(&run(dir.path(), &["queue", "list"])).contains("0 messages"));
+    assert_eq!(subjects(server.address("imap"), BERT), ["Waits for its seconds"]);
+    server.stop();
+    let verified = run(dir.path(), &["verify"]);
+    assert!(verified.status.success(), "{}", text(&verified));
+}

@@ -144,7 +144,7 @@ fn nothing_acknowledged_is_lost_whichever_machine_dies_when() {
                 load.at(None);
                 server.kill();
                 let begun = Instant::now();
-                said(&other.dir, &["promote"]);
+                said(&other.dir, &["promote", "--wait"]);
                 let promoted = standby.take().unwrap();
                 promoted.line("ready");
                 promotions.push(begun.elapsed());

@@ -135,7 +135,11 @@ fn when_the_primary_burns_in_sync_mode_nothing_acknowledged_is_lost() {
     });
     assert!(acknowledged.len() > 100, "{} messages were acknowledged", acknowledged.len());
     let begun = Instant::now();
-    assert!(said(dirs[1].path(), &["promote"]).contains("epoch 2"));
+    let promoted = said(dirs[1].path(), &["promote"]);
+    assert!(
+        promoted.contains("epoch 2") && promoted.contains("is missing here: it waited for this machine"),
+        "{promoted}"
+    );
     let imap = standby.promoted();
     let there = subjects(imap, ANNA);
     let took = begun.elapsed();
@@ -174,7 +178,9 @@ fn when_the_primary_burns_in_async_mode_only_the_last_commits_are_lost_and_salva
     let acknowledged = sender.join().unwrap();
     let (received, _) = numbers(&standby.status()).unwrap();
     let begun = Instant::now();
-    said(dirs[1].path(), &["promote"]);
+    let promoted = said(dirs[1].path(), &["promote"]);
+    assert!(promoted.contains(&format!("commits from {} on", received + 1)), "{promoted}");
+    assert!(promoted.contains("last heard 20") && !promoted.contains("WARNING"), "{promoted}");
     let imap = standby.promoted();
     let there = subjects(imap, ANNA);
     let took = begun.elapsed();
@@ -234,6 +240,12 @@ fn a_primary_that_comes_back_after_a_promotion_is_told_and_rejoins_without_losin
     let refused =
         |server: &Server| deliver(server.address("smtp"), ANNA, "split").is_ok_and(|reply| reply.starts_with('4'));
     wait_for("the old one is fenced", || refused(&old));
+    // It says so at once, and scripts see it.
+    let told = run(dirs[0].path(), &["status"]);
+    let text = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert_eq!(told.status.code(), Some(1), "{text}");
+    assert!(text.contains("STOPPED") && text.contains("was made the primary (epoch 2)"), "{text}");
+    assert!(text.contains("ALARM: Store: it acknowledges nothing any more"), "{text}");
     old.kill();
     let again = run(dirs[0].path(), &["serve"]);
     let why = String::from_utf8_lossy(&again.stderr).into_owned();
@@ -827,4 +839,132 @@ fn both_machines_burn_after_a_failover_and_the_archive_has_one_history() {
     let server = Server::start_with(third.path(), &more);
     assert_eq!(subjects(server.address("imap"), ANNA), ["before the failover", "after the failover"]);
     proved("both machines burn after a failover", "0 of 2 acknowledged", &to_mailbox(begun.elapsed()));
+}
+
+#[test]
+fn a_primary_without_the_standby_that_it_waits_for_says_so_everywhere_and_a_promotion_asks() {
+    let waits = format!("{SYNC}away_after = \"1 second\"\n");
+    let Machines { dirs, primary } = machines(&waits);
+    let health = |address: SocketAddr| Web::new(address).get("/health").unwrap();
+    let is_waiting = |dir: &Path, http: SocketAddr| {
+        wait_for("the alarm", || status(dir).contains("ALARM: nothing is acknowledged"));
+        let overview = run(dir, &["status"]);
+        let text = String::from_utf8_lossy(&overview.stdout).into_owned();
+        assert_eq!(overview.status.code(), Some(1), "{text}");
+        assert!(text.contains("WAITING") && text.contains("ALARM: Standby: nothing is acknowledged"), "{text}");
+        let page = health(http);
+        assert_eq!(page.status, 503, "{}", page.body);
+        assert!(page.body.contains("\"status\":\"waiting\"") && page.body.contains("standby"), "{}", page.body);
+        assert!(said(dir, &["stage", "show"]).contains("WAITING: nothing is acknowledged"));
+    };
+    let http = primary.server.address("http");
+    is_waiting(dirs[0].path(), http);
+    // People sign in and read all the same.
+    let mut web = Web::sign_in(http, ANNA).unwrap();
+    assert_eq!(web.get("/mail/inbox").unwrap().status, 200);
+    // A command says what it waits for.
+    let config = dirs[0].path().join("holdfast.toml");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_holdfast"))
+        .args(["--config", config.to_str().unwrap(), "domain", "add", "example.net"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(command.stderr.take().unwrap()));
+    let line = lines.next().unwrap().unwrap();
+    assert!(line.contains("waiting for a standby (Ctrl-C to stop)"), "{line}");
+    // Told to go on without one it does, over restarts too.
+    said(dirs[0].path(), &["standby", "alone"]);
+    assert!(command.wait().unwrap().success());
+    assert_eq!(health(http).status, 200);
+    assert!(status(dirs[0].path()).contains("ALARM: no standby follows"));
+    let address = primary.address;
+    primary.server.stop();
+    let env = [("HOLDFAST_LISTEN__STANDBY", address.to_string())];
+    let server = Server::start_with_env(dirs[0].path(), &waits, &env);
+    assert!(deliver(server.address("smtp"), ANNA, "alone").unwrap().starts_with("250"));
+    // Until a standby has everything.
+    let code = said(dirs[0].path(), &["standby", "code"]);
+    let code = code.lines().next().unwrap();
+    support::write_config(dirs[1].path(), &waits);
+    let own = [("HOLDFAST_LISTEN__STANDBY", SocketAddr::from(([127, 0, 0, 1], port())).to_string())];
+    let args = ["--primary", &address.to_string(), "--code", code];
+    let standby = Standby::spawn_with_env(dirs[1].path(), &args, &own);
+    wait_for("no alarm", || !status(dirs[0].path()).contains("ALARM"));
+    assert!(deliver(server.address("smtp"), ANNA, "both").unwrap().starts_with("250"));
+    standby.signal("STOP");
+    is_waiting(dirs[0].path(), server.address("http"));
+    standby.signal("CONT");
+    wait_for("no alarm again", || !status(dirs[0].path()).contains("ALARM"));
+
+    // The standby's own configuration has it wait, for one that it does not have.
+    server.kill();
+    let refused = run(dirs[1].path(), &["promote"]);
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && why.contains("--alone") && why.contains("--wait"), "{why}");
+    assert!(run(dirs[1].path(), &["standby", "status"]).status.success(), "nothing has happened");
+    let promoted = said(dirs[1].path(), &["promote", "--alone"]);
+    assert!(promoted.contains("epoch 2") && promoted.contains("acknowledges alone"), "{promoted}");
+    let lines = standby.line("ready");
+    let door = |name: &str| -> SocketAddr {
+        let line = lines.iter().find(|line| line.trim_start().starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    assert!(deliver(door("smtp "), ANNA, "after").unwrap().starts_with("250"));
+    assert_eq!(subjects(door("imap "), ANNA), ["alone", "both", "after"]);
+    assert!(status(dirs[1].path()).contains("ALARM: no standby follows"));
+}
+
+#[test]
+fn a_promotion_that_waits_says_so_and_one_beside_a_primary_that_answers_warns() {
+    let Machines { dirs, primary } = machines("");
+    let waits = format!("{SYNC}away_after = \"1 second\"\n");
+    let code = said(dirs[0].path(), &["standby", "code"]);
+    support::write_config(dirs[1].path(), &waits);
+    let own = [("HOLDFAST_LISTEN__STANDBY", SocketAddr::from(([127, 0, 0, 1], port())).to_string())];
+    let args = ["--primary", &primary.address.to_string(), "--code", code.lines().next().unwrap()];
+    let standby = Standby::spawn_with_env(dirs[1].path(), &args, &own);
+    standby.line("following");
+    wait_for("the standby has all", || has_all(&primary, &standby));
+    let promoted = said(dirs[1].path(), &["promote", "--wait"]);
+    assert!(promoted.contains("WARNING: the old primary at 127.0.0.1"), "{promoted}");
+    assert!(promoted.contains("acknowledges NOTHING") && promoted.contains("holdfast standby alone"), "{promoted}");
+    standby.line("ready");
+    wait_for("the alarm", || status(dirs[1].path()).contains("ALARM: nothing is acknowledged"));
+    let fenced = || run(dirs[0].path(), &["status"]);
+    wait_for("the old one is told", || String::from_utf8_lossy(&fenced().stdout).contains("STOPPED"));
+    said(dirs[1].path(), &["standby", "alone"]);
+    wait_for("it goes on", || status(dirs[1].path()).contains("ALARM: no standby follows"));
+    primary.server.kill();
+}
+
+#[test]
+fn machines_are_compared_at_one_commit_while_mail_comes_in() {
+    let Machines { dirs, primary } = machines("");
+    let standby = Standby::pair(dirs[1].path(), &primary, "");
+    standby.line("following");
+    let smtp = primary.server.address("smtp");
+    let stop = AtomicBool::new(false);
+    let sent = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for to in [ANNA, BERT, ANNA, BERT] {
+            let (stop, sent) = (&stop, &sent);
+            scope.spawn(move || {
+                let mut smtp = support::smtp::Smtp::connect(smtp).unwrap();
+                while !stop.load(Ordering::SeqCst) {
+                    let number = sent.fetch_add(1, Ordering::SeqCst);
+                    let message = format!("From: x@example.net\r\nSubject: {number}\r\n\r\nText.\r\n");
+                    assert!(smtp.send("x@example.net", &[to], &message).unwrap().starts_with("250"));
+                }
+            });
+        }
+        wait_for("mail comes in", || sent.load(Ordering::SeqCst) > 200);
+        let outcomes: Vec<_> = (0..3).map(|_| run(dirs[1].path(), &["compare"])).collect();
+        stop.store(true, Ordering::SeqCst);
+        for outcome in outcomes {
+            let text = String::from_utf8_lossy(&outcome.stdout).into_owned();
+            assert!(outcome.status.success() && text.contains("3 realms are the same"), "{text}{outcome:?}");
+        }
+    });
+    wait_for("the standby has all", || has_all(&primary, &standby));
+    primary.server.stop();
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::{
-    Commit, Digest, RealmId, RealmSeq, Result, Seq, Store, StoreError, StoreOptions, Ticket,
+    Commit, Digest, RealmId, RealmSeq, Result, Seq, Snapshot, Store, StoreError, StoreOptions, Ticket,
     index::{Batch, FjallIndex, IndexEngine},
     lock::Lock,
     log::{Chain, frame},
@@ -251,8 +251,14 @@ impl Store {
 
     /// Reads a realm again and adds it up. Everybody works on meanwhile.
     pub fn summary(&self, realm: RealmId) -> Result<RealmSummary> {
-        let view = self.inner.index.view();
-        let state = meta::realm_state(&*view, realm)?;
-        Ok(RealmSummary { realm, seq: state.seq, digest: digest_of(&*view, realm)?, stated: state.digest })
+        self.snapshot().summary(realm)
+    }
+}
+
+impl Snapshot {
+    /// Reads a realm again, as it was at this snapshot's commit, and adds it up.
+    pub fn summary(&self, realm: RealmId) -> Result<RealmSummary> {
+        let state = self.realm_state(realm)?;
+        Ok(RealmSummary { realm, seq: state.seq, digest: digest_of(self.view(), realm)?, stated: state.digest })
     }
 }

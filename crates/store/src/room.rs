@@ -18,13 +18,16 @@ impl Room {
     /// # Errors
     /// [`StoreError::Full`] when less than the reserve is left.
     pub(crate) fn check(&self) -> Result<()> {
-        // Where the system can't tell, the write itself will.
-        match self.disk.free_bytes(&self.dir) {
-            Ok(free) if free < self.reserve_bytes => {
-                metrics::counter!("holdfast_store_refused_full_total").increment(1);
-                Err(StoreError::Full)
-            }
-            _ => Ok(()),
+        if self.is_there() {
+            return Ok(());
         }
+        metrics::counter!("holdfast_store_refused_full_total").increment(1);
+        Err(StoreError::Full)
+    }
+
+    /// Whether the reserve is left.
+    pub(crate) fn is_there(&self) -> bool {
+        // Where the system can't tell, the write itself will.
+        !matches!(self.disk.free_bytes(&self.dir), Ok(free) if free < self.reserve_bytes)
     }
 }

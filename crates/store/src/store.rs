@@ -323,7 +323,18 @@ impl Store {
         E: From<StoreError> + Send + 'static,
         F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
     {
-        self.inner.writer.submit(work)
+        self.inner.writer.submit(false, work)
+    }
+
+    /// The same, acknowledged once it is durable on this machine, also where acknowledgements wait for another one
+    /// ([`Store::hold_acknowledgements`]): for what may be lost with this machine, and must not keep people from reading.
+    pub fn transact_here<T, E, F>(&self, work: F) -> Ticket<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+    {
+        self.inner.writer.submit(true, work)
     }
 
     /// Keeps a body's bytes, for commits to refer to.
@@ -371,6 +382,11 @@ impl Store {
     /// The realms that take no writes because they are damaged, and why.
     pub fn quarantined(&self) -> Vec<(RealmId, String)> {
         self.inner.quarantine.list()
+    }
+
+    /// Whether there is room for commits: they are refused while less than [`StoreOptions::reserve_bytes`] are left.
+    pub fn has_room(&self) -> bool {
+        self.inner.room.is_there()
     }
 
     /// Why nothing is acknowledged any more, if so.

@@ -75,10 +75,12 @@ type Job = Box<dyn FnOnce(&mut Tx<'_>) -> Ran + Send>;
 /// Called once, with the group's outcome.
 type Tell = Box<dyn FnOnce(Result<()>) + Send>;
 
-enum Ran {
-    Commit(Tell),
-    /// The closure said no: tell it once everything it may have read is durable.
-    Nothing(Tell),
+struct Ran {
+    /// Otherwise the closure said no, or wrote nothing: it is told once everything it may have read is durable.
+    commits: bool,
+    /// Told once it is durable here, whether other machines have it or not.
+    here: bool,
+    tell: Tell,
 }
 
 /// Something that is done between two groups, on the writer thread.
@@ -169,7 +171,8 @@ impl Writer {
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
 
-    pub(crate) fn submit<T, E, F>(&self, work: F) -> Ticket<T, E>
+    /// `here`: told once it is durable on this machine, also where others are waited for.
+    pub(crate) fn submit<T, E, F>(&self, here: bool, work: F) -> Ticket<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
@@ -191,7 +194,7 @@ impl Writer {
                 // An error of the closure's own does not depend on how the group fares.
                 let _ = sender.send(outcome.and_then(|value| group.map(|()| value).map_err(E::from)));
             });
-            if commits { Ran::Commit(tell) } else { Ran::Nothing(tell) }
+            Ran { commits, here, tell }
         });
         let mut queue = self.shared.queue.lock();
         while queue.jobs.len() >= MAX_WAITING && queue.stopped.is_none() && !queue.closing {

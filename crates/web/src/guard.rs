@@ -57,7 +57,8 @@ pub async fn stage(State(site): State<Site>, request: Request, next: Next) -> Re
 /// A form is told that it is done once that is acknowledged, whether it was done now or found done in what was read:
 /// people press again when a button hangs, and what they are told must outlive this machine then too.
 pub async fn acknowledged(State(site): State<Site>, request: Request, next: Next) -> Response {
-    let acts = request.method() == Method::POST;
+    // Who signs in has done nothing that must outlive this machine, and wants to read.
+    let acts = request.method() == Method::POST && request.uri().path() != "/signin";
     let response = next.run(request).await;
     if !acts || !(response.status().is_success() || response.status().is_redirection()) {
         return response;

@@ -193,7 +193,13 @@ async fn sign_in(
     if let Some(old) = jar.session()
         && let Some(session) = site.directory.session(old)?
     {
-        site.directory.end_session(session.account, session.id).await?;
+        // Whether that can be written now or not: the new one begins.
+        let directory = site.directory.clone();
+        tokio::spawn(async move {
+            if let Err(error) = directory.end_session(session.account, session.id).await {
+                tracing::warn!(%error, "the browser's session before could not be ended");
+            }
+        });
     }
     let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let token = site.directory.create_session(account, &addr.to_string(), agent).await?;

@@ -129,10 +129,15 @@ impl Standby {
         Ok(commit.seq() > released && self.options.apply_delay > Duration::ZERO && self.trips(commit, watch, store)?)
     }
 
-    async fn apply_now(self: &Arc<Self>, store: &Store, commits: Vec<Arc<Commit>>) -> Result<(), Error> {
-        if commits.is_empty() {
-            return Ok(());
+    async fn apply_now(self: &Arc<Self>, store: &Store, mut commits: Vec<Arc<Commit>>) -> Result<(), Error> {
+        while !commits.is_empty() {
+            let (some, _applying) = self.brake.some_of(&mut commits, &self.cut).await;
+            self.apply_some(store, some).await?;
         }
+        Ok(())
+    }
+
+    async fn apply_some(self: &Arc<Self>, store: &Store, commits: Vec<Arc<Commit>>) -> Result<(), Error> {
         let (store, standby) = (store.clone(), self.clone());
         blocking(move || {
             for commit in &commits {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use store::{BodyId, Digest, RealmId, RealmSeq, RealmSummary, Store, StoreError};
+use store::{BodyId, Digest, RealmId, RealmSeq, RealmSummary, Seq, Snapshot, Store, StoreError};
 
 use super::{
     connect::{Connection, connect, hear, known, say},
@@ -49,18 +49,11 @@ impl Standby {
         let mut left: Option<Vec<RealmId>> = None;
         let mut compared = Compared::default();
         for _ in 0..COMPARE_ROUNDS {
-            let summary = self.ask_for_summary().await?;
-            // What the primary had then is here first.
-            let patience = tokio::time::Instant::now() + PATIENCE;
-            while store.applied()?.0 < summary.seq && tokio::time::Instant::now() < patience {
-                if let Some(why) = self.why_applied_late() {
-                    return Err(Error::NotNow(why));
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+            let (summary, snapshot) = self.both_at_one_commit(&store).await?;
             let (at, wanted, cut) = (store.clone(), left.take(), self.cut.clone());
             let go_on = move || !cut.is_cancelled();
-            let round = blocking(move || compare_realms(&at, &summary, wanted.as_deref(), &go_on)).await?;
+            let work = move || compare_realms(&at, &snapshot, &summary, wanted.as_deref(), &go_on);
+            let round = blocking(work).await?;
             compared.equal += round.equal;
             compared.different.extend(round.different);
             if round.moved.is_empty() {
@@ -72,6 +65,38 @@ impl Standby {
             compared.different.push((realm, "changes too quickly to be compared: try again".to_owned()));
         }
         Ok(compared)
+    }
+
+    /// What the primary has at one commit, and this machine as it was at the same one. Applying waits for a moment, and
+    /// receiving does not.
+    async fn both_at_one_commit(&self, store: &Store) -> Result<(wire::Summary, Snapshot), Error> {
+        let stopped = self.brake.stop().await;
+        let mut stream = self.reach().await?;
+        say(&mut stream, Kind::WantSummary(wire::WantSummary {})).await?;
+        let mut said = hear(&mut stream).await?;
+        let seq = match &said {
+            Kind::Beat(beat) => beat.seq,
+            Kind::Summary(summary) => summary.seq,
+            other => return Err(Error::NotNow(format!("the primary answers with {}", other.name()))),
+        };
+        stopped.go_on_to(Seq(seq));
+        let patience = tokio::time::Instant::now() + PATIENCE;
+        while store.applied()?.0 < seq && tokio::time::Instant::now() < patience {
+            if let Some(why) = self.why_applied_late() {
+                return Err(Error::NotNow(why));
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let snapshot = store.snapshot();
+        drop(stopped);
+        loop {
+            match said {
+                Kind::Summary(summary) => return Ok((summary, snapshot)),
+                Kind::Beat(_) => {}
+                other => return Err(Error::NotNow(format!("the primary answers with {}", other.name()))),
+            }
+            said = hear(&mut stream).await?;
+        }
     }
 
     /// Why what is received is not applied soon.
@@ -183,18 +208,6 @@ impl Standby {
         let known = known(&self.options.dir)?.ok_or_else(gone)?;
         connect(&self.keys, &known.address, Pin::Whole(known.fingerprint)).await
     }
-
-    async fn ask_for_summary(&self) -> Result<wire::Summary, Error> {
-        let mut stream = self.reach().await?;
-        say(&mut stream, Kind::WantSummary(wire::WantSummary {})).await?;
-        loop {
-            match hear(&mut stream).await? {
-                Kind::Summary(summary) => return Ok(summary),
-                Kind::Beat(_) => {}
-                other => return Err(Error::NotNow(format!("the primary answers with {}", other.name()))),
-            }
-        }
-    }
 }
 
 struct Round {
@@ -206,6 +219,7 @@ struct Round {
 
 fn compare_realms(
     store: &Store,
+    snapshot: &Snapshot,
     summary: &wire::Summary,
     only: Option<&[RealmId]>,
     go_on: &dyn Fn() -> bool,
@@ -214,17 +228,17 @@ fn compare_realms(
     let held: BTreeMap<RealmId, String> = store.quarantined().into_iter().collect();
     let mut theirs: BTreeMap<RealmId, &wire::RealmSum> =
         summary.realms.iter().map(|sum| (RealmId::from_raw(sum.realm), sum)).collect();
-    let mut all: Vec<RealmId> = theirs.keys().copied().chain(store.realms()).collect();
+    let mut all: Vec<RealmId> = theirs.keys().copied().chain(snapshot.realms()?).collect();
     all.sort_unstable();
     all.dedup();
     for realm in all.into_iter().filter(|realm| only.is_none_or(|only| only.contains(realm))) {
         if !go_on() {
             return Err(StoreError::Stopped { reason: "this machine is being promoted".to_owned() });
         }
-        let RealmSummary { seq, digest, stated, .. } = store.summary(realm)?;
+        let RealmSummary { seq, digest, stated, .. } = snapshot.summary(realm)?;
         let Some(theirs) = theirs.remove(&realm) else {
             // Made there since, or never.
-            if store.applied()?.0 > summary.seq {
+            if snapshot.seq()?.0 > summary.seq {
                 round.moved.push(realm);
             } else {
                 round.different.push((realm, "it is here, and not on the primary".to_owned()));

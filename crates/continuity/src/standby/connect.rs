@@ -23,6 +23,13 @@ use crate::durable;
 
 /// How long a connection may take to be made.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a machine may take to be reached at all. What the network loses is sent again after one second, two, four and
+/// so on: one long attempt sleeps through the network's return.
+const REACH_TIMEOUT: Duration = Duration::from_secs(3);
+/// The same where a machine must learn of something as soon as it can be reached.
+const REACH_SOON_TIMEOUT: Duration = Duration::from_secs(1);
+/// And how long it may take to answer then.
+const ANSWER_SOON_TIMEOUT: Duration = Duration::from_secs(4);
 /// A primary from which nothing comes for so long is gone: it says something every two seconds.
 const SILENCE: Duration = Duration::from_secs(15);
 
@@ -66,11 +73,30 @@ pub(super) fn write_json(file: &Path, value: &impl Serialize) -> io::Result<()> 
 pub(super) type Connection = tokio_rustls::client::TlsStream<Patient<TcpStream>>;
 
 pub(super) async fn connect(keys: &Keys, address: &str, pin: Pin) -> Result<Connection, Error> {
+    connect_within(keys, address, pin, REACH_TIMEOUT).await
+}
+
+/// What `ask` makes of a connection to a machine that answers soon.
+pub(super) async fn ask_soon<T>(
+    keys: &Keys,
+    known: &Known,
+    ask: impl AsyncFnOnce(Connection) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("{} does not answer", known.address));
+    let asking = async {
+        let pin = Pin::Whole(known.fingerprint);
+        ask(connect_within(keys, &known.address, pin, REACH_SOON_TIMEOUT).await?).await
+    };
+    tokio::time::timeout(ANSWER_SOON_TIMEOUT, asking).await.map_err(late)?
+}
+
+async fn connect_within(keys: &Keys, address: &str, pin: Pin, reach: Duration) -> Result<Connection, Error> {
     let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("{address} does not answer"));
     let config = keys.client(pin)?;
     let reach = async {
-        let stream = TcpStream::connect(address)
+        let stream = tokio::time::timeout(reach, TcpStream::connect(address))
             .await
+            .map_err(late)?
             .map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
         stream.set_nodelay(true)?;
         let stream = Patient::new(stream, Some(SILENCE), Limit::new(SILENCE));

@@ -98,9 +98,15 @@ impl Standby {
         self.status.send_modify(|status| {
             status.connected = true;
             status.primary = Seq(welcome.seq);
+            status.heard_ms = Some(jiff::Timestamp::now().as_millisecond());
         });
         self.arrivals.lock().beats.clear();
-        self.doing(format!("following {} from commit {next}", known.address));
+        if store.has_room() {
+            self.status.send_if_modified(|status| std::mem::take(&mut status.full));
+            self.doing(format!("following {} from commit {next}", known.address));
+        } else {
+            self.disk_is_full();
+        }
         self.stream(store, stream).await
     }
 
@@ -119,6 +125,7 @@ impl Standby {
         });
         let _reader = AbortOnDropHandle::new(reader);
         let mut intake = Intake::new(&store);
+        let mut full = self.status.borrow().full;
         let mut told = Ack::default();
         let mut applied = self.status.subscribe();
         loop {
@@ -127,10 +134,15 @@ impl Standby {
                 message = heard.recv() => match message {
                     None => return Ok(()),
                     Some(message) => match message? {
-                        Kind::BodyPiece(piece) => intake.body(piece).await?,
+                        // What comes while there is no room is asked for again: it begins anew where this log ends.
+                        Kind::BodyPiece(_) | Kind::Run(_) if full => {}
+                        Kind::BodyPiece(piece) => full = self.unless_full(intake.body(piece).await)?,
                         Kind::Run(run) => intake.run(run.bytes)?,
                         Kind::Beat(beat) => {
                             self.beat(&beat);
+                            if full && store.has_room() {
+                                return Ok(());
+                            }
                             must_answer = true;
                         }
                         _ => {}
@@ -138,7 +150,9 @@ impl Standby {
                 },
                 changed = applied.changed() => { let _ = changed; }
             }
-            self.take_in(&mut intake, &mut write).await?;
+            if !full {
+                full = self.unless_full(self.take_in(&mut intake, &mut write).await)?;
+            }
             let now = self.ack(&store);
             if must_answer || now != told {
                 say(&mut write, Kind::Ack(now.clone())).await?;
@@ -147,8 +161,21 @@ impl Standby {
         }
     }
 
+    /// Whether there was no room for what came: that is said, and waited out.
+    fn unless_full(&self, outcome: Result<(), Error>) -> Result<bool, Error> {
+        match outcome {
+            Ok(()) => Ok(false),
+            Err(Error::Store(StoreError::Full)) => {
+                self.disk_is_full();
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     fn beat(&self, beat: &wire::Beat) {
         let now_ms = jiff::Timestamp::now().as_millisecond();
+        self.status.send_modify(|status| status.heard_ms = Some(now_ms));
         self.arrivals.lock().beat(Seq(beat.seq), now_ms);
         self.status.send_if_modified(|status| {
             let seen = (status.primary, status.primary_ahead_ms);
@@ -215,6 +242,7 @@ impl Standby {
             wire: tripped.or_else(|| status.apply_fails.clone()).unwrap_or_default(),
             damaged: status.damaged,
             mended: status.mended,
+            full: status.full,
         }
     }
 }

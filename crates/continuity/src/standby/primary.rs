@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use crate::durable;
 
 use super::{
+    alone,
     keys::{Fingerprint, Keys, PairingCode},
     wire::{self, Ack, Kind},
 };
@@ -65,6 +66,25 @@ pub struct PrimaryOptions {
     pub away_after: Duration,
 }
 
+/// Nothing is acknowledged, since no standby has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// For how long.
+    pub since: Duration,
+    /// How many acts and answers wait for it.
+    pub acts: usize,
+    /// Which standby, or that there is none.
+    pub why: String,
+}
+
+impl std::fmt::Display for Waiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { since, acts, why } = self;
+        let acts = if *acts == 1 { "1 act waits".to_owned() } else { format!("{acts} acts wait") };
+        write!(f, "nothing is acknowledged for {} s: {acts} for a standby, and {why}", since.as_secs())
+    }
+}
+
 /// A standby, as the primary knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StandbyStatus {
@@ -88,8 +108,25 @@ pub struct StandbyStatus {
     pub mended: u64,
     /// While it is connected: how old the oldest commit is that is not durable there; zero when it has all.
     pub lag: Duration,
+    /// Its disk is full: it receives nothing.
+    pub full: bool,
     /// It believes that nothing is acknowledged that it does not have, and that is not so any more: it was not told yet.
     pub believes_too_much: bool,
+}
+
+impl StandbyStatus {
+    fn in_short(&self) -> String {
+        let how = if self.full {
+            "its disk is full"
+        } else if self.believes_too_much {
+            "it was told that it alone decides, and does not know better"
+        } else if self.connected {
+            "it has not everything yet"
+        } else {
+            "it is not connected"
+        };
+        format!("{}: {how} (it had commit {})", self.name, self.received)
+    }
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -135,6 +172,10 @@ pub struct Primary {
     code: Mutex<Option<(PairingCode, Instant)>>,
     live: Mutex<BTreeMap<Fingerprint, Live>>,
     degraded: AtomicBool,
+    /// It was told to acknowledge alone until a standby has everything.
+    alone: AtomicBool,
+    /// Since when no standby has everything, while one is waited for.
+    blocked: Mutex<Option<Instant>>,
 }
 
 /// Why a connection ended.
@@ -180,6 +221,8 @@ impl Primary {
             code: Mutex::default(),
             live: Mutex::default(),
             degraded: AtomicBool::new(false),
+            alone: AtomicBool::new(alone::is_alone(dir)),
+            blocked: Mutex::default(),
         };
         primary.arrange();
         Ok(Arc::new(primary))
@@ -209,6 +252,7 @@ impl Primary {
                 applied: Seq(ack.applied),
                 held: ack.held.into_iter().map(|held| (RealmId::from_raw(held.realm), held.reason)).collect(),
                 wire: ack.wire,
+                full: ack.full,
                 damaged: ack.damaged,
                 mended: ack.mended,
                 lag: now.map(|now| now.lag(now_ms)).unwrap_or_default(),
@@ -222,6 +266,50 @@ impl Primary {
     pub fn has_a_copy(&self) -> bool {
         let seq = self.store.seq().0;
         self.live.lock().values().any(|live| live.connected > 0 && live.ack.received >= seq)
+    }
+
+    /// When commits are acknowledged as things are.
+    fn mode(&self) -> Mode {
+        match self.options.mode {
+            Mode::SyncOrWait if self.alone.load(Ordering::SeqCst) => Mode::SyncOrDegrade,
+            mode => mode,
+        }
+    }
+
+    /// Whether and for what commits have waited for longer than a standby may be away.
+    pub fn waiting(&self) -> Option<Waiting> {
+        if self.mode() != Mode::SyncOrWait {
+            return None;
+        }
+        let blocked = self.blocked.lock().map(|since| since.elapsed());
+        let overdue = self.store.acknowledgement_overdue();
+        let since = blocked.max(overdue).filter(|since| *since >= self.options.away_after)?;
+        let standbys = self.standbys();
+        let why = match standbys.as_slice() {
+            [] => "none was ever paired".to_owned(),
+            standbys => standbys.iter().map(StandbyStatus::in_short).collect::<Vec<_>>().join(", "),
+        };
+        Some(Waiting { since, acts: self.store.waiting_for_acknowledgement(), why })
+    }
+
+    /// Acknowledges alone until a standby has everything, over restarts too, where it would wait for one. `false` when it
+    /// does not wait.
+    ///
+    /// # Errors
+    /// That can't be kept.
+    pub fn go_on_alone(&self) -> io::Result<bool> {
+        if self.options.mode != Mode::SyncOrWait {
+            return Ok(false);
+        }
+        alone::set(self.store.dir(), true)?;
+        self.alone.store(true, Ordering::SeqCst);
+        self.arrange();
+        Ok(true)
+    }
+
+    /// Whether it was told to acknowledge alone until a standby has everything.
+    pub fn is_alone(&self) -> bool {
+        self.mode() != self.options.mode
     }
 
     /// Whether commits are acknowledged without a standby although they were to wait for one.
@@ -262,19 +350,31 @@ impl Primary {
 
     /// Whether nothing is acknowledged that the only standby does not have. Of two, one may lack what the other has.
     fn waits_for_one_alone(&self, peers: &[Peer]) -> bool {
-        self.options.mode == Mode::SyncOrWait && peers.len() == 1
+        self.mode() == Mode::SyncOrWait && peers.len() == 1
     }
 
     /// Whether what `who` has may be acknowledged: not as long as another one believes that it alone decides.
     fn counts(&self, who: Fingerprint) -> bool {
-        self.options.mode != Mode::SyncOrWait
+        self.mode() != Mode::SyncOrWait
             || !self.peers.borrow().iter().any(|peer| peer.fingerprint != who && peer.told_alone)
     }
 
     /// Whether commits wait, by the mode and who is there.
     fn arrange(&self) {
         let in_step = self.live.lock().values().any(|live| live.connected > 0 && live.in_step);
-        let (waits, degraded) = match self.options.mode {
+        if in_step && self.alone.swap(false, Ordering::SeqCst) {
+            if let Err(error) = alone::set(self.store.dir(), false) {
+                tracing::error!(%error, "after a restart it acknowledges alone once more");
+            }
+            tracing::info!("a standby has everything: from now on commits wait for it");
+            // It may know now that it alone decides.
+            self.peers.send_modify(|_| ());
+        }
+        let mode = self.mode();
+        let mut blocked = self.blocked.lock();
+        *blocked = if mode == Mode::SyncOrWait && !in_step { Some(blocked.unwrap_or_else(Instant::now)) } else { None };
+        drop(blocked);
+        let (waits, degraded) = match mode {
             Mode::Async => (false, false),
             Mode::SyncOrWait => (true, false),
             Mode::SyncOrDegrade => (in_step, !in_step),
@@ -346,7 +446,7 @@ impl Primary {
         while now.on_the_way.front().is_some_and(|(last, _)| last.0 <= ack.received) {
             now.on_the_way.pop_front();
         }
-        metrics::gauge!("holdfast_standby_lag_seconds", "standby" => name)
+        metrics::gauge!("holdfast_standby_lag_seconds", "standby" => name.clone())
             .set(now.lag(self.store.clock().now_ms()).as_secs_f64());
         for held in &ack.held {
             if !now.ack.held.contains(held) {
@@ -366,15 +466,21 @@ impl Primary {
                 "bytes of messages were damaged on the standby, and it has them again: look at its disk"
             );
         }
+        if ack.full && !now.ack.full {
+            tracing::error!(standby = name, "the standby's disk is full: it receives nothing");
+        }
+        let full = ack.full;
         now.ack = ack;
         if !counts {
             return;
         }
-        let came_in_step = !now.in_step && seq >= end;
-        now.in_step |= came_in_step;
+        let was_in_step = now.in_step;
+        // One that receives nothing is as good as away.
+        now.in_step = !full && (was_in_step || seq >= end);
+        let changed = now.in_step != was_in_step;
         drop(live);
         self.store.acknowledge(seq);
-        if came_in_step {
+        if changed {
             self.arrange();
         }
     }

@@ -15,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 use crate::durable;
 
 use super::{
-    connect::{Known, connect, hear, known_file, read_json, say, state_dir, write_json},
-    keys::{Keys, Pin},
+    alone,
+    connect::{Known, ask_soon, hear, known, known_file, read_json, say, state_dir, write_json},
+    keys::Keys,
     rejoin::save_tail,
     replica::Error,
     tripwire::{Deletes, Tripwires, Watch, WireState},
@@ -29,6 +30,8 @@ const RENUMBER: &str = "renumber.json";
 const UNDO: &str = "undo";
 /// Accounts that the commits which are left out delete.
 const UNDELETE: &str = "undelete.json";
+/// Between two attempts to reach the former primary.
+const TELL_AGAIN: Duration = Duration::from_millis(250);
 /// Writes of one commit that undoes.
 const UNDO_OPS: usize = 2_000;
 /// And their bytes.
@@ -44,6 +47,8 @@ pub struct HowToPromote {
     /// It may have, although it once said that it acknowledges nothing alone: its mode was changed while this machine was
     /// away.
     pub maybe_lost: bool,
+    /// Where the configuration has it wait for a standby: acknowledge alone until one has everything.
+    pub alone: bool,
 }
 
 /// A promotion.
@@ -53,6 +58,11 @@ pub struct Promotion {
     pub epoch: u64,
     /// The last commit of the primary before.
     pub seq: Seq,
+    /// When that was made, by the primary's clock, in milliseconds since 1970; `None` when there is none, or the log no
+    /// longer has it.
+    pub last_ms: Option<i64>,
+    /// Nothing that the primary before acknowledged is missing here.
+    pub all_is_here: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -213,7 +223,8 @@ pub(super) fn promote_store(store: &Store, dir: &Path, how: HowToPromote) -> Res
     // First whom to tell, so that a crash in between forgets nobody.
     let known = read_json::<Known>(known_file).map_err(StoreError::io("primary.json"))?;
     let all_is_here = known.as_ref().is_some_and(|known| known.waits_for_us) && !how.maybe_lost;
-    if !how.nothing_lost && !all_is_here {
+    let all_is_here = all_is_here || how.nothing_lost;
+    if !all_is_here {
         write_json(&state_dir.join(RENUMBER), &Renumber { realms: None }).map_err(StoreError::io(RENUMBER))?;
     }
     if let Some(known) = known {
@@ -221,10 +232,12 @@ pub(super) fn promote_store(store: &Store, dir: &Path, how: HowToPromote) -> Res
         write_json(&state_dir.join("former.json"), &former).map_err(StoreError::io("former.json"))?;
     }
     note_promotion(store, state_dir, epoch, seq)?;
+    alone::set(dir, how.alone).map_err(StoreError::io("alone"))?;
+    let last_ms = store.log_point(seq)?.1;
     let epoch = store.promote()?;
     let _ = std::fs::remove_file(known_file);
     tracing::warn!(epoch, %seq, "this machine is the primary now");
-    Ok(Promotion { epoch, seq })
+    Ok(Promotion { epoch, seq, last_ms, all_is_here })
 }
 
 /// Where this machine has taken over from another one: `standby/promotions.json`, one for each time. A former primary that
@@ -324,12 +337,11 @@ pub async fn tell_former(dir: &Path, name: &str, shutdown: &CancellationToken) -
     let Some(former) = read_json::<Former>(&file)? else { return Ok(()) };
     let keys = Keys::open(&state_dir(dir))?;
     loop {
-        let tell = async {
-            let mut stream = connect(&keys, &former.known.address, Pin::Whole(former.known.fingerprint)).await?;
-            let told = wire::Promoted { epoch: former.epoch, seq: former.seq, name: name.to_owned() };
+        let told = wire::Promoted { epoch: former.epoch, seq: former.seq, name: name.to_owned() };
+        let tell = ask_soon(&keys, &former.known, async |mut stream| {
             say(&mut stream, Kind::Promoted(told)).await?;
             hear(&mut stream).await
-        };
+        });
         match tell.await {
             Ok(_) => {
                 tracing::warn!(address = former.known.address, "the former primary knows that it is one no more");
@@ -346,7 +358,18 @@ pub async fn tell_former(dir: &Path, name: &str, shutdown: &CancellationToken) -
         }
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = tokio::time::sleep(TELL_AGAIN) => {}
         }
     }
+}
+
+/// The address of the primary that the standby of a data folder follows, if it answers right now.
+///
+/// # Errors
+/// Files of this machine.
+pub async fn primary_answers(dir: &Path) -> Result<Option<String>, Error> {
+    let Some(known) = known(dir)? else { return Ok(None) };
+    let keys = Keys::open(&state_dir(dir))?;
+    let answers = ask_soon(&keys, &known, async |_| Ok(())).await.is_ok();
+    Ok(answers.then_some(known.address))
 }

@@ -16,6 +16,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    brake::Brake,
     check::{Changed, Rules},
     connect::{known, known_file, pair, state_dir, write_json},
     follow::Arrivals,
@@ -113,6 +114,10 @@ pub struct Status {
     pub primary_ahead_ms: i64,
     /// Applying waits for someone to look.
     pub tripped: Option<Tripped>,
+    /// When the primary was heard last, by this machine's clock, in milliseconds since 1970.
+    pub heard_ms: Option<i64>,
+    /// This machine's disk is full: nothing is received until there is room.
+    pub full: bool,
     /// Why nothing can be applied, while it is tried again.
     pub apply_fails: Option<String>,
     /// Realms that are not applied any more, and why.
@@ -158,6 +163,8 @@ pub struct Standby {
     pub(super) receiving: Arc<Mutex<()>>,
     pub(super) arrivals: Mutex<Arrivals>,
     pub(super) changed: Changed,
+    /// Stops applying where somebody wants to read.
+    pub(super) brake: Brake,
 }
 
 pub(super) async fn blocking<T: Send + 'static>(
@@ -235,6 +242,7 @@ impl Standby {
             receiving: Arc::default(),
             arrivals: Mutex::default(),
             changed: Changed::default(),
+            brake: Brake::default(),
         };
         standby.refresh();
         Ok((Arc::new(standby), rejoined))
@@ -282,6 +290,15 @@ impl Standby {
         let what = what.into();
         tracing::info!("{what}");
         self.status.send_modify(|status| status.doing = what);
+    }
+
+    /// Nothing is received until there is room again.
+    pub(super) fn disk_is_full(&self) {
+        let is_new = self.status.send_if_modified(|status| !std::mem::replace(&mut status.full, true));
+        if is_new {
+            tracing::error!("the disk is full: nothing is received until there is room");
+        }
+        self.status.send_modify(|status| status.doing = "the disk is full: it waits for room".to_owned());
     }
 
     /// Follows until it is shut down or promoted. A break is waited out; a primary whose log is another one is not.
@@ -336,13 +353,19 @@ impl Standby {
             self.status.send_modify(|status| status.connected = false);
             match ended {
                 Ok(()) => pause = RETRY.0,
-                Err(
-                    error @ (Error::Diverged(_)
-                    | Error::TooOld { .. }
-                    | Error::Store(StoreError::Stopped { .. } | StoreError::Full)),
-                ) => {
-                    self.doing(format!("stopped: {error}"));
+                Err(error @ (Error::Diverged(_) | Error::TooOld { .. } | Error::Store(StoreError::Stopped { .. }))) => {
+                    self.status.send_modify(|status| status.doing = format!("stopped: {error}"));
+                    tracing::error!("stopped: {error}");
                     return Err(error);
+                }
+                Err(Error::Store(StoreError::Full)) => {
+                    // In the first copy: nothing can be told to the primary yet.
+                    self.disk_is_full();
+                    tokio::select! {
+                        () = tokio::time::sleep(RETRY.1) => {}
+                        () = shutdown.cancelled() => return Ok(()),
+                        () = self.cut.cancelled() => return Ok(()),
+                    }
                 }
                 Err(error) => {
                     self.doing(format!("waiting for the primary: {error}"));

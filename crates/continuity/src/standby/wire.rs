@@ -126,6 +126,9 @@ pub struct Ack {
     /// Bodies that were damaged there and have been fetched anew, since it was started.
     #[prost(uint64, tag = "6")]
     pub mended: u64,
+    /// Its disk is full: it receives nothing.
+    #[prost(bool, tag = "7")]
+    pub full: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

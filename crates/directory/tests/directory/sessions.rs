@@ -1,5 +1,7 @@
 //! Browsers that are signed in.
 
+use directory::{Directory, DirectoryOptions};
+
 use crate::world::{DAY_MS, World};
 
 #[tokio::test]
@@ -52,4 +54,48 @@ async fn sessions_are_listed_without_opening_them_and_ended_one_by_one() {
     for forged in ["", "AAAA", "!", &second[1..], &format!("{second}A")] {
         assert!(directory.session(forged).unwrap().is_none());
     }
+}
+
+#[tokio::test]
+async fn people_sign_in_while_the_disk_is_full_and_the_session_stays_when_there_is_room() {
+    let world = World::new().await;
+    let directory = &world.directory;
+    world.disk.fill(true);
+    let mut tokens = Vec::new();
+    for _ in 0..3 {
+        tokens.push(directory.create_session(world.bert, "192.0.2.1", "Firefox").await.unwrap());
+    }
+    let session = |token: &str| directory.session(token).unwrap();
+    assert!(tokens.iter().all(|token| session(token).is_some_and(|session| session.account == world.bert)));
+    assert_eq!(directory.sessions(world.bert).unwrap().len(), 3);
+    // One is ended, and stays so.
+    let ended = session(&tokens[0]).unwrap().id;
+    directory.end_session(world.bert, ended).await.unwrap();
+    assert!(session(&tokens[0]).is_none());
+    world.disk.fill(false);
+    // Kept at the next use, by a commit that nobody waits for.
+    assert!(session(&tokens[1]).is_some() && session(&tokens[2]).is_some() && session(&tokens[0]).is_none());
+    directory.set_quota(world.bert, 0).await.unwrap();
+    assert_eq!(directory.sessions(world.bert).unwrap().len(), 2);
+    // A process that starts now has them.
+    let store = world.store.clone();
+    let next =
+        tokio::task::spawn_blocking(|| Directory::new(store, DirectoryOptions::default())).await.unwrap().unwrap();
+    assert!(tokens[1..].iter().all(|token| next.session(token).unwrap().is_some()));
+    // A new password ends those in memory too.
+    world.disk.fill(true);
+    let token = directory.create_session(world.bert, "192.0.2.1", "Firefox").await.unwrap();
+    directory.set_password(world.bert, "another horse entirely").await.unwrap_err();
+    world.disk.fill(false);
+    directory.set_password(world.bert, "another horse entirely").await.unwrap();
+    assert!(session(&token).is_none() && session(&tokens[1]).is_none());
+}
+
+#[tokio::test]
+async fn signing_in_does_not_wait_for_another_machine() {
+    let world = World::new().await;
+    world.store.hold_acknowledgements(true);
+    let token = world.directory.create_session(world.bert, "192.0.2.1", "Firefox").await.unwrap();
+    assert!(world.directory.session(&token).unwrap().is_some());
+    assert_eq!(world.store.waiting_for_acknowledgement(), 0);
 }

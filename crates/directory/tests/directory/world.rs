@@ -1,10 +1,12 @@
 //! A directory with a domain and two accounts, and a clock that jumps.
 
 use std::{
+    io,
     net::IpAddr,
+    path::Path,
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
 };
 
@@ -13,7 +15,10 @@ use directory::{
     Secret, Service,
 };
 use mailkit::EmailAddress;
-use store::{Clock, Invariants as _, RealmId, Store, StoreOptions};
+use store::{
+    Clock, Invariants as _, RealmId, Store, StoreOptions,
+    disk::{Disk, File, RealDisk},
+};
 use tempfile::TempDir;
 
 pub const PASSWORD: &str = "correct horse battery";
@@ -27,12 +32,53 @@ impl Clock for Jumping {
     }
 }
 
+/// The machine's file system, full at a word.
+#[derive(Default)]
+pub struct Fillable {
+    disk: RealDisk,
+    full: AtomicBool,
+}
+
+impl Fillable {
+    pub fn fill(&self, full: bool) {
+        self.full.store(full, Ordering::SeqCst);
+    }
+}
+
+impl Disk for Fillable {
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.disk.create(path)
+    }
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.disk.open(path)
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.disk.list(dir)
+    }
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.create_dir(dir)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.sync_dir(dir)
+    }
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
+        if self.full.load(Ordering::SeqCst) { Ok(0) } else { self.disk.free_bytes(dir) }
+    }
+}
+
 pub struct World {
     pub store: Store,
     pub directory: Directory,
     /// The administrator.
     pub anna: AccountId,
     pub bert: AccountId,
+    pub disk: Arc<Fillable>,
     clock: Arc<Jumping>,
     _dir: TempDir,
 }
@@ -59,7 +105,8 @@ impl World {
     pub async fn with(options: DirectoryOptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(Jumping(AtomicI64::new(1_800_000_000_000)));
-        let store_options = StoreOptions { clock: clock.clone(), ..StoreOptions::default() };
+        let disk = Arc::new(Fillable::default());
+        let store_options = StoreOptions { clock: clock.clone(), disk: disk.clone(), ..StoreOptions::default() };
         let store = Store::open(dir.path(), store_options).unwrap();
         let below = store.clone();
         let directory = tokio::task::spawn_blocking(move || Directory::new(below, options)).await.unwrap().unwrap();
@@ -68,7 +115,7 @@ impl World {
         let anna = directory.create_account(new_account("anna@here.example", Role::Admin)).await.unwrap();
         let bert = directory.create_account(new_account("bert@here.example", Role::User)).await.unwrap();
         assert!(!directory.first_run().unwrap());
-        Self { store, directory, anna, bert, clock, _dir: dir }
+        Self { store, directory, anna, bert, disk, clock, _dir: dir }
     }
 
     pub fn now_ms(&self) -> i64 {

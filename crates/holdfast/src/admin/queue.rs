@@ -1,7 +1,7 @@
 //! `holdfast queue …`
 
 use anyhow::Context as _;
-use delivery::{Delivery, DropMode, QueueFilter, QueueId, QueuedMessage};
+use delivery::{Delivery, DeliveryError, DropMode, QueueFilter, QueueId, QueuedMessage};
 use jiff::Timestamp;
 
 use super::{Output, accounts::WHO};
@@ -51,22 +51,32 @@ pub async fn run(services: &Services, command: QueueCommand, output: &Output) ->
             }
         }
         QueueCommand::Retry { ids } => {
-            for id in chosen(delivery, &ids)? {
-                delivery.queue_retry(id).await?;
+            let chosen = chosen(delivery, &ids, &QueueFilter::default())?;
+            for id in &chosen {
+                delivery.queue_retry(*id).await?;
                 output.line(format!("{id} is tried now")).await;
             }
+            in_all(&ids, chosen.len(), "tried now", output).await;
         }
         QueueCommand::Hold { ids } => {
-            for id in chosen(delivery, &ids)? {
-                delivery.queue_hold(id).await?;
+            let chosen = chosen(delivery, &ids, &QueueFilter::default())?;
+            for id in &chosen {
+                delivery.queue_hold(*id).await?;
                 output.line(format!("{id} is held")).await;
             }
+            in_all(&ids, chosen.len(), "held", output).await;
         }
         QueueCommand::Release { ids } => {
-            for id in chosen(delivery, &ids)? {
-                delivery.queue_release(id).await?;
-                output.line(format!("{id} goes on")).await;
+            let chosen = chosen(delivery, &ids, &QueueFilter { held: Some(true), ..QueueFilter::default() })?;
+            for id in &chosen {
+                match delivery.queue_release(*id).await {
+                    Ok(()) => output.line(format!("{id} goes on")).await,
+                    // It was dropped in between.
+                    Err(DeliveryError::NotQueued(_)) if ids == ["all"] => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
+            in_all(&ids, chosen.len(), "released", output).await;
         }
         QueueCommand::Drop { ids, bounce } => {
             let mode = if bounce { DropMode::Bounce } else { DropMode::Silent };
@@ -85,18 +95,25 @@ fn parse(id: &str) -> anyhow::Result<QueueId> {
 }
 
 /// The messages that ids, or `all`, stand for.
-fn chosen(delivery: &Delivery, ids: &[String]) -> anyhow::Result<Vec<QueueId>> {
+fn chosen(delivery: &Delivery, ids: &[String], filter: &QueueFilter) -> anyhow::Result<Vec<QueueId>> {
     if ids != ["all"] {
         return ids.iter().map(|id| parse(id)).collect();
     }
     let (mut all, mut after) = (Vec::new(), None);
     loop {
-        let page = delivery.queue_list(&QueueFilter::default(), after, PAGE)?;
+        let page = delivery.queue_list(filter, after, PAGE)?;
         all.extend(page.messages.iter().map(|message| message.id));
         after = page.next;
         if after.is_none() {
             return Ok(all);
         }
+    }
+}
+
+/// Says how many there were, where all were meant: none is an answer too.
+async fn in_all(ids: &[String], count: usize, what: &str, output: &Output) {
+    if ids == ["all"] {
+        output.line(format!("{count} {} {what}", if count == 1 { "message" } else { "messages" })).await;
     }
 }
 

@@ -1,5 +1,7 @@
 //! `holdfast salvage`: whatever can be read elsewhere, merged into the live accounts.
 
+mod waiting;
+
 use std::{
     collections::{BTreeSet, HashMap},
     io::Write as _,
@@ -9,7 +11,6 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use continuity::standby::loses;
-use delivery::salvaged_queue;
 use directory::{Account, AccountId, salvaged_account};
 use mailkit::EmailAddress;
 use mailstore::salvage::{SalvageFiled, SalvageReading, SalvagedMail, SalvagedMessage, salvaged_mail};
@@ -77,7 +78,11 @@ pub async fn run(services: &Arc<Services>, args: SalvageArgs, output: &Output) -
     for found in accounts.iter().filter(|found| wanted(found)) {
         is_all &= account(services, &source, found, args.preview, output).await?;
     }
-    is_all &= queue(&source, args.orphans.as_deref(), output).await?;
+    let live: HashMap<AccountId, AccountId> = accounts
+        .iter()
+        .filter_map(|found| Some((AccountId(found.realm.account_number()?), found.live.as_ref()?.id)))
+        .collect();
+    is_all &= waiting::queue(services, &source, &args, &live, output).await?;
     if let Some(dir) = args.orphans.clone() {
         let source = source.clone();
         let written = tokio::task::spawn_blocking(move || write_orphans(&source.salvaged, &dir)).await??;
@@ -324,32 +329,6 @@ async fn tell_filed(filed: &SalvageFiled, messages: &[SalvagedMessage], preview:
     tell_some(filed.refused.iter().map(|(number, why)| format!("  NOT MERGED: {}: {why}", called(number))), output)
         .await;
     filed.unreadable.is_empty() && filed.refused.is_empty()
-}
-
-/// Says what waited to be sent, and writes it out where that is wanted; whether all of that can be read.
-async fn queue(source: &Arc<Source>, dir: Option<&Path>, output: &Output) -> anyhow::Result<bool> {
-    let (reader, dir) = (source.clone(), dir.map(Path::to_owned));
-    let (lines, is_all) = tokio::task::spawn_blocking(move || queued(&reader.salvaged, dir.as_deref())).await??;
-    if !lines.is_empty() {
-        let count = lines.len();
-        output.line(format!("{count} messages were waiting to be sent there, and are not sent by this:")).await;
-        tell_some(lines.into_iter(), output).await;
-    }
-    Ok(is_all)
-}
-
-fn queued(salvaged: &Salvaged, dir: Option<&Path>) -> anyhow::Result<(Vec<String>, bool)> {
-    let (mut lines, mut is_all) = (Vec::new(), true);
-    for message in salvaged_queue(salvaged)? {
-        let bytes = message.body.map(|body| salvaged.body(&body)).transpose()?.flatten();
-        is_all &= bytes.is_some();
-        let state = if bytes.is_some() { "" } else { " UNREADABLE" };
-        lines.push(format!("  from <{}> to {}{state}", message.from, message.recipients.join(", ")));
-        if let (Some(dir), Some(bytes), Some(body)) = (dir, bytes, message.body) {
-            write_out(dir, &format!("queued-{body}.eml"), &bytes)?;
-        }
-    }
-    Ok((lines, is_all))
 }
 
 fn write_orphans(salvaged: &Salvaged, dir: &Path) -> anyhow::Result<u64> {

@@ -31,6 +31,8 @@ const LINES_IN_FLIGHT: usize = 64;
 pub enum Line {
     /// A line for standard output.
     Out(String),
+    /// What the command waits for.
+    Waits(String),
     /// How far a long command is.
     Progress {
         /// What is being done.

@@ -100,6 +100,8 @@ fn json_of(services: &Services) -> String {
         "chosen_stage": chosen.name(),
         "off": off,
         "people_are_told": now.say,
+        "stopped": services.store.stopped(),
+        "waiting": services.primary.get().and_then(|primary| primary.waiting()).map(|waiting| waiting.to_string()),
         "plan": services.stages.progress().map(|progress| progress.to_string()),
         "restoring": services.restoring.get().and_then(Restoring::status),
     })
@@ -129,5 +131,11 @@ async fn show(services: &Services, output: &Output) {
     }
     if let Some(line) = services.restoring.get().and_then(Restoring::status) {
         output.line(line).await;
+    }
+    if let Some(why) = services.store.stopped() {
+        output.line(format!("STOPPED: {why}")).await;
+    }
+    if let Some(waiting) = services.primary.get().and_then(|primary| primary.waiting()) {
+        output.line(format!("WAITING: {waiting}: holdfast standby status")).await;
     }
 }

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
-use continuity::standby::{CODE_FOR, HowToPromote, Standby};
+use continuity::standby::{CODE_FOR, Standby};
 use store::RealmId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Output, status};
+use super::{Output, promote, status};
 use crate::{
     archive::moment,
-    cli::{AdminCommand, StandbyCommand},
+    cli::{AdminCommand, PromoteArgs, StandbyCommand},
     config::Config,
     maintenance::keep_sound,
     services::{Services, store_options},
@@ -48,6 +48,10 @@ pub async fn on_primary(services: &Services, command: StandbyCommand, output: &O
             let end = services.store.seq();
             let mut alarms = 0;
             output.line(format!("primary at commit {end}")).await;
+            if let Some(waiting) = primary.waiting() {
+                alarms += 1;
+                output.line(format!("ALARM: {waiting}; to go on without one until then: holdfast standby alone")).await;
+            }
             if primary.is_degraded() {
                 alarms += 1;
                 output.line("ALARM: no standby follows, and commits are acknowledged all the same").await;
@@ -75,6 +79,10 @@ pub async fn on_primary(services: &Services, command: StandbyCommand, output: &O
                         standby.applied
                     ))
                     .await;
+                if standby.full {
+                    alarms += 1;
+                    output.line(format!("ALARM: {name}: its disk is full, and it receives nothing")).await;
+                }
                 if !standby.wire.is_empty() {
                     alarms += 1;
                     output.line(format!("ALARM: {name} applies nothing: {}", standby.wire)).await;
@@ -95,6 +103,10 @@ pub async fn on_primary(services: &Services, command: StandbyCommand, output: &O
                 }
             }
             status::needs(alarms, WATCH_IT)?;
+        }
+        StandbyCommand::Alone => {
+            ensure!(primary.go_on_alone()?, "this machine waits for no standby: its mode is another one");
+            output.line("it acknowledges alone until a standby has everything").await;
         }
         StandbyCommand::Forget { name } => {
             ensure!(primary.forget(&name)?, "no standby is called {name}");
@@ -142,19 +154,29 @@ pub async fn on_standby(
             output.line(format!("{} realms are the same on both machines", compared.equal)).await;
             ensure!(compared.different.is_empty(), "{} realms are not", compared.different.len());
         }
-        AdminCommand::Promote { discard, nothing_lost, maybe_lost } => {
-            let promotion = standby.promote(HowToPromote { discard, nothing_lost, maybe_lost }).await?;
+        AdminCommand::Promote(args) => {
+            promote::check(config, args)?;
+            let before = standby.status();
+            if let Some(warning) = promote::still_answers(config).await? {
+                output.line(warning).await;
+            }
+            let promotion = standby.promote(promote::how(args)).await?;
             output
                 .line(format!(
                     "this machine is the primary now: epoch {}, after commit {}; its doors open in a moment",
                     promotion.epoch, promotion.seq
                 ))
                 .await;
+            for line in promote::consequences(config, args, &promotion, Some(&before)) {
+                output.line(line).await;
+            }
         }
         AdminCommand::StandbyDo(StandbyCommand::Code) => {
             bail!("this is a standby, and none can follow it: type it on the primary, which can be followed by several")
         }
-        AdminCommand::StandbyDo(StandbyCommand::Forget { .. }) => bail!("this is a standby: type it on the primary"),
+        AdminCommand::StandbyDo(StandbyCommand::Forget { .. } | StandbyCommand::Alone) => {
+            bail!("this is a standby: type it on the primary")
+        }
         AdminCommand::Maintain => {
             let store = standby.store().context("the first copy is not finished")?;
             let (say, mut said) = mpsc::unbounded_channel();
@@ -201,14 +223,22 @@ async fn show(standby: &Standby, config: &Config, output: &Output) -> anyhow::Re
 }
 
 /// Makes a folder whose standby does not run the primary's.
-pub async fn promote_folder(config: &Config, how: HowToPromote) -> anyhow::Result<()> {
+pub async fn promote_folder(config: &Config, args: PromoteArgs) -> anyhow::Result<()> {
+    promote::check(config, args)?;
+    let how = promote::how(args);
     ensure!(!how.discard, "--discard needs the running standby, which knows what its tripwires hold: holdfast standby");
     let (dir, options, wires) = (config.data_dir.clone(), store_options(config), tripwires(config));
+    if let Some(warning) = promote::still_answers(config).await? {
+        println!("{warning}");
+    }
     let promote = move || continuity::standby::promote_folder(&dir, options, &wires, how);
     let promotion = tokio::task::spawn_blocking(promote).await??;
     println!(
         "this machine is the primary now: epoch {}, after commit {}; open its doors with: holdfast serve",
         promotion.epoch, promotion.seq
     );
+    for line in promote::consequences(config, args, &promotion, None) {
+        println!("{line}");
+    }
     Ok(())
 }

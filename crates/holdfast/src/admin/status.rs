@@ -15,12 +15,13 @@ use store::Store;
 
 use super::Output;
 use crate::{
+    alarms,
     archive::{ago, described, moment},
     config::{ByteSize, Config},
     drill, machine, owner,
     restore::behind::Restoring,
     services::{OpenDoor, Services, has_data},
-    standby::alarms,
+    standby::alarms as of_standby,
 };
 
 /// How a running service is.
@@ -53,6 +54,7 @@ struct Status {
     archives: Vec<Archive>,
     quarantined: Vec<String>,
     stopped: Option<String>,
+    waiting: Option<String>,
     alarms: Vec<String>,
 }
 
@@ -170,6 +172,8 @@ fn look(services: &Services) -> anyhow::Result<Status> {
             last_drill: drill::latest(&config.data_dir, place.name(), 1).pop(),
         }
     });
+    // Beforehand: what is locked below stays so until all is gathered.
+    let alarms = alarms::look(services).into_iter().map(|alarm| alarm.line).collect();
     Ok(Status {
         version: env!("CARGO_PKG_VERSION"),
         hostname: config.hostname.clone(),
@@ -210,7 +214,8 @@ fn look(services: &Services) -> anyhow::Result<Status> {
         archives: archives.collect(),
         quarantined: services.store.quarantined().into_iter().map(|(realm, why)| format!("{realm}: {why}")).collect(),
         stopped: services.store.stopped(),
-        alarms: services.alarms.borrow().clone(),
+        waiting: services.primary.get().and_then(|primary| primary.waiting()).map(|waiting| waiting.to_string()),
+        alarms,
     })
 }
 
@@ -294,6 +299,7 @@ fn lines(status: &Status) -> Vec<String> {
     let damage = if status.quarantined.is_empty() { "none known".to_owned() } else { status.quarantined.join("; ") };
     all.push(line("damage", damage));
     all.extend(status.stopped.iter().map(|why| line("STOPPED", why)));
+    all.extend(status.waiting.iter().map(|why| line("WAITING", why)));
     all.extend(status.alarms.iter().map(|alarm| format!("ALARM: {alarm}")));
     all
 }
@@ -351,7 +357,7 @@ pub async fn on_standby(standby: &Standby, config: &Config, json: bool, output: 
     let status = standby.status();
     let room = machine::Room::at(&config.data_dir).ok();
     let behind = status.behind();
-    let alarms = alarms::alarms(&status, &config.data_dir);
+    let alarms = of_standby::alarms(&status, &config.data_dir);
     if json {
         let object = serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"),

@@ -86,6 +86,8 @@ pub enum StandbyCommand {
     Code,
     /// How far each standby is; on a standby, how far it is itself. Ends with 1 when something needs a person.
     Status,
+    /// On the primary, where it waits for a standby: acknowledge alone until one has everything.
+    Alone,
     /// On the primary: let a standby in no more.
     Forget {
         /// Its name or fingerprint.
@@ -98,6 +100,27 @@ pub enum StandbyCommand {
         /// The realm, as `standby status` names it, such as "account 3".
         realm: String,
     },
+}
+
+/// `holdfast promote`
+#[derive(Debug, Clone, Copy, Args, Serialize, Deserialize)]
+pub struct PromoteArgs {
+    /// Leave out what a tripwire holds: accounts that lost something have again what they had before it.
+    #[arg(long)]
+    pub discard: bool,
+    /// The old primary was stopped with nothing left to receive, so that clients need not read everything anew.
+    #[arg(long, conflicts_with = "maybe_lost")]
+    pub nothing_lost: bool,
+    /// The old primary may have acknowledged what is not here, although its mode was "sync" and "wait" when this machine
+    /// last saw it: all mail programs read everything anew.
+    #[arg(long)]
+    pub maybe_lost: bool,
+    /// Where the mode is "sync" and "wait": acknowledge alone until a standby is paired and has everything.
+    #[arg(long, conflicts_with = "wait")]
+    pub alone: bool,
+    /// Where the mode is "sync" and "wait": acknowledge nothing until a standby is paired.
+    #[arg(long)]
+    pub wait: bool,
 }
 
 /// `holdfast archive …`
@@ -221,4 +244,15 @@ pub struct SalvageArgs {
     /// Write messages that no record refers to any more, and those that were waiting to be sent, into this folder.
     #[arg(long, value_name = "DIR")]
     pub orphans: Option<PathBuf>,
+    /// What becomes of messages that were waiting to be sent: "hold" puts them into the queue here, held, for `queue show`
+    /// and `queue release`. Otherwise they are only named.
+    #[arg(long, value_name = "hold")]
+    pub queue: Option<QueueMode>,
+}
+
+/// What `holdfast salvage` does with messages that were waiting to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+pub enum QueueMode {
+    /// Into the queue, held.
+    Hold,
 }

@@ -53,21 +53,27 @@ pub fn machine_pages(services: Arc<Services>, metrics: PrometheusHandle, told: T
         .with_state(services)
 }
 
-/// 200 while people can use the web and what they do is durable, 503 with the reason otherwise.
+/// 200 while people can use the web and what they do is acknowledged, 503 with the reason otherwise.
 async fn health(State(services): State<Arc<Services>>) -> Response {
     let quarantined: Vec<String> =
         services.store.quarantined().into_iter().map(|(realm, reason)| format!("{realm}: {reason}")).collect();
-    let stopped = services.store.stopped();
+    let (stopped, waiting) = (services.store.stopped(), services.primary.get().and_then(|primary| primary.waiting()));
+    let full = !services.store.has_room();
     let stage = services.stages.now().stage;
     let on = stopped.is_none() && stage >= Stage::Web;
-    let status = if on { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let durable = waiting.is_none() && !full;
+    let status = if on && durable { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = serde_json::json!({
-        "status": match (&stopped, quarantined.is_empty()) {
-            (Some(_), _) => "stopped",
-            (None, false) => "degraded",
-            (None, true) => "ok",
+        "status": match (&stopped, &waiting, full, quarantined.is_empty()) {
+            (Some(_), ..) => "stopped",
+            (None, Some(_), ..) => "waiting",
+            (None, None, true, _) => "full",
+            (None, None, false, false) => "degraded",
+            (None, None, false, true) => "ok",
         },
-        "reason": stopped,
+        "reason": stopped
+            .or_else(|| waiting.map(|waiting| waiting.to_string()))
+            .or_else(|| full.then(|| "the disk is full: nothing new is taken until there is room".to_owned())),
         "quarantined": quarantined.len(),
         "stage": stage.name(),
         "alarms": services.alarms.borrow().len(),

@@ -13,6 +13,9 @@ const CLOCKS_DIFFER_MS: i64 = 10_000;
 /// What keeps it from having what the primary has, as far as that does not mend itself.
 pub fn held(status: &Status) -> Vec<String> {
     let mut all = Vec::new();
+    if status.full {
+        all.push("the disk is full: it receives nothing, and goes on when there is room".to_owned());
+    }
     all.extend(status.apply_fails.clone());
     if let Some(tripped) = &status.tripped {
         all.push(format!(

@@ -99,6 +99,7 @@ async fn health(State(watched): State<Watched>) -> Response {
     let status = watched.standby.status();
     let (away, held) = (alarms::away(&status), alarms::held(&status));
     let state = match (&away, held.is_empty()) {
+        _ if status.full => "full",
         (None, true) => "ok",
         (None, false) => "held",
         (Some(_), _) => "away",

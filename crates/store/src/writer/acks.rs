@@ -62,6 +62,9 @@ impl Acks {
     }
 
     pub(super) fn hold(&mut self, seq: Seq, told: Told) {
+        if told.is_empty() {
+            return;
+        }
         let at = self.held.partition_point(|held| held.seq < seq);
         match self.held.get_mut(at).filter(|held| held.seq == seq) {
             Some(held) => held.told.extend(told),

@@ -104,8 +104,8 @@ impl Thread {
             self.last_ms = self.last_ms.max(clock_ms);
             let mut tx = Tx::new(&group, self.last_ms);
             match job(&mut tx) {
-                Ran::Nothing(tell) => tells.push((tell, Ok(()))),
-                Ran::Commit(tell) => {
+                Ran { commits: false, here, tell } => tells.push((here, tell, Ok(()))),
+                Ran { here, tell, .. } => {
                     let (writes, bodies) = (std::mem::take(&mut tx.writes), std::mem::take(&mut tx.bodies));
                     let upkeep = tx.upkeep;
                     let seq = Seq(self.log.next().0 + commits.len() as u64);
@@ -122,9 +122,9 @@ impl Thread {
                                 before.entry(realm).or_insert(old);
                             }
                             commits.push(Arc::new(commit));
-                            tells.push((tell, Ok(())));
+                            tells.push((here, tell, Ok(())));
                         }
-                        Err(error) => tells.push((tell, Err(error))),
+                        Err(error) => tells.push((here, tell, Err(error))),
                     }
                 }
             }
@@ -162,11 +162,16 @@ impl Thread {
             None => rest.into_iter().rev().for_each(|job| queue.jobs.push_front(job)),
         }
         drop(queue);
-        let told: Told = tells.into_iter().map(|(tell, own)| (tell, own.and_then(|()| outcome.clone()))).collect();
+        let (mut told, mut held) = (Told::new(), Told::new());
+        for (here, tell, own) in tells {
+            let outcome = own.and_then(|()| outcome.clone());
+            if here { &mut told } else { &mut held }.push((tell, outcome));
+        }
         // What a transaction has only read may not be durable elsewhere yet either.
         if outcome.is_ok() && !acks.is_acknowledged(self.durable) {
-            acks.hold(self.durable, told);
-            return;
+            acks.hold(self.durable, held);
+        } else {
+            told.append(&mut held);
         }
         drop(acks);
         tell_all(told);

@@ -110,24 +110,27 @@ impl Primary {
 
     /// All realms, each read again and added up.
     pub(super) async fn give_summary(&self, write: &mut (impl AsyncWrite + Unpin)) -> Result<(), Ended> {
-        let store = self.store.clone();
-        let mut adding = std::pin::pin!(blocking(move || add_up(&store)));
+        // All of one commit, and of which is said first: the standby has itself read as it was then.
+        let snapshot = self.store.snapshot();
+        let seq = snapshot.seq()?.0;
+        send(write, Kind::Beat(wire::Beat { seq, now_ms: 0 })).await?;
+        let mut adding = std::pin::pin!(blocking(move || add_up(&snapshot)));
         let mut beat = tokio::time::interval(BEAT_EVERY);
         loop {
             tokio::select! {
                 summary = &mut adding => return Ok(send(write, Kind::Summary(summary?)).await?),
                 _ = beat.tick() => {
-                    send(write, Kind::Beat(wire::Beat { seq: self.store.seq().0, now_ms: 0 })).await?;
+                    send(write, Kind::Beat(wire::Beat { seq, now_ms: 0 })).await?;
                 }
             }
         }
     }
 }
 
-fn add_up(store: &Store) -> Result<wire::Summary, StoreError> {
+fn add_up(snapshot: &Snapshot) -> Result<wire::Summary, StoreError> {
     let mut realms = Vec::new();
-    for realm in store.snapshot().realms()? {
-        let sum = store.summary(realm)?;
+    for realm in snapshot.realms()? {
+        let sum = snapshot.summary(realm)?;
         realms.push(wire::RealmSum {
             realm: realm.raw(),
             seq: sum.seq.0,
@@ -135,7 +138,7 @@ fn add_up(store: &Store) -> Result<wire::Summary, StoreError> {
             stated: sum.stated.to_bytes().to_vec(),
         });
     }
-    Ok(wire::Summary { seq: store.seq().0, realms })
+    Ok(wire::Summary { seq: snapshot.seq()?.0, realms })
 }
 
 /// Sends what is read on another thread, as it comes.
