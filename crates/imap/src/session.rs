@@ -12,6 +12,7 @@ mod mailboxes;
 mod notify;
 mod progress;
 mod quota;
+mod replace;
 mod search;
 mod select;
 mod selected;

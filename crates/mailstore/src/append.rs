@@ -127,6 +127,7 @@ impl MailStore {
             system: message.flags.system_bits(),
             keywords: message.flags.keyword_names(),
             has_attachment: message.parsed.has_attachment,
+            saved_ms: 0,
         };
         let uid = Self::add_entries(tx, account, mailbox, &[entry])?[0];
         let appended = Appended { mailbox, uid_validity, uid, email_id, thread_id, modseq, duplicate: false };
@@ -155,7 +156,7 @@ impl MailStore {
             counters.last_uid += 1;
             counters.count(entry, 1);
             let uid = Uid(counters.last_uid);
-            let entry = EntryRecord { modseq: modseq.0, ..entry.clone() };
+            let entry = EntryRecord { modseq: modseq.0, saved_ms: tx.now_ms(), ..entry.clone() };
             schema::save(tx, account, key::entry(mailbox, uid), &entry);
             tx.put(account, key::place(EmailId(entry.email), mailbox, uid), Vec::new());
             tx.put(account, key::by_modseq(mailbox, modseq, uid), Vec::new());
@@ -179,6 +180,45 @@ impl MailStore {
 }
 
 impl MailStore {
+    /// File a message and take another away from `from`, whatever its flags, in one commit (RFC 8508): no moment has both
+    /// or neither. What the other leaves free counts for the quota.
+    ///
+    /// # Errors
+    /// As [`Self::append_in`]; [`MailError::NoSuchMessage`] if the other is gone.
+    pub async fn replace(
+        &self,
+        account: RealmId,
+        mailbox: MailboxId,
+        message: NewMessage,
+        from: MailboxId,
+        replaced: Uid,
+    ) -> Result<Appended> {
+        // Held until the commit is durable, so that the bytes stay staged as long.
+        let _body = message.body.clone();
+        let appended = self
+            .commit(move |this, tx| {
+                let gone = || MailError::NoSuchMessage { mailbox: from, uid: replaced };
+                let old: EntryRecord = schema::load(tx, account, &key::entry(from, replaced))?.ok_or_else(gone)?;
+                let is_last = schema::rows(tx, account, &key::places(EmailId(old.email)), 2)?.len() == 1;
+                let freed = if is_last { old.size } else { 0 };
+                let (used, needed) = (state_of(tx, account)?.used_bytes, message.body.len());
+                if !message.ignore_quota
+                    && let Some(limit) = this.quota_limit(account)
+                    && used.saturating_sub(freed).saturating_add(needed) > limit
+                {
+                    return Err(MailError::OverQuota { used, limit, needed });
+                }
+                // The new one first, so that its conversation lives on.
+                let message = NewMessage { ignore_quota: true, ..message };
+                let appended = this.append_in(tx, account, mailbox, &message)?;
+                this.expunge_in(tx, account, from, &[replaced])?;
+                Ok(appended)
+            })
+            .await?;
+        metrics::counter!("holdfast_mailstore_appends_total", "duplicate" => "no").increment(1);
+        Ok(appended)
+    }
+
     /// [`Self::append`] for several messages, at most [`crate::MAX_ROWS_PER_COMMIT`]: all are filed, in their order, or
     /// none (RFC 3502 section 6.3.11).
     ///

@@ -30,6 +30,8 @@ pub struct MessageEntry {
     pub modseq: ModSeq,
     /// INTERNALDATE, milliseconds since 1970 UTC.
     pub internal_date_ms: i64,
+    /// When it was put into this mailbox (RFC 8514), milliseconds since 1970 UTC; `None` where that was not noted yet.
+    pub saved_ms: Option<i64>,
     /// RFC822.SIZE, in bytes.
     pub size: u64,
     /// Whether it has an attachment.
@@ -297,6 +299,7 @@ pub(crate) fn entry(mailbox: MailboxId, uid: Uid, record: &EntryRecord) -> Messa
         flags: record.flags(),
         modseq: ModSeq(record.modseq),
         internal_date_ms: record.internal_date_ms,
+        saved_ms: (record.saved_ms != 0).then_some(record.saved_ms),
         size: record.size,
         has_attachment: record.has_attachment,
     }
@@ -332,4 +335,19 @@ pub(crate) fn body_id(email: EmailId, record: &EmailRecord) -> Result<BodyId> {
         .try_into()
         .map_err(|_| MailError::Damaged(format!("the name of the body of message {email}")))?;
     Ok(BodyId::from_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_older_than_the_save_date_has_none() {
+        let old = EntryRecord { internal_date_ms: 5, ..EntryRecord::default() };
+        let bytes = old.encode_to_vec();
+        let read = EntryRecord::decode(bytes.as_slice()).unwrap();
+        assert_eq!(entry(MailboxId(1), Uid(1), &read).saved_ms, None);
+        let new = EntryRecord { saved_ms: 7, ..old };
+        assert_eq!(entry(MailboxId(1), Uid(1), &new).saved_ms, Some(7));
+    }
 }

@@ -169,6 +169,9 @@ pub struct EntryRecord {
     /// Whether it has an attachment.
     #[prost(bool, tag = "8")]
     pub has_attachment: bool,
+    /// When it was put into this mailbox, milliseconds since 1970 UTC; 0 in records older than this field.
+    #[prost(sint64, tag = "9")]
+    pub saved_ms: i64,
 }
 
 impl EntryRecord {

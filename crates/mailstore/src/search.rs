@@ -55,6 +55,12 @@ pub enum SearchQuery {
     On(Date),
     /// Internal date (UTC) on or after that day.
     Since(Date),
+    /// Put into its mailbox (UTC) before that day (RFC 8514); where that is not known, by the internal date.
+    SavedBefore(Date),
+    /// Put into its mailbox (UTC) on that day.
+    SavedOn(Date),
+    /// Put into its mailbox (UTC) on or after that day.
+    SavedSince(Date),
     /// `Date:` before that day, in the writer's time zone.
     SentBefore(Date),
     /// `Date:` on that day, in the writer's time zone.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use mailkit::Parsed;
-use mailstore::{BodyWriter, MAX_ROWS_PER_COMMIT, MailError, MailStore, NewMessage, StagedBody};
+use mailstore::{BodyWriter, MAX_ROWS_PER_COMMIT, MailError, MailStore, MailboxId, NewMessage, StagedBody, Uid};
 
 use super::{Done, Outcome, Session};
 use crate::failure::Failure;
@@ -20,11 +20,16 @@ const PIECE_BYTES: usize = 128 << 10;
 const MAX_MESSAGES: usize = MAX_ROWS_PER_COMMIT;
 
 impl Session {
-    /// Obeys an APPEND whose literal was announced, but not yet asked for.
+    /// Obeys an APPEND or REPLACE whose literal was announced, but not yet asked for.
     pub(super) async fn obey_append(&mut self, head: AppendHead, literal: LiteralHeader) -> Outcome<()> {
-        metrics::counter!("holdfast_imap_commands_total", "command" => "append").increment(1);
-        let AppendHead { tag, mailbox: name, message } = head;
+        let command = if head.replaces.is_some() { "replace" } else { "append" };
+        metrics::counter!("holdfast_imap_commands_total", "command" => command).increment(1);
+        let AppendHead { replaces, tag, mailbox: name, message } = head;
         let mut batch = Batch::default();
+        match replaces.map(|replaces| self.replaced(replaces)).transpose() {
+            Ok(replaces) => batch.replaces = replaces,
+            Err(failure) => return self.refuse_literal(Some(tag), literal, failure),
+        }
         let mut failed: Option<Failure> = None;
         let mut next = Some((message, literal));
         while let Some((message, literal)) = next.take() {
@@ -83,6 +88,11 @@ impl Session {
         let most = self.door.options.max_message_bytes;
         if literal.len > most {
             return Err(Failure::no(Code::TOO_BIG, format!("A message may have at most {most} bytes")));
+        }
+        if batch.replaces.is_some() {
+            // How much it leaves free is known when it is filed.
+            let is_first = batch.messages.is_empty();
+            return if is_first { Ok(flags) } else { Err(Failure::bad("REPLACE takes one message")) };
         }
         if batch.messages.len() >= MAX_MESSAGES {
             return Err(Failure::no(Code::LIMIT, format!("One APPEND takes at most {MAX_MESSAGES} messages")));
@@ -223,6 +233,9 @@ impl Session {
     async fn file(&mut self, name: &str, batch: Batch) -> Outcome {
         let realm = self.realm()?;
         let mailbox = self.target(name)?;
+        if let Some((from, replaced)) = batch.replaces {
+            return self.file_replacement(mailbox, batch.messages, from, replaced).await;
+        }
         let filed = match <[NewMessage; 1]>::try_from(batch.messages) {
             Ok([only]) => self.door.mailstore.append(realm, mailbox, only).await.map(|appended| vec![appended]),
             Err(several) => self.door.mailstore.append_all(realm, mailbox, several).await,
@@ -237,6 +250,8 @@ impl Session {
 /// The messages of an APPEND that have come so far.
 #[derive(Default)]
 struct Batch {
+    /// The message that goes when the new one comes.
+    replaces: Option<(MailboxId, Uid)>,
     messages: Vec<NewMessage>,
     bytes: u64,
 }

@@ -212,9 +212,20 @@ pub enum StatusItem {
     AppendLimit,
 }
 
-/// The words of an APPEND before its first literal.
+/// The message that a REPLACE takes away (RFC 8508).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replaced {
+    /// UID REPLACE: the number is a UID.
+    pub uid: bool,
+    /// Which; `None` is `*`.
+    pub number: Option<u32>,
+}
+
+/// The words of an APPEND or REPLACE before its first literal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AppendHead {
+    /// What it replaces, if it is a REPLACE.
+    pub replaces: Option<Replaced>,
     /// The client's name for the command.
     pub tag: String,
     /// The mailbox, as on the wire.
@@ -338,6 +349,9 @@ pub enum SearchKey {
     Before(Date),
     On(Date),
     Since(Date),
+    SavedBefore(Date),
+    SavedOn(Date),
+    SavedSince(Date),
     SentBefore(Date),
     SentOn(Date),
     SentSince(Date),
@@ -422,6 +436,8 @@ pub enum FetchItem {
     Uid,
     Flags,
     InternalDate,
+    /// RFC 8514.
+    SaveDate,
     Size,
     Envelope,
     /// `BODY`: the structure without extension data.

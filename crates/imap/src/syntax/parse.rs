@@ -12,7 +12,7 @@ use std::fmt;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::Offset;
 
-use super::command::{AppendHead, AppendMessage, Command, Flag, Secret, Store, StoreMode, Tagged};
+use super::command::{AppendHead, AppendMessage, Command, Flag, Replaced, Secret, Store, StoreMode, Tagged};
 use super::cursor::{Cursor, SyntaxError};
 use super::set::MessageSet;
 
@@ -63,24 +63,42 @@ pub fn parse(input: &[u8]) -> std::result::Result<Tagged, ParseError> {
     Err(ParseError { tag: Some(tag), kind })
 }
 
-/// Reads the words of an APPEND up to its message literal. `input` ends with that literal's header.
-/// `None`: the command is no APPEND, or the literal announced is the mailbox name.
+/// Reads the words of an APPEND or REPLACE up to its message literal. `input` ends with that literal's header.
+/// `None`: the command is none of these, or the literal announced is the mailbox name.
 pub fn append_head(input: &[u8]) -> Option<std::result::Result<AppendHead, ParseError>> {
     let mut c = Cursor::new(input);
     let tag = c.tag().ok()?.to_owned();
     c.space().ok()?;
-    if !c.eat_word("APPEND") {
-        return None;
-    }
+    let replaces = if c.eat_word("APPEND") {
+        None
+    } else {
+        match replaced(&mut c)? {
+            Ok(replaced) => Some(replaced),
+            Err(e) => return Some(Err(ParseError { tag: Some(tag), kind: ParseErrorKind::Syntax(e) })),
+        }
+    };
     c.space().ok()?;
     // A literal that is only announced can not be read yet, so this fails as long as the mailbox name is on its way.
     let Ok(mailbox) = c.astring("a mailbox name") else {
         return None;
     };
     Some(match append_message(&mut c) {
-        Ok(message) => Ok(AppendHead { tag, mailbox, message }),
+        Ok(message) => Ok(AppendHead { replaces, tag, mailbox, message }),
         Err(e) => Err(ParseError { tag: Some(tag), kind: ParseErrorKind::Syntax(e) }),
     })
+}
+
+/// `REPLACE n` or `UID REPLACE n`; `None` if it is neither.
+fn replaced(c: &mut Cursor<'_>) -> Option<Result<Replaced>> {
+    let uid = c.eat_word("UID");
+    if uid {
+        c.space().ok()?;
+    }
+    if !c.eat_word("REPLACE") {
+        return None;
+    }
+    let number = c.space().and_then(|()| if c.eat(b'*') { Ok(None) } else { c.nz_number().map(Some) });
+    Some(number.map(|number| Replaced { uid, number }))
 }
 
 /// Reads what stands between two messages of an APPEND (RFC 3502): `input` begins after the first one's literal and ends
@@ -118,7 +136,7 @@ fn body(c: &mut Cursor<'_>) -> Result<std::result::Result<Command, String>> {
     let uid = name == "UID";
     if uid {
         c.space()?;
-        name = format!("UID {}", c.keyword("COPY, EXPUNGE, FETCH, MOVE, SEARCH, SORT, STORE or THREAD")?);
+        name = format!("UID {}", c.keyword("COPY, EXPUNGE, FETCH, MOVE, REPLACE, SEARCH, SORT, STORE or THREAD")?);
     }
     let command = match name.as_str() {
         "CAPABILITY" => Command::Capability,
@@ -166,6 +184,9 @@ fn body(c: &mut Cursor<'_>) -> Result<std::result::Result<Command, String>> {
         "GETQUOTAROOT" => Command::GetQuotaRoot(mailbox(c)?),
         "SETQUOTA" => return Ok(Ok(Command::SetQuota)),
         "APPEND" => return c.expected("a mailbox name and a literal with the message"),
+        "REPLACE" | "UID REPLACE" => {
+            return c.expected("a message number, a mailbox name and a literal with the message");
+        }
         _ => {
             let shown: String = name.chars().filter(|c| c.is_ascii_graphic()).take(MAX_NAME_SHOWN).collect();
             return Ok(Err(shown));

@@ -1,4 +1,4 @@
-//! UIDONLY, INPROGRESS, UNAUTHENTICATE, and how they go with what else a client has enabled.
+//! UIDONLY, INPROGRESS, UNAUTHENTICATE, SAVEDATE, REPLACE, and how they go with what else a client has enabled.
 
 use std::time::Duration;
 
@@ -179,4 +179,130 @@ async fn the_limits_before_login_hold_again_after_unauthenticate() {
     let too_long = format!("LOGIN {USER} {{60000}}");
     c.run(too_long).await.is("NO [TOOBIG]");
     c.run(format!("LOGIN {USER} {PASSWORD}")).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_save_date_is_when_a_message_came_into_its_mailbox() {
+    let server = Server::start().await;
+    let mut c = server.login().await;
+    c.append("INBOX \"17-Jul-1996 02:44:25 +0000\"", MESSAGE).await.ok();
+    c.append("INBOX", MESSAGE).await.ok();
+    c.run("SELECT INBOX").await.ok();
+    let now = jiff::Timestamp::now();
+    let date = |time: jiff::Timestamp| time.strftime("%-d-%b-%Y").to_string();
+    // Midnight may pass while this runs.
+    let (before, after) =
+        (date(now - jiff::SignedDuration::from_hours(24)), date(now + jiff::SignedDuration::from_hours(48)));
+    let answer = c.run("FETCH 1 (INTERNALDATE SAVEDATE)").await.ok();
+    let line = answer.find("1 FETCH");
+    assert!(
+        line.starts_with("1 FETCH (INTERNALDATE \"17-Jul-1996 02:44:25 +0000\" SAVEDATE \"")
+            && !line.ends_with("1996 02:44:25 +0000\")"),
+        "{line}"
+    );
+    for (key, numbers) in [
+        (format!("SAVEDSINCE {before}"), "SEARCH 1 2"),
+        (format!("SAVEDBEFORE {before}"), "SEARCH"),
+        (format!("SAVEDBEFORE {after} SAVEDSINCE {before}"), "SEARCH 1 2"),
+        (format!("SAVEDSINCE {after}"), "SEARCH"),
+        ("SAVEDON 17-Jul-1996".to_owned(), "SEARCH"),
+        ("ON 17-Jul-1996".to_owned(), "SEARCH 1"),
+        ("SAVEDATESUPPORTED".to_owned(), "SEARCH 1 2"),
+        (format!("NOT SAVEDSINCE {before}"), "SEARCH"),
+        (format!("OR SAVEDON 1-Jan-1990 SAVEDBEFORE \"{after}\""), "SEARCH 1 2"),
+    ] {
+        let answer = c.run(format!("SEARCH {key}")).await.ok();
+        assert_eq!(answer.untagged, [numbers], "{key}");
+    }
+    for wrong in ["SAVEDON", "SAVEDON yesterday", "SAVEDBEFORE 32-Jan-2020", "SAVEDSINCE"] {
+        c.run(format!("SEARCH {wrong}")).await.is("BAD ");
+    }
+    // A copy has a save date of its own, and keeps the internal date; changing flags does not change it.
+    let saved = |line: &str| line.split_once("SAVEDATE ").expect("a save date").1.to_owned();
+    let first = saved(line);
+    c.run("STORE 1 +FLAGS.SILENT (\\Seen)").await.ok();
+    assert_eq!(saved(c.run("FETCH 1 (SAVEDATE)").await.ok().find("1 FETCH")), first);
+    c.run("COPY 1 Archive").await.ok();
+    c.run("SELECT Archive").await.ok();
+    c.run(format!("SEARCH ON 17-Jul-1996 SAVEDSINCE {before}")).await.ok().has("SEARCH 1");
+}
+
+/// REPLACE with a literal that is not waited for.
+async fn replace(c: &mut Client, words: &str, message: &[u8]) -> crate::client::Answer {
+    let command = [format!("{words} {{{}+}}\r\n", message.len()).as_bytes(), message].concat();
+    c.run(command).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_replaced_in_one_step() {
+    const OTHER: &[u8] = b"Subject: second draft\r\n\r\nbetter\r\n";
+    let server = Server::start().await;
+    let (mut c, mut b) = (server.login().await, server.login().await);
+    for _ in 0..3 {
+        c.append("Drafts (\\Draft)", MESSAGE).await.ok();
+    }
+    c.run("SELECT Drafts").await.ok();
+    b.run("SELECT Drafts").await.ok();
+    let answer = replace(&mut c, "REPLACE 2 Drafts (\\Seen \\Draft) \"17-Jul-1996 02:44:25 +0000\"", OTHER)
+        .await
+        .is("OK REPLACE");
+    assert!(answer.untagged[0].starts_with("OK [APPENDUID ") && answer.untagged[0].contains(" 4] "), "{answer:?}");
+    assert_eq!(answer.untagged[1..], ["2 EXPUNGE", "3 EXISTS"]);
+    c.run("FETCH 3 (UID FLAGS INTERNALDATE BODY.PEEK[])").await.ok().has(&format!(
+        "3 FETCH (UID 4 FLAGS (\\Seen \\Draft) INTERNALDATE \"17-Jul-1996 02:44:25 +0000\" BODY[] {{{}}}\r\n{})",
+        OTHER.len(),
+        String::from_utf8_lossy(OTHER)
+    ));
+    assert_eq!(b.run("NOOP").await.ok().untagged, ["2 EXPUNGE", "3 EXISTS"]);
+    // Into another mailbox, by UID, the last one, and with a literal that waits.
+    replace(&mut c, "UID REPLACE 4 Sent", OTHER).await.ok().has("3 EXPUNGE");
+    replace(&mut c, "REPLACE * Drafts", OTHER).await.ok().has("2 EXPUNGE").has("2 EXISTS");
+    let tag = c.start(format!("UID REPLACE 1 Drafts {{{}}}", OTHER.len())).await;
+    assert_eq!(c.line().await, "+ OK");
+    c.send([OTHER, b"\r\n"].concat()).await;
+    c.finish(&tag).await.ok().has("1 EXPUNGE");
+    c.run("STATUS Sent (MESSAGES)").await.ok().has("STATUS \"Sent\" (MESSAGES 1)");
+    c.run("UID SEARCH ALL").await.ok().has("SEARCH 5 6");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replacement_that_is_refused_changes_nothing() {
+    let server = Server::start().await;
+    let (mut c, mut b) = (server.login().await, server.login().await);
+    replace(&mut c, "REPLACE 1 Drafts", MESSAGE).await.is("BAD ");
+    for _ in 0..2 {
+        c.append("Drafts", MESSAGE).await.ok();
+    }
+    c.run("SELECT Drafts").await.ok();
+    for (words, code) in [
+        ("REPLACE 3 Drafts", "BAD "),
+        ("REPLACE 0 Drafts", "BAD "),
+        ("REPLACE 1:2 Drafts", "BAD "),
+        ("REPLACE $ Drafts", "BAD "),
+        ("REPLACE Drafts", "BAD "),
+        ("UID REPLACE Drafts", "BAD "),
+        ("REPLACE 1 Drafts (\\Recent)", "BAD "),
+        ("UID REPLACE 99 Drafts", "NO [NONEXISTENT]"),
+        ("REPLACE 1 nowhere", "NO [TRYCREATE]"),
+        ("UID REPLACE 1 nowhere", "NO [TRYCREATE]"),
+    ] {
+        replace(&mut c, words, MESSAGE).await.is(code).lacks("1 EXPUNGE");
+    }
+    c.run("REPLACE 1 Drafts").await.is("BAD ");
+    replace(&mut c, "REPLACE 1 Drafts", b"with\0nul").await.is("NO [CANNOT]").lacks("1 EXPUNGE");
+    let two = format!("REPLACE 1 Drafts {{2+}}\r\nx\n {{2+}}\r\ny\n");
+    c.run(two).await.is("BAD ");
+    c.run("NOOP").await.ok();
+    c.run("EXAMINE Drafts").await.ok().has("2 EXISTS");
+    replace(&mut c, "REPLACE 1 Drafts", MESSAGE).await.is("NO [NOPERM]");
+    // One that another took away meanwhile is not there to be replaced, and nothing comes.
+    c.run("SELECT Drafts").await.ok();
+    b.run("SELECT Drafts").await.ok();
+    b.run("STORE 1 +FLAGS.SILENT (\\Deleted)").await.ok();
+    b.run("EXPUNGE").await.ok();
+    replace(&mut c, "REPLACE 1 Drafts", MESSAGE).await.is("NO [EXPUNGEISSUED]").has("1 EXPUNGE").lacks("2 EXISTS");
+    c.run("ENABLE UIDONLY QRESYNC").await.ok();
+    replace(&mut c, "REPLACE 1 Drafts", MESSAGE).await.is("BAD [UIDREQUIRED]");
+    let answer = replace(&mut c, "UID REPLACE 2 Drafts", MESSAGE).await.is("OK [HIGHESTMODSEQ ");
+    answer.has("VANISHED 2").has("1 EXISTS").lacks("1 EXPUNGE");
 }

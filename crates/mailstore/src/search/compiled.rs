@@ -29,6 +29,8 @@ pub(super) enum Compiled {
     Smaller(u64),
     /// Internal date from the first moment to before the second.
     Internal(i64, i64),
+    /// Put into its mailbox from the first moment to before the second.
+    Saved(i64, i64),
     /// Day of `Date:` from the first to before the second.
     Sent(Option<Date>, Option<Date>),
     Field(Field, Folding, String),
@@ -69,6 +71,9 @@ impl Compiled {
             SearchQuery::Before(day) => Self::Internal(i64::MIN, midnight(*day)),
             SearchQuery::On(day) => Self::Internal(midnight(*day), midnight(*day).saturating_add(DAY_MS)),
             SearchQuery::Since(day) => Self::Internal(midnight(*day), i64::MAX),
+            SearchQuery::SavedBefore(day) => Self::Saved(i64::MIN, midnight(*day)),
+            SearchQuery::SavedOn(day) => Self::Saved(midnight(*day), midnight(*day).saturating_add(DAY_MS)),
+            SearchQuery::SavedSince(day) => Self::Saved(midnight(*day), i64::MAX),
             SearchQuery::SentBefore(day) => Self::Sent(None, Some(*day)),
             SearchQuery::SentOn(day) => Self::Sent(Some(*day), next(*day)),
             SearchQuery::SentSince(day) => Self::Sent(Some(*day), None),
@@ -154,6 +159,7 @@ impl Compiled {
             Self::Larger(bytes) => entry.size > *bytes,
             Self::Smaller(bytes) => entry.size < *bytes,
             Self::Internal(from, to) => (*from..*to).contains(&entry.internal_date_ms),
+            Self::Saved(from, to) => (*from..*to).contains(&entry.saved_ms.unwrap_or(entry.internal_date_ms)),
             Self::HasAttachment => entry.has_attachment,
             Self::FileName(text) => entry.has_attachment && known.content?.file_name_contains(text),
             Self::Email(email) => entry.email_id == *email,

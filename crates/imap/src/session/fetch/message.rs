@@ -118,6 +118,13 @@ impl Message {
                 out.extend_from_slice(b"INTERNALDATE ");
                 text::internal_date(out, entry.internal_date_ms);
             }
+            FetchItem::SaveDate => {
+                out.extend_from_slice(b"SAVEDATE ");
+                match entry.saved_ms {
+                    Some(ms) => text::internal_date(out, ms),
+                    None => out.extend_from_slice(b"NIL"),
+                }
+            }
             FetchItem::Size => {
                 out.extend_from_slice(b"RFC822.SIZE ");
                 text::number(out, entry.size);

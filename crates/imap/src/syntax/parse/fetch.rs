@@ -59,6 +59,7 @@ pub(super) fn item(c: &mut Cursor<'_>) -> Result<FetchItem> {
         b"UID" => FetchItem::Uid,
         b"FLAGS" => FetchItem::Flags,
         b"INTERNALDATE" => FetchItem::InternalDate,
+        b"SAVEDATE" => FetchItem::SaveDate,
         b"RFC822.SIZE" => FetchItem::Size,
         b"ENVELOPE" => FetchItem::Envelope,
         b"BODYSTRUCTURE" => FetchItem::BodyStructure,

@@ -262,6 +262,11 @@ fn key(c: &mut Cursor<'_>) -> Result<SearchKey> {
         "BEFORE" => SearchKey::Before(day(c)?),
         "ON" => SearchKey::On(day(c)?),
         "SINCE" => SearchKey::Since(day(c)?),
+        "SAVEDBEFORE" => SearchKey::SavedBefore(day(c)?),
+        "SAVEDON" => SearchKey::SavedOn(day(c)?),
+        "SAVEDSINCE" => SearchKey::SavedSince(day(c)?),
+        // Every mailbox here has them (RFC 8514 section 4.3).
+        "SAVEDATESUPPORTED" => SearchKey::All,
         "SENTBEFORE" => SearchKey::SentBefore(day(c)?),
         "SENTON" => SearchKey::SentOn(day(c)?),
         "SENTSINCE" => SearchKey::SentSince(day(c)?),

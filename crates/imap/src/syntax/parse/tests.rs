@@ -164,3 +164,35 @@ fn append_is_read_up_to_its_literal() {
     assert!(append_head(b"a1 APPEND INBOX (\\Bogus) {5}\r\n").unwrap().is_err());
     assert!(append_head(b"a1 APPEND INBOX \"99-Jul-1996 02:44:25 +0000\" {5}\r\n").unwrap().is_err());
 }
+
+#[test]
+fn replace_is_read_as_append_is_with_a_number_before() {
+    for (text, uid, number) in [
+        ("a1 REPLACE 4 Drafts (\\Seen $x) \"17-Jul-1996 02:44:25 -0700\" {300+}\r\n", false, Some(4)),
+        ("a1 UID REPLACE 7 \"Sent Items\" ~{5}\r\n", true, Some(7)),
+        ("a1 replace * INBOX UTF8 (~{5}\r\n", false, None),
+        ("a1 uid replace * {5}\r\nINBOX {10}\r\n", true, None),
+    ] {
+        let head = head(text).unwrap();
+        assert_eq!(head.replaces, Some(Replaced { uid, number }), "{text}");
+    }
+    assert_eq!(head("a1 APPEND INBOX {1}\r\n").unwrap().replaces, None);
+    for wrong in [
+        "a1 REPLACE 0 INBOX {5}\r\n",
+        "a1 REPLACE 4294967296 INBOX {5}\r\n",
+        "a1 REPLACE x INBOX {5}\r\n",
+        "a1 UID REPLACE  INBOX {5}\r\n",
+        "a1 REPLACE 1 INBOX (\\Recent) {5}\r\n",
+        "a1 REPLACE 1 INBOX x {5}\r\n",
+    ] {
+        assert!(append_head(wrong.as_bytes()).unwrap().is_err(), "{wrong}");
+    }
+    for none in
+        ["a1 REPLACE 1:2 INBOX {5}\r\n", "a1 REPLACE 1 {5}\r\n", "a1 UID FETCH 1 {5}\r\n", "a1 REPLACEMENT 1 x {5}\r\n"]
+    {
+        assert!(append_head(none.as_bytes()).is_none(), "{none}");
+    }
+    for whole in ["a1 REPLACE 1 INBOX\r\n", "a1 UID REPLACE 1 INBOX x\r\n", "a1 REPLACE\r\n"] {
+        assert!(parse(whole.as_bytes()).is_err(), "{whole}");
+    }
+}
