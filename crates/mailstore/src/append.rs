@@ -185,7 +185,7 @@ impl MailStore {
     ///
     /// # Errors
     /// As [`Self::append_in`]; [`MailError::NoSuchMessage`] if the other is gone.
-    pub async fn replace(
+    pub async fn replace_existing(
         &self,
         account: RealmId,
         mailbox: MailboxId,

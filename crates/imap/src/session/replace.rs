@@ -35,7 +35,7 @@ impl Session {
         let Ok([message]) = <[NewMessage; 1]>::try_from(messages) else {
             return Err(Failure::bad("REPLACE takes one message"));
         };
-        let filed = self.door.mailstore.replace(realm, mailbox, message, from, replaced).await;
+        let filed = self.door.mailstore.replace_existing(realm, mailbox, message, from, replaced).await;
         let filed = filed.map_err(|error| Failure::from(error).try_create())?;
         // Before the EXPUNGE, so that a client knows what came for what went.
         let code = Code::AppendUid(filed.uid_validity, Ranges::from_sorted([filed.uid.0]));
