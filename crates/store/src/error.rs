@@ -34,6 +34,14 @@ pub enum StoreError {
         /// What is damaged: the file or realm, where, how it was noticed.
         what: String,
     },
+    /// The realm takes nothing any more, such as that of an account that was deleted.
+    #[error("{realm} is closed: {reason}")]
+    RealmClosed {
+        /// The realm.
+        realm: RealmId,
+        /// Why.
+        reason: String,
+    },
     /// No space left on the disk. Nothing is lost; works again when there is room.
     #[error("the disk is full")]
     Full,

@@ -24,6 +24,7 @@ mod error;
 mod follow;
 #[doc(hidden)]
 pub mod fuzzing;
+mod hooks;
 mod ids;
 mod index;
 mod lock;
@@ -55,6 +56,7 @@ pub use clock::{Clock, SystemClock};
 pub use digest::Digest;
 pub use error::{Result, StoreError};
 pub use follow::Follower;
+pub use hooks::{Closed, OnCommit};
 pub use ids::{BodyId, ParseBodyIdError, RealmId, RealmSeq, Seq};
 pub use maintain::Dropped;
 pub use partial::Wish;

@@ -78,6 +78,11 @@ pub(crate) fn full_key(realm: RealmId, key: &[u8]) -> Vec<u8> {
     full
 }
 
+/// The realm of a full key.
+pub(crate) fn realm_of(full: &[u8]) -> RealmId {
+    RealmId::from_raw(u64::from_be_bytes(full[..8].try_into().expect("full keys begin with 8 bytes")))
+}
+
 /// The bounds of a realm's range in the index.
 pub(crate) fn full_range(realm: RealmId, range: (Bound<Vec<u8>>, Bound<Vec<u8>>)) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
     let start = match range.0 {

@@ -149,6 +149,7 @@ impl Store {
         }
         inner.index.apply(batch)?;
         inner.watchers.publish(moved.into_iter());
+        inner.watchers.hooks.committed(commit);
         Ok(held)
     }
 

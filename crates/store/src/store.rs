@@ -25,6 +25,7 @@ use crate::{
     checkpoint,
     disk::{Disk, RealDisk},
     follow::Tail,
+    hooks::{Closed, Hooks, OnCommit},
     index::{FjallIndex, IndexEngine, Space},
     lock::Lock,
     log::{self, Chain, Log},
@@ -101,15 +102,18 @@ pub(crate) struct RealmState {
 
 /// Watchers of realms. An entry goes when its last receiver has.
 #[derive(Default)]
-pub(crate) struct Watchers(Mutex<HashMap<RealmId, watch::Sender<RealmSeq>>>);
+pub(crate) struct Watchers {
+    realms: Mutex<HashMap<RealmId, watch::Sender<RealmSeq>>>,
+    pub hooks: Hooks,
+}
 
 impl Watchers {
     fn subscribe(&self, realm: RealmId, now: RealmSeq) -> watch::Receiver<RealmSeq> {
-        self.0.lock().entry(realm).or_insert_with(|| watch::channel(now).0).subscribe()
+        self.realms.lock().entry(realm).or_insert_with(|| watch::channel(now).0).subscribe()
     }
 
     pub(crate) fn publish(&self, realms: impl Iterator<Item = (RealmId, RealmSeq)>) {
-        let mut watchers = self.0.lock();
+        let mut watchers = self.realms.lock();
         for (realm, seq) in realms {
             if let Some(sender) = watchers.get(&realm) {
                 if sender.receiver_count() == 0 {
@@ -372,6 +376,17 @@ impl Store {
     pub fn watch(&self, realm: RealmId) -> watch::Receiver<RealmSeq> {
         let now = self.snapshot().realm_state(realm).map_or(RealmSeq(0), |state| state.seq);
         self.inner.watchers.subscribe(realm, now)
+    }
+
+    /// Has each commit that adds to a realm ask whether the realm is closed: it is refused with
+    /// [`StoreError::RealmClosed`] then, whoever makes it. Takes the place of what was set before.
+    pub fn close_realms(&self, closed: Closed) {
+        self.inner.watchers.hooks.close_realms(closed);
+    }
+
+    /// Has `told` called with each commit from now on. See [`OnCommit`].
+    pub fn on_commit(&self, told: OnCommit) {
+        self.inner.watchers.hooks.tell(told);
     }
 
     /// The realms that have commits, also those of which the index can't say how far they are: they are damaged, not gone.

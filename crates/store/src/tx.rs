@@ -1,6 +1,9 @@
 //! A transaction: what a closure on the writer thread sees and writes.
 
-use std::{collections::BTreeMap, ops::Bound};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
 
 use bytes::Bytes;
 
@@ -26,13 +29,23 @@ pub struct Tx<'a> {
     pub(crate) writes: Writes,
     pub(crate) bodies: Vec<BodyId>,
     pub(crate) wrong: Option<StoreError>,
+    /// Realms that are only cleared away, see [`Tx::clears`].
+    pub(crate) clearing: BTreeSet<RealmId>,
     pub(crate) now_ms: i64,
     pub(crate) upkeep: bool,
 }
 
 impl<'a> Tx<'a> {
     pub(crate) const fn new(group: &'a Group, now_ms: i64) -> Self {
-        Self { group, writes: Writes::new(), bodies: Vec::new(), wrong: None, now_ms, upkeep: false }
+        Self {
+            group,
+            writes: Writes::new(),
+            bodies: Vec::new(),
+            wrong: None,
+            clearing: BTreeSet::new(),
+            now_ms,
+            upkeep: false,
+        }
     }
 
     /// Sets a key. A key or value over its limit fails the whole transaction when the closure returns.
@@ -81,6 +94,12 @@ impl<'a> Tx<'a> {
     /// Says that this commit only keeps books, and holds nothing of anybody's: see [`crate::Commit::upkeep`].
     pub const fn keeps_books(&mut self) {
         self.upkeep = true;
+    }
+
+    /// What this transaction writes in the realm clears it away, or keeps the books of that: it may do so in a realm that
+    /// is closed (see [`crate::Store::close_realms`]).
+    pub fn clears(&mut self, realm: RealmId) {
+        self.clearing.insert(realm);
     }
 
     fn check(&mut self, realm: RealmId, key: &[u8], value_len: usize) {

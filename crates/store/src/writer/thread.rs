@@ -20,6 +20,7 @@ use crate::{
     lock::Lock,
     log::{Chain, Log, MAX_RECORD_BYTES, frame},
     partial::Partial,
+    read::realm_of,
     room::Room,
     store::{Quarantine, RealmState, Watchers, meta, sealed},
     tx::Writes,
@@ -106,10 +107,11 @@ impl Thread {
             match job(&mut tx) {
                 Ran { commits: false, here, tell } => tells.push((here, tell, Ok(()))),
                 Ran { here, tell, .. } => {
+                    let open = self.watchers.hooks.check(&tx);
                     let (writes, bodies) = (std::mem::take(&mut tx.writes), std::mem::take(&mut tx.bodies));
                     let upkeep = tx.upkeep;
                     let seq = Seq(self.log.next().0 + commits.len() as u64);
-                    match self.commit_of(&group, writes, &bodies, seq) {
+                    match open.and_then(|()| self.commit_of(&group, writes, &bodies, seq)) {
                         Ok((mut commit, writes, states)) => {
                             commit.upkeep = upkeep;
                             if self.last_ms - clock_ms > CLOCK_SLACK_MS {
@@ -149,6 +151,7 @@ impl Thread {
             self.watchers.publish(
                 commits.iter().flat_map(|commit| commit.realms.iter()).map(|part| (part.realm(), part.realm_seq())),
             );
+            commits.iter().for_each(|commit| self.watchers.hooks.committed(commit));
             self.tail.publish(commits);
         }
         if let Err(StoreError::Stopped { reason }) = &outcome {
@@ -254,8 +257,7 @@ impl Thread {
         }
         let mut parts: BTreeMap<RealmId, (RealmState, Vec<Op>)> = BTreeMap::new();
         for (full, value) in &writes {
-            let realm =
-                RealmId::from_raw(u64::from_be_bytes(full[..8].try_into().expect("full keys begin with 8 bytes")));
+            let realm = realm_of(full);
             let key = &full[8..];
             let (state, ops) = match parts.entry(realm) {
                 Entry::Occupied(part) => part.into_mut(),
@@ -312,8 +314,7 @@ impl Thread {
             |error: StoreError| StoreError::Stopped { reason: format!("the index did not take a commit: {error}") };
         let mut batch = Batch::new();
         for (full, value) in &group.writes {
-            let realm =
-                RealmId::from_raw(u64::from_be_bytes(full[..8].try_into().expect("full keys begin with 8 bytes")));
+            let realm = realm_of(full);
             let value = value.as_ref().map(|value| sealed(Seal::of(realm, &full[8..], value), value));
             batch.push((Space::Records, full.clone(), value));
         }
