@@ -202,7 +202,7 @@ impl Incoming {
             }
         };
         let auth = envelope.origin.auth;
-        let recipients = delivery.route(&envelope.recipients, auth)?;
+        let recipients = delivery.route_taken(&envelope.recipients, auth)?;
         let is_remote = |r: &crate::dispatch::Routed| matches!(r.destination, Destination::Domain(_));
         let signatures = if auth.is_some() && recipients.iter().any(is_remote) {
             delivery.sign(&head.from, &bytes[return_path_bytes as usize..])

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use directory::AccountId;
+use directory::{AccountId, Directory};
 use mailstore::{MailError, NewMessage};
 use store::{RealmId, StagedBody, StoreError, Tx};
 
@@ -115,12 +115,18 @@ impl Dispatch {
         let mut filed: BTreeMap<AccountId, bool> = BTreeMap::new();
         let mut legs: BTreeMap<Destination, Vec<RecipientRecord>> = BTreeMap::new();
         let mut later: Vec<RecipientRecord> = Vec::new();
+        let mut gone: BTreeSet<AccountId> = BTreeSet::new();
         for recipient in &self.recipients {
             let outcome = match &recipient.destination {
                 Destination::Account(account) => {
                     let known = filed.get(account).copied();
                     let done = match known {
                         Some(done) => done,
+                        // Deleted since the recipient was taken: the queue looks the address up again.
+                        None if Directory::is_deleted_in(tx, *account) => {
+                            gone.insert(*account);
+                            false
+                        }
                         None if filed.len() >= MAX_FILINGS_PER_COMMIT || avoid.contains(account) => false,
                         None => self.file_in(tx, delivery, *account)?,
                     };
@@ -141,6 +147,7 @@ impl Dispatch {
         }
         if self.refuse_if_full && legs.is_empty() && avoid.is_empty() && filed.values().all(|done| !done) {
             let refusal = match self.recipients.first() {
+                Some(first) if gone.len() == filed.len() => Refusal::no_such_address(&first.record.address),
                 Some(first) => Refusal::mailbox_full(&first.record.address),
                 None => Refusal::no_recipients(),
             };

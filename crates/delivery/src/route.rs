@@ -5,7 +5,7 @@ use mailkit::EmailAddress;
 
 use crate::dispatch::{Destination, Routed};
 use crate::schema::{RecipientRecord, notify_bits};
-use crate::{Delivery, Recipient, Refusal, Result};
+use crate::{Delivery, DeliveryError, Recipient, Refusal, Result};
 
 /// Where a recipient's mail goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +112,22 @@ impl Delivery {
         recipients.iter().map(|recipient| self.route_one(recipient, auth)).collect()
     }
 
+    /// The same for recipients that were taken before the message came: an address that went meanwhile keeps the message
+    /// from nobody else, and the queue tells the sender.
+    pub(crate) fn route_taken(&self, recipients: &[Recipient], auth: Option<AccountId>) -> Result<Vec<Routed>> {
+        let routes: Vec<_> = recipients.iter().map(|recipient| self.route_one(recipient, auth)).collect();
+        if !routes.iter().any(Result::is_ok) {
+            return routes.into_iter().collect();
+        }
+        let rescue = |(route, recipient): (Result<Routed>, &Recipient)| match route {
+            Err(DeliveryError::Refused(refusal)) if refusal.enhanced == (5, 1, 1) => {
+                Ok(Routed { destination: Destination::LocalQueue, record: record_of(recipient) })
+            }
+            other => other,
+        };
+        routes.into_iter().zip(recipients).map(rescue).collect()
+    }
+
     fn route_one(&self, recipient: &Recipient, auth: Option<AccountId>) -> Result<Routed> {
         let route = match self.rcpt(&recipient.address, auth) {
             Ok(route) => Some(route),
@@ -122,19 +138,22 @@ impl Delivery {
             }
             Err(refusal) => return Err(refusal.into()),
         };
-        let record = RecipientRecord {
-            address: recipient.address.to_string(),
-            notify: notify_bits(recipient.notify),
-            orcpt: recipient.orcpt.clone(),
-            ..RecipientRecord::default()
-        };
         let destination = match route {
             // Whoever wants a report of success gets it from the queue, which knows how to report.
             Some(RecipientRoute::Local(account)) if !recipient.notify.success => Destination::Account(account),
             Some(RecipientRoute::Local(_)) | None => Destination::LocalQueue,
             Some(RecipientRoute::Remote) => Destination::Domain(recipient.address.domain().to_owned()),
         };
-        Ok(Routed { destination, record })
+        Ok(Routed { destination, record: record_of(recipient) })
+    }
+}
+
+fn record_of(recipient: &Recipient) -> RecipientRecord {
+    RecipientRecord {
+        address: recipient.address.to_string(),
+        notify: notify_bits(recipient.notify),
+        orcpt: recipient.orcpt.clone(),
+        ..RecipientRecord::default()
     }
 }
 

@@ -5,16 +5,12 @@ use prost::Message as _;
 use store::{Order, Read, RealmId, Tx};
 
 use crate::{
-    Directory, DirectoryError, Result, password,
+    Directory, DirectoryError, Result, check_password, password,
     schema::{self, AccountRecord, CredentialsRecord, account_key, address_key, decode},
 };
 
 /// The longest name of an account.
 const MAX_NAME_BYTES: usize = 200;
-/// Characters that a password needs.
-const MIN_PASSWORD_CHARS: usize = 8;
-/// The longest password: hashing longer ones would be work for an attacker's asking.
-const MAX_PASSWORD_BYTES: usize = 512;
 
 /// An account's number, never used for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,8 +83,8 @@ impl Account {
         Ok(Some(Self {
             id,
             address,
+            role: role_of(&record),
             name: record.name,
-            role: if record.role == 1 { Role::Admin } else { Role::User },
             enabled: !record.disabled,
             quota_bytes: record.quota_bytes,
             created_ms: record.created_ms,
@@ -96,24 +92,11 @@ impl Account {
     }
 }
 
-/// Whether a password can be taken at all.
-///
-/// # Errors
-/// [`DirectoryError::BadPassword`] says what is wrong with it.
-pub fn check_password(password: &str) -> Result<()> {
-    if password.chars().count() < MIN_PASSWORD_CHARS {
-        return Err(DirectoryError::BadPassword(format!("a password needs at least {MIN_PASSWORD_CHARS} characters")));
-    }
-    if password.len() > MAX_PASSWORD_BYTES {
-        return Err(DirectoryError::BadPassword(format!("a password may have at most {MAX_PASSWORD_BYTES} bytes")));
-    }
-    if password.contains(['\0', '\r', '\n']) {
-        return Err(DirectoryError::BadPassword("a password may not contain line ends or NUL".to_owned()));
-    }
-    Ok(())
+pub(crate) const fn role_of(record: &AccountRecord) -> Role {
+    if record.role == 1 { Role::Admin } else { Role::User }
 }
 
-pub(crate) fn record(reader: &impl Read, id: AccountId) -> Result<Option<AccountRecord>> {
+pub(crate) fn record(reader: &(impl Read + ?Sized), id: AccountId) -> Result<Option<AccountRecord>> {
     reader.get(RealmId::DIRECTORY, &account_key(id))?.map(|value| decode(&format!("account {id}"), &value)).transpose()
 }
 
@@ -127,7 +110,7 @@ impl Directory {
     /// # Errors
     /// The address is taken, its domain is not ours, or the password can't be taken.
     pub async fn create_account(&self, new: NewAccount) -> Result<AccountId> {
-        check_password(&new.password)?;
+        check_password(&new.password, &[&new.address.to_string(), &new.name])?;
         new.address.check_own()?;
         if new.name.len() > MAX_NAME_BYTES {
             return Err(DirectoryError::TooLong { what: "the name", limit: MAX_NAME_BYTES });
@@ -210,7 +193,8 @@ impl Directory {
     /// # Errors
     /// The account does not exist, or the password can't be taken.
     pub async fn set_password(&self, id: AccountId, password: &str) -> Result<()> {
-        check_password(password)?;
+        let account = self.account(id)?.ok_or_else(|| DirectoryError::no_account(id))?;
+        check_password(password, &[&account.address.to_string(), &account.name])?;
         // App passwords go on with the same salt.
         let before = crate::login::credentials(&self.store().snapshot(), id)?;
         let scram = before.as_ref().and_then(CredentialsRecord::scram_salt);
@@ -432,7 +416,7 @@ impl Directory {
                 let Some(mut record) = record(tx, id)?.filter(|record| record.deleted_ms.is_some()) else {
                     return Err(DirectoryError::no_account(id));
                 };
-                for kind in [schema::CREDENTIALS[0], schema::APP_PASSWORD, schema::SESSION] {
+                for kind in [schema::CREDENTIALS[0], schema::APP_PASSWORD, schema::SESSION, schema::KNOWN_NETWORK] {
                     let rows: Vec<_> = tx.prefix(id.realm(), &[kind], Order::Ascending)?.collect::<Result<_, _>>()?;
                     for (key, _) in rows {
                         tx.delete(id.realm(), key.to_vec());

@@ -6,7 +6,9 @@ use store::{Order, Read};
 use subtle::ConstantTimeEq as _;
 
 use crate::{
-    AccountId, Directory, DirectoryError, Login, Result, password,
+    AccountId, Directory, DirectoryError, Login, Result,
+    access::Proof,
+    password,
     schema::{self, AppPasswordRecord, decode},
 };
 
@@ -60,6 +62,12 @@ fn all(reader: &impl Read, account: AccountId) -> Result<Vec<(AppPasswordId, App
             Ok((AppPasswordId(u32::from_be_bytes(number)), decode("an app password", &value)?))
         })
         .collect()
+}
+
+/// What an app password is recognised by; `None` when it is not there.
+pub(crate) fn proof_of(reader: &impl Read, account: AccountId, id: AppPasswordId) -> Result<Option<Proof>> {
+    let Some(value) = reader.get(account.realm(), &key(id))? else { return Ok(None) };
+    Ok(Some(Proof::app_password(&decode("an app password", &value)?)))
 }
 
 /// What people put between the groups.
@@ -147,14 +155,15 @@ impl Directory {
         Ok(())
     }
 
-    pub(crate) fn verify_app_password(&self, account: AccountId, password: &str) -> Result<Option<AppPasswordId>> {
+    pub(crate) fn verify_app_password(&self, account: AccountId, password: &str) -> Result<Option<Login>> {
         let hash = self.keyed_hash("app password", plain(password).as_bytes());
         let found = all(&self.store().snapshot(), account)?;
-        Ok(found.into_iter().find(|(_, record)| bool::from(record.hash.ct_eq(&hash[..]))).map(|(id, _)| id))
+        let found = found.into_iter().find(|(_, record)| bool::from(record.hash.ct_eq(&hash[..])));
+        Ok(found.map(|(id, record)| Login::of_app(account, id, &record)))
     }
 
     /// The SCRAM keys of an account, each with what it lets in: of its password, unless a code is asked for with it, and of
-    /// its app passwords. Those made with another salt, before there was one for all, can't be offered beside them; where
+    /// its app passwords; none is possible. Those made with another salt, before there was one for all, can't be offered beside them; where
     /// there is no other, that of the newest is.
     pub(crate) fn scram_keys_of(&self, account: AccountId) -> Result<Option<(Vec<Login>, ScramKeys)>> {
         let snapshot = self.store().snapshot();
@@ -164,17 +173,19 @@ impl Directory {
         let Some((salt, iterations)) = own.scram_salt().or_else(newest) else { return Ok(None) };
         let mut found = Vec::new();
         if !own.totp_enabled && !own.scram_stored_key.is_empty() {
+            let login = Login::of_password(account, &own);
             let secret = ScramSecret { stored_key: own.scram_stored_key, server_key: own.scram_server_key };
-            found.push((Login { account, app_password: None }, secret));
+            found.push((login, secret));
         }
         for (id, app) in apps {
             if app.scram_salt == salt && app.scram_iterations == iterations {
+                let login = Login::of_app(account, id, &app);
                 let secret = ScramSecret { stored_key: app.scram_stored_key, server_key: app.scram_server_key };
-                found.push((Login { account, app_password: Some(id) }, secret));
+                found.push((login, secret));
             }
         }
-        let (logins, secrets): (Vec<_>, Vec<_>) = found.into_iter().unzip();
-        Ok((!logins.is_empty()).then_some((logins, ScramKeys { salt, iterations, secrets })))
+        let (logins, secrets) = found.into_iter().unzip();
+        Ok(Some((logins, ScramKeys { salt, iterations, secrets })))
     }
 
     /// Notes the use, at most once an hour. Nobody waits for it.

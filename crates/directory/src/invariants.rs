@@ -4,7 +4,7 @@ use store::{Invariants, Order, Read as _, RealmId, Snapshot, StoreError, Violati
 
 use crate::{
     AccountId,
-    schema::{self, AddressRecord, AppPasswordRecord, DomainRecord, SessionRecord, decode},
+    schema::{self, AddressRecord, AppPasswordRecord, DomainRecord, KnownRecord, SessionRecord, decode},
 };
 
 /// Checks the directory realm: every address leads to a live account of ours and is known to it, every account has its
@@ -93,11 +93,16 @@ fn check_account(account: AccountId, snapshot: &Snapshot) -> Result<Vec<Violatio
     if let Err(error) = crate::login::credentials(snapshot, account) {
         say(error.to_string());
     }
-    for (prefix, what) in [(schema::APP_PASSWORD, "an app password"), (schema::SESSION, "a session")] {
+    for (prefix, what) in [
+        (schema::APP_PASSWORD, "an app password"),
+        (schema::SESSION, "a session"),
+        (schema::KNOWN_NETWORK, "a known network"),
+    ] {
         for row in snapshot.prefix(realm, &[prefix], Order::Ascending)? {
             let (_, value) = row?;
             let readable = match prefix {
                 schema::APP_PASSWORD => decode::<AppPasswordRecord>(what, &value).is_ok(),
+                schema::KNOWN_NETWORK => decode::<KnownRecord>(what, &value).is_ok(),
                 _ => decode::<SessionRecord>(what, &value).is_ok(),
             };
             if !readable {

@@ -8,9 +8,13 @@
 //! What this crate must never do: keep or log a password; tell an unknown login from a wrong password; let a login
 //! guess faster than its throttle.
 //!
+//! What a login has opened ends when it no longer holds, and nothing is added to an account that was deleted: see
+//! [`Access`].
+//!
 //! Start reading at [`Directory::resolve`] for mail and [`Directory::authenticate`] for logins; [`schema`] says what is
 //! stored.
 
+mod access;
 mod account;
 mod address;
 mod admission;
@@ -19,11 +23,14 @@ mod audit;
 mod domain;
 mod error;
 mod invariants;
+mod known;
 mod login;
 mod password;
+mod password_rule;
 mod remember;
 mod salvage;
 pub mod schema;
+mod scram;
 mod session;
 mod settings;
 mod throttle;
@@ -34,7 +41,8 @@ use std::sync::Arc;
 
 use store::{Read as _, RealmId, Store, StoreError, Tx};
 
-pub use account::{Account, AccountId, NewAccount, Role, check_password};
+pub use access::{Access, Ended};
+pub use account::{Account, AccountId, NewAccount, Role};
 pub use address::Resolved;
 pub use admission::AdmissionLimits;
 pub use app_password::{AppPassword, AppPasswordId, NewAppPassword};
@@ -43,9 +51,11 @@ pub use domain::{DnsRecord, Domain};
 pub use error::{AuthError, DirectoryError, Result};
 pub use invariants::DirectoryInvariants;
 pub use login::{Login, LoginAttempt, Secret, Service};
+pub use password_rule::check_password;
 pub use remember::Remember;
 pub use salvage::{SalvagedAccount, salvaged_account};
 pub use schema::Settings;
+pub use scram::ScramAttempt;
 pub use session::{Session, SessionId};
 pub use throttle::ThrottleLimits;
 pub use totp::TotpEnrolment;
@@ -85,6 +95,7 @@ struct Inner {
     logins: login::LoginRate,
     throttle: throttle::Throttle,
     unkept: unkept::Unkept,
+    watched: Arc<access::Watched>,
 }
 
 impl Directory {
@@ -96,6 +107,8 @@ impl Directory {
         let server_key = server_key(&store)?;
         let remembered = remember::Remembered::open(options.remember, store.clock().now_ms());
         let hostname = if options.hostname.is_empty() { "localhost".to_owned() } else { options.hostname };
+        let watched = Arc::default();
+        access::install(&store, &watched);
         Ok(Self {
             inner: Arc::new(Inner {
                 store,
@@ -107,6 +120,7 @@ impl Directory {
                 logins: login::LoginRate::default(),
                 throttle: throttle::Throttle::new(options.throttle),
                 unkept: unkept::Unkept::default(),
+                watched,
             }),
         })
     }

@@ -6,15 +6,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use doorkit::{network_of, sasl::ScramKeys};
+use doorkit::network_of;
 use mailkit::EmailAddress;
 use parking_lot::Mutex;
 use prost::Message as _;
 use store::Read;
 
 use crate::{
-    Account, AccountId, AppPasswordId, AuthError, Directory, Result, password,
+    Account, AccountId, AppPasswordId, AuthError, Directory, Result,
+    access::Proof,
+    known, password,
     schema::{self, CredentialsRecord, decode},
+    throttle::{Asks, Paid},
     totp,
 };
 
@@ -64,15 +67,31 @@ pub struct LoginAttempt<'a> {
     pub service: Service,
 }
 
-/// Somebody is in.
+/// A login that was right. See [`Directory::access`] for how long what it opens may go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Login {
     /// Whose account it is.
     pub account: AccountId,
     /// Which app password it was, if one.
     pub app_password: Option<AppPasswordId>,
+    /// The password or app password that was right.
+    pub(crate) proof: Proof,
+    /// A code was right too.
+    pub(crate) with_code: bool,
 }
 
+impl Login {
+    pub(crate) fn of_password(account: AccountId, record: &CredentialsRecord) -> Self {
+        Self { account, app_password: None, proof: Proof::password(record), with_code: false }
+    }
+
+    pub(crate) fn of_app(account: AccountId, id: AppPasswordId, record: &schema::AppPasswordRecord) -> Self {
+        Self { account, app_password: Some(id), proof: Proof::app_password(record), with_code: false }
+    }
+}
+
+/// What is remembered of a password that was right, at whichever door.
+const ANY_DOOR: &str = "any";
 /// Seconds over which logins are averaged.
 const RATE_SECONDS: u64 = 10;
 
@@ -117,10 +136,12 @@ impl LoginRate {
 }
 
 /// Whose login is claimed.
-struct Claim {
-    account: Option<Account>,
+pub(crate) struct Claim {
+    pub(crate) account: Option<Account>,
     /// What failures are counted by: the account, by whichever of its addresses it is called; else the name itself.
-    counted_as: String,
+    pub(crate) counted_as: String,
+    /// The name as an address is compared.
+    pub(crate) name: String,
 }
 
 pub(crate) fn credentials(reader: &impl Read, id: AccountId) -> Result<Option<CredentialsRecord>> {
@@ -136,25 +157,27 @@ impl Directory {
         self.inner.logins.rate(Instant::now())
     }
 
-    /// Checks a login. An unknown login costs what a wrong password costs and gives the same answer.
+    pub(crate) fn count_login(&self) {
+        self.inner.logins.count(Instant::now());
+    }
+
+    /// Checks a login. Waits while too many passwords are guessed; see `throttle`. An unknown login costs what a wrong password costs and gives the same answer.
     ///
     /// # Errors
     /// See [`AuthError`].
     pub async fn authenticate(&self, attempt: LoginAttempt<'_>) -> Result<Login, AuthError> {
-        self.inner.logins.count(Instant::now());
+        self.count_login();
         let claim = self.claim(attempt.login)?;
         if let Some(account) = &claim.account {
             self.restored(account.id).await.map_err(unavailable)?;
         }
         let result = self.verify(&claim, attempt).await;
         let word = match &result {
-            Ok(_) => {
-                self.inner.throttle.succeeded(&claim.counted_as, attempt.peer);
+            Ok(login) => {
+                self.note_network(login.account, attempt.peer);
                 "ok"
             }
-            // A right password without its code may be the owner's or a thief's: the code is guessed at here too.
             Err(AuthError::Invalid) => {
-                self.inner.throttle.failed(&claim.counted_as, attempt.peer);
                 tracing::info!(peer = %attempt.peer, service = attempt.service.name(), "failed login");
                 "failed"
             }
@@ -175,7 +198,7 @@ impl Directory {
     }
 
     /// Whose login it is, by any of the account's addresses, or by the part before `@` where there is one domain only.
-    fn claim(&self, login: &str) -> Result<Claim, AuthError> {
+    pub(crate) fn claim(&self, login: &str) -> Result<Claim, AuthError> {
         let mut name = login.trim().to_lowercase();
         if !name.contains('@')
             && let Some(domain) = self.only_domain().map_err(unavailable)?
@@ -183,38 +206,77 @@ impl Directory {
             name = format!("{name}@{domain}");
         }
         let account = match EmailAddress::parse(&name) {
-            Ok(address) => self.account_by_address(&address).map_err(unavailable)?,
+            Ok(address) => {
+                name = address.canonical();
+                self.account_by_address(&address).map_err(unavailable)?
+            }
             Err(_) => None,
         };
-        if let Some(account) = &account {
-            name = format!("#{}", account.id);
-        }
-        Ok(Claim { account, counted_as: name })
+        let counted_as = account.as_ref().map_or_else(|| name.clone(), |account| format!("#{}", account.id));
+        Ok(Claim { account, counted_as, name })
     }
 
-    fn check_throttle(&self, claim: &Claim, peer: IpAddr) -> Result<(), AuthError> {
-        match self.inner.throttle.check(&claim.counted_as, peer) {
-            Some(retry_after) => Err(AuthError::Throttled { retry_after }),
-            None => Ok(()),
-        }
+    /// Pays for a guess at a login's password; waits where that takes a while.
+    pub(crate) async fn pay(&self, claim: &Claim, peer: IpAddr) -> Result<Paid, AuthError> {
+        let known = match &claim.account {
+            Some(account) => known::is_known(&self.store().snapshot(), account.id, peer, self.now_ms()),
+            None => Ok(false),
+        };
+        let asks = Asks { login: claim.counted_as.clone(), peer, known: known.map_err(unavailable)? };
+        self.inner.throttle.pay(&asks).await.map_err(|retry_after| AuthError::Throttled { retry_after })
     }
 
-    /// Hashes a password and compares. Asks the throttle again when it is the attempt's turn, so that many attempts at
-    /// once are no way around it.
+    /// Hashes a password and compares.
     async fn verify_slowly(
         &self,
-        claim: &Claim,
+        counted_as: &str,
         password: &str,
         record: Option<CredentialsRecord>,
         peer: IpAddr,
     ) -> Result<bool, AuthError> {
         let hashing = &self.inner.hashing;
-        let turn = hashing.turn(network_of(peer), &claim.counted_as).await.map_err(|busy| {
+        let turn = hashing.turn(network_of(peer), counted_as).await.map_err(|busy| {
             tracing::debug!(%peer, %busy, "a login was turned away");
             AuthError::Unavailable
         })?;
-        self.check_throttle(claim, peer)?;
         password::verify(hashing, turn, password.to_owned(), record).await.map_err(unavailable)
+    }
+
+    /// Checks a guess that is paid for. A password that was wrong before, and is compared with the same, is known to be
+    /// wrong: it costs nothing, so that a program that goes on with an old password uses nothing up.
+    async fn guess(
+        &self,
+        counted_as: &str,
+        password: &str,
+        record: Option<CredentialsRecord>,
+        peer: IpAddr,
+        pay: impl Future<Output = Result<Paid, AuthError>>,
+    ) -> Result<Paid, AuthError> {
+        let throttle = &self.inner.throttle;
+        let proof = record.as_ref().map(Proof::password);
+        let guess = self.guess_hash(counted_as, password, proof);
+        if throttle.is_known_wrong(&guess) {
+            return Err(AuthError::Invalid);
+        }
+        let paid = pay.await?;
+        match self.verify_slowly(counted_as, password, record, peer).await {
+            Ok(true) => Ok(paid),
+            Ok(false) => {
+                throttle.note_wrong(guess);
+                throttle.failed(&paid);
+                Err(AuthError::Invalid)
+            }
+            Err(error) => {
+                throttle.give_back(paid);
+                Err(error)
+            }
+        }
+    }
+
+    fn guess_hash(&self, counted_as: &str, password: &str, proof: Option<Proof>) -> [u8; 16] {
+        let compared_with = proof.map_or([0; 16], |proof| proof.0);
+        let guess = [&compared_with[..], counted_as.as_bytes(), &[0], password.as_bytes()].concat();
+        *self.inner.remembered.keyed(&guess).first_chunk().expect("a hash is 32 bytes")
     }
 
     /// Learns how late the service answers: the later, the fewer passwords are hashed at once.
@@ -229,63 +291,101 @@ impl Directory {
     }
 
     async fn verify(&self, claim: &Claim, attempt: LoginAttempt<'_>) -> Result<Login, AuthError> {
-        self.check_throttle(claim, attempt.peer)?;
         let (password, code) = match attempt.secret {
             Secret::Password(password) => (password, None),
             Secret::PasswordAndCode(password, code) => (password, Some(code)),
         };
+        let counted_as = &claim.counted_as;
+        let pay = self.pay(claim, attempt.peer);
         let Some(account) = &claim.account else {
-            self.verify_slowly(claim, password, None, attempt.peer).await?;
+            let paid = self.guess(counted_as, password, None, attempt.peer, pay).await?;
+            self.inner.throttle.failed(&paid);
             return Err(AuthError::Invalid);
         };
         let id = account.id;
         let record = credentials(&self.store().snapshot(), id).map_err(unavailable)?;
-        let remembered = &self.inner.remembered;
-        let seen = remembered.seen(id, attempt.service.name(), password);
-        let proof = record.as_ref().map(|record| remembered.proof(&record.encode_to_vec()));
-        if code.is_none()
-            && let Some(proof) = proof
-            && remembered.knows(&seen, proof, self.now_ms())
-        {
-            metrics::counter!("holdfast_directory_logins_remembered_total").increment(1);
-            let login = Login { account: id, app_password: None };
+        if let Some(login) = self.verified_before(account, password, record.as_ref(), attempt).map_err(unavailable)? {
             return if account.enabled { Ok(login) } else { Err(AuthError::Disabled) };
         }
-        if attempt.service != Service::Web
-            && let Some(app) = self.verify_app_password(id, password).map_err(unavailable)?
-        {
-            if !account.enabled {
-                return Err(AuthError::Disabled);
+        let record = record.unwrap_or_default();
+        let (totp, has_scram) = (record.totp_enabled, !record.scram_salt.is_empty());
+        let (login, proof) = (Login::of_password(id, &record), self.inner.remembered.proof(&record.encode_to_vec()));
+        let paid = if !totp && self.remembers(id, ANY_DOOR, password, proof) {
+            // Right before, at another door: no guess.
+            match self.verify_slowly(counted_as, password, Some(record), attempt.peer).await? {
+                true => None,
+                false => return Err(AuthError::Invalid),
             }
-            self.note_app_password_use(id, app);
-            return Ok(Login { account: id, app_password: Some(app) });
-        }
-        let totp = record.as_ref().is_some_and(|record| record.totp_enabled);
-        let has_scram = record.as_ref().is_some_and(|record| !record.scram_salt.is_empty());
-        if !self.verify_slowly(claim, password, record, attempt.peer).await? {
-            return Err(AuthError::Invalid);
-        }
+        } else {
+            Some(self.guess(counted_as, password, Some(record), attempt.peer, pay).await?)
+        };
+        let throttle = &self.inner.throttle;
+        let no_guess = |paid: Option<Paid>| paid.into_iter().for_each(|paid| throttle.give_back(paid));
         if !account.enabled {
+            no_guess(paid);
             return Err(AuthError::Disabled);
         }
-        let login = Login { account: id, app_password: None };
         if totp {
             let Some(code) = code.filter(|_| attempt.service == Service::Web) else {
+                no_guess(paid);
                 return Err(AuthError::TotpRequired);
             };
             return match self.use_code(id, code).await {
-                Ok(()) => Ok(login),
-                Err(totp::CodeError::Wrong) => Err(AuthError::Invalid),
-                Err(totp::CodeError::Other(error)) => Err(unavailable(error)),
+                Ok(()) => {
+                    no_guess(paid);
+                    Ok(Login { with_code: true, ..login })
+                }
+                // Who has the password guesses at the code.
+                Err(totp::CodeError::Wrong) => {
+                    paid.iter().for_each(|paid| throttle.failed(paid));
+                    Err(AuthError::Invalid)
+                }
+                Err(totp::CodeError::Other(error)) => {
+                    no_guess(paid);
+                    Err(unavailable(error))
+                }
             };
         }
+        no_guess(paid);
         if !has_scram {
             self.complete_scram(id, password).await;
         }
-        if let Some(proof) = proof {
-            remembered.put(seen, id, proof, self.now_ms());
+        let remembered = &self.inner.remembered;
+        for door in [attempt.service.name(), ANY_DOOR] {
+            remembered.put(remembered.seen(id, door, password), id, proof, self.now_ms());
         }
         Ok(login)
+    }
+
+    fn remembers(&self, id: AccountId, door: &str, password: &str, proof: [u8; 16]) -> bool {
+        let remembered = &self.inner.remembered;
+        remembered.knows(&remembered.seen(id, door, password), proof, self.now_ms())
+    }
+
+    /// What needs neither a slow hash nor a throttle: a password that this door has verified before, by the same credentials,
+    /// and an app password, which nobody guesses.
+    fn verified_before(
+        &self,
+        account: &Account,
+        password: &str,
+        record: Option<&CredentialsRecord>,
+        attempt: LoginAttempt<'_>,
+    ) -> Result<Option<Login>> {
+        if let (Secret::Password(_), Some(record)) = (attempt.secret, record) {
+            let proof = self.inner.remembered.proof(&record.encode_to_vec());
+            if self.remembers(account.id, attempt.service.name(), password, proof) {
+                metrics::counter!("holdfast_directory_logins_remembered_total").increment(1);
+                return Ok(Some(Login::of_password(account.id, record)));
+            }
+        }
+        if attempt.service == Service::Web {
+            return Ok(None);
+        }
+        let app = self.verify_app_password(account.id, password)?;
+        if let Some(used) = app.as_ref().filter(|_| account.enabled).and_then(|app| app.app_password) {
+            self.note_app_password_use(account.id, used);
+        }
+        Ok(app)
     }
 
     /// Whether a password is the account's own, for pages that ask for it again. Counts against the throttle.
@@ -293,28 +393,15 @@ impl Directory {
     /// # Errors
     /// See [`AuthError`].
     pub async fn confirm_password(&self, id: AccountId, password: &str, peer: IpAddr) -> Result<(), AuthError> {
-        let claim = Claim { account: None, counted_as: format!("#{id}") };
-        self.check_throttle(&claim, peer)?;
         let record = credentials(&self.store().snapshot(), id).map_err(unavailable)?;
-        if self.verify_slowly(&claim, password, record, peer).await? {
-            Ok(())
-        } else {
-            self.inner.throttle.failed(&claim.counted_as, peer);
-            Err(AuthError::Invalid)
-        }
-    }
-
-    /// The SCRAM keys for a login, and what each of them lets in, in the same order: the account's password and its app
-    /// passwords. `None` when there are none; go on with the exchange all the same. Call [`Directory::scram_outcome`] at
-    /// its end.
-    ///
-    /// # Errors
-    /// [`AuthError::Throttled`], [`AuthError::Unavailable`].
-    pub fn scram_keys(&self, login: &str, peer: IpAddr) -> Result<Option<(Vec<Login>, ScramKeys)>, AuthError> {
-        let claim = self.claim(login)?;
-        self.check_throttle(&claim, peer)?;
-        let Some(account) = claim.account.filter(|account| account.enabled) else { return Ok(None) };
-        self.scram_keys_of(account.id).map_err(unavailable)
+        // The page is open: what others guess elsewhere is not its business, and what is guessed here not theirs.
+        let counted_as = format!("#{id} again");
+        let asks = Asks { login: counted_as.clone(), peer, known: true };
+        let pay =
+            async { self.inner.throttle.pay(&asks).await.map_err(|retry_after| AuthError::Throttled { retry_after }) };
+        let paid = self.guess(&counted_as, password, record, peer, pay).await?;
+        self.inner.throttle.give_back(paid);
+        Ok(())
     }
 
     /// Makes the SCRAM keys of a password that was set before there were any, now that it is known.
@@ -335,24 +422,9 @@ impl Directory {
             tracing::debug!(account = id.0, %error, "SCRAM keys were not made");
         }
     }
-
-    /// Notes how a SCRAM exchange ended.
-    pub fn scram_outcome(&self, login: &str, peer: IpAddr, proved: Option<Login>) {
-        // Where it can't be looked up now, the network's count has to do.
-        let counted_as = self.claim(login).map_or_else(|_| String::new(), |claim| claim.counted_as);
-        match proved {
-            Some(Login { account, app_password }) => {
-                self.inner.throttle.succeeded(&counted_as, peer);
-                if let Some(app) = app_password {
-                    self.note_app_password_use(account, app);
-                }
-            }
-            None => self.inner.throttle.failed(&counted_as, peer),
-        }
-    }
 }
 
-fn unavailable(error: impl std::fmt::Display) -> AuthError {
+pub(crate) fn unavailable(error: impl std::fmt::Display) -> AuthError {
     tracing::error!(%error, "a login could not be checked");
     AuthError::Unavailable
 }

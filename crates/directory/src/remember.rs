@@ -97,6 +97,11 @@ impl Remembered {
         *hasher.finalize().as_bytes()
     }
 
+    /// A hash that nobody can make who does not have the key.
+    pub(crate) fn keyed(&self, bytes: &[u8]) -> [u8; 32] {
+        *blake3::keyed_hash(&self.key, bytes).as_bytes()
+    }
+
     /// A fingerprint of the credentials as they are stored.
     pub(crate) fn proof(&self, stored: &[u8]) -> [u8; 16] {
         let hash = blake3::keyed_hash(&self.key, stored);

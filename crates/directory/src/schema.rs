@@ -34,6 +34,9 @@ pub const ACCOUNT_AUDIT: u8 = 0x05;
 /// to it, the directory realm only finds them.
 pub const ACCOUNT_ADDRESS: u8 = 0x06;
 
+/// `KNOWN_NETWORK address(16)` → [`KnownRecord`]: an IPv6 network's first address, or an IPv4 address mapped to IPv6.
+pub const KNOWN_NETWORK: u8 = 0x07;
+
 /// An account.
 #[derive(Clone, PartialEq, Message)]
 pub struct AccountRecord {
@@ -204,6 +207,20 @@ pub struct SessionRecord {
     pub agent: String,
 }
 
+/// A network that an account has been logged in to from.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct KnownRecord {
+    /// When first, in milliseconds since 1970.
+    #[prost(int64, tag = "1")]
+    pub first_ms: i64,
+    /// When last; written at most once a day.
+    #[prost(int64, tag = "2")]
+    pub last_ms: i64,
+    /// What the browsers there call themselves.
+    #[prost(string, repeated, tag = "3")]
+    pub browsers: Vec<String>,
+}
+
 /// What an account's owner has chosen. Empty and 0 stand for the default.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Settings {
@@ -246,6 +263,12 @@ pub struct AuditRecord {
 
 pub(crate) fn account_key(id: AccountId) -> Vec<u8> {
     [&[ACCOUNT][..], &id.0.to_be_bytes()].concat()
+}
+
+/// The account whose record a key of the directory realm names.
+pub(crate) fn account_of_key(key: &[u8]) -> Option<AccountId> {
+    let number = key.strip_prefix(&[ACCOUNT])?.try_into().ok()?;
+    Some(AccountId(u32::from_be_bytes(number)))
 }
 
 pub(crate) fn address_key(canonical: &str) -> Vec<u8> {

@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use prost::Message as _;
-use store::{Order, Read as _, StoreError, Tx};
+use store::{Order, Read as _, Snapshot, StoreError, Tx};
 
 use crate::{
     AccountId, Directory, DirectoryError, Result,
@@ -129,6 +129,16 @@ impl Directory {
     pub(crate) fn forget_logins(&self, account: AccountId) {
         self.inner.remembered.forget(account);
         self.unkept().forget(account, None);
+        self.inner.watched.wake(account);
+    }
+
+    /// Whether a session goes on, in the store or in memory only.
+    pub(crate) fn goes_on(&self, snapshot: &Snapshot, account: AccountId, id: SessionId) -> Result<bool> {
+        let record = match snapshot.get(account.realm(), &key(id))? {
+            Some(value) => Some(decode("a session", &value)?),
+            None => self.unkept().of(account, id),
+        };
+        Ok(record.is_some_and(|record| !is_over(&record, self.now_ms())))
     }
 
     /// Keeps a session that is in memory only, now that there is room. Nobody waits for it.
@@ -216,7 +226,9 @@ impl Directory {
     /// # Errors
     /// Those of the store.
     pub async fn end_session(&self, account: AccountId, id: SessionId) -> Result<()> {
-        if self.unkept().take(account, id).is_some() && !self.store().has_room() {
+        let was_unkept = self.unkept().take(account, id).is_some();
+        self.inner.watched.wake(account);
+        if was_unkept && !self.store().has_room() {
             return Ok(());
         }
         self.store()
@@ -233,6 +245,7 @@ impl Directory {
     /// Those of the store.
     pub async fn end_all_sessions(&self, account: AccountId, keep: Option<SessionId>) -> Result<()> {
         self.unkept().forget(account, keep);
+        self.inner.watched.wake(account);
         self.store().transact(move |tx| end_all_in(tx, account, keep)).await
     }
 }

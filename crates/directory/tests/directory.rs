@@ -1,9 +1,13 @@
 //! What the rest can rely on from the directory.
 
+#[path = "directory/access.rs"]
+mod access;
 #[path = "directory/accounts.rs"]
 mod accounts;
 #[path = "directory/invariants.rs"]
 mod invariants;
+#[path = "directory/lockout.rs"]
+mod lockout;
 #[path = "directory/logins.rs"]
 mod logins;
 #[path = "directory/sessions.rs"]

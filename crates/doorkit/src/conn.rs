@@ -4,7 +4,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -14,7 +14,11 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::{Tls, listener::Slot};
+use crate::{
+    Tls,
+    listener::Slot,
+    patience::{PATIENCE, Patience},
+};
 
 /// How long a client may take for its TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -48,7 +52,12 @@ pub struct Conn {
     peer: SocketAddr,
     local: SocketAddr,
     slot: Option<Slot>,
+    patience: Patience,
+    end: Option<End>,
 }
+
+/// Gives the error that ends a connection.
+type End = Pin<Box<dyn Future<Output = io::Error> + Send + Sync>>;
 
 enum Stream {
     Plain(TcpStream),
@@ -61,11 +70,17 @@ impl Conn {
     /// # Errors
     /// When the socket is no longer connected.
     pub fn from_tcp(stream: TcpStream) -> io::Result<Self> {
-        Ok(Self { peer: stream.peer_addr()?, local: stream.local_addr()?, stream: Stream::Plain(stream), slot: None })
+        let (peer, local) = (stream.peer_addr()?, stream.local_addr()?);
+        Ok(Self::of(Stream::Plain(stream), (peer, local), None, PATIENCE))
     }
 
-    pub(crate) fn counted(stream: TcpStream, peer: SocketAddr, slot: Slot) -> io::Result<Self> {
-        Ok(Self { peer, local: stream.local_addr()?, stream: Stream::Plain(stream), slot: Some(slot) })
+    fn of(stream: Stream, (peer, local): (SocketAddr, SocketAddr), slot: Option<Slot>, patience: Duration) -> Self {
+        Self { stream, peer, local, slot, patience: Patience::new(patience), end: None }
+    }
+
+    pub(crate) fn counted(stream: TcpStream, peer: SocketAddr, slot: Slot, patience: Duration) -> io::Result<Self> {
+        let local = stream.local_addr()?;
+        Ok(Self::of(Stream::Plain(stream), (peer, local), Some(slot), patience))
     }
 
     /// The client's address.
@@ -120,13 +135,60 @@ impl Conn {
         session.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).ok()
     }
 
+    /// From now on reading and writing fail once `end` is done, with the error that it gives: the next call does, or the one
+    /// that waits at this moment. They fail once; after that the connection can be used to say goodbye.
+    pub fn end_when(&mut self, end: impl Future<Output = io::Error> + Send + Sync + 'static) {
+        self.end = Some(Box::pin(end));
+    }
+
+    /// The error by which the connection has ended, if it has and this was not told yet: for those who have work to do and
+    /// nothing to read or write.
+    ///
+    /// # Errors
+    /// What the future of [`Conn::end_when`] gave.
+    pub fn check_end(&mut self) -> io::Result<()> {
+        // Reading and writing, which come next, have their own waker put in place of this one.
+        self.poll_end(&mut Context::from_waker(Waker::noop()))
+    }
+
+    fn poll_end(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        let Some(end) = &mut self.end else { return Ok(()) };
+        match end.as_mut().poll(context) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(error) => {
+                self.end = None;
+                Err(error)
+            }
+        }
+    }
+
+    /// What a write has come to: see [`Patience`].
+    fn written<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        outcome: Poll<io::Result<T>>,
+        bytes: impl FnOnce(&T) -> usize,
+    ) -> Poll<io::Result<T>> {
+        match &outcome {
+            Poll::Ready(Ok(done)) => self.patience.taken(bytes(done)),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => {
+                if self.patience.poll_over(context).is_ready() {
+                    metrics::counter!("holdfast_doorkit_deaf_clients_total").increment(1);
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")));
+                }
+            }
+        }
+        outcome
+    }
+
     /// Negotiates TLS on a plain connection. The caller must have seen to it that nothing was read past the command
     /// that asked for it: what came in plain text must not count as said under TLS (CVE-2011-0411).
     ///
     /// # Errors
     /// When the connection is TLS already, the handshake fails, or takes longer than 30 seconds.
     pub async fn starttls(self, tls: &Tls) -> io::Result<Self> {
-        let Self { stream, peer, local, slot } = self;
+        let Self { stream, peer, local, slot, patience, end } = self;
         let Stream::Plain(stream) = stream else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the connection is TLS already"));
         };
@@ -137,7 +199,8 @@ impl Conn {
         let resumed = stream.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
         let kind = if resumed { "resumed" } else { "full" };
         metrics::counter!("holdfast_doorkit_handshakes_total", "kind" => kind).increment(1);
-        Ok(Self { stream: Stream::Tls(Box::new(stream)), peer, local, slot })
+        let conn = Self::of(Stream::Tls(Box::new(stream)), (peer, local), slot, patience.all());
+        Ok(Self { end, ..conn })
     }
 }
 
@@ -150,7 +213,7 @@ impl std::fmt::Debug for Conn {
 
 macro_rules! on_stream {
     ($self:ident, $stream:ident => $call:expr) => {
-        match &mut $self.get_mut().stream {
+        match &mut $self.stream {
             Stream::Plain(stream) => {
                 let $stream = Pin::new(stream);
                 $call
@@ -165,21 +228,31 @@ macro_rules! on_stream {
 
 impl AsyncRead for Conn {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        on_stream!(self, stream => stream.poll_read(context, buffer))
+        let this = self.get_mut();
+        this.poll_end(context)?;
+        on_stream!(this, stream => stream.poll_read(context, buffer))
     }
 }
 
 impl AsyncWrite for Conn {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        on_stream!(self, stream => stream.poll_write(context, bytes))
+        let this = self.get_mut();
+        this.poll_end(context)?;
+        let written = on_stream!(this, stream => stream.poll_write(context, bytes));
+        this.written(context, written, |count| *count)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        on_stream!(self, stream => stream.poll_flush(context))
+        let this = self.get_mut();
+        this.poll_end(context)?;
+        let flushed = on_stream!(this, stream => stream.poll_flush(context));
+        this.written(context, flushed, |()| 0)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        on_stream!(self, stream => stream.poll_shutdown(context))
+        let this = self.get_mut();
+        let shut = on_stream!(this, stream => stream.poll_shutdown(context));
+        this.written(context, shut, |()| 0)
     }
 
     fn poll_write_vectored(
@@ -187,7 +260,10 @@ impl AsyncWrite for Conn {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        on_stream!(self, stream => stream.poll_write_vectored(context, bytes))
+        let this = self.get_mut();
+        this.poll_end(context)?;
+        let written = on_stream!(this, stream => stream.poll_write_vectored(context, bytes));
+        this.written(context, written, |count| *count)
     }
 
     fn is_write_vectored(&self) -> bool {

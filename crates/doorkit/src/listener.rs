@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{Conn, Tls, network_of};
+use crate::{Conn, PATIENCE, Tls, network_of};
 
 /// How a door's connections begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub struct ListenOptions {
     /// Whether new connections wait while those that are open are busy: for doors behind which people work all day, and
     /// come back all at once. A door whose work is in the new connections does without. Default: no.
     pub gives_way: bool,
+    /// How long a client may take nothing of what it is sent. Default [`PATIENCE`], a minute.
+    pub patience: Duration,
     /// Clamp of the maximum segment size in bytes, against path MTU black holes. Default: the system's.
     pub max_segment: Option<u32>,
 }
@@ -63,6 +65,7 @@ impl Default for ListenOptions {
             busy: b"",
             grace: Duration::from_secs(10),
             gives_way: false,
+            patience: PATIENCE,
             max_segment: None,
         }
     }
@@ -225,7 +228,7 @@ impl Listener {
             }
             return;
         };
-        let conn = match Conn::counted(stream, peer, slot) {
+        let conn = match Conn::counted(stream, peer, slot, self.options.patience) {
             Ok(conn) => conn,
             Err(error) => return tracing::debug!(%peer, %error, "gone before it began"),
         };
@@ -351,5 +354,73 @@ mod tests {
         };
         listener.serve_plain(shutdown, serve).await;
         assert!(!seen.lock().contains("cc"), "{}", seen.lock());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_reads_nothing_is_closed_and_one_that_reads_is_served() {
+        let options = ListenOptions { patience: Duration::from_millis(200), ..ListenOptions::default() };
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), options).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (told, mut ends) = tokio::sync::mpsc::channel(4);
+        let shutdown = CancellationToken::new();
+        let stop = shutdown.clone();
+        let serving = tokio::spawn(listener.serve_plain(shutdown, move |mut conn| {
+            let told = told.clone();
+            async move {
+                // More than the buffers of the system hold.
+                let piece = vec![b'x'; 1 << 20];
+                let mut outcome = Ok(());
+                for _ in 0..64 {
+                    outcome = conn.write_all(&piece).await;
+                    if outcome.is_err() {
+                        break;
+                    }
+                }
+                let _ = told.send(outcome.map_err(|error| error.kind())).await;
+            }
+        }));
+        let deaf = TcpStream::connect(address).await.unwrap();
+        assert_eq!(ends.recv().await, Some(Err(io::ErrorKind::TimedOut)));
+        drop(deaf);
+        let mut reads = TcpStream::connect(address).await.unwrap();
+        let read = tokio::spawn(async move { tokio::io::copy(&mut reads, &mut tokio::io::sink()).await });
+        assert_eq!(ends.recv().await, Some(Ok(())));
+        assert_eq!(read.await.unwrap().unwrap(), 64 << 20);
+        stop.cancel();
+        serving.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_connection_ends_once_when_it_is_told_to_and_can_say_goodbye() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut conn = Conn::from_tcp(listener.accept().await.unwrap().0).unwrap();
+        let end = CancellationToken::new();
+        let ended = end.clone();
+        conn.end_when(async move {
+            ended.cancelled_owned().await;
+            io::Error::from(io::ErrorKind::PermissionDenied)
+        });
+        conn.check_end().unwrap();
+        conn.write_all(b"hello ").await.unwrap();
+        client.write_all(b"ask").await.unwrap();
+        let mut asked = [0; 3];
+        tokio::io::AsyncReadExt::read_exact(&mut conn, &mut asked).await.unwrap();
+        // While it waits for more.
+        let waiting = tokio::spawn(async move {
+            let mut more = [0; 1];
+            let error = tokio::io::AsyncReadExt::read(&mut conn, &mut more).await.unwrap_err();
+            (conn, error.kind())
+        });
+        tokio::task::yield_now().await;
+        end.cancel();
+        let (mut conn, kind) = waiting.await.unwrap();
+        assert_eq!(kind, io::ErrorKind::PermissionDenied);
+        conn.check_end().unwrap();
+        conn.write_all(b"goodbye").await.unwrap();
+        drop(conn);
+        let mut said = String::new();
+        tokio::io::AsyncReadExt::read_to_string(&mut client, &mut said).await.unwrap();
+        assert_eq!(said, "hello goodbye");
     }
 }

@@ -155,12 +155,12 @@ impl Exchange {
         }
     }
 
-    /// Gives the keys that [`Step::ScramLogin`] asked for; for an unknown login `None`, and the exchange goes on as if
-    /// there were one, to fail at its end as with a wrong password.
+    /// Gives the keys that [`Step::ScramLogin`] asked for; for an unknown login those that no password fits, and the
+    /// exchange goes on as if there were one, to fail at its end as with a wrong password.
     ///
     /// # Errors
     /// When the exchange did not ask.
-    pub fn scram_keys(&mut self, keys: Option<ScramKeys>) -> Result<Step, SaslError> {
+    pub fn scram_keys(&mut self, keys: ScramKeys) -> Result<Step, SaslError> {
         match &mut self.state {
             State::Scram(scram) => scram.keys(keys),
             _ => Err(SaslError::Malformed),

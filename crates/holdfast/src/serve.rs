@@ -6,6 +6,7 @@ pub mod notify;
 mod proxy;
 mod stage;
 mod standbys;
+mod unread;
 mod welcome;
 
 use std::{process::ExitCode, sync::Arc};

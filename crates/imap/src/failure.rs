@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io;
 
-use directory::AuthError;
+use directory::{AuthError, Ended};
 use mailstore::{MailError, StoreError};
 
 use crate::response::Code;
@@ -60,7 +60,20 @@ impl Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self::Gone(error)
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<Ended>()) {
+            Some(ended) => (*ended).into(),
+            None => Self::Gone(error),
+        }
+    }
+}
+
+impl From<Ended> for Failure {
+    fn from(ended: Ended) -> Self {
+        let code = match ended {
+            Ended::Deleted | Ended::Disabled => Code::CONTACT_ADMIN,
+            _ => Code::AUTHENTICATION_FAILED,
+        };
+        Self::Bye(Some(code), format!("Access has ended: {ended}").into())
     }
 }
 
@@ -101,6 +114,7 @@ impl From<StoreError> for Failure {
             | StoreError::Damaged { .. }
             | StoreError::BodyDamaged { .. }
             | StoreError::BodyMissing { .. } => Code::CORRUPTION,
+            StoreError::RealmClosed { .. } => Code::NO_PERM,
             StoreError::TooLarge { .. } => Code::LIMIT,
             StoreError::Conflict { .. } => Code::IN_USE,
             _ => Code::UNAVAILABLE,

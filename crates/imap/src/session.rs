@@ -39,6 +39,9 @@ use notify::Notified;
 use selected::Selected;
 use wire::Wire;
 
+/// How long a client may take to read why its connection ends.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What a command that succeeded says in its tagged OK.
 pub(crate) struct Done {
     code: Option<Code>,
@@ -134,8 +137,10 @@ impl Session {
     pub(crate) async fn run(mut self) {
         if let Err(failure) = self.serve().await {
             self.fail(None, failure);
-            // Whatever could not be written now has nobody to read it.
-            let _ = self.wire.flush().await;
+            if !self.wire.is_torn() {
+                // Whatever could not be written now has nobody to read it.
+                let _ = tokio::time::timeout(FAREWELL_TIMEOUT, self.wire.flush()).await;
+            }
         }
         self.leave_mailbox();
         self.wire.shut_down().await;
@@ -300,6 +305,7 @@ impl Session {
 
     /// Obeys one command and answers it.
     async fn obey(&mut self, Tagged { tag, command }: Tagged) -> Outcome<()> {
+        self.wire.check_access()?;
         metrics::counter!("holdfast_imap_commands_total", "command" => command.name()).increment(1);
         match command {
             Command::StartTls => return self.start_tls(&tag).await,

@@ -1,5 +1,7 @@
 //! The whole door over real sockets: what each command answers, and what sessions see of each other.
 
+#[path = "service/access.rs"]
+mod access;
 #[path = "service/acknowledged.rs"]
 mod acknowledged;
 #[path = "service/append.rs"]

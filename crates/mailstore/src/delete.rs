@@ -102,6 +102,7 @@ impl MailStore {
     pub async fn purge(&self, account: RealmId) -> Result<()> {
         let gone = self
             .commit(move |this, tx| {
+                tx.clears(account);
                 let all: Vec<MailboxId> = this.mailboxes_in(tx, account)?.iter().map(|mailbox| mailbox.id).collect();
                 Self::unlink(tx, account, &all)?;
                 Ok(all)
@@ -115,6 +116,7 @@ impl MailStore {
             while !self.commit(move |_, tx| Self::clear_rows(tx, account, &[kind])).await? {}
         }
         self.commit(move |_, tx| {
+            tx.clears(account);
             let state = State { correspondents: 0, ..state_of(tx, account)? };
             schema::save(tx, account, key::state(), &state);
             Ok(())
@@ -130,6 +132,7 @@ impl MailStore {
 
     /// One step of clearing; tells whether it was the last.
     fn clear_step(tx: &mut Tx<'_>, account: RealmId, mailbox: MailboxId) -> Result<bool> {
+        tx.clears(account);
         let mut entries: Vec<(_, EntryRecord)> = Vec::new();
         for (at, value) in schema::rows(tx, account, &key::entries(mailbox), MAX_ROWS_PER_COMMIT)? {
             entries.push((key::entry_uid(&at)?, schema::decode(&at, value)?));
@@ -200,6 +203,7 @@ impl MailStore {
             let step = step.to_vec();
             let forgotten = self
                 .commit(move |_, tx| {
+                    tx.clears(account);
                     let mut counters = counters_of(tx, account, mailbox)?;
                     for (at, modseq) in step {
                         tx.delete(account, at);

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, io, sync::Arc};
 
 use bytes::Bytes;
-use directory::{AccountId, AuthError, Directory, Login, LoginAttempt, Secret, Service};
+use directory::{AccountId, AuthError, Directory, Ended, Login, LoginAttempt, ScramAttempt, Secret, Service};
 use doorkit::{Conn, Tls, sasl::Password};
 use mailstore::{BodyReader, FlagChange, Flags, MailError, MailStore, SystemFlag};
 use parking_lot::Mutex;
@@ -93,6 +93,7 @@ struct Connection {
     door: Arc<Door>,
     wire: Wire,
     session: Session,
+    scram: Option<ScramAttempt>,
     seat: Option<Seat>,
     /// When it must have logged in.
     login_deadline: Instant,
@@ -108,7 +109,7 @@ impl Connection {
     fn new(door: Arc<Door>, wire: Wire) -> Self {
         let session = Session::new(door.options.clone(), channel(&door, wire.conn()));
         let login_deadline = Instant::now() + door.options.login_timeout;
-        Self { door, wire, session, seat: None, login_deadline }
+        Self { door, wire, session, scram: None, seat: None, login_deadline }
     }
 
     async fn run(mut self) -> io::Result<()> {
@@ -121,7 +122,11 @@ impl Connection {
                 () = shutdown.cancelled() => break,
                 // Whoever has not logged in keeps nobody waiting by saying a little now and then.
                 () = tokio::time::sleep_until(self.login_deadline), if !self.session.is_logged_in() => break,
-                line = self.wire.line(max_bytes, self.door.options.idle_timeout) => line?,
+                line = self.wire.line(max_bytes, self.door.options.idle_timeout) => line,
+            };
+            let line = match line.and_then(|line| self.wire.check_access().map(|()| line)) {
+                Ok(line) => line,
+                Err(error) => return self.broken(error).await,
             };
             let mut effect = match line {
                 Line::Text(text) => self.session.line(&text, &mut self.wire.out),
@@ -130,8 +135,12 @@ impl Connection {
             // SCRAM's look-up is answered by the session with a further effect.
             if let Effect::ScramLookup(login) = effect {
                 let peer = self.wire.conn().peer().ip();
-                effect = match self.door.directory.scram_keys(&login, peer) {
-                    Ok(found) => self.session.scram_keys(found, &mut self.wire.out),
+                effect = match self.door.directory.scram(&login, peer).await {
+                    Ok(attempt) => {
+                        let (logins, keys) = (attempt.logins().to_vec(), attempt.keys().clone());
+                        self.scram = Some(attempt);
+                        self.session.scram_keys(logins, keys, &mut self.wire.out)
+                    }
                     Err(error) => self.session.refuse_login(&error.into(), &mut self.wire.out),
                 };
             }
@@ -147,6 +156,15 @@ impl Connection {
         Ok(())
     }
 
+    /// Between two answers: a client whose access has ended is told so. Nothing that it marked as deleted goes.
+    async fn broken(self, error: io::Error) -> io::Result<()> {
+        if let Some(ended) = error.get_ref().and_then(|inner| inner.downcast_ref::<Ended>()) {
+            let refusal = Refusal::new(Code::Auth, format!("access has ended: {ended}"));
+            self.wire.part(|out| refusal.write_to(out)).await;
+        }
+        Err(error)
+    }
+
     async fn act(mut self, effect: Effect) -> io::Result<(Self, Goes)> {
         let goes = match effect {
             Effect::Next | Effect::ScramLookup(_) => Goes::On,
@@ -155,14 +173,12 @@ impl Connection {
                 let result = self.authenticate(&password).await;
                 self.log_in(result).await
             }
-            Effect::ScramProved(login, found) => {
-                let peer = self.wire.conn().peer().ip();
-                self.door.directory.scram_outcome(&login, peer, Some(found));
+            Effect::ScramProved(found) => {
+                self.scram_outcome(Some(found));
                 self.log_in(Ok(found)).await
             }
-            Effect::ScramFailed(login) => {
-                let peer = self.wire.conn().peer().ip();
-                self.door.directory.scram_outcome(&login, peer, None);
+            Effect::ScramFailed => {
+                self.scram_outcome(None);
                 self.log_in(Err(AuthError::Invalid)).await
             }
             Effect::StartTls => return Ok((self.start_tls().await?, Goes::On)),
@@ -180,6 +196,12 @@ impl Connection {
         Ok((self, goes))
     }
 
+    fn scram_outcome(&mut self, proved: Option<Login>) {
+        if let Some(attempt) = self.scram.take() {
+            self.door.directory.scram_outcome(attempt, proved);
+        }
+    }
+
     async fn authenticate(&self, password: &Password) -> Result<Login, AuthError> {
         let attempt = LoginAttempt {
             login: &password.authcid,
@@ -192,7 +214,13 @@ impl Connection {
 
     async fn log_in(&mut self, result: Result<Login, AuthError>) -> Goes {
         let opened = match result {
-            Ok(login) => self.open(login.account).await,
+            Ok(login) => {
+                let opened = self.open(login.account).await;
+                if opened.is_ok() {
+                    self.wire.end_with(self.door.directory.access(login));
+                }
+                opened
+            }
             Err(error) => Err(error.into()),
         };
         match opened {
@@ -217,11 +245,11 @@ impl Connection {
     }
 
     async fn start_tls(self) -> io::Result<Self> {
-        let Self { door, wire, mut session, seat, login_deadline } = self;
+        let Self { door, wire, mut session, seat, login_deadline, .. } = self;
         let tls = door.tls.as_ref().ok_or(io::ErrorKind::Unsupported)?;
         let wire = wire.start_tls(tls).await?;
         session.secured(channel(&door, wire.conn()));
-        Ok(Self { door, wire, session, seat, login_deadline })
+        Ok(Self { door, wire, session, scram: None, seat, login_deadline })
     }
 
     /// Sends a message; false when it can't be read, which the client was told.

@@ -40,9 +40,9 @@ pub(crate) enum Effect {
     /// Look the keys up, then [`Session::scram_keys`] or [`Session::refuse_login`].
     ScramLookup(String),
     /// Note that this SCRAM login failed, then [`Session::refuse_login`].
-    ScramFailed(String),
+    ScramFailed,
     /// Note that this SCRAM login is proved, then [`Session::let_in`] or [`Session::refuse_login`].
-    ScramProved(String, Login),
+    ScramProved(Login),
     /// Send the replies and begin TLS, then [`Session::secured`].
     StartTls,
     /// Send a message, or its header and some lines, after its `+OK`, then [`Session::note_retrieved`]; or say why not.

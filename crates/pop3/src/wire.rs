@@ -3,6 +3,7 @@
 use std::{io, time::Duration};
 
 use bytes::{Buf as _, Bytes, BytesMut};
+use directory::Access;
 use doorkit::{Conn, Tls};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -27,15 +28,28 @@ pub(crate) struct Wire {
     /// What is to be said. Sent when the client's commands are used up, or by [`Wire::flush`].
     pub(crate) out: Vec<u8>,
     write_timeout: Duration,
+    /// An answer was sent in part.
+    pub(crate) torn: bool,
 }
 
 impl Wire {
     pub(crate) fn new(conn: Conn, write_timeout: Duration) -> Self {
-        Self { conn, input: BytesMut::new(), out: Vec::new(), write_timeout }
+        Self { conn, input: BytesMut::new(), out: Vec::new(), write_timeout, torn: false }
     }
 
     pub(crate) const fn conn(&self) -> &Conn {
         &self.conn
+    }
+
+    /// Ends with `access`: reading and writing fail with its [`Ended`](directory::Ended) then.
+    pub(crate) fn end_with(&mut self, mut access: Access) {
+        self.conn.end_when(async move { io::Error::new(io::ErrorKind::PermissionDenied, access.ended().await) });
+    }
+
+    /// # Errors
+    /// The access has ended.
+    pub(crate) fn check_access(&mut self) -> io::Result<()> {
+        self.conn.check_end()
     }
 
     /// The next line. What is to be said is said before waiting, so pipelined commands are answered together.
@@ -87,6 +101,14 @@ impl Wire {
 
     /// Says what is to be said.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
+        // Before anything is sent: a goodbye can follow what was said before.
+        if !self.out.is_empty()
+            && let Err(error) = self.conn.check_end()
+        {
+            self.out.clear();
+            return Err(error);
+        }
+        self.torn = true;
         for piece in self.out.chunks(PIECE_BYTES) {
             tokio::time::timeout(self.write_timeout, self.conn.write_all(piece))
                 .await
@@ -98,7 +120,18 @@ impl Wire {
                 .await
                 .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         }
+        self.torn = false;
         Ok(())
+    }
+
+    /// Says a last line and closes. In the middle of an answer nothing is said: it would be taken for a part of it.
+    pub(crate) async fn part(mut self, last: impl FnOnce(&mut Vec<u8>)) {
+        if self.torn {
+            self.out.clear();
+        } else {
+            last(&mut self.out);
+        }
+        self.close().await;
     }
 
     /// Goes on under TLS.

@@ -1,5 +1,7 @@
 //! What POP3 clients can rely on, over real sockets.
 
+#[path = "pop3/access.rs"]
+mod access;
 #[path = "pop3/login.rs"]
 mod login;
 #[path = "pop3/maildrop.rs"]

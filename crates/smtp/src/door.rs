@@ -6,13 +6,14 @@ use delivery::Delivery;
 use directory::Directory;
 use doorkit::{Conn, Tls};
 
-use crate::{SmtpOptions, session::Session};
+use crate::{SmtpOptions, harvest::Harvest, session::Session};
 
 pub(crate) struct Door {
     pub(crate) directory: Directory,
     pub(crate) delivery: Delivery,
     pub(crate) options: SmtpOptions,
     pub(crate) tls: Option<Tls>,
+    pub(crate) harvest: Harvest,
 }
 
 /// Serves SMTP or LMTP connections of one role. Cheap to clone.
@@ -24,12 +25,12 @@ pub struct SmtpDoor {
 impl SmtpDoor {
     /// A door without STARTTLS.
     pub fn new(directory: Directory, delivery: Delivery, options: SmtpOptions) -> Self {
-        Self { door: Arc::new(Door { directory, delivery, options, tls: None }) }
+        Self { door: Arc::new(Door { directory, delivery, options, tls: None, harvest: Harvest::default() }) }
     }
 
     /// A door that offers STARTTLS on connections that begin in plain text.
     pub fn with_tls(directory: Directory, delivery: Delivery, options: SmtpOptions, tls: Tls) -> Self {
-        Self { door: Arc::new(Door { directory, delivery, options, tls: Some(tls) }) }
+        Self { door: Arc::new(Door { directory, delivery, options, tls: Some(tls), harvest: Harvest::default() }) }
     }
 
     /// Serves one client, from the greeting until it leaves, is silent for too long, or [`SmtpOptions::shutdown`] is

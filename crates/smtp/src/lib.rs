@@ -10,6 +10,7 @@
 pub mod command;
 pub mod data;
 mod door;
+mod harvest;
 mod options;
 mod reply;
 mod session;

@@ -1,7 +1,7 @@
 //! Replies: the one place where codes and enhanced status codes (RFC 3463, RFC 5248) are chosen.
 
 use delivery::Refusal;
-use directory::AuthError;
+use directory::{AuthError, Ended};
 
 /// A reply: code, enhanced code where there is one, and a text of one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,11 @@ impl Reply {
 
     pub(crate) fn closing(hostname: &str, why: &str) -> Self {
         Self::new(421, (4, 3, 2), format!("{hostname}: {why}"))
+    }
+
+    /// What a client logged in with no longer holds.
+    pub(crate) fn ended(hostname: &str, ended: Ended) -> Self {
+        Self::new(421, (4, 7, 0), format!("{hostname}: access has ended, {ended}"))
     }
 
     pub(crate) const fn is_error(&self) -> bool {

@@ -6,7 +6,7 @@ mod message;
 use std::{io, sync::Arc, time::Duration};
 
 use delivery::{Envelope, Origin, Recipient};
-use directory::AccountId;
+use directory::{AccountId, Ended};
 use doorkit::{Conn, sasl::Mechanism};
 
 use crate::{
@@ -43,6 +43,8 @@ pub(crate) struct Session {
     errors: u32,
     idle_commands: u32,
     failed_logins: u32,
+    /// The last recipient was refused because it does not exist.
+    unknown_recipient: bool,
 }
 
 impl Session {
@@ -59,6 +61,7 @@ impl Session {
             errors: 0,
             idle_commands: 0,
             failed_logins: 0,
+            unknown_recipient: false,
         }
     }
 
@@ -70,7 +73,10 @@ impl Session {
                 let hostname = self.door.options.hostname.clone();
                 Reply::new(421, (4, 4, 2), format!("{hostname}: silent for too long")).write_to(&mut self.wire.out);
             }
-            Err(error) => tracing::debug!(?peer, %error, "SMTP connection"),
+            Err(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<Ended>()) {
+                Some(ended) => Reply::ended(&self.door.options.hostname, *ended).write_to(&mut self.wire.out),
+                None => tracing::debug!(?peer, %error, "SMTP connection"),
+            },
         }
         self.wire.shut_down().await;
     }
@@ -130,6 +136,7 @@ impl Session {
     }
 
     async fn obey(&mut self, command: Command) -> io::Result<Next> {
+        self.wire.check_access()?;
         let lmtp = self.door.options.role == Role::Lmtp;
         if !command.is_for_a_message() {
             self.idle_commands += 1;
@@ -149,7 +156,10 @@ impl Session {
                 self.say(&reply)
             }
             Command::Mail(mail) => self.mail(mail),
-            Command::Rcpt(rcpt) => self.rcpt(rcpt),
+            Command::Rcpt(rcpt) => {
+                let next = self.rcpt(rcpt);
+                return self.hold_back(next).await;
+            }
             Command::Data => return self.data().await,
             Command::Bdat { size, last } => return self.bdat(size, last).await,
             Command::Rset => {
@@ -282,6 +292,7 @@ impl Session {
             return self.refuse(Reply::new(553, (5, 6, 7), "an address outside ASCII needs MAIL's parameter SMTPUTF8"));
         }
         if let Err(refusal) = self.door.delivery.rcpt(&address, self.account) {
+            self.unknown_recipient = refusal.enhanced == (5, 1, 1);
             return self.refuse(refusal.into());
         }
         let recipient = Recipient { address, notify: rcpt.notify, orcpt: rcpt.orcpt };
@@ -289,6 +300,35 @@ impl Session {
             transaction.recipients.push(recipient);
         }
         self.say(&Reply::new(250, (2, 1, 5), "recipient taken"))
+    }
+
+    /// Holds back the refusal of a recipient that does not exist, for strangers who have asked for several.
+    async fn hold_back(&mut self, next: Next) -> io::Result<Next> {
+        if !std::mem::take(&mut self.unknown_recipient)
+            || self.account.is_some()
+            || self.door.options.role == Role::Lmtp
+        {
+            return Ok(next);
+        }
+        match self.door.harvest.unknown(self.wire.conn()?.peer().ip()) {
+            Some(wait) if wait.is_zero() => Ok(next),
+            Some(wait) => {
+                metrics::counter!("holdfast_smtp_held_back_total").increment(1);
+                let shutdown = self.door.options.shutdown.clone();
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    () = shutdown.cancelled() => {}
+                }
+                Ok(next)
+            }
+            None => {
+                metrics::counter!("holdfast_smtp_held_back_total").increment(1);
+                let hostname = self.door.options.hostname.clone();
+                Reply::new(421, (4, 7, 0), format!("{hostname}: too many unknown recipients, try again later"))
+                    .write_to(&mut self.wire.out);
+                Ok(Next::Close)
+            }
+        }
     }
 
     /// The envelope of the transaction, which ends.

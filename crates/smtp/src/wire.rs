@@ -2,6 +2,7 @@
 
 use std::{io, time::Duration};
 
+use directory::Access;
 use doorkit::{Conn, Tls};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -34,6 +35,19 @@ impl Wire {
 
     pub(crate) fn conn(&self) -> io::Result<&Conn> {
         self.conn.as_ref().ok_or_else(closed)
+    }
+
+    /// Ends with `access`: reading and writing fail with its [`Ended`](directory::Ended) then.
+    pub(crate) fn end_with(&mut self, mut access: Access) -> io::Result<()> {
+        let conn = self.conn.as_mut().ok_or_else(closed)?;
+        conn.end_when(async move { io::Error::new(io::ErrorKind::PermissionDenied, access.ended().await) });
+        Ok(())
+    }
+
+    /// # Errors
+    /// The access has ended.
+    pub(crate) fn check_access(&mut self) -> io::Result<()> {
+        self.conn.as_mut().ok_or_else(closed)?.check_end()
     }
 
     /// What was read and not used yet.
@@ -111,6 +125,8 @@ impl Wire {
             return Ok(());
         }
         let conn = self.conn.as_mut().ok_or_else(closed)?;
+        // Before anything is sent: what was to be said stays, and the goodbye after it.
+        conn.check_end()?;
         let out = std::mem::take(&mut self.out);
         let send = async {
             conn.write_all(&out).await?;

@@ -2,6 +2,7 @@
 
 use std::{io, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use delivery::{Delivery, DeliveryOptions};
 use directory::{AccountId, Directory, DirectoryOptions, NewAccount, Role as AccountRole};
 use doorkit::{Conn, PlaintextLogins, Tls};
@@ -434,4 +435,98 @@ async fn addresses_of_every_kind_are_taken_or_refused_for_what_they_are() {
         let reply = client.say(&[&format!("RCPT TO:{path}")]).await;
         assert!(reply.starts_with(code), "{path}: {reply}");
     }
+}
+
+/// A client that has logged in with a password.
+async fn submitter(world: &World, password: &str) -> Client {
+    let mut client = world.connect(Role::Submission).await;
+    let plain = STANDARD.encode(format!("\0anna@here.example\0{password}"));
+    let reply = client.say(&["EHLO client.example", &format!("AUTH PLAIN {plain}")]).await;
+    assert!(reply.starts_with("235"), "{reply}");
+    client
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn submission_ends_by_every_way_in_every_state_and_nothing_is_sent() {
+    const MESSAGE: &str = "From: anna@here.example\r\nSubject: half\r\n\r\nhello\r\n";
+    let envelope = ["MAIL FROM:<anna@here.example>", "RCPT TO:<anna@here.example>"];
+    for way in ["password", "app password", "disabled", "deleted"] {
+        let world = World::new().await;
+        let app = world.directory.create_app_password(world.anna, "phone").await.unwrap();
+        let used = if way == "app password" { &*app.password } else { PASSWORD };
+        let mut clients = Vec::new();
+        for state in ["quiet", "half a command", "recipients", "DATA", "BDAT", "between chunks"] {
+            let mut client = submitter(&world, used).await;
+            match state {
+                "half a command" => client.write(b"MAIL FR").await.unwrap(),
+                "recipients" => drop(client.say(&envelope).await),
+                "DATA" => {
+                    client.say(&envelope).await;
+                    assert!(client.say(&["DATA"]).await.starts_with("354"));
+                    client.write(MESSAGE.as_bytes()).await.unwrap();
+                }
+                "BDAT" => {
+                    client.say(&envelope).await;
+                    client.write(format!("BDAT {} LAST\r\n{}", MESSAGE.len() + 1, MESSAGE).as_bytes()).await.unwrap();
+                }
+                "between chunks" => {
+                    client.say(&envelope).await;
+                    client.write(format!("BDAT {}\r\n{MESSAGE}", MESSAGE.len()).as_bytes()).await.unwrap();
+                    assert!(client.reply().await.starts_with("250"));
+                }
+                _ => {}
+            }
+            clients.push((state, client));
+        }
+        let (directory, id) = (&world.directory, world.anna);
+        match way {
+            "password" => directory.set_password(id, "another good one").await.unwrap(),
+            "app password" => directory.revoke_app_password(id, app.id).await.unwrap(),
+            "disabled" => directory.set_enabled(id, false).await.unwrap(),
+            _ => directory.delete_account(id).await.unwrap(),
+        }
+        for (state, mut client) in clients {
+            let end: &[u8] = match state {
+                "DATA" => b".\r\n",
+                "BDAT" => b"x",
+                "between chunks" => b"BDAT 0 LAST\r\n",
+                _ => b"",
+            };
+            // It may be gone already.
+            let _ = client.write(end).await;
+            let said = client.rest().await;
+            assert!(said.is_empty() || said.starts_with("421 4.7.0 "), "{way}, {state}: {said}");
+            assert!(end.is_empty() == !said.is_empty() || !end.is_empty(), "{way}, {state}: not a word");
+        }
+        assert!(world.inbox().is_empty(), "{way}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_that_comes_while_its_account_is_deleted_is_refused_and_the_others_get_it() {
+    let world = World::new().await;
+    let bert = NewAccount {
+        address: "bert@here.example".parse().unwrap(),
+        name: "Bert".to_owned(),
+        password: PASSWORD.to_owned(),
+        role: AccountRole::User,
+        quota_bytes: 0,
+    };
+    let bert = world.directory.create_account(bert).await.unwrap();
+    let to_bert = ["EHLO x.example", "MAIL FROM:<x@far.example>", "RCPT TO:<bert@here.example>"];
+    let (mut alone, mut both) = (world.connect(Role::Mx).await, world.connect(Role::Mx).await);
+    alone.say(&to_bert).await;
+    both.say(&to_bert).await;
+    both.say(&["RCPT TO:<anna@here.example>"]).await;
+    for client in [&mut alone, &mut both] {
+        assert!(client.say(&["DATA"]).await.starts_with("354"));
+        client.write(b"Subject: late\r\n\r\nhello\r\n").await.unwrap();
+    }
+    world.directory.delete_account(bert).await.unwrap();
+    let reply = alone.say(&["."]).await;
+    assert!(reply.starts_with("550 5.1.1"), "{reply}");
+    let reply = both.say(&["."]).await;
+    assert!(reply.starts_with("250"), "{reply}");
+    assert_eq!(world.inbox().len(), 1);
+    assert_eq!(world.mail.quota(bert.realm()).unwrap().messages, 0);
 }

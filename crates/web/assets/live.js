@@ -7,7 +7,7 @@ let waiting = false;
 
 export function installLive() {
   if (!('EventSource' in self)) return;
-  channel?.addEventListener('message', (event) => onChange(event.data));
+  channel?.addEventListener('message', ({ data }) => (data === 'ended' ? onEnded() : onChange(data)));
   if (navigator.locks && channel) void navigator.locks.request('holdfast-live', () => new Promise(() => listen()));
   else listen();
   document.addEventListener('visibilitychange', () => {
@@ -22,6 +22,12 @@ function listen() {
     channel?.postMessage(change);
     onChange(change);
   });
+  // Signed out, here or from elsewhere, or no longer an administrator.
+  source.addEventListener('ended', () => {
+    source.close();
+    channel?.postMessage('ended');
+    onEnded();
+  });
   // EventSource connects again by itself, but gives up on a refusal: signed out, or the service is coming back.
   source.addEventListener('error', () => {
     if (source.readyState !== EventSource.CLOSED) return;
@@ -30,6 +36,11 @@ function listen() {
   // On leaving, the browser must not wait for the stream.
   addEventListener('pagehide', () => source.close());
   addEventListener('pageshow', (event) => event.persisted && listen());
+}
+
+/** The page is not its reader's any more: it is asked for again. What is being written stays to be copied. */
+function onEnded() {
+  if (!document.querySelector('#compose')) location.reload();
 }
 
 /** @param {{ state: number, unread: number, boxes: Record<string, number> }} change */

@@ -147,13 +147,6 @@ impl Caller {
         std::iter::once(&self.address).chain(others).cloned().collect()
     }
 
-    /// Whether the session still goes on.
-    pub async fn still_signed_in(&self) -> bool {
-        let (site, token) = (self.site.clone(), self.token.clone());
-        let session = tokio::task::spawn_blocking(move || site.directory.session(&token)).await;
-        matches!(session, Ok(Ok(Some(_))))
-    }
-
     /// Read on a thread that may block.
     pub async fn blocking<T: Send + 'static>(
         self,

@@ -14,6 +14,7 @@ use crate::caller::Caller;
 use crate::cookies::Jar;
 use crate::csrf;
 use crate::error::{Fault, Result};
+use crate::lasting;
 use crate::room::Share;
 use crate::site::Site;
 use crate::view::fresh_key;
@@ -99,13 +100,16 @@ impl FromRequest<Site> for Posted {
         if !form.starts_with("application/x-www-form-urlencoded") {
             return Err(Fault::Bad("This is no form.".to_owned()));
         }
-        let body = Bytes::from_request(request, site).await.map_err(|rejection| {
-            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                Fault::TooLarge("The form is larger than what is taken.".to_owned())
-            } else {
-                Fault::Bad("The form did not arrive whole. Try again.".to_owned())
-            }
-        })?;
+        let read = async {
+            Bytes::from_request(request, site).await.map_err(|rejection| {
+                if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                    Fault::TooLarge("The form is larger than what is taken.".to_owned())
+                } else {
+                    Fault::Bad("The form did not arrive whole. Try again.".to_owned())
+                }
+            })
+        };
+        let body = lasting::while_signed_in(site, &jar, read).await?;
         let fields = form_urlencoded::parse(&body).take(MAX_FIELDS);
         let fields = fields.map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
         Self { fields }.check(&headers, &jar, &path)
@@ -162,6 +166,13 @@ impl FromRequest<Site> for PostedFiles {
     type Rejection = Fault;
 
     async fn from_request(request: Request, site: &Site) -> Result<Self> {
+        let jar = Jar::of(request.headers(), request.extensions(), site);
+        lasting::while_signed_in(site, &jar, Self::read(request, site)).await
+    }
+}
+
+impl PostedFiles {
+    async fn read(request: Request, site: &Site) -> Result<Self> {
         let (mut parts, body) = request.into_parts();
         let room = room(&mut parts, site).await?;
         let request = Request::from_parts(parts, body);

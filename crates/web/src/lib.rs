@@ -23,6 +23,7 @@ mod csrf;
 mod error;
 mod forms;
 mod guard;
+mod lasting;
 mod listing;
 mod live;
 mod mailboxes;
@@ -105,7 +106,8 @@ impl WebDoor {
             .merge(rewind::routes())
             .fallback(async || error::Fault::NotFound("There is no such page."))
             .layer(middleware::from_fn_with_state(site.clone(), guard::acknowledged))
-            .layer(middleware::from_fn_with_state(site.clone(), guard::timed));
+            .layer(middleware::from_fn_with_state(site.clone(), guard::timed))
+            .layer(middleware::from_fn_with_state(site.clone(), lasting::answers));
         Router::new()
             .route("/live", get(live::stream))
             .route("/assets/{version}/{name}", get(assets::serve))

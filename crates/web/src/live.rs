@@ -6,14 +6,19 @@ use std::time::Duration;
 
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use directory::Access;
+use mailstore::RealmSeq;
 use serde::Serialize;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::caller::Caller;
 use crate::error::{Fault, Result};
 
 /// Changes closer together than this are told together.
 const GATHER: Duration = Duration::from_millis(250);
-/// So often a sign of life goes out, and the session is looked at.
+/// So often a sign of life goes out, and a session that is over is noticed.
 const PULSE: Duration = Duration::from_secs(25);
 /// A stream ends after this long; the browser opens another.
 const LIFETIME: Duration = Duration::from_hours(1);
@@ -35,40 +40,73 @@ pub async fn stream(caller: Caller) -> Result<Response> {
     let (all, each) = &caller.site.live;
     let share = each.take(caller.account).ok_or(Fault::TooMany(Duration::from_secs(30)))?;
     let permit = (all.clone().try_acquire_owned().map_err(|_| busy())?, share);
+    let access = caller.site.directory.session_access(&caller.session, caller.admin);
     let watch = caller.site.mailstore.watch(caller.realm);
-    let ends = tokio::time::Instant::now() + LIFETIME;
+    let ends = Instant::now() + LIFETIME;
     let shutdown = caller.site.shutdown.clone();
-    let events = futures_util::stream::unfold((caller, watch, permit), move |(caller, mut watch, permit)| {
-        let shutdown = shutdown.clone();
-        async move {
-            let changed = tokio::select! {
-                () = shutdown.cancelled() => return None,
-                () = tokio::time::sleep_until(ends) => return None,
-                changed = watch.changed() => { changed.ok()?; true }
-                () = tokio::time::sleep(PULSE) => false,
-            };
-            if !changed {
-                if !caller.still_signed_in().await {
-                    return None;
-                }
-                let pulse = Event::default().comment("");
-                return Some((Ok::<_, Infallible>(pulse), (caller, watch, permit)));
-            }
-            tokio::time::sleep(GATHER).await;
-            let state = watch.borrow_and_update().0;
-            let (caller, change) = caller
-                .blocking_owned(move |caller| {
-                    let change = change(&caller, state)?;
-                    Ok((caller, change))
-                })
-                .await
-                .ok()?;
-            let event = Event::default().event("change").json_data(change).ok()?;
-            Some((Ok(event), (caller, watch, permit)))
-        }
-    });
+    let stream = Stream { caller, watch, access, permit, shutdown, ends, over: false };
+    let events = futures_util::stream::unfold(stream, Stream::next);
     let response = Sse::new(events).keep_alive(KeepAlive::new().interval(PULSE * 2));
     Ok(([("x-accel-buffering", "no")], response).into_response())
+}
+
+/// One page's stream.
+struct Stream<P> {
+    caller: Caller,
+    watch: watch::Receiver<RealmSeq>,
+    access: Access,
+    /// Its share of the streams there may be.
+    permit: P,
+    shutdown: CancellationToken,
+    ends: Instant,
+    /// The page was told that there is nothing more to come.
+    over: bool,
+}
+
+impl<P> Stream<P> {
+    /// The next event; `None` ends the stream.
+    async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
+        if self.over {
+            return None;
+        }
+        let changed = tokio::select! {
+            biased;
+            () = self.shutdown.cancelled() => return None,
+            _ = self.access.ended() => return Some(self.end()),
+            () = tokio::time::sleep_until(self.ends) => return None,
+            changed = self.watch.changed() => { changed.ok()?; true }
+            () = tokio::time::sleep(PULSE) => false,
+        };
+        if !changed {
+            // A session that nobody ended ends by itself after a while.
+            if self.access.is_over().is_some() {
+                return Some(self.end());
+            }
+            return Some((Ok(Event::default().comment("")), self));
+        }
+        tokio::select! {
+            biased;
+            _ = self.access.ended() => return Some(self.end()),
+            () = tokio::time::sleep(GATHER) => {}
+        }
+        let state = self.watch.borrow_and_update().0;
+        let Self { caller, watch, access, permit, shutdown, ends, over } = self;
+        let (caller, change) = caller
+            .blocking_owned(move |caller| {
+                let change = change(&caller, state)?;
+                Ok((caller, change))
+            })
+            .await
+            .ok()?;
+        let event = Event::default().event("change").json_data(change).ok()?;
+        Some((Ok(event), Self { caller, watch, access, permit, shutdown, ends, over }))
+    }
+
+    /// Tells the page to ask anew who it is for.
+    fn end(mut self) -> (Result<Event, Infallible>, Self) {
+        self.over = true;
+        (Ok(Event::default().event("ended").data("{}")), self)
+    }
 }
 
 fn change(caller: &Caller, state: u64) -> Result<Change> {

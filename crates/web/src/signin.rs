@@ -258,8 +258,6 @@ pub async fn setup(
 ) -> Result<Response> {
     let addr = peer.map(|Extension(peer)| peer).unwrap_or_default().addr;
     let jar = jar(&site, &headers, peer);
-    // Two at once: the second one finds the account there.
-    let _one = site.setup.lock().await;
     if !site.directory.first_run()? {
         return Ok(Redirect::to("/").into_response());
     }
@@ -279,6 +277,11 @@ pub async fn setup(
     if posted.get("password") != posted.get("again") {
         return refuse(StatusCode::UNPROCESSABLE_ENTITY, "The two passwords differ.".to_owned(), form);
     }
+    // Two at once: the second one finds the account there. Only who has the token comes as far as this.
+    let _one = site.setup.lock().await;
+    if !site.directory.first_run()? {
+        return Ok(Redirect::to("/").into_response());
+    }
     match first_account(&site, &form, posted.get("password")).await {
         Ok(account) => {
             let what = format!("made the domain {} and the first administrator", form.domain);
@@ -291,9 +294,9 @@ pub async fn setup(
 }
 
 async fn first_account(site: &Site, form: &SetupForm, password: &str) -> Result<AccountId, DirectoryError> {
-    directory::check_password(password)?;
     let typed = if form.user.contains('@') { form.user.clone() } else { format!("{}@{}", form.user, form.domain) };
     let address = EmailAddress::parse(&typed)?;
+    directory::check_password(password, &[&typed, &form.name])?;
     // A domain made by a try before this one is as good.
     match site.directory.add_domain(&form.domain).await {
         Ok(_) | Err(DirectoryError::DomainTaken(_)) => {}

@@ -90,7 +90,7 @@ async fn an_app_password_works_for_programs_until_revoked_and_not_on_the_web() {
     assert_eq!(world.login("anna", &other.password).await, Err(AuthError::Invalid));
 }
 
-fn code_of(secret: &str, now_ms: i64) -> String {
+pub fn code_of(secret: &str, now_ms: i64) -> String {
     let secret = totp_rs::Secret::try_from_base32(secret).unwrap();
     totp_rs::Builder::new().with_secret(secret).build_noncompliant().generate((now_ms / 1000) as u64).to_string()
 }
@@ -105,9 +105,9 @@ async fn two_step_sign_in_takes_each_code_once() {
     world.login("bert", PASSWORD).await.unwrap();
     let first = code_of(&enrolment.secret, world.now_ms());
     let peer = "192.0.2.1".parse().unwrap();
-    assert!(directory.scram_keys("bert", peer).unwrap().is_some());
+    assert_eq!(directory.scram("bert", peer).await.unwrap().logins().len(), 1);
     let recovery = directory.enable_totp(world.bert, &first).await.unwrap();
-    assert!(directory.scram_keys("bert", peer).unwrap().is_none(), "no way around the code");
+    assert!(directory.scram("bert", peer).await.unwrap().logins().is_empty(), "no way around the code");
 
     assert_eq!(world.login("bert", PASSWORD).await, Err(AuthError::TotpRequired));
     let web = async |code: &str| {
@@ -128,8 +128,16 @@ async fn two_step_sign_in_takes_each_code_once() {
     world.login("bert", PASSWORD).await.unwrap();
 }
 
+/// A throttle that looks at so many guesses and makes nobody wait: who would have to is refused.
 fn limits(per_login: u32, per_network: u32) -> DirectoryOptions {
-    let throttle = ThrottleLimits { per_login, per_network, window: Duration::from_secs(3600) };
+    let throttle = ThrottleLimits {
+        per_login,
+        per_network,
+        per_login_from_elsewhere: per_login,
+        pace: Duration::from_secs(3600),
+        patience: Duration::ZERO,
+        window: Duration::from_secs(3600),
+    };
     DirectoryOptions { throttle, ..DirectoryOptions::default() }
 }
 
@@ -139,7 +147,8 @@ async fn guessing_is_counted_by_account_whatever_it_is_called() {
     world.directory.add_alias(world.bert, "b@here.example").await.unwrap();
     for (number, login) in ["bert", "b@here.example", "BERT@here.example"].into_iter().enumerate() {
         let peer = format!("192.0.2.{number}");
-        let guess = world.try_login(login, Secret::Password("guess"), Service::Imap, &peer).await;
+        let guess = format!("guess {number}");
+        let guess = world.try_login(login, Secret::Password(&guess), Service::Imap, &peer).await;
         assert_eq!(guess, Err(AuthError::Invalid));
     }
     let more = world.try_login("bert", Secret::Password(PASSWORD), Service::Smtp, "192.0.2.9").await;
@@ -170,32 +179,32 @@ async fn many_guesses_at_once_are_no_way_around_the_throttle() {
     for attempt in attempts {
         looked_at += usize::from(attempt.await.unwrap() == Err(AuthError::Invalid));
     }
-    let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    assert!((4..=4 + 2 * cores).contains(&looked_at), "{looked_at} guesses were looked at");
+    // Four before the network has failed, and four after that.
+    assert!((4..=8).contains(&looked_at), "{looked_at} guesses were looked at");
 }
 
 #[tokio::test]
 async fn scram_knows_the_password_and_all_app_passwords_until_a_code_is_asked_for() {
     let world = World::new().await;
     let peer = "192.0.2.1".parse().unwrap();
-    let who = || {
-        let found = world.directory.scram_keys("bert", peer).unwrap();
-        let Some((logins, keys)) = found else { return Vec::new() };
-        assert_eq!(logins.len(), keys.secrets.len());
-        assert!(logins.iter().all(|login| login.account == world.bert));
-        logins.into_iter().map(|login| login.app_password).collect()
+    let directory = world.directory.clone();
+    let who = async || {
+        let attempt = directory.scram("bert", peer).await.unwrap();
+        assert_eq!(attempt.logins().len(), attempt.keys().secrets.len());
+        assert!(attempt.logins().iter().all(|login| login.account == world.bert));
+        attempt.logins().iter().map(|login| login.app_password).collect::<Vec<_>>()
     };
-    assert_eq!(who(), [None]);
+    assert_eq!(who().await, [None]);
     let phone = world.directory.create_app_password(world.bert, "phone").await.unwrap();
     let tablet = world.directory.create_app_password(world.bert, "tablet").await.unwrap();
-    assert_eq!(who(), [None, Some(phone.id), Some(tablet.id)]);
-    let (_, before) = world.directory.scram_keys("bert", peer).unwrap().unwrap();
+    assert_eq!(who().await, [None, Some(phone.id), Some(tablet.id)]);
+    let before = world.directory.scram("bert", peer).await.unwrap().keys().clone();
     assert_eq!(
         doorkit::sasl::ScramKeys::with(&tablet.password, &before.salt, before.iterations).secrets[0],
         before.secrets[2]
     );
     world.directory.set_password(world.bert, "another password").await.unwrap();
-    let (_, after) = world.directory.scram_keys("bert", peer).unwrap().unwrap();
+    let after = world.directory.scram("bert", peer).await.unwrap().keys().clone();
     assert_eq!((&after.salt, &after.secrets[1..]), (&before.salt, &before.secrets[1..]), "app passwords go on");
     assert_ne!(after.secrets[0], before.secrets[0]);
     assert_eq!(
@@ -203,7 +212,7 @@ async fn scram_knows_the_password_and_all_app_passwords_until_a_code_is_asked_fo
         after.secrets[0]
     );
     world.directory.revoke_app_password(world.bert, phone.id).await.unwrap();
-    assert_eq!(who(), [None, Some(tablet.id)]);
+    assert_eq!(who().await, [None, Some(tablet.id)]);
     world.directory.set_enabled(world.bert, false).await.unwrap();
-    assert_eq!(who(), []);
+    assert_eq!(who().await, []);
 }

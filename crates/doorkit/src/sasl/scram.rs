@@ -52,12 +52,10 @@ impl ScramKeys {
         Self { salt: salt.to_vec(), iterations, secrets }
     }
 
-    /// Keys for a login that does not exist: the same for the same name while the process lives, so that nobody can
-    /// tell, and no password fits.
-    fn of_nobody(login: &str) -> Self {
-        static SECRET: std::sync::LazyLock<[u8; 32]> = std::sync::LazyLock::new(rand::random);
-        let salt = blake3::keyed_hash(&SECRET, login.as_bytes());
-        Self { salt: salt.as_bytes()[..SALT_BYTES].to_vec(), iterations: ITERATIONS, secrets: Vec::new() }
+    /// Keys that no password fits, for a login that does not exist: of the same form as those of one that does. Their
+    /// salt must be the same each time for the same login, however it is written.
+    pub fn without_password(seed: [u8; 32]) -> Self {
+        Self { salt: seed[..SALT_BYTES].to_vec(), iterations: ITERATIONS, secrets: Vec::new() }
     }
 }
 
@@ -159,11 +157,10 @@ impl ScramServer {
         Ok(Step::ScramLogin(self.login.clone()))
     }
 
-    pub(super) fn keys(&mut self, keys: Option<ScramKeys>) -> Result<Step, SaslError> {
+    pub(super) fn keys(&mut self, keys: ScramKeys) -> Result<Step, SaslError> {
         if self.login.is_empty() || self.keys.is_some() {
             return Err(SaslError::Malformed);
         }
-        let keys = keys.unwrap_or_else(|| ScramKeys::of_nobody(&self.login));
         self.server_first = format!("r={},s={},i={}", self.nonce, BASE64.encode(&keys.salt), keys.iterations);
         self.keys = Some(keys);
         Ok(Step::Challenge(self.server_first.clone().into_bytes()))
@@ -206,7 +203,7 @@ mod tests {
         assert!(matches!(step, Step::ScramLogin(login) if login == "user"));
         server.nonce = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0".to_owned();
         let salt = BASE64.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
-        let Ok(Step::Challenge(first)) = server.keys(Some(ScramKeys::with("pencil", &salt, 4096))) else { panic!() };
+        let Ok(Step::Challenge(first)) = server.keys(ScramKeys::with("pencil", &salt, 4096)) else { panic!() };
         assert_eq!(
             String::from_utf8(first).unwrap(),
             "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
@@ -228,7 +225,7 @@ mod tests {
             let proof = BASE64.encode([7; 32]);
             (first.len(), server.step(format!("c=biws,{nonce},p={proof}").as_bytes()).unwrap_err())
         };
-        assert_eq!(run(None), run(Some(ScramKeys::of("right"))));
+        assert_eq!(run(ScramKeys::without_password([3; 32])), run(ScramKeys::of("right")));
     }
 
     /// What a client says that knows a password.
@@ -248,7 +245,7 @@ mod tests {
         let run = |password: &str| {
             let mut server = ScramServer::new(false, None);
             let _ = server.step(b"n,,n=user,r=abc").unwrap();
-            let Ok(Step::Challenge(first)) = server.keys(Some(keys.clone())) else { panic!() };
+            let Ok(Step::Challenge(first)) = server.keys(keys.clone()) else { panic!() };
             let first = String::from_utf8(first).unwrap();
             let without_proof = format!("c=biws,{}", first.split(',').next().unwrap());
             let message = format!("n=user,r=abc,{first},{without_proof}");

@@ -276,6 +276,6 @@ fn ask_password(address: &str, args: &mut PasswordArgs) -> anyhow::Result<()> {
         }
         args.password = first;
     }
-    directory::check_password(&args.password)?;
+    directory::check_password(&args.password, &[address])?;
     Ok(())
 }

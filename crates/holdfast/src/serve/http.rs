@@ -24,10 +24,11 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::proxy;
+use super::{proxy, unread::Unread};
 use crate::services::Services;
 
 /// How long a client may take to send its request's header.
@@ -116,11 +117,14 @@ pub async fn serve_connection(
     let peer = web::Peer { addr: conn.peer().ip().to_canonical(), tls: conn.is_tls() };
     let asked = Arc::new(AtomicBool::new(false));
     let note = asked.clone();
+    let unread = Unread::default();
+    let watched = unread.clone();
     let service = TowerToHyperService::new(tower::service_fn(move |mut request: Request<Incoming>| {
         note.store(true, Ordering::Relaxed);
         let caller = proxy::caller(peer, request.headers(), &proxies);
         request.extensions_mut().insert(caller);
-        router.clone().oneshot(request)
+        let (answer, watched) = (router.clone().oneshot(request), watched.clone());
+        async move { answer.await.map(|response| response.map(|body| watched.watch(body))) }
     }));
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
@@ -129,6 +133,8 @@ pub async fn serve_connection(
     tokio::pin!(connection);
     let first_request = tokio::time::sleep(FIRST_REQUEST_TIMEOUT);
     tokio::pin!(first_request);
+    let look = tokio::time::sleep(doorkit::PATIENCE);
+    tokio::pin!(look);
     let mut stopping = false;
     loop {
         tokio::select! {
@@ -143,6 +149,13 @@ pub async fn serve_connection(
                     return;
                 }
             }
+            () = &mut look => match unread.check(Instant::now()) {
+                Some(next) => look.as_mut().reset(next),
+                None => {
+                    metrics::counter!("holdfast_doorkit_deaf_clients_total").increment(1);
+                    return;
+                }
+            },
             () = shutdown.cancelled(), if !stopping => {
                 stopping = true;
                 connection.as_mut().graceful_shutdown();

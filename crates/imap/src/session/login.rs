@@ -34,6 +34,7 @@ impl Session {
     fn logged_in(&mut self, result: Result<Login, AuthError>, text: &'static str) -> Outcome {
         match result {
             Ok(login) => {
+                self.wire.end_with(self.door.directory.access(login))?;
                 self.user = Some(login.account.realm());
                 self.frame.set_limit(self.door.options.max_command_bytes);
                 Ok(Done::code(Code::Capability(self.capabilities()?), text))
@@ -74,23 +75,22 @@ impl Session {
     /// SCRAM, from where the client has said who it is. An unknown login goes on to its end like a known one.
     async fn scram(&mut self, mut exchange: Exchange, name: &str) -> Outcome {
         let peer = self.wire.conn()?.peer().ip();
-        let found = self.door.directory.scram_keys(name, peer)?;
-        let (logins, keys) = found.unzip();
-        let mut step = exchange.scram_keys(keys);
+        let attempt = self.door.directory.scram(name, peer).await?;
+        let mut step = exchange.scram_keys(attempt.keys().clone());
         let proved = loop {
             match step {
                 Ok(Step::Challenge(text)) => step = exchange.step(&self.challenge(&text).await?),
                 Ok(Step::Proved { which, last, .. }) => {
                     // The client has nothing left to say, but must be heard (RFC 5802 section 5).
                     self.challenge(&last).await?;
-                    break logins.and_then(|logins| logins.get(which).copied());
+                    break attempt.logins().get(which).copied();
                 }
                 Err(SaslError::Failed) => break None,
                 Err(error) => return Err(refused(error)),
                 Ok(_) => return Err(refused(SaslError::Malformed)),
             }
         };
-        self.door.directory.scram_outcome(name, peer, proved);
+        self.door.directory.scram_outcome(attempt, proved);
         self.logged_in(proved.ok_or(AuthError::Invalid), "AUTHENTICATE completed")
     }
 

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::ready;
 use std::time::Duration;
 
+use directory::Access;
 use doorkit::{Conn, Tls};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
@@ -27,16 +28,48 @@ pub(crate) struct Wire {
     pub(crate) out: Vec<u8>,
     write_timeout: Duration,
     deflate: Option<Box<Deflate>>,
+    /// Something was sent in part: nothing said now would be understood.
+    torn: bool,
 }
 
 impl Wire {
     pub(crate) fn new(conn: Conn, write_timeout: Duration) -> Self {
-        Self { conn: Some(conn), input: Vec::new(), used: 0, out: Vec::new(), write_timeout, deflate: None }
+        Self {
+            conn: Some(conn),
+            input: Vec::new(),
+            used: 0,
+            out: Vec::new(),
+            write_timeout,
+            deflate: None,
+            torn: false,
+        }
     }
 
     /// The connection; an error after a failed STARTTLS.
     pub(crate) fn conn(&self) -> io::Result<&Conn> {
         self.conn.as_ref().ok_or_else(closed)
+    }
+
+    /// Ends with `access`: reading and writing fail with its [`Ended`](directory::Ended) then.
+    pub(crate) fn end_with(&mut self, mut access: Access) -> io::Result<()> {
+        let conn = self.conn.as_mut().ok_or_else(closed)?;
+        conn.end_when(async move { io::Error::new(io::ErrorKind::PermissionDenied, access.ended().await) });
+        Ok(())
+    }
+
+    /// # Errors
+    /// The access has ended. What was not sent yet is not sent any more.
+    pub(crate) fn check_access(&mut self) -> io::Result<()> {
+        let checked = self.conn.as_mut().ok_or_else(closed)?.check_end();
+        if checked.is_err() {
+            self.out.clear();
+        }
+        checked
+    }
+
+    /// Whether the client would understand a word of goodbye.
+    pub(crate) const fn is_torn(&self) -> bool {
+        self.torn
     }
 
     /// Read, but not used yet.
@@ -100,10 +133,11 @@ impl Wire {
 
     /// Sends everything in [`Wire::out`].
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
-        let conn = self.conn.as_mut().ok_or_else(closed)?;
         if self.out.is_empty() {
-            return Ok(());
+            return self.conn().map(drop);
         }
+        self.check_access()?;
+        let conn = self.conn.as_mut().ok_or_else(closed)?;
         if let Some(deflate) = &mut self.deflate {
             self.out = deflate.compressed(&self.out)?;
         }
@@ -111,9 +145,11 @@ impl Wire {
             conn.write_all(&self.out).await?;
             conn.flush().await
         };
+        self.torn = true;
         tokio::time::timeout(self.write_timeout, send)
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        self.torn = false;
         if self.out.capacity() > KEEP_CAPACITY {
             self.out = Vec::new();
         } else {
@@ -129,7 +165,12 @@ impl Wire {
 
     /// Sends `chunk` after what is waiting; its buffer comes back empty, to be used again.
     pub(crate) async fn send(&mut self, mut chunk: Vec<u8>) -> io::Result<Vec<u8>> {
-        self.flush().await?;
+        // In the middle of a literal.
+        if let Err(error) = self.flush().await {
+            self.torn = true;
+            return Err(error);
+        }
+        self.torn = true;
         let conn = self.conn.as_mut().ok_or_else(closed)?;
         if let Some(deflate) = &mut self.deflate {
             chunk = deflate.compressed(&chunk)?;
@@ -137,6 +178,7 @@ impl Wire {
         tokio::time::timeout(self.write_timeout, conn.write_all(&chunk))
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        self.torn = false;
         chunk.clear();
         Ok(chunk)
     }

@@ -78,6 +78,26 @@ impl Client {
         self.stream.get_mut().write_all(bytes.as_ref()).await.expect("the server reads");
     }
 
+    /// Sends bytes to a server that may be gone.
+    pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+        self.stream.get_mut().write_all(bytes.as_ref()).await
+    }
+
+    /// The next bytes as they are.
+    pub async fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        let read = self.stream.read_exact(&mut bytes);
+        tokio::time::timeout(PATIENCE, read).await.expect("in time").expect("so many bytes");
+        bytes
+    }
+
+    /// All that comes until the connection ends, in whatever way.
+    pub async fn to_end(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let _ = tokio::time::timeout(PATIENCE, self.stream.read_to_end(&mut bytes)).await.expect("the end in time");
+        bytes
+    }
+
     /// One response with its literals, without the last CRLF; empty at the end of the stream.
     pub async fn line(&mut self) -> String {
         loop {

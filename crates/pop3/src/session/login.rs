@@ -16,10 +16,8 @@ pub(super) struct Dialogue {
     exchange: Exchange,
     /// SCRAM: what each of the login's passwords lets in, if it is known.
     found: Vec<Login>,
-    /// SCRAM: who says that he is it.
-    claimed: String,
     /// SCRAM: the proof was right, by this one of the passwords; the client has yet to accept ours.
-    proved: Option<(String, usize)>,
+    proved: Option<usize>,
 }
 
 const NEEDS_TLS: &str = "logins need TLS: use STLS first, or the port for POP3 over TLS";
@@ -58,8 +56,7 @@ impl Session {
         };
         let exchange = Exchange::new(mechanism, self.channel.exporter);
         let first = exchange.first_challenge();
-        self.state =
-            State::Sasl(Box::new(Dialogue { exchange, found: Vec::new(), claimed: String::new(), proved: None }));
+        self.state = State::Sasl(Box::new(Dialogue { exchange, found: Vec::new(), proved: None }));
         match initial {
             None => challenge(&first, out),
             // RFC 5034 §4: an empty initial response.
@@ -80,9 +77,9 @@ impl Session {
 
     fn sasl_message(&mut self, message: &[u8], out: &mut Vec<u8>) -> Effect {
         let State::Sasl(dialogue) = &mut self.state else { return self.misunderstood(NOT_NOW, out) };
-        if let Some((login, which)) = dialogue.proved.take() {
+        if let Some(which) = dialogue.proved.take() {
             return match dialogue.found.get(which) {
-                Some(&found) if message.is_empty() => Effect::ScramProved(login, found),
+                Some(&found) if message.is_empty() => Effect::ScramProved(found),
                 _ => self.malformed(out),
             };
         }
@@ -90,11 +87,10 @@ impl Session {
         self.sasl_step(step, out)
     }
 
-    /// Goes on with what was found of [`Effect::ScramLookup`]'s login; `None` if it is unknown, which fails at the end.
-    pub(crate) fn scram_keys(&mut self, found: Option<(Vec<Login>, ScramKeys)>, out: &mut Vec<u8>) -> Effect {
+    /// Goes on with what was found of [`Effect::ScramLookup`]'s login; without secrets it fails at the end.
+    pub(crate) fn scram_keys(&mut self, found: Vec<Login>, keys: ScramKeys, out: &mut Vec<u8>) -> Effect {
         let State::Sasl(dialogue) = &mut self.state else { return self.misunderstood(NOT_NOW, out) };
-        let (logins, keys) = found.unzip();
-        dialogue.found = logins.unwrap_or_default();
+        dialogue.found = found;
         let step = dialogue.exchange.scram_keys(keys);
         self.sasl_step(step, out)
     }
@@ -109,16 +105,13 @@ impl Session {
             Ok(Step::Password(_)) => {
                 self.refuse_login(&Refusal::new(Code::Auth, "acting as somebody else is not offered"), out)
             }
-            Ok(Step::ScramLogin(login)) => {
-                dialogue.claimed.clone_from(&login);
-                Effect::ScramLookup(login)
-            }
-            Ok(Step::Proved { login, which, last }) => {
-                dialogue.proved = Some((login, which));
+            Ok(Step::ScramLogin(login)) => Effect::ScramLookup(login),
+            Ok(Step::Proved { which, last, .. }) => {
+                dialogue.proved = Some(which);
                 challenge(&last, out)
             }
             Err(SaslError::Malformed) => self.malformed(out),
-            Err(SaslError::Failed) => Effect::ScramFailed(std::mem::take(&mut dialogue.claimed)),
+            Err(SaslError::Failed) => Effect::ScramFailed,
         }
     }
 

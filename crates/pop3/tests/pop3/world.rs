@@ -177,6 +177,14 @@ impl Client {
         String::from_utf8(self.multi(command).await).unwrap().lines().map(str::to_owned).collect()
     }
 
+    /// All that comes until the server closes.
+    pub async fn to_end(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        // A reset is a close too.
+        let _ = tokio::time::timeout(PATIENCE, self.stream.read_to_end(&mut rest)).await.expect("the server closes");
+        rest
+    }
+
     /// Waits until the server closes.
     pub async fn closed(mut self) {
         let mut rest = Vec::new();

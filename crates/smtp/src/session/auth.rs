@@ -3,7 +3,7 @@
 use std::io;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use directory::{Login, LoginAttempt, Secret, Service};
+use directory::{Login, LoginAttempt, ScramAttempt, Secret, Service};
 use doorkit::{
     Conn,
     sasl::{Exchange, Mechanism, SaslError, Step},
@@ -38,6 +38,7 @@ impl Session {
         let channel = self.wire.conn().ok().and_then(Conn::tls_exporter);
         match self.exchange(Exchange::new(mechanism, channel), initial).await? {
             Ok(login) => {
+                self.wire.end_with(self.door.directory.access(login))?;
                 self.account = Some(login.account);
                 Ok(self.say(&Reply::new(235, (2, 7, 0), "logged in")))
             }
@@ -57,7 +58,7 @@ impl Session {
     async fn exchange(&mut self, mut exchange: Exchange, initial: Option<&str>) -> io::Result<Result<Login, Ended>> {
         let peer = self.wire.conn()?.peer().ip();
         let directory = self.door.directory.clone();
-        let mut scram: Option<(String, Vec<Login>)> = None;
+        let mut scram: Option<ScramAttempt> = None;
         let mut message = match initial {
             Some("=") => Ok(Vec::new()),
             Some(text) => BASE64.decode(text).map_err(|_| Ended::Refused(malformed())),
@@ -70,13 +71,12 @@ impl Session {
             };
             let mut step = exchange.step(&bytes);
             if let Ok(Step::ScramLogin(login)) = &step {
-                let found = match directory.scram_keys(login, peer) {
-                    Ok(found) => found,
+                let attempt = match directory.scram(login, peer).await {
+                    Ok(attempt) => attempt,
                     Err(error) => return Ok(Err(Ended::Refused(error.into()))),
                 };
-                let (logins, keys) = found.unzip();
-                scram = Some((login.clone(), logins.unwrap_or_default()));
-                step = exchange.scram_keys(keys);
+                step = exchange.scram_keys(attempt.keys().clone());
+                scram = Some(attempt);
             }
             message = match step {
                 Ok(Step::Challenge(challenge)) => self.challenge(&challenge).await?,
@@ -92,9 +92,11 @@ impl Session {
                     let attempt = LoginAttempt { login: &password.authcid, secret, peer, service: Service::Smtp };
                     return Ok(directory.authenticate(attempt).await.map_err(|error| Ended::Refused(error.into())));
                 }
-                Ok(Step::Proved { login, which, last }) => {
-                    let known = scram.take().and_then(|(_, logins)| logins.get(which).copied());
-                    directory.scram_outcome(&login, peer, known);
+                Ok(Step::Proved { which, last, .. }) => {
+                    let known = scram.as_ref().and_then(|attempt| attempt.logins().get(which).copied());
+                    if let Some(attempt) = scram.take() {
+                        directory.scram_outcome(attempt, known);
+                    }
                     // The client checks our proof and answers with nothing.
                     return Ok(match self.challenge(&last).await? {
                         Ok(_) => known.ok_or_else(|| Ended::Refused(wrong())),
@@ -104,8 +106,8 @@ impl Session {
                 Ok(Step::ScramLogin(_)) => return Ok(Err(Ended::Refused(malformed()))),
                 Err(SaslError::Malformed) => return Ok(Err(Ended::Refused(malformed()))),
                 Err(SaslError::Failed) => {
-                    if let Some((login, _)) = scram {
-                        directory.scram_outcome(&login, peer, None);
+                    if let Some(attempt) = scram {
+                        directory.scram_outcome(attempt, None);
                     }
                     return Ok(Err(Ended::Refused(wrong())));
                 }

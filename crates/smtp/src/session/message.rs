@@ -138,6 +138,7 @@ impl Session {
                 return Ok(Next::Close);
             }
         }
+        self.wire.check_access()?;
         let reply = sink.finish(reader.bare_line_ends()).await;
         Ok(self.message_reply(&reply, recipients))
     }
@@ -193,6 +194,7 @@ impl Session {
         }
         if last {
             self.transaction = None;
+            self.wire.check_access()?;
             let Chunked { sink, line_ends, recipients } = chunked;
             let reply = sink.finish(line_ends.bare_line_ends()).await;
             return Ok(self.message_reply(&reply, recipients));

@@ -176,12 +176,22 @@ impl Answer {
 }
 
 impl Browser {
-    pub async fn send(&mut self, mut request: Request<Body>) -> Answer {
+    /// The answer as it begins: its body is still to come.
+    pub async fn open(&self, mut request: Request<Body>) -> axum::response::Response {
+        self.sign(&mut request);
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    fn sign(&self, request: &mut Request<Body>) {
         if !self.cookies.is_empty() {
             let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
             request.headers_mut().insert(header::COOKIE, cookies.join("; ").parse().unwrap());
         }
         request.extensions_mut().insert(Peer { addr: "192.0.2.7".parse().unwrap(), tls: self.tls });
+    }
+
+    pub async fn send(&mut self, mut request: Request<Body>) -> Answer {
+        self.sign(&mut request);
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         for cookie in parts.headers.get_all(header::SET_COOKIE) {

@@ -1,0 +1,248 @@
+//! Access that was given, and when it ends.
+//!
+//! A login is checked once; what it opened (a connection, a live page) may go on for days. An [`Access`] stands for what is
+//! open: it knows whose account it is and by what it was opened, and ends as soon as that no longer holds. It learns of it
+//! from the commits themselves, whoever made them: each one that touches what an account is entered by wakes those who
+//! hold an access to it, and they look again.
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
+use store::{Commit, Read, RealmId};
+use tokio::sync::watch;
+
+use crate::{
+    AccountId, Directory, Login, Result, Role, Session, SessionId, account, app_password, login,
+    schema::{self, CredentialsRecord},
+};
+
+/// Why an access has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Ended {
+    /// The account was deleted.
+    #[error("the account was deleted")]
+    Deleted,
+    /// The account was disabled.
+    #[error("the account was disabled")]
+    Disabled,
+    /// The password is another one now.
+    #[error("the password was changed")]
+    PasswordChanged,
+    /// A code is asked for besides the password now.
+    #[error("two-step sign-in was turned on")]
+    SecondFactor,
+    /// The app password was revoked.
+    #[error("the app password was revoked")]
+    AppPasswordRevoked,
+    /// The browser was signed out, or its session is over.
+    #[error("the session has ended")]
+    SignedOut,
+    /// An administrator is none any more.
+    #[error("the account is no longer an administrator")]
+    RoleLost,
+}
+
+/// What a login is recognised by later: the password or app password itself, not its name or number, which may be given to
+/// another one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Proof(pub(crate) [u8; 16]);
+
+impl std::fmt::Debug for Proof {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Proof")
+    }
+}
+
+impl Proof {
+    fn of(parts: [&[u8]; 2]) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for part in parts {
+            hasher.update(&(part.len() as u64).to_be_bytes()).update(part);
+        }
+        Self(*hasher.finalize().as_bytes().first_chunk().expect("a hash is 32 bytes"))
+    }
+
+    /// Of the account's password. Changes with it, and with nothing else.
+    pub(crate) fn password(record: &CredentialsRecord) -> Self {
+        Self::of([&record.hash, &record.salt])
+    }
+
+    /// Of an app password.
+    pub(crate) fn app_password(record: &schema::AppPasswordRecord) -> Self {
+        Self::of([&record.hash, &record.created_ms.to_be_bytes()])
+    }
+}
+
+/// What was given.
+#[derive(Debug, Clone, Copy)]
+enum Grant {
+    Login(Login),
+    Session { account: AccountId, id: SessionId, was_admin: bool },
+}
+
+impl Grant {
+    const fn account(&self) -> AccountId {
+        match self {
+            Self::Login(login) => login.account,
+            Self::Session { account, .. } => *account,
+        }
+    }
+}
+
+/// Those who are told when an account's access records change. An entry goes when its last receiver has.
+#[derive(Default)]
+pub(crate) struct Watched(Mutex<HashMap<AccountId, watch::Sender<()>>>);
+
+impl Watched {
+    fn subscribe(&self, account: AccountId) -> watch::Receiver<()> {
+        self.0.lock().entry(account).or_insert_with(|| watch::channel(()).0).subscribe()
+    }
+
+    pub(crate) fn wake(&self, account: AccountId) {
+        let mut watched = self.0.lock();
+        if let Some(sender) = watched.get(&account) {
+            if sender.receiver_count() == 0 {
+                watched.remove(&account);
+            } else {
+                sender.send_replace(());
+            }
+        }
+    }
+
+    /// Wakes those whom a commit may concern.
+    pub(crate) fn committed(&self, commit: &Commit) {
+        for part in &commit.realms {
+            if let Some(number) = part.realm().account_number() {
+                let first = |key: &[u8]| key.first().copied();
+                let is_access = |key: &[u8]| {
+                    key == schema::CREDENTIALS || matches!(first(key), Some(schema::APP_PASSWORD | schema::SESSION))
+                };
+                if part.ops.iter().any(|op| is_access(&op.key)) {
+                    self.wake(AccountId(number));
+                }
+            } else if part.realm() == RealmId::DIRECTORY {
+                for op in &part.ops {
+                    if let Some(id) = schema::account_of_key(&op.key) {
+                        self.wake(id);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// An access that was given. Ends when what it was given for no longer holds.
+#[derive(Clone)]
+pub struct Access {
+    directory: Directory,
+    grant: Grant,
+    changes: watch::Receiver<()>,
+}
+
+impl std::fmt::Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Access").field(&self.grant).finish()
+    }
+}
+
+impl Access {
+    /// Whose account it is.
+    pub const fn account(&self) -> AccountId {
+        self.grant.account()
+    }
+
+    /// Why it has ended, if it has. Quick.
+    pub fn is_over(&self) -> Option<Ended> {
+        match self.directory.why_ended(&self.grant) {
+            Ok(ended) => ended,
+            Err(error) => {
+                // What can't be read says nothing; nobody is thrown out for it.
+                tracing::debug!(%error, account = self.account().0, "whether an access still holds can't be read");
+                None
+            }
+        }
+    }
+
+    /// Waits until it ends. Safe to cancel and to call again.
+    pub async fn ended(&mut self) -> Ended {
+        loop {
+            if let Some(why) = self.is_over() {
+                metrics::counter!("holdfast_directory_accesses_ended_total").increment(1);
+                return why;
+            }
+            if self.changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+impl Directory {
+    /// The access that a login has given. What was revoked since the login was checked ends it at once.
+    pub fn access(&self, login: Login) -> Access {
+        self.access_of(Grant::Login(login))
+    }
+
+    /// The access of a browser that is signed in; `was_admin` when it was given to an administrator as such.
+    pub fn session_access(&self, session: &Session, was_admin: bool) -> Access {
+        self.access_of(Grant::Session { account: session.account, id: session.id, was_admin })
+    }
+
+    fn access_of(&self, grant: Grant) -> Access {
+        // Before the first look: what is revoked in between is told.
+        let changes = self.inner.watched.subscribe(grant.account());
+        Access { directory: self.clone(), grant, changes }
+    }
+
+    fn why_ended(&self, grant: &Grant) -> Result<Option<Ended>> {
+        let snapshot = self.store().snapshot();
+        let id = grant.account();
+        let Some(record) = account::record(&snapshot, id)?.filter(|record| record.deleted_ms.is_none()) else {
+            return Ok(Some(Ended::Deleted));
+        };
+        if record.disabled {
+            return Ok(Some(Ended::Disabled));
+        }
+        Ok(match grant {
+            Grant::Session { id: session, was_admin, .. } => {
+                if !self.goes_on(&snapshot, id, *session)? {
+                    Some(Ended::SignedOut)
+                } else if *was_admin && account::role_of(&record) != Role::Admin {
+                    Some(Ended::RoleLost)
+                } else {
+                    None
+                }
+            }
+            Grant::Login(Login { app_password: Some(app), proof, .. }) => {
+                let found = app_password::proof_of(&snapshot, id, *app)?;
+                (found != Some(*proof)).then_some(Ended::AppPasswordRevoked)
+            }
+            Grant::Login(Login { app_password: None, proof, with_code, .. }) => {
+                let credentials = login::credentials(&snapshot, id)?.unwrap_or_default();
+                if Proof::password(&credentials) != *proof {
+                    Some(Ended::PasswordChanged)
+                } else if credentials.totp_enabled && !with_code {
+                    Some(Ended::SecondFactor)
+                } else {
+                    None
+                }
+            }
+        })
+    }
+
+    /// Whether an account was deleted, as a transaction sees it: nothing may be added to its realm then.
+    pub fn is_deleted_in(reader: &dyn Read, id: AccountId) -> bool {
+        // What can't be read was not deleted.
+        account::record(reader, id).ok().flatten().is_some_and(|record| record.deleted_ms.is_some())
+    }
+}
+
+/// Has the store refuse what would be added to a deleted account, and tell of what access depends on.
+pub(crate) fn install(store: &store::Store, watched: &Arc<Watched>) {
+    store.close_realms(Arc::new(|reader, realm| {
+        let id = AccountId(realm.account_number()?);
+        Directory::is_deleted_in(reader, id).then(|| "the account was deleted".to_owned())
+    }));
+    let watched = watched.clone();
+    store.on_commit(Arc::new(move |commit| watched.committed(commit)));
+}
