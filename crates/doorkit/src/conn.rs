@@ -141,6 +141,11 @@ impl Conn {
         self.end = Some(Box::pin(end));
     }
 
+    /// Goes on, whatever [`Conn::end_when`] waited for.
+    pub fn end_with_nothing(&mut self) {
+        self.end = None;
+    }
+
     /// The error by which the connection has ended, if it has and this was not told yet: for those who have work to do and
     /// nothing to read or write.
     ///

@@ -57,6 +57,13 @@ impl Wire {
         Ok(())
     }
 
+    /// Goes on without the access that it would have ended with.
+    pub(crate) fn forget_access(&mut self) {
+        if let Some(conn) = &mut self.conn {
+            conn.end_with_nothing();
+        }
+    }
+
     /// # Errors
     /// The access has ended. What was not sent yet is not sent any more.
     pub(crate) fn check_access(&mut self) -> io::Result<()> {

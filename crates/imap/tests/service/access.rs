@@ -146,3 +146,16 @@ async fn a_message_that_is_being_sent_breaks_off() {
     assert!(rest.len() < message.len(), "it came to its end");
     assert!(!rest.windows(5).any(|window| window == b"* BYE"), "a goodbye in the middle of a message is part of it");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_unauthenticate_the_access_of_before_ends_nothing() {
+    let server = Server::start().await;
+    let app = server.directory.create_app_password(server.account, "phone").await.unwrap();
+    let mut client = log_in(&server, &app.password).await;
+    client.run("UNAUTHENTICATE").await.ok();
+    client.run(format!("LOGIN {USER} {PASSWORD}")).await.ok();
+    server.directory.revoke_app_password(server.account, app.id).await.unwrap();
+    client.run("NOOP").await.ok();
+    server.directory.set_password(server.account, "another good one").await.unwrap();
+    assert!(client.line().await.starts_with("* BYE ["));
+}
