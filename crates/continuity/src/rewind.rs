@@ -11,7 +11,7 @@ use mailstore::rewind::{RewindId, RewindPlan, RewindRecord, RewindScope};
 use mailstore::{EmailId, MailError, MailStore, MailboxId, MailboxName};
 use people::rewind::BookPlan;
 use people::{People, PeopleError};
-use store::{Past, Read as _, RealmId, RealmSeq, Store, StoreError};
+use store::{Past, Read as _, RealmId, RealmSeq, Seq, Store, StoreError};
 
 /// What is taken back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub struct Preview {
     pub book: BookPlan,
     /// Why it can't be done as it is: it does not fit.
     pub problem: Option<String>,
+    /// Commits that count although they carry later times than they had, as the clock was ahead: the first and the last.
+    pub mistimed: Option<(Seq, Seq)>,
 }
 
 impl Preview {
@@ -124,7 +126,7 @@ impl Rewinds {
             Err(error @ MailError::OverQuota { .. }) => Some(error.to_string()),
             Err(error) => return Err(error.into()),
         };
-        Ok(Preview { mail, book, problem })
+        Ok(Preview { mail, book, problem, mistimed: then.past.mistimed() })
     }
 
     /// Goes back. Under the same key it is done once; after a crash in between the same key does the rest. `progress`
@@ -190,11 +192,19 @@ impl Rewinds {
         Ok(self.mailstore.rewind_record(account, id)?)
     }
 
+    /// Commits that count for a wish although they carry later times than they had: see [`Preview::mistimed`].
+    ///
+    /// # Errors
+    /// As [`Rewinds::preview`].
+    pub fn mistimed(&self, account: RealmId, wish: &Wish) -> Result<Option<(Seq, Seq)>> {
+        Ok(self.past(account, wish.moment_ms)?.mistimed())
+    }
+
     fn past(&self, account: RealmId, moment_ms: i64) -> Result<Past> {
         if moment_ms > self.store.clock().now_ms() {
             return Err(RewindError::Future);
         }
-        let past = self.store.realm_at(account, moment_ms)?;
+        let past = self.store.realm_made_at(account, moment_ms)?;
         if past.realm_seq(account) == RealmSeq(0) { Err(RewindError::NotYet) } else { Ok(past) }
     }
 

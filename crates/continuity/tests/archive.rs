@@ -1,5 +1,7 @@
 //! What is shipped can be restored, to any moment, and what can't be is said.
 
+#[path = "archive/astray.rs"]
+mod astray;
 mod world;
 
 use std::{

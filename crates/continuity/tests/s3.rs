@@ -23,7 +23,7 @@ use continuity::archive::{
     restore::{Wish, restore},
     ship::Shipper,
     snapshot::Snapshotter,
-    target::{Target, TargetOptions},
+    target::{Deletable, Target, TargetOptions},
     verify::{self, Scope},
 };
 use parking_lot::Mutex;
@@ -66,14 +66,15 @@ impl Moto {
             return None;
         };
         let moto = Self { child, address: SocketAddr::from(([127, 0, 0, 1], port.parse().unwrap())) };
-        moto.put("/bucket");
+        moto.put("/bucket", "");
+        moto.put("/locked", "x-amz-bucket-object-lock-enabled: true\r\n");
         Some(moto)
     }
 
-    fn put(&self, path: &str) {
+    fn put(&self, path: &str, header: &str) {
         let mut stream = TcpStream::connect(self.address).unwrap();
         let request = format!(
-            "PUT {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\nConnection: close\r\n\
+            "PUT {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\nConnection: close\r\n{header}\
              Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request\r\n\r\n",
             self.address
         );
@@ -108,10 +109,20 @@ struct Faults {
     wrong: u32,
     /// Nothing can be stored.
     full: bool,
+    /// Nothing can be deleted, as with keys that may only create and read.
+    create_only: bool,
 }
 
-const BAD: Faults =
-    Faults { refused: 6, done_and_refused: 6, cut_request: 4, cut_answer: 4, slow: 10, wrong: 3, full: false };
+const BAD: Faults = Faults {
+    refused: 6,
+    done_and_refused: 6,
+    cut_request: 4,
+    cut_answer: 4,
+    slow: 10,
+    wrong: 3,
+    full: false,
+    create_only: false,
+};
 
 /// The line.
 struct Proxy {
@@ -196,6 +207,12 @@ fn pass(
     if faults.full && head.starts_with("PUT") {
         return client.get_mut().write_all(&refusal("403 Forbidden", "QuotaExceeded"));
     }
+    let deletes = head.starts_with("DELETE")
+        || (head.starts_with("POST") && head.lines().next().unwrap_or("").contains("delete"));
+    let overwrites = head.starts_with("PUT") && !head.to_ascii_lowercase().contains("if-none-match");
+    if faults.create_only && (deletes || (overwrites && !head.contains("/probe/"))) {
+        return client.get_mut().write_all(&refusal("403 Forbidden", "AccessDenied"));
+    }
     if hit(faults.refused) {
         return client.get_mut().write_all(&refusal("500 Internal Server Error", "InternalError"));
     }
@@ -254,16 +271,19 @@ impl World {
         Store::open(&self.dir.path().join("primary"), StoreOptions::default()).unwrap()
     }
 
-    fn target(&self) -> Target {
-        Target::open(&TargetOptions {
+    fn target_options(&self) -> TargetOptions {
+        TargetOptions {
             name: "s3".to_owned(),
             url: "s3://bucket/some/prefix".to_owned(),
             endpoint: Some(format!("http://{}", self.proxy.address)),
             access_key_id: Some("test".to_owned()),
             secret_access_key: Some("test".to_owned()),
             ..TargetOptions::default()
-        })
-        .unwrap()
+        }
+    }
+
+    fn target(&self) -> Target {
+        Target::open(&self.target_options()).unwrap()
     }
 
     fn line(store: &Store) -> Line {
@@ -430,4 +450,34 @@ async fn a_full_target_is_said_holds_up_nobody_and_is_caught_up_with_when_there_
     shipping.await.unwrap().unwrap();
     let restored = restore(&world.wish("second"), &|_| {}).await.unwrap();
     assert_eq!(all(&restored.store), all(&store));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_may_only_create_are_enough_and_it_is_noticed_when_they_may_delete() {
+    let Some(world) = World::new(seed()) else { return };
+    assert_eq!(world.target().try_delete().await.unwrap(), Deletable::Yes);
+    let locked = TargetOptions { url: "s3://locked/archive".into(), ..world.target_options() };
+    assert_eq!(Target::open(&locked).unwrap().try_delete().await.unwrap(), Deletable::KeepsVersions);
+    world.proxy.set(Faults { create_only: true, ..Faults::default() });
+    assert_eq!(world.target().try_delete().await.unwrap(), Deletable::No);
+    // Everything that a service does.
+    let store = world.open();
+    for step in 0..10 {
+        write(&store, step).await;
+        world.shipper(&store).catch_up().await.unwrap();
+    }
+    world.snapshotter(&store).take(&|_| {}, &CancellationToken::new()).await.unwrap();
+    write(&store, 10).await;
+    world.shipper(&store).catch_up().await.unwrap();
+    let found = world.shipper(&store).restorable().await.unwrap();
+    assert!(found.is_whole() && found.seq == store.seq(), "{found:?}");
+    let restored = restore(&world.wish("second"), &|_| {}).await.unwrap();
+    assert_eq!(all(&restored.store), all(&store));
+    // Nobody can take anything of it away with these keys.
+    let target = world.target();
+    for folder in ["log", "bodies", "chunks", "snapshots", "lines"] {
+        for object in target.list(folder).await.unwrap() {
+            assert!(target.delete(&object.name).await.is_err(), "{}", object.name);
+        }
+    }
 }

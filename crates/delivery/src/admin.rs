@@ -168,7 +168,13 @@ impl Delivery {
     /// Keep the message, and try it no more until [`Self::queue_release`]. It does not expire meanwhile. An attempt
     /// under way goes on.
     pub async fn queue_hold(&self, id: QueueId) -> Result<()> {
-        self.inner.store.transact(move |tx| queue::hold_in(tx, id)).await
+        self.inner
+            .store
+            .transact(move |tx| {
+                tx.keeps_books();
+                queue::hold_in(tx, id)
+            })
+            .await
     }
 
     /// Let a held message go on, at once.

@@ -12,7 +12,7 @@ use crate::{
 /// What separates an address from its detail: `anna+lists@example.org` reaches `anna@example.org` (RFC 5233).
 const DETAIL_SEPARATOR: char = '+';
 /// Addresses of one account.
-const MAX_ADDRESSES: usize = 200;
+pub(crate) const MAX_ADDRESSES: usize = 200;
 
 /// Where an address leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

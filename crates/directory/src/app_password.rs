@@ -198,6 +198,7 @@ impl Directory {
             return;
         }
         drop(self.store().transact(move |tx| {
+            tx.keeps_books();
             let Some(value) = tx.get(account.realm(), &key(id))? else { return Ok(()) };
             let mut record: AppPasswordRecord = decode("an app password", &value)?;
             if tx.now_ms() - record.last_used_ms > NOTE_USE_EVERY_MS {

@@ -56,6 +56,8 @@ impl Directory {
         let record = AuditRecord { who: cut(who), what: cut(what), peer: cut(peer) };
         self.store()
             .transact(move |tx| {
+                // What it tells of has commits of its own.
+                tx.keeps_books();
                 let (realm, first) = place(account);
                 let mut key = [&[first][..], &tx.now_ms().to_be_bytes()].concat();
                 let same_moment = tx.prefix(realm, &key, Order::Ascending)?.count();

@@ -28,6 +28,7 @@ mod login;
 mod password;
 mod password_rule;
 mod remember;
+mod rename;
 mod salvage;
 pub mod schema;
 mod scram;

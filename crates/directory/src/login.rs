@@ -409,6 +409,7 @@ impl Directory {
         let password = password.to_owned();
         let Ok(keys) = tokio::task::spawn_blocking(move || password::scram_keys(&password, None)).await else { return };
         let done = self.store().transact(move |tx| {
+            tx.keeps_books();
             if let Some(mut record) = credentials(tx, id)?
                 && record.scram_salt.is_empty()
             {

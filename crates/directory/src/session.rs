@@ -96,6 +96,7 @@ impl Directory {
             .store()
             // Who can't be signed in can't read either: that must not wait for another machine.
             .transact_here(move |tx| {
+                tx.keeps_books();
                 let now = tx.now_ms();
                 let mut existing = Vec::new();
                 for row in tx.prefix(account.realm(), &[schema::SESSION], Order::Ascending)? {
@@ -177,6 +178,7 @@ impl Directory {
         if now - record.seen_ms > NOTE_USE_EVERY_MS {
             // Nobody waits for it.
             drop(self.store().transact(move |tx| {
+                tx.keeps_books();
                 if let Some(value) = tx.get(account.realm(), &key(id))? {
                     let mut record: SessionRecord = decode("a session", &value)?;
                     record.seen_ms = tx.now_ms();
@@ -233,6 +235,7 @@ impl Directory {
         }
         self.store()
             .transact(move |tx| {
+                tx.keeps_books();
                 tx.delete(account.realm(), key(id));
                 Ok(())
             })

@@ -232,6 +232,7 @@ fn panels(services: &Services, now_ms: i64) -> Vec<Panel> {
             Some(at) => format!("Newest good snapshot: {}", moment(at)),
             None => "No good snapshot is known yet".to_owned(),
         });
+        lines.extend(place.warning());
         lines.extend(place.failing());
         drill::measure(&services.config.data_dir, place.name());
         let drills = drill::latest(&services.config.data_dir, place.name(), DRILLS);

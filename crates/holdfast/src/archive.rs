@@ -1,5 +1,8 @@
 //! The archives that are configured: what ships to each of them, takes its nightly snapshot, and says when that fails.
 
+mod reach;
+mod try_out;
+
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
@@ -7,13 +10,17 @@ use continuity::archive::{
     Say,
     catalog::Catalog,
     codec::{Identities, Recipients},
-    line::{Line, Noted},
+    line::Line,
     prune,
-    restorable::{self, Restorable},
+    restorable::Restorable,
     ship::{ShipStatus, Shipper},
     snapshot::{Snapshotter, Taken},
-    target::Target,
+    target::{Deletable, Target},
 };
+pub use reach::{described, restorable_of};
+use try_out::TRY_OUT_SAID;
+pub use try_out::{begin_try_out, is_try_out, keep};
+
 use jiff::{Timestamp, tz::TimeZone};
 use parking_lot::Mutex;
 use store::Store;
@@ -53,6 +60,7 @@ struct State {
     failing: Option<String>,
     snapshot_failing: Option<String>,
     last_good_ms: Option<i64>,
+    deletable: Option<Deletable>,
 }
 
 /// What ships, seen from outside.
@@ -96,6 +104,16 @@ impl Archives {
     /// What is alarming now.
     pub fn alarm(&self, now_ms: i64, data_dir: &Path) -> Vec<Alarm> {
         let mut all = Vec::new();
+        if is_try_out(data_dir) && !self.places.is_empty() {
+            all.push(Alarm {
+                key: "archive/try-out".to_owned(),
+                line: format!("Archive: {TRY_OUT_SAID}"),
+                more: String::new(),
+                subject: "Holdfast: a restore is being tried out".to_owned(),
+                look: "See docs/continuity.md, \"Restore\".",
+            });
+            return all;
+        }
         for place in &self.places {
             for (what, alarm) in place.alarms(now_ms, data_dir) {
                 all.push(Alarm {
@@ -181,6 +199,23 @@ impl Place {
         (!found.is_whole()).then(|| format!("archive {}: {}", self.name(), described(&found)))
     }
 
+    /// What is to be said of this machine's keys to the archive, as far as it was tried.
+    pub fn warning(&self) -> Option<String> {
+        match self.state.lock().deletable? {
+            Deletable::No => None,
+            Deletable::KeepsVersions => Some(format!(
+                "archive {}: this machine's keys may delete; what they delete stays as a version: make sure that object lock \
+                 keeps those",
+                self.name()
+            )),
+            Deletable::Yes => Some(format!(
+                "archive {}: it can be deleted with this machine's keys: give them the right to create, read and list only, \
+                 see docs/continuity.md, \"Who could forge an archive\"",
+                self.name()
+            )),
+        }
+    }
+
     /// When the newest good snapshot was taken, as far as known, in milliseconds since 1970.
     pub fn last_good_ms(&self) -> Option<i64> {
         self.state.lock().last_good_ms
@@ -190,8 +225,16 @@ impl Place {
     pub fn failing(&self) -> Vec<String> {
         let state = self.state.lock();
         let shipping = state.ship.as_ref().and_then(|ship| ship.status.lock().failing.clone());
-        let shipping = state.failing.clone().or(shipping).map(|what| format!("shipping: {what}"));
-        shipping.into_iter().chain(state.snapshot_failing.clone().map(|what| format!("snapshot: {what}"))).collect()
+        // One fact is told once.
+        match (state.failing.clone().or(shipping), state.snapshot_failing.clone()) {
+            (Some(shipping), Some(snapshot)) if shipping == snapshot => {
+                vec![format!("shipping and snapshots: {shipping}")]
+            }
+            (shipping, snapshot) => {
+                let shipping = shipping.map(|what| format!("shipping: {what}"));
+                shipping.into_iter().chain(snapshot.map(|what| format!("snapshot: {what}"))).collect()
+            }
+        }
     }
 
     /// Why the newest good snapshot is an alarm, if it is.
@@ -252,6 +295,7 @@ impl Place {
     /// Takes a snapshot now; waits for one that is being taken.
     pub async fn snapshot(&self, store: &Store, say: Say<'_>, stop: &CancellationToken) -> anyhow::Result<Taken> {
         let _alone = self.alone.lock().await;
+        anyhow::ensure!(!is_try_out(store.dir()), "{TRY_OUT_SAID}");
         anyhow::ensure!(!store.is_partial(), "not before everything is restored: see `holdfast stage show`");
         let target = self.target().await?;
         let snapshotter = Snapshotter {
@@ -262,9 +306,18 @@ impl Place {
             identities: self.identities()?,
         };
         let taken = snapshotter.take(say, stop).await;
+        // Who may delete to prune is trusted with it.
+        let deletable = if taken.is_ok() && snapshotter.target.is_remote() && !self.config.prune {
+            snapshotter.target.try_delete().await.inspect_err(|error| tracing::warn!(%error, "trying to delete")).ok()
+        } else {
+            None
+        };
         let mut state = self.state.lock();
         match taken {
             Ok(taken) => {
+                if deletable.is_some() {
+                    state.deletable = deletable;
+                }
                 state.last_good_ms = Some(taken.name.made_ms);
                 state.snapshot_failing = None;
                 Ok(taken)
@@ -432,6 +485,12 @@ impl Place {
 
 /// Ships and takes snapshots until shut down. What fails is said and tried again; it never ends the service.
 pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    while is_try_out(&services.config.data_dir) {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+    }
     let mut tasks = JoinSet::new();
     for place in &services.archives.places {
         let (shipping, taking) = (place.clone(), place.clone());
@@ -445,52 +504,6 @@ pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) -> anyh
     }
     shutdown.cancelled().await;
     Ok(())
-}
-
-/// How far an archive by itself can be restored: its newest line, or the one that this data folder ships. `broken`: what
-/// was read and is damaged.
-pub async fn restorable_of(
-    target: &Target,
-    catalog: &Catalog,
-    data_dir: &Path,
-    identities: Option<&Identities>,
-    broken: &std::collections::BTreeSet<String>,
-) -> Result<Vec<Restorable>, continuity::archive::ArchiveError> {
-    let noted = Noted::read(data_dir, target.name());
-    let mine = Line::name_in(data_dir).filter(|line| catalog.lines.contains_key(line));
-    let lines: Vec<_> = match &mine {
-        Some(line) => vec![catalog.line(Some(line))?.clone()],
-        None => catalog.newest_lines().into_iter().cloned().collect(),
-    };
-    let mut all = Vec::new();
-    for line in lines {
-        let noted = noted.as_ref().filter(|noted| noted.line == line.line);
-        let due = noted.map_or_else(store::Seq::default, |noted| store::Seq(noted.seq));
-        let mut found = restorable::with_identity(target, catalog, &line, due, identities, broken).await?;
-        if let Some(noted) = noted.filter(|noted| noted.seq == found.seq.0 && noted.time_ms.is_some()) {
-            found.time_ms = noted.time_ms;
-        }
-        all.push(found);
-    }
-    Ok(all)
-}
-
-/// How far an archive can be restored, for people.
-pub fn described(found: &Restorable) -> String {
-    let at = found.time_ms.map_or_else(String::new, |at| format!(", at {}", moment(at)));
-    let mut text = match found.seq.0 {
-        0 => "nothing of it can be restored".to_owned(),
-        seq => format!("restorable up to commit {seq}{at}"),
-    };
-    if found.seq < found.due {
-        text += &format!(", and not up to commit {}", found.due);
-    }
-    match (found.missing_count, found.missing.first()) {
-        (0, _) | (_, None) => {}
-        (1, Some(what)) => text += &format!(": {what}"),
-        (count, Some(first)) => text += &format!(": {count} things are missing, the first: {first}"),
-    }
-    text
 }
 
 /// A span of time for people: its largest unit.

@@ -82,6 +82,12 @@ pub enum Command {
         /// A folder with room for everything. Default: the archive's drill_dir.
         #[arg(long)]
         dir: Option<PathBuf>,
+        /// An archive that need not be configured: its URL, or the name or URL of a configured one.
+        #[arg(long, value_name = "URL", conflicts_with = "target")]
+        from: Option<String>,
+        /// The file with the identity of one of its recipients. Default: the configured one.
+        #[arg(long, value_name = "FILE")]
+        identity: Option<PathBuf>,
     },
     /// Put load on any mail server and print rates and latencies.
     Bench(crate::bench::BenchArgs),

@@ -14,6 +14,7 @@ use continuity::archive::{
     Event, Say,
     line::Line,
     restore::{Restored, Wish, restore},
+    target::check_url,
 };
 use directory::{AccountId, DirectoryError, LoginAttempt, Secret, Service};
 use mailstore::{MailStore, RealmId, SearchOptions, SearchQuery, SearchScope};
@@ -24,7 +25,7 @@ use store::{Restore, Store};
 
 use crate::{
     archive::{Archives, Place},
-    config::Config,
+    config::{self, Config},
     maintenance::INVARIANTS,
     progress::Terminal,
     services::{Services, store_options},
@@ -94,7 +95,10 @@ pub async fn run(config: &Config, place: &Place, scratch: &Path, line: Option<St
     let _ = std::fs::remove_dir_all(&dir);
     let mut drilled = outcome.unwrap_or_else(|error| Drilled::failed(at_ms, place.name(), format!("{error:#}")));
     (drilled.at_ms, drilled.seconds) = (at_ms, begun.elapsed().as_secs_f64());
-    if let Err(error) = note(&config.data_dir, &drilled) {
+    // On another machine there is nothing to keep it in.
+    if config.data_dir.is_dir()
+        && let Err(error) = note(&config.data_dir, &drilled)
+    {
         tracing::error!(error = format!("{error:#}"), "the drill's result could not be kept");
     }
     drilled
@@ -271,12 +275,52 @@ pub fn latest(data_dir: &Path, archive: &str, count: usize) -> Vec<Drilled> {
     all
 }
 
-/// `holdfast drill`.
-pub async fn command(config: Config, target: Option<String>, dir: Option<PathBuf>) -> anyhow::Result<ExitCode> {
+/// What was typed.
+pub struct Asked {
+    /// Only this archive.
+    pub target: Option<String>,
+    /// Where there is room.
+    pub dir: Option<PathBuf>,
+    /// An archive that need not be configured.
+    pub from: Option<String>,
+    /// Who reads.
+    pub identity: Option<PathBuf>,
+}
+
+/// `holdfast drill`. What can't be done for one archive is said, and the others are gone on with.
+pub async fn command(mut config: Config, asked: Asked) -> anyhow::Result<ExitCode> {
+    let Asked { mut target, dir, from, identity } = asked;
+    if let Some(from) = from {
+        let known = config.archive.iter().any(|place| [place.name(), &place.url].contains(&from.as_str()));
+        if !known {
+            let url = check_url(&from).map_err(anyhow::Error::msg)?;
+            if let Ok(path) = url.to_file_path() {
+                anyhow::ensure!(path.is_dir(), "{}: there is no such folder", path.display());
+            }
+            config.archive.push(config::Archive { url: from.clone(), ..config::Archive::default() });
+        }
+        target = Some(from);
+    }
+    if let Some(identity) = identity {
+        for place in &mut config.archive {
+            place.identity_file = Some(identity.clone());
+        }
+    }
     let mut well = true;
     for place in Archives::new(&config).places(target.as_deref())? {
-        let dir = dir.as_ref().or(place.config.drill_dir.as_ref());
-        let dir = dir.context("say where there is room for everything, with --dir or drill_dir")?;
+        let Some(dir) = dir.as_ref().or(place.config.drill_dir.as_ref()) else {
+            println!("{}: not drilled: say where there is room for everything, with --dir or drill_dir", place.name());
+            well = false;
+            continue;
+        };
+        if place.config.identity_file.is_none() {
+            println!(
+                "{}: not drilled: without an identity nothing can be restored, give one with --identity or identity_file",
+                place.name()
+            );
+            well = false;
+            continue;
+        }
         let terminal = Mutex::new(Terminal::default());
         let line = Line::name_in(&config.data_dir);
         let drilled = run(&config, &place, dir, line, &|event| match event {

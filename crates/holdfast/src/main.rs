@@ -139,7 +139,9 @@ fn run_with(config: Config, command: Command) -> anyhow::Result<ExitCode> {
         Command::Standby(args) => runtime()?.block_on(standby::run(config, args)).map(|()| ExitCode::SUCCESS),
         Command::Admin(command) => runtime()?.block_on(admin::run(config, command)).map(|()| ExitCode::SUCCESS),
         Command::Verify { repair } => offline::verify(&config, repair),
-        Command::Drill { target, dir } => runtime()?.block_on(drill::command(config, target, dir)),
+        Command::Drill { target, dir, from, identity } => {
+            runtime()?.block_on(drill::command(config, drill::Asked { target, dir, from, identity }))
+        }
         Command::Restore(args) => runtime()?.block_on(restore::run(config, args)),
         Command::RebuildIndex => offline::rebuild_index(&config).map(|()| ExitCode::SUCCESS),
         Command::CheckConfig { .. }

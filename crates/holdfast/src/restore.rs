@@ -1,6 +1,7 @@
 //! `holdfast restore`: this machine's data folder from an archive, behind open doors or before they open.
 
 pub mod behind;
+mod moments;
 
 use std::{process::ExitCode, sync::Arc, time::Instant};
 
@@ -29,6 +30,9 @@ const QUEUE_PAGE: usize = 500;
 
 /// Restores into the configured data folder. Exits with 1 when something had to be left out, or has not come yet.
 pub async fn run(config: Config, args: RestoreArgs) -> anyhow::Result<ExitCode> {
+    if args.list_moments {
+        return moments::list(&config, &args).await;
+    }
     let at = match &args.at {
         Some(at) => format!("as it was at {}", moment(parse_moment(at)?)),
         None => "as it was last".to_owned(),
@@ -85,7 +89,10 @@ async fn offline(config: Config, args: RestoreArgs) -> anyhow::Result<ExitCode> 
     })
     .await;
     terminal.lock().finish();
-    let Restored { store, parent, time_ms, realms, bodies, commits, fetched, fallbacks, lost } = restored?;
+    let Restored { store, parent, time_ms, realms, bodies, commits, fetched, fallbacks, notes, lost } = restored?;
+    if args.try_out {
+        crate::archive::begin_try_out(&config.data_dir)?;
+    }
 
     let services = {
         let (config, store) = (config.clone(), store.clone());
@@ -118,7 +125,7 @@ async fn offline(config: Config, args: RestoreArgs) -> anyhow::Result<ExitCode> 
              `holdfast queue list`, then `holdfast queue release all`"
         );
     }
-    for line in &fallbacks {
+    for line in notes.iter().chain(&fallbacks) {
         println!("NOTE: {line}");
     }
     for line in &lost {

@@ -61,6 +61,7 @@ impl MailStore {
     pub async fn keep_recent(&self, account: RealmId, mailbox: MailboxId) -> Result<()> {
         let Some(line) = self.inner.recent.lines.lock().get(&(account, mailbox)).copied() else { return Ok(()) };
         self.commit(move |_, tx| {
+            tx.keeps_books();
             let mut counters = counters_of(tx, account, mailbox)?;
             counters.recent_line = counters.recent_line.max(line);
             schema::save(tx, account, key::counters(mailbox), &counters);

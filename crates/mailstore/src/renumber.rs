@@ -42,6 +42,10 @@ impl MailStore {
 
     /// [`Self::renumber_in`] as a commit of its own.
     pub async fn renumber(&self, account: RealmId) -> Result<usize> {
-        self.commit(move |this, tx| this.renumber_in(tx, account)).await
+        self.commit(move |this, tx| {
+            tx.keeps_books();
+            this.renumber_in(tx, account)
+        })
+        .await
     }
 }

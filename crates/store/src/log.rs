@@ -36,7 +36,7 @@ pub(crate) use scavenge::scavenge;
 pub use segment::MAX_RECORD_BYTES;
 use segment::{Footer, HEADER_BYTES, create_segment, is_torn_header};
 pub(crate) use segment::{cut_off, footer, frame, remove_segment, segment_path, segments};
-pub(crate) use walk::{point, replay, seq_at, seq_stated_at};
+pub(crate) use walk::{point, replay, seq_made_at, seq_stated_at};
 
 /// A segment is closed when it is larger.
 pub const SEGMENT_BYTES: u64 = 64 << 20;

@@ -60,7 +60,7 @@ impl Store {
     fn base_of_window(&self, last: Seq) -> Result<Option<Seq>> {
         let (disk, dir) = (&*self.inner.options.disk, &self.inner.dir);
         let before_ms = self.clock().now_ms().saturating_sub(self.retention_ms());
-        let until = log::seq_at(disk, &dir.join("log"), before_ms, last)?;
+        let until = log::seq_stated_at(disk, &dir.join("log"), before_ms, last)?;
         let dir = dir.join("checkpoints");
         let can_be_read = |seq: &Seq| checkpoint::made_ms(disk, &dir, *seq).is_ok();
         Ok(checkpoint::list(disk, &dir)?.into_iter().rfind(|seq| *seq <= until && can_be_read(seq)))

@@ -24,6 +24,17 @@ pub const MAX_PAST_BYTES: usize = 1 << 30;
 /// What keeping a key takes, besides itself and its value.
 const KEY_BYTES: usize = 128;
 
+/// What a moment means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    /// The last commit that states no later time.
+    Stated,
+    /// The last commit that was made then or before.
+    Made,
+    /// So many commits before one of a realm's that states that time.
+    Around(RealmSeq, u64),
+}
+
 /// One realm as it was. Holds a snapshot of now: not for keeping long.
 pub struct Past {
     realm: RealmId,
@@ -91,8 +102,7 @@ impl Read for Past {
 }
 
 impl Store {
-    /// A realm as it was at a moment (milliseconds since 1970): after the last commit that was made then or before,
-    /// also where a clock that was ahead gave it a later time (see [`Past::mistimed`]). Proved by the
+    /// A realm as it was at a moment (milliseconds since 1970): after the last commit that states no later time. Proved by the
     /// digest which the realm's last commit until then states. Blocks for as long as reading the log since, and up to
     /// the moment from the checkpoint before it, takes; writers and readers go on meanwhile.
     ///
@@ -100,7 +110,16 @@ impl Store {
     /// [`StoreError::BeforeWindow`]; [`StoreError::TooLarge`] beyond [`MAX_PAST_BYTES`]; [`StoreError::Damaged`] when
     /// log, checkpoint and index do not add up.
     pub fn realm_at(&self, realm: RealmId, moment_ms: i64) -> Result<Past> {
-        self.realm_until(realm, moment_ms, None)
+        self.realm_until(realm, moment_ms, Moment::Stated)
+    }
+
+    /// The same, by when commits were made: also where a clock that was ahead had them state a later time (see
+    /// [`Past::mistimed`]).
+    ///
+    /// # Errors
+    /// As [`Store::realm_at`].
+    pub fn realm_made_at(&self, realm: RealmId, moment_ms: i64) -> Result<Past> {
+        self.realm_until(realm, moment_ms, Moment::Made)
     }
 
     /// A realm as it was right before its commit `commit`, which was made at `at_ms` (milliseconds since 1970), and as it
@@ -109,11 +128,11 @@ impl Store {
     /// # Errors
     /// As [`Store::realm_at`].
     pub fn realm_around(&self, realm: RealmId, commit: RealmSeq, at_ms: i64) -> Result<(Past, Past)> {
-        let before = self.realm_until(realm, at_ms, Some((commit, 1)))?;
-        Ok((before, self.realm_until(realm, at_ms, Some((commit, 0)))?))
+        let before = self.realm_until(realm, at_ms, Moment::Around(commit, 1))?;
+        Ok((before, self.realm_until(realm, at_ms, Moment::Around(commit, 0))?))
     }
 
-    fn realm_until(&self, realm: RealmId, moment_ms: i64, until: Option<(RealmSeq, u64)>) -> Result<Past> {
+    fn realm_until(&self, realm: RealmId, moment_ms: i64, until: Moment) -> Result<Past> {
         /// Old log goes while it is read, and the next try begins where it begins then.
         const TRIES: usize = 3;
         let mut tries = 0;
@@ -146,19 +165,19 @@ impl Store {
         }
     }
 
-    fn try_realm_at(&self, realm: RealmId, moment_ms: i64, until: Option<(RealmSeq, u64)>) -> Result<Past> {
+    fn try_realm_at(&self, realm: RealmId, moment_ms: i64, until: Moment) -> Result<Past> {
         let (disk, logs) = (&*self.inner.options.disk, self.inner.dir.join("log"));
         let now = self.snapshot();
         let last = now.seq()?;
         let first = log::segments(disk, &logs)?.first().copied().unwrap_or(Seq(1));
         let stated = log::seq_stated_at(disk, &logs, moment_ms, last)?;
-        let mut seq = if until.is_some() { stated } else { log::seq_at(disk, &logs, moment_ms, last)? };
+        let mut seq = if until == Moment::Made { log::seq_made_at(disk, &logs, moment_ms, last)? } else { stated };
         let mistimed = (seq > stated).then_some((Seq(stated.0 + 1), seq));
         let first_ms = self.window_start_ms()?;
         if first > Seq(1) && seq < first && moment_ms < first_ms {
             return Err(StoreError::BeforeWindow { asked_ms: moment_ms, first_ms });
         }
-        if let Some((until, less)) = until {
+        if let Moment::Around(until, less) = until {
             // Others of the same millisecond may follow it.
             let mut found = None;
             let from = log::seq_stated_at(disk, &logs, moment_ms.saturating_sub(1), last)?;

@@ -445,6 +445,13 @@ impl Store {
         log::point(&*self.inner.options.disk, &self.inner.dir.join("log"), seq)
     }
 
+    /// How far this machine's clock is behind the time that the last commit states; none when it is not, or by no more than
+    /// [`crate::CLOCK_SLACK_MS`]. Commits state that time until the clock has reached it.
+    pub fn clock_behind(&self) -> Option<Duration> {
+        let behind = self.inner.writer.last_ms().saturating_sub(self.clock().now_ms());
+        (behind > crate::CLOCK_SLACK_MS).then(|| Duration::from_millis(behind.unsigned_abs()))
+    }
+
     /// Keeps small facts for a follower, in a space of its own, beside the index: `None` takes one away. They are lost
     /// when the index is built anew or the power fails right now, so they may only be what can be found out again.
     pub fn set_notes(&self, space: &str, notes: impl IntoIterator<Item = (Vec<u8>, Option<Vec<u8>>)>) -> Result<()> {

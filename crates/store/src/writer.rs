@@ -13,7 +13,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     task::{Context, Poll},
     thread::JoinHandle,
     time::Instant,
@@ -102,6 +105,8 @@ struct Shared {
     acks: Mutex<Acks>,
     work: Condvar,
     room: Condvar,
+    /// The time that the last commit states.
+    last_ms: AtomicI64,
 }
 
 impl Shared {
@@ -147,6 +152,7 @@ impl Writer {
         shared.acks.lock().found(durable);
         // The clock may have been put back since.
         let last_ms = log.time_ms();
+        shared.last_ms.store(last_ms, Ordering::Relaxed);
         let mut thread = Thread {
             shared: shared.clone(),
             log,
@@ -169,6 +175,11 @@ impl Writer {
             .spawn(move || thread.run())
             .map_err(StoreError::io("the writer thread"))?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// The time that the last commit states, in milliseconds since 1970; 0: there is none.
+    pub(crate) fn last_ms(&self) -> i64 {
+        self.shared.last_ms.load(Ordering::Relaxed)
     }
 
     /// `here`: told once it is durable on this machine, also where others are waited for.

@@ -210,3 +210,62 @@ fn a_commit_is_found_among_others_of_the_same_millisecond() {
     }
     assert!(store.realm_around(ANNA, RealmSeq(2), 999 * HOUR_MS).is_err(), "it was not made then");
 }
+
+/// What a clock did: minutes that passed, and what it was off by, in minutes, when each commit was made.
+type Clocked = (&'static str, &'static [(i64, i64)]);
+
+const CLOCKS: &[Clocked] = &[
+    ("right all along", &[(0, 0), (10, 0), (20, 0), (30, 0)]),
+    ("two days ahead once", &[(0, 0), (10, 2880), (20, 0), (30, 0), (40, 0)]),
+    ("two days ahead for several commits", &[(0, 0), (10, 2880), (11, 2880), (12, 2880), (20, 0), (30, 0)]),
+    ("ahead at the very first commit", &[(0, 2880), (10, 0), (20, 0), (30, 0)]),
+    ("a month ahead, then an hour, then right", &[(0, 0), (10, 43_200), (20, 60), (30, 0), (40, 0)]),
+    ("ahead twice", &[(0, 0), (10, 600), (20, 0), (30, 6000), (40, 0), (50, 0)]),
+    ("ahead until the stated time was reached", &[(0, 0), (10, 30), (20, 0), (30, 0), (50, 0), (60, 0)]),
+];
+
+#[test]
+fn a_clock_that_was_ahead_hides_nothing_that_came_after_it_was_put_right() {
+    const MINUTE_MS: i64 = 60_000;
+    for (what, commits) in CLOCKS {
+        let dir = tempfile::tempdir().unwrap();
+        let hand = Arc::new(Hand::default());
+        let begin = 1_700_000_000_000;
+        let store = Store::open(dir.path(), options(&hand)).unwrap();
+        for (number, (minute, off)) in commits.iter().enumerate() {
+            hand.0.store(begin + (minute + off) * MINUTE_MS, Ordering::SeqCst);
+            put(&store, ANNA, vec![(vec![number as u8], Some(vec![number as u8]))]);
+        }
+        for (number, (minute, off)) in commits.iter().enumerate().filter(|(_, (_, off))| *off == 0) {
+            // A minute later nothing more had happened.
+            let past = store.realm_made_at(ANNA, begin + (minute + 1) * MINUTE_MS).unwrap();
+            let found = own(&past, ANNA);
+            // What was made while the clock was ahead, right after it, may be in it: nobody can tell when that was.
+            let least = number + 1;
+            let most = least + commits[least..].iter().take_while(|(_, off)| *off != 0).count();
+            assert!((least..=most).contains(&found.len()), "{what}, {number} (off by {off}): {}", found.len());
+            assert!(found.contains_key(&vec![number as u8]), "{what}, {number}");
+            let wrong = commits[..found.len()].iter().any(|(at, off)| at + off > minute + 1);
+            assert_eq!(past.mistimed().is_some(), wrong, "{what}, {number}");
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_is_behind_the_last_commit_is_told_and_small_adjustments_are_not() {
+    for (back_ms, told) in [(0, false), (500, false), (59_000, false), (61_000, true), (2 * 86_400_000, true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let hand = Arc::new(Hand::default());
+        hand.0.store(1_700_000_000_000, Ordering::SeqCst);
+        let store = Store::open(dir.path(), options(&hand)).unwrap();
+        put(&store, ANNA, vec![(vec![1], Some(vec![1]))]);
+        drop(store);
+        hand.0.fetch_sub(back_ms, Ordering::SeqCst);
+        let store = Store::open(dir.path(), options(&hand)).unwrap();
+        assert_eq!(store.clock_behind().is_some(), told, "{back_ms}");
+        put(&store, ANNA, vec![(vec![2], Some(vec![2]))]);
+        assert_eq!(store.clock_behind().is_some(), told, "{back_ms}: commits still state the later time");
+        hand.0.fetch_add(back_ms, Ordering::SeqCst);
+        assert_eq!(store.clock_behind(), None);
+    }
+}

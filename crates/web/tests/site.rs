@@ -334,6 +334,10 @@ async fn an_administrator_changes_an_account_and_its_addresses() {
     assert!(ann.get(&path).await.text().contains("desk@example.org"));
     let taken = ann.post("/admin/accounts", &with(&[("do", "alias"), ("alias", "ann@example.org")])).await;
     assert!(taken.status == StatusCode::UNPROCESSABLE_ENTITY && taken.text().contains("exists already"));
+    ann.post("/admin/accounts", &with(&[("do", "rename"), ("alias", "desk@example.org")])).await;
+    assert_eq!(world.directory.account(bob).unwrap().unwrap().address.to_string(), "desk@example.org");
+    ann.post("/admin/accounts", &with(&[("do", "rename"), ("alias", "bob@example.org")])).await;
+    assert_eq!(world.directory.account(bob).unwrap().unwrap().address.to_string(), "bob@example.org");
     ann.post("/admin/accounts", &with(&[("do", "unalias"), ("alias", "desk@example.org")])).await;
     assert!(!ann.get(&path).await.text().contains("desk@example.org"));
     assert_eq!(ann.post("/admin/accounts", &with(&[("do", "delete")])).await.location(), "/admin?done=accountgone");

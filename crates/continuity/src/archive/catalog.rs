@@ -7,7 +7,7 @@ use store::Seq;
 
 use super::{
     ArchiveError, Result,
-    format::{ARCHIVE, Archive, Manifest, RunName, SnapshotName},
+    format::{ARCHIVE, Archive, Manifest, PutRight, RunName, SnapshotName},
     line::LineRecord,
     target::{Object, Target},
     verify::fetch,
@@ -53,6 +53,8 @@ pub struct Catalog {
     pub run_objects: HashMap<String, (u64, i64)>,
     /// Its snapshots, by line and commit.
     pub snapshots: Vec<Listed>,
+    /// Where a clock that had been ahead was put right.
+    pub put_right: Vec<PutRight>,
     /// What should be there and is not, or can't be read, although the rest can be told without it.
     pub notes: Vec<String>,
     /// Lines that have no record, and whose snapshots don't repeat it: see [`Catalog::adopt`].
@@ -78,6 +80,8 @@ impl Catalog {
                 catalog.run_objects.insert(object.name, (object.bytes, object.modified_ms));
             }
         }
+        let places = target.list("clock").await?;
+        catalog.put_right = places.into_iter().filter_map(|object| object.name.parse().ok()).collect();
         let names = target.list("snapshots").await?;
         let good: HashSet<&str> = names.iter().filter_map(|object| object.name.strip_suffix(".good")).collect();
         for object in &names {

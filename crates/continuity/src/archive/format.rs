@@ -147,6 +147,43 @@ impl FromStr for RunName {
     }
 }
 
+/// Where a clock that had been ahead was put right: `clock/LINE/SEQ-STATED-CLOCK.put-right`. From commit SEQ on commits
+/// state a later time (STATED) than the clock said (CLOCK at first). The object holds nothing more than its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutRight {
+    /// The line.
+    pub line: String,
+    /// The first commit that was made after that.
+    pub seq: Seq,
+    /// What it states, in milliseconds since 1970.
+    pub stated_ms: i64,
+    /// What the clock said, in milliseconds since 1970.
+    pub clock_ms: i64,
+}
+
+impl fmt::Display for PutRight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, seq, stated_ms, clock_ms } = self;
+        write!(f, "clock/{line}/{:020}-{:013}-{:013}.put-right", seq.0, (*stated_ms).max(0), (*clock_ms).max(0))
+    }
+}
+
+impl FromStr for PutRight {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Self, ()> {
+        let (line, rest) = name.strip_prefix("clock/").and_then(|rest| rest.split_once('/')).ok_or(())?;
+        let parts: Vec<&str> = rest.strip_suffix(".put-right").ok_or(())?.split('-').collect();
+        let [seq, stated, clock] = parts[..] else { return Err(()) };
+        Ok(Self {
+            line: line.to_owned(),
+            seq: number(seq)?,
+            stated_ms: stated.parse().map_err(|_| ())?,
+            clock_ms: clock.parse().map_err(|_| ())?,
+        })
+    }
+}
+
 /// A commit's number, as names say it: there is one after each.
 fn number(text: &str) -> Result<Seq, ()> {
     text.parse().map_err(|_| ()).and_then(|number| if number < u64::MAX { Ok(Seq(number)) } else { Err(()) })

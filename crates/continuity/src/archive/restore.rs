@@ -8,12 +8,13 @@
 //! brings the rest behind; what was cut off goes on where it was.
 
 mod bodies;
+mod choose;
 mod log;
 pub mod serving;
 
 use std::{
     collections::HashMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -21,14 +22,15 @@ use futures_util::{StreamExt as _, future::BoxFuture, stream};
 use store::{BodyId, Commit, Digest, RealmId, RealmSeq, Restore, Seq, Store, StoreError, StoreOptions, log::Chain};
 
 pub(in crate::archive) use bodies::ranges_in;
+pub use choose::{Deletion, Life, deletions, lives};
 
 use super::{
     ArchiveError, Event, Result, Say, blocking,
     bodies::note_packs,
     catalog::{Catalog, Listed},
     codec::Identities,
-    format::{Manifest, RealmPart, RunName, SnapshotName},
-    line::{Line, LineRecord, Parent},
+    format::{self, Manifest, RealmPart, RunName, SnapshotName},
+    line::{Line, Parent},
     target::Target,
     verify::{fetch, open_chunk},
 };
@@ -76,6 +78,8 @@ pub struct Restored {
     /// Realms that were taken from elsewhere than the newest snapshot, and why; that commits before the moment may be
     /// missing.
     pub fallbacks: Vec<String>,
+    /// What has to be said, and is no fault: other lines that go on, commits with wrong times.
+    pub notes: Vec<String>,
     /// What could not be restored, by name.
     pub lost: Vec<String>,
 }
@@ -88,10 +92,37 @@ pub struct Restored {
 pub fn restore<'a>(wish: &'a Wish, say: Say<'a>) -> BoxFuture<'a, Result<Restored>> {
     Box::pin(async move {
         let source = Source::open(wish.clone(), say).await?;
+        let fresh = Fresh::look(&wish.dir);
+        source.try_identity().await?;
         let (dir, options, mark) = (wish.dir.clone(), wish.options.clone(), source.mark());
         let restore = blocking(move || Restore::begin(&dir, options, &mark)).await?;
-        Whole { source, restore, places: Vec::new() }.run().await
+        let outcome = Whole { source, restore, places: Vec::new() }.run().await;
+        fresh.leave_no_mark(&outcome);
+        outcome
     })
+}
+
+/// A folder that was empty before a restore. One that could not even begin leaves it as it was: the next try may be of
+/// another moment.
+struct Fresh<'a>(Option<&'a Path>);
+
+impl<'a> Fresh<'a> {
+    fn look(dir: &'a Path) -> Self {
+        let is_empty = std::fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none());
+        Self(is_empty.then_some(dir))
+    }
+
+    fn leave_no_mark<T>(&self, outcome: &Result<T>) {
+        use ArchiveError::{NoIdentity, Nothing, Setting};
+        let (Some(dir), Err(Nothing(_) | NoIdentity { .. } | Setting(_))) = (self.0, outcome) else { return };
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            if let Err(error) = removed {
+                tracing::warn!(path = %path.display(), %error, "a restore that did not begin has left this");
+            }
+        }
+    }
 }
 
 /// An archive, looked at for one moment.
@@ -103,6 +134,10 @@ struct Source<'a> {
     runs: Vec<RunName>,
     upto: HashMap<String, Seq>,
     line: String,
+    /// The last commit that belongs to the moment, where the times that commits state don't tell.
+    end: Option<Seq>,
+    /// What is said of other lines.
+    others: Vec<String>,
     manifests: tokio::sync::Mutex<Manifests>,
     fetched: AtomicU64,
 }
@@ -136,6 +171,7 @@ impl<'a> Source<'a> {
     async fn open(wish: Wish, say: Say<'a>) -> Result<Self> {
         let mut catalog = Catalog::read(&wish.target).await?;
         if !wish.signed_by.is_empty() {
+            catalog.adopt(&wish.target, &wish.signed_by).await?;
             for other in catalog.trust_only(&wish.signed_by) {
                 say(Event::Line(format!("PASSED OVER: line {} is signed by {}", other.line, other.public_key)));
             }
@@ -144,7 +180,10 @@ impl<'a> Source<'a> {
                 return Err(ArchiveError::Nothing(what));
             }
         }
-        let line: LineRecord = catalog.line(wish.line.as_deref())?.clone();
+        for note in &catalog.notes {
+            say(Event::Line(format!("NOTE: {note}")));
+        }
+        let choose::Chosen { line, end, notes: others } = choose::choose(&catalog, &wish).await?;
         say(Event::Line(format!("line {}, signed by {}", line.line, line.public_key)));
         let path = catalog.path(&line)?;
         let upto: HashMap<String, Seq> = path.iter().map(|(line, upto)| (line.line.clone(), *upto)).collect();
@@ -163,12 +202,16 @@ impl<'a> Source<'a> {
             .collect();
         older.sort_by_key(|listed| std::cmp::Reverse((listed.name.seq, listed.name.made_ms)));
         let manifests = tokio::sync::Mutex::new(Manifests { read: Vec::new(), older });
-        Ok(Self { wish, say, catalog, runs, upto, line: line.line, manifests, fetched: AtomicU64::new(0) })
+        let (line, fetched) = (line.line, AtomicU64::new(0));
+        Ok(Self { wish, say, catalog, runs, upto, line, end, others, manifests, fetched })
     }
 
     /// What a restore is of, for the folder's mark.
     fn mark(&self) -> String {
-        let at = self.wish.at_ms.map_or_else(|| "the last commit".to_owned(), |at| at.to_string());
+        let at = self.wish.at_ms.map_or_else(
+            || "the last commit".to_owned(),
+            |at| jiff::Timestamp::from_millisecond(at).map_or_else(|_| "no moment".to_owned(), |at| at.to_string()),
+        );
         format!("archive line {} at {at}", self.line)
     }
 
@@ -193,7 +236,7 @@ impl<'a> Source<'a> {
             }
             let listed = manifests.older.remove(0);
             match self.catalog.manifest(&self.wish.target, &listed.name).await {
-                Ok(manifest) if self.wish.at_ms.is_none_or(|at| manifest.time_ms <= at) => {
+                Ok(manifest) if self.may_begin_with(&manifest) => {
                     self.count(prost::Message::encoded_len(&manifest));
                     manifests.read.push((listed.name, manifest));
                 }
@@ -205,6 +248,41 @@ impl<'a> Source<'a> {
             }
         }
         Ok(Some(manifests.read[number].clone()))
+    }
+
+    /// Tries whether the identities at hand can read this archive, before anything is made of it.
+    async fn try_identity(&self) -> Result<()> {
+        let (_, manifest) = self.base().await?;
+        let sealed = manifest.iter().flat_map(|(_, manifest)| &manifest.objects);
+        let chunk = sealed.filter(|needed| format::chunk_id(&needed.name).is_some()).min_by_key(|needed| needed.bytes);
+        let (name, run) = match (chunk, self.runs.first()) {
+            (Some(chunk), _) => (chunk.name.clone(), None),
+            (None, Some(run)) => (run.to_string(), Some(run)),
+            (None, None) => return Ok(()),
+        };
+        let opened = async {
+            let mut bytes = fetch(&self.wish.target, &name).await?;
+            self.count(bytes.len());
+            if let Some(run) = run {
+                bytes = self.catalog.sealed_run(run, &bytes)?;
+            }
+            let identities = self.wish.identities.clone();
+            blocking(move || identities.open(&name, &bytes, format::MAX_RUN_BYTES)).await
+        };
+        match opened.await {
+            // Damage is met again, where another copy is known.
+            Err(error) if !is_damage(&error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a snapshot is of the moment or before.
+    fn may_begin_with(&self, manifest: &Manifest) -> bool {
+        match (self.end, self.wish.at_ms) {
+            (Some(end), _) => Seq(manifest.seq) <= end,
+            (None, Some(at)) => manifest.time_ms <= at,
+            (None, None) => true,
+        }
     }
 
     /// Where the restore begins: the newest snapshot, or nothing when the log begins with the first commit.
@@ -342,6 +420,7 @@ impl Whole<'_> {
         }
         let log = self.apply_log(base, &mut from, &mut lost).await?;
         fallbacks.extend(log.uncertain.clone());
+        let notes = self.source.others.iter().cloned().chain(Source::mistimed(&log)).collect();
         let point = log.last.map_or(base, |last| Point { epoch: base.epoch.max(last.epoch), ..last });
         if point.seq == Seq(0) {
             return Err(self.source.nothing_then());
@@ -364,7 +443,8 @@ impl Whole<'_> {
         })
         .await?;
         let (realms, commits, fetched) = (store.realms().len(), log.commits, source.fetched());
-        Ok(Restored { store, parent, time_ms: point.time_ms, realms, bodies, commits, fetched, fallbacks, lost })
+        let time_ms = point.time_ms;
+        Ok(Restored { store, parent, time_ms, realms, bodies, commits, fetched, fallbacks, notes, lost })
     }
 
     /// A realm from the newest snapshot, or from where else it is whole.

@@ -22,7 +22,7 @@ use super::{
     bodies::{BodyShipper, NotedPack, Packs, Shipped, noted_pack},
     catalog::Catalog,
     codec::Recipients,
-    format::{ARCHIVE, Archive, FORMAT, RunName},
+    format::{ARCHIVE, Archive, FORMAT, PutRight, RunName},
     line::{Line, LineRecord, Noted},
     restorable::Restorable,
     target::Target,
@@ -225,6 +225,8 @@ impl Shipper {
             run: RunWriter::new(next, chain),
             bodies,
             first: next,
+            behind: false,
+            put_right: Vec::new(),
             last_ms: None,
             listed: Instant::now(),
             counted: 0,
@@ -308,6 +310,15 @@ impl Shipper {
                 Shipped::In(_) | Shipped::Pending => work.pending.push((commit.seq(), id)),
             }
         }
+        if commit.clock_ms != 0 && !work.behind {
+            work.put_right.push(PutRight {
+                line: self.line.name().to_owned(),
+                seq: commit.seq(),
+                stated_ms: commit.time_ms,
+                clock_ms: commit.clock_ms,
+            });
+        }
+        work.behind = commit.clock_ms != 0;
         work.last_ms = Some(commit.true_ms());
         work.run.push(commit)?;
         Ok(())
@@ -324,6 +335,11 @@ impl Shipper {
             if let Some(pack) = noted_pack(&snapshot, &self.target, &id)? {
                 work.since.packs.entry(pack).or_insert(seq);
             }
+        }
+        while let Some(place) = work.put_right.last() {
+            let name = place.to_string();
+            self.target.create(&name, bytes::Bytes::from(name.clone())).await?;
+            work.put_right.pop();
         }
         let (next, chain) = (work.run.next(), work.run.chain());
         let run = std::mem::replace(&mut work.run, RunWriter::new(next, chain));
@@ -377,6 +393,9 @@ struct Work {
     run: RunWriter,
     bodies: BodyShipper,
     first: Seq,
+    /// The last commit states a later time than it had.
+    behind: bool,
+    put_right: Vec<PutRight>,
     /// When the last commit of the run was made, in milliseconds since 1970.
     last_ms: Option<i64>,
     listed: Instant,

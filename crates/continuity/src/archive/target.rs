@@ -45,6 +45,17 @@ pub struct TargetOptions {
     pub service_account_file: Option<PathBuf>,
 }
 
+/// What someone with this machine's keys can do to what is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletable {
+    /// Nothing can be deleted.
+    No,
+    /// What is deleted stays as a version of its own, for who knows its name: with object lock it can't be taken away.
+    KeepsVersions,
+    /// Everything can be deleted.
+    Yes,
+}
+
 /// An object there is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
@@ -289,12 +300,52 @@ impl Target {
         Ok(objects)
     }
 
+    /// Whether it is over a line, with keys.
+    pub const fn is_remote(&self) -> bool {
+        self.is_remote
+    }
+
+    /// Stores a small object of no use, below `probe/`, and tries to take it away again.
+    ///
+    /// # Errors
+    /// When it can't be told.
+    pub async fn try_delete(&self) -> Result<Deletable> {
+        let object = format!("probe/{:016x}", rand::random::<u64>());
+        let path = Path::from(object.as_str());
+        let stored = self.store.put(&path, Bytes::from_static(b"can this be deleted?").into()).await;
+        let stored = stored.map_err(self.failed("storing", &object))?;
+        match self.store.delete(&path).await {
+            Ok(()) => {}
+            Err(error) if is_refusal(&error) => return Ok(Deletable::No),
+            Err(error) => return Err(self.failed("trying to delete", &object)(error)),
+        }
+        if let Some(version) = stored.version {
+            let options = object_store::GetOptions { version: Some(version), ..object_store::GetOptions::default() };
+            if self.store.get_opts(&path, options).await.is_ok() {
+                return Ok(Deletable::KeepsVersions);
+            }
+        }
+        match self.store.head(&path).await {
+            Ok(_) => Ok(Deletable::No),
+            Err(object_store::Error::NotFound { .. }) => Ok(Deletable::Yes),
+            Err(error) => Err(self.failed("trying to delete", &object)(error)),
+        }
+    }
+
     /// Takes an object away; one that is not there is as good.
     pub async fn delete(&self, object: &str) -> Result<()> {
         match self.store.delete(&Path::from(object)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(self.failed("deleting", object)(error)),
         }
+    }
+}
+
+/// Whether a target says that it may not be done.
+fn is_refusal(error: &object_store::Error) -> bool {
+    match error {
+        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => true,
+        other => ["AccessDenied", "403 Forbidden"].iter().any(|word| other.to_string().contains(word)),
     }
 }
 

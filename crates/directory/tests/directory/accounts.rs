@@ -144,3 +144,52 @@ async fn the_audit_trail_is_paged_newest_first_and_forgets_after_its_time() {
     assert_eq!(newest, ["act 4", "act 3"]);
     assert_eq!(what(last, 100).1, ["act 2", "act 1", "act 0"]);
 }
+
+#[tokio::test]
+async fn a_renamed_account_keeps_its_password_sessions_app_passwords_and_number() {
+    for (new, keep_old) in [
+        ("berta@here.example", true),
+        ("berta@here.example", false),
+        ("Berta@HERE.example", true),
+        // One of its own aliases, its own address in other letters, and its own address.
+        ("info@here.example", true),
+        ("info@here.example", false),
+        ("BERT@here.example", true),
+        ("bert@here.example", false),
+    ] {
+        let world = World::new().await;
+        let directory = &world.directory;
+        directory.add_alias(world.bert, "info@here.example").await.unwrap();
+        let app = directory.create_app_password(world.bert, "phone").await.unwrap();
+        let token = directory.create_session(world.bert, "192.0.2.1", "a browser").await.unwrap();
+        directory.rename_account(world.bert, &address(new), keep_old).await.unwrap();
+        let canonical = address(new).canonical();
+        assert_eq!(directory.account(world.bert).unwrap().unwrap().address.canonical(), canonical, "{new}");
+        assert_eq!(directory.addresses_of(world.bert).unwrap()[0], canonical);
+        let is_same = canonical == "bert@here.example";
+        let old = directory.resolve(&address("bert@here.example")).unwrap();
+        assert_eq!(old == Resolved::Account(world.bert), keep_old || is_same, "{new}, {keep_old}");
+        assert_eq!(directory.resolve(&address("info@here.example")).unwrap(), Resolved::Account(world.bert));
+        for password in [crate::world::PASSWORD, &app.password] {
+            assert_eq!(world.login(&canonical, password).await.unwrap().account, world.bert, "{new}");
+        }
+        assert!(directory.session(&token).unwrap().is_some(), "{new}");
+        assert_eq!(world.violations(), Vec::<String>::new(), "{new}");
+    }
+}
+
+#[tokio::test]
+async fn an_account_gets_no_address_that_is_not_free_and_ours() {
+    let world = World::new().await;
+    let directory = &world.directory;
+    directory.add_alias(world.anna, "boss@here.example").await.unwrap();
+    for taken in ["anna@here.example", "ANNA@here.example", "boss@here.example"] {
+        let refused = directory.rename_account(world.bert, &address(taken), true).await;
+        assert!(matches!(refused, Err(DirectoryError::AddressTaken(_))), "{taken}: {refused:?}");
+    }
+    let foreign = directory.rename_account(world.bert, &address("bert@there.example"), true).await;
+    assert!(matches!(foreign, Err(DirectoryError::NoSuchDomain(_))), "{foreign:?}");
+    let nobody = directory.rename_account(directory::AccountId(99), &address("new@here.example"), true).await;
+    assert!(matches!(nobody, Err(DirectoryError::NoSuchAccount(_))), "{nobody:?}");
+    assert_eq!(directory.account(world.bert).unwrap().unwrap().address.canonical(), "bert@here.example");
+}

@@ -80,6 +80,21 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
             output.line(format!("{address} is deleted; its mail is cleared away after {days}")).await;
             (None, format!("account {address} deleted"))
         }
+        AccountCommand::Rename { old, new, drop_old } => {
+            let account = find(services, &old).await?;
+            let parsed = EmailAddress::parse(&new).with_context(|| new.clone())?;
+            directory.rename_account(account.id, &parsed, !drop_old).await?;
+            let before = &account.address;
+            output.line(format!("{before} logs in as {new} from now on; password and app passwords stay")).await;
+            output
+                .line(if drop_old {
+                    format!("mail for {before} is refused now")
+                } else {
+                    format!("mail for {before} still comes in: it is an alias")
+                })
+                .await;
+            (Some(account.id), format!("renamed from {before} to {new}"))
+        }
         AccountCommand::Alias { address, alias, remove } => {
             let account = find(services, &address).await?;
             if remove {

@@ -52,7 +52,7 @@ fn bytes(bytes: u64) -> String {
 impl ArchiveCommand {
     /// Needs no service and no data folder: reads or changes the archive only.
     pub fn is_direct(&self) -> bool {
-        !matches!(self, Self::Status { .. } | Self::Snapshot { .. })
+        !matches!(self, Self::Status { .. } | Self::Snapshot { .. } | Self::Keep)
     }
 }
 
@@ -105,7 +105,9 @@ pub async fn direct(config: &Config, command: ArchiveCommand, output: &Output) -
             Ok(())
         }
         ArchiveCommand::NewIdentity { file } => new_archive_identity(&file),
-        ArchiveCommand::Status { .. } | ArchiveCommand::Snapshot { .. } => unreachable!("they run on the services"),
+        ArchiveCommand::Status { .. } | ArchiveCommand::Snapshot { .. } | ArchiveCommand::Keep => {
+            unreachable!("they run on the services")
+        }
     }
 }
 
@@ -153,6 +155,9 @@ pub async fn run(services: &Arc<Services>, command: ArchiveCommand, output: &Out
     match command {
         ArchiveCommand::Status { target } => {
             let places = services.archives.places(target.as_deref())?;
+            if crate::archive::is_try_out(&services.config.data_dir) {
+                bail!("this is a try-out of a restore, nothing of it is shipped: `holdfast archive keep` ends that");
+            }
             let looks = places.iter().map(|place| status(services, place));
             let mut alarms = Vec::new();
             for (lines, alarming) in futures_util::future::join_all(looks).await {
@@ -162,6 +167,16 @@ pub async fn run(services: &Arc<Services>, command: ArchiveCommand, output: &Out
                 alarms.extend(alarming);
             }
             if alarms.is_empty() { Ok(()) } else { bail!("{}", alarms.join("; ")) }
+        }
+        ArchiveCommand::Keep => {
+            output
+                .line(if crate::archive::keep(&services.config.data_dir)? {
+                    "kept: it ships from now on, as a line of its own"
+                } else {
+                    "this is no try-out of a restore: nothing is changed"
+                })
+                .await;
+            Ok(())
         }
         ArchiveCommand::Snapshot { target } => {
             let mut failed = Vec::new();
@@ -285,6 +300,7 @@ async fn status(services: &Services, place: &Arc<Place>) -> (Vec<String>, Vec<St
     if last_good.is_some() || (alarms.is_empty() && runs) {
         alarms.extend(place.alarm(last_good, now_ms));
     }
+    lines.extend(place.warning().map(|warning| format!("  WARNING: {warning}")));
     lines.extend(alarms.iter().map(|alarm| format!("  ALARM: {alarm}")));
     (lines, alarms)
 }

@@ -10,7 +10,7 @@ use continuity::{
 use directory::AccountId;
 use mailkit::EmailAddress;
 use mailstore::rewind::RewindId;
-use store::StoreError;
+use store::{Seq, StoreError};
 
 use super::{
     Output,
@@ -49,10 +49,14 @@ pub async fn run(services: &Arc<Services>, args: RewindArgs, output: &Output) ->
     let (asked, progress) = (wish.clone(), output.clone());
     let record = tokio::task::spawn_blocking(move || {
         let mut tell = |done: u64, total: u64| progress.progress("messages taken back", done, total);
-        rewinds.run(account.realm(), &key, &asked, &mut tell)
+        let mistimed = rewinds.mistimed(account.realm(), &asked)?;
+        Ok((rewinds.run(account.realm(), &key, &asked, &mut tell)?, mistimed))
     })
-    .await?
-    .map_err(explained)?;
+    .await?;
+    let (record, mistimed) = record.map_err(explained)?;
+    if let Some(mistimed) = mistimed {
+        output.line(told_mistimed(mistimed)).await;
+    }
     output.line(told(&record)).await;
     if record.changed() {
         output.line(format!("`holdfast rewind {} --undo` takes it back", args.address)).await;
@@ -102,9 +106,16 @@ fn key(services: &Services, account: AccountId, wish: &Wish) -> anyhow::Result<V
     bail!("there were too many rewinds like this one")
 }
 
+fn told_mistimed((first, last): (Seq, Seq)) -> String {
+    format!("commits {first} to {last} carry later times than they had, as this machine's clock was ahead: they count")
+}
+
 async fn show(preview: &Preview, wish: &Wish, output: &Output) -> anyhow::Result<()> {
     let (mail, book) = (&preview.mail, &preview.book);
     output.line(format!("{} as of {}:", name_of(&wish.what), moment(wish.moment_ms))).await;
+    if let Some(mistimed) = preview.mistimed {
+        output.line(told_mistimed(mistimed)).await;
+    }
     if preview.is_empty() {
         output.line("everything is there already: nothing would change").await;
         return Ok(());

@@ -1,10 +1,20 @@
 //! What this service itself must be told of: its disk, its store, its certificate, its daily work, its stage.
 
+use std::time::Duration;
+
 use continuity::stage::Progress;
 
 use super::Alarm;
-use crate::{admin::status::short_of_room, config, machine::Room, services::Services};
+use crate::{
+    admin::status::short_of_room,
+    archive::{ago, moment},
+    config,
+    machine::Room,
+    services::Services,
+};
 
+/// A clock that is behind by less is only being adjusted.
+const CLOCK_PATIENCE: Duration = Duration::from_secs(300);
 const SUBJECT: &str = "Holdfast: the service needs you";
 
 /// What is alarming now.
@@ -23,6 +33,17 @@ pub fn alarms(services: &Services, now_ms: i64) -> Vec<Alarm> {
     }
     if let Some(room) = Room::at(&services.config.data_dir).ok().filter(|room| room.is_short()) {
         all.push(alarm("disk", short_of_room(room), String::new(), "See docs/operate.md, \"the disk is full\"."));
+    }
+    if let Some(behind) = services.store.clock_behind().filter(|behind| *behind > CLOCK_PATIENCE) {
+        let line = format!(
+            "Clock: it says {}, which is {} before the last commit's time: it was ahead then, or is behind now",
+            moment(now_ms),
+            ago(behind)
+        );
+        let more = "Mail is taken and nothing is hidden: rewind and restore go by the earlier of the two clocks. Commits \
+                    state the later time until the clock has reached it.";
+        let look = "If the clock is wrong now, put it right and look at NTP; see docs/continuity.md, \"Wrong clocks\".";
+        all.push(alarm("clock", line, more.to_owned(), look));
     }
     let quarantined = services.store.quarantined();
     if !quarantined.is_empty() {

@@ -65,6 +65,16 @@ pub enum AccountCommand {
         #[arg(long)]
         yes: bool,
     },
+    /// Give an account another address to log in with. Its mail, password, sessions and app passwords stay.
+    Rename {
+        /// The account's address.
+        old: String,
+        /// Its address from now on.
+        new: String,
+        /// Take no more mail for the old address. Default: it stays an alias.
+        #[arg(long)]
+        drop_old: bool,
+    },
     /// Add another address to an account.
     Alias {
         /// The account's address.

@@ -153,6 +153,8 @@ pub enum ArchiveCommand {
         #[arg(long, value_name = "NAME")]
         target: Option<String>,
     },
+    /// After `holdfast restore --try`: this service is the one from now on, and ships.
+    Keep,
     /// Take away what is not to be kept, as configured. Needs credentials that may delete.
     Prune {
         /// Only this one: its name or URL.
@@ -191,6 +193,14 @@ pub struct RestoreArgs {
     /// Leave out what can't be restored, and say what, instead of failing.
     #[arg(long)]
     pub without_damaged: bool,
+    /// Only try it out: what is restored ships to no archive, until `holdfast archive keep`.
+    #[arg(long = "try")]
+    #[serde(default)]
+    pub try_out: bool,
+    /// Restore nothing: say which lines there are, from when until when, their snapshots, and when most was deleted.
+    #[arg(long, conflicts_with_all = ["at", "without_damaged", "offline", "try_out"])]
+    #[serde(default)]
+    pub list_moments: bool,
     /// Restore everything first and end, instead of serving while accounts and messages come.
     #[arg(long)]
     pub offline: bool,

@@ -122,6 +122,9 @@ pub async fn run(config: Config, args: RestoreArgs) -> anyhow::Result<ExitCode> 
     };
     let (opened, mut serving) = serving::begin(wish, says).await?;
     terminal.lock().finish();
+    if args.try_out && !opened.resumed {
+        crate::archive::begin_try_out(&config.data_dir)?;
+    }
     std::fs::write(config.data_dir.join(COMMAND_FILE), serde_json::to_vec_pretty(&args)?)
         .context("the restore's settings, for the next start")?;
     let services = {

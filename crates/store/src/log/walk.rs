@@ -36,7 +36,7 @@ pub(crate) fn point(disk: &dyn Disk, dir: &Path, seq: Seq) -> Result<(Chain, Opt
 ///
 /// After a clock that was ahead, commits state later times than they had, and [`Commit::true_ms`] goes back once. What was
 /// made while it was ahead counts as made before the commit that shows it.
-pub(crate) fn seq_at(disk: &dyn Disk, dir: &Path, moment_ms: i64, last: Seq) -> Result<Seq> {
+pub(crate) fn seq_made_at(disk: &dyn Disk, dir: &Path, moment_ms: i64, last: Seq) -> Result<Seq> {
     let firsts = segments(disk, dir)?;
     let mut reached = Seq(firsts.first().copied().unwrap_or(Seq(1)).0 - 1);
     // The first commit after the moment, as far as is known.

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque, btree_map::Entry},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Instant,
 };
 
@@ -148,6 +148,7 @@ impl Thread {
             metrics::histogram!("holdfast_store_group_commits").record(commits.len() as f64);
             metrics::histogram!("holdfast_store_group_seconds").record(start.elapsed().as_secs_f64());
             self.durable = last.seq();
+            self.shared.last_ms.store(last.time_ms, Ordering::Relaxed);
             self.watchers.publish(
                 commits.iter().flat_map(|commit| commit.realms.iter()).map(|part| (part.realm(), part.realm_seq())),
             );
@@ -202,6 +203,7 @@ impl Thread {
         self.log.sync()?;
         self.durable = last.seq();
         self.last_ms = self.last_ms.max(last.time_ms);
+        self.shared.last_ms.store(self.last_ms, Ordering::Relaxed);
         self.tail.publish(commits.into_iter().map(Arc::new).collect());
         self.roll()
     }

@@ -274,6 +274,17 @@ async fn change_one(caller: &Caller, id: AccountId, form: &Posted) -> Result<Don
         "alias" => {
             directory.add_alias(id, alias).await.map(|()| (format!("gave account {id} the address {alias}"), "saved"))
         }
+        "rename" => {
+            let new = match EmailAddress::parse(alias) {
+                Ok(new) => new,
+                Err(_) => return Err(Fault::Bad(format!("\u{201c}{alias}\u{201d} is no e-mail address."))),
+            };
+            let before = directory.account(id)?.map(|account| account.address.to_string()).unwrap_or_default();
+            directory
+                .rename_account(id, &new, true)
+                .await
+                .map(|()| (format!("renamed account {id} from {before} to {alias}"), "saved"))
+        }
         "unalias" => directory
             .remove_alias(id, alias)
             .await

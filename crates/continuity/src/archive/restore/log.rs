@@ -32,6 +32,8 @@ pub(super) struct Log {
     pub missing: Option<String>,
     /// The same, when a moment was named: it may be the one before what is missing.
     pub uncertain: Option<String>,
+    /// The first and the last commit that belong to the moment although they state a later time.
+    pub mistimed: Option<(Seq, Seq)>,
 }
 
 impl Source<'_> {
@@ -56,6 +58,7 @@ impl Source<'_> {
         let mut problems: Vec<String> = Vec::new();
         let mut ahead: HashMap<String, Result<Bytes>> = HashMap::new();
         let mut reached_moment = false;
+        let mut moment_end = self.end;
         'runs: loop {
             if end.is_some_and(|end| log.next > end) {
                 reached_moment = true;
@@ -89,13 +92,16 @@ impl Source<'_> {
                         break;
                     }
                     // The snapshot's own commits are wanted even when the clock has gone back since.
-                    let over = commit.seq() > base.seq && self.wish.at_ms.is_some_and(|at| commit.time_ms > at);
+                    let over = commit.seq() > base.seq && self.is_over(&commit, &mut moment_end);
                     if over || end.is_some_and(|end| commit.seq() > end) {
                         reached_moment = true;
                         break 'runs;
                     }
                     if commit.seq() == base.seq && chain != base.chain {
                         return Err(ArchiveError::damaged(&object, "its log is not the snapshot's"));
+                    }
+                    if commit.seq() > base.seq && self.wish.at_ms.is_some_and(|at| commit.time_ms > at) {
+                        log.mistimed = Some((log.mistimed.map_or(commit.seq(), |(first, _)| first), commit.seq()));
                     }
                     each(&commit)?;
                     log.next = Seq(commit.seq().0 + 1);
@@ -128,6 +134,34 @@ impl Source<'_> {
             log.missing = Some(what);
         }
         Ok(log)
+    }
+
+    /// Whether a commit is later than the moment. `end`: the last commit that is not, once that is known.
+    fn is_over(&self, commit: &Commit, end: &mut Option<Seq>) -> bool {
+        let Some(at) = self.wish.at_ms else { return false };
+        if let Some(end) = end {
+            return commit.seq() > *end;
+        }
+        if commit.true_ms() <= at {
+            return false;
+        }
+        // Made while the clock was ahead, and before a commit that shows it.
+        let shows = |place: &&format::PutRight| {
+            self.upto.get(&place.line).is_some_and(|upto| place.seq <= *upto)
+                && place.seq > commit.seq()
+                && place.clock_ms > at
+                && place.clock_ms < commit.true_ms()
+        };
+        *end = self.catalog.put_right.iter().filter(shows).map(|place| Seq(place.seq.0 - 1)).min();
+        end.is_none()
+    }
+
+    /// What is said when commits state later times than they had.
+    pub(super) fn mistimed(log: &Log) -> Option<String> {
+        let (first, last) = log.mistimed?;
+        Some(format!(
+            "commits {first} to {last} carry later times than they had, as the clock was ahead: they are in it"
+        ))
     }
 
     /// The commits of a run from `next` on, which must follow from the commit `at`.

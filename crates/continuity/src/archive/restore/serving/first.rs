@@ -9,7 +9,7 @@ use crate::archive::{
     ArchiveError, Result, blocking,
     format::{Manifest, RealmPart, SnapshotName},
     line::Line,
-    restore::{Point, Records, Source, Wish, is_damage, taken_from},
+    restore::{Fresh, Point, Records, Source, Wish, is_damage, taken_from},
     snapshot::part_of,
 };
 
@@ -26,15 +26,28 @@ pub(super) struct First<'a> {
 }
 
 /// Restores what the doors wait for: the system's own realms and the log; or finds where an earlier start was.
-pub(super) async fn first_part(mut wish: Wish, say: crate::archive::Say<'_>) -> Result<First<'_>> {
+pub(super) async fn first_part(wish: Wish, say: crate::archive::Say<'_>) -> Result<First<'_>> {
+    let dir = wish.dir.clone();
+    let fresh = Fresh::look(&dir);
+    let outcome = try_first_part(wish, say).await;
+    fresh.leave_no_mark(&outcome);
+    outcome
+}
+
+async fn try_first_part(mut wish: Wish, say: crate::archive::Say<'_>) -> Result<First<'_>> {
     let plan = Plan::read(&wish.dir)?;
     if let Some(plan) = &plan {
         if plan.at_ms != wish.at_ms || wish.line.as_ref().is_some_and(|line| *line != plan.line) {
             return Err(ArchiveError::Setting(format!(
-                "{} is being restored from line {} and another moment: give the same --line and --at, or empty the \
-                 folder",
+                "{} is being restored from line {} as it was {}: give the same --line and --at, or empty the folder",
                 wish.dir.display(),
-                plan.line
+                plan.line,
+                plan.at_ms.map_or_else(
+                    || "last".to_owned(),
+                    |at| {
+                        jiff::Timestamp::from_millisecond(at).map_or_else(|_| String::new(), |at| format!("at {at}"))
+                    }
+                )
             )));
         }
         // What this store has shipped since is a line too.
@@ -50,6 +63,7 @@ pub(super) async fn first_part(mut wish: Wish, say: crate::archive::Say<'_>) -> 
             return Ok(First { source, manifest, store, plan, recent: Vec::new(), resumed: true, notes: Vec::new() });
         }
     }
+    source.try_identity().await?;
     let (dir, options, mark) = (source.wish.dir.clone(), source.wish.options.clone(), source.mark());
     let restore = blocking(move || Restore::begin(&dir, options, &mark)).await?;
     let (base, found) = source.base().await?;
@@ -113,6 +127,7 @@ pub(super) async fn first_part(mut wish: Wish, say: crate::archive::Say<'_>) -> 
         lost.extend(log.missing.clone());
     }
     notes.extend(log.uncertain.clone());
+    notes.extend(source.others.iter().cloned().chain(Source::mistimed(&log)));
     let point = log.last.map_or(base, |last| Point { epoch: base.epoch.max(last.epoch), ..last });
     if point.seq == Seq(0) {
         return Err(source.nothing_then());

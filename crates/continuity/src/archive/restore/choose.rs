@@ -1,0 +1,361 @@
+//! Which line a restore goes on from, and up to which commit: never another moment than was asked for.
+//!
+//! A restore begins a line of its own, so whoever tried a moment before has left one. Lines that hold nothing but a
+//! restore's own commits don't count. Where two lines that do count give different answers nobody but a person can choose.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use store::{Commit, Seq};
+
+use super::Wish;
+use crate::archive::{
+    ArchiveError, Result, catalog::Catalog, codec::Identities, format::RunName, line::LineRecord,
+    restorable::read_commits, target::Target,
+};
+
+/// What was chosen.
+pub(super) struct Chosen {
+    pub(super) line: LineRecord,
+    /// The last commit that belongs to the moment, where the times that commits state don't tell.
+    pub(super) end: Option<Seq>,
+    /// What has to be said of other lines.
+    pub(super) notes: Vec<String>,
+}
+
+/// A line's own part: what comes after the commit that it goes on from.
+#[derive(Debug, Clone)]
+pub struct Life {
+    /// The line.
+    pub line: LineRecord,
+    /// The first and the last of its own commits that are in runs; none when there are none.
+    pub own: Option<(Seq, Seq)>,
+    /// When the first and the last of them were made, in milliseconds since 1970.
+    pub times_ms: Option<(i64, i64)>,
+    /// It holds something of somebody's, or one that goes on from it does.
+    pub counts: bool,
+}
+
+/// Reads a line's runs.
+struct Reader<'a> {
+    target: &'a Target,
+    catalog: &'a Catalog,
+    identities: &'a Identities,
+}
+
+impl Reader<'_> {
+    /// A line's own runs, by their last commit.
+    fn own_runs(&self, line: &LineRecord) -> Vec<&RunName> {
+        let fork = fork_of(line);
+        let mut runs: Vec<&RunName> =
+            self.catalog.runs.iter().filter(|run| run.line == line.line && run.last > fork).collect();
+        runs.sort_by_key(|run| (run.last, run.first));
+        runs
+    }
+
+    /// The commits of a run that are the line's own; nothing of one that can't be read.
+    async fn commits(&self, line: &LineRecord, run: &RunName) -> Result<Vec<Commit>> {
+        match read_commits(self.target, self.catalog, run, self.identities).await {
+            Ok(mut commits) => {
+                commits.retain(|commit| commit.seq() > fork_of(line));
+                Ok(commits)
+            }
+            Err(error) if super::is_damage(&error) => {
+                tracing::warn!(%error, "looking at a line");
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn life(&self, line: &LineRecord) -> Result<Life> {
+        let runs = self.own_runs(line);
+        let is_root = line.parent.as_ref().is_none_or(|parent| !self.catalog.lines.contains_key(&parent.line));
+        let mut life = Life { line: line.clone(), own: None, times_ms: None, counts: is_root };
+        let (Some(first), Some(last)) = (runs.first(), runs.last()) else { return Ok(life) };
+        life.own = Some((Seq(first.first.0.max(fork_of(line).0 + 1)), last.last));
+        let begun = self.commits(line, first).await?.first().map(Commit::true_ms);
+        let ended = self.commits(line, last).await?.last().map(Commit::true_ms);
+        life.times_ms = begun.zip(ended);
+        for run in &runs {
+            if life.counts {
+                break;
+            }
+            life.counts = self.commits(line, run).await?.iter().any(|commit| !commit.upkeep);
+        }
+        Ok(life)
+    }
+
+    /// The last of a line's own commits that was made at a moment or before, and when.
+    async fn last_at(&self, line: &LineRecord, at_ms: i64) -> Result<Option<(Seq, i64)>> {
+        if let Some(found) = self.mistimed_at(line, at_ms).await? {
+            return Ok(Some(found));
+        }
+        let runs = self.own_runs(line);
+        let (mut from, mut to) = (0, runs.len());
+        let mut found = None;
+        // The last run that begins at the moment or before it.
+        while from < to {
+            let middle = usize::midpoint(from, to);
+            let commits = self.commits(line, runs[middle]).await?;
+            let until = commits.iter().rfind(|commit| commit.time_ms <= at_ms);
+            found = until.map(|commit| (commit.seq(), commit.true_ms())).or(found).max(found);
+            if commits.first().is_none_or(|first| first.time_ms <= at_ms) {
+                from = middle + 1;
+            } else {
+                to = middle;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The same, when a clock that was ahead hides it: the last commit behind one of the places where the clock was put
+    /// right that was made at the moment or before.
+    async fn mistimed_at(&self, line: &LineRecord, at_ms: i64) -> Result<Option<(Seq, i64)>> {
+        let places = self.catalog.put_right.iter().filter(|place| place.line == line.line);
+        let places = places.filter(|place| place.clock_ms <= at_ms && at_ms < place.stated_ms);
+        let mut found: Option<(Seq, i64)> = None;
+        for place in places {
+            for run in self.own_runs(line).into_iter().filter(|run| run.last >= place.seq) {
+                let commits = self.commits(line, run).await?;
+                let mistimed = |commit: &&Commit| commit.seq() >= place.seq && commit.clock_ms != 0;
+                let until = commits.iter().filter(mistimed).rfind(|commit| commit.true_ms() <= at_ms);
+                found = until.map(|commit| (commit.seq(), commit.true_ms())).max(found);
+                if commits.iter().any(|commit| commit.seq() >= place.seq && commit.true_ms() > at_ms) {
+                    break;
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn fork_of(line: &LineRecord) -> Seq {
+    Seq(line.parent.as_ref().map_or(0, |parent| parent.seq))
+}
+
+/// The lines of an archive: from when until when each has commits, and whether it counts as a history.
+///
+/// # Errors
+/// Those of the target.
+pub async fn lives(target: &Target, catalog: &Catalog, identities: &Identities) -> Result<Vec<Life>> {
+    let reader = Reader { target, catalog, identities };
+    let mut lives: BTreeMap<String, Life> = BTreeMap::new();
+    for line in catalog.lines.values() {
+        lives.insert(line.line.clone(), reader.life(line).await?);
+    }
+    // What a line that counts goes on from counts too.
+    let counting: Vec<String> = lives.values().filter(|life| life.counts).map(|life| life.line.line.clone()).collect();
+    for mut name in counting {
+        let mut steps = 0;
+        while let Some(parent) = lives[&name].line.parent.as_ref().map(|parent| parent.line.clone())
+            && let Some(life) = lives.get_mut(&parent)
+            && steps <= catalog.lines.len()
+        {
+            life.counts = true;
+            name = parent;
+            steps += 1;
+        }
+    }
+    let mut lives: Vec<Life> = lives.into_values().collect();
+    lives.sort_by_key(|life| (life.line.created_ms, life.line.line.clone()));
+    Ok(lives)
+}
+
+/// Bodies that an account let go of within a minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deletion {
+    /// When the first of them went, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// The commit in which it went.
+    pub first: Seq,
+    /// Whose.
+    pub realm: store::RealmId,
+    /// How many.
+    pub count: u64,
+}
+
+/// What the accounts of a line have let go of since a moment: references to messages that were taken away, each minute's
+/// together.
+///
+/// # Errors
+/// Those of the target.
+pub async fn deletions(
+    target: &Target,
+    catalog: &Catalog,
+    identities: &Identities,
+    line: &LineRecord,
+    since_ms: i64,
+) -> Result<Vec<Deletion>> {
+    const TOGETHER_MS: i64 = 60_000;
+    let reader = Reader { target, catalog, identities };
+    let mut open: BTreeMap<u64, Deletion> = BTreeMap::new();
+    let mut all = Vec::new();
+    for run in reader.own_runs(line).into_iter().rev() {
+        let commits = reader.commits(line, run).await?;
+        for commit in commits.iter().rev().filter(|commit| commit.true_ms() >= since_ms) {
+            for part in commit.realms.iter().filter(|part| part.realm().account_number().is_some()) {
+                let bodies = |gone: bool| {
+                    let of = move |op: &store::Op| store::body_of_key(&op.key).filter(|_| op.value.is_none() == gone);
+                    part.ops.iter().filter_map(of).collect::<BTreeSet<_>>()
+                };
+                // What was only moved is there again.
+                let count = bodies(true).difference(&bodies(false)).count() as u64;
+                if count == 0 {
+                    continue;
+                }
+                let (at_ms, first, realm) = (commit.true_ms(), commit.seq(), part.realm());
+                match open.get_mut(&part.realm_raw) {
+                    Some(known) if known.at_ms - at_ms < TOGETHER_MS => {
+                        (known.at_ms, known.first, known.count) = (at_ms, first, known.count + count);
+                    }
+                    _ => all.extend(open.insert(part.realm_raw, Deletion { at_ms, first, realm, count })),
+                }
+            }
+        }
+        if commits.first().is_some_and(|first| first.true_ms() < since_ms) {
+            break;
+        }
+    }
+    all.extend(open.into_values());
+    Ok(all)
+}
+
+/// A moment, for people.
+fn moment(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map_or_else(
+        |_| "a time that no calendar has".to_owned(),
+        |at| {
+            let local = at.to_zoned_datetime(jiff::tz::TimeZone::system());
+            let text = local.strftime("%Y-%m-%d %H:%M:%S %:z").to_string();
+            let utc = at.strftime("%H:%M:%S");
+            if local.offset().seconds() == 0 { text } else { format!("{text} ({utc} UTC)") }
+        },
+    )
+}
+
+fn until(life: &Life) -> String {
+    life.times_ms.map_or_else(String::new, |(_, last)| format!(", made {}", moment(last)))
+}
+
+/// Chooses.
+///
+/// # Errors
+/// [`ArchiveError::Nothing`] when only a person can choose: it names the lines, and what each has.
+pub(super) async fn choose(catalog: &Catalog, wish: &Wish) -> Result<Chosen> {
+    let reader = Reader { target: &wish.target, catalog, identities: &wish.identities };
+    let by_name = catalog.line(wish.line.as_deref());
+    if wish.line.is_some() || catalog.lines.len() <= 1 {
+        let line = by_name?.clone();
+        let lives =
+            if catalog.lines.len() > 1 { lives(&wish.target, catalog, &wish.identities).await? } else { Vec::new() };
+        return chosen(&reader, wish, line, &lives).await;
+    }
+    let lives = lives(&wish.target, catalog, &wish.identities).await?;
+    let counting: Vec<&Life> = lives.iter().filter(|life| life.counts).collect();
+    let parents: BTreeSet<&str> =
+        counting.iter().filter_map(|life| Some(life.line.parent.as_ref()?.line.as_str())).collect();
+    let leaves: Vec<&Life> =
+        counting.iter().copied().filter(|life| !parents.contains(life.line.line.as_str())).collect();
+    let Some(first) = leaves.first() else { return Err(by_name.err().unwrap_or_else(|| nothing("no line"))) };
+    let Some(at_ms) = wish.at_ms else {
+        if leaves.len() > 1 {
+            let each = leaves.iter().map(|life| {
+                let last =
+                    life.own.map_or_else(|| "no commit of its own".to_owned(), |(_, last)| format!("commit {last}"));
+                format!("--line {} ends with {last}{}", life.line.line, until(life))
+            });
+            let each: Vec<String> = each.collect();
+            return Err(nothing(&format!(
+                "the archive holds {} histories; say which: {}",
+                leaves.len(),
+                each.join("; ")
+            )));
+        }
+        return chosen(&reader, wish, first.line.clone(), &lives).await;
+    };
+    // What each line's own part has nearest before the moment.
+    let mut nearest: HashMap<&str, (Seq, i64)> = HashMap::new();
+    for life in &counting {
+        if let Some(found) = reader.last_at(&life.line, at_ms).await? {
+            nearest.insert(&life.line.line, found);
+        }
+    }
+    let mut answers: BTreeMap<(String, Seq), (&Life, i64)> = BTreeMap::new();
+    for leaf in &leaves {
+        for (record, upto) in catalog.path(&leaf.line)? {
+            // Where the line before goes on beyond what this one took of it, that is another answer.
+            let Some((seq, made_ms)) = nearest.get(record.line.as_str()).copied() else { continue };
+            if seq <= upto {
+                answers.insert((record.line.clone(), seq), (leaf, made_ms));
+            } else {
+                let life = lives.iter().find(|life| life.line.line == record.line);
+                answers.insert((record.line.clone(), seq), (life.unwrap_or(leaf), made_ms));
+                let fork = upto;
+                answers.insert((record.line.clone(), fork), (leaf, i64::MIN));
+            }
+            break;
+        }
+        // The line before it may have gone on although this one has commits of its own by then.
+        for (record, upto) in catalog.path(&leaf.line)?.into_iter().skip(1) {
+            if let Some((seq, made_ms)) = nearest.get(record.line.as_str()).copied()
+                && seq > upto
+                && let Some(life) = lives.iter().find(|life| life.line.line == record.line)
+            {
+                answers.insert((record.line.clone(), seq), (life, made_ms));
+            }
+        }
+    }
+    let default = if leaves.len() == 1 { Some(*first) } else { None };
+    let best = answers.values().map(|(_, made_ms)| *made_ms).max();
+    let same = answers.len() <= 1;
+    let default_is_best = default.is_some_and(|leaf| {
+        answers.values().any(|(life, made_ms)| life.line.line == leaf.line.line && Some(*made_ms) == best)
+    });
+    if same || default_is_best {
+        return chosen(&reader, wish, first.line.clone(), &lives).await;
+    }
+    let each: Vec<String> = answers
+        .iter()
+        .map(|((_, seq), (life, made_ms))| {
+            let made = if *made_ms == i64::MIN {
+                " (where it begins)".to_owned()
+            } else {
+                format!(", made {}", moment(*made_ms))
+            };
+            format!("--line {} gives commit {seq}{made}", life.line.line)
+        })
+        .collect();
+    Err(nothing(&format!("at {} the archive has more than one history; say which: {}", moment(at_ms), each.join("; "))))
+}
+
+fn nothing(what: &str) -> ArchiveError {
+    ArchiveError::Nothing(what.to_owned())
+}
+
+async fn chosen(reader: &Reader<'_>, wish: &Wish, line: LineRecord, lives: &[Life]) -> Result<Chosen> {
+    let path: HashMap<String, Seq> =
+        reader.catalog.path(&line)?.into_iter().map(|(record, upto)| (record.line, upto)).collect();
+    let mut end = None;
+    if let Some(at_ms) = wish.at_ms {
+        for (record, upto) in reader.catalog.path(&line)? {
+            if let Some((seq, _)) = reader.mistimed_at(&record, at_ms).await? {
+                end = Some(seq.min(upto)).max(end);
+            }
+        }
+    }
+    let mut notes = Vec::new();
+    for life in lives.iter().filter(|life| life.line.line != line.line && life.counts) {
+        let Some((first, last)) = life.own else { continue };
+        let after = path.get(&life.line.line).copied().unwrap_or(Seq(first.0 - 1));
+        if last > after {
+            let (name, count) = (&life.line.line, last.0 - after.0);
+            notes.push(format!(
+                "line {name} goes on after the fork: {count} commits until commit {last}{} that are not here; to have \
+                 them, restore that line into another folder (`holdfast restore --line {name} --offline`) and merge it \
+                 with `holdfast salvage FOLDER --scratch DIR`",
+                until(life)
+            ));
+        }
+    }
+    Ok(Chosen { line, end, notes })
+}

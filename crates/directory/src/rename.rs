@@ -1,0 +1,56 @@
+//! An account's login becomes another address. Its number stays, and with it mail, password, sessions and app passwords.
+
+use mailkit::EmailAddress;
+use prost::Message as _;
+use store::{Read as _, RealmId};
+
+use crate::{
+    AccountId, Directory, DirectoryError, Result,
+    address::{MAX_ADDRESSES, addresses_in, delete_in, lookup, put_in},
+    schema::{AccountRecord, account_key, decode, domain_key},
+};
+
+impl Directory {
+    /// Gives an account another login, which must be free or one of the account's own addresses. With `keep_old` mail for
+    /// the old address still reaches it. Passwords, sessions and app passwords stay as they are; one commit.
+    ///
+    /// # Errors
+    /// The account does not exist; the address is taken, or its domain is not ours; the account has as many addresses as
+    /// it may.
+    pub async fn rename_account(&self, id: AccountId, new: &EmailAddress, keep_old: bool) -> Result<()> {
+        let (canonical, domain) = (new.canonical(), new.domain().to_owned());
+        self.store()
+            .transact(move |tx| {
+                let stored = tx.get(RealmId::DIRECTORY, &account_key(id))?;
+                let stored = stored.map(|value| decode::<AccountRecord>("an account", &value)).transpose()?;
+                let mut record = stored
+                    .filter(|record| record.deleted_ms.is_none())
+                    .ok_or_else(|| DirectoryError::no_account(id))?;
+                if tx.get(RealmId::DIRECTORY, &domain_key(&domain))?.is_none() {
+                    return Err(DirectoryError::NoSuchDomain(domain));
+                }
+                let old = EmailAddress::parse(&record.address)
+                    .map_err(|_| DirectoryError::Damaged(format!("the address of account {id}")))?
+                    .canonical();
+                let found = lookup(tx, &canonical)?;
+                if found.as_ref().is_some_and(|found| found.account != id.0) {
+                    return Err(DirectoryError::AddressTaken(canonical));
+                }
+                if old != canonical {
+                    if keep_old {
+                        if found.is_none() && addresses_in(tx, id)?.len() >= MAX_ADDRESSES {
+                            return Err(DirectoryError::TooMany { what: "addresses", limit: MAX_ADDRESSES });
+                        }
+                        put_in(tx, id, &old, true);
+                    } else {
+                        delete_in(tx, id, &old);
+                    }
+                    put_in(tx, id, &canonical, false);
+                }
+                record.address = canonical;
+                tx.put(RealmId::DIRECTORY, account_key(id), record.encode_to_vec());
+                Ok(())
+            })
+            .await
+    }
+}
