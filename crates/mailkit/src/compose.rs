@@ -387,6 +387,8 @@ mod tests {
             draft.attachments = vec![NewAttachment { name: file, content_type: String::new(), content: content.clone(), inline_id: None }];
             let raw = draft.build().unwrap();
             let parsed = parse(&raw);
+            let from = headers::value(&raw, "from").unwrap();
+            prop_assert_eq!(crate::typed::authors(&from), Ok(vec![draft.from.address.clone()]), "{}", String::from_utf8_lossy(&from));
             let names: Vec<String> = headers::fields(&raw)
                 .map(|f| String::from_utf8_lossy(f.name).into_owned())
                 .collect();

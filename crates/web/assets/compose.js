@@ -34,12 +34,13 @@ export function installCompose() {
     const answer = await post(data, what === 'attach' ? 600_000 : 30_000, (part) => {
       if (what === 'attach') status.textContent = part < 1 ? `Adding… ${Math.floor(part * 100)} %` : 'Adding…';
     });
-    if (answer.draft) {
+    if (answer.draft || answer.empty) {
       /** @type {HTMLInputElement} */ (form.elements.namedItem('draft')).value = answer.draft;
       form.dataset.bytes = String(answer.bytes);
-      if (!left && form.isConnected) history.replaceState(null, '', `/compose?draft=${answer.draft}`);
+      if (!left && form.isConnected) history.replaceState(null, '', answer.draft ? `/compose?draft=${answer.draft}` : '/compose');
       showFiles(form, answer.files);
-      status.textContent = `Saved ${answer.saved}`;
+      // Nothing is kept of a page on which nothing is written.
+      status.textContent = answer.empty ? '' : `Saved ${answer.saved}`;
       return true;
     }
     if (answer.stale && again && (await renewToken())) return save(what, false);
@@ -91,7 +92,7 @@ export function installCompose() {
     if (event.ctrlKey || event.metaKey) {
       event.preventDefault();
       form.requestSubmit(/** @type {HTMLElement} */ (form.querySelector('.below [value=send]')));
-    } else if (/** @type {Element} */ (event.target).matches('input')) event.preventDefault();
+    } else if (/** @type {Element} */ (event.target).matches('input, [data-people]')) event.preventDefault();
   });
   // Another page takes the place of this one: what was typed last is kept.
   form.addEventListener('leave', async () => {
@@ -104,6 +105,7 @@ export function installCompose() {
     await saving;
     data.set('draft', /** @type {HTMLInputElement} */ (form.elements.namedItem('draft')).value);
     const answer = await post(data, 30_000, () => {});
+    if (answer.empty) return;
     say(answer.draft ? 'Kept as a draft.' : 'What you typed last is not kept.', answer.draft ? `/compose?draft=${answer.draft}` : location.href, answer.draft ? 'Go on' : '');
   });
   addEventListener('pagehide', () => {
@@ -126,7 +128,7 @@ export function installCompose() {
       }
     });
   }
-  form.querySelectorAll('[data-people]').forEach((input) => complete(/** @type {HTMLInputElement} */ (input)));
+  form.querySelectorAll('input[data-people]').forEach((input) => complete(grown(/** @type {HTMLInputElement} */ (input))));
   const text = /** @type {HTMLTextAreaElement | null} */ (document.querySelector('#text[autofocus]'));
   text?.setSelectionRange(0, 0);
 }
@@ -180,7 +182,34 @@ function showFiles(form, files) {
   }));
 }
 
-/** Offer people written to before, contacts and groups. @param {HTMLInputElement} input */
+/**
+ * The same field with as many lines as its people take, so that all of them can be seen and each taken out.
+ * @param {HTMLInputElement} input @returns {HTMLTextAreaElement}
+ */
+function grown(input) {
+  const area = document.createElement('textarea');
+  for (const { name, value } of input.attributes) if (name !== 'value') area.setAttribute(name, value);
+  area.rows = 1;
+  area.value = input.value;
+  const fit = () => {
+    area.style.blockSize = 'auto';
+    if (area.scrollHeight) area.style.blockSize = `${area.scrollHeight}px`;
+  };
+  area.addEventListener('input', fit);
+  const focused = document.activeElement === input;
+  input.replaceWith(area);
+  if (focused) area.focus();
+  fit();
+  // What is not shown has no height yet.
+  area.closest('details')?.addEventListener('toggle', fit);
+  addEventListener('resize', () => area.isConnected && fit());
+  return area;
+}
+
+/** Where the entry begins that is being typed. @param {string} text */
+const entryStart = (text) => Math.max(text.lastIndexOf(','), text.lastIndexOf(';'), text.lastIndexOf('\n')) + 1;
+
+/** Offer people written to before, contacts and groups. @param {HTMLTextAreaElement} input */
 function complete(input) {
   const list = Object.assign(document.createElement('ul'), { className: 'suggest', id: `${input.id}-people`, hidden: true });
   list.setAttribute('role', 'listbox');
@@ -205,13 +234,13 @@ function complete(input) {
   /** @param {Element | null} option */
   const take = (option) => {
     if (!option) return;
-    const before = input.value.slice(0, input.value.lastIndexOf(',') + 1);
+    const before = input.value.slice(0, entryStart(input.value));
     input.value = `${before}${before ? ' ' : ''}${option.getAttribute('data-value')}, `;
     input.dispatchEvent(new Event('input', { bubbles: true }));
     close();
   };
   input.addEventListener('input', async () => {
-    const prefix = input.value.slice(input.value.lastIndexOf(',') + 1).trim();
+    const prefix = input.value.slice(entryStart(input.value)).trim();
     asked = prefix;
     if (prefix.length < 1) return close();
     const response = await fetch(`/complete?q=${encodeURIComponent(prefix)}`).catch(() => undefined);

@@ -34,6 +34,26 @@ async fn a_send_files_queues_and_keeps_a_copy_in_one_commit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn only_the_copy_of_the_sender_tells_of_blind_copies() {
+    let fake = Fake::obliging().await;
+    let mut world = World::stopped(options(Some(&fake))).await;
+    let copy = [b"Bcc: x@there.example\r\n", MESSAGE].concat();
+    let send = Submission {
+        copy: Some(copy.clone().into()),
+        ..submission(&world, b"key", &["bob@here.example", "alice@here.example", "x@there.example"])
+    };
+    world.delivery.submit(send).await.unwrap();
+    assert_eq!(world.mailbox(world.alice, Role::Sent)[0].as_bytes(), copy);
+    for filed in [world.inbox(world.bob), world.inbox(world.alice)] {
+        assert!(filed.len() == 1 && !filed[0].contains("Bcc:"), "{filed:?}");
+    }
+    world.start();
+    assert!(!fake.wait_for(1).await[0].message.contains("Bcc:"));
+    world.until_queue_is_empty().await;
+    world.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_same_key_sends_once_however_many_press_at_once() {
     let fake = Fake::obliging().await;
     let world = World::new(options(Some(&fake))).await;
