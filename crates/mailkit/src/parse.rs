@@ -129,7 +129,7 @@ fn read_envelope(envelope: Envelope, parsed: &mut Parsed) {
     if let Some(id) = &envelope.message_id {
         parsed.message_id = ids(id).next().unwrap_or_default();
     }
-    parsed.date_ms = envelope.date.as_deref().and_then(|date| date::parse(&String::from_utf8_lossy(date)));
+    parsed.date_ms = envelope.date.as_deref().and_then(|date| date::parse(&decode_text_or(date, parsed.header_hint())));
     parsed.envelope = envelope;
 }
 

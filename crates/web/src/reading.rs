@@ -250,7 +250,7 @@ fn outline(caller: &Caller, calendar: &Calendar, row: &MessageRow) -> Message {
         cc_full: in_full(&parsed.cc),
         bcc_full: in_full(&parsed.bcc),
         preview: parsed.preview.clone(),
-        when: calendar.when(parsed.date_ms.unwrap_or(row.internal_date_ms)),
+        when: calendar.when(mailkit::date::sent_ms(parsed.date_ms, row.internal_date_ms)),
         size: size(row.size),
         open_href: String::new(),
         blocked: 0,

@@ -120,7 +120,7 @@ fn reply(caller: &Caller, email: &Email, header: &Parsed, text: &str, signature:
     }
     let name =
         parsed.from.first().map_or("someone", |from| if from.name.is_empty() { &from.address } else { &from.name });
-    let attribution = caller.calendar().attribution(parsed.date_ms.unwrap_or(email.filed_ms), name);
+    let attribution = caller.calendar().attribution(mailkit::date::sent_ms(parsed.date_ms, email.filed_ms), name);
     Form {
         to: list(&to),
         cc: list(&cc),
@@ -132,7 +132,7 @@ fn reply(caller: &Caller, email: &Email, header: &Parsed, text: &str, signature:
 
 fn forward(caller: &Caller, email: &Email, text: &str, signature: &str) -> Form {
     let parsed = &email.parsed;
-    let when = caller.calendar().when(parsed.date_ms.unwrap_or(email.filed_ms)).full;
+    let when = caller.calendar().when(mailkit::date::sent_ms(parsed.date_ms, email.filed_ms)).full;
     let mut header =
         format!("From: {}\nDate: {when}\nSubject: {}\nTo: {}\n", list(&parsed.from), parsed.subject, list(&parsed.to));
     if !parsed.cc.is_empty() {
