@@ -18,6 +18,7 @@ pub fn decode_transfer<'a>(encoding: &str, body: &'a [u8]) -> Option<Cow<'a, [u8
         "" | "7bit" | "8bit" | "binary" => Some(Cow::Borrowed(body)),
         "base64" => Some(Cow::Owned(decode_base64(body))),
         "quoted-printable" => Some(Cow::Owned(decode_quoted_printable(body))),
+        "x-uuencode" | "x-uue" | "uuencode" | "uue" => Some(Cow::Owned(crate::opened::uuencode::decode(body))),
         _ => None,
     }
 }

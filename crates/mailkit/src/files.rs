@@ -6,10 +6,13 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
+use crate::calendar::{self, Event};
 use crate::charset;
 use crate::html::{self, CleanOptions};
 use crate::layout::{Aside, Layout, Leaf, layout};
-use crate::names::file_name;
+use crate::names::{self, file_name};
+use crate::opened::{self, InnerFile, MAX_NESTING, Opened, uuencode};
+use crate::parse::bare;
 use crate::parsed::{Parsed, Part};
 use crate::pictures::{Pictures, head_range, may_be_sniffed, picture_kind, picture_kind_of};
 use crate::text::{self, decoded_text};
@@ -21,7 +24,7 @@ const MAX_BLANK_BYTES: u64 = 2 * 1024;
 /// A file of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
-    /// IMAP part number (`2`, `1.3`).
+    /// IMAP part number (`2`, `1.3`), and after a dash, the number within a container (`2-1`).
     pub part: String,
     /// File name, decoded, without any path; made up if the message gives none.
     pub name: String,
@@ -35,46 +38,98 @@ pub struct Attachment {
     pub shown: bool,
 }
 
-/// All files of a message in their order, those that the page shows in its text among them. `raw` must reach as far as
-/// [`crate::display::shown_bytes`] says.
+/// All files of a message in their order, those that the page shows in its text among them, and what its containers hold
+/// in their place. `raw` must reach as far as [`crate::display::shown_bytes`] says.
 pub fn files(raw: &[u8], parsed: &Parsed) -> Vec<Attachment> {
+    files_within(raw, parsed, 0)
+}
+
+fn files_within(raw: &[u8], parsed: &Parsed, depth: usize) -> Vec<Attachment> {
     let layout = layout(parsed);
     let shown = if layout.attachments.iter().any(|leaf| leaf.part.content_id.is_some()) {
         shown_pictures(raw, &layout)
     } else {
         shown_in_place(raw, &layout, &HashSet::new()).collect()
     };
-    list(raw, &layout, &shown, parsed.header_hint())
+    let mut out = Vec::new();
+    for leaf in plain_texts(&layout) {
+        let blocks = decoded_text(raw, leaf.part, text::MAX_TEXT_BYTES).map(|text| uuencode::blocks(&text));
+        let files = blocks.unwrap_or_default().into_iter().map(|block| block.file);
+        out.extend(inner_files(&leaf.path, files));
+    }
+    for leaf in listed(&layout).filter(|leaf| !is_blank(raw, leaf.part)) {
+        match opened(raw, leaf.part, depth) {
+            Some(Opened::Message(inner)) => {
+                let within = files_within(&inner, &bare(&inner), depth + 1);
+                out.extend(
+                    within.into_iter().map(|file| Attachment { part: format!("{}-{}", leaf.path, file.part), ..file }),
+                );
+            }
+            Some(Opened::Files { files, .. }) => out.extend(inner_files(&leaf.path, files.into_iter())),
+            _ if is_told(raw, leaf, &layout) => {}
+            _ => out.push(attachment(raw, leaf, shown.contains(&leaf.path), parsed.header_hint())),
+        }
+    }
+    out
+}
+
+/// [`opened::open`], as deep as containers are opened.
+pub(crate) fn opened(raw: &[u8], part: &Part, depth: usize) -> Option<Opened> {
+    if depth < MAX_NESTING { opened::open(raw, part) } else { None }
+}
+
+/// The texts that may hold files.
+fn plain_texts<'l, 'a>(layout: &'l Layout<'a>) -> impl Iterator<Item = &'l Leaf<'a>> {
+    let mut seen = HashSet::new();
+    layout.text.iter().chain(&layout.html).filter(move |leaf| leaf.part.is_text("plain") && seen.insert(&leaf.path))
+}
+
+fn inner_files(path: &str, files: impl Iterator<Item = InnerFile>) -> impl Iterator<Item = Attachment> {
+    files.enumerate().map(move |(at, file)| {
+        let name = names::clean(&file.name);
+        Attachment {
+            part: format!("{path}-{}", at + 1),
+            content_type: names::type_of(&name),
+            name: if name.is_empty() { "attachment.bin".to_owned() } else { name },
+            size: file.content.len() as u64,
+            content_id: None,
+            shown: false,
+        }
+    })
+}
+
+/// Whether a calendar is told of in the message's text, which has words of its own besides.
+fn is_told(raw: &[u8], leaf: &Leaf<'_>, layout: &Layout<'_>) -> bool {
+    let is_aside = layout.aside.iter().any(|(why, aside)| *why == Aside::Calendar && aside.path == leaf.path);
+    is_aside && !(layout.text.is_empty() && layout.html.is_empty()) && event_of(raw, leaf.part).is_some()
+}
+
+/// What a calendar part says.
+pub(crate) fn event_of(raw: &[u8], part: &Part) -> Option<Event> {
+    calendar::event(&decoded_text(raw, part, text::MAX_TEXT_BYTES)?)
 }
 
 /// Whether the page lists any file: what lists mark and `has:attachment` finds.
-pub(crate) fn has_files(raw: &[u8], layout: &Layout<'_>) -> bool {
-    let mut pictures = false;
-    for leaf in listed(layout) {
-        if is_blank(raw, leaf.part) {
-            continue;
-        }
-        if picture_kind(raw, leaf.part).is_none() {
-            return true;
-        }
-        pictures = true;
-    }
-    // Only now is it worth the while to see which pictures the HTML shows.
-    pictures && list(raw, layout, &shown_pictures(raw, layout), None).iter().any(|file| !file.shown)
+pub(crate) fn has_files(raw: &[u8], parsed: &Parsed, layout: &Layout<'_>) -> bool {
+    // Whatever needs no look inside or into HTML, first.
+    let certain = |leaf: &Leaf<'_>| {
+        let part = leaf.part;
+        !(opened::is_container(part) || part.is_text("calendar"))
+            && picture_kind(raw, part).is_none()
+            && !is_blank(raw, part)
+    };
+    let texts = plain_texts(layout).any(|leaf| {
+        let body = text::body(raw, leaf.part).unwrap_or_default();
+        leaf.part.encoding == "base64" || memchr::memmem::find(body, b"begin ").is_some()
+    });
+    listed(layout).any(certain)
+        || ((texts || listed(layout).next().is_some()) && files(raw, parsed).iter().any(|file| !file.shown))
 }
 
 /// The parts that may be files.
 fn listed<'l, 'a>(layout: &'l Layout<'a>) -> impl Iterator<Item = &'l Leaf<'a>> {
     let aside = layout.aside.iter().filter(|(why, _)| *why == Aside::Calendar).map(|(_, leaf)| leaf);
     layout.attachments.iter().chain(aside)
-}
-
-/// The files, given the numbers of the pictures that the page shows.
-pub(crate) fn list(raw: &[u8], layout: &Layout<'_>, shown: &HashSet<String>, hint: Option<&str>) -> Vec<Attachment> {
-    listed(layout)
-        .filter(|leaf| !is_blank(raw, leaf.part))
-        .map(|leaf| attachment(raw, leaf, shown.contains(&leaf.path), hint))
-        .collect()
 }
 
 fn attachment(raw: &[u8], leaf: &Leaf<'_>, shown: bool, hint: Option<&str>) -> Attachment {
@@ -159,7 +214,8 @@ pub(crate) fn needed_bytes(layout: &Layout<'_>) -> u64 {
     let end = |leaf: &Leaf<'_>| {
         let part = leaf.part;
         let blank = part.media_type == "text" && part.octets() <= MAX_BLANK_BYTES;
-        match blank {
+        let whole = blank || opened::is_container(part) || part.is_text("calendar");
+        match whole {
             true => part.body_end,
             false if may_be_sniffed(part) => head_range(part).end,
             false => 0,
@@ -188,13 +244,34 @@ pub fn part_place(parsed: &Parsed, part: &str) -> Option<(Range<u64>, Encoding)>
     Some((part.body_start..part.body_end, encoding))
 }
 
-/// The decoded bytes of a part by its number. `None` if there is no such part.
+/// The decoded bytes of a part or of what a container holds by its number. `None` if there is no such part.
 pub fn part_content(raw: &[u8], parsed: &Parsed, part: &str) -> Option<Vec<u8>> {
-    let path = part_number(part)?;
-    let part = parsed.part(&path)?;
-    let body = text::body(raw, part)?;
-    let content = charset::decode_transfer(&part.encoding, body);
-    Some(content.map_or_else(|| body.to_vec(), |decoded| decoded.into_owned()))
+    content_within(raw, parsed, part, 0)
+}
+
+fn content_within(raw: &[u8], parsed: &Parsed, number: &str, depth: usize) -> Option<Vec<u8>> {
+    let (own, within) = number.split_once('-').map_or((number, None), |(own, within)| (own, Some(within)));
+    let part = parsed.part(&part_number(own)?)?;
+    let Some(within) = within else {
+        let body = text::body(raw, part)?;
+        let content = charset::decode_transfer(&part.encoding, body);
+        return Some(content.map_or_else(|| body.to_vec(), |decoded| decoded.into_owned()));
+    };
+    let nth = || within.parse::<usize>().ok()?.checked_sub(1);
+    if part.is_text("plain") {
+        let text = decoded_text(raw, part, text::MAX_TEXT_BYTES)?;
+        return Some(uuencode::blocks(&text).into_iter().nth(nth()?)?.file.content);
+    }
+    match opened(raw, part, depth)? {
+        Opened::Message(inner) => content_within(&inner, &bare(&inner), within, depth + 1),
+        Opened::Files { files, .. } => Some(files.into_iter().nth(nth()?)?.content),
+        Opened::Encrypted => None,
+    }
+}
+
+/// Whether a number names something within a container, for which the whole message must be read.
+pub fn is_within(part: &str) -> bool {
+    part.contains('-')
 }
 
 /// A part number such as `1.2`, read.

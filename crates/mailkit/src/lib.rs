@@ -11,6 +11,7 @@
 
 pub mod address;
 mod addrlist;
+mod calendar;
 pub mod charset;
 pub mod compose;
 pub mod date;
@@ -26,11 +27,13 @@ mod headline;
 pub mod html;
 mod layout;
 mod names;
+mod opened;
 mod ordering;
 mod params;
 pub mod parse;
 pub mod parsed;
 mod pictures;
+mod rtf;
 mod scan;
 mod style;
 mod subject;

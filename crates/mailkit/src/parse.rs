@@ -2,8 +2,10 @@
 
 use std::collections::HashSet;
 
+use crate::display::{self, ReadOptions};
 use crate::files::has_files;
 use crate::layout::{Leaf, layout};
+use crate::opened::{is_container, uuencode};
 use crate::parsed::{Address, DisplayAddress, Envelope, Parsed, Part};
 use crate::text::{decoded_text, said_charset};
 use crate::words::decode_text_or;
@@ -63,6 +65,28 @@ const PREVIEW_HTML_BYTES: usize = 128 * 1024;
 
 /// Reads a message. Never fails and never panics, whatever the bytes; linear in their number.
 pub fn parse(raw: &[u8]) -> Parsed {
+    let mut parsed = bare(raw);
+    let layout = layout(&parsed);
+    let has_attachment = has_files(raw, &parsed, &layout);
+    let own = layout.text.iter().map(|leaf| preview(raw, leaf)).find(|text| !text.is_empty());
+    let boxed = !layout.aside.is_empty() || layout.attachments.iter().any(|leaf| is_container(leaf.part));
+    let preview = own.or_else(|| boxed.then(|| inner_preview(raw, &parsed))).unwrap_or_default();
+    parsed.has_attachment = has_attachment;
+    parsed.preview = preview;
+    parsed
+}
+
+/// The first words of what containers and invitations say, or of what there is to say of the message.
+fn inner_preview(raw: &[u8], parsed: &Parsed) -> String {
+    let options = ReadOptions { remote_images: false, inline_url: &|_| String::new() };
+    let shown = display::show(raw, parsed, &options);
+    let words = shown.html.as_deref().map_or(shown.text, html::to_search_text);
+    let text = collapse(words.lines());
+    if text.is_empty() { collapse(shown.notes.iter().map(String::as_str)) } else { text }
+}
+
+/// What can be told without opening what the message contains: all but mark and preview.
+pub(crate) fn bare(raw: &[u8]) -> Parsed {
     let scanned = scan::scan(raw);
     let mut parsed =
         Parsed { size: raw.len() as u64, root: scanned.root, truncated: scanned.truncated, ..Parsed::default() };
@@ -72,11 +96,6 @@ pub fn parse(raw: &[u8]) -> Parsed {
     parsed.references = references(header, &parsed);
     parsed.listed_header = listed_header(header, &parsed);
     parsed.is_reply |= !parsed.references.is_empty();
-    let layout = layout(&parsed);
-    let has_attachment = has_files(raw, &layout);
-    let preview = layout.text.iter().map(|leaf| preview(raw, leaf)).find(|text| !text.is_empty()).unwrap_or_default();
-    parsed.has_attachment = has_attachment;
-    parsed.preview = preview;
     parsed
 }
 
@@ -215,6 +234,8 @@ fn preview(raw: &[u8], leaf: &Leaf<'_>) -> String {
     };
     if is_html {
         text = html::to_search_text(&text);
+    } else if text.contains("begin ") {
+        text = uuencode::without_blocks(&text);
     }
     let unquoted = text.lines().filter(|line| !line.starts_with('>'));
     let short = collapse(unquoted);

@@ -1,6 +1,8 @@
 //! Content transfer encodings, undone piece by piece, so that a large part is given out without being held in memory. An
 //! answer that must begin with its size, as in BINARY (RFC 3516), has the part decoded twice.
 
+use crate::opened::uuencode;
+
 /// A content transfer encoding (RFC 2045 section 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
@@ -10,6 +12,8 @@ pub enum Encoding {
     Base64,
     /// Quoted-printable.
     QuotedPrintable,
+    /// Uuencode, which is no standard of mail and yet is sent.
+    Uuencode,
 }
 
 impl Encoding {
@@ -19,6 +23,7 @@ impl Encoding {
             "" | "7bit" | "8bit" | "binary" => Some(Self::Identity),
             "base64" => Some(Self::Base64),
             "quoted-printable" => Some(Self::QuotedPrintable),
+            "x-uuencode" | "x-uue" | "uuencode" | "uue" => Some(Self::Uuencode),
             _ => None,
         }
     }
@@ -36,6 +41,7 @@ enum State {
     Identity,
     Base64 { bits: u32, count: u8 },
     Quoted { held: Vec<u8> },
+    Uuencode(uuencode::Decoder),
 }
 
 /// Longest run held back by quoted-printable before it is given out as it is; lines have at most 76 characters.
@@ -48,6 +54,7 @@ impl Decoder {
             Encoding::Identity => State::Identity,
             Encoding::Base64 => State::Base64 { bits: 0, count: 0 },
             Encoding::QuotedPrintable => State::Quoted { held: Vec::new() },
+            Encoding::Uuencode => State::Uuencode(uuencode::Decoder::default()),
         };
         Self { state }
     }
@@ -73,6 +80,7 @@ impl Decoder {
                     }
                 }
             }
+            State::Uuencode(decoder) => decoder.feed(input, out),
             State::Quoted { held } => {
                 for &byte in input {
                     quoted(held, byte, out);
@@ -83,6 +91,9 @@ impl Decoder {
 
     /// The end of the input.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
+        if let State::Uuencode(decoder) = &mut self.state {
+            decoder.finish(out);
+        }
         if let State::Quoted { held } = &mut self.state {
             // White space at the end of the text was added on the way; a last `=` is a soft line break.
             if !held.iter().all(|b| matches!(b, b' ' | b'\t' | b'=')) {

@@ -3,14 +3,11 @@
 //! What these answers carry was written by strangers. It is never given as a page of this site: everything comes with
 //! `sandbox` in its Content-Security-Policy, `nosniff`, and unless it is a harmless kind of picture as a download.
 
-use std::io;
-
 use axum::body::Body;
 use axum::extract::{Path, Query};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use bytes::Bytes;
-use futures_util::Stream;
 use mailkit::Parsed;
 use mailkit::display::{self, ReadOptions};
 use mailkit::transfer::Encoding;
@@ -138,7 +135,6 @@ pub async fn inline(caller: Caller, Path((id, part)): Path<(String, String)>) ->
     caller
         .blocking(move |caller| {
             let (content, media_type) = part_of(caller, &id, &part)?;
-            let content = Body::from_stream(content);
             let Some(kind) = PICTURES.iter().find(|kind| media_type.eq_ignore_ascii_case(kind)) else {
                 return Err(Fault::NotFound("That part of the message is no picture."));
             };
@@ -160,7 +156,7 @@ pub async fn part(caller: Caller, Path((id, part, name)): Path<(String, String, 
     caller
         .blocking(move |caller| {
             let (content, media_type) = part_of(caller, &id, &part)?;
-            Ok(download(Body::from_stream(content), &name, &harmless(&media_type)))
+            Ok(download(content, &name, &harmless(&media_type)))
         })
         .await
 }
@@ -223,15 +219,21 @@ pub fn shown_part(caller: &Caller, id: EmailId, parsed: &Parsed) -> Result<Bytes
 }
 
 /// An attachment as it was before it was encoded, and its media type.
-fn part_of(caller: &Caller, id: &str, part: &str) -> Result<(impl Stream<Item = io::Result<Bytes>> + use<>, String)> {
+fn part_of(caller: &Caller, id: &str, part: &str) -> Result<(Body, String)> {
     let email = record(caller, id)?;
     let gone = || Fault::NotFound("The message has no such part.");
     let mut reader = caller.site.mailstore.body(caller.realm, email.id)?;
+    if display::is_within(part) {
+        let raw = reader.read_all()?;
+        let known = display::files(&raw, &email.parsed).into_iter().find(|file| file.part == part).ok_or_else(gone)?;
+        let content = display::part_content(&raw, &email.parsed, part).ok_or_else(gone)?;
+        return Ok((Body::from(content), known.content_type));
+    }
     let head =
         |range: std::ops::Range<u64>| reader.read_range(range.start, (range.end - range.start) as usize).map(Vec::from);
     let media_type = display::part_type(&email.parsed, part, head)?.ok_or_else(gone)?;
     let (range, encoding) = display::part_place(&email.parsed, part).ok_or_else(gone)?;
-    Ok((content::pieces(reader, range, encoding), media_type))
+    Ok((Body::from_stream(content::pieces(reader, range, encoding)), media_type))
 }
 
 /// A media type that no browser runs, whatever it is told: what could be a page becomes plain bytes.

@@ -254,6 +254,7 @@ fn outline(caller: &Caller, calendar: &Calendar, row: &MessageRow) -> Message {
         size: size(row.size),
         open_href: String::new(),
         blocked: 0,
+        notes: Vec::new(),
         images_href: String::new(),
         frame: None,
         adapts: false,
@@ -277,6 +278,7 @@ fn content(caller: &Caller, row: &MessageRow, pictures: bool, shown: &mut Messag
     let inline = |part: &str| message::inline_url(id, part);
     let content = show(&raw, &row.parsed, &ReadOptions { remote_images: pictures, inline_url: &inline });
     shown.blocked = content.remote_images_blocked;
+    shown.notes = content.notes;
     if let Some(html) = &content.html {
         shown.adapts = message::adapts(html);
         shown.frame = Some(message::frame_url(id, pictures, shown.adapts.then_some(caller.theme)));

@@ -254,6 +254,8 @@ pub struct Message {
     pub size: String,
     /// Where it is opened.
     pub open_href: String,
+    /// What there is to say of it: that it is encrypted or signed, what it invites to.
+    pub notes: Vec<String>,
     /// Pictures that were not loaded.
     pub blocked: usize,
     /// Where they are.

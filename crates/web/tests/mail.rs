@@ -384,6 +384,37 @@ async fn list_page_search_and_forward_agree_about_files() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_packed_in_a_part_is_read_quoted_and_saved() {
+    let world = World::new().await;
+    let inbox = world.mailbox("ann", Role::Inbox).id;
+    let block = "begin 644 note.txt\r\n;5&AE<V4@=V]R9',@=V5R92!U=65N8V]D960N\r\n`\r\nend\r\n";
+    let raw = format!("From: x@example.com\r\nSubject: uu\r\n\r\nPlease find it.\r\n{block}");
+    let filed = world.file("ann", inbox, raw.as_bytes()).await;
+    let mut browser = world.signed_in("ann").await;
+    let page = browser.get(&format!("/mail/inbox/{}", filed.thread_id)).await.text();
+    assert!(!page.contains("begin 644"), "{page}");
+    let href = page.split("href=\"").find(|part| part.contains("/part/")).unwrap().split('"').next().unwrap();
+    assert_eq!(browser.get(href).await.text(), "These words were uuencoded.");
+    let event = "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nSUMMARY:Budget round\r\nDTSTART:20261201T090000Z\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
+    let raw =
+        format!("From: x@example.com\r\nSubject: call\r\nContent-Type: text/calendar; method=REQUEST\r\n\r\n{event}");
+    let filed = world.file("ann", inbox, raw.as_bytes()).await;
+    let paths = [
+        format!("/mail/inbox/{}", filed.thread_id),
+        format!("/compose?reply={}", filed.email_id),
+        "/mail/inbox".to_owned(),
+    ];
+    for path in paths {
+        let page = browser.get(&path).await.text();
+        assert!(page.contains("Budget round") && page.contains("1 Dec 2026, 09:00"), "{path}: {page}");
+    }
+    let raw = b"From: x@example.com\r\nContent-Type: multipart/encrypted; boundary=b\r\n\r\n--b\r\nContent-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n--b\r\nContent-Type: application/octet-stream; name=encrypted.asc\r\n\r\nx\r\n--b--\r\n";
+    let filed = world.file("ann", inbox, raw).await;
+    let page = browser.get(&format!("/mail/inbox/{}", filed.thread_id)).await.text();
+    assert!(page.contains("OpenPGP") && page.contains("encrypted.asc") && !page.contains("attachment.pgp"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_act_posted_twice_is_done_once_and_undone_by_its_banner() {
     let world = World::new().await;
     let inbox = world.mailbox("ann", Role::Inbox).id;
