@@ -420,7 +420,7 @@ impl Config {
         env: impl Iterator<Item = (String, String)>,
     ) -> Result<(Self, Option<ConfigError>), ConfigError> {
         // The file alone first, so that its mistakes are told with their lines.
-        toml::from_str::<Self>(text).map_err(|error| diagnose::explain(text, path, &error))?;
+        diagnose::read::<Self>(text, path)?;
         let mut table: toml::Table = text.parse().expect("it parsed a moment ago");
         let set = environment::overlay(&mut table, env)?;
         let config: Self = table.try_into().expect("it was read with each variable");
@@ -542,11 +542,39 @@ mod tests {
         let misspelt = message("HOLDFAST_LISTN__SMTP", "127.0.0.1:25");
         assert!(misspelt.contains("HOLDFAST_LISTN__SMTP") && misspelt.contains("HOLDFAST_LISTEN__SMTP"), "{misspelt}");
         let key = message("HOLDFAST_LISTEN__SMPT", "127.0.0.1:25");
-        assert!(key.contains("HOLDFAST_LISTEN__SMPT") && key.contains("smpt"), "{key}");
+        assert!(key.contains("HOLDFAST_LISTEN__SMPT") && key.contains("did you mean HOLDFAST_LISTEN__SMTP"), "{key}");
         let value = message("HOLDFAST_LIMITS__MESSAGE_SIZE", "huge");
         assert!(value.contains("HOLDFAST_LIMITS__MESSAGE_SIZE") && value.contains("50 MiB"), "{value}");
         let checked = message("HOLDFAST_LIMITS__CONNECTIONS", "0");
         assert!(checked.contains("HOLDFAST_LIMITS__CONNECTIONS") && checked.contains("zero"), "{checked}");
+    }
+
+    #[test]
+    fn every_value_that_is_wrong_is_told_with_its_own_remedy() {
+        let text = "hostname = 5\n[limits]\nmessage_size = \"huge\"\nshutdown_grace = \"soon\"\nconections = 5\n[log]\nlevel = 5\n";
+        let message = load(text).unwrap_err().to_string();
+        for line in [1, 3, 4, 5, 7] {
+            assert!(message.contains(&format!("holdfast.toml:{line}:")), "{line}: {message}");
+        }
+        for remedy in ["write it as \"50 MiB\"", "\"90 s\"", "did you mean `connections`"] {
+            assert!(message.contains(remedy), "{remedy}: {message}");
+        }
+        assert!(!message.contains("key = value"), "{message}");
+        // A line that can't be passed over ends it, and no mistake is told twice.
+        let message = load("[limits]\nmessage_size = \"huge\"\n[listen\n").unwrap_err().to_string();
+        assert_eq!(message.matches("holdfast.toml:").count(), 1, "{message}");
+    }
+
+    #[test]
+    fn a_data_folder_that_can_not_be_one_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "x").unwrap();
+        for wrong in [file.clone(), file.join("below")] {
+            let message = load(&format!("data_dir = {:?}\n", wrong.display().to_string())).unwrap_err().to_string();
+            assert!(message.contains("holdfast.toml:1") && message.contains("not a folder"), "{message}");
+        }
+        load(&format!("data_dir = {:?}\n", dir.path().join("new/one").display().to_string())).unwrap();
     }
 
     #[test]

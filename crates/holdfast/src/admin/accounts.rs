@@ -262,7 +262,11 @@ pub fn complete(command: &mut AdminCommand) -> anyhow::Result<()> {
     match command {
         AdminCommand::Account(
             AccountCommand::Add { address, password, .. } | AccountCommand::Passwd { address, password },
-        ) => ask_password(address, password),
+        ) => {
+            // Before anybody types a password in vain.
+            mailkit::EmailAddress::parse(address).with_context(|| format!("\u{201c}{address}\u{201d}"))?;
+            ask_password(address, password)
+        }
         AdminCommand::Account(AccountCommand::Delete { address, yes: false }) => {
             ensure!(std::io::stdin().is_terminal(), "deleting an account needs --yes where nobody can be asked");
             eprint!("Delete {address}? Type the address again: ");

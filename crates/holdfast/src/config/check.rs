@@ -41,6 +41,9 @@ impl Config {
         if !is_host(&self.hostname) {
             all.push(Finding::new("hostname", "is not a host name", "write the name your MX record points to"));
         }
+        if let Some(why) = no_folder(&self.data_dir) {
+            all.push(Finding::new("data_dir", why, "name a folder, or one that can be made"));
+        }
         self.certificate_mistakes(&mut all);
         self.limit_mistakes(&mut all);
         self.delivery_mistakes(&mut all);
@@ -234,6 +237,19 @@ pub fn ends(certificate: &Certificate, now: i64) -> Option<String> {
     } else {
         None
     }
+}
+
+/// Why a path can't be a folder of ours.
+fn no_folder(path: &Path) -> Option<String> {
+    let there = path.ancestors().find(|above| above.as_os_str().is_empty() || above.exists())?;
+    if !there.as_os_str().is_empty() && !there.is_dir() {
+        return Some(if there == path {
+            format!("is {}, which is not a folder", path.display())
+        } else {
+            format!("is below {}, which is not a folder", there.display())
+        });
+    }
+    None
 }
 
 const READABLE: &str = "correct the path, or let the service's user read the file";

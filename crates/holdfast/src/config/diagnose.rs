@@ -78,17 +78,63 @@ pub fn doubt(text: &str, path: &Path, finding: Finding) -> String {
     format!("warning: {}", wrong(text, path, &[], finding))
 }
 
+/// Most mistakes of one file that are told.
+const MAX_MISTAKES: usize = 20;
+
+/// Read a file; what is wrong in one line keeps no other mistake from being told.
+///
+/// # Errors
+/// Every line whose key or value is wrong, as far as the others can be read without it.
+pub(super) fn read<T: serde::de::DeserializeOwned>(text: &str, path: &Path) -> Result<T, ConfigError> {
+    let mut mistakes: Vec<ConfigError> = Vec::new();
+    // Lines that are wrong are emptied, so that the others keep their numbers.
+    let mut lines: Vec<&str> = text.lines().collect();
+    loop {
+        let rest = lines.join("\n");
+        let error = match toml::from_str::<T>(&rest) {
+            Ok(read) if mistakes.is_empty() => return Ok(read),
+            Ok(_) => break,
+            Err(error) => error,
+        };
+        let start = error.span().map_or(0, |span| span.start.min(rest.len()));
+        let at = rest[..start].matches('\n').count();
+        mistakes.push(explain(&rest, path, &error));
+        // Without its head the lines of a section would be another's.
+        let Some(line) = lines.get_mut(at).filter(|line| is_plain(line)) else { break };
+        *line = "";
+        if mistakes.len() == MAX_MISTAKES {
+            break;
+        }
+    }
+    // What stops the reading for good may only follow from what was taken out.
+    if mistakes.len() == 1 { Err(mistakes.remove(0)) } else { Err(ConfigError::Several(mistakes)) }
+}
+
+/// Whether a line sets one key, and nothing goes on in the next.
+fn is_plain(line: &str) -> bool {
+    let Some((_, value)) = line.split_once('=') else { return false };
+    let opens = |open: char, close: char| value.matches(open).count() > value.matches(close).count();
+    !line.trim_start().starts_with('[') && !opens('[', ']') && !opens('{', '}') && !value.contains("\"\"\"")
+}
+
 /// Turns a TOML error into one that names the line and suggests the nearest key.
-pub(super) fn explain(text: &str, path: &Path, error: &toml::de::Error) -> ConfigError {
+fn explain(text: &str, path: &Path, error: &toml::de::Error) -> ConfigError {
     let start = error.span().map_or(0, |span| span.start.min(text.len()));
     let line = text[..start].matches('\n').count() + 1;
     let source_line = text.lines().nth(line - 1).unwrap_or_default().trim().to_owned();
-    let message = error.message().trim().to_owned();
-    let remedy = remedy(&message);
+    let (message, remedy) = advice(error.message());
     ConfigError::Parse { path: path.to_owned(), line, message, source_line, remedy }
 }
 
-/// What to do about what the parser says.
+/// What the parser says, and what to do about it. Some of our own types say both.
+pub(super) fn advice(message: &str) -> (String, String) {
+    let message = message.trim();
+    match message.split_once("; write it as ") {
+        Some((wrong, example)) => (wrong.to_owned(), format!("write it as {example}")),
+        None => (message.to_owned(), remedy(message)),
+    }
+}
+
 fn remedy(message: &str) -> String {
     if let Some((found, known)) = unknown(message) {
         return match nearest(found, &known) {
@@ -118,7 +164,7 @@ fn remedy(message: &str) -> String {
 }
 
 /// What was found and what is known, of serde's "unknown field `x`, expected one of `a`, `b`", and of variants alike.
-fn unknown(message: &str) -> Option<(&str, Vec<&str>)> {
+pub(super) fn unknown(message: &str) -> Option<(&str, Vec<&str>)> {
     let rest = message.strip_prefix("unknown field ").or_else(|| message.strip_prefix("unknown variant "))?;
     let mut quoted = rest.split('`').skip(1).step_by(2);
     Some((quoted.next()?, quoted.collect()))

@@ -1,6 +1,6 @@
 //! Keys from the environment, which go before the file: `HOLDFAST_LISTEN__SMTP=127.0.0.1:2525` sets `listen.smtp`.
 
-use super::{Config, ConfigError, diagnose::nearest};
+use super::{Config, ConfigError, diagnose};
 
 /// The prefix of environment variables that override keys.
 pub const PREFIX: &str = "HOLDFAST_";
@@ -26,7 +26,7 @@ pub fn overlay(
                 continue;
             }
             let known: Vec<&str> = defaults.keys().map(String::as_str).collect();
-            let meant = nearest(keys[0], &known).map_or_else(String::new, |near| {
+            let meant = diagnose::nearest(keys[0], &known).map_or_else(String::new, |near| {
                 format!(
                     "; did you mean {PREFIX}{}__{}?",
                     near.to_ascii_uppercase(),
@@ -36,10 +36,22 @@ pub fn overlay(
             return Err(wrong(format!("there is no section `{}`{meant}", keys[0])));
         }
         insert(table, &defaults, &keys, &value).map_err(&wrong)?;
-        table.clone().try_into::<Config>().map_err(|error| wrong(error.message().to_owned()))?;
+        table.clone().try_into::<Config>().map_err(|error| wrong(explained(&keys, error.message())))?;
         set.push((keys.join("."), name.clone()));
     }
     Ok(set)
+}
+
+/// What is wrong with a variable, and what to write.
+fn explained(keys: &[&str], message: &str) -> String {
+    let meant = diagnose::unknown(message).and_then(|(found, known)| diagnose::nearest(found, &known));
+    let Some(meant) = meant.filter(|_| message.starts_with("unknown field")) else {
+        let (message, remedy) = diagnose::advice(message);
+        return format!("{message}\n  remedy: {remedy}");
+    };
+    let before = keys[..keys.len() - 1].iter().chain([&meant]);
+    let name = before.map(|key| key.to_ascii_uppercase()).collect::<Vec<_>>().join("__");
+    format!("there is no key `{}`; did you mean {PREFIX}{name}?", keys.join("."))
 }
 
 /// Sets one key. Values are TOML where they parse as TOML, else plain strings; a key that is a list takes `a,b`.

@@ -5,7 +5,6 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::Context as _;
 use continuity::stage::Stage;
 use doorkit::{Conn, ListenOptions, Listener, Security, TicketKeys, Tls};
 use imap::{ImapDoor, ImapOptions};
@@ -179,6 +178,7 @@ pub fn bind(services: &Arc<Services>, tls: &Tls, metrics: &PrometheusHandle) -> 
     ];
     let proxies = services.config.web.trusted_proxies.clone();
     let mut doors = Vec::new();
+    let mut refused = Vec::new();
     for (kind, addresses) in wanted {
         for &address in addresses {
             let options = ListenOptions {
@@ -192,14 +192,22 @@ pub fn bind(services: &Arc<Services>, tls: &Tls, metrics: &PrometheusHandle) -> 
                 gives_way: kind.has_sessions(),
                 ..ListenOptions::default()
             };
-            let listener = Listener::bind(address, options).with_context(|| {
-                let name = kind.name();
-                format!("{name}: {address} can't be listened on; choose another in the configuration (listen.{name})")
-            })?;
+            let listener = match Listener::bind(address, options) {
+                Ok(listener) => listener,
+                Err(error) => {
+                    refused.push(format!("{}: {address} can't be listened on: {error}", kind.name()));
+                    continue;
+                }
+            };
             let address = listener.local_addr()?;
             doors.push(Door { kind, address, listener });
         }
     }
+    anyhow::ensure!(
+        refused.is_empty(),
+        "{}\n  remedy: stop the program that has the port, or choose another in the configuration (listen.NAME)",
+        refused.join("\n")
+    );
     let setup_token = if services.directory.first_run()? {
         let random: [u8; 16] = rand::random();
         Some(random.iter().map(|byte| format!("{byte:02x}")).collect())
