@@ -1,13 +1,13 @@
 //! Changing what is there: flags, copies, moves, expunge.
 
-use store::{RealmId, Tx};
+use store::{RealmId, StoreError, Tx};
 
 use crate::mailbox::{counters_of, mailbox_record, state_of};
 use crate::rows::{body_id, email_record, entry_records};
 use crate::schema::{self, EntryRecord, VanishedRecord, key};
 use crate::{
-    EmailId, FlagChange, Flags, MAX_ROWS_PER_COMMIT, MailError, MailStore, MailboxId, ModSeq, Result, Uid, UidSet,
-    threads,
+    EmailId, FlagChange, Flags, MAX_ROWS_PER_COMMIT, MailError, MailStore, MailboxId, ModSeq, Result, SystemFlag, Uid,
+    UidSet, threads,
 };
 
 /// What STORE did.
@@ -198,6 +198,26 @@ impl MailStore {
         drop(snapshot);
         self.if_nothing(&[], account).await?;
         Ok(Copied { uid_validity, uids: Vec::new(), modseq })
+    }
+
+    /// Set `\Seen` because messages are read: what is read is given whether that can be written now or not. It waits for
+    /// no other machine, and where the disk is full nothing is marked.
+    ///
+    /// # Errors
+    /// As [`Self::set_flags`], but for [`StoreError::Full`].
+    pub async fn mark_seen(&self, account: RealmId, mailbox: MailboxId, uids: &[Uid]) -> Result<FlagsChanged> {
+        let mut sum = FlagsChanged::default();
+        for step in steps(uids) {
+            let this = self.clone();
+            let seen = FlagChange::Add(Flags::of(&[SystemFlag::Seen]));
+            let write = move |tx: &mut Tx<'_>| this.set_flags_in(tx, account, mailbox, &step, &seen, None);
+            match self.store().transact_here(write).await {
+                Ok(done) => sum.changed.extend(done.changed),
+                Err(MailError::Store(StoreError::Full)) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sum)
     }
 
     /// That there is nothing to do was read, and not asked of the writer: it is said once that is acknowledged.

@@ -5,7 +5,7 @@ use std::{collections::HashMap, io, sync::Arc};
 use bytes::Bytes;
 use directory::{AccountId, AuthError, Directory, Ended, Login, LoginAttempt, ScramAttempt, Secret, Service};
 use doorkit::{Conn, Tls, sasl::Password};
-use mailstore::{BodyReader, FlagChange, Flags, MailError, MailStore, SystemFlag};
+use mailstore::{BodyReader, MailError, MailStore};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -323,10 +323,8 @@ impl Connection {
             uids => mail.expunge(account, mailbox, uids).await,
         };
         if self.door.options.mark_seen && !mark_seen.is_empty() {
-            let mut seen = Flags::default();
-            seen.insert(SystemFlag::Seen);
             // The messages were retrieved all the same.
-            if let Err(error) = mail.set_flags(account, mailbox, &mark_seen, FlagChange::Add(seen), None).await {
+            if let Err(error) = mail.mark_seen(account, mailbox, &mark_seen).await {
                 tracing::warn!(%error, %account, "retrieved messages could not be marked as seen");
             }
         }

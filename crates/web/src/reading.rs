@@ -8,7 +8,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use mailkit::display::{ReadOptions, show};
 use mailkit::parsed::DisplayAddress;
-use mailstore::{EmailId, FlagChange, Flags, Mailbox, MailboxId, MessageRow, Role, SystemFlag, ThreadId, Uid};
+use mailstore::{EmailId, Mailbox, MailboxId, MessageRow, Role, SystemFlag, ThreadId, Uid};
 
 use crate::caller::Caller;
 use crate::error::{Fault, Result};
@@ -120,8 +120,7 @@ async fn mark_read(caller: &Caller, rows: impl Iterator<Item = &MessageRow>) -> 
         rows.filter(|row| !row.flags.seen()).map(|row| (row.mailbox, row.uid)).collect();
     for chunk in unread.chunk_by(|a, b| a.0 == b.0) {
         let uids: Vec<Uid> = chunk.iter().map(|(_, uid)| *uid).collect();
-        let seen = FlagChange::Add(Flags::of(&[SystemFlag::Seen]));
-        caller.site.mailstore.set_flags(caller.realm, chunk[0].0, &uids, seen, None).await?;
+        caller.site.mailstore.mark_seen(caller.realm, chunk[0].0, &uids).await?;
     }
     Ok(())
 }

@@ -790,7 +790,13 @@ async fn a_button_pressed_again_is_answered_no_earlier_than_the_first_time() {
     };
     let settings =
         || form("/settings", &[("csrf", csrf.clone()), ("name", "Ann".to_owned()), ("hold", "30".to_owned())]);
+    let unread = world.file("ann", inbox, b"From: y@example.com\r\nSubject: two\r\n\r\ntext\r\n").await;
     store.hold_acknowledgements(true);
+    store.acknowledge(store.seq());
+    // Reading waits for nobody, although it marks as read.
+    let before = world.mailbox("ann", Role::Inbox).unread;
+    assert_eq!(browser.get(&format!("/mail/inbox/{}", unread.thread_id)).await.status, StatusCode::OK);
+    assert_eq!((world.mailbox("ann", Role::Inbox).unread, store.waiting_for_acknowledgement()), (before - 1, 0));
     store.acknowledge(store.seq());
     let (mut sent, mut starred, mut made) = (String::new(), String::new(), String::new());
     for what in ["send", "unsend", "star", "delete", "undelete", "contact", "uncontact", "settings", "save", "out"] {

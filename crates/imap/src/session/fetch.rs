@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-use mailstore::{FlagChange, Flags, MailboxView, ModSeq, SystemFlag, Uid};
+use mailstore::{Flags, MailboxView, ModSeq, Uid};
 use tokio::task::JoinHandle;
 
 use super::search::left_out;
@@ -205,8 +205,7 @@ impl Session {
         if unseen.is_empty() {
             return Ok(());
         }
-        let change = FlagChange::Add(Flags::of(&[SystemFlag::Seen]));
-        let result = self.door.mailstore.set_flags(realm, mailbox, &unseen, change, None).await?;
+        let result = self.door.mailstore.mark_seen(realm, mailbox, &unseen).await?;
         let selected = self.selected_mut()?;
         for (uid, flags, modseq) in result.changed {
             selected.has_told(uid, modseq, &flags);

@@ -16,7 +16,7 @@ async fn what_was_done_already_is_answered_no_earlier_than_the_first_time() {
     let server = Server::start().await;
     let store = server.mailstore.store().clone();
     let (mut a, mut b) = (server.login().await, server.login().await);
-    for _ in 0..6 {
+    for _ in 0..7 {
         a.append("INBOX", MESSAGE).await.ok();
     }
     a.run("CREATE Old").await.ok();
@@ -72,4 +72,9 @@ async fn what_was_done_already_is_answered_no_earlier_than_the_first_time() {
         };
         assert!(said.tagged.starts_with(answer), "{again}: {said:?}");
     }
+    // Reading waits for nobody, and what it marks is told.
+    b.run("SELECT INBOX").await.ok();
+    let read = b.run("UID FETCH 7 BODY[]").await.ok();
+    assert!(read.untagged.iter().any(|line| line.contains("\\Seen")), "{read:?}");
+    assert_eq!(store.waiting_for_acknowledgement(), 0);
 }
