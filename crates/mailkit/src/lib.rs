@@ -22,6 +22,7 @@ mod envelope;
 mod files;
 mod flowed;
 pub mod fold;
+mod glimpse;
 pub mod headers;
 mod headline;
 pub mod html;

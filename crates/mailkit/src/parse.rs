@@ -9,7 +9,7 @@ use crate::opened::{is_container, uuencode};
 use crate::parsed::{Address, DisplayAddress, Envelope, Parsed, Part};
 use crate::text::{decoded_text, said_charset};
 use crate::words::decode_text_or;
-use crate::{address, charset, date, headers, html, scan, subject};
+use crate::{address, charset, date, glimpse, headers, scan, subject};
 
 pub use crate::envelope::MAX_ADDRESSES;
 pub use crate::scan::{MAX_DEPTH, MAX_HEADER_BYTES, MAX_KEPT_BYTES, MAX_PARTS, MAX_VALUE_BYTES};
@@ -80,7 +80,7 @@ pub fn parse(raw: &[u8]) -> Parsed {
 fn inner_preview(raw: &[u8], parsed: &Parsed) -> String {
     let options = ReadOptions { remote_images: false, inline_url: &|_| String::new() };
     let shown = display::show(raw, parsed, &options);
-    let words = shown.html.as_deref().map_or(shown.text, html::to_search_text);
+    let words = shown.html.as_deref().map_or(shown.text, glimpse::words);
     let text = collapse(words.lines());
     if text.is_empty() { collapse(shown.notes.iter().map(String::as_str)) } else { text }
 }
@@ -233,7 +233,7 @@ fn preview(raw: &[u8], leaf: &Leaf<'_>) -> String {
         return String::new();
     };
     if is_html {
-        text = html::to_search_text(&text);
+        text = glimpse::words(&text);
     } else if text.contains("begin ") {
         text = uuencode::without_blocks(&text);
     }

@@ -101,3 +101,30 @@ fn the_listed_header_answers_as_the_whole_header_would() {
     let long = format!("References: {}\r\n\r\n", "<a@b>\r\n ".repeat(2_000));
     assert_eq!(mailkit::parse(long.as_bytes()).listed_header, None);
 }
+
+#[test]
+fn previews_keep_blocks_apart_and_leave_out_what_is_not_seen() {
+    for (html, preview) in [
+        ("<div>Big sale</div><div>Dear customer</div>", "Big sale Dear customer"),
+        ("<h1>Big sale</h1>Dear customer", "Big sale Dear customer"),
+        ("<table><tr><td>Big sale</td><td>Dear</td></tr><tr><td>customer</td></tr></table>", "Big sale Dear customer"),
+        ("<ul><li>Big sale</li><li>Dear customer</li></ul>", "Big sale Dear customer"),
+        ("Big sale<br>Dear<br/>customer", "Big sale Dear customer"),
+        ("<p>Big sale<p>Dear customer", "Big sale Dear customer"),
+        ("Big <b>sa</b>le <a href=x>Dear</a> customer", "Big sale Dear customer"),
+        ("<title>t</title><style>p{}</style><script>x</script><p>Big sale</p>", "Big sale"),
+        ("<!-- note --><p>Big&nbsp;sale &amp; &#8364;5 &eacute;</p>", "Big sale & €5 é"),
+        (
+            "<section>Big sale</section><article>Dear</article><blockquote>customer</blockquote>",
+            "Big sale Dear customer",
+        ),
+        ("<div style=\"display: none\">Hid<div>den</div></div><p>Big sale</p>", "Big sale"),
+        ("<span style='font-size:1px;DISPLAY:none'>Hidden</span>Big sale", "Big sale"),
+        ("<div hidden>Hidden</div>Big sale", "Big sale"),
+        ("<p>1 < 2 and 3 > 2</p>", "1 < 2 and 3 > 2"),
+        ("<center>Big sale</center><hr>Dear customer", "Big sale Dear customer"),
+    ] {
+        let parsed = of(&format!("Content-Type: text/html; charset=utf-8\r\n\r\n<html><body>{html}</body></html>"));
+        assert_eq!(parsed.preview, preview, "{html}");
+    }
+}
