@@ -10,6 +10,9 @@ pub const MAX_RETURNED_BYTES: usize = 256 * 1024;
 /// Longest header returned, in bytes; the rest is cut at a line end.
 pub const MAX_RETURNED_HEADER_BYTES: usize = 64 * 1024;
 
+/// Longest subject of a message that a report names, in bytes.
+const MAX_SUBJECT_BYTES: usize = 300;
+
 /// Longest line of what another server said.
 const MAX_DIAGNOSTIC_BYTES: usize = 900;
 
@@ -96,14 +99,17 @@ impl Report<'_> {
         let _ = write!(
             out,
             "\r\n--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\n\
-             Content-Transfer-Encoding: 8bit\r\n\r\n{}\r\n--{boundary}\r\nContent-Type: message/{}\r\n\r\n{}",
+             Content-Transfer-Encoding: 8bit\r\n\r\n{}\r\n--{boundary}\r\nContent-Type: message/{}\r\n\
+             Content-Description: Technical details\r\n\r\n{}",
             self.for_people(),
             if self.is_global() { "global-delivery-status" } else { "delivery-status" },
             self.for_machines(),
         );
         let mut out = out.into_bytes();
         let (kind, original) = self.returned();
-        out.extend_from_slice(format!("\r\n--{boundary}\r\nContent-Type: {kind}\r\n").as_bytes());
+        out.extend_from_slice(
+            format!("\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Description: Your message\r\n").as_bytes(),
+        );
         if !original.is_ascii() {
             out.extend_from_slice(b"Content-Transfer-Encoding: 8bit\r\n");
         }
@@ -151,6 +157,10 @@ impl Report<'_> {
 
     fn for_people(&self) -> String {
         let mut out = format!("This is the mail system at {}.\r\n", one_line(self.reporting_mta, 255));
+        let subject = headers::value(self.original, "subject").map(|subject| headers::decode_text(&subject));
+        if let Some(subject) = subject.filter(|subject| !subject.trim().is_empty()) {
+            let _ = write!(out, "\r\nThe subject of your message: {}\r\n", one_line(&subject, MAX_SUBJECT_BYTES));
+        }
         for (action, text) in [
             (Action::Failed, "Your message could not be delivered to:"),
             (
@@ -344,6 +354,8 @@ mod tests {
         assert_eq!(types(&raw), ["text/plain", "message/delivery-status", "message/rfc822"]);
         let parsed = parse(&raw);
         assert_eq!(parsed.references, ["o@x"]);
+        assert!(parsed.root.parts.iter().skip(1).all(|part| part.description.is_some()));
+        assert!(String::from_utf8_lossy(&raw).contains("your message: hi\r\n"));
         assert!(!parsed.truncated);
         let part = &parsed.root.parts[1];
         let status = String::from_utf8(raw[part.body_start as usize..part.body_end as usize].to_vec()).unwrap();

@@ -50,6 +50,8 @@ pub(crate) fn words(html: &str) -> String {
                     hiding = None;
                 }
             }
+            // A head that nobody closed ends here.
+            Some((hider, _)) if name == "body" && hider == "head" => hiding = None,
             Some(_) => {}
             None => {
                 if !INLINE.contains(&name.as_str()) {

@@ -121,6 +121,7 @@ fn previews_keep_blocks_apart_and_leave_out_what_is_not_seen() {
         ("<div style=\"display: none\">Hid<div>den</div></div><p>Big sale</p>", "Big sale"),
         ("<span style='font-size:1px;DISPLAY:none'>Hidden</span>Big sale", "Big sale"),
         ("<div hidden>Hidden</div>Big sale", "Big sale"),
+        ("<head><title>t</title><body>Big sale", "Big sale"),
         ("<p>1 < 2 and 3 > 2</p>", "1 < 2 and 3 > 2"),
         ("<center>Big sale</center><hr>Dear customer", "Big sale Dear customer"),
     ] {
