@@ -114,7 +114,7 @@ impl Reader<'_> {
         let angles = || (from..to).filter(|at| matches!(self.tokens[*at].kind, Kind::Angle { .. }));
         let usable: Vec<usize> = angles().filter(|at| self.angle(*at).is_some_and(|found| found.has_host())).collect();
         if usable.is_empty() {
-            let last = angles().last();
+            let last = angles().next_back();
             self.without_usable_angle(from, to, last);
             return;
         }
@@ -147,7 +147,9 @@ impl Reader<'_> {
             ([], Some(angle)) => {
                 if let Some(hidden) = self.hidden(from, angle) {
                     self.flush(from);
-                    hidden.into_iter().for_each(|address| self.push(address));
+                    for address in hidden {
+                        self.push(address);
+                    }
                 } else if let Some(found) = self.angle(angle) {
                     let name = self.phrase(self.start, angle).or_else(|| self.comment(self.start, to));
                     if !(found.local.is_empty() && name.is_none()) {
@@ -160,7 +162,9 @@ impl Reader<'_> {
             ([], None) => {
                 if let Some(hidden) = self.hidden(from, to) {
                     self.flush(from);
-                    hidden.into_iter().for_each(|address| self.push(address));
+                    for address in hidden {
+                        self.push(address);
+                    }
                     self.start = to + 1;
                 }
             }

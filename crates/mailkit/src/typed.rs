@@ -104,12 +104,10 @@ impl Reader<'_> {
                     (piece, addressed) = (at + 1, false);
                     self.start = piece;
                 }
-                Kind::Colon if !addressed && !in_group && last_semicolon.is_some_and(|end| end > at) => {
-                    if !self.is_scheme(piece, at) {
-                        self.flush(piece);
-                        (in_group, piece) = (true, at + 1);
-                        self.start = piece;
-                    }
+                Kind::Colon if !addressed && !in_group && self.begins_group(piece, at, last_semicolon) => {
+                    self.flush(piece);
+                    (in_group, piece) = (true, at + 1);
+                    self.start = piece;
                 }
                 _ => {}
             }
@@ -118,8 +116,10 @@ impl Reader<'_> {
         self.flush(self.tokens.len());
     }
 
-    fn is_scheme(&self, from: usize, at: usize) -> bool {
-        at == from + 1 && scheme(self.slice(from, at + 1).as_bytes()).is_some()
+    /// Whether the colon at `at` ends the name of a group, which has its end, and is not that of `mailto:`.
+    fn begins_group(&self, from: usize, at: usize, last_semicolon: Option<usize>) -> bool {
+        let is_scheme = at == from + 1 && scheme(self.slice(from, at + 1).as_bytes()).is_some();
+        !is_scheme && last_semicolon.is_some_and(|end| end > at)
     }
 
     /// The text from one token to another.
