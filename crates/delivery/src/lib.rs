@@ -14,6 +14,7 @@
 //! out, `outbound` for talking to other servers.
 
 mod accept;
+mod access_notice;
 mod admin;
 mod attempt;
 mod claims;
@@ -51,6 +52,7 @@ use store::Store;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use accept::{Accepted, Incoming, RecipientOutcome};
+pub use access_notice::AccessChange;
 pub use admin::{DropMode, QueueFilter, QueuePage, QueueStats, QueuedMessage, QueuedRecipient};
 pub use envelope::{Envelope, Notify, Origin, Recipient, Ret};
 pub use error::{DeliveryError, Result};

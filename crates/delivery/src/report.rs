@@ -266,7 +266,7 @@ impl Delivery {
     }
 
     /// Who reports: `mailer-daemon` of our first domain.
-    fn reporter(&self) -> Result<EmailAddress> {
+    pub(crate) fn reporter(&self) -> Result<EmailAddress> {
         let text = format!("mailer-daemon@{}", self.reporting_domain()?);
         EmailAddress::parse(&text)
             .or_else(|_| EmailAddress::parse("mailer-daemon@localhost"))

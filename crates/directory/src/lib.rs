@@ -57,7 +57,7 @@ pub use remember::Remember;
 pub use salvage::{SalvagedAccount, salvaged_account};
 pub use schema::Settings;
 pub use scram::ScramAttempt;
-pub use session::{Session, SessionId};
+pub use session::{CONFIRMED_FOR_MS, Session, SessionId};
 pub use throttle::ThrottleLimits;
 pub use totp::TotpEnrolment;
 

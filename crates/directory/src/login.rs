@@ -174,7 +174,10 @@ impl Directory {
         let result = self.verify(&claim, attempt).await;
         let word = match &result {
             Ok(login) => {
-                self.note_network(login.account, attempt.peer);
+                // The web notes it with the browser.
+                if attempt.service != Service::Web {
+                    self.note_network(login.account, attempt.peer);
+                }
                 "ok"
             }
             Err(AuthError::Invalid) => {

@@ -205,6 +205,9 @@ pub struct SessionRecord {
     /// What the browser calls itself.
     #[prost(string, tag = "4")]
     pub agent: String,
+    /// When the password was last asked for again, and was right. 0 is never.
+    #[prost(int64, tag = "5")]
+    pub confirmed_ms: i64,
 }
 
 /// A network that an account has been logged in to from.

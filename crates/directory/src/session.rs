@@ -14,6 +14,8 @@ const TOKEN_BYTES: usize = 32;
 const IDLE_MS: i64 = 14 * 86_400_000;
 /// A session ends, used or not.
 const ABSOLUTE_MS: i64 = 90 * 86_400_000;
+/// For how long a password that was asked for again need not be asked for again: ten minutes.
+pub const CONFIRMED_FOR_MS: i64 = 600_000;
 /// Between two notes of its use.
 const NOTE_USE_EVERY_MS: i64 = 600_000;
 /// Sessions of one account; the oldest end when there are more.
@@ -40,6 +42,8 @@ pub struct Session {
     pub peer: String,
     /// What the browser called itself.
     pub agent: String,
+    /// When its user last typed the password again, in milliseconds since 1970; 0 is never.
+    pub confirmed_ms: i64,
 }
 
 fn key(id: SessionId) -> Vec<u8> {
@@ -51,8 +55,8 @@ const fn is_over(record: &SessionRecord, now_ms: i64) -> bool {
 }
 
 fn session(account: AccountId, id: SessionId, record: SessionRecord) -> Session {
-    let SessionRecord { created_ms, seen_ms, peer, agent } = record;
-    Session { id, account, created_ms, seen_ms, peer, agent }
+    let SessionRecord { created_ms, seen_ms, peer, agent, confirmed_ms } = record;
+    Session { id, account, created_ms, seen_ms, peer, agent, confirmed_ms }
 }
 
 /// The account that a token says it is of, and its secret.
@@ -91,7 +95,8 @@ impl Directory {
         }
         let (peer, agent) = (peer.to_owned(), agent[..end].to_owned());
         let now = self.now_ms();
-        let unkept = SessionRecord { created_ms: now, seen_ms: now, peer: peer.clone(), agent: agent.clone() };
+        let (from, name) = (peer.clone(), agent.clone());
+        let unkept = SessionRecord { created_ms: now, seen_ms: now, peer: from, agent: name, confirmed_ms: 0 };
         let kept = self
             .store()
             // Who can't be signed in can't read either: that must not wait for another machine.
@@ -111,7 +116,7 @@ impl Directory {
                         tx.delete(account.realm(), key);
                     }
                 }
-                let record = SessionRecord { created_ms: now, seen_ms: now, peer, agent };
+                let record = SessionRecord { created_ms: now, seen_ms: now, peer, agent, confirmed_ms: 0 };
                 tx.put(account.realm(), key(id), record.encode_to_vec());
                 Ok::<_, DirectoryError>(())
             })
@@ -221,6 +226,27 @@ impl Directory {
         sessions.extend(unkept.map(|(id, record)| session(account, id, record)));
         sessions.sort_by_key(|session| std::cmp::Reverse(session.seen_ms));
         Ok(sessions)
+    }
+
+    /// Notes that the password was asked for again in a session, and was right: for some minutes it counts for what lasts.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn confirm_session(&self, account: AccountId, id: SessionId) -> Result<()> {
+        self.store()
+            .transact(move |tx| {
+                let Some(value) = tx.get(account.realm(), &key(id))? else { return Ok(()) };
+                let mut record: SessionRecord = decode("a session", &value)?;
+                record.confirmed_ms = tx.now_ms();
+                tx.put(account.realm(), key(id), record.encode_to_vec());
+                Ok(())
+            })
+            .await
+    }
+
+    /// Whether the password was asked for again in a session within the last [`CONFIRMED_FOR_MS`].
+    pub fn is_confirmed(&self, session: &Session) -> bool {
+        session.confirmed_ms > 0 && (0..CONFIRMED_FOR_MS).contains(&(self.now_ms() - session.confirmed_ms))
     }
 
     /// Ends a session. Does nothing when it is over.

@@ -27,6 +27,9 @@ pub fn find(caller: &Caller, done: Option<&str>, back: &str) -> Result<Option<No
         "saved" => Some(plain("Saved.")),
         "settings" => Some(plain("Your settings are saved.")),
         "password" => Some(plain("Your password is changed. Other devices are signed out.")),
+        "passwordapps" => Some(plain(
+            "Your password is changed. Other devices are signed out. The app passwords below still work: revoke those you do not know.",
+        )),
         "created" => Some(plain("Created.")),
         "groupgone" => Some(plain("Group deleted. Its members stay.")),
         "deleted" => Some(plain("Deleted. Its messages are in Trash.")),

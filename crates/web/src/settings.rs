@@ -1,12 +1,15 @@
 //! What someone sets for themselves: name, signature, colours; password, second factor, app passwords, sessions.
 
+use std::net::IpAddr;
+
 use askama::Template;
 use axum::extract::Query;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
-use directory::{AppPasswordId, AuthError, DirectoryError, SessionId, Settings};
+use delivery::AccessChange;
+use directory::{AccountId, AppPasswordId, AuthError, DirectoryError, SessionId, Settings};
 use jiff::tz;
 
 use crate::caller::Caller;
@@ -56,6 +59,7 @@ struct GeneralPage {
     tabs: Tabs,
     here: &'static str,
     problem: Option<String>,
+    ask: Option<Ask>,
     name: String,
     signature: String,
     themes: Choices,
@@ -76,6 +80,7 @@ struct SecurityPage {
     tabs: Tabs,
     here: &'static str,
     problem: Option<String>,
+    ask: Option<Ask>,
     min_password: usize,
     totp_on: bool,
     enrol: Option<Enrol>,
@@ -95,6 +100,7 @@ struct AppsPage {
     tabs: Tabs,
     here: &'static str,
     problem: Option<String>,
+    ask: Option<Ask>,
     made: Option<(String, String)>,
     apps: Vec<App>,
     hostname: String,
@@ -116,6 +122,7 @@ struct SessionsPage {
     tabs: Tabs,
     here: &'static str,
     problem: Option<String>,
+    ask: Option<Ask>,
     sessions: Vec<SessionLine>,
 }
 
@@ -172,6 +179,7 @@ async fn general_page(
                 tabs: TABS,
                 here: "/settings",
                 problem,
+                ask: None,
                 name: if settings.display_name.is_empty() { caller.name.clone() } else { settings.display_name },
                 signature: settings.signature,
                 themes: THEMES,
@@ -220,6 +228,7 @@ async fn save_general(
 #[derive(Default)]
 struct Aside {
     problem: Option<String>,
+    ask: Option<Ask>,
     enrol: Option<Enrol>,
     codes: Vec<String>,
     done: Option<String>,
@@ -232,13 +241,14 @@ async fn security(caller: Caller, Query(place): Query<Place>) -> Result<Response
 async fn security_page(caller: Caller, aside: Aside) -> Result<Response> {
     caller
         .blocking(move |caller| {
-            let failed = aside.problem.is_some();
+            let failed = aside.problem.is_some() || aside.ask.is_some();
             let mut response = view::html(&SecurityPage {
                 page: caller.page("Security"),
                 shell: surroundings(caller, aside.done.as_deref(), "/settings/security")?,
                 tabs: TABS,
                 here: "/settings/security",
                 problem: aside.problem,
+                ask: aside.ask,
                 min_password: MIN_PASSWORD,
                 totp_on: caller.site.directory.totp_enabled(caller.account)?,
                 enrol: aside.enrol,
@@ -262,8 +272,56 @@ async fn confirm(caller: &Caller, password: &str) -> Result<(), String> {
         Ok(()) => Ok(()),
         Err(AuthError::Throttled { retry_after }) => Err(format!("Too many tries. Wait {}.", words_for(retry_after))),
         Err(AuthError::Unavailable) => Err("That can not be checked at the moment. Try again soon.".to_owned()),
-        Err(_) => Err("Your present password is not that one.".to_owned()),
+        Err(_) => Err("The current password is wrong.".to_owned()),
     }
+}
+
+/// Tells an account by mail that its access has changed. That it could not be told undoes nothing.
+pub async fn tell(site: &Site, account: AccountId, change: AccessChange, addr: IpAddr, browser: &str) {
+    tell_by(site, account, change, &format!("from {addr}, {browser}")).await;
+}
+
+/// The same for what was not done at the account's own browser.
+pub async fn tell_by(site: &Site, account: AccountId, change: AccessChange, how: &str) {
+    if let Err(error) = site.delivery.tell_of_access(account, &change, how).await {
+        tracing::warn!(%error, account = account.0, "an account was not told of a change of its access");
+    }
+}
+
+async fn tell_self(caller: &Caller, change: AccessChange) {
+    tell(&caller.site, caller.account, change, caller.peer.addr, &browser(&caller.session.agent)).await;
+}
+
+/// Asks for the password again, before something that lasts: the form that was sent waits with what was typed into it.
+pub struct Ask {
+    /// Where it goes.
+    action: &'static str,
+    /// What was typed.
+    fields: Vec<(&'static str, String)>,
+    /// What the button says.
+    button: &'static str,
+}
+
+impl Ask {
+    fn new(action: &'static str, button: &'static str, form: &Posted, names: &[&'static str]) -> Self {
+        let fields = names.iter().map(|name| (*name, form.get(name).to_owned())).collect();
+        Self { action, fields, button }
+    }
+}
+
+/// Whether whoever is at the browser has typed the password within the last minutes, or has done so with this form; else
+/// what to say.
+async fn fresh(caller: &Caller, form: &Posted) -> Result<Result<(), Option<String>>> {
+    let directory = &caller.site.directory;
+    let typed = form.get("password");
+    if typed.is_empty() {
+        return Ok(if directory.is_confirmed(&caller.session) { Ok(()) } else { Err(None) });
+    }
+    if let Err(problem) = confirm(caller, typed).await {
+        return Ok(Err(Some(problem)));
+    }
+    directory.confirm_session(caller.account, caller.session.id).await?;
+    Ok(Ok(()))
 }
 
 async fn note(caller: &Caller, what: &str) -> Result<()> {
@@ -289,27 +347,47 @@ async fn change_password(
         Err(error) => return refuse(caller, capital(&error.to_string())).await,
     }
     note(&caller, "changed the password").await?;
+    tell_self(&caller, AccessChange::Password).await;
     // All sessions have ended, this one too: it begins anew.
     let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let token = caller.site.directory.create_session(caller.account, &caller.peer.addr.to_string(), agent).await?;
     let mut extensions = axum::http::Extensions::new();
     extensions.insert(peer.map(|Extension(peer)| peer).unwrap_or_default());
     let jar = Jar::of(&headers, &extensions, &caller.site);
-    let mut response = Redirect::to(&notice::with("/settings/security", "password")).into_response();
+    if let Some(session) = caller.site.directory.session(&token)? {
+        // It was typed a moment ago.
+        caller.site.directory.confirm_session(session.account, session.id).await?;
+    }
+    // What goes on with passwords of its own is shown, to be revoked if need be.
+    let apps = caller.site.directory.app_passwords(caller.account)?;
+    let to = if apps.is_empty() { "/settings/security" } else { "/settings/apps" };
+    let done = if apps.is_empty() { "password" } else { "passwordapps" };
+    let mut response = Redirect::to(&notice::with(to, done)).into_response();
     response.headers_mut().append(header::SET_COOKIE, jar.set_session(Some(&token)));
     Ok(response)
 }
 
-async fn enrol(caller: Caller, _form: Posted) -> Result<Response> {
+async fn enrol(caller: Caller, form: Posted) -> Result<Response> {
+    if let Err(problem) = fresh(&caller, &form).await? {
+        let ask = Some(Ask::new("/settings/totp", "Go on", &form, &[]));
+        return security_page(caller, Aside { problem, ask, ..Aside::default() }).await;
+    }
     let made = caller.site.directory.enrol_totp(caller.account).await?;
     let enrol = Enrol { qr: qr::svg(&made.url).unwrap_or_default(), secret: made.secret };
     security_page(caller, Aside { enrol: Some(enrol), ..Aside::default() }).await
 }
 
 async fn totp_on(caller: Caller, form: Posted) -> Result<Response> {
+    if let Err(problem) = fresh(&caller, &form).await? {
+        let ask = Some(Ask::new("/settings/totp/on", "Turn it on", &form, &["secret", "code"]));
+        return security_page(caller, Aside { problem, ask, ..Aside::default() }).await;
+    }
     match caller.site.directory.enable_totp(caller.account, form.get("code")).await {
         Ok(codes) => {
+            // Those were signed in without a code.
+            caller.site.directory.end_all_sessions(caller.account, Some(caller.session.id)).await?;
             note(&caller, "turned the second factor on").await?;
+            tell_self(&caller, AccessChange::SecondFactorOn).await;
             security_page(caller, Aside { codes, ..Aside::default() }).await
         }
         // The secret stays the same: the app that has scanned it need not do so again.
@@ -336,21 +414,28 @@ async fn totp_off(caller: Caller, form: Posted) -> Result<Response> {
     }
     caller.site.directory.disable_totp(caller.account).await?;
     note(&caller, "turned the second factor off").await?;
+    tell_self(&caller, AccessChange::SecondFactorOff).await;
     Ok(Redirect::to(&notice::with("/settings/security", "settings")).into_response())
 }
 
 async fn apps(caller: Caller, Query(place): Query<Place>) -> Result<Response> {
-    apps_page(caller, None, None, place.done).await
+    apps_page(caller, AppsAside { done: place.done, ..AppsAside::default() }).await
 }
 
-async fn apps_page(
-    caller: Caller,
+/// What the page of app passwords shows besides itself.
+#[derive(Default)]
+struct AppsAside {
     made: Option<(String, String)>,
     problem: Option<String>,
+    ask: Option<Ask>,
     done: Option<String>,
-) -> Result<Response> {
+}
+
+async fn apps_page(caller: Caller, aside: AppsAside) -> Result<Response> {
+    let AppsAside { made, problem, ask, done } = aside;
     caller
         .blocking(move |caller| {
+            let failed = ask.is_some();
             let calendar = caller.calendar();
             let apps = caller.site.directory.app_passwords(caller.account)?.into_iter().map(|app| App {
                 id: app.id.0,
@@ -358,12 +443,13 @@ async fn apps_page(
                 created: calendar.when(app.created_ms).short,
                 used: app.last_used_ms.map_or_else(|| "never".to_owned(), |ms| calendar.ago(ms)),
             });
-            Ok(view::html(&AppsPage {
+            let mut response = view::html(&AppsPage {
                 page: caller.page("App passwords"),
                 shell: surroundings(caller, done.as_deref(), "/settings/apps")?,
                 tabs: TABS,
                 here: "/settings/apps",
                 problem,
+                ask,
                 made,
                 apps: apps.collect(),
                 servers: caller.site.options.servers.clone(),
@@ -372,38 +458,64 @@ async fn apps_page(
                 } else {
                     caller.site.options.hostname.clone()
                 },
-            }))
+            });
+            if failed {
+                *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+            }
+            Ok(response)
         })
         .await
 }
 
 async fn create_app(caller: Caller, form: Posted) -> Result<Response> {
+    let refuse = |problem: String| AppsAside { problem: Some(problem), ..AppsAside::default() };
     let name = form.get("name").trim().to_owned();
     if name.is_empty() {
-        return apps_page(caller, None, Some("Give it a name that tells the device.".to_owned()), None).await;
+        return apps_page(caller, refuse("Give it a name that tells the device.".to_owned())).await;
+    }
+    if let Err(problem) = fresh(&caller, &form).await? {
+        let ask = Some(Ask::new("/settings/apps", "Create", &form, &["name", "key"]));
+        return apps_page(caller, AppsAside { problem, ask, ..AppsAside::default() }).await;
     }
     let key = form.act_key(&format!("app password {name}"));
     let site = caller.site.clone();
     let turn = site.answers.turn(caller.account, &key).await;
     if let Some(password) = turn.before() {
         drop(turn);
-        return apps_page(caller, Some((name, password)), None, None).await;
+        return apps_page(caller, AppsAside { made: Some((name, password)), ..AppsAside::default() }).await;
     }
     match site.directory.create_app_password(caller.account, &name).await {
         Ok(made) => {
             turn.done(&made.password);
             note(&caller, &format!("made the app password {name}")).await?;
-            apps_page(caller, Some((name, made.password)), None, None).await
+            tell_self(&caller, AccessChange::AppPasswordMade(name.clone())).await;
+            apps_page(caller, AppsAside { made: Some((name, made.password)), ..AppsAside::default() }).await
         }
         Err(DirectoryError::Store(error)) => Err(error.into()),
-        Err(error) => apps_page(caller, None, Some(capital(&error.to_string())), None).await,
+        Err(error) => apps_page(caller, refuse(capital(&error.to_string()))).await,
     }
 }
 
+/// One of them, or all.
 async fn revoke_app(caller: Caller, form: Posted) -> Result<Response> {
-    let id = form.get("id").parse().map_err(|_| Fault::Bad("The form did not say which password.".to_owned()))?;
-    caller.site.directory.revoke_app_password(caller.account, AppPasswordId(id)).await?;
-    note(&caller, "revoked an app password").await?;
+    if let Err(problem) = fresh(&caller, &form).await? {
+        let ask = Some(Ask::new("/settings/apps/revoke", "Revoke", &form, &["id"]));
+        return apps_page(caller, AppsAside { problem, ask, ..AppsAside::default() }).await;
+    }
+    let directory = &caller.site.directory;
+    let mut revoked = directory.app_passwords(caller.account)?;
+    if form.get("id") != "all" {
+        let id = form.get("id").parse().map_err(|_| Fault::Bad("The form did not say which password.".to_owned()))?;
+        revoked.retain(|app| app.id == AppPasswordId(id));
+    }
+    for app in &revoked {
+        directory.revoke_app_password(caller.account, app.id).await?;
+    }
+    if !revoked.is_empty() {
+        let names: Vec<String> = revoked.into_iter().map(|app| app.name).collect();
+        note(&caller, &format!("revoked the app password {}", names.join(", "))).await?;
+        tell_self(&caller, AccessChange::AppPasswordsRevoked(names)).await;
+    }
     Ok(Redirect::to("/settings/apps").into_response())
 }
 
@@ -425,6 +537,7 @@ async fn sessions(caller: Caller, Query(place): Query<Place>) -> Result<Response
                 tabs: TABS,
                 here: "/settings/sessions",
                 problem: None,
+                ask: None,
                 sessions: sessions.collect(),
             }))
         })
@@ -445,7 +558,7 @@ async fn end_session(caller: Caller, form: Posted) -> Result<Response> {
 }
 
 /// What a browser calls itself, in the words its user knows.
-fn browser(agent: &str) -> String {
+pub fn browser(agent: &str) -> String {
     let find = |names: &[(&'static str, &'static str)]| {
         names.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name)
     };

@@ -7,6 +7,7 @@ use axum::Extension;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
+use delivery::AccessChange;
 use directory::{AccountId, AuthError, DirectoryError, LoginAttempt, NewAccount, Role, Secret, Service};
 use mailkit::EmailAddress;
 use serde::Deserialize;
@@ -18,7 +19,7 @@ use crate::error::{Fault, Result, capital, words_for};
 use crate::forms::{Posted, local};
 use crate::site::Site;
 use crate::view::{self, Page, fresh_key};
-use crate::{MIN_PASSWORD, csrf};
+use crate::{MIN_PASSWORD, csrf, settings};
 
 #[derive(Template)]
 #[template(path = "signin.html")]
@@ -203,6 +204,11 @@ async fn sign_in(
     }
     let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let token = site.directory.create_session(account, &addr.to_string(), agent).await?;
+    let name = settings::browser(agent);
+    // That it could not be noted, on a full disk for one, keeps nobody out.
+    if site.directory.note_browser(account, addr, &name).await.unwrap_or(false) {
+        settings::tell(site, account, AccessChange::NewSignIn, addr, &name).await;
+    }
     let mut response = Redirect::to(next).into_response();
     response.headers_mut().append(header::SET_COOKIE, jar.set_session(Some(&token)));
     Ok(response)

@@ -176,7 +176,9 @@ async fn app_passwords_are_shown_once_and_can_be_revoked() {
     let world = World::new().await;
     let mut browser = world.signed_in("ann").await;
     let csrf = browser.get("/settings/apps").await.csrf();
-    let made = browser.post("/settings/apps", &[("csrf", csrf), ("name", "Phone".into())]).await;
+    let made = browser
+        .post("/settings/apps", &[("csrf", csrf), ("name", "Phone".into()), ("password", PASSWORD.into())])
+        .await;
     assert!(made.text().contains("It is shown this once."), "{}", made.text());
     let page = browser.get("/settings/apps").await;
     assert!(page.text().contains("Phone") && !page.text().contains("It is shown this once."));
@@ -190,7 +192,7 @@ async fn what_is_made_twice_at_once_is_made_once_and_answered_the_same() {
     let world = World::new().await;
     let mut ann = world.signed_in("ann").await;
     let cases = [
-        ("/settings/apps", "/settings/apps", vec![("name", "Phone")]),
+        ("/settings/apps", "/settings/apps", vec![("name", "Phone"), ("password", PASSWORD)]),
         ("/mailboxes", "/mailboxes", vec![("do", "create"), ("name", "Boat")]),
         ("/admin/domains", "/admin/domains", vec![("domain", "example.net")]),
         (
@@ -235,7 +237,7 @@ async fn with_a_second_factor_the_password_alone_lets_nobody_in() {
     let world = World::new().await;
     let mut browser = world.signed_in("ann").await;
     let csrf = browser.get("/settings/security").await.csrf();
-    let page = browser.post("/settings/totp", &[("csrf", csrf.clone())]).await;
+    let page = browser.post("/settings/totp", &[("csrf", csrf.clone()), ("password", PASSWORD.into())]).await;
     assert!(page.text().contains("<svg class=\"qr\""), "{}", page.text());
     let secret = page.value("secret");
     let code = |at: u64| {
@@ -478,5 +480,165 @@ async fn a_download_breaks_off_when_its_session_ends() {
         end(&world, way, "bob").await;
         let next = next_piece(&mut download).await;
         assert!(matches!(next, Some(Err(_))), "{way}: {next:?}");
+    }
+}
+
+/// Mail in an account's inbox with this subject.
+fn told(world: &World, name: &str, subject: &str) -> usize {
+    let (realm, inbox) = (world.id(name).realm(), world.mailbox(name, Role::Inbox).id);
+    let view = world.mail.view(realm, inbox).unwrap();
+    let entries = world.mail.entries(realm, inbox, view.uids()).unwrap();
+    let emails = entries.iter().map(|entry| world.mail.email(realm, entry.email_id).unwrap().unwrap());
+    emails.filter(|email| email.parsed.subject == subject).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lasts_needs_the_password_again_and_its_account_is_told() {
+    let world = World::new().await;
+    let mut browser = world.signed_in("bob").await;
+    let id = world.id("bob");
+    let app = world.directory.create_app_password(id, "Tablet").await.unwrap();
+    let csrf = browser.get("/settings/apps").await.csrf();
+    let with = |fields: &[(&'static str, &str)]| {
+        let mut all = vec![("csrf", csrf.clone())];
+        all.extend(fields.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        all
+    };
+    let number = app.id.0.to_string();
+    // Without the password, or with a wrong one, nothing happens, and it is asked for.
+    let lasting: [(&str, Vec<(&'static str, &str)>); 4] = [
+        ("/settings/apps", vec![("name", "Thief")]),
+        ("/settings/apps/revoke", vec![("id", &number)]),
+        ("/settings/apps/revoke", vec![("id", "all")]),
+        ("/settings/totp", vec![]),
+    ];
+    for (path, fields) in &lasting {
+        for password in [None, Some("wrong"), Some("")] {
+            let fields: Vec<_> = fields.iter().copied().chain(password.map(|word| ("password", word))).collect();
+            let answer = browser.post(path, &with(&fields)).await;
+            assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{path}");
+            assert!(answer.text().contains("id=\"ask-password\""), "{path}: it is asked for");
+        }
+    }
+    let refused = browser.post("/settings/totp/off", &with(&[("password", "wrong")])).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(world.directory.app_passwords(id).unwrap().len(), 1);
+    assert_eq!(world.mail.quota(id.realm()).unwrap().messages, 0, "nothing changed, nobody is told");
+
+    // With it, it is done, and for a while it need not be typed again.
+    let made = browser.post("/settings/apps", &with(&[("name", "Phone"), ("password", PASSWORD)])).await;
+    assert!(made.text().contains("It is shown this once."));
+    assert_eq!(told(&world, "bob", "An app password was made"), 1);
+    let revoked = browser.post("/settings/apps/revoke", &with(&[("id", &number)])).await;
+    assert_eq!(revoked.status, StatusCode::SEE_OTHER);
+    assert_eq!(told(&world, "bob", "An app password was revoked"), 1);
+    // In this browser only.
+    let mut other = world.signed_in("bob").await;
+    let csrf = other.get("/settings/apps").await.csrf();
+    let there = other.post("/settings/apps", &[("csrf", csrf), ("name", "Thief".into())]).await;
+    assert_eq!(there.status, StatusCode::UNPROCESSABLE_ENTITY);
+
+    // After a change of the password the page lists what goes on.
+    let csrf = browser.get("/settings/security").await.csrf();
+    let fields = [("old", PASSWORD), ("new", "another good one"), ("again", "another good one")];
+    let mut all = vec![("csrf", csrf)];
+    all.extend(fields.map(|(name, value)| (name, value.to_owned())));
+    let changed = browser.post("/settings/password", &all).await;
+    assert!(changed.location().starts_with("/settings/apps"), "{} {}", changed.status, changed.location());
+    let page = browser.get(&changed.location()).await;
+    assert!(page.text().contains("Phone") && page.text().contains("still work"));
+    assert_eq!(told(&world, "bob", "Your password was changed"), 1);
+    let revoke = [("csrf", page.csrf()), ("id", "all".to_owned())];
+    assert_eq!(browser.post("/settings/apps/revoke", &revoke).await.status, StatusCode::SEE_OTHER);
+    assert!(world.directory.app_passwords(id).unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_is_told_of_a_browser_or_network_that_it_does_not_know() {
+    let world = World::new().await;
+    let subject = "New sign-in to your account";
+    let sign_in = async |agent: &'static str, peer: &'static str| {
+        let mut browser = world.browser();
+        (browser.agent, browser.peer) = (agent, peer);
+        let csrf = browser.get("/signin").await.csrf();
+        let fields = [("csrf", csrf), ("login", "bob@example.org".to_owned()), ("password", PASSWORD.to_owned())];
+        assert_eq!(browser.post("/signin", &fields).await.status, StatusCode::SEE_OTHER);
+        told(&world, "bob", subject)
+    };
+    let firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+    let newer = "Mozilla/5.0 (X11; Linux x86_64; rv:141.0) Gecko/20100101 Firefox/141.0";
+    let safari = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Safari/604.1";
+    for (agent, peer, mails) in [
+        // The first of all is nobody's surprise.
+        (firefox, "192.0.2.7", 0),
+        (firefox, "192.0.2.7", 0),
+        (newer, "192.0.2.7", 0),
+        (safari, "192.0.2.7", 1),
+        (safari, "192.0.2.7", 1),
+        (firefox, "198.51.100.1", 2),
+        (firefox, "198.51.100.1", 2),
+        (firefox, "2001:db8::1", 3),
+        (firefox, "2001:db8::2", 3),
+    ] {
+        assert_eq!(sign_in(agent, peer).await, mails, "{agent} from {peer}");
+    }
+    let mut wrong = world.browser();
+    let csrf = wrong.get("/signin").await.csrf();
+    let fields = [("csrf", csrf), ("login", "bob@example.org".to_owned()), ("password", "wrong".to_owned())];
+    wrong.post("/signin", &fields).await;
+    assert_eq!(told(&world, "bob", subject), 3, "who did not get in is no sign-in");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn passwords_that_are_tried_first_are_refused_wherever_they_are_set() {
+    let world = World::new().await;
+    for password in ["12345678", "password", "        ", "bob@example.org", "example.org", "Password1"] {
+        let mut bob = world.signed_in("bob").await;
+        let csrf = bob.get("/settings/security").await.csrf();
+        let text = str::to_owned;
+        let own = [("csrf", csrf), ("old", text(PASSWORD)), ("new", text(password)), ("again", text(password))];
+        let answer = bob.post("/settings/password", &own).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{password}");
+        let mut ann = world.signed_in("ann").await;
+        let csrf = ann.get("/admin").await.csrf();
+        let id = world.id("bob").0.to_string();
+        let fields = [("csrf", csrf.clone()), ("do", text("password")), ("id", id), ("password", text(password))];
+        let answer = ann.post("/admin/accounts", &fields).await;
+        assert_ne!(answer.status, StatusCode::SEE_OTHER, "{password}, by the administrator");
+        let address = "new@example.org".to_owned();
+        let fields = [("csrf", csrf), ("do", text("create")), ("address", address), ("password", text(password))];
+        ann.post("/admin/accounts", &fields).await;
+        assert_eq!(world.directory.accounts().unwrap().len(), 2, "{password}, a new account");
+    }
+    let empty = World::empty().await;
+    let mut browser = empty.browser();
+    let page = browser.get("/setup").await;
+    for password in ["12345678", "ada@example.net", "example.net"] {
+        let mut fields = setup(page.csrf(), TOKEN);
+        fields.retain(|(name, _)| *name != "password" && *name != "again");
+        fields.extend([("password", password.to_owned()), ("again", password.to_owned())]);
+        let answer = browser.post("/setup", &fields).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{password}");
+    }
+    assert!(empty.directory.first_run().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_setup_tokens_do_not_keep_the_right_one_waiting() {
+    let world = World::empty().await;
+    let mut owner = world.browser();
+    let page = owner.get("/setup").await;
+    let wrong: Vec<_> = (0..200)
+        .map(|number| {
+            let (mut guesser, fields) = (owner.clone(), setup(page.csrf(), &format!("guess {number}")));
+            tokio::spawn(async move { guesser.post("/setup", &fields).await.status })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    let done = owner.post("/setup", &setup(page.csrf(), TOKEN)).await;
+    assert_eq!(done.location(), "/mail/inbox", "{}", done.text());
+    assert!(wrong.iter().any(|guess| !guess.is_finished()) || wrong.len() == 200);
+    for guess in wrong {
+        assert_ne!(guess.await.unwrap(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 }

@@ -3,7 +3,8 @@
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use anyhow::{Context as _, bail, ensure};
-use directory::{Account, NewAccount, Role};
+use delivery::AccessChange;
+use directory::{Account, AccountId, NewAccount, Role};
 use mailkit::EmailAddress;
 use mailstore::{MailError, StoreError};
 
@@ -57,6 +58,7 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
         AccountCommand::Passwd { address, password } => {
             let account = find(services, &address).await?;
             directory.set_password(account.id, &password.password).await?;
+            tell(services, account.id, &AccessChange::Password).await;
             output.line(format!("{address} has a new password; its web sessions have ended")).await;
             told(&address, &password, output).await;
             (Some(account.id), "password set".to_owned())
@@ -197,12 +199,18 @@ async fn set(services: &Services, args: SetArgs, output: &Output) -> anyhow::Res
     }
     if totp_off {
         directory.disable_totp(id).await?;
+        tell(services, id, &AccessChange::SecondFactorOff).await;
         done.push("its second factor is off".to_owned());
     }
     if shut_out {
         directory.end_all_sessions(id, None).await?;
+        let mut names = Vec::new();
         for one in directory.app_passwords(id)? {
             directory.revoke_app_password(id, one.id).await?;
+            names.push(one.name);
+        }
+        if !names.is_empty() {
+            tell(services, id, &AccessChange::AppPasswordsRevoked(names)).await;
         }
         done.push("its web sessions have ended, its app passwords are revoked".to_owned());
     }
@@ -212,6 +220,13 @@ async fn set(services: &Services, args: SetArgs, output: &Output) -> anyhow::Res
         output.line(format!("{address}: {what}")).await;
     }
     Ok(())
+}
+
+/// Tells an account by mail what has changed. That it could not be told undoes nothing.
+async fn tell(services: &Services, id: AccountId, change: &AccessChange) {
+    if let Err(error) = services.delivery.tell_of_access(id, change, "by an administrator, on the command line").await {
+        tracing::warn!(%error, account = id.0, "an account was not told of a change of its access");
+    }
 }
 
 /// A password that was made is shown once it counts.

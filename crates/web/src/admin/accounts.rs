@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Redirect, Response};
+use delivery::AccessChange;
 use directory::{Account, AccountId, DirectoryError, NewAccount, Role};
 use mailkit::EmailAddress;
 use serde::Deserialize;
@@ -232,6 +233,9 @@ pub async fn change(caller: Caller, form: Posted) -> Result<Response> {
     match done {
         Ok((what, done)) => {
             note(&caller, &what).await?;
+            if let Some((id, change)) = id.zip(access_change(verb)) {
+                crate::settings::tell_by(&caller.site, id, change, "by an administrator").await;
+            }
             let to = of_one.map_or_else(|| "/admin".to_owned(), |id| format!("/admin/accounts/{id}"));
             Ok(Redirect::to(&notice::with(&to, done)).into_response())
         }
@@ -253,6 +257,15 @@ pub async fn change(caller: Caller, form: Posted) -> Result<Response> {
 fn in_full(caller: &Caller, typed: &str) -> String {
     let typed = typed.trim();
     if typed.is_empty() || typed.contains('@') { typed.to_owned() } else { format!("{typed}@{}", domain_of(caller)) }
+}
+
+/// What an account is told of.
+fn access_change(verb: &str) -> Option<AccessChange> {
+    match verb {
+        "password" => Some(AccessChange::Password),
+        "totp-off" => Some(AccessChange::SecondFactorOff),
+        _ => None,
+    }
 }
 
 async fn change_one(caller: &Caller, id: AccountId, form: &Posted) -> Result<Done> {

@@ -115,7 +115,7 @@ impl World {
     }
 
     pub fn browser(&self) -> Browser {
-        Browser { router: self.router.clone(), cookies: Vec::new(), tls: false }
+        Browser { router: self.router.clone(), cookies: Vec::new(), tls: false, peer: "192.0.2.7", agent: "" }
     }
 
     /// A browser in which someone is signed in.
@@ -141,6 +141,9 @@ pub struct Browser {
     router: Router,
     cookies: Vec<(String, String)>,
     pub tls: bool,
+    /// Where it is, and what it calls itself.
+    pub peer: &'static str,
+    pub agent: &'static str,
 }
 
 pub struct Answer {
@@ -187,7 +190,10 @@ impl Browser {
             let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
             request.headers_mut().insert(header::COOKIE, cookies.join("; ").parse().unwrap());
         }
-        request.extensions_mut().insert(Peer { addr: "192.0.2.7".parse().unwrap(), tls: self.tls });
+        if !self.agent.is_empty() {
+            request.headers_mut().insert(header::USER_AGENT, self.agent.parse().unwrap());
+        }
+        request.extensions_mut().insert(Peer { addr: self.peer.parse().unwrap(), tls: self.tls });
     }
 
     pub async fn send(&mut self, mut request: Request<Body>) -> Answer {

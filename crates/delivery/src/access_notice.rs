@@ -1,0 +1,125 @@
+//! Mail to an account about itself: how it can be entered has changed. A thief who changes a password or makes one can't keep
+//! its owner from hearing of it.
+
+use std::sync::Arc;
+
+use directory::AccountId;
+use mailkit::{NamedAddress, compose::Draft, trace};
+use mailstore::{Flags, MailError, NewMessage};
+
+use crate::filing::file_local_in;
+use crate::{Delivery, Result};
+
+/// The longest name (of an app password, of a browser) that is repeated.
+const MAX_NAME_CHARS: usize = 100;
+
+/// What has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessChange {
+    /// The password.
+    Password,
+    /// An app password was made, with this name.
+    AppPasswordMade(String),
+    /// App passwords were revoked: their names.
+    AppPasswordsRevoked(Vec<String>),
+    /// Two-step sign-in was turned on.
+    SecondFactorOn,
+    /// Two-step sign-in was turned off.
+    SecondFactorOff,
+    /// Someone has signed in with a browser, or from a network, that the account did not know.
+    NewSignIn,
+}
+
+impl AccessChange {
+    fn subject(&self) -> &'static str {
+        match self {
+            Self::Password => "Your password was changed",
+            Self::AppPasswordMade(_) => "An app password was made",
+            Self::AppPasswordsRevoked(names) if names.len() > 1 => "App passwords were revoked",
+            Self::AppPasswordsRevoked(_) => "An app password was revoked",
+            Self::SecondFactorOn => "Two-step sign-in was turned on",
+            Self::SecondFactorOff => "Two-step sign-in was turned off",
+            Self::NewSignIn => "New sign-in to your account",
+        }
+    }
+
+    fn sentence(&self, address: &str) -> String {
+        match self {
+            Self::Password => format!("The password of {address} was changed."),
+            Self::AppPasswordMade(name) => format!(
+                "An app password with the name \"{}\" was made for {address}. A mail program that has it can read and send \
+                 your mail.",
+                clean(name)
+            ),
+            Self::AppPasswordsRevoked(names) => {
+                let names: Vec<String> = names.iter().map(|name| format!("\"{}\"", clean(name))).collect();
+                format!("What was revoked for {address}: {}.", names.join(", "))
+            }
+            Self::SecondFactorOn => format!("Signing in to {address} on the web now asks for a code as well."),
+            Self::SecondFactorOff => format!("Signing in to {address} on the web no longer asks for a code."),
+            Self::NewSignIn => {
+                format!("Someone signed in to {address} with a browser, or from a network, not seen here before.")
+            }
+        }
+    }
+}
+
+/// A name as one line of text.
+fn clean(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_NAME_CHARS).collect()
+}
+
+impl Delivery {
+    /// Files a mail about a change of access into the account's own inbox, also when it is full. `how` tells who did it, from
+    /// where: `from 192.0.2.7, Firefox on Linux`.
+    ///
+    /// # Errors
+    /// The account does not exist, or the store refused.
+    pub async fn tell_of_access(&self, account: AccountId, change: &AccessChange, how: &str) -> Result<()> {
+        let Some(known) = self.inner.directory.account(account)? else { return Ok(()) };
+        let address = known.address.to_string();
+        let at = mailkit::date::format(self.now_ms());
+        let text = format!(
+            "{}\n\nWhen: {at}\nHow: {}\n\nIf this was you, there is nothing to do.\n\nIf it was not, change your password now, \
+             then open Settings and look through App passwords and Sessions: revoke what you do not know. Tell your \
+             administrator.\n",
+            change.sentence(&address),
+            clean(how)
+        );
+        let reporter = self.reporter()?;
+        let named = |name: &str, address| NamedAddress { name: name.to_owned(), address };
+        let draft = Draft {
+            from: named("Holdfast", reporter.clone()),
+            reply_to: Vec::new(),
+            to: vec![named(&known.name, known.address)],
+            cc: Vec::new(),
+            bcc: Vec::new(),
+            subject: change.subject().to_owned(),
+            text,
+            html: None,
+            attachments: Vec::new(),
+            in_reply_to: None,
+            references: Vec::new(),
+            message_id: mailkit::compose::message_id(reporter.domain()),
+            date_ms: self.now_ms(),
+        };
+        let message = draft.build().map_err(|error| crate::DeliveryError::Damaged(error.to_string()))?;
+        let (this, at_ms) = (self.clone(), self.now_ms());
+        let filing = tokio::task::spawn_blocking(move || {
+            let bytes = [trace::return_path(None).as_bytes(), &message].concat();
+            let body = this.inner.store.put_body(&bytes)?;
+            Ok::<_, store::StoreError>(NewMessage {
+                body,
+                parsed: Arc::new(mailkit::parse(&bytes)),
+                flags: Flags::default(),
+                internal_date_ms: at_ms,
+                delivery_key: None,
+                ignore_quota: true,
+            })
+        });
+        let filing = filing.await.map_err(|_| crate::Refusal::unavailable())??;
+        let mailstore = self.inner.mailstore.clone();
+        let filed = self.inner.store.transact(move |tx| file_local_in(tx, &mailstore, account, &filing).map(drop));
+        filed.await.map_err(|error: MailError| error.into())
+    }
+}
