@@ -72,8 +72,10 @@ impl Directory {
             end -= 1;
         }
         let browser = browser.map(|browser| browser[..end].to_owned());
+        // The time of the login, not of the commit.
+        let now = self.now_ms();
         self.store().transact(move |tx| {
-            let (realm, now) = (account.realm(), tx.now_ms());
+            let realm = account.realm();
             let own = key(peer);
             let mut others = Vec::new();
             let (mut here, mut browser_known, mut first) = (None, false, true);
