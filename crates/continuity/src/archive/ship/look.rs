@@ -88,11 +88,10 @@ impl Shipper {
     }
 
     async fn look(&self, shipped: Seq, since: &mut Since) -> Result<Looked> {
-        let catalog = match Catalog::read(&self.target).await {
+        let mut catalog = match Catalog::read(&self.target).await {
             Err(crate::archive::ArchiveError::Nothing(_)) => Catalog::default(),
             other => other?,
         };
-        let mut catalog = catalog;
         let record = &self.line.record;
         let mut notes = catalog.notes.clone();
         if catalog.lines.get(self.line.name()) != Some(record) {
@@ -169,7 +168,8 @@ impl Shipper {
             other => other?,
         };
         while follower.cursor() <= to {
-            each(&*follower.next().await?)?;
+            let commit = follower.next().await?;
+            each(&commit)?;
         }
         Ok(())
     }
@@ -221,7 +221,8 @@ impl Shipper {
         };
         let (mut from, mut run) = (first, RunWriter::new(first, chain));
         while run.next() <= last {
-            run.push(&*follower.next().await?)?;
+            let commit = follower.next().await?;
+            run.push(&commit)?;
             if run.next() > last || run.len() > super::RUN_BYTES || run.next().0 - from.0 >= super::RUN_COMMITS {
                 chain = run.chain();
                 let next = run.next();
