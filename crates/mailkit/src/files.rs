@@ -215,10 +215,12 @@ pub(crate) fn needed_bytes(layout: &Layout<'_>) -> u64 {
         let part = leaf.part;
         let blank = part.media_type == "text" && part.octets() <= MAX_BLANK_BYTES;
         let whole = blank || opened::is_container(part) || part.is_text("calendar");
-        match whole {
-            true => part.body_end,
-            false if may_be_sniffed(part) => head_range(part).end,
-            false => 0,
+        if whole {
+            part.body_end
+        } else if may_be_sniffed(part) {
+            head_range(part).end
+        } else {
+            0
         }
     };
     listed(layout).map(end).max().unwrap_or_default()

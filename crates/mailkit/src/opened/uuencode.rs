@@ -76,13 +76,14 @@ impl Decoder {
 
     fn end_line(&mut self, out: &mut Vec<u8>) {
         let line = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
-        if self.done || line.is_empty() {
-        } else if is_begin(line) {
-            self.inside = true;
-        } else if line == b"end" {
-            self.done = self.inside;
-        } else if decode_line(line, out) {
-            self.inside = true;
+        if !self.done && !line.is_empty() {
+            if is_begin(line) {
+                self.inside = true;
+            } else if line == b"end" {
+                self.done = self.inside;
+            } else {
+                self.inside |= decode_line(line, out);
+            }
         }
         self.line.clear();
     }
