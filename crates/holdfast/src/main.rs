@@ -156,8 +156,11 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 
-/// Libraries that say at level info what only their makers need.
-const QUIET: &str = "fjall=warn,lsm_tree=warn";
+/// Libraries that say at level info what only their makers need, and those that have a line for each oddity in what
+/// strangers sent: who sends much could fill the disk with them. Each can still be asked for by name.
+const QUIET: &str = "fjall=warn,lsm_tree=warn,html5ever=off,markup5ever=off,ammonia=off,cssparser=off,\
+    mail_parser=off,mail_auth=off,multer=off,encoding_rs=off,h2=error,hyper=error,hyper_util=error,tower_http=error,rustls=error,\
+    hickory_resolver=error,hickory_proto=error,hickory_net=error";
 
 /// The log goes to standard error: standard output is for what was asked.
 fn start_log(format: LogFormat, level: &str) -> anyhow::Result<()> {

@@ -307,6 +307,68 @@ fn what_the_index_says_of_itself_is_in_the_log_only_when_it_is_asked_for() {
     }
 }
 
+/// Who sends odd mail must not be able to fill the disk with lines about it, whatever is done with it.
+#[test]
+fn a_log_does_not_grow_with_what_strangers_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    server.add_account(ANNA);
+    let html = |body: &str| format!("Content-Type: text/html\r\n\r\n{body}\r\n");
+    let nested: String =
+        (0..3_000).map(|n| format!("--b{n}\r\nContent-Type: multipart/mixed; boundary=b{}\r\n\r\n", n + 1)).collect();
+    let odd = [
+        html(&format!("<table>{}", "x<tr>\r\n".repeat(20_000))),
+        html(&"<p></b><i></p></table></td>\r\n".repeat(10_000)),
+        html(&"<a<b <c='d\r\n<!x><?y></ z>&bogus;&#0;\r\n".repeat(5_000)),
+        html(&format!("<style>{}</style>", "p{color:}@x{}}}{;url(\r\n".repeat(5_000))),
+        html(&"<p style='color:red;;:;x:url(;background:url(' x=\"\r\n\">\r\n".repeat(5_000)),
+        format!("Content-Type: multipart/mixed; boundary=b0\r\n\r\n{nested}"),
+        format!("Content-Type: text/plain; charset=no-such-{}\r\n\r\n\u{fffd}\r\n", "x".repeat(500)),
+        format!(
+            "{}Content-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n*()!\r\n",
+            "To: <<@>;:,\r\nX: =?x?y?z\r\n".repeat(500)
+        ),
+    ];
+    let mut imap = Imap::login(server.address("imap"), ANNA).unwrap();
+    for (number, message) in odd.iter().enumerate() {
+        imap.append("INBOX", format!("From: a@b.example\r\nSubject: odd {number}\r\n{message}")).unwrap();
+    }
+    let mut web = Web::sign_in(server.address("http"), ANNA).unwrap();
+    let log = dir.path().join("stderr.log");
+    let before = fs::metadata(&log).unwrap().len();
+    let list = web.get("/mail/inbox").unwrap().body;
+    let conversations: Vec<&str> =
+        list.split("class=\"open\" href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(conversations.len(), odd.len());
+    for conversation in conversations {
+        let page = web.get(conversation).unwrap();
+        assert_eq!(page.status, 200);
+        for mark in [
+            "<iframe class=\"html\" src=\"",
+            "<iframe class=\"html adapts\" src=\"",
+            "href=\"/compose?reply=",
+            "href=\"/compose?forward=",
+        ] {
+            for rest in page.body.split(mark).skip(1) {
+                let address = rest.split('"').next().unwrap().replace("&amp;", "&").replace("&#38;", "&");
+                let prefix = mark.rsplit('"').next().unwrap();
+                assert_eq!(web.get(&format!("{prefix}{address}")).unwrap().status, 200, "{prefix}{address}");
+            }
+        }
+    }
+    web.get("/search?q=odd+bogus").unwrap();
+    imap.command("SELECT INBOX").unwrap().ok();
+    imap.command("SEARCH TEXT bogus").unwrap().ok();
+    imap.command("FETCH 1:* (ENVELOPE BODYSTRUCTURE PREVIEW)").unwrap().ok();
+    server.stop();
+    let grown = fs::metadata(&log).unwrap().len() - before;
+    assert!(
+        grown < 4_000,
+        "{grown} bytes: {}",
+        &fs::read_to_string(&log).unwrap()[before as usize..][..2_000.min(grown as usize)]
+    );
+}
+
 /// A page that names a metric which is not there is worse than none.
 #[test]
 fn documented_metrics_are_measured() {

@@ -141,6 +141,12 @@ impl Shown {
     }
 }
 
+/// The text of a message, as [`show`] gives it, without its files.
+pub fn text(raw: &[u8], parsed: &Parsed) -> String {
+    let options = ReadOptions { remote_images: false, inline_url: &|_| String::new() };
+    show_within(raw, parsed, &options, 0).text
+}
+
 /// How many of a message's first bytes [`show`] needs: what comes after them are attachments.
 pub fn shown_bytes(parsed: &Parsed) -> u64 {
     let layout = layout(parsed);

@@ -6,6 +6,8 @@
 //! Comments, and elements whose content is no text of the message, go. Nothing here makes HTML safe: that is
 //! [`crate::html::clean`]'s duty.
 
+use crate::css::sheet::MAX_SHEET_BYTES;
+
 /// Deepest nesting of elements; the tags of deeper ones are left out, their text stays.
 pub(crate) const MAX_NESTING: usize = 150;
 
@@ -14,6 +16,9 @@ const MAX_REFERENCES: usize = 100_000;
 
 /// Most attributes of one tag; the rest is left out.
 const MAX_ATTRIBUTES: usize = 40;
+
+/// Most `<style>` elements looked at.
+const MAX_STYLES: usize = 50;
 
 /// Longest name of a tag or attribute.
 const MAX_NAME_BYTES: usize = 40;
@@ -49,27 +54,51 @@ pub(crate) const DROPPED: [&str; 20] = [
 /// Across these, elements do not close each other.
 const BARRIERS: [&str; 3] = ["table", "td", "th"];
 
-/// Rewrites HTML; looks at no more than `max_tags` tags.
-pub(crate) fn tame(html: &str, max_tags: usize) -> String {
-    let mut tamer =
-        Tamer { out: String::with_capacity(html.len()), open: Vec::new(), unclosed: Vec::new(), tags_left: max_tags };
+/// HTML in a known shape, and what stood around its content.
+#[derive(Debug, Default)]
+pub(crate) struct Tamed {
+    /// What is in the body.
+    pub(crate) html: String,
+    /// The contents of `<style>`, as they are written, each with its `media`.
+    pub(crate) styles: Vec<(String, Option<String>)>,
+    /// Attributes of `<html>` and `<body>`, as they are written: the first of each name; the style of both.
+    pub(crate) root: Vec<(String, String)>,
+    /// What relative addresses are relative to.
+    pub(crate) base: Option<String>,
+}
+
+/// Rewrites HTML; looks at no more than `max_tags` tags. Writes `link` for the `href` of links.
+pub(crate) fn tame(html: &str, max_tags: usize, link: &str) -> Tamed {
+    let mut tamer = Tamer {
+        link,
+        out: String::with_capacity(html.len()),
+        around: Tamed::default(),
+        style_bytes: 0,
+        open: Vec::new(),
+        unclosed: Vec::new(),
+        tags_left: max_tags,
+    };
     let end = memchr::memchr_iter(b'&', html.as_bytes()).nth(MAX_REFERENCES).unwrap_or(html.len());
     tamer.run(&html[..end]);
     while let Some(name) = tamer.open.pop() {
         tamer.close(&name);
     }
-    tamer.out
+    Tamed { html: tamer.out, ..tamer.around }
 }
 
-struct Tamer {
+struct Tamer<'a> {
+    link: &'a str,
     out: String,
+    around: Tamed,
+    /// Bytes of style sheets so far.
+    style_bytes: usize,
     open: Vec<String>,
     /// Dropped elements of which no end tag is left: searched for once, not again and again.
     unclosed: Vec<String>,
     tags_left: usize,
 }
 
-impl Tamer {
+impl Tamer<'_> {
     fn run(&mut self, html: &str) {
         let mut rest = html;
         while let Some(at) = memchr::memchr(b'<', rest.as_bytes()) {
@@ -99,7 +128,7 @@ impl Tamer {
     fn start_tag<'a>(&mut self, html: &'a str) -> &'a str {
         self.tags_left -= 1;
         let (name, mut rest) = name(&html[1..]);
-        let mut attributes = String::new();
+        let mut attributes: Vec<(&str, &str)> = Vec::new();
         let mut count = 0;
         loop {
             rest = rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '/');
@@ -115,11 +144,7 @@ impl Tamer {
             rest = tail;
             count += 1;
             if count <= MAX_ATTRIBUTES && is_name(attribute) {
-                attributes.push(' ');
-                attributes.push_str(attribute);
-                attributes.push_str("=\"");
-                push_quoted(value, &mut attributes);
-                attributes.push('"');
+                attributes.push((attribute, value));
             }
         }
         if DROPPED.contains(&name.as_str()) {
@@ -127,10 +152,27 @@ impl Tamer {
                 return rest;
             }
             // Left open: only the tag goes, else a stray one would swallow the message.
-            return after_element(rest, &name).unwrap_or_else(|| {
+            let Some(tail) = after_element(rest, &name) else {
                 self.unclosed.push(name);
-                rest
-            });
+                return rest;
+            };
+            if name == "style" {
+                let content = &rest[..rest.len() - tail.len()];
+                self.style(&content[..content.rfind("</").unwrap_or(content.len())], &attributes);
+            }
+            return tail;
+        }
+        match name.as_str() {
+            "html" | "body" => {
+                self.root(&attributes);
+                return rest;
+            }
+            "base" => {
+                let href = attributes.iter().find(|(name, _)| name.eq_ignore_ascii_case("href"));
+                self.around.base = self.around.base.take().or_else(|| Some(href?.1.replace("&amp;", "&")));
+                return rest;
+            }
+            _ => {}
         }
         if !is_name(&name) {
             return rest;
@@ -144,12 +186,57 @@ impl Tamer {
         }
         self.out.push('<');
         self.out.push_str(&name);
-        self.out.push_str(&attributes);
+        let tag = &name;
+        for (name, value) in attributes {
+            let is_link = matches!(tag.as_str(), "a" | "area") && name.eq_ignore_ascii_case("href");
+            self.out.push(' ');
+            self.out.push_str(if is_link { self.link } else { name });
+            self.out.push_str("=\"");
+            push_quoted(value, &mut self.out);
+            self.out.push('"');
+        }
         self.out.push('>');
         if !is_void {
             self.open.push(name);
         }
         rest
+    }
+
+    /// Keeps a style sheet, as long as there is room.
+    fn style(&mut self, css: &str, attributes: &[(&str, &str)]) {
+        let find = |wanted: &str| {
+            attributes.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| *value)
+        };
+        let is_css =
+            find("type").is_none_or(|kind| kind.trim().is_empty() || kind.trim().eq_ignore_ascii_case("text/css"));
+        let room = MAX_SHEET_BYTES - self.style_bytes;
+        if !is_css || room == 0 || self.around.styles.len() >= MAX_STYLES {
+            return;
+        }
+        let css = &css[..css.floor_char_boundary(room)];
+        self.style_bytes += css.len();
+        let media = find("media").filter(|media| !media.trim().is_empty()).map(str::to_owned);
+        self.around.styles.push((css.to_owned(), media));
+    }
+
+    /// Keeps what `<html>` or `<body>` says of itself.
+    fn root(&mut self, attributes: &[(&str, &str)]) {
+        for (name, value) in attributes {
+            let name = name.to_ascii_lowercase();
+            let has_room = self.around.root.len() < MAX_ATTRIBUTES;
+            match self.around.root.iter_mut().find(|(known, _)| *known == name) {
+                None if has_room => self.around.root.push((name, (*value).to_owned())),
+                Some((_, known)) if name == "style" && known.len() < MAX_SHEET_BYTES => {
+                    known.push_str("; ");
+                    known.push_str(value);
+                }
+                Some((_, known)) if name == "class" && known.len() < 1_000 => {
+                    known.push(' ');
+                    known.push_str(value);
+                }
+                _ => {}
+            }
+        }
     }
 
     fn end_tag<'a>(&mut self, html: &'a str) -> &'a str {
@@ -268,7 +355,7 @@ mod tests {
     use super::*;
 
     fn tamed(html: &str) -> String {
-        tame(html, 1_000)
+        tame(html, 1_000, "href").html
     }
 
     #[test]
@@ -306,9 +393,27 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_around_the_content_is_kept_beside_it() {
+        let tamed = tame(
+            "<html style='a:b'><head><base href='https://x.example/?a&amp;b'><style media=screen>.a{color:red}</style><STYLE type='text/x'>no</STYLE>\
+             <style>/*</styles>*/ b{}</style ></head><body class=c BGCOLOR=red style='c:d'>x<body text=blue bgcolor=green></html>y",
+            100,
+            "href",
+        );
+        assert_eq!(tamed.html, "<head></head>xy");
+        assert_eq!(
+            tamed.styles,
+            [(".a{color:red}".to_owned(), Some("screen".to_owned())), ("/*</styles>*/ b{}".to_owned(), None)]
+        );
+        let root: Vec<String> = tamed.root.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(root, ["style=a:b; c:d", "class=c", "bgcolor=red", "text=blue"]);
+        assert_eq!(tamed.base.as_deref(), Some("https://x.example/?a&b"));
+    }
+
+    #[test]
     fn limits_hold() {
         assert_eq!(tamed(&"<div>".repeat(900)).matches("<div>").count(), MAX_NESTING);
-        assert_eq!(tame(&"<br>".repeat(50), 10).matches("<br>").count(), 10);
+        assert_eq!(tame(&"<br>".repeat(50), 10, "href").html.matches("<br>").count(), 10);
         let many: String = (0..500).map(|n| ["a", &n.to_string(), " "].concat()).collect();
         assert_eq!(tamed(&["<b ", &many, ">"].concat()).matches('=').count(), MAX_ATTRIBUTES);
     }

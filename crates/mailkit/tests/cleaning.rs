@@ -69,6 +69,37 @@ const ATTACKS: &[&str] = &[
     "<div style='position:fixed;top:0;left:0;width:100%;height:100%;z-index:9'>x</div>",
     "<div style='behavior:url(#default#time2)'>x</div>",
     "<div style=\"color:red;} @import 'https://evil.example/x.css';\">x</div>",
+    "<ul><li style='list-style: \"rgb(\" url(//evil.example/x)'>x</li></ul>",
+    "<ul><li style=\"list-style: 'hsl(' url(//evil.example/x)\">x</li></ul>",
+    "<p style='font-family: \"rgb(\" calc(1px'>x</p>",
+    "<p style='background: rgb(url(//evil.example/x)'>x</p>",
+    "<p style='color:rgb(0,0,0;background:url(//evil.example/x)'>x</p>",
+    "<p style='background:\\75rl(http://evil.example/x);color:\\75 rl(x)'>x</p>",
+    "<p style='background:u/**/rl(http://evil.example/x)'>x</p>",
+    "<p style='background:URL( \"//evil.example/x\" )'>x</p>",
+    "<p style='background:-webkit-image-set(\"//evil.example/x\" 1x)'>x</p>",
+    "<p style='--x:url(//evil.example/x);background:var(--x)'>x</p>",
+    "<p style='--x:{url(//evil.example/x)};--y:[url(x)];--z:src(\"x\")'>x</p>",
+    "<p style='background:var(--a,url(//evil.example/x))'>x</p>",
+    "<p style='background:linear-gradient(red,url(//evil.example/x))'>x</p>",
+    "<p style='background:attr(title url)'>x</p>",
+    "<p style='color:red;}p{background:url(//evil.example/x)}'>x</p>",
+    "<p style='font-family:\"a\nb;background:url(http://evil.example/x);x:\"'>x</p>",
+    "<style>p{background:url(//evil.example/x)}.a{list-style:'rgb(' url(//evil.example/x)}</style><p>x</p>",
+    "<style>@import url(//evil.example/x);@import '//evil.example/y' screen;@namespace url(x);</style>x",
+    "<style>@font-face{font-family:x;src:url(http://evil.example/x)}p{font-family:x}</style><p>x</p>",
+    "<style>@media screen{@import 'x';p{background:url(//evil.example/x)}}@supports (x:url(y)){p{color:red}}</style>",
+    "<style>p{color:red}</style/x>y</style>",
+    "<style>p{content:'</style><img src=x onerror=alert(1)>'}</style>",
+    "<style>p{font-family:'\\3c/style>\\3cscript>alert(1)'}</style>",
+    "<style>a[href^='\\3c']{color:red}p\\{}*{color:red}.\\<img{color:red}</style>",
+    "<style><!-- p{color:red} --></style>",
+    "<style>p{color:red;{background:url(//evil.example/x)}}p{&:hover{background:url(x)}}</style>",
+    "<style media='screen and (x:url(y))'>p{color:red}</style><style media='screen{}*{background:url(x)}'>p{color:red}</style>",
+    "<style>@media (prefers-color-scheme:dark){p{background:url(//evil.example/x)}}@media print,(a:url(x)){p{color:red}}</style>",
+    "<body style='background:url(https://evil.example/x)' class='a b' id=c onload=alert(1) bgcolor='red\"}*{x:url(y)}'>x",
+    "<html style='background:u\\72l(https://evil.example/x)'><body text='#fff;}*{background:url(x)}' link='x{'>x",
+    "<main style='background:url(x)'><body class=m--x></main>",
     "<style>@import 'https://evil.example/x.css';</style>",
     "<style>body{background:url(https://evil.example/x)}</style>",
     "<style><img src=x onerror=alert(1)></style>",
@@ -181,6 +212,7 @@ const TAGS: &[&str] = &[
     "ins",
     "label",
     "li",
+    "main",
     "map",
     "mark",
     "ol",
@@ -192,6 +224,7 @@ const TAGS: &[&str] = &[
     "span",
     "strike",
     "strong",
+    "style",
     "sub",
     "summary",
     "sup",
@@ -207,6 +240,9 @@ const TAGS: &[&str] = &[
     "ul",
 ];
 
+/// Addresses that a link may have.
+const SCHEMES: &[&str] = &["https:", "http:", "mailto:", "tel:", "sms:", "webcal:"];
+
 fn check(input: &str, html: &str) {
     for (tag, attributes) in tags(html) {
         let name = tag.trim_start_matches('/');
@@ -215,17 +251,19 @@ fn check(input: &str, html: &str) {
             let lower = value.to_ascii_lowercase();
             assert!(!name.starts_with("on"), "{input:?} -> {html:?}");
             assert!(
-                !matches!(name.as_str(), "id" | "name" | "class" | "srcset" | "ping" | "action" | "background" | "is"),
+                !matches!(
+                    name.as_str(),
+                    "srcset" | "ping" | "action" | "background" | "is" | "poster" | "cite" | "longdesc"
+                ),
                 "{name}: {input:?} -> {html:?}"
             );
             match name.as_str() {
-                "href" => assert!(
-                    lower.starts_with("https:")
-                        || lower.starts_with("http:")
-                        || lower.starts_with("mailto:")
-                        || lower.starts_with("tel:"),
-                    "{input:?} -> {html:?}"
-                ),
+                // Nothing that a script or a style of ours could mean.
+                "id" | "name" | "class" => {
+                    assert!(value.split(' ').all(|name| name.starts_with("m-")), "{name}: {input:?} -> {html:?}");
+                }
+                "usemap" => assert!(value.starts_with("#m-"), "{input:?} -> {html:?}"),
+                "href" => assert!(SCHEMES.iter().any(|scheme| lower.starts_with(scheme)), "{input:?} -> {html:?}"),
                 "src" => assert!(
                     lower.starts_with("data:image/gif;base64,")
                         || lower.starts_with("data:image/png;base64,")
@@ -233,13 +271,33 @@ fn check(input: &str, html: &str) {
                     "{input:?} -> {html:?}"
                 ),
                 "style" => {
-                    for bad in ["url", "expression", "position", "\\", "@", "/*"] {
+                    for bad in ["url", "expression", "position", "\\", "@", "/*", "image-set", "src("] {
                         assert!(!lower.contains(bad), "{bad}: {input:?} -> {html:?}");
                     }
                 }
                 _ => {}
             }
         }
+    }
+    for sheet in html.split("<style>").skip(1) {
+        let sheet = sheet.split("</style>").next().unwrap_or_default().to_ascii_lowercase();
+        for bad in [
+            "url",
+            "expression",
+            "position",
+            "\\",
+            "/*",
+            "image-set",
+            "src(",
+            "@import",
+            "font-face",
+            "<",
+            "attr(",
+            "element(",
+        ] {
+            assert!(!sheet.contains(bad), "{bad}: {input:?} -> {html:?}");
+        }
+        assert_eq!(sheet.matches('@').count(), sheet.matches("@media ").count(), "{input:?} -> {html:?}");
     }
 }
 
@@ -388,4 +446,241 @@ fn a_text_of_addresses_and_nothing_else_is_made_clickable_in_linear_time() {
     let html = from_text(&"http://a httphttps://b ".repeat(count));
     assert_eq!(html.matches("<a href=\"http://a\"").count(), count);
     assert_eq!(html.matches("http<a href=\"https://b\"").count(), count);
+}
+
+/// What the frame shows of a mail's looks: the sheet, the box and the styles.
+#[test]
+fn grounds_stay_without_the_pictures_in_them() {
+    for (html, kept) in [
+        ("<table><td style='background:#0b3d66 url(https://x.example/a.png) no-repeat'>x", "background: #0b3d66"),
+        ("<p style='background:url(x) #0b3d66'>x", "background: #0b3d66"),
+        ("<p style='background:url(\"a;b)c\") no-repeat center/cover, navy'>x", "background: navy"),
+        ("<p style='background: transparent url() #123456'>x", "background: #123456"),
+        ("<p style='background-color:var(--x,#123456)'>x", "background-color: var(--x, #123456)"),
+        (
+            "<p style='background:linear-gradient(90deg,#123456,rgb(1 2 3 / 50%)),url(x)'>x",
+            "background: linear-gradient(90deg, #123456, rgb(1 2 3/50%))",
+        ),
+        (
+            "<p style='background-image:url(x),linear-gradient(to right,red,blue)'>x",
+            "background-image: linear-gradient(to right, red, blue)",
+        ),
+        ("<p style='background-image:linear-gradient(red,blue);background-color:#123'>x", "background-color: #123"),
+        ("<p style='background:rgba(1,2,3,.9)'>x", "background: rgba(1, 2, 3, .9)"),
+        ("<p style='background-color:0b3d66;color:ffffff'>x", "background-color: #0b3d66; color: #ffffff"),
+        ("<p style='background-color:\\23 0b3d66;background:re\\64 /**/'>x", "background: red"),
+        ("<p style='background:#0b3d66!important'>x", "background: #0b3d66 !important"),
+        (
+            "<body style='background-color:#0b3d66;color:#ffffff'><p>x",
+            "<main style=\"background-color: #0b3d66; color: #ffffff\"><p>x</p></main>",
+        ),
+        (
+            "<body bgcolor=0b3d66 text=white link='#ffcc00'>x",
+            "<style>main{background-color: #0b3d66}\nmain{color: white}\na:link{color: #ffcc00}\n</style><main>x</main>",
+        ),
+        ("<style>BODY{background:#0b3d66}</style>x", "<style>main{background: #0b3d66}\n</style><main>x</main>"),
+        (
+            "<style>html body .a>p.b{color:#fff}</style><p class='b c'>x",
+            "<style>main .m-a>p.m-b{color: #fff}\n</style><main><p class=\"m-b m-c\">x</p></main>",
+        ),
+        ("<style>.a,.b:hover,[x],#c td{color:#fff}</style>x", "<style>.m-a,.m-b:hover,#m-c td{color: #fff}\n</style>x"),
+        (
+            "<style>@media only screen and (max-width:600px){.a{width:100%!important}}</style>x",
+            "@media only screen and (max-width:600px) {\n.m-a{width: 100% !important}\n}",
+        ),
+        (
+            "<style>@media (prefers-color-scheme:dark){.a{color:#fff}}@media screen and (prefers-color-scheme:light){.a{color:#000}}</style>x",
+            "<style>.m-a{color: #000}\n</style>x",
+        ),
+        ("<style media='(max-width:5px)'>p{color:red}</style>x", "@media (max-width:5px) {\np{color: red}\n}"),
+        (
+            "<style>:root{--x:#123456}p{background:var(--x)}</style><p>x",
+            "<style>main{--x: #123456}\np{background: var(--x)}\n</style>",
+        ),
+    ] {
+        let out = cleaned(html);
+        assert!(out.contains(kept), "{html}\n-> {out}\n   {kept}");
+        check(html, &out);
+        check(html, &cleaned(&out));
+    }
+}
+
+/// Where a picture was all the ground that text had, it gets another that it can be read on.
+#[test]
+fn a_lost_ground_is_made_up_for() {
+    const DARK: &str = "background-color: #1f2a30";
+    for (html, expected) in [
+        ("<table><td background='https://x.example/a.png'><font color=white>x</font></table>", Some(DARK)),
+        ("<table background=a.png><tr><td style='color:#fff'>x</table>", Some(DARK)),
+        ("<div style='background:url(a)'><h1 style='color:#eee'>x</h1></div>", Some(DARK)),
+        ("<div style='color:#fff;background-image:url(a)'>x</div>", Some(DARK)),
+        ("<style>.hero{background:url(a)}.hero h1{color:#fff}</style><div class=hero><h1>x</h1></div>", Some(DARK)),
+        ("<style>body{background-image:url(a);color:#fff}</style>x", Some(DARK)),
+        ("<body background=a.png text=white>x", Some(DARK)),
+        ("<div style='--c:#fff;background:url(a)'><p style='color:var(--c)'>x</p></div>", Some(DARK)),
+        (
+            "<div style='background:url(a)'><p style='color:#fff'>x</p><p style='color:#000'>y</p></div>",
+            Some("background-color: #757575"),
+        ),
+        ("<div style='background:url(a)'><p style='color:#222'>x</p></div>", None),
+        ("<div style='background:url(a)'>x</div>", None),
+        ("<div style='background:url(a)'><div style='background:#024'><p style='color:#fff'>x</p></div></div>", None),
+        ("<div style='background:#024'><div style='background:url(a);color:#fff'>x</div></div>", None),
+        ("<div style='background:#024 url(a)'><p style='color:#fff'>x</p></div>", None),
+        ("<div style='background:url(a)'><p style='color:#fff;display:none'>x</p></div>", None),
+        ("<p style='color:#fff'>meant not to be seen</p><div style='background:url(a)'>x</div>", None),
+    ] {
+        let out = cleaned(html);
+        let made_up = ["#1f2a30", "#757575", "#ffffff;", "#000000"]
+            .iter()
+            .any(|ground| out.contains(&format!("background-color: {ground}")));
+        match expected {
+            Some(ground) => assert!(out.contains(ground), "{html}\n-> {out}"),
+            None => assert!(!made_up, "{html}\n-> {out}"),
+        }
+        assert!(!out.contains("--m-lost"), "{html}\n-> {out}");
+        check(html, &out);
+    }
+}
+
+#[test]
+fn what_is_hidden_stays_hidden() {
+    for html in [
+        "<style>.preheader{display:none!important}</style><span class=preheader>x</span>",
+        "<span style='display:none'>x</span>",
+        "<p hidden>x</p>",
+        "<p style='max-height:0;overflow:hidden;opacity:0'>x</p>",
+        "<p style='visibility:hidden'>x</p>",
+        "<p style='position:absolute;left:-9999px'>x</p>",
+        "<p style='position:absolute;width:1px;height:1px;overflow:hidden;clip:rect(0,0,0,0)'>x</p>",
+        "<p style='position:absolute;clip-path:inset(50%)'>x</p>",
+        "<h1 style='text-indent:-9999px'>x</h1>",
+        "<p style='margin-left:-10000px'>x</p>",
+        "<style>.sr{position:absolute!important;top:-5000px}</style><p class=sr>x</p>",
+    ] {
+        let out = cleaned(html);
+        let hidden =
+            ["display: none", "hidden=\"\"", "opacity: 0", "visibility: hidden"].iter().any(|how| out.contains(how));
+        assert!(hidden, "{html}\n-> {out}");
+    }
+    let shown =
+        cleaned("<td style='font-size:0'><p style='font-size:14px;margin-left:-4px;position:relative'>x</p></td>");
+    assert!(!shown.contains("none"), "{shown}");
+}
+
+#[test]
+fn links_and_maps_lead_where_they_were_meant_to() {
+    let out = cleaned(
+        "<a href='www.shop.example/confirm?id=1'>a</a><a href='//shop.example/x'>b</a><a href='shop.example:8080/c'>c</a>\
+         <a href='sms:+49&#51;0'>d</a><a HREF=webcal://cal.example/x.ics>e</a><a href='/signout'>f</a><a href='file:///x'>g</a><a href='javascript:x'>h</a>",
+    );
+    let hrefs: Vec<&str> = out.split(" href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(
+        hrefs,
+        [
+            "https://www.shop.example/confirm?id=1",
+            "https://shop.example/x",
+            "https://shop.example:8080/c",
+            "sms:+4930",
+            "webcal://cal.example/x.ics"
+        ]
+    );
+    assert!(out.contains("title=\"This link was removed: file:///x\"") && !out.contains("javascript"), "{out}");
+    let map = cleaned(
+        "<img src='cid:known@x' usemap='#m' width=300 alt=Nav><map name='m'><area shape=rect coords='0,0,150,40' href='https://shop.example/a' alt=A>\
+         <area shape=circle coords='1,2,3' href='shop.example/b'><area href='javascript:x' coords='1'></map>",
+    );
+    for kept in [
+        "usemap=\"#m-m\"",
+        "<map name=\"m-m\">",
+        "shape=\"rect\"",
+        "coords=\"0,0,150,40\"",
+        "href=\"https://shop.example/a\"",
+        "href=\"https://shop.example/b\"",
+        "target=\"_blank\"",
+    ] {
+        assert!(map.contains(kept), "{kept}: {map}");
+    }
+    assert!(!map.contains("javascript"), "{map}");
+    let based = clean_with(
+        "<base href='https://shop.example/a/'><a href='b.html'>x</a><img src='c.png'><img src='/mail/inbox'>",
+        true,
+    )
+    .html;
+    assert!(based.contains("href=\"https://shop.example/a/b.html\"") && !based.contains("src="), "{based}");
+}
+
+/// Whatever is sent, what comes out grows with it and no further, and no rule is compared with everything.
+#[test]
+fn styles_made_to_be_slow_are_not() {
+    for html in [
+        format!(
+            "<style>{}</style>{}",
+            ".a .b .c .d{color:red}".repeat(8_000),
+            "<div class='a b c d'>x</div>".repeat(5_000)
+        ),
+        format!("<style>{}</style>{}<p>x", "*{background:url(a)}".repeat(10_000), "<div class=a>".repeat(140)),
+        format!("<style>{}</style>", "@media all{".repeat(50_000)),
+        format!("<style>{}</style>", "p{".repeat(50_000)),
+        format!("<style>p{{{}}}</style>", "color:red;".repeat(50_000)),
+        format!("<style>{}{{color:red}}</style>", "a,".repeat(50_000)),
+        format!("<style>{}{{color:red}}</style>", "a ".repeat(50_000)),
+        format!("<p style='color:{}'>x", "rgb(".repeat(2_000)),
+        format!("<p style='background:{}red'>x", "var(--a,".repeat(1_000)),
+        format!("<p style='{}'>x", "--a:var(--a) var(--a);".repeat(1_000)),
+        "<style>p{color:red}</style>".repeat(10_000),
+        "<table background=x>".repeat(10_000),
+        "<div style='background:url(x);color:#fff'>x".repeat(10_000),
+        format!("<body {}>", "style='a:b' ".repeat(10_000)),
+        "<body style='color:red'>".repeat(10_000),
+    ] {
+        let out = cleaned(&html);
+        check("slow", &out);
+        assert!(out.len() < 4 * html.len() + 10_000, "{} of {}", out.len(), html.len());
+    }
+}
+
+#[test]
+fn html_is_quoted_as_lines_of_words() {
+    let long = format!("https://shop.example/track/4711?token={}", "abcdefghij".repeat(12));
+    for (html, expected) in [
+        (
+            format!(
+                "<table border=0 cellpadding=0><tr><td><table><tr><td>Hello Anna,</td></tr><tr><td>your order <b>4711</b> is on its way.</td></tr>\
+                 <tr><td><a href='{long}'>Follow it</a></td></tr></table></td><td>Side bar</td></tr></table>"
+            ),
+            format!("Hello Anna,\nyour order 4711 is on its way.\nFollow it\n<{long}>\nSide bar\n"),
+        ),
+        (format!("<p>See <a href='{long}'>our shop</a> now, and <i>hurry</i>.</p>"), format!("See our shop\n<{long}>\nnow, and hurry.\n")),
+        ("<a href='https://x.example/'>https://x.example</a> <a href='mailto:a@b.example'>a@b.example</a>".into(), "https://x.example a@b.example\n".into()),
+        ("<a href='mailto:a@b.example'>Ann</a>!".into(), "Ann <mailto:a@b.example>!\n".into()),
+        ("<a href='https://x.example/'><img src=x alt='Our shop'></a>".into(), "Our shop\n<https://x.example/>\n".into()),
+        ("<a href='https://x.example/'><img src=x></a><img src=y alt=Logo>".into(), "<https://x.example/>[Logo]\n".into()),
+        ("<a href='https://x.example/'><table><tr><td>Pay</table></a>".into(), "Pay\n<https://x.example/>\n".into()),
+        ("<p>One</p><p>Two<br>three</p><div>four</div><div>five</div>".into(), "One\n\nTwo\nthree\n\nfour\nfive\n".into()),
+        ("<h1>Head</h1>text".into(), "Head\n\ntext\n".into()),
+        ("<ul><li>a<li>b<ol start=3><li>c<li>d</ol></ul>e".into(), "- a\n- b\n  3. c\n  4. d\n\ne\n".into()),
+        ("<blockquote>a<blockquote>b</blockquote></blockquote>c".into(), "> a\n>>\n>> b\n\nc\n".into()),
+        ("<pre>a  b\n  c</pre>".into(), "a  b\n  c\n".into()),
+        (
+            "<table><tr><th>Item<th>Price</tr><tr><td>Rope<td>12</tr><tr><td>Cleat<td>9.50</table>".into(),
+            "Item  Price\nRope  12\nCleat  9.50\n".into(),
+        ),
+        ("<table><tr><td><p>Left</p><td><p>Right</p></table>".into(), "Left\n\nRight\n".into()),
+        ("<style>.p{display:none}</style><span class=p>NOT FOR EYES</span><span style='display:none'>x</span><p hidden>y</p>Words".into(), "Words\n".into()),
+        ("a &amp; b &lt;c&gt; &nbsp; d&#8203;e &quot;f&quot;".into(), "a & b <c> de \"f\"\n".into()),
+        ("<title>t</title><script>s</script>x<hr>y".into(), "x\n----------\ny\n".into()),
+        (String::new(), String::new()),
+        ("<p> </p><br><br><br>".into(), String::new()),
+    ] {
+        assert_eq!(to_text(&html), expected, "{html}");
+    }
+    let wrapped = to_text(&"word ".repeat(100));
+    assert!(wrapped.lines().all(|line| line.len() <= 76) && wrapped.lines().count() < 8, "{wrapped}");
+    for drawn in ['\u{2500}', '\u{2502}', '\u{252c}', '#', '*', '['] {
+        assert!(
+            !to_text("<h1>a</h1><table border=1><tr><td><b>b</b><td><em>c</em></table>").contains(drawn),
+            "{drawn}"
+        );
+    }
 }

@@ -60,6 +60,9 @@ function count() {
   if (all) all.checked = false;
 }
 
+/** No message makes a page taller than this; what is taller is scrolled in its frame, and what follows stays in reach. */
+const MAX_FRAME_PX = 20_000;
+
 /** Give each frame the height of its message, now and when its pictures have come. */
 export function fitFrames() {
   for (const element of document.querySelectorAll('iframe.html')) {
@@ -71,7 +74,7 @@ export function fitFrames() {
       const wide = page.documentElement.scrollWidth;
       const room = frame.clientWidth;
       if (wide > room + 1 && !page.body.style.zoom) page.body.style.zoom = String(Math.max(0.45, room / wide));
-      frame.style.blockSize = `${Math.ceil(page.body.getBoundingClientRect().height) + 2}px`;
+      frame.style.blockSize = `${Math.min(MAX_FRAME_PX, Math.ceil(page.body.getBoundingClientRect().height) + 2)}px`;
     };
     const ready = () => {
       const page = frame.contentDocument;

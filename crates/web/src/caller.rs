@@ -1,9 +1,12 @@
 //! Who is signed in, and what a page for them needs to know.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use axum::response::Response;
 use directory::{AccountId, Role, Session};
 use jiff::Timestamp;
 use mailstore::RealmId;
@@ -56,6 +59,19 @@ pub struct Caller {
     pub peer: Peer,
     zone: String,
     token: String,
+    /// Nobody waits for the answer any more.
+    gone: Arc<AtomicBool>,
+}
+
+/// Says so when it is dropped before the work that it stands for has ended.
+struct Waiting(Option<Arc<AtomicBool>>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(gone) = self.0.take() {
+            gone.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 impl FromRequestParts<Site> for Caller {
@@ -106,6 +122,7 @@ impl Caller {
             session,
             peer,
             zone,
+            gone: Arc::default(),
             site,
         }))
     }
@@ -160,6 +177,34 @@ impl Caller {
         self,
         work: impl FnOnce(Self) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        tokio::task::spawn_blocking(move || work(self)).await.map_err(Fault::internal)?
+        let mut waiting = Waiting(Some(self.gone.clone()));
+        let done = tokio::task::spawn_blocking(move || {
+            self.awaited()?;
+            work(self)
+        });
+        let done = done.await;
+        waiting.0 = None;
+        done.map_err(Fault::internal)?
+    }
+
+    /// Between two pieces of work: whether someone still waits for the whole. The request of a client that has gone, or
+    /// that took too long, is given up here.
+    pub fn awaited(&self) -> Result<()> {
+        if self.gone.load(Ordering::Relaxed) {
+            return Err(Fault::Unavailable(Duration::from_secs(5), "The request was given up.".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Makes an answer out of messages: in turn with other requests of the same account, and of the service, and
+    /// within the bytes of answers that may wait for their readers (see [`crate::rendering`]).
+    pub async fn rendering(self, work: impl FnOnce(&Self) -> Result<Response> + Send + 'static) -> Result<Response> {
+        let (site, account) = (self.site.clone(), self.account);
+        let turn = site.rendering.turn(account).await;
+        // The turn goes with the work: it is not over when its client goes.
+        let (response, turn) = self.blocking(move |caller| Ok((work(caller)?, turn))).await?;
+        let response = site.rendering.held(account, response).await;
+        drop(turn);
+        Ok(response)
     }
 }

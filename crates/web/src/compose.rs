@@ -6,6 +6,7 @@
 
 mod begin;
 mod draft;
+mod forward;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use axum::extract::Query;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use delivery::{DeliveryError, Recipient, Submission};
+use mailkit::visible::on_one_line;
 use mailkit::{NamedAddress, read_typed};
 use mailstore::{EmailId, FlagChange, Flags, Keyword, SystemFlag};
 
@@ -38,7 +40,7 @@ const MAX_NAMED_WRONG: usize = 50;
 /// `GET /compose`
 pub async fn page(caller: Caller, Query(wanted): Query<Wanted>) -> Result<Response> {
     caller
-        .blocking(move |caller| {
+        .rendering(move |caller| {
             let (heading, form, files) = begin::form(caller, &wanted)?;
             let mut page = fill(caller, heading, form, &files)?;
             page.shell.notice = notice::find(caller, wanted.done.as_deref(), "/")?;
@@ -58,6 +60,7 @@ fn fill(caller: &Caller, heading: &'static str, form: Form, files: &[Attached]) 
         heading,
         from: from.collect(),
         files: files.iter().map(Attached::shown).collect(),
+        pictures: forward::pictures(caller, &form).join(", "),
         bytes: total_bytes(files),
         most: caller.site.options.max_message_bytes,
         most_text: size(caller.site.options.max_message_bytes as u64),
@@ -105,6 +108,7 @@ async fn answer(caller: Caller, posted: PostedFiles, script: bool) -> Result<Res
         key: fields.get("key").to_owned(),
         draft: fields.get("draft").to_owned(),
         answers: fields.get("answers").to_owned(),
+        original: fields.get("original").to_owned(),
         back: fields.back(),
         from: fields.get("from").to_owned(),
         to: fields.get("to").to_owned(),
@@ -308,7 +312,7 @@ async fn mark_answered(caller: &Caller, answers: &str) {
     let Some((how, email)) = answers.split_once(':') else { return };
     let Ok(email) = email.parse::<EmailId>() else { return };
     let mut flags = Flags::of(&[SystemFlag::Answered]);
-    if how == "forward"
+    if how.starts_with("forward")
         && let Ok(keyword) = Keyword::new("$Forwarded")
     {
         flags = Flags::NONE;
@@ -350,6 +354,7 @@ pub async fn complete(caller: Caller, Query(asked): Query<Asked>) -> Result<Resp
                 // Groups that hold equally many are not the same.
                 let group = value.contains(", ") && !value.contains(address.as_str());
                 if people.len() < OFFERED && (group || seen.insert(address.to_lowercase())) {
+                    let name = on_one_line(&name);
                     people.push(serde_json::json!({ "name": name, "address": address, "value": value }));
                 }
             }

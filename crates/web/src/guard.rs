@@ -41,6 +41,35 @@ pub async fn headers(State(site): State<Site>, request: Request, next: Next) -> 
     response
 }
 
+/// What a browser says it wants an answer for (`Sec-Fetch-Dest`): pages are for windows, frames and scripts of ours. An
+/// address of a page that a message makes the browser load as a picture, a style or anything else is answered with 403
+/// before anything is looked at, so that opening a message does nothing else.
+pub async fn destination(request: Request, next: Next) -> Response {
+    let wanted = request.headers().get(HeaderName::from_static("sec-fetch-dest")).and_then(|value| value.to_str().ok());
+    if !may_be(request.uri().path(), wanted) {
+        return Fault::Forbidden("This address is not a picture, a style or a script.").into_response();
+    }
+    next.run(request).await
+}
+
+/// Whether what is at `path` may be loaded for `destination`.
+fn may_be(path: &str, destination: Option<&str>) -> bool {
+    match destination {
+        None | Some("document" | "iframe" | "empty") => true,
+        Some("image") => path.starts_with("/assets/") || is_inline_picture(path),
+        Some(_) => path.starts_with("/assets/"),
+    }
+}
+
+/// `/message/{email}/inline/{part}`
+fn is_inline_picture(path: &str) -> bool {
+    let mut parts = path.split('/');
+    (parts.next(), parts.next(), parts.next().is_some(), parts.next())
+        == (Some(""), Some("message"), true, Some("inline"))
+        && parts.next().is_some_and(|part| !part.is_empty())
+        && parts.next().is_none()
+}
+
 /// What is open at this moment. The one place that decides it: while there is no account only the setup page is.
 pub async fn stage(State(site): State<Site>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
@@ -83,4 +112,73 @@ pub async fn timed(State(site): State<Site>, request: Request, next: Next) -> Re
     });
     metrics::histogram!("holdfast_web_request_seconds", "method" => kind).record(started.elapsed().as_secs_f64());
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_no_pictures_styles_or_scripts() {
+        let pages = [
+            "/",
+            "/mail/inbox",
+            "/mail/inbox/t1",
+            "/message/e1",
+            "/message/e1/html",
+            "/message/e1/download",
+            "/message/e1/source",
+            "/message/e1/part/2/inline",
+            "/message/e1/inline/2/x",
+            "/message/e1/inline/",
+            "/search",
+            "/signout",
+            "/compose",
+            "/act",
+            "/undo",
+            "/live",
+            "/complete",
+            "/people",
+            "/admin",
+            "/settings",
+            "/rewind",
+            "/nothing",
+            "/message//inline",
+        ];
+        for page in pages {
+            for dest in [None, Some("document"), Some("iframe"), Some("empty")] {
+                assert!(may_be(page, dest), "{page} {dest:?}");
+            }
+            for dest in [
+                "image",
+                "style",
+                "script",
+                "font",
+                "audio",
+                "video",
+                "track",
+                "object",
+                "embed",
+                "frame",
+                "manifest",
+                "worker",
+                "serviceworker",
+                "sharedworker",
+                "xslt",
+                "report",
+                "json",
+                "webidentity",
+                "speculationrules",
+                "Image",
+                "",
+            ] {
+                assert!(!may_be(page, Some(dest)), "{page} {dest}");
+            }
+        }
+        assert!(may_be("/message/e1/inline/1.2", Some("image")));
+        assert!(!may_be("/message/e1/inline/1.2", Some("script")));
+        for dest in ["image", "style", "script", "font", "manifest"] {
+            assert!(may_be("/assets/0/app.css", Some(dest)));
+        }
+    }
 }

@@ -30,9 +30,11 @@ mod mailboxes;
 mod message;
 mod notice;
 mod options;
+mod origin;
 mod qr;
 mod query;
 mod reading;
+mod rendering;
 mod rewind;
 mod room;
 mod search;
@@ -114,6 +116,7 @@ impl WebDoor {
             .merge(timed)
             .layer(form)
             .layer(middleware::from_fn_with_state(site.clone(), guard::stage))
+            .layer(middleware::from_fn(guard::destination))
             .layer(packed)
             .layer(middleware::from_fn_with_state(site.clone(), guard::headers))
             .with_state(site)

@@ -188,7 +188,7 @@ fn line(
 
 /// A subject as shown: never empty.
 pub fn subject(subject: &str) -> &str {
-    if subject.trim().is_empty() { "(no subject)" } else { subject }
+    if mailkit::visible::settled(subject).trim().is_empty() { "(no subject)" } else { subject }
 }
 
 /// `Ann Lee` alone, `Ann, me, Bo` together.

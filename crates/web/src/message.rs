@@ -3,9 +3,11 @@
 //! What these answers carry was written by strangers. It is never given as a page of this site: everything comes with
 //! `sandbox` in its Content-Security-Policy, `nosniff`, and unless it is a harmless kind of picture as a download.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::{Path, Query};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use bytes::Bytes;
 use mailkit::Parsed;
@@ -15,18 +17,20 @@ use mailstore::{Email, EmailId};
 use serde::Deserialize;
 
 use crate::caller::Caller;
-use crate::content;
 use crate::error::{Fault, Result, form_urlencoded};
+use crate::rendering::{self, Cleaned};
+use crate::{content, origin};
 
 /// For the frame: nothing runs, nothing is fetched but pictures of the message itself, links open elsewhere.
 /// `allow-same-origin` lets our page measure the frame's height; without `allow-scripts` the frame gains nothing by it.
-const FRAME_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; form-action 'none'; \
-    base-uri 'none'; frame-ancestors 'self'; \
-    sandbox allow-same-origin allow-popups allow-popups-to-escape-sandbox";
-/// The same once the reader has asked for the pictures.
-const FRAME_POLICY_WITH_PICTURES: &str = "default-src 'none'; style-src 'unsafe-inline'; \
-    img-src 'self' data: https: http:; form-action 'none'; base-uri 'none'; frame-ancestors 'self'; \
-    sandbox allow-same-origin allow-popups allow-popups-to-escape-sandbox";
+fn frame_policy(pictures_from: &str, pictures: bool) -> String {
+    let others = if pictures { " https: http:" } else { "" };
+    format!(
+        "default-src 'none'; style-src 'unsafe-inline'; img-src{pictures_from} data:{others}; form-action 'none'; \
+         base-uri 'none'; frame-ancestors 'self'; \
+         sandbox allow-same-origin allow-popups allow-popups-to-escape-sandbox"
+    )
+}
 /// For everything else from a message.
 const PART_POLICY: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
 /// For a picture that is shown by itself: the browser's own page around it has styles.
@@ -90,15 +94,19 @@ pub struct Frame {
 }
 
 /// `GET /message/{email}/html`
-pub async fn html(caller: Caller, Path(id): Path<String>, Query(frame): Query<Frame>) -> Result<Response> {
+pub async fn html(
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(frame): Query<Frame>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let own = origin::of(&headers, &uri, caller.site.options.public_url.as_deref());
     caller
-        .blocking(move |caller| {
+        .rendering(move |caller| {
             let email = record(caller, &id)?;
-            let raw = shown_part(caller, email.id, &email.parsed)?;
             let pictures = frame.images == 1;
-            let inline = |part: &str| inline_url(email.id, part);
-            let options = ReadOptions { remote_images: pictures, inline_url: &inline };
-            let html = display::show(&raw, &email.parsed, &options).html.unwrap_or_default();
+            let shown = cleaned(caller, email.id, &email.parsed, pictures)?;
             // Colours of our own where the message has none; paper and ink as its writer saw them where it has.
             let (scheme, colours) = match frame.theme.as_deref() {
                 Some("light") => ("light", ADAPTED),
@@ -106,7 +114,7 @@ pub async fn html(caller: Caller, Path(id): Path<String>, Query(frame): Query<Fr
                 Some(_) => ("light dark", ADAPTED),
                 None => ("light", "body{background:#fff;color:#1b2b30;padding:14px}"),
             };
-            let page = format!(
+            let head = format!(
                 "<!doctype html><html lang=\"\"><head><meta charset=\"utf-8\"><title>Message</title>\
                  <base target=\"_blank\"><meta name=\"color-scheme\" content=\"{scheme}\"><style>\
                  html{{color-scheme:{scheme}}}body{{margin:0;display:flow-root;font:15px/1.55 system-ui,sans-serif;overflow-wrap:anywhere;\
@@ -114,17 +122,42 @@ pub async fn html(caller: Caller, Path(id): Path<String>, Query(frame): Query<Fr
                  img:not([src]),img[src=\"\"]{{display:inline-block;max-height:96px;overflow:hidden;background:#8aa3a826;\
                  border-radius:6px;font-size:13px}}pre{{white-space:pre-wrap}}\
                  blockquote{{margin:0 0 0 2px;padding-left:14px;border-left:3px solid #8aa3a833}}{colours}\
-                 </style></head><body>{html}</body></html>"
+                 </style></head><body>"
             );
-            let policy = if pictures { FRAME_POLICY_WITH_PICTURES } else { FRAME_POLICY };
-            Ok(([
-                (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
-                (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy)),
-                (header::CACHE_CONTROL, HeaderValue::from_static("private, no-store")),
-            ], page)
-                .into_response())
+            let html = shown.html.clone().unwrap_or_default();
+            let html = if pictures { origin::without_own_pictures(&html, &own) } else { html };
+            let mut response = rendering::answer_of(vec![head.into(), html, "</body></html>".into()]);
+            let policy = frame_policy(&own.sources(&format!("/message/{}/inline/", email.id)), pictures);
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+            headers.insert(header::CONTENT_SECURITY_POLICY, policy.parse().map_err(Fault::internal)?);
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+            Ok(response)
         })
         .await
+}
+
+/// A message as it is shown, made ready now or kept from before.
+pub fn cleaned(caller: &Caller, id: EmailId, parsed: &Parsed, pictures: bool) -> Result<Arc<Cleaned>> {
+    let rendering = &caller.site.rendering;
+    let key = (caller.realm, id, pictures);
+    if let Some(kept) = rendering.kept(key) {
+        return Ok(kept);
+    }
+    caller.awaited()?;
+    let raw = shown_part(caller, id, parsed)?;
+    let inline = |part: &str| inline_url(id, part);
+    let shown = display::show(&raw, parsed, &ReadOptions { remote_images: pictures, inline_url: &inline });
+    let cleaned = Arc::new(Cleaned {
+        adapts: shown.html.as_deref().is_some_and(adapts),
+        text: if shown.html.is_some() { String::new() } else { shown.text },
+        html: shown.html.map(Bytes::from),
+        blocked: shown.remote_images_blocked,
+        attachments: shown.attachments,
+        notes: shown.notes,
+    });
+    rendering.keep(key, &cleaned);
+    Ok(cleaned)
 }
 
 const ADAPTED: &str = "body{background:transparent;color:light-dark(#14252b,#e9eef0)}\
@@ -164,7 +197,7 @@ pub async fn part(caller: Caller, Path((id, part, name)): Path<(String, String, 
 /// `GET /message/{email}/source`
 pub async fn source(caller: Caller, Path(id): Path<String>) -> Result<Response> {
     caller
-        .blocking(move |caller| {
+        .rendering(move |caller| {
             let email = record(caller, &id)?;
             let shown = caller.site.mailstore.body(caller.realm, email.id)?.read_range(0, MAX_SOURCE_BYTES)?;
             Ok((

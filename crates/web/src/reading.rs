@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use axum::extract::{Path, Query};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
-use mailkit::display::{ReadOptions, show};
+use mailkit::display;
 use mailkit::parsed::DisplayAddress;
 use mailstore::{EmailId, Mailbox, MailboxId, MessageRow, Role, SystemFlag, ThreadId, Uid};
 
@@ -21,6 +21,8 @@ use crate::{message, search, view};
 
 /// Messages of one conversation that are open at once.
 const MAX_OPEN: usize = 40;
+/// And how many bytes are read to show them; what is beyond stays closed until it is opened by itself.
+const MAX_OPEN_BYTES: u64 = 8_000_000;
 /// Closed messages that are shown of a long conversation, the newest ones, until the earlier ones are asked for.
 const MAX_SHUT: usize = 4;
 
@@ -44,7 +46,7 @@ pub async fn conversation(
         let to = format!("/mail/{}{}", mailbox.id, place.query());
         return Ok(Redirect::to(&crate::notice::with(&to, &format!("elsewhere:{thread}"))).into_response());
     }
-    let open = opened(&rows, place.open.as_deref());
+    let (open, all_open) = opened(&rows, place.open.as_deref());
     // Reading marks as read. A browser that only guesses what may be wanted next does not read.
     let guessed = headers.contains_key("sec-purpose") || headers.contains_key("x-quiet");
     let unread: HashSet<EmailId> = rows.iter().filter(|row| !row.flags.seen()).map(|row| row.email_id).collect();
@@ -52,7 +54,7 @@ pub async fn conversation(
         mark_read(&caller, rows.iter().filter(|row| open.contains(&row.email_id))).await?;
     }
     caller
-        .blocking(move |caller| {
+        .rendering(move |caller| {
             // Read again: its counts have changed.
             let mailbox = listing::find(caller, &mailbox.id.to_string())?;
             let list = match &place.q {
@@ -63,7 +65,7 @@ pub async fn conversation(
             shell.query = place.q.clone().unwrap_or_default();
             let here = format!("/mail/{}/{thread}{}", mailbox.id, place.query());
             shell.notice = crate::notice::find(caller, place.done.as_deref(), &here)?;
-            let mut reading = fill(caller, &mailbox, thread, &rows, &open, &unread, &place)?;
+            let mut reading = fill(caller, &mailbox, thread, &rows, (&open, all_open), &unread, &place)?;
             if let Some(at) = list.rows.iter().position(|row| row.current) {
                 reading.newer = at.checked_sub(1).map(|at| list.rows[at].href.clone());
                 reading.older = list.rows.get(at + 1).map(|row| row.href.clone());
@@ -101,18 +103,32 @@ fn messages(caller: &Caller, mailbox: &Mailbox, thread: ThreadId) -> Result<Vec<
     Ok(rows)
 }
 
-/// Which messages are open: those asked for, those unread, and the last one that is no draft.
-fn opened(rows: &[MessageRow], asked: Option<&str>) -> HashSet<EmailId> {
+/// Which messages are open: the last one that is no draft, those asked for, and those unread, as far as they fit on a
+/// page; and whether all of them did.
+fn opened(rows: &[MessageRow], asked: Option<&str>) -> (HashSet<EmailId>, bool) {
     let last = rows.iter().rev().find(|row| !row.flags.contains(SystemFlag::Draft)).or(rows.last());
-    let mut open: HashSet<EmailId> = last.map(|row| row.email_id).into_iter().collect();
     let asked = asked.unwrap_or_default();
     let wanted: HashSet<EmailId> = asked.split(',').filter_map(|id| id.parse().ok()).collect();
-    for row in rows.iter().rev() {
-        if open.len() < MAX_OPEN && (asked == "all" || !row.flags.seen() || wanted.contains(&row.email_id)) {
-            open.insert(row.email_id);
+    let is_wanted = |row: &&MessageRow| wanted.contains(&row.email_id);
+    let is_next = |row: &&MessageRow| asked == "all" || !row.flags.seen();
+    let newest_first = || rows.iter().rev();
+    let in_order = newest_first().filter(is_wanted).chain(last).chain(newest_first().filter(is_next));
+    let mut open = HashSet::new();
+    let mut bytes = 0;
+    let mut all = true;
+    for row in in_order {
+        if open.contains(&row.email_id) {
+            continue;
         }
+        let more = display::shown_bytes(&row.parsed).min(row.size);
+        if open.len() >= MAX_OPEN || (bytes + more > MAX_OPEN_BYTES && !open.is_empty()) {
+            all = false;
+            continue;
+        }
+        bytes += more;
+        open.insert(row.email_id);
     }
-    open
+    (open, all)
 }
 
 async fn mark_read(caller: &Caller, rows: impl Iterator<Item = &MessageRow>) -> Result<()> {
@@ -130,7 +146,7 @@ fn fill(
     mailbox: &Mailbox,
     thread: ThreadId,
     rows: &[MessageRow],
-    open: &HashSet<EmailId>,
+    (open, all_open): (&HashSet<EmailId>, bool),
     unread: &HashSet<EmailId>,
     place: &Place,
 ) -> Result<Reading> {
@@ -148,7 +164,9 @@ fn fill(
         place.images.iter().flat_map(|ids| ids.split(',')).filter_map(|id| id.parse().ok()).collect();
     let calendar = caller.calendar();
     let open_ids = |extra: EmailId| {
-        let mut ids: Vec<EmailId> = open.iter().copied().chain([extra]).collect();
+        // Where not all fit on a page, the one that is opened takes the place of the others.
+        let others = open.iter().copied().filter(|_| all_open);
+        let mut ids: Vec<EmailId> = others.chain([extra]).collect();
         ids.sort_unstable();
         ids.dedup();
         ids.iter().map(EmailId::to_string).collect()
@@ -272,27 +290,23 @@ fn in_full(people: &[DisplayAddress]) -> String {
 
 /// Put in what an open message says.
 fn content(caller: &Caller, row: &MessageRow, pictures: bool, shown: &mut Message) -> Result<()> {
+    caller.awaited()?;
     let id = row.email_id;
-    let raw = message::shown_part(caller, id, &row.parsed)?;
-    let inline = |part: &str| message::inline_url(id, part);
-    let content = show(&raw, &row.parsed, &ReadOptions { remote_images: pictures, inline_url: &inline });
-    shown.blocked = content.remote_images_blocked;
-    shown.notes = content.notes;
-    if let Some(html) = &content.html {
-        shown.adapts = message::adapts(html);
-        shown.frame = Some(message::frame_url(id, pictures, shown.adapts.then_some(caller.theme)));
+    let cleaned = message::cleaned(caller, id, &row.parsed, pictures)?;
+    shown.blocked = cleaned.blocked;
+    shown.notes.clone_from(&cleaned.notes);
+    if cleaned.html.is_some() {
+        shown.adapts = cleaned.adapts;
+        shown.frame = Some(message::frame_url(id, pictures, cleaned.adapts.then_some(caller.theme)));
     } else {
-        (shown.text, shown.cut) = to_html(&content.text);
+        (shown.text, shown.cut) = to_html(&cleaned.text);
     }
-    shown.files = content
-        .attachments
-        .iter()
-        .map(|file| File {
-            name: file.name.clone(),
-            size: size(file.size),
-            href: message::part_url(id, &file.part, &file.name),
-            picture: message::picture_url(id, file),
-        })
-        .collect();
+    let file = |file: &display::Attachment| File {
+        name: file.name.clone(),
+        size: size(file.size),
+        href: message::part_url(id, &file.part, &file.name),
+        picture: message::picture_url(id, file),
+    };
+    shown.files = cleaned.attachments.iter().map(file).collect();
     Ok(())
 }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answers::Answers;
 use crate::options::WebOptions;
+use crate::rendering::Rendering;
 use crate::room::Shares;
 use crate::search::Found;
 use crate::second_step::SecondSteps;
@@ -56,6 +57,8 @@ pub struct Inner {
     pub second_steps: SecondSteps,
     /// Searches of each account.
     pub searching: Shares,
+    /// Messages on their way to pages.
+    pub rendering: Rendering,
     /// Takes accounts back to a moment.
     pub rewinds: Rewinds,
     /// Room for that: it reads much.
@@ -98,6 +101,7 @@ impl Site {
             answers: Answers::default(),
             second_steps: SecondSteps::default(),
             searching: Shares::new(SEARCHES_EACH),
+            rendering: Rendering::default(),
             setup: Mutex::new(()),
             settled: AtomicBool::new(false),
             addresses: Lock::default(),

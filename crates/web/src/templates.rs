@@ -292,8 +292,10 @@ pub struct Form {
     pub key: String,
     /// The draft's email id, empty before it was first saved.
     pub draft: String,
-    /// What it answers: `reply:e7`, `forward:e7` or empty.
+    /// What it answers: `reply:e7`, `forward:e7`, `forward-file:e7` or empty.
     pub answers: String,
+    /// `html` if what is forwarded goes along as it looks (see [`crate::compose`]).
+    pub original: String,
     /// Where to go afterwards.
     pub back: String,
     /// Own address.
@@ -352,6 +354,8 @@ pub struct ComposePage {
     pub from: Vec<(String, String)>,
     /// What is attached.
     pub files: Vec<File>,
+    /// Names of the pictures that the forwarded original shows.
+    pub pictures: String,
     /// How many bytes that is.
     pub bytes: usize,
     /// How many it may be.

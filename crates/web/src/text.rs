@@ -1,9 +1,17 @@
 //! Plain text as HTML: escaped, with links, with what is quoted folded away.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
+
+use askama::filters::{Escaper, Html};
+use mailkit::links::{Link, LinkKind, links};
+use mailkit::visible::{is_direction_mark, settled};
 
 /// Longest text that a page shows; what is beyond can be downloaded.
 pub const MAX_SHOWN_BYTES: usize = 200_000;
+/// Most addresses of a text that become links; those after them stay text. Each makes the page some 150 bytes larger.
+const MAX_LINKS: usize = 3_000;
+/// Most quoted blocks that are set off; those after them are shown as they are written.
+const MAX_BLOCKS: usize = 2_000;
 /// Quoted blocks of at least so many lines are folded.
 const FOLD_LINES: usize = 4;
 
@@ -12,101 +20,61 @@ pub fn to_html(text: &str) -> (String, bool) {
     let shown = &text[..text.floor_char_boundary(MAX_SHOWN_BYTES)];
     let mut html = String::with_capacity(shown.len() + shown.len() / 8);
     let lines: Vec<&str> = shown.trim_end().lines().collect();
-    for block in lines.chunk_by(|a, b| a.starts_with('>') == b.starts_with('>')) {
-        if block[0].starts_with('>') {
+    let mut links_left = MAX_LINKS;
+    for (at, block) in lines.chunk_by(|a, b| a.starts_with('>') == b.starts_with('>')).enumerate() {
+        if at < MAX_BLOCKS && block[0].starts_with('>') {
             let folded = block.len() >= FOLD_LINES;
             if folded {
                 html.push_str("<details class=\"folded\"><summary aria-label=\"Quoted text\">···</summary>");
             }
             html.push_str("<div class=\"quoted\">");
-            lines_to_html(&mut html, block.iter().map(|line| line[1..].strip_prefix(' ').unwrap_or(&line[1..])));
+            let inner = block.iter().map(|line| line[1..].strip_prefix(' ').unwrap_or(&line[1..]));
+            lines_to_html(&mut html, inner, &mut links_left);
             html.push_str(if folded { "</div></details>" } else { "</div>" });
         } else {
-            lines_to_html(&mut html, block.iter().copied());
+            lines_to_html(&mut html, block.iter().copied(), &mut links_left);
         }
     }
     (html, shown.len() < text.len())
 }
 
-fn lines_to_html<'a>(html: &mut String, lines: impl Iterator<Item = &'a str>) {
+fn lines_to_html<'a>(html: &mut String, lines: impl Iterator<Item = &'a str>, links_left: &mut usize) {
     for line in lines {
-        linkify(html, line);
+        linkify(html, line, links_left);
         html.push('\n');
     }
 }
 
 /// Escape one line, and make links of the addresses in it.
-fn linkify(html: &mut String, line: &str) {
-    let mut rest = line;
-    while let Some(at) = next_link(rest) {
-        let (before, from) = rest.split_at(at);
-        escape(html, before);
-        let (link, after) = from.split_at(link_length(from));
-        let mail = !link.contains("://");
-        html.push_str("<a href=\"");
-        html.push_str(if mail { "/compose?to=" } else { "" });
-        if mail {
-            for byte in link.bytes() {
-                if byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte) {
-                    html.push(char::from(byte));
-                } else {
-                    let _ = write!(html, "%{byte:02X}");
+fn linkify(html: &mut String, line: &str, links_left: &mut usize) {
+    let mut done = 0;
+    for Link { range, kind } in links(line).take(*links_left) {
+        *links_left -= 1;
+        escape(html, &line[done..range.start]);
+        let link = &line[range.clone()];
+        match kind {
+            LinkKind::Mail => {
+                html.push_str("<a href=\"/compose?to=");
+                for byte in link.bytes() {
+                    if byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte) {
+                        html.push(char::from(byte));
+                    } else {
+                        let _ = write!(html, "%{byte:02X}");
+                    }
                 }
+                html.push_str("\">");
             }
-        } else {
-            escape(html, link);
+            LinkKind::Web | LinkKind::WithoutScheme => {
+                html.push_str(if kind == LinkKind::Web { "<a href=\"" } else { "<a href=\"https://" });
+                escape(html, link);
+                html.push_str("\" target=\"_blank\" rel=\"noopener noreferrer nofollow\">");
+            }
         }
-        html.push_str(if mail { "\">" } else { "\" target=\"_blank\" rel=\"noopener noreferrer nofollow\">" });
         escape(html, link);
         html.push_str("</a>");
-        rest = after;
+        done = range.end;
     }
-    escape(html, rest);
-}
-
-/// Where the first web or mail address of `text` begins.
-fn next_link(text: &str) -> Option<usize> {
-    let web = ["https://", "http://"].iter().filter_map(|scheme| find_ignoring_case(text, scheme)).min();
-    let mail = text.match_indices('@').find_map(|(at, _)| {
-        let start = at - text[..at].bytes().rev().take_while(|b| is_local(*b)).count();
-        let domain = text[at + 1..].bytes().take_while(|b| b.is_ascii_alphanumeric() || b"-.".contains(b)).count();
-        let named = text[at + 1..at + 1 + domain].trim_end_matches(['.', '-']);
-        (start < at && named.contains('.')).then_some(start)
-    });
-    match (web, mail) {
-        (Some(web), Some(mail)) => Some(web.min(mail)),
-        (web, mail) => web.or(mail),
-    }
-}
-
-fn find_ignoring_case(text: &str, what: &str) -> Option<usize> {
-    text.as_bytes().windows(what.len()).position(|window| window.eq_ignore_ascii_case(what.as_bytes()))
-}
-
-fn is_local(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"._+-".contains(&byte)
-}
-
-/// How long the link is that `text` begins with. Punctuation that ends the sentence is not of it.
-fn link_length(text: &str) -> usize {
-    let web = text.len() >= 4 && text.as_bytes()[..4].eq_ignore_ascii_case(b"http") && text.contains("://");
-    let end = if web && find_ignoring_case(text, "://").is_some_and(|at| at <= 5) {
-        text.find(|c: char| c.is_whitespace() || "<>\"`{}|\\^".contains(c)).unwrap_or(text.len())
-    } else {
-        let at = text.find('@').unwrap_or(0);
-        at + 1 + text[at + 1..].bytes().take_while(|b| b.is_ascii_alphanumeric() || b"-.".contains(b)).count()
-    };
-    let mut link = &text[..end];
-    while let Some(last) = link.chars().next_back() {
-        let unmatched = |open, close| last == close && link.matches(close).count() > link.matches(open).count();
-        if ".,;:!?'*_-".contains(last) || unmatched('(', ')') || unmatched('[', ']') {
-            link = &link[..link.len() - last.len_utf8()];
-        } else {
-            break;
-        }
-    }
-    // A bare scheme is no link, but the scan must go on behind it.
-    link.len().max(1).max(text.chars().next().map_or(1, char::len_utf8))
+    escape(html, &line[done..]);
 }
 
 /// Append `text` with the characters escaped that mean something in HTML.
@@ -119,10 +87,21 @@ pub fn escape(html: &mut String, text: &str) {
             '"' => html.push_str("&quot;"),
             '\'' => html.push_str("&#39;"),
             // What can not be seen must not rearrange what can.
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => html.push('\u{fffd}'),
+            '\u{200e}' | '\u{200f}' | '\u{61c}' => html.push(c),
             '\0' => html.push('\u{fffd}'),
+            c if is_direction_mark(c) => html.push('\u{fffd}'),
             c => html.push(c),
         }
+    }
+}
+
+/// Escapes whatever templates put into pages: subjects, names, previews, file names, what was typed. See [`settled`].
+#[derive(Clone, Copy)]
+pub struct OnPage;
+
+impl Escaper for OnPage {
+    fn write_escaped_str<W: Write>(&self, dest: W, text: &str) -> fmt::Result {
+        Html.write_escaped_str(dest, &settled(text))
     }
 }
 
@@ -177,6 +156,44 @@ mod tests {
     fn long_quotes_are_folded_and_short_ones_are_not() {
         assert!(html("Hi\n> a\n> b\n> c\n> d\n").contains("<details class=\"folded\">"));
         assert!(!html("> a\nyes").contains("<details"));
+    }
+
+    #[test]
+    fn addresses_without_a_scheme_are_links() {
+        let out = html("Look at www.shop.example/b today.");
+        assert!(out.contains("<a href=\"https://www.shop.example/b\" target=\"_blank\""), "{out}");
+        assert!(out.contains(">www.shop.example/b</a> today."), "{out}");
+    }
+
+    /// Whatever is sent, the page grows with the text and no further.
+    #[test]
+    fn pages_grow_in_proportion_to_the_text() {
+        let families = [
+            "a@b.cc ",
+            "http://a ",
+            "www.a.example ",
+            "> x\n",
+            "> x\ny\n",
+            ">>>>>>>>>> ",
+            "<&\"'",
+            "\u{202e}",
+            "http://",
+            "@",
+            "\n",
+            "(http://a)",
+        ];
+        for family in families {
+            let (small, _) = to_html(&family.repeat(1_000));
+            let (large, _) = to_html(&family.repeat(16_000));
+            assert!(large.len() <= 17 * small.len(), "{family}");
+            assert!(
+                large.len() <= 8 * MAX_SHOWN_BYTES.min(16_000 * family.len()) + 200 * (MAX_LINKS + MAX_BLOCKS),
+                "{family}: {}",
+                large.len()
+            );
+        }
+        let (out, _) = to_html(&"http://a ".repeat(MAX_LINKS + 50));
+        assert_eq!(out.matches("<a ").count(), MAX_LINKS);
     }
 
     #[test]

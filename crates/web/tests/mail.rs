@@ -1,5 +1,7 @@
 //! Promises about reading, acting and sending.
 
+#[path = "mail/strangers.rs"]
+mod strangers;
 mod world;
 
 use axum::http::StatusCode;

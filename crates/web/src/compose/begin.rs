@@ -2,11 +2,13 @@
 
 use mailkit::display::{ReadOptions, quote, reply_subject, show};
 use mailkit::parsed::{DisplayAddress, Parsed};
+use mailkit::visible::{on_one_line, settled};
 use mailkit::{EmailAddress, NamedAddress, headers};
 use mailstore::Email;
 use serde::Deserialize;
 
 use super::draft::{self, Attached};
+use super::forward::{self, KEPT, SEPARATOR};
 use crate::caller::Caller;
 use crate::error::Result;
 use crate::forms::local;
@@ -27,6 +29,9 @@ pub struct Wanted {
     #[serde(rename = "reply-all")]
     reply_all: Option<String>,
     forward: Option<String>,
+    /// How what is forwarded goes along: `text` in the text, `file` as a file; as it looks, if nothing is said.
+    #[serde(rename = "as")]
+    how: Option<String>,
     draft: Option<String>,
     back: Option<String>,
     /// See [`crate::notice`].
@@ -55,6 +60,10 @@ pub fn form(caller: &Caller, wanted: &Wanted) -> Result<(&'static str, Form, Vec
             text: shown.text.trim_end_matches('\n').to_owned(),
             ..blank
         };
+        let form = match forward::of_draft(&email, &raw) {
+            Some((note, _)) => Form { text: note, original: KEPT.to_owned(), ..form },
+            None => form,
+        };
         let files = draft::attached(caller, &form)?;
         return Ok(("Draft", form, files));
     }
@@ -71,6 +80,14 @@ pub fn form(caller: &Caller, wanted: &Wanted) -> Result<(&'static str, Form, Vec
             reply(caller, &email, &read_again(&raw), &text, &signature, how == "reply-all")
         };
         form.answers = format!("{}:{}", if how == "forward" { how } else { "reply" }, email.id);
+        let as_file = wanted.how.as_deref() == Some("file");
+        if how == "forward" && as_file {
+            form.answers = format!("forward-file:{}", email.id);
+            form.text.clone_from(&signature);
+        } else if how == "forward" && wanted.how.is_none() && shown.html.is_some() {
+            form.original = KEPT.to_owned();
+            form.text.clone_from(&signature);
+        }
         form.from = writes_as(caller, &email);
         let form = Form { key: blank.key, back: blank.back, ..form };
         let files = draft::attached(caller, &form)?;
@@ -120,7 +137,8 @@ fn reply(caller: &Caller, email: &Email, header: &Parsed, text: &str, signature:
     }
     let name =
         parsed.from.first().map_or("someone", |from| if from.name.is_empty() { &from.address } else { &from.name });
-    let attribution = caller.calendar().attribution(mailkit::date::sent_ms(parsed.date_ms, email.filed_ms), name);
+    let attribution =
+        caller.calendar().attribution(mailkit::date::sent_ms(parsed.date_ms, email.filed_ms), &on_one_line(name));
     Form {
         to: list(&to),
         cc: list(&cc),
@@ -131,6 +149,16 @@ fn reply(caller: &Caller, email: &Email, header: &Parsed, text: &str, signature:
 }
 
 fn forward(caller: &Caller, email: &Email, text: &str, signature: &str) -> Form {
+    let header = forwarded_header(caller, email);
+    Form {
+        subject: reply_subject(&email.parsed.subject, "Fwd: "),
+        text: format!("{signature}\n\n{SEPARATOR}\n{header}\n{}", text.trim_end()),
+        ..Form::default()
+    }
+}
+
+/// Who wrote what is forwarded, when, to whom.
+pub fn forwarded_header(caller: &Caller, email: &Email) -> String {
     let parsed = &email.parsed;
     let when = caller.calendar().when(mailkit::date::sent_ms(parsed.date_ms, email.filed_ms)).full;
     let mut header =
@@ -138,11 +166,7 @@ fn forward(caller: &Caller, email: &Email, text: &str, signature: &str) -> Form 
     if !parsed.cc.is_empty() {
         header.push_str(&format!("Cc: {}\n", list(&parsed.cc)));
     }
-    Form {
-        subject: reply_subject(&parsed.subject, "Fwd: "),
-        text: format!("{signature}\n\n-------- Forwarded message --------\n{header}\n{}", text.trim_end()),
-        ..Form::default()
-    }
+    settled(&header).into_owned()
 }
 
 /// The own address that a message was sent to, else the first.

@@ -8,6 +8,7 @@ use mailkit::compose::{Draft, NewAttachment, message_id};
 use mailkit::{EmailAddress, NamedAddress, display, headers, read_typed};
 use mailstore::{EmailId, Flags, MailboxId, NewMessage, Role, SystemFlag, Uid};
 
+use super::forward;
 use crate::caller::Caller;
 use crate::error::{Fault, Result};
 use crate::forms::PostedFile;
@@ -34,6 +35,16 @@ pub struct Attached {
 }
 
 impl Attached {
+    /// As it goes into a message.
+    fn as_new(&self) -> NewAttachment {
+        NewAttachment {
+            name: self.name.clone(),
+            content_type: self.content_type.clone(),
+            content: self.content.clone(),
+            inline_id: None,
+        }
+    }
+
     /// As the page lists it.
     pub fn shown(&self) -> File {
         let size = size(self.content.len() as u64);
@@ -61,6 +72,12 @@ pub struct Built {
 
 /// The files that the form has already: those of its draft, or of the message that it forwards.
 pub fn attached(caller: &Caller, form: &Form) -> Result<Vec<Attached>> {
+    if let Some(original) = forward::original(caller, form)? {
+        return Ok(original.files);
+    }
+    if let ("", Some(id)) = (form.draft.as_str(), form.answers.strip_prefix("forward-file:")) {
+        return forward::as_file(caller, id);
+    }
     let source = match (form.draft.as_str(), form.answers.split_once(':')) {
         ("", Some(("forward", id))) => id,
         ("", _) => return Ok(Vec::new()),
@@ -94,6 +111,19 @@ pub fn build(
     }
     let [to, cc, bcc] = people.unwrap_or_else(|| [&form.to, &form.cc, &form.bcc].map(|typed| read_typed(typed).people));
     let (in_reply_to, references) = conversation(caller, form);
+    let original = forward::original(caller, form).map_err(|fault| match fault {
+        Fault::Bad(why) => why,
+        _ => "The original message can't be read at the moment. Try again.".to_owned(),
+    })?;
+    let (text, html) = match &original {
+        Some(original) => {
+            let (text, html) = original.below(&form.text);
+            (text, Some(html))
+        }
+        None => (form.text.clone(), None),
+    };
+    let mut attachments: Vec<NewAttachment> = files.iter().map(Attached::as_new).collect();
+    attachments.extend(original.map(|original| original.pictures).unwrap_or_default());
     let draft = Draft {
         message_id: message_id(from.domain()),
         from: NamedAddress { name: caller.name.clone(), address: from.clone() },
@@ -102,17 +132,9 @@ pub fn build(
         cc,
         bcc,
         subject: form.subject.clone(),
-        text: form.text.clone(),
-        html: None,
-        attachments: files
-            .iter()
-            .map(|file| NewAttachment {
-                name: file.name.clone(),
-                content_type: file.content_type.clone(),
-                content: file.content.clone(),
-                inline_id: None,
-            })
-            .collect(),
+        text,
+        html,
+        attachments,
         in_reply_to,
         references,
         date_ms: caller.now_ms(),
@@ -227,7 +249,9 @@ pub async fn save(
 /// Names what is saved: form, draft before, and content.
 fn content_key(form: &Form, files: &[Attached]) -> Vec<u8> {
     let mut hasher = blake3::Hasher::new_derive_key("holdfast 2026 web draft");
-    for text in [&form.key, &form.draft, &form.from, &form.to, &form.cc, &form.bcc, &form.subject, &form.text] {
+    for text in
+        [&form.key, &form.draft, &form.from, &form.to, &form.cc, &form.bcc, &form.subject, &form.text, &form.original]
+    {
         hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
     }
     for file in files {

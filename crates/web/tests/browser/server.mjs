@@ -2,14 +2,14 @@
 // start with a folder of its own: HOLDFAST_BIN, the real service, or else this crate's example
 // (cargo build -p web --example serve).
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../../../..');
 
-/** @returns {Promise<{ url: string, token: string, stop: () => Promise<void> }>} */
+/** @returns {Promise<{ url: string, token: string, stop: () => Promise<void>, bring?: (address: string, messages: string[]) => Promise<void> }>} */
 export async function start() {
   if (process.env.HOLDFAST_URL) {
     return { url: process.env.HOLDFAST_URL, token: process.env.HOLDFAST_SETUP_TOKEN ?? '', stop: async () => {} };
@@ -31,6 +31,8 @@ export async function start() {
   return {
     url,
     token,
+    // Only the real service has a way in for mail of strangers.
+    bring: real ? (address, messages) => bring(real, folder, address, messages) : undefined,
     stop: async () => {
       const gone = new Promise((resolve) => child.on('exit', resolve));
       child.kill('SIGINT');
@@ -40,6 +42,17 @@ export async function start() {
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** Messages of strangers, into an account's inbox. @param {string} program @param {string} folder @param {string} address @param {string[]} messages */
+async function bring(program, folder, address, messages) {
+  const mail = join(folder, `maildir-${Date.now()}`);
+  for (const part of ['cur', 'new', 'tmp']) await mkdir(join(mail, part), { recursive: true });
+  await Promise.all(messages.map((message, n) => writeFile(join(mail, 'new', `${n}.a`), message)));
+  const args = ['--config', join(folder, 'holdfast.toml'), '--data-dir', join(folder, 'data'), 'import', address, mail];
+  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+  const code = await new Promise((resolve) => child.on('exit', resolve));
+  if (code !== 0) throw new Error(`import ended with ${code}`);
 }
 
 /** Arguments for the real service, of which only the webmail listens, where the system likes. @param {string} folder */

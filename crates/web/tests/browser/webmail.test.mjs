@@ -4,6 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { AxeBuilder } from '@axe-core/playwright';
 import { chromium } from 'playwright-core';
+import { contrasts, looks, messages } from './looks.mjs';
 import { start } from './server.mjs';
 
 const PASSWORD = 'correct horse battery';
@@ -391,6 +392,32 @@ test('without JavaScript everything works', async () => {
   await bob.getByText('note.txt').waitFor();
   await bob.context().close();
   await ann.context().close();
+});
+
+test('text of mail can be read on what is under it, by day and by night, and what is hidden stays so', async (t) => {
+  if (!server.bring) return t.skip('needs the real service');
+  await server.bring('ann@example.org', messages);
+  for (const [theme, viewport] of [['light', DESKTOP], ['dark', PHONE]]) {
+    const ann = await signIn('ann', { colorScheme: theme, viewport });
+    await ann.goto('/search?q=looks');
+    const hrefs = [];
+    for (let page = ann.url(); page; page = await ann.evaluate(() => document.querySelector('.pager a[rel=next]')?.href)) {
+      await ann.goto(page);
+      hrefs.push(...(await ann.locator('#conversations a.open').evaluateAll((all) => all.map((a) => [a.querySelector('.subject').textContent, a.href]))));
+    }
+    assert.equal(hrefs.length, looks.length);
+    const bad = [];
+    for (const [subject, href] of hrefs) {
+      await ann.goto(href);
+      await ann.frameLocator('iframe.html').locator('body').waitFor();
+      const found = await ann.evaluate(contrasts);
+      await picture(ann, `${theme}-${subject.replaceAll(' ', '-')}`);
+      assert.ok(found.length > 0, `${subject}: no text`);
+      bad.push(...found.filter(({ text, contrast }) => contrast < 4.5 || text.includes('NOT FOR EYES')).map((what) => ({ theme, subject, ...what })));
+    }
+    assert.deepEqual(bad, []);
+    await ann.context().close();
+  }
 });
 
 test('no page asked another site for anything, and none complained', () => {
