@@ -12,12 +12,14 @@
 //! * [`catalog`]: what an archive holds.
 //! * [`restorable`]: how far all of it reaches, without a gap.
 //! * [`restore`]: a store made from an archive.
+//! * [`donor`]: gives back what is damaged here.
 //! * [`prune`]: what no kept snapshot needs goes.
 
 mod bodies;
 pub mod catalog;
 pub mod codec;
 mod cut;
+pub mod donor;
 pub mod format;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -21,6 +21,7 @@ mod follow;
 pub mod fuzzing;
 mod intake;
 mod keys;
+mod lend;
 mod mend;
 mod patient;
 mod primary;
@@ -33,7 +34,7 @@ mod wire;
 pub use check::Rules;
 pub use compare::{Compared, Resynced};
 pub use keys::{Fingerprint, NotACode, PairingCode};
-pub use primary::{CODE_FOR, Mode, Primary, PrimaryOptions, StandbyStatus, Waiting};
+pub use primary::{CODE_FOR, Mode, Primary, PrimaryOptions, StandbyDonor, StandbyStatus, Waiting};
 pub use promote::{
     HowToPromote, LeftToDo, Promotion, finish_promotion, loses, primary_answers, promote_folder, promotion_is_finished,
     tell_former, was_promoted,

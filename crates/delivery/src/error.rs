@@ -50,6 +50,16 @@ pub enum DeliveryError {
 }
 
 impl DeliveryError {
+    /// Whether it can't be said if the message was taken: the client must be told neither way.
+    pub const fn is_unknown(&self) -> bool {
+        match self {
+            Self::Store(error)
+            | Self::Mail(MailError::Store(error))
+            | Self::Directory(DirectoryError::Store(error)) => error.is_unknown(),
+            _ => false,
+        }
+    }
+
     /// How an SMTP door answers this error. Details of our own failures go to the log, not to the client.
     pub fn refusal(&self) -> Refusal {
         match self {

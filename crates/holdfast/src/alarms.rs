@@ -54,6 +54,10 @@ pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
             _ = every.tick() => {}
         }
+        let store = services.store.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || store.look_around()).await {
+            tracing::error!(%error, "looking whether everything is still in the data folder");
+        }
         let now_ms = services.store.clock().now_ms();
         let all = look(&services);
         for alarm in &all {

@@ -189,6 +189,7 @@ fn scrub(store: &Store, go_on: &dyn Fn() -> bool) -> anyhow::Result<String> {
     let report = store.scrub_bodies(today % BODIES_DAYS, BODIES_DAYS, &slowly)?;
     let bodies = report.bodies;
     damage.extend(report.damage);
+    damage.extend(store.scrub_files()?.damage);
     for found in &damage {
         tracing::error!(found, "damage");
     }

@@ -2,6 +2,7 @@
 
 mod doors;
 pub mod http;
+pub mod mending;
 pub mod notify;
 mod proxy;
 mod stage;
@@ -136,6 +137,13 @@ pub async fn run_on(services: Arc<Services>, metrics: PrometheusHandle) -> anyho
     {
         let (services, shutdown) = (services.clone(), shutdown.clone());
         tasks.spawn(async move { ("maintenance", maintenance::serve(services, shutdown).await) });
+    }
+    {
+        let (services, shutdown) = (services.clone(), shutdown.clone());
+        tasks.spawn(async move {
+            mending::serve(services, shutdown).await;
+            ("mending", Ok(()))
+        });
     }
     {
         let (services, shutdown) = (services.clone(), shutdown.clone());

@@ -107,6 +107,11 @@ impl From<MailError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
+        if error.is_unknown() {
+            // Neither OK nor NO would be known to be true.
+            tracing::error!(%error, "an IMAP connection ends without an answer");
+            return Self::Gone(io::Error::other(error));
+        }
         let text = capitalised(&error.to_string());
         tracing::warn!(%error, "the store refused an IMAP command");
         let code = match error {

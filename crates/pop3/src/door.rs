@@ -333,6 +333,9 @@ impl Connection {
                 metrics::counter!("holdfast_pop3_expunged_total").increment(removed.len() as u64);
                 reply::ok(&mut self.wire.out, "goodbye");
             }
+            Err(MailError::Store(error)) if error.is_unknown() => {
+                tracing::error!(%error, %account, "a POP3 connection ends without an answer");
+            }
             Err(error) => {
                 tracing::error!(%error, %account, "deleted messages could not be removed");
                 self.say(&Refusal::new(Code::SysTemp, "some deleted messages were not removed"));

@@ -530,3 +530,30 @@ async fn mail_that_comes_while_its_account_is_deleted_is_refused_and_the_others_
     assert_eq!(world.inbox().len(), 1);
     assert_eq!(world.mail.quota(bert.realm()).unwrap().messages, 0);
 }
+
+/// The store stops while a message waits for its acknowledgement: whether it is there nobody can say, so nothing is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_which_nobody_knows_what_became_gets_no_answer() {
+    for by_chunks in [false, true] {
+        let world = World::new().await;
+        let mut client = world.connect(Role::Mx).await;
+        client.begin().await;
+        let store = world.mail.store().clone();
+        store.hold_acknowledgements(true);
+        if by_chunks {
+            client.write(b"BDAT 14 LAST\r\nSubject: x\r\n\r\n").await.unwrap();
+        } else {
+            assert!(client.say(&["DATA"]).await.starts_with("354"));
+            client.write(b"Subject: x\r\n\r\ntext\r\n.\r\n").await.unwrap();
+        }
+        tokio::time::timeout(PATIENCE, async {
+            while store.waits_for_acknowledgement().is_none() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .unwrap();
+        tokio::task::block_in_place(|| store.fence("another machine is the primary").unwrap());
+        assert_eq!(client.rest().await, "", "neither 250 nor 451");
+    }
+}

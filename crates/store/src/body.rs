@@ -9,8 +9,11 @@
 
 mod broken;
 mod frame;
+mod in_place;
+mod opening;
 mod reader;
 mod reclaim;
+mod rescue;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -34,11 +37,14 @@ use crate::{
 };
 
 use broken::Broken;
+pub(crate) use broken::NOTES as DAMAGED_NOTES;
 pub(crate) use frame::{CHUNK_BYTES, Header, next_frame, pack_chunk};
 use frame::{FRAME_BYTES, FRAME_MAGIC};
 pub use reader::BodyReader;
 pub(crate) use reclaim::short;
 pub use reclaim::{Reclaim, Reclaimed};
+use rescue::Rescue;
+pub use rescue::{RESCUE_WAIT, WantedBody};
 
 pub(crate) const PACK_MAGIC: &[u8; 8] = b"HFPACK\0\x01";
 
@@ -79,6 +85,8 @@ pub(crate) struct Packs {
     state: Mutex<State>,
     /// Those that were found to be damaged.
     pub(crate) broken: Arc<Broken>,
+    /// Who is asked for them.
+    rescue: Rescue,
 }
 
 struct State {
@@ -96,6 +104,8 @@ struct State {
     /// While unused bodies are being looked for: those that someone has asked for since.
     touched: Option<HashSet<BodyId>>,
     files: HashMap<u32, Arc<dyn File>>,
+    /// Packs that nothing is appended to any more, and their sizes, which the index does not know yet.
+    closed: Vec<(u32, u64)>,
 }
 
 impl State {
@@ -139,97 +149,6 @@ pub(crate) fn pack_numbers(disk: &dyn Disk, dir: &Path) -> Result<Vec<u32>> {
 }
 
 impl Packs {
-    /// Opens the packs and takes into the index what was written after it last looked.
-    pub(crate) fn open(room: Arc<Room>, dir: &Path, index: Arc<dyn IndexEngine>, pack_bytes: u64) -> Result<Self> {
-        let disk = room.disk.clone();
-        disk.create_dir(dir).map_err(StoreError::io(dir.display().to_string()))?;
-        let packed = meta::read(&*index.view(), meta::PACKED)?.and_then(|value| Place::from_bytes(&value));
-        let mut numbers = pack_numbers(&*disk, dir)?;
-        let mut files = HashMap::new();
-        let mut found = Batch::new();
-        let mut active = None;
-        if let Some(packed) = packed
-            && numbers.last().is_none_or(|last| *last < packed.pack)
-        {
-            return Err(StoreError::damaged(format!("{} is missing", pack_path(dir, packed.pack).display())));
-        }
-        // Made at the moment of a crash: nothing can be in it.
-        while let Some(&last) = numbers.last()
-            && packed.is_none_or(|packed| packed.pack < last)
-            && is_headless(&*disk, dir, last)?
-        {
-            disk.remove(&pack_path(dir, last)).and_then(|()| disk.sync_dir(dir)).map_err(StoreError::io("pack"))?;
-            numbers.pop();
-        }
-        for &number in &numbers {
-            let path = pack_path(dir, number);
-            let file = disk.open(&path).map_err(StoreError::io(path.display().to_string()))?;
-            files.insert(number, file.clone());
-            let known = match packed {
-                Some(packed) if packed.pack > number => continue,
-                Some(packed) if packed.pack == number => packed.offset,
-                _ => PACK_MAGIC.len() as u64,
-            };
-            let len = file.len().map_err(StoreError::io(path.display().to_string()))?;
-            if len < known {
-                return Err(StoreError::damaged(format!(
-                    "{} is {len} bytes, and {known} bytes of it had been synced",
-                    path.display()
-                )));
-            }
-            let mut end = known;
-            while let Some((header, start, next)) = next_frame(&*file, end, len)? {
-                if start > end {
-                    tracing::warn!(
-                        pack = number,
-                        offset = end,
-                        bytes = start - end,
-                        "passing over a body that is not whole"
-                    );
-                }
-                if let Ok(id) = header.id.as_slice().try_into().map(BodyId::from_bytes) {
-                    let place = Place { pack: number, offset: start };
-                    found.push(meta::write(place_key(&id), place.to_bytes()));
-                }
-                end = next;
-            }
-            // What is not whole stays where it is: it may have been torn by a crash, or it may be a damaged body that
-            // someone can still make sense of. New bodies go behind it.
-            if end < len {
-                tracing::warn!(
-                    pack = number,
-                    offset = end,
-                    bytes = len - end,
-                    "a pack ends with a body that is not whole"
-                );
-                end = len;
-            }
-            file.sync().map_err(StoreError::io(path.display().to_string()))?;
-            active = Some(Pack { number, file, len: end, written: end });
-        }
-        let active = match active {
-            Some(active) => active,
-            None => create_pack(&*disk, dir, numbers.last().map_or(1, |last| last + 1))?,
-        };
-        files.insert(active.number, active.file.clone());
-        let state = State {
-            next_number: active.number + 1,
-            active,
-            writing: BTreeSet::new(),
-            fresh: HashMap::new(),
-            unsynced: BTreeMap::new(),
-            pins: HashMap::new(),
-            touched: None,
-            files,
-        };
-        found.push(packed_mark(state.mark()));
-        // Whoever made a pack may have been killed before its name was durable.
-        disk.sync_dir(dir).map_err(StoreError::io(dir.display().to_string()))?;
-        index.apply(found)?;
-        let broken = Arc::new(Broken::load(index.clone())?);
-        Ok(Self { disk, room, dir: dir.to_owned(), index, pack_bytes, state: Mutex::new(state), broken })
-    }
-
     /// Appends a body, unless it is there already; pins it either way. `stored_bytes` is what `write_chunks` writes.
     /// Others go on meanwhile: the lock is held only to set the place apart and to say that it is filled.
     pub(crate) fn add(
@@ -241,7 +160,7 @@ impl Packs {
     ) -> Result<()> {
         let mut state = self.state.lock();
         state.pin(id);
-        let known = self.is_known(&state, &id);
+        let known = self.is_kept(&state, &id);
         drop(state);
         known
             .and_then(|known| if known { Ok(()) } else { self.append(id, header, stored_bytes, write_chunks) })
@@ -280,7 +199,8 @@ impl Packs {
             let next = create_pack(&*self.disk, &self.dir, state.next_number)?;
             state.next_number += 1;
             state.files.insert(next.number, next.file.clone());
-            state.active = next;
+            let full = std::mem::replace(&mut state.active, next);
+            state.closed.push((full.number, full.len));
         }
         let place = Place { pack: state.active.number, offset: state.active.len };
         let file = state.active.file.clone();
@@ -361,9 +281,15 @@ impl Packs {
         Ok((place, file))
     }
 
-    /// Whether a body need not be kept again: one whose pack is gone must.
+    /// Whether a body is here: one whose pack is gone is not.
     fn is_known(&self, state: &State, id: &BodyId) -> Result<bool> {
         Ok(self.place(state, id)?.is_some_and(|place| state.files.contains_key(&place.pack)))
+    }
+
+    /// Whether a body need not be kept again: who is told that a message is kept must be able to read it, so one that is
+    /// known to be damaged where it is does not count, unless it was kept again just now.
+    fn is_kept(&self, state: &State, id: &BodyId) -> Result<bool> {
+        Ok(self.is_known(state, id)? && (state.fresh.contains_key(id) || !self.broken.contains(id)))
     }
 
     /// # Errors
@@ -381,20 +307,27 @@ impl Packs {
     pub(crate) fn sync(&self) -> Result<()> {
         let stop =
             |error: io::Error| StoreError::Stopped { reason: format!("a body could not be made durable: {error}") };
+        if let Some(reason) = self.unlinked_active() {
+            return Err(StoreError::Stopped { reason });
+        }
         let mut state = self.state.lock();
         if state.unsynced.is_empty() {
             return Ok(());
         }
         let files = std::mem::take(&mut state.unsynced);
         let mark = packed_mark(state.mark());
+        let closed = std::mem::take(&mut state.closed);
         let fresh: Vec<(BodyId, Place)> = state.fresh.iter().map(|(id, place)| (*id, *place)).collect();
         // Others may stage bodies while this syncs; those are for the next group.
         drop(state);
+        // One that was damaged where it was has been kept again.
+        let mended: Vec<BodyId> = fresh.iter().map(|(id, _)| *id).filter(|id| self.broken.contains(id)).collect();
         for file in files.values() {
             file.sync().map_err(stop)?;
         }
         let mut batch: Batch = fresh.iter().map(|(id, place)| meta::write(place_key(id), place.to_bytes())).collect();
         batch.push(mark);
+        batch.extend(closed.into_iter().map(|(number, len)| meta::set_pack_bytes(number, len)));
         self.index.apply(batch).map_err(|error| StoreError::Stopped {
             reason: format!("the index did not take where a body is: {error}"),
         })?;
@@ -403,6 +336,10 @@ impl Packs {
             if state.fresh.get(&id) == Some(&place) {
                 state.fresh.remove(&id);
             }
+        }
+        drop(state);
+        for id in mended {
+            self.broken.forget(&id);
         }
         Ok(())
     }
@@ -416,7 +353,7 @@ impl Packs {
         })
     }
 
-    fn find_body(&self, id: &BodyId) -> Result<BodyReader> {
+    fn find_body(self: &Arc<Self>, id: &BodyId) -> Result<BodyReader> {
         // The index is asked without the lock, so that readers do not wait for each other: a body leaves `fresh` only
         // after the index knows it.
         let fresh = self.state.lock().fresh.get(id).copied();
@@ -430,21 +367,12 @@ impl Packs {
             // It may have moved to another pack since.
             None => self.locate(id)?,
         };
-        BodyReader::open(*id, file, place, Arc::downgrade(&self.broken))
+        BodyReader::open(*id, file, place, Arc::downgrade(self))
     }
 }
 
 fn packed_mark(mark: Place) -> meta::Write {
     meta::write(meta::PACKED.to_vec(), mark.to_bytes())
-}
-
-fn is_headless(disk: &dyn Disk, dir: &Path, number: u32) -> Result<bool> {
-    let path = pack_path(dir, number);
-    let name = path.display().to_string();
-    let file = disk.open(&path).map_err(StoreError::io(name.clone()))?;
-    let mut magic = [0; PACK_MAGIC.len()];
-    let read = file.read_full(&mut magic, 0).map_err(StoreError::io(name))?;
-    Ok(read < magic.len() || &magic != PACK_MAGIC)
 }
 
 fn create_pack(disk: &dyn Disk, dir: &Path, number: u32) -> Result<Pack> {

@@ -38,6 +38,8 @@ pub trait File: Send + Sync {
     }
     /// Cuts the file off.
     fn truncate(&self, len: u64) -> io::Result<()>;
+    /// Whether this file, and no other, is still what a path names. Cheap: it is asked at each commit.
+    fn is_at(&self, path: &Path) -> io::Result<bool>;
 
     /// Fills `buffer` from `offset`, short only at the end of the file; gives how much.
     fn read_full(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -52,6 +54,37 @@ pub trait File: Send + Sync {
         }
         Ok(done)
     }
+}
+
+/// Writes what is in an open file, whose name is gone or names another file, under its name again, durably. What has the
+/// name now is put aside.
+pub(crate) fn put_back(disk: &dyn Disk, path: &Path, file: &dyn File, len: u64) -> io::Result<Arc<dyn File>> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let scratch = path.with_extension("again");
+    match disk.remove(&scratch) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let again = disk.create(&scratch)?;
+    let mut buffer = vec![0; 1 << 20];
+    let mut at = 0;
+    while at < len {
+        let piece = &mut buffer[..usize::try_from(len - at).unwrap_or(usize::MAX).min(1 << 20)];
+        let read = file.read_full(piece, at)?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        again.write_at(&piece[..read], at)?;
+        at += read as u64;
+    }
+    again.sync()?;
+    match disk.rename(path, &path.with_extension("replaced")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    disk.rename(&scratch, path)?;
+    disk.sync_dir(dir)?;
+    Ok(again)
 }
 
 /// The machine's file system.
@@ -139,6 +172,16 @@ impl File for fs::File {
 
     fn truncate(&self, len: u64) -> io::Result<()> {
         self.set_len(len)
+    }
+
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        use std::os::unix::fs::MetadataExt as _;
+        let mine = self.metadata()?;
+        match fs::metadata(path) {
+            Ok(found) => Ok(found.dev() == mine.dev() && found.ino() == mine.ino()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{BodyId, RealmId, RealmSeq, Seq};
 /// The result of store calls.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// Why the store did not do it. Nothing was written unless the variant says otherwise.
+/// Why the store did not do it. Nothing was written, unless it is [`StoreError::Unknown`].
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The realm has moved on since the caller looked. Look again, then try again.
@@ -45,10 +45,17 @@ pub enum StoreError {
     /// No space left on the disk. Nothing is lost; works again when there is room.
     #[error("the disk is full")]
     Full,
-    /// The store acknowledges nothing any more, because it could not make a write durable or has been closed.
-    /// What was in flight may or may not be there after a restart.
+    /// The store acknowledges nothing any more, because it could not make a write durable or has been closed. This was not
+    /// done, and will not be there after a restart.
     #[error("the store has stopped: {reason}")]
     Stopped {
+        /// Why.
+        reason: String,
+    },
+    /// The store stopped in the middle of it: it may or may not be there after a restart. Whoever waits for the answer must
+    /// be given none, neither yes nor no: a connection ends without one.
+    #[error("it can't be said whether it was done: {reason}")]
+    Unknown {
         /// Why.
         reason: String,
     },
@@ -160,6 +167,11 @@ impl StoreError {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Self::Full,
             _ => Self::Io { what, error: Arc::new(error) },
         }
+    }
+
+    /// Whether it can't be said if what was asked for was done: the one who asked must not be told either way.
+    pub const fn is_unknown(&self) -> bool {
+        matches!(self, Self::Unknown { .. })
     }
 
     /// Stored or received data is not what it must be.

@@ -129,16 +129,22 @@ impl Follower {
                 Met::End => {
                     return Err(StoreError::damaged(format!("the log ends before commit {}", reader.next_seq())));
                 }
-                Met::Invalid(what) => return Err(StoreError::damaged(what)),
+                Met::Invalid(what) => {
+                    // Those behind it are not damaged; what is in it is given to nobody.
+                    if !reader.pass_over(None)? || reader.next_seq() > self.next {
+                        self.reader = None;
+                        return Err(StoreError::damaged(what));
+                    }
+                }
             }
         }
     }
 
     /// A reader of a segment; `None` when that was dropped just now.
     fn segment(&self, first: Seq) -> Result<Option<SegmentReader>> {
-        match SegmentReader::open(&*self.disk, &self.dir, first) {
+        match SegmentReader::open_around(&*self.disk, &self.dir, first) {
             Err(StoreError::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            other => other.map(Some),
+            other => other.map(|(reader, _)| Some(reader)),
         }
     }
 }

@@ -37,6 +37,10 @@ pub(crate) trait IndexEngine: Send + Sync {
     fn apply(&self, batch: Batch) -> Result<()>;
     /// Writes to disk what is in memory.
     fn persist(&self) -> Result<()>;
+    /// What of it is not where it was opened any more.
+    fn lost(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A consistent view of an index.

@@ -14,6 +14,7 @@
 //! everything was synced when it was written, and the caller knows what other witnesses have seen; a gap at or below
 //! either is damage, and is named, and nothing is cut off.
 
+mod around;
 mod reader;
 mod run;
 mod scavenge;
@@ -27,22 +28,31 @@ use std::{
 
 use crate::{
     Result, Seq, StoreError,
-    disk::{Disk, File},
+    disk::{Disk, File, put_back},
 };
 
 pub(crate) use reader::{Met, SegmentReader};
 pub use run::{Run, RunWriter, read_run};
 pub(crate) use scavenge::scavenge;
+pub(crate) use segment::HEADER_BYTES;
 pub use segment::MAX_RECORD_BYTES;
-use segment::{Footer, HEADER_BYTES, create_segment, is_torn_header};
+use segment::{Footer, create_segment, is_torn_header};
 pub(crate) use segment::{cut_off, footer, frame, remove_segment, segment_path, segments};
-pub(crate) use walk::{point, replay, seq_made_at, seq_stated_at};
+pub(crate) use walk::{Needs, point, replay, seq_made_at, seq_stated_at};
 
 /// A segment is closed when it is larger.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
 
 /// What the log's records up to one of them amount to.
 pub type Chain = [u8; 32];
+
+/// Something damaged in the log that was gone around.
+#[derive(Debug, Clone)]
+pub(crate) struct Around {
+    /// The segment's file.
+    pub name: String,
+    pub what: String,
+}
 
 /// The log, open for appending.
 pub(crate) struct Log {
@@ -62,24 +72,28 @@ pub(crate) struct Log {
 
 impl Log {
     /// Opens the log for appending, after the last commit that is whole. `witness` is the last commit that anyone else
-    /// has seen: the log must reach it.
-    pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path, witness: Seq, segment_bytes: u64) -> Result<Self> {
+    /// has seen: the log must reach it. `anchor` is what the index holds, and the log's chain there: what is damaged is
+    /// left where it is, and gone around, when everything in it is in the index, and the index has all that anyone has
+    /// seen. A log that is shorter than it was is not.
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        witness: Seq,
+        anchor: (Seq, Chain),
+        segment_bytes: u64,
+    ) -> Result<(Self, Option<Around>)> {
         disk.create_dir(dir).map_err(StoreError::io(dir.display().to_string()))?;
         let mut firsts = segments(&*disk, dir)?;
         // A segment file without a whole header can only be the newest one, torn at its making.
-        while let Some(&last) = firsts.last() {
-            match SegmentReader::open(&*disk, dir, last) {
-                Err(StoreError::Damaged { .. }) if last.0 > witness.0 && is_torn_header(&*disk, dir, last)? => {
-                    let path = segment_path(dir, last);
-                    // Durable before the older segment goes on: the name must not come back beside newer commits.
-                    disk.remove(&path)
-                        .and_then(|()| disk.sync_dir(dir))
-                        .map_err(StoreError::io(path.display().to_string()))?;
-                    firsts.pop();
-                }
-                Err(error) => return Err(error),
-                Ok(_) => break,
-            }
+        while let Some(&last) = firsts.last()
+            && last.0 > witness.0
+            && is_torn_header(&*disk, dir, last)?
+            && matches!(SegmentReader::open(&*disk, dir, last), Err(StoreError::Damaged { .. }))
+        {
+            let path = segment_path(dir, last);
+            // Durable before the older segment goes on: the name must not come back beside newer commits.
+            disk.remove(&path).and_then(|()| disk.sync_dir(dir)).map_err(StoreError::io(path.display().to_string()))?;
+            firsts.pop();
         }
         let Some(&last) = firsts.last() else {
             if witness > Seq(0) {
@@ -87,31 +101,65 @@ impl Log {
                     "the log is empty, and commit {witness} has been seen: commits 1 to {witness} are missing"
                 )));
             }
-            return Self::begin(disk, dir, Seq(1), [0; 32], segment_bytes);
+            return Ok((Self::begin(disk, dir, Seq(1), [0; 32], segment_bytes)?, None));
         };
-        let mut reader = SegmentReader::open(&*disk, dir, last)?;
-        let mut sealed = false;
-        let problem = loop {
+        let name = format!("{:020}.log", last.0);
+        let mut around = None;
+        let mut reader = match SegmentReader::open(&*disk, dir, last) {
+            Err(StoreError::Damaged { what }) if !is_torn_header(&*disk, dir, last)? => {
+                let mut reader = SegmentReader::open_without_header(&*disk, dir, last)?;
+                let durable = reader.later_witness()?.unwrap_or_default();
+                let may_begin = anchor.0 >= witness && anchor.0 >= durable && !reader.is_cut_off()?;
+                if !reader.pass_over(Some(anchor))? || reader.next.0 > anchor.0.0 + 1 {
+                    if !may_begin {
+                        return Err(StoreError::damaged(what));
+                    }
+                    let log = Self::begin_behind(disk, dir, last, anchor, segment_bytes)?;
+                    return Ok((log, Some(Around { name, what })));
+                }
+                around = Some(Around { name: name.clone(), what });
+                reader
+            }
+            other => other?,
+        };
+        let (sealed, problem) = loop {
             match reader.read()? {
                 Met::Record(_) => {}
-                Met::End => break None,
-                Met::Sealed => {
-                    sealed = true;
-                    break None;
+                Met::End => break (false, None),
+                Met::Sealed => break (true, None),
+                Met::Invalid(what) => {
+                    let (reached, durable) = (Seq(reader.next.0 - 1), reader.later_witness()?.unwrap_or_default());
+                    // Otherwise it is only torn.
+                    let is_damage = reached < witness || durable > reached;
+                    let before = (reader.offset, reader.next);
+                    if is_damage && reader.pass_over(Some(anchor))? {
+                        if reader.next.0 <= anchor.0.0 + 1 {
+                            let missing =
+                                format!("{what}: commits {} to {} can't be read there", before.1, reader.next.0 - 1);
+                            around.get_or_insert(Around { name: name.clone(), what: missing });
+                            continue;
+                        }
+                        (reader.offset, reader.next, reader.follows) = (before.0, before.1, None);
+                    }
+                    if is_damage && anchor.0 >= witness && anchor.0 >= durable && !reader.is_cut_off()? {
+                        let what = format!("{what}: commits {} to {} can't be read there", reader.next, anchor.0);
+                        let log = Self::begin_behind(disk, dir, last, anchor, segment_bytes)?;
+                        return Ok((log, Some(Around { name, what })));
+                    }
+                    break (false, Some((what, durable)));
                 }
-                Met::Invalid(what) => break Some(what),
             }
         };
         let reached = Seq(reader.next.0 - 1);
         if reached < witness {
-            let what = problem.map(|what| format!(" ({what})")).unwrap_or_default();
+            let what = problem.map(|(what, _)| format!(" ({what})")).unwrap_or_default();
             return Err(StoreError::damaged(format!(
                 "the log ends at commit {reached}, and commit {witness} has been seen: {} commits are missing{what}",
                 witness.0 - reached.0
             )));
         }
-        if let Some(what) = problem {
-            if let Some(durable) = reader.later_witness()?.filter(|durable| *durable > reached) {
+        if let Some((what, durable)) = problem {
+            if durable > reached {
                 return Err(StoreError::damaged(format!(
                     "{what}; a later record shows that commit {durable} had been synced"
                 )));
@@ -144,7 +192,26 @@ impl Log {
             sealed,
             segment_bytes,
         };
-        Ok(log)
+        Ok((log, around))
+    }
+
+    /// Begins a segment behind one whose end is damaged, from what the index holds. One of which nothing can be read may
+    /// have its name: that one is put aside.
+    fn begin_behind(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        last: Seq,
+        (seq, chain): (Seq, Chain),
+        segment_bytes: u64,
+    ) -> Result<Self> {
+        let next = Seq(seq.0 + 1);
+        if last == next {
+            let path = segment_path(dir, last);
+            disk.rename(&path, &path.with_extension("damaged"))
+                .and_then(|()| disk.sync_dir(dir))
+                .map_err(StoreError::io(path.display().to_string()))?;
+        }
+        Self::begin(disk, dir, next, chain, segment_bytes)
     }
 
     /// Begins a log, or goes on with one whose segments up to `next` are elsewhere, or nowhere.
@@ -170,7 +237,7 @@ impl Log {
     }
 
     /// Appends framed records, `count` of them, the last of which has `chain` and `time_ms`. Not durable before
-    /// [`Log::sync`]. On error the log is as before, or the store must stop: [`StoreError::Stopped`].
+    /// [`Log::sync`]. On error the log is as before, or the store must stop: [`StoreError::Unknown`], [`StoreError::Stopped`].
     pub(crate) fn append(&mut self, frames: &[u8], count: u64, chain: Chain, time_ms: i64) -> Result<()> {
         if self.sealed {
             self.begin_segment()?;
@@ -185,7 +252,7 @@ impl Log {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         if let Err(error) = self.file.write_at(bytes, self.len) {
             // Synced, so that what was refused does not come back when the power goes.
-            self.file.truncate(self.len).and_then(|()| self.file.sync()).map_err(|second| StoreError::Stopped {
+            self.file.truncate(self.len).and_then(|()| self.file.sync()).map_err(|second| StoreError::Unknown {
                 reason: format!(
                     "{}: writing failed ({error}), and taking it back failed too ({second})",
                     self.path.display()
@@ -198,10 +265,53 @@ impl Log {
     }
 
     /// Makes everything appended durable. A failure is final: the system may have dropped what was not written.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`]: what was appended may be there after a restart. [`Log::take_back`] may know better.
     pub(crate) fn sync(&mut self) -> Result<()> {
-        self.file.sync().map_err(|error| StoreError::Stopped {
+        self.file.sync().map_err(|error| StoreError::Unknown {
             reason: format!("{}: a write could not be made durable: {error}", self.path.display()),
         })
+    }
+
+    /// Sees to it that the segment is where it was: one that was removed, or replaced, takes what was acknowledged with it.
+    /// It is put back from what is still open; gives what to say then.
+    ///
+    /// # Errors
+    /// [`StoreError::Stopped`] when it can't be put back: nothing may be acknowledged into it.
+    pub(crate) fn keep_in_place(&mut self) -> Result<Option<String>> {
+        match self.file.is_at(&self.path) {
+            Ok(true) => return Ok(None),
+            Ok(false) => {}
+            // Writing to it says more.
+            Err(error) => {
+                tracing::warn!(path = %self.path.display(), %error, "it can't be looked at");
+                return Ok(None);
+            }
+        }
+        self.file = put_back(&*self.disk, &self.path, &*self.file, self.len).map_err(|error| StoreError::Stopped {
+            reason: format!(
+                "{} was removed or replaced while the service ran, and could not be put back: {error}",
+                self.path.display()
+            ),
+        })?;
+        Ok(Some("it was removed or replaced while the service ran, and was put back".to_owned()))
+    }
+
+    /// The segment that is written to.
+    pub(crate) fn segment(&self) -> PathBuf {
+        self.path.clone()
+    }
+
+    /// How long the segment is, for [`Log::take_back`].
+    pub(crate) const fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// After a failed sync: cuts off what was appended behind `len`, durably, so that it does not come back. The log takes
+    /// nothing more after that.
+    pub(crate) fn take_back(&mut self, len: u64) -> bool {
+        self.file.truncate(len).and_then(|()| self.file.sync()).is_ok() && self.file.len().is_ok_and(|now| now == len)
     }
 
     /// Closes this segment with a footer when it is full, and begins a new one. Only right after [`Log::sync`]. An
@@ -238,7 +348,8 @@ mod tests {
     /// A log of one commit, then `tail` as a crash may have left it.
     fn reopened(tail: &[u8]) -> Result<Seq> {
         let dir = tempfile::tempdir().unwrap();
-        let open = || Log::open(Arc::new(RealDisk), dir.path(), Seq(0), SEGMENT_BYTES);
+        let open =
+            || Log::open(Arc::new(RealDisk), dir.path(), Seq(0), (Seq(0), [0; 32]), SEGMENT_BYTES).map(|(log, _)| log);
         let mut log = open()?;
         let mut frames = Vec::new();
         let chain = frame(&commit(1, vec![7; 100]), log.chain(), &mut frames);

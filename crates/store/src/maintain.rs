@@ -86,7 +86,7 @@ impl Store {
     /// crash at any point leaves a log without gaps.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when a closed segment has no footer: nothing from there on goes.
+    /// [`StoreError::Damaged`] when what follows a segment without a footer can't be read: nothing from there on goes.
     pub fn drop_old_log(&self) -> Result<Dropped> {
         let inner = &self.inner;
         let _alone = inner.maintenance.lock();
@@ -101,14 +101,19 @@ impl Store {
         let Some(base) = self.base_of_window(self.snapshot().seq()?)? else { return Ok(dropped) };
         let oldest = oldest.min(base);
         for pair in firsts.windows(2) {
-            let footer = log::footer(disk, &dir, pair[0])?.ok_or_else(|| log::cut_off(pair[0], pair[1]))?;
-            if footer.last > oldest || footer.time_ms >= before_ms {
+            // One whose end is damaged is as old as what follows it.
+            let (last, time_ms) = match log::footer(disk, &dir, pair[0])? {
+                Some(footer) => (footer.last, footer.time_ms),
+                None => (Seq(pair[1].0 - 1), log::point(disk, &dir, pair[1])?.1.unwrap_or(i64::MAX)),
+            };
+            if last > oldest || time_ms >= before_ms {
                 break;
             }
             // Said before it is done, so that a log that begins later than this is known to be damaged.
             inner.index.apply(vec![meta::set_first(pair[1])])?;
             inner.index.persist()?;
             log::remove_segment(disk, &dir, pair[0])?;
+            inner.findings.forget(&format!("log/{:020}.log", pair[0].0));
             dropped = Dropped { segments: dropped.segments + 1, first: pair[1] };
         }
         if dropped.segments > 0 {

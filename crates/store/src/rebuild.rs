@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::{
-    Result, Seq, StoreError, StoreOptions, checkpoint,
+    Result, Seq, StoreError, StoreOptions, body, checkpoint, damage,
     index::{Batch, FjallIndex, IndexEngine},
     log::{self, Chain},
     store::{self, meta},
@@ -32,6 +32,12 @@ fn old_witnesses(dir: &Path, options: &StoreOptions) -> Witnesses {
         let mut seen = vec![("the index".to_owned(), meta::applied(&*view)?.0)];
         let mut kept: Batch = cursors.iter().map(|(name, seq)| meta::cursor(name, *seq)).collect();
         kept.push(meta::set_first(meta::first(&*view)?));
+        // What is damaged beside the index, and what packs there should be, does not change with it.
+        for space in [damage::NOTES, body::DAMAGED_NOTES] {
+            let note = |key: &[u8], value: &[u8]| Ok(meta::write(key.to_vec(), value.to_vec()));
+            kept.extend(meta::notes(&*view, space, &[], note)?);
+        }
+        kept.extend(meta::pack_bytes(&*view)?.into_iter().map(|(number, bytes)| meta::set_pack_bytes(number, bytes)));
         seen.extend(cursors);
         Ok(Witnesses { seen, kept, epoch: meta::epoch(&*view)? })
     };
@@ -155,7 +161,9 @@ fn build(
     let needed = &firsts[start.min(firsts.len())..];
     let total = needed.len() as u64;
     let mut count = 0;
-    let replayed = log::replay(&*options.disk, &dir.join("log"), needed, |number, commit, chain| {
+    let anchor = (base != Base::Nothing).then_some((base.seq(), base_chain));
+    let needs = log::Needs { from: Seq(base.seq().0 + 1), anchor };
+    let replayed = log::replay(&*options.disk, &dir.join("log"), needed, needs, |number, commit, chain| {
         progress("log segments", number as u64, total);
         if commit.seq() > base.seq() {
             count += 1;

@@ -83,11 +83,16 @@ impl Store {
     /// Those that keep the check from going on; what is damaged is in the report.
     pub fn scrub_bodies(&self, part: u64, parts: u64, go_on: &dyn Fn() -> bool) -> Result<Report> {
         let packs = &self.inner.packs;
-        let keep = self.bodies_to_keep(go_on)?;
+        // Where the log can't say what was in use, all bodies count.
+        let keep = match self.bodies_to_keep(go_on) {
+            Err(StoreError::Damaged { .. }) => None,
+            other => Some(other?),
+        };
+        let keeps = |id: &BodyId| keep.as_ref().is_none_or(|keep| keep.contains(id));
         let is_due = |id: &BodyId| short(id) % parts.max(1) == part;
         let (mut report, mut places, mut damaged) = (Report::default(), Vec::new(), BTreeMap::new());
         for (id, _) in packs.broken.list() {
-            if !keep.contains(&id) {
+            if !keeps(&id) {
                 packs.broken.forget(&id);
             } else if !is_due(&id) {
                 places.push((0, 0, id));
@@ -95,7 +100,7 @@ impl Store {
         }
         for row in packs.indexed_places() {
             match row {
-                Ok((id, place)) if is_due(&id) && keep.contains(&id) => places.push((place.pack, place.offset, id)),
+                Ok((id, place)) if is_due(&id) && keeps(&id) => places.push((place.pack, place.offset, id)),
                 Ok(_) => {}
                 Err(error) => report.damage.push(error.to_string()),
             }
@@ -164,7 +169,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::BodyMissing`], [`StoreError::BodyDamaged`], [`StoreError::Io`].
     pub fn is_well(&self, id: &BodyId) -> Result<()> {
-        self.body(id)?.verify()
+        self.body_as_it_is(id)?.verify()
     }
 
     /// The bodies that were found to be damaged, by a scrub or by whoever read them, and what is wrong with each: until

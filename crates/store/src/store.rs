@@ -23,6 +23,7 @@ use crate::{
     StoreError, SystemClock, Ticket, Tx,
     body::Packs,
     checkpoint,
+    damage::{Findings, Tally},
     disk::{Disk, RealDisk},
     follow::Tail,
     hooks::{Closed, Hooks, OnCommit},
@@ -139,6 +140,9 @@ pub(crate) struct Inner {
     pub packs: Arc<Packs>,
     pub room: Arc<Room>,
     pub quarantine: Arc<Quarantine>,
+    pub findings: Arc<Findings>,
+    /// The segment of the log in which something damaged was gone around when it was opened.
+    pub opened_around: Option<String>,
     pub partial: Arc<Partial>,
     pub watchers: Arc<Watchers>,
     pub tail: Arc<Tail>,
@@ -231,12 +235,23 @@ impl Store {
         let witness_file = Witness::open(options.disk.clone(), dir)?;
         let seen = cursors.iter().map(|(_, seq)| *seq).chain(checkpoints).chain(witness_file.seen());
         let witness = seen.max().unwrap_or_default().max(applied);
-        let log = Log::open(options.disk.clone(), &dir.join("log"), witness, options.segment_bytes)?;
+        let anchor = (applied, chain);
+        let (log, around) = Log::open(options.disk.clone(), &dir.join("log"), witness, anchor, options.segment_bytes)?;
         let log_is_empty = log.next() == Seq(1);
         catch_up(&options, dir, &*index, applied, chain, !is_replica)?;
+        if around.is_some() {
+            // What the log has lost is held by the index alone.
+            index.persist()?;
+        }
         let room = options.room(dir);
-        let packs = Arc::new(Packs::open(room.clone(), &dir.join("packs"), index.clone(), options.pack_bytes)?);
-        let quarantine = Arc::new(Quarantine::load(index.clone()).map_err(Opening::of_index)?);
+        let tally = Arc::new(Tally::default());
+        let findings = Arc::new(Findings::load(index.clone(), tally.clone()).map_err(Opening::of_index)?);
+        if let Some(around) = &around {
+            findings.note(&format!("log/{}", around.name), &format!("{}; the index has them", around.what));
+        }
+        let packs = Packs::open(room.clone(), &dir.join("packs"), index.clone(), options.pack_bytes, tally.clone())?;
+        let packs = Arc::new(packs);
+        let quarantine = Arc::new(Quarantine::load(index.clone(), tally).map_err(Opening::of_index)?);
         let watchers = Arc::new(Watchers::default());
         let tail = Arc::new(Tail::new(Seq(log.next().0 - 1)));
         let writer = Writer::start(
@@ -244,6 +259,7 @@ impl Store {
             index.clone(),
             packs.clone(),
             quarantine.clone(),
+            findings.clone(),
             partial.clone(),
             watchers.clone(),
             tail.clone(),
@@ -263,6 +279,8 @@ impl Store {
             packs,
             room,
             quarantine,
+            findings,
+            opened_around: around.map(|around| format!("log/{}", around.name)),
             partial,
             watchers,
             tail,
@@ -353,12 +371,13 @@ impl Store {
         Ok(BodyWriter::new(self.inner.packs.clone()))
     }
 
-    /// A body, to be read in whole or in part.
+    /// A body, to be read in whole or in part. One that is damaged here is asked for elsewhere, when there is someone to
+    /// ask, and waited for up to [`crate::RESCUE_WAIT`].
     ///
     /// # Errors
     /// [`StoreError::BodyMissing`], [`StoreError::BodyDamaged`]; [`StoreError::NotRestored`] after a minute.
     pub fn body(&self, id: &BodyId) -> Result<BodyReader> {
-        match self.inner.packs.open_body(id) {
+        match self.body_or_rescued(id) {
             Err(StoreError::BodyMissing { .. }) if self.is_partial() => self.awaited_body(id),
             other => other,
         }

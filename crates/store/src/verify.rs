@@ -1,7 +1,7 @@
 //! Checking everything that is stored.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ops::Bound,
     path::Path,
 };
@@ -78,8 +78,9 @@ pub fn verify(
     mut progress: impl FnMut(&str, u64, u64),
 ) -> Result<Report> {
     let mut report = Report::default();
-    verify_log(dir, &options, &mut report, &mut progress)?;
-    verify_checkpoints(dir, &options, &mut report, &mut progress)?;
+    let mut files = verify_log(dir, &options, &mut report, &mut progress)?;
+    files.extend(verify_checkpoints(dir, &options, &mut report, &mut progress)?);
+    report.damage.extend(files.values().cloned());
     match witness::read(&*options.disk, dir) {
         Err(StoreError::Damaged { what }) => report.damage.push(what),
         other => drop(other?),
@@ -96,6 +97,14 @@ pub fn verify(
         }
         Err(error) => return Err(error),
     };
+    // What opening it went around is found by that alone.
+    for (name, what) in store.inner.findings.list() {
+        if store.inner.opened_around.as_deref() == Some(&name) && !files.contains_key(&name) {
+            report.damage.push(what.clone());
+            files.insert(name, what);
+        }
+    }
+    store.inner.findings.replace(|_| true, &files);
     let snapshot = store.snapshot();
     let (stated, found) = (meta::first(snapshot.view())?, log::segments(&*options.disk, &dir.join("log"))?);
     if let Some(found) = found.first().filter(|found| **found > stated) {
@@ -131,13 +140,19 @@ pub fn verify(
             store.inner.quarantine.release(realm)?;
             report.released.push(format!("{realm}, which was quarantined: {reason}"));
         }
+        if let Some(first) = report.damage.get(before).filter(|_| !only_looks) {
+            store.inner.quarantine.put(realm, first);
+        }
         for id in bodies {
             let problem = match broken.get(&id) {
                 Some(problem) => {
                     named.insert(id);
                     Some(problem.clone())
                 }
-                None => store.inner.packs.check_known(&id).err().map(|error| error.to_string()),
+                None => store.inner.packs.check_known(&id).err().map(|error| {
+                    store.inner.packs.broken.note(&id, &error);
+                    error.to_string()
+                }),
             };
             report.damage.extend(problem.map(|problem| format!("{realm}: {problem}")));
         }
@@ -152,71 +167,126 @@ pub fn verify(
     Ok(report)
 }
 
+impl Store {
+    /// Reads the log's closed segments and the checkpoints, and compares them with what they say of themselves, while
+    /// everybody works on. What is damaged stands in [`Store::damage`] from then on, and what is not, not any more. Blocks
+    /// for as long as reading them takes: not for async threads.
+    ///
+    /// # Errors
+    /// Those that keep the check from going on; what is damaged is in the report.
+    pub fn scrub_files(&self) -> Result<Report> {
+        let (dir, options) = (self.dir(), &self.inner.options);
+        // Nothing of it is dropped meanwhile.
+        let _alone = self.inner.maintenance.lock();
+        let mut looked: BTreeSet<String> = BTreeSet::new();
+        let mut firsts = log::segments(&*options.disk, &dir.join("log"))?;
+        // It is being written to.
+        firsts.pop();
+        looked.extend(firsts.iter().map(|first| format!("log/{:020}.log", first.0)));
+        let checkpoints = checkpoint::list(&*options.disk, &dir.join("checkpoints"))?;
+        looked.extend(checkpoints.iter().map(|seq| format!("checkpoints/{:020}.ckpt", seq.0)));
+        let (mut report, mut progress) = (Report::default(), |_: &str, _, _| ());
+        let mut found = verify_log(dir, options, &mut report, &mut progress)?;
+        found.extend(verify_checkpoints(dir, options, &mut report, &mut progress)?);
+        found.retain(|name, _| looked.contains(name));
+        self.inner.findings.replace(|name| looked.contains(name), &found);
+        report.damage.extend(found.into_values());
+        Ok(report)
+    }
+}
+
 fn verify_log(
     dir: &Path,
     options: &StoreOptions,
     report: &mut Report,
     progress: &mut impl FnMut(&str, u64, u64),
-) -> Result<()> {
+) -> Result<Files> {
     let log_dir = dir.join("log");
     let firsts = log::segments(&*options.disk, &log_dir)?;
+    let mut found = Files::new();
     let mut chain: Option<([u8; 32], Seq)> = None;
     for (number, first) in firsts.iter().enumerate() {
         progress("log segments", number as u64, firsts.len() as u64);
+        let name = format!("log/{:020}.log", first.0);
         let newest = number + 1 == firsts.len();
-        let mut reader = match SegmentReader::open(&*options.disk, &log_dir, *first) {
-            Ok(reader) => reader,
+        let mut reader = match SegmentReader::open_around(&*options.disk, &log_dir, *first) {
+            Ok((reader, what)) => {
+                found.extend(what.map(|what| (name.clone(), what)));
+                reader
+            }
             // The newest segment's tail is judged by opening the store, which knows the witnesses.
             Err(StoreError::Damaged { .. }) if newest => break,
             Err(StoreError::Damaged { what }) => {
-                report.damage.push(what);
+                found.insert(name, what);
                 chain = None;
                 continue;
             }
             Err(error) => return Err(error),
         };
         if let Some((last, next)) = chain
+            && !found.contains_key(&name)
             && (last != *reader.chain() || next != *first)
         {
-            report.damage.push(format!("log: segment {first} does not follow from the one before it"));
+            let what = format!("log: segment {first} does not follow from the one before it");
+            found.insert(name.clone(), what);
         }
+        let mut whole = true;
         loop {
             match reader.read()? {
                 Met::Record(_) => report.commits += 1,
                 Met::Sealed => break,
-                Met::End | Met::Invalid(_) if newest => break,
+                Met::End if newest => break,
                 Met::End => {
-                    report.damage.push(log::cut_off(*first, reader.next_seq()).to_string());
+                    found.insert(name, log::cut_off(*first, reader.next_seq()).to_string());
+                    whole = false;
                     break;
                 }
                 Met::Invalid(what) => {
-                    report.damage.push(what);
+                    let from = reader.next_seq();
+                    if reader.pass_over(None)? {
+                        let to = reader.next_seq().0 - 1;
+                        let what = format!("{what}: commits {from} to {to} can't be read there");
+                        found.entry(name.clone()).or_insert(what);
+                        continue;
+                    }
+                    whole = newest;
+                    if !newest {
+                        found.insert(name, what);
+                    }
                     break;
                 }
             }
         }
+        if !whole {
+            chain = None;
+            continue;
+        }
         chain = Some((*reader.chain(), reader.next_seq()));
     }
-    Ok(())
+    Ok(found)
 }
+
+/// Damaged files, by name below the data folder, and what is wrong with each.
+type Files = BTreeMap<String, String>;
 
 fn verify_checkpoints(
     dir: &Path,
     options: &StoreOptions,
     report: &mut Report,
     progress: &mut impl FnMut(&str, u64, u64),
-) -> Result<()> {
+) -> Result<Files> {
     let dir = dir.join("checkpoints");
     let all = checkpoint::list(&*options.disk, &dir)?;
+    let mut found = Files::new();
     for (number, seq) in all.iter().enumerate() {
         progress("checkpoints", number as u64, all.len() as u64);
         match checkpoint::read(&*options.disk, &dir, *seq, &mut |_| Ok(())) {
             Ok(_) => report.checkpoints += 1,
-            Err(StoreError::Damaged { what }) => report.damage.push(what),
+            Err(StoreError::Damaged { what }) => drop(found.insert(format!("checkpoints/{:020}.ckpt", seq.0), what)),
             Err(error) => return Err(error),
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Reads every body that is referred to, or was by a commit that the log still has (so that it can be brought back),
@@ -244,8 +314,15 @@ fn verify_bodies(
             progress("bodies", number as u64, places.len() as u64);
         }
         report.bodies += 1;
-        if let Err(error) = store.body(id).and_then(|mut body| body.verify()) {
-            broken.insert(*id, error.to_string());
+        match store.body_as_it_is(id).and_then(|mut body| body.verify()) {
+            Ok(()) => store.inner.packs.broken.forget(id),
+            Err(error) => drop(broken.insert(*id, error.to_string())),
+        }
+    }
+    // What nothing keeps needs nobody.
+    for (id, _) in store.inner.packs.broken.list() {
+        if !keeps(&id) {
+            store.inner.packs.broken.forget(&id);
         }
     }
     broken
@@ -294,7 +371,7 @@ pub(crate) fn scan_realm(snapshot: &Snapshot, realm: RealmId, report: &mut Repor
 /// Reads a body and compares it with its name.
 pub(crate) fn check_body(store: &Store, realm: RealmId, id: &BodyId, report: &mut Report) {
     report.bodies += 1;
-    if let Err(error) = store.body(id).and_then(|mut body| body.verify()) {
+    if let Err(error) = store.body_as_it_is(id).and_then(|mut body| body.verify()) {
         report.damage.push(format!("{realm}: {error}"));
     }
 }

@@ -28,6 +28,7 @@ use tokio::sync::oneshot;
 use crate::{
     Clock, Commit, RealmId, Result, Seq, StoreError, Tx,
     body::Packs,
+    damage::Findings,
     error::panic_text,
     follow::Tail,
     index::IndexEngine,
@@ -121,6 +122,14 @@ impl Shared {
         drop((jobs, tasks));
         reason
     }
+
+    /// Those whose commits are durable here, and perhaps nowhere else, are told neither yes nor no.
+    fn forsake(&self, reason: &str) {
+        let told = self.acks.lock().give_up();
+        for (tell, outcome) in told {
+            tell(outcome.and_then(|()| Err(StoreError::Unknown { reason: reason.to_owned() })));
+        }
+    }
 }
 
 /// The handle on the writer thread.
@@ -136,6 +145,7 @@ impl Writer {
         index: Arc<dyn IndexEngine>,
         packs: Arc<Packs>,
         quarantine: Arc<Quarantine>,
+        findings: Arc<Findings>,
         partial: Arc<Partial>,
         watchers: Arc<Watchers>,
         tail: Arc<Tail>,
@@ -159,6 +169,7 @@ impl Writer {
             index,
             packs,
             quarantine,
+            findings,
             partial,
             watchers,
             tail,
@@ -231,7 +242,7 @@ impl Writer {
         let (sender, receiver) = oneshot::channel();
         let task: Task = Box::new(move |thread| {
             let outcome = work(thread);
-            if let Err(StoreError::Stopped { reason }) = &outcome {
+            if let Err(StoreError::Stopped { reason } | StoreError::Unknown { reason }) = &outcome {
                 thread.stop(reason);
             }
             let _ = sender.send(outcome);
@@ -273,6 +284,11 @@ impl Writer {
         self.run(|thread| thread.packs.sync())
     }
 
+    /// Sees to it that the log's newest segment is where it was.
+    pub(crate) fn keep_in_place(&self) -> Result<()> {
+        self.run(Thread::keep_in_place)
+    }
+
     /// Waits for the group that is being made, if there is one: what it refers to can be seen then.
     pub(crate) fn barrier(&self) -> Result<()> {
         self.run(|_| Ok(()))
@@ -291,8 +307,8 @@ impl Writer {
 
     /// Stops acknowledging, with a reason. A group that is being made may become durable, and nobody is told.
     pub(crate) fn halt(&self, reason: &str) {
-        self.shared.stop(reason);
-        self.shared.acks.lock().give_up();
+        let reason = self.shared.stop(reason);
+        self.shared.forsake(&reason);
     }
 
     /// Whether submitters are told only of what is durable elsewhere too. Switched off, all that wait are told.
@@ -357,8 +373,8 @@ impl Writer {
         if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
             let _ = thread.join();
         }
-        // Nobody will say any more that these are durable elsewhere: their submitters hear that the store has stopped.
-        self.shared.acks.lock().give_up();
+        // Nobody will say any more that these are durable elsewhere.
+        self.shared.forsake("it was closed");
     }
 
     pub(crate) fn stopped(&self) -> Option<String> {

@@ -26,9 +26,16 @@ pub enum Fault {
     TooMany(Duration),
     /// It can not be done now: again after that time.
     Unavailable(Duration, String),
+    /// It can't be said whether it was done: the connection ends without an answer, and the page tries again with the same
+    /// key.
+    NoAnswer,
     /// A mistake of ours; details are in the log.
     Internal,
 }
+
+/// Marks a response that must not be sent: whoever serves the connection ends it instead.
+#[derive(Debug, Clone, Copy)]
+pub struct EndsWithoutAnswer;
 
 /// The usual result of this crate.
 pub type Result<T, E = Fault> = std::result::Result<T, E>;
@@ -49,7 +56,7 @@ impl Fault {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable(..) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::NoAnswer | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -63,7 +70,7 @@ impl Fault {
             Self::TooLarge(why) => ("Too large", why.clone()),
             Self::TooMany(wait) => ("A moment, please", format!("Too many tries. Try again in {}.", words_for(*wait))),
             Self::Unavailable(_, why) => ("Not at the moment", why.clone()),
-            Self::Internal => (
+            Self::NoAnswer | Self::Internal => (
                 "Something went wrong",
                 "The mistake is ours and has been noted in the log. What you typed may still be there if you go back."
                     .to_owned(),
@@ -88,7 +95,14 @@ impl Fault {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         self.put_retry_after(headers);
+        self.mark(&mut response);
         response
+    }
+
+    fn mark(&self, response: &mut Response) {
+        if matches!(self, Self::NoAnswer) {
+            response.extensions_mut().insert(EndsWithoutAnswer);
+        }
     }
 
     fn put_retry_after(&self, headers: &mut HeaderMap) {
@@ -135,6 +149,7 @@ impl IntoResponse for Fault {
             status: status.to_string(),
         };
         let mut response = (status, crate::view::html(&page)).into_response();
+        self.mark(&mut response);
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         self.put_retry_after(headers);
@@ -178,6 +193,7 @@ impl From<mailstore::StoreError> for Fault {
         let soon = |text: &str| Self::Unavailable(Duration::from_secs(60), text.to_owned());
         tracing::warn!(%error, "the store refused a web request");
         match error {
+            StoreError::Unknown { .. } => Self::NoAnswer,
             StoreError::Full => soon("The server's disk is full. Nothing was changed; the operator has been told."),
             StoreError::Quarantined { .. } => soon(
                 "Part of your account is being repaired. What can be read is still there; nothing can be changed yet.",

@@ -56,6 +56,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
 pub use cookies::Peer;
+pub use error::EndsWithoutAnswer;
 pub use options::{Panel, Server, WebOptions};
 pub use site::{Site, WebState};
 

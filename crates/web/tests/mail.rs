@@ -847,3 +847,23 @@ async fn a_button_pressed_again_is_answered_no_earlier_than_the_first_time() {
 fn web_key(name: &str) -> String {
     name.bytes().cycle().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
+
+/// The store stops while a Send waits for its acknowledgement: the connection ends, so that the page tries again with the
+/// same key, and nobody is told what nobody knows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_of_which_nobody_knows_what_became_is_marked_to_end_without_an_answer() {
+    let world = World::new().await;
+    let mut browser = world.signed_in("ann").await;
+    let (key, csrf) = key_and_csrf(&mut browser, "/compose").await;
+    let store = world.mail.store().clone();
+    store.hold_acknowledgements(true);
+    let fields = letter(&key, &csrf, "bob@example.org");
+    let sending = tokio::spawn(async move { browser.compose(&fields, &[]).await });
+    let begun = std::time::Instant::now();
+    while store.waits_for_acknowledgement().is_none() {
+        assert!(begun.elapsed().as_secs() < 60, "nothing is committed");
+        tokio::task::yield_now().await;
+    }
+    tokio::task::block_in_place(|| store.fence("another machine is the primary").unwrap());
+    assert!(sending.await.unwrap().ends_without_answer);
+}

@@ -7,8 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::BoxFuture;
 use store::{BodyId, Store};
 use tokio_util::sync::CancellationToken;
+
+use crate::mending::{Bodies, Donor, Mending};
 
 use super::{
     connect::say,
@@ -41,42 +44,17 @@ impl Standby {
             if due.is_empty() || !self.status.borrow().connected {
                 continue;
             }
-            tried.extend(due.iter().map(|id| (*id, Instant::now())));
-            if let Err(error) = self.fetch_anew(&store, due).await {
-                tracing::warn!(%error, "what is damaged here could not be fetched from the primary; it is tried again");
-                tried.clear();
+            let status = self.status.clone();
+            let count = move |mended| {
+                metrics::counter!("holdfast_standby_mended_bodies_total").increment(mended);
+                status.send_modify(|status| status.mended += mended);
+            };
+            let mending = Mending::new(store, vec![Arc::new(PrimaryDonor(self.clone()))], count);
+            if mending.fetch(due.clone()).await.1 {
+                tried.extend(due.into_iter().map(|id| (id, Instant::now())));
             }
+            self.refresh();
         }
-    }
-
-    /// Fetches bodies that are damaged here. Those that the primary can't give stay so.
-    async fn fetch_anew(&self, store: &Store, ids: Vec<BodyId>) -> Result<(), Error> {
-        let at = store.clone();
-        // What could not be read once may be read the next time.
-        let ids = blocking(move || {
-            let mut still = ids;
-            still.retain(|id| match at.is_well(id) {
-                Ok(()) => {
-                    at.forget_damaged_body(id);
-                    false
-                }
-                Err(_) => true,
-            });
-            Ok(still)
-        })
-        .await?;
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let mut stream = self.reach().await?;
-        let wanted = ids.iter().map(|id| id.as_bytes().to_vec()).collect();
-        say(&mut stream, Kind::WantBodies(wire::WantBodies { ids: wanted })).await?;
-        for id in ids {
-            if let Some(bytes) = read_body(&mut stream, &id).await? {
-                self.keep_anew(store, id, bytes).await?;
-            }
-        }
-        Ok(())
     }
 
     /// Keeps a body again that is damaged where it is.
@@ -88,5 +66,33 @@ impl Standby {
         self.status.send_modify(|status| status.mended += 1);
         self.refresh();
         Ok(())
+    }
+}
+
+/// The primary, as one that has what is damaged here.
+struct PrimaryDonor(Arc<Standby>);
+
+impl PrimaryDonor {
+    async fn ask(&self, ids: &[BodyId]) -> Result<Bodies, Error> {
+        let mut stream = self.0.reach().await?;
+        let wanted = ids.iter().map(|id| id.as_bytes().to_vec()).collect();
+        say(&mut stream, Kind::WantBodies(wire::WantBodies { ids: wanted })).await?;
+        let mut came = Vec::new();
+        for id in ids {
+            if let Some(bytes) = read_body(&mut stream, id).await? {
+                came.push((*id, bytes));
+            }
+        }
+        Ok(came)
+    }
+}
+
+impl Donor for PrimaryDonor {
+    fn name(&self) -> String {
+        "the primary".to_owned()
+    }
+
+    fn bodies<'a>(&'a self, ids: &'a [BodyId]) -> BoxFuture<'a, Result<Bodies, String>> {
+        Box::pin(async move { self.ask(ids).await.map_err(|error| error.to_string()) })
     }
 }

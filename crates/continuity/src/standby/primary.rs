@@ -3,10 +3,12 @@
 //! * [`strangers`]: those who have not said who they are.
 //! * [`greeting`]: who someone is and what it wants.
 //! * [`stream`]: what is new, on its way to one standby.
+//! * [`lenders`]: standbys that are asked for what is damaged here.
 //! * [`give`]: what a standby asks for: everything, a realm, bodies, sums to compare with.
 
 mod give;
 mod greeting;
+mod lenders;
 mod strangers;
 mod stream;
 
@@ -41,6 +43,7 @@ use super::{
 };
 use strangers::Strangers;
 
+pub use lenders::StandbyDonor;
 pub(super) use stream::bodies_of;
 
 /// How long a pairing code is good for.
@@ -176,6 +179,8 @@ pub struct Primary {
     alone: AtomicBool,
     /// Since when no standby has everything, while one is waited for.
     blocked: Mutex<Option<Instant>>,
+    /// Standbys that lend what is damaged here.
+    lenders: Mutex<Vec<lenders::Lender>>,
 }
 
 /// Why a connection ended.
@@ -223,6 +228,7 @@ impl Primary {
             degraded: AtomicBool::new(false),
             alone: AtomicBool::new(alone::is_alone(dir)),
             blocked: Mutex::default(),
+            lenders: Mutex::default(),
         };
         primary.arrange();
         Ok(Arc::new(primary))

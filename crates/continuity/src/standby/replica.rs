@@ -313,6 +313,7 @@ impl Standby {
         let stop_checking = shutdown.child_token();
         tokio::spawn(self.clone().check(stop_checking.clone()));
         tokio::spawn(self.clone().mend(stop_checking.clone()));
+        tokio::spawn(self.clone().lend(stop_checking.clone()));
         let _stop_checking = stop_checking.drop_guard();
         let ended = self.follow_on(shutdown).await;
         if let Err(error) = ended {

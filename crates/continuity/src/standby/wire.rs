@@ -30,11 +30,12 @@ pub const MAX_TEXT_CHARS: usize = 500;
 /// One message.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Frame {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26")]
     pub kind: Option<Kind>,
 }
 
-/// The messages: those below 16 come from the standby.
+/// The messages: those below 16 come from the standby. Over a connection that begins with [`Lend`] it is the primary that
+/// asks for bodies, and the standby that gives them.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum Kind {
     #[prost(message, tag = "1")]
@@ -51,6 +52,8 @@ pub enum Kind {
     WantSummary(WantSummary),
     #[prost(message, tag = "7")]
     Promoted(Promoted),
+    #[prost(message, tag = "8")]
+    Lend(Lend),
     #[prost(message, tag = "16")]
     Welcome(Welcome),
     #[prost(message, tag = "17")]
@@ -168,6 +171,10 @@ pub struct Promoted {
     #[prost(string, tag = "3")]
     pub name: String,
 }
+
+/// A standby offers what is damaged on the primary.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Lend {}
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Paired {}

@@ -52,6 +52,7 @@ struct Status {
     daily_work: Option<Daily>,
     standbys: Vec<Follower>,
     archives: Vec<Archive>,
+    damage: Damaged,
     quarantined: Vec<String>,
     stopped: Option<String>,
     waiting: Option<String>,
@@ -80,6 +81,30 @@ struct Queue {
     held: u64,
     destinations: u64,
     oldest_seconds: Option<u64>,
+}
+
+/// What is known to be damaged.
+#[derive(Debug, Serialize)]
+struct Damaged {
+    count: usize,
+    realms: usize,
+    messages: usize,
+    files: usize,
+    summary: String,
+    named: Vec<String>,
+}
+
+impl From<store::Damage> for Damaged {
+    fn from(damage: store::Damage) -> Self {
+        Self {
+            count: damage.count(),
+            realms: damage.realms.len(),
+            messages: damage.body_count,
+            files: damage.files.len(),
+            summary: damage.to_string(),
+            named: damage.lines(),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -157,6 +182,7 @@ fn look(services: &Services) -> anyhow::Result<Status> {
         tripwire: standby.wire,
         not_applied: standby.held.into_iter().map(|(realm, why)| format!("{realm}: {why}")).collect(),
     };
+    let damage = services.store.damage();
     let archives = services.archives.places(None).unwrap_or_default().into_iter().map(|place| {
         let ship = place.ship_status();
         let restorable = ship.as_ref().and_then(|ship| ship.restorable.clone());
@@ -212,11 +238,27 @@ fn look(services: &Services) -> anyhow::Result<Status> {
             .map(follower)
             .collect(),
         archives: archives.collect(),
-        quarantined: services.store.quarantined().into_iter().map(|(realm, why)| format!("{realm}: {why}")).collect(),
+        quarantined: damage.realms.iter().map(|(realm, why)| format!("{realm}: {why}")).collect(),
         stopped: services.store.stopped(),
         waiting: services.primary.get().and_then(|primary| primary.waiting()).map(|waiting| waiting.to_string()),
-        alarms,
+        alarms: with_damage(alarms, &damage),
+        damage: damage.into(),
     })
+}
+
+/// What was found since alarms were last gathered is one already, and what was mended is none any more.
+fn with_damage(mut alarms: Vec<String>, damage: &store::Damage) -> Vec<String> {
+    alarms.retain(|alarm| !alarm.starts_with(DAMAGE));
+    alarms.extend(damaged(damage));
+    alarms
+}
+
+/// How the line begins that says what is damaged.
+const DAMAGE: &str = "Damage: ";
+
+/// The line that says what is damaged, if anything is.
+pub fn damaged(damage: &store::Damage) -> Option<String> {
+    (!damage.is_none()).then(|| format!("{DAMAGE}{damage}"))
 }
 
 fn door(door: &OpenDoor) -> Door {
@@ -296,8 +338,8 @@ fn lines(status: &Status) -> Vec<String> {
     for archive in &status.archives {
         all.extend(kept(archive));
     }
-    let damage = if status.quarantined.is_empty() { "none known".to_owned() } else { status.quarantined.join("; ") };
-    all.push(line("damage", damage));
+    all.push(line("damage", &status.damage.summary));
+    all.extend(status.damage.named.iter().map(|named| line("", named)));
     all.extend(status.stopped.iter().map(|why| line("STOPPED", why)));
     all.extend(status.waiting.iter().map(|why| line("WAITING", why)));
     all.extend(status.alarms.iter().map(|alarm| format!("ALARM: {alarm}")));

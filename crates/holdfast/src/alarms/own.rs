@@ -6,7 +6,7 @@ use continuity::stage::Progress;
 
 use super::Alarm;
 use crate::{
-    admin::status::short_of_room,
+    admin::status::{damaged, short_of_room},
     archive::{ago, moment},
     config,
     machine::Room,
@@ -45,11 +45,11 @@ pub fn alarms(services: &Services, now_ms: i64) -> Vec<Alarm> {
         let look = "If the clock is wrong now, put it right and look at NTP; see docs/continuity.md, \"Wrong clocks\".";
         all.push(alarm("clock", line, more.to_owned(), look));
     }
-    let quarantined = services.store.quarantined();
-    if !quarantined.is_empty() {
-        let line = format!("Damage: {} realms are quarantined", quarantined.len());
-        let more: Vec<_> = quarantined.iter().map(|(realm, why)| format!("{realm}: {why}")).collect();
-        all.push(alarm("damage", line, more.join("\n"), "See docs/operate.md, \"a realm is quarantined\"."));
+    let damage = services.store.damage();
+    if let Some(line) = damaged(&damage) {
+        let mut more = damage.lines();
+        more.extend(damage.bodies.iter().flat_map(|(id, _)| whose(services, id)));
+        all.push(alarm("damage", line, more.join("\n"), "See docs/operate.md, \"3 a.m.: something is damaged\"."));
     }
     if let Some(daily) = services.daily.lock().clone().filter(|daily| !daily.failed.is_empty()) {
         let line = "Daily work: not all of it could be done".to_owned();
@@ -72,4 +72,19 @@ pub fn alarms(services: &Services, now_ms: i64) -> Vec<Alarm> {
         ));
     }
     all
+}
+
+/// Whose message a damaged one is.
+fn whose(services: &Services, id: &store::BodyId) -> Vec<String> {
+    let realms = services.store.referrers(id).unwrap_or_default();
+    let address = |realm: &store::RealmId| {
+        let account = services.directory.account(directory::AccountId(realm.account_number()?)).ok()??;
+        Some(account.address)
+    };
+    realms
+        .iter()
+        .map(|realm| {
+            format!("{id}: of {}", address(realm).map_or_else(|| realm.to_string(), |address| address.to_string()))
+        })
+        .collect()
 }

@@ -56,8 +56,7 @@ pub fn machine_pages(services: Arc<Services>, metrics: PrometheusHandle, told: T
 
 /// 200 while people can use the web and what they do is acknowledged, 503 with the reason otherwise.
 async fn health(State(services): State<Arc<Services>>) -> Response {
-    let quarantined: Vec<String> =
-        services.store.quarantined().into_iter().map(|(realm, reason)| format!("{realm}: {reason}")).collect();
+    let damage = services.store.damage();
     let (stopped, waiting) = (services.store.stopped(), services.primary.get().and_then(|primary| primary.waiting()));
     let full = !services.store.has_room();
     let stage = services.stages.now().stage;
@@ -65,7 +64,7 @@ async fn health(State(services): State<Arc<Services>>) -> Response {
     let durable = waiting.is_none() && !full;
     let status = if on && durable { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = serde_json::json!({
-        "status": match (&stopped, &waiting, full, quarantined.is_empty()) {
+        "status": match (&stopped, &waiting, full, damage.is_none()) {
             (Some(_), ..) => "stopped",
             (None, Some(_), ..) => "waiting",
             (None, None, true, _) => "full",
@@ -74,8 +73,10 @@ async fn health(State(services): State<Arc<Services>>) -> Response {
         },
         "reason": stopped
             .or_else(|| waiting.map(|waiting| waiting.to_string()))
-            .or_else(|| full.then(|| "the disk is full: nothing new is taken until there is room".to_owned())),
-        "quarantined": quarantined.len(),
+            .or_else(|| full.then(|| "the disk is full: nothing new is taken until there is room".to_owned()))
+            .or_else(|| (!damage.is_none()).then(|| damage.to_string())),
+        "damage": damage.count(),
+        "quarantined": damage.realms.len(),
         "stage": stage.name(),
         "alarms": services.alarms.borrow().len(),
         "version": env!("CARGO_PKG_VERSION"),
@@ -124,7 +125,13 @@ pub async fn serve_connection(
         let caller = proxy::caller(peer, request.headers(), &proxies);
         request.extensions_mut().insert(caller);
         let (answer, watched) = (router.clone().oneshot(request), watched.clone());
-        async move { answer.await.map(|response| response.map(|body| watched.watch(body))) }
+        async move {
+            let response = answer.await.unwrap_or_else(|never| match never {});
+            match response.extensions().get::<web::EndsWithoutAnswer>() {
+                Some(_) => Err(std::io::Error::other("it can't be said whether it was done")),
+                None => Ok(response.map(|body| watched.watch(body))),
+            }
+        }
     }));
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);

@@ -244,3 +244,42 @@ async fn a_mailbox_says_when_no_keyword_can_be_added() {
     let answer = b.run("FETCH 3 FLAGS").await.ok();
     assert!(answer.untagged[0].contains("one-more"), "{answer:?}");
 }
+
+/// The store stops while a change waits for its acknowledgement: whether it was made nobody can say, so neither OK nor NO
+/// is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_which_nobody_knows_what_became_gets_no_answer() {
+    let append = format!("APPEND INBOX {{{}+}}\r\n{}", MESSAGE.len(), String::from_utf8_lossy(MESSAGE));
+    let commands = [
+        "STORE 1 +FLAGS (\\Flagged)",
+        "UID EXPUNGE 1",
+        "EXPUNGE",
+        "MOVE 1 Trash",
+        "COPY 1 Trash",
+        "CREATE New",
+        &append,
+    ];
+    for command in commands {
+        let server = Server::start().await;
+        let mut client = server.login().await;
+        client.append("INBOX", MESSAGE).await.ok();
+        client.run("SELECT INBOX").await.ok();
+        client.run("STORE 1 +FLAGS.SILENT (\\Deleted)").await.ok();
+        let store = server.mailstore.store().clone();
+        store.hold_acknowledgements(true);
+        let tag = client.start(command).await;
+        let begun = std::time::Instant::now();
+        while store.waits_for_acknowledgement().is_none() {
+            assert!(begun.elapsed().as_secs() < 60, "{command} commits nothing");
+            tokio::task::yield_now().await;
+        }
+        tokio::task::block_in_place(|| store.fence("another machine is the primary").unwrap());
+        loop {
+            let line = client.line().await;
+            assert!(!line.starts_with(&tag), "{command}: {line}");
+            if line.is_empty() {
+                break;
+            }
+        }
+    }
+}

@@ -60,26 +60,31 @@ impl Sink {
         }
     }
 
-    /// Gives the message to delivery: the reply to it, once it is durable or refused.
-    async fn finish(self, bare: BareLineEnds) -> Reply {
+    /// Gives the message to delivery: the reply to it, once it is durable or refused. `None` when it can't be said which
+    /// it is: the connection ends without a reply then, and the client tries again as after any connection that broke.
+    async fn finish(self, bare: BareLineEnds) -> Option<Reply> {
         if let Some(failure) = self.failure {
-            return failure;
+            return Some(failure);
         }
         if bare.cr || (bare.lf && self.mender.is_none()) {
-            return Reply::new(554, (5, 6, 0), "lines must end with CRLF: the message has CR or LF alone");
+            return Some(Reply::new(554, (5, 6, 0), "lines must end with CRLF: the message has CR or LF alone"));
         }
         if self.has_nul {
             // What drops NULs behind us would see other lines, and another end of the message.
-            return Reply::new(
+            return Some(Reply::new(
                 554,
                 (5, 6, 0),
                 "the message has a NUL character, which no mail may have (RFC 5321 2.3.8)",
-            );
+            ));
         }
         let Some(incoming) = self.incoming else {
-            return Reply::new(451, (4, 3, 0), "the message was not taken, try again later");
+            return Some(Reply::new(451, (4, 3, 0), "the message was not taken, try again later"));
         };
-        match incoming.finish().await {
+        Some(match incoming.finish().await {
+            Err(error) if error.is_unknown() => {
+                tracing::error!(%error, "an SMTP connection ends without an answer");
+                return None;
+            }
             Ok(accepted) => Reply::new(250, (2, 0, 0), format!("taken as {}", accepted.id)),
             Err(error) => {
                 let refusal = error.refusal();
@@ -88,7 +93,7 @@ impl Sink {
                 }
                 refusal.into()
             }
-        }
+        })
     }
 }
 
@@ -139,7 +144,7 @@ impl Session {
             }
         }
         self.wire.check_access()?;
-        let reply = sink.finish(reader.bare_line_ends()).await;
+        let Some(reply) = sink.finish(reader.bare_line_ends()).await else { return Ok(Next::Close) };
         Ok(self.message_reply(&reply, recipients))
     }
 
@@ -196,7 +201,7 @@ impl Session {
             self.transaction = None;
             self.wire.check_access()?;
             let Chunked { sink, line_ends, recipients } = chunked;
-            let reply = sink.finish(line_ends.bare_line_ends()).await;
+            let Some(reply) = sink.finish(line_ends.bare_line_ends()).await else { return Ok(Next::Close) };
             return Ok(self.message_reply(&reply, recipients));
         }
         let failure = chunked.sink.failure.clone();

@@ -7,23 +7,25 @@ use rustix::io::Errno;
 
 use crate::{
     BodyId, Result, StoreError,
-    index::{IndexEngine, Space},
+    damage::{Kind, Tally},
+    index::{Batch, IndexEngine, Space},
     store::meta,
 };
 
 /// Where they are noted beside the index, so that a restart does not forget them.
-const NOTES: &str = "damaged-bodies";
+pub(crate) const NOTES: &str = "damaged-bodies";
 /// As many are remembered. Where a disk has lost more, the rest is found again once these are mended.
 const MAX_REMEMBERED: usize = 100_000;
 
 /// Bodies that can't be read, or are not what their names say.
 pub(crate) struct Broken {
     index: Arc<dyn IndexEngine>,
+    tally: Arc<Tally>,
     known: Mutex<BTreeMap<BodyId, String>>,
 }
 
 impl Broken {
-    pub(super) fn load(index: Arc<dyn IndexEngine>) -> Result<Self> {
+    pub(super) fn load(index: Arc<dyn IndexEngine>, tally: Arc<Tally>) -> Result<Self> {
         let parse = |key: &[u8], why: &[u8]| {
             let id = key.last_chunk::<32>().copied().map(BodyId::from_bytes);
             Ok(id.map(|id| (id, String::from_utf8_lossy(why).into_owned())))
@@ -32,8 +34,38 @@ impl Broken {
         for (id, why) in &known {
             tracing::error!(%id, why, "this body is still damaged");
         }
-        measure(&known);
-        Ok(Self { index, known: Mutex::new(known) })
+        measure(&tally, &known);
+        Ok(Self { index, tally, known: Mutex::new(known) })
+    }
+
+    /// Bodies that can't be there: what was to hold them is gone, or shorter than it was. `why` is said once.
+    pub(super) fn note_all(&self, ids: impl IntoIterator<Item = BodyId>, why: &str) {
+        let mut batch = Batch::new();
+        let mut known = self.known.lock();
+        for id in ids {
+            if known.len() >= MAX_REMEMBERED {
+                break;
+            }
+            known.entry(id).or_insert_with(|| {
+                let why = StoreError::BodyDamaged { id, what: why.to_owned() }.to_string();
+                batch.push(meta::write(meta::note_key(NOTES, id.as_bytes()), why.clone().into_bytes()));
+                why
+            });
+        }
+        measure(&self.tally, &known);
+        drop(known);
+        if batch.is_empty() {
+            return;
+        }
+        tracing::error!(bodies = batch.len(), why, "bodies are damaged");
+        if let Err(error) = self.index.apply(batch) {
+            tracing::warn!(%error, "that they are damaged will be forgotten at the next start");
+        }
+    }
+
+    pub(super) fn contains(&self, id: &BodyId) -> bool {
+        let known = self.known.lock();
+        !known.is_empty() && known.contains_key(id)
     }
 
     /// A body could not be given.
@@ -48,7 +80,7 @@ impl Broken {
         let why = error.to_string();
         tracing::error!(%id, why, "a body is damaged");
         known.insert(*id, why.clone());
-        measure(&known);
+        measure(&self.tally, &known);
         drop(known);
         let note = meta::write(meta::note_key(NOTES, id.as_bytes()), why.into_bytes());
         if let Err(error) = self.index.apply(vec![note]) {
@@ -62,7 +94,7 @@ impl Broken {
         if known.remove(id).is_none() {
             return;
         }
-        measure(&known);
+        measure(&self.tally, &known);
         drop(known);
         if let Err(error) = self.index.apply(vec![(Space::Meta, meta::note_key(NOTES, id.as_bytes()), None)]) {
             tracing::warn!(%id, %error, "a body that is well will be called damaged at the next start");
@@ -73,6 +105,12 @@ impl Broken {
     pub(crate) fn in_short(&self) -> (usize, Option<String>) {
         let known = self.known.lock();
         (known.len(), known.values().next().cloned())
+    }
+
+    /// How many, and the first few.
+    pub(crate) fn first(&self, few: usize) -> (usize, Vec<(BodyId, String)>) {
+        let known = self.known.lock();
+        (known.len(), known.iter().take(few).map(|(id, why)| (*id, why.clone())).collect())
     }
 
     pub(crate) fn list(&self) -> Vec<(BodyId, String)> {
@@ -86,7 +124,8 @@ fn passes(error: &StoreError) -> bool {
     [Errno::MFILE, Errno::NFILE, Errno::NOMEM].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-fn measure(known: &BTreeMap<BodyId, String>) {
+fn measure(tally: &Tally, known: &BTreeMap<BodyId, String>) {
+    tally.set(Kind::Bodies, known.len());
     metrics::gauge!("holdfast_store_damaged_bodies").set(known.len() as f64);
 }
 

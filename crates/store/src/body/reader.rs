@@ -8,8 +8,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Place,
-    broken::Broken,
+    Packs, Place,
     frame::{CHUNK_BYTES, Header, Unreadable, read_chunk, read_header},
 };
 use crate::{BodyId, Result, StoreError, disk::File};
@@ -54,11 +53,13 @@ pub struct BodyReader {
     position: u64,
     current: Option<(usize, Bytes)>,
     /// Who is told when it is damaged: while the store is open, which a reader must not keep from being closed.
-    broken: Weak<Broken>,
+    packs: Weak<Packs>,
+    /// What is damaged is asked for elsewhere.
+    rescues: bool,
 }
 
 impl BodyReader {
-    pub(crate) fn open(id: BodyId, file: Arc<dyn File>, place: Place, broken: Weak<Broken>) -> Result<Self> {
+    pub(crate) fn open(id: BodyId, file: Arc<dyn File>, place: Place, packs: Weak<Packs>) -> Result<Self> {
         let damaged = |what: &str| StoreError::BodyDamaged {
             id,
             what: format!("pack {} at byte {}: {what}", place.pack, place.offset),
@@ -74,17 +75,37 @@ impl BodyReader {
             offsets.push(at);
             at += u64::from(chunk.stored_bytes);
         }
-        Ok(Self { id, pack, header, offsets, position: 0, current: None, broken })
+        Ok(Self { id, pack, header, offsets, position: 0, current: None, packs, rescues: false })
     }
 
     /// What is found to be damaged is noted.
     fn noted<T>(&self, result: Result<T>) -> Result<T> {
         if let Err(error) = &result
-            && let Some(broken) = self.broken.upgrade()
+            && let Some(packs) = self.packs.upgrade()
         {
-            broken.note(&self.id, error);
+            packs.broken.note(&self.id, error);
         }
         result
+    }
+
+    /// The same, and what is damaged is asked for elsewhere.
+    pub(super) const fn rescued(mut self) -> Self {
+        self.rescues = true;
+        self
+    }
+
+    /// Goes on with the bytes that were kept anew, if they come.
+    fn rescue(&mut self) -> bool {
+        if !std::mem::take(&mut self.rescues) {
+            return false;
+        }
+        let Some(packs) = self.packs.upgrade() else { return false };
+        let Some(anew) = packs.rescue(&self.id).then(|| packs.open_body(&self.id)).and_then(Result::ok) else {
+            return false;
+        };
+        let position = self.position;
+        *self = Self { position, ..anew };
+        true
     }
 
     /// The body's name.
@@ -115,7 +136,11 @@ impl BodyReader {
                 Unreadable::Damaged(what) => StoreError::BodyDamaged { id: self.id, what },
                 Unreadable::Io(error) => StoreError::io("body pack")(error),
             });
-        let bytes = Bytes::from(self.noted(plain)?);
+        let bytes = match self.noted(plain) {
+            Ok(plain) => Bytes::from(plain),
+            Err(_) if self.rescue() => return self.chunk(number),
+            Err(error) => return Err(error),
+        };
         self.current = Some((number, bytes.clone()));
         Ok(bytes)
     }

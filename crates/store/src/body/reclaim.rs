@@ -246,7 +246,8 @@ impl Packs {
             state.writing.remove(&beginning(copies));
         }
         state.files.remove(&number);
-        let gone = broken.into_iter().map(|id| (Space::Meta, place_key(&id), None)).collect();
+        let mut gone: Batch = broken.into_iter().map(|id| (Space::Meta, place_key(&id), None)).collect();
+        gone.push(meta::forget_pack(number));
         self.index.apply(gone)?;
         drop(state);
         let path = pack_path(&self.dir, number);
@@ -370,6 +371,7 @@ fn fill(pack: &mut Pack, file: &dyn File, live: &[Frame], pace: &mut Pace, go_on
         places.push(meta::write(place_key(&frame.id), place.to_bytes()));
     }
     pack.file.sync().map_err(StoreError::io("body pack"))?;
+    places.push(meta::set_pack_bytes(pack.number, pack.len));
     Ok(places)
 }
 

@@ -3,8 +3,9 @@
 use std::{
     any::Any,
     ops::Bound,
+    os::unix::fs::MetadataExt as _,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use bytes::Bytes;
@@ -21,6 +22,14 @@ const JOURNAL_BYTES: u64 = 128 << 20;
 pub(crate) struct FjallIndex {
     database: Database,
     spaces: Spaces,
+    dir: PathBuf,
+    /// The folder's device and inode when it was opened.
+    identity: Option<(u64, u64)>,
+}
+
+fn identity(dir: &Path) -> Option<(u64, u64)> {
+    let found = std::fs::metadata(dir).ok()?;
+    Some((found.dev(), found.ino()))
 }
 
 #[derive(Clone)]
@@ -54,7 +63,7 @@ impl FjallIndex {
             let options = || KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes);
             let records = database.keyspace("records", options).map_err(damaged)?;
             let meta = database.keyspace("meta", options).map_err(damaged)?;
-            Ok(Self { database, spaces: Spaces { records, meta } })
+            Ok(Self { database, spaces: Spaces { records, meta }, dir: dir.to_owned(), identity: identity(dir) })
         })
     }
 }
@@ -92,6 +101,14 @@ impl IndexEngine for FjallIndex {
             }
             writes.commit().map_err(damaged)
         })
+    }
+
+    fn lost(&self) -> Option<String> {
+        if self.identity.is_none() || identity(&self.dir) != self.identity {
+            return Some(format!("the index {} was removed or replaced", self.dir.display()));
+        }
+        let gone = manifest::missing(&self.dir)?;
+        Some(format!("{} of the index was removed", gone.display()))
     }
 
     fn persist(&self) -> Result<()> {

@@ -7,7 +7,10 @@
 //! current = version(u64) xxh3_128(u128) kind(u8)       integers little-endian; the checksum is of the file `v` version
 //! ```
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -44,4 +47,15 @@ fn check_tree(tree: &Path) -> Result<()> {
         return Err(damaged());
     }
     Ok(())
+}
+
+/// What every open database in `dir` has, and this one has not any more: its trees and their manifests.
+pub(super) fn missing(dir: &Path) -> Option<PathBuf> {
+    let trees = dir.join("keyspaces");
+    let Ok(entries) = fs::read_dir(&trees) else { return Some(trees) };
+    let found: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    if found.is_empty() {
+        return Some(trees);
+    }
+    found.into_iter().map(|tree| tree.join("current")).find(|current| !current.exists())
 }

@@ -27,6 +27,8 @@ pub(crate) struct SegmentReader {
     pub(super) chain: Chain,
     pub(super) next: Seq,
     pub(super) time_ms: i64,
+    /// The next record stands behind a damaged place: its chain, which was found to lead to what is known.
+    pub(super) follows: Option<Chain>,
 }
 
 /// What a reader met where it expected a record.
@@ -64,7 +66,7 @@ impl SegmentReader {
             return Err(StoreError::damaged(format!("{}: no commit has the number 0", name())));
         }
         let chain = header[16..48].try_into().expect("32 bytes");
-        Ok(Self { file, path, offset: HEADER_BYTES as u64, chain, next: first, time_ms: 0 })
+        Ok(Self { file, path, offset: HEADER_BYTES as u64, chain, next: first, time_ms: 0, follows: None })
     }
 
     pub(crate) const fn next_seq(&self) -> Seq {
@@ -105,7 +107,7 @@ impl SegmentReader {
         if crc != crc32c::crc32c_append(crc32c::crc32c(&frame[8..]), &payload) {
             return invalid("a record's checksum does not match");
         }
-        let chain = chained(&self.chain, &payload);
+        let chain = self.follows.unwrap_or_else(|| chained(&self.chain, &payload));
         if chain != frame[8..] {
             return invalid("a record does not follow from the one before it");
         }
@@ -118,6 +120,7 @@ impl SegmentReader {
         }
         self.offset += (FRAME_BYTES + len) as u64;
         self.chain = chain;
+        self.follows = None;
         self.next = Seq(self.next.0 + 1);
         self.time_ms = commit.time_ms;
         Ok(Met::Record(Box::new(commit)))

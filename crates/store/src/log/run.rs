@@ -126,4 +126,8 @@ impl File for InMemory {
     fn truncate(&self, _: u64) -> std::io::Result<()> {
         Err(std::io::ErrorKind::ReadOnlyFilesystem.into())
     }
+
+    fn is_at(&self, _: &std::path::Path) -> std::io::Result<bool> {
+        Ok(false)
+    }
 }

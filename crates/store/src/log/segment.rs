@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub(super) const MAGIC: &[u8; 8] = b"HFLOG\0\0\x01";
-pub(super) const HEADER_BYTES: usize = 8 + 8 + 32 + 4;
+pub(crate) const HEADER_BYTES: usize = 8 + 8 + 32 + 4;
 pub(crate) const FRAME_BYTES: usize = 4 + 4 + 32;
 /// Stands in place of a record's length where the footer is.
 pub(super) const FOOTER_MARK: u32 = u32::MAX;

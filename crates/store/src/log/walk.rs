@@ -14,8 +14,8 @@ pub(crate) fn point(disk: &dyn Disk, dir: &Path, seq: Seq) -> Result<(Chain, Opt
     let begin = firsts.first().copied().unwrap_or(Seq(1));
     let not_retained = || StoreError::NotRetained { asked: seq, first: begin };
     let Some(first) = firsts.iter().rev().find(|first| first.0 <= seq.0 + 1) else { return Err(not_retained()) };
-    let mut reader = SegmentReader::open(disk, dir, *first)?;
-    if first.0 == seq.0 + 1 {
+    let (mut reader, _) = SegmentReader::open_around(disk, dir, *first)?;
+    if first.0 == seq.0 + 1 && reader.follows.is_none() {
         let before = firsts.iter().rev().find(|before| **before <= seq);
         let time_ms = before.map(|before| footer(disk, dir, *before)).transpose()?.flatten().map(|end| end.time_ms);
         return Ok((reader.chain, time_ms));
@@ -23,13 +23,18 @@ pub(crate) fn point(disk: &dyn Disk, dir: &Path, seq: Seq) -> Result<(Chain, Opt
     while reader.next <= seq {
         match reader.read()? {
             Met::Record(_) => {}
-            Met::Invalid(what) => return Err(StoreError::damaged(what)),
+            Met::Invalid(what) => pass_over(&mut reader, what, seq)?,
             Met::End | Met::Sealed => {
                 return Err(StoreError::damaged(format!("the log ends before commit {seq}")));
             }
         }
     }
     Ok((reader.chain, Some(reader.time_ms)))
+}
+
+/// Goes on behind what is damaged, where nothing from `needed` on is in it.
+fn pass_over(reader: &mut SegmentReader, what: String, needed: Seq) -> Result<()> {
+    if reader.pass_over(None)? && reader.next <= needed { Ok(()) } else { Err(StoreError::damaged(what)) }
 }
 
 /// The last commit up to `last` that was made at a moment or before; the one before the log's first when all came later.
@@ -49,7 +54,7 @@ pub(crate) fn seq_made_at(disk: &dyn Disk, dir: &Path, moment_ms: i64, last: Seq
             reached = footer.last;
             continue;
         }
-        let mut reader = SegmentReader::open(disk, dir, *first)?;
+        let (mut reader, _) = SegmentReader::open_around(disk, dir, *first)?;
         while reader.next <= last {
             match reader.read()? {
                 Met::Record(commit) => {
@@ -63,8 +68,11 @@ pub(crate) fn seq_made_at(disk: &dyn Disk, dir: &Path, moment_ms: i64, last: Seq
                     }
                 }
                 Met::Sealed => break,
+                // Another segment goes on behind what is damaged.
+                Met::End | Met::Invalid(_) if number + 1 < firsts.len() && !reader.pass_over(None)? => break,
                 Met::End => return Err(cut_off(*first, reader.next)),
-                Met::Invalid(what) => return Err(StoreError::damaged(what)),
+                // Times only go on: what is missing was made before what comes.
+                Met::Invalid(what) => pass_over(&mut reader, what, last)?,
             }
         }
     }
@@ -83,14 +91,17 @@ pub(crate) fn seq_stated_at(disk: &dyn Disk, dir: &Path, moment_ms: i64, last: S
             reached = footer.last;
             continue;
         }
-        let mut reader = SegmentReader::open(disk, dir, *first)?;
+        let (mut reader, _) = SegmentReader::open_around(disk, dir, *first)?;
         while reader.next <= last {
             match reader.read()? {
                 Met::Record(commit) if commit.time_ms <= moment_ms => reached = commit.seq(),
                 Met::Record(_) => return Ok(reached),
                 Met::Sealed => break,
+                // Another segment goes on behind what is damaged.
+                Met::End | Met::Invalid(_) if number + 1 < firsts.len() && !reader.pass_over(None)? => break,
                 Met::End => return Err(cut_off(*first, reader.next)),
-                Met::Invalid(what) => return Err(StoreError::damaged(what)),
+                // Times only go on: what is missing was made before what comes.
+                Met::Invalid(what) => pass_over(&mut reader, what, last)?,
             }
         }
     }
@@ -106,12 +117,23 @@ pub(crate) struct Replayed {
     pub problem: Option<String>,
 }
 
-/// Gives each commit of the segments `firsts` (with the number of its segment and the chain after it) in order, having checked that every
-/// segment follows from the one before it: a segment in the middle that is gone must not go unnoticed.
+/// What a replay may pass over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Needs {
+    /// The first commit that must not be missing.
+    pub from: Seq,
+    /// A commit before that, and the log's chain there, as others know it.
+    pub anchor: Option<(Seq, Chain)>,
+}
+
+/// Gives each commit of the segments `firsts` (with the number of its segment and the chain after it) in order, having
+/// checked that every segment follows from the one before it: a segment in the middle that is gone must not go unnoticed.
+/// What is damaged is passed over where nothing that is needed is in it.
 pub(crate) fn replay<E: From<StoreError>>(
     disk: &dyn Disk,
     dir: &Path,
     firsts: &[Seq],
+    needs: Needs,
     mut each: impl FnMut(usize, &Commit, &Chain) -> Result<(), E>,
 ) -> Result<Replayed, E> {
     let mut before: Option<(Chain, Seq)> = None;
@@ -122,9 +144,17 @@ pub(crate) fn replay<E: From<StoreError>>(
                 let reached = Seq(before.map_or(0, |(_, next)| next.0 - 1));
                 return Ok(Replayed { reached, problem: Some(what) });
             }
+            Err(StoreError::Damaged { what }) => {
+                let mut reader = SegmentReader::open_without_header(disk, dir, *first)?;
+                if !reader.pass_over(needs.anchor.filter(|_| newest))? || reader.next > needs.from.max(*first) {
+                    return Err(StoreError::damaged(what).into());
+                }
+                reader
+            }
             other => other?,
         };
         if let Some((chain, next)) = before
+            && reader.follows.is_none()
             && (chain != reader.chain || next != *first)
         {
             let what = format!(
@@ -132,19 +162,30 @@ pub(crate) fn replay<E: From<StoreError>>(
             );
             return Err(StoreError::damaged(what).into());
         }
-        loop {
+        // What follows a damaged end is known by its own header, and needs nothing that is missing.
+        let goes_on = firsts.get(number + 1).is_some_and(|next| *next <= needs.from);
+        before = loop {
             match reader.read()? {
                 Met::Record(commit) => each(number, &commit, &reader.chain)?,
-                Met::Sealed => break,
-                Met::End if newest => break,
+                Met::Sealed => break Some((reader.chain, reader.next)),
+                Met::End if newest => break Some((reader.chain, reader.next)),
+                Met::End if goes_on => break None,
                 Met::End => return Err(cut_off(*first, reader.next).into()),
-                Met::Invalid(what) if newest => {
-                    return Ok(Replayed { reached: Seq(reader.next.0 - 1), problem: Some(what) });
+                Met::Invalid(what) => {
+                    let at = reader.next;
+                    if reader.pass_over(needs.anchor.filter(|_| newest))? && reader.next <= needs.from {
+                        continue;
+                    }
+                    if newest {
+                        return Ok(Replayed { reached: Seq(at.0 - 1), problem: Some(what) });
+                    }
+                    if !goes_on {
+                        return Err(StoreError::damaged(what).into());
+                    }
+                    break None;
                 }
-                Met::Invalid(what) => return Err(StoreError::damaged(what).into()),
             }
-        }
-        before = Some((reader.chain, reader.next));
+        };
     }
     Ok(Replayed { reached: Seq(before.map_or(0, |(_, next)| next.0 - 1)), problem: None })
 }

@@ -69,6 +69,10 @@ impl File for ReadFile {
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
+    fn is_at(&self, _: &std::path::Path) -> io::Result<bool> {
+        Ok(true)
+    }
+
     fn truncate(&self, _: u64) -> io::Result<()> {
         refused()
     }

@@ -170,7 +170,9 @@ impl World {
                     self.seq += 1;
                 }
                 Err(StoreError::Full) => {}
-                Err(StoreError::Stopped { .. }) => {
+                // Refused: it is not there after a restart either.
+                Err(StoreError::Stopped { .. }) => goes_on = false,
+                Err(StoreError::Unknown { .. }) => {
                     unknown.push(act);
                     goes_on = false;
                 }
@@ -330,6 +332,20 @@ fn after_a_failed_sync_nothing_is_acknowledged_and_reads_go_on() {
     assert!(matches!(commit(b"after"), Err(StoreError::Stopped { .. })), "and the next sync would have succeeded");
     assert!(store.stopped().is_some());
     assert_eq!(store.snapshot().get(REALMS[0], b"x").unwrap().as_deref(), Some(&b"before"[..]));
+    drop(store);
+    // What was refused is not there after a restart either.
+    let store = world.open().unwrap();
+    assert_eq!(store.snapshot().get(REALMS[0], b"x").unwrap().as_deref(), Some(&b"before"[..]));
+}
+
+#[test]
+fn a_sync_that_fails_and_can_not_be_taken_back_is_answered_neither_way() {
+    let world = World::new(1);
+    let store = world.open().unwrap();
+    put(&store, b"before").unwrap();
+    world.disk.plan(1, Fault::Killed);
+    assert!(matches!(put(&store, b"during"), Err(StoreError::Unknown { .. })));
+    assert!(matches!(put(&store, b"after"), Err(StoreError::Stopped { .. })), "it was not even begun");
 }
 
 #[test]

@@ -332,4 +332,8 @@ impl File for SimFile {
         inode.pending.push(change);
         Ok(())
     }
+
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        Ok(self.disk.0.lock().names.get(path) == Some(&self.inode))
+    }
 }

@@ -56,7 +56,8 @@ pub(super) fn catch_up(
         ))));
     };
     let mut count = 0_u64;
-    let replayed = log::replay::<Opening>(&*options.disk, &dir, &firsts[start..], |_, commit, after| {
+    let needs = log::Needs { from: first_needed, anchor: Some((applied, chain)) };
+    let replayed = log::replay::<Opening>(&*options.disk, &dir, &firsts[start..], needs, |_, commit, after| {
         if commit.seq() >= first_needed {
             if applies {
                 apply(index, commit, after).map_err(Opening::of_index)?;
@@ -71,7 +72,9 @@ pub(super) fn catch_up(
     if let Some(what) = replayed.problem {
         return Err(StoreError::damaged(what).into());
     }
-    if firsts[start] == first_needed && *SegmentReader::open(&*options.disk, &dir, first_needed)?.chain() != chain {
+    // One whose header is damaged was found to follow by its records.
+    let header = SegmentReader::open(&*options.disk, &dir, firsts[start]);
+    if firsts[start] == first_needed && header.is_ok_and(|reader| *reader.chain() != chain) {
         let what = format!("the log's segment {first_needed} does not follow from the commits that the index holds");
         return Err(StoreError::damaged(what).into());
     }

@@ -22,6 +22,7 @@ const NOTE: u8 = b'n';
 const EPOCH: &[u8] = b"epoch";
 pub(crate) const BODY: u8 = b'b';
 pub(crate) const PACKED: &[u8] = b"packed";
+const PACK: u8 = b'k';
 
 pub(crate) type Write = (Space, Vec<u8>, Option<Vec<u8>>);
 
@@ -95,6 +96,26 @@ pub(crate) fn notes<T>(
     parse: impl Fn(&[u8], &[u8]) -> Result<T>,
 ) -> Result<Vec<T>> {
     prefixed(view, &note_key(space, prefix), parse)
+}
+
+fn pack_key(number: u32) -> Vec<u8> {
+    [&[PACK][..], &number.to_be_bytes()].concat()
+}
+
+/// The packs that nothing is appended to any more, and how long each was then.
+pub(crate) fn pack_bytes(view: &dyn IndexView) -> Result<Vec<(u32, u64)>> {
+    prefixed(view, &[PACK], |key, value| {
+        let number = key[1..].try_into().map_err(|_| StoreError::damaged("index: a pack's key"))?;
+        Ok((u32::from_be_bytes(number), self::number(key, value)?))
+    })
+}
+
+pub(crate) fn set_pack_bytes(number: u32, bytes: u64) -> Write {
+    write(pack_key(number), bytes.to_le_bytes().to_vec())
+}
+
+pub(crate) fn forget_pack(number: u32) -> Write {
+    (Space::Meta, pack_key(number), None)
 }
 
 fn absent_key(realm: RealmId) -> Vec<u8> {

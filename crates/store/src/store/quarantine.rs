@@ -5,23 +5,28 @@ use std::{collections::BTreeMap, sync::Arc};
 use parking_lot::Mutex;
 
 use super::meta;
-use crate::{RealmId, Result, StoreError, index::IndexEngine};
+use crate::{
+    RealmId, Result, StoreError,
+    damage::{Kind, Tally},
+    index::IndexEngine,
+};
 
 /// Realms that take no writes until they have been repaired, and why. Kept in the index, so that a restart does not
 /// forget them.
 pub(crate) struct Quarantine {
     index: Arc<dyn IndexEngine>,
+    tally: Arc<Tally>,
     realms: Mutex<BTreeMap<RealmId, String>>,
 }
 
 impl Quarantine {
-    pub(super) fn load(index: Arc<dyn IndexEngine>) -> Result<Self> {
+    pub(super) fn load(index: Arc<dyn IndexEngine>, tally: Arc<Tally>) -> Result<Self> {
         let realms: BTreeMap<_, _> = meta::quarantined(&*index.view())?.into_iter().collect();
         for (realm, reason) in &realms {
             tracing::error!(%realm, reason, "still quarantined");
         }
-        metrics::gauge!("holdfast_store_quarantined_realms").set(realms.len() as f64);
-        Ok(Self { index, realms: Mutex::new(realms) })
+        measure(&tally, realms.len());
+        Ok(Self { index, tally, realms: Mutex::new(realms) })
     }
 
     pub(crate) fn put(&self, realm: RealmId, reason: &str) {
@@ -31,7 +36,7 @@ impl Quarantine {
         }
         tracing::error!(%realm, reason, "quarantined");
         realms.insert(realm, reason.to_owned());
-        metrics::gauge!("holdfast_store_quarantined_realms").set(realms.len() as f64);
+        measure(&self.tally, realms.len());
         drop(realms);
         if let Err(error) = self.index.apply(vec![meta::set_quarantined(realm, reason)]) {
             tracing::warn!(%realm, %error, "the quarantine will be forgotten at the next start");
@@ -42,7 +47,7 @@ impl Quarantine {
         let mut realms = self.realms.lock();
         self.index.apply(vec![meta::release(realm)])?;
         realms.remove(&realm);
-        metrics::gauge!("holdfast_store_quarantined_realms").set(realms.len() as f64);
+        measure(&self.tally, realms.len());
         Ok(())
     }
 
@@ -56,4 +61,9 @@ impl Quarantine {
     pub(crate) fn list(&self) -> Vec<(RealmId, String)> {
         self.realms.lock().iter().map(|(realm, reason)| (*realm, reason.clone())).collect()
     }
+}
+
+fn measure(tally: &Tally, realms: usize) {
+    tally.set(Kind::Realms, realms);
+    metrics::gauge!("holdfast_store_quarantined_realms").set(realms as f64);
 }

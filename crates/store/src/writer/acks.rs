@@ -107,8 +107,9 @@ impl Acks {
         self.held.iter().map(|held| held.told.len()).sum()
     }
 
-    /// Nobody is told any more: their tickets say that the store has stopped.
-    pub(super) fn give_up(&mut self) {
-        self.held.clear();
+    /// Nobody will say any more that these are durable elsewhere. Gives those who are to be told that nobody knows.
+    #[must_use]
+    pub(super) fn give_up(&mut self) -> Told {
+        std::mem::take(&mut self.held).into_iter().flat_map(|held| held.told).collect()
     }
 }

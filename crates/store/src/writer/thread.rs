@@ -9,16 +9,17 @@ use std::{
 
 use prost::Message as _;
 
-use super::{Job, MAX_GROUP, MAX_GROUP_BYTES, Ran, Shared, Task, Told, group::Group, tell_all};
+use super::{Job, MAX_GROUP, MAX_GROUP_BYTES, Ran, Shared, Task, Tell, Told, group::Group, tell_all};
 use crate::{
     BodyId, CLOCK_SLACK_MS, Clock, Commit, Op, RealmCommit, RealmId, Result, Seq, StoreError, Tx,
     body::Packs,
+    damage::Findings,
     digest::Seal,
     error::panic_text,
     follow::Tail,
     index::{Batch, IndexEngine, Space},
     lock::Lock,
-    log::{Chain, Log, MAX_RECORD_BYTES, frame},
+    log::{self, Chain, Log, MAX_RECORD_BYTES, frame},
     partial::Partial,
     read::realm_of,
     room::Room,
@@ -32,6 +33,7 @@ pub(super) struct Thread {
     pub(super) index: Arc<dyn IndexEngine>,
     pub(super) packs: Arc<Packs>,
     pub(super) quarantine: Arc<Quarantine>,
+    pub(super) findings: Arc<Findings>,
     pub(super) partial: Arc<Partial>,
     pub(super) watchers: Arc<Watchers>,
     pub(super) tail: Arc<Tail>,
@@ -50,8 +52,9 @@ impl Thread {
     /// says so, never in one that keeps its callers waiting.
     pub(super) fn run(&mut self) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.work())) {
-            self.stop(&format!("the writer failed: {}", panic_text(&*panic)));
-            self.shared.acks.lock().give_up();
+            let reason = format!("the writer failed: {}", panic_text(&*panic));
+            self.stop(&reason);
+            self.shared.forsake(&reason);
         }
     }
 
@@ -135,7 +138,10 @@ impl Thread {
             }
         }
         let rest: Vec<Job> = jobs.collect();
-        let mut outcome = self.make_durable(&group, &frames, &commits, chain);
+        // Submitters of a group in which something panics are not told that it was not done: it may be.
+        let tells = Tells(tells);
+        let (mut outcome, stop) = self.make_durable(&group, &frames, &commits, chain);
+        let tells = tells.take();
         self.realms = group.realms;
         if outcome.is_err() {
             for (realm, state) in before {
@@ -149,23 +155,28 @@ impl Thread {
             metrics::histogram!("holdfast_store_group_seconds").record(start.elapsed().as_secs_f64());
             self.durable = last.seq();
             self.shared.last_ms.store(last.time_ms, Ordering::Relaxed);
-            self.watchers.publish(
-                commits.iter().flat_map(|commit| commit.realms.iter()).map(|part| (part.realm(), part.realm_seq())),
-            );
-            commits.iter().for_each(|commit| self.watchers.hooks.committed(commit));
+            if stop.is_none() {
+                self.publish_realms(&commits);
+            }
+            for commit in &commits {
+                self.watchers.hooks.committed(commit);
+            }
             self.tail.publish(commits);
-        }
-        if let Err(StoreError::Stopped { reason }) = &outcome {
-            self.stop(reason);
         }
         let mut acks = self.shared.acks.lock();
         let mut queue = self.shared.queue.lock();
         match &queue.stopped {
-            // Perhaps by somebody else meanwhile: nothing is acknowledged after that.
-            Some(reason) => outcome = Err(StoreError::Stopped { reason: reason.clone() }),
-            None => rest.into_iter().rev().for_each(|job| queue.jobs.push_front(job)),
+            // By somebody else meanwhile: nothing is acknowledged after that, whatever became of it.
+            Some(reason) if outcome.is_ok() => outcome = Err(StoreError::Unknown { reason: reason.clone() }),
+            Some(_) => {}
+            None if stop.is_none() => rest.into_iter().rev().for_each(|job| queue.jobs.push_front(job)),
+            None => {}
         }
         drop(queue);
+        if let Some(reason) = &stop {
+            // Before anyone is told, so that nothing is submitted to a store that takes nothing more.
+            self.stop(reason);
+        }
         let (mut told, mut held) = (Told::new(), Told::new());
         for (here, tell, own) in tells {
             let outcome = own.and_then(|()| outcome.clone());
@@ -179,6 +190,11 @@ impl Thread {
         }
         drop(acks);
         tell_all(told);
+    }
+
+    fn publish_realms(&self, commits: &[Arc<Commit>]) {
+        let parts = commits.iter().flat_map(|commit| commit.realms.iter());
+        self.watchers.publish(parts.map(|part| (part.realm(), part.realm_seq())));
     }
 
     pub(super) fn receive(&mut self, commits: Vec<Commit>, after: Chain) -> Result<()> {
@@ -198,6 +214,7 @@ impl Thread {
                 last.seq()
             )));
         }
+        self.keep_in_place()?;
         self.packs.sync()?;
         self.log.append(&frames, commits.len() as u64, chain, last.time_ms)?;
         self.log.sync()?;
@@ -206,6 +223,16 @@ impl Thread {
         self.shared.last_ms.store(self.last_ms, Ordering::Relaxed);
         self.tail.publish(commits.into_iter().map(Arc::new).collect());
         self.roll()
+    }
+
+    /// Sees to it that what was acknowledged is still where it was written.
+    pub(super) fn keep_in_place(&mut self) -> Result<()> {
+        if let Some(what) = self.log.keep_in_place()? {
+            let name = self.log.segment();
+            let name = name.file_name().unwrap_or_default().to_string_lossy();
+            self.findings.note(&format!("log/{name}"), &what);
+        }
+        Ok(())
     }
 
     /// Begins a new log segment where the old one is full; where that can't be done yet the old one goes on.
@@ -305,15 +332,23 @@ impl Thread {
         Ok((commit, writes, states))
     }
 
-    fn make_durable(&mut self, group: &Group, frames: &[u8], commits: &[Arc<Commit>], chain: [u8; 32]) -> Result<()> {
-        let Some(last) = commits.last() else { return Ok(()) };
-        self.room.check()?;
-        self.packs.sync()?;
-        self.log.append(frames, commits.len() as u64, chain, last.time_ms)?;
-        self.log.sync()?;
-        // Durable from here on: an error now can only mean that this process must not go on.
-        let stop =
-            |error: StoreError| StoreError::Stopped { reason: format!("the index did not take a commit: {error}") };
+    /// Makes a group durable; gives what its submitters are told, and why the store must stop after that, if so. Once the
+    /// log has a commit it is done, whatever becomes of the index: that one is caught up at the next start.
+    fn make_durable(
+        &mut self,
+        group: &Group,
+        frames: &[u8],
+        commits: &[Arc<Commit>],
+        chain: [u8; 32],
+    ) -> (Result<()>, Option<String>) {
+        let Some(last) = commits.last() else { return (Ok(()), None) };
+        if let Err(error) = self.log_group(frames, commits.len() as u64, chain, last.time_ms) {
+            let stop = match &error {
+                StoreError::Stopped { reason } | StoreError::Unknown { reason } => Some(reason.clone()),
+                _ => None,
+            };
+            return (Err(error), stop);
+        }
         let mut batch = Batch::new();
         for (full, value) in &group.writes {
             let realm = realm_of(full);
@@ -329,7 +364,53 @@ impl Thread {
             .acks
             .lock()
             .touch(last.seq(), commits.iter().flat_map(|commit| &commit.realms).map(RealmCommit::realm));
-        self.index.apply(batch).map_err(stop)?;
-        self.roll()
+        let indexed = catch_unwind(AssertUnwindSafe(|| self.index.apply(batch)));
+        let indexed =
+            indexed.map_err(|panic| panic_text(&*panic)).and_then(|outcome| outcome.map_err(|e| e.to_string()));
+        let stop = match indexed {
+            Err(error) => Some(format!(
+                "the index did not take commit {}, which is in the log and is not lost: {error}; start the service again",
+                last.seq()
+            )),
+            Ok(()) => self.roll().err().map(|error| match error {
+                StoreError::Stopped { reason } | StoreError::Unknown { reason } => reason,
+                other => other.to_string(),
+            }),
+        };
+        (Ok(()), stop)
+    }
+
+    /// Has the log hold a group, durably.
+    fn log_group(&mut self, frames: &[u8], count: u64, chain: Chain, time_ms: i64) -> Result<()> {
+        self.room.check()?;
+        self.keep_in_place()?;
+        self.packs.sync()?;
+        let before = self.log.len();
+        let file = self.log.segment();
+        self.log.append(frames, count, chain, time_ms)?;
+        let Err(error) = self.log.sync() else { return Ok(()) };
+        // A segment that append began holds nothing else.
+        let before = if self.log.segment() == file { before } else { log::HEADER_BYTES as u64 };
+        match error {
+            StoreError::Unknown { reason } if self.log.take_back(before) => Err(StoreError::Stopped { reason }),
+            other => Err(other),
+        }
+    }
+}
+
+/// Those who submitted a group. Dropped on the way, they are told that nobody knows what became of it.
+struct Tells(Vec<(bool, Tell, Result<()>)>);
+
+impl Tells {
+    fn take(mut self) -> Vec<(bool, Tell, Result<()>)> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl Drop for Tells {
+    fn drop(&mut self) {
+        for (_, tell, own) in self.0.drain(..) {
+            tell(own.and_then(|()| Err(StoreError::Unknown { reason: "the writer failed".to_owned() })));
+        }
     }
 }

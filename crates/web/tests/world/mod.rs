@@ -150,6 +150,8 @@ pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
+    /// The connection is ended instead.
+    pub ends_without_answer: bool,
 }
 
 impl Answer {
@@ -208,7 +210,8 @@ impl Browser {
             }
         }
         let body = body.collect().await.unwrap().to_bytes().to_vec();
-        Answer { status: parts.status, headers: parts.headers, body }
+        let ends_without_answer = parts.extensions.get::<web::EndsWithoutAnswer>().is_some();
+        Answer { status: parts.status, headers: parts.headers, body, ends_without_answer }
     }
 
     pub async fn get(&mut self, path: &str) -> Answer {

@@ -75,6 +75,7 @@ impl Primary {
         let serving = async {
             match said {
                 Kind::Promoted(told) => self.fenced_by(&told, &mut write).await,
+                Kind::Lend(_) => self.borrow_from(read, &mut write).await,
                 Kind::WantSummary(_) => self.give_summary(&mut write).await,
                 Kind::WantRealm(wanted) => self.give_realm(wanted.realm, read, &mut write).await,
                 Kind::WantBodies(_) => {

@@ -1,0 +1,161 @@
+//! Bodies that are damaged here are fetched from whoever has them: a standby from its primary, a primary from its standbys
+//! and its archives. One mechanism for all of them, whatever the direction.
+//!
+//! What is damaged is found by readers, who wait for it a moment, and by the scrub. What comes is compared with its name
+//! before it is kept, so that nobody can give anything else.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::BoxFuture;
+use store::{BodyId, Store, StoreError, WantedBody};
+use tokio_util::sync::CancellationToken;
+
+/// How often is looked whether something is damaged.
+const EVERY: Duration = Duration::from_secs(1);
+/// When a donor is asked again for what could not be had.
+const AGAIN: Duration = Duration::from_secs(600);
+/// When it is tried again after no donor answered.
+const NOBODY: Duration = Duration::from_secs(10);
+/// Bodies that are asked for together.
+const AT_ONCE: usize = 256;
+/// How long one donor may take for a body that somebody waits for.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// Bodies, each under its name.
+pub type Bodies = Vec<(BodyId, Vec<u8>)>;
+
+/// Someone who may have what is damaged here.
+pub trait Donor: Send + Sync {
+    /// What it is called.
+    fn name(&self) -> String;
+
+    /// Those of the bodies that it has. What it gives is checked by who asked.
+    fn bodies<'a>(&'a self, ids: &'a [BodyId]) -> BoxFuture<'a, Result<Bodies, String>>;
+}
+
+/// Fetches what is damaged in a store.
+pub struct Mending {
+    store: Store,
+    donors: Vec<Arc<dyn Donor>>,
+    mended: Box<dyn Fn(u64) + Send + Sync>,
+}
+
+impl Mending {
+    /// `mended` is told how many bodies were kept anew.
+    pub fn new(store: Store, donors: Vec<Arc<dyn Donor>>, mended: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        Self { store, donors, mended: Box::new(mended) }
+    }
+
+    /// Mends what is damaged until shut down: at once what a reader waits for.
+    pub async fn serve(self, shutdown: CancellationToken) {
+        let mut wanted = self.store.wanted_bodies();
+        let mut tried: HashMap<BodyId, Instant> = HashMap::new();
+        let mut not_before = Instant::now();
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                Some(body) = wanted.recv() => {
+                    self.give(body).await;
+                    continue;
+                }
+                () = tokio::time::sleep(EVERY) => {}
+            }
+            let damaged: Vec<BodyId> = self.store.damaged_bodies().into_iter().map(|(id, _)| id).collect();
+            tried.retain(|id, at| at.elapsed() < AGAIN && damaged.contains(id));
+            let due: Vec<BodyId> = damaged.into_iter().filter(|id| !tried.contains_key(id)).take(AT_ONCE).collect();
+            if due.is_empty() || Instant::now() < not_before {
+                continue;
+            }
+            let fetching = self.fetch(due.clone());
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                (_, answered) = fetching => if answered {
+                    tried.extend(due.into_iter().map(|id| (id, Instant::now())));
+                } else {
+                    not_before = Instant::now() + NOBODY;
+                },
+            }
+        }
+    }
+
+    /// Fetches all that is damaged now, batch by batch; gives how many were mended and how many are left.
+    pub async fn all(&self, progress: &dyn Fn(u64, u64)) -> (u64, u64) {
+        let damaged: Vec<BodyId> = self.store.damaged_bodies().into_iter().map(|(id, _)| id).collect();
+        let (total, mut done, mut mended) = (damaged.len() as u64, 0, 0);
+        for ids in damaged.chunks(AT_ONCE) {
+            mended += self.fetch(ids.to_vec()).await.0;
+            done += ids.len() as u64;
+            progress(done, total);
+        }
+        (mended, total - mended)
+    }
+
+    /// Fetches a body that somebody waits for.
+    async fn give(&self, body: WantedBody) {
+        let (mended, _) = self.fetch(vec![body.id]).await;
+        // Whoever waited may have gone.
+        let _ = body.told.send(mended > 0);
+    }
+
+    /// Fetches bodies; gives how many are well now, and whether every donor has answered.
+    pub(crate) async fn fetch(&self, mut ids: Vec<BodyId>) -> (u64, bool) {
+        let all = ids.len();
+        let store = self.store.clone();
+        // What could not be read once may be read the next time.
+        let looked = tokio::task::spawn_blocking(move || {
+            ids.retain(|id| match store.is_well(id) {
+                Ok(()) => {
+                    store.forget_damaged_body(id);
+                    false
+                }
+                Err(_) => true,
+            });
+            ids
+        });
+        let Ok(mut ids) = looked.await else { return (0, false) };
+        let mut answered = !self.donors.is_empty();
+        for donor in &self.donors {
+            if ids.is_empty() {
+                break;
+            }
+            let asked = donor.bodies(&ids);
+            let patience = PATIENCE.mul_f64(1.0 + ids.len() as f64 / 4.0);
+            let came = match tokio::time::timeout(patience, asked).await {
+                Ok(Ok(came)) => came,
+                Ok(Err(error)) => {
+                    tracing::warn!(donor = donor.name(), error, "what is damaged here could not be asked for");
+                    answered = false;
+                    continue;
+                }
+                Err(_) => {
+                    tracing::warn!(donor = donor.name(), "what is damaged here did not come in time");
+                    answered = false;
+                    continue;
+                }
+            };
+            for (id, bytes) in came {
+                match self.keep(id, bytes).await {
+                    Ok(()) => {
+                        ids.retain(|wanted| *wanted != id);
+                        tracing::error!(%id, from = donor.name(), "a message's bytes were damaged here, and are as they were again: look at this machine's disk");
+                        metrics::counter!("holdfast_store_mended_bodies_total").increment(1);
+                        (self.mended)(1);
+                    }
+                    Err(error) => tracing::warn!(%id, from = donor.name(), %error, "what came is not kept"),
+                }
+            }
+        }
+        ((all - ids.len()) as u64, answered)
+    }
+
+    async fn keep(&self, id: BodyId, bytes: Vec<u8>) -> Result<(), StoreError> {
+        let store = self.store.clone();
+        let kept = tokio::task::spawn_blocking(move || store.mend_body(&id, &bytes)).await;
+        kept.unwrap_or_else(|error| Err(StoreError::Panicked(error.to_string())))
+    }
+}

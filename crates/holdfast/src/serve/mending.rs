@@ -1,0 +1,50 @@
+//! Whom this machine asks for what is damaged here: its standbys, then its archives that it can read.
+
+use std::sync::Arc;
+
+use continuity::{
+    archive::donor::ArchiveDonor,
+    mending::{Donor, Mending},
+    standby::StandbyDonor,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::services::Services;
+
+/// The standbys, when this machine has a listener for them.
+pub fn standbys(services: &Services) -> Option<Arc<dyn Donor>> {
+    let primary = services.primary.get()?;
+    Some(Arc::new(StandbyDonor(primary.clone())))
+}
+
+/// The archives that this machine has an identity for; others only it can't read.
+pub async fn archives(services: &Services) -> Vec<Arc<dyn Donor>> {
+    let mut donors: Vec<Arc<dyn Donor>> = Vec::new();
+    for place in services.archives.places(None).unwrap_or_default() {
+        match (place.identities(), place.target().await) {
+            (Ok(Some(identities)), Ok(target)) => {
+                donors.push(Arc::new(ArchiveDonor::new(services.store.clone(), target, identities)));
+            }
+            (Ok(None), _) => {}
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::warn!(
+                    archive = place.name(),
+                    error = format!("{error:#}"),
+                    "it can't be asked for what is damaged"
+                );
+            }
+        }
+    }
+    donors
+}
+
+/// Mends what is damaged until shut down.
+pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) {
+    let mut donors: Vec<Arc<dyn Donor>> = standbys(&services).into_iter().collect();
+    donors.extend(archives(&services).await);
+    if donors.is_empty() || services.store.is_partial() {
+        shutdown.cancelled().await;
+        return;
+    }
+    Mending::new(services.store.clone(), donors, |_| ()).serve(shutdown).await;
+}

@@ -1,0 +1,89 @@
+//! Asking others for a body that is damaged here, in the middle of reading it.
+//!
+//! Whoever has them (a standby, a primary, an archive) gets what is wanted through [`crate::Store::wanted_bodies`], and keeps
+//! it anew with [`crate::Store::mend_body`]. A reader waits for that a bounded time, and not again soon for what could not be had.
+
+use std::{
+    collections::HashMap,
+    sync::mpsc::{SyncSender, sync_channel},
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use super::Packs;
+use crate::{BodyId, BodyReader, Result, Store, StoreError};
+
+/// How long a reader waits for a damaged body to come from elsewhere.
+pub const RESCUE_WAIT: Duration = Duration::from_secs(5);
+/// For so long nobody waits again for one that could not be had.
+const NOT_AGAIN: Duration = Duration::from_secs(60);
+/// What could not be had is remembered of so many.
+const MAX_FAILED: usize = 10_000;
+
+/// A body that a reader waits for.
+pub struct WantedBody {
+    /// Its name.
+    pub id: BodyId,
+    /// Told once it was kept anew (`true`), or can't be had.
+    pub told: SyncSender<bool>,
+}
+
+/// Where those that are wanted go.
+#[derive(Default)]
+pub(super) struct Rescue {
+    wanted: Mutex<Option<mpsc::UnboundedSender<WantedBody>>>,
+    failed: Mutex<HashMap<BodyId, Instant>>,
+}
+
+impl Packs {
+    /// Waits until a body that is damaged here was kept anew; `false` when that does not come about.
+    pub(super) fn rescue(&self, id: &BodyId) -> bool {
+        let failed = self.rescue.failed.lock().get(id).is_some_and(|at| at.elapsed() < NOT_AGAIN);
+        let Some(wanted) = self.rescue.wanted.lock().clone().filter(|_| !failed) else { return false };
+        let (told, tell) = sync_channel(1);
+        if wanted.send(WantedBody { id: *id, told }).is_err() {
+            return false;
+        }
+        let wait = || tell.recv_timeout(RESCUE_WAIT) == Ok(true);
+        let is_worker = tokio::runtime::Handle::try_current()
+            .is_ok_and(|handle| handle.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread);
+        let came = if is_worker { tokio::task::block_in_place(wait) } else { wait() };
+        if !came {
+            let mut failed = self.rescue.failed.lock();
+            failed.retain(|_, at| at.elapsed() < NOT_AGAIN);
+            if failed.len() < MAX_FAILED {
+                failed.insert(*id, Instant::now());
+            }
+        }
+        came
+    }
+}
+
+impl Store {
+    /// The bodies that readers wait for because they are damaged here. Whoever asks last gets them.
+    pub fn wanted_bodies(&self) -> mpsc::UnboundedReceiver<WantedBody> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        *self.inner.packs.rescue.wanted.lock() = Some(sender);
+        receiver
+    }
+
+    /// As [`Store::body`], as it is here and now: one that is damaged is not asked for elsewhere.
+    ///
+    /// # Errors
+    /// [`StoreError::BodyMissing`], [`StoreError::BodyDamaged`].
+    pub fn body_as_it_is(&self, id: &BodyId) -> Result<BodyReader> {
+        self.inner.packs.open_body(id)
+    }
+
+    /// Opens a body; one whose beginning is damaged is waited for.
+    pub(crate) fn body_or_rescued(&self, id: &BodyId) -> Result<BodyReader> {
+        let packs = &self.inner.packs;
+        let reader = match packs.open_body(id) {
+            Err(StoreError::BodyDamaged { .. }) if packs.rescue(id) => packs.open_body(id),
+            other => other,
+        };
+        reader.map(BodyReader::rescued)
+    }
+}

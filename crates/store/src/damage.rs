@@ -1,0 +1,219 @@
+//! What is known to be wrong with what is stored, until it is mended or needed no more.
+//!
+//! One place: pages, lines, alarms and numbers all come from [`Store::damage`]. What was found is kept beside the index, so
+//! that a restart does not forget it, whoever found it: readers, the scrub, `verify`, or the opening of the store.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+
+use crate::{
+    BodyId, RealmId, Result, Store,
+    index::{IndexEngine, Space},
+    store::meta,
+};
+
+/// Where findings are noted beside the index.
+pub(crate) const NOTES: &str = "damage";
+/// Damaged messages that [`Damage::bodies`] names; more are counted.
+pub const MAX_NAMED_BODIES: usize = 20;
+/// Damaged files that are remembered; a disk that lost more of them is found out again once these are mended.
+const MAX_FILES: usize = 10_000;
+
+/// What is known to be damaged.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Damage {
+    /// Realms that take no writes, and why.
+    pub realms: Vec<(RealmId, String)>,
+    /// The first [`MAX_NAMED_BODIES`] bodies that can't be read, or are not what their names say, and what is wrong.
+    pub bodies: Vec<(BodyId, String)>,
+    /// How many such bodies there are.
+    pub body_count: usize,
+    /// Files of the log, packs or checkpoints that are not what was written, by name below the data folder, and what is
+    /// wrong with each.
+    pub files: Vec<(String, String)>,
+}
+
+impl Damage {
+    /// How many things are damaged: realms, bodies and files.
+    pub const fn count(&self) -> usize {
+        self.realms.len() + self.body_count + self.files.len()
+    }
+
+    /// Whether nothing is known to be damaged.
+    pub const fn is_none(&self) -> bool {
+        self.count() == 0
+    }
+
+    /// One line for each thing that is named.
+    pub fn lines(&self) -> Vec<String> {
+        let realms = self.realms.iter().map(|(realm, why)| format!("{realm} is quarantined: {why}"));
+        let files = self.files.iter().map(|(name, what)| format!("{name}: {what}"));
+        let bodies = self.bodies.iter().map(|(_, what)| what.clone());
+        let mut lines: Vec<String> = realms.chain(files).chain(bodies).collect();
+        let more = self.body_count.saturating_sub(self.bodies.len());
+        if more > 0 {
+            lines.push(format!("and {more} more messages"));
+        }
+        lines
+    }
+}
+
+impl std::fmt::Display for Damage {
+    /// In one line: how much of each kind.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let count = |count: usize, one: &str, many: &str| match count {
+            0 => None,
+            1 => Some(format!("1 {one}")),
+            some => Some(format!("{some} {many}")),
+        };
+        let kinds = [
+            count(self.realms.len(), "realm is quarantined", "realms are quarantined"),
+            count(self.body_count, "message is damaged", "messages are damaged"),
+            count(self.files.len(), "file is damaged", "files are damaged"),
+        ];
+        let kinds: Vec<String> = kinds.into_iter().flatten().collect();
+        f.write_str(if kinds.is_empty() { "none known" } else { "" })?;
+        f.write_str(&kinds.join(", "))
+    }
+}
+
+/// How much is damaged, for the measurement: the sum of what each list has.
+#[derive(Default)]
+pub(crate) struct Tally([AtomicUsize; 3]);
+
+/// The lists that are counted.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    Realms,
+    Bodies,
+    Files,
+}
+
+impl Tally {
+    pub(crate) fn set(&self, kind: Kind, count: usize) {
+        self.0[kind as usize].store(count, Ordering::SeqCst);
+        let all: usize = self.0.iter().map(|count| count.load(Ordering::SeqCst)).sum();
+        metrics::gauge!("holdfast_store_damage").set(all as f64);
+    }
+}
+
+/// Files that are not what was written.
+pub(crate) struct Findings {
+    index: Arc<dyn IndexEngine>,
+    tally: Arc<Tally>,
+    known: Mutex<BTreeMap<String, String>>,
+}
+
+impl Findings {
+    pub(crate) fn load(index: Arc<dyn IndexEngine>, tally: Arc<Tally>) -> Result<Self> {
+        let start = meta::note_key(NOTES, &[]).len();
+        let parse = |key: &[u8], what: &[u8]| {
+            let name = String::from_utf8_lossy(key.get(start..).unwrap_or_default()).into_owned();
+            Ok((name, String::from_utf8_lossy(what).into_owned()))
+        };
+        let known: BTreeMap<_, _> = meta::notes(&*index.view(), NOTES, &[], parse)?.into_iter().collect();
+        for (name, what) in &known {
+            tracing::error!(name, what, "still damaged");
+        }
+        tally.set(Kind::Files, known.len());
+        Ok(Self { index, tally, known: Mutex::new(known) })
+    }
+
+    /// A file is not what was written.
+    pub(crate) fn note(&self, name: &str, what: &str) {
+        let mut known = self.known.lock();
+        if known.get(name).is_some_and(|known| known == what) || known.len() >= MAX_FILES {
+            return;
+        }
+        tracing::error!(name, what, "damaged");
+        known.insert(name.to_owned(), what.to_owned());
+        self.tally.set(Kind::Files, known.len());
+        drop(known);
+        let note = meta::write(meta::note_key(NOTES, name.as_bytes()), what.as_bytes().to_vec());
+        if let Err(error) = self.index.apply(vec![note]) {
+            tracing::warn!(name, %error, "that it is damaged will be forgotten at the next start");
+        }
+    }
+
+    /// It is as it was written again, or needed no more.
+    pub(crate) fn forget(&self, name: &str) {
+        let mut known = self.known.lock();
+        if known.remove(name).is_none() {
+            return;
+        }
+        self.tally.set(Kind::Files, known.len());
+        drop(known);
+        tracing::info!(name, "no longer damaged");
+        if let Err(error) = self.index.apply(vec![(Space::Meta, meta::note_key(NOTES, name.as_bytes()), None)]) {
+            tracing::warn!(name, %error, "what is well will be called damaged at the next start");
+        }
+    }
+
+    /// All that is wrong among the files that `is_due` says were looked at.
+    pub(crate) fn replace(&self, is_due: impl Fn(&str) -> bool, found: &BTreeMap<String, String>) {
+        let gone: Vec<String> =
+            self.known.lock().keys().filter(|name| is_due(name) && !found.contains_key(*name)).cloned().collect();
+        for name in gone {
+            self.forget(&name);
+        }
+        for (name, what) in found {
+            self.note(name, what);
+        }
+    }
+
+    pub(crate) fn list(&self) -> Vec<(String, String)> {
+        self.known.lock().iter().map(|(name, what)| (name.clone(), what.clone())).collect()
+    }
+}
+
+impl Store {
+    /// What is known to be damaged, whoever found it: until it is mended or needed no more, over restarts.
+    pub fn damage(&self) -> Damage {
+        let (body_count, bodies) = self.inner.packs.broken.first(MAX_NAMED_BODIES);
+        Damage { realms: self.quarantined(), bodies, body_count, files: self.inner.findings.list() }
+    }
+
+    /// The realms that refer to a body now.
+    ///
+    /// # Errors
+    /// Those of the index.
+    pub fn referrers(&self, id: &BodyId) -> Result<Vec<RealmId>> {
+        use crate::{Order, Read as _, tx::reference_key};
+        let snapshot = self.snapshot();
+        let mut found = Vec::new();
+        for realm in snapshot.realms()? {
+            if let Some(row) = snapshot.prefix(realm, &reference_key(id, &[]), Order::Ascending)?.next() {
+                row?;
+                found.push(realm);
+            }
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_is_said_in_one_line_and_counted_once() {
+        assert_eq!(Damage::default().to_string(), "none known");
+        let bodies = vec![(BodyId::of(b"a"), "body a is damaged".to_owned())];
+        let damage = Damage {
+            realms: vec![(RealmId::DIRECTORY, "x".to_owned())],
+            bodies,
+            body_count: 30,
+            files: vec![("log/1.log".to_owned(), "a hole".to_owned())],
+        };
+        assert_eq!(damage.count(), 32);
+        assert_eq!(damage.to_string(), "1 realm is quarantined, 30 messages are damaged, 1 file is damaged");
+        assert_eq!(damage.lines().len(), 4);
+    }
+}
