@@ -7,7 +7,7 @@
 //! Beside the base protocols it speaks LITERAL+, SASL-IR, ID, ENABLE, IDLE, UIDPLUS, MOVE, UNSELECT, NAMESPACE, CHILDREN,
 //! SPECIAL-USE and CREATE-SPECIAL-USE, LIST-EXTENDED, LIST-STATUS, STATUS=SIZE, ESEARCH, SEARCHRES, WITHIN, PARTIAL, SORT,
 //! ESORT, THREAD, CONDSTORE, QRESYNC, NOTIFY, BINARY, MULTIAPPEND, OBJECTID, PREVIEW, APPENDLIMIT, UTF8=ACCEPT, QUOTA,
-//! UIDONLY, INPROGRESS, UNAUTHENTICATE, SAVEDATE, REPLACE and COMPRESS=DEFLATE; STARTTLS, and PLAIN, LOGIN and SCRAM-SHA-256 under it.
+//! UIDONLY, INPROGRESS, UNAUTHENTICATE, SAVEDATE, REPLACE, CATENATE and COMPRESS=DEFLATE; STARTTLS, and PLAIN, LOGIN and SCRAM-SHA-256 under it.
 //!
 //! Start reading at [`ImapDoor::serve_connection`], then `session` for the loop of one connection. [`syntax`] reads
 //! commands, `response` writes answers, `failure` is where errors become response codes.

@@ -21,6 +21,9 @@ pub struct ImapOptions {
     pub max_command_before_login_bytes: usize,
     /// Longest command after login, literals included but not the message of an APPEND, in bytes. Default 256 KiB.
     pub max_command_bytes: usize,
+    /// How much more a command may have that puts messages together (CATENATE), in bytes: the texts that it brings itself.
+    /// Default 4 MiB.
+    pub max_catenate_text_bytes: usize,
     /// Longest refused `LITERAL+` message that is read and thrown away rather than ending the connection, in bytes.
     /// Default 64 MiB.
     pub max_discarded_bytes: u64,
@@ -52,6 +55,7 @@ impl Default for ImapOptions {
             max_message_bytes: 50 << 20,
             max_command_before_login_bytes: 40 << 10,
             max_command_bytes: 256 << 10,
+            max_catenate_text_bytes: 4 << 20,
             max_discarded_bytes: 64 << 20,
             max_mistakes: 20,
             max_failed_logins: 5,

@@ -2,6 +2,7 @@
 
 mod append;
 mod capability;
+mod catenate;
 mod copy;
 mod deflate;
 mod fetch;
@@ -189,6 +190,10 @@ impl Session {
 
     /// Gathers the next command. Sends what is waiting before it waits itself.
     async fn next_event(&mut self) -> Outcome<Event> {
+        if self.user.is_some() {
+            // A command that puts messages together has had more.
+            self.frame.set_limit(self.door.options.max_command_bytes);
+        }
         loop {
             let (used, progress) = match self.frame.feed(self.wire.buffered()) {
                 Ok(step) => step,
@@ -261,6 +266,10 @@ impl Session {
 
     /// Decides about a literal that was announced: take it, refuse it, or hand it over as the message of an APPEND.
     fn literal(&mut self, literal: LiteralHeader) -> Outcome<Option<Event>> {
+        if self.user.is_some() && syntax::is_catenate(self.frame.bytes()) {
+            let options = &self.door.options;
+            self.frame.set_limit(options.max_command_bytes.saturating_add(options.max_catenate_text_bytes));
+        }
         let refused: Failure = match syntax::append_head(self.frame.bytes()) {
             Some(Ok(head)) if self.user.is_some() => return Ok(Some(Event::Append(head, literal))),
             Some(Ok(_)) => Failure::bad("Log in first"),
@@ -378,6 +387,7 @@ impl Session {
                 Ok(Done::text("NAMESPACE completed"))
             }
             Command::Status { mailbox, items } => self.status(&mailbox, &items),
+            Command::Catenate(catenate) => self.catenate(catenate).await,
             Command::Idle => self.idle().await,
             Command::Notify(wanted) => self.notify(wanted),
             Command::GetQuota(root) => self.get_quota(&root),
@@ -545,6 +555,7 @@ fn may_be_newer(command: &Command) -> bool {
             | Command::Expunge
             | Command::UidExpunge(_)
             | Command::Rename { .. }
+            | Command::Catenate(_)
     )
 }
 

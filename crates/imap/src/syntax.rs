@@ -13,7 +13,7 @@ mod set;
 pub use command::*;
 pub use cursor::{Cursor, SyntaxError};
 pub use frame::{Frame, FrameError, LiteralHeader, Progress, tag_of};
-pub use parse::{ParseError, ParseErrorKind, append_head, append_next, parse};
+pub use parse::{ParseError, ParseErrorKind, append_head, append_next, is_catenate, parse, section};
 pub use set::{MessageSet, Ranges, SeqRange};
 
 /// Most open parentheses, and most levels of a search program (`NOT`, `OR`, lists) after chains are flattened.

@@ -68,6 +68,7 @@ proptest! {
         let _ = syntax::parse(&input);
         let _ = syntax::append_head(&input);
         let _ = syntax::append_next(&input);
+        let _ = syntax::is_catenate(&input);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(crate) enum Code {
     Modified(Ranges),
     /// `MAILBOXID`.
     MailboxId(String),
+    /// `BADURL`: a URL of a CATENATE that names nothing.
+    BadUrl(String),
     /// `INPROGRESS`: the tag of a command that is still being obeyed.
     InProgress(String),
     /// `CAPABILITY`: what can be used now.
@@ -81,6 +83,13 @@ impl Code {
             Self::Modified(set) => {
                 out.extend_from_slice(b"MODIFIED ");
                 set.write(out);
+            }
+            Self::BadUrl(url) => {
+                /// Longest part of it that is told.
+                const MOST: usize = 200;
+                out.extend_from_slice(b"BADURL ");
+                let plain = |b: u8| if b.is_ascii_graphic() && b != b']' { b } else { b'?' };
+                out.extend(url.bytes().take(MOST).map(plain));
             }
             Self::InProgress(tag) => {
                 out.extend_from_slice(b"INPROGRESS (");

@@ -230,7 +230,7 @@ impl Session {
     }
 
     /// Files all messages or none; when it returns, they are durable.
-    async fn file(&mut self, name: &str, batch: Batch) -> Outcome {
+    pub(super) async fn file(&mut self, name: &str, batch: Batch) -> Outcome {
         self.wire.check_access()?;
         let realm = self.realm()?;
         let mailbox = self.target(name)?;
@@ -250,11 +250,11 @@ impl Session {
 
 /// The messages of an APPEND that have come so far.
 #[derive(Default)]
-struct Batch {
+pub(super) struct Batch {
     /// The message that goes when the new one comes.
-    replaces: Option<(MailboxId, Uid)>,
-    messages: Vec<NewMessage>,
-    bytes: u64,
+    pub(super) replaces: Option<(MailboxId, Uid)>,
+    pub(super) messages: Vec<NewMessage>,
+    pub(super) bytes: u64,
 }
 
 impl Batch {

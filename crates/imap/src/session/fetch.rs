@@ -2,7 +2,7 @@
 
 mod job;
 mod message;
-mod section;
+pub(super) mod section;
 
 use std::collections::VecDeque;
 use std::ops::Range;

@@ -72,6 +72,7 @@ pub enum Command {
         mailbox: String,
         items: Vec<StatusItem>,
     },
+    Catenate(Catenate),
     Idle,
     /// RFC 5465; `None` for `NOTIFY NONE`.
     Notify(Option<Notify>),
@@ -125,6 +126,7 @@ impl Command {
             Self::Lsub { .. } => "lsub",
             Self::Namespace => "namespace",
             Self::Status { .. } => "status",
+            Self::Catenate(_) => "catenate",
             Self::Idle => "idle",
             Self::Notify(_) => "notify",
             Self::Close => "close",
@@ -210,6 +212,35 @@ pub enum StatusItem {
     HighestModSeq,
     MailboxId,
     AppendLimit,
+}
+
+/// APPEND or REPLACE of messages that are put together (RFC 4469), with all that they bring.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Catenate {
+    /// What it replaces, if it is a REPLACE.
+    pub replaces: Option<Replaced>,
+    /// The mailbox, as on the wire.
+    pub mailbox: String,
+    /// The messages.
+    pub messages: Vec<CatMessage>,
+}
+
+/// A message that is put together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CatMessage {
+    /// Flags and date.
+    pub words: AppendMessage,
+    /// Its parts, one after the other.
+    pub parts: Vec<CatPart>,
+}
+
+/// A part of a message that is put together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CatPart {
+    /// What an IMAP URL names.
+    Url(String),
+    /// These bytes.
+    Text(Vec<u8>),
 }
 
 /// The message that a REPLACE takes away (RFC 8508).

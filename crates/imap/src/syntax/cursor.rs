@@ -263,6 +263,11 @@ impl<'a> Cursor<'a> {
         Ok(bytes)
     }
 
+    /// `literal` or `literal8`, already in the input.
+    pub fn literal8(&mut self) -> Result<Vec<u8>> {
+        Ok(self.literal(true)?.to_vec())
+    }
+
     /// `string` as bytes.
     pub fn string_bytes(&mut self, expected: &'static str) -> Result<Vec<u8>> {
         match self.peek() {

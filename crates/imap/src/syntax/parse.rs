@@ -1,5 +1,6 @@
 //! From the bytes of a complete frame to a [`Command`].
 
+mod catenate;
 mod fetch;
 mod list;
 mod notify;
@@ -8,6 +9,8 @@ mod select;
 mod sort;
 
 use std::fmt;
+
+pub use fetch::section;
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::Offset;
@@ -67,25 +70,49 @@ pub fn parse(input: &[u8]) -> std::result::Result<Tagged, ParseError> {
 /// `None`: the command is none of these, or the literal announced is the mailbox name.
 pub fn append_head(input: &[u8]) -> Option<std::result::Result<AppendHead, ParseError>> {
     let mut c = Cursor::new(input);
+    let (tag, replaces) = match append_start(&mut c)? {
+        Ok(start) => start,
+        Err(error) => return Some(Err(error)),
+    };
+    // A literal that is only announced can not be read yet, so this fails as long as the mailbox name is on its way.
+    let Ok(mailbox) = c.astring("a mailbox name") else {
+        return None;
+    };
+    if is_put_together(c.clone()) {
+        return None;
+    }
+    Some(match append_message(&mut c) {
+        Ok(message) => Ok(AppendHead { replaces, tag, mailbox, message }),
+        Err(e) => Err(ParseError { tag: Some(tag), kind: ParseErrorKind::Syntax(e) }),
+    })
+}
+
+/// Whether a command that has come in part is an APPEND or REPLACE whose first message is put together (RFC 4469): its
+/// literals belong to the command, and are read with it.
+pub fn is_catenate(input: &[u8]) -> bool {
+    let mut c = Cursor::new(input);
+    matches!(append_start(&mut c), Some(Ok(_))) && c.astring("a mailbox name").is_ok() && is_put_together(c)
+}
+
+fn is_put_together(mut c: Cursor<'_>) -> bool {
+    append_words(&mut c).is_ok() && c.eat_word("CATENATE")
+}
+
+/// Tag and name of an APPEND or REPLACE, with the number of what is replaced, and the space before the mailbox; `None`
+/// if the command is another.
+fn append_start(c: &mut Cursor<'_>) -> Option<std::result::Result<(String, Option<Replaced>), ParseError>> {
     let tag = c.tag().ok()?.to_owned();
     c.space().ok()?;
     let replaces = if c.eat_word("APPEND") {
         None
     } else {
-        match replaced(&mut c)? {
+        match replaced(c)? {
             Ok(replaced) => Some(replaced),
             Err(e) => return Some(Err(ParseError { tag: Some(tag), kind: ParseErrorKind::Syntax(e) })),
         }
     };
     c.space().ok()?;
-    // A literal that is only announced can not be read yet, so this fails as long as the mailbox name is on its way.
-    let Ok(mailbox) = c.astring("a mailbox name") else {
-        return None;
-    };
-    Some(match append_message(&mut c) {
-        Ok(message) => Ok(AppendHead { replaces, tag, mailbox, message }),
-        Err(e) => Err(ParseError { tag: Some(tag), kind: ParseErrorKind::Syntax(e) }),
-    })
+    Some(Ok((tag, replaces)))
 }
 
 /// `REPLACE n` or `UID REPLACE n`; `None` if it is neither.
@@ -97,8 +124,13 @@ fn replaced(c: &mut Cursor<'_>) -> Option<Result<Replaced>> {
     if !c.eat_word("REPLACE") {
         return None;
     }
-    let number = c.space().and_then(|()| if c.eat(b'*') { Ok(None) } else { c.nz_number().map(Some) });
-    Some(number.map(|number| Replaced { uid, number }))
+    Some(replaced_number(c, uid))
+}
+
+fn replaced_number(c: &mut Cursor<'_>, uid: bool) -> Result<Replaced> {
+    c.space()?;
+    let number = if c.eat(b'*') { None } else { Some(c.nz_number()?) };
+    Ok(Replaced { uid, number })
 }
 
 /// Reads what stands between two messages of an APPEND (RFC 3502): `input` begins after the first one's literal and ends
@@ -107,7 +139,8 @@ pub fn append_next(input: &[u8]) -> Result<AppendMessage> {
     append_message(&mut Cursor::new(input))
 }
 
-fn append_message(c: &mut Cursor<'_>) -> Result<AppendMessage> {
+/// Flags and date before a message, and the space after them.
+fn append_words(c: &mut Cursor<'_>) -> Result<AppendMessage> {
     c.space()?;
     let mut message = AppendMessage::default();
     if c.peek() == Some(b'(') {
@@ -118,6 +151,11 @@ fn append_message(c: &mut Cursor<'_>) -> Result<AppendMessage> {
         message.internal_date_ms = Some(date_time(c)?);
         c.space()?;
     }
+    Ok(message)
+}
+
+fn append_message(c: &mut Cursor<'_>) -> Result<AppendMessage> {
+    let mut message = append_words(c)?;
     message.utf8 = c.eat_word("UTF8");
     if message.utf8 {
         c.space()?;
@@ -183,9 +221,10 @@ fn body(c: &mut Cursor<'_>) -> Result<std::result::Result<Command, String>> {
         }
         "GETQUOTAROOT" => Command::GetQuotaRoot(mailbox(c)?),
         "SETQUOTA" => return Ok(Ok(Command::SetQuota)),
-        "APPEND" => return c.expected("a mailbox name and a literal with the message"),
+        "APPEND" => Command::Catenate(catenate::catenate(c, None)?),
         "REPLACE" | "UID REPLACE" => {
-            return c.expected("a message number, a mailbox name and a literal with the message");
+            let replaces = Some(replaced_number(c, uid)?);
+            Command::Catenate(catenate::catenate(c, replaces)?)
         }
         _ => {
             let shown: String = name.chars().filter(|c| c.is_ascii_graphic()).take(MAX_NAME_SHOWN).collect();

@@ -306,3 +306,137 @@ async fn a_replacement_that_is_refused_changes_nothing() {
     let answer = replace(&mut c, "UID REPLACE 2 Drafts", MESSAGE).await.is("OK [HIGHESTMODSEQ ");
     answer.has("VANISHED 2").has("1 EXISTS").lacks("1 EXPUNGE");
 }
+
+const ONE: &[u8] = b"From: foo@example.com\r\n\r\nHello world body\r\n";
+const TWO: &[u8] =
+    b"Content-Type: multipart/mixed; boundary=b\r\nSubject: two\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n\
+first\r\n--b\r\nContent-Type: application/octet-stream\r\n\r\nsecond\r\n--b--\r\n";
+
+/// A mailbox with two messages, selected, and its UIDVALIDITY.
+async fn parts(server: &Server) -> (Client, String) {
+    let mut c = server.login().await;
+    c.run("CREATE \"a b\"").await.ok();
+    c.append("\"a b\"", ONE).await.ok();
+    c.append("\"a b\"", TWO).await.ok();
+    let answer = c.run("SELECT \"a b\"").await.ok();
+    let validity = answer.find("OK [UIDVALIDITY ")["OK [UIDVALIDITY ".len()..].split(']').next().expect("a number");
+    (c, validity.to_owned())
+}
+
+/// The messages of a mailbox, in their order.
+async fn texts(server: &Server, mailbox: &str) -> Vec<String> {
+    let mut c = server.login().await;
+    c.run(format!("EXAMINE {mailbox}")).await.ok();
+    let answer = c.run("UID FETCH 1:* (BODY.PEEK[])").await.ok();
+    let body = |line: &String| line.split_once("}\r\n").expect("a literal").1.trim_end_matches(')').to_owned();
+    answer.untagged.iter().filter(|line| line.contains(" FETCH ")).map(body).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_are_put_together_from_texts_and_parts_of_others() {
+    let server = Server::start().await;
+    let (mut c, validity) = parts(&server).await;
+    let (one, two) = (String::from_utf8_lossy(ONE).into_owned(), String::from_utf8_lossy(TWO).into_owned());
+    let text = |text: &str| format!("TEXT {{{}+}}\r\n{text}", text.len());
+    let mut expected = Vec::new();
+    for (parts, message) in [
+        (text("A: b\r\n\r\nall of it\r\n"), "A: b\r\n\r\nall of it\r\n".to_owned()),
+        ("URL \"/a%20b/;uid=1\"".to_owned(), one.clone()),
+        ("URL \"/a%20b/;UID=2\"".to_owned(), two.clone()),
+        ("url ;uid=1 URL /;uid=2/;section=2".to_owned(), format!("{one}second")),
+        (
+            format!("URL \"/a%20b;UIDVALIDITY={validity}/;uid=1/;section=HEADER\" {}", text("new\r\n")),
+            "From: foo@example.com\r\n\r\nnew\r\n".to_owned(),
+        ),
+        (
+            format!("{} URL \"/a%20b/;uid=1/;section=TEXT\" {}", text("B: c\r\n\r\n"), text("end\r\n")),
+            "B: c\r\n\r\nHello world body\r\nend\r\n".to_owned(),
+        ),
+        (
+            "URL \"/a%20b/;uid=2/;section=HEADER.FIELDS%20(SUBJECT)\" URL \"/a%20b/;uid=2/;section=1\"".to_owned(),
+            "Subject: two\r\n\r\nfirst".to_owned(),
+        ),
+        (
+            "URL \"/a%20b/;uid=1/;section=TEXT/;partial=6.5\" URL \"/a%20b/;uid=1/;partial=100000.1\"".to_owned(),
+            "world".to_owned(),
+        ),
+        ("URL {14+}\r\n/a%20b/;uid=01 TEXT {2}\r\n\r\n".replace("{2}", "{2+}"), format!("{one}\r\n")),
+        ("TEXT ~{4+}\r\na\0\r\n".to_owned(), "a\0\r\n".to_owned()),
+    ] {
+        let answer = c.run(format!("APPEND Archive (\\Seen) CATENATE ({parts})")).await;
+        assert!(answer.tagged.starts_with("OK [APPENDUID "), "{parts}: {answer:?}");
+        expected.push(message);
+    }
+    // Literals that wait, one after the other.
+    let tag = c.start("APPEND Archive CATENATE (TEXT {6}").await;
+    assert_eq!(c.line().await, "+ OK");
+    c.send("C: d\r\n URL \"/a%20b/;uid=1/;section=TEXT\" TEXT {5}\r\n").await;
+    assert_eq!(c.line().await, "+ OK");
+    c.send("end\r\n)\r\n").await;
+    c.finish(&tag).await.is("OK [APPENDUID ");
+    expected.push("C: d\r\nHello world body\r\nend\r\n".to_owned());
+    // Several at once, also with one that comes whole.
+    let several = "APPEND Archive CATENATE (URL ;uid=1) (\\Answered) CATENATE (URL ;uid=2) (\\Flagged) {4+}\r\nx\r\n.";
+    assert!(c.run(several).await.ok().code().ends_with(" 12:14"));
+    expected.extend([one.clone(), two, "x\r\n.".to_owned()]);
+    assert_eq!(texts(&server, "Archive").await, expected);
+    // In place of another, and in the selected mailbox, which hears of it.
+    c.run("UID REPLACE 1 \"a b\" CATENATE (URL ;uid=1/;section=HEADER TEXT {3+}\r\nx\r\n)").await.ok().has("1 EXPUNGE");
+    assert_eq!(texts(&server, "\"a b\"").await[1], "From: foo@example.com\r\n\r\nx\r\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_not_be_put_together_leaves_nothing() {
+    let server = Server::start_with(|options| {
+        options.max_message_bytes = 2_000;
+        options.max_catenate_text_bytes = 1_000;
+        options.max_command_bytes = 1_000;
+    })
+    .await;
+    let (mut c, _) = parts(&server).await;
+    let good = "URL \"/a%20b/;uid=1\"";
+    for bad in [
+        "URL \"/a%20b/;uid=9\"",
+        "URL \"/a%20b;uidvalidity=12345/;uid=1\"",
+        "URL \"/nowhere/;uid=1\"",
+        "URL \"/a%20b/;uid=1/;section=7.7\"",
+        "URL \"/a%20b/;uid=1/;section=NONE\"",
+        "URL \"imap://other.example/INBOX/;uid=1\"",
+        "URL \"http://example.org/\"",
+        "URL \"/a%20b/;uid=1;urlauth=anonymous:internal:00\"",
+        "URL \"\"",
+    ] {
+        for parts in [bad.to_owned(), format!("{good} {bad}"), format!("{bad} TEXT {{2+}}\r\nx\n {good}")] {
+            c.run(format!("APPEND Archive CATENATE ({parts})")).await.is("NO [BADURL ");
+            c.run(format!("APPEND Archive CATENATE ({good}) CATENATE ({parts})")).await.is("NO [BADURL ");
+        }
+    }
+    for (command, code) in [
+        (format!("APPEND nowhere CATENATE ({good})"), "NO [TRYCREATE]"),
+        (format!("APPEND nowhere CATENATE (TEXT {{2+}}\r\nx\n {good})"), "NO [TRYCREATE]"),
+        (format!("APPEND Archive (\\Recent) CATENATE ({good})"), "BAD "),
+        ("APPEND Archive CATENATE ()".to_owned(), "BAD "),
+        ("APPEND Archive CATENATE".to_owned(), "BAD "),
+        (format!("APPEND Archive CATENATE ({good}"), "BAD "),
+        (format!("APPEND Archive CATENATE ({good} TEXT x)"), "BAD "),
+        (format!("APPEND Archive CATENATE ({good} OTHER {{2+}}\r\nx\n)"), "BAD "),
+        (format!("APPEND Archive CATENATE ({good}) more"), "BAD "),
+        ("APPEND Archive CATENATE (TEXT {3+}\r\na\0\n)".to_owned(), "BAD "),
+        (format!("APPEND Archive CATENATE ({})", [good; 60].join(" ")), "NO [TOOBIG]"),
+        (format!("REPLACE 1 Archive CATENATE ({good}) CATENATE ({good})"), "BAD "),
+        (format!("REPLACE 7 Archive CATENATE ({good})"), "BAD "),
+        (format!("UID REPLACE 7 Archive CATENATE ({good})"), "NO [NONEXISTENT]"),
+    ] {
+        c.run(command.clone()).await.is(code);
+    }
+    // More text than a command may bring is refused before it comes.
+    c.run("APPEND Archive CATENATE (TEXT {5000}").await.is("NO [TOOBIG]");
+    let tag = c.start("APPEND Archive CATENATE (TEXT {1500}").await;
+    assert_eq!(c.line().await, "+ OK");
+    c.send([vec![b'x'; 1_500].as_slice(), b")\r\n"].concat()).await;
+    c.finish(&tag).await.ok();
+    // Another command has no more than before.
+    c.run("LIST \"\" {1500}").await.is("NO [TOOBIG]");
+    c.run("STATUS Archive (MESSAGES)").await.ok().has("STATUS \"Archive\" (MESSAGES 1)");
+    c.run("STATUS \"a b\" (MESSAGES)").await.ok().has("STATUS \"a b\" (MESSAGES 2)");
+}

@@ -167,7 +167,10 @@ impl Keeper {
             // Which numbers the known ones have is told by what follows.
             self.uids.fill(None);
         }
-        for line in answer.untagged.iter().filter(|line| !line.ends_with(" EXISTS")).take(lines) {
+        // The first EXISTS is what the mailbox was opened with; another tells what came at the same time.
+        let first = answer.untagged.iter().position(|line| line.ends_with(" EXISTS"));
+        let others = answer.untagged.iter().enumerate().filter(|(at, _)| Some(*at) != first);
+        for (_, line) in others.take(lines) {
             self.note(line, None);
         }
         if lines < answer.untagged.len() {

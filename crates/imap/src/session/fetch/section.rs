@@ -11,7 +11,7 @@ use crate::syntax::{Section, SectionForm, SectionText};
 
 /// Where the bytes of a section come from.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Content {
+pub(in crate::session) enum Content {
     /// These bytes of the message, as they are.
     Raw(Range<u64>),
     /// Some fields of the header that lies there.
@@ -25,7 +25,7 @@ pub(super) enum Content {
 }
 
 /// What `section` means in this message.
-pub(super) fn content(parsed: &Parsed, section: &Section) -> Content {
+pub(in crate::session) fn content(parsed: &Parsed, section: &Section) -> Content {
     if section.form == SectionForm::Binary {
         return binary(parsed, &section.part);
     }
@@ -59,7 +59,7 @@ pub(super) fn binary(parsed: &Parsed, path: &[u32]) -> Content {
 }
 
 /// The bytes `<offset.length>` of something `len` long, as a range within it.
-pub(super) fn clip(len: u64, partial: Option<(u64, u64)>) -> Range<u64> {
+pub(in crate::session) fn clip(len: u64, partial: Option<(u64, u64)>) -> Range<u64> {
     match partial {
         None => 0..len,
         Some((offset, length)) => offset.min(len)..offset.saturating_add(length).min(len),

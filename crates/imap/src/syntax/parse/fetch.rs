@@ -185,3 +185,13 @@ fn partial(c: &mut Cursor<'_>) -> Result<Option<(u64, u64)>> {
     c.byte(b'>', "\">\"")?;
     Ok(Some((offset, length)))
 }
+
+/// A section as it stands between the brackets of `BODY[...]`, or in an IMAP URL; `None` if it is none.
+pub fn section(text: &str) -> Option<Section> {
+    let text = format!("[{text}]");
+    let mut c = Cursor::new(text.as_bytes());
+    match body_section(&mut c, true) {
+        Ok(FetchItem::Section(section)) if c.at_end() => Some(section),
+        _ => None,
+    }
+}

@@ -196,3 +196,46 @@ fn replace_is_read_as_append_is_with_a_number_before() {
         assert!(parse(whole.as_bytes()).is_err(), "{whole}");
     }
 }
+
+#[test]
+fn messages_that_are_put_together_are_read_with_all_they_bring() {
+    use crate::syntax::{CatPart, Catenate, is_catenate};
+    let Command::Catenate(Catenate { replaces: None, mailbox, messages }) = ok(
+        "APPEND x (\\Seen) CATENATE (URL \"/y/;uid=1\" TEXT {3}\r\na c url {4+}\r\n/y/z) CATENATE (TEXT ~{1}\r\n\0) {2}\r\nhi",
+    ) else {
+        panic!("a CATENATE");
+    };
+    assert_eq!((mailbox.as_str(), messages.len()), ("x", 3));
+    assert_eq!(messages[0].words.flags, [Flag::Seen]);
+    assert_eq!(
+        messages[0].parts,
+        [CatPart::Url("/y/;uid=1".into()), CatPart::Text(b"a c".to_vec()), CatPart::Url("/y/z".into())]
+    );
+    assert_eq!(messages[1].parts, [CatPart::Text(vec![0])]);
+    assert_eq!(messages[2].parts, [CatPart::Text(b"hi".to_vec())]);
+    assert!(matches!(ok("UID REPLACE 4 x CATENATE (URL u)"), Command::Catenate(Catenate { replaces: Some(_), .. })));
+    for wrong in [
+        "APPEND x",
+        "APPEND x CATENATE",
+        "APPEND x CATENATE ()",
+        "APPEND x CATENATE (URL)",
+        "APPEND x CATENATE (TEXT y)",
+        "APPEND x CATENATE (URL y) z",
+        "APPEND x CATENATE (TEXT {2}\r\n\0x)",
+        "REPLACE 1 x CATENATE (URL y) CATENATE (URL z)",
+    ] {
+        bad(wrong);
+    }
+    for (begun, is) in [
+        ("a APPEND x CATENATE (URL y TEXT {3}\r\n", true),
+        ("a APPEND x (\\Seen) \"17-Jul-1996 02:44:25 -0700\" catenate (TEXT {3+}\r\n", true),
+        ("a UID REPLACE 1 x CATENATE (TEXT {3}\r\n", true),
+        ("a APPEND {1}\r\nx CATENATE (TEXT {3}\r\n", true),
+        ("a APPEND CATENATE {3}\r\n", false),
+        ("a APPEND x {3}\r\n", false),
+        ("a SEARCH CATENATE {3}\r\n", false),
+    ] {
+        assert_eq!(is_catenate(begun.as_bytes()), is, "{begun}");
+        assert!(!is || append_head(begun.as_bytes()).is_none(), "{begun}");
+    }
+}
