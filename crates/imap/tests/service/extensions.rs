@@ -422,7 +422,7 @@ async fn what_can_not_be_put_together_leaves_nothing() {
         (format!("APPEND Archive CATENATE ({good} OTHER {{2+}}\r\nx\n)"), "BAD "),
         (format!("APPEND Archive CATENATE ({good}) more"), "BAD "),
         ("APPEND Archive CATENATE (TEXT {3+}\r\na\0\n)".to_owned(), "BAD "),
-        (format!("APPEND Archive CATENATE ({})", [good; 60].join(" ")), "NO [TOOBIG]"),
+        (format!("APPEND Archive CATENATE ({})", ["URL ;uid=2"; 15].join(" ")), "NO [TOOBIG]"),
         (format!("REPLACE 1 Archive CATENATE ({good}) CATENATE ({good})"), "BAD "),
         (format!("REPLACE 7 Archive CATENATE ({good})"), "BAD "),
         (format!("UID REPLACE 7 Archive CATENATE ({good})"), "NO [NONEXISTENT]"),
