@@ -108,7 +108,7 @@ impl Directory {
                     tx.delete(realm, key);
                 }
             }
-            Ok(!first && !(network_known && browser_known))
+            Ok(!(first || network_known && browser_known))
         })
     }
 }

@@ -315,10 +315,10 @@ impl Directory {
         let (login, proof) = (Login::of_password(id, &record), self.inner.remembered.proof(&record.encode_to_vec()));
         let paid = if !totp && self.remembers(id, ANY_DOOR, password, proof) {
             // Right before, at another door: no guess.
-            match self.verify_slowly(counted_as, password, Some(record), attempt.peer).await? {
-                true => None,
-                false => return Err(AuthError::Invalid),
+            if !self.verify_slowly(counted_as, password, Some(record), attempt.peer).await? {
+                return Err(AuthError::Invalid);
             }
+            None
         } else {
             Some(self.guess(counted_as, password, Some(record), attempt.peer, pay).await?)
         };
@@ -340,7 +340,9 @@ impl Directory {
                 }
                 // Who has the password guesses at the code.
                 Err(totp::CodeError::Wrong) => {
-                    paid.iter().for_each(|paid| throttle.failed(paid));
+                    if let Some(paid) = &paid {
+                        throttle.failed(paid);
+                    }
                     Err(AuthError::Invalid)
                 }
                 Err(totp::CodeError::Other(error)) => {

@@ -84,12 +84,13 @@ pub async fn execute(services: &Arc<Services>, command: AdminCommand, output: &O
         outcome
     };
     let say = async {
-        while acts {
+        let overdue = || services.store.acknowledgement_overdue().is_some_and(|since| since >= SAY_THAT_IT_WAITS);
+        if acts {
             tokio::time::sleep(SAY_THAT_IT_WAITS).await;
-            if services.store.acknowledgement_overdue().is_some_and(|since| since >= SAY_THAT_IT_WAITS) {
-                output.waits("waiting for a standby (Ctrl-C to stop)").await;
-                break;
+            while !overdue() {
+                tokio::time::sleep(SAY_THAT_IT_WAITS).await;
             }
+            output.waits("waiting for a standby (Ctrl-C to stop)").await;
         }
         std::future::pending::<()>().await;
     };

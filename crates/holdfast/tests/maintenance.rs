@@ -208,7 +208,9 @@ fn a_damaged_log_keeps_nobody_out_and_one_that_is_removed_is_put_back() {
     let log = dir.path().join("data/log/00000000000000000001.log");
     let mut bytes = std::fs::read(&log).unwrap();
     let len = bytes.len();
-    [len / 4, len / 2, len - 7].iter().for_each(|at| bytes[*at] ^= 4);
+    for at in [len / 4, len / 2, len - 7] {
+        bytes[at] ^= 4;
+    }
     std::fs::write(&log, bytes).unwrap();
     let server = Server::start(dir.path());
     let mut anna = Imap::login(server.address("imap"), "anna@example.org").unwrap();

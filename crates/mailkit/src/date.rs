@@ -240,7 +240,7 @@ fn month(text: &str) -> Option<i8> {
         let same = |c: char, other: Option<char>| other == Some(c) || (other == Some('\u{fffd}') && !c.is_ascii());
         name.chars().all(|c| same(c, letters.next())) && (name.chars().count() > 2 || letters.next().is_none())
     };
-    MONTHS.iter().find(|(_, names)| names.iter().any(|name| begins(name))).map(|(month, _)| *month)
+    MONTHS.iter().find(|(_, names)| names.iter().any(&begins)).map(|(month, _)| *month)
 }
 
 fn full_year(text: &str) -> Option<i16> {

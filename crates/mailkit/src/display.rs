@@ -269,7 +269,9 @@ fn search_within(raw: &[u8], parsed: &Parsed, depth: usize, out: &mut String) {
             Some(Opened::Files { text, html, files }) => {
                 say(&text);
                 say(&html.as_deref().map(html::to_search_text).unwrap_or_default());
-                files.iter().for_each(|file| say(&file.name));
+                for file in files {
+                    say(&file.name);
+                }
             }
             Some(Opened::Encrypted) | None => {}
         }

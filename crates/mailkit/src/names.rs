@@ -161,6 +161,6 @@ mod tests {
             assert_eq!(clean(given), name, "{given:?}");
         }
         let long = clean(&format!("{}.pdf", "ä".repeat(300)));
-        assert!(long.len() <= MAX_FILE_NAME_BYTES && long.ends_with(".pdf"));
+        assert!(long.len() <= MAX_FILE_NAME_BYTES && long.strip_suffix(".pdf").is_some());
     }
 }

@@ -91,7 +91,7 @@ fn decoded(file: &[u8]) -> Cow<'_, str> {
         (!wrong, columns, std::cmp::Reverse(signs))
     };
     // Of those alike, the last would win: the commonest set comes first.
-    let best = sets.into_iter().rev().max_by_key(|set| known(*set)).unwrap_or(encoding_rs::WINDOWS_1252);
+    let best = sets.into_iter().rev().max_by_key(|set| known(set)).unwrap_or(encoding_rs::WINDOWS_1252);
     best.decode_without_bom_handling(file).0
 }
 

@@ -269,7 +269,9 @@ fn a_pack_that_is_short_or_missing_costs_its_own_bodies_and_nothing_else() {
             assert_eq!(store.body(&id(100)).unwrap().read_all().unwrap(), text(100));
             assert_eq!(store.damage().body_count, lost.len());
             // Once they are here again nothing is damaged.
-            lost.iter().for_each(|number| store.mend_body(&id(*number), &text(*number)).unwrap());
+            for number in &lost {
+                store.mend_body(&id(*number), &text(*number)).unwrap();
+            }
             assert_eq!((unreadable(&store), store.damage().count()), (Vec::new(), 0), "{what}, {which}");
         }
     }

@@ -156,7 +156,9 @@ fn a_flipped_bit_in_the_newest_segment_is_served_around_said_and_given_to_nobody
         copy(built.path(), dir.path());
         let path = &segments(dir.path())[0];
         let mut bytes = fs::read(path).unwrap();
-        places.iter().for_each(|at| bytes[*at] ^= 1 << (at % 8));
+        for at in places {
+            bytes[*at] ^= 1 << (at % 8);
+        }
         fs::write(path, &bytes).unwrap();
         let store = Store::open(dir.path(), whole()).unwrap_or_else(|error| panic!("{places:?}: {error}"));
         assert_eq!((values(&store).len(), store.seq()), (20, Seq(20)), "{places:?}");

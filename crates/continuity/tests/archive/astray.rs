@@ -13,11 +13,13 @@ use crate::{
     world::{self, World, account, all, assert_sound, busy, write},
 };
 
+/// Minutes that passed, and what the clock was off by, in minutes; a snapshot is taken after the commits named.
+type History = (&'static [(i64, i64)], &'static [usize]);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_finds_what_was_committed_after_a_clock_was_ahead_and_says_which_commits_carry_wrong_times() {
     const MINUTE_MS: i64 = 60_000;
-    // Minutes that passed, and what the clock was off by, in minutes; a snapshot is taken after the commits named.
-    let histories: [(&[(i64, i64)], &[usize]); 5] = [
+    let histories: [History; 5] = [
         (&[(0, 0), (10, 2880), (20, 0), (30, 0), (40, 0)], &[]),
         (&[(0, 0), (10, 2880), (11, 2880), (20, 0), (30, 0)], &[0]),
         (&[(0, 0), (10, 2880), (20, 0), (30, 0), (40, 0)], &[1, 2]),

@@ -125,9 +125,9 @@ fn a_clock_that_was_ahead_is_an_alarm_and_hides_nothing_from_rewind_and_restore(
         let write = move |tx: &mut store::Tx<'_>| {
             let key = b"\x7funder a wrong clock".to_vec();
             if put {
-                tx.put(store::RealmId::QUEUE, key, Vec::new())
+                tx.put(store::RealmId::QUEUE, key, Vec::new());
             } else {
-                tx.delete(store::RealmId::QUEUE, key)
+                tx.delete(store::RealmId::QUEUE, key);
             }
             Ok::<_, store::StoreError>(())
         };

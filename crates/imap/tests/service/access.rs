@@ -142,7 +142,7 @@ async fn a_message_that_is_being_sent_breaks_off() {
     let first = client.bytes(100).await;
     assert!(String::from_utf8_lossy(&first).contains("{30000018}"));
     server.directory.set_enabled(server.account, false).await.unwrap();
-    let rest = client.to_end().await;
+    let rest = client.rest().await;
     assert!(rest.len() < message.len(), "it came to its end");
     assert!(!rest.windows(5).any(|window| window == b"* BYE"), "a goodbye in the middle of a message is part of it");
 }

@@ -92,7 +92,7 @@ impl Client {
     }
 
     /// All that comes until the connection ends, in whatever way.
-    pub async fn to_end(&mut self) -> Vec<u8> {
+    pub async fn rest(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let _ = tokio::time::timeout(PATIENCE, self.stream.read_to_end(&mut bytes)).await.expect("the end in time");
         bytes

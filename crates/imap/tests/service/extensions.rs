@@ -290,7 +290,7 @@ async fn a_replacement_that_is_refused_changes_nothing() {
     }
     c.run("REPLACE 1 Drafts").await.is("BAD ");
     replace(&mut c, "REPLACE 1 Drafts", b"with\0nul").await.is("NO [CANNOT]").lacks("1 EXPUNGE");
-    let two = format!("REPLACE 1 Drafts {{2+}}\r\nx\n {{2+}}\r\ny\n");
+    let two = "REPLACE 1 Drafts {2+}\r\nx\n {2+}\r\ny\n".to_string();
     c.run(two).await.is("BAD ");
     c.run("NOOP").await.ok();
     c.run("EXAMINE Drafts").await.ok().has("2 EXISTS");

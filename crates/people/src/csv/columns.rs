@@ -537,8 +537,8 @@ impl Column {
             let short = part.len() <= 3;
             if short { words.contains(part) } else { name.contains(*part) }
         };
-        if MAIL.iter().any(|part| has(&part)) && !name.contains("mailing") && !name.contains("mailbox") {
-            return if SHOWN.iter().any(|part| has(&part)) {
+        if MAIL.iter().any(has) && !name.contains("mailing") && !name.contains("mailbox") {
+            return if SHOWN.iter().any(has) {
                 Self::Passed
             } else if KIND.iter().any(|part| words.iter().any(|word| word.ends_with(part))) {
                 Self::AddressLabel(number)
@@ -549,10 +549,10 @@ impl Column {
         if NOT_THEIRS.iter().any(|part| name.contains(part)) {
             return Self::Other(header.trim().to_owned());
         }
-        match PHONE.iter().find(|(_, parts)| parts.iter().any(|part| has(&part))) {
+        match PHONE.iter().find(|(_, parts)| parts.iter().any(has)) {
             Some((_, _)) if KIND.iter().any(|part| words.contains(part)) => Self::PhoneLabel(number),
             Some(("", _)) => {
-                let place = PLACE.iter().find(|(_, parts)| parts.iter().any(|part| has(&part)));
+                let place = PLACE.iter().find(|(_, parts)| parts.iter().any(has));
                 Self::Phone(number, place.map_or("", |(place, _)| place))
             }
             Some((kind, _)) => Self::Phone(number, kind),

@@ -41,7 +41,7 @@ async fn every_session_ends_by_every_way_in_every_state() {
         }
         for (state, mut client) in clients {
             if state == "in RETR" {
-                let rest = client.to_end().await;
+                let rest = client.rest().await;
                 assert!(rest.len() < large.len() && !rest.windows(4).any(|w| w == b"-ERR"), "{way}, {state}");
                 continue;
             }

@@ -178,7 +178,7 @@ impl Client {
     }
 
     /// All that comes until the server closes.
-    pub async fn to_end(&mut self) -> Vec<u8> {
+    pub async fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         // A reset is a close too.
         let _ = tokio::time::timeout(PATIENCE, self.stream.read_to_end(&mut rest)).await.expect("the server closes");

@@ -288,9 +288,8 @@ async fn change_one(caller: &Caller, id: AccountId, form: &Posted) -> Result<Don
             directory.add_alias(id, alias).await.map(|()| (format!("gave account {id} the address {alias}"), "saved"))
         }
         "rename" => {
-            let new = match EmailAddress::parse(alias) {
-                Ok(new) => new,
-                Err(_) => return Err(Fault::Bad(format!("\u{201c}{alias}\u{201d} is no e-mail address."))),
+            let Ok(new) = EmailAddress::parse(alias) else {
+                return Err(Fault::Bad(format!("\u{201c}{alias}\u{201d} isn\u{2019}t a valid email address.")));
             };
             let before = directory.account(id)?.map(|account| account.address.to_string()).unwrap_or_default();
             directory
