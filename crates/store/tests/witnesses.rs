@@ -156,7 +156,7 @@ fn a_flipped_bit_in_the_newest_segment_is_served_around_said_and_given_to_nobody
         copy(built.path(), dir.path());
         let path = &segments(dir.path())[0];
         let mut bytes = fs::read(path).unwrap();
-        for at in places {
+        for at in &places {
             bytes[*at] ^= 1 << (at % 8);
         }
         fs::write(path, &bytes).unwrap();
