@@ -5,7 +5,7 @@ use prost::Message as _;
 use store::{Order, Read, RealmId, Tx};
 
 use crate::{
-    Directory, DirectoryError, Result, check_password, password,
+    Directory, DirectoryError, Result, check_password, check_password_of_operator, password,
     schema::{self, AccountRecord, CredentialsRecord, account_key, address_key, decode},
 };
 
@@ -111,6 +111,17 @@ impl Directory {
     /// The address is taken, its domain is not ours, or the password can't be taken.
     pub async fn create_account(&self, new: NewAccount) -> Result<AccountId> {
         check_password(&new.password, &[&new.address.to_string(), &new.name])?;
+        self.make_account(new).await
+    }
+
+    /// The same for an operator at the command line, who may take a password that is too common for others. Gives also
+    /// whether it is such a one.
+    pub async fn create_account_as_operator(&self, new: NewAccount) -> Result<(AccountId, bool)> {
+        let common = check_password_of_operator(&new.password, &[&new.address.to_string(), &new.name])?;
+        Ok((self.make_account(new).await?, common))
+    }
+
+    async fn make_account(&self, new: NewAccount) -> Result<AccountId> {
         new.address.check_own()?;
         if new.name.len() > MAX_NAME_BYTES {
             return Err(DirectoryError::TooLong { what: "the name", limit: MAX_NAME_BYTES });
@@ -195,6 +206,18 @@ impl Directory {
     pub async fn set_password(&self, id: AccountId, password: &str) -> Result<()> {
         let account = self.account(id)?.ok_or_else(|| DirectoryError::no_account(id))?;
         check_password(password, &[&account.address.to_string(), &account.name])?;
+        self.replace_password(id, password).await
+    }
+
+    /// The same for an operator at the command line, as [`Self::create_account_as_operator`].
+    pub async fn set_password_as_operator(&self, id: AccountId, password: &str) -> Result<bool> {
+        let account = self.account(id)?.ok_or_else(|| DirectoryError::no_account(id))?;
+        let common = check_password_of_operator(password, &[&account.address.to_string(), &account.name])?;
+        self.replace_password(id, password).await?;
+        Ok(common)
+    }
+
+    async fn replace_password(&self, id: AccountId, password: &str) -> Result<()> {
         // App passwords go on with the same salt.
         let before = crate::login::credentials(&self.store().snapshot(), id)?;
         let scram = before.as_ref().and_then(CredentialsRecord::scram_salt);

@@ -52,7 +52,7 @@ pub use domain::{DnsRecord, Domain};
 pub use error::{AuthError, DirectoryError, Result};
 pub use invariants::DirectoryInvariants;
 pub use login::{Login, LoginAttempt, Secret, Service};
-pub use password_rule::check_password;
+pub use password_rule::{check_password, check_password_of_operator};
 pub use remember::Remember;
 pub use salvage::{SalvagedAccount, salvaged_account};
 pub use schema::Settings;

@@ -8,6 +8,8 @@ pub(crate) const MIN_PASSWORD_CHARS: usize = 8;
 const MAX_PASSWORD_BYTES: usize = 512;
 /// A password that is found within so many guesses, commonest first, is not taken.
 const COMMONEST: u64 = 10_000;
+/// The same for one that an operator sets on the command line, perhaps for an hour or for a test.
+const COMMONEST_OF_OPERATORS: u64 = 1_000;
 /// How much of a password is looked at for that: what is long enough without the rest is.
 const LOOKED_AT_CHARS: usize = 64;
 /// Parts of a name or address shorter than this are found in anything.
@@ -18,6 +20,20 @@ const MIN_PART_CHARS: usize = 3;
 /// # Errors
 /// [`DirectoryError::BadPassword`] says what is wrong with it.
 pub fn check_password(password: &str, about: &[&str]) -> Result<()> {
+    check(password, about, COMMONEST)
+}
+
+/// Whether a password can be taken from an operator, who answers for it, and whether to warn of it: it is among those that
+/// nobody else may choose.
+///
+/// # Errors
+/// As [`check_password`], for those that are tried within the first thousand guesses.
+pub fn check_password_of_operator(password: &str, about: &[&str]) -> Result<bool> {
+    check(password, about, COMMONEST_OF_OPERATORS)?;
+    Ok(check_password(password, about).is_err())
+}
+
+fn check(password: &str, about: &[&str], commonest: u64) -> Result<()> {
     let bad = |what: String| Err(DirectoryError::BadPassword(what));
     if password.chars().count() < MIN_PASSWORD_CHARS {
         return bad(format!("a password needs at least {MIN_PASSWORD_CHARS} characters"));
@@ -36,7 +52,7 @@ pub fn check_password(password: &str, about: &[&str]) -> Result<()> {
                     belong together"
             .to_owned());
     }
-    if is_common(password, about) {
+    if is_common(password, about, commonest) {
         return bad(
             "this is one of the passwords that are tried first; take several words that do not belong together"
                 .to_owned(),
@@ -50,13 +66,15 @@ fn plain(text: &str) -> String {
     text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// The address and the name, each whole and in its parts, the longest first.
+/// The address and the name, each whole and in its parts, the longest first. The last label of a domain is no part: it is
+/// everybody's.
 fn parts(about: &[&str]) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();
     for text in about {
         parts.push(plain(text));
         parts.extend(text.split('@').map(plain));
-        parts.extend(text.split(|c: char| !c.is_alphanumeric()).map(plain));
+        let own = text.split_once('@').and(text.rsplit_once('.')).map_or(*text, |(own, _)| own);
+        parts.extend(own.split(|c: char| !c.is_alphanumeric()).map(plain));
     }
     parts.retain(|part| part.chars().count() >= MIN_PART_CHARS);
     parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
@@ -78,13 +96,13 @@ fn is_about(password: &str, about: &[&str]) -> bool {
     rest.chars().count() < whole && others < MIN_PART_CHARS && rest.chars().count() <= 4
 }
 
-fn is_common(password: &str, about: &[&str]) -> bool {
+fn is_common(password: &str, about: &[&str], commonest: u64) -> bool {
     let looked_at: String = password.chars().take(LOOKED_AT_CHARS).collect();
     let about = parts(about);
     let about: Vec<&str> = about.iter().map(String::as_str).collect();
     // Spaces around a password, and between its letters, are tried too.
     let squeezed: String = looked_at.split_whitespace().collect();
-    [looked_at.trim(), &squeezed].iter().any(|form| zxcvbn::zxcvbn(form, &about).guesses() <= COMMONEST)
+    [looked_at.trim(), &squeezed].iter().any(|form| zxcvbn::zxcvbn(form, &about).guesses() <= commonest)
 }
 
 #[cfg(test)]
@@ -186,6 +204,14 @@ mod tests {
         ] {
             check_password(fine, &ABOUT).unwrap_or_else(|error| panic!("{fine:?}: {error}"));
             check_password(fine, &[]).unwrap_or_else(|error| panic!("{fine:?}: {error}"));
+        }
+        for common in ["testpass", "test1234", "pass1234"] {
+            assert!(check_password(common, &ABOUT).is_err(), "{common}");
+            assert!(check_password_of_operator(common, &ABOUT).unwrap(), "{common}: with a warning");
+        }
+        assert!(!check_password_of_operator("tulip ferry oxide", &ABOUT).unwrap());
+        for worst in ["password", "12345678", "letmein1", "        ", "anna.berger", "short"] {
+            assert!(check_password_of_operator(worst, &ABOUT).is_err(), "{worst}");
         }
         for (wrong, limit) in [("short", "8"), (&*"x1!y".repeat(200), "512")] {
             let error = check_password(wrong, &ABOUT).unwrap_err().to_string();

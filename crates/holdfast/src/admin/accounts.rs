@@ -39,8 +39,9 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
             let role = if admin { Role::Admin } else { Role::User };
             let parsed = EmailAddress::parse(&address).with_context(|| address.clone())?;
             let new = NewAccount { address: parsed, name, password: password.password.clone(), role, quota_bytes };
-            let id = directory.create_account(new).await?;
+            let (id, common) = directory.create_account_as_operator(new).await?;
             output.line(format!("account {address} is there")).await;
+            warn_if(common, output).await;
             told(&address, &password, output).await;
             (Some(id), "account made".to_owned())
         }
@@ -57,9 +58,10 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
         AccountCommand::Set(args) => return set(services, args, output).await,
         AccountCommand::Passwd { address, password } => {
             let account = find(services, &address).await?;
-            directory.set_password(account.id, &password.password).await?;
+            let common = directory.set_password_as_operator(account.id, &password.password).await?;
             tell(services, account.id, &AccessChange::Password).await;
             output.line(format!("{address} has a new password; its web sessions have ended")).await;
+            warn_if(common, output).await;
             told(&address, &password, output).await;
             (Some(account.id), "password set".to_owned())
         }
@@ -295,6 +297,13 @@ pub fn complete(command: &mut AdminCommand) -> anyhow::Result<()> {
     }
 }
 
+async fn warn_if(common: bool, output: &Output) {
+    if common {
+        let warning = "warning: this password is among the first that attackers try; let its owner choose another";
+        output.line(warning.to_owned()).await;
+    }
+}
+
 fn ask_password(address: &str, args: &mut PasswordArgs) -> anyhow::Result<()> {
     if args.generate {
         let random: [u8; 10] = rand::random();
@@ -310,6 +319,6 @@ fn ask_password(address: &str, args: &mut PasswordArgs) -> anyhow::Result<()> {
         }
         args.password = first;
     }
-    directory::check_password(&args.password, &[address])?;
+    directory::check_password_of_operator(&args.password, &[address])?;
     Ok(())
 }
