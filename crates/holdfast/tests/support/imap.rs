@@ -38,6 +38,11 @@ impl Answer {
     }
 }
 
+/// What stands before the literal of a message that has NUL.
+fn binary(message: &[u8]) -> &'static str {
+    if message.contains(&0) { "~" } else { "" }
+}
+
 impl Imap {
     pub fn connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
@@ -116,9 +121,9 @@ impl Imap {
         Ok(Literal { stream: &mut self.stream, left: length as u64 })
     }
 
-    /// APPEND without waiting for the server's word (`{n+}`).
+    /// APPEND without waiting for the server's word (`{n+}`); a message with NUL needs a literal8 (RFC 3516).
     pub fn append_at_once(&mut self, mailbox: &str, message: &[u8]) -> io::Result<Answer> {
-        let tag = self.send(&format!("APPEND {mailbox} {{{}+}}", message.len()))?;
+        let tag = self.send(&format!("APPEND {mailbox} {}{{{}+}}", binary(message), message.len()))?;
         self.raw(message)?;
         self.raw(b"\r\n")?;
         self.finish(&tag)
@@ -127,7 +132,7 @@ impl Imap {
     /// APPEND with a synchronising literal.
     pub fn append(&mut self, mailbox: &str, message: impl AsRef<[u8]>) -> io::Result<Answer> {
         let message = message.as_ref();
-        let tag = self.send(&format!("APPEND {mailbox} {{{}}}", message.len()))?;
+        let tag = self.send(&format!("APPEND {mailbox} {}{{{}}}", binary(message), message.len()))?;
         let line = self.response()?;
         if !line.starts_with('+') {
             let tagged = line.strip_prefix(&tag).unwrap_or(&line).trim_start().to_owned();
