@@ -74,7 +74,8 @@ impl Directory {
         let browser = browser.map(|browser| browser[..end].to_owned());
         // The time of the login, not of the commit.
         let now = self.now_ms();
-        self.store().transact(move |tx| {
+        // It may be lost with this machine, and nobody who signs in waits for another one.
+        self.store().transact_here(move |tx| {
             let realm = account.realm();
             let own = key(peer);
             let mut others = Vec::new();

@@ -44,6 +44,8 @@ impl MailStore {
     pub async fn renumber(&self, account: RealmId) -> Result<usize> {
         self.commit(move |this, tx| {
             tx.keeps_books();
+            // A deleted account may be brought back, and must not then give a number a second time.
+            tx.clears(account);
             this.renumber_in(tx, account)
         })
         .await

@@ -1,6 +1,7 @@
 //! Signing in and out, and the first run.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use askama::Template;
 use axum::Extension;
@@ -20,6 +21,9 @@ use crate::forms::{Posted, local};
 use crate::site::Site;
 use crate::view::{self, Page, fresh_key};
 use crate::{MIN_PASSWORD, csrf, settings};
+
+/// How long a sign-in waits for the mail that tells its owner of it.
+const NOTICE_PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Template)]
 #[template(path = "signin.html")]
@@ -207,7 +211,12 @@ async fn sign_in(
     let name = settings::browser(agent);
     // That it could not be noted, on a full disk for one, keeps nobody out.
     if site.directory.note_browser(account, addr, &name).await.unwrap_or(false) {
-        settings::tell(site, account, AccessChange::NewSignIn, addr, &name).await;
+        let site = site.clone();
+        let told = tokio::spawn(async move {
+            settings::tell(&site, account, AccessChange::NewSignIn, addr, &name).await;
+        });
+        // The mail waits for a standby where every mail does; who signs in does not.
+        let _ = tokio::time::timeout(NOTICE_PATIENCE, told).await;
     }
     let mut response = Redirect::to(next).into_response();
     response.headers_mut().append(header::SET_COOKIE, jar.set_session(Some(&token)));
