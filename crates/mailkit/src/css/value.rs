@@ -26,6 +26,10 @@ const GRADIENTS: [&str; 8] = [
     "-webkit-radial-gradient",
 ];
 
+/// Functions that name a picture to be loaded. As plain words they mean nothing, and look like half of an attack.
+const PICTURES: [&str; 9] =
+    ["url", "src", "image", "image-set", "-webkit-image-set", "cross-fade", "-webkit-cross-fade", "element", "paint"];
+
 /// A token, or a function with what is in it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Piece {
@@ -72,6 +76,11 @@ fn read_into(input: &mut Parser<'_>, pieces: &mut Vec<Piece>, is_outermost: bool
             return unknown();
         }
         let piece = match token {
+            Token::Ident(name)
+                if PICTURES.contains(&&*name.to_ascii_lowercase()) || name.eq_ignore_ascii_case("expression") =>
+            {
+                return unknown();
+            }
             Token::Ident(name) if is_plain_name(&name) => match colour::named(&name) {
                 Some(colour) => Piece::Colour(Some(colour), name.to_string()),
                 None if name.eq_ignore_ascii_case("currentcolor") => Piece::Colour(None, name.to_string()),
@@ -107,18 +116,7 @@ fn function(name: &str, input: &mut Parser<'_>) -> Result<Piece, Refused> {
     if name == "var" {
         return input.parse_nested_block(variable);
     }
-    if matches!(
-        name,
-        "url"
-            | "src"
-            | "image"
-            | "image-set"
-            | "-webkit-image-set"
-            | "cross-fade"
-            | "-webkit-cross-fade"
-            | "element"
-            | "paint"
-    ) {
+    if PICTURES.contains(&name) {
         let has_address = input.parse_nested_block(|input| {
             let empty = matches!(input.next(), Ok(Token::QuotedString(text)) if text.trim().is_empty());
             while input.next().is_ok() {}
