@@ -12,6 +12,7 @@ use cssparser::{
 
 use super::declarations::{self, Declarations};
 use super::is_plain_name;
+use super::value::is_word;
 
 /// Longest content of all `<style>` elements of a message, in bytes; the rest is cut.
 pub(crate) const MAX_SHEET_BYTES: usize = 256 * 1024;
@@ -398,7 +399,7 @@ fn query_of(input: &mut Parser<'_>) -> Result<Option<String>, Refused> {
     let mut is_not = false;
     while let Ok(token) = input.next().cloned() {
         match token {
-            Token::Ident(word) if is_plain_name(&word) => {
+            Token::Ident(word) if is_word(&word) => {
                 is_not |= word.eq_ignore_ascii_case("not");
                 out.push(word.to_ascii_lowercase());
             }
@@ -434,7 +435,7 @@ fn feature_of(input: &mut Parser<'_>) -> Result<String, Refused> {
         let start = input.position();
         let Ok(token) = input.next().cloned() else { break };
         match token {
-            Token::Ident(word) if is_plain_name(&word) => out.push_str(&word.to_ascii_lowercase()),
+            Token::Ident(word) if is_word(&word) => out.push_str(&word.to_ascii_lowercase()),
             Token::Colon => out.push(':'),
             Token::Delim('/') if !out.is_empty() => out.push('/'),
             Token::Number { .. } | Token::Dimension { .. } => {

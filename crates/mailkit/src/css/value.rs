@@ -30,6 +30,12 @@ const GRADIENTS: [&str; 8] = [
 const PICTURES: [&str; 9] =
     ["url", "src", "image", "image-set", "-webkit-image-set", "cross-fade", "-webkit-cross-fade", "element", "paint"];
 
+/// Whether a word can stand in a value or a media query.
+pub(crate) fn is_word(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    is_plain_name(name) && !PICTURES.contains(&&*lower) && lower != "expression"
+}
+
 /// A token, or a function with what is in it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Piece {
@@ -76,12 +82,7 @@ fn read_into(input: &mut Parser<'_>, pieces: &mut Vec<Piece>, is_outermost: bool
             return unknown();
         }
         let piece = match token {
-            Token::Ident(name)
-                if PICTURES.contains(&&*name.to_ascii_lowercase()) || name.eq_ignore_ascii_case("expression") =>
-            {
-                return unknown();
-            }
-            Token::Ident(name) if is_plain_name(&name) => match colour::named(&name) {
+            Token::Ident(name) if is_word(&name) => match colour::named(&name) {
                 Some(colour) => Piece::Colour(Some(colour), name.to_string()),
                 None if name.eq_ignore_ascii_case("currentcolor") => Piece::Colour(None, name.to_string()),
                 None => Piece::Word(name.to_string()),
