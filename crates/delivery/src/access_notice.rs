@@ -119,7 +119,11 @@ impl Delivery {
         });
         let filing = filing.await.map_err(|_| crate::Refusal::unavailable())??;
         let mailstore = self.inner.mailstore.clone();
-        let filed = self.inner.store.transact(move |tx| file_local_in(tx, &mailstore, account, &filing).map(drop));
+        let filed = self.inner.store.transact(move |tx| {
+            // What it tells of has commits of its own.
+            tx.keeps_books();
+            file_local_in(tx, &mailstore, account, &filing).map(drop)
+        });
         filed.await.map_err(|error: MailError| error.into())
     }
 }

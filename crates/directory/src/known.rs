@@ -76,6 +76,8 @@ impl Directory {
         let now = self.now_ms();
         // It may be lost with this machine, and nobody who signs in waits for another one.
         self.store().transact_here(move |tx| {
+            // A look at a restored machine is no history of its own.
+            tx.keeps_books();
             let realm = account.realm();
             let own = key(peer);
             let mut others = Vec::new();

@@ -151,6 +151,7 @@ impl Directory {
     fn keep_session(&self, account: AccountId, id: SessionId) {
         let this = self.clone();
         drop(self.store().transact_here(move |tx| {
+            tx.keeps_books();
             // It may have been ended in between.
             if let Some(record) = this.unkept().take(account, id) {
                 tx.put(account.realm(), key(id), record.encode_to_vec());
@@ -235,6 +236,7 @@ impl Directory {
     pub async fn confirm_session(&self, account: AccountId, id: SessionId) -> Result<()> {
         self.store()
             .transact(move |tx| {
+                tx.keeps_books();
                 let Some(value) = tx.get(account.realm(), &key(id))? else { return Ok(()) };
                 let mut record: SessionRecord = decode("a session", &value)?;
                 record.confirmed_ms = tx.now_ms();

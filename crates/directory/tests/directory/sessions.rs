@@ -1,8 +1,9 @@
 //! Browsers that are signed in.
 
 use directory::{Directory, DirectoryOptions};
+use store::{RealmId, Seq, StoreError, Tx};
 
-use crate::world::{DAY_MS, World};
+use crate::world::{DAY_MS, PASSWORD, World};
 
 #[tokio::test]
 async fn a_session_lasts_while_it_is_used_and_ends_in_the_end() {
@@ -98,4 +99,60 @@ async fn signing_in_does_not_wait_for_another_machine() {
     let token = world.directory.create_session(world.bert, "192.0.2.1", "Firefox").await.unwrap();
     assert!(world.directory.session(&token).unwrap().is_some());
     assert_eq!(world.store.waiting_for_acknowledgement(), 0);
+}
+
+/// Whether the commits of what was just done only keep books; of each.
+async fn upkeep_of(world: &World, done: impl Future<Output = ()>) -> Vec<bool> {
+    let before = world.store.seq();
+    done.await;
+    // What nobody waits for is committed before this.
+    let last = |tx: &mut Tx<'_>| {
+        tx.put(RealmId::QUEUE, b"\x7flast".to_vec(), Vec::new());
+        Ok::<_, StoreError>(())
+    };
+    world.store.transact(last).await.unwrap();
+    let end = world.store.seq();
+    let mut follower = world.store.follow(Seq(before.0 + 1)).unwrap();
+    let mut found = Vec::new();
+    while follower.cursor() < end {
+        found.push(follower.next().await.unwrap().upkeep);
+    }
+    found
+}
+
+#[tokio::test]
+async fn to_log_in_and_out_keeps_books_and_to_change_something_does_not() {
+    let world = World::new().await;
+    let (directory, bert) = (&world.directory, world.bert);
+    let peer = "192.0.2.1".parse().unwrap();
+    // Each is the first of its kind, and so is written down.
+    let books = upkeep_of(&world, async {
+        world.login("bert", PASSWORD).await.unwrap();
+        world.pass_ms(2 * DAY_MS);
+        world.login("bert", PASSWORD).await.unwrap();
+        let token = directory.create_session(bert, "192.0.2.1", "Firefox").await.unwrap();
+        directory.note_browser(bert, peer, "Firefox").await.unwrap();
+        directory.note_browser(bert, peer, "Another").await.unwrap();
+        let session = directory.session(&token).unwrap().unwrap().id;
+        directory.confirm_session(bert, session).await.unwrap();
+        world.pass_ms(2 * DAY_MS);
+        assert!(directory.session(&token).unwrap().is_some());
+        directory.audit(Some(bert), "bert", "signed in", "192.0.2.1").await.unwrap();
+        directory.end_session(bert, session).await.unwrap();
+    })
+    .await;
+    assert_eq!(books, vec![true; 9]);
+    let acts = upkeep_of(&world, async {
+        let made = directory.create_app_password(bert, "phone").await.unwrap();
+        directory.revoke_app_password(bert, made.id).await.unwrap();
+        directory.set_password(bert, "another horse entirely").await.unwrap();
+        directory.enrol_totp(bert).await.unwrap();
+        directory.disable_totp(bert).await.unwrap();
+        directory.set_name(bert, "Bert").await.unwrap();
+        directory.set_quota(bert, 1 << 30).await.unwrap();
+        directory.add_alias(bert, "b@here.example").await.unwrap();
+        directory.set_enabled(bert, false).await.unwrap();
+    })
+    .await;
+    assert!(acts.len() >= 9 && acts.iter().all(|upkeep| !upkeep), "{acts:?}");
 }
