@@ -43,7 +43,14 @@ pub(crate) fn keep(html: &str, sheet: &Sheet) -> String {
         cascade: Cascade::of(sheet),
         elements: Vec::new(),
         open: Vec::new(),
-        grounds: vec![Ground { under: 0, colour: Some(Colour::WHITE), votes: Vec::new(), place: 0, has_style: false }],
+        grounds: vec![Ground {
+            under: 0,
+            colour: Some(Colour::WHITE),
+            veil: None,
+            votes: Vec::new(),
+            place: 0,
+            has_style: false,
+        }],
         cuts: Vec::new(),
     };
     walk.run(html);
@@ -70,6 +77,8 @@ struct Ground {
     under: usize,
     /// `None` if it was lost.
     colour: Option<Colour>,
+    /// What lies over a ground that was lost, and lets it through: a gradient that dims a picture.
+    veil: Option<Colour>,
     /// Colours of the text on it.
     votes: Vec<Colour>,
     /// Where a declaration can be put in: at the end of the style, or where a style can stand.
@@ -116,8 +125,8 @@ impl Walk<'_> {
         let name_end = html[at..].find([' ', '>']).map_or(html.len(), |found| found + at);
         let tag = &html[at + 1..name_end];
         let mut element = Element { tag: tag.to_owned(), ..Element::default() };
-        let (mut style, mut style_end, mut font, mut paper, mut lost, mut is_link) =
-            (None, None, None, None, false, false);
+        let (mut style, mut style_end, mut font, mut paper) = (None, None, None, None);
+        let (mut lost, mut lost_by_style, mut is_link) = (false, false, false);
         let mut end = name_end;
         while let Some((name, value, from, to)) = attribute(html, end) {
             end = to;
@@ -128,7 +137,7 @@ impl Walk<'_> {
                     style = Some(declarations::of_attribute(&unescaped(value)));
                     style_end = Some(to - 1);
                     if value.ends_with(MARK) {
-                        lost = true;
+                        lost_by_style = true;
                         // With what joins it to the style, or with the attribute that it is alone in.
                         let alone = value.len() == MARK.len();
                         let start = to - 1 - MARK.len();
@@ -165,17 +174,23 @@ impl Walk<'_> {
         if let Some(style) = &style {
             self.cascade.note(style);
             looks = self.cascade.laid_over(looks, style);
+            looks.lost_ground |= lost_by_style;
         }
         let (ink, mut ground, hidden) =
             self.open.last().map_or((INK, 0, false), |open| (open.ink, open.ground, open.hidden));
         let place = Ground {
             under: ground,
             colour: None,
+            veil: None,
             votes: Vec::new(),
             place: style_end.unwrap_or(name_end),
             has_style: style_end.is_some(),
         };
         match looks.ground.filter(|colour| colour.alpha >= 0.3) {
+            Some(colour) if looks.lost_ground && colour.alpha < 1.0 => {
+                self.grounds.push(Ground { veil: Some(colour), ..place });
+                ground = self.grounds.len() - 1;
+            }
             Some(colour) => {
                 let under = self.grounds[ground].colour.unwrap_or(Colour::WHITE);
                 self.grounds.push(Ground { colour: Some(colour.over(under)), ..place });
@@ -206,13 +221,16 @@ impl Walk<'_> {
             // Those under it come first.
             let under = self.grounds[self.grounds[number].under].colour.unwrap_or(Colour::WHITE);
             let ground = &self.grounds[number];
+            let seen = |colour: Colour| ground.veil.map_or(colour, |veil| veil.over(colour));
             let least = |colour: Colour| ground.votes.iter().map(|ink| ink.contrast(colour)).fold(f32::MAX, f32::min);
-            let chosen = if ground.votes.is_empty() || least(under) >= READABLE {
+            // A veil that is no picture gives way to the colour that is put in.
+            let least_with = |colour: Colour| least(colour).min(least(seen(colour))).min(READABLE);
+            let chosen = if ground.votes.is_empty() || least(seen(under)) >= READABLE {
                 None
             } else {
-                GROUNDS.iter().max_by(|a, b| {
-                    least(a.1).min(READABLE).total_cmp(&least(b.1).min(READABLE)).then(std::cmp::Ordering::Greater)
-                })
+                GROUNDS
+                    .iter()
+                    .max_by(|a, b| least_with(a.1).total_cmp(&least_with(b.1)).then(std::cmp::Ordering::Greater))
             };
             if let Some((written, _)) = chosen {
                 let text = if ground.has_style {
@@ -222,7 +240,7 @@ impl Walk<'_> {
                 };
                 changes.push((ground.place, ground.place, text));
             }
-            self.grounds[number].colour = Some(chosen.map_or(under, |(_, colour)| *colour));
+            self.grounds[number].colour = Some(seen(chosen.map_or(under, |(_, colour)| *colour)));
         }
         changes.sort_by_key(|(from, to, _)| (*from, *to));
         let mut out = String::with_capacity(html.len());

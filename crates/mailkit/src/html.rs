@@ -206,8 +206,9 @@ impl Filter {
                 if !self.remote_images {
                     self.blocked.fetch_add(declarations.addresses, Ordering::Relaxed);
                 }
+                let lost = declarations.lost_ground && declarations.ground_is_seen_through();
                 let mut css = declarations.css;
-                if declarations.lost_ground && declarations.ground.is_none() {
+                if lost {
                     self.lost_ground.store(true, Ordering::Relaxed);
                     css.push_str(if css.is_empty() { ground::MARK } else { "; " });
                     if !css.ends_with(ground::MARK) {

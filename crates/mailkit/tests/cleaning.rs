@@ -519,6 +519,19 @@ fn a_lost_ground_is_made_up_for() {
             "<div style='background:url(a)'><p style='color:#fff'>x</p><p style='color:#000'>y</p></div>",
             Some("background-color: #757575"),
         ),
+        // What dims a picture is no ground without it.
+        (
+            "<div style='background:linear-gradient(rgba(0,0,0,.3),rgba(0,0,0,.3)),url(a)'><p style='color:#fff'>x</p></div>",
+            Some(DARK),
+        ),
+        ("<div style='background-image:linear-gradient(#0006,#0006),url(a);color:#fff'>x</div>", Some(DARK)),
+        ("<div style='background:rgba(0,0,0,.4) url(a);color:#fff'>x</div>", Some(DARK)),
+        (
+            "<style>.h{background:linear-gradient(#0005,#0007),url(a)}</style><div class=h style='color:#fff'>x</div>",
+            Some(DARK),
+        ),
+        ("<div style='background:linear-gradient(#000d,#000d),url(a);color:#fff'>x</div>", None),
+        ("<div style='background:linear-gradient(#fff8,#fff8),url(a);color:#222'>x</div>", None),
         ("<div style='background:url(a)'><p style='color:#222'>x</p></div>", None),
         ("<div style='background:url(a)'>x</div>", None),
         ("<div style='background:url(a)'><div style='background:#024'><p style='color:#fff'>x</p></div></div>", None),

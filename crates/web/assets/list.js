@@ -73,7 +73,11 @@ export function fitFrames() {
       // What was laid out for a wider page is shown smaller rather than cut off.
       const wide = page.documentElement.scrollWidth;
       const room = frame.clientWidth;
-      if (wide > room + 1 && !page.body.style.zoom) page.body.style.zoom = String(Math.max(0.45, room / wide));
+      if (wide > room + 1 && !page.body.style.zoom) {
+        // The margin at the far end is no part of what is too wide.
+        const margin = parseFloat(getComputedStyle(page.body).paddingInlineEnd) || 0;
+        page.body.style.zoom = String(Math.max(0.45, room / (wide + margin)));
+      }
       frame.style.blockSize = `${Math.min(MAX_FRAME_PX, Math.ceil(page.body.getBoundingClientRect().height) + 2)}px`;
     };
     const ready = () => {

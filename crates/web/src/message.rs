@@ -112,7 +112,7 @@ pub async fn html(
                 Some("light") => ("light", ADAPTED),
                 Some("dark") => ("dark", ADAPTED),
                 Some(_) => ("light dark", ADAPTED),
-                None => ("light", "body{background:#fff;color:#1b2b30;padding:14px}"),
+                None => ("light", WRITTEN),
             };
             let head = format!(
                 "<!doctype html><html lang=\"\"><head><meta charset=\"utf-8\"><title>Message</title>\
@@ -159,6 +159,11 @@ pub fn cleaned(caller: &Caller, id: EmailId, parsed: &Parsed, pictures: bool) ->
     rendering.keep(key, &cleaned);
     Ok(cleaned)
 }
+
+/// Colours for what has colours of its own. The words for a picture that is not shown would have the ink of text that may
+/// not be meant for where the picture stands.
+const WRITTEN: &str = "body{background:#fff;color:#1b2b30;padding:14px}\
+    :is(img:not([src]),img[src=\"\"])[alt]:not([alt=\"\"]){background:#e6ecee!important;color:#1b2b30!important}";
 
 const ADAPTED: &str = "body{background:transparent;color:light-dark(#14252b,#e9eef0)}\
     a{color:light-dark(#0b5e68,#63d2cb)}";

@@ -136,6 +136,17 @@ pub(crate) struct Declarations {
     pub(crate) variables: Vec<(String, Vec<Piece>)>,
 }
 
+impl Declarations {
+    /// What is under the ground they name, if any, can be seen.
+    pub(crate) fn ground_is_seen_through(&self) -> bool {
+        match &self.ground {
+            None => true,
+            Some(Paint::Is(colour)) => colour.alpha < 1.0,
+            Some(Paint::Variable(..)) => false,
+        }
+    }
+}
+
 /// A colour as declared.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Paint {

@@ -7,7 +7,7 @@ const LINES = [
   ['picture before colour', '<div style="background: url(\'https://img.example/a);b.png\') no-repeat center / cover #0b3d66"><p style="color:#fff">White words</p></div>'],
   ['empty address', '<div style="background: transparent url() #123456"><p style="color:white">Empty url</p></div>'],
   ['two layers', '<div style="background:url(a.png),url(b.png) navy"><p style="color:#eee">Two layers</p></div>'],
-  ['escapes', '<div style="background-c\\6flor:\\23 0b3d66"><p style="color:\\77hite">Escaped</p></div>'],
+  ['escapes', '<div style="background-c\\6flor:n\\61vy"><p style="color:\\77hite">Escaped</p></div>'],
   ['comments', '<div style="/*x*/background/**/:/**/#0b3d66/*y*/"><p style="color:#fff">Comments</p></div>'],
   ['important', '<div style="background:#0b3d66 url(x)!important"><p style="color:#fff!important">Important</p></div>'],
   // Pictures alone.
@@ -55,6 +55,7 @@ const LINES = [
   ['no colours', '<p>Plain words with a <a href="https://x.example">link</a></p>'],
   ['dark ink only', '<p style="color:#222">Dark words</p><p><font color="navy">Navy</font></p>'],
   ['picture among words', '<p>Words</p><img src="https://img.example/logo.png" alt="Logo"><p>and words</p>'],
+  ['words for pictures', '<table width="100%" bgcolor="#0b2d4d"><tr><td><img src="https://img.example/logo.png" width="120" height="40" alt="Logo"><img src="https://img.example/b.png" alt="White" style="color:#fff"><p style="color:#fff">Words</p></td></tr></table><img src="https://img.example/c.png" alt="Pale" style="color:#fafafa;background:#ffffff">'],
   ['hidden', '<style>.preheader{display:none!important}</style><span class="preheader">NOT FOR EYES</span><div style="display:none">NOT FOR EYES</div><p hidden>NOT FOR EYES</p><div style="position:absolute;left:-9999px">NOT FOR EYES</div><div style="max-height:0;overflow:hidden">NOT FOR EYES</div><p>For eyes</p>'],
 ];
 
@@ -105,14 +106,19 @@ export function contrasts() {
   const found = [];
   for (const frame of document.querySelectorAll('iframe.html')) {
     const page = /** @type {HTMLIFrameElement} */ (frame).contentDocument;
+    const note = (text, element) => {
+      const ink = read(getComputedStyle(element).color);
+      const least = Math.min(...grounds(element).map((ground) => contrast(over(ink, ground), ground)));
+      found.push({ text, contrast: Math.round(least * 100) / 100 });
+    };
+    // Words that stand for pictures.
+    for (const image of page.images) if (image.alt && !image.getAttribute('src') && seen(image)) note(image.alt, image);
     const walk = page.createTreeWalker(page.body, NodeFilter.SHOW_TEXT);
     while (walk.nextNode()) {
       const text = walk.currentNode.textContent.trim();
       const element = walk.currentNode.parentElement;
       if (!text || element.closest('style') || !seen(element)) continue;
-      const ink = read(getComputedStyle(element).color);
-      const least = Math.min(...grounds(element).map((ground) => contrast(over(ink, ground), ground)));
-      found.push({ text, contrast: Math.round(least * 100) / 100 });
+      note(text, element);
     }
   }
   return found;
