@@ -200,9 +200,14 @@ function grown(input) {
   input.replaceWith(area);
   if (focused) area.focus();
   fit();
-  // What is not shown has no height yet.
-  area.closest('details')?.addEventListener('toggle', fit);
-  addEventListener('resize', () => area.isConnected && fit());
+  // Also when it is shown, and when its lines become longer or shorter.
+  let wide = 0;
+  new ResizeObserver(([entry]) => {
+    const now = entry?.contentRect.width ?? 0;
+    if (now === wide) return;
+    wide = now;
+    fit();
+  }).observe(area);
   return area;
 }
 
@@ -215,15 +220,14 @@ function complete(input) {
   list.setAttribute('role', 'listbox');
   list.setAttribute('aria-label', 'People');
   input.after(list);
-  input.setAttribute('role', 'combobox');
+  // A field of many lines can't be a combobox; a text box that completes itself is one to those who hear it.
   input.setAttribute('aria-autocomplete', 'list');
-  input.setAttribute('aria-expanded', 'false');
+  input.setAttribute('aria-haspopup', 'listbox');
   input.setAttribute('aria-controls', list.id);
   let asked = '';
 
   const close = () => {
     list.hidden = true;
-    input.setAttribute('aria-expanded', 'false');
     input.removeAttribute('aria-activedescendant');
   };
   /** @param {Element | null | undefined} option */
@@ -260,7 +264,6 @@ function complete(input) {
       return option;
     }));
     list.hidden = false;
-    input.setAttribute('aria-expanded', 'true');
     mark(list.firstElementChild);
   });
   input.addEventListener('keydown', (event) => {

@@ -107,7 +107,7 @@ test('the first visitor makes the domain and the first administrator', async () 
   await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
   await page.getByLabel('The same again').fill(PASSWORD);
   await page.getByRole('button', { name: 'Create the account' }).click();
-  await page.getByText('caught up').waitFor();
+  await page.locator('#list').getByText('caught up').waitFor();
   await accessible(page, 'empty inbox');
   await picture(page, 'empty');
   await page.context().close();
