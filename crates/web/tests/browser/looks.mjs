@@ -69,9 +69,16 @@ export const messages = looks.map(
 
 /** Runs in the page: all text in the frames of messages that can be seen, each with the least contrast to what is under it. */
 export function contrasts() {
+  const paint = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
   const read = (text) => {
-    const numbers = /rgba?\(([^)]*)\)/.exec(text)?.[1].split(/[ ,/]+/).map(Number);
-    return numbers ? [numbers[0], numbers[1], numbers[2], numbers[3] ?? 1] : null;
+    const numbers = /^rgba?\(([^)]*)\)/.exec(text)?.[1].split(/[ ,/]+/).map(Number);
+    if (numbers) return [numbers[0], numbers[1], numbers[2], numbers[3] ?? 1];
+    // Colours of our own pages are of other kinds: as the browser paints them.
+    paint.clearRect(0, 0, 1, 1);
+    paint.fillStyle = text;
+    paint.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = paint.getImageData(0, 0, 1, 1).data;
+    return [r, g, b, a / 255];
   };
   const over = (top, under) => top.slice(0, 3).map((c, at) => c * top[3] + under[at] * (1 - top[3]));
   const luminance = (rgb) => {
@@ -97,7 +104,7 @@ export function contrasts() {
     const view = element.ownerDocument.defaultView;
     const style = view.getComputedStyle(element);
     const beyond = () => grounds(element.parentElement ?? view.frameElement);
-    const colour = read(style.backgroundColor) ?? [0, 0, 0, 0];
+    const colour = read(style.backgroundColor);
     let all = colour[3] === 1 ? [colour.slice(0, 3)] : beyond().map((under) => over(colour, under));
     const stops = (style.backgroundImage.match(/rgba?\([^)]*\)/g) ?? []).map(read);
     if (style.backgroundImage.includes('gradient') && stops.length) all = stops.flatMap((stop) => all.map((under) => over(stop, under)));
