@@ -10,6 +10,7 @@ mod idle;
 mod list;
 mod login;
 mod mailboxes;
+mod multisearch;
 mod notify;
 mod progress;
 mod quota;
@@ -388,6 +389,7 @@ impl Session {
             }
             Command::Status { mailbox, items } => self.status(&mailbox, &items),
             Command::Catenate(catenate) => self.catenate(catenate).await,
+            Command::MultiSearch(search) => self.multisearch(tag, search).await,
             Command::Idle => self.idle().await,
             Command::Notify(wanted) => self.notify(wanted),
             Command::GetQuota(root) => self.get_quota(&root),
@@ -534,6 +536,7 @@ fn resolves_numbers(command: &Command) -> bool {
         Command::Fetch(_)
             | Command::Store(_)
             | Command::Search(_)
+            | Command::MultiSearch(_)
             | Command::Sort(_)
             | Command::Thread(_)
             | Command::Copy { .. }
@@ -549,6 +552,7 @@ fn may_be_newer(command: &Command) -> bool {
         Command::Store(_)
             | Command::Fetch(_)
             | Command::Search(_)
+            | Command::MultiSearch(_)
             | Command::Sort(_)
             | Command::Copy { .. }
             | Command::Move { .. }

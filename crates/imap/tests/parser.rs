@@ -78,7 +78,7 @@ proptest! {
             "\"", "RETURN", "CHARSET", "LIST", "STORE", "+FLAGS", "\\Seen", "APPEND", "{5+}\r\n", "(QRESYNC", "1", "*",
             "HEADER.FIELDS", "%", "NIL", "\r\n", "1-Jan-2000", "MODSEQ", "~{2}\r\n\0\0", "STATUS", "SELECT", "ID",
             "SORT", "(REVERSE DATE)", "UTF-8", "THREAD", "REFS", "PARTIAL", "-1:-5", "NOTIFY", "SET", "(PERSONAL",
-            "(MessageNew", "COMPRESS",
+            "(MessageNew", "COMPRESS", "ESEARCH", "IN", "SUBTREE-ONE",
         ]), 0..12),
     ) {
         let line = format!("t {}\r\n", words.join(" "));

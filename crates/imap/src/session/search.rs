@@ -5,14 +5,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mailstore::{EmailId, Keyword, MailError, MailboxView, ModSeq, SearchQuery, SystemFlag, ThreadId, Uid, UidSet};
 
-use super::selected::Selected;
+use super::selected::{Selected, pick_lenient, uid_ranges};
 use super::{Done, Outcome, Session};
 use crate::failure::Failure;
 use crate::response::{Code, text};
-use crate::syntax::{Flag, Ranges, Search, SearchKey, SearchReturn};
+use crate::syntax::{Flag, MessageSet, Ranges, Search, SearchKey, SearchReturn};
 
 /// Ends a search whose asker is gone.
-struct CancelOnDrop(Arc<AtomicBool>);
+#[derive(Default)]
+pub(super) struct CancelOnDrop(Arc<AtomicBool>);
+
+impl CancelOnDrop {
+    /// What the search has to look at.
+    pub(super) fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+}
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
@@ -22,10 +30,7 @@ impl Drop for CancelOnDrop {
 
 impl Session {
     pub(super) async fn search(&mut self, tag: &str, search: Search) -> Outcome {
-        if search.has_charset && self.enabled.utf8_accept {
-            // RFC 6855 section 3.
-            return Err(Failure::bad("UTF8=ACCEPT is enabled: searches are in UTF-8, and name no charset"));
-        }
+        self.may_name_charset(&search)?;
         let by_modseq = asks_for_modseq(&search.key);
         let hits = self.hits(tag, &search, by_modseq, |found, _| Ok((found, Vec::new()))).await?;
         let rev2 = self.enabled.rev2;
@@ -33,14 +38,19 @@ impl Session {
         match search.returns {
             // Asked to save only: nothing to tell (RFC 5182 section 2.1).
             Some(wanted) if wanted.saves_only() => {}
-            Some(wanted) => hits.write_esearch(out, tag, search.uid, wanted, by_modseq),
-            None if rev2 => {
-                let all = SearchReturn { all: true, ..SearchReturn::default() };
-                hits.write_esearch(out, tag, search.uid, all, by_modseq);
-            }
+            Some(wanted) => hits.write_esearch(out, tag, wanted, by_modseq),
+            None if rev2 => hits.write_esearch(out, tag, SearchReturn::ALL, by_modseq),
             None => hits.write_search(out, b"* SEARCH", by_modseq),
         }
         Ok(hits.completed("SEARCH completed"))
+    }
+
+    /// RFC 6855 section 3.
+    pub(super) fn may_name_charset(&self, search: &Search) -> Outcome<()> {
+        if search.has_charset && self.enabled.utf8_accept {
+            return Err(Failure::bad("UTF8=ACCEPT is enabled: searches are in UTF-8, and name no charset"));
+        }
+        Ok(())
     }
 
     /// Finds, arranges what was found where it may block, and saves it if that is wanted.
@@ -48,9 +58,9 @@ impl Session {
     where
         F: FnOnce(Vec<(Uid, ModSeq)>, &AtomicBool) -> Arranged + Send + 'static,
     {
-        if search.unknown_charset.is_some() {
+        if let Err(failure) = search.knows_charset() {
             self.forget_saved(search.returns);
-            return Err(Failure::No(Some(Code::BadCharset), "Searches are in UTF-8".into()));
+            return Err(failure);
         }
         let realm = self.realm()?;
         if by_modseq {
@@ -58,10 +68,10 @@ impl Session {
         }
         let selected = self.selected()?;
         let (mailbox, view) = (selected.mailbox, Arc::clone(&selected.known));
-        let query = query(&search.key, selected);
+        let query = query(&search.key, &Meant::of(selected));
         let mailstore = self.door.mailstore.clone();
-        let cancel = CancelOnDrop(Arc::default());
-        let flag = Arc::clone(&cancel.0);
+        let cancel = CancelOnDrop::default();
+        let flag = cancel.flag();
         let work = super::blocking(move || {
             let found = mailstore.search_uids(realm, mailbox, &query, Some(&flag))?;
             let (arranged, damaged) = arrange(found.hits, &flag)?;
@@ -97,7 +107,20 @@ impl Session {
     }
 }
 
+impl Search {
+    /// Fails if the program is in a charset that is not read here.
+    pub(super) fn knows_charset(&self) -> Outcome<()> {
+        match self.unknown_charset {
+            Some(_) => Err(Failure::No(Some(Code::BadCharset), "Searches are in UTF-8".into())),
+            None => Ok(()),
+        }
+    }
+}
+
 impl SearchReturn {
+    /// What is told where nothing is said about it.
+    pub(super) const ALL: Self = Self { min: false, max: false, all: true, count: false, save: false, partial: None };
+
     /// Whether nothing is to be told.
     pub(super) fn saves_only(self) -> bool {
         self == Self { save: true, ..Self::default() }
@@ -118,7 +141,7 @@ pub(super) struct Hits {
 pub(super) type Arranged = Result<(Vec<(Uid, ModSeq)>, Vec<Uid>), MailError>;
 
 impl Hits {
-    fn new(found: &[(Uid, ModSeq)], view: &MailboxView, uid: bool) -> Self {
+    pub(super) fn new(found: &[(Uid, ModSeq)], view: &MailboxView, uid: bool) -> Self {
         let mut hits =
             Self { numbers: Vec::with_capacity(found.len()), modseqs: Vec::new(), uid, damaged: UidSet::EMPTY };
         for (found, modseq) in found {
@@ -128,6 +151,16 @@ impl Hits {
             }
         }
         hits
+    }
+
+    /// By UID, in a mailbox of which the client has been told nothing.
+    pub(super) fn of_uids(found: &[(Uid, ModSeq)]) -> Self {
+        let (numbers, modseqs) = found.iter().map(|(uid, modseq)| (uid.0, *modseq)).unzip();
+        Self { numbers, modseqs, uid: true, damaged: UidSet::EMPTY }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
     }
 
     /// What the command says in the end.
@@ -164,18 +197,16 @@ impl Hits {
     }
 
     /// `* ESEARCH (TAG "a") UID MIN 2 COUNT 3 ALL 2,84,882`.
-    pub(super) fn write_esearch(
-        &self,
-        out: &mut Vec<u8>,
-        tag: &str,
-        uid: bool,
-        wanted: SearchReturn,
-        with_modseq: bool,
-    ) {
+    pub(super) fn write_esearch(&self, out: &mut Vec<u8>, tag: &str, wanted: SearchReturn, with_modseq: bool) {
         out.extend_from_slice(b"* ESEARCH (TAG ");
         text::string(out, tag.as_bytes(), false);
+        self.write_results(out, wanted, with_modseq);
+    }
+
+    /// What follows the correlators of an ESEARCH response: `) UID MIN 2 COUNT 3 ALL 2,84,882`.
+    pub(super) fn write_results(&self, out: &mut Vec<u8>, wanted: SearchReturn, with_modseq: bool) {
         out.push(b')');
-        if uid {
+        if self.uid {
             out.extend_from_slice(b" UID");
         }
         if let (Some(first), Some(last)) = (self.numbers.first(), self.numbers.last()) {
@@ -221,15 +252,23 @@ impl Hits {
 
 /// Names the messages that could not be read.
 pub(super) fn left_out(damaged: &UidSet) -> String {
-    /// Longest list of UIDs, in bytes: the line goes to people.
+    format!(
+        "What is stored of these messages is damaged, and they are left out: UID {}",
+        shortened(damaged.to_string())
+    )
+}
+
+/// A list, cut after an item if it is too long: the line goes to people.
+pub(super) fn shortened(mut list: String) -> String {
+    /// Longest list, in bytes.
     const MOST: usize = 400;
-    let mut uids = damaged.to_string();
-    if uids.len() > MOST {
-        let end = uids[..MOST].rfind(',').unwrap_or(MOST);
-        uids.truncate(end);
-        uids.push_str(" and more");
+    if list.len() > MOST {
+        let most = list.floor_char_boundary(MOST);
+        let end = list[..most].rfind(',').unwrap_or(most);
+        list.truncate(end);
+        list.push_str(" and more");
     }
-    format!("What is stored of these messages is damaged, and they are left out: UID {uids}")
+    list
 }
 
 pub(super) fn asks_for_modseq(key: &SearchKey) -> bool {
@@ -241,26 +280,50 @@ pub(super) fn asks_for_modseq(key: &SearchKey) -> bool {
     }
 }
 
+/// What message numbers, `*`, `$` and `\Recent` mean in a mailbox; by default nothing.
+#[derive(Default)]
+pub(super) struct Meant {
+    /// Message numbers count in it.
+    pub(super) view: Option<Arc<MailboxView>>,
+    /// `$`.
+    pub(super) saved: UidSet,
+    pub(super) recent: UidSet,
+}
+
+impl Meant {
+    /// In the selected mailbox, as the client knows it.
+    pub(super) fn of(selected: &Selected) -> Self {
+        Self { view: Some(Arc::clone(&selected.known)), saved: selected.saved.clone(), recent: selected.recent.clone() }
+    }
+
+    fn numbers(&self, set: &MessageSet) -> UidSet {
+        let Some(view) = &self.view else { return UidSet::EMPTY };
+        pick_lenient(view, &self.saved, set).uids(view).into_iter().collect()
+    }
+
+    fn uids(&self, set: &MessageSet) -> UidSet {
+        self.view.as_ref().map_or(UidSet::EMPTY, |view| uid_ranges(view, &self.saved, set))
+    }
+}
+
 /// The program in the mailstore's words. Depth is bounded by the parser.
-fn query(key: &SearchKey, selected: &Selected) -> SearchQuery {
+pub(super) fn query(key: &SearchKey, meant: &Meant) -> SearchQuery {
     let nothing = || SearchQuery::Not(Box::new(SearchQuery::All));
     match key {
         SearchKey::All => SearchQuery::All,
-        SearchKey::And(keys) => SearchQuery::And(keys.iter().map(|key| query(key, selected)).collect()),
-        SearchKey::Or(keys) => SearchQuery::Or(keys.iter().map(|key| query(key, selected)).collect()),
-        SearchKey::Not(key) => SearchQuery::Not(Box::new(query(key, selected))),
+        SearchKey::And(keys) => SearchQuery::And(keys.iter().map(|key| query(key, meant)).collect()),
+        SearchKey::Or(keys) => SearchQuery::Or(keys.iter().map(|key| query(key, meant)).collect()),
+        SearchKey::Not(key) => SearchQuery::Not(Box::new(query(key, meant))),
         SearchKey::Flag(Flag::Seen) => SearchQuery::Flag(SystemFlag::Seen),
         SearchKey::Flag(Flag::Answered) => SearchQuery::Flag(SystemFlag::Answered),
         SearchKey::Flag(Flag::Flagged) => SearchQuery::Flag(SystemFlag::Flagged),
         SearchKey::Flag(Flag::Deleted) => SearchQuery::Flag(SystemFlag::Deleted),
         SearchKey::Flag(Flag::Draft) => SearchQuery::Flag(SystemFlag::Draft),
-        SearchKey::Flag(Flag::Recent) => SearchQuery::Uids(selected.recent.clone()),
+        SearchKey::Flag(Flag::Recent) => SearchQuery::Uids(meant.recent.clone()),
         // A keyword that can not exist is on no message.
         SearchKey::Flag(Flag::Keyword(name)) => Keyword::new(name).map_or_else(|_| nothing(), SearchQuery::Keyword),
-        SearchKey::Sequence(set) => {
-            SearchQuery::Uids(selected.pick_lenient(set).uids(&selected.known).into_iter().collect())
-        }
-        SearchKey::Uid(set) => SearchQuery::Uids(selected.uid_ranges(set)),
+        SearchKey::Sequence(set) => SearchQuery::Uids(meant.numbers(set)),
+        SearchKey::Uid(set) => SearchQuery::Uids(meant.uids(set)),
         SearchKey::Header { name, value } => SearchQuery::Header { name: name.clone(), contains: value.clone() },
         SearchKey::From(text) => SearchQuery::From(text.clone()),
         SearchKey::To(text) => SearchQuery::To(text.clone()),

@@ -130,25 +130,9 @@ impl Selected {
         Ok(self.pick_uids(&self.uid_ranges(set)))
     }
 
-    /// The messages a client means by a sequence set within SEARCH: those beyond the last match nothing.
-    pub(super) fn pick_lenient(&self, set: &MessageSet) -> Picked {
-        let count = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
-        match set.resolve(count) {
-            Some(numbers) => {
-                let within = numbers.as_slice().iter().filter(|r| r.0 <= count).map(|r| (r.0.max(1), r.1.min(count)));
-                by_number(&Ranges::from_unsorted(within.filter(|r| r.0 <= r.1).collect()))
-            }
-            None => self.pick_uids(&self.saved),
-        }
-    }
-
     /// The UIDs meant by `set`, whether they are there or not.
     pub(super) fn uid_ranges(&self, set: &MessageSet) -> UidSet {
-        let largest = self.known.uids().last().map_or(0, |uid| uid.0);
-        match set.resolve(largest) {
-            Some(ranges) => UidSet::from_ranges(ranges.as_slice().iter().copied()),
-            None => self.saved.clone(),
-        }
+        uid_ranges(&self.known, &self.saved, set)
     }
 
     pub(super) fn pick_uids(&self, uids: &UidSet) -> Picked {
@@ -190,6 +174,28 @@ impl Selected {
             Some((_, flags)) => flags,
             None => self.known.flags(index),
         }
+    }
+}
+
+/// The messages a client means by a sequence set within SEARCH: those beyond the last match nothing. `saved` is what `$`
+/// means.
+pub(super) fn pick_lenient(view: &MailboxView, saved: &UidSet, set: &MessageSet) -> Picked {
+    let count = u32::try_from(view.len()).unwrap_or(u32::MAX);
+    match set.resolve(count) {
+        Some(numbers) => {
+            let within = numbers.as_slice().iter().filter(|r| r.0 <= count).map(|r| (r.0.max(1), r.1.min(count)));
+            by_number(&Ranges::from_unsorted(within.filter(|r| r.0 <= r.1).collect()))
+        }
+        None => pick_uids(view, saved),
+    }
+}
+
+/// The UIDs meant by `set`, whether they are there or not. `saved` is what `$` means.
+pub(super) fn uid_ranges(view: &MailboxView, saved: &UidSet, set: &MessageSet) -> UidSet {
+    let largest = view.uids().last().map_or(0, |uid| uid.0);
+    match set.resolve(largest) {
+        Some(ranges) => UidSet::from_ranges(ranges.as_slice().iter().copied()),
+        None => saved.clone(),
     }
 }
 

@@ -28,7 +28,7 @@ impl Session {
             .await?;
         match search.returns {
             Some(wanted) if wanted.saves_only() => {}
-            Some(wanted) => hits.write_esearch(&mut self.wire.out, tag, search.uid, wanted, by_modseq),
+            Some(wanted) => hits.write_esearch(&mut self.wire.out, tag, wanted, by_modseq),
             None => hits.write_search(&mut self.wire.out, b"* SORT", by_modseq),
         }
         Ok(hits.completed("SORT completed"))

@@ -36,6 +36,7 @@ fn uses_numbers(command: &Command) -> bool {
         Command::Store(store) => !store.uid,
         Command::Copy { uid, .. } | Command::Move { uid, .. } => !uid,
         Command::Search(search) => !search.uid || names_numbers(&search.key),
+        Command::MultiSearch(multi) => names_numbers(&multi.search.key),
         Command::Sort(sort) => !sort.search.uid || names_numbers(&sort.search.key),
         Command::Thread(thread) => !thread.search.uid || names_numbers(&thread.search.key),
         Command::Select(select) => select.qresync.as_ref().is_some_and(|known| known.sequence_match.is_some()),

@@ -1,5 +1,9 @@
 //! Commands as values.
 
+mod multisearch;
+
+pub use multisearch::{MultiSearch, SearchSource};
+
 use jiff::civil::Date;
 
 use mailstore::{SortKey, ThreadAlgorithm};
@@ -82,6 +86,8 @@ pub enum Command {
     Expunge,
     UidExpunge(MessageSet),
     Search(Search),
+    /// RFC 7377: `ESEARCH`.
+    MultiSearch(MultiSearch),
     Sort(Sort),
     Thread(Thread),
     Fetch(Fetch),
@@ -134,6 +140,7 @@ impl Command {
             Self::Check => "check",
             Self::Expunge | Self::UidExpunge(_) => "expunge",
             Self::Search(_) => "search",
+            Self::MultiSearch(_) => "esearch",
             Self::Sort(_) => "sort",
             Self::Thread(_) => "thread",
             Self::Fetch(_) => "fetch",

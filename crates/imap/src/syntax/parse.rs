@@ -3,6 +3,7 @@
 mod catenate;
 mod fetch;
 mod list;
+mod multisearch;
 mod notify;
 mod search;
 mod select;
@@ -208,6 +209,7 @@ fn body(c: &mut Cursor<'_>) -> Result<std::result::Result<Command, String>> {
         "LSUB" => list::lsub(c)?,
         "STATUS" => list::status(c)?,
         "SEARCH" | "UID SEARCH" => Command::Search(search::search(c, uid)?),
+        "ESEARCH" => Command::MultiSearch(multisearch::multisearch(c)?),
         "SORT" | "UID SORT" => Command::Sort(sort::sort(c, uid)?),
         "THREAD" | "UID THREAD" => Command::Thread(sort::thread(c, uid)?),
         "FETCH" | "UID FETCH" => Command::Fetch(fetch::fetch(c, uid)?),

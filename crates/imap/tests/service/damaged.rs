@@ -8,7 +8,7 @@ use crate::client::Client;
 use crate::server::Server;
 
 /// A message whose bytes can't be compressed, so that they stand in the pack as they are.
-fn message(number: u32, len: usize) -> Vec<u8> {
+pub fn message(number: u32, len: usize) -> Vec<u8> {
     let mut text = format!("Subject: number {number}\r\n\r\n").into_bytes();
     let mut state = u64::from(number) + 1;
     while text.len() < len {
@@ -20,7 +20,7 @@ fn message(number: u32, len: usize) -> Vec<u8> {
 }
 
 /// Flips a bit at `at` in the stored bytes of a message.
-fn damage(dir: &Path, message: &[u8], at: usize) {
+pub fn damage(dir: &Path, message: &[u8], at: usize) {
     let wanted = &message[at..at + 24];
     for pack in fs::read_dir(dir.join("packs")).expect("packs").map(|entry| entry.expect("a pack").path()) {
         let bytes = fs::read(&pack).expect("a pack");

@@ -63,7 +63,8 @@ fn group(c: &mut Cursor<'_>) -> Result<NotifyGroup> {
     Ok(NotifyGroup { filter, events })
 }
 
-fn mailboxes(c: &mut Cursor<'_>) -> Result<Vec<String>> {
+/// A space, and one mailbox name or a list of them.
+pub(super) fn mailboxes(c: &mut Cursor<'_>) -> Result<Vec<String>> {
     c.space()?;
     let mut names = Vec::new();
     if c.peek() == Some(b'(') {

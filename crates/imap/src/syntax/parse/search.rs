@@ -6,8 +6,13 @@ use super::super::{MAX_DEPTH, MAX_SEARCH_KEYS};
 use super::{Cursor, Result, date};
 
 pub(super) fn search(c: &mut Cursor<'_>, uid: bool) -> Result<Search> {
-    let mut search = Search { uid, returns: None, has_charset: false, unknown_charset: None, key: SearchKey::All };
     c.space()?;
+    options_and_program(c, uid)
+}
+
+/// `[RETURN (...)] [CHARSET ...] program`.
+pub(super) fn options_and_program(c: &mut Cursor<'_>, uid: bool) -> Result<Search> {
+    let mut search = Search { uid, returns: None, has_charset: false, unknown_charset: None, key: SearchKey::All };
     if c.eat_word("RETURN") {
         c.space()?;
         search.returns = Some(returns(c)?);

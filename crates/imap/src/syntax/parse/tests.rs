@@ -1,7 +1,7 @@
 //! Commands as people and clients write them.
 
 use super::*;
-use crate::syntax::{FetchItem, SearchKey, SearchReturn, Section, SectionForm, SectionText};
+use crate::syntax::{FetchItem, SearchKey, SearchReturn, SearchSource, Section, SectionForm, SectionText};
 
 fn ok(line: &str) -> Command {
     parse(format!("a1 {line}\r\n").as_bytes()).unwrap_or_else(|e| panic!("{line}: {e}")).command
@@ -238,4 +238,75 @@ fn messages_that_are_put_together_are_read_with_all_they_bring() {
         assert_eq!(is_catenate(begun.as_bytes()), is, "{begun}");
         assert!(!is || append_head(begun.as_bytes()).is_none(), "{begun}");
     }
+}
+
+#[test]
+fn esearch_names_what_it_searches_and_tells_uids() {
+    let multi = |line: &str| match ok(line) {
+        Command::MultiSearch(multi) => multi,
+        other => panic!("{line}: {other:?}"),
+    };
+    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    for (line, sources) in [
+        ("ESEARCH ALL", vec![SearchSource::Selected]),
+        ("ESEARCH IN (selected) ALL", vec![SearchSource::Selected]),
+        ("esearch in (Inboxes Personal subscribed) all", {
+            vec![SearchSource::Inboxes, SearchSource::Personal, SearchSource::Subscribed]
+        }),
+        ("ESEARCH IN (mailboxes a) ALL", vec![SearchSource::Mailboxes(names(&["a"]))]),
+        ("ESEARCH IN (mailboxes {3}\r\na b) ALL", vec![SearchSource::Mailboxes(names(&["a b"]))]),
+        ("ESEARCH IN (mailboxes (\"a b\" INBOX) subtree Lists subtree-one \"\") ALL", {
+            let tree = [SearchSource::Subtree(names(&["Lists"])), SearchSource::SubtreeOne(names(&[""]))];
+            [SearchSource::Mailboxes(names(&["a b", "INBOX"]))].into_iter().chain(tree).collect()
+        }),
+    ] {
+        let read = multi(line);
+        assert_eq!(read.sources, sources, "{line}");
+        assert!(read.search.uid && read.search.returns.is_none() && read.search.key == SearchKey::All, "{line}");
+    }
+    let read = multi("ESEARCH IN (personal) RETURN (MIN COUNT) CHARSET UTF-8 SUBJECT in OR SEEN 1:*");
+    assert_eq!(read.search.returns, Some(SearchReturn { min: true, count: true, ..Default::default() }));
+    assert!(read.search.has_charset);
+    assert!(multi("ESEARCH RETURN (SAVE) ALL").is_of_selected_alone());
+    assert!(multi("ESEARCH IN (selected selected) RETURN (SAVE) ALL").is_of_selected_alone());
+    assert_eq!(multi("ESEARCH IN (inboxes) CHARSET X y").search.unknown_charset.as_deref(), Some("X"));
+}
+
+#[test]
+fn an_esearch_that_makes_no_sense_is_refused() {
+    for (line, why) in [
+        ("ESEARCH", "a space"),
+        ("ESEARCH IN", "a space"),
+        ("ESEARCH IN ALL", "\"(\""),
+        ("ESEARCH IN () ALL", "a source"),
+        ("ESEARCH IN (personal)", "a space"),
+        ("ESEARCH IN (personal) ", "a search key"),
+        ("ESEARCH IN (personal ALL", "SELECTED, INBOXES"),
+        ("ESEARCH IN (everywhere) ALL", "SELECTED, INBOXES"),
+        ("ESEARCH IN (selected-delayed) ALL", "SELECTED, INBOXES"),
+        ("ESEARCH IN (\"personal\") ALL", "a source"),
+        ("ESEARCH IN (mailboxes) ALL", "a space"),
+        ("ESEARCH IN (mailboxes ()) ALL", "at least one mailbox name"),
+        ("ESEARCH IN (mailboxes (a) ALL", "SELECTED, INBOXES"),
+        ("ESEARCH IN (mailboxes a*) ALL", "a space"),
+        ("ESEARCH IN (subtree-one) ALL", "a space"),
+        ("ESEARCH IN (personal (scope)) ALL", "no scope options"),
+        ("ESEARCH IN ((scope)) ALL", "no scope options"),
+        ("ESEARCH IN (personal) IN (inboxes) ALL", "a search key"),
+        ("ESEARCH RETURN (ALL) IN (personal) ALL", "a search key"),
+        ("ESEARCH IN (personal) RETURN (UPDATE) ALL", "MIN, MAX, ALL"),
+        ("ESEARCH IN (personal) RETURN (SAVE) ALL", "SAVE only where"),
+        ("ESEARCH IN (selected inboxes) RETURN (MIN SAVE) ALL", "SAVE only where"),
+        ("ESEARCH IN (mailboxes INBOX) RETURN (SAVE) ALL", "SAVE only where"),
+    ] {
+        let error = bad(line);
+        assert!(error.contains(why), "{line}: {error}");
+    }
+    assert!(bad("UID ESEARCH ALL").starts_with("Unknown command"));
+    let many = |count: usize| format!("ESEARCH IN ({}) ALL", vec!["inboxes"; count].join(" "));
+    ok(&many(500));
+    assert!(bad(&many(501)).contains("fewer items"));
+    let many = |count: usize| format!("ESEARCH IN (mailboxes ({})) ALL", vec!["a"; count].join(" "));
+    ok(&many(500));
+    assert!(bad(&many(501)).contains("fewer items"));
 }
