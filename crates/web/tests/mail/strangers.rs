@@ -94,10 +94,10 @@ async fn a_frame_loads_its_own_pictures_and_nothing_else_of_this_site() {
     }
 }
 
-/// Twenty messages of links in one line, of megabytes, of many unread: a page of them is a page.
+/// Twelve messages of links in one line, of megabytes, of many unread: a page of them is a page.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conversation_of_hostile_sizes_is_shown_within_bounds() {
-    const COUNT: usize = 24;
+    const COUNT: usize = 12;
     let world = World::new().await;
     let inbox = world.mailbox("ann", Role::Inbox).id;
     let families: [(&str, String); 4] = [
