@@ -1,7 +1,7 @@
 //! IMAP commands, fed in pieces, literals and all.
 #![no_main]
 
-use imap::syntax::{Frame, Progress, append_head, append_next, is_catenate, parse, tag_of};
+use imap::syntax::{Frame, Progress, append_head, append_next, is_catenate, is_set_metadata, parse, tag_of};
 use libfuzzer_sys::fuzz_target;
 
 /// As large as a fuzzing input gets, so that the limit is met too.
@@ -24,6 +24,7 @@ fuzz_target!(|input: (u8, &[u8])| {
                 let _ = append_head(frame.bytes());
                 let _ = append_next(frame.bytes());
                 let _ = is_catenate(frame.bytes());
+                let _ = is_set_metadata(frame.bytes());
                 let _ = tag_of(frame.bytes());
                 if usize::try_from(header.len).is_ok_and(|len| len <= frame.room()) {
                     frame.accept_literal(header);

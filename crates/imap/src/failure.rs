@@ -94,6 +94,7 @@ impl From<MailError> for Failure {
             | MailError::OutOfUids(_)
             | MailError::BadKeyword(_)
             | MailError::TooLarge { .. } => Code::LIMIT,
+            MailError::TooManyEntries(_) => Code::METADATA_TOO_MANY,
             MailError::RoleTaken(_) => Code::USE_ATTR,
             MailError::OverQuota { .. } => Code::OVER_QUOTA,
             MailError::NoSuchMessage { .. } | MailError::NoSuchEmail(_) => Code::EXPUNGE_ISSUED,

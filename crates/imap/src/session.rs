@@ -10,6 +10,7 @@ mod idle;
 mod list;
 mod login;
 mod mailboxes;
+mod metadata;
 mod multisearch;
 mod notify;
 mod progress;
@@ -29,7 +30,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailstore::{MailboxName, RealmId};
+use mailstore::{MAX_METADATA_VALUE_BYTES, MailboxName, RealmId};
 use tokio::time::Instant;
 
 use crate::door::Door;
@@ -275,6 +276,9 @@ impl Session {
             Some(Ok(head)) if self.user.is_some() => return Ok(Some(Event::Append(head, literal))),
             Some(Ok(_)) => Failure::bad("Log in first"),
             Some(Err(error)) => error.into(),
+            None if syntax::is_set_metadata(self.frame.bytes()) && literal.len > MAX_METADATA_VALUE_BYTES as u64 => {
+                metadata::too_long()
+            }
             None if literal.len <= self.frame.room() as u64 => {
                 self.frame.accept_literal(literal);
                 if literal.synchronizing {
@@ -394,6 +398,8 @@ impl Session {
             Command::Notify(wanted) => self.notify(wanted),
             Command::GetQuota(root) => self.get_quota(&root),
             Command::GetQuotaRoot(name) => self.get_quota_root(&name),
+            Command::GetMetadata(get) => self.get_metadata(&get),
+            Command::SetMetadata { mailbox, changes } => self.set_metadata(&mailbox, changes).await,
             Command::SetQuota => Err(Failure::no(Code::NO_PERM, "Quotas are set by the operator")),
             command => {
                 if self.selected.is_none() {

@@ -11,9 +11,10 @@ mod parse;
 mod set;
 
 pub use command::*;
+pub(crate) use cursor::is_astring_char;
 pub use cursor::{Cursor, SyntaxError};
 pub use frame::{Frame, FrameError, LiteralHeader, Progress, tag_of};
-pub use parse::{ParseError, ParseErrorKind, append_head, append_next, is_catenate, parse, section};
+pub use parse::{ParseError, ParseErrorKind, append_head, append_next, is_catenate, is_set_metadata, parse, section};
 pub use set::{MessageSet, Ranges, SeqRange};
 
 /// Most open parentheses, and most levels of a search program (`NOT`, `OR`, lists) after chains are flattened.

@@ -69,6 +69,7 @@ proptest! {
         let _ = syntax::append_head(&input);
         let _ = syntax::append_next(&input);
         let _ = syntax::is_catenate(&input);
+        let _ = syntax::is_set_metadata(&input);
     }
 
     #[test]
@@ -78,7 +79,8 @@ proptest! {
             "\"", "RETURN", "CHARSET", "LIST", "STORE", "+FLAGS", "\\Seen", "APPEND", "{5+}\r\n", "(QRESYNC", "1", "*",
             "HEADER.FIELDS", "%", "NIL", "\r\n", "1-Jan-2000", "MODSEQ", "~{2}\r\n\0\0", "STATUS", "SELECT", "ID",
             "SORT", "(REVERSE DATE)", "UTF-8", "THREAD", "REFS", "PARTIAL", "-1:-5", "NOTIFY", "SET", "(PERSONAL",
-            "(MessageNew", "COMPRESS", "ESEARCH", "IN", "SUBTREE-ONE",
+            "(MessageNew", "COMPRESS", "GETMETADATA", "SETMETADATA", "(DEPTH", "(MAXSIZE", "/private/a", "(/shared/b",
+            "METADATA", "RETURN (METADATA", "ESEARCH", "IN", "SUBTREE-ONE",
         ]), 0..12),
     ) {
         let line = format!("t {}\r\n", words.join(" "));

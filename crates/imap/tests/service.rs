@@ -22,6 +22,8 @@ mod limits;
 mod login;
 #[path = "service/mailboxes.rs"]
 mod mailboxes;
+#[path = "service/metadata.rs"]
+mod metadata;
 #[path = "service/multisearch.rs"]
 mod multisearch;
 #[path = "service/notify.rs"]

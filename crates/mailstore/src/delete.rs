@@ -90,6 +90,7 @@ impl MailStore {
             if let Some(role) = Role::from_number(record.role) {
                 tx.delete(account, key::role(role.number()));
             }
+            Self::drop_metadata(tx, account, &mut state, mailbox)?;
             tx.put(account, key::deleted(mailbox), Vec::new());
             state.mailboxes = state.mailboxes.saturating_sub(1);
         }
@@ -112,12 +113,20 @@ impl MailStore {
             self.clear_mailbox(account, mailbox).await?;
         }
         self.maintain(account).await?;
-        for kind in [key::SUBSCRIPTION, key::DELIVERY, key::CORRESPONDENT, key::ACT, key::REWIND, key::REWIND_STEP] {
+        for kind in [
+            key::SUBSCRIPTION,
+            key::METADATA,
+            key::DELIVERY,
+            key::CORRESPONDENT,
+            key::ACT,
+            key::REWIND,
+            key::REWIND_STEP,
+        ] {
             while !self.commit(move |_, tx| Self::clear_rows(tx, account, &[kind])).await? {}
         }
         self.commit(move |_, tx| {
             tx.clears(account);
-            let state = State { correspondents: 0, ..state_of(tx, account)? };
+            let state = State { correspondents: 0, metadata_entries: 0, metadata_bytes: 0, ..state_of(tx, account)? };
             schema::save(tx, account, key::state(), &state);
             Ok(())
         })

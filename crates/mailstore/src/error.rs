@@ -27,6 +27,9 @@ pub enum MailError {
     /// The account has as many mailboxes as it may have. IMAP `[LIMIT]`.
     #[error("the account already has {0} mailboxes, which is as many as it may have")]
     TooManyMailboxes(usize),
+    /// A mailbox, or the account, has as many metadata entries as it may have. IMAP `[METADATA TOOMANY]`.
+    #[error("there may be at most {0} metadata entries")]
+    TooManyEntries(usize),
     /// This mailbox must stay: INBOX can not be deleted, nor moved below itself. IMAP `[CANNOT]`.
     #[error("{0}")]
     Forbidden(&'static str),

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use store::{Invariants, Order, Read, RealmId, Snapshot, Violation};
 
 use crate::schema::{
-    self, ConversationRecord, Counters, EmailRecord, EntryRecord, MailboxRecord, State, ThreadRecord, VanishedRecord,
-    key,
+    self, ConversationRecord, Counters, EmailRecord, EntryRecord, MailboxRecord, MetadataRecord, State, ThreadRecord,
+    VanishedRecord, key,
 };
 use crate::{EmailId, Flags, MailError, MailboxId, Result, Role, SystemFlag, ThreadId, Uid};
 
@@ -39,6 +39,7 @@ impl Invariants for MailInvariants {
 /// * Counts and sizes equal what is counted; bytes in use equal the sum over emails.
 /// * Every entry has its email, place, MODSEQ key and conversation; every email has a place; nothing is left over.
 /// * Lists of conversations say what their messages say.
+/// * Metadata belongs to mailboxes that are there, is found by its name, and is counted.
 ///
 /// Visits everything: call it from a blocking thread. Memory grows with the number of messages, some 200 bytes each.
 ///
@@ -58,6 +59,7 @@ pub fn check_account<R: Read + ?Sized>(read: &R, account: RealmId) -> Result<Vec
     check.emails()?;
     check.threads()?;
     check.lists()?;
+    check.metadata()?;
     check.history()?;
     let Check { mut findings, more, .. } = check;
     if more > 0 {
@@ -331,6 +333,27 @@ impl<R: Read + ?Sized> Check<'_, R> {
         for (mailbox, thread) in right.keys().filter(|at| !stored.contains_key(at)) {
             self.found(format!("conversation {thread} is missing in the list of mailbox {mailbox}"));
         }
+        Ok(())
+    }
+
+    fn metadata(&mut self) -> Result<()> {
+        let (mut entries, mut bytes) = (0, 0);
+        let mut rows = Vec::new();
+        self.rows(key::METADATA, |at, value| {
+            let record: MetadataRecord = schema::decode(&at, value)?;
+            entries += 1;
+            bytes += record.bytes();
+            let fits = record.name.to_ascii_lowercase().as_bytes() == key::metadata_name(&at);
+            rows.push((key::mailbox_of(&at)?, record.name, fits));
+            Ok(())
+        })?;
+        for (mailbox, name, fits) in rows {
+            self.expect(fits, || format!("metadata {name:?} of mailbox {mailbox} is not found by its name"));
+            let there = mailbox.0 == 0 || self.has(&key::mailbox(mailbox))?;
+            self.expect(there, || format!("metadata {name:?} is of mailbox {mailbox}, which is not there"));
+        }
+        self.equal(|| "metadata entries".into(), self.state.metadata_entries, entries);
+        self.equal(|| "bytes of metadata".into(), self.state.metadata_bytes, bytes);
         Ok(())
     }
 

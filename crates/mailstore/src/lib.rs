@@ -32,6 +32,7 @@ mod ids;
 pub mod import;
 pub mod invariants;
 mod mailbox;
+mod metadata;
 mod name;
 mod quota;
 mod recent;
@@ -63,6 +64,10 @@ pub use error::{MailError, Result};
 pub use flags::{FlagChange, Flags, Keyword, MAX_KEYWORD_BYTES, MAX_KEYWORDS, SystemFlag};
 pub use ids::{EmailId, MailboxId, ModSeq, ParseIdError, ThreadId, Uid};
 pub use mailbox::{Mailbox, Role};
+pub use metadata::{
+    EntryName, EntryNameError, MAX_ENTRY_DEPTH, MAX_ENTRY_NAME_BYTES, MAX_METADATA_BYTES, MAX_METADATA_ENTRIES,
+    MAX_METADATA_OF_ONE, MAX_METADATA_VALUE_BYTES, MetadataDepth, MetadataMarks, MetadataValue, SPECIAL_USE_ENTRY,
+};
 pub use name::{MAX_MAILBOXES, MAX_NAME_BYTES, MAX_NAME_DEPTH, MailboxName, NameError};
 pub use quota::{Quota, QuotaLimit};
 pub use rows::{Email, EncodedRow, MessageEntry, MessageRow};

@@ -20,8 +20,9 @@ use prost::Message;
 use store::{Order, Past, Read, RealmId};
 
 use crate::mailbox::{id_at, state_of};
+use crate::metadata::metadata_of;
 use crate::rows::{email_record, parsed};
-use crate::schema::{self, EntryRecord, MailboxRecord, key};
+use crate::schema::{self, EntryRecord, MailboxRecord, MetadataRecord, key};
 use crate::{EmailId, Flags, MAX_ROWS_PER_COMMIT, MailError, MailStore, MailboxId, Result, SystemFlag, Uid};
 
 /// Most messages that a preview names.
@@ -119,6 +120,7 @@ struct MadeAgain {
     then: MailboxId,
     record: MailboxRecord,
     subscribed: bool,
+    metadata: Vec<MetadataRecord>,
 }
 
 /// Where a message goes: a mailbox there is, or one that is made again, by the id that it had.
@@ -258,7 +260,8 @@ impl MailStore {
                         let name = record.name.clone();
                         if scope.has(id) {
                             let subscribed = past.get(account, &key::subscription(&name))?.is_some();
-                            plan.made.push(MadeAgain { then: id, record, subscribed });
+                            let metadata = metadata_of(past, account, id)?;
+                            plan.made.push(MadeAgain { then: id, record, subscribed, metadata });
                         }
                         (Target::Made(id), name)
                     }

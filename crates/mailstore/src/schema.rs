@@ -13,6 +13,7 @@
 //! | `14` name | – | a subscription; outlives the mailbox |
 //! | `15` role | mailbox | finds a mailbox by role |
 //! | `16` mailbox | – | a deleted mailbox whose messages are still to be cleared away |
+//! | `17` mailbox entry | [`MetadataRecord`] | metadata of a mailbox, or with mailbox 0 of the account (RFC 5464) |
 //! | `20` mailbox uid | [`EntryRecord`] | a message in a mailbox: flags, MODSEQ, dates, which email |
 //! | `21` email | [`EmailRecord`] | a message, once for all copies: body, size, what was parsed |
 //! | `22` email mailbox uid | – | where an email is; the last one to go takes the email along |
@@ -83,6 +84,12 @@ pub struct State {
     /// How many correspondents there are.
     #[prost(uint32, tag = "7")]
     pub correspondents: u32,
+    /// How many metadata entries there are.
+    #[prost(uint32, tag = "8")]
+    pub metadata_entries: u32,
+    /// Bytes of their names and values.
+    #[prost(uint64, tag = "9")]
+    pub metadata_bytes: u64,
 }
 
 /// `11`: a mailbox.
@@ -139,6 +146,27 @@ impl Counters {
         self.unread = self.unread.saturating_add_signed(if flags.seen() { 0 } else { by });
         self.deleted = self.deleted.saturating_add_signed(if flags.deleted() { by } else { 0 });
         self.size = if by < 0 { self.size.saturating_sub(entry.size) } else { self.size.saturating_add(entry.size) };
+    }
+}
+
+/// `17`: a metadata entry. Its key has the name in lower case.
+#[derive(Clone, PartialEq, Message)]
+pub struct MetadataRecord {
+    /// Its name as it was spelled last.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its value: any bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub value: Bytes,
+    /// The realm's sequence number when it was set.
+    #[prost(uint64, tag = "3")]
+    pub revision: u64,
+}
+
+impl MetadataRecord {
+    /// What it counts for [`State::metadata_bytes`].
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.name.len() + self.value.len()) as u64
     }
 }
 

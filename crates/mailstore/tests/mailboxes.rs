@@ -8,9 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Waker};
 
+use bytes::Bytes;
 use mailstore::schema::{DELIVERY_KEY_DAYS, VANISHED_DAYS};
 use mailstore::{
-    Children, MAX_MAILBOXES, MailError, MailStore, MailboxName, ModSeq, RealmId, Role, Store, Uid, invariants,
+    Children, EntryName, MAX_MAILBOXES, MAX_METADATA_BYTES, MAX_METADATA_ENTRIES, MAX_METADATA_OF_ONE,
+    MAX_METADATA_VALUE_BYTES, MailError, MailStore, MailboxName, MetadataDepth, ModSeq, RealmId, Role,
+    SPECIAL_USE_ENTRY, Store, Uid, invariants,
 };
 use store::{Clock, Invariants as _, StoreOptions};
 use world::{World, text};
@@ -209,4 +212,105 @@ async fn a_broken_count_is_found_by_verify() {
     broken.unwrap();
     let found = check(&world);
     assert!(found.iter().any(|violation| violation.what.contains("mailbox m1")), "{found:?}");
+}
+
+fn entry(name: &str) -> EntryName {
+    EntryName::new(name).unwrap()
+}
+
+#[tokio::test]
+async fn metadata_stays_with_a_renamed_mailbox_and_goes_with_a_deleted_one() {
+    let world = World::new().await;
+    let (mail, account) = (&world.mail, world.account);
+    let lists = world.create("Lists/rust").await;
+    let modseq = world.mailbox(Role::Inbox).highest_modseq;
+    let value = |text: &'static str| Some(Bytes::from_static(text.as_bytes()));
+    let values = |of, name: &str, depth| mail.metadata(account, of, &[entry(name)], depth);
+    for (of, text) in [(None, "account"), (Some(lists), "lists"), (Some(world.inbox()), "inbox")] {
+        let changes = vec![
+            (entry("/private/Comment"), value("first")),
+            (entry("/private/comment"), value(text)),
+            (entry("/private/none"), None),
+        ];
+        mail.set_metadata(account, of, changes).await.unwrap();
+    }
+    world.assert_in_order();
+    assert_eq!(world.mailbox(Role::Inbox).highest_modseq, modseq);
+    mail.rename_mailbox(account, name("Lists"), name("Groups")).await.unwrap();
+    let told = |text| vec![("/private/COMMENT".to_owned(), value(text))];
+    let zero = MetadataDepth::Zero;
+    assert_eq!(values(Some(lists), "/private/COMMENT", zero).unwrap(), told("lists"));
+    let inbox = world.inbox();
+    mail.rename_mailbox(account, name("INBOX"), name("Old")).await.unwrap();
+    assert_eq!(values(Some(inbox), "/private/COMMENT", zero).unwrap(), told("inbox"), "with the messages");
+    assert_eq!(values(Some(world.inbox()), "/private", MetadataDepth::Infinity).unwrap(), []);
+    world.assert_in_order();
+    mail.delete_mailbox(account, name("Groups"), Children::Delete).await.unwrap();
+    assert!(matches!(values(Some(lists), "/private", zero), Err(MailError::MailboxGone(_))));
+    let late = mail.set_metadata(account, Some(lists), vec![(entry("/private/a"), value("x"))]).await;
+    assert!(matches!(late, Err(MailError::MailboxGone(_))));
+    assert_eq!(mail.metadata_marks(account).unwrap().len(), 2);
+    world.assert_in_order();
+    mail.set_metadata(account, None, vec![(entry("/PRIVATE/comment"), None)]).await.unwrap();
+    assert_eq!(values(None, "/private/COMMENT", zero).unwrap(), [("/private/COMMENT".to_owned(), None)]);
+    world.assert_in_order();
+    mail.purge(account).await.unwrap();
+    assert!(mail.metadata_marks(account).unwrap().is_empty());
+    world.assert_in_order();
+}
+
+#[tokio::test]
+async fn metadata_has_limits_and_a_refused_change_leaves_all_as_it_was() {
+    let world = World::new().await;
+    let (mail, account, inbox) = (&world.mail, world.account, Some(world.inbox()));
+    let many = |count: usize, size: usize| -> Vec<_> {
+        (0..count).map(|n| (entry(&format!("/private/n{n}")), Some(Bytes::from(vec![0; size])))).collect()
+    };
+    for (changes, limit) in [
+        (many(1, MAX_METADATA_VALUE_BYTES + 1), MAX_METADATA_VALUE_BYTES),
+        (many(17, MAX_METADATA_VALUE_BYTES), MAX_METADATA_BYTES),
+    ] {
+        let refused = mail.set_metadata(account, inbox, changes).await;
+        assert!(matches!(refused, Err(MailError::TooLarge { limit: l, .. }) if l == limit as u64), "{refused:?}");
+    }
+    let refused = mail.set_metadata(account, inbox, many(MAX_METADATA_OF_ONE + 1, 1)).await;
+    assert!(matches!(refused, Err(MailError::TooManyEntries(MAX_METADATA_OF_ONE))));
+    assert!(mail.metadata_marks(account).unwrap().is_empty());
+    let top = mail.set_metadata(account, inbox, vec![(entry("/private"), Some(Bytes::new()))]).await;
+    assert!(matches!(top, Err(MailError::Forbidden(_))));
+    for n in 0..MAX_METADATA_ENTRIES / MAX_METADATA_OF_ONE {
+        let mailbox = world.create(&format!("m{n}")).await;
+        mail.set_metadata(account, Some(mailbox), many(MAX_METADATA_OF_ONE, 1)).await.unwrap();
+        // Over again: nothing is counted twice.
+        mail.set_metadata(account, Some(mailbox), many(MAX_METADATA_OF_ONE, 2)).await.unwrap();
+    }
+    let refused = mail.set_metadata(account, None, many(1, 1)).await;
+    assert!(matches!(refused, Err(MailError::TooManyEntries(MAX_METADATA_ENTRIES))));
+    world.assert_in_order();
+    mail.delete_mailbox(account, name("m0"), Children::Keep).await.unwrap();
+    mail.set_metadata(account, None, many(MAX_METADATA_OF_ONE, 1)).await.unwrap();
+    world.assert_in_order();
+}
+
+#[tokio::test]
+async fn the_special_use_of_a_mailbox_is_an_entry_of_it() {
+    let world = World::new().await;
+    let (mail, account) = (&world.mail, world.account);
+    let (sent, own) = (world.mailbox(Role::Sent).id, world.create("Own").await);
+    let set = |of, value: Option<&'static str>| {
+        let value = value.map(|value| Bytes::from_static(value.as_bytes()));
+        mail.set_metadata(account, Some(of), vec![(entry(SPECIAL_USE_ENTRY), value)])
+    };
+    let all = |of| mail.metadata(account, Some(of), &[entry("/private")], MetadataDepth::Infinity).unwrap();
+    assert_eq!(all(sent), [(SPECIAL_USE_ENTRY.to_owned(), Some(Bytes::from_static(b"\\Sent")))]);
+    assert_eq!((all(own), all(world.inbox())), (vec![], vec![]));
+    assert!(matches!(set(own, Some("\\sent")).await, Err(MailError::RoleTaken(Role::Sent))));
+    assert!(matches!(set(own, Some("\\Flagged")).await, Err(MailError::Forbidden(_))));
+    assert!(matches!(set(world.inbox(), Some("\\Sent")).await, Err(MailError::Forbidden(_))));
+    set(world.inbox(), None).await.unwrap();
+    set(sent, None).await.unwrap();
+    set(own, Some("\\sent")).await.unwrap();
+    assert_eq!(world.mailbox(Role::Sent).id, own);
+    assert_eq!(all(sent), []);
+    world.assert_in_order();
 }

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use mailstore::rewind::{RewindId, RewindPlan, RewindScope};
 use mailstore::{
-    Children, EmailId, FlagChange, Flags, MailError, MailStore, MailboxId, MailboxName, MessageEntry, RealmId, Role,
-    Store, SystemFlag, Uid,
+    Children, EmailId, EntryName, FlagChange, Flags, MailError, MailStore, MailboxId, MailboxName, MessageEntry,
+    MetadataDepth, RealmId, Role, Store, SystemFlag, Uid,
 };
 use store::{Clock, StoreOptions};
 use world::{World, text};
@@ -125,6 +125,11 @@ async fn a_client_that_deletes_everything_is_undone_byte_for_byte_and_new_mail_s
     }
     let before = timed.shape();
     let uid_next = world.mailbox(Role::Inbox).uid_next;
+    let work = mail.mailbox_by_name(world.account, &MailboxName::new("Work").unwrap()).unwrap().unwrap().id;
+    let color = EntryName::new("/private/vendor/Color").unwrap();
+    let metadata = |of| mail.metadata(world.account, Some(of), std::slice::from_ref(&color), MetadataDepth::Zero);
+    mail.set_metadata(world.account, Some(work), vec![(color.clone(), Some("red".into()))]).await.unwrap();
+    let colored = metadata(work).unwrap();
     let moment = timed.tick();
     let inbox: Vec<Uid> = mail.view(world.account, world.inbox()).unwrap().uids().to_vec();
     mail.expunge(world.account, world.inbox(), &inbox).await.unwrap();
@@ -144,6 +149,8 @@ async fn a_client_that_deletes_everything_is_undone_byte_for_byte_and_new_mail_s
     let mut with_new = before.clone();
     with_new.get_mut("INBOX").unwrap().extend(empty["INBOX"].iter().cloned());
     assert_eq!(timed.shape(), with_new);
+    let made = mail.mailbox_by_name(world.account, &MailboxName::new("Work").unwrap()).unwrap().unwrap().id;
+    assert!(made != work && metadata(made).unwrap() == colored);
     for (email, raw) in &bytes {
         assert_eq!(&mail.body(world.account, *email).unwrap().read_all().unwrap(), raw);
     }

@@ -25,6 +25,10 @@ pub(crate) enum Code {
     BadUrl(String),
     /// `INPROGRESS`: the tag of a command that is still being obeyed.
     InProgress(String),
+    /// `METADATA LONGENTRIES`: the length of the longest value that was left out.
+    MetadataLongEntries(u64),
+    /// `METADATA MAXSIZE`: the longest value that is taken.
+    MetadataMaxSize(u64),
     /// `CAPABILITY`: what can be used now.
     Capability(String),
 }
@@ -42,6 +46,7 @@ impl Code {
     pub(crate) const EXPUNGE_ISSUED: Self = Self::Word("EXPUNGEISSUED");
     pub(crate) const IN_USE: Self = Self::Word("INUSE");
     pub(crate) const LIMIT: Self = Self::Word("LIMIT");
+    pub(crate) const METADATA_TOO_MANY: Self = Self::Word("METADATA TOOMANY");
     pub(crate) const NONEXISTENT: Self = Self::Word("NONEXISTENT");
     pub(crate) const NO_PERM: Self = Self::Word("NOPERM");
     pub(crate) const OVER_QUOTA: Self = Self::Word("OVERQUOTA");
@@ -95,6 +100,14 @@ impl Code {
                 out.extend_from_slice(b"INPROGRESS (");
                 text::string(out, tag.as_bytes(), false);
                 out.extend_from_slice(b" NIL NIL)");
+            }
+            Self::MetadataLongEntries(size) => {
+                out.extend_from_slice(b"METADATA LONGENTRIES ");
+                text::number(out, *size);
+            }
+            Self::MetadataMaxSize(size) => {
+                out.extend_from_slice(b"METADATA MAXSIZE ");
+                text::number(out, *size);
             }
             Self::Capability(all) => {
                 out.extend_from_slice(b"CAPABILITY ");

@@ -1,4 +1,4 @@
-//! LIST and LSUB (RFC 9051 section 6.3.9, RFC 5258, RFC 5819, RFC 6154).
+//! LIST and LSUB (RFC 9051 section 6.3.9, RFC 5258, RFC 5819, RFC 6154, RFC 9590).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -71,6 +71,9 @@ impl Session {
             self.write_list(b"* LIST (", &attributes, name, child_subscribed);
             if let Some(mailbox) = mailbox.filter(|_| !list.return_status.is_empty()) {
                 self.write_status(mailbox, &list.return_status)?;
+            }
+            if let Some(mailbox) = mailbox.filter(|_| !list.return_metadata.is_empty()) {
+                self.list_metadata(mailbox, &list.return_metadata)?;
             }
         }
         Ok(Done::text("LIST completed"))

@@ -5,9 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mailstore::{Mailbox, MailboxId, MailboxName, RealmId, RealmSeq, Uid};
+use mailstore::{Mailbox, MailboxId, MailboxName, MetadataMarks, RealmId, RealmSeq, SPECIAL_USE_ENTRY, Uid};
 use tokio::sync::watch;
 
+use super::metadata::{changed_entries, special_use_changed};
 use super::{Done, Outcome, Session};
 use crate::failure::Failure;
 use crate::response::{Code, mailbox_name, text};
@@ -22,6 +23,8 @@ pub(super) struct Notified {
     changes: watch::Receiver<RealmSeq>,
     mailboxes: BTreeMap<MailboxId, Mailbox>,
     subscriptions: BTreeSet<MailboxName>,
+    /// Empty as long as nobody wants to hear of metadata.
+    metadata: MetadataMarks,
 }
 
 /// What is told of the selected mailbox, and how.
@@ -60,6 +63,11 @@ impl Notified {
         self.groups.iter().find(|(filter, _)| filter.matches(name, is_subscribed)).map(|(_, events)| events)
     }
 
+    fn wants_metadata(&self) -> bool {
+        let wants = |events: &NotifyEvents| events.mailbox_metadata_change || events.server_metadata_change;
+        self.groups.iter().any(|(_, events)| wants(events))
+    }
+
     /// To wait by, with [`changed`].
     pub(super) fn changes(&self) -> watch::Receiver<RealmSeq> {
         self.changes.clone()
@@ -82,7 +90,10 @@ impl Session {
             return Ok(Done::text("NOTIFY completed"));
         };
         if wanted.iter().any(|group| group.events.unknown) {
-            let code = Code::Word("BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)");
+            let code = Code::Word(
+                "BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange \
+                 MailboxMetadataChange ServerMetadataChange)",
+            );
             return Err(Failure::no(code, "Of other events nothing can be told"));
         }
         let mut groups = Vec::new();
@@ -111,7 +122,11 @@ impl Session {
         let mut changes = self.door.mailstore.watch(realm);
         changes.mark_unchanged();
         let (mailboxes, subscriptions) = self.all_mailboxes(realm)?;
-        let notified = Notified { groups, selected, changes, mailboxes, subscriptions };
+        let metadata = MetadataMarks::new();
+        let mut notified = Notified { groups, selected, changes, mailboxes, subscriptions, metadata };
+        if notified.wants_metadata() {
+            notified.metadata = self.door.mailstore.metadata_marks(realm)?;
+        }
         if status {
             let selected = self.selected.as_ref().map(|selected| selected.mailbox);
             for mailbox in notified.mailboxes.values().filter(|mailbox| Some(mailbox.id) != selected) {
@@ -198,7 +213,51 @@ impl Session {
                 self.write_name(if is_now { "\\Subscribed" } else { "" }, name, None);
             }
         }
+        if notified.wants_metadata() {
+            self.compare_metadata(notified, &mailboxes)?;
+        }
         (notified.mailboxes, notified.subscriptions) = (mailboxes, subscriptions);
+        Ok(())
+    }
+
+    /// Tells which entries have changed of the server and of mailboxes, not with what values.
+    fn compare_metadata(&mut self, notified: &mut Notified, mailboxes: &BTreeMap<MailboxId, Mailbox>) -> Outcome<()> {
+        let now = self.door.mailstore.metadata_marks(self.realm()?)?;
+        if notified.groups.iter().any(|(_, events)| events.server_metadata_change) {
+            self.write_metadata_changed("", &changed_entries(&notified.metadata, &now, None));
+        }
+        for mailbox in mailboxes.values() {
+            let events = notified.events(&mailbox.name, mailbox.subscribed);
+            if events.is_some_and(|events| events.mailbox_metadata_change) {
+                let mut changed = changed_entries(&notified.metadata, &now, Some(mailbox.id));
+                changed.extend(special_use_changed(notified.mailboxes.get(&mailbox.id), mailbox));
+                self.write_metadata_changed(mailbox.name.as_str(), &changed);
+            }
+        }
+        notified.metadata = now;
+        Ok(())
+    }
+
+    /// The client has changed these entries itself, and is not told of them.
+    pub(super) fn knows_metadata(&mut self, of: Option<MailboxId>, names: &BTreeSet<String>) -> Outcome<()> {
+        let realm = self.realm()?;
+        let Some(notified) = self.notified.as_mut().filter(|notified| notified.wants_metadata()) else {
+            return Ok(());
+        };
+        let now = self.door.mailstore.metadata_marks(realm)?;
+        for name in names {
+            let at = (of, name.clone());
+            match now.get(&at) {
+                Some(revision) => notified.metadata.insert(at, *revision),
+                None => notified.metadata.remove(&at),
+            };
+        }
+        if let Some(id) = of.filter(|_| names.contains(SPECIAL_USE_ENTRY))
+            && let Some(known) = notified.mailboxes.get_mut(&id)
+            && let Some(mailbox) = self.door.mailstore.mailbox(realm, id)?
+        {
+            known.role = mailbox.role;
+        }
         Ok(())
     }
 

@@ -1,12 +1,15 @@
 //! Commands as values.
 
+mod metadata;
 mod multisearch;
 
+pub use metadata::GetMetadata;
 pub use multisearch::{MultiSearch, SearchSource};
 
+use bytes::Bytes;
 use jiff::civil::Date;
 
-use mailstore::{SortKey, ThreadAlgorithm};
+use mailstore::{EntryName, SortKey, ThreadAlgorithm};
 
 use super::set::MessageSet;
 
@@ -106,6 +109,13 @@ pub enum Command {
     GetQuota(String),
     GetQuotaRoot(String),
     SetQuota,
+    /// RFC 5464.
+    GetMetadata(GetMetadata),
+    SetMetadata {
+        mailbox: String,
+        /// Entries and their new values; `None` takes one away.
+        changes: Vec<(EntryName, Option<Bytes>)>,
+    },
 }
 
 impl Command {
@@ -148,6 +158,7 @@ impl Command {
             Self::Copy { .. } => "copy",
             Self::Move { .. } => "move",
             Self::GetQuota(_) | Self::GetQuotaRoot(_) | Self::SetQuota => "quota",
+            Self::GetMetadata(_) | Self::SetMetadata { .. } => "metadata",
         }
     }
 }
@@ -201,6 +212,8 @@ pub struct List {
     pub return_special_use: bool,
     /// `RETURN (STATUS (...))`.
     pub return_status: Vec<StatusItem>,
+    /// `RETURN (METADATA (...))` (RFC 9590).
+    pub return_metadata: Vec<EntryName>,
 }
 
 /// What STATUS can tell.
@@ -446,8 +459,17 @@ pub struct NotifyEvents {
     pub flag_change: bool,
     pub mailbox_name: bool,
     pub subscription_change: bool,
+    pub mailbox_metadata_change: bool,
+    pub server_metadata_change: bool,
     /// One that is not known here.
     pub unknown: bool,
+}
+
+impl NotifyEvents {
+    /// Whether there are some that are not of messages.
+    pub fn of_mailboxes(&self) -> bool {
+        self.mailbox_name || self.subscription_change || self.mailbox_metadata_change || self.server_metadata_change
+    }
 }
 
 /// FETCH or UID FETCH.

@@ -35,7 +35,7 @@ pub(super) fn is_atom_char(b: u8) -> bool {
 }
 
 /// `ASTRING-CHAR`: an atom character or `]`.
-pub(super) fn is_astring_char(b: u8) -> bool {
+pub(crate) fn is_astring_char(b: u8) -> bool {
     is_atom_char(b) || b == b']'
 }
 

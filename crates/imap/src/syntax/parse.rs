@@ -3,6 +3,7 @@
 mod catenate;
 mod fetch;
 mod list;
+mod metadata;
 mod multisearch;
 mod notify;
 mod search;
@@ -93,6 +94,12 @@ pub fn append_head(input: &[u8]) -> Option<std::result::Result<AppendHead, Parse
 pub fn is_catenate(input: &[u8]) -> bool {
     let mut c = Cursor::new(input);
     matches!(append_start(&mut c), Some(Ok(_))) && c.astring("a mailbox name").is_ok() && is_put_together(c)
+}
+
+/// Whether a command that has come in part is a SETMETADATA.
+pub fn is_set_metadata(input: &[u8]) -> bool {
+    let mut c = Cursor::new(input);
+    c.tag().is_ok() && c.space().is_ok() && c.eat_word("SETMETADATA")
 }
 
 fn is_put_together(mut c: Cursor<'_>) -> bool {
@@ -223,6 +230,8 @@ fn body(c: &mut Cursor<'_>) -> Result<std::result::Result<Command, String>> {
         }
         "GETQUOTAROOT" => Command::GetQuotaRoot(mailbox(c)?),
         "SETQUOTA" => return Ok(Ok(Command::SetQuota)),
+        "GETMETADATA" => Command::GetMetadata(metadata::get(c)?),
+        "SETMETADATA" => metadata::set(c)?,
         "APPEND" => Command::Catenate(catenate::catenate(c, None)?),
         "REPLACE" | "UID REPLACE" => {
             let replaces = Some(replaced_number(c, uid)?);

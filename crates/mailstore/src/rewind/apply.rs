@@ -240,6 +240,7 @@ impl MailStore {
         if made.subscribed {
             tx.put(account, key::subscription(name.as_str()), Vec::new());
         }
+        self.restore_metadata_in(tx, account, id, &made.metadata)?;
         record.made.push(id.0);
         Ok(id)
     }

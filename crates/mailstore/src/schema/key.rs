@@ -9,6 +9,7 @@ pub const NAME: u8 = 0x13;
 pub const SUBSCRIPTION: u8 = 0x14;
 pub const ROLE: u8 = 0x15;
 pub const DELETED: u8 = 0x16;
+pub const METADATA: u8 = 0x17;
 pub const ENTRY: u8 = 0x20;
 pub const EMAIL: u8 = 0x21;
 pub const PLACE: u8 = 0x22;
@@ -63,6 +64,13 @@ pub fn role(role: u8) -> Vec<u8> {
 }
 pub fn deleted(id: MailboxId) -> Vec<u8> {
     build(DELETED, &[&id.0.to_be_bytes()])
+}
+pub fn metadata_of(id: MailboxId) -> Vec<u8> {
+    build(METADATA, &[&id.0.to_be_bytes()])
+}
+/// `entry` in lower case.
+pub fn metadata(id: MailboxId, entry: &str) -> Vec<u8> {
+    build(METADATA, &[&id.0.to_be_bytes(), entry.as_bytes()])
 }
 pub fn entries(id: MailboxId) -> Vec<u8> {
     build(ENTRY, &[&id.0.to_be_bytes()])
@@ -161,6 +169,10 @@ fn u64_at(key: &[u8], at: usize) -> Result<u64> {
 /// The mailbox of a key that has it right after the kind.
 pub fn mailbox_of(key: &[u8]) -> Result<MailboxId> {
     u32_at(key, 1).map(MailboxId)
+}
+/// The name of a metadata entry in its key.
+pub fn metadata_name(key: &[u8]) -> &[u8] {
+    key.get(5..).unwrap_or_default()
 }
 /// The UID of an entry's key.
 pub fn entry_uid(key: &[u8]) -> Result<Uid> {

@@ -1,7 +1,7 @@
 //! LIST in its basic and extended forms, LSUB, STATUS.
 
 use super::super::command::{Command, List, StatusItem};
-use super::{Cursor, Result, mailbox};
+use super::{Cursor, Result, mailbox, metadata};
 
 pub(super) fn list(c: &mut Cursor<'_>) -> Result<List> {
     let mut list = List::default();
@@ -61,8 +61,11 @@ fn return_option(c: &mut Cursor<'_>, list: &mut List) -> Result<()> {
     } else if c.eat_word("STATUS") {
         c.space()?;
         list.return_status = status_items(c)?;
+    } else if c.eat_word("METADATA") {
+        c.space()?;
+        list.return_metadata = metadata::entries(c)?;
     } else {
-        return c.expected("SUBSCRIBED, CHILDREN, SPECIAL-USE or STATUS");
+        return c.expected("SUBSCRIBED, CHILDREN, SPECIAL-USE, STATUS or METADATA");
     }
     Ok(())
 }

@@ -54,7 +54,7 @@ fn group(c: &mut Cursor<'_>) -> Result<NotifyGroup> {
     if events.message_new != events.message_expunge || (events.flag_change && !events.message_new) {
         return c.expected_at(at, "MessageNew and MessageExpunge together, and FlagChange with both");
     }
-    if is_selected && (events.mailbox_name || events.subscription_change) {
+    if is_selected && events.of_mailboxes() {
         return c.expected_at(at, "only events of messages for the selected mailbox");
     }
     if !is_selected && !events.fetch.is_empty() {
@@ -102,6 +102,8 @@ fn events(c: &mut Cursor<'_>) -> Result<NotifyEvents> {
             "FLAGCHANGE" => events.flag_change = true,
             "MAILBOXNAME" => events.mailbox_name = true,
             "SUBSCRIPTIONCHANGE" => events.subscription_change = true,
+            "MAILBOXMETADATACHANGE" => events.mailbox_metadata_change = true,
+            "SERVERMETADATACHANGE" => events.server_metadata_change = true,
             _ => events.unknown = true,
         }
         if c.eat(b')') {

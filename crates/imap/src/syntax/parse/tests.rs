@@ -310,3 +310,87 @@ fn an_esearch_that_makes_no_sense_is_refused() {
     ok(&many(500));
     assert!(bad(&many(501)).contains("fewer items"));
 }
+
+#[test]
+fn metadata_is_asked_for_and_set_in_every_form() {
+    use crate::syntax::{GetMetadata, is_set_metadata};
+    use mailstore::{EntryName, MetadataDepth};
+    let entry = |name: &str| EntryName::new(name).unwrap();
+    let both = vec![entry("/shared/comment"), entry("/private/a b")];
+    for (line, depth, max_size) in [
+        ("GETMETADATA x (/shared/comment \"/private/a b\")", MetadataDepth::Zero, None),
+        ("GETMETADATA (DEPTH 1) x (/shared/comment {12}\r\n/private/a b)", MetadataDepth::One, None),
+        (
+            "getmetadata x (depth Infinity MAXSIZE 7) (/SHARED/comment \"/private/A b\")",
+            MetadataDepth::Infinity,
+            Some(7),
+        ),
+        ("GETMETADATA (MAXSIZE 0 DEPTH 0) \"x\" (/shared/comment \"/private/a b\")", MetadataDepth::Zero, Some(0)),
+    ] {
+        let Command::GetMetadata(get) = ok(line) else { panic!("{line}") };
+        assert_eq!(get, GetMetadata { mailbox: "x".into(), entries: both.clone(), depth, max_size }, "{line}");
+    }
+    let Command::GetMetadata(get) = ok("GETMETADATA \"\" /private") else { panic!() };
+    assert_eq!((get.mailbox.as_str(), get.entries), ("", vec![entry("/private")]));
+    let Command::SetMetadata { mailbox, changes } = ok(
+        "SETMETADATA \"\" (/private/a NIL /private/b \"NIL\" /private/c \"\" /private/d {2}\r\n\r\n /private/e ~{2+}\r\n\0))",
+    ) else {
+        panic!()
+    };
+    assert_eq!(mailbox, "");
+    let told: Vec<_> = changes.iter().map(|(entry, value)| (entry.as_str(), value.as_deref())).collect();
+    let set = |name, value: &'static [u8]| (name, Some(value));
+    assert_eq!(
+        told,
+        [
+            ("/private/a", None),
+            set("/private/b", b"NIL"),
+            set("/private/c", b""),
+            set("/private/d", b"\r\n"),
+            set("/private/e", b"\0)"),
+        ]
+    );
+    for wrong in [
+        "GETMETADATA",
+        "GETMETADATA x",
+        "GETMETADATA x ()",
+        "GETMETADATA x comment",
+        "GETMETADATA x (/private//a)",
+        "GETMETADATA x /private/a/",
+        "GETMETADATA x /public/a",
+        "GETMETADATA x \"/private/*\"",
+        "GETMETADATA x \"/private/\u{e9}\"",
+        "GETMETADATA x /private/a /private/b",
+        "GETMETADATA (DEPTH 2) x /private/a",
+        "GETMETADATA (DEPTH) x /private/a",
+        "GETMETADATA (MAXSIZE -1) x /private/a",
+        "GETMETADATA (MAXSIZE 4294967296) x /private/a",
+        "GETMETADATA () x /private/a",
+        "GETMETADATA (FROB 1) x /private/a",
+        "GETMETADATA x (DEPTH 1)",
+        "SETMETADATA x",
+        "SETMETADATA x ()",
+        "SETMETADATA x (/private/a)",
+        "SETMETADATA x (/private/a atom)",
+        "SETMETADATA x (/private/a NILx)",
+        "SETMETADATA x (/private \"v\")",
+        "SETMETADATA x /private/a \"v\"",
+        "SETMETADATA x (/private/a \"v\") y",
+        "SETMETADATA x (/private/a {2}\r\n\0x)",
+        "LIST \"\" * RETURN (METADATA)",
+        "LIST \"\" * RETURN (METADATA ())",
+        "LIST \"\" * RETURN (METADATA (DEPTH 1) /private/a)",
+    ] {
+        bad(wrong);
+    }
+    assert!(bad(&format!("GETMETADATA x /private/{}", "a".repeat(250))).contains("at most 255 bytes"));
+    assert!(bad(&format!("GETMETADATA x /private{}", "/a".repeat(20))).contains("at most 20 parts"));
+    for line in
+        ["LIST \"\" * RETURN (METADATA (/shared/a /private/b) CHILDREN)", "LIST \"\" % RETURN (METADATA /shared/a)"]
+    {
+        let Command::List(list) = ok(line) else { panic!("{line}") };
+        assert_eq!(list.return_metadata.first(), Some(&entry("/shared/a")));
+    }
+    assert!(is_set_metadata(b"a setmetadata x (/private/a {3}\r\n"));
+    assert!(!is_set_metadata(b"a GETMETADATA SETMETADATA {3}\r\n"));
+}
