@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use store::{RealmId, StoreError};
 
 use crate::import::{Progress, TransferError, file_error, from_line};
+use crate::name::shortened;
 use crate::{MAX_ROWS_PER_COMMIT, MailError, MailStore, Mailbox, MailboxId, MailboxName, MessageEntry};
 
 pub use mbox::FromQuoter;
@@ -58,14 +59,10 @@ const MAX_FILE_NAME: usize = 200;
 
 /// `name`, if a file can have it; else its beginning and a hash of the whole, so that two names stay two.
 fn file_name(name: &str) -> Cow<'_, str> {
-    /// `~` and the beginning of the hash.
-    const MARK: usize = 13;
     if name.len() <= MAX_FILE_NAME {
         return Cow::Borrowed(name);
     }
-    let hash = blake3::hash(name.as_bytes()).to_hex();
-    let kept = &name[..name.floor_char_boundary(MAX_FILE_NAME - MARK)];
-    Cow::Owned(format!("{kept}~{}", &hash[..MARK - 1]))
+    Cow::Owned(shortened(name, MAX_FILE_NAME, 12))
 }
 
 /// Whether what went wrong with one mailbox goes wrong with all of them.

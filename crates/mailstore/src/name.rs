@@ -99,15 +99,7 @@ impl MailboxName {
             parts.push(rest);
         }
         let whole = parts.join("/");
-        let name = if whole.len() <= MAX_NAME_BYTES {
-            whole
-        } else {
-            /// `~` and the beginning of the hash.
-            const MARK: usize = 9;
-            let hash = blake3::hash(whole.as_bytes()).to_hex();
-            let kept = &whole[..whole.floor_char_boundary(MAX_NAME_BYTES - MARK)];
-            format!("{}~{}", kept.trim_end_matches([' ', '/']), &hash[..MARK - 1])
-        };
+        let name = if whole.len() <= MAX_NAME_BYTES { whole } else { shortened(&whole, MAX_NAME_BYTES, 8) };
         Self::normalise(&name).ok()
     }
 
@@ -150,6 +142,14 @@ impl MailboxName {
     pub(crate) fn from_stored(name: String) -> Self {
         Self(name)
     }
+}
+
+/// The beginning of a name that is too long, and so many digits of a hash of the whole, so that two names stay two; at most
+/// `most` bytes in all.
+pub(crate) fn shortened(name: &str, most: usize, digits: usize) -> String {
+    let kept = &name[..name.floor_char_boundary(most - digits - 1)];
+    let hash = blake3::hash(name.as_bytes()).to_hex();
+    format!("{}~{}", kept.trim_end_matches([' ', '/']), &hash[..digits])
 }
 
 impl fmt::Display for MailboxName {

@@ -106,7 +106,6 @@ pub(super) fn read<T: serde::de::DeserializeOwned>(text: &str, path: &Path) -> R
             break;
         }
     }
-    // What stops the reading for good may only follow from what was taken out.
     if mistakes.len() == 1 { Err(mistakes.remove(0)) } else { Err(ConfigError::Several(mistakes)) }
 }
 

@@ -106,6 +106,16 @@ impl Compiled {
         }
     }
 
+    /// Whether the names of attached files are asked about.
+    pub fn needs_files(&self) -> bool {
+        match self {
+            Self::And(queries) | Self::Or(queries) => queries.iter().any(Self::needs_files),
+            Self::Not(query) => query.needs_files(),
+            Self::FileName(_) => true,
+            _ => false,
+        }
+    }
+
     /// Whether of what the header tells the subject is enough.
     pub fn needs_subject_alone(&self) -> bool {
         match self {

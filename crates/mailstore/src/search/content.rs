@@ -8,6 +8,7 @@ use mailkit::parsed::{Address, DisplayAddress};
 use mailkit::{Headline, Parsed};
 use store::BodyReader;
 
+use super::compiled::Compiled;
 use crate::Result;
 
 /// Of a message larger than this only the beginning is searched: what follows are attachments, as good as always.
@@ -108,13 +109,14 @@ pub(super) struct Content {
     headers: Vec<(String, String)>,
     /// Decoded, folded text of the body.
     text: String,
-    /// Folded names of attached files.
+    /// Folded names of attached files, where they are asked about: containers are opened for them.
     files: Vec<String>,
 }
 
 impl Content {
-    /// Read the header of a message and, `with_text`, its text.
-    pub fn read(body: &mut BodyReader, parsed: &Parsed, with_text: bool, folding: Folding) -> Result<Self> {
+    /// Read the header of a message and as much of the rest as the query asks about.
+    pub fn read(body: &mut BodyReader, parsed: &Parsed, query: &Compiled, folding: Folding) -> Result<Self> {
+        let with_text = query.needs_text();
         let wanted = if with_text { parsed.size.min(MAX_SEARCHED_BYTES) } else { parsed.root.body_start };
         let raw = body.read_range(0, usize::try_from(wanted).unwrap_or(usize::MAX))?;
         let header = &raw[..raw.len().min(usize::try_from(parsed.root.body_start).unwrap_or(usize::MAX))];
@@ -124,7 +126,8 @@ impl Content {
         });
         let headers = headers.collect();
         let text = if with_text { folding.fold(&mailkit::display::search_text(&raw, parsed)) } else { String::new() };
-        let files = mailkit::display::files(&raw, parsed).iter().map(|file| folding.fold(&file.name)).collect();
+        let files = if query.needs_files() { mailkit::display::files(&raw, parsed) } else { Vec::new() };
+        let files = files.iter().map(|file| folding.fold(&file.name)).collect();
         Ok(Self { headers, text, files })
     }
 
