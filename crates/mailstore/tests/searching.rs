@@ -91,6 +91,24 @@ async fn each_criterion_finds_what_it_names() {
 }
 
 #[tokio::test]
+async fn files_are_found_by_name_wherever_they_lie() {
+    let world = World::new().await;
+    let attached =
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\ntext\r\n--b\r\nContent-Type: application/pdf\r\n\
+        Content-Disposition: attachment; filename=\"Caf\xc3\xa9 bill.pdf\"\r\n\r\nx\r\n--b--\r\n";
+    let packed = b"Subject: uu\r\n\r\nSee below.\r\n\r\nbegin 644 figures.txt\r\n#86)C\r\n`\r\nend\r\n";
+    for raw in [&attached[..], packed, b"Subject: figures.txt\r\n\r\nfigures.txt\r\n"] {
+        world.append(world.inbox(), raw).await;
+    }
+    let options = SearchOptions { folding: mailstore::Folding::Loose, ..SearchOptions::default() };
+    for (name, expected) in [("cafe", &[1][..]), ("figures", &[2]), (".txt", &[2]), ("nothing", &[])] {
+        let query = Q::FileName(name.into());
+        let hits = world.mail.search(world.account, &SearchScope::Mail, &query, options).unwrap();
+        assert_eq!(hits.iter().map(|hit| hit.uid.0).collect::<Vec<_>>(), expected, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn the_web_finds_the_newest_first_over_all_mailboxes_but_junk_and_trash() {
     let world = three().await;
     let junk = world.mailbox(Role::Junk).id;

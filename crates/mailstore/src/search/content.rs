@@ -117,7 +117,8 @@ impl Content {
     /// Read the header of a message and as much of the rest as the query asks about.
     pub fn read(body: &mut BodyReader, parsed: &Parsed, query: &Compiled, folding: Folding) -> Result<Self> {
         let with_text = query.needs_text();
-        let wanted = if with_text { parsed.size.min(MAX_SEARCHED_BYTES) } else { parsed.root.body_start };
+        let wanted =
+            if with_text || query.needs_files() { parsed.size.min(MAX_SEARCHED_BYTES) } else { parsed.root.body_start };
         let raw = body.read_range(0, usize::try_from(wanted).unwrap_or(usize::MAX))?;
         let header = &raw[..raw.len().min(usize::try_from(parsed.root.body_start).unwrap_or(usize::MAX))];
         let headers = mailkit::headers::fields(header).map(|field| {
