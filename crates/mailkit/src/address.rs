@@ -23,6 +23,12 @@ pub const MAX_DOMAIN_BYTES: usize = 255;
 /// have; forwarders put whole addresses into the local parts of theirs.
 pub const MAX_ADDRESS_BYTES: usize = 900;
 
+/// What separates addresses for people whose keyboards have it in place of a comma.
+pub(crate) const TYPED_COMMAS: [char; 2] = ['\u{ff0c}', '\u{3001}'];
+
+/// What separates addresses for people whose keyboards have it in place of a semicolon.
+pub(crate) const TYPED_SEMICOLONS: [char; 1] = ['\u{ff1b}'];
+
 /// An RFC 5321 (and 6531) mailbox, `local@domain`, valid by construction.
 ///
 /// The domain is kept in its lower-case ASCII (A-label) form without a final dot; the local part as written, without
@@ -243,8 +249,11 @@ fn is_atext(c: char) -> bool {
     c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || !c.is_ascii()
 }
 
+/// Whether a local part needs no quotes. It gets them where it has a mark that would separate addresses in a form: what is
+/// filled in there must be read as the same address again.
 fn is_dot_string(local: &str) -> bool {
-    local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
+    let separates = |c| TYPED_COMMAS.contains(&c) || TYPED_SEMICOLONS.contains(&c);
+    local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(|c| is_atext(c) && !separates(c)))
 }
 
 /// An unquoted local part. Where its dots are is for its server to say.
@@ -370,6 +379,9 @@ mod tests {
             ("\"two words\"@x.org", "\"two words\"@x.org"),
             ("\"a\\\"b\"@x.org", "\"a\\\"b\"@x.org"),
             ("\"a@b\"@x.org", "\"a@b\"@x.org"),
+            ("\u{ff1b}two@x.org", "\"\u{ff1b}two\"@x.org"),
+            ("a\u{3001}b@x.org", "\"a\u{3001}b\"@x.org"),
+            ("a\u{ff0c}@x.org", "\"a\u{ff0c}\"@x.org"),
             ("jörg@bücher.example", "jörg@xn--bcher-kva.example"),
             ("a@XN--BCHER-KVA.example", "a@xn--bcher-kva.example"),
             ("a@[127.0.0.1]", "a@[127.0.0.1]"),

@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::address::{TYPED_COMMAS, TYPED_SEMICOLONS};
+
 /// Most tokens read of one value: many more than the most addresses that are kept take.
 const MAX_TOKENS: usize = 64 * 1024;
 
@@ -181,10 +183,12 @@ impl Lexer<'_> {
         if self.origin == Origin::Field {
             return None;
         }
-        [("\u{ff0c}", Kind::Comma), ("\u{3001}", Kind::Comma), ("\u{ff1b}", Kind::Semicolon)]
-            .into_iter()
-            .find(|(mark, _)| self.rest().starts_with(mark.as_bytes()))
-            .map(|(mark, kind)| (kind, mark.len()))
+        let commas = TYPED_COMMAS.into_iter().map(|mark| (mark, Kind::Comma));
+        let semicolons = TYPED_SEMICOLONS.into_iter().map(|mark| (mark, Kind::Semicolon));
+        commas.chain(semicolons).find_map(|(mark, kind)| {
+            let mut utf8 = [0; 4];
+            self.rest().starts_with(mark.encode_utf8(&mut utf8).as_bytes()).then_some((kind, mark.len_utf8()))
+        })
     }
 
     fn pair(&mut self, pair: Pair, kind: Kind, close: fn(&[u8]) -> Option<usize>) -> Kind {
