@@ -1,10 +1,10 @@
 //! How fast a mailbox of 20,000 messages is fetched, over a real socket: `cargo run --release -p imap --example
 //! fetch_speed`.
 
-#[path = "../tests/service/client.rs"]
+#[path = "../tests/it/service/client.rs"]
 #[allow(dead_code, reason = "shared with the tests")]
 mod client;
-#[path = "../tests/service/server.rs"]
+#[path = "../tests/it/service/server.rs"]
 #[allow(dead_code, reason = "shared with the tests")]
 mod server;
 

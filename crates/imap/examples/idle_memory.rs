@@ -1,10 +1,10 @@
 //! How much memory 1,000 quiet connections take, each with a mailbox selected: `cargo run --release -p imap --example
 //! idle_memory`.
 
-#[path = "../tests/service/client.rs"]
+#[path = "../tests/it/service/client.rs"]
 #[allow(dead_code, reason = "shared with the tests")]
 mod client;
-#[path = "../tests/service/server.rs"]
+#[path = "../tests/it/service/server.rs"]
 #[allow(dead_code, reason = "shared with the tests")]
 mod server;
 

@@ -4,7 +4,7 @@
 //! The signer of the library used (mail-auth 0.13) hashes a body that ends in lines of white space wrongly: relaxed
 //! canonicalisation (RFC 6376 section 3.4.4) takes white space off each line first, and then the empty lines at the
 //! end; it does it the other way round. So [`sign`] gives it the body with white space at its end already taken off,
-//! for which both orders give the same. `tests/dkim.rs` holds signatures that another implementation has verified. The shim
+//! for which both orders give the same. `tests/it/dkim.rs` holds signatures that another implementation has verified. The shim
 //! goes when a version that has mended this can be used. It folds fields at any place, too (see `without_lone_semicolon`).
 
 use std::borrow::Cow;

@@ -1,0 +1,108 @@
+//! SEARCH in its forms.
+
+use crate::service::client::Client;
+use crate::service::server::{MESSAGE, Server};
+
+async fn filled(server: &Server) -> Client {
+    let mut c = server.login().await;
+    c.append("INBOX (\\Seen) \"01-Feb-2020 12:00:00 +0000\"", MESSAGE).await.ok();
+    let other = "From: J\u{f6}rg <joerg@example.org>\r\nSubject: =?utf-8?Q?Gr=C3=BC=C3=9Fe?=\r\n\r\nein Gru\u{df}\r\n";
+    c.append("INBOX ($Work) \"03-Feb-2020 12:00:00 +0000\"", other.as_bytes()).await.ok();
+    c.append("INBOX (\\Flagged)", b"Subject: third\r\n\r\nbody\r\n").await.ok();
+    c.run("SELECT INBOX").await.ok();
+    c
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_find_what_they_name() {
+    let server = Server::start().await;
+    let mut c = filled(&server).await;
+    for (key, found) in [
+        ("ALL", "1 2 3"),
+        ("SEEN", "1"),
+        ("UNSEEN", "2 3"),
+        ("KEYWORD $work", "2"),
+        ("FLAGGED", "3"),
+        ("NOT FLAGGED", "1 2"),
+        ("OR SEEN FLAGGED", "1 3"),
+        ("2:*", "2 3"),
+        ("UID 2", "2"),
+        ("7:9", ""),
+        ("BEFORE 3-Feb-2020", "1"),
+        ("ON 3-Feb-2020", "2"),
+        ("SINCE 2-Feb-2020", "2 3"),
+        ("YOUNGER 3600", "3"),
+        ("OLDER 3600", "1 2"),
+        ("SUBJECT third", "3"),
+        ("SUBJECT {7+}\r\ngr\u{fc}\u{df}e", "2"),
+        ("FROM joerg", "2"),
+        ("BODY gru\u{df}", "2"),
+        ("TEXT nowhere-to-be-found", ""),
+        ("LARGER 1000000", ""),
+        ("RECENT", "1 2 3"),
+        ("NEW SUBJECT third", "3"),
+        ("OLD", ""),
+        ("HEADER Subject third", "3"),
+    ] {
+        let answer = c.run(format!("SEARCH {key}")).await.ok();
+        let want = if found.is_empty() { "SEARCH".to_owned() } else { format!("SEARCH {found}") };
+        assert_eq!(answer.untagged, [want], "{key}");
+    }
+    c.run("SEARCH CHARSET KOI8-R TEXT x").await.is("NO [BADCHARSET (US-ASCII UTF-8)]");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn esearch_tells_what_was_asked_for() {
+    let server = Server::start().await;
+    let mut c = filled(&server).await;
+    let mut esearch = async |line: &str| {
+        let tag = c.start(line).await;
+        let answer = c.finish(&tag).await.ok();
+        answer.untagged.join("|").replace(&format!("(TAG \"{tag}\")"), "(T)")
+    };
+    assert_eq!(esearch("SEARCH RETURN (MIN MAX COUNT) ALL").await, "ESEARCH (T) MIN 1 MAX 3 COUNT 3");
+    assert_eq!(esearch("UID SEARCH RETURN () UNSEEN").await, "ESEARCH (T) UID ALL 2:3");
+    assert_eq!(esearch("SEARCH RETURN (COUNT) LARGER 1000000").await, "ESEARCH (T) COUNT 0");
+    assert_eq!(esearch("SEARCH RETURN (ALL) LARGER 1000000").await, "ESEARCH (T)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_saved_result_can_be_used_in_place_of_a_set() {
+    let server = Server::start().await;
+    let mut c = filled(&server).await;
+    assert_eq!(c.run("SEARCH RETURN (SAVE) UNSEEN").await.ok().untagged, Vec::<String>::new());
+    assert_eq!(c.run("FETCH $ UID").await.ok().untagged, ["2 FETCH (UID 2)", "3 FETCH (UID 3)"]);
+    assert_eq!(c.run("SEARCH $ FLAGGED").await.ok().untagged, ["SEARCH 3"]);
+    c.run("UID STORE $ +FLAGS.SILENT (\\Deleted)").await.ok();
+    c.run("EXPUNGE").await.ok();
+    assert_eq!(c.run("FETCH $ UID").await.ok().untagged, Vec::<String>::new());
+    c.run("SEARCH RETURN (SAVE MIN) ALL").await.ok();
+    assert_eq!(c.run("UID FETCH $ UID").await.ok().untagged, ["1 FETCH (UID 1)"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_names_no_charset_once_utf8_is_accepted_and_no_part_beside_all() {
+    let server = Server::start().await;
+    let mut c = server.login().await;
+    c.run("SELECT INBOX").await.ok();
+    for command in
+        ["SEARCH CHARSET UTF-8 ALL", "UID SEARCH CHARSET US-ASCII ALL", "SEARCH RETURN (COUNT) CHARSET UTF-8 ALL"]
+    {
+        c.run(command).await.ok();
+    }
+    for options in ["PARTIAL 1:2 ALL", "ALL PARTIAL 1:2", "MIN ALL PARTIAL -1:-2 COUNT"] {
+        for command in ["SEARCH", "UID SEARCH"] {
+            c.run(format!("{command} RETURN ({options}) ALL")).await.is("BAD ");
+        }
+        c.run(format!("SORT RETURN ({options}) (DATE) UTF-8 ALL")).await.is("BAD ");
+    }
+    c.run("SEARCH RETURN (PARTIAL 1:2 MIN COUNT SAVE) ALL").await.ok();
+    // Where the charset is a part of the command it stays.
+    c.run("ENABLE UTF8=ACCEPT").await.ok();
+    for command in ["SEARCH CHARSET UTF-8 ALL", "UID SEARCH CHARSET UTF-8 ALL", "SEARCH CHARSET KOI8-R ALL"] {
+        c.run(command).await.is("BAD ");
+    }
+    for command in ["SEARCH ALL", "SORT (DATE) UTF-8 ALL", "THREAD REFS UTF-8 ALL"] {
+        c.run(command).await.ok();
+    }
+}

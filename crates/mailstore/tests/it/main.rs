@@ -1,0 +1,11 @@
+//! All integration tests of the crate, as one program: linking is most of what a test program costs.
+
+mod acts;
+mod files;
+mod mailboxes;
+mod messages;
+mod model;
+mod rewind;
+mod salvage;
+mod searching;
+mod world;
