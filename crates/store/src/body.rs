@@ -14,6 +14,7 @@ mod opening;
 mod reader;
 mod reclaim;
 mod rescue;
+mod wanted;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -30,10 +31,9 @@ use prost::Message as _;
 use crate::{
     BodyId, Order, Result, StoreError,
     disk::{Disk, File, number_in_name},
-    index::{Batch, IndexEngine, Space},
+    index::{Batch, IndexEngine, Space, meta},
     read::end_of_prefix,
     room::Room,
-    store::meta,
 };
 
 use broken::Broken;
@@ -43,8 +43,8 @@ use frame::{FRAME_BYTES, FRAME_MAGIC};
 pub use reader::BodyReader;
 pub(crate) use reclaim::short;
 pub use reclaim::{Reclaim, Reclaimed};
-use rescue::Rescue;
-pub use rescue::{RESCUE_WAIT, WantedBody};
+use wanted::Rescue;
+pub use wanted::{RESCUE_WAIT, WantedBody};
 
 pub(crate) const PACK_MAGIC: &[u8; 8] = b"HFPACK\0\x01";
 

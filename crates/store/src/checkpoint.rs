@@ -21,10 +21,8 @@ use crate::{
     Digest, Order, RealmId, RealmSeq, Result, Seq, StoreError, compress,
     digest::Seal,
     disk::{Disk, File, number_in_name},
-    index::{Batch, IndexEngine, IndexView, Space},
+    index::{Batch, IndexEngine, IndexView, Quarantine, RealmState, Space, full_key, full_range, meta, sealed, unseal},
     log::Chain,
-    read::{full_key, full_range, unseal},
-    store::{Quarantine, RealmState, meta, sealed},
 };
 
 const MAGIC: &[u8; 8] = b"HFCKPT\0\x01";

@@ -3,6 +3,8 @@
 //! One place: pages, lines, alarms and numbers all come from [`Store::damage`]. What was found is kept beside the index, so
 //! that a restart does not forget it, whoever found it: readers, the scrub, `verify`, or the opening of the store.
 
+mod known;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -14,9 +16,8 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    BodyId, RealmId, Result, Store,
-    index::{IndexEngine, Space},
-    store::meta,
+    BodyId, RealmId, Result,
+    index::{IndexEngine, Space, meta},
 };
 
 /// Where findings are noted beside the index.
@@ -170,31 +171,6 @@ impl Findings {
 
     pub(crate) fn list(&self) -> Vec<(String, String)> {
         self.known.lock().iter().map(|(name, what)| (name.clone(), what.clone())).collect()
-    }
-}
-
-impl Store {
-    /// What is known to be damaged, whoever found it: until it is mended or needed no more, over restarts.
-    pub fn damage(&self) -> Damage {
-        let (body_count, bodies) = self.inner.packs.broken.first(MAX_NAMED_BODIES);
-        Damage { realms: self.quarantined(), bodies, body_count, files: self.inner.findings.list() }
-    }
-
-    /// The realms that refer to a body now.
-    ///
-    /// # Errors
-    /// Those of the index.
-    pub fn referrers(&self, id: &BodyId) -> Result<Vec<RealmId>> {
-        use crate::{Order, Read as _, tx::reference_key};
-        let snapshot = self.snapshot();
-        let mut found = Vec::new();
-        for realm in snapshot.realms()? {
-            if let Some(row) = snapshot.prefix(realm, &reference_key(id, &[]), Order::Ascending)?.next() {
-                row?;
-                found.push(realm);
-            }
-        }
-        Ok(found)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::{Commit, Read, RealmId, Result, StoreError, Tx, read::realm_of};
+use crate::{Commit, Read, RealmId, Result, StoreError, Tx, index::realm_of};
 
 /// Says why a realm is closed, if it is. Sees what the transaction is about to write. Quick, and never waits: it runs on
 /// the writer thread.

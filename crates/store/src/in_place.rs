@@ -1,7 +1,7 @@
 //! Looking whether what the store has open is still in its folder: a cleaner of temporary files, or a command in the wrong
 //! place, takes away what later nobody can open.
 
-use crate::{Result, Seq, Store, StoreError, log, store::meta};
+use crate::{Result, Seq, Store, StoreError, index::meta, log};
 
 impl Store {
     /// Looks whether log, packs and index are still where they are written to. What can be is put back, and said as damage;

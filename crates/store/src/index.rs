@@ -4,8 +4,12 @@
 //! (realm, key → seal, value) and `Meta` (what the index knows about itself). A batch is applied as a whole or not at
 //! all, also across a crash, but need not be durable: the log is.
 
+mod apply;
 mod fjall_index;
 mod manifest;
+pub(crate) mod meta;
+mod quarantine;
+mod records;
 
 use std::ops::Bound;
 
@@ -13,7 +17,11 @@ use bytes::Bytes;
 
 use crate::{Order, Result};
 
+pub(crate) use apply::{apply, apply_part};
 pub(crate) use fjall_index::FjallIndex;
+pub(crate) use meta::RealmState;
+pub(crate) use quarantine::Quarantine;
+pub(crate) use records::{full_key, full_range, is_empty_range, realm_of, sealed, unseal};
 
 /// The index's key spaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

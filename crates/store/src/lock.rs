@@ -11,7 +11,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{Result, Store, StoreError};
+use crate::{Result, StoreError};
 
 /// Held for as long as the folder is owned; the system lets go of it when the process ends, however it ends.
 pub(crate) struct Lock {
@@ -22,17 +22,6 @@ impl Drop for Lock {
     fn drop(&mut self) {
         // Closing the file would not do while a forked child still has it open.
         let _ = flock(&self.file, FlockOperation::Unlock);
-    }
-}
-
-impl Store {
-    /// Who owns a data folder right now, in words; none when nobody does. Changes nothing.
-    pub fn owner_at(dir: &Path) -> Option<String> {
-        match Lock::take_unchanged(dir) {
-            Err(StoreError::Locked { pid: Some(pid), .. }) => Some(format!("process {pid}")),
-            Err(StoreError::Locked { pid: None, .. }) => Some("another process".to_owned()),
-            _ => None,
-        }
     }
 }
 

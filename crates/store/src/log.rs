@@ -35,16 +35,13 @@ pub(crate) use reader::{Met, SegmentReader};
 pub use run::{Run, RunWriter, read_run};
 pub(crate) use scavenge::scavenge;
 pub(crate) use segment::HEADER_BYTES;
-pub use segment::MAX_RECORD_BYTES;
+pub use segment::{Chain, MAX_RECORD_BYTES};
 use segment::{Footer, create_segment, is_torn_header};
 pub(crate) use segment::{cut_off, footer, frame, remove_segment, segment_path, segments};
 pub(crate) use walk::{Needs, point, replay, seq_made_at, seq_stated_at};
 
 /// A segment is closed when it is larger.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
-
-/// What the log's records up to one of them amount to.
-pub type Chain = [u8; 32];
 
 /// Something damaged in the log that was gone around.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::{Checkpoint, Result, Seq, Store, StoreError, checkpoint, log, past, store::meta};
+use crate::{Checkpoint, Result, Seq, Store, StoreError, checkpoint, index::meta, log, past};
 
 /// What [`Store::drop_old_log`] did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

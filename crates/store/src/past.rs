@@ -9,12 +9,12 @@ use std::{collections::BTreeMap, ops::Bound};
 use bytes::Bytes;
 
 use crate::{
-    Commit, Order, Read, RealmId, RealmSeq, Result, Rows, Seq, Snapshot, Store, StoreError, checkpoint,
-    checkpoint::Part,
+    Commit, Order, Read, RealmId, RealmSeq, Result, Rows, Seq, Snapshot, Store, StoreError,
+    checkpoint::{self, Part},
     digest::Seal,
+    index::{RealmState, full_key, full_range, is_empty_range},
     log::{self, Met, SegmentReader},
-    read::{end_of_prefix, full_key, full_range, is_empty_range},
-    store::RealmState,
+    read::end_of_prefix,
     tx::{Merged, Writes},
 };
 

@@ -4,10 +4,9 @@ use std::path::Path;
 
 use crate::{
     Result, Seq, StoreError, StoreOptions, body, checkpoint, damage,
-    index::{Batch, FjallIndex, IndexEngine},
+    index::{Batch, FjallIndex, IndexEngine, apply, meta},
     log::{self, Chain},
-    store::{self, meta},
-    witness,
+    store, witness,
 };
 
 /// What the index that is to be replaced knows about how far the log must reach.
@@ -167,7 +166,7 @@ fn build(
         progress("log segments", number as u64, total);
         if commit.seq() > base.seq() {
             count += 1;
-            return store::apply(&index, commit, chain);
+            return apply(&index, commit, chain);
         }
         if commit.seq() == base.seq() && *chain != base_chain {
             return Err(StoreError::damaged(format!("the log at commit {} is not the checkpoint's", base.seq())));

@@ -2,10 +2,10 @@
 
 use prost::Message;
 
-use crate::{
-    BodyId, Digest, Order, Read, RealmId, RealmSeq, Result, Seq,
-    tx::{BODY_REFERENCE, reference_key},
-};
+use crate::{BodyId, Digest, RealmId, RealmSeq, Seq};
+
+/// The first byte of the store's own keys in each realm: references to bodies.
+pub const BODY_REFERENCE: u8 = 0xFF;
 
 /// A clock that goes back by less, as clocks that are kept right do, leaves no trace.
 pub const CLOCK_SLACK_MS: i64 = 60_000;
@@ -96,13 +96,13 @@ pub fn body_of_key(key: &[u8]) -> Option<BodyId> {
     Some(BodyId::from_bytes(name.try_into().ok()?))
 }
 
-/// Whether a record of a realm refers to a body.
-///
-/// # Errors
-/// Those of reading.
-pub fn refers_to<R: Read + ?Sized>(read: &R, realm: RealmId, body: &BodyId) -> Result<bool> {
-    let key = reference_key(body, &[]);
-    Ok(read.prefix(realm, &key, Order::Ascending)?.next().transpose()?.is_some())
+/// The key of a realm's record that refers to a body.
+pub(crate) fn reference_key(body: &BodyId, owner: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(33 + owner.len());
+    key.push(BODY_REFERENCE);
+    key.extend_from_slice(body.as_bytes());
+    key.extend_from_slice(owner);
+    key
 }
 
 impl RealmCommit {

@@ -5,10 +5,9 @@ use std::{path::Path, sync::Arc};
 
 use crate::{
     Result, Seq, Store, StoreError, StoreOptions, checkpoint,
-    index::{FjallIndex, IndexEngine},
+    index::{FjallIndex, IndexEngine, meta},
     log::{self, Chain, Log, Met, SegmentReader},
-    rebuild,
-    store::{self, meta},
+    rebuild, store,
     verify::digest_of,
     witness,
 };

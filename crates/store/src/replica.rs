@@ -4,50 +4,20 @@
 //! runs the replica says so, commit by commit, each checked to lead to the digest that it states. A realm that does not
 //! get there is quarantined with the commit and the cause, and is left as it was; the other realms go on.
 
-use std::{
-    io::Write as _,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use crate::{
     Commit, Digest, RealmId, RealmSeq, Result, Seq, Snapshot, Store, StoreError, StoreOptions, Ticket,
-    index::{Batch, FjallIndex, IndexEngine},
+    index::{Batch, FjallIndex, IndexEngine, RealmState, apply_part, meta},
     lock::Lock,
     log::{Chain, frame},
+    marks::{self, FENCE, REPLICA, write_mark},
+    options::Role,
     restore,
-    store::{RealmState, Role, apply_part, check_format, meta},
+    store::check_format,
     verify::digest_of,
     writer::Acks,
 };
-
-/// Stands in the folder of a store that follows another one: what it says is for people.
-const MARK: &str = "replica";
-/// Stands in the folder of a store that must not write any more: why.
-const FENCE: &str = "fenced";
-
-/// # Errors
-/// [`StoreError::Replica`], [`StoreError::Fenced`].
-pub(crate) fn check(dir: &Path) -> Result<()> {
-    if let Ok(reason) = std::fs::read_to_string(dir.join(FENCE)) {
-        return Err(StoreError::Fenced { dir: dir.to_owned(), reason: reason.trim().to_owned() });
-    }
-    if dir.join(MARK).exists() { Err(StoreError::Replica { dir: dir.to_owned() }) } else { Ok(()) }
-}
-
-fn write_mark(path: PathBuf, text: &str) -> Result<()> {
-    let write = || {
-        let scratch = path.with_extension("new");
-        let mut file = std::fs::File::create(&scratch)?;
-        file.write_all(text.as_bytes())?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        std::fs::rename(&scratch, &path)?;
-        path.parent().map_or(Ok(()), |dir| std::fs::File::open(dir)?.sync_all())
-    };
-    write().map_err(StoreError::io(path.display().to_string()))
-}
 
 /// A realm as it is: for comparing two stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +35,7 @@ pub struct RealmSummary {
 impl Store {
     /// Whether a folder holds a store that follows another one.
     pub fn is_replica_at(dir: &Path) -> bool {
-        dir.join(MARK).exists()
+        dir.join(REPLICA).exists()
     }
 
     /// Why the store in a folder must not write any more, if so.
@@ -79,7 +49,7 @@ impl Store {
     /// As [`Store::open`].
     pub fn open_replica(dir: &Path, options: StoreOptions) -> Result<Self> {
         let lock = Arc::new(Lock::take(dir)?);
-        restore::check_finished(dir)?;
+        marks::check_finished(dir)?;
         check_format(dir)?;
         let index: Arc<dyn IndexEngine> = Arc::new(FjallIndex::open(&dir.join("index"), options.cache_bytes)?);
         Self::open_on(dir, options, index, Some(lock), Role::Replica)
@@ -87,7 +57,7 @@ impl Store {
 
     /// Makes this a store that follows another one, from the next time that it is opened; durable when this returns.
     pub fn mark_replica(&self, of: &str) -> Result<()> {
-        write_mark(self.dir().join(MARK), of)
+        write_mark(self.dir().join(REPLICA), of)
     }
 
     /// Whether the store follows another one.
@@ -181,7 +151,7 @@ impl Store {
     pub fn promote(&self) -> Result<u64> {
         let dir = self.dir().to_owned();
         self.inner.writer.promote(move || {
-            let removed = std::fs::remove_file(dir.join(MARK)).and_then(|()| std::fs::File::open(&dir)?.sync_all());
+            let removed = std::fs::remove_file(dir.join(REPLICA)).and_then(|()| std::fs::File::open(&dir)?.sync_all());
             removed.map_err(StoreError::io(dir.display().to_string()))
         })
     }

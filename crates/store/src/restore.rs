@@ -3,6 +3,8 @@
 //! While it is made the folder has a file `restoring`: no store opens there. What was begun and not finished is begun
 //! anew, but for the bodies, which are most of it and say by themselves whether they are whole.
 
+mod serving;
+
 use std::{
     collections::HashMap,
     ops::Bound,
@@ -11,53 +13,25 @@ use std::{
 };
 
 use crate::{
-    BodyId, Digest, Order, RealmCommit, RealmId, RealmSeq, Result, Seq, Store, StoreError, StoreOptions,
+    BODY_REFERENCE, BodyId, Digest, Order, RealmCommit, RealmId, RealmSeq, Result, Seq, Store, StoreError,
+    StoreOptions,
     body::Packs,
     checkpoint,
     digest::Seal,
-    index::{Batch, FjallIndex, IndexEngine, Space},
+    index::{Batch, FjallIndex, IndexEngine, RealmState, Space, apply_part, full_key, full_range, meta, sealed},
     lock::Lock,
     log::{Chain, Log},
-    read::{full_key, full_range},
+    marks::{self, RESTORING},
+    options::Role,
     staging::BodyWriter,
-    store::{self, RealmState, Role, meta, sealed},
-    tx::BODY_REFERENCE,
+    store,
     verify::digest_of,
 };
 
-/// Stands in the folder from before anything is written until all is.
-const MARK: &str = "restoring";
 /// Records written to the index together.
 const BATCH_BYTES: usize = 4 << 20;
 /// Bodies made durable together.
 const SYNC_EVERY_BYTES: u64 = 64 << 20;
-
-/// # Errors
-/// [`StoreError::Unfinished`] when a restore into the folder was begun and not finished.
-pub(crate) fn check_finished(dir: &Path) -> Result<()> {
-    if dir.join(MARK).exists() { Err(StoreError::Unfinished { dir: dir.to_owned() }) } else { Ok(()) }
-}
-
-/// What a restore into a folder that was begun and not finished is of, if there is one.
-pub(crate) fn mark_of(dir: &Path) -> Result<Option<String>> {
-    let path = dir.join(MARK);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(text.trim().to_owned())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(StoreError::io(path.display().to_string())(error)),
-    }
-}
-
-pub(crate) fn write_mark(dir: &Path, mark: &str) -> Result<()> {
-    let write = || {
-        let scratch = dir.join("restoring.new");
-        std::fs::write(&scratch, format!("{mark}\n"))?;
-        std::fs::File::open(&scratch)?.sync_all()?;
-        std::fs::rename(&scratch, dir.join(MARK))?;
-        std::fs::File::open(dir)?.sync_all()
-    };
-    write().map_err(StoreError::io(dir.display().to_string()))
-}
 
 /// A store in the making.
 pub struct Restore {
@@ -79,7 +53,7 @@ impl Restore {
         let io = || StoreError::io(dir.display().to_string());
         options.disk.create_dir(dir).map_err(io())?;
         let lock = Lock::take(dir)?;
-        match mark_of(dir)? {
+        match marks::restoring(dir)? {
             Some(found) if found == mark => {
                 tracing::info!("going on with a restore that was not finished");
             }
@@ -99,7 +73,7 @@ impl Restore {
                         )));
                     }
                 }
-                write_mark(dir, mark)?;
+                marks::write_mark(dir.join(RESTORING), mark)?;
             }
         }
         for part in ["index", "log", "checkpoints"] {
@@ -137,7 +111,7 @@ impl Restore {
     /// [`StoreError::Damaged`] when it does not lead to the digest that it states; nothing is written then.
     pub fn apply(&self, seq: Seq, part: &RealmCommit) -> Result<()> {
         let mut batch = Batch::new();
-        store::apply_part(&*self.index.view(), seq, part, &mut batch)?;
+        apply_part(&*self.index.view(), seq, part, &mut batch)?;
         self.index.apply(batch)
     }
 
@@ -223,7 +197,7 @@ impl Restore {
     /// Takes the mark away, durably: what was restored is a store like any other from now on.
     pub fn done(store: &Store) -> Result<()> {
         let dir = store.dir();
-        std::fs::remove_file(dir.join(MARK))
+        std::fs::remove_file(dir.join(RESTORING))
             .and_then(|()| std::fs::File::open(dir)?.sync_all())
             .map_err(StoreError::io(dir.display().to_string()))
     }

@@ -16,6 +16,7 @@ mod assemble;
 mod layers;
 mod look;
 mod only_reads;
+mod report;
 mod runs;
 mod scratch;
 mod writes;
@@ -31,56 +32,22 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    BodyId, BodyReader, Digest, Order, Read, RealmId, RealmSeq, Result, Rows, Seq, StoreError, StoreOptions,
+    BODY_REFERENCE, BodyId, BodyReader, Digest, Order, Read, RealmId, RealmSeq, Result, Rows, StoreError, StoreOptions,
     body::{Place, place_key},
     body_of_key,
     disk::File,
-    index::{Batch, IndexEngine, IndexView, Space},
+    index::{Batch, IndexEngine, IndexView, RealmState, Space, full_key, full_range, is_empty_range, meta, unseal},
     lock::Lock,
-    read::{end_of_prefix, full_key, full_range, is_empty_range, unseal},
-    store::{RealmState, found_format, meta},
-    tx::BODY_REFERENCE,
+    read::end_of_prefix,
+    store::found_format,
 };
 
 use look::Salvage;
+pub use report::{SalvageReport, SalvagedRealm};
 use runs::each_run;
 pub use runs::salvaged_commits;
 use scratch::Work;
 use writes::raw_write;
-
-/// What could be read of one realm.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SalvagedRealm {
-    /// The last commit of the realm that is in it.
-    pub seq: RealmSeq,
-    /// What can't be read, in words; nothing when every commit of the realm that anything names is in it.
-    pub problems: Vec<String>,
-}
-
-/// What could be read, and what not.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SalvageReport {
-    /// Commits of the log that could be read.
-    pub commits: u64,
-    /// The last commit of the store that anything holds.
-    pub last: Seq,
-    /// Bodies found whole.
-    pub bodies: u64,
-    /// What is damaged in the folder, in words. The data may be whole all the same: most of it is there twice.
-    pub damage: Vec<String>,
-    /// Commits that nothing holds, although they are named somewhere: what they wrote is known only as far as another
-    /// part of the store has it.
-    pub lost: Vec<String>,
-    /// The realms.
-    pub realms: BTreeMap<RealmId, SalvagedRealm>,
-}
-
-impl SalvageReport {
-    /// Whether every realm is what it was, as far as records go; bodies are another matter.
-    pub fn is_whole(&self) -> bool {
-        self.lost.is_empty() && self.realms.values().all(|realm| realm.problems.is_empty())
-    }
-}
 
 /// What was salvaged. Reads as a snapshot does; goes away, with its scratch folder, when it is dropped.
 pub struct Salvaged {
@@ -256,9 +223,4 @@ fn check_format(from: &Path) -> Result<()> {
         Err(error @ StoreError::NewerFormat { .. }) => Err(error),
         _ => Ok(()),
     }
-}
-
-/// "commit 7" or "commits 7 to 9".
-fn span(what: &str, from: u64, to: u64) -> String {
-    if from == to { format!("{what} {from}") } else { format!("{what}s {from} to {to}") }
 }

@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    BodyId, Invariants, Order, Read as _, RealmId, Report, Result, Store, StoreError,
+    BODY_REFERENCE, BodyId, Invariants, Order, Read as _, RealmId, Report, Result, Store, StoreError,
     body::short,
     body_of_key,
-    tx::BODY_REFERENCE,
     verify::{check_body, scan_realm},
 };
 

@@ -9,7 +9,7 @@ mod seals;
 
 use std::{path::Path, sync::Arc};
 
-use crate::{Result, Store, StoreOptions, index::IndexEngine, store::Role};
+use crate::{Result, Store, StoreOptions, index::IndexEngine, options::Role};
 
 /// The store in `/store` of a simulated disk.
 fn open(options: StoreOptions, index: Arc<dyn IndexEngine>) -> Result<Store> {

@@ -2,11 +2,8 @@
 
 mod catch_up;
 mod format;
-pub(crate) mod meta;
-mod quarantine;
 
 use std::{
-    collections::HashMap,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -19,113 +16,29 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::{
-    BodyId, BodyReader, BodyWriter, Clock, Digest, Follower, RealmId, RealmSeq, Result, Seq, Snapshot, StagedBody,
-    StoreError, SystemClock, Ticket, Tx,
+    BodyId, BodyReader, BodyWriter, Clock, Follower, RealmId, RealmSeq, Result, Seq, Snapshot, StagedBody, StoreError,
+    StoreOptions, Ticket, Tx,
     body::Packs,
     checkpoint,
     damage::{Findings, Tally},
-    disk::{Disk, RealDisk},
     follow::Tail,
-    hooks::{Closed, Hooks, OnCommit},
-    index::{FjallIndex, IndexEngine, Space},
+    hooks::{Closed, OnCommit},
+    index::{FjallIndex, IndexEngine, Quarantine, Space, meta},
     lock::Lock,
     log::{self, Chain, Log},
+    marks,
+    options::Role,
     partial::Partial,
-    rebuild, replica, restore,
+    rebuild,
     room::Room,
+    watchers::Watchers,
     witness::Witness,
-    writer::Writer,
+    writer::{Parts, Writer},
 };
 
 use catch_up::{Opening, catch_up};
-pub(crate) use catch_up::{apply, apply_part, sealed};
 pub use format::FORMAT;
 pub(crate) use format::{check_format, found_format, write_format};
-pub(crate) use quarantine::Quarantine;
-
-/// How a store is opened.
-#[derive(Clone)]
-pub struct StoreOptions {
-    /// How long commits and unreferenced bodies are kept. Default 30 days.
-    pub retention: Duration,
-    /// Memory for cached index blocks, in bytes; as much as a half more is used for what was written last. Default 64 MiB.
-    pub cache_bytes: u64,
-    /// A log segment is closed when it is larger. Default 64 MiB.
-    pub segment_bytes: u64,
-    /// A body pack is closed when it is larger. Default 256 MiB.
-    pub pack_bytes: u64,
-    /// Room on the disk below which commits and bodies are refused, for the index to go on. Default 128 MiB.
-    pub reserve_bytes: u64,
-    /// Where log and packs lie.
-    pub disk: Arc<dyn Disk>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-}
-
-impl Default for StoreOptions {
-    fn default() -> Self {
-        Self {
-            retention: Duration::from_secs(30 * 86_400),
-            cache_bytes: 64 << 20,
-            segment_bytes: log::SEGMENT_BYTES,
-            pack_bytes: 256 << 20,
-            reserve_bytes: 128 << 20,
-            disk: Arc::new(RealDisk),
-            clock: Arc::new(SystemClock),
-        }
-    }
-}
-
-impl StoreOptions {
-    /// The room that a store in `dir` must leave.
-    pub(crate) fn room(&self, dir: &Path) -> Arc<Room> {
-        Arc::new(Room { disk: self.disk.clone(), dir: dir.to_owned(), reserve_bytes: self.reserve_bytes })
-    }
-}
-
-/// What a store that is opened is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// It writes, and holds all of its realms.
-    Whole,
-    /// It writes, while realms that are still being restored are absent.
-    Partial,
-    /// It follows another store: opening it applies nothing.
-    Replica,
-}
-
-/// A realm's last commit and the digest it states.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct RealmState {
-    pub seq: RealmSeq,
-    pub digest: Digest,
-}
-
-/// Watchers of realms. An entry goes when its last receiver has.
-#[derive(Default)]
-pub(crate) struct Watchers {
-    realms: Mutex<HashMap<RealmId, watch::Sender<RealmSeq>>>,
-    pub hooks: Hooks,
-}
-
-impl Watchers {
-    fn subscribe(&self, realm: RealmId, now: RealmSeq) -> watch::Receiver<RealmSeq> {
-        self.realms.lock().entry(realm).or_insert_with(|| watch::channel(now).0).subscribe()
-    }
-
-    pub(crate) fn publish(&self, realms: impl Iterator<Item = (RealmId, RealmSeq)>) {
-        let mut watchers = self.realms.lock();
-        for (realm, seq) in realms {
-            if let Some(sender) = watchers.get(&realm) {
-                if sender.receiver_count() == 0 {
-                    watchers.remove(&realm);
-                } else {
-                    sender.send_replace(seq);
-                }
-            }
-        }
-    }
-}
 
 /// A store, open. Cheap to clone; the last clone closes it.
 #[derive(Clone)]
@@ -187,12 +100,21 @@ impl Store {
         Self::open_index(dir, options, lock).map_err(Opening::into_error)
     }
 
+    /// Who owns a data folder right now, in words; none when nobody does. Changes nothing.
+    pub fn owner_at(dir: &Path) -> Option<String> {
+        match Lock::take_unchanged(dir) {
+            Err(StoreError::Locked { pid: Some(pid), .. }) => Some(format!("process {pid}")),
+            Err(StoreError::Locked { pid: None, .. }) => Some("another process".to_owned()),
+            _ => None,
+        }
+    }
+
     /// Makes the folder this process's, and sees that it may be.
     fn claim(dir: &Path, options: &StoreOptions) -> Result<Arc<Lock>> {
         options.disk.create_dir(dir).map_err(StoreError::io(dir.display().to_string()))?;
         let lock = Lock::take(dir)?;
-        restore::check_finished(dir)?;
-        replica::check(dir)?;
+        marks::check_finished(dir)?;
+        marks::check_may_write(dir)?;
         check_format(dir)?;
         Ok(Arc::new(lock))
     }
@@ -254,21 +176,20 @@ impl Store {
         let quarantine = Arc::new(Quarantine::load(index.clone(), tally).map_err(Opening::of_index)?);
         let watchers = Arc::new(Watchers::default());
         let tail = Arc::new(Tail::new(Seq(log.next().0 - 1)));
-        let writer = Writer::start(
+        let parts = Parts {
             log,
-            index.clone(),
-            packs.clone(),
-            quarantine.clone(),
-            findings.clone(),
-            partial.clone(),
-            watchers.clone(),
-            tail.clone(),
-            options.clock.clone(),
-            meta::epoch(&*index.view())?,
-            is_replica.then(|| dir.to_owned()),
-            lock.clone(),
-            room.clone(),
-        )?;
+            index: index.clone(),
+            packs: packs.clone(),
+            quarantine: quarantine.clone(),
+            findings: findings.clone(),
+            partial: partial.clone(),
+            watchers: watchers.clone(),
+            tail: tail.clone(),
+            clock: options.clock.clone(),
+            lock: lock.clone(),
+            room: room.clone(),
+        };
+        let writer = Writer::start(parts, meta::epoch(&*index.view())?, is_replica.then(|| dir.to_owned()))?;
         witness_file.begin()?;
         let inner = Inner {
             dir: dir.to_owned(),

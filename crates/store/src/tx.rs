@@ -1,28 +1,23 @@
 //! A transaction: what a closure on the writer thread sees and writes.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Bound,
-};
+mod group;
+
+use std::{collections::BTreeSet, ops::Bound};
 
 use bytes::Bytes;
 
 use crate::{
-    BodyId, Order, Read, RealmId, RealmSeq, Result, Rows, StoreError,
-    read::{full_key, full_range, is_empty_range},
-    writer::Group,
+    BODY_REFERENCE, BodyId, Order, Read, RealmId, RealmSeq, Result, Rows, StoreError,
+    index::{full_key, full_range, is_empty_range},
+    record::reference_key,
 };
+
+pub(crate) use group::{Group, Writes};
 
 /// The longest key, without the realm.
 pub const MAX_KEY_BYTES: usize = 512;
 /// The longest value.
 pub const MAX_VALUE_BYTES: usize = 1 << 20;
-/// The first byte of the store's own keys in each realm: references to bodies.
-pub const BODY_REFERENCE: u8 = 0xFF;
-
-/// Writes by full key (realm, key).
-pub(crate) type Writes = BTreeMap<Vec<u8>, Option<Bytes>>;
-
 /// A transaction in the making. Reads see all commits before it and its own writes.
 pub struct Tx<'a> {
     pub(crate) group: &'a Group,
@@ -115,14 +110,6 @@ impl<'a> Tx<'a> {
             self.wrong = Some(StoreError::TooLarge { what: "a key", found: key.len(), limit: MAX_KEY_BYTES });
         }
     }
-}
-
-pub(crate) fn reference_key(body: &BodyId, owner: &[u8]) -> Vec<u8> {
-    let mut key = Vec::with_capacity(33 + owner.len());
-    key.push(BODY_REFERENCE);
-    key.extend_from_slice(body.as_bytes());
-    key.extend_from_slice(owner);
-    key
 }
 
 impl Read for Tx<'_> {

@@ -8,11 +8,9 @@ use std::{
 
 use crate::{
     BodyId, Digest, Order, RealmId, Result, Seq, Snapshot, Store, StoreError, StoreOptions, checkpoint,
-    index::{IndexView, Space},
+    index::{IndexView, Space, full_range, meta, unseal},
     log::{self, Met, SegmentReader},
-    read::{full_range, unseal},
     record::body_of_key,
-    store::meta,
     witness,
 };
 

@@ -5,52 +5,32 @@
 //! then does anyone hear of it.
 
 mod acks;
-mod group;
+mod queue;
 mod thread;
 
 use std::{
-    collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     thread::JoinHandle,
     time::Instant,
 };
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::{
-    Clock, Commit, RealmId, Result, Seq, StoreError, Tx,
-    body::Packs,
-    damage::Findings,
-    error::panic_text,
-    follow::Tail,
-    index::IndexEngine,
-    lock::Lock,
-    log::{Chain, Log},
-    partial::Partial,
-    room::Room,
-    store::{Quarantine, Watchers, meta},
-};
+use crate::{Commit, RealmId, Result, Seq, StoreError, Tx, error::panic_text, index::meta, log::Chain};
 
 pub(crate) use acks::Acks;
-use acks::Told;
-pub(crate) use group::Group;
+use acks::{Tell, tell_all};
+use queue::{Job, Ran, Shared, Task};
+pub(crate) use thread::Parts;
 use thread::Thread;
 
 /// Transactions that may wait for the writer before [`crate::Store::transact`] blocks its caller.
 pub const MAX_WAITING: usize = 8192;
-/// Transactions in one group.
-const MAX_GROUP: usize = 1024;
-/// Log bytes of one group, after which it is closed.
-const MAX_GROUP_BYTES: usize = 8 << 20;
-
 /// A commit on its way: resolves when it is durable and readable. Dropping it does not cancel anything.
 #[must_use = "a commit is only acknowledged once its ticket has resolved"]
 pub struct Ticket<T, E>(oneshot::Receiver<Result<T, E>>);
@@ -74,64 +54,6 @@ fn gone() -> StoreError {
     StoreError::Stopped { reason: "it was closed".to_owned() }
 }
 
-/// A submitted transaction: runs its closure, and gives what tells the submitter of the outcome.
-type Job = Box<dyn FnOnce(&mut Tx<'_>) -> Ran + Send>;
-/// Called once, with the group's outcome.
-type Tell = Box<dyn FnOnce(Result<()>) + Send>;
-
-struct Ran {
-    /// Otherwise the closure said no, or wrote nothing: it is told once everything it may have read is durable.
-    commits: bool,
-    /// Told once it is durable here, whether other machines have it or not.
-    here: bool,
-    tell: Tell,
-}
-
-/// Something that is done between two groups, on the writer thread.
-type Task = Box<dyn FnOnce(&mut Thread) + Send>;
-
-#[derive(Default)]
-struct Queue {
-    jobs: VecDeque<Job>,
-    tasks: VecDeque<Task>,
-    /// The folder, while the store follows another one.
-    replica: Option<PathBuf>,
-    closing: bool,
-    stopped: Option<String>,
-}
-
-#[derive(Default)]
-struct Shared {
-    queue: Mutex<Queue>,
-    acks: Mutex<Acks>,
-    work: Condvar,
-    room: Condvar,
-    /// The time that the last commit states.
-    last_ms: AtomicI64,
-}
-
-impl Shared {
-    /// Stops acknowledging; gives why, which may be what it stopped for before. Dropping a job or a task drops its
-    /// sender: who waits for it is told that the store has stopped.
-    fn stop(&self, reason: &str) -> String {
-        let mut queue = self.queue.lock();
-        let reason = queue.stopped.get_or_insert_with(|| reason.to_owned()).clone();
-        let (jobs, tasks) = (std::mem::take(&mut queue.jobs), std::mem::take(&mut queue.tasks));
-        drop(queue);
-        self.room.notify_all();
-        drop((jobs, tasks));
-        reason
-    }
-
-    /// Those whose commits are durable here, and perhaps nowhere else, are told neither yes nor no.
-    fn forsake(&self, reason: &str) {
-        let told = self.acks.lock().give_up();
-        for (tell, outcome) in told {
-            tell(outcome.and_then(|()| Err(StoreError::Unknown { reason: reason.to_owned() })));
-        }
-    }
-}
-
 /// The handle on the writer thread.
 pub(crate) struct Writer {
     shared: Arc<Shared>,
@@ -139,48 +61,11 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    #[allow(clippy::too_many_arguments, reason = "the parts of the one store it writes")]
-    pub(crate) fn start(
-        log: Log,
-        index: Arc<dyn IndexEngine>,
-        packs: Arc<Packs>,
-        quarantine: Arc<Quarantine>,
-        findings: Arc<Findings>,
-        partial: Arc<Partial>,
-        watchers: Arc<Watchers>,
-        tail: Arc<Tail>,
-        clock: Arc<dyn Clock>,
-        epoch: u64,
-        replica: Option<PathBuf>,
-        lock: Option<Arc<Lock>>,
-        room: Arc<Room>,
-    ) -> Result<Self> {
+    /// Starts the thread. `replica` is the folder, while the store follows another one.
+    pub(crate) fn start(parts: Parts, epoch: u64, replica: Option<PathBuf>) -> Result<Self> {
         let shared = Arc::new(Shared::default());
         shared.queue.lock().replica = replica;
-        let realms = meta::realm_states(&*index.view())?.into_iter().collect();
-        let durable = Seq(log.next().0 - 1);
-        shared.acks.lock().found(durable);
-        // The clock may have been put back since.
-        let last_ms = log.time_ms();
-        shared.last_ms.store(last_ms, Ordering::Relaxed);
-        let mut thread = Thread {
-            shared: shared.clone(),
-            log,
-            index,
-            packs,
-            quarantine,
-            findings,
-            partial,
-            watchers,
-            tail,
-            clock,
-            epoch,
-            realms,
-            durable,
-            last_ms,
-            _lock: lock,
-            room,
-        };
+        let mut thread = Thread::new(parts, shared.clone(), epoch)?;
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || thread.run())
@@ -385,11 +270,5 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-fn tell_all(told: Told) {
-    for (tell, outcome) in told {
-        tell(outcome);
     }
 }

@@ -8,8 +8,7 @@ use rustix::io::Errno;
 use crate::{
     BodyId, Result, StoreError,
     damage::{Kind, Tally},
-    index::{Batch, IndexEngine, Space},
-    store::meta,
+    index::{Batch, IndexEngine, Space, meta},
 };
 
 /// Where they are noted beside the index, so that a restart does not forget them.

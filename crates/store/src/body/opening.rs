@@ -17,15 +17,14 @@ use super::{
     create_pack,
     frame::{next_frame, scan_frame},
     pack_numbers, pack_path, packed_mark, place_key,
-    rescue::Rescue,
+    wanted::Rescue,
 };
 use crate::{
     BodyId, Result, StoreError,
     damage::Tally,
     disk::{Disk, File},
-    index::{Batch, IndexEngine},
+    index::{Batch, IndexEngine, meta},
     room::Room,
-    store::meta,
 };
 
 /// What was found while packs were opened.

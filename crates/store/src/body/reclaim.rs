@@ -14,12 +14,10 @@ use super::{
     CHUNK_BYTES, PACK_MAGIC, Pack, Packs, Place, create_pack, frame::scan_frame, next_frame, pack_path, place_key,
 };
 use crate::{
-    BodyId, Order, Read as _, RealmId, Result, Seq, Snapshot, Store, StoreError,
+    BODY_REFERENCE, BodyId, Order, Read as _, RealmId, Result, Seq, Snapshot, Store, StoreError,
     disk::File,
-    index::{Batch, Space},
+    index::{Batch, Space, meta},
     log::{self, Met, SegmentReader},
-    store::meta,
-    tx::BODY_REFERENCE,
 };
 
 /// How [`Store::reclaim_bodies`] goes about it.

@@ -4,38 +4,22 @@
 //! it anew with [`crate::Store::mend_body`]. A reader waits for that a bounded time, and not again soon for what could not be had.
 
 use std::{
-    collections::HashMap,
-    sync::mpsc::{SyncSender, sync_channel},
+    sync::mpsc::sync_channel,
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use super::Packs;
+use super::{
+    Packs,
+    wanted::{RESCUE_WAIT, WantedBody},
+};
 use crate::{BodyId, BodyReader, Result, Store, StoreError};
 
-/// How long a reader waits for a damaged body to come from elsewhere.
-pub const RESCUE_WAIT: Duration = Duration::from_secs(5);
 /// For so long nobody waits again for one that could not be had.
 const NOT_AGAIN: Duration = Duration::from_secs(60);
 /// What could not be had is remembered of so many.
 const MAX_FAILED: usize = 10_000;
-
-/// A body that a reader waits for.
-pub struct WantedBody {
-    /// Its name.
-    pub id: BodyId,
-    /// Told once it was kept anew (`true`), or can't be had.
-    pub told: SyncSender<bool>,
-}
-
-/// Where those that are wanted go.
-#[derive(Default)]
-pub(super) struct Rescue {
-    wanted: Mutex<Option<mpsc::UnboundedSender<WantedBody>>>,
-    failed: Mutex<HashMap<BodyId, Instant>>,
-}
 
 impl Packs {
     /// Waits until a body that is damaged here was kept anew; `false` when that does not come about.

@@ -7,11 +7,13 @@ use std::{
 
 use prost::Message as _;
 
-use super::Chain;
 use crate::{
     Commit, Result, Seq, StoreError,
     disk::{Disk, File, number_in_name},
 };
+
+/// What the log's records up to one of them amount to.
+pub type Chain = [u8; 32];
 
 pub(super) const MAGIC: &[u8; 8] = b"HFLOG\0\0\x01";
 pub(crate) const HEADER_BYTES: usize = 8 + 8 + 32 + 4;

@@ -11,8 +11,8 @@ use super::{
     layers::{Layers, Rest},
     look::{Held, Salvage, Source},
     only_reads::OnlyReads,
+    report::span,
     scratch::Work,
-    span,
     writes::{Writes, copy_realm, raw_write},
 };
 use crate::{
@@ -20,10 +20,9 @@ use crate::{
     body::{PACK_MAGIC, Place, next_frame, pack_numbers, pack_path, place_key},
     checkpoint::{self, Part},
     disk::{Disk as _, File},
-    index::{Batch, FjallIndex},
+    index::{Batch, FjallIndex, RealmState, apply_part, meta},
     log,
     restore::clear_realm,
-    store::{RealmState, apply_part, meta},
     verify::digest_of,
 };
 

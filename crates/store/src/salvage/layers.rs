@@ -11,15 +11,14 @@ use bytes::Bytes;
 use super::{
     look::{Held, Source},
     only_reads::OnlyReads,
-    span,
+    report::span,
     writes::{Writes, raw_write},
 };
 use crate::{
     Order, RealmCommit, RealmId, RealmSeq, Result, Seq,
     checkpoint::{self, Part},
-    index::{FjallIndex, IndexEngine, IndexView, Space},
-    read::{end_of_prefix, full_key, full_range, unseal},
-    store::sealed,
+    index::{FjallIndex, IndexEngine, IndexView, Space, full_key, full_range, sealed, unseal},
+    read::end_of_prefix,
 };
 
 /// A realm that is put together without proof.

@@ -10,17 +10,16 @@ use std::{
 use super::{
     SalvageReport,
     only_reads::OnlyReads,
+    report::span,
     scratch::{Work, copy_folder},
-    span,
 };
 use crate::{
     Digest, Order, RealmId, RealmSeq, Result, Seq, StoreError, StoreOptions,
     checkpoint::{self, Part},
     digest::Seal,
     disk::Disk as _,
-    index::{FjallIndex, IndexEngine, IndexView, Space},
+    index::{FjallIndex, IndexEngine, IndexView, RealmState, Space, meta},
     log,
-    store::{RealmState, meta},
     verify::digest_of,
     witness,
 };

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{SalvageReport, only_reads::OnlyReads, span};
+use super::{SalvageReport, only_reads::OnlyReads, report::span};
 use crate::{Commit, Result, Seq, StoreError, disk::Disk as _, log};
 
 /// Gives every commit that can be read of those that were kept in files (see [`Salvaged::open_runs`]), in order.

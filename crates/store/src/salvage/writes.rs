@@ -5,9 +5,7 @@ use std::ops::Bound;
 use crate::{
     Order, RealmId, Result,
     digest::Seal,
-    index::{Batch, IndexEngine, IndexView, Space},
-    read::{full_key, full_range},
-    store::{meta, sealed},
+    index::{Batch, IndexEngine, IndexView, Space, full_key, full_range, meta, sealed},
 };
 
 /// Bytes written to the index together.

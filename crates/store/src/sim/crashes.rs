@@ -18,8 +18,8 @@ use super::{
     index::SimIndex,
 };
 use crate::{
-    BodyId, Clock, Order, Read as _, RealmId, Reclaim, Seq, StagedBody, Store, StoreError, StoreOptions, checkpoint,
-    disk::Disk, log, tx::BODY_REFERENCE,
+    BODY_REFERENCE, BodyId, Clock, Order, Read as _, RealmId, Reclaim, Seq, StagedBody, Store, StoreError,
+    StoreOptions, checkpoint, disk::Disk, log,
 };
 
 /// Crash points in all, spread over worlds that each live through some.

@@ -5,8 +5,7 @@ use std::{ops::Bound, sync::Arc};
 use super::{disk::SimDisk, index::SimIndex};
 use crate::{
     Order, Read as _, RealmId, Store, StoreError, StoreOptions,
-    index::{IndexEngine as _, Space},
-    read::full_key,
+    index::{IndexEngine as _, Space, full_key},
 };
 
 const ANNA: RealmId = RealmId::account(1);

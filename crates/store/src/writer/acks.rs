@@ -5,9 +5,10 @@ use std::{
     time::Instant,
 };
 
-use super::Tell;
 use crate::{RealmId, Result, Seq};
 
+/// Called once, with the group's outcome.
+pub(super) type Tell = Box<dyn FnOnce(Result<()>) + Send>;
 /// A group's submitters, each with its own outcome.
 pub(super) type Told = Vec<(Tell, Result<()>)>;
 
@@ -111,5 +112,11 @@ impl Acks {
     #[must_use]
     pub(super) fn give_up(&mut self) -> Told {
         std::mem::take(&mut self.held).into_iter().flat_map(|held| held.told).collect()
+    }
+}
+
+pub(super) fn tell_all(told: Told) {
+    for (tell, outcome) in told {
+        tell(outcome);
     }
 }

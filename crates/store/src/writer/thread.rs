@@ -9,7 +9,10 @@ use std::{
 
 use prost::Message as _;
 
-use super::{Job, MAX_GROUP, MAX_GROUP_BYTES, Ran, Shared, Task, Tell, Told, group::Group, tell_all};
+use super::{
+    acks::{Tell, Told, tell_all},
+    queue::{Job, Ran, Shared, Task},
+};
 use crate::{
     BodyId, CLOCK_SLACK_MS, Clock, Commit, Op, RealmCommit, RealmId, Result, Seq, StoreError, Tx,
     body::Packs,
@@ -17,15 +20,35 @@ use crate::{
     digest::Seal,
     error::panic_text,
     follow::Tail,
-    index::{Batch, IndexEngine, Space},
+    index::{Batch, IndexEngine, Quarantine, RealmState, Space, meta, realm_of, sealed},
     lock::Lock,
     log::{self, Chain, Log, MAX_RECORD_BYTES, frame},
     partial::Partial,
-    read::realm_of,
     room::Room,
-    store::{Quarantine, RealmState, Watchers, meta, sealed},
-    tx::Writes,
+    tx::{Group, Writes},
+    watchers::Watchers,
 };
+
+/// Transactions in one group.
+const MAX_GROUP: usize = 1024;
+/// Log bytes of one group, after which it is closed.
+const MAX_GROUP_BYTES: usize = 8 << 20;
+
+/// The parts of the one store that the thread writes.
+pub(crate) struct Parts {
+    pub log: Log,
+    pub index: Arc<dyn IndexEngine>,
+    pub packs: Arc<Packs>,
+    pub quarantine: Arc<Quarantine>,
+    pub findings: Arc<Findings>,
+    pub partial: Arc<Partial>,
+    pub watchers: Arc<Watchers>,
+    pub tail: Arc<Tail>,
+    pub clock: Arc<dyn Clock>,
+    /// The folder stays this process's until the last group is written.
+    pub lock: Option<Arc<Lock>>,
+    pub room: Arc<Room>,
+}
 
 pub(super) struct Thread {
     pub(super) shared: Arc<Shared>,
@@ -48,6 +71,34 @@ pub(super) struct Thread {
 }
 
 impl Thread {
+    pub(super) fn new(parts: Parts, shared: Arc<Shared>, epoch: u64) -> Result<Self> {
+        let Parts { log, index, packs, quarantine, findings, partial, watchers, tail, clock, lock, room } = parts;
+        let realms = meta::realm_states(&*index.view())?.into_iter().collect();
+        let durable = Seq(log.next().0 - 1);
+        shared.acks.lock().found(durable);
+        // The clock may have been put back since.
+        let last_ms = log.time_ms();
+        shared.last_ms.store(last_ms, Ordering::Relaxed);
+        Ok(Self {
+            shared,
+            log,
+            index,
+            packs,
+            quarantine,
+            findings,
+            partial,
+            watchers,
+            tail,
+            clock,
+            epoch,
+            realms,
+            durable,
+            last_ms,
+            _lock: lock,
+            room,
+        })
+    }
+
     /// Runs until the store closes. Whatever goes wrong in here (a panic among it) ends in a store that has stopped and
     /// says so, never in one that keeps its callers waiting.
     pub(super) fn run(&mut self) {

@@ -1,25 +1,31 @@
 //! What a group's transactions read and write.
 
-use std::{collections::HashMap, ops::Bound, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Bound,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 
 use crate::{
     Order, RealmId, RealmSeq, Result, Rows, StoreError,
-    index::{IndexView, Space},
+    index::{IndexView, Quarantine, RealmState, Space, full_range, unseal},
     partial::Partial,
-    read::{end_of_prefix, full_range, unseal},
-    store::{Quarantine, RealmState},
-    tx::{Writes, reference_key},
+    read::end_of_prefix,
+    record::reference_key,
 };
+
+/// Writes by full key (realm, key).
+pub(crate) type Writes = BTreeMap<Vec<u8>, Option<Bytes>>;
 
 /// The state that a group's transactions read: the index as it was when the group began, and what the group wrote.
 pub(crate) struct Group {
-    pub(super) view: Box<dyn IndexView>,
-    pub(super) quarantine: Arc<Quarantine>,
-    pub(super) partial: Arc<Partial>,
-    pub(super) writes: Writes,
-    pub(super) realms: HashMap<RealmId, RealmState>,
+    pub(crate) view: Box<dyn IndexView>,
+    pub(crate) quarantine: Arc<Quarantine>,
+    pub(crate) partial: Arc<Partial>,
+    pub(crate) writes: Writes,
+    pub(crate) realms: HashMap<RealmId, RealmState>,
 }
 
 impl Group {
@@ -56,7 +62,7 @@ impl Group {
     }
 
     /// Whether one of the realms written to refers to a body already.
-    pub(super) fn refers_to(&self, writes: &Writes, body: &crate::BodyId) -> Result<bool> {
+    pub(crate) fn refers_to(&self, writes: &Writes, body: &crate::BodyId) -> Result<bool> {
         let realms: std::collections::BTreeSet<&[u8]> = writes.keys().map(|full| &full[..8]).collect();
         for realm in realms {
             let start = [realm, &reference_key(body, &[])].concat();

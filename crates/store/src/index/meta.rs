@@ -4,13 +4,8 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
-use super::RealmState;
-use crate::{
-    Digest, Order, RealmId, RealmSeq, Result, Seq, StoreError,
-    index::{IndexView, Space},
-    log::Chain,
-    read::{end_of_prefix, hex},
-};
+use super::{IndexView, Space, records::hex};
+use crate::{Digest, Order, RealmId, RealmSeq, Result, Seq, StoreError, log::Chain, read::end_of_prefix};
 
 const APPLIED: &[u8] = b"applied";
 const FIRST: &[u8] = b"first";
@@ -23,6 +18,13 @@ const EPOCH: &[u8] = b"epoch";
 pub(crate) const BODY: u8 = b'b';
 pub(crate) const PACKED: &[u8] = b"packed";
 const PACK: u8 = b'k';
+
+/// A realm's last commit and the digest it states.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct RealmState {
+    pub seq: RealmSeq,
+    pub digest: Digest,
+}
 
 pub(crate) type Write = (Space, Vec<u8>, Option<Vec<u8>>);
 

@@ -4,11 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::Mutex;
 
-use super::meta;
+use super::{IndexEngine, meta};
 use crate::{
     RealmId, Result, StoreError,
     damage::{Kind, Tally},
-    index::IndexEngine,
 };
 
 /// Realms that take no writes until they have been repaired, and why. Kept in the index, so that a restart does not
@@ -20,7 +19,7 @@ pub(crate) struct Quarantine {
 }
 
 impl Quarantine {
-    pub(super) fn load(index: Arc<dyn IndexEngine>, tally: Arc<Tally>) -> Result<Self> {
+    pub(crate) fn load(index: Arc<dyn IndexEngine>, tally: Arc<Tally>) -> Result<Self> {
         let realms: BTreeMap<_, _> = meta::quarantined(&*index.view())?.into_iter().collect();
         for (realm, reason) in &realms {
             tracing::error!(%realm, reason, "still quarantined");

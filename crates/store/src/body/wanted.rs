@@ -1,0 +1,30 @@
+//! The bodies that readers wait for because they are damaged here.
+
+use std::{
+    collections::HashMap,
+    sync::mpsc::SyncSender,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use crate::BodyId;
+
+/// How long a reader waits for a damaged body to come from elsewhere.
+pub const RESCUE_WAIT: Duration = Duration::from_secs(5);
+
+/// A body that a reader waits for.
+pub struct WantedBody {
+    /// Its name.
+    pub id: BodyId,
+    /// Told once it was kept anew (`true`), or can't be had.
+    pub told: SyncSender<bool>,
+}
+
+/// Where those that are wanted go.
+#[derive(Default)]
+pub(super) struct Rescue {
+    pub wanted: Mutex<Option<mpsc::UnboundedSender<WantedBody>>>,
+    pub failed: Mutex<HashMap<BodyId, Instant>>,
+}

@@ -1,0 +1,61 @@
+//! How a store is opened, and what for.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use crate::{
+    Clock, SystemClock,
+    disk::{Disk, RealDisk},
+    log,
+    room::Room,
+};
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct StoreOptions {
+    /// How long commits and unreferenced bodies are kept. Default 30 days.
+    pub retention: Duration,
+    /// Memory for cached index blocks, in bytes; as much as a half more is used for what was written last. Default 64 MiB.
+    pub cache_bytes: u64,
+    /// A log segment is closed when it is larger. Default 64 MiB.
+    pub segment_bytes: u64,
+    /// A body pack is closed when it is larger. Default 256 MiB.
+    pub pack_bytes: u64,
+    /// Room on the disk below which commits and bodies are refused, for the index to go on. Default 128 MiB.
+    pub reserve_bytes: u64,
+    /// Where log and packs lie.
+    pub disk: Arc<dyn Disk>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            retention: Duration::from_secs(30 * 86_400),
+            cache_bytes: 64 << 20,
+            segment_bytes: log::SEGMENT_BYTES,
+            pack_bytes: 256 << 20,
+            reserve_bytes: 128 << 20,
+            disk: Arc::new(RealDisk),
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+impl StoreOptions {
+    /// The room that a store in `dir` must leave.
+    pub(crate) fn room(&self, dir: &Path) -> Arc<Room> {
+        Arc::new(Room { disk: self.disk.clone(), dir: dir.to_owned(), reserve_bytes: self.reserve_bytes })
+    }
+}
+
+/// What a store that is opened is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It writes, and holds all of its realms.
+    Whole,
+    /// It writes, while realms that are still being restored are absent.
+    Partial,
+    /// It follows another store: opening it applies nothing.
+    Replica,
+}
