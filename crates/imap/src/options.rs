@@ -24,6 +24,12 @@ pub struct ImapOptions {
     /// How much more a command may have that puts messages together (CATENATE), in bytes: the texts that it brings itself.
     /// Default 4 MiB.
     pub max_catenate_text_bytes: usize,
+    /// How many searches of a session have their results kept up to date at a time (`RETURN (UPDATE)`); of further ones the
+    /// client is told `NOUPDATE`. Default 16.
+    pub max_search_contexts: usize,
+    /// How many numbers these results may take together in memory, four bytes each: one for each message of a SORT, and two
+    /// for each stretch of UIDs that a result has. Default 1,000,000.
+    pub max_context_numbers: usize,
     /// Longest refused `LITERAL+` message that is read and thrown away rather than ending the connection, in bytes.
     /// Default 64 MiB.
     pub max_discarded_bytes: u64,
@@ -56,6 +62,8 @@ impl Default for ImapOptions {
             max_command_before_login_bytes: 40 << 10,
             max_command_bytes: 256 << 10,
             max_catenate_text_bytes: 4 << 20,
+            max_search_contexts: 16,
+            max_context_numbers: 1_000_000,
             max_discarded_bytes: 64 << 20,
             max_mistakes: 20,
             max_failed_logins: 5,

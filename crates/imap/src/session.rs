@@ -3,6 +3,7 @@
 mod append;
 mod capability;
 mod catenate;
+mod contexts;
 mod copy;
 mod deflate;
 mod fetch;
@@ -328,7 +329,7 @@ impl Session {
         }
         let expunges = may_tell_expunges(&command);
         if self.selected.is_some() && resolves_numbers(&command) {
-            self.tell_changes(false)?;
+            self.tell_changes(false).await?;
         }
         let may_be_newer = may_be_newer(&command);
         let outcome = match self.may_use_numbers(&command) {
@@ -340,7 +341,7 @@ impl Session {
         }
         // Whoever says LOGOUT wants to hear no more.
         if self.selected.is_some() && !self.closing {
-            self.tell_changes(expunges)?;
+            self.tell_changes(expunges).await?;
         }
         if self.notified.is_some() {
             self.tell_others()?;
@@ -391,7 +392,7 @@ impl Session {
                 self.wire.out.extend_from_slice(b"* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
                 Ok(Done::text("NAMESPACE completed"))
             }
-            Command::Status { mailbox, items } => self.status(&mailbox, &items),
+            Command::Status { mailbox, items } => self.status(&mailbox, &items).await,
             Command::Catenate(catenate) => self.catenate(catenate).await,
             Command::MultiSearch(search) => self.multisearch(tag, search).await,
             Command::Idle => self.idle().await,
@@ -423,6 +424,7 @@ impl Session {
             Command::Search(search) => self.search(tag, search).await,
             Command::Sort(sort) => self.sort(tag, sort).await,
             Command::Thread(thread) => self.thread(tag, thread).await,
+            Command::CancelUpdate(tags) => self.cancel_update(&tags),
             Command::Fetch(fetch) => self.fetch(fetch).await,
             Command::Store(store) => self.store(tag, store).await,
             Command::Copy { uid, set, mailbox } => self.copy(tag, uid, &set, &mailbox).await,

@@ -18,8 +18,8 @@ use store::{Order, Read, RealmId, Snapshot};
 use crate::mailbox::counters_of;
 use crate::schema::{self, EmailRecord, EntryRecord, key};
 use crate::{
-    EmailId, Keyword, MailError, MailStore, MailboxId, MessageEntry, ModSeq, Result, Role, SystemFlag, ThreadId, Uid,
-    UidSet, rows,
+    EmailId, Keyword, MailError, MailStore, MailboxId, MailboxView, MessageEntry, ModSeq, Result, Role, SystemFlag,
+    ThreadId, Uid, UidSet, rows,
 };
 use compiled::{Compiled, Known};
 use content::Content;
@@ -229,14 +229,44 @@ impl MailStore {
                 undecided.push((entry, verdict == Some(true)));
             }
         })?;
-        let mut hits = Vec::new();
-        scan.decide(&undecided, |entry| {
-            hits.push((entry.uid, entry.modseq));
-            true
-        })?;
-        let mut damaged = scan.damaged.into_inner();
-        damaged.sort_unstable();
-        Ok(UidsFound { hits, damaged })
+        scan.found_of(&undecided)
+    }
+
+    /// Which of the messages `uids` (ascending) of a mailbox match, with flags and MODSEQs as `view` has them; those
+    /// that are gone do not. Costs what these messages cost, however many others there are.
+    pub fn search_among(
+        &self,
+        account: RealmId,
+        view: &MailboxView,
+        uids: &[Uid],
+        query: &SearchQuery,
+        cancel: Option<&AtomicBool>,
+    ) -> Result<UidsFound> {
+        let folding = Folding::Case;
+        let query = Compiled::new(query, folding, self.store().clock().now_ms());
+        let known = || uids.iter().filter_map(|uid| view.index_of(*uid).map(|index| (*uid, index)));
+        if query.needs_flags_alone() {
+            let matches =
+                |(uid, index): &(Uid, usize)| query.matches_flags(*uid, view.flags(*index), view.modseq(*index));
+            let hits = known().filter(matches).map(|(uid, index)| (uid, view.modseq(index))).collect();
+            return Ok(UidsFound { hits, damaged: Vec::new() });
+        }
+        let snapshot = self.store().snapshot();
+        let damaged = Mutex::default();
+        let scan = Scan { mail: self, snapshot: &snapshot, account, query: &query, cancel, folding, damaged };
+        let known: Vec<Uid> = known().map(|(uid, _)| uid).collect();
+        let mut undecided = Vec::new();
+        for (uid, record) in rows::entry_records(&snapshot, account, view.mailbox(), &known)? {
+            let Some(index) = view.index_of(uid) else { continue };
+            let mut entry = rows::entry(view.mailbox(), uid, &record);
+            entry.flags = view.flags(index).clone();
+            entry.modseq = view.modseq(index);
+            match query.verdict(&Known { entry: &entry, headline: None, content: None }) {
+                Some(false) => {}
+                verdict => undecided.push((entry, verdict == Some(true))),
+            }
+        }
+        scan.found_of(&undecided)
     }
 }
 
@@ -275,6 +305,18 @@ impl Scan<'_> {
             visit(entry, verdict);
         }
         Ok(())
+    }
+
+    /// Those of the messages (of one mailbox) that match.
+    fn found_of(self, messages: &[(MessageEntry, bool)]) -> Result<UidsFound> {
+        let mut hits = Vec::new();
+        self.decide(messages, |entry| {
+            hits.push((entry.uid, entry.modseq));
+            true
+        })?;
+        let mut damaged = self.damaged.into_inner();
+        damaged.sort_unstable();
+        Ok(UidsFound { hits, damaged })
     }
 
     /// Decide about messages, in their order, by what was parsed of them and, if that is not enough, by their bytes.

@@ -1,6 +1,7 @@
 //! The order that a person wants (RFC 5256 section 3 `SORT`, RFC 5957 for display names).
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use store::RealmId;
@@ -65,8 +66,57 @@ impl MailStore {
         keys: &[SortKey],
         cancel: &AtomicBool,
     ) -> Result<(Vec<Uid>, Vec<Uid>)> {
+        let (mut sorted, damaged) = self.valued(account, mailbox, uids, keys, cancel)?;
+        sorted.sort_by(|(_, one), (_, other)| compare(one, other, keys));
+        Ok((sorted.into_iter().map(|(uid, _)| uid).collect(), damaged))
+    }
+
+    /// Where the messages `new` (ascending) go among `sorted`, which [`Self::sort_uids`] arranged by the same keys: each
+    /// with its index in the list that results, ascending. Those that are gone or damaged are left out. Reads of `sorted`
+    /// as few messages as are needed to find the places.
+    ///
+    /// # Errors
+    /// [`MailError::Cancelled`] once `cancel` is set.
+    pub fn sort_into(
+        &self,
+        (account, mailbox): (RealmId, MailboxId),
+        sorted: &[Uid],
+        new: &[Uid],
+        keys: &[SortKey],
+        cancel: &AtomicBool,
+    ) -> Result<Vec<(usize, Uid)>> {
+        let (mut new, _) = self.valued(account, mailbox, new, keys, cancel)?;
+        new.sort_by(|(_, one), (_, other)| compare(one, other, keys));
+        let mut there = Values::new(self, (account, mailbox), sorted, keys);
+        // Where a search would read nearly all of them, they are read together.
+        let steps = sorted.len().checked_ilog2().map_or(1, |log| log as usize + 1);
+        if new.len().saturating_mul(steps) > sorted.len() / 4 {
+            there.read_all(cancel)?;
+        }
+        let mut placed: Vec<(usize, Uid)> = Vec::with_capacity(new.len());
+        let mut from = 0;
+        for (before, (uid, values)) in new.iter().enumerate() {
+            if cancel.load(Relaxed) {
+                return Err(MailError::Cancelled);
+            }
+            // What is placed later comes later: the search goes on from here.
+            from = there.place(from, *uid, values)?;
+            placed.push((from + before, *uid));
+        }
+        Ok(placed)
+    }
+
+    /// What messages have for the keys, in the order of `uids`, and which could not be read.
+    fn valued(
+        &self,
+        account: RealmId,
+        mailbox: MailboxId,
+        uids: &[Uid],
+        keys: &[SortKey],
+        cancel: &AtomicBool,
+    ) -> Result<(Vec<(Uid, Vec<Value>)>, Vec<Uid>)> {
         let mut all_damaged = Vec::new();
-        let mut sorted: Vec<(Uid, Vec<Value>)> = Vec::with_capacity(uids.len());
+        let mut valued: Vec<(Uid, Vec<Value>)> = Vec::with_capacity(uids.len());
         for uids in uids.chunks(TOGETHER) {
             if cancel.load(Relaxed) {
                 return Err(MailError::Cancelled);
@@ -76,12 +126,67 @@ impl MailStore {
             for row in rows {
                 match values(&row, keys) {
                     Err(error) if error.is_damage() => all_damaged.push(row.entry.uid),
-                    values => sorted.push((row.entry.uid, values?)),
+                    values => valued.push((row.entry.uid, values?)),
                 }
             }
         }
-        sorted.sort_by(|(_, one), (_, other)| compare(one, other, keys));
-        Ok((sorted.into_iter().map(|(uid, _)| uid).collect(), all_damaged))
+        Ok((valued, all_damaged))
+    }
+}
+
+/// What the messages of a sorted list have for its keys, read as needed.
+struct Values<'a> {
+    mail: &'a MailStore,
+    of: (RealmId, MailboxId),
+    sorted: &'a [Uid],
+    keys: &'a [SortKey],
+    /// By index. `None`: it can't be read, or is gone.
+    read: HashMap<usize, Option<Vec<Value>>>,
+}
+
+impl<'a> Values<'a> {
+    fn new(mail: &'a MailStore, of: (RealmId, MailboxId), sorted: &'a [Uid], keys: &'a [SortKey]) -> Self {
+        Self { mail, of, sorted, keys, read: HashMap::new() }
+    }
+
+    fn read_all(&mut self, cancel: &AtomicBool) -> Result<()> {
+        let mut uids = self.sorted.to_vec();
+        uids.sort_unstable();
+        let (valued, _) = self.mail.valued(self.of.0, self.of.1, &uids, self.keys, cancel)?;
+        let mut valued: HashMap<Uid, Vec<Value>> = valued.into_iter().collect();
+        self.read = self.sorted.iter().enumerate().map(|(index, uid)| (index, valued.remove(uid))).collect();
+        Ok(())
+    }
+
+    fn at(&mut self, index: usize) -> Result<Option<&[Value]>> {
+        if !self.read.contains_key(&index) {
+            let uids = [self.sorted[index]];
+            let (mut valued, _) = self.mail.valued(self.of.0, self.of.1, &uids, self.keys, &AtomicBool::new(false))?;
+            self.read.insert(index, valued.pop().map(|(_, values)| values));
+        }
+        Ok(self.read[&index].as_deref())
+    }
+
+    /// The index, `from` or above, before which a message belongs. Those that can't be read are passed over.
+    fn place(&mut self, from: usize, uid: Uid, values: &[Value]) -> Result<usize> {
+        let (mut low, mut high) = (from, self.sorted.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            let mut at = middle;
+            let order = loop {
+                let (there, keys) = (self.sorted[at], self.keys);
+                match self.at(at)? {
+                    Some(other) => break Some(compare(other, values, keys).then(there.cmp(&uid))),
+                    None if at + 1 < high => at += 1,
+                    None => break None,
+                }
+            };
+            match order {
+                Some(Ordering::Less) => low = at + 1,
+                _ => high = middle,
+            }
+        }
+        Ok(low)
     }
 }
 

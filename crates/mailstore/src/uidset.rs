@@ -61,6 +61,30 @@ impl UidSet {
         Self::from_ranges(self.0.iter().chain(&other.0).copied())
     }
 
+    /// The UIDs that are in this set and not in `other`.
+    pub fn difference(&self, other: &Self) -> Self {
+        let mut left = Vec::with_capacity(self.0.len());
+        let mut holes = other.0.iter().peekable();
+        for &(first, last) in &self.0 {
+            let mut next = u64::from(first);
+            while holes.next_if(|hole| hole.1 < first).is_some() {}
+            while let Some(&&(from, to)) = holes.peek().filter(|hole| hole.0 <= last) {
+                if u64::from(from) > next {
+                    left.push((next as u32, from - 1));
+                }
+                next = next.max(u64::from(to) + 1);
+                if to > last {
+                    break;
+                }
+                holes.next();
+            }
+            if next <= u64::from(last) {
+                left.push((next as u32, last));
+            }
+        }
+        Self(left)
+    }
+
     /// The UIDs from `first` to `last` that are not in this set.
     pub fn complement(&self, first: Uid, last: Uid) -> Self {
         let mut gaps = Vec::new();
@@ -124,6 +148,7 @@ mod tests {
             let (sa, sb) = (UidSet::from_ranges(a), UidSet::from_ranges(b));
             prop_assert_eq!(sa.iter().map(|u| u.0).collect::<BTreeSet<_>>(), pa.clone());
             prop_assert_eq!(sa.len(), pa.len() as u64);
+            prop_assert_eq!(sa.difference(&sb).iter().map(|u| u.0).collect::<BTreeSet<_>>(), &pa - &pb);
             prop_assert_eq!(sa.union(&sb).iter().map(|u| u.0).collect::<BTreeSet<_>>(), &pa | &pb);
             for n in 0..41 { prop_assert_eq!(sa.contains(Uid(n)), pa.contains(&n)); }
             let gaps: BTreeSet<u32> = sa.complement(Uid(5), Uid(30)).iter().map(|u| u.0).collect();

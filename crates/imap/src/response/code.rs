@@ -25,6 +25,8 @@ pub(crate) enum Code {
     BadUrl(String),
     /// `INPROGRESS`: the tag of a command that is still being obeyed.
     InProgress(String),
+    /// `NOUPDATE`: the tag of a search whose result is not kept up to date.
+    NoUpdate(String),
     /// `METADATA LONGENTRIES`: the length of the longest value that was left out.
     MetadataLongEntries(u64),
     /// `METADATA MAXSIZE`: the longest value that is taken.
@@ -100,6 +102,10 @@ impl Code {
                 out.extend_from_slice(b"INPROGRESS (");
                 text::string(out, tag.as_bytes(), false);
                 out.extend_from_slice(b" NIL NIL)");
+            }
+            Self::NoUpdate(tag) => {
+                out.extend_from_slice(b"NOUPDATE ");
+                text::string(out, tag.as_bytes(), false);
             }
             Self::MetadataLongEntries(size) => {
                 out.extend_from_slice(b"METADATA LONGENTRIES ");

@@ -66,7 +66,7 @@ impl Session {
         };
         if self.selected.is_some() {
             self.is_behind();
-            self.tell_changes(true)?;
+            self.tell_changes(true).await?;
         }
         self.answer(Some(tag), outcome)
     }

@@ -13,7 +13,7 @@ const GRACE: Duration = Duration::from_secs(60);
 
 impl Session {
     pub(super) async fn idle(&mut self) -> Outcome {
-        self.tell_changes(true)?;
+        self.tell_changes(true).await?;
         self.tell_others()?;
         self.wire.out.extend_from_slice(b"+ idling\r\n");
         let deadline = tokio::time::Instant::now() + self.door.options.idle_command_timeout + GRACE;
@@ -53,7 +53,7 @@ impl Session {
                         return Err(Failure::bye("The server is stopping"));
                     }
                     self.is_behind();
-                    self.tell_changes(true)?;
+                    self.tell_changes(true).await?;
                     self.tell_others()?;
                     self.fetch_new().await?;
                 }

@@ -57,12 +57,12 @@ impl Session {
         Ok(Done::text(if subscribed { "SUBSCRIBE completed" } else { "UNSUBSCRIBE completed" }))
     }
 
-    pub(super) fn status(&mut self, name: &str, items: &[StatusItem]) -> Outcome {
+    pub(super) async fn status(&mut self, name: &str, items: &[StatusItem]) -> Outcome {
         let realm = self.realm()?;
         let name = self.mailbox_name(name)?;
         // Of the selected mailbox the client is told before what is counted here.
         self.is_behind();
-        self.tell_changes(true)?;
+        self.tell_changes(true).await?;
         let Some(mailbox) = self.door.mailstore.mailbox_by_name(realm, &name)? else {
             return Err(MailError::NoSuchMailbox(name.to_string()).into());
         };

@@ -23,6 +23,7 @@ impl Session {
         }
         let MultiSearch { sources, search } = multi;
         search.knows_charset()?;
+        self.refuse_update(tag, search.returns);
         let by_modseq = asks_for_modseq(&search.key);
         if by_modseq {
             self.enable_condstore();
@@ -64,6 +65,7 @@ impl Session {
         let by_modseq = asks_for_modseq(&search.key);
         let id = self.selected()?.mailbox;
         let hits = self.hits(tag, &search, by_modseq, |found, _| Ok((found, Vec::new()))).await?;
+        self.refuse_update(tag, search.returns);
         let wanted = search.returns.unwrap_or(SearchReturn::ALL);
         if !wanted.saves_only() && !hits.is_empty() {
             let Some(mailbox) = self.door.mailstore.mailbox(self.realm()?, id)? else {
@@ -72,6 +74,13 @@ impl Session {
             self.write_found(tag, &mailbox, &hits, wanted, by_modseq);
         }
         Ok(hits.completed(COMPLETED))
+    }
+
+    /// Results that name mailboxes are not kept up to date; all else that was asked for is answered.
+    fn refuse_update(&mut self, tag: &str, returns: Option<SearchReturn>) {
+        if returns.is_some_and(|returns| returns.update) {
+            self.no_update(tag, "Results of ESEARCH are not kept up to date; use SEARCH or UID SEARCH");
+        }
     }
 
     /// `* ESEARCH (TAG "a" MAILBOX "b" UIDVALIDITY 1) UID ALL 2,84`, if there is anything.
@@ -239,12 +248,7 @@ impl Job {
     }
 }
 
-/// Whether a program means something else in each mailbox. Depth is bounded by the parser.
+/// Whether a program means something else in each mailbox.
 fn depends_on_mailbox(key: &SearchKey) -> bool {
-    match key {
-        SearchKey::Sequence(_) | SearchKey::Uid(_) | SearchKey::Flag(Flag::Recent) => true,
-        SearchKey::And(keys) | SearchKey::Or(keys) => keys.iter().any(depends_on_mailbox),
-        SearchKey::Not(key) => depends_on_mailbox(key),
-        _ => false,
-    }
+    key.has(&|key| matches!(key, SearchKey::Sequence(_) | SearchKey::Uid(_) | SearchKey::Flag(Flag::Recent)))
 }

@@ -153,7 +153,7 @@ impl Session {
     pub(super) async fn tell_notified(&mut self) -> Outcome<()> {
         let Some(notified) = &self.notified else { return Ok(()) };
         if let Some(SelectedEvents { expunges, .. }) = notified.selected {
-            self.tell_changes(expunges)?;
+            self.tell_changes(expunges).await?;
         }
         self.tell_others()?;
         self.fetch_new().await

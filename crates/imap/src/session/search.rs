@@ -31,6 +31,7 @@ impl Drop for CancelOnDrop {
 impl Session {
     pub(super) async fn search(&mut self, tag: &str, search: Search) -> Outcome {
         self.may_name_charset(&search)?;
+        self.may_keep(tag, search.returns)?;
         let by_modseq = asks_for_modseq(&search.key);
         let hits = self.hits(tag, &search, by_modseq, |found, _| Ok((found, Vec::new()))).await?;
         let rev2 = self.enabled.rev2;
@@ -42,6 +43,7 @@ impl Session {
             None if rev2 => hits.write_esearch(out, tag, SearchReturn::ALL, by_modseq),
             None => hits.write_search(out, b"* SEARCH", by_modseq),
         }
+        self.keep_updated(tag, search, None, &hits);
         Ok(hits.completed("SEARCH completed"))
     }
 
@@ -119,7 +121,16 @@ impl Search {
 
 impl SearchReturn {
     /// What is told where nothing is said about it.
-    pub(super) const ALL: Self = Self { min: false, max: false, all: true, count: false, save: false, partial: None };
+    pub(super) const ALL: Self = Self {
+        min: false,
+        max: false,
+        all: true,
+        count: false,
+        save: false,
+        partial: None,
+        context: false,
+        update: false,
+    };
 
     /// Whether nothing is to be told.
     pub(super) fn saves_only(self) -> bool {
@@ -163,6 +174,15 @@ impl Hits {
         self.numbers.is_empty()
     }
 
+    /// The UIDs of what was found in `view`, in the order in which it is told.
+    pub(super) fn uids(&self, view: &MailboxView) -> Vec<Uid> {
+        self.numbers.iter().map(|number| self.uid_of(*number, view)).collect()
+    }
+
+    fn uid_of(&self, number: u32, view: &MailboxView) -> Uid {
+        if self.uid { Uid(number) } else { view.uids()[number as usize - 1] }
+    }
+
     /// What the command says in the end.
     pub(super) fn completed(&self, text: &'static str) -> Done {
         if self.damaged.is_empty() { Done::text(text) } else { Done::code(Code::CORRUPTION, left_out(&self.damaged)) }
@@ -170,7 +190,6 @@ impl Hits {
 
     /// What `$` becomes: all, or the least and greatest if only those were asked for (RFC 5182 section 2.4).
     fn to_save(&self, wanted: SearchReturn, view: &MailboxView) -> UidSet {
-        let uid = |number: u32| if self.uid { Uid(number) } else { view.uids()[number as usize - 1] };
         let all = wanted.all || wanted.count || !(wanted.min || wanted.max || wanted.partial.is_some());
         let numbers: Vec<u32> = if all {
             self.numbers.clone()
@@ -180,7 +199,7 @@ impl Hits {
             let stretch = wanted.partial.map_or(0..0, |partial| partial.within(self.numbers.len()));
             least.into_iter().chain(greatest).chain(&self.numbers[stretch]).copied().collect()
         };
-        numbers.into_iter().map(uid).collect()
+        numbers.into_iter().map(|number| self.uid_of(number, view)).collect()
     }
 
     /// `* SEARCH 2 84 882 (MODSEQ 917162500)`.
@@ -272,12 +291,7 @@ pub(super) fn shortened(mut list: String) -> String {
 }
 
 pub(super) fn asks_for_modseq(key: &SearchKey) -> bool {
-    match key {
-        SearchKey::ModSeq(_) => true,
-        SearchKey::And(keys) | SearchKey::Or(keys) => keys.iter().any(asks_for_modseq),
-        SearchKey::Not(key) => asks_for_modseq(key),
-        _ => false,
-    }
+    key.has(&|key| matches!(key, SearchKey::ModSeq(_)))
 }
 
 /// What message numbers, `*`, `$` and `\Recent` mean in a mailbox; by default nothing.

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use mailstore::{
     Flags, Keyword, MAX_KEYWORDS, MailError, MailStore, MailboxId, MailboxView, ModSeq, RealmId, RealmSeq, SystemFlag,
-    Uid, UidSet,
+    Uid, UidSet, ViewDiff,
 };
 use tokio::sync::watch;
 
+use super::contexts::Context;
 use super::token::Shown;
 use super::uid_only::write_fetch_start;
 use super::wire::Wire;
@@ -82,6 +83,8 @@ pub(super) struct Selected {
     /// There is more to tell than could be told so far.
     behind: bool,
     pub(super) shown: Shown,
+    /// Searches whose results the client keeps, and is told how they change.
+    pub(super) contexts: Vec<Context>,
 }
 
 impl Selected {
@@ -106,6 +109,7 @@ impl Selected {
             fetched_below,
             behind: false,
             shown: Shown::default(),
+            contexts: Vec::new(),
         }
     }
 
@@ -334,8 +338,8 @@ impl Session {
     /// Tells the client what others changed in the selected mailbox. Without `expunges` it is told nothing as long as
     /// there are messages to take away, since all numbers would have to wait with them. What can not be read now is
     /// told another time: only what ends the connection comes back as an error.
-    pub(super) fn tell_changes(&mut self, expunges: bool) -> Outcome<()> {
-        match self.try_to_tell(expunges) {
+    pub(super) async fn tell_changes(&mut self, expunges: bool) -> Outcome<()> {
+        match self.try_to_tell(expunges).await {
             Err(failure @ (Failure::No(..) | Failure::Bad(..))) => {
                 tracing::warn!(?failure, "the changes of a mailbox could not be read");
                 Ok(())
@@ -344,7 +348,7 @@ impl Session {
         }
     }
 
-    fn try_to_tell(&mut self, expunges: bool) -> Outcome<()> {
+    async fn try_to_tell(&mut self, expunges: bool) -> Outcome<()> {
         let realm = self.realm()?;
         let Self { selected: Some(selected), wire, enabled, door, .. } = self else { return Ok(()) };
         // A closed channel means that the store is stopping; commands will say so.
@@ -371,8 +375,28 @@ impl Session {
             return Ok(());
         }
         selected.take_recent(&door.mailstore, realm, &newer, enabled.rev2)?;
-        if !selected.tell(&newer, expunges, *enabled, &mut wire.out) {
+        let diff = selected.known.diff(&newer);
+        if !diff.vanished.is_empty() && !expunges {
             selected.behind = true;
+            return Ok(());
+        }
+        if selected.contexts.is_empty() {
+            selected.tell(&newer, diff, *enabled, &mut wire.out);
+            return Ok(());
+        }
+        Box::pin(self.tell_with_contexts(realm, newer, diff)).await
+    }
+
+    /// Tells with the changes of the mailbox those of results that are kept up to date: what goes as long as its numbers
+    /// hold, what comes once it has numbers (RFC 5267 sections 4.3.3 and 4.3.4).
+    async fn tell_with_contexts(&mut self, realm: RealmId, newer: Arc<MailboxView>, diff: ViewDiff) -> Outcome<()> {
+        let updates = self.context_updates(realm, &newer, &diff).await?;
+        let Self { selected: Some(selected), wire, enabled, .. } = self else { return Ok(()) };
+        updates.write_removed(&selected.known, *enabled, &mut wire.out);
+        selected.tell(&newer, diff, *enabled, &mut wire.out);
+        updates.write_added(&newer, *enabled, &mut wire.out);
+        for (tag, reason) in updates.refused() {
+            self.no_update(tag, reason);
         }
         Ok(())
     }
@@ -404,12 +428,8 @@ impl Selected {
         write_flag_lists(out, &self.keywords, self.read_only);
     }
 
-    /// Writes what is new in `newer` and moves on to it; `false` if that has to wait.
-    fn tell(&mut self, newer: &Arc<MailboxView>, expunges: bool, enabled: Enabled, out: &mut Vec<u8>) -> bool {
-        let diff = self.known.diff(newer);
-        if !diff.vanished.is_empty() && !expunges {
-            return false;
-        }
+    /// Writes what is new in `newer` and moves on to it.
+    fn tell(&mut self, newer: &Arc<MailboxView>, diff: ViewDiff, enabled: Enabled, out: &mut Vec<u8>) {
         if (enabled.qresync || enabled.uid_only) && !diff.vanished.is_empty() {
             let gone: UidSet = diff.vanished.iter().map(|gone| gone.1).collect();
             out.extend_from_slice(format!("* VANISHED {gone}\r\n").as_bytes());
@@ -444,7 +464,6 @@ impl Selected {
         }
         (self.told, self.told_unknown) = (HashMap::new(), false);
         self.known = Arc::clone(newer);
-        true
     }
 
     /// The messages in `newer` of whose flags the client is to be told, as indexes: those that differ from what it knows.

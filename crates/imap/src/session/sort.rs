@@ -13,6 +13,8 @@ use crate::syntax::{Sort, Thread};
 impl Session {
     pub(super) async fn sort(&mut self, tag: &str, sort: Sort) -> Outcome {
         let Sort { keys, search } = sort;
+        self.may_keep(tag, search.returns)?;
+        let order = keys.clone();
         let realm = self.realm()?;
         let mailbox = self.selected()?.mailbox;
         let mailstore = self.door.mailstore.clone();
@@ -31,6 +33,7 @@ impl Session {
             Some(wanted) => hits.write_esearch(&mut self.wire.out, tag, wanted, by_modseq),
             None => hits.write_search(&mut self.wire.out, b"* SORT", by_modseq),
         }
+        self.keep_updated(tag, search, Some(order), &hits);
         Ok(hits.completed("SORT completed"))
     }
 

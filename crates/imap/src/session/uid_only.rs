@@ -44,12 +44,7 @@ fn uses_numbers(command: &Command) -> bool {
     }
 }
 
-/// Whether a search program has message numbers. `$` has none. Depth is bounded by the parser.
+/// Whether a search program has message numbers. `$` has none.
 fn names_numbers(key: &SearchKey) -> bool {
-    match key {
-        SearchKey::Sequence(set) => *set != MessageSet::Saved,
-        SearchKey::And(keys) | SearchKey::Or(keys) => keys.iter().any(names_numbers),
-        SearchKey::Not(key) => names_numbers(key),
-        _ => false,
-    }
+    key.has(&|key| matches!(key, SearchKey::Sequence(set) if *set != MessageSet::Saved))
 }

@@ -2,14 +2,15 @@
 
 mod metadata;
 mod multisearch;
+mod search;
 
 pub use metadata::GetMetadata;
 pub use multisearch::{MultiSearch, SearchSource};
+pub use search::{Partial, Search, SearchKey, SearchReturn, Sort, Thread};
 
 use bytes::Bytes;
-use jiff::civil::Date;
 
-use mailstore::{EntryName, SortKey, ThreadAlgorithm};
+use mailstore::EntryName;
 
 use super::set::MessageSet;
 
@@ -93,6 +94,8 @@ pub enum Command {
     MultiSearch(MultiSearch),
     Sort(Sort),
     Thread(Thread),
+    /// RFC 5267: the tags of searches whose results need not be kept up to date.
+    CancelUpdate(Vec<String>),
     Fetch(Fetch),
     Store(Store),
     Copy {
@@ -153,6 +156,7 @@ impl Command {
             Self::MultiSearch(_) => "esearch",
             Self::Sort(_) => "sort",
             Self::Thread(_) => "thread",
+            Self::CancelUpdate(_) => "cancelupdate",
             Self::Fetch(_) => "fetch",
             Self::Store(_) => "store",
             Self::Copy { .. } => "copy",
@@ -308,113 +312,6 @@ pub enum Flag {
     /// `\Recent`: read, never kept.
     Recent,
     Keyword(String),
-}
-
-/// What a SEARCH wants back (RFC 4731, RFC 5182).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the fields bear the names of the RFC")]
-pub struct SearchReturn {
-    pub min: bool,
-    pub max: bool,
-    pub all: bool,
-    pub count: bool,
-    pub save: bool,
-    pub partial: Option<Partial>,
-}
-
-/// A stretch of a result, counted from 1 (RFC 9394): `first` is not above `last`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Partial {
-    /// The first that is wanted.
-    pub first: u32,
-    /// The last that is wanted; there may be fewer.
-    pub last: u32,
-    /// Counted from the end: written with a minus.
-    pub from_end: bool,
-}
-
-impl Partial {
-    /// Which of `len` results it means.
-    pub fn within(self, len: usize) -> std::ops::Range<usize> {
-        let (first, last) = (self.first as usize - 1, self.last as usize);
-        if self.from_end { len.saturating_sub(last)..len.saturating_sub(first) } else { first.min(len)..last.min(len) }
-    }
-}
-
-/// SEARCH or UID SEARCH.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Search {
-    /// UIDs in the answer.
-    pub uid: bool,
-    /// `RETURN (...)`; `None` for the plain form.
-    pub returns: Option<SearchReturn>,
-    /// A charset was named where one may be left out.
-    pub has_charset: bool,
-    /// The charset named, if it is none of ours. The program is not read then.
-    pub unknown_charset: Option<String>,
-    /// The program.
-    pub key: SearchKey,
-}
-
-/// SORT or UID SORT (RFC 5256 section 3, RFC 5267 for `RETURN`).
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sort {
-    /// In which order.
-    pub keys: Vec<SortKey>,
-    /// Of which messages, and how they are told.
-    pub search: Search,
-}
-
-/// THREAD or UID THREAD (RFC 5256 section 3).
-#[derive(Debug, Clone, PartialEq)]
-pub struct Thread {
-    /// How threads are made.
-    pub algorithm: ThreadAlgorithm,
-    /// Of which messages.
-    pub search: Search,
-}
-
-/// A search program. `OR` chains and lists are flattened, so depth stays below [`super::MAX_DEPTH`].
-#[derive(Debug, Clone, PartialEq)]
-#[allow(missing_docs, reason = "the variants bear the names of the RFC")]
-pub enum SearchKey {
-    All,
-    And(Vec<SearchKey>),
-    Or(Vec<SearchKey>),
-    Not(Box<SearchKey>),
-    /// The flag is set.
-    Flag(Flag),
-    Sequence(MessageSet),
-    Uid(MessageSet),
-    Header {
-        name: String,
-        value: String,
-    },
-    From(String),
-    To(String),
-    Cc(String),
-    Bcc(String),
-    Subject(String),
-    Body(String),
-    Text(String),
-    Before(Date),
-    On(Date),
-    Since(Date),
-    SavedBefore(Date),
-    SavedOn(Date),
-    SavedSince(Date),
-    SentBefore(Date),
-    SentOn(Date),
-    SentSince(Date),
-    Larger(u64),
-    Smaller(u64),
-    /// Seconds (RFC 5032).
-    Younger(u32),
-    /// Seconds (RFC 5032).
-    Older(u32),
-    ModSeq(u64),
-    EmailId(String),
-    ThreadId(String),
 }
 
 /// NOTIFY SET (RFC 5465).

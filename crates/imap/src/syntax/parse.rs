@@ -218,6 +218,7 @@ fn body(c: &mut Cursor<'_>) -> Result<std::result::Result<Command, String>> {
         "SEARCH" | "UID SEARCH" => Command::Search(search::search(c, uid)?),
         "ESEARCH" => Command::MultiSearch(multisearch::multisearch(c)?),
         "SORT" | "UID SORT" => Command::Sort(sort::sort(c, uid)?),
+        "CANCELUPDATE" => Command::CancelUpdate(search::cancel_update(c)?),
         "THREAD" | "UID THREAD" => Command::Thread(sort::thread(c, uid)?),
         "FETCH" | "UID FETCH" => Command::Fetch(fetch::fetch(c, uid)?),
         "STORE" | "UID STORE" => Command::Store(store(c, uid)?),

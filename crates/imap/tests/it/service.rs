@@ -5,6 +5,7 @@ mod acknowledged;
 mod append;
 mod changes;
 pub mod client;
+mod contexts;
 mod damaged;
 mod extensions;
 mod fetch;

@@ -134,3 +134,78 @@ async fn a_search_stops_when_told() {
     let stopped = world.mail.search_uids(world.account, world.inbox(), &Q::Text("x".into()), Some(&cancel));
     assert!(matches!(stopped, Err(MailError::Cancelled)));
 }
+
+#[tokio::test]
+async fn among_given_messages_the_same_are_found_as_among_all() {
+    let world = three().await;
+    let (mail, account, inbox) = (&world.mail, world.account, world.inbox());
+    let view = mail.view(account, inbox).unwrap();
+    let subsets: [&[u32]; 6] = [&[], &[2], &[1, 3], &[1, 2, 3], &[3, 4, 9], &[7]];
+    for query in [
+        Q::All,
+        Q::Flag(SystemFlag::Seen),
+        Q::Larger(1_000),
+        Q::Not(Box::new(Q::Subject("lunch".into()))),
+        Q::Body("harbour".into()),
+        Q::Or(vec![Q::Body("gr\u{fc}\u{df}e".into()), Q::Flag(SystemFlag::Flagged)]),
+        Q::ModSeqAtLeast(view.modseq(1)),
+    ] {
+        let all = mail.search_uids(account, inbox, &query, None).unwrap().hits;
+        for subset in subsets {
+            let uids: Vec<Uid> = subset.iter().copied().map(Uid).collect();
+            let found = mail.search_among(account, &view, &uids, &query, None).unwrap();
+            let want: Vec<_> = all.iter().copied().filter(|(uid, _)| uids.contains(uid)).collect();
+            assert_eq!(found.hits, want, "{query:?} among {subset:?}");
+        }
+    }
+    // Flags are those of the view, also when others have changed them.
+    let change = FlagChange::Add(Flags::of(&[SystemFlag::Seen]));
+    mail.change_flags(account, inbox, &[Uid(1)], change, None).await.unwrap();
+    let (seen, big) = (Q::Flag(SystemFlag::Seen), Q::Smaller(u64::MAX));
+    for query in [seen.clone(), Q::And(vec![big, seen])] {
+        let found = mail.search_among(account, &view, &[Uid(1), Uid(2)], &query, None).unwrap();
+        assert_eq!(found.hits.iter().map(|hit| hit.0).collect::<Vec<_>>(), [Uid(2)], "{query:?}");
+    }
+}
+
+#[tokio::test]
+async fn messages_go_into_a_sorted_list_where_sorting_all_would_put_them() {
+    let world = World::new().await;
+    let (mail, account, inbox) = (&world.mail, world.account, world.inbox());
+    for n in 0..90u32 {
+        let subject = format!("subject {}", (n * 7) % 13);
+        world.append(inbox, &text(&format!("{n}@x"), "", &subject, &"x".repeat((n * 31 % 40) as usize))).await;
+    }
+    let key = |field, reverse| SortKey { field, reverse };
+    let orders: [&[SortKey]; 3] = [
+        &[key(SortField::Subject, false)],
+        &[key(SortField::Size, true), key(SortField::Subject, false)],
+        &[key(SortField::Subject, true), key(SortField::Size, false)],
+    ];
+    let go = AtomicBool::new(false);
+    for keys in orders {
+        let all: Vec<Uid> = (1..=90).map(Uid).collect();
+        let sorted = |uids: &[Uid]| mail.sort_uids(account, inbox, uids, keys, &go).unwrap().0;
+        // Few and many, at the ends and in between; those above 90 are gone.
+        for pick in [1u32, 2, 3, 8, 45, 89] {
+            let (new, old): (Vec<Uid>, Vec<Uid>) = all.iter().partition(|uid| uid.0 % 90 % pick == 0 && pick != 1);
+            let (mut list, mut new) = (sorted(&old), new);
+            new.push(Uid(99));
+            for (index, uid) in mail.sort_into((account, inbox), &list.clone(), &new, keys, &go).unwrap() {
+                list.insert(index, uid);
+            }
+            assert_eq!(list, sorted(&all), "{keys:?}, each {pick}");
+        }
+        // What is gone of the list is passed over.
+        let mut holes: Vec<Uid> = sorted(&all);
+        for at in [0, 10, 11, 12, 44, 45, 60, 80] {
+            holes[at] = Uid(1_000 + at as u32);
+        }
+        let new: Vec<Uid> = all.iter().copied().filter(|uid| !holes.contains(uid)).collect();
+        for (index, uid) in mail.sort_into((account, inbox), &holes.clone(), &new[..2], keys, &go).unwrap() {
+            holes.insert(index, uid);
+        }
+        holes.retain(|uid| uid.0 <= 90);
+        assert_eq!(holes, sorted(&holes.iter().copied().collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>()));
+    }
+}

@@ -2,8 +2,21 @@
 
 use super::super::command::{Flag, Partial, Search, SearchKey, SearchReturn};
 use super::super::set::MessageSet;
-use super::super::{MAX_DEPTH, MAX_SEARCH_KEYS};
+use super::super::{MAX_DEPTH, MAX_LIST_ITEMS, MAX_SEARCH_KEYS};
 use super::{Cursor, Result, date};
+
+/// CANCELUPDATE: one or more quoted tags (RFC 5267 section 4.3.5).
+pub(super) fn cancel_update(c: &mut Cursor<'_>) -> Result<Vec<String>> {
+    let mut tags = Vec::new();
+    while tags.is_empty() || !c.at_end() {
+        if tags.len() == MAX_LIST_ITEMS {
+            return c.expected("fewer tags");
+        }
+        c.space()?;
+        tags.push(c.string("the quoted tag of a search")?);
+    }
+    Ok(tags)
+}
 
 pub(super) fn search(c: &mut Cursor<'_>, uid: bool) -> Result<Search> {
     c.space()?;
@@ -59,7 +72,9 @@ pub(super) fn returns(c: &mut Cursor<'_>) -> Result<SearchReturn> {
             () if c.eat_word("ALL") => &mut r.all,
             () if c.eat_word("COUNT") => &mut r.count,
             () if c.eat_word("SAVE") => &mut r.save,
-            () => return c.expected("MIN, MAX, ALL, COUNT, SAVE or PARTIAL"),
+            () if c.eat_word("CONTEXT") => &mut r.context,
+            () if c.eat_word("UPDATE") => &mut r.update,
+            () => return c.expected("MIN, MAX, ALL, COUNT, SAVE, PARTIAL, CONTEXT or UPDATE"),
         };
         *want = true;
         Ok(())
