@@ -48,6 +48,9 @@ enum Value {
     Text(String),
 }
 
+/// A message with what it has for each key.
+type Valued = (Uid, Vec<Value>);
+
 /// Messages whose records are read together, some KB each.
 const TOGETHER: usize = 256;
 
@@ -114,9 +117,9 @@ impl MailStore {
         uids: &[Uid],
         keys: &[SortKey],
         cancel: &AtomicBool,
-    ) -> Result<(Vec<(Uid, Vec<Value>)>, Vec<Uid>)> {
+    ) -> Result<(Vec<Valued>, Vec<Uid>)> {
         let mut all_damaged = Vec::new();
-        let mut valued: Vec<(Uid, Vec<Value>)> = Vec::with_capacity(uids.len());
+        let mut valued: Vec<Valued> = Vec::with_capacity(uids.len());
         for uids in uids.chunks(TOGETHER) {
             if cancel.load(Relaxed) {
                 return Err(MailError::Cancelled);

@@ -80,7 +80,7 @@ proptest! {
             "HEADER.FIELDS", "%", "NIL", "\r\n", "1-Jan-2000", "MODSEQ", "~{2}\r\n\0\0", "STATUS", "SELECT", "ID",
             "SORT", "(REVERSE DATE)", "UTF-8", "THREAD", "REFS", "PARTIAL", "-1:-5", "NOTIFY", "SET", "(PERSONAL",
             "(MessageNew", "COMPRESS", "GETMETADATA", "SETMETADATA", "(DEPTH", "(MAXSIZE", "/private/a", "(/shared/b",
-            "METADATA", "RETURN (METADATA", "ESEARCH", "IN", "SUBTREE-ONE",
+            "METADATA", "RETURN (METADATA", "ESEARCH", "IN", "SUBTREE-ONE", "(UPDATE", "CONTEXT", "CANCELUPDATE",
         ]), 0..12),
     ) {
         let line = format!("t {}\r\n", words.join(" "));

@@ -5,7 +5,8 @@ use std::sync::atomic::AtomicBool;
 use crate::world::{World, text};
 use jiff::civil::date;
 use mailstore::{
-    Flags, Keyword, MailError, ModSeq, Role, SearchOptions, SearchQuery as Q, SearchScope, SystemFlag, Uid, UidSet,
+    FlagChange, Flags, Keyword, MailError, ModSeq, Role, SearchOptions, SearchQuery as Q, SearchScope, SortField,
+    SortKey, SystemFlag, Uid, UidSet,
 };
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -160,7 +161,7 @@ async fn among_given_messages_the_same_are_found_as_among_all() {
     }
     // Flags are those of the view, also when others have changed them.
     let change = FlagChange::Add(Flags::of(&[SystemFlag::Seen]));
-    mail.change_flags(account, inbox, &[Uid(1)], change, None).await.unwrap();
+    mail.set_flags(account, inbox, &[Uid(1)], change, None).await.unwrap();
     let (seen, big) = (Q::Flag(SystemFlag::Seen), Q::Smaller(u64::MAX));
     for query in [seen.clone(), Q::And(vec![big, seen])] {
         let found = mail.search_among(account, &view, &[Uid(1), Uid(2)], &query, None).unwrap();
@@ -187,8 +188,8 @@ async fn messages_go_into_a_sorted_list_where_sorting_all_would_put_them() {
         let all: Vec<Uid> = (1..=90).map(Uid).collect();
         let sorted = |uids: &[Uid]| mail.sort_uids(account, inbox, uids, keys, &go).unwrap().0;
         // Few and many, at the ends and in between; those above 90 are gone.
-        for pick in [1u32, 2, 3, 8, 45, 89] {
-            let (new, old): (Vec<Uid>, Vec<Uid>) = all.iter().partition(|uid| uid.0 % 90 % pick == 0 && pick != 1);
+        for pick in [1u32, 2, 3, 8, 45, 89, 1_000] {
+            let (new, old): (Vec<Uid>, Vec<Uid>) = all.iter().partition(|uid| uid.0 % 90 % pick == 0);
             let (mut list, mut new) = (sorted(&old), new);
             new.push(Uid(99));
             for (index, uid) in mail.sort_into((account, inbox), &list.clone(), &new, keys, &go).unwrap() {
@@ -206,6 +207,9 @@ async fn messages_go_into_a_sorted_list_where_sorting_all_would_put_them() {
             holes.insert(index, uid);
         }
         holes.retain(|uid| uid.0 <= 90);
-        assert_eq!(holes, sorted(&holes.iter().copied().collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>()));
+        assert_eq!(
+            holes,
+            sorted(&holes.iter().copied().collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>())
+        );
     }
 }

@@ -88,6 +88,14 @@ impl Kept {
     }
 }
 
+fn hear_all<'a>(kept: &mut [Kept], lines: impl IntoIterator<Item = &'a String>) {
+    for line in lines {
+        for kept in kept.iter_mut() {
+            kept.hear(line);
+        }
+    }
+}
+
 impl Answer {
     fn check_kept(self, command: &'static str, tag: String) -> Kept {
         let (uid, sorted) = (command.starts_with("UID"), command.contains("SORT"));
@@ -201,9 +209,7 @@ async fn follow(seed: u64, enable: &str, uid_only: bool) {
         // A FETCH of numbers in an empty mailbox is wrong, which is all one here.
         let answers = [c.run(command).await, c.run("NOOP").await.ok()];
         let lines = answers.iter().flat_map(|answer| &answer.untagged);
-        for line in lines {
-            kept.iter_mut().for_each(|kept| kept.hear(line));
-        }
+        hear_all(&mut kept, lines);
         for kept in &kept {
             let fresh = c.run(with_return(kept.command, "ALL")).await.ok();
             assert_eq!(kept.list, all(&fresh), "seed {seed}, round {round}: {}", kept.command);
@@ -364,12 +370,13 @@ async fn numbers_and_dollar_in_a_program_mean_what_they_did_when_it_was_searched
         kept.push(Kept::begin(&mut c, command).await);
     }
     c.run("SEARCH RETURN (SAVE) 5").await.ok();
-    c.append("INBOX", MESSAGE).await.ok().untagged.iter().for_each(|line| kept.iter_mut().for_each(|k| k.hear(line)));
+    let lines = c.append("INBOX", MESSAGE).await.ok().untagged;
+    hear_all(&mut kept, &lines);
     c.run("UID STORE 1,3 +FLAGS (\\Deleted)").await.ok();
     let mut lines = c.run("EXPUNGE").await.ok().untagged;
     lines.extend(c.run("UID STORE 2,5 +FLAGS (\\Seen)").await.ok().untagged);
     lines.extend(c.run("UID STORE 2 -FLAGS (\\Seen)").await.ok().untagged);
-    lines.iter().for_each(|line| kept.iter_mut().for_each(|kept| kept.hear(line)));
+    hear_all(&mut kept, &lines);
     let lists: Vec<&[u32]> = kept.iter().map(|kept| kept.list.as_slice()).collect();
     assert_eq!(lists, [&[2][..], &[4], &[2], &[4, 6]]);
 }
@@ -485,10 +492,11 @@ async fn only_what_came_or_changed_is_looked_into() {
     damage(server.dir(), &message(1, 2_000), 100);
     let mut lines = c.append("INBOX", MESSAGE).await.ok().untagged;
     lines.extend(c.run("STORE 3 +FLAGS (\\Seen)").await.ok().untagged);
-    lines.iter().for_each(|line| kept.hear(line));
+    hear_all(std::slice::from_mut(&mut kept), &lines);
     assert_eq!(kept.list, [1, 2, 3, 4]);
     // One that changes and can't be read is left out, as a search would.
-    c.run("STORE 1 +FLAGS (\\Seen)").await.ok().untagged.iter().for_each(|line| kept.hear(line));
+    let lines = c.run("STORE 1 +FLAGS (\\Seen)").await.ok().untagged;
+    hear_all(std::slice::from_mut(&mut kept), &lines);
     assert_eq!(kept.list, [2, 3, 4]);
     c.run("UID SEARCH RETURN (ALL) NOT BODY zzz").await.is("OK [CORRUPTION] ");
 }
