@@ -11,11 +11,13 @@
 
 mod alone;
 mod apply;
+mod arrivals;
 mod brake;
 mod check;
 mod compare;
 mod connect;
 mod copy;
+mod error;
 mod follow;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -28,11 +30,12 @@ mod primary;
 mod promote;
 mod rejoin;
 mod replica;
+mod rules;
 mod tripwire;
 mod wire;
 
-pub use check::Rules;
 pub use compare::{Compared, Resynced};
+pub use error::Error;
 pub use keys::{Fingerprint, NotACode, PairingCode};
 pub use primary::{CODE_FOR, Mode, Primary, PrimaryOptions, StandbyDonor, StandbyStatus, Waiting};
 pub use promote::{
@@ -40,5 +43,6 @@ pub use promote::{
     tell_former, was_promoted,
 };
 pub use rejoin::Rejoined;
-pub use replica::{Ended, Error, Standby, StandbyOptions, Status, StoreOptionsMaker};
+pub use replica::{Ended, Standby, StandbyOptions, Status, StoreOptionsMaker};
+pub use rules::Rules;
 pub use tripwire::{Deletes, Gone, Tripped, Tripwires};

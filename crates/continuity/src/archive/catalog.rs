@@ -7,10 +7,8 @@ use store::Seq;
 
 use super::{
     ArchiveError, Result,
-    format::{ARCHIVE, Archive, Manifest, PutRight, RunName, SnapshotName},
-    line::LineRecord,
-    target::{Object, Target},
-    verify::fetch,
+    format::{ARCHIVE, Archive, LineRecord, Manifest, PutRight, RunName, SnapshotName},
+    target::{Object, Target, fetch},
 };
 
 /// A snapshot there is.

@@ -10,8 +10,7 @@ use super::{
     bodies::{noted_pack, read_index},
     codec::{Identities, MAX_BODY_BYTES},
     format::{self, PackedBody},
-    target::Target,
-    verify::fetch,
+    target::{Target, fetch},
 };
 use crate::mending::{Bodies, Donor};
 

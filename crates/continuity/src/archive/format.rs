@@ -7,7 +7,7 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 use store::{Seq, log::Chain};
 
-use super::{ArchiveError, Result, codec, line::LineRecord};
+use super::{ArchiveError, Result, codec};
 
 /// The version of the format. Before 2, which no release wrote, runs were not signed.
 pub const FORMAT: u32 = 2;
@@ -471,6 +471,47 @@ impl Manifest {
     /// The objects at some places.
     pub fn at<'a>(&'a self, places: &'a [u32]) -> impl Iterator<Item = &'a Needed> {
         places.iter().filter_map(|place| self.objects.get(*place as usize))
+    }
+}
+
+/// `lines/LINE.json`: what an archive knows of a line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineRecord {
+    /// The format of what the line's objects hold.
+    pub format: u32,
+    /// Its name: 16 hexadecimal digits.
+    pub line: String,
+    /// When it was begun, in milliseconds since 1970.
+    pub created_ms: i64,
+    /// Where it goes on from; none when it began with the first commit.
+    pub parent: Option<Parent>,
+    /// The key that signs its manifests: Ed25519, 64 hexadecimal digits.
+    pub public_key: String,
+}
+
+/// Where a line goes on from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// The line before.
+    pub line: String,
+    /// The last commit of it that belongs to this one too.
+    pub seq: u64,
+    /// The log's chain there, 64 hexadecimal digits.
+    pub chain: String,
+}
+
+impl LineRecord {
+    /// The object it lies in.
+    pub fn object(line: &str) -> String {
+        format!("lines/{line}.json")
+    }
+
+    /// The key that signs its manifests.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Damaged`].
+    pub fn key(&self) -> Result<Vec<u8>> {
+        hex::decode(&self.public_key).map_err(|error| ArchiveError::damaged(Self::object(&self.line), error))
     }
 }
 

@@ -9,8 +9,7 @@ use store::{BodyId, Digest, RealmId, Seq, log::read_run};
 use super::{
     catalog::{Catalog, Listed},
     codec,
-    format::{self, Chunk, Manifest, PackIndex, RunName, SnapshotName},
-    line::LineRecord,
+    format::{self, Chunk, LineRecord, Manifest, PackIndex, RunName, SnapshotName},
     restore::ranges_in,
     verify::place_in,
 };

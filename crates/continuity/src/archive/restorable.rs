@@ -15,10 +15,8 @@ use super::{
     bodies::read_index,
     catalog::Catalog,
     codec::Identities,
-    format::{self, Manifest, RunName, SnapshotName},
-    line::LineRecord,
-    target::{Object, Target},
-    verify::fetch,
+    format::{self, LineRecord, Manifest, RunName, SnapshotName},
+    target::{Object, Target, fetch},
 };
 
 /// Things that are named one by one; more are counted.

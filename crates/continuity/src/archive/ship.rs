@@ -22,8 +22,8 @@ use super::{
     bodies::{BodyShipper, NotedPack, Packs, Shipped, noted_pack},
     catalog::Catalog,
     codec::Recipients,
-    format::{ARCHIVE, Archive, FORMAT, PutRight, RunName},
-    line::{Line, LineRecord, Noted},
+    format::{ARCHIVE, Archive, FORMAT, LineRecord, PutRight, RunName},
+    line::{Line, Noted},
     restorable::Restorable,
     target::Target,
 };

@@ -10,7 +10,7 @@ use object_store::{
     path::Path, prefix::PrefixStore,
 };
 
-use super::{ArchiveError, Result};
+use super::{ArchiveError, Result, blocking, format::check};
 
 /// One request, from connecting to the last byte: a pack over a slow line.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
@@ -366,5 +366,22 @@ pub fn check_url(text: &str) -> Result<url::Url, String> {
         "s3" | "gs" | "az" if url.host_str().is_some_and(|host| !host.is_empty()) => Ok(url),
         "s3" | "gs" | "az" => Err(format!("`{text}` names no bucket: {UNKNOWN_URL}")),
         _ => Err(format!("`{text}` is {UNKNOWN_URL}")),
+    }
+}
+
+/// How often an object is asked for before it is called damaged.
+pub(super) const TRIES: usize = 3;
+
+/// An object's bytes, checked against its name. Wrong ones are asked for again: it may have been the line.
+pub(super) async fn fetch(target: &Target, object: &str) -> Result<Bytes> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let bytes = target.get(object).await?;
+        let name = object.to_owned();
+        match blocking(move || check(&name, &bytes).map(|()| bytes)).await {
+            Err(error) if tries < TRIES => tracing::warn!(%error, "asking for it again"),
+            outcome => return outcome,
+        }
     }
 }

@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
@@ -17,13 +16,11 @@ use super::{
     catalog::Catalog,
     codec::{Identities, MAX_BODY_BYTES},
     format::{self, Chunk, Manifest, PackIndex, PackedBody, RealmPart, SnapshotName},
-    target::Target,
+    target::{Target, fetch},
 };
 
 /// Objects that are read at once.
 const READS: usize = 4;
-/// How often an object is asked for before it is called damaged.
-pub(super) const TRIES: usize = 3;
 
 /// What was read back and what was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,20 +81,6 @@ pub(super) async fn mark_good(target: &Target, name: &SnapshotName, report: &Rep
     let good = Good { checked_ms: now_ms, report: report.clone() };
     let text = serde_json::to_vec_pretty(&good).expect("it is plain data");
     target.create_or_get(&name.good(), text.into()).await.map(drop)
-}
-
-/// An object's bytes, checked against its name. Wrong ones are asked for again: it may have been the line.
-pub(super) async fn fetch(target: &Target, object: &str) -> Result<Bytes> {
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        let bytes = target.get(object).await?;
-        let name = object.to_owned();
-        match blocking(move || format::check(&name, &bytes).map(|()| bytes)).await {
-            Err(error) if tries < TRIES => tracing::warn!(%error, "asking for it again"),
-            outcome => return outcome,
-        }
-    }
 }
 
 /// Damage goes into the report; everything else ends the check.

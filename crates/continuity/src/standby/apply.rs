@@ -6,8 +6,9 @@ use store::{Commit, Seq, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    error::{Error, blocking},
     promote::{HowToPromote, Promotion, keep_for_undoing, promote_store},
-    replica::{Error, Standby, blocking},
+    replica::Standby,
     tripwire::{Tripped, Watch},
 };
 

@@ -11,8 +11,9 @@ use store::{BodyId, Digest, RealmId, RealmSeq, RealmSummary, Seq, Snapshot, Stor
 use super::{
     connect::{Connection, connect, hear, known, say},
     copy::{BODIES_AT_ONCE, read_body},
+    error::{Error, blocking},
     keys::Pin,
-    replica::{Error, Standby, blocking, gone},
+    replica::{Standby, gone},
     wire::{self, Kind, plain},
 };
 

@@ -14,9 +14,9 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::{
+    error::Error,
     keys::{Fingerprint, Keys, PairingCode, Pin},
     patient::{Limit, Patient},
-    replica::Error,
     wire::{self, Kind, plain},
 };
 use crate::durable;

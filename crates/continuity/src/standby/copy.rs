@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 
 use super::{
     connect::{Connection, hear, say},
-    replica::{Error, Standby, blocking},
+    error::{Error, blocking},
+    replica::Standby,
     tripwire::WireState,
     wire::{self, Hello, Kind, plain},
 };

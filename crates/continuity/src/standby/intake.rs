@@ -5,8 +5,8 @@ use std::{collections::VecDeque, io};
 use store::{BodyId, StagedBody, Store, StoreError, log::read_run};
 
 use super::{
+    error::{Error, blocking},
     primary::bodies_of,
-    replica::{Error, blocking},
     wire::{self, plain},
 };
 

@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     connect::{hear, say},
-    replica::{Error, Standby, blocking},
+    error::{Error, blocking},
+    replica::Standby,
     wire::{self, BodyPiece, Kind},
 };
 

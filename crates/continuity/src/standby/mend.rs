@@ -11,14 +11,14 @@ use futures_util::future::BoxFuture;
 use store::{BodyId, Store};
 use tokio_util::sync::CancellationToken;
 
-use crate::mending::{Bodies, Donor, Mending};
-
 use super::{
     connect::say,
     copy::{BODIES_AT_ONCE, read_body},
-    replica::{Error, Standby, blocking},
+    error::{Error, blocking},
+    replica::Standby,
     wire::{self, Kind},
 };
+use crate::mending::{Bodies, Donor, Mending};
 
 /// How often is looked whether something is damaged.
 const EVERY: Duration = Duration::from_secs(1);

@@ -12,17 +12,16 @@ use serde::{Deserialize, Serialize};
 use store::{Op, Read as _, RealmCommit, RealmId, Seq, Store, StoreError, StoreOptions, Tx, body_of_key};
 use tokio_util::sync::CancellationToken;
 
-use crate::durable;
-
 use super::{
     alone,
     connect::{Known, ask_soon, hear, known, known_file, read_json, say, state_dir, write_json},
+    error::Error,
     keys::Keys,
     rejoin::save_tail,
-    replica::Error,
     tripwire::{Deletes, Tripwires, Watch, WireState},
     wire::{self, Kind},
 };
+use crate::durable;
 
 /// Accounts whose numbers must not be given again.
 const RENUMBER: &str = "renumber.json";

@@ -12,9 +12,9 @@ use store::{
 
 use super::{
     connect::{Known, connect, hear, say, state_dir},
+    error::Error,
     keys::{Keys, Pin},
     primary::bodies_of,
-    replica::Error,
     wire::{self, Hello, Kind},
 };
 

@@ -16,13 +16,14 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    arrivals::Arrivals,
     brake::Brake,
-    check::{Changed, Rules},
     connect::{known, known_file, pair, state_dir, write_json},
-    follow::Arrivals,
-    keys::{Keys, NotACode},
+    error::{Error, blocking},
+    keys::Keys,
     promote::Promotion,
     rejoin::{Rejoined, is_being_emptied, rejoin},
+    rules::{Changed, Rules},
     tripwire::{Tripped, Tripwires, WireState},
 };
 
@@ -30,42 +31,6 @@ use super::{
 const CLOSE_PATIENCE: Duration = Duration::from_secs(60);
 /// Between two attempts to reach the primary.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
-
-/// What can go wrong.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The network, or a file.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// TLS.
-    #[error(transparent)]
-    Tls(#[from] rustls::Error),
-    /// What was typed is no pairing code.
-    #[error(transparent)]
-    Code(#[from] NotACode),
-    /// The primary says no.
-    #[error("the primary refuses: {0}")]
-    Refused(String),
-    /// The primary's log and ours are two since some commit.
-    #[error("the primary has another log: {0}")]
-    Diverged(String),
-    /// What we need of the primary's log is retained no more.
-    #[error("the primary's log does not reach back far enough: {why}")]
-    TooOld {
-        /// What the primary says of it.
-        why: String,
-        /// The last commit of our epoch that the primary followed before it was promoted; 0 when it does not know.
-        promoted_after: u64,
-        /// The log's chain there.
-        promoted_chain: Vec<u8>,
-    },
-    /// It can't be done now.
-    #[error("{0}")]
-    NotNow(String),
-}
 
 /// How a standby follows.
 #[derive(Debug, Clone)]
@@ -165,12 +130,6 @@ pub struct Standby {
     pub(super) changed: Changed,
     /// Stops applying where somebody wants to read.
     pub(super) brake: Brake,
-}
-
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, Error> {
-    Ok(tokio::task::spawn_blocking(work).await.map_err(io::Error::other)??)
 }
 
 impl Standby {

@@ -6,13 +6,13 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use parking_lot::Mutex;
 use store::{BodyId, Restore};
 
-use super::{READS, Source, is_damage};
+use super::source::{READS, Source, is_damage};
 use crate::archive::{
     ArchiveError, Event, Result, blocking,
     bodies::read_index,
     codec::MAX_BODY_BYTES,
     format::{self, Manifest, PackedBody},
-    verify::{TRIES, fetch},
+    target::{TRIES, fetch},
 };
 
 /// Bodies that lie next to each other in a pack are fetched together, up to so many bytes.

@@ -7,10 +7,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use store::{Commit, Seq};
 
-use super::Wish;
+use super::source::Wish;
 use crate::archive::{
-    ArchiveError, Result, catalog::Catalog, codec::Identities, format::RunName, line::LineRecord,
-    restorable::read_commits, target::Target,
+    ArchiveError, Result,
+    catalog::Catalog,
+    codec::Identities,
+    format::{LineRecord, RunName},
+    restorable::read_commits,
+    target::Target,
 };
 
 /// What was chosen.

@@ -9,11 +9,11 @@ use store::{
     log::{Chain, read_run},
 };
 
-use super::{Point, READS, Source, is_damage};
+use super::source::{Point, READS, Source, is_damage};
 use crate::archive::{
     ArchiveError, Event, Result, blocking,
     format::{self, RunName},
-    verify::fetch,
+    target::fetch,
 };
 
 /// Runs that are fetched before they are needed.

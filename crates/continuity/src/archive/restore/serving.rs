@@ -10,100 +10,26 @@
 mod behind;
 mod first;
 mod messages;
+mod plan;
 mod realms;
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
-use store::{RealmId, Store};
+use store::Store;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::Wish;
-use crate::archive::{
-    ArchiveError, Event, Result,
-    line::{Parent, write_whole},
-};
+use super::source::Wish;
+use crate::archive::{ArchiveError, Event, Result, format::Parent};
+
+pub use plan::{Prepare, Progress};
+
 use behind::Behind;
 use first::{First, first_part};
 
-/// After the archive could not be reached; doubled up to the longest.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
 /// Where long work's [`Event`]s go, kept by a thread.
 pub type Says = Arc<dyn Fn(Event) + Send + Sync>;
-/// What a realm needs before people may use it; an error means that it can't be used.
-pub type Prepare = Arc<dyn Fn(RealmId) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
-
-/// How far it is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Accounts that are there.
-    pub accounts: u64,
-    /// Accounts in all.
-    pub accounts_total: u64,
-    /// Message bodies that are there. Counted once all accounts are there; before that, those that were asked for.
-    pub bodies: u64,
-    /// Message bodies in all: about, before all accounts are there.
-    pub bodies_total: u64,
-    /// Bytes fetched from the archive by this process.
-    pub fetched: u64,
-    /// Why it does not go on at the moment.
-    pub trouble: Option<String>,
-    /// What can't be restored.
-    pub lost: Vec<String>,
-    /// Everything has come.
-    pub done: bool,
-    /// There is nothing left to do, whether or not everything has come.
-    pub ended: bool,
-}
-
-/// What is written in the folder when its store may serve, so that the same restore goes on.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Plan {
-    line: String,
-    at_ms: Option<i64>,
-    /// The snapshot's manifest; none when all comes from the log.
-    base: Option<String>,
-    seq: u64,
-    chain: String,
-    parent: Parent,
-    time_ms: Option<i64>,
-}
-
-impl Plan {
-    fn path(dir: &Path) -> PathBuf {
-        dir.join("restore.json")
-    }
-
-    fn read(dir: &Path) -> Result<Option<Self>> {
-        let path = Self::path(dir);
-        match std::fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text)
-                .map(Some)
-                .map_err(|error| ArchiveError::damaged(path.display().to_string(), error)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(ArchiveError::io(path.display())(error)),
-        }
-    }
-
-    fn write(&self, dir: &Path) -> Result<()> {
-        write_whole(&Self::path(dir), &serde_json::to_vec_pretty(self).expect("it is plain data"))
-    }
-
-    fn remove(dir: &Path) {
-        if let Err(error) = std::fs::remove_file(Self::path(dir)) {
-            tracing::warn!(%error, "restore.json is of no use any more and is still there");
-        }
-    }
-}
 
 /// A store that can serve, and where it stands.
 pub struct Opened {

@@ -12,7 +12,7 @@ use crate::archive::{
     Result, blocking,
     bodies::{BodyShipper, NotedPack, Packs, noted_pack},
     catalog::Catalog,
-    line::LineRecord,
+    format::LineRecord,
     restorable::{Base, Restorable, There, by_listing},
 };
 

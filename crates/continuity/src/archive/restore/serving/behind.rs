@@ -1,8 +1,9 @@
 //! What comes behind the open doors: who is asked for first, and then everybody.
 
-use std::collections::{HashSet, VecDeque};
-
-use std::pin::pin;
+use std::{
+    collections::{HashSet, VecDeque},
+    pin::pin,
+};
 
 use futures_util::{StreamExt as _, future::LocalBoxFuture, stream::FuturesUnordered};
 use parking_lot::Mutex;
@@ -10,11 +11,14 @@ use store::{RealmId, Store, Wish as Wanted};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{FIRST_PAUSE, LONGEST_PAUSE, Plan, Prepare, Progress};
+use super::plan::{FIRST_PAUSE, LONGEST_PAUSE, Plan, Prepare, Progress};
 use crate::archive::{
     ArchiveError, Result,
     format::Manifest,
-    restore::{Source, bodies::Places, is_damage},
+    restore::{
+        bodies::Places,
+        source::{Source, is_damage},
+    },
 };
 
 /// Accounts that are brought at once when nobody asks.

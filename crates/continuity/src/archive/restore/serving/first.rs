@@ -4,12 +4,16 @@ use std::collections::{HashMap, HashSet};
 
 use store::{RealmId, Restore, Seq, Store, StoreError};
 
-use super::Plan;
+use super::plan::Plan;
 use crate::archive::{
     ArchiveError, Result, blocking,
     format::{Manifest, RealmPart, SnapshotName},
     line::Line,
-    restore::{Fresh, Point, Records, Source, Wish, is_damage, taken_from},
+    restore::{
+        Fresh,
+        source::{Point, Records, Source, Wish, is_damage},
+        taken_from,
+    },
     snapshot::part_of,
 };
 

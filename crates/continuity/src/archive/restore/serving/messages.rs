@@ -10,14 +10,17 @@ use futures_util::{StreamExt as _, stream};
 use parking_lot::Mutex;
 use store::{BodyId, StoreError};
 
-use super::{FIRST_PAUSE, Plan, behind::Behind};
+use super::{
+    behind::Behind,
+    plan::{FIRST_PAUSE, Plan},
+};
 use crate::archive::{
     ArchiveError, Event, Result, blocking,
     bodies::note_packs,
     format,
     restore::{
-        READS,
         bodies::{Places, read_range},
+        source::READS,
     },
 };
 

@@ -5,7 +5,10 @@ use store::{RealmCommit, RealmId, Seq};
 use super::behind::Behind;
 use crate::archive::{
     ArchiveError, Event, Result, blocking,
-    restore::{Point, is_damage, taken_from},
+    restore::{
+        source::{Point, is_damage},
+        taken_from,
+    },
     snapshot::part_of,
 };
 

@@ -1,0 +1,83 @@
+//! What a restore behind open doors goes by, and how far it is.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use store::RealmId;
+
+use crate::archive::{ArchiveError, Result, format::Parent, line::write_whole};
+
+/// After the archive could not be reached; doubled up to the longest.
+pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// What a realm needs before people may use it; an error means that it can't be used.
+pub type Prepare = Arc<dyn Fn(RealmId) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
+/// How far it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Accounts that are there.
+    pub accounts: u64,
+    /// Accounts in all.
+    pub accounts_total: u64,
+    /// Message bodies that are there. Counted once all accounts are there; before that, those that were asked for.
+    pub bodies: u64,
+    /// Message bodies in all: about, before all accounts are there.
+    pub bodies_total: u64,
+    /// Bytes fetched from the archive by this process.
+    pub fetched: u64,
+    /// Why it does not go on at the moment.
+    pub trouble: Option<String>,
+    /// What can't be restored.
+    pub lost: Vec<String>,
+    /// Everything has come.
+    pub done: bool,
+    /// There is nothing left to do, whether or not everything has come.
+    pub ended: bool,
+}
+
+/// What is written in the folder when its store may serve, so that the same restore goes on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Plan {
+    pub line: String,
+    pub at_ms: Option<i64>,
+    /// The snapshot's manifest; none when all comes from the log.
+    pub base: Option<String>,
+    pub seq: u64,
+    pub chain: String,
+    pub parent: Parent,
+    pub time_ms: Option<i64>,
+}
+
+impl Plan {
+    pub(super) fn path(dir: &Path) -> PathBuf {
+        dir.join("restore.json")
+    }
+
+    pub(super) fn read(dir: &Path) -> Result<Option<Self>> {
+        let path = Self::path(dir);
+        match std::fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text)
+                .map(Some)
+                .map_err(|error| ArchiveError::damaged(path.display().to_string(), error)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(ArchiveError::io(path.display())(error)),
+        }
+    }
+
+    pub(super) fn write(&self, dir: &Path) -> Result<()> {
+        write_whole(&Self::path(dir), &serde_json::to_vec_pretty(self).expect("it is plain data"))
+    }
+
+    pub(super) fn remove(dir: &Path) {
+        if let Err(error) = std::fs::remove_file(Self::path(dir)) {
+            tracing::warn!(%error, "restore.json is of no use any more and is still there");
+        }
+    }
+}
