@@ -1,15 +1,14 @@
 // @ts-check
-// Keyboard shortcuts. They press the links and buttons that are on the page: what can not be done by hand can not be
-// done by key.
+// Keyboard shortcuts. They press the links and buttons that are on the page: a key does nothing that the mouse can't do.
 import { picked, tick } from './list.js';
 import { showSide } from './pages.js';
 
 /** @type {Record<string, string[][]>} */
 const HELP = {
-  'In a list': [['j / k', 'next, previous'], ['o', 'open'], ['u', 'back to the list'], ['x', 'select'], ['Shift+A', 'select all, or none'], ['/', 'search']],
+  Lists: [['j / k', 'next or previous'], ['o', 'open'], ['u', 'back to the list'], ['x', 'select'], ['Shift+A', 'select all or none'], ['/', 'search']],
   Messages: [['e', 'archive'], ['#', 'delete'], ['!', 'spam'], ['v', 'move to…'], ['s', 'star'], ['Shift+I', 'mark as read'], ['Shift+U', 'mark as unread'], ['z', 'undo']],
-  Writing: [['c', 'write'], ['r', 'reply'], ['a', 'reply to all'], ['f', 'forward'], ['Ctrl+Enter', 'send']],
-  'Going to': [['g i', 'Inbox'], ['g s', 'Sent'], ['g d', 'Drafts'], ['g a', 'Archive'], ['g t', 'Trash'], ['g j', 'Spam'], ['g c', 'address book'], ['?', 'this help']],
+  Compose: [['c', 'compose'], ['r', 'reply'], ['a', 'reply to all'], ['f', 'forward'], ['Ctrl+Enter', 'send']],
+  'Go to': [['g i', 'Inbox'], ['g s', 'Sent'], ['g d', 'Drafts'], ['g a', 'Archive'], ['g t', 'Trash'], ['g j', 'Spam'], ['g c', 'address book'], ['?', 'this help']],
 };
 /** @type {Record<string, string>} */
 const PLACES = { i: 'inbox', s: 'sent', d: 'drafts', a: 'archive', t: 'trash', j: 'junk' };

@@ -191,7 +191,7 @@ impl Caller {
     /// that took too long, is given up here.
     pub fn awaited(&self) -> Result<()> {
         if self.gone.load(Ordering::Relaxed) {
-            return Err(Fault::Unavailable(Duration::from_secs(5), "The request was given up.".to_owned()));
+            return Err(Fault::Unavailable(Duration::from_secs(5), "The request was cancelled.".to_owned()));
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use crate::error::{Fault, Result, capital, form_urlencoded};
 use crate::forms::{Posted, PostedFiles};
 use crate::listing::count;
 use crate::message::download;
+use crate::problem::Problem;
 use crate::site::Site;
 use crate::templates::Shell;
 use crate::text::avatar;
@@ -142,7 +143,7 @@ fn fill_list(caller: &Caller, wanted: &Wanted, problem: Option<String>) -> Resul
     } else {
         let (found, all) = people.search(realm, &query, wanted_group, people::MAX_PAGE)?;
         let shown = found.len();
-        let cut = if shown < all { format!(", the first {shown} of them shown") } else { String::new() };
+        let cut = if shown < all { format!(", showing the first {shown}") } else { String::new() };
         (found, format!("{}{cut}", count(all as u32, "contact")), None)
     };
     let mut groups: Vec<Choice> = people
@@ -191,7 +192,8 @@ fn named(contact: &Contact) -> Option<NamedAddress> {
 
 /// `POST /people`: to those that are ticked.
 async fn bulk(caller: Caller, form: Posted) -> Result<Response> {
-    let bad = || Fault::Bad("The form did not say what to do with which contacts.".to_owned());
+    let bad =
+        || Fault::Bad("The form doesn’t say what to do with which contacts. Reload the page and try again.".to_owned());
     let ids: Vec<ContactId> = form.all("id").map(str::parse).collect::<Result<_, _>>().map_err(|_| bad())?;
     let verb = form.get("do").to_owned();
     let back = form.back();
@@ -239,7 +241,8 @@ fn problem(error: PeopleError) -> Result<String> {
 
 /// `POST /people/groups`
 async fn group(caller: Caller, form: Posted) -> Result<Response> {
-    let bad = || Fault::Bad("The form did not say what to do with which group.".to_owned());
+    let bad =
+        || Fault::Bad("The form doesn’t say what to do with which group. Reload the page and try again.".to_owned());
     let id = || form.get("group").parse::<GroupId>().map_err(|_| bad());
     let (people, realm, name) = (&caller.site.people, caller.realm, form.get("name"));
     let done = match form.get("do") {
@@ -418,7 +421,7 @@ struct ImportPage {
     page: Page,
     shell: Shell,
     done: Option<Imported>,
-    problem: Option<String>,
+    problem: Option<Problem>,
 }
 
 /// `GET /people/import`
@@ -426,7 +429,7 @@ async fn import_page(caller: Caller) -> Result<Response> {
     caller.blocking(|caller| imported(caller, None, None)).await
 }
 
-fn imported(caller: &Caller, done: Option<Imported>, problem: Option<String>) -> Result<Response> {
+fn imported(caller: &Caller, done: Option<Imported>, problem: Option<Problem>) -> Result<Response> {
     let refused = problem.is_some();
     let page = caller.page("Import contacts");
     let mut response = view::html(&ImportPage { page, shell: shell::build(caller, "page", None)?, done, problem });
@@ -441,14 +444,15 @@ async fn import(caller: Caller, posted: Result<PostedFiles>) -> Result<Response>
     let mut files = posted?.files;
     files.retain(|file| !file.content.is_empty());
     let Some(file) = files.into_iter().next() else {
-        return caller.blocking(|caller| imported(caller, None, Some("Choose a file first.".to_owned()))).await;
+        return caller.blocking(|caller| imported(caller, None, Some(Problem::FileMissing))).await;
     };
     let (caller, incoming) =
         caller.blocking_owned(move |caller| Ok((caller, people::import::read(&file.content)))).await?;
     let done = caller.site.people.import(caller.realm, incoming, &mut |_| {}).await;
     let (done, problem) = match done {
         Ok(done) => (Some(done), None),
-        Err(error) => (None, Some(problem(error)?)),
+        Err(error @ (PeopleError::Store(_) | PeopleError::Damaged(_))) => return Err(error.into()),
+        Err(error) => (None, Some(Problem::People(error))),
     };
     caller.blocking(move |caller| imported(caller, done, problem)).await
 }

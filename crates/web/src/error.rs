@@ -7,6 +7,7 @@ use axum::Json;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 
+use crate::problem::storage_full;
 use crate::view::Page;
 
 /// Why a request has no better answer.
@@ -60,19 +61,33 @@ impl Fault {
         }
     }
 
+    /// Stands for the kind of fault, in every language.
+    const fn code(&self) -> &'static str {
+        match self {
+            Self::SignIn(_) => "sign-in",
+            Self::NotFound(_) => "not-found",
+            Self::Forbidden(_) => "forbidden",
+            Self::Bad(_) => "bad-request",
+            Self::TooLarge(_) => "too-large",
+            Self::TooMany(_) => "too-many-requests",
+            Self::Unavailable(..) => "unavailable",
+            Self::NoAnswer | Self::Internal => "internal",
+        }
+    }
+
     /// Heading and text for a person.
     fn words(&self) -> (&'static str, String) {
         match self {
-            Self::SignIn(_) => ("Sign in", "Sign in to go on.".to_owned()),
-            Self::NotFound(what) => ("Not here", format!("{what} It may have been moved or deleted.")),
+            Self::SignIn(_) => ("Sign in", "Sign in to continue.".to_owned()),
+            Self::NotFound(what) => ("Not found", format!("{what} It may have been moved or deleted.")),
             Self::Forbidden(why) => ("Not allowed", (*why).to_owned()),
-            Self::Bad(why) => ("That did not work", why.clone()),
+            Self::Bad(why) => ("That didn’t work", why.clone()),
             Self::TooLarge(why) => ("Too large", why.clone()),
-            Self::TooMany(wait) => ("A moment, please", format!("Too many tries. Try again in {}.", words_for(*wait))),
-            Self::Unavailable(_, why) => ("Not at the moment", why.clone()),
+            Self::TooMany(wait) => ("Too many requests", format!("Try again in {}.", words_for(*wait))),
+            Self::Unavailable(_, why) => ("Temporarily unavailable", why.clone()),
             Self::NoAnswer | Self::Internal => (
                 "Something went wrong",
-                "The mistake is ours and has been noted in the log. What you typed may still be there if you go back."
+                "This is our mistake, and it is recorded in the server’s log. What you typed may still be there if you go back."
                     .to_owned(),
             ),
         }
@@ -89,9 +104,13 @@ impl Fault {
     pub fn into_json(self) -> Response {
         let status = if matches!(self, Self::SignIn(_)) { StatusCode::UNAUTHORIZED } else { self.status() };
         let (title, detail) = self.words();
-        let mut response =
-            (status, Json(serde_json::json!({ "title": title, "detail": detail, "status": status.as_u16() })))
-                .into_response();
+        let mut response = (
+            status,
+            Json(serde_json::json!({
+                "title": title, "detail": detail, "status": status.as_u16(), "code": self.code()
+            })),
+        )
+            .into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         self.put_retry_after(headers);
@@ -125,6 +144,7 @@ pub fn words_for(wait: Duration) -> String {
 #[template(path = "fault.html")]
 struct FaultPage {
     page: Page,
+    code: &'static str,
     heading: &'static str,
     text: String,
     link: &'static str,
@@ -142,10 +162,11 @@ impl IntoResponse for Fault {
         let status = self.status();
         let page = FaultPage {
             page: Page::plain(heading),
+            code: self.code(),
             heading,
             text,
             link: "/",
-            link_text: "To your mail",
+            link_text: "Go to your mail",
             status: status.to_string(),
         };
         let mut response = (status, crate::view::html(&page)).into_response();
@@ -177,9 +198,7 @@ impl From<mailstore::MailError> for Fault {
         match error {
             MailError::NoSuchMailbox(_) | MailError::MailboxGone(_) => Self::NotFound("There is no such mailbox."),
             MailError::NoSuchEmail(_) => Self::NotFound("There is no such message."),
-            MailError::OverQuota { .. } => {
-                Self::Bad("There is no room left in your mailbox. Delete something large first.".to_owned())
-            }
+            MailError::OverQuota { used, limit, .. } => Self::Bad(storage_full(used, limit)),
             MailError::Store(error) => error.into(),
             MailError::Damaged(_) => Self::internal(error),
             told => Self::Bad(capital(&told.to_string())),
@@ -194,16 +213,18 @@ impl From<mailstore::StoreError> for Fault {
         tracing::warn!(%error, "the store refused a web request");
         match error {
             StoreError::Unknown { .. } => Self::NoAnswer,
-            StoreError::Full => soon("The server's disk is full. Nothing was changed; the operator has been told."),
+            StoreError::Full => {
+                soon("The server’s disk is full, so nothing was changed. The operator has been alerted.")
+            }
             StoreError::Quarantined { .. } => soon(
-                "Part of your account is being repaired. What can be read is still there; nothing can be changed yet.",
+                "Part of your account is being repaired. You can read the rest, but you can’t change anything yet.",
             ),
             StoreError::NotRestored { .. } => Self::Unavailable(
                 Duration::from_secs(5),
-                "Your mail is just being fetched from the backup. This takes some seconds: nothing is lost.".to_owned(),
+                "Your mail is being restored from the backup. Nothing is lost: try again in a few seconds.".to_owned(),
             ),
             StoreError::Stopped { .. } => soon("The service is stopping. Try again in a minute."),
-            StoreError::TooLarge { .. } => Self::TooLarge("That is larger than what can be kept.".to_owned()),
+            StoreError::TooLarge { .. } => Self::TooLarge("This is larger than the server can store.".to_owned()),
             _ => Self::Internal,
         }
     }
@@ -253,7 +274,7 @@ impl From<delivery::DeliveryError> for Fault {
             DeliveryError::Directory(error) => error.into(),
             DeliveryError::Store(error) => error.into(),
             DeliveryError::UnknownSubmission | DeliveryError::NotQueued(_) => {
-                Self::NotFound("There is no such message on its way.")
+                Self::NotFound("This message is no longer in the queue.")
             }
             DeliveryError::Damaged(_) | DeliveryError::Io(_) => Self::internal(error),
             told => Self::Bad(capital(&told.to_string())),

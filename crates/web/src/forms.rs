@@ -73,7 +73,7 @@ impl Posted {
         if !known || !csrf::same_origin(headers) {
             metrics::counter!("holdfast_web_forms_refused_total").increment(1);
             return Err(Fault::Forbidden(
-                "This form did not come from a page of this site, or the page was too old. Go back, reload, try again.",
+                "This form is out of date, or it came from another site. Go back, reload the page and try again.",
             ));
         }
         Ok(self)
@@ -98,14 +98,14 @@ impl FromRequest<Site> for Posted {
         let jar = Jar::of(&headers, request.extensions(), site);
         let form = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if !form.starts_with("application/x-www-form-urlencoded") {
-            return Err(Fault::Bad("This is no form.".to_owned()));
+            return Err(Fault::Bad("Expected a form.".to_owned()));
         }
         let read = async {
             Bytes::from_request(request, site).await.map_err(|rejection| {
                 if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                    Fault::TooLarge("The form is larger than what is taken.".to_owned())
+                    Fault::TooLarge("The form is too large to submit.".to_owned())
                 } else {
-                    Fault::Bad("The form did not arrive whole. Try again.".to_owned())
+                    Fault::Bad("The form arrived incomplete. Try again.".to_owned())
                 }
             })
         };
@@ -139,7 +139,7 @@ async fn room(parts: &mut Parts, site: &Site) -> Result<Room> {
     }
     let caller = Caller::from_request_parts(parts, site).await?;
     let busy = || {
-        let text = "Too much is on its way to the server. Try again in a moment: nothing is lost.";
+        let text = "There are too many uploads at once. Nothing is lost: try again in a moment.";
         Fault::Unavailable(Duration::from_secs(5), text.to_owned())
     };
     let (all, each) = &site.uploads;
@@ -180,7 +180,7 @@ impl PostedFiles {
         let jar = Jar::of(&headers, request.extensions(), site);
         let too_large = || {
             let limit = crate::time::size(site.options.max_message_bytes as u64);
-            Fault::TooLarge(format!("The files are larger than the {limit} that a message may have."))
+            Fault::TooLarge(format!("The files are too large. A message can have up to {limit}."))
         };
         if announced(&headers).is_some_and(|length| length > site.options.max_upload_bytes()) {
             pass_over(request.into_body(), site.options.max_upload_bytes()).await;
@@ -190,12 +190,12 @@ impl PostedFiles {
             if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
                 too_large()
             } else {
-                Fault::Bad("The form did not arrive whole. Try again: nothing is lost.".to_owned())
+                Fault::Bad("The form arrived incomplete. Nothing is lost: try again.".to_owned())
             }
         };
         let mut parts = Multipart::from_request(request, site)
             .await
-            .map_err(|_| Fault::Bad("This is no form with files.".to_owned()))?;
+            .map_err(|_| Fault::Bad("Expected a file upload.".to_owned()))?;
         let mut posted = Self { form: Posted::default(), files: Vec::new(), room };
         while let Some(part) = parts.next_field().await.map_err(broken)? {
             let name = part.name().unwrap_or_default().to_owned();

@@ -47,7 +47,7 @@ pub async fn headers(State(site): State<Site>, request: Request, next: Next) -> 
 pub async fn destination(request: Request, next: Next) -> Response {
     let wanted = request.headers().get(HeaderName::from_static("sec-fetch-dest")).and_then(|value| value.to_str().ok());
     if !may_be(request.uri().path(), wanted) {
-        return Fault::Forbidden("This address is not a picture, a style or a script.").into_response();
+        return Fault::Forbidden("This address doesn’t serve images, styles or scripts.").into_response();
     }
     next.run(request).await
 }
@@ -107,7 +107,7 @@ pub async fn timed(State(site): State<Site>, request: Request, next: Next) -> Re
     let limit = site.options.request_timeout * if upload || reads_much { 10 } else { 1 };
     let kind = if request.method() == Method::POST { "post" } else { "get" };
     let response = tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
-        let text = "The server took too long. Try again: what is sent twice is done once.".to_owned();
+        let text = "The server took too long. Try again: repeating it is safe.".to_owned();
         Fault::Unavailable(Duration::from_secs(5), text).into_response()
     });
     metrics::histogram!("holdfast_web_request_seconds", "method" => kind).record(started.elapsed().as_secs_f64());

@@ -31,6 +31,7 @@ mod message;
 mod notice;
 mod options;
 mod origin;
+mod problem;
 mod qr;
 mod query;
 mod reading;

@@ -36,7 +36,7 @@ struct Change {
 
 /// `GET /live`
 pub async fn stream(caller: Caller) -> Result<Response> {
-    let busy = || Fault::Unavailable(Duration::from_secs(30), "Too many pages follow their mail live.".to_owned());
+    let busy = || Fault::Unavailable(Duration::from_secs(30), "Too many open tabs receive live updates.".to_owned());
     let (all, each) = &caller.site.live;
     let share = each.take(caller.account).ok_or(Fault::TooMany(Duration::from_secs(30)))?;
     let permit = (all.clone().try_acquire_owned().map_err(|_| busy())?, share);

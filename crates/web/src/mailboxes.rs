@@ -7,9 +7,10 @@ use axum::response::{IntoResponse, Redirect, Response};
 use mailstore::{ActChange, ActStep, Children, MailError, MailboxId, MailboxName, Role};
 
 use crate::caller::Caller;
-use crate::error::{Fault, Result, capital};
+use crate::error::{Fault, Result};
 use crate::forms::Posted;
 use crate::listing::Place;
+use crate::problem::Problem;
 use crate::templates::Shell;
 use crate::view::{self, Page};
 use crate::{notice, shell};
@@ -20,7 +21,7 @@ struct MailboxesPage {
     page: Page,
     shell: Shell,
     typed: String,
-    problem: Option<String>,
+    problem: Option<Problem>,
 }
 
 /// `GET /mailboxes`
@@ -55,7 +56,7 @@ pub async fn post(caller: Caller, form: Posted) -> Result<Response> {
         }
         "rename" => rename(&caller, id, &typed).await.map(|()| "saved"),
         "delete" => delete(&caller, id).await.map(|()| "deleted"),
-        _ => return Err(Fault::Bad("The form did not say what to do.".to_owned())),
+        _ => return Err(Fault::Bad("The form doesn’t say what to do. Reload the page and try again.".to_owned())),
     };
     match done {
         Ok(done) => Ok(Redirect::to(&notice::with("/mailboxes", done)).into_response()),
@@ -64,7 +65,7 @@ pub async fn post(caller: Caller, form: Posted) -> Result<Response> {
             caller
                 .blocking(move |caller| {
                     let shell = shell::build(caller, "page", None)?;
-                    let problem = Some(capital(&error.to_string()));
+                    let problem = Some(Problem::Mail(error));
                     let page = caller.page("Mailboxes");
                     let mut response = view::html(&MailboxesPage { page, shell, typed, problem });
                     *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
@@ -113,5 +114,9 @@ async fn delete(caller: &Caller, id: Option<MailboxId>) -> Result<(), MailError>
 fn ordinary(caller: &Caller, id: Option<MailboxId>) -> Result<mailstore::Mailbox, MailError> {
     let id = id.unwrap_or_default();
     let mailbox = caller.site.mailstore.mailbox(caller.realm, id)?.ok_or(MailError::MailboxGone(id))?;
-    if mailbox.role.is_some() { Err(MailError::Forbidden("a standard mailbox stays as it is")) } else { Ok(mailbox) }
+    if mailbox.role.is_some() {
+        Err(MailError::Forbidden("you can’t rename or delete a standard mailbox"))
+    } else {
+        Ok(mailbox)
+    }
 }

@@ -12,27 +12,29 @@ use crate::error::Result;
 use crate::shell::label;
 use crate::templates::Notice;
 
+const UNSENT: &str = "Sending undone. The message is a draft again.";
+
 /// The notice for `done`, if there is something to tell.
 pub fn find(caller: &Caller, done: Option<&str>, back: &str) -> Result<Option<Notice>> {
     let Some(done) = done else { return Ok(None) };
-    let plain =
-        |text: &str| Notice { text: text.to_owned(), bad: false, undo: None, link: None, back: back.to_owned() };
+    let plain = |text: &str| Notice { text: text.to_owned(), back: back.to_owned(), ..Notice::of(done) };
     let notice = match done {
         "accountgone" => Some(plain("The account is deleted. It can be brought back for a while, below.")),
         "broughtback" => Some(plain("The account is back, with everything that it had.")),
         "undone" => Some(plain("Undone.")),
-        "unsent" => Some(plain("Not sent: it is a draft again.")),
-        "toolate" => Some(Notice { bad: true, ..plain("It is on its way already and can not be taken back.") }),
-        "discarded" => Some(plain("Draft thrown away.")),
+        "unsent" => Some(plain(UNSENT)),
+        "toolate" => Some(Notice { bad: true, ..plain("Too late to undo: the message is already on its way.") }),
+        "discarded" => Some(plain("Draft discarded.")),
         "saved" => Some(plain("Saved.")),
-        "settings" => Some(plain("Your settings are saved.")),
-        "password" => Some(plain("Your password is changed. Other devices are signed out.")),
+        "settings" => Some(plain("Settings saved.")),
+        "password" => Some(plain("Password changed. Your other devices are signed out.")),
         "passwordapps" => Some(plain(
-            "Your password is changed. Other devices are signed out. The app passwords below still work: revoke those you do not know.",
+            "Password changed. Your other devices are signed out. The app passwords below still work: revoke any that you don’t know.",
         )),
         "created" => Some(plain("Created.")),
-        "groupgone" => Some(plain("Group deleted. Its members stay.")),
-        "deleted" => Some(plain("Deleted. Its messages are in Trash.")),
+        "groupgone" => Some(plain("Group deleted. Its members are still in your address book.")),
+        "twostepoff" => Some(plain("Two-step sign-in is off.")),
+        "deleted" => Some(plain("Mailbox deleted. Its messages are in Trash.")),
         _ => None,
     };
     if notice.is_some() {
@@ -42,13 +44,14 @@ pub fn find(caller: &Caller, done: Option<&str>, back: &str) -> Result<Option<No
     if kind == "elsewhere" {
         return elsewhere(caller, key, back);
     }
+    let undone = || Notice { code: "undone".to_owned(), ..plain("Undone.") };
     let Ok(bytes) = hex::decode(key) else { return Ok(None) };
     Ok(match kind {
         "act" => {
             caller.site.mailstore.act_receipt(caller.realm, &bytes)?.filter(|receipt| !receipt.note.is_empty()).map(
                 |receipt| Notice {
                     undo: (receipt.undoable && receipt.changed > 0).then(|| done.to_owned()),
-                    ..plain(if receipt.undone { "Undone." } else { &receipt.note })
+                    ..if receipt.undone { undone() } else { plain(&receipt.note) }
                 },
             )
         }
@@ -58,7 +61,7 @@ pub fn find(caller: &Caller, done: Option<&str>, back: &str) -> Result<Option<No
                 Notice {
                     undo: receipt.undoable.then(|| done.to_owned()),
                     link: link.map(|id| (format!("/people/{id}"), "Show")),
-                    ..plain(if receipt.undone { "Undone." } else { &receipt.note })
+                    ..if receipt.undone { undone() } else { plain(&receipt.note) }
                 }
             },
         ),
@@ -75,7 +78,7 @@ pub fn find(caller: &Caller, done: Option<&str>, back: &str) -> Result<Option<No
             Notice {
                 undo: held.then(|| done.to_owned()),
                 link: link.filter(|_| !held && !receipt.cancelled),
-                ..plain(if receipt.cancelled { "Not sent: it is a draft again." } else { "Sent." })
+                ..if receipt.cancelled { Notice { code: "unsent".to_owned(), ..plain(UNSENT) } } else { plain("Sent.") }
             }
         }),
         _ => None,
@@ -89,12 +92,19 @@ fn elsewhere(caller: &Caller, thread: &str, back: &str) -> Result<Option<Notice>
     let Some(row) = mail.thread(caller.realm, thread)?.pop() else { return Ok(None) };
     let Some(mailbox) = mail.mailbox(caller.realm, row.mailbox)? else { return Ok(None) };
     Ok(Some(Notice {
-        text: format!("This conversation is in {} now.", label(&mailbox)),
-        bad: false,
-        undo: None,
-        link: Some((format!("/mail/{}/{thread}", mailbox.id), "Open it")),
+        text: format!("This conversation is now in {}.", label(&mailbox)),
+        link: Some((format!("/mail/{}/{thread}", mailbox.id), "Open")),
         back: back.to_owned(),
+        ..Notice::of("elsewhere")
     }))
+}
+
+impl Notice {
+    /// The notice that stands in an address as `done`, still without words. Its code is the part before the key.
+    pub fn of(done: &str) -> Self {
+        let code = done.split(':').next().unwrap_or_default().to_owned();
+        Self { code, ..Self::default() }
+    }
 }
 
 /// The address `to` with a notice.

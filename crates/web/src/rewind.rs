@@ -154,7 +154,7 @@ impl Asked {
             return Ok(None);
         }
         if !caller.admin {
-            return Err(Fault::Forbidden("Other people's accounts are for administrators."));
+            return Err(Fault::Forbidden("Only administrators can rewind other people’s accounts."));
         }
         let id = self.account.parse().map(AccountId).map_err(|_| Fault::NotFound("There is no such account."))?;
         let found = caller.site.directory.account(id)?.ok_or(Fault::NotFound("There is no such account."))?;
@@ -201,7 +201,7 @@ fn frame(subject: Option<Subject>) -> Frame {
     match subject {
         None => Frame { tabs: settings::TABS, here: "/rewind", heading: "Settings".to_owned(), subject: None },
         Some(subject) => {
-            let heading = format!("Rewind of {}", subject.address);
+            let heading = format!("Rewind {}", subject.address);
             Frame { tabs: admin::TABS, here: "", heading, subject: Some(subject) }
         }
     }
@@ -217,10 +217,10 @@ fn told_why(error: RewindError, calendar: &Calendar) -> Result<String> {
     match error {
         RewindError::Store(StoreError::BeforeWindow { first_ms, .. }) => {
             let start = full(calendar, first_ms);
-            Ok(format!("That is too long ago. The earliest moment that is kept is {start}."))
+            Ok(format!("That is too long ago. You can go back to {start} at most."))
         }
         RewindError::Store(StoreError::TooLarge { .. }) | RewindError::Mail(MailError::TooLarge { .. }) => {
-            Ok("More has changed since than can be taken back at once. Choose a later moment.".to_owned())
+            Ok("Too much has changed since then to restore at once. Choose a later time.".to_owned())
         }
         RewindError::Mail(error @ MailError::OverQuota { .. }) => Ok(capital(&error.to_string())),
         error @ (RewindError::Future
@@ -248,7 +248,7 @@ async fn choose_page(caller: Caller, asked: Asked, problem: Option<String>) -> R
             let start_ms = caller.site.rewinds.window_start_ms()?;
             let mut whats = vec![
                 ("all".to_owned(), "Everything: mail and address book".to_owned(), false),
-                ("book".to_owned(), "The address book".to_owned(), false),
+                ("book".to_owned(), "Address book".to_owned(), false),
             ];
             for mailbox in caller.site.mailstore.mailboxes(realm)? {
                 whats.push((format!("mailbox:{}", mailbox.name), format!("Mailbox: {}", label(&mailbox)), false));
@@ -311,7 +311,7 @@ fn others_notice(caller: &Caller, realm: RealmId, done: Option<&str>) -> Result<
         Some(key) => caller.site.mailstore.rewind_record(realm, RewindId::of(&key)?)?,
         None => None,
     };
-    Ok(record.map(|record| Notice { text: told(&record), bad: false, undo: None, link: None, back: String::new() }))
+    Ok(record.map(|record| Notice { text: told(&record), ..Notice::of("rewind") }))
 }
 
 async fn preview(caller: Caller, Query(asked): Query<Asked>) -> Result<Response> {
@@ -365,7 +365,7 @@ fn preview_of(
         made: mailbox.made,
         text: {
             let parts =
-                [(mailbox.back, "come back"), (mailbox.moved, "move back"), (mailbox.flagged, "marked as before")];
+                [(mailbox.back, "to restore"), (mailbox.moved, "to move back"), (mailbox.flagged, "to mark as before")];
             let parts = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
             parts.collect::<Vec<_>>().join(", ")
         },
@@ -388,14 +388,17 @@ fn preview_of(
         if all.len() > NAMES { format!("{first} and {} more", all.len() - NAMES) } else { first }
     };
     let people = [
-        (&book.back, "contact", ["comes back", "come back"]),
+        (&book.back, "contact", ["to restore", "to restore"]),
         (
             &book.changed,
             "contact",
-            ["holds what it is now and what it was", "hold what they are now and what they were"],
+            [
+                "to get back what it held, next to what it holds now",
+                "to get back what they held, next to what they hold now",
+            ],
         ),
-        (&book.groups_back, "group", ["comes back", "come back"]),
-        (&book.groups_changed, "group", ["gets members or its name back", "get members or their names back"]),
+        (&book.groups_back, "group", ["to restore", "to restore"]),
+        (&book.groups_changed, "group", ["to get back its members or name", "to get back their members or names"]),
     ];
     let people = people.into_iter().filter(|(all, _, _)| !all.is_empty()).map(|(all, what, does)| {
         let does = does[usize::from(all.len() > 1)];
@@ -403,14 +406,14 @@ fn preview_of(
     });
     let mut summary = Vec::new();
     if mail.back > 0 {
-        summary.push(format!("{} ({}) that are gone come back", count(mail.back as u32, "message"), size(mail.bytes)));
+        summary.push(format!("restore {} ({})", count(mail.back as u32, "message"), size(mail.bytes)));
     }
     if mail.moved > 0 {
-        summary.push(format!("{} move back to where they were", count(mail.moved as u32, "message")));
+        summary.push(format!("move {} back", count(mail.moved as u32, "message")));
     }
     if mail.flagged > 0 {
-        let how = if wish.flags { "get the marks back that they had" } else { "are no longer marked as deleted" };
-        summary.push(format!("{} {how}", count(mail.flagged as u32, "message")));
+        let how = if wish.flags { "reset read, starred and other flags of" } else { "remove the deleted mark from" };
+        summary.push(format!("{how} {}", count(mail.flagged as u32, "message")));
     }
     let people: Vec<(String, String)> = people.collect();
     let has_book_and_more = !book.is_empty() && !mail.is_empty();
@@ -421,13 +424,13 @@ fn preview_of(
         shell: shell::build(caller, "page", None)?,
         problem: found.problem.as_deref().map(capital),
         what: asked.what.clone(),
-        what_text: capital(&name_of(&wish.what)).trim_end_matches('.').to_owned(),
+        what_text: name_of(&wish.what),
         moment: full(&calendar, wish.moment_ms),
         moment_ms: wish.moment_ms,
         flags: wish.flags,
         empty: found.is_empty(),
         possible: found.problem.is_none(),
-        summary: summary.join("; "),
+        summary: summary.join(", "),
         mailboxes: mailboxes.collect(),
         messages: messages.collect(),
         further: if subject.is_some() { 0 } else { (mail.back + mail.moved).saturating_sub(shown.len()) },
@@ -440,7 +443,7 @@ fn preview_of(
 
 async fn run(caller: Caller, form: Posted) -> Result<Response> {
     let asked = Asked::of(&form);
-    let bad = || Fault::Bad("The form did not say which moment.".to_owned());
+    let bad = || Fault::Bad("The form doesn’t say which time to go back to. Reload the page and try again.".to_owned());
     let moment_ms: i64 = asked.moment.parse().map_err(|_| bad())?;
     let subject = asked.subject(&caller)?;
     let realm = realm(&caller, subject.as_ref());
@@ -453,7 +456,7 @@ async fn run(caller: Caller, form: Posted) -> Result<Response> {
         let chosen: Option<Vec<_>> = form.all("id").map(parse).collect();
         wish.what = What::Messages(chosen.ok_or_else(bad)?);
         if wish.what == What::Messages(Vec::new()) {
-            let problem = "Tick the messages that you want back.".to_owned();
+            let problem = "Select the messages that you want to restore.".to_owned();
             return preview_page(caller, asked, moment_ms, Some(problem)).await;
         }
     }
@@ -507,7 +510,7 @@ async fn undo_one(caller: &Caller, realm: RealmId, id: RewindId) -> Result<Optio
 async fn undo(caller: Caller, form: Posted) -> Result<Response> {
     let asked = Asked::of(&form);
     let subject = asked.subject(&caller)?;
-    let gone = || Fault::NotFound("That can no longer be undone.");
+    let gone = || Fault::NotFound("This can no longer be undone.");
     let id = hex::decode(form.get("id")).ok().and_then(|bytes| bytes.try_into().ok());
     let id = RewindId::from_bytes(id.ok_or_else(gone)?);
     let record = undo_one(&caller, realm(&caller, subject.as_ref()), id).await?.ok_or_else(gone)?;

@@ -14,10 +14,11 @@ use jiff::tz;
 
 use crate::caller::Caller;
 use crate::cookies::{Jar, Peer};
-use crate::error::{Fault, Result, capital, words_for};
+use crate::error::{Fault, Result};
 use crate::forms::Posted;
 use crate::listing::Place;
 use crate::options::Server;
+use crate::problem::Problem;
 use crate::site::Site;
 use crate::templates::Shell;
 use crate::view::{self, Page};
@@ -32,9 +33,8 @@ pub const TABS: Tabs = &[
     ("/rewind", "Rewind"),
 ];
 type Choices = &'static [(&'static str, &'static str)];
-const THEMES: Choices = &[("", "As the system"), ("light", "Light"), ("dark", "Dark")];
-const HOLDS: &[(u32, &str)] =
-    &[(1, "None"), (5, "5 seconds"), (8, "8 seconds"), (15, "15 seconds"), (30, "30 seconds")];
+const THEMES: Choices = &[("", "Match system"), ("light", "Light"), ("dark", "Dark")];
+const HOLDS: &[(u32, &str)] = &[(1, "Off"), (5, "5 seconds"), (8, "8 seconds"), (15, "15 seconds"), (30, "30 seconds")];
 
 /// The routes below `/settings`.
 pub fn routes() -> Router<Site> {
@@ -58,7 +58,7 @@ struct GeneralPage {
     shell: Shell,
     tabs: Tabs,
     here: &'static str,
-    problem: Option<String>,
+    problem: Option<Problem>,
     ask: Option<Ask>,
     name: String,
     signature: String,
@@ -79,7 +79,7 @@ struct SecurityPage {
     shell: Shell,
     tabs: Tabs,
     here: &'static str,
-    problem: Option<String>,
+    problem: Option<Problem>,
     ask: Option<Ask>,
     min_password: usize,
     totp_on: bool,
@@ -99,7 +99,7 @@ struct AppsPage {
     shell: Shell,
     tabs: Tabs,
     here: &'static str,
-    problem: Option<String>,
+    problem: Option<Problem>,
     ask: Option<Ask>,
     made: Option<(String, String)>,
     apps: Vec<App>,
@@ -121,7 +121,7 @@ struct SessionsPage {
     shell: Shell,
     tabs: Tabs,
     here: &'static str,
-    problem: Option<String>,
+    problem: Option<Problem>,
     ask: Option<Ask>,
     sessions: Vec<SessionLine>,
 }
@@ -154,7 +154,7 @@ async fn general(
 async fn general_page(
     caller: Caller,
     settings: Settings,
-    problem: Option<String>,
+    problem: Option<Problem>,
     done: Option<String>,
     headers: &HeaderMap,
     peer: Option<Extension<Peer>>,
@@ -214,20 +214,20 @@ async fn save_general(
         ..old
     };
     if !zone.is_empty() && tz::TimeZone::get(&zone).is_err() {
-        let problem = format!("\u{201c}{zone}\u{201d} is no time zone; they look like Europe/Athens.");
-        return general_page(caller, settings, Some(problem), None, &headers, peer).await;
+        let problem = Some(Problem::UnknownTimeZone(zone));
+        return general_page(caller, settings, problem, None, &headers, peer).await;
     }
     match caller.site.directory.set_settings(caller.account, settings.clone()).await {
         Ok(()) => Ok(Redirect::to(&notice::with("/settings", "settings")).into_response()),
         Err(DirectoryError::Store(error)) => Err(error.into()),
-        Err(error) => general_page(caller, settings, Some(capital(&error.to_string())), None, &headers, peer).await,
+        Err(error) => general_page(caller, settings, Some(Problem::Directory(error)), None, &headers, peer).await,
     }
 }
 
 /// What the security page shows besides itself.
 #[derive(Default)]
 struct Aside {
-    problem: Option<String>,
+    problem: Option<Problem>,
     ask: Option<Ask>,
     enrol: Option<Enrol>,
     codes: Vec<String>,
@@ -262,17 +262,17 @@ async fn security_page(caller: Caller, aside: Aside) -> Result<Response> {
         .await
 }
 
-async fn refuse(caller: Caller, problem: String) -> Result<Response> {
+async fn refuse(caller: Caller, problem: Problem) -> Result<Response> {
     security_page(caller, Aside { problem: Some(problem), ..Aside::default() }).await
 }
 
 /// Whether the password typed is the account's own; else what to say.
-async fn confirm(caller: &Caller, password: &str) -> Result<(), String> {
+async fn confirm(caller: &Caller, password: &str) -> Result<(), Problem> {
     match caller.site.directory.confirm_password(caller.account, password, caller.peer.addr).await {
         Ok(()) => Ok(()),
-        Err(AuthError::Throttled { retry_after }) => Err(format!("Too many tries. Wait {}.", words_for(retry_after))),
-        Err(AuthError::Unavailable) => Err("That can not be checked at the moment. Try again soon.".to_owned()),
-        Err(_) => Err("The current password is wrong.".to_owned()),
+        Err(AuthError::Throttled { retry_after }) => Err(Problem::TooManyAttempts(retry_after)),
+        Err(AuthError::Unavailable) => Err(Problem::PasswordNotChecked),
+        Err(_) => Err(Problem::WrongCurrentPassword),
     }
 }
 
@@ -311,7 +311,7 @@ impl Ask {
 
 /// Whether whoever is at the browser has typed the password within the last minutes, or has done so with this form; else
 /// what to say.
-async fn fresh(caller: &Caller, form: &Posted) -> Result<Result<(), Option<String>>> {
+async fn fresh(caller: &Caller, form: &Posted) -> Result<Result<(), Option<Problem>>> {
     let directory = &caller.site.directory;
     let typed = form.get("password");
     if typed.is_empty() {
@@ -336,7 +336,7 @@ async fn change_password(
     form: Posted,
 ) -> Result<Response> {
     if form.get("new") != form.get("again") {
-        return refuse(caller, "The two new passwords differ.".to_owned()).await;
+        return refuse(caller, Problem::PasswordsDiffer).await;
     }
     if let Err(problem) = confirm(&caller, form.get("old")).await {
         return refuse(caller, problem).await;
@@ -344,7 +344,7 @@ async fn change_password(
     match caller.site.directory.set_password(caller.account, form.get("new")).await {
         Ok(()) => {}
         Err(DirectoryError::Store(error)) => return Err(error.into()),
-        Err(error) => return refuse(caller, capital(&error.to_string())).await,
+        Err(error) => return refuse(caller, Problem::Directory(error)).await,
     }
     note(&caller, "changed the password").await?;
     tell_self(&caller, AccessChange::Password).await;
@@ -369,7 +369,7 @@ async fn change_password(
 
 async fn enrol(caller: Caller, form: Posted) -> Result<Response> {
     if let Err(problem) = fresh(&caller, &form).await? {
-        let ask = Some(Ask::new("/settings/totp", "Go on", &form, &[]));
+        let ask = Some(Ask::new("/settings/totp", "Continue", &form, &[]));
         return security_page(caller, Aside { problem, ask, ..Aside::default() }).await;
     }
     let made = caller.site.directory.enrol_totp(caller.account).await?;
@@ -379,7 +379,7 @@ async fn enrol(caller: Caller, form: Posted) -> Result<Response> {
 
 async fn totp_on(caller: Caller, form: Posted) -> Result<Response> {
     if let Err(problem) = fresh(&caller, &form).await? {
-        let ask = Some(Ask::new("/settings/totp/on", "Turn it on", &form, &["secret", "code"]));
+        let ask = Some(Ask::new("/settings/totp/on", "Turn on", &form, &["secret", "code"]));
         return security_page(caller, Aside { problem, ask, ..Aside::default() }).await;
     }
     match caller.site.directory.enable_totp(caller.account, form.get("code")).await {
@@ -401,7 +401,7 @@ async fn totp_on(caller: Caller, form: Posted) -> Result<Response> {
                 );
                 Enrol { qr: qr::svg(&url).unwrap_or_default(), secret: secret.to_owned() }
             });
-            let problem = Some("That code does not fit. Take the next one that the app shows.".to_owned());
+            let problem = Some(Problem::WrongNewCode);
             security_page(caller, Aside { problem, enrol, ..Aside::default() }).await
         }
         Err(error) => Err(error.into()),
@@ -415,7 +415,7 @@ async fn totp_off(caller: Caller, form: Posted) -> Result<Response> {
     caller.site.directory.disable_totp(caller.account).await?;
     note(&caller, "turned the second factor off").await?;
     tell_self(&caller, AccessChange::SecondFactorOff).await;
-    Ok(Redirect::to(&notice::with("/settings/security", "settings")).into_response())
+    Ok(Redirect::to(&notice::with("/settings/security", "twostepoff")).into_response())
 }
 
 async fn apps(caller: Caller, Query(place): Query<Place>) -> Result<Response> {
@@ -426,7 +426,7 @@ async fn apps(caller: Caller, Query(place): Query<Place>) -> Result<Response> {
 #[derive(Default)]
 struct AppsAside {
     made: Option<(String, String)>,
-    problem: Option<String>,
+    problem: Option<Problem>,
     ask: Option<Ask>,
     done: Option<String>,
 }
@@ -468,10 +468,10 @@ async fn apps_page(caller: Caller, aside: AppsAside) -> Result<Response> {
 }
 
 async fn create_app(caller: Caller, form: Posted) -> Result<Response> {
-    let refuse = |problem: String| AppsAside { problem: Some(problem), ..AppsAside::default() };
+    let refuse = |problem: Problem| AppsAside { problem: Some(problem), ..AppsAside::default() };
     let name = form.get("name").trim().to_owned();
     if name.is_empty() {
-        return apps_page(caller, refuse("Give it a name that tells the device.".to_owned())).await;
+        return apps_page(caller, refuse(Problem::DeviceNameMissing)).await;
     }
     if let Err(problem) = fresh(&caller, &form).await? {
         let ask = Some(Ask::new("/settings/apps", "Create", &form, &["name", "key"]));
@@ -492,7 +492,7 @@ async fn create_app(caller: Caller, form: Posted) -> Result<Response> {
             apps_page(caller, AppsAside { made: Some((name, made.password)), ..AppsAside::default() }).await
         }
         Err(DirectoryError::Store(error)) => Err(error.into()),
-        Err(error) => apps_page(caller, refuse(capital(&error.to_string()))).await,
+        Err(error) => apps_page(caller, refuse(Problem::Directory(error))).await,
     }
 }
 
@@ -505,7 +505,9 @@ async fn revoke_app(caller: Caller, form: Posted) -> Result<Response> {
     let directory = &caller.site.directory;
     let mut revoked = directory.app_passwords(caller.account)?;
     if form.get("id") != "all" {
-        let id = form.get("id").parse().map_err(|_| Fault::Bad("The form did not say which password.".to_owned()))?;
+        let id = form.get("id").parse().map_err(|_| {
+            Fault::Bad("The form doesn’t say which password to revoke. Reload the page and try again.".to_owned())
+        })?;
         revoked.retain(|app| app.id == AppPasswordId(id));
     }
     for app in &revoked {
@@ -550,8 +552,9 @@ async fn end_session(caller: Caller, form: Posted) -> Result<Response> {
         directory.end_all_sessions(caller.account, Some(caller.session.id)).await?;
     } else {
         let mut id = [0; 32];
-        hex::decode_to_slice(form.get("id"), &mut id)
-            .map_err(|_| Fault::Bad("The form did not say which session.".to_owned()))?;
+        hex::decode_to_slice(form.get("id"), &mut id).map_err(|_| {
+            Fault::Bad("The form doesn’t say which session to end. Reload the page and try again.".to_owned())
+        })?;
         directory.end_session(caller.account, SessionId(id)).await?;
     }
     Ok(Redirect::to("/settings/sessions").into_response())
@@ -581,7 +584,7 @@ pub fn browser(agent: &str) -> String {
     match (name, system) {
         (Some(name), Some(system)) => format!("{name} on {system}"),
         (Some(name), None) => name.to_owned(),
-        _ if agent.is_empty() => "An unnamed browser".to_owned(),
+        _ if agent.is_empty() => "Unknown browser".to_owned(),
         _ => agent.chars().filter(|c| !c.is_control()).take(40).collect(),
     }
 }
@@ -594,6 +597,6 @@ mod tests {
     fn browsers_go_by_the_names_people_know() {
         let agent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Safari/537.36";
         assert_eq!(browser(agent), "Chrome on Linux");
-        assert_eq!(browser(""), "An unnamed browser");
+        assert_eq!(browser(""), "Unknown browser");
     }
 }

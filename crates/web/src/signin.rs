@@ -16,8 +16,9 @@ use subtle::ConstantTimeEq;
 
 use crate::caller::Caller;
 use crate::cookies::{Jar, Peer};
-use crate::error::{Fault, Result, capital, words_for};
+use crate::error::{Fault, Result};
 use crate::forms::{Posted, local};
+use crate::problem::Problem;
 use crate::site::Site;
 use crate::view::{self, Page, fresh_key};
 use crate::{MIN_PASSWORD, csrf, settings};
@@ -35,7 +36,7 @@ struct SignInPage {
     ask_code: bool,
     /// Stands for the password, once that was right.
     ticket: String,
-    problem: Option<String>,
+    problem: Option<Problem>,
 }
 
 #[derive(Template)]
@@ -46,7 +47,7 @@ struct SetupPage {
     /// The token came with the address.
     given: bool,
     min_password: usize,
-    problem: Option<String>,
+    problem: Option<Problem>,
 }
 
 #[derive(Default)]
@@ -120,8 +121,8 @@ pub async fn post(
     let before = if ticket.is_empty() || code.is_empty() { None } else { steps.password(ticket, login) };
     let password = before.as_deref().unwrap_or_else(|| form.get("password"));
     if !ticket.is_empty() && before.is_none() && password.is_empty() {
-        let text = "That took too long, or too many tries. Begin again.".to_owned();
-        return Ok(sign_in_page(&site, &jar, &form, StatusCode::UNAUTHORIZED, Some(text), false, String::new()));
+        let problem = Some(Problem::SignInExpired);
+        return Ok(sign_in_page(&site, &jar, &form, StatusCode::UNAUTHORIZED, problem, false, String::new()));
     }
     let secret = if code.is_empty() { Secret::Password(password) } else { Secret::PasswordAndCode(password, code) };
     let attempt = LoginAttempt { login, secret, peer: addr, service: Service::Web };
@@ -141,25 +142,22 @@ pub async fn post(
             if steps.holds(ticket) {
                 ticket.clone_into(&mut next_ticket);
             }
-            let text =
-                if next_ticket.is_empty() { "Address, password or code is wrong." } else { "That code is wrong." };
-            (StatusCode::UNAUTHORIZED, Some(text.to_owned()), true)
+            let problem = if next_ticket.is_empty() { Problem::WrongLoginOrCode } else { Problem::WrongSignInCode };
+            (StatusCode::UNAUTHORIZED, Some(problem), true)
         }
-        Err(AuthError::Invalid) => (StatusCode::UNAUTHORIZED, Some("Address or password is wrong.".to_owned()), false),
-        Err(AuthError::Disabled) => {
-            (StatusCode::FORBIDDEN, Some("This account is disabled. Ask your administrator.".to_owned()), false)
-        }
+        Err(AuthError::Invalid) => (StatusCode::UNAUTHORIZED, Some(Problem::WrongLogin), false),
+        Err(AuthError::Disabled) => (StatusCode::FORBIDDEN, Some(Problem::AccountDisabled), false),
         Err(AuthError::Throttled { retry_after }) => {
-            let text = format!("Too many tries. Wait {}, then try again.", words_for(retry_after));
+            let problem = Some(Problem::TooManyAttempts(retry_after));
             let status = StatusCode::TOO_MANY_REQUESTS;
             let ask_code = !code.is_empty();
             let kept = if steps.holds(ticket) { ticket.to_owned() } else { String::new() };
-            let mut response = sign_in_page(&site, &jar, &form, status, Some(text), ask_code, kept);
+            let mut response = sign_in_page(&site, &jar, &form, status, problem, ask_code, kept);
             response.headers_mut().insert(header::RETRY_AFTER, retry_after.as_secs().max(1).into());
             return Ok(response);
         }
         Err(AuthError::Unavailable) => {
-            let text = "Signing in is not possible at the moment. Try again soon.".to_owned();
+            let text = "You can’t sign in right now. Try again in a moment.".to_owned();
             return Err(Fault::Unavailable(std::time::Duration::from_secs(15), text));
         }
     };
@@ -171,7 +169,7 @@ fn sign_in_page(
     jar: &Jar,
     form: &Posted,
     status: StatusCode,
-    problem: Option<String>,
+    problem: Option<Problem>,
     ask_code: bool,
     ticket: String,
 ) -> Response {
@@ -254,7 +252,7 @@ pub struct Token {
     token: Option<String>,
 }
 
-fn setup_form(jar: &Jar, status: StatusCode, form: SetupForm, problem: Option<String>) -> Response {
+fn setup_form(jar: &Jar, status: StatusCode, form: SetupForm, problem: Option<Problem>) -> Response {
     visitor_page(jar, "Welcome", status, |page| SetupPage {
         page,
         given: !form.token.is_empty(),
@@ -283,14 +281,14 @@ pub async fn setup(
         user: posted.get("user").trim().to_owned(),
     };
     let known = site.options.setup_token.as_deref().unwrap_or_default();
-    let refuse = |status, problem: String, form| Ok(setup_form(&jar, status, form, Some(problem)));
+    let refuse = |status, problem: Problem, form| Ok(setup_form(&jar, status, form, Some(problem)));
     if known.is_empty() || !bool::from(known.as_bytes().ct_eq(form.token.as_bytes())) {
         // Guessing is hopeless with a long token; being slow about it costs nothing.
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-        return refuse(StatusCode::FORBIDDEN, "That is not the token that the terminal shows.".to_owned(), form);
+        return refuse(StatusCode::FORBIDDEN, Problem::WrongSetupToken, form);
     }
     if posted.get("password") != posted.get("again") {
-        return refuse(StatusCode::UNPROCESSABLE_ENTITY, "The two passwords differ.".to_owned(), form);
+        return refuse(StatusCode::UNPROCESSABLE_ENTITY, Problem::PasswordsDiffer, form);
     }
     // Two at once: the second one finds the account there. Only who has the token comes as far as this.
     let _one = site.setup.lock().await;
@@ -304,7 +302,7 @@ pub async fn setup(
             sign_in(&site, &jar, &headers, account, addr, "/mail/inbox").await
         }
         Err(DirectoryError::Store(error)) => Err(error.into()),
-        Err(error) => refuse(StatusCode::UNPROCESSABLE_ENTITY, capital(&error.to_string()), form),
+        Err(error) => refuse(StatusCode::UNPROCESSABLE_ENTITY, Problem::Directory(error), form),
     }
 }
 

@@ -70,8 +70,10 @@ pub struct Space {
 }
 
 /// What has just happened, with what can be done about it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Notice {
+    /// Stands for the kind of notice, in every language (`data-code`).
+    pub code: String,
     /// In words.
     pub text: String,
     /// It went wrong.

@@ -50,7 +50,7 @@ async function open(options = {}) {
 async function signIn(name, options) {
   const page = await open(options);
   await page.goto('/signin');
-  await page.getByLabel('Mail address').fill(`${name}@example.org`);
+  await page.getByLabel('Email address').fill(`${name}@example.org`);
   await page.getByLabel('Password').fill(PASSWORD);
   await page.getByRole('button', { name: 'Sign in' }).click();
   await page.locator('#list').waitFor();
@@ -60,7 +60,7 @@ async function signIn(name, options) {
 }
 
 async function write(page, to, subject, text) {
-  await page.getByRole('link', { name: 'Write' }).filter({ visible: true }).first().click();
+  await page.getByRole('link', { name: 'Compose' }).filter({ visible: true }).first().click();
   await page.getByLabel('To', { exact: true }).fill(to);
   await page.getByLabel('Subject').fill(subject);
   await page.getByLabel('Message', { exact: true }).fill(text);
@@ -69,9 +69,9 @@ async function write(page, to, subject, text) {
 /** How long a Send can be taken back from now on. */
 async function timeToUndo(page, seconds) {
   await page.goto('/settings');
-  await page.getByLabel('Time to undo a Send').selectOption(seconds);
+  await page.getByLabel('Undo send').selectOption(seconds);
   await page.getByRole('button', { name: 'Save' }).click();
-  await page.getByText('Your settings are saved.').waitFor();
+  await page.locator('[data-code=settings]').waitFor();
 }
 
 /** All pages that are neither a list of messages nor one of them. */
@@ -101,12 +101,12 @@ test('the first visitor makes the domain and the first administrator', async () 
   await accessible(page, 'setup');
   await picture(page, 'setup');
   await page.getByLabel('Setup token').fill(server.token);
-  await page.getByLabel('Your mail domain').fill('example.org');
+  await page.getByLabel('Mail domain').fill('example.org');
   await page.getByLabel('Your name').fill('Ann Lee');
-  await page.getByLabel('Your address').fill('ann');
+  await page.getByLabel('Email address').fill('ann');
   await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
-  await page.getByLabel('The same again').fill(PASSWORD);
-  await page.getByRole('button', { name: 'Create the account' }).click();
+  await page.getByLabel('Repeat password').fill(PASSWORD);
+  await page.getByRole('button', { name: 'Create account' }).click();
   await page.locator('#list').getByText('caught up').waitFor();
   await accessible(page, 'empty inbox');
   await picture(page, 'empty');
@@ -167,10 +167,10 @@ test('a Send is taken back within its time', async () => {
   await write(bob, 'ann@example.org', 'Sent too early', 'wait');
   await bob.getByRole('button', { name: 'Send', exact: true }).filter({ visible: true }).click();
   await bob.getByRole('button', { name: 'Undo' }).click();
-  await bob.getByText('Not sent: it is a draft again.').waitFor();
+  await bob.locator('[data-code=unsent]').waitFor();
   assert.equal(await bob.getByLabel('Subject').inputValue(), 'Sent too early');
   await bob.getByRole('button', { name: 'Throw the draft away' }).click();
-  await bob.getByText('Draft thrown away.').waitFor();
+  await bob.locator('[data-code=discarded]').waitFor();
   await bob.context().close();
 });
 
@@ -268,7 +268,7 @@ test('a phone shows one thing at a time, and nothing wider than itself', async (
   await accessible(bob, 'phone reading');
   await picture(bob, 'phone-reading');
   await bob.getByRole('link', { name: /Back to/ }).tap();
-  await bob.getByRole('link', { name: 'Write' }).filter({ visible: true }).tap();
+  await bob.getByRole('link', { name: 'Compose' }).filter({ visible: true }).tap();
   await bob.getByLabel('Subject').waitFor();
   await fits('writing');
   await accessible(bob, 'phone writing');
@@ -315,7 +315,7 @@ test('a session that ends meanwhile loses nothing that was typed', async () => {
   await ann.getByText('You are signed out.').waitFor();
   assert.equal(await ann.getByLabel('Message', { exact: true }).inputValue(), 'Typed before the session ended.');
   const [again] = await Promise.all([ann.context().waitForEvent('page'), ann.getByRole('link', { name: 'Sign in' }).click()]);
-  await again.getByLabel('Mail address').fill('ann@example.org');
+  await again.getByLabel('Email address').fill('ann@example.org');
   await again.getByLabel('Password').fill(PASSWORD);
   await again.getByRole('button', { name: 'Sign in' }).click();
   await again.locator('#list').waitFor();
@@ -332,7 +332,7 @@ test('leaving the page at once keeps what was typed', async () => {
   await ann.getByRole('link', { name: 'Go on' }).click();
   await ann.waitForFunction(() => document.querySelector('#text')?.value === 'Not finished');
   await ann.getByRole('button', { name: 'Throw the draft away' }).click();
-  await ann.getByText('Draft thrown away.').waitFor();
+  await ann.locator('[data-code=discarded]').waitFor();
   await ann.context().close();
 });
 

@@ -23,7 +23,7 @@ async fn add(browser: &mut Browser, name: &str, address: &str) -> String {
 async fn a_contact_is_added_changed_deleted_and_brought_back() {
     let world = World::new().await;
     let mut ann = world.signed_in("ann").await;
-    assert!(ann.get("/people").await.text().contains("Nobody is in here yet"));
+    assert!(ann.get("/people").await.text().contains("id=\"none-h\""));
     let at = add(&mut ann, "Zoe <Quill>", "zoe@x.org").await;
     let list = ann.get("/people").await.text();
     assert!(list.contains("Zoe &#60;Quill&#62;") && list.contains("1 contact"), "{list}");
@@ -134,7 +134,7 @@ async fn a_group_completes_as_all_its_members() {
     assert!(offered.contains("Yan <yan@x.org>") && offered.contains("Zoe <zoe@x.org>"), "{offered}");
     assert!(offered.contains("group, 2 members"), "{offered}");
     let of_group = ann.get(&format!("/people?group={group}")).await.text();
-    assert!(of_group.contains("Write to the group") && of_group.contains("yan%40x.org"), "{of_group}");
+    assert!(of_group.contains("href=\"/compose?to=") && of_group.contains("yan%40x.org"), "{of_group}");
     let merge = [
         ("csrf", csrf),
         ("key", "k".into()),
@@ -154,13 +154,13 @@ async fn files_come_in_once_and_go_out_again() {
     let mut ann = world.signed_in("ann").await;
     let csrf = ann.get("/people/import").await.csrf();
     let cards = b"BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Zoe\r\nEMAIL:zoe@x.org\r\nX-KEPT:yes\r\nEND:VCARD\r\n";
-    for told in ["1 added, 0 completed, 0 known", "0 added, 0 completed, 1 known"] {
+    for counts in ["1 0 0", "0 0 1"] {
         let request = multipart("/people/import", &[("csrf", csrf.clone())], &[("people.vcf", cards)]);
         let done = ann.send(request).await;
-        assert!(done.text().contains(told), "{}", done.text());
+        assert!(done.text().contains(&format!("data-counts=\"{counts}\"")), "{}", done.text());
     }
     let request = multipart("/people/import", &[("csrf", csrf.clone())], &[("x.csv", b"Colour\nred\n")]);
-    assert!(ann.send(request).await.text().contains("Line 1: the first line names no column"));
+    assert!(ann.send(request).await.text().contains("Line 1:"));
     let request = multipart("/people/import", &[("csrf", csrf)], &[]);
     assert_eq!(ann.send(request).await.status, StatusCode::UNPROCESSABLE_ENTITY);
     let out = ann.get("/people/export/people.vcf").await;
@@ -169,5 +169,5 @@ async fn files_come_in_once_and_go_out_again() {
     assert!(ann.get("/people/export/people.csv").await.text().contains("zoe@x.org"));
     let found = ann.get("/people?q=ZOE").await.text();
     assert!(found.contains("zoe@x.org"));
-    assert!(ann.get("/people?q=nobody").await.text().contains("Nobody matches."));
+    assert!(ann.get("/people?q=nobody").await.has_code("no-contacts"));
 }

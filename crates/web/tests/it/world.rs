@@ -156,6 +156,11 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// Whether it tells a problem, or gives a notice, of that code.
+    pub fn has_code(&self, code: &str) -> bool {
+        self.text().contains(&format!("data-code=\"{code}\""))
+    }
+
     pub fn csrf(&self) -> String {
         self.value("csrf")
     }

@@ -1,0 +1,196 @@
+//! Why a form was not done, as its page tells it: a text for people, and a code that stays when the text is reworded.
+//!
+//! The catalogue of these texts. A page shows one with `templates/problem.html`, where the code is the `data-code` of the
+//! alert; tests and scripts read that. What has no form to go back to is a [`Fault`](crate::error::Fault).
+
+use std::fmt;
+use std::time::Duration;
+
+use directory::DirectoryError;
+use mailstore::MailError;
+use people::PeopleError;
+
+use crate::error::{capital, words_for};
+use crate::time::size;
+
+/// Why a form was not done.
+#[derive(Debug)]
+pub enum Problem {
+    /// The address or the password is wrong; which one isn't said.
+    WrongLogin,
+    /// The same, or the code.
+    WrongLoginOrCode,
+    /// The second step of signing in failed.
+    WrongSignInCode,
+    /// The second step took too long, or was tried too often.
+    SignInExpired,
+    /// The password is right, the account is disabled.
+    AccountDisabled,
+    /// Try again after that time.
+    TooManyAttempts(Duration),
+    /// The token that the terminal shows is another one.
+    WrongSetupToken,
+    /// A new password was typed in two ways.
+    PasswordsDiffer,
+    /// The password that confirms a change is wrong.
+    WrongCurrentPassword,
+    /// The directory can't check a password now.
+    PasswordNotChecked,
+    /// The code that turns on two-step sign-in doesn't fit.
+    WrongNewCode,
+    /// There is no such time zone.
+    UnknownTimeZone(String),
+    /// An app password without a name.
+    DeviceNameMissing,
+    /// An import without a file.
+    FileMissing,
+    /// The directory refused.
+    Directory(DirectoryError),
+    /// The mail store refused.
+    Mail(MailError),
+    /// The address book refused.
+    People(PeopleError),
+}
+
+impl Problem {
+    /// Stands for the kind of problem, in every language.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::WrongLogin => "login-wrong",
+            Self::WrongLoginOrCode => "login-or-code-wrong",
+            Self::WrongSignInCode | Self::WrongNewCode => "code-wrong",
+            Self::SignInExpired => "sign-in-expired",
+            Self::AccountDisabled => "account-disabled",
+            Self::TooManyAttempts(_) => "too-many-attempts",
+            Self::WrongSetupToken => "setup-token-wrong",
+            Self::PasswordsDiffer => "passwords-differ",
+            Self::WrongCurrentPassword => "password-wrong",
+            Self::PasswordNotChecked => "password-not-checked",
+            Self::UnknownTimeZone(_) => "time-zone-unknown",
+            Self::DeviceNameMissing => "device-name-missing",
+            Self::FileMissing => "file-missing",
+            Self::Directory(error) => of_directory(error),
+            Self::Mail(error) => of_mail(error),
+            Self::People(error) => of_people(error),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::WrongLogin => "Wrong email address or password.".to_owned(),
+            Self::WrongLoginOrCode => "Wrong email address, password or code.".to_owned(),
+            Self::WrongSignInCode => {
+                "That code is wrong. Enter the newest code from your app, or an unused recovery code.".to_owned()
+            }
+            Self::SignInExpired => {
+                "That took too long, or there were too many attempts. Enter your password again.".to_owned()
+            }
+            Self::AccountDisabled => "This account is disabled. Ask your administrator to enable it.".to_owned(),
+            Self::TooManyAttempts(wait) => format!("Too many attempts. Try again in {}.", words_for(*wait)),
+            Self::WrongSetupToken => "That setup token is wrong. Copy it from the terminal again.".to_owned(),
+            Self::PasswordsDiffer => "The passwords don’t match. Enter the same password twice.".to_owned(),
+            Self::WrongCurrentPassword => "The current password is wrong.".to_owned(),
+            Self::PasswordNotChecked => "Your password can’t be checked right now. Try again in a moment.".to_owned(),
+            Self::WrongNewCode => "That code didn’t work. Wait for a new one in your app, then enter it.".to_owned(),
+            Self::UnknownTimeZone(zone) => {
+                format!("There is no time zone “{zone}”. Choose one such as Europe/Athens.")
+            }
+            Self::DeviceNameMissing => "Enter a name for the device, such as Anna’s phone.".to_owned(),
+            Self::FileMissing => "Choose a file first.".to_owned(),
+            Self::Directory(error) => capital(&error.to_string()),
+            Self::Mail(MailError::OverQuota { used, limit, .. }) => storage_full(*used, *limit),
+            Self::Mail(error) => capital(&error.to_string()),
+            Self::People(error) => capital(&error.to_string()),
+        }
+    }
+}
+
+/// What an account is told that has no storage left.
+pub fn storage_full(used: u64, limit: u64) -> String {
+    format!("Your storage is full: {} of {} used. Delete large messages, then try again.", size(used), size(limit))
+}
+
+impl fmt::Display for Problem {
+    /// In one piece: templates escape piece by piece.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}
+
+const fn of_directory(error: &DirectoryError) -> &'static str {
+    match error {
+        DirectoryError::AddressTaken(_) => "address-taken",
+        DirectoryError::NoSuchAccount(_) => "account-missing",
+        DirectoryError::NoSuchDomain(_) => "domain-missing",
+        DirectoryError::DomainTaken(_) => "domain-taken",
+        DirectoryError::DomainInUse { .. } => "domain-in-use",
+        DirectoryError::BadAddress(_) => "address-invalid",
+        DirectoryError::BadPassword(_) => "password-refused",
+        DirectoryError::TooLong { .. } => "too-long",
+        DirectoryError::TooMany { .. } => "too-many",
+        DirectoryError::LoginAddress(_) => "address-is-login",
+        DirectoryError::LastAdmin => "last-administrator",
+        DirectoryError::WrongCode => "code-wrong",
+        _ => "refused",
+    }
+}
+
+const fn of_mail(error: &MailError) -> &'static str {
+    match error {
+        MailError::NoSuchMailbox(_) | MailError::MailboxGone(_) => "mailbox-missing",
+        MailError::MailboxExists(_) => "mailbox-taken",
+        MailError::BadName { .. } => "mailbox-name-invalid",
+        MailError::TooManyMailboxes(_) => "too-many",
+        MailError::OverQuota { .. } => "storage-full",
+        _ => "refused",
+    }
+}
+
+const fn of_people(error: &PeopleError) -> &'static str {
+    match error {
+        PeopleError::NoSuchContact => "contact-missing",
+        PeopleError::NoSuchGroup => "group-missing",
+        PeopleError::Empty => "contact-empty",
+        PeopleError::NoName => "group-name-missing",
+        PeopleError::GroupExists(_) => "group-taken",
+        PeopleError::BadAddress { .. } => "address-invalid",
+        PeopleError::NothingToMerge => "too-few-to-merge",
+        PeopleError::TooMany { .. } => "too-many",
+        PeopleError::TooLong { .. } => "too-long",
+        _ => "refused",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_is_a_sentence_with_a_code() {
+        let all = [
+            Problem::WrongLogin,
+            Problem::WrongLoginOrCode,
+            Problem::WrongSignInCode,
+            Problem::SignInExpired,
+            Problem::AccountDisabled,
+            Problem::TooManyAttempts(Duration::from_secs(200)),
+            Problem::WrongSetupToken,
+            Problem::PasswordsDiffer,
+            Problem::WrongCurrentPassword,
+            Problem::PasswordNotChecked,
+            Problem::WrongNewCode,
+            Problem::UnknownTimeZone("Mars/Phobos".to_owned()),
+            Problem::DeviceNameMissing,
+            Problem::FileMissing,
+            Problem::Directory(DirectoryError::LastAdmin),
+            Problem::Mail(MailError::Forbidden("a reason")),
+            Problem::Mail(MailError::OverQuota { used: 1, limit: 2, needed: 3 }),
+            Problem::People(PeopleError::Empty),
+        ];
+        for problem in all {
+            let (code, text) = (problem.code(), problem.to_string());
+            assert!(!code.is_empty() && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{code}");
+            assert!(text.starts_with(char::is_uppercase) && text.ends_with('.'), "{code}: {text}");
+        }
+    }
+}
