@@ -46,9 +46,9 @@ export function installCompose() {
     if (answer.stale && again && (await renewToken())) return save(what, false);
     dirty = true;
     const files = what === 'attach';
-    if (answer.stale) status.textContent = 'Not saved: you are signed out. Sign in in another tab, and go on here.';
+    if (answer.stale) status.textContent = 'Not saved: you are signed out. Sign in in another tab, then continue here.';
     else if (answer.detail) status.textContent = `${files ? '' : 'Not saved: '}${answer.detail}`;
-    else status.textContent = files ? 'No answer from the server: the files are not added.' : 'Not saved yet: no answer from the server.';
+    else status.textContent = files ? 'The server didn’t answer. The files are not attached.' : 'Not saved yet: the server didn’t answer.';
     if (!left && !files) pause = setTimeout(queue, PAUSE_MS * 4);
     return false;
   };
@@ -84,7 +84,7 @@ export function installCompose() {
     if (!done) {
       left = false;
       dirty = true;
-      status.textContent = 'Not sent. Press Send again: it goes out once.';
+      status.textContent = 'Not sent. Press Send again: the message is sent only once.';
     }
   });
   form.addEventListener('keydown', (event) => {
@@ -106,7 +106,7 @@ export function installCompose() {
     data.set('draft', /** @type {HTMLInputElement} */ (form.elements.namedItem('draft')).value);
     const answer = await post(data, 30_000, () => {});
     if (answer.empty) return;
-    say(answer.draft ? 'Kept as a draft.' : 'What you typed last is not kept.', answer.draft ? `/compose?draft=${answer.draft}` : location.href, answer.draft ? 'Go on' : '');
+    say(answer.draft ? 'Saved as draft.' : 'Your last changes are not saved.', answer.draft ? `/compose?draft=${answer.draft}` : location.href, answer.draft ? 'Edit draft' : '');
   });
   addEventListener('pagehide', () => {
     if (!dirty || left || !form.isConnected) return;

@@ -23,6 +23,7 @@ use mailstore::{EmailId, FlagChange, Flags, Keyword, SystemFlag};
 use crate::caller::Caller;
 use crate::error::{Fault, Result};
 use crate::forms::PostedFiles;
+use crate::problem::Problem;
 use crate::templates::{ComposePage, Form};
 use crate::time::size;
 use crate::{contacts, notice, shell, view};
@@ -101,7 +102,9 @@ async fn answer(caller: Caller, posted: PostedFiles, script: bool) -> Result<Res
         "save" | "attach" | "" => Wish::Save,
         other => match other.strip_prefix("remove:").and_then(|at| at.parse().ok()) {
             Some(at) => Wish::Remove(at),
-            None => return Err(Fault::Bad("The form did not say what to do.".to_owned())),
+            None => {
+                return Err(Fault::Bad("The form doesn’t say what to do. Reload the page and try again.".to_owned()));
+            }
         },
     };
     let form = Form {
@@ -122,13 +125,15 @@ async fn answer(caller: Caller, posted: PostedFiles, script: bool) -> Result<Res
     }
     if form.text.len() > MAX_TEXT_BYTES {
         return Err(Fault::TooLarge(format!(
-            "The text is longer than {}. Attach it as a file.",
+            "The text is longer than {}. Attach it as a file instead.",
             size(MAX_TEXT_BYTES as u64)
         )));
     }
     if [&form.to, &form.cc, &form.bcc].into_iter().any(|field| field.len() > MAX_RECIPIENTS_BYTES) {
         let limit = size(MAX_RECIPIENTS_BYTES as u64);
-        return Err(Fault::TooLarge(format!("A list of recipients is longer than {limit}. Write to fewer at once.")));
+        return Err(Fault::TooLarge(format!(
+            "A list of recipients is longer than {limit}. Send to fewer people at once."
+        )));
     }
     let sent = sent_key(&form.key);
     // A Send that was heard before is answered as before, whatever else has changed.
@@ -146,7 +151,7 @@ async fn answer(caller: Caller, posted: PostedFiles, script: bool) -> Result<Res
             if total_bytes(&files) > caller.site.options.max_message_bytes {
                 let limit = size(caller.site.options.max_message_bytes as u64);
                 return Err(Fault::TooLarge(format!(
-                    "The files together are larger than the {limit} a message may have."
+                    "The files are too large together. A message can have up to {limit}."
                 )));
             }
             Ok((caller, form, files))
@@ -202,20 +207,20 @@ fn after_send(form: &Form, key: &[u8]) -> Response {
 
 /// Why a form can't be sent, and which of its fields are wrong.
 #[derive(Debug)]
-struct Problem {
+struct Refusal {
     fields: Vec<&'static str>,
-    text: String,
+    problem: Problem,
 }
 
-impl Problem {
-    fn new(field: &'static str, text: impl Into<String>) -> Self {
-        Self { fields: vec![field], text: text.into() }
+impl Refusal {
+    fn of(field: &'static str, problem: Problem) -> Self {
+        Self { fields: vec![field], problem }
     }
 }
 
 /// Recipients of the fields, or all that is wrong with them: what a person typed and no mail would reach is asked about,
 /// not left out.
-fn recipients(form: &Form) -> Result<[Vec<NamedAddress>; 3], Problem> {
+fn recipients(form: &Form) -> Result<[Vec<NamedAddress>; 3], Refusal> {
     let fields =
         [("to", &form.to), ("cc", &form.cc), ("bcc", &form.bcc)].map(|(name, value)| (name, read_typed(value)));
     let wrong: Vec<_> =
@@ -223,29 +228,26 @@ fn recipients(form: &Form) -> Result<[Vec<NamedAddress>; 3], Problem> {
     if wrong.is_empty() {
         return Ok(fields.map(|(_, read)| read.people));
     }
-    let named = wrong.iter().take(MAX_NAMED_WRONG).map(|(_, entry)| format!("{entry}."));
-    let mut text = named.collect::<Vec<_>>().join(" ");
-    if wrong.len() > MAX_NAMED_WRONG {
-        text.push_str(&format!(" And {} more.", wrong.len() - MAX_NAMED_WRONG));
-    }
+    let named = wrong.iter().take(MAX_NAMED_WRONG).map(|(_, entry)| entry.to_string());
+    let problem = Problem::WrongRecipients(named.collect(), wrong.len().saturating_sub(MAX_NAMED_WRONG));
     let mut bad: Vec<&'static str> = wrong.iter().map(|(name, _)| *name).collect();
     bad.dedup();
-    Err(Problem { fields: bad, text })
+    Err(Refusal { fields: bad, problem })
 }
 
 async fn send(caller: Caller, form: Form, files: Vec<Attached>, key: Vec<u8>) -> Result<Response> {
     let people = match recipients(&form) {
         Ok(people) => people,
-        Err(problem) => return refuse(caller, form, files, problem).await,
+        Err(refusal) => return refuse(caller, form, files, refusal).await,
     };
     let count = people.iter().map(Vec::len).sum::<usize>();
     let limit = caller.site.options.max_recipients;
     if count == 0 {
-        return refuse(caller, form, files, Problem::new("to", "Add at least one recipient.")).await;
+        return refuse(caller, form, files, Refusal::of("to", Problem::RecipientMissing)).await;
     }
     if count > limit {
-        let problem = format!("One message may go to {limit} people; this has {count}.");
-        return refuse(caller, form, files, Problem::new("to", problem)).await;
+        let problem = Problem::TooManyRecipients { limit, count };
+        return refuse(caller, form, files, Refusal::of("to", problem)).await;
     }
     let correspondents: Vec<(String, String)> =
         people.iter().flatten().map(|who| (who.name.clone(), who.address.to_string())).collect();
@@ -258,7 +260,10 @@ async fn send(caller: Caller, form: Form, files: Vec<Attached>, key: Vec<u8>) ->
         .await?;
     let (built, place) = match built {
         Ok(built) => built,
-        Err(text) => return refuse(caller, form, files, Problem { fields: Vec::new(), text }).await,
+        Err(text) => {
+            let refusal = Refusal { fields: Vec::new(), problem: Problem::MessageRefused(text) };
+            return refuse(caller, form, files, refusal).await;
+        }
     };
     let submission = Submission {
         account: caller.account,
@@ -282,24 +287,23 @@ async fn send(caller: Caller, form: Form, files: Vec<Attached>, key: Vec<u8>) ->
             Ok(after_send(&form, &key))
         }
         Err(DeliveryError::Refused(refusal)) => {
-            let text = format!("Not sent: {}.", refusal.text.trim_end_matches('.'));
-            refuse(caller, form, files, Problem::new("to", text)).await
+            refuse(caller, form, files, Refusal::of("to", Problem::SendRefused(refusal.text))).await
         }
         Err(error) => Err(error.into()),
     }
 }
 
 /// Show the form again with what is wrong. What was typed stays, and is kept with the files as a draft.
-async fn refuse(caller: Caller, mut form: Form, files: Vec<Attached>, problem: Problem) -> Result<Response> {
+async fn refuse(caller: Caller, mut form: Form, files: Vec<Attached>, refusal: Refusal) -> Result<Response> {
     let (caller, saved, files) = draft::save(caller, &form, files).await?;
     form.draft = saved.map(|saved| saved.to_string()).unwrap_or_default();
     caller
         .blocking(move |caller| {
             let kept = !form.draft.is_empty();
             let mut page = fill(caller, "New message", form, &files)?;
-            page.problem = Some(problem.text);
-            page.bad = problem.fields;
-            page.status = if kept { "Kept as a draft".to_owned() } else { String::new() };
+            page.problem = Some(refusal.problem);
+            page.bad = refusal.fields;
+            page.status = if kept { "Saved as draft".to_owned() } else { String::new() };
             let mut response = view::html(&page);
             *response.status_mut() = axum::http::StatusCode::UNPROCESSABLE_ENTITY;
             Ok(response)
@@ -307,7 +311,7 @@ async fn refuse(caller: Caller, mut form: Form, files: Vec<Attached>, problem: P
         .await
 }
 
-/// The message answered gets `\Answered` or `$Forwarded`, wherever it is. Of no weight if it fails.
+/// The message answered gets `\Answered` or `$Forwarded`, wherever it is. Best effort: a failure is only logged.
 async fn mark_answered(caller: &Caller, answers: &str) {
     let Some((how, email)) = answers.split_once(':') else { return };
     let Ok(email) = email.parse::<EmailId>() else { return };
@@ -374,7 +378,7 @@ pub struct Asked {
 mod tests {
     use super::*;
 
-    fn to(typed: &str) -> Result<usize, Problem> {
+    fn to(typed: &str) -> Result<usize, Refusal> {
         recipients(&Form { to: typed.to_owned(), ..Form::default() }).map(|[to, ..]| to.len())
     }
 
@@ -406,11 +410,12 @@ mod tests {
             bcc: "foo@@bar".into(),
             ..Form::default()
         };
-        let problem = recipients(&form).unwrap_err();
-        assert_eq!(problem.fields, ["to", "bcc"]);
+        let refusal = recipients(&form).unwrap_err();
+        assert_eq!(refusal.fields, ["to", "bcc"]);
+        let text = refusal.problem.to_string();
         for wrong in ["carl", "dora", "foo@@bar"] {
-            assert!(problem.text.contains(wrong), "{}", problem.text);
+            assert!(text.contains(wrong), "{text}");
         }
-        assert!(!problem.text.contains("ok@x.org"), "{}", problem.text);
+        assert!(!text.contains("ok@x.org"), "{text}");
     }
 }

@@ -148,11 +148,11 @@ fn empty(mailbox: &Mailbox) -> (&'static str, &'static str, String) {
     let name = mailbox.role.map_or("folder", role_name);
     let (title, text) = match mailbox.role {
         Some(Role::Inbox) => ("You\u{2019}re all caught up", "New mail appears here automatically."),
-        Some(Role::Drafts) => ("No drafts", "What you begin to write is kept here."),
-        Some(Role::Sent) => ("Nothing sent yet", "Copies of what you send are kept here."),
-        Some(Role::Archive) => ("Nothing archived", "Archive what is done but worth keeping."),
-        Some(Role::Junk) => ("No spam", "What you report as spam goes here."),
-        Some(Role::Trash) => ("Nothing in the trash", "What you delete stays here until you empty it."),
+        Some(Role::Drafts) => ("No drafts", "Messages that you haven’t sent yet are kept here."),
+        Some(Role::Sent) => ("Nothing sent yet", "Copies of the messages that you send are kept here."),
+        Some(Role::Archive) => ("Nothing archived", "Archive messages to keep them out of your inbox."),
+        Some(Role::Junk) => ("No spam", "Messages that you report as spam go here."),
+        Some(Role::Trash) => ("Trash is empty", "Deleted messages stay here until you empty Trash."),
         None => ("Nothing here yet", "Move conversations here to keep them together."),
     };
     (name, title, text.to_owned())

@@ -174,7 +174,7 @@ pub async fn inline(caller: Caller, Path((id, part)): Path<(String, String)>) ->
         .blocking(move |caller| {
             let (content, media_type) = part_of(caller, &id, &part)?;
             let Some(kind) = PICTURES.iter().find(|kind| media_type.eq_ignore_ascii_case(kind)) else {
-                return Err(Fault::NotFound("That part of the message is no picture."));
+                return Err(Fault::NotFound("This part of the message isn’t an image."));
             };
             Ok((
                 [
@@ -259,7 +259,7 @@ pub fn shown_part(caller: &Caller, id: EmailId, parsed: &Parsed) -> Result<Bytes
 /// An attachment as it was before it was encoded, and its media type.
 fn part_of(caller: &Caller, id: &str, part: &str) -> Result<(Body, String)> {
     let email = record(caller, id)?;
-    let gone = || Fault::NotFound("The message has no such part.");
+    let gone = || Fault::NotFound("This message has no such part.");
     let mut reader = caller.site.mailstore.body(caller.realm, email.id)?;
     if display::is_within(part) {
         let raw = reader.read_all()?;

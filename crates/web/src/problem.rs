@@ -44,6 +44,21 @@ pub enum Problem {
     DeviceNameMissing,
     /// An import without a file.
     FileMissing,
+    /// A message to nobody.
+    RecipientMissing,
+    /// Recipients to whom no mail can go, each with its reason, and how many more there are.
+    WrongRecipients(Vec<String>, usize),
+    /// A message to more recipients than it may have.
+    TooManyRecipients {
+        /// How many it may have.
+        limit: usize,
+        /// How many it has.
+        count: usize,
+    },
+    /// A message that can't be made of what was typed, with the reason as a sentence.
+    MessageRefused(String),
+    /// Delivery takes no such message, with its reason.
+    SendRefused(String),
     /// The directory refused.
     Directory(DirectoryError),
     /// The mail store refused.
@@ -69,6 +84,11 @@ impl Problem {
             Self::UnknownTimeZone(_) => "time-zone-unknown",
             Self::DeviceNameMissing => "device-name-missing",
             Self::FileMissing => "file-missing",
+            Self::RecipientMissing => "recipient-missing",
+            Self::WrongRecipients(..) => "recipients-invalid",
+            Self::TooManyRecipients { .. } => "too-many-recipients",
+            Self::MessageRefused(_) => "message-refused",
+            Self::SendRefused(_) => "send-refused",
             Self::Directory(error) => of_directory(error),
             Self::Mail(error) => of_mail(error),
             Self::People(error) => of_people(error),
@@ -97,6 +117,16 @@ impl Problem {
             }
             Self::DeviceNameMissing => "Enter a name for the device, such as Anna’s phone.".to_owned(),
             Self::FileMissing => "Choose a file first.".to_owned(),
+            Self::RecipientMissing => "Add at least one recipient.".to_owned(),
+            Self::WrongRecipients(named, further) => {
+                let more = if *further > 0 { format!(" And {further} more.") } else { String::new() };
+                format!("Check the recipients. {}.{more}", named.join(". "))
+            }
+            Self::TooManyRecipients { limit, count } => {
+                format!("A message can have at most {limit} recipients. This one has {count}.")
+            }
+            Self::MessageRefused(why) => why.clone(),
+            Self::SendRefused(why) => format!("Not sent: {}.", why.trim_end_matches('.')),
             Self::Directory(error) => capital(&error.to_string()),
             Self::Mail(MailError::OverQuota { used, limit, .. }) => storage_full(*used, *limit),
             Self::Mail(error) => capital(&error.to_string()),
@@ -182,6 +212,12 @@ mod tests {
             Problem::UnknownTimeZone("Mars/Phobos".to_owned()),
             Problem::DeviceNameMissing,
             Problem::FileMissing,
+            Problem::RecipientMissing,
+            Problem::WrongRecipients(vec!["one".to_owned()], 0),
+            Problem::WrongRecipients(vec!["one".to_owned(), "two".to_owned()], 3),
+            Problem::TooManyRecipients { limit: 100, count: 101 },
+            Problem::MessageRefused("A reason.".to_owned()),
+            Problem::SendRefused("a reason".to_owned()),
             Problem::Directory(DirectoryError::LastAdmin),
             Problem::Mail(MailError::Forbidden("a reason")),
             Problem::Mail(MailError::OverQuota { used: 1, limit: 2, needed: 3 }),

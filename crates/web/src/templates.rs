@@ -3,6 +3,7 @@
 use askama::Template;
 use mailstore::{EmailId, MailboxId, ThreadId};
 
+use crate::problem::Problem;
 use crate::time::When;
 use crate::view::Page;
 
@@ -365,7 +366,7 @@ pub struct ComposePage {
     /// The same in words.
     pub most_text: String,
     /// What keeps it from being sent.
-    pub problem: Option<String>,
+    pub problem: Option<Problem>,
     /// Names of the fields that are wrong.
     pub bad: Vec<&'static str>,
     /// Beside the buttons.

@@ -105,15 +105,15 @@ pub fn build(
 ) -> Result<Built, String> {
     let sending = people.is_some();
     let from =
-        EmailAddress::parse(&form.from).map_err(|error| format!("The sender's address is not valid: {error}."))?;
+        EmailAddress::parse(&form.from).map_err(|error| format!("The sender’s address isn’t valid: {error}."))?;
     if !caller.is_me(&form.from) {
-        return Err(format!("You can not write as {from}."));
+        return Err(format!("You can’t send messages as {from}."));
     }
     let [to, cc, bcc] = people.unwrap_or_else(|| [&form.to, &form.cc, &form.bcc].map(|typed| read_typed(typed).people));
     let (in_reply_to, references) = conversation(caller, form);
     let original = forward::original(caller, form).map_err(|fault| match fault {
         Fault::Bad(why) => why,
-        _ => "The original message can't be read at the moment. Try again.".to_owned(),
+        _ => "The original message can’t be read right now. Try again in a moment.".to_owned(),
     })?;
     let (text, html) = match &original {
         Some(original) => {

@@ -55,7 +55,9 @@ pub fn original(caller: &Caller, form: &Form) -> Result<Option<Original>> {
     let from = form.answers.strip_prefix("forward:").unwrap_or_default();
     match found(caller, from)? {
         Some((email, raw)) => Ok(Some(of_message(caller, &email, &raw))),
-        None => Err(Fault::Bad("The original message is gone. Untick it to send your text alone.".to_owned())),
+        None => Err(Fault::Bad(
+            "The original message no longer exists. To send only your text, uncheck the original.".to_owned(),
+        )),
     }
 }
 

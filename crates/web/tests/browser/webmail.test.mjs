@@ -169,7 +169,7 @@ test('a Send is taken back within its time', async () => {
   await bob.getByRole('button', { name: 'Undo' }).click();
   await bob.locator('[data-code=unsent]').waitFor();
   assert.equal(await bob.getByLabel('Subject').inputValue(), 'Sent too early');
-  await bob.getByRole('button', { name: 'Throw the draft away' }).click();
+  await bob.getByRole('button', { name: 'Discard draft' }).click();
   await bob.locator('[data-code=discarded]').waitFor();
   await bob.context().close();
 });
@@ -328,10 +328,10 @@ test('leaving the page at once keeps what was typed', async () => {
   const ann = await signIn('ann');
   await write(ann, 'bob@example.org', 'Half a thought', 'Not finished');
   await ann.getByRole('link', { name: /^Inbox/ }).first().click();
-  await ann.getByText('Kept as a draft.').waitFor();
-  await ann.getByRole('link', { name: 'Go on' }).click();
+  await ann.getByText('Saved as draft.').waitFor();
+  await ann.getByRole('link', { name: 'Edit draft' }).click();
   await ann.waitForFunction(() => document.querySelector('#text')?.value === 'Not finished');
-  await ann.getByRole('button', { name: 'Throw the draft away' }).click();
+  await ann.getByRole('button', { name: 'Discard draft' }).click();
   await ann.locator('[data-code=discarded]').waitFor();
   await ann.context().close();
 });

@@ -67,13 +67,16 @@ async fn a_refused_send_keeps_what_was_typed_and_attached() {
     let world = World::new().await;
     let mut browser = world.signed_in("ann").await;
     let (key, csrf) = key_and_csrf(&mut browser, "/compose").await;
-    for (to, says) in
-        [("", "Add at least one recipient."), ("bob@example.org, carl", "carl"), ("bob@exa mple", "exa mple")]
-    {
+    for (to, code, says) in [
+        ("", "recipient-missing", ""),
+        ("bob@example.org, carl", "recipients-invalid", "carl"),
+        ("bob@exa mple", "recipients-invalid", "exa mple"),
+    ] {
         let answer = browser.compose(&letter(&key, &csrf, to), &[("map.txt", b"N 54")]).await;
         let text = answer.text();
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{to}");
-        assert!(text.contains(says) && text.contains("High water") && text.contains("map.txt"), "{to}: {text}");
+        assert!(answer.has_code(code) && text.contains(says), "{to}: {text}");
+        assert!(text.contains("High water") && text.contains("map.txt"), "{to}: {text}");
     }
     assert_eq!(world.mailbox("ann", Role::Sent).total, 0);
 }
