@@ -1,5 +1,5 @@
 // @ts-check
-// Live update. One tab of a browser holds the connection and tells the others, for a browser opens only six.
+// Live updates. One tab holds the connection and tells the others, because a browser opens only six.
 import { refresh } from './pages.js';
 
 const channel = 'BroadcastChannel' in self ? new BroadcastChannel('holdfast') : undefined;
@@ -28,7 +28,7 @@ function listen() {
     channel?.postMessage('ended');
     onEnded();
   });
-  // EventSource connects again by itself, but gives up on a refusal: signed out, or the service is coming back.
+  // EventSource reconnects, but gives up when refused: signed out, or the service is starting.
   source.addEventListener('error', () => {
     if (source.readyState !== EventSource.CLOSED) return;
     setTimeout(listen, 20_000 + Math.random() * 20_000);
@@ -38,7 +38,7 @@ function listen() {
   addEventListener('pageshow', (event) => event.persisted && listen());
 }
 
-/** The page is not its reader's any more: it is asked for again. What is being written stays to be copied. */
+/** The session has ended: reload. A message being written stays on the page, so that it can be copied. */
 function onEnded() {
   if (!document.querySelector('#compose')) location.reload();
 }

@@ -1,4 +1,4 @@
-//! Who is signed in, and what a page for them needs to know.
+//! The account that is signed in, and what its pages need to know.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,28 +18,28 @@ use crate::site::Site;
 use crate::time::Calendar;
 use crate::view::{Page, fresh_key};
 
-/// Seconds in which a Send can be taken back, if nothing was chosen.
+/// Seconds in which sending can be undone, by default.
 pub const DEFAULT_HOLD_SECONDS: u32 = 8;
 
-/// What someone has chosen, as pages need it.
+/// The account's settings that pages need.
 #[derive(Clone, Debug)]
 pub struct Preferences {
-    /// Below what they write.
+    /// Added to the end of new messages.
     pub signature: String,
-    /// How long a Send is held.
+    /// How long a sent message is held, so that sending can be undone.
     pub hold_seconds: u32,
-    /// Load pictures from elsewhere without asking.
+    /// Show remote images without asking.
     pub remote_images: bool,
 }
 
-/// Someone who is signed in. Extracting it from a request sends others to the sign-in page.
+/// A signed-in account. Extracting it from a request redirects visitors to the sign-in page.
 #[derive(Clone)]
 pub struct Caller {
     /// The site.
     pub site: Site,
-    /// Whose account.
+    /// The account.
     pub account: AccountId,
-    /// Where it lies.
+    /// The realm of its mail and address book.
     pub realm: RealmId,
     /// Its login.
     pub address: String,
@@ -47,11 +47,11 @@ pub struct Caller {
     addresses: Arc<[String]>,
     /// The name people see; may be empty.
     pub name: String,
-    /// Whether it may administer.
+    /// Whether it is an administrator.
     pub admin: bool,
     /// `auto`, `light` or `dark`.
     pub theme: &'static str,
-    /// Choices.
+    /// Settings.
     pub preferences: Preferences,
     /// The session.
     pub session: Session,
@@ -59,11 +59,11 @@ pub struct Caller {
     pub peer: Peer,
     zone: String,
     token: String,
-    /// Nobody waits for the answer any more.
+    /// The client no longer waits for the answer.
     gone: Arc<AtomicBool>,
 }
 
-/// Says so when it is dropped before the work that it stands for has ended.
+/// Sets the flag if it is dropped before the work has ended.
 struct Waiting(Option<Arc<AtomicBool>>);
 
 impl Drop for Waiting {
@@ -80,7 +80,7 @@ impl FromRequestParts<Site> for Caller {
     async fn from_request_parts(parts: &mut Parts, site: &Site) -> Result<Self> {
         let jar = Jar::of(&parts.headers, &parts.extensions, site);
         let peer = parts.extensions.get::<Peer>().copied().unwrap_or_default();
-        // Only a page can be come back to.
+        // Only pages, not forms, can be returned to after signing in.
         let here =
             parts.uri.path_and_query().map(ToString::to_string).filter(|_| parts.method == axum::http::Method::GET);
         let sign_in = || Fault::SignIn(here.clone().filter(|at| at != "/live").unwrap_or_else(|| "/".to_owned()));
@@ -140,7 +140,7 @@ impl Caller {
         }
     }
 
-    /// Dates in their time zone.
+    /// Dates in the account's time zone.
     pub fn calendar(&self) -> Calendar {
         Calendar::new(&self.zone, Timestamp::now())
     }
@@ -151,20 +151,20 @@ impl Caller {
         Timestamp::now().as_millisecond()
     }
 
-    /// Whether an address is one of theirs.
+    /// Whether an address belongs to the account.
     pub fn is_me(&self, address: &str) -> bool {
         let address = address.to_lowercase();
         self.addresses.contains(&address)
     }
 
-    /// The addresses that they write as, the login first. Catch-alls are no sender's address.
+    /// The addresses that the account may send as, the login first, without catch-alls.
     pub fn senders(&self) -> Vec<String> {
         let login = self.address.to_lowercase();
         let others = self.addresses.iter().filter(|address| !address.starts_with('@') && **address != login);
         std::iter::once(&self.address).chain(others).cloned().collect()
     }
 
-    /// Read on a thread that may block.
+    /// Runs `work` on a thread that may block.
     pub async fn blocking<T: Send + 'static>(
         self,
         work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
@@ -187,8 +187,8 @@ impl Caller {
         done.map_err(Fault::internal)?
     }
 
-    /// Between two pieces of work: whether someone still waits for the whole. The request of a client that has gone, or
-    /// that took too long, is given up here.
+    /// Called between two pieces of work: fails if the client has gone or the request has taken too long, so that the
+    /// work is cancelled.
     pub fn awaited(&self) -> Result<()> {
         if self.gone.load(Ordering::Relaxed) {
             return Err(Fault::Unavailable(Duration::from_secs(5), "The request was cancelled.".to_owned()));

@@ -1,4 +1,4 @@
-//! The two cookies: who is signed in, and, before that, which browser it is.
+//! The two cookies: one for the session, and one for the browser of a visitor who hasn't signed in.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -6,7 +6,7 @@ use axum::http::{Extensions, HeaderMap, HeaderValue, header};
 
 use crate::site::Site;
 
-/// Who is at the other end. The listener puts it into the extensions of each request.
+/// The client of a connection. The listener puts it into the extensions of each request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Address of the client.
@@ -59,12 +59,12 @@ impl Jar {
         self.session.as_deref()
     }
 
-    /// What was given to the browser before anyone signed in.
+    /// The visitor's token, given to the browser before signing in.
     pub fn visitor(&self) -> Option<&str> {
         self.visitor.as_deref()
     }
 
-    /// Time zone of the browser, as its script told.
+    /// Time zone of the browser, as set by `zone.js`.
     pub fn zone(&self) -> Option<&str> {
         self.zone.as_deref()
     }

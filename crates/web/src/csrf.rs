@@ -1,8 +1,8 @@
 //! Forms are accepted from our own pages only.
 //!
-//! Two checks, each enough by itself in a browser of this decade: where the request says it comes from
-//! (`Sec-Fetch-Site`, else `Origin`), and a token that only a page of the same session can carry. The token is made
-//! anew for every page, so that compressing pages gives nothing away about it (BREACH).
+//! Two checks, either of which is enough in a current browser: the origin that the request states (`Sec-Fetch-Site`,
+//! else `Origin`), and a token that only a page of the same session can carry. Every page gets a fresh token, so that
+//! compressing pages reveals nothing about it (BREACH).
 
 use axum::http::{HeaderMap, header};
 use subtle::ConstantTimeEq;

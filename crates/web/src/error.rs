@@ -1,4 +1,4 @@
-//! What can go wrong, as pages: the one place where errors become HTTP.
+//! Errors as pages: the one place where errors become HTTP.
 
 use std::time::Duration;
 
@@ -10,31 +10,30 @@ use axum::response::{IntoResponse, Redirect, Response};
 use crate::problem::storage_full;
 use crate::view::Page;
 
-/// Why a request has no better answer.
+/// Why a request failed.
 #[derive(Debug)]
 pub enum Fault {
-    /// Sign in first, then go to that place.
+    /// Sign in first, then go to this path.
     SignIn(String),
     /// There is no such page, message or mailbox.
     NotFound(&'static str),
-    /// It is not permitted.
+    /// Not permitted, with the reason.
     Forbidden(&'static str),
-    /// The form was not understood.
+    /// The form was not understood, with the reason.
     Bad(String),
-    /// More bytes than permitted.
+    /// More bytes than permitted, with the limit in words.
     TooLarge(String),
-    /// Asked too often: again after that time.
+    /// Too many requests: try again after this time.
     TooMany(Duration),
-    /// It can not be done now: again after that time.
+    /// Not possible now: try again after this time. With the reason.
     Unavailable(Duration, String),
-    /// It can't be said whether it was done: the connection ends without an answer, and the page tries again with the same
-    /// key.
+    /// The outcome is unknown: the connection ends without an answer, and the page tries again with the same key.
     NoAnswer,
-    /// A mistake of ours; details are in the log.
+    /// A bug or damage on our side; details are in the log.
     Internal,
 }
 
-/// Marks a response that must not be sent: whoever serves the connection ends it instead.
+/// Marks a response that must not be sent: the server closes the connection instead.
 #[derive(Debug, Clone, Copy)]
 pub struct EndsWithoutAnswer;
 
@@ -42,7 +41,7 @@ pub struct EndsWithoutAnswer;
 pub type Result<T, E = Fault> = std::result::Result<T, E>;
 
 impl Fault {
-    /// Log `error`, and say only that something went wrong.
+    /// Logs `error`; the page says only that something went wrong.
     pub fn internal(error: impl std::fmt::Display) -> Self {
         tracing::error!(%error, "a web request failed");
         Self::Internal
@@ -100,7 +99,7 @@ impl Fault {
         }
     }
 
-    /// The answer to a script.
+    /// The answer to a script, as problem details (RFC 9457) with a `code`.
     pub fn into_json(self) -> Response {
         let status = if matches!(self, Self::SignIn(_)) { StatusCode::UNAUTHORIZED } else { self.status() };
         let (title, detail) = self.words();
@@ -131,7 +130,7 @@ impl Fault {
     }
 }
 
-/// A duration as people say it.
+/// A duration in words.
 pub fn words_for(wait: Duration) -> String {
     match wait.as_secs() {
         ..=1 => "a second".to_owned(),
@@ -282,7 +281,7 @@ impl From<delivery::DeliveryError> for Fault {
     }
 }
 
-/// As a sentence. A first word that is data (an address, a name) stays as it is.
+/// An error text as a sentence. A first word that is data (an address, a name) keeps its case.
 pub fn capital(text: &str) -> String {
     let word = text.split_whitespace().next().unwrap_or_default().trim_end_matches('.');
     if word.contains(['@', '.', '/', '\u{201c}']) {

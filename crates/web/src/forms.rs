@@ -1,4 +1,4 @@
-//! Forms as they come in: bounded, from our own pages, with the fields by name.
+//! Posted forms: limited in size, accepted from our own pages only, with fields by name.
 
 use std::time::Duration;
 
@@ -19,14 +19,14 @@ use crate::room::Share;
 use crate::site::Site;
 use crate::view::fresh_key;
 
-/// Most fields of one form.
+/// Most fields that are read of one form.
 const MAX_FIELDS: usize = 2_000;
-/// Most files of one form.
+/// Most files that are read of one form.
 const MAX_FILES: usize = 100;
 /// Longest name of a file, in characters.
 const MAX_FILE_NAME: usize = 200;
 
-/// A form that was posted by a page of ours.
+/// A form posted by one of our pages.
 #[derive(Debug, Default)]
 pub struct Posted {
     fields: Vec<(String, String)>,
@@ -43,7 +43,7 @@ impl Posted {
         self.fields.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 
-    /// A field that names a place of this site; `/` if it names none.
+    /// A field with a path of this site; `/` if it holds no such path.
     pub fn local(&self, name: &str) -> String {
         local(self.get(name)).unwrap_or("/").to_owned()
     }
@@ -53,7 +53,7 @@ impl Posted {
         self.local("back")
     }
 
-    /// What names the act that this form asks for: the same form with the same content gives the same.
+    /// The idempotency key of what the form asks for: the same form with the same content gives the same key.
     pub fn act_key(&self, content: &str) -> Vec<u8> {
         let key = match self.get("key") {
             "" => fresh_key(),
@@ -64,8 +64,8 @@ impl Posted {
         hasher.finalize().as_bytes()[..16].to_vec()
     }
 
-    /// Whether a page of ours had the form. That of a visitor serves for signing in and setting up only: whoever plants
-    /// a visitor's cookie gains no token for what a session may do.
+    /// Refuses forms that no page of ours made. A visitor's token is good only for signing in and setting up, so that
+    /// planting a visitor's cookie gives no token for the actions of a session.
     fn check(self, headers: &HeaderMap, jar: &Jar, path: &str) -> Result<Self> {
         let token = self.get("csrf");
         let visitor = jar.visitor().filter(|_| matches!(path, "/signin" | "/setup"));
@@ -80,7 +80,7 @@ impl Posted {
     }
 }
 
-/// A path of this site, if `text` is one: nothing that a browser would take for another site.
+/// `text` if it is a path of this site that no browser takes for another site.
 pub fn local(text: &str) -> Option<&str> {
     let ok = text.starts_with('/')
         && !text.starts_with("//")
@@ -121,16 +121,16 @@ impl FromRequest<Site> for Posted {
 pub struct PostedFile {
     /// Its name, without folders.
     pub name: String,
-    /// Its media type, as the browser says.
+    /// Its media type, as stated by the browser.
     pub content_type: String,
     /// What is in it.
     pub content: Vec<u8>,
 }
 
-/// Room for a form with large files, which is held in memory; taken before it is read.
+/// A place among the uploads that may be in memory at once, taken before the form is read. `None` for a small form.
 pub type Room = Option<(Share, OwnedSemaphorePermit)>;
 
-/// A form of at most so many bytes needs no room.
+/// Forms up to this size need no place among the uploads.
 const SMALL_BYTES: usize = 1_000_000;
 
 async fn room(parts: &mut Parts, site: &Site) -> Result<Room> {
@@ -147,7 +147,7 @@ async fn room(parts: &mut Parts, site: &Site) -> Result<Room> {
     Ok(Some((share, all.clone().try_acquire_owned().map_err(|_| busy())?)))
 }
 
-/// How long a request says it is.
+/// The `Content-Length` of a request.
 fn announced(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
@@ -158,7 +158,7 @@ pub struct PostedFiles {
     pub form: Posted,
     /// The files.
     pub files: Vec<PostedFile>,
-    /// What is taken while they are held.
+    /// Their place among the uploads.
     pub room: Room,
 }
 
@@ -215,8 +215,8 @@ impl PostedFiles {
     }
 }
 
-/// Reads what is not wanted, so that a browser, which listens only after it has sent everything, hears why; but not more
-/// than three times what is taken.
+/// Reads and drops a body that is too large, because a browser listens for the reason only after it has sent
+/// everything; at most three times the limit.
 async fn pass_over(body: Body, limit: usize) {
     let mut left = limit.saturating_mul(3);
     let mut pieces = body.into_data_stream();
@@ -226,7 +226,7 @@ async fn pass_over(body: Body, limit: usize) {
     }
 }
 
-/// The name of a file without folders and what can not be seen.
+/// The name of a file without folders and control characters.
 fn file_name(name: &str) -> String {
     let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
     name.chars().filter(|c| !c.is_control()).take(MAX_FILE_NAME).collect()

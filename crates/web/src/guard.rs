@@ -1,4 +1,4 @@
-//! What surrounds every request: headers, the first run, time.
+//! Middleware around every request: headers, the first run, time limits.
 
 use std::time::{Duration, Instant};
 
@@ -20,13 +20,13 @@ pub async fn headers(State(site): State<Site>, request: Request, next: Next) -> 
     let encrypted = request.extensions().get::<Peer>().is_some_and(|peer| peer.tls);
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    // Only where the operator says that people come by TLS: a browser would insist on it for a year.
+    // Only if the operator says that people connect by TLS: browsers insist on it for a year.
     let always_tls = site.options.public_url.as_deref().is_some_and(|url| url.starts_with("https://"));
     if always_tls && encrypted {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
     let always: [(HeaderName, &'static str); 7] = [
-        // A proxy that keeps what it is not told to leave would keep even the way to the sign-in page.
+        // Some proxies cache everything that doesn't forbid it, even the redirect to the sign-in page.
         (header::CACHE_CONTROL, "private, no-store"),
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::REFERRER_POLICY, "no-referrer"),
@@ -41,9 +41,9 @@ pub async fn headers(State(site): State<Site>, request: Request, next: Next) -> 
     response
 }
 
-/// What a browser says it wants an answer for (`Sec-Fetch-Dest`): pages are for windows, frames and scripts of ours. An
-/// address of a page that a message makes the browser load as a picture, a style or anything else is answered with 403
-/// before anything is looked at, so that opening a message does nothing else.
+/// Checks what a browser wants an answer for (`Sec-Fetch-Dest`): pages are for windows, frames and our own scripts. If a
+/// message makes the browser load a page's address as a picture, a style or anything else, the answer is 403 before any
+/// handler runs, so that opening a message has no other effect.
 pub async fn destination(request: Request, next: Next) -> Response {
     let wanted = request.headers().get(HeaderName::from_static("sec-fetch-dest")).and_then(|value| value.to_str().ok());
     if !may_be(request.uri().path(), wanted) {
@@ -70,7 +70,7 @@ fn is_inline_picture(path: &str) -> bool {
         && parts.next().is_none()
 }
 
-/// What is open at this moment. The one place that decides it: while there is no account only the setup page is.
+/// Redirects to the setup page while there is no account. The one place that decides it.
 pub async fn stage(State(site): State<Site>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if path.starts_with("/assets/") || path == "/setup" {
@@ -83,10 +83,10 @@ pub async fn stage(State(site): State<Site>, request: Request, next: Next) -> Re
     }
 }
 
-/// A form is told that it is done once that is acknowledged, whether it was done now or found done in what was read:
-/// people press again when a button hangs, and what they are told must outlive this machine then too.
+/// Answers a form only once its commits are acknowledged (by standbys, if so configured), also if the form was found to
+/// be done already: people press a button again when it hangs, and the second answer must be as durable as the first.
 pub async fn acknowledged(State(site): State<Site>, request: Request, next: Next) -> Response {
-    // Who signs in has done nothing that must outlive this machine, and wants to read.
+    // Signing in changes nothing that must survive this machine, and people want to read.
     let acts = request.method() == Method::POST && request.uri().path() != "/signin";
     let response = next.run(request).await;
     if !acts || !(response.status().is_success() || response.status().is_redirection()) {
@@ -98,11 +98,11 @@ pub async fn acknowledged(State(site): State<Site>, request: Request, next: Next
     }
 }
 
-/// A request that takes too long is given up, and all are counted. Live updates take as long as they like.
+/// Ends requests that take too long, and measures all of them. Live updates have no time limit.
 pub async fn timed(State(site): State<Site>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let upload = request.method() == Method::POST && request.uri().path() == "/compose";
-    // Reading the log of a month takes its time.
+    // Reading a month of the log takes long.
     let reads_much = request.uri().path().starts_with("/rewind/");
     let limit = site.options.request_timeout * if upload || reads_much { 10 } else { 1 };
     let kind = if request.method() == Method::POST { "post" } else { "get" };
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_are_no_pictures_styles_or_scripts() {
+    fn pages_are_not_served_as_images_styles_or_scripts() {
         let pages = [
             "/",
             "/mail/inbox",

@@ -1,4 +1,4 @@
-//! Requests that last: what is still coming in or going out when a session ends goes no further.
+//! Long requests: an upload or download stops when its session ends.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,10 +14,10 @@ use crate::cookies::Jar;
 use crate::error::{Fault, Result};
 use crate::site::Site;
 
-/// An answer up to this size is on its way as soon as it is made.
+/// Answers up to this size are sent at once and never cut off.
 const SHORT_BYTES: u64 = 64 * 1024;
 
-/// The access of whoever a request's cookie says is signed in; `None` for a visitor.
+/// The access of the session in the request's cookie; `None` for a visitor.
 fn access_of(site: &Site, jar: &Jar) -> Result<Option<Access>> {
     let Some(token) = jar.session() else { return Ok(None) };
     let Some(session) = site.directory.session(token)? else { return Ok(None) };
@@ -27,12 +27,12 @@ fn access_of(site: &Site, jar: &Jar) -> Result<Option<Access>> {
 
 fn refused(ended: Ended) -> Fault {
     match ended {
-        Ended::RoleLost => Fault::Forbidden("These pages are for administrators."),
+        Ended::RoleLost => Fault::Forbidden("Only administrators can open these pages."),
         _ => Fault::SignIn("/".to_owned()),
     }
 }
 
-/// Reads what is posted, for as long as the one who posts it is signed in.
+/// Reads a posted body for as long as its session lasts.
 pub async fn while_signed_in<T>(site: &Site, jar: &Jar, read: impl Future<Output = Result<T>>) -> Result<T> {
     let Some(mut access) = access_of(site, jar)? else { return read.await };
     let read = tokio::select! {
@@ -46,7 +46,7 @@ pub async fn while_signed_in<T>(site: &Site, jar: &Jar, read: impl Future<Output
     }
 }
 
-/// A large answer breaks off when the session that asked for it ends: a download that was cut off is seen to be.
+/// Cuts off a large answer when its session ends, so that the client sees that the download is incomplete.
 pub async fn answers(State(site): State<Site>, request: Request, next: Next) -> Response {
     let jar = Jar::of(request.headers(), request.extensions(), &site);
     let response = next.run(request).await;

@@ -1,4 +1,4 @@
-//! Live update: a stream of server-sent events that follows the account's commits.
+//! Live updates: a stream of server-sent events that follows the account's commits.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -16,17 +16,17 @@ use tokio_util::sync::CancellationToken;
 use crate::caller::Caller;
 use crate::error::{Fault, Result};
 
-/// Changes closer together than this are told together.
+/// Changes within this time are sent as one event.
 const GATHER: Duration = Duration::from_millis(250);
-/// So often a sign of life goes out, and a session that is over is noticed.
+/// How often a keep-alive is sent and an expired session is noticed.
 const PULSE: Duration = Duration::from_secs(25);
 /// A stream ends after this long; the browser opens another.
 const LIFETIME: Duration = Duration::from_hours(1);
 
-/// What the page is told.
+/// The event that a page gets.
 #[derive(Serialize)]
 struct Change {
-    /// The account's state now.
+    /// The account's current state.
     state: u64,
     /// Unread messages in INBOX.
     unread: u32,
@@ -55,11 +55,11 @@ struct Stream<P> {
     caller: Caller,
     watch: watch::Receiver<RealmSeq>,
     access: Access,
-    /// Its share of the streams there may be.
+    /// Its place among the streams that may be open at once.
     permit: P,
     shutdown: CancellationToken,
     ends: Instant,
-    /// The page was told that there is nothing more to come.
+    /// The page was told that the session has ended.
     over: bool,
 }
 
@@ -78,7 +78,7 @@ impl<P> Stream<P> {
             () = tokio::time::sleep(PULSE) => false,
         };
         if !changed {
-            // A session that nobody ended ends by itself after a while.
+            // Sessions also expire.
             if self.access.is_over().is_some() {
                 return Some(self.end());
             }
@@ -102,7 +102,7 @@ impl<P> Stream<P> {
         Some((Ok(event), Self { caller, watch, access, permit, shutdown, ends, over }))
     }
 
-    /// Tells the page to ask anew who it is for.
+    /// Tells the page to reload, as its session has ended.
     fn end(mut self) -> (Result<Event, Infallible>, Self) {
         self.over = true;
         (Ok(Event::default().event("ended").data("{}")), self)

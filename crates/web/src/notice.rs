@@ -1,7 +1,7 @@
-//! What has just happened: a line below the page, with a way back where there is one.
+//! Notices: a line below the page that says what has just happened, with Undo where that is possible.
 //!
-//! An answer to a form is a redirect; what it has to tell stands in the address as `done=act:KEY`, and is looked up in
-//! what the act left behind. So it can not be forged into saying something, and reloading tells the truth.
+//! The answer to a form is a redirect with `done=act:KEY` in its address. The text is looked up in the receipt that the
+//! act left behind, so an address can't be forged to show any text, and reloading shows the present state.
 
 use continuity::rewind::told;
 use mailstore::ThreadId;
@@ -14,7 +14,7 @@ use crate::templates::Notice;
 
 const UNSENT: &str = "Sending undone. The message is a draft again.";
 
-/// The notice for `done`, if there is something to tell.
+/// The notice for `done`, if there is one.
 pub fn find(caller: &Caller, done: Option<&str>, back: &str) -> Result<Option<Notice>> {
     let Some(done) = done else { return Ok(None) };
     let plain = |text: &str| Notice { text: text.to_owned(), back: back.to_owned(), ..Notice::of(done) };
@@ -85,7 +85,7 @@ pub fn find(caller: &Caller, done: Option<&str>, back: &str) -> Result<Option<No
     })
 }
 
-/// Where a conversation is that is not in the mailbox in which it was looked for.
+/// The notice for a conversation that is no longer in the mailbox where it was looked for.
 fn elsewhere(caller: &Caller, thread: &str, back: &str) -> Result<Option<Notice>> {
     let Ok(thread) = thread.parse::<ThreadId>() else { return Ok(None) };
     let mail = &caller.site.mailstore;

@@ -1,20 +1,19 @@
-//! Where this site is, as the browser that asks sees it.
+//! The origin of this site, as the requesting browser sees it.
 //!
 //! The frame of a message may fetch its own inline pictures and nothing else of this site. A content security policy
-//! names a path only together with a host, and behind a proxy the `Host` that we see need not be the browser's. So what
-//! the browser says itself (the frame asks with `referrerpolicy="origin"`) goes before, and the configured address
-//! stands beside it.
+//! names a path only together with a host, and behind a proxy the `Host` that we see need not be the browser's. So the
+//! browser's own word (the frame asks with `referrerpolicy="origin"`) comes first, and the configured address is added.
 
 use std::borrow::Cow;
 
 use axum::http::{HeaderMap, Uri, header};
 use bytes::Bytes;
 
-/// Where this site is: as `host:port` or `scheme://host:port`, each once; empty if it is not known.
+/// The origins of this site, as `host:port` or `scheme://host:port`, without duplicates; empty if unknown.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Origin(Vec<String>);
 
-/// Where the browser of a request sees this site.
+/// The origins at which the browser of a request sees this site.
 pub fn of(headers: &HeaderMap, uri: &Uri, public_url: Option<&str>) -> Origin {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let ours = text("sec-fetch-site") == Some("same-origin");
@@ -35,7 +34,7 @@ impl Origin {
         self.0.iter().map(|origin| format!(" {origin}{path}")).collect()
     }
 
-    /// Whether an absolute web address leads here.
+    /// Whether an absolute URL leads to this site.
     fn is_here(&self, address: &str) -> bool {
         let Some(there) = authority_of(address) else { return true };
         self.0.iter().any(|origin| {
@@ -45,8 +44,8 @@ impl Origin {
     }
 }
 
-/// Takes the addresses out of pictures that would be loaded from this site: a message must not make its reader's
-/// browser ask for pages here. Inline pictures have relative addresses and stay. Works on what the cleaner gives, whose attributes
+/// Removes the addresses of pictures that would be loaded from this site: a message must not make its reader's
+/// browser request pages here. Inline pictures have relative addresses and stay. Works on what the cleaner gives, whose attributes
 /// are written in one way.
 pub fn without_own_pictures(html: &Bytes, own: &Origin) -> Bytes {
     const SOURCE: &[u8] = b" src=\"http";
@@ -88,7 +87,7 @@ fn is_authority(text: &str) -> bool {
         && text.bytes().any(|b| b.is_ascii_alphanumeric())
 }
 
-/// Host and port that an address leads to, as [`normal`] writes them; `None` if that can't be said for sure.
+/// Host and port of a URL, as [`normal`] writes them; `None` if they are ambiguous.
 fn authority_of(address: &str) -> Option<Cow<'static, str>> {
     let url = url::Url::parse(address).ok()?;
     let host = url.host_str()?.trim_end_matches('.');
@@ -127,7 +126,7 @@ mod tests {
         assert_eq!(sources(&proxied, None), " https://mail.x/p/");
         assert_eq!(sources(&[("host", "127.0.0.1")], Some("https://mail.x/")), " 127.0.0.1/p/ https://mail.x/p/");
         assert_eq!(sources(&[], None), " 'self'");
-        // Another site that leads here says nothing about where this one is.
+        // Another site's link to this one doesn't tell this one's origin.
         let linked = [("host", "mail.x"), ("sec-fetch-site", "cross-site"), ("referer", "https://evil.x/")];
         assert_eq!(sources(&linked, None), " mail.x/p/");
         assert_eq!(sources(&[("host", "x; script-src *")], None), " 'self'");

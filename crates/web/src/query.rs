@@ -216,7 +216,7 @@ fn other(term: &str, name: &str) -> Meaning {
     {
         Some(known) => {
             let problem = format!(
-                "\u{201c}{}\u{201d} is looked for as text. Did you mean {known}:{}?",
+                "\u{201c}{}\u{201d} is searched as text. Did you mean {known}:{}?",
                 short(term),
                 short(&term[name.len() + 1..])
             );

@@ -1,8 +1,9 @@
-//! Making pages out of messages, within bounds.
+//! Limits on turning messages into pages.
 //!
-//! A message of some megabytes costs a good part of a second and several times its size. So requests that render
-//! take turns, a few of each account and of the service at once; what was cleaned is kept, so that a page and its frame
-//! clean it once; and the bytes of answers that nobody reads count against their account until they are read.
+//! Rendering a message of several megabytes takes a good part of a second and several times its size in memory. So
+//! requests that render take turns, a few per account and for the whole service; cleaned messages are cached, so that a
+//! page and its frame clean one only once; and the bytes of answers that a client has not read yet count against its
+//! account.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -19,39 +20,39 @@ use mailstore::{EmailId, RealmId};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Requests of one account that render at once; others wait for their turn.
+/// Requests of one account that may render at once; others wait for their turn.
 const TURNS_EACH: usize = 2;
-/// Requests that render at once, at least; else twice the processors.
+/// Requests that may render at once over all accounts: twice the processors, and at least this many.
 const TURNS_LEAST: usize = 4;
-/// Bytes of answers of one account, and of all, that may wait for their readers; a request beyond waits.
+/// Bytes of unread answers that one account may have; further requests wait.
 const HELD_EACH_BYTES: usize = 32 * 1024 * 1024;
-/// See [`HELD_EACH_BYTES`].
+/// The same over all accounts, see [`HELD_EACH_BYTES`].
 const HELD_BYTES: usize = 512 * 1024 * 1024;
-/// What a permit stands for.
+/// Bytes that one permit stands for.
 const HELD_UNIT_BYTES: usize = 1024;
-/// Answers are given out in pieces of so many bytes, so that what was not asked for yet is not queued.
+/// Answers are sent in pieces of this size, so that only what the client asks for is queued.
 const PIECE_BYTES: usize = 64 * 1024;
-/// Cleaned messages that are kept, in bytes.
+/// Most bytes of cleaned messages in the cache.
 const KEPT_BYTES: usize = 64 * 1024 * 1024;
-/// And of each message at most.
+/// Most bytes of one cleaned message in the cache.
 const KEPT_EACH_BYTES: usize = 12 * 1024 * 1024;
-/// And how many.
+/// Most messages in the cache.
 const KEPT: usize = 4_096;
 
 /// A message as it is shown, its HTML cleaned.
 #[derive(Debug, Default)]
 pub struct Cleaned {
-    /// For the frame, if it has any.
+    /// Its HTML for the frame, if it has any.
     pub html: Option<Bytes>,
     /// Its text, if it has no HTML.
     pub text: String,
-    /// What is said of it above.
+    /// Notes shown above it.
     pub notes: Vec<String>,
-    /// Pictures from elsewhere that were left out.
+    /// How many remote images were left out.
     pub blocked: usize,
-    /// Whether it has no colours of its own.
+    /// Whether it sets no colours of its own.
     pub adapts: bool,
-    /// What is listed below it.
+    /// The attachments listed below it.
     pub attachments: Vec<Attachment>,
 }
 
@@ -61,10 +62,10 @@ impl Cleaned {
     }
 }
 
-/// Which message, for whom, with pictures from elsewhere or without.
+/// The account, the message, and whether remote images are shown.
 pub type Key = (RealmId, EmailId, bool);
 
-/// See the module.
+/// The limits and the cache, see the module.
 pub struct Rendering {
     turns: Arc<Semaphore>,
     held: Arc<Semaphore>,
@@ -72,7 +73,7 @@ pub struct Rendering {
     kept: Mutex<Kept>,
 }
 
-/// Of one account.
+/// The limits of one account.
 struct Bounds {
     turns: Arc<Semaphore>,
     held: Arc<Semaphore>,
@@ -87,7 +88,7 @@ impl Default for Bounds {
     }
 }
 
-/// What is held of an account's bounds. Dropping it gives it back.
+/// A share of an account's limits. Dropping it gives the share back.
 pub struct Held {
     permits: [Option<OwnedSemaphorePermit>; 2],
     account: AccountId,
@@ -98,7 +99,7 @@ impl Drop for Held {
     fn drop(&mut self) {
         self.permits = [None, None];
         let mut accounts = self.accounts.lock();
-        // Nothing is kept of those who have nothing.
+        // An account that holds nothing needs no entry.
         let unused = accounts.get(&self.account).is_some_and(|bounds| {
             Arc::strong_count(bounds) == 1
                 && bounds.turns.available_permits() == TURNS_EACH
@@ -131,14 +132,14 @@ impl Rendering {
         self.hold(account, [own, all])
     }
 
-    /// An answer that counts against its account until it was read. Waits until there is room for it.
+    /// An answer that counts against its account until the client has read it. Waits until the limits allow it.
     pub async fn held(&self, account: AccountId, response: Response) -> Response {
         let (mut parts, body) = response.into_parts();
         let said = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let Some(bytes) = said.or_else(|| usize::try_from(body.size_hint().exact()?).ok()) else {
             return Response::from_parts(parts, body);
         };
-        // A single answer may be larger than the bound; then it is alone.
+        // A single answer may be larger than the limit; then it is the only one.
         let units = |most: usize| bytes.min(most).div_ceil(HELD_UNIT_BYTES) as u32;
         let bounds = self.bounds(account);
         let own = bounds.held.clone().acquire_many_owned(units(HELD_EACH_BYTES)).await.ok();
@@ -150,7 +151,7 @@ impl Rendering {
             Ok(whole) => in_pieces(whole).map(Ok).left_stream(),
             Err(error) => stream::iter([Err(error)]).right_stream(),
         });
-        // Goes with the stream.
+        // Released with the stream.
         let pieces = pieces.map(move |piece| {
             let _ = &held;
             piece
@@ -166,23 +167,23 @@ impl Rendering {
         self.accounts.lock().entry(account).or_default().clone()
     }
 
-    /// What was cleaned before.
+    /// A cleaned message from the cache.
     pub fn kept(&self, key: Key) -> Option<Arc<Cleaned>> {
         self.kept.lock().get(key)
     }
 
-    /// Keeps what was cleaned, for as long as there is room.
+    /// Puts a cleaned message into the cache.
     pub fn keep(&self, key: Key, cleaned: &Arc<Cleaned>) {
         self.kept.lock().put(key, cleaned.clone());
     }
 }
 
-/// The same bytes in pieces; nothing is copied.
+/// Splits bytes into pieces without copying them.
 fn in_pieces(mut whole: Bytes) -> impl Stream<Item = Bytes> {
     stream::iter(std::iter::from_fn(move || (!whole.is_empty()).then(|| whole.split_to(whole.len().min(PIECE_BYTES)))))
 }
 
-/// An answer of several pieces, none of which is copied. It says how long it is.
+/// An answer of several pieces, without copying them, with its `Content-Length`.
 pub fn answer_of(pieces: Vec<Bytes>) -> Response {
     let bytes: usize = pieces.iter().map(Bytes::len).sum();
     let mut response = Response::new(Body::from_stream(stream::iter(pieces.into_iter().map(Ok::<_, Infallible>))));
@@ -190,11 +191,11 @@ pub fn answer_of(pieces: Vec<Bytes>) -> Response {
     response
 }
 
-/// The cleaned messages that are kept, those used last.
+/// A cache of cleaned messages that drops the least recently used.
 #[derive(Default)]
 struct Kept {
     all: HashMap<Key, (Arc<Cleaned>, u64)>,
-    /// Keys as they were used, each with its number; an older number of the same key is stale.
+    /// Keys in the order of use, each with a number; an older number of the same key is stale.
     used: VecDeque<(Key, u64)>,
     bytes: usize,
     number: u64,
@@ -224,7 +225,7 @@ impl Kept {
         self.shrink();
     }
 
-    /// Lets go of what was not used for the longest time, and of stale numbers.
+    /// Drops the least recently used messages and stale numbers.
     fn shrink(&mut self) {
         while self.bytes > KEPT_BYTES || self.all.len() > KEPT || self.used.len() > 4 * KEPT {
             let Some((key, number)) = self.used.pop_front() else { return };

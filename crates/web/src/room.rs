@@ -1,4 +1,4 @@
-//! Fair shares of what is dear: each account may have so much of it at once, so that one can not take all.
+//! Per-account limits on expensive operations, so that one account can't use up the service's capacity.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,26 +6,26 @@ use std::sync::Arc;
 use directory::AccountId;
 use parking_lot::Mutex;
 
-/// Room for each account. Cheap to clone.
+/// How many of an operation each account may run at once. Cheap to clone.
 #[derive(Clone)]
 pub struct Shares {
     most: u32,
     taken: Arc<Mutex<HashMap<AccountId, u32>>>,
 }
 
-/// A part of an account's room. Dropping it gives it back.
+/// One running operation of an account. Dropping it frees the place.
 pub struct Share {
     shares: Shares,
     account: AccountId,
 }
 
 impl Shares {
-    /// Room for `most` at once, for each account.
+    /// At most `most` at once for each account.
     pub fn new(most: u32) -> Self {
         Self { most, taken: Arc::default() }
     }
 
-    /// A share for `account`; `None` if it has taken all of its room.
+    /// A place for `account`; `None` if it has reached its limit.
     pub fn take(&self, account: AccountId) -> Option<Share> {
         let mut taken = self.taken.lock();
         let n = taken.entry(account).or_default();
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_takes_all_of_their_room_leaves_that_of_others() {
+    fn an_account_at_its_limit_leaves_others_theirs() {
         let shares = Shares::new(2);
         let first = shares.take(AccountId(1));
         let second = shares.take(AccountId(1));
@@ -64,6 +64,6 @@ mod tests {
         drop(first);
         assert!(shares.take(AccountId(1)).is_some());
         drop(second);
-        assert!(shares.taken.lock().is_empty(), "nothing is kept of those who have nothing");
+        assert!(shares.taken.lock().is_empty(), "accounts without operations have no entry");
     }
 }

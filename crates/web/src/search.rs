@@ -213,7 +213,7 @@ fn chips(typed: &str) -> Vec<Chip> {
         ("is:unread", "Unread"),
         ("is:starred", "Starred"),
         ("has:attachment", "With attachment"),
-        ("in:anywhere", "Also Trash and Spam"),
+        ("in:anywhere", "Include Trash and Spam"),
     ];
     let words: Vec<&str> = typed.split_whitespace().collect();
     TERMS

@@ -1,7 +1,7 @@
-//! Between the password and the code: who has typed the right password need not type it again with the code.
+//! Two-step sign-in: someone who has typed the right password need not type it again with the code.
 //!
-//! What is between is kept here, in memory, for some minutes and a few tries; the page has a ticket that names it. Lost
-//! with the process it costs typing the password once more.
+//! The password is kept in memory for some minutes and a few attempts; the page has a ticket that names it. If the
+//! process ends, the person types the password again.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -12,12 +12,12 @@ use crate::view::fresh_key;
 
 /// How long a code may take.
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
-/// How many codes may be tried.
+/// How many codes may be tried with one ticket.
 const TRIES: u32 = 5;
-/// Most that are between at once; beyond, the password is asked for again.
+/// Most sign-ins that wait for a code at once; beyond that, the password is asked for again.
 const MAX_WAITING: usize = 10_000;
 
-/// Those who have typed their password, and not yet a code. Not `Debug`: passwords are in it.
+/// Sign-ins with a right password that still need a code. Not `Debug`: it holds passwords.
 #[derive(Default)]
 pub struct SecondSteps(Mutex<HashMap<String, Waiting>>);
 
@@ -29,7 +29,7 @@ struct Waiting {
 }
 
 impl SecondSteps {
-    /// A ticket for someone whose password was right; empty if there is no room.
+    /// A ticket for a sign-in with the right password; empty if there are too many.
     pub fn ticket(&self, login: &str, password: &str) -> String {
         let mut waiting = self.0.lock();
         if waiting.len() >= MAX_WAITING {
@@ -45,7 +45,7 @@ impl SecondSteps {
         ticket
     }
 
-    /// The password of a ticket and login, for one try of a code.
+    /// The password of a ticket and login, for one attempt with a code.
     pub fn password(&self, ticket: &str, login: &str) -> Option<String> {
         let mut waiting = self.0.lock();
         waiting.retain(|_, one| one.since.elapsed() < PATIENCE && one.tries > 0);

@@ -1,4 +1,4 @@
-//! What surrounds every page: the mailboxes with their counts, who is signed in, the space used.
+//! The frame of every page: mailboxes with their counts, the account, the storage used.
 
 use mailstore::{Mailbox, MailboxId, Role};
 
@@ -11,7 +11,7 @@ use crate::time::size;
 /// The surroundings of a page for `caller`.
 pub fn build(caller: &Caller, view: &'static str, current: Option<MailboxId>) -> Result<Shell> {
     let mail = &caller.site.mailstore;
-    // Read before the lists: what changes meanwhile is told again by live update, never missed.
+    // Read before the lists: live update repeats what changes in between, so no change is missed.
     let state = mail.watch(caller.realm).borrow().0;
     let mut mailboxes = mail.mailboxes(caller.realm)?;
     mailboxes.sort_by_key(|mailbox| mailbox.role.map_or(usize::MAX, |role| role as usize));

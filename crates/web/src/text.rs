@@ -1,4 +1,4 @@
-//! Plain text as HTML: escaped, with links, with what is quoted folded away.
+//! Plain text as HTML: escaped, with links, long quotes folded.
 
 use std::fmt::{self, Write};
 
@@ -6,11 +6,11 @@ use askama::filters::{Escaper, Html};
 use mailkit::links::{Link, LinkKind, links};
 use mailkit::visible::{is_direction_mark, settled};
 
-/// Longest text that a page shows; what is beyond can be downloaded.
+/// Longest text that a page shows, in bytes; the rest can be downloaded.
 pub const MAX_SHOWN_BYTES: usize = 200_000;
-/// Most addresses of a text that become links; those after them stay text. Each makes the page some 150 bytes larger.
+/// Most addresses of a text that become links; later ones stay text. Each makes the page some 150 bytes larger.
 const MAX_LINKS: usize = 3_000;
-/// Most quoted blocks that are set off; those after them are shown as they are written.
+/// Most quoted blocks that are set off; later ones are shown as written.
 const MAX_BLOCKS: usize = 2_000;
 /// Quoted blocks of at least so many lines are folded.
 const FOLD_LINES: usize = 4;
@@ -86,7 +86,7 @@ pub fn escape(html: &mut String, text: &str) {
             '>' => html.push_str("&gt;"),
             '"' => html.push_str("&quot;"),
             '\'' => html.push_str("&#39;"),
-            // What can not be seen must not rearrange what can.
+            // Invisible characters must not rearrange visible ones.
             '\u{200e}' | '\u{200f}' | '\u{61c}' => html.push(c),
             '\0' => html.push('\u{fffd}'),
             c if is_direction_mark(c) => html.push('\u{fffd}'),
@@ -95,7 +95,7 @@ pub fn escape(html: &mut String, text: &str) {
     }
 }
 
-/// Escapes whatever templates put into pages: subjects, names, previews, file names, what was typed. See [`settled`].
+/// Escapes all values that templates put into pages: subjects, names, previews, file names, typed text. See [`settled`].
 #[derive(Clone, Copy)]
 pub struct OnPage;
 
@@ -105,7 +105,7 @@ impl Escaper for OnPage {
     }
 }
 
-/// The first letter that stands for a person, and the class of their colour.
+/// The letter of a person's avatar, and the class of its colour.
 pub fn avatar(name: &str, address: &str) -> (String, &'static str) {
     const HUES: [&str; 8] = ["h0", "h1", "h2", "h3", "h4", "h5", "h6", "h7"];
     let letter = name.chars().chain(address.chars()).find(|c| c.is_alphanumeric()).unwrap_or('?');
@@ -165,7 +165,7 @@ mod tests {
         assert!(out.contains(">www.shop.example/b</a> today."), "{out}");
     }
 
-    /// Whatever is sent, the page grows with the text and no further.
+    /// The page grows in proportion to the text for every kind of text.
     #[test]
     fn pages_grow_in_proportion_to_the_text() {
         let families = [

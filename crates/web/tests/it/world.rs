@@ -156,7 +156,7 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// Whether it tells a problem, or gives a notice, of that code.
+    /// Whether it shows a problem or a notice with this code.
     pub fn has_code(&self, code: &str) -> bool {
         self.text().contains(&format!("data-code=\"{code}\""))
     }
