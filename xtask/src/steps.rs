@@ -110,6 +110,7 @@ fn fuzz_one(target: &str, seconds: u32) -> Result<()> {
         .args(["fuzz", "run", target, "--"])
         .args([&format!("-max_total_time={seconds}"), "-print_final_stats=0", "-verbosity=0"])
         .env("RUSTC_BOOTSTRAP", "1")
+        .stdin(Stdio::null())
         .current_dir(root())
         .output()?;
     let said = [output.stdout, output.stderr].concat();
@@ -139,6 +140,7 @@ fn readme() -> Result<()> {
         .args(["run", "--release", "--", "serve"])
         .current_dir(&scratch)
         .env("CARGO_TARGET_DIR", root().join("target"))
+        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()?;
     let outcome = first_page(&mut child);
@@ -192,13 +194,13 @@ fn cargo(args: &[&str]) -> Result<()> {
     run(Command::new("cargo").args(args).current_dir(root()))
 }
 
-/// Runs a command and makes failure an error that names it.
+/// Runs a command, which gets an empty standard input, and makes failure an error that names it.
 pub fn run(command: &mut Command) -> Result<()> {
     let words: Vec<String> = std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
-    let status = command.status().with_context(|| words.join(" "))?;
+    let status = command.stdin(Stdio::null()).status().with_context(|| words.join(" "))?;
     ensure!(status.success(), "`{}` ended with {status}", words.join(" "));
     Ok(())
 }
