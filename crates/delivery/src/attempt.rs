@@ -13,6 +13,7 @@ use mailkit::{EmailAddress, dsn, trace};
 use mailstore::{Flags, MailError, NewMessage};
 use rand::RngExt as _;
 use store::StoreError;
+use tracing::Instrument as _;
 
 use crate::accept::delivery_key;
 use crate::dispatch::CommitError;
@@ -56,6 +57,11 @@ impl Delivery {
     /// answered, before the result is recorded: the connection is free for the next message by then. It is not called
     /// if there was nothing to attempt. Errors are dealt with here.
     pub(crate) async fn attempt(&self, outbound: &Outbound, leg_id: LegId, answered: impl FnOnce(bool) + Send) {
+        let span = tracing::info_span!("attempt", id = %leg_id.id, leg = leg_id.leg);
+        self.attempt_within(outbound, leg_id, answered).instrument(span).await;
+    }
+
+    async fn attempt_within(&self, outbound: &Outbound, leg_id: LegId, answered: impl FnOnce(bool) + Send) {
         let found = queue::due_leg(&self.inner.store.snapshot(), leg_id, self.now_ms());
         let (record, mut leg) = match found {
             Ok(Some(found)) => found,

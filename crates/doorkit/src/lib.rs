@@ -11,6 +11,7 @@ mod listener;
 mod network;
 mod patience;
 pub mod sasl;
+pub mod span;
 mod tickets;
 mod tls;
 

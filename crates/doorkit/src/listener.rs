@@ -19,8 +19,12 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
-use crate::{Conn, PATIENCE, Tls, network_of};
+use crate::{
+    Conn, PATIENCE, Tls, network_of,
+    span::{ConnId, span},
+};
 
 /// How a door's connections begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +38,8 @@ pub enum Security {
 /// Limits and options of one listener.
 #[derive(Debug, Clone)]
 pub struct ListenOptions {
+    /// The door's name in log events. Default: `door`.
+    pub name: &'static str,
     /// How connections begin. Default: plain.
     pub security: Security,
     /// Connections at once. Default 4,000.
@@ -58,6 +64,7 @@ pub struct ListenOptions {
 impl Default for ListenOptions {
     fn default() -> Self {
         Self {
+            name: "door",
             security: Security::Plain,
             max_connections: 4_000,
             max_per_network: 100,
@@ -232,17 +239,19 @@ impl Listener {
             Ok(conn) => conn,
             Err(error) => return tracing::debug!(%peer, %error, "gone before it began"),
         };
+        let span = span(self.options.name, peer, ConnId::new());
         let Some(tls) = tls else {
-            connections.spawn(serve(conn));
+            connections.spawn(serve(conn).instrument(span));
             return;
         };
         let (tls, serve) = (tls.clone(), serve.clone());
-        connections.spawn(async move {
+        let served = async move {
             match conn.starttls(&tls).await {
                 Ok(conn) => serve(conn).await,
-                Err(error) => tracing::debug!(%peer, %error, "TLS handshake"),
+                Err(error) => tracing::debug!(%error, "TLS handshake"),
             }
-        });
+        };
+        connections.spawn(served.instrument(span));
     }
 }
 

@@ -321,7 +321,18 @@ impl Session {
     /// Obeys one command and answers it.
     async fn obey(&mut self, Tagged { tag, command }: Tagged) -> Outcome<()> {
         self.wire.check_access()?;
-        metrics::counter!("holdfast_imap_commands_total", "command" => command.name()).increment(1);
+        let (name, begun) = (command.name(), Instant::now());
+        metrics::counter!("holdfast_imap_commands_total", "command" => name).increment(1);
+        let obeyed = self.obey_one(tag, command).await;
+        // IDLE takes as long as nothing happens.
+        if name != "idle" {
+            metrics::histogram!("holdfast_imap_command_seconds", "command" => name)
+                .record(begun.elapsed().as_secs_f64());
+        }
+        obeyed
+    }
+
+    async fn obey_one(&mut self, tag: String, command: Command) -> Outcome<()> {
         match command {
             Command::StartTls => return self.start_tls(&tag).await,
             Command::Compress(mechanism) => return self.compress(tag, &mechanism).await,
@@ -516,7 +527,7 @@ where
     E: Send + 'static,
     Failure: From<E>,
 {
-    match tokio::task::spawn_blocking(job).await {
+    match doorkit::span::spawn_blocking(job).await {
         Ok(result) => Ok(result?),
         Err(error) => {
             tracing::error!(%error, "an IMAP job died");

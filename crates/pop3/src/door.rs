@@ -217,6 +217,7 @@ impl Connection {
             Ok(login) => {
                 let opened = self.open(login.account).await;
                 if opened.is_ok() {
+                    doorkit::span::note_account(login.account.0);
                     self.wire.end_with(self.door.directory.access(login));
                 }
                 opened
@@ -361,7 +362,7 @@ fn refusal(error: MailError) -> Refusal {
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
+    doorkit::span::spawn_blocking(work).await.map_err(|error| {
         tracing::error!(%error, "a blocking task ended early");
         Refusal::new(Code::SysTemp, "mail can't be read now; try again soon")
     })
@@ -374,5 +375,5 @@ async fn read_piece(mut body: BodyReader, offset: u64) -> io::Result<(BodyReader
         let piece = body.read_range(offset, BODY_PIECE_BYTES).map_err(MailError::from);
         (body, piece)
     };
-    Ok(if is_small { read() } else { tokio::task::spawn_blocking(read).await? })
+    Ok(if is_small { read() } else { doorkit::span::spawn_blocking(read).await? })
 }

@@ -92,6 +92,7 @@ impl FromRequestParts<Site> for Caller {
 
 impl Caller {
     fn of(site: Site, session: Session, peer: Peer, jar: &Jar) -> Result<Option<Self>> {
+        doorkit::span::note_account(session.account.0);
         let Some(account) = site.directory.account(session.account)? else { return Ok(None) };
         let settings = site.directory.settings(account.id)?;
         let addresses = site.addresses_of(account.id)?;
@@ -178,7 +179,7 @@ impl Caller {
         work: impl FnOnce(Self) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let mut waiting = Waiting(Some(self.gone.clone()));
-        let done = tokio::task::spawn_blocking(move || {
+        let done = doorkit::span::spawn_blocking(move || {
             self.awaited()?;
             work(self)
         });

@@ -49,7 +49,7 @@ pub fn pieces(
         if reading.left.is_empty() {
             return Ok(None);
         }
-        let read = tokio::task::spawn_blocking(move || {
+        let read = doorkit::span::spawn_blocking(move || {
             let piece = reading.next();
             (piece, reading)
         });

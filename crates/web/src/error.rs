@@ -7,6 +7,7 @@ use axum::Json;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 
+use crate::guard;
 use crate::problem::storage_full;
 use crate::view::Page;
 
@@ -106,7 +107,8 @@ impl Fault {
         let mut response = (
             status,
             Json(serde_json::json!({
-                "title": title, "detail": detail, "status": status.as_u16(), "code": self.code()
+                "title": title, "detail": detail, "status": status.as_u16(), "code": self.code(),
+                "reference": self.reference(),
             })),
         )
             .into_response();
@@ -115,6 +117,11 @@ impl Fault {
         self.put_retry_after(headers);
         self.mark(&mut response);
         response
+    }
+
+    /// What to look for in the log, where that is what helps.
+    fn reference(&self) -> Option<String> {
+        matches!(self, Self::Internal | Self::NoAnswer | Self::Unavailable(..)).then(guard::reference).flatten()
     }
 
     fn mark(&self, response: &mut Response) {
@@ -149,6 +156,8 @@ struct FaultPage {
     link: &'static str,
     link_text: &'static str,
     status: String,
+    /// What the request is called in the log.
+    reference: Option<String>,
 }
 
 impl IntoResponse for Fault {
@@ -167,6 +176,7 @@ impl IntoResponse for Fault {
             link: "/",
             link_text: "Go to your mail",
             status: status.to_string(),
+            reference: self.reference(),
         };
         let mut response = (status, crate::view::html(&page)).into_response();
         self.mark(&mut response);

@@ -6,6 +6,8 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
+use doorkit::span::{ConnId, span};
+use tracing::Instrument as _;
 
 use crate::cookies::Peer;
 use crate::error::Fault;
@@ -14,6 +16,24 @@ use crate::site::Site;
 /// For pages: nothing but what this site serves, no inline script or style, no framing by others.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
     frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+tokio::task_local! {
+    /// What the request at hand is called in the log and on error pages.
+    static REQUEST: ConnId;
+}
+
+/// The name of the request at hand in the log, to be shown where something went wrong.
+pub fn reference() -> Option<String> {
+    REQUEST.try_with(ToString::to_string).ok()
+}
+
+/// Gives each request a name, which all log events of it carry.
+pub async fn named(request: Request, next: Next) -> Response {
+    let id = ConnId::new();
+    let peer = request.extensions().get::<Peer>().copied().unwrap_or_default().addr;
+    let door = if request.uri().path() == "/live" { "live" } else { "web" };
+    REQUEST.scope(id, next.run(request)).instrument(span(door, peer, id)).await
+}
 
 /// Headers that every answer has. Those that an answer has set for itself stay.
 pub async fn headers(State(site): State<Site>, request: Request, next: Next) -> Response {

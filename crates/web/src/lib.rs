@@ -120,6 +120,7 @@ impl WebDoor {
             .layer(middleware::from_fn_with_state(site.clone(), guard::stage))
             .layer(middleware::from_fn(guard::destination))
             .layer(packed)
+            .layer(middleware::from_fn(guard::named))
             .layer(middleware::from_fn_with_state(site.clone(), guard::headers))
             .with_state(site)
     }

@@ -463,7 +463,7 @@ async fn run(caller: Caller, form: Posted) -> Result<Response> {
     let key = form.act_key(&format!("rewind {realm:?} {wish:?}"));
     let room = room(&caller).await?;
     let (rewinds, work, act) = (caller.site.rewinds.clone(), wish.clone(), key.clone());
-    let running = tokio::task::spawn_blocking(move || {
+    let running = doorkit::span::spawn_blocking(move || {
         let _room = room;
         let done = rewinds.run(realm, &act, &work, &mut |_, _| ());
         if let Err(error) = &done {
@@ -497,7 +497,7 @@ pub async fn undo_by_key(caller: Caller, key: &[u8], back: &str) -> Result<Optio
 
 async fn undo_one(caller: &Caller, realm: RealmId, id: RewindId) -> Result<Option<RewindRecord>> {
     let (rewinds, room) = (caller.site.rewinds.clone(), room(caller).await?);
-    let undone = tokio::task::spawn_blocking(move || {
+    let undone = doorkit::span::spawn_blocking(move || {
         let _room = room;
         rewinds.undo(realm, id)
     });

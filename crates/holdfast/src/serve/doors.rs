@@ -182,6 +182,7 @@ pub fn bind(services: &Arc<Services>, tls: &Tls, metrics: &PrometheusHandle) -> 
     for (kind, addresses) in wanted {
         for &address in addresses {
             let options = ListenOptions {
+                name: kind.name(),
                 security: kind.security(),
                 max_connections: limits.connections,
                 max_per_network: limits.connections_per_address,

@@ -239,7 +239,7 @@ struct Step {
 
 /// Makes the next chunk of `job` on a blocking thread.
 fn make(mut job: Job, mut chunk: Vec<u8>) -> JoinHandle<Step> {
-    tokio::task::spawn_blocking(move || {
+    doorkit::span::spawn_blocking(move || {
         let more = job.step(&mut chunk);
         Step { job, chunk, more }
     })

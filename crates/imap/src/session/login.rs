@@ -36,6 +36,7 @@ impl Session {
             Ok(login) => {
                 self.wire.end_with(self.door.directory.access(login))?;
                 self.user = Some(login.account.realm());
+                doorkit::span::note_account(login.account.0);
                 self.frame.set_limit(self.door.options.max_command_bytes);
                 Ok(Done::code(Code::Capability(self.capabilities()?), text))
             }

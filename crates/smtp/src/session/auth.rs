@@ -40,6 +40,7 @@ impl Session {
             Ok(login) => {
                 self.wire.end_with(self.door.directory.access(login))?;
                 self.account = Some(login.account);
+                doorkit::span::note_account(login.account.0);
                 Ok(self.say(&Reply::new(235, (2, 7, 0), "logged in")))
             }
             Err(Ended::Cancelled) => Ok(self.refuse(Reply::new(501, (5, 7, 0), "login cancelled"))),

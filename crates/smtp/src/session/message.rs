@@ -1,6 +1,9 @@
 //! DATA (RFC 5321 §4.1.1.4) and BDAT (RFC 3030): the message itself, streamed to delivery as it comes.
 
-use std::io::{self, Write as _};
+use std::{
+    io::{self, Write as _},
+    time::Instant,
+};
 
 use delivery::{DeliveryError, Incoming};
 
@@ -80,7 +83,10 @@ impl Sink {
         let Some(incoming) = self.incoming else {
             return Some(Reply::new(451, (4, 3, 0), "the message was not taken, try again later"));
         };
-        Some(match incoming.finish().await {
+        let begun = Instant::now();
+        let finished = incoming.finish().await;
+        phase("accept", begun);
+        Some(match finished {
             Err(error) if error.is_unknown() => {
                 tracing::error!(%error, "an SMTP connection ends without an answer");
                 return None;
@@ -95,6 +101,11 @@ impl Sink {
             }
         })
     }
+}
+
+/// How long a phase of a transaction took: `data` while the message came in, `accept` until it was durable or refused.
+fn phase(phase: &'static str, begun: Instant) {
+    metrics::histogram!("holdfast_smtp_phase_seconds", "phase" => phase).record(begun.elapsed().as_secs_f64());
 }
 
 impl Session {
@@ -124,6 +135,7 @@ impl Session {
             return Ok(self.refuse(failure));
         }
         self.say(&Reply::plain(354, "go ahead; end with a dot on a line of its own"));
+        let begun = Instant::now();
         let mut reader = DataReader::default();
         let mut message = Vec::new();
         let patience = self.door.delivery.options().max_message_bytes.saturating_mul(PATIENCE_FACTOR);
@@ -143,6 +155,7 @@ impl Session {
                 return Ok(Next::Close);
             }
         }
+        phase("data", begun);
         self.wire.check_access()?;
         let Some(reply) = sink.finish(reader.bare_line_ends()).await else { return Ok(Next::Close) };
         Ok(self.message_reply(&reply, recipients))

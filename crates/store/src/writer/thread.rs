@@ -415,7 +415,9 @@ impl Thread {
             .acks
             .lock()
             .touch(last.seq(), commits.iter().flat_map(|commit| &commit.realms).map(RealmCommit::realm));
+        let begun = Instant::now();
         let indexed = catch_unwind(AssertUnwindSafe(|| self.index.apply(batch)));
+        metrics::histogram!("holdfast_store_index_seconds").record(begun.elapsed().as_secs_f64());
         let indexed =
             indexed.map_err(|panic| panic_text(&*panic)).and_then(|outcome| outcome.map_err(|e| e.to_string()));
         let stop = match indexed {
@@ -435,11 +437,14 @@ impl Thread {
     fn log_group(&mut self, frames: &[u8], count: u64, chain: Chain, time_ms: i64) -> Result<()> {
         self.room.check()?;
         self.keep_in_place()?;
+        let begun = Instant::now();
         self.packs.sync()?;
         let before = self.log.len();
         let file = self.log.segment();
         self.log.append(frames, count, chain, time_ms)?;
-        let Err(error) = self.log.sync() else { return Ok(()) };
+        let synced = self.log.sync();
+        metrics::histogram!("holdfast_store_sync_seconds").record(begun.elapsed().as_secs_f64());
+        let Err(error) = synced else { return Ok(()) };
         // A segment that append began holds nothing else.
         let before = if self.log.segment() == file { before } else { log::HEADER_BYTES as u64 };
         match error {
