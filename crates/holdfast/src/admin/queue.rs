@@ -49,6 +49,7 @@ pub async fn run(services: &Services, command: QueueCommand, output: &Output) ->
                     output.line(format!("    last: {error}")).await;
                 }
             }
+            output.line(format!("  its log: journalctl -u holdfast --grep {}", message.id)).await;
         }
         QueueCommand::Retry { ids } => {
             let chosen = chosen(delivery, &ids, &QueueFilter::default())?;
