@@ -9,7 +9,7 @@ const boxes = () => [...document.querySelectorAll('#rows .pick input')].map((box
 let last;
 
 export function installList() {
-  // A picture that is none stays a file with a name.
+  // A thumbnail that can't be shown is removed; the file's name stays.
   document.addEventListener('error', ({ target }) => target instanceof HTMLImageElement && target.matches('.thumb') && target.remove(), true);
   document.addEventListener('change', (event) => {
     if (/** @type {Element} */ (event.target).matches('.pick input')) count();
@@ -23,7 +23,7 @@ export function installList() {
     if (act === 'copy') void copy(/** @type {Element} */ (target.closest('[data-do]')));
     const box = /** @type {HTMLInputElement | null} */ (target.closest('.pick input'));
     if (box) {
-      // Shift takes all between this one and the one before.
+      // Shift selects all rows between this one and the last one clicked.
       if (/** @type {MouseEvent} */ (event).shiftKey && last?.isConnected) {
         const all = boxes();
         const [from, to] = [all.indexOf(last), all.indexOf(box)].sort((a, b) => a - b);
@@ -40,7 +40,7 @@ async function copy(button) {
   const named = document.getElementById(button.getAttribute('data-copy') ?? '');
   const text = named?.innerText ?? button.parentElement?.querySelector('code')?.textContent ?? '';
   const done = await navigator.clipboard?.writeText(text).then(() => true, () => false);
-  say(done ? 'Copied.' : 'Select the text and copy it by hand: the browser lets no page do so here.');
+  say(done ? 'Copied.' : 'The browser doesn’t allow copying here. Select the text and copy it yourself.');
 }
 
 /** Tick all, or none. @param {boolean} on */

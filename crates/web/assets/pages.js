@@ -77,7 +77,7 @@ function markGoing(data) {
  */
 export async function send(url, body) {
   let answer = await load(url, { body });
-  // Signed in anew meanwhile: the page's token is of the session before.
+  // Signed in again in another tab: this page still has the token of the old session.
   if (answer === 'stale' && (await renewToken())) {
     body.set('csrf', document.body.dataset.csrf ?? '');
     answer = await load(url, { body });
@@ -85,8 +85,8 @@ export async function send(url, body) {
   if (answer === 'failed') answer = await load(url, { body });
   if (answer === 'done') return true;
   document.querySelectorAll('.going').forEach((row) => row.classList.remove('going'));
-  if (answer === 'failed') say('No answer from the server. Nothing is lost: try again.');
-  else if (answer === 'stale') say('You are signed out. Sign in, then come back here and try again: nothing is lost.', '/signin', 'Sign in');
+  if (answer === 'failed') say('The server didn’t answer. Nothing is lost: try again.');
+  else if (answer === 'stale') say('You are signed out. Nothing is lost: sign in, then come back here and try again.', '/signin', 'Sign in');
   return false;
 }
 
@@ -109,7 +109,7 @@ function useToken() {
 /** @param {string} url @param {{ push?: boolean }} [options] */
 export async function visit(url, options = {}) {
   document.body.setAttribute('aria-busy', 'true');
-  if ((await load(url, options)) === 'failed') say('No answer from the server.', url, 'Try again');
+  if ((await load(url, options)) === 'failed') say('The server didn’t answer.', url, 'Try again');
 }
 
 /** Fetch the present page again, and show what has changed. */
@@ -127,7 +127,7 @@ async function load(url, { push = true, body, quiet = false }) {
   if (!body) under_way?.abort();
   const controller = new AbortController();
   under_way = controller;
-  // Files take their time; a form without any hangs when it takes long.
+  // Uploading files takes long; a form without files that takes long hangs.
   const heavy = body instanceof FormData && [...body.values()].some((value) => value instanceof File && value.size > 0);
   const patience = setTimeout(() => controller.abort(), heavy ? PATIENCE_MS * 20 : body ? PATIENCE_MS * 2 : PATIENCE_MS);
   try {
@@ -207,7 +207,7 @@ function swap(next, quiet) {
     document.getElementById('compose')?.dispatchEvent(new Event('leave'));
     replace(next, '#main');
     const to = /** @type {HTMLElement | null} */ (document.querySelector('#main [autofocus], #main .note.bad') ?? document.querySelector('#main h1'));
-    // A heading takes the focus so that it is read out, and Tab goes on from there.
+    // Focus the heading, so that it is read out and Tab continues from there.
     if (to && !to.matches('input, select, textarea, button, a')) to.tabIndex = -1;
     to?.focus({ preventScroll: true });
   }
@@ -256,7 +256,7 @@ function swapList(list, next) {
     const input = document.getElementById(id)?.querySelector('.pick input');
     if (input) /** @type {HTMLInputElement} */ (input).checked = true;
   }
-  // Where the row under the cursor has gone, the one that took its place is next.
+  // If the row under the cursor has gone, the cursor moves to the row in its place.
   const after = [...next.querySelectorAll('.row')];
   const gone = cursor >= 0 && !after.some((row) => row.id === before[cursor].id);
   const under = gone ? after[Math.min(cursor, after.length - 1)] : at >= 0 ? document.getElementById(before[at].id) : undefined;
