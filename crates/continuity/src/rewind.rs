@@ -7,7 +7,7 @@
 
 use std::fmt::Write as _;
 
-use mailstore::rewind::{RewindId, RewindPlan, RewindRecord, RewindScope};
+use mailstore::rewind::{BodySource, RewindFrom, RewindId, RewindPlan, RewindRecord, RewindScope};
 use mailstore::{EmailId, MailError, MailStore, MailboxId, MailboxName};
 use people::rewind::BookPlan;
 use people::{People, PeopleError};
@@ -86,10 +86,16 @@ pub enum RewindError {
 type Result<T, E = RewindError> = std::result::Result<T, E>;
 
 /// What was asked for, resolved as of then.
-struct Then {
-    past: Past,
+struct Then<'a> {
+    past: &'a Past,
     scope: RewindScope,
     book: bool,
+}
+
+/// What was asked for, and how it is told to people.
+struct Asked<'a> {
+    wish: &'a Wish,
+    what: String,
 }
 
 /// Takes accounts back. Cheap to make and clone.
@@ -118,9 +124,17 @@ impl Rewinds {
     /// # Errors
     /// [`RewindError`] says for what moments and mailboxes nothing can be done.
     pub fn preview(&self, account: RealmId, wish: &Wish) -> Result<Preview> {
-        let then = self.then(account, wish)?;
-        let mail = self.mailstore.plan_rewind(account, &then.past, &then.scope, wish.flags)?;
-        let book = if then.book { People::plan_rewind(&then.past, account)? } else { BookPlan::default() };
+        self.preview_of(account, &self.past(account, wish.moment_ms)?, wish)
+    }
+
+    /// The same, of a past that comes from elsewhere.
+    ///
+    /// # Errors
+    /// As [`Rewinds::preview`].
+    pub fn preview_of(&self, account: RealmId, past: &Past, wish: &Wish) -> Result<Preview> {
+        let then = self.then(account, past, wish)?;
+        let mail = self.mailstore.plan_rewind(account, then.past, &then.scope, wish.flags)?;
+        let book = if then.book { People::plan_rewind(then.past, account)? } else { BookPlan::default() };
         let problem = match self.mailstore.check_rewind(account, &mail) {
             Ok(()) => None,
             Err(error @ MailError::OverQuota { .. }) => Some(error.to_string()),
@@ -142,18 +156,58 @@ impl Rewinds {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<RewindRecord> {
         let id = RewindId::of(key)?;
-        if let Some(record) = self.mailstore.rewind_record(account, id)?.filter(|record| record.done || record.undone) {
-            self.store.acknowledged_in(account).wait()?;
+        if let Some(record) = self.done_already(account, id)? {
             return Ok(record);
         }
-        let then = self.then(account, wish)?;
-        let plan = self.mailstore.plan_rewind(account, &then.past, &then.scope, wish.flags)?;
-        let what = (wish.moment_ms, name_of(&wish.what));
-        let record = self.mailstore.rewind(account, id, &then.past, &plan, (what.0, &what.1), progress)?;
+        let asked = Asked { wish, what: name_of(&wish.what) };
+        self.run_from(account, id, (&self.past(account, wish.moment_ms)?).into(), &asked, progress)
+    }
+
+    /// The same, of a past that comes from elsewhere. `what` says it to people.
+    ///
+    /// # Errors
+    /// As [`Rewinds::run`].
+    pub fn run_of(
+        &self,
+        account: RealmId,
+        key: &[u8],
+        (past, bodies): (&Past, &dyn BodySource),
+        (wish, what): (&Wish, String),
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<RewindRecord> {
+        let id = RewindId::of(key)?;
+        match self.done_already(account, id)? {
+            Some(record) => Ok(record),
+            None => {
+                let from = RewindFrom { past, bodies: Some(bodies) };
+                self.run_from(account, id, from, &Asked { wish, what }, progress)
+            }
+        }
+    }
+
+    fn done_already(&self, account: RealmId, id: RewindId) -> Result<Option<RewindRecord>> {
+        let known = self.mailstore.rewind_record(account, id)?.filter(|record| record.done || record.undone);
+        if known.is_some() {
+            self.store.acknowledged_in(account).wait()?;
+        }
+        Ok(known)
+    }
+
+    fn run_from(
+        &self,
+        account: RealmId,
+        id: RewindId,
+        from: RewindFrom<'_>,
+        Asked { wish, what }: &Asked<'_>,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<RewindRecord> {
+        let then = self.then(account, from.past, wish)?;
+        let plan = self.mailstore.plan_rewind(account, then.past, &then.scope, wish.flags)?;
+        let record = self.mailstore.rewind(account, id, from, &plan, (wish.moment_ms, what), progress)?;
         if record.done || record.undone {
             return Ok(record);
         }
-        let book = then.book.then(|| People::book_then(&then.past, account)).transpose()?;
+        let book = then.book.then(|| People::book_then(then.past, account)).transpose()?;
         let done = self.store.transact(move |tx| {
             let record = MailStore::rewind_record_in(tx, account, id)?.unwrap_or_default();
             if record.done || record.undone {
@@ -208,20 +262,19 @@ impl Rewinds {
         if past.realm_seq(account) == RealmSeq(0) { Err(RewindError::NotYet) } else { Ok(past) }
     }
 
-    fn then(&self, account: RealmId, wish: &Wish) -> Result<Then> {
-        let past = self.past(account, wish.moment_ms)?;
+    fn then<'a>(&self, account: RealmId, past: &'a Past, wish: &Wish) -> Result<Then<'a>> {
         let (scope, book) = match &wish.what {
             What::Everything => (RewindScope::Everything, true),
             What::AddressBook => (RewindScope::Nothing, true),
             What::Messages(messages) => {
                 for (mailbox, email) in messages {
-                    if !MailStore::was_in(&past, account, *mailbox, *email)? {
+                    if !MailStore::was_in(past, account, *mailbox, *email)? {
                         return Err(RewindError::NoSuchMessage(*mailbox, *email));
                     }
                 }
                 (RewindScope::Messages(messages.clone()), false)
             }
-            What::Mailbox(name) => (RewindScope::Mailbox(self.mailbox_then(account, &past, name)?), false),
+            What::Mailbox(name) => (RewindScope::Mailbox(self.mailbox_then(account, past, name)?), false),
         };
         Ok(Then { past, scope, book })
     }

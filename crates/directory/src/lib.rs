@@ -54,7 +54,10 @@ pub use invariants::DirectoryInvariants;
 pub use login::{Login, LoginAttempt, Secret, Service};
 pub use password_rule::{check_password, check_password_of_operator};
 pub use remember::Remember;
-pub use salvage::{SalvagedAccount, salvaged_account};
+pub use salvage::{
+    ListedAccount, SalvagedAccount, account_in_record, account_record_key, is_account_record, listed, listed_accounts,
+    listed_by_address, salvaged_account,
+};
 pub use schema::Settings;
 pub use scram::ScramAttempt;
 pub use session::{CONFIRMED_FOR_MS, Session, SessionId};

@@ -8,6 +8,7 @@ mod mail;
 mod people;
 mod promote;
 mod queue;
+mod restore_account;
 mod rewind;
 mod salvage;
 pub mod socket;
@@ -116,6 +117,7 @@ async fn run_on(services: &Arc<Services>, command: AdminCommand, output: &Output
         AdminCommand::Stage(command) => stage::run(services, command, output).await,
         AdminCommand::People(command) => people::run(services, command, output).await,
         AdminCommand::Audit(args) => audit::run(services, args, output).await,
+        AdminCommand::RestoreAccount(args) => restore_account::run(services, *args, output).await,
         AdminCommand::Rewind(args) => rewind::run(services, args, output).await,
         AdminCommand::Salvage(args) => salvage::run(services, args, output).await,
         AdminCommand::Maintain => {
@@ -153,6 +155,7 @@ pub async fn run(config: Config, mut command: AdminCommand) -> anyhow::Result<()
     accounts::complete(&mut command)?;
     stage::complete(&mut command)?;
     absolute_paths(&mut command)?;
+    restore_account::complete(&mut command)?;
     let mut terminal = Terminal::default();
     if let AdminCommand::Archive(command) = &command
         && command.is_direct()
@@ -216,6 +219,12 @@ fn absolute_paths(command: &mut AdminCommand) -> std::io::Result<()> {
         AdminCommand::Import(args) => &mut args.path,
         AdminCommand::Export(args) => &mut args.path,
         AdminCommand::People(PeopleCommand::Import(args) | PeopleCommand::Export(args)) => &mut args.file,
+        AdminCommand::RestoreAccount(args) => {
+            if let Some(path) = &mut args.of_account.scratch {
+                *path = std::path::absolute(&*path)?;
+            }
+            return Ok(());
+        }
         AdminCommand::Salvage(args) => {
             for path in [&mut args.from, &mut args.scratch].into_iter().chain(&mut args.orphans) {
                 *path = std::path::absolute(&*path)?;

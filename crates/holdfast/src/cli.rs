@@ -147,6 +147,9 @@ pub enum AdminCommand {
     Audit(AuditArgs),
     /// Bring an account's mail or address book back as it was at a moment, beside what came since. Can be undone.
     Rewind(RewindArgs),
+    /// One account out of an archive: see `holdfast restore --account`.
+    #[command(hide = true)]
+    RestoreAccount(Box<RestoreArgs>),
     /// Take everything that can be read out of a damaged data folder, or out of what only an old primary had, and merge
     /// it into the accounts here: nothing is filed twice, however often it runs. Exits with 1 when something can't be read.
     Salvage(SalvageArgs),
@@ -162,6 +165,7 @@ impl AdminCommand {
             Self::Domain(command) => !matches!(command, DomainCommand::List { .. } | DomainCommand::Show { .. }),
             Self::Queue(command) => !matches!(command, QueueCommand::List { .. } | QueueCommand::Show { .. }),
             Self::People(command) => matches!(command, PeopleCommand::Import(_)),
+            Self::RestoreAccount(args) => !args.of_account.preview,
             Self::Import(_) | Self::Rewind(_) | Self::Salvage(_) => true,
             Self::Status { .. }
             | Self::Export(_)
@@ -195,6 +199,34 @@ mod tests {
         assert!(!parse("rewind a@b.example"));
         assert!(!parse("rewind a@b.example --at 2026-11-23T17:00:00Z --mailbox INBOX --address-book"));
         assert!(!parse("rewind a@b.example --at 2026-11-23T17:00:00Z --undo"));
+    }
+
+    #[test]
+    fn a_restore_is_of_everything_or_of_one_account() {
+        let parse = |words: &str| Cli::try_parse_from(std::iter::once("holdfast").chain(words.split(' '))).is_ok();
+        for good in [
+            "restore --from s3://bucket/x --at 1234",
+            "restore --account a@b.example",
+            "restore --account a@b.example --at commit:1234 --archive off-site --preview --json",
+            "restore --account a@b.example --from file:///x --identity f --mailbox Work --flags --scratch /tmp",
+            "restore --account a@b.example --into c@b.example --address-book --line abc --signed-by k",
+        ] {
+            assert!(parse(good), "{good}");
+        }
+        for bad in [
+            "restore",
+            "restore --at 1234",
+            "restore --from x --preview",
+            "restore --from x --archive y",
+            "restore --from x --into a@b.example",
+            "restore --account a@b.example --archive x --from y",
+            "restore --account a@b.example --offline",
+            "restore --account a@b.example --try",
+            "restore --account a@b.example --list-moments",
+            "restore --account a@b.example --mailbox Work --address-book",
+        ] {
+            assert!(!parse(bad), "{bad}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail};
 use continuity::archive::{
     Event, Say,
     line::Line,
-    restore::{Restored, Wish, restore},
+    restore::{At, Restored, Wish, restore},
     target::check_url,
 };
 use directory::{AccountId, DirectoryError, LoginAttempt, Secret, Service};
@@ -90,7 +90,7 @@ pub async fn run(config: &Config, place: &Place, scratch: &Path, line: Option<St
     // Drills of two archives may run at once in one folder.
     let number = DRILLS.fetch_add(1, Ordering::Relaxed);
     let dir = scratch.join(format!("{SCRATCH}{}-{number}", std::process::id()));
-    clear_away_left(scratch);
+    clear_away_left(scratch, SCRATCH);
     let outcome = drill(config, place, &dir, line, say).await;
     let _ = std::fs::remove_dir_all(&dir);
     let mut drilled = outcome.unwrap_or_else(|error| Drilled::failed(at_ms, place.name(), format!("{error:#}")));
@@ -116,15 +116,16 @@ pub fn measure(data_dir: &Path, archive: &str) {
     metrics::gauge!("holdfast_drill_last_success_timestamp_seconds", "target" => target).set(well as f64 / 1000.0);
 }
 
-/// Takes away what drills that were killed have left. Theirs is a whole copy of the data.
-fn clear_away_left(scratch: &Path) {
+/// Takes away what processes that were killed have left in folders that are called `prefix`, their number, and something
+/// behind it.
+pub fn clear_away_left(scratch: &Path, prefix: &str) {
     for entry in std::fs::read_dir(scratch).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let process = name.to_str().and_then(|name| name.strip_prefix(SCRATCH)?.split('-').next()?.parse::<u32>().ok());
+        let process = name.to_str().and_then(|name| name.strip_prefix(prefix)?.split('-').next()?.parse::<u32>().ok());
         let Some(process) = process.filter(|process| *process != std::process::id()) else { continue };
         // Where there is no such folder nobody can tell, and it stays.
         if Path::new("/proc/self").exists() && !Path::new(&format!("/proc/{process}")).exists() {
-            tracing::info!(dir = %entry.path().display(), "a drill that was cut off has left this: it goes");
+            tracing::info!(dir = %entry.path().display(), "a process that was killed has left this: it goes");
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
@@ -144,7 +145,7 @@ async fn drill(
         identities,
         dir: dir.to_owned(),
         options: store_options(config),
-        at_ms: None,
+        at: At::Last,
         line,
         without_damaged: true,
         signed_by: Vec::new(),

@@ -122,7 +122,7 @@ fn check_config(file: Option<&Path>) -> anyhow::Result<ExitCode> {
 const fn serves(command: &Command) -> bool {
     match command {
         Command::Serve | Command::Standby(StandbyArgs { command: None, .. }) => true,
-        Command::Restore(args) => !args.offline,
+        Command::Restore(args) => !args.offline && args.of_account.account.is_none(),
         _ => false,
     }
 }
@@ -141,6 +141,10 @@ fn run_with(config: Config, command: Command) -> anyhow::Result<ExitCode> {
         Command::Verify { repair } => offline::verify(&config, repair),
         Command::Drill { target, dir, from, identity } => {
             runtime()?.block_on(drill::command(config, drill::Asked { target, dir, from, identity }))
+        }
+        Command::Restore(args) if args.of_account.account.is_some() => {
+            let command = AdminCommand::RestoreAccount(Box::new(args));
+            runtime()?.block_on(admin::run(config, command)).map(|()| ExitCode::SUCCESS)
         }
         Command::Restore(args) => runtime()?.block_on(restore::run(config, args)),
         Command::RebuildIndex => offline::rebuild_index(&config).map(|()| ExitCode::SUCCESS),

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use continuity::archive::{
     Event,
     codec::Identities,
-    restore::{Restored, Wish, restore},
+    restore::{At, Restored, Wish, restore},
     target::{Target, check_url},
 };
 use delivery::{Delivery, QueueFilter};
@@ -20,7 +20,7 @@ use crate::{
     archive::moment,
     cli::RestoreArgs,
     config::{Archive, Config},
-    moment::parse_moment,
+    moment::parse_at,
     progress::Terminal,
     services::{Services, store_options},
 };
@@ -29,34 +29,59 @@ use crate::{
 const QUEUE_PAGE: usize = 500;
 
 /// Restores into the configured data folder. Exits with 1 when something had to be left out, or has not come yet.
-pub async fn run(config: Config, args: RestoreArgs) -> anyhow::Result<ExitCode> {
+pub async fn run(config: Config, mut args: RestoreArgs) -> anyhow::Result<ExitCode> {
     if args.list_moments {
         return moments::list(&config, &args).await;
     }
-    let at = match &args.at {
-        Some(at) => format!("as it was at {}", moment(parse_moment(at)?)),
-        None => "as it was last".to_owned(),
-    };
-    println!("restoring {} into {}: {at}", args.from, config.data_dir.display());
+    let at = at(args.at.as_deref())?;
+    // What is gone on with later is of the same moment, also when it was "2 h ago".
+    args.at = (at != At::Last).then(|| at.to_string());
+    let at = as_it_was(at);
+    let from = args.from.as_deref().unwrap_or_default();
+    println!("restoring {from} into {}: {at}", config.data_dir.display());
     if args.offline { offline(config, args).await } else { behind::run(config, args).await }
+}
+
+/// Up to where; nothing that was typed means all there is.
+pub fn at(typed: Option<&str>) -> anyhow::Result<At> {
+    Ok(typed.map(parse_at).transpose()?.unwrap_or_default())
+}
+
+/// Up to where, for people.
+pub fn as_it_was(at: At) -> String {
+    match at {
+        At::Last => "as it was last".to_owned(),
+        At::Moment(at_ms) => format!("as it was at {}", moment(at_ms)),
+        At::Commit(seq) => format!("as it was after commit {seq}"),
+    }
 }
 
 /// What is to be restored, from where.
 async fn wish(config: &Config, args: &RestoreArgs) -> anyhow::Result<Wish> {
     // What is configured for that place also says how to get in and how to read.
-    let known = config.archive.iter().find(|place| [place.name(), &place.url].contains(&args.from.as_str()));
-    let place = known.cloned().unwrap_or_else(|| Archive { url: args.from.clone(), ..Archive::default() });
+    let from = args.from.as_deref().unwrap_or_default();
+    let known = config.archive.iter().find(|place| [place.name(), &place.url].contains(&from));
+    let place = known.cloned().unwrap_or_else(|| Archive { url: from.to_owned(), ..Archive::default() });
+    wish_of(config, args, &place).await
+}
+
+/// The same, from a place that is known.
+pub async fn wish_of(config: &Config, args: &RestoreArgs, place: &Archive) -> anyhow::Result<Wish> {
     let options = place.target_options()?;
     let url = check_url(&options.url).map_err(anyhow::Error::msg)?;
     if let Ok(path) = url.to_file_path() {
         // Opening it would make it.
         anyhow::ensure!(path.is_dir(), "{}: there is no such folder", path.display());
     }
-    let identity = args
-        .identity
-        .clone()
-        .or(place.identity_file)
-        .context("the archive is encrypted: give the identity of one of its recipients with --identity FILE")?;
+    let file = args.identity.as_ref().or(place.identity_file.as_ref());
+    let identities = match (&args.of_account.identity_text, file) {
+        (Some(text), Some(file)) => Identities::from_text(&file.display().to_string(), text.as_bytes())?,
+        (_, Some(file)) => Identities::read(file)?,
+        (_, None) => anyhow::bail!(
+            "the archive {} is encrypted: give the identity of one of its recipients with --identity FILE",
+            place.name()
+        ),
+    };
     for key in &args.signed_by {
         let is_key = key.len() == 64 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
         anyhow::ensure!(
@@ -64,14 +89,14 @@ async fn wish(config: &Config, args: &RestoreArgs) -> anyhow::Result<Wish> {
             "--signed-by {key}: a line's key has 64 hexadecimal digits; `holdfast archive status` shows it"
         );
     }
-    let at_ms = args.at.as_deref().map(parse_moment).transpose()?;
+    let at = at(args.at.as_deref())?;
     let target = tokio::task::spawn_blocking(move || Target::open(&options)).await??;
     Ok(Wish {
         target,
-        identities: Identities::read(&identity)?,
+        identities,
         dir: config.data_dir.clone(),
         options: store_options(config),
-        at_ms,
+        at,
         line: args.line.clone(),
         without_damaged: args.without_damaged,
         signed_by: args.signed_by.clone(),

@@ -10,8 +10,10 @@
 //! at most once. [`MailStore::undo_rewind`] takes it back.
 
 mod apply;
+mod elsewhere;
 
 pub use apply::RewindId;
+pub use elsewhere::{BodySource, HeldElsewhere};
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -51,6 +53,21 @@ impl RewindScope {
             Self::Messages(all) => all.iter().any(|(one, _)| *one == mailbox),
             Self::Nothing => false,
         }
+    }
+}
+
+/// What is taken back, and from where.
+#[derive(Clone, Copy)]
+pub struct RewindFrom<'a> {
+    /// The account as it was.
+    pub past: &'a Past,
+    /// Who has the bytes of messages that are not here any more; nobody, when they must still be here.
+    pub bodies: Option<&'a dyn BodySource>,
+}
+
+impl<'a> From<&'a Past> for RewindFrom<'a> {
+    fn from(past: &'a Past) -> Self {
+        Self { past, bodies: None }
     }
 }
 
@@ -342,13 +359,19 @@ impl MailStore {
                 }
                 continue;
             }
-            for (at, then) in past.changed(&key::entries(*id)) {
+            for row in past.changed(&key::entries(*id)) {
+                let (at, then) = row?;
                 let Some(then) = then else { continue };
                 let then: EntryRecord = schema::decode(&at, then)?;
                 let Some(now) = schema::load::<EntryRecord, _>(past.now(), account, &at)? else {
                     missing.insert(EmailId(then.email));
                     continue;
                 };
+                if now.email != then.email {
+                    // Since a restore its number is another message's.
+                    missing.insert(EmailId(then.email));
+                    continue;
+                }
                 let deleted_since = now.flags().deleted() && !then.flags().deleted();
                 let differs = (now.system, &now.keywords) != (then.system, &then.keywords);
                 let asked = !matches!(scope, RewindScope::Messages(_)) && differs && (flags || deleted_since);

@@ -4,6 +4,8 @@
 //! present with the keys laid over it that commits after the moment touched, each with the value that it had then: from
 //! the commits up to the moment, or from a checkpoint before them. Memory grows with what changed, not with the realm.
 
+mod elsewhere;
+
 use std::{collections::BTreeMap, ops::Bound};
 
 use bytes::Bytes;
@@ -35,12 +37,19 @@ enum Moment {
     Around(RealmSeq, u64),
 }
 
+/// Where the past is read.
+enum Then {
+    /// In the present, with what was different laid over it, by full key.
+    Changed(Writes),
+    /// In another store.
+    Elsewhere(Box<dyn Read + Send + Sync>),
+}
+
 /// One realm as it was. Holds a snapshot of now: not for keeping long.
 pub struct Past {
     realm: RealmId,
     now: Snapshot,
-    /// What was different, by full key.
-    changed: Writes,
+    then: Then,
     state: RealmState,
     seq: Seq,
     mistimed: Option<(Seq, Seq)>,
@@ -64,9 +73,14 @@ impl Past {
     }
 
     /// The keys that begin with `prefix` and held something else, with what they held; nothing if they were not there.
-    pub fn changed<'a>(&'a self, prefix: &[u8]) -> impl Iterator<Item = (Bytes, Option<Bytes>)> + use<'a> {
+    pub fn changed(&self, prefix: &[u8]) -> Box<dyn Iterator<Item = Result<(Bytes, Option<Bytes>)>> + '_> {
+        let changed = match &self.then {
+            Then::Changed(changed) => changed,
+            Then::Elsewhere(then) => return self.differing(&**then, prefix),
+        };
         let range = full_range(self.realm, (Bound::Included(prefix.to_vec()), end_of_prefix(prefix)));
-        self.changed.range(range).map(|(full, value)| (Bytes::copy_from_slice(&full[8..]), value.clone()))
+        let changed = changed.range(range);
+        Box::new(changed.map(|(full, value)| Ok((Bytes::copy_from_slice(&full[8..]), value.clone()))))
     }
 
     fn of(&self, realm: RealmId) -> Result<()> {
@@ -80,9 +94,12 @@ impl Past {
 impl Read for Past {
     fn get(&self, realm: RealmId, key: &[u8]) -> Result<Option<Bytes>> {
         self.of(realm)?;
-        match self.changed.get(&full_key(realm, key)) {
-            Some(value) => Ok(value.clone()),
-            None => self.now.get(realm, key),
+        match &self.then {
+            Then::Changed(changed) => match changed.get(&full_key(realm, key)) {
+                Some(value) => Ok(value.clone()),
+                None => self.now.get(realm, key),
+            },
+            Then::Elsewhere(then) => then.get(realm, key),
         }
     }
 
@@ -91,13 +108,24 @@ impl Read for Past {
         if is_empty_range(&range) {
             return Ok(Rows::new(std::iter::empty()));
         }
-        let changed = self.changed.range(full_range(realm, range.clone()));
+        let changed = match &self.then {
+            Then::Changed(changed) => changed.range(full_range(realm, range.clone())),
+            Then::Elsewhere(then) => return then.range(realm, range, order),
+        };
         let changed = changed.map(|(key, value)| (key.clone(), value.clone())).collect();
         Ok(Rows::new(Merged::new(self.now.range(realm, range, order)?, changed, order)))
     }
 
     fn realm_seq(&self, realm: RealmId) -> RealmSeq {
         if realm == self.realm { self.state.seq } else { RealmSeq(0) }
+    }
+
+    fn prefix(&self, realm: RealmId, prefix: &[u8], order: Order) -> Result<Rows<'_>> {
+        self.of(realm)?;
+        match &self.then {
+            Then::Changed(_) => self.range(realm, (Bound::Included(prefix.to_vec()), end_of_prefix(prefix)), order),
+            Then::Elsewhere(then) => then.prefix(realm, prefix, order),
+        }
     }
 }
 
@@ -190,18 +218,20 @@ impl Store {
             })?;
             seq = found.ok_or_else(|| StoreError::damaged(format!("{realm}: commit {until} was not made then")))?;
         }
-        let mut past = Past { realm, state: now.realm_state(realm)?, changed: Writes::new(), seq, mistimed, now };
+        let state = now.realm_state(realm)?;
+        let mut changed = Writes::new();
         let mut bytes = 0;
         each_commit(disk, &logs, Seq(seq.0 + 1), last, |commit| {
             for op in commit.realms.iter().filter(|part| part.realm() == realm).flat_map(|part| &part.ops) {
-                if past.changed.insert(full_key(realm, &op.key), None).is_none() {
+                if changed.insert(full_key(realm, &op.key), None).is_none() {
                     bytes = within_limit(bytes + op.key.len() + KEY_BYTES)?;
                 }
             }
             Ok(())
         })?;
+        let mut past = Laid { realm, now, changed, state, seq };
         if past.changed.is_empty() {
-            return Ok(past);
+            return Ok(past.past(mistimed));
         }
         let dir = self.inner.dir.join("checkpoints");
         let mut bases: Vec<Option<Seq>> = checkpoint::list(disk, &dir)?
@@ -215,7 +245,7 @@ impl Store {
         let mut problem = StoreError::BeforeWindow { asked_ms: moment_ms, first_ms };
         while let Some(base) = bases.pop() {
             match self.fill(&mut past, base, bytes) {
-                Ok(()) => return Ok(past),
+                Ok(()) => return Ok(past.past(mistimed)),
                 // An older base may be whole.
                 Err(error @ StoreError::Damaged { .. }) if !bases.is_empty() => {
                     tracing::warn!(%realm, %error, "reading the past from an older checkpoint");
@@ -229,7 +259,7 @@ impl Store {
 
     /// Gives the changed keys the values that they had, from a checkpoint (or nothing, before the first commit) and the
     /// commits behind it, and compares the whole with the digest that was stated.
-    fn fill(&self, past: &mut Past, base: Option<Seq>, mut bytes: usize) -> Result<()> {
+    fn fill(&self, past: &mut Laid, base: Option<Seq>, mut bytes: usize) -> Result<()> {
         let (disk, logs) = (&*self.inner.options.disk, self.inner.dir.join("log"));
         let realm = past.realm;
         let mut stated = RealmState::default();
@@ -295,6 +325,22 @@ impl Store {
         }
         past.state = stated;
         Ok(())
+    }
+}
+
+/// A past while it is found.
+struct Laid {
+    realm: RealmId,
+    now: Snapshot,
+    changed: Writes,
+    state: RealmState,
+    seq: Seq,
+}
+
+impl Laid {
+    fn past(self, mistimed: Option<(Seq, Seq)>) -> Past {
+        let Self { realm, now, changed, state, seq } = self;
+        Past { realm, now, then: Then::Changed(changed), state, seq, mistimed }
     }
 }
 

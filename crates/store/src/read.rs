@@ -19,7 +19,8 @@ pub enum Order {
 pub struct Rows<'a>(Box<dyn Iterator<Item = Result<(Bytes, Bytes)>> + 'a>);
 
 impl<'a> Rows<'a> {
-    pub(crate) fn new(rows: impl Iterator<Item = Result<(Bytes, Bytes)>> + 'a) -> Self {
+    /// Rows that are in order.
+    pub fn new(rows: impl Iterator<Item = Result<(Bytes, Bytes)>> + 'a) -> Self {
         Self(Box::new(rows))
     }
 }

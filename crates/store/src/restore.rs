@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    BODY_REFERENCE, BodyId, Digest, Order, RealmCommit, RealmId, RealmSeq, Result, Seq, Store, StoreError,
+    BODY_REFERENCE, BodyId, Digest, Order, RealmCommit, RealmId, RealmSeq, Result, Seq, Snapshot, Store, StoreError,
     StoreOptions,
     body::Packs,
     checkpoint,
@@ -113,6 +113,17 @@ impl Restore {
         let mut batch = Batch::new();
         apply_part(&*self.index.view(), seq, part, &mut batch)?;
         self.index.apply(batch)
+    }
+
+    /// What the realms hold that are there so far. Whoever reads it keeps the restore for as long.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::of_index(self.index.view())
+    }
+
+    /// What says [`StoreError::Full`] when less than the reserve is left on the disk.
+    pub fn room(&self) -> impl Fn() -> Result<()> + Clone + Send + Sync + use<> {
+        let room = self.options.room(&self.dir);
+        move || room.check()
     }
 
     /// The last commit of a realm and the digest it states, as far as restored.

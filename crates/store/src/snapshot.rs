@@ -14,7 +14,8 @@ use crate::{
 /// All realms as they were at one moment. Cheap to take; holding one for long keeps old index files around.
 pub struct Snapshot {
     view: Box<dyn IndexView>,
-    quarantine: Arc<Quarantine>,
+    /// Where what is damaged is noted; nowhere in what is only looked at.
+    quarantine: Option<Arc<Quarantine>>,
     /// In a store that is still being restored.
     partial: Option<Arc<Partial>>,
 }
@@ -25,7 +26,12 @@ impl Snapshot {
         quarantine: Arc<Quarantine>,
         partial: Option<Arc<Partial>>,
     ) -> Self {
-        Self { view, quarantine, partial }
+        Self { view, quarantine: Some(quarantine), partial }
+    }
+
+    /// Of an index that no store is open on.
+    pub(crate) const fn of_index(view: Box<dyn IndexView>) -> Self {
+        Self { view, quarantine: None, partial: None }
     }
 
     fn check_there(&self, realm: RealmId) -> Result<()> {
@@ -73,8 +79,8 @@ impl Snapshot {
 
     /// Quarantines the realm when the result says that it is damaged.
     pub(crate) fn note<T>(&self, realm: RealmId, result: Result<T>) -> Result<T> {
-        if let Err(StoreError::Damaged { what }) = &result {
-            self.quarantine.put(realm, what);
+        if let (Err(StoreError::Damaged { what }), Some(quarantine)) = (&result, &self.quarantine) {
+            quarantine.put(realm, what);
         }
         result
     }

@@ -71,8 +71,16 @@ impl Identities {
     /// [`ArchiveError::Io`], [`ArchiveError::Setting`].
     pub fn read(path: &Path) -> Result<Self> {
         let file = std::fs::read(path).map_err(ArchiveError::io(path.display()))?;
-        let wrong = |error: String| ArchiveError::Setting(format!("{}: {error}", path.display()));
-        let identities = age::IdentityFile::from_buffer(file.as_slice())
+        Self::from_text(&path.display().to_string(), &file)
+    }
+
+    /// The identities in the text of such a file; `name` says which it is.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Setting`] when there is none in it.
+    pub fn from_text(name: &str, text: &[u8]) -> Result<Self> {
+        let wrong = |error: String| ArchiveError::Setting(format!("{name}: {error}"));
+        let identities = age::IdentityFile::from_buffer(text)
             .map_err(|error| wrong(error.to_string()))?
             .into_identities()
             .map_err(|error| wrong(error.to_string()))?;

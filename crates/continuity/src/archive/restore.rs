@@ -7,11 +7,15 @@
 //! had come already are kept. [`serving::begin`] makes a store that serves once the system's own realms are there, and
 //! brings the rest behind; what was cut off goes on where it was.
 
+mod at;
 mod bodies;
 mod choose;
+mod excerpt;
 mod log;
+mod moments;
 pub mod serving;
 mod source;
+mod window;
 
 use std::{collections::HashMap, path::Path};
 
@@ -26,7 +30,10 @@ use super::{
 };
 
 pub(in crate::archive) use bodies::ranges_in;
-pub use choose::{Deletion, Life, deletions, lives};
+pub use at::At;
+pub use choose::{Life, lives};
+pub use excerpt::{Excerpt, excerpt};
+pub use moments::{Deletion, Moments, moments};
 pub use source::Wish;
 use source::{Point, Source, is_damage};
 
@@ -221,7 +228,7 @@ impl Whole<'_> {
                 lost.push(format!("{realm}: its log from commit {at} to {} is not whole", base.seq));
             }
         }
-        if self.source.wish.at_ms.is_none() {
+        if self.source.wish.at.moment_ms().is_none() {
             lost.extend(log.missing.clone());
         }
         Ok(log)

@@ -408,7 +408,7 @@ mod tests {
             identities,
             dir: dir.path().join("second"),
             options: store::StoreOptions::default(),
-            at_ms: None,
+            at: super::restore::At::Last,
             line: None,
             without_damaged: false,
             signed_by: Vec::new(),

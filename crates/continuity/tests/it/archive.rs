@@ -15,7 +15,7 @@ use continuity::archive::{
     format::{self, RunName, SnapshotName},
     line::Line,
     prune::{Keep, prune},
-    restore::{Wish, restore},
+    restore::{At, Wish, restore},
     snapshot::Snapshotter,
     verify::{self, Scope},
 };
@@ -71,7 +71,7 @@ async fn any_moment_can_be_restored_with_or_without_a_snapshot_before_it() {
         assert_eq!(&all(&restored.store), expected, "moment {number}");
         assert_sound(&world, &world.path(&name), restored.store).await;
     }
-    let early = Wish { at_ms: Some(moments[0].0 - 1), ..world.wish("early") };
+    let early = Wish { at: At::Moment(moments[0].0 - 1), ..world.wish("early") };
     assert!(matches!(restore(&early, &|_| {}).await, Err(ArchiveError::Nothing(_))));
 }
 

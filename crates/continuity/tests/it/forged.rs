@@ -6,7 +6,7 @@ use continuity::archive::{
     catalog::Catalog,
     format::{self, Chunk, Manifest, RunName},
     line::{Line, LineRecord, Parent},
-    restore::{Wish, restore},
+    restore::{At, Wish, restore},
     ship::Shipper,
     target::{Target, TargetOptions},
 };
@@ -47,7 +47,7 @@ async fn commits_that_the_line_has_not_signed_are_not_taken() {
     put(&world, &bare.to_string(), &sealed);
 
     let said = Mutex::new(Vec::new());
-    let wish = Wish { at_ms: Some(i64::MAX), ..world.wish("second") };
+    let wish = Wish { at: At::Moment(i64::MAX), ..world.wish("second") };
     let say = |event| {
         if let Event::Line(line) = event {
             said.lock().push(line);

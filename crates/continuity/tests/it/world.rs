@@ -14,7 +14,7 @@ use std::{
 use continuity::archive::{
     codec::{Identities, Recipients, new_identity},
     line::Line,
-    restore::{Restored, Wish, restore},
+    restore::{At, Restored, Wish, restore},
     ship::Shipper,
     snapshot::{Snapshotter, Taken},
     target::{Target, TargetOptions},
@@ -100,7 +100,7 @@ impl World {
             identities: self.identities.clone(),
             dir: self.path(to),
             options: self.options(),
-            at_ms: None,
+            at: At::Last,
             line: None,
             without_damaged: false,
             signed_by: Vec::new(),
@@ -108,7 +108,7 @@ impl World {
     }
 
     pub async fn restore(&self, to: &str, at_ms: Option<i64>) -> Restored {
-        let restored = restore(&Wish { at_ms, ..self.wish(to) }, &|_| {}).await.unwrap();
+        let restored = restore(&Wish { at: At::from(at_ms), ..self.wish(to) }, &|_| {}).await.unwrap();
         Restore::done(&restored.store).unwrap();
         restored
     }

@@ -23,11 +23,7 @@ const SHOWN: usize = 20;
 
 /// Runs the command.
 pub async fn run(services: &Arc<Services>, args: RewindArgs, output: &Output) -> anyhow::Result<()> {
-    let stage = services.stages.now().stage;
-    ensure!(
-        !services.serving.load(std::sync::atomic::Ordering::Relaxed) || stage >= Stage::Web,
-        "the service is in stage {stage} and changes nothing yet; go on with `holdfast stage set web`"
-    );
+    changes_something(services)?;
     if args.deleted {
         bring_back(services, &args.address, args.preview, output).await?;
         if args.at.is_none() || args.preview {
@@ -43,9 +39,9 @@ pub async fn run(services: &Arc<Services>, args: RewindArgs, output: &Output) ->
     if args.preview {
         let asked = wish.clone();
         let preview = tokio::task::spawn_blocking(move || rewinds.preview(account.realm(), &asked)).await?;
-        return show(&preview.map_err(explained)?, &wish, output).await;
+        return show(&preview.map_err(explained)?, &name_of(&wish.what), Some(wish.moment_ms), output).await;
     }
-    let key = key(services, account, &wish)?;
+    let key = key(services, account, &format!("{wish:?}"))?;
     let (asked, progress) = (wish.clone(), output.clone());
     let record = tokio::task::spawn_blocking(move || {
         let mut tell = |done: u64, total: u64| progress.progress("messages taken back", done, total);
@@ -66,11 +62,26 @@ pub async fn run(services: &Arc<Services>, args: RewindArgs, output: &Output) ->
     Ok(())
 }
 
+/// # Errors
+/// In a stage in which the service does not act.
+pub(super) fn changes_something(services: &Services) -> anyhow::Result<()> {
+    let stage = services.stages.now().stage;
+    ensure!(
+        !services.serving.load(std::sync::atomic::Ordering::Relaxed) || stage >= Stage::Web,
+        "the service is in stage {stage} and changes nothing yet; go on with `holdfast stage set web`"
+    );
+    Ok(())
+}
+
 /// A moment too long ago is told with the first one that is not.
-fn explained(error: RewindError) -> anyhow::Error {
+pub(super) fn explained(error: RewindError) -> anyhow::Error {
     match error {
         RewindError::Store(StoreError::BeforeWindow { first_ms, .. }) => {
-            anyhow::anyhow!("that moment is too long ago: what is kept here begins at {}", moment(first_ms))
+            anyhow::anyhow!(
+                "that moment is too long ago: what is kept here begins at {}; an archive may have it: `holdfast restore \
+                 --account ADDRESS --at TIME`",
+                moment(first_ms)
+            )
         }
         other => other.into(),
     }
@@ -95,9 +106,9 @@ fn wish(args: &RewindArgs) -> anyhow::Result<Wish> {
 }
 
 /// The same command again does the rest of one that was cut off, else it is another one.
-fn key(services: &Services, account: AccountId, wish: &Wish) -> anyhow::Result<Vec<u8>> {
+pub(super) fn key(services: &Services, account: AccountId, wish: &str) -> anyhow::Result<Vec<u8>> {
     for number in 0u32.. {
-        let key = blake3::hash(format!("command line {number} {wish:?}").as_bytes()).as_bytes().to_vec();
+        let key = blake3::hash(format!("command line {number} {wish}").as_bytes()).as_bytes().to_vec();
         let known = services.mailstore.rewind_record(account.realm(), RewindId::of(&key)?)?;
         if known.is_none_or(|record| !record.done && !record.undone) {
             return Ok(key);
@@ -110,9 +121,11 @@ fn told_mistimed((first, last): (Seq, Seq)) -> String {
     format!("commits {first} to {last} carry later times than they had, as this machine's clock was ahead: they count")
 }
 
-async fn show(preview: &Preview, wish: &Wish, output: &Output) -> anyhow::Result<()> {
+/// Shows what would change: `what` says of what, as of a moment.
+pub(super) async fn show(preview: &Preview, what: &str, at_ms: Option<i64>, output: &Output) -> anyhow::Result<()> {
     let (mail, book) = (&preview.mail, &preview.book);
-    output.line(format!("{} as of {}:", name_of(&wish.what), moment(wish.moment_ms))).await;
+    let as_of = at_ms.map_or_else(String::new, |at_ms| format!(" as of {}", moment(at_ms)));
+    output.line(format!("{what}{as_of}:")).await;
     if let Some(mistimed) = preview.mistimed {
         output.line(told_mistimed(mistimed)).await;
     }

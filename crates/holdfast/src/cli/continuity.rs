@@ -175,10 +175,14 @@ pub enum ArchiveCommand {
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
 pub struct RestoreArgs {
     /// The archive: its URL, or the name or URL of a configured one.
-    #[arg(long, value_name = "URL")]
-    pub from: String,
-    /// The moment: "2026-11-23 18:00", "2026-11-23T17:00:00Z" or "2 h ago". Default: the last commit.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "URL", required_unless_present = "account")]
+    pub from: Option<String>,
+    #[command(flatten)]
+    #[serde(default)]
+    pub of_account: AccountRestoreArgs,
+    /// The moment: "2026-11-23 18:00", "2026-11-23T17:00:00Z" or "2 h ago"; or a commit, such as 1234 or commit:1234: that
+    /// one is the last. Default: all there is.
+    #[arg(long, value_name = "TIME|COMMIT")]
     pub at: Option<String>,
     /// The file with the identity of one of the archive's recipients.
     #[arg(long, value_name = "FILE")]
@@ -204,6 +208,42 @@ pub struct RestoreArgs {
     /// Restore everything first and end, instead of serving while accounts and messages come.
     #[arg(long)]
     pub offline: bool,
+}
+
+/// `holdfast restore --account …`
+#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
+pub struct AccountRestoreArgs {
+    /// Bring this account's mail and address book back into the service that runs, beside what it has now: its address,
+    /// of then or of now. Can be undone with `holdfast rewind ADDRESS --undo`.
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["offline", "try_out", "list_moments", "without_damaged"])]
+    pub account: Option<String>,
+    /// With --account: the configured archive, by its name or URL. Default: the only one.
+    #[arg(long, value_name = "NAME", requires = "account", conflicts_with = "from")]
+    pub archive: Option<String>,
+    /// With --account: bring it into this account instead.
+    #[arg(long, value_name = "ADDRESS", requires = "account")]
+    pub into: Option<String>,
+    /// With --account: only this mailbox, by the name that it had.
+    #[arg(long, value_name = "NAME", requires = "account", conflicts_with = "address_book")]
+    pub mailbox: Option<String>,
+    /// With --account: only the address book.
+    #[arg(long, requires = "account")]
+    pub address_book: bool,
+    /// With --account: messages that stayed where they were get the flags that they had, too.
+    #[arg(long, requires = "account")]
+    pub flags: bool,
+    /// With --account: only say what would change.
+    #[arg(long, requires = "account")]
+    pub preview: bool,
+    /// With --account: one JSON object.
+    #[arg(long, requires = "account")]
+    pub json: bool,
+    /// With --account: a folder with room for the account's records, not for its messages. Default: in the data folder.
+    #[arg(long, value_name = "DIR", requires = "account")]
+    pub scratch: Option<PathBuf>,
+    /// The text of the identity's file once it is read: the service may not see where it lies.
+    #[arg(skip)]
+    pub identity_text: Option<String>,
 }
 
 /// `holdfast rewind …`

@@ -1,11 +1,12 @@
 //! `holdfast restore --list-moments`: what there is to choose from, before anything is restored.
 
-use std::{collections::HashMap, process::ExitCode};
+use std::process::ExitCode;
 
 use continuity::archive::{
     catalog::Catalog,
-    restore::{Deletion, deletions, lives},
+    restore::{Deletion, Moments, lives, moments},
 };
+use directory::{AccountId, account_in_record, account_record_key, is_account_record};
 
 use super::wish;
 use crate::{archive::moment, cli::RestoreArgs, config::Config};
@@ -45,19 +46,35 @@ pub async fn list(config: &Config, args: &RestoreArgs) -> anyhow::Result<ExitCod
             println!("  snapshot of commit {}, {}", listed.name.seq, moment(listed.name.made_ms));
         }
         let Some((_, ended)) = life.times_ms else { continue };
-        let mut found = deletions(&wish.target, &catalog, &wish.identities, line, ended - DAYS * DAY_MS).await?;
+        let since = ended - DAYS * DAY_MS;
+        let of_line = moments(&wish.target, &catalog, &wish.identities, line, since, &is_account_record).await?;
+        let mut found = of_line.deletions.clone();
         found.sort_by_key(|deletion| std::cmp::Reverse(deletion.count));
         found.truncate(SHOWN);
         found.sort_by_key(|deletion| deletion.first);
-        let names: HashMap<u64, String> = HashMap::new();
-        for Deletion { at_ms, first, realm, count } in found {
-            let who = names.get(&realm.raw()).cloned().unwrap_or_else(|| realm.to_string());
+        for deletion in found {
+            let Deletion { at_ms, first, count, .. } = deletion;
+            let messages = if count == 1 { "1 message".to_owned() } else { format!("{count} messages") };
             println!(
-                "  {} {who}: {count} messages deleted; the commit before is {}",
+                "  {} {}: {messages} deleted; the commit before is {}",
                 moment(at_ms),
+                whose(&of_line, &deletion),
                 first.0.saturating_sub(1)
             );
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whose messages went, by the address of that moment.
+fn whose(found: &Moments, deletion: &Deletion) -> String {
+    let account = deletion.realm.account_number().map(AccountId);
+    let record = account.and_then(|account| found.record_before(&account_record_key(account), deletion.first));
+    match record.and_then(account_in_record) {
+        Some(known) if known.is_deleted => {
+            format!("{} (deleted before)", known.address.unwrap_or_else(|| deletion.realm.to_string()))
+        }
+        Some(known) => known.address.unwrap_or_else(|| deletion.realm.to_string()),
+        None => deletion.realm.to_string(),
+    }
 }

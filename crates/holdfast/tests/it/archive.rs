@@ -1,5 +1,6 @@
 //! Both machines are lost: what the archive has is a service again, on an empty folder.
 
+mod accounts;
 mod moments;
 mod reach;
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use mailkit::Parsed;
 use prost::Message as _;
-use store::{Order, Past, Read, RealmId, StoreError, Tx};
+use store::{BodyId, Order, Read, RealmId, StagedBody, StoreError, Tx};
 
 use super::{
     EmailId, EntryRecord, Kind, MAX_ROWS_PER_COMMIT, MadeAgain, MailError, MailStore, MailboxId, Result, RewindPart,
-    RewindPlan, RewindRecord, RewindStep, Step, Target, Uid, flags_of,
+    RewindFrom, RewindPlan, RewindRecord, RewindStep, Step, Target, Uid, flags_of,
 };
 use crate::mailbox::{counters_of, id_at, mailbox_record, state_of};
 use crate::rows::{body_id, email_record, entry_records, parsed};
@@ -87,7 +87,7 @@ impl MailStore {
         &self,
         account: RealmId,
         id: RewindId,
-        past: &Past,
+        from: RewindFrom<'_>,
         plan: &RewindPlan,
         (moment_ms, what): (i64, &str),
         progress: &mut dyn FnMut(u64, u64),
@@ -115,7 +115,8 @@ impl MailStore {
         let mut record = begun;
         let total = plan.steps.len() as u64;
         for (number, steps) in plan.steps.chunks(MAX_ROWS_PER_COMMIT).enumerate() {
-            let emails = Arc::new(self.emails_then(account, past, steps)?);
+            let (emails, brought) = self.emails_then(account, from, steps)?;
+            let emails = Arc::new(emails);
             for steps in steps.chunks(rows_at_once(&emails)) {
                 let mut work = Vec::with_capacity(steps.len());
                 for step in steps {
@@ -131,6 +132,8 @@ impl MailStore {
                     return Ok(record);
                 }
             }
+            // What was brought stays until the commits that refer to it are there.
+            drop(brought);
             progress((number * MAX_ROWS_PER_COMMIT + steps.len()) as u64, total);
         }
         Ok(record)
@@ -262,23 +265,43 @@ impl MailStore {
             .wait()
     }
 
-    fn emails_then(&self, account: RealmId, past: &Past, steps: &[Step]) -> Result<BTreeMap<EmailId, Then>> {
-        let mut emails = BTreeMap::new();
+    /// The emails that come back, and the bodies that were brought for them.
+    fn emails_then(
+        &self,
+        account: RealmId,
+        from: RewindFrom<'_>,
+        steps: &[Step],
+    ) -> Result<(BTreeMap<EmailId, Then>, Vec<StagedBody>)> {
+        let (past, mut emails, mut missing) = (from.past, BTreeMap::new(), BTreeMap::<BodyId, Vec<EmailId>>::new());
         for step in steps.iter().filter(|step| matches!(step.kind, Kind::Add)) {
             let id = EmailId(step.entry.email);
             if let Entry::Vacant(place) = emails.entry(id) {
                 let record = email_record(past, account, id)?;
                 let parsed = parsed(id, &record)?;
                 // One damaged message must not keep all others from coming back.
-                let whole = match self.store().body(&body_id(id, &record)?) {
+                let body = body_id(id, &record)?;
+                let whole = match self.store().body(&body) {
                     Ok(_) => true,
-                    Err(StoreError::BodyMissing { .. } | StoreError::BodyDamaged { .. }) => false,
+                    Err(StoreError::BodyMissing { .. } | StoreError::BodyDamaged { .. }) => {
+                        missing.entry(body).or_default().push(id);
+                        false
+                    }
                     Err(error) => return Err(error.into()),
                 };
                 place.insert(Then { record, parsed, whole });
             }
         }
-        Ok(emails)
+        let mut brought = Vec::new();
+        if let Some(bodies) = from.bodies.filter(|_| !missing.is_empty()) {
+            let wanted: Vec<BodyId> = missing.keys().copied().collect();
+            brought = bodies.bring(&wanted)?;
+            for id in brought.iter().filter_map(|body| missing.get(&body.id())).flatten() {
+                if let Some(then) = emails.get_mut(id) {
+                    then.whole = true;
+                }
+            }
+        }
+        Ok((emails, brought))
     }
 
     fn undo_step(&self, tx: &mut Tx<'_>, account: RealmId, step: &RewindStep) -> Result<()> {

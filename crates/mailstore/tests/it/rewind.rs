@@ -57,7 +57,7 @@ impl Timed {
         tokio::task::spawn_blocking(move || {
             let past = mail.store().realm_at(account, moment_ms)?;
             let plan = mail.plan_rewind(account, &past, &scope, flags)?;
-            let record = mail.rewind(account, id, &past, &plan, (moment_ms, "all"), &mut |_, _| ())?;
+            let record = mail.rewind(account, id, (&past).into(), &plan, (moment_ms, "all"), &mut |_, _| ())?;
             drop(past);
             mail.store().transact(move |tx| MailStore::finish_rewind_in(tx, account, id, None)).wait()?;
             Ok(record.back + record.moved + record.flagged)

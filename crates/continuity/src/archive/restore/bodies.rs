@@ -129,7 +129,7 @@ fn short(id: &BodyId) -> u128 {
 }
 
 impl Places {
-    fn add(&mut self, pack: String, bodies: &[PackedBody]) {
+    pub(super) fn add(&mut self, pack: String, bodies: &[PackedBody]) {
         let number = u32::try_from(self.packs.len()).unwrap_or(u32::MAX);
         self.packs.push(pack);
         for body in bodies {
@@ -208,13 +208,13 @@ impl Source<'_> {
     }
 }
 
-fn id_of(body: &PackedBody) -> Option<BodyId> {
+pub(super) fn id_of(body: &PackedBody) -> Option<BodyId> {
     body.id.as_slice().try_into().ok().map(BodyId::from_bytes)
 }
 
 impl Source<'_> {
     /// What lies in the pack of an index.
-    async fn index(&self, name: &str) -> Result<Vec<PackedBody>> {
+    pub(super) async fn index(&self, name: &str) -> Result<Vec<PackedBody>> {
         let bytes = fetch(&self.wish.target, name).await?;
         self.count(bytes.len());
         let (identities, name) = (self.wish.identities.clone(), name.to_owned());

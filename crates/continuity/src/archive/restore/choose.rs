@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use store::{Commit, Seq};
 
-use super::source::Wish;
+use super::{at::At, source::{Wish, is_damage}};
 use crate::archive::{
     ArchiveError, Result,
     catalog::Catalog,
@@ -40,15 +40,15 @@ pub struct Life {
 }
 
 /// Reads a line's runs.
-struct Reader<'a> {
-    target: &'a Target,
-    catalog: &'a Catalog,
-    identities: &'a Identities,
+pub(super) struct Reader<'a> {
+    pub(super) target: &'a Target,
+    pub(super) catalog: &'a Catalog,
+    pub(super) identities: &'a Identities,
 }
 
 impl Reader<'_> {
     /// A line's own runs, by their last commit.
-    fn own_runs(&self, line: &LineRecord) -> Vec<&RunName> {
+    pub(super) fn own_runs(&self, line: &LineRecord) -> Vec<&RunName> {
         let fork = fork_of(line);
         let mut runs: Vec<&RunName> =
             self.catalog.runs.iter().filter(|run| run.line == line.line && run.last > fork).collect();
@@ -57,13 +57,13 @@ impl Reader<'_> {
     }
 
     /// The commits of a run that are the line's own; nothing of one that can't be read.
-    async fn commits(&self, line: &LineRecord, run: &RunName) -> Result<Vec<Commit>> {
+    pub(super) async fn commits(&self, line: &LineRecord, run: &RunName) -> Result<Vec<Commit>> {
         match read_commits(self.target, self.catalog, run, self.identities).await {
             Ok(mut commits) => {
                 commits.retain(|commit| commit.seq() > fork_of(line));
                 Ok(commits)
             }
-            Err(error) if super::is_damage(&error) => {
+            Err(error) if is_damage(&error) => {
                 tracing::warn!(%error, "looking at a line");
                 Ok(Vec::new())
             }
@@ -133,7 +133,7 @@ impl Reader<'_> {
     }
 }
 
-fn fork_of(line: &LineRecord) -> Seq {
+pub(super) fn fork_of(line: &LineRecord) -> Seq {
     Seq(line.parent.as_ref().map_or(0, |parent| parent.seq))
 }
 
@@ -165,67 +165,8 @@ pub async fn lives(target: &Target, catalog: &Catalog, identities: &Identities) 
     Ok(lives)
 }
 
-/// Bodies that an account let go of within a minute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Deletion {
-    /// When the first of them went, in milliseconds since 1970.
-    pub at_ms: i64,
-    /// The commit in which it went.
-    pub first: Seq,
-    /// Whose.
-    pub realm: store::RealmId,
-    /// How many.
-    pub count: u64,
-}
-
-/// What the accounts of a line have let go of since a moment: references to messages that were taken away, each minute's
-/// together.
-///
-/// # Errors
-/// Those of the target.
-pub async fn deletions(
-    target: &Target,
-    catalog: &Catalog,
-    identities: &Identities,
-    line: &LineRecord,
-    since_ms: i64,
-) -> Result<Vec<Deletion>> {
-    const TOGETHER_MS: i64 = 60_000;
-    let reader = Reader { target, catalog, identities };
-    let mut open: BTreeMap<u64, Deletion> = BTreeMap::new();
-    let mut all = Vec::new();
-    for run in reader.own_runs(line).into_iter().rev() {
-        let commits = reader.commits(line, run).await?;
-        for commit in commits.iter().rev().filter(|commit| commit.true_ms() >= since_ms) {
-            for part in commit.realms.iter().filter(|part| part.realm().account_number().is_some()) {
-                let bodies = |gone: bool| {
-                    let of = move |op: &store::Op| store::body_of_key(&op.key).filter(|_| op.value.is_none() == gone);
-                    part.ops.iter().filter_map(of).collect::<BTreeSet<_>>()
-                };
-                // What was only moved is there again.
-                let count = bodies(true).difference(&bodies(false)).count() as u64;
-                if count == 0 {
-                    continue;
-                }
-                let (at_ms, first, realm) = (commit.true_ms(), commit.seq(), part.realm());
-                match open.get_mut(&part.realm_raw) {
-                    Some(known) if known.at_ms - at_ms < TOGETHER_MS => {
-                        (known.at_ms, known.first, known.count) = (at_ms, first, known.count + count);
-                    }
-                    _ => all.extend(open.insert(part.realm_raw, Deletion { at_ms, first, realm, count })),
-                }
-            }
-        }
-        if commits.first().is_some_and(|first| first.true_ms() < since_ms) {
-            break;
-        }
-    }
-    all.extend(open.into_values());
-    Ok(all)
-}
-
 /// A moment, for people.
-fn moment(ms: i64) -> String {
+pub(super) fn moment(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms).map_or_else(
         |_| "a time that no calendar has".to_owned(),
         |at| {
@@ -261,7 +202,11 @@ pub(super) async fn choose(catalog: &Catalog, wish: &Wish) -> Result<Chosen> {
     let leaves: Vec<&Life> =
         counting.iter().copied().filter(|life| !parents.contains(life.line.line.as_str())).collect();
     let Some(first) = leaves.first() else { return Err(by_name.err().unwrap_or_else(|| nothing("no line"))) };
-    let Some(at_ms) = wish.at_ms else {
+    if let At::Commit(seq) = wish.at {
+        let line = with_commit(catalog, seq, &counting, &leaves)?;
+        return chosen(&reader, wish, line, &lives).await;
+    }
+    let Some(at_ms) = wish.at.moment_ms() else {
         if leaves.len() > 1 {
             let each = leaves.iter().map(|life| {
                 let last =
@@ -332,15 +277,70 @@ pub(super) async fn choose(catalog: &Catalog, wish: &Wish) -> Result<Chosen> {
     Err(nothing(&format!("at {} the archive has more than one history; say which: {}", moment(at_ms), each.join("; "))))
 }
 
-fn nothing(what: &str) -> ArchiveError {
+/// The line by which a commit is reached. The same number means different commits in lines that have parted.
+fn with_commit(catalog: &Catalog, seq: Seq, counting: &[&Life], leaves: &[&Life]) -> Result<LineRecord> {
+    let own = |name: &str| counting.iter().find(|life| life.line.line == name);
+    let has = |name: &str| own(name).and_then(|life| life.own).is_some_and(|(_, last)| seq <= last);
+    // Whose commit it is, and by which line it is reached.
+    let mut answers: BTreeMap<String, &LineRecord> = BTreeMap::new();
+    for leaf in leaves {
+        for (record, upto) in catalog.path(&leaf.line)? {
+            if seq <= fork_of(&record) || !has(&record.line) {
+                continue;
+            }
+            if seq <= upto {
+                answers.insert(record.line.clone(), &leaf.line);
+            } else if let Some(life) = own(&record.line) {
+                // It went on by itself where the next one begins.
+                answers.entry(record.line.clone()).or_insert(&life.line);
+            }
+        }
+    }
+    let told = |life: &Life| {
+        let (first, last) = life.own?;
+        Some(format!("--line {} has commits {first} to {last}{}", life.line.line, until(life)))
+    };
+    let mut found = answers.values();
+    match (found.next(), found.next()) {
+        (Some(line), None) => Ok((*line).clone()),
+        (Some(_), Some(_)) => {
+            let each: Vec<String> =
+                counting.iter().filter(|life| answers.contains_key(&life.line.line)).filter_map(|l| told(l)).collect();
+            Err(nothing(&format!("commit {seq} is there in more than one history; say which: {}", each.join("; "))))
+        }
+        (None, _) => {
+            let each: Vec<String> = counting.iter().filter_map(|life| told(life)).collect();
+            Err(nothing(&format!("commit {seq} is not in the archive: {}", each.join("; "))))
+        }
+    }
+}
+
+/// # Errors
+/// [`ArchiveError::Nothing`] when a line ends before a commit.
+fn has_commit(catalog: &Catalog, line: &LineRecord, seq: Seq) -> Result<()> {
+    let upto: HashMap<String, Seq> = catalog.path(line)?.into_iter().map(|(record, upto)| (record.line, upto)).collect();
+    let runs = catalog.runs.iter().filter_map(|run| Some(run.last.min(*upto.get(&run.line)?)));
+    let snapshots = catalog.snapshots.iter().map(|listed| &listed.name);
+    let snapshots = snapshots.filter_map(|name| upto.get(&name.line).map(|upto| name.seq.min(*upto)));
+    let last = runs.chain(snapshots).max().unwrap_or_default();
+    if seq <= last {
+        return Ok(());
+    }
+    Err(nothing(&format!("commit {seq} is not in the archive: line {} ends with commit {last}", line.line)))
+}
+
+pub(super) fn nothing(what: &str) -> ArchiveError {
     ArchiveError::Nothing(what.to_owned())
 }
 
 async fn chosen(reader: &Reader<'_>, wish: &Wish, line: LineRecord, lives: &[Life]) -> Result<Chosen> {
     let path: HashMap<String, Seq> =
         reader.catalog.path(&line)?.into_iter().map(|(record, upto)| (record.line, upto)).collect();
-    let mut end = None;
-    if let Some(at_ms) = wish.at_ms {
+    let mut end = wish.at.commit();
+    if let Some(seq) = end {
+        has_commit(reader.catalog, &line, seq)?;
+    }
+    if let Some(at_ms) = wish.at.moment_ms() {
         for (record, upto) in reader.catalog.path(&line)? {
             if let Some((seq, _)) = reader.mistimed_at(&record, at_ms).await? {
                 end = Some(seq.min(upto)).max(end);

@@ -60,7 +60,7 @@ impl Source<'_> {
         let mut reached_moment = false;
         let mut moment_end = self.end;
         'runs: loop {
-            if end.is_some_and(|end| log.next > end) {
+            if end.or(self.wish.at.commit()).is_some_and(|end| log.next > end) {
                 reached_moment = true;
                 break;
             }
@@ -100,7 +100,7 @@ impl Source<'_> {
                     if commit.seq() == base.seq && chain != base.chain {
                         return Err(ArchiveError::damaged(&object, "its log is not the snapshot's"));
                     }
-                    if commit.seq() > base.seq && self.wish.at_ms.is_some_and(|at| commit.time_ms > at) {
+                    if commit.seq() > base.seq && self.wish.at.moment_ms().is_some_and(|at| commit.time_ms > at) {
                         log.mistimed = Some((log.mistimed.map_or(commit.seq(), |(first, _)| first), commit.seq()));
                     }
                     each(&commit)?;
@@ -128,7 +128,7 @@ impl Source<'_> {
                 when.map(|when| format!(" (made {when})")).unwrap_or_default(),
                 problems.first().map(|first| format!(": {first}")).unwrap_or_default()
             );
-            if self.wish.at_ms.is_some() {
+            if self.wish.at.moment_ms().is_some() {
                 log.uncertain = Some(format!("{what}: those of that moment or before, if any, are not in it"));
             }
             log.missing = Some(what);
@@ -138,10 +138,10 @@ impl Source<'_> {
 
     /// Whether a commit is later than the moment. `end`: the last commit that is not, once that is known.
     fn is_over(&self, commit: &Commit, end: &mut Option<Seq>) -> bool {
-        let Some(at) = self.wish.at_ms else { return false };
         if let Some(end) = end {
             return commit.seq() > *end;
         }
+        let Some(at) = self.wish.at.moment_ms() else { return false };
         if commit.true_ms() <= at {
             return false;
         }

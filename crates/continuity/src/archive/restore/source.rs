@@ -9,7 +9,10 @@ use std::{
 use futures_util::{StreamExt as _, stream};
 use store::{Digest, RealmId, RealmSeq, Seq, StoreError, StoreOptions, log::Chain};
 
-use super::choose::{Chosen, choose};
+use super::{
+    at::At,
+    choose::{Chosen, choose},
+};
 use crate::archive::{
     ArchiveError, Event, Result, Say, blocking,
     catalog::{Catalog, Listed},
@@ -33,8 +36,8 @@ pub struct Wish {
     pub dir: PathBuf,
     /// How the store is opened.
     pub options: StoreOptions,
-    /// The moment, in milliseconds since 1970: the last commit that was made then or before. None: the last one.
-    pub at_ms: Option<i64>,
+    /// Up to where.
+    pub at: At,
     /// The line; none: the newest.
     pub line: Option<String>,
     /// Go on without what can't be restored, instead of failing.
@@ -124,11 +127,7 @@ impl<'a> Source<'a> {
 
     /// What a restore is of, for the folder's mark.
     pub(super) fn mark(&self) -> String {
-        let at = self.wish.at_ms.map_or_else(
-            || "the last commit".to_owned(),
-            |at| jiff::Timestamp::from_millisecond(at).map_or_else(|_| "no moment".to_owned(), |at| at.to_string()),
-        );
-        format!("archive line {} at {at}", self.line)
+        format!("archive line {} at {}", self.line, self.wish.at)
     }
 
     pub(super) fn line_out(&self, text: impl Into<String>) {
@@ -194,7 +193,7 @@ impl<'a> Source<'a> {
 
     /// Whether a snapshot is of the moment or before.
     pub(super) fn may_begin_with(&self, manifest: &Manifest) -> bool {
-        match (self.end, self.wish.at_ms) {
+        match (self.end, self.wish.at.moment_ms()) {
             (Some(end), _) => Seq(manifest.seq) <= end,
             (None, Some(at)) => manifest.time_ms <= at,
             (None, None) => true,
@@ -211,14 +210,7 @@ impl<'a> Source<'a> {
             return Ok((point, Some((name, manifest))));
         }
         if self.runs.first().is_none_or(|run| run.first != Seq(1)) {
-            let (target, line) = (self.wish.target.name(), &self.line);
-            return Err(ArchiveError::Nothing(match self.wish.at_ms {
-                Some(_) => format!(
-                    "{target}: no good snapshot of line {line} is of that moment or before, and its log does not begin \
-                     with the first commit"
-                ),
-                None => format!("{target}: line {line} has no good snapshot"),
-            }));
+            return Err(self.before_everything().await?);
         }
         Ok((Point { epoch: 1, ..Point::default() }, None))
     }

@@ -4,7 +4,7 @@ use continuity::archive::{
     catalog::Catalog,
     codec::{Identities, new_identity},
     line::Line,
-    restore::{Wish, restore},
+    restore::{At, Wish, restore},
 };
 use store::Clock;
 
@@ -123,10 +123,10 @@ async fn a_restore_that_could_not_begin_leaves_an_empty_folder_for_the_next_one(
         let begun = 1_767_225_600_000;
         let first_tries = [
             Wish { identities: other.clone(), ..world.wish("second") },
-            Wish { at_ms: Some(begun - DAY_MS), ..world.wish("second") },
+            Wish { at: At::Moment(begun - DAY_MS), ..world.wish("second") },
             Wish { line: Some("nothing".into()), ..world.wish("second") },
             Wish { signed_by: vec!["0".repeat(64)], ..world.wish("second") },
-            Wish { identities: other.clone(), at_ms: Some(begun + 5000), ..world.wish("second") },
+            Wish { identities: other.clone(), at: At::Moment(begun + 5000), ..world.wish("second") },
         ];
         for wish in first_tries {
             let refused = restore(&wish, &|_| {}).await.map(drop).unwrap_err().to_string();

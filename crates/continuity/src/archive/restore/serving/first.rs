@@ -41,17 +41,12 @@ pub(super) async fn first_part(wish: Wish, say: crate::archive::Say<'_>) -> Resu
 async fn try_first_part(mut wish: Wish, say: crate::archive::Say<'_>) -> Result<First<'_>> {
     let plan = Plan::read(&wish.dir)?;
     if let Some(plan) = &plan {
-        if plan.at_ms != wish.at_ms || wish.line.as_ref().is_some_and(|line| *line != plan.line) {
+        if plan.at() != wish.at || wish.line.as_ref().is_some_and(|line| *line != plan.line) {
             return Err(ArchiveError::Setting(format!(
-                "{} is being restored from line {} as it was {}: give the same --line and --at, or empty the folder",
+                "{} is being restored from line {} as it was at {}: give the same --line and --at, or empty the folder",
                 wish.dir.display(),
                 plan.line,
-                plan.at_ms.map_or_else(
-                    || "last".to_owned(),
-                    |at| {
-                        jiff::Timestamp::from_millisecond(at).map_or_else(|_| String::new(), |at| format!("at {at}"))
-                    }
-                )
+                plan.at()
             )));
         }
         // What this store has shipped since is a line too.
@@ -127,7 +122,7 @@ async fn try_first_part(mut wish: Wish, say: crate::archive::Say<'_>) -> Result<
     if log.next <= base.seq {
         lost.push(format!("the log from commit {start} to {} is not whole", base.seq));
     }
-    if source.wish.at_ms.is_none() {
+    if source.wish.at.moment_ms().is_none() {
         lost.extend(log.missing.clone());
     }
     notes.extend(log.uncertain.clone());
@@ -143,7 +138,8 @@ async fn try_first_part(mut wish: Wish, say: crate::archive::Say<'_>) -> Result<
     let parent = source.parent(point);
     let plan = Plan {
         line: source.line.clone(),
-        at_ms: source.wish.at_ms,
+        at_ms: source.wish.at.moment_ms(),
+        at_seq: source.wish.at.commit().map(|seq| seq.0),
         base: found.as_ref().map(|(name, _)| name.manifest()),
         seq: point.seq.0,
         chain: hex::encode(point.chain),
@@ -185,7 +181,7 @@ impl Source<'_> {
 
     /// A realm from the newest snapshot that has it whole. Gives where the log after it begins, and what to say if it
     /// was not the newest.
-    async fn realm_from_anywhere<F, G>(&self, realm: RealmId, fill: &F) -> Result<(Seq, Option<String>)>
+    pub(in crate::archive::restore) async fn realm_from_anywhere<F, G>(&self, realm: RealmId, fill: &F) -> Result<(Seq, Option<String>)>
     where
         F: Fn(RealmId) -> G + Sync,
         G: FnOnce(store::RealmSeq, store::Digest, Records) -> Result<()> + Send + 'static,

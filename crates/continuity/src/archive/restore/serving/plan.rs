@@ -8,9 +8,9 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use store::RealmId;
+use store::{RealmId, Seq};
 
-use crate::archive::{ArchiveError, Result, format::Parent, line::write_whole};
+use crate::archive::{ArchiveError, Result, format::Parent, line::write_whole, restore::at::At};
 
 /// After the archive could not be reached; doubled up to the longest.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -47,6 +47,9 @@ pub struct Progress {
 pub(super) struct Plan {
     pub line: String,
     pub at_ms: Option<i64>,
+    /// A commit that was named instead of a moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_seq: Option<u64>,
     /// The snapshot's manifest; none when all comes from the log.
     pub base: Option<String>,
     pub seq: u64,
@@ -56,6 +59,11 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// Up to where it restores.
+    pub(super) fn at(&self) -> At {
+        self.at_seq.map_or_else(|| At::from(self.at_ms), |seq| At::Commit(Seq(seq)))
+    }
+
     pub(super) fn path(dir: &Path) -> PathBuf {
         dir.join("restore.json")
     }
