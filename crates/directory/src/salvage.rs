@@ -103,7 +103,9 @@ pub fn listed_accounts<R: Read + ?Sized>(read: &R) -> Result<Vec<ListedAccount>>
 /// # Errors
 /// Those of `read`.
 pub fn listed_by_address<R: Read + ?Sized>(read: &R, address: &EmailAddress) -> Result<Option<ListedAccount>> {
-    let Some(found) = read.get(RealmId::DIRECTORY, &schema::address_key(&address.canonical()))? else { return Ok(None) };
+    let Some(found) = read.get(RealmId::DIRECTORY, &schema::address_key(&address.canonical()))? else {
+        return Ok(None);
+    };
     let Ok(found) = AddressRecord::decode(found) else { return Ok(None) };
     listed(read, AccountId(found.account))
 }

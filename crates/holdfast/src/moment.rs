@@ -36,7 +36,10 @@ pub fn parse_at(text: &str) -> anyhow::Result<At> {
         anyhow::ensure!(named.is_none(), "`{text}` names no commit: write its number, as commit:1234");
         return parse_moment(text).map(At::Moment);
     }
-    if named.is_none() && number.len() == 8 && let Ok(day) = number.parse::<Date>() {
+    if named.is_none()
+        && number.len() == 8
+        && let Ok(day) = number.parse::<Date>()
+    {
         bail!("`{text}` may be a commit or a day: write it as \"commit:{number}\" or as \"{day}\"");
     }
     let seq: u64 = number.parse().with_context(|| format!("`{text}`: no commit has so long a number"))?;
@@ -66,7 +69,9 @@ mod tests {
         ] {
             assert_eq!(parse_at(text).unwrap(), At::Commit(Seq(seq)), "{text}");
         }
-        for text in ["0", "commit:0", "commit:", "commit", "commit:x", "commit:-1", "18446744073709551616", "20261123", ""] {
+        for text in
+            ["0", "commit:0", "commit:", "commit", "commit:x", "commit:-1", "18446744073709551616", "20261123", ""]
+        {
             assert!(parse_at(text).is_err(), "{text}");
         }
         let both = parse_at("20261123").unwrap_err().to_string();

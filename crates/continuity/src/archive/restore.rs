@@ -29,8 +29,8 @@ use super::{
     line::Line,
 };
 
-pub(in crate::archive) use bodies::ranges_in;
 pub use at::At;
+pub(in crate::archive) use bodies::ranges_in;
 pub use choose::{Life, lives};
 pub use excerpt::{Excerpt, excerpt};
 pub use moments::{Deletion, Moments, moments};
@@ -158,7 +158,7 @@ impl Whole<'_> {
         let notes = self.source.others.iter().cloned().chain(Source::mistimed(&log)).collect();
         let point = log.last.map_or(base, |last| Point { epoch: base.epoch.max(last.epoch), ..last });
         if point.seq == Seq(0) {
-            return Err(self.source.nothing_then());
+            return Err(self.source.before_everything().await?);
         }
         let of_snapshot = manifest.as_ref().map(|(_, manifest)| manifest);
         let bodies =

@@ -88,7 +88,11 @@ pub async fn run(services: &Arc<Services>, args: RestoreArgs, output: &Output) -
     );
     let asked = Asked { args: &args, place: &place, who, commit: commit.0, time_ms, notes };
     let held = Arc::new(held);
-    if args.of_account.preview { asked.preview(services, held, output).await } else { asked.run(services, held, output).await }
+    if args.of_account.preview {
+        asked.preview(services, held, output).await
+    } else {
+        asked.run(services, held, output).await
+    }
 }
 
 /// The archive that is read.
@@ -136,7 +140,11 @@ fn scratch(config: &Config, args: &RestoreArgs) -> PathBuf {
 async fn read(wish: &Wish, realms: &[RealmId], quiet: bool, output: &Output) -> anyhow::Result<Excerpt> {
     let (say, show) = events(output);
     let work = async move {
-        let read = if quiet { excerpt(wish.clone(), realms, &|_| {}).await } else { excerpt(wish.clone(), realms, &say).await };
+        let read = if quiet {
+            excerpt(wish.clone(), realms, &|_| {}).await
+        } else {
+            excerpt(wish.clone(), realms, &say).await
+        };
         drop(say);
         read
     };
@@ -180,7 +188,11 @@ impl Asked<'_> {
         let made = self.time_ms.map_or_else(String::new, |at| format!(", made {}", moment(at)));
         let address = &self.who.then.address;
         output
-            .line(format!("{address} {}, from the archive {}{made}", as_it_was(At::Commit(store::Seq(self.commit))), self.place.name()))
+            .line(format!(
+                "{address} {}, from the archive {}{made}",
+                as_it_was(At::Commit(store::Seq(self.commit))),
+                self.place.name()
+            ))
             .await;
         output.line(self.who.target.told(&self.who.then.address, self.args.of_account.preview)).await;
     }
@@ -275,7 +287,8 @@ impl Asked<'_> {
                 output.line(format!("`holdfast rewind {login} --undo` takes it back")).await;
             }
             if self.who.target.is_disabled() {
-                let next = format!("`holdfast account passwd {login}` and `holdfast account enable {login}` let its owner in");
+                let next =
+                    format!("`holdfast account passwd {login}` and `holdfast account enable {login}` let its owner in");
                 output.line(next).await;
             }
         }

@@ -8,8 +8,8 @@ use prost::Message as _;
 use store::{BodyId, Order, Read, RealmId, StagedBody, StoreError, Tx};
 
 use super::{
-    EmailId, EntryRecord, Kind, MAX_ROWS_PER_COMMIT, MadeAgain, MailError, MailStore, MailboxId, Result, RewindPart,
-    RewindFrom, RewindPlan, RewindRecord, RewindStep, Step, Target, Uid, flags_of,
+    EmailId, EntryRecord, Kind, MAX_ROWS_PER_COMMIT, MadeAgain, MailError, MailStore, MailboxId, Result, RewindFrom,
+    RewindPart, RewindPlan, RewindRecord, RewindStep, Step, Target, Uid, flags_of,
 };
 use crate::mailbox::{counters_of, id_at, mailbox_record, state_of};
 use crate::rows::{body_id, email_record, entry_records, parsed};

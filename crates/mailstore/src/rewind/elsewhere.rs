@@ -217,7 +217,9 @@ fn numbers(
     // A number that means another message here must not be kept by one that only happens to have it there.
     let aside = match (same, without.is_empty()) {
         (true, true) => None,
-        (true, false) => Some(Aside { width: last_there.max(without.iter().copied().max().unwrap_or(0)) + 1, emails: without }),
+        (true, false) => {
+            Some(Aside { width: last_there.max(without.iter().copied().max().unwrap_or(0)) + 1, emails: without })
+        }
         (false, _) => Some(Aside { width: last_there.saturating_add(1), emails: Vec::new() }),
     };
     Ok((numbers, aside))
@@ -238,7 +240,11 @@ const fn has_mailbox(kind: u8) -> bool {
 
 impl Renumbered {
     fn of(&self, realm: RealmId) -> store::Result<()> {
-        if realm == self.account { Ok(()) } else { Err(StoreError::damaged(format!("{realm}: it is not held elsewhere"))) }
+        if realm == self.account {
+            Ok(())
+        } else {
+            Err(StoreError::damaged(format!("{realm}: it is not held elsewhere")))
+        }
     }
 
     /// A key of here as it is there; none when there can be no such.

@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use store::{Commit, Seq};
 
-use super::{at::At, source::{Wish, is_damage}};
+use super::{
+    at::At,
+    source::{Wish, is_damage},
+};
 use crate::archive::{
     ArchiveError, Result,
     catalog::Catalog,
@@ -318,7 +321,8 @@ fn with_commit(catalog: &Catalog, seq: Seq, counting: &[&Life], leaves: &[&Life]
 /// # Errors
 /// [`ArchiveError::Nothing`] when a line ends before a commit.
 fn has_commit(catalog: &Catalog, line: &LineRecord, seq: Seq) -> Result<()> {
-    let upto: HashMap<String, Seq> = catalog.path(line)?.into_iter().map(|(record, upto)| (record.line, upto)).collect();
+    let upto: HashMap<String, Seq> =
+        catalog.path(line)?.into_iter().map(|(record, upto)| (record.line, upto)).collect();
     let runs = catalog.runs.iter().filter_map(|run| Some(run.last.min(*upto.get(&run.line)?)));
     let snapshots = catalog.snapshots.iter().map(|listed| &listed.name);
     let snapshots = snapshots.filter_map(|name| upto.get(&name.line).map(|upto| name.seq.min(*upto)));

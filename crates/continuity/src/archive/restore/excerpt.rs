@@ -109,7 +109,7 @@ pub async fn excerpt(wish: Wish, realms: &[RealmId], say: Say<'_>) -> Result<Exc
     notes.extend(source.others.iter().cloned());
     let point = log.last.map_or(base, |last| Point { epoch: base.epoch.max(last.epoch), ..last });
     if point.seq == Seq(0) {
-        return Err(source.nothing_then());
+        return Err(source.before_everything().await?);
     }
     let line = source.line.clone();
     let manifest = found.map(|(_, manifest)| manifest);

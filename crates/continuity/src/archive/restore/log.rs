@@ -37,10 +37,6 @@ pub(super) struct Log {
 }
 
 impl Source<'_> {
-    pub(super) fn nothing_then(&self) -> ArchiveError {
-        ArchiveError::Nothing(format!("{}: there is no commit of that moment or before", self.wish.target.name()))
-    }
-
     /// Reads the commits after `start` up to the wished moment, or up to `end`, checking that they follow from each
     /// other and from `base`, the snapshot's.
     pub(super) async fn scan_log(

@@ -82,7 +82,9 @@ impl Target {
                 "{then} was deleted {}: it {comes} back with its password and addresses, disabled",
                 moment(*deleted_ms)
             ),
-            Self::Gone => format!("{then} is not here any more: it {comes} back as a new account, disabled and without a password"),
+            Self::Gone => format!(
+                "{then} is not here any more: it {comes} back as a new account, disabled and without a password"
+            ),
         }
     }
 }
@@ -111,10 +113,16 @@ pub(super) fn find(
             format!("there is no account {into} to bring it into; `holdfast account list` shows those there are")
         })?;
         let is_same = other.is(&account);
-        return Ok(Who { then: account, target: if is_same { Target::There(other) } else { Target::Other(other) }, is_same });
+        return Ok(Who {
+            then: account,
+            target: if is_same { Target::There(other) } else { Target::Other(other) },
+            is_same,
+        });
     }
     match same {
-        Some(same) if same.deleted_ms.is_none() => Ok(Who { then: account, target: Target::There(same), is_same: true }),
+        Some(same) if same.deleted_ms.is_none() => {
+            Ok(Who { then: account, target: Target::There(same), is_same: true })
+        }
         same => {
             let login = EmailAddress::parse(&account.address).with_context(|| account.address.clone())?;
             if let Some(other) = listed_by_address(&now, &login)? {
@@ -183,7 +191,8 @@ pub(super) async fn ready(
         }
         Target::Gone => {
             let address = EmailAddress::parse(&who.then.address).with_context(|| who.then.address.clone())?;
-            let password: String = rand::rng().sample_iter(rand::distr::Alphanumeric).take(40).map(char::from).collect();
+            let password: String =
+                rand::rng().sample_iter(rand::distr::Alphanumeric).take(40).map(char::from).collect();
             let new = NewAccount {
                 address,
                 name: who.then.name.clone(),

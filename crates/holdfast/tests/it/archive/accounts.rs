@@ -30,6 +30,8 @@ fn mail(server: &Server, who: &str) -> BTreeMap<String, Vec<String>> {
             Some(format!("{subject}{flagged}"))
         };
         let mut found: Vec<String> = fetched.iter().filter_map(of).collect();
+        // What the service itself writes when a password is set.
+        found.retain(|subject| !subject.starts_with("Your password"));
         found.sort();
         if !found.is_empty() {
             all.insert(name, found);
@@ -106,6 +108,11 @@ fn json(server: &Server, args: &[&str]) -> serde_json::Value {
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn lets_in(server: &Server, who: &str) -> bool {
+    let mut imap = Imap::connect(server.address("imap")).unwrap();
+    imap.command(&format!("LOGIN {who} \"{PASSWORD}\"")).unwrap().tagged.starts_with("OK")
 }
 
 fn scratch_is_gone(server: &Server) {
@@ -231,7 +238,7 @@ fn an_account_is_found_whatever_it_is_called_and_made_again_when_it_is_gone() {
     assert_eq!(preview["account_is"], "deleted", "{preview}");
     let said = ok(&server.command(&["restore", "--account", ANNA, "--at", &at]));
     assert!(said.contains("account enable"), "{said}");
-    assert!(Imap::login(server.address("imap"), "anna.new@example.org").is_err(), "not yet");
+    assert!(!lets_in(&server, "anna.new@example.org"), "not yet");
     ok(&server.command(&["account", "enable", "anna.new@example.org"]));
     assert_eq!(mail(&server, "anna.new@example.org"), as_before());
     shipped(server.dir());
@@ -251,7 +258,7 @@ fn an_account_is_found_whatever_it_is_called_and_made_again_when_it_is_gone() {
     assert_eq!((&preview["account_is"], &preview["messages_back"]), (&"gone".into(), &5.into()), "{preview}");
     let said = ok(&other.command(&gone));
     assert!(said.contains("account passwd"), "{said}");
-    assert!(Imap::login(other.address("imap"), ANNA).is_err());
+    assert!(!lets_in(&other, ANNA));
     assert!(other.command_with_input(&["account", "passwd", ANNA, "--password-stdin"], PASSWORD).status.success());
     ok(&other.command(&["account", "enable", ANNA]));
     assert_eq!(mail(&other, ANNA), as_before());
@@ -295,10 +302,14 @@ fn what_can_not_be_had_is_said_and_nothing_is_changed() {
     let dir = tempfile::tempdir().unwrap();
     let (server, more, at) = world(dir.path());
     let before = mail(&server, ANNA);
-    let blind: String = more.lines().filter(|line| !line.starts_with("identity_file")).map(|l| format!("{l}\n")).collect();
+    let blind: String =
+        more.lines().filter(|line| !line.starts_with("identity_file")).map(|l| format!("{l}\n")).collect();
     let account = |args: &[&str]| refused(&server.command(&[&["restore", "--account"], args].concat()));
     for (args, wanted) in [
-        (vec!["nobody@example.org", "--at", &at], &["no account nobody@example.org", "anna@example.org, bert@example.org"][..]),
+        (
+            vec!["nobody@example.org", "--at", &at],
+            &["no account nobody@example.org", "anna@example.org, bert@example.org"][..],
+        ),
         (vec![ANNA, "--at", "2001-01-01"], &["before what can be restored", "commit 1"]),
         (vec![ANNA, "--at", "2999-01-01"], &["not come yet"]),
         (vec![ANNA, "--at", "commit:99999999"], &["commit 99999999 is not in the archive", "ends with commit"]),

@@ -202,3 +202,70 @@ fn one_target_that_fails_hides_none_of_the_others() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(!output.status.success() && said.contains("all well") && said.contains("blind: not drilled"), "{said}");
 }
+
+#[test]
+fn a_commit_is_restored_by_its_number_and_deletions_name_the_address_of_their_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    let more = archive(dir.path());
+    let server = Server::start_with(dir.path(), &more);
+    let expunge = |server: &Server, who: &str| {
+        let mut imap = Imap::login(server.address("imap"), who).unwrap();
+        imap.command("SELECT INBOX").unwrap().ok();
+        imap.command("STORE 1:* +FLAGS.SILENT (\\Deleted)").unwrap().ok();
+        imap.command("EXPUNGE").unwrap().ok();
+    };
+    let fill = |server: &Server, who: &str, count: usize| {
+        let mut imap = Imap::login(server.address("imap"), who).unwrap();
+        for n in 0..count {
+            imap.append("INBOX", format!("Subject: {n}\r\n\r\nof {who}\r\n")).unwrap().ok();
+        }
+    };
+    for who in [READER, "old@example.org", "gone@example.org"] {
+        server.add_account(who);
+    }
+    fill(&server, READER, 5);
+    expunge(&server, READER);
+    fill(&server, "old@example.org", 3);
+    expunge(&server, "old@example.org");
+    ok(&server.command(&["account", "rename", "old@example.org", "new@example.org", "--drop-old"]));
+    fill(&server, "gone@example.org", 1);
+    expunge(&server, "gone@example.org");
+    ok(&server.command(&["account", "delete", "gone@example.org", "--yes"]));
+    shipped(server.dir());
+    wait_for("a snapshot", || server.command(&["archive", "snapshot"]).status.success());
+    server.kill();
+    let listed = ok(&holdfast(dir.path(), &["restore", "--from", "here", "--list-moments"], ""));
+    for wanted in [
+        "reader@example.org: 5 messages deleted",
+        "old@example.org: 3 messages deleted",
+        "gone@example.org: 1 message deleted",
+    ] {
+        assert!(listed.contains(wanted), "{wanted}: {listed}");
+    }
+    assert!(!listed.contains("account ") && !listed.contains("new@example.org"), "{listed}");
+    // What it names is what restores it: all is there before, and not after.
+    let line = listed.lines().find(|line| line.contains("reader@example.org")).unwrap();
+    let before: u64 = line.rsplit(' ').next().unwrap().parse().unwrap();
+    for (name, at, count) in [("a", before.to_string(), 5), ("b", format!("commit:{}", before + 1), 0)] {
+        let machine = second(dir.path(), name, &more);
+        let said = ok(&holdfast(&machine, &["restore", "--from", "here", "--offline", "--at", &at], ""));
+        let number = at.trim_start_matches("commit:");
+        assert!(said.contains(&format!("as it was after commit {number} of line")), "{said}");
+        let server = Server::start_with(&machine, &more);
+        assert_eq!(subjects(&server).len(), count, "{at}");
+        server.kill();
+    }
+    // Behind open doors, cut off, and gone on with.
+    let machine = second(dir.path(), "serving", &more);
+    let at = before.to_string();
+    let server = Server::start_as(&machine, &more, &["restore", "--from", "here", "--at", &at], &[]);
+    assert_eq!(subjects(&server).len(), 5);
+    server.kill();
+    assert_eq!(subjects(&Server::start_with(&machine, &more)).len(), 5);
+    for (at, wanted) in [("99999999", "is not in the archive"), ("0", "number 1"), ("20261123", "commit:20261123")] {
+        let machine = second(dir.path(), &format!("refused {at}"), &more);
+        let output = holdfast(&machine, &["restore", "--from", "here", "--offline", "--at", at], "");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(wanted), "{at}: {said}");
+    }
+}

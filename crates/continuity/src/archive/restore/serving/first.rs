@@ -129,7 +129,7 @@ async fn try_first_part(mut wish: Wish, say: crate::archive::Say<'_>) -> Result<
     notes.extend(source.others.iter().cloned().chain(Source::mistimed(&log)));
     let point = log.last.map_or(base, |last| Point { epoch: base.epoch.max(last.epoch), ..last });
     if point.seq == Seq(0) {
-        return Err(source.nothing_then());
+        return Err(source.before_everything().await?);
     }
     if !lost.is_empty() && !source.wish.without_damaged {
         return Err(source.damaged_in_all(&lost));
@@ -181,7 +181,11 @@ impl Source<'_> {
 
     /// A realm from the newest snapshot that has it whole. Gives where the log after it begins, and what to say if it
     /// was not the newest.
-    pub(in crate::archive::restore) async fn realm_from_anywhere<F, G>(&self, realm: RealmId, fill: &F) -> Result<(Seq, Option<String>)>
+    pub(in crate::archive::restore) async fn realm_from_anywhere<F, G>(
+        &self,
+        realm: RealmId,
+        fill: &F,
+    ) -> Result<(Seq, Option<String>)>
     where
         F: Fn(RealmId) -> G + Sync,
         G: FnOnce(store::RealmSeq, store::Digest, Records) -> Result<()> + Send + 'static,
