@@ -4,25 +4,17 @@ use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use directory::AccountId;
 use mailkit::{EmailAddress, date, headers, trace};
 use mailstore::{Flags, NewMessage};
 use store::BodyWriter;
 
+use crate::dispatch::RecipientOutcome;
 use crate::dispatch::{Destination, Dispatch, Dispatched};
 use crate::head::{self, Gatherer, Head};
 use crate::reports_budget::network;
+use crate::schema::delivery_key;
 use crate::schema::{MessageRecord, ret_number};
 use crate::{Delivery, Envelope, MAX_IN_MEMORY_BYTES, MAX_IN_MEMORY_CROWDED_BYTES, QueueId, Refusal, Result};
-
-/// What became of one recipient of an accepted message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RecipientOutcome {
-    /// In the recipient's mailbox, durably.
-    Filed(AccountId),
-    /// In the queue, durably.
-    Queued,
-}
 
 /// A message that was taken: it is durable, and responsibility for it is ours.
 #[derive(Clone, Debug)]
@@ -355,11 +347,6 @@ impl io::Write for Incoming {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// What names a delivery in an account: the same message is filed there once, whoever tries again.
-pub fn delivery_key(id: QueueId) -> Vec<u8> {
-    [b"q".as_slice(), &id.to_bytes()].concat()
 }
 
 fn envelope_needs_utf8(envelope: &Envelope) -> bool {

@@ -15,15 +15,15 @@ use rand::RngExt as _;
 use store::StoreError;
 use tracing::Instrument as _;
 
-use crate::accept::delivery_key;
 use crate::dispatch::CommitError;
 use crate::filing::file_local_in;
+use crate::hint::Hint;
 use crate::outbound::Reply;
 use crate::outbound::attempt::{Outbound, Verdict};
 use crate::outbound::transaction::{Fate, Mail, MailRecipient};
 use crate::report::{Finding, PreparedReport, status_of};
 use crate::route::RecipientRoute;
-use crate::runner::Hint;
+use crate::schema::delivery_key;
 use crate::schema::{
     LOCAL_DESTINATION, LegId, LegRecord, MessageRecord, RecipientRecord, notify_from_bits, ret_from_number,
 };

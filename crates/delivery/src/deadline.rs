@@ -12,8 +12,6 @@ use crate::{Delivery, DeliveryError, QueueId, Refusal, Result, queue};
 
 /// Messages looked at before the runner goes on with other things.
 const MESSAGES_PER_LOOK: usize = 200;
-/// When messages whose time is over, but that are being delivered at this moment, are looked at again.
-pub(crate) const LOOK_AGAIN_MS: i64 = 1_000;
 
 impl Delivery {
     /// Look at messages whose deadline has come. Whether some have to be looked at again, because they are under way.

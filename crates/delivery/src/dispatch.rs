@@ -8,9 +8,9 @@ use mailstore::{MailError, NewMessage};
 use store::{RealmId, StagedBody, StoreError, Tx};
 
 use crate::filing::file_local_in;
-use crate::runner::Hint;
+use crate::hint::Hint;
 use crate::schema::{LOCAL_DESTINATION, LegId, LegRecord, MessageRecord, RecipientRecord};
-use crate::{Delivery, DeliveryError, QueueId, RecipientOutcome, Refusal, Result, queue};
+use crate::{Delivery, DeliveryError, QueueId, Refusal, Result, queue};
 
 /// Most accounts that one commit files to; further local recipients are served from the queue.
 pub const MAX_FILINGS_PER_COMMIT: usize = 32;
@@ -255,4 +255,13 @@ impl Dispatch {
             _ => None,
         })
     }
+}
+
+/// What became of one recipient of an accepted message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecipientOutcome {
+    /// In the recipient's mailbox, durably.
+    Filed(AccountId),
+    /// In the queue, durably.
+    Queued,
 }

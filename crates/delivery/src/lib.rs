@@ -26,6 +26,7 @@ mod filing;
 #[doc(hidden)]
 pub mod fuzzing;
 mod head;
+mod hint;
 mod invariants;
 mod options;
 mod outbound;
@@ -51,9 +52,10 @@ use rand::RngExt as _;
 use store::Store;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-pub use accept::{Accepted, Incoming, RecipientOutcome};
+pub use accept::{Accepted, Incoming};
 pub use access_notice::AccessChange;
 pub use admin::{DropMode, QueueFilter, QueuePage, QueueStats, QueuedMessage, QueuedRecipient};
+pub use dispatch::RecipientOutcome;
 pub use envelope::{Envelope, Notify, Origin, Recipient, Ret};
 pub use error::{DeliveryError, Result};
 pub use invariants::QueueInvariants;
@@ -92,7 +94,7 @@ struct Inner {
     mailstore: MailStore,
     options: DeliveryOptions,
     resolver: Option<Arc<dyn Resolver>>,
-    hints: runner::Hints,
+    hints: hint::Hints,
     claims: claims::Claims,
     last_id: AtomicU64,
     /// Bytes of messages that are coming in and are held in memory.
@@ -133,7 +135,7 @@ impl Delivery {
             mailstore,
             options,
             resolver,
-            hints: runner::Hints::default(),
+            hints: hint::Hints::default(),
             claims: claims::Claims::default(),
             last_id: AtomicU64::new(0),
             incoming_bytes: Arc::default(),

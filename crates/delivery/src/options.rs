@@ -270,6 +270,9 @@ impl Default for Timeouts {
     }
 }
 
+/// When messages whose time is over, but that are being delivered at this moment, are looked at again.
+pub(crate) const LOOK_AGAIN_MS: i64 = 1_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;

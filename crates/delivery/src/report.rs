@@ -8,10 +8,10 @@ use mailstore::{Flags, MailError, NewMessage};
 use rand::RngExt as _;
 use store::Tx;
 
-use crate::accept::delivery_key;
 use crate::filing::file_local_in;
+use crate::hint::Hint;
 use crate::outbound::Reply;
-use crate::runner::Hint;
+use crate::schema::delivery_key;
 use crate::schema::{
     LOCAL_DESTINATION, LegId, LegRecord, MessageRecord, RecipientRecord, notify_bits, ret_from_number,
 };

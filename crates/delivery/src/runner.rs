@@ -5,17 +5,17 @@ mod agenda;
 use std::collections::{HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use prost::Message as _;
 use store::{Order, Read};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::deadline::LOOK_AGAIN_MS;
+use crate::hint::Hint;
+use crate::options::LOOK_AGAIN_MS;
 use crate::outbound::attempt::Outbound;
 use crate::schema::{self, DueRecord, LegId, due_prefix, due_time_prefix};
 use crate::{Delivery, Result, queue};
@@ -23,53 +23,12 @@ use agenda::{Agenda, Fresh, Limits, Slot};
 
 /// Due entries of a destination that are compared for fairness between senders.
 const FAIRNESS_WINDOW: usize = 64;
-/// Most hints that wait for the runner; beyond, it looks through the queue instead.
-const MAX_HINTS: usize = 10_000;
 /// The queue is looked through at least this often, whatever hints say: nothing is ever forgotten.
 const RESCAN_EVERY: Duration = Duration::from_mins(5);
 /// Results that may wait to be recorded, for each attempt that may run.
 const UNSETTLED_PER_SLOT: usize = 4;
 /// How long attempts under way may go on after shutdown was asked for.
 const GRACE: Duration = Duration::from_secs(30);
-
-/// Something came into the queue, or is due at another time.
-#[derive(Clone, Debug)]
-pub struct Hint {
-    pub destination: Arc<str>,
-    pub due_ms: i64,
-    /// It came a moment ago: the leg and its owner.
-    pub fresh: Option<(LegId, u64)>,
-}
-
-/// How the rest of the process tells the runner what to do.
-#[derive(Default)]
-pub struct Hints {
-    waiting: Mutex<Vec<Hint>>,
-    rescan: AtomicBool,
-    wake: Notify,
-}
-
-impl Hints {
-    pub fn give(&self, hints: &[Hint]) {
-        if hints.is_empty() {
-            return;
-        }
-        let mut waiting = self.waiting.lock();
-        if waiting.len() + hints.len() > MAX_HINTS {
-            self.rescan.store(true, Ordering::Relaxed);
-        } else {
-            waiting.extend_from_slice(hints);
-        }
-        drop(waiting);
-        self.wake.notify_one();
-    }
-
-    /// Look through the whole queue.
-    pub fn rescan(&self) {
-        self.rescan.store(true, Ordering::Relaxed);
-        self.wake.notify_one();
-    }
-}
 
 impl Delivery {
     pub(crate) fn hint(&self, hints: &[Hint]) {

@@ -353,6 +353,11 @@ impl MessageRecord {
     }
 }
 
+/// What names a delivery in an account: the same message is filed there once, whoever tries again.
+pub fn delivery_key(id: QueueId) -> Vec<u8> {
+    [b"q".as_slice(), &id.to_bytes()].concat()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,9 +10,9 @@ use mailstore::{EmailId, Flags, MailError, MailboxId, NewMessage, Role, SystemFl
 use prost::Message as _;
 use store::{Order, Read, Tx};
 
-use crate::accept::delivery_key;
 use crate::dispatch::{CommitError, Destination, Dispatch, Dispatched, Routed};
 use crate::head::Head;
+use crate::schema::delivery_key;
 use crate::schema::{self, CopyRecord, MessageRecord, ReceiptRecord, ret_number};
 use crate::{Authors, Delivery, DeliveryError, QueueId, Recipient, RecipientOutcome, Refusal, Result, Ret, queue};
 

@@ -5,15 +5,13 @@
 //! from the commits themselves, whoever made them: each one that touches what an account is entered by wakes those who
 //! hold an access to it, and they look again.
 
-use std::{collections::HashMap, sync::Arc};
-
-use parking_lot::Mutex;
-use store::{Commit, Read, RealmId};
+use store::Read;
 use tokio::sync::watch;
 
+use crate::proof::Proof;
 use crate::{
-    AccountId, Directory, Login, Result, Role, Session, SessionId, account, app_password, login,
-    schema::{self, CredentialsRecord},
+    AccountId, Directory, Login, Result, Role, Session, SessionId, account, app_password,
+    schema::{self},
 };
 
 /// Why an access has ended.
@@ -42,37 +40,6 @@ pub enum Ended {
     RoleLost,
 }
 
-/// What a login is recognised by later: the password or app password itself, not its name or number, which may be given to
-/// another one.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Proof(pub(crate) [u8; 16]);
-
-impl std::fmt::Debug for Proof {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Proof")
-    }
-}
-
-impl Proof {
-    fn of(parts: [&[u8]; 2]) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        for part in parts {
-            hasher.update(&(part.len() as u64).to_be_bytes()).update(part);
-        }
-        Self(*hasher.finalize().as_bytes().first_chunk().expect("a hash is 32 bytes"))
-    }
-
-    /// Of the account's password. Changes with it, and with nothing else.
-    pub(crate) fn password(record: &CredentialsRecord) -> Self {
-        Self::of([&record.hash, &record.salt])
-    }
-
-    /// Of an app password.
-    pub(crate) fn app_password(record: &schema::AppPasswordRecord) -> Self {
-        Self::of([&record.hash, &record.created_ms.to_be_bytes()])
-    }
-}
-
 /// What was given.
 #[derive(Debug, Clone, Copy)]
 enum Grant {
@@ -85,48 +52,6 @@ impl Grant {
         match self {
             Self::Login(login) => login.account,
             Self::Session { account, .. } => *account,
-        }
-    }
-}
-
-/// Those who are told when an account's access records change. An entry goes when its last receiver has.
-#[derive(Default)]
-pub(crate) struct Watched(Mutex<HashMap<AccountId, watch::Sender<()>>>);
-
-impl Watched {
-    fn subscribe(&self, account: AccountId) -> watch::Receiver<()> {
-        self.0.lock().entry(account).or_insert_with(|| watch::channel(()).0).subscribe()
-    }
-
-    pub(crate) fn wake(&self, account: AccountId) {
-        let mut watched = self.0.lock();
-        if let Some(sender) = watched.get(&account) {
-            if sender.receiver_count() == 0 {
-                watched.remove(&account);
-            } else {
-                sender.send_replace(());
-            }
-        }
-    }
-
-    /// Wakes those whom a commit may concern.
-    pub(crate) fn committed(&self, commit: &Commit) {
-        for part in &commit.realms {
-            if let Some(number) = part.realm().account_number() {
-                let first = |key: &[u8]| key.first().copied();
-                let is_access = |key: &[u8]| {
-                    key == schema::CREDENTIALS || matches!(first(key), Some(schema::APP_PASSWORD | schema::SESSION))
-                };
-                if part.ops.iter().any(|op| is_access(&op.key)) {
-                    self.wake(AccountId(number));
-                }
-            } else if part.realm() == RealmId::DIRECTORY {
-                for op in &part.ops {
-                    if let Some(id) = schema::account_of_key(&op.key) {
-                        self.wake(id);
-                    }
-                }
-            }
         }
     }
 }
@@ -218,7 +143,7 @@ impl Directory {
                 (found != Some(*proof)).then_some(Ended::AppPasswordRevoked)
             }
             Grant::Login(Login { app_password: None, proof, with_code, .. }) => {
-                let credentials = login::credentials(&snapshot, id)?.unwrap_or_default();
+                let credentials = schema::credentials(&snapshot, id)?.unwrap_or_default();
                 if Proof::password(&credentials) != *proof {
                     Some(Ended::PasswordChanged)
                 } else if credentials.totp_enabled && !with_code {
@@ -235,14 +160,4 @@ impl Directory {
         // What can't be read was not deleted.
         account::record(reader, id).ok().flatten().is_some_and(|record| record.deleted_ms.is_some())
     }
-}
-
-/// Has the store refuse what would be added to a deleted account, and tell of what access depends on.
-pub(crate) fn install(store: &store::Store, watched: &Arc<Watched>) {
-    store.close_realms(Arc::new(|reader, realm| {
-        let id = AccountId(realm.account_number()?);
-        Directory::is_deleted_in(reader, id).then(|| "the account was deleted".to_owned())
-    }));
-    let watched = watched.clone();
-    store.on_commit(Arc::new(move |commit| watched.committed(commit)));
 }

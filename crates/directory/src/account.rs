@@ -4,6 +4,7 @@ use mailkit::EmailAddress;
 use prost::Message as _;
 use store::{Order, Read, RealmId, Tx};
 
+use crate::ids::{AccountId, Role};
 use crate::{
     Directory, DirectoryError, Result, check_password, check_password_of_operator, password,
     schema::{self, AccountRecord, CredentialsRecord, account_key, address_key, decode},
@@ -11,33 +12,6 @@ use crate::{
 
 /// The longest name of an account.
 const MAX_NAME_BYTES: usize = 200;
-
-/// An account's number, never used for another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AccountId(pub u32);
-
-impl AccountId {
-    /// Where everything of the account lies.
-    pub const fn realm(self) -> RealmId {
-        RealmId::account(self.0)
-    }
-}
-
-impl std::fmt::Display for AccountId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// What an account may do.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Role {
-    /// Has mail.
-    #[default]
-    User,
-    /// Has mail, and manages the service by the web.
-    Admin,
-}
 
 /// An account to make.
 #[derive(Clone)]
@@ -219,14 +193,14 @@ impl Directory {
 
     async fn replace_password(&self, id: AccountId, password: &str) -> Result<()> {
         // App passwords go on with the same salt.
-        let before = crate::login::credentials(&self.store().snapshot(), id)?;
+        let before = crate::schema::credentials(&self.store().snapshot(), id)?;
         let scram = before.as_ref().and_then(CredentialsRecord::scram_salt);
         let new = password::hash(&self.inner.hashing, password.to_owned(), scram, self.now_ms()).await?;
         self.forget_logins(id);
         self.store()
             .transact(move |tx| {
                 live_record(tx, id)?;
-                let mut credentials = crate::login::credentials(tx, id)?.unwrap_or_default();
+                let mut credentials = crate::schema::credentials(tx, id)?.unwrap_or_default();
                 (credentials.hash, credentials.salt) = (new.hash, new.salt);
                 (credentials.memory_kib, credentials.passes) = (new.memory_kib, new.passes);
                 (credentials.scram_salt, credentials.scram_iterations) = (new.scram_salt, new.scram_iterations);

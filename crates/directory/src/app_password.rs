@@ -5,10 +5,10 @@ use prost::Message as _;
 use store::{Order, Read};
 use subtle::ConstantTimeEq as _;
 
+use crate::ids::AppPasswordId;
 use crate::{
-    AccountId, Directory, DirectoryError, Login, Result,
-    access::Proof,
-    password,
+    AccountId, Directory, DirectoryError, Login, Result, password,
+    proof::Proof,
     schema::{self, AppPasswordRecord, decode},
 };
 
@@ -21,10 +21,6 @@ const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 const LENGTH: usize = 20;
 /// Between two notes of its use.
 const NOTE_USE_EVERY_MS: i64 = 3_600_000;
-
-/// An app password's number within its account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AppPasswordId(pub u32);
 
 /// An app password, without what it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +86,8 @@ impl Directory {
         let password = groups.join("-");
         let hash = self.keyed_hash("app password", plain(&password).as_bytes()).to_vec();
         // SCRAM clients use what was typed, so the keys are of the password with its hyphens.
-        let like = crate::login::credentials(&self.store().snapshot(), account)?.and_then(|record| record.scram_salt());
+        let like =
+            crate::schema::credentials(&self.store().snapshot(), account)?.and_then(|record| record.scram_salt());
         let typed = password.clone();
         let scram = tokio::task::spawn_blocking(move || password::scram_keys(&typed, like))
             .await
@@ -167,7 +164,7 @@ impl Directory {
     /// there is no other, that of the newest is.
     pub(crate) fn scram_keys_of(&self, account: AccountId) -> Result<Option<(Vec<Login>, ScramKeys)>> {
         let snapshot = self.store().snapshot();
-        let own = crate::login::credentials(&snapshot, account)?.unwrap_or_default();
+        let own = crate::schema::credentials(&snapshot, account)?.unwrap_or_default();
         let apps = all(&snapshot, account)?;
         let newest = || apps.last().map(|(_, app)| (app.scram_salt.clone(), app.scram_iterations));
         let Some((salt, iterations)) = own.scram_salt().or_else(newest) else { return Ok(None) };

@@ -90,7 +90,7 @@ fn check_account(account: AccountId, snapshot: &Snapshot) -> Result<Vec<Violatio
             Err(error) => say(error.to_string()),
         }
     }
-    if let Err(error) = crate::login::credentials(snapshot, account) {
+    if let Err(error) = crate::schema::credentials(snapshot, account) {
         say(error.to_string());
     }
     for (prefix, what) in [

@@ -22,11 +22,14 @@ mod app_password;
 mod audit;
 mod domain;
 mod error;
+mod ids;
 mod invariants;
 mod known;
 mod login;
+mod login_rate;
 mod password;
 mod password_rule;
+mod proof;
 mod remember;
 mod rename;
 mod salvage;
@@ -37,19 +40,21 @@ mod settings;
 mod throttle;
 mod totp;
 mod unkept;
+mod watched;
 
 use std::sync::Arc;
 
 use store::{Read as _, RealmId, Store, StoreError, Tx};
 
 pub use access::{Access, Ended};
-pub use account::{Account, AccountId, NewAccount, Role};
+pub use account::{Account, NewAccount};
 pub use address::Resolved;
 pub use admission::AdmissionLimits;
-pub use app_password::{AppPassword, AppPasswordId, NewAppPassword};
+pub use app_password::{AppPassword, NewAppPassword};
 pub use audit::AuditEntry;
 pub use domain::{DnsRecord, Domain};
 pub use error::{AuthError, DirectoryError, Result};
+pub use ids::{AccountId, AppPasswordId, Role, SessionId};
 pub use invariants::DirectoryInvariants;
 pub use login::{Login, LoginAttempt, Secret, Service};
 pub use password_rule::{check_password, check_password_of_operator};
@@ -60,7 +65,7 @@ pub use salvage::{
 };
 pub use schema::Settings;
 pub use scram::ScramAttempt;
-pub use session::{CONFIRMED_FOR_MS, Session, SessionId};
+pub use session::{CONFIRMED_FOR_MS, Session};
 pub use throttle::ThrottleLimits;
 pub use totp::TotpEnrolment;
 
@@ -96,10 +101,10 @@ struct Inner {
     server_key: [u8; 32],
     hashing: admission::Admission,
     remembered: remember::Remembered,
-    logins: login::LoginRate,
+    logins: login_rate::LoginRate,
     throttle: throttle::Throttle,
     unkept: unkept::Unkept,
-    watched: Arc<access::Watched>,
+    watched: Arc<watched::Watched>,
 }
 
 impl Directory {
@@ -112,7 +117,7 @@ impl Directory {
         let remembered = remember::Remembered::open(options.remember, store.clock().now_ms());
         let hostname = if options.hostname.is_empty() { "localhost".to_owned() } else { options.hostname };
         let watched = Arc::default();
-        access::install(&store, &watched);
+        watched::install(&store, &watched);
         Ok(Self {
             inner: Arc::new(Inner {
                 store,
@@ -121,7 +126,7 @@ impl Directory {
                 server_key,
                 hashing: admission::Admission::new(options.admission),
                 remembered,
-                logins: login::LoginRate::default(),
+                logins: login_rate::LoginRate::default(),
                 throttle: throttle::Throttle::new(options.throttle),
                 unkept: unkept::Unkept::default(),
                 watched,

@@ -1,22 +1,19 @@
 //! Logging in.
 
 use std::{
-    collections::VecDeque,
     net::IpAddr,
     time::{Duration, Instant},
 };
 
 use doorkit::network_of;
 use mailkit::EmailAddress;
-use parking_lot::Mutex;
 use prost::Message as _;
-use store::Read;
 
+use crate::schema::credentials;
 use crate::{
-    Account, AccountId, AppPasswordId, AuthError, Directory, Result,
-    access::Proof,
-    known, password,
-    schema::{self, CredentialsRecord, decode},
+    Account, AccountId, AppPasswordId, AuthError, Directory, Result, known, password,
+    proof::Proof,
+    schema::{self, CredentialsRecord},
     throttle::{Asks, Paid},
     totp,
 };
@@ -92,48 +89,6 @@ impl Login {
 
 /// What is remembered of a password that was right, at whichever door.
 const ANY_DOOR: &str = "any";
-/// Seconds over which logins are averaged.
-const RATE_SECONDS: u64 = 10;
-
-/// Logins tried of late.
-#[derive(Debug)]
-pub(crate) struct LoginRate {
-    begun: Instant,
-    /// Second since `begun`, and how many were tried in it; the newest last.
-    seconds: Mutex<VecDeque<(u64, u64)>>,
-}
-
-impl Default for LoginRate {
-    fn default() -> Self {
-        Self { begun: Instant::now(), seconds: Mutex::default() }
-    }
-}
-
-impl LoginRate {
-    fn second(&self, now: Instant) -> u64 {
-        now.saturating_duration_since(self.begun).as_secs()
-    }
-
-    fn count(&self, now: Instant) {
-        let now = self.second(now);
-        let mut seconds = self.seconds.lock();
-        match seconds.back_mut() {
-            Some((second, count)) if *second >= now => *count += 1,
-            _ => seconds.push_back((now, 1)),
-        }
-        while seconds.front().is_some_and(|(second, _)| second + RATE_SECONDS < now) {
-            seconds.pop_front();
-        }
-    }
-
-    fn rate(&self, now: Instant) -> f64 {
-        let now = self.second(now);
-        let seconds = self.seconds.lock();
-        let recent =
-            seconds.iter().filter(|(second, _)| second + RATE_SECONDS > now).map(|(_, count)| count).sum::<u64>();
-        recent as f64 / RATE_SECONDS as f64
-    }
-}
 
 /// Whose login is claimed.
 pub(crate) struct Claim {
@@ -142,13 +97,6 @@ pub(crate) struct Claim {
     pub(crate) counted_as: String,
     /// The name as an address is compared.
     pub(crate) name: String,
-}
-
-pub(crate) fn credentials(reader: &impl Read, id: AccountId) -> Result<Option<CredentialsRecord>> {
-    reader
-        .get(id.realm(), schema::CREDENTIALS)?
-        .map(|value| decode(&format!("the credentials of account {id}"), &value))
-        .transpose()
 }
 
 impl Directory {

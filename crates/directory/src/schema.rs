@@ -4,6 +4,7 @@ use doorkit::sasl::ScramKeys;
 use prost::Message;
 
 use crate::{AccountId, DirectoryError, Result};
+use store::Read;
 
 // The directory realm.
 /// `ACCOUNT id(u32 BE)` → [`AccountRecord`].
@@ -289,4 +290,11 @@ pub(crate) fn domain_key(name: &str) -> Vec<u8> {
 /// Decodes a stored record.
 pub(crate) fn decode<M: Message + Default>(what: &str, value: &[u8]) -> Result<M> {
     M::decode(value).map_err(|_| DirectoryError::Damaged(what.to_owned()))
+}
+
+pub(crate) fn credentials(reader: &impl Read, id: AccountId) -> Result<Option<CredentialsRecord>> {
+    reader
+        .get(id.realm(), CREDENTIALS)?
+        .map(|value| decode(&format!("the credentials of account {id}"), &value))
+        .transpose()
 }

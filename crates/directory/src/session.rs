@@ -4,6 +4,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use prost::Message as _;
 use store::{Order, Read as _, Snapshot, StoreError, Tx};
 
+use crate::ids::SessionId;
 use crate::{
     AccountId, Directory, DirectoryError, Result,
     schema::{self, SessionRecord, decode},
@@ -22,10 +23,6 @@ const NOTE_USE_EVERY_MS: i64 = 600_000;
 const MAX_SESSIONS: usize = 100;
 /// What is kept of a browser's name.
 const MAX_AGENT_BYTES: usize = 200;
-
-/// A session's name within its account: a hash of its token, so that a list of sessions opens none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SessionId(pub [u8; 32]);
 
 /// A browser that is signed in.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -51,7 +51,7 @@ impl Directory {
     /// # Errors
     /// Those of the store.
     pub fn totp_enabled(&self, id: AccountId) -> Result<bool> {
-        let record = crate::login::credentials(&self.store().snapshot(), id)?;
+        let record = crate::schema::credentials(&self.store().snapshot(), id)?;
         Ok(record.is_some_and(|record| record.totp_enabled))
     }
 
@@ -64,7 +64,7 @@ impl Directory {
         let secret: [u8; SECRET_BYTES] = rand::random();
         self.store()
             .transact(move |tx| {
-                let mut record = crate::login::credentials(tx, id)?.unwrap_or_default();
+                let mut record = crate::schema::credentials(tx, id)?.unwrap_or_default();
                 if !record.totp_enabled {
                     record.totp_secret = secret.to_vec();
                     tx.put(id.realm(), schema::CREDENTIALS.to_vec(), record.encode_to_vec());
@@ -95,7 +95,7 @@ impl Directory {
         let code = code.to_owned();
         self.store()
             .transact(move |tx| {
-                let mut record = crate::login::credentials(tx, id)?.unwrap_or_default();
+                let mut record = crate::schema::credentials(tx, id)?.unwrap_or_default();
                 let step = step_of(&record.totp_secret, &code, tx.now_ms()).ok_or(DirectoryError::WrongCode)?;
                 if record.totp_secret.is_empty() || record.totp_enabled {
                     return Err(DirectoryError::WrongCode);
@@ -118,7 +118,7 @@ impl Directory {
     pub async fn disable_totp(&self, id: AccountId) -> Result<()> {
         self.store()
             .transact(move |tx| {
-                if let Some(mut record) = crate::login::credentials(tx, id)? {
+                if let Some(mut record) = crate::schema::credentials(tx, id)? {
                     record.totp_enabled = false;
                     record.totp_secret.clear();
                     record.recovery_hashes.clear();
@@ -139,7 +139,7 @@ impl Directory {
         let code = code.to_owned();
         self.store()
             .transact(move |tx| {
-                let mut record = crate::login::credentials(tx, id)?.unwrap_or_default();
+                let mut record = crate::schema::credentials(tx, id)?.unwrap_or_default();
                 match step_of(&record.totp_secret, &code, tx.now_ms()) {
                     Some(step) if step > record.totp_last_step => record.totp_last_step = step,
                     Some(_) => return Err(DirectoryError::WrongCode),

@@ -7,22 +7,8 @@ use store::{Order, Read, RealmId};
 use crate::mailbox::counters_of;
 use crate::rows::entry_records;
 use crate::schema::{self, VanishedRecord, key};
-use crate::{Flags, MailStore, MailboxId, ModSeq, Result, Uid, UidSet};
-
-/// What happened to a mailbox after some MODSEQ.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// Messages that came or whose flags changed, by UID, with what is true now.
-    pub changed: Vec<(Uid, Flags, ModSeq)>,
-    /// UIDs that are no more. If `exact` is false: all UIDs below UIDNEXT that are no more, whenever they went.
-    pub vanished: UidSet,
-    /// Whether the expunge history reaches back far enough for `vanished` to hold recent ones only.
-    pub exact: bool,
-    /// HIGHESTMODSEQ to which this brings the asker.
-    pub highest_modseq: ModSeq,
-    /// UIDNEXT at that moment.
-    pub uid_next: Uid,
-}
+use crate::view::Changes;
+use crate::{MailStore, MailboxId, ModSeq, Result, Uid, UidSet};
 
 impl MailStore {
     /// What changed in a mailbox after `since`. Visits as many rows as changed.

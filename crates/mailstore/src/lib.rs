@@ -39,6 +39,7 @@ mod recent;
 mod rename;
 mod renumber;
 pub mod rewind;
+mod role;
 mod rows;
 pub mod salvage;
 pub mod schema;
@@ -56,27 +57,27 @@ use tokio::sync::watch;
 pub use acts::{ACT_DAYS, ActChange, ActReceipt, ActRecord, ActStep, MAX_ACT_KEY_BYTES, MAX_ACT_MESSAGES, WayBack};
 pub use append::{Appended, NewMessage};
 pub use change::{Copied, FlagsChanged};
-pub use changes::Changes;
 pub use conversations::{ConversationRow, MAX_PAGE, Page, PageKey, Participant};
 pub use correspondents::{Correspondent, MAX_CORRESPONDENTS};
 pub use delete::Children;
 pub use error::{MailError, Result};
 pub use flags::{FlagChange, Flags, Keyword, MAX_KEYWORD_BYTES, MAX_KEYWORDS, SystemFlag};
 pub use ids::{EmailId, MailboxId, ModSeq, ParseIdError, ThreadId, Uid};
-pub use mailbox::{Mailbox, Role};
+pub use mailbox::Mailbox;
 pub use metadata::{
     EntryName, EntryNameError, MAX_ENTRY_DEPTH, MAX_ENTRY_NAME_BYTES, MAX_METADATA_BYTES, MAX_METADATA_ENTRIES,
     MAX_METADATA_OF_ONE, MAX_METADATA_VALUE_BYTES, MetadataDepth, MetadataMarks, MetadataValue, SPECIAL_USE_ENTRY,
 };
 pub use name::{MAX_MAILBOXES, MAX_NAME_BYTES, MAX_NAME_DEPTH, MailboxName, NameError};
 pub use quota::{Quota, QuotaLimit};
+pub use role::Role;
 pub use rows::{Email, EncodedRow, MessageEntry, MessageRow};
 pub use search::{Folding, SearchHit, SearchOptions, SearchQuery, SearchScope, UidsFound};
 pub use sort::{SortField, SortKey};
 pub use store::{BodyId, BodyReader, BodyWriter, Read, RealmId, RealmSeq, StagedBody, Store, StoreError, Tx};
 pub use threading::{ThreadAlgorithm, ThreadForest, ThreadNode};
 pub use uidset::UidSet;
-pub use view::{MailboxView, ViewDiff};
+pub use view::{Changes, MailboxView, ViewDiff};
 
 /// Most messages that one commit changes: larger operations are split, so that others get their turn in between.
 pub const MAX_ROWS_PER_COMMIT: usize = 500;

@@ -1,63 +1,10 @@
 //! Mailboxes: made, listed, renamed, subscribed to, deleted.
 
-use std::fmt;
-
 use store::{Read, RealmId, Tx};
 
+use crate::role::Role;
 use crate::schema::{self, Counters, MailboxRecord, State, key};
 use crate::{MAX_MAILBOXES, MailError, MailStore, MailboxId, MailboxName, ModSeq, Result, Uid};
-
-/// What a mailbox is for: a special-use attribute (RFC 6154). At most one mailbox of an account has each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Role {
-    /// Where mail arrives. Always the mailbox named INBOX.
-    Inbox,
-    /// `\Drafts`
-    Drafts,
-    /// `\Sent`
-    Sent,
-    /// `\Archive`
-    Archive,
-    /// `\Junk`
-    Junk,
-    /// `\Trash`
-    Trash,
-}
-
-impl Role {
-    /// All roles, in the order in which people expect the mailboxes.
-    pub const ALL: [Self; 6] = [Self::Inbox, Self::Drafts, Self::Sent, Self::Archive, Self::Junk, Self::Trash];
-
-    /// The name that the standard mailbox of this role gets.
-    pub fn standard_name(self) -> &'static str {
-        match self {
-            Self::Inbox => "INBOX",
-            Self::Drafts => "Drafts",
-            Self::Sent => "Sent",
-            Self::Archive => "Archive",
-            Self::Junk => "Junk",
-            Self::Trash => "Trash",
-        }
-    }
-
-    /// The IMAP attribute, `\Sent`; INBOX has none.
-    pub fn attribute(self) -> Option<&'static str> {
-        match self {
-            Self::Inbox => None,
-            Self::Drafts => Some("\\Drafts"),
-            Self::Sent => Some("\\Sent"),
-            Self::Archive => Some("\\Archive"),
-            Self::Junk => Some("\\Junk"),
-            Self::Trash => Some("\\Trash"),
-        }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.standard_name())
-    }
-}
 
 /// A mailbox and its counts, all of one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,23 +31,6 @@ pub struct Mailbox {
     pub size: u64,
     /// Whether its name is subscribed to.
     pub subscribed: bool,
-}
-
-impl Role {
-    pub(crate) fn number(self) -> u8 {
-        match self {
-            Self::Inbox => 1,
-            Self::Drafts => 2,
-            Self::Sent => 3,
-            Self::Archive => 4,
-            Self::Junk => 5,
-            Self::Trash => 6,
-        }
-    }
-
-    pub(crate) fn from_number(number: u32) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| u32::from(role.number()) == number)
-    }
 }
 
 impl MailStore {

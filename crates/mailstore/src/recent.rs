@@ -4,20 +4,15 @@
 //! memory, so that no message is recent for two, and is written down when a session leaves, so that a restart moves it
 //! back a little at most.
 
-use std::collections::HashMap;
+mod lines;
 
-use parking_lot::Mutex;
+pub(crate) use lines::Lines;
+
 use store::{Order, Read, RealmId};
 
 use crate::mailbox::counters_of;
 use crate::schema::{self, key};
 use crate::{MailStore, Mailbox, MailboxId, MailboxView, Result, Uid};
-
-/// Lines that are ahead of what is written down.
-#[derive(Default)]
-pub(crate) struct Lines {
-    lines: Mutex<HashMap<(RealmId, MailboxId), u32>>,
-}
 
 impl MailStore {
     /// The last UID that is recent for nobody any more.

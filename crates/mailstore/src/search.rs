@@ -7,10 +7,10 @@
 
 mod compiled;
 mod content;
+mod query;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use jiff::civil::Date;
 use mailkit::Headline;
 use parking_lot::Mutex;
 use store::{Order, Read, RealmId, Snapshot};
@@ -18,89 +18,13 @@ use store::{Order, Read, RealmId, Snapshot};
 use crate::mailbox::counters_of;
 use crate::schema::{self, EmailRecord, EntryRecord, key};
 use crate::{
-    EmailId, Keyword, MailError, MailStore, MailboxId, MailboxView, MessageEntry, ModSeq, Result, Role, SystemFlag,
-    ThreadId, Uid, UidSet, rows,
+    EmailId, MailError, MailStore, MailboxId, MailboxView, MessageEntry, ModSeq, Result, Role, ThreadId, Uid, rows,
 };
 use compiled::{Compiled, Known};
 use content::Content;
 
 pub use content::Folding;
-
-/// What to look for. Text is compared as a substring, folded as [`Folding`] says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SearchQuery {
-    /// Every message.
-    All,
-    /// All of them.
-    And(Vec<SearchQuery>),
-    /// At least one of them.
-    Or(Vec<SearchQuery>),
-    /// The contrary.
-    Not(Box<SearchQuery>),
-    /// The flag is set.
-    Flag(SystemFlag),
-    /// The keyword is set.
-    Keyword(Keyword),
-    /// UID among these. Sequence numbers are the session's: it turns them into UIDs.
-    Uids(UidSet),
-    /// MODSEQ at least this (RFC 7162 §3.1.5).
-    ModSeqAtLeast(ModSeq),
-    /// More bytes than this.
-    Larger(u64),
-    /// Fewer bytes than this.
-    Smaller(u64),
-    /// Internal date (UTC) before that day.
-    Before(Date),
-    /// Internal date (UTC) on that day.
-    On(Date),
-    /// Internal date (UTC) on or after that day.
-    Since(Date),
-    /// Put into its mailbox (UTC) before that day (RFC 8514); where that is not known, by the internal date.
-    SavedBefore(Date),
-    /// Put into its mailbox (UTC) on that day.
-    SavedOn(Date),
-    /// Put into its mailbox (UTC) on or after that day.
-    SavedSince(Date),
-    /// `Date:` before that day, in the writer's time zone.
-    SentBefore(Date),
-    /// `Date:` on that day, in the writer's time zone.
-    SentOn(Date),
-    /// `Date:` on or after that day, in the writer's time zone.
-    SentSince(Date),
-    /// Internal date at most so many seconds ago (RFC 5032 YOUNGER).
-    Younger(u64),
-    /// Internal date at least so many seconds ago (RFC 5032 OLDER).
-    Older(u64),
-    /// In the names and addresses of `From:`.
-    From(String),
-    /// In `To:`.
-    To(String),
-    /// In `Cc:`.
-    Cc(String),
-    /// In `Bcc:`.
-    Bcc(String),
-    /// In the decoded subject.
-    Subject(String),
-    /// In the decoded text of that header field; an empty text asks whether the field is there.
-    Header {
-        /// Name of the field.
-        name: String,
-        /// What it must contain.
-        contains: String,
-    },
-    /// In the decoded text of the body.
-    Body(String),
-    /// In header or body.
-    Text(String),
-    /// Has an attachment.
-    HasAttachment,
-    /// In the file name of an attachment.
-    FileName(String),
-    /// That message (RFC 8474).
-    Email(EmailId),
-    /// That conversation (RFC 8474).
-    Thread(ThreadId),
-}
+pub use query::SearchQuery;
 
 /// Where to look.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,15 +1,15 @@
 //! What a session works on: the UIDs, flags and MODSEQs of a mailbox at one moment, shared by all sessions.
 
+mod current;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use store::{Order, Read, RealmId};
+use store::RealmId;
 
-use crate::changes::Changes;
-use crate::mailbox::{counters_of, mailbox_record};
-use crate::schema::{self, EntryRecord, key};
-use crate::{Flags, MailStore, MailboxId, ModSeq, Result, Uid};
+use crate::UidSet;
+use crate::{Flags, MailboxId, ModSeq, Uid};
 
 /// A mailbox at one moment: immutable, 16 bytes a message, one for all sessions that see the same.
 #[derive(Debug)]
@@ -205,36 +205,17 @@ impl Cache {
     }
 }
 
-impl MailStore {
-    /// The mailbox as it is now. Shared while someone holds it; brought up to date from the last one by what changed.
-    /// The first of a large mailbox visits all its messages.
-    ///
-    /// # Errors
-    /// [`crate::MailError::MailboxGone`].
-    pub fn view(&self, account: RealmId, mailbox: MailboxId) -> Result<Arc<MailboxView>> {
-        let snapshot = self.store().snapshot();
-        let highest = ModSeq(counters_of(&snapshot, account, mailbox)?.highest_modseq);
-        if let Some(view) = self.inner.views.get(account, mailbox) {
-            if view.highest_modseq >= highest {
-                return Ok(view);
-            }
-            let changes = Self::changes_since_in(&snapshot, account, mailbox, view.highest_modseq)?;
-            return Ok(self.inner.views.put(account, view.updated(&changes)));
-        }
-        let view = Self::build_view(&snapshot, account, mailbox)?;
-        Ok(self.inner.views.put(account, view))
-    }
-
-    fn build_view<R: Read + ?Sized>(read: &R, account: RealmId, mailbox: MailboxId) -> Result<MailboxView> {
-        let counters = counters_of(read, account, mailbox)?;
-        let uid_validity = mailbox_record(read, account, mailbox)?.uid_validity;
-        let mut builder = Builder::new(mailbox, uid_validity, counters.total as usize);
-        for row in read.prefix(account, &key::entries(mailbox), Order::Ascending)? {
-            let (at, value) = row?;
-            let entry: EntryRecord = schema::decode(&at, value)?;
-            let flags = builder.flag_set(&entry.flags());
-            builder.push(key::entry_uid(&at)?, ModSeq(entry.modseq), flags);
-        }
-        Ok(builder.finish(Uid(counters.last_uid + 1), ModSeq(counters.highest_modseq)))
-    }
+/// What happened to a mailbox after some MODSEQ.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Messages that came or whose flags changed, by UID, with what is true now.
+    pub changed: Vec<(Uid, Flags, ModSeq)>,
+    /// UIDs that are no more. If `exact` is false: all UIDs below UIDNEXT that are no more, whenever they went.
+    pub vanished: UidSet,
+    /// Whether the expunge history reaches back far enough for `vanished` to hold recent ones only.
+    pub exact: bool,
+    /// HIGHESTMODSEQ to which this brings the asker.
+    pub highest_modseq: ModSeq,
+    /// UIDNEXT at that moment.
+    pub uid_next: Uid,
 }

@@ -6,8 +6,10 @@ use prost::Message as _;
 use store::{Order, Read, RealmId, Tx};
 
 use crate::groups::{self, join, leave};
+use crate::ids::fresh_uid;
 use crate::merge::{Book, BookGroup, merge};
-use crate::schema::{self, ActRecord, State, WayBack};
+use crate::receipt::Receipt;
+use crate::schema::{self, ActRecord, WayBack, state_of};
 use crate::{
     ACT_DAYS, Card, ContactId, GroupId, MAX_ACT_KEY_BYTES, MAX_CONTACTS, MAX_ROWS_PER_COMMIT, People, PeopleError,
     Result,
@@ -23,21 +25,6 @@ pub struct Contact {
     pub id: ContactId,
     /// What is known.
     pub card: Card,
-}
-
-/// What an act did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Receipt {
-    /// In words.
-    pub note: String,
-    /// The contact it made or changed.
-    pub contact: Option<ContactId>,
-    /// Whether [`People::undo`] can take it back.
-    pub undoable: bool,
-    /// Whether that was done.
-    pub undone: bool,
-    /// An earlier call did it.
-    pub repeated: bool,
 }
 
 impl ActRecord {
@@ -351,10 +338,6 @@ fn at_once(ids: &[ContactId]) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn state_of<R: Read + ?Sized>(read: &R, account: RealmId) -> Result<State> {
-    Ok(schema::load(read, account, &schema::state())?.unwrap_or_default())
-}
-
 pub(crate) fn load<R: Read + ?Sized>(read: &R, account: RealmId, id: ContactId) -> Result<Card> {
     schema::load(read, account, &schema::contact(id))?.ok_or(PeopleError::NoSuchContact)
 }
@@ -418,22 +401,6 @@ pub(crate) fn write(tx: &mut Tx<'_>, account: RealmId, id: ContactId, card: Opti
     }
     schema::save(tx, account, schema::state(), &state);
     Ok(written)
-}
-
-/// A UID that nobody else has: a random UUID (RFC 9562 section 5.4).
-pub(crate) fn fresh_uid() -> String {
-    let mut bytes: [u8; 16] = rand::random();
-    bytes[6] = bytes[6] & 0x0F | 0x40;
-    bytes[8] = bytes[8] & 0x3F | 0x80;
-    let n = u128::from_be_bytes(bytes);
-    format!(
-        "urn:uuid:{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-        n >> 96,
-        n >> 80 & 0xFFFF,
-        n >> 64 & 0xFFFF,
-        n >> 48 & 0xFFFF,
-        n & 0xFFFF_FFFF_FFFF
-    )
 }
 
 /// An address book of records any of which may be missing or unreadable; and how many could not be read.

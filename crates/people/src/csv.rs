@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use crate::address::{self, Read};
 use crate::card::{Address, Card, Phone};
-use crate::import::{Incoming, IncomingCard};
+use crate::incoming::{Incoming, IncomingCard};
 use crate::merge::Book;
 use columns::Column;
 
@@ -20,7 +20,7 @@ const SEVERAL: &str = " ::: ";
 /// Read a table. Never fails: what can not be read is told in [`Incoming::problems`], by line.
 pub fn read(file: &[u8]) -> Incoming {
     let mut incoming = Incoming::default();
-    let file = crate::import::utf8(file);
+    let file = crate::incoming::utf8(file);
     let text = decoded(&file);
     let (text, said) = separator(&text);
     let head = text.lines().next().unwrap_or_default();

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use store::{Order, Read, RealmId, Tx};
 
-use crate::book::{fresh_uid, state_of};
+use crate::ids::fresh_uid;
 use crate::merge::BookGroup;
-use crate::schema::{self, GroupRecord};
+use crate::schema::{self, GroupRecord, state_of};
 use crate::{
     ContactId, GroupId, MAX_GROUPS, MAX_LINE_BYTES, MAX_MEMBERS, MAX_ROWS_PER_COMMIT, People, PeopleError, Receipt,
     Result,
@@ -23,6 +23,12 @@ pub struct Group {
     pub members: Vec<ContactId>,
     /// vCard UID.
     pub uid: String,
+}
+
+impl From<Group> for BookGroup {
+    fn from(group: Group) -> Self {
+        Self { name: group.name, uid: group.uid, members: group.members.into_iter().collect() }
+    }
 }
 
 impl People {

@@ -50,6 +50,22 @@ id! {
     GroupId, "g"
 }
 
+/// A UID that nobody else has: a random UUID (RFC 9562 section 5.4).
+pub(crate) fn fresh_uid() -> String {
+    let mut bytes: [u8; 16] = rand::random();
+    bytes[6] = bytes[6] & 0x0F | 0x40;
+    bytes[8] = bytes[8] & 0x3F | 0x80;
+    let n = u128::from_be_bytes(bytes);
+    format!(
+        "urn:uuid:{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        n >> 96,
+        n >> 80 & 0xFFFF,
+        n >> 64 & 0xFFFF,
+        n >> 48 & 0xFFFF,
+        n & 0xFFFF_FFFF_FFFF
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

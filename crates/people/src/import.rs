@@ -1,6 +1,7 @@
 //! Taking a file in: the same file twice changes nothing the second time.
 
-use std::borrow::Cow;
+pub use crate::incoming::{Incoming, IncomingCard, IncomingGroup, MAX_PROBLEMS, Problem};
+
 use std::collections::BTreeMap;
 
 use store::{RealmId, Tx};
@@ -12,52 +13,6 @@ use crate::{
 
 /// Largest file taken in, in bytes.
 pub const MAX_IMPORT_BYTES: usize = 32 << 20;
-/// Problems that are told one by one.
-pub const MAX_PROBLEMS: usize = 100;
-
-/// What was read from a file.
-#[derive(Clone, Debug, Default)]
-pub struct Incoming {
-    /// Contacts, checked.
-    pub cards: Vec<IncomingCard>,
-    /// Groups.
-    pub groups: Vec<IncomingGroup>,
-    /// What could not be read, at most [`MAX_PROBLEMS`].
-    pub problems: Vec<Problem>,
-}
-
-/// A contact that was read.
-#[derive(Clone, Debug)]
-pub struct IncomingCard {
-    /// Where it begins, from 1.
-    pub line: usize,
-    /// What it says.
-    pub card: Card,
-    /// Names of the groups it is in.
-    pub groups: Vec<String>,
-}
-
-/// A group that was read.
-#[derive(Clone, Debug)]
-pub struct IncomingGroup {
-    /// Where it begins, from 1.
-    pub line: usize,
-    /// Its name.
-    pub name: String,
-    /// Its UID.
-    pub uid: String,
-    /// UIDs of its members.
-    pub members: Vec<String>,
-}
-
-/// Something that could not be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Where, from 1.
-    pub line: usize,
-    /// What.
-    pub what: String,
-}
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -78,44 +33,10 @@ pub struct Imported {
     pub problems: Vec<Problem>,
 }
 
-impl Incoming {
-    pub(crate) fn problem(&mut self, line: usize, what: &str) {
-        if self.problems.len() < MAX_PROBLEMS {
-            let what = what.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
-            self.problems.push(Problem { line, what });
-        }
-    }
-
-    /// Take a card if it is within the limits.
-    pub(crate) fn take(&mut self, mut incoming: IncomingCard) {
-        // What Google says of everyone.
-        incoming.groups.retain(|name| !name.is_empty() && name != "myContacts" && name != "starred");
-        let line = incoming.line;
-        match incoming.card.checked() {
-            Ok(card) => self.cards.push(IncomingCard { card, ..incoming }),
-            Err(error) => self.problem(line, &format!("left out: {error}")),
-        }
-    }
-}
-
 /// Read a file: vCard if it looks like it, else a table.
 pub fn read(file: &[u8]) -> Incoming {
-    let start = utf8(&file[..file.len().min(4096)]).to_ascii_uppercase();
+    let start = crate::incoming::utf8(&file[..file.len().min(4096)]).to_ascii_uppercase();
     if start.windows(11).any(|part| part == b"BEGIN:VCARD") { vcard::read(file) } else { csv::read(file) }
-}
-
-/// UTF-16 as UTF-8, by its byte order mark; without the mark.
-pub(crate) fn utf8(file: &[u8]) -> Cow<'_, [u8]> {
-    match file {
-        [0xFF, 0xFE, rest @ ..] => {
-            Cow::Owned(encoding_rs::UTF_16LE.decode_without_bom_handling(rest).0.into_owned().into_bytes())
-        }
-        [0xFE, 0xFF, rest @ ..] => {
-            Cow::Owned(encoding_rs::UTF_16BE.decode_without_bom_handling(rest).0.into_owned().into_bytes())
-        }
-        [0xEF, 0xBB, 0xBF, rest @ ..] => Cow::Borrowed(rest),
-        rest => Cow::Borrowed(rest),
-    }
 }
 
 impl People {

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use store::{Invariants, Order, Read, RealmId, Snapshot, Violation};
 
-use crate::book::{book_of, state_of};
 use crate::schema::{self, State};
 use crate::{PeopleError, Result};
+use crate::{book::book_of, schema::state_of};
 
 /// Findings reported of one account.
 pub const MAX_FINDINGS: usize = 100;

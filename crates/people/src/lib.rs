@@ -24,20 +24,23 @@ mod find;
 mod groups;
 mod ids;
 pub mod import;
+mod incoming;
 pub mod invariants;
 pub mod merge;
+mod receipt;
 pub mod rewind;
 pub mod schema;
 pub mod vcard;
 
 use store::{Store, Tx};
 
-pub use book::{BookMerged, Contact, Receipt, salvaged_book};
+pub use book::{BookMerged, Contact, salvaged_book};
 pub use card::{Address, Card, Phone};
 pub use error::{PeopleError, Result};
 pub use find::{MAX_PAGE, Page, Suggestion};
 pub use groups::Group;
 pub use ids::{ContactId, GroupId, ParseIdError};
+pub use receipt::Receipt;
 pub use store::RealmId;
 
 /// Most contacts of an account.

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;
 
 use crate::card::{Address, Card, Phone, canonical, joined};
-use crate::groups::Group;
 use crate::{ContactId, GroupId};
 
 /// All of an address book.
@@ -71,12 +70,6 @@ impl Book {
             book.groups.entry(known.unwrap_or(*id)).or_insert(group);
         }
         book
-    }
-}
-
-impl From<Group> for BookGroup {
-    fn from(group: Group) -> Self {
-        Self { name: group.name, uid: group.uid, members: group.members.into_iter().collect() }
     }
 }
 

@@ -176,3 +176,8 @@ pub(crate) fn decode<M: Message + Default>(key: &[u8], value: Bytes) -> Result<M
 pub(crate) fn save<M: Message>(tx: &mut Tx<'_>, account: RealmId, key: Vec<u8>, record: &M) {
     tx.put(account, key, record.encode_to_vec());
 }
+
+/// The counts of an account.
+pub(crate) fn state_of<R: Read + ?Sized>(read: &R, account: RealmId) -> Result<State> {
+    Ok(load(read, account, &state())?.unwrap_or_default())
+}

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use crate::address::{self, Read};
 use crate::card::{Address, Card, Phone, canonical};
-use crate::import::{Incoming, IncomingCard, IncomingGroup};
+use crate::incoming::{Incoming, IncomingCard, IncomingGroup};
 use crate::merge::Book;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -35,7 +35,7 @@ const MAX_DEPTH: usize = 4;
 /// [`Incoming::problems`], by line.
 pub fn read(file: &[u8]) -> Incoming {
     let mut incoming = Incoming::default();
-    let file = crate::import::utf8(file);
+    let file = crate::incoming::utf8(file);
     read_cards(&mut incoming, &file, 0, 0);
     if incoming.cards.is_empty() && incoming.groups.is_empty() && incoming.problems.is_empty() {
         incoming.problem(1, "there is no vCard in this file");

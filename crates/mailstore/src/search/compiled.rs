@@ -4,8 +4,8 @@ use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use mailkit::Headline;
 
-use super::SearchQuery;
 use super::content::{self, Content, Field, Folding};
+use super::query::SearchQuery;
 use crate::schema::DAY_MS;
 use crate::{EmailId, Flags, Keyword, MessageEntry, ModSeq, SystemFlag, ThreadId, Uid, UidSet};
 

@@ -1,0 +1,38 @@
+//! Names of accounts and of what opens them.
+
+use store::RealmId;
+
+/// An account's number, never used for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountId(pub u32);
+
+impl AccountId {
+    /// Where everything of the account lies.
+    pub const fn realm(self) -> RealmId {
+        RealmId::account(self.0)
+    }
+}
+
+impl std::fmt::Display for AccountId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What an account may do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Role {
+    /// Has mail.
+    #[default]
+    User,
+    /// Has mail, and manages the service by the web.
+    Admin,
+}
+
+/// A session's name within its account: a hash of its token, so that a list of sessions opens none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionId(pub [u8; 32]);
+
+/// An app password's number within its account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AppPasswordId(pub u32);
