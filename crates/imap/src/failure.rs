@@ -8,6 +8,7 @@ use mailstore::{MailError, StoreError};
 
 use crate::response::Code;
 use crate::syntax::ParseError;
+use mailstore::MAX_METADATA_VALUE_BYTES;
 
 /// Why a command did not succeed.
 #[derive(Debug)]
@@ -154,4 +155,10 @@ impl From<AuthError> for Failure {
 fn capitalised(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// A value is longer than one may be.
+pub(crate) fn metadata_too_long() -> Failure {
+    let code = Code::MetadataMaxSize(MAX_METADATA_VALUE_BYTES as u64);
+    Failure::no(code, format!("A value may have at most {MAX_METADATA_VALUE_BYTES} bytes"))
 }

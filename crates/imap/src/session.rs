@@ -8,26 +8,30 @@ mod copy;
 mod deflate;
 mod fetch;
 mod idle;
+mod kept;
 mod list;
 mod login;
 mod mailboxes;
 mod metadata;
 mod multisearch;
+mod notified;
 mod notify;
+mod outcome;
 mod progress;
 mod quota;
 mod replace;
 mod search;
 mod select;
 mod selected;
+mod shown;
 mod sort;
 mod store;
+mod telling;
 mod token;
 mod uid_only;
 mod unauthenticate;
 mod wire;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,59 +39,17 @@ use mailstore::{MAX_METADATA_VALUE_BYTES, MailboxName, RealmId};
 use tokio::time::Instant;
 
 use crate::door::Door;
-use crate::failure::Failure;
+use crate::failure::{Failure, metadata_too_long};
 use crate::response::{Code, mailbox_name, text};
 use crate::syntax::{self, AppendHead, Command, Frame, LiteralHeader, Progress, StatusItem, Tagged};
 
-use notify::Notified;
+use notified::Notified;
+use outcome::{Done, Enabled, Outcome};
 use selected::Selected;
 use wire::Wire;
 
 /// How long a client may take to read why its connection ends.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What a command that succeeded says in its tagged OK.
-pub(crate) struct Done {
-    code: Option<Code>,
-    text: Cow<'static, str>,
-    /// Up to where the client knows the mailbox is to be said, too.
-    token: bool,
-}
-
-impl Done {
-    fn text(text: impl Into<Cow<'static, str>>) -> Self {
-        Self { code: None, text: text.into(), token: false }
-    }
-
-    fn code(code: Code, text: impl Into<Cow<'static, str>>) -> Self {
-        Self { code: Some(code), text: text.into(), token: false }
-    }
-
-    /// With `HIGHESTMODSEQ`, as far as the client knows the mailbox by then.
-    fn token(text: impl Into<Cow<'static, str>>) -> Self {
-        Self { code: None, text: text.into(), token: true }
-    }
-}
-
-/// What a command comes to.
-pub(crate) type Outcome<T = Done> = std::result::Result<T, Failure>;
-
-/// Extensions that change answers once the client has asked for them (RFC 9051 section 6.3.1).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Enabled {
-    /// `ENABLE IMAP4REV2`.
-    rev2: bool,
-    /// `ENABLE UTF8=ACCEPT`, or rev2.
-    utf8: bool,
-    /// `ENABLE UTF8=ACCEPT`.
-    utf8_accept: bool,
-    /// `ENABLE CONDSTORE`, or any use of it.
-    condstore: bool,
-    /// `ENABLE QRESYNC`.
-    qresync: bool,
-    /// `ENABLE UIDONLY` (RFC 9586).
-    uid_only: bool,
-}
 
 /// What came from the client.
 enum Event {
@@ -247,7 +209,7 @@ impl Session {
             let mut changes = notified.changes();
             tokio::select! {
                 read = self.fill_within(deadline.saturating_duration_since(Instant::now())) => return read,
-                () = notify::changed(&mut changes) => {
+                () = notified::changed(&mut changes) => {
                     self.tell_notified().await?;
                     self.wire.flush().await?;
                 }
@@ -278,7 +240,7 @@ impl Session {
             Some(Ok(_)) => Failure::bad("Log in first"),
             Some(Err(error)) => error.into(),
             None if syntax::is_set_metadata(self.frame.bytes()) && literal.len > MAX_METADATA_VALUE_BYTES as u64 => {
-                metadata::too_long()
+                metadata_too_long()
             }
             None if literal.len <= self.frame.room() as u64 => {
                 self.frame.accept_literal(literal);

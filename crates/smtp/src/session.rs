@@ -2,6 +2,7 @@
 
 mod auth;
 mod message;
+mod sink;
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -22,7 +23,7 @@ struct Transaction {
     mail: Mail,
     recipients: Vec<Recipient>,
     /// Began with BDAT: DATA is out of order then.
-    chunked: Option<message::Chunked>,
+    chunked: Option<sink::Chunked>,
 }
 
 /// Whether the connection goes on.

@@ -7,6 +7,7 @@
 mod begin;
 mod draft;
 mod forward;
+mod parts;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -29,7 +30,7 @@ use crate::time::size;
 use crate::{contacts, notice, shell, view};
 
 pub use begin::Wanted;
-use draft::Attached;
+use parts::Attached;
 
 /// Longest text of a message that the page takes, in bytes.
 const MAX_TEXT_BYTES: usize = 1_000_000;

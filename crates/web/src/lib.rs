@@ -22,6 +22,7 @@ mod cookies;
 mod csrf;
 mod error;
 mod forms;
+mod found;
 mod guard;
 mod lasting;
 mod listing;
@@ -60,9 +61,6 @@ pub use cookies::Peer;
 pub use error::EndsWithoutAnswer;
 pub use options::{Panel, Server, WebOptions};
 pub use site::{Site, WebState};
-
-/// Fewest characters of a password; `directory` decides, forms tell in advance.
-const MIN_PASSWORD: usize = 8;
 
 /// The webmail.
 pub struct WebDoor;

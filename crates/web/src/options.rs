@@ -91,3 +91,6 @@ impl Default for WebOptions {
         }
     }
 }
+
+/// Fewest characters of a password; `directory` decides, forms tell in advance.
+pub(crate) const MIN_PASSWORD: usize = 8;

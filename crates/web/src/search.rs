@@ -4,13 +4,11 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::extract::Query;
 use axum::response::Response;
-use directory::AccountId;
 use mailstore::{Folding, MailboxId, MessageRow, Role, SearchHit, SearchOptions, SearchQuery, SearchScope, ThreadId};
-use parking_lot::Mutex;
 
 use crate::caller::Caller;
 use crate::error::{Fault, Result, form_urlencoded};
@@ -23,37 +21,6 @@ use crate::view;
 
 /// Most hits of one search; who wants to see more narrows it down.
 const MAX_HITS: usize = 500;
-/// How long what a search found serves for paging through it.
-const KEEP: Duration = Duration::from_secs(60);
-/// Searches that are kept, one an account.
-const MAX_KEPT: usize = 500;
-
-/// What was found lately, so that opening one result does not search again.
-#[derive(Default)]
-pub struct Found {
-    kept: Mutex<HashMap<AccountId, Kept>>,
-}
-
-/// What was typed, when, and what it found.
-type Kept = (String, Instant, Vec<SearchHit>);
-
-impl Found {
-    fn get(&self, account: AccountId, typed: &str) -> Option<Vec<SearchHit>> {
-        let found = self.kept.lock();
-        let (query, at, hits) = found.get(&account)?;
-        (query == typed && at.elapsed() < KEEP).then(|| hits.clone())
-    }
-
-    fn put(&self, account: AccountId, typed: &str, hits: &[SearchHit]) {
-        let mut found = self.kept.lock();
-        if found.len() >= MAX_KEPT {
-            found.retain(|_, (_, at, _)| at.elapsed() < KEEP);
-        }
-        if found.len() < MAX_KEPT {
-            found.insert(account, (typed.to_owned(), Instant::now(), hits.to_vec()));
-        }
-    }
-}
 
 /// `GET /search?q=`
 pub async fn results(caller: Caller, Query(place): Query<Place>) -> Result<Response> {

@@ -22,7 +22,7 @@ use crate::problem::Problem;
 use crate::site::Site;
 use crate::templates::Shell;
 use crate::view::{self, Page};
-use crate::{MIN_PASSWORD, notice, qr, shell};
+use crate::{notice, options::MIN_PASSWORD, qr, shell};
 
 type Tabs = &'static [(&'static str, &'static str)];
 pub const TABS: Tabs = &[

@@ -21,7 +21,7 @@ use crate::forms::{Posted, local};
 use crate::problem::Problem;
 use crate::site::Site;
 use crate::view::{self, Page, fresh_key};
-use crate::{MIN_PASSWORD, csrf, settings};
+use crate::{csrf, options::MIN_PASSWORD, settings};
 
 /// How long a sign-in waits for the mail that tells its owner of it.
 const NOTICE_PATIENCE: Duration = Duration::from_secs(1);

@@ -15,10 +15,10 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::answers::Answers;
+use crate::found::Found;
 use crate::options::WebOptions;
 use crate::rendering::Rendering;
 use crate::room::Shares;
-use crate::search::Found;
 use crate::second_step::SecondSteps;
 
 /// What the webmail works on.

@@ -7,7 +7,10 @@ use jiff::Timestamp;
 use mailkit::Parsed;
 use mailstore::{BodyWriter, MAX_ROWS_PER_COMMIT, MailError, MailStore, MailboxId, NewMessage, StagedBody, Uid};
 
-use super::{Done, Outcome, Session};
+use super::{
+    Session,
+    outcome::{Done, Outcome},
+};
 use crate::failure::Failure;
 use crate::response::Code;
 use crate::syntax::{AppendHead, AppendMessage, LiteralHeader, Progress, Ranges, append_next};

@@ -1,6 +1,9 @@
 //! The greeting, CAPABILITY, ENABLE, ID.
 
-use super::{Done, Outcome, Session};
+use super::{
+    Session,
+    outcome::{Done, Outcome},
+};
 use crate::response::{Code, text};
 
 /// What everybody may know.

@@ -12,7 +12,7 @@ use mailstore::{BodyId, MailError, MailStore, NewMessage, StagedBody};
 
 use super::append::Batch;
 use super::fetch::section::{Content, clip, content};
-use super::{Outcome, Session};
+use super::{Session, outcome::Outcome};
 use crate::failure::Failure;
 use crate::response::Code;
 use crate::syntax::{CatPart, Catenate, SectionText};

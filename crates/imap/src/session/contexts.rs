@@ -11,9 +11,13 @@ use std::sync::atomic::AtomicBool;
 
 use mailstore::{MailError, MailStore, MailboxView, RealmId, SortKey, Uid, UidSet, ViewDiff};
 
+use super::kept::{Context, Sorted};
 use super::search::{CancelOnDrop, Hits, Meant, query};
 use super::selected::pick_lenient;
-use super::{Done, Enabled, Outcome, Session};
+use super::{
+    Session,
+    outcome::{Done, Enabled, Outcome},
+};
 use crate::failure::Failure;
 use crate::response::{Code, text};
 use crate::syntax::{Flag, MessageSet, Ranges, Search, SearchKey, SearchReturn, SeqRange};
@@ -22,30 +26,6 @@ use crate::syntax::{Flag, MessageSet, Ranges, Search, SearchKey, SearchReturn, S
 const MAX_PROGRAM_BYTES: usize = 64 << 10;
 
 const TOO_LARGE: &str = "The result is too large to be kept up to date";
-
-/// A search whose result is kept up to date.
-pub(super) struct Context {
-    tag: String,
-    /// Told in UIDs.
-    uid: bool,
-    program: SearchKey,
-    /// What matches, of the messages the client knows.
-    members: UidSet,
-    sorted: Option<Sorted>,
-}
-
-/// The same messages in the order of a SORT.
-struct Sorted {
-    keys: Vec<SortKey>,
-    order: Vec<Uid>,
-}
-
-impl Context {
-    /// How many numbers its result takes in memory.
-    fn numbers(&self) -> usize {
-        2 * self.members.ranges().len() + self.sorted.as_ref().map_or(0, |sorted| sorted.order.len())
-    }
-}
 
 impl Session {
     /// Fails if a search is to be kept up to date under the tag of another (RFC 5267 section 4.3).

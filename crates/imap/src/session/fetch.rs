@@ -2,6 +2,7 @@
 
 mod job;
 mod message;
+mod plan;
 pub(super) mod section;
 
 use std::collections::VecDeque;
@@ -14,72 +15,21 @@ use tokio::task::JoinHandle;
 use super::search::left_out;
 use super::selected::{Picked, keywords_of};
 use super::wire::FLUSH_BYTES;
-use super::{Done, Enabled, Outcome, Session};
+use super::{
+    Session,
+    outcome::{Done, Outcome},
+};
 use crate::failure::Failure;
 use crate::response::Code;
 use crate::syntax::{Fetch, FetchItem};
 
 use job::{Job, Shared};
+use plan::Plan;
 
-/// How many rows are read at a time when the envelope or structure is needed: some KB each.
-const ROWS_AT_A_TIME: usize = 64;
-/// How many rows are read at a time when flags, dates and sizes are enough.
-const ENTRIES_AT_A_TIME: usize = 1_000;
 /// How many parts of an answer are made at the same time.
 const PARTS_AT_A_TIME: usize = 2;
 /// Up to so many messages are looked up without going to a blocking thread, if no body is read.
 const FEW: usize = 10;
-
-/// What is fetched of each message.
-pub(super) struct Plan {
-    items: Vec<FetchItem>,
-    enabled: Enabled,
-    needs: Needs,
-    /// The view has the flags that the client is to be told. What has changed since is told after the answer.
-    flags_are_known: bool,
-}
-
-/// What has to be read for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Needs {
-    /// More than the view knows.
-    rows: bool,
-    /// Envelope, structure or preview.
-    parsed: bool,
-    /// The message itself.
-    body: bool,
-}
-
-impl Needs {
-    fn rows_at_a_time(self) -> usize {
-        if self.parsed { ROWS_AT_A_TIME } else { ENTRIES_AT_A_TIME }
-    }
-}
-
-impl Plan {
-    fn new(mut items: Vec<FetchItem>, fetch_uid: bool, changed_since: bool, enabled: Enabled, seen: bool) -> Self {
-        // What an answer must hold although it was not asked for.
-        if (fetch_uid || enabled.qresync) && !enabled.uid_only && !items.contains(&FetchItem::Uid) {
-            items.insert(0, FetchItem::Uid);
-        }
-        let flags = items.contains(&FetchItem::Flags);
-        if seen && !flags {
-            items.push(FetchItem::Flags);
-        }
-        let modseq = items.contains(&FetchItem::ModSeq);
-        if !modseq && (changed_since || (enabled.condstore && (flags || seen))) {
-            items.push(FetchItem::ModSeq);
-        }
-        let body = items.iter().any(|item| matches!(item, FetchItem::Section(_) | FetchItem::BinarySize(_)));
-        let parsed = body
-            || items.iter().any(|item| {
-                matches!(item, FetchItem::Envelope | FetchItem::Body | FetchItem::BodyStructure | FetchItem::Preview)
-            });
-        let known = |item: &FetchItem| matches!(item, FetchItem::Uid | FetchItem::Flags | FetchItem::ModSeq);
-        let rows = seen || !items.iter().all(known);
-        Self { items, enabled, needs: Needs { rows, parsed, body }, flags_are_known: false }
-    }
-}
 
 impl Session {
     pub(super) async fn fetch(&mut self, fetch: Fetch) -> Outcome {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Done, Outcome, Session};
+use super::{
+    Session,
+    outcome::{Done, Outcome},
+};
 use crate::failure::Failure;
 
 /// Longest line in place of DONE that is read before giving up.

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mailstore::Mailbox;
 
-use super::{Done, Outcome, Session, asks_for_modseq};
+use super::{
+    Session, asks_for_modseq,
+    outcome::{Done, Outcome},
+};
 use crate::failure::Failure;
 use crate::response::{Code, mailbox_name};
 use crate::syntax::List;

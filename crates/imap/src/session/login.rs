@@ -5,7 +5,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use directory::{AuthError, Login, LoginAttempt, Secret, Service};
 use doorkit::sasl::{Exchange, MAX_MESSAGE_BYTES, Mechanism, Password, SaslError, Step};
 
-use super::{Done, Outcome, Session};
+use super::{
+    Session,
+    outcome::{Done, Outcome},
+};
 use crate::failure::Failure;
 use crate::response::Code;
 use crate::syntax;

@@ -2,7 +2,10 @@
 
 use mailstore::{Children, MailError, Mailbox, Role};
 
-use super::{Done, Outcome, Session, asks_for_modseq};
+use super::{
+    Session, asks_for_modseq,
+    outcome::{Done, Outcome},
+};
 use crate::failure::Failure;
 use crate::response::{Code, mailbox_name, text};
 use crate::syntax::StatusItem;

@@ -11,8 +11,12 @@ use mailstore::{
     SPECIAL_USE_ENTRY,
 };
 
-use super::{Done, Outcome, Session};
+use super::{
+    Session,
+    outcome::{Done, Outcome},
+};
 use crate::failure::Failure;
+use crate::failure::metadata_too_long;
 use crate::response::{Code, mailbox_name, text};
 use crate::syntax::{GetMetadata, is_astring_char};
 
@@ -46,7 +50,7 @@ impl Session {
             return Err(Failure::no(Code::NO_PERM, "Only the operator says what is shared of the server"));
         }
         if changes.iter().any(|(_, value)| value.as_ref().is_some_and(|value| value.len() > MAX_METADATA_VALUE_BYTES)) {
-            return Err(too_long());
+            return Err(metadata_too_long());
         }
         let names: BTreeSet<String> = changes.iter().map(|(entry, _)| entry.as_str().to_ascii_lowercase()).collect();
         self.door.mailstore.set_metadata(realm, of, changes).await?;
@@ -160,12 +164,6 @@ pub(super) fn changed_entries(old: &MetadataMarks, new: &MetadataMarks, of: Opti
 /// What NOTIFY looks at for the special use, which lies elsewhere.
 pub(super) fn special_use_changed(old: Option<&mailstore::Mailbox>, new: &mailstore::Mailbox) -> Option<String> {
     old.filter(|old| old.role != new.role).map(|_| SPECIAL_USE_ENTRY.to_owned())
-}
-
-/// A value is longer than one may be.
-pub(super) fn too_long() -> Failure {
-    let code = Code::MetadataMaxSize(MAX_METADATA_VALUE_BYTES as u64);
-    Failure::no(code, format!("A value may have at most {MAX_METADATA_VALUE_BYTES} bytes"))
 }
 
 /// Writes the name of an entry as an atom, if it can be one.

@@ -11,7 +11,10 @@ use mailstore::{MailError, MailStore, Mailbox, MailboxId, MailboxName, RealmId, 
 
 use super::search::{CancelOnDrop, Hits, Meant, asks_for_modseq, query, shortened};
 use super::selected::recent_of;
-use super::{Done, Outcome, Session};
+use super::{
+    Session,
+    outcome::{Done, Outcome},
+};
 use crate::response::{Code, mailbox_name, text};
 use crate::syntax::{Flag, MultiSearch, SearchKey, SearchReturn, SearchSource};
 

@@ -5,82 +5,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mailstore::{Mailbox, MailboxId, MailboxName, MetadataMarks, RealmId, RealmSeq, SPECIAL_USE_ENTRY, Uid};
-use tokio::sync::watch;
+use mailstore::{Mailbox, MailboxId, MailboxName, MetadataMarks, RealmId, SPECIAL_USE_ENTRY, Uid};
 
 use super::metadata::{changed_entries, special_use_changed};
-use super::{Done, Outcome, Session};
+use super::notified::{Filter, Notified, SelectedEvents};
+use super::{
+    Session,
+    outcome::{Done, Outcome},
+};
 use crate::failure::Failure;
 use crate::response::{Code, mailbox_name, text};
-use crate::syntax::{Fetch, FetchItem, MessageSet, Notify, NotifyEvents, NotifyFilter, SeqRange};
-
-/// What a client wants to be told, and what it was told last.
-pub(super) struct Notified {
-    /// The first group that matches a mailbox counts for it.
-    groups: Vec<(Filter, NotifyEvents)>,
-    /// The selected mailbox is told of at once.
-    selected: Option<SelectedEvents>,
-    changes: watch::Receiver<RealmSeq>,
-    mailboxes: BTreeMap<MailboxId, Mailbox>,
-    subscriptions: BTreeSet<MailboxName>,
-    /// Empty as long as nobody wants to hear of metadata.
-    metadata: MetadataMarks,
-}
-
-/// What is told of the selected mailbox, and how.
-struct SelectedEvents {
-    /// Expunges, too.
-    expunges: bool,
-    /// What is fetched of new messages.
-    fetch: Vec<FetchItem>,
-}
-
-/// Which mailboxes a group is about.
-enum Filter {
-    Inbox,
-    All,
-    Subscribed,
-    Subtrees(Vec<MailboxName>),
-    Named(Vec<MailboxName>),
-}
-
-impl Filter {
-    fn matches(&self, name: &MailboxName, is_subscribed: bool) -> bool {
-        match self {
-            Self::Inbox => name.is_inbox(),
-            Self::All => true,
-            Self::Subscribed => is_subscribed,
-            Self::Named(names) => names.contains(name),
-            Self::Subtrees(tops) => {
-                tops.contains(name) || name.ancestors().into_iter().any(|above| tops.contains(&above))
-            }
-        }
-    }
-}
-
-impl Notified {
-    fn events(&self, name: &MailboxName, is_subscribed: bool) -> Option<&NotifyEvents> {
-        self.groups.iter().find(|(filter, _)| filter.matches(name, is_subscribed)).map(|(_, events)| events)
-    }
-
-    fn wants_metadata(&self) -> bool {
-        let wants = |events: &NotifyEvents| events.mailbox_metadata_change || events.server_metadata_change;
-        self.groups.iter().any(|(_, events)| wants(events))
-    }
-
-    /// To wait by, with [`changed`].
-    pub(super) fn changes(&self) -> watch::Receiver<RealmSeq> {
-        self.changes.clone()
-    }
-}
-
-/// Waits until something changes.
-pub(super) async fn changed(changes: &mut watch::Receiver<RealmSeq>) {
-    if changes.changed().await.is_err() {
-        // The store is stopping, which the connection hears from elsewhere.
-        std::future::pending::<()>().await;
-    }
-}
+use crate::syntax::{Fetch, MessageSet, Notify, NotifyFilter, SeqRange};
 
 impl Session {
     /// Sets what is told, or with `None` that nothing is.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Outcome, Session};
+use super::{Session, outcome::Outcome};
 use crate::response::Code;
 
 impl Session {

@@ -2,7 +2,10 @@
 
 use mailstore::MailError;
 
-use super::{Done, Outcome, Session};
+use super::{
+    Session,
+    outcome::{Done, Outcome},
+};
 use crate::failure::Failure;
 use crate::response::{Code, mailbox_name, text};
 

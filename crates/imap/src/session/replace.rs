@@ -2,7 +2,10 @@
 
 use mailstore::{MailboxId, NewMessage, Uid};
 
-use super::{Done, Outcome, Session};
+use super::{
+    Session,
+    outcome::{Done, Outcome},
+};
 use crate::failure::Failure;
 use crate::response::Code;
 use crate::syntax::{MessageSet, Ranges, Replaced, SeqRange};

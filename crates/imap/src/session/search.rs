@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use mailstore::{EmailId, Keyword, MailError, MailboxView, ModSeq, SearchQuery, SystemFlag, ThreadId, Uid, UidSet};
 
 use super::selected::{Selected, pick_lenient, uid_ranges};
-use super::{Done, Outcome, Session};
+use super::{
+    Session,
+    outcome::{Done, Outcome},
+};
 use crate::failure::Failure;
 use crate::response::{Code, text};
 use crate::syntax::{Flag, MessageSet, Ranges, Search, SearchKey, SearchReturn};

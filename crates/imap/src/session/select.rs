@@ -3,7 +3,10 @@
 use mailstore::{Mailbox, MailboxView, ModSeq, Uid, UidSet};
 
 use super::selected::{FlagsLine, Selected, recent_of, write_flag_lists};
-use super::{Done, Enabled, Outcome, Session};
+use super::{
+    Session,
+    outcome::{Done, Enabled, Outcome},
+};
 use crate::failure::Failure;
 use crate::response::{Code, mailbox_name, text};
 use crate::syntax::{MessageSet, Qresync, Select};

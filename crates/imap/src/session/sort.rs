@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mailstore::{MailboxView, ModSeq, ThreadForest, Uid};
 
 use super::search::asks_for_modseq;
-use super::{Outcome, Session};
+use super::{Session, outcome::Outcome};
 use crate::response::text;
 use crate::syntax::{Sort, Thread};
 

@@ -3,7 +3,10 @@
 use mailstore::{FlagChange, Flags, Keyword, MAX_KEYWORDS, ModSeq, SystemFlag};
 
 use super::selected::{FlagsLine, Selected};
-use super::{Done, Outcome, Session};
+use super::{
+    Session,
+    outcome::{Done, Outcome},
+};
 use crate::failure::Failure;
 use crate::response::Code;
 use crate::syntax::{Flag, Ranges, Store, StoreMode};

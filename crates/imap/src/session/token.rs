@@ -9,18 +9,12 @@
 use mailstore::{Changes, Mailbox, ModSeq, Uid};
 
 use super::selected::Selected;
-use super::{Done, Outcome, Session};
+use super::{
+    Session,
+    outcome::{Done, Outcome},
+};
 use crate::failure::Failure;
 use crate::response::Code;
-
-/// What a client may believe about how far it knows the selected mailbox.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Shown {
-    /// A `MODSEQ` was written since the last tagged answer.
-    any: bool,
-    /// The last token was said because expunges were held back.
-    lowered: bool,
-}
 
 impl Selected {
     /// A `MODSEQ` is about to be written.

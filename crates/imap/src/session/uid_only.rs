@@ -1,23 +1,9 @@
 //! UIDONLY (RFC 9586): once it is enabled, messages have no numbers, neither in commands nor in answers.
 
-use mailstore::Uid;
-
-use super::{Enabled, Outcome, Session};
+use super::{Session, outcome::Outcome};
 use crate::failure::Failure;
-use crate::response::{Code, text};
+use crate::response::Code;
 use crate::syntax::{Command, MessageSet, SearchKey};
-
-/// Writes `* n FETCH (`, or `* uid UIDFETCH (`.
-pub(super) fn write_fetch_start(out: &mut Vec<u8>, number: usize, uid: Uid, enabled: Enabled) {
-    out.extend_from_slice(b"* ");
-    if enabled.uid_only {
-        text::number(out, u64::from(uid.0));
-        out.extend_from_slice(b" UIDFETCH (");
-    } else {
-        text::number(out, number as u64);
-        out.extend_from_slice(b" FETCH (");
-    }
-}
 
 impl Session {
     /// Refuses a command that names messages by number where they have none.

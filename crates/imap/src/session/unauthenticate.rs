@@ -2,7 +2,10 @@
 
 use tokio::time::Instant;
 
-use super::{Done, Enabled, Outcome, Session};
+use super::{
+    Session,
+    outcome::{Done, Enabled, Outcome},
+};
 use crate::response::Code;
 
 impl Session {

@@ -14,12 +14,10 @@ use std::fmt;
 
 pub use fetch::section;
 
-use jiff::civil::{Date, DateTime};
-use jiff::tz::Offset;
-
-use super::command::{AppendHead, AppendMessage, Command, Flag, Replaced, Secret, Store, StoreMode, Tagged};
+use super::command::{AppendHead, AppendMessage, Command, Replaced, Secret, Store, StoreMode, Tagged};
 use super::cursor::{Cursor, SyntaxError};
-use super::set::MessageSet;
+use words::{Result, append_message, append_words, mailbox, set};
+use words::{flag, flags};
 
 /// A command that can not be obeyed, with its tag if there was one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,8 +47,6 @@ impl fmt::Display for ParseError {
 }
 
 impl std::error::Error for ParseError {}
-
-type Result<T> = std::result::Result<T, SyntaxError>;
 
 /// Longest command name repeated in an error.
 const MAX_NAME_SHOWN: usize = 32;
@@ -147,34 +143,6 @@ pub fn append_next(input: &[u8]) -> Result<AppendMessage> {
     append_message(&mut Cursor::new(input))
 }
 
-/// Flags and date before a message, and the space after them.
-fn append_words(c: &mut Cursor<'_>) -> Result<AppendMessage> {
-    c.space()?;
-    let mut message = AppendMessage::default();
-    if c.peek() == Some(b'(') {
-        message.flags = flags(c)?;
-        c.space()?;
-    }
-    if c.peek() == Some(b'"') {
-        message.internal_date_ms = Some(date_time(c)?);
-        c.space()?;
-    }
-    Ok(message)
-}
-
-fn append_message(c: &mut Cursor<'_>) -> Result<AppendMessage> {
-    let mut message = append_words(c)?;
-    message.utf8 = c.eat_word("UTF8");
-    if message.utf8 {
-        c.space()?;
-        c.open()?;
-    }
-    if !c.eat_text("~{") && !c.eat(b'{') {
-        return c.expected("a literal with the message");
-    }
-    Ok(message)
-}
-
 /// The command after its tag; the inner error is the name of an unknown one.
 fn body(c: &mut Cursor<'_>) -> Result<std::result::Result<Command, String>> {
     c.space()?;
@@ -245,18 +213,6 @@ fn body(c: &mut Cursor<'_>) -> Result<std::result::Result<Command, String>> {
     };
     c.end()?;
     Ok(Ok(command))
-}
-
-/// A space and a mailbox name.
-fn mailbox(c: &mut Cursor<'_>) -> Result<String> {
-    c.space()?;
-    c.astring("a mailbox name")
-}
-
-/// A space and a message set.
-fn set(c: &mut Cursor<'_>) -> Result<MessageSet> {
-    c.space()?;
-    MessageSet::read(c)
 }
 
 fn id(c: &mut Cursor<'_>) -> Result<Command> {
@@ -375,108 +331,6 @@ fn store(c: &mut Cursor<'_>, uid: bool) -> Result<Store> {
     Ok(Store { uid, set, mode, silent, flags, unchanged_since })
 }
 
-fn flags(c: &mut Cursor<'_>) -> Result<Vec<Flag>> {
-    let mut flags = Vec::new();
-    c.list(|c| {
-        flags.push(flag(c)?);
-        Ok(())
-    })?;
-    Ok(flags)
-}
-
-fn flag(c: &mut Cursor<'_>) -> Result<Flag> {
-    let at = c.position();
-    if c.eat(b'\\') {
-        return match c.keyword("a flag")?.as_str() {
-            "SEEN" => Ok(Flag::Seen),
-            "ANSWERED" => Ok(Flag::Answered),
-            "FLAGGED" => Ok(Flag::Flagged),
-            "DELETED" => Ok(Flag::Deleted),
-            "DRAFT" => Ok(Flag::Draft),
-            _ => c.expected_at(at, "\\Seen, \\Answered, \\Flagged, \\Deleted, \\Draft or a keyword"),
-        };
-    }
-    let keyword = c.atom("a flag")?;
-    if keyword.is_ascii() { Ok(Flag::Keyword(keyword.to_owned())) } else { c.expected_at(at, "a keyword in ASCII") }
-}
-
-const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-
-/// `1-Feb-1994`, with or without quotes.
-fn date(c: &mut Cursor<'_>) -> Result<Date> {
-    let quoted = c.eat(b'"');
-    let date = date_text(c)?;
-    if quoted {
-        c.byte(b'"', "a closing quote")?;
-    }
-    Ok(date)
-}
-
-fn date_text(c: &mut Cursor<'_>) -> Result<Date> {
-    const WANT: &str = "a date such as 1-Feb-1994";
-    let at = c.position();
-    let part = |text: &[u8], max: usize| -> Option<i16> {
-        let good = !text.is_empty() && text.len() <= max && text.iter().all(u8::is_ascii_digit);
-        good.then(|| text.iter().fold(0i16, |n, d| n * 10 + i16::from(d - b'0')))
-    };
-    c.eat(b' ');
-    let day = part(c.take_while(|b| b.is_ascii_digit()), 2);
-    c.byte(b'-', WANT)?;
-    let month = c.take_while(|b| b.is_ascii_alphabetic());
-    let month = MONTHS.iter().position(|m| m.as_bytes().eq_ignore_ascii_case(month));
-    c.byte(b'-', WANT)?;
-    let year = part(c.take_while(|b| b.is_ascii_digit()), 4);
-    if let (Some(day), Some(month), Some(year)) = (day, month, year)
-        && let Ok(date) = Date::new(year, month as i8 + 1, day as i8)
-    {
-        return Ok(date);
-    }
-    c.expected_at(at, WANT)
-}
-
-/// `"17-Jul-1996 02:44:25 -0700"`, in milliseconds since the epoch.
-fn date_time(c: &mut Cursor<'_>) -> Result<i64> {
-    const WANT: &str = "a date such as \"17-Jul-1996 02:44:25 -0700\"";
-    let at = c.position();
-    c.byte(b'"', WANT)?;
-    let date = date_text(c)?;
-    c.byte(b' ', WANT)?;
-    let two = |c: &mut Cursor<'_>| -> Result<i8> {
-        let mut n = 0i8;
-        for _ in 0..2 {
-            match c.peek() {
-                Some(d @ b'0'..=b'9') => n = n * 10 + (d - b'0') as i8,
-                _ => return c.expected(WANT),
-            }
-            c.eat(c.peek().unwrap_or_default());
-        }
-        Ok(n)
-    };
-    let hour = two(c)?;
-    c.byte(b':', WANT)?;
-    let minute = two(c)?;
-    c.byte(b':', WANT)?;
-    let second = two(c)?;
-    c.byte(b' ', WANT)?;
-    let sign = if c.eat(b'-') {
-        -1
-    } else {
-        c.byte(b'+', WANT)?;
-        1
-    };
-    let offset = i32::from(two(c)?) * 3600 + i32::from(two(c)?) * 60;
-    c.byte(b'"', WANT)?;
-    // A leap second is the second before it: the clock here has none.
-    let time = jiff::civil::Time::new(hour, minute, second.min(59), 0);
-    let stamp = time.ok().filter(|_| second <= 60).and_then(|time| {
-        let offset = Offset::from_seconds(sign * offset).ok()?;
-        offset.to_timestamp(DateTime::from_parts(date, time)).ok()
-    });
-    match stamp {
-        Some(stamp) => Ok(stamp.as_millisecond()),
-        None => c.expected_at(at, WANT),
-    }
-}
-
 #[cfg(test)]
 mod tests;
+mod words;

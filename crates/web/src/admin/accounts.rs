@@ -16,7 +16,7 @@ use crate::listing::count;
 use crate::templates::Shell;
 use crate::time::{size, size_exact};
 use crate::view::{self, Page};
-use crate::{MIN_PASSWORD, notice, query};
+use crate::{notice, options::MIN_PASSWORD, query};
 
 /// Accounts on a page of the list.
 const PAGE: usize = 50;

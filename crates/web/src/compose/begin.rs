@@ -1,14 +1,17 @@
 //! What the form is filled with when writing begins: nothing, a reply, a forward, or a draft gone on with.
 
 use mailkit::display::{ReadOptions, quote, reply_subject, show};
+use mailkit::headers;
 use mailkit::parsed::{DisplayAddress, Parsed};
-use mailkit::visible::{on_one_line, settled};
-use mailkit::{EmailAddress, NamedAddress, headers};
+use mailkit::visible::on_one_line;
 use mailstore::Email;
 use serde::Deserialize;
 
-use super::draft::{self, Attached};
 use super::forward::{self, KEPT, SEPARATOR};
+use super::parts::is_sendable;
+use super::parts::list;
+use super::parts::{forwarded_header, signature};
+use super::{draft, parts::Attached};
 use crate::caller::Caller;
 use crate::error::Result;
 use crate::forms::local;
@@ -109,10 +112,6 @@ fn read_again(raw: &[u8]) -> Parsed {
     mailkit::parse(&raw[headers::header_range(raw)])
 }
 
-fn is_sendable(who: &DisplayAddress) -> bool {
-    EmailAddress::parse(&who.address).is_ok()
-}
-
 fn reply(caller: &Caller, email: &Email, header: &Parsed, text: &str, signature: &str, all: bool) -> Form {
     let parsed = header;
     // A Reply-To that nobody can write to is none.
@@ -157,18 +156,6 @@ fn forward(caller: &Caller, email: &Email, text: &str, signature: &str) -> Form 
     }
 }
 
-/// Who wrote what is forwarded, when, to whom.
-pub fn forwarded_header(caller: &Caller, email: &Email) -> String {
-    let parsed = &email.parsed;
-    let when = caller.calendar().when(mailkit::date::sent_ms(parsed.date_ms, email.filed_ms)).full;
-    let mut header =
-        format!("From: {}\nDate: {when}\nSubject: {}\nTo: {}\n", list(&parsed.from), parsed.subject, list(&parsed.to));
-    if !parsed.cc.is_empty() {
-        header.push_str(&format!("Cc: {}\n", list(&parsed.cc)));
-    }
-    settled(&header).into_owned()
-}
-
 /// The own address that a message was sent to, else the first.
 fn writes_as(caller: &Caller, email: &Email) -> String {
     let parsed = &email.parsed;
@@ -176,21 +163,4 @@ fn writes_as(caller: &Caller, email: &Email) -> String {
     all.map(|who| &who.address)
         .find(|address| caller.is_me(address))
         .map_or_else(|| caller.address.clone(), |own| own.to_lowercase())
-}
-
-/// What a new message begins with: the signature below two empty lines.
-pub fn signature(signature: &str) -> String {
-    let signature = signature.trim_end();
-    if signature.is_empty() { String::new() } else { format!("\n\n-- \n{signature}") }
-}
-
-/// Addresses as a person would type them. Those that no mail would reach are left out, unless there is no other.
-fn list(people: &[DisplayAddress]) -> String {
-    let typed = |who: &DisplayAddress| match EmailAddress::parse(&who.address) {
-        Ok(address) => NamedAddress::new(&who.name, address).to_string(),
-        Err(_) => who.address.clone(),
-    };
-    let all = || people.iter().filter(|who| !who.address.is_empty());
-    let usable: Vec<String> = all().filter(|who| is_sendable(who)).map(typed).collect();
-    if usable.is_empty() { all().map(typed).collect::<Vec<_>>().join(", ") } else { usable.join(", ") }
 }

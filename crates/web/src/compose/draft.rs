@@ -9,12 +9,11 @@ use mailkit::{EmailAddress, NamedAddress, display, headers, read_typed};
 use mailstore::{EmailId, Flags, MailboxId, NewMessage, Role, SystemFlag, Uid};
 
 use super::forward;
+use super::parts::Attached;
 use crate::caller::Caller;
 use crate::error::{Fault, Result};
-use crate::forms::PostedFile;
 use crate::message;
-use crate::templates::{File, Form};
-use crate::time::size;
+use crate::templates::Form;
 
 /// The fields in which a draft keeps its recipients as they were typed (in base64), if `To`, `Cc` and `Bcc` can't: those hold
 /// only what is an address already. They never go out: what is sent is built anew, and submission takes them out.
@@ -22,41 +21,6 @@ const TYPED_FIELDS: [&str; 3] = mailkit::compose::TYPED_FIELDS;
 
 /// Characters of base64 in a line of such a field.
 const TYPED_LINE: usize = 72;
-
-/// A file of the message being written.
-#[derive(Clone)]
-pub struct Attached {
-    /// Its name.
-    pub name: String,
-    /// Its media type.
-    pub content_type: String,
-    /// What is in it.
-    pub content: Vec<u8>,
-}
-
-impl Attached {
-    /// As it goes into a message.
-    fn as_new(&self) -> NewAttachment {
-        NewAttachment {
-            name: self.name.clone(),
-            content_type: self.content_type.clone(),
-            content: self.content.clone(),
-            inline_id: None,
-        }
-    }
-
-    /// As the page lists it.
-    pub fn shown(&self) -> File {
-        let size = size(self.content.len() as u64);
-        File { name: self.name.clone(), size, href: String::new(), picture: None }
-    }
-}
-
-impl From<PostedFile> for Attached {
-    fn from(file: PostedFile) -> Self {
-        Self { name: file.name, content_type: file.content_type, content: file.content }
-    }
-}
 
 /// A message ready to go.
 pub struct Built {
@@ -205,7 +169,7 @@ pub fn place(caller: &Caller, form: &Form) -> Result<Option<(MailboxId, Uid)>> {
 fn is_empty(caller: &Caller, form: &Form, files: &[Attached]) -> bool {
     let typed = [&form.to, &form.cc, &form.bcc, &form.subject];
     let text = form.text.trim();
-    let signature = super::begin::signature(&caller.preferences.signature);
+    let signature = super::parts::signature(&caller.preferences.signature);
     files.is_empty()
         && form.answers.is_empty()
         && typed.into_iter().all(|field| field.trim().is_empty())

@@ -13,7 +13,7 @@ use mailkit::html;
 use mailstore::Email;
 use parking_lot::Mutex;
 
-use super::draft::Attached;
+use super::parts::Attached;
 use crate::caller::Caller;
 use crate::error::{Fault, Result};
 use crate::message;
@@ -81,7 +81,7 @@ fn found(caller: &Caller, id: &str) -> Result<Option<(Email, Bytes)>> {
 /// A message as it is passed on.
 fn of_message(caller: &Caller, email: &Email, raw: &[u8]) -> Original {
     let (style, content, pictures, files) = looks(email, raw);
-    let header = super::begin::forwarded_header(caller, email);
+    let header = super::parts::forwarded_header(caller, email);
     let mut html = format!("{MARK}<p>{SEPARATOR}");
     for line in header.lines() {
         html.push_str("<br>");

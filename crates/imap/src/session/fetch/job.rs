@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use mailstore::{EncodedRow, Flags, MailStore, MailboxId, MailboxView, MessageEntry, ModSeq, RealmId, Uid, UidSet};
 
-use super::Plan;
 use super::message::Message;
+use super::plan::Plan;
 use crate::failure::Failure;
 use crate::response::{Code, text};
-use crate::session::Outcome;
+use crate::session::outcome::Outcome;
+use crate::session::outcome::write_fetch_start;
 use crate::session::selected::{Picked, write_flags};
-use crate::session::uid_only::write_fetch_start;
 use crate::session::wire::FLUSH_BYTES;
 use crate::syntax::FetchItem;
 

@@ -2,7 +2,10 @@
 
 use super::super::MAX_LIST_ITEMS;
 use super::super::command::{CatMessage, CatPart, Catenate, Replaced};
-use super::{Cursor, Result, append_words, mailbox};
+use super::{
+    Cursor,
+    words::{Result, append_words, mailbox},
+};
 
 /// After the name of the command: mailbox and messages, at least one of them put together.
 pub(super) fn catenate(c: &mut Cursor<'_>, replaces: Option<Replaced>) -> Result<Catenate> {

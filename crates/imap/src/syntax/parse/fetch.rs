@@ -2,7 +2,10 @@
 
 use super::super::command::{Fetch, FetchItem, Section, SectionForm, SectionText};
 use super::super::{MAX_LIST_ITEMS, MAX_SECTION_DEPTH};
-use super::{Cursor, Result, set};
+use super::{
+    Cursor,
+    words::{Result, set},
+};
 
 pub(super) fn fetch(c: &mut Cursor<'_>, uid: bool) -> Result<Fetch> {
     let set = set(c)?;

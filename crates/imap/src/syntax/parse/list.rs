@@ -1,7 +1,10 @@
 //! LIST in its basic and extended forms, LSUB, STATUS.
 
 use super::super::command::{Command, List, StatusItem};
-use super::{Cursor, Result, mailbox, metadata};
+use super::{
+    Cursor, metadata,
+    words::{Result, mailbox},
+};
 
 pub(super) fn list(c: &mut Cursor<'_>) -> Result<List> {
     let mut list = List::default();

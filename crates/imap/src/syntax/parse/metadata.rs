@@ -4,7 +4,10 @@ use bytes::Bytes;
 use mailstore::{EntryName, EntryNameError, MetadataDepth};
 
 use super::super::command::{Command, GetMetadata};
-use super::{Cursor, Result, mailbox};
+use super::{
+    Cursor,
+    words::{Result, mailbox},
+};
 
 /// `[(options)] mailbox [(options)] entries`: the RFC's grammar has options before the mailbox, its examples behind it.
 pub(super) fn get(c: &mut Cursor<'_>) -> Result<GetMetadata> {

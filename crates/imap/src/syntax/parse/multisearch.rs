@@ -4,7 +4,7 @@ use super::super::MAX_LIST_ITEMS;
 use super::super::command::{MultiSearch, SearchSource};
 use super::notify::mailboxes;
 use super::search::options_and_program;
-use super::{Cursor, Result};
+use super::{Cursor, words::Result};
 
 /// `[IN (source ...)] [RETURN (...)] [CHARSET ...] program`.
 pub(super) fn multisearch(c: &mut Cursor<'_>) -> Result<MultiSearch> {

@@ -2,7 +2,7 @@
 
 use super::super::command::{Notify, NotifyEvents, NotifyFilter, NotifyGroup};
 use super::super::{MAX_LIST_ITEMS, MAX_NOTIFY_GROUPS};
-use super::{Cursor, Result, fetch};
+use super::{Cursor, fetch, words::Result};
 
 /// `NONE`, or `SET [STATUS] (filter events) ...`.
 pub(super) fn notify(c: &mut Cursor<'_>) -> Result<Option<Notify>> {

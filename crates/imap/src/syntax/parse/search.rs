@@ -3,7 +3,10 @@
 use super::super::command::{Flag, Partial, Search, SearchKey, SearchReturn};
 use super::super::set::MessageSet;
 use super::super::{MAX_DEPTH, MAX_LIST_ITEMS, MAX_SEARCH_KEYS};
-use super::{Cursor, Result, date};
+use super::{
+    Cursor,
+    words::{Result, date},
+};
 
 /// CANCELUPDATE: one or more quoted tags (RFC 5267 section 4.3.5).
 pub(super) fn cancel_update(c: &mut Cursor<'_>) -> Result<Vec<String>> {

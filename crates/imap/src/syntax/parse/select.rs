@@ -2,7 +2,10 @@
 
 use super::super::command::{Qresync, Select};
 use super::super::set::MessageSet;
-use super::{Cursor, Result, mailbox};
+use super::{
+    Cursor,
+    words::{Result, mailbox},
+};
 
 pub(super) fn select(c: &mut Cursor<'_>, read_only: bool) -> Result<Select> {
     let mut select = Select { mailbox: mailbox(c)?, read_only, condstore: false, qresync: None };

@@ -3,7 +3,7 @@
 use mailstore::{SortField, SortKey, ThreadAlgorithm};
 
 use super::super::command::{Search, SearchKey, Sort, Thread};
-use super::{Cursor, Result, search};
+use super::{Cursor, search, words::Result};
 
 /// Most criteria of one SORT; there are nine different ones.
 const MAX_SORT_KEYS: usize = 20;

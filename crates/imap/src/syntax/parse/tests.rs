@@ -1,7 +1,7 @@
 //! Commands as people and clients write them.
 
 use super::*;
-use crate::syntax::{FetchItem, SearchKey, SearchReturn, SearchSource, Section, SectionForm, SectionText};
+use crate::syntax::{FetchItem, Flag, SearchKey, SearchReturn, SearchSource, Section, SectionForm, SectionText};
 
 fn ok(line: &str) -> Command {
     parse(format!("a1 {line}\r\n").as_bytes()).unwrap_or_else(|e| panic!("{line}: {e}")).command

@@ -1,0 +1,74 @@
+//! Parts of a message that is being written.
+
+use mailkit::{EmailAddress, NamedAddress, compose::NewAttachment, parsed::DisplayAddress, visible::settled};
+use mailstore::Email;
+
+use crate::{caller::Caller, forms::PostedFile, templates::File, time::size};
+
+/// Who wrote what is forwarded, when, to whom.
+pub fn forwarded_header(caller: &Caller, email: &Email) -> String {
+    let parsed = &email.parsed;
+    let when = caller.calendar().when(mailkit::date::sent_ms(parsed.date_ms, email.filed_ms)).full;
+    let mut header =
+        format!("From: {}\nDate: {when}\nSubject: {}\nTo: {}\n", list(&parsed.from), parsed.subject, list(&parsed.to));
+    if !parsed.cc.is_empty() {
+        header.push_str(&format!("Cc: {}\n", list(&parsed.cc)));
+    }
+    settled(&header).into_owned()
+}
+
+/// What a new message begins with: the signature below two empty lines.
+pub fn signature(signature: &str) -> String {
+    let signature = signature.trim_end();
+    if signature.is_empty() { String::new() } else { format!("\n\n-- \n{signature}") }
+}
+
+/// A file of the message being written.
+#[derive(Clone)]
+pub struct Attached {
+    /// Its name.
+    pub name: String,
+    /// Its media type.
+    pub content_type: String,
+    /// What is in it.
+    pub content: Vec<u8>,
+}
+
+impl Attached {
+    /// As it goes into a message.
+    pub(crate) fn as_new(&self) -> NewAttachment {
+        NewAttachment {
+            name: self.name.clone(),
+            content_type: self.content_type.clone(),
+            content: self.content.clone(),
+            inline_id: None,
+        }
+    }
+
+    /// As the page lists it.
+    pub fn shown(&self) -> File {
+        let size = size(self.content.len() as u64);
+        File { name: self.name.clone(), size, href: String::new(), picture: None }
+    }
+}
+
+impl From<PostedFile> for Attached {
+    fn from(file: PostedFile) -> Self {
+        Self { name: file.name, content_type: file.content_type, content: file.content }
+    }
+}
+
+/// Addresses as a person would type them. Those that no mail would reach are left out, unless there is no other.
+pub(crate) fn list(people: &[DisplayAddress]) -> String {
+    let typed = |who: &DisplayAddress| match EmailAddress::parse(&who.address) {
+        Ok(address) => NamedAddress::new(&who.name, address).to_string(),
+        Err(_) => who.address.clone(),
+    };
+    let all = || people.iter().filter(|who| !who.address.is_empty());
+    let usable: Vec<String> = all().filter(|who| is_sendable(who)).map(typed).collect();
+    if usable.is_empty() { all().map(typed).collect::<Vec<_>>().join(", ") } else { usable.join(", ") }
+}
+
+pub(crate) fn is_sendable(who: &DisplayAddress) -> bool {
+    EmailAddress::parse(&who.address).is_ok()
+}
