@@ -20,7 +20,7 @@ pub use mail::{ExportArgs, ImportArgs, LineEndings, MailFormat, PeopleArgs, Peop
 
 /// A complete mail service: webmail, IMAP, POP3, SMTP, in one program that survives its own bad night.
 #[derive(Debug, Parser)]
-#[command(name = "holdfast", version, propagate_version = true)]
+#[command(name = "holdfast", version, propagate_version = true, disable_help_subcommand = true)]
 pub struct Cli {
     /// Configuration file. Default: /etc/holdfast/holdfast.toml where there is one and no data folder was named; else
     /// everything has a default that works on this machine.
@@ -100,6 +100,12 @@ pub enum Command {
     Man {
         /// The folder, made when it is not there.
         dir: PathBuf,
+    },
+    /// Print help on a command, or a document of this version: `holdfast help continuity`.
+    #[command(display_order = 4)]
+    Help {
+        /// A command, or a document and words of one of its headings.
+        words: Vec<String>,
     },
     #[command(flatten)]
     Admin(AdminCommand),

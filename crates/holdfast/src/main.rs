@@ -12,6 +12,7 @@ mod config;
 mod down_page;
 mod drill;
 mod gates;
+mod help;
 mod machine;
 mod maintenance;
 mod moment;
@@ -66,6 +67,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Completions { shell } => return shell::completions(shell).map(|()| ExitCode::SUCCESS),
         Command::Man { dir } => return shell::pages(&dir).map(|()| ExitCode::SUCCESS),
+        Command::Help { words } => return help::help(&words).map(|()| ExitCode::SUCCESS),
         _ => {}
     }
     if let Command::DownPage(args) = cli.command {
@@ -152,6 +154,7 @@ fn run_with(config: Config, command: Command) -> anyhow::Result<ExitCode> {
         | Command::Bench(_)
         | Command::DownPage(_)
         | Command::Completions { .. }
+        | Command::Help { .. }
         | Command::Man { .. } => unreachable!("done above"),
     }
 }

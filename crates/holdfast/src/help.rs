@@ -1,0 +1,185 @@
+//! `holdfast help`: the documents of this version, on a machine that has nothing but the binary; and what can be typed.
+
+use anyhow::bail;
+use clap::CommandFactory as _;
+
+use crate::cli::Cli;
+
+/// A document that is built in.
+struct Page {
+    name: &'static str,
+    about: &'static str,
+    text: &'static str,
+}
+
+macro_rules! page {
+    ($name:literal, $file:literal, $about:literal) => {
+        Page { name: $name, about: $about, text: include_str!(concat!("../../../docs/", $file)) }
+    };
+}
+
+/// What people need at night first.
+const PAGES: [Page; 13] = [
+    page!("continuity", "continuity.md", "the 3 a.m. page, stages, standby, archive, restore, rewind, salvage"),
+    page!("operate", "operate.md", "daily work, full disks, damage, passwords"),
+    page!("monitoring", "monitoring.md", "status, alarms, /health, the log"),
+    page!("metrics", "metrics.md", "every metric"),
+    page!("install", "install.md", "install as a service, DNS"),
+    page!("certificates", "certificates.md", "TLS certificates"),
+    page!("configuration", "configuration.md", "how configuration is read"),
+    page!("holdfast.toml", "holdfast.toml", "every key with its default"),
+    page!("delivery", "delivery.md", "the queue, retries, bounces, DKIM"),
+    page!("migrate", "migrate.md", "move mail from another server"),
+    page!("upgrade", "upgrade.md", "change to another version"),
+    page!("archive-format", "archive-format.md", "what lies in an archive"),
+    page!("glossary", "GLOSSARY.md", "what words mean here"),
+];
+
+/// Prints what `holdfast help WORDS` asks for: a document, some of its sections, or how a command is used.
+///
+/// # Errors
+/// There is no such document, section or command; says which there are.
+pub fn help(words: &[String]) -> anyhow::Result<()> {
+    let Some((name, section)) = words.split_first() else {
+        Cli::command().print_long_help()?;
+        println!("\nDocuments, printed by `holdfast help NAME [WORDS OF A HEADING]`:");
+        for page in &PAGES {
+            println!("  {:<16} {}", page.name, page.about);
+        }
+        return Ok(());
+    };
+    if let Some(page) = PAGES.iter().find(|page| page.name == name.trim_end_matches(".md")) {
+        print!("{}", part_of(page, section)?);
+        return Ok(());
+    }
+    let mut command = Cli::command();
+    command.build();
+    for word in words {
+        match command.find_subcommand(word) {
+            Some(found) => command = found.clone(),
+            None => bail!(
+                "there is no command or document named {}; documents: {}",
+                words.join(" "),
+                PAGES.map(|page| page.name).join(", ")
+            ),
+        }
+    }
+    command.print_long_help()?;
+    Ok(())
+}
+
+/// The whole document, or those of its sections whose heading has all the words.
+fn part_of(page: &Page, words: &[String]) -> anyhow::Result<String> {
+    if words.is_empty() {
+        return Ok(page.text.to_owned());
+    }
+    let words: Vec<String> =
+        words.iter().flat_map(|word| word.split_whitespace()).map(|word| plain(word).to_lowercase()).collect();
+    let mut found = String::new();
+    // Deeper headings belong to the section that was found.
+    let mut within: Option<usize> = None;
+    for (level, line) in leveled(page.text) {
+        if let Some(level) = level {
+            let heading = plain(line).to_lowercase();
+            if within.is_none_or(|outer| level <= outer) {
+                within = words.iter().all(|word| heading.contains(word.as_str())).then_some(level);
+            }
+        }
+        if within.is_some() {
+            found += line;
+            found += "\n";
+        }
+    }
+    if found.is_empty() {
+        let headings: Vec<String> = leveled(page.text)
+            .filter(|(level, _)| level.is_some_and(|level| level > 1))
+            .map(|(_, line)| format!("  {}", line.trim_start_matches('#').trim()))
+            .collect();
+        bail!(
+            "{} has no section named \u{201c}{}\u{201d}; it has:\n{}",
+            page.name,
+            words.join(" "),
+            headings.join("\n")
+        );
+    }
+    Ok(found)
+}
+
+/// The lines of a document, those that are headings with their level. Comments in examples look like headings.
+fn leveled(text: &str) -> impl Iterator<Item = (Option<usize>, &str)> {
+    let mut in_example = false;
+    text.lines().map(move |line| {
+        if line.trim_start().starts_with("```") {
+            in_example = !in_example;
+        }
+        let level = line.bytes().take_while(|byte| *byte == b'#').count();
+        let is_heading = !in_example && level > 0 && line[level..].starts_with(' ');
+        (is_heading.then_some(level), line)
+    })
+}
+
+/// Without the marks of Markdown.
+fn plain(text: &str) -> String {
+    text.replace(['`', '*', '"', '\u{201c}', '\u{201d}'], "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(name: &str) -> &'static Page {
+        PAGES.iter().find(|page| page.name == name).unwrap()
+    }
+
+    fn section(name: &str, words: &str) -> anyhow::Result<String> {
+        part_of(page(name), &[words.to_owned()])
+    }
+
+    #[test]
+    fn a_section_is_printed_with_what_is_below_it_and_nothing_behind_it() {
+        let page = Page {
+            name: "x",
+            about: "",
+            text: "# X\nintro\n## One `thing`\na\n### Deep\nb\n```\n# no heading\n```\n## Two\nc\n## Another one thing\nd\n",
+        };
+        let read = |words: &str| part_of(&page, &words.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(read("Two").unwrap(), "## Two\nc\n");
+        assert_eq!(read("deep").unwrap(), "### Deep\nb\n```\n# no heading\n```\n");
+        let both = "## One `thing`\na\n### Deep\nb\n```\n# no heading\n```\n## Another one thing\nd\n";
+        assert_eq!(read("one thing").unwrap(), both);
+        let refused = read("three").unwrap_err().to_string();
+        assert!(refused.contains("  One `thing`\n  Deep\n  Two"), "{refused}");
+        assert_eq!(part_of(&page, &[]).unwrap(), page.text);
+    }
+
+    /// Every place in the program that names a document names one that is built in, with a section that it has.
+    #[test]
+    fn what_messages_refer_to_is_there() {
+        let mut files = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
+        let mut seen = 0;
+        while let Some(path) = files.pop() {
+            if path.is_dir() {
+                files.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+                continue;
+            }
+            // Strings that go on in the next line.
+            let text = std::fs::read_to_string(&path).unwrap();
+            let text: String = text.split("\\\n").map(str::trim_start).collect();
+            for (at, _) in text.match_indices("`holdfast help ") {
+                let asked: String = text[at + 1..].chars().take_while(|c| *c != '`').collect();
+                let asked = asked.replace("\\\"", "\"");
+                let mut words = asked.splitn(4, ' ').skip(2);
+                let name = words.next().unwrap();
+                if name.chars().any(|c| !c.is_ascii_lowercase() && !".-".contains(c)) {
+                    continue;
+                }
+                assert!(PAGES.iter().any(|page| page.name == name), "{}: {asked}", path.display());
+                if let Some(words) = words.next() {
+                    section(name, words).unwrap_or_else(|error| panic!("{}: {asked}: {error}", path.display()));
+                }
+                seen += 1;
+            }
+        }
+        assert!(seen >= 10, "{seen}");
+    }
+}
