@@ -2,6 +2,7 @@
 //! toolchain and nothing else; it installs what the tests need and says so when it can't.
 
 mod bench;
+mod dist;
 mod install;
 mod licences;
 mod proofs;
@@ -11,11 +12,13 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 cargo xtask test [STEP …]   every check and test, or only the named steps:
-                            fmt clippy licences tests browser fuzz readme
+                            fmt clippy licences tests browser fuzz readme dist
 cargo xtask fuzz [SECONDS]  every fuzz target for SECONDS each (default 60)
 cargo xtask proofs [--night]
                             what must survive, with real processes, and a table of what was lost
                             (--night: 100 rounds of each soak, 5,000 logins at once; about an hour)
+cargo xtask dist [BINARY]   a stripped binary, a Debian package and an OCI image in target/dist, each tried
+                            (of BINARY; without it, of a release build)
 cargo xtask bench [--rounds N] [--quick] [PART …]
                             Holdfast beside Postfix and Dovecot on this machine, as tables; parts:
                             deliver source imap web disk idle
@@ -26,6 +29,8 @@ fn main() -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["test", only @ ..] => steps::test(only),
+        ["dist"] => dist::dist(None),
+        ["dist", binary] => dist::dist(Some(binary.as_ref())),
         ["bench", args @ ..] => bench::bench(args),
         ["proofs", args @ ..] => proofs::proofs(args),
         ["fuzz"] => steps::fuzz(60),

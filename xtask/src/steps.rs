@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{install, licences};
+use crate::{dist, install, licences};
 
 /// How long a fuzz target runs in `cargo xtask test`.
 const SHORT_FUZZ_SECONDS: u32 = 12;
@@ -22,7 +22,7 @@ const FIRST_RUN_LIMIT: Duration = Duration::from_secs(40 * 60);
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     ("fmt", || cargo(&["fmt", "--all", "--check"])),
     ("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"])),
     ("licences", licences::check),
@@ -30,6 +30,7 @@ const STEPS: [Step; 7] = [
     ("browser", browser),
     ("fuzz", || fuzz(SHORT_FUZZ_SECONDS)),
     ("readme", readme),
+    ("dist", packages),
 ];
 
 /// Runs all steps, or those named.
@@ -121,6 +122,15 @@ fn fuzz_one(target: &str, seconds: u32) -> Result<()> {
         output.status
     );
     Ok(())
+}
+
+/// The packages, made of what the step before has built.
+fn packages() -> Result<()> {
+    if !install::has("dpkg-deb") {
+        println!("passed over: Debian packages are made on Debian");
+        return Ok(());
+    }
+    dist::dist(Some(&root().join("target/release/holdfast")))
 }
 
 /// The README's first command in a clean checkout, until its page answers.
