@@ -1,4 +1,4 @@
-//! Understanding command lines (RFC 5321 §4.1, and the extensions that the door offers).
+//! Parser for command lines (RFC 5321 §4.1, and the extensions that the server offers).
 
 use delivery::{Notify, Ret};
 use mailkit::EmailAddress;
@@ -43,13 +43,13 @@ pub enum Command {
     Auth {
         /// The mechanism's name.
         mechanism: String,
-        /// What came with it; `=` is an empty one.
+        /// The initial response; `=` is an empty one.
         initial: Option<String>,
     },
 }
 
 impl Command {
-    /// Whether it brings a message further, or begins what does.
+    /// Whether the command is part of sending a message (NOOP, RSET and the like are not).
     pub const fn is_for_a_message(&self) -> bool {
         matches!(
             self,
@@ -92,23 +92,23 @@ pub struct Rcpt {
     pub orcpt: Option<String>,
 }
 
-/// Why a line is not a command.
+/// Why a line is not a valid command.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
     /// There is no such command.
-    #[error("unknown command")]
+    #[error("Command not recognized")]
     Unknown,
     /// It has the wrong form.
     #[error("{0}")]
     Syntax(String),
-    /// A parameter that is not offered.
-    #[error("parameter {0} is not known here")]
+    /// A parameter that the server does not support.
+    #[error("Unsupported parameter: {0}")]
     Parameter(String),
-    /// A BDAT of which it is not known how many bytes follow: what comes can't be told from commands.
-    #[error("write it as BDAT size [LAST]")]
+    /// A BDAT without a valid size: the chunk that follows can't be told apart from commands.
+    #[error("Syntax: BDAT size [LAST]")]
     Chunk,
-    /// A request of HTTP: a web page that makes a browser speak to this port (a cross-protocol attack).
-    #[error("this is no web server")]
+    /// An HTTP request: a web page makes a browser connect to this port (a cross-protocol attack).
+    #[error("HTTP request on an SMTP port")]
     Foreign,
 }
 
@@ -122,13 +122,13 @@ fn syntax<T>(what: impl Into<String>) -> Result<T> {
     Err(CommandError::Syntax(what.into()))
 }
 
-/// Understands a line, given without its CRLF.
+/// Parses a line, given without its CRLF.
 ///
 /// # Errors
 /// Says what is wrong with it.
 pub fn parse(line: &str) -> Result<Command> {
     if line.contains(['\r', '\n', '\0']) {
-        return syntax("a command may not contain CR, LF or NUL");
+        return syntax("A command must not contain CR, LF or NUL");
     }
     let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
     let rest = rest.trim_matches(' ');
@@ -158,7 +158,7 @@ pub fn parse(line: &str) -> Result<Command> {
 
 fn name(text: &str) -> Result<String> {
     if text.is_empty() || text.len() > 255 || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return syntax("say who you are: a host name or an address literal");
+        return syntax("Syntax: EHLO hostname or address literal");
     }
     Ok(text.to_owned())
 }
@@ -181,7 +181,7 @@ fn auth(rest: &str) -> Result<Command> {
         (Some(mechanism), initial, None) => {
             Ok(Command::Auth { mechanism: mechanism.to_owned(), initial: initial.map(str::to_owned) })
         }
-        _ => syntax("AUTH mechanism [initial-response]"),
+        _ => syntax("Syntax: AUTH mechanism [initial-response]"),
     }
 }
 
@@ -190,7 +190,7 @@ type Parameter<'a> = (&'a str, Option<&'a str>);
 
 /// A path in angle brackets and the parameters behind it.
 fn path<'a>(rest: &'a str, keyword: &str) -> Result<(&'a str, Vec<Parameter<'a>>)> {
-    let wanted = || CommandError::Syntax(format!("write it as {keyword}<address>"));
+    let wanted = || CommandError::Syntax(format!("Syntax: {keyword}<address>"));
     let matches = rest.get(..keyword.len()).is_some_and(|start| start.eq_ignore_ascii_case(keyword));
     // A space after the colon is wrong (RFC 5321 §3.3) and harmless, and old clients send it.
     let rest = rest.get(keyword.len()..).filter(|_| matches).ok_or_else(wanted)?.trim_start_matches(' ');
@@ -223,12 +223,12 @@ fn end_of_path(inner: &str) -> Option<usize> {
     None
 }
 
-/// The mailbox of a path; a source route before it (`@a,@b:`) is read over (RFC 5321 §4.1.1.3, appendix C).
+/// The mailbox of a path; a source route before it (`@a,@b:`) is ignored (RFC 5321 §4.1.1.3, appendix C).
 fn mailbox(path: &str) -> Result<EmailAddress> {
     let mailbox = match path.strip_prefix('@') {
         Some(_) => match path.split_once(':') {
             Some((_, mailbox)) => mailbox,
-            None => return syntax("a source route without an address"),
+            None => return syntax("Source route without an address"),
         },
         None => path,
     };
@@ -251,20 +251,20 @@ fn mail(rest: &str) -> Result<Mail> {
             ("RET", Some(value)) if value.eq_ignore_ascii_case("FULL") => mail.ret = Some(Ret::Full),
             ("RET", Some(value)) if value.eq_ignore_ascii_case("HDRS") => mail.ret = Some(Ret::Headers),
             ("ENVID", Some(value)) if value.len() <= MAX_ENVID_BYTES => mail.envid = Some(xtext(value)?),
-            // RFC 4954 §5: taken and, as from a client that we do not trust with it, not passed on.
+            // RFC 4954 §5: accepted, but not passed on, since we do not trust the client with it.
             ("AUTH", Some(_)) => {}
             ("SIZE" | "BODY" | "SMTPUTF8" | "RET" | "ENVID" | "AUTH", _) => {
-                return syntax(format!("parameter {key} has a wrong value"));
+                return syntax(format!("Invalid value of parameter {key}"));
             }
             _ => return Err(CommandError::Parameter(key)),
         }
         if seen.contains(&key) {
-            return syntax(format!("parameter {key} stands twice"));
+            return syntax(format!("Duplicate parameter {key}"));
         }
         seen.push(key);
     }
     if mail.from.as_ref().is_some_and(EmailAddress::needs_smtputf8) && !mail.smtputf8 {
-        return syntax("an address outside ASCII needs the parameter SMTPUTF8");
+        return syntax("An address with non-ASCII characters needs the SMTPUTF8 parameter");
     }
     Ok(mail)
 }
@@ -272,7 +272,7 @@ fn mail(rest: &str) -> Result<Mail> {
 fn rcpt(rest: &str) -> Result<Rcpt> {
     let (path, parameters) = path(rest, "TO:")?;
     if path.is_empty() {
-        return syntax("a recipient can not be empty");
+        return syntax("The recipient address is empty");
     }
     let to = if path.eq_ignore_ascii_case("postmaster") { None } else { Some(mailbox(path)?) };
     let mut rcpt = Rcpt { to, notify: Notify::default(), orcpt: None };
@@ -283,32 +283,32 @@ fn rcpt(rest: &str) -> Result<Rcpt> {
             ("NOTIFY", Some(value)) => rcpt.notify = notify(value)?,
             ("ORCPT", Some(value)) if value.len() <= MAX_ORCPT_BYTES => {
                 let Some((kind, address)) = value.split_once(';') else {
-                    return syntax("ORCPT is written as type;address");
+                    return syntax("Syntax: ORCPT=type;address");
                 };
                 if kind.is_empty() || !kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-                    return syntax("ORCPT has a wrong address type");
+                    return syntax("Invalid address type in ORCPT");
                 }
                 let address = xtext(address)?;
                 if ["rfc822", "utf-8"].into_iter().any(|known| kind.eq_ignore_ascii_case(known))
                     && !is_address(&address)
                 {
-                    return syntax("ORCPT holds no address");
+                    return syntax("Invalid address in ORCPT");
                 }
                 rcpt.orcpt = Some(value.to_owned());
             }
-            ("NOTIFY" | "ORCPT", _) => return syntax(format!("parameter {key} has a wrong value")),
+            ("NOTIFY" | "ORCPT", _) => return syntax(format!("Invalid value of parameter {key}")),
             _ => return Err(CommandError::Parameter(key)),
         }
         if seen.contains(&key) {
-            return syntax(format!("parameter {key} stands twice"));
+            return syntax(format!("Duplicate parameter {key}"));
         }
         seen.push(key);
     }
     Ok(rcpt)
 }
 
-/// Whether what ORCPT says, its xtext undone, is an address: it is repeated in reports. In `utf-8-addr-xtext` characters
-/// may be written as `\x{...}` (RFC 6533 §3).
+/// Whether ORCPT's value (xtext decoded) is an address: reports repeat it. In `utf-8-addr-xtext`, characters may be
+/// written as `\x{...}` (RFC 6533 §3).
 fn is_address(text: &str) -> bool {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
@@ -334,7 +334,7 @@ fn notify(value: &str) -> Result<Notify> {
             "SUCCESS" => notify.success = true,
             "FAILURE" => notify.failure = true,
             "DELAY" => notify.delay = true,
-            _ => return syntax("NOTIFY takes NEVER, or some of SUCCESS, FAILURE, DELAY"),
+            _ => return syntax("NOTIFY must be NEVER, or a list of SUCCESS, FAILURE and DELAY"),
         }
     }
     Ok(notify)
@@ -342,7 +342,7 @@ fn notify(value: &str) -> Result<Notify> {
 
 /// Decodes xtext (RFC 3461 §4).
 fn xtext(text: &str) -> Result<String> {
-    let wrong = || CommandError::Syntax("malformed xtext".to_owned());
+    let wrong = || CommandError::Syntax("Malformed xtext".to_owned());
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_others_are_taken_as_they_are() {
+    fn foreign_addresses_are_accepted_unchanged() {
         let long = format!("{}@mailhost.example", "newsdesk+caf_=".repeat(40));
         for (path, written) in [
             (

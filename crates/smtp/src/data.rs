@@ -1,8 +1,8 @@
-//! Finding the end of a message (RFC 5321 §4.1.1.4) and taking the stuffed dots out (§4.5.2).
+//! Finds the end of a message (RFC 5321 §4.1.1.4) and removes the stuffed dots (§4.5.2).
 //!
-//! Only `CRLF . CRLF` ends a message. A lone CR or LF is remembered, so that the message can be refused once its true end
-//! was read: guessing at either would let one message pass for two. Someone who is signed in may have lone LFs, of which
-//! [`LineMender`] makes line ends in the message; they end nothing either.
+//! Only `CRLF . CRLF` ends a message. A bare CR or LF is recorded, so that the message can be refused once its true end
+//! was read: interpreting either as a line end would allow one message to pass for two. Authenticated clients may send
+//! bare LFs: [`LineMender`] turns them into CRLF in the message, but they don't end a message either.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ pub struct DataReader {
     bare: BareLineEnds,
 }
 
-/// Which halves of line ends a message has without the other.
+/// Which bare line end characters a message has.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct BareLineEnds {
     /// A CR without LF.
@@ -23,7 +23,7 @@ pub struct BareLineEnds {
 }
 
 impl BareLineEnds {
-    /// Whether there is either.
+    /// Whether there are any.
     pub const fn any(self) -> bool {
         self.cr || self.lf
     }
@@ -36,7 +36,7 @@ enum State {
     LineStart,
     /// Within a line.
     Middle,
-    /// After a CR that was not given out yet.
+    /// After a CR that was not written to the output yet.
     Cr,
     /// After a dot at the start of a line.
     Dot,
@@ -45,8 +45,8 @@ enum State {
 }
 
 impl DataReader {
-    /// Takes a piece; appends the message's bytes to `out`. Gives how much of the piece was used, and whether the end was
-    /// in it: what is left then is the next command's.
+    /// Reads a piece and appends the message's bytes to `out`. Returns how many bytes of the piece were used, and whether
+    /// it contained the end of the message: the rest then belongs to the next command.
     pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, bool) {
         let mut at = 0;
         while at < input.len() {

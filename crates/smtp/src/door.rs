@@ -1,4 +1,4 @@
-//! The door as the binary sees it.
+//! The crate's public entry point.
 
 use std::sync::Arc;
 
@@ -23,12 +23,12 @@ pub struct SmtpDoor {
 }
 
 impl SmtpDoor {
-    /// A door without STARTTLS.
+    /// A server without STARTTLS.
     pub fn new(directory: Directory, delivery: Delivery, options: SmtpOptions) -> Self {
         Self { door: Arc::new(Door { directory, delivery, options, tls: None, harvest: Harvest::default() }) }
     }
 
-    /// A door that offers STARTTLS on connections that begin in plain text.
+    /// A server that offers STARTTLS on plain text connections.
     pub fn with_tls(directory: Directory, delivery: Delivery, options: SmtpOptions, tls: Tls) -> Self {
         Self { door: Arc::new(Door { directory, delivery, options, tls: Some(tls), harvest: Harvest::default() }) }
     }
@@ -40,7 +40,7 @@ impl SmtpDoor {
         let limit = self.door.options.session_timeout;
         let session = Session::new(self.door.clone(), conn);
         if tokio::time::timeout(limit, Box::pin(session.run())).await.is_err() {
-            tracing::info!("an SMTP connection took too long as a whole");
+            tracing::info!("closed an SMTP connection that reached its total time limit");
         }
         metrics::gauge!("holdfast_smtp_connections").decrement(1.0);
     }

@@ -1,8 +1,8 @@
-//! Who tries address after address to learn which exist is answered more and more slowly.
+//! Slows down address harvesting: clients that try one unknown recipient after another wait longer and longer.
 //!
-//! A few unknown recipients happen to everyone. Beyond them each refusal waits, so that a network learns of one address in
-//! [`PACE`] whatever number of connections it has; where that would take longer than [`LONGEST_WAIT`] the connection is
-//! closed. Recipients that exist are taken at once all the while.
+//! A few unknown recipients are normal. After those, each refusal is delayed, so that a network learns about one address
+//! per [`PACE`], no matter how many connections it opens; if the delay would exceed [`LONGEST_WAIT`], the connection is
+//! closed. Recipients that exist are always accepted without delay.
 
 use std::{
     collections::HashMap,
@@ -15,22 +15,22 @@ use parking_lot::Mutex;
 
 /// Unknown recipients of a network that are refused at once.
 const FREE: u32 = 3;
-/// Beyond these, one each so long, and so long after each one there is one more that is free.
+/// After the free ones, one refusal per this time; each such interval also earns one free refusal back.
 const PACE: Duration = Duration::from_secs(2);
-/// The longest that a refusal is held back.
+/// The longest delay of a refusal.
 const LONGEST_WAIT: Duration = Duration::from_secs(8);
-/// Networks that are kept in mind; more means an attack from everywhere, and those that asked the least are forgotten.
+/// Networks to keep track of; above this number (a distributed attack), those that tried the least are dropped.
 const MAX_NETWORKS: usize = 50_000;
 
-/// What networks have asked for in vain.
+/// Unknown recipients tried by each network.
 #[derive(Debug, Default)]
 pub(crate) struct Harvest {
-    /// Until when each is in debt.
+    /// Until when each network is in debt.
     networks: Mutex<HashMap<IpAddr, Instant>>,
 }
 
 impl Harvest {
-    /// An address that does not exist was asked for: how long to hold the answer back, or `None` to close the connection.
+    /// Records an unknown recipient. Returns how long to delay the refusal, or `None` to close the connection.
     pub(crate) fn unknown(&self, peer: IpAddr) -> Option<Duration> {
         self.unknown_at(peer, Instant::now())
     }

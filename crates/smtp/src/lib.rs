@@ -1,11 +1,11 @@
-//! The SMTP doors: receiving from other servers (MX), submission from people's programs, LMTP from another MTA.
+//! The SMTP servers: receiving from other servers (MX), submission from mail apps, LMTP from another MTA.
 //!
-//! [`command`] understands lines, [`data`] finds the end of a message; both are pure. [`session`] keeps the state of one
-//! connection and asks [`delivery`] about senders and recipients; it says 250 to a message only after delivery says
-//! that the message is durable.
+//! [`command`] parses lines, [`data`] finds the end of a message; both are pure. [`session`] keeps the state of one
+//! connection and asks [`delivery`] about senders and recipients; it answers 250 to a message only after delivery
+//! reports that the message is durable.
 //!
-//! What this crate must never do: take a line or a message end that is not `CRLF`-clean for one (SMTP smuggling); take
-//! what was said before STARTTLS for said under it; hold a message in memory; decide where mail goes.
+//! What this crate must never do: accept a line end or a message end that is not clean `CRLF` (SMTP smuggling); treat
+//! commands from before STARTTLS as sent under TLS; hold a message in memory; decide where mail goes.
 
 pub mod command;
 pub mod data;

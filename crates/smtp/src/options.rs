@@ -1,4 +1,4 @@
-//! What an operator may set, and every limit of this door.
+//! The settings and limits of an SMTP server.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use tokio_util::sync::CancellationToken;
 pub enum Role {
     /// Mail from other servers (port 25): for our own addresses only.
     Mx,
-    /// Mail from people's programs (ports 587 and 465): after a login.
+    /// Mail from people's mail apps (ports 587 and 465): after a login.
     Submission,
     /// Mail from another MTA on this machine (RFC 2033): for our own addresses only.
     Lmtp,
 }
 
-/// Settings of a door. All limits are per connection.
+/// Settings of an SMTP server. All limits are per connection.
 #[derive(Debug, Clone)]
 pub struct SmtpOptions {
     /// What the listener is for.
     pub role: Role,
     /// Our name in greetings. Default `localhost`.
     pub hostname: String,
-    /// From whom passwords are taken without TLS. Default [`PlaintextLogins::Never`].
+    /// Which clients may log in without TLS. Default [`PlaintextLogins::Never`].
     pub plaintext_logins: PlaintextLogins,
     /// Longest command line in bytes, with its line end. Default 4,096 (RFC 5321 §4.5.3.1.4 asks for 512, and more for
     /// parameters); AUTH responses may be three times as long (RFC 4954 §4).
@@ -32,10 +32,10 @@ pub struct SmtpOptions {
     pub max_recipients: usize,
     /// Messages over one connection. Default 1,000.
     pub max_messages: usize,
-    /// Commands that failed since the last message was taken, before the connection is closed. Default 20.
+    /// Failed commands since the last accepted message, before the connection is closed. Default 20.
     pub max_errors: u32,
-    /// Commands that do nothing for a message (NOOP, RSET, VRFY, EHLO and the like) since the last one that was taken; each
-    /// further one counts as an error. Default 100.
+    /// Commands that are not part of sending a message (NOOP, RSET, VRFY, EHLO and the like) since the last accepted
+    /// message; each further one counts as an error. Default 100.
     pub max_idle_commands: u32,
     /// Failed logins before the connection is closed. Default 5.
     pub max_failed_logins: u32,
@@ -47,7 +47,7 @@ pub struct SmtpOptions {
     pub write_timeout: Duration,
     /// How long a connection may last. Default 2 hours.
     pub session_timeout: Duration,
-    /// Ends every connection with 421 at its next quiet moment. Default: never.
+    /// Ends every connection with 421 between two commands. Default: never.
     pub shutdown: CancellationToken,
 }
 

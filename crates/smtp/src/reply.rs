@@ -34,12 +34,12 @@ impl Reply {
     }
 
     pub(crate) fn closing(hostname: &str, why: &str) -> Self {
-        Self::new(421, (4, 3, 2), format!("{hostname}: {why}"))
+        Self::new(421, (4, 3, 2), format!("{hostname} {why}"))
     }
 
-    /// What a client logged in with no longer holds.
+    /// The client's login is no longer valid.
     pub(crate) fn ended(hostname: &str, ended: Ended) -> Self {
-        Self::new(421, (4, 7, 0), format!("{hostname}: access has ended, {ended}"))
+        Self::new(421, (4, 7, 0), format!("{hostname} Session ended: {ended}"))
     }
 
     pub(crate) const fn is_error(&self) -> bool {
@@ -64,16 +64,18 @@ impl From<Refusal> for Reply {
 impl From<AuthError> for Reply {
     fn from(error: AuthError) -> Self {
         match error {
-            AuthError::Invalid => Self::new(535, (5, 7, 8), "login or password is wrong"),
+            AuthError::Invalid => Self::new(535, (5, 7, 8), "Authentication failed: wrong login or password"),
             AuthError::Throttled { retry_after } => {
                 let wait = retry_after.as_secs().max(1);
-                Self::new(454, (4, 7, 0), format!("too many failed logins, try again in {wait} seconds"))
+                Self::new(454, (4, 7, 0), format!("Too many failed logins, try again in {wait} seconds"))
             }
-            AuthError::Disabled => Self::new(535, (5, 7, 13), "this account is disabled"),
-            AuthError::TotpRequired => {
-                Self::new(535, (5, 7, 9), "this account uses two-step sign-in: make an app password on the web page")
-            }
-            AuthError::Unavailable => Self::new(454, (4, 7, 0), "logins can not be checked now, try again soon"),
+            AuthError::Disabled => Self::new(535, (5, 7, 13), "Account disabled"),
+            AuthError::TotpRequired => Self::new(
+                535,
+                (5, 7, 9),
+                "This account uses two-step sign-in: create an app password on the web page and use it here",
+            ),
+            AuthError::Unavailable => Self::new(454, (4, 7, 0), "Temporary authentication failure, try again soon"),
         }
     }
 }

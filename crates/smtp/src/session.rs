@@ -18,11 +18,11 @@ use crate::{
     wire::{Line, Wire},
 };
 
-/// The message that is being given in.
+/// The mail transaction in progress.
 struct Transaction {
     mail: Mail,
     recipients: Vec<Recipient>,
-    /// Began with BDAT: DATA is out of order then.
+    /// The message began with BDAT: DATA is out of order then.
     chunked: Option<sink::Chunked>,
 }
 
@@ -72,11 +72,11 @@ impl Session {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 let hostname = self.door.options.hostname.clone();
-                Reply::new(421, (4, 4, 2), format!("{hostname}: silent for too long")).write_to(&mut self.wire.out);
+                Reply::new(421, (4, 4, 2), format!("{hostname} Error: timeout exceeded")).write_to(&mut self.wire.out);
             }
             Err(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<Ended>()) {
                 Some(ended) => Reply::ended(&self.door.options.hostname, *ended).write_to(&mut self.wire.out),
-                None => tracing::debug!(?peer, %error, "SMTP connection"),
+                None => tracing::debug!(?peer, %error, "SMTP connection failed"),
             },
         }
         self.wire.shut_down().await;
@@ -91,7 +91,7 @@ impl Session {
             let line = tokio::select! {
                 line = self.wire.line(limit, timeout) => line?,
                 () = shutdown.cancelled() => {
-                    self.say_goodbye("shutting down, try again soon");
+                    self.say_goodbye("Service shutting down, try again soon");
                     return Ok(());
                 }
             };
@@ -100,19 +100,19 @@ impl Session {
                     Ok(command) => self.obey(command).await?,
                     Err(error) => {
                         self.refuse(syntax_reply(&error));
-                        // What follows can't be told from commands, or was not meant to be any.
+                        // We can't tell commands from other bytes any longer, or the client does not speak SMTP.
                         let lost = matches!(error, CommandError::Chunk | CommandError::Foreign);
                         if lost { Next::Close } else { Next::Go }
                     }
                 },
                 Line::Malformed(what) => self.refuse(Reply::new(500, (5, 5, 2), what)),
-                Line::TooLong => self.refuse(Reply::new(500, (5, 5, 6), format!("a line is at most {limit} bytes"))),
+                Line::TooLong => self.refuse(Reply::new(500, (5, 5, 6), format!("Line too long: the limit is {limit} bytes"))),
             };
             if next == Next::Close {
                 return Ok(());
             }
             if self.errors >= self.door.options.max_errors {
-                self.say_goodbye("too many errors");
+                self.say_goodbye("Error: too many errors");
                 return Ok(());
             }
         }
@@ -145,9 +145,9 @@ impl Session {
         }
         Ok(match command {
             Command::Ehlo(_) | Command::Helo(_) if lmtp => {
-                self.refuse(Reply::new(500, (5, 5, 1), "this is LMTP: say LHLO"))
+                self.refuse(Reply::new(500, (5, 5, 1), "This is LMTP: send LHLO"))
             }
-            Command::Lhlo(_) if !lmtp => self.refuse(Reply::new(500, (5, 5, 1), "this is not LMTP: say EHLO")),
+            Command::Lhlo(_) if !lmtp => self.refuse(Reply::new(500, (5, 5, 1), "This is not LMTP: send EHLO")),
             Command::Ehlo(name) | Command::Lhlo(name) => self.greet(name),
             Command::Helo(name) => {
                 let reply = Reply::plain(250, self.door.options.hostname.clone());
@@ -165,22 +165,22 @@ impl Session {
             Command::Bdat { size, last } => return self.bdat(size, last).await,
             Command::Rset => {
                 self.transaction = None;
-                self.say(&Reply::ok("nothing is kept"))
+                self.say(&Reply::ok("Ok"))
             }
-            Command::Noop => self.say(&Reply::ok("still here")),
+            Command::Noop => self.say(&Reply::ok("Ok")),
             Command::Quit => {
-                self.say(&Reply::new(221, (2, 0, 0), format!("{}: goodbye", self.door.options.hostname)));
+                self.say(&Reply::new(221, (2, 0, 0), "Bye"));
                 Next::Close
             }
-            Command::Vrfy => self.say(&Reply::new(252, (2, 1, 5), "not told, but send mail and it is tried")),
-            Command::Expn => self.refuse(Reply::new(502, (5, 7, 2), "lists are not told")),
-            Command::Help => self.say(&Reply::new(214, (2, 0, 0), "see RFC 5321")),
+            Command::Vrfy => self.say(&Reply::new(252, (2, 1, 5), "Cannot VRFY user, but will accept message")),
+            Command::Expn => self.refuse(Reply::new(502, (5, 7, 2), "EXPN is not supported")),
+            Command::Help => self.say(&Reply::new(214, (2, 0, 0), "See RFC 5321")),
             Command::StartTls => return self.start_tls().await,
             Command::Auth { mechanism, initial } => return self.auth(&mechanism, initial.as_deref()).await,
         })
     }
 
-    /// EHLO's answer: what is offered now.
+    /// The reply to EHLO: the extensions offered in the current state.
     fn greet(&mut self, name: String) -> Next {
         self.helo = Some(name);
         self.esmtp = true;
@@ -195,7 +195,7 @@ impl Session {
             "ENHANCEDSTATUSCODES".to_owned(),
         ];
         if self.door.options.role == Role::Submission {
-            // Not to strangers: a report of success goes to whomever they claim to be.
+            // Not for unauthenticated clients: a success report would go to the sender address that they claim.
             lines.push("DSN".to_owned());
         }
         if self.door.tls.is_some() && !self.is_tls() {
@@ -234,16 +234,16 @@ impl Session {
 
     async fn start_tls(&mut self) -> io::Result<Next> {
         let Some(tls) = self.door.tls.clone().filter(|_| !self.is_tls()) else {
-            return Ok(self.refuse(Reply::new(502, (5, 5, 1), "STARTTLS can not be used here")));
+            return Ok(self.refuse(Reply::new(502, (5, 5, 1), "STARTTLS is not available")));
         };
         if !self.wire.buffered().is_empty() {
-            // Commands that were slipped in before the handshake would count as said under TLS.
-            self.refuse(Reply::new(554, (5, 5, 1), "nothing may follow STARTTLS before the handshake"));
+            // Commands injected in plain text before the handshake would be treated as sent under TLS.
+            self.refuse(Reply::new(554, (5, 5, 1), "No command may follow STARTTLS before the TLS handshake"));
             return Ok(Next::Close);
         }
-        self.say(&Reply::new(220, (2, 0, 0), "begin the TLS handshake"));
+        self.say(&Reply::new(220, (2, 0, 0), "Ready to start TLS"));
         self.wire.start_tls(&tls).await?;
-        // All that was said in plain text is forgotten (RFC 3207 §4.2).
+        // State from the plain text phase is discarded (RFC 3207 §4.2).
         self.helo = None;
         self.account = None;
         self.transaction = None;
@@ -252,45 +252,45 @@ impl Session {
 
     fn mail(&mut self, mail: Mail) -> Next {
         if self.helo.is_none() {
-            return self.refuse(Reply::out_of_order("say EHLO first"));
+            return self.refuse(Reply::out_of_order("Send EHLO first"));
         }
         if self.door.options.role == Role::Submission && self.account.is_none() {
-            return self.refuse(Reply::new(530, (5, 7, 0), "log in first"));
+            return self.refuse(Reply::new(530, (5, 7, 0), "Authentication required"));
         }
         if self.transaction.is_some() {
-            return self.refuse(Reply::out_of_order("one message after the other: MAIL was said already"));
+            return self.refuse(Reply::out_of_order("Nested MAIL command"));
         }
         if self.messages >= self.door.options.max_messages {
-            return self.refuse(Reply::new(452, (4, 5, 3), "enough messages for one connection, connect again"));
+            return self.refuse(Reply::new(452, (4, 5, 3), "Too many messages in one session, connect again"));
         }
         let limit = self.door.delivery.options().max_message_bytes;
         if mail.size.is_some_and(|size| size > limit) {
-            return self.refuse(Reply::new(552, (5, 3, 4), format!("a message is at most {limit} bytes")));
+            return self.refuse(Reply::new(552, (5, 3, 4), format!("Message size exceeds the limit of {limit} bytes")));
         }
         if let Err(refusal) = self.door.delivery.mail_from(mail.from.as_ref(), self.account) {
             return self.refuse(refusal.into());
         }
         self.transaction = Some(Transaction { mail, recipients: Vec::new(), chunked: None });
-        self.say(&Reply::new(250, (2, 1, 0), "sender taken"))
+        self.say(&Reply::new(250, (2, 1, 0), "Ok"))
     }
 
     fn rcpt(&mut self, rcpt: Rcpt) -> Next {
         let Some(transaction) = self.transaction.as_ref().filter(|transaction| transaction.chunked.is_none()) else {
-            return self.refuse(Reply::out_of_order("say MAIL first"));
+            return self.refuse(Reply::out_of_order("Need MAIL command"));
         };
         if transaction.recipients.len() >= self.door.options.max_recipients {
             return self.refuse(Reply::new(
                 452,
                 (4, 5, 3),
-                "enough recipients for one message, send it again for the rest",
+                "Too many recipients, send the message again for the rest",
             ));
         }
         let utf8 = transaction.mail.smtputf8;
         let Some(address) = rcpt.to.or_else(|| self.door.delivery.postmaster()) else {
-            return self.refuse(Reply::new(550, (5, 1, 1), "there is no postmaster yet"));
+            return self.refuse(Reply::new(550, (5, 1, 1), "No postmaster address is set up yet"));
         };
         if address.needs_smtputf8() && !utf8 {
-            return self.refuse(Reply::new(553, (5, 6, 7), "an address outside ASCII needs MAIL's parameter SMTPUTF8"));
+            return self.refuse(Reply::new(553, (5, 6, 7), "An address with non-ASCII characters needs the SMTPUTF8 parameter of MAIL"));
         }
         if let Err(refusal) = self.door.delivery.rcpt(&address, self.account) {
             self.unknown_recipient = refusal.enhanced == (5, 1, 1);
@@ -300,10 +300,10 @@ impl Session {
         if let Some(transaction) = &mut self.transaction {
             transaction.recipients.push(recipient);
         }
-        self.say(&Reply::new(250, (2, 1, 5), "recipient taken"))
+        self.say(&Reply::new(250, (2, 1, 5), "Ok"))
     }
 
-    /// Holds back the refusal of a recipient that does not exist, for strangers who have asked for several.
+    /// Delays the refusal of an unknown recipient for a network that has already tried several.
     async fn hold_back(&mut self, next: Next) -> io::Result<Next> {
         if !std::mem::take(&mut self.unknown_recipient)
             || self.account.is_some()
@@ -325,14 +325,14 @@ impl Session {
             None => {
                 metrics::counter!("holdfast_smtp_held_back_total").increment(1);
                 let hostname = self.door.options.hostname.clone();
-                Reply::new(421, (4, 7, 0), format!("{hostname}: too many unknown recipients, try again later"))
+                Reply::new(421, (4, 7, 0), format!("{hostname} Error: too many unknown recipients, try again later"))
                     .write_to(&mut self.wire.out);
                 Ok(Next::Close)
             }
         }
     }
 
-    /// The envelope of the transaction, which ends.
+    /// The envelope of a finished transaction.
     fn envelope(&self, transaction: Transaction) -> Envelope {
         let conn = self.wire.conn().ok();
         let Transaction { mail, recipients, .. } = transaction;

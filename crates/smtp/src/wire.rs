@@ -50,7 +50,7 @@ impl Wire {
         self.conn.as_mut().ok_or_else(closed)?.check_end()
     }
 
-    /// What was read and not used yet.
+    /// Bytes that were read but not consumed yet.
     pub(crate) fn buffered(&self) -> &[u8] {
         &self.input[self.used..]
     }
@@ -64,7 +64,7 @@ impl Wire {
         }
     }
 
-    /// Waits for more bytes; an error at the end of the stream. What is to be said is said first.
+    /// Waits for more bytes; an error at the end of the stream. Flushes pending replies first.
     pub(crate) async fn fill(&mut self, timeout: Duration) -> io::Result<()> {
         self.flush().await?;
         let Self { conn, input, used, .. } = self;
@@ -87,7 +87,7 @@ impl Wire {
         }
     }
 
-    /// The next line, without its CRLF. It is to be complete in time: a client that sends it byte by byte is silent too.
+    /// The next line, without its CRLF. The timeout covers the whole line, so sending it byte by byte does not extend it.
     pub(crate) async fn line(&mut self, max_bytes: usize, timeout: Duration) -> io::Result<Line> {
         let deadline = Instant::now() + timeout;
         let mut searched = 0;
@@ -99,10 +99,10 @@ impl Wire {
                     Line::TooLong
                 } else {
                     match self.buffered()[..end].strip_suffix(b"\r\n") {
-                        None => Line::Malformed("a line must end with CRLF, not with LF alone"),
+                        None => Line::Malformed("Bare LF: a line must end with CRLF"),
                         Some(text) => match std::str::from_utf8(text) {
                             Ok(text) => Line::Text(text.to_owned()),
-                            Err(_) => Line::Malformed("a command must be UTF-8"),
+                            Err(_) => Line::Malformed("Command is not valid UTF-8"),
                         },
                     }
                 };
@@ -111,7 +111,7 @@ impl Wire {
             }
             searched = self.buffered().len();
             if searched > max_bytes {
-                // The rest of it is read over, in constant memory.
+                // The rest of the line is skipped in constant memory.
                 too_long = true;
                 self.consume(searched);
                 searched = 0;
@@ -125,7 +125,7 @@ impl Wire {
             return Ok(());
         }
         let conn = self.conn.as_mut().ok_or_else(closed)?;
-        // Before anything is sent: what was to be said stays, and the goodbye after it.
+        // Checked before anything is sent: the pending replies stay in the buffer, and the 421 follows them.
         conn.check_end()?;
         let out = std::mem::take(&mut self.out);
         let send = async {
@@ -145,7 +145,7 @@ impl Wire {
     pub(crate) async fn shut_down(&mut self) {
         let _ = self.flush().await;
         if let Some(mut conn) = self.conn.take() {
-            // The peer may be gone already; there is nobody to tell.
+            // Best effort: the peer may already be gone.
             let _ = tokio::time::timeout(Duration::from_secs(5), conn.shutdown()).await;
         }
     }

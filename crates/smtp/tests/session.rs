@@ -158,7 +158,7 @@ async fn no_end_of_a_message_but_the_true_one_makes_two_of_it() {
         client.write(format!("Subject: one\r\n\r\nx{end}{second}").as_bytes()).await.unwrap();
         let reply = client.reply().await;
         assert!(reply.starts_with("554 5.6.0"), "{end:?}: {reply}");
-        assert_eq!(client.say(&["NOOP"]).await, "250 2.0.0 still here", "one reply, for one message");
+        assert_eq!(client.say(&["NOOP"]).await, "250 2.0.0 Ok", "one reply, for one message");
     }
     for chunk in ["Subject: one\r\n\r\nx\n.\n", "Subject: one\r\n\r\nx\r"] {
         let mut client = world.connect(Role::Mx).await;
@@ -249,12 +249,12 @@ async fn what_does_not_wait_for_the_answer_that_it_must_wait_for_ends_the_connec
     let mut client = world.connect(Role::Mx).await;
     client.begin().await;
     client.write(b"DATA\r\nSubject: early\r\n\r\nhi\r\n.\r\n").await.unwrap();
-    assert_eq!(client.rest().await, "554 5.5.0 nothing may follow DATA before its answer\r\n");
+    assert_eq!(client.rest().await, "554 5.5.0 No command may follow DATA before its reply\r\n");
     assert!(world.inbox().is_empty());
 
     let mut client = world.connect(Role::Mx).await;
     client.write(b"STARTTLS\r\nMAIL FROM:<x@far.example>\r\n").await.unwrap();
-    assert_eq!(client.rest().await, "554 5.5.1 nothing may follow STARTTLS before the handshake\r\n");
+    assert_eq!(client.rest().await, "554 5.5.1 No command may follow STARTTLS before the TLS handshake\r\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -263,7 +263,7 @@ async fn a_browser_that_is_made_to_speak_smtp_is_not_listened_to() {
     let mut client = world.connect(Role::Mx).await;
     let form = "POST / HTTP/1.1\r\nHost: mx.here.example:25\r\n\r\nEHLO x\r\nMAIL FROM:<>\r\n";
     client.write(form.as_bytes()).await.unwrap();
-    assert_eq!(client.rest().await, "554 5.5.1 this is no web server\r\n");
+    assert_eq!(client.rest().await, "554 5.5.1 HTTP request on an SMTP port\r\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -273,22 +273,22 @@ async fn chunks_make_one_message_and_a_chunk_of_unknown_size_ends_the_connection
     client.begin().await;
     // The line end is cut in two, and a dot alone means nothing here.
     client.write(b"BDAT 16\r\nSubject: c\r\n\r\na\r").await.unwrap();
-    assert_eq!(client.reply().await, "250 2.0.0 16 bytes taken");
+    assert_eq!(client.reply().await, "250 2.0.0 16 octets received");
     assert!(client.say(&["DATA"]).await.starts_with("503"));
     client.write(b"BDAT 6 LAST\r\n\n.\r\nb\n").await.unwrap();
     assert!(client.reply().await.starts_with("554 5.6.0"), "the last line end is bare");
     client.begin().await;
     client.write(b"BDAT 16\r\nSubject: c\r\n\r\na\rBDAT 7\r\n\n.\r\nb\r\nBDAT 0 LAST\r\n").await.unwrap();
     for _ in 0..2 {
-        assert!(client.reply().await.ends_with("bytes taken"));
+        assert!(client.reply().await.ends_with("octets received"));
     }
-    assert!(client.reply().await.starts_with("250 2.0.0 taken as"));
+    assert!(client.reply().await.starts_with("250 2.0.0 Ok: queued as"));
     let inbox = world.inbox();
     assert!(inbox.len() == 1 && inbox[0].ends_with("Subject: c\r\n\r\na\r\n.\r\nb\r\n"), "{inbox:?}");
 
     client.begin().await;
     client.write(b"BDAT 99999999999999999999\r\nRSET\r\nMAIL FROM:<evil@far.example>\r\n").await.unwrap();
-    assert_eq!(client.rest().await, "501 5.5.2 write it as BDAT size [LAST]\r\n");
+    assert_eq!(client.rest().await, "501 5.5.2 Syntax: BDAT size [LAST]\r\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -320,11 +320,11 @@ async fn too_many_errors_end_the_connection_unless_messages_come_between() {
             assert!(client.say(&[recipient]).await.starts_with("550 5.1.1"));
         }
         client.say(&["RCPT TO:<anna@here.example>", "DATA"]).await;
-        assert!(client.say(&["Subject: x\r\n\r\nhi\r\n."]).await.starts_with("250 2.0.0 taken"));
+        assert!(client.say(&["Subject: x\r\n\r\nhi\r\n."]).await.starts_with("250 2.0.0 Ok: queued as "));
     }
     client.say(&["MAIL FROM:<x@far.example>", "RCPT TO:<no@here.example>", "RCPT TO:<no@here.example>"]).await;
     client.write(b"RCPT TO:<no@here.example>\r\n").await.unwrap();
-    assert!(client.rest().await.ends_with("421 4.3.2 mx.here.example: too many errors\r\n"));
+    assert!(client.rest().await.ends_with("421 4.3.2 mx.here.example Error: too many errors\r\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -334,12 +334,12 @@ async fn a_client_that_only_passes_the_time_is_sent_away() {
     let mut client = world.connect_with(options).await;
     client.begin().await;
     client.say(&["NOOP", "NOOP", "DATA"]).await;
-    assert!(client.say(&["Subject: x\r\n\r\nhi\r\n."]).await.starts_with("250 2.0.0 taken"));
+    assert!(client.say(&["Subject: x\r\n\r\nhi\r\n."]).await.starts_with("250 2.0.0 Ok: queued as "));
     for _ in 0..7 {
         assert!(client.say(&["NOOP"]).await.starts_with("250"));
     }
     client.write(b"VRFY anna\r\n").await.unwrap();
-    assert!(client.rest().await.ends_with("421 4.3.2 mx.here.example: too many errors\r\n"));
+    assert!(client.rest().await.ends_with("421 4.3.2 mx.here.example Error: too many errors\r\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -348,7 +348,7 @@ async fn postmaster_is_always_reached_be_there_an_administrator_or_not() {
     let mut client = world.connect(Role::Mx).await;
     client.say(&["EHLO x", "MAIL FROM:<>"]).await;
     for address in ["<postmaster>", "<PostMaster@here.example>", "<postmaster@HERE.example>"] {
-        assert_eq!(client.say(&[&format!("RCPT TO:{address}")]).await, "250 2.1.5 recipient taken");
+        assert_eq!(client.say(&[&format!("RCPT TO:{address}")]).await, "250 2.1.5 Ok");
     }
     client.say(&["DATA"]).await;
     assert!(client.say(&["Subject: complaint\r\n\r\n."]).await.starts_with("250"));
@@ -377,7 +377,7 @@ async fn a_login_can_be_cancelled_or_go_wrong_and_the_session_goes_on() {
     assert!(greeting.contains("AUTH SCRAM-SHA-256 PLAIN LOGIN"), "{greeting}");
     assert!(client.say(&["MAIL FROM:<anna@here.example>"]).await.starts_with("530 5.7.0"));
     assert_eq!(client.say(&["AUTH PLAIN"]).await, "334 ");
-    assert_eq!(client.say(&["*"]).await, "501 5.7.0 login cancelled");
+    assert_eq!(client.say(&["*"]).await, "501 5.7.0 Authentication cancelled");
     assert!(client.say(&["AUTH LOGIN", "YW5uYUBoZXJlLmV4YW1wbGU=", "*"]).await.starts_with("501 5.7.0"));
     assert!(client.say(&["AUTH PLAIN =", "AUTH PLAIN !"]).await.starts_with("501 5.5.2"));
     let long = "A".repeat(20_000);
@@ -386,7 +386,7 @@ async fn a_login_can_be_cancelled_or_go_wrong_and_the_session_goes_on() {
     // A SCRAM client that wants to act as somebody else: "n,a=bert,n=anna,r=x".
     assert!(client.say(&["AUTH SCRAM-SHA-256 bixhPWJlcnQsbj1hbm5hLHI9eA=="]).await.starts_with("535 5.7.8"));
     assert!(client.say(&["AUTH PLAIN AGFubmFAaGVyZS5leGFtcGxlAHdyb25n"]).await.starts_with("535 5.7.8"));
-    assert_eq!(client.say(&[&format!("AUTH PLAIN {PLAIN}")]).await, "235 2.7.0 logged in");
+    assert_eq!(client.say(&[&format!("AUTH PLAIN {PLAIN}")]).await, "235 2.7.0 Authentication successful");
     assert!(client.say(&[&format!("AUTH PLAIN {PLAIN}")]).await.starts_with("503"));
     assert!(client.say(&["MAIL FROM:<bert@here.example>"]).await.starts_with("550 5.7.1"));
     assert!(client.say(&["MAIL FROM:<anna@here.example>"]).await.starts_with("250"));

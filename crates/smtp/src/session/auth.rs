@@ -24,16 +24,16 @@ enum Ended {
 impl Session {
     pub(super) async fn auth(&mut self, mechanism: &str, initial: Option<&str>) -> io::Result<Next> {
         if self.door.options.role != Role::Submission {
-            return Ok(self.refuse(Reply::new(503, (5, 5, 1), "logins are taken on the submission ports")));
+            return Ok(self.refuse(Reply::new(503, (5, 5, 1), "AUTH is only available on the submission ports")));
         }
         if self.account.is_some() || self.transaction.is_some() || !self.esmtp {
-            return Ok(self.refuse(Reply::out_of_order("AUTH comes once, after EHLO and before MAIL")));
+            return Ok(self.refuse(Reply::out_of_order("AUTH is allowed once, after EHLO and before MAIL")));
         }
         let Some(mechanism) = Mechanism::from_name(mechanism) else {
-            return Ok(self.refuse(Reply::new(504, (5, 5, 4), "that mechanism is not known here")));
+            return Ok(self.refuse(Reply::new(504, (5, 5, 4), "Unrecognized authentication mechanism")));
         };
         if !self.mechanisms().contains(&mechanism) {
-            return Ok(self.refuse(Reply::new(538, (5, 7, 11), "that mechanism needs TLS: use STARTTLS first")));
+            return Ok(self.refuse(Reply::new(538, (5, 7, 11), "Encryption required for this authentication mechanism: use STARTTLS first")));
         }
         let channel = self.wire.conn().ok().and_then(Conn::tls_exporter);
         match self.exchange(Exchange::new(mechanism, channel), initial).await? {
@@ -41,14 +41,14 @@ impl Session {
                 self.wire.end_with(self.door.directory.access(login))?;
                 self.account = Some(login.account);
                 doorkit::span::note_account(login.account.0);
-                Ok(self.say(&Reply::new(235, (2, 7, 0), "logged in")))
+                Ok(self.say(&Reply::new(235, (2, 7, 0), "Authentication successful")))
             }
-            Err(Ended::Cancelled) => Ok(self.refuse(Reply::new(501, (5, 7, 0), "login cancelled"))),
+            Err(Ended::Cancelled) => Ok(self.refuse(Reply::new(501, (5, 7, 0), "Authentication cancelled"))),
             Err(Ended::Refused(reply)) => {
                 self.failed_logins += 1;
                 self.say(&reply);
                 if self.failed_logins >= self.door.options.max_failed_logins {
-                    self.say_goodbye("too many failed logins");
+                    self.say_goodbye("Error: too many failed logins");
                     return Ok(Next::Close);
                 }
                 Ok(Next::Go)
@@ -86,7 +86,7 @@ impl Session {
                         return Ok(Err(Ended::Refused(Reply::new(
                             535,
                             (5, 7, 8),
-                            "acting as somebody else is not offered",
+                            "Acting as another user is not supported",
                         ))));
                     }
                     let secret = Secret::Password(&password.password);
@@ -98,7 +98,7 @@ impl Session {
                     if let Some(attempt) = scram.take() {
                         directory.scram_outcome(attempt, known);
                     }
-                    // The client checks our proof and answers with nothing.
+                    // The client checks our proof and sends an empty response.
                     return Ok(match self.challenge(&last).await? {
                         Ok(_) => known.ok_or_else(|| Ended::Refused(wrong())),
                         Err(ended) => Err(ended),
@@ -116,7 +116,7 @@ impl Session {
         }
     }
 
-    /// Says a challenge and gives the client's answer, decoded.
+    /// Sends a challenge and returns the client's decoded response.
     async fn challenge(&mut self, challenge: &[u8]) -> io::Result<Result<Vec<u8>, Ended>> {
         self.say(&Reply::plain(334, BASE64.encode(challenge)));
         let timeout = self.door.options.command_timeout;
@@ -129,9 +129,9 @@ impl Session {
 }
 
 fn malformed() -> Reply {
-    Reply::new(501, (5, 5, 2), "that is not a response of this mechanism")
+    Reply::new(501, (5, 5, 2), "Malformed authentication response")
 }
 
 fn wrong() -> Reply {
-    Reply::new(535, (5, 7, 8), "login or password is wrong")
+    Reply::new(535, (5, 7, 8), "Authentication failed: wrong login or password")
 }

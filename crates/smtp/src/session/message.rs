@@ -1,4 +1,4 @@
-//! DATA (RFC 5321 §4.1.1.4) and BDAT (RFC 3030): the message itself, streamed to delivery as it comes.
+//! DATA (RFC 5321 §4.1.1.4) and BDAT (RFC 3030): the message itself, streamed to delivery as it arrives.
 
 use std::{io, time::Instant};
 
@@ -12,27 +12,29 @@ use crate::{
     reply::Reply,
 };
 
-/// A client that goes on after its message is refused for size is cut off when it has sent this many times the limit.
+/// A client that keeps sending after exceeding the size limit is disconnected at this many times the limit.
 const PATIENCE_FACTOR: u64 = 2;
 
 impl Session {
     pub(super) async fn data(&mut self) -> io::Result<Next> {
         let transaction = match self.transaction.take() {
-            None => return Ok(self.refuse(Reply::out_of_order("say MAIL and RCPT first"))),
+            None => return Ok(self.refuse(Reply::out_of_order("Need MAIL and RCPT commands"))),
             Some(transaction) if transaction.chunked.is_some() => {
                 self.transaction = Some(transaction);
-                return Ok(self.refuse(Reply::out_of_order("BDAT was begun: go on with it")));
+                return Ok(self.refuse(Reply::out_of_order("DATA not allowed after BDAT: continue with BDAT")));
             }
             Some(transaction) if transaction.recipients.is_empty() => {
                 self.transaction = Some(transaction);
-                return Ok(self.refuse(Reply::new(503, (5, 5, 1), "no recipient was taken")));
+                // RFC 2033 §4.2 demands 503; RFC 5321 §4.1.1.4 allows either.
+                let code = if self.door.options.role == Role::Lmtp { 503 } else { 554 };
+                return Ok(self.refuse(Reply::new(code, (5, 5, 1), "No valid recipients")));
             }
             Some(transaction) => transaction,
         };
         if !self.wire.buffered().is_empty() {
-            // RFC 2920 §3.1: DATA ends a group. What does not wait for its answer was not written for this server: a browser
-            // made to speak SMTP, or a message meant to be taken for commands.
-            self.refuse(Reply::new(554, (5, 5, 0), "nothing may follow DATA before its answer"));
+            // RFC 2920 §3.1: DATA ends a pipelined group. A client that does not wait for the reply is an attack: a browser
+            // made to speak SMTP, or a message meant to be read as commands.
+            self.refuse(Reply::new(554, (5, 5, 0), "No command may follow DATA before its reply"));
             return Ok(Next::Close);
         }
         let recipients = transaction.recipients.len();
@@ -41,7 +43,7 @@ impl Session {
         if let Some(failure) = sink.failure.take() {
             return Ok(self.refuse(failure));
         }
-        self.say(&Reply::plain(354, "go ahead; end with a dot on a line of its own"));
+        self.say(&Reply::plain(354, "End data with <CR><LF>.<CR><LF>"));
         let begun = Instant::now();
         let mut reader = DataReader::default();
         let mut message = Vec::new();
@@ -58,7 +60,7 @@ impl Session {
                 break;
             }
             if sink.bytes > patience {
-                self.refuse(Reply::closing(&self.door.options.hostname, "the message does not end"));
+                self.refuse(Reply::closing(&self.door.options.hostname, "Error: message far larger than the limit"));
                 return Ok(Next::Close);
             }
         }
@@ -71,7 +73,7 @@ impl Session {
     pub(super) async fn bdat(&mut self, size: u64, last: bool) -> io::Result<Next> {
         let patience = self.door.delivery.options().max_message_bytes.saturating_mul(PATIENCE_FACTOR);
         if size > patience {
-            self.refuse(Reply::new(552, (5, 3, 4), "the chunk is larger than this server reads"));
+            self.refuse(Reply::new(552, (5, 3, 4), "Chunk too large"));
             return Ok(Next::Close);
         }
         let mut chunked = match self.transaction.take() {
@@ -95,7 +97,7 @@ impl Session {
             }),
             None => None,
         };
-        // The chunk's bytes come whatever we think of it.
+        // The client sends the chunk's bytes even if the command is refused.
         let mut left = size;
         while left > 0 {
             if self.wire.buffered().is_empty() {
@@ -111,10 +113,10 @@ impl Session {
             left -= count as u64;
         }
         let Some(chunked) = chunked else {
-            return Ok(self.refuse(Reply::out_of_order("say MAIL and RCPT first")));
+            return Ok(self.refuse(Reply::out_of_order("Need MAIL and RCPT commands")));
         };
         if chunked.sink.bytes > patience {
-            self.refuse(Reply::closing(&self.door.options.hostname, "the message does not end"));
+            self.refuse(Reply::closing(&self.door.options.hostname, "Error: message far larger than the limit"));
             return Ok(Next::Close);
         }
         if last {
@@ -134,17 +136,17 @@ impl Session {
                 if let Some(transaction) = &mut self.transaction {
                     transaction.chunked = Some(chunked);
                 }
-                Ok(self.say(&Reply::ok(&format!("{size} bytes taken"))))
+                Ok(self.say(&Reply::ok(&format!("{size} octets received"))))
             }
         }
     }
 
-    /// LMTP answers for each recipient (RFC 2033 §4.2); a message is filed for all of them or for none.
+    /// LMTP sends one reply for each recipient (RFC 2033 §4.2); a message is delivered to all of them or to none.
     fn message_reply(&mut self, reply: &Reply, recipients: usize) -> Next {
         self.messages += 1;
         let result = if reply.is_error() { "refused" } else { "taken" };
         if !reply.is_error() {
-            // A list with some dead addresses is no attack.
+            // A mailing list with some dead addresses is not an attack.
             (self.errors, self.idle_commands) = (0, 0);
         }
         metrics::counter!("holdfast_smtp_messages_total", "result" => result).increment(1);
