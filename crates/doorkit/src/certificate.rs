@@ -1,4 +1,4 @@
-//! What a certificate says of itself: whom it names, and until when.
+//! The contents of a certificate: its names and its validity.
 
 use x509_parser::{
     extensions::GeneralName,

@@ -180,7 +180,7 @@ impl Conn {
             Poll::Pending => {
                 if self.patience.poll_over(context).is_ready() {
                     metrics::counter!("holdfast_doorkit_deaf_clients_total").increment(1);
-                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")));
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")));
                 }
             }
         }
@@ -195,7 +195,7 @@ impl Conn {
     pub async fn starttls(self, tls: &Tls) -> io::Result<Self> {
         let Self { stream, peer, local, slot, patience, end } = self;
         let Stream::Plain(stream) = stream else {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the connection is TLS already"));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the connection already uses TLS"));
         };
         let accept = TlsAcceptor::from(tls.config()).accept(stream);
         let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, accept)

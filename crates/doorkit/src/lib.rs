@@ -1,7 +1,7 @@
-//! What every protocol door needs and none owns: listeners with limits, TLS and STARTTLS, SASL exchanges.
+//! Shared parts of all protocol crates: listeners with limits, TLS and STARTTLS, SASL exchanges.
 //!
-//! This crate knows sockets and bytes. It must never know mail, accounts or storage: a [`Listener`] hands out [`Conn`]s,
-//! a [`sasl::Exchange`] hands out what the client claimed, and the door decides.
+//! This crate knows sockets and bytes. It must never know mail, accounts or storage: a [`Listener`] hands out
+//! [`Conn`]s, a [`sasl::Exchange`] returns what the client claimed, and the protocol crate decides.
 //!
 //! Start reading at [`Listener`].
 

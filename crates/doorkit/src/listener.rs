@@ -177,7 +177,7 @@ impl Listener {
                         self.give_way().await;
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "a connection could not be accepted");
+                        tracing::warn!(%error, "could not accept a connection");
                         tokio::time::sleep(ACCEPT_BACKOFF).await;
                     }
                 },
@@ -237,7 +237,7 @@ impl Listener {
         };
         let conn = match Conn::counted(stream, peer, slot, self.options.patience) {
             Ok(conn) => conn,
-            Err(error) => return tracing::debug!(%peer, %error, "gone before it began"),
+            Err(error) => return tracing::debug!(%peer, %error, "the client disconnected before the session started"),
         };
         let span = span(self.options.name, peer, ConnId::new());
         let Some(tls) = tls else {

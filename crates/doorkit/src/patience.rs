@@ -1,9 +1,9 @@
-//! How long a client may take nothing of what it is sent.
+//! Limits how long a client may leave sent data unread.
 //!
-//! A client that asks and does not read has its answers, and what they are made of, held for it. Waiting for it has a
-//! budget: time spent waiting is added up, and what the client takes pays it off, a kilobyte for each second. Who takes
-//! nothing is closed after [`PATIENCE`]; so is who takes a byte now and then. Who reads at the pace of the slowest telephone
-//! line is served for ever.
+//! A client that requests data and doesn't read it makes the server hold its answers and their sources. Waiting for a
+//! client has a budget: waiting time is added up, and the data that the client reads pays it off, one second per
+//! kilobyte. A client that reads nothing is disconnected after [`PATIENCE`]; so is one that reads a byte now and then.
+//! A client that reads as slowly as the slowest telephone line is served forever.
 
 use std::{
     pin::Pin,

@@ -1,8 +1,9 @@
 //! SASL (RFC 4422), the server's side, sans-io: PLAIN (RFC 4616), LOGIN (draft-murchison-sasl-login), SCRAM-SHA-256 and
 //! -PLUS (RFC 5802, 7677).
 //!
-//! An [`Exchange`] takes what the client says and gives what to say back, until it knows what the client claims. For
-//! PLAIN and LOGIN that is a password, which the door has checked; for SCRAM the door looks the stored keys up in between.
+//! An [`Exchange`] takes the client's messages and returns the replies, until it knows what the client claims. For
+//! PLAIN and LOGIN that is a password, which the caller must check; for SCRAM the caller looks up the stored keys in
+//! between.
 
 mod scram;
 

@@ -1,11 +1,11 @@
-//! Keys of TLS session tickets (RFC 5077, RFC 8446 §4.6.1) that outlive the process: a client that comes back after a
-//! restart goes on with its session instead of making a full handshake.
+//! Keys of TLS session tickets (RFC 5077, RFC 8446 §4.6.1) that survive the process: a client that reconnects after a
+//! restart resumes its session instead of making a full handshake.
 //!
-//! A ticket key opens what was recorded of the TLS 1.2 sessions whose tickets it sealed, so it must not last. Two
-//! secrets lie in one small file in memory that is not a disk's (`/dev/shm`), readable by its owner only: they are on no
-//! disk and in no backup, and are gone when the machine restarts. Every [`PERIOD`] a new secret takes the place of the
-//! newest, and the one before that is overwritten: a ticket is good for one to two periods. All services of one user share the file;
-//! each derives keys of its own from the secrets, so that no ticket of one is good at another.
+//! A ticket key can decrypt recorded TLS 1.2 sessions whose tickets it sealed, so it must be short-lived. Two secrets
+//! are in one small file in memory that is not on disk (`/dev/shm`), readable by its owner only: they are on no disk
+//! and in no backup, and are lost when the machine restarts. Every [`PERIOD`] a new secret replaces the newest, and the
+//! one before that is overwritten: a ticket is valid for one to two periods. All services of one user share the file;
+//! each derives its own keys from the secrets, so that a ticket of one is not valid at another.
 
 use std::{
     fmt,
@@ -85,7 +85,7 @@ impl TicketKeys {
         let kept = self.file.as_deref().and_then(|file| match kept(file, now_ms) {
             Ok(secrets) => Some(secrets),
             Err(error) => {
-                tracing::warn!(%error, "{}: TLS sessions will not outlive a restart", file.display());
+                tracing::warn!(%error, "{}: TLS sessions will not survive a restart", file.display());
                 None
             }
         });
@@ -184,7 +184,7 @@ fn kept(path: &Path, now_ms: u64) -> io::Result<Vec<Secret>> {
         .open(path)?;
     let found = file.metadata()?;
     if !found.is_file() || found.uid() != rustix::process::geteuid().as_raw() || found.mode() & 0o077 != 0 {
-        return Err(io::Error::other("it is not a file that only its owner can read: remove it"));
+        return Err(io::Error::other("the file must be readable by its owner only: remove it"));
     }
     file.lock()?;
     let mut bytes = Vec::new();

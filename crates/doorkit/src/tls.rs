@@ -47,7 +47,7 @@ pub enum TlsError {
     #[error("certificate and key can't be used: {0}")]
     Unusable(#[from] rustls::Error),
     /// A certificate could not be made.
-    #[error("a self-signed certificate could not be made: {0}")]
+    #[error("could not create a self-signed certificate: {0}")]
     SelfSigned(#[from] rcgen::Error),
 }
 
@@ -149,7 +149,7 @@ fn load(certificate: &Path, key: &Path, tickets: &Arc<TicketKeys>) -> Result<Loa
     let pem = |path: &Path, error: rustls_pki_types::pem::Error| match error {
         rustls_pki_types::pem::Error::Io(error) => TlsError::Io { path: path.to_owned(), error },
         rustls_pki_types::pem::Error::NoItemsFound => {
-            TlsError::Pem { path: path.to_owned(), what: "holds no such PEM section".to_owned() }
+            TlsError::Pem { path: path.to_owned(), what: "has no such PEM section".to_owned() }
         }
         other => TlsError::Pem { path: path.to_owned(), what: other.to_string() },
     };
@@ -157,10 +157,12 @@ fn load(certificate: &Path, key: &Path, tickets: &Arc<TicketKeys>) -> Result<Loa
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| pem(certificate, error))?;
     if chain.is_empty() {
-        return Err(TlsError::Pem { path: certificate.to_owned(), what: "holds no certificate".to_owned() });
+        return Err(TlsError::Pem { path: certificate.to_owned(), what: "contains no certificate".to_owned() });
     }
-    let leaf = Certificate::parse(&chain[0])
-        .map_err(|what| TlsError::Pem { path: certificate.to_owned(), what: format!("is no certificate: {what}") })?;
+    let leaf = Certificate::parse(&chain[0]).map_err(|what| TlsError::Pem {
+        path: certificate.to_owned(),
+        what: format!("is not a certificate: {what}"),
+    })?;
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| pem(key, error))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)

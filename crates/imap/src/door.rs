@@ -1,4 +1,4 @@
-//! The door as the binary sees it.
+//! The crate's public entry point.
 
 use std::sync::Arc;
 

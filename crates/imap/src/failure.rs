@@ -49,13 +49,13 @@ impl Failure {
     pub(crate) fn not_stored(error: io::Error) -> Self {
         match error.downcast::<StoreError>() {
             Ok(error) => error.into(),
-            Err(error) => Self::no(Code::UNAVAILABLE, format!("The message could not be written: {error}")),
+            Err(error) => Self::no(Code::UNAVAILABLE, format!("Could not store the message: {error}")),
         }
     }
 
     /// A background job of this process died: a defect, or the process is ending.
     pub(crate) fn lost_job() -> Self {
-        Self::no(Code::SERVER_BUG, "The server failed at this; please report it")
+        Self::no(Code::SERVER_BUG, "Internal server error; please report it")
     }
 }
 
@@ -74,7 +74,7 @@ impl From<Ended> for Failure {
             Ended::Deleted | Ended::Disabled => Code::CONTACT_ADMIN,
             _ => Code::AUTHENTICATION_FAILED,
         };
-        Self::Bye(Some(code), format!("Access has ended: {ended}").into())
+        Self::Bye(Some(code), format!("Session ended: {ended}").into())
     }
 }
 
@@ -111,7 +111,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         if error.is_unknown() {
             // Neither OK nor NO would be known to be true.
-            tracing::error!(%error, "an IMAP connection ends without an answer");
+            tracing::error!(%error, "closing an IMAP connection without a reply: the outcome of a command is unknown");
             return Self::Gone(io::Error::other(error));
         }
         let text = capitalised(&error.to_string());
@@ -133,7 +133,9 @@ impl From<StoreError> for Failure {
 impl From<AuthError> for Failure {
     fn from(error: AuthError) -> Self {
         let (code, text) = match error {
-            AuthError::Invalid => (Code::AUTHENTICATION_FAILED, "User name or password is wrong".into()),
+            AuthError::Invalid => {
+                (Code::AUTHENTICATION_FAILED, "Authentication failed: wrong user name or password".into())
+            }
             AuthError::Throttled { retry_after } => {
                 let wait = retry_after.as_secs().max(1);
                 (Code::UNAVAILABLE, format!("Too many failed logins; try again in {wait} seconds"))
@@ -141,10 +143,10 @@ impl From<AuthError> for Failure {
             AuthError::Disabled => (Code::CONTACT_ADMIN, "This account is disabled".into()),
             AuthError::TotpRequired => (
                 Code::AUTHENTICATION_FAILED,
-                "This account uses two-step sign-in: make an app password on the web page and use it here".into(),
+                "This account uses two-step sign-in: create an app password on the web page and use it here".into(),
             ),
             AuthError::Unavailable => {
-                (Code::UNAVAILABLE, "The service can not check logins now; try again soon".into())
+                (Code::UNAVAILABLE, "The server can't check logins at the moment; try again soon".into())
             }
         };
         Self::No(Some(code), text.into())

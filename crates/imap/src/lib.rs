@@ -1,10 +1,10 @@
-//! The IMAP4rev2 and IMAP4rev1 door.
+//! The IMAP4rev2 and IMAP4rev1 server.
 //!
-//! It translates between the protocol (RFC 9051, RFC 3501 and extensions) and [`mailstore`] and [`directory`]; it keeps
-//! no mail and decides nothing about it. What it must never do: hold a message in memory as a whole for a slow client,
-//! shift message numbers under a command, acknowledge what is not durable.
+//! It translates between the protocol (RFC 9051, RFC 3501 and extensions) and [`mailstore`] and [`directory`]; it stores
+//! no mail and decides nothing about it. What it must never do: hold a whole message in memory for a slow client,
+//! shift message numbers during a command, acknowledge data that is not durable.
 //!
-//! Beside the base protocols it speaks LITERAL+, SASL-IR, ID, ENABLE, IDLE, UIDPLUS, MOVE, UNSELECT, NAMESPACE, CHILDREN,
+//! Besides the base protocols it supports LITERAL+, SASL-IR, ID, ENABLE, IDLE, UIDPLUS, MOVE, UNSELECT, NAMESPACE, CHILDREN,
 //! SPECIAL-USE and CREATE-SPECIAL-USE, LIST-EXTENDED, LIST-STATUS, STATUS=SIZE, ESEARCH, SEARCHRES, WITHIN, PARTIAL, SORT,
 //! ESORT, THREAD, CONDSTORE, QRESYNC, NOTIFY, BINARY, MULTIAPPEND, OBJECTID, PREVIEW, APPENDLIMIT, UTF8=ACCEPT, QUOTA,
 //! UIDONLY, INPROGRESS, UNAUTHENTICATE, SAVEDATE, REPLACE, CATENATE, MULTISEARCH, METADATA, LIST-METADATA,

@@ -121,7 +121,7 @@ impl Session {
             tokio::spawn(async move {
                 // At worst these messages are recent once more after a restart.
                 if let Err(error) = mailstore.keep_recent(realm, mailbox).await {
-                    tracing::debug!(%error, "what is recent could not be written down");
+                    tracing::debug!(%error, "could not store the \\Recent state");
                 }
             });
         }
@@ -165,7 +165,7 @@ impl Session {
                 Err(error) => {
                     let tag = syntax::tag_of(self.frame.bytes()).map(str::to_owned);
                     self.fail(tag.as_deref(), Failure::Bad(Some(Code::LIMIT), error.to_string().into()));
-                    return Err(Failure::bye("Too long a command"));
+                    return Err(Failure::bye("Command too long"));
                 }
             };
             self.wire.consume(used);
@@ -222,10 +222,10 @@ impl Session {
         tokio::select! {
             read = tokio::time::timeout(patience, self.wire.fill()) => match read {
                 Ok(read) => Ok(read?),
-                Err(_) if self.user.is_none() => Err(Failure::bye("No login for too long")),
-                Err(_) => Err(Failure::bye("Silent for too long")),
+                Err(_) if self.user.is_none() => Err(Failure::bye("Autologout: login time limit reached")),
+                Err(_) => Err(Failure::bye("Autologout: idle for too long")),
             },
-            () = stop.cancelled() => Err(Failure::Bye(Some(Code::UNAVAILABLE), "The server is stopping".into())),
+            () = stop.cancelled() => Err(Failure::Bye(Some(Code::UNAVAILABLE), "Server shutting down".into())),
         }
     }
 
@@ -249,7 +249,7 @@ impl Session {
                 }
                 return Ok(None);
             }
-            None => Failure::no(Code::TOO_BIG, "Too long a literal"),
+            None => Failure::no(Code::TOO_BIG, "Literal too large"),
         };
         let tag = syntax::tag_of(self.frame.bytes()).map(str::to_owned);
         self.refuse_literal(tag, literal, refused)?;
@@ -265,7 +265,7 @@ impl Session {
         }
         self.fail(tag.as_deref(), failure);
         if literal.len > self.door.options.max_discarded_bytes {
-            return Err(Failure::Bye(Some(Code::TOO_BIG), "Too much to throw away".into()));
+            return Err(Failure::Bye(Some(Code::TOO_BIG), "Literal far too large".into()));
         }
         self.frame.discard(literal);
         self.mistake()
@@ -275,7 +275,7 @@ impl Session {
     fn mistake(&mut self) -> Outcome<()> {
         self.mistakes += 1;
         if self.mistakes >= self.door.options.max_mistakes {
-            return Err(Failure::Bye(Some(Code::CLIENT_BUG), "Too many wrong commands".into()));
+            return Err(Failure::Bye(Some(Code::CLIENT_BUG), "Too many invalid commands".into()));
         }
         Ok(())
     }
@@ -337,7 +337,7 @@ impl Session {
                 Ok(Done::text("LOGOUT completed"))
             }
             Command::Id(fields) => Ok(self.id(&fields)),
-            Command::StartTls | Command::Compress(_) => Err(Failure::bad("This command can not be used here")),
+            Command::StartTls | Command::Compress(_) => Err(Failure::bad("Command not allowed in this state")),
             Command::Authenticate { mechanism, initial } => self.authenticate(&mechanism, initial).await,
             Command::Login { user, password } => self.login(user, password).await,
             command => {
@@ -374,10 +374,10 @@ impl Session {
             Command::GetQuotaRoot(name) => self.get_quota_root(&name),
             Command::GetMetadata(get) => self.get_metadata(&get),
             Command::SetMetadata { mailbox, changes } => self.set_metadata(&mailbox, changes).await,
-            Command::SetQuota => Err(Failure::no(Code::NO_PERM, "Quotas are set by the operator")),
+            Command::SetQuota => Err(Failure::no(Code::NO_PERM, "Only the operator can set quotas")),
             command => {
                 if self.selected.is_none() {
-                    return Err(Failure::bad("Select a mailbox first"));
+                    return Err(Failure::bad("No mailbox selected"));
                 }
                 self.dispatch_selected(tag, command).await
             }
@@ -403,7 +403,7 @@ impl Session {
             Command::Copy { uid, set, mailbox } => self.copy(tag, uid, &set, &mailbox).await,
             Command::Move { uid, set, mailbox } => self.move_(tag, uid, &set, &mailbox).await,
             // All others were taken before.
-            _ => Err(Failure::bad("This command can not be used here")),
+            _ => Err(Failure::bad("Command not allowed in this state")),
         }
     }
 
@@ -434,7 +434,7 @@ impl Session {
             Failure::No(code, text) => self.status_line(tag, b"NO ", code.as_ref(), &text),
             Failure::Bad(code, text) => self.status_line(tag, b"BAD ", code.as_ref(), &text),
             Failure::Bye(code, text) => self.status_line(None, b"BYE ", code.as_ref(), &text),
-            Failure::Gone(error) => tracing::debug!(%error, "IMAP connection broke"),
+            Failure::Gone(error) => tracing::debug!(%error, "IMAP connection failed"),
         }
     }
 
@@ -467,7 +467,7 @@ impl Session {
         }
         match mailbox_name::decode(wire) {
             Some(name) => Ok(MailboxName::new(&name)?),
-            None => Err(Failure::no(Code::CANNOT, "The mailbox name is no valid modified UTF-7")),
+            None => Err(Failure::no(Code::CANNOT, "The mailbox name is not valid modified UTF-7")),
         }
     }
 
@@ -492,7 +492,7 @@ where
     match doorkit::span::spawn_blocking(job).await {
         Ok(result) => Ok(result?),
         Err(error) => {
-            tracing::error!(%error, "an IMAP job died");
+            tracing::error!(%error, "an IMAP background task ended early");
             Err(Failure::lost_job())
         }
     }

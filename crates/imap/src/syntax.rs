@@ -1,8 +1,8 @@
-//! The grammar of commands (RFC 9051 section 9, RFC 3501 and the extensions this door speaks).
+//! The grammar of commands (RFC 9051 section 9, RFC 3501 and the supported extensions).
 //!
 //! Three layers, none of which does I/O:
-//! [`Frame`] gathers the bytes of one command and stops at every literal header, so that the connection decides
-//! whether to take, stream or refuse it; [`Cursor`] reads tokens; [`parse`] turns a complete frame into a [`Command`].
+//! [`Frame`] collects the bytes of one command and stops at every literal header, so that the connection decides
+//! whether to accept, stream or refuse it; [`Cursor`] reads tokens; [`parse`] turns a complete frame into a [`Command`].
 
 mod command;
 mod cursor;

@@ -36,14 +36,14 @@ type Result<T> = std::result::Result<T, Misunderstood>;
 impl<'a> Command<'a> {
     /// Reads a line, without its line end.
     pub(crate) fn parse(line: &'a [u8]) -> Result<Self> {
-        let line = std::str::from_utf8(line).map_err(|_| Misunderstood("a command must be UTF-8"))?;
+        let line = std::str::from_utf8(line).map_err(|_| Misunderstood("Command is not valid UTF-8"))?;
         if line.contains('\0') {
-            return Err(Misunderstood("a command may not contain NUL"));
+            return Err(Misunderstood("A command must not contain NUL"));
         }
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         // Longer verbs are none; so an endless one is not copied.
         if verb.len() > 4 {
-            return Err(Misunderstood("unknown command"));
+            return Err(Misunderstood("Unknown command"));
         }
         match verb.to_ascii_uppercase().as_str() {
             "CAPA" => alone(rest, Self::Capa),
@@ -62,7 +62,7 @@ impl<'a> Command<'a> {
             "NOOP" => alone(rest, Self::Noop),
             "RSET" => alone(rest, Self::Rset),
             "QUIT" => alone(rest, Self::Quit),
-            _ => Err(Misunderstood("unknown command")),
+            _ => Err(Misunderstood("Unknown command")),
         }
     }
 
@@ -89,21 +89,21 @@ impl<'a> Command<'a> {
 }
 
 fn alone<'a>(rest: &str, command: Command<'a>) -> Result<Command<'a>> {
-    if rest.trim().is_empty() { Ok(command) } else { Err(Misunderstood("this command takes no arguments")) }
+    if rest.trim().is_empty() { Ok(command) } else { Err(Misunderstood("This command takes no arguments")) }
 }
 
 const fn given(argument: &str) -> Result<&str> {
-    if argument.is_empty() { Err(Misunderstood("an argument is missing")) } else { Ok(argument) }
+    if argument.is_empty() { Err(Misunderstood("Missing argument")) } else { Ok(argument) }
 }
 
 fn digits<T: std::str::FromStr>(text: &str) -> Result<T> {
-    let wrong = Misunderstood("that is not a number that can be here");
+    let wrong = Misunderstood("Invalid number");
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().map_err(|_| wrong) } else { Err(wrong) }
 }
 
 fn number(text: &str) -> Result<Number> {
     match digits(given(text)?)? {
-        0 => Err(Misunderstood("messages are counted from 1")),
+        0 => Err(Misunderstood("Message numbers start at 1")),
         number => Ok(number),
     }
 }
@@ -117,14 +117,14 @@ fn top(rest: &str) -> Result<Command<'_>> {
     let mut words = rest.split_ascii_whitespace();
     match (words.next(), words.next(), words.next()) {
         (Some(message), Some(lines), None) => Ok(Command::Top(number(message)?, digits(lines)?)),
-        _ => Err(Misunderstood("TOP takes a message and a number of lines")),
+        _ => Err(Misunderstood("Syntax: TOP message lines")),
     }
 }
 
 fn auth(rest: &str) -> Result<Command<'_>> {
     let mut words = rest.split_ascii_whitespace();
     let command = Command::Auth { mechanism: words.next(), initial: words.next() };
-    if words.next().is_none() { Ok(command) } else { Err(Misunderstood("AUTH takes a mechanism and a response")) }
+    if words.next().is_none() { Ok(command) } else { Err(Misunderstood("Syntax: AUTH mechanism [initial-response]")) }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The door as the binary sees it, and the loop between socket, session and domain.
+//! The crate's public entry point, and the loop between socket, session and domain.
 
 use std::{collections::HashMap, io, sync::Arc};
 
@@ -53,7 +53,7 @@ impl Pop3Door {
         metrics::gauge!("holdfast_pop3_connections").increment(1.0);
         let wire = Wire::new(conn, self.door.options.write_timeout);
         if let Err(error) = Box::pin(Connection::new(self.door.clone(), wire).run()).await {
-            tracing::debug!(%peer, %error, "a POP3 connection ended");
+            tracing::debug!(%peer, %error, "POP3 connection failed");
         }
         metrics::gauge!("holdfast_pop3_connections").decrement(1.0);
     }
@@ -159,7 +159,7 @@ impl Connection {
     /// Between two answers: a client whose access has ended is told so. Nothing that it marked as deleted goes.
     async fn broken(self, error: io::Error) -> io::Result<()> {
         if let Some(ended) = error.get_ref().and_then(|inner| inner.downcast_ref::<Ended>()) {
-            let refusal = Refusal::new(Code::Auth, format!("access has ended: {ended}"));
+            let refusal = Refusal::new(Code::Auth, format!("Session ended: {ended}"));
             self.wire.part(|out| refusal.write_to(out)).await;
         }
         Err(error)
@@ -238,7 +238,7 @@ impl Connection {
 
     async fn open(&mut self, account: AccountId) -> Result<Maildrop, Refusal> {
         let seat = Seat::take(&self.door, account)
-            .ok_or_else(|| Refusal::new(Code::InUse, "too many connections of this account; close another one"))?;
+            .ok_or_else(|| Refusal::new(Code::InUse, "Too many connections for this account; close another one"))?;
         let mail = self.door.mail.clone();
         let maildrop = blocking(move || Maildrop::open(&mail, account.realm())).await?.map_err(refusal)?;
         self.seat = Some(seat);
@@ -326,20 +326,20 @@ impl Connection {
         if self.door.options.mark_seen && !mark_seen.is_empty() {
             // The messages were retrieved all the same.
             if let Err(error) = mail.mark_seen(account, mailbox, &mark_seen).await {
-                tracing::warn!(%error, %account, "retrieved messages could not be marked as seen");
+                tracing::warn!(%error, %account, "could not mark retrieved messages as seen");
             }
         }
         match removed {
             Ok(removed) => {
                 metrics::counter!("holdfast_pop3_expunged_total").increment(removed.len() as u64);
-                reply::ok(&mut self.wire.out, "goodbye");
+                reply::ok(&mut self.wire.out, "Bye");
             }
             Err(MailError::Store(error)) if error.is_unknown() => {
-                tracing::error!(%error, %account, "a POP3 connection ends without an answer");
+                tracing::error!(%error, %account, "closing a POP3 connection without a reply: the outcome of QUIT is unknown");
             }
             Err(error) => {
-                tracing::error!(%error, %account, "deleted messages could not be removed");
-                self.say(&Refusal::new(Code::SysTemp, "some deleted messages were not removed"));
+                tracing::error!(%error, %account, "could not remove deleted messages");
+                self.say(&Refusal::new(Code::SysTemp, "Some deleted messages were not removed"));
             }
         }
     }
@@ -356,7 +356,7 @@ fn channel(door: &Door, conn: &Conn) -> Channel {
 
 fn refusal(error: MailError) -> Refusal {
     if !matches!(error, MailError::NoSuchEmail(_)) {
-        tracing::error!(%error, "mail could not be read");
+        tracing::error!(%error, "could not read mail");
     }
     error.into()
 }
@@ -364,7 +364,7 @@ fn refusal(error: MailError) -> Refusal {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
     doorkit::span::spawn_blocking(work).await.map_err(|error| {
         tracing::error!(%error, "a blocking task ended early");
-        Refusal::new(Code::SysTemp, "mail can't be read now; try again soon")
+        Refusal::new(Code::SysTemp, "Mail can't be read at the moment; try again soon")
     })
 }
 

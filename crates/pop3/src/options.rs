@@ -1,4 +1,4 @@
-//! What an operator may set, and every limit of this door.
+//! The settings and limits of a POP3 server.
 
 use std::time::Duration;
 

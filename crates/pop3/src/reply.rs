@@ -70,7 +70,7 @@ impl From<AuthError> for Refusal {
             AuthError::Disabled => Code::SysPerm,
         };
         if error == AuthError::TotpRequired {
-            return Self::new(code, "this account uses two-step sign-in: make an app password for this program");
+            return Self::new(code, "This account uses two-step sign-in: create an app password for this mail app");
         }
         Self::new(code, error.to_string())
     }
@@ -80,10 +80,12 @@ impl From<MailError> for Refusal {
     fn from(error: MailError) -> Self {
         match error {
             MailError::NoSuchEmail(_) | MailError::NoSuchMessage { .. } => {
-                Self::plain("that message was deleted by another program meanwhile")
+                Self::plain("Another client has deleted this message")
             }
             MailError::Store(error) => error.into(),
-            MailError::Damaged(_) => Self::new(Code::SysPerm, "the stored mail is damaged; the operator can repair it"),
+            MailError::Damaged(_) => {
+                Self::new(Code::SysPerm, "The stored mail is damaged; ask your administrator to repair it")
+            }
             other => Self::new(Code::SysPerm, other.to_string()),
         }
     }
@@ -93,13 +95,13 @@ impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Quarantined { .. } => {
-                Self::new(Code::SysPerm, "this account is read-only until the operator has repaired it")
+                Self::new(Code::SysPerm, "This account is read-only until your administrator has repaired it")
             }
             StoreError::Damaged { .. } | StoreError::BodyDamaged { .. } | StoreError::BodyMissing { .. } => {
-                Self::new(Code::SysPerm, "that message is damaged; the operator can repair it")
+                Self::new(Code::SysPerm, "This message is damaged; ask your administrator to repair it")
             }
             // What the system said is for the log, not for the client.
-            _ => Self::new(Code::SysTemp, "mail can't be read or changed now; try again soon"),
+            _ => Self::new(Code::SysTemp, "Mail can't be read or changed at the moment; try again soon"),
         }
     }
 }

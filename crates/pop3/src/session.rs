@@ -1,7 +1,7 @@
-//! The protocol, without sockets: takes lines, writes replies, says what the door has to do.
+//! The protocol without sockets: takes lines, writes replies, returns effects for the caller.
 //!
-//! The door answers each [`Effect`] that asks for something by the method that its documentation names, before it
-//! feeds the next line in.
+//! The caller answers each [`Effect`] that needs an answer with the method named in its documentation, before it passes
+//! the next line.
 
 mod login;
 
@@ -73,8 +73,8 @@ pub(crate) struct Session {
     failed_logins: u32,
 }
 
-const NOT_NOW: Misunderstood = Misunderstood("that command is not for now");
-const NO_SUCH_MESSAGE: &str = "there is no such message";
+const NOT_NOW: Misunderstood = Misunderstood("Command not allowed in this state");
+const NO_SUCH_MESSAGE: &str = "No such message";
 
 impl Session {
     pub(crate) const fn new(options: Pop3Options, channel: Channel) -> Self {
@@ -134,13 +134,13 @@ impl Session {
         if matches!(self.state, State::Sasl(_)) {
             self.state = State::Authorization { user: None };
         }
-        self.misunderstood(Misunderstood("that line is too long"), out)
+        self.misunderstood(Misunderstood("Line too long"), out)
     }
 
     fn misunderstood(&mut self, why: Misunderstood, out: &mut Vec<u8>) -> Effect {
         self.errors += 1;
         if self.errors >= self.options.max_errors {
-            Refusal::plain("too many commands that can't be understood").write_to(out);
+            Refusal::plain("Too many invalid commands").write_to(out);
             return Effect::Close;
         }
         Refusal::plain(why.0).write_to(out);
@@ -149,17 +149,17 @@ impl Session {
 
     fn authorization(&mut self, command: Command<'_>, out: &mut Vec<u8>) -> Result<Effect, Misunderstood> {
         match command {
-            Command::Stls if self.channel.is_tls => Err(Misunderstood("TLS is on already")),
-            Command::Stls if !self.channel.offers_tls => Err(Misunderstood("TLS is not offered here")),
+            Command::Stls if self.channel.is_tls => Err(Misunderstood("TLS is already active")),
+            Command::Stls if !self.channel.offers_tls => Err(Misunderstood("TLS is not available")),
             // RFC 6856 §2.1.
-            Command::Stls if self.utf8 => Err(Misunderstood("STLS comes before UTF8")),
+            Command::Stls if self.utf8 => Err(Misunderstood("STLS is not allowed after UTF8")),
             Command::Stls => {
                 reply::ok(out, "begin TLS now");
                 Ok(Effect::StartTls)
             }
             Command::Utf8 => {
                 self.utf8 = true;
-                reply::ok(out, "UTF-8 it is");
+                reply::ok(out, "UTF-8 enabled");
                 Ok(Effect::Next)
             }
             Command::User(user) => Ok(self.user(user, out)),
@@ -173,7 +173,7 @@ impl Session {
                 Ok(Effect::Next)
             }
             Command::Auth { mechanism: Some(mechanism), initial } => Ok(self.auth(mechanism, initial, out)),
-            _ => Err(Misunderstood("log in first")),
+            _ => Err(Misunderstood("Log in first")),
         }
     }
 
@@ -200,12 +200,12 @@ impl Session {
             }
             Command::Dele(number) => {
                 if maildrop.delete(number) {
-                    reply::ok(out, "goes at QUIT");
+                    reply::ok(out, "Marked for deletion at QUIT");
                 } else {
                     Refusal::plain(NO_SUCH_MESSAGE).write_to(out);
                 }
             }
-            Command::Noop => reply::ok(out, "nothing done"),
+            Command::Noop => reply::ok(out, "Ok"),
             Command::Rset => {
                 maildrop.reset();
                 let (count, bytes) = maildrop.total();
@@ -220,7 +220,7 @@ impl Session {
         match &self.state {
             State::Transaction(maildrop) => Effect::Update(maildrop.update()),
             _ => {
-                reply::ok(out, "goodbye");
+                reply::ok(out, "Bye");
                 Effect::Close
             }
         }
@@ -235,7 +235,7 @@ impl Session {
 
     /// RFC 2449 §5, RFC 6856 §2.
     fn capabilities(&self, out: &mut Vec<u8>) -> Effect {
-        reply::ok(out, "what is understood:");
+        reply::ok(out, "Capability list follows");
         for capability in ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER", "UTF8 USER"] {
             reply::line(out, capability);
         }

@@ -1,4 +1,4 @@
-//! APPEND (RFC 9051 section 6.3.12): messages go to the store as they come, and are filed together (RFC 3502).
+//! APPEND (RFC 9051 section 6.3.12): messages are streamed to the store and filed together (RFC 3502).
 
 use std::io::Write;
 use std::sync::Arc;
@@ -90,15 +90,18 @@ impl Session {
         }
         let most = self.door.options.max_message_bytes;
         if literal.len > most {
-            return Err(Failure::no(Code::TOO_BIG, format!("A message may have at most {most} bytes")));
+            return Err(Failure::no(Code::TOO_BIG, format!("Message too large: the limit is {most} bytes")));
         }
         if batch.replaces.is_some() {
             // How much it leaves free is known when it is filed.
             let is_first = batch.messages.is_empty();
-            return if is_first { Ok(flags) } else { Err(Failure::bad("REPLACE takes one message")) };
+            return if is_first { Ok(flags) } else { Err(Failure::bad("REPLACE requires exactly one message")) };
         }
         if batch.messages.len() >= MAX_MESSAGES {
-            return Err(Failure::no(Code::LIMIT, format!("One APPEND takes at most {MAX_MESSAGES} messages")));
+            return Err(Failure::no(
+                Code::LIMIT,
+                format!("Too many messages in one APPEND: the limit is {MAX_MESSAGES}"),
+            ));
         }
         let quota = self.door.mailstore.quota(realm)?;
         let needed = batch.bytes.saturating_add(literal.len);
@@ -123,7 +126,7 @@ impl Session {
             let buffered = self.wire.buffered();
             let n = usize::try_from(left).unwrap_or(usize::MAX).min(buffered.len());
             if !literal.binary && spool.is_ok() && buffered[..n].contains(&0) {
-                let text = "The message has a NUL byte, which only a binary literal may have: send it as ~{...}";
+                let text = "The message has a NUL byte: send it as a binary literal ~{...}";
                 spool = Err(Failure::no(Code::CANNOT, text));
             }
             if spool.is_ok() {

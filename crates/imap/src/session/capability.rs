@@ -100,7 +100,7 @@ impl Session {
     fn tell_highest_modseq(&mut self) {
         if let Some(selected) = &self.selected {
             let code = Code::HighestModSeq(selected.token().0);
-            self.untagged_ok(&code, "Mod-sequences are told from now on");
+            self.untagged_ok(&code, "CONDSTORE enabled");
         }
     }
 

@@ -1,4 +1,4 @@
-//! CATENATE (RFC 4469): messages put together from what a client sends and from parts of messages that are here.
+//! CATENATE (RFC 4469): messages assembled from client data and from parts of existing messages.
 
 mod url;
 
@@ -61,7 +61,7 @@ impl Session {
             }
             let bytes = sources.iter().map(Source::len).fold(0, u64::saturating_add);
             if bytes > most {
-                return Err(Failure::no(Code::TOO_BIG, format!("A message may have at most {most} bytes")));
+                return Err(Failure::no(Code::TOO_BIG, format!("Message too large: the limit is {most} bytes")));
             }
             all.push((flags, message.words.internal_date_ms, sources, bytes));
         }
@@ -97,11 +97,11 @@ impl Session {
     /// What a URL names.
     async fn source(&self, text: &str) -> Outcome<Source> {
         let bad = |why: &'static str| Failure::no(Code::BadUrl(text.to_owned()), why);
-        let url = MessageUrl::read(text).ok_or_else(|| bad("This is no URL of a message of this account"))?;
+        let url = MessageUrl::read(text).ok_or_else(|| bad("Not a URL of a message in this account"))?;
         let realm = self.realm()?;
         let mailbox = match &url.mailbox {
             Some(name) => {
-                let name = mailstore::MailboxName::new(name).map_err(|_| bad("There is no such mailbox"))?;
+                let name = mailstore::MailboxName::new(name).map_err(|_| bad("No such mailbox"))?;
                 self.door.mailstore.mailbox_by_name(realm, &name)?
             }
             None => match &self.selected {
@@ -109,12 +109,12 @@ impl Session {
                 None => None,
             },
         };
-        let mailbox = mailbox.ok_or_else(|| bad("There is no such mailbox"))?;
+        let mailbox = mailbox.ok_or_else(|| bad("No such mailbox"))?;
         if url.uid_validity.is_some_and(|validity| validity != mailbox.uid_validity) {
-            return Err(bad("The mailbox has another UIDVALIDITY"));
+            return Err(bad("UIDVALIDITY mismatch"));
         }
         let mailstore = self.door.mailstore.clone();
-        let gone = || bad("There is no such message or part");
+        let gone = || bad("No such message or part");
         let uid = url.uid;
         let rows = self.blocking(move || mailstore.rows(realm, mailbox.id, &[uid])).await?;
         let row = rows.into_iter().next().ok_or_else(gone)?;
@@ -153,7 +153,7 @@ fn copy(mailstore: &MailStore, sources: Vec<Source>) -> Outcome<StagedBody> {
                     let len = usize::try_from(range.end - range.start).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
                     let piece = reader.read_range(range.start, len)?;
                     if piece.is_empty() {
-                        return Err(Failure::no(Code::CORRUPTION, "The message is shorter than it was"));
+                        return Err(Failure::no(Code::CORRUPTION, "Message data is incomplete"));
                     }
                     writer.write_all(&piece).map_err(Failure::not_stored)?;
                     range.start += piece.len() as u64;

@@ -1,9 +1,9 @@
-//! Contexts (RFC 5267): searches whose results a client keeps, and is told how they change.
+//! Contexts (RFC 5267): search results that a client keeps, with notifications of changes.
 //!
-//! A context holds its program and the UIDs that it found, in order if it is a SORT. When the known view moves on, only the
-//! messages that came or changed are looked into, so that a change costs what changed, not what the mailbox holds. Message
-//! numbers and `$` in a program mean what they did when the search was made (RFC 5267 section 4.3); `*` among UIDs follows
-//! the mailbox.
+//! A context has its search program and the UIDs found, ordered if it is a SORT. When the known view advances, only new
+//! and changed messages are checked, so that the cost depends on the changes, not on the size of the mailbox. Message
+//! numbers and `$` in a program mean what they did when the search was made (RFC 5267 section 4.3); `*` among UIDs
+//! follows the mailbox.
 
 use std::collections::HashSet;
 use std::sync::Arc;

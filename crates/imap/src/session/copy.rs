@@ -21,7 +21,7 @@ impl Session {
         let copied = self.patiently(tag, mailstore.copy(realm, from, &uids, to)).await??;
         match copy_uid(&copied) {
             Some(code) => Ok(Done::code(code, "COPY completed")),
-            None => nothing_there(uid, &uids, "COPY completed: there were no such messages"),
+            None => nothing_there(uid, &uids, "COPY completed: no such messages"),
         }
     }
 
@@ -34,7 +34,7 @@ impl Session {
         let mailstore = self.door.mailstore.clone();
         let moved = self.patiently(tag, mailstore.move_(realm, from, &uids, to)).await??;
         let Some(code) = copy_uid(&moved) else {
-            return nothing_there(uid, &uids, "MOVE completed: there were no such messages");
+            return nothing_there(uid, &uids, "MOVE completed: no such messages");
         };
         // Before the EXPUNGEs, so that a client knows where its messages went (RFC 6851 section 4.3).
         self.untagged_ok(&code, "Moved");
@@ -57,7 +57,7 @@ fn nothing_there(by_uid: bool, named: &[Uid], text: &'static str) -> Outcome {
     if by_uid || named.is_empty() {
         return Ok(Done::text(text));
     }
-    Err(Failure::no(Code::EXPUNGE_ISSUED, "These messages are not there any more"))
+    Err(Failure::no(Code::EXPUNGE_ISSUED, "These messages no longer exist"))
 }
 
 fn copy_uid(copied: &Copied) -> Option<Code> {

@@ -1,8 +1,8 @@
 //! COMPRESS=DEFLATE (RFC 4978): the stream below the protocol.
 //!
-//! The compressor costs some 300 KB, so a quiet connection has none: after a flush the stream stands at a byte's
-//! boundary, and a new compressor, which refers to nothing before it, can go on from there. The other side's window has
-//! to be kept: some 40 KB.
+//! A compressor takes about 300 KB, so a quiet connection has none: after a flush the stream is at a byte boundary, and
+//! a new compressor, which refers to nothing before it, can continue there. The decompressor's window must be kept:
+//! about 40 KB.
 
 use std::io;
 

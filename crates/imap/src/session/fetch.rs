@@ -114,7 +114,7 @@ impl Session {
             let Step { job, chunk, more } = first.await.map_err(|error| {
                 tracing::error!(%error, "a FETCH died");
                 // The answer may stop in the middle of a literal: the connection can not go on.
-                Failure::bye("The server failed at this; please report it")
+                Failure::bye("Internal server error; please report it")
             })?;
             if more? {
                 parts.push_front(make(job, spare.pop().unwrap_or_default()));
@@ -230,7 +230,7 @@ impl Tally {
             // By number, the client means messages that it believes to be there. It has got all others: a NO would have
             // its person told of an error (RFC 5530 section 3 `EXPUNGEISSUED`).
             None if self.missing > 0 && !uid => {
-                Ok(Done::code(Code::EXPUNGE_ISSUED, "Some of the messages are not there any more"))
+                Ok(Done::code(Code::EXPUNGE_ISSUED, "Some of the messages no longer exist"))
             }
             None => Ok(Done::text("FETCH completed")),
         }

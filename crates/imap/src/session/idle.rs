@@ -53,15 +53,15 @@ impl Session {
                 }
                 open = changed => {
                     if !open {
-                        return Err(Failure::bye("The server is stopping"));
+                        return Err(Failure::bye("Server shutting down"));
                     }
                     self.is_behind();
                     self.tell_changes(true).await?;
                     self.tell_others()?;
                     self.fetch_new().await?;
                 }
-                () = tokio::time::sleep_until(deadline) => return Err(Failure::bye("IDLE for too long")),
-                () = stop.cancelled() => return Err(Failure::bye("The server is stopping")),
+                () = tokio::time::sleep_until(deadline) => return Err(Failure::bye("IDLE time limit reached; reconnect")),
+                () = stop.cancelled() => return Err(Failure::bye("Server shutting down")),
             }
         }
     }

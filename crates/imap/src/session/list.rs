@@ -119,7 +119,7 @@ impl Session {
 
     fn patterns(&self, reference: &str, patterns: &[String]) -> Outcome<Vec<Pattern>> {
         if patterns.len() > MAX_PATTERNS {
-            return Err(Failure::no(Code::LIMIT, format!("At most {MAX_PATTERNS} patterns")));
+            return Err(Failure::no(Code::LIMIT, format!("Too many patterns: the limit is {MAX_PATTERNS}")));
         }
         // What is no modified UTF-7 is no mailbox's name: it matches nothing, unless its wildcards do.
         let decoded = |text: &str| {
@@ -131,7 +131,10 @@ impl Session {
         for pattern in patterns {
             let whole = format!("{reference}{}", decoded(pattern));
             if whole.len() > MAX_PATTERN_BYTES {
-                return Err(Failure::no(Code::LIMIT, format!("A pattern has at most {MAX_PATTERN_BYTES} bytes")));
+                return Err(Failure::no(
+                    Code::LIMIT,
+                    format!("Pattern too long: the limit is {MAX_PATTERN_BYTES} bytes"),
+                ));
             }
             all.push(Pattern(whole));
         }

@@ -26,10 +26,10 @@ impl Session {
 
     fn may_log_in(&self) -> Outcome<()> {
         if self.user.is_some() {
-            return Err(Failure::bad("Logged in already"));
+            return Err(Failure::bad("Already logged in"));
         }
         if !self.passwords_allowed()? {
-            return Err(Failure::no(Code::PRIVACY_REQUIRED, "Passwords are taken over TLS only: use STARTTLS first"));
+            return Err(Failure::no(Code::PRIVACY_REQUIRED, "TLS required for login: use STARTTLS first"));
         }
         Ok(())
     }
@@ -56,7 +56,7 @@ impl Session {
         let can_bind = self.wire.conn()?.tls_exporter().is_some();
         let known = Mechanism::from_name(mechanism).filter(|known| can_bind || *known != Mechanism::ScramSha256Plus);
         let Some(mechanism) = known else {
-            return Err(Failure::no(Code::CANNOT, "This mechanism is not known; CAPABILITY names those that are"));
+            return Err(Failure::no(Code::CANNOT, "Unsupported authentication mechanism; see CAPABILITY"));
         };
         let mut exchange = Exchange::new(mechanism, self.wire.conn()?.tls_exporter());
         let mut message = match initial {
@@ -100,7 +100,7 @@ impl Session {
 
     async fn check_password(&mut self, claim: Password) -> Outcome {
         if !claim.authzid.is_empty() && !claim.authzid.eq_ignore_ascii_case(&claim.authcid) {
-            return Err(Failure::no(Code::AUTHORIZATION_FAILED, "Nobody may act as somebody else here"));
+            return Err(Failure::no(Code::AUTHORIZATION_FAILED, "Acting as another user is not supported"));
         }
         let attempt = self.attempt(&claim.authcid, Secret::Password(&claim.password))?;
         let result = self.door.directory.authenticate(attempt).await;
@@ -121,12 +121,12 @@ impl Session {
                 let line = &self.wire.buffered()[..end];
                 let answer = line.strip_suffix(b"\r").unwrap_or(line);
                 let result =
-                    if answer == b"*" { Err(Failure::bad("Authentication ended as asked")) } else { decoded(answer) };
+                    if answer == b"*" { Err(Failure::bad("Authentication cancelled")) } else { decoded(answer) };
                 self.wire.consume(end + 1);
                 return result;
             }
             if self.wire.buffered().len() > MAX_ANSWER_BYTES {
-                return Err(Failure::bye("Too long an answer"));
+                return Err(Failure::bye("Authentication response too long"));
             }
             if self.fill().await? == 0 {
                 return Err(Failure::Gone(std::io::ErrorKind::UnexpectedEof.into()));
@@ -137,10 +137,10 @@ impl Session {
     pub(super) async fn start_tls(&mut self, tag: &str) -> Outcome<()> {
         let tls = match &self.door.tls {
             Some(tls) if self.can_start_tls()? && self.user.is_none() => tls.clone(),
-            _ => return self.answer(Some(tag.to_owned()), Err(Failure::bad("STARTTLS can not be used here"))),
+            _ => return self.answer(Some(tag.to_owned()), Err(Failure::bad("STARTTLS not available"))),
         };
         if !self.wire.buffered().is_empty() {
-            return Err(Failure::bye("Bytes after STARTTLS, before the handshake"));
+            return Err(Failure::bye("Data received after STARTTLS and before the TLS handshake"));
         }
         self.answer(Some(tag.to_owned()), Ok(Done::text("Begin TLS negotiation now")))?;
         self.wire.flush().await?;
@@ -155,11 +155,11 @@ impl Session {
         let refused = if self.user.is_none() {
             Failure::bad("Log in first")
         } else if mechanism != "DEFLATE" {
-            Failure::bad("The only compression mechanism is DEFLATE")
+            Failure::bad("Unsupported compression mechanism; use DEFLATE")
         } else if self.wire.is_compressed() {
-            Failure::no(Code::COMPRESSION_ACTIVE, "All is compressed already")
+            Failure::no(Code::COMPRESSION_ACTIVE, "Compression is already active")
         } else {
-            self.answer(Some(tag), Ok(Done::text("Compressed from here on")))?;
+            self.answer(Some(tag), Ok(Done::text("DEFLATE active")))?;
             self.wire.start_deflate().await?;
             return Ok(());
         };
@@ -174,6 +174,8 @@ fn decoded(text: &[u8]) -> Outcome<Vec<u8>> {
 fn refused(error: SaslError) -> Failure {
     match error {
         SaslError::Malformed => Failure::bad("Malformed authentication message"),
-        SaslError::Failed => Failure::no(Code::AUTHENTICATION_FAILED, "User name or password is wrong"),
+        SaslError::Failed => {
+            Failure::no(Code::AUTHENTICATION_FAILED, "Authentication failed: wrong user name or password")
+        }
     }
 }

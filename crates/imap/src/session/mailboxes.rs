@@ -18,7 +18,7 @@ impl Session {
         let role = match special_use {
             [] => None,
             [one] => Some(role(one)?),
-            _ => return Err(Failure::no(Code::USE_ATTR, "A mailbox can have one special use")),
+            _ => return Err(Failure::no(Code::USE_ATTR, "A mailbox can have only one special use")),
         };
         let id = self.door.mailstore.create_mailbox(realm, name, role).await?;
         Ok(Done::code(Code::MailboxId(id.to_string()), "CREATE completed"))
@@ -34,7 +34,7 @@ impl Session {
             && doomed.id == selected.mailbox
         {
             self.selected = None;
-            self.untagged_ok(&Code::CLOSED, "The selected mailbox is deleted");
+            self.untagged_ok(&Code::CLOSED, "The selected mailbox was deleted");
         }
         Ok(Done::text("DELETE completed"))
     }
@@ -48,7 +48,7 @@ impl Session {
             && self.door.mailstore.mailbox(realm, selected.mailbox)?.is_none()
         {
             self.selected = None;
-            self.untagged_ok(&Code::CLOSED, "The selected mailbox has moved");
+            self.untagged_ok(&Code::CLOSED, "The selected mailbox was renamed");
         }
         Ok(Done::text("RENAME completed"))
     }
@@ -127,8 +127,5 @@ impl Session {
 /// The special use named, without its backslash.
 fn role(name: &str) -> Outcome<Role> {
     let is = |role: &Role| role.attribute().is_some_and(|attribute| attribute[1..].eq_ignore_ascii_case(name));
-    Role::ALL
-        .into_iter()
-        .find(is)
-        .ok_or_else(|| Failure::no(Code::USE_ATTR, format!("There is no special use \\{name}")))
+    Role::ALL.into_iter().find(is).ok_or_else(|| Failure::no(Code::USE_ATTR, format!("Unknown special use \\{name}")))
 }

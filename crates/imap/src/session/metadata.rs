@@ -1,7 +1,7 @@
-//! GETMETADATA and SETMETADATA (RFC 5464), and what LIST and NOTIFY tell of metadata.
+//! GETMETADATA and SETMETADATA (RFC 5464), and the metadata in LIST and NOTIFY responses.
 //!
-//! An account shares nothing with others, so what it says below `/shared` of its mailboxes is its own. Below `/shared` of
-//! the server stands what the operator says; accounts only read it.
+//! An account shares nothing with others, so its values below `/shared` of its mailboxes are its own. The operator sets
+//! the values below `/shared` of the server; accounts only read them.
 
 use std::collections::BTreeSet;
 
@@ -47,7 +47,7 @@ impl Session {
         let realm = self.realm()?;
         let (of, _) = self.metadata_owner(name)?;
         if of.is_none() && changes.iter().any(|(entry, _)| entry.is_shared()) {
-            return Err(Failure::no(Code::NO_PERM, "Only the operator says what is shared of the server"));
+            return Err(Failure::no(Code::NO_PERM, "Only the operator can set shared server annotations"));
         }
         if changes.iter().any(|(_, value)| value.as_ref().is_some_and(|value| value.len() > MAX_METADATA_VALUE_BYTES)) {
             return Err(metadata_too_long());
@@ -93,7 +93,7 @@ impl Session {
         match self.door.directory.account(id) {
             Ok(account) => account.map(|account| format!("mailto:postmaster@{}", account.address.domain())),
             Err(error) => {
-                tracing::warn!(%error, "an account could not be read");
+                tracing::warn!(%error, "could not read an account");
                 None
             }
         }

@@ -1,7 +1,7 @@
 //! MULTISEARCH (RFC 7377): one search over several mailboxes, none of which has to be selected.
 //!
-//! There are never more mailboxes to search than an account may have, and each is searched once, whatever names it. Those
-//! that are not there, or where nothing is found, are passed over in silence.
+//! At most as many mailboxes are searched as an account can have, and each only once, even if it is named several
+//! times. Mailboxes that don't exist or have no matches are omitted silently.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ impl Session {
             return Ok(Done::text(COMPLETED));
         }
         let list = shortened(damaged.join(", "));
-        let text = format!("What is stored of these messages is damaged, and they are left out: {list}");
+        let text = format!("Skipped damaged messages: {list}");
         Ok(Done::code(Code::CORRUPTION, text))
     }
 
@@ -209,7 +209,7 @@ impl Job {
                 Err(MailError::MailboxGone(_)) => {}
                 // One that is damaged hides no other.
                 Err(error) if error.is_damage() => {
-                    tracing::warn!(%error, mailbox = %mailbox.id, "a damaged mailbox can't be searched");
+                    tracing::warn!(%error, mailbox = %mailbox.id, "can't search a damaged mailbox");
                     all.push(FoundIn { mailbox, hits: Hits::of_uids(&[]), lost: Some("all".to_owned()) });
                 }
                 Err(error) => return Err(error),

@@ -1,7 +1,7 @@
-//! NOTIFY (RFC 5465): a client is told of other mailboxes, and of the selected one at once, without asking.
+//! NOTIFY (RFC 5465): a client is notified of changes in other mailboxes, and at once of those in the selected one.
 //!
-//! The account's realm is watched, as an IDLE does; what changed is found by comparing the list of mailboxes with the one
-//! before. So it costs nothing while nothing happens, and one look at the list for whatever happened at once.
+//! It watches the account's realm, as IDLE does, and finds changes by comparing the list of mailboxes with the previous
+//! one. So it costs nothing while nothing happens, and one look at the list for all changes that happened at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,7 +29,7 @@ impl Session {
                 "BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange \
                  MailboxMetadataChange ServerMetadataChange)",
             );
-            return Err(Failure::no(code, "Of other events nothing can be told"));
+            return Err(Failure::no(code, "Unsupported events"));
         }
         let mut groups = Vec::new();
         let mut selected = None;
@@ -108,7 +108,7 @@ impl Session {
         match outcome {
             // Told another time.
             Err(failure @ (Failure::No(..) | Failure::Bad(..))) => {
-                tracing::warn!(?failure, "the mailboxes could not be read");
+                tracing::warn!(?failure, "could not read the mailboxes");
                 Ok(())
             }
             other => other,

@@ -1,4 +1,4 @@
-//! INPROGRESS (RFC 9585): a client that waits for something long is told that it is still being done.
+//! INPROGRESS (RFC 9585): tells a client that a long command is still running.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ impl Session {
 
     /// `* OK [INPROGRESS ("tag" NIL NIL)]`: how far it is, and how much there is, is not known.
     async fn tell_progress(&mut self, tag: &str) -> Outcome<()> {
-        self.untagged_ok(&Code::InProgress(tag.to_owned()), "Still working on it");
+        self.untagged_ok(&Code::InProgress(tag.to_owned()), "Command in progress");
         Ok(self.wire.flush().await?)
     }
 }

@@ -12,7 +12,7 @@ use crate::response::{Code, mailbox_name, text};
 impl Session {
     pub(super) fn get_quota(&mut self, root: &str) -> Outcome {
         if !root.is_empty() {
-            return Err(Failure::no(Code::NONEXISTENT, "The only quota root is \"\""));
+            return Err(Failure::no(Code::NONEXISTENT, "No such quota root; the only one is \"\""));
         }
         self.write_quota()?;
         Ok(Done::text("GETQUOTA completed"))

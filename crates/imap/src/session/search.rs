@@ -53,7 +53,7 @@ impl Session {
     /// RFC 6855 section 3.
     pub(super) fn may_name_charset(&self, search: &Search) -> Outcome<()> {
         if search.has_charset && self.enabled.utf8_accept {
-            return Err(Failure::bad("UTF8=ACCEPT is enabled: searches are in UTF-8, and name no charset"));
+            return Err(Failure::bad("CHARSET not allowed: UTF8=ACCEPT is enabled, so searches are in UTF-8"));
         }
         Ok(())
     }
@@ -116,7 +116,7 @@ impl Search {
     /// Fails if the program is in a charset that is not read here.
     pub(super) fn knows_charset(&self) -> Outcome<()> {
         match self.unknown_charset {
-            Some(_) => Err(Failure::No(Some(Code::BadCharset), "Searches are in UTF-8".into())),
+            Some(_) => Err(Failure::No(Some(Code::BadCharset), "Unsupported charset: use UTF-8".into())),
             None => Ok(()),
         }
     }
@@ -274,10 +274,7 @@ impl Hits {
 
 /// Names the messages that could not be read.
 pub(super) fn left_out(damaged: &UidSet) -> String {
-    format!(
-        "What is stored of these messages is damaged, and they are left out: UID {}",
-        shortened(damaged.to_string())
-    )
+    format!("Skipped damaged messages: UID {}", shortened(damaged.to_string()))
 }
 
 /// A list, cut after an item if it is too long: the line goes to people.

@@ -18,7 +18,7 @@ impl Session {
             return Err(Failure::bad("ENABLE QRESYNC first"));
         }
         if self.leave_mailbox().is_some() {
-            self.untagged_ok(&Code::CLOSED, "The mailbox selected before is closed");
+            self.untagged_ok(&Code::CLOSED, "Previous mailbox closed");
         }
         self.enabled.condstore |= select.condstore || select.qresync.is_some();
         let realm = self.realm()?;
@@ -46,7 +46,7 @@ impl Session {
             self.resynchronise(&qresync)?;
         }
         // Last: a client that is cut off before has not been told all up to here.
-        self.untagged_ok(&Code::HighestModSeq(token.0), "The latest change");
+        self.untagged_ok(&Code::HighestModSeq(token.0), "Highest");
         Ok(if select.read_only {
             Done::code(Code::READ_ONLY, "EXAMINE completed")
         } else {
@@ -68,7 +68,7 @@ impl Session {
             text::number(out, selected.count_recent() as u64);
             out.extend_from_slice(b" RECENT\r\n");
             if let Some(index) = view.first_unseen().filter(|_| !uid_only) {
-                let line = format!("* OK [UNSEEN {}] The first message not seen\r\n", index + 1);
+                let line = format!("* OK [UNSEEN {}] First unseen message\r\n", index + 1);
                 out.extend_from_slice(line.as_bytes());
             }
         }

@@ -124,7 +124,7 @@ impl Selected {
         if !uid && let Some(numbers) = set.resolve(count) {
             if numbers.largest() > count || count == 0 {
                 return Err(Failure::bad(format!(
-                    "The mailbox has {count} messages, not {}",
+                    "No such message: the mailbox has {count} messages, not {}",
                     numbers.largest().max(1)
                 )));
             }
@@ -300,11 +300,11 @@ pub(super) fn write_flag_lists(out: &mut Vec<u8>, keywords: &[Keyword], read_onl
     }
     out.extend_from_slice(format!("* FLAGS ({names})\r\n").as_bytes());
     let line = if read_only {
-        "* OK [PERMANENTFLAGS ()] No flag can be changed\r\n".to_owned()
+        "* OK [PERMANENTFLAGS ()] Read-only mailbox, no flags can be changed\r\n".to_owned()
     } else {
         // Where no keyword can be added any more, nothing promises that (RFC 9051 section 7.1).
         let more = if keywords.len() < MAX_KEYWORDS { " \\*" } else { "" };
-        format!("* OK [PERMANENTFLAGS ({names}{more})] Flags can be changed\r\n")
+        format!("* OK [PERMANENTFLAGS ({names}{more})] Flags permitted\r\n")
     };
     out.extend_from_slice(line.as_bytes());
 }

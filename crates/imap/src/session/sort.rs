@@ -1,4 +1,4 @@
-//! SORT and THREAD (RFC 5256, RFC 5267 for SORT with `RETURN`): what a search finds, in an order or as a tree.
+//! SORT and THREAD (RFC 5256, RFC 5267 for SORT with `RETURN`): the results of a search, in an order or as a tree.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -26,7 +26,7 @@ impl Session {
             let new = flags.keywords().iter().filter(|keyword| selected.keywords().binary_search(keyword).is_err());
             let new = new.count();
             if new > 0 && selected.keywords().len() + new > MAX_KEYWORDS {
-                let text = format!("The messages of a mailbox can have at most {MAX_KEYWORDS} different keywords");
+                let text = format!("Too many keywords: the limit is {MAX_KEYWORDS} per mailbox");
                 return Err(Failure::no(Code::LIMIT, text));
             }
         }
@@ -75,12 +75,12 @@ impl Session {
                 let number = |uid| selected.known.index_of(uid).map(|index| index as u32 + 1);
                 result.modified.iter().filter_map(|uid| number(*uid)).collect()
             };
-            return Ok(Done::code(Code::Modified(Ranges::from_sorted(left)), "STORE left these alone"));
+            return Ok(Done::code(Code::Modified(Ranges::from_sorted(left)), "STORE did not change these messages"));
         }
         if !store.uid && result.changed.len() < uids.len() {
             // As for FETCH. A client that asked for flags and gets those of no message is told NO; one that wants to hear
             // nothing has nothing to miss (RFC 2180 sections 4.2.1 and 4.2.2).
-            let text = "Some of the messages are not there any more";
+            let text = "Some of the messages no longer exist";
             return if result.changed.is_empty() && !store.silent {
                 Err(Failure::no(Code::EXPUNGE_ISSUED, text))
             } else {

@@ -1,10 +1,11 @@
-//! Up to where a client knows the selected mailbox: the one place that decides which mod-sequence a session hands out.
+//! How far a client knows the selected mailbox: the one place that decides which mod-sequence a session reports.
 //!
-//! A client that was cut off comes back with such a token and is told what changed after it (RFC 7162 section 3.2.5).
-//! So a token must not cover a change that the client was not told. The known view is what it was told; but while
-//! expunges are held back (they may not be told in answer to a command that uses message numbers), answers can show
-//! `MODSEQ`s of later changes, which a client takes as its token at the end of the command. Then `HIGHESTMODSEQ` says
-//! how far it really got (RFC 7162 section 3.2, by erratum 1810 of RFC 5162), and says it once more when all is told.
+//! A disconnected client reconnects with such a token and gets the changes after it (RFC 7162 section 3.2.5). So a
+//! token must not cover a change that was not reported to the client. The known view is what was reported; but while
+//! expunges are held back (they must not be sent in response to a command that uses message numbers), responses can
+//! show `MODSEQ`s of later changes, which a client takes as its token at the end of the command. Then `HIGHESTMODSEQ`
+//! states the real token (RFC 7162 section 3.2, by erratum 1810 of RFC 5162), and is sent once more when everything was
+//! reported.
 
 use mailstore::{Changes, Mailbox, ModSeq, Uid};
 
@@ -62,7 +63,7 @@ impl Session {
         match outcome {
             Ok(done) if done.code.is_none() => done.code = Some(code),
             Err(Failure::Bye(..) | Failure::Gone(_)) => {}
-            _ => self.untagged_ok(&code, "Up to here all changes are told"),
+            _ => self.untagged_ok(&code, "All changes up to here were reported"),
         }
     }
 

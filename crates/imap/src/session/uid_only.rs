@@ -9,7 +9,7 @@ impl Session {
     /// Refuses a command that names messages by number where they have none.
     pub(super) fn may_use_numbers(&self, command: &Command) -> Outcome<()> {
         if self.enabled.uid_only && uses_numbers(command) {
-            let text = "UIDONLY is enabled: messages are named by UID alone";
+            let text = "UIDONLY is enabled: use UIDs, not message sequence numbers";
             return Err(Failure::Bad(Some(Code::UID_REQUIRED), text.into()));
         }
         Ok(())

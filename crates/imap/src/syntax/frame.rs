@@ -35,7 +35,7 @@ pub enum FrameError {
 impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLong(limit) => write!(f, "Command longer than {limit} bytes"),
+            Self::TooLong(limit) => write!(f, "Command too long: the limit is {limit} bytes"),
         }
     }
 }

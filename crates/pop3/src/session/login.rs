@@ -20,8 +20,8 @@ pub(super) struct Dialogue {
     proved: Option<usize>,
 }
 
-const NEEDS_TLS: &str = "logins need TLS: use STLS first, or the port for POP3 over TLS";
-const MALFORMED: Misunderstood = Misunderstood("that is not a response of this mechanism");
+const NEEDS_TLS: &str = "TLS required for login: use STLS first, or the POP3S port";
+const MALFORMED: Misunderstood = Misunderstood("Malformed authentication response");
 
 impl Session {
     /// The mechanisms that may be used now, best first.
@@ -36,13 +36,13 @@ impl Session {
             return self.refuse_login(&Refusal::plain(NEEDS_TLS), out);
         }
         self.state = State::Authorization { user: Some(user.to_owned()) };
-        reply::ok(out, "and the password?");
+        reply::ok(out, "Send PASS");
         Effect::Next
     }
 
     pub(super) fn pass(&mut self, password: &str) -> Result<Effect, Misunderstood> {
         let State::Authorization { user } = &mut self.state else { return Err(NOT_NOW) };
-        let authcid = user.take().ok_or(Misunderstood("USER comes first"))?;
+        let authcid = user.take().ok_or(Misunderstood("Send USER first"))?;
         Ok(Effect::Login(Password { authzid: String::new(), authcid, password: password.to_owned() }))
     }
 
@@ -52,7 +52,7 @@ impl Session {
         }
         let known = Mechanism::from_name(mechanism).filter(|wanted| self.mechanisms().any(|known| known == *wanted));
         let Some(mechanism) = known else {
-            return self.misunderstood(Misunderstood("that mechanism is not offered"), out);
+            return self.misunderstood(Misunderstood("Unsupported authentication mechanism"), out);
         };
         let exchange = Exchange::new(mechanism, self.channel.exporter);
         let first = exchange.first_challenge();
@@ -67,7 +67,7 @@ impl Session {
 
     pub(super) fn sasl_line(&mut self, line: &[u8], out: &mut Vec<u8>) -> Effect {
         if line == b"*" {
-            return self.refuse_login(&Refusal::plain("login cancelled"), out);
+            return self.refuse_login(&Refusal::plain("Authentication cancelled"), out);
         }
         match BASE64.decode(line) {
             Ok(message) => self.sasl_message(&message, out),
@@ -103,7 +103,7 @@ impl Session {
                 Effect::Login(password)
             }
             Ok(Step::Password(_)) => {
-                self.refuse_login(&Refusal::new(Code::Auth, "acting as somebody else is not offered"), out)
+                self.refuse_login(&Refusal::new(Code::Auth, "Acting as another user is not supported"), out)
             }
             Ok(Step::ScramLogin(login)) => Effect::ScramLookup(login),
             Ok(Step::Proved { which, last, .. }) => {

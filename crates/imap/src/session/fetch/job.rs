@@ -37,7 +37,7 @@ impl Row {
     pub(super) fn full(&self) -> Outcome<&EncodedRow> {
         match self {
             Self::Full(row) => Ok(row),
-            Self::Entry(_) => Err(Failure::no(Code::CORRUPTION, "What was parsed of the message is damaged")),
+            Self::Entry(_) => Err(Failure::no(Code::CORRUPTION, "Stored message structure is damaged")),
         }
     }
 

@@ -64,8 +64,8 @@ impl Message {
         if let Some(stream) = &mut self.stream {
             // The literal was announced: if its bytes fail now, nothing that follows could be told from them.
             let more = self.source.write_stream(&self.row, stream, out).map_err(|failure| {
-                tracing::error!(?failure, email = %self.row.entry().email_id, "a message could not be read to its end");
-                Failure::Bye(Some(Code::CORRUPTION), "The message can not be read to its end".into())
+                tracing::error!(?failure, email = %self.row.entry().email_id, "could not read a message to its end");
+                Failure::Bye(Some(Code::CORRUPTION), "Can't read the rest of the message".into())
             })?;
             if !more {
                 self.stream = None;
@@ -207,7 +207,7 @@ impl Message {
     }
 
     fn undecodable(&mut self) {
-        let failure = || Failure::no(Code::UNKNOWN_CTE, "The part has an unknown transfer encoding");
+        let failure = || Failure::no(Code::UNKNOWN_CTE, "Unknown content transfer encoding");
         self.failure.get_or_insert_with(failure);
     }
 
@@ -301,7 +301,7 @@ impl Source {
         let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         let bytes = reader.read_range(range.start, len)?;
         if bytes.len() < len {
-            return Err(Failure::no(Code::CORRUPTION, "The message is shorter than it was"));
+            return Err(Failure::no(Code::CORRUPTION, "Message data is incomplete"));
         }
         out.extend_from_slice(&bytes);
         Ok(())

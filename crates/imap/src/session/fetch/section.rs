@@ -1,4 +1,4 @@
-//! What a `BODY[...]` item names within a message, and how the answer names it.
+//! The part of a message that a `BODY[...]` item names, and its name in the response.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! What is asked of metadata.
+//! The arguments of metadata commands.
 
 use mailstore::{EntryName, MetadataDepth};
 

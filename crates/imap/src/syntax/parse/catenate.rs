@@ -1,4 +1,4 @@
-//! APPEND and REPLACE of messages that are put together (RFC 4469), once all of the command has come.
+//! APPEND and REPLACE of assembled messages (RFC 4469), once the whole command was received.
 
 use super::super::MAX_LIST_ITEMS;
 use super::super::command::{CatMessage, CatPart, Catenate, Replaced};

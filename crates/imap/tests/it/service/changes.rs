@@ -53,7 +53,7 @@ async fn numbers_do_not_shift_under_a_command_that_uses_them() {
     // Now it may be told.
     assert_eq!(b.run("NOOP").await.ok().untagged, ["1 EXPUNGE"]);
     assert_eq!(b.run("FETCH 2 UID").await.ok().untagged, ["2 FETCH (UID 3)"]);
-    b.run("FETCH 3 UID").await.is("BAD The mailbox has 2 messages");
+    b.run("FETCH 3 UID").await.is("BAD No such message: the mailbox has 2 messages");
 }
 
 #[tokio::test(flavor = "multi_thread")]

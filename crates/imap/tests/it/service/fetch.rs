@@ -34,7 +34,7 @@ async fn simple_items_and_macros() {
     c.run("UID FETCH 1 (EMAILID THREADID)").await.ok().has("1 FETCH (UID 1 EMAILID (e1) THREADID (t1))");
     c.run("FETCH 1 PREVIEW").await.ok().has("1 FETCH (PREVIEW \"hello world\")");
     c.run("FETCH 1 (PREVIEW (LAZY))").await.ok().has("1 FETCH (PREVIEW \"hello world\")");
-    c.run("FETCH 2 FLAGS").await.is("BAD The mailbox has 1 messages, not 2");
+    c.run("FETCH 2 FLAGS").await.is("BAD No such message: the mailbox has 1 message, not 2");
     c.run("UID FETCH 2:9 FLAGS").await.ok().lacks("1 FETCH");
 }
 

@@ -137,7 +137,7 @@ async fn select_tells_what_a_client_must_know() {
     answer.find("OK [CLOSED]");
     answer.find("OK [PERMANENTFLAGS ()]");
     c.run("UNSELECT").await.ok();
-    c.run("FETCH 1 FLAGS").await.is("BAD Select a mailbox first");
+    c.run("FETCH 1 FLAGS").await.is("BAD No mailbox selected");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -117,7 +117,7 @@ async fn the_selected_mailbox_is_searched_as_the_client_knows_it_and_stays_selec
     let server = Server::start().await;
     let (mut c, mut other) = (filled(&server).await, server.login().await);
     for command in ["ESEARCH ALL", "ESEARCH IN (selected) ALL", "ESEARCH IN (inboxes selected) ALL"] {
-        c.run(command).await.is("BAD Select a mailbox first");
+        c.run(command).await.is("BAD No mailbox selected");
     }
     c.run("SELECT Archive").await.ok();
     for command in ["SUBJECT apple", "IN (selected) SUBJECT apple", "IN (selected selected) RETURN (ALL) SUBJECT apple"]
@@ -139,7 +139,7 @@ async fn the_selected_mailbox_is_searched_as_the_client_knows_it_and_stays_selec
     // No flag is set by it, and nothing is selected by it.
     c.run("UNSELECT").await.ok();
     assert_eq!(found(&mut c, "IN (inboxes) BODY body UNSEEN").await, ["INBOX: UID ALL 2:3"]);
-    c.run("FETCH 1 UID").await.is("BAD Select a mailbox first");
+    c.run("FETCH 1 UID").await.is("BAD No mailbox selected");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,7 +216,7 @@ async fn a_damaged_message_hides_no_other_and_no_other_mailbox() {
     damage(server.dir(), &message(1, 2_000), 100);
     damage(server.dir(), &message(2, 2_000), 100);
     let answer = c.run("ESEARCH IN (personal) NOT BODY zzz").await.is("OK [CORRUPTION] ");
-    assert!(answer.tagged.ends_with("left out: UID 2 in INBOX, UID 1 in Archive"), "{}", answer.tagged);
+    assert!(answer.tagged.ends_with("Skipped damaged messages: UID 2 in INBOX, UID 1 in Archive"), "{}", answer.tagged);
     for (line, (mailbox, uid)) in answer.untagged.iter().zip([("INBOX", 1), ("Archive", 2), ("Sent", 1)]) {
         let fits = line.contains(&format!(" MAILBOX \"{mailbox}\" ")) && line.ends_with(&format!(") UID ALL {uid}"));
         assert!(fits, "{mailbox} {uid}: {answer:?}");
