@@ -1,4 +1,4 @@
-//! How mail comes in: from the envelope to the durable commit.
+//! Accepting mail: from the envelope to the durable commit.
 
 use std::io::{self, Write as _};
 use std::sync::Arc;

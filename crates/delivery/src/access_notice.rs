@@ -34,7 +34,7 @@ impl AccessChange {
     fn subject(&self) -> &'static str {
         match self {
             Self::Password => "Your password was changed",
-            Self::AppPasswordMade(_) => "An app password was made",
+            Self::AppPasswordMade(_) => "An app password was created",
             Self::AppPasswordsRevoked(names) if names.len() > 1 => "App passwords were revoked",
             Self::AppPasswordsRevoked(_) => "An app password was revoked",
             Self::SecondFactorOn => "Two-step sign-in was turned on",
@@ -47,18 +47,18 @@ impl AccessChange {
         match self {
             Self::Password => format!("The password of {address} was changed."),
             Self::AppPasswordMade(name) => format!(
-                "An app password with the name \"{}\" was made for {address}. A mail program that has it can read and send \
-                 your mail.",
+                "An app password named \"{}\" was created for {address}. Any mail app that has it can read and send your \
+                 mail.",
                 clean(name)
             ),
             Self::AppPasswordsRevoked(names) => {
                 let names: Vec<String> = names.iter().map(|name| format!("\"{}\"", clean(name))).collect();
-                format!("What was revoked for {address}: {}.", names.join(", "))
+                format!("Revoked app passwords of {address}: {}.", names.join(", "))
             }
-            Self::SecondFactorOn => format!("Signing in to {address} on the web now asks for a code as well."),
-            Self::SecondFactorOff => format!("Signing in to {address} on the web no longer asks for a code."),
+            Self::SecondFactorOn => format!("Signing in to {address} on the web now also requires a code."),
+            Self::SecondFactorOff => format!("Signing in to {address} on the web no longer requires a code."),
             Self::NewSignIn => {
-                format!("Someone signed in to {address} with a browser, or from a network, not seen here before.")
+                format!("Someone signed in to {address} with a new browser or from a new network.")
             }
         }
     }
@@ -80,9 +80,9 @@ impl Delivery {
         let address = known.address.to_string();
         let at = mailkit::date::format(self.now_ms());
         let text = format!(
-            "{}\n\nWhen: {at}\nHow: {}\n\nIf this was you, there is nothing to do.\n\nIf it was not, change your password now, \
-             then open Settings and look through App passwords and Sessions: revoke what you do not know. Tell your \
-             administrator.\n",
+            "{}\n\nWhen: {at}\nHow: {}\n\nIf this was you, you don't need to do anything.\n\nIf it wasn't you, change your password now. \
+             Then open Settings, check App passwords and Sessions, and revoke everything that you don't recognize. Tell \
+             your administrator.\n",
             change.sentence(&address),
             clean(how)
         );

@@ -1,8 +1,10 @@
-//! One attempt at one leg: recorded before it begins, made, and its result recorded with the reports it calls for.
+//! One attempt at one leg: recorded before it starts, made, and its result recorded together with the resulting
+//! reports.
 //!
-//! The record before tells an operator what was under way when the process died. The result is one commit: recipients
-//! served are gone, others have their next time, reports are filed or queued. Between a server's "250" and that commit
-//! lies the one moment in which a crash leads to a second copy; SMTP has no way around it (RFC 1047).
+//! The record before the attempt tells an operator what was in progress when the process died. The result is one
+//! commit: delivered recipients are removed, others get their next time, reports are filed or queued. If the process
+//! crashes between a server's "250" and that commit, the message is delivered a second time; SMTP can't avoid this (RFC
+//! 1047).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -84,14 +86,14 @@ impl Delivery {
         let ((verdicts, reached), begun) = tokio::join!(self.attempt_elsewhere(outbound, &attempt), begun);
         answered(reached);
         if let Err(error) = begun {
-            tracing::error!(id = %leg_id.id, %error, "the beginning of an attempt was not recorded");
+            tracing::error!(id = %leg_id.id, %error, "could not record the start of a delivery attempt");
         }
         let result = self.judge(&attempt, verdicts);
         self.settle(attempt, result).await;
     }
 
     async fn not_begun(&self, leg_id: LegId, error: &DeliveryError) {
-        tracing::error!(id = %leg_id.id, %error, "an attempt can not be begun");
+        tracing::error!(id = %leg_id.id, %error, "could not start a delivery attempt");
         tokio::time::sleep(Duration::from_secs(1)).await;
         self.inner.hints.rescan();
     }
@@ -118,8 +120,8 @@ impl Delivery {
                 (done.verdicts, done.reached)
             }
             Err(error) => {
-                tracing::error!(id = %attempt.leg_id.id, %error, "a queued message can not be read");
-                let fate = Fate::Deferred(Reply::new(451, "4.3.0 the message can not be read at the moment"));
+                tracing::error!(id = %attempt.leg_id.id, %error, "could not read a queued message");
+                let fate = Fate::Deferred(Reply::new(451, "4.3.0 the message can't be read at the moment"));
                 let verdict = Verdict { fate, remote: None, reports: false };
                 (vec![verdict; attempt.leg.recipients.len()], true)
             }
@@ -163,7 +165,7 @@ impl Delivery {
                 }
                 (_, "expired") => {
                     let tried = attempt.leg.attempts;
-                    let text = format!("given up after {tried} attempts; the last one met: {reply}");
+                    let text = format!("gave up after {tried} attempts; the last error was: {reply}");
                     let (action, status) = (dsn::Action::Failed, "5.4.7".to_owned());
                     result.findings.push(Finding { recipient, action, status, text, remote });
                 }
@@ -188,10 +190,12 @@ impl Delivery {
             match self.try_settle(&attempt, &result, due_ms).await {
                 Ok(()) => return,
                 Err(DeliveryError::Store(StoreError::Stopped { reason })) => {
-                    tracing::error!(id = %attempt.leg_id.id, reason, "a delivery result is lost: the store has stopped");
+                    tracing::error!(id = %attempt.leg_id.id, reason, "lost a delivery result: the store has stopped");
                     return;
                 }
-                Err(error) => tracing::error!(id = %attempt.leg_id.id, %error, "a delivery result is not recorded yet"),
+                Err(error) => {
+                    tracing::error!(id = %attempt.leg_id.id, %error, "could not record a delivery result yet")
+                }
             }
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(LONGEST_SETTLE_WAIT);
@@ -271,7 +275,7 @@ impl Delivery {
                     }
                 }
                 Err(CommitError::Other(error)) => {
-                    tracing::error!(id = %attempt.leg_id.id, %error, "a queued message can not be filed yet");
+                    tracing::error!(id = %attempt.leg_id.id, %error, "could not file a queued message yet");
                 }
             }
             tokio::time::sleep(wait).await;

@@ -1,4 +1,4 @@
-//! Who works on which leg, within this process: an attempt, an operator, or a sender who takes a message back.
+//! Claims on legs within this process: by an attempt, an operator, or a sender who recalls a message.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! Messages that take long: their senders are told, once; messages that took too long are given up.
+//! Deadlines: sends one delay warning to the sender of a message that takes long, and returns messages that took too
+//! long.
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ impl Delivery {
         let due = match self.due_deadlines() {
             Ok(due) => due,
             Err(error) => {
-                tracing::error!(%error, "the queue's deadlines can not be read");
+                tracing::error!(%error, "could not read the queue's deadlines");
                 tokio::time::sleep(Duration::from_secs(30)).await;
                 return under_way;
             }
@@ -29,7 +30,7 @@ impl Delivery {
             match self.look_at(id).await {
                 Ok(is_under_way) => under_way |= is_under_way,
                 Err(error) => {
-                    tracing::error!(%id, %error, "a message in the queue can not be given up or warned about yet");
+                    tracing::error!(%id, %error, "could not expire a queued message or send a delay warning yet");
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             }
@@ -111,7 +112,7 @@ impl Delivery {
             .iter()
             .flat_map(|(_, leg, _)| leg.recipients.iter().map(|recipient| given_up(recipient, leg.attempts)))
             .collect();
-        tracing::info!(%id, recipients = findings.len(), "given up: its time is over");
+        tracing::info!(%id, recipients = findings.len(), "gave up on a queued message: it is too old");
         metrics::counter!("holdfast_delivery_recipients_total", "outcome" => "expired")
             .increment(findings.len() as u64);
         let this = self.clone();
@@ -143,7 +144,7 @@ impl Delivery {
     pub(crate) async fn return_to_sender(&self, id: QueueId) -> Result<()> {
         let snapshot = self.inner.store.snapshot();
         let record = queue::message(&snapshot, id)?.ok_or(DeliveryError::NotQueued(id))?;
-        let text = "the administrator of this server gave it up";
+        let text = "the administrator of this server cancelled the delivery";
         let findings: Vec<Finding> = queue::legs(&snapshot, id)?
             .iter()
             .flat_map(|(_, leg)| leg.recipients.iter())
@@ -170,7 +171,7 @@ impl Delivery {
 
 fn given_up(recipient: &RecipientRecord, attempts: u32) -> Finding {
     let last = recipient.last_error.as_deref().unwrap_or("no attempt could be made");
-    let text = format!("given up after {attempts} attempts; the last one met: {last}");
+    let text = format!("gave up after {attempts} attempts; the last error was: {last}");
     finding(recipient, dsn::Action::Failed, "", "5.4.7", &text)
 }
 

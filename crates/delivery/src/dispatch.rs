@@ -1,4 +1,4 @@
-//! The commit by which a message is taken: filed to those who are here, queued for the others.
+//! The commit that accepts a message: it is filed to local recipients and queued for remote ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -240,7 +240,7 @@ impl Delivery {
             };
             match account {
                 Some(account) if avoid.insert(account) => {
-                    tracing::warn!(account = account.0, %error, "can not file to this account, leaving it to the queue");
+                    tracing::warn!(account = account.0, %error, "could not file mail to this account; it stays in the queue");
                 }
                 _ => return Err(error),
             }

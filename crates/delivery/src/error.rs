@@ -1,4 +1,4 @@
-//! What can go wrong, named by what the caller can do about it.
+//! Errors, grouped by what the caller can do about them.
 
 use directory::DirectoryError;
 use mailstore::MailError;
@@ -16,13 +16,13 @@ pub enum DeliveryError {
     #[error("the queue has no message {0}: it was delivered, bounced or dropped")]
     NotQueued(QueueId),
     /// The message is being delivered at this moment: try again in a minute.
-    #[error("message {0} is being delivered at this moment: try again in a minute")]
+    #[error("message {0} is being delivered right now: try again in a minute")]
     InFlight(QueueId),
     /// The submission can not be taken back any more: it is on its way, or was never held.
-    #[error("the message is on its way already and can not be taken back")]
+    #[error("the message has already been sent and can't be recalled")]
     TooLate,
     /// No submission is known under that key.
-    #[error("no submission is known under this key")]
+    #[error("no submission has this key")]
     UnknownSubmission,
     /// An option contradicts itself or another one.
     #[error("delivery option {option}: {problem}")]
@@ -33,7 +33,7 @@ pub enum DeliveryError {
         problem: String,
     },
     /// A stored queue record does not make sense: run `holdfast verify`.
-    #[error("stored queue is damaged: {0}")]
+    #[error("the stored queue is damaged: {0}")]
     Damaged(String),
     /// The mail store refused or failed.
     #[error(transparent)]
@@ -45,7 +45,7 @@ pub enum DeliveryError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Spooling the message failed.
-    #[error("writing the message to disk failed: {0}")]
+    #[error("could not write the message to disk: {0}")]
     Io(#[from] std::io::Error),
 }
 
@@ -64,11 +64,9 @@ impl DeliveryError {
     pub fn refusal(&self) -> Refusal {
         match self {
             Self::Refused(refusal) => refusal.clone(),
-            Self::Mail(MailError::OverQuota { .. }) => {
-                Refusal::new(452, (4, 2, 2), "the mailbox is full, try again later")
-            }
+            Self::Mail(MailError::OverQuota { .. }) => Refusal::new(452, (4, 2, 2), "Mailbox full, try again later"),
             Self::Store(StoreError::Full) | Self::Mail(MailError::Store(StoreError::Full)) => {
-                Refusal::new(452, (4, 3, 1), "the server has no room for mail at the moment, try again later")
+                Refusal::new(452, (4, 3, 1), "Insufficient system storage, try again later")
             }
             _ => Refusal::unavailable(),
         }

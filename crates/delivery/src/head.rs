@@ -88,7 +88,7 @@ impl Head {
             } else if is("from") {
                 let authors = typed::authors(&headers::unfold(field.value));
                 match authors {
-                    _ if head.has_from => head.from_problem = Some("there are several From fields".to_owned()),
+                    _ if head.has_from => head.from_problem = Some("it has several From fields".to_owned()),
                     Ok(authors) => head.from = authors,
                     Err(problem) => head.from_problem = Some(problem.to_string()),
                 }

@@ -1,4 +1,4 @@
-//! What must hold in the queue, checked by reading all of it: part of `holdfast verify`.
+//! The queue's consistency rules, checked by reading the whole queue: part of `holdfast verify`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,24 +40,24 @@ fn check_queue(snapshot: &Snapshot) -> Result<Vec<String>, StoreError> {
         match key.first() {
             Some(b'm') => match (message_key_id(&key), MessageRecord::decode(value)) {
                 (Some(id), Ok(record)) => drop(messages.insert(id, record)),
-                _ => found.add("a message record can not be decoded".to_owned()),
+                _ => found.add("a message record can't be decoded".to_owned()),
             },
             Some(b'l') => match (leg_key_id(&key), LegRecord::decode(value)) {
                 (Some(id), Ok(record)) => drop(legs.insert(id, record)),
-                _ => found.add("a leg record can not be decoded".to_owned()),
+                _ => found.add("a leg record can't be decoded".to_owned()),
             },
             Some(b'd') => match due_key_parts(&key) {
                 Some((destination, due_ms, leg)) => drop(due.insert((leg, destination.to_owned(), due_ms))),
-                None => found.add("a due entry can not be decoded".to_owned()),
+                None => found.add("a due entry can't be decoded".to_owned()),
             },
             Some(b'x') => match deadline_key_parts(&key) {
                 Some((when, id)) => drop(deadlines.insert((id, when))),
-                None => found.add("a deadline can not be decoded".to_owned()),
+                None => found.add("a deadline can't be decoded".to_owned()),
             },
             Some(b's') if key.len() == 9 => {}
             // References to bodies, which the store itself checks.
             Some(0xFF) => {}
-            _ => found.add("a key that is none of the queue's".to_owned()),
+            _ => found.add("an unknown key in the queue".to_owned()),
         }
     }
     for (leg_id, leg) in &legs {
@@ -70,7 +70,7 @@ fn check_queue(snapshot: &Snapshot) -> Result<Vec<String>, StoreError> {
             found.add(format!("{name} has no recipients"));
         }
         if leg_id.leg >= message.next_leg {
-            found.add(format!("{name} has a number that was not given out yet"));
+            found.add(format!("{name} has a number that was never assigned"));
         }
         let entry = due.take(&(*leg_id, leg.destination.clone(), leg.due_ms));
         if entry.is_some() == message.held {
@@ -96,7 +96,7 @@ fn check_queue(snapshot: &Snapshot) -> Result<Vec<String>, StoreError> {
         }
     }
     for (id, _) in &deadlines {
-        found.add(format!("a deadline of message {id} is left over"));
+        found.add(format!("message {id} no longer exists, but has a deadline"));
     }
     Ok(found.finish())
 }

@@ -1,17 +1,17 @@
-//! Accepting, routing, queueing, retrying, bouncing: what happens to a message between the door it came in by and the
-//! mailbox or server it goes to.
+//! Accepting, routing, queueing, retrying, bouncing: the path of a message from the listener to the mailbox or the
+//! remote server.
 //!
-//! * [`Delivery::rcpt`], [`Delivery::incoming`]: a door gives a message in; one commit files it to local recipients
-//!   and queues it for the others.
-//! * [`Delivery::submit`]: Send is pressed; the same key sends once.
-//! * [`Delivery::run`]: works the queue off, until told to stop.
-//! * `queue_*`: the queue for an operator.
+//! * [`Delivery::rcpt`], [`Delivery::incoming`]: a protocol crate submits a message; one commit files it to local
+//!   recipients and queues it for the others.
+//! * [`Delivery::submit`]: a user presses Send; the same key sends only once.
+//! * [`Delivery::run`]: processes the queue until cancelled.
+//! * `queue_*`: queue management for the operator.
 //!
-//! What this crate must never do: say that a message was taken before it is durable; forget one without telling its
-//! sender; send a report about a report; connect to itself; put one recipient's address where another sees it.
+//! What this crate must never do: report a message as accepted before it is durable; lose one without telling its
+//! sender; send a report about a report; connect to itself; reveal one recipient's address to another.
 //!
-//! Start reading at [`Incoming::finish`] for the way in, `schema` for what is stored, `runner` and `attempt` for the way
-//! out, `outbound` for talking to other servers.
+//! Start reading at [`Incoming::finish`] for incoming mail, `schema` for the stored records, `runner` and `attempt` for
+//! outgoing mail, `outbound` for connections to other servers.
 
 mod accept;
 mod access_notice;
@@ -163,7 +163,7 @@ impl Delivery {
         match SystemResolver::new() {
             Ok(resolver) => Arc::new(resolver),
             Err(error) => {
-                tracing::error!(%error, "no DNS: mail for other domains waits in the queue");
+                tracing::error!(%error, "DNS is not available: mail for other domains waits in the queue");
                 Arc::new(outbound::resolve::NoResolver(error))
             }
         }

@@ -1,7 +1,7 @@
-//! Sending to other servers: whom to ask, how to talk, what the answers mean.
+//! Sending to other servers: choosing hosts, speaking SMTP, interpreting replies.
 //!
-//! [`transaction`] and [`reply`] know the protocol without sockets; [`connection`] carries it over TCP and TLS;
-//! [`hosts`] and [`resolve`] find out where to connect; [`pool`] keeps connections for the next message.
+//! [`transaction`] and [`reply`] implement the protocol without sockets; [`connection`] carries it over TCP and TLS;
+//! [`hosts`] and [`resolve`] find the hosts to connect to; [`pool`] keeps connections for the next message.
 
 pub mod attempt;
 pub mod connection;

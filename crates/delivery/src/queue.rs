@@ -1,5 +1,5 @@
-//! The queue's records: put in, taken up, settled. All functions work within one commit, so that a message is always
-//! whole: its record, its legs, their due entries, its deadline and its hold on the body.
+//! The queue's records: adding, claiming and settling. All functions work within one commit, so that a message is
+//! always complete: its record, its legs, their due entries, its deadline and its reference to the body.
 
 use prost::Message as _;
 use store::{BodyId, Order, Read, RealmId, Tx};
@@ -250,7 +250,7 @@ fn put_due(tx: &mut Tx<'_>, leg_id: LegId, record: &LegRecord, message_record: &
 }
 
 fn damaged(what: &str, error: &prost::DecodeError) -> DeliveryError {
-    DeliveryError::Damaged(format!("{what} can not be decoded: {error}"))
+    DeliveryError::Damaged(format!("{what} can't be decoded: {error}"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a message in the queue is known by.
+//! The id of a message in the queue.
 
 use std::fmt;
 use std::str::FromStr;
@@ -46,7 +46,7 @@ impl fmt::Display for QueueId {
 
 /// The text is not a queue id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a queue id: it has 13 letters and digits, as `holdfast queue list` shows them")]
+#[error("not a queue id: expected 13 letters and digits, as shown by `holdfast queue list`")]
 pub struct ParseQueueIdError;
 
 impl FromStr for QueueId {

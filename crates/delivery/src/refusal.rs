@@ -1,4 +1,4 @@
-//! Why a recipient or a message is not taken, in SMTP's own words.
+//! Refusals of a recipient or a message, as SMTP replies.
 
 use std::fmt;
 
@@ -33,15 +33,15 @@ impl Refusal {
     }
 
     pub(crate) fn no_such_address(address: &impl fmt::Display) -> Self {
-        Self::new(550, (5, 1, 1), format!("<{address}>: no such address here"))
+        Self::new(550, (5, 1, 1), format!("<{address}>: Recipient address rejected: no such address here"))
     }
 
     pub(crate) fn relaying_denied(address: &impl fmt::Display) -> Self {
-        Self::new(550, (5, 7, 1), format!("<{address}>: relaying denied, sign in to send mail to other places"))
+        Self::new(550, (5, 7, 1), format!("<{address}>: Relay access denied; sign in to send mail to other domains"))
     }
 
     pub(crate) fn mailbox_full(address: &impl fmt::Display) -> Self {
-        Self::new(452, (4, 2, 2), format!("<{address}>: this mailbox is full, try again later"))
+        Self::new(452, (4, 2, 2), format!("<{address}>: Mailbox full, try again later"))
     }
 
     pub(crate) fn address_not_usable(address: &impl fmt::Display, why: &str) -> Self {
@@ -49,36 +49,44 @@ impl Refusal {
     }
 
     pub(crate) fn sender_not_yours(address: &impl fmt::Display) -> Self {
-        Self::new(550, (5, 7, 1), format!("you may not send as <{address}>"))
+        Self::new(
+            550,
+            (5, 7, 1),
+            format!("<{address}>: Sender address rejected: it doesn't belong to the account you signed in with"),
+        )
     }
 
     pub(crate) fn author_not_understood(why: &str) -> Self {
-        Self::new(550, (5, 6, 0), format!("the message needs one From field with your address: {why}"))
+        Self::new(550, (5, 6, 0), format!("Message rejected: it needs exactly one From field with your address: {why}"))
     }
 
     pub(crate) fn header_too_long(limit: usize) -> Self {
-        Self::new(550, (5, 6, 0), format!("the header of the message is longer than {limit} bytes"))
+        Self::new(550, (5, 6, 0), format!("Message header too large: the limit is {limit} bytes"))
     }
 
     pub(crate) fn too_many_hops(hops: usize) -> Self {
-        Self::new(554, (5, 4, 6), format!("the message went through {hops} servers already: a mail loop"))
+        Self::new(554, (5, 4, 6), format!("Too many hops: mail loop detected, the message has passed {hops} servers"))
     }
 
     pub(crate) fn too_large(limit: u64) -> Self {
-        Self::new(552, (5, 3, 4), format!("the message is larger than {limit} bytes, the most that is taken here"))
+        Self::new(552, (5, 3, 4), format!("Message size exceeds the limit of {limit} bytes"))
     }
 
     pub(crate) fn too_many_recipients(limit: usize) -> Self {
-        Self::new(452, (4, 5, 3), format!("more than {limit} recipients: send the rest in another message"))
+        Self::new(
+            452,
+            (4, 5, 3),
+            format!("Too many recipients: the limit is {limit}; send the rest in another message"),
+        )
     }
 
     pub(crate) fn no_recipients() -> Self {
-        Self::new(554, (5, 5, 1), "no valid recipients")
+        Self::new(554, (5, 5, 1), "No valid recipients")
     }
 
     /// What is said when the store can not take mail at the moment.
     pub(crate) fn unavailable() -> Self {
-        Self::new(451, (4, 3, 0), "the server can not take mail at the moment, try again later")
+        Self::new(451, (4, 3, 0), "Temporary server error: mail can't be accepted at the moment, try again later")
     }
 }
 
@@ -96,7 +104,10 @@ mod tests {
     #[test]
     fn a_refusal_is_always_one_line() {
         let refusal = Refusal::no_such_address(&"a\r\n250 fine@b.example");
-        assert_eq!(refusal.to_string(), "550 5.1.1 <a  250 fine@b.example>: no such address here");
+        assert_eq!(
+            refusal.to_string(),
+            "550 5.1.1 <a  250 fine@b.example>: Recipient address rejected: no such address here"
+        );
         assert!(!refusal.is_temporary());
         assert!(Refusal::unavailable().is_temporary());
     }

@@ -118,26 +118,26 @@ impl Delivery {
             return Ok(None);
         }
         if original.from.is_empty() {
-            tracing::warn!(id = %original_id, recipients = wanted.len(), "a report can not be delivered and is dropped");
+            tracing::warn!(id = %original_id, recipients = wanted.len(), "dropping a bounce that can't be delivered");
             metrics::counter!("holdfast_delivery_double_bounces_total").increment(1);
             return Ok(None);
         }
         let Ok(to) = EmailAddress::parse(&original.from) else {
-            tracing::warn!(id = %original_id, "the sender's address can not be read: nobody is told");
+            tracing::warn!(id = %original_id, "can't send a bounce: could not read the sender's address");
             return Ok(None);
         };
         let place = match self.lookup(&to) {
             Ok(Some(account)) if !self.is_quarantined(account) => Place::Here(account),
             Ok(_) => Place::Queue,
             Err(refusal) if !refusal.is_temporary() => {
-                tracing::warn!(id = %original_id, sender = %to, "the sender is no address here any more: nobody is told");
+                tracing::warn!(id = %original_id, sender = %to, "can't send a bounce: the sender's address no longer exists here");
                 return Ok(None);
             }
             Err(_) => Place::Queue,
         };
         let is_ours = matches!(self.lookup(&to), Ok(Some(_)) | Err(_));
         if !is_ours && original.account.is_none() && !self.may_report(original, &to) {
-            tracing::warn!(id = %original_id, sender = %to, "too many reports within an hour: this one is not sent");
+            tracing::warn!(id = %original_id, sender = %to, "not sending a bounce: too many within an hour");
             metrics::counter!("holdfast_delivery_reports_withheld_total").increment(1);
             return Ok(None);
         }
@@ -228,7 +228,7 @@ impl Delivery {
         // A body that can not be read must not keep the sender from being told.
         let returned = QueuedBody::outgoing(&self.inner.store, original).and_then(|body| body.start(limit));
         let returned = returned.unwrap_or_else(|error| {
-            tracing::error!(%error, "a message to be returned can not be read");
+            tracing::error!(%error, "could not read a message to return in a bounce");
             Vec::new()
         });
         let returned = if is_strange { naming_fields(&returned) } else { returned };

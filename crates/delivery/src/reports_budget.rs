@@ -1,5 +1,5 @@
-//! How many reports about mail from strangers go out: their sender may be forged, and then a report is mail that nobody
-//! asked for, from us.
+//! Limits on reports about incoming mail: its sender may be forged, and then a report is unwanted mail from this
+//! server.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! Who may send, and where each recipient is.
+//! Sender checks, and routing of recipients.
 
 use directory::{AccountId, Resolved};
 use mailkit::EmailAddress;
@@ -79,7 +79,7 @@ impl Delivery {
             Ok(_) => Ok(()),
             Err(error) => {
                 // The mailbox can not be read: what comes for it waits in the queue.
-                tracing::warn!(account = account.0, %error, "quota can not be read");
+                tracing::warn!(account = account.0, %error, "could not read the quota");
                 Ok(())
             }
         }
@@ -133,7 +133,7 @@ impl Delivery {
             Ok(route) => Some(route),
             // It was taken a moment ago. The queue will find out, and tell the sender.
             Err(refusal) if self.lookup(&recipient.address).is_ok_and(|found| found.is_some()) => {
-                tracing::debug!(%refusal, "recipient goes to the queue");
+                tracing::debug!(%refusal, "recipient is delivered through the queue");
                 None
             }
             Err(refusal) => return Err(refusal.into()),
@@ -158,6 +158,6 @@ fn record_of(recipient: &Recipient) -> RecipientRecord {
 }
 
 fn unavailable(error: &dyn std::fmt::Display) -> Refusal {
-    tracing::error!(%error, "the directory can not be read");
+    tracing::error!(%error, "could not read the directory");
     Refusal::unavailable()
 }

@@ -1,4 +1,4 @@
-//! Works the queue off: finds what is due, begins attempts, looks at deadlines, until told to stop.
+//! Processes the queue: finds due legs, starts attempts, checks deadlines, until cancelled.
 
 mod agenda;
 
@@ -145,7 +145,7 @@ impl Runner {
     /// Look through the whole queue. What can not be read is tried again with the next look.
     fn scan(&mut self) {
         if let Err(error) = self.find_destinations() {
-            tracing::error!(%error, "the queue can not be read");
+            tracing::error!(%error, "could not read the queue");
         }
     }
 
@@ -162,7 +162,7 @@ impl Runner {
             let Some(row) = snapshot.range(queue::QUEUE, range, Order::Ascending)?.next() else { break };
             let (key, _) = row?;
             let Some((destination, due_ms, _)) = schema::due_key_parts(&key) else {
-                tracing::error!("an entry of the queue makes no sense and is passed over: run `holdfast verify`");
+                tracing::error!("skipping an invalid queue entry: run `holdfast verify`");
                 from = [&key, [0].as_slice()].concat();
                 continue;
             };
@@ -237,7 +237,7 @@ impl Runner {
                     }
                 }
                 Err(error) => {
-                    tracing::error!(%error, destination = &*destination, "the queue can not be read");
+                    tracing::error!(%error, destination = &*destination, "could not read the queue");
                     self.agenda.note(&destination, now_ms + 60_000);
                 }
             }
@@ -318,7 +318,7 @@ impl Runner {
         let id = match ended {
             Ok((id, ())) => id,
             Err(error) => {
-                tracing::error!(%error, "a delivery attempt broke off");
+                tracing::error!(%error, "a delivery attempt was interrupted");
                 error.id()
             }
         };
@@ -368,7 +368,7 @@ impl Runner {
         let all = async { while self.attempts.join_next().await.is_some() {} };
         if tokio::time::timeout(GRACE, all).await.is_err() {
             // Their legs are due still: they are attempted again after the next start.
-            tracing::warn!(left = self.attempts.len(), "delivery attempts broken off by shutdown");
+            tracing::warn!(left = self.attempts.len(), "shutdown interrupted delivery attempts");
             self.attempts.shutdown().await;
         }
         if self.looking {

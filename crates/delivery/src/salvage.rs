@@ -1,4 +1,4 @@
-//! What a queue held, from records any of which may be missing; and putting it into the queue here.
+//! Recovers a queue from records any of which may be missing, and adds its messages to this queue.
 
 use std::collections::BTreeMap;
 
@@ -136,7 +136,7 @@ impl Delivery {
         let now_ms = tx.now_ms();
         let legs: Vec<LegRecord> = message.legs.iter().filter_map(|leg| begun_anew(leg, now_ms)).collect();
         if legs.is_empty() {
-            return Err(DeliveryError::Damaged(format!("message {}: its recipients are not known", message.id)));
+            return Err(DeliveryError::Damaged(format!("message {}: its recipients are unknown", message.id)));
         }
         let times = self.new_record(message.record.created_ms, now_ms);
         let record = MessageRecord {

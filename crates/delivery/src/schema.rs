@@ -1,25 +1,25 @@
-//! What is stored: the keys and records of the queue realm, and of delivery's part of an account's realm.
+//! The stored keys and records of the queue realm, and of delivery's part of an account's realm.
 //!
 //! Queue realm (`RealmId::QUEUE`), all of it delivery's:
 //!
 //! | key | value |
 //! |---|---|
 //! | `m` id | [`MessageRecord`]: a message, its envelope, its body |
-//! | `l` id leg | [`LegRecord`]: the recipients of that message at one destination, and how it went so far |
+//! | `l` id leg | [`LegRecord`]: the recipients of that message at one destination, and their state |
 //! | `d` destination NUL due id leg | [`DueRecord`]: when the leg is to be tried; absent while the message is held |
-//! | `s` id | empty: a message that was salvaged from another queue; stays when it has left, so that it comes in once |
+//! | `s` id | empty: a message salvaged from another queue; kept after it was delivered, so that it is added only once |
 //! | `x` when id | empty: when the message is to be looked at for a delay warning or expiry; absent while held |
 //!
 //! Account realm, first byte `0x40`:
 //!
 //! | key | value |
 //! |---|---|
-//! | `0x40 r` key | [`ReceiptRecord`]: a Send and what it led to |
-//! | `0x40 t` when key | empty: when the receipt may be forgotten |
+//! | `0x40 r` key | [`ReceiptRecord`]: a Send and its result |
+//! | `0x40 t` when key | empty: when the receipt can be deleted |
 //!
-//! Numbers in keys are big-endian, times are milliseconds since 1970 UTC. A leg is under way exactly if
-//! `LegRecord::attempt_token` is not zero; its due entry stays until the result is recorded, so that an attempt cut
-//! short by a crash is made again.
+//! Numbers in keys are big-endian, times are milliseconds since 1970 UTC. A leg is in progress exactly if
+//! `LegRecord::attempt_token` is not zero; its due entry stays until the result is recorded, so that an attempt
+//! interrupted by a crash is made again.
 
 use crate::{Notify, QueueId, Ret};
 

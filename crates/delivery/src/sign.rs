@@ -14,7 +14,7 @@ impl Delivery {
             Ok(Some(found)) if !found.dkim.is_empty() => found.dkim,
             Ok(_) => return Vec::new(),
             Err(error) => {
-                tracing::error!(domain, %error, "the DKIM keys can not be read: the message goes out unsigned");
+                tracing::error!(domain, %error, "could not read the DKIM keys: sending the message unsigned");
                 return Vec::new();
             }
         };
@@ -30,7 +30,7 @@ impl Delivery {
         match signed {
             Ok(lines) => lines.into_bytes(),
             Err(error) => {
-                tracing::error!(domain, %error, "DKIM signing failed: the message goes out unsigned");
+                tracing::error!(domain, %error, "DKIM signing failed: sending the message unsigned");
                 metrics::counter!("holdfast_delivery_unsigned_total").increment(1);
                 Vec::new()
             }

@@ -141,7 +141,7 @@ impl Delivery {
         let _claims = self.inner.claims.claim_all(legs.iter().map(|(leg, _)| *leg)).ok_or(DeliveryError::TooLate)?;
         let (this, key) = (self.clone(), idempotency_key.to_vec());
         let cancelled = self.inner.store.transact(move |tx| this.cancel_in(tx, account, &key)).await?;
-        tracing::info!(id = %cancelled.id, account = account.0, "submission taken back");
+        tracing::info!(id = %cancelled.id, account = account.0, "submission recalled");
         Ok(cancelled)
     }
 
@@ -379,7 +379,7 @@ impl Delivery {
             return Err(Refusal::author_not_understood(problem).into());
         }
         if head.from.is_empty() {
-            return Err(Refusal::author_not_understood("there is none").into());
+            return Err(Refusal::author_not_understood("it has none").into());
         }
         for author in &head.from {
             if authors == Authors::Own || self.is_in_our_domain(author)? {
@@ -409,7 +409,7 @@ struct Rest {
 
 fn check_key(key: &[u8]) -> Result<()> {
     if key.is_empty() || key.len() > MAX_IDEMPOTENCY_KEY_BYTES {
-        let text = format!("an idempotency key has 1 to {MAX_IDEMPOTENCY_KEY_BYTES} bytes");
+        let text = format!("An idempotency key must have 1 to {MAX_IDEMPOTENCY_KEY_BYTES} bytes");
         return Err(Refusal::new(554, (5, 5, 4), text).into());
     }
     Ok(())

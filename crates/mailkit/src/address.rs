@@ -73,7 +73,7 @@ pub enum AddressError {
     #[error("put < and > around the address")]
     Brackets,
     /// In a list: words behind an address.
-    #[error("there is something behind the address")]
+    #[error("there is extra text after the address")]
     Behind,
     /// A list that is longer than is read.
     #[error("there are too many entries")]
@@ -137,7 +137,7 @@ impl EmailAddress {
             return Err(AddressError::TooLong);
         }
         if self.local.split('.').any(str::is_empty) {
-            return Err(AddressError::Local("a dot at an end, or two in a row"));
+            return Err(AddressError::Local("it starts or ends with a dot, or has two dots in a row"));
         }
         normal_domain(&self.domain).map(drop)
     }
@@ -182,7 +182,7 @@ pub fn normal_domain(domain: &str) -> Result<String, AddressError> {
     let ascii = domain_with(domain, AsciiDenyList::STD3)?;
     let is_host = domain.starts_with('[') || ascii.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
     if !is_host || domain.ends_with('.') {
-        return Err(AddressError::Domain("it is no host name"));
+        return Err(AddressError::Domain("it isn't a host name"));
     }
     Ok(ascii)
 }
@@ -203,14 +203,14 @@ fn domain_with(domain: &str, denied: AsciiDenyList) -> Result<String, AddressErr
     }
     if let Some(literal) = domain.strip_prefix('[') {
         let literal = literal.strip_suffix(']').ok_or(AddressError::Domain("its bracket is not closed"))?;
-        return address_literal(literal).ok_or(AddressError::Domain("it is no address literal"));
+        return address_literal(literal).ok_or(AddressError::Domain("it isn't an address literal"));
     }
     // The conversion drops some characters without a trace; an address must not change its meaning silently.
     if domain.chars().any(|c| forbidden(c).is_some() || c.is_whitespace()) {
         return Err(AddressError::Domain("it has a character that is not allowed"));
     }
     let ascii = Uts46::new().to_ascii(domain.as_bytes(), denied, Hyphens::CheckFirstLast, DnsLength::Verify);
-    let ascii = ascii.map_err(|_| AddressError::Domain("it is no host name"))?;
+    let ascii = ascii.map_err(|_| AddressError::Domain("it isn't a host name"))?;
     if ascii.len() > MAX_DOMAIN_BYTES {
         return Err(AddressError::TooLong);
     }
@@ -279,7 +279,7 @@ fn unquoted_local(text: &str) -> Result<(String, &str), AddressError> {
             }
             '\\' => match chars.next() {
                 Some((_, escaped)) if matches!(escaped, ' '..='~') => local.push(escaped),
-                _ => return Err(AddressError::Local("it escapes what can not be escaped")),
+                _ => return Err(AddressError::Local("it has an invalid escape sequence")),
             },
             c => local.push(c),
         }

@@ -1,9 +1,9 @@
-//! Address lists that others wrote, read tolerantly (RFC 5322 section 3.4 with its obsolete forms, and worse): the one
-//! reader for header fields.
+//! Tolerant parser for address lists in received header fields (RFC 5322 section 3.4 with its obsolete forms, and
+//! worse).
 //!
-//! What it goes by, in this order: `<...>` is the address, and what is before it the name, whatever is in it, back to the
-//! last entry that is complete; an encoded-word or a quoted string is one token; a colon begins a group only if its `;`
-//! is there; without `<...>` what has an `@` is the address. An entry in which no address can be found keeps its text,
+//! Its rules, in this order: `<...>` is the address, and the text before it is the name, whatever it contains, back to
+//! the last complete entry; an encoded-word or a quoted string is one token; a colon starts a group only if its `;`
+//! exists; without `<...>` the part with an `@` is the address. An entry without a recognizable address keeps its text,
 //! without a host.
 
 mod lexer;

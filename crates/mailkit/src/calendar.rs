@@ -1,4 +1,4 @@
-//! What an invitation says (RFC 5545, RFC 5546): what, when, where, who.
+//! The contents of an invitation (RFC 5545, RFC 5546): what, when, where, who.
 
 use std::fmt::Write as _;
 

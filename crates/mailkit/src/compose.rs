@@ -105,7 +105,7 @@ impl Draft {
         if !is_id(&self.message_id) {
             return Err(ComposeError::Field {
                 field: "the Message-ID",
-                reason: "it is empty, or has a character that an id can not have",
+                reason: "it is empty or has a character that is not allowed",
             });
         }
         let mut message = MessageBuilder::new()

@@ -1,12 +1,12 @@
-//! Styles of strangers: what is read of them, token by token, and written anew.
+//! CSS of untrusted mail: parsed token by token and rewritten.
 //!
-//! Nothing is judged by its letters. A style is tokenised as browsers do it (strings, escapes, comments, addresses,
-//! functions, blocks: cssparser, which came out of a browser), each token is looked at, and what is kept is written out of the
-//! tokens, in one way that can't be misread. So an address hidden by an escape, a comment or a quotation mark is an address like
-//! any other, and none is ever written: not `url()`, not `image-set()`, not `@import`, `@font-face` or `src()`.
+//! Nothing is decided by matching text. A style is tokenized as in browsers (strings, escapes, comments, addresses,
+//! functions, blocks: cssparser, which comes from a browser), each token is checked, and the kept tokens are written
+//! again in one unambiguous form. So an address hidden by an escape, a comment or a quotation mark is recognized like
+//! any other, and no address is ever written: not `url()`, not `image-set()`, not `@import`, `@font-face` or `src()`.
 //!
-//! [`value`] keeps values, [`declarations`] lists of them, [`sheet`] the content of `<style>`; [`colour`] knows what
-//! colours are, and [`cascade`] guesses what applies to an element.
+//! [`value`] handles values, [`declarations`] lists of them, [`sheet`] the content of `<style>`; [`colour`] parses
+//! colours, and [`cascade`] estimates what applies to an element.
 
 pub(crate) mod cascade;
 pub(crate) mod colour;

@@ -1,4 +1,4 @@
-//! What a reader page needs of a message.
+//! The parts of a message that a reader page needs.
 
 use crate::calendar;
 use crate::files::{self, in_place};

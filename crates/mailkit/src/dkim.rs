@@ -67,7 +67,7 @@ impl std::fmt::Debug for SigningKey {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DkimError {
     /// The key can not be used.
-    #[error("the DKIM key for selector {selector} can not be used: {reason}")]
+    #[error("the DKIM key for selector {selector} can't be used: {reason}")]
     Key {
         /// The selector.
         selector: String,
@@ -75,7 +75,7 @@ pub enum DkimError {
         reason: String,
     },
     /// The message could not be signed.
-    #[error("the message could not be signed: {0}")]
+    #[error("could not sign the message: {0}")]
     Sign(String),
 }
 
@@ -219,7 +219,7 @@ fn key_error(selector: &str, reason: &str) -> DkimError {
 pub fn sign(raw: &[u8], keys: &[SigningKey], domain: &str) -> Result<String, DkimError> {
     let usable = !domain.is_empty() && domain.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
     if !usable {
-        return Err(DkimError::Sign(format!("{domain:?} is no domain")));
+        return Err(DkimError::Sign(format!("{domain:?} is not a valid domain")));
     }
     let raw = without_trailing_blanks(raw);
     let mut out = String::new();

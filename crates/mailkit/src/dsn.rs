@@ -121,7 +121,7 @@ impl Report<'_> {
 
     fn header(&self, boundary: &str) -> String {
         let subject = match self.worst() {
-            Action::Failed => "Not delivered: your message could not be delivered",
+            Action::Failed => "Undelivered: your message could not be delivered",
             Action::Delayed => "Delayed: your message has not been delivered yet",
             _ => "Delivered: your message has been delivered",
         };
@@ -159,17 +159,20 @@ impl Report<'_> {
         let mut out = format!("This is the mail system at {}.\r\n", one_line(self.reporting_mta, 255));
         let subject = headers::value(self.original, "subject").map(|subject| headers::decode_text(&subject));
         if let Some(subject) = subject.filter(|subject| !subject.trim().is_empty()) {
-            let _ = write!(out, "\r\nThe subject of your message: {}\r\n", one_line(&subject, MAX_SUBJECT_BYTES));
+            let _ = write!(out, "\r\nSubject of your message: {}\r\n", one_line(&subject, MAX_SUBJECT_BYTES));
         }
         for (action, text) in [
             (Action::Failed, "Your message could not be delivered to:"),
             (
                 Action::Delayed,
-                "Your message has not been delivered yet. There is nothing you need to do: we keep trying. To:",
+                "Your message has not been delivered yet. You don't need to do anything: this server keeps trying. Recipients:",
             ),
             (Action::Delivered, "Your message has been delivered to:"),
-            (Action::Relayed, "Your message has been passed on to a system that does not report further, for:"),
-            (Action::Expanded, "Your message has been passed on to several people by:"),
+            (
+                Action::Relayed,
+                "Your message has been relayed to a server that doesn't send delivery confirmations, for:",
+            ),
+            (Action::Expanded, "Your message has been forwarded to several people by:"),
         ] {
             let mut recipients = self.recipients.iter().filter(|r| r.action == action).peekable();
             if recipients.peek().is_none() {
@@ -190,7 +193,7 @@ impl Report<'_> {
                     }
                 }
                 if let Some(until) = recipient.will_retry_until_ms {
-                    let _ = write!(out, "    We keep trying until {}.\r\n", date::format(until));
+                    let _ = write!(out, "    This server keeps trying until {}.\r\n", date::format(until));
                 }
             }
         }
@@ -399,6 +402,6 @@ mod tests {
         let delayed =
             RecipientReport { action: Action::Delayed, will_retry_until_ms: Some(1_795_445_410_000), ..failed() };
         assert!(parse(&build(std::slice::from_ref(&delayed), ORIGINAL, false)).subject.starts_with("Delayed"));
-        assert!(parse(&build(&[delayed, failed()], ORIGINAL, false)).subject.starts_with("Not delivered"));
+        assert!(parse(&build(&[delayed, failed()], ORIGINAL, false)).subject.starts_with("Undelivered"));
     }
 }

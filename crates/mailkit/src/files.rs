@@ -1,7 +1,7 @@
-//! The files of a message: one list, which the page, the mark in lists, forwarding, downloads and searches all ask.
+//! The attachments of a message: one list that the page, the mark in lists, forwarding, downloads and searches all use.
 //!
-//! The rule: whatever the page does not itself show is a file, wherever it lies and whatever its disposition says
-//! (RFC 2183 section 2.1: `inline` is a wish about presentation; RFC 8621 section 4.1.4).
+//! The rule: everything that the page does not show itself is a file, no matter where it is and what its disposition
+//! says (RFC 2183 section 2.1: `inline` is a request about presentation; RFC 8621 section 4.1.4).
 
 use std::collections::HashSet;
 use std::ops::Range;

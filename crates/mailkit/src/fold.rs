@@ -1,8 +1,8 @@
-//! Folding text so that two spellings of the same words compare equal.
+//! Folding of text, so that two spellings of the same words compare equal.
 //!
-//! There are two foldings. [`casemap`] is for IMAP, where RFC 9051 §6.4.4 and RFC 5255 §4.4 fix what matches: case
-//! only. [`loose`] is for people who type words into a search field: it also disregards accents, width, ligatures,
-//! soft hyphens and how words were wrapped. Both are applied to the text and to what is looked for.
+//! There are two foldings. [`casemap`] is for IMAP, where RFC 9051 §6.4.4 and RFC 5255 §4.4 define matching: case only.
+//! [`loose`] is for people who type words into a search field: it also ignores accents, width, ligatures, soft hyphens
+//! and line breaks. Both are applied to the text and to the search words.
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 

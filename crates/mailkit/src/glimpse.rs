@@ -1,4 +1,4 @@
-//! What one sees of HTML at a glance, for previews: blocks apart, what is hidden left out. In one pass, without layout.
+//! A text preview of HTML: blocks separated, hidden content omitted. One pass, without layout.
 
 use crate::html;
 

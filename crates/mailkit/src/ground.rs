@@ -1,8 +1,9 @@
-//! Text keeps a ground on which it can be read.
+//! Keeps text readable when its background picture is not loaded.
 //!
-//! Pictures behind text are never loaded. Where such a picture was all the ground that light text had, the text would be light
-//! on white: the element gets a plain ground instead, dark or light as the text on it needs. What was given a colour of
-//! its own keeps it, and what was meant not to be seen (white on white) stays unseen: only lost grounds are made up for.
+//! Background pictures are never loaded. If light text had only such a picture as its background, it would be light on
+//! white: the element then gets a plain dark or light background, as its text needs. Elements with their own colour
+//! keep it, and text that was meant to be invisible (white on white) stays invisible: only lost backgrounds are
+//! replaced.
 
 use std::borrow::Cow;
 

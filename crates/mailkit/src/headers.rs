@@ -1,7 +1,7 @@
 //! Header fields of a raw header block: finding, unfolding, choosing.
 //!
-//! A header block ends at the first empty line (`CRLF` or a bare `LF`); nothing else is asked of it. Lines that are no
-//! field, such as an mbox `From ` line or binary junk, are passed over.
+//! A header block ends at the first empty line (`CRLF` or a bare `LF`); there are no other requirements. Lines that are
+//! not fields, such as an mbox `From ` line or binary junk, are skipped.
 
 use std::ops::Range;
 

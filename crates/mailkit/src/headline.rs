@@ -1,4 +1,4 @@
-//! What most searches look at, read from the stored record without all the rest.
+//! The fields used by most searches, read from the stored record without the rest.
 
 use prost::Message as _;
 use prost::bytes::Bytes;

@@ -1,9 +1,9 @@
-//! HTML of strangers, made harmless.
+//! Sanitizes untrusted HTML.
 //!
-//! An allow-list (ammonia) decides on tags and attributes; styles, those in `<style>` among them, are read token by token
-//! and written anew ([`crate::css`]), so nothing in them can load, cover or script anything; addresses are looked at
-//! ([`crate::meant`]). The result is still to be shown in a sandboxed frame under a strict content security policy: one
-//! wall may have a hole, two not in the same place.
+//! An allow-list (ammonia) decides on tags and attributes; styles, including those in `<style>`, are parsed token by
+//! token and rewritten ([`crate::css`]), so nothing in them can load, cover or script anything; addresses are checked
+//! ([`crate::meant`]). The result must still be shown in a sandboxed frame under a strict content security policy: one
+//! layer may have a hole, but hardly two in the same place.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

@@ -1,5 +1,5 @@
-//! Which parts of a message are its text, which are files, and which belong to another part and are told of instead
-//! (the algorithm of RFC 8621 section 4.1.4, and what it leaves open).
+//! Decides which parts of a message are its text, which are files, and which are secondary parts that are only
+//! mentioned (the algorithm of RFC 8621 section 4.1.4, and the cases it leaves open).
 
 use crate::parsed::{Param, Parsed, Part};
 

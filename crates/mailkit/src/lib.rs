@@ -1,13 +1,13 @@
-//! Messages: parse, structure, build, clean HTML, addresses, DKIM, DSN.
+//! Messages: parse, structure, build, sanitize HTML, addresses, DKIM, DSN.
 //!
-//! Everything here is pure: bytes in, values out; no sockets, no storage, no clock of its own. Input comes from
-//! strangers, so every function takes any bytes whatever without panicking, works in linear time, and has named limits.
+//! Everything here is pure: bytes in, values out; no sockets, no storage, no clock. Input is untrusted, so every
+//! function accepts any bytes without panicking, works in linear time, and has named limits.
 //!
-//! Start reading at [`parse()`] and [`Parsed`], the record which is stored beside each message so that lists, IMAP
-//! `ENVELOPE` and `BODYSTRUCTURE` never parse again; then [`EmailAddress`], the only form in which an address enters
-//! the rest of the service.
+//! Start reading at [`parse()`] and [`Parsed`], the record that is stored with each message so that lists, IMAP
+//! `ENVELOPE` and `BODYSTRUCTURE` never parse it again; then [`EmailAddress`], the only form of an address in the rest
+//! of the service.
 //!
-//! This crate must never change a message that someone else wrote: it reads by byte offsets into the raw message.
+//! This crate must never change a message written by someone else: it reads by byte offsets into the raw message.
 
 pub mod address;
 mod addrlist;

@@ -1,7 +1,7 @@
-//! Web and mail addresses that stand in plain text.
+//! Web and mail addresses in plain text.
 //!
-//! One pass: what is looked at behind a trigger (`://`, `@`, `www.`) either becomes part of a link, and is not looked at
-//! again, or is of bounded length. So cost grows with the text, whatever stands in it.
+//! One pass: the text behind a trigger (`://`, `@`, `www.`) either becomes part of a link, and is not scanned again, or
+//! has a bounded length. So the cost is linear in the text, whatever it contains.
 
 use std::ops::Range;
 

@@ -1,7 +1,7 @@
-//! What an address in HTML mail was meant to be.
+//! Determines the intended target of a link in HTML mail.
 //!
-//! Mail has no page that relative addresses could be relative to; writers leave the scheme out, programs break lines
-//! within addresses. What can only have meant one place leads there. What would run something leads nowhere.
+//! Mail has no page for relative addresses; authors omit the scheme, and programs break lines within addresses. A link
+//! that can only mean one target leads there. A link that would run code leads nowhere.
 
 use url::Url;
 

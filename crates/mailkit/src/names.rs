@@ -1,4 +1,4 @@
-//! Names of files: what a stranger wrote, made fit for a page and a disk, or made up.
+//! File names: untrusted names made safe for a page and a disk, or generated.
 
 use crate::parsed::Part;
 use crate::words::decode_text_or;

@@ -1,7 +1,7 @@
-//! What is packed within a part: `winmail.dat`, opaquely signed messages, messages and files in another encoding.
+//! Contents packed within a part: `winmail.dat`, opaquely signed messages, messages and files in another encoding.
 //!
-//! All of it comes from strangers: containers are read up to [`MAX_CONTAINER_BYTES`], within each other up to
-//! [`MAX_NESTING`], and of each at most [`MAX_FILES`] files are given.
+//! All of it is untrusted: containers are read up to [`MAX_CONTAINER_BYTES`], nested up to [`MAX_NESTING`], and with at
+//! most [`MAX_FILES`] files each.
 
 mod cms;
 mod tnef;

@@ -1,4 +1,4 @@
-//! What putting messages in order takes (RFC 5256 SORT and THREAD), read from the stored record without all the rest.
+//! The fields needed for ordering messages (RFC 5256 SORT and THREAD), read from the stored record without the rest.
 
 use prost::Message as _;
 use prost::bytes::Bytes;

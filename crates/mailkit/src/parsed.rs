@@ -1,8 +1,8 @@
-//! What is known of a message without reading it again: the stored record.
+//! The stored record of a message: everything needed without reading the message again.
 //!
-//! All offsets are bytes from the start of the raw message. Header values are kept raw (unfolded, otherwise as sent:
-//! encoded-words stay encoded, 8-bit bytes stay) because that is what IMAP wants; `subject`, `from`, `to` … are their
-//! decoded forms for people.
+//! All offsets are bytes from the start of the raw message. Header values are raw (unfolded, otherwise as sent:
+//! encoded-words stay encoded, 8-bit bytes stay) because IMAP needs them so; `subject`, `from`, `to` … are the decoded
+//! forms for people.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! Base subjects (RFC 5256 section 2.1): what is left when `Re:`, `Fwd:` and `[list]` are taken away.
+//! Base subjects (RFC 5256 section 2.1): the subject without `Re:`, `Fwd:` and `[list]`.
 
 /// Reply and forward prefixes in the languages of common mail programs, lower-case.
 const PREFIXES: &[&str] = &[

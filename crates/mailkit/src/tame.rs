@@ -1,10 +1,10 @@
-//! Bringing HTML into a shape on which no later step can be made to work hard.
+//! Normalizes HTML so that no later step can be made to work hard.
 //!
-//! HTML parsers recover from anything, and some recoveries cost time with the square of the nesting or of the number
-//! of attributes: a message of 300 KB could keep a processor busy for a minute. So HTML is first rewritten, in one
-//! linear pass, into tags that are closed in order, nested no deeper than [`MAX_NESTING`], with few attributes, quoted.
-//! Comments, and elements whose content is no text of the message, go. Nothing here makes HTML safe: that is
-//! [`crate::html::clean`]'s duty.
+//! HTML parsers recover from anything, and some recoveries take quadratic time in the nesting or in the number of
+//! attributes: a message of 300 KB could keep a processor busy for a minute. So HTML is first rewritten, in one linear
+//! pass, into tags that are closed in order, nested no deeper than [`MAX_NESTING`], with few attributes, quoted.
+//! Comments, and elements whose content is not text of the message, are removed. This does not make HTML safe: that is
+//! [`crate::html::clean`]'s task.
 
 use crate::css::sheet::MAX_SHEET_BYTES;
 

@@ -1,7 +1,8 @@
-//! Addresses that people type or paste: the strict reader. And the From field of a message that someone signed in gives in.
+//! Addresses that people type or paste: the strict parser. Also for the From field of messages from authenticated
+//! clients.
 //!
-//! It takes what people copy out of mail programs, and nothing that could be meant otherwise: an entry that is not wholly
-//! understood is named as wrong, never read as another address.
+//! It accepts what people copy from mail apps, and nothing ambiguous: an entry that is not fully understood is reported
+//! as wrong, never read as another address.
 
 use std::fmt;
 
@@ -297,10 +298,10 @@ fn without_quotes(text: &str) -> &str {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FromError {
     /// It has control characters, or bytes that are not UTF-8.
-    #[error("the From field has a character that may not be there")]
+    #[error("the From field has a character that is not allowed")]
     Characters,
     /// There is something in it that is no part of an address: other programs may see another author than we do.
-    #[error("the From field can't be understood: write it as name <address>")]
+    #[error("the From field is not valid: write it as name <address>")]
     NotUnderstood,
     /// It is empty, or something in it is no address.
     #[error("the From field has no valid address: {0}")]

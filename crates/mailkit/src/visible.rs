@@ -1,7 +1,7 @@
-//! Text of strangers on one line of ours: nothing in it may rearrange or cover what stands around it.
+//! Untrusted text within a line of the user interface: it must not rearrange or cover the text around it.
 //!
-//! Direction controls (U+202E and its kin) turn round what follows them, and heaps of combining marks grow over the
-//! lines above and below. Both are taken out of subjects and names wherever they are shown.
+//! Direction controls (such as U+202E) reverse the text after them, and piles of combining marks cover the lines above
+//! and below. Both are removed from subjects and names wherever they are shown.
 
 use std::borrow::Cow;
 

@@ -1,8 +1,8 @@
-//! HTML as lines of words: for quoting, and for readers of plain text.
+//! HTML as lines of text: for quoting, and for readers of plain text.
 //!
-//! Mail draws its layout with tables; in text they are nothing but the order of what they hold. A cell is a line, or
-//! lines; only a table of figures keeps its rows together. Emphasis is left to the words. Addresses of links
-//! stand behind their words and are never broken, as a broken one leads nowhere.
+//! Mail uses tables for layout; in text only the order of their contents remains. A cell becomes one or more lines;
+//! only a table of figures keeps its rows together. Emphasis is dropped. Link addresses follow their words and are
+//! never broken, because a broken address doesn't work.
 
 use crate::css::cascade::{Cascade, Element};
 use crate::css::declarations;

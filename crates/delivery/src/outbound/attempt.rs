@@ -1,4 +1,4 @@
-//! One attempt to hand a message to a domain: its hosts in turn, until one takes it or all have had their say.
+//! One attempt to deliver a message to a domain: tries its hosts in turn until one accepts it or all have replied.
 
 use std::sync::Arc;
 
@@ -107,7 +107,7 @@ impl Outbound {
                     return true;
                 }
                 Err(error) => {
-                    tracing::debug!(host = host.name, %address, %error, "no session with mail host");
+                    tracing::debug!(host = host.name, %address, %error, "could not open an SMTP session with the mail host");
                     progress.reached |= matches!(error, ConnectionError::Refused(_));
                     progress.defer_open(&Fate::Deferred(reply_of(host, &error)), Some(&host.name));
                 }

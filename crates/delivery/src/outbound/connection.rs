@@ -32,7 +32,7 @@ pub enum ConnectionError {
     #[error("{0}")]
     Io(#[from] io::Error),
     /// The other side was silent too long.
-    #[error("no answer {0} within {1:?}")]
+    #[error("no reply {0} within {1:?}")]
     Timeout(&'static str, Duration),
     /// The other side said something that is not SMTP.
     #[error("{0}")]
@@ -98,7 +98,7 @@ impl Connection {
     ) -> Result<Self, ConnectionError> {
         match Self::open_with(host, address, options, tls, host.tls).await {
             Err(ConnectionError::Tls(why)) if host.tls == TlsPolicy::Opportunistic && !host.implicit_tls => {
-                tracing::info!(host = host.name, %address, why, "TLS failed, going on in plain text");
+                tracing::info!(host = host.name, %address, why, "TLS failed, continuing in plain text");
                 metrics::counter!("holdfast_delivery_tls_fallback_total").increment(1);
                 Self::open_with(host, address, options, tls, TlsPolicy::Off).await
             }
@@ -190,7 +190,7 @@ impl Connection {
                 // A server that closes after a last word (421, or a refusal of the message) gets heard.
                 let last_word = self.read("", Duration::from_millis(200)).await.ok().filter(|r| r.code >= 400);
                 let text = if transaction.message_sent() {
-                    format!("4.4.2 the connection was lost before the message was answered for: {error}")
+                    format!("4.4.2 the connection was lost before the server confirmed the message: {error}")
                 } else {
                     format!("4.4.2 the connection was lost: {error}")
                 };
@@ -239,7 +239,7 @@ impl Connection {
         }
         if !self.capabilities.starttls {
             self.quit().await;
-            return Err(ConnectionError::Tls(format!("{} offers no STARTTLS, and TLS is demanded", host.name)));
+            return Err(ConnectionError::Tls(format!("{} does not offer STARTTLS, but TLS is required", host.name)));
         }
         let reply = self.command(b"STARTTLS\r\n").await?;
         if reply.code != 220 {
@@ -262,7 +262,7 @@ impl Connection {
 
     async fn sign_in(&mut self, credentials: &Credentials) -> Result<(), ConnectionError> {
         if !self.tls {
-            return Err(ConnectionError::Tls("the password is not sent in plain text".to_owned()));
+            return Err(ConnectionError::Tls("refusing to send the password without TLS".to_owned()));
         }
         let offers = |mechanism: &str| self.capabilities.auth.iter().any(|m| m == mechanism);
         let reply = if offers("PLAIN") {
@@ -356,6 +356,6 @@ async fn handshake(
     match timeout(timeouts.tls, connector.connect(name, stream)).await {
         Ok(Ok(stream)) => Ok(Box::new(stream)),
         Ok(Err(error)) => Err(failed(error.to_string())),
-        Err(_) => Err(failed(format!("no answer within {:?}", timeouts.tls))),
+        Err(_) => Err(failed(format!("no reply within {:?}", timeouts.tls))),
     }
 }

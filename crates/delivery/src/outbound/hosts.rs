@@ -79,7 +79,7 @@ pub async fn hosts_for(domain: &str, options: &DeliveryOptions, resolver: &dyn R
         credentials: None,
     };
     if domain.starts_with('[') {
-        let ip = literal(domain).ok_or_else(|| NoHost::permanent("5.1.2", format!("{domain} is no IP address")))?;
+        let ip = literal(domain).ok_or_else(|| NoHost::permanent("5.1.2", format!("{domain} is not an IP address")))?;
         return Ok(vec![by_dns(ip.to_string())]);
     }
     let records = match resolver.mx(domain).await {
@@ -90,11 +90,11 @@ pub async fn hosts_for(domain: &str, options: &DeliveryOptions, resolver: &dyn R
             return Err(NoHost::permanent("5.1.2", format!("the domain {domain} does not exist")));
         }
         Err(DnsError::Temporary(why)) => {
-            return Err(NoHost::temporary("4.4.3", format!("the DNS gave no MX for {domain}: {why}")));
+            return Err(NoHost::temporary("4.4.3", format!("MX lookup for {domain} failed: {why}")));
         }
     };
     if records.iter().all(|mx| mx.host.is_empty()) {
-        return Err(NoHost::permanent("5.1.10", format!("the domain {domain} takes no mail (null MX)")));
+        return Err(NoHost::permanent("5.1.10", format!("the domain {domain} does not accept mail (null MX)")));
     }
     let hosts = order(records, &options.hostname, &mut rand::rng());
     if hosts.is_empty() {
@@ -133,7 +133,7 @@ pub async fn addresses_of(
         Err(_) if !host.from_dns && host.name == "localhost" => vec![IpAddr::from([127, 0, 0, 1])],
         Err(_) => resolver.addresses(&host.name).await.map_err(|error| match error {
             DnsError::Temporary(why) => {
-                NoHost::temporary("4.4.3", format!("the DNS gave no address for {}: {why}", host.name))
+                NoHost::temporary("4.4.3", format!("address lookup for {} failed: {why}", host.name))
             }
             // Of a host that an MX names; the domain exists, so this may be a slip that gets mended.
             DnsError::NoSuchDomain | DnsError::NoRecords => {
@@ -146,17 +146,20 @@ pub async fn addresses_of(
     for ip in found {
         let address = SocketAddr::new(ip, host.port);
         if options.own_addresses.iter().any(|own| leads_to(address, *own)) {
-            refused = Some(NoHost::permanent("5.4.6", format!("{} is this server itself: a mail loop", host.name)));
+            refused = Some(NoHost::permanent("5.4.6", format!("mail loop: {} is this server itself", host.name)));
         } else if host.from_dns && !is_allowed(ip, options) {
             // Which address it is, and what answers there, is not for the sender to learn.
-            let text = format!("the mail host {} is in a network to which this server doesn't send mail", host.name);
+            let text =
+                format!("the mail host {} is in a network that this server is not allowed to send mail to", host.name);
             refused = Some(NoHost::permanent("5.4.4", text));
         } else if options.bind.is_none_or(|bind| bind.is_ipv4() == ip.is_ipv4()) {
             usable.push(address);
         }
     }
     if usable.is_empty() {
-        let none = || NoHost::temporary("4.4.4", format!("the mail host {} has no address we can reach", host.name));
+        let none = || {
+            NoHost::temporary("4.4.4", format!("the mail host {} has no address that this server can reach", host.name))
+        };
         return Err(refused.unwrap_or_else(none));
     }
     let mut usable = alternating(usable);

@@ -1,4 +1,4 @@
-//! Connections kept for the next message to the same host.
+//! Open connections, kept for the next message to the same host.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Replies of other servers, read as they come in and kept word for word for reports (RFC 5321 §4.2).
+//! Replies of other servers, parsed as they arrive and kept verbatim for reports (RFC 5321 §4.2).
 
 use std::fmt;
 
@@ -25,10 +25,10 @@ pub enum ReplyError {
     #[error("not an SMTP reply: \u{201c}{0}\u{201d}")]
     Malformed(String),
     /// The lines of one reply have different codes.
-    #[error("a reply changes its code from {0} to {1}")]
+    #[error("a multi-line SMTP reply changes its code from {0} to {1}")]
     CodeChanges(u16, u16),
     /// Longer than [`MAX_LINE_BYTES`] or [`MAX_LINES`].
-    #[error("a reply that is too long")]
+    #[error("SMTP reply too long")]
     TooLong,
 }
 

@@ -1,4 +1,4 @@
-//! What the DNS says about a domain's mail: behind a trait, so that tests and other resolvers can stand in.
+//! DNS lookups for a domain's mail, behind a trait, so that tests and other resolvers can replace them.
 
 use std::net::IpAddr;
 
@@ -24,10 +24,10 @@ pub enum DnsError {
     #[error("the domain does not exist")]
     NoSuchDomain,
     /// The name exists, without records of that kind.
-    #[error("the name has no such records")]
+    #[error("no such DNS records")]
     NoRecords,
     /// No answer, or one that can not be trusted: ask again later.
-    #[error("the DNS can not be asked at the moment: {0}")]
+    #[error("DNS lookup failed: {0}")]
     Temporary(String),
 }
 

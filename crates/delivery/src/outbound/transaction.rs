@@ -268,7 +268,7 @@ impl Transaction {
 
     /// Each recipient's fate, in order, and whether the connection can be used again. To be called when done.
     pub fn finish(self) -> (Vec<Fate>, bool) {
-        let unsettled = Reply::new(451, "the transaction ended early");
+        let unsettled = Reply::new(451, "the SMTP transaction ended early");
         let fates = self.fates.into_iter().map(|f| f.unwrap_or_else(|| Fate::Deferred(unsettled.clone()))).collect();
         (fates, !self.closing)
     }
@@ -276,13 +276,16 @@ impl Transaction {
     /// What the server can not take, said in the words that the sender's report will show.
     fn unsendable(&self) -> Option<Reply> {
         if self.mail.smtputf8 && !self.capabilities.smtputf8 {
-            let text = "5.6.7 the receiving server does not take internationalised addresses or headers (SMTPUTF8)";
+            let text = "5.6.7 the receiving server does not support internationalized addresses or headers (SMTPUTF8)";
             return Some(Reply::new(553, text));
         }
         let limit = self.capabilities.size?;
         (self.mail.size > limit).then(|| {
             let size = self.mail.size;
-            Reply::new(552, format!("5.3.4 the message has {size} bytes; the receiving server takes {limit}"))
+            Reply::new(
+                552,
+                format!("5.3.4 message too large: it has {size} bytes; the receiving server accepts {limit}"),
+            )
         })
     }
 

@@ -1,7 +1,7 @@
-//! A message as it goes over the wire after DATA: CRLF line ends only, dots stuffed (RFC 5321 §4.5.2, §2.3.8).
+//! The wire form of a message after DATA: CRLF line ends only, dots stuffed (RFC 5321 §4.5.2, §2.3.8).
 //!
-//! A bare LF or CR becomes a line end. Passed on as they stand, they let a message end early at servers that take them
-//! for one, and what follows would be read as commands: SMTP smuggling.
+//! A bare LF or CR becomes CRLF. If it were sent unchanged, servers that treat it as a line end could see the message
+//! end early and read the rest as commands: SMTP smuggling.
 
 /// Turns the bytes of a message into what is sent, piece by piece.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
-//! Which destination is worked on next: a pure state machine, told of what is due, what was begun and what ended.
+//! Chooses the next destination: a pure state machine that is told what is due, started and finished.
 //!
-//! Two lanes lead to every next hop. Fresh mail goes straight through, on slots that backlog does not take. Backlog
-//! goes destination by destination in turn. A next hop that nobody answered at is left alone for a while, then tried
-//! with one message; so a dead host never takes the slots of the living.
+//! Each next hop has two lanes. Fresh mail is sent directly, on slots that the backlog can't use. The backlog is
+//! processed destination by destination, in turn. A next hop that does not respond is paused and then tried with one
+//! message, so that a dead host never blocks the slots of others.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;

@@ -108,7 +108,7 @@ async fn a_silent_server_is_given_up_in_time_and_another_destination_does_not_wa
     world
         .until(RealmId::QUEUE, |world| {
             let page = world.delivery.queue_list(&delivery::QueueFilter::default(), None, 10).unwrap();
-            page.messages.iter().any(|m| m.recipients[0].last_error.as_ref().is_some_and(|e| e.contains("no answer")))
+            page.messages.iter().any(|m| m.recipients[0].last_error.as_ref().is_some_and(|e| e.contains("no reply")))
         })
         .await;
 }

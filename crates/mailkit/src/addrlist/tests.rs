@@ -1,4 +1,4 @@
-//! What others write into address fields, and how it is read.
+//! Address fields as found in real mail, and how they are parsed.
 
 use super::*;
 

@@ -1,6 +1,7 @@
-//! What style sheets say of an element, as far as it matters for whether its text can be read.
+//! The styles of an element, as far as they matter for whether its text is readable.
 //!
-//! A guess: importance is left aside, and conditions that hang on siblings or on the reader never hold. Browsers decide.
+//! This is an estimate: importance is ignored, and conditions on siblings or on the reader never match. The browser
+//! decides.
 
 use std::collections::HashMap;
 

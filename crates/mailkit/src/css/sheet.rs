@@ -1,7 +1,7 @@
-//! The content of `<style>`: rules with simple selectors, plain or within `@media`, written anew.
+//! The content of `<style>`: rules with simple selectors, plain or within `@media`, rewritten.
 //!
-//! Classes and ids get a prefix, so that they can mean nothing but what the message means by them. What the message says
-//! of its `html` and `body` is said of the box around its content (see [`crate::html`]).
+//! Classes and ids get a prefix, so that they only match elements of the message. Rules for the message's `html` and
+//! `body` are applied to the box around its content (see [`crate::html`]).
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! Values of properties: read token by token, kept if every token is known to be harmless, written anew.
+//! Property values: parsed token by token, kept if every token is known to be harmless, rewritten.
 
 use cssparser::{BasicParseErrorKind, ParseError, Parser, Token};
 

@@ -1,4 +1,4 @@
-//! Cryptographic Message Syntax (RFC 5652) as far as it can be read without a key: what was signed lies in the clear.
+//! Cryptographic Message Syntax (RFC 5652), as far as it can be read without a key: signed content is not encrypted.
 
 use super::Opened;
 

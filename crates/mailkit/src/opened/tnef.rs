@@ -1,4 +1,4 @@
-//! TNEF (`winmail.dat`): what Outlook sends to those it takes for its own (MS-OXTNEF).
+//! TNEF (`winmail.dat`): the format that Outlook sends to recipients it takes for Outlook users (MS-OXTNEF).
 
 use super::{InnerFile, MAX_FILES, Opened};
 use crate::charset;
