@@ -5,7 +5,7 @@
 //! frame   = "HFBD" header_len(u32) crc32c(u32) header chunk*
 //! ```
 //! The header names the body and lists its chunks; each chunk has a hash of its own, so that a part can be read and
-//! verified without the rest. Where bodies are is kept in the index, and found again by scanning the packs.
+//! verified without the rest. The index stores the locations of bodies; they can be found again by scanning the packs.
 
 mod broken;
 mod frame;
@@ -48,7 +48,7 @@ pub use wanted::{RESCUE_WAIT, WantedBody};
 
 pub(crate) const PACK_MAGIC: &[u8; 8] = b"HFPACK\0\x01";
 
-/// Where a body's frame is.
+/// The location of a body's frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub pack: u32,
@@ -85,7 +85,7 @@ pub(crate) struct Packs {
     state: Mutex<State>,
     /// Those that were found to be damaged.
     pub(crate) broken: Arc<Broken>,
-    /// Who is asked for them.
+    /// The donors of damaged bodies.
     rescue: Rescue,
 }
 
@@ -93,7 +93,7 @@ struct State {
     active: Pack,
     /// The number that the next pack gets.
     next_number: u32,
-    /// Where bodies are being written right now: the index must not say that it knows what lies from there on.
+    /// Positions where bodies are being written right now: the index must not claim to know anything beyond them.
     writing: BTreeSet<(u32, u64)>,
     /// Written but not yet synced and in the index.
     fresh: HashMap<BodyId, Place>,
@@ -104,7 +104,7 @@ struct State {
     /// While unused bodies are being looked for: those that someone has asked for since.
     touched: Option<HashSet<BodyId>>,
     files: HashMap<u32, Arc<dyn File>>,
-    /// Packs that nothing is appended to any more, and their sizes, which the index does not know yet.
+    /// Closed packs and their sizes, which the index does not know yet.
     closed: Vec<(u32, u64)>,
 }
 
@@ -132,9 +132,9 @@ impl State {
 struct Pack {
     number: u32,
     file: Arc<dyn File>,
-    /// Where the next body goes.
+    /// The position of the next body.
     len: u64,
-    /// Where the last body that was written ends. Behind it there may be nothing, where a write failed.
+    /// The end of the last written body. After a failed write there may be a gap behind it.
     written: u64,
 }
 
@@ -149,8 +149,8 @@ pub(crate) fn pack_numbers(disk: &dyn Disk, dir: &Path) -> Result<Vec<u32>> {
 }
 
 impl Packs {
-    /// Appends a body, unless it is there already; pins it either way. `stored_bytes` is what `write_chunks` writes.
-    /// Others go on meanwhile: the lock is held only to set the place apart and to say that it is filled.
+    /// Appends a body unless it exists; pins it either way. `stored_bytes` is the number of bytes that `write_chunks` writes.
+    /// Others can write at the same time: the lock is held only to reserve the place and to mark it as filled.
     pub(crate) fn add(
         &self,
         id: BodyId,
@@ -229,7 +229,7 @@ impl Packs {
         Ok(())
     }
 
-    /// Where the packs are.
+    /// The folder of the packs.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
@@ -251,7 +251,7 @@ impl Packs {
         self.indexed_place(id)
     }
 
-    /// Where the index says that a body is; the pack may be gone.
+    /// A body's location according to the index; the pack may be missing.
     fn indexed_place(&self, id: &BodyId) -> Result<Option<Place>> {
         let stored = meta::read(&*self.index.view(), &place_key(id))?;
         Ok(stored.and_then(|value| Place::from_bytes(&value)))
@@ -265,12 +265,12 @@ impl Packs {
         let read = |(key, stored): (Bytes, Bytes)| {
             let value = meta::checked(&key, &stored)?;
             let id = key[1..].try_into().ok().map(BodyId::from_bytes);
-            id.zip(Place::from_bytes(&value)).ok_or_else(|| StoreError::damaged("index: where a body is"))
+            id.zip(Place::from_bytes(&value)).ok_or_else(|| StoreError::damaged("index: a body's location"))
         };
         rows.map(|row| row.and_then(read)).collect()
     }
 
-    /// Where a body is, and the pack, of one moment.
+    /// A body's location and its open pack, consistently.
     fn locate(&self, id: &BodyId) -> Result<(Place, Arc<dyn File>)> {
         let state = self.state.lock();
         let place = self.place(&state, id)?.ok_or(StoreError::BodyMissing { id: *id })?;
@@ -286,8 +286,8 @@ impl Packs {
         Ok(self.place(state, id)?.is_some_and(|place| state.files.contains_key(&place.pack)))
     }
 
-    /// Whether a body need not be kept again: who is told that a message is kept must be able to read it, so one that is
-    /// known to be damaged where it is does not count, unless it was kept again just now.
+    /// Whether a body need not be stored again: a stored message must be readable, so a body known to be damaged does not
+    /// count, unless it was stored again just now.
     fn is_kept(&self, state: &State, id: &BodyId) -> Result<bool> {
         Ok(self.is_known(state, id)? && (state.fresh.contains_key(id) || !self.broken.contains(id)))
     }
@@ -300,10 +300,10 @@ impl Packs {
         if self.is_known(&state, id)? { Ok(()) } else { Err(StoreError::BodyMissing { id: *id }) }
     }
 
-    /// Makes all bodies so far durable, and has the index say where they are.
+    /// Makes all bodies so far durable, and records their locations in the index.
     ///
     /// # Errors
-    /// [`StoreError::Stopped`]: the system may have dropped what was not written, and the index takes nothing more.
+    /// [`StoreError::Stopped`]: the system may have dropped unwritten data, and the index accepts nothing more.
     pub(crate) fn sync(&self) -> Result<()> {
         let stop =
             |error: io::Error| StoreError::Stopped { reason: format!("a body could not be made durable: {error}") };
@@ -329,7 +329,7 @@ impl Packs {
         batch.push(mark);
         batch.extend(closed.into_iter().map(|(number, len)| meta::set_pack_bytes(number, len)));
         self.index.apply(batch).map_err(|error| StoreError::Stopped {
-            reason: format!("the index did not take where a body is: {error}"),
+            reason: format!("the index did not store a body's location: {error}"),
         })?;
         let mut state = self.state.lock();
         for (id, place) in fresh {
@@ -344,7 +344,7 @@ impl Packs {
         Ok(())
     }
 
-    /// Opens a body for reading. What is found to be damaged, now or while it is read, is noted.
+    /// Opens a body for reading. Damage found now or during reading is recorded.
     pub(crate) fn open_body(self: &Arc<Self>, id: &BodyId) -> Result<BodyReader> {
         self.find_body(id).inspect_err(|error| {
             if !matches!(error, StoreError::BodyMissing { .. }) {

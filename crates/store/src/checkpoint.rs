@@ -1,12 +1,12 @@
-//! Checkpoints: all records of one moment in one file, so that the log need not reach back to the first commit.
+//! Checkpoints: all records at one commit in one file, so that the log need not reach back to the first commit.
 //!
 //! ```text
 //! checkpoint = magic(8) block*                   file name: its seq, 20 digits, ".ckpt"
 //! block      = stored_len(u32) plain_len(u32) crc32c(u32) zstd(Block)       integers little-endian
 //! ```
-//! The first block says which commit it is of and what the log's chain was there, the last one how much there must be
-//! and the BLAKE3 of all blocks before it. Between them come the realms, each with the digest that its records must add
-//! up to. A checkpoint gets its name only after it was synced, read back and found to be so.
+//! The first block has the commit and the log's chain there, the last one the expected counts and the BLAKE3 of all
+//! blocks before it. Between them are the realms, each with the digest of its records. A checkpoint gets its name only
+//! after it was synced, read back and verified.
 
 use std::{
     ops::Bound,
@@ -91,7 +91,7 @@ struct End {
     hash: Vec<u8>,
 }
 
-/// What a checkpoint is of.
+/// The identity of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checkpoint {
     /// The last commit that it holds.
@@ -155,12 +155,12 @@ impl BlockWriter {
     }
 }
 
-/// Writes a checkpoint of a view, reads it back, and gives it its name. Crashing at any point leaves the checkpoints
-/// that there were. `go_on` is asked between blocks.
+/// Writes a checkpoint of a view, verifies it, and gives it its name. A crash at any point leaves the existing checkpoints
+/// intact. `go_on` is called between blocks.
 ///
 /// # Errors
-/// [`StoreError::Damaged`] when a realm's records do not add up to its digest (it is quarantined then), or what was
-/// written is not what can be read; [`StoreError::Stopped`] when `go_on` said no.
+/// [`StoreError::Damaged`] if a realm's records do not match its digest (then it is quarantined), or if reading back gives
+/// different data; [`StoreError::Stopped`] if `go_on` returned false.
 pub(crate) fn write(
     disk: &dyn Disk,
     dir: &Path,
@@ -228,13 +228,13 @@ fn write_file(
                 out.write(&block)?;
                 (block, bytes) = (Block::default(), 0);
                 if !go_on() {
-                    return Err(StoreError::Stopped { reason: "the checkpoint was given up".to_owned() });
+                    return Err(StoreError::Stopped { reason: "the checkpoint was cancelled".to_owned() });
                 }
             }
         }
         if digest != state.digest {
             return Err(damaged(StoreError::damaged(format!(
-                "{realm}: its records add up to digest {digest}, its last commit states {}",
+                "{realm}: its records have digest {digest}, its last commit states {}",
                 state.digest
             ))));
         }
@@ -245,14 +245,13 @@ fn write_file(
     out.file.sync().map_err(StoreError::io(name))
 }
 
-/// What a checkpoint gives, in order.
+/// The parts of a checkpoint, in order.
 pub(crate) enum Part<'a> {
     Realm(RealmId, RealmState),
     Record(RealmId, &'a [u8], &'a [u8]),
 }
 
-/// Reads a checkpoint and checks all of it, giving its parts as they come: what was given counts only once this has
-/// returned.
+/// Reads and checks a whole checkpoint, passing its parts to `each`: they are valid only once this has returned.
 ///
 /// # Errors
 /// [`StoreError::Damaged`]; those of `each`.
@@ -265,7 +264,7 @@ pub(crate) fn read(
     let path = path_of(dir, seq);
     let checkpoint = read_file(disk, &path, each)?;
     if checkpoint.seq != seq {
-        return Err(StoreError::damaged(format!("{}: it is of commit {}", path.display(), checkpoint.seq)));
+        return Err(StoreError::damaged(format!("{}: it belongs to commit {}", path.display(), checkpoint.seq)));
     }
     Ok(checkpoint)
 }
@@ -294,18 +293,18 @@ impl BlockReader {
         let number = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().expect("4 bytes"));
         let (stored_len, plain_len) = (number(0) as usize, number(4) as usize);
         if stored_len > MAX_BLOCK_BYTES || plain_len > MAX_BLOCK_BYTES {
-            return Err(self.damaged("a block's size is impossible"));
+            return Err(self.damaged("a block has an impossible size"));
         }
         let mut stored = vec![0; stored_len];
         self.exactly(&mut stored, self.offset + BLOCK_HEADER_BYTES as u64)?;
         if crc32c::crc32c(&stored) != number(8) {
             return Err(self.damaged("a block does not match its checksum"));
         }
-        let plain = compress::decompress(&stored, plain_len).map_err(|_| self.damaged("a block"))?;
+        let plain = compress::decompress(&stored, plain_len).map_err(|_| self.damaged("a block is damaged"))?;
         if plain.len() != plain_len {
-            return Err(self.damaged("a block's size"));
+            return Err(self.damaged("a block has the wrong size"));
         }
-        let block = Block::decode(Bytes::from(plain.clone())).map_err(|_| self.damaged("a block"))?;
+        let block = Block::decode(Bytes::from(plain.clone())).map_err(|_| self.damaged("a block is damaged"))?;
         if block.end.is_none() {
             self.hasher.update(&plain);
         }
@@ -326,16 +325,16 @@ fn begin(disk: &dyn Disk, path: &Path) -> Result<(BlockReader, Start)> {
     let mut magic = [0; MAGIC.len()];
     reader.exactly(&mut magic, 0)?;
     if &magic != MAGIC {
-        return Err(reader.damaged("it does not begin like one"));
+        return Err(reader.damaged("it does not start like a checkpoint"));
     }
     reader.offset = MAGIC.len() as u64;
-    let start = reader.block()?.start.ok_or_else(|| reader.damaged("its beginning"))?;
+    let start = reader.block()?.start.ok_or_else(|| reader.damaged("its start is damaged"))?;
     Ok((reader, start))
 }
 
 fn read_file(disk: &dyn Disk, path: &Path, each: &mut dyn FnMut(Part<'_>) -> Result<()>) -> Result<Checkpoint> {
     let (mut reader, start) = begin(disk, path)?;
-    let chain = Chain::try_from(start.chain.as_slice()).map_err(|_| reader.damaged("its chain"))?;
+    let chain = Chain::try_from(start.chain.as_slice()).map_err(|_| reader.damaged("its chain is damaged"))?;
     let (mut realms, mut records) = (0, 0);
     let mut current: Option<(RealmId, Digest, Digest)> = None;
     loop {
@@ -345,14 +344,14 @@ fn read_file(disk: &dyn Disk, path: &Path, each: &mut dyn FnMut(Part<'_>) -> Res
             && let Some((realm, stated, digest)) = current.take()
             && stated != digest
         {
-            return Err(reader.damaged(&format!("{realm}: its records add up to {digest}, not {stated}")));
+            return Err(reader.damaged(&format!("{realm}: its records have digest {digest}, not {stated}")));
         }
         if let Some(end) = block.end {
             let whole = (end.realms, end.records) == (realms, records)
                 && end.hash == reader.hasher.finalize().as_bytes()
                 && reader.file.len().map_err(StoreError::io(reader.name.clone()))? == reader.offset;
             if !whole {
-                return Err(reader.damaged("it does not hold what it says at its end"));
+                return Err(reader.damaged("its contents do not match its footer"));
             }
             return Ok(Checkpoint {
                 seq: Seq(start.seq),
@@ -365,12 +364,12 @@ fn read_file(disk: &dyn Disk, path: &Path, each: &mut dyn FnMut(Part<'_>) -> Res
         }
         if let Some(part) = block.realm {
             let realm = RealmId::from_raw(part.realm);
-            let digest = Digest::from_bytes(&part.digest).ok_or_else(|| reader.damaged("a digest"))?;
+            let digest = Digest::from_bytes(&part.digest).ok_or_else(|| reader.damaged("a digest is damaged"))?;
             each(Part::Realm(realm, RealmState { seq: RealmSeq(part.seq), digest }))?;
             realms += 1;
             current = Some((realm, digest, Digest::default()));
         }
-        let Some((realm, _, digest)) = &mut current else { return Err(reader.damaged("records of no realm")) };
+        let Some((realm, _, digest)) = &mut current else { return Err(reader.damaged("records without a realm")) };
         for record in &block.records {
             digest.add(Seal::of(*realm, &record.key, &record.value));
             each(Part::Record(*realm, &record.key, &record.value))?;
@@ -379,12 +378,12 @@ fn read_file(disk: &dyn Disk, path: &Path, each: &mut dyn FnMut(Part<'_>) -> Res
     }
 }
 
-/// What can still be read of a checkpoint.
+/// The readable parts of a damaged checkpoint.
 #[derive(Debug, Default)]
 pub(crate) struct Scavenged {
     /// The commit it is of, where its beginning says it.
     pub seq: Option<Seq>,
-    /// What can't be read.
+    /// The unreadable parts.
     pub problems: Vec<String>,
 }
 
@@ -473,7 +472,7 @@ impl BlockReader {
     }
 }
 
-/// Fills an empty index from a checkpoint. Says that it holds the checkpoint's commit only at the very end.
+/// Fills an empty index from a checkpoint. Sets the applied commit only at the very end.
 pub(crate) fn load(disk: &dyn Disk, dir: &Path, seq: Seq, index: &dyn IndexEngine) -> Result<Checkpoint> {
     /// Bytes of one batch.
     const BATCH_BYTES: usize = 4 << 20;

@@ -1,4 +1,4 @@
-//! Zstandard with its working memory kept between calls: making it anew costs more than to compress a usual message.
+//! Zstandard with reusable working memory: creating it for each call costs more than compressing a typical message.
 
 use std::io;
 

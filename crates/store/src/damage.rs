@@ -1,7 +1,8 @@
-//! What is known to be wrong with what is stored, until it is mended or needed no more.
+//! The known damage of stored data, until it is repaired or no longer needed.
 //!
-//! One place: pages, lines, alarms and numbers all come from [`Store::damage`]. What was found is kept beside the index, so
-//! that a restart does not forget it, whoever found it: readers, the scrub, `verify`, or the opening of the store.
+//! There is one source: pages, status lines, alarms and metrics all use [`Store::damage`]. Findings are stored next to
+//! the index, so that a restart does not forget them, no matter who found them: readers, the scrub, `verify`, or the
+//! opening of the store.
 
 mod known;
 
@@ -20,14 +21,14 @@ use crate::{
     index::{IndexEngine, Space, meta},
 };
 
-/// Where findings are noted beside the index.
+/// The file next to the index with the findings.
 pub(crate) const NOTES: &str = "damage";
 /// Damaged messages that [`Damage::bodies`] names; more are counted.
 pub const MAX_NAMED_BODIES: usize = 20;
 /// Damaged files that are remembered; a disk that lost more of them is found out again once these are mended.
 const MAX_FILES: usize = 10_000;
 
-/// What is known to be damaged.
+/// The known damage.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Damage {
     /// Realms that take no writes, and why.
@@ -80,7 +81,7 @@ impl std::fmt::Display for Damage {
             count(self.files.len(), "file is damaged", "files are damaged"),
         ];
         let kinds: Vec<String> = kinds.into_iter().flatten().collect();
-        f.write_str(if kinds.is_empty() { "none known" } else { "" })?;
+        f.write_str(if kinds.is_empty() { "no known damage" } else { "" })?;
         f.write_str(&kinds.join(", "))
     }
 }
@@ -105,7 +106,7 @@ impl Tally {
     }
 }
 
-/// Files that are not what was written.
+/// Damaged files.
 pub(crate) struct Findings {
     index: Arc<dyn IndexEngine>,
     tally: Arc<Tally>,
@@ -127,7 +128,7 @@ impl Findings {
         Ok(Self { index, tally, known: Mutex::new(known) })
     }
 
-    /// A file is not what was written.
+    /// Records a damaged file.
     pub(crate) fn note(&self, name: &str, what: &str) {
         let mut known = self.known.lock();
         if known.get(name).is_some_and(|known| known == what) || known.len() >= MAX_FILES {
@@ -139,11 +140,11 @@ impl Findings {
         drop(known);
         let note = meta::write(meta::note_key(NOTES, name.as_bytes()), what.as_bytes().to_vec());
         if let Err(error) = self.index.apply(vec![note]) {
-            tracing::warn!(name, %error, "that it is damaged will be forgotten at the next start");
+            tracing::warn!(name, %error, "could not record the damage: the next start will not know about it");
         }
     }
 
-    /// It is as it was written again, or needed no more.
+    /// Clears a file that is repaired or no longer needed.
     pub(crate) fn forget(&self, name: &str) {
         let mut known = self.known.lock();
         if known.remove(name).is_none() {
@@ -153,7 +154,7 @@ impl Findings {
         drop(known);
         tracing::info!(name, "no longer damaged");
         if let Err(error) = self.index.apply(vec![(Space::Meta, meta::note_key(NOTES, name.as_bytes()), None)]) {
-            tracing::warn!(name, %error, "what is well will be called damaged at the next start");
+            tracing::warn!(name, %error, "could not record a repair: the next start will report it as damaged");
         }
     }
 
@@ -180,7 +181,7 @@ mod tests {
 
     #[test]
     fn damage_is_said_in_one_line_and_counted_once() {
-        assert_eq!(Damage::default().to_string(), "none known");
+        assert_eq!(Damage::default().to_string(), "no known damage");
         let bodies = vec![(BodyId::of(b"a"), "body a is damaged".to_owned())];
         let damage = Damage {
             realms: vec![(RealmId::DIRECTORY, "x".to_owned())],

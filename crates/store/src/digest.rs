@@ -1,8 +1,8 @@
 //! Seals and running digests.
 //!
 //! A seal is a 128-bit keyed BLAKE3 over (realm, key, value). It is stored with the value and checked at each read. The
-//! sum of a realm's seals modulo 2^128 is its digest: order does not matter, so a commit updates it by what it takes
-//! away and what it adds, and two machines that hold the same pairs have the same digest.
+//! sum of a realm's seals modulo 2^128 is its digest: order does not matter, so a commit updates it with the pairs it
+//! removes and adds, and two machines that have the same pairs have the same digest.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::RealmId;
 /// Bytes of a seal in front of each stored value.
 pub(crate) const SEAL_BYTES: usize = 16;
 
-/// The key is public: it keeps seals apart from other uses of BLAKE3 here, it is no secret.
+/// The key is public: it separates seals from other uses of BLAKE3; it is not a secret.
 const CONTEXT: &str = "holdfast store 2026 seal of realm, key and value";
 
 /// A keyed hash over one pair.
@@ -54,7 +54,7 @@ impl Digest {
         self.0 = self.0.wrapping_sub(seal.0);
     }
 
-    /// Adds a record: what a realm holds adds up to its digest, in any order.
+    /// Adds a record: a realm's digest is the sum over its records, in any order.
     pub fn add_record(&mut self, realm: RealmId, key: &[u8], value: &[u8]) {
         self.add(Seal::of(realm, key, value));
     }

@@ -2,7 +2,7 @@
 
 use std::{fs, io, os::unix::fs::FileExt as _, path::Path, sync::Arc};
 
-/// Where log, packs and checkpoints lie. All paths are absolute or relative to the process, as `std::fs` takes them.
+/// The disk with log, packs and checkpoints. Paths are absolute or relative to the process, as in `std::fs`.
 pub trait Disk: Send + Sync {
     /// Makes an empty file, which must not exist, open for reading and writing.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>>;
@@ -10,7 +10,7 @@ pub trait Disk: Send + Sync {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
     /// The names in a folder, sorted; none when it does not exist.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
-    /// Makes a folder and its parents, durably: what is put into it must not go with it.
+    /// Creates a folder and its parents durably, so that its contents can't be lost with it.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
     /// Takes a file away.
     fn remove(&self, path: &Path) -> io::Result<()>;
@@ -38,7 +38,7 @@ pub trait File: Send + Sync {
     }
     /// Cuts the file off.
     fn truncate(&self, len: u64) -> io::Result<()>;
-    /// Whether this file, and no other, is still what a path names. Cheap: it is asked at each commit.
+    /// Whether a path still names this file. Cheap, because it is called at each commit.
     fn is_at(&self, path: &Path) -> io::Result<bool>;
 
     /// Fills `buffer` from `offset`, short only at the end of the file; gives how much.
@@ -56,8 +56,8 @@ pub trait File: Send + Sync {
     }
 }
 
-/// Writes what is in an open file, whose name is gone or names another file, under its name again, durably. What has the
-/// name now is put aside.
+/// Writes the contents of an open file, whose name was removed or names another file, under its name again, durably. An
+/// existing file with that name is set aside.
 pub(crate) fn put_back(disk: &dyn Disk, path: &Path, file: &dyn File, len: u64) -> io::Result<Arc<dyn File>> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let scratch = path.with_extension("again");

@@ -1,4 +1,4 @@
-//! What can go wrong, by what the caller can do about it.
+//! Errors, grouped by what the caller can do about them.
 
 use std::{io, path::PathBuf, sync::Arc};
 
@@ -15,26 +15,26 @@ pub enum StoreError {
     Conflict {
         /// The realm.
         realm: RealmId,
-        /// What the caller expected.
+        /// The expected value.
         expected: RealmSeq,
-        /// Where it is.
+        /// Its location.
         found: RealmSeq,
     },
-    /// The realm's data is damaged: it takes no writes until it has been repaired; what is intact stays readable.
+    /// The realm's data is damaged: it is read-only until it has been repaired; intact data stays readable.
     #[error("{realm} is quarantined: {reason}; run `holdfast verify`")]
     Quarantined {
         /// The realm.
         realm: RealmId,
-        /// What was found.
+        /// The finding.
         reason: String,
     },
-    /// Stored data is not what was stored.
+    /// Stored data is damaged.
     #[error("damaged: {what}")]
     Damaged {
-        /// What is damaged: the file or realm, where, how it was noticed.
+        /// The damaged file or realm, the place, and how it was noticed.
         what: String,
     },
-    /// The realm takes nothing any more, such as that of an account that was deleted.
+    /// The realm no longer accepts writes, for example because its account was deleted.
     #[error("{realm} is closed: {reason}")]
     RealmClosed {
         /// The realm.
@@ -42,10 +42,10 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
-    /// No space left on the disk. Nothing is lost; works again when there is room.
+    /// The disk is full. Nothing is lost; it works again when disk space is free.
     #[error("the disk is full")]
     Full,
-    /// The store acknowledges nothing any more, because it could not make a write durable or has been closed. This was not
+    /// The store has stopped acknowledging, because it could not make a write durable or was closed. This write was not
     /// done, and will not be there after a restart.
     #[error("the store has stopped: {reason}")]
     Stopped {
@@ -54,7 +54,7 @@ pub enum StoreError {
     },
     /// The store stopped in the middle of it: it may or may not be there after a restart. Whoever waits for the answer must
     /// be given none, neither yes nor no: a connection ends without one.
-    #[error("it can't be said whether it was done: {reason}")]
+    #[error("the outcome is unknown: {reason}")]
     Unknown {
         /// Why.
         reason: String,
@@ -70,13 +70,13 @@ pub enum StoreError {
     BodyDamaged {
         /// Its name.
         id: BodyId,
-        /// Where, and how it was noticed.
+        /// The place, and how it was noticed.
         what: String,
     },
     /// A key, value or commit over its limit.
-    #[error("{what} is {found} bytes, the limit is {limit}")]
+    #[error("{what} is too large: {found} bytes, the limit is {limit}")]
     TooLarge {
-        /// What.
+        /// The damage.
         what: &'static str,
         /// Its size.
         found: usize,
@@ -97,22 +97,22 @@ pub enum StoreError {
         /// The data folder.
         dir: PathBuf,
     },
-    /// It has not come yet, in a store that serves while it is being restored. Asking for it has it fetched first: try
+    /// The data is not restored yet, in a store that serves while it is being restored. The request gives it priority: try
     /// again soon.
     #[error("{what}")]
     NotRestored {
-        /// What.
+        /// The damage.
         what: String,
         /// The realm, when it is one.
         realm: Option<RealmId>,
     },
-    /// The store follows another one: only that one's commits are taken.
-    #[error("{} follows another machine: run `holdfast standby`, or make it the primary with `holdfast promote`", dir.display())]
+    /// The store belongs to a standby: it accepts only the primary's commits.
+    #[error("{} belongs to a standby, which follows another machine: run `holdfast standby`, or make it the primary with `holdfast promote`", dir.display())]
     Replica {
         /// The data folder.
         dir: PathBuf,
     },
-    /// Another machine was made the primary: this one must not write any more.
+    /// Another machine was promoted: this one must no longer write.
     #[error("{}: {reason}", dir.display())]
     Fenced {
         /// The data folder.
@@ -121,7 +121,7 @@ pub enum StoreError {
         reason: String,
     },
     /// The data was written by a newer version.
-    #[error("{} has on-disk format {found}, this version reads up to {known}; use a newer holdfast", dir.display())]
+    #[error("{} has on-disk format {found}, but this version reads only up to {known}; use a newer holdfast", dir.display())]
     NewerFormat {
         /// The data folder.
         dir: PathBuf,
@@ -130,18 +130,18 @@ pub enum StoreError {
         /// The newest this version knows.
         known: u32,
     },
-    /// The commits asked for are older than what is retained.
-    #[error("commit {asked} is no longer in the log, which begins at {first}")]
+    /// The requested commits are no longer in the log.
+    #[error("commit {asked} is no longer in the log, which starts at {first}")]
     NotRetained {
         /// The first one asked for.
         asked: Seq,
         /// The first one there is.
         first: Seq,
     },
-    /// The moment asked for is before those that can still be read.
-    #[error("that moment is before the window of what is kept, which begins {} s later", (first_ms - asked_ms) / 1000)]
+    /// The requested time is before the kept history.
+    #[error("that time is too long ago: the kept history starts {} s later", (first_ms - asked_ms) / 1000)]
     BeforeWindow {
-        /// The moment, in milliseconds since 1970.
+        /// The time, in milliseconds since 1970.
         asked_ms: i64,
         /// The first one that can be, in milliseconds since 1970.
         first_ms: i64,
@@ -149,18 +149,18 @@ pub enum StoreError {
     /// The system refused.
     #[error("{what}: {error}")]
     Io {
-        /// What was being done, to which file.
+        /// The operation and the file.
         what: String,
-        /// What the system said.
+        /// The system's error.
         error: Arc<io::Error>,
     },
     /// A transaction's closure panicked: a bug in the caller. Nothing of it was written.
-    #[error("a transaction failed inside: {0}")]
+    #[error("internal error in a transaction: {0}")]
     Panicked(String),
 }
 
 impl StoreError {
-    /// What the system said about a file or folder, `what`; a full disk is [`StoreError::Full`].
+    /// The system's error about a file or folder, `what`; a full disk is [`StoreError::Full`].
     pub fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         move |error| match error.kind() {
@@ -169,18 +169,18 @@ impl StoreError {
         }
     }
 
-    /// Whether it can't be said if what was asked for was done: the one who asked must not be told either way.
+    /// Whether the outcome is unknown: the caller must neither report success nor failure.
     pub const fn is_unknown(&self) -> bool {
         matches!(self, Self::Unknown { .. })
     }
 
-    /// Stored or received data is not what it must be.
+    /// Stored or received data is damaged.
     pub fn damaged(what: impl Into<String>) -> Self {
         Self::Damaged { what: what.into() }
     }
 }
 
-/// What a panic says.
+/// The message of a panic.
 pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()

@@ -50,7 +50,7 @@ impl Tail {
     }
 }
 
-/// Reads commits in order, each once, and waits for those to come.
+/// Reads commits in order, each once, and waits for new ones.
 pub struct Follower {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
@@ -118,7 +118,7 @@ impl Follower {
                     let firsts = log::segments(&*self.disk, &self.dir)?;
                     match firsts.first() {
                         _ if firsts.contains(&reached) => self.reader = self.segment(reached)?,
-                        // Who follows too slowly is overtaken by what is dropped.
+                        // If a follower is too slow, log that it needs is dropped.
                         Some(first) if *first > reached => {
                             return Err(StoreError::NotRetained { asked: self.next, first: *first });
                         }

@@ -1,4 +1,4 @@
-//! What others ask to decide, or to be told, at each commit.
+//! Hooks that other crates install to check each commit or to be notified of it.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use parking_lot::RwLock;
 
 use crate::{Commit, Read, RealmId, Result, StoreError, Tx, index::realm_of};
 
-/// Says why a realm is closed, if it is. Sees what the transaction is about to write. Quick, and never waits: it runs on
-/// the writer thread.
+/// Returns why a realm is closed, if it is. Sees the transaction's writes. Must be quick and never wait: it runs on the
+/// writer thread.
 pub type Closed = Arc<dyn Fn(&dyn Read, RealmId) -> Option<String> + Send + Sync>;
 
 /// Told of each commit once it is durable and readable. Quick, and never waits: it runs on the thread that wrote it.

@@ -1,4 +1,4 @@
-//! What things are called.
+//! Identifiers.
 
 use std::{fmt, str::FromStr};
 
@@ -7,7 +7,7 @@ use std::{fmt, str::FromStr};
 pub struct RealmId(u64);
 
 impl RealmId {
-    /// What must be looked up across accounts: logins, addresses, domains.
+    /// Data looked up across accounts: logins, addresses, domains.
     pub const DIRECTORY: Self = Self(1);
     /// Mail on its way out.
     pub const QUEUE: Self = Self(2);
@@ -114,7 +114,7 @@ impl fmt::Debug for BodyId {
 
 /// Not 64 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a body's name is 64 hexadecimal digits")]
+#[error("a body id must have 64 hexadecimal digits")]
 pub struct ParseBodyIdError;
 
 impl FromStr for BodyId {

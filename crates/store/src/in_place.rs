@@ -1,12 +1,12 @@
-//! Looking whether what the store has open is still in its folder: a cleaner of temporary files, or a command in the wrong
-//! place, takes away what later nobody can open.
+//! Checks whether the store's open files are still in its folder: a cleaner of temporary files, or a command in the
+//! wrong folder, may remove files that can't be opened again later.
 
 use crate::{Result, Seq, Store, StoreError, index::meta, log};
 
 impl Store {
-    /// Looks whether log, packs and index are still where they are written to. What can be is put back, and said as damage;
-    /// otherwise the store stops: nothing may be acknowledged into files that are gone. Cheap; blocks for as long as
-    /// writing back what was removed takes.
+    /// Checks whether the files of log, packs and index are still in place. Removed files are restored if possible, and
+    /// recorded as damage; otherwise the store stops, because nothing may be acknowledged into files that are gone. Cheap;
+    /// blocks while removed files are restored.
     pub fn look_around(&self) {
         let inner = &self.inner;
         if self.stopped().is_some() {
@@ -20,21 +20,21 @@ impl Store {
         }
         if let Some(what) = inner.index.lost() {
             return self.halt(&format!(
-                "{what} while the service ran; start it again: it is built anew from checkpoint and log"
+                "{what} while the service was running; restart the service: it rebuilds the index from checkpoint and log"
             ));
         }
         // Says itself what it found.
         if let Err(error) = inner.writer.keep_in_place() {
-            tracing::error!(%error, "the log's newest segment");
+            tracing::error!(%error, "could not check the log's newest segment");
             return;
         }
         if let Err(error) = self.look_for_gaps() {
-            tracing::warn!(%error, "the log's segments can't be looked at");
+            tracing::warn!(%error, "could not check the log's segments");
         }
     }
 
     fn halt(&self, reason: &str) {
-        tracing::error!(reason, "the store has stopped: nothing is acknowledged any more");
+        tracing::error!(reason, "the store has stopped: writes are no longer acknowledged");
         self.inner.writer.halt(reason);
     }
 
@@ -45,8 +45,7 @@ impl Store {
         let (disk, dir) = (&*self.inner.options.disk, self.inner.dir.join("log"));
         let firsts = log::segments(disk, &dir)?;
         let missing = |from: Seq, to: Seq| {
-            let what =
-                format!("it is missing: commits {from} to {to} are in no segment of the log; the index has them");
+            let what = format!("missing: no segment of the log has commits {from} to {to}; the index has them");
             self.inner.findings.note(&format!("log/{:020}.log", from.0), &what);
         };
         let stated = meta::first(&*self.inner.index.view())?;

@@ -1,8 +1,8 @@
 //! The index: what readers query, derived from the log.
 //!
 //! A seam of a few calls, so that simulations can crash it; [`FjallIndex`] is the real one. Two key spaces: `Records`
-//! (realm, key → seal, value) and `Meta` (what the index knows about itself). A batch is applied as a whole or not at
-//! all, also across a crash, but need not be durable: the log is.
+//! (realm, key → seal, value) and `Meta` (the index's own metadata). A batch is applied completely or not at all, also
+//! across a crash, but need not be durable: the log is.
 
 mod apply;
 mod fjall_index;
@@ -34,18 +34,18 @@ pub(crate) enum Space {
 
 pub(crate) type Row = Result<(Bytes, Bytes)>;
 pub(crate) type RowIter<'a> = Box<dyn Iterator<Item = Row> + 'a>;
-/// Writes of one batch: `None` takes the key away.
+/// Writes of one batch: `None` removes the key.
 pub(crate) type Batch = Vec<(Space, Vec<u8>, Option<Vec<u8>>)>;
 
 /// An ordered key-value index.
 pub(crate) trait IndexEngine: Send + Sync {
-    /// A consistent view of this moment.
+    /// A consistent view of the current state.
     fn view(&self) -> Box<dyn IndexView>;
     /// Applies a batch as a whole.
     fn apply(&self, batch: Batch) -> Result<()>;
-    /// Writes to disk what is in memory.
+    /// Flushes memory to disk.
     fn persist(&self) -> Result<()>;
-    /// What of it is not where it was opened any more.
+    /// Files that are no longer where they were opened.
     fn lost(&self) -> Option<String> {
         None
     }

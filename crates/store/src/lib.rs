@@ -5,14 +5,14 @@
 //!   realm it touches a gapless [`RealmSeq`]. It is acknowledged after the log was synced, not before.
 //! * The **log** is the truth. It is append-only, checksummed per record and hash-chained. The index that readers query
 //!   is derived from it and is caught up from it after a crash.
-//! * **Bodies** (messages) are named by the BLAKE3 of their bytes, kept once in append-only packs, verified when read.
-//! * Every value in the index is **sealed**, every realm carries a running **digest** of what it holds; every commit
-//!   states the digest that must result. What does not match is named and quarantined, never served.
+//! * **Bodies** (messages) are named by the BLAKE3 of their bytes, stored once in append-only packs, verified when read.
+//! * Every value in the index is **sealed**, every realm has a running **digest** of its records; every commit
+//!   states the digest that must result. Data that does not match is reported and quarantined, never served.
 //!
-//! What this crate must never do: acknowledge what is not durable; cut off a log that a witness says must be longer;
-//! give back bytes that do not match their seal, digest or name; know what the keys and values mean.
+//! What this crate must never do: acknowledge data that is not durable; truncate a log that a witness says must be longer;
+//! return bytes that do not match their seal, digest or hash; know the meaning of keys and values.
 //!
-//! Start reading at [`Store`] for the whole, [`writer`] for how a commit comes to be, [`log`] for what is on disk.
+//! Start reading at [`Store`] for the whole, [`writer`] for how a commit is made, [`log`] for the on-disk format.
 
 mod body;
 mod checkpoint;

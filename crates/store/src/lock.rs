@@ -13,7 +13,7 @@ use rustix::{
 
 use crate::{Result, StoreError};
 
-/// Held for as long as the folder is owned; the system lets go of it when the process ends, however it ends.
+/// Held for as long as the folder is owned; the system releases it when the process ends in any way.
 pub(crate) struct Lock {
     file: File,
 }
@@ -35,14 +35,14 @@ impl Lock {
         let mut options = fs::File::options();
         let file = options.read(true).write(true).create(true).truncate(false).open(&path);
         let mut lock = Self::of(file.map_err(StoreError::io(path.display().to_string()))?, dir)?;
-        // The pid is for people; the lock itself is the truth. A full disk has no room for it.
+        // The pid is for people; the lock itself is the truth. Writing the pid may fail if the disk is full.
         let write = |file: &mut File| {
             file.set_len(0)?;
             file.rewind()?;
             writeln!(file, "{}", std::process::id())
         };
         if let Err(error) = write(&mut lock.file) {
-            tracing::warn!(path = %path.display(), %error, "others can't be told who has the folder");
+            tracing::warn!(path = %path.display(), %error, "could not note the process id in the lock file");
         }
         Ok(lock)
     }

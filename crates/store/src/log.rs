@@ -8,11 +8,11 @@
 //! ```
 //! `chain` is BLAKE3(previous chain, payload); the checksum is over what follows it. The header's chain is that of the
 //! last record of the segment before, the footer's that of the last record. Only the newest segment may be without a
-//! footer: any other that does not end with one has been cut off.
+//! footer: any other one without a footer was truncated.
 //!
-//! A segment's last records may be torn after a crash: nobody was told of them. Each record says up to which commit
+//! A segment's last records may be torn after a crash: they were never acknowledged. Each record states up to which commit
 //! everything was synced when it was written, and the caller knows what other witnesses have seen; a gap at or below
-//! either is damage, and is named, and nothing is cut off.
+//! either is damage: it is reported, and nothing is truncated.
 
 mod around;
 mod reader;
@@ -62,7 +62,7 @@ pub(crate) struct Log {
     next: Seq,
     /// The last commit's time.
     time_ms: i64,
-    /// The file has its footer: what comes next begins a new segment.
+    /// The file has its footer: the next commit starts a new segment.
     sealed: bool,
     segment_bytes: u64,
 }
@@ -95,7 +95,7 @@ impl Log {
         let Some(&last) = firsts.last() else {
             if witness > Seq(0) {
                 return Err(StoreError::damaged(format!(
-                    "the log is empty, and commit {witness} has been seen: commits 1 to {witness} are missing"
+                    "the log is empty, but commit {witness} was seen before: commits 1 to {witness} are missing"
                 )));
             }
             return Ok((Self::begin(disk, dir, Seq(1), [0; 32], segment_bytes)?, None));
@@ -151,14 +151,14 @@ impl Log {
         if reached < witness {
             let what = problem.map(|(what, _)| format!(" ({what})")).unwrap_or_default();
             return Err(StoreError::damaged(format!(
-                "the log ends at commit {reached}, and commit {witness} has been seen: {} commits are missing{what}",
+                "the log ends at commit {reached}, but commit {witness} was seen before: {} commits are missing{what}",
                 witness.0 - reached.0
             )));
         }
         if let Some((what, durable)) = problem {
             if durable > reached {
                 return Err(StoreError::damaged(format!(
-                    "{what}; a later record shows that commit {durable} had been synced"
+                    "{what}; a later record shows that commit {durable} was synced"
                 )));
             }
             let len = reader.file.len().map_err(StoreError::io(reader.path.display().to_string()))?;
@@ -251,7 +251,7 @@ impl Log {
             // Synced, so that what was refused does not come back when the power goes.
             self.file.truncate(self.len).and_then(|()| self.file.sync()).map_err(|second| StoreError::Unknown {
                 reason: format!(
-                    "{}: writing failed ({error}), and taking it back failed too ({second})",
+                    "{}: writing failed ({error}), and undoing the write failed too ({second})",
                     self.path.display()
                 ),
             })?;
@@ -261,38 +261,38 @@ impl Log {
         Ok(())
     }
 
-    /// Makes everything appended durable. A failure is final: the system may have dropped what was not written.
+    /// Makes everything appended durable. A failure is final: the system may have dropped unwritten data.
     ///
     /// # Errors
-    /// [`StoreError::Unknown`]: what was appended may be there after a restart. [`Log::take_back`] may know better.
+    /// [`StoreError::Unknown`]: the appended data may be there after a restart. [`Log::take_back`] may know better.
     pub(crate) fn sync(&mut self) -> Result<()> {
         self.file.sync().map_err(|error| StoreError::Unknown {
             reason: format!("{}: a write could not be made durable: {error}", self.path.display()),
         })
     }
 
-    /// Sees to it that the segment is where it was: one that was removed, or replaced, takes what was acknowledged with it.
-    /// It is put back from what is still open; gives what to say then.
+    /// Checks that the segment's file is still in place: otherwise acknowledged commits would be lost with it. A removed or
+    /// replaced file is restored from the open file; returns a message then.
     ///
     /// # Errors
-    /// [`StoreError::Stopped`] when it can't be put back: nothing may be acknowledged into it.
+    /// [`StoreError::Stopped`] if it can't be restored: nothing may be acknowledged into it.
     pub(crate) fn keep_in_place(&mut self) -> Result<Option<String>> {
         match self.file.is_at(&self.path) {
             Ok(true) => return Ok(None),
             Ok(false) => {}
             // Writing to it says more.
             Err(error) => {
-                tracing::warn!(path = %self.path.display(), %error, "it can't be looked at");
+                tracing::warn!(path = %self.path.display(), %error, "could not check a log segment");
                 return Ok(None);
             }
         }
         self.file = put_back(&*self.disk, &self.path, &*self.file, self.len).map_err(|error| StoreError::Stopped {
             reason: format!(
-                "{} was removed or replaced while the service ran, and could not be put back: {error}",
+                "{} was removed or replaced while the service was running, and could not be restored: {error}",
                 self.path.display()
             ),
         })?;
-        Ok(Some("it was removed or replaced while the service ran, and was put back".to_owned()))
+        Ok(Some("it was removed or replaced while the service was running, and was restored".to_owned()))
     }
 
     /// The segment that is written to.

@@ -1,26 +1,26 @@
-//! What is done now and then so that a store stays small and sound: checkpoints, and dropping of old log.
+//! Regular maintenance that keeps a store small and sound: checkpoints, and dropping old log.
 
 use std::time::Instant;
 
 use crate::{Checkpoint, Result, Seq, Store, StoreError, checkpoint, index::meta, log, past};
 
-/// What [`Store::drop_old_log`] did.
+/// The result of [`Store::drop_old_log`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Dropped {
-    /// Segments taken away.
+    /// Dropped segments.
     pub segments: u64,
     /// The first commit that the log still has.
     pub first: Seq,
 }
 
 impl Store {
-    /// Writes all records of this moment into a file, reads it back, and keeps it beside the one before it. Of older ones
-    /// stay those that reading the past needs: one from before the retention time, and some after it. Writers and readers go on meanwhile. `go_on` is asked every megabyte. Blocks for as long as reading all
-    /// records takes: not for async threads.
+    /// Writes all current records into a checkpoint, verifies it, and keeps the previous one too. Of older ones it keeps
+    /// those needed for reading the past: one from before the retention time, and some after it. Writers and readers
+    /// continue. `go_on` is called every megabyte. Blocks while all records are read: not for async threads.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when a realm does not add up (it is quarantined then), [`StoreError::Full`],
-    /// [`StoreError::Stopped`] when `go_on` said no. The checkpoints that there were are kept in each case.
+    /// [`StoreError::Damaged`] if a realm does not match its digest (then it is quarantined), [`StoreError::Full`],
+    /// [`StoreError::Stopped`] if `go_on` returned false. Existing checkpoints are kept in each case.
     pub fn checkpoint(&self, go_on: &dyn Fn() -> bool) -> Result<Checkpoint> {
         let inner = &self.inner;
         let _alone = inner.maintenance.lock();
@@ -55,8 +55,8 @@ impl Store {
         i64::try_from(self.inner.options.retention.as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// The newest checkpoint that holds nothing later than the window's start: with the log behind it every moment
-    /// since can be read.
+    /// The newest checkpoint without data later than the window's start: with the log after it, every time since can be
+    /// read.
     fn base_of_window(&self, last: Seq) -> Result<Option<Seq>> {
         let (disk, dir) = (&*self.inner.options.disk, &self.inner.dir);
         let before_ms = self.clock().now_ms().saturating_sub(self.retention_ms());
@@ -81,12 +81,12 @@ impl Store {
         newest.map(|seq| checkpoint::made_ms(disk, &dir, seq)).transpose()
     }
 
-    /// Takes away log segments whose commits are all older than the retention time, in both of the newest two
-    /// checkpoints, and in one that holds nothing later than the retention time: so that any moment of it can be read. A
-    /// crash at any point leaves a log without gaps.
+    /// Drops log segments whose commits are all older than the retention time, and contained in both of the newest two
+    /// checkpoints and in one without data later than the start of the retention time: so every time since then can be read.
+    /// A crash at any point leaves a log without gaps.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when what follows a segment without a footer can't be read: nothing from there on goes.
+    /// [`StoreError::Damaged`] if the data after a segment without a footer can't be read: nothing from there on is dropped.
     pub fn drop_old_log(&self) -> Result<Dropped> {
         let inner = &self.inner;
         let _alone = inner.maintenance.lock();

@@ -1,5 +1,5 @@
-//! Marks in a data folder that keep a store from being opened as an ordinary one: it is being restored, it follows another
-//! one, or it must not write any more.
+//! Marks in a data folder that prevent it from being opened as a normal store: it is being restored, it belongs to a
+//! standby, or it must no longer be written.
 
 use std::{
     io::Write as _,
@@ -10,9 +10,9 @@ use crate::{Result, StoreError};
 
 /// Stands in the folder from before anything is written until all is.
 pub(crate) const RESTORING: &str = "restoring";
-/// Stands in the folder of a store that follows another one: what it says is for people.
+/// The mark of a standby's store; its text is for people.
 pub(crate) const REPLICA: &str = "replica";
-/// Stands in the folder of a store that must not write any more: why.
+/// The mark of a store that must no longer write, with the reason.
 pub(crate) const FENCE: &str = "fenced";
 
 /// # Errors

@@ -20,9 +20,9 @@ pub struct StoreOptions {
     pub segment_bytes: u64,
     /// A body pack is closed when it is larger. Default 256 MiB.
     pub pack_bytes: u64,
-    /// Room on the disk below which commits and bodies are refused, for the index to go on. Default 128 MiB.
+    /// Commits and bodies are refused if less disk space than this is free, so that the index can continue. Default 128 MiB.
     pub reserve_bytes: u64,
-    /// Where log and packs lie.
+    /// The disk of log and packs.
     pub disk: Arc<dyn Disk>,
     /// The time.
     pub clock: Arc<dyn Clock>,
@@ -49,7 +49,7 @@ impl StoreOptions {
     }
 }
 
-/// What a store that is opened is for.
+/// The purpose of opening a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     /// It writes, and holds all of its realms.

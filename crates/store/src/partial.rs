@@ -1,7 +1,7 @@
-//! What has not come yet of a store that serves while it is still being restored.
+//! The missing parts of a store that serves while it is being restored.
 //!
-//! What is not there yet is never taken for empty: reading or writing such a realm fails with
-//! [`StoreError::NotRestored`], and asking for it is a wish that whoever restores sees first.
+//! Missing data is never treated as empty: reading or writing such a realm fails with [`StoreError::NotRestored`], and
+//! registers a request that the restore handles first.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -19,7 +19,7 @@ use crate::{
     index::{IndexView, meta},
 };
 
-/// What someone waits for.
+/// A request.
 pub enum Wish {
     /// A realm.
     Realm(RealmId),
@@ -27,7 +27,7 @@ pub enum Wish {
     Body(BodyId, SyncSender<Result<()>>),
 }
 
-/// What has not come yet, in memory; the index has it too.
+/// The data not restored yet, in memory; the index has it too.
 #[derive(Default)]
 pub(crate) struct Partial {
     pub on: AtomicBool,
@@ -37,7 +37,7 @@ pub(crate) struct Partial {
 
 #[derive(Default)]
 pub(crate) struct State {
-    /// Realms that nobody can use yet, and why they can't come, where that is known.
+    /// Realms that can't be used yet, and the reason if they can't be restored.
     pub absent: BTreeMap<RealmId, Option<String>>,
     pub asked: HashSet<RealmId>,
     pub wishes: Option<mpsc::UnboundedSender<Wish>>,

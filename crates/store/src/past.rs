@@ -1,8 +1,8 @@
-//! A realm as it was at a moment that the log still reaches.
+//! A realm's state at an earlier time that the log still covers.
 //!
-//! What a realm holds now is in the index; what changed since a moment is in the log behind it. So the past is the
-//! present with the keys laid over it that commits after the moment touched, each with the value that it had then: from
-//! the commits up to the moment, or from a checkpoint before them. Memory grows with what changed, not with the realm.
+//! The index has the current state, and the log has the changes since then. So the past is the present, overlaid with
+//! the keys that later commits touched, each with its earlier value: from the commits up to that time, or from a
+//! checkpoint before them. Memory grows with the number of changes, not with the realm.
 
 mod elsewhere;
 
@@ -26,7 +26,7 @@ pub const MAX_PAST_BYTES: usize = 1 << 30;
 /// What keeping a key takes, besides itself and its value.
 const KEY_BYTES: usize = 128;
 
-/// What a moment means.
+/// A point in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Moment {
     /// The last commit that states no later time.
@@ -45,7 +45,7 @@ enum Then {
     Elsewhere(Box<dyn Read + Send + Sync>),
 }
 
-/// One realm as it was. Holds a snapshot of now: not for keeping long.
+/// The past state of a realm. Holds a snapshot of the current state: don't keep it long.
 pub struct Past {
     realm: RealmId,
     now: Snapshot,
@@ -87,7 +87,7 @@ impl Past {
         if realm == self.realm {
             return Ok(());
         }
-        Err(StoreError::damaged(format!("{realm}: its past was not asked for, but that of {}", self.realm)))
+        Err(StoreError::damaged(format!("{realm}: wrong realm, this is the history of {}", self.realm)))
     }
 }
 
@@ -130,9 +130,9 @@ impl Read for Past {
 }
 
 impl Store {
-    /// A realm as it was at a moment (milliseconds since 1970): after the last commit that states no later time. Proved by the
-    /// digest which the realm's last commit until then states. Blocks for as long as reading the log since, and up to
-    /// the moment from the checkpoint before it, takes; writers and readers go on meanwhile.
+    /// A realm's state at a time (milliseconds since 1970): after the last commit made by then. Verified by the digest that
+    /// the realm's last commit up to then states. Blocks while it reads the log since then, and the log up to then from the
+    /// checkpoint before it; writers and readers continue.
     ///
     /// # Errors
     /// [`StoreError::BeforeWindow`]; [`StoreError::TooLarge`] beyond [`MAX_PAST_BYTES`]; [`StoreError::Damaged`] when
@@ -173,7 +173,7 @@ impl Store {
         }
     }
 
-    /// The earliest moment that a realm can be read as of, in milliseconds since 1970.
+    /// The earliest time at which a realm can be read, in milliseconds since 1970.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] when log or checkpoint can't be read.
@@ -216,7 +216,7 @@ impl Store {
                 }
                 Ok(())
             })?;
-            seq = found.ok_or_else(|| StoreError::damaged(format!("{realm}: commit {until} was not made then")))?;
+            seq = found.ok_or_else(|| StoreError::damaged(format!("{realm}: commit {until} is missing")))?;
         }
         let state = now.realm_state(realm)?;
         let mut changed = Writes::new();
@@ -248,7 +248,7 @@ impl Store {
                 Ok(()) => return Ok(past.past(mistimed)),
                 // An older base may be whole.
                 Err(error @ StoreError::Damaged { .. }) if !bases.is_empty() => {
-                    tracing::warn!(%realm, %error, "reading the past from an older checkpoint");
+                    tracing::warn!(%realm, %error, "reading the history from an older checkpoint");
                     problem = error;
                 }
                 Err(error) => return Err(error),
@@ -316,7 +316,7 @@ impl Store {
         }
         if digest != stated.digest {
             return Err(StoreError::damaged(format!(
-                "{realm}: as of commit {} its records add up to digest {digest}, its last commit until then states {}",
+                "{realm}: at commit {} its records have digest {digest}, its last commit up to then states {}",
                 past.seq, stated.digest
             )));
         }
@@ -346,7 +346,7 @@ impl Laid {
 
 fn within_limit(bytes: usize) -> Result<usize> {
     if bytes > MAX_PAST_BYTES {
-        let what = "what changed in the account since that moment";
+        let what = "what changed in the account since that time";
         return Err(StoreError::TooLarge { what, found: bytes, limit: MAX_PAST_BYTES });
     }
     Ok(bytes)
@@ -373,7 +373,7 @@ fn each_commit(
         let mut reader = SegmentReader::open(disk, logs, *first)?;
         if before.is_some_and(|(chain, next)| chain != *reader.chain() || next != *first) {
             return Err(StoreError::damaged(format!(
-                "the log: segment {first} does not follow from the one before it"
+                "the log: segment {first} does not follow the one before it"
             )));
         }
         if before.is_none() && *first > from {

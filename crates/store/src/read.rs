@@ -33,12 +33,12 @@ impl Iterator for Rows<'_> {
     }
 }
 
-/// What can be read: a [`Snapshot`], or a transaction that sees its own writes.
+/// Read access: a [`Snapshot`], or a transaction that sees its own writes.
 pub trait Read {
     /// The value of a key.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when what is stored does not match its seal; the realm is then quarantined.
+    /// [`StoreError::Damaged`] if the stored value does not match its seal; the realm is then quarantined.
     fn get(&self, realm: RealmId, key: &[u8]) -> Result<Option<Bytes>>;
 
     /// The rows between two keys, lazily. The same errors come as rows.

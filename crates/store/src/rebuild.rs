@@ -1,4 +1,4 @@
-//! Building the index anew: from a checkpoint and the log after it, or from the whole log.
+//! Rebuilds the index: from a checkpoint and the log after it, or from the whole log.
 
 use std::path::Path;
 
@@ -41,12 +41,12 @@ fn old_witnesses(dir: &Path, options: &StoreOptions) -> Witnesses {
         Ok(Witnesses { seen, kept, epoch: meta::epoch(&*view)? })
     };
     read().unwrap_or_else(|error| {
-        tracing::warn!(%error, "the old index can't say how far the log must reach");
+        tracing::warn!(%error, "the old index does not tell how far the log must reach");
         Witnesses::default()
     })
 }
 
-/// Where a rebuild begins.
+/// The base of a rebuild.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Base {
     Checkpoint(Seq),
@@ -62,7 +62,7 @@ impl Base {
     }
 }
 
-/// What an index was built from.
+/// The sources of a rebuilt index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rebuilt {
     /// The checkpoint that it began with; `None` when it began with the first commit.
@@ -75,9 +75,9 @@ pub struct Rebuilt {
     pub passed_over: Vec<String>,
 }
 
-/// Builds the index from nothing: from the newest good checkpoint and the log after it, or from the whole log; and from
-/// the body packs. The store must be closed. The old index is kept beside the new one until that is complete; a crash
-/// at any point leaves the old or the new one.
+/// Rebuilds the index from the newest good checkpoint and the log after it, or from the whole log, and from the body packs.
+/// The store must be closed. The old index is kept until the new one is complete; a crash at any point leaves the old or
+/// the new one.
 ///
 /// # Errors
 /// [`StoreError::Damaged`] when no checkpoint with the log after it, nor the log from its first commit, leads up to what
@@ -97,7 +97,7 @@ pub(crate) fn rebuild(dir: &Path, options: &StoreOptions, progress: &mut dyn FnM
     let first = firsts.first().copied().unwrap_or(Seq(1));
     let mut witnesses = old_witnesses(dir, options);
     match witness::read(disk, dir) {
-        Err(error @ StoreError::Damaged { .. }) => tracing::warn!(%error, "it can't say how far the log must reach"),
+        Err(error @ StoreError::Damaged { .. }) => tracing::warn!(%error, "unknown how far the log must reach"),
         other => witnesses.seen.extend(other?),
     }
     let mut bases: Vec<Base> = checkpoint::list(disk, &dir.join("checkpoints"))?
@@ -122,7 +122,7 @@ pub(crate) fn rebuild(dir: &Path, options: &StoreOptions, progress: &mut dyn FnM
             }
             Err(error @ StoreError::Damaged { .. }) => {
                 if base != Base::Nothing {
-                    tracing::warn!(checkpoint = %base.seq(), %error, "no index can be built on this checkpoint");
+                    tracing::warn!(checkpoint = %base.seq(), %error, "can't build an index from this checkpoint");
                     passed_over.push(format!("checkpoint {}: {error}", base.seq()));
                 }
                 last_error = error;
@@ -169,7 +169,7 @@ fn build(
             return apply(&index, commit, chain);
         }
         if commit.seq() == base.seq() && *chain != base_chain {
-            return Err(StoreError::damaged(format!("the log at commit {} is not the checkpoint's", base.seq())));
+            return Err(StoreError::damaged(format!("the log at commit {} does not match the checkpoint", base.seq())));
         }
         Ok(())
     })?;
@@ -178,7 +178,7 @@ fn build(
     for (who, seen) in &witnesses.seen {
         if reached < *seen {
             return Err(StoreError::damaged(format!(
-                "the log ends at commit {}, and {who} has seen commit {seen}: {} commits are missing{}",
+                "the log ends at commit {}, but {who} has seen commit {seen}: {} commits are missing{}",
                 replayed.reached,
                 seen.0 - reached.0,
                 replayed.problem.map(|what| format!(" ({what})")).unwrap_or_default()
@@ -206,5 +206,5 @@ fn put_in_place(dir: &Path) -> Result<()> {
         std::fs::File::open(dir)?.sync_all()?;
         std::fs::remove_dir_all(&old).or(Ok(()))
     };
-    swap().map_err(StoreError::io("putting the new index in place"))
+    swap().map_err(StoreError::io("replacing the index"))
 }

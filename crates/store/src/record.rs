@@ -1,4 +1,4 @@
-//! What stands in the log.
+//! The records of the log.
 
 use prost::Message;
 
@@ -22,24 +22,24 @@ pub struct Commit {
     /// When, in milliseconds since 1970. Does not go back from one commit to the next: see [`Commit::true_ms`].
     #[prost(int64, tag = "3")]
     pub time_ms: i64,
-    /// All commits up to this one were synced when this one was written: what is missing up to there is damage, what is
-    /// missing after it may be a torn write that nobody was told of.
+    /// All commits up to this one were synced when this one was written: missing ones up to there are damage, missing ones
+    /// after it may be a torn write that was never acknowledged.
     #[prost(uint64, tag = "4")]
     pub durable_raw: u64,
-    /// What it writes, realm by realm.
+    /// Its writes, realm by realm.
     #[prost(message, repeated, tag = "5")]
     pub realms: Vec<RealmCommit>,
     /// What the clock said, where that is more than [`CLOCK_SLACK_MS`] earlier than `time_ms`: it was ahead when an earlier
     /// commit was made. 0: the same.
     #[prost(int64, tag = "6")]
     pub clock_ms: i64,
-    /// It only keeps books: a login is noted, a restored mailbox gets a new number. A history that holds nothing else holds
-    /// nothing of anybody's.
+    /// The commit is bookkeeping only: a recorded login, a new UIDVALIDITY of a restored mailbox. A history with only such
+    /// commits has no user data.
     #[prost(bool, tag = "7")]
     pub upkeep: bool,
 }
 
-/// What a commit writes in one realm.
+/// The writes of a commit in one realm.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct RealmCommit {
     /// The realm's number.
@@ -62,7 +62,7 @@ pub struct Op {
     /// The key.
     #[prost(bytes = "vec", tag = "1")]
     pub key: Vec<u8>,
-    /// The new value; `None` takes the key away.
+    /// The new value; `None` removes the key.
     #[prost(bytes = "vec", optional, tag = "2")]
     pub value: Option<Vec<u8>>,
 }
@@ -80,7 +80,7 @@ impl Commit {
 }
 
 impl Commit {
-    /// The bodies that it refers to anew: they were durable before it was.
+    /// The bodies it newly refers to: they were durable before it was.
     pub fn bodies(&self) -> impl Iterator<Item = BodyId> {
         self.realms
             .iter()

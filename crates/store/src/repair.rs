@@ -12,19 +12,19 @@ use crate::{
     witness,
 };
 
-/// Rebuilds what can be rebuilt of a closed store, and says what it did:
-/// * an index that is damaged, from a checkpoint and the log, or from the whole log;
-/// * a log that is damaged, by a checkpoint of the index when that is whole and holds every commit that anyone was told
-///   of: the data is complete then, the history before the repair is not;
-/// * a checkpoint that is damaged, by a new one;
-/// * the mark of the format, where the log's own form says which it is.
+/// Repairs a closed store as far as possible, and reports what it did:
+/// * a damaged index is rebuilt from a checkpoint and the log, or from the whole log;
+/// * a damaged log is replaced by a checkpoint of the index, if that is intact and has every acknowledged commit: then the
+///   data is complete, but the history before the repair is not;
+/// * a damaged checkpoint is replaced by a new one;
+/// * the mark of the format is written again, if the log shows which format it is.
 ///
-/// A body that is damaged has no second copy here; `verify` goes on naming it. A crash at any point leaves something
-/// that can be repaired again.
+/// A damaged body has no second copy here; `verify` keeps reporting it. After a crash at any point the repair can be
+/// repeated.
 ///
 /// # Errors
-/// [`StoreError::Damaged`] when what is left does not suffice: it says which commits are missing. Nothing is changed
-/// then, except that damaged checkpoints were set aside.
+/// [`StoreError::Damaged`] if the remaining data does not suffice: it names the missing commits. Then nothing is changed,
+/// except that damaged checkpoints were set aside.
 pub fn repair(dir: &Path, options: &StoreOptions, mut progress: impl FnMut(&str, u64, u64)) -> Result<Vec<String>> {
     let mut done = Vec::new();
     let lock = crate::lock::Lock::take(dir)?;
@@ -34,10 +34,10 @@ pub fn repair(dir: &Path, options: &StoreOptions, mut progress: impl FnMut(&str,
         Ok(state) => state,
         Err(error @ (StoreError::Damaged { .. } | StoreError::Io { .. })) => {
             let rebuilt = rebuild::rebuild(dir, options, &mut progress).map_err(|second| {
-                StoreError::damaged(format!("the index ({error}), and it can't be built anew ({second})"))
+                StoreError::damaged(format!("the index ({error}), and rebuilding it failed ({second})"))
             })?;
             let base = rebuilt.checkpoint.map_or_else(String::new, |seq| format!("checkpoint {seq} and "));
-            done.push(format!("the index was built anew from {base}{} commits ({error})", rebuilt.commits));
+            done.push(format!("the index was rebuilt from {base}{} commits ({error})", rebuilt.commits));
             whole_index(dir, options)?
         }
         Err(error) => return Err(error),
@@ -61,7 +61,7 @@ pub fn repair(dir: &Path, options: &StoreOptions, mut progress: impl FnMut(&str,
             new_log(dir, options, applied, &mut done, &what)?;
         } else {
             return Err(StoreError::damaged(format!(
-                "{what}; the index ends at commit {}, and commit {seen} was acknowledged: commits {} to {seen} are \
+                "{what}; the index ends at commit {}, but commit {seen} was acknowledged: commits {} to {seen} are \
                  nowhere on this machine",
                 applied.0,
                 applied.0.0 + 1,
@@ -91,7 +91,10 @@ fn whole_index(dir: &Path, options: &StoreOptions) -> Result<State> {
     for (realm, state) in meta::realm_states(&*view)? {
         let digest = digest_of(&*view, realm)?;
         if digest != state.digest {
-            return Err(StoreError::damaged(format!("{realm}: its records add up to {digest}, not {}", state.digest)));
+            return Err(StoreError::damaged(format!(
+                "{realm}: its records have digest {digest}, not {}",
+                state.digest
+            )));
         }
     }
     Ok((meta::applied(&*view)?, meta::cursors(&*view)?))
@@ -109,10 +112,10 @@ fn mend_format(dir: &Path, options: &StoreOptions, done: &mut Vec<String>) -> Re
     let log_dir = dir.join("log");
     let is_ours = |first: &Seq| SegmentReader::open(&*options.disk, &log_dir, *first).is_ok();
     if !log::segments(&*options.disk, &log_dir)?.iter().any(is_ours) {
-        return Err(StoreError::damaged(format!("{what}, and no log says which format it is")));
+        return Err(StoreError::damaged(format!("{what}, and no log shows which format it is")));
     }
     store::write_format(dir).map_err(StoreError::io(dir.display().to_string()))?;
-    done.push(format!("{what}: it was written anew, as the log says it"));
+    done.push(format!("{what}: rewritten from the log"));
     Ok(())
 }
 
@@ -190,7 +193,7 @@ fn new_log(
     Ok(())
 }
 
-/// What a walk through the log found.
+/// The result of a walk through the log.
 #[derive(Default)]
 struct Examined {
     /// The last commit that can be read at the log's end.
@@ -243,7 +246,7 @@ fn examine(options: &StoreOptions, dir: &Path) -> Result<Examined> {
                 Met::Invalid(what) => {
                     let durable = reader.later_witness()?.unwrap_or_default();
                     found.durable = found.durable.max(durable);
-                    // A torn tail is no damage: opening cuts it off.
+                    // A torn tail is not damage: opening truncates it.
                     if !newest || durable >= reader.next_seq() {
                         found.problems.push(what);
                         whole = false;

@@ -1,8 +1,8 @@
-//! A store that follows another one: it keeps that one's log byte for byte, and applies it to an index of its own.
+//! A store that follows another one: it stores that store's log byte for byte, and applies it to its own index.
 //!
-//! Receiving and applying are two things. What was received is durable, and lost by nobody; it is applied when whoever
-//! runs the replica says so, commit by commit, each checked to lead to the digest that it states. A realm that does not
-//! get there is quarantined with the commit and the cause, and is left as it was; the other realms go on.
+//! Receiving and applying are separate. Received commits are durable; they are applied when the owner of the replica
+//! decides, commit by commit, each checked to produce the digest that it states. A realm that fails the check is
+//! quarantined with the commit and the cause, in its last good state; other realms continue.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -26,9 +26,9 @@ pub struct RealmSummary {
     pub realm: RealmId,
     /// Its last commit.
     pub seq: RealmSeq,
-    /// What its records add up to, read again just now.
+    /// The digest of its records, read again just now.
     pub digest: Digest,
-    /// What its last commit says that they must add up to.
+    /// The digest stated in its last commit.
     pub stated: Digest,
 }
 
@@ -38,7 +38,7 @@ impl Store {
         dir.join(REPLICA).exists()
     }
 
-    /// Why the store in a folder must not write any more, if so.
+    /// Why the store in a folder must no longer write, if so.
     pub fn fenced_at(dir: &Path) -> Option<String> {
         std::fs::read_to_string(dir.join(FENCE)).ok().map(|text| text.trim().to_owned())
     }
@@ -65,11 +65,11 @@ impl Store {
         self.inner.writer.is_replica()
     }
 
-    /// Appends commits of the store that is followed: durable when this returns, and not applied. `after` is that
-    /// store's chain after the last of them. Bodies that they refer to must be here. Blocks: not for async threads.
+    /// Appends commits of the followed store: durable when this returns, but not applied. `after` is that store's chain
+    /// after the last of them. Bodies that they refer to must be here. Blocks: not for async threads.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when they do not follow from this log; nothing is kept then. [`StoreError::Full`],
+    /// [`StoreError::Damaged`] if they do not follow this log; then nothing is stored. [`StoreError::Full`],
     /// [`StoreError::Stopped`].
     pub fn receive(&self, commits: Vec<Commit>, after: Chain) -> Result<()> {
         self.inner.writer.receive(commits, after)
@@ -80,18 +80,18 @@ impl Store {
         Ok(meta::applied(&*self.inner.index.view())?.0)
     }
 
-    /// Applies the next received commit. A realm that it does not lead to the stated digest is quarantined, and given
-    /// back with the cause; the others are applied. Parts of quarantined realms are passed over.
+    /// Applies the next received commit. A realm in which it does not produce the stated digest is quarantined and returned
+    /// with the cause; the others are applied. Parts of quarantined realms are skipped.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when it is not the next commit.
+    /// [`StoreError::Damaged`] if it is not the next commit.
     pub fn apply_received(&self, commit: &Commit) -> Result<Vec<(RealmId, String)>> {
         let inner = &self.inner;
         let _alone = inner.applier.lock();
         let view = inner.index.view();
         let (applied, chain) = meta::applied(&*view)?;
         if commit.seq().0 != applied.0 + 1 || commit.seq() > self.seq() {
-            return Err(StoreError::damaged(format!("commit {} is not the next to be applied", commit.seq())));
+            return Err(StoreError::damaged(format!("commit {} is not the next commit to apply", commit.seq())));
         }
         let (mut batch, mut held, mut moved) = (Batch::new(), Vec::new(), Vec::new());
         for part in &commit.realms {
@@ -137,17 +137,17 @@ impl Store {
     ) -> Result<()> {
         let inner = &self.inner;
         let _alone = inner.applier.lock();
-        inner.quarantine.put(realm, "it is being copied anew");
+        inner.quarantine.put(realm, "it is being copied again");
         restore::fill_realm(&*inner.index, realm, RealmState { seq, digest }, records)?;
         inner.index.persist()?;
         inner.quarantine.release(realm)
     }
 
-    /// Lets a store that followed another one write by itself, with commits of the next epoch, which is given back:
-    /// whoever still writes in the one before is not believed any more. Durable when this returns.
+    /// Makes the store of a standby a primary's: it writes commits of the next epoch, which is returned; commits of the
+    /// previous epoch are no longer accepted. Durable when this returns.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when not everything received is applied.
+    /// [`StoreError::Damaged`] if not everything received is applied.
     pub fn promote(&self) -> Result<u64> {
         let dir = self.dir().to_owned();
         self.inner.writer.promote(move || {
@@ -156,22 +156,22 @@ impl Store {
         })
     }
 
-    /// Acknowledges nothing any more, now and after a restart: another machine is the primary.
+    /// Stops acknowledging, now and after a restart: another machine is the primary.
     pub fn fence(&self, reason: &str) -> Result<()> {
         // Before anyone can see it: what is seen holds after a crash too.
         let marked = write_mark(self.dir().join(FENCE), reason);
         self.inner.writer.halt(reason);
-        tracing::error!(reason, "fenced: nothing is acknowledged any more");
+        tracing::error!(reason, "fenced: writes are no longer acknowledged");
         marked
     }
 
-    /// Whether commits are acknowledged only once [`Store::acknowledge`] has said that they are durable elsewhere too.
-    /// Switched off, all that wait are acknowledged.
+    /// Sets whether commits are acknowledged only once [`Store::acknowledge`] has reported them durable elsewhere too.
+    /// Turning it off acknowledges all waiting ones.
     pub fn hold_acknowledgements(&self, on: bool) {
         self.inner.writer.gate(on);
     }
 
-    /// Says that commits up to `seq` are durable elsewhere too.
+    /// Reports that commits up to `seq` are durable elsewhere too.
     pub fn acknowledge(&self, seq: Seq) {
         self.inner.writer.acked(seq);
     }
@@ -181,7 +181,7 @@ impl Store {
         self.inner.writer.waits_for().map(|(seq, _)| seq)
     }
 
-    /// For how long somebody has waited for [`Store::acknowledge`]: `None` when nobody does.
+    /// How long the oldest commit has waited for [`Store::acknowledge`]: `None` if none waits.
     pub fn acknowledgement_overdue(&self) -> Option<Duration> {
         self.inner.writer.waits_for().map(|(_, since)| since.elapsed())
     }
@@ -196,7 +196,7 @@ impl Store {
     /// acknowledgements are not held ([`Store::hold_acknowledgements`]).
     ///
     /// # Errors
-    /// [`StoreError::Stopped`]: nobody will say any more that it is durable elsewhere.
+    /// [`StoreError::Stopped`]: nobody will report it as durable elsewhere.
     pub fn acknowledged(&self, seq: Seq) -> Ticket<(), StoreError> {
         self.inner.writer.acknowledged(|_| seq)
     }
@@ -220,14 +220,14 @@ impl Store {
         }
     }
 
-    /// Reads a realm again and adds it up. Everybody works on meanwhile.
+    /// Reads a realm again and computes its digest, while the store is in use.
     pub fn summary(&self, realm: RealmId) -> Result<RealmSummary> {
         self.snapshot().summary(realm)
     }
 }
 
 impl Snapshot {
-    /// Reads a realm again, as it was at this snapshot's commit, and adds it up.
+    /// Reads a realm again at this snapshot's commit and computes its digest.
     pub fn summary(&self, realm: RealmId) -> Result<RealmSummary> {
         let state = self.realm_state(realm)?;
         Ok(RealmSummary { realm, seq: state.seq, digest: digest_of(self.view(), realm)?, stated: state.digest })

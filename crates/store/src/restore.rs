@@ -1,7 +1,7 @@
-//! Making a store from what is kept elsewhere: the records of one moment, the commits after it, the bodies.
+//! Makes a store from external data: the records at one commit, the commits after it, the bodies.
 //!
-//! While it is made the folder has a file `restoring`: no store opens there. What was begun and not finished is begun
-//! anew, but for the bodies, which are most of it and say by themselves whether they are whole.
+//! During the restore the folder has a file `restoring`, and no store opens there. An unfinished restore starts over,
+//! except for bodies, which are most of the data and verify themselves by their hashes.
 
 mod serving;
 
@@ -45,21 +45,21 @@ pub struct Restore {
 }
 
 impl Restore {
-    /// Begins in an empty folder, or where a restore was begun before with the same `mark`: what it is of, one line.
+    /// Starts in an empty folder, or in one with an unfinished restore with the same `mark`, a line that identifies it.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when the folder holds anything else; it is left alone. [`StoreError::Locked`].
+    /// [`StoreError::Damaged`] if the folder has anything else; it is not changed. [`StoreError::Locked`].
     pub fn begin(dir: &Path, options: StoreOptions, mark: &str) -> Result<Self> {
         let io = || StoreError::io(dir.display().to_string());
         options.disk.create_dir(dir).map_err(io())?;
         let lock = Lock::take(dir)?;
         match marks::restoring(dir)? {
             Some(found) if found == mark => {
-                tracing::info!("going on with a restore that was not finished");
+                tracing::info!("resuming an unfinished restore");
             }
             Some(found) => {
                 return Err(StoreError::damaged(format!(
-                    "a restore of `{}` into {} was not finished, and this one is of `{mark}`: empty the folder first",
+                    "an unfinished restore of `{}` is in {}, but this restore is of `{mark}`: empty the folder first",
                     found.lines().next().unwrap_or_default(),
                     dir.display()
                 )));
@@ -68,7 +68,7 @@ impl Restore {
                 for part in ["format", "log", "index", "packs", "checkpoints", "witness"] {
                     if dir.join(part).exists() {
                         return Err(StoreError::damaged(format!(
-                            "{} holds a store already: restore into an empty folder",
+                            "{} already contains a store: restore into an empty folder",
                             dir.display()
                         )));
                     }
@@ -89,7 +89,7 @@ impl Restore {
         Ok(Self { dir: dir.to_owned(), mark: mark.to_owned(), options, lock, index, packs, unsynced: 0 })
     }
 
-    /// What fills realms, for another thread.
+    /// A handle that fills realms from another thread.
     pub fn filler(&self) -> Filler {
         Filler { index: self.index.clone() }
     }
@@ -105,10 +105,10 @@ impl Restore {
         self.filler().realm(realm, seq, digest, records)
     }
 
-    /// Applies what a commit writes in one realm.
+    /// Applies the writes of a commit in one realm.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when it does not lead to the digest that it states; nothing is written then.
+    /// [`StoreError::Damaged`] if it does not produce the digest that it states; then nothing is written.
     pub fn apply(&self, seq: Seq, part: &RealmCommit) -> Result<()> {
         let mut batch = Batch::new();
         apply_part(&*self.index.view(), seq, part, &mut batch)?;
@@ -205,7 +205,7 @@ impl Restore {
         Ok(Begun { dir, options, lock, index })
     }
 
-    /// Takes the mark away, durably: what was restored is a store like any other from now on.
+    /// Removes the mark durably: from now on this is a normal store.
     pub fn done(store: &Store) -> Result<()> {
         let dir = store.dir();
         std::fs::remove_file(dir.join(RESTORING))
@@ -229,7 +229,7 @@ impl Begun {
     }
 }
 
-/// Gives a realm the records of one moment, whatever it held before. See [`Restore::realm`].
+/// Replaces a realm's records. See [`Restore::realm`].
 pub(crate) fn fill_realm<E: From<StoreError>>(
     index: &dyn IndexEngine,
     realm: RealmId,
@@ -258,7 +258,7 @@ pub(crate) fn fill_realm<E: From<StoreError>>(
     if found != state.digest {
         index.apply(batch)?;
         clear_realm(index, realm)?;
-        let what = format!("{realm}: its records add up to digest {found}, not {}", state.digest);
+        let what = format!("{realm}: its records have digest {found}, not {}", state.digest);
         return Err(StoreError::damaged(what).into());
     }
     batch.push(meta::set_realm_state(realm, state));
@@ -285,10 +285,10 @@ pub struct Filler {
 }
 
 impl Filler {
-    /// Gives a realm the records of one moment. Whatever it held before goes.
+    /// Replaces a realm's records.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when the records do not add up to `digest`: the realm is empty then. Those of `records`.
+    /// [`StoreError::Damaged`] if the records do not match `digest`: then the realm is empty. Those of `records`.
     pub fn realm<E: From<StoreError>>(
         &self,
         realm: RealmId,

@@ -1,7 +1,7 @@
-//! Room on the disk that commits leave alone.
+//! Reserved disk space that commits don't use.
 //!
-//! The log takes back a write for which there was no room, and goes on. The index can't: an engine that could not write
-//! is of no use until it is opened again. So commits and bodies are refused while there is still room for it.
+//! If the disk is full, the log can undo a failed write and continue. The index can't: an engine that failed to write
+//! must be reopened. So commits and bodies are refused while there is still enough space for the index.
 
 use std::{path::PathBuf, sync::Arc};
 

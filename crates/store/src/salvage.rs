@@ -1,16 +1,15 @@
-//! Salvage: everything that can still be read of a damaged store, and the names of what can't.
+//! Salvage: recovers everything readable from a damaged store, and lists what is unreadable.
 //!
-//! The folder is only read: not a byte of it changes, and nothing in it is opened for writing. What was found is put
-//! together in a scratch folder, realm by realm:
+//! The folder is only read: no file in it is changed or opened for writing. The result is assembled in a scratch folder,
+//! realm by realm:
 //!
-//! 1. The newest state of the realm that adds up to its digest (the index's, or a checkpoint's) and the log behind it,
-//!    each commit leading to the digest that it states. When that reaches the last commit of the realm that anything
-//!    names, the realm is *whole*.
-//! 2. Else whatever can be read, in the order in which it was written: checkpoints, the log, records of the index whose
-//!    seals match. What is doubtful stays: a message that was deleted or moved by a commit that is lost comes back.
+//! 1. The newest state of the realm with the right digest (from the index or a checkpoint) and the log after it, each
+//!    commit producing the digest that it states. If that reaches the last known commit of the realm, the realm is
+//!    *complete*.
+//! 2. Otherwise everything readable, in the order in which it was written: checkpoints, the log, records of the index
+//!    with matching seals. In doubt, data is kept: a message that a lost commit deleted or moved is there again.
 //!
-//! Bodies stay where they are: every pack is scanned, each body in it compared with its name, what is damaged passed
-//! over.
+//! Bodies stay in their packs: every pack is scanned, each body compared with its hash, damaged ones are skipped.
 
 mod assemble;
 mod layers;
@@ -49,7 +48,7 @@ pub use runs::salvaged_commits;
 use scratch::Work;
 use writes::raw_write;
 
-/// What was salvaged. Reads as a snapshot does; goes away, with its scratch folder, when it is dropped.
+/// The salvaged data. Can be read like a snapshot; its scratch folder is removed when it is dropped.
 pub struct Salvaged {
     view: Box<dyn IndexView>,
     _index: Arc<dyn IndexEngine>,
@@ -62,9 +61,9 @@ pub struct Salvaged {
 }
 
 impl Salvaged {
-    /// Reads what can be read of the store in `from`, which must be closed. `scratch` needs room for twice its index, not
-    /// for its bodies. `progress` is called with what is being read, units done and units in all. Blocks for as long as
-    /// reading everything takes.
+    /// Reads everything readable of the store in `from`, which must be closed. `scratch` needs disk space of twice its index,
+    /// not for its bodies. `progress` is called with the current part, units done and units in total. Blocks while
+    /// everything is read.
     ///
     /// # Errors
     /// [`StoreError::Locked`] when another process has the store open, or works in the scratch folder;
@@ -79,7 +78,7 @@ impl Salvaged {
         let parts = ["log", "index", "checkpoints", "packs"];
         if !parts.iter().any(|part| from.join(part).is_dir()) {
             return Err(StoreError::damaged(format!(
-                "{} holds no store: neither log, index, checkpoints nor packs",
+                "{} contains no store: no log, index, checkpoints or packs",
                 from.display()
             )));
         }
@@ -138,7 +137,7 @@ impl Salvaged {
         Ok(Self { view: index.view(), _index: index, packs, files: bodies, report, _from: None, _work: work })
     }
 
-    /// What could be read and what not.
+    /// The report.
     pub const fn report(&self) -> &SalvageReport {
         &self.report
     }

@@ -1,4 +1,5 @@
-//! Looking, while everybody works on, whether what is stored is still what was written; and keeping anew what is not.
+//! Online scrub: re-reads records and bodies and verifies them while the service is running; stores repaired bodies
+//! again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,16 +11,15 @@ use crate::{
 };
 
 fn given_up() -> StoreError {
-    StoreError::Stopped { reason: "the scrub was given up".to_owned() }
+    StoreError::Stopped { reason: "the scrub was cancelled".to_owned() }
 }
 
 impl Store {
-    /// Reads a realm's records, and its bodies if asked to, and compares them with what they must be, while everybody
-    /// works on. What is damaged is in the report, and the realm is quarantined when it is its records. `go_on` is asked
-    /// between bodies.
+    /// Reads and verifies a realm's records, and its bodies if requested, while the store is in use. Damage is in the
+    /// report, and the realm is quarantined if its records are damaged. `go_on` is called between bodies.
     ///
     /// # Errors
-    /// Those that keep the check from going on.
+    /// Those that prevent the check from continuing.
     pub fn scrub_realm(
         &self,
         realm: RealmId,
@@ -56,7 +56,7 @@ impl Store {
         Ok(report)
     }
 
-    /// Lets a quarantined realm take writes again, after a scrub found its records to be what they must be.
+    /// Releases a quarantined realm, after a scrub verified its records.
     ///
     /// # Errors
     /// [`StoreError::Quarantined`] when they are not.
@@ -79,7 +79,7 @@ impl Store {
     /// Blocks for long: not for async threads.
     ///
     /// # Errors
-    /// Those that keep the check from going on; what is damaged is in the report.
+    /// Those that prevent the check from continuing; damage is in the report.
     pub fn scrub_bodies(&self, part: u64, parts: u64, go_on: &dyn Fn() -> bool) -> Result<Report> {
         let packs = &self.inner.packs;
         // Where the log can't say what was in use, all bodies count.
@@ -156,9 +156,7 @@ impl Store {
             }
         }
         for (_, what) in damaged.into_iter().filter(|(id, _)| !named.contains(id)) {
-            report
-                .damage
-                .push(format!("{what} (only the past refers to it; it is kept so that it can be brought back)"));
+            report.damage.push(format!("{what} (only the history refers to it; it is kept for rewinds)"));
         }
         Ok(())
     }
@@ -171,25 +169,25 @@ impl Store {
         self.body_as_it_is(id)?.verify()
     }
 
-    /// The bodies that were found to be damaged, by a scrub or by whoever read them, and what is wrong with each: until
-    /// they are mended, or needed no more. A restart does not forget them.
+    /// The bodies found damaged by a scrub or a reader, and the problem of each: until they are repaired or no longer
+    /// needed. They are remembered across restarts.
     pub fn damaged_bodies(&self) -> Vec<(BodyId, String)> {
         self.inner.packs.broken.list()
     }
 
-    /// How many [`Store::damaged_bodies`] there are, and what is wrong with the first: for who asks often.
+    /// The number of [`Store::damaged_bodies`] and the problem of the first: for frequent calls.
     pub fn damaged_bodies_in_short(&self) -> (usize, Option<String>) {
         self.inner.packs.broken.in_short()
     }
 
-    /// Keeps a body anew that is damaged where it is: `bytes` must be those that its name says. Durable, and read back,
-    /// when this returns. Blocks: not for async threads.
+    /// Stores a damaged body again: `bytes` must match its id. Durable and verified when this returns. Blocks: not for
+    /// async threads.
     ///
     /// # Errors
-    /// [`StoreError::BodyDamaged`] when these are other bytes: nothing is kept then. Those of the disk.
+    /// [`StoreError::BodyDamaged`] if the bytes don't match: then nothing is stored. Those of the disk.
     pub fn mend_body(&self, id: &BodyId, bytes: &[u8]) -> Result<()> {
         if BodyId::of(bytes) != *id {
-            return Err(StoreError::BodyDamaged { id: *id, what: "what should mend it is another body".to_owned() });
+            return Err(StoreError::BodyDamaged { id: *id, what: "the replacement is a different body".to_owned() });
         }
         let mut writer = self.body_writer()?;
         std::io::Write::write_all(&mut writer, bytes).map_err(StoreError::io("body"))?;
@@ -201,7 +199,7 @@ impl Store {
         Ok(())
     }
 
-    /// A body that was found to be damaged is needed no more.
+    /// A damaged body is no longer needed.
     pub fn forget_damaged_body(&self, id: &BodyId) {
         self.inner.packs.broken.forget(id);
     }

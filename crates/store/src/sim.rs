@@ -1,4 +1,4 @@
-//! Simulation: a disk and an index that lose what was not made durable, from a seed.
+//! Simulation: a disk and an index that lose everything not made durable, driven by a seed.
 
 mod crashes;
 mod disk;

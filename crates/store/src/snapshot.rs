@@ -1,4 +1,4 @@
-//! All realms as they were at one moment.
+//! A consistent view of all realms at one commit.
 
 use std::{ops::Bound, sync::Arc};
 
@@ -11,7 +11,7 @@ use crate::{
     partial::Partial,
 };
 
-/// All realms as they were at one moment. Cheap to take; holding one for long keeps old index files around.
+/// A consistent view of all realms at one commit. Cheap to take; holding one for long keeps old index files around.
 pub struct Snapshot {
     view: Box<dyn IndexView>,
     /// Where what is damaged is noted; nowhere in what is only looked at.
@@ -47,7 +47,7 @@ impl Snapshot {
         Ok(meta::applied(&*self.view)?.0)
     }
 
-    /// What the log's commits up to that one amount to.
+    /// The log's chain at that commit.
     pub fn chain(&self) -> Result<Chain> {
         Ok(meta::applied(&*self.view)?.1)
     }
@@ -57,7 +57,7 @@ impl Snapshot {
         meta::epoch(&*self.view)
     }
 
-    /// A fact that [`crate::Store::set_notes`] kept.
+    /// A note stored by [`crate::Store::set_notes`].
     pub fn note_of(&self, space: &str, key: &[u8]) -> Result<Option<Bytes>> {
         meta::read(&*self.view, &meta::note_key(space, key))
     }

@@ -62,7 +62,7 @@ pub(crate) struct Inner {
     pub writer: Writer,
     pub witness: Witness,
     is_new: bool,
-    /// Held by what keeps the store small: one at a time.
+    /// Held by maintenance tasks: one at a time.
     pub maintenance: Mutex<()>,
     /// Held by what applies received commits: one at a time.
     pub applier: Mutex<()>,
@@ -85,22 +85,22 @@ impl Store {
             Err(Opening::Index(why)) => why,
             Err(Opening::Other(error)) => return Err(error),
         };
-        tracing::error!(%why, "the index can't be used: it is built anew from checkpoint and log");
-        let said = |what: &str, done: u64, all: u64| tracing::info!("building the index anew: {what} {done} of {all}");
+        tracing::error!(%why, "the index can't be used: rebuilding it from checkpoint and log");
+        let said = |what: &str, done: u64, all: u64| tracing::info!("rebuilding the index: {what} {done} of {all}");
         let rebuilt = rebuild::rebuild(dir, &options, &mut { said })
-            .map_err(|second| StoreError::damaged(format!("{why}; and it can't be built anew: {second}")))?;
+            .map_err(|second| StoreError::damaged(format!("{why}; and rebuilding it failed: {second}")))?;
         metrics::counter!("holdfast_store_index_rebuilt_total").increment(1);
-        tracing::warn!(commits = rebuilt.commits, seq = %rebuilt.seq, "the index was built anew");
+        tracing::warn!(commits = rebuilt.commits, seq = %rebuilt.seq, "rebuilt the index");
         Self::open_index(dir, options, lock).map_err(Opening::into_error)
     }
 
-    /// As [`Store::open`], with an index that can't be used being an error: for who says what is damaged.
+    /// As [`Store::open`], but an unusable index is an error: for commands that report damage.
     pub(crate) fn open_as_it_is(dir: &Path, options: StoreOptions) -> Result<Self> {
         let lock = Self::claim(dir, &options)?;
         Self::open_index(dir, options, lock).map_err(Opening::into_error)
     }
 
-    /// Who owns a data folder right now, in words; none when nobody does. Changes nothing.
+    /// The current owner of a data folder as text; none if there is none. Changes nothing.
     pub fn owner_at(dir: &Path) -> Option<String> {
         match Lock::take_unchanged(dir) {
             Err(StoreError::Locked { pid: Some(pid), .. }) => Some(format!("process {pid}")),
@@ -232,13 +232,13 @@ impl Store {
             return;
         }
         if let Err(error) = self.inner.index.persist() {
-            tracing::warn!(%error, "the index was not written out; it will be caught up from the log");
+            tracing::warn!(%error, "could not flush the index; the next start replays the log");
         }
         if in_order
             && self.stopped().is_none()
             && let Err(error) = self.inner.witness.close(self.seq())
         {
-            tracing::warn!(%error, "the next start will not know that this one ended in order");
+            tracing::warn!(%error, "could not record the clean shutdown; the next start runs checks first");
         }
         lock.take();
     }
@@ -287,7 +287,7 @@ impl Store {
         writer.finish()
     }
 
-    /// Keeps a body's bytes as they come, in constant memory.
+    /// Stores a body from a stream, in constant memory.
     pub fn body_writer(&self) -> Result<BodyWriter> {
         Ok(BodyWriter::new(self.inner.packs.clone()))
     }
@@ -324,7 +324,7 @@ impl Store {
         self.inner.watchers.hooks.close_realms(closed);
     }
 
-    /// Has `told` called with each commit from now on. See [`OnCommit`].
+    /// Calls `told` with each commit from now on. See [`OnCommit`].
     pub fn on_commit(&self, told: OnCommit) {
         self.inner.watchers.hooks.tell(told);
     }
@@ -339,17 +339,17 @@ impl Store {
         self.inner.quarantine.list()
     }
 
-    /// Whether there is room for commits: they are refused while less than [`StoreOptions::reserve_bytes`] are left.
+    /// Whether there is disk space for commits: they are refused while less than [`StoreOptions::reserve_bytes`] are free.
     pub fn has_room(&self) -> bool {
         self.inner.room.is_there()
     }
 
-    /// Why nothing is acknowledged any more, if so.
+    /// Why the store has stopped acknowledging, if it has.
     pub fn stopped(&self) -> Option<String> {
         self.inner.writer.stopped()
     }
 
-    /// Where the time comes from.
+    /// The source of the time.
     pub fn clock(&self) -> Arc<dyn Clock> {
         self.inner.options.clock.clone()
     }
@@ -367,7 +367,7 @@ impl Store {
     pub fn set_cursor(&self, name: &str, seq: Seq) -> Result<()> {
         if seq > self.seq() {
             return Err(StoreError::damaged(format!(
-                "{name} has seen commit {seq}, and the log ends at commit {}",
+                "{name} has seen commit {seq}, but the log ends at commit {}",
                 self.seq()
             )));
         }

@@ -1,4 +1,4 @@
-//! A transaction: what a closure on the writer thread sees and writes.
+//! A transaction: the reads and writes of a closure on the writer thread.
 
 mod group;
 
@@ -49,14 +49,14 @@ impl<'a> Tx<'a> {
         self.writes.insert(full_key(realm, &key), Some(value.into()));
     }
 
-    /// Takes a key away; nothing happens when it is not there.
+    /// Removes a key; does nothing if it does not exist.
     pub fn delete(&mut self, realm: RealmId, key: Vec<u8>) {
         self.check(realm, &key, 0);
         self.writes.insert(full_key(realm, &key), None);
     }
 
-    /// Keeps a body for as long as the reference stands. `owner` tells several references of a realm to one body apart.
-    /// The transaction fails with [`StoreError::BodyMissing`] when there is no such body.
+    /// Refers to a body, which is kept as long as the reference exists. `owner` distinguishes several references of a realm
+    /// to one body. The transaction fails with [`StoreError::BodyMissing`] if there is no such body.
     pub fn ref_body(&mut self, realm: RealmId, body: &BodyId, owner: &[u8]) {
         self.bodies.push(*body);
         let key = reference_key(body, owner);
@@ -86,7 +86,7 @@ impl<'a> Tx<'a> {
         self.now_ms
     }
 
-    /// Says that this commit only keeps books, and holds nothing of anybody's: see [`crate::Commit::upkeep`].
+    /// Marks this commit as bookkeeping without user data: see [`crate::Commit::upkeep`].
     pub const fn keeps_books(&mut self) {
         self.upkeep = true;
     }

@@ -17,9 +17,9 @@ use crate::{
 /// Something that must hold between records and does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Where.
+    /// The realm.
     pub realm: RealmId,
-    /// What.
+    /// The damage.
     pub what: String,
 }
 
@@ -29,16 +29,16 @@ impl std::fmt::Display for Violation {
     }
 }
 
-/// What a domain crate knows must hold between its records.
+/// The consistency rules of a domain crate.
 pub trait Invariants: Send + Sync {
-    /// What does not hold in a realm.
+    /// The violated rules in a realm.
     ///
     /// # Errors
     /// Those of reading.
     fn check(&self, realm: RealmId, snapshot: &Snapshot) -> Result<Vec<Violation>>;
 }
 
-/// What was checked and what was found.
+/// The report of a verification.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
     /// Commits in the log whose checksum and chain were verified.
@@ -51,9 +51,9 @@ pub struct Report {
     pub bodies: u64,
     /// Checkpoints read and compared with what they say of themselves.
     pub checkpoints: u64,
-    /// Realms that were quarantined, whose records were found to be what they must be: they take writes again.
+    /// Quarantined realms whose records were verified: they accept writes again.
     pub released: Vec<String>,
-    /// What is wrong, by name.
+    /// The damage found.
     pub damage: Vec<String>,
 }
 
@@ -64,11 +64,11 @@ impl Report {
     }
 }
 
-/// Reads everything that is stored in `dir` and compares it with what it must be. The store must be closed.
-/// `progress` is called with what is being checked, units done and units in all.
+/// Reads and verifies everything stored in `dir`. The store must be closed. `progress` is called with the current part,
+/// units done and units in total.
 ///
 /// # Errors
-/// Those that keep the check from going on; damage is in the report instead.
+/// Those that prevent the check from continuing; damage is in the report instead.
 pub fn verify(
     dir: &Path,
     options: StoreOptions,
@@ -156,7 +156,7 @@ pub fn verify(
         }
     }
     for (_, problem) in broken.iter().filter(|(id, _)| !named.contains(id)) {
-        report.damage.push(format!("{problem} (nothing refers to it now; it is kept so that it can be brought back)"));
+        report.damage.push(format!("{problem} (no current record refers to it; it is kept for rewinds)"));
     }
     drop(snapshot);
     store.close();
@@ -171,7 +171,7 @@ impl Store {
     /// for as long as reading them takes: not for async threads.
     ///
     /// # Errors
-    /// Those that keep the check from going on; what is damaged is in the report.
+    /// Those that prevent the check from continuing; damage is in the report.
     pub fn scrub_files(&self) -> Result<Report> {
         let (dir, options) = (self.dir(), &self.inner.options);
         // Nothing of it is dropped meanwhile.
@@ -225,7 +225,7 @@ fn verify_log(
             && !found.contains_key(&name)
             && (last != *reader.chain() || next != *first)
         {
-            let what = format!("log: segment {first} does not follow from the one before it");
+            let what = format!("log: segment {first} does not follow the one before it");
             found.insert(name.clone(), what);
         }
         let mut whole = true;
@@ -361,7 +361,7 @@ pub(crate) fn scan_realm(snapshot: &Snapshot, realm: RealmId, report: &mut Repor
     report.realms += 1;
     let stated = snapshot.realm_state(realm)?.digest;
     if stated != digest {
-        report.damage.push(format!("{realm}: its records add up to digest {digest}, its last commit states {stated}"));
+        report.damage.push(format!("{realm}: its records have digest {digest}, its last commit states {stated}"));
     }
     Ok(bodies)
 }

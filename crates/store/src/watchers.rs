@@ -1,4 +1,4 @@
-//! Those who are told of each commit.
+//! Subscribers that are notified of each commit.
 
 use std::collections::HashMap;
 

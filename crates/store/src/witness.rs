@@ -1,5 +1,5 @@
-//! The witness file: how far the log was seen to reach, kept beside the index and not in it, so that losing both the
-//! index and the end of the log does not go unnoticed. A few lines of text with a checksum, replaced as a whole.
+//! The witness file: how far the log was seen to reach. It is stored next to the index, not in it, so that losing both
+//! the index and the end of the log is noticed. It has a few lines of text with a checksum, and is replaced atomically.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ const CLOSED: &str = "closed";
 /// The file is far smaller.
 const MAX_BYTES: usize = 64 << 10;
 
-/// What the file says.
+/// The contents of the file.
 type Seen = BTreeMap<String, Seq>;
 
 /// The witness file of an open store.
@@ -66,7 +66,7 @@ impl Witness {
     pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self> {
         let mut seen = match read(&*disk, dir) {
             Err(error @ StoreError::Damaged { .. }) => {
-                tracing::error!(%error, "it is written anew");
+                tracing::error!(%error, "damaged witness file: writing it again");
                 Seen::new()
             }
             other => other?,

@@ -164,7 +164,7 @@ impl Writer {
         })
     }
 
-    /// Makes the bodies that were kept so far durable.
+    /// Makes the bodies stored so far durable.
     pub(crate) fn sync_bodies(&self) -> Result<()> {
         self.run(|thread| thread.packs.sync())
     }
@@ -190,7 +190,7 @@ impl Writer {
         self.shared.queue.lock().replica.is_some()
     }
 
-    /// Stops acknowledging, with a reason. A group that is being made may become durable, and nobody is told.
+    /// Stops acknowledging, with a reason. A group in progress may become durable without being acknowledged.
     pub(crate) fn halt(&self, reason: &str) {
         let reason = self.shared.stop(reason);
         self.shared.forsake(&reason);

@@ -1,4 +1,4 @@
-//! Bodies that were found to be damaged, until they are mended or needed no more.
+//! Bodies that were found to be damaged, until they are repaired or no longer needed.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,9 +11,9 @@ use crate::{
     index::{Batch, IndexEngine, Space, meta},
 };
 
-/// Where they are noted beside the index, so that a restart does not forget them.
+/// The file next to the index that records them across restarts.
 pub(crate) const NOTES: &str = "damaged-bodies";
-/// As many are remembered. Where a disk has lost more, the rest is found again once these are mended.
+/// The most that are remembered. If a disk has lost more, the rest is found again once these are repaired.
 const MAX_REMEMBERED: usize = 100_000;
 
 /// Bodies that can't be read, or are not what their names say.
@@ -37,7 +37,7 @@ impl Broken {
         Ok(Self { index, tally, known: Mutex::new(known) })
     }
 
-    /// Bodies that can't be there: what was to hold them is gone, or shorter than it was. `why` is said once.
+    /// Records bodies of missing or truncated packs. `why` is logged once.
     pub(super) fn note_all(&self, ids: impl IntoIterator<Item = BodyId>, why: &str) {
         let mut batch = Batch::new();
         let mut known = self.known.lock();
@@ -58,7 +58,7 @@ impl Broken {
         }
         tracing::error!(bodies = batch.len(), why, "bodies are damaged");
         if let Err(error) = self.index.apply(batch) {
-            tracing::warn!(%error, "that they are damaged will be forgotten at the next start");
+            tracing::warn!(%error, "could not record damaged bodies: the next start will not know about them");
         }
     }
 
@@ -83,7 +83,7 @@ impl Broken {
         drop(known);
         let note = meta::write(meta::note_key(NOTES, id.as_bytes()), why.into_bytes());
         if let Err(error) = self.index.apply(vec![note]) {
-            tracing::warn!(%id, %error, "that it is damaged will be forgotten at the next start");
+            tracing::warn!(%id, %error, "could not record the damage: the next start will not know about it");
         }
     }
 
@@ -96,11 +96,11 @@ impl Broken {
         measure(&self.tally, &known);
         drop(known);
         if let Err(error) = self.index.apply(vec![(Space::Meta, meta::note_key(NOTES, id.as_bytes()), None)]) {
-            tracing::warn!(%id, %error, "a body that is well will be called damaged at the next start");
+            tracing::warn!(%id, %error, "could not record a repair: the next start will report this body as damaged");
         }
     }
 
-    /// How many, and what is wrong with the first.
+    /// The number of them, and the problem of the first.
     pub(crate) fn in_short(&self) -> (usize, Option<String>) {
         let known = self.known.lock();
         (known.len(), known.values().next().cloned())

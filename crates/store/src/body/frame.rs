@@ -13,7 +13,7 @@ pub(crate) const CHUNK_BYTES: usize = 256 << 10;
 /// The largest frame header: a body of 64 GiB.
 pub(super) const MAX_HEADER_BYTES: usize = 16 << 20;
 
-/// What a frame says about its body.
+/// The header of a frame.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Header {
     #[prost(bytes = "vec", tag = "1")]
@@ -73,7 +73,7 @@ pub(crate) fn scan_frame(file: &dyn File, offset: u64) -> Result<Option<(Header,
         let plain = match read_chunk(&read_at, at, chunk, left) {
             Ok(plain) => plain,
             Err(Unreadable::Damaged(_)) => return Ok(None),
-            // Perhaps it can be read the next time: what can't be read now is not what is not there.
+            // A read error may be temporary: the data is not known to be damaged.
             Err(Unreadable::Io(error)) => return Err(StoreError::io("body pack")(error)),
         };
         hasher.update(&plain);
@@ -117,7 +117,7 @@ pub(crate) fn next_frame(file: &dyn File, offset: u64, len: u64) -> Result<Optio
 pub(super) enum Unreadable {
     /// The system could not read it.
     Io(io::Error),
-    /// It is not what was written.
+    /// The data is damaged.
     Damaged(String),
 }
 
@@ -126,7 +126,7 @@ pub(super) fn read_chunk(read_at: &ReadAt<'_>, at: u64, chunk: &Chunk, left: u64
     let damaged = |what: &str| Err(Unreadable::Damaged(what.to_owned()));
     let expected = (left as usize).min(CHUNK_BYTES);
     if chunk.stored_bytes as usize > CHUNK_BYTES {
-        return damaged("a chunk's size is impossible");
+        return damaged("a chunk has an impossible size");
     }
     let mut stored = vec![0; chunk.stored_bytes as usize];
     let read = read_at(&mut stored, at).map_err(Unreadable::Io)?;

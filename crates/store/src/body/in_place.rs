@@ -1,4 +1,4 @@
-//! Packs that somebody removed, or put another file in place of, while they are open.
+//! Packs that were removed or replaced while they are open.
 
 use std::sync::Arc;
 
@@ -12,8 +12,7 @@ impl Packs {
         file.is_at(&pack_path(&self.dir, number)).unwrap_or(true)
     }
 
-    /// Why nothing may be acknowledged any more: a pack that is being written to is not where it was. What it holds is put
-    /// back for the next start.
+    /// Why writes must stop: the active pack was removed or replaced. Its contents are restored for the next start.
     pub(crate) fn unlinked_active(&self) -> Option<String> {
         let written: Vec<(u32, Arc<dyn File>)> = {
             let state = self.state.lock();
@@ -24,9 +23,9 @@ impl Packs {
         let path = pack_path(&self.dir, number);
         let outcome = file.len().and_then(|len| put_back(&*self.disk, &path, &*file, len));
         let what =
-            outcome.map_or_else(|error| format!("could not be put back: {error}"), |_| "was put back".to_owned());
+            outcome.map_or_else(|error| format!("could not be restored: {error}"), |_| "was restored".to_owned());
         Some(format!(
-            "the pack {} was removed or replaced while the service ran, and {what}; start the service again",
+            "the pack {} was removed or replaced while the service was running, and {what}; start the service again",
             path.display()
         ))
     }
@@ -50,17 +49,19 @@ impl Packs {
             }
             let path = pack_path(&self.dir, number);
             let mut state = self.state.lock();
-            // Space that was taken back is no damage.
+            // A reclaimed pack is not damage.
             if !state.files.contains_key(&number) {
                 continue;
             }
             let what = match file.len().and_then(|len| put_back(&*self.disk, &path, &*file, len)) {
                 Ok(again) => {
                     state.files.insert(number, again);
-                    "it was removed or replaced while the service ran, and was put back".to_owned()
+                    "it was removed or replaced while the service was running, and was restored".to_owned()
                 }
                 Err(error) => {
-                    format!("it was removed or replaced while the service ran, and could not be put back: {error}")
+                    format!(
+                        "it was removed or replaced while the service was running, and could not be restored: {error}"
+                    )
                 }
             };
             drop(state);

@@ -1,7 +1,7 @@
-//! Opening the packs: what the index does not know yet is taken into it, and what is not there any more is named.
+//! Opens the packs: adds bodies that the index does not know yet, and reports missing ones.
 //!
-//! A pack that is shorter than it was, or gone, costs the bodies that were in what is missing, and nothing else: they count
-//! as damaged from then on, and new ones go into a new pack.
+//! If a pack is shorter than before, or missing, only the bodies in the missing part are lost: they count as damaged
+//! from then on, and new bodies go into a new pack.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -27,7 +27,7 @@ use crate::{
     room::Room,
 };
 
-/// What was found while packs were opened.
+/// Findings during the opening of packs.
 struct Opened {
     files: HashMap<u32, Arc<dyn File>>,
     /// Packs that lack something they had: how long each is now, or that it is gone; and what to say.
@@ -36,7 +36,7 @@ struct Opened {
 }
 
 impl Packs {
-    /// Opens the packs and takes into the index what was written after it last looked.
+    /// Opens the packs and adds bodies to the index that it does not know yet.
     pub(crate) fn open(
         room: Arc<Room>,
         dir: &Path,
@@ -48,7 +48,7 @@ impl Packs {
         disk.create_dir(dir).map_err(StoreError::io(dir.display().to_string()))?;
         let packed = meta::read(&*index.view(), meta::PACKED)?.and_then(|value| Place::from_bytes(&value));
         let mut numbers = pack_numbers(&*disk, dir)?;
-        // Made at the moment of a crash: nothing can be in it.
+        // Created at the time of a crash: it is empty.
         while let Some(&last) = numbers.last()
             && packed.is_none_or(|packed| packed.pack < last)
             && is_torn(&*disk, dir, last)?
@@ -100,14 +100,14 @@ impl Packs {
         Ok(packs)
     }
 
-    /// Notes the bodies that were in what is missing of packs, or in packs that nothing says the size of.
+    /// Records the bodies in missing parts of packs, or in packs of unknown size.
     fn name_lost(&self, mut short: BTreeMap<u32, (Option<u64>, String)>, unknown: bool) -> Result<()> {
         if short.is_empty() && !unknown {
             return Ok(());
         }
         let mut lost: BTreeMap<u32, Vec<BodyId>> = BTreeMap::new();
         for row in self.indexed_places() {
-            // What the index can't say is told by whoever asks it.
+            // Errors of the index are reported by its readers.
             let Ok((id, place)) = row else { continue };
             let file = self.state.lock().files.get(&place.pack).cloned();
             let is_lost = match (file, short.get(&place.pack)) {
@@ -159,7 +159,7 @@ impl Opened {
         while let Some((header, start, next)) = next_frame(&*file, end, len)? {
             if start > end {
                 let bytes = start - end;
-                tracing::warn!(pack = number, offset = end, bytes, "passing over a body that is not whole");
+                tracing::warn!(pack = number, offset = end, bytes, "skipping an incomplete body");
             }
             if let Ok(id) = header.id.as_slice().try_into().map(BodyId::from_bytes) {
                 let place = Place { pack: number, offset: start };
@@ -171,14 +171,14 @@ impl Opened {
         // someone can still make sense of. New bodies go behind it.
         if end < len {
             let bytes = len - end;
-            tracing::warn!(pack = number, offset = end, bytes, "a pack ends with a body that is not whole");
+            tracing::warn!(pack = number, offset = end, bytes, "a pack ends with an incomplete body");
             end = len;
         }
         file.sync().map_err(StoreError::io(path.display().to_string()))?;
         Ok(Some(Pack { number, file, len: end, written: end }))
     }
 
-    /// Compares the packs with what the index says that they were.
+    /// Compares the packs with the sizes in the index.
     fn compare(&mut self, index: &dyn IndexEngine, dir: &Path, packed: Option<Place>) -> Result<()> {
         if let Some(packed) = packed.filter(|packed| !self.files.contains_key(&packed.pack)) {
             let what = format!("{} is missing", pack_path(dir, packed.pack).display());

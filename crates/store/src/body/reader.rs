@@ -43,18 +43,18 @@ impl Ahead {
     }
 }
 
-/// A body, read in whole or in part; what it gives is verified.
+/// A body, read completely or in part; all returned data is verified.
 pub struct BodyReader {
     id: BodyId,
     pack: Ahead,
     header: Header,
-    /// Where each chunk begins.
+    /// The offset of each chunk.
     offsets: Vec<u64>,
     position: u64,
     current: Option<(usize, Bytes)>,
-    /// Who is told when it is damaged: while the store is open, which a reader must not keep from being closed.
+    /// Records damage while the store is open; a reader must not prevent the store from being closed.
     packs: Weak<Packs>,
-    /// What is damaged is asked for elsewhere.
+    /// Damaged data is requested from donors.
     rescues: bool,
 }
 
@@ -66,9 +66,9 @@ impl BodyReader {
         };
         let pack = Ahead::new(file, place.offset).map_err(StoreError::io("body pack"))?;
         let read_at = |buffer: &mut [u8], offset| pack.read_at(buffer, offset);
-        let (header, mut at) = read_header(&read_at, place.offset)?.ok_or_else(|| damaged("its header"))?;
+        let (header, mut at) = read_header(&read_at, place.offset)?.ok_or_else(|| damaged("its header is damaged"))?;
         if header.id != id.as_bytes() || header.chunks.len() as u64 != header.len.div_ceil(CHUNK_BYTES as u64) {
-            return Err(damaged("its header is another body's"));
+            return Err(damaged("its header belongs to another body"));
         }
         let mut offsets = Vec::with_capacity(header.chunks.len());
         for chunk in &header.chunks {
@@ -78,7 +78,7 @@ impl BodyReader {
         Ok(Self { id, pack, header, offsets, position: 0, current: None, packs, rescues: false })
     }
 
-    /// What is found to be damaged is noted.
+    /// Damage is recorded.
     fn noted<T>(&self, result: Result<T>) -> Result<T> {
         if let Err(error) = &result
             && let Some(packs) = self.packs.upgrade()
@@ -88,13 +88,13 @@ impl BodyReader {
         result
     }
 
-    /// The same, and what is damaged is asked for elsewhere.
+    /// The same, and damaged data is requested from donors.
     pub(super) const fn rescued(mut self) -> Self {
         self.rescues = true;
         self
     }
 
-    /// Goes on with the bytes that were kept anew, if they come.
+    /// Continues with the repaired body, if a donor supplies it.
     fn rescue(&mut self) -> bool {
         if !std::mem::take(&mut self.rescues) {
             return false;
@@ -193,7 +193,7 @@ impl BodyReader {
     }
 
     fn another(&self) -> StoreError {
-        StoreError::BodyDamaged { id: self.id, what: "its bytes do not match its name".to_owned() }
+        StoreError::BodyDamaged { id: self.id, what: "its bytes do not match its hash".to_owned() }
     }
 }
 

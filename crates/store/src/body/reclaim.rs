@@ -1,8 +1,8 @@
-//! Taking back the space of bodies that nothing refers to any more.
+//! Reclaims the disk space of bodies that nothing refers to.
 //!
-//! A pack of which little is still in use has that little copied into a new pack and goes. The order is what makes it
-//! safe: copies are synced, then the index says where they are and no longer knows the dropped ones, that is synced,
-//! and only then does the old file go. Whatever a crash leaves is found to be unused by the next run.
+//! If little of a pack is still in use, that part is copied into a new pack and the old pack is deleted. The order
+//! makes it safe: the copies are synced, then the index records their new locations and forgets the dropped bodies,
+//! that is synced, and only then is the old file deleted. The next run cleans up anything a crash leaves behind.
 
 use std::{
     collections::HashSet,
@@ -23,7 +23,7 @@ use crate::{
 /// How [`Store::reclaim_bodies`] goes about it.
 #[derive(Debug, Clone, Copy)]
 pub struct Reclaim {
-    /// A pack is written anew when less of it than this is in use, in percent. Default 60.
+    /// A pack is rewritten if less than this percentage of it is in use. Default 60.
     pub live_percent: u64,
     /// Bytes read and written in a second, at most. Default 64 MiB.
     pub bytes_per_second: u64,
@@ -35,7 +35,7 @@ impl Default for Reclaim {
     }
 }
 
-/// What [`Store::reclaim_bodies`] did.
+/// The result of [`Store::reclaim_bodies`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reclaimed {
     /// Closed packs that were looked at.
@@ -82,7 +82,7 @@ impl Drop for Noting<'_> {
     }
 }
 
-/// Sleeps so that no more than so many bytes are moved in a second.
+/// Sleeps to limit the number of bytes moved per second.
 struct Pace {
     start: Instant,
     bytes: u64,
@@ -107,13 +107,13 @@ struct Frame {
 }
 
 impl Store {
-    /// Takes back the space of bodies that are referred to by nothing now and by no commit that the log still has, so
-    /// that whatever can be taken back to can also be read. Deliveries and readers go on meanwhile; a crash at any
-    /// point loses nothing. `go_on` is asked between bodies. Blocks for long: not for async threads.
+    /// Reclaims the space of bodies that nothing refers to, neither now nor in any commit still in the log, so that every
+    /// time you can go back to is still readable. Deliveries and readers continue; a crash at any point loses nothing.
+    /// `go_on` is called between bodies. Blocks for long: not for async threads.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when log or index can't say what is in use: nothing goes then.
-    /// [`StoreError::Stopped`] when `go_on` said no.
+    /// [`StoreError::Damaged`] if log or index can't tell what is in use: then nothing is removed.
+    /// [`StoreError::Stopped`] if `go_on` returned false.
     pub fn reclaim_bodies(&self, how: Reclaim, go_on: &dyn Fn() -> bool) -> Result<Reclaimed> {
         let inner = &self.inner;
         let _alone = inner.maintenance.lock();
@@ -131,12 +131,12 @@ impl Store {
         }
         metrics::counter!("holdfast_store_reclaimed_bytes_total").increment(done.bytes);
         if done.removed > 0 {
-            tracing::info!(packs = done.removed, bodies = done.bodies, bytes = done.bytes, "space taken back");
+            tracing::info!(packs = done.removed, bodies = done.bodies, bytes = done.bytes, "reclaimed disk space");
         }
         Ok(done)
     }
 
-    /// What is referred to now, or was by a commit that the log still has.
+    /// Bodies referred to now, or by a commit still in the log.
     pub(crate) fn bodies_to_keep(&self, go_on: &dyn Fn() -> bool) -> Result<Keep> {
         let mut keep = Vec::new();
         let snapshot = self.snapshot();
@@ -157,12 +157,12 @@ impl Store {
         let mut next = None;
         for first in log::segments(disk, &dir)? {
             if next.is_some_and(|next| next != first) {
-                return Err(StoreError::damaged(format!("the log: no segment goes on before commit {first}")));
+                return Err(StoreError::damaged(format!("the log: no segment continues before commit {first}")));
             }
             let mut reader = SegmentReader::open(disk, &dir, first)?;
             loop {
                 if !go_on() {
-                    return Err(StoreError::Stopped { reason: "taking space back was given up".to_owned() });
+                    return Err(StoreError::Stopped { reason: "reclaiming disk space was cancelled".to_owned() });
                 }
                 match reader.read()? {
                     Met::Record(commit) => {
@@ -193,7 +193,7 @@ fn keep_referred(snapshot: &Snapshot, realm: RealmId, keep: &mut Vec<u64>) -> Re
 }
 
 impl Packs {
-    /// From now on requests for bodies are noted. Gives the packs that nothing is appended to any more.
+    /// Starts recording requests for bodies. Returns the closed packs.
     fn begin_noting(&self) -> Vec<(u32, Arc<dyn File>)> {
         let mut state = self.state.lock();
         state.touched = Some(state.pins.keys().chain(state.fresh.keys()).copied().collect());
@@ -205,7 +205,7 @@ impl Packs {
         closed
     }
 
-    /// Takes back what can be of one pack.
+    /// Reclaims one pack as far as possible.
     #[allow(clippy::too_many_arguments, reason = "one step of a run, with the run's state")]
     fn reclaim(
         &self,
@@ -223,7 +223,7 @@ impl Packs {
         // A crash leaves bodies that are not whole, which nobody refers to; damage leaves others.
         let broken = if is_whole { Some(Vec::new()) } else { self.unneeded_remains(number, &frames, keep)? };
         let Some(broken) = broken else {
-            done.damaged.push(format!("{name}: something in it is not whole"));
+            done.damaged.push(format!("{name}: it contains incomplete data"));
             return Ok(());
         };
         let in_use =
@@ -336,7 +336,7 @@ impl Packs {
     }
 }
 
-/// Where a pack's first body is.
+/// The offset of a pack's first body.
 const fn beginning(pack: u32) -> (u32, u64) {
     (pack, PACK_MAGIC.len() as u64)
 }
@@ -347,7 +347,7 @@ fn fill(pack: &mut Pack, file: &dyn File, live: &[Frame], pace: &mut Pace, go_on
     let mut buffer = vec![0; CHUNK_BYTES];
     for frame in live {
         if !go_on() {
-            return Err(StoreError::Stopped { reason: "taking space back was given up".to_owned() });
+            return Err(StoreError::Stopped { reason: "reclaiming disk space was cancelled".to_owned() });
         }
         let place = Place { pack: pack.number, offset: pack.len };
         let mut copied = 0;
@@ -385,7 +385,7 @@ fn frames_of(
     let mut at = PACK_MAGIC.len() as u64;
     while at < len {
         if !go_on() {
-            return Err(StoreError::Stopped { reason: "taking space back was given up".to_owned() });
+            return Err(StoreError::Stopped { reason: "reclaiming disk space was cancelled".to_owned() });
         }
         let Some((header, start, next)) = next_frame(file, at, len)? else { return Ok((frames, false)) };
         is_whole &= start == at;

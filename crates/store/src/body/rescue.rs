@@ -1,7 +1,8 @@
-//! Asking others for a body that is damaged here, in the middle of reading it.
+//! Requests a replacement from others when a reader finds a damaged body.
 //!
-//! Whoever has them (a standby, a primary, an archive) gets what is wanted through [`crate::Store::wanted_bodies`], and keeps
-//! it anew with [`crate::Store::mend_body`]. A reader waits for that a bounded time, and not again soon for what could not be had.
+//! A donor (a standby, a primary, an archive) learns which bodies are wanted from [`crate::Store::wanted_bodies`], and
+//! stores them with [`crate::Store::mend_body`]. A reader waits for a limited time, and does not wait again soon for a
+//! body that no donor could supply.
 
 use std::{
     sync::mpsc::sync_channel,
@@ -16,13 +17,13 @@ use super::{
 };
 use crate::{BodyId, BodyReader, Result, Store, StoreError};
 
-/// For so long nobody waits again for one that could not be had.
+/// How long nobody waits again for a body that no donor could supply.
 const NOT_AGAIN: Duration = Duration::from_secs(60);
-/// What could not be had is remembered of so many.
+/// The number of such bodies that are remembered.
 const MAX_FAILED: usize = 10_000;
 
 impl Packs {
-    /// Waits until a body that is damaged here was kept anew; `false` when that does not come about.
+    /// Waits until a damaged body is repaired; `false` if that fails.
     pub(super) fn rescue(&self, id: &BodyId) -> bool {
         let failed = self.rescue.failed.lock().get(id).is_some_and(|at| at.elapsed() < NOT_AGAIN);
         let Some(wanted) = self.rescue.wanted.lock().clone().filter(|_| !failed) else { return false };

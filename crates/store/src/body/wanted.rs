@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::BodyId;
 
-/// How long a reader waits for a damaged body to come from elsewhere.
+/// How long a reader waits for a donor to supply a damaged body.
 pub const RESCUE_WAIT: Duration = Duration::from_secs(5);
 
 /// A body that a reader waits for.
@@ -22,7 +22,7 @@ pub struct WantedBody {
     pub told: SyncSender<bool>,
 }
 
-/// Where those that are wanted go.
+/// The queue of wanted bodies.
 #[derive(Default)]
 pub(super) struct Rescue {
     pub wanted: Mutex<Option<mpsc::UnboundedSender<WantedBody>>>,

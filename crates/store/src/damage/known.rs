@@ -1,9 +1,9 @@
-//! What is known to be wrong with an open store.
+//! The known damage of an open store.
 
 use crate::{BodyId, Damage, MAX_NAMED_BODIES, Order, Read as _, RealmId, Result, Store, record::reference_key};
 
 impl Store {
-    /// What is known to be damaged, whoever found it: until it is mended or needed no more, over restarts.
+    /// The known damage, no matter who found it: until it is repaired or no longer needed, also across restarts.
     pub fn damage(&self) -> Damage {
         let (body_count, bodies) = self.inner.packs.broken.first(MAX_NAMED_BODIES);
         Damage { realms: self.quarantined(), bodies, body_count, files: self.inner.findings.list() }

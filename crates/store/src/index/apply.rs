@@ -20,7 +20,7 @@ pub(crate) fn apply(index: &dyn IndexEngine, commit: &Commit, chain: &Chain) -> 
     index.apply(batch)
 }
 
-/// What a commit's part in one realm writes, checked to lead to the digest that it states.
+/// The writes of a commit in one realm, checked to produce the digest that it states.
 pub(crate) fn apply_part(view: &dyn IndexView, seq: Seq, part: &RealmCommit, batch: &mut Batch) -> Result<()> {
     let realm = part.realm();
     let mut state = meta::realm_state(view, realm)?;
@@ -40,7 +40,7 @@ pub(crate) fn apply_part(view: &dyn IndexView, seq: Seq, part: &RealmCommit, bat
     }
     if Some(state.digest) != part.digest() || part.realm_seq().0 != state.seq.0 + 1 {
         return Err(StoreError::damaged(format!(
-            "{realm}: applying commit {seq} does not lead to the digest that it states"
+            "{realm}: applying commit {seq} gives a different digest than it states"
         )));
     }
     state.seq = part.realm_seq();

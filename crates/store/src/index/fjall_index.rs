@@ -49,7 +49,7 @@ impl Spaces {
 
 impl FjallIndex {
     /// # Errors
-    /// [`StoreError::Damaged`]: it can be built anew from the log.
+    /// [`StoreError::Damaged`]: it can be rebuilt from the log.
     pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self> {
         manifest::check(dir)?;
         guarded(|| {
@@ -75,14 +75,13 @@ fn damaged(error: fjall::Error) -> StoreError {
     }
 }
 
-/// Runs a call of the engine. What stands in damaged files can make it panic: that is damage like any other, and must
-/// not end the thread that met it.
+/// Runs a call of the engine. Damaged files can make it panic: that is treated as damage, and must not end the thread.
 fn guarded<T>(call: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Err(panicked(&*panic)))
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> StoreError {
-    StoreError::damaged(format!("index: its files make no sense: {}", panic_text(panic)))
+    StoreError::damaged(format!("index: its files are damaged: {}", panic_text(panic)))
 }
 
 impl IndexEngine for FjallIndex {

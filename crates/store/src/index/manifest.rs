@@ -1,7 +1,7 @@
-//! The files in which fjall's trees say what they consist of.
+//! The manifest files of fjall's trees.
 //!
-//! The engine writes a checksum of each such file and does not look at it: one flipped bit makes old values newer than new
-//! ones, each with a seal that matches. So it is looked at here, before the engine opens them.
+//! The engine writes a checksum of each of these files but doesn't check it: one flipped bit makes old values newer than
+//! new ones, each with a matching seal. So the checksums are checked here, before the engine opens the files.
 //!
 //! ```text
 //! current = version(u64) xxh3_128(u128) kind(u8)       integers little-endian; the checksum is of the file `v` version
@@ -39,7 +39,7 @@ fn check_tree(tree: &Path) -> Result<()> {
     };
     // A tree that is just being made has none yet.
     let Some(current) = read(&tree.join("current"))? else { return Ok(()) };
-    let damaged = || StoreError::damaged(format!("index: {name}: what it consists of does not match its checksum"));
+    let damaged = || StoreError::damaged(format!("index: {name}: its contents do not match its checksum"));
     let (version, rest) = current.split_first_chunk().ok_or_else(damaged)?;
     let (checksum, kind) = rest.split_first_chunk().ok_or_else(damaged)?;
     let manifest = read(&tree.join(format!("v{}", u64::from_le_bytes(*version))))?.ok_or_else(damaged)?;

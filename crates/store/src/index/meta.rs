@@ -1,4 +1,4 @@
-//! What the index knows about itself: records of the `Meta` space, each followed by its checksum.
+//! The index's own metadata: records of the `Meta` space, each followed by its checksum.
 
 use std::ops::Bound;
 
@@ -104,7 +104,7 @@ fn pack_key(number: u32) -> Vec<u8> {
     [&[PACK][..], &number.to_be_bytes()].concat()
 }
 
-/// The packs that nothing is appended to any more, and how long each was then.
+/// The closed packs and their sizes.
 pub(crate) fn pack_bytes(view: &dyn IndexView) -> Result<Vec<(u32, u64)>> {
     prefixed(view, &[PACK], |key, value| {
         let number = key[1..].try_into().map_err(|_| StoreError::damaged("index: a pack's key"))?;
@@ -208,7 +208,7 @@ fn realm_of(key: &[u8]) -> Result<RealmId> {
 pub(crate) fn realm_keys(view: &dyn IndexView) -> Vec<RealmId> {
     let range = (Bound::Included(vec![REALM]), end_of_prefix(&[REALM]));
     let rows = view.range(Space::Meta, range, Order::Ascending);
-    let read = rows.map_while(|row| row.inspect_err(|error| tracing::error!(%error, "realms are missing here")).ok());
+    let read = rows.map_while(|row| row.inspect_err(|error| tracing::error!(%error, "could not list all realms")).ok());
     read.filter_map(|(key, _)| realm_of(&key).ok()).collect()
 }
 

@@ -1,4 +1,4 @@
-//! How a realm's records stand in the index: keys with the realm in front, values with their seal.
+//! The layout of a realm's records in the index: keys prefixed with the realm, values with their seal.
 
 use std::ops::Bound;
 

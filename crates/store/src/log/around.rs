@@ -1,8 +1,8 @@
-//! Reading around what is damaged in a segment.
+//! Reads around damage in a segment.
 //!
-//! A record that is damaged hides neither those before it nor those behind it. What stands behind is believed only where it
-//! leads, record by record, to the segment's end or to a commit whose chain is known: bytes that look like a record are
-//! easily made by who sends mail, a chain is not.
+//! A damaged record hides neither the records before it nor those after it. Records after damage are trusted only if
+//! they lead, one by one, to the segment's end or to a commit with a known chain: a sender of mail can easily forge
+//! bytes that look like a record, but not a chain.
 
 use super::{
     Chain, SegmentReader,

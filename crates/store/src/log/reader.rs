@@ -31,7 +31,7 @@ pub(crate) struct SegmentReader {
     pub(super) follows: Option<Chain>,
 }
 
-/// What a reader met where it expected a record.
+/// What a reader found in place of a record.
 pub(crate) enum Met {
     Record(Box<Commit>),
     /// The end of the file, exactly at a record's end.
@@ -95,7 +95,7 @@ impl SegmentReader {
         }
         let len = len as usize;
         if len == 0 || len > MAX_RECORD_BYTES {
-            return invalid("a record's length is impossible");
+            return invalid("a record has an impossible length");
         }
         let mut payload = vec![0; len];
         let read =
@@ -109,14 +109,14 @@ impl SegmentReader {
         }
         let chain = self.follows.unwrap_or_else(|| chained(&self.chain, &payload));
         if chain != frame[8..] {
-            return invalid("a record does not follow from the one before it");
+            return invalid("a record does not follow the one before it");
         }
         let Ok(commit) = Commit::decode(payload.as_slice()) else {
             return invalid("a record can't be decoded");
         };
         // There is a number after each.
         if commit.seq() != self.next || self.next == Seq(u64::MAX) {
-            return invalid(&format!("commit {} stands where {} belongs", commit.seq(), self.next));
+            return invalid(&format!("commit {} found instead of {}", commit.seq(), self.next));
         }
         self.offset += (FRAME_BYTES + len) as u64;
         self.chain = chain;
@@ -134,8 +134,8 @@ impl SegmentReader {
         let footer = Footer { chain: self.chain, last: Seq(self.next.0 - 1), time_ms: self.time_ms };
         let problem = match Footer::from_bytes(&bytes[..read]) {
             None => "the segment's footer",
-            Some(_) if read > FOOTER_BYTES => "something follows the segment's footer",
-            Some(found) if found != footer => "the segment's footer is that of other records",
+            Some(_) if read > FOOTER_BYTES => "unexpected bytes after the segment's footer",
+            Some(found) if found != footer => "the segment's footer does not match its records",
             Some(_) => return Ok(Met::Sealed),
         };
         Ok(Met::Invalid(format!("{} at byte {}: {problem}", name(), self.offset)))

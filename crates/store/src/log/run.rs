@@ -1,4 +1,5 @@
-//! Runs of commits in a segment's own form, in memory: what leaves this machine is what a log would hold.
+//! Runs of commits in memory, in the form of a segment: data sent to other machines is exactly what a log would
+//! contain.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -29,7 +30,7 @@ impl RunWriter {
     /// [`StoreError::Damaged`] when it is not the next one; nothing is added then.
     pub fn push(&mut self, commit: &Commit) -> Result<()> {
         if commit.seq() != self.next {
-            return Err(StoreError::damaged(format!("commit {} follows where {} belongs", commit.seq(), self.next)));
+            return Err(StoreError::damaged(format!("commit {} found instead of {}", commit.seq(), self.next)));
         }
         self.chain = frame(commit, self.chain, &mut self.bytes);
         self.next.0 += 1;
@@ -42,12 +43,12 @@ impl RunWriter {
         self.bytes.len()
     }
 
-    /// Whether there is no commit in it yet.
+    /// Whether it has no commits yet.
     pub const fn is_empty(&self) -> bool {
         self.bytes.len() <= HEADER_BYTES
     }
 
-    /// The commit that would come next.
+    /// The next expected commit.
     pub const fn next(&self) -> Seq {
         self.next
     }
@@ -78,8 +79,8 @@ pub struct Run {
     pub after: Chain,
 }
 
-/// Reads a run that [`RunWriter`] made, checking all of it: checksums, chain, order, footer. `each` gets every commit
-/// and the chain after it; what it was given counts only once this has returned.
+/// Reads a run made by [`RunWriter`] and checks all of it: checksums, chain, order, footer. `each` gets every commit and
+/// the chain after it; they are valid only once this has returned.
 ///
 /// # Errors
 /// [`StoreError::Damaged`]; those of `each`.

@@ -5,7 +5,7 @@ use prost::Message as _;
 use super::segment::{FOOTER_BYTES, FRAME_BYTES, Footer, HEADER_BYTES, MAGIC, MAX_RECORD_BYTES};
 use crate::{Commit, Result, Seq, StoreError, disk::File};
 
-/// Where a damaged segment can't be read.
+/// An unreadable place in a damaged segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hole {
     /// The first byte.

@@ -146,7 +146,7 @@ pub(super) fn create_segment(
     if let Err(error) = made {
         // A segment left behind would claim commits that go on being written to the one before it.
         disk.remove(&path).and_then(|()| disk.sync_dir(dir)).map_err(|second| StoreError::Stopped {
-            reason: format!("{name}: making it failed ({error}), and taking it away failed too ({second})"),
+            reason: format!("{name}: creating it failed ({error}), and removing it failed too ({second})"),
         })?;
         return Err(StoreError::io(name)(error));
     }

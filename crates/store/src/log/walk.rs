@@ -108,7 +108,7 @@ pub(crate) fn seq_stated_at(disk: &dyn Disk, dir: &Path, moment_ms: i64, last: S
     Ok(reached.min(last))
 }
 
-/// How far a replay came.
+/// How far a replay got.
 pub(crate) struct Replayed {
     /// The last commit.
     pub reached: Seq,
@@ -117,7 +117,7 @@ pub(crate) struct Replayed {
     pub problem: Option<String>,
 }
 
-/// What a replay may pass over.
+/// What a replay may skip.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Needs {
     /// The first commit that must not be missing.
@@ -157,9 +157,8 @@ pub(crate) fn replay<E: From<StoreError>>(
             && reader.follows.is_none()
             && (chain != reader.chain || next != *first)
         {
-            let what = format!(
-                "the log: segment {first} does not follow from the one before it, which ends before commit {next}"
-            );
+            let what =
+                format!("the log: segment {first} does not follow the one before it, which ends before commit {next}");
             return Err(StoreError::damaged(what).into());
         }
         // What follows a damaged end is known by its own header, and needs nothing that is missing.

@@ -1,9 +1,9 @@
-//! A store that serves while it is still being restored: some realms are there, the others come when they are asked for
-//! or when it is their turn; bodies likewise.
+//! A store that serves while it is being restored: some realms are restored, the others are restored when they are
+//! requested or when it is their turn; the same applies to bodies.
 //!
-//! What is not there yet is never taken for empty: reading or writing such a realm fails with
-//! [`StoreError::NotRestored`], and asking for it is a wish that whoever restores sees first. The folder keeps its mark
-//! until everything has come, so that it is opened only by the same restore.
+//! Missing data is never treated as empty: reading or writing such a realm fails with [`StoreError::NotRestored`], and
+//! registers a request that the restore handles first. The folder keeps its mark until everything is restored, so that
+//! only the same restore can open it.
 
 use std::{
     ops::Bound,
@@ -65,8 +65,7 @@ impl Restore {
 }
 
 impl Store {
-    /// Opens a store that was being restored when it was last open, with the same `mark`; `None` when it had not come as
-    /// far as that it could serve.
+    /// Opens a store with an unfinished restore with the same `mark`; `None` if it was not ready to serve yet.
     ///
     /// # Errors
     /// As [`Store::open`].
@@ -90,15 +89,15 @@ impl Store {
         self.inner.partial.is_on()
     }
 
-    /// The realms that have not come yet, and whether their records are there already (see [`Store::bring_realm`]).
+    /// The realms not restored yet, and whether their records are already there (see [`Store::bring_realm`]).
     pub fn absent(&self) -> Result<Vec<(RealmId, bool)>> {
         meta::absent(&*self.inner.index.view())
     }
 
-    /// Returns when a realm is there: at once in a store that is whole.
+    /// Returns when a realm is restored: at once in a complete store.
     ///
     /// # Errors
-    /// [`StoreError::NotRestored`] when it does not come within 20 seconds, or can't.
+    /// [`StoreError::NotRestored`] if it is not restored within 20 seconds, or can't be.
     pub async fn restored(&self, realm: RealmId) -> Result<()> {
         let partial = &self.inner.partial;
         let wait = async {
@@ -122,7 +121,7 @@ impl Store {
         }
     }
 
-    /// What is waited for, now and later. Whoever asks last gets them.
+    /// The stream of requests. The last caller gets them.
     pub fn wishes(&self) -> mpsc::UnboundedReceiver<Wish> {
         let (sender, receiver) = mpsc::unbounded_channel();
         let mut state = self.inner.partial.state.lock();
@@ -169,7 +168,7 @@ impl Store {
         };
         finish().map_err(|error| {
             if let Err(error) = clear_realm(index, realm) {
-                tracing::warn!(%realm, %error, "what was restored of it stays until it is restored again");
+                tracing::warn!(%realm, %error, "could not remove a partial restore of this realm; it is replaced when the realm is restored again");
             }
             error.into()
         })
@@ -178,7 +177,7 @@ impl Store {
     fn kept_for_later(&self, realm: RealmId) -> Result<Vec<(Seq, RealmCommit)>> {
         let view = self.inner.index.view();
         meta::notes(&*view, LATER, &realm.raw().to_be_bytes(), |key, value| {
-            let damaged = || StoreError::damaged(format!("{realm}: a commit that waits for its records"));
+            let damaged = || StoreError::damaged(format!("{realm}: a pending commit is damaged"));
             let seq = key.last_chunk().map(|bytes| Seq(u64::from_be_bytes(*bytes))).ok_or_else(damaged)?;
             Ok((seq, RealmCommit::decode(value).map_err(|_| damaged())?))
         })
@@ -196,13 +195,13 @@ impl Store {
         Ok(())
     }
 
-    /// Says that a realm can't come, and why: who waits for it is told.
+    /// Reports that a realm can't be restored, and why, to those who wait for it.
     pub fn give_up_realm(&self, realm: RealmId, why: &str) {
         self.inner.partial.state.lock().absent.insert(realm, Some(why.to_owned()));
         self.inner.partial.changed.notify_waiters();
     }
 
-    /// Goes on without a realm that can't come: it is empty and quarantined from now on.
+    /// Continues without a realm that can't be restored: it is empty and quarantined from now on.
     pub fn leave_out_realm(&self, realm: RealmId, why: &str) -> Result<()> {
         clear_realm(&*self.inner.index, realm)?;
         self.inner.quarantine.put(realm, why);
@@ -220,13 +219,12 @@ impl Store {
         Ok(found)
     }
 
-    /// Makes what was kept of bodies so far durable. Blocks.
+    /// Makes the bodies stored so far durable. Blocks.
     pub fn sync_bodies(&self) -> Result<()> {
         self.inner.writer.sync_bodies()
     }
 
-    /// Says that everything has come: from now on this is a store like any other. Blocks for as long as reading all
-    /// records takes.
+    /// Finishes the restore: from now on this is a normal store. Blocks while all records are read.
     ///
     /// # Errors
     /// [`StoreError::NotRestored`] when a realm has not come; those of [`Store::checkpoint`].
@@ -248,7 +246,7 @@ impl Store {
         Restore::done(store)
     }
 
-    /// A body that is not here yet, once it has come.
+    /// A body not restored yet, once it is restored.
     pub(crate) fn awaited_body(&self, id: &BodyId) -> Result<BodyReader> {
         let missing = || StoreError::NotRestored { what: format!("message {id} is still being restored"), realm: None };
         let (told, tell) = std::sync::mpsc::sync_channel(1);

@@ -89,7 +89,7 @@ impl Salvage<'_> {
         })
     }
 
-    /// Says which realms are whole, and which commits nothing holds.
+    /// Reports which realms are complete, and which commits are missing everywhere.
     pub(super) fn judge(&mut self) -> Result<()> {
         let view = self.index.view();
         for (realm, at) in &mut self.realms {
@@ -99,7 +99,7 @@ impl Salvage<'_> {
             }
             // An index that can't say which change its records are of may have later ones than anything else.
             if at.broken.is_none() && at.held.iter().any(|held| held.state.seq.0 == u64::MAX) {
-                at.broken = Some("the index does not say of which change its records are".to_owned());
+                at.broken = Some("the index does not tell which change its records belong to".to_owned());
             }
             let mut salvaged = SalvagedRealm { seq, problems: Vec::new() };
             if at.broken.is_none()
@@ -107,7 +107,7 @@ impl Salvage<'_> {
             {
                 let from = (*from).max(Seq(at.proven.0 + 1));
                 salvaged.problems.push(format!(
-                    "it is whole up to commit {}; whether {}, which can't be read, changed it is not known",
+                    "complete up to commit {}; unknown whether {}, which can't be read, changed it",
                     at.proven,
                     span("commit", from.0, to.0)
                 ));
@@ -165,8 +165,7 @@ impl Salvage<'_> {
             let at = &self.realms[&realm];
             rest.finish(&layers, &*index, realm, at.named)?;
             let why = at.broken.clone().unwrap_or_default();
-            let mut problems =
-                vec![format!("it can't be proved to be what it was ({why}); what can be read was taken")];
+            let mut problems = vec![format!("can't be verified ({why}); the readable part was used")];
             problems.append(&mut rest.problems);
             let state = RealmState { seq: rest.seq, digest: digest_of(&*index.view(), realm)? };
             index.apply(vec![meta::set_realm_state(realm, state)])?;
@@ -197,7 +196,9 @@ impl Salvage<'_> {
             let (mut at, mut hole_from) = (0, PACK_MAGIC.len() as u64);
             let mut hole = |from: u64, to: u64| {
                 if from < to {
-                    self.report.damage.push(format!("{name}: {} bytes at byte {from} are no whole body", to - from));
+                    self.report
+                        .damage
+                        .push(format!("{name}: {} bytes at byte {from} are not a complete body", to - from));
                 }
             };
             while let Some((header, start, next)) = next_frame(&*file, at, len)? {

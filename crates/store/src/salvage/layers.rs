@@ -80,7 +80,7 @@ impl Rest {
             self.problems.push(what);
         }
         if found.is_interrupted {
-            self.problems.push("a part of its records in the index can't be read".to_owned());
+            self.problems.push("some of its records in the index can't be read".to_owned());
         }
         if held.is_whole {
             self.seq = self.seq.max(held.state.seq);
@@ -95,14 +95,13 @@ impl Rest {
             return;
         }
         let later = self.layers.iter().find(|held| !held.is_whole && held.state.seq.0 >= to);
-        let taken = later.map_or_else(String::new, |held| {
-            format!("; what {} has of them was taken as far as it can be read", held.source)
-        });
+        let taken =
+            later.map_or_else(String::new, |held| format!("; the readable part of {} was used instead", held.source));
         self.problems.push(format!("its {} can't be read in the log{taken}", span("change", from, to)));
     }
 }
 
-/// What could be taken of a layer.
+/// The usable part of a layer.
 #[derive(Default)]
 struct Taken {
     unsealed: u64,

@@ -1,4 +1,4 @@
-//! What there is: index, checkpoints, log, and how far each realm is in them.
+//! Inventory of a damaged folder: index, checkpoints, log, and how far each realm reaches in them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,7 +24,7 @@ use crate::{
     witness,
 };
 
-/// Where a state of a realm is.
+/// The source of a state of a realm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     Index,
@@ -125,7 +125,9 @@ impl<'a> Salvage<'a> {
             let found = digest_of(&*view, realm);
             let is_whole = matches!((&state, &found), (Some(state), Ok(found)) if state.digest == *found);
             if !is_whole {
-                let why = found.err().map_or_else(|| "its records do not add up".to_owned(), |error| error.to_string());
+                let why = found
+                    .err()
+                    .map_or_else(|| "its records do not match its digest".to_owned(), |error| error.to_string());
                 self.report.damage.push(format!("the index, {realm}: {why}"));
             }
             // Of which commit its records are is not known then: the latest, most likely.
@@ -222,7 +224,7 @@ impl<'a> Salvage<'a> {
                 let is_torn = is_newest && !hole.is_inside && next.is_some_and(|next| durable < next);
                 if !is_torn {
                     let (bytes, at) = (hole.bytes, hole.at);
-                    self.report.damage.push(format!("{name}: {bytes} bytes at byte {at} are no records"));
+                    self.report.damage.push(format!("{name}: {bytes} bytes at byte {at} are not records"));
                 }
             }
         }

@@ -1,10 +1,10 @@
-//! What a salvage could read, and what not.
+//! What a salvage could and could not read.
 
 use std::collections::BTreeMap;
 
 use crate::{RealmId, RealmSeq, Seq};
 
-/// What could be read of one realm.
+/// The readable data of one realm.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SalvagedRealm {
     /// The last commit of the realm that is in it.
@@ -13,7 +13,7 @@ pub struct SalvagedRealm {
     pub problems: Vec<String>,
 }
 
-/// What could be read, and what not.
+/// The report of a salvage.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SalvageReport {
     /// Commits of the log that could be read.

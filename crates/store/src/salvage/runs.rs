@@ -1,4 +1,4 @@
-//! Commits that were kept in files: runs `commits-A-B`, as [`crate::log::RunWriter`] makes them.
+//! Commits saved in files: runs `commits-A-B`, as written by [`crate::log::RunWriter`].
 
 use std::path::Path;
 
@@ -47,7 +47,7 @@ pub(super) fn each_run(
             each(&commit)
         })?;
         for hole in holes {
-            report.damage.push(format!("{name}: {} bytes at byte {} are no records", hole.bytes, hole.at));
+            report.damage.push(format!("{name}: {} bytes at byte {} are not records", hole.bytes, hole.at));
         }
         miss(report, next, last);
         next = next.max(last + 1);

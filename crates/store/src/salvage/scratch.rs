@@ -31,7 +31,7 @@ impl Work {
             let _ = fs::remove_dir(&dir);
             let _ = made.map(fs::remove_dir);
             return Err(StoreError::damaged(format!(
-                "{} is within {}: name a scratch folder elsewhere",
+                "{} is inside {}: choose a scratch folder elsewhere",
                 scratch.display(),
                 from.display()
             )));
@@ -50,7 +50,7 @@ impl Work {
 impl Drop for Work {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.dir) {
-            tracing::warn!(dir = %self.dir.display(), %error, "the scratch folder stays");
+            tracing::warn!(dir = %self.dir.display(), %error, "could not remove the scratch folder");
         }
         if let Some(made) = &self.made {
             let _ = fs::remove_dir(made);

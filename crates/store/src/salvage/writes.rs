@@ -1,4 +1,4 @@
-//! Writing what was found to the index that is put together.
+//! Writes recovered records to the new index.
 
 use std::ops::Bound;
 

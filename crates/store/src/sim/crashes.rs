@@ -1,4 +1,4 @@
-//! Thousands of crashes: what was acknowledged is there, what is there is whole, and nothing else is.
+//! Thousands of crashes: acknowledged data is there, existing data is intact, and there is nothing else.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,4 @@
-//! A disk behind a page cache: what was not synced may be lost, page by page and name by name, when the power goes.
+//! A disk with a page cache: data that was not synced may be lost, page by page and name by name, when the power fails.
 
 use std::{
     collections::BTreeMap,

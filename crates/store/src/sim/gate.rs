@@ -1,4 +1,4 @@
-//! A disk on which a write to the log can be held up, so that what goes on meanwhile can be looked at.
+//! A disk on which a write to the log can be blocked, so that tests can observe what happens during that time.
 
 use std::{io, path::Path, sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! An index in memory that keeps an arbitrary prefix of the batches applied since it was last written out.
+//! An in-memory index that keeps an arbitrary prefix of the batches applied since the last flush.
 
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! Moments that hardly ever come: what happens in the middle of a group.
+//! Rare situations: events in the middle of a group commit.
 
 use std::{path::Path, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! What is changed below the store, by an engine that fails or a hand that reaches in.
+//! Changes below the store, by a faulty engine or by manual interference.
 
 use std::{ops::Bound, sync::Arc};
 

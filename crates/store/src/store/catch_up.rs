@@ -61,7 +61,7 @@ pub(super) fn catch_up(
                 count += 1;
             }
         } else if commit.seq() == applied && *after != chain {
-            let what = format!("the log at commit {applied} is not the one that the index was made from");
+            let what = format!("the log at commit {applied} does not match the index");
             return Err(Opening::Other(StoreError::damaged(what)));
         }
         Ok(())
@@ -72,11 +72,11 @@ pub(super) fn catch_up(
     // One whose header is damaged was found to follow by its records.
     let header = SegmentReader::open(&*options.disk, &dir, firsts[start]);
     if firsts[start] == first_needed && header.is_ok_and(|reader| *reader.chain() != chain) {
-        let what = format!("the log's segment {first_needed} does not follow from the commits that the index holds");
+        let what = format!("the log's segment {first_needed} does not follow the commits in the index");
         return Err(StoreError::damaged(what).into());
     }
     if count > 0 {
-        tracing::info!(count, "commits applied to the index from the log");
+        tracing::info!(count, "applied commits from the log to the index");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What a group's transactions read and write.
+//! The reads and writes of a group's transactions.
 
 use std::{
     collections::{BTreeMap, HashMap},

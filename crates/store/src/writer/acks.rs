@@ -1,4 +1,4 @@
-//! Who waits for another machine: groups that are durable here, and answers that were read from them.
+//! Acknowledgements that wait for another machine: groups that are durable here, and answers based on them.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -18,7 +18,7 @@ struct Held {
     told: Told,
 }
 
-/// What is acknowledged, and who waits for it.
+/// The acknowledged commits, and those who wait.
 #[derive(Default)]
 pub(crate) struct Acks {
     gated: bool,
@@ -73,7 +73,7 @@ impl Acks {
         }
     }
 
-    /// Gives those who are to be told.
+    /// Returns those to notify.
     #[must_use]
     pub(super) fn gate(&mut self, on: bool) -> Told {
         if on && !self.gated {
@@ -88,7 +88,7 @@ impl Acks {
         std::mem::take(&mut self.held).into_iter().flat_map(|held| held.told).collect()
     }
 
-    /// Durable elsewhere up to `seq`. Gives those who are to be told.
+    /// Durable elsewhere up to `seq`. Returns those to notify.
     #[must_use]
     pub(super) fn acked(&mut self, seq: Seq) -> Told {
         if seq <= self.acked {

@@ -1,4 +1,4 @@
-//! What waits for the writer thread.
+//! The queue of the writer thread.
 
 use std::{collections::VecDeque, path::PathBuf, sync::atomic::AtomicI64};
 

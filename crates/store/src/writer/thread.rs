@@ -99,8 +99,8 @@ impl Thread {
         })
     }
 
-    /// Runs until the store closes. Whatever goes wrong in here (a panic among it) ends in a store that has stopped and
-    /// says so, never in one that keeps its callers waiting.
+    /// Runs until the store closes. Any failure here (also a panic) ends in a stopped store that reports it, never in one
+    /// that keeps its callers waiting.
     pub(super) fn run(&mut self) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.work())) {
             let reason = format!("the writer failed: {}", panic_text(&*panic));
@@ -111,7 +111,7 @@ impl Thread {
 
     pub(super) fn stop(&self, reason: &str) {
         let reason = self.shared.stop(reason);
-        tracing::error!(reason, "the store has stopped: nothing is acknowledged any more");
+        tracing::error!(reason, "the store has stopped: writes are no longer acknowledged");
     }
 
     fn work(&mut self) {
@@ -253,7 +253,7 @@ impl Thread {
         for (at, commit) in commits.iter().enumerate() {
             let due = Seq(self.log.next().0 + at as u64);
             if commit.seq() != due {
-                return Err(StoreError::damaged(format!("commit {} was received where {due} belongs", commit.seq())));
+                return Err(StoreError::damaged(format!("received commit {} instead of {due}", commit.seq())));
             }
             chain = frame(commit, chain, &mut frames);
         }
@@ -261,7 +261,7 @@ impl Thread {
         self.room.check()?;
         if chain != after {
             return Err(StoreError::damaged(format!(
-                "the commits up to {} that were received do not follow from this log",
+                "the received commits up to {} do not follow this log",
                 last.seq()
             )));
         }
@@ -291,7 +291,7 @@ impl Thread {
         match self.log.roll() {
             Err(error @ StoreError::Stopped { .. }) => Err(error),
             Err(error) => {
-                tracing::warn!(%error, "no new log segment yet; the old one goes on");
+                tracing::warn!(%error, "could not start a new log segment; continuing with the old one");
                 Ok(())
             }
             Ok(()) => Ok(()),
@@ -303,7 +303,7 @@ impl Thread {
         let (applied, _) = meta::applied(&*view)?;
         if applied != self.durable {
             return Err(StoreError::damaged(format!(
-                "commits {} to {} were received and not applied",
+                "commits {} to {} were received but not applied",
                 applied.0 + 1,
                 self.durable
             )));
@@ -422,7 +422,7 @@ impl Thread {
             indexed.map_err(|panic| panic_text(&*panic)).and_then(|outcome| outcome.map_err(|e| e.to_string()));
         let stop = match indexed {
             Err(error) => Some(format!(
-                "the index did not take commit {}, which is in the log and is not lost: {error}; start the service again",
+                "the index did not store commit {}, which is safe in the log: {error}; restart the service",
                 last.seq()
             )),
             Ok(()) => self.roll().err().map(|error| match error {
@@ -454,7 +454,7 @@ impl Thread {
     }
 }
 
-/// Those who submitted a group. Dropped on the way, they are told that nobody knows what became of it.
+/// The submitters of a group. If dropped early, they are told that the outcome is unknown.
 struct Tells(Vec<(bool, Tell, Result<()>)>);
 
 impl Tells {

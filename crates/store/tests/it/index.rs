@@ -119,5 +119,8 @@ fn an_index_of_another_store_is_refused_by_name() {
     fs::rename(other.path().join("index"), &index).unwrap();
     // Its one commit was made at another time, so its chain is another one: nothing is built on that.
     let outcome = Store::open(dir.path(), options()).map(|_| ());
-    assert!(matches!(&outcome, Err(StoreError::Damaged { what }) if what.contains("is not the one")), "{outcome:?}");
+    assert!(
+        matches!(&outcome, Err(StoreError::Damaged { what }) if what.contains("does not match the index")),
+        "{outcome:?}"
+    );
 }

@@ -194,7 +194,7 @@ fn a_damaged_log_does_no_harm_while_the_index_is_whole() {
     salvage(&built.data, |salvaged| {
         let report = salvaged.report();
         assert!(report.is_whole(), "{report:?}");
-        assert!(report.damage.iter().any(|what| what.contains("are no records")), "{report:?}");
+        assert!(report.damage.iter().any(|what| what.contains("are not records")), "{report:?}");
         assert!(report.damage.iter().any(|what| what.contains("the log lacks commits")), "{report:?}");
         assert_eq!(read(salvaged), built.contents);
     });
@@ -352,7 +352,7 @@ fn a_store_that_is_in_use_or_newer_or_none_is_refused() {
     assert!(within.contains("is within"), "{within}");
     assert!(!built.data.join("scratch").exists());
     let none = open(scratch.path(), scratch.path()).unwrap().to_string();
-    assert!(none.contains("holds no store"), "{none}");
+    assert!(none.contains("contains no store"), "{none}");
     fs::write(built.data.join("format"), "999\n").unwrap();
     assert!(matches!(open(&built.data, scratch.path()), Some(StoreError::NewerFormat { found: 999, .. })));
 }

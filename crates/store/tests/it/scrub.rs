@@ -84,7 +84,7 @@ fn a_scrub_reads_what_is_referred_to_and_what_the_past_refers_to_and_nothing_els
     let now = found.iter().find(|what| what.contains(&id(3).to_string())).unwrap();
     let past = found.iter().find(|what| what.contains(&id(5).to_string())).unwrap();
     assert!(now.starts_with(&format!("{ANNA}: ")), "{now}");
-    assert!(past.contains("only the past refers to it"), "{past}");
+    assert!(past.contains("only the history refers to it"), "{past}");
     let known: Vec<BodyId> = store.damaged_bodies().into_iter().map(|(id, _)| id).collect();
     assert!(known.len() == 2 && known.contains(&id(3)) && known.contains(&id(5)));
     // Each is in one part of seven, and those that are known are looked at each time.
