@@ -1,9 +1,9 @@
-//! Access that was given, and when it ends.
+//! Granted access, and when it ends.
 //!
-//! A login is checked once; what it opened (a connection, a live page) may go on for days. An [`Access`] stands for what is
-//! open: it knows whose account it is and by what it was opened, and ends as soon as that no longer holds. It learns of it
-//! from the commits themselves, whoever made them: each one that touches what an account is entered by wakes those who
-//! hold an access to it, and they look again.
+//! A login is checked once, but a connection or live page that it opened may last for days. An [`Access`] represents
+//! such an open session: it knows its account and the credential that opened it, and ends as soon as that credential is
+//! no longer valid. It learns of changes from the commits themselves, no matter who made them: each commit that touches
+//! an account's credentials wakes the holders of its accesses, and they check again.
 
 use store::Read;
 use tokio::sync::watch;
@@ -82,7 +82,7 @@ impl Access {
             Ok(ended) => ended,
             Err(error) => {
                 // What can't be read says nothing; nobody is thrown out for it.
-                tracing::debug!(%error, account = self.account().0, "whether an access still holds can't be read");
+                tracing::debug!(%error, account = self.account().0, "could not check whether a login is still valid");
                 None
             }
         }

@@ -1,4 +1,4 @@
-//! Addresses: where mail for one leads, and who may send as one.
+//! Addresses: where mail to an address goes, and who may send from it.
 
 use mailkit::EmailAddress;
 use prost::Message as _;

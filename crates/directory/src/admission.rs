@@ -1,10 +1,10 @@
-//! Who has a password hashed when. A hash costs a core for some 30 ms and 19 MiB: after an outage everybody wants one at
-//! once.
+//! Admission control for password hashing. A hash takes a core for about 30 ms and 19 MiB: after an outage, everyone
+//! needs one at once.
 //!
-//! Hashing runs in threads of its own, which give way to everything else. As many as there are cores at most hash at once,
-//! fewer while the service answers late. Who has to wait stands in line by network and, within a network, by login: one
-//! turn for each in rotation, so that neither a network nor a login with thousands of tries keeps others waiting. The
-//! lines are bounded; who finds them full, or has waited too long, is told to come back later.
+//! Hashing runs in separate low-priority threads. At most as many hashes as there are cores run at once, fewer while
+//! the service responds late. Waiting logins are queued by network and, within a network, by login: each gets its turn
+//! in rotation, so that neither a network nor a login with thousands of attempts delays others. The queues are bounded;
+//! if they are full, or a login has waited too long, the client must try again later.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -152,7 +152,7 @@ impl Admission {
             let spawned = std::thread::Builder::new().name("hash".to_owned()).spawn(move || {
                 // Only a courtesy: without it sessions are slower while many log in.
                 if let Err(error) = rustix::process::nice(NICENESS) {
-                    tracing::debug!(%error, "hashing threads do not give way");
+                    tracing::debug!(%error, "could not lower the priority of hashing threads");
                 }
                 loop {
                     let job = work.lock().recv();
@@ -161,7 +161,7 @@ impl Admission {
                 }
             });
             if let Err(error) = spawned {
-                tracing::error!(%error, "a hashing thread");
+                tracing::error!(%error, "a hashing thread failed");
             }
         }
         let lines = Lines {

@@ -1,4 +1,4 @@
-//! Who did what, from where, when.
+//! The audit trail: who did what, from where, when.
 
 use std::ops::Bound;
 

@@ -57,20 +57,35 @@ impl Domain {
         let name = &self.name;
         let record = |name: String, kind, value: String, purpose| DnsRecord { name, kind, value, purpose };
         let mut records = vec![
-            record(name.clone(), "MX", format!("10 {hostname}."), "where mail for the domain goes"),
-            record(name.clone(), "TXT", "\"v=spf1 mx -all\"".to_owned(), "who may send for the domain"),
+            record(name.clone(), "MX", format!("10 {hostname}."), "the server that receives mail for the domain"),
+            record(
+                name.clone(),
+                "TXT",
+                "\"v=spf1 mx -all\"".to_owned(),
+                "the servers allowed to send mail for the domain",
+            ),
         ];
         for key in &self.dkim {
-            records.push(record(key.dns_name(name), "TXT", quoted(&key.dns_record()?), "the key of its signatures"));
+            records.push(record(
+                key.dns_name(name),
+                "TXT",
+                quoted(&key.dns_record()?),
+                "the public key of its DKIM signatures",
+            ));
         }
         let dmarc = format!("\"v=DMARC1; p=quarantine; rua=mailto:postmaster@{name}\"");
-        records.push(record(format!("_dmarc.{name}"), "TXT", dmarc, "what others do with mail that fails both"));
+        records.push(record(
+            format!("_dmarc.{name}"),
+            "TXT",
+            dmarc,
+            "what other servers do with mail that fails both checks",
+        ));
         for (service, port) in [("_imaps", 993), ("_submissions", 465), ("_submission", 587), ("_pop3s", 995)] {
             records.push(record(
                 format!("{service}._tcp.{name}"),
                 "SRV",
                 format!("0 1 {port} {hostname}."),
-                "how mail programs find the server",
+                "how mail apps find the server",
             ));
         }
         Ok(records)

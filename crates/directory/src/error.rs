@@ -1,4 +1,4 @@
-//! What can go wrong.
+//! Errors.
 
 use std::time::Duration;
 
@@ -14,19 +14,19 @@ pub type Result<T, E = DirectoryError> = std::result::Result<T, E>;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum DirectoryError {
     /// The address is taken.
-    #[error("{0} exists already")]
+    #[error("{0} already exists")]
     AddressTaken(String),
     /// There is no such account.
     #[error("there is no account {0}")]
     NoSuchAccount(String),
     /// The domain is not one of ours.
-    #[error("{0} is not a domain of this service; add it first (holdfast domain add {0})")]
+    #[error("{0} is not a domain of this service; add it first: holdfast domain add {0}")]
     NoSuchDomain(String),
     /// The domain exists.
-    #[error("the domain {0} exists already")]
+    #[error("the domain {0} already exists")]
     DomainTaken(String),
     /// The domain has addresses.
-    #[error("{domain} still has addresses, {address} for one; remove them first")]
+    #[error("{domain} still has addresses, for example {address}; remove them first")]
     DomainInUse {
         /// The domain.
         domain: String,
@@ -40,7 +40,7 @@ pub enum DirectoryError {
     #[error("{0}")]
     BadPassword(String),
     /// A name or text is too long.
-    #[error("{what} is longer than {limit} bytes")]
+    #[error("{what} is too long: the limit is {limit} bytes")]
     TooLong {
         /// What.
         what: &'static str,
@@ -48,7 +48,7 @@ pub enum DirectoryError {
         limit: usize,
     },
     /// There are as many as there may be.
-    #[error("there are {limit} {what} already; remove one first")]
+    #[error("too many {what}: the limit is {limit}; remove one first")]
     TooMany {
         /// What.
         what: &'static str,
@@ -56,13 +56,13 @@ pub enum DirectoryError {
         limit: usize,
     },
     /// The address that was to be removed is the account's login.
-    #[error("{0} is the account's login and stays")]
+    #[error("{0} is the account's login and can't be removed")]
     LoginAddress(String),
     /// The service would be left without anyone to administer it.
-    #[error("this is the only administrator; make another one first")]
+    #[error("this is the only administrator; create another one first")]
     LastAdmin,
     /// The code does not fit.
-    #[error("that code is wrong or was used already; wait for the next one")]
+    #[error("the code is wrong or was already used; wait for the next one")]
     WrongCode,
     /// A key could not be made.
     #[error("DKIM: {0}")]
@@ -91,7 +91,7 @@ impl DirectoryError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
     /// Login or password is wrong.
-    #[error("login or password is wrong")]
+    #[error("wrong login or password")]
     Invalid,
     /// Too many failures from this address or for this login.
     #[error("too many failed logins; try again in {} seconds", retry_after.as_secs().max(1))]
@@ -106,6 +106,6 @@ pub enum AuthError {
     #[error("this account uses two-step sign-in")]
     TotpRequired,
     /// Can't be checked now.
-    #[error("logins can't be checked now; try again soon")]
+    #[error("logins can't be checked at the moment; try again soon")]
     Unavailable,
 }

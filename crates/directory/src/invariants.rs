@@ -1,4 +1,4 @@
-//! What must hold between the directory's records.
+//! Consistency rules between the directory's records.
 
 use store::{Invariants, Order, Read as _, RealmId, Snapshot, StoreError, Violation};
 
@@ -42,7 +42,7 @@ impl Invariants for DirectoryInvariants {
             }
             let domain = text.rsplit_once('@').map_or("", |(_, domain)| domain);
             if snapshot.get(realm, &schema::domain_key(domain))?.is_none() {
-                say(format!("{text} is of a domain that is not here"));
+                say(format!("{text} is in a domain that does not exist here"));
             }
         }
         let next = snapshot

@@ -1,5 +1,5 @@
-//! Networks and browsers from which an account has been logged in to: kept with the account, so that they are known after a
-//! restart, and to the machine that takes over.
+//! Networks and browsers that have logged in to an account: stored with the account, so that they are known after a
+//! restart and after a failover.
 
 use std::net::IpAddr;
 

@@ -1,18 +1,17 @@
-//! Who is who: accounts, addresses, domains, credentials, web sessions, options, the audit trail.
+//! Identities: accounts, addresses, domains, credentials, web sessions, settings, the audit trail.
 //!
-//! What must be looked up across accounts lies in the directory realm ([`store::RealmId::DIRECTORY`]): address to
-//! account, account records, domains. What belongs to one account lies in that account's own realm, key bytes
-//! `0x01..=0x0F`, beside its mail, so that both are always of one moment: credentials, app passwords, sessions, options,
-//! the account's part of the audit trail.
+//! Data that is looked up across accounts is in the directory realm ([`store::RealmId::DIRECTORY`]): address to
+//! account, account records, domains. Data of a single account is in that account's own realm, key bytes `0x01..=0x0F`,
+//! next to its mail, so that both are always at the same commit: credentials, app passwords, sessions, settings, the
+//! account's part of the audit trail.
 //!
-//! What this crate must never do: keep or log a password; tell an unknown login from a wrong password; let a login
-//! guess faster than its throttle.
+//! What this crate must never do: store or log a password; reveal whether a login is unknown or its password wrong; let
+//! a login guess faster than its throttle.
 //!
-//! What a login has opened ends when it no longer holds, and nothing is added to an account that was deleted: see
-//! [`Access`].
+//! Sessions end when their login is no longer valid, and nothing is added to a deleted account: see [`Access`].
 //!
-//! Start reading at [`Directory::resolve`] for mail and [`Directory::authenticate`] for logins; [`schema`] says what is
-//! stored.
+//! Start reading at [`Directory::resolve`] for mail and [`Directory::authenticate`] for logins; [`schema`] defines the
+//! stored records.
 
 mod access;
 mod account;

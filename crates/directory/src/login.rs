@@ -187,7 +187,7 @@ impl Directory {
     ) -> Result<bool, AuthError> {
         let hashing = &self.inner.hashing;
         let turn = hashing.turn(network_of(peer), counted_as).await.map_err(|busy| {
-            tracing::debug!(%peer, %busy, "a login was turned away");
+            tracing::debug!(%peer, %busy, "rejected a login: too many at once");
             AuthError::Unavailable
         })?;
         password::verify(hashing, turn, password.to_owned(), record).await.map_err(unavailable)
@@ -373,12 +373,12 @@ impl Directory {
         });
         if let Err(error) = done.await {
             // It is tried again at the next login.
-            tracing::debug!(account = id.0, %error, "SCRAM keys were not made");
+            tracing::debug!(account = id.0, %error, "could not create SCRAM keys");
         }
     }
 }
 
 pub(crate) fn unavailable(error: impl std::fmt::Display) -> AuthError {
-    tracing::error!(%error, "a login could not be checked");
+    tracing::error!(%error, "could not check a login");
     AuthError::Unavailable
 }

@@ -1,4 +1,4 @@
-//! Which passwords are taken.
+//! The rules for new passwords.
 
 use crate::{DirectoryError, Result};
 
@@ -36,27 +36,24 @@ pub fn check_password_of_operator(password: &str, about: &[&str]) -> Result<bool
 fn check(password: &str, about: &[&str], commonest: u64) -> Result<()> {
     let bad = |what: String| Err(DirectoryError::BadPassword(what));
     if password.chars().count() < MIN_PASSWORD_CHARS {
-        return bad(format!("a password needs at least {MIN_PASSWORD_CHARS} characters"));
+        return bad(format!("a password must have at least {MIN_PASSWORD_CHARS} characters"));
     }
     if password.len() > MAX_PASSWORD_BYTES {
-        return bad(format!("a password may have at most {MAX_PASSWORD_BYTES} bytes"));
+        return bad(format!("a password can have at most {MAX_PASSWORD_BYTES} bytes"));
     }
     if password.contains(['\0', '\r', '\n']) {
-        return bad("a password may not contain line ends or NUL".to_owned());
+        return bad("a password must not contain line breaks or NUL".to_owned());
     }
     if password.trim().is_empty() {
-        return bad("a password can't be made of spaces alone".to_owned());
+        return bad("a password can't consist of spaces only".to_owned());
     }
     if is_about(password, about) {
-        return bad("a password can't be the address or the name, or a part of them; take several words that do not \
-                    belong together"
+        return bad("a password can't be the address or the name, or a part of them; use several \
+                    unrelated words"
             .to_owned());
     }
     if is_common(password, about, commonest) {
-        return bad(
-            "this is one of the passwords that are tried first; take several words that do not belong together"
-                .to_owned(),
-        );
+        return bad("this is one of the most common passwords; use several unrelated words".to_owned());
     }
     Ok(())
 }

@@ -1,9 +1,9 @@
-//! Passwords that were verified, so that a client that comes back need not be hashed again, also after a restart.
+//! Verified passwords are remembered, so that a returning client needs no new hash, also after a restart.
 //!
-//! What is remembered is a keyed hash of account, door and password, and a fingerprint of the credentials it was verified
-//! by: once those change, it counts no more. The key is as good as the slow hash only while it is secret: it lies in
-//! memory that is not a disk's (`/dev/shm`), readable by its owner only. It outlives the process, but neither the machine's
-//! restart nor the theft of its disks; without it the file in the data folder says nothing and is ignored.
+//! The memory is a keyed hash of account, protocol and password, and a fingerprint of the credentials it was verified
+//! against: once those change, the entry is invalid. This is only as safe as the slow hash while the key is secret: the
+//! key is in memory that is not on disk (`/dev/shm`), readable by its owner only. It survives a restart of the process,
+//! but neither a reboot nor a theft of the disks; without it the file in the data folder is useless and ignored.
 
 use std::{
     collections::HashMap,
@@ -72,7 +72,7 @@ impl Remembered {
                 Ok(key) => (*blake3::keyed_hash(&key, file.as_os_str().as_encoded_bytes()).as_bytes(), Some(file)),
                 Err(error) => {
                     let path = options.key_file.display();
-                    tracing::warn!(%error, "{path}: logins will not be remembered over a restart");
+                    tracing::warn!(%error, "{path}: logins will not be remembered after a restart");
                     (rand::random(), None)
                 }
             },
@@ -82,7 +82,7 @@ impl Remembered {
         let entries: HashMap<_, _> =
             entries.into_iter().filter(|(_, entry)| is_fresh(entry, period_ms, now_ms)).collect();
         if !entries.is_empty() {
-            tracing::info!(logins = entries.len(), "remembered from before the restart");
+            tracing::info!(logins = entries.len(), "loaded the logins remembered from before the restart");
         }
         Self { key, period_ms, file, entries: Mutex::new(entries), changed: AtomicBool::new(false) }
     }
@@ -141,7 +141,7 @@ impl Remembered {
         }
         let entries = self.entries.lock().clone();
         if let Err(error) = write(file, &self.key, &entries) {
-            tracing::warn!(%error, "{}: logins of late will not be remembered over a restart", file.display());
+            tracing::warn!(%error, "{}: recent logins will not be remembered after a restart", file.display());
         }
     }
 }
@@ -160,7 +160,7 @@ fn shared_key(path: &Path) -> std::io::Result<[u8; 32]> {
                 let found = file.metadata()?;
                 let is_ours = found.is_file() && found.uid() == rustix::process::geteuid().as_raw();
                 if !is_ours || found.mode() & 0o077 != 0 || found.len() != 32 {
-                    return Err(std::io::Error::other("it is not a key that only its owner can read: remove it"));
+                    return Err(std::io::Error::other("the key must be readable by its owner only: remove it"));
                 }
                 file.read_exact(&mut key)?;
                 return Ok(key);

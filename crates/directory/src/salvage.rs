@@ -1,4 +1,4 @@
-//! Who accounts were, from records any of which may be missing.
+//! Recovers account data from records any of which may be missing.
 
 use mailkit::EmailAddress;
 use prost::Message as _;

@@ -1,4 +1,4 @@
-//! What is stored, under which keys. Tags are never used again for something else.
+//! The stored records and their keys. Tags are never reused for something else.
 
 use doorkit::sasl::ScramKeys;
 use prost::Message;

@@ -76,7 +76,7 @@ impl Directory {
                 }
             }
             _ => {
-                tracing::info!(%peer, "failed login by SCRAM");
+                tracing::info!(%peer, "failed SCRAM login");
                 self.inner.throttle.failed(&paid);
             }
         }

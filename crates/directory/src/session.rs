@@ -121,7 +121,7 @@ impl Directory {
         match kept {
             Ok(()) => {}
             Err(DirectoryError::Store(StoreError::Full)) if self.unkept().add(account, id, unkept) => {
-                tracing::warn!(account = account.0, "the disk is full: a session is kept in memory only");
+                tracing::warn!(account = account.0, "the disk is full: keeping a session in memory only");
             }
             Err(error) => return Err(error),
         }

@@ -1,4 +1,4 @@
-//! What an account's owner has chosen.
+//! The settings chosen by an account's owner.
 
 use prost::Message as _;
 use store::Read as _;

@@ -1,15 +1,16 @@
-//! How fast passwords may be guessed, without anybody being kept out.
+//! Limits password guessing without locking anyone out.
 //!
-//! Each guess is paid for in advance, out of what is left for its login, its network, or both; a right password gets it
-//! back. Who has used up what there is at once is not refused but waits: one guess each [`ThrottleLimits::pace`]. What is
-//! paid from depends on what is known of the one who asks, so that a stranger's guesses are never paid by the owner:
+//! Each guess is paid in advance from the budget of its login, its network, or both; a right password is refunded. If
+//! the budget is used up, a login is not refused but waits: one guess every [`ThrottleLimits::pace`]. The budget
+//! depends on what is known about the client, so that an attacker's guesses never use the owner's budget:
 //!
-//! * from a network that has logged in to this account in the last thirty days: out of what these two have, alone;
-//! * from another network: out of what strangers have for this login, and out of what the network has. Networks that have not
-//!   failed lately have a share of their own, so that somebody on a journey need not stand in the guessers' line.
+//! * from a network that has logged in to this account in the last thirty days: the budget of this network and this
+//!   account alone;
+//! * from another network: the budget of all unknown networks for this login, and the budget of the network. Networks
+//!   without recent failures have a separate budget, so that a traveller doesn't wait behind attackers.
 //!
-//! A password that was wrong before is wrong again: repeating it is no guess, and costs nothing. What was verified before
-//! (see `remember`) and app passwords, which can't be guessed, do not come here at all.
+//! A password that was wrong before is wrong again: repeating it is not a guess, and costs nothing. Recently verified
+//! passwords (see `remember`) and app passwords, which can't be guessed, are not throttled at all.
 
 use std::{
     collections::{HashMap, HashSet},

@@ -1,4 +1,5 @@
-//! Sessions that began while nothing could be written: in memory, until there is room again. They end with the process.
+//! Sessions that started while nothing could be written: they are kept in memory until disk space is free. They end
+//! with the process.
 
 use std::collections::HashMap;
 

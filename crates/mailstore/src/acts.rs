@@ -1,8 +1,8 @@
-//! What a person does to messages with one press: once, however often it is asked for, and with a way back.
+//! User actions on messages: done only once, however often they are requested, and undoable.
 //!
-//! An act has a key. The first commit under the key changes messages and writes an [`ActRecord`] that says what
-//! changed; the same key again changes nothing and gives the same receipt. [`MailStore::undo`] reads the record and
-//! puts back what is still as the act left it.
+//! An act has a key. The first commit under the key changes messages and writes an [`ActRecord`] of the changes; the
+//! same key again changes nothing and returns the same receipt. [`MailStore::undo`] reads the record and reverts
+//! everything that has not been changed since.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! How a message comes in.
+//! Adding a message.
 
 use std::sync::Arc;
 

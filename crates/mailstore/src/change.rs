@@ -1,4 +1,4 @@
-//! Changing what is there: flags, copies, moves, expunge.
+//! Changing existing messages: flags, copies, moves, expunge.
 
 use store::{RealmId, StoreError, Tx};
 
@@ -142,7 +142,7 @@ impl MailStore {
                 (Err(error), Some(sum)) => {
                     let copies: Vec<Uid> = sum.uids.iter().map(|(_, copy)| *copy).collect();
                     if let Err(undo) = self.expunge(account, to, &copies).await {
-                        tracing::warn!(%account, mailbox = %to, %undo, "a failed copy could not be taken back");
+                        tracing::warn!(%account, mailbox = %to, %undo, "could not undo a failed copy");
                     }
                     return Err(error);
                 }

@@ -1,4 +1,4 @@
-//! What changed since a MODSEQ: CONDSTORE and QRESYNC (RFC 7162), and how views are brought up to date.
+//! Changes since a MODSEQ: CONDSTORE and QRESYNC (RFC 7162), and updating views.
 
 use std::ops::Bound;
 

@@ -227,7 +227,7 @@ fn page<R: Read + ?Sized>(
             Ok(row) => rows.push(row),
             // One damaged record must not hide all the others.
             Err(error @ (MailError::Damaged(_) | MailError::Store(StoreError::Damaged { .. }))) => {
-                tracing::error!(%account, %mailbox, %thread, %error, "a conversation can not be shown");
+                tracing::error!(%account, %mailbox, %thread, %error, "could not show a conversation");
                 unreadable += 1;
             }
             Err(error) => return Err(error),

@@ -1,4 +1,4 @@
-//! Deleting mailboxes: gone at once, cleared away in steps. And clearing away what is past its time.
+//! Deleting mailboxes: hidden at once, purged in steps. Also purges everything older than the retention time.
 
 use std::ops::Bound;
 
@@ -47,7 +47,7 @@ impl MailStore {
             tokio::spawn(async move {
                 for mailbox in left {
                     if let Err(error) = this.clear_mailbox(account, mailbox).await {
-                        tracing::warn!(%account, %mailbox, %error, "a deleted mailbox is not cleared away yet");
+                        tracing::warn!(%account, %mailbox, %error, "could not purge a deleted mailbox yet");
                     }
                 }
             });
@@ -63,7 +63,7 @@ impl MailStore {
         children: Children,
     ) -> Result<Vec<MailboxId>> {
         if name.is_inbox() {
-            return Err(MailError::Forbidden("INBOX can not be deleted"));
+            return Err(MailError::Forbidden("INBOX can't be deleted"));
         }
         let mut doomed: Vec<MailboxId> = self.mailbox_by_name_in(tx, account, name)?.iter().map(|m| m.id).collect();
         if children == Children::Delete {
@@ -172,7 +172,7 @@ impl MailStore {
     pub async fn maintain_all(&self) {
         for account in self.store().realms().into_iter().filter(|realm| realm.account_number().is_some()) {
             if let Err(error) = self.maintain(account).await {
-                tracing::warn!(%account, %error, "could not clear away what is no longer needed");
+                tracing::warn!(%account, %error, "could not purge old history");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What can go wrong, named by what the caller can do about it.
+//! Errors, grouped by what the caller can do about them.
 
 use store::StoreError;
 
@@ -11,13 +11,13 @@ pub enum MailError {
     #[error("there is no mailbox named \u{201c}{0}\u{201d}")]
     NoSuchMailbox(String),
     /// The mailbox was deleted meanwhile. IMAP `[NONEXISTENT]`.
-    #[error("mailbox {0} does not exist any more")]
+    #[error("mailbox {0} no longer exists")]
     MailboxGone(MailboxId),
     /// A mailbox of that name exists already. IMAP `[ALREADYEXISTS]`.
-    #[error("a mailbox named \u{201c}{0}\u{201d} exists already")]
+    #[error("a mailbox named \u{201c}{0}\u{201d} already exists")]
     MailboxExists(String),
     /// The name can not be a mailbox name. IMAP `[CANNOT]`.
-    #[error("\u{201c}{name}\u{201d} can not be a mailbox name: {reason}")]
+    #[error("\u{201c}{name}\u{201d} is not a valid mailbox name: {reason}")]
     BadName {
         /// The name as it was given.
         name: String,
@@ -25,10 +25,10 @@ pub enum MailError {
         reason: NameError,
     },
     /// The account has as many mailboxes as it may have. IMAP `[LIMIT]`.
-    #[error("the account already has {0} mailboxes, which is as many as it may have")]
+    #[error("too many mailboxes: the limit is {0} per account")]
     TooManyMailboxes(usize),
     /// A mailbox, or the account, has as many metadata entries as it may have. IMAP `[METADATA TOOMANY]`.
-    #[error("there may be at most {0} metadata entries")]
+    #[error("too many metadata entries: the limit is {0}")]
     TooManyEntries(usize),
     /// This mailbox must stay: INBOX can not be deleted, nor moved below itself. IMAP `[CANNOT]`.
     #[error("{0}")]
@@ -37,7 +37,7 @@ pub enum MailError {
     #[error("another mailbox already has the role {0}")]
     RoleTaken(crate::Role),
     /// The message does not fit. IMAP `[OVERQUOTA]`, SMTP 452 4.2.2.
-    #[error("the account uses {used} of {limit} bytes, and {needed} more do not fit")]
+    #[error("over quota: the account uses {used} of {limit} bytes and has no space for {needed} more")]
     OverQuota {
         /// Bytes in use.
         used: u64,
@@ -47,13 +47,13 @@ pub enum MailError {
         needed: u64,
     },
     /// The mailbox has given out its last UID (4,294,967,295): move its messages to a new mailbox.
-    #[error("mailbox {0} has no UID left")]
+    #[error("mailbox {0} has no UIDs left")]
     OutOfUids(MailboxId),
     /// A keyword breaks the rules or the limits of [`crate::Keyword`]. IMAP `[LIMIT]` or `BAD`.
-    #[error("not a usable keyword: {0}")]
+    #[error("invalid keyword: {0}")]
     BadKeyword(String),
     /// The message is not there (any more). IMAP `[EXPUNGEISSUED]`.
-    #[error("message {uid} is not in mailbox {mailbox} any more")]
+    #[error("message {uid} is no longer in mailbox {mailbox}")]
     NoSuchMessage {
         /// Where it was looked for.
         mailbox: MailboxId,
@@ -61,13 +61,13 @@ pub enum MailError {
         uid: Uid,
     },
     /// The message is not in the account (any more).
-    #[error("message {0} is not in this account any more")]
+    #[error("message {0} is no longer in this account")]
     NoSuchEmail(crate::EmailId),
     /// The caller asked to stop.
-    #[error("stopped as asked")]
+    #[error("cancelled")]
     Cancelled,
     /// A value is larger than its named limit.
-    #[error("{what} may be at most {limit}")]
+    #[error("{what} is too large: the limit is {limit}")]
     TooLarge {
         /// Which value.
         what: &'static str,

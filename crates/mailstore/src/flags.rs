@@ -227,7 +227,9 @@ impl Flags {
     pub fn insert_keyword(&mut self, keyword: Keyword) -> Result<(), MailError> {
         if let Err(place) = self.keywords.binary_search(&keyword) {
             if self.keywords.len() >= MAX_KEYWORDS {
-                return Err(MailError::BadKeyword(format!("{keyword}: there can be at most {MAX_KEYWORDS} keywords")));
+                return Err(MailError::BadKeyword(format!(
+                    "{keyword}: too many keywords, the limit is {MAX_KEYWORDS}"
+                )));
             }
             self.keywords.insert(place, keyword);
         }

@@ -1,8 +1,8 @@
-//! Bringing mail in from files: mbox and Maildir.
+//! Importing mail from files: mbox and Maildir.
 //!
-//! An import can be stopped at any moment and begun again: each message has a delivery key made from its bytes and
-//! where it goes, so nothing is filed twice; the key is remembered for [`IMPORT_KEY_DAYS`] days. That a message was
-//! deleted meanwhile does not bring it back, unless [`ImportOptions::again`] says so.
+//! An import can be stopped at any time and started again: each message has a delivery key made from its bytes and its
+//! target, so nothing is filed twice; the key is remembered for [`IMPORT_KEY_DAYS`] days. A message that was deleted in
+//! the meantime is not imported again, unless [`ImportOptions::again`] is set.
 
 mod from_line;
 mod gmail;
@@ -432,7 +432,7 @@ fn is_of_one_folder(error: &MailError) -> bool {
 
 /// A file that is one message: it begins with a header field.
 fn single(source: &Path) -> Result<mbox::MboxMessage, TransferError> {
-    let reason = "it is neither an mbox file, which begins with a line \u{201c}From sender date\u{201d}, nor a message";
+    let reason = "it is neither an mbox file (which starts with a line \u{201c}From sender date\u{201d}) nor a message";
     let wrong = || TransferError::Format { path: source.to_owned(), reason };
     let size = fs::metadata(source).map_err(file_error(source))?.len();
     if size > MAX_IMPORTED_BYTES {

@@ -1,4 +1,4 @@
-//! What must hold in an account's mail, checked by counting everything anew: part of `holdfast verify`.
+//! The consistency rules of an account's mail, checked by counting everything again: part of `holdfast verify`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

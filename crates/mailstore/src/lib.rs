@@ -1,22 +1,21 @@
-//! Mailboxes, messages, threads, flags, search: what a mail account holds.
+//! Mailboxes, messages, threads, flags, search: the contents of a mail account.
 //!
-//! Everything of an account lives in its realm of the store, keys `0x10..=0x3F` (see [`schema`]). Doors translate
-//! their protocol into the calls of [`MailStore`]; nothing here knows a protocol, and nothing here does I/O but through
-//! the store.
+//! All data of an account is in its realm of the store, keys `0x10..=0x3F` (see [`schema`]). Protocol crates translate
+//! their protocol into calls of [`MailStore`]; this crate knows no protocol, and does I/O only through the store.
 //!
-//! * **Writes** are commits. Each exists as `*_in(tx, ..)`, to be composed with others' writes into one commit, and as
-//!   an `async` method that makes a commit of its own and returns when it is durable and visible. After a crash a
-//!   commit is there as a whole or not at all. Operations on many messages go in steps of [`MAX_ROWS_PER_COMMIT`];
-//!   their documentation says so.
-//! * **Reads** are blocking and see one consistent snapshot per call. Those that may visit more than about a thousand
+//! * **Writes** are commits. Each exists as `*_in(tx, ..)`, to be combined with other writes in one commit, and as an
+//!   `async` method that makes its own commit and returns when it is durable and visible. After a crash a commit is
+//!   there completely or not at all. Operations on many messages are done in steps of [`MAX_ROWS_PER_COMMIT`]; their
+//!   documentation says so.
+//! * **Reads** are blocking and see one consistent snapshot per call. Calls that may visit more than about a thousand
 //!   rows say so: call them from a blocking thread.
-//! * A message's **bytes** are kept and given back as they came, whatever they are. Copies share them.
+//! * A message's **bytes** are stored and returned unchanged. Copies share them.
 //!
-//! What this crate must never do: reuse a UID, a UIDVALIDITY or a mailbox id; write a count without the thing counted;
-//! parse messages inside a commit.
+//! What this crate must never do: reuse a UID, a UIDVALIDITY or a mailbox id; write a count without the counted
+//! records; parse messages inside a commit.
 //!
-//! Start reading at [`schema`] for what is stored, [`MailStore::append`] for how a message comes in,
-//! [`MailStore::view`] for what a session works on, and [`MailStore::act`] for what a person does with one press.
+//! Start reading at [`schema`] for the stored records, [`MailStore::append`] for adding a message, [`MailStore::view`]
+//! for the state a session works on, and [`MailStore::act`] for user actions.
 
 mod acts;
 mod append;

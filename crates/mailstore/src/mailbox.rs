@@ -177,7 +177,7 @@ impl MailStore {
             return Ok(());
         }
         if old == Some(Role::Inbox) || (role == Some(Role::Inbox) && record.name != "INBOX") {
-            return Err(MailError::Forbidden("INBOX is the inbox, and no other mailbox can be"));
+            return Err(MailError::Forbidden("INBOX is always the inbox"));
         }
         if let Some(old) = old {
             tx.delete(account, key::role(old.number()));

@@ -1,7 +1,7 @@
-//! Metadata of an account and of its mailboxes (RFC 5464): named values that clients keep here.
+//! Metadata of an account and of its mailboxes (RFC 5464): named values that clients store.
 //!
-//! What belongs to the account itself is kept under mailbox number 0, which no mailbox has. Values of a mailbox stay with
-//! it when it is renamed, and go with it when it is deleted. MODSEQs of messages are not touched.
+//! Values of the account itself are stored under mailbox number 0, which no mailbox has. Values of a mailbox stay when
+//! it is renamed, and are deleted with it. MODSEQs of messages are not affected.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -332,7 +332,7 @@ fn number_of(of: Option<MailboxId>) -> MailboxId {
 fn role_named(attribute: &[u8]) -> Result<Role> {
     let named =
         |role: &Role| role.attribute().is_some_and(|a| a.as_bytes().eq_ignore_ascii_case(attribute.trim_ascii()));
-    Role::ALL.into_iter().find(named).ok_or(MailError::Forbidden("a mailbox can not have that special use"))
+    Role::ALL.into_iter().find(named).ok_or(MailError::Forbidden("a mailbox can't have that special use"))
 }
 
 #[cfg(test)]

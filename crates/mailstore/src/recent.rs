@@ -1,8 +1,8 @@
-//! Which messages no session has been told of yet: `\Recent` (RFC 3501 section 2.3.2).
+//! In-memory `\Recent` high-water marks (RFC 3501 section 2.3.2): messages that no session has been told of yet.
 //!
-//! A mailbox has a line among its UIDs: what lies above is recent for the first session that comes. The line moves in
-//! memory, so that no message is recent for two, and is written down when a session leaves, so that a restart moves it
-//! back a little at most.
+//! Each mailbox has a mark among its UIDs: all messages above it are recent for the next session. The mark moves in
+//! memory, so that no message is recent for two sessions, and is stored when a session ends, so that a restart moves it
+//! back only a little.
 
 mod lines;
 

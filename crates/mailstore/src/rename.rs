@@ -29,7 +29,7 @@ impl MailStore {
             return Self::rename_inbox(tx, account, to);
         }
         if to.is_below(from) || from == to {
-            return Err(MailError::Forbidden("a mailbox can not be moved below itself"));
+            return Err(MailError::Forbidden("a mailbox can't be moved into itself"));
         }
         let mut moving = Vec::new();
         if let Some(id) = id_at(tx, account, &key::name(from.as_str()))? {

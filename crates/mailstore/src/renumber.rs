@@ -1,4 +1,4 @@
-//! Numbers after an account was put back to an earlier moment.
+//! New UIDVALIDITYs after an account was set back to an earlier time.
 
 use store::{RealmId, Tx};
 

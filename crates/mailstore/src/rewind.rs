@@ -1,13 +1,13 @@
-//! Going back: what a mailbox, some messages or all mail were at a moment, brought back beside what came since.
+//! Rewind: restores a mailbox, some messages or all mail to an earlier time, and keeps everything newer.
 //!
-//! A rewind takes nothing away. A message that was in a mailbox then and is not now is put back there, with the flags
-//! that it had, under a new UID: moved back if it lies elsewhere since, filed again if it is gone. Mailboxes that are
-//! gone are made again. What came since stays, and so do the flags of messages that stayed where they were, unless the
-//! caller asks for those too; only a `\Deleted` set since is taken off. So doing it twice changes nothing.
+//! A rewind deletes nothing. A message that was in a mailbox then and is not there now is restored with its old flags,
+//! under a new UID: moved back if it is in another mailbox now, filed again if it was deleted. Deleted mailboxes are
+//! recreated. Newer messages are kept, and so are the flags of messages that were not moved or deleted, unless the
+//! caller asks for those too; only a `\Deleted` flag set since then is removed. So running it twice changes nothing.
 //!
-//! [`MailStore::plan_rewind`] says what would be done; [`MailStore::rewind`] does it in commits of
-//! [`MAX_ROWS_PER_COMMIT`], each with its way back, and can be called again after a crash: each message is brought back
-//! at most once. [`MailStore::undo_rewind`] takes it back.
+//! [`MailStore::plan_rewind`] returns what would be done; [`MailStore::rewind`] does it in commits of
+//! [`MAX_ROWS_PER_COMMIT`], each with its undo data, and can be called again after a crash: each message is restored at
+//! most once. [`MailStore::undo_rewind`] undoes it.
 
 mod apply;
 mod elsewhere;

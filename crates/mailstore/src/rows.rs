@@ -110,7 +110,7 @@ impl EncodedRow {
     }
 
     fn damaged(&self, error: &prost::DecodeError) -> MailError {
-        MailError::Damaged(format!("what was parsed of message {}: {error}", self.entry.email_id))
+        MailError::Damaged(format!("the parsed structure of message {}: {error}", self.entry.email_id))
     }
 }
 
@@ -327,7 +327,7 @@ fn no_record(email: EmailId) -> MailError {
 
 pub(crate) fn parsed(email: EmailId, record: &EmailRecord) -> Result<Arc<Parsed>> {
     let parsed = Parsed::decode(record.parsed.clone());
-    parsed.map(Arc::new).map_err(|e| MailError::Damaged(format!("what was parsed of message {email}: {e}")))
+    parsed.map(Arc::new).map_err(|e| MailError::Damaged(format!("the parsed structure of message {email}: {e}")))
 }
 
 pub(crate) fn body_id(email: EmailId, record: &EmailRecord) -> Result<BodyId> {

@@ -1,9 +1,9 @@
-//! Filing mail that was salvaged from a damaged store, or that only another machine had: whatever the account does not
-//! have yet, where it was, as it was, and nothing twice.
+//! Files mail that was salvaged from a damaged store, or that only another machine had: everything the account does not
+//! have yet, in its original mailboxes and state, without duplicates.
 //!
-//! A message is known by its bytes: when a message of the account has the same, it is there. All places of a message are
-//! filed by one commit, and with delivery keys that are remembered for [`IMPORT_KEY_DAYS`] days: neither a crash in
-//! between nor a second run files anything twice, and what was deleted after the first run stays deleted.
+//! A message is recognized by its bytes: if a message of the account has the same bytes, it exists. All copies of a
+//! message are filed by one commit, with delivery keys that are remembered for [`IMPORT_KEY_DAYS`] days: neither a
+//! crash in between nor a second run files anything twice, and messages deleted after the first run stay deleted.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

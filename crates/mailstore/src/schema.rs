@@ -1,6 +1,6 @@
-//! What is stored, under which keys.
+//! The stored records and their keys.
 //!
-//! All keys begin with one byte that says what they are, then fixed-width big-endian numbers, so that byte order is
+//! All keys start with one byte for their type, followed by fixed-width big-endian numbers, so that byte order is
 //! number order. Dates are milliseconds since 1970 UTC with the sign bit flipped; `!date` is the complement, for
 //! newest first. Values are protobuf records (tags are never reused) or empty.
 //!
@@ -9,14 +9,14 @@
 //! | `10` | [`State`] | counters of the account: next ids, bytes in use |
 //! | `11` mailbox | [`MailboxRecord`] | name, role, UIDVALIDITY |
 //! | `12` mailbox | [`Counters`] | UIDNEXT, HIGHESTMODSEQ, total, unread, deleted, size |
-//! | `13` name | mailbox | finds a mailbox by name; in byte order, so a mailbox stands before those below it |
+//! | `13` name | mailbox | finds a mailbox by name; in byte order, so a mailbox comes before its children |
 //! | `14` name | – | a subscription; outlives the mailbox |
 //! | `15` role | mailbox | finds a mailbox by role |
-//! | `16` mailbox | – | a deleted mailbox whose messages are still to be cleared away |
+//! | `16` mailbox | – | a deleted mailbox whose messages are not purged yet |
 //! | `17` mailbox entry | [`MetadataRecord`] | metadata of a mailbox, or with mailbox 0 of the account (RFC 5464) |
 //! | `20` mailbox uid | [`EntryRecord`] | a message in a mailbox: flags, MODSEQ, dates, which email |
-//! | `21` email | [`EmailRecord`] | a message, once for all copies: body, size, what was parsed |
-//! | `22` email mailbox uid | – | where an email is; the last one to go takes the email along |
+//! | `21` email | [`EmailRecord`] | a message, once for all copies: body, size, parsed data |
+//! | `22` email mailbox uid | – | the mailboxes of an email; the email is deleted with the last one |
 //! | `23` mailbox modseq uid | – | entries by their latest change |
 //! | `24` mailbox modseq | [`VanishedRecord`] | UIDs expunged by that commit; history back to [`Counters::vanished_floor`] |
 //! | `28` hash(message-id, base subject) | thread | which conversation a message joins |
@@ -24,11 +24,11 @@
 //! | `2A` thread date mailbox uid | email | its messages, oldest first, over all mailboxes |
 //! | `2B` mailbox thread | [`ConversationRecord`] | one line of a mailbox's list |
 //! | `2C` mailbox !date thread | – | the order of that list |
-//! | `30` hash(delivery key) | [`DeliveryRecord`] | what an append did, for when it comes again |
-//! | `31` address | [`CorrespondentRecord`] | someone written to |
-//! | `32` hash(act key) | [`ActRecord`](crate::ActRecord) | what one press did, and the way back |
-//! | `33` hash(act key) | [`RewindRecord`](crate::rewind::RewindRecord) | what a rewind did |
-//! | `34` hash(act key) step | [`RewindStep`](crate::rewind::RewindStep) | its way back, step by step |
+//! | `30` hash(delivery key) | [`DeliveryRecord`] | the result of an append, in case it is repeated |
+//! | `31` address | [`CorrespondentRecord`] | a recent correspondent |
+//! | `32` hash(act key) | [`ActRecord`](crate::ActRecord) | the result of one user action, and its undo data |
+//! | `33` hash(act key) | [`RewindRecord`](crate::rewind::RewindRecord) | the result of a rewind |
+//! | `34` hash(act key) step | [`RewindStep`](crate::rewind::RewindStep) | its undo data, step by step |
 //!
 //! A delivery writes `10 12 20 21 22 23 28 29 2A 2B 2C 30` and refers to its body: 13 keys. Changing a flag writes
 //! `12 20 23 23` and perhaps `2B`. The body of an email is referred to with the email id as owner.

@@ -1,9 +1,9 @@
-//! Searching messages: all of IMAP SEARCH (RFC 9051 §6.4.4), and what a person types into the web page.
+//! Searching messages: all of IMAP SEARCH (RFC 9051 §6.4.4), and the web page's search field.
 //!
-//! Three rounds, each for what the one before could not decide: the entries (flags, dates, sizes), what was parsed
-//! (subject, people), and the bytes (other header fields, text). Texts are scanned, not looked up. An index of words has
-//! its place between the second and the third round, where it can rule messages out; what it has not reached yet goes
-//! through the third round, so that an answer is never stale.
+//! There are three rounds, each for what the previous one could not decide: the entries (flags, dates, sizes), the
+//! parsed data (subject, people), and the bytes (other header fields, text). Texts are scanned, not looked up. A word
+//! index would fit between the second and the third round, where it can rule messages out; messages it has not indexed
+//! yet would go through the third round, so that results are never stale.
 
 mod compiled;
 mod content;
@@ -304,7 +304,7 @@ impl Scan<'_> {
     fn verdict_or_damaged(&self, entry: &MessageEntry, record: impl FnOnce() -> Result<EmailRecord>) -> Result<bool> {
         match record().and_then(|record| self.verdict(entry, &record)) {
             Err(error) if error.is_damage() => {
-                tracing::warn!(%error, email = %entry.email_id, "a damaged message can't be searched");
+                tracing::warn!(%error, email = %entry.email_id, "can't search a damaged message");
                 self.damaged.lock().push(entry.uid);
                 Ok(false)
             }
@@ -331,7 +331,8 @@ impl Scan<'_> {
         let stored = record.parsed.clone();
         let headline =
             if self.query.needs_subject_alone() { Headline::subject_of(stored) } else { Headline::of(stored) };
-        headline.map_err(|error| MailError::Damaged(format!("what was parsed of message {}: {error}", entry.email_id)))
+        headline
+            .map_err(|error| MailError::Damaged(format!("the parsed structure of message {}: {error}", entry.email_id)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The order that a person wants (RFC 5256 section 3 `SORT`, RFC 5957 for display names).
+//! Sort orders (RFC 5256 section 3 `SORT`, RFC 5957 for display names).
 
 use std::cmp::Ordering;
 use std::collections::HashMap;

@@ -1,7 +1,7 @@
-//! Threads as IMAP's THREAD makes them (RFC 5256 section 3): a tree of replies, made anew for each question.
+//! Threads for IMAP's THREAD (RFC 5256 section 3): a tree of replies, computed for each command.
 //!
-//! These are not the conversations that are kept ([`crate::ThreadId`]): the algorithms are fixed by the RFC, see one
-//! mailbox, and tell who answered whom. Nothing here recurses: a stranger decides how deep a thread is.
+//! These are not the stored conversations ([`crate::ThreadId`]): the RFC defines the algorithms, they see one mailbox,
+//! and they show who replied to whom. Nothing here recurses, because a sender decides how deep a thread is.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -1,4 +1,4 @@
-//! What a session works on: the UIDs, flags and MODSEQs of a mailbox at one moment, shared by all sessions.
+//! The state a session works on: the UIDs, flags and MODSEQs of a mailbox at one commit, shared by all sessions.
 
 mod current;
 

@@ -105,7 +105,7 @@ impl People {
         let card = Card::of(if name == address { "" } else { name }, address).checked()?;
         self.act(account, act_key, move |tx, act| {
             if let Some(known) = holders(tx, account, &card.addresses[0].address)?.first() {
-                act.note = format!("{} is in your address book already.", load(tx, account, *known)?.title());
+                act.note = format!("{} is already in your address book.", load(tx, account, *known)?.title());
                 act.contact = known.0;
                 return Ok(());
             }
@@ -172,7 +172,7 @@ impl People {
                 }
                 act.way_back.push(way_back(*id, Some(other.clone()), groups, Vec::new()));
             }
-            act.note = format!("{} contacts are one now: {}.", cards.len(), card.title());
+            act.note = format!("{} contacts merged into {}.", cards.len(), card.title());
             act.contact = first.0;
             let after = write(tx, account, *first, Some(card.checked()?))?;
             act.way_back.push(way_back(*first, Some(before.clone()), was_in, after));

@@ -1,4 +1,4 @@
-//! What is known of someone.
+//! The data of a contact.
 
 use mailkit::EmailAddress;
 use prost::Message;
@@ -124,7 +124,7 @@ impl Card {
             return Err(PeopleError::TooLong { what: "a note", limit: MAX_NOTE_BYTES });
         }
         if self.kept.iter().map(String::len).sum::<usize>() > MAX_KEPT_BYTES {
-            return Err(PeopleError::TooLong { what: "what else a vCard holds", limit: MAX_KEPT_BYTES });
+            return Err(PeopleError::TooLong { what: "the other data of a vCard", limit: MAX_KEPT_BYTES });
         }
         for (count, what) in [
             (self.addresses.len(), "addresses of a contact"),

@@ -1,4 +1,4 @@
-//! What can go wrong, named by what the caller can do about it.
+//! Errors, grouped by what the caller can do about them.
 
 use store::StoreError;
 
@@ -19,10 +19,10 @@ pub enum PeopleError {
     #[error("a group needs a name")]
     NoName,
     /// There is a group of that name.
-    #[error("there is a group named \u{201c}{0}\u{201d} already")]
+    #[error("a group named \u{201c}{0}\u{201d} already exists")]
     GroupExists(String),
     /// The text is no mail address.
-    #[error("\u{201c}{address}\u{201d} is no mail address: {reason}")]
+    #[error("\u{201c}{address}\u{201d} is not a valid email address: {reason}")]
     BadAddress {
         /// As it was given.
         address: String,
@@ -33,7 +33,7 @@ pub enum PeopleError {
     #[error("choose at least two contacts to merge")]
     NothingToMerge,
     /// There is as much as there may be.
-    #[error("there may be at most {limit} {what}")]
+    #[error("too many {what}: the limit is {limit}")]
     TooMany {
         /// Of what, in the plural.
         what: &'static str,
@@ -41,7 +41,7 @@ pub enum PeopleError {
         limit: u64,
     },
     /// A value is longer than its named limit.
-    #[error("{what} may have at most {limit} bytes")]
+    #[error("{what} is too long: the limit is {limit} bytes")]
     TooLong {
         /// Which value.
         what: &'static str,

@@ -52,7 +52,7 @@ impl People {
         let name = checked(name)?;
         self.act(account, act_key, move |tx, act| {
             free(tx, account, &name, None)?;
-            act.note = format!("Group {name} made.");
+            act.note = format!("Group {name} created.");
             create_in(tx, account, name)?;
             Ok(())
         })

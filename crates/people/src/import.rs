@@ -126,7 +126,7 @@ fn take(
                         book::write(tx, account, id, Some(mine))?;
                     }
                     Err(error) => {
-                        report.problems.push(Problem { line, what: format!("left out: {error}") });
+                        report.problems.push(Problem { line, what: format!("skipped: {error}") });
                         return Ok(());
                     }
                 }

@@ -1,19 +1,19 @@
-//! The address book of an account: contacts, groups, and how they come in and go out as vCard and CSV.
+//! The address book of an account: contacts, groups, and their import and export as vCard and CSV.
 //!
-//! It lies in the account's realm, keys `0x50..=0x5F` (see [`schema`]), beside the mail: both always are of the same
-//! moment, and whatever takes an account back to a moment takes its address book along.
+//! It is stored in the account's realm, keys `0x50..=0x5F` (see [`schema`]), next to the mail: both are always at the
+//! same commit, and restoring an account to an earlier time restores its address book too.
 //!
-//! * **Writes** are one commit each, except an import, which goes in steps of [`MAX_ROWS_PER_COMMIT`]. After a crash a
-//!   commit is there as a whole or not at all. What a person asks for carries a key: the same key again changes nothing
-//!   and gives the same [`Receipt`], and [`People::undo`] finds the way back under it.
+//! * **Writes** are one commit each, except an import, which is done in steps of [`MAX_ROWS_PER_COMMIT`]. After a crash
+//!   a commit is there completely or not at all. User actions have a key: the same key again changes nothing and
+//!   returns the same [`Receipt`], and [`People::undo`] uses it to undo the action.
 //! * **Reads** are blocking and see one consistent snapshot per call. [`People::search`] and [`People::complete`] visit
 //!   all contacts: call them from a blocking thread.
 //!
-//! What this crate must never do: give one contact's id to another; leave a contact that is gone in a group; lose what
-//! it can't show (unknown properties of a vCard are kept and given back).
+//! What this crate must never do: reuse a contact's id; leave a deleted contact in a group; lose data it can't show
+//! (unknown properties of a vCard are stored and exported again).
 //!
-//! Start reading at [`schema`] for what is stored, [`People::save`] for how a contact is written, [`vcard::read`] for
-//! what comes from outside, [`merge::merge`] for how two versions of a book become one.
+//! Start reading at [`schema`] for the stored records, [`People::save`] for writing a contact, [`vcard::read`] for
+//! external data, [`merge::merge`] for merging two versions of a book.
 
 mod address;
 mod book;

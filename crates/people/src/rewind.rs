@@ -1,7 +1,7 @@
-//! Going back: what the address book was at a moment, brought back beside what came since.
+//! Rewind: restores the address book to an earlier time, and keeps everything newer.
 //!
-//! Contacts and groups that are gone come back; those that were changed since keep both values, that of then first;
-//! groups keep members; what was made since stays. Doing it twice changes nothing.
+//! Deleted contacts and groups are restored; contacts changed since then keep both values, the old one first; groups
+//! keep their members; newer contacts are kept. Running it twice changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 

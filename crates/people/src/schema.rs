@@ -1,17 +1,17 @@
-//! What is stored, under which keys of the account's realm.
+//! The stored records and their keys in the account's realm.
 //!
 //! Values are protobuf records (tags are never reused) or empty; numbers in keys are big-endian.
 //!
 //! | key | value | |
 //! |---|---|---|
-//! | `50` | [`State`] | how many contacts and groups there are |
+//! | `50` | [`State`] | the numbers of contacts and groups |
 //! | `51` contact | [`Card`](crate::Card) | a contact |
 //! | `52` sort name, `00`, contact | – | the order of the list |
-//! | `53` address, `00`, contact | – | who has an address |
-//! | `54` hash(UID) contact | – | who has a vCard UID |
+//! | `53` address, `00`, contact | – | the contacts with an address |
+//! | `54` hash(UID) contact | – | the contact with a vCard UID |
 //! | `55` group | [`GroupRecord`] | a group and its members |
 //! | `56` contact group | – | the groups of a contact |
-//! | `57` hash(act key) | [`ActRecord`] | what one press did, and the way back |
+//! | `57` hash(act key) | [`ActRecord`] | the result of one user action, and its undo data |
 
 use bytes::Bytes;
 use prost::Message;

@@ -1,8 +1,8 @@
-//! vCard: 4.0 (RFC 6350) out; 4.0, 3.0 (RFC 2426) and 2.1 in, leniently.
+//! vCard: writes 4.0 (RFC 6350); reads 4.0, 3.0 (RFC 2426) and 2.1, leniently.
 //!
-//! What a card says that a contact has no field for is kept as it came and given back. Cards of `KIND:group`, Apple's
-//! groups and `CATEGORIES` become groups; going out, groups are cards of their kind, and categories besides for programs
-//! that know no groups.
+//! Properties without a matching field of a contact are stored and exported unchanged. Cards of `KIND:group`, Apple's
+//! groups and `CATEGORIES` become groups; on export, groups become cards of their kind, and also categories for
+//! programs that don't support groups.
 
 use std::borrow::Cow;
 
@@ -48,7 +48,7 @@ fn read_cards(incoming: &mut Incoming, text: &[u8], before: usize, depth: usize)
     /// A card that is being read: where it began, and its lines.
     type Open = (usize, Vec<Line>);
     let unfinished = |incoming: &mut Incoming, (begun, lines): Open| {
-        incoming.problem(begun, "this card has no END line; it was read as far as it goes");
+        incoming.problem(begun, "this card has no END line; everything up to the end of the file was read");
         take(incoming, begun, lines, depth);
     };
     let mut open: Vec<Open> = Vec::new();
@@ -56,7 +56,7 @@ fn read_cards(incoming: &mut Incoming, text: &[u8], before: usize, depth: usize)
         let number = number + before;
         let Some(line) = content_line(number, &text) else {
             if !open.is_empty() && !text.trim().is_empty() {
-                incoming.problem(number, "this is no line of a vCard; it was left out");
+                incoming.problem(number, "this is not a vCard line; it was skipped");
             }
             continue;
         };
@@ -301,7 +301,8 @@ fn take(incoming: &mut Incoming, begun: usize, lines: Vec<Line>, depth: usize) {
                 let all = match address::read(&text) {
                     Read::Addresses(all) => all,
                     Read::Internal | Read::No => {
-                        let what = format!("\u{201c}{text}\u{201d} isn\u{2019}t an email address; it is kept aside");
+                        let what =
+                            format!("\u{201c}{text}\u{201d} isn\u{2019}t an email address; it is kept separately");
                         incoming.problem(line.number, &what);
                         card.kept.push(line.kept());
                         continue;
@@ -332,7 +333,7 @@ fn take(incoming: &mut Incoming, begun: usize, lines: Vec<Line>, depth: usize) {
                 if depth + 1 < MAX_DEPTH {
                     read_cards(incoming, text.as_bytes(), line.number - 1, depth + 1);
                 } else {
-                    incoming.problem(line.number, "cards within cards lie too deep here; this one was left out");
+                    incoming.problem(line.number, "cards are nested too deeply here; this one was skipped");
                 }
             }
             "X-ABLABEL" if labelled.contains(&line.group) => {}

@@ -1,7 +1,7 @@
 //! The labels of Gmail's export (Takeout): `X-Gmail-Labels: Inbox,Unread,Starred,Holiday`.
 //!
-//! They are the only place in such a file that tells what was read and in which folder a message lay. Gmail writes the
-//! names of its own labels in the language of the account.
+//! In such a file only the labels tell whether a message was read and which folder it was in. Gmail writes the names of
+//! its own labels in the account's language.
 
 use mailkit::fold::loose;
 

@@ -126,7 +126,7 @@ impl Maildir {
                 found.insert(parts.clone(), path.clone());
             }
             if parts.len() >= MAX_DEPTH {
-                self.skip(&path, format!("it lies more than {MAX_DEPTH} folders deep"));
+                self.skip(&path, format!("it is more than {MAX_DEPTH} folders deep"));
                 continue;
             }
             match fs::read_dir(&path) {

@@ -1,10 +1,10 @@
-//! Reading mbox files.
+//! Reads mbox files.
 //!
-//! A message begins with a `From ` line and goes up to the next. Within it, lines that began with `From ` have had a
-//! `>` put before them, as well as those that began with `>From `, `>>From ` and so on (mboxrd), or only the former
-//! (mboxo); one `>` is taken off either way. `Content-Length` fields are not believed.
+//! A message starts with a `From ` line and ends before the next one. Within a message, either all lines that started
+//! with `From `, `>From `, `>>From ` and so on have an extra `>` (mboxrd), or only the first kind (mboxo); one `>` is
+//! removed in both cases. `Content-Length` fields are not trusted.
 //!
-//! A `From ` line that does not end with the usual date begins a message only between an empty line and a header field.
+//! A `From ` line that does not end with the usual date starts a message only between an empty line and a header field.
 
 use std::io::{self, BufRead};
 

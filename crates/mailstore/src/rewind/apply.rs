@@ -1,4 +1,4 @@
-//! A rewind done, and taken back: each commit with what it did, so that nothing is done twice or lost in between.
+//! Applies and undoes a rewind: each commit records what it did, so that nothing is done twice or lost in between.
 
 use std::collections::{BTreeMap, btree_map::Entry};
 use std::sync::Arc;

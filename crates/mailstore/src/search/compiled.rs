@@ -1,4 +1,4 @@
-//! A query made ready: texts folded, dates turned into moments. Decides by what is known of a message so far.
+//! A prepared query: texts folded, dates turned into times. Decides with the data known about a message so far.
 
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;

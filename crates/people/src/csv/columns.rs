@@ -1,7 +1,8 @@
-//! What a column of a table holds, by its name. Outlook and Thunderbird write the names in the language of the program.
+//! Recognizes the columns of a table by their names. Outlook and Thunderbird write the names in the language of the
+//! program.
 //!
-//! Names of people, companies and notes are listed; addresses and numbers, whose names are put together of several words,
-//! are known by the words in them.
+//! Names of people, companies and notes are listed; columns of addresses and numbers, whose names consist of several
+//! words, are recognized by those words.
 
 use mailkit::fold::loose;
 

@@ -58,7 +58,7 @@ async fn wrong_input_is_told_and_what_was_typed_stays() {
     };
     let refused = ann.post("/people/new", &fields("zoe at x")).await;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert!(refused.text().contains("is no mail address") && refused.text().contains("value=\"zoe at x\""));
+    assert!(refused.text().contains("is not a valid email address") && refused.text().contains("value=\"zoe at x\""));
     let empty = [("csrf", page.csrf()), ("key", page.value("key")), ("name", " ".into())];
     assert!(ann.post("/people/new", &empty).await.text().contains("A contact needs a name or an address."));
     let mut forged = fields("zoe@x.org");

@@ -531,7 +531,7 @@ async fn what_lasts_needs_the_password_again_and_its_account_is_told() {
     // With it, it is done, and for a while it need not be typed again.
     let made = browser.post("/settings/apps", &with(&[("name", "Phone"), ("password", PASSWORD)])).await;
     assert!(made.has_code("app-password-created"));
-    assert_eq!(told(&world, "bob", "An app password was made"), 1);
+    assert_eq!(told(&world, "bob", "An app password was created"), 1);
     let revoked = browser.post("/settings/apps/revoke", &with(&[("id", &number)])).await;
     assert_eq!(revoked.status, StatusCode::SEE_OTHER);
     assert_eq!(told(&world, "bob", "An app password was revoked"), 1);
