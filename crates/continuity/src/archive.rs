@@ -1,19 +1,19 @@
-//! The archive: the log and the bodies shipped to other places as they come, and complete snapshots.
+//! The archive: the log and the bodies, shipped off-site continuously, and complete snapshots.
 //!
-//! What lies there is documented for other readers in `docs/archive-format.md`; the code for it is in [`format`].
-//! Objects are only ever created, never overwritten; what is uploaded twice does no harm.
+//! `docs/archive-format.md` documents the format for other readers; the code for it is in [`format`]. Objects are only
+//! created, never overwritten; uploading the same data twice does no harm.
 //!
-//! * [`target`]: where an archive is: a folder, S3, Google or Azure storage.
+//! * [`target`]: the storage of an archive: a folder, S3, Google or Azure storage.
 //! * [`codec`]: compression and encryption. Writing needs recipients, reading needs an identity.
-//! * [`line`]: one history of one store. A restore begins a new one, which names the one that it goes on from.
-//! * [`ship`]: the follower that ships commits, and the bodies they refer to before them.
-//! * [`snapshot`]: all realms at one commit, in chunks that unchanged realms share with the snapshot before.
-//! * [`verify`]: reading back.
-//! * [`catalog`]: what an archive holds.
-//! * [`restorable`]: how far all of it reaches, without a gap.
-//! * [`restore`]: a store made from an archive.
-//! * [`donor`]: gives back what is damaged here.
-//! * [`prune`]: what no kept snapshot needs goes.
+//! * [`line`]: one history of one store. A restore starts a new one, which names the line that it continues.
+//! * [`ship`]: the follower that ships commits, and before them the bodies they refer to.
+//! * [`snapshot`]: all realms at one commit, in chunks that unchanged realms share with the previous snapshot.
+//! * [`verify`]: reads an archive back and verifies it.
+//! * [`catalog`]: the contents of an archive.
+//! * [`restorable`]: up to which commit an archive is complete, without a gap.
+//! * [`restore`]: makes a store from an archive.
+//! * [`donor`]: provides replacements for damaged bodies.
+//! * [`prune`]: deletes objects that no kept snapshot needs.
 
 mod bodies;
 pub mod catalog;
@@ -48,12 +48,12 @@ pub enum ArchiveError {
     Target {
         /// The target's name.
         name: String,
-        /// What was being done.
+        /// The operation.
         what: String,
-        /// What it said.
+        /// The storage's error.
         error: Box<object_store::Error>,
     },
-    /// What lies in the archive is not what its name says.
+    /// An object in the archive does not match its name.
     #[error("{object}: {what}")]
     Damaged {
         /// The object.
@@ -61,9 +61,9 @@ pub enum ArchiveError {
         /// How it was noticed.
         what: String,
     },
-    /// Reading the archive's contents needs an identity, and none of those at hand is a recipient's.
+    /// Reading the archive's contents needs an identity, and none of the given ones is a recipient's.
     #[error(
-        "{object} can't be decrypted: {what}; give the identity of one of its recipients with --identity or identity_file"
+        "{object} can't be decrypted: {what}; name the file with the identity of one of its recipients with --identity or identity_file"
     )]
     NoIdentity {
         /// The object.
@@ -74,7 +74,7 @@ pub enum ArchiveError {
     /// The archive and this store have different histories.
     #[error("{0}")]
     Forked(String),
-    /// The archive does not hold what was asked for.
+    /// The archive does not have the requested data.
     #[error("{0}")]
     Nothing(String),
     /// The local store.
@@ -85,7 +85,7 @@ pub enum ArchiveError {
     Io {
         /// Which.
         what: String,
-        /// What the system said.
+        /// The system's error.
         error: std::io::Error,
     },
     /// It was asked to stop.
@@ -103,13 +103,13 @@ impl ArchiveError {
         move |error| Self::Io { what, error }
     }
 
-    /// Whether it says that an object is not there.
+    /// Whether the error means that an object does not exist.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Target { error, .. } if matches!(**error, object_store::Error::NotFound { .. }))
     }
 }
 
-/// What a target said, in a line: of an answer in XML only its code and message.
+/// A target's error in one line: of an XML response only its code and message.
 fn brief(error: &object_store::Error) -> String {
     let text = error.to_string();
     let of = |name: &str| {
@@ -124,14 +124,14 @@ fn brief(error: &object_store::Error) -> String {
     }
 }
 
-/// What long work says of itself.
+/// Events of long operations.
 #[derive(Debug, Clone)]
 pub enum Event {
     /// A line for people.
     Line(String),
     /// How far it is; `total` 0 is not known.
     Progress {
-        /// What is being done.
+        /// The operation.
         what: &'static str,
         /// Units done.
         done: u64,
@@ -140,7 +140,7 @@ pub enum Event {
     },
 }
 
-/// Where long work's [`Event`]s go. Must not block.
+/// A sink for [`Event`]s of long operations. Must not block.
 pub type Say<'a> = &'a (dyn Fn(Event) + Send + Sync);
 
 /// Runs work that computes or reads files off the async threads.

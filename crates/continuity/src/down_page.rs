@@ -1,8 +1,8 @@
-//! The page that people see while the service is not there: it says so with a status that no cache keeps, keeps what
-//! was being sent, and leaves by itself.
+//! The "service unavailable" page: sent with a status that is never cached, it keeps a form that was being submitted
+//! and reloads when the service is back.
 //!
-//! It needs nothing but itself: style and script are in it, allowed by their hashes. Without JavaScript a page that was
-//! only looked at is loaded again by the browser; one that holds a form is not, because that would lose the form.
+//! The page is self-contained: style and script are inline, allowed by their hashes. Without JavaScript, the browser
+//! reloads a page without a form; a page with a form is not reloaded, because the form would be lost.
 
 use std::{fmt::Write as _, sync::LazyLock};
 
@@ -10,20 +10,20 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 /// Seconds after which a client may ask again: `Retry-After`.
 pub const RETRY_AFTER_SECONDS: u32 = 5;
-/// Fields of a form that are kept; a larger form is answered without them, and says so.
+/// The most fields of a form that are kept; a larger form is not kept, and the page says so.
 pub const MAX_FIELDS: usize = 200;
 
 /// The header that `/health` has while people can use the web, with the value `on`; what the page waits for.
 pub const STAGE_HEADER: &str = "x-holdfast-stage";
 
-/// What is to be told.
+/// The contents of the page.
 #[derive(Debug, Clone, Default)]
 pub struct DownPage {
     /// The heading; empty is "Back in a moment".
     pub title: &'static str,
-    /// What works and what does not, in a sentence or two.
+    /// One or two sentences about what works and what doesn't.
     pub text: String,
-    /// What comes next; empty is nothing.
+    /// What will work next; may be empty.
     pub next: String,
     /// The form that was being sent, if one was.
     pub form: Option<Form>,
@@ -40,7 +40,7 @@ pub struct Form {
     pub multipart: bool,
     /// Its fields, in order. What people would not want to see on a page, such as a password, does not belong here.
     pub fields: Vec<(String, String)>,
-    /// Files were chosen, or it was too large to be kept whole: what is to be said about it.
+    /// A notice if files were attached, or if the form was too large to be kept.
     pub lost: Option<&'static str>,
 }
 
@@ -80,7 +80,7 @@ const SCRIPT: &str = "\
 const ask=async()=>{try{const r=await fetch('/health',{cache:'no-store',redirect:'manual'});\
 if(r.status===200&&r.headers.get('x-holdfast-stage')==='on'){\
 if(!form){location.replace(location.href);return}\
-state.textContent='The service is back. You can send it now.';form.querySelector('button').focus();return}}catch{}\
+state.textContent='The service is back. You can send again now.';form.querySelector('button').focus();return}}catch{}\
 setTimeout(ask,2000)};if(state)setTimeout(ask,2000)})()";
 
 static POLICY: LazyLock<String> = LazyLock::new(|| {
@@ -149,14 +149,14 @@ impl DownPage {
             let _ = write!(html, "<p class=\"soft\">{}</p>", escaped(&self.next));
         }
         match &self.form {
-            None if self.stays => html.push_str("<p><a href=\"/\">Back to the mail</a></p>"),
-            None => html.push_str("<p class=\"soft\" role=\"status\">This page goes on by itself.</p>"),
+            None if self.stays => html.push_str("<p><a href=\"/\">Back to mail</a></p>"),
+            None => html.push_str("<p class=\"soft\" role=\"status\">This page reloads automatically.</p>"),
             Some(form) if self.stays => {
-                html.push_str("<p>What you were sending is kept here. Send it again later: it is done once, however often you press.</p>");
+                html.push_str("<p>Your changes are saved on this page. Send them again later. Sending more than once is safe: they are applied only once.</p>");
                 form.render(&mut html);
             }
             Some(form) => {
-                html.push_str("<p role=\"status\">What you were sending is kept here. Send it again once the service is back: it is done once, however often you press.</p>");
+                html.push_str("<p role=\"status\">Your changes are saved on this page. Send them again once the service is back. Sending more than once is safe: they are applied only once.</p>");
                 form.render(&mut html);
             }
         }

@@ -1,4 +1,4 @@
-//! Small files that are there whole, or as they were before.
+//! Atomic replacement of small files: after a crash a file has either the old or the new contents.
 
 use std::{
     fs::{self, File},

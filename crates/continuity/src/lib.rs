@@ -1,13 +1,13 @@
-//! What Holdfast exists for: that a bad night costs minutes. Everything here follows the store's log.
+//! Continuity, the purpose of Holdfast: a failure costs minutes. Everything here follows the store's log.
 //!
-//! * [`archive`]: the log and the bodies shipped elsewhere as they come, snapshots, restore.
-//! * [`stage`]: coming back in stages, what is on in each, and plans that move through them.
+//! * [`archive`]: off-site log and bodies, snapshots, restore.
+//! * [`stage`]: the staged return after an outage, the features of each stage, and plans that move through them.
 //! * [`standby`]: a second machine that follows, compares, and can take over.
-//! * [`mending`]: what is damaged here, from whoever has it.
-//! * [`down_page`]: the page that people see while the service is not there.
+//! * [`mending`]: fetches replacements for damaged bodies from other machines and archives.
+//! * [`down_page`]: the "service unavailable" page.
 //!
-//! What this crate must never do: stand in the way of a commit that it was not asked to hold; call something a backup
-//! that was not read back; replace what is damaged without keeping it; decide by itself to become the primary.
+//! What this crate must never do: delay a commit that it was not asked to hold; call something a backup that was not
+//! read back; replace damaged data without keeping it; become the primary on its own.
 
 pub mod archive;
 pub mod down_page;

@@ -1,8 +1,8 @@
-//! Bodies that are damaged here are fetched from whoever has them: a standby from its primary, a primary from its standbys
-//! and its archives. One mechanism for all of them, whatever the direction.
+//! Fetches damaged bodies from other places that have them: a standby from its primary, a primary from its standbys and
+//! its archives. The mechanism is the same in all directions.
 //!
-//! What is damaged is found by readers, who wait for it a moment, and by the scrub. What comes is compared with its name
-//! before it is kept, so that nobody can give anything else.
+//! Damage is found by readers, who wait for the replacement for a moment, and by the scrub. A replacement is compared
+//! with its hash before it is stored, so no donor can supply other data.
 
 use std::{
     collections::HashMap,
@@ -22,22 +22,22 @@ const AGAIN: Duration = Duration::from_secs(600);
 const NOBODY: Duration = Duration::from_secs(10);
 /// Bodies that are asked for together.
 const AT_ONCE: usize = 256;
-/// How long one donor may take for a body that somebody waits for.
+/// How long one donor may take for a body that a reader waits for.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Bodies, each under its name.
 pub type Bodies = Vec<(BodyId, Vec<u8>)>;
 
-/// Someone who may have what is damaged here.
+/// A possible source of replacements for damaged bodies.
 pub trait Donor: Send + Sync {
-    /// What it is called.
+    /// Its name.
     fn name(&self) -> String;
 
-    /// Those of the bodies that it has. What it gives is checked by who asked.
+    /// Returns those of the bodies that it has. The caller verifies them.
     fn bodies<'a>(&'a self, ids: &'a [BodyId]) -> BoxFuture<'a, Result<Bodies, String>>;
 }
 
-/// Fetches what is damaged in a store.
+/// Fetches replacements for damaged bodies of a store.
 pub struct Mending {
     store: Store,
     donors: Vec<Arc<dyn Donor>>,
@@ -45,12 +45,12 @@ pub struct Mending {
 }
 
 impl Mending {
-    /// `mended` is told how many bodies were kept anew.
+    /// `mended` receives the number of repaired bodies.
     pub fn new(store: Store, donors: Vec<Arc<dyn Donor>>, mended: impl Fn(u64) + Send + Sync + 'static) -> Self {
         Self { store, donors, mended: Box::new(mended) }
     }
 
-    /// Mends what is damaged until shut down: at once what a reader waits for.
+    /// Repairs damaged bodies until shut down: requested ones at once.
     pub async fn serve(self, shutdown: CancellationToken) {
         let mut wanted = self.store.wanted_bodies();
         let mut tried: HashMap<BodyId, Instant> = HashMap::new();
@@ -128,12 +128,12 @@ impl Mending {
             let came = match tokio::time::timeout(patience, asked).await {
                 Ok(Ok(came)) => came,
                 Ok(Err(error)) => {
-                    tracing::warn!(donor = donor.name(), error, "what is damaged here could not be asked for");
+                    tracing::warn!(donor = donor.name(), error, "could not request replacements for damaged data");
                     answered = false;
                     continue;
                 }
                 Err(_) => {
-                    tracing::warn!(donor = donor.name(), "what is damaged here did not come in time");
+                    tracing::warn!(donor = donor.name(), "replacements for damaged data did not arrive in time");
                     answered = false;
                     continue;
                 }
@@ -142,11 +142,11 @@ impl Mending {
                 match self.keep(id, bytes).await {
                     Ok(()) => {
                         ids.retain(|wanted| *wanted != id);
-                        tracing::error!(%id, from = donor.name(), "a message's bytes were damaged here, and are as they were again: look at this machine's disk");
+                        tracing::error!(%id, from = donor.name(), "repaired a message body that was damaged here: check this machine's disk");
                         metrics::counter!("holdfast_store_mended_bodies_total").increment(1);
                         (self.mended)(1);
                     }
-                    Err(error) => tracing::warn!(%id, from = donor.name(), %error, "what came is not kept"),
+                    Err(error) => tracing::warn!(%id, from = donor.name(), %error, "could not store a replacement"),
                 }
             }
         }

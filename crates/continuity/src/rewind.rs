@@ -1,9 +1,10 @@
-//! Going back: an account's mail, a mailbox, single messages or the address book as they were at a moment, brought back
-//! beside what came since.
+//! Rewind: restores an account's mail, a mailbox, single messages or the address book to an earlier time, and keeps
+//! everything newer.
 //!
-//! [`Rewinds::preview`] says what would be done, [`Rewinds::run`] does it under a key, once however often it is asked for,
-//! [`Rewinds::undo`] takes it back. What was there comes from [`store::Store::realm_at`]; how it is brought back is
-//! decided by [`mailstore::rewind`] and [`people::rewind`]. All of this blocks: call it from a blocking thread.
+//! [`Rewinds::preview`] shows what would be done, [`Rewinds::run`] does it under an idempotency key, only once even if
+//! repeated, [`Rewinds::undo`] undoes it. The earlier state comes from [`store::Store::realm_at`];
+//! [`mailstore::rewind`] and [`people::rewind`] decide how it is restored. All of this blocks: call it from a blocking
+//! thread.
 
 use std::fmt::Write as _;
 
@@ -13,7 +14,7 @@ use people::rewind::BookPlan;
 use people::{People, PeopleError};
 use store::{Past, Read as _, RealmId, RealmSeq, Seq, Store, StoreError};
 
-/// What is taken back.
+/// The scope of a rewind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
     /// Mail and address book.
@@ -26,18 +27,18 @@ pub enum What {
     AddressBook,
 }
 
-/// What is asked for.
+/// A rewind request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wish {
-    /// What is taken back.
+    /// The scope of a rewind.
     pub what: What,
-    /// To which moment, in milliseconds since 1970.
+    /// The time to go back to, in milliseconds since 1970.
     pub moment_ms: i64,
-    /// Flags of messages that stayed where they were become what they were, too.
+    /// Also restore the flags of messages that were not moved or deleted.
     pub flags: bool,
 }
 
-/// What a rewind would do; nothing of it is done.
+/// A preview of a rewind; nothing is changed.
 #[derive(Debug, Clone, Default)]
 pub struct Preview {
     /// To the mail.
@@ -60,17 +61,17 @@ impl Preview {
 /// Why it was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum RewindError {
-    /// The moment is in the future.
-    #[error("that moment has not come yet")]
+    /// The time is in the future.
+    #[error("that time is in the future")]
     Future,
-    /// The account was not there at that moment.
-    #[error("the account did not exist at that moment")]
+    /// The account did not exist at that time.
+    #[error("the account did not exist at that time")]
     NotYet,
     /// There was no such mailbox.
-    #[error("there was no mailbox named \u{201c}{0}\u{201d} at that moment")]
+    #[error("there was no mailbox named \u{201c}{0}\u{201d} at that time")]
     NoSuchMailbox(String),
     /// There was no such message.
-    #[error("there was no message {0}.{1} at that moment")]
+    #[error("there was no message {0}.{1} at that time")]
     NoSuchMessage(MailboxId, EmailId),
     /// The mail's own reasons.
     #[error(transparent)]
@@ -78,7 +79,7 @@ pub enum RewindError {
     /// The address book's own reasons.
     #[error(transparent)]
     People(#[from] PeopleError),
-    /// The store's own reasons; [`StoreError::BeforeWindow`] for a moment too long ago.
+    /// Errors of the store; [`StoreError::BeforeWindow`] for a time too long ago.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -111,7 +112,7 @@ impl Rewinds {
         Self { store: mailstore.store().clone(), mailstore }
     }
 
-    /// The earliest moment that can be gone back to, in milliseconds since 1970.
+    /// The earliest possible time, in milliseconds since 1970.
     ///
     /// # Errors
     /// Those of the store.
@@ -143,8 +144,8 @@ impl Rewinds {
         Ok(Preview { mail, book, problem, mistimed: then.past.mistimed() })
     }
 
-    /// Goes back. Under the same key it is done once; after a crash in between the same key does the rest. `progress`
-    /// is told of messages done and to be done.
+    /// Runs the rewind. The same key runs it only once; after a crash the same key does the rest. `progress` receives the
+    /// numbers of processed and total messages.
     ///
     /// # Errors
     /// As [`Rewinds::preview`]; [`MailError::OverQuota`] before anything is changed.
@@ -225,7 +226,7 @@ impl Rewinds {
         Ok(record)
     }
 
-    /// Takes a rewind back, except what was changed since. Idempotent. `None` if it is not known any more.
+    /// Undoes a rewind, except for later changes. Idempotent. `None` if the rewind is no longer known.
     ///
     /// # Errors
     /// Those of the store; [`StoreError::BeforeWindow`] when the log behind it is gone.
@@ -246,7 +247,7 @@ impl Rewinds {
         Ok(self.mailstore.rewind_record(account, id)?)
     }
 
-    /// Commits that count for a wish although they carry later times than they had: see [`Preview::mistimed`].
+    /// Commits that are included although their stated times are too late: see [`Preview::mistimed`].
     ///
     /// # Errors
     /// As [`Rewinds::preview`].
@@ -294,7 +295,7 @@ impl Rewinds {
     }
 }
 
-/// What was taken back, in words.
+/// The scope as text.
 pub fn name_of(what: &What) -> String {
     match what {
         What::Everything => "everything".to_owned(),
@@ -308,19 +309,19 @@ fn count(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
-/// What a rewind did, in a sentence.
+/// The result of a rewind in a sentence.
 pub fn told(record: &RewindRecord) -> String {
     if record.undone {
-        return "Undone: what was changed since has been kept.".to_owned();
+        return "Undone. Later changes were kept.".to_owned();
     }
     let mut text = String::new();
     let parts = [
-        (record.back as usize, "message", "came back"),
+        (record.back as usize, "message", "restored"),
         (record.moved as usize, "message", "moved back"),
-        (record.flagged as usize, "message", "marked as before"),
-        (record.made.len(), "mailbox", "made again"),
-        (record.book as usize, "contact or group", "brought back"),
-        (record.lost as usize, "message", "left out, as the bytes are damaged or gone"),
+        (record.flagged as usize, "message", "with restored flags"),
+        (record.made.len(), "mailbox", "recreated"),
+        (record.book as usize, "contact or group", "restored"),
+        (record.lost as usize, "message", "skipped because their contents are damaged or missing"),
     ];
     for (n, what, became) in parts.into_iter().filter(|(n, _, _)| *n > 0) {
         let between = if text.is_empty() { "" } else { ", " };
@@ -333,8 +334,8 @@ pub fn told(record: &RewindRecord) -> String {
         let _ = write!(text, "{between}{what} {became}");
     }
     match (text.is_empty(), record.done) {
-        (true, true) => "Everything was there already: nothing is changed.".to_owned(),
+        (true, true) => "Nothing to restore: everything is still there.".to_owned(),
         (false, true) => format!("{text}."),
-        (_, false) => format!("Not finished yet: {}.", if text.is_empty() { "nothing is done" } else { &text }),
+        (_, false) => format!("Not finished yet: {}.", if text.is_empty() { "nothing done yet" } else { &text }),
     }
 }

@@ -1,4 +1,4 @@
-//! The stages in which a service comes back, what is on in each, and the plans that lead through them.
+//! The stages of a service's return, the features of each stage, and the plans that move through them.
 
 mod plan;
 
@@ -21,15 +21,15 @@ pub use plan::{Gate, Health, ParseGateError, Plan, PlanError, Progress, Step};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
-    /// Nothing but the page that says so.
+    /// Only the "service unavailable" page.
     Dark,
     /// The service checks itself; it does not act on the world.
     Checks,
-    /// People read and write by the web; what they send to others waits.
+    /// Webmail works; messages to others wait.
     Web,
     /// IMAP, POP3 and submission.
     Clients,
-    /// Mail comes in from other servers, and what waited goes out.
+    /// Mail from other servers arrives, and waiting mail is delivered.
     Queues,
     /// Everything.
     Open,
@@ -39,7 +39,7 @@ impl Stage {
     /// All stages, in their order.
     pub const ALL: [Self; 6] = [Self::Dark, Self::Checks, Self::Web, Self::Clients, Self::Queues, Self::Open];
 
-    /// What it is called.
+    /// Its name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Dark => "dark",
@@ -51,25 +51,25 @@ impl Stage {
         }
     }
 
-    /// What works, for people.
+    /// What works, as text for people.
     pub const fn works(self) -> &'static str {
         match self {
-            Self::Dark => "The mail service is off right now.",
-            Self::Checks => "The mail service is checking all that it keeps before it opens.",
-            Self::Web => "Reading and writing on the web work. What you send to others waits a little.",
-            Self::Clients => "The web and mail programs work. Mail from and to other servers waits a little.",
-            Self::Queues => "Mail works. What waited is being delivered.",
+            Self::Dark => "The mail service is not available right now.",
+            Self::Checks => "The mail service is starting up and checking its data.",
+            Self::Web => "Webmail works. Messages to other servers are delayed.",
+            Self::Clients => "Webmail and mail apps work. Mail from and to other servers is delayed.",
+            Self::Queues => "Mail works. Delayed messages are being delivered.",
             Self::Open => "Everything works.",
         }
     }
 
-    /// What comes next, for people.
+    /// What will work next, as text for people.
     pub const fn next(self) -> &'static str {
         match self {
-            Self::Dark | Self::Checks => "Next: reading and writing on the web.",
-            Self::Web => "Next: mail programs.",
-            Self::Clients => "Next: the mail that waits.",
-            Self::Queues => "Next: changing options.",
+            Self::Dark | Self::Checks => "Next: webmail.",
+            Self::Web => "Next: mail apps.",
+            Self::Clients => "Next: delivery of delayed mail.",
+            Self::Queues => "Next: settings.",
             Self::Open => "",
         }
     }
@@ -83,7 +83,7 @@ impl fmt::Display for Stage {
 
 /// A name that no stage or feature has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} {name:?} is unknown; known are {known}")]
+#[error("{what} {name:?} is unknown; choose one of: {known}")]
 pub struct UnknownName {
     what: &'static str,
     name: String,
@@ -103,7 +103,7 @@ impl FromStr for Stage {
     }
 }
 
-/// What can be switched off by itself, at any stage.
+/// Features that can be turned off individually, at any stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Feature {
@@ -117,7 +117,7 @@ pub enum Feature {
     Search,
     /// Sending from the web.
     Sending,
-    /// Going back to a moment on the web.
+    /// Rewind on the web.
     Rewind,
     /// The address book's pages.
     AddressBook,
@@ -135,7 +135,7 @@ impl Feature {
         Self::AddressBook,
     ];
 
-    /// What it is called.
+    /// Its name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::SignUp => "sign-up",
@@ -148,7 +148,7 @@ impl Feature {
         }
     }
 
-    /// Whether a stage below [`Stage::Open`] has it off by itself.
+    /// Whether stages below [`Stage::Open`] turn it off.
     const fn waits_for_open(self) -> bool {
         matches!(self, Self::SignUp | Self::Options)
     }
@@ -167,15 +167,15 @@ impl FromStr for Feature {
     }
 }
 
-/// How things stand.
+/// The current situation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Situation {
     /// The stage.
     pub stage: Stage,
-    /// What is switched off besides.
+    /// Features turned off individually.
     #[serde(default)]
     pub off: BTreeSet<Feature>,
-    /// What the operator has to say to people; empty is nothing.
+    /// The operator's announcement; may be empty.
     #[serde(default)]
     pub say: String,
 }
@@ -199,7 +199,7 @@ impl Situation {
             parts.extend([self.stage.works(), self.stage.next()].map(str::to_owned));
         } else if !self.off.is_empty() {
             let names: Vec<_> = self.off.iter().map(|feature| feature.name()).collect();
-            parts.push(format!("Off for the moment: {}.", names.join(", ")));
+            parts.push(format!("Turned off for now: {}.", names.join(", ")));
         }
         if !self.say.is_empty() {
             parts.push(self.say.clone());
@@ -217,7 +217,7 @@ const FILE: &str = "stage.json";
 pub struct Stages {
     file: PathBuf,
     now: watch::Sender<Situation>,
-    /// What the operator chose, which may be ahead of `now` while a plan is under way.
+    /// The stage chosen by the operator, which may be ahead of `now` while a plan is running.
     chosen: parking_lot::Mutex<Situation>,
     progress: watch::Sender<Option<Progress>>,
     /// Ends the plan that is under way.
@@ -225,13 +225,13 @@ pub struct Stages {
 }
 
 impl Stages {
-    /// Reads what was chosen; all is open when nothing was. A file that can't be understood is an error: better not to
-    /// start than to act on the world when told not to.
+    /// Reads the chosen stage; the default is open. An invalid file is an error: it is better not to start than to send and
+    /// deliver mail against the operator's choice.
     pub fn open(data_dir: &Path) -> io::Result<Self> {
         let file = data_dir.join(FILE);
         let chosen: Situation = match std::fs::read_to_string(&file) {
             Ok(text) => serde_json::from_str(&text).map_err(|error| {
-                let what = format!("{}: {error}; remove it to begin with everything open", file.display());
+                let what = format!("{}: {error}; remove the file to start with everything open", file.display());
                 io::Error::new(io::ErrorKind::InvalidData, what)
             })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Situation::default(),
@@ -246,7 +246,7 @@ impl Stages {
         })
     }
 
-    /// How things stand now.
+    /// The current situation.
     pub fn now(&self) -> Situation {
         self.now.borrow().clone()
     }
@@ -289,7 +289,7 @@ impl Stages {
         })
     }
 
-    /// What people are told beside the stage; empty is nothing.
+    /// The announcement; may be empty.
     pub fn say(&self, text: &str) -> io::Result<()> {
         self.change(|situation| text.clone_into(&mut situation.say))
     }

@@ -1,13 +1,13 @@
-//! The standby: a second machine that follows the log over TLS, keeps it byte for byte, and applies it to an index of
-//! its own, where every commit must lead to the digest that it states. What is corrupt on the primary is therefore
-//! noticed here, and does not become corrupt here.
+//! The standby: a second machine that follows the log over TLS, stores it byte for byte, and applies it to its own
+//! index, where every commit must produce the digest that it states. So corruption on the primary is detected and does
+//! not spread.
 //!
-//! * [`Primary`] serves standbys beside the doors, and holds acknowledgements where that was asked for.
-//! * [`Standby`] follows, resumes after any break, applies with a delay and tripwires, compares, is promoted.
+//! * [`Primary`] serves standbys next to the other listeners, and holds acknowledgements if configured to.
+//! * [`Standby`] follows, resumes after any interruption, applies with a delay and tripwires, compares, and can be
+//!   promoted.
 //!
-//! The two are paired once by a code that is typed; from then on each knows the other's key. A promotion raises the
-//! epoch that every commit carries; the machine that wrote in the one before is told as soon as it is met, and writes no
-//! more.
+//! The two are paired once by a code; from then on each knows the other's key. A promotion raises the epoch that every
+//! commit carries; the machine of the previous epoch is told as soon as it can be reached, and stops writing.
 
 mod alone;
 mod apply;

@@ -1,7 +1,7 @@
-//! Bodies on their way to an archive: gathered into packs, each body sealed on its own.
+//! Packs bodies for an archive: bodies are collected into packs, each body sealed separately.
 //!
-//! Which pack a body lies in is kept as a note beside the local index; a note counts only while the archive still has
-//! that pack. Losing the notes costs space in the archive, nothing else.
+//! The pack of each body is noted next to the local index; a note is valid only while the archive still has that pack.
+//! Losing the notes only costs space in the archive.
 
 use std::collections::{HashMap, HashSet};
 
@@ -46,7 +46,7 @@ impl Packs {
         self.0.extend(more.0);
     }
 
-    /// Whether a pack is there as it was noted.
+    /// Whether a pack exists as noted.
     pub(super) fn has(&self, noted: &NotedPack) -> bool {
         self.bytes(&noted.pack).is_some_and(|bytes| noted.bytes.is_none_or(|stored| stored == bytes))
     }
@@ -56,7 +56,7 @@ impl Packs {
     }
 }
 
-/// What came of shipping one body.
+/// The result of shipping one body.
 pub(super) enum Shipped {
     /// It is in this pack.
     In(String),
@@ -77,7 +77,7 @@ pub(super) struct BodyShipper {
     pack: Vec<u8>,
     index: PackIndex,
     pending: HashSet<BodyId>,
-    /// Bodies and bytes shipped, for whoever counts.
+    /// Bodies and bytes shipped, for statistics.
     pub(super) shipped: (u64, u64),
 }
 
@@ -139,7 +139,7 @@ impl BodyShipper {
         let sealed = blocking(move || -> Result<_> {
             let bytes = match store.body(&id).and_then(|mut body| body.read_all()) {
                 Err(error @ (StoreError::BodyMissing { .. } | StoreError::BodyDamaged { .. })) => {
-                    tracing::error!(%error, "it can't go to the archive");
+                    tracing::error!(%error, "can't ship a body to the archive");
                     return Ok(None);
                 }
                 other => other?,
@@ -199,7 +199,7 @@ impl BodyShipper {
     }
 }
 
-/// Notes where restored bodies lie, so that they are not shipped there again.
+/// Notes the packs of restored bodies, so that they are not shipped again.
 pub(super) fn note_packs(store: &Store, target: &Target, packs: &[(BodyId, String)]) -> Result<()> {
     let note = |(id, pack): &(BodyId, String)| (id.as_bytes().to_vec(), Some(pack.clone().into_bytes()));
     for some in packs.chunks(10_000) {

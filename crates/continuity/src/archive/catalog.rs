@@ -1,4 +1,4 @@
-//! What an archive holds: its lines, their runs of commits, their snapshots.
+//! The contents of an archive: its lines, their runs of commits, their snapshots.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -38,7 +38,7 @@ impl Newest {
     }
 }
 
-/// What an archive holds.
+/// The contents of an archive.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     /// Its lines, by name.
@@ -51,9 +51,9 @@ pub struct Catalog {
     pub run_objects: HashMap<String, (u64, i64)>,
     /// Its snapshots, by line and commit.
     pub snapshots: Vec<Listed>,
-    /// Where a clock that had been ahead was put right.
+    /// Marks of corrected clocks that had been ahead.
     pub put_right: Vec<PutRight>,
-    /// What should be there and is not, or can't be read, although the rest can be told without it.
+    /// Missing or unreadable objects that are not essential.
     pub notes: Vec<String>,
     /// Lines that have no record, and whose snapshots don't repeat it: see [`Catalog::adopt`].
     pub unrecorded: BTreeSet<String>,
@@ -69,7 +69,7 @@ impl Catalog {
         let is_archive = catalog.read_head(target).await?;
         catalog.read_lines(target).await?;
         for object in target.list("log").await? {
-            // An empty object is what a full disk leaves of one.
+            // A full disk leaves an empty object.
             if object.bytes > 0
                 && let Ok(run) = object.name.parse()
             {
@@ -174,8 +174,8 @@ impl Catalog {
         Ok(())
     }
 
-    /// Takes lines that have no record for what they are when one of some keys (64 hexadecimal digits each) signs what
-    /// they hold. Where such a line goes on from is not known: what is before its first snapshot is not.
+    /// Accepts lines without a record if one of the given keys (64 hexadecimal digits each) signed their objects. The
+    /// parent of such a line is unknown, and so is everything before its first snapshot.
     ///
     /// # Errors
     /// Those of the target.
@@ -214,18 +214,18 @@ impl Catalog {
         Ok(())
     }
 
-    /// The lines that no other goes on from.
+    /// The lines that no other line continues.
     pub fn newest_lines(&self) -> Vec<&LineRecord> {
         let parents: HashSet<&str> =
             self.lines.values().filter_map(|record| Some(record.parent.as_ref()?.line.as_str())).collect();
         self.lines.values().filter(|record| !parents.contains(record.line.as_str())).collect()
     }
 
-    /// The line of that name, or the one that no other goes on from.
+    /// The line of that name, or the only one that no other line continues.
     ///
     /// # Errors
-    /// [`ArchiveError::Nothing`] when there is none, or when there are several to choose from: a data folder that was
-    /// begun by mistake ships as a line too, and must not hide the one that is wanted.
+    /// [`ArchiveError::Nothing`] if there is none, or if there are several: a data folder started by mistake also ships
+    /// as a line, and must not hide the right one.
     pub fn line(&self, name: Option<&str>) -> Result<&LineRecord> {
         match name {
             Some(name) => self.lines.get(name).ok_or_else(|| {
@@ -253,14 +253,14 @@ impl Catalog {
         }
     }
 
-    /// A line and those that it goes on from, the newest first, each with the last commit of it that belongs to it.
+    /// A line and its ancestors, the newest first, each with the last commit of it that belongs to this history.
     ///
     /// # Errors
     /// [`ArchiveError::Nothing`] when one of them is not there.
     pub fn path(&self, line: &LineRecord) -> Result<Vec<(LineRecord, Seq)>> {
         let mut path = vec![(line.clone(), Seq(u64::MAX))];
         while let Some(parent) = path.last().and_then(|(record, _)| record.parent.clone()) {
-            // A line that is not there is no hindrance as long as nothing of it is needed.
+            // A missing line does no harm as long as none of its data is needed.
             let Some(record) = self.lines.get(&parent.line) else { break };
             if path.len() > self.lines.len() {
                 return Err(ArchiveError::damaged(LineRecord::object(&parent.line), "it goes on from itself"));
@@ -307,7 +307,7 @@ impl Catalog {
         Manifest::from_stored(name, &fetch(target, &name.manifest()).await?, &line.key()?)
     }
 
-    /// The good snapshots of a line and of those that it goes on from, of commits that belong to it; the newest last.
+    /// The good snapshots of a line and its ancestors, of commits in its history; the newest last.
     ///
     /// # Errors
     /// As [`Catalog::path`].
@@ -320,7 +320,7 @@ impl Catalog {
         Ok(good)
     }
 
-    /// The newest good snapshot of a line, or of one that it goes on from.
+    /// The newest good snapshot of a line or its ancestors.
     pub(super) async fn newest_of(&self, target: &Target, line: &LineRecord) -> Result<Option<Newest>> {
         for listed in self.good_of(line)?.into_iter().rev() {
             match self.manifest(target, &listed.name).await {

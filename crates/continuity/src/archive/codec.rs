@@ -15,7 +15,7 @@ pub const MAX_BODY_BYTES: u64 = 1 << 30;
 /// Decompressing takes no more than this beside what comes out, 8 MiB; what [`LEVEL`] makes needs 2.
 const WINDOW_LOG: u32 = 23;
 
-/// Who can read what is written.
+/// The recipients of sealed objects.
 #[derive(Clone)]
 pub struct Recipients(Arc<Vec<age::x25519::Recipient>>);
 
@@ -60,7 +60,7 @@ impl Recipients {
     }
 }
 
-/// Who reads.
+/// The identities for reading.
 #[derive(Clone)]
 pub struct Identities(Arc<Vec<Box<dyn age::Identity + Send + Sync>>>);
 
@@ -117,7 +117,7 @@ pub(super) fn unpack(object: &str, packed: impl Read, limit: u64) -> Result<Vec<
     };
     unpacked().map_err(|error| ArchiveError::damaged(object, error))?;
     if plain.len() as u64 > limit {
-        return Err(ArchiveError::damaged(object, format!("it is larger than {limit} bytes, which no such object is")));
+        return Err(ArchiveError::damaged(object, format!("it is larger than the limit of {limit} bytes")));
     }
     Ok(plain)
 }
@@ -162,7 +162,7 @@ mod tests {
         let zeros = zstd::bulk::compress(&vec![0; 50 << 20], LEVEL).unwrap();
         assert!(zeros.len() < 10_000);
         let refused = unpack("it", zeros.as_slice(), 1 << 20).unwrap_err().to_string();
-        assert!(refused.contains("larger than 1048576 bytes"), "{refused}");
+        assert!(refused.contains("limit of 1048576 bytes"), "{refused}");
         assert_eq!(unpack("it", zeros.as_slice(), 50 << 20).unwrap().len(), 50 << 20);
         // A window of 128 MiB, as nobody needs who packs at our level.
         let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), LEVEL).unwrap();

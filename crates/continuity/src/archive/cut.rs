@@ -1,11 +1,11 @@
-//! Where a realm's records are cut into chunks. The cuts depend on the records near them only, so that a change moves
-//! none of those elsewhere, and what did not change need not be stored again.
+//! Content-defined chunking of a realm's records. A cut depends only on the records near it, so that a change does not
+//! move cuts elsewhere, and unchanged chunks need not be stored again.
 
 use super::format::{Chunk, Record};
 
 /// No chunk is smaller, unless it is a realm's last.
 const LEAST_BYTES: usize = 32 << 10;
-/// What chunks are on average beyond that.
+/// The average size of chunks above the minimum.
 const USUAL_BYTES: u64 = 128 << 10;
 /// A chunk that has become larger is cut wherever it is.
 const MOST_BYTES: usize = 1 << 20;

@@ -1,4 +1,4 @@
-//! An archive as one that has what is damaged here.
+//! An archive as a donor of damaged bodies.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -56,7 +56,9 @@ impl ArchiveDonor {
                 match self.read_in(&pack, &index, &ids).await {
                     Ok(bodies) => given.extend(bodies),
                     // Another index, or another donor, may do.
-                    Err(error) => tracing::warn!(pack, %error, "what is damaged here is not read from it"),
+                    Err(error) => {
+                        tracing::warn!(pack, %error, "can't read replacements for damaged data from the archive")
+                    }
                 }
             }
         }
@@ -81,7 +83,7 @@ impl ArchiveDonor {
     }
 }
 
-/// Where a body lies, when it is that one.
+/// A body's location, if the pack has it.
 fn of(body: &PackedBody, id: &BodyId) -> Option<(u64, u64)> {
     (body.id == id.as_bytes()).then(|| Some((body.offset, body.end()?))).flatten()
 }

@@ -1,4 +1,4 @@
-//! What lies in an archive: names and records. `docs/archive-format.md` says the same for other readers.
+//! The names and records in an archive. `docs/archive-format.md` documents them for other readers.
 
 use std::{fmt, str::FromStr};
 
@@ -53,7 +53,7 @@ impl Archive {
     }
 }
 
-/// What names call bytes: the first 128 bits of their BLAKE3.
+/// The hash in names: the first 128 bits of the BLAKE3.
 pub fn hash(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex()[..HASH_DIGITS].to_owned()
 }
@@ -155,9 +155,9 @@ pub struct PutRight {
     pub line: String,
     /// The first commit that was made after that.
     pub seq: Seq,
-    /// What it states, in milliseconds since 1970.
+    /// The stated time, in milliseconds since 1970.
     pub stated_ms: i64,
-    /// What the clock said, in milliseconds since 1970.
+    /// The real clock time, in milliseconds since 1970.
     pub clock_ms: i64,
 }
 
@@ -296,7 +296,7 @@ pub struct Record {
     pub value: Vec<u8>,
 }
 
-/// What a body pack holds.
+/// The index of a body pack.
 #[derive(Clone, PartialEq, Message)]
 pub struct PackIndex {
     /// In order of their offsets.
@@ -313,7 +313,7 @@ pub struct PackedBody {
     /// Its name: the BLAKE3 of its bytes.
     #[prost(bytes = "vec", tag = "1")]
     pub id: Vec<u8>,
-    /// Where it begins.
+    /// Its offset.
     #[prost(uint64, tag = "2")]
     pub offset: u64,
     /// How many bytes it is there.
@@ -324,7 +324,7 @@ pub struct PackedBody {
     pub plain: u64,
 }
 
-/// What a snapshot is of.
+/// The identity of a snapshot.
 #[derive(Clone, PartialEq, Message)]
 pub struct Manifest {
     /// The line.
@@ -360,7 +360,7 @@ pub struct Manifest {
 }
 
 impl PackedBody {
-    /// Where it ends; `None` when it lies where nothing can.
+    /// Its end; `None` if the location is impossible.
     pub fn end(&self) -> Option<u64> {
         self.offset.checked_add(self.stored).filter(|end| *end <= MAX_PACK_BYTES)
     }
@@ -375,7 +375,7 @@ pub struct RealmPart {
     /// Its last commit.
     #[prost(uint64, tag = "2")]
     pub realm_seq: u64,
-    /// What its records add up to.
+    /// The digest of its records.
     #[prost(bytes = "vec", tag = "3")]
     pub digest: Vec<u8>,
     /// The store-wide commit that the chunks are of: the snapshot's, or an earlier one when the realm could not be read;
@@ -483,13 +483,13 @@ pub struct LineRecord {
     pub line: String,
     /// When it was begun, in milliseconds since 1970.
     pub created_ms: i64,
-    /// Where it goes on from; none when it began with the first commit.
+    /// The parent commit; none if it started with the first commit.
     pub parent: Option<Parent>,
     /// The key that signs its manifests: Ed25519, 64 hexadecimal digits.
     pub public_key: String,
 }
 
-/// Where a line goes on from.
+/// The commit that a line continues.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parent {
     /// The line before.
@@ -501,7 +501,7 @@ pub struct Parent {
 }
 
 impl LineRecord {
-    /// The object it lies in.
+    /// The object that contains it.
     pub fn object(line: &str) -> String {
         format!("lines/{line}.json")
     }

@@ -1,4 +1,4 @@
-//! What is read back from a target, which may be broken or somebody else's.
+//! Reads data as if it came from a target, which may be damaged or controlled by an attacker.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! A line: one history of one store. Its commits follow from each other; a restore goes on from one of them and begins
-//! a line of its own, so that what came after that commit in the old one is neither lost nor mixed up with the new.
+//! A line: one history of one store. Each commit follows the previous one. A restore continues from one commit and
+//! starts its own line, so that later commits of the old line are neither lost nor mixed up with new ones.
 
 use std::{
     collections::HashMap,
@@ -24,7 +24,7 @@ pub use super::format::{LineRecord, Parent};
 /// This store's line, with the secrets that it needs to write.
 #[derive(Clone)]
 pub struct Line {
-    /// What the archive knows of it.
+    /// Its record in the archive.
     pub record: LineRecord,
     signing: Arc<Ed25519KeyPair>,
     chunk_key: [u8; 32],
@@ -35,10 +35,10 @@ fn folder(data_dir: &Path) -> PathBuf {
 }
 
 impl Line {
-    /// The line of a data folder; made when there is none yet.
+    /// The line of a data folder; created if there is none yet.
     ///
     /// # Errors
-    /// [`ArchiveError::Io`]; [`ArchiveError::Damaged`] when its files are not what they were.
+    /// [`ArchiveError::Io`]; [`ArchiveError::Damaged`] if its files are damaged.
     pub fn open(data_dir: &Path, now_ms: i64) -> Result<Self> {
         Self::open_or_begin(data_dir, now_ms, None)
     }
@@ -49,8 +49,8 @@ impl Line {
         serde_json::from_slice::<LineRecord>(&text).ok().map(|record| record.line)
     }
 
-    /// Begins the line of a folder into which commits up to `parent` were restored. What a restore that was cut off
-    /// began is begun anew.
+    /// Starts the line of a folder into which commits up to `parent` were restored. Replaces the line of an interrupted
+    /// restore.
     pub fn begin(data_dir: &Path, now_ms: i64, parent: Parent) -> Result<Self> {
         let path = folder(data_dir).join("line.json");
         match std::fs::remove_file(&path) {
@@ -62,11 +62,11 @@ impl Line {
         Self::open_or_begin(data_dir, now_ms, Some(parent))
     }
 
-    /// The line of a store that ships to `target`. A store that has none yet goes on from a line there whose commits it
-    /// has: a standby that was promoted has its primary's. Else it begins one of its own.
+    /// The line of a store that ships to `target`. A store without a line continues a line there whose commits it has (a
+    /// promoted standby has its primary's); otherwise it starts a new one.
     ///
     /// # Errors
-    /// As [`Line::open`]; and those of asking the archive: no line is begun then.
+    /// As [`Line::open`]; and those of reading the archive: then no line is started.
     pub async fn of(store: &Store, target: &Target) -> Result<Self> {
         /// Shipping and snapshots may both be the first to ask.
         static DECIDING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -92,13 +92,16 @@ impl Line {
         for run in last {
             let (store, seq) = (store.clone(), run.last);
             if blocking(move || store.log_point(seq)).await.is_ok_and(|(chain, _)| chain == run.chain) {
-                tracing::info!(target = target.name(), line = run.line, %seq, "the archive has this store's commits: going on");
+                tracing::info!(target = target.name(), line = run.line, %seq, "the archive has this store's commits: continuing");
                 let parent = Parent { line: run.line.clone(), seq: seq.0, chain: hex::encode(run.chain) };
                 return Self::begin(dir, now_ms, parent);
             }
         }
         if !catalog.lines.is_empty() {
-            tracing::warn!(target = target.name(), "the archive holds another history: this store's is kept beside it");
+            tracing::warn!(
+                target = target.name(),
+                "the archive holds another history: storing this one as a separate line"
+            );
         }
         Self::open(dir, now_ms)
     }
@@ -119,8 +122,8 @@ impl Line {
                 if record.public_key != public_key {
                     return Err(ArchiveError::damaged(
                         path.display().to_string(),
-                        "it names another signing key than the one beside it: put that back, or remove the folder \
-                         `archive` to begin a new line",
+                        "it names a different signing key than the one next to it: restore that key, or remove the folder \
+                         `archive` to start a new line",
                     ));
                 }
                 record
@@ -145,8 +148,8 @@ impl Line {
     pub fn start(&self) -> Result<(Seq, Chain)> {
         let Some(parent) = &self.record.parent else { return Ok((Seq(0), Chain::default())) };
         let chain = hex::decode(&parent.chain).ok().and_then(|bytes| bytes.try_into().ok());
-        let chain =
-            chain.ok_or_else(|| ArchiveError::damaged(LineRecord::object(self.name()), "its parent's chain"))?;
+        let chain = chain
+            .ok_or_else(|| ArchiveError::damaged(LineRecord::object(self.name()), "its parent's chain is damaged"))?;
         Ok((Seq(parent.seq), chain))
     }
 
@@ -161,8 +164,8 @@ impl Line {
     }
 }
 
-/// What was shipped to a target, as it is noted in the data folder: beside the line, so that an archive can be compared
-/// with it by any process. Not synced: it may be some commits old after a crash.
+/// The shipping state of a target, stored in the data folder next to the line, so that any process can compare an archive
+/// with it. Not synced: after a crash it may be some commits old.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Noted {
     /// The line.
@@ -178,7 +181,7 @@ impl Noted {
         folder(data_dir).join(format!("shipped-{}.json", &blake3::hash(target.as_bytes()).to_hex()[..16]))
     }
 
-    /// What is noted of a target, if anything.
+    /// The stored state of a target, if any.
     pub fn read(data_dir: &Path, target: &str) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(Self::path(data_dir, target)).ok()?).ok()
     }
@@ -191,9 +194,9 @@ impl Noted {
     }
 }
 
-/// 32 secret bytes kept in a file that only its owner can read; made when there is none.
+/// 32 secret bytes in a file that only its owner can read; created if it does not exist.
 fn secret(path: &Path) -> Result<[u8; 32]> {
-    let damaged = || ArchiveError::damaged(path.display().to_string(), "it is not 64 hexadecimal digits");
+    let damaged = || ArchiveError::damaged(path.display().to_string(), "it must have 64 hexadecimal digits");
     match std::fs::read_to_string(path) {
         Ok(text) => hex::decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(damaged),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

@@ -1,7 +1,7 @@
-//! Retention: snapshots by day, week and month; what none of those that are kept needs goes. The newest good snapshot
-//! always stays. Only this deletes, so only whoever runs it needs the right to.
+//! Retention: snapshots by day, week and month; objects that no kept snapshot needs are deleted. The newest good
+//! snapshot is always kept. Only this module deletes, so only the machine that runs it needs the right to delete.
 //!
-//! The log is kept from the oldest daily snapshot on: up to there any second can be restored, before that the moments
+//! The log is kept from the oldest daily snapshot on: since then any second can be restored, before that only the times
 //! of the weekly and monthly snapshots.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -15,7 +15,7 @@ use super::{
     target::Target,
 };
 
-/// What is kept. Days, weeks and months are those of UTC.
+/// Retention. Days, weeks and months are in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
     /// The last snapshot of each of so many days; at least 2.
@@ -26,7 +26,7 @@ pub struct Keep {
     pub monthly: usize,
 }
 
-/// What went, or would go.
+/// The deleted objects, or those that would be deleted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// Snapshots that are kept.
@@ -66,8 +66,8 @@ fn kept<'a>(good: &[&'a Listed], keep: Keep) -> (Vec<&'a Listed>, Vec<&'a Listed
     (daily, all)
 }
 
-/// Takes away what is not kept; with `dry_run` only says what would go. Nothing goes while there is no good snapshot,
-/// or while the manifest of one that is kept can't be read. A crash at any point leaves only more than is needed.
+/// Deletes everything beyond the retention; with `dry_run` only lists it. Deletes nothing while there is no good snapshot,
+/// or while the manifest of a kept one can't be read. A crash at any point only leaves more than needed.
 ///
 /// # Errors
 /// [`ArchiveError::Damaged`], [`ArchiveError::Target`].
@@ -131,12 +131,14 @@ pub async fn prune(target: &Target, keep: Keep, dry_run: bool, say: Say<'_>) -> 
     let total = going.len() as u64;
     for object in going {
         if dry_run {
-            say(Event::Line(format!("would go: {} ({} bytes)", object.name, object.bytes)));
+            say(Event::Line(format!("would be deleted: {} ({} bytes)", object.name, object.bytes)));
         } else {
             target.delete(&object.name).await.map_err(|error| match error {
-                ArchiveError::Target { name, what, error } => {
-                    ArchiveError::Target { name, what: format!("{what} (with credentials that may delete?)"), error }
-                }
+                ArchiveError::Target { name, what, error } => ArchiveError::Target {
+                    name,
+                    what: format!("{what} (are the credentials allowed to delete?)"),
+                    error,
+                },
                 other => other,
             })?;
         }

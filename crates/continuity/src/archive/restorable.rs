@@ -1,9 +1,9 @@
-//! How far an archive can be restored: one number. Snapshot, runs of commits and bodies must reach from the one to the
-//! other without a gap; what is missing is named.
+//! How far an archive can be restored: one number. A snapshot, the runs of commits after it and all bodies must exist
+//! without a gap; missing objects are listed.
 //!
-//! * [`Base`] and [`Joined`]: what a listing tells, of snapshots and of runs.
-//! * [`Restorable`]: the answer, for people and for metrics.
-//! * [`with_identity`]: the bodies too, by the archive alone; the shipper knows them from its own notes.
+//! * [`Base`] and [`Joined`]: information from a listing about snapshots and runs.
+//! * [`Restorable`]: the result, for people and for metrics.
+//! * [`with_identity`]: also checks bodies, from the archive alone; the shipper uses its own notes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -24,7 +24,7 @@ const MAX_NAMED: usize = 20;
 /// Indexes that are read at once.
 const READS: usize = 8;
 
-/// How far an archive can be restored, and what keeps it from reaching further.
+/// How far an archive can be restored, and what is missing for more.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Restorable {
     /// Of which line.
@@ -41,7 +41,7 @@ pub struct Restorable {
     pub missing_count: u64,
     /// The snapshot that a restore begins with; none: the log from its first commit.
     pub base: Option<Seq>,
-    /// No snapshot is whole that the log goes on from, or the log in between can't be shipped again: only a new snapshot
+    /// No complete snapshot is followed by the log, or the log in between can't be shipped again: only a new snapshot
     /// helps.
     pub needs_snapshot: bool,
     /// When it was looked at, in milliseconds since 1970.
@@ -99,7 +99,7 @@ impl There {
         there
     }
 
-    /// Takes out what was read and is not what its name says.
+    /// Removes objects that were read and do not match their names.
     pub fn without(mut self, broken: &BTreeSet<String>) -> Self {
         for object in broken {
             self.bytes.remove(object);
@@ -110,7 +110,7 @@ impl There {
         self
     }
 
-    /// Why an object that a snapshot needs is not there.
+    /// Why an object that a snapshot needs is missing.
     fn lacks(&self, name: &str, bytes: u64) -> Option<String> {
         match self.bytes.get(name) {
             None => Some(format!("{name} is missing")),
@@ -214,7 +214,7 @@ impl Joined {
     }
 }
 
-/// What a listing alone tells of a line: snapshot and runs. `due`: the last commit that is known to have been shipped.
+/// The state of a line from a listing alone: snapshot and runs. `due`: the last commit known to have been shipped.
 ///
 /// # Errors
 /// As [`Catalog::path`].
@@ -239,9 +239,9 @@ pub fn by_listing(
     }
     for (first, last) in &joined.gaps {
         found.add_missing(if first == last {
-            format!("commit {first} is in no run")
+            format!("commit {first} is missing in the log")
         } else {
-            format!("commits {first} to {last} are in no run")
+            format!("commits {first} to {last} are missing in the log")
         });
     }
     // A newer snapshot that is not whole takes nothing away where the log of an older one reaches as far.
@@ -254,7 +254,7 @@ pub fn by_listing(
     Ok((found, joined))
 }
 
-/// Which records refer to bodies that are nowhere, as commits come by.
+/// Collects records that refer to missing bodies, commit by commit.
 #[derive(Debug, Default)]
 pub(super) struct Outstanding {
     /// By realm and key: the commit that first referred, and the body.
@@ -283,7 +283,7 @@ impl Outstanding {
         Ok(())
     }
 
-    /// Says in `found` what is still missing at the end.
+    /// Adds everything still missing at the end to `found`.
     pub(super) fn tell(&self, found: &mut Restorable) {
         let mut first: BTreeMap<BodyId, Seq> = BTreeMap::new();
         for (seq, body) in self.by_record.values() {
@@ -294,7 +294,7 @@ impl Outstanding {
         in_order.sort_unstable();
         for (seq, body) in in_order {
             found.end_before(seq);
-            found.add_missing(format!("the body {body}, which commit {seq} refers to, is in no pack"));
+            found.add_missing(format!("body {body} is missing: commit {seq} refers to it"));
         }
     }
 }
@@ -303,7 +303,7 @@ impl Outstanding {
 /// were read and are damaged.
 ///
 /// # Errors
-/// Those that keep the check from going on; damage is in the answer instead.
+/// Those that prevent the check from continuing; damage is in the result instead.
 pub async fn with_identity(
     target: &Target,
     catalog: &Catalog,
@@ -426,7 +426,7 @@ async fn bodies_there(target: &Target, there: &There, identities: &Identities) -
                 Some(short(&BodyId::from_bytes(id)))
             })),
             Err(error) if matches!(error, ArchiveError::Damaged { .. }) || error.is_not_found() => {
-                tracing::warn!(%error, "its bodies don't count");
+                tracing::warn!(%error, "ignoring the bodies of a pack without a readable index");
             }
             Err(error) => return Err(error),
         }

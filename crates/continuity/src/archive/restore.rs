@@ -1,11 +1,11 @@
-//! A store made from an archive: the newest good snapshot not after the wished moment, the log after it, the bodies.
+//! Makes a store from an archive: the newest good snapshot not after the requested time, the log after it, the bodies.
 //!
-//! Every realm is compared with the manifest's digest and with the one that each commit states. A realm whose snapshot
-//! can't be read is taken from an older one, or from the log alone, and that is said.
+//! Every realm is compared with the manifest's digest and with the one stated in each commit. If a realm's snapshot
+//! can't be read, an older one or the log alone is used, and this is reported.
 //!
-//! Two ways: [`restore`] makes all of it before anyone may open it; what was cut off is begun anew, and the bodies that
-//! had come already are kept. [`serving::begin`] makes a store that serves once the system's own realms are there, and
-//! brings the rest behind; what was cut off goes on where it was.
+//! There are two ways: [`restore`] completes everything before the store can be opened; an interrupted restore starts
+//! over, but keeps the bodies it already has. [`serving::begin`] makes a store that serves as soon as the system's own
+//! realms are restored, and restores the rest in the background; an interrupted one resumes.
 
 mod at;
 mod bodies;
@@ -37,11 +37,11 @@ pub use moments::{Deletion, Moments, moments};
 pub use source::Wish;
 use source::{Point, Source, is_damage};
 
-/// What was restored.
+/// The result of a restore.
 pub struct Restored {
     /// The store, open; its folder is still marked: see [`Restore::done`].
     pub store: Store,
-    /// The line that it goes on from.
+    /// The line that it continues.
     pub parent: Parent,
     /// The last commit's time, in milliseconds since 1970, where known.
     pub time_ms: Option<i64>,
@@ -53,20 +53,19 @@ pub struct Restored {
     pub commits: u64,
     /// Bytes that were fetched.
     pub fetched: u64,
-    /// Realms that were taken from elsewhere than the newest snapshot, and why; that commits before the moment may be
-    /// missing.
+    /// Realms not restored from the newest snapshot, and why; whether commits before the requested time may be missing.
     pub fallbacks: Vec<String>,
-    /// What has to be said, and is no fault: other lines that go on, commits with wrong times.
+    /// Notes that are not errors: other lines that continue, commits with wrong times.
     pub notes: Vec<String>,
-    /// What could not be restored, by name.
+    /// The items that could not be restored.
     pub lost: Vec<String>,
 }
 
 /// Restores.
 ///
 /// # Errors
-/// [`ArchiveError::Nothing`] when the archive does not reach back to the moment; [`ArchiveError::Damaged`] when
-/// something can't be restored and is not to be left out: the folder stays marked, and the same restore goes on in it.
+/// [`ArchiveError::Nothing`] if the archive does not reach back to that time; [`ArchiveError::Damaged`] if something can't
+/// be restored and must not be skipped: the folder stays marked, and the same restore can continue in it.
 pub fn restore<'a>(wish: &'a Wish, say: Say<'a>) -> BoxFuture<'a, Result<Restored>> {
     Box::pin(async move {
         let source = Source::open(wish.clone(), say).await?;
@@ -103,7 +102,7 @@ impl<'a> Fresh<'a> {
     }
 }
 
-/// Where a realm's records are taken from.
+/// The source of a realm's records.
 enum Taken {
     /// The newest snapshot.
     Newest,
@@ -111,7 +110,7 @@ enum Taken {
     Elsewhere(Seq, String),
 }
 
-/// Where a realm's records were taken from, in words.
+/// The source of a realm's records as text.
 fn taken_from(at: Seq) -> String {
     if at == Seq(0) {
         "the log from its first commit".to_owned()
@@ -146,7 +145,7 @@ impl Whole<'_> {
                         from.insert(realm, at);
                     }
                     Err(error) if is_damage(&error) => {
-                        lost.push(format!("{realm}: {error}, and no older snapshot has it"));
+                        lost.push(format!("{realm}: {error}; no older snapshot has it"));
                         from.insert(realm, Seq(u64::MAX));
                     }
                     Err(error) => return Err(error),

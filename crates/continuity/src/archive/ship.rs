@@ -1,5 +1,5 @@
-//! Shipping: one follower of the log for each target. Each goes on by itself; what fails is tried again, later each
-//! time; nobody who writes ever waits for it. In memory are at most one pack, one run, and the largest message.
+//! Shipping: one follower of the log per target. Each works independently; failures are retried at growing intervals;
+//! writers never wait for it. At most one pack, one run and the largest message are in memory.
 
 mod look;
 
@@ -34,7 +34,7 @@ const RUN_BYTES: usize = 4 << 20;
 const RUN_COMMITS: u64 = 50_000;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// How often the archive is asked for what it has, and that is compared with what was shipped.
+/// How often the archive is listed and compared with the shipping state.
 const LIST_EVERY: Duration = Duration::from_secs(3600);
 
 /// How a target's shipping is.
@@ -42,9 +42,9 @@ const LIST_EVERY: Duration = Duration::from_secs(3600);
 pub struct ShipStatus {
     /// The last commit that is in the archive.
     pub shipped: Seq,
-    /// When the oldest commit that is not there was made, in milliseconds since 1970; none when all are.
+    /// The time of the oldest commit not shipped yet, in milliseconds since 1970; none if all are shipped.
     pub waiting_since_ms: Option<i64>,
-    /// What failed last, while it is being tried again.
+    /// The last failure, while it is being retried.
     pub failing: Option<String>,
     /// Commits and bytes (runs and packs) shipped since the start.
     pub commits: u64,
@@ -52,11 +52,11 @@ pub struct ShipStatus {
     pub bytes: u64,
     /// Bodies that commits referred to and that were gone already.
     pub missing_bodies: u64,
-    /// How far the archive can be restored, by the last look at it and what was shipped since; none before the first.
+    /// How far the archive can be restored, from the last check and later shipping; none before the first check.
     pub restorable: Option<Restorable>,
-    /// Looks so far, whatever came of them.
+    /// The number of checks so far, whatever their results.
     pub looks: u64,
-    /// What the archive had lost and was stored again, newest last: the last few.
+    /// Objects that were missing in the archive and stored again, newest last: the last few.
     pub mended: Vec<String>,
 }
 
@@ -67,7 +67,7 @@ impl ShipStatus {
     }
 }
 
-/// What ships to one target.
+/// The shipper of one target.
 pub struct Shipper {
     store: Store,
     target: Target,
@@ -85,7 +85,7 @@ impl Shipper {
         Self { store, target, recipients, line, every, status: Arc::default(), asked: Arc::default() }
     }
 
-    /// What makes it look at once at what the archive has, and ship again what is missing.
+    /// Triggers a check of the archive, which ships missing objects again.
     pub fn ask(&self) -> Arc<Notify> {
         self.asked.clone()
     }
@@ -95,10 +95,10 @@ impl Shipper {
         self.status.clone()
     }
 
-    /// Ships until told to stop, or until the store and the archive turn out to have different histories.
+    /// Ships until cancelled, or until the store and the archive turn out to have different histories.
     ///
     /// # Errors
-    /// [`ArchiveError::Forked`], [`ArchiveError::Store`] when the log is damaged. All else is tried again.
+    /// [`ArchiveError::Forked`], [`ArchiveError::Store`] if the log is damaged. Everything else is retried.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<()> {
         let lag = metrics::gauge!("holdfast_archive_lag_seconds", "target" => self.target.name().to_owned());
         let shipping = async {
@@ -146,7 +146,7 @@ impl Shipper {
     }
 
     fn failed(&self, error: &ArchiveError) {
-        tracing::warn!(target = self.target.name(), %error, "shipping to the archive");
+        tracing::warn!(target = self.target.name(), %error, "shipping to the archive failed");
         metrics::counter!("holdfast_archive_errors_total", "target" => self.target.name().to_owned()).increment(1);
         self.status.lock().failing = Some(error.to_string());
     }
@@ -253,9 +253,9 @@ impl Shipper {
         let line = self.line.name();
         if seq > self.store.seq() {
             return Err(ArchiveError::Forked(format!(
-                "archive {} holds commits of line {line} up to {seq}, and this store ends at {}: this data folder is \
+                "archive {} has commits of line {line} up to {seq}, but this store ends at {}: this data folder is \
                  older than its archive; restore from there, or remove the folder `archive` in the data folder to \
-                 begin a new line",
+                 start a new line",
                 self.target.name(),
                 self.store.seq()
             )));
@@ -264,14 +264,14 @@ impl Shipper {
         match blocking(move || store.log_point(seq)).await {
             Ok((found, _)) if found == chain => Ok((Seq(seq.0 + 1), chain)),
             Ok(_) => Err(ArchiveError::Forked(format!(
-                "archive {} has another commit {seq} of line {line} than this store: two data folders ship as one; \
-                 remove the folder `archive` in the copy's data folder to begin a new line",
+                "archive {} has a different commit {seq} of line {line} than this store: two data folders ship to the same line; \
+                 remove the folder `archive` in the copy's data folder to start a new line",
                 self.target.name(),
             ))),
-            // What is between is in no log any more: the next snapshot closes the gap.
+            // The commits in between are no longer in the log: the next snapshot closes the gap.
             Err(StoreError::NotRetained { first, .. }) => {
                 let before = Seq(first.0 - 1);
-                tracing::warn!(target = self.target.name(), %seq, %first, "commits between are no longer in the log");
+                tracing::warn!(target = self.target.name(), %seq, %first, "the commits in between are no longer in the log");
                 let store = self.store.clone();
                 let (chain, _) = blocking(move || store.log_point(before)).await?;
                 Ok((first, chain))
@@ -304,7 +304,7 @@ impl Shipper {
             match work.bodies.ensure(id).await? {
                 Shipped::Missing => {
                     // A later commit let go of it, longer ago than bodies are kept.
-                    tracing::warn!(target = self.target.name(), body = %id, commit = %commit.seq(), "gone before it was shipped");
+                    tracing::warn!(target = self.target.name(), body = %id, commit = %commit.seq(), "a body was missing before it was shipped");
                     self.status.lock().missing_bodies += 1;
                 }
                 Shipped::In(_) | Shipped::Pending => work.pending.push((commit.seq(), id)),
@@ -324,7 +324,7 @@ impl Shipper {
         Ok(())
     }
 
-    /// Stores what was gathered: the bodies first, then the commits that refer to them.
+    /// Stores the collected data: the bodies first, then the commits that refer to them.
     async fn store_run(&self, work: &mut Work) -> Result<()> {
         if work.run.is_empty() {
             return Ok(());
@@ -382,7 +382,7 @@ impl Shipper {
     fn note(&self, seq: Seq, time_ms: Option<i64>) {
         let noted = Noted { line: self.line.name().to_owned(), seq: seq.0, time_ms };
         if let Err(error) = noted.write(self.store.dir(), self.target.name()) {
-            tracing::warn!(%error, "what was shipped could not be noted");
+            tracing::warn!(%error, "could not record the shipping state");
         }
     }
 }
@@ -440,11 +440,9 @@ pub(super) async fn prepare(target: &Target, line: &Line, now_ms: i64) -> Result
     let found = target.create_or_get(&object, text.clone()).await?;
     match serde_json::from_slice::<LineRecord>(&found) {
         Ok(found) if found == line.record => Ok(()),
-        Ok(_) => {
-            Err(ArchiveError::Forked(format!("archive {} has another line of the name {}", target.name(), line.name())))
-        }
+        Ok(_) => Err(ArchiveError::Forked(format!("archive {} has another line named {}", target.name(), line.name()))),
         Err(error) => {
-            tracing::error!(target = target.name(), object, %error, "it can't be read: writing it again");
+            tracing::error!(target = target.name(), object, %error, "an object can't be read: writing it again");
             target.replace(&object, text).await
         }
     }

@@ -1,5 +1,5 @@
-//! Snapshots: all realms at one commit. Writers are never stopped: the store gives a view of one moment. A realm that
-//! has not changed since the snapshot before costs nothing: its chunks and packs are those of that one.
+//! Snapshots: all realms at one commit. Writers are never stopped: the store gives a consistent view. A realm that has
+//! not changed since the previous snapshot costs nothing: its chunks and packs are reused.
 
 mod building;
 mod scan;
@@ -35,7 +35,7 @@ const UPLOADS: usize = 4;
 /// Bodies that commits shipped in smaller packs are gathered into larger ones.
 const LEAST_PACK_BYTES: u64 = 4 << 20;
 
-/// What takes snapshots into one target.
+/// Takes snapshots into one target.
 pub struct Snapshotter {
     /// Of what.
     pub store: Store,
@@ -64,9 +64,9 @@ pub struct Taken {
     pub bodies: u64,
     /// Bytes that had to be stored for it.
     pub new_bytes: u64,
-    /// What was read back.
+    /// The verification's report.
     pub checked: verify::Report,
-    /// What it is in spite of, line by line: realms taken from the log instead, bodies that are nowhere.
+    /// Problems that did not prevent the snapshot: realms taken from the log instead, missing bodies.
     pub warnings: Vec<String>,
 }
 
@@ -78,10 +78,10 @@ enum Stored {
 }
 
 impl Snapshotter {
-    /// Takes a snapshot of this moment, reads it back and marks it good.
+    /// Takes a snapshot of the current state, verifies it and marks it good.
     ///
     /// # Errors
-    /// [`ArchiveError::Damaged`] when what was read back is not what was stored: the snapshot is there and not marked.
+    /// [`ArchiveError::Damaged`] if the verification fails: the snapshot exists but is not marked.
     /// [`ArchiveError::Store`] when a realm is damaged and no earlier snapshot has it.
     pub fn take<'a>(&'a self, say: Say<'a>, stop: &'a CancellationToken) -> BoxFuture<'a, Result<Taken>> {
         Box::pin(async move {
@@ -225,7 +225,7 @@ impl Snapshotter {
                             building.manifest.realms.push(ended);
                         }
                         Err(error) => {
-                            // What is damaged here is whole in an earlier snapshot, and the log leads on from there.
+                            // The realm is damaged here, but intact in an earlier snapshot plus the log after it.
                             let place = building.manifest.realms.len();
                             unresolved.retain(|(realm, _)| *realm != place);
                             let earlier = previous.and_then(|manifest| Some((manifest, part_of(manifest, realm)?)));
@@ -255,7 +255,7 @@ impl Snapshotter {
                 pack = bodies.any_pack_of(&id)?;
             }
             let pack = pack.ok_or_else(|| {
-                let what = "it was shipped and can't be found: something takes objects out of this archive while they \
+                let what = "it was shipped and can't be found: something deletes objects from this archive while they \
                             are stored; the next snapshot, in 15 minutes or with `holdfast archive snapshot`, stores it \
                             again";
                 ArchiveError::damaged(id.to_string(), what)

@@ -1,4 +1,4 @@
-//! Where an archive is. Objects are created and read; only [`super::prune`] deletes.
+//! The storage of an archive. Objects are created and read; only [`super::prune`] deletes.
 
 use std::{ops::Range, path::PathBuf, sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ use super::{ArchiveError, Result, blocking, format::check};
 /// One request, from connecting to the last byte: a pack over a slow line.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Of single requests; what fails longer is tried again by whoever asked.
+/// Retries of single requests; longer failures are retried by the caller.
 const RETRY_FOR: Duration = Duration::from_secs(20);
 const RETRIES: usize = 3;
 /// How often something is asked for over a line, each time with those retries.
@@ -26,10 +26,10 @@ const MAX_OBJECT_BYTES: u64 = super::format::MAX_PACK_BYTES;
 /// No object of settings is.
 const MAX_SETTINGS_BYTES: u64 = 1 << 20;
 
-/// Where an archive is and how to get in.
+/// The address and credentials of an archive.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TargetOptions {
-    /// What messages and metrics call it.
+    /// Its name in messages and metrics.
     pub name: String,
     /// `file:///folder`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
     pub url: String,
@@ -45,7 +45,7 @@ pub struct TargetOptions {
     pub service_account_file: Option<PathBuf>,
 }
 
-/// What someone with this machine's keys can do to what is stored.
+/// What someone with this machine's keys can do to stored objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deletable {
     /// Nothing can be deleted.
@@ -83,7 +83,7 @@ impl std::fmt::Debug for Target {
 }
 
 impl Target {
-    /// Opens a target; nothing is asked of it yet. A folder is made when it is not there.
+    /// Opens a target without sending a request. A folder is created if it does not exist.
     ///
     /// # Errors
     /// [`ArchiveError::Setting`].
@@ -102,7 +102,7 @@ impl Target {
         let retry = || RetryConfig { max_retries: RETRIES, retry_timeout: RETRY_FOR, ..RetryConfig::default() };
         let store: Arc<dyn ObjectStore> = match scheme {
             ObjectStoreScheme::Local => {
-                let folder = url.to_file_path().map_err(|()| wrong("the URL names no folder".to_owned()))?;
+                let folder = url.to_file_path().map_err(|()| wrong("the URL is not a folder".to_owned()))?;
                 std::fs::create_dir_all(&folder).map_err(|error| wrong(format!("{}: {error}", folder.display())))?;
                 let local = LocalFileSystem::new_with_prefix(folder).map_err(|error| wrong(error.to_string()))?;
                 return Ok(Self { name: name.into(), store: Arc::new(local.with_fsync(true)), is_remote: false });
@@ -157,7 +157,7 @@ impl Target {
         Ok(Self { name: name.into(), store, is_remote: true })
     }
 
-    /// What messages and metrics call it.
+    /// Its name in messages and metrics.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -167,8 +167,8 @@ impl Target {
         move |error| ArchiveError::Target { name, what, error: Box::new(error) }
     }
 
-    /// Stores an object under a name that nothing has yet, and reads it back. When something of the same bytes is there
-    /// already that is as good: an earlier try may have come further than it heard.
+    /// Stores an object under a new name and reads it back. An existing object with the same bytes is fine: an earlier
+    /// attempt may have succeeded without its reply arriving.
     ///
     /// # Errors
     /// [`ArchiveError::Damaged`] when what is there is not `bytes`.
@@ -181,7 +181,10 @@ impl Target {
         if self.get(object).await? == bytes {
             Ok(())
         } else {
-            Err(ArchiveError::damaged(format!("{}: {object}", self.name), "what was stored is not what was read back"))
+            Err(ArchiveError::damaged(
+                format!("{}: {object}", self.name),
+                "reading it back gave different data than was stored",
+            ))
         }
     }
 
@@ -202,7 +205,7 @@ impl Target {
             }
             before = again;
         }
-        Err(ArchiveError::damaged(format!("{}: {object}", self.name), "it is different each time it is read"))
+        Err(ArchiveError::damaged(format!("{}: {object}", self.name), "each read gives different data"))
     }
 
     /// Stores a small object of settings unless there is one; gives what is there then.
@@ -234,7 +237,7 @@ impl Target {
         loop {
             match ask().await {
                 Err(error @ object_store::Error::Generic { .. }) if self.is_remote && tries < ASKED => {
-                    tracing::debug!(target = self.name(), what, object, %error, "asking again");
+                    tracing::debug!(target = self.name(), what, object, %error, "retrying a request to the archive");
                     tokio::time::sleep(FIRST_PAUSE * 2_u32.pow(tries)).await;
                     tries += 1;
                 }
@@ -263,7 +266,7 @@ impl Target {
         self.asking("reading", object, read).await?.map_err(|bytes| {
             ArchiveError::damaged(
                 format!("{}: {object}", self.name),
-                format!("it is {bytes} bytes, more than any such"),
+                format!("it is {bytes} bytes, larger than the limit"),
             )
         })
     }
@@ -272,7 +275,8 @@ impl Target {
     pub async fn get_range(&self, object: &str, range: Range<u64>) -> Result<Bytes> {
         let wanted = range.end - range.start;
         let path = Path::from(object);
-        let shorter = || ArchiveError::damaged(format!("{}: {object}", self.name), "it is shorter than its index says");
+        let shorter =
+            || ArchiveError::damaged(format!("{}: {object}", self.name), "it is shorter than stated in its index");
         let bytes = match self.asking("reading", object, || self.store.get_range(&path, range.clone())).await {
             Err(error) if !error.is_not_found() => {
                 // A range that is not there is an error of its own with each kind of target.
@@ -305,10 +309,10 @@ impl Target {
         self.is_remote
     }
 
-    /// Stores a small object of no use, below `probe/`, and tries to take it away again.
+    /// Stores a small test object below `probe/` and tries to delete it.
     ///
     /// # Errors
-    /// When it can't be told.
+    /// If the result is unclear.
     pub async fn try_delete(&self) -> Result<Deletable> {
         let object = format!("probe/{:016x}", rand::random::<u64>());
         let path = Path::from(object.as_str());
@@ -317,7 +321,7 @@ impl Target {
         match self.store.delete(&path).await {
             Ok(()) => {}
             Err(error) if is_refusal(&error) => return Ok(Deletable::No),
-            Err(error) => return Err(self.failed("trying to delete", &object)(error)),
+            Err(error) => return Err(self.failed("testing whether the archive can be deleted", &object)(error)),
         }
         if let Some(version) = stored.version {
             let options = object_store::GetOptions { version: Some(version), ..object_store::GetOptions::default() };
@@ -328,11 +332,11 @@ impl Target {
         match self.store.head(&path).await {
             Ok(_) => Ok(Deletable::No),
             Err(object_store::Error::NotFound { .. }) => Ok(Deletable::Yes),
-            Err(error) => Err(self.failed("trying to delete", &object)(error)),
+            Err(error) => Err(self.failed("testing whether the archive can be deleted", &object)(error)),
         }
     }
 
-    /// Takes an object away; one that is not there is as good.
+    /// Deletes an object; a missing one is fine.
     pub async fn delete(&self, object: &str) -> Result<()> {
         match self.store.delete(&Path::from(object)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -355,16 +359,16 @@ const UNKNOWN_URL: &str =
 /// Whether a text can be an archive's URL.
 ///
 /// # Errors
-/// Says what is wrong, and what to write.
+/// The problem and its fix.
 pub fn check_url(text: &str) -> Result<url::Url, String> {
     let url = url::Url::parse(text).map_err(|error| format!("`{text}`: {error}: {UNKNOWN_URL}"))?;
     match url.scheme() {
         "file" if url.host_str().is_some_and(|host| !host.is_empty()) => {
-            Err(format!("`{text}` names a host: write file:// and the absolute path, three slashes in all"))
+            Err(format!("`{text}` contains a host name: write file:// and the absolute path, three slashes in total"))
         }
         "file" if url.path().len() > 1 => Ok(url),
         "s3" | "gs" | "az" if url.host_str().is_some_and(|host| !host.is_empty()) => Ok(url),
-        "s3" | "gs" | "az" => Err(format!("`{text}` names no bucket: {UNKNOWN_URL}")),
+        "s3" | "gs" | "az" => Err(format!("`{text}` has no bucket: {UNKNOWN_URL}")),
         _ => Err(format!("`{text}` is {UNKNOWN_URL}")),
     }
 }
@@ -380,7 +384,7 @@ pub(super) async fn fetch(target: &Target, object: &str) -> Result<Bytes> {
         let bytes = target.get(object).await?;
         let name = object.to_owned();
         match blocking(move || check(&name, &bytes).map(|()| bytes)).await {
-            Err(error) if tries < TRIES => tracing::warn!(%error, "asking for it again"),
+            Err(error) if tries < TRIES => tracing::warn!(%error, "retrying a read from the archive"),
             outcome => return outcome,
         }
     }

@@ -1,7 +1,7 @@
-//! Reading back: what lies in an archive is compared with what its names, its manifests and the log's chain say.
+//! Reads an archive back and compares it with its names, its manifests and the log's chain.
 //!
-//! Without an identity the stored bytes are compared with the hashes in their names; with one everything is decrypted
-//! too: realms must add up to their digests, bodies match their names, commits follow from each other.
+//! Without an identity, the stored bytes are compared with the hashes in their names. With one, everything is also
+//! decrypted: realms must match their digests, bodies their hashes, and commits must follow each other.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -22,7 +22,7 @@ use super::{
 /// Objects that are read at once.
 const READS: usize = 4;
 
-/// What was read back and what was found.
+/// The report of a verification.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// Objects read.
@@ -37,7 +37,7 @@ pub struct Report {
     pub commits: u64,
     /// Everything was decrypted; else stored bytes were compared with their hashes.
     pub decrypted: bool,
-    /// What is wrong, by name.
+    /// The damage found.
     pub damage: Vec<String>,
     /// The objects that are damaged or missing, as far as one of them is to blame.
     #[serde(skip)]
@@ -67,7 +67,7 @@ pub enum Scope<'a> {
     All,
 }
 
-/// What a `.good` object says.
+/// The contents of a `.good` object.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Good {
     /// When it was read back, in milliseconds since 1970.
@@ -76,7 +76,7 @@ pub struct Good {
     pub report: Report,
 }
 
-/// Says in the archive that a snapshot was read back.
+/// Marks a snapshot as verified in the archive.
 pub(super) async fn mark_good(target: &Target, name: &SnapshotName, report: &Report, now_ms: i64) -> Result<()> {
     let good = Good { checked_ms: now_ms, report: report.clone() };
     let text = serde_json::to_vec_pretty(&good).expect("it is plain data");
@@ -99,10 +99,10 @@ fn noted<T>(report: &mut Report, outcome: Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// Reads a snapshot back.
+/// Verifies a snapshot.
 ///
 /// # Errors
-/// Those that keep the check from going on; damage is in the report instead.
+/// Those that prevent the check from continuing; damage is in the report instead.
 pub async fn snapshot(
     target: &Target,
     manifest: &Manifest,
@@ -133,7 +133,7 @@ pub async fn snapshot(
         manifest.realms.iter().filter(|part| !known.contains(&chunk_names(manifest, part))).collect();
     let total = parts.len() as u64;
     for (number, part) in parts.into_iter().enumerate() {
-        say(Event::Progress { what: "reading realms back", done: number as u64, total });
+        say(Event::Progress { what: "verifying realms", done: number as u64, total });
         let outcome = realm(target, manifest, part, identities, &mut report).await;
         if noted(&mut report, outcome)?.is_none() {
             // Which chunk it was is in the words; none of them can be relied on.
@@ -185,7 +185,10 @@ async fn realm(
     if identities.is_some() {
         report.realms += 1;
         if digest.to_bytes() != part.digest.as_slice() {
-            return Err(ArchiveError::damaged(realm.to_string(), format!("its records add up to digest {digest}")));
+            return Err(ArchiveError::damaged(
+                realm.to_string(),
+                format!("its records have the wrong digest {digest}"),
+            ));
         }
     }
     Ok(())
@@ -195,7 +198,7 @@ async fn realm(
 pub(super) fn open_chunk(identities: &Identities, name: &str, realm: RealmId, bytes: &[u8]) -> Result<Chunk> {
     let plain = identities.open(name, bytes, format::MAX_CHUNK_BYTES)?;
     let chunk = Chunk::decode(plain.as_slice()).map_err(|error| ArchiveError::damaged(name, error))?;
-    if chunk.realm == realm.raw() { Ok(chunk) } else { Err(ArchiveError::damaged(name, "it is another realm's")) }
+    if chunk.realm == realm.raw() { Ok(chunk) } else { Err(ArchiveError::damaged(name, "it belongs to another realm")) }
 }
 
 async fn packs_of(
@@ -212,7 +215,7 @@ async fn packs_of(
         .collect();
     let total = packs.len() as u64;
     for (number, pack) in packs.iter().enumerate() {
-        say(Event::Progress { what: "reading packs back", done: number as u64, total });
+        say(Event::Progress { what: "verifying packs", done: number as u64, total });
         let Some(index) = indexes.get(*pack) else {
             report.damage.push(format!("{pack} has no index"));
             continue;
@@ -247,19 +250,19 @@ fn bodies_in(identities: &Identities, index: &PackIndex, bytes: &[u8]) -> Result
     for entry in &index.bodies {
         let id = hex::encode(&entry.id);
         let stored =
-            place_in(entry, bytes).ok_or_else(|| ArchiveError::damaged(id.clone(), "its pack is too short for it"))?;
+            place_in(entry, bytes).ok_or_else(|| ArchiveError::damaged(id.clone(), "its pack is too short"))?;
         let plain = identities.open(&id, stored, MAX_BODY_BYTES)?;
         if BodyId::of(&plain).as_bytes() != entry.id.as_slice() {
-            return Err(ArchiveError::damaged(id, "its bytes do not match its name"));
+            return Err(ArchiveError::damaged(id, "its bytes do not match its hash"));
         }
     }
     Ok(index.bodies.len() as u64)
 }
 
-/// Reads the packs back that are there and that none of `read` needs: those of other snapshots, and what was shipped since.
+/// Verifies existing packs that none of `read` needs: those of other snapshots, and those shipped since.
 ///
 /// # Errors
-/// Those that keep the check from going on; damage is in the report instead.
+/// Those that prevent the check from continuing; damage is in the report instead.
 pub async fn other_packs(
     target: &Target,
     read: &BTreeSet<String>,
@@ -279,16 +282,16 @@ pub async fn other_packs(
     Ok(report)
 }
 
-/// Reads all runs of commits back, and checks that each line's follow from each other.
+/// Verifies all runs of commits, and checks that those of each line follow each other.
 ///
 /// # Errors
-/// Those that keep the check from going on; damage is in the report instead.
+/// Those that prevent the check from continuing; damage is in the report instead.
 pub async fn runs(target: &Target, catalog: &Catalog, identities: Option<&Identities>, say: Say<'_>) -> Result<Report> {
     let mut report = Report { decrypted: identities.is_some(), ..Report::default() };
     let total = catalog.runs.len() as u64;
     let mut reached: HashMap<&str, Seq> = HashMap::new();
     for (number, name) in catalog.runs.iter().enumerate() {
-        say(Event::Progress { what: "reading the log back", done: number as u64, total });
+        say(Event::Progress { what: "verifying the log", done: number as u64, total });
         if let Some(last) = reached.get(name.line.as_str())
             && name.first.0 > last.0 + 1
         {
@@ -319,7 +322,11 @@ pub async fn runs(target: &Target, catalog: &Catalog, identities: Option<&Identi
                 Ok(())
             })
             .map_err(|error| ArchiveError::damaged(&object, error))?;
-            if run.after == chain { Ok(commits) } else { Err(ArchiveError::damaged(object, "its chain is another's")) }
+            if run.after == chain {
+                Ok(commits)
+            } else {
+                Err(ArchiveError::damaged(object, "its chain does not match"))
+            }
         });
         if let Some(commits) = noted(&mut report, checked.await)? {
             report.commits += commits;

@@ -1,4 +1,4 @@
-//! A plan: the steps of a way back, each with what must be well before it is taken and how long it is held.
+//! A plan: steps through the stages, each with the gates that must be open first and the time it is held.
 
 use std::{fmt, io, str::FromStr, sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ const DEFAULT_PATIENCE: Duration = Duration::from_secs(300);
 /// Steps of one plan.
 const MAX_STEPS: usize = 50;
 
-/// What must be well before a step is taken.
+/// A condition for a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gate {
     /// What the service cannot do without was read and found to be what it must be.
@@ -31,7 +31,7 @@ pub enum Gate {
 
 /// No gate is written like that.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("gate {0:?} is unknown; known are verified, snapshot, replica, logins<N, queue<N")]
+#[error("gate {0:?} is unknown; choose one of: verified, snapshot, replica, logins<N, queue<N")]
 pub struct ParseGateError(String);
 
 impl FromStr for Gate {
@@ -65,9 +65,9 @@ impl fmt::Display for Gate {
 /// One step of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// Where it leads.
+    /// The target stage.
     pub stage: Stage,
-    /// What must be well before.
+    /// The conditions for the step.
     pub gates: Vec<Gate>,
     /// How long a gate may stay closed before the plan stops.
     pub patience: Duration,
@@ -144,7 +144,7 @@ impl Plan {
     pub fn from_toml(text: &str) -> Result<Self, PlanError> {
         let file: PlanFile = toml::from_str(text)?;
         if file.step.is_empty() || file.step.len() > MAX_STEPS {
-            let what = format!("a plan has 1 to {MAX_STEPS} steps, not {}", file.step.len());
+            let what = format!("a plan must have 1 to {MAX_STEPS} steps, not {}", file.step.len());
             return Err(PlanError::Step { number: file.step.len(), what });
         }
         let mut steps = Vec::new();
@@ -165,21 +165,21 @@ impl Plan {
     }
 }
 
-/// Says whether things are well.
+/// Checks gates.
 #[async_trait::async_trait]
 pub trait Health: Send + Sync {
-    /// `Err` with what is not well.
+    /// `Err` with the reason if the gate is closed.
     async fn check(&self, gate: Gate) -> Result<(), String>;
 }
 
 /// How far a plan is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
-    /// Waiting for what must be well before a step.
+    /// Waiting for a gate before a step.
     Waiting {
         /// The stage that the step leads to.
         stage: Stage,
-        /// What is not well yet.
+        /// Why the gate is closed.
         why: String,
     },
     /// Holding a stage.
@@ -210,11 +210,11 @@ impl fmt::Display for Progress {
 }
 
 impl Stages {
-    /// Goes through a plan, and ends when it is done, a gate stays closed, or it is cancelled. `keeps` tells whether the
-    /// stages reached are remembered over a restart.
+    /// Runs a plan until it is done, a gate stays closed, or it is cancelled. `keeps`: store the reached stages, so that
+    /// they survive a restart.
     ///
     /// # Errors
-    /// What was reached could not be remembered.
+    /// The reached stage could not be stored.
     pub async fn follow(
         &self,
         plan: &Plan,

@@ -1,4 +1,5 @@
-//! Whether a primary that is to wait for a standby goes on alone until it has one: kept in a file, over restarts.
+//! Whether a primary that should wait for a standby continues without one for now: stored in a file, so that it
+//! survives restarts.
 
 use std::{io, path::Path};
 
@@ -7,16 +8,16 @@ use crate::durable;
 
 const FILE: &str = "alone";
 
-/// Whether the machine of a data folder's directory `standby` was told to go on alone.
+/// Whether the machine with this `standby` folder should continue without a standby.
 pub(super) fn is_alone(state_dir: &Path) -> bool {
     state_dir.join(FILE).exists()
 }
 
-/// Notes in the data folder `dir` whether it goes on alone.
+/// Stores in the data folder `dir` whether it continues without a standby.
 pub(super) fn set(dir: &Path, alone: bool) -> io::Result<()> {
     let file = state_dir(dir).join(FILE);
     if alone {
-        return durable::replace(&file, b"commits are acknowledged here alone until a standby has everything\n");
+        return durable::replace(&file, b"commits are acknowledged without a standby until one is in sync\n");
     }
     match std::fs::remove_file(&file) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

@@ -1,4 +1,4 @@
-//! Applying what was received: when it is due, and not what a tripwire holds.
+//! Applies received commits when they are due, except those that a tripwire holds back.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,12 +18,12 @@ const APPLY_AT_ONCE: usize = 500;
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
 impl Standby {
-    /// Applies until shut down. What fails is said, and tried again; receiving goes on meanwhile.
+    /// Applies commits until shut down. Failures are reported and retried; receiving continues.
     pub(super) async fn keep_applying(self: Arc<Self>, shutdown: &CancellationToken) {
         while !shutdown.is_cancelled() {
             let Err(error) = self.clone().apply(shutdown).await else { return };
-            tracing::error!(%error, "what was received can't be applied");
-            self.status.send_modify(|status| status.apply_fails = Some(format!("it can't be applied: {error}")));
+            tracing::error!(%error, "could not apply received commits");
+            self.status.send_modify(|status| status.apply_fails = Some(format!("can't apply changes: {error}")));
             tokio::select! {
                 () = tokio::time::sleep(TRY_AGAIN) => {}
                 () = shutdown.cancelled() => {}
@@ -31,7 +31,7 @@ impl Standby {
         }
     }
 
-    /// Applies what is due, commit by commit.
+    /// Applies due commits, one by one.
     async fn apply(self: Arc<Self>, shutdown: &CancellationToken) -> Result<(), Error> {
         let store = loop {
             let made = self.go_on.notified();
@@ -90,7 +90,7 @@ impl Standby {
             return Ok(true);
         }
         let Some(tripped) = found.filter(|tripped| tripped.seq > wire.released) else { return Ok(false) };
-        tracing::error!(commit = %tripped.seq, why = tripped.why, "a tripwire: nothing is applied until someone looks");
+        tracing::error!(commit = %tripped.seq, why = tripped.why, "a tripwire holds back changes: nothing is applied until an administrator decides");
         metrics::gauge!("holdfast_standby_tripped").set(1.0);
         wire.tripped = Some(tripped.clone());
         // Before anyone hears of it: a restart must not let it through.
@@ -143,7 +143,7 @@ impl Standby {
         blocking(move || {
             for commit in &commits {
                 for (realm, why) in store.apply_received(commit)? {
-                    tracing::error!(%realm, why, "this realm is not applied any more; the others go on");
+                    tracing::error!(%realm, why, "changes to this realm are no longer applied; other realms continue");
                 }
                 for part in &commit.realms {
                     standby.changed.note(part.realm(), commit.seq());
@@ -157,13 +157,13 @@ impl Standby {
         Ok(())
     }
 
-    /// Lets what a tripwire holds be applied.
+    /// Releases the changes that a tripwire holds back.
     ///
     /// # Errors
-    /// [`Error::NotNow`] when none holds anything; [`Error::Io`] when that can't be kept.
+    /// [`Error::NotNow`] if no tripwire has tripped; [`Error::Io`] if the release can't be stored.
     pub fn release(&self) -> Result<Tripped, Error> {
         let mut wire = self.wire.lock();
-        let nothing = || Error::NotNow("no tripwire holds anything".to_owned());
+        let nothing = || Error::NotNow("no tripwire holds back changes".to_owned());
         let tripped = wire.tripped.clone().ok_or_else(nothing)?;
         // Everything that was received when someone looked.
         let released = self.store().map_or(tripped.seq, |store| store.seq());
@@ -177,9 +177,8 @@ impl Standby {
         Ok(tripped)
     }
 
-    /// Makes this machine the primary: follows no more, applies what was received, and writes from then on in the next
-    /// epoch. [`Standby::run`] ends with it; what is left to do is done by [`super::finish_promotion`], before anything is
-    /// served.
+    /// Makes this machine the primary: stops following, applies everything received, and from then on writes in the next
+    /// epoch. [`Standby::run`] ends with it; [`super::finish_promotion`] does the rest before anything is served.
     ///
     /// # Errors
     /// [`Error::NotNow`] while a tripwire holds, unless what it holds is to be discarded.
@@ -194,7 +193,7 @@ impl Standby {
         self.cut.cancel();
         let receiving = self.receiving.clone();
         blocking(move || {
-            // From here on nothing is received any more.
+            // From here on nothing more is received.
             drop(receiving.lock());
             Ok(())
         })
@@ -209,14 +208,14 @@ impl Standby {
             // What came between the command and the cut may trip another one.
             if self.status.borrow().tripped.is_some() {
                 if !how.discard {
-                    return Err(Error::NotNow("a tripwire holds what came last: `holdfast standby status`".to_owned()));
+                    return Err(Error::NotNow(
+                        "a tripwire holds back the newest changes: see `holdfast standby status`".to_owned(),
+                    ));
                 }
                 self.release()?;
             }
             if let Some(why) = self.status.borrow().apply_fails.clone() {
-                return Err(Error::Store(StoreError::damaged(format!(
-                    "not everything that was received is applied: {why}"
-                ))));
+                return Err(Error::Store(StoreError::damaged(format!("some received commits are not applied: {why}"))));
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }

@@ -1,4 +1,4 @@
-//! When what came from the primary has come.
+//! The arrival times of commits from the primary.
 
 use std::{
     collections::VecDeque,
@@ -9,10 +9,10 @@ use store::Seq;
 
 /// Commits that came within so long are remembered as having come together.
 pub(super) const TOGETHER: Duration = Duration::from_secs(1);
-/// Beats whose commits have not come yet.
+/// Heartbeats whose commits have not arrived yet.
 pub(super) const MAX_BEATS: usize = 1_000;
 
-/// When what came has come.
+/// Arrival times of commits.
 #[derive(Default)]
 pub(super) struct Arrivals {
     /// Up to which commit was there when, the oldest first.
@@ -22,7 +22,7 @@ pub(super) struct Arrivals {
 }
 
 impl Arrivals {
-    /// Commits up to `seq` have come by now.
+    /// Commits up to `seq` have arrived.
     pub(super) fn note(&mut self, seq: Seq, now: Instant) {
         match self.marks.back_mut() {
             Some((upto, at)) if now.duration_since(*at) < TOGETHER => *upto = seq,

@@ -1,4 +1,4 @@
-//! Applying stops for a moment, at a commit that is wanted: what is there then can be read beside what goes on.
+//! Pauses applying at a given commit, so that the state at that commit can be read while the rest continues.
 
 use std::sync::Arc;
 
@@ -6,9 +6,9 @@ use store::{Commit, Seq};
 use tokio::sync::{Mutex, MutexGuard, watch};
 use tokio_util::sync::CancellationToken;
 
-/// Where applying stops.
+/// The commit at which applying stops.
 pub(super) struct Brake {
-    /// Held by whoever stops it: one at a time.
+    /// Held by the task that stops it: one at a time.
     turn: Mutex<()>,
     /// Held while something is applied.
     applying: Mutex<()>,
@@ -110,7 +110,7 @@ mod tests {
         assert!(futures_util::poll!(&mut waiting).is_pending(), "what comes after it waits");
         drop(stopped);
         assert_eq!(seqs(&waiting.await.0), [5, 6]);
-        // Whoever becomes the primary waits for nobody.
+        // A promotion does not wait.
         let _stopped = brake.stop().await;
         let mut last = commits([7]);
         let mut waiting = Box::pin(brake.some_of(&mut last, &cut));

@@ -1,5 +1,5 @@
-//! What must hold between the records of a realm, looked at again on the standby soon after the realm has changed: a
-//! mistake of the program on the primary has right digests all the same.
+//! Checks a realm's consistency rules on the standby soon after the realm has changed: a bug of the program on the
+//! primary still produces correct digests.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use super::{error::blocking, replica::Standby};
 const EVERY: Duration = Duration::from_secs(2);
 
 impl Standby {
-    /// Looks at what has changed until shut down. A realm in which something does not hold is not applied any more.
+    /// Checks changed realms until shut down. Changes to an inconsistent realm are no longer applied.
     pub(super) async fn check(self: Arc<Self>, shutdown: CancellationToken) {
         let rules = Arc::new(self.options.rules.0.clone());
         loop {
@@ -29,9 +29,9 @@ impl Standby {
                 match blocking(move || look(&store, realm, &rules)).await {
                     Ok(None) => {}
                     Ok(Some(broken)) => {
-                        tracing::error!(%realm, %seq, broken, "this realm is not applied any more; the others go on");
+                        tracing::error!(%realm, %seq, broken, "changes to this realm are no longer applied; other realms continue");
                     }
-                    Err(error) => tracing::warn!(%realm, %error, "it could not be checked"),
+                    Err(error) => tracing::warn!(%realm, %error, "could not check a realm"),
                 }
             }
             self.refresh();
@@ -39,7 +39,7 @@ impl Standby {
     }
 }
 
-/// What does not hold in a realm; it is quarantined then.
+/// A violated rule in a realm, which is then quarantined.
 fn look(store: &Store, realm: RealmId, rules: &[&'static dyn Invariants]) -> Result<Option<String>, StoreError> {
     // Rules between realms say nothing while one of them stands still.
     if !store.quarantined().is_empty() && realm.account_number().is_none() {

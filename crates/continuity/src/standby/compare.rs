@@ -1,5 +1,5 @@
-//! Comparing with the primary, realm by realm, and copying a realm anew, while both go on. Each has a connection of its own:
-//! what is new and what is acknowledged must not wait for it.
+//! Compares with the primary, realm by realm, and copies single realms again, while both machines keep running. Each
+//! uses its own connection, so that new commits and acknowledgements don't wait.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +19,7 @@ use super::{
 
 /// How often a realm that has moved on is compared again.
 const COMPARE_ROUNDS: usize = 20;
-/// How long is waited until what the primary had is here.
+/// How long to wait until the primary's commits are here.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The outcome of a comparison.
@@ -27,24 +27,24 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Compared {
     /// Realms that are the same on both.
     pub equal: u64,
-    /// What differs, by realm.
+    /// The differences, by realm.
     pub different: Vec<(RealmId, String)>,
 }
 
-/// What copying a realm anew has come to.
+/// The result of copying a realm again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Resynced {
-    /// Bodies that were missing or damaged here and are there again.
+    /// Bodies that were missing or damaged here and are repaired.
     pub fetched: u64,
     /// Bodies that the primary can't give either.
     pub lost: u64,
 }
 
 impl Standby {
-    /// Compares every realm with the primary's, read again from end to end on both, while both go on.
+    /// Compares every realm with the primary's: both machines read all records while they keep running.
     ///
     /// # Errors
-    /// [`Error::NotNow`] when the primary is not connected.
+    /// [`Error::NotNow`] if the primary is not connected.
     pub async fn compare(&self) -> Result<Compared, Error> {
         let store = self.followed()?;
         let mut left: Option<Vec<RealmId>> = None;
@@ -63,7 +63,7 @@ impl Standby {
             left = Some(round.moved);
         }
         for realm in left.unwrap_or_default() {
-            compared.different.push((realm, "changes too quickly to be compared: try again".to_owned()));
+            compared.different.push((realm, "it changes too quickly to compare: try again".to_owned()));
         }
         Ok(compared)
     }
@@ -78,7 +78,7 @@ impl Standby {
         let seq = match &said {
             Kind::Beat(beat) => beat.seq,
             Kind::Summary(summary) => summary.seq,
-            other => return Err(Error::NotNow(format!("the primary answers with {}", other.name()))),
+            other => return Err(Error::NotNow(format!("unexpected reply from the primary: {}", other.name()))),
         };
         stopped.go_on_to(Seq(seq));
         let patience = tokio::time::Instant::now() + PATIENCE;
@@ -94,7 +94,7 @@ impl Standby {
             match said {
                 Kind::Summary(summary) => return Ok((summary, snapshot)),
                 Kind::Beat(_) => {}
-                other => return Err(Error::NotNow(format!("the primary answers with {}", other.name()))),
+                other => return Err(Error::NotNow(format!("unexpected reply from the primary: {}", other.name()))),
             }
             said = hear(&mut stream).await?;
         }
@@ -105,7 +105,7 @@ impl Standby {
         let status = self.status.borrow();
         if let Some(tripped) = &status.tripped {
             return Some(format!(
-                "a tripwire holds commit {} and what follows it: compare once that is decided",
+                "a tripwire holds back commit {} and the later ones: release or discard them first, then compare",
                 tripped.seq
             ));
         }
@@ -122,8 +122,8 @@ impl Standby {
         })
     }
 
-    /// Copies a realm anew from the primary, with the bodies that are not here or are damaged here (all of them are read),
-    /// and applies it again from there on.
+    /// Copies a realm from the primary again, with the bodies that are missing or damaged here (all of them are read), and
+    /// applies later changes from there on.
     ///
     /// # Errors
     /// [`Error::NotNow`] when the primary is not connected, or has its records damaged itself.
@@ -132,12 +132,12 @@ impl Standby {
         let mut stream = self.reach().await?;
         say(&mut stream, Kind::WantRealm(wire::WantRealm { realm: realm.raw() })).await?;
         let Kind::RealmBegin(begin) = hear(&mut stream).await? else {
-            return Err(Error::NotNow("the primary sends no realm".to_owned()));
+            return Err(Error::NotNow("the primary did not send a realm".to_owned()));
         };
         let mut records = Vec::new();
         loop {
             let Kind::Records(some) = hear(&mut stream).await? else {
-                return Err(Error::NotNow("the primary sends no records".to_owned()));
+                return Err(Error::NotNow("the primary did not send records".to_owned()));
             };
             records.extend(some.records);
             if some.last {
@@ -145,12 +145,12 @@ impl Standby {
             }
         }
         if begin.realm != realm.raw() {
-            return Err(Error::NotNow("the primary sends another realm".to_owned()));
+            return Err(Error::NotNow("the primary sent a different realm".to_owned()));
         }
         if !begin.damaged.is_empty() {
             return Err(Error::NotNow(format!("{realm} is damaged on the primary: {}", plain(&begin.damaged))));
         }
-        let digest = Digest::from_bytes(&begin.digest).ok_or_else(|| Error::NotNow("a digest".to_owned()))?;
+        let digest = Digest::from_bytes(&begin.digest).ok_or_else(|| Error::NotNow("invalid digest".to_owned()))?;
         let bodies: BTreeSet<BodyId> = records.iter().filter_map(|record| store::body_of_key(&record.key)).collect();
         let (at, cut) = (store.clone(), self.cut.clone());
         let missing = blocking(move || {
@@ -242,24 +242,24 @@ fn compare_realms(
             if snapshot.seq()?.0 > summary.seq {
                 round.moved.push(realm);
             } else {
-                round.different.push((realm, "it is here, and not on the primary".to_owned()));
+                round.different.push((realm, "it exists here, but not on the primary".to_owned()));
             }
             continue;
         };
         if theirs.digest != theirs.stated {
             round
                 .different
-                .push((realm, "its records on the primary do not add up to what its commits state".to_owned()));
+                .push((realm, "its records on the primary don't match the digest in its commits".to_owned()));
         } else if let Some(reason) = held.get(&realm) {
-            round.different.push((realm, format!("it is not applied here: {reason}")));
+            round.different.push((realm, format!("changes can't be applied here: {reason}")));
         } else if digest != stated {
-            round.different.push((realm, "its records here do not add up to what its commits state".to_owned()));
+            round.different.push((realm, "its records here don't match the digest in its commits".to_owned()));
         } else if seq.0 != theirs.seq {
             round.moved.push(realm);
         } else if digest.to_bytes().as_slice() == theirs.digest {
             round.equal += 1;
         } else {
-            round.different.push((realm, format!("both are at commit {seq} of the realm, with other records")));
+            round.different.push((realm, format!("both are at commit {seq} of the realm, but with different records")));
         }
     }
     Ok(round)

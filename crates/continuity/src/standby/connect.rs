@@ -1,4 +1,4 @@
-//! The way to the primary: pairing, connecting, and what is kept of it.
+//! Pairing and connecting to the primary, and the stored connection data.
 
 use std::{
     io,
@@ -30,7 +30,7 @@ const REACH_TIMEOUT: Duration = Duration::from_secs(3);
 const REACH_SOON_TIMEOUT: Duration = Duration::from_secs(1);
 /// And how long it may take to answer then.
 const ANSWER_SOON_TIMEOUT: Duration = Duration::from_secs(4);
-/// A primary from which nothing comes for so long is gone: it says something every two seconds.
+/// A primary that sends nothing for this long is gone: it sends something every two seconds.
 const SILENCE: Duration = Duration::from_secs(15);
 
 /// The primary, as the standby knows it.
@@ -82,7 +82,7 @@ pub(super) async fn ask_soon<T>(
     known: &Known,
     ask: impl AsyncFnOnce(Connection) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("{} does not answer", known.address));
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("{} does not respond", known.address));
     let asking = async {
         let pin = Pin::Whole(known.fingerprint);
         ask(connect_within(keys, &known.address, pin, REACH_SOON_TIMEOUT).await?).await
@@ -91,7 +91,7 @@ pub(super) async fn ask_soon<T>(
 }
 
 async fn connect_within(keys: &Keys, address: &str, pin: Pin, reach: Duration) -> Result<Connection, Error> {
-    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("{address} does not answer"));
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("{address} does not respond"));
     let config = keys.client(pin)?;
     let reach = async {
         let stream = tokio::time::timeout(reach, TcpStream::connect(address))
@@ -133,6 +133,6 @@ pub(super) async fn pair(keys: &Keys, address: &str, code: &PairingCode, name: &
     say(&mut stream, Kind::Pair(wire::Pair { secret: code.secret().to_vec(), name: name.to_owned() })).await?;
     match hear(&mut stream).await? {
         Kind::Paired(_) => Ok(Known { address: address.to_owned(), fingerprint, waits_for_us: false }),
-        other => Err(Error::NotNow(format!("the primary answers with {}", other.name()))),
+        other => Err(Error::NotNow(format!("unexpected reply from the primary: {}", other.name()))),
     }
 }

@@ -1,4 +1,4 @@
-//! The first copy: everything that the primary has at one moment, while it goes on.
+//! The first copy: all data of the primary at one commit, while the primary keeps running.
 
 use std::{io, sync::Arc};
 
@@ -22,11 +22,11 @@ const MAX_BODY_BYTES: usize = 1 << 30;
 impl Standby {
     /// The first copy: everything of one moment.
     pub(super) async fn copy(self: &Arc<Self>, stream: &mut Connection) -> Result<(), Error> {
-        self.doing("copying everything");
+        self.doing("copying all data");
         let hello = Hello { version: wire::VERSION, next: 0, chain: Vec::new(), epoch: 0, copy: true };
         say(stream, Kind::Hello(hello)).await?;
         let Kind::CopyBegin(begin) = hear(stream).await? else {
-            return Err(Error::NotNow("the primary sends no copy".to_owned()));
+            return Err(Error::NotNow("the primary did not send a copy".to_owned()));
         };
         let (dir, options) = (self.options.dir.clone(), (self.options.store.0)());
         let restore = blocking(move || Restore::begin(&dir, options, "the first copy of a standby")).await?;
@@ -55,7 +55,7 @@ impl Standby {
         drop(frames);
         writing.await.map_err(io::Error::other)??;
         self.copy_bodies(stream, &restore).await?;
-        let chain = <[u8; 32]>::try_from(begin.chain).map_err(|_| Error::NotNow("a chain".to_owned()))?;
+        let chain = <[u8; 32]>::try_from(begin.chain).map_err(|_| Error::NotNow("invalid chain".to_owned()))?;
         let (seq, epoch, address) = (Seq(begin.seq), begin.epoch, self.options.name.clone());
         let (dir, options) = (self.options.dir.clone(), (self.options.store.0)());
         let store = blocking(move || {
@@ -73,7 +73,7 @@ impl Standby {
         *self.store.lock() = Some(store);
         self.go_on.notify_waiters();
         self.refresh();
-        self.doing(format!("copied everything up to commit {seq}"));
+        self.doing(format!("copied all data up to commit {seq}"));
         Ok(())
     }
 
@@ -115,22 +115,22 @@ pub(super) async fn read_body(stream: &mut Connection, id: &BodyId) -> Result<Op
     let mut bytes = Vec::new();
     loop {
         let Kind::BodyPiece(piece) = hear(stream).await? else {
-            return Err(Error::NotNow("the primary sends no body".to_owned()));
+            return Err(Error::NotNow("the primary did not send a body".to_owned()));
         };
         if piece.id != id.as_bytes() {
-            return Err(Error::NotNow("the primary sends another body".to_owned()));
+            return Err(Error::NotNow("the primary sent a different body".to_owned()));
         }
         if !piece.damaged.is_empty() {
-            tracing::error!(%id, reason = plain(&piece.damaged), "the primary can't give a body");
+            tracing::error!(%id, reason = plain(&piece.damaged), "the primary can't send a body");
             return Ok(None);
         }
         bytes.extend_from_slice(&piece.bytes);
         if bytes.len() > MAX_BODY_BYTES {
-            return Err(Error::NotNow("a body came that is larger than any".to_owned()));
+            return Err(Error::NotNow("received a body larger than the limit".to_owned()));
         }
         if piece.last {
             if BodyId::of(&bytes) != *id {
-                return Err(Error::NotNow(format!("body {id} came as another one")));
+                return Err(Error::NotNow(format!("body {id} does not match its hash")));
             }
             return Ok(Some(bytes));
         }
@@ -138,11 +138,11 @@ pub(super) async fn read_body(stream: &mut Connection, id: &BodyId) -> Result<Op
 }
 
 fn write_realms(restore: &Restore, mut made: mpsc::Receiver<Kind>) -> Result<(), StoreError> {
-    let cut_off = || StoreError::damaged("the copy was cut off");
+    let cut_off = || StoreError::damaged("the copy was interrupted");
     while let Some(kind) = made.blocking_recv() {
-        let Kind::RealmBegin(begin) = kind else { return Err(StoreError::damaged("records of no realm")) };
+        let Kind::RealmBegin(begin) = kind else { return Err(StoreError::damaged("records without a realm")) };
         let realm = RealmId::from_raw(begin.realm);
-        let digest = Digest::from_bytes(&begin.digest).ok_or_else(|| StoreError::damaged("a digest"))?;
+        let digest = Digest::from_bytes(&begin.digest).ok_or_else(|| StoreError::damaged("a digest is damaged"))?;
         let mut whole = false;
         let mut records = Vec::new().into_iter();
         let each = std::iter::from_fn(|| {

@@ -1,4 +1,4 @@
-//! What can go wrong with a standby.
+//! Errors of a standby.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use store::StoreError;
 
 use crate::standby::keys::NotACode;
 
-/// What can go wrong.
+/// Errors.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The network, or a file.
@@ -18,19 +18,19 @@ pub enum Error {
     /// TLS.
     #[error(transparent)]
     Tls(#[from] rustls::Error),
-    /// What was typed is no pairing code.
+    /// The input is not a pairing code.
     #[error(transparent)]
     Code(#[from] NotACode),
     /// The primary says no.
-    #[error("the primary refuses: {0}")]
+    #[error("the primary refused the connection: {0}")]
     Refused(String),
     /// The primary's log and ours are two since some commit.
-    #[error("the primary has another log: {0}")]
+    #[error("the primary has a different log: {0}")]
     Diverged(String),
-    /// What we need of the primary's log is retained no more.
+    /// The primary has already dropped the log we need.
     #[error("the primary's log does not reach back far enough: {why}")]
     TooOld {
-        /// What the primary says of it.
+        /// The primary's explanation.
         why: String,
         /// The last commit of our epoch that the primary followed before it was promoted; 0 when it does not know.
         promoted_after: u64,

@@ -1,4 +1,4 @@
-//! Taking in what is new, as long as the connection lasts.
+//! Receives new commits for as long as the connection lasts.
 
 use std::{sync::Arc, time::Instant};
 
@@ -23,7 +23,7 @@ impl Standby {
     /// the primary goes along.
     pub(super) async fn follow(self: &Arc<Self>, mut welcomed: impl FnMut()) -> Result<(), Error> {
         let known =
-            known(&self.options.dir)?.ok_or_else(|| Error::NotNow("the primary's address is gone".to_owned()))?;
+            known(&self.options.dir)?.ok_or_else(|| Error::NotNow("the primary's address is missing".to_owned()))?;
         let mut stream = connect(&self.keys, &known.address, Pin::Whole(known.fingerprint)).await?;
         let Some(store) = self.store() else {
             return self.copy(&mut stream).await;
@@ -34,7 +34,7 @@ impl Standby {
         let hello = Hello { version: wire::VERSION, next: next.0, chain: chain.to_vec(), epoch, copy: false };
         say(&mut stream, Kind::Hello(hello)).await?;
         let Kind::Welcome(welcome) = hear(&mut stream).await? else {
-            return Err(Error::NotNow("the primary does not welcome us".to_owned()));
+            return Err(Error::NotNow("the primary did not accept the connection".to_owned()));
         };
         welcomed();
         // Kept before anything is answered: the primary relies on our knowing it.
@@ -57,7 +57,7 @@ impl Standby {
         self.stream(store, stream).await
     }
 
-    /// Takes in what is new, until the connection ends.
+    /// Receives new commits until the connection ends.
     async fn stream(self: &Arc<Self>, store: Store, stream: Connection) -> Result<(), Error> {
         let (mut read, mut write) = tokio::io::split(stream);
         let (said, mut heard) = mpsc::channel(8);
@@ -108,7 +108,7 @@ impl Standby {
         }
     }
 
-    /// Whether there was no room for what came: that is said, and waited out.
+    /// Whether the disk is full: reports it and waits for free disk space.
     fn unless_full(&self, outcome: Result<(), Error>) -> Result<bool, Error> {
         match outcome {
             Ok(()) => Ok(false),
@@ -136,7 +136,7 @@ impl Standby {
             .set(self.status.borrow().primary_ahead_ms as f64 / 1000.0);
     }
 
-    /// Makes what came durable, as far as its bodies are here.
+    /// Makes received commits durable, as far as their bodies are here.
     async fn take_in(&self, intake: &mut Intake<'_>, write: &mut (impl AsyncWrite + Unpin)) -> Result<(), Error> {
         while intake.missing == 0
             && let Some(bytes) = intake.next_run()

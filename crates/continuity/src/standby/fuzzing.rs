@@ -1,4 +1,4 @@
-//! What primary and standby hear from each other, read as they read it.
+//! Parses messages between primary and standby, as the real code does.
 
 use futures_util::FutureExt as _;
 use people::schema::is_contact;

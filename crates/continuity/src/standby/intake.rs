@@ -1,4 +1,4 @@
-//! What comes in over a standby's connection: bodies in pieces, and the runs of commits that refer to them.
+//! Input from a standby's connection: bodies in pieces, and the runs of commits that refer to them.
 
 use std::{collections::VecDeque, io};
 
@@ -51,17 +51,17 @@ impl<'a> Intake<'a> {
         Self { store, staged: Vec::new(), current: None, waiting, waiting_bytes: 0, missing: 0, asked: false }
     }
 
-    /// A run of commits has come.
+    /// A run of commits has arrived.
     pub fn run(&mut self, bytes: Vec<u8>) -> Result<(), Error> {
         if self.waiting_bytes + bytes.len() > MAX_WAITING_BYTES {
-            return Err(Error::NotNow("the primary sends commits and not the bodies that were asked for".to_owned()));
+            return Err(Error::NotNow("the primary sent commits instead of the requested bodies".to_owned()));
         }
         self.waiting_bytes += bytes.len();
         self.waiting.push_back(bytes);
         Ok(())
     }
 
-    /// The next run to be taken in.
+    /// The next run to store.
     pub fn next_run(&mut self) -> Option<Vec<u8>> {
         let run = self.waiting.pop_front();
         self.waiting_bytes -= run.as_ref().map_or(0, Vec::len);
@@ -76,7 +76,7 @@ impl<'a> Intake<'a> {
 
     pub async fn body(&mut self, piece: wire::BodyPiece) -> Result<(), Error> {
         if !piece.damaged.is_empty() {
-            tracing::error!(reason = plain(&piece.damaged), "the primary can't give a body");
+            tracing::error!(reason = plain(&piece.damaged), "the primary can't send a body");
             self.current = None;
             self.missing = self.missing.saturating_sub(1);
             return Ok(());
@@ -87,7 +87,7 @@ impl<'a> Intake<'a> {
         };
         coming.bytes += piece.bytes.len() as u64;
         if coming.bytes > MAX_BODY_BYTES {
-            return Err(Error::NotNow("a body came that is larger than any".to_owned()));
+            return Err(Error::NotNow("received a body larger than the limit".to_owned()));
         }
         let (bytes, last) = (piece.bytes, piece.last);
         let (coming, staged) = blocking(move || {
@@ -102,7 +102,7 @@ impl<'a> Intake<'a> {
         self.current = coming;
         if let Some((id, staged)) = staged {
             if staged.id().as_bytes().as_slice() != id {
-                return Err(Error::NotNow("a body came that is not what its name says".to_owned()));
+                return Err(Error::NotNow("received a body that does not match its hash".to_owned()));
             }
             self.staged.push(staged);
             self.missing = self.missing.saturating_sub(1);
@@ -129,7 +129,7 @@ pub(super) fn receive(store: &Store, bytes: Vec<u8>, asked: bool) -> Result<Opti
         return Ok(Some(Lacks { bytes, missing }));
     }
     for id in &missing {
-        tracing::error!(%id, "the primary can't give a message's bytes");
+        tracing::error!(%id, "the primary can't send a message body");
     }
     metrics::counter!("holdfast_standby_bodies_missing_total").increment(missing.len() as u64);
     store.receive(commits, run.after)?;

@@ -1,4 +1,4 @@
-//! Who is who: each machine has a key of its own, and knows the other by its certificate's fingerprint.
+//! Identity: each machine has its own key, and recognizes the other by its certificate's fingerprint.
 
 use std::{fmt, io, path::Path, str::FromStr, sync::Arc};
 
@@ -55,12 +55,12 @@ impl TryFrom<String> for Fingerprint {
 
     fn try_from(text: String) -> Result<Self, String> {
         let mut bytes = [0; 32];
-        hex::decode_to_slice(&text, &mut bytes).map_err(|_| format!("{text} is no fingerprint"))?;
+        hex::decode_to_slice(&text, &mut bytes).map_err(|_| format!("{text} is not a fingerprint"))?;
         Ok(Self(bytes))
     }
 }
 
-/// What is typed once to make two machines know each other: the primary's fingerprint, in part, and a secret.
+/// The pairing code: a part of the primary's fingerprint, and a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PairingCode {
     pin: [u8; 16],
@@ -69,7 +69,7 @@ pub struct PairingCode {
 
 /// A pairing code has another form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("that is no pairing code: type it as `holdfast standby code` on the primary printed it")]
+#[error("not a pairing code: enter it exactly as printed by `holdfast standby code` on the primary")]
 pub struct NotACode;
 
 impl PairingCode {
@@ -109,7 +109,7 @@ impl FromStr for PairingCode {
     }
 }
 
-/// Who the other side must be.
+/// The expected identity of the other side.
 #[derive(Clone)]
 pub enum Pin {
     /// This very one.
@@ -127,7 +127,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Those kept in `dir`, made at the first call.
+    /// The keys stored in `dir`, created at the first call.
     ///
     /// # Errors
     /// Names the file.
@@ -205,7 +205,7 @@ impl ServerCertVerifier for Pinned {
         if is_it {
             Ok(ServerCertVerified::assertion())
         } else {
-            Err(rustls::Error::General(format!("another machine answers there: its fingerprint is {found}")))
+            Err(rustls::Error::General(format!("another machine responds at this address: its fingerprint is {found}")))
         }
     }
 

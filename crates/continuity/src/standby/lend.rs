@@ -1,4 +1,5 @@
-//! A standby lends its primary what is damaged there: it holds a connection open over which the primary asks for bodies.
+//! Lets the primary fetch bodies that are damaged there: the standby holds a connection open over which the primary
+//! requests them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,7 +30,7 @@ impl Standby {
                     lent = self.lend_once() => lent,
                 }
             {
-                tracing::debug!(%error, "the primary can't be lent anything for now");
+                tracing::debug!(%error, "can't send bodies to the primary at the moment");
             }
             tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -47,13 +48,13 @@ impl Standby {
                 Kind::Beat(_) => {}
                 Kind::WantBodies(wanted) => {
                     for id in wanted.ids {
-                        let id = <[u8; 32]>::try_from(id).map_err(|_| Error::NotNow("a body's name".to_owned()))?;
+                        let id = <[u8; 32]>::try_from(id).map_err(|_| Error::NotNow("invalid body id".to_owned()))?;
                         let Some(store) = self.store() else { return Ok(()) };
                         give(&store, BodyId::from_bytes(id), &mut stream).await?;
                     }
                     stream.flush().await?;
                 }
-                other => return Err(Error::NotNow(format!("the primary asks for {}", other.name()))),
+                other => return Err(Error::NotNow(format!("unexpected request from the primary: {}", other.name()))),
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Fetching anew what is damaged here: a disk that lets go of a message's bytes must not be what is promoted one night. What
-//! is damaged is found by the daily scrub, and by whoever reads it.
+//! Re-fetches damaged bodies from the primary, so a promoted standby has none. Damage is found by the daily scrub and
+//! by readers.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -22,11 +22,11 @@ use crate::mending::{Bodies, Donor, Mending};
 
 /// How often is looked whether something is damaged.
 const EVERY: Duration = Duration::from_secs(1);
-/// When the primary is asked again for what it could not give.
+/// The interval for asking the primary again for missing bodies.
 const AGAIN: Duration = Duration::from_secs(600);
 
 impl Standby {
-    /// Mends what is damaged until shut down.
+    /// Repairs damaged bodies until shut down.
     pub(super) async fn mend(self: Arc<Self>, shutdown: CancellationToken) {
         let mut tried: HashMap<BodyId, Instant> = HashMap::new();
         loop {
@@ -61,7 +61,7 @@ impl Standby {
     pub(super) async fn keep_anew(&self, store: &Store, id: BodyId, bytes: Vec<u8>) -> Result<(), Error> {
         let store = store.clone();
         blocking(move || store.mend_body(&id, &bytes)).await?;
-        tracing::error!(%id, "a message's bytes were damaged here, and are as they were again: look at this machine's disk");
+        tracing::error!(%id, "repaired a message body that was damaged here: check this machine's disk");
         metrics::counter!("holdfast_standby_mended_bodies_total").increment(1);
         self.status.send_modify(|status| status.mended += 1);
         self.refresh();
@@ -69,7 +69,7 @@ impl Standby {
     }
 }
 
-/// The primary, as one that has what is damaged here.
+/// The primary as a donor of damaged bodies.
 struct PrimaryDonor(Arc<Standby>);
 
 impl PrimaryDonor {

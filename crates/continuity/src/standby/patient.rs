@@ -1,5 +1,5 @@
-//! A connection that does not wait for ever for the other side: a machine that hangs, or whose line is cut, takes nothing
-//! and gives nothing, and its connection stays as it is for a quarter of an hour or more.
+//! A connection with timeouts in both directions: a machine that hangs, or whose network is cut, would otherwise keep
+//! the connection open for a quarter of an hour or more.
 
 use std::{
     io,
@@ -91,7 +91,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
         let this = &mut *self;
         let tried = Pin::new(&mut this.inner).poll_read(cx, into);
         match &mut this.reading {
-            Some(patience) => patience.look(tried, cx, "has said nothing"),
+            Some(patience) => patience.look(tried, cx, "has sent nothing"),
             None => tried,
         }
     }
@@ -101,13 +101,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let tried = Pin::new(&mut this.inner).poll_write(cx, bytes);
-        this.writing.look(tried, cx, "has taken nothing")
+        this.writing.look(tried, cx, "has read nothing")
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let tried = Pin::new(&mut this.inner).poll_flush(cx);
-        this.writing.look(tried, cx, "has taken nothing")
+        this.writing.look(tried, cx, "has read nothing")
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

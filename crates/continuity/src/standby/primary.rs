@@ -1,10 +1,10 @@
-//! The primary's side: takes standbys in, sends them what is new, and holds acknowledgements where that was asked for.
+//! The primary's side: accepts standbys, sends them new commits, and holds acknowledgements if configured to.
 //!
-//! * [`strangers`]: those who have not said who they are.
-//! * [`greeting`]: who someone is and what it wants.
-//! * [`stream`]: what is new, on its way to one standby.
-//! * [`lenders`]: standbys that are asked for what is damaged here.
-//! * [`give`]: what a standby asks for: everything, a realm, bodies, sums to compare with.
+//! * [`strangers`]: connections that have not identified themselves yet.
+//! * [`greeting`]: the identity and the request of a new connection.
+//! * [`stream`]: sends new commits to one standby.
+//! * [`lenders`]: requests damaged bodies from standbys.
+//! * [`give`]: answers a standby's requests: a full copy, a realm, bodies, digests to compare.
 
 mod give;
 mod greeting;
@@ -83,15 +83,15 @@ pub struct Waiting {
 impl std::fmt::Display for Waiting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { since, acts, why } = self;
-        let acts = if *acts == 1 { "1 act waits".to_owned() } else { format!("{acts} acts wait") };
-        write!(f, "nothing is acknowledged for {} s: {acts} for a standby, and {why}", since.as_secs())
+        let acts = if *acts == 1 { "1 write is waiting".to_owned() } else { format!("{acts} writes are waiting") };
+        write!(f, "nothing is acknowledged for {} s: {acts} for a standby; {why}", since.as_secs())
     }
 }
 
 /// A standby, as the primary knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StandbyStatus {
-    /// What it calls itself.
+    /// Its name.
     pub name: String,
     /// Its certificate's fingerprint.
     pub fingerprint: Fingerprint,
@@ -103,17 +103,17 @@ pub struct StandbyStatus {
     pub applied: Seq,
     /// Realms that it does not apply, and why.
     pub held: Vec<(RealmId, String)>,
-    /// Why it applies nothing at the moment; empty when it does.
+    /// Why it applies nothing at the moment; empty if it does.
     pub wire: String,
-    /// Bodies that are damaged there, and were not fetched anew yet.
+    /// Damaged bodies there that are not repaired yet.
     pub damaged: u64,
-    /// Bodies that were damaged there and have been fetched anew, since it was started.
+    /// Bodies repaired there since it was started.
     pub mended: u64,
     /// While it is connected: how old the oldest commit is that is not durable there; zero when it has all.
     pub lag: Duration,
     /// Its disk is full: it receives nothing.
     pub full: bool,
-    /// It believes that nothing is acknowledged that it does not have, and that is not so any more: it was not told yet.
+    /// It still assumes that writes wait for it, which is no longer true.
     pub believes_too_much: bool,
 }
 
@@ -122,13 +122,13 @@ impl StandbyStatus {
         let how = if self.full {
             "its disk is full"
         } else if self.believes_too_much {
-            "it was told that it alone decides, and does not know better"
+            "it still assumes that writes wait for it alone"
         } else if self.connected {
-            "it has not everything yet"
+            "it is not in sync yet"
         } else {
-            "it is not connected"
+            "not connected"
         };
-        format!("{}: {how} (it had commit {})", self.name, self.received)
+        format!("{}: {how} (the last commit it received is {})", self.name, self.received)
     }
 }
 
@@ -141,8 +141,8 @@ struct PeersFile {
 struct Peer {
     fingerprint: Fingerprint,
     name: String,
-    /// It was told that nothing is acknowledged that it does not have, and not yet that this is so no more. When it is
-    /// promoted it gives numbers again that clients may have seen, so until it knows nothing may be acknowledged without it.
+    /// It was told that writes wait for it, and not yet that they no longer do. If promoted, it would reuse numbers that
+    /// clients may have seen; so until it knows, nothing may be acknowledged without it.
     #[serde(default)]
     told_alone: bool,
 }
@@ -175,7 +175,7 @@ pub struct Primary {
     code: Mutex<Option<(PairingCode, Instant)>>,
     live: Mutex<BTreeMap<Fingerprint, Live>>,
     degraded: AtomicBool,
-    /// It was told to acknowledge alone until a standby has everything.
+    /// The operator has allowed acknowledging without a standby until one is in sync.
     alone: AtomicBool,
     /// Since when no standby has everything, while one is waited for.
     blocked: Mutex<Option<Instant>>,
@@ -192,7 +192,7 @@ enum Ended {
     Store(#[from] StoreError),
     #[error("{0}")]
     Refused(String),
-    #[error("the service is stopping")]
+    #[error("the service is shutting down")]
     Stopping,
 }
 
@@ -234,7 +234,7 @@ impl Primary {
         Ok(Arc::new(primary))
     }
 
-    /// A new code that pairs one standby within [`CODE_FOR`]. The one before is good no more.
+    /// A new code that pairs one standby within [`CODE_FOR`]. The previous code becomes invalid.
     pub fn new_code(&self) -> String {
         let code = PairingCode::new(&self.keys.fingerprint());
         let text = code.to_string();
@@ -292,17 +292,17 @@ impl Primary {
         let since = blocked.max(overdue).filter(|since| *since >= self.options.away_after)?;
         let standbys = self.standbys();
         let why = match standbys.as_slice() {
-            [] => "none was ever paired".to_owned(),
+            [] => "no standby is paired".to_owned(),
             standbys => standbys.iter().map(StandbyStatus::in_short).collect::<Vec<_>>().join(", "),
         };
         Some(Waiting { since, acts: self.store.waiting_for_acknowledgement(), why })
     }
 
-    /// Acknowledges alone until a standby has everything, over restarts too, where it would wait for one. `false` when it
-    /// does not wait.
+    /// In a mode that waits for a standby: acknowledges without one until one is in sync, also after restarts. `false` if
+    /// the mode does not wait.
     ///
     /// # Errors
-    /// That can't be kept.
+    /// It can't be stored.
     pub fn go_on_alone(&self) -> io::Result<bool> {
         if self.options.mode != Mode::SyncOrWait {
             return Ok(false);
@@ -313,7 +313,7 @@ impl Primary {
         Ok(true)
     }
 
-    /// Whether it was told to acknowledge alone until a standby has everything.
+    /// Whether the operator has allowed acknowledging without a standby until one is in sync.
     pub fn is_alone(&self) -> bool {
         self.mode() != self.options.mode
     }
@@ -323,7 +323,7 @@ impl Primary {
         self.degraded.load(Ordering::SeqCst)
     }
 
-    /// Forgets a standby: it is not let in any more, and its connections end. `false` when there is none of that name or
+    /// Revokes a standby: its connections end, and new ones are refused. `false` if there is none with that name or
     /// fingerprint.
     ///
     /// # Errors
@@ -370,9 +370,9 @@ impl Primary {
         let in_step = self.live.lock().values().any(|live| live.connected > 0 && live.in_step);
         if in_step && self.alone.swap(false, Ordering::SeqCst) {
             if let Err(error) = alone::set(self.store.dir(), false) {
-                tracing::error!(%error, "after a restart it acknowledges alone once more");
+                tracing::error!(%error, "could not store the mode: after a restart, writes are acknowledged without a standby again");
             }
-            tracing::info!("a standby has everything: from now on commits wait for it");
+            tracing::info!("a standby is in sync: from now on commits wait for it");
             // It may know now that it alone decides.
             self.peers.send_modify(|_| ());
         }
@@ -389,9 +389,11 @@ impl Primary {
         metrics::gauge!("holdfast_standby_degraded").set(f64::from(u8::from(degraded)));
         if degraded != self.degraded.swap(degraded, Ordering::SeqCst) {
             if degraded {
-                tracing::error!("no standby follows: commits are acknowledged once they are durable here alone");
+                tracing::error!(
+                    "no standby is following: commits are acknowledged once they are durable on this machine"
+                );
             } else {
-                tracing::info!("a standby follows: commits are acknowledged once it has them too");
+                tracing::info!("a standby is following: commits are acknowledged once it has them too");
             }
         }
     }
@@ -409,7 +411,7 @@ impl Primary {
                 accepted = listener.accept() => match accepted {
                     Ok(accepted) => accepted,
                     Err(error) => {
-                        tracing::warn!(%error, "a standby could not be accepted");
+                        tracing::warn!(%error, "could not accept a standby's connection");
                         tokio::time::sleep(Duration::from_millis(100)).await;
                         continue;
                     }
@@ -425,9 +427,9 @@ impl Primary {
                 match ended {
                     Ok(()) => {}
                     Err(Ended::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                        tracing::info!(%peer, "a standby has gone");
+                        tracing::info!(%peer, "a standby has disconnected");
                     }
-                    Err(error) => tracing::warn!(%peer, %error, "a standby's connection ended"),
+                    Err(error) => tracing::warn!(%peer, %error, "a standby's connection failed"),
                 }
             });
         }
@@ -457,23 +459,20 @@ impl Primary {
         for held in &ack.held {
             if !now.ack.held.contains(held) {
                 let realm = RealmId::from_raw(held.realm);
-                tracing::error!(%realm, reason = held.reason, "the standby does not apply this realm any more");
+                tracing::error!(%realm, reason = held.reason, "the standby no longer applies changes to this realm");
             }
         }
         if !ack.wire.is_empty() && now.ack.wire != ack.wire {
-            tracing::error!(reason = ack.wire, "the standby applies nothing until it is told to");
+            tracing::error!(reason = ack.wire, "a tripwire on the standby holds back changes");
         }
         if ack.damaged > now.ack.damaged {
-            tracing::error!(bodies = ack.damaged, "bytes of messages are damaged on the standby");
+            tracing::error!(bodies = ack.damaged, "message bodies are damaged on the standby");
         }
         if ack.mended > now.ack.mended {
-            tracing::error!(
-                bodies = ack.mended,
-                "bytes of messages were damaged on the standby, and it has them again: look at its disk"
-            );
+            tracing::error!(bodies = ack.mended, "the standby repaired damaged message bodies: check its disk");
         }
         if ack.full && !now.ack.full {
-            tracing::error!(standby = name, "the standby's disk is full: it receives nothing");
+            tracing::error!(standby = name, "the standby's disk is full: it can't receive changes");
         }
         let full = ack.full;
         now.ack = ack;
@@ -501,7 +500,7 @@ async fn send(write: &mut (impl AsyncWrite + Unpin), kind: Kind) -> io::Result<(
     write.flush().await
 }
 
-/// Says no; gives why the connection ends.
+/// Sends a refusal; returns why the connection ends.
 async fn refused(write: &mut (impl AsyncWrite + Unpin), why: String) -> Ended {
     let told = send(write, Kind::Refused(wire::Refused { why: why.clone(), ..wire::Refused::default() })).await;
     told.map_or_else(Ended::Io, |()| Ended::Refused(why))

@@ -1,4 +1,5 @@
-//! A standby becomes the primary: what is left out, which numbers must not be given again, and telling the old one.
+//! Promotes a standby to primary: which changes are discarded, which numbers must not be used again, and telling the
+//! old primary.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,7 +26,7 @@ use crate::durable;
 
 /// Accounts whose numbers must not be given again.
 const RENUMBER: &str = "renumber.json";
-/// What some accounts had before the commits that are left out.
+/// The state of accounts before the discarded commits.
 const UNDO: &str = "undo";
 /// Accounts that the commits which are left out delete.
 const UNDELETE: &str = "undelete.json";
@@ -39,14 +40,14 @@ const UNDO_BYTES: usize = 4 << 20;
 /// How a standby is promoted.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HowToPromote {
-    /// Leave out what a tripwire holds: the accounts that lost something have again what they had before it.
+    /// Discard the changes that a tripwire holds back: the affected accounts keep their state before the deletion.
     pub discard: bool,
     /// The old primary has nothing that this machine has not received: the operator has seen to that.
     pub nothing_lost: bool,
     /// It may have, although it once said that it acknowledges nothing alone: its mode was changed while this machine was
     /// away.
     pub maybe_lost: bool,
-    /// Where the configuration has it wait for a standby: acknowledge alone until one has everything.
+    /// If the mode waits for a standby: acknowledge without one until one is in sync.
     pub alone: bool,
 }
 
@@ -76,7 +77,7 @@ struct Undelete {
     realms: BTreeSet<u64>,
 }
 
-/// What is undone, one realm after the other.
+/// The undo data, realm by realm.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Undo {
     #[prost(message, repeated, tag = "1")]
@@ -127,10 +128,10 @@ pub(super) fn keep_for_undoing(store: &Store, dir: &Path, first: Seq, deletes: D
     durable::replace(&state_dir(dir).join(UNDO), &undo.encode_to_vec()).map_err(StoreError::io(UNDO))
 }
 
-/// What a promotion has left to do before anything is served.
+/// The remaining work of a promotion before anything is served.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LeftToDo {
-    /// Accounts that have again what they had before the commits that were left out.
+    /// Accounts restored to their state before the discarded commits.
     pub undone: u64,
     /// Accounts that those commits delete: they are to be brought back.
     pub undelete: Vec<RealmId>,
@@ -165,7 +166,7 @@ pub fn finish_promotion(store: &Store) -> Result<LeftToDo, StoreError> {
     Ok(left)
 }
 
-/// Nothing of a promotion is left to do.
+/// Marks a promotion as finished.
 ///
 /// # Errors
 /// A file that says what is can't be taken away.
@@ -206,7 +207,7 @@ fn undo_realm(store: &Store, realm: RealmId, ops: Vec<Op>) -> Result<(), StoreEr
     Ok(())
 }
 
-/// What is needed to tell the former primary.
+/// The data needed to tell the old primary.
 #[derive(Serialize, Deserialize)]
 struct Former {
     #[serde(flatten)]
@@ -235,7 +236,7 @@ pub(super) fn promote_store(store: &Store, dir: &Path, how: HowToPromote) -> Res
     let last_ms = store.log_point(seq)?.1;
     let epoch = store.promote()?;
     let _ = std::fs::remove_file(known_file);
-    tracing::warn!(epoch, %seq, "this machine is the primary now");
+    tracing::warn!(epoch, %seq, "this machine is now the primary");
     Ok(Promotion { epoch, seq, last_ms, all_is_here })
 }
 
@@ -287,7 +288,7 @@ fn note_promotion(store: &Store, state_dir: &Path, epoch: u64, seq: Seq) -> Resu
     write_json(&file, &all).map_err(io)
 }
 
-/// Makes a folder whose standby is not running the primary's: applies what was received.
+/// Promotes a folder whose standby is not running: applies everything received.
 ///
 /// # Errors
 /// [`Error::NotNow`] when a tripwire holds something, or would; those of the store.
@@ -307,7 +308,7 @@ fn promote_open_folder(store: &Store, dir: &Path, wires: &Tripwires, how: HowToP
     let state = WireState::read(dir)?;
     let held = |tripped: super::tripwire::Tripped| {
         let why = tripped.must_be_looked_at();
-        Error::NotNow(format!("{why}. The standby has to run for that: `holdfast standby`, here"))
+        Error::NotNow(format!("{why}. The standby must be running: start `holdfast standby` here"))
     };
     if let Some(tripped) = state.tripped {
         return Err(held(tripped));
@@ -326,8 +327,8 @@ fn promote_open_folder(store: &Store, dir: &Path, wires: &Tripwires, how: HowToP
     Ok(promote_store(store, dir, how)?)
 }
 
-/// Tells the primary that was there before a promotion, as soon as it is met, that it must not write any more. Returns
-/// when it knows, or when there is nobody to tell.
+/// Tells the old primary, as soon as it can be reached, that it must no longer write. Returns when it knows, or if there
+/// is none.
 ///
 /// # Errors
 /// Files of this machine.
@@ -343,17 +344,17 @@ pub async fn tell_former(dir: &Path, name: &str, shutdown: &CancellationToken) -
         });
         match tell.await {
             Ok(_) => {
-                tracing::warn!(address = former.known.address, "the former primary knows that it is one no more");
+                tracing::warn!(address = former.known.address, "told the old primary that it is no longer the primary");
                 std::fs::remove_file(&file)?;
                 return Ok(());
             }
             // It has followed since, or is of a later epoch: either way it needs no telling.
             Err(Error::Refused(why)) => {
-                tracing::warn!(why, "the former primary needs no telling");
+                tracing::warn!(why, "the old primary needs no notice");
                 std::fs::remove_file(&file)?;
                 return Ok(());
             }
-            Err(error) => tracing::debug!(%error, "the former primary is not reached"),
+            Err(error) => tracing::debug!(%error, "can't reach the old primary"),
         }
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),

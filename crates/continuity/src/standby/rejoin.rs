@@ -1,4 +1,4 @@
-//! A former primary becomes a standby: what only it has is kept in files first.
+//! Makes an old primary a standby: data that only it has is first saved to files.
 
 use std::{
     io::{self, Write as _},
@@ -20,19 +20,19 @@ use super::{
 
 /// Commits in one file.
 const RUN_BYTES: usize = 32 << 20;
-/// What a store consists of.
+/// The files of a store.
 const PARTS: [&str; 8] = ["log", "index", "packs", "checkpoints", "witness", "fenced", "replica", "format"];
 
-/// What was found when a former primary came back.
+/// The data that only the old primary had.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejoined {
     /// The last commit that both machines have.
     pub common: Seq,
     /// Commits that only this machine had.
     pub unshared: u64,
-    /// Messages that came with them.
+    /// Messages in these commits.
     pub messages: u64,
-    /// Where they are kept; `None` when there are none.
+    /// The folder with the saved data; `None` if there is none.
     pub folder: Option<PathBuf>,
 }
 
@@ -75,7 +75,7 @@ pub(super) async fn rejoin(
         .map_err(io::Error::other)??;
     store.close();
     drop(store);
-    write_durably(&emptying(dir), b"what only this machine had is in files: the rest goes\n")?;
+    write_durably(&emptying(dir), b"the data that only this machine had was saved to files: the rest is removed\n")?;
     std::fs::File::open(state_dir(dir))?.sync_all()?;
     empty(dir)?;
     Ok(Some(Rejoined { common, unshared, messages, folder: (unshared > 0).then_some(folder) }))
@@ -113,7 +113,7 @@ async fn is_common(store: &Store, seq: Seq, known: &Known, keys: &Keys) -> Resul
     say(&mut stream, Kind::Hello(hello)).await?;
     match hear(&mut stream).await {
         Ok(Kind::Welcome(_)) => Ok(true),
-        Ok(other) => Err(Error::NotNow(format!("the primary answers with {}", other.name()))),
+        Ok(other) => Err(Error::NotNow(format!("unexpected reply from the primary: {}", other.name()))),
         Err(Error::Diverged(_)) => Ok(false),
         // Its log does not reach back so far. It knows up to where it has followed this one; if it does not, because it has
         // itself taken over from another one, all that is still here is kept rather than what was lost left out.
@@ -174,7 +174,7 @@ pub(super) fn save_tail(
                         messages += 1;
                     }
                     // Written in the same commits and taken away again, perhaps: the commits say so.
-                    Err(error) => tracing::error!(%error, "a message that only this machine had can't be kept"),
+                    Err(error) => tracing::error!(%error, "could not save a message that only this machine had"),
                 }
             }
         }

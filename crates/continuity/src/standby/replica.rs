@@ -1,7 +1,8 @@
-//! The standby's side: copies everything once, then follows, applies, and can be made the primary.
+//! The standby's side: copies everything once, then follows, applies, and can be promoted.
 //!
-//! What it does stands beside this: [`super::copy`] everything once, [`super::follow`] what is new, [`super::apply`] it
-//! when it is due, [`super::check`] what must hold, [`super::compare`] with the primary, [`super::promote`].
+//! Its operations are in sibling modules: [`super::copy`] makes the first copy, [`super::follow`] receives new commits,
+//! [`super::apply`] applies them when they are due, [`super::check`] checks consistency rules, [`super::compare`]
+//! compares with the primary, [`super::promote`] promotes.
 
 use std::{
     io,
@@ -27,7 +28,7 @@ use super::{
     tripwire::{Tripped, Tripwires, WireState},
 };
 
-/// How long a store that was closed may be in use by what is under way.
+/// How long running operations may keep a closed store in use.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(60);
 /// Between two attempts to reach the primary.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
@@ -39,13 +40,13 @@ pub struct StandbyOptions {
     pub dir: PathBuf,
     /// How the store is opened.
     pub store: StoreOptionsMaker,
-    /// What this machine calls itself.
+    /// This machine's name.
     pub name: String,
     /// How long after it was committed a commit is applied. It is received at once.
     pub apply_delay: Duration,
-    /// What stops applying.
+    /// The tripwires.
     pub tripwires: Tripwires,
-    /// What must hold in a realm. One in which it does not is not applied any more.
+    /// The consistency rules of realms. Changes to an inconsistent realm are no longer applied.
     pub rules: Rules,
 }
 
@@ -62,7 +63,7 @@ impl std::fmt::Debug for StoreOptionsMaker {
 /// How a standby is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Status {
-    /// What it is doing, in words.
+    /// The current activity as text.
     pub doing: String,
     /// It follows the primary right now.
     pub connected: bool,
@@ -79,19 +80,19 @@ pub struct Status {
     pub primary_ahead_ms: i64,
     /// Applying waits for someone to look.
     pub tripped: Option<Tripped>,
-    /// When the primary was heard last, by this machine's clock, in milliseconds since 1970.
+    /// The last contact with the primary, by this machine's clock, in milliseconds since 1970.
     pub heard_ms: Option<i64>,
-    /// This machine's disk is full: nothing is received until there is room.
+    /// This machine's disk is full: nothing is received until disk space is free.
     pub full: bool,
     /// Why nothing can be applied, while it is tried again.
     pub apply_fails: Option<String>,
-    /// Realms that are not applied any more, and why.
+    /// Realms with changes that can't be applied, and why.
     pub held: Vec<(RealmId, String)>,
-    /// Bodies that are damaged or missing here, and were not fetched anew yet.
+    /// Damaged or missing bodies here that are not repaired yet.
     pub damaged: u64,
-    /// What is wrong with the first of them; empty when there is none.
+    /// The problem of the first of them; empty if there is none.
     pub first_damaged: String,
-    /// Bodies that were damaged here and have been fetched anew, since the process began.
+    /// Bodies repaired here since the process started.
     pub mended: u64,
 }
 
@@ -117,18 +118,18 @@ pub struct Standby {
     pub(super) keys: Keys,
     pub(super) store: Mutex<Option<Store>>,
     pub(super) status: watch::Sender<Status>,
-    /// What a tripwire holds and what a person has let through, kept in a file.
+    /// The changes that a tripwire holds back, and the released ones, stored in a file.
     pub(super) wire: Mutex<WireState>,
     pub(super) go_on: Notify,
     pub(super) promotion: Mutex<Option<Promotion>>,
     pub(super) promoted: CancellationToken,
-    /// Following is over: what is received is all there will be.
+    /// Following has ended: nothing more will be received.
     pub(super) cut: CancellationToken,
     /// Held while something is received.
     pub(super) receiving: Arc<Mutex<()>>,
     pub(super) arrivals: Mutex<Arrivals>,
     pub(super) changed: Changed,
-    /// Stops applying where somebody wants to read.
+    /// Stops applying at a commit for a reader.
     pub(super) brake: Brake,
 }
 
@@ -152,20 +153,20 @@ impl Standby {
         let was_primary = is_being_emptied(&dir) || (has_store && !Store::is_replica_at(&dir));
         if was_primary && !rejoins {
             return Err(Error::NotNow(format!(
-                "{} holds a store that follows nobody: choose an empty folder, or add --rejoin to make this machine a \
-                 standby; what only it has is kept in files then",
+                "{} contains the store of a primary: choose an empty folder, or add --rejoin to make this machine a \
+                 standby; data that only it has is then saved to files",
                 dir.display()
             )));
         }
         let before = known(&dir)?;
         let known = match (address, code, before) {
             (Some(address), Some(code), _) => pair(&keys, address, &code.parse()?, &options.name).await?,
-            (None, Some(_), _) => return Err(Error::NotNow("a code needs --primary HOST:PORT beside it".to_owned())),
+            (None, Some(_), _) => return Err(Error::NotNow("--code also requires --primary HOST:PORT".to_owned())),
             (Some(address), None, Some(known)) => super::connect::Known { address: address.to_owned(), ..known },
             (None, None, Some(known)) => known,
             (_, None, None) => {
                 return Err(Error::NotNow(
-                    "this machine knows no primary yet: type `holdfast standby code` there, and here \
+                    "this machine has no primary yet: run `holdfast standby code` on the primary, and here \
                      `holdfast standby --primary HOST:PORT --code CODE`"
                         .to_owned(),
                 ));
@@ -185,7 +186,7 @@ impl Standby {
         };
         let wire = if store.is_some() { WireState::read(&dir)? } else { WireState::default() };
         if let Some(tripped) = &wire.tripped {
-            tracing::error!(commit = %tripped.seq, why = tripped.why, "a tripwire: nothing is applied until someone looks");
+            tracing::error!(commit = %tripped.seq, why = tripped.why, "a tripwire holds back changes: nothing is applied until an administrator decides");
         }
         let status = Status { tripped: wire.tripped.clone(), ..Status::default() };
         let standby = Self {
@@ -251,13 +252,13 @@ impl Standby {
         self.status.send_modify(|status| status.doing = what);
     }
 
-    /// Nothing is received until there is room again.
+    /// Stops receiving until disk space is free.
     pub(super) fn disk_is_full(&self) {
         let is_new = self.status.send_if_modified(|status| !std::mem::replace(&mut status.full, true));
         if is_new {
-            tracing::error!("the disk is full: nothing is received until there is room");
+            tracing::error!("the disk is full: can't receive changes until disk space is free");
         }
-        self.status.send_modify(|status| status.doing = "the disk is full: it waits for room".to_owned());
+        self.status.send_modify(|status| status.doing = "the disk is full: waiting for free disk space".to_owned());
     }
 
     /// Follows until it is shut down or promoted. A break is waited out; a primary whose log is another one is not.
@@ -342,5 +343,5 @@ impl Standby {
 }
 
 pub(super) fn gone() -> Error {
-    Error::NotNow("the connection to the primary has ended; try again".to_owned())
+    Error::NotNow("lost the connection to the primary; try again".to_owned())
 }

@@ -1,4 +1,4 @@
-//! What must hold in realms, and which of them have changed since they were looked at.
+//! The consistency rules of realms, and the realms that changed since their last check.
 
 use std::{
     collections::HashMap,
@@ -11,7 +11,7 @@ use store::{Invariants, RealmId, Seq};
 /// A realm is looked at no more often: it is read from end to end.
 pub(super) const SAME_REALM: Duration = Duration::from_secs(60);
 
-/// What must hold.
+/// The consistency rules.
 #[derive(Clone, Default)]
 pub struct Rules(pub Vec<&'static dyn Invariants>);
 

@@ -21,11 +21,11 @@ const RECENT: u64 = 5_000;
 pub struct Tripwires {
     /// The time over which deletions are added up.
     pub window: Duration,
-    /// Messages of one account. 0 is no wire.
+    /// Messages of one account. 0: off.
     pub account_messages: u64,
-    /// Messages of all accounts. 0 is no wire.
+    /// Messages of all accounts. 0: off.
     pub all_messages: u64,
-    /// Contacts of address books, of all accounts. 0 is no wire.
+    /// Contacts of all accounts. 0: off.
     pub contacts: u64,
     /// Accounts. Their mail goes only when their time is over, which no other wire would count. 0 is no wire.
     pub accounts: u64,
@@ -91,8 +91,8 @@ impl Tripped {
     /// Why a promotion has to wait.
     pub(super) fn must_be_looked_at(&self) -> String {
         format!(
-            "a tripwire holds commit {} and what follows it ({}): add --discard to leave out what the accounts \
-             concerned have lost since, or apply it with `holdfast standby release` and promote then",
+            "a tripwire holds back commit {} and the later ones ({}): add --discard to drop what the accounts \
+             concerned have lost since, or apply the changes with `holdfast standby release` and then promote",
             self.seq, self.why
         )
     }
@@ -112,11 +112,11 @@ mod seq_number {
     }
 }
 
-/// What a wire holds and what was let through: `standby/wire.json`. A restart changes nothing about it.
+/// The held back and the released changes: `standby/wire.json`. They survive a restart.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct WireState {
     pub tripped: Option<Tripped>,
-    /// What a person has let through: commits up to this one trip no wire.
+    /// Released by an administrator: commits up to this one don't trip.
     #[serde(with = "seq_number", default)]
     pub released: Seq,
 }
@@ -143,7 +143,7 @@ impl WireState {
     }
 }
 
-/// What one commit takes away, less what it adds.
+/// The deletions of one commit, minus its additions.
 #[derive(Debug, Clone, Copy, Default)]
 struct Loss {
     messages: i64,
@@ -167,7 +167,7 @@ impl Loss {
     }
 }
 
-/// Adds up what is deleted.
+/// Counts deletions.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     recent: VecDeque<(i64, RealmId, Loss)>,
@@ -231,7 +231,7 @@ impl Watch {
             if loss.is_none() {
                 continue;
             }
-            // The daily work clears away what was deleted long ago.
+            // The daily maintenance purges data that was deleted long ago.
             if gone(realm, commit.time_ms.saturating_sub(window_ms)) {
                 continue;
             }

@@ -22,7 +22,7 @@ pub const MAX_GREETING_BYTES: usize = 16 << 10;
 pub const MAX_ASKING_BYTES: usize = 4 << 20;
 /// Bodies that are asked for in one frame.
 pub const MAX_ASKED_FOR: usize = 50_000;
-/// What this version speaks.
+/// The protocol version.
 pub const VERSION: u32 = 2;
 /// Characters of a text that the other side wrote for people.
 pub const MAX_TEXT_CHARS: usize = 500;
@@ -89,7 +89,7 @@ pub struct Pair {
     pub name: String,
 }
 
-/// Where the standby is.
+/// The standby's position.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Hello {
     #[prost(uint32, tag = "1")]
@@ -120,13 +120,13 @@ pub struct Ack {
     /// Realms that it does not apply, and why.
     #[prost(message, repeated, tag = "3")]
     pub held: Vec<HeldRealm>,
-    /// Why it applies nothing at the moment; empty when it does.
+    /// Why it applies nothing at the moment; empty if it does.
     #[prost(string, tag = "4")]
     pub wire: String,
-    /// Bodies that are damaged there, and were not fetched anew yet.
+    /// Damaged bodies there that are not repaired yet.
     #[prost(uint64, tag = "5")]
     pub damaged: u64,
-    /// Bodies that were damaged there and have been fetched anew, since it was started.
+    /// Bodies repaired there since it was started.
     #[prost(uint64, tag = "6")]
     pub mended: u64,
     /// Its disk is full: it receives nothing.
@@ -149,7 +149,7 @@ pub struct WantBodies {
     pub ids: Vec<Vec<u8>>,
 }
 
-/// A realm to be copied anew.
+/// A realm to copy again.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct WantRealm {
     #[prost(uint64, tag = "1")]
@@ -159,7 +159,7 @@ pub struct WantRealm {
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct WantSummary {}
 
-/// A standby was made the primary: whoever hears it must not write any more.
+/// A standby was promoted: the receiver must no longer write.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Promoted {
     #[prost(uint64, tag = "1")]
@@ -172,7 +172,7 @@ pub struct Promoted {
     pub name: String,
 }
 
-/// A standby offers what is damaged on the primary.
+/// A standby offers bodies that are damaged on the primary.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Lend {}
 
@@ -194,7 +194,7 @@ pub struct Welcome {
 pub struct Refused {
     #[prost(string, tag = "1")]
     pub why: String,
-    /// What it needs is retained no more: the first commit that is; 0 when that is not the reason.
+    /// The first commit still in the log, if the needed ones were dropped; 0 if that is not the reason.
     #[prost(uint64, tag = "2")]
     pub retained_from: u64,
     /// Its log is another one.
@@ -285,7 +285,7 @@ pub struct Beat {
     pub now_ms: i64,
 }
 
-/// All realms of one moment, each read again and added up.
+/// The digests of all realms at one commit, computed from their records.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Summary {
     #[prost(uint64, tag = "1")]
@@ -300,16 +300,16 @@ pub struct RealmSum {
     pub realm: u64,
     #[prost(uint64, tag = "2")]
     pub seq: u64,
-    /// What its records add up to.
+    /// The digest of its records.
     #[prost(bytes = "vec", tag = "3")]
     pub digest: Vec<u8>,
-    /// What they must add up to.
+    /// The expected digest.
     #[prost(bytes = "vec", tag = "4")]
     pub stated: Vec<u8>,
 }
 
 impl Kind {
-    /// What kind of message it is, for people.
+    /// The kind of message as text.
     pub fn name(&self) -> String {
         format!("{self:?}").split('(').next().unwrap_or_default().to_owned()
     }
@@ -325,7 +325,7 @@ pub async fn write(to: &mut (impl AsyncWrite + Unpin), kind: Kind) -> io::Result
     let frame = Frame { kind: Some(kind) };
     let length = frame.encoded_len();
     if length > MAX_FRAME_BYTES {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame of {length} bytes")));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("invalid frame length: {length} bytes")));
     }
     let mut bytes = Vec::with_capacity(4 + length);
     bytes.extend_from_slice(&(length as u32).to_le_bytes());
@@ -333,7 +333,7 @@ pub async fn write(to: &mut (impl AsyncWrite + Unpin), kind: Kind) -> io::Result
     to.write_all(&bytes).await
 }
 
-/// Reads one message. Not safe to cancel: what was read of it is lost.
+/// Reads one message. Not cancel-safe: a partial message is lost.
 pub async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Kind> {
     read_at_most(from, MAX_FRAME_BYTES).await
 }
@@ -343,15 +343,15 @@ pub async fn read_at_most(from: &mut (impl AsyncRead + Unpin), limit: usize) -> 
     let length = from.read_u32_le().await? as usize;
     let wrong = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
     if length > limit {
-        return Err(wrong(format!("a frame of {length} bytes")));
+        return Err(wrong(format!("invalid frame length: {length} bytes")));
     }
-    // Memory is taken as it comes, not as it is announced.
+    // Allocate memory as data arrives, not as announced.
     let mut bytes = Vec::with_capacity(length.min(1 << 20));
     if from.take(length as u64).read_to_end(&mut bytes).await? < length {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     if length > MAX_OTHER_BYTES && !bytes.starts_with(&RUN_KEY) {
-        return Err(wrong(format!("a frame of {length} bytes that is no run of commits")));
+        return Err(wrong(format!("invalid frame length: {length} bytes and not a run of commits")));
     }
     let frame = Frame::decode(bytes.as_slice()).map_err(|error| wrong(error.to_string()))?;
     frame.kind.ok_or_else(|| wrong("a message that this version does not know".to_owned()))

@@ -388,7 +388,7 @@ async fn a_copy_that_went_another_way_is_refused() {
     assert!(matches!(&behind, ArchiveError::Forked(text) if text.contains("older than its archive")), "{behind}");
     write(&copy, account(1), "a", "other", None).await;
     let forked = world.shipper(&copy).catch_up().await.unwrap_err();
-    assert!(matches!(&forked, ArchiveError::Forked(text) if text.contains("another commit")), "{forked}");
+    assert!(matches!(&forked, ArchiveError::Forked(text) if text.contains("a different commit")), "{forked}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -112,7 +112,7 @@ async fn what_would_grow_without_end_is_refused_before_it_does() {
     assert!(stored.len() < 1 << 20, "{}", stored.len());
     let name = format::SnapshotName { seq: store::Seq(1), hash: format::hash(&stored), ..taken.name.clone() };
     let refused = Manifest::from_stored(&name, &stored, &key).unwrap_err().to_string();
-    assert!(refused.contains("larger than 268435456 bytes"), "{refused}");
+    assert!(refused.contains("limit of 268435456 bytes"), "{refused}");
     // Bodies that lie where no pack reaches.
     let body = format::PackedBody { id: vec![1; 32], offset: u64::MAX - 5, stored: 100, plain: 1 };
     assert_eq!(body.end(), None);

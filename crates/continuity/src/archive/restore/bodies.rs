@@ -1,4 +1,4 @@
-//! The archived bodies: where they lie, and how they are read.
+//! The archived bodies: their locations, and reading them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -15,12 +15,12 @@ use crate::archive::{
     target::{TRIES, fetch},
 };
 
-/// Bodies that lie next to each other in a pack are fetched together, up to so many bytes.
+/// Adjacent bodies in a pack are fetched together, up to this many bytes.
 const RANGE_BYTES: u64 = 4 << 20;
-/// What lies between two bodies is fetched along when it is less.
+/// Gaps between two bodies up to this size are fetched too.
 const GAP_BYTES: u64 = 64 << 10;
 
-/// Fetches the bodies that the records refer to and that are not there yet; gives how many there are in all.
+/// Fetches missing bodies that the records refer to; returns the total number of bodies.
 pub(super) async fn fetch_all(
     source: &Source<'_>,
     base: Option<&Manifest>,
@@ -37,7 +37,7 @@ pub(super) async fn fetch_all(
         }
     }
     if (missing.len() as u64) < total {
-        source.line_out(format!("{} of {total} bodies are here already", total - missing.len() as u64));
+        source.line_out(format!("{} of {total} bodies already exist here", total - missing.len() as u64));
     }
     let missing = Mutex::new(missing);
     // Those that the snapshot needs first: there is no need to look further when they have everything.
@@ -67,7 +67,7 @@ pub(super) async fn fetch_all(
                         Ok(ranges_of(&pack, here))
                     }
                     Err(error) if is_damage(&error) => {
-                        source.line_out(format!("PASSED OVER: {error}"));
+                        source.line_out(format!("SKIPPED: {error}"));
                         Ok(Vec::new())
                     }
                     Err(error) => Err(error),
@@ -102,7 +102,7 @@ pub(super) async fn fetch_all(
     }
     let missing = missing.lock();
     for id in missing.iter() {
-        let why = problems.get(id).map_or("no pack has it", String::as_str);
+        let why = problems.get(id).map_or("it is in no pack", String::as_str);
         lost.push(format!("{}: body {id}: {why}", needed[id]));
     }
     Ok(total - missing.len() as u64)
@@ -198,7 +198,7 @@ impl Source<'_> {
                     places.lock().add(pack, &bodies);
                     changed.notify_waiters();
                 }
-                Err(error) if is_damage(&error) => self.line_out(format!("PASSED OVER: {error}")),
+                Err(error) if is_damage(&error) => self.line_out(format!("SKIPPED: {error}")),
                 Err(error) => return Err(error),
             }
         }
@@ -273,7 +273,7 @@ pub(super) async fn read_range(
         let read = read_range_once(source, pack, bodies.clone(), wanted).await?;
         let wrong = read.1.iter().find_map(|(_, outcome)| outcome.as_ref().err());
         match wrong {
-            Some(error) if tries < TRIES => tracing::warn!(%error, "asking for it again"),
+            Some(error) if tries < TRIES => tracing::warn!(%error, "retrying a read from the archive"),
             _ => return Ok(read),
         }
     }
@@ -314,7 +314,11 @@ async fn read_range_once(
             let from = body.offset.saturating_sub(start) as usize;
             let stored = bytes.get(from..from.saturating_add(body.stored as usize)).unwrap_or_default();
             let plain = identities.open(&pack, stored, MAX_BODY_BYTES)?;
-            if BodyId::of(&plain) == id { Ok(plain) } else { Err(ArchiveError::damaged(&pack, "a body is another")) }
+            if BodyId::of(&plain) == id {
+                Ok(plain)
+            } else {
+                Err(ArchiveError::damaged(&pack, "a body does not match its hash"))
+            }
         };
         let bodies = bodies.iter().map(|(id, body)| (*id, open(*id, body))).collect();
         (pack, bodies)

@@ -1,7 +1,7 @@
-//! Which line a restore goes on from, and up to which commit: never another moment than was asked for.
+//! Chooses the line and the commit that a restore continues from: never another time than the requested one.
 //!
-//! A restore begins a line of its own, so whoever tried a moment before has left one. Lines that hold nothing but a
-//! restore's own commits don't count. Where two lines that do count give different answers nobody but a person can choose.
+//! Each restore starts its own line, so earlier attempts leave lines behind. Lines with only a restore's own commits
+//! are ignored. If two other lines give different answers, only a person can choose.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -20,16 +20,16 @@ use crate::archive::{
     target::Target,
 };
 
-/// What was chosen.
+/// The chosen line and commit.
 pub(super) struct Chosen {
     pub(super) line: LineRecord,
-    /// The last commit that belongs to the moment, where the times that commits state don't tell.
+    /// The last commit before the requested time, if the stated times of commits don't tell.
     pub(super) end: Option<Seq>,
-    /// What has to be said of other lines.
+    /// Notes about other lines.
     pub(super) notes: Vec<String>,
 }
 
-/// A line's own part: what comes after the commit that it goes on from.
+/// A line's own part: the commits after its parent commit.
 #[derive(Debug, Clone)]
 pub struct Life {
     /// The line.
@@ -38,7 +38,7 @@ pub struct Life {
     pub own: Option<(Seq, Seq)>,
     /// When the first and the last of them were made, in milliseconds since 1970.
     pub times_ms: Option<(i64, i64)>,
-    /// It holds something of somebody's, or one that goes on from it does.
+    /// It has user data, or a line that continues it does.
     pub counts: bool,
 }
 
@@ -67,7 +67,7 @@ impl Reader<'_> {
                 Ok(commits)
             }
             Err(error) if is_damage(&error) => {
-                tracing::warn!(%error, "looking at a line");
+                tracing::warn!(%error, "could not read a line");
                 Ok(Vec::new())
             }
             Err(error) => Err(error),
@@ -168,10 +168,10 @@ pub async fn lives(target: &Target, catalog: &Catalog, identities: &Identities) 
     Ok(lives)
 }
 
-/// A moment, for people.
+/// A time, for people.
 pub(super) fn moment(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms).map_or_else(
-        |_| "a time that no calendar has".to_owned(),
+        |_| "an invalid time".to_owned(),
         |at| {
             let local = at.to_zoned_datetime(jiff::tz::TimeZone::system());
             let text = local.strftime("%Y-%m-%d %H:%M:%S %:z").to_string();
@@ -213,12 +213,12 @@ pub(super) async fn choose(catalog: &Catalog, wish: &Wish) -> Result<Chosen> {
         if leaves.len() > 1 {
             let each = leaves.iter().map(|life| {
                 let last =
-                    life.own.map_or_else(|| "no commit of its own".to_owned(), |(_, last)| format!("commit {last}"));
+                    life.own.map_or_else(|| "no commits of its own".to_owned(), |(_, last)| format!("commit {last}"));
                 format!("--line {} ends with {last}{}", life.line.line, until(life))
             });
             let each: Vec<String> = each.collect();
             return Err(nothing(&format!(
-                "the archive holds {} histories; say which: {}",
+                "the archive has {} histories; choose one: {}",
                 leaves.len(),
                 each.join("; ")
             )));
@@ -270,14 +270,14 @@ pub(super) async fn choose(catalog: &Catalog, wish: &Wish) -> Result<Chosen> {
         .iter()
         .map(|((_, seq), (life, made_ms))| {
             let made = if *made_ms == i64::MIN {
-                " (where it begins)".to_owned()
+                " (where it starts)".to_owned()
             } else {
                 format!(", made {}", moment(*made_ms))
             };
             format!("--line {} gives commit {seq}{made}", life.line.line)
         })
         .collect();
-    Err(nothing(&format!("at {} the archive has more than one history; say which: {}", moment(at_ms), each.join("; "))))
+    Err(nothing(&format!("at {} the archive has more than one history; choose one: {}", moment(at_ms), each.join("; "))))
 }
 
 /// The line by which a commit is reached. The same number means different commits in lines that have parted.
@@ -358,7 +358,7 @@ async fn chosen(reader: &Reader<'_>, wish: &Wish, line: LineRecord, lives: &[Lif
         if last > after {
             let (name, count) = (&life.line.line, last.0 - after.0);
             notes.push(format!(
-                "line {name} goes on after the fork: {count} commits until commit {last}{} that are not here; to have \
+                "line {name} continues after the fork: {count} commits up to commit {last}{} are not restored; to get \
                  them, restore that line into another folder (`holdfast restore --line {name} --offline`) and merge it \
                  with `holdfast salvage FOLDER --scratch DIR`",
                 until(life)

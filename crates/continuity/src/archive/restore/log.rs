@@ -19,7 +19,7 @@ use crate::archive::{
 /// Runs that are fetched before they are needed.
 const RUNS_AHEAD: usize = 16;
 
-/// What was read of the log.
+/// The log as read.
 #[derive(Default)]
 pub(super) struct Log {
     /// Commits after the snapshot's.
@@ -28,7 +28,7 @@ pub(super) struct Log {
     pub last: Option<Point>,
     /// The commit after the last one that was read.
     pub next: Seq,
-    /// Commits that are not there, although later ones are.
+    /// Missing commits with later ones after them.
     pub missing: Option<String>,
     /// The same, when a moment was named: it may be the one before what is missing.
     pub uncertain: Option<String>,
@@ -76,7 +76,7 @@ impl Source<'_> {
                 let commits = match self.run(run, ahead.remove(&object), next, at).await {
                     Ok(commits) => commits,
                     Err(error) if is_damage(&error) => {
-                        self.line_out(format!("PASSED OVER: {error}"));
+                        self.line_out(format!("SKIPPED: {error}"));
                         problems.push(error.to_string());
                         continue;
                     }
@@ -94,7 +94,7 @@ impl Source<'_> {
                         break 'runs;
                     }
                     if commit.seq() == base.seq && chain != base.chain {
-                        return Err(ArchiveError::damaged(&object, "its log is not the snapshot's"));
+                        return Err(ArchiveError::damaged(&object, "its log does not match the snapshot"));
                     }
                     if commit.seq() > base.seq && self.wish.at.moment_ms().is_some_and(|at| commit.time_ms > at) {
                         log.mistimed = Some((log.mistimed.map_or(commit.seq(), |(first, _)| first), commit.seq()));
@@ -125,7 +125,7 @@ impl Source<'_> {
                 problems.first().map(|first| format!(": {first}")).unwrap_or_default()
             );
             if self.wish.at.moment_ms().is_some() {
-                log.uncertain = Some(format!("{what}: those of that moment or before, if any, are not in it"));
+                log.uncertain = Some(format!("{what}: commits at or before that time, if any, are missing in the result"));
             }
             log.missing = Some(what);
         }
@@ -152,11 +152,11 @@ impl Source<'_> {
         end.is_none()
     }
 
-    /// What is said when commits state later times than they had.
+    /// The note about commits whose stated times are too late.
     pub(super) fn mistimed(log: &Log) -> Option<String> {
         let (first, last) = log.mistimed?;
         Some(format!(
-            "commits {first} to {last} carry later times than they had, as the clock was ahead: they are in it"
+            "commits {first} to {last} have later times than they should, because the clock was ahead; they are included"
         ))
     }
 
@@ -189,7 +189,7 @@ impl Source<'_> {
                     Some(place) => commits.get(place as usize).map(|(_, chain)| *chain),
                 };
                 if found != Some(chain) {
-                    return Err(ArchiveError::damaged(&name, "it does not follow from the commit before it"));
+                    return Err(ArchiveError::damaged(&name, "it does not follow the commit before it"));
                 }
             }
             commits.retain(|(commit, _)| commit.seq() >= next);

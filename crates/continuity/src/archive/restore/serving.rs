@@ -1,11 +1,12 @@
-//! Restoring behind open doors: the system's own realms first, and then the store serves. An account comes when someone
-//! asks for it, else the most recently used first; a message's body when it is read; all the rest streams behind.
+//! Restoring while serving: the system's own realms are restored first, then the store serves. An account is restored
+//! when it is requested, or else the most recently used first; a message's body when it is read; the rest in the
+//! background.
 //!
-//! What is asked for does not wait for what is only its turn. A stop at any moment costs nothing that has come: the same
-//! restore goes on with it, and whatever was written since the doors opened is in the store's own log like any commit.
+//! Requests don't wait for background work. A stop at any time loses no progress: the same restore resumes, and
+//! everything written since the listeners opened is in the store's own log like any other commit.
 //!
-//! * [`first`]: what the doors wait for.
-//! * [`behind`]: what comes behind them, in which order; [`realms`] one by one, and [`messages`].
+//! * [`first`]: the part that must be done before the listeners open.
+//! * [`behind`]: the rest and its order; [`realms`] one by one, and [`messages`].
 
 mod behind;
 mod first;
@@ -31,17 +32,17 @@ use first::{First, first_part};
 /// Where long work's [`Event`]s go, kept by a thread.
 pub type Says = Arc<dyn Fn(Event) + Send + Sync>;
 
-/// A store that can serve, and where it stands.
+/// A store that can serve, and its state.
 pub struct Opened {
     /// The store. See [`Store::is_partial`].
     pub store: Store,
-    /// The line that it goes on from.
+    /// The line that it continues.
     pub parent: Parent,
     /// The last commit's time, in milliseconds since 1970, where known.
     pub time_ms: Option<i64>,
     /// Whether it had served before it was stopped.
     pub resumed: bool,
-    /// What has to be said: realms taken from elsewhere, commits that may be missing.
+    /// Notes: realms restored from other sources, commits that may be missing.
     pub notes: Vec<String>,
     /// Bytes fetched so far.
     pub fetched: u64,
@@ -52,7 +53,7 @@ struct Start {
     stop: CancellationToken,
 }
 
-/// A restore that goes on behind.
+/// The background part of a restore.
 pub struct Serving {
     /// How far it is.
     pub progress: watch::Receiver<Progress>,
@@ -61,7 +62,7 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Brings what is missing, from now on until all has come or `stop`.
+    /// Restores missing data until everything is restored or `stop`.
     pub fn start(&mut self, prepare: Prepare, stop: CancellationToken) {
         if let Some(start) = self.start.take() {
             let _ = start.send(Start { prepare, stop });
@@ -74,7 +75,7 @@ impl Serving {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the restore has failed inside");
+            tracing::error!("internal error in the restore");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a restore reads, and how.
+//! The source of a restore, and how it is read.
 
 use std::{
     collections::HashMap,
@@ -25,12 +25,12 @@ use crate::archive::{
 /// Objects that are fetched at once.
 pub(super) const READS: usize = 8;
 
-/// What is to be restored.
+/// The requested restore.
 #[derive(Clone)]
 pub struct Wish {
     /// The archive.
     pub target: Target,
-    /// Who reads.
+    /// The identity file.
     pub identities: Identities,
     /// The folder: empty, or one into which the same was being restored.
     pub dir: PathBuf,
@@ -40,7 +40,7 @@ pub struct Wish {
     pub at: At,
     /// The line; none: the newest.
     pub line: Option<String>,
-    /// Go on without what can't be restored, instead of failing.
+    /// Skip data that can't be restored, instead of failing.
     pub without_damaged: bool,
     /// The keys of lines that are believed, each of 64 hexadecimal digits; all when there is none.
     pub signed_by: Vec<String>,
@@ -52,7 +52,7 @@ pub(super) fn is_damage(error: &ArchiveError) -> bool {
         || error.is_not_found()
 }
 
-/// An archive, looked at for one moment.
+/// An archive, inspected for one requested time.
 pub(super) struct Source<'a> {
     pub wish: Wish,
     pub say: Say<'a>,
@@ -61,9 +61,9 @@ pub(super) struct Source<'a> {
     pub runs: Vec<RunName>,
     pub upto: HashMap<String, Seq>,
     pub line: String,
-    /// The last commit that belongs to the moment, where the times that commits state don't tell.
+    /// The last commit before the requested time, if the stated times of commits don't tell.
     pub end: Option<Seq>,
-    /// What is said of other lines.
+    /// Notes about other lines.
     pub others: Vec<String>,
     pub manifests: tokio::sync::Mutex<Manifests>,
     pub fetched: AtomicU64,
@@ -157,7 +157,7 @@ impl<'a> Source<'a> {
                 }
                 Ok(_) => {}
                 Err(error) if matches!(error, ArchiveError::Damaged { .. }) || error.is_not_found() => {
-                    self.line_out(format!("PASSED OVER: {error}"));
+                    self.line_out(format!("SKIPPED: {error}"));
                 }
                 Err(error) => return Err(error),
             }
@@ -165,7 +165,7 @@ impl<'a> Source<'a> {
         Ok(Some(manifests.read[number].clone()))
     }
 
-    /// Tries whether the identities at hand can read this archive, before anything is made of it.
+    /// Checks that the given identities can read this archive, before anything is created.
     pub(super) async fn try_identity(&self) -> Result<()> {
         let (_, manifest) = self.base().await?;
         let sealed = manifest.iter().flat_map(|(_, manifest)| &manifest.objects);
@@ -200,7 +200,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Where the restore begins: the newest snapshot, or nothing when the log begins with the first commit.
+    /// The start of the restore: the newest snapshot, or nothing if the log starts with the first commit.
     pub(super) async fn base(&self) -> Result<(Point, Option<(SnapshotName, Manifest)>)> {
         if let Some((name, manifest)) = self.manifest(0).await? {
             let chain = manifest.chain().ok_or_else(|| ArchiveError::damaged("the manifest", "its chain"))?;

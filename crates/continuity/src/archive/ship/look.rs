@@ -1,4 +1,4 @@
-//! Looking at what an archive has, by listing it, and shipping again what it has lost: the primary still has it.
+//! Lists an archive and ships again everything it has lost, as long as the primary still has it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -16,10 +16,10 @@ use crate::archive::{
     restorable::{Base, Restorable, There, by_listing},
 };
 
-/// What was mended that is still shown.
+/// The number of repairs that are still shown.
 const SHOWN: usize = 5;
 
-/// What a look has found.
+/// The result of a check.
 struct Looked {
     found: Restorable,
     /// Commits that were shipped and are in no run.
@@ -46,14 +46,14 @@ impl Shipper {
         Ok(self.look(shipped.min(self.store.seq()), &mut since).await?.found)
     }
 
-    /// Looks; what is missing is shipped again, and looked at once more.
+    /// Checks the archive; ships missing objects again, and then checks once more.
     pub(super) async fn look_and_mend(&self, work: &mut Work) -> Result<()> {
         let shipped = self.status.lock().shipped;
         let mut looked = self.look(shipped, &mut work.since).await?;
         let lost: Vec<String> = looked.notes.iter().chain(&looked.found.missing).cloned().collect();
         if !lost.is_empty() {
             for what in &lost {
-                tracing::error!(target = self.target.name(), "the archive has lost something: {what}");
+                tracing::error!(target = self.target.name(), "something is missing in the archive: {what}");
             }
             metrics::counter!("holdfast_archive_lost_total", "target" => self.target.name().to_owned())
                 .increment(looked.notes.len() as u64 + looked.found.missing_count);
@@ -122,7 +122,7 @@ impl Shipper {
         for (pack, seq) in &missing {
             found.end_before(*seq);
             found.add_missing(format!(
-                "{} is not there as it was stored (commit {seq} and others refer to bodies in it)",
+                "{} is missing or changed (commit {seq} and others refer to bodies in it)",
                 crate::archive::format::pack_name(&pack.pack)
             ));
         }
@@ -174,7 +174,7 @@ impl Shipper {
         Ok(())
     }
 
-    /// Stores again what is missing, as far as the local log and the bodies have it.
+    /// Stores missing objects again, as far as the local log and bodies have them.
     async fn mend(&self, work: &mut Work, looked: &Looked) -> Result<()> {
         prepare(&self.target, &self.line, self.store.clock().now_ms()).await?;
         if !looked.packs.is_empty() {
@@ -214,7 +214,7 @@ impl Shipper {
         let (mut chain, mut follower) = match (point, self.store.follow(first)) {
             (Ok((chain, _)), Ok(follower)) => (chain, follower),
             (Err(StoreError::NotRetained { .. }), _) | (_, Err(StoreError::NotRetained { .. })) => {
-                tracing::warn!(target = self.target.name(), %first, %last, "no longer in the log: a snapshot must close the gap");
+                tracing::warn!(target = self.target.name(), %first, %last, "commits are no longer in the log: a new snapshot must close the gap");
                 return Ok(());
             }
             (Err(error), _) | (_, Err(error)) => return Err(error.into()),
@@ -234,7 +234,7 @@ impl Shipper {
         Ok(())
     }
 
-    /// How often it looks by itself.
+    /// The interval of checks.
     pub const fn looks_every() -> std::time::Duration {
         LIST_EVERY
     }

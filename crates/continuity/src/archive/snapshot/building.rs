@@ -26,7 +26,7 @@ impl Building {
 
     pub(super) fn place_pack(&mut self, pack: &str, packs: &Packs) -> Result<u32> {
         let name = format::pack_name(pack);
-        let bytes = packs.bytes(pack).ok_or_else(|| ArchiveError::damaged(name.clone(), "it is gone"))?;
+        let bytes = packs.bytes(pack).ok_or_else(|| ArchiveError::damaged(name.clone(), "it is missing"))?;
         Ok(self.place(Needed { name, bytes }))
     }
 

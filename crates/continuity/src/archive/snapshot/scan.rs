@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::archive::{cut::Cutter, format::Chunk};
 
-/// What scanning the realms gives, in order.
+/// The output of scanning the realms, in order.
 pub(super) enum Step {
     Chunk(Chunk),
     Body(BodyId),
@@ -15,7 +15,7 @@ pub(super) enum Step {
     End(RealmId, u64, Result<u64, StoreError>, Digest),
 }
 
-/// Sends a realm's chunks and bodies. An error means that nobody listens any more.
+/// Sends a realm's chunks and bodies. An error means that the receiver is gone.
 pub(super) fn scan_realm(view: &store::Snapshot, realm: RealmId, steps: &mpsc::Sender<Step>) -> Result<(), ()> {
     let send = |step| steps.blocking_send(step).map_err(|_| ());
     let mut cutter = Cutter::new(realm.raw());
@@ -53,7 +53,7 @@ pub(super) fn scan_realm(view: &store::Snapshot, realm: RealmId, steps: &mpsc::S
     let outcome = if digest == stated {
         Ok(records)
     } else {
-        Err(StoreError::Damaged { what: format!("{realm}: its records add up to digest {digest}, not {stated}") })
+        Err(StoreError::Damaged { what: format!("{realm}: its records have digest {digest}, not {stated}") })
     };
     send(Step::End(realm, view.realm_seq(realm).0, outcome, digest))
 }

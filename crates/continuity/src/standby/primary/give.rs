@@ -1,5 +1,5 @@
-//! What a standby asks for: everything, a realm, bodies, sums to compare with. Each on a connection of its own, so that it
-//! does not hold up what is new; but for bodies, which belong to the commits that refer to them.
+//! Answers a standby's requests: a full copy, a realm, bodies, digests to compare. Each uses its own connection, so
+//! that new commits are not delayed, except for bodies, which belong to the commits that refer to them.
 
 use std::{io, ops::Bound};
 
@@ -17,7 +17,7 @@ use crate::standby::wire::{self, BodyPiece, Kind};
 const RECORDS_BYTES: usize = 512 << 10;
 /// A piece of a body.
 const PIECE_BYTES: usize = 512 << 10;
-/// While something is being added up the standby is told that we are there.
+/// Keepalives for the standby during long computations.
 const BEAT_EVERY: Duration = Duration::from_secs(2);
 
 type Frames = mpsc::Sender<Kind>;
@@ -30,7 +30,7 @@ impl Primary {
         write: &mut (impl AsyncWrite + Unpin),
     ) -> Result<(), Ended> {
         if self.store.is_partial() {
-            return Err(Ended::Refused("not everything is restored yet: try again later".to_owned()));
+            return Err(Ended::Refused("the restore is not finished yet: try again later".to_owned()));
         }
         let store = self.store.clone();
         give_frames(move |frames| read_everything(&store, frames), write).await?;
@@ -50,7 +50,7 @@ impl Primary {
         self.give_what_is_asked_for(read, write).await
     }
 
-    /// Bodies, as often as somebody asks.
+    /// Sends bodies on request.
     pub(super) async fn give_what_is_asked_for(
         &self,
         mut read: impl AsyncRead + Unpin,
@@ -65,10 +65,10 @@ impl Primary {
     /// Answers one who asks for bodies.
     pub(super) async fn give_bodies(&self, said: Kind, write: &mut (impl AsyncWrite + Unpin)) -> Result<(), Ended> {
         let Kind::WantBodies(wanted) = said else {
-            return Err(Ended::Refused(format!("it says {} here", said.name())));
+            return Err(Ended::Refused(format!("unexpected message: {}", said.name())));
         };
         for id in wanted.ids {
-            let id = <[u8; 32]>::try_from(id).map_err(|_| Ended::Refused("a body's name".to_owned()))?;
+            let id = <[u8; 32]>::try_from(id).map_err(|_| Ended::Refused("invalid body id".to_owned()))?;
             self.give_body(BodyId::from_bytes(id), write).await?;
         }
         write.flush().await?;
@@ -89,7 +89,7 @@ impl Primary {
         let mut reader = match opened.await {
             Ok(reader) => reader,
             Err(Ended::Store(error)) => {
-                tracing::error!(%error, "a body that a standby needs can't be had");
+                tracing::error!(%error, "can't read a body that a standby needs");
                 wire::write(write, piece(Vec::new(), true, error.to_string())).await?;
                 return Ok(());
             }
@@ -141,7 +141,7 @@ fn add_up(snapshot: &Snapshot) -> Result<wire::Summary, StoreError> {
     Ok(wire::Summary { seq: snapshot.seq()?.0, realms })
 }
 
-/// Sends what is read on another thread, as it comes.
+/// Sends data while another thread reads it.
 async fn give_frames(
     read: impl FnOnce(&Frames) -> Result<(), StoreError> + Send + 'static,
     write: &mut (impl AsyncWrite + Unpin),
@@ -157,7 +157,7 @@ async fn give_frames(
 }
 
 fn gone<T>(_: T) -> StoreError {
-    StoreError::Stopped { reason: "the standby has gone".to_owned() }
+    StoreError::Stopped { reason: "the standby has disconnected".to_owned() }
 }
 
 fn read_everything(store: &Store, frames: &Frames) -> Result<(), StoreError> {
@@ -176,7 +176,7 @@ fn read_everything(store: &Store, frames: &Frames) -> Result<(), StoreError> {
     frames.blocking_send(Kind::CopyEnd(wire::CopyEnd {})).map_err(gone)
 }
 
-/// A realm's records. What is damaged here is named and not sent.
+/// Sends a realm's records. A damaged realm is reported, not sent.
 fn read_realm(store: &Store, snapshot: &Snapshot, realm: RealmId, frames: &Frames) -> Result<(), StoreError> {
     let damaged = store.quarantined().into_iter().find(|(found, _)| *found == realm).map(|(_, reason)| reason);
     let begin = wire::RealmBegin {

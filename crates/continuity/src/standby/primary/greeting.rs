@@ -1,4 +1,4 @@
-//! Who someone is that connects, and what it wants.
+//! The identity and the request of a new connection.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -48,7 +48,7 @@ impl Primary {
             let stream = tokio::time::timeout(GREETING_TIMEOUT, acceptor.accept(stream)).await.map_err(late)??;
             let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
             let who = certificate.map(Fingerprint::of);
-            let who = who.ok_or_else(|| Ended::Refused("it has no certificate".to_owned()))?;
+            let who = who.ok_or_else(|| Ended::Refused("it sent no certificate".to_owned()))?;
             let (mut read, write) = tokio::io::split(stream);
             let mut write = BufWriter::with_capacity(256 << 10, write);
             loop {
@@ -60,7 +60,8 @@ impl Primary {
                         Err(why) => return Err(refused(&mut write, why).await),
                     },
                     _ if !self.knows(who) => {
-                        let why = "this machine does not know yours: pair them with a code of `holdfast standby code`";
+                        let why =
+                            "this machine does not know yours: pair them with a code from `holdfast standby code`";
                         return Err(refused(&mut write, why.to_owned()).await);
                     }
                     said => return Ok((who, said, read, write)),
@@ -69,7 +70,7 @@ impl Primary {
         };
         let (who, said, read, mut write) = tokio::select! {
             greeted = greeted => greeted?,
-            () = given_away.cancelled() => return Err(Ended::Refused("others came, and it had said nothing".to_owned())),
+            () = given_away.cancelled() => return Err(Ended::Refused("too many new connections, and this one had not sent anything".to_owned())),
         };
         drop(place);
         let serving = async {
@@ -84,16 +85,16 @@ impl Primary {
                 }
                 Kind::Hello(hello) if hello.version != wire::VERSION => {
                     let (theirs, ours) = (hello.version, wire::VERSION);
-                    let why = format!("it speaks version {theirs}, this machine {ours}: upgrade the older one");
+                    let why = format!("it uses protocol version {theirs}, this machine {ours}: upgrade the older one");
                     Err(refused(&mut write, why).await)
                 }
                 Kind::Hello(hello) if hello.copy => self.give_everything(read, &mut write).await,
                 Kind::Hello(hello) => {
-                    // A standby that takes nothing must not keep commits waiting that could be acknowledged without it.
+                    // A standby that reads nothing must not delay commits that could be acknowledged without it.
                     patience.set(self.options.away_after.max(Duration::from_secs(1)));
                     self.clone().follow(who, hello, read, &mut write).await
                 }
-                other => Err(Ended::Refused(format!("it begins with {}", other.name()))),
+                other => Err(Ended::Refused(format!("unexpected first message: {}", other.name()))),
             }
         };
         tokio::select! {
@@ -107,7 +108,7 @@ impl Primary {
         let mut peers = self.peers.subscribe();
         loop {
             if !peers.borrow_and_update().iter().any(|peer| peer.fingerprint == who) {
-                return "it was forgotten".to_owned();
+                return "it was revoked".to_owned();
             }
             if peers.changed().await.is_err() {
                 return std::future::pending().await;
@@ -116,7 +117,7 @@ impl Primary {
     }
 
     fn pair(&self, who: Fingerprint, secret: &[u8], name: &str) -> Result<(), String> {
-        const WRONG: &str = "the code is wrong or too old: make a new one with `holdfast standby code`";
+        const WRONG: &str = "the code is wrong or has expired: create a new one with `holdfast standby code`";
         let mut code = self.code.lock();
         // A wrong guess costs the code nothing: it has 128 bits, and a stranger must not be able to spoil it.
         let good = code.as_ref().is_some_and(|(code, made)| {
@@ -132,7 +133,7 @@ impl Primary {
         });
         changed.map_err(|error| error.to_string())?;
         *code = None;
-        tracing::info!(name, fingerprint = %who, "a standby was paired");
+        tracing::info!(name, fingerprint = %who, "paired a standby");
         Ok(())
     }
 
@@ -140,12 +141,12 @@ impl Primary {
     async fn fenced_by(&self, told: &wire::Promoted, write: &mut (impl AsyncWrite + Unpin)) -> Result<(), Ended> {
         let own = self.store.snapshot().epoch()?;
         if told.epoch <= own {
-            let why = format!("this machine writes in epoch {own}, which is not before {}", told.epoch);
+            let why = format!("this machine is the primary of epoch {own}, which is not older than {}", told.epoch);
             return Err(refused(write, why).await);
         }
         let why = format!(
-            "{} was made the primary (epoch {}) after commit {}: this machine must not write any more; make it a \
-             standby of that one with `holdfast standby --primary HOST:PORT --code CODE --rejoin`",
+            "{} was made the primary (epoch {}) after commit {}: this machine must no longer write; make it a \
+             standby of the new primary with `holdfast standby --primary HOST:PORT --code CODE --rejoin`",
             name_of(&told.name),
             told.epoch,
             told.seq
@@ -167,7 +168,7 @@ impl Primary {
         let epoch = self.store.snapshot().epoch()?;
         if hello.epoch > epoch {
             let why =
-                format!("it has followed a primary of epoch {}, and this machine is of epoch {epoch}", hello.epoch);
+                format!("it has followed a primary of epoch {}, but this machine is in epoch {epoch}", hello.epoch);
             return Err(refused(write, why).await);
         }
         let Some(chain) = self.place_of(&hello, write).await? else { return Ok(()) };
@@ -188,20 +189,20 @@ impl Primary {
     async fn place_of(&self, hello: &Hello, write: &mut (impl AsyncWrite + Unpin)) -> Result<Option<[u8; 32]>, Ended> {
         let (store, last) = (self.store.clone(), Seq(hello.next.saturating_sub(1)));
         if last > store.seq() {
-            let why = format!("it has commits up to {last}, and this machine up to {} only", store.seq());
+            let why = format!("it has commits up to {last}, but this machine only up to {}", store.seq());
             send(write, Kind::Refused(wire::Refused { why, diverged: true, ..wire::Refused::default() })).await?;
             return Ok(None);
         }
         match blocking(move || store.log_point(last)).await {
             Ok((chain, _)) if chain == hello.chain.as_slice() => Ok(Some(chain)),
             Ok(_) => {
-                let why = format!("its log is another one at commit {last}");
+                let why = format!("its log differs at commit {last}");
                 send(write, Kind::Refused(wire::Refused { why, diverged: true, ..wire::Refused::default() })).await?;
                 Ok(None)
             }
             Err(Ended::Store(StoreError::NotRetained { first, .. })) => {
                 let why = format!(
-                    "it needs commit {}, and the log here begins at {first}: empty its data folder and pair it again",
+                    "it needs commit {}, but the log here starts at {first}: empty its data folder and pair it again",
                     hello.next
                 );
                 // A former primary wants to know up to where its log was followed.

@@ -1,4 +1,4 @@
-//! Standbys that lend this machine what is damaged here.
+//! Standbys that provide bodies that are damaged on this machine.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,12 +15,12 @@ use crate::{
     standby::wire::{self, Kind},
 };
 
-/// A standby that lends is told that we are there.
+/// The interval of keepalives to a lending standby.
 const BEAT_EVERY: Duration = Duration::from_secs(2);
-/// The largest body that is taken: as large as anything that is archived.
+/// The largest body that is accepted: the same limit as in archives.
 const MAX_BODY_BYTES: usize = 1 << 30;
 
-/// What a standby is asked for.
+/// A request to a standby.
 pub(super) struct Asked {
     ids: Vec<BodyId>,
     came: oneshot::Sender<Bodies>,
@@ -67,17 +67,17 @@ async fn hear_body(read: &mut (impl AsyncRead + Unpin), id: &BodyId) -> Result<O
     let mut bytes = Vec::new();
     loop {
         let Kind::BodyPiece(piece) = wire::read_at_most(read, wire::MAX_ASKING_BYTES).await? else {
-            return Err(Ended::Refused("it lends no body".to_owned()));
+            return Err(Ended::Refused("it did not send the requested body".to_owned()));
         };
         if piece.id != id.as_bytes() {
-            return Err(Ended::Refused("it lends another body".to_owned()));
+            return Err(Ended::Refused("it sent a different body than requested".to_owned()));
         }
         if !piece.damaged.is_empty() {
             return Ok(None);
         }
         bytes.extend_from_slice(&piece.bytes);
         if bytes.len() > MAX_BODY_BYTES {
-            return Err(Ended::Refused("it lends a body that is larger than any".to_owned()));
+            return Err(Ended::Refused("it sent a body larger than the limit".to_owned()));
         }
         if piece.last {
             return Ok(Some(bytes));
@@ -85,7 +85,7 @@ async fn hear_body(read: &mut (impl AsyncRead + Unpin), id: &BodyId) -> Result<O
     }
 }
 
-/// The standbys, as those who have what is damaged here.
+/// The standbys as donors of damaged bodies.
 pub struct StandbyDonor(pub Arc<Primary>);
 
 impl Donor for StandbyDonor {

@@ -1,4 +1,4 @@
-//! Those who have connected and not said who they are: they have few places, and not for long.
+//! Connections that have not identified themselves yet: there are few places for them, and not for long.
 
 use std::{collections::VecDeque, net::IpAddr, sync::Arc};
 
@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 const MAX_STRANGERS: usize = 200;
 const MAX_STRANGERS_OF_ONE_NETWORK: usize = 8;
 
-/// The places of strangers. Whoever comes when all are taken has the place of the one who has been there longest: a standby
-/// says who it is within milliseconds, so nobody keeps it out by taking all places and saying nothing.
+/// The places for unidentified connections. If all are used, a new connection replaces the oldest: a standby identifies
+/// itself within milliseconds, so nobody can block it by occupying all places silently.
 #[derive(Default)]
 pub(super) struct Strangers(Mutex<Taken>);
 
@@ -52,7 +52,7 @@ impl Taken {
         if let Some(at) = self.places.iter().position(|(_, network, _)| whose(network))
             && let Some((_, network, given_away)) = self.places.remove(at)
         {
-            tracing::warn!(%network, "too many connections of strangers where standbys connect: the oldest has to go");
+            tracing::warn!(%network, "too many unauthenticated connections on listen.standby: closing the oldest");
             given_away.cancel();
         }
     }

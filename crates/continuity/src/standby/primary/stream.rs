@@ -1,4 +1,4 @@
-//! What is new, on its way to one standby.
+//! Sends new commits to one standby.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -21,7 +21,7 @@ use crate::standby::{
     wire::{self, Ack, Hello, Kind},
 };
 
-/// A standby is told that nothing is new, so that it knows that we are there.
+/// The interval of keepalives to a standby when nothing is new.
 const BEAT_EVERY: Duration = Duration::from_secs(2);
 /// A standby that says nothing for so long is gone: it answers every beat.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -75,7 +75,7 @@ pub(super) struct Stream {
     chain: [u8; 32],
     sent: HashSet<BodyId>,
     noted: Instant,
-    /// It is told that nothing is acknowledged that it does not have.
+    /// It is told that writes wait for it.
     alone: bool,
 }
 
@@ -144,7 +144,7 @@ impl Stream {
                     let silent = last_heard.lock().elapsed();
                     let waits = self.primary.store.waits_for_acknowledgement().is_some();
                     if silent > SILENCE || (waits && silent > self.primary.options.away_after) {
-                        return Err(Ended::Refused(format!("it has said nothing for {} s", silent.as_secs())));
+                        return Err(Ended::Refused(format!("nothing received for {} s", silent.as_secs())));
                     }
                     let (store, now_ms) = (&self.primary.store, self.primary.store.clock().now_ms());
                     send(write, Kind::Beat(wire::Beat { seq: store.seq().0, now_ms })).await?;
@@ -152,7 +152,7 @@ impl Stream {
                 }
                 _ = peers.changed() => {
                     if self.alone != self.primary.waits_for_one_alone(&peers.borrow_and_update()) {
-                        return Err(Ended::Refused("it must hear anew who else follows".to_owned()));
+                        return Err(Ended::Refused("reconnect needed: the set of standbys changed".to_owned()));
                     }
                 }
             }
@@ -205,7 +205,7 @@ impl Primary {
             peers.iter_mut().filter(|peer| peer.fingerprint == who).for_each(|peer| peer.told_alone = false);
         });
         if let Err(error) = changed {
-            tracing::error!(%error, "it can't be kept that a standby knows of the others");
+            tracing::error!(%error, "could not store which standbys know about each other");
         }
     }
 }

@@ -47,7 +47,7 @@ async fn a_restore_finds_what_was_committed_after_a_clock_was_ahead_and_says_whi
             assert!((least..=most).contains(&found), "{what}: {found}");
             let was_ahead = commits[..found].iter().any(|(at, off)| at + off > minute + 1);
             let from_log = restored.commits > 0;
-            let said = restored.notes.iter().any(|note| note.contains("carry later times"));
+            let said = restored.notes.iter().any(|note| note.contains("later times than they should"));
             assert!(said || !was_ahead || !from_log, "{what}: {:?}", restored.notes);
             assert_sound(&world, &world.path(&format!("restored-{number}")), restored.store).await;
         }

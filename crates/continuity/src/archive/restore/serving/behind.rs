@@ -1,4 +1,4 @@
-//! What comes behind the open doors: who is asked for first, and then everybody.
+//! The background part of a restore while serving: requested items first, then everything else.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -21,12 +21,12 @@ use crate::archive::{
     },
 };
 
-/// Accounts that are brought at once when nobody asks.
+/// Accounts restored concurrently in the background.
 const IN_TURN: usize = 2;
 /// Accounts that are brought at once when people ask.
 const ASKED_FOR: usize = 16;
 
-/// What comes behind.
+/// The background part.
 pub(super) struct Behind<'a> {
     pub(super) source: Source<'a>,
     pub(super) manifest: Option<Manifest>,
@@ -112,7 +112,7 @@ impl Behind<'_> {
         loop {
             match work().await {
                 Err(error @ ArchiveError::Target { .. }) if !is_damage(&error) => {
-                    tracing::warn!(%error, what, "the restore will try it again");
+                    tracing::warn!(%error, what, "the restore retries a step");
                     self.tell(|progress| progress.trouble = Some(error.to_string()));
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
@@ -127,7 +127,7 @@ impl Behind<'_> {
 
     pub(super) fn lost(&self, what: String) {
         self.source.line_out(format!("LOST: {what}"));
-        tracing::error!(what, "can't be restored");
+        tracing::error!(what, "could not restore an item");
         self.tell(|progress| progress.lost.push(what));
     }
 }

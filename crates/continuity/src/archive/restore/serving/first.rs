@@ -1,4 +1,4 @@
-//! What the doors wait for.
+//! The part of a restore that must be done before the listeners open.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,7 +17,7 @@ use crate::archive::{
     snapshot::part_of,
 };
 
-/// How far a restore has come when the doors may open.
+/// The state of a restore when the listeners may open.
 pub(super) struct First<'a> {
     pub(super) source: Source<'a>,
     pub(super) manifest: Option<Manifest>,
@@ -29,7 +29,7 @@ pub(super) struct First<'a> {
     pub(super) notes: Vec<String>,
 }
 
-/// Restores what the doors wait for: the system's own realms and the log; or finds where an earlier start was.
+/// Restores the part that must be done first: the system's own realms and the log; or resumes an earlier start.
 pub(super) async fn first_part(wish: Wish, say: crate::archive::Say<'_>) -> Result<First<'_>> {
     let dir = wish.dir.clone();
     let fresh = Fresh::look(&dir);
@@ -86,7 +86,7 @@ async fn try_first_part(mut wish: Wish, say: crate::archive::Say<'_>) -> Result<
                 notes.extend(said);
             }
             Err(error) if is_damage(&error) => {
-                lost.push(format!("{realm}: {error}, and no older snapshot has it"));
+                lost.push(format!("{realm}: {error}; no older snapshot has it"));
                 from.insert(realm, Seq(u64::MAX));
             }
             Err(error) => return Err(error),
@@ -120,7 +120,7 @@ async fn try_first_part(mut wish: Wish, say: crate::archive::Say<'_>) -> Result<
         })
         .await?;
     if log.next <= base.seq {
-        lost.push(format!("the log from commit {start} to {} is not whole", base.seq));
+        lost.push(format!("the log from commit {start} to {} is incomplete", base.seq));
     }
     if source.wish.at.moment_ms().is_none() {
         lost.extend(log.missing.clone());
@@ -171,7 +171,7 @@ impl Source<'_> {
             base.parse().map_err(|()| ArchiveError::damaged("restore.json", format!("the snapshot {base}")))?;
         let Some(at) = manifests.older.iter().position(|listed| listed.name == name) else {
             return Err(ArchiveError::Nothing(format!(
-                "{}: the snapshot {base}, from which this restore began, is gone: empty the folder and begin anew",
+                "{}: the snapshot {base}, which this restore started from, no longer exists: empty the folder and start over",
                 self.wish.target.name()
             )));
         };

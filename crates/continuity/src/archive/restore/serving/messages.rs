@@ -32,13 +32,13 @@ const SYNC_EVERY_BYTES: u64 = 64 << 20;
 impl Behind<'_> {
     pub(super) async fn all_places(&self) {
         let read = self
-            .insist("reading where the messages lie", async || {
+            .insist("reading the locations of messages", async || {
                 *self.places.lock() = Places::default();
                 self.source.read_places(&self.places, &self.changed).await
             })
             .await;
         if let Err(error) = read {
-            self.lost(format!("where the messages lie: {error}"));
+            self.lost(format!("could not read the locations of messages: {error}"));
             self.places.lock().complete = true;
             self.changed.notify_waiters();
         }
@@ -51,11 +51,11 @@ impl Behind<'_> {
             tries += 1;
             match self.try_body(id).await {
                 Err(error) if tries < BODY_TRIES => {
-                    tracing::warn!(%error, "a message that someone reads");
+                    tracing::warn!(%error, "could not fetch a requested message yet");
                     tokio::time::sleep(FIRST_PAUSE).await;
                 }
                 Err(error) => {
-                    tracing::error!(%id, %error, "a message that someone reads can't be fetched");
+                    tracing::error!(%id, %error, "could not fetch a requested message");
                     break Err(StoreError::BodyMissing { id });
                 }
                 Ok(()) => {
@@ -78,14 +78,14 @@ impl Behind<'_> {
                     break found;
                 }
                 if places.complete {
-                    return Err(ArchiveError::damaged(id.to_string(), "no pack has it"));
+                    return Err(ArchiveError::damaged(id.to_string(), "it is in no pack"));
                 }
             }
             changed.await;
         };
         let wanted = Mutex::new(HashSet::from([id]));
         let (pack, mut read) = read_range(&self.source, &pack, vec![body], &wanted).await?;
-        let (_, bytes) = read.pop().ok_or_else(|| ArchiveError::damaged(id.to_string(), "it is not there"))?;
+        let (_, bytes) = read.pop().ok_or_else(|| ArchiveError::damaged(id.to_string(), "it is missing"))?;
         let (store, target, bytes) = (self.store.clone(), self.source.wish.target.clone(), bytes?);
         blocking(move || {
             store.put_body(&bytes)?;
@@ -118,7 +118,7 @@ impl Behind<'_> {
         match completed {
             Ok(()) => self.tell(|progress| progress.done = true),
             Err(error) => {
-                tracing::error!(%error, "all is restored, and the folder could not be made an ordinary one");
+                tracing::error!(%error, "everything is restored, but the folder could not be marked as complete");
                 self.tell(|progress| progress.trouble = Some(error.to_string()));
             }
         }
@@ -152,7 +152,7 @@ impl Behind<'_> {
         self.tell(|progress| (progress.bodies, progress.bodies_total) = (total - ids.len() as u64, total));
         let wanted = Mutex::new(ids);
         let mut problems: HashMap<BodyId, String> =
-            nowhere.into_iter().map(|id| (id, "no pack has it".to_owned())).collect();
+            nowhere.into_iter().map(|id| (id, "it is in no pack".to_owned())).collect();
         let mut packs = Vec::new();
         let mut unsynced = 0;
         let mut reads = pin!(
@@ -200,7 +200,7 @@ impl Behind<'_> {
         }
         self.keep(packs).await?;
         let wanted = wanted.lock();
-        let why = |id: &BodyId| problems.get(id).map_or("no pack has it", String::as_str);
+        let why = |id: &BodyId| problems.get(id).map_or("it is in no pack", String::as_str);
         Ok(wanted.iter().map(|id| format!("{}: body {id}: {}", needed[id], why(id))).collect())
     }
 

@@ -1,4 +1,4 @@
-//! What a restore behind open doors goes by, and how far it is.
+//! The plan and the progress of a restore while serving.
 
 use std::{
     path::{Path, PathBuf},
@@ -22,27 +22,27 @@ pub type Prepare = Arc<dyn Fn(RealmId) -> BoxFuture<'static, Result<(), String>>
 /// How far it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Accounts that are there.
+    /// Restored accounts.
     pub accounts: u64,
     /// Accounts in all.
     pub accounts_total: u64,
-    /// Message bodies that are there. Counted once all accounts are there; before that, those that were asked for.
+    /// Restored message bodies. Counted once all accounts are restored; before that, only the requested ones.
     pub bodies: u64,
-    /// Message bodies in all: about, before all accounts are there.
+    /// Total message bodies: an estimate until all accounts are restored.
     pub bodies_total: u64,
     /// Bytes fetched from the archive by this process.
     pub fetched: u64,
-    /// Why it does not go on at the moment.
+    /// Why it is stuck at the moment.
     pub trouble: Option<String>,
-    /// What can't be restored.
+    /// Items that can't be restored.
     pub lost: Vec<String>,
-    /// Everything has come.
+    /// Everything is restored.
     pub done: bool,
-    /// There is nothing left to do, whether or not everything has come.
+    /// There is nothing left to do, even if some items could not be restored.
     pub ended: bool,
 }
 
-/// What is written in the folder when its store may serve, so that the same restore goes on.
+/// The plan stored in the folder when its store may serve, so that the same restore can continue.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Plan {
     pub line: String,
@@ -85,7 +85,7 @@ impl Plan {
 
     pub(super) fn remove(dir: &Path) {
         if let Err(error) = std::fs::remove_file(Self::path(dir)) {
-            tracing::warn!(%error, "restore.json is of no use any more and is still there");
+            tracing::warn!(%error, "could not remove restore.json, which is no longer needed");
         }
     }
 }

@@ -29,7 +29,7 @@ impl Behind<'_> {
                 if self.source.wish.without_damaged {
                     let store = self.store.clone();
                     if let Err(error) = blocking(move || store.leave_out_realm(realm, &why)).await {
-                        tracing::error!(%realm, %error, "it can't be left out");
+                        tracing::error!(%realm, %error, "could not skip a damaged realm");
                     }
                 } else {
                     self.store.give_up_realm(realm, &why);
@@ -114,7 +114,7 @@ impl Behind<'_> {
             })
             .await?;
         if log.next <= end {
-            return Err(ArchiveError::damaged(realm.to_string(), format!("its log after commit {at} is not whole")));
+            return Err(ArchiveError::damaged(realm.to_string(), format!("its log after commit {at} is incomplete")));
         }
         Ok(found)
     }
