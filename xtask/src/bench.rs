@@ -349,7 +349,8 @@ impl Run<'_> {
                 ];
                 arguments.extend(side.processes.iter().map(|process| format!("--memory-of={process}")));
                 let report = self.load.imap_all(target, count, ACCOUNTS, &arguments)?;
-                let (before, during) = (report.note_mib("memory before")?, report.note_mib("memory with all idle")?);
+                let (before, during) =
+                    (report.note_mib("memory before")?, report.note_mib("memory with idle connections")?);
                 println!("   {name}, {}: {before:.1} MiB before, {during:.1} MiB with all idle", side.name);
                 table.add(&format!("{name}: memory in all"), "MiB", Better::Lower, side, during);
                 table.add(&format!("{name}: more than before"), "MiB", Better::Lower, side, during - before);

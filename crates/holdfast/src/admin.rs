@@ -1,4 +1,4 @@
-//! The administrative commands: what each does, whoever runs it and wherever.
+//! The administrative commands, independent of who runs them and where.
 
 mod accounts;
 mod archive;
@@ -39,7 +39,7 @@ use crate::{
 };
 use socket::Line;
 
-/// Where a command's lines go: to a client of the admin socket, or to this process's terminal.
+/// The output of a command: to a client of the admin socket, or to this process's terminal.
 #[derive(Clone)]
 pub struct Output {
     lines: mpsc::Sender<Line>,
@@ -52,7 +52,7 @@ impl Output {
 
     /// A line for standard output.
     pub async fn line(&self, text: impl Into<String>) {
-        // A client that went away does not stop what it asked for.
+        // A command continues if its client disconnects.
         let _ = self.lines.send(Line::Out(text.into())).await;
     }
 
@@ -70,16 +70,16 @@ impl Output {
     }
 }
 
-/// How long a command waits for a standby before it says so.
+/// How long a command waits for a standby before it reports that it waits.
 const SAY_THAT_IT_WAITS: Duration = Duration::from_secs(1);
 
-/// Runs a command on the services. What it does is acknowledged when it ends; while that waits for a standby it says so.
+/// Runs a command on the services. Its changes are acknowledged when it ends; if that waits for a standby, it reports so.
 pub async fn execute(services: &Arc<Services>, command: AdminCommand, output: &Output) -> anyhow::Result<()> {
     let acts = command.acts();
     let run = async {
         let outcome = run_on(services, command, output).await;
         if acts && outcome.is_ok() {
-            // What it found done may be durable here alone.
+            // Changes it found already done may be durable on this machine only.
             services.store.all_acknowledged().await?;
         }
         outcome
@@ -91,7 +91,7 @@ pub async fn execute(services: &Arc<Services>, command: AdminCommand, output: &O
             while !overdue() {
                 tokio::time::sleep(SAY_THAT_IT_WAITS).await;
             }
-            output.waits("waiting for a standby (Ctrl-C to stop)").await;
+            output.waits("waiting for a standby to acknowledge (Ctrl-C to stop waiting)").await;
         }
         std::future::pending::<()>().await;
     };
@@ -111,7 +111,7 @@ async fn run_on(services: &Arc<Services>, command: AdminCommand, output: &Output
         AdminCommand::Export(args) => mail::export(services, args, output).await,
         AdminCommand::StandbyDo(command) => standby::on_primary(services, command, output).await,
         AdminCommand::Promote(_) | AdminCommand::Compare => {
-            anyhow::bail!("this machine follows nobody: type it on the standby, with its data folder")
+            anyhow::bail!("this machine is not a standby: run the command on the standby, with its data folder")
         }
         AdminCommand::Archive(command) => archive::run(services, command, output).await,
         AdminCommand::Stage(command) => stage::run(services, command, output).await,
@@ -135,7 +135,7 @@ async fn run_on(services: &Arc<Services>, command: AdminCommand, output: &Output
     }
 }
 
-/// What may come before the service was ever started. Any other command on an empty folder has the wrong folder.
+/// Commands allowed before the service was ever started. Any other command on an empty folder has the wrong folder.
 const fn may_begin(command: &AdminCommand) -> bool {
     matches!(
         command,

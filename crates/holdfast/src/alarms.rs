@@ -1,5 +1,5 @@
-//! What administrators must know: in the log, on their pages, and by mail once a day each; and how everything is that
-//! they should be able to look at.
+//! Alarms for administrators: in the log, on the administration pages, and by mail once a day each; and the state
+//! panels of the Continuity page.
 
 mod own;
 
@@ -19,6 +19,7 @@ use crate::{
     restore::behind::Restoring,
     services::Services,
     tell,
+    told::{counted, counted_are},
 };
 
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -36,11 +37,11 @@ pub struct Alarm {
     pub key: String,
     /// One line, without a full stop.
     pub line: String,
-    /// What else is known.
+    /// Further details.
     pub more: String,
-    /// What the mail is about.
+    /// The subject of the mail.
     pub subject: String,
-    /// What to type, and where to read on.
+    /// The command to run, and the page to read.
     pub look: &'static str,
 }
 
@@ -56,7 +57,7 @@ pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) {
         }
         let store = services.store.clone();
         if let Err(error) = tokio::task::spawn_blocking(move || store.look_around()).await {
-            tracing::error!(%error, "looking whether everything is still in the data folder");
+            tracing::error!(%error, "could not check whether the data folder is complete");
         }
         let now_ms = services.store.clock().now_ms();
         let all = look(&services);
@@ -83,7 +84,7 @@ pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) {
                 Err(error) => {
                     said.remove(&key);
                     if logged.insert(format!("{key}/untold")) {
-                        tracing::error!(error = format!("{error:#}"), "administrators could not be told");
+                        tracing::error!(error = format!("{error:#}"), "could not send an alarm to the administrators");
                     }
                 }
             }
@@ -103,7 +104,7 @@ pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) {
     }
 }
 
-/// Everything that alarms at this moment.
+/// All current alarms.
 pub fn look(services: &Services) -> Vec<Alarm> {
     let now_ms = services.store.clock().now_ms();
     let mut all = own::alarms(services, now_ms);
@@ -120,18 +121,18 @@ fn standbys(services: &Services, away: &mut HashMap<String, Instant>) -> Vec<Ala
         key: format!("standby/{name}/{what}"),
         line,
         more,
-        subject: format!("Holdfast: the standby needs you ({what})"),
-        look: "Look with `holdfast standby status`, here and on the standby; what to do is in docs/continuity.md, \
-               \"Watch it\" of the section Standby.",
+        subject: format!("Holdfast alarm: standby ({what})"),
+        look: "Run `holdfast standby status` here and on the standby. For what to do, see docs/continuity.md, section \
+               Standby, \"Watch it\".",
     };
     let mut all = Vec::new();
     if let Some(waiting) = primary.waiting() {
-        let more = "Bring the standby back, or pair another one: holdfast standby code. To go on without one until then: \
-                    holdfast standby alone.";
+        let more = "Bring the standby back, or pair another one with `holdfast standby code`. To continue without a standby until \
+                    then, run `holdfast standby alone`.";
         all.push(alarm("waiting", "", format!("Standby: {waiting}"), more.to_owned()));
     }
     if primary.is_degraded() {
-        let line = "Standby: none follows, and commits are acknowledged all the same".to_owned();
+        let line = "Standby: none is following; commits are acknowledged without a standby".to_owned();
         all.push(alarm("degraded", "", line, String::new()));
     }
     let standbys = primary.standbys();
@@ -145,28 +146,33 @@ fn standbys(services: &Services, away: &mut HashMap<String, Instant>) -> Vec<Ala
         if !standby.connected {
             let since = away.entry(name.clone()).or_insert_with(Instant::now);
             if since.elapsed() >= AWAY {
-                let line =
-                    format!("Standby {name}: it has not been connected for {} min", since.elapsed().as_secs() / 60);
-                all.push(alarm("away", name, line, format!("It had commit {}.", standby.received)));
+                let line = format!("Standby {name}: not connected for {} min", since.elapsed().as_secs() / 60);
+                all.push(alarm("away", name, line, format!("The last commit it received is {}.", standby.received)));
             }
             continue;
         }
         if standby.full {
-            let line = format!("Standby {name}: its disk is full, and it receives nothing");
-            let more = format!("It had commit {}. It goes on when there is room.", standby.received);
+            let line = format!("Standby {name}: its disk is full, so it can't receive changes");
+            let more = format!(
+                "The last commit it received is {}. It resumes when disk space is available.",
+                standby.received
+            );
             all.push(alarm("full", name, line, more));
         }
         if !standby.wire.is_empty() {
-            let line = format!("Standby {name}: a tripwire holds, and it applies nothing");
+            let line = format!("Standby {name}: a tripwire holds back changes, nothing is applied");
             all.push(alarm("tripwire", name, line, standby.wire.clone()));
         }
         if standby.damaged > 0 {
-            let line = format!("Standby {name}: {} messages are damaged there", standby.damaged);
-            let more = "It fetches them from this machine by itself; those that are damaged here too it can't.";
+            let damaged = counted_are(standby.damaged, "message");
+            let line = format!("Standby {name}: {damaged} damaged there");
+            let more =
+                "The standby fetches them from this machine automatically, except those that are damaged here too.";
             all.push(alarm("damaged", name, line, more.to_owned()));
         }
         if !standby.held.is_empty() {
-            let line = format!("Standby {name}: it does not apply {} realms", standby.held.len());
+            let line =
+                format!("Standby {name}: it can't apply changes to {}", counted(standby.held.len() as u64, "realm"));
             let why = standby.held.iter().map(|(realm, why)| format!("{realm}: {why}")).collect::<Vec<_>>();
             all.push(alarm("held", name, line, why.join("\n")));
         }
@@ -178,11 +184,11 @@ fn restore(services: &Services) -> Option<Alarm> {
     let now = services.restoring.get()?.watch().borrow().clone();
     (!now.lost.is_empty() && !now.done).then(|| Alarm {
         key: "restore/lost".to_owned(),
-        line: format!("Restore: {} things could not be restored", now.lost.len()),
+        line: format!("Restore: {} could not be restored", counted(now.lost.len() as u64, "item")),
         more: now.lost.join("\n"),
-        subject: "Holdfast: not everything could be restored".to_owned(),
-        look: "Everything else is there. See `holdfast stage show`; to leave out what is lost, stop the service and run \
-               the same `holdfast restore` with --without-damaged.",
+        subject: "Holdfast alarm: not everything could be restored".to_owned(),
+        look: "Everything else was restored. See `holdfast stage show`. To finish without the lost items, stop the service \
+               and run the same `holdfast restore` with --without-damaged.",
     })
 }
 
@@ -207,18 +213,21 @@ fn panels(services: &Services, now_ms: i64) -> Vec<Panel> {
                 standby.applied
             )
         } else {
-            format!("Not connected; it had commit {} of {end}", standby.received)
+            format!("Not connected; the last commit it received is {} of {end}", standby.received)
         }];
         if !standby.wire.is_empty() {
-            lines.push(format!("Applies nothing: {}", standby.wire));
+            lines.push(format!("Holds back changes: {}", standby.wire));
         }
         if standby.damaged > 0 {
-            lines.push(format!("{} messages are damaged there", standby.damaged));
+            lines.push(format!("{} damaged there", counted_are(standby.damaged, "message")));
         }
         if standby.mended > 0 {
-            lines.push(format!("{} messages were damaged there and fetched anew: look at its disk", standby.mended));
+            lines.push(format!(
+                "Repaired {} that got damaged there: check its disk",
+                counted(standby.mended, "message")
+            ));
         }
-        lines.extend(standby.held.iter().map(|(realm, why)| format!("Does not apply {realm}: {why}")));
+        lines.extend(standby.held.iter().map(|(realm, why)| format!("Can't apply changes to {realm}: {why}")));
         panels.push(Panel { title: format!("Standby {}", standby.name), lines, ..Panel::default() });
     }
     for place in services.archives.places(None).unwrap_or_default() {
@@ -234,7 +243,7 @@ fn panels(services: &Services, now_ms: i64) -> Vec<Panel> {
         lines.extend(place.ship_status().and_then(|ship| ship.restorable).map(|found| described(&found)));
         lines.push(match place.last_good_ms() {
             Some(at) => format!("Newest good snapshot: {}", moment(at)),
-            None => "No good snapshot is known yet".to_owned(),
+            None => "No good snapshot yet".to_owned(),
         });
         lines.extend(place.warning());
         lines.extend(place.failing());
@@ -249,21 +258,20 @@ fn panels(services: &Services, now_ms: i64) -> Vec<Panel> {
     panels
 }
 
-/// What to do about a machine that nothing follows.
+/// How to set up a standby.
 fn no_standby(services: &Services) -> Panel {
     let listens = services.config.listen.standby.first();
-    let configure =
-        "# on this machine, in its configuration; then restart it\n[listen]\nstandby = [\"0.0.0.0:7450\"]\n\n";
+    let configure = "# on this machine: add this to the configuration, then restart the service\n[listen]\nstandby = [\"0.0.0.0:7450\"]\n\n";
     let port = listens.map_or(7450, std::net::SocketAddr::port);
     Panel {
         title: "Standby".to_owned(),
         lines: vec![
-            "No machine follows this one. A standby has every message within the second, and takes over by one command when \
-             this machine burns."
+            "There is no standby. A standby receives every message within a second and can take over with one command if \
+             this machine fails."
                 .to_owned(),
         ],
         commands: format!(
-            "{}# on this machine: prints a code that holds for ten minutes\nholdfast standby code\n\n\
+            "{}# on this machine: prints a code that is valid for ten minutes\nholdfast standby code\n\n\
              # on the other machine, with the same configuration\nholdfast standby --primary {}:{port} --code CODE",
             if listens.is_some() { "" } else { configure },
             services.config.hostname
@@ -271,18 +279,18 @@ fn no_standby(services: &Services) -> Panel {
     }
 }
 
-/// What to do about a service that nothing is kept of elsewhere.
+/// How to set up an archive.
 fn no_archive() -> Panel {
     Panel {
         title: "Archive".to_owned(),
         lines: vec![
-            "Nothing is kept elsewhere. An archive takes every change as it comes and a snapshot each night, encrypted; from \
-             it alone an empty machine becomes this service again, as it was at any second."
+            "There is no off-site copy. An archive receives every change as it happens and a snapshot each night, encrypted. \
+             From the archive alone you can restore the service on an empty machine, as it was at any second."
                 .to_owned(),
         ],
-        commands: "# keep this file off the machine: without it nobody can read the archive\n\
+        commands: "# keep this file on another machine: without it nobody can read the archive\n\
                    holdfast archive new-identity identity.txt\n\n\
-                   # in the configuration, with the line that the command prints; then restart the service\n\
+                   # add this to the configuration, with the line that the command prints; then restart the service\n\
                    [[archive]]\nname = \"off-site\"\nurl = \"s3://bucket/holdfast\"   # or file:///mnt/backup/holdfast\n\
                    recipients = [\"age1…\"]"
             .to_owned(),

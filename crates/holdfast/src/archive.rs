@@ -1,4 +1,4 @@
-//! The archives that are configured: what ships to each of them, takes its nightly snapshot, and says when that fails.
+//! The configured archives: shipping, nightly snapshots, and alarms if they fail.
 
 mod reach;
 mod try_out;
@@ -34,7 +34,7 @@ use crate::{
     services::Services,
 };
 
-/// After what can't be helped by trying again soon.
+/// The delay after failures that a quick retry can't fix.
 const TRY_AGAIN: Duration = Duration::from_secs(600);
 /// After a snapshot that failed.
 const SNAPSHOT_AGAIN: Duration = Duration::from_secs(900);
@@ -46,9 +46,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 const LAG_ALARM: Duration = Duration::from_secs(3600);
 /// A snapshot that is so much younger than now is from a clock that was wrong.
 const CLOCK_PATIENCE_MS: i64 = 300_000;
-/// A nightly drill comes after the snapshot, and may take so long.
+/// The time allowed for a nightly drill, which runs after the snapshot.
 const DRILL_TAKES: Duration = Duration::from_secs(12 * 3600);
-/// How long a stopping service goes on shipping what is left.
+/// How long a stopping service continues shipping.
 const LAST_SHIPPING: Duration = Duration::from_secs(5);
 
 /// How one archive is.
@@ -63,11 +63,11 @@ struct State {
     deletable: Option<Deletable>,
 }
 
-/// What ships, seen from outside.
+/// A handle to the shipper.
 #[derive(Clone)]
 struct Shipping {
     status: Arc<Mutex<ShipStatus>>,
-    /// Makes it look at what the archive has.
+    /// Makes the shipper list the archive.
     ask: Arc<Notify>,
 }
 
@@ -88,7 +88,7 @@ pub struct Archives {
 }
 
 impl Archives {
-    /// Nothing is opened yet: a place that is not there keeps nothing from starting.
+    /// Opens nothing yet: an unreachable archive does not prevent the start.
     pub fn new(config: &Config) -> Self {
         let place = |config: &config::Archive| {
             Arc::new(Place {
@@ -101,7 +101,7 @@ impl Archives {
         Self { places: config.archive.iter().map(place).collect() }
     }
 
-    /// What is alarming now.
+    /// The current alarms.
     pub fn alarm(&self, now_ms: i64, data_dir: &Path) -> Vec<Alarm> {
         let mut all = Vec::new();
         if is_try_out(data_dir) && !self.places.is_empty() {
@@ -109,7 +109,7 @@ impl Archives {
                 key: "archive/try-out".to_owned(),
                 line: format!("Archive: {TRY_OUT_SAID}"),
                 more: String::new(),
-                subject: "Holdfast: a restore is being tried out".to_owned(),
+                subject: "Holdfast alarm: a restore is being tried out".to_owned(),
                 look: "See docs/continuity.md, \"Restore\".",
             });
             return all;
@@ -120,9 +120,9 @@ impl Archives {
                     key: format!("archive/{}/{what}", place.name()),
                     line: alarm.replacen("archive", "Archive", 1),
                     more: place.failing().join("\n"),
-                    subject: format!("Holdfast: the archive needs you ({what})"),
-                    look: "Look with `holdfast archive status`; what to do is in docs/continuity.md, \"The 3 a.m. page\" \
-                           of the section Archive.",
+                    subject: format!("Holdfast alarm: archive ({what})"),
+                    look: "Run `holdfast archive status`. For what to do, see docs/continuity.md, section Archive, \
+                           \"The 3 a.m. page\".",
                 });
             }
         }
@@ -139,7 +139,7 @@ impl Archives {
             self.places.iter().filter(|place| [place.name(), &place.config.url].contains(&name)).cloned().collect();
         if found.is_empty() {
             let known: Vec<&str> = self.places.iter().map(|place| place.name()).collect();
-            bail!("no archive is called {name}; there are: {}", known.join(", "));
+            bail!("there is no archive named {name}; configured archives: {}", known.join(", "));
         }
         Ok(found)
     }
@@ -156,7 +156,7 @@ impl Place {
         Ok(tokio::task::spawn_blocking(move || Target::open(&options)).await??)
     }
 
-    /// Who reads, if that is configured here.
+    /// The identities for reading, if configured.
     pub fn identities(&self) -> anyhow::Result<Option<Identities>> {
         Ok(self.config.identity_file.as_deref().map(Identities::read).transpose()?)
     }
@@ -166,14 +166,14 @@ impl Place {
         self.state.lock().ship.as_ref().map(|ship| ship.status.lock().clone())
     }
 
-    /// How far the archive can be restored, looked at now: by what ships, which stores again what is missing, else by
-    /// this process.
+    /// Checks how far the archive can be restored: by the shipper, which stores missing objects again, or else by this
+    /// process.
     pub async fn look(&self, store: &Store) -> anyhow::Result<Restorable> {
         let ship = self.state.lock().ship.clone();
         if let Some(ship) = ship {
             let before = ship.status.lock().looks;
             ship.ask.notify_one();
-            // It is bound by whoever asks.
+            // The caller sets the time limit.
             loop {
                 {
                     let status = ship.status.lock();
@@ -193,39 +193,39 @@ impl Place {
         Ok(Shipper::new(store.clone(), target, recipients, line, self.config.ship_every.0).restorable().await?)
     }
 
-    /// What of the last look, and of what was shipped since, an administrator must know.
+    /// An alarm if the last check, or later shipping, shows that the archive is incomplete.
     fn not_restorable(&self) -> Option<String> {
         let found = self.ship_status()?.restorable?;
         (!found.is_whole()).then(|| format!("archive {}: {}", self.name(), described(&found)))
     }
 
-    /// What is to be said of this machine's keys to the archive, as far as it was tried.
+    /// A warning about this machine's rights to the archive, as far as they were tested.
     pub fn warning(&self) -> Option<String> {
         match self.state.lock().deletable? {
             Deletable::No => None,
             Deletable::KeepsVersions => Some(format!(
-                "archive {}: this machine's keys may delete; what they delete stays as a version: make sure that object lock \
-                 keeps those",
+                "archive {}: this machine's keys are allowed to delete. Deleted objects are kept as versions: make sure that object \
+                 lock protects those",
                 self.name()
             )),
             Deletable::Yes => Some(format!(
-                "archive {}: it can be deleted with this machine's keys: give them the right to create, read and list only, \
+                "archive {}: this machine's keys are allowed to delete it. Give them only the rights to create, read and list, \
                  see docs/continuity.md, \"Who could forge an archive\"",
                 self.name()
             )),
         }
     }
 
-    /// When the newest good snapshot was taken, as far as known, in milliseconds since 1970.
+    /// The time of the newest known good snapshot, in milliseconds since 1970.
     pub fn last_good_ms(&self) -> Option<i64> {
         self.state.lock().last_good_ms
     }
 
-    /// What fails now.
+    /// The current failures.
     pub fn failing(&self) -> Vec<String> {
         let state = self.state.lock();
         let shipping = state.ship.as_ref().and_then(|ship| ship.status.lock().failing.clone());
-        // One fact is told once.
+        // Report the same failure only once.
         match (state.failing.clone().or(shipping), state.snapshot_failing.clone()) {
             (Some(shipping), Some(snapshot)) if shipping == snapshot => {
                 vec![format!("shipping and snapshots: {shipping}")]
@@ -242,10 +242,10 @@ impl Place {
         let after = self.config.alarm_after;
         match last_good_ms {
             None => Some(format!("archive {}: there is no good snapshot", self.name())),
-            // No age could be told of it, for as long as until then.
+            // Its age would stay unknown until then.
             Some(last) if last > now_ms + CLOCK_PATIENCE_MS => Some(format!(
-                "archive {}: the newest good snapshot is of {}, which is not yet: look at this machine's clock, and take a \
-                 new one with `holdfast archive snapshot`",
+                "archive {}: the newest good snapshot has a time in the future, {}: check this machine's clock, then take a new \
+                 snapshot with `holdfast archive snapshot`",
                 self.name(),
                 moment(last)
             )),
@@ -258,14 +258,14 @@ impl Place {
         }
     }
 
-    /// What administrators must know of it now: each with a word that tells it from the others.
+    /// The archive's current alarms, each with a keyword.
     fn alarms(&self, now_ms: i64, data_dir: &Path) -> Vec<(&'static str, String)> {
         let mut alarms = Vec::new();
         let (looked, last_good_ms, snapshot_failing) = {
             let state = self.state.lock();
             (state.looked, state.last_good_ms, state.snapshot_failing.is_some())
         };
-        // Before the first try there is nothing to say.
+        // There are no alarms before the first attempt.
         if (looked && last_good_ms.is_some()) || snapshot_failing {
             alarms.extend(self.alarm(last_good_ms, now_ms).map(|alarm| ("snapshot", alarm)));
         }
@@ -273,7 +273,7 @@ impl Place {
         let lag = self.ship_status().map_or(0.0, |ship| ship.lag_seconds(now_ms));
         if lag > LAG_ALARM.as_secs_f64() {
             let lag = ago(Duration::from_secs_f64(lag));
-            alarms.push(("shipping", format!("archive {}: it is {lag} behind", self.name())));
+            alarms.push(("shipping", format!("archive {}: {lag} behind", self.name())));
         }
         if self.config.drill_dir.is_some()
             && let Some(drilled) = drill::latest(data_dir, self.name(), 1).pop()
@@ -283,20 +283,20 @@ impl Place {
                 alarms.push(("drill", format!("archive {}: {}", self.name(), drill::described(&drilled))));
             } else if age > self.config.alarm_after.0 + DRILL_TAKES {
                 let age = ago(age);
-                alarms.push((
-                    "drill",
-                    format!("archive {}: the last drill was {age} ago, and none came after it", self.name()),
-                ));
+                alarms.push(("drill", format!("archive {}: the last drill was {age} ago", self.name())));
             }
         }
         alarms
     }
 
-    /// Takes a snapshot now; waits for one that is being taken.
+    /// Takes a snapshot now; first waits for one in progress.
     pub async fn snapshot(&self, store: &Store, say: Say<'_>, stop: &CancellationToken) -> anyhow::Result<Taken> {
         let _alone = self.alone.lock().await;
         anyhow::ensure!(!is_try_out(store.dir()), "{TRY_OUT_SAID}");
-        anyhow::ensure!(!store.is_partial(), "not before everything is restored: see `holdfast stage show`");
+        anyhow::ensure!(
+            !store.is_partial(),
+            "the restore is not finished: see `holdfast stage show`, and try again when it is"
+        );
         let target = self.target().await?;
         let snapshotter = Snapshotter {
             store: store.clone(),
@@ -306,9 +306,14 @@ impl Place {
             identities: self.identities()?,
         };
         let taken = snapshotter.take(say, stop).await;
-        // Who may delete to prune is trusted with it.
+        // With `prune`, deleting is intended.
         let deletable = if taken.is_ok() && snapshotter.target.is_remote() && !self.config.prune {
-            snapshotter.target.try_delete().await.inspect_err(|error| tracing::warn!(%error, "trying to delete")).ok()
+            snapshotter
+                .target
+                .try_delete()
+                .await
+                .inspect_err(|error| tracing::warn!(%error, "could not test whether the archive can be deleted"))
+                .ok()
         } else {
             None
         };
@@ -362,9 +367,9 @@ impl Place {
         match tokio::time::timeout(LAST_SHIPPING, shipper.catch_up()).await {
             Ok(Ok(seq)) => tracing::info!(target = self.name(), %seq, "shipped to the archive"),
             Ok(Err(error)) => {
-                tracing::warn!(target = self.name(), %error, "the last commits are not in the archive yet");
+                tracing::warn!(target = self.name(), %error, "the last commits were not shipped to the archive yet");
             }
-            Err(_) => tracing::warn!(target = self.name(), "the last commits are not in the archive yet"),
+            Err(_) => tracing::warn!(target = self.name(), "the last commits were not shipped to the archive yet"),
         }
         Ok(())
     }
@@ -386,7 +391,7 @@ impl Place {
         }
     }
 
-    /// When the newest good snapshot was taken that this store can be restored from.
+    /// The time of the newest good snapshot that this store can be restored from.
     async fn last_good(&self, store: &Store) -> anyhow::Result<Option<i64>> {
         let target = self.target().await?;
         let catalog = match Catalog::read(&target).await {
@@ -444,7 +449,7 @@ impl Place {
                     }
                     Err(_) if shutdown.is_cancelled() => return,
                     Err(error) => {
-                        tracing::error!(target = self.name(), error = format!("{error:#}"), "no snapshot");
+                        tracing::error!(target = self.name(), error = format!("{error:#}"), "taking a snapshot failed");
                         due = Timestamp::now().checked_add(SNAPSHOT_AGAIN).unwrap_or(Timestamp::MAX);
                     }
                 }
@@ -456,7 +461,7 @@ impl Place {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 // Not sooner after one that failed.
                 () = self.wanted.notified(), if known && self.state.lock().snapshot_failing.is_none() => {
-                    tracing::error!(target = self.name(), "a snapshot has lost what it needs: taking a new one");
+                    tracing::error!(target = self.name(), "a snapshot has become incomplete: taking a new one");
                     due = Timestamp::now();
                 }
             }
@@ -483,7 +488,7 @@ impl Place {
     }
 }
 
-/// Ships and takes snapshots until shut down. What fails is said and tried again; it never ends the service.
+/// Ships and takes snapshots until shut down. Failures are reported and retried; they never end the service.
 pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) -> anyhow::Result<()> {
     while is_try_out(&services.config.data_dir) {
         tokio::select! {
@@ -517,13 +522,13 @@ pub fn ago(span: Duration) -> String {
     }
 }
 
-/// A moment for people, by this machine's clock; with that of UTC where they differ.
+/// A time for people, in local time, with UTC if that differs.
 pub fn moment(ms: i64) -> String {
     moment_in(ms, &TimeZone::system())
 }
 
 fn moment_in(ms: i64, zone: &TimeZone) -> String {
-    let Ok(at) = Timestamp::from_millisecond(ms) else { return "a time that no calendar has".to_owned() };
+    let Ok(at) = Timestamp::from_millisecond(ms) else { return "an invalid time".to_owned() };
     let local = at.to_zoned_datetime(zone.clone());
     let text = local.strftime("%Y-%m-%d %H:%M:%S %:z").to_string();
     if local.offset().seconds() == 0 { text } else { format!("{text} ({} UTC)", at.strftime("%H:%M:%S")) }

@@ -1,9 +1,9 @@
-//! `holdfast bench`: a load generator for any mail server, ours or a peer's, so that both can be measured with one
-//! yardstick on one machine.
+//! `holdfast bench`: a load generator for any mail server, so that different servers can be measured in the same way on
+//! the same machine.
 //!
-//! Each protocol has its file; [`net`] connects (plain, TLS, STARTTLS), [`report`] counts and prints. The generator
-//! speaks the plainest form of each protocol that real clients use, and checks what comes back: a wrong answer is an
-//! error in the report, not a fast success.
+//! Each protocol has its own file; [`net`] connects (plain, TLS, STARTTLS), [`report`] counts and prints. The generator
+//! uses the simplest form of each protocol that real clients use, and checks the replies: a wrong reply is an error in
+//! the report, not a fast success.
 
 mod imap;
 mod net;
@@ -29,7 +29,7 @@ pub struct BenchArgs {
     what: What,
 }
 
-/// What to put load on.
+/// The protocol to load-test.
 #[derive(Debug, Subcommand)]
 enum What {
     /// Deliver or submit messages.
@@ -42,7 +42,7 @@ enum What {
     Web(web::WebArgs),
 }
 
-/// What all of them need to know.
+/// The options of all protocols.
 #[derive(Debug, Clone, Args)]
 struct Common {
     /// The server.
@@ -65,7 +65,7 @@ struct Common {
     timeout: u64,
 }
 
-/// Who logs in.
+/// The logins to use.
 #[derive(Debug, Clone, Args)]
 struct Login {
     /// Login name; several are used in turn, one a connection.

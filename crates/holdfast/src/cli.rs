@@ -1,6 +1,6 @@
-//! What can be typed. The commands that change or read the service's state are [`AdminCommand`]s: they run inside the
-//! serving process when there is one (through its admin socket), else on the data folder directly, with one and the
-//! same code in [`crate::admin`].
+//! The command line. Commands that change or read the service's state are [`AdminCommand`]s: if the service is running,
+//! they run inside its process (through its admin socket), otherwise on the data folder directly, with the same code in
+//! [`crate::admin`].
 
 mod accounts;
 mod continuity;
@@ -18,31 +18,30 @@ pub use continuity::{
 };
 pub use mail::{ExportArgs, ImportArgs, LineEndings, MailFormat, PeopleArgs, PeopleCommand, QueueCommand};
 
-/// A complete mail service: webmail, IMAP, POP3, SMTP, in one program that survives its own bad night.
+/// A complete mail server in one program: webmail, IMAP, POP3 and SMTP, built to survive failures.
 #[derive(Debug, Parser)]
 #[command(name = "holdfast", version, propagate_version = true, disable_help_subcommand = true)]
 pub struct Cli {
-    /// Configuration file. Default: /etc/holdfast/holdfast.toml where there is one and no data folder was named; else
-    /// everything has a default that works on this machine.
+    /// Configuration file. Default: /etc/holdfast/holdfast.toml if it exists and no data folder is given.
     #[arg(long, short, global = true, env = "HOLDFAST_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The data folder, instead of the configured one.
+    /// Data folder, instead of the configured one.
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// Where an installed service has its configuration, so that nobody has to type it at night.
+/// Where an installed service has its configuration.
 const INSTALLED: &str = "/etc/holdfast/holdfast.toml";
 
 impl Cli {
-    /// The configuration file that counts. Who names a data folder means that one, and none of an installed service.
+    /// The configuration file to use. If a data folder is given, the installed service's configuration is not read.
     pub fn config_file(&self) -> Option<PathBuf> {
         let installed = || {
             let is_named = self.data_dir.is_some() || std::env::var_os("HOLDFAST_DATA_DIR").is_some();
             let path = PathBuf::from(INSTALLED);
-            // One that is there and can't be looked at is told when it is read.
+            // If it exists but can't be checked, reading it later reports why.
             (!is_named && path.try_exists().unwrap_or(true)).then_some(path)
         };
         self.config.clone().or_else(installed)
@@ -52,53 +51,67 @@ impl Cli {
 /// All commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the service.
+    /// Run the mail server.
+    #[command(display_order = 1)]
     Serve,
-    /// Say whether a configuration file is right, and if not, which line, why, and what to write.
+    /// Check a configuration file. Reports the line, the reason and the fix for each error.
+    #[command(display_order = 2)]
     CheckConfig {
-        /// The file; default: the one given by --config.
+        /// The file. Default: the one given by --config.
         file: Option<PathBuf>,
     },
-    /// Check all stored data: log chain, index seals and digests, bodies, and what must hold between records.
+    /// Check all stored data: log, index, message bodies, and consistency between records.
+    #[command(display_order = 21)]
     Verify {
-        /// Rebuild what can be rebuilt, and say what was done. The service must be stopped.
+        /// Repair what can be rebuilt and list the repairs. The service must be stopped.
         #[arg(long)]
         repair: bool,
     },
-    /// Build the index from nothing: from the log, the newest checkpoint and the body packs. The service must be stopped.
+    /// Rebuild the index from the log, the newest checkpoint and the body packs. The service must be stopped.
+    #[command(display_order = 41)]
     RebuildIndex,
-    /// Follow another machine, to take its place when it burns; or `standby code` and others on the primary.
+    /// Run this machine as a standby of another one. The subcommands manage standbys, most of them on the primary.
+    #[command(display_order = 33)]
     Standby(StandbyArgs),
-    /// Answer everything with the page that the service is not there: for another machine, behind the same name.
+    /// Serve the "service unavailable" page: for another machine that takes over the service's host name.
+    #[command(display_order = 37)]
     DownPage(DownPageArgs),
-    /// Make this machine's data folder from an archive, and serve meanwhile: accounts come when they are used, the rest
-    /// behind. The folder must be empty, or of the same restore, cut off.
+    /// Restore the data folder from an archive. The service runs during the restore: accounts are restored on first use,
+    /// everything else in the background. The folder must be empty, or hold the same restore, unfinished.
+    #[command(display_order = 31)]
     Restore(RestoreArgs),
-    /// Restore each archive into scratch space, check and use it, and keep the result. Exits with 1 when something is wrong.
+    /// Test restores: restore each archive into a scratch folder, check it, and record the result. Exits with 1 if a test
+    /// fails.
+    #[command(display_order = 32)]
     Drill {
         /// Only this archive: its name or URL.
         #[arg(long, value_name = "NAME")]
         target: Option<String>,
-        /// A folder with room for everything. Default: the archive's drill_dir.
+        /// A folder with enough disk space for all data. Default: the archive's drill_dir.
         #[arg(long)]
         dir: Option<PathBuf>,
-        /// An archive that need not be configured: its URL, or the name or URL of a configured one.
+        /// The URL of any archive, or the name or URL of a configured one.
         #[arg(long, value_name = "URL", conflicts_with = "target")]
         from: Option<String>,
-        /// The file with the identity of one of its recipients. Default: the configured one.
+        /// File with the identity (private key) of one of the archive's recipients. Default: the configured one.
         #[arg(long, value_name = "FILE")]
         identity: Option<PathBuf>,
     },
-    /// Put load on any mail server and print rates and latencies.
+    /// Load-test any mail server and print rates and latencies.
+    #[command(display_order = 50)]
     Bench(crate::bench::BenchArgs),
-    /// Print a script that has a shell complete commands and options.
+    /// Print a shell completion script.
+    #[command(display_order = 51)]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
     /// Write manual pages, one for each command.
+    #[command(display_order = 52)]
+    #[command(display_order = 52)]
+    #[command(display_order = 52)]
     Man {
-        /// The folder, made when it is not there.
+        /// The folder; created if it doesn't exist.
         dir: PathBuf,
     },
     /// Print help on a command, or a document of this version: `holdfast help continuity`.
@@ -114,57 +127,66 @@ pub enum Command {
 /// Commands on the service's state, with or without a running service.
 #[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
 pub enum AdminCommand {
-    /// How everything is, in one look: stage, doors, disk, queue, backups, alarms. Exits with 1 when something needs you.
+    /// Show the state of the service: stage, listeners, disk, queue, backups, alarms. Exits with 1 if there are alarms.
+    #[command(display_order = 3)]
     Status {
-        /// One JSON object.
+        /// Print one JSON object.
         #[arg(long)]
         json: bool,
     },
-    /// Accounts: the people (and programs) that have mail here.
-    #[command(subcommand)]
+    /// Manage accounts: the people and programs that have a mailbox here.
+    #[command(subcommand, display_order = 10)]
     Account(AccountCommand),
-    /// Domains that this service receives mail for.
-    #[command(subcommand)]
+    /// Manage the domains that this server receives mail for, and show their DNS records.
+    #[command(subcommand, display_order = 11)]
     Domain(DomainCommand),
-    /// Mail on its way out.
-    #[command(subcommand)]
+    /// Manage the queue of outgoing mail.
+    #[command(subcommand, display_order = 12)]
     Queue(QueueCommand),
-    /// Take mail in from mbox files or Maildir folders. Can be stopped and run again: nothing is filed twice.
+    /// Import mail from mbox files or Maildir folders. Can be interrupted and run again without creating duplicates.
+    #[command(display_order = 14)]
     Import(ImportArgs),
-    /// Write mail out to mbox files or a Maildir, byte for byte.
+    /// Export mail to mbox files or a Maildir, byte for byte.
+    #[command(display_order = 15)]
     Export(ExportArgs),
     /// Standbys: see `holdfast standby`.
     #[command(subcommand, hide = true)]
     StandbyDo(StandbyCommand),
-    /// Make this standby the primary: follow no more, apply what was received, open the doors.
+    /// Make this standby the primary: stop following, apply everything received, and open the listeners.
+    #[command(display_order = 34)]
     Promote(PromoteArgs),
-    /// Compare every realm with the primary's, read again on both, while both go on. For a standby that follows.
+    /// Compare all data of this standby with the primary's. Both machines keep running.
+    #[command(display_order = 35)]
     Compare,
-    /// What is on right now, and the way back: dark, checks, web, clients, queues, open.
-    #[command(subcommand)]
+    /// Show or change the stage of the service: dark, checks, web, clients, queues, open.
+    #[command(subcommand, display_order = 36)]
     Stage(StageCommand),
-    /// Archives: where the log and the snapshots go.
-    #[command(subcommand)]
+    /// Manage archives: continuous off-site backups of the log and of snapshots.
+    #[command(subcommand, display_order = 30)]
     Archive(ArchiveCommand),
-    /// Address books: contacts and groups, in and out as vCard or CSV.
-    #[command(subcommand)]
+    /// Import and export address books (contacts and groups) as vCard or CSV.
+    #[command(subcommand, display_order = 13)]
     People(PeopleCommand),
-    /// Who did what, newest first: to the service (domains, accounts deleted, messages dropped), or to one account.
+    /// Show the audit trail, newest first: of the service (domains, deleted accounts, dropped messages) or of one account.
+    #[command(display_order = 16)]
     Audit(AuditArgs),
-    /// Bring an account's mail or address book back as it was at a moment, beside what came since. Can be undone.
+    /// Restore an account's mail or address book to an earlier state; newer items are kept. Can be undone.
+    #[command(display_order = 20)]
     Rewind(RewindArgs),
     /// One account out of an archive: see `holdfast restore --account`.
     #[command(hide = true)]
     RestoreAccount(Box<RestoreArgs>),
-    /// Take everything that can be read out of a damaged data folder, or out of what only an old primary had, and merge
-    /// it into the accounts here: nothing is filed twice, however often it runs. Exits with 1 when something can't be read.
+    /// Recover all readable data from a damaged data folder, or the data that only an old primary had, and merge it into
+    /// the accounts here. Can be repeated without creating duplicates. Exits with 1 if some data can't be read.
+    #[command(display_order = 40)]
     Salvage(SalvageArgs),
-    /// Do the daily work now: check what is stored, make a checkpoint, drop old log, take back space.
+    /// Run the daily maintenance now: check stored data, make a checkpoint, drop old log, reclaim disk space.
+    #[command(display_order = 22)]
     Maintain,
 }
 
 impl AdminCommand {
-    /// Whether it changes what people have here, or says that it is changed: it ends once that is acknowledged.
+    /// Whether the command changes people's data: it ends once the change is acknowledged.
     pub const fn acts(&self) -> bool {
         match self {
             Self::Account(command) => !matches!(command, AccountCommand::List { .. } | AccountCommand::Show { .. }),

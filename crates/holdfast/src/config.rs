@@ -30,13 +30,13 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The name this server gives itself: in SMTP greetings, `Received` fields, Message-IDs and certificates.
     pub hostname: String,
-    /// Where each door listens. An empty list closes that door.
+    /// The addresses of each listener. An empty list disables it.
     pub listen: Listen,
     /// Certificates.
     pub tls: Tls,
     /// How much, how long, how many.
     pub limits: Limits,
-    /// The commit log and what is kept of it.
+    /// The store, its retention and its cache.
     pub store: Store,
     /// Mail on its way out.
     pub delivery: Delivery,
@@ -44,7 +44,7 @@ pub struct Config {
     pub standby: Standby,
     /// The webmail.
     pub web: Web,
-    /// What the server writes about itself.
+    /// The log output.
     pub log: Log,
     /// Where the log and the snapshots go.
     pub archive: Vec<Archive>,
@@ -68,7 +68,7 @@ impl Default for Config {
     }
 }
 
-/// Listening addresses, a list for each door.
+/// Listening addresses, one list per listener.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Listen {
@@ -122,7 +122,7 @@ impl Default for Listen {
 }
 
 impl Listen {
-    /// All doors, by the name of their key.
+    /// All listeners, by the name of their key.
     pub const fn doors(&self) -> [(&'static str, &Vec<SocketAddr>); 13] {
         [
             ("smtp", &self.smtp),
@@ -142,7 +142,7 @@ impl Listen {
     }
 }
 
-/// Certificates. Without them a self-signed one is made in the data folder and kept.
+/// Certificates. Without them a self-signed one is created in the data folder.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tls {
@@ -152,11 +152,11 @@ pub struct Tls {
     pub key: Option<PathBuf>,
 }
 
-/// Bounds on what comes from outside.
+/// Limits on external input.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// The largest message taken in by any door.
+    /// The largest message that is accepted.
     pub message_size: ByteSize,
     /// Connections at once, for each listener.
     pub connections: usize,
@@ -166,13 +166,13 @@ pub struct Limits {
     pub default_quota: ByteSize,
     /// Who may log in without TLS.
     pub plaintext_logins: PlaintextLogins,
-    /// How long a stopping server lets open connections finish what they are doing.
+    /// How long a stopping service waits for open connections to finish.
     pub shutdown_grace: Span,
     /// Passwords checked at once; 0 is one for each core.
     pub password_checks: usize,
     /// Logins that wait for their password to be checked.
     pub logins_waiting: usize,
-    /// How long a login waits before it is told to come back later.
+    /// How long a login waits before it is refused with "try again later".
     pub login_patience: Span,
     /// For how long a verified password need not be checked slowly again; 0 is never.
     pub remember_logins: Span,
@@ -221,7 +221,7 @@ impl Default for Limits {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Store {
-    /// How long commits, and bodies that nothing refers to any more, stay restorable.
+    /// How long commits, and bodies that nothing refers to, can be restored.
     pub retention: Span,
     /// Memory for cached index blocks.
     pub cache: ByteSize,
@@ -247,7 +247,7 @@ pub struct Delivery {
     pub routes: BTreeMap<String, String>,
     /// When undeliverable mail is given back to its sender.
     pub give_up_after: Span,
-    /// When the sender is told that mail is late.
+    /// When the sender gets a delay warning.
     pub warn_after: Span,
     /// Deliveries at once to one destination.
     pub connections_per_destination: usize,
@@ -255,11 +255,11 @@ pub struct Delivery {
     pub connections: usize,
     /// Send to hosts in private networks, too, that the DNS names or an address has in brackets.
     pub private_networks: bool,
-    /// Whom people may name in `From:`: `own` addresses, also `foreign` ones, or `any`.
+    /// The addresses that people may use in `From:`: `own`, also `foreign` ones, or `any`.
     pub header_from: HeaderFrom,
 }
 
-/// Whom someone who is signed in may name in `From:`.
+/// The addresses that an authenticated client may use in `From:`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HeaderFrom {
@@ -294,7 +294,7 @@ impl Default for Delivery {
 pub struct Standby {
     /// When a commit is acknowledged: once it is durable here, or once a standby has it too.
     pub mode: StandbyMode,
-    /// In mode `sync`, while no standby follows: wait for one, or go on alone with an alarm.
+    /// In mode `sync`, while no standby is following: wait for one, or continue without one, with an alarm.
     pub when_away: WhenAway,
     /// A standby that has not answered for so long, with commits waiting for it, is away.
     pub away_after: Span,
@@ -302,7 +302,7 @@ pub struct Standby {
     pub apply_delay: Span,
     /// As a standby: the time over which deletions are added up.
     pub tripwire_window: Span,
-    /// Messages of one account deleted in that time that stop applying; 0 is no wire.
+    /// Deleted messages of one account within the window that stop applying; 0 turns the tripwire off.
     pub tripwire_account_messages: u64,
     /// The same of all accounts.
     pub tripwire_messages: u64,
@@ -338,7 +338,7 @@ pub enum StandbyMode {
     Sync,
 }
 
-/// What happens in mode `sync` while no standby follows.
+/// The behaviour in mode `sync` while no standby is following.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WhenAway {
@@ -358,7 +358,7 @@ pub struct Web {
     pub trusted_proxies: Vec<std::net::IpAddr>,
 }
 
-/// What the server writes about itself.
+/// The log output.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
@@ -385,10 +385,10 @@ pub enum LogFormat {
 }
 
 impl Config {
-    /// Reads `file` (or nothing), puts the environment on top and checks what must hold between keys.
+    /// Reads `file` (if given), applies the environment and checks the keys and their combinations.
     ///
     /// # Errors
-    /// Everything that is wrong, as far as that can be told at once.
+    /// All errors that can be found at once.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
         match Self::read(file)? {
             (config, None) => Ok(config),
@@ -396,11 +396,11 @@ impl Config {
         }
     }
 
-    /// The same for who does not serve: what can be read, and what is wrong with it. At 3 a.m. a certificate that is
-    /// broken must keep nobody from looking at the service that runs.
+    /// The same for commands that don't serve: the configuration as far as it can be read, and its errors. A broken
+    /// certificate must not prevent commands on the running service.
     ///
     /// # Errors
-    /// What can't be understood.
+    /// Syntax errors.
     pub fn read(file: Option<&Path>) -> Result<(Self, Option<ConfigError>), ConfigError> {
         let env = std::env::vars().filter(|(name, _)| name.starts_with(environment::PREFIX));
         match file {
@@ -413,13 +413,13 @@ impl Config {
         }
     }
 
-    /// What `text` gives, and what is wrong with it. `path` is only for messages.
+    /// Parses `text`; returns the configuration and its errors. `path` is only for messages.
     fn from_text(
         text: &str,
         path: &Path,
         env: impl Iterator<Item = (String, String)>,
     ) -> Result<(Self, Option<ConfigError>), ConfigError> {
-        // The file alone first, so that its mistakes are told with their lines.
+        // The file alone first, so that its errors are reported with their lines.
         diagnose::read::<Self>(text, path)?;
         let mut table: toml::Table = text.parse().expect("it parsed a moment ago");
         let set = environment::overlay(&mut table, env)?;
@@ -480,12 +480,12 @@ mod tests {
             ("[listen]\nsmtp = [\"0.0.0.0\"]\n", "\"0.0.0.0:25\""),
             ("[listen]\nsmtp = \"0.0.0.0:25\"\n", "write a list"),
             ("[limits]\nconnections = \"many\"\n", "a whole number"),
-            ("[limits]\nplaintext_logins = true\n", "between quotes"),
+            ("[limits]\nplaintext_logins = true\n", "in quotes"),
             ("[limits]\nplaintext_logins = \"local\"\n", "loopback"),
             ("[log]\nformat = \"jsn\"\n", "did you mean `json`"),
-            ("[log]\nlevel = 5\n", "between quotes"),
+            ("[log]\nlevel = 5\n", "in quotes"),
             ("[web]\ntrusted_proxies = [\"localhost\"]\n", "\"192.0.2.1\""),
-            ("[log]\nlevel = info\n", "between quotes"),
+            ("[log]\nlevel = info\n", "in quotes"),
             ("[log]\nlevel = \"a\"\nlevel = \"b\"\n", "twice"),
             ("[listen\n", "[section]"),
         ] {
@@ -511,7 +511,7 @@ mod tests {
         let message = refused("name = \"b\"\nurl = \"s3://bucket/x\"\n");
         assert!(message.contains("holdfast.toml:5") && message.contains("new-identity"), "{message}");
         let message = refused(&format!("url = \"file:///tmp/a\"\nrecipients = [\"{recipient}\"]\n"));
-        assert!(message.contains("name of its own"), "{message}");
+        assert!(message.contains("its own name"), "{message}");
         let message = refused("url = \"s3://bucket\"\nrecipients = [\"AGE-SECRET-KEY-1QQQ\"]\n");
         assert!(message.contains("holdfast.toml:7") && message.contains("secret"), "{message}");
         let message = refused("urll = \"s3://bucket\"\n");
@@ -560,7 +560,7 @@ mod tests {
             assert!(message.contains(remedy), "{remedy}: {message}");
         }
         assert!(!message.contains("key = value"), "{message}");
-        // A line that can't be passed over ends it, and no mistake is told twice.
+        // A line that can't be skipped ends it; no error is reported twice.
         let message = load("[limits]\nmessage_size = \"huge\"\n[listen\n").unwrap_err().to_string();
         assert_eq!(message.matches("holdfast.toml:").count(), 1, "{message}");
     }

@@ -1,5 +1,5 @@
-//! Answering with the page that the service is not there: by the service itself below stage `web`, and by
-//! `holdfast down-page` on another machine.
+//! Serves the "service unavailable" page: by the service itself below stage `web`, and by `holdfast down-page` on
+//! another machine.
 
 use anyhow::Context as _;
 use axum::{
@@ -15,14 +15,14 @@ use tokio::net::TcpListener;
 
 use crate::cli::DownPageArgs;
 
-/// The largest form that is kept in the page; with files it may have been larger, and they are passed over.
+/// The largest form that is kept on the page; attached files are skipped and don't count.
 const MAX_FORM_BYTES: usize = 2 << 20;
 /// How much of a larger one is read, so that the browser listens to the answer.
 const MAX_PASSED_BYTES: usize = 64 << 20;
 
-const LOST_FILES: &str = "The files that were attached to it have to be chosen again.";
+const LOST_FILES: &str = "You need to attach the files again.";
 const LOST_FORM: &str =
-    "It was too large to be kept here. Go back to the page that you wrote it on, and send it later.";
+    "The form was too large to be kept on this page. Go back to the page you wrote it on and send it later.";
 
 /// The page for a request; the form that was being sent is in it.
 pub async fn answer(mut page: DownPage, request: Request) -> Response {
@@ -69,7 +69,7 @@ async fn form_of(request: Request) -> Option<Form> {
     } else {
         return None;
     }
-    // Half a sign-in is no use to anybody.
+    // A sign-in form without its password is useless.
     if form.fields.iter().any(|(name, _)| is_secret(name)) { None } else { Some(form) }
 }
 
@@ -114,8 +114,8 @@ pub async fn run(args: DownPageArgs) -> anyhow::Result<()> {
     };
     let router = Router::new().fallback(any(respond));
     let shown = args.listen;
-    let listener = TcpListener::bind(shown).await.with_context(|| format!("{shown} can't be listened on"))?;
-    println!("the page that the service is not there: http://{}", listener.local_addr()?);
+    let listener = TcpListener::bind(shown).await.with_context(|| format!("can't listen on {shown}"))?;
+    println!("serving the \"service unavailable\" page on http://{}", listener.local_addr()?);
     let ctrl_c = async {
         let _ = tokio::signal::ctrl_c().await;
     };

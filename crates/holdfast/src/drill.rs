@@ -1,4 +1,4 @@
-//! The drill: what the archive has is restored into scratch space and used. A backup that was not restored is none.
+//! The drill: restores an archive into a scratch folder and uses it. A backup is only proven once it was restored.
 
 use std::{
     io::Write as _,
@@ -33,14 +33,14 @@ use crate::{
 
 /// Accounts in which a message is read and searched for.
 const SAMPLED: usize = 20;
-/// Where results are kept, in the data folder: one JSON object a line.
+/// The file with the results in the data folder: one JSON object per line.
 const HISTORY: &str = "drills.jsonl";
 /// How folders are called that drills work in, before the process's number.
 const SCRATCH: &str = "holdfast-drill-";
 
 static DRILLS: AtomicU64 = AtomicU64::new(0);
 
-/// What a drill found.
+/// The result of a drill.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Drilled {
     /// When it began, in milliseconds since 1970.
@@ -61,7 +61,7 @@ pub struct Drilled {
     pub records: u64,
     /// Accounts of which a message was read and found by a search.
     pub sampled: usize,
-    /// What is wrong.
+    /// The problems.
     pub problems: Vec<String>,
 }
 
@@ -82,8 +82,8 @@ impl Drilled {
     }
 }
 
-/// Restores an archive into `scratch` (a folder of its own there, taken away afterwards), checks and uses it, and notes
-/// the result. What keeps a drill from running is a failure like any other.
+/// Restores an archive into a new folder in `scratch` (deleted afterwards), checks and uses it, and records the result. If
+/// a drill can't run, that is a failure too.
 pub async fn run(config: &Config, place: &Place, scratch: &Path, line: Option<String>, say: Say<'_>) -> Drilled {
     let at_ms = jiff::Timestamp::now().as_millisecond();
     let begun = Instant::now();
@@ -99,12 +99,12 @@ pub async fn run(config: &Config, place: &Place, scratch: &Path, line: Option<St
     if config.data_dir.is_dir()
         && let Err(error) = note(&config.data_dir, &drilled)
     {
-        tracing::error!(error = format!("{error:#}"), "the drill's result could not be kept");
+        tracing::error!(error = format!("{error:#}"), "could not store the drill's result");
     }
     drilled
 }
 
-/// Sets the metrics to what is known of an archive's drills, whoever ran them and before whichever restart.
+/// Sets the metrics from the recorded results of an archive's drills, also from before a restart.
 pub fn measure(data_dir: &Path, archive: &str) {
     let all = latest(data_dir, archive, usize::MAX);
     let target = archive.to_owned();
@@ -123,7 +123,7 @@ pub fn clear_away_left(scratch: &Path, prefix: &str) {
         let name = entry.file_name();
         let process = name.to_str().and_then(|name| name.strip_prefix(prefix)?.split('-').next()?.parse::<u32>().ok());
         let Some(process) = process.filter(|process| *process != std::process::id()) else { continue };
-        // Where there is no such folder nobody can tell, and it stays.
+        // If the process table can't be read, keep the folder.
         if Path::new("/proc/self").exists() && !Path::new(&format!("/proc/{process}")).exists() {
             tracing::info!(dir = %entry.path().display(), "a process that was killed has left this: it goes");
             let _ = std::fs::remove_dir_all(entry.path());
@@ -138,7 +138,7 @@ async fn drill(
     line: Option<String>,
     say: Say<'_>,
 ) -> anyhow::Result<Drilled> {
-    let identities = place.identities()?.context("a drill needs identity_file: without it nothing can be restored")?;
+    let identities = place.identities()?.context("a drill needs identity_file: without it the archive can't be decrypted")?;
     let begun = Instant::now();
     let wish = Wish {
         target: place.target().await?,
@@ -200,17 +200,17 @@ fn use_it(services: &Services) -> anyhow::Result<(u64, usize, Vec<String>)> {
     Ok((records, sampled, problems))
 }
 
-/// Logs in as mail programs do: with a password that only the scratch copy knows, beside what the account has. Deleted and
-/// disabled accounts don't.
+/// Logs in as mail apps do, with an additional password that only the scratch copy has. Deleted and disabled accounts are
+/// skipped.
 fn log_in(services: &Services, account: RealmId) -> anyhow::Result<()> {
-    let number = account.account_number().context("only accounts log in")?;
+    let number = account.account_number().context("only accounts can log in")?;
     let Some(known) = services.directory.account(AccountId(number))?.filter(|known| known.enabled) else {
         return Ok(());
     };
     let (directory, login) = (services.directory.clone(), known.address.to_string());
     tokio::runtime::Handle::current().block_on(async move {
         let made = match directory.create_app_password(known.id, "drill").await {
-            // No room for one more: what it has can't be tried without knowing it.
+            // The account has the most app passwords it can have: skip the login.
             Err(DirectoryError::TooMany { .. }) => return Ok(()),
             other => other?,
         };
@@ -221,7 +221,7 @@ fn log_in(services: &Services, account: RealmId) -> anyhow::Result<()> {
             service: Service::Imap,
         };
         let found = directory.authenticate(attempt).await.context("logging in")?;
-        anyhow::ensure!(found.account == known.id, "{login} is somebody else");
+        anyhow::ensure!(found.account == known.id, "{login} belongs to another account");
         Ok(())
     })
 }
@@ -233,13 +233,13 @@ fn sample(mail: &MailStore, account: RealmId) -> anyhow::Result<()> {
         return Ok(());
     };
     let view = mail.view(account, fullest.id)?;
-    let Some(uid) = view.uids().last().copied() else { bail!("{}: its count is wrong", fullest.name) };
+    let Some(uid) = view.uids().last().copied() else { bail!("{}: wrong message count", fullest.name) };
     let rows = mail.rows(account, fullest.id, &[uid])?;
-    let row = rows.first().with_context(|| format!("{}: message {uid} is not there", fullest.name))?;
+    let row = rows.first().with_context(|| format!("{}: message {uid} is missing", fullest.name))?;
     let bytes = mail.body_of(&row.body)?.read_all()?;
     let read = mailkit::parse(&bytes);
     if read.subject != row.parsed.subject || read.size != row.parsed.size {
-        bail!("{}: message {uid} is not what its record says", fullest.name);
+        bail!("{}: message {uid} does not match its record", fullest.name);
     }
     let query =
         if row.parsed.subject.is_empty() { SearchQuery::All } else { SearchQuery::Subject(row.parsed.subject.clone()) };
@@ -276,19 +276,19 @@ pub fn latest(data_dir: &Path, archive: &str, count: usize) -> Vec<Drilled> {
     all
 }
 
-/// What was typed.
+/// The command-line arguments.
 pub struct Asked {
     /// Only this archive.
     pub target: Option<String>,
-    /// Where there is room.
+    /// The scratch folder.
     pub dir: Option<PathBuf>,
     /// An archive that need not be configured.
     pub from: Option<String>,
-    /// Who reads.
+    /// The identity file.
     pub identity: Option<PathBuf>,
 }
 
-/// `holdfast drill`. What can't be done for one archive is said, and the others are gone on with.
+/// `holdfast drill`. Reports failures of one archive and continues with the others.
 pub async fn command(mut config: Config, asked: Asked) -> anyhow::Result<ExitCode> {
     let Asked { mut target, dir, from, identity } = asked;
     if let Some(from) = from {
@@ -296,7 +296,7 @@ pub async fn command(mut config: Config, asked: Asked) -> anyhow::Result<ExitCod
         if !known {
             let url = check_url(&from).map_err(anyhow::Error::msg)?;
             if let Ok(path) = url.to_file_path() {
-                anyhow::ensure!(path.is_dir(), "{}: there is no such folder", path.display());
+                anyhow::ensure!(path.is_dir(), "{}: no such folder", path.display());
             }
             config.archive.push(config::Archive { url: from.clone(), ..config::Archive::default() });
         }
@@ -310,13 +310,13 @@ pub async fn command(mut config: Config, asked: Asked) -> anyhow::Result<ExitCod
     let mut well = true;
     for place in Archives::new(&config).places(target.as_deref())? {
         let Some(dir) = dir.as_ref().or(place.config.drill_dir.as_ref()) else {
-            println!("{}: not drilled: say where there is room for everything, with --dir or drill_dir", place.name());
+            println!("{}: no drill: name a folder with enough disk space, with --dir or drill_dir", place.name());
             well = false;
             continue;
         };
         if place.config.identity_file.is_none() {
             println!(
-                "{}: not drilled: without an identity nothing can be restored, give one with --identity or identity_file",
+                "{}: no drill: the archive can't be decrypted without an identity, give one with --identity or identity_file",
                 place.name()
             );
             well = false;
@@ -339,15 +339,15 @@ pub async fn command(mut config: Config, asked: Asked) -> anyhow::Result<ExitCod
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What a drill found, for people.
+/// The result of a drill as text.
 pub fn described(drilled: &Drilled) -> String {
     let result = if drilled.problems.is_empty() {
-        "all well".to_owned()
+        "ok".to_owned()
     } else {
-        format!("{} PROBLEMS, the first: {}", drilled.problems.len(), drilled.problems[0])
+        format!("PROBLEMS: {}, the first: {}", drilled.problems.len(), drilled.problems[0])
     };
     format!(
-        "drill {}: commit {} restored in {:.1} s, {} realms, {} records, {} bodies, {} accounts used, {:.1} s in all: {result}",
+        "drill {}: commit {} restored in {:.1} s, {} realms, {} records, {} bodies, {} accounts tested, {:.1} s in total: {result}",
         crate::archive::moment(drilled.at_ms),
         drilled.seq,
         drilled.restore_seconds,

@@ -1,4 +1,4 @@
-//! What the gates of a plan look at.
+//! The gates of a plan: conditions that must be met before a step.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,8 +21,8 @@ impl Gates {
     }
 }
 
-/// What nothing works without: the directory and the queue, read from end to end. An account that is damaged is
-/// quarantined by itself, and does not keep the others from coming back.
+/// Checks the essential data: reads the whole directory and queue. A damaged account is quarantined alone and does not
+/// prevent the return of the others.
 fn verified(services: &Services) -> Result<(), String> {
     if let Some(reason) = services.store.stopped() {
         return Err(format!("the store has stopped: {reason}"));
@@ -54,7 +54,7 @@ fn snapshot(services: &Services) -> Result<(), String> {
 
 fn queue_below(services: &Services, limit: u64) -> Result<(), String> {
     let waiting = services.delivery.queue_stats().map_err(|error| error.to_string())?.messages;
-    if waiting < limit { Ok(()) } else { Err(format!("{waiting} messages wait")) }
+    if waiting < limit { Ok(()) } else { Err(format!("messages waiting in the queue: {waiting}")) }
 }
 
 #[async_trait::async_trait]
@@ -66,12 +66,12 @@ impl Health for Gates {
             Gate::Snapshot => snapshot(&services),
             Gate::Replica => match services.primary.get() {
                 Some(primary) if primary.has_a_copy() => Ok(()),
-                Some(_) => Err("no standby has everything".to_owned()),
+                Some(_) => Err("no standby is in sync".to_owned()),
                 None => Err("there is no standby".to_owned()),
             },
             Gate::LoginsBelow(limit) => {
                 let rate = services.directory.login_rate();
-                if rate < limit as f64 { Ok(()) } else { Err(format!("{rate:.0} logins in a second")) }
+                if rate < limit as f64 { Ok(()) } else { Err(format!("{rate:.0} logins per second")) }
             }
             Gate::QueueBelow(limit) => queue_below(&services, limit),
         };

@@ -1,4 +1,4 @@
-//! The machine under the service: room on its disk, and what the process takes of it.
+//! The machine of the service: disk space, and the resources that the process uses.
 
 use std::{
     fs, io,
@@ -9,7 +9,7 @@ use std::{
 
 use crate::services::Services;
 
-/// Less room than this is short on any disk.
+/// Less free disk space than this is low on any disk.
 const LEAST_ROOM: u64 = 1 << 30;
 /// More than this is enough on any disk.
 const ENOUGH_ROOM: u64 = 50 << 30;
@@ -27,7 +27,7 @@ pub fn started() -> (Instant, SystemTime) {
 /// The file system that a folder is on, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
-    /// What the service can still write.
+    /// Free disk space for the service.
     pub free: u64,
     /// All of it.
     pub total: u64,
@@ -46,13 +46,13 @@ impl Room {
         })
     }
 
-    /// Whether someone should make room before it is full.
+    /// Whether someone should free disk space before it is full.
     pub const fn is_short(self) -> bool {
         self.free < LEAST_ROOM || (self.free < ENOUGH_ROOM && self.free < self.total / ROOM_PART)
     }
 }
 
-/// What lies in a folder and below, in bytes. What goes while it is counted does not count.
+/// The size of a folder in bytes. Files deleted during the count are ignored.
 pub fn size_of(dir: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(dir) else { return 0 };
     let of = |entry: fs::DirEntry| match entry.metadata() {
@@ -70,7 +70,7 @@ pub fn memory() -> Option<u64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)
 }
 
-/// What this process is to others.
+/// The role of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// It serves.

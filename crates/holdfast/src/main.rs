@@ -1,7 +1,7 @@
-//! A complete mail service in one binary: see `README.md` for what it does and `ARCHITECTURE.md` for how.
+//! A complete mail server in one binary: see `README.md` for its features and `ARCHITECTURE.md` for its structure.
 //!
-//! This crate is the command line, the configuration and the wiring; it holds no mail logic. Start reading at
-//! [`cli`] for what can be typed and at [`serve`] for what runs.
+//! This crate has the command line, the configuration and the wiring; it has no mail logic. Start reading at [`cli`]
+//! for the commands and at [`serve`] for the service.
 
 mod admin;
 mod alarms;
@@ -35,7 +35,7 @@ use cli::{AdminCommand, ArchiveCommand, Cli, Command, StandbyArgs};
 use config::{Config, ConfigError, LogFormat};
 use tracing_subscriber::EnvFilter;
 
-/// glibc keeps an arena for each thread that ever allocated, and what passwords are hashed in (19 MiB) stays in each.
+/// glibc keeps an arena for each thread that ever allocated, and the memory of password hashing (19 MiB) stays in each.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -82,7 +82,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let (mut config, wrong) = Config::read(file.as_deref())?;
     match wrong {
         Some(wrong) if serves(&cli.command) => return Err(wrong.into()),
-        Some(_) => eprintln!("warning: a service with this configuration would not start: holdfast check-config"),
+        Some(_) => eprintln!("warning: the service can't start with this configuration; run: holdfast check-config"),
         None => {}
     }
     if let Some(dir) = cli.data_dir {
@@ -91,20 +91,19 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let owner = owner::become_owner(&config.data_dir)?;
     let outcome = run_with(config, cli.command);
     match (outcome, owner) {
-        (Err(error), Some(owner)) if format!("{error:#}").contains("Permission denied") => {
-            Err(error
-                .context(format!("typed as root, done as {owner}, who owns the data folder and may not do all of it")))
-        }
+        (Err(error), Some(owner)) if format!("{error:#}").contains("Permission denied") => Err(error.context(format!(
+            "the command was started as root and ran as {owner}, who owns the data folder and lacks a permission"
+        ))),
         (outcome, _) => outcome,
     }
 }
 
-/// Says whether a configuration is right, for whoever will run the service.
+/// Checks a configuration as the user who runs the service.
 fn check_config(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let shown = file.unwrap_or(Path::new("the defaults")).display();
     let config = Config::load(file)?;
     if let Some(owner) = owner::become_owner(&config.data_dir)? {
-        Config::load(file).with_context(|| format!("as {owner}, who owns the data folder"))?;
+        Config::load(file).with_context(|| format!("read as user {owner}, who owns the data folder"))?;
     }
     let text = file.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
     // Without a file the service is for trying out, here.
@@ -114,8 +113,8 @@ fn check_config(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     }
     match doubts.len() {
         0 => println!("{shown}: ok"),
-        1 => println!("{shown}: can be used, with one warning"),
-        some => println!("{shown}: can be used, with {some} warnings"),
+        1 => println!("{shown}: ok, with 1 warning"),
+        some => println!("{shown}: ok, with {some} warnings"),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -130,7 +129,7 @@ const fn serves(command: &Command) -> bool {
 }
 
 fn run_with(config: Config, command: Command) -> anyhow::Result<ExitCode> {
-    // Commands speak by themselves; only the service keeps a log.
+    // Commands print their own output; only the service has a log.
     let level = if serves(&command) { config.log.level.as_str() } else { "warn" };
     start_log(config.log.format, level)?;
     match command {
@@ -169,9 +168,9 @@ const QUIET: &str = "fjall=warn,lsm_tree=warn,html5ever=off,markup5ever=off,ammo
     mail_parser=off,mail_auth=off,multer=off,encoding_rs=off,h2=error,hyper=error,hyper_util=error,tower_http=error,rustls=error,\
     hickory_resolver=error,hickory_proto=error,hickory_net=error";
 
-/// The log goes to standard error: standard output is for what was asked.
+/// The log goes to standard error: standard output is for the output of commands.
 fn start_log(format: LogFormat, level: &str) -> anyhow::Result<()> {
-    // What is asked for by name goes before.
+    // Explicitly named targets take precedence.
     let filter = EnvFilter::try_new(format!("{QUIET},{level}"))
         .map_err(|error| anyhow::anyhow!("log.level `{level}`: {error}"))?;
     let builder = tracing_subscriber::fmt()

@@ -1,4 +1,4 @@
-//! What is done once a day so that the data folder stays small and sound, and by `holdfast maintain` at once.
+//! The daily maintenance, which keeps the data folder small and sound; `holdfast maintain` runs it at once.
 
 use std::{
     sync::Arc,
@@ -21,7 +21,7 @@ use crate::{
 
 /// From the start of the service to the first run, which is not when everybody logs in again.
 const AFTER_START: Duration = Duration::from_secs(15 * 60);
-/// What is added to that at random, so that machines that share a disk do not all begin at once.
+/// A random addition to that, so that machines sharing a disk do not all start at once.
 const JITTER: Duration = Duration::from_secs(15 * 60);
 pub const EVERY: Duration = Duration::from_secs(86_400);
 /// How often the queue is counted for the metrics.
@@ -31,11 +31,11 @@ const BETWEEN_BODIES: Duration = Duration::from_millis(2);
 /// All bodies are read once in so many days.
 const BODIES_DAYS: u64 = 7;
 
-/// What must hold between the records of every crate.
+/// The consistency rules of all crates.
 pub const INVARIANTS: [&dyn Invariants; 4] =
     [&DirectoryInvariants, &MailInvariants, &QueueInvariants, &PeopleInvariants];
 
-/// One blocking step: says what it did. It is told when to give up.
+/// One blocking step: returns what it did. It is told when to cancel.
 type Work = fn(&Store, &dyn Fn() -> bool) -> anyhow::Result<String>;
 
 /// When the daily work is done for the first time.
@@ -54,7 +54,7 @@ pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) -> anyh
             _ = count.tick() => {
                 let delivery = services.delivery.clone();
                 if let Ok(Err(error)) = tokio::task::spawn_blocking(move || delivery.queue_stats()).await {
-                    tracing::warn!(%error, "counting the queue");
+                    tracing::warn!(%error, "could not count the queue");
                 }
             }
             () = tokio::time::sleep_until(due) => {
@@ -78,10 +78,10 @@ pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) -> anyh
     }
 }
 
-/// One run. What fails does not keep the rest from being done; what was done is said line by line.
+/// One run. A failed step does not prevent the others; each result is printed.
 ///
 /// # Errors
-/// What failed, all of it.
+/// All failures.
 pub async fn run(
     services: Arc<Services>,
     shutdown: CancellationToken,
@@ -91,15 +91,15 @@ pub async fn run(
     let mut failed = Vec::new();
     let start = Instant::now();
     let purged = purge_deleted(&services).await;
-    note("deleted accounts", start, purged.map(|count| format!("{count} cleared away")), &say, &mut failed);
+    note("deleted accounts", start, purged.map(|count| format!("{count} purged")), &say, &mut failed);
     let start = Instant::now();
     services.mailstore.maintain_all().await;
     for account in services.store.realms().into_iter().filter(|realm| realm.account_number().is_some()) {
         if let Err(error) = services.people.maintain(account).await {
-            tracing::warn!(%account, %error, "could not clear away what is no longer needed of an address book");
+            tracing::warn!(%account, %error, "could not purge the history of an address book");
         }
     }
-    note("mail", start, Ok("what is past its time is cleared away".to_owned()), &say, &mut failed);
+    note("mail", start, Ok("purged what is older than the retention time".to_owned()), &say, &mut failed);
     if let Err(error) = keep_sound(&services.store, &shutdown, say).await {
         failed.push(error.to_string());
     }
@@ -108,10 +108,10 @@ pub async fn run(
     if failed.is_empty() { Ok(()) } else { bail!("{}", failed.join("; ")) }
 }
 
-/// The part of a run that changes nothing that people see: for a standby's store too.
+/// The part of a run that changes no visible data: also for a standby's store.
 ///
 /// # Errors
-/// What failed, all of it.
+/// All failures.
 pub async fn keep_sound(
     store: &Store,
     shutdown: &CancellationToken,
@@ -122,7 +122,7 @@ pub async fn keep_sound(
         [("scrub", scrub), ("checkpoint", checkpoint), ("log", drop_old_log), ("space", reclaim)];
     for (what, work) in steps {
         if shutdown.is_cancelled() {
-            bail!("the service is stopping");
+            bail!("the service is shutting down");
         }
         let start = Instant::now();
         let (store, shutdown) = (store.clone(), shutdown.clone());
@@ -132,7 +132,7 @@ pub async fn keep_sound(
     if failed.is_empty() { Ok(()) } else { bail!("{}", failed.join("; ")) }
 }
 
-/// Says what came of a step.
+/// Reports the result of a step.
 fn note(
     what: &'static str,
     start: Instant,
@@ -180,7 +180,7 @@ fn scrub(store: &Store, go_on: &dyn Fn() -> bool) -> anyhow::Result<String> {
     let realms = store.realms();
     for realm in &realms {
         if !go_on() {
-            bail!("the service is stopping");
+            bail!("the service is shutting down");
         }
         let report = store.scrub_realm(*realm, &INVARIANTS, false, go_on)?;
         records += report.records;
@@ -194,16 +194,14 @@ fn scrub(store: &Store, go_on: &dyn Fn() -> bool) -> anyhow::Result<String> {
         tracing::error!(found, "damage");
     }
     match damage.first() {
-        None => {
-            Ok(format!("{records} records in {} realms and {bodies} bodies are as they were written", realms.len()))
-        }
-        Some(first) => bail!("{} things are damaged, the first: {first}", damage.len()),
+        None => Ok(format!("checked {records} records in {} realms and {bodies} bodies: no damage", realms.len())),
+        Some(first) => bail!("damage found: {}, the first: {first}", damage.len()),
     }
 }
 
 fn checkpoint(store: &Store, go_on: &dyn Fn() -> bool) -> anyhow::Result<String> {
     if store.checkpoints()?.last() == Some(&store.applied()?) {
-        return Ok("nothing has changed since the last one".to_owned());
+        return Ok("nothing has changed since the last checkpoint".to_owned());
     }
     let made = store.checkpoint(go_on)?;
     Ok(format!("{} records at commit {}", made.records, made.seq))
@@ -211,13 +209,13 @@ fn checkpoint(store: &Store, go_on: &dyn Fn() -> bool) -> anyhow::Result<String>
 
 fn drop_old_log(store: &Store, _: &dyn Fn() -> bool) -> anyhow::Result<String> {
     let dropped = store.drop_old_log()?;
-    Ok(format!("{} segments dropped, it begins at commit {}", dropped.segments, dropped.first))
+    Ok(format!("{} segments dropped, the log now starts at commit {}", dropped.segments, dropped.first))
 }
 
 fn reclaim(store: &Store, go_on: &dyn Fn() -> bool) -> anyhow::Result<String> {
     let done = store.reclaim_bodies(Reclaim::default(), go_on)?;
     for found in &done.damaged {
-        tracing::error!(found, "a pack can't be taken back");
+        tracing::error!(found, "could not reclaim a pack");
     }
-    Ok(format!("{} bytes of {} messages taken back from {} packs", done.bytes, done.bodies, done.removed))
+    Ok(format!("reclaimed {} bytes of {} messages from {} packs", done.bytes, done.bodies, done.removed))
 }

@@ -9,7 +9,7 @@ use jiff::{
 };
 use store::Seq;
 
-/// A moment as people write it: `2026-11-23T17:00:00Z`, or by this machine's clock `2026-11-23 18:00[:00]`; or `2 h ago`.
+/// A time as people write it: `2026-11-23T17:00:00Z`, or in local time `2026-11-23 18:00[:00]`, or `2 h ago`.
 pub fn parse_moment(text: &str) -> anyhow::Result<i64> {
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at.as_millisecond());
@@ -20,10 +20,10 @@ pub fn parse_moment(text: &str) -> anyhow::Result<i64> {
         return Ok(ago?.as_millisecond());
     }
     if let Ok(at) = text.parse::<DateTime>() {
-        // The end of what was written: `18:00` includes all of that second.
+        // The end of the given second: `18:00` includes all of it.
         return Ok(TimeZone::system().to_timestamp(at)?.as_millisecond());
     }
-    bail!("`{text}` is not a moment: write it as \"2026-11-23 18:00\", \"2026-11-23T17:00:00Z\" or \"2 h ago\"")
+    bail!("`{text}` is not a valid time: write it as \"2026-11-23 18:00\", \"2026-11-23T17:00:00Z\" or \"2 h ago\"")
 }
 
 /// Up to where something is restored, as people write it: a moment, or a commit's number, as `1234` or `commit:1234`. Eight

@@ -21,11 +21,11 @@ pub fn verify(config: &Config, repair: bool) -> anyhow::Result<ExitCode> {
     let mut report = check(config)?;
     print(&report);
     if report.is_sound() {
-        println!("everything is as it was written");
+        println!("ok: no damage found");
         return Ok(ExitCode::SUCCESS);
     }
     if !repair {
-        println!("\nrun `holdfast verify --repair` to rebuild what can be rebuilt; copy the data folder first");
+        println!("\ncopy the data folder, then run `holdfast verify --repair` to repair what can be rebuilt");
         return Ok(ExitCode::FAILURE);
     }
     println!("\nrepair:");
@@ -41,10 +41,10 @@ pub fn verify(config: &Config, repair: bool) -> anyhow::Result<ExitCode> {
     report = check(config)?;
     print(&report);
     if report.is_sound() {
-        println!("repaired: everything is as it was written");
+        println!("repaired: no damage is left");
         return Ok(ExitCode::SUCCESS);
     }
-    println!("what is listed above could not be repaired from this machine's data");
+    println!("the damage listed above could not be repaired from this machine's data");
     Ok(ExitCode::FAILURE)
 }
 
@@ -66,7 +66,7 @@ fn print(report: &Report) {
         report.commits, report.checkpoints, report.records, report.realms, report.bodies
     );
     for realm in &report.released {
-        println!("SOUND AGAIN: {realm}");
+        println!("REPAIRED: {realm}");
     }
     for damage in report.damage.iter().take(MAX_LISTED) {
         println!("DAMAGED: {damage}");
@@ -86,11 +86,11 @@ pub fn rebuild_index(config: &Config) -> anyhow::Result<()> {
     terminal.finish();
     let rebuilt = rebuilt?;
     for reason in &rebuilt.passed_over {
-        println!("PASSED OVER: {reason}");
+        println!("SKIPPED: {reason}");
     }
     match rebuilt.checkpoint {
-        Some(seq) => println!("the index was built anew from checkpoint {seq} and {} commits", rebuilt.commits),
-        None => println!("the index was built anew from {} commits", rebuilt.commits),
+        Some(seq) => println!("the index was rebuilt from checkpoint {seq} and {} commits", rebuilt.commits),
+        None => println!("the index was rebuilt from {} commits", rebuilt.commits),
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
-//! Who owns a data folder, and what that means for who typed a command.
+//! The owner of a data folder, and switching to that user.
 //!
-//! At 3 a.m. people are root. A repair that leaves files of root in a folder whose service runs as somebody else would
-//! end in a service that does not start: so root becomes the folder's owner, for good, before anything is opened.
+//! People often run commands as root. If a repair left files owned by root in a folder whose service runs as another
+//! user, the service would not start: so a command run as root permanently switches to the folder's owner before
+//! anything is opened.
 
 use std::{
     fs,
@@ -21,11 +22,11 @@ pub fn keep_to_ourselves() {
     umask(Mode::RWXG | Mode::RWXO);
 }
 
-/// Root becomes the owner of the data folder, when there is one that belongs to somebody else; gives the owner's name
-/// then. To be called while the process has one thread.
+/// Switches from root to the owner of the data folder, if another user owns it, and returns the owner's name. Must be
+/// called while the process has one thread.
 ///
 /// # Errors
-/// The system's, when it refuses.
+/// The system's error if it refuses.
 pub fn become_owner(data_dir: &Path) -> anyhow::Result<Option<String>> {
     let Ok(folder) = fs::metadata(data_dir) else { return Ok(None) };
     if !geteuid().is_root() || folder.uid() == 0 {
@@ -42,16 +43,16 @@ pub fn become_owner(data_dir: &Path) -> anyhow::Result<Option<String>> {
     set_thread_groups(&groups)
         .and_then(|()| set_thread_res_gid(gid, gid, gid))
         .and_then(|()| set_thread_res_uid(uid, uid, uid))
-        .with_context(|| format!("becoming {name}, who owns {}", data_dir.display()))?;
+        .with_context(|| format!("could not switch to user {name}, who owns {}", data_dir.display()))?;
     Ok(Some(name))
 }
 
-/// Who else than its owner can get at a data folder, in words; none when nobody can.
+/// A warning if other users than the owner can access a data folder.
 pub fn too_open(data_dir: &Path) -> Option<String> {
     let mode = fs::metadata(data_dir).ok()?.permissions().mode();
     (mode & 0o077 != 0).then(|| {
         let dir = data_dir.display();
-        format!("{dir} is open to other users of this machine (mode {:03o}): chmod 700 {dir}", mode & 0o777)
+        format!("other users of this machine can read {dir} (mode {:03o}); run: chmod 700 {dir}", mode & 0o777)
     })
 }
 

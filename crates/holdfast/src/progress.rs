@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::admin::socket::Line;
 
-/// Between two plain progress lines where there is no terminal.
+/// The interval of plain progress lines without a terminal.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Shows a command's lines and its progress.
@@ -42,7 +42,7 @@ impl Terminal {
         }
     }
 
-    /// A line that is no part of what a command says, above the bar.
+    /// A line above the bar that is not part of the command's output.
     fn note(&self, text: &str) {
         let print = || eprintln!("{text}");
         match &self.bar {

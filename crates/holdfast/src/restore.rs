@@ -1,4 +1,4 @@
-//! `holdfast restore`: this machine's data folder from an archive, behind open doors or before they open.
+//! `holdfast restore`: restores this machine's data folder from an archive, while serving or before.
 
 pub mod behind;
 mod moments;
@@ -28,7 +28,7 @@ use crate::{
 /// Messages that are held in one step.
 const QUEUE_PAGE: usize = 500;
 
-/// Restores into the configured data folder. Exits with 1 when something had to be left out, or has not come yet.
+/// Restores into the configured data folder. Exits with 1 if something was skipped, or is not restored yet.
 pub async fn run(config: Config, mut args: RestoreArgs) -> anyhow::Result<ExitCode> {
     if args.list_moments {
         return moments::list(&config, &args).await;
@@ -50,15 +50,15 @@ pub fn at(typed: Option<&str>) -> anyhow::Result<At> {
 /// Up to where, for people.
 pub fn as_it_was(at: At) -> String {
     match at {
-        At::Last => "as it was last".to_owned(),
+        At::Last => "the latest state".to_owned(),
         At::Moment(at_ms) => format!("as it was at {}", moment(at_ms)),
         At::Commit(seq) => format!("as it was after commit {seq}"),
     }
 }
 
-/// What is to be restored, from where.
+/// The source and the target of a restore.
 async fn wish(config: &Config, args: &RestoreArgs) -> anyhow::Result<Wish> {
-    // What is configured for that place also says how to get in and how to read.
+    // A configured archive also has the credentials and the identity.
     let from = args.from.as_deref().unwrap_or_default();
     let known = config.archive.iter().find(|place| [place.name(), &place.url].contains(&from));
     let place = known.cloned().unwrap_or_else(|| Archive { url: from.to_owned(), ..Archive::default() });
@@ -71,7 +71,7 @@ pub async fn wish_of(config: &Config, args: &RestoreArgs, place: &Archive) -> an
     let url = check_url(&options.url).map_err(anyhow::Error::msg)?;
     if let Ok(path) = url.to_file_path() {
         // Opening it would make it.
-        anyhow::ensure!(path.is_dir(), "{}: there is no such folder", path.display());
+        anyhow::ensure!(path.is_dir(), "{}: no such folder", path.display());
     }
     let file = args.identity.as_ref().or(place.identity_file.as_ref());
     let identities = match (&args.of_account.identity_text, file) {
@@ -86,7 +86,7 @@ pub async fn wish_of(config: &Config, args: &RestoreArgs, place: &Archive) -> an
         let is_key = key.len() == 64 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
         anyhow::ensure!(
             is_key,
-            "--signed-by {key}: a line's key has 64 hexadecimal digits; `holdfast archive status` shows it"
+            "--signed-by {key}: a key has 64 hexadecimal digits; `holdfast archive status` shows it"
         );
     }
     let at = at(args.at.as_deref())?;
@@ -103,7 +103,7 @@ pub async fn wish_of(config: &Config, args: &RestoreArgs, place: &Archive) -> an
     })
 }
 
-/// Restores everything before anyone is let in.
+/// Restores everything before the service starts.
 async fn offline(config: Config, args: RestoreArgs) -> anyhow::Result<ExitCode> {
     let begun = Instant::now();
     let wish = wish(&config, &args).await?;
@@ -138,15 +138,15 @@ async fn offline(config: Config, args: RestoreArgs) -> anyhow::Result<ExitCode> 
         begun.elapsed().as_secs_f64()
     );
     println!(
-        "as it was after commit {} of line {}{}",
+        "restored the state after commit {} of line {}{}",
         parent.seq,
         parent.line,
         time_ms.map(|at| format!(", made {}", moment(at))).unwrap_or_default()
     );
-    println!("{mailboxes} mailboxes have a new UIDVALIDITY: mail programs read them anew");
+    println!("{mailboxes} mailboxes have a new UIDVALIDITY: mail apps download them again");
     if held > 0 {
         println!(
-            "{held} messages wait in the queue, held: some may have been delivered after that moment. Look with \
+            "{held} messages in the queue are on hold: some may have been delivered after that time. Check them with \
              `holdfast queue list`, then `holdfast queue release all`"
         );
     }
@@ -160,11 +160,11 @@ async fn offline(config: Config, args: RestoreArgs) -> anyhow::Result<ExitCode> 
         println!("start it with `holdfast serve`");
         return Ok(ExitCode::SUCCESS);
     }
-    println!("{} things are lost, and all the rest is restored", lost.len());
+    println!("lost items: {}; everything else was restored", lost.len());
     Ok(ExitCode::FAILURE)
 }
 
-/// What was queued at that moment may have been delivered since.
+/// Puts the queue on hold: queued messages may have been delivered since that time.
 async fn hold_queue(delivery: &Delivery) -> anyhow::Result<u64> {
     let mut held = 0;
     let mut after = None;

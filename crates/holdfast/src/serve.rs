@@ -1,4 +1,4 @@
-//! `holdfast serve`: opens the data folder, binds every door, says where they are, and stops in order.
+//! `holdfast serve`: opens the data folder, binds all listeners, prints their addresses, and shuts down cleanly.
 
 mod doors;
 pub mod http;
@@ -22,8 +22,8 @@ use crate::{admin, alarms, archive, config::Config, machine, maintenance, restor
 /// How often measurements are gathered into their summaries.
 const METRICS_UPKEEP: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// Histograms keep each measurement until someone gathers them: nobody may ever ask for /metrics.
-/// Tells systemd, too, that the service lives.
+/// Histograms keep each measurement until they are collected, and /metrics may never be requested: so collect regularly.
+/// Also sends systemd's watchdog signal.
 async fn upkeep(
     services: Arc<Services>,
     metrics: PrometheusHandle,
@@ -49,8 +49,8 @@ async fn upkeep(
     }
 }
 
-/// Measures how late the service answers, so that logins give way to what goes on, and writes down now and then what
-/// logins are remembered.
+/// Measures how late the service responds, so that logins yield to other work, and regularly stores the remembered
+/// logins.
 async fn attend(services: Arc<Services>, shutdown: CancellationToken) -> (&'static str, anyhow::Result<()>) {
     let mut kept = tokio::time::Instant::now();
     loop {
@@ -71,8 +71,8 @@ async fn attend(services: Arc<Services>, shutdown: CancellationToken) -> (&'stat
     }
 }
 
-/// The allocator gives what was freed back to the system some time later, on the occasion of another large block: after
-/// a burst of logins (19 MiB for each password) an idle server would keep it all.
+/// The allocator returns freed memory to the system only later, when another large block is allocated: after a burst of
+/// logins (19 MiB per password) an idle service would keep all of it.
 fn give_memory_back() {
     const LARGE: usize = 1 << 20;
     drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE)));
@@ -90,8 +90,7 @@ pub fn metrics() -> anyhow::Result<PrometheusHandle> {
         .context("the metrics recorder is installed once")
 }
 
-/// Runs the service until SIGTERM, SIGINT, or the failure of something it cannot live without. Goes on with a restore
-/// that was stopped before everything had come.
+/// Runs the service until SIGTERM, SIGINT, or the failure of an essential task. Continues an unfinished restore.
 pub async fn run(config: Config) -> anyhow::Result<ExitCode> {
     if let Some(args) = behind::unfinished(&config.data_dir)? {
         return behind::run(config, args).await;
@@ -117,7 +116,7 @@ pub async fn run_on(services: Arc<Services>, metrics: PrometheusHandle) -> anyho
     let bound = doors::bind(&services, &tls, &metrics)?;
     let _ = services.doors.set(bound.open_doors());
     let standby_listeners = standbys::bind(&services.config).await?;
-    // Before the doors are announced: a command typed on "ready" must find this process.
+    // Before the listeners are printed: a command run after "ready" must reach this process.
     let admin_socket = admin::socket::bind(&services.config.data_dir)?;
     welcome::doors(&services, &bound)?;
     welcome::doubts(&services);
@@ -160,7 +159,7 @@ pub async fn run_on(services: Arc<Services>, metrics: PrometheusHandle) -> anyho
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
     if let Some(why) = stage::climb(&services, &shutdown).await? {
-        tracing::error!(why, "the service stays in stage checks");
+        tracing::error!(why, "the checks failed: the service stays in stage checks");
     }
     welcome::ready(&services)?;
     notify::ready();
@@ -169,8 +168,8 @@ pub async fn run_on(services: Arc<Services>, metrics: PrometheusHandle) -> anyho
             _ = terminate.recv() => break None,
             _ = interrupt.recv() => break None,
             _ = hangup.recv() => match tls.reload() {
-                Ok(()) => tracing::info!("certificate read again"),
-                Err(error) => tracing::error!(%error, "certificate not read again; the old one stays in use"),
+                Ok(()) => tracing::info!("certificate reloaded"),
+                Err(error) => tracing::error!(%error, "could not reload the certificate; the old one stays in use"),
             },
             Some(ended) = tasks.join_next() => match ended {
                 Ok((what, Err(error))) => break Some(error.context(what)),
@@ -179,7 +178,7 @@ pub async fn run_on(services: Arc<Services>, metrics: PrometheusHandle) -> anyho
             },
         }
     };
-    tracing::info!("stopping: open connections may finish what they are doing");
+    tracing::info!("stopping: waiting for open connections to finish");
     notify::stopping();
     shutdown.cancel();
     let grace = services.config.limits.shutdown_grace.0 + std::time::Duration::from_secs(2);

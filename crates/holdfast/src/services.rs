@@ -1,4 +1,4 @@
-//! The services of one data folder, opened once and shared by doors and commands.
+//! The services of one data folder, opened once and shared by listeners and commands.
 
 use std::{
     collections::HashMap,
@@ -36,25 +36,25 @@ pub struct Services {
     /// Standbys follow this machine, when it serves and has a listener for them.
     pub primary: OnceLock<Arc<Primary>>,
     pub archives: Archives,
-    /// What administrators must know now.
+    /// The current alarms.
     pub alarms: watch::Sender<Vec<String>>,
     /// Since when standbys that are not connected are not.
     pub away: Mutex<HashMap<String, Instant>>,
     /// How standbys, archives and drills are, for the administrators' pages.
     pub continuity: watch::Sender<Vec<web::Panel>>,
-    /// What was being restored when the service began, and may still be.
+    /// The restore that was unfinished when the service started, if any.
     pub restoring: OnceLock<Restoring>,
-    /// The doors, once they are bound.
+    /// The listeners, once they are bound.
     pub doors: OnceLock<Vec<OpenDoor>>,
     /// The certificate, once it was read.
     pub tls: OnceLock<Tls>,
     /// How the daily work went last.
     pub daily: Mutex<Option<DailyWork>>,
-    /// Whether the doors are this process's: a command by itself has nothing to bring back in stages.
+    /// Whether this process serves: a command alone has no stages.
     pub serving: AtomicBool,
 }
 
-/// A door that listens.
+/// A bound listener.
 pub struct OpenDoor {
     pub name: &'static str,
     pub address: SocketAddr,
@@ -75,17 +75,16 @@ pub fn store_options(config: &Config) -> StoreOptions {
     StoreOptions { retention: config.store.retention.0, cache_bytes: config.store.cache.0, ..StoreOptions::default() }
 }
 
-/// What is said of a folder without data.
-pub const NO_DATA: &str =
-    "there is no data folder here; name the one that the service has, by --config FILE or --data-dir DIR";
+/// The error for a folder without data.
+pub const NO_DATA: &str = "no data folder found; name the service's data folder with --config FILE or --data-dir DIR";
 
-/// Whether there is a service's data in a folder, whole or not; what can't be looked at is told when it is opened.
+/// Whether a folder has a service's data, complete or not; if that can't be checked, opening it reports the error.
 pub fn has_data(dir: &Path) -> bool {
     ["format", "log"].iter().any(|part| dir.join(part).try_exists().unwrap_or(true))
 }
 
 impl Services {
-    /// Opens the data folder, making it first when it is not there.
+    /// Opens the data folder; creates it if it doesn't exist.
     pub fn open(config: Config) -> anyhow::Result<Self> {
         let dir = &config.data_dir;
         let store =
@@ -96,7 +95,7 @@ impl Services {
     /// The services on a store that is open.
     pub fn on(config: Config, store: Store) -> anyhow::Result<Self> {
         let dir = &config.data_dir;
-        // What every account has is made in the commit that makes the account.
+        // The standard mailboxes are created in the commit that creates the account.
         let standard = MailStore::new(store.clone());
         let on_create: directory::OnCreate = Arc::new(move |tx, account| {
             standard.create_standard_mailboxes_in(tx, account.realm()).map_err(|error| match error {
@@ -228,7 +227,7 @@ fn credentials(config: &Config) -> anyhow::Result<Option<Credentials>> {
             Ok(Some(Credentials { username: user.clone(), password }))
         }
         (None, None) => Ok(None),
-        (Some(_), None) => bail!("delivery.smarthost_user needs delivery.smarthost_password_file beside it"),
-        (None, Some(_)) => bail!("delivery.smarthost_password_file needs delivery.smarthost_user beside it"),
+        (Some(_), None) => bail!("delivery.smarthost_user requires delivery.smarthost_password_file"),
+        (None, Some(_)) => bail!("delivery.smarthost_password_file requires delivery.smarthost_user"),
     }
 }

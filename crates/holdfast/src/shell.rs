@@ -19,7 +19,7 @@ pub fn completions(shell: Shell) -> anyhow::Result<()> {
 pub fn pages(dir: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
     clap_mangen::generate_to(Cli::command(), dir).with_context(|| dir.display().to_string())?;
-    println!("manual pages are in {}; look with: man {}/holdfast.1", dir.display(), dir.display());
+    println!("manual pages written to {}; read them with: man {}/holdfast.1", dir.display(), dir.display());
     Ok(())
 }
 
@@ -32,7 +32,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         pages(dir.path()).unwrap();
         let page = std::fs::read_to_string(dir.path().join("holdfast-queue-drop.1")).unwrap();
-        assert!(page.contains("Tell the sender with a bounce"), "{page}");
+        assert!(page.contains("Send a bounce to the sender"), "{page}");
         let mut script = Vec::new();
         clap_complete::generate(Shell::Bash, &mut Cli::command(), "holdfast", &mut script);
         assert!(String::from_utf8(script).unwrap().contains("rebuild-index"));

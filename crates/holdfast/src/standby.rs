@@ -30,7 +30,7 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
     // Whatever starts this after a reboot need not know that the machine was promoted.
     if args.primary.is_none() && args.code.is_none() && !args.rejoin && was_promoted(&config.data_dir) {
-        println!("this machine was made the primary: it serves");
+        println!("this machine was promoted to primary: starting the service");
         return serve::run(config).await.map(drop);
     }
     // Before a code is used up.
@@ -52,10 +52,10 @@ pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
         Standby::open(options, args.primary.as_deref(), args.code.as_deref(), args.rejoin).await?;
     if let Some(rejoined) = rejoined {
         match &rejoined.folder {
-            None => println!("both machines have commit {}, and this one has nothing more", rejoined.common),
+            None => println!("both machines have commit {}; this machine has no other data", rejoined.common),
             Some(folder) => println!(
-                "this machine alone had {} commits with {} messages: they are kept in {}, a Maildir for each account; \
-                 bring them in on the primary, from a copy of that folder, with: holdfast salvage {} --scratch DIR",
+                "{} commits with {} messages existed only on this machine: they were saved in {}, a Maildir for each account; \
+                 to import them, copy that folder to the primary and run there: holdfast salvage {} --scratch DIR",
                 rejoined.unshared,
                 rejoined.messages,
                 folder.display(),
@@ -74,7 +74,7 @@ pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
         run
     };
     let commands = tokio::spawn(admin::socket::serve(socket, config.data_dir.clone(), executor, shutdown.clone()));
-    println!("standby of another machine, on {}", config.data_dir.display());
+    println!("running as a standby, data folder {}", config.data_dir.display());
     println!("ready");
     serve::notify::ready();
     // Also through a promotion, which may have much to write before anything is served.
@@ -97,7 +97,7 @@ pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hangup.recv() => tracing::info!("a standby has no certificate to read again"),
+                _ = hangup.recv() => tracing::info!("reload requested, but a standby has no certificate"),
             }
         }
         stopping.cancel();
@@ -113,11 +113,11 @@ pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
     let _ = commands.await;
     // It holds the store.
     let _ = maintaining.await;
-    // Who serves next may want the same address.
+    // The service that starts next may use the same address.
     while pages.join_next().await.is_some() {}
     match ended? {
         Ended::Promoted(promotion) if !was_stopped => {
-            println!("the primary now: epoch {}, after commit {}", promotion.epoch, promotion.seq);
+            println!("promoted to primary: epoch {}, after commit {}", promotion.epoch, promotion.seq);
             drop(standby);
             serve::run_measured(config, metrics).await.map(drop)
         }
@@ -125,7 +125,7 @@ pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
     }
 }
 
-/// What stops applying.
+/// The tripwires.
 pub fn tripwires(config: &Config) -> Tripwires {
     let settings = &config.standby;
     Tripwires {
@@ -144,7 +144,7 @@ fn was_deleted_before(store: &Store, realm: RealmId, before_ms: i64) -> bool {
     account.is_some_and(|account| Directory::was_deleted_before(&store.snapshot(), account, before_ms))
 }
 
-/// Once a day what keeps a folder small and sound: a standby's must not be what nobody has looked at for a year.
+/// The daily maintenance of a standby, so that its data is checked regularly too.
 async fn maintain(standby: Arc<Standby>, shutdown: CancellationToken) {
     let stop = shutdown.child_token();
     {
@@ -173,7 +173,7 @@ async fn maintain(standby: Arc<Standby>, shutdown: CancellationToken) {
     }
 }
 
-/// Says what it is doing when that has changed.
+/// Prints the current activity when it changes.
 async fn tell(standby: Arc<Standby>, shutdown: CancellationToken) {
     let mut said = String::new();
     loop {
@@ -191,7 +191,7 @@ async fn tell(standby: Arc<Standby>, shutdown: CancellationToken) {
 
 #[cfg(test)]
 mod tests {
-    /// What `[Service]` of a unit sets, without what differs by its nature.
+    /// The settings in a unit's `[Service]` section, without those that must differ.
     fn settings(unit: &str) -> Vec<&str> {
         let service = unit.split("[Service]").nth(1).and_then(|rest| rest.split("[Install]").next()).unwrap();
         service

@@ -7,11 +7,10 @@ use mailstore::{Flags, NewMessage, Role as MailboxRole};
 
 use crate::services::Services;
 
-/// Files a message in the inbox of every account that may manage the service, and gives how many there are. The same
-/// `key` is told once.
+/// Files a message in the inbox of each administrator, and returns their number. Each `key` is sent only once.
 ///
 /// # Errors
-/// Those of the store; who was told before is.
+/// Those of the store; messages filed before the error stay.
 pub async fn administrators(services: &Arc<Services>, key: &str, subject: &str, text: &str) -> anyhow::Result<u64> {
     let mut told = 0;
     let accounts = {

@@ -16,7 +16,7 @@ use crate::{
     services::Services,
 };
 
-/// Who the audit trail says it was.
+/// The actor in the audit trail.
 pub(super) const WHO: &str = "command line";
 
 /// The account with a login, once its data are there (see [`directory::Directory::restored`]).
@@ -25,7 +25,7 @@ pub(super) async fn find(services: &Services, address: &str) -> anyhow::Result<A
     let account = services
         .directory
         .account_by_address(&parsed)?
-        .with_context(|| format!("there is no account {address}; `holdfast account list` shows those there are"))?;
+        .with_context(|| format!("there is no account {address}; `holdfast account list` lists the accounts"))?;
     services.directory.restored(account.id).await?;
     Ok(account)
 }
@@ -40,10 +40,10 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
             let parsed = EmailAddress::parse(&address).with_context(|| address.clone())?;
             let new = NewAccount { address: parsed, name, password: password.password.clone(), role, quota_bytes };
             let (id, common) = directory.create_account_as_operator(new).await?;
-            output.line(format!("account {address} is there")).await;
+            output.line(format!("created account {address}")).await;
             warn_if(common, output).await;
             told(&address, &password, output).await;
-            (Some(id), "account made".to_owned())
+            (Some(id), "account created".to_owned())
         }
         AccountCommand::List { json } => {
             for account in directory.accounts()? {
@@ -60,7 +60,7 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
             let account = find(services, &address).await?;
             let common = directory.set_password_as_operator(account.id, &password.password).await?;
             tell(services, account.id, &AccessChange::Password).await;
-            output.line(format!("{address} has a new password; its web sessions have ended")).await;
+            output.line(format!("set a new password for {address}; its web sessions have ended")).await;
             warn_if(common, output).await;
             told(&address, &password, output).await;
             (Some(account.id), "password set".to_owned())
@@ -68,20 +68,20 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
         AccountCommand::Disable { address } => {
             let account = find(services, &address).await?;
             directory.set_enabled(account.id, false).await?;
-            output.line(format!("{address} can't log in any more; mail still comes in")).await;
+            output.line(format!("disabled {address}: it can't log in; mail still arrives")).await;
             (Some(account.id), "disabled".to_owned())
         }
         AccountCommand::Enable { address } => {
             let account = find(services, &address).await?;
             directory.set_enabled(account.id, true).await?;
-            output.line(format!("{address} can log in again")).await;
+            output.line(format!("enabled {address}: it can log in again")).await;
             (Some(account.id), "enabled".to_owned())
         }
         AccountCommand::Delete { address, .. } => {
             let account = find(services, &address).await?;
             directory.delete_account(account.id).await?;
             let days = services.config.store.retention;
-            output.line(format!("{address} is deleted; its mail is cleared away after {days}")).await;
+            output.line(format!("deleted {address}; its mail can be restored for {days}")).await;
             (None, format!("account {address} deleted"))
         }
         AccountCommand::Rename { old, new, drop_old } => {
@@ -89,12 +89,16 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
             let parsed = EmailAddress::parse(&new).with_context(|| new.clone())?;
             directory.rename_account(account.id, &parsed, !drop_old).await?;
             let before = &account.address;
-            output.line(format!("{before} logs in as {new} from now on; password and app passwords stay")).await;
+            output
+                .line(format!(
+                    "renamed {before} to {new}: log in with the new address; password and app passwords stay the same"
+                ))
+                .await;
             output
                 .line(if drop_old {
-                    format!("mail for {before} is refused now")
+                    format!("mail for {before} is now refused")
                 } else {
-                    format!("mail for {before} still comes in: it is an alias")
+                    format!("mail for {before} still arrives: the old address is now an alias")
                 })
                 .await;
             (Some(account.id), format!("renamed from {before} to {new}"))
@@ -103,11 +107,11 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
             let account = find(services, &address).await?;
             if remove {
                 directory.remove_alias(account.id, &alias).await?;
-                output.line(format!("{alias} does not lead to {address} any more")).await;
+                output.line(format!("removed alias {alias} of {address}")).await;
                 (Some(account.id), format!("address {alias} removed"))
             } else {
                 directory.add_alias(account.id, &alias).await?;
-                output.line(format!("{alias} leads to {address}")).await;
+                output.line(format!("added alias {alias} to {address}")).await;
                 (Some(account.id), format!("address {alias} added"))
             }
         }
@@ -159,14 +163,14 @@ async fn shown(services: &Services, account: &Account, json: bool, output: &Outp
     let limit = quota.limit_bytes.map_or_else(|| "unlimited".to_owned(), |bytes| ByteSize(bytes).to_string());
     let role = if account.role == Role::Admin { "administrator" } else { "user" };
     let state = if account.enabled { "" } else { ", DISABLED: no logins" };
-    let row = |what: &str, how: String| format!("  {what:<14} {how}");
+    let row = |what: &str, how: String| format!("  {what:<16} {how}");
     output.line(format!("{} ({})", account.address, account.id.realm())).await;
     output.line(row("name", account.name.clone())).await;
     output.line(row("role", format!("{role}{state}"))).await;
     output.line(row("since", moment(account.created_ms))).await;
     output.line(row("mail", format!("{} messages, {} bytes of {limit}", quota.messages, quota.used_bytes))).await;
     output.line(row("addresses", addresses.join(", "))).await;
-    output.line(row("second factor", if totp { "on" } else { "off" }.to_owned())).await;
+    output.line(row("two-step sign-in", if totp { "on" } else { "off" }.to_owned())).await;
     output.line(row("web sessions", sessions.to_string())).await;
     for one in passwords {
         let used = one.last_used_ms.map_or_else(|| "never used".to_owned(), |at| format!("last used {}", moment(at)));
@@ -185,11 +189,15 @@ async fn set(services: &Services, args: SetArgs, output: &Output) -> anyhow::Res
     let mut done = Vec::new();
     if let Some(name) = name {
         directory.set_name(id, &name).await?;
-        done.push(format!("its name is {name:?}"));
+        done.push(format!("name is {name:?}"));
     }
     if let Some(quota) = quota {
         directory.set_quota(id, quota.0).await?;
-        done.push(if quota.0 == 0 { "its space is unlimited".to_owned() } else { format!("its space is {quota}") });
+        done.push(if quota.0 == 0 {
+            "storage limit is unlimited".to_owned()
+        } else {
+            format!("storage limit is {quota}")
+        });
     }
     if let Some(role) = role {
         let role = match role {
@@ -197,12 +205,12 @@ async fn set(services: &Services, args: SetArgs, output: &Output) -> anyhow::Res
             AccountRole::Admin => Role::Admin,
         };
         directory.set_role(id, role).await?;
-        done.push(format!("it is {}", if role == Role::Admin { "an administrator" } else { "no administrator" }));
+        done.push(format!("role is {}", if role == Role::Admin { "administrator" } else { "user" }));
     }
     if totp_off {
         directory.disable_totp(id).await?;
         tell(services, id, &AccessChange::SecondFactorOff).await;
-        done.push("its second factor is off".to_owned());
+        done.push("two-step sign-in is off".to_owned());
     }
     if shut_out {
         directory.end_all_sessions(id, None).await?;
@@ -214,9 +222,9 @@ async fn set(services: &Services, args: SetArgs, output: &Output) -> anyhow::Res
         if !names.is_empty() {
             tell(services, id, &AccessChange::AppPasswordsRevoked(names)).await;
         }
-        done.push("its web sessions have ended, its app passwords are revoked".to_owned());
+        done.push("web sessions have ended, app passwords are revoked".to_owned());
     }
-    ensure!(!done.is_empty(), "say what to change: --name, --quota, --role, --totp-off or --shut-out");
+    ensure!(!done.is_empty(), "nothing to change: give --name, --quota, --role, --totp-off or --shut-out");
     for what in done {
         directory.audit(Some(id), WHO, &what, "").await?;
         output.line(format!("{address}: {what}")).await;
@@ -224,10 +232,10 @@ async fn set(services: &Services, args: SetArgs, output: &Output) -> anyhow::Res
     Ok(())
 }
 
-/// Tells an account by mail what has changed. That it could not be told undoes nothing.
+/// Sends an access notice to an account. A failure to send it undoes nothing.
 async fn tell(services: &Services, id: AccountId, change: &AccessChange) {
     if let Err(error) = services.delivery.tell_of_access(id, change, "by an administrator, on the command line").await {
-        tracing::warn!(%error, account = id.0, "an account was not told of a change of its access");
+        tracing::warn!(%error, account = id.0, "could not send an access notice to an account");
     }
 }
 
@@ -263,7 +271,7 @@ fn listed(services: &Services, account: &Account, json: bool) -> anyhow::Result<
             let limit = quota.limit_bytes.map_or_else(|| "unlimited".to_owned(), |bytes| ByteSize(bytes).to_string());
             format!("{address:<40} {:>8} messages {:>12} bytes of {limit}", quota.messages, quota.used_bytes)
         }
-        None => format!("{address:<40} still being restored"),
+        None => format!("{address:<40} not restored yet"),
     };
     if admin {
         line.push_str("  administrator");
@@ -274,7 +282,7 @@ fn listed(services: &Services, account: &Account, json: bool) -> anyhow::Result<
     Ok(line)
 }
 
-/// Asks for what a command still needs, at the terminal of the person who typed it.
+/// Prompts for missing input of a command at the terminal.
 pub fn complete(command: &mut AdminCommand) -> anyhow::Result<()> {
     match command {
         AdminCommand::Account(
@@ -285,12 +293,15 @@ pub fn complete(command: &mut AdminCommand) -> anyhow::Result<()> {
             ask_password(address, password)
         }
         AdminCommand::Account(AccountCommand::Delete { address, yes: false }) => {
-            ensure!(std::io::stdin().is_terminal(), "deleting an account needs --yes where nobody can be asked");
+            ensure!(
+                std::io::stdin().is_terminal(),
+                "can't ask for confirmation without a terminal: give --yes to delete the account"
+            );
             eprint!("Delete {address}? Type the address again: ");
             std::io::stderr().flush()?;
             let mut answer = String::new();
             std::io::stdin().lock().read_line(&mut answer)?;
-            ensure!(answer.trim() == address, "not deleted");
+            ensure!(answer.trim() == address, "the address doesn't match: nothing was deleted");
             Ok(())
         }
         _ => Ok(()),
@@ -299,7 +310,7 @@ pub fn complete(command: &mut AdminCommand) -> anyhow::Result<()> {
 
 async fn warn_if(common: bool, output: &Output) {
     if common {
-        let warning = "warning: this password is among the first that attackers try; let its owner choose another";
+        let warning = "warning: this is one of the first passwords that attackers try; ask the account's owner to choose another one";
         output.line(warning.to_owned()).await;
     }
 }
@@ -315,7 +326,7 @@ fn ask_password(address: &str, args: &mut PasswordArgs) -> anyhow::Result<()> {
     } else {
         let first = rpassword::prompt_password(format!("Password for {address}: "))?;
         if rpassword::prompt_password("Again: ")? != first {
-            bail!("the two were not the same");
+            bail!("the passwords don't match");
         }
         args.password = first;
     }

@@ -29,7 +29,7 @@ const LOOK_LIMIT: Duration = Duration::from_secs(8);
 /// Damage that is listed one by one; more is counted.
 const MAX_LISTED: usize = 100;
 
-/// Where long work's events go, and what shows its lines until it is dropped.
+/// A sink for events of long operations, and a task that prints them until it is dropped.
 pub fn events(output: &Output) -> (impl Fn(Event) + Send + Sync + use<>, impl Future<Output = ()> + use<>) {
     let (lines, mut said) = mpsc::unbounded_channel::<String>();
     let (progress, show) = (output.clone(), output.clone());
@@ -72,7 +72,7 @@ pub async fn direct(config: &Config, command: ArchiveCommand, output: &Output) -
             for place in archives.places(target.as_deref())? {
                 match check(&place, newest, &config.data_dir, output).await {
                     Ok(true) => {}
-                    Ok(false) => failed.push(format!("{} is not what it must be", place.name())),
+                    Ok(false) => failed.push(format!("{} is damaged or incomplete", place.name())),
                     Err(error) => note_failure(&mut failed, &place, Err(error), output).await,
                 }
             }
@@ -90,10 +90,10 @@ pub async fn direct(config: &Config, command: ArchiveCommand, output: &Output) -
                 };
                 let (done, ()) = tokio::join!(work, show);
                 let done = done?;
-                let went = if dry_run { "would go" } else { "went" };
+                let went = if dry_run { "would be deleted" } else { "deleted" };
                 output
                     .line(format!(
-                        "{}: {} snapshots are kept; {} snapshots and {} objects in all {went}, {}",
+                        "{}: {} snapshots kept; {} snapshots and {} objects in total {went}, {}",
                         place.name(),
                         done.kept.len(),
                         done.snapshots,
@@ -111,7 +111,7 @@ pub async fn direct(config: &Config, command: ArchiveCommand, output: &Output) -
     }
 }
 
-/// What failed of one archive is said, and the others are gone on with.
+/// Reports the failure of one archive and continues with the others.
 async fn note_failure(failed: &mut Vec<String>, place: &Place, outcome: anyhow::Result<()>, output: &Output) {
     let Err(error) = outcome else { return };
     let what = told_once(place.name(), &format!("{error:#}"));
@@ -123,40 +123,38 @@ fn all_went(failed: &[String]) -> anyhow::Result<()> {
     if failed.is_empty() { Ok(()) } else { bail!("{}", failed.join("; ")) }
 }
 
-/// What failed, behind the archive's name, once.
+/// The failure, prefixed with the archive's name once.
 fn told_once(name: &str, what: &str) -> String {
     let what = what.strip_prefix("archive ").unwrap_or(what);
     let what = what.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(what);
     format!("archive {name}: {what}")
 }
 
-/// Makes an identity, and prints what the configuration needs of it.
+/// Creates an identity and prints its recipient for the configuration.
 pub fn new_archive_identity(file: &Path) -> anyhow::Result<()> {
     let (text, recipient) = new_identity();
     write_secret(file, &text)?;
-    println!("identity written to {}: keep it safe, and not only on this machine", file.display());
+    println!("wrote the identity to {}: keep it safe, and keep a copy on another machine", file.display());
     println!("recipients = [\"{recipient}\"]");
     Ok(())
 }
 
 fn write_secret(file: &Path, text: &str) -> anyhow::Result<()> {
     use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
-    let mut written = std::fs::File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)
-        .with_context(|| format!("{}: an identity is never overwritten", file.display()))?;
+    let mut written =
+        std::fs::File::options().write(true).create_new(true).mode(0o600).open(file).with_context(|| {
+            format!("{}: can't create the file (an existing identity is never overwritten)", file.display())
+        })?;
     written.write_all(text.as_bytes()).and_then(|()| written.sync_all()).with_context(|| file.display().to_string())
 }
 
-/// Runs what needs the store.
+/// Runs the commands that need the store.
 pub async fn run(services: &Arc<Services>, command: ArchiveCommand, output: &Output) -> anyhow::Result<()> {
     match command {
         ArchiveCommand::Status { target } => {
             let places = services.archives.places(target.as_deref())?;
             if crate::archive::is_try_out(&services.config.data_dir) {
-                bail!("this is a try-out of a restore, nothing of it is shipped: `holdfast archive keep` ends that");
+                bail!("this is a trial restore, so nothing is shipped; run `holdfast archive keep` to keep it");
             }
             let looks = places.iter().map(|place| status(services, place));
             let mut alarms = Vec::new();
@@ -171,9 +169,9 @@ pub async fn run(services: &Arc<Services>, command: ArchiveCommand, output: &Out
         ArchiveCommand::Keep => {
             output
                 .line(if crate::archive::keep(&services.config.data_dir)? {
-                    "kept: it ships from now on, as a line of its own"
+                    "kept: the service now ships to its archives, as a new line"
                 } else {
-                    "this is no try-out of a restore: nothing is changed"
+                    "this is not a trial restore: nothing was changed"
                 })
                 .await;
             Ok(())
@@ -205,7 +203,7 @@ async fn snapshot(services: &Arc<Services>, place: &Arc<Place>, output: &Output)
     }
     output
         .line(format!(
-            "{}: snapshot of commit {}: {} realms ({} as they were), {} records, {} bodies; {} stored",
+            "{}: snapshot of commit {}: {} realms ({} unchanged), {} records, {} bodies; {} stored",
             place.name(),
             taken.name.seq,
             taken.realms,
@@ -215,7 +213,7 @@ async fn snapshot(services: &Arc<Services>, place: &Arc<Place>, output: &Output)
             bytes(taken.new_bytes)
         ))
         .await;
-    output.line(format!("{}: read back and good: {}", place.name(), what_was_read(&taken.checked))).await;
+    output.line(format!("{}: verified: {}", place.name(), what_was_read(&taken.checked))).await;
     Ok(())
 }
 
@@ -223,15 +221,15 @@ fn what_was_read(report: &Report) -> String {
     let read = format!("{} objects, {}", report.objects, bytes(report.bytes));
     if report.decrypted {
         format!(
-            "{read}: {} realms add up, {} bodies match their names, {} commits follow from each other",
+            "{read}: {} realms match their digests, {} bodies match their hashes, {} commits form an unbroken chain",
             report.realms, report.bodies, report.commits
         )
     } else {
-        format!("{read}: as stored (there is no identity here to decrypt them)")
+        format!("{read}: as stored (not decrypted: there is no identity on this machine)")
     }
 }
 
-/// How an archive is, in lines; and what is alarming, each thing once.
+/// The state of an archive as lines, and its alarms.
 async fn status(services: &Services, place: &Arc<Place>) -> (Vec<String>, Vec<String>) {
     let (name, now_ms) = (place.name(), services.store.clock().now_ms());
     let runs = services.serving.load(std::sync::atomic::Ordering::SeqCst);
@@ -243,8 +241,7 @@ async fn status(services: &Services, place: &Arc<Place>) -> (Vec<String>, Vec<St
         let catalog = Catalog::read(&target).await?;
         Ok::<_, anyhow::Error>((found, Line::of(&services.store, &target).await?, catalog))
     });
-    let looked =
-        looked.await.unwrap_or_else(|_| Err(anyhow::anyhow!("it has not answered within {} s", LOOK_LIMIT.as_secs())));
+    let looked = looked.await.unwrap_or_else(|_| Err(anyhow::anyhow!("no reply within {} s", LOOK_LIMIT.as_secs())));
     let mut last_good = None;
     match looked {
         Ok((found, line, catalog)) => {
@@ -257,15 +254,17 @@ async fn status(services: &Services, place: &Arc<Place>) -> (Vec<String>, Vec<St
                 }
                 let remedy = if found.needs_snapshot { "takes a new snapshot" } else { "stores it again" };
                 facts.push(if runs {
-                    format!("  the service {remedy} at once, as far as it still has what is missing; look again")
+                    format!(
+                        "  the service {remedy} now, as far as it still has the missing data; check again in a while"
+                    )
                 } else {
-                    format!("  the service {remedy} when it runs, as far as it still has what is missing")
+                    format!("  the service {remedy} once it is started, as far as it still has the missing data")
                 });
             }
             last_good = about_catalog(&mut facts, &catalog, &line, now_ms);
         }
         Err(error) => {
-            // What ships may have met the same: then it stands below.
+            // The shipper may report the same failure: then it is printed below.
             let what = format!("{error:#}");
             if !place.failing().iter().any(|failing| failing.contains(&what)) {
                 alarms.push(told_once(name, &what));
@@ -283,20 +282,22 @@ async fn status(services: &Services, place: &Arc<Place>) -> (Vec<String>, Vec<St
                 bytes(ship.bytes)
             ));
             if ship.missing_bodies > 0 {
-                alarms
-                    .push(format!("archive {name}: {} bodies were gone before they were shipped", ship.missing_bodies));
+                alarms.push(format!(
+                    "archive {name}: {} bodies were missing before they were shipped",
+                    ship.missing_bodies
+                ));
             }
-            facts.extend(ship.mended.iter().map(|what| format!("  it had lost something: {what}")));
+            facts.extend(ship.mended.iter().map(|what| format!("  repaired: {what}")));
         }
-        None if runs => lines.push("  nothing has been shipped yet".to_owned()),
-        None => lines.push("  nothing ships: the service is not running".to_owned()),
+        None if runs => lines.push("  nothing shipped yet".to_owned()),
+        None => lines.push("  not shipping: the service is not running".to_owned()),
     }
     lines.extend(facts);
     alarms.extend(place.failing().into_iter().map(|what| told_once(name, &what)));
     if let Some(drilled) = drill::latest(&services.config.data_dir, name, 1).pop() {
         lines.push(format!("  {}", drill::described(&drilled)));
     }
-    // That there is no snapshot says nothing of an archive that was not reached, or into which nobody ships right now.
+    // A missing snapshot is no alarm if the archive was not reached, or nothing ships to it right now.
     if last_good.is_some() || (alarms.is_empty() && runs) {
         alarms.extend(place.alarm(last_good, now_ms));
     }
@@ -305,7 +306,7 @@ async fn status(services: &Services, place: &Arc<Place>) -> (Vec<String>, Vec<St
     (lines, alarms)
 }
 
-/// What an archive holds of a line; gives when the newest good snapshot was made.
+/// Lists an archive's data of a line; returns the time of the newest good snapshot.
 fn about_catalog(facts: &mut Vec<String>, catalog: &Catalog, line: &Line, now_ms: i64) -> Option<i64> {
     let runs: Vec<_> = catalog.runs.iter().filter(|run| run.line == line.name()).collect();
     if let (Some(first), Some(last)) = (runs.first(), runs.iter().map(|run| run.last).max()) {
@@ -338,16 +339,16 @@ async fn list(place: &Place, output: &Output) -> anyhow::Result<()> {
             || "from its first commit".to_owned(),
             |parent| format!("from commit {} of line {}", parent.seq, parent.line),
         );
-        output.line(format!("line {}, begun {}, {from}", line.line, moment(line.created_ms))).await;
+        output.line(format!("line {}, started {}, {from}", line.line, moment(line.created_ms))).await;
         let runs: Vec<_> = catalog.runs.iter().filter(|run| run.line == line.line).collect();
         if let (Some(first), Some(last)) = (runs.first(), runs.iter().map(|run| run.last).max()) {
             output.line(format!("  log: commits {} to {last} in {} runs", first.first, runs.len())).await;
         }
         if let Some(until) = until(place, &target, &catalog, line).await {
-            output.line(format!("  its last commit was made {until}")).await;
+            output.line(format!("  last commit: {until}")).await;
         }
         for listed in catalog.snapshots.iter().filter(|listed| listed.name.line == line.line) {
-            let state = if listed.good { "good" } else { "NOT READ BACK" };
+            let state = if listed.good { "good" } else { "NOT VERIFIED" };
             output.line(format!("  {}  commit {}  {state}", moment(listed.name.made_ms), listed.name.seq)).await;
         }
     }
@@ -371,7 +372,7 @@ async fn until(
     Some(format!("by {}, when it was stored", moment(*stored_ms)))
 }
 
-/// Reads an archive back; says whether it is what it must be.
+/// Verifies an archive; returns whether it is intact.
 async fn check(place: &Place, newest: bool, data_dir: &Path, output: &Output) -> anyhow::Result<bool> {
     let (target, identities) = (place.target().await?, place.identities()?);
     let catalog = Catalog::read(&target).await?;
@@ -433,11 +434,11 @@ async fn check(place: &Place, newest: bool, data_dir: &Path, output: &Output) ->
         whole &= found.is_whole();
     }
     if whole {
-        output.line(format!("{}: everything is as it was stored", place.name())).await;
+        output.line(format!("{}: ok, everything is intact", place.name())).await;
     } else {
         output
             .line(format!(
-                "{}: a running service stores again what it still has: `holdfast archive status` says how far it is",
+                "{}: a running service stores missing data again as far as it has it: see `holdfast archive status`",
                 place.name()
             ))
             .await;

@@ -10,7 +10,7 @@ pub async fn run(services: &Services, command: DomainCommand, output: &Output) -
         DomainCommand::Add { name } => {
             let domain = directory.add_domain(&name).await?;
             directory.audit(None, WHO, &format!("domain {} added", domain.name), "").await?;
-            output.line(format!("domain {} is there; set these DNS records:\n", domain.name)).await;
+            output.line(format!("added domain {}; set these DNS records:\n", domain.name)).await;
             print_records(services, &domain.name, false, output).await
         }
         DomainCommand::List { json } => {
@@ -23,7 +23,7 @@ pub async fn run(services: &Services, command: DomainCommand, output: &Output) -
         DomainCommand::Remove { name } => {
             directory.remove_domain(&name).await?;
             directory.audit(None, WHO, &format!("domain {name} removed"), "").await?;
-            output.line(format!("domain {name} is removed: take its DNS records away too")).await;
+            output.line(format!("removed domain {name}; remove its DNS records too")).await;
             Ok(())
         }
         DomainCommand::Show { name, json } => print_records(services, &name, json, output).await,

@@ -39,7 +39,7 @@ pub async fn import(services: &Services, args: ImportArgs, output: &Output) -> a
         let mut tell = |at: &Progress| progress.progress("bytes imported", at.bytes, at.total_bytes);
         match format {
             MailFormat::Mbox => {
-                let mailbox = mailstore.mailbox_by_name(account, &name)?.context("the mailbox is gone")?;
+                let mailbox = mailstore.mailbox_by_name(account, &name)?.context("the mailbox was deleted")?;
                 Ok::<_, anyhow::Error>(mailstore.import_mbox(account, mailbox.id, &args.path, options, &mut tell)?)
             }
             MailFormat::Maildir => {
@@ -51,7 +51,7 @@ pub async fn import(services: &Services, args: ImportArgs, output: &Output) -> a
     .await??;
     output
         .line(format!(
-            "{} messages imported, {} were there already, {} left out",
+            "{} messages imported, {} already existed, {} skipped",
             imported.filed, imported.known, imported.skipped
         ))
         .await;
@@ -60,17 +60,22 @@ pub async fn import(services: &Services, args: ImportArgs, output: &Output) -> a
         output.line(format!("{many}: Thunderbird keeps them in the file until the folder is compacted")).await;
     }
     if imported.lost_labels > 0 {
-        output.line(format!("{} labels could not be kept: IMAP keywords can't spell them", imported.lost_labels)).await;
+        output
+            .line(format!(
+                "{} labels were dropped: they contain characters that IMAP keywords can't have",
+                imported.lost_labels
+            ))
+            .await;
     }
     for (path, name) in &imported.renamed {
         output.line(format!("renamed: {} is now the mailbox \u{201c}{name}\u{201d}", path.display())).await;
     }
     for (path, why) in &imported.skips {
-        output.line(format!("left out: {}: {why}", path.display())).await;
+        output.line(format!("skipped: {}: {why}", path.display())).await;
     }
     let untold = imported.skipped - imported.skips.len() as u64;
     if untold > 0 {
-        output.line(format!("left out: {untold} more")).await;
+        output.line(format!("skipped: {untold} more")).await;
     }
     Ok(())
 }
@@ -84,7 +89,7 @@ pub async fn export(services: &Services, args: ExportArgs, output: &Output) -> a
         match (args.format, args.mailbox) {
             (MailFormat::Maildir, None) => Ok(mailstore.export_maildir(account, &args.path, None, &mut tell)?),
             (MailFormat::Maildir, Some(_)) => {
-                anyhow::bail!("--mailbox goes with --format mbox; a Maildir holds all mailboxes")
+                anyhow::bail!("--mailbox requires --format mbox; a Maildir always contains all mailboxes")
             }
             (MailFormat::Mbox, mailbox) => {
                 export_mboxes(&mailstore, account, &args.path, mailbox.as_deref(), &mut tell)
@@ -92,14 +97,23 @@ pub async fn export(services: &Services, args: ExportArgs, output: &Output) -> a
         }
     })
     .await??;
-    output.line(format!("{} messages exported, {} left out", exported.written, exported.skipped)).await;
+    output.line(format!("{} messages exported, {} skipped", exported.written, exported.skipped)).await;
     for (name, path) in &exported.shortened {
-        output.line(format!("mailbox \u{201c}{name}\u{201d} is in {}: its name is too long", path.display())).await;
+        output
+            .line(format!(
+                "mailbox \u{201c}{name}\u{201d} was exported to {}: its name is too long for a file name",
+                path.display()
+            ))
+            .await;
     }
     for (what, why) in &exported.skips {
-        output.line(format!("left out: {what}: {why}")).await;
+        output.line(format!("skipped: {what}: {why}")).await;
     }
-    ensure!(exported.skipped == 0, "{} mailboxes or messages could not be exported; all else was", exported.skipped);
+    ensure!(
+        exported.skipped == 0,
+        "{} mailboxes or messages could not be exported; everything else was exported",
+        exported.skipped
+    );
     Ok(())
 }
 

@@ -24,7 +24,7 @@ async fn import(services: &Services, args: PeopleArgs, output: &Output) -> anyho
     let name = args.file.display().to_string();
     let incoming = tokio::task::spawn_blocking(move || {
         let length = std::fs::metadata(&args.file)?.len();
-        anyhow::ensure!(length <= MAX_IMPORT_BYTES as u64, "it is larger than {} MiB", MAX_IMPORT_BYTES >> 20);
+        anyhow::ensure!(length <= MAX_IMPORT_BYTES as u64, "the file is larger than {} MiB", MAX_IMPORT_BYTES >> 20);
         Ok(people::import::read(&std::fs::read(&args.file)?))
     })
     .await?
@@ -32,14 +32,12 @@ async fn import(services: &Services, args: PeopleArgs, output: &Output) -> anyho
     let total = incoming.cards.len() as u64;
     let mut tell = |done: usize| output.progress("contacts imported", done as u64, total);
     let done = services.people.import(account, incoming, &mut tell).await?;
-    output
-        .line(format!("{} contacts added, {} completed, {} were there already", done.added, done.changed, done.known))
-        .await;
+    output.line(format!("{} contacts added, {} updated, {} unchanged", done.added, done.changed, done.known)).await;
     for problem in &done.problems {
         output.line(problem.to_string()).await;
     }
     let any = done.added + done.changed + done.known > 0;
-    ensure!(any || done.problems.is_empty(), "nothing could be read");
+    ensure!(any || done.problems.is_empty(), "no contact could be read");
     Ok(())
 }
 
@@ -50,7 +48,7 @@ async fn export(services: &Services, args: PeopleArgs, output: &Output) -> anyho
         let book = people.book(account)?;
         let table = args.file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
         let content = if table { people::csv::write(&book) } else { people::vcard::write(&book).into_bytes() };
-        // Whatever is there is somebody's.
+        // Never overwrite an existing file.
         let file = std::fs::File::create_new(&args.file);
         let written = file.and_then(|mut file| file.write_all(&content).and_then(|()| file.sync_all()));
         written.with_context(|| args.file.display().to_string())?;

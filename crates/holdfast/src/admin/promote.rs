@@ -1,4 +1,4 @@
-//! What `holdfast promote` asks before, and says of what is lost or not after.
+//! The checks before `holdfast promote`, and its report on what may be missing.
 
 use anyhow::ensure;
 use continuity::standby::{HowToPromote, Promotion, Status, primary_answers};
@@ -21,16 +21,16 @@ fn will_wait(config: &Config) -> bool {
     !config.listen.standby.is_empty() && settings.mode == StandbyMode::Sync && settings.when_away == WhenAway::Wait
 }
 
-/// A machine that is to wait for a standby has none when it is promoted: nobody but the operator can say what then.
+/// A promoted machine that should wait for a standby has none yet: only the operator can decide what to do then.
 ///
 /// # Errors
-/// It was not said.
+/// The operator has not decided.
 pub fn check(config: &Config, args: PromoteArgs) -> anyhow::Result<()> {
     ensure!(
         args.alone || args.wait || !will_wait(config),
-        "not promoted: the configuration says when_away = \"wait\", and this machine has no standby yet. Say what it is \
-         to do until one is paired and has everything: `holdfast promote --alone` acknowledges without one, `holdfast \
-         promote --wait` acknowledges nothing, and nobody can send, receive or sign in"
+        "not promoted: the configuration says when_away = \"wait\", and this machine has no standby yet. Choose what it \
+         does until one is paired and in sync: `holdfast promote --alone` acknowledges writes without one; `holdfast \
+         promote --wait` acknowledges nothing, so nobody can send, receive or sign in"
     );
     Ok(())
 }
@@ -43,48 +43,48 @@ pub async fn still_answers(config: &Config) -> anyhow::Result<Option<String>> {
     let answers = primary_answers(&config.data_dir).await?;
     Ok(answers.map(|address| {
         format!(
-            "WARNING: the old primary at {address} still answers: it takes mail until this machine serves and tells it that \
-             it is the primary no more"
+            "WARNING: the old primary at {address} is still running: it accepts mail until this machine starts serving and tells it that \
+             it is no longer the primary"
         )
     }))
 }
 
-/// What is lost or not, and what comes next. `before` is how a standby that runs was.
+/// What may be missing, and the next steps. `before` is the state of a running standby before its promotion.
 pub fn consequences(config: &Config, args: PromoteArgs, promotion: &Promotion, before: Option<&Status>) -> Vec<String> {
     let mut all = vec![lost(args, promotion, before)];
     if will_wait(config) {
         all.push(if args.alone {
-            "it acknowledges alone until a standby is paired and has everything: holdfast standby code".to_owned()
+            "writes are acknowledged without a standby until one is paired and in sync; to pair one: holdfast standby code".to_owned()
         } else {
-            "it acknowledges NOTHING until a standby is paired: holdfast standby code; to go on without one: holdfast \
+            "this machine acknowledges NOTHING until a standby is paired (holdfast standby code); to continue without one: holdfast \
              standby alone"
                 .to_owned()
         });
     } else if !config.listen.standby.is_empty() {
-        all.push("no standby follows it yet: holdfast standby code".to_owned());
+        all.push("no standby is paired yet; to pair one: holdfast standby code".to_owned());
     }
     all
 }
 
 fn lost(args: PromoteArgs, promotion: &Promotion, before: Option<&Status>) -> String {
     if promotion.all_is_here {
-        let why = if args.nothing_lost { "as --nothing-lost says" } else { "it waited for this machine" };
-        return format!("nothing that the old machine acknowledged is missing here: {why}");
+        let why = if args.nothing_lost { "given by --nothing-lost" } else { "it waited for this machine" };
+        return format!("nothing that the old primary acknowledged is missing here ({why})");
     }
-    let mut text = format!("commits from {} on of the old machine may exist that are not here", promotion.seq.0 + 1);
+    let mut text = format!("the old primary may have commits from {} on that are missing here", promotion.seq.0 + 1);
     if let Some(before) = before {
         text += &match before.primary.0.saturating_sub(promotion.seq.0) {
-            0 => ": none that it spoke of".to_owned(),
-            missing => format!(": at least {missing} that it spoke of"),
+            0 => ": none that it announced".to_owned(),
+            missing => format!(": at least {missing} that it announced"),
         };
         if let Some(heard) = before.heard_ms {
-            text += &format!(", last heard {}", moment(heard));
+            text += &format!(", last contact {}", moment(heard));
         }
         if let Some(complete) = before.complete_ms {
-            text += &format!("; everything that it had at {} is here", moment(complete));
+            text += &format!("; everything it had at {} is here", moment(complete));
         }
     } else if let Some(last) = promotion.last_ms {
-        text += &format!("; the last one here was made {}", moment(last));
+        text += &format!("; the last commit here is from {}", moment(last));
     }
-    text + "; what only its disk has is not lost: `holdfast standby --rejoin` there, or `holdfast salvage` here"
+    text + "; you can recover data that exists only on its disk: run `holdfast standby --rejoin` there, or `holdfast salvage` here"
 }

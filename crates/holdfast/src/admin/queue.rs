@@ -5,7 +5,7 @@ use delivery::{Delivery, DeliveryError, DropMode, QueueFilter, QueueId, QueuedMe
 use jiff::Timestamp;
 
 use super::{Output, accounts::WHO};
-use crate::{cli::QueueCommand, services::Services};
+use crate::{cli::QueueCommand, services::Services, told::counted};
 
 /// Messages read at a time when a command is for all of them.
 const PAGE: usize = 500;
@@ -24,8 +24,9 @@ pub async fn run(services: &Services, command: QueueCommand, output: &Output) ->
                 let shown = page.messages.len();
                 output
                     .line(format!(
-                        "{} messages wait for {} destinations ({shown} shown)",
-                        stats.messages, stats.destinations
+                        "{} for {} ({shown} shown)",
+                        counted(stats.messages, "message"),
+                        counted(stats.destinations, "destination")
                     ))
                     .await;
             }
@@ -38,15 +39,17 @@ pub async fn run(services: &Services, command: QueueCommand, output: &Output) ->
             }
             output.line(line_of(&message)).await;
             for recipient in &message.recipients {
-                let next = if message.held { "held".to_owned() } else { time(recipient.next_attempt_ms) };
+                let next = if message.held { "on hold".to_owned() } else { time(recipient.next_attempt_ms) };
                 output
                     .line(format!(
-                        "  <{}> by way of {}: {} attempts, next {next}",
-                        recipient.address, recipient.destination, recipient.attempts
+                        "  <{}> via {}: {}, next {next}",
+                        recipient.address,
+                        recipient.destination,
+                        counted(recipient.attempts.into(), "attempt")
                     ))
                     .await;
                 if let Some(error) = &recipient.last_error {
-                    output.line(format!("    last: {error}")).await;
+                    output.line(format!("    last error: {error}")).await;
                 }
             }
             output.line(format!("  its log: journalctl -u holdfast --grep {}", message.id)).await;
@@ -55,23 +58,23 @@ pub async fn run(services: &Services, command: QueueCommand, output: &Output) ->
             let chosen = chosen(delivery, &ids, &QueueFilter::default())?;
             for id in &chosen {
                 delivery.queue_retry(*id).await?;
-                output.line(format!("{id} is tried now")).await;
+                output.line(format!("trying to deliver {id} now")).await;
             }
-            in_all(&ids, chosen.len(), "tried now", output).await;
+            in_all(&ids, chosen.len(), "scheduled now", output).await;
         }
         QueueCommand::Hold { ids } => {
             let chosen = chosen(delivery, &ids, &QueueFilter::default())?;
             for id in &chosen {
                 delivery.queue_hold(*id).await?;
-                output.line(format!("{id} is held")).await;
+                output.line(format!("{id} is on hold")).await;
             }
-            in_all(&ids, chosen.len(), "held", output).await;
+            in_all(&ids, chosen.len(), "put on hold", output).await;
         }
         QueueCommand::Release { ids } => {
             let chosen = chosen(delivery, &ids, &QueueFilter { held: Some(true), ..QueueFilter::default() })?;
             for id in &chosen {
                 match delivery.queue_release(*id).await {
-                    Ok(()) => output.line(format!("{id} goes on")).await,
+                    Ok(()) => output.line(format!("released {id}")).await,
                     // It was dropped in between.
                     Err(DeliveryError::NotQueued(_)) if ids == ["all"] => {}
                     Err(error) => return Err(error.into()),
@@ -84,7 +87,7 @@ pub async fn run(services: &Services, command: QueueCommand, output: &Output) ->
             for id in ids.iter().map(|id| parse(id)).collect::<anyhow::Result<Vec<_>>>()? {
                 delivery.queue_drop(id, mode).await?;
                 services.directory.audit(None, WHO, &format!("message {id} dropped from the queue"), "").await?;
-                output.line(format!("{id} is dropped")).await;
+                output.line(format!("dropped {id}")).await;
             }
         }
     }
@@ -111,10 +114,10 @@ fn chosen(delivery: &Delivery, ids: &[String], filter: &QueueFilter) -> anyhow::
     }
 }
 
-/// Says how many there were, where all were meant: none is an answer too.
+/// Prints the number of messages, if the command was for all of them (also for none).
 async fn in_all(ids: &[String], count: usize, what: &str, output: &Output) {
     if ids == ["all"] {
-        output.line(format!("{count} {} {what}", if count == 1 { "message" } else { "messages" })).await;
+        output.line(format!("{} {what}", counted(count as u64, "message"))).await;
     }
 }
 
@@ -125,13 +128,13 @@ fn time(ms: i64) -> String {
 
 fn line_of(message: &QueuedMessage) -> String {
     let from = message.from.as_deref().unwrap_or("");
-    let held = if message.held { "  held" } else { "" };
+    let held = if message.held { "  on hold" } else { "" };
     format!(
-        "{}  {}  {:>9} bytes  <{from}> to {} recipients{held}",
+        "{}  {}  {:>9} bytes  <{from}> to {}{held}",
         message.id,
         time(message.created_ms),
         message.size,
-        message.recipients.len()
+        counted(message.recipients.len() as u64, "recipient")
     )
 }
 

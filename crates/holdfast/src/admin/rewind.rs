@@ -44,7 +44,7 @@ pub async fn run(services: &Arc<Services>, args: RewindArgs, output: &Output) ->
     let key = key(services, account, &format!("{wish:?}"))?;
     let (asked, progress) = (wish.clone(), output.clone());
     let record = tokio::task::spawn_blocking(move || {
-        let mut tell = |done: u64, total: u64| progress.progress("messages taken back", done, total);
+        let mut tell = |done: u64, total: u64| progress.progress("messages restored", done, total);
         let mistimed = rewinds.mistimed(account.realm(), &asked)?;
         Ok((rewinds.run(account.realm(), &key, &asked, &mut tell)?, mistimed))
     })
@@ -55,9 +55,9 @@ pub async fn run(services: &Arc<Services>, args: RewindArgs, output: &Output) ->
     }
     output.line(told(&record)).await;
     if record.changed() {
-        output.line(format!("`holdfast rewind {} --undo` takes it back", args.address)).await;
+        output.line(format!("to undo this, run `holdfast rewind {} --undo`", args.address)).await;
     }
-    let what = format!("{} taken back to {}", name_of(&wish.what), moment(wish.moment_ms));
+    let what = format!("{} restored to {}", name_of(&wish.what), moment(wish.moment_ms));
     services.directory.audit(Some(account), WHO, &what, "").await?;
     Ok(())
 }
@@ -68,12 +68,12 @@ pub(super) fn changes_something(services: &Services) -> anyhow::Result<()> {
     let stage = services.stages.now().stage;
     ensure!(
         !services.serving.load(std::sync::atomic::Ordering::Relaxed) || stage >= Stage::Web,
-        "the service is in stage {stage} and changes nothing yet; go on with `holdfast stage set web`"
+        "the service is read-only in stage {stage}; to continue, run `holdfast stage set web`"
     );
     Ok(())
 }
 
-/// A moment too long ago is told with the first one that is not.
+/// Reports a time that is too long ago together with the earliest possible one.
 pub(super) fn explained(error: RewindError) -> anyhow::Error {
     match error {
         RewindError::Store(StoreError::BeforeWindow { first_ms, .. }) => {
@@ -97,11 +97,11 @@ fn wish(args: &RewindArgs) -> anyhow::Result<Wish> {
     } else {
         let parse = |id: &String| {
             let parts = id.split_once('.').and_then(|(m, e)| Some((m.parse().ok()?, e.parse().ok()?)));
-            parts.with_context(|| format!("{id} names no message; --preview prints names such as m1.e42"))
+            parts.with_context(|| format!("{id} is not a message id; --preview prints ids such as m1.e42"))
         };
         What::Messages(args.message.iter().map(parse).collect::<anyhow::Result<_>>()?)
     };
-    let at = args.at.as_deref().context("--at TIME says which moment")?;
+    let at = args.at.as_deref().context("give the time with --at TIME")?;
     Ok(Wish { what, moment_ms: parse_moment(at)?, flags: args.flags })
 }
 
@@ -114,11 +114,11 @@ pub(super) fn key(services: &Services, account: AccountId, wish: &str) -> anyhow
             return Ok(key);
         }
     }
-    bail!("there were too many rewinds like this one")
+    bail!("there were too many identical rewinds")
 }
 
 fn told_mistimed((first, last): (Seq, Seq)) -> String {
-    format!("commits {first} to {last} carry later times than they had, as this machine's clock was ahead: they count")
+    format!("commits {first} to {last} have later times than they should, because this machine's clock was ahead; they are included")
 }
 
 /// Shows what would change: `what` says of what, as of a moment.
@@ -130,13 +130,13 @@ pub(super) async fn show(preview: &Preview, what: &str, at_ms: Option<i64>, outp
         output.line(told_mistimed(mistimed)).await;
     }
     if preview.is_empty() {
-        output.line("everything is there already: nothing would change").await;
+        output.line("nothing to restore: everything is still there").await;
         return Ok(());
     }
     for mailbox in &mail.mailboxes {
-        let made = if mailbox.made { "  made again" } else { "" };
+        let made = if mailbox.made { "  recreated" } else { "" };
         let line = format!(
-            "{:<30} {:>8} come back {:>8} moved back {:>8} flags{made}",
+            "{:<30} {:>8} restored {:>8} moved back {:>8} flags{made}",
             mailbox.name, mailbox.back, mailbox.moved, mailbox.flagged
         );
         output.line(line).await;
@@ -151,10 +151,10 @@ pub(super) async fn show(preview: &Preview, what: &str, at_ms: Option<i64>, outp
         output.line(format!("  and {more} more messages")).await;
     }
     for (names, what) in [
-        (&book.back, "contacts come back"),
-        (&book.changed, "contacts hold both values"),
-        (&book.groups_back, "groups come back"),
-        (&book.groups_changed, "groups get members or their name back"),
+        (&book.back, "contacts restored"),
+        (&book.changed, "contacts that keep both values"),
+        (&book.groups_back, "groups restored"),
+        (&book.groups_changed, "groups that get members or their name back"),
     ] {
         if !names.is_empty() {
             let first: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
@@ -163,20 +163,20 @@ pub(super) async fn show(preview: &Preview, what: &str, at_ms: Option<i64>, outp
         }
     }
     if let Some(problem) = &preview.problem {
-        bail!("it can't be done as it is: {problem}");
+        bail!("the rewind isn't possible: {problem}");
     }
-    output.line("nothing is changed yet: run it without --preview; what came since is kept").await;
+    output.line("this was a preview, nothing was changed: run the command without --preview; newer items are kept").await;
     Ok(())
 }
 
 async fn undo(services: &Services, account: AccountId, address: &str, output: &Output) -> anyhow::Result<()> {
     let last =
         services.mailstore.rewinds(account.realm())?.into_iter().find(|(_, record)| record.changed() && !record.undone);
-    let (id, record) = last.with_context(|| format!("there is no rewind of {address} to take back"))?;
+    let (id, record) = last.with_context(|| format!("there is no rewind of {address} to undo"))?;
     let rewinds = Rewinds::new(services.mailstore.clone());
     tokio::task::spawn_blocking(move || rewinds.undo(account.realm(), id)).await?.map_err(explained)?;
     let what = format!("{} of {}", record.what, moment(record.moment_ms));
-    output.line(format!("taken back: the rewind of {what}; what was changed since is kept")).await;
+    output.line(format!("undone: the rewind of {what}; later changes are kept")).await;
     services.directory.audit(Some(account), WHO, &format!("rewind undone: {what}"), "").await?;
     Ok(())
 }
@@ -186,11 +186,11 @@ async fn bring_back(services: &Services, address: &str, preview: bool, output: &
     let (id, deleted_ms) = services
         .directory
         .deleted_account(&parsed)?
-        .with_context(|| format!("no account {address} was deleted, or its mail has been cleared away since"))?;
+        .with_context(|| format!("no deleted account {address} found; it may have been purged already"))?;
     if preview {
         let quota = services.mailstore.quota(id.realm())?;
         let line = format!(
-            "{address}, deleted {}, would come back with {} messages and {} contacts",
+            "{address}, deleted {}, would be restored with {} messages and {} contacts",
             moment(deleted_ms),
             quota.messages,
             services.people.count(id.realm())?
@@ -201,10 +201,10 @@ async fn bring_back(services: &Services, address: &str, preview: bool, output: &
     let store = services.store.clone();
     let past = tokio::task::spawn_blocking(move || store.realm_at(id.realm(), deleted_ms - 1)).await??;
     let taken = services.directory.bring_back_account(id, &past).await?;
-    output.line(format!("{address} is back as it was, with its password and addresses")).await;
+    output.line(format!("restored account {address} with its password and addresses")).await;
     for address in taken {
-        output.line(format!("without {address}, which somebody else has, or whose domain is gone")).await;
+        output.line(format!("without {address}: another account has it, or its domain was removed")).await;
     }
-    services.directory.audit(Some(id), WHO, "deleted account brought back", "").await?;
+    services.directory.audit(Some(id), WHO, "deleted account restored", "").await?;
     Ok(())
 }

@@ -25,23 +25,23 @@ use crate::{
     services::{Services, store_options},
 };
 
-/// Things of one kind that are told one by one; more are counted.
+/// Findings of one kind that are printed one by one; further ones are only counted.
 const SHOWN: usize = 50;
 
-/// What was salvaged, and what kind of thing it is.
+/// The salvaged data and its kind.
 struct Source {
     salvaged: Salvaged,
     kind: Kind,
 }
 
-/// What a salvage is from.
+/// The kind of source of a salvage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// A data folder: accounts are known by their addresses.
     Folder,
     /// Commits that only one of two machines had: numbers mean the same on both.
     Unshared,
-    /// Commits that a promotion left out, because of what they deleted.
+    /// Commits that a promotion discarded because of their deletions.
     Discarded,
 }
 
@@ -73,7 +73,7 @@ pub async fn run(services: &Arc<Services>, args: SalvageArgs, output: &Output) -
     for address in &args.account {
         let is_there =
             accounts.iter().any(|found| found.address.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(address)));
-        ensure!(is_there, "there is nothing of {address} in {}", args.from.display());
+        ensure!(is_there, "{} has no data of {address}", args.from.display());
     }
     for found in accounts.iter().filter(|found| wanted(found)) {
         is_all &= account(services, &source, found, args.preview, output).await?;
@@ -86,13 +86,13 @@ pub async fn run(services: &Arc<Services>, args: SalvageArgs, output: &Output) -
     if let Some(dir) = args.orphans.clone() {
         let source = source.clone();
         let written = tokio::task::spawn_blocking(move || write_orphans(&source.salvaged, &dir)).await??;
-        output.line(format!("{written} messages that nothing refers to any more were written out")).await;
+        output.line(format!("wrote {written} messages that no record refers to")).await;
     } else {
         let source = source.clone();
         let orphans = tokio::task::spawn_blocking(move || source.salvaged.orphans()).await??.len();
         if orphans > 0 {
-            let told = "messages are there that nothing refers to any more (deleted, or their records are lost)";
-            output.line(format!("{orphans} {told}; `--orphans DIR` writes them out")).await;
+            let told = "messages have no record (deleted, or the records are lost)";
+            output.line(format!("{orphans} {told}; to write them to a folder, add `--orphans DIR`")).await;
         }
     }
     // Dropping removes the scratch folder, which takes a while.
@@ -100,7 +100,7 @@ pub async fn run(services: &Arc<Services>, args: SalvageArgs, output: &Output) -
     if args.preview {
         output.line("this was a preview: nothing was changed").await;
     }
-    ensure!(is_all, "not everything could be read or merged; what could not is named above");
+    ensure!(is_all, "some data could not be read or merged; it is listed above");
     Ok(())
 }
 
@@ -117,7 +117,7 @@ fn open(services: &Services, args: &SalvageArgs, output: &Output) -> anyhow::Res
     if !has_runs {
         ensure!(
             from.canonicalize()? != services.store.dir().canonicalize()?,
-            "{} is the data folder of this service: `holdfast verify` tells how it is",
+            "{} is the data folder of this service: check it with `holdfast verify`",
             from.display()
         );
         let salvaged = Salvaged::open(from, &args.scratch, &options, &mut progress)?;
@@ -131,14 +131,14 @@ fn open(services: &Services, args: &SalvageArgs, output: &Output) -> anyhow::Res
             Ok(())
         })?;
     }
-    // Of a promotion that left something out, the others' commits count as they are.
+    // Of discarded commits, those of unaffected accounts are used unchanged.
     let wanted = |realm: RealmId| kind == Kind::Unshared || losing.contains(&realm);
     let bodies = bodies_in(from)?;
     let salvaged = Salvaged::open_runs(from, &args.scratch, &options, kind == Kind::Discarded, &wanted, bodies)?;
     Ok(Source { salvaged, kind })
 }
 
-/// The messages beside kept commits: in Maildirs, `NUMBER.BODY:2,`.
+/// The messages saved next to commits: in Maildirs, `NUMBER.BODY:2,`.
 fn bodies_in(from: &Path) -> anyhow::Result<HashMap<BodyId, PathBuf>> {
     let mut bodies = HashMap::new();
     for folder in std::fs::read_dir(from)? {
@@ -165,7 +165,7 @@ fn accounts_in(services: &Services, source: &Source) -> anyhow::Result<Vec<Found
     for realm in salvaged.report().realms.keys() {
         let Some(number) = realm.account_number() else { continue };
         let was = salvaged_account(salvaged, AccountId(number))?;
-        // What was deleted there is not brought back here.
+        // Messages that were deleted there are not restored here.
         if was.is_deleted {
             continue;
         }
@@ -184,7 +184,7 @@ fn accounts_in(services: &Services, source: &Source) -> anyhow::Result<Vec<Found
     Ok(accounts)
 }
 
-/// Says what is damaged; whether nothing is lost by it.
+/// Prints the damage; returns whether nothing is lost.
 async fn tell_store(report: &SalvageReport, output: &Output) -> bool {
     let (commits, bodies, realms) = (report.commits, report.bodies, report.realms.len());
     output
@@ -194,7 +194,7 @@ async fn tell_store(report: &SalvageReport, output: &Output) -> bool {
     tell_some(report.lost.iter().map(|what| format!("LOST: {what}")), output).await;
     for (realm, salvaged) in &report.realms {
         if realm.account_number().is_none() {
-            tell_some(salvaged.problems.iter().map(|what| format!("NOT WHOLE: {realm}: {what}")), output).await;
+            tell_some(salvaged.problems.iter().map(|what| format!("INCOMPLETE: {realm}: {what}")), output).await;
         }
     }
     report.is_whole()
@@ -210,7 +210,7 @@ async fn tell_some(lines: impl ExactSizeIterator<Item = String>, output: &Output
     }
 }
 
-/// Merges one account; whether all of it could be read.
+/// Merges one account; returns whether all of it could be read.
 async fn account(
     services: &Arc<Services>,
     source: &Arc<Source>,
@@ -220,7 +220,7 @@ async fn account(
 ) -> anyhow::Result<bool> {
     let realm = found.realm;
     let problems = &source.salvaged.report().realms[&realm].problems;
-    let address = found.address.clone().unwrap_or_else(|| format!("{realm} (its address is not known)"));
+    let address = found.address.clone().unwrap_or_else(|| format!("{realm} (address unknown)"));
     let (reader, names) = (source.clone(), services.clone());
     let live_realm = found.live.as_ref().map(|live| live.id.realm());
     let (mail, (book, damaged_contacts)) = tokio::task::spawn_blocking(move || {
@@ -240,7 +240,7 @@ async fn account(
     }
     let (messages, contacts) = (mail.messages.len(), book.contacts.len());
     output.line(format!("{address}: {messages} messages and {contacts} contacts found")).await;
-    tell_some(problems.iter().map(|what| format!("  NOT WHOLE: {what}")), output).await;
+    tell_some(problems.iter().map(|what| format!("  INCOMPLETE: {what}")), output).await;
     if damaged_contacts > 0 {
         output.line(format!("  UNREADABLE: {damaged_contacts} contacts or groups")).await;
     }
@@ -250,7 +250,7 @@ async fn account(
     let Some(live) = &found.live else {
         let known = found.address.as_deref().unwrap_or("ADDRESS");
         output
-            .line(format!("  there is no such account here: `holdfast account add {known}`, then run this again"))
+            .line(format!("  this account doesn't exist here: create it with `holdfast account add {known}`, then run salvage again"))
             .await;
         return Ok(false);
     };
@@ -276,7 +276,7 @@ async fn account(
         Ok(merged) => {
             let (new, groups, changed) = (merged.contacts, merged.groups, merged.changed);
             let verb = if preview { "would be added" } else { "added" };
-            output.line(format!("  {new} contacts and {groups} groups {verb}, {changed} completed")).await;
+            output.line(format!("  {new} contacts and {groups} groups {verb}, {changed} updated")).await;
         }
         Err(error) => {
             is_all = false;
@@ -296,27 +296,27 @@ async fn tell_unknown(mail: &SalvagedMail, kind: Kind, output: &Output) {
         return;
     }
     if kind != Kind::Folder {
-        let what = "changes to flags or places of messages that were there before are not merged";
+        let what = "changes to flags or mailboxes of existing messages were not merged";
         output.line(format!("  {count} {what}")).await;
         return;
     }
     let lines = mail.nothing_known.iter().map(|(mailbox, uid)| {
-        let mailbox = mailbox.as_ref().map_or("a mailbox that is not known", |name| name.as_str());
+        let mailbox = mailbox.as_ref().map_or("an unknown mailbox", |name| name.as_str());
         format!("  UNREADABLE: the record of message {uid} of {mailbox}")
     });
     tell_some(lines, output).await;
 }
 
-/// Says what became of an account's messages; whether all are there now.
+/// Prints the results for an account's messages; returns whether all exist now.
 async fn tell_filed(filed: &SalvageFiled, messages: &[SalvagedMessage], preview: bool, output: &Output) -> bool {
     let verb = if preview { "would be merged" } else { "merged" };
     let (new, known, unreadable) = (filed.filed, filed.known, filed.unreadable.len());
-    output.line(format!("  {new} messages {verb}, {known} there already, {unreadable} unreadable")).await;
+    output.line(format!("  {new} messages {verb}, {known} already exist, {unreadable} unreadable")).await;
     for name in &filed.made {
-        output.line(format!("  mailbox {name} {}", if preview { "would be made" } else { "made" })).await;
+        output.line(format!("  mailbox {name} {}", if preview { "would be created" } else { "created" })).await;
     }
     for (name, why) in &filed.not_made {
-        output.line(format!("  mailbox {name} could not be made ({why}): its messages are in INBOX")).await;
+        output.line(format!("  mailbox {name} could not be created ({why}): its messages are in INBOX")).await;
     }
     let called = |number: &usize| {
         let message = &messages[*number];

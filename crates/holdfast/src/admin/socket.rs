@@ -26,16 +26,16 @@ const MAX_REQUEST_BYTES: u64 = 64 * 1024;
 /// Lines on their way to a client before a command waits for it.
 const LINES_IN_FLIGHT: usize = 64;
 
-/// What the server answers with.
+/// A reply of the server.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Line {
     /// A line for standard output.
     Out(String),
-    /// What the command waits for.
+    /// The reason why the command waits.
     Waits(String),
     /// How far a long command is.
     Progress {
-        /// What is being done.
+        /// The current operation.
         what: String,
         /// Units done.
         done: u64,
@@ -46,7 +46,7 @@ pub enum Line {
     Done(Option<String>),
 }
 
-/// Where the socket of a data folder is.
+/// The path of a data folder's socket.
 pub fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("admin.sock")
 }
@@ -61,11 +61,11 @@ pub fn bind(data_dir: &Path) -> anyhow::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Runs a command, wherever it came from.
+/// Runs a command from any source.
 pub type Executor =
     dyn Fn(AdminCommand, Output) -> futures_util::future::BoxFuture<'static, anyhow::Result<()>> + Send + Sync;
 
-/// What runs commands on the services of a process that serves.
+/// Runs commands on the services of the serving process.
 pub fn on_services(services: Arc<Services>) -> Arc<Executor> {
     Arc::new(move |command, output| {
         let services = services.clone();
@@ -86,7 +86,7 @@ pub async fn serve(
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    tracing::warn!(%error, "admin socket");
+                    tracing::warn!(%error, "admin socket failed");
                     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                     continue;
                 }
@@ -95,7 +95,7 @@ pub async fn serve(
         let executor = executor.clone();
         tokio::spawn(async move {
             if let Err(error) = answer(&executor, stream).await {
-                tracing::warn!(%error, "admin command");
+                tracing::warn!(%error, "admin command failed");
             }
         });
     }
@@ -111,8 +111,8 @@ async fn answer(executor: &Arc<Executor>, stream: UnixStream) -> anyhow::Result<
         Ok(command) => command,
         Err(error) => {
             let refusal = format!(
-                "the service that runs is Holdfast {}, and does not know this command ({error}): restart it to have it \
-                 run what is installed now",
+                "the running service is Holdfast {} and does not know this command ({error}): restart the service to \
+                 run the installed version",
                 env!("CARGO_PKG_VERSION")
             );
             write.write_all(serialized(&Line::Done(Some(refusal)))?.as_bytes()).await?;
@@ -137,7 +137,7 @@ fn serialized(line: &Line) -> anyhow::Result<String> {
     Ok(serde_json::to_string(line)? + "\n")
 }
 
-/// Asks the serving process, if there is one: `None` when nobody listens.
+/// Sends a command to the serving process; `None` if there is none.
 pub async fn ask(data_dir: &Path, command: &AdminCommand, mut show: impl FnMut(Line)) -> Option<anyhow::Result<()>> {
     let stream = UnixStream::connect(path(data_dir)).await.ok()?;
     Some(converse(stream, command, &mut show).await)
@@ -155,5 +155,5 @@ async fn converse(mut stream: UnixStream, command: &AdminCommand, show: &mut imp
             line => show(line),
         }
     }
-    bail!("the service ended before the command did; run it again once the service is back")
+    bail!("the service stopped before the command finished; run it again once the service is running")
 }

@@ -26,7 +26,7 @@ pub fn complete(command: &mut AdminCommand) -> anyhow::Result<()> {
     if let AdminCommand::Stage(StageCommand::Plan { file: Some(file), text, .. }) = command {
         let shown = file.display().to_string();
         let size = std::fs::metadata(&file).with_context(|| shown.clone())?.len();
-        ensure!(size <= MAX_PLAN_BYTES, "{shown}: {size} bytes are more than the {MAX_PLAN_BYTES} of a plan");
+        ensure!(size <= MAX_PLAN_BYTES, "{shown}: the plan is too large: {size} bytes, the limit is {MAX_PLAN_BYTES}");
         *text = Some(std::fs::read_to_string(&file).with_context(|| shown)?);
     }
     Ok(())
@@ -49,7 +49,10 @@ pub async fn run(services: &Arc<Services>, command: StageCommand, output: &Outpu
         StageCommand::On { feature } => stages.switch(feature.parse()?, true)?,
         StageCommand::Say { text } => {
             let length = text.chars().count();
-            ensure!(length <= MAX_SAY_CHARACTERS, "{length} characters are more than {MAX_SAY_CHARACTERS}");
+            ensure!(
+                length <= MAX_SAY_CHARACTERS,
+                "the announcement is too long: {length} characters, the limit is {MAX_SAY_CHARACTERS}"
+            );
             stages.say(text.trim())?;
         }
         StageCommand::Plan { file, print, text } => {
@@ -63,15 +66,18 @@ pub async fn run(services: &Arc<Services>, command: StageCommand, output: &Outpu
             if print {
                 return Ok(());
             }
-            ensure!(services.serving.load(Ordering::SeqCst), "the service is not running: start it, then the plan");
+            ensure!(
+                services.serving.load(Ordering::SeqCst),
+                "the service is not running: start it, then start the plan"
+            );
             let (ends, services) = (stages.next_plan(), services.clone());
             tokio::spawn(async move {
                 let health: Arc<dyn Health> = Arc::new(Gates::new(services.clone()));
                 if let Err(error) = services.stages.follow(&plan, &health, true, &ends).await {
-                    tracing::error!(%error, "the stage was not kept");
+                    tracing::error!(%error, "could not store the stage");
                 }
             });
-            output.line("the plan is under way; see how far with: holdfast stage show").await;
+            output.line("the plan is running; to see its progress: holdfast stage show").await;
             return Ok(());
         }
     }
@@ -116,14 +122,14 @@ async fn show(services: &Services, output: &Output) {
     }
     let chosen = services.stages.chosen();
     if chosen != now.stage {
-        output.line(format!("on its way to {chosen}, the stage that was chosen")).await;
+        output.line(format!("moving to {chosen}, the chosen stage")).await;
     }
     let off: Vec<_> = Feature::ALL.into_iter().filter(|feature| !now.has(*feature)).map(Feature::name).collect();
     if !off.is_empty() {
         output.line(format!("off: {}", off.join(", "))).await;
     }
     if !now.say.is_empty() {
-        output.line(format!("people are told: {}", now.say)).await;
+        output.line(format!("announcement: {}", now.say)).await;
     }
     match services.stages.progress() {
         None | Some(Progress::Done) => {}

@@ -18,17 +18,17 @@ use crate::{
     standby::{alarms, tripwires},
 };
 
-/// What is wrong with a standby that was told that it alone decides.
-pub const BELIEVES_TOO_MUCH: &str = "it was told that nothing is acknowledged without it, and does not know yet that this \
-    is so no more: let it connect once, or `holdfast standby forget` it; promote it only with --maybe-lost";
+/// The alarm for a standby that still assumes that writes wait for it.
+pub const BELIEVES_TOO_MUCH: &str = "it still assumes that writes wait for it, which is no longer true: let it connect once, or \
+    revoke it with `holdfast standby forget`; promote it only with --maybe-lost";
 
-/// What is added when something needs a person.
-const WATCH_IT: &str = ": docs/continuity.md, \"Watch it\" of the section Standby";
+/// Added to the error if there are alarms.
+const WATCH_IT: &str = ": see docs/continuity.md, section Standby, \"Watch it\"";
 
-/// What a primary answers.
+/// The commands on a primary.
 pub async fn on_primary(services: &Services, command: StandbyCommand, output: &Output) -> anyhow::Result<()> {
     let Some(primary) = services.primary.get() else {
-        bail!("no standby can follow this machine: set listen.standby in the configuration, and start the service");
+        bail!("no standby can connect: set listen.standby in the configuration and start the service");
     };
     match command {
         StandbyCommand::Code => {
@@ -38,7 +38,7 @@ pub async fn on_primary(services: &Services, command: StandbyCommand, output: &O
                 config.listen.standby.first().map_or_else(|| "PORT".to_owned(), |address| address.port().to_string());
             output
                 .line(format!(
-                    "Within {} minutes, on the other machine: holdfast standby --primary {}:{port} --code {code}",
+                    "Run this on the other machine within {} minutes: holdfast standby --primary {}:{port} --code {code}",
                     CODE_FOR.as_secs() / 60,
                     config.hostname
                 ))
@@ -50,15 +50,17 @@ pub async fn on_primary(services: &Services, command: StandbyCommand, output: &O
             output.line(format!("primary at commit {end}")).await;
             if let Some(waiting) = primary.waiting() {
                 alarms += 1;
-                output.line(format!("ALARM: {waiting}; to go on without one until then: holdfast standby alone")).await;
+                output
+                    .line(format!("ALARM: {waiting}; to continue without a standby until then: holdfast standby alone"))
+                    .await;
             }
             if primary.is_degraded() {
                 alarms += 1;
-                output.line("ALARM: no standby follows, and commits are acknowledged all the same").await;
+                output.line("ALARM: no standby is following; commits are acknowledged without a standby").await;
             }
             let standbys = primary.standbys();
             if standbys.is_empty() {
-                output.line("no standby was ever paired: holdfast standby code").await;
+                output.line("no standby is paired; to pair one: holdfast standby code").await;
             }
             for standby in standbys {
                 let name = &standby.name;
@@ -67,7 +69,9 @@ pub async fn on_primary(services: &Services, command: StandbyCommand, output: &O
                     output.line(format!("ALARM: {name}: {BELIEVES_TOO_MUCH}")).await;
                 }
                 if !standby.connected {
-                    output.line(format!("{name}: not connected; it had commit {}", standby.received)).await;
+                    output
+                        .line(format!("{name}: not connected; the last commit it received is {}", standby.received))
+                        .await;
                     continue;
                 }
                 let behind = end.0.saturating_sub(standby.received.0);
@@ -81,11 +85,11 @@ pub async fn on_primary(services: &Services, command: StandbyCommand, output: &O
                     .await;
                 if standby.full {
                     alarms += 1;
-                    output.line(format!("ALARM: {name}: its disk is full, and it receives nothing")).await;
+                    output.line(format!("ALARM: {name}: its disk is full, so it can't receive changes")).await;
                 }
                 if !standby.wire.is_empty() {
                     alarms += 1;
-                    output.line(format!("ALARM: {name} applies nothing: {}", standby.wire)).await;
+                    output.line(format!("ALARM: {name} holds back changes: {}", standby.wire)).await;
                 }
                 if standby.damaged > 0 {
                     alarms += 1;
@@ -93,31 +97,34 @@ pub async fn on_primary(services: &Services, command: StandbyCommand, output: &O
                 }
                 if standby.mended > 0 {
                     let mended = standby.mended;
-                    output
-                        .line(format!("  {mended} messages were damaged there and fetched anew: look at its disk"))
-                        .await;
+                    output.line(format!("  repaired {mended} messages that got damaged there: check its disk")).await;
                 }
                 for (realm, why) in &standby.held {
                     alarms += 1;
-                    output.line(format!("ALARM: {name} does not apply {realm}: {why}")).await;
+                    output.line(format!("ALARM: {name} can't apply changes to {realm}: {why}")).await;
                 }
             }
             status::needs(alarms, WATCH_IT)?;
         }
         StandbyCommand::Alone => {
-            ensure!(primary.go_on_alone()?, "this machine waits for no standby: its mode is another one");
-            output.line("it acknowledges alone until a standby has everything").await;
+            ensure!(
+                primary.go_on_alone()?,
+                "this machine doesn't wait for a standby: its mode is not \"sync\" and \"wait\""
+            );
+            output.line("writes are acknowledged without a standby until one is in sync").await;
         }
         StandbyCommand::Forget { name } => {
-            ensure!(primary.forget(&name)?, "no standby is called {name}");
-            output.line(format!("{name} is let in no more")).await;
+            ensure!(primary.forget(&name)?, "there is no standby named {name}");
+            output.line(format!("revoked standby {name}")).await;
         }
-        StandbyCommand::Release | StandbyCommand::Resync { .. } => bail!("this is the primary: type it on the standby"),
+        StandbyCommand::Release | StandbyCommand::Resync { .. } => {
+            bail!("this is the primary: run the command on the standby")
+        }
     }
     Ok(())
 }
 
-/// What a standby answers.
+/// The commands on a standby.
 pub async fn on_standby(
     standby: &Arc<Standby>,
     config: &Config,
@@ -129,19 +136,19 @@ pub async fn on_standby(
         AdminCommand::StandbyDo(StandbyCommand::Status) => show(standby, config, output).await?,
         AdminCommand::StandbyDo(StandbyCommand::Release) => {
             let released = standby.release()?;
-            output.line(format!("commit {} and what follows it is applied ({})", released.seq, released.why)).await;
+            output.line(format!("applied commit {} and the later ones ({})", released.seq, released.why)).await;
         }
         AdminCommand::StandbyDo(StandbyCommand::Resync { realm }) => {
             let realm = realm_named(standby, &realm)?;
             let done = standby.resync(realm).await?;
-            output.line(format!("{realm} was copied anew, and is applied again")).await;
+            output.line(format!("copied {realm} again; changes are applied again")).await;
             if done.fetched > 0 {
                 let fetched = done.fetched;
-                output.line(format!("{fetched} messages were missing or damaged here: they are whole again")).await;
+                output.line(format!("repaired {fetched} messages that were missing or damaged here")).await;
             }
             ensure!(
                 done.lost == 0,
-                "{} messages are damaged here, and the primary can't give them: `holdfast verify` there names them; an \
+                "{} messages are damaged here, and the primary doesn't have them either: `holdfast verify` there lists them; an \
                  archive may have them",
                 done.lost
             );
@@ -151,8 +158,8 @@ pub async fn on_standby(
             for (realm, what) in &compared.different {
                 output.line(format!("{realm}: {what}")).await;
             }
-            output.line(format!("{} realms are the same on both machines", compared.equal)).await;
-            ensure!(compared.different.is_empty(), "{} realms are not", compared.different.len());
+            output.line(format!("{} realms are identical on both machines", compared.equal)).await;
+            ensure!(compared.different.is_empty(), "{} realms differ", compared.different.len());
         }
         AdminCommand::Promote(args) => {
             promote::check(config, args)?;
@@ -163,7 +170,7 @@ pub async fn on_standby(
             let promotion = standby.promote(promote::how(args)).await?;
             output
                 .line(format!(
-                    "this machine is the primary now: epoch {}, after commit {}; its doors open in a moment",
+                    "this machine is now the primary: epoch {}, after commit {}; its listeners open in a moment",
                     promotion.epoch, promotion.seq
                 ))
                 .await;
@@ -172,10 +179,12 @@ pub async fn on_standby(
             }
         }
         AdminCommand::StandbyDo(StandbyCommand::Code) => {
-            bail!("this is a standby, and none can follow it: type it on the primary, which can be followed by several")
+            bail!(
+                "this is a standby, and a standby can't have standbys: run the command on the primary, which can have several"
+            )
         }
         AdminCommand::StandbyDo(StandbyCommand::Forget { .. } | StandbyCommand::Alone) => {
-            bail!("this is a standby: type it on the primary")
+            bail!("this is a standby: run the command on the primary")
         }
         AdminCommand::Maintain => {
             let store = standby.store().context("the first copy is not finished")?;
@@ -188,7 +197,7 @@ pub async fn on_standby(
             }
             work.await??;
         }
-        _ => bail!("this machine follows another one: type it on the primary, or `holdfast promote` here first"),
+        _ => bail!("this machine is a standby: run the command on the primary, or run `holdfast promote` here first"),
     }
     Ok(())
 }
@@ -198,7 +207,9 @@ fn realm_named(standby: &Standby, name: &str) -> anyhow::Result<RealmId> {
     let store = standby.store().context("the first copy is not finished")?;
     let realms = store.realms();
     let found = realms.iter().find(|realm| realm.to_string() == name.trim());
-    found.copied().with_context(|| format!("there is no realm {name:?}; `holdfast standby status` names those held"))
+    found
+        .copied()
+        .with_context(|| format!("there is no realm {name:?}; `holdfast standby status` lists the failed ones"))
 }
 
 async fn show(standby: &Standby, config: &Config, output: &Output) -> anyhow::Result<()> {
@@ -209,11 +220,11 @@ async fn show(standby: &Standby, config: &Config, output: &Output) -> anyhow::Re
     if let Some(complete_ms) = status.complete_ms {
         let ago = jiff::Timestamp::now().as_millisecond().saturating_sub(complete_ms).max(0) / 1000;
         let at = moment(complete_ms);
-        output.line(format!("everything that the primary had at {at} is here ({ago} s ago)")).await;
+        output.line(format!("everything the primary had at {at} is here ({ago} s ago)")).await;
     }
     if status.mended > 0 {
         let mended = status.mended;
-        output.line(format!("{mended} messages were damaged here and fetched anew: look at this machine's disk")).await;
+        output.line(format!("repaired {mended} messages that got damaged here: check this machine's disk")).await;
     }
     let alarms = alarms::alarms(&status, &config.data_dir);
     for alarm in &alarms {
@@ -226,7 +237,10 @@ async fn show(standby: &Standby, config: &Config, output: &Output) -> anyhow::Re
 pub async fn promote_folder(config: &Config, args: PromoteArgs) -> anyhow::Result<()> {
     promote::check(config, args)?;
     let how = promote::how(args);
-    ensure!(!how.discard, "--discard needs the running standby, which knows what its tripwires hold: holdfast standby");
+    ensure!(
+        !how.discard,
+        "--discard needs a running standby, which knows what its tripwires hold back: start it with `holdfast standby`"
+    );
     let (dir, options, wires) = (config.data_dir.clone(), store_options(config), tripwires(config));
     if let Some(warning) = promote::still_answers(config).await? {
         println!("{warning}");
@@ -234,7 +248,7 @@ pub async fn promote_folder(config: &Config, args: PromoteArgs) -> anyhow::Resul
     let promote = move || continuity::standby::promote_folder(&dir, options, &wires, how);
     let promotion = tokio::task::spawn_blocking(promote).await??;
     println!(
-        "this machine is the primary now: epoch {}, after commit {}; open its doors with: holdfast serve",
+        "this machine is now the primary: epoch {}, after commit {}; start the service with: holdfast serve",
         promotion.epoch, promotion.seq
     );
     for line in promote::consequences(config, args, &promotion, None) {

@@ -22,6 +22,7 @@ use crate::{
     restore::behind::Restoring,
     services::{OpenDoor, Services, has_data},
     standby::alarms as of_standby,
+    told::counted,
 };
 
 /// How a running service is.
@@ -83,7 +84,7 @@ struct Queue {
     oldest_seconds: Option<u64>,
 }
 
-/// What is known to be damaged.
+/// The known damage.
 #[derive(Debug, Serialize)]
 struct Damaged {
     count: usize,
@@ -141,9 +142,9 @@ struct Archive {
 /// The overview of a service that runs.
 ///
 /// # Errors
-/// Also when something needs a person, so that scripts see it.
+/// Also if there are alarms, so that scripts notice.
 pub async fn run(services: &Arc<Services>, json: bool, output: &Output) -> anyhow::Result<()> {
-    ensure!(services.serving.load(Ordering::SeqCst), "the service is just starting: it is not in any stage yet");
+    ensure!(services.serving.load(Ordering::SeqCst), "the service is still starting: try again in a moment");
     let looked_at = services.clone();
     let status = tokio::task::spawn_blocking(move || look(&looked_at)).await??;
     if json {
@@ -156,12 +157,11 @@ pub async fn run(services: &Arc<Services>, json: bool, output: &Output) -> anyho
     needs(status.alarms.len(), "")
 }
 
-/// An error when something needs a person, so that scripts see it; `look` is added to what it says.
+/// An error if there are alarms, so that scripts notice; `look` is appended to its text.
 pub fn needs(count: usize, look: &str) -> anyhow::Result<()> {
     match count {
         0 => Ok(()),
-        1 => bail!("one thing needs you{look}"),
-        some => bail!("{some} things need you{look}"),
+        count => bail!("{}{look}", counted(count as u64, "alarm")),
     }
 }
 
@@ -246,17 +246,17 @@ fn look(services: &Services) -> anyhow::Result<Status> {
     })
 }
 
-/// What was found since alarms were last gathered is one already, and what was mended is none any more.
+/// Damage found since the last collection of alarms is already an alarm, and repaired damage is not.
 fn with_damage(mut alarms: Vec<String>, damage: &store::Damage) -> Vec<String> {
     alarms.retain(|alarm| !alarm.starts_with(DAMAGE));
     alarms.extend(damaged(damage));
     alarms
 }
 
-/// How the line begins that says what is damaged.
+/// The start of the alarm about damage.
 const DAMAGE: &str = "Damage: ";
 
-/// The line that says what is damaged, if anything is.
+/// The alarm about damage, if there is any.
 pub fn damaged(damage: &store::Damage) -> Option<String> {
     (!damage.is_none()).then(|| format!("{DAMAGE}{damage}"))
 }
@@ -289,7 +289,7 @@ fn lines(status: &Status) -> Vec<String> {
     let mut all = Vec::new();
     let memory = status.memory_bytes.map_or_else(String::new, |memory| format!(", {}", bytes(memory)));
     all.push(format!(
-        "Holdfast {} on {}: pid {}, for {}{memory}",
+        "Holdfast {} on {}: pid {}, running for {}{memory}",
         status.version,
         status.hostname,
         status.pid,
@@ -302,30 +302,31 @@ fn lines(status: &Status) -> Vec<String> {
     all.push(line("data", format!("{}: {}{room}", status.data_dir, bytes(status.data_bytes))));
     all.push(line("stage", format!("{}: {}", status.stage, status.works)));
     if status.chosen_stage != status.stage {
-        all.push(line("", format!("on its way to {}", status.chosen_stage)));
+        all.push(line("", format!("moving to {}", status.chosen_stage)));
     }
     all.extend(status.plan.iter().map(|plan| line("", format!("plan: {plan}"))));
     if !status.off.is_empty() && status.stage == Stage::Open.name() {
         all.push(line("off", status.off.join(", ")));
     }
     if !status.people_are_told.is_empty() {
-        all.push(line("told", &status.people_are_told));
+        all.push(line("announcement", &status.people_are_told));
     }
     all.extend(status.restoring.iter().map(|restoring| line("restore", restoring)));
     for (number, door) in status.doors.iter().enumerate() {
-        let what = if number == 0 { "doors" } else { "" };
-        all.push(line(what, format!("{:<12} {:<24} {:>5} connections", door.name, door.address, door.connections)));
+        let what = if number == 0 { "listeners" } else { "" };
+        let connections = counted(door.connections as u64, "connection");
+        all.push(line(what, format!("{:<12} {:<24} {connections:>18}", door.name, door.address)));
     }
     if let Some(found) = &status.certificate {
         let by = if found.self_signed { "self-signed".to_owned() } else { format!("by {}", found.issuer) };
         let names = found.names.join(", ");
-        all.push(line("certificate", format!("{names}, {by}, {} days left", found.days_left)));
+        all.push(line("certificate", format!("{names}, {by}, {} left", days(found.days_left))));
     }
     let disabled =
         if status.accounts_disabled > 0 { format!(", {} disabled", status.accounts_disabled) } else { String::new() };
     all.push(line("accounts", format!("{}{disabled}", status.accounts)));
     all.push(line("queue", queue(&status.queue)));
-    all.push(line("daily work", daily(status.daily_work.as_ref(), status.running_seconds)));
+    all.push(line("maintenance", daily(status.daily_work.as_ref(), status.running_seconds)));
     if status.standbys.is_empty() {
         all.push(line("standby", "none"));
     }
@@ -333,7 +334,7 @@ fn lines(status: &Status) -> Vec<String> {
         all.push(line("standby", follower(standby)));
     }
     if status.archives.is_empty() {
-        all.push(line("archive", "none: nothing survives this machine, see docs/continuity.md"));
+        all.push(line("archive", "none: there is no off-site copy, see docs/continuity.md"));
     }
     for archive in &status.archives {
         all.extend(kept(archive));
@@ -346,18 +347,23 @@ fn lines(status: &Status) -> Vec<String> {
     all
 }
 
+fn days(days: i64) -> String {
+    if days == 1 { "1 day".to_owned() } else { format!("{days} days") }
+}
+
 fn queue(queue: &Queue) -> String {
     let Some(oldest) = queue.oldest_seconds else { return "empty".to_owned() };
-    let held = if queue.held > 0 { format!(" ({} held)", queue.held) } else { String::new() };
+    let held = if queue.held > 0 { format!(" ({} on hold)", queue.held) } else { String::new() };
     let oldest = ago(Duration::from_secs(oldest));
-    format!("{} messages{held} for {} destinations, the oldest since {oldest}", queue.messages, queue.destinations)
+    let messages = counted(queue.messages, "message");
+    format!("{messages}{held} for {}, the oldest waiting for {oldest}", counted(queue.destinations, "destination"))
 }
 
 fn daily(daily: Option<&Daily>, running_seconds: u64) -> String {
     match daily {
-        None if running_seconds < 3600 => "not yet since the start".to_owned(),
-        None => "not yet since the start; `holdfast maintain` does it now".to_owned(),
-        Some(daily) if daily.failed.is_empty() => format!("{}: all well", moment(daily.at_ms)),
+        None if running_seconds < 3600 => "not run yet since the start".to_owned(),
+        None => "not run yet since the start; to run it now: holdfast maintain".to_owned(),
+        Some(daily) if daily.failed.is_empty() => format!("{}: ok", moment(daily.at_ms)),
         Some(daily) => format!("{}: FAILED: {}", moment(daily.at_ms), daily.failed.join("; ")),
     }
 }
@@ -367,13 +373,13 @@ fn follower(standby: &Follower) -> String {
     let mut text = if standby.connected {
         format!("{name}: received commit {received} ({behind} behind), applied {applied}")
     } else {
-        format!("{name}: NOT CONNECTED; it had commit {received} ({behind} behind)")
+        format!("{name}: NOT CONNECTED; the last commit it received is {received} ({behind} behind)")
     };
     if !standby.tripwire.is_empty() {
-        text += &format!("; applies nothing: {}", standby.tripwire);
+        text += &format!("; holds back changes: {}", standby.tripwire);
     }
     if !standby.not_applied.is_empty() {
-        text += &format!("; does not apply {} realms", standby.not_applied.len());
+        text += &format!("; can't apply changes to {}", counted(standby.not_applied.len() as u64, "realm"));
     }
     text
 }
@@ -381,12 +387,12 @@ fn follower(standby: &Follower) -> String {
 fn kept(archive: &Archive) -> Vec<String> {
     let shipped = match (archive.shipped, archive.lag_seconds) {
         (Some(shipped), Some(lag)) => format!("shipped up to commit {shipped}, {lag:.1} s behind"),
-        _ => "nothing has been shipped yet".to_owned(),
+        _ => "nothing shipped yet".to_owned(),
     };
-    let good = archive.last_good_ms.map_or_else(|| "none is known yet".to_owned(), moment);
+    let good = archive.last_good_ms.map_or_else(|| "none yet".to_owned(), moment);
     let mut all = vec![
         line("archive", format!("{}: {shipped}", archive.name)),
-        line("", archive.restorable.as_deref().unwrap_or("how far it can be restored is not known yet")),
+        line("", archive.restorable.as_deref().unwrap_or("not checked yet how far it can be restored")),
         line("", format!("newest good snapshot: {good}")),
     ];
     all.extend(archive.failing.iter().map(|failing| line("", format!("FAILING: {failing}"))));
@@ -420,7 +426,7 @@ pub async fn on_standby(standby: &Standby, config: &Config, json: bool, output: 
     } else {
         let up = ago(machine::started().0.elapsed());
         let (version, pid) = (env!("CARGO_PKG_VERSION"), std::process::id());
-        output.line(format!("Holdfast {version} on {}, a standby: pid {pid}, for {up}", config.hostname)).await;
+        output.line(format!("Holdfast {version} on {}, a standby: pid {pid}, running for {up}", config.hostname)).await;
         let free =
             room.map_or_else(String::new, |room| format!(": {} of {} free", bytes(room.free), bytes(room.total)));
         output.line(line("data", format!("{}{free}", config.data_dir.display()))).await;
@@ -431,25 +437,28 @@ pub async fn on_standby(standby: &Standby, config: &Config, json: bool, output: 
             output.line(format!("ALARM: {alarm}")).await;
         }
     }
-    needs(alarms.len(), ": docs/continuity.md, \"Standby\"")
+    needs(alarms.len(), ": see docs/continuity.md, \"Standby\"")
 }
 
-/// What is said when a disk is nearly full.
+/// The alarm about low disk space.
 pub fn short_of_room(room: machine::Room) -> String {
-    format!("Disk: only {} of {} are free where the data is", bytes(room.free), bytes(room.total))
+    format!("Disk: only {} of {} free on the data folder's disk", bytes(room.free), bytes(room.total))
 }
 
-/// What can be said of a folder that nobody serves, without opening it: a store that is opened counts as in use.
+/// Prints information about the folder of a service that is not running, without opening it: an open store counts as in
+/// use.
 ///
 /// # Errors
-/// Always: a service that does not run is not well.
+/// Always, because the service is not running.
 pub fn of_folder(config: &Config, json: bool) -> anyhow::Result<()> {
     let dir = &config.data_dir;
     let mut facts = Vec::new();
     let state = match Store::owner_at(dir) {
         _ if !has_data(dir) => format!("there is no data in {}", dir.display()),
-        Some(owner) => format!("it does not answer; {owner} has its folder: it is starting, stopping, or a command"),
-        None => "it does not run".to_owned(),
+        Some(owner) => format!(
+            "does not respond; {owner} is using its data folder (the service is starting or stopping, or a command is running)"
+        ),
+        None => "not running".to_owned(),
     };
     if has_data(dir) {
         let free = machine::Room::at(dir).map_or_else(
@@ -463,10 +472,10 @@ pub fn of_folder(config: &Config, json: bool) -> anyhow::Result<()> {
             facts.push(("role", "a standby: holdfast standby".to_owned()));
         }
         if Store::is_being_restored(dir) {
-            facts.push(("restore", "not finished: `holdfast serve` goes on with it".to_owned()));
+            facts.push(("restore", "not finished: `holdfast serve` continues it".to_owned()));
         }
         if let Ok(stages) = continuity::stage::Stages::open(dir) {
-            facts.push(("stage", format!("{} was chosen", stages.chosen())));
+            facts.push(("stage", stages.chosen().to_string()));
         }
         facts.extend(owner::too_open(dir).map(|why| ("rights", why)));
     }

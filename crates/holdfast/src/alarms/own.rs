@@ -1,4 +1,4 @@
-//! What this service itself must be told of: its disk, its store, its certificate, its daily work, its stage.
+//! Alarms of this service itself: its disk, its store, its certificate, its daily maintenance, its stage.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use crate::{
 
 /// A clock that is behind by less is only being adjusted.
 const CLOCK_PATIENCE: Duration = Duration::from_secs(300);
-const SUBJECT: &str = "Holdfast: the service needs you";
+const SUBJECT: &str = "Holdfast alarm";
 
-/// What is alarming now.
+/// The current alarms.
 pub fn alarms(services: &Services, now_ms: i64) -> Vec<Alarm> {
     let alarm = |key: &str, line: String, more: String, look: &'static str| Alarm {
         key: key.to_owned(),
@@ -28,7 +28,7 @@ pub fn alarms(services: &Services, now_ms: i64) -> Vec<Alarm> {
     };
     let mut all = Vec::new();
     if let Some(why) = services.store.stopped() {
-        let line = format!("Store: it acknowledges nothing any more: {why}");
+        let line = format!("Store: writes are stopped: {why}");
         all.push(alarm("store", line, String::new(), "See docs/operate.md, \"`/health` says `stopped`\"."));
     }
     if let Some(room) = Room::at(&services.config.data_dir).ok().filter(|room| room.is_short()) {
@@ -36,13 +36,13 @@ pub fn alarms(services: &Services, now_ms: i64) -> Vec<Alarm> {
     }
     if let Some(behind) = services.store.clock_behind().filter(|behind| *behind > CLOCK_PATIENCE) {
         let line = format!(
-            "Clock: it says {}, which is {} before the last commit's time: it was ahead then, or is behind now",
+            "Clock: this machine's time is {}, {} before the time of the last commit: the clock was ahead then, or is behind now",
             moment(now_ms),
             ago(behind)
         );
-        let more = "Mail is taken and nothing is hidden: rewind and restore go by the earlier of the two clocks. Commits \
-                    state the later time until the clock has reached it.";
-        let look = "If the clock is wrong now, put it right and look at NTP; see docs/continuity.md, \"Wrong clocks\".";
+        let more = "Mail is still accepted, and no data is hidden: rewind and restore use the earlier of the two times. New commits \
+                    carry the later time until the clock has reached it.";
+        let look = "If the clock is wrong now, set it and check NTP; see docs/continuity.md, \"Wrong clocks\".";
         all.push(alarm("clock", line, more.to_owned(), look));
     }
     let damage = services.store.damage();
@@ -52,24 +52,19 @@ pub fn alarms(services: &Services, now_ms: i64) -> Vec<Alarm> {
         all.push(alarm("damage", line, more.join("\n"), "See docs/operate.md, \"3 a.m.: something is damaged\"."));
     }
     if let Some(daily) = services.daily.lock().clone().filter(|daily| !daily.failed.is_empty()) {
-        let line = "Daily work: not all of it could be done".to_owned();
-        let look = "Run it again with `holdfast maintain`; it says what it does. Damage: docs/operate.md.";
+        let line = "Daily maintenance: some of it failed".to_owned();
+        let look = "Run it again with `holdfast maintain` to see each step. For damage, see docs/operate.md.";
         all.push(alarm("daily work", line, daily.failed.join("\n"), look));
     }
     if let (Some(tls), true) = (services.tls.get(), services.config.tls.certificate.is_some())
         && let Some(ends) = config::certificate_ends(&tls.certificate(), now_ms / 1000)
     {
         let look = "Renew it, then `systemctl reload holdfast`; see docs/certificates.md.";
-        all.push(alarm("certificate", format!("Certificate: it {ends}"), String::new(), look));
+        all.push(alarm("certificate", format!("Certificate: {ends}"), String::new(), look));
     }
     if let Some(Progress::Stopped { stage, why }) = services.stages.progress() {
         let line = format!("Stage: {} was not reached: {why}", stage.name());
-        all.push(alarm(
-            "stage",
-            line,
-            String::new(),
-            "Look with `holdfast stage show`; see docs/continuity.md, \"Stages\".",
-        ));
+        all.push(alarm("stage", line, String::new(), "Run `holdfast stage show`; see docs/continuity.md, \"Stages\"."));
     }
     all
 }
@@ -84,7 +79,10 @@ fn whose(services: &Services, id: &store::BodyId) -> Vec<String> {
     realms
         .iter()
         .map(|realm| {
-            format!("{id}: of {}", address(realm).map_or_else(|| realm.to_string(), |address| address.to_string()))
+            format!(
+                "{id}: belongs to {}",
+                address(realm).map_or_else(|| realm.to_string(), |address| address.to_string())
+            )
         })
         .collect()
 }

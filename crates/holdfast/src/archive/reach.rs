@@ -12,8 +12,8 @@ use continuity::archive::{
 
 use super::moment;
 
-/// How far an archive by itself can be restored: its newest line, or the one that this data folder ships. `broken`: what
-/// was read and is damaged.
+/// How far an archive alone can be restored: its newest line, or the one that this data folder ships. `broken`: objects
+/// that were read and are damaged.
 pub async fn restorable_of(
     target: &Target,
     catalog: &Catalog,
@@ -44,16 +44,16 @@ pub async fn restorable_of(
 pub fn described(found: &Restorable) -> String {
     let at = found.time_ms.map_or_else(String::new, |at| format!(", at {}", moment(at)));
     let mut text = match found.seq.0 {
-        0 => "nothing of it can be restored".to_owned(),
+        0 => "nothing can be restored".to_owned(),
         seq => format!("restorable up to commit {seq}{at}"),
     };
     if found.seq < found.due {
-        text += &format!(", and not up to commit {}", found.due);
+        text += &format!(", but not up to commit {}", found.due);
     }
     match (found.missing_count, found.missing.first()) {
         (0, _) | (_, None) => {}
         (1, Some(what)) => text += &format!(": {what}"),
-        (count, Some(first)) => text += &format!(": {count} things are missing, the first: {first}"),
+        (count, Some(first)) => text += &format!(": {count} objects are missing, the first: {first}"),
     }
     text
 }

@@ -1,12 +1,12 @@
-//! A restore that is only tried out ships nothing until it is kept.
+//! A trial restore ships nothing until it is kept.
 
 use std::path::Path;
 
 use anyhow::Context as _;
 
-/// What is said of it.
+/// The alarm about a trial restore.
 pub(super) const TRY_OUT_SAID: &str =
-    "this is a try-out of a restore, nothing of it is shipped: `holdfast archive keep` ends that";
+    "this is a trial restore, so nothing is shipped; run `holdfast archive keep` to keep it";
 
 /// Marks a folder that is a try-out of a restore: nothing of it is shipped.
 const TRY_OUT: &str = "archive/try-out";

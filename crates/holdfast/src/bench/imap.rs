@@ -74,7 +74,7 @@ enum Task {
 pub(super) async fn run(args: &ImapArgs) -> Result<Report> {
     let dialer = Dialer::new(&args.common)?;
     let idles = args.tasks.contains(&Task::Idle);
-    ensure!(!idles || args.rounds == 1, "idle connections make one round");
+    ensure!(!idles || args.rounds == 1, "idle connections require --rounds 1");
     let all_idle = Arc::new(Gathering::of(args.common.connections));
     let observer = tokio::spawn(observe(idles, args.memory_of.clone(), args.hold, Arc::clone(&all_idle)));
     let text = Arc::new(smtp::body(args.size as usize));
@@ -101,7 +101,7 @@ pub(super) async fn run(args: &ImapArgs) -> Result<Report> {
         observer.abort();
         if let Ok(Some(during)) = observer.await {
             report.note("memory before", format!("{:.1} MiB", mib(before)));
-            report.note("memory with all idle", format!("{:.1} MiB", mib(during)));
+            report.note("memory with idle connections", format!("{:.1} MiB", mib(during)));
             let each = during.saturating_sub(before) as f64 / report.count("idle").max(1) as f64 / 1_024.0;
             report.note("memory per connection", format!("{each:.1} KiB"));
         }
@@ -155,7 +155,7 @@ impl Worker {
         let began = Instant::now();
         let mut lines = self.dialer.lines().await?;
         let greeting = lines.line().await?;
-        ensure!(greeting.starts_with("* OK"), "the server said: {greeting}");
+        ensure!(greeting.starts_with("* OK"), "the server replied: {greeting}");
         let mut session = Session { lines, tag: 0 };
         if self.dialer.encryption == Encryption::Starttls {
             session.command("STARTTLS").await?;
@@ -268,7 +268,7 @@ impl Session {
         loop {
             let line = self.lines.line().await?;
             if let Some(status) = line.strip_prefix(tag).and_then(|rest| rest.strip_prefix(' ')) {
-                ensure!(status.starts_with("OK"), "the server said: {line}");
+                ensure!(status.starts_with("OK"), "the server replied: {line}");
                 got.bytes = self.lines.bytes - before;
                 return Ok(got);
             }
@@ -291,7 +291,7 @@ impl Session {
                 break;
             }
             if line.starts_with(&tag) {
-                bail!("the server said: {line}");
+                bail!("the server replied: {line}");
             }
         }
         self.lines.send(format!("{message}\r\n").as_bytes()).await?;
@@ -304,7 +304,7 @@ impl Session {
         while !self.lines.line().await?.starts_with('+') {}
         all_idle.arrive();
         all_idle.wait().await;
-        // What the server says meanwhile is read, so that it never has to wait for us.
+        // Replies are read during sending, so that the server never waits for us.
         let until = tokio::time::Instant::now() + hold;
         while let Ok(line) = tokio::time::timeout_at(until, self.lines.line_within(hold * 2)).await {
             line?;

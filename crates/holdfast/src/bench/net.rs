@@ -47,7 +47,7 @@ impl Dialer {
     pub(super) fn new(common: &Common) -> Result<Self> {
         let (host, _) = common.target.rsplit_once(':').context("--target must be HOST:PORT")?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        let name = ServerName::try_from(host.to_owned()).with_context(|| format!("{host} is no host name"))?;
+        let name = ServerName::try_from(host.to_owned()).with_context(|| format!("{host} is not a host name"))?;
         let clients = TlsClients::new()?;
         Ok(Self {
             target: common.target.clone(),
@@ -98,7 +98,10 @@ pub(super) struct Lines {
 impl Lines {
     /// Turns to TLS, after the server has agreed to.
     pub(super) async fn encrypt(self, dialer: &Dialer) -> Result<Self> {
-        ensure!(self.stream.buffer().is_empty(), "the server sent something between its consent and TLS");
+        ensure!(
+            self.stream.buffer().is_empty(),
+            "the server sent data between its STARTTLS reply and the TLS handshake"
+        );
         let stream = dialer.encrypt(self.stream.into_inner()).await?;
         Ok(Self { stream: BufReader::with_capacity(BUFFER, stream), ..self })
     }
@@ -126,7 +129,7 @@ impl Lines {
         bytes.clear();
         let mut limited = (&mut self.stream).take(MAX_LINE);
         let read =
-            timeout(patience, limited.read_until(b'\n', &mut bytes)).await.context("no answer")?.context("receive")?;
+            timeout(patience, limited.read_until(b'\n', &mut bytes)).await.context("no reply")?.context("receive")?;
         if read == 0 {
             bail!("the server closed the connection");
         }
@@ -142,7 +145,7 @@ impl Lines {
     pub(super) async fn skip(&mut self, mut count: u64) -> Result<()> {
         self.bytes += count;
         while count > 0 {
-            let available = timeout(self.patience, self.stream.fill_buf()).await.context("no answer")??.len();
+            let available = timeout(self.patience, self.stream.fill_buf()).await.context("no reply")??.len();
             ensure!(available > 0, "the server closed the connection");
             let used = available.min(usize::try_from(count).unwrap_or(usize::MAX));
             self.stream.consume(used);

@@ -77,7 +77,7 @@ async fn command(lines: &mut Lines, command: &str) -> Result<()> {
 async fn status(lines: &mut Lines) -> Result<()> {
     let line = lines.line().await?;
     if !line.starts_with("+OK") {
-        bail!("the server said: {line}");
+        bail!("the server replied: {line}");
     }
     Ok(())
 }

@@ -201,13 +201,13 @@ async fn expect(lines: &mut Lines, class: char) -> Result<()> {
             continue;
         }
         if !line.starts_with(class) {
-            bail!("the server said: {line}");
+            bail!("the server replied: {line}");
         }
         return Ok(());
     }
 }
 
-/// Says goodbye; what comes of it does not matter.
+/// Sends QUIT; the result does not matter.
 async fn quit(mut lines: Lines) {
     let _ = command(&mut lines, "QUIT", '2').await;
 }

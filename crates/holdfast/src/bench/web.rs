@@ -126,15 +126,15 @@ impl Browser {
         let body = fields.iter().map(|(n, v)| format!("{}={}", encoded(n), encoded(v))).collect::<Vec<_>>().join("&");
         let (status, location, page) = self.request(Method::POST, &args.signin, body).await?;
         if !status.is_redirection() {
-            bail!("the form was answered with {status}: {}", mailkit::html::to_search_text(&page).trim());
+            bail!("the server replied to the form with {status}: {}", mailkit::html::to_search_text(&page).trim());
         }
-        let mut next = location.context("a redirect without a place")?;
+        let mut next = location.context("a redirect without a location")?;
         for _ in 0..MAX_REDIRECTS {
             let (status, location, _) = self.request(Method::GET, &next, String::new()).await?;
             match location {
                 Some(place) if status.is_redirection() => next = place,
                 _ => {
-                    ensure!(status == StatusCode::OK, "{next} was answered with {status}");
+                    ensure!(status == StatusCode::OK, "{next} returned {status}");
                     ensure!(!next.starts_with(&args.signin), "the login was refused");
                     return Ok(());
                 }
@@ -145,7 +145,7 @@ impl Browser {
 
     async fn page(&mut self, path: &str) -> Result<String> {
         let (status, _, page) = self.request(Method::GET, path, String::new()).await?;
-        ensure!(status == StatusCode::OK, "{path} was answered with {status}");
+        ensure!(status == StatusCode::OK, "{path} returned {status}");
         Ok(page)
     }
 
@@ -162,7 +162,7 @@ impl Browser {
         }
         if method == Method::POST {
             request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
-            // What a browser says of a form on the page itself.
+            // The headers that a browser sends with a form.
             request = request.header("Sec-Fetch-Site", "same-origin");
         }
         let request = request.body(Full::new(Bytes::from(body)))?;
@@ -173,7 +173,7 @@ impl Browser {
             let body = Limited::new(body, MAX_PAGE).collect().await.map_err(|e| anyhow::anyhow!(e))?;
             Ok::<_, anyhow::Error>((Response::from_parts(head, ()), body.to_bytes()))
         };
-        let (response, body) = timeout(self.patience, exchange).await.context("no answer")??;
+        let (response, body) = timeout(self.patience, exchange).await.context("no reply")??;
         for cookie in response.headers().get_all(SET_COOKIE) {
             let pair = cookie.to_str()?.split(';').next().unwrap_or_default();
             if let Some((name, value)) = pair.split_once('=') {
@@ -212,7 +212,7 @@ fn links(page: &str, pattern: &str) -> Vec<String> {
     found
 }
 
-/// Where the page's link to the next page leads.
+/// The target of the page's link to the next page.
 fn next_page(page: &str) -> Option<String> {
     let mut tags = page.split("<a ").skip(1).map(|rest| &rest[..rest.find('>').unwrap_or(rest.len())]);
     tags.find(|tag| attribute(tag, "rel").as_deref() == Some("next")).and_then(|tag| attribute(tag, "href"))

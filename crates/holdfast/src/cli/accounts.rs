@@ -1,4 +1,4 @@
-//! `holdfast account`, `domain` and `audit`: who has mail here, and who did what.
+//! `holdfast account`, `domain` and `audit`: accounts, domains and the audit trail.
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
@@ -8,17 +8,17 @@ use crate::config::ByteSize;
 /// `holdfast account …`
 #[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
 pub enum AccountCommand {
-    /// Make an account. The password is asked for, or read from standard input.
+    /// Create an account. Prompts for the password, or reads it from standard input.
     Add {
         /// The address, which is also the login name.
         address: String,
-        /// The name people see.
+        /// The display name.
         #[arg(long, default_value = "")]
         name: String,
-        /// May manage the service by the web.
+        /// Allow managing the service on the web.
         #[arg(long)]
         admin: bool,
-        /// Space, such as "5 GiB"; "0 B" is unlimited. Default: limits.default_quota.
+        /// Storage limit, such as "5 GB"; "0 B" is unlimited. Default: limits.default_quota.
         #[arg(long)]
         quota: Option<ByteSize>,
         #[command(flatten)]
@@ -26,62 +26,62 @@ pub enum AccountCommand {
     },
     /// List the accounts.
     List {
-        /// One JSON object a line.
+        /// Print one JSON object per line.
         #[arg(long)]
         json: bool,
     },
-    /// Everything about one account: addresses, space, app passwords, sessions.
+    /// Show one account: addresses, storage, app passwords, sessions.
     Show {
         /// The account's address.
         address: String,
-        /// One JSON object.
+        /// Print one JSON object.
         #[arg(long)]
         json: bool,
     },
-    /// Change an account: name, space, role; or shut out who got hold of it.
+    /// Change an account: name, storage limit, role; or sign out everywhere after a theft.
     Set(SetArgs),
-    /// Set a new password. All of the account's web sessions end.
+    /// Set a new password. Ends all web sessions of the account.
     Passwd {
         /// The account's address.
         address: String,
         #[command(flatten)]
         password: PasswordArgs,
     },
-    /// Refuse logins; mail still comes in.
+    /// Disable an account: logins are refused, mail still arrives.
     Disable {
         /// The account's address.
         address: String,
     },
-    /// Let a disabled account log in again.
+    /// Enable a disabled account.
     Enable {
         /// The account's address.
         address: String,
     },
-    /// Delete an account: its addresses stop at once; its mail stays restorable for the retention time.
+    /// Delete an account. Its addresses stop at once; its mail can be restored for the retention time.
     Delete {
         /// The account's address.
         address: String,
-        /// Do not ask.
+        /// Don't ask for confirmation.
         #[arg(long)]
         yes: bool,
     },
-    /// Give an account another address to log in with. Its mail, password, sessions and app passwords stay.
+    /// Change the address an account logs in with. Mail, password, sessions and app passwords stay the same.
     Rename {
         /// The account's address.
         old: String,
-        /// Its address from now on.
+        /// The new address.
         new: String,
-        /// Take no more mail for the old address. Default: it stays an alias.
+        /// Stop receiving mail for the old address. Default: it becomes an alias.
         #[arg(long)]
         drop_old: bool,
     },
-    /// Add another address to an account.
+    /// Add or remove an alias: another address of an account.
     Alias {
         /// The account's address.
         address: String,
-        /// The new address; `@example.org` takes all mail of the domain that has no address of its own.
+        /// The alias; `@example.org` catches mail to all other addresses in the domain.
         alias: String,
-        /// Take it away instead.
+        /// Remove the alias instead.
         #[arg(long)]
         remove: bool,
     },
@@ -92,20 +92,20 @@ pub enum AccountCommand {
 pub struct SetArgs {
     /// The account's address.
     pub address: String,
-    /// The name people see.
+    /// The display name.
     #[arg(long)]
     pub name: Option<String>,
-    /// Space, such as "5 GiB"; "0 B" is unlimited.
+    /// Storage limit, such as "5 GB"; "0 B" is unlimited.
     #[arg(long)]
     pub quota: Option<ByteSize>,
-    /// Whether it may manage the service by the web.
+    /// Whether the account may manage the service on the web.
     #[arg(long, value_enum)]
     pub role: Option<AccountRole>,
-    /// Sign in without the second factor from now on: for who has lost it.
+    /// Turn off two-step sign-in: for someone who lost the device.
     #[arg(long)]
     pub totp_off: bool,
-    /// End all web sessions and revoke all app passwords: for an account that somebody else got hold of. Set a new
-    /// password too.
+    /// Sign out everywhere: end all web sessions and revoke all app passwords, for example after a theft. Also set a new
+    /// password.
     #[arg(long)]
     pub shut_out: bool,
 }
@@ -113,19 +113,19 @@ pub struct SetArgs {
 /// What an account may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum AccountRole {
-    /// Mail of its own.
+    /// Has a mailbox.
     User,
-    /// Manage the service by the web too.
+    /// Can also manage the service on the web.
     Admin,
 }
 
-/// Where a password comes from: never from the command line itself, which other users can read.
+/// Where a password comes from: never from the command line, which other users can see.
 #[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
 pub struct PasswordArgs {
     /// Read the password from standard input (its first line).
     #[arg(long)]
     pub password_stdin: bool,
-    /// Make a password and print it.
+    /// Generate a password and print it.
     #[arg(long, conflicts_with = "password_stdin")]
     pub generate: bool,
     /// The password once it is known.
@@ -136,27 +136,27 @@ pub struct PasswordArgs {
 /// `holdfast domain …`
 #[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
 pub enum DomainCommand {
-    /// Receive mail for a domain: makes its DKIM keys and prints the DNS records to set.
+    /// Start receiving mail for a domain: creates its DKIM keys and prints the DNS records to set.
     Add {
         /// The domain.
         name: String,
     },
     /// List the domains.
     List {
-        /// One JSON object a line.
+        /// Print one JSON object per line.
         #[arg(long)]
         json: bool,
     },
-    /// Receive mail for a domain no more. No account may have an address in it any more.
+    /// Stop receiving mail for a domain. No account may still have an address in it.
     Remove {
         /// The domain.
         name: String,
     },
-    /// Print the DNS records of a domain again.
+    /// Show the DNS records of a domain.
     Show {
         /// The domain.
         name: String,
-        /// One JSON object a line.
+        /// Print one JSON object per line.
         #[arg(long)]
         json: bool,
     },
@@ -165,12 +165,12 @@ pub enum DomainCommand {
 /// `holdfast audit …`
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
 pub struct AuditArgs {
-    /// The account. Default: the service's own trail.
+    /// The account's address. Default: the audit trail of the service itself.
     pub address: Option<String>,
-    /// At most so many.
+    /// The highest number of entries to print.
     #[arg(long, default_value_t = 50)]
     pub limit: usize,
-    /// One JSON object a line.
+    /// Print one JSON object per line.
     #[arg(long)]
     pub json: bool,
 }

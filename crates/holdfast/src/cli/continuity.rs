@@ -1,4 +1,4 @@
-//! What is typed before, in and after a bad night: stages, standbys, archives, restoring, going back, salvage.
+//! Commands for continuity: stages, standbys, archives, restore, rewind, salvage.
 
 use std::path::PathBuf;
 
@@ -8,41 +8,41 @@ use serde::{Deserialize, Serialize};
 /// `holdfast stage …`
 #[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
 pub enum StageCommand {
-    /// Say what is on, what is off, and how far a plan is.
+    /// Show which features are on or off, and the progress of a plan.
     Show {
-        /// One JSON object.
+        /// Print one JSON object.
         #[arg(long)]
         json: bool,
     },
-    /// Go to a stage at once. A plan that is under way is given up.
+    /// Go to a stage at once. Cancels a running plan.
     Set {
         /// dark, checks, web, clients, queues or open.
         stage: String,
     },
-    /// Switch one feature off, at any stage.
+    /// Turn one feature off, at any stage.
     Off {
         /// sign-up, options, administration, search, sending, rewind or address-book.
         feature: String,
     },
-    /// Switch a feature on again.
+    /// Turn a feature on again.
     On {
         /// The feature.
         feature: String,
     },
-    /// Tell people something, above every page and on the page that the service is not there.
+    /// Set the announcement that is shown on every page and on the "service unavailable" page.
     Say {
-        /// What; nothing takes it away.
+        /// The text; omit it to clear the announcement.
         #[arg(default_value = "")]
         text: String,
     },
-    /// Go through a plan, in the background: steps with what must be well before each. Without a file the usual one.
+    /// Run a plan in the background: steps, each with checks that must pass first. Default: the standard plan.
     Plan {
-        /// A TOML file with one `[[step]]` after the other.
+        /// A TOML file with a list of `[[step]]` tables.
         file: Option<PathBuf>,
         /// Only print the plan.
         #[arg(long)]
         print: bool,
-        /// The plan, read.
+        /// The contents of the plan file.
         #[arg(skip)]
         text: Option<String>,
     },
@@ -51,10 +51,10 @@ pub enum StageCommand {
 /// `holdfast down-page …`
 #[derive(Debug, Clone, Args)]
 pub struct DownPageArgs {
-    /// Where to listen, such as 0.0.0.0:8080.
+    /// The address to listen on, such as 0.0.0.0:8080.
     #[arg(long, default_value = "127.0.0.1:8090")]
     pub listen: std::net::SocketAddr,
-    /// What to tell people.
+    /// The announcement to show.
     #[arg(long, default_value = "")]
     pub say: String,
 }
@@ -65,39 +65,39 @@ pub struct DownPageArgs {
 pub struct StandbyArgs {
     #[command(subcommand)]
     pub command: Option<StandbyCommand>,
-    /// The primary, as HOST:PORT of its listen.standby. Needed once.
+    /// The primary: HOST:PORT of its listen.standby. Needed once.
     #[arg(long)]
     pub primary: Option<String>,
-    /// What `holdfast standby code` on the primary printed. Needed once.
+    /// The code printed by `holdfast standby code` on the primary. Needed once.
     #[arg(long)]
     pub code: Option<String>,
-    /// What this machine calls itself. Default: the configured hostname.
+    /// The name of this standby. Default: the configured hostname.
     #[arg(long)]
     pub name: Option<String>,
-    /// This machine was a primary: keep what only it has in files, and follow.
+    /// This machine was a primary: save the data that only it has to files, then follow.
     #[arg(long)]
     pub rejoin: bool,
 }
 
-/// What is done to standbys, or to this one.
+/// Commands on standbys, or on this standby.
 #[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
 pub enum StandbyCommand {
-    /// On the primary: print a code that pairs one standby within ten minutes.
+    /// On the primary: print a code that pairs one standby. It is valid for ten minutes.
     Code,
-    /// How far each standby is; on a standby, how far it is itself. Ends with 1 when something needs a person.
+    /// Show how far each standby is; on a standby, show its own state. Exits with 1 if there are alarms.
     Status,
-    /// On the primary, where it waits for a standby: acknowledge alone until one has everything.
+    /// On a primary that waits for a standby: acknowledge writes alone until a standby has caught up.
     Alone,
-    /// On the primary: let a standby in no more.
+    /// On the primary: revoke a standby.
     Forget {
-        /// Its name or fingerprint.
+        /// The standby's name or fingerprint.
         name: String,
     },
-    /// On the standby: apply what a tripwire holds.
+    /// On the standby: apply the changes that a tripwire holds back.
     Release,
-    /// On the standby: copy a realm that is not applied any more anew from the primary.
+    /// On the standby: copy a realm (an account's data, or the directory) from the primary again, after it failed to apply.
     Resync {
-        /// The realm, as `standby status` names it, such as "account 3".
+        /// The realm, as `standby status` shows it, such as "account 3".
         realm: String,
     },
 }
@@ -105,20 +105,20 @@ pub enum StandbyCommand {
 /// `holdfast promote`
 #[derive(Debug, Clone, Copy, Args, Serialize, Deserialize)]
 pub struct PromoteArgs {
-    /// Leave out what a tripwire holds: accounts that lost something have again what they had before it.
+    /// Discard the changes that a tripwire holds back: the affected accounts keep the state before the suspicious deletion.
     #[arg(long)]
     pub discard: bool,
-    /// The old primary was stopped with nothing left to receive, so that clients need not read everything anew.
+    /// The old primary was stopped and this standby had received everything: mail apps need not download again.
     #[arg(long, conflicts_with = "maybe_lost")]
     pub nothing_lost: bool,
-    /// The old primary may have acknowledged what is not here, although its mode was "sync" and "wait" when this machine
-    /// last saw it: all mail programs read everything anew.
+    /// The old primary may have acknowledged changes that are missing here, even though its mode was "sync" and "wait" when
+    /// this machine last saw it: all mail apps download everything again.
     #[arg(long)]
     pub maybe_lost: bool,
-    /// Where the mode is "sync" and "wait": acknowledge alone until a standby is paired and has everything.
+    /// In mode "sync" and "wait": acknowledge writes alone until a standby is paired and has caught up.
     #[arg(long, conflicts_with = "wait")]
     pub alone: bool,
-    /// Where the mode is "sync" and "wait": acknowledge nothing until a standby is paired.
+    /// In mode "sync" and "wait": acknowledge no writes until a standby is paired.
     #[arg(long)]
     pub wait: bool,
 }
@@ -126,47 +126,47 @@ pub struct PromoteArgs {
 /// `holdfast archive …`
 #[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
 pub enum ArchiveCommand {
-    /// How far each archive is and when its newest good snapshot was taken. Exits with 1 when something is alarming.
+    /// Show how far each archive is and when its newest good snapshot was taken. Exits with 1 if there are alarms.
     Status {
-        /// Only this one: its name or URL.
+        /// Only this archive: its name or URL.
         #[arg(long, value_name = "NAME")]
         target: Option<String>,
     },
-    /// What each archive holds: lines, log, snapshots.
+    /// List the contents of each archive: lines (histories), log, snapshots.
     List {
-        /// Only this one: its name or URL.
+        /// Only this archive: its name or URL.
         #[arg(long, value_name = "NAME")]
         target: Option<String>,
     },
-    /// Read everything back and compare it with what it must be. Exits with 1 when something is not.
+    /// Read back all data in each archive and verify it. Exits with 1 if something is damaged or missing.
     Verify {
-        /// Only this one: its name or URL.
+        /// Only this archive: its name or URL.
         #[arg(long, value_name = "NAME")]
         target: Option<String>,
-        /// Of the snapshots only the newest good one.
+        /// Check only the newest good snapshot.
         #[arg(long)]
         newest: bool,
     },
-    /// Take a snapshot now, and read it back.
+    /// Take a snapshot now and verify it.
     Snapshot {
-        /// Only this one: its name or URL.
+        /// Only this archive: its name or URL.
         #[arg(long, value_name = "NAME")]
         target: Option<String>,
     },
-    /// After `holdfast restore --try`: this service is the one from now on, and ships.
+    /// After `holdfast restore --try`: keep the restored service and start shipping to its archives.
     Keep,
-    /// Take away what is not to be kept, as configured. Needs credentials that may delete.
+    /// Delete snapshots and log beyond the configured retention. Needs credentials that are allowed to delete.
     Prune {
-        /// Only this one: its name or URL.
+        /// Only this archive: its name or URL.
         #[arg(long, value_name = "NAME")]
         target: Option<String>,
-        /// Only say what would go.
+        /// Only list what would be deleted.
         #[arg(long)]
         dry_run: bool,
     },
-    /// Make an age identity, which can read an archive, and print its recipient, for the configuration.
+    /// Create an age identity (private key) that can read an archive, and print its recipient for the configuration.
     NewIdentity {
-        /// Where to write it; must not exist.
+        /// The file to write; it must not exist yet.
         file: PathBuf,
     },
 }
@@ -174,7 +174,7 @@ pub enum ArchiveCommand {
 /// `holdfast restore …`
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
 pub struct RestoreArgs {
-    /// The archive: its URL, or the name or URL of a configured one.
+    /// The archive: a URL, or the name of a configured archive.
     #[arg(long, value_name = "URL", required_unless_present = "account")]
     pub from: Option<String>,
     #[command(flatten)]
@@ -184,28 +184,28 @@ pub struct RestoreArgs {
     /// one is the last. Default: all there is.
     #[arg(long, value_name = "TIME|COMMIT")]
     pub at: Option<String>,
-    /// The file with the identity of one of the archive's recipients.
+    /// File with the identity (private key) of one of the archive's recipients.
     #[arg(long, value_name = "FILE")]
     pub identity: Option<PathBuf>,
-    /// The line, as `holdfast archive list` names it. Default: the newest.
+    /// The line (history), as shown by `holdfast archive list`. Default: the newest.
     #[arg(long, value_name = "LINE")]
     pub line: Option<String>,
-    /// Believe only lines that this key signs, as `holdfast archive status` shows it; can be given again, for the line
-    /// before. Default: whatever key the archive names.
+    /// Trust only lines signed by this key, as shown by `holdfast archive status`. Repeat it for the key of an earlier
+    /// line. Default: the key named in the archive.
     #[arg(long, value_name = "KEY")]
     pub signed_by: Vec<String>,
-    /// Leave out what can't be restored, and say what, instead of failing.
+    /// Skip data that can't be restored and list it, instead of failing.
     #[arg(long)]
     pub without_damaged: bool,
-    /// Only try it out: what is restored ships to no archive, until `holdfast archive keep`.
+    /// Try out the restore: the restored service doesn't ship to any archive until you run `holdfast archive keep`.
     #[arg(long = "try")]
     #[serde(default)]
     pub try_out: bool,
-    /// Restore nothing: say which lines there are, from when until when, their snapshots, and when most was deleted.
+    /// Don't restore: list the lines with their time ranges and snapshots, and the times of the largest deletions.
     #[arg(long, conflicts_with_all = ["at", "without_damaged", "offline", "try_out"])]
     #[serde(default)]
     pub list_moments: bool,
-    /// Restore everything first and end, instead of serving while accounts and messages come.
+    /// Restore everything and exit, instead of running the service during the restore.
     #[arg(long)]
     pub offline: bool,
 }
@@ -251,28 +251,28 @@ pub struct AccountRestoreArgs {
 pub struct RewindArgs {
     /// The account's address.
     pub address: String,
-    /// The moment: "2026-11-23 18:00", "2026-11-23T17:00:00Z" or "2 h ago".
+    /// The time to go back to: "2026-11-23 18:00", "2026-11-23T17:00:00Z" or "2 h ago".
     #[arg(long, value_name = "TIME", required_unless_present_any = ["undo", "deleted"])]
     pub at: Option<String>,
-    /// Only this mailbox, by the name that it had. Default: all mail and the address book.
+    /// Only this mailbox, by its name at that time. Default: all mail and the address book.
     #[arg(long, value_name = "NAME", group = "what")]
     pub mailbox: Option<String>,
     /// Only the address book.
     #[arg(long, group = "what")]
     pub address_book: bool,
-    /// Only this message, as the preview names it, such as m1.e42. Can be given again.
+    /// Only this message, by its id in the preview, such as m1.e42. Can be repeated.
     #[arg(long, value_name = "ID", group = "what")]
     pub message: Vec<String>,
-    /// Messages that stayed where they were get the flags that they had, too.
+    /// Also restore the flags of messages that were not moved or deleted.
     #[arg(long)]
     pub flags: bool,
-    /// Only say what would change.
+    /// Only show what would change.
     #[arg(long)]
     pub preview: bool,
-    /// Take the last rewind of the account back.
+    /// Undo the last rewind of the account.
     #[arg(long, conflicts_with_all = ["at", "what", "flags", "preview", "deleted"])]
     pub undo: bool,
-    /// Bring the deleted account back first: its addresses, password, mail and address book.
+    /// Restore a deleted account first: its addresses, password, mail and address book.
     #[arg(long)]
     pub deleted: bool,
 }
@@ -280,22 +280,23 @@ pub struct RewindArgs {
 /// `holdfast salvage …`
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
 pub struct SalvageArgs {
-    /// A data folder that no service runs on, or a folder `unshared-after-N` or `discarded-after-N`. It stays as it is.
+    /// A data folder that no service is using, or a folder `unshared-after-N` or `discarded-after-N`. It is not changed.
     pub from: PathBuf,
-    /// A folder to work in, with room for twice the damaged folder's `index`. What is made in it is removed at the end.
+    /// A scratch folder with free disk space of twice the size of the damaged folder's `index`. Files created in it are
+    /// removed at the end.
     #[arg(long, value_name = "DIR")]
     pub scratch: PathBuf,
-    /// Only this account; can be given several times.
+    /// Only this account. Can be repeated.
     #[arg(long, value_name = "ADDRESS")]
     pub account: Vec<String>,
-    /// Only say what would be merged and what can't be read.
+    /// Only show what would be merged and what can't be read.
     #[arg(long)]
     pub preview: bool,
-    /// Write messages that no record refers to any more, and those that were waiting to be sent, into this folder.
+    /// Write messages that no record refers to, and messages that were waiting to be sent, into this folder.
     #[arg(long, value_name = "DIR")]
     pub orphans: Option<PathBuf>,
-    /// What becomes of messages that were waiting to be sent: "hold" puts them into the queue here, held, for `queue show`
-    /// and `queue release`. Otherwise they are only named.
+    /// What to do with messages that were waiting to be sent: "hold" adds them to the queue here on hold, for `queue show`
+    /// and `queue release`. Default: only list them.
     #[arg(long, value_name = "hold")]
     pub queue: Option<QueueMode>,
 }
@@ -303,6 +304,6 @@ pub struct SalvageArgs {
 /// What `holdfast salvage` does with messages that were waiting to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 pub enum QueueMode {
-    /// Into the queue, held.
+    /// Add them to the queue, on hold.
     Hold,
 }

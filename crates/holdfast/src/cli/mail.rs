@@ -1,4 +1,4 @@
-//! `holdfast queue`, `import`, `export` and `people`: mail on its way, and what goes in and out by files.
+//! `holdfast queue`, `import`, `export` and `people`: the queue, and import and export of mail and contacts.
 
 use std::path::PathBuf;
 
@@ -8,47 +8,47 @@ use serde::{Deserialize, Serialize};
 /// `holdfast queue …`
 #[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
 pub enum QueueCommand {
-    /// List what waits, oldest first.
+    /// List the waiting messages, oldest first.
     List {
-        /// At most so many.
+        /// The highest number of entries to print.
         #[arg(long, default_value_t = 100)]
         limit: usize,
-        /// One JSON object a line.
+        /// Print one JSON object per line.
         #[arg(long)]
         json: bool,
     },
-    /// Everything about one message: recipients, attempts, what the other side said.
+    /// Show one message: recipients, delivery attempts, replies of remote servers.
     Show {
         /// The queue id.
         id: String,
-        /// One JSON object.
+        /// Print one JSON object.
         #[arg(long)]
         json: bool,
     },
-    /// Try again now.
+    /// Try to deliver messages now.
     Retry {
         /// Queue ids, or `all`.
         #[arg(required = true)]
         ids: Vec<String>,
     },
-    /// Do not try until released.
+    /// Put messages on hold: they are not delivered until released.
     Hold {
         /// Queue ids, or `all`.
         #[arg(required = true)]
         ids: Vec<String>,
     },
-    /// Undo a hold.
+    /// Release messages from hold.
     Release {
         /// Queue ids, or `all`.
         #[arg(required = true)]
         ids: Vec<String>,
     },
-    /// Take messages out of the queue.
+    /// Remove messages from the queue without delivering them.
     Drop {
         /// Queue ids.
         #[arg(required = true)]
         ids: Vec<String>,
-        /// Tell the sender with a bounce.
+        /// Send a bounce to the sender.
         #[arg(long)]
         bounce: bool,
     },
@@ -61,13 +61,13 @@ pub struct ImportArgs {
     pub address: String,
     /// An mbox file, or a Maildir (its subfolders become mailboxes).
     pub path: PathBuf,
-    /// Where an mbox file's messages go, and below which mailbox a Maildir's folders go.
+    /// The target mailbox of an mbox file, or the parent mailbox of a Maildir's folders.
     #[arg(long, default_value = "INBOX")]
     pub mailbox: String,
-    /// Default: by looking at the path.
+    /// The format. Default: detected from the path.
     #[arg(long)]
     pub format: Option<MailFormat>,
-    /// What becomes of messages whose lines all end with LF alone, as programs on Unix keep them.
+    /// What to do with messages whose lines all end with LF only, as Unix programs store them.
     #[arg(long, value_enum, default_value_t = LineEndings::Network)]
     pub line_ends: LineEndings,
 }
@@ -77,17 +77,17 @@ pub struct ImportArgs {
 pub struct ExportArgs {
     /// The account's address.
     pub address: String,
-    /// Where to write: a folder, which must not exist or be empty.
+    /// The folder to write to; it must be empty or not exist yet.
     pub path: PathBuf,
     /// Only this mailbox.
     #[arg(long)]
     pub mailbox: Option<String>,
-    /// The form.
+    /// The format.
     #[arg(long, value_enum, default_value_t = MailFormat::Maildir)]
     pub format: MailFormat,
 }
 
-/// The form of a folder or file of mail.
+/// The format of a folder or file of mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum MailFormat {
     /// One file with "From " lines between messages.
@@ -99,18 +99,18 @@ pub enum MailFormat {
 /// Line ends of imported messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum LineEndings {
-    /// CRLF, as in mail on its way: what clients expect.
+    /// Convert to CRLF, as clients expect.
     Network,
-    /// As they are, byte for byte.
+    /// Keep them, byte for byte.
     Keep,
 }
 
 /// `holdfast people …`
 #[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
 pub enum PeopleCommand {
-    /// Take contacts in from a vCard or CSV file. Can be run again: nobody is added twice.
+    /// Import contacts from a vCard or CSV file. Can be repeated without creating duplicates.
     Import(PeopleArgs),
-    /// Write the address book out: as CSV if the file's name ends so, else as vCard 4.0.
+    /// Export the address book: as CSV if the file name ends with .csv, otherwise as vCard 4.0.
     Export(PeopleArgs),
 }
 
@@ -119,6 +119,6 @@ pub enum PeopleCommand {
 pub struct PeopleArgs {
     /// The account's address.
     pub address: String,
-    /// The file. An export makes it, and never writes over one.
+    /// The file. An export creates it and never overwrites an existing one.
     pub file: PathBuf,
 }

@@ -15,11 +15,11 @@ use super::Span;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Archive {
-    /// What messages, metrics and commands call it. Default: the URL.
+    /// The name in messages, metrics and commands. Default: the URL.
     pub name: Option<String>,
     /// `file:///folder`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
     pub url: String,
-    /// Who can read it: age recipients (`age1…`), from `holdfast archive new-identity`.
+    /// Public keys of those who can read it: age recipients (`age1…`), from `holdfast archive new-identity`.
     pub recipients: Vec<String>,
     /// The file with an identity. Without one this machine can write the archive and not read it.
     pub identity_file: Option<PathBuf>,
@@ -36,7 +36,7 @@ pub struct Archive {
     pub service_account_file: Option<PathBuf>,
     /// How long commits are gathered before they are shipped.
     pub ship_every: Span,
-    /// When the nightly snapshot is taken, by this machine's clock.
+    /// The local time of the nightly snapshot.
     pub snapshot_at: String,
     /// For how many days the last snapshot of each day is kept, and any second can be restored; at least 2.
     pub keep_daily: usize,
@@ -44,12 +44,12 @@ pub struct Archive {
     pub keep_weekly: usize,
     /// For how many months the last snapshot of each month is kept.
     pub keep_monthly: usize,
-    /// Take away what is not kept after each nightly snapshot. Needs credentials that may delete.
+    /// Delete old snapshots after each nightly snapshot. Needs credentials that are allowed to delete.
     pub prune: bool,
     /// When the newest good snapshot is older, that is an alarm.
     pub alarm_after: Span,
-    /// A folder in which everything is restored and used after each nightly snapshot, then taken away: it needs as much
-    /// room as the data, best on another disk. None: no nightly drill.
+    /// A folder for a drill after each nightly snapshot: it needs as much disk space as the data, preferably on another
+    /// disk. None: no nightly drill.
     pub drill_dir: Option<PathBuf>,
 }
 
@@ -78,12 +78,12 @@ impl Default for Archive {
 }
 
 impl Archive {
-    /// What messages, metrics and commands call it.
+    /// The name in messages, metrics and commands.
     pub fn name(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.url)
     }
 
-    /// What is kept.
+    /// The retention settings.
     pub const fn keep(&self) -> Keep {
         Keep { daily: self.keep_daily, weekly: self.keep_weekly, monthly: self.keep_monthly }
     }
@@ -114,7 +114,7 @@ impl Archive {
         })
     }
 
-    /// What is wrong: key, what, what to do.
+    /// The first error: key, message, remedy.
     pub(super) fn check(&self) -> Option<(&'static str, String, &'static str)> {
         const URL: &str = "write it as \"file:///var/backups/holdfast\" or \"s3://bucket/holdfast\"";
         if self.url.is_empty() {
@@ -124,13 +124,14 @@ impl Archive {
             return Some(("url", format!("is wrong: {error}"), URL));
         }
         if let Err(error) = Recipients::parse(&self.recipients) {
-            let remedy = "make an identity with `holdfast archive new-identity FILE` and write the recipient it prints";
+            let remedy =
+                "create an identity with `holdfast archive new-identity FILE` and write the recipient it prints";
             return Some(("recipients", format!("is wrong: {error}"), remedy));
         }
         if let Some(file) = &self.identity_file
             && let Err(error) = Identities::read(file)
         {
-            let remedy = "correct the path, or leave it out: then this machine writes the archive and can't read it";
+            let remedy = "correct the path, or remove the key: this machine can then write the archive but not read it";
             return Some(("identity_file", format!("cannot be used: {error}"), remedy));
         }
         for (key, file) in [
@@ -147,10 +148,10 @@ impl Archive {
         if let Some(dir) = &self.drill_dir {
             if !dir.is_dir() {
                 let what = format!("is not a folder: {}", dir.display());
-                return Some(("drill_dir", what, "make it, with room for everything that is stored"));
+                return Some(("drill_dir", what, "create it, with enough disk space for all stored data"));
             }
             if self.identity_file.is_none() {
-                let what = "is set, and there is no identity to restore with".to_owned();
+                let what = "is set, but there is no identity to restore with".to_owned();
                 return Some((
                     "drill_dir",
                     what,

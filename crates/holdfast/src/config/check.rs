@@ -1,4 +1,4 @@
-//! What must hold in a configuration, key by key and between keys, and what may be meant but seldom is.
+//! Checks of a configuration, key by key and between keys, and warnings about settings that are rarely intended.
 
 use std::{
     collections::HashMap,
@@ -22,9 +22,9 @@ pub struct Finding {
     pub key: String,
     /// Which of the `[[archive]]` tables it is in, from 0.
     pub archive: Option<usize>,
-    /// What is wrong, after the key.
+    /// The message, printed after the key.
     pub message: String,
-    /// What to do.
+    /// The remedy.
     pub remedy: String,
 }
 
@@ -42,7 +42,7 @@ impl Config {
             all.push(Finding::new("hostname", "is not a host name", "write the name your MX record points to"));
         }
         if let Some(why) = no_folder(&self.data_dir) {
-            all.push(Finding::new("data_dir", why, "name a folder, or one that can be made"));
+            all.push(Finding::new("data_dir", why, "name a folder that exists or can be created"));
         }
         self.certificate_mistakes(&mut all);
         self.limit_mistakes(&mut all);
@@ -65,15 +65,15 @@ impl Config {
                     continue;
                 }
                 if let Some(other) = taken.insert(*address, door) {
-                    let message = format!("wants {address}, which listen.{other} has too");
-                    all.push(Finding::new(format!("listen.{door}"), message, "give each door an address of its own"));
+                    let message = format!("uses {address}, which listen.{other} also uses");
+                    all.push(Finding::new(format!("listen.{door}"), message, "give each listener its own address"));
                 }
             }
         }
         for (number, archive) in self.archive.iter().enumerate() {
             let again = self.archive[..number].iter().any(|other| other.name() == archive.name());
-            let again =
-                again.then(|| ("name", "is another archive's too".to_owned(), "give each archive a name of its own"));
+            let again = again
+                .then(|| ("name", "is also the name of another archive".to_owned(), "give each archive its own name"));
             if let Some((key, message, remedy)) = archive.check().or(again) {
                 let finding = Finding::new(format!("archive.{key}"), message, remedy);
                 all.push(Finding { archive: Some(number), ..finding });
@@ -85,9 +85,9 @@ impl Config {
     fn certificate_mistakes(&self, all: &mut Vec<Finding>) {
         let (certificate, key) = match (&self.tls.certificate, &self.tls.key) {
             (Some(certificate), Some(key)) => (certificate, key),
-            (Some(_), None) => return all.push(Finding::new("tls.certificate", "has no key beside it", "add tls.key")),
+            (Some(_), None) => return all.push(Finding::new("tls.certificate", "has no key", "add tls.key")),
             (None, Some(_)) => {
-                return all.push(Finding::new("tls.key", "has no certificate beside it", "add tls.certificate"));
+                return all.push(Finding::new("tls.key", "has no certificate", "add tls.certificate"));
             }
             (None, None) => return,
         };
@@ -106,7 +106,7 @@ impl Config {
 
     fn limit_mistakes(&self, all: &mut Vec<Finding>) {
         if self.limits.message_size.0 < 64 * 1024 {
-            let remedy = "RFC 5321 asks for at least 64 KiB; use \"50 MiB\"";
+            let remedy = "RFC 5321 requires at least 64 KiB; use \"50 MiB\"";
             all.push(Finding::new("limits.message_size", "is below 64 KiB", remedy));
         }
         for (key, count) in [
@@ -117,7 +117,7 @@ impl Config {
             ("delivery.connections_per_destination", self.delivery.connections_per_destination),
         ] {
             if count == 0 {
-                all.push(Finding::new(key, "is zero", "leave it out for the default"));
+                all.push(Finding::new(key, "is zero", "remove it to use the default"));
             }
         }
     }
@@ -137,11 +137,11 @@ impl Config {
         match (&delivery.smarthost_user, &delivery.smarthost_password_file) {
             (Some(_), None) => {
                 let remedy = "add delivery.smarthost_password_file";
-                all.push(Finding::new("delivery.smarthost_user", "has no password beside it", remedy));
+                all.push(Finding::new("delivery.smarthost_user", "has no password", remedy));
             }
             (None, Some(_)) => {
                 let remedy = "add delivery.smarthost_user";
-                all.push(Finding::new("delivery.smarthost_password_file", "has no user beside it", remedy));
+                all.push(Finding::new("delivery.smarthost_password_file", "has no user", remedy));
             }
             (_, Some(file)) => {
                 if let Some(why) = unreadable(file) {
@@ -152,7 +152,7 @@ impl Config {
         }
     }
 
-    /// What is allowed and seldom meant. `now` is in seconds since 1970.
+    /// Warnings about settings that are allowed but rarely intended. `now` is in seconds since 1970.
     pub fn doubts(&self, now: i64) -> Vec<Finding> {
         let mut all = Vec::new();
         let listen = &self.listen;
@@ -162,39 +162,39 @@ impl Config {
             [&listen.submission, &listen.submissions, &listen.imap, &listen.imaps, &listen.pop3, &listen.pop3s];
         let is_public = people.iter().any(|addresses| public(addresses)) || public(&listen.https);
         if (public(&listen.smtp) || is_public) && !self.hostname.contains('.') {
-            let message = format!("is \"{}\", which nobody finds you by", self.hostname);
+            let message = format!("is \"{}\", which other servers can't find", self.hostname);
             all.push(Finding::new("hostname", message, "write the name your MX record points to"));
         }
         match self.certificate() {
             Some(certificate) => all.extend(certificate_doubts(self, &certificate, now)),
             None if is_public && self.tls.certificate.is_none() => all.push(Finding::new(
                 "tls.certificate",
-                "is not set, and other machines may connect: their programs will not trust the self-signed one",
-                "get one as docs/certificates.md says",
+                "is not set, but other machines can connect: mail apps don't trust the self-signed certificate",
+                "get a certificate: see docs/certificates.md",
             )),
             None => {}
         }
         if self.limits.plaintext_logins == PlaintextLogins::Always && people.iter().any(|addresses| public(addresses)) {
-            let message = "lets passwords cross the network as plain text";
-            all.push(Finding::new("limits.plaintext_logins", message, "leave it out"));
+            let message = "allows passwords to be sent over the network in plain text";
+            all.push(Finding::new("limits.plaintext_logins", message, "remove it"));
         }
         if public(&listen.http) && self.web.trusted_proxies.is_empty() {
-            let message = "is open to other machines, and passwords would cross the network as plain text";
-            let remedy = "use listen.https; or name the proxy that does TLS in web.trusted_proxies";
+            let message = "is open to other machines, so passwords are sent over the network in plain text";
+            let remedy = "use listen.https, or name the proxy that terminates TLS in web.trusted_proxies";
             all.push(Finding::new("listen.http", message, remedy));
         }
         if public(&listen.lmtp) {
-            let message = "is open to other machines, and takes any mail without a login";
+            let message = "is open to other machines and accepts any mail without a login";
             all.push(Finding::new("listen.lmtp", message, "listen on 127.0.0.1"));
         }
         if self.standby.mode == StandbyMode::Sync && listen.standby.is_empty() {
-            let message = "is \"sync\", which has no effect while no standby can connect";
+            let message = "is \"sync\", which has no effect because no standby can connect";
             all.push(Finding::new("standby.mode", message, "add listen.standby"));
         }
         if self.data_dir.is_relative() {
             let message =
-                format!("is \"{}\", which is another folder wherever the command is typed", self.data_dir.display());
-            all.push(Finding::new("data_dir", message, "write the whole path, as \"/var/lib/holdfast\""));
+                format!("is \"{}\", a relative path that depends on the current folder", self.data_dir.display());
+            all.push(Finding::new("data_dir", message, "write an absolute path, such as \"/var/lib/holdfast\""));
         }
         all
     }
@@ -206,7 +206,7 @@ impl Config {
     }
 }
 
-/// What is wrong with a certificate that can be used all the same.
+/// Problems of a certificate that can still be used.
 fn certificate_doubts(config: &Config, certificate: &Certificate, now: i64) -> Vec<Finding> {
     let mut all = Vec::new();
     if let Some(message) = ends(certificate, now) {
@@ -217,7 +217,7 @@ fn certificate_doubts(config: &Config, certificate: &Certificate, now: i64) -> V
     wanted.extend(web.filter(|host| *host != config.hostname && !config.listen.https.is_empty()));
     for name in wanted.into_iter().filter(|name| !certificate.covers(name)) {
         let message = format!("is not for {name}, only for {}", certificate.names.join(", "));
-        all.push(Finding::new("tls.certificate", message, format!("get one that has {name} among its names")));
+        all.push(Finding::new("tls.certificate", message, format!("get a certificate that includes {name}")));
     }
     all
 }
@@ -229,9 +229,9 @@ pub fn ends(certificate: &Certificate, now: i64) -> Option<String> {
     };
     let (begin, end) = (certificate.not_before, certificate.not_after);
     if now >= end {
-        Some(format!("has expired on {}: clients refuse it", day(end)))
+        Some(format!("expired on {}: clients refuse it", day(end)))
     } else if now < begin {
-        Some(format!("is not good before {}: clients refuse it until then", day(begin)))
+        Some(format!("is not valid before {}: clients refuse it until then", day(begin)))
     } else if end - now < CERTIFICATE_DAYS_LEFT * DAY {
         Some(format!("expires on {}, in {} days", day(end), (end - now) / DAY))
     } else {
@@ -350,7 +350,7 @@ mod tests {
         assert_eq!(ends(&made(0, 100 * DAY), 50 * DAY), None);
         assert!(ends(&made(0, 60 * DAY), 50 * DAY).unwrap().contains("in 10 days"));
         assert!(ends(&made(0, 40 * DAY), 50 * DAY).unwrap().contains("expired on 1970-02-10"));
-        assert!(ends(&made(60 * DAY, 90 * DAY), 50 * DAY).unwrap().contains("not good before"));
+        assert!(ends(&made(60 * DAY, 90 * DAY), 50 * DAY).unwrap().contains("not valid before"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What is wrong in a configuration file, where, and what to do about it.
+//! Error messages for a configuration file: what is wrong, where, and how to fix it.
 
 use std::path::{Path, PathBuf};
 
@@ -8,11 +8,11 @@ use super::check::Finding;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file is missing or not readable.
-    #[error("{}: cannot be read: {error}\n  remedy: correct the path after --config, or leave it out to run on defaults", path.display())]
+    #[error("{}: cannot be read: {error}\n  remedy: correct the path after --config, or omit --config to use the defaults", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: std::io::Error,
     },
     /// The file is not TOML, has an unknown key or a value of the wrong kind.
@@ -22,11 +22,11 @@ pub enum ConfigError {
         path: PathBuf,
         /// Line, from 1.
         line: usize,
-        /// What is wrong.
+        /// The message.
         message: String,
-        /// The line as it stands.
+        /// The source line.
         source_line: String,
-        /// What to do.
+        /// The remedy.
         remedy: String,
     },
     /// A value that is well-formed and still can't be.
@@ -38,9 +38,9 @@ pub enum ConfigError {
         line: Option<usize>,
         /// The dotted key.
         key: String,
-        /// What is wrong.
+        /// The message.
         message: String,
-        /// What to do.
+        /// The remedy.
         remedy: String,
     },
     /// An environment variable that can't be applied.
@@ -48,7 +48,7 @@ pub enum ConfigError {
     Environment {
         /// The variable.
         name: String,
-        /// What is wrong.
+        /// The message.
         message: String,
     },
     /// More than one of these.
@@ -78,10 +78,10 @@ pub fn doubt(text: &str, path: &Path, finding: Finding) -> String {
     format!("warning: {}", wrong(text, path, &[], finding))
 }
 
-/// Most mistakes of one file that are told.
+/// The most errors of one file that are reported.
 const MAX_MISTAKES: usize = 20;
 
-/// Read a file; what is wrong in one line keeps no other mistake from being told.
+/// Reads a file; an error in one line does not hide others.
 ///
 /// # Errors
 /// Every line whose key or value is wrong, as far as the others can be read without it.
@@ -109,7 +109,7 @@ pub(super) fn read<T: serde::de::DeserializeOwned>(text: &str, path: &Path) -> R
     if mistakes.len() == 1 { Err(mistakes.remove(0)) } else { Err(ConfigError::Several(mistakes)) }
 }
 
-/// Whether a line sets one key, and nothing goes on in the next.
+/// Whether a line sets one key and does not continue on the next line.
 fn is_plain(line: &str) -> bool {
     let Some((_, value)) = line.split_once('=') else { return false };
     let opens = |open: char, close: char| value.matches(open).count() > value.matches(close).count();
@@ -125,7 +125,7 @@ fn explain(text: &str, path: &Path, error: &toml::de::Error) -> ConfigError {
     ConfigError::Parse { path: path.to_owned(), line, message, source_line, remedy }
 }
 
-/// What the parser says, and what to do about it. Some of our own types say both.
+/// The parser's message and the remedy. Some of our own types provide both.
 pub(super) fn advice(message: &str) -> (String, String) {
     let message = message.trim();
     match message.split_once("; write it as ") {
@@ -139,30 +139,30 @@ fn remedy(message: &str) -> String {
         return match nearest(found, &known) {
             Some(nearest) => format!("did you mean `{nearest}`?"),
             None if message.starts_with("unknown variant") => format!("write one of: {}", known.join(", ")),
-            None => format!("remove it; known here: {}", known.join(", ")),
+            None => format!("remove it; valid keys here: {}", known.join(", ")),
         };
     }
     let known = [
-        ("invalid socket address", "write address and port, as \"0.0.0.0:25\" or \"[::]:25\""),
-        ("invalid IP address", "write an address, as \"192.0.2.1\" or \"2001:db8::1\""),
+        ("invalid socket address", "write address and port, such as \"0.0.0.0:25\" or \"[::]:25\""),
+        ("invalid IP address", "write an address, such as \"192.0.2.1\" or \"2001:db8::1\""),
         ("expected usize", "write a whole number, without quotes"),
         ("expected u64", "write a whole number, without quotes"),
         ("expected a boolean", "write true or false, without quotes"),
-        ("wanted string or table", "write one of its words, between quotes; they are in docs/holdfast.toml"),
-        ("expected a sequence", "write a list, as [\"0.0.0.0:25\"]; [] closes the door"),
-        ("expected a string", "write it between quotes"),
-        ("expected path string", "write it between quotes"),
-        ("duplicate key", "the key is there twice: keep one of them"),
-        ("string values must be quoted", "write it between quotes"),
-        ("invalid float", "write it between quotes"),
+        ("wanted string or table", "write one of the allowed values, in quotes; see docs/holdfast.toml"),
+        ("expected a sequence", "write a list, such as [\"0.0.0.0:25\"]; [] disables the listener"),
+        ("expected a string", "write the value in quotes"),
+        ("expected path string", "write the value in quotes"),
+        ("duplicate key", "the key appears twice: remove one of them"),
+        ("string values must be quoted", "write the value in quotes"),
+        ("invalid float", "write the value in quotes"),
     ];
     let found = known.iter().find(|(said, _)| message.contains(said));
     found
-        .map_or("write `key = value`, below a `[section]`; every key is in docs/holdfast.toml", |(_, remedy)| remedy)
+        .map_or("write `key = value` below a `[section]`; docs/holdfast.toml has all keys", |(_, remedy)| remedy)
         .to_owned()
 }
 
-/// What was found and what is known, of serde's "unknown field `x`, expected one of `a`, `b`", and of variants alike.
+/// The found and the expected names in serde's "unknown field `x`, expected one of `a`, `b`", also for variants.
 pub(super) fn unknown(message: &str) -> Option<(&str, Vec<&str>)> {
     let rest = message.strip_prefix("unknown field ").or_else(|| message.strip_prefix("unknown variant "))?;
     let mut quoted = rest.split('`').skip(1).step_by(2);

@@ -5,7 +5,7 @@ use super::{Config, ConfigError, diagnose};
 /// The prefix of environment variables that override keys.
 pub const PREFIX: &str = "HOLDFAST_";
 
-/// Puts the environment's keys into `table`; gives which dotted keys came from which variable.
+/// Applies the environment's keys to `table`; returns which dotted keys came from which variable.
 ///
 /// # Errors
 /// Names the variable whose name or value is wrong.
@@ -42,7 +42,7 @@ pub fn overlay(
     Ok(set)
 }
 
-/// What is wrong with a variable, and what to write.
+/// The error of a variable, and the remedy.
 fn explained(keys: &[&str], message: &str) -> String {
     let meant = diagnose::unknown(message).and_then(|(found, known)| diagnose::nearest(found, &known));
     let Some(meant) = meant.filter(|_| message.starts_with("unknown field")) else {

@@ -1,4 +1,4 @@
-//! `holdfast restore` without `--offline`: the doors open, and the accounts come behind.
+//! `holdfast restore` without `--offline`: the listeners open, and the accounts are restored in the background.
 
 use std::{
     io::ErrorKind,
@@ -21,13 +21,13 @@ use tokio_util::sync::CancellationToken;
 use super::{hold_queue, wish};
 use crate::{archive::moment, cli::RestoreArgs, config::Config, progress::Terminal, serve, services::Services};
 
-/// What was typed, so that `holdfast serve` can go on with it.
+/// The arguments, so that `holdfast serve` can continue the restore.
 const COMMAND_FILE: &str = "restore-command.json";
-/// Where the store notes that the queue was held.
+/// The key under which the store records that the queue was put on hold.
 const NOTES: &str = "restore-command";
 const QUEUE_HELD: &[u8] = b"queue held";
 
-/// How a restore that goes on behind the service is.
+/// The state of a restore that continues in the background.
 #[derive(Clone)]
 pub struct Restoring {
     progress: watch::Receiver<Progress>,
@@ -37,7 +37,7 @@ pub struct Restoring {
 }
 
 impl Restoring {
-    /// Where it stands, now and later.
+    /// Its progress.
     pub fn watch(&self) -> watch::Receiver<Progress> {
         self.progress.clone()
     }
@@ -48,7 +48,7 @@ impl Restoring {
         if now.done {
             return None;
         }
-        let mut line = format!("being restored: {} of {} accounts", now.accounts, now.accounts_total);
+        let mut line = format!("restoring: {} of {} accounts", now.accounts, now.accounts_total);
         if now.accounts == now.accounts_total {
             line += &format!(", {} of {} messages", now.bodies, now.bodies_total);
             if let Some(left) = self.left(&now) {
@@ -59,7 +59,7 @@ impl Restoring {
             line = format!("not everything could be restored: {line}");
         }
         if let Some(first) = now.lost.first() {
-            line += &format!("; {} things can't be, the first: {first}", now.lost.len());
+            line += &format!("; lost items: {}, the first: {first}", now.lost.len());
         }
         if let Some(trouble) = &now.trouble {
             line += &format!("; waiting: {trouble}");
@@ -73,13 +73,12 @@ impl Restoring {
         if now.done || now.ended {
             return None;
         }
-        let whole =
-            "Mail is being fetched from the backup. Everything works; an older message may take a moment to open.";
+        let whole = "Your mail is being restored from the backup. You can use everything; older messages may take a moment to open.";
         Some(if now.accounts < now.accounts_total {
-            format!("{whole} {} of {} accounts are there.", now.accounts, now.accounts_total)
+            format!("{whole} {} of {} accounts are restored.", now.accounts, now.accounts_total)
         } else {
             let left = self.left(&now).map(|left| format!(" About {left} left.")).unwrap_or_default();
-            format!("{whole} {} of {} messages are there.{left}", now.bodies, now.bodies_total)
+            format!("{whole} {} of {} messages are restored.{left}", now.bodies, now.bodies_total)
         })
     }
 
@@ -92,11 +91,11 @@ impl Restoring {
     }
 }
 
-/// What a restore that was stopped before all had come was begun with.
+/// The arguments of an unfinished restore.
 pub fn unfinished(data_dir: &Path) -> anyhow::Result<Option<RestoreArgs>> {
     let path = data_dir.join(COMMAND_FILE);
     if !Store::is_being_restored(data_dir) {
-        // All had come, and this was not taken away any more.
+        // Everything was restored, but this file was not removed.
         let _ = std::fs::remove_file(&path);
         return Ok(None);
     }
@@ -107,7 +106,7 @@ pub fn unfinished(data_dir: &Path) -> anyhow::Result<Option<RestoreArgs>> {
     }
 }
 
-/// Restores as far as that people can be let in, and runs the service while the rest comes.
+/// Restores the essential data, and then runs the service while the rest is restored.
 pub async fn run(config: Config, args: RestoreArgs) -> anyhow::Result<ExitCode> {
     let begun = Instant::now();
     let metrics = serve::metrics()?;
@@ -139,8 +138,8 @@ pub async fn run(config: Config, args: RestoreArgs) -> anyhow::Result<ExitCode> 
         held
     };
     println!(
-        "{} after {:.1} s and {} KiB: as it was after commit {} of line {}{}",
-        if opened.resumed { "going on" } else { "the doors open" },
+        "{} after {:.1} s and {} KiB: restoring the state after commit {} of line {}{}",
+        if opened.resumed { "resuming" } else { "starting to serve" },
         begun.elapsed().as_secs_f64(),
         opened.fetched >> 10,
         opened.parent.seq,
@@ -149,7 +148,7 @@ pub async fn run(config: Config, args: RestoreArgs) -> anyhow::Result<ExitCode> 
     );
     if held > 0 {
         println!(
-            "{held} messages wait in the queue, held: some may have been delivered after that moment. Look with \
+            "{held} messages in the queue are on hold: some may have been delivered after that time. Check them with \
              `holdfast queue list`, then `holdfast queue release all`"
         );
     }
@@ -171,7 +170,7 @@ pub async fn run(config: Config, args: RestoreArgs) -> anyhow::Result<ExitCode> 
     if now.done {
         return Ok(ExitCode::SUCCESS);
     }
-    println!("not everything has been restored yet: `holdfast serve` goes on with it");
+    println!("the restore is not finished: `holdfast serve` continues it");
     Ok(if now.lost.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -185,7 +184,7 @@ fn bring(services: &Services, serving: &mut Serving, stop: &CancellationToken) {
     serving.start(prepare, stop.clone());
 }
 
-/// Says how far it is, on the terminal and in the metrics.
+/// Reports the progress on the terminal and in the metrics.
 async fn tell(restoring: Restoring, data_dir: std::path::PathBuf, terminal: Arc<Mutex<Terminal>>, begun: Instant) {
     let mut progress = restoring.watch();
     let mut all_accounts = false;
@@ -201,7 +200,7 @@ async fn tell(restoring: Restoring, data_dir: std::path::PathBuf, terminal: Arc<
         let seconds = begun.elapsed().as_secs_f64();
         if !all_accounts && now.accounts_total > 0 && now.accounts == now.accounts_total {
             all_accounts = true;
-            terminal.lock().out(&format!("all {} accounts are there after {seconds:.1} s", now.accounts));
+            terminal.lock().out(&format!("all {} accounts are restored after {seconds:.1} s", now.accounts));
         }
         if now.ended {
             terminal.lock().finish();
@@ -211,13 +210,13 @@ async fn tell(restoring: Restoring, data_dir: std::path::PathBuf, terminal: Arc<
                     tracing::warn!(%error, "{COMMAND_FILE}");
                 }
                 let text = format!(
-                    "restored: {} accounts and {} messages, {mib} MiB fetched in {seconds:.1} s; the service goes on",
+                    "restore finished: {} accounts and {} messages, {mib} MiB fetched in {seconds:.1} s; the service keeps running",
                     now.accounts, now.bodies
                 );
                 terminal.lock().out(&text);
             } else if !now.lost.is_empty() {
                 terminal.lock().out(&format!(
-                    "{} things could not be restored. The service goes on without them; to leave them out for good, \
+                    "lost items: {}. The service runs without them. To finish the restore without them, \
                      stop it and run the same `holdfast restore` with --without-damaged",
                     now.lost.len()
                 ));
@@ -235,6 +234,9 @@ async fn tell(restoring: Restoring, data_dir: std::path::PathBuf, terminal: Arc<
 /// # Errors
 /// When the store is still being restored.
 pub fn check_whole(services: &Services) -> anyhow::Result<()> {
-    anyhow::ensure!(!services.store.is_partial(), "not before everything is restored: see `holdfast stage show`");
+    anyhow::ensure!(
+        !services.store.is_partial(),
+        "the restore is not finished: see `holdfast stage show`, and try again when it is"
+    );
     Ok(())
 }

@@ -37,7 +37,7 @@ pub async fn list(config: &Config, args: &RestoreArgs) -> anyhow::Result<ExitCod
             || "from its first commit".to_owned(),
             |parent| format!("from commit {} of line {}", parent.seq, parent.line),
         );
-        let counts = if life.counts { "" } else { ": nothing but a restore's own commits" };
+        let counts = if life.counts { "" } else { ": only commits made by a restore" };
         println!("line {}, {from}{counts}", line.line);
         if let (Some((first, last)), Some((begun, ended))) = (life.own, life.times_ms) {
             println!("  commits {first} to {last}, made {} to {}", moment(begun), moment(ended));

@@ -1,4 +1,4 @@
-//! Binding every door, and what runs behind each.
+//! Binds all listeners, and the services behind them.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -21,10 +21,10 @@ use crate::{
     services::{OpenDoor, Services},
 };
 
-/// How long a client may take to hear that a door is closed.
+/// How long sending a refusal to a client may take.
 const REFUSAL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// A door's protocol, and how its connections begin.
+/// A listener's protocol, and whether its connections start with TLS.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Smtp,
@@ -58,17 +58,17 @@ impl Kind {
         }
     }
 
-    /// What it is, for people.
+    /// Its purpose as text.
     pub const fn purpose(self) -> &'static str {
         match self {
-            Self::Smtp => "mail from other servers, STARTTLS",
-            Self::Submission => "sending, STARTTLS",
-            Self::Submissions => "sending, TLS",
+            Self::Smtp => "incoming mail, STARTTLS",
+            Self::Submission => "submission, STARTTLS",
+            Self::Submissions => "submission, TLS",
             Self::Lmtp => "local delivery, no login",
-            Self::Imap => "reading, STARTTLS",
-            Self::Imaps => "reading, TLS",
-            Self::Pop3 => "fetching, STLS",
-            Self::Pop3s => "fetching, TLS",
+            Self::Imap => "IMAP clients, STARTTLS",
+            Self::Imaps => "IMAP clients, TLS",
+            Self::Pop3 => "POP3 clients, STLS",
+            Self::Pop3s => "POP3 clients, TLS",
             Self::Http => "webmail, no TLS",
             Self::Https => "webmail, TLS",
             Self::Metrics => "/metrics and /health",
@@ -93,33 +93,29 @@ impl Kind {
         }
     }
 
-    /// What a client is told while the stage does not have it.
+    /// The reply to clients while the stage does not include this listener.
     const fn off(self) -> &'static [u8] {
         match self {
             Self::Smtp | Self::Lmtp | Self::Submission | Self::Submissions => {
-                b"421 4.3.2 The service is coming back in stages, try again in a few minutes\r\n"
+                b"421 4.3.2 Service starting up, try again in a few minutes\r\n"
             }
-            Self::Imap | Self::Imaps => {
-                b"* BYE [UNAVAILABLE] The service is coming back in stages, try again in a few minutes\r\n"
-            }
-            Self::Pop3 | Self::Pop3s => {
-                b"-ERR [SYS/TEMP] The service is coming back in stages, try again in a few minutes\r\n"
-            }
+            Self::Imap | Self::Imaps => b"* BYE [UNAVAILABLE] Service starting up, try again in a few minutes\r\n",
+            Self::Pop3 | Self::Pop3s => b"-ERR [SYS/TEMP] Service starting up, try again in a few minutes\r\n",
             Self::Http | Self::Https | Self::Metrics => b"",
         }
     }
 
-    /// Whether people work behind it for long, and all come back at once after an outage.
+    /// Whether it has long sessions that all reconnect at once after an outage.
     const fn has_sessions(self) -> bool {
         matches!(self, Self::Imap | Self::Imaps | Self::Pop3 | Self::Pop3s)
     }
 
-    /// What a client over a limit is told.
+    /// The reply to a client over a limit.
     const fn busy(self) -> &'static [u8] {
         match self {
-            Self::Smtp | Self::Submission | Self::Lmtp => b"421 4.7.0 too many connections, try again later\r\n",
+            Self::Smtp | Self::Submission | Self::Lmtp => b"421 4.7.0 Error: too many connections, try again later\r\n",
             Self::Imap => b"* BYE [UNAVAILABLE] Too many connections, try again later\r\n",
-            Self::Pop3 => b"-ERR [SYS/TEMP] too many connections, try again later\r\n",
+            Self::Pop3 => b"-ERR [SYS/TEMP] Too many connections, try again later\r\n",
             Self::Http | Self::Metrics => {
                 b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             }
@@ -135,17 +131,17 @@ pub struct Door {
     listener: Listener,
 }
 
-/// All doors, bound.
+/// All bound listeners.
 pub struct Bound {
     pub doors: Vec<Door>,
-    /// What the setup page asks for, while there is no account.
+    /// The token of the setup page, while there is no account.
     pub setup_token: Option<String>,
     services: Arc<Services>,
     tls: Tls,
     metrics: PrometheusHandle,
 }
 
-/// The configured certificate, or the self-signed one that is kept in the data folder; sessions outlive the process.
+/// The configured certificate, or the self-signed one in the data folder; TLS sessions survive the process.
 pub fn certificate(config: &Config) -> anyhow::Result<Tls> {
     let tls = match (&config.tls.certificate, &config.tls.key) {
         (Some(certificate), Some(key)) => Tls::from_pem(certificate, key)?,
@@ -155,7 +151,7 @@ pub fn certificate(config: &Config) -> anyhow::Result<Tls> {
             Tls::self_signed(&config.data_dir.join("tls"), &names)?
         }
     };
-    // Everybody comes back after a restart: by tickets most of the handshake's work is saved.
+    // All clients reconnect after a restart: tickets save most of the work of handshakes.
     let service = std::path::absolute(&config.data_dir)?;
     Ok(tls.with_tickets(TicketKeys::kept_in(&TicketKeys::default_file(), service.as_os_str().as_encoded_bytes()))?)
 }
@@ -186,7 +182,7 @@ pub fn bind(services: &Arc<Services>, tls: &Tls, metrics: &PrometheusHandle) -> 
                 security: kind.security(),
                 max_connections: limits.connections,
                 max_per_network: limits.connections_per_address,
-                // Everybody comes through them.
+                // All clients connect through them.
                 uncounted: if matches!(kind, Kind::Http | Kind::Https) { proxies.clone() } else { Vec::new() },
                 busy: kind.busy(),
                 grace: limits.shutdown_grace.0,
@@ -196,7 +192,7 @@ pub fn bind(services: &Arc<Services>, tls: &Tls, metrics: &PrometheusHandle) -> 
             let listener = match Listener::bind(address, options) {
                 Ok(listener) => listener,
                 Err(error) => {
-                    refused.push(format!("{}: {address} can't be listened on: {error}", kind.name()));
+                    refused.push(format!("{}: can't listen on {address}: {error}", kind.name()));
                     continue;
                 }
             };
@@ -206,7 +202,7 @@ pub fn bind(services: &Arc<Services>, tls: &Tls, metrics: &PrometheusHandle) -> 
     }
     anyhow::ensure!(
         refused.is_empty(),
-        "{}\n  remedy: stop the program that has the port, or choose another in the configuration (listen.NAME)",
+        "{}\n  remedy: stop the program that uses the port, or choose another port in the configuration (listen.NAME)",
         refused.join("\n")
     );
     let setup_token = if services.directory.first_run()? {
@@ -221,7 +217,7 @@ pub fn bind(services: &Arc<Services>, tls: &Tls, metrics: &PrometheusHandle) -> 
 type Tasks = JoinSet<(&'static str, anyhow::Result<()>)>;
 
 impl Bound {
-    /// Where people reach the webmail.
+    /// The webmail's URL.
     pub fn web_url(&self) -> Option<String> {
         self.services.config.web.public_url.clone().or_else(|| {
             let door = self.doors.iter().find(|door| matches!(door.kind, Kind::Http | Kind::Https))?;
@@ -234,7 +230,7 @@ impl Bound {
         })
     }
 
-    /// The doors, for those who ask how they are.
+    /// The listeners, for the status.
     pub fn open_doors(&self) -> Vec<OpenDoor> {
         let open = |door: &Door| OpenDoor {
             name: door.kind.name(),
@@ -244,7 +240,7 @@ impl Bound {
         self.doors.iter().map(open).collect()
     }
 
-    /// Serves all doors until shut down.
+    /// Serves all listeners until shut down.
     pub fn serve(self, shutdown: &CancellationToken) -> Tasks {
         let Self { doors, setup_token, services, tls, metrics } = self;
         let (line, announcement) = watch::channel(String::new());
@@ -287,7 +283,7 @@ impl Bound {
     }
 }
 
-/// What mail programs connect to: the encrypted door of each kind, else the one with STARTTLS.
+/// The listeners for mail apps: the TLS listener of each kind, or else the one with STARTTLS.
 fn servers(doors: &[Door]) -> Vec<web::Server> {
     let kinds = [
         ("IMAP (reading)", Kind::Imaps, Kind::Imap, "STARTTLS"),
@@ -366,7 +362,7 @@ impl Site {
     }
 }
 
-/// The doors of mail programs and other servers, each there while the stage has it.
+/// The listeners for mail apps and other servers, each open while the stage includes it.
 struct Protocols {
     services: Arc<Services>,
     tls: Tls,
@@ -399,7 +395,7 @@ impl Protocols {
         protocols
     }
 
-    /// Opens and closes doors as the stage has them, until shut down.
+    /// Opens and closes listeners according to the stage, until shut down.
     async fn switch(&self, shutdown: CancellationToken) {
         let mut now = self.services.stages.watch();
         loop {
@@ -412,7 +408,7 @@ impl Protocols {
         }
     }
 
-    /// Sessions of doors that close are told to end, as when the service stops.
+    /// Ends the sessions of closing listeners, as when the service stops.
     fn arrange(&self) {
         let mut clients = self.clients.write();
         let mut queues = self.queues.write();
@@ -478,7 +474,7 @@ impl Protocols {
     }
 
     async fn serve(&self, kind: Kind, mut conn: Conn) {
-        // The doors follow the stage a moment later: what counts is the stage.
+        // The listeners follow the stage with a small delay: the stage decides.
         let open = self.services.stages.now().stage >= kind.stage();
         let is_there =
             |stage| if stage == Stage::Queues { self.queues.read().is_some() } else { self.clients.read().is_some() };

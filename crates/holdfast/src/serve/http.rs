@@ -37,7 +37,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// other limit counts.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// Who is told the measurements.
+/// Who can read the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
     /// Whoever reaches the listener.
@@ -54,7 +54,7 @@ pub fn machine_pages(services: Arc<Services>, metrics: PrometheusHandle, told: T
         .with_state(services)
 }
 
-/// 200 while people can use the web and what they do is acknowledged, 503 with the reason otherwise.
+/// 200 while people can use the web and writes are acknowledged, otherwise 503 with the reason.
 async fn health(State(services): State<Arc<Services>>) -> Response {
     let damage = services.store.damage();
     let (stopped, waiting) = (services.store.stopped(), services.primary.get().and_then(|primary| primary.waiting()));
@@ -73,7 +73,7 @@ async fn health(State(services): State<Arc<Services>>) -> Response {
         },
         "reason": stopped
             .or_else(|| waiting.map(|waiting| waiting.to_string()))
-            .or_else(|| full.then(|| "the disk is full: nothing new is taken until there is room".to_owned()))
+            .or_else(|| full.then(|| "the disk is full: no new data is accepted until disk space is free".to_owned()))
             .or_else(|| (!damage.is_none()).then(|| damage.to_string())),
         "damage": damage.count(),
         "quarantined": damage.realms.len(),
@@ -98,7 +98,7 @@ fn metrics(
     prometheus_text(metrics)
 }
 
-/// What has been measured.
+/// The metrics.
 pub fn prometheus_text(metrics: &PrometheusHandle) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()).into_response()
 }
@@ -128,7 +128,7 @@ pub async fn serve_connection(
         async move {
             let response = answer.await.unwrap_or_else(|never| match never {});
             match response.extensions().get::<web::EndsWithoutAnswer>() {
-                Some(_) => Err(std::io::Error::other("it can't be said whether it was done")),
+                Some(_) => Err(std::io::Error::other("the outcome is unknown")),
                 None => Ok(response.map(|body| watched.watch(body))),
             }
         }

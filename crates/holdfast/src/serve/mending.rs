@@ -1,4 +1,4 @@
-//! Whom this machine asks for what is damaged here: its standbys, then its archives that it can read.
+//! The donors for data that is damaged on this machine: its standbys, then the archives that it can read.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub async fn archives(services: &Services) -> Vec<Arc<dyn Donor>> {
                 tracing::warn!(
                     archive = place.name(),
                     error = format!("{error:#}"),
-                    "it can't be asked for what is damaged"
+                    "the standby can't be asked for damaged data"
                 );
             }
         }
@@ -38,7 +38,7 @@ pub async fn archives(services: &Services) -> Vec<Arc<dyn Donor>> {
     donors
 }
 
-/// Mends what is damaged until shut down.
+/// Repairs damaged data until shut down.
 pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) {
     let mut donors: Vec<Arc<dyn Donor>> = standbys(&services).into_iter().collect();
     donors.extend(archives(&services).await);

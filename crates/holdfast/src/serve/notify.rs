@@ -2,7 +2,7 @@
 
 use std::os::unix::net::UnixDatagram;
 
-/// The doors are open.
+/// The listeners are open.
 pub fn ready() {
     send("READY=1");
 }
@@ -23,6 +23,6 @@ fn send(state: &str) {
     let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return };
     let sent = UnixDatagram::unbound().and_then(|datagram| datagram.send_to(state.as_bytes(), &socket));
     if let Err(error) = sent {
-        tracing::warn!(%error, "systemd was not told {state}");
+        tracing::warn!(%error, "could not send {state} to systemd");
     }
 }

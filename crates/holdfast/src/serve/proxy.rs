@@ -1,13 +1,13 @@
-//! Whom a request is from, when a proxy that is trusted stands in between.
+//! The client address of a request that came through a trusted proxy.
 
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::HeaderMap;
 
-/// Who a request is from: the peer of the connection or, when that is one of `proxies`, whom it names.
+/// The client of a request: the peer of the connection or, if that is one of `proxies`, the address it forwards.
 ///
-/// `X-Forwarded-For` is read from its end, where the nearest proxy wrote, up to the first address that is not a proxy of
-/// ours: what stands before that came from the client itself and may be invented. An address that can't be read ends it.
+/// `X-Forwarded-For` is read from its end, where the nearest proxy wrote, up to the first address that is not one of our
+/// proxies: everything before that came from the client and may be forged. An unreadable address ends it.
 pub fn caller(peer: web::Peer, headers: &HeaderMap, proxies: &[IpAddr]) -> web::Peer {
     if !proxies.contains(&peer.addr) {
         return peer;

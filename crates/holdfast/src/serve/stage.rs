@@ -1,4 +1,4 @@
-//! What the stage switches: which doors answer, which pages, and whether the queue runs.
+//! The effects of the stage: which listeners and pages respond, and whether the queue runs.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -23,7 +23,7 @@ use crate::{down_page, gates::Gates, restore::behind::Restoring, services::Servi
 /// Between two looks at how far a restore is, for the line above every page.
 const RESTORE_LINE_EVERY: Duration = Duration::from_secs(2);
 
-/// After a stop that was not in order: checks, then on to the stage that was chosen, when all is well. Says why not.
+/// After an unclean shutdown: runs the checks, then continues to the chosen stage if they pass. Returns the reason if not.
 pub async fn climb(services: &Arc<Services>, shutdown: &CancellationToken) -> anyhow::Result<Option<String>> {
     services.serving.store(true, Ordering::SeqCst);
     let stages = &services.stages;
@@ -32,10 +32,10 @@ pub async fn climb(services: &Arc<Services>, shutdown: &CancellationToken) -> an
         return Ok(None);
     }
     if services.store.is_partial() {
-        // Each realm is checked as it comes.
+        // Each realm is checked when it is restored.
         return Ok(None);
     }
-    tracing::warn!("the last stop was not in order: checking first");
+    tracing::warn!("the service was not shut down cleanly: checking the data first");
     let ends = stages.next_plan();
     let health: Arc<dyn Health> = Arc::new(Gates::new(services.clone()));
     let plan = Plan::after_unclean_stop(chosen);
@@ -49,7 +49,7 @@ pub async fn climb(services: &Arc<Services>, shutdown: &CancellationToken) -> an
     })
 }
 
-/// Runs the queue whenever the stage has it.
+/// Runs the queue while the stage includes it.
 pub async fn queue(services: Arc<Services>, shutdown: CancellationToken) -> anyhow::Result<()> {
     let mut now = services.stages.watch();
     loop {
@@ -70,7 +70,7 @@ pub async fn queue(services: Arc<Services>, shutdown: CancellationToken) -> anyh
     }
 }
 
-/// Keeps the line above every page as the situation has it.
+/// Keeps the announcement on every page up to date.
 pub async fn announce(services: Arc<Services>, line: watch::Sender<String>, shutdown: CancellationToken) {
     let mut now = services.stages.watch();
     let restoring = services.restoring.get();
@@ -93,7 +93,7 @@ pub async fn announce(services: Arc<Services>, line: watch::Sender<String>, shut
     }
 }
 
-/// Which feature a request is for.
+/// The feature of a request.
 fn feature_of(method: &Method, path: &str) -> Option<Feature> {
     let under = |place: &str| path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     if under("/setup") {
@@ -125,22 +125,22 @@ fn whole_service(now: &Situation) -> DownPage {
 
 fn one_feature(feature: Feature, now: &Situation) -> DownPage {
     let what = match feature {
-        Feature::SignUp => "Making new accounts is",
+        Feature::SignUp => "Creating accounts is",
         Feature::Options => "Changing settings is",
-        Feature::Administration => "The administration is",
-        Feature::Search => "Searching is",
-        Feature::Sending => "Sending is",
-        Feature::Rewind => "Going back to a moment is",
+        Feature::Administration => "Administration is",
+        Feature::Search => "Search is",
+        Feature::Sending => "Sending mail is",
+        Feature::Rewind => "Rewind is",
         Feature::AddressBook => "The address book is",
     };
-    let mut text = format!("{what} switched off for the moment.");
+    let mut text = format!("{what} turned off for now.");
     if !now.say.is_empty() {
         text = format!("{text} {}", now.say);
     }
-    DownPage { title: "Not right now", text, stays: true, ..DownPage::default() }
+    DownPage { title: "Not available right now", text, stays: true, ..DownPage::default() }
 }
 
-/// Pages that are off say so, with a status that no cache keeps; a form on its way is kept.
+/// Disabled pages return the "service unavailable" page, which is never cached and keeps a submitted form.
 pub async fn pages(State(services): State<Arc<Services>>, request: Request, next: Next) -> Response {
     let now = services.stages.now();
     let path = request.uri().path();

@@ -1,4 +1,4 @@
-//! Serving standbys, and telling a primary that this machine has taken over from.
+//! Serves standbys, and tells the old primary that this machine has taken over.
 
 use anyhow::Context as _;
 use continuity::standby::{Mode, Primary, PrimaryOptions, finish_promotion, promotion_is_finished, tell_former};
@@ -16,20 +16,20 @@ pub async fn bind(config: &Config) -> anyhow::Result<Vec<TcpListener>> {
     let mut listeners = Vec::new();
     for address in &config.listen.standby {
         let listener = TcpListener::bind(address).await.with_context(|| {
-            format!("standby: {address} can't be listened on; choose another in the configuration (listen.standby)")
+            format!("standby: can't listen on {address}; choose another address in the configuration (listen.standby)")
         })?;
-        println!("  {:<12} {:<21} standbys that were paired", "standby", listener.local_addr()?.to_string());
+        println!("  {:<12} {:<21} paired standbys", "standby", listener.local_addr()?.to_string());
         listeners.push(listener);
     }
     Ok(listeners)
 }
 
-/// What a promotion has left to do: what was discarded is undone, and no number that clients may have seen is given again.
+/// Finishes a promotion: undoes discarded changes, and renumbers so that no number that clients may have seen is reused.
 pub async fn after_promotion(services: &Services) -> anyhow::Result<()> {
     let store = services.store.clone();
     let left = tokio::task::spawn_blocking(move || finish_promotion(&store)).await??;
     if left.undone > 0 {
-        println!("{} accounts have again what they had before the commits that were left out", left.undone);
+        println!("{} accounts were restored to their state before the discarded commits", left.undone);
     }
     bring_back(services, &left.undelete).await?;
     let mut mailboxes = 0;
@@ -37,13 +37,13 @@ pub async fn after_promotion(services: &Services) -> anyhow::Result<()> {
         mailboxes += services.mailstore.renumber(*realm).await.with_context(|| format!("{realm}: new UIDVALIDITYs"))?;
     }
     if mailboxes > 0 {
-        println!("{mailboxes} mailboxes have a new UIDVALIDITY: mail programs read them anew");
+        println!("{mailboxes} mailboxes have a new UIDVALIDITY: mail apps download them again");
     }
     promotion_is_finished(&services.config.data_dir)?;
     Ok(())
 }
 
-/// Accounts whose deletion was left out. One that can't come back by itself must not keep the service from being there.
+/// Restores accounts whose deletion was discarded. A failure must not prevent the service from starting.
 async fn bring_back(services: &Services, left_out: &[RealmId]) -> anyhow::Result<()> {
     if left_out.is_empty() {
         return Ok(());
@@ -60,16 +60,16 @@ async fn bring_back(services: &Services, left_out: &[RealmId]) -> anyhow::Result
         };
         match back {
             Ok(taken) => {
-                println!("{address} is back: its deletion was left out");
+                println!("restored {address}: its deletion was discarded");
                 for address in taken {
-                    println!("without {address}, which somebody else has, or whose domain is gone");
+                    println!("without {address}: another account has it, or its domain was removed");
                 }
             }
             Err(error) => {
                 tracing::error!(
                     address,
                     error = format!("{error:#}"),
-                    "this account's deletion was left out, and it is not back: holdfast rewind ADDRESS --deleted"
+                    "this account's deletion was discarded, but the account could not be restored; run: holdfast rewind ADDRESS --deleted"
                 );
             }
         }
@@ -104,7 +104,7 @@ pub fn serve(
     let (data_dir, name, shutdown) = (config.data_dir.clone(), config.hostname.clone(), shutdown.clone());
     tokio::spawn(async move {
         if let Err(error) = tell_former(&data_dir, &name, &shutdown).await {
-            tracing::error!(%error, "the former primary can't be told that it is one no more");
+            tracing::error!(%error, "could not tell the old primary that it is no longer the primary");
         }
     });
     Ok(())

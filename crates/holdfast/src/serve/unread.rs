@@ -1,8 +1,8 @@
-//! Answers that nobody takes, on one HTTP connection.
+//! Detects unread responses on an HTTP connection.
 //!
-//! A connection on which bytes can't be written is closed by doorkit. Under HTTP/2 a client can keep the connection going and
-//! take nothing of an answer all the same: it grants the answer no room. So each answer's body notes whether its next
-//! piece waits for the client, and a connection on which that is all that happens is closed.
+//! doorkit closes a connection on which bytes can't be written. But with HTTP/2, a client can keep the connection alive
+//! and still not read a response, by granting it no flow-control window. So each response body records whether its next
+//! piece waits for the client, and a connection on which nothing else happens is closed.
 
 use std::{
     collections::HashMap,
@@ -17,9 +17,9 @@ use hyper::body::{Body as _, Bytes, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// How long nothing may be taken of any answer while one waits to be.
+/// How long a client may read nothing of any response while one waits.
 const PATIENCE: Duration = doorkit::PATIENCE;
-/// How long one answer may wait while others are taken.
+/// How long one response may wait while others are read.
 const PATIENCE_FOR_ONE: Duration = Duration::from_secs(600);
 
 /// The answers of one connection. Cheap to clone.
@@ -31,7 +31,7 @@ struct State {
     next: u64,
     /// Since when each answer whose next piece is the client's to take waits.
     waiting: HashMap<u64, Instant>,
-    /// When a piece was last taken.
+    /// When a piece was last read.
     taken: Option<Instant>,
 }
 
@@ -61,7 +61,7 @@ impl Unread {
     fn turn(&self, id: u64, is_clients: bool) {
         let now = Instant::now();
         let mut state = self.0.lock();
-        // The body is asked for a piece: the one before was taken.
+        // The next piece is requested, so the previous one was read.
         state.taken = Some(now);
         if is_clients {
             state.waiting.insert(id, now);
@@ -125,13 +125,13 @@ mod tests {
         let later = |seconds| Instant::now() + Duration::from_secs(seconds);
         let unread = Unread::default();
         assert!(unread.check(later(3600)).is_some(), "nothing was asked");
-        // An answer that is never taken at all.
+        // A response that is never read.
         let body = unread.watch(pieces(3));
         assert!(unread.check(later(50)).is_some());
         assert!(unread.check(later(61)).is_none());
         drop(body);
         assert!(unread.check(later(3600)).is_some(), "it is over");
-        // One that is taken in part, beside one that waits for us.
+        // One that is read in part, next to one that waits for the server.
         let mut quiet =
             unread.watch(Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>()));
         assert!(!poll(&mut quiet));

@@ -1,5 +1,5 @@
-//! What a person who typed `holdfast serve` sees: where the doors are, and what to do next. Programs can read it too:
-//! each door on a line of its own, its name and address first, and `ready` at the end.
+//! The output of `holdfast serve`: the listeners and what to do next. Programs can parse it: one line per listener with
+//! its name and address first, and `ready` at the end.
 
 use std::io::Write as _;
 
@@ -8,7 +8,7 @@ use continuity::stage::{Progress, Stage};
 use super::doors::Bound;
 use crate::{owner, services::Services};
 
-/// Before the doors are served.
+/// Printed before the listeners are served.
 pub fn doors(services: &Services, bound: &Bound) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "Holdfast {} on {}", env!("CARGO_PKG_VERSION"), services.config.data_dir.display())?;
@@ -16,14 +16,17 @@ pub fn doors(services: &Services, bound: &Bound) -> anyhow::Result<()> {
         writeln!(out, "  {:<12} {:<21} {}", door.kind.name(), door.address.to_string(), door.kind.purpose())?;
     }
     if services.config.tls.certificate.is_none() {
-        writeln!(out, "The certificate is self-signed: mail programs ask once whether to trust it.")?;
+        writeln!(out, "The certificate is self-signed: mail apps ask once whether to trust it.")?;
     }
     match (&bound.setup_token, bound.web_url()) {
         (Some(token), Some(url)) => {
-            writeln!(out, "\nNobody has an account yet. Make the first one here:\n\n  {url}/setup?token={token}\n")?;
+            writeln!(out, "\nThere is no account yet. Create the first one here:\n\n  {url}/setup?token={token}\n")?;
         }
         (Some(_), None) => {
-            writeln!(out, "\nNobody has an account yet, and the webmail has no listener. Make the first one with:")?;
+            writeln!(
+                out,
+                "\nThere is no account yet, and no web listener is configured. Create the first account with:"
+            )?;
             writeln!(out, "  holdfast domain add example.org && holdfast account add --admin you@example.org")?;
         }
         (None, Some(url)) => writeln!(out, "Webmail: {url}/")?,
@@ -33,11 +36,11 @@ pub fn doors(services: &Services, bound: &Bound) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// In the log: what is allowed and seldom meant.
+/// Logs warnings about settings that are allowed but rarely intended.
 pub fn doubts(services: &Services) {
     let config = &services.config;
     for doubt in config.doubts(jiff::Timestamp::now().as_second()) {
-        // Trying it out in a folder of one's own is nothing to be warned of.
+        // A relative folder is fine for trying it out.
         if doubt.key != "data_dir" {
             tracing::warn!("{} {}; {}", doubt.key, doubt.message, doubt.remedy);
         }
@@ -47,7 +50,7 @@ pub fn doubts(services: &Services) {
     }
 }
 
-/// Once what is to be on is on, or why it is not.
+/// Printed once the stage is reached, or the reason why not.
 pub fn ready(services: &Services) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let now = services.stages.now();
@@ -58,7 +61,7 @@ pub fn ready(services: &Services) -> anyhow::Result<()> {
         {
             writeln!(out, "{progress}")?;
         }
-        writeln!(out, "Move on with: holdfast stage set open")?;
+        writeln!(out, "To open everything, run: holdfast stage set open")?;
     }
     writeln!(out, "ready")?;
     out.flush()?;

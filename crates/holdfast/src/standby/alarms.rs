@@ -1,5 +1,5 @@
-//! What a machine that follows another one needs somebody for. `holdfast status`, `holdfast standby status`, `/health` and
-//! `/metrics` there all say the same.
+//! Alarms of a standby. `holdfast status`, `holdfast standby status`, `/health` and `/metrics` of the standby all use
+//! them.
 
 use std::path::Path;
 
@@ -10,35 +10,35 @@ use crate::{admin::status::short_of_room, machine::Room};
 /// Clocks that differ by more are an alarm.
 const CLOCKS_DIFFER_MS: i64 = 10_000;
 
-/// What keeps it from having what the primary has, as far as that does not mend itself.
+/// Alarms about problems that keep the standby out of sync and are not fixed automatically.
 pub fn held(status: &Status) -> Vec<String> {
     let mut all = Vec::new();
     if status.full {
-        all.push("the disk is full: it receives nothing, and goes on when there is room".to_owned());
+        all.push("the disk is full: this standby can't receive changes until disk space is free".to_owned());
     }
     all.extend(status.apply_fails.clone());
     if let Some(tripped) = &status.tripped {
         all.push(format!(
-            "commit {} and what follows it is not applied: {}; when that was meant: holdfast standby release",
+            "a tripwire holds back commit {} and the later ones: {}; if the change was intended: holdfast standby release",
             tripped.seq, tripped.why
         ));
     }
     if status.damaged > 0 {
         all.push(format!(
-            "{} messages are damaged here, and were not fetched from the primary yet; the first: {}",
+            "{} messages are damaged here and not yet fetched from the primary; the first: {}",
             status.damaged, status.first_damaged
         ));
     }
-    all.extend(status.held.iter().map(|(realm, why)| format!("{realm} is not applied any more: {why}")));
+    all.extend(status.held.iter().map(|(realm, why)| format!("changes to {realm} can't be applied: {why}")));
     all
 }
 
-/// All of it, with what is only going to be trouble.
+/// All alarms, including those about future problems.
 pub fn alarms(status: &Status, data_dir: &Path) -> Vec<String> {
     let mut all = held(status);
     if status.primary_ahead_ms.abs() > CLOCKS_DIFFER_MS {
         let seconds = status.primary_ahead_ms as f64 / 1000.0;
-        all.push(format!("the primary's clock is {seconds:+.1} s from this machine's: set both"));
+        all.push(format!("the clocks of the primary and this machine differ by {seconds:+.1} s: set both"));
     }
     all.extend(Room::at(data_dir).ok().filter(|room| room.is_short()).map(short_of_room));
     all
@@ -46,6 +46,6 @@ pub fn alarms(status: &Status, data_dir: &Path) -> Vec<String> {
 
 /// Why it does not follow; none when it does.
 pub fn away(status: &Status) -> Option<String> {
-    let doing = if status.doing.is_empty() { "it has only just begun" } else { &status.doing };
-    (!status.connected).then(|| format!("it does not follow the primary: {doing}"))
+    let doing = if status.doing.is_empty() { "just started" } else { &status.doing };
+    (!status.connected).then(|| format!("not following the primary: {doing}"))
 }

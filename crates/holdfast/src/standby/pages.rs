@@ -1,5 +1,5 @@
-//! `/health` and `/metrics` of a machine that follows another one, so that somebody notices when it does not. Its doors are
-//! closed; this is an address of its own (`listen.standby_http`), which goes when the machine is made the primary.
+//! `/health` and `/metrics` of a standby, so that monitoring notices if it fails. The other listeners are closed; this
+//! is a separate address (`listen.standby_http`), which closes when the machine is promoted.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,9 +20,9 @@ use tokio_util::sync::CancellationToken;
 use super::alarms;
 use crate::{config::Config, machine, serve::http};
 
-/// Connections at once: only machines that watch come here.
+/// Concurrent connections: only monitoring connects here.
 const MAX_CONNECTIONS: usize = 100;
-/// How long an answer that is on its way may hold up what comes after.
+/// How long a response in progress may delay the shutdown.
 const GRACE: Duration = Duration::from_millis(200);
 /// How often measurements are gathered into their summaries.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -46,7 +46,7 @@ pub fn bind(config: &Config) -> anyhow::Result<Vec<Listener>> {
         };
         let listener = Listener::bind(address, options).with_context(|| {
             format!(
-                "standby_http: {address} can't be listened on; choose another in the configuration (listen.standby_http)"
+                "standby_http: can't listen on {address}; choose another address in the configuration (listen.standby_http)"
             )
         })?;
         println!("  {:<12} {:<21} /metrics and /health", "standby_http", listener.local_addr()?.to_string());
@@ -147,7 +147,7 @@ fn measure(watched: &Watched) {
     metrics::gauge!("holdfast_alarms").set(alarms::alarms(&status, dir).len() as f64);
 }
 
-/// A process that is a standby no more still has its gauges.
+/// Resets the gauges of a process that is no longer a standby.
 fn leave_off() {
     for name in [
         "holdfast_standby_following",

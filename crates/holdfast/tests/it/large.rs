@@ -211,7 +211,7 @@ fn import_and_export_keep_every_byte() {
     };
     let import = ["import", BERT, maildir.to_str().unwrap(), "--line-ends", "keep"];
     assert!(said(&import).contains("2 messages imported"));
-    assert!(said(&import).contains("2 were there already"), "a second run files nothing");
+    assert!(said(&import).contains("2 already existed"), "a second run files nothing");
 
     let out = dir.path().join("out");
     said(&["export", BERT, out.to_str().unwrap()]);

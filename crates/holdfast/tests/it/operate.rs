@@ -79,7 +79,7 @@ fn status_says_how_everything_is_and_whether_it_runs() {
     server.stop();
     let stopped = holdfast(dir.path(), &["status"], "");
     assert_eq!(stopped.status.code(), Some(1));
-    assert!(said(&stopped).contains("it does not run"), "{}", said(&stopped));
+    assert!(said(&stopped).contains("not running"), "{}", said(&stopped));
     assert_eq!(json(&holdfast(dir.path(), &["status", "--json"], ""))["running"], false);
 }
 
@@ -175,7 +175,7 @@ fn what_root_does_leaves_nothing_of_root_in_the_folder() {
     fs::write(&secret, "From x\nSubject: x\n\nx\n").unwrap();
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
     let refused = holdfast(dir.path(), &["import", ANNA, secret.to_str().unwrap()], "");
-    assert!(!refused.status.success() && said(&refused).contains("done as"), "{}", said(&refused));
+    assert!(!refused.status.success() && said(&refused).contains("ran as"), "{}", said(&refused));
 }
 
 #[test]

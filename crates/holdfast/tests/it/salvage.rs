@@ -243,7 +243,7 @@ fn a_service_that_is_whole_is_merged_as_a_whole_and_says_so_also_without_a_runni
     let one = run(dir.path(), &[&args[..], &["--account", ANNA]].concat());
     assert!(one.status.success() && !text(&one).contains(BERT), "{}", text(&one));
     let wrong = run(dir.path(), &[&args[..], &["--account", "nobody@example.org"]].concat());
-    assert!(text(&wrong).contains("there is nothing of nobody@example.org"), "{}", text(&wrong));
+    assert!(text(&wrong).contains("has no data of nobody@example.org"), "{}", text(&wrong));
     said(dir.path(), &args);
     let own = dir.path().join("data");
     let itself = run(dir.path(), &["salvage", own.to_str().unwrap(), "--scratch", scratch.path().to_str().unwrap()]);
@@ -433,22 +433,25 @@ fn what_waited_to_be_sent_comes_into_the_queue_held_and_once() {
     assert!(text(&run(dir.path(), &["queue", "list"])).contains("0 messages"));
     let hold: Vec<&str> = args.iter().copied().chain(["--queue", "hold"]).collect();
     let preview: Vec<&str> = hold.iter().copied().chain(["--preview"]).collect();
-    assert!(text(&run(dir.path(), &preview)).contains("1 would be in the queue here"));
+    assert!(text(&run(dir.path(), &preview)).contains("1 would be added to the queue here"));
     for (held, known) in [(1, 0), (0, 1)] {
         let told = text(&run(dir.path(), &hold));
-        assert!(told.contains(&format!("{held} are in the queue here, held; {known} were known")), "{told}");
+        assert!(
+            told.contains(&format!("{held} were added to the queue here, on hold; {known} were already known")),
+            "{told}"
+        );
         let listed = text(&run(dir.path(), &["queue", "list"]));
-        assert!(listed.contains(&id) && listed.contains("held") && listed.contains("1 messages"), "{listed}");
+        assert!(listed.contains(&id) && listed.contains("on hold") && listed.contains("1 message for"), "{listed}");
     }
     assert!(text(&run(dir.path(), &["queue", "show", &id])).contains(BERT));
     assert!(subjects(server.address("imap"), BERT).is_empty(), "nothing leaves before it is released");
     let released = text(&run(dir.path(), &["queue", "release", "all"]));
-    assert!(released.contains(&format!("{id} goes on")) && released.contains("1 message released"), "{released}");
+    assert!(released.contains(&format!("released {id}")) && released.contains("1 message released"), "{released}");
     wait_for("it arrives", || subjects(server.address("imap"), BERT) == ["Waits for its seconds"]);
     assert!(text(&run(dir.path(), &["queue", "release", "all"])).contains("0 messages released"));
     // It has left, and comes in no second time; nor does pressing Send again send it.
     let told = text(&run(dir.path(), &hold));
-    assert!(told.contains("0 are in the queue here, held; 1 were known"), "{told}");
+    assert!(told.contains("0 were added to the queue here, on hold; 1 were already known"), "{told}");
     let mut again = crate::support::web::Web::sign_in(server.address("http"), ANNA).unwrap();
     let csrf = again.get("/compose").unwrap().input("csrf").unwrap();
     let mut pressed = form.clone();

@@ -92,11 +92,11 @@ fn sessions_end_when_their_door_closes_and_sent_mail_waits_for_the_queues() {
         Some(to) => anna.get(to).unwrap(),
         None => page,
     };
-    assert!(page.body.contains("Reading and writing on the web work."), "the page says what works: {}", page.body);
+    assert!(page.body.contains("Webmail works."), "the page says what works: {}", page.body);
     let form = anna.compose("someone@nowhere.invalid", "waits", "for the queues").unwrap();
     anna.post_send(&form).unwrap();
     let waits = said(&server, &["queue", "list"]);
-    assert!(waits.contains("<anna@example.org> to 1 recipients"), "{waits}");
+    assert!(waits.contains("<anna@example.org> to 1 recipient"), "{waits}");
     said(&server, &["stage", "set", "open"]);
     // There is no such domain: the queue has run when the report of that is there.
     let mut imap = Imap::login(server.address("imap"), ANNA).unwrap();
@@ -114,7 +114,7 @@ fn a_feature_is_switched_off_by_name_and_its_pages_say_so() {
     said(&server, &["stage", "say", "We are moving <house>."]);
     let page = anna.get("/search?q=x").unwrap();
     assert_eq!((page.status, page.header("cache-control")), (503, Some("no-store")));
-    assert!(page.body.contains("Searching is switched off") && page.body.contains("We are moving &lt;house&gt;."));
+    assert!(page.body.contains("Search is turned off") && page.body.contains("We are moving &lt;house&gt;."));
     assert!(page.header("retry-after").is_some());
     assert_eq!(anna.get("/settings").unwrap().status, 200);
     said(&server, &["stage", "set", "queues"]);
@@ -122,7 +122,7 @@ fn a_feature_is_switched_off_by_name_and_its_pages_say_so() {
     for wrong in [["stage", "off", "serch"], ["stage", "set", "opne"]] {
         let output = server.command(&wrong);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && error.contains("is unknown; known are"), "{error}");
+        assert!(!output.status.success() && error.contains("is unknown; choose one of"), "{error}");
     }
     // What was chosen outlives a restart.
     let dir = server.dir().to_owned();
@@ -151,7 +151,7 @@ fn a_form_that_was_being_sent_is_kept_in_the_page_and_sends_once_afterwards() {
     assert!(page.header("retry-after").is_some() && page.header("location").is_none());
     assert!(page.body.contains("Text that must not be lost\nwith &lt;two&gt; lines"), "{}", page.body);
     assert!(page.body.contains("action=\"/compose\" enctype=\"multipart/form-data\""), "{}", page.body);
-    assert!(page.body.contains("have to be chosen again"));
+    assert!(page.body.contains("attach the files again"));
     let again = form_in(&page.body);
     assert_eq!(again.len(), form.len(), "every field: {again:?}");
 
@@ -220,7 +220,7 @@ fn after_a_kill_the_service_checks_first_and_is_soon_all_there() {
     wait_for("open", || said(&server, &["stage", "show"]).contains("=> open"));
     let took = begun.elapsed();
     let log = std::fs::read_to_string(dir.path().join("stderr.log")).unwrap();
-    assert!(log.contains("the last stop was not in order"), "{log}");
+    assert!(log.contains("the service was not shut down cleanly"), "{log}");
     let (checks, open) = (log.find("stage=checks").unwrap(), log.rfind("stage=open").unwrap());
     assert!(checks < open, "{log}");
     let mut imap = Imap::login(server.address("imap"), ANNA).unwrap();
@@ -339,7 +339,10 @@ fn no_proxy_keeps_the_page_and_another_machine_gives_it_while_the_service_is_dea
     said(&server, &["stage", "set", "dark"]);
     for _ in 0..2 {
         let answer = get(proxy, "/mail/inbox");
-        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("The mail service is off"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 503 ") && answer.contains("The mail service is not available"),
+            "{answer}"
+        );
     }
     said(&server, &["stage", "set", "open"]);
     assert!(get(proxy, "/mail/inbox").starts_with("HTTP/1.1 303 "), "the page was kept nowhere");

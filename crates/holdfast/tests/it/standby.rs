@@ -60,7 +60,7 @@ fn a_standby_copies_follows_compares_and_resumes_after_every_break() {
     standby.line("following");
     deliver(primary.server.address("smtp"), BERT, "after").unwrap();
     wait_for("the standby has all", || has_all(&primary, &standby));
-    assert!(said(dirs[1].path(), &["compare"]).contains("3 realms are the same"));
+    assert!(said(dirs[1].path(), &["compare"]).contains("3 realms are identical"));
 
     // The standby dies, and comes back without a code.
     standby.kill();
@@ -74,7 +74,7 @@ fn a_standby_copies_follows_compares_and_resumes_after_every_break() {
     let primary = Primary { server, address };
     deliver(primary.server.address("smtp"), BERT, "after the crash").unwrap();
     wait_for("the standby has all once more", || has_all(&primary, &standby));
-    assert!(said(dirs[1].path(), &["compare"]).contains("3 realms are the same"));
+    assert!(said(dirs[1].path(), &["compare"]).contains("3 realms are identical"));
     // Nobody else is let in, and the standby's folder is nobody else's.
     let stranger = tempfile::tempdir().unwrap();
     crate::support::write_config(stranger.path(), "");
@@ -135,7 +135,7 @@ fn when_the_primary_burns_in_sync_mode_nothing_acknowledged_is_lost() {
     let begun = Instant::now();
     let promoted = said(dirs[1].path(), &["promote"]);
     assert!(
-        promoted.contains("epoch 2") && promoted.contains("is missing here: it waited for this machine"),
+        promoted.contains("epoch 2") && promoted.contains("is missing here (it waited for this machine)"),
         "{promoted}"
     );
     let imap = standby.promoted();
@@ -178,7 +178,7 @@ fn when_the_primary_burns_in_async_mode_only_the_last_commits_are_lost_and_salva
     let begun = Instant::now();
     let promoted = said(dirs[1].path(), &["promote"]);
     assert!(promoted.contains(&format!("commits from {} on", received + 1)), "{promoted}");
-    assert!(promoted.contains("last heard 20") && !promoted.contains("WARNING"), "{promoted}");
+    assert!(promoted.contains("last contact 20") && !promoted.contains("WARNING"), "{promoted}");
     let imap = standby.promoted();
     let there = subjects(imap, ANNA);
     let took = begun.elapsed();
@@ -243,7 +243,7 @@ fn a_primary_that_comes_back_after_a_promotion_is_told_and_rejoins_without_losin
     let text = String::from_utf8_lossy(&told.stdout).into_owned();
     assert_eq!(told.status.code(), Some(1), "{text}");
     assert!(text.contains("STOPPED") && text.contains("was made the primary (epoch 2)"), "{text}");
-    assert!(text.contains("ALARM: Store: it acknowledges nothing any more"), "{text}");
+    assert!(text.contains("ALARM: Store: writes are stopped"), "{text}");
     old.kill();
     let again = run(dirs[0].path(), &["serve"]);
     let why = String::from_utf8_lossy(&again.stderr).into_owned();
@@ -256,7 +256,7 @@ fn a_primary_that_comes_back_after_a_promotion_is_told_and_rejoins_without_losin
     let code = code.lines().next().unwrap();
     let back = Standby::spawn(dirs[0].path(), &["--primary", &new.address.to_string(), "--code", code, "--rejoin"]);
     wait_for("it has all", || has_all(&new, &back));
-    assert!(said(dirs[0].path(), &["compare"]).contains("3 realms are the same"));
+    assert!(said(dirs[0].path(), &["compare"]).contains("3 realms are identical"));
     let data = dirs[0].path().join("data");
     let kept = std::fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().path());
     let kept = kept.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("unshared-after-"));
@@ -293,7 +293,7 @@ fn a_client_that_deletes_everything_stops_at_a_tripwire() {
     let took = begun.elapsed();
     let (received, applied) = numbers(&standby.status()).unwrap();
     assert!(applied < received, "what was received is not lost, and not applied");
-    assert!(status(dirs[0].path()).contains("applies nothing"));
+    assert!(status(dirs[0].path()).contains("holds back changes"));
     // It goes on receiving; and is not promoted over what nobody has looked at, nor does a restart let it through.
     deliver(primary.server.address("smtp"), BERT, "later").unwrap();
     wait_for("it receives", || numbers(&standby.status()).unwrap().0 > received);
@@ -309,7 +309,7 @@ fn a_client_that_deletes_everything_stops_at_a_tripwire() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("standby release"), "{refused:?}");
     said(dirs[1].path(), &["standby", "release"]);
     wait_for("it applies", || has_all(&primary, &standby));
-    assert!(said(dirs[1].path(), &["compare"]).contains("3 realms are the same"));
+    assert!(said(dirs[1].path(), &["compare"]).contains("3 realms are identical"));
     primary.server.stop();
     proved("a bad write does not win", "0 of 30 deleted, on the standby", &format!("held after {}", ms(took)));
 }
@@ -519,7 +519,7 @@ fn a_standby_that_hangs_while_it_is_sent_something_large_does_not_keep_degrade_m
     assert!(status(dirs[0].path()).contains("ALARM"));
     standby.signal("CONT");
     wait_for("it has all", || has_all(&primary, &standby));
-    assert!(said(dirs[1].path(), &["compare"]).contains("3 realms are the same"));
+    assert!(said(dirs[1].path(), &["compare"]).contains("3 realms are identical"));
     primary.server.stop();
 }
 
@@ -536,7 +536,7 @@ fn of_two_standbys_none_counts_while_the_other_believes_that_it_decides_alone() 
     let args = ["--primary", &primary.address.to_string(), "--code", code.lines().next().unwrap(), "--name", "three"];
     let second = Standby::spawn(third.path(), &args);
     second.line("following");
-    assert!(status(dirs[0].path()).contains("ALARM: two: it was told that nothing is acknowledged"));
+    assert!(status(dirs[0].path()).contains("ALARM: two: it still assumes that writes wait"));
     let smtp = primary.server.address("smtp");
     let sending = std::thread::spawn(move || deliver(smtp, ANNA, "waits").unwrap());
     wait_for("the commit", || subjects(primary.server.address("imap"), ANNA).contains(&"waits".to_owned()));
@@ -576,15 +576,16 @@ fn a_realm_that_the_standby_has_lost_is_named_and_copied_anew() {
     let standby = Standby::spawn(dirs[1].path(), &[]);
     standby.line("following");
     wait_for("both name it", || {
-        standby.status().contains("ALARM: account 1") && status(dirs[0].path()).contains("does not apply account 1")
+        standby.status().contains("ALARM: account 1")
+            && status(dirs[0].path()).contains("can't apply changes to account 1")
     });
     let compared = run(dirs[1].path(), &["compare"]);
     let (found, why) = (String::from_utf8_lossy(&compared.stdout), String::from_utf8_lossy(&compared.stderr));
-    assert!(!compared.status.success() && found.contains("account 1: it is not applied here"), "{found}{why}");
+    assert!(!compared.status.success() && found.contains("account 1: changes can't be applied here"), "{found}{why}");
     said(dirs[1].path(), &["standby", "resync", "account 1"]);
     deliver(primary.server.address("smtp"), ANNA, "goes on").unwrap();
     wait_for("the standby has all", || has_all(&primary, &standby));
-    assert!(said(dirs[1].path(), &["compare"]).contains("3 realms are the same"));
+    assert!(said(dirs[1].path(), &["compare"]).contains("3 realms are identical"));
     // What is done once a day is done here too.
     let maintained = said(dirs[1].path(), &["maintain"]);
     assert!(maintained.contains("checkpoint:") && !maintained.contains("FAILED"), "{maintained}");
@@ -651,7 +652,7 @@ fn a_standby_says_over_http_how_it_is_until_it_serves() {
     wait_for("it is alone", || health().0 == 503);
     let (_, said_so) = health();
     assert_eq!(said_so["status"], "away");
-    assert!(said_so["reason"].as_str().unwrap().contains("it does not follow the primary"), "{said_so}");
+    assert!(said_so["reason"].as_str().unwrap().contains("not following the primary"), "{said_so}");
     assert_eq!(metric("holdfast_standby_following"), Some(0.0));
 
     // Made the primary, it serves at its own doors; the address is free for others.
@@ -703,14 +704,14 @@ fn messages_that_the_standbys_disk_has_let_go_of_are_fetched_anew_and_both_sides
     assert!(!found.status.success() && text.contains("scrub: FAILED"), "{text}");
     wait_for("those are mended", || {
         let said = standby.status();
-        !said.contains("ALARM") && said.contains("were damaged here and fetched anew")
+        !said.contains("ALARM") && said.contains("that got damaged here")
     });
-    wait_for("the primary knows", || status(dirs[0].path()).contains("were damaged there and fetched anew"));
+    wait_for("the primary knows", || status(dirs[0].path()).contains("that got damaged there"));
     let again = said(dirs[1].path(), &["maintain"]);
     assert!(again.contains("scrub:") && !again.contains("FAILED"), "{again}");
     // All others are found when all are read.
     let done = said(dirs[1].path(), &["standby", "resync", "account 1"]);
-    assert!(done.contains("messages were missing or damaged here: they are whole again"), "{done}");
+    assert!(done.contains("messages that were missing or damaged here"), "{done}");
     let done = said(dirs[1].path(), &["standby", "resync", "account 1"]);
     assert!(!done.contains("damaged"), "{done}");
 
@@ -869,12 +870,12 @@ fn a_primary_without_the_standby_that_it_waits_for_says_so_everywhere_and_a_prom
         .unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(command.stderr.take().unwrap()));
     let line = lines.next().unwrap().unwrap();
-    assert!(line.contains("waiting for a standby (Ctrl-C to stop)"), "{line}");
+    assert!(line.contains("waiting for a standby to acknowledge (Ctrl-C to stop waiting)"), "{line}");
     // Told to go on without one it does, over restarts too.
     said(dirs[0].path(), &["standby", "alone"]);
     assert!(command.wait().unwrap().success());
     assert_eq!(health(http).status, 200);
-    assert!(status(dirs[0].path()).contains("ALARM: no standby follows"));
+    assert!(status(dirs[0].path()).contains("ALARM: no standby is following"));
     let address = primary.address;
     primary.server.stop();
     let env = [("HOLDFAST_LISTEN__STANDBY", address.to_string())];
@@ -901,7 +902,7 @@ fn a_primary_without_the_standby_that_it_waits_for_says_so_everywhere_and_a_prom
     assert!(!refused.status.success() && why.contains("--alone") && why.contains("--wait"), "{why}");
     assert!(run(dirs[1].path(), &["standby", "status"]).status.success(), "nothing has happened");
     let promoted = said(dirs[1].path(), &["promote", "--alone"]);
-    assert!(promoted.contains("epoch 2") && promoted.contains("acknowledges alone"), "{promoted}");
+    assert!(promoted.contains("epoch 2") && promoted.contains("acknowledged without a standby"), "{promoted}");
     let lines = standby.line("ready");
     let door = |name: &str| -> SocketAddr {
         let line = lines.iter().find(|line| line.trim_start().starts_with(name)).unwrap();
@@ -909,7 +910,7 @@ fn a_primary_without_the_standby_that_it_waits_for_says_so_everywhere_and_a_prom
     };
     assert!(deliver(door("smtp "), ANNA, "after").unwrap().starts_with("250"));
     assert_eq!(subjects(door("imap "), ANNA), ["alone", "both", "after"]);
-    assert!(status(dirs[1].path()).contains("ALARM: no standby follows"));
+    assert!(status(dirs[1].path()).contains("ALARM: no standby is following"));
 }
 
 #[test]
@@ -931,7 +932,7 @@ fn a_promotion_that_waits_says_so_and_one_beside_a_primary_that_answers_warns() 
     let fenced = || run(dirs[0].path(), &["status"]);
     wait_for("the old one is told", || String::from_utf8_lossy(&fenced().stdout).contains("STOPPED"));
     said(dirs[1].path(), &["standby", "alone"]);
-    wait_for("it goes on", || status(dirs[1].path()).contains("ALARM: no standby follows"));
+    wait_for("it goes on", || status(dirs[1].path()).contains("ALARM: no standby is following"));
     primary.server.kill();
 }
 
@@ -960,7 +961,7 @@ fn machines_are_compared_at_one_commit_while_mail_comes_in() {
         stop.store(true, Ordering::SeqCst);
         for outcome in outcomes {
             let text = String::from_utf8_lossy(&outcome.stdout).into_owned();
-            assert!(outcome.status.success() && text.contains("3 realms are the same"), "{text}{outcome:?}");
+            assert!(outcome.status.success() && text.contains("3 realms are identical"), "{text}{outcome:?}");
         }
     });
     wait_for("the standby has all", || has_all(&primary, &standby));

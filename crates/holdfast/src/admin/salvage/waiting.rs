@@ -11,8 +11,8 @@ use crate::{archive::moment, cli::SalvageArgs, services::Services};
 /// Longest subject that is shown.
 const MAX_SUBJECT: usize = 120;
 
-/// Says what waited to be sent, writes it out or puts it into the queue where that is wanted; whether all of that can be
-/// read. `live` is who the accounts there are here.
+/// Lists messages that were waiting to be sent, and writes them to files or adds them to the queue if requested; returns
+/// whether all of them can be read. `live` maps the accounts there to accounts here.
 pub(super) async fn queue(
     services: &Arc<Services>,
     source: &Arc<Source>,
@@ -47,7 +47,7 @@ pub(super) async fn queue(
                 Ok(SalvagedFate::Held) => held += 1,
                 Ok(SalvagedFate::Known) => {
                     known += 1;
-                    line += " known here already";
+                    line += " already known here";
                 }
                 Err(error) => {
                     is_all = false;
@@ -60,23 +60,27 @@ pub(super) async fn queue(
     if args.queue.is_none() {
         output
             .line(format!(
-                "{count} messages were waiting to be sent there, and are not sent by this; `--queue hold` puts them into \
-                 the queue here:"
+                "{count} messages were waiting to be sent; they are not sent now. To add them to the queue here, use \
+                 `--queue hold`:"
             ))
             .await;
         tell_some(lines.into_iter(), output).await;
         return Ok(is_all);
     }
-    output.line(format!("{count} messages were waiting to be sent there:")).await;
+    output.line(format!("{count} messages were waiting to be sent:")).await;
     for line in lines {
-        // Each: somebody has to decide about it.
+        // All of them are listed, because someone has to decide about each.
         output.line(line).await;
     }
-    let verb = if args.preview { "would be in the queue here, held" } else { "are in the queue here, held" };
+    let verb = if args.preview {
+        "would be added to the queue here, on hold"
+    } else {
+        "were added to the queue here, on hold"
+    };
     output
         .line(format!(
-            "{held} {verb}; {known} were known. Look with `holdfast queue show ID`, send them with `holdfast queue release \
-             ID` or `all`"
+            "{held} {verb}; {known} were already known. To look at one, run `holdfast queue show ID`; to send them, run \
+             `holdfast queue release ID` or `holdfast queue release all`"
         ))
         .await;
     Ok(is_all)

@@ -95,7 +95,7 @@ const LOSSES: &[Damage] = &[
 /// The number behind "restorable up to commit"; 0 when nothing is.
 fn restorable(said: &str) -> u64 {
     let Some((_, rest)) = said.split_once("restorable up to commit ") else {
-        assert!(said.contains("nothing of it can be restored"), "{said}");
+        assert!(said.contains("nothing can be restored"), "{said}");
         return 0;
     };
     rest.split([',', ':', ' ', '\n']).next().unwrap().parse().unwrap()
