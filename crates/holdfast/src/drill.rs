@@ -138,7 +138,8 @@ async fn drill(
     line: Option<String>,
     say: Say<'_>,
 ) -> anyhow::Result<Drilled> {
-    let identities = place.identities()?.context("a drill needs identity_file: without it the archive can't be decrypted")?;
+    let identities =
+        place.identities()?.context("a drill needs identity_file: without it the archive can't be decrypted")?;
     let begun = Instant::now();
     let wish = Wish {
         target: place.target().await?,

@@ -372,9 +372,7 @@ fn each_commit(
         }
         let mut reader = SegmentReader::open(disk, logs, *first)?;
         if before.is_some_and(|(chain, next)| chain != *reader.chain() || next != *first) {
-            return Err(StoreError::damaged(format!(
-                "the log: segment {first} does not follow the one before it"
-            )));
+            return Err(StoreError::damaged(format!("the log: segment {first} does not follow the one before it")));
         }
         if before.is_none() && *first > from {
             return Err(StoreError::NotRetained { asked: from, first: *first });

@@ -118,7 +118,9 @@ pub(super) fn key(services: &Services, account: AccountId, wish: &str) -> anyhow
 }
 
 fn told_mistimed((first, last): (Seq, Seq)) -> String {
-    format!("commits {first} to {last} have later times than they should, because this machine's clock was ahead; they are included")
+    format!(
+        "commits {first} to {last} have later times than they should, because this machine's clock was ahead; they are included"
+    )
 }
 
 /// Shows what would change: `what` says of what, as of a moment.
@@ -165,7 +167,9 @@ pub(super) async fn show(preview: &Preview, what: &str, at_ms: Option<i64>, outp
     if let Some(problem) = &preview.problem {
         bail!("the rewind isn't possible: {problem}");
     }
-    output.line("this was a preview, nothing was changed: run the command without --preview; newer items are kept").await;
+    output
+        .line("this was a preview, nothing was changed: run the command without --preview; newer items are kept")
+        .await;
     Ok(())
 }
 

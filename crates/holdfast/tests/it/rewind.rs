@@ -150,7 +150,7 @@ fn a_client_that_deletes_everything_is_taken_back_and_new_mail_stays() {
 
     for (args, told) in [
         (vec!["--at", "2020-01-01 00:00"], "did not exist"),
-        (vec!["--at", "2999-01-01 00:00"], "not come yet"),
+        (vec!["--at", "2999-01-01 00:00"], "in the future"),
         (vec!["--at", at, "--mailbox", "Nope"], "no mailbox"),
         (vec!["--at", "soon"], "not a valid time"),
         (vec!["--at", at, "--message", "x"], "not a message id"),

@@ -33,7 +33,11 @@ impl Session {
             return Ok(self.refuse(Reply::new(504, (5, 5, 4), "Unrecognized authentication mechanism")));
         };
         if !self.mechanisms().contains(&mechanism) {
-            return Ok(self.refuse(Reply::new(538, (5, 7, 11), "Encryption required for this authentication mechanism: use STARTTLS first")));
+            return Ok(self.refuse(Reply::new(
+                538,
+                (5, 7, 11),
+                "Encryption required for this authentication mechanism: use STARTTLS first",
+            )));
         }
         let channel = self.wire.conn().ok().and_then(Conn::tls_exporter);
         match self.exchange(Exchange::new(mechanism, channel), initial).await? {

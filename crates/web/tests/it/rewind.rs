@@ -83,9 +83,9 @@ async fn moments_that_can_not_be_are_told() {
         ("at=soon&what=all", "Say a date and a time"),
         ("at=&what=all", "Say a date and a time"),
         ("moment=x&what=all", "Say a date and a time"),
-        ("at=2999-01-01T00:00&what=all", "not come yet"),
+        ("at=2999-01-01T00:00&what=all", "in the future"),
         ("at=2001-01-01T00:00&what=all", "did not exist"),
-        ("moment=9223372036854775807&what=all", "not come yet"),
+        ("moment=9223372036854775807&what=all", "in the future"),
         ("moment=-9223372036854775808&what=all", "did not exist"),
     ] {
         let page = bob.get(&format!("/rewind/preview?{query}")).await;

@@ -338,7 +338,7 @@ async fn an_administrator_changes_an_account_and_its_addresses() {
     ann.post("/admin/accounts", &with(&[("do", "alias"), ("alias", "desk@example.org")])).await;
     assert!(ann.get(&path).await.text().contains("desk@example.org"));
     let taken = ann.post("/admin/accounts", &with(&[("do", "alias"), ("alias", "ann@example.org")])).await;
-    assert!(taken.status == StatusCode::UNPROCESSABLE_ENTITY && taken.text().contains("exists already"));
+    assert!(taken.status == StatusCode::UNPROCESSABLE_ENTITY && taken.text().contains("already exists"));
     ann.post("/admin/accounts", &with(&[("do", "rename"), ("alias", "desk@example.org")])).await;
     assert_eq!(world.directory.account(bob).unwrap().unwrap().address.to_string(), "desk@example.org");
     ann.post("/admin/accounts", &with(&[("do", "rename"), ("alias", "bob@example.org")])).await;

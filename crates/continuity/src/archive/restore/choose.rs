@@ -277,7 +277,11 @@ pub(super) async fn choose(catalog: &Catalog, wish: &Wish) -> Result<Chosen> {
             format!("--line {} gives commit {seq}{made}", life.line.line)
         })
         .collect();
-    Err(nothing(&format!("at {} the archive has more than one history; choose one: {}", moment(at_ms), each.join("; "))))
+    Err(nothing(&format!(
+        "at {} the archive has more than one history; choose one: {}",
+        moment(at_ms),
+        each.join("; ")
+    )))
 }
 
 /// The line by which a commit is reached. The same number means different commits in lines that have parted.

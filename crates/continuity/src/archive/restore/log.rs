@@ -125,7 +125,8 @@ impl Source<'_> {
                 problems.first().map(|first| format!(": {first}")).unwrap_or_default()
             );
             if self.wish.at.moment_ms().is_some() {
-                log.uncertain = Some(format!("{what}: commits at or before that time, if any, are missing in the result"));
+                log.uncertain =
+                    Some(format!("{what}: commits at or before that time, if any, are missing in the result"));
             }
             log.missing = Some(what);
         }

@@ -92,7 +92,7 @@ impl<'a> Source<'a> {
         if !wish.signed_by.is_empty() {
             catalog.adopt(&wish.target, &wish.signed_by).await?;
             for other in catalog.trust_only(&wish.signed_by) {
-                say(Event::Line(format!("PASSED OVER: line {} is signed by {}", other.line, other.public_key)));
+                say(Event::Line(format!("SKIPPED: line {} is signed by {}", other.line, other.public_key)));
             }
             if catalog.lines.is_empty() {
                 let what = format!("{}: no line is signed by a key that is believed", wish.target.name());

@@ -140,7 +140,7 @@ fn what_an_account_lost_comes_back_beside_what_it_has_once_and_can_be_taken_back
     assert_eq!((&work["made_again"], &work["back"]), (&true.into(), &2.into()));
     assert_eq!(mail(&server, ANNA), empty, "a preview changes nothing");
     let said = ok(&server.command(&[&restore[..], &["--preview"]].concat()));
-    assert!(said.contains("Work") && said.contains("made again") && said.contains("nothing is changed yet"), "{said}");
+    assert!(said.contains("Work") && said.contains("recreated") && said.contains("nothing was changed"), "{said}");
 
     let said = ok(&server.command(&restore));
     assert!(said.contains("5 messages came back") && said.contains("--undo"), "{said}");
@@ -311,7 +311,7 @@ fn what_can_not_be_had_is_said_and_nothing_is_changed() {
             &["no account nobody@example.org", "anna@example.org, bert@example.org"][..],
         ),
         (vec![ANNA, "--at", "2001-01-01"], &["before what can be restored", "commit 1"]),
-        (vec![ANNA, "--at", "2999-01-01"], &["not come yet"]),
+        (vec![ANNA, "--at", "2999-01-01"], &["in the future"]),
         (vec![ANNA, "--at", "commit:99999999"], &["commit 99999999 is not in the archive", "ends with commit"]),
         (vec![ANNA, "--at", "20261123"], &["commit:20261123", "2026-11-23"]),
         (vec![ANNA, "--at", "1"], &["no account"]),
