@@ -380,7 +380,7 @@ impl Default for Log {
 pub enum LogFormat {
     /// For people.
     Text,
-    /// One JSON object a line.
+    /// Print one JSON object per line.
     Json,
 }
 

@@ -162,5 +162,5 @@ fn capitalised(text: &str) -> String {
 /// A value is longer than one may be.
 pub(crate) fn metadata_too_long() -> Failure {
     let code = Code::MetadataMaxSize(MAX_METADATA_VALUE_BYTES as u64);
-    Failure::no(code, format!("A value may have at most {MAX_METADATA_VALUE_BYTES} bytes"))
+    Failure::no(code, format!("Annotation value too large: the limit is {MAX_METADATA_VALUE_BYTES} bytes"))
 }

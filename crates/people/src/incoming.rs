@@ -66,7 +66,7 @@ impl Incoming {
         let line = incoming.line;
         match incoming.card.checked() {
             Ok(card) => self.cards.push(IncomingCard { card, ..incoming }),
-            Err(error) => self.problem(line, &format!("left out: {error}")),
+            Err(error) => self.problem(line, &format!("skipped: {error}")),
         }
     }
 }

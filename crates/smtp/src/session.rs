@@ -106,7 +106,9 @@ impl Session {
                     }
                 },
                 Line::Malformed(what) => self.refuse(Reply::new(500, (5, 5, 2), what)),
-                Line::TooLong => self.refuse(Reply::new(500, (5, 5, 6), format!("Line too long: the limit is {limit} bytes"))),
+                Line::TooLong => {
+                    self.refuse(Reply::new(500, (5, 5, 6), format!("Line too long: the limit is {limit} bytes")))
+                }
             };
             if next == Next::Close {
                 return Ok(());
@@ -279,18 +281,18 @@ impl Session {
             return self.refuse(Reply::out_of_order("Need MAIL command"));
         };
         if transaction.recipients.len() >= self.door.options.max_recipients {
-            return self.refuse(Reply::new(
-                452,
-                (4, 5, 3),
-                "Too many recipients, send the message again for the rest",
-            ));
+            return self.refuse(Reply::new(452, (4, 5, 3), "Too many recipients, send the message again for the rest"));
         }
         let utf8 = transaction.mail.smtputf8;
         let Some(address) = rcpt.to.or_else(|| self.door.delivery.postmaster()) else {
             return self.refuse(Reply::new(550, (5, 1, 1), "No postmaster address is set up yet"));
         };
         if address.needs_smtputf8() && !utf8 {
-            return self.refuse(Reply::new(553, (5, 6, 7), "An address with non-ASCII characters needs the SMTPUTF8 parameter of MAIL"));
+            return self.refuse(Reply::new(
+                553,
+                (5, 6, 7),
+                "An address with non-ASCII characters needs the SMTPUTF8 parameter of MAIL",
+            ));
         }
         if let Err(refusal) = self.door.delivery.rcpt(&address, self.account) {
             self.unknown_recipient = refusal.enhanced == (5, 1, 1);

@@ -280,7 +280,7 @@ impl Asked<'_> {
             output.line(self.json(merged(done(&record), more))).await;
         } else {
             for address in left_without {
-                output.line(format!("without {address}, which somebody else has, or whose domain is gone")).await;
+                output.line(format!("without {address}: another account has it, or its domain was removed")).await;
             }
             output.line(told(&record)).await;
             if record.changed() {

@@ -124,7 +124,8 @@ impl Selected {
         if !uid && let Some(numbers) = set.resolve(count) {
             if numbers.largest() > count || count == 0 {
                 return Err(Failure::bad(format!(
-                    "No such message: the mailbox has {count} messages, not {}",
+                    "No such message: the mailbox has {count} {}, not {}",
+                    if count == 1 { "message" } else { "messages" },
                     numbers.largest().max(1)
                 )));
             }

@@ -12,16 +12,16 @@ use crate::{
 
 impl Session {
     pub(super) fn selected(&self) -> Outcome<&Selected> {
-        self.selected.as_deref().ok_or_else(|| Failure::bad("Select a mailbox first"))
+        self.selected.as_deref().ok_or_else(|| Failure::bad("No mailbox selected"))
     }
 
     pub(super) fn selected_mut(&mut self) -> Outcome<&mut Selected> {
-        self.selected.as_deref_mut().ok_or_else(|| Failure::bad("Select a mailbox first"))
+        self.selected.as_deref_mut().ok_or_else(|| Failure::bad("No mailbox selected"))
     }
 
     pub(super) fn selected_and_wire(&mut self) -> Outcome<(&mut Selected, &mut Wire)> {
         let Self { selected: Some(selected), wire, .. } = self else {
-            return Err(Failure::bad("Select a mailbox first"));
+            return Err(Failure::bad("No mailbox selected"));
         };
         Ok((selected, wire))
     }
@@ -30,7 +30,7 @@ impl Session {
     pub(super) fn writable(&self) -> Outcome<&Selected> {
         let selected = self.selected()?;
         if selected.read_only {
-            return Err(Failure::no(crate::response::Code::NO_PERM, "The mailbox was opened read-only, by EXAMINE"));
+            return Err(Failure::no(crate::response::Code::NO_PERM, "Mailbox is read-only: it was opened by EXAMINE"));
         }
         Ok(selected)
     }
@@ -41,7 +41,7 @@ impl Session {
     pub(super) async fn tell_changes(&mut self, expunges: bool) -> Outcome<()> {
         match self.try_to_tell(expunges).await {
             Err(failure @ (Failure::No(..) | Failure::Bad(..))) => {
-                tracing::warn!(?failure, "the changes of a mailbox could not be read");
+                tracing::warn!(?failure, "could not read the changes of a mailbox");
                 Ok(())
             }
             other => other,

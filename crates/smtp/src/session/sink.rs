@@ -12,17 +12,17 @@ use crate::{
     reply::Reply,
 };
 
-/// A message on its way to delivery, or why it is not wanted any more.
+/// A message being streamed to delivery, or the reason why it was refused.
 pub(super) struct Sink {
     pub incoming: Option<Incoming>,
     pub failure: Option<Reply>,
     pub bytes: u64,
-    /// For someone who is signed in: lone LFs become line ends.
+    /// For authenticated clients: turns bare LFs into CRLF.
     pub mender: Option<LineMender>,
     pub has_nul: bool,
 }
 
-/// A message that comes in chunks.
+/// A message that arrives in chunks.
 pub(super) struct Chunked {
     pub sink: Sink,
     pub line_ends: LineEndCheck,
@@ -49,48 +49,44 @@ impl Sink {
         match incoming.write_all(&bytes) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-                self.failure = Some(Reply::new(552, (5, 3, 4), "the message is larger than this server takes"));
+                self.failure = Some(Reply::new(552, (5, 3, 4), "Message size exceeds the limit"));
             }
             Err(error) => {
-                tracing::error!(%error, "a message could not be kept");
-                self.failure = Some(Reply::new(452, (4, 3, 1), "the message could not be kept, try again later"));
+                tracing::error!(%error, "could not store an incoming message");
+                self.failure = Some(Reply::new(452, (4, 3, 1), "Could not store the message, try again later"));
             }
         }
     }
 
-    /// Gives the message to delivery: the reply to it, once it is durable or refused. `None` when it can't be said which
-    /// it is: the connection ends without a reply then, and the client tries again as after any connection that broke.
+    /// Hands the message to delivery and returns the reply, once the message is durable or refused. `None` if the outcome
+    /// is unknown: the connection then ends without a reply, and the client retries as after any broken connection.
     pub(super) async fn finish(self, bare: BareLineEnds) -> Option<Reply> {
         if let Some(failure) = self.failure {
             return Some(failure);
         }
         if bare.cr || (bare.lf && self.mender.is_none()) {
-            return Some(Reply::new(554, (5, 6, 0), "lines must end with CRLF: the message has CR or LF alone"));
+            return Some(Reply::new(554, (5, 6, 0), "Bare CR or LF in the message: lines must end with CRLF"));
         }
         if self.has_nul {
-            // What drops NULs behind us would see other lines, and another end of the message.
-            return Some(Reply::new(
-                554,
-                (5, 6, 0),
-                "the message has a NUL character, which no mail may have (RFC 5321 2.3.8)",
-            ));
+            // A later system that drops NULs would see different lines and a different end of the message.
+            return Some(Reply::new(554, (5, 6, 0), "NUL character in the message: RFC 5321 section 2.3.8 forbids it"));
         }
         let Some(incoming) = self.incoming else {
-            return Some(Reply::new(451, (4, 3, 0), "the message was not taken, try again later"));
+            return Some(Reply::new(451, (4, 3, 0), "The message was not accepted, try again later"));
         };
         let begun = Instant::now();
         let finished = incoming.finish().await;
         phase("accept", begun);
         Some(match finished {
             Err(error) if error.is_unknown() => {
-                tracing::error!(%error, "an SMTP connection ends without an answer");
+                tracing::error!(%error, "closing an SMTP connection without a reply: the outcome of a message is unknown");
                 return None;
             }
-            Ok(accepted) => Reply::new(250, (2, 0, 0), format!("taken as {}", accepted.id)),
+            Ok(accepted) => Reply::new(250, (2, 0, 0), format!("Ok: queued as {}", accepted.id)),
             Err(error) => {
                 let refusal = error.refusal();
                 if refusal.is_temporary() {
-                    tracing::warn!(%error, "a message was not taken");
+                    tracing::warn!(%error, "a message was not accepted");
                 }
                 refusal.into()
             }

@@ -93,7 +93,7 @@ pub async fn excerpt(wish: Wish, realms: &[RealmId], say: Say<'_>) -> Result<Exc
         })
         .await?;
     if log.next <= base.seq {
-        let what = format!("the log from commit {start} to {} is not whole", base.seq);
+        let what = format!("the log from commit {start} to {} is incomplete", base.seq);
         return Err(ArchiveError::damaged(source.wish.target.name(), what));
     }
     if let Some(missing) = &log.missing

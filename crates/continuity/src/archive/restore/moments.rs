@@ -18,7 +18,7 @@ use crate::archive::{
 /// What is deleted of one account within this time is told together.
 const TOGETHER_MS: i64 = 60_000;
 
-/// Bodies that an account let go of within a minute.
+/// Bodies that an account deleted within a minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deletion {
     /// When the first of them went, in milliseconds since 1970.

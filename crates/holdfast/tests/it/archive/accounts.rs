@@ -148,7 +148,7 @@ fn what_an_account_lost_comes_back_beside_what_it_has_once_and_can_be_taken_back
     whole.get_mut("INBOX").unwrap().push("new".to_owned());
     assert_eq!(mail(&server, ANNA), whole);
     let again = ok(&server.command(&restore));
-    assert!(again.contains("nothing is changed"), "{again}");
+    assert!(again.contains("nothing was changed"), "{again}");
     assert_eq!(mail(&server, ANNA), whole);
 
     ok(&server.command(&["rewind", ANNA, "--undo"]));

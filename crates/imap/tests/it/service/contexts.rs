@@ -338,7 +338,7 @@ async fn updates_end_when_they_are_cancelled_or_the_mailbox_is_left() {
         c.run(format!("CANCELUPDATE \"{tag}\"")).await.is("NO ");
     }
     c.run("UNSELECT").await.ok();
-    c.run("CANCELUPDATE \"a\"").await.is("BAD Select a mailbox first");
+    c.run("CANCELUPDATE \"a\"").await.is("BAD No mailbox selected");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -194,7 +194,7 @@ async fn charsets_and_names_are_as_in_other_commands() {
     c.run("ESEARCH IN (personal) RETURN (COUNT) CHARSET X {3+}\r\n\u{ff}y").await.is(refused);
     c.run("ENABLE UTF8=ACCEPT").await.ok();
     assert_eq!(found(&mut c, "IN (mailboxes \"\u{e9}t\u{e9}\") ALL").await, ["\u{e9}t\u{e9}: UID ALL 1"]);
-    c.run("ESEARCH IN (personal) CHARSET UTF-8 ALL").await.is("BAD UTF8=ACCEPT");
+    c.run("ESEARCH IN (personal) CHARSET UTF-8 ALL").await.is("BAD CHARSET not allowed: UTF8=ACCEPT");
 }
 
 #[tokio::test(flavor = "multi_thread")]
