@@ -1,50 +1,50 @@
-//! What a person types into the search field, as a search of the mail store.
+//! Parses what a person types into the search field into a search of the mail store.
 //!
-//! Words must all occur; `OR` between two terms wants one of them. `from:` `to:` `cc:` `bcc:` `subject:` `body:`
-//! `filename:` look in that place (`me` is whoever searches), `in:` in that mailbox, `has:attachment`,
-//! `is:unread|read|starred|answered|forwarded|draft`, `before:` `after:` `on:` take a day as people type it,
-//! `newer_than:` and `older_than:` a span as `7d`, `larger:` and `smaller:` a size as `5m`. Quotes keep words together, a
-//! minus before a term means 'not'. A term of that kind whose value can't be understood is left out and told
-//! ([`Asked::problems`]); anything else is looked for as text.
+//! A message must contain every word; `OR` between two terms means either of them. `from:` `to:` `cc:` `bcc:` `subject:`
+//! `body:` `filename:` look in that field (`me` is the searcher), `in:` in that mailbox, `has:attachment`,
+//! `is:unread|read|starred|answered|forwarded|draft`; `before:` `after:` `on:` take a day as people type it,
+//! `newer_than:` and `older_than:` a span such as `7d`, `larger:` and `smaller:` a size such as `5m`. Quotes keep words
+//! together, a minus before a term means 'not'. A term of this kind with a value that can't be understood is left out and
+//! reported ([`Asked::problems`]); anything else is searched as text.
 
 mod day;
 
 use jiff::civil::Date;
 use mailstore::{Keyword, SearchQuery, SystemFlag};
 
-/// Most terms of one search; further ones are left out.
+/// Most terms of one search; later ones are ignored.
 const MAX_TERMS: usize = 24;
-/// Most problems that are told.
+/// Most problems that are shown.
 const MAX_PROBLEMS: usize = 6;
 
-/// Whoever searches, and when.
+/// The searcher and the date of the search.
 #[derive(Clone, Debug)]
 pub struct Searcher {
-    /// Their addresses: what `me` stands for.
+    /// The addresses that `me` stands for.
     pub addresses: Vec<String>,
-    /// The day that it is where they are.
+    /// Today in the searcher's time zone.
     pub today: Date,
 }
 
-/// A search: what, and where.
+/// A search: the condition, and the mailbox if one is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// All of this.
+    /// The condition.
     pub query: SearchQuery,
     /// The name after `in:`.
     pub mailbox: Option<String>,
-    /// Sentences about what was left out, and what to type instead.
+    /// Sentences that say what was not understood, and what to type instead.
     pub problems: Vec<String>,
 }
 
 impl Asked {
-    /// Whether nothing was understood, not even where to look.
+    /// Whether nothing was understood, not even a mailbox.
     pub fn is_unclear(&self) -> bool {
         self.query == SearchQuery::All && self.mailbox.is_none() && !self.problems.is_empty()
     }
 }
 
-/// Understand what was typed.
+/// Parses what was typed.
 pub fn understand(typed: &str, searcher: &Searcher) -> Asked {
     let mut asked = Asked { query: SearchQuery::All, mailbox: None, problems: Vec::new() };
     let mut all: Vec<SearchQuery> = Vec::new();
@@ -96,8 +96,8 @@ pub fn understand(typed: &str, searcher: &Searcher) -> Asked {
     asked
 }
 
-/// Whether a disjunction can take a further member: `a OR b OR c` is one. Those that a single term makes (`to:`) mean
-/// the same when they grow, so nothing has to be told apart.
+/// Whether a disjunction can take another member: `a OR b OR c` is one disjunction. A disjunction made by a single term
+/// (`to:`) may grow in the same way, because its meaning stays right.
 fn is_typed_or(either: &[SearchQuery]) -> bool {
     either.len() < MAX_TERMS
 }
@@ -108,9 +108,9 @@ enum Meaning {
     Query(SearchQuery),
     /// Where to look.
     Mailbox(String),
-    /// Nothing that can be looked for: a sentence that says so and what to type instead.
+    /// Not understood: a sentence that says so, and what to type instead.
     Unclear(String),
-    /// Text, though something else may have been meant.
+    /// Searched as text, with a sentence about what may have been meant.
     Guess(SearchQuery, String),
 }
 
@@ -118,7 +118,7 @@ fn text(term: &str) -> SearchQuery {
     SearchQuery::Text(term.to_owned())
 }
 
-/// The names of terms, in the order in which a mistyped one is compared with them.
+/// The names of terms. A mistyped name is compared with them in this order.
 const NAMES: [&str; 17] = [
     "from",
     "to",
@@ -204,7 +204,7 @@ fn no_value(name: &str) -> String {
     format!("Nothing follows \u{201c}{name}:\u{201d}. Write it without a space, for example {name}:{example}.")
 }
 
-/// A name that is none: text, unless it looks like a slip of the hand.
+/// A term with an unknown name: text, with a hint if the name looks mistyped.
 fn other(term: &str, name: &str) -> Meaning {
     let near = |known: &str| strsim::damerau_levenshtein(name, known) <= 1 + usize::from(known.len() > 5);
     let slip = name.len() >= 2 && name.chars().all(|c| c.is_ascii_alphabetic() || c == '_');
@@ -226,7 +226,7 @@ fn other(term: &str, name: &str) -> Meaning {
     }
 }
 
-/// As much of a term as fits into a sentence.
+/// A term, shortened so that it fits into a sentence.
 fn short(term: &str) -> String {
     const MOST: usize = 60;
     if term.chars().count() <= MOST {
@@ -256,12 +256,12 @@ fn state(value: &str) -> Option<SearchQuery> {
     }
 }
 
-/// From the first of these days to before the second.
+/// From the start of the first day to the start of the second.
 fn during(days: std::ops::Range<Date>) -> SearchQuery {
     SearchQuery::And(vec![SearchQuery::Since(days.start), SearchQuery::Before(days.end)])
 }
 
-/// Bytes: `700`, `20k`, `5m`, `5MB`, `1.5GB`, `5GiB`.
+/// A size in bytes: `700`, `20k`, `5m`, `5MB`, `1.5GB`, `5GiB`.
 pub fn size(text: &str) -> Option<u64> {
     let lower = text.to_ascii_lowercase();
     let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -282,19 +282,19 @@ pub fn size(text: &str) -> Option<u64> {
     if part.is_empty() {
         return Some(whole);
     }
-    // Tenths, hundredths and thousandths; what is finer does not matter.
+    // Three decimals are enough.
     let part = part.bytes().all(|b| b.is_ascii_digit()).then(|| format!("{part:0<3}"))?;
     whole.checked_add(factor / 1_000 * part.get(..3)?.parse::<u64>().ok()?)
 }
 
-/// Something between spaces.
+/// A term between spaces.
 struct Term {
     text: String,
-    /// It began with a quotation mark: what stands in it has no other meaning.
+    /// It began with a quotation mark, so nothing in it has a special meaning.
     quoted: bool,
 }
 
-/// Terms between spaces, quotes taken off: `subject:"two words"` is one term.
+/// Splits at spaces and removes quotes: `subject:"two words"` is one term.
 fn terms(typed: &str) -> Vec<Term> {
     let mut terms = Vec::new();
     let mut term = Term { text: String::new(), quoted: false };
