@@ -144,7 +144,7 @@ async fn a_group_completes_as_all_its_members() {
         ("back", "/people".into()),
     ];
     let done = ann.post("/people", &merge).await;
-    assert!(ann.get(&done.location()).await.text().contains("2 contacts are one now: Zoe."));
+    assert!(ann.get(&done.location()).await.text().contains("2 contacts merged into Zoe."));
     assert!(ann.get("/people").await.text().contains("zoe@x.org and 1 more"));
 }
 
