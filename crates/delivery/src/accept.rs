@@ -16,17 +16,17 @@ use crate::schema::delivery_key;
 use crate::schema::{MessageRecord, ret_number};
 use crate::{Delivery, Envelope, MAX_IN_MEMORY_BYTES, MAX_IN_MEMORY_CROWDED_BYTES, QueueId, Refusal, Result};
 
-/// A message that was taken: it is durable, and responsibility for it is ours.
+/// An accepted message: it is durable, and this server is responsible for it.
 #[derive(Clone, Debug)]
 pub struct Accepted {
-    /// What it is known by.
+    /// Its queue id.
     pub id: QueueId,
     /// One outcome per recipient of the envelope, in its order.
     pub recipients: Vec<RecipientOutcome>,
 }
 
-/// A message on its way in: write its bytes (as they came, dots unstuffed), then [`Incoming::finish`].
-/// Dropping it takes nothing.
+/// A message being received: write its bytes (as received, dots unstuffed), then call [`Incoming::finish`].
+/// Dropping it accepts nothing.
 pub struct Incoming {
     delivery: Delivery,
     envelope: Envelope,
@@ -46,7 +46,7 @@ pub struct Incoming {
     return_path_bytes: u32,
 }
 
-/// What one message takes of the memory for all that come in; gives it back when dropped.
+/// A message's share of the memory for all incoming messages; released when dropped.
 struct Held {
     all: Arc<AtomicUsize>,
     own: usize,
@@ -64,7 +64,7 @@ impl Held {
         self.all.load(Ordering::Relaxed) > self.most
     }
 
-    /// What the message may hold now.
+    /// The bytes the message can keep in memory now.
     fn limit(&self) -> usize {
         if self.is_crowded() { MAX_IN_MEMORY_CROWDED_BYTES } else { MAX_IN_MEMORY_BYTES }
     }
@@ -76,14 +76,14 @@ impl Drop for Held {
     }
 }
 
-/// Where the bytes go.
+/// The destination of the bytes.
 enum Sink {
     Memory(Vec<u8>),
     Disk(Box<BodyWriter>),
 }
 
 impl Delivery {
-    /// Begin to take a message. `extra_headers`: complete header lines with CRLF that the door puts above the
+    /// Start receiving a message. `extra_headers`: complete header lines with CRLF that the caller puts above the
     /// message, such as Authentication-Results; the Received and Return-Path lines are made here.
     pub fn incoming(&self, mut envelope: Envelope, extra_headers: &[u8]) -> Result<Incoming> {
         let limit = self.inner.options.max_recipients;
@@ -129,13 +129,13 @@ impl Delivery {
 }
 
 impl Incoming {
-    /// What the message will be known by.
+    /// The future queue id of the message.
     pub fn id(&self) -> QueueId {
         self.id
     }
 
     /// File it to all local recipients and queue it for the others, in one commit. When it returns Ok the message is
-    /// durable; on any error nothing was taken.
+    /// durable; on any error nothing was accepted.
     pub async fn finish(mut self) -> Result<Accepted> {
         let delivery = self.delivery.clone();
         let options = &delivery.inner.options;
@@ -236,7 +236,7 @@ impl Incoming {
         })
     }
 
-    /// The header section is complete: put ours above it and go on.
+    /// The header section is complete: write our header lines above it and continue.
     fn write_head(&mut self, mut bytes: Vec<u8>) -> io::Result<()> {
         let options = &self.delivery.inner.options;
         self.head = Head::read(&bytes, &options.hostname);
@@ -283,7 +283,7 @@ impl Incoming {
         };
         trace::Received {
             helo: origin.helo.as_deref().unwrap_or("unknown"),
-            // Where a signed-in person is, is nobody's business.
+            // The location of an authenticated sender is private.
             peer: if origin.auth.is_some() { None } else { origin.peer },
             by: &self.delivery.inner.options.hostname,
             with: &origin.protocol(self.envelope.smtputf8),
@@ -315,8 +315,8 @@ impl Incoming {
 impl io::Write for Incoming {
     /// Blocks for disk only when a message outgrows memory ([`MAX_IN_MEMORY_BYTES`], or less while many come in).
     ///
-    /// Fails with [`io::ErrorKind::FileTooLarge`] when the message is larger than `max_message_bytes`: drop the rest of
-    /// it, then call [`Incoming::finish`], which gives the refusal.
+    /// Fails with [`io::ErrorKind::FileTooLarge`] if the message is larger than `max_message_bytes`: drop the rest of it,
+    /// then call [`Incoming::finish`], which returns the refusal.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.received_bytes = self.received_bytes.saturating_add(bytes.len() as u64);
         if self.received_bytes > self.delivery.inner.options.max_message_bytes {

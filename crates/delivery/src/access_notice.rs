@@ -13,7 +13,7 @@ use crate::{Delivery, Result};
 /// The longest name (of an app password, of a browser) that is repeated.
 const MAX_NAME_CHARS: usize = 100;
 
-/// What has changed.
+/// The change of access.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessChange {
     /// The password.
@@ -120,7 +120,7 @@ impl Delivery {
         let filing = filing.await.map_err(|_| crate::Refusal::unavailable())??;
         let mailstore = self.inner.mailstore.clone();
         let filed = self.inner.store.transact(move |tx| {
-            // What it tells of has commits of its own.
+            // The change itself has its own commits.
             tx.keeps_books();
             file_local_in(tx, &mailstore, account, &filing).map(drop)
         });

@@ -41,7 +41,7 @@ pub struct QueuePage {
 /// A message in the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueuedMessage {
-    /// What it is known by.
+    /// Its queue id.
     pub id: QueueId,
     /// The reverse-path; `None` is `<>`.
     pub from: Option<String>,
@@ -49,7 +49,7 @@ pub struct QueuedMessage {
     pub account: Option<AccountId>,
     /// Size as it goes out, bytes.
     pub size: u64,
-    /// When it came, milliseconds since 1970 UTC.
+    /// Its arrival, milliseconds since 1970 UTC.
     pub created_ms: i64,
     /// When it is given up.
     pub expires_ms: i64,
@@ -72,11 +72,11 @@ pub struct QueuedRecipient {
     pub next_attempt_ms: i64,
     /// It is being tried now, or was when the server stopped, since then.
     pub in_flight_since_ms: Option<i64>,
-    /// What the last attempt met, in the remote server's words where there were any.
+    /// The last error, with the remote server's reply if there was one.
     pub last_error: Option<String>,
 }
 
-/// What is in the queue.
+/// The contents of the queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueStats {
     /// Messages.
@@ -87,7 +87,7 @@ pub struct QueueStats {
     pub held: u64,
     /// Destinations that something waits for.
     pub destinations: u64,
-    /// When the oldest message came, milliseconds since 1970 UTC.
+    /// The arrival of the oldest message, milliseconds since 1970 UTC.
     pub oldest_ms: Option<i64>,
 }
 
@@ -165,8 +165,8 @@ impl Delivery {
         Ok(count)
     }
 
-    /// Keep the message, and try it no more until [`Self::queue_release`]. It does not expire meanwhile. An attempt
-    /// under way goes on.
+    /// Puts the message on hold until [`Self::queue_release`]. It does not expire during that time. A running attempt
+    /// continues.
     pub async fn queue_hold(&self, id: QueueId) -> Result<()> {
         self.inner
             .store
@@ -177,7 +177,7 @@ impl Delivery {
             .await
     }
 
-    /// Let a held message go on, at once.
+    /// Releases a held message for delivery at once.
     pub async fn queue_release(&self, id: QueueId) -> Result<()> {
         self.inner.store.transact(move |tx| queue::release_in(tx, id)).await?;
         self.inner.hints.rescan();

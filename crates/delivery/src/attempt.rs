@@ -35,7 +35,7 @@ use crate::{Delivery, DeliveryError, Refusal, Result, queue};
 /// Longest wait between tries to record a result that the store does not take.
 const LONGEST_SETTLE_WAIT: Duration = Duration::from_secs(30);
 
-/// How much of a server's words is kept in the queue.
+/// How much of a server's reply is kept in the queue.
 const MAX_KEPT_ERROR_CHARS: usize = 500;
 
 /// An attempt under way.
@@ -47,7 +47,7 @@ struct Attempt {
     leg: LegRecord,
 }
 
-/// What is to be recorded of an attempt.
+/// The result of an attempt to record.
 #[derive(Default)]
 struct Outcome {
     remaining: Vec<RecipientRecord>,
@@ -55,9 +55,9 @@ struct Outcome {
 }
 
 impl Delivery {
-    /// Attempt a leg. The caller holds the claim on it. `answered` is called once it is known whether somebody
-    /// answered, before the result is recorded: the connection is free for the next message by then. It is not called
-    /// if there was nothing to attempt. Errors are dealt with here.
+    /// Attempt a leg. The caller holds the claim on it. `answered` is called once it is known whether a host responded,
+    /// before the result is recorded: the connection is free for the next message by then. It is not called if there was
+    /// nothing to attempt. Errors are handled here.
     pub(crate) async fn attempt(&self, outbound: &Outbound, leg_id: LegId, answered: impl FnOnce(bool) + Send) {
         let span = tracing::info_span!("attempt", id = %leg_id.id, leg = leg_id.leg);
         self.attempt_within(outbound, leg_id, answered).instrument(span).await;
@@ -128,7 +128,7 @@ impl Delivery {
         }
     }
 
-    /// What the verdicts mean for each recipient.
+    /// The consequences of the verdicts for each recipient.
     fn judge(&self, attempt: &Attempt, verdicts: Vec<Verdict>) -> Outcome {
         let now_ms = self.now_ms();
         let expired = now_ms >= attempt.record.expires_ms;
@@ -181,7 +181,7 @@ impl Delivery {
         result
     }
 
-    /// Record the result, however long it takes: a result that is not recorded would be made a second time.
+    /// Record the result, however long it takes: otherwise the delivery would be made a second time.
     async fn settle(&self, attempt: Attempt, result: Outcome) {
         let (attempt, result) = (Arc::new(attempt), Arc::new(result));
         let due_ms = self.next_due_ms(&attempt);
@@ -210,7 +210,7 @@ impl Delivery {
             .inner
             .store
             .transact(move |tx| {
-                // The claim keeps others away: this is the leg as it was, but for the record of the beginning.
+                // The claim excludes others: the leg is unchanged except for the recorded start.
                 let Some(leg) = queue::leg(tx, attempt.leg_id)? else { return Ok::<_, DeliveryError>(Vec::new()) };
                 let leg = LegRecord { attempts: leg.attempts.max(attempt.leg.attempts), ..leg };
                 let destination: Arc<str> = leg.destination.as_str().into();

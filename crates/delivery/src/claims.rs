@@ -20,7 +20,7 @@ pub struct Claim {
 }
 
 impl Claims {
-    /// Claim a leg, if nobody has.
+    /// Claim a leg, if it is free.
     pub fn claim(&self, leg: LegId) -> Option<Claim> {
         self.claim_all([leg].into_iter())
     }

@@ -11,11 +11,11 @@ use crate::report::Finding;
 use crate::schema::{self, LegId, LegRecord, MessageRecord, RecipientRecord};
 use crate::{Delivery, DeliveryError, QueueId, Refusal, Result, queue};
 
-/// Messages looked at before the runner goes on with other things.
+/// Messages processed before the runner continues with other work.
 const MESSAGES_PER_LOOK: usize = 200;
 
 impl Delivery {
-    /// Look at messages whose deadline has come. Whether some have to be looked at again, because they are under way.
+    /// Processes messages whose deadline has passed. Returns whether some must be checked again because they are in progress.
     pub(crate) async fn look_at_deadlines(&self) -> bool {
         let mut under_way = false;
         let due = match self.due_deadlines() {
@@ -96,8 +96,8 @@ impl Delivery {
         Ok(())
     }
 
-    /// Gives up what is not under way; whether something is. A leg under way finds out by itself that its time is over, or
-    /// is given up when it is looked at again.
+    /// Gives up the legs that are not in progress; returns whether some are. A leg in progress notices that its time is over,
+    /// or is given up at the next check.
     async fn expire(&self, id: QueueId, record: MessageRecord, legs: Vec<(LegId, LegRecord)>) -> Result<bool> {
         let all = legs.len();
         let claimed: Vec<(LegId, LegRecord, Claim)> = legs
@@ -140,7 +140,7 @@ impl Delivery {
         Ok(under_way)
     }
 
-    /// Give a message up at an operator's wish, and tell its sender. The caller holds the claims.
+    /// Gives up a message on an operator's request, and tells its sender. The caller holds the claims.
     pub(crate) async fn return_to_sender(&self, id: QueueId) -> Result<()> {
         let snapshot = self.inner.store.snapshot();
         let record = queue::message(&snapshot, id)?.ok_or(DeliveryError::NotQueued(id))?;

@@ -18,7 +18,7 @@ pub const MAX_FILINGS_PER_COMMIT: usize = 32;
 /// Most recipients of one leg: its record must fit the store even if each has a long story to tell.
 pub const MAX_RECIPIENTS_PER_LEG: usize = 200;
 
-/// A message with everything decided but what the commit itself shows.
+/// A message with everything decided except what only the commit can show.
 pub struct Dispatch {
     pub id: QueueId,
     /// For the queue, without legs.
@@ -34,7 +34,7 @@ pub struct Dispatch {
     pub due_ms: i64,
     /// When a local recipient that can not be filed to now is tried again.
     pub retry_ms: i64,
-    /// Refuse the message, rather than queue it, if nobody can be filed to and nobody is elsewhere.
+    /// Refuse the message instead of queueing it, if it can't be filed for anyone and has no remote recipients.
     pub refuse_if_full: bool,
 }
 
@@ -45,12 +45,12 @@ pub struct Routed {
     pub record: RecipientRecord,
 }
 
-/// Where a recipient is.
+/// The location of a recipient.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Destination {
     /// Here, and can be filed to at once.
     Account(AccountId),
-    /// Here, but to be served from the queue: it wants a report, or must be looked up again.
+    /// Local, but served from the queue: it requires a report, or must be looked up again.
     LocalQueue,
     /// At another server.
     Domain(String),
@@ -94,12 +94,12 @@ impl From<DeliveryError> for CommitError {
 /// Dispatches the message within a commit.
 pub type DispatchIn<'a> = &'a dyn Fn(&mut Tx<'_>) -> Result<Dispatched, CommitError>;
 
-/// What the commit did.
+/// The result of the commit.
 #[derive(Default)]
 pub struct Dispatched {
     /// Per recipient, in the envelope's order.
     pub outcomes: Vec<RecipientOutcome>,
-    /// What the runner should know.
+    /// Hints for the runner.
     pub hints: Vec<Hint>,
 }
 
@@ -122,7 +122,7 @@ impl Dispatch {
                     let known = filed.get(account).copied();
                     let done = match known {
                         Some(done) => done,
-                        // Deleted since the recipient was taken: the queue looks the address up again.
+                        // Deleted since the recipient was accepted: the queue looks the address up again.
                         None if Directory::is_deleted_in(tx, *account) => {
                             gone.insert(*account);
                             false
@@ -257,7 +257,7 @@ impl Dispatch {
     }
 }
 
-/// What became of one recipient of an accepted message.
+/// The result for one recipient of an accepted message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecipientOutcome {
     /// In the recipient's mailbox, durably.

@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use directory::AccountId;
 use mailkit::EmailAddress;
 
-/// The envelope of a message as an SMTP door got it.
+/// The envelope of a message as received by SMTP.
 #[derive(Clone, Debug)]
 pub struct Envelope {
     /// The reverse-path; `None` is the null sender `<>` of reports, to which nothing is ever bounced.
     pub from: Option<EmailAddress>,
-    /// Recipients that [`crate::Delivery::rcpt`] let in, in the order given.
+    /// Recipients accepted by [`crate::Delivery::rcpt`], in the order given.
     pub recipients: Vec<Recipient>,
     /// `RET=` of MAIL FROM: how much of the message a report returns.
     pub ret: Option<Ret>,
@@ -20,13 +20,13 @@ pub struct Envelope {
     pub body_8bit: bool,
     /// `SMTPUTF8` was given: the message may only go to servers that take it.
     pub smtputf8: bool,
-    /// Where it came from.
+    /// Its origin.
     pub origin: Origin,
 }
 
 impl Envelope {
-    /// A report is told to whoever the sender claims to be. From someone who is not signed in, that may be anybody: reports
-    /// of success are not made for them, and what they wrote into the envelope is in none.
+    /// A report goes to the claimed sender. Without authentication the claim may be forged: then there are no success
+    /// reports, and no report repeats data from the envelope.
     pub(crate) fn forget_wishes_of_a_stranger(&mut self) {
         (self.ret, self.envid) = (Some(Ret::Headers), None);
         for recipient in &mut self.recipients {
@@ -59,11 +59,11 @@ impl Recipient {
 pub struct Notify {
     /// When it was delivered.
     pub success: bool,
-    /// When it can not be delivered.
+    /// On failure.
     pub failure: bool,
-    /// When it takes long.
+    /// On delay.
     pub delay: bool,
-    /// The wish was expressed: it is passed on. Without, the values above are our defaults.
+    /// The client gave the option: it is passed on. Otherwise the values above are our defaults.
     pub explicit: bool,
 }
 
@@ -88,20 +88,20 @@ pub enum Ret {
     Headers,
 }
 
-/// Where a message came from: for trace headers, policies and logs.
+/// The origin of a message: for trace headers, policies and logs.
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
     /// The client's address; `None` for messages made in this process.
     pub peer: Option<IpAddr>,
-    /// What the client said in HELO/EHLO/LHLO.
+    /// The client's name in HELO/EHLO/LHLO.
     pub helo: Option<String>,
-    /// Who signed in. Such mail may be relayed, is signed by DKIM, and gets the headers a submission must have.
+    /// The authenticated account. Its mail may be relayed, is DKIM-signed, and gets the headers a submission must have.
     pub auth: Option<AccountId>,
     /// `TLSv1.3, TLS_AES_256_GCM_SHA384` or the like; `None` for plain text.
     pub tls: Option<String>,
     /// The client used EHLO or LHLO.
     pub esmtp: bool,
-    /// It came by LMTP (RFC 2033).
+    /// Received by LMTP (RFC 2033).
     pub lmtp: bool,
 }
 

@@ -6,7 +6,7 @@ use store::StoreError;
 
 use crate::{QueueId, Refusal};
 
-/// Why mail was not taken, or the queue was not changed. Nothing was written.
+/// Why mail was not accepted, or the queue was not changed. Nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
     /// The message or the envelope is not acceptable: give the refusal to the client.
@@ -15,10 +15,10 @@ pub enum DeliveryError {
     /// The queue has no such message (any more).
     #[error("the queue has no message {0}: it was delivered, bounced or dropped")]
     NotQueued(QueueId),
-    /// The message is being delivered at this moment: try again in a minute.
+    /// The message is being delivered right now: try again in a minute.
     #[error("message {0} is being delivered right now: try again in a minute")]
     InFlight(QueueId),
-    /// The submission can not be taken back any more: it is on its way, or was never held.
+    /// The submission can no longer be recalled: it was already sent, or was never held.
     #[error("the message has already been sent and can't be recalled")]
     TooLate,
     /// No submission is known under that key.
@@ -29,7 +29,7 @@ pub enum DeliveryError {
     BadOption {
         /// Which option.
         option: &'static str,
-        /// What is wrong with it, and what to do.
+        /// The problem and its fix.
         problem: String,
     },
     /// A stored queue record does not make sense: run `holdfast verify`.
@@ -50,7 +50,7 @@ pub enum DeliveryError {
 }
 
 impl DeliveryError {
-    /// Whether it can't be said if the message was taken: the client must be told neither way.
+    /// Whether the outcome is unknown: the client must get no reply.
     pub const fn is_unknown(&self) -> bool {
         match self {
             Self::Store(error)
@@ -60,7 +60,7 @@ impl DeliveryError {
         }
     }
 
-    /// How an SMTP door answers this error. Details of our own failures go to the log, not to the client.
+    /// The SMTP reply to this error. Details of internal failures go to the log, not to the client.
     pub fn refusal(&self) -> Refusal {
         match self {
             Self::Refused(refusal) => refusal.clone(),

@@ -4,10 +4,9 @@ use directory::AccountId;
 use mailstore::{Appended, MailError, MailStore, NewMessage, Role};
 use store::Tx;
 
-/// File a message that was delivered to `account`. What an account wants done with its mail (rules, vacation notices,
-/// forwarding) is decided here; today all of it goes to INBOX.
+/// Files a message for `account`. Rules, vacation notices and forwarding belong here; today all mail goes to INBOX.
 ///
-/// [`MailError::OverQuota`] is given before anything is written to the account; after any other error the commit must
+/// [`MailError::OverQuota`] is returned before anything is written to the account; after any other error the commit must
 /// be abandoned.
 pub fn file_local_in(
     tx: &mut Tx<'_>,

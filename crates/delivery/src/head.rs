@@ -47,7 +47,7 @@ impl Gatherer {
     }
 }
 
-/// What the header section says that matters here.
+/// The parts of the header section that matter for delivery.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Head {
     /// How many `Received:` lines there are.
@@ -99,8 +99,8 @@ impl Head {
     }
 }
 
-/// The header section without `Bcc:` lines: whoever got a blind copy stays unknown to the others (RFC 5322 §3.6.3). Without
-/// the lines, too, in which a draft keeps them. What follows the section is kept as it is.
+/// The header section without `Bcc:` lines, so that recipients of blind copies stay unknown to the others (RFC 5322
+/// §3.6.3). The lines in which a draft stores them are removed too. Everything after the section is unchanged.
 pub fn without_bcc(bytes: Vec<u8>) -> Vec<u8> {
     let secret = |name: &[u8]| {
         let mut names = ["bcc", "resent-bcc"].into_iter().chain(compose::TYPED_FIELDS);

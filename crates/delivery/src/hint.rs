@@ -13,7 +13,7 @@ use crate::schema::LegId;
 /// Most hints that wait for the runner; beyond, it looks through the queue instead.
 pub(crate) const MAX_HINTS: usize = 10_000;
 
-/// Something came into the queue, or is due at another time.
+/// A leg was added to the queue, or its due time changed.
 #[derive(Clone, Debug)]
 pub struct Hint {
     pub destination: Arc<str>,

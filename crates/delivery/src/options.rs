@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use crate::{DeliveryError, Result};
 
-/// How mail is taken, kept and sent. `Default` is right for a machine that delivers by MX itself.
+/// How mail is accepted, queued and sent. `Default` fits a machine that delivers by MX itself.
 #[derive(Clone, Debug)]
 pub struct DeliveryOptions {
     /// Our name in EHLO, Received lines and reports. It should resolve to this machine and back. Default `localhost`.
     pub hostname: String,
     /// Waits between attempts. Default [`RetrySchedule::default`].
     pub retry: RetrySchedule,
-    /// After how long the sender is told, once, that a message is still waiting. Default 4 hours.
+    /// After how long the sender gets one delay warning. Default 4 hours.
     pub delay_warning: Duration,
     /// After how long a message is given up and returned. Default 5 days (RFC 5321 §4.5.4.1: at least 4 to 5).
     pub expiry: Duration,
@@ -25,9 +25,9 @@ pub struct DeliveryOptions {
     pub max_per_destination: usize,
     /// Most recipients of one message on one connection; more go in further turns. Default 100 (RFC 5321 §4.5.3.1.8).
     pub max_recipients_per_transaction: usize,
-    /// Most recipients of one message that is taken. Default 1,000.
+    /// The most recipients of one message. Default 1,000.
     pub max_recipients: usize,
-    /// Largest message that is taken. Default 50 MiB.
+    /// The largest accepted message. Default 50 MiB.
     pub max_message_bytes: u64,
     /// Memory for messages that are coming in, in all. Beyond it even small ones are spooled to disk, so that thousands
     /// of clients that stall in the middle of a message can't fill the memory. Default 256 MiB.
@@ -36,7 +36,7 @@ pub struct DeliveryOptions {
     pub max_hops: usize,
     /// Most `Received:` lines that say `by` this host. Default 10.
     pub max_own_hops: usize,
-    /// Shortest and longest time that a next hop rests after nobody answered there; doubled each time in a row.
+    /// Shortest and longest pause of a next hop that does not respond; doubled each time in a row.
     /// Default 30 seconds and 15 minutes.
     pub rest_of_dead_hosts: (Duration, Duration),
     /// How long an idle connection is kept for the next message to the same host. Default 10 seconds.
@@ -62,7 +62,7 @@ pub struct DeliveryOptions {
     /// Connect to addresses of private networks that the DNS or an address literal gave. Off, so that nobody can feel out
     /// the network behind the server with mail; fixed routes and the smarthost may be there all the same. Default false.
     pub allow_private_networks: bool,
-    /// Whom a signed-in sender may name in From. Default [`Authors::Own`].
+    /// The From addresses allowed for authenticated senders. Default [`Authors::Own`].
     pub authors: Authors,
     /// Most reports within an hour about mail from strangers that go to one domain elsewhere: their sender may be forged.
     /// Default 100.
@@ -165,7 +165,7 @@ impl RetrySchedule {
     }
 }
 
-/// Whom someone who is signed in may name as author (`From:`) of a message.
+/// The authors (`From:`) allowed for authenticated senders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Authors {
     /// The account's own addresses.
@@ -182,7 +182,7 @@ pub enum TlsPolicy {
     /// Plain text only.
     Off,
     /// STARTTLS when offered, whatever the certificate; plain text when there is none or the handshake fails.
-    /// Safe from listeners, not from impostors: that is what is possible without DANE or MTA-STS.
+    /// Protects against eavesdropping, not against impersonation: more is not possible without DANE or MTA-STS.
     Opportunistic,
     /// STARTTLS or nothing, whatever the certificate.
     Require,
@@ -208,7 +208,7 @@ impl NextHop {
     }
 }
 
-/// A server that takes all our mail for other domains.
+/// A server that relays all our mail for other domains.
 #[derive(Clone, Debug)]
 pub struct Smarthost {
     /// Where.

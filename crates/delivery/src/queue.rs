@@ -96,8 +96,8 @@ pub fn due_leg<R: Read + ?Sized>(read: &R, leg_id: LegId, now_ms: i64) -> Result
     Ok(due.then_some((record, leg_record)))
 }
 
-/// Record that an attempt named `token` begins. The caller holds the claim on the leg, so it can not go away; it may
-/// have come to be held, and then this attempt still goes on. False if the leg is gone all the same.
+/// Record that an attempt named `token` starts. The caller holds the claim on the leg, so it can't be removed; if it was
+/// put on hold, this attempt still continues. False if the leg no longer exists.
 pub fn begin_attempt_in(tx: &mut Tx<'_>, leg_id: LegId, token: u64) -> Result<bool> {
     let Some(mut leg_record) = leg(tx, leg_id)? else { return Ok(false) };
     leg_record.attempts = leg_record.attempts.saturating_add(1);
@@ -112,8 +112,8 @@ pub fn current_attempt<R: Read + ?Sized>(read: &R, leg_id: LegId, token: u64) ->
     Ok(leg(read, leg_id)?.filter(|record| record.attempt_token == token))
 }
 
-/// End the attempt under way: the leg goes on with `remaining` recipients at `due_ms`, or is removed if there are
-/// none, and the message with its last leg. True if the message is gone.
+/// Ends the running attempt: the leg continues with `remaining` recipients at `due_ms`, or is removed if there are none,
+/// and the message with its last leg. True if the message was removed.
 pub fn settle_leg_in(
     tx: &mut Tx<'_>,
     leg_id: LegId,
@@ -179,7 +179,7 @@ pub fn hold_in(tx: &mut Tx<'_>, id: QueueId) -> Result<()> {
     Ok(())
 }
 
-/// Let a held message go on: all legs are due now, and the time held does not count against it.
+/// Releases a held message: all legs are due now, and the time on hold does not count.
 pub fn release_in(tx: &mut Tx<'_>, id: QueueId) -> Result<()> {
     let before = message(tx, id)?.ok_or(DeliveryError::NotQueued(id))?;
     if !before.held {

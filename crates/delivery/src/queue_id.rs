@@ -4,9 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A message taken by this server: unique, ascending by time, short enough to read out (13 letters and digits).
+/// The id of an accepted message: unique, ascending by time, short enough to read out (13 letters and digits).
 ///
-/// It stands in the `Received:` line and in the SMTP reply, so that a person can ask for a message by it.
+/// It is in the `Received:` line and in the SMTP reply, so that people can refer to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueueId(pub u64);
 

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-/// A refusal that a door gives to its client as it stands: reply code, enhanced status code (RFC 3463) and text.
+/// A refusal that is sent to the client unchanged: reply code, enhanced status code (RFC 3463) and text.
 ///
-/// Made in one place, here, so that every door (SMTP, submission, web) says the same about the same thing.
+/// All refusals are made here, so that SMTP, submission and web report the same problem in the same way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// Reply code, 400..=599. 4xx: the same may succeed later. 5xx: it will not.
@@ -84,7 +84,7 @@ impl Refusal {
         Self::new(554, (5, 5, 1), "No valid recipients")
     }
 
-    /// What is said when the store can not take mail at the moment.
+    /// The refusal if the store can't accept mail at the moment.
     pub(crate) fn unavailable() -> Self {
         Self::new(451, (4, 3, 0), "Temporary server error: mail can't be accepted at the moment, try again later")
     }

@@ -41,7 +41,7 @@ fn naming_fields(message: &[u8]) -> Vec<u8> {
     out
 }
 
-/// What a report says about one recipient.
+/// A report's entry for one recipient.
 #[derive(Clone, Debug)]
 pub struct Finding {
     pub recipient: RecipientRecord,
@@ -66,7 +66,7 @@ impl Finding {
         Self { recipient, action, status: status_of(reply, class), text: reply.to_string(), remote }
     }
 
-    /// Whether the sender wants to know.
+    /// Whether the sender requested a report.
     pub fn is_wanted(&self) -> bool {
         let notify = crate::schema::notify_from_bits(self.recipient.notify);
         match self.action {
@@ -104,9 +104,9 @@ enum Place {
 }
 
 impl Delivery {
-    /// Make the report about `findings` of a message, if the sender wants it and can be told. Blocking.
+    /// Makes the report about `findings` of a message, if the sender requested it and can receive it. Blocking.
     ///
-    /// The null sender is never told anything: a report about a report would go on for ever (RFC 5321 §4.5.5).
+    /// The null sender never gets a report: reports about reports would never end (RFC 5321 §4.5.5).
     pub(crate) fn prepare_report(
         &self,
         original_id: QueueId,
@@ -175,13 +175,13 @@ impl Delivery {
             flags: Flags::default(),
             internal_date_ms: at_ms,
             delivery_key: Some(delivery_key(id)),
-            // What became of one's own mail must be told even to a full mailbox.
+            // Reports about the user's own mail are filed even if the mailbox is full.
             ignore_quota: true,
         };
         Ok(Some(PreparedReport { id, message, place, record, leg }))
     }
 
-    /// Whether a stranger may be told once more, and counts it.
+    /// Whether another report about incoming mail is allowed; counts it.
     fn may_report(&self, original: &MessageRecord, to: &EmailAddress) -> bool {
         let options = &self.inner.options;
         let mut keys = vec![(to.domain().to_owned(), options.max_reports_per_destination)];
@@ -191,7 +191,7 @@ impl Delivery {
         self.inner.reports.take(self.now_ms(), &keys)
     }
 
-    /// File or queue a report. Returns what the runner should know.
+    /// Files or queues a report. Returns hints for the runner.
     pub(crate) fn write_report_in(&self, tx: &mut Tx<'_>, report: &PreparedReport) -> Result<Vec<Hint>> {
         metrics::counter!("holdfast_delivery_reports_total").increment(1);
         if let Place::Here(account) = report.place {
@@ -217,7 +217,7 @@ impl Delivery {
         to: &EmailAddress,
         findings: &[&Finding],
     ) -> Result<Vec<u8>> {
-        // To someone who may never have written it, nothing of the message is told but what names it.
+        // The sender may be forged: include only the fields that identify the message.
         let is_strange = original.account.is_none();
         let full = !is_strange
             && ret_from_number(original.ret) != Some(Ret::Headers)
@@ -225,7 +225,7 @@ impl Delivery {
             && findings.iter().any(|finding| finding.action == dsn::Action::Failed);
         let limit =
             if full { usize::try_from(MAX_RETURNED_BYTES).unwrap_or(usize::MAX) } else { RETURNED_HEADER_BYTES };
-        // A body that can not be read must not keep the sender from being told.
+        // An unreadable body must not prevent the report.
         let returned = QueuedBody::outgoing(&self.inner.store, original).and_then(|body| body.start(limit));
         let returned = returned.unwrap_or_else(|error| {
             tracing::error!(%error, "could not read a message to return in a bounce");
@@ -265,7 +265,7 @@ impl Delivery {
         Ok(report.build())
     }
 
-    /// Who reports: `mailer-daemon` of our first domain.
+    /// The sender of reports: `mailer-daemon` of our first domain.
     pub(crate) fn reporter(&self) -> Result<EmailAddress> {
         let text = format!("mailer-daemon@{}", self.reporting_domain()?);
         EmailAddress::parse(&text)

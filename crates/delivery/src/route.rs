@@ -7,7 +7,7 @@ use crate::dispatch::{Destination, Routed};
 use crate::schema::{RecipientRecord, notify_bits};
 use crate::{Delivery, DeliveryError, Recipient, Refusal, Result};
 
-/// Where a recipient's mail goes.
+/// The route of a recipient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecipientRoute {
     /// Into an account here.
@@ -17,7 +17,7 @@ pub enum RecipientRoute {
 }
 
 impl Delivery {
-    /// Whether mail to `address` is taken from a session signed in as `auth`, and where it would go. For RCPT TO.
+    /// Whether mail to `address` is accepted from a session authenticated as `auth`, and its route. For RCPT TO.
     /// A quick read.
     pub fn rcpt(&self, address: &EmailAddress, auth: Option<AccountId>) -> Result<RecipientRoute, Refusal> {
         let account = match self.lookup(address)? {
@@ -40,7 +40,7 @@ impl Delivery {
         }
     }
 
-    /// What the bare recipient `<postmaster>` stands for (RFC 5321 §4.1.1.3); `None` while there is no domain.
+    /// The address for the bare recipient `<postmaster>` (RFC 5321 §4.1.1.3); `None` while there is no domain.
     pub fn postmaster(&self) -> Option<EmailAddress> {
         let domain = self.reporting_domain().ok()?;
         EmailAddress::parse(&format!("postmaster@{domain}")).ok()
@@ -66,11 +66,11 @@ impl Delivery {
 
     fn check_account(&self, id: AccountId, address: &EmailAddress) -> Result<(), Refusal> {
         let account = self.inner.directory.account(id).map_err(|error| unavailable(&error))?;
-        // A disabled account can not log in; its mail is kept for the day it can again.
+        // A disabled account can't log in, but still receives mail.
         if account.is_some() { self.check_room(id, address) } else { Err(Refusal::no_such_address(address)) }
     }
 
-    /// A mailbox that is full says so before the message is sent.
+    /// Refuses mail for a full mailbox before the message is sent.
     fn check_room(&self, account: AccountId, address: &EmailAddress) -> Result<(), Refusal> {
         match self.inner.mailstore.quota(account.realm()) {
             Ok(quota) if quota.limit_bytes.is_some_and(|limit| quota.used_bytes >= limit) => {
@@ -78,7 +78,7 @@ impl Delivery {
             }
             Ok(_) => Ok(()),
             Err(error) => {
-                // The mailbox can not be read: what comes for it waits in the queue.
+                // The mailbox can't be read: its mail waits in the queue.
                 tracing::warn!(account = account.0, %error, "could not read the quota");
                 Ok(())
             }
@@ -106,8 +106,8 @@ impl Delivery {
         Ok(admin.or_else(|| enabled().map(|account| account.id).min()))
     }
 
-    /// The routes of all recipients. The first that is not taken refuses the message: doors have asked for each of
-    /// them before.
+    /// The routes of all recipients. The first refused recipient refuses the message: callers have already checked each
+    /// of them.
     pub(crate) fn route(&self, recipients: &[Recipient], auth: Option<AccountId>) -> Result<Vec<Routed>> {
         recipients.iter().map(|recipient| self.route_one(recipient, auth)).collect()
     }

@@ -27,7 +27,7 @@ const FAIRNESS_WINDOW: usize = 64;
 const RESCAN_EVERY: Duration = Duration::from_mins(5);
 /// Results that may wait to be recorded, for each attempt that may run.
 const UNSETTLED_PER_SLOT: usize = 4;
-/// How long attempts under way may go on after shutdown was asked for.
+/// How long running attempts may continue after a shutdown request.
 const GRACE: Duration = Duration::from_secs(30);
 
 impl Delivery {
@@ -35,8 +35,8 @@ impl Delivery {
         self.inner.hints.give(hints);
     }
 
-    /// Work the queue off until `shutdown`; returns when attempts under way have ended or 30 seconds have passed.
-    /// Run it once per store. What a crash cut short is attempted again.
+    /// Processes the queue until `shutdown`; returns when running attempts have ended or 30 seconds have passed. Run it
+    /// once per store. Attempts interrupted by a crash are repeated.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<()> {
         let mut runner = Runner::new(self.clone())?;
         runner.scan();
@@ -74,7 +74,7 @@ impl Delivery {
     }
 }
 
-/// What the runner was woken for.
+/// The event that woke the runner.
 enum Heard {
     Hint,
     Answer(Id, bool),
@@ -85,7 +85,7 @@ enum Heard {
     },
 }
 
-/// What to do at a destination.
+/// The work at a destination.
 struct Choice {
     /// The leg to attempt, and its owner.
     leg: Option<(LegId, u64)>,
@@ -178,7 +178,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Take what the rest of the process has to say.
+    /// Processes hints from the rest of the process.
     fn hear(&mut self) {
         self.outbound.sweep(false);
         let hints = std::mem::take(&mut *self.delivery.inner.hints.waiting.lock());
@@ -209,7 +209,7 @@ impl Runner {
         }
     }
 
-    /// Count what is in the queue, in the background.
+    /// Counts the queue, in the background.
     fn set_gauges(&self) {
         let delivery = self.delivery.clone();
         tokio::task::spawn_blocking(move || delivery.queue_stats().map(drop));
@@ -352,7 +352,7 @@ impl Runner {
         first().unwrap_or(i64::MAX)
     }
 
-    /// How long nothing happens unless something is heard.
+    /// How long to sleep without an event.
     fn pause(&self) -> Duration {
         let most = self.delivery.inner.options.max_concurrent * UNSETTLED_PER_SLOT;
         // With too many unrecorded results it is their recording that is waited for.

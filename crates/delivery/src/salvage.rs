@@ -14,13 +14,13 @@ use crate::{Delivery, DeliveryError, QueueId, Result, queue};
 /// A message that waited to be sent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SalvagedQueued {
-    /// What it is known by.
+    /// Its queue id.
     pub id: QueueId,
     /// The reverse-path without brackets; empty is the null sender.
     pub from: String,
     /// The account there that sent it, if one did.
     pub account: Option<AccountId>,
-    /// When it came, milliseconds since 1970 UTC.
+    /// Its arrival, milliseconds since 1970 UTC.
     pub created_ms: i64,
     /// Recipients that were still to be served.
     pub recipients: Vec<String>,
@@ -32,7 +32,7 @@ pub struct SalvagedQueued {
     legs: Vec<LegRecord>,
 }
 
-/// What became of a salvaged message.
+/// The result for a salvaged message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SalvagedFate {
     /// It is in the queue, held.
@@ -41,7 +41,7 @@ pub enum SalvagedFate {
     Known,
 }
 
-/// What waited in a queue, oldest first.
+/// The messages of a salvaged queue, oldest first.
 ///
 /// # Errors
 /// If `read` fails; a record that can't be decoded is passed over.

@@ -67,7 +67,7 @@ pub struct MessageRecord {
     /// It can only go to servers with SMTPUTF8.
     #[prost(bool, tag = "10")]
     pub smtputf8: bool,
-    /// When it came.
+    /// Its arrival.
     #[prost(int64, tag = "11")]
     pub created_ms: i64,
     /// When it is given up.
@@ -79,10 +79,10 @@ pub struct MessageRecord {
     /// When it was held, so that the time does not count against it.
     #[prost(int64, tag = "14")]
     pub held_since_ms: i64,
-    /// When the sender is told that it takes long; 0 once that was done or if it is not wanted.
+    /// When the sender gets a delay warning; 0 once it was sent or if it is not wanted.
     #[prost(int64, tag = "15")]
     pub warn_ms: i64,
-    /// The submission hold ends then: until then it can be taken back. 0: none.
+    /// The end of the submission hold: until then it can be recalled. 0: none.
     #[prost(int64, tag = "16")]
     pub release_ms: i64,
     /// Number that the next leg gets.
@@ -128,13 +128,13 @@ pub struct RecipientRecord {
     /// Whose it is, for local ones.
     #[prost(uint32, optional, tag = "4")]
     pub account: Option<u32>,
-    /// What the last attempt met.
+    /// The last error.
     #[prost(string, optional, tag = "5")]
     pub last_error: Option<String>,
     /// Enhanced status of the last attempt, `4.4.1`.
     #[prost(string, tag = "6")]
     pub last_status: String,
-    /// The server that said so.
+    /// The server that replied so.
     #[prost(string, tag = "7")]
     pub last_remote: String,
     /// When the last attempt ended.
@@ -142,7 +142,7 @@ pub struct RecipientRecord {
     pub last_attempt_ms: i64,
 }
 
-/// What the runner wants to know of a leg before reading it.
+/// The data of a leg that the runner needs before reading it.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub struct DueRecord {
     /// The sending account + 1, or 0: backlog is shared fairly between these.
@@ -150,7 +150,7 @@ pub struct DueRecord {
     pub owner: u64,
 }
 
-/// What a Send led to.
+/// The result of a Send.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ReceiptRecord {
     /// Queue id.
@@ -165,7 +165,7 @@ pub struct ReceiptRecord {
     /// The copy in Sent.
     #[prost(message, optional, tag = "4")]
     pub sent_copy: Option<CopyRecord>,
-    /// It was taken back.
+    /// It was recalled.
     #[prost(bool, tag = "5")]
     pub cancelled: bool,
     /// Per recipient: 0 queued, otherwise filed to account (value - 1).
@@ -173,7 +173,7 @@ pub struct ReceiptRecord {
     pub recipients: Vec<u64>,
 }
 
-/// Where a copy of a sent message is.
+/// The location of a copy of a sent message.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub struct CopyRecord {
     /// Mailbox id.
@@ -353,7 +353,7 @@ impl MessageRecord {
     }
 }
 
-/// What names a delivery in an account: the same message is filed there once, whoever tries again.
+/// The key of a delivery in an account: the same message is filed there only once, even if it is tried again.
 pub fn delivery_key(id: QueueId) -> Vec<u8> {
     [b"q".as_slice(), &id.to_bytes()].concat()
 }

@@ -51,18 +51,18 @@ pub struct Submission {
 /// Longest hold of a submission: 30 days, enough for "send later".
 pub const MAX_HOLD: Duration = Duration::from_hours(30 * 24);
 
-/// What a Send led to. The same for every repetition.
+/// The result of a Send; the same for every repetition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubmitReceipt {
-    /// What the message is known by.
+    /// The message's queue id.
     pub id: QueueId,
-    /// When it was taken, milliseconds since 1970 UTC.
+    /// The time of acceptance, milliseconds since 1970 UTC.
     pub submitted_ms: i64,
-    /// Until when it can be taken back, if it was held.
+    /// Until when it can be recalled, if it was held.
     pub held_until_ms: Option<i64>,
-    /// Where the copy in Sent is.
+    /// The location of the copy in Sent.
     pub sent_copy: Option<SentCopy>,
-    /// It was taken back by [`Delivery::cancel_submission`].
+    /// It was recalled by [`Delivery::cancel_submission`].
     pub cancelled: bool,
     /// One outcome per recipient, in order.
     pub recipients: Vec<RecipientOutcome>,
@@ -137,7 +137,7 @@ impl Delivery {
             return Ok(receipt);
         }
         let legs = queue::legs(&self.inner.store.snapshot(), receipt.id)?;
-        // Whoever holds a claim is delivering it at this moment.
+        // The holder of a claim is delivering it right now.
         let _claims = self.inner.claims.claim_all(legs.iter().map(|(leg, _)| *leg)).ok_or(DeliveryError::TooLate)?;
         let (this, key) = (self.clone(), idempotency_key.to_vec());
         let cancelled = self.inner.store.transact(move |tx| this.cancel_in(tx, account, &key)).await?;
@@ -180,7 +180,7 @@ impl Delivery {
 
         let mut recipients = self.route(&submission.recipients, Some(*account))?;
         if release_ms > 0 {
-            // What may be taken back is filed to nobody yet.
+            // A message that can be recalled is not filed to anyone yet.
             for recipient in recipients.iter_mut().filter(|r| matches!(r.destination, Destination::Account(_))) {
                 recipient.destination = Destination::LocalQueue;
             }
@@ -274,7 +274,7 @@ impl Delivery {
         Ok(Prepared { dispatch, rest })
     }
 
-    /// What a Send writes into the sender's account.
+    /// The writes of a Send in the sender's account.
     fn write_rest_in(&self, tx: &mut Tx<'_>, rest: &Rest, outcomes: Vec<RecipientOutcome>) -> Result<SubmitReceipt> {
         let (mailstore, realm, now_ms) = (&self.inner.mailstore, rest.account.realm(), tx.now_ms());
         let sent_copy = match &rest.sent_copy {
@@ -287,7 +287,7 @@ impl Delivery {
         };
         if let Some((mailbox, uid)) = rest.remove_draft {
             match mailstore.expunge_in(tx, realm, mailbox, &[uid]) {
-                // Removed meanwhile by another session: so be it.
+                // Another session may have removed it already.
                 Ok(_) | Err(MailError::MailboxGone(_) | MailError::NoSuchMessage { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -369,7 +369,7 @@ impl Delivery {
         }
     }
 
-    /// Whether the From field names whom the account may write as, and nobody else in any reader's eyes.
+    /// Whether the From field has only addresses that the account may use, and can't be read differently.
     pub(crate) fn check_authors(&self, account: AccountId, head: &Head) -> Result<()> {
         let authors = self.inner.options.authors;
         if authors == Authors::Any {
@@ -396,7 +396,7 @@ struct Prepared {
     rest: Rest,
 }
 
-/// What goes into the sender's account.
+/// The data for the sender's account.
 struct Rest {
     account: AccountId,
     idempotency_key: Vec<u8>,

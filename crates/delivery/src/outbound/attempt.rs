@@ -22,10 +22,10 @@ pub struct Outbound {
     pool: Pool,
 }
 
-/// What an attempt came to for one recipient.
+/// The result of an attempt for one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// What became of it.
+    /// Its result.
     pub fate: Fate,
     /// The server that decided, if any did.
     pub remote: Option<String>,
@@ -33,7 +33,7 @@ pub struct Verdict {
     pub reports: bool,
 }
 
-/// What an attempt came to.
+/// The result of an attempt.
 #[derive(Clone, Debug)]
 pub struct Attempt {
     /// One per recipient, in order.
@@ -85,7 +85,7 @@ impl Outbound {
     /// Tries a host at each of its addresses; whether a server was talked to.
     async fn try_host(&self, host: &Host, mail: &Mail, message: &dyn Openable, progress: &mut Progress) -> bool {
         if let Some(connection) = self.pool.take(&host.name, host.port) {
-            // A kept connection may have been closed by the other side meanwhile; then a fresh one is made.
+            // The remote server may have closed a kept connection; then open a new one.
             if self.use_connection(connection, host, mail, message, progress).await {
                 return true;
             }
@@ -148,7 +148,7 @@ impl Outbound {
     }
 }
 
-/// What is known so far of each recipient.
+/// The state of each recipient so far.
 struct Progress {
     verdicts: Vec<Option<Verdict>>,
     /// No other host is asked about it in this attempt.
@@ -204,7 +204,7 @@ fn fate_of(no_host: &NoHost) -> Fate {
     }
 }
 
-/// What the report will say about a connection that did not come about.
+/// The report's text about a failed connection.
 fn reply_of(host: &Host, error: &ConnectionError) -> Reply {
     if let ConnectionError::Refused(reply) = error {
         // The server's own words. It may think otherwise tomorrow: a refused greeting never returns mail at once.

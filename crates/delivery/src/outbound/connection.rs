@@ -34,10 +34,10 @@ pub enum ConnectionError {
     /// The other side was silent too long.
     #[error("no reply {0} within {1:?}")]
     Timeout(&'static str, Duration),
-    /// The other side said something that is not SMTP.
+    /// The remote server does not speak SMTP.
     #[error("{0}")]
     Protocol(#[from] ReplyError),
-    /// The other side does not want us.
+    /// The remote server refused the session.
     #[error("{0}")]
     Refused(Reply),
     /// TLS was demanded and is not to be had.
@@ -77,7 +77,7 @@ pub struct Connection {
     transactions: usize,
 }
 
-/// What a transaction came to.
+/// The result of a transaction.
 pub struct Sent {
     /// One per recipient, in order.
     pub fates: Vec<Fate>,
@@ -156,7 +156,7 @@ impl Connection {
         self.tls
     }
 
-    /// What the server can do.
+    /// The server's capabilities.
     pub fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }
@@ -187,7 +187,7 @@ impl Connection {
             };
             if let Err(error) = done {
                 broken = true;
-                // A server that closes after a last word (421, or a refusal of the message) gets heard.
+                // Read a final reply (421, or a refusal of the message) of a server that then closes.
                 let last_word = self.read("", Duration::from_millis(200)).await.ok().filter(|r| r.code >= 400);
                 let text = if transaction.message_sent() {
                     format!("4.4.2 the connection was lost before the server confirmed the message: {error}")
@@ -202,7 +202,7 @@ impl Connection {
         Sent { fates, reusable: usable && !broken, untouched }
     }
 
-    /// Say goodbye; nothing depends on the answer.
+    /// Send QUIT; the reply does not matter.
     pub async fn quit(&mut self) {
         let wait = self.timeouts.quit;
         let _ = timeout(wait, async {
@@ -255,7 +255,7 @@ impl Connection {
         }
         self.stream = handshake(self.stream, host, policy, &options.timeouts, tls).await?;
         self.tls = true;
-        // What was learned in plain text is forgotten (RFC 3207 §4.2).
+        // State from the plain text phase is discarded (RFC 3207 §4.2).
         self.hello(&options.hostname).await?;
         Ok(self)
     }

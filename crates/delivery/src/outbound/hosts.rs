@@ -29,7 +29,7 @@ pub struct Host {
     pub credentials: Option<Credentials>,
 }
 
-/// Why there is no host to try.
+/// Why there are no hosts to try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoHost {
     /// There never will be: code, enhanced code with text.
@@ -48,7 +48,7 @@ impl NoHost {
     }
 }
 
-/// Where mail for `domain` goes: a static route, the smarthost, an address literal, or its MX in order of preference.
+/// The hosts for `domain`: a static route, the smarthost, an address literal, or its MX in order of preference.
 pub async fn hosts_for(domain: &str, options: &DeliveryOptions, resolver: &dyn Resolver) -> Result<Vec<Host>, NoHost> {
     if let Some(hop) = options.static_routes.get(domain) {
         return Ok(vec![Host {
@@ -135,7 +135,7 @@ pub async fn addresses_of(
             DnsError::Temporary(why) => {
                 NoHost::temporary("4.4.3", format!("address lookup for {} failed: {why}", host.name))
             }
-            // Of a host that an MX names; the domain exists, so this may be a slip that gets mended.
+            // A host named by an MX: the domain exists, so this may be a temporary mistake.
             DnsError::NoSuchDomain | DnsError::NoRecords => {
                 NoHost::temporary("4.4.3", format!("the mail host {} has no address", host.name))
             }

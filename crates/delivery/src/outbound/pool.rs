@@ -55,7 +55,7 @@ impl Pool {
         idle.entry((host.to_owned(), port)).or_default().push(Idle { connection, since: Instant::now() });
     }
 
-    /// Say goodbye to those that waited long enough; `all` of them at the end.
+    /// Close connections that were idle for long enough; `all` of them at the end.
     pub fn sweep(&self, all: bool) {
         let mut idle = self.idle.lock();
         for waiting in idle.values_mut() {

@@ -6,7 +6,7 @@ use std::fmt;
 pub const MAX_LINE_BYTES: usize = 4_096;
 /// Most lines of one reply.
 pub const MAX_LINES: usize = 128;
-/// How much text of a reply is kept; the rest is read and dropped.
+/// How much text of a reply is kept; the rest is discarded.
 pub const MAX_KEPT_BYTES: usize = 4_096;
 
 /// A complete reply.
@@ -18,7 +18,7 @@ pub struct Reply {
     pub lines: Vec<String>,
 }
 
-/// What was received is not a reply.
+/// The received data is not a reply.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReplyError {
     /// A line does not begin with three digits and a space or hyphen.
@@ -33,7 +33,7 @@ pub enum ReplyError {
 }
 
 impl Reply {
-    /// A reply made up here, for what no server said.
+    /// A reply generated here, without a server.
     pub fn new(code: u16, text: impl Into<String>) -> Self {
         Self { code, lines: vec![text.into()] }
     }

@@ -10,7 +10,7 @@ use crate::{Notify, Ret};
 /// Longest parameter value that is passed on (RFC 3461 §4.2 allows ORCPT 500 characters).
 const MAX_PARAMETER_BYTES: usize = 500;
 
-/// What a server said it can do.
+/// A server's announced capabilities.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
     /// Commands may be sent without waiting (RFC 2920).
@@ -92,7 +92,7 @@ pub struct MailRecipient {
     pub orcpt: Option<String>,
 }
 
-/// What became of a recipient.
+/// The result for a recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// The server took it.
@@ -111,7 +111,7 @@ impl Fate {
     }
 }
 
-/// What to do next.
+/// The next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Write these bytes.
@@ -196,7 +196,7 @@ impl Transaction {
         this
     }
 
-    /// What to do next.
+    /// The next step.
     pub fn next(&mut self) -> Step {
         if let Some(step) = self.steps.pop_front() {
             self.message_sent |= step == Step::SendMessage;
@@ -253,7 +253,7 @@ impl Transaction {
         }
     }
 
-    /// The connection was lost, or `reply` ended it: what is not settled yet may be tried again.
+    /// The connection was lost, or `reply` ended it: unsettled recipients may be tried again.
     pub fn lose(&mut self, reply: &Reply) {
         self.closing = true;
         self.steps.clear();
@@ -273,7 +273,7 @@ impl Transaction {
         (fates, !self.closing)
     }
 
-    /// What the server can not take, said in the words that the sender's report will show.
+    /// A requirement that the server does not support, in the words of the sender's report.
     fn unsendable(&self) -> Option<Reply> {
         if self.mail.smtputf8 && !self.capabilities.smtputf8 {
             let text = "5.6.7 the receiving server does not support internationalized addresses or headers (SMTPUTF8)";

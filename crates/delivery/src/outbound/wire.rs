@@ -3,7 +3,7 @@
 //! A bare LF or CR becomes CRLF. If it were sent unchanged, servers that treat it as a line end could see the message
 //! end early and read the rest as commands: SMTP smuggling.
 
-/// Turns the bytes of a message into what is sent, piece by piece.
+/// Converts the bytes of a message to their wire form, piece by piece.
 #[derive(Debug)]
 pub struct WireEncoder {
     at_line_start: bool,
@@ -19,7 +19,7 @@ impl Default for WireEncoder {
 }
 
 impl WireEncoder {
-    /// Line ends made right, dots left alone: what a signature is made over.
+    /// Line ends fixed, dots unchanged: the form that is signed.
     pub fn without_dots() -> Self {
         Self { stuff_dots: false, ..Self::default() }
     }

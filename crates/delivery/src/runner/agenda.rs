@@ -25,7 +25,7 @@ pub struct Limits {
     pub shared_hop_except: Option<HashSet<String>>,
 }
 
-/// A leg that came a moment ago.
+/// A new leg.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fresh {
     pub leg: LegId,
@@ -45,7 +45,7 @@ pub struct Slot {
 struct Hop {
     fresh: usize,
     backlog: usize,
-    /// How often in a row nobody answered.
+    /// Consecutive attempts without a response.
     failures: u32,
     rest_until_ms: i64,
     /// Destinations with something due that wait for a slot.
@@ -220,7 +220,7 @@ impl Agenda {
         }
     }
 
-    /// When there may be something to do, if nothing is told before.
+    /// The next time with possible work, without an earlier event.
     pub fn wake_ms(&self) -> Option<i64> {
         if self.running >= self.limits.total || self.running_backlog >= self.limits.backlog {
             return None;
