@@ -40,12 +40,12 @@ fn verified(services: &Services) -> Result<(), String> {
 fn snapshot(services: &Services) -> Result<(), String> {
     let newest = services.store.newest_checkpoint_ms().map_err(|error| error.to_string())?;
     let Some(newest) = newest else {
-        return Err("there is no checkpoint; make one with: holdfast maintain".to_owned());
+        return Err("there is no checkpoint; to make one: holdfast maintain".to_owned());
     };
     let age_ms = jiff::Timestamp::now().as_millisecond().saturating_sub(newest);
     if age_ms > i64::try_from(SNAPSHOT_AGE.as_millis()).unwrap_or(i64::MAX) {
         return Err(format!(
-            "the newest checkpoint is {} hours old; make one with: holdfast maintain",
+            "the newest checkpoint is {} hours old; to make a new one: holdfast maintain",
             age_ms / 3_600_000
         ));
     }

@@ -51,8 +51,8 @@ pub fn at(typed: Option<&str>) -> anyhow::Result<At> {
 pub fn as_it_was(at: At) -> String {
     match at {
         At::Last => "the latest state".to_owned(),
-        At::Moment(at_ms) => format!("as it was at {}", moment(at_ms)),
-        At::Commit(seq) => format!("as it was after commit {seq}"),
+        At::Moment(at_ms) => format!("the state at {}", moment(at_ms)),
+        At::Commit(seq) => format!("the state after commit {seq}"),
     }
 }
 

@@ -106,7 +106,7 @@ impl SigningKey {
             && selector.len() <= 63
             && selector.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
         if !is_selector {
-            return Err(key_error(selector, "the selector is no DNS name"));
+            return Err(key_error(selector, "the selector is not a DNS name"));
         }
         let key = Self { kind, selector: selector.to_owned(), pkcs8: der.to_vec() };
         key.public_key()?;

@@ -185,7 +185,7 @@ impl Report<'_> {
                     let said = one_line(said, MAX_DIAGNOSTIC_BYTES);
                     match &recipient.remote_mta {
                         Some(host) => {
-                            let _ = write!(out, "    {} said: {said}\r\n", one_line(host, 255));
+                            let _ = write!(out, "    {} replied: {said}\r\n", one_line(host, 255));
                         }
                         None => {
                             let _ = write!(out, "    {said}\r\n");

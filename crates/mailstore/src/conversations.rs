@@ -190,8 +190,9 @@ impl MailStore {
             if !there {
                 continue;
             }
-            let record = schema::load(&snapshot, account, &key::entry(mailbox, uid))?
-                .ok_or_else(|| MailError::Damaged(format!("{thread} names {uid} of {mailbox}, which is not there")))?;
+            let record = schema::load(&snapshot, account, &key::entry(mailbox, uid))?.ok_or_else(|| {
+                MailError::Damaged(format!("{thread} names {uid} of {mailbox}, which does not exist"))
+            })?;
             rows.push(rows::row(&snapshot, account, rows::entry(mailbox, uid, &record))?);
         }
         rows.reverse();

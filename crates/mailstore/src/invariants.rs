@@ -185,7 +185,7 @@ impl<R: Read + ?Sized> Check<'_, R> {
                 }
                 None => {
                     let dying = self.has(&key::deleted(mailbox))?;
-                    self.expect(dying, || format!("UID {uid} is in mailbox {mailbox}, which is not there"));
+                    self.expect(dying, || format!("UID {uid} is in mailbox {mailbox}, which does not exist"));
                 }
             }
             let modseq = crate::ModSeq(entry.modseq);
@@ -282,7 +282,7 @@ impl<R: Read + ?Sized> Check<'_, R> {
             Ok(())
         })?;
         for thread in lost {
-            self.found(format!("a message-id leads to conversation {thread}, which is not there"));
+            self.found(format!("a message-id leads to conversation {thread}, which does not exist"));
         }
         self.equal(|| "messages of conversations".into(), stored, members);
         Ok(())
@@ -318,7 +318,7 @@ impl<R: Read + ?Sized> Check<'_, R> {
         let right_order: BTreeSet<_> =
             right.iter().map(|((mailbox, thread), line)| (*mailbox, *thread, line.newest_ms)).collect();
         for (mailbox, thread, _) in order.symmetric_difference(&right_order) {
-            self.found(format!("conversation {thread} stands wrongly in the order of mailbox {mailbox}"));
+            self.found(format!("conversation {thread} has the wrong place in the order of mailbox {mailbox}"));
         }
         for (at, line) in &stored {
             if right.get(at) != Some(line) {
@@ -350,7 +350,7 @@ impl<R: Read + ?Sized> Check<'_, R> {
         for (mailbox, name, fits) in rows {
             self.expect(fits, || format!("metadata {name:?} of mailbox {mailbox} is not found by its name"));
             let there = mailbox.0 == 0 || self.has(&key::mailbox(mailbox))?;
-            self.expect(there, || format!("metadata {name:?} is of mailbox {mailbox}, which is not there"));
+            self.expect(there, || format!("metadata {name:?} is of mailbox {mailbox}, which does not exist"));
         }
         self.equal(|| "metadata entries".into(), self.state.metadata_entries, entries);
         self.equal(|| "bytes of metadata".into(), self.state.metadata_bytes, bytes);
@@ -363,7 +363,7 @@ impl<R: Read + ?Sized> Check<'_, R> {
             let mailbox = key::mailbox_of(&at)?;
             for uid in schema::decode::<VanishedRecord>(&at, value)?.uids().iter() {
                 if self.entries.contains_key(&(mailbox, uid)) {
-                    findings.push(format!("UID {uid} of mailbox {mailbox} is there although it was expunged"));
+                    findings.push(format!("UID {uid} of mailbox {mailbox} exists although it was expunged"));
                 }
             }
             Ok(())

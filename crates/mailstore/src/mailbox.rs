@@ -45,7 +45,7 @@ impl MailStore {
         for (key, value) in schema::rows(read, account, &[key::NAME], MAX_MAILBOXES)? {
             let id = MailboxId(u32::from_be_bytes(schema::number(&key, &value)?));
             mailboxes.push(self.mailbox_in(read, account, id)?.ok_or_else(|| {
-                MailError::Damaged(format!("the name at {key:02x?} leads to mailbox {id}, which is not there"))
+                MailError::Damaged(format!("the name at {key:02x?} leads to mailbox {id}, which does not exist"))
             })?);
         }
         mailboxes.sort_by_key(|mailbox| !mailbox.name.is_inbox());

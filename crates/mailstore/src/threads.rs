@@ -95,7 +95,7 @@ fn merge(
         let (date_ms, mailbox, uid) = key::member_of(&row)?;
         let at = key::entry(mailbox, uid);
         let mut entry: EntryRecord = schema::load(tx, account, &at)?
-            .ok_or_else(|| MailError::Damaged(format!("{other} names {uid} of {mailbox}, which is not there")))?;
+            .ok_or_else(|| MailError::Damaged(format!("{other} names {uid} of {mailbox}, which does not exist")))?;
         entry.thread = thread.0;
         schema::save(tx, account, at, &entry);
         tx.delete(account, row.to_vec());
@@ -282,7 +282,7 @@ fn newest_member<R: Read + ?Sized>(
 
 pub(crate) fn thread_record<R: Read + ?Sized>(read: &R, account: RealmId, id: ThreadId) -> Result<ThreadRecord> {
     schema::load(read, account, &key::thread(id))?
-        .ok_or_else(|| MailError::Damaged(format!("conversation {id} is referred to but not there")))
+        .ok_or_else(|| MailError::Damaged(format!("conversation {id} is referred to, but does not exist")))
 }
 
 pub(crate) fn conversation_record<R: Read + ?Sized>(

@@ -47,7 +47,7 @@ pub fn check_account<R: Read + ?Sized>(read: &R, account: RealmId) -> Result<Vec
     for (id, group) in &book.groups {
         for member in &group.members {
             if !book.contacts.contains_key(member) {
-                findings.push(format!("{member} is in group {id} and is no contact"));
+                findings.push(format!("{member} is in group {id}, but is not a contact"));
             }
             wanted.insert(schema::member(*member, *id));
         }

@@ -154,7 +154,7 @@ impl Session {
             // RFC 6856 §2.1.
             Command::Stls if self.utf8 => Err(Misunderstood("STLS is not allowed after UTF8")),
             Command::Stls => {
-                reply::ok(out, "begin TLS now");
+                reply::ok(out, "Begin TLS negotiation");
                 Ok(Effect::StartTls)
             }
             Command::Utf8 => {

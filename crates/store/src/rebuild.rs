@@ -111,7 +111,7 @@ pub(crate) fn rebuild(dir: &Path, options: &StoreOptions, progress: &mut dyn FnM
     }
     let mut passed_over = Vec::new();
     let mut last_error = StoreError::damaged(format!(
-        "the log begins at commit {first}, and there is no checkpoint of a commit that it follows"
+        "the log starts at commit {first}, but no checkpoint of an earlier commit leads up to it"
     ));
     for base in bases {
         match build(dir, options, base, &firsts, &witnesses, progress) {

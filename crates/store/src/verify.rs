@@ -108,7 +108,7 @@ pub fn verify(
     if let Some(found) = found.first().filter(|found| **found > stated) {
         report
             .damage
-            .push(format!("the log begins at commit {found}; commits {stated} to {} are missing", found.0 - 1));
+            .push(format!("the log starts at commit {found}; commits {stated} to {} are missing", found.0 - 1));
     }
     let realms = match snapshot.realms() {
         Ok(realms) => realms,

@@ -162,7 +162,7 @@ impl Catalog {
             let object = LineRecord::object(&line);
             match found {
                 Some((record, seq)) => {
-                    self.notes.push(format!("{object} is missing: taken from its snapshot of commit {seq}"));
+                    self.notes.push(format!("{object} is missing: using the copy in its snapshot of commit {seq}"));
                     self.lines.insert(line, record);
                 }
                 None => {
@@ -230,7 +230,7 @@ impl Catalog {
         match name {
             Some(name) => self.lines.get(name).ok_or_else(|| {
                 let known: Vec<&str> = self.lines.keys().map(String::as_str).collect();
-                ArchiveError::Nothing(format!("there is no line {name}; there are: {}", known.join(", ")))
+                ArchiveError::Nothing(format!("there is no line {name}; existing lines: {}", known.join(", ")))
             }),
             None => {
                 let mut last = self.newest_lines().into_iter();
@@ -263,7 +263,7 @@ impl Catalog {
             // A missing line does no harm as long as none of its data is needed.
             let Some(record) = self.lines.get(&parent.line) else { break };
             if path.len() > self.lines.len() {
-                return Err(ArchiveError::damaged(LineRecord::object(&parent.line), "it goes on from itself"));
+                return Err(ArchiveError::damaged(LineRecord::object(&parent.line), "it is its own parent"));
             }
             let upto = path.last().map_or(parent.seq, |(_, upto)| upto.0.min(parent.seq));
             path.push((record.clone(), Seq(upto)));

@@ -27,7 +27,7 @@ impl Recipients {
     pub fn parse(texts: &[String]) -> Result<Self> {
         if texts.is_empty() {
             return Err(ArchiveError::Setting(
-                "no recipients: nobody could read the archive; make an identity with `holdfast archive new-identity`"
+                "no recipients: nobody could read the archive; create an identity with `holdfast archive new-identity`"
                     .to_owned(),
             ));
         }

@@ -44,7 +44,7 @@ impl Archive {
         let remedy = match self.format.cmp(&FORMAT) {
             std::cmp::Ordering::Equal => return Ok(()),
             std::cmp::Ordering::Greater => "use a newer holdfast",
-            std::cmp::Ordering::Less => "begin a new archive, at another URL",
+            std::cmp::Ordering::Less => "start a new archive at another URL",
         };
         let format = self.format;
         Err(ArchiveError::Setting(format!(
@@ -110,7 +110,7 @@ impl RunName {
     /// [`ArchiveError::Damaged`].
     pub fn sealed<'a>(&self, stored: &'a [u8], public_key: &[u8]) -> Result<&'a [u8]> {
         let damaged = |what: &str| ArchiveError::damaged(self.to_string(), what);
-        let signed = stored.strip_prefix(RUN_MAGIC).ok_or_else(|| damaged("it does not begin like a run"))?;
+        let signed = stored.strip_prefix(RUN_MAGIC).ok_or_else(|| damaged("it does not start like a run"))?;
         let (signature, sealed) = signed.split_at_checked(SIGNATURE_BYTES).ok_or_else(|| damaged("it is cut off"))?;
         let over = Self::signed(&self.line, self.first, self.last, &self.chain, sealed);
         check_signature(public_key, &over, signature)
@@ -428,7 +428,7 @@ impl Manifest {
         let object = name.manifest();
         check(&object, stored)?;
         let damaged = |what: &str| ArchiveError::damaged(object.clone(), what);
-        let signed = stored.strip_prefix(MANIFEST_MAGIC).ok_or_else(|| damaged("it does not begin like a manifest"))?;
+        let signed = stored.strip_prefix(MANIFEST_MAGIC).ok_or_else(|| damaged("it does not start like a manifest"))?;
         let (signature, packed) = signed.split_at_checked(SIGNATURE_BYTES).ok_or_else(|| damaged("it is cut off"))?;
         check_signature(public_key, packed, signature)
             .map_err(|()| damaged("it is not signed by the key of its line"))?;

@@ -96,7 +96,7 @@ impl<'a> Fresh<'a> {
             let path = entry.path();
             let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
             if let Err(error) = removed {
-                tracing::warn!(path = %path.display(), %error, "a restore that did not begin has left this");
+                tracing::warn!(path = %path.display(), %error, "could not remove the leftovers of a restore that did not start");
             }
         }
     }
@@ -205,7 +205,7 @@ impl Whole<'_> {
                 self.source.line_out(format!("{realm}: {error}"));
                 continue;
             }
-            let said = format!("{realm}: taken from {} ({error})", taken_from(at));
+            let said = format!("{realm}: restored from {} ({error})", taken_from(at));
             self.source.line_out(&said);
             return Ok(Taken::Elsewhere(at, said));
         }

@@ -230,7 +230,7 @@ impl Snapshotter {
                             unresolved.retain(|(realm, _)| *realm != place);
                             let earlier = previous.and_then(|manifest| Some((manifest, part_of(manifest, realm)?)));
                             let Some((manifest, earlier)) = earlier else { return Err(error.into()) };
-                            warnings.push(format!("{error}: taken from the snapshot of commit {}", earlier.at));
+                            warnings.push(format!("{error}: using the snapshot of commit {}", earlier.at));
                             building.reuse(manifest, earlier, earlier.at);
                         }
                     }

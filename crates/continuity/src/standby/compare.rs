@@ -116,8 +116,8 @@ impl Standby {
         (!delay.is_zero()).then(|| {
             let minutes = delay.as_secs().div_ceil(60);
             format!(
-                "what the primary has is applied here {minutes} min later (standby.apply_delay): there is no moment at \
-                     which both have the same; set it to 0 and start this machine again to compare"
+                "changes are applied here {minutes} min later (standby.apply_delay): there is no commit at \
+                     which both machines have the same state; to compare, set it to 0 and restart this machine"
             )
         })
     }

@@ -56,7 +56,7 @@ async fn commits_that_the_line_has_not_signed_are_not_taken() {
     let restored = restore(&wish, &say).await.unwrap();
     assert_eq!(all(&restored.store), expected, "what was signed, and nothing more");
     let said = said.into_inner().join("\n");
-    assert!(said.contains("not signed by the key of its line") && said.contains("does not begin like a run"), "{said}");
+    assert!(said.contains("not signed by the key of its line") && said.contains("does not start like a run"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

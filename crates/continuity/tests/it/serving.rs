@@ -210,7 +210,7 @@ async fn an_account_whose_newest_snapshot_is_damaged_comes_from_the_older_one_an
     assert!(ended(&serving).await.done);
     assert_eq!(all(&opened.store), all(&store));
     let said = said.lock().join("\n");
-    assert!(said.contains("account 3: taken from the snapshot of commit"), "{said}");
+    assert!(said.contains("account 3: restored from the snapshot of commit"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

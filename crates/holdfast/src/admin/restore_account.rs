@@ -67,7 +67,7 @@ pub fn complete(command: &mut AdminCommand) -> anyhow::Result<()> {
 pub async fn run(services: &Arc<Services>, args: RestoreArgs, output: &Output) -> anyhow::Result<()> {
     changes_something(services)?;
     let place = place(&services.config, &args)?;
-    let address = args.of_account.account.clone().context("--account ADDRESS says which")?;
+    let address = args.of_account.account.clone().context("give the account with --account ADDRESS")?;
     let address = EmailAddress::parse(&address).with_context(|| address.clone())?;
     let wish = wish(services, &args, &place).await?;
     let quiet = args.of_account.json;
@@ -82,7 +82,7 @@ pub async fn run(services: &Arc<Services>, args: RestoreArgs, output: &Output) -
     let held = read(&wish, &[who.then.id.realm()], quiet, output).await?;
     ensure!(
         store::Read::realm_seq(&held.records(), who.then.id.realm()).0 > 0,
-        "the archive {} has nothing of {} as of commit {commit}",
+        "the archive {} has no data of {} at commit {commit}",
         place.name(),
         who.then.address
     );
@@ -101,16 +101,16 @@ fn place(config: &Config, args: &RestoreArgs) -> anyhow::Result<Archive> {
     let known: Vec<&str> = config.archive.iter().map(Archive::name).collect();
     let Some(named) = named else {
         return match config.archive.as_slice() {
-            [] => bail!("no archive is configured here: say which with --from URL, see docs/continuity.md"),
+            [] => bail!("no archive is configured here: give one with --from URL, see docs/continuity.md"),
             [one] => Ok(one.clone()),
-            _ => bail!("there are several archives: say which with --archive, one of {}", known.join(", ")),
+            _ => bail!("there are several archives: choose one with --archive: {}", known.join(", ")),
         };
     };
     let found = config.archive.iter().find(|place| [place.name(), &place.url].contains(&named.as_str()));
     match found {
         Some(place) => Ok(place.clone()),
         None if args.of_account.archive.is_some() => {
-            bail!("no archive is called {named}; there are: {}", known.join(", "))
+            bail!("there is no archive named {named}; configured archives: {}", known.join(", "))
         }
         None => Ok(Archive { url: named.clone(), ..Archive::default() }),
     }
@@ -120,7 +120,7 @@ fn place(config: &Config, args: &RestoreArgs) -> anyhow::Result<Archive> {
 async fn wish(services: &Services, args: &RestoreArgs, place: &Archive) -> anyhow::Result<Wish> {
     let wish = wish_of(&services.config, args, place).await?;
     if let At::Moment(at_ms) = wish.at {
-        ensure!(at_ms <= services.store.clock().now_ms(), "that moment has not come yet");
+        ensure!(at_ms <= services.store.clock().now_ms(), "that time is in the future");
     }
     let catalog = Catalog::read(&wish.target).await?;
     let own = Line::name_in(&services.config.data_dir).filter(|line| catalog.lines.contains_key(line));
@@ -257,14 +257,14 @@ impl Asked<'_> {
             let rewinds = Rewinds::new(own.mailstore.clone());
             let preview = rewinds.preview_of(realm, &past, &wish).map_err(explained)?;
             if let Some(problem) = preview.problem {
-                bail!("nothing is changed: {problem}");
+                bail!("nothing was changed: {problem}");
             }
             let missing = own.mailstore.bodies_missing(realm, &past, &preview.mail)?;
             handle.block_on(held.locate(then, &missing))?;
             let bodies = FromArchive { held: &held, store: &own.store, handle };
             let mut tell = |done: u64, total: u64| {
                 if !quiet {
-                    progress.progress("messages brought back", done, total);
+                    progress.progress("messages restored", done, total);
                 }
             };
             let record = rewinds.run_of(realm, &key, (&past, &bodies), (&wish, asked), &mut tell).map_err(explained)?;
@@ -284,11 +284,12 @@ impl Asked<'_> {
             }
             output.line(told(&record)).await;
             if record.changed() {
-                output.line(format!("`holdfast rewind {login} --undo` takes it back")).await;
+                output.line(format!("to undo this, run `holdfast rewind {login} --undo`")).await;
             }
             if self.who.target.is_disabled() {
-                let next =
-                    format!("`holdfast account passwd {login}` and `holdfast account enable {login}` let its owner in");
+                let next = format!(
+                    "to let its owner log in, run `holdfast account passwd {login}` and `holdfast account enable {login}`"
+                );
                 output.line(next).await;
             }
         }

@@ -78,7 +78,7 @@ pub(super) fn explained(error: RewindError) -> anyhow::Error {
     match error {
         RewindError::Store(StoreError::BeforeWindow { first_ms, .. }) => {
             anyhow::anyhow!(
-                "that moment is too long ago: what is kept here begins at {}; an archive may have it: `holdfast restore \
+                "that time is too long ago: the kept history starts at {}; an archive may have it: `holdfast restore \
                  --account ADDRESS --at TIME`",
                 moment(first_ms)
             )

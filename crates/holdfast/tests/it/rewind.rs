@@ -118,7 +118,7 @@ fn a_client_that_deletes_everything_is_taken_back_and_new_mail_stays() {
     let begun = std::time::Instant::now();
     let done = said(&server, &["rewind", ANNA, "--at", at]);
     let took = begun.elapsed();
-    assert!(done.contains("40 messages came back"), "{done}");
+    assert!(done.contains("40 messages restored"), "{done}");
     let mut expected = before.clone();
     for (mailbox, messages) in &empty {
         expected.get_mut(mailbox).unwrap().extend(messages.clone());

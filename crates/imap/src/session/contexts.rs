@@ -25,7 +25,7 @@ use crate::syntax::{Flag, MessageSet, Ranges, Search, SearchKey, SearchReturn, S
 /// Longest program that is kept, in bytes, about.
 const MAX_PROGRAM_BYTES: usize = 64 << 10;
 
-const TOO_LARGE: &str = "The result is too large to be kept up to date";
+const TOO_LARGE: &str = "The search result is too large for updates";
 
 impl Session {
     /// Fails if a search is to be kept up to date under the tag of another (RFC 5267 section 4.3).
@@ -33,7 +33,7 @@ impl Session {
         let wanted = returns.is_some_and(|returns| returns.update);
         let in_use = |selected: &super::Selected| selected.contexts.iter().any(|context| context.tag == tag);
         if wanted && self.selected.as_deref().is_some_and(in_use) {
-            return Err(Failure::bad("Tag reuse: the result of a search with this tag is kept up to date"));
+            return Err(Failure::bad("Tag reuse: a search with updates already has this tag"));
         }
         Ok(())
     }
@@ -48,11 +48,11 @@ impl Session {
         let Some(selected) = &mut self.selected else { return };
         let program = frozen(search.key, &Meant::of(selected));
         let refused = if selected.contexts.len() >= most {
-            Some("Too many results are kept up to date; end one with CANCELUPDATE")
+            Some("Too many searches with updates; cancel one with CANCELUPDATE")
         } else if program.has(&|key| matches!(key, SearchKey::Younger(_) | SearchKey::Older(_))) {
-            Some("The result of YOUNGER and OLDER changes with the time of day, and is not kept up to date")
+            Some("Updates are not supported for searches with YOUNGER and OLDER, whose results change with time")
         } else if weight(&program) > MAX_PROGRAM_BYTES {
-            Some("The search program is too long for its result to be kept up to date")
+            Some("The search program is too long for updates")
         } else {
             let order = hits.uids(&selected.known);
             let members = order.iter().copied().collect();
@@ -84,7 +84,7 @@ impl Session {
         if known {
             Ok(Done::text("No further updates"))
         } else {
-            Err(Failure::No(None, "There is no search with this tag whose result is kept up to date".into()))
+            Err(Failure::No(None, "No search with updates has this tag".into()))
         }
     }
 
@@ -220,7 +220,7 @@ impl Look {
             match self.bring_up_to_date(context) {
                 Ok(change) => updates.changes.extend(change),
                 Err(error) => {
-                    tracing::warn!(%error, "the result of a search can't be kept up to date");
+                    tracing::warn!(%error, "could not update the result of a search");
                     let reason = "The mailbox could not be searched; search again";
                     updates.refused.push((std::mem::take(&mut context.tag), reason));
                     return false;

@@ -82,7 +82,7 @@ impl Session {
     /// Results that name mailboxes are not kept up to date; all else that was asked for is answered.
     fn refuse_update(&mut self, tag: &str, returns: Option<SearchReturn>) {
         if returns.is_some_and(|returns| returns.update) {
-            self.no_update(tag, "Results of ESEARCH are not kept up to date; use SEARCH or UID SEARCH");
+            self.no_update(tag, "ESEARCH does not support updates; use SEARCH or UID SEARCH");
         }
     }
 

@@ -73,8 +73,7 @@ impl Session {
             }
         }
         let lines = format!(
-            "* OK [UIDVALIDITY {}] UIDs are valid\r\n* OK [UIDNEXT {}] The next UID\r\n* OK [MAILBOXID ({})] Stays when \
-             the mailbox is renamed\r\n",
+            "* OK [UIDVALIDITY {}] UIDs valid\r\n* OK [UIDNEXT {}] Predicted next UID\r\n* OK [MAILBOXID ({})] Ok\r\n",
             view.uid_validity(),
             view.uid_next(),
             mailbox.id,

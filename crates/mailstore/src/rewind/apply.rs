@@ -480,7 +480,7 @@ fn thread_for(tx: &mut Tx<'_>, account: RealmId, email: EmailId, then: &Then) ->
             None => return Err(MailError::Damaged(format!("message {email} is in no mailbox"))),
         };
         let entry: Option<EntryRecord> = schema::load(tx, account, &key::entry(mailbox, uid))?;
-        let damaged = || MailError::Damaged(format!("{uid} of {mailbox} is named, but not there"));
+        let damaged = || MailError::Damaged(format!("{uid} of {mailbox} is referred to, but does not exist"));
         return entry.map(|entry| ThreadId(entry.thread)).ok_or_else(damaged);
     }
     let mut state = state_of(tx, account)?;

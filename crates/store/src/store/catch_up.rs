@@ -49,7 +49,7 @@ pub(super) fn catch_up(
     let Some(start) = firsts.iter().rposition(|first| *first <= first_needed) else {
         let first = firsts.first().copied().unwrap_or_default();
         return Err(Opening::Index(StoreError::damaged(format!(
-            "the index ends at commit {applied} and the log begins at {first}: run `holdfast rebuild-index`"
+            "the index ends at commit {applied}, but the log starts at {first}: run `holdfast rebuild-index`"
         ))));
     };
     let mut count = 0_u64;

@@ -210,7 +210,7 @@ fn verify_names_a_damaged_body_that_only_the_past_refers_to_and_no_other() {
     std::fs::write(&pack, &bytes).unwrap();
     let damage = verify(dir.path(), options(&hand), &[], |_, _, _| ()).unwrap().damage;
     let name = BodyId::of(&body(1)).to_string();
-    assert!(damage.len() == 1 && damage[0].contains(&name) && damage[0].contains("brought back"), "{damage:?}");
+    assert!(damage.len() == 1 && damage[0].contains(&name) && damage[0].contains("kept for rewinds"), "{damage:?}");
     // Once nothing can be taken back to it any more, it is nobody's.
     let store = Store::open(dir.path(), options(&hand)).unwrap();
     forget_the_past(&store, &hand);

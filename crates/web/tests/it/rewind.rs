@@ -59,7 +59,7 @@ async fn what_is_gone_is_seen_first_brought_back_once_and_can_be_undone() {
         let done = press(&mut bob, &page, &[("do", "all".into())]).await;
         assert_eq!((done.status, inbox(&world)), (StatusCode::SEE_OTHER, 3));
         let told = bob.get(&done.location()).await;
-        assert!(told.text().contains("2 messages came back."), "{}", told.text());
+        assert!(told.text().contains("2 messages restored."), "{}", told.text());
     }
     let again = bob.get(&format!("/rewind/preview?moment={at}&what=all")).await;
     assert!(again.has_code("nothing-to-restore"));
@@ -119,7 +119,7 @@ async fn administrators_take_any_account_back_and_do_not_see_what_it_says() {
     let done = press(&mut ann, &page, &[("do", "all".into()), ("account", whose.to_string())]).await;
     assert_eq!((done.status, inbox(&world)), (StatusCode::SEE_OTHER, 3));
     let told = ann.get(&done.location()).await;
-    assert!(told.text().contains("3 messages came back."), "{}", told.text());
+    assert!(told.text().contains("3 messages restored."), "{}", told.text());
     let fields = [("csrf", told.csrf()), ("id", told.value("id")), ("account", whose.to_string())];
     assert_eq!(ann.post("/rewind/undo", &fields).await.status, StatusCode::SEE_OTHER);
     assert_eq!(inbox(&world), 0);

@@ -313,7 +313,7 @@ fn with_commit(catalog: &Catalog, seq: Seq, counting: &[&Life], leaves: &[&Life]
         (Some(_), Some(_)) => {
             let each: Vec<String> =
                 counting.iter().filter(|life| answers.contains_key(&life.line.line)).filter_map(|l| told(l)).collect();
-            Err(nothing(&format!("commit {seq} is there in more than one history; say which: {}", each.join("; "))))
+            Err(nothing(&format!("commit {seq} exists in more than one history; choose one: {}", each.join("; "))))
         }
         (None, _) => {
             let each: Vec<String> = counting.iter().filter_map(|life| told(life)).collect();

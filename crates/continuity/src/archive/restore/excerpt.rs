@@ -225,7 +225,7 @@ impl Excerpt {
                         staged.push(blocking(move || store.put_body(&bytes)).await?);
                         lies.push((id, format::hash_of_pack(&pack).to_owned()));
                     }
-                    Err(error) => tracing::error!(%id, %error, "a message that can't come back"),
+                    Err(error) => tracing::error!(%id, %error, "could not restore a message"),
                 }
             }
         }

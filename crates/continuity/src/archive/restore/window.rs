@@ -70,7 +70,7 @@ impl Source<'_> {
             At::Last => "the last commit".to_owned(),
         };
         Ok(nothing(&format!(
-            "{target}: {what} is before what can be restored of line {line}, which begins with {} and ends with {}",
+            "{target}: {what} is before the restorable part of line {line}, which starts with {} and ends with {}",
             told(first),
             told(last)
         )))

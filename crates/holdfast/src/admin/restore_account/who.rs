@@ -73,18 +73,18 @@ impl Target {
     }
 
     pub(super) fn told(&self, then: &str, preview: bool) -> String {
-        let comes = if preview { "would come" } else { "comes" };
+        let comes = if preview { "would be restored" } else { "is restored" };
         match self {
-            Self::There(account) if account.address == then => format!("it {comes} back into {then}"),
-            Self::There(account) => format!("it {comes} back into {}, as {then} is called now", account.address),
+            Self::There(account) if account.address == then => format!("it {comes} into {then}"),
+            Self::There(account) => format!("it {comes} into {}, the present address of {then}", account.address),
             Self::Other(account) => format!("it {comes} into {}", account.address),
             Self::Deleted(_, deleted_ms) => format!(
-                "{then} was deleted {}: it {comes} back with its password and addresses, disabled",
+                "{then} was deleted {}: it {comes} with its password and addresses, disabled",
                 moment(*deleted_ms)
             ),
-            Self::Gone => format!(
-                "{then} is not here any more: it {comes} back as a new account, disabled and without a password"
-            ),
+            Self::Gone => {
+                format!("{then} no longer exists here: it {comes} as a new account, disabled and without a password")
+            }
         }
     }
 }
@@ -110,7 +110,7 @@ pub(super) fn find(
     if let Some(into) = into {
         let parsed = EmailAddress::parse(into).with_context(|| into.to_owned())?;
         let other = listed_by_address(&now, &parsed)?.with_context(|| {
-            format!("there is no account {into} to bring it into; `holdfast account list` shows those there are")
+            format!("there is no account {into} to restore it into; `holdfast account list` lists the accounts")
         })?;
         let is_same = other.is(&account);
         return Ok(Who {
@@ -127,8 +127,8 @@ pub(super) fn find(
             let login = EmailAddress::parse(&account.address).with_context(|| account.address.clone())?;
             if let Some(other) = listed_by_address(&now, &login)? {
                 bail!(
-                    "{login} is another account's by now ({}, made {}): to bring the old one's things into it, or into any \
-                     other account, say so with --into {}",
+                    "{login} now belongs to another account ({}, created {}): to restore the old account's data into it, or into any \
+                     other account, give --into {}",
                     other.address,
                     moment(other.created_ms),
                     other.address
@@ -152,7 +152,7 @@ fn nobody(records: &store::Snapshot, then: &Excerpt, address: &EmailAddress) -> 
     });
     if let Some(deleted_ms) = was.and_then(|was| was.deleted_ms) {
         return Ok(anyhow::anyhow!(
-            "{address} had been deleted already at {when}: name a moment before {}",
+            "{address} was already deleted at {when}: give a time before {}",
             moment(deleted_ms)
         ));
     }
@@ -163,7 +163,7 @@ fn nobody(records: &store::Snapshot, then: &Excerpt, address: &EmailAddress) -> 
     there.truncate(NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let there = if there.is_empty() { "nobody".to_owned() } else { format!("{}{more}", there.join(", ")) };
-    Ok(anyhow::anyhow!("there was no account {address} at {when}; there were: {there}"))
+    Ok(anyhow::anyhow!("there was no account {address} at {when}; existing accounts: {there}"))
 }
 
 /// Makes the account ready that things are brought into. Gives it, and the addresses that it is left without.
@@ -202,7 +202,7 @@ pub(super) async fn ready(
             };
             let id = match services.directory.create_account(new).await {
                 Err(DirectoryError::NoSuchDomain(domain)) => {
-                    bail!("mail for {domain} is not received here any more: `holdfast domain add {domain}` first")
+                    bail!("mail for {domain} is no longer received here: run `holdfast domain add {domain}` first")
                 }
                 other => other?,
             };

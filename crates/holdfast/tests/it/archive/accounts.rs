@@ -143,7 +143,7 @@ fn what_an_account_lost_comes_back_beside_what_it_has_once_and_can_be_taken_back
     assert!(said.contains("Work") && said.contains("recreated") && said.contains("nothing was changed"), "{said}");
 
     let said = ok(&server.command(&restore));
-    assert!(said.contains("5 messages came back") && said.contains("--undo"), "{said}");
+    assert!(said.contains("5 messages restored") && said.contains("--undo"), "{said}");
     let mut whole = as_before();
     whole.get_mut("INBOX").unwrap().push("new".to_owned());
     assert_eq!(mail(&server, ANNA), whole);
@@ -251,7 +251,7 @@ fn an_account_is_found_whatever_it_is_called_and_made_again_when_it_is_gone() {
     let root = {
         let listed = ok(&holdfast(dir.path(), &["archive", "list"], ""));
         let lines = listed.lines().filter_map(|line| line.strip_prefix("line ")?.split([',', ' ']).next());
-        lines.map(str::to_owned).min_by_key(|line| !listed.contains(&format!("line {line}, begun"))).unwrap()
+        lines.map(str::to_owned).min_by_key(|line| !listed.contains(&format!("line {line}, started"))).unwrap()
     };
     let gone = ["restore", "--account", ANNA, "--at", &at, "--line", &root];
     let preview = json(&other, &[&gone[..], &["--preview", "--json"]].concat());
@@ -310,14 +310,14 @@ fn what_can_not_be_had_is_said_and_nothing_is_changed() {
             vec!["nobody@example.org", "--at", &at],
             &["no account nobody@example.org", "anna@example.org, bert@example.org"][..],
         ),
-        (vec![ANNA, "--at", "2001-01-01"], &["before what can be restored", "commit 1"]),
+        (vec![ANNA, "--at", "2001-01-01"], &["before the restorable part", "commit 1"]),
         (vec![ANNA, "--at", "2999-01-01"], &["in the future"]),
         (vec![ANNA, "--at", "commit:99999999"], &["commit 99999999 is not in the archive", "ends with commit"]),
         (vec![ANNA, "--at", "20261123"], &["commit:20261123", "2026-11-23"]),
         (vec![ANNA, "--at", "1"], &["no account"]),
-        (vec![ANNA, "--archive", "elsewhere"], &["no archive is called elsewhere", "here"]),
+        (vec![ANNA, "--archive", "elsewhere"], &["no archive named elsewhere", "here"]),
         (vec![ANNA, "--line", "0123456789abcdef"], &["no line 0123456789abcdef"]),
-        (vec![ANNA, "--into", "nobody@example.org"], &["no account nobody@example.org to bring it into"]),
+        (vec![ANNA, "--into", "nobody@example.org"], &["no account nobody@example.org to restore it into"]),
         (vec![ANNA, "--mailbox", "Nowhere"], &["no mailbox named"]),
         (vec!["not an address"], &["not an address"]),
         (vec![ANNA, "--identity", "/nowhere/at all"], &["/nowhere/at all"]),
@@ -338,7 +338,7 @@ fn what_can_not_be_had_is_said_and_nothing_is_changed() {
     assert!(said.contains("--identity"), "{said}");
     let identity = dir.path().join("identity").display().to_string();
     let said = ok(&holdfast(dir.path(), &["restore", "--account", ANNA, "--at", &at, "--identity", &identity], ""));
-    assert!(said.contains("nothing is changed"), "{said}");
+    assert!(said.contains("nothing was changed"), "{said}");
     let other = dir.path().join("other identity").display().to_string();
     ok(&holdfast(dir.path(), &["archive", "new-identity", &other], ""));
     let said = refused(&holdfast(dir.path(), &["restore", "--account", ANNA, "--at", &at, "--identity", &other], ""));

@@ -177,7 +177,7 @@ fn one_target_that_fails_hides_none_of_the_others() {
     let scratch = scratch.display().to_string();
     let identity = dir.path().join("identity").display().to_string();
     for (args, reached) in [
-        (vec!["archive", "verify"], "here: everything is as it was stored"),
+        (vec!["archive", "verify"], "here: ok, everything is intact"),
         (vec!["archive", "list"], "last commit: "),
         (vec!["archive", "status"], "restorable up to commit"),
         (vec!["drill", "--dir", &scratch], " in total: ok"),
@@ -250,7 +250,7 @@ fn a_commit_is_restored_by_its_number_and_deletions_name_the_address_of_their_mo
         let machine = second(dir.path(), name, &more);
         let said = ok(&holdfast(&machine, &["restore", "--from", "here", "--offline", "--at", &at], ""));
         let number = at.trim_start_matches("commit:");
-        assert!(said.contains(&format!("as it was after commit {number} of line")), "{said}");
+        assert!(said.contains(&format!("the state after commit {number} of line")), "{said}");
         let server = Server::start_with(&machine, &more);
         assert_eq!(subjects(&server).len(), count, "{at}");
         server.kill();

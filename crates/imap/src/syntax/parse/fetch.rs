@@ -49,7 +49,7 @@ pub(super) fn fetch(c: &mut Cursor<'_>, uid: bool) -> Result<Fetch> {
             }
         })?;
         if fetch.vanished && (!uid || fetch.changed_since.is_none()) {
-            return c.expected_at(at, "VANISHED only in UID FETCH and beside CHANGEDSINCE");
+            return c.expected_at(at, "VANISHED only in UID FETCH and together with CHANGEDSINCE");
         }
     }
     Ok(fetch)

@@ -15,7 +15,7 @@ pub(super) fn list(c: &mut Cursor<'_>) -> Result<List> {
         c.space()?;
     }
     if list.recursive_match && !list.select_subscribed {
-        return c.expected("SUBSCRIBED beside RECURSIVEMATCH");
+        return c.expected("SUBSCRIBED together with RECURSIVEMATCH");
     }
     list.reference = c.astring("a reference name")?;
     c.space()?;

@@ -43,7 +43,7 @@ async fn try_first_part(mut wish: Wish, say: crate::archive::Say<'_>) -> Result<
     if let Some(plan) = &plan {
         if plan.at() != wish.at || wish.line.as_ref().is_some_and(|line| *line != plan.line) {
             return Err(ArchiveError::Setting(format!(
-                "{} is being restored from line {} as it was at {}: give the same --line and --at, or empty the folder",
+                "{} contains an unfinished restore of line {} at {}: give the same --line and --at, or empty the folder",
                 wish.dir.display(),
                 plan.line,
                 plan.at()
@@ -204,7 +204,7 @@ impl Source<'_> {
                 first.get_or_insert(error);
                 continue;
             }
-            let said = first.map(|error| format!("{realm}: taken from {} ({error})", taken_from(at)));
+            let said = first.map(|error| format!("{realm}: restored from {} ({error})", taken_from(at)));
             if let Some(said) = &said {
                 self.line_out(said);
             }

@@ -85,7 +85,7 @@ impl Behind<'_> {
             };
             match outcome {
                 Ok(()) => {
-                    self.source.line_out(format!("{realm}: taken from {} ({error})", taken_from(at)));
+                    self.source.line_out(format!("{realm}: restored from {} ({error})", taken_from(at)));
                     return Ok(());
                 }
                 Err(error) if is_damage(&error) => self.source.line_out(format!("{realm}: {error}")),
