@@ -108,8 +108,6 @@ pub enum Command {
     },
     /// Write manual pages, one for each command.
     #[command(display_order = 52)]
-    #[command(display_order = 52)]
-    #[command(display_order = 52)]
     Man {
         /// The folder; created if it doesn't exist.
         dir: PathBuf,

@@ -180,8 +180,8 @@ pub struct RestoreArgs {
     #[command(flatten)]
     #[serde(default)]
     pub of_account: AccountRestoreArgs,
-    /// The moment: "2026-11-23 18:00", "2026-11-23T17:00:00Z" or "2 h ago"; or a commit, such as 1234 or commit:1234: that
-    /// one is the last. Default: all there is.
+    /// The time to restore to: "2026-11-23 18:00", "2026-11-23T17:00:00Z" or "2 h ago"; or the last commit to restore, such
+    /// as 1234 or commit:1234. Default: everything.
     #[arg(long, value_name = "TIME|COMMIT")]
     pub at: Option<String>,
     /// File with the identity (private key) of one of the archive's recipients.
@@ -213,35 +213,35 @@ pub struct RestoreArgs {
 /// `holdfast restore --account …`
 #[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
 pub struct AccountRestoreArgs {
-    /// Bring this account's mail and address book back into the service that runs, beside what it has now: its address,
-    /// of then or of now. Can be undone with `holdfast rewind ADDRESS --undo`.
+    /// Restore only this account's mail and address book into the running service; existing data is kept. Give its old or
+    /// present address. Can be undone with `holdfast rewind ADDRESS --undo`.
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["offline", "try_out", "list_moments", "without_damaged"])]
     pub account: Option<String>,
     /// With --account: the configured archive, by its name or URL. Default: the only one.
     #[arg(long, value_name = "NAME", requires = "account", conflicts_with = "from")]
     pub archive: Option<String>,
-    /// With --account: bring it into this account instead.
+    /// With --account: restore it into this account instead.
     #[arg(long, value_name = "ADDRESS", requires = "account")]
     pub into: Option<String>,
-    /// With --account: only this mailbox, by the name that it had.
+    /// With --account: only this mailbox, by its name at that time.
     #[arg(long, value_name = "NAME", requires = "account", conflicts_with = "address_book")]
     pub mailbox: Option<String>,
     /// With --account: only the address book.
     #[arg(long, requires = "account")]
     pub address_book: bool,
-    /// With --account: messages that stayed where they were get the flags that they had, too.
+    /// With --account: also restore the flags of messages that were not moved or deleted.
     #[arg(long, requires = "account")]
     pub flags: bool,
-    /// With --account: only say what would change.
+    /// With --account: only show what would change.
     #[arg(long, requires = "account")]
     pub preview: bool,
-    /// With --account: one JSON object.
+    /// With --account: print one JSON object.
     #[arg(long, requires = "account")]
     pub json: bool,
-    /// With --account: a folder with room for the account's records, not for its messages. Default: in the data folder.
+    /// With --account: a folder with disk space for the account's records, not for its messages. Default: in the data folder.
     #[arg(long, value_name = "DIR", requires = "account")]
     pub scratch: Option<PathBuf>,
-    /// The text of the identity's file once it is read: the service may not see where it lies.
+    /// The contents of the identity file: the service may have no access to the file.
     #[arg(skip)]
     pub identity_text: Option<String>,
 }
