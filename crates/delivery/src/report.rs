@@ -260,6 +260,7 @@ impl Delivery {
             message_id: &message_id,
             recipients: &recipients,
             original: &returned,
+            of_own: !is_strange,
             return_full: full,
         };
         Ok(report.build())

@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+use mail_builder::headers::Header as _;
+use mail_builder::headers::text::Text;
+
 use crate::{EmailAddress, charset, date, headers};
 
 /// Longest original returned in full, in bytes; of longer ones the header is returned.
@@ -12,6 +15,9 @@ pub const MAX_RETURNED_HEADER_BYTES: usize = 64 * 1024;
 
 /// Longest subject of a message that a report names, in bytes.
 const MAX_SUBJECT_BYTES: usize = 300;
+
+/// Longest piece of it that stands in the report's own subject, in bytes.
+const MAX_NAMED_SUBJECT_BYTES: usize = 120;
 
 /// Longest line of what another server said.
 const MAX_DIAGNOSTIC_BYTES: usize = 900;
@@ -86,6 +92,9 @@ pub struct Report<'a> {
     pub recipients: &'a [RecipientReport],
     /// The original, raw.
     pub original: &'a [u8],
+    /// An account here sent it: the subject of the report names it by its own. What a stranger wrote is not spread as a subject
+    /// of ours.
+    pub of_own: bool,
     /// Return all of it (RET=FULL, and it is small enough); else the header only.
     pub return_full: bool,
 }
@@ -120,17 +129,17 @@ impl Report<'_> {
     }
 
     fn header(&self, boundary: &str) -> String {
-        let subject = match self.worst() {
-            Action::Failed => "Undelivered: your message could not be delivered",
-            Action::Delayed => "Delayed: your message has not been delivered yet",
-            _ => "Delivered: your message has been delivered",
-        };
+        let mut subject = Vec::new();
+        // Into memory: can't fail.
+        let _ = Text::new(self.subject()).write_header(&mut subject, "Subject: ".len());
+        let subject = String::from_utf8_lossy(&subject);
         let mut out = format!(
-            "Date: {}\r\nFrom: Mail Delivery System <{}>\r\nTo: <{}>\r\nSubject: {subject}\r\n\
+            "Date: {}\r\nFrom: Mail Delivery System <{}>\r\nTo: <{}>\r\nSubject: {}\r\n\
              Message-ID: <{}>\r\n",
             date::format(self.date_ms),
             self.from,
             self.to,
+            subject.trim_end(),
             one_line(self.message_id, MAX_DIAGNOSTIC_BYTES),
         );
         if let Some(id) = headers::value(self.original, "message-id") {
@@ -142,6 +151,35 @@ impl Report<'_> {
             "Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n\
              Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"{boundary}\"\r\n"
         );
+        out
+    }
+
+    /// What happened, to whom, and to which message: `Undelivered to bob@y.org and 2 others: Minutes`.
+    fn subject(&self) -> String {
+        let worst = self.worst();
+        let concerned: Vec<&RecipientReport> = self.recipients.iter().filter(|r| r.action == worst).collect();
+        let what = match worst {
+            Action::Failed => "Undelivered",
+            Action::Delayed => "Delayed",
+            _ => "Delivered",
+        };
+        let mut out = what.to_owned();
+        if let Some(first) = concerned.first().or(self.recipients.first().as_ref()) {
+            let joined = if worst == Action::Delayed { "for" } else { "to" };
+            let _ = write!(out, " {joined} {}", first.recipient);
+        }
+        match concerned.len() {
+            0 | 1 => {}
+            2 => out.push_str(" and one other"),
+            n => {
+                let _ = write!(out, " and {} others", n - 1);
+            }
+        }
+        let subject = headers::value(self.original, "subject").map(|subject| headers::decode_text(&subject));
+        let subject = subject.filter(|subject| self.of_own && !subject.trim().is_empty());
+        if let Some(subject) = subject {
+            let _ = write!(out, ": {}", one_line(&subject, MAX_NAMED_SUBJECT_BYTES));
+        }
         out
     }
 
@@ -342,6 +380,7 @@ mod tests {
             message_id: "r@x.org",
             recipients,
             original,
+            of_own: true,
             return_full,
         }
         .build()
@@ -401,7 +440,43 @@ mod tests {
     fn subjects_tell_what_happened() {
         let delayed =
             RecipientReport { action: Action::Delayed, will_retry_until_ms: Some(1_795_445_410_000), ..failed() };
-        assert!(parse(&build(std::slice::from_ref(&delayed), ORIGINAL, false)).subject.starts_with("Delayed"));
-        assert!(parse(&build(&[delayed, failed()], ORIGINAL, false)).subject.starts_with("Undelivered"));
+        let to = |who: &str| RecipientReport { recipient: address(who), ..failed() };
+        let done = RecipientReport { action: Action::Delivered, ..failed() };
+        let named = "Subject: Grüße und mehr\r\n\r\n".as_bytes();
+        for (recipients, original, subject) in [
+            (vec![failed()], ORIGINAL, "Undelivered to nobody@y.org: hi"),
+            (vec![delayed.clone()], ORIGINAL, "Delayed for nobody@y.org: hi"),
+            (vec![done.clone()], ORIGINAL, "Delivered to nobody@y.org: hi"),
+            (vec![delayed, to("b@y.org"), done], ORIGINAL, "Undelivered to b@y.org: hi"),
+            (vec![to("a@y.org"), to("b@y.org")], ORIGINAL, "Undelivered to a@y.org and one other: hi"),
+            (vec![to("a@y.org"), to("b@y.org"), to("c@y.org")], ORIGINAL, "Undelivered to a@y.org and 2 others: hi"),
+            (vec![failed()], named, "Undelivered to nobody@y.org: Grüße und mehr"),
+            (vec![to("jörg@y.org")], named, "Undelivered to jörg@y.org: Grüße und mehr"),
+            (vec![failed()], b"Subject:  \r\n\r\n", "Undelivered to nobody@y.org"),
+            (vec![failed()], b"From: x\r\n\r\n", "Undelivered to nobody@y.org"),
+        ] {
+            assert_eq!(parse(&build(&recipients, original, false)).subject, subject);
+        }
+        let long = [b"Subject: ", "x".repeat(5_000).as_bytes(), b"\r\nX: y\r\n\r\n"].concat();
+        let raw = build(&[failed()], &long, false);
+        assert!(parse(&raw).subject.len() < 200 && parse(&raw).subject.ends_with("xxx"));
+    }
+
+    #[test]
+    fn a_stranger_s_words_are_no_subject_of_ours() {
+        let report = Report {
+            reporting_mta: "mx.x.org",
+            from: &address("mailer-daemon@x.org"),
+            to: &address("me@x.org"),
+            envelope_id: None,
+            arrival_ms: 0,
+            date_ms: 0,
+            message_id: "r@x.org",
+            recipients: &[failed()],
+            original: b"Subject: BUY\r\n\r\n",
+            of_own: false,
+            return_full: false,
+        };
+        assert_eq!(parse(&report.build()).subject, "Undelivered to nobody@y.org");
     }
 }

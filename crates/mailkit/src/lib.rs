@@ -11,6 +11,7 @@
 
 pub mod address;
 mod addrlist;
+pub mod bounce;
 mod calendar;
 pub mod charset;
 pub mod compose;
