@@ -65,6 +65,7 @@ pub use salvage::{
 pub use schema::Settings;
 pub use scram::ScramAttempt;
 pub use session::{CONFIRMED_FOR_MS, Session};
+pub use settings::{MAX_SHORT_BYTES, MAX_SIGNATURE_BYTES};
 pub use throttle::ThrottleLimits;
 pub use totp::TotpEnrolment;
 

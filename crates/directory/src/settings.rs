@@ -9,9 +9,9 @@ use crate::{
 };
 
 /// The longest name, zone or other short text.
-const MAX_SHORT_BYTES: usize = 200;
+pub const MAX_SHORT_BYTES: usize = 200;
 /// The longest signature.
-const MAX_SIGNATURE_BYTES: usize = 10_000;
+pub const MAX_SIGNATURE_BYTES: usize = 10_000;
 
 impl Directory {
     /// An account's settings; the default ones when nothing was chosen.

@@ -99,6 +99,9 @@ pub const MAX_PAGE: usize = 200;
 /// How many messages of a conversation are looked at for its participants.
 const MAX_NAMED: usize = 8;
 
+/// Messages of a conversation that are read at once. Copies can make one longer than new messages can.
+const LATEST: usize = 1_000;
+
 impl MailStore {
     /// Conversations of a mailbox, newest first, at most `limit` (bounded by [`MAX_PAGE`]), after `cursor`. Costs
     /// O(page), however many there are.
@@ -176,8 +179,6 @@ impl MailStore {
     /// All messages of a conversation over all mailboxes, oldest first; a message with copies appears for each.
     /// Of very long ones the latest thousand. Empty if the conversation is no more.
     pub fn thread(&self, account: RealmId, thread: ThreadId) -> Result<Vec<MessageRow>> {
-        /// Copies can make a conversation longer than new messages can.
-        const LATEST: usize = 1_000;
         let snapshot = self.store().snapshot();
         let mut rows = Vec::new();
         let mut there = HashMap::new();
@@ -197,6 +198,25 @@ impl MailStore {
         }
         rows.reverse();
         Ok(rows)
+    }
+
+    /// The conversation that a message of that Message-ID and subject belongs to, if there is one: found by the header alone,
+    /// such as a delivery report returns. The message itself may be gone.
+    pub fn thread_of(&self, account: RealmId, header: &Parsed) -> Result<Option<ThreadId>> {
+        if header.message_id.is_empty() {
+            return Ok(None);
+        }
+        let Some(own) = threads::hashes(header).into_iter().next() else { return Ok(None) };
+        let at = key::message_id(&own);
+        let value = self.store().snapshot().get(account, &at)?;
+        value.map(|value| Ok(ThreadId(u64::from_be_bytes(schema::number(&at, &value)?)))).transpose()
+    }
+
+    /// Where the messages of a conversation are: mailbox and message, a copy for each place; of very long ones the latest
+    /// thousand, as in [`MailStore::thread`]. Reads none of them.
+    pub fn thread_places(&self, account: RealmId, thread: ThreadId) -> Result<Vec<(MailboxId, EmailId)>> {
+        let members = threads::members(&self.store().snapshot(), account, thread, Order::Descending, LATEST)?;
+        Ok(members.into_iter().map(|((_, mailbox, _), email)| (mailbox, email)).collect())
     }
 
     /// The UIDs that conversations have in a mailbox: what acting on a line of the list acts on. Ascending.

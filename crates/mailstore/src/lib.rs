@@ -17,6 +17,7 @@
 //! Start reading at [`schema`] for the stored records, [`MailStore::append`] for adding a message, [`MailStore::view`]
 //! for the state a session works on, and [`MailStore::act`] for user actions.
 
+mod acquaintances;
 mod acts;
 mod append;
 mod change;
@@ -53,6 +54,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+pub use acquaintances::Acquaintance;
 pub use acts::{ACT_DAYS, ActChange, ActReceipt, ActRecord, ActStep, MAX_ACT_KEY_BYTES, MAX_ACT_MESSAGES, WayBack};
 pub use append::{Appended, NewMessage};
 pub use change::{Copied, FlagsChanged};

@@ -20,7 +20,7 @@ const PLAIN_TYPES: [&str; 5] = ["internet", "pref", "voice", "x400", "other"];
 
 /// A content line (RFC 6350 section 3.3).
 #[derive(Debug, Default)]
-struct Line {
+pub(crate) struct Line {
     number: usize,
     group: String,
     name: String,
@@ -140,7 +140,7 @@ fn split_plain(text: &str, at: char) -> Vec<&str> {
     .collect()
 }
 
-fn content_line(number: usize, text: &str) -> Option<Line> {
+pub(crate) fn content_line(number: usize, text: &str) -> Option<Line> {
     let head = *split_plain(text, ':').first()?;
     // A quote that is never closed hides the colon.
     let head = if head.len() == text.len() { text.split(':').next()? } else { head };
@@ -203,8 +203,23 @@ fn decoded(line: &Line, value: &str) -> String {
 }
 
 impl Line {
+    /// Its name in capitals.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The value as it stands.
+    pub(crate) fn raw_value(&self) -> &str {
+        &self.value
+    }
+
+    /// The value as one text.
+    pub(crate) fn text(&self) -> String {
+        unescape(&self.value)
+    }
+
     /// The first value of a parameter, without quotes.
-    fn param(&self, name: &str) -> &str {
+    pub(crate) fn param(&self, name: &str) -> &str {
         self.params.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.trim_matches('"'))
     }
 
@@ -219,7 +234,7 @@ impl Line {
     }
 
     /// Which of several it is: its types, or what Apple's label says.
-    fn label(&self, labels: &[(String, String)]) -> String {
+    pub(crate) fn label(&self, labels: &[(String, String)]) -> String {
         if let Some((_, label)) = labels.iter().find(|(group, _)| !group.is_empty() && *group == self.group) {
             return label.clone();
         }
@@ -274,16 +289,7 @@ fn take(incoming: &mut Incoming, begun: usize, lines: Vec<Line>, depth: usize) {
     let mut members = Vec::new();
     let mut is_group = false;
     let mut preferred = None;
-    let apple = |line: &&Line| line.name == "X-ABLABEL" && !line.group.is_empty();
-    let labels: Vec<(String, String)> = lines
-        .iter()
-        .filter(apple)
-        .map(|line| {
-            let label = unescape(&line.value);
-            let label = label.trim_start_matches("_$!<").trim_end_matches(">!$_").to_owned();
-            (line.group.clone(), label)
-        })
-        .collect();
+    let labels = labels(&lines);
     let labelled: Vec<String> =
         lines.iter().filter(|line| ["EMAIL", "TEL"].contains(&line.name.as_str())).map(|l| l.group.clone()).collect();
     for line in &lines {
@@ -355,6 +361,22 @@ fn take(incoming: &mut Incoming, begun: usize, lines: Vec<Line>, depth: usize) {
         card.addresses.sort_by_key(|address| canonical(&address.address) != first);
     }
     incoming.take(IncomingCard { line: begun, card, groups });
+}
+
+/// What Apple's lines call the groups of other lines.
+pub(crate) fn labels(lines: &[Line]) -> Vec<(String, String)> {
+    let apple = lines.iter().filter(|line| line.name == "X-ABLABEL" && !line.group.is_empty());
+    let labels = apple.map(|line| {
+        let label = unescape(&line.value);
+        let label = label.trim_start_matches("_$!<").trim_end_matches(">!$_").to_owned();
+        (line.group.clone(), label)
+    });
+    labels.collect()
+}
+
+/// The parts of a structured value, as text; empty ones too.
+pub(crate) fn parts(value: &str, at: char) -> Vec<String> {
+    split_at_escaped(value, at).into_iter().map(|part| unescape(part).trim().to_owned()).collect()
 }
 
 fn is_card(text: &str) -> bool {
