@@ -4,7 +4,8 @@ import { tellZone } from './zone.js';
 import { installPages, refresh } from './pages.js';
 import { installKeys } from './keys.js';
 import { installLive } from './live.js';
-import { fitFrames, installList } from './list.js';
+import { fitFrames } from './frames.js';
+import { installList } from './list.js';
 import { installCompose } from './compose.js';
 
 document.documentElement.classList.add('scripted');

@@ -62,11 +62,22 @@ export function installCompose() {
     pause = setTimeout(queue, patience());
   });
   files.addEventListener('change', async () => {
-    if (!files.files?.length) return;
-    const bytes = [...files.files].reduce((sum, file) => sum + file.size, Number(form.dataset.bytes));
+    const names = [...(files.files ?? [])].map((file) => file.name);
+    if (!names.length) return;
+    const bytes = [...(files.files ?? [])].reduce((sum, file) => sum + file.size, Number(form.dataset.bytes));
     if (bytes > Number(form.dataset.most)) status.textContent = `Not added: the files together are larger than the ${form.dataset.mostText} a message may have.`;
-    else await queue('attach');
+    else if (await queue('attach')) status.textContent = `Attached ${names.length > 2 ? `${names.length} files` : names.join(' and ')}.`;
     files.value = '';
+  });
+  form.addEventListener('paste', (event) => {
+    const pasted = event.clipboardData;
+    // Programs put a picture of a text beside the text: the text is meant.
+    if (!pasted?.files.length || pasted.getData('text/plain').trim()) return;
+    event.preventDefault();
+    const named = new DataTransfer();
+    [...pasted.files].forEach((file, at) => named.items.add(withName(file, at)));
+    files.files = named.files;
+    files.dispatchEvent(new Event('change'));
   });
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
@@ -131,6 +142,19 @@ export function installCompose() {
   form.querySelectorAll('input[data-people]').forEach((input) => complete(grown(/** @type {HTMLInputElement} */ (input))));
   const text = /** @type {HTMLTextAreaElement | null} */ (document.querySelector('#text[autofocus]'));
   text?.setSelectionRange(0, 0);
+}
+
+/**
+ * What is pasted without a name of its own gets one that tells it from what was pasted before.
+ * @param {File} file @param {number} at its place among those pasted at once @returns {File}
+ */
+function withName(file, at) {
+  if (!/^(image|blob)?([.][a-z]+)?$/i.test(file.name)) return file;
+  const now = new Date();
+  const parts = [now.getFullYear(), now.getMonth() + 1, now.getDate(), now.getHours(), now.getMinutes(), now.getSeconds()].map((n) => String(n).padStart(2, '0'));
+  const ending = /^image[/](png|jpeg|gif|webp|bmp|avif)$/.exec(file.type)?.[1].replace('jpeg', 'jpg') ?? 'bin';
+  const name = `picture ${parts.slice(0, 3).join('-')} ${parts.slice(3).join('.')}${at ? ` (${at + 1})` : ''}.${ending}`;
+  return new File([file], name, { type: file.type });
 }
 
 /**

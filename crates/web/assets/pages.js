@@ -33,7 +33,7 @@ function onClick(event) {
   }
   const link = /** @type {HTMLAnchorElement | null} */ (target.closest('a[href]'));
   if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
-  if (link.target || link.hasAttribute('download') || link.origin !== location.origin) return;
+  if (link.target || link.dataset.do || link.hasAttribute('download') || link.origin !== location.origin) return;
   if (link.hash && link.pathname === location.pathname && link.search === location.search) return;
   event.preventDefault();
   showSide(false);
@@ -239,6 +239,7 @@ function swapList(list, next) {
   const same = list.getAttribute('aria-label') === next.getAttribute('aria-label');
   const top = rows?.scrollTop || place;
   const ticked = [...list.querySelectorAll('.pick input:checked')].map((input) => /** @type {HTMLInputElement} */ (input).value);
+  const whole = /** @type {HTMLInputElement | null} */ (list.querySelector('.everything input'))?.checked;
   const before = [...list.querySelectorAll('.row')];
   const at = before.findIndex((row) => row.matches('.cursor'));
   const cursor = at < 0 ? before.findIndex((row) => row.matches('.current')) : at;
@@ -256,6 +257,8 @@ function swapList(list, next) {
     const input = document.getElementById(id)?.querySelector('.pick input');
     if (input) /** @type {HTMLInputElement} */ (input).checked = true;
   }
+  const everything = /** @type {HTMLInputElement | null} */ (next.querySelector('.everything input'));
+  if (everything && whole && next.querySelector('.pick input:checked')) everything.checked = true;
   // If the row under the cursor has gone, the cursor moves to the row in its place.
   const after = [...next.querySelectorAll('.row')];
   const gone = cursor >= 0 && !after.some((row) => row.id === before[cursor].id);

@@ -1,5 +1,5 @@
-//! Archive, Delete, Move, Spam, Star, Read: on one conversation or many, once however often it is posted, with a way
-//! back.
+//! Archive, Delete, Move, Spam, Star, Read: on one conversation, many, or all of a mailbox, once however often it is
+//! posted, with a way back.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use mailstore::{ActChange, ActStep, EmailId, FlagChange, Flags, Mailbox, Mailbox
 use crate::caller::Caller;
 use crate::error::{Fault, Result};
 use crate::forms::Posted;
-use crate::listing::count;
+use crate::listing::{count, grouped};
 use crate::shell::label;
 
 /// Most conversations or messages named by one form.
@@ -46,6 +46,16 @@ impl Verb {
     }
 }
 
+/// What a form asks for.
+#[derive(Clone, Debug)]
+struct Asked {
+    verb: Verb,
+    named: Vec<Named>,
+    mailbox: Option<MailboxId>,
+    /// All of the mailbox, as far as the page that was looked at knew it: up to that UID.
+    all: Option<Uid>,
+}
+
 /// Something that a form names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Named {
@@ -76,7 +86,10 @@ pub async fn act(caller: Caller, form: Posted) -> Result<Response> {
         None => (form.get("verb"), form.all("id").collect()),
     };
     let verb = Verb::parse(verb).ok_or_else(bad)?;
-    let whole = matches!(verb, Verb::Empty | Verb::ReadAll);
+    // What came after the page was made was not meant. An older page does not say.
+    let upto = Uid(form.get("upto").parse().unwrap_or(u32::MAX));
+    let everything = form.get("all") == "1" && form.get("only").is_empty() && mailbox.is_some();
+    let whole = matches!(verb, Verb::Empty | Verb::ReadAll) || everything;
     let named: Vec<Named> = if whole {
         Vec::new()
     } else {
@@ -87,13 +100,12 @@ pub async fn act(caller: Caller, form: Posted) -> Result<Response> {
         return Ok(Redirect::to(&back).into_response());
     }
     // One key serves one press: pressing another button of a page gone back to is another act.
-    let key = form.act_key(&format!("{verb:?} {named:?} {mailbox:?}"));
+    let all = whole.then_some(upto);
+    let key = form.act_key(&format!("{verb:?} {named:?} {mailbox:?} {all:?}"));
     let known = caller.site.mailstore.act_receipt(caller.realm, &key)?;
     if known.is_none() {
-        let planned = {
-            let verb = verb.clone();
-            caller.blocking_owned(move |caller| plan(&caller, &verb, &named, mailbox).map(|plan| (caller, plan))).await
-        };
+        let asked = Asked { verb: verb.clone(), named, mailbox, all };
+        let planned = caller.blocking_owned(move |caller| plan(&caller, &asked).map(|plan| (caller, plan))).await;
         let (caller, (note, steps)) = planned?;
         caller.site.mailstore.act(caller.realm, &key, &note, steps).await?;
         metrics::counter!("holdfast_web_acts_total").increment(1);
@@ -101,85 +113,111 @@ pub async fn act(caller: Caller, form: Posted) -> Result<Response> {
     // Where the conversation went away the reader goes back to the list, otherwise stays.
     let stays = matches!(verb, Verb::Star(_)) && !form.get("here").is_empty();
     let to = if stays { form.local("here") } else { back };
-    // A star is its own answer.
-    let quiet = matches!(verb, Verb::Star(_) | Verb::Read(_));
+    // A star is its own answer, and so is a mark on what was ticked by hand.
+    let quiet = matches!(verb, Verb::Star(_) | Verb::Read(_)) && !everything;
     let done = if quiet { String::new() } else { format!("act:{}", hex::encode(&key)) };
     Ok(Redirect::to(&crate::notice::with(&to, &done)).into_response())
 }
 
 /// The steps of an act, and what to tell about it.
-fn plan(caller: &Caller, verb: &Verb, named: &[Named], mailbox: Option<MailboxId>) -> Result<(String, Vec<ActStep>)> {
+fn plan(caller: &Caller, asked: &Asked) -> Result<(String, Vec<ActStep>)> {
+    let Asked { verb, named, mailbox, all } = asked;
     let mail = &caller.site.mailstore;
     let role = |role| mail.mailbox_by_role(caller.realm, role);
     let trash = role(Role::Trash)?;
-    let messages = match (verb, mailbox) {
-        (Verb::Empty, Some(mailbox)) => {
-            let found = mail.mailbox(caller.realm, mailbox)?;
-            if !found.is_some_and(|m| matches!(m.role, Some(Role::Trash | Role::Junk))) {
-                return Err(Fault::Forbidden("Only Trash and Spam can be emptied."));
-            }
-            let view = mail.view(caller.realm, mailbox)?;
-            let uids = view.uids().iter().copied().take(mailstore::MAX_ACT_MESSAGES).collect();
-            BTreeMap::from([(mailbox, uids)])
+    let (messages, left) = match (all, mailbox) {
+        (Some(upto), Some(mailbox)) => {
+            let (uids, left) = whole(caller, verb, *mailbox, *upto)?;
+            (BTreeMap::from([(*mailbox, uids)]), left)
         }
-        (Verb::ReadAll, Some(mailbox)) => {
-            let view = mail.view(caller.realm, mailbox)?;
-            let unread = view.uids().iter().enumerate().filter(|(at, _)| !view.flags(*at).seen());
-            let uids = unread.map(|(_, uid)| *uid).take(mailstore::MAX_ACT_MESSAGES).collect();
-            BTreeMap::from([(mailbox, uids)])
-        }
-        _ => resolve(caller, named, mailbox)?,
+        _ => (resolve(caller, named, *mailbox)?, 0),
     };
-    let threads = named.iter().all(|named| matches!(named, Named::Thread(..)));
-    let what = |n: usize| count(n as u32, if threads { "conversation" } else { "message" });
-    let n = named.len();
+    let threads = named.iter().all(|named| matches!(named, Named::Thread(..))) && all.is_none();
+    let n = if all.is_some() { messages.values().map(Vec::len).sum() } else { named.len() };
+    let what = count(n as u32, if threads { "conversation" } else { "message" });
     let target: Option<Mailbox> = match verb {
         Verb::To(to) => Some(role(*to)?.ok_or(Fault::NotFound("The mailbox for that is missing."))?),
         Verb::Move(to) => Some(mail.mailbox(caller.realm, *to)?.ok_or(Fault::NotFound("There is no such mailbox."))?),
         _ => None,
     };
-    let note = match (verb, &target) {
-        (Verb::To(Role::Archive), _) => format!("{} archived.", what(n)),
-        (Verb::To(Role::Junk), _) => format!("{} reported as spam.", what(n)),
-        (Verb::To(Role::Trash), _) if mailbox.is_some() && mailbox == trash.as_ref().map(|m| m.id) => {
-            format!("{} deleted for good.", what(n))
+    let mut note = match (verb, &target) {
+        (Verb::To(Role::Archive), _) => format!("{what} archived."),
+        (Verb::To(Role::Junk), _) => format!("{what} reported as spam."),
+        (Verb::To(Role::Trash), _) if mailbox.is_some() && *mailbox == trash.as_ref().map(|m| m.id) => {
+            format!("{what} deleted for good.")
         }
-        (Verb::To(Role::Trash), _) => format!("{} moved to Trash.", what(n)),
-        (_, Some(target)) => format!("{} moved to {}.", what(n), label(target)),
-        (Verb::ReadAll, _) => {
-            format!("{} marked as read.", count(messages.values().map(Vec::len).sum::<usize>() as u32, "message"))
-        }
-        (Verb::Empty, _) => {
-            format!("{} deleted for good.", count(messages.values().map(Vec::len).sum::<usize>() as u32, "message"))
-        }
-        (Verb::Read(true), _) => format!("{} marked as read.", what(n)),
-        (Verb::Read(false), _) => format!("{} marked as unread.", what(n)),
+        (Verb::To(Role::Trash), _) => format!("{what} moved to Trash."),
+        (_, Some(target)) => format!("{what} moved to {}.", label(target)),
+        (Verb::ReadAll | Verb::Read(true), _) => format!("{what} marked as read."),
+        (Verb::Empty, _) => format!("{what} deleted for good."),
+        (Verb::Read(false), _) => format!("{what} marked as unread."),
         (Verb::Star(_), _) | (_, None) => String::new(),
     };
-    let steps = messages
-        .into_iter()
-        .filter(|(_, uids)| !uids.is_empty())
-        .map(|(from, mut uids)| {
-            let flags = |flag, add| {
-                let flags = Flags::of(&[flag]);
-                ActChange::Flags(if add { FlagChange::Add(flags) } else { FlagChange::Remove(flags) })
-            };
-            let change = match verb {
-                Verb::Empty => ActChange::Expunge,
-                Verb::To(Role::Trash) if trash.as_ref().is_some_and(|trash| trash.id == from) => ActChange::Expunge,
-                Verb::Read(read) => flags(SystemFlag::Seen, *read),
-                Verb::ReadAll => flags(SystemFlag::Seen, true),
-                Verb::Star(star) => flags(SystemFlag::Flagged, *star),
-                _ => ActChange::Move(target.as_ref().map_or(from, |target| target.id)),
-            };
-            // A conversation is starred, or unread, by its newest message.
-            if matches!(verb, Verb::Star(true) | Verb::Read(false)) && threads && named.len() == 1 {
-                uids.drain(..uids.len() - 1);
-            }
-            ActStep { mailbox: from, uids, change }
-        })
-        .collect();
-    Ok((note, steps))
+    if left > 0 {
+        note.push_str(&format!(" {} left: press the button again for those.", are(left)));
+    }
+    let one = threads && named.len() == 1;
+    let steps = messages.into_iter().filter(|(_, uids)| !uids.is_empty()).map(|(from, uids)| {
+        let to = target.as_ref().map(|target| target.id);
+        step(verb, from, uids, to, trash.as_ref().map(|trash| trash.id), one)
+    });
+    Ok((note, steps.collect()))
+}
+
+/// `1 more is`, `20 more are`.
+fn are(n: usize) -> String {
+    format!("{} more {}", grouped(n as u32), if n == 1 { "is" } else { "are" })
+}
+
+/// What becomes of these messages of one mailbox; `one` says that they are a single conversation.
+fn step(
+    verb: &Verb,
+    from: MailboxId,
+    mut uids: Vec<Uid>,
+    to: Option<MailboxId>,
+    trash: Option<MailboxId>,
+    one: bool,
+) -> ActStep {
+    let flags = |flag, add| {
+        let flags = Flags::of(&[flag]);
+        ActChange::Flags(if add { FlagChange::Add(flags) } else { FlagChange::Remove(flags) })
+    };
+    let change = match verb {
+        Verb::Empty => ActChange::Expunge,
+        Verb::To(Role::Trash) if trash == Some(from) => ActChange::Expunge,
+        Verb::Read(read) => flags(SystemFlag::Seen, *read),
+        Verb::ReadAll => flags(SystemFlag::Seen, true),
+        Verb::Star(star) => flags(SystemFlag::Flagged, *star),
+        _ => ActChange::Move(to.unwrap_or(from)),
+    };
+    // A conversation is starred, or unread, by its newest message.
+    if matches!(verb, Verb::Star(true) | Verb::Read(false)) && one {
+        uids.drain(..uids.len() - 1);
+    }
+    ActStep { mailbox: from, uids, change }
+}
+
+/// The messages of a whole mailbox that the verb changes, up to and with a UID, and how many more there are than one act
+/// may change: the newest come first, as they stand in the list.
+fn whole(caller: &Caller, verb: &Verb, mailbox: MailboxId, upto: Uid) -> Result<(Vec<Uid>, usize)> {
+    let mail = &caller.site.mailstore;
+    if *verb == Verb::Empty {
+        let found = mail.mailbox(caller.realm, mailbox)?;
+        if !found.is_some_and(|m| matches!(m.role, Some(Role::Trash | Role::Junk))) {
+            return Err(Fault::Forbidden("Only Trash and Spam can be emptied."));
+        }
+    }
+    let view = mail.view(caller.realm, mailbox)?;
+    let wanted = |at: usize| match verb {
+        Verb::ReadAll | Verb::Read(true) => !view.flags(at).seen(),
+        Verb::Read(false) => view.flags(at).seen(),
+        _ => true,
+    };
+    let all = view.uids().iter().enumerate().filter(|(at, uid)| **uid <= upto && wanted(*at));
+    let mut uids: Vec<Uid> = all.map(|(_, uid)| *uid).collect();
+    let left = uids.len().saturating_sub(mailstore::MAX_ACT_MESSAGES);
+    uids.drain(..left);
+    Ok((uids, left))
 }
 
 /// Where the named messages are.

@@ -65,6 +65,6 @@ mod tests {
             .filter_map(|name| Assets::get(&name))
             .map(|file| file.data.len())
             .sum();
-        assert!(total > 0 && total < 44 * 1024, "{total} bytes of script");
+        assert!(total > 0 && total < 50 * 1024, "{total} bytes of script");
     }
 }

@@ -4,12 +4,13 @@
 //! puts a new one in its place, in one commit. Send gives it to `delivery` under the form's key: posted twice, at once,
 //! or again after a crash, it goes out once and shows the same answer.
 
+pub mod again;
 mod begin;
 mod draft;
 mod forward;
 mod parts;
+pub mod quoted;
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use axum::Json;
@@ -17,7 +18,6 @@ use axum::extract::Query;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use delivery::{DeliveryError, Recipient, Submission};
-use mailkit::visible::on_one_line;
 use mailkit::{NamedAddress, read_typed};
 use mailstore::{EmailId, FlagChange, Flags, Keyword, SystemFlag};
 
@@ -27,7 +27,7 @@ use crate::forms::PostedFiles;
 use crate::problem::Problem;
 use crate::templates::{ComposePage, Form};
 use crate::time::size;
-use crate::{contacts, notice, shell, view};
+use crate::{notice, shell, view};
 
 pub use begin::Wanted;
 use parts::Attached;
@@ -315,6 +315,9 @@ async fn refuse(caller: Caller, mut form: Form, files: Vec<Attached>, refusal: R
 /// The message answered gets `\Answered` or `$Forwarded`, wherever it is. Best effort: a failure is only logged.
 async fn mark_answered(caller: &Caller, answers: &str) {
     let Some((how, email)) = answers.split_once(':') else { return };
+    if how == "again" {
+        return;
+    }
     let Ok(email) = email.parse::<EmailId>() else { return };
     let mut flags = Flags::of(&[SystemFlag::Answered]);
     if how.starts_with("forward")
@@ -331,48 +334,6 @@ async fn mark_answered(caller: &Caller, answers: &str) {
             tracing::warn!(%error, "an answered message could not be marked");
         }
     }
-}
-
-/// `GET /complete?q=`
-pub async fn complete(caller: Caller, Query(asked): Query<Asked>) -> Result<Response> {
-    /// People offered at once.
-    const OFFERED: usize = 7;
-    caller
-        .blocking(move |caller| {
-            let prefix: String = asked.q.chars().take(80).collect();
-            // Whoever is often written to comes first, then the address book; each address once.
-            let mut offered = caller.site.mailstore.correspondents(caller.realm, prefix.trim(), OFFERED)?;
-            let known = contacts::suggestions(caller, &prefix, OFFERED)?;
-            if !known.is_empty() {
-                offered.truncate(OFFERED - known.len().min(OFFERED / 2));
-            }
-            let mut seen = HashSet::new();
-            let mut people = Vec::new();
-            let written_to = offered.into_iter().map(|person| {
-                let value = match mailkit::EmailAddress::parse(&person.address) {
-                    Ok(address) => NamedAddress { name: person.name.clone(), address }.to_string(),
-                    Err(_) => person.address.clone(),
-                };
-                (person.name, person.address, value)
-            });
-            for (name, address, value) in written_to.chain(known) {
-                // Groups that hold equally many are not the same.
-                let group = value.contains(", ") && !value.contains(address.as_str());
-                if people.len() < OFFERED && (group || seen.insert(address.to_lowercase())) {
-                    let name = on_one_line(&name);
-                    people.push(serde_json::json!({ "name": name, "address": address, "value": value }));
-                }
-            }
-            Ok(Json(people).into_response())
-        })
-        .await
-}
-
-/// What was typed so far.
-#[derive(serde::Deserialize)]
-pub struct Asked {
-    #[serde(default)]
-    q: String,
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The address book: the list, a contact, groups, import and export, 'add to address book', what completes an address.
 
+mod person;
+
 use askama::Template;
 use axum::Router;
 use axum::body::Body;
@@ -9,7 +11,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use mailkit::{EmailAddress, NamedAddress};
 use people::import::{Imported, MAX_IMPORT_BYTES};
-use people::{Address, Card, Contact, ContactId, GroupId, PeopleError, Phone, Suggestion};
+use people::{Contact, ContactId, GroupId, PeopleError, Suggestion};
 
 use crate::caller::Caller;
 use crate::error::{Fault, Result, capital, form_urlencoded};
@@ -25,8 +27,6 @@ use crate::{notice, shell};
 
 /// Contacts on a page of the list, and results of a search that are shown.
 const PAGE: usize = 100;
-/// Empty fields for further addresses.
-const MORE_ADDRESSES: usize = 2;
 /// Members of a group that a link to write to all of them names: more do not fit an address.
 const MAX_WRITE_TO: usize = 100;
 
@@ -35,12 +35,14 @@ pub fn routes() -> Router<Site> {
     let upload = DefaultBodyLimit::max(MAX_IMPORT_BYTES + 64 * 1024);
     Router::new()
         .route("/people", get(list).post(bulk))
-        .route("/people/new", get(new_page).post(create))
+        .route("/people/new", get(person::new_page).post(person::create))
         .route("/people/add", post(add_sender))
         .route("/people/groups", post(group))
         .route("/people/import", get(import_page).post(import).layer(upload))
         .route("/people/export/{name}", get(export))
-        .route("/people/{id}", get(page).post(save))
+        .route("/people/{id}", get(person::page).post(person::save))
+        .route("/people/{id}/edit", get(person::edit))
+        .route("/people/{id}/picture", get(person::picture))
 }
 
 /// A line of the list.
@@ -50,6 +52,7 @@ struct Line {
     details: String,
     initial: String,
     hue: &'static str,
+    picture: bool,
 }
 
 impl Line {
@@ -66,7 +69,7 @@ impl Line {
         } else {
             format!("{address}{further}")
         };
-        Self { id: contact.id, name: card.title().to_owned(), details, initial, hue }
+        Self { id: contact.id, name: card.title().to_owned(), details, initial, hue, picture: card.has_picture() }
     }
 }
 
@@ -262,148 +265,6 @@ async fn group(caller: Caller, form: Posted) -> Result<Response> {
     match done {
         Ok(to) => Ok(Redirect::to(&to).into_response()),
         Err(error) => list_again(caller, error).await,
-    }
-}
-
-#[derive(Template)]
-#[template(path = "person.html")]
-struct PersonPage {
-    page: Page,
-    shell: Shell,
-    id: Option<ContactId>,
-    heading: String,
-    card: Card,
-    others: String,
-    addresses: Vec<(String, String)>,
-    phones: Vec<(String, String)>,
-    groups: Vec<Choice>,
-    write_to: String,
-    initial: String,
-    hue: &'static str,
-    problem: Option<String>,
-}
-
-fn fill(caller: &Caller, id: Option<ContactId>, card: Card, chosen: &[GroupId]) -> Result<PersonPage> {
-    let heading = if id.is_some() { card.title().to_owned() } else { "New contact".to_owned() };
-    let first = card.addresses.first().map_or("", |address| address.address.as_str());
-    let (initial, hue) = avatar(card.title(), first);
-    let groups = caller.site.people.groups(caller.realm)?.into_iter().map(|group| Choice {
-        chosen: chosen.contains(&group.id),
-        id: group.id,
-        name: group.name,
-        members: group.members.len(),
-    });
-    let mut addresses: Vec<_> = card.addresses.iter().map(|a| (a.address.clone(), a.label.clone())).collect();
-    addresses.extend(vec![Default::default(); MORE_ADDRESSES]);
-    let mut phones: Vec<_> = card.phones.iter().map(|p| (p.number.clone(), p.label.clone())).collect();
-    phones.push(Default::default());
-    let contact = Contact { id: id.unwrap_or_default(), card };
-    Ok(PersonPage {
-        page: caller.page(&heading),
-        shell: shell::build(caller, "page", None)?,
-        id,
-        heading,
-        others: contact.card.other_names.join(", "),
-        addresses,
-        phones,
-        groups: groups.collect(),
-        write_to: named(&contact).map(|who| form_urlencoded(&who.to_string())).unwrap_or_default(),
-        card: contact.card,
-        initial,
-        hue,
-        problem: None,
-    })
-}
-
-/// `GET /people/new`
-async fn new_page(caller: Caller, Query(wanted): Query<Wanted>) -> Result<Response> {
-    caller
-        .blocking(move |caller| {
-            let card = if wanted.address.is_empty() {
-                Card { name: wanted.name, ..Card::default() }
-            } else {
-                Card::of(&wanted.name, &wanted.address)
-            };
-            Ok(view::html(&fill(caller, None, card, &[])?))
-        })
-        .await
-}
-
-/// `GET /people/{id}`
-async fn page(caller: Caller, Path(id): Path<String>, Query(wanted): Query<Wanted>) -> Result<Response> {
-    let id = contact_id(&id)?;
-    caller
-        .blocking(move |caller| {
-            let contact = caller.site.people.contact(caller.realm, id)?.ok_or(PeopleError::NoSuchContact)?;
-            let groups = caller.site.people.groups_of(caller.realm, id)?;
-            let mut page = fill(caller, Some(id), contact.card, &groups)?;
-            page.shell.notice = notice::find(caller, wanted.done.as_deref(), "/people")?;
-            Ok(view::html(&page))
-        })
-        .await
-}
-
-fn contact_id(text: &str) -> Result<ContactId> {
-    text.parse().map_err(|_| PeopleError::NoSuchContact.into())
-}
-
-/// What the form says, and the groups chosen in it.
-fn card_of(form: &Posted) -> (Card, Vec<GroupId>) {
-    let pairs = |value: &'static str, label: &'static str| {
-        let pairs = form.all(value).zip(form.all(label)).filter(|(value, _)| !value.trim().is_empty());
-        pairs.map(|(value, label)| (value.trim().to_owned(), label.trim().to_owned())).collect::<Vec<_>>()
-    };
-    let addresses = pairs("address", "address-label").into_iter().map(|(address, label)| Address { address, label });
-    let phones = pairs("phone", "phone-label").into_iter().map(|(number, label)| Phone { number, label });
-    let card = Card {
-        name: form.get("name").trim().to_owned(),
-        other_names: form.get("others").split(',').map(|name| name.trim().to_owned()).collect(),
-        addresses: addresses.collect(),
-        phones: phones.collect(),
-        organisation: form.get("organisation").trim().to_owned(),
-        note: form.get("note").replace("\r\n", "\n"),
-        ..Card::default()
-    };
-    (card, form.all("group").filter_map(|id| id.parse().ok()).collect())
-}
-
-/// `POST /people/new`
-async fn create(caller: Caller, form: Posted) -> Result<Response> {
-    write(caller, form, None).await
-}
-
-/// `POST /people/{id}`
-async fn save(caller: Caller, Path(id): Path<String>, form: Posted) -> Result<Response> {
-    let id = contact_id(&id)?;
-    if form.get("do") == "delete" {
-        let key = form.act_key(&format!("people delete {id}"));
-        caller.site.people.delete(caller.realm, &key, vec![id]).await?;
-        return Ok(Redirect::to(&notice::with("/people", &told(&key))).into_response());
-    }
-    write(caller, form, Some(id)).await
-}
-
-async fn write(caller: Caller, form: Posted, id: Option<ContactId>) -> Result<Response> {
-    let (card, groups) = card_of(&form);
-    let key = form.act_key(&format!("people save {id:?} {card:?} {groups:?}"));
-    match caller.site.people.save(caller.realm, &key, id, card.clone(), Some(groups.clone())).await {
-        Ok(receipt) => {
-            let to = receipt.contact.map_or_else(|| "/people".to_owned(), |id| format!("/people/{id}"));
-            Ok(Redirect::to(&notice::with(&to, &told(&key))).into_response())
-        }
-        Err(error @ PeopleError::NoSuchContact) => Err(error.into()),
-        Err(error) => {
-            let problem = problem(error)?;
-            caller
-                .blocking(move |caller| {
-                    let mut page = fill(caller, id, card, &groups)?;
-                    page.problem = Some(problem);
-                    let mut response = view::html(&page);
-                    *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
-                    Ok(response)
-                })
-                .await
-        }
     }
 }
 

@@ -11,10 +11,12 @@
 //! Start reading at [`WebDoor`] for the routes, [`listing`] and [`reading`] for what is seen most, [`compose`] for Send.
 
 mod action;
+mod adapts;
 mod admin;
 mod answers;
 mod assets;
 mod caller;
+mod complete;
 mod compose;
 mod contacts;
 mod content;
@@ -24,6 +26,7 @@ mod error;
 mod forms;
 mod found;
 mod guard;
+mod known;
 mod lasting;
 mod listing;
 mod live;
@@ -99,7 +102,7 @@ impl WebDoor {
             .route("/act", post(action::act))
             .route("/undo", post(action::undo))
             .route("/compose", get(compose::page).post(compose::post).layer(upload))
-            .route("/complete", get(compose::complete))
+            .route("/complete", get(complete::complete))
             .route("/search", get(search::results))
             .route("/mailboxes", get(mailboxes::page).post(mailboxes::post))
             .merge(contacts::routes())

@@ -105,6 +105,7 @@ pub fn of_mailbox(caller: &Caller, mailbox: &Mailbox, place: &Place, open: Optio
             line(caller, &calendar, row, outgoing, href, open)
         })
         .collect();
+    let has_next = page.next.is_some();
     let previous = page.rows.first().filter(|_| page.has_previous).map(|row| {
         let key = PageKey { date_ms: row.newest_ms, thread: row.thread_id };
         format!("{base}?before={key}")
@@ -127,7 +128,10 @@ pub fn of_mailbox(caller: &Caller, mailbox: &Mailbox, place: &Place, open: Optio
         next: page.next.map(|key| format!("{base}?after={key}")),
         range: count(mailbox.total, "message"),
         can_empty: clearing,
-        can_read: mailbox.unread > 0,
+        unread: if mailbox.unread > 0 { count(mailbox.unread, "message") } else { String::new() },
+        everything: (page.has_previous || has_next)
+            .then(|| format!("{} in {}", count(mailbox.total, "message"), label(mailbox))),
+        upto: mailbox.uid_next.0.saturating_sub(1),
         problems: Vec::new(),
         chips: Vec::new(),
         rows,
@@ -135,7 +139,8 @@ pub fn of_mailbox(caller: &Caller, mailbox: &Mailbox, place: &Place, open: Optio
         empty_title,
         empty_text,
         reading_title: match (mailbox.role, mailbox.unread) {
-            _ if mailbox.total == 0 => empty_title.to_owned(),
+            // The list beside it says so.
+            _ if mailbox.total == 0 => String::new(),
             (Some(Role::Drafts), _) => count(mailbox.total, "draft"),
             (Some(Role::Sent | Role::Trash | Role::Junk), _) => count(mailbox.total, "message"),
             (_, 0) => "No unread messages".to_owned(),
@@ -176,6 +181,7 @@ fn line(
         initial,
         hue,
         total: row.total,
+        found: None,
         current: open == Some(row.thread_id),
         unread: row.unread > 0,
         starred: row.flagged > 0,

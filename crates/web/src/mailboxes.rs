@@ -21,6 +21,9 @@ struct MailboxesPage {
     page: Page,
     shell: Shell,
     typed: String,
+    /// What is wrong with the name of a new mailbox.
+    wrong: Option<Problem>,
+    /// What is wrong with anything else.
     problem: Option<Problem>,
 }
 
@@ -31,7 +34,7 @@ pub async fn page(caller: Caller, Query(place): Query<Place>) -> Result<Response
             let mut shell = shell::build(caller, "page", None)?;
             shell.notice = notice::find(caller, place.done.as_deref(), "/mailboxes")?;
             let page = caller.page("Mailboxes");
-            Ok(view::html(&MailboxesPage { page, shell, typed: String::new(), problem: None }))
+            Ok(view::html(&MailboxesPage { page, shell, typed: String::new(), wrong: None, problem: None }))
         })
         .await
 }
@@ -40,6 +43,7 @@ pub async fn page(caller: Caller, Query(place): Query<Place>) -> Result<Response
 pub async fn post(caller: Caller, form: Posted) -> Result<Response> {
     let typed = form.get("name").trim().to_owned();
     let id: Option<MailboxId> = form.get("id").parse().ok();
+    let creating = form.get("do") == "create";
     let done = match form.get("do") {
         "create" => {
             let key = form.act_key(&format!("mailbox {typed}"));
@@ -65,9 +69,14 @@ pub async fn post(caller: Caller, form: Posted) -> Result<Response> {
             caller
                 .blocking(move |caller| {
                     let shell = shell::build(caller, "page", None)?;
-                    let problem = Some(Problem::Mail(error));
+                    let told = match error {
+                        MailError::BadName { .. } if typed.is_empty() => Problem::MailboxNameMissing,
+                        error => Problem::Mail(error),
+                    };
                     let page = caller.page("Mailboxes");
-                    let mut response = view::html(&MailboxesPage { page, shell, typed, problem });
+                    let (wrong, problem, typed) =
+                        if creating { (Some(told), None, typed) } else { (None, Some(told), String::new()) };
+                    let mut response = view::html(&MailboxesPage { page, shell, typed, wrong, problem });
                     *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
                     Ok(response)
                 })

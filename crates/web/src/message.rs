@@ -16,7 +16,9 @@ use mailkit::transfer::Encoding;
 use mailstore::{Email, EmailId};
 use serde::Deserialize;
 
+use crate::adapts::adapts;
 use crate::caller::Caller;
+use crate::compose::quoted;
 use crate::error::{Fault, Result, form_urlencoded};
 use crate::rendering::{self, Cleaned};
 use crate::{content, origin};
@@ -34,7 +36,7 @@ fn frame_policy(pictures_from: &str, pictures: bool) -> String {
 /// For everything else from a message.
 const PART_POLICY: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
 /// For a picture that is shown by itself: the browser's own page around it has styles.
-const PICTURE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox";
+pub const PICTURE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox";
 /// Pictures that browsers show without running anything.
 const PICTURES: [&str; 6] = ["image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp", "image/avif"];
 /// Largest picture that is shown small beside its name, in bytes.
@@ -63,12 +65,6 @@ pub fn part_url(id: EmailId, part: &str, name: &str) -> String {
 pub fn picture_url(id: EmailId, file: &display::Attachment) -> Option<String> {
     let shown = PICTURES.iter().any(|kind| file.content_type.eq_ignore_ascii_case(kind));
     (shown && file.size <= MAX_THUMBNAIL_BYTES).then(|| inline_url(id, &file.part))
-}
-
-/// Whether HTML has no colours or pictures of its own, so that it can follow the page into the dark.
-pub fn adapts(html: &str) -> bool {
-    const OWN: [&str; 6] = ["color", "background", "<img", "<font", "<center", "cellpadding"];
-    html.len() < 200_000 && !OWN.iter().any(|word| html.contains(word))
 }
 
 /// `GET /message/{email}`: to where it is read.
@@ -121,10 +117,14 @@ pub async fn html(
                  overflow-x:auto}}img{{max-width:100%}}img[src]{{height:auto}}\
                  img:not([src]),img[src=\"\"]{{display:inline-block;max-height:96px;overflow:hidden;background:#8aa3a826;\
                  border-radius:6px;font-size:13px}}pre{{white-space:pre-wrap}}\
+                 .m-fold>summary{{display:inline-block;list-style:none;cursor:pointer;padding:0 9px;line-height:16px;\
+                 font-weight:700;letter-spacing:.1em;border:1px solid #8aa3a888;border-radius:9px;margin:6px 0}}\
+                 @media print{{.m-fold>summary{{display:none}}.m-fold::details-content{{content-visibility:visible;block-size:auto}}}}\
                  blockquote{{margin:0 0 0 2px;padding-left:14px;border-left:3px solid #8aa3a833}}{colours}\
                  </style></head><body>"
             );
             let html = shown.html.clone().unwrap_or_default();
+            let html = std::str::from_utf8(&html).ok().and_then(quoted::folded).map_or(html, Bytes::from);
             let html = if pictures { origin::without_own_pictures(&html, &own) } else { html };
             let mut response = rendering::answer_of(vec![head.into(), html, "</body></html>".into()]);
             let policy = frame_policy(&own.sources(&format!("/message/{}/inline/", email.id)), pictures);
@@ -165,8 +165,11 @@ pub fn cleaned(caller: &Caller, id: EmailId, parsed: &Parsed, pictures: bool) ->
 const WRITTEN: &str = "body{background:#fff;color:#1b2b30;padding:14px}\
     :is(img:not([src]),img[src=\"\"])[alt]:not([alt=\"\"]){background:#e6ecee!important;color:#1b2b30!important}";
 
+/// Colours for what has none. Pictures get paper: what is drawn dark on nothing, as many logos are, must be seen in the dark.
 const ADAPTED: &str = "body{background:transparent;color:light-dark(#14252b,#e9eef0)}\
-    a{color:light-dark(#0b5e68,#63d2cb)}";
+    a{color:light-dark(#0b5e68,#63d2cb)}hr{border-color:#8aa3a8}\
+    img[src]:not([src=\"\"]){background:light-dark(transparent,#eef2f3);border-radius:2px}\
+    @media print{html{color-scheme:light}}";
 
 /// `GET /message/{email}/inline/{part}`
 pub async fn inline(caller: Caller, Path((id, part)): Path<(String, String)>) -> Result<Response> {
@@ -324,12 +327,5 @@ mod tests {
         let response = download("x", "a\"; x=\r\n\u{e9}.txt", "text/plain");
         let value = response.headers()[header::CONTENT_DISPOSITION].to_str().unwrap().to_owned();
         assert_eq!(value, "attachment; filename=\"a_; x=___.txt\"; filename*=UTF-8''a%22%3B%20x%3D%0D%0A%C3%A9.txt");
-    }
-
-    #[test]
-    fn html_with_colours_of_its_own_keeps_its_paper() {
-        assert!(adapts("<p>Hello <b>you</b></p>"));
-        assert!(!adapts("<p style=\"color:red\">"));
-        assert!(!adapts("<table bgcolor=\"#fff\">"));
     }
 }

@@ -40,6 +40,14 @@ pub enum Problem {
     WrongNewCode,
     /// There is no such time zone.
     UnknownTimeZone(String),
+    /// A text that is longer than so many bytes.
+    TextTooLong(usize),
+    /// A new mailbox without a name.
+    MailboxNameMissing,
+    /// A contact without a name and without an address.
+    ContactNameMissing,
+    /// An address of a contact that is none, and why.
+    WrongAddress(String, mailkit::AddressError),
     /// An app password without a name.
     DeviceNameMissing,
     /// An import without a file.
@@ -82,6 +90,10 @@ impl Problem {
             Self::WrongCurrentPassword => "password-wrong",
             Self::PasswordNotChecked => "password-not-checked",
             Self::UnknownTimeZone(_) => "time-zone-unknown",
+            Self::TextTooLong(_) => "text-too-long",
+            Self::MailboxNameMissing => "mailbox-name-missing",
+            Self::ContactNameMissing => "contact-name-missing",
+            Self::WrongAddress(..) => "address-invalid",
             Self::DeviceNameMissing => "device-name-missing",
             Self::FileMissing => "file-missing",
             Self::RecipientMissing => "recipient-missing",
@@ -115,6 +127,10 @@ impl Problem {
             Self::UnknownTimeZone(zone) => {
                 format!("There is no time zone “{zone}”. Choose one such as Europe/Athens.")
             }
+            Self::TextTooLong(limit) => format!("This text is too long. It can have {}.", size(*limit as u64)),
+            Self::MailboxNameMissing => "Enter a name for the mailbox.".to_owned(),
+            Self::ContactNameMissing => "Enter a name or an address.".to_owned(),
+            Self::WrongAddress(address, reason) => format!("“{address}” isn’t a valid address: {reason}."),
             Self::DeviceNameMissing => "Enter a name for the device, such as Anna’s phone.".to_owned(),
             Self::FileMissing => "Choose a file first.".to_owned(),
             Self::RecipientMissing => "Add at least one recipient.".to_owned(),

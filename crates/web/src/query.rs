@@ -7,7 +7,7 @@
 //! together, a minus before a term means 'not'. A term of this kind with a value that can't be understood is left out and
 //! reported ([`Asked::problems`]); anything else is searched as text.
 
-mod day;
+pub mod day;
 
 use jiff::civil::Date;
 use mailstore::{Keyword, SearchQuery, SystemFlag};

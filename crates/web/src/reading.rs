@@ -272,6 +272,7 @@ fn outline(caller: &Caller, calendar: &Calendar, row: &MessageRow) -> Message {
         open_href: String::new(),
         blocked: 0,
         notes: Vec::new(),
+        again: false,
         images_href: String::new(),
         frame: None,
         adapts: false,
@@ -295,6 +296,7 @@ fn content(caller: &Caller, row: &MessageRow, pictures: bool, shown: &mut Messag
     let cleaned = message::cleaned(caller, id, &row.parsed, pictures)?;
     shown.blocked = cleaned.blocked;
     shown.notes.clone_from(&cleaned.notes);
+    shown.again = crate::compose::again::is_offered(caller, id, &row.parsed)?;
     if cleaned.html.is_some() {
         shown.adapts = cleaned.adapts;
         shown.frame = Some(message::frame_url(id, pictures, cleaned.adapts.then_some(caller.theme)));

@@ -1,5 +1,7 @@
 //! Going back: which moment, what would change, and the press. Of one's own account, and for administrators of any.
 
+mod moment;
+
 use askama::Template;
 use axum::Router;
 use axum::extract::Query;
@@ -62,9 +64,9 @@ struct ChoosePage {
     frame: Frame,
     problem: Option<String>,
     start: String,
-    min: String,
-    max: String,
-    at: String,
+    /// What stands in the fields of the moment.
+    date: String,
+    time: String,
     presets: Vec<(&'static str, &'static str)>,
     whats: Vec<(String, String, bool)>,
     flags: bool,
@@ -127,8 +129,13 @@ pub struct Asked {
     what: String,
     #[serde(default)]
     when: String,
+    /// A moment as an address may name it: `2026-11-23T18:00`.
     #[serde(default)]
     at: String,
+    #[serde(default)]
+    date: String,
+    #[serde(default)]
+    time: String,
     #[serde(default)]
     moment: String,
     #[serde(default)]
@@ -176,9 +183,10 @@ impl Asked {
             "hour" => Some(now_ms - HOUR_MS),
             "yesterday" => Some(calendar.yesterday_at(18)),
             "week" => Some(now_ms - 7 * 24 * HOUR_MS),
+            _ if self.at.is_empty() => return moment::read(&self.date, &self.time, calendar),
             _ => calendar.of_field(&self.at),
         };
-        given.ok_or_else(|| "Say a date and a time, such as 2026-11-23 18:00.".to_owned())
+        given.ok_or_else(|| "Type a date such as 29 November 2026, and a time such as 18:05.".to_owned())
     }
 
     /// The address of the preview of something else at the same moment.
@@ -280,17 +288,18 @@ async fn choose_page(caller: Caller, asked: Asked, problem: Option<String>) -> R
             let wrong = problem.is_some();
             let likely = [calendar.yesterday_at(18), now_ms - HOUR_MS, now_ms - 10 * MINUTE_MS];
             let likely = likely.into_iter().find(|ms| *ms > start_ms + MINUTE_MS).unwrap_or(now_ms);
-            let at = if asked.at.is_empty() { calendar.field(likely) } else { asked.at.clone() };
+            let (date, time) = match asked.date.is_empty() && asked.time.is_empty() {
+                true => calendar.day_and_time(likely),
+                false => (asked.date.clone(), asked.time.clone()),
+            };
             let mut response = view::html(&ChoosePage {
                 page: caller.page("Rewind"),
                 shell,
                 frame: frame(subject),
                 problem,
                 start: full(&calendar, start_ms),
-                // Fields know no seconds: the first whole minute.
-                min: calendar.field(start_ms + MINUTE_MS - 1),
-                max: calendar.field(now_ms),
-                at,
+                date,
+                time,
                 presets: presets.collect(),
                 whats,
                 flags: !asked.flags.is_empty(),

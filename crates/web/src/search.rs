@@ -1,6 +1,6 @@
 //! Searching: what was typed, what was found, as a list of conversations.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use axum::extract::Query;
 use axum::response::Response;
-use mailstore::{Folding, MailboxId, MessageRow, Role, SearchHit, SearchOptions, SearchQuery, SearchScope, ThreadId};
+use mailstore::{
+    Folding, Mailbox, MailboxId, MessageRow, Role, SearchHit, SearchOptions, SearchQuery, SearchScope, ThreadId,
+};
 
 use crate::caller::Caller;
 use crate::error::{Fault, Result, form_urlencoded};
@@ -89,15 +91,18 @@ pub fn list(caller: &Caller, place: &Place, open: Option<(MailboxId, ThreadId)>,
     let here = format!("/search{}", place.query());
     let first = format!("/search?q={}", form_urlencoded(&typed));
     let calendar = caller.calendar();
+    let aside = aside(&mailboxes);
     let mut rows = Vec::new();
     for (hit, same) in &found[shown.clone()] {
         let row = caller.site.mailstore.rows(caller.realm, hit.mailbox, &[hit.uid]);
         let Some(row) = row.unwrap_or_default().into_iter().next() else { continue };
+        let total = messages_of(caller, hit, &aside)?;
         let outgoing = mailboxes.iter().any(|m| m.id == hit.mailbox && m.role == Some(Role::Sent));
         rows.push(Row {
             id: name_of(hit),
             href: format!("/mail/{}/{}{}{}", hit.mailbox, hit.thread_id, place.query(), FIRST),
-            total: *same,
+            total: total.max(*same),
+            found: (total > *same).then_some(*same),
             current: open.is_some_and(|(_, thread)| thread == hit.thread_id),
             when: calendar.when(hit.internal_date_ms),
             ..line(caller, &row, outgoing)
@@ -124,20 +129,17 @@ pub fn list(caller: &Caller, place: &Place, open: Option<(MailboxId, ThreadId)>,
             format!("{}\u{2013}{} of {}", shown.start + 1, shown.end, found.len())
         },
         can_empty: false,
-        can_read: false,
+        unread: String::new(),
+        everything: None,
+        upto: 0,
         rows,
         problems: asked.problems,
         chips: if typed.is_empty() { Vec::new() } else { chips(&typed) },
         empty_icon: "search",
         empty_title: if typed.is_empty() { "What are you looking for?" } else { "Nothing found" },
         empty_text: String::new(),
-        reading_title: if typed.is_empty() {
-            "Nothing searched yet".to_owned()
-        } else if found.is_empty() {
-            "No results".to_owned()
-        } else {
-            all
-        },
+        // Where nothing is found, the list beside it says so.
+        reading_title: if found.is_empty() { String::new() } else { all },
     })
 }
 
@@ -153,6 +155,22 @@ fn conversations(hits: &[SearchHit]) -> Vec<(&SearchHit, u32)> {
         found[at].1 += 1;
     }
     found
+}
+
+/// Trash and Junk.
+fn aside(mailboxes: &[Mailbox]) -> Vec<MailboxId> {
+    mailboxes.iter().filter(|m| matches!(m.role, Some(Role::Trash | Role::Junk))).map(|m| m.id).collect()
+}
+
+/// How many messages the conversation of a hit has when it is opened from there: what is in Trash or Junk counts there only.
+fn messages_of(caller: &Caller, hit: &SearchHit, aside: &[MailboxId]) -> Result<u32> {
+    let places = caller.site.mailstore.thread_places(caller.realm, hit.thread_id)?;
+    let seen: HashSet<_> = places
+        .into_iter()
+        .filter(|(mailbox, _)| *mailbox == hit.mailbox || !aside.contains(mailbox))
+        .map(|(_, email)| email)
+        .collect();
+    Ok(u32::try_from(seen.len()).unwrap_or(u32::MAX))
 }
 
 /// A conversation in a list of such from several mailboxes.
@@ -221,6 +239,7 @@ fn line(caller: &Caller, row: &MessageRow, outgoing: bool) -> Row {
         initial,
         hue,
         total: 1,
+        found: None,
         current: false,
         unread: !row.flags.seen(),
         starred: row.flags.flagged(),

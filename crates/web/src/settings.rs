@@ -1,5 +1,7 @@
 //! What someone sets for themselves: name, signature, colours; password, second factor, app passwords, sessions.
 
+mod general;
+
 use std::net::IpAddr;
 
 use askama::Template;
@@ -9,8 +11,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use delivery::AccessChange;
-use directory::{AccountId, AppPasswordId, AuthError, DirectoryError, SessionId, Settings};
-use jiff::tz;
+use directory::{AccountId, AppPasswordId, AuthError, DirectoryError, SessionId};
 
 use crate::caller::Caller;
 use crate::cookies::{Jar, Peer};
@@ -32,14 +33,10 @@ pub const TABS: Tabs = &[
     ("/settings/sessions", "Sessions"),
     ("/rewind", "Rewind"),
 ];
-type Choices = &'static [(&'static str, &'static str)];
-const THEMES: Choices = &[("", "Match system"), ("light", "Light"), ("dark", "Dark")];
-const HOLDS: &[(u32, &str)] = &[(1, "Off"), (5, "5 seconds"), (8, "8 seconds"), (15, "15 seconds"), (30, "30 seconds")];
-
 /// The routes below `/settings`.
 pub fn routes() -> Router<Site> {
     Router::new()
-        .route("/settings", get(general).post(save_general))
+        .route("/settings", get(general::page).post(general::save))
         .route("/settings/security", get(security))
         .route("/settings/password", post(change_password))
         .route("/settings/totp", post(enrol))
@@ -49,27 +46,6 @@ pub fn routes() -> Router<Site> {
         .route("/settings/apps/revoke", post(revoke_app))
         .route("/settings/sessions", get(sessions))
         .route("/settings/sessions/end", post(end_session))
-}
-
-#[derive(Template)]
-#[template(path = "settings_general.html")]
-struct GeneralPage {
-    page: Page,
-    shell: Shell,
-    tabs: Tabs,
-    here: &'static str,
-    problem: Option<Problem>,
-    ask: Option<Ask>,
-    name: String,
-    signature: String,
-    themes: Choices,
-    theme: String,
-    browser_zone: String,
-    zone: String,
-    zones: Vec<String>,
-    holds: &'static [(u32, &'static str)],
-    hold: u32,
-    pictures: bool,
 }
 
 #[derive(Template)]
@@ -139,89 +115,6 @@ fn surroundings(caller: &Caller, done: Option<&str>, here: &str) -> Result<Shell
     let mut shell = shell::build(caller, "page", None)?;
     shell.notice = notice::find(caller, done, here)?;
     Ok(shell)
-}
-
-async fn general(
-    caller: Caller,
-    Query(place): Query<Place>,
-    headers: HeaderMap,
-    peer: Option<Extension<Peer>>,
-) -> Result<Response> {
-    let settings = caller.site.directory.settings(caller.account)?;
-    general_page(caller, settings, None, place.done, &headers, peer).await
-}
-
-async fn general_page(
-    caller: Caller,
-    settings: Settings,
-    problem: Option<Problem>,
-    done: Option<String>,
-    headers: &HeaderMap,
-    peer: Option<Extension<Peer>>,
-) -> Result<Response> {
-    let mut extensions = axum::http::Extensions::new();
-    extensions.insert(peer.map(|Extension(peer)| peer).unwrap_or_default());
-    let jar = Jar::of(headers, &extensions, &caller.site);
-    let browser_zone = jar.zone().unwrap_or("UTC").to_owned();
-    caller
-        .blocking(move |caller| {
-            let mut zones: Vec<String> = tz::db().available().map(|name| name.to_string()).collect();
-            zones.retain(|zone| {
-                zone.contains('/')
-                    && !zone.starts_with("Etc/")
-                    && !zone.starts_with("posix")
-                    && !zone.starts_with("right")
-            });
-            zones.sort_unstable();
-            Ok(view::html(&GeneralPage {
-                page: caller.page("Settings"),
-                shell: surroundings(caller, done.as_deref(), "/settings")?,
-                tabs: TABS,
-                here: "/settings",
-                problem,
-                ask: None,
-                name: if settings.display_name.is_empty() { caller.name.clone() } else { settings.display_name },
-                signature: settings.signature,
-                themes: THEMES,
-                theme: settings.theme,
-                browser_zone,
-                zone: settings.time_zone,
-                zones,
-                holds: HOLDS,
-                hold: caller.preferences.hold_seconds,
-                pictures: settings.remote_images,
-            }))
-        })
-        .await
-}
-
-async fn save_general(
-    caller: Caller,
-    headers: HeaderMap,
-    peer: Option<Extension<Peer>>,
-    form: Posted,
-) -> Result<Response> {
-    let old = caller.site.directory.settings(caller.account)?;
-    let hold: u32 = form.get("hold").parse().unwrap_or_default();
-    let zone = form.get("zone").trim().to_owned();
-    let settings = Settings {
-        display_name: form.get("name").trim().to_owned(),
-        signature: form.get("signature").replace("\r\n", "\n").trim_end().to_owned(),
-        theme: THEMES.iter().find(|(value, _)| *value == form.get("theme")).map_or("", |(value, _)| value).to_owned(),
-        time_zone: zone.clone(),
-        remote_images: form.get("pictures") == "1",
-        undo_send_seconds: if HOLDS.iter().any(|(value, _)| *value == hold) { hold } else { old.undo_send_seconds },
-        ..old
-    };
-    if !zone.is_empty() && tz::TimeZone::get(&zone).is_err() {
-        let problem = Some(Problem::UnknownTimeZone(zone));
-        return general_page(caller, settings, problem, None, &headers, peer).await;
-    }
-    match caller.site.directory.set_settings(caller.account, settings.clone()).await {
-        Ok(()) => Ok(Redirect::to(&notice::with("/settings", "settings")).into_response()),
-        Err(DirectoryError::Store(error)) => Err(error.into()),
-        Err(error) => general_page(caller, settings, Some(Problem::Directory(error)), None, &headers, peer).await,
-    }
 }
 
 /// What the security page shows besides itself.

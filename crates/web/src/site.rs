@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answers::Answers;
 use crate::found::Found;
+use crate::known::Known;
 use crate::options::WebOptions;
 use crate::rendering::Rendering;
 use crate::room::Shares;
@@ -47,6 +48,8 @@ pub struct Inner {
     pub people: People,
     /// Searches of the last minute.
     pub found: Found,
+    /// People of the newest mail, for completing addresses.
+    pub known: Known,
     /// Room for live updates, of all and of each account.
     pub live: (Arc<Semaphore>, Shares),
     /// Room for large files on their way in: of all and of each account.
@@ -96,6 +99,7 @@ impl Site {
             rewinding: Arc::new(Semaphore::new(MAX_REWINDS)),
             state,
             found: Found::default(),
+            known: Known::default(),
             live,
             uploads: (Arc::new(Semaphore::new(UPLOADS)), Shares::new(UPLOADS_EACH)),
             answers: Answers::default(),

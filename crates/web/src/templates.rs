@@ -112,8 +112,12 @@ pub struct List {
     pub range: String,
     /// Whether the mailbox may be emptied with one button.
     pub can_empty: bool,
-    /// Whether all of it can be marked as read.
-    pub can_read: bool,
+    /// How many messages *Mark all as read* changes; 0 hides it.
+    pub unread: String,
+    /// What *Select all* offers, if there is more than the page shows: `296 messages in Inbox`.
+    pub everything: Option<String>,
+    /// The last UID that the page knows: what comes later is in no act on all of the mailbox.
+    pub upto: u32,
     /// Of a search: sentences about what was not understood.
     pub problems: Vec<String>,
     /// What narrows a search down.
@@ -126,7 +130,7 @@ pub struct List {
     pub empty_title: &'static str,
     /// For when there are none.
     pub empty_text: String,
-    /// What the reading pane says while nothing is open.
+    /// What the reading pane says while nothing is open; empty is nothing.
     pub reading_title: String,
 }
 
@@ -159,6 +163,8 @@ pub struct Row {
     pub hue: &'static str,
     /// How many messages.
     pub total: u32,
+    /// How many of them a search found, where that is not all.
+    pub found: Option<u32>,
     /// It is open.
     pub current: bool,
     /// Something is unread.
@@ -259,6 +265,8 @@ pub struct Message {
     pub open_href: String,
     /// What there is to say of it: that it is encrypted or signed, what it invites to.
     pub notes: Vec<String>,
+    /// It is a report that a message of one's own did not reach somebody: it can be written again.
+    pub again: bool,
     /// Pictures that were not loaded.
     pub blocked: usize,
     /// Where they are.
@@ -295,7 +303,7 @@ pub struct Form {
     pub key: String,
     /// The draft's email id, empty before it was first saved.
     pub draft: String,
-    /// What it answers: `reply:e7`, `forward:e7`, `forward-file:e7` or empty.
+    /// What it answers: `reply:e7`, `forward:e7`, `forward-file:e7`, `again:e7` (a delivery report) or empty.
     pub answers: String,
     /// `html` if what is forwarded goes along as it looks (see [`crate::compose`]).
     pub original: String,

@@ -1,25 +1,18 @@
 //! What the form is filled with when writing begins: nothing, a reply, a forward, or a draft gone on with.
 
-use mailkit::display::{ReadOptions, quote, reply_subject, show};
-use mailkit::headers;
+use mailkit::display::{ReadOptions, reply_subject, show};
 use mailkit::parsed::{DisplayAddress, Parsed};
-use mailkit::visible::on_one_line;
 use mailstore::Email;
 use serde::Deserialize;
 
 use super::forward::{self, KEPT, SEPARATOR};
-use super::parts::is_sendable;
-use super::parts::list;
-use super::parts::{forwarded_header, signature};
-use super::{draft, parts::Attached};
+use super::parts::{Attached, forwarded_header, is_sendable, list, read_again, signature};
+use super::{again, draft, quoted};
 use crate::caller::Caller;
-use crate::error::Result;
+use crate::error::{Fault, Result};
 use crate::forms::local;
 use crate::templates::Form;
 use crate::{message, view};
-
-/// Most characters of a message that a reply quotes.
-const MAX_QUOTED: usize = 100_000;
 
 /// How writing begins.
 #[derive(Debug, Default, Deserialize)]
@@ -36,6 +29,8 @@ pub struct Wanted {
     #[serde(rename = "as")]
     how: Option<String>,
     draft: Option<String>,
+    /// A delivery report: what it is about is written again to those whom it did not reach.
+    again: Option<String>,
     back: Option<String>,
     /// See [`crate::notice`].
     pub done: Option<String>,
@@ -76,7 +71,7 @@ pub fn form(caller: &Caller, wanted: &Wanted) -> Result<(&'static str, Form, Vec
         let (email, raw) = message::load(caller, id)?;
         let inline = |_: &str| String::new();
         let shown = show(&raw, &email.parsed, &ReadOptions { remote_images: false, inline_url: &inline });
-        let text: String = shown.text.chars().take(MAX_QUOTED).collect();
+        let text: String = shown.text.chars().take(quoted::MAX_QUOTED).collect();
         let mut form = if how == "forward" {
             forward(caller, &email, &text, &signature)
         } else {
@@ -96,6 +91,9 @@ pub fn form(caller: &Caller, wanted: &Wanted) -> Result<(&'static str, Form, Vec
         let files = draft::attached(caller, &form)?;
         return Ok((if how == "forward" { "Forward" } else { "Reply" }, form, files));
     }
+    if let Some(id) = &wanted.again {
+        return write_again(caller, id, blank);
+    }
     let text = format!("{}{signature}", wanted.body.clone().unwrap_or_default());
     let form = Form {
         to: wanted.to.clone().unwrap_or_default(),
@@ -107,9 +105,22 @@ pub fn form(caller: &Caller, wanted: &Wanted) -> Result<(&'static str, Form, Vec
     Ok(("New message", form, Vec::new()))
 }
 
-/// The header as it is read today: what was kept of a message when it came may be what an earlier version made of it.
-fn read_again(raw: &[u8]) -> Parsed {
-    mailkit::parse(&raw[headers::header_range(raw)])
+/// The form for those whom a message did not reach, with its text and files.
+fn write_again(caller: &Caller, report: &str, blank: Form) -> Result<(&'static str, Form, Vec<Attached>)> {
+    let failed = again::of_report(caller, report)?;
+    let Some(failed) = failed else { return Err(Fault::NotFound("The message that was not delivered is gone.")) };
+    let inline = |_: &str| String::new();
+    let shown = show(&failed.raw, &failed.parsed, &ReadOptions { remote_images: false, inline_url: &inline });
+    let own = failed.parsed.from.iter().map(|from| &from.address).find(|address| caller.is_me(address)).cloned();
+    let form = Form {
+        answers: format!("again:{report}"),
+        from: own.map_or_else(|| caller.address.clone(), |own| own.to_lowercase()),
+        to: list(&failed.to),
+        subject: failed.parsed.subject.clone(),
+        text: shown.text.trim_end_matches('\n').to_owned(),
+        ..blank
+    };
+    Ok(("New message", form, failed.files()))
 }
 
 fn reply(caller: &Caller, email: &Email, header: &Parsed, text: &str, signature: &str, all: bool) -> Form {
@@ -134,15 +145,11 @@ fn reply(caller: &Caller, email: &Email, header: &Parsed, text: &str, signature:
         }
         cc.extend(parsed.cc.iter().filter(&mut new).cloned());
     }
-    let name =
-        parsed.from.first().map_or("someone", |from| if from.name.is_empty() { &from.address } else { &from.name });
-    let attribution =
-        caller.calendar().attribution(mailkit::date::sent_ms(parsed.date_ms, email.filed_ms), &on_one_line(name));
     Form {
         to: list(&to),
         cc: list(&cc),
         subject: reply_subject(&parsed.subject, "Re: "),
-        text: format!("{signature}\n\n{}", quote(text.trim_end(), &attribution)),
+        text: format!("{signature}\n\n{}", quoted::text(caller, email, parsed, text)),
         ..Form::default()
     }
 }

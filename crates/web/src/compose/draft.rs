@@ -8,8 +8,8 @@ use mailkit::compose::{Draft, NewAttachment, message_id};
 use mailkit::{EmailAddress, NamedAddress, display, headers, read_typed};
 use mailstore::{EmailId, Flags, MailboxId, NewMessage, Role, SystemFlag, Uid};
 
-use super::forward;
 use super::parts::Attached;
+use super::{again, forward, quoted};
 use crate::caller::Caller;
 use crate::error::{Fault, Result};
 use crate::message;
@@ -41,6 +41,9 @@ pub fn attached(caller: &Caller, form: &Form) -> Result<Vec<Attached>> {
     }
     if let ("", Some(id)) = (form.draft.as_str(), form.answers.strip_prefix("forward-file:")) {
         return forward::as_file(caller, id);
+    }
+    if let ("", Some(id)) = (form.draft.as_str(), form.answers.strip_prefix("again:")) {
+        return Ok(again::of_report(caller, id)?.map(|failed| failed.files()).unwrap_or_default());
     }
     let source = match (form.draft.as_str(), form.answers.split_once(':')) {
         ("", Some(("forward", id))) => id,
@@ -86,8 +89,15 @@ pub fn build(
         }
         None => (form.text.clone(), None),
     };
+    // A draft is text: what is quoted may still be changed.
+    let looks = match (sending, &html) {
+        (true, None) => quoted::looks(caller, form).ok().flatten(),
+        _ => None,
+    };
+    let (html, pictures) = looks.map_or((html, Vec::new()), |looks| (Some(looks.html), looks.pictures));
     let mut attachments: Vec<NewAttachment> = files.iter().map(Attached::as_new).collect();
     attachments.extend(original.map(|original| original.pictures).unwrap_or_default());
+    attachments.extend(pictures);
     let draft = Draft {
         message_id: message_id(from.domain()),
         from: NamedAddress { name: caller.name.clone(), address: from.clone() },
@@ -150,6 +160,12 @@ fn conversation(caller: &Caller, form: &Form) -> (Option<String>, Vec<String>) {
         let mut references = parsed.references.clone();
         references.extend(id.clone());
         return (id, references);
+    }
+    if let Some(("again", id)) = form.answers.split_once(':')
+        && let Ok(Some(failed)) = again::of_report(caller, id)
+    {
+        let references = failed.parsed.references;
+        return (references.last().cloned(), references);
     }
     let draft = form.draft.parse::<EmailId>().ok();
     let email = draft.and_then(|id| caller.site.mailstore.email(caller.realm, id).ok().flatten());

@@ -103,7 +103,7 @@ pub fn of_draft(email: &Email, raw: &[u8]) -> Option<(String, Original)> {
 }
 
 /// Style sheet and HTML of a message, cleaned; the pictures that it shows, and its other files.
-fn looks(email: &Email, raw: &[u8]) -> (String, String, Vec<NewAttachment>, Vec<Attached>) {
+pub fn looks(email: &Email, raw: &[u8]) -> (String, String, Vec<NewAttachment>, Vec<Attached>) {
     let used = Mutex::new(BTreeSet::new());
     let id_of = |part: &str| format!("part{part}@forwarded");
     let inline_url = |part: &str| {

@@ -1,6 +1,9 @@
 //! Parts of a message that is being written.
 
-use mailkit::{EmailAddress, NamedAddress, compose::NewAttachment, parsed::DisplayAddress, visible::settled};
+use mailkit::compose::NewAttachment;
+use mailkit::parsed::{DisplayAddress, Parsed};
+use mailkit::visible::settled;
+use mailkit::{EmailAddress, NamedAddress, headers};
 use mailstore::Email;
 
 use crate::{caller::Caller, forms::PostedFile, templates::File, time::size};
@@ -71,4 +74,9 @@ pub(crate) fn list(people: &[DisplayAddress]) -> String {
 
 pub(crate) fn is_sendable(who: &DisplayAddress) -> bool {
     EmailAddress::parse(&who.address).is_ok()
+}
+
+/// The header as it is read today: what was kept of a message when it came may be what an earlier version made of it.
+pub fn read_again(raw: &[u8]) -> Parsed {
+    mailkit::parse(&raw[headers::header_range(raw)])
 }

@@ -53,6 +53,7 @@ const LINES = [
   ['names', '<p style="background:darkslategray;color:ivory">a</p><p style="background:MIDNIGHTBLUE;color:LemonChiffon">b</p><p style="background:rebeccapurple;color:white">c</p>'],
   ['without hash', '<p style="background-color:0b3d66;color:ffffff">no hash</p>'],
   ['no colours', '<p>Plain words with a <a href="https://x.example">link</a></p>'],
+  ['no colours but a picture', '<p>The color of the sea</p><center><font size="2">Centred</font></center><img src="https://img.example/a.png" alt="A picture"><hr><blockquote>Quoted</blockquote>'],
   ['dark ink only', '<p style="color:#222">Dark words</p><p><font color="navy">Navy</font></p>'],
   ['picture among words', '<p>Words</p><img src="https://img.example/logo.png" alt="Logo"><p>and words</p>'],
   ['words for pictures', '<table width="100%" bgcolor="#0b2d4d"><tr><td><img src="https://img.example/logo.png" width="120" height="40" alt="Logo"><img src="https://img.example/b.png" alt="White" style="color:#fff"><p style="color:#fff">Words</p></td></tr></table><img src="https://img.example/c.png" alt="Pale" style="color:#fafafa;background:#ffffff">'],

@@ -1,7 +1,11 @@
 //! All integration tests of the crate, as one program: linking is most of what a test program costs.
 
+mod bounces;
+mod complete;
+mod lists;
 mod mail;
 mod people;
+mod replies;
 mod rewind;
 mod site;
 mod world;

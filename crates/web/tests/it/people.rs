@@ -58,9 +58,9 @@ async fn wrong_input_is_told_and_what_was_typed_stays() {
     };
     let refused = ann.post("/people/new", &fields("zoe at x")).await;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert!(refused.text().contains("is not a valid email address") && refused.text().contains("value=\"zoe at x\""));
+    assert!(refused.text().contains("address-wrong-1") && refused.text().contains("value=\"zoe at x\""));
     let empty = [("csrf", page.csrf()), ("key", page.value("key")), ("name", " ".into())];
-    assert!(ann.post("/people/new", &empty).await.text().contains("A contact needs a name or an address."));
+    assert!(ann.post("/people/new", &empty).await.text().contains("id=\"name-wrong\""));
     let mut forged = fields("zoe@x.org");
     forged[0].1.clear();
     assert_eq!(ann.post("/people/new", &forged).await.status, StatusCode::FORBIDDEN);
@@ -170,4 +170,119 @@ async fn files_come_in_once_and_go_out_again() {
     let found = ann.get("/people?q=ZOE").await.text();
     assert!(found.contains("zoe@x.org"));
     assert!(ann.get("/people?q=nobody").await.has_code("no-contacts"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contact_opens_as_a_card_with_what_its_vcard_said() {
+    let world = World::new().await;
+    let mut ann = world.signed_in("ann").await;
+    let csrf = ann.get("/people/import").await.csrf();
+    // A picture of one point.
+    let picture = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+    let card = format!(
+        "BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Zoe <b>Quill\r\nEMAIL:zoe@x.org\r\nEMAIL;TYPE=work:z@corp.example\r\nTEL:+47 555 1\r\n\
+         ADR;TYPE=home:;;1 Quay;Harbour;;4711;Norway\r\nBDAY:1970-11-23\r\nTITLE:Harbour master\r\nORG:Port\r\n\
+         URL:javascript:alert(1)\r\nURL:https://zoe.example/\r\nPHOTO;ENCODING=b;TYPE=PNG:{picture}\r\nEND:VCARD\r\n"
+    );
+    ann.send(multipart("/people/import", &[("csrf", csrf)], &[("people.vcf", card.as_bytes())])).await;
+    let list = ann.get("/people").await.text();
+    let at = format!("/people/c{}", list.split("href=\"/people/c").nth(1).unwrap().split('"').next().unwrap());
+    assert!(list.contains(&format!("src=\"{at}/picture\"")), "{list}");
+    let text = ann.get(&at).await.text();
+    for shown in [
+        "Zoe &#60;b&#62;Quill",
+        "Harbour master, Port",
+        "zoe@x.org",
+        "z@corp.example",
+        "href=\"tel:+475551\"",
+        "1 Quay\n4711 Harbour\nNorway",
+        "23 November 1970",
+        "href=\"https://zoe.example/\"",
+    ] {
+        assert!(text.contains(shown), "{shown}: {text}");
+    }
+    assert!(!text.contains("href=\"javascript"), "{text}");
+    assert!(!text.contains("name=\"address\""), "a card is no form");
+    let face = ann.get(&format!("{at}/picture")).await;
+    assert_eq!((face.status, face.header("content-type")), (StatusCode::OK, "image/png"));
+    assert!(face.header("content-security-policy").contains("sandbox"));
+    // Changing the name keeps what the form does not show.
+    let page = ann.get(&format!("{at}/edit")).await;
+    let fields = [("csrf", page.csrf()), ("key", page.value("key")), ("name", "Zoe".into()), ("do", "save".into())];
+    ann.post(&at, &fields).await;
+    let text = ann.get(&at).await.text();
+    assert!(text.contains("23 November 1970") && !text.contains("zoe@x.org"), "{text}");
+    assert!(ann.get("/people/export/people.vcf").await.text().contains("ADR;TYPE=home:;;1 Quay;Harbour;;4711;Norway"));
+    let mut bob = world.signed_in("bob").await;
+    for path in [at.clone(), format!("{at}/edit"), format!("{at}/picture")] {
+        assert_eq!(bob.get(&path).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_field_is_added_before_anything_is_saved() {
+    let world = World::new().await;
+    let mut ann = world.signed_in("ann").await;
+    let page = ann.get("/people/new").await;
+    let mut fields = vec![("csrf", page.csrf()), ("key", page.value("key")), ("name", "Zoe".to_owned())];
+    let mut filled = 0;
+    for address in ["one@x.org", "two@x.org", "not yet an addr", "four@x.org"] {
+        fields.extend([("address", address.to_owned()), ("address-label", "home".to_owned())]);
+        filled += 1;
+        let more: Vec<_> = fields.iter().cloned().chain([("do", "more-address".to_owned())]).collect();
+        let page = ann.post("/people/new", &more).await;
+        assert_eq!(page.status, StatusCode::OK);
+        let text = page.text();
+        assert_eq!(text.matches("name=\"address\"").count(), filled + 1, "{text}");
+        assert!(text.contains(&format!("value=\"{address}\"")) && text.contains("value=\"Zoe\""), "{text}");
+        assert_eq!(page.value("key"), fields[1].1, "it is the same form");
+    }
+    assert!(!ann.get("/people").await.text().contains("class=\"person\""), "nothing was saved");
+    let more = [
+        ("csrf", fields[0].1.clone()),
+        ("phone", "1".into()),
+        ("phone-label", String::new()),
+        ("do", "more-phone".into()),
+    ];
+    assert_eq!(ann.post("/people/new", &more).await.text().matches("name=\"phone\"").count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_field_that_is_wrong_is_told_beside_it_all_at_once() {
+    let world = World::new().await;
+    let mut ann = world.signed_in("ann").await;
+    let page = ann.get("/people/new").await;
+    let mut fields = vec![("csrf", page.csrf()), ("key", page.value("key")), ("name", "Zoe".to_owned())];
+    for address in ["zoe at x", "ok@x.org", "@x.org"] {
+        fields.extend([("address", address.to_owned()), ("address-label", String::new())]);
+    }
+    let refused = ann.post("/people/new", &fields).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let text = refused.text();
+    for (at, wrong) in [(1, true), (2, false), (3, true)] {
+        assert_eq!(text.contains(&format!("id=\"address-wrong-{at}\"")), wrong, "{at}: {text}");
+    }
+    assert_eq!(text.matches("aria-invalid").count(), 2);
+    // The same on the other pages of one's own.
+    let csrf = page.csrf();
+    for (path, fields, wrong) in [
+        (
+            "/settings",
+            vec![("name", "n".repeat(300)), ("zone", "Mars/Phobos".into())],
+            vec!["name-wrong", "zone-wrong"],
+        ),
+        ("/settings", vec![("signature", "s".repeat(11_000))], vec!["signature-wrong"]),
+        ("/mailboxes", vec![("do", "create".into()), ("name", "  ".into())], vec!["box-wrong"]),
+        ("/mailboxes", vec![("do", "create".into()), ("name", "a//b".into())], vec!["box-wrong"]),
+    ] {
+        let mut all = vec![("csrf", csrf.clone())];
+        all.extend(fields);
+        let refused = ann.post(path, &all).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{path}");
+        let text = refused.text();
+        assert_eq!(text.matches("aria-invalid=\"true\"").count(), wrong.len(), "{path}: {text}");
+        for id in wrong {
+            assert!(text.contains(&format!("id=\"{id}\"")), "{path}: {id}");
+        }
+    }
 }

@@ -80,9 +80,13 @@ async fn moments_that_can_not_be_are_told() {
     let world = World::new().await;
     let mut bob = world.signed_in("bob").await;
     for (query, told) in [
-        ("at=soon&what=all", "Say a date and a time"),
-        ("at=&what=all", "Say a date and a time"),
-        ("moment=x&what=all", "Say a date and a time"),
+        ("at=soon&what=all", "a date such as 29 November"),
+        ("at=&what=all", "a date such as 29 November"),
+        ("date=11%2F12%2F2020&time=10&what=all", "11 December 2020"),
+        ("date=soon&time=10&what=all", "isn\u{2019}t a date"),
+        ("date=yesterday&time=late&what=all", "isn\u{2019}t a time"),
+        ("date=1+March+2001&time=18%3A05&what=all", "did not exist"),
+        ("moment=x&what=all", "a date such as 29 November"),
         ("at=2999-01-01T00:00&what=all", "in the future"),
         ("at=2001-01-01T00:00&what=all", "did not exist"),
         ("moment=9223372036854775807&what=all", "in the future"),

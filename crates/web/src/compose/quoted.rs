@@ -1,0 +1,118 @@
+//! The looks of what a reply quotes: the answered message's HTML below what was written, beside the text.
+//!
+//! The text is what is edited. Its quotation has looks only while it stands there word for word: a quotation that was shortened
+//! or answered line by line says in both forms what the text says.
+
+use mailkit::compose::NewAttachment;
+use mailkit::display::{ReadOptions, quote, show};
+use mailkit::visible::on_one_line;
+use mailkit::{Parsed, html};
+use mailstore::{Email, Role};
+
+use super::forward;
+use super::parts::read_again;
+use crate::caller::Caller;
+use crate::error::Result;
+use crate::message;
+use crate::templates::Form;
+use crate::text::escape;
+
+/// Most characters of a message that a reply quotes.
+pub const MAX_QUOTED: usize = 100_000;
+/// Most bytes of HTML and of pictures that go along; of more than that the text alone is quoted.
+const MAX_LOOKS_BYTES: usize = 2_000_000;
+/// Stands around a quotation that ends the message; pages fold it (see [`folded`]).
+const MARK: &str = "<div class=\"m-quoted\">";
+
+/// A reply with looks.
+pub struct Looks {
+    /// All of its HTML.
+    pub html: String,
+    /// The pictures in it.
+    pub pictures: Vec<NewAttachment>,
+}
+
+/// The line above a quotation.
+fn attribution(caller: &Caller, email: &Email, header: &Parsed) -> String {
+    let from = header.from.first();
+    let name = from.map_or("someone", |from| if from.name.is_empty() { &from.address } else { &from.name });
+    caller.calendar().attribution(mailkit::date::sent_ms(header.date_ms, email.filed_ms), &on_one_line(name))
+}
+
+/// What a reply to a message quotes, as text.
+pub fn text(caller: &Caller, email: &Email, header: &Parsed, shown: &str) -> String {
+    let shown: String = shown.chars().take(MAX_QUOTED).collect();
+    quote(shown.trim_end(), &attribution(caller, email, header))
+}
+
+/// The looks of the form's reply, if it answers HTML and quotes all of it.
+pub fn looks(caller: &Caller, form: &Form) -> Result<Option<Looks>> {
+    let Some((email, raw)) = answered(caller, form)? else { return Ok(None) };
+    let inline = |_: &str| String::new();
+    let shown = show(&raw, &email.parsed, &ReadOptions { remote_images: false, inline_url: &inline });
+    if shown.html.is_none() {
+        return Ok(None);
+    }
+    let header = read_again(&raw);
+    let quoted = text(caller, &email, &header, &shown.text);
+    let Some((above, below)) = form.text.split_once(quoted.trim_end()) else { return Ok(None) };
+    let (style, content, pictures, _) = forward::looks(&email, &raw);
+    if style.len() + content.len() + pictures.iter().map(|picture| picture.content.len()).sum::<usize>()
+        > MAX_LOOKS_BYTES
+    {
+        return Ok(None);
+    }
+    let last = below.trim().is_empty();
+    let mut line = String::new();
+    escape(&mut line, &attribution(caller, &email, &header));
+    let (open, below) = if last { (MARK, String::new()) } else { ("<div>", html::from_text(below)) };
+    let html = format!(
+        "<!doctype html><html><head><meta charset=\"utf-8\">{style}</head><body><div>{}</div>{open}<p>{line}</p>\
+         <blockquote>{content}</blockquote></div>{below}</body></html>",
+        html::from_text(above.trim_end())
+    );
+    Ok(Some(Looks { html, pictures }))
+}
+
+/// The message that the form answers: as its page said, or, of a draft gone on with, as its References say.
+fn answered(caller: &Caller, form: &Form) -> Result<Option<(Email, bytes::Bytes)>> {
+    if let Some(id) = form.answers.strip_prefix("reply:") {
+        return Ok(message::load(caller, id).ok());
+    }
+    if !form.answers.is_empty() || form.draft.is_empty() {
+        return Ok(None);
+    }
+    let mail = &caller.site.mailstore;
+    let Some(draft) = form.draft.parse().ok().map(|id| mail.email(caller.realm, id)).transpose()?.flatten() else {
+        return Ok(None);
+    };
+    let Some(last) = draft.parsed.references.last() else { return Ok(None) };
+    let header =
+        Parsed { message_id: last.clone(), base_subject: draft.parsed.base_subject.clone(), ..Parsed::default() };
+    let Some(thread) = mail.thread_of(caller.realm, &header)? else { return Ok(None) };
+    let drafts = mail.mailbox_by_role(caller.realm, Role::Drafts)?.map(|m| m.id);
+    let rows = mail.thread(caller.realm, thread)?;
+    let found = rows.iter().find(|row| row.parsed.message_id == *last && Some(row.mailbox) != drafts);
+    Ok(found.and_then(|row| message::load(caller, &row.email_id.to_string()).ok()))
+}
+
+/// A message's HTML as the page shows it: the quotation with which a reply ends is folded away.
+pub fn folded(html: &str) -> Option<String> {
+    let at = html.find(MARK)?;
+    let (above, quoted) = html.split_at(at);
+    Some(format!(
+        "{above}<details class=\"m-fold\"><summary aria-label=\"Quoted text\">\u{b7}\u{b7}\u{b7}</summary>{quoted}</details>"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_marked_quotation_is_folded() {
+        assert_eq!(folded("<p>x</p><blockquote>y</blockquote>"), None);
+        let out = folded("<p>Yes.</p><div class=\"m-quoted\"><p>On Monday</p></div>").unwrap();
+        assert!(out.starts_with("<p>Yes.</p><details") && out.ends_with("</div></details>"), "{out}");
+    }
+}
