@@ -1,5 +1,5 @@
 // @ts-check
-// Everything works without this script. With it pages change in place, new mail shows by itself, and keys work.
+// Everything works without this script. With it pages change in place, new mail appears automatically, and keys work.
 import { tellZone } from './zone.js';
 import { installPages, refresh } from './pages.js';
 import { installKeys } from './keys.js';

@@ -65,7 +65,7 @@ export function installCompose() {
     const names = [...(files.files ?? [])].map((file) => file.name);
     if (!names.length) return;
     const bytes = [...(files.files ?? [])].reduce((sum, file) => sum + file.size, Number(form.dataset.bytes));
-    if (bytes > Number(form.dataset.most)) status.textContent = `Not added: the files together are larger than the ${form.dataset.mostText} a message may have.`;
+    if (bytes > Number(form.dataset.most)) status.textContent = `Not added: the files are too large together. A message can have up to ${form.dataset.mostText}.`;
     else if (await queue('attach')) status.textContent = `Attached ${names.length > 2 ? `${names.length} files` : names.join(' and ')}.`;
     files.value = '';
   });

@@ -78,7 +78,8 @@ impl Named {
 
 /// `POST /act`
 pub async fn act(caller: Caller, form: Posted) -> Result<Response> {
-    let bad = || Fault::Bad("The form did not say what to do with which messages.".to_owned());
+    let bad =
+        || Fault::Bad("The form doesn’t say what to do with which messages. Reload the page and try again.".to_owned());
     let mailbox: Option<MailboxId> = form.get("mailbox").parse().ok();
     // A star in a row is a button of its own: it names its conversation, whatever is ticked.
     let (verb, ids): (&str, Vec<&str>) = match form.get("only").split_once(':') {
@@ -136,7 +137,7 @@ fn plan(caller: &Caller, asked: &Asked) -> Result<(String, Vec<ActStep>)> {
     let n = if all.is_some() { messages.values().map(Vec::len).sum() } else { named.len() };
     let what = count(n as u32, if threads { "conversation" } else { "message" });
     let target: Option<Mailbox> = match verb {
-        Verb::To(to) => Some(role(*to)?.ok_or(Fault::NotFound("The mailbox for that is missing."))?),
+        Verb::To(to) => Some(role(*to)?.ok_or(Fault::NotFound("The mailbox for this is missing."))?),
         Verb::Move(to) => Some(mail.mailbox(caller.realm, *to)?.ok_or(Fault::NotFound("There is no such mailbox."))?),
         _ => None,
     };
@@ -144,17 +145,17 @@ fn plan(caller: &Caller, asked: &Asked) -> Result<(String, Vec<ActStep>)> {
         (Verb::To(Role::Archive), _) => format!("{what} archived."),
         (Verb::To(Role::Junk), _) => format!("{what} reported as spam."),
         (Verb::To(Role::Trash), _) if mailbox.is_some() && *mailbox == trash.as_ref().map(|m| m.id) => {
-            format!("{what} deleted for good.")
+            format!("{what} deleted permanently.")
         }
         (Verb::To(Role::Trash), _) => format!("{what} moved to Trash."),
         (_, Some(target)) => format!("{what} moved to {}.", label(target)),
         (Verb::ReadAll | Verb::Read(true), _) => format!("{what} marked as read."),
-        (Verb::Empty, _) => format!("{what} deleted for good."),
+        (Verb::Empty, _) => format!("{what} deleted permanently."),
         (Verb::Read(false), _) => format!("{what} marked as unread."),
         (Verb::Star(_), _) | (_, None) => String::new(),
     };
     if left > 0 {
-        note.push_str(&format!(" {} left: press the button again for those.", are(left)));
+        note.push_str(&format!(" {} left. Press the button again for the rest.", are(left)));
     }
     let one = threads && named.len() == 1;
     let steps = messages.into_iter().filter(|(_, uids)| !uids.is_empty()).map(|(from, uids)| {
@@ -204,7 +205,7 @@ fn whole(caller: &Caller, verb: &Verb, mailbox: MailboxId, upto: Uid) -> Result<
     if *verb == Verb::Empty {
         let found = mail.mailbox(caller.realm, mailbox)?;
         if !found.is_some_and(|m| matches!(m.role, Some(Role::Trash | Role::Junk))) {
-            return Err(Fault::Forbidden("Only Trash and Spam can be emptied."));
+            return Err(Fault::Forbidden("You can only empty Trash and Spam."));
         }
     }
     let view = mail.view(caller.realm, mailbox)?;
@@ -251,9 +252,9 @@ fn resolve(caller: &Caller, named: &[Named], mailbox: Option<MailboxId>) -> Resu
 /// `POST /undo`: takes back what a notice offered to take back.
 pub async fn undo(caller: Caller, form: Posted) -> Result<Response> {
     let back = form.back();
-    let gone = Fault::NotFound("That can no longer be undone.");
-    let (kind, key) = form.get("action").split_once(':').ok_or(Fault::NotFound("That can no longer be undone."))?;
-    let key = hex::decode(key).map_err(|_| Fault::NotFound("That can no longer be undone."))?;
+    let gone = Fault::NotFound("This can no longer be undone.");
+    let (kind, key) = form.get("action").split_once(':').ok_or(Fault::NotFound("This can no longer be undone."))?;
+    let key = hex::decode(key).map_err(|_| Fault::NotFound("This can no longer be undone."))?;
     match kind {
         "act" => {
             caller.site.mailstore.undo(caller.realm, &key).await?.ok_or(gone)?;

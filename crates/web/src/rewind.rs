@@ -186,7 +186,7 @@ impl Asked {
             _ if self.at.is_empty() => return moment::read(&self.date, &self.time, calendar),
             _ => calendar.of_field(&self.at),
         };
-        given.ok_or_else(|| "Type a date such as 29 November 2026, and a time such as 18:05.".to_owned())
+        given.ok_or_else(|| "Enter a date such as 29 November 2026, and a time such as 18:05.".to_owned())
     }
 
     /// The address of the preview of something else at the same moment.

@@ -108,7 +108,7 @@ pub fn form(caller: &Caller, wanted: &Wanted) -> Result<(&'static str, Form, Vec
 /// The form for those whom a message did not reach, with its text and files.
 fn write_again(caller: &Caller, report: &str, blank: Form) -> Result<(&'static str, Form, Vec<Attached>)> {
     let failed = again::of_report(caller, report)?;
-    let Some(failed) = failed else { return Err(Fault::NotFound("The message that was not delivered is gone.")) };
+    let Some(failed) = failed else { return Err(Fault::NotFound("The undelivered message no longer exists.")) };
     let inline = |_: &str| String::new();
     let shown = show(&failed.raw, &failed.parsed, &ReadOptions { remote_images: false, inline_url: &inline });
     let own = failed.parsed.from.iter().map(|from| &from.address).find(|address| caller.is_me(address)).cloned();

@@ -19,8 +19,8 @@ const MAX_TYPED: usize = 60;
 pub fn read(date: &str, time: &str, calendar: &Calendar) -> Result<i64, String> {
     let date = date_of(date, calendar.today())?;
     let time = time_of(time)
-        .ok_or_else(|| format!("\u{201c}{}\u{201d} isn\u{2019}t a time. Type one such as 18:05.", short(time)))?;
-    calendar.at(date, time).ok_or_else(|| "That moment is too far away.".to_owned())
+        .ok_or_else(|| format!("\u{201c}{}\u{201d} isn\u{2019}t a time. Enter one such as 18:05.", short(time)))?;
+    calendar.at(date, time).ok_or_else(|| "This time is out of range.".to_owned())
 }
 
 fn short(text: &str) -> String {
@@ -28,9 +28,9 @@ fn short(text: &str) -> String {
 }
 
 fn date_of(typed: &str, today: Date) -> Result<Date, String> {
-    let wrong = || format!("\u{201c}{}\u{201d} isn\u{2019}t a date. Type one such as 29 November 2026.", short(typed));
+    let wrong = || format!("\u{201c}{}\u{201d} isn\u{2019}t a date. Enter one such as 29 November 2026.", short(typed));
     if typed.trim().is_empty() {
-        return Err("Type a date such as 29 November 2026.".to_owned());
+        return Err("Enter a date such as 29 November 2026.".to_owned());
     }
     if typed.len() > MAX_TYPED {
         return Err(wrong());
@@ -49,7 +49,7 @@ fn date_of(typed: &str, today: Date) -> Result<Date, String> {
     let joined = joined.as_str();
     if let Some((month_first, day_first)) = both_ways(joined) {
         return Err(format!(
-            "\u{201c}{}\u{201d} can be {} or {}. Write the month as a word.",
+            "\u{201c}{}\u{201d} can be {} or {}. Enter the month as a word.",
             short(typed),
             month_first.strftime("%-d %B %Y"),
             day_first.strftime("%-d %B %Y")
