@@ -26,7 +26,7 @@ pub enum Ended {
     /// The password is another one now.
     #[error("the password was changed")]
     PasswordChanged,
-    /// A code is asked for besides the password now.
+    /// Two-step sign-in was turned on.
     #[error("two-step sign-in was turned on")]
     SecondFactor,
     /// The app password was revoked.
@@ -35,7 +35,7 @@ pub enum Ended {
     /// The browser was signed out, or its session is over.
     #[error("the session has ended")]
     SignedOut,
-    /// An administrator is none any more.
+    /// The account is no longer an administrator.
     #[error("the account is no longer an administrator")]
     RoleLost,
 }
@@ -56,7 +56,7 @@ impl Grant {
     }
 }
 
-/// An access that was given. Ends when what it was given for no longer holds.
+/// A granted access. Ends when its credential is no longer valid.
 #[derive(Clone)]
 pub struct Access {
     directory: Directory,
@@ -81,7 +81,7 @@ impl Access {
         match self.directory.why_ended(&self.grant) {
             Ok(ended) => ended,
             Err(error) => {
-                // What can't be read says nothing; nobody is thrown out for it.
+                // A read error proves nothing: it does not end the session.
                 tracing::debug!(%error, account = self.account().0, "could not check whether a login is still valid");
                 None
             }
@@ -103,7 +103,7 @@ impl Access {
 }
 
 impl Directory {
-    /// The access that a login has given. What was revoked since the login was checked ends it at once.
+    /// The access granted by a login. If its credential was revoked since the login was checked, it ends at once.
     pub fn access(&self, login: Login) -> Access {
         self.access_of(Grant::Login(login))
     }

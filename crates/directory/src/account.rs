@@ -79,17 +79,17 @@ fn live_record(reader: &impl Read, id: AccountId) -> Result<AccountRecord> {
 }
 
 impl Directory {
-    /// Makes an account, in one commit with what [`crate::OnCreate`] adds. Hashes the password first.
+    /// Creates an account, in one commit with the additions of [`crate::OnCreate`]. Hashes the password first.
     ///
     /// # Errors
-    /// The address is taken, its domain is not ours, or the password can't be taken.
+    /// The address is in use, its domain is not local, or the password is not acceptable.
     pub async fn create_account(&self, new: NewAccount) -> Result<AccountId> {
         check_password(&new.password, &[&new.address.to_string(), &new.name])?;
         self.make_account(new).await
     }
 
-    /// The same for an operator at the command line, who may take a password that is too common for others. Gives also
-    /// whether it is such a one.
+    /// The same for an operator on the command line, who may choose a more common password than others. Also returns
+    /// whether it is one.
     pub async fn create_account_as_operator(&self, new: NewAccount) -> Result<(AccountId, bool)> {
         let common = check_password_of_operator(&new.password, &[&new.address.to_string(), &new.name])?;
         Ok((self.make_account(new).await?, common))
@@ -176,7 +176,7 @@ impl Directory {
     /// Sets a password; ends the account's web sessions and forgets verified logins.
     ///
     /// # Errors
-    /// The account does not exist, or the password can't be taken.
+    /// The account does not exist, or the password is not acceptable.
     pub async fn set_password(&self, id: AccountId, password: &str) -> Result<()> {
         let account = self.account(id)?.ok_or_else(|| DirectoryError::no_account(id))?;
         check_password(password, &[&account.address.to_string(), &account.name])?;
@@ -192,7 +192,7 @@ impl Directory {
     }
 
     async fn replace_password(&self, id: AccountId, password: &str) -> Result<()> {
-        // App passwords go on with the same salt.
+        // App passwords keep using the same salt.
         let before = crate::schema::credentials(&self.store().snapshot(), id)?;
         let scram = before.as_ref().and_then(CredentialsRecord::scram_salt);
         let new = password::hash(&self.inner.hashing, password.to_owned(), scram, self.now_ms()).await?;
@@ -277,8 +277,7 @@ impl Directory {
         .await
     }
 
-    /// Deletes an account: its addresses stop at once, nobody can log in; its data stays where it is for the retention
-    /// time.
+    /// Deletes an account: its addresses stop at once, and nobody can log in; its data is kept for the retention time.
     ///
     /// # Errors
     /// The account does not exist, or is the last administrator.
@@ -361,13 +360,11 @@ impl Directory {
         Ok(found.map(|(id, _, deleted_ms)| (id, deleted_ms)))
     }
 
-    /// Brings a deleted account back: its login and password, its other addresses as `past` (from right before it was
-    /// deleted) has them, its mail and all else that is still in its realm. Gives the addresses that others have since,
-    /// and which it is left without.
+    /// Restores a deleted account: its login and password, its other addresses from `past` (right before the deletion), its
+    /// mail and everything else still in its realm. Returns the addresses that now belong to others and are not restored.
     ///
     /// # Errors
-    /// The account is not deleted or has been cleared away; its login is taken, or its domain gone: nothing is changed
-    /// then.
+    /// The account is not deleted or was purged; its login is in use, or its domain was removed: then nothing is changed.
     pub async fn bring_back_account(&self, id: AccountId, past: &store::Past) -> Result<Vec<String>> {
         let mut addresses = Vec::new();
         for canonical in crate::address::addresses_in(past, id)? {
@@ -464,7 +461,7 @@ fn create_account_in(
     Ok(id)
 }
 
-/// Refuses to take away the last administrator who can log in.
+/// Refuses to remove the last administrator who can log in.
 fn keep_an_admin(tx: &Tx<'_>, leaving: AccountId) -> Result<()> {
     if record(tx, leaving)?.is_none_or(|record| record.role != 1) {
         return Ok(());

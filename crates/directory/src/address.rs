@@ -14,12 +14,12 @@ const DETAIL_SEPARATOR: char = '+';
 /// Addresses of one account.
 pub(crate) const MAX_ADDRESSES: usize = 200;
 
-/// Where an address leads.
+/// The target of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolved {
     /// To an account here.
     Account(AccountId),
-    /// The domain is ours, the address is not there.
+    /// The domain is local, but the address does not exist.
     NoSuchAddress,
     /// The domain is not ours.
     NoSuchDomain,
@@ -72,7 +72,7 @@ fn check_own(text: &str) -> Result<()> {
 }
 
 impl Directory {
-    /// Where mail for an address leads: the address itself, then without its detail (`+…`), then the domain's catch-all.
+    /// The account of an address: the address itself, then without its detail (`+…`), then the domain's catch-all.
     ///
     /// # Errors
     /// Those of the store.
@@ -97,7 +97,7 @@ impl Directory {
     /// Adds an address to an account; `@domain` makes it the domain's catch-all.
     ///
     /// # Errors
-    /// The address is taken or malformed, the domain is not ours, or the account has as many as it may.
+    /// The address is in use or malformed, the domain is not local, or the account has the most addresses allowed.
     pub async fn add_alias(&self, id: AccountId, alias: &str) -> Result<()> {
         let (canonical, domain) = canonical_or_catch_all(alias)?;
         check_own(alias)?;

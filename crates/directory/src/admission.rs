@@ -26,7 +26,7 @@ const WELL: Duration = Duration::from_millis(8);
 /// Between two changes of how many hash at once.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// Limits of what is hashed.
+/// Limits of password hashing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AdmissionLimits {
     /// Hashes at once. Default: as many as there are cores.
@@ -44,7 +44,7 @@ impl Default for AdmissionLimits {
     }
 }
 
-/// It can't be done now: too many are waiting, or it has taken too long.
+/// Refused: too many logins are waiting, or this one has waited too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many logins at once; try again soon")]
 pub struct Busy;
@@ -219,7 +219,7 @@ impl Admission {
         }
     }
 
-    /// Runs work on a hashing thread, for who has a turn. `None` when it failed inside.
+    /// Runs work on a hashing thread for the holder of a turn. `None` on an internal failure.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         turn: Turn,
@@ -270,7 +270,7 @@ mod tests {
         Arc::new(Admission::new(AdmissionLimits { at_once: 1, waiting, patience }))
     }
 
-    /// Puts someone in line; what comes out of the channel is the order of turns.
+    /// Queues a login; the channel yields the order of turns.
     async fn stand(gate: &Arc<Admission>, order: &Arc<Mutex<Vec<&'static str>>>, at: u8, login: &'static str) {
         let before = gate.lines.lock().waiting;
         let (own, order) = (gate.clone(), order.clone());

@@ -22,12 +22,12 @@ const LENGTH: usize = 20;
 /// Between two notes of its use.
 const NOTE_USE_EVERY_MS: i64 = 3_600_000;
 
-/// An app password, without what it is.
+/// An app password, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppPassword {
     /// Its number.
     pub id: AppPasswordId,
-    /// What its owner calls it.
+    /// The name given by its owner.
     pub name: String,
     /// When it was made, in milliseconds since 1970.
     pub created_ms: i64,
@@ -137,7 +137,7 @@ impl Directory {
             .collect())
     }
 
-    /// Revokes an app password: it works no more, at once. Does nothing when it is not there.
+    /// Revokes an app password at once. Does nothing if it does not exist.
     ///
     /// # Errors
     /// Those of the store.

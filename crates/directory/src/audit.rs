@@ -22,7 +22,7 @@ const MAX_TEXT_BYTES: usize = 500;
 pub struct AuditEntry {
     /// When, in milliseconds since 1970.
     pub at_ms: i64,
-    /// Who: an address, `command line`, or `service`.
+    /// The actor: an address, `command line`, or `service`.
     pub who: String,
     /// What.
     pub what: String,
@@ -56,7 +56,7 @@ impl Directory {
         let record = AuditRecord { who: cut(who), what: cut(what), peer: cut(peer) };
         self.store()
             .transact(move |tx| {
-                // What it tells of has commits of its own.
+                // The action itself has its own commits.
                 tx.keeps_books();
                 let (realm, first) = place(account);
                 let mut key = [&[first][..], &tx.now_ms().to_be_bytes()].concat();

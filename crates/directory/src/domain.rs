@@ -21,7 +21,7 @@ pub struct DnsRecord {
     pub kind: &'static str,
     /// Its value as a zone file has it.
     pub value: String,
-    /// What it is for, in a few words.
+    /// Its purpose in a few words.
     pub purpose: &'static str,
 }
 

@@ -13,7 +13,7 @@ pub type Result<T, E = DirectoryError> = std::result::Result<T, E>;
 /// Why the directory did not do it. Nothing was written.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum DirectoryError {
-    /// The address is taken.
+    /// The address is in use.
     #[error("{0} already exists")]
     AddressTaken(String),
     /// There is no such account.
@@ -36,7 +36,7 @@ pub enum DirectoryError {
     /// An address can't be understood.
     #[error("{0}")]
     BadAddress(#[from] AddressError),
-    /// The password can't be taken.
+    /// The password is not acceptable.
     #[error("{0}")]
     BadPassword(String),
     /// A name or text is too long.
@@ -87,7 +87,7 @@ impl DirectoryError {
     }
 }
 
-/// Why a login was not let in. Says the same of an unknown login as of a wrong password.
+/// Why a login was refused. Does not distinguish an unknown login from a wrong password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
     /// Login or password is wrong.

@@ -7,7 +7,7 @@ use store::RealmId;
 pub struct AccountId(pub u32);
 
 impl AccountId {
-    /// Where everything of the account lies.
+    /// The realm with all data of the account.
     pub const fn realm(self) -> RealmId {
         RealmId::account(self.0)
     }

@@ -57,8 +57,8 @@ impl Directory {
         drop(self.note(account, peer, None));
     }
 
-    /// Notes that a browser has signed in from somewhere; `true` when the account has been in use and knows either the
-    /// network or a browser of that name not yet: its owner may want to hear of it.
+    /// Records a browser's sign-in; `true` if the account was used before, but not from this network or not with a browser
+    /// of that name: then its owner should get a notice.
     ///
     /// # Errors
     /// Those of the store.
@@ -74,7 +74,7 @@ impl Directory {
         let browser = browser.map(|browser| browser[..end].to_owned());
         // The time of the login, not of the commit.
         let now = self.now_ms();
-        // It may be lost with this machine, and nobody who signs in waits for another one.
+        // This record may be lost with the machine; signing in does not wait for a standby.
         self.store().transact_here(move |tx| {
             // A look at a restored machine is no history of its own.
             tx.keeps_books();

@@ -156,7 +156,7 @@ impl Directory {
         *hasher.finalize().as_bytes()
     }
 
-    /// Whether nobody has an account yet: the setup page's time.
+    /// Whether there is no account yet, so that the setup page is shown.
     ///
     /// # Errors
     /// Those of the store.

@@ -18,7 +18,7 @@ use crate::{
     totp,
 };
 
-/// Which door asks.
+/// The protocol of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
     /// IMAP.
@@ -27,7 +27,7 @@ pub enum Service {
     Pop3,
     /// Submission.
     Smtp,
-    /// The webmail: takes only the account's own password, and TOTP codes.
+    /// The webmail: accepts only the account's own password, and TOTP codes.
     Web,
 }
 
@@ -42,7 +42,7 @@ impl Service {
     }
 }
 
-/// What a client proves itself with.
+/// The client's credential.
 #[derive(Clone, Copy)]
 pub enum Secret<'a> {
     /// A password, of the account or of an app.
@@ -51,20 +51,20 @@ pub enum Secret<'a> {
     PasswordAndCode(&'a str, &'a str),
 }
 
-/// Somebody wants in.
+/// A login attempt.
 #[derive(Clone, Copy)]
 pub struct LoginAttempt<'a> {
     /// An address of the account.
     pub login: &'a str,
     /// The proof.
     pub secret: Secret<'a>,
-    /// Where the client is.
+    /// The client's address.
     pub peer: IpAddr,
-    /// Which door asks.
+    /// The protocol of a login.
     pub service: Service,
 }
 
-/// A login that was right. See [`Directory::access`] for how long what it opens may go on.
+/// A successful login. See [`Directory::access`] for how long its session may last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Login {
     /// Whose account it is.
@@ -87,13 +87,13 @@ impl Login {
     }
 }
 
-/// What is remembered of a password that was right, at whichever door.
+/// The remembered data of a verified password, of any protocol.
 const ANY_DOOR: &str = "any";
 
 /// Whose login is claimed.
 pub(crate) struct Claim {
     pub(crate) account: Option<Account>,
-    /// What failures are counted by: the account, by whichever of its addresses it is called; else the name itself.
+    /// The key for counting failures: the account, for any of its addresses; otherwise the name itself.
     pub(crate) counted_as: String,
     /// The name as an address is compared.
     pub(crate) name: String,
@@ -109,7 +109,8 @@ impl Directory {
         self.inner.logins.count(Instant::now());
     }
 
-    /// Checks a login. Waits while too many passwords are guessed; see `throttle`. An unknown login costs what a wrong password costs and gives the same answer.
+    /// Checks a login. Waits while too many passwords are guessed; see `throttle`. An unknown login takes as long as a wrong
+    /// password and gives the same result.
     ///
     /// # Errors
     /// See [`AuthError`].
@@ -140,10 +141,10 @@ impl Directory {
         result
     }
 
-    /// Returns when an account's data are there: at once, except while the service is being restored.
+    /// Returns when an account's data is restored: at once, except during a restore of the service.
     ///
     /// # Errors
-    /// [`StoreError::NotRestored`](store::StoreError::NotRestored) when they don't come in time, or can't.
+    /// [`StoreError::NotRestored`](store::StoreError::NotRestored) if it is not restored in time, or can't be.
     pub async fn restored(&self, account: AccountId) -> Result<()> {
         Ok(self.store().restored(account.realm()).await?)
     }
@@ -167,7 +168,7 @@ impl Directory {
         Ok(Claim { account, counted_as, name })
     }
 
-    /// Pays for a guess at a login's password; waits where that takes a while.
+    /// Pays for a guess at a login's password; waits if necessary.
     pub(crate) async fn pay(&self, claim: &Claim, peer: IpAddr) -> Result<Paid, AuthError> {
         let known = match &claim.account {
             Some(account) => known::is_known(&self.store().snapshot(), account.id, peer, self.now_ms()),

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 /// Seconds over which logins are averaged.
 pub(crate) const RATE_SECONDS: u64 = 10;
 
-/// Logins tried of late.
+/// Recent login attempts.
 #[derive(Debug)]
 pub(crate) struct LoginRate {
     pub begun: Instant,

@@ -60,7 +60,7 @@ fn failed(what: &str) -> DirectoryError {
     DirectoryError::BadPassword(what.to_owned())
 }
 
-/// Whether the password is right. For no record at all it takes as long, and is not.
+/// Whether the password is right. Without a record it takes the same time, and is false.
 pub(crate) async fn verify(
     admission: &Admission,
     turn: Turn,

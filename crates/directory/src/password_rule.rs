@@ -6,7 +6,7 @@ use crate::{DirectoryError, Result};
 pub(crate) const MIN_PASSWORD_CHARS: usize = 8;
 /// The longest password: hashing longer ones would be work for an attacker's asking.
 const MAX_PASSWORD_BYTES: usize = 512;
-/// A password that is found within so many guesses, commonest first, is not taken.
+/// A password that can be found within this many guesses, most common first, is refused.
 const COMMONEST: u64 = 10_000;
 /// The same for one that an operator sets on the command line, perhaps for an hour or for a test.
 const COMMONEST_OF_OPERATORS: u64 = 1_000;
@@ -15,16 +15,15 @@ const LOOKED_AT_CHARS: usize = 64;
 /// Parts of a name or address shorter than this are found in anything.
 const MIN_PART_CHARS: usize = 3;
 
-/// Whether a password can be taken. `about` is what is known of whose it is: address and name.
+/// Checks a new password. `about`: the owner's address and name.
 ///
 /// # Errors
-/// [`DirectoryError::BadPassword`] says what is wrong with it.
+/// [`DirectoryError::BadPassword`] with the reason.
 pub fn check_password(password: &str, about: &[&str]) -> Result<()> {
     check(password, about, COMMONEST)
 }
 
-/// Whether a password can be taken from an operator, who answers for it, and whether to warn of it: it is among those that
-/// nobody else may choose.
+/// Checks a new password set by an operator; returns whether to warn because nobody else could choose it.
 ///
 /// # Errors
 /// As [`check_password`], for those that are tried within the first thousand guesses.

@@ -2,8 +2,8 @@
 
 use crate::schema::{self, CredentialsRecord};
 
-/// What a login is recognised by later: the password or app password itself, not its name or number, which may be given to
-/// another one.
+/// Identifies the credential of a login later: derived from the password or app password itself, not from its name or
+/// number, which may be reused.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Proof(pub(crate) [u8; 16]);
 

@@ -29,7 +29,7 @@ const MAC_BYTES: usize = 32;
 pub struct Remember {
     /// For how long after they were verified. Zero: not at all. Default 7 days.
     pub period: Duration,
-    /// The file that keeps them over a restart; none: they are forgotten with the process.
+    /// The file that keeps them across restarts; none: they are forgotten with the process.
     pub file: Option<PathBuf>,
     /// The file with the key, which must not be on a disk. It is made when it is not there.
     pub key_file: PathBuf,
@@ -87,7 +87,7 @@ impl Remembered {
         Self { key, period_ms, file, entries: Mutex::new(entries), changed: AtomicBool::new(false) }
     }
 
-    /// What is remembered of a login.
+    /// The remembered entry of a login.
     pub(crate) fn seen(&self, account: AccountId, door: &str, password: &str) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         for part in [&account.0.to_be_bytes()[..], door.as_bytes(), password.as_bytes()] {
@@ -97,7 +97,7 @@ impl Remembered {
         *hasher.finalize().as_bytes()
     }
 
-    /// A hash that nobody can make who does not have the key.
+    /// A hash that requires the key.
     pub(crate) fn keyed(&self, bytes: &[u8]) -> [u8; 32] {
         *blake3::keyed_hash(&self.key, bytes).as_bytes()
     }
@@ -133,7 +133,7 @@ impl Remembered {
         self.changed.store(true, Ordering::Relaxed);
     }
 
-    /// Writes down what has changed. Blocks for a small file.
+    /// Stores changes. Blocks for a small file.
     pub(crate) fn keep(&self) {
         let Some(file) = &self.file else { return };
         if !self.changed.swap(false, Ordering::Relaxed) {
@@ -151,7 +151,7 @@ fn is_fresh(entry: &Entry, period_ms: i64, now_ms: i64) -> bool {
     (0..period_ms).contains(&now_ms.saturating_sub(entry.at_ms))
 }
 
-/// The key in a file that is our own and nobody else's to read.
+/// The key in a file that only its owner can read.
 fn shared_key(path: &Path) -> std::io::Result<[u8; 32]> {
     let mut key = [0; 32];
     loop {

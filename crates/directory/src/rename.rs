@@ -11,8 +11,8 @@ use crate::{
 };
 
 impl Directory {
-    /// Gives an account another login, which must be free or one of the account's own addresses. With `keep_old` mail for
-    /// the old address still reaches it. Passwords, sessions and app passwords stay as they are; one commit.
+    /// Changes an account's login to a free address or one of its own. With `keep_old`, the old address becomes an alias.
+    /// Passwords, sessions and app passwords are unchanged; one commit.
     ///
     /// # Errors
     /// The account does not exist; the address is taken, or its domain is not ours; the account has as many addresses as

@@ -9,7 +9,7 @@ use crate::{
     schema::{self, AccountRecord, AddressRecord},
 };
 
-/// What records tell of an account.
+/// Recovered data of an account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SalvagedAccount {
     /// Its login address.

@@ -67,7 +67,7 @@ pub struct AccountRecord {
     pub purged: bool,
 }
 
-/// Where an address leads.
+/// The target of an address.
 #[derive(Clone, Copy, PartialEq, Message)]
 pub struct AddressRecord {
     /// The account's number.
@@ -103,7 +103,7 @@ pub struct DkimRecord {
     pub pkcs8: Vec<u8>,
 }
 
-/// What an account's owner proves himself with.
+/// An account's credentials.
 #[derive(Clone, PartialEq, Message)]
 pub struct CredentialsRecord {
     /// argon2id's output.
@@ -127,7 +127,7 @@ pub struct CredentialsRecord {
     /// Whether TOTP is asked for.
     #[prost(bool, tag = "7")]
     pub totp_enabled: bool,
-    /// The last time step that was used: none is taken twice.
+    /// The last used time step: none is accepted twice.
     #[prost(uint64, tag = "8")]
     pub totp_last_step: u64,
     /// Keyed hashes of recovery codes that are left.
@@ -165,7 +165,7 @@ impl CredentialsRecord {
 /// A password for one program.
 #[derive(Clone, PartialEq, Message)]
 pub struct AppPasswordRecord {
-    /// What its owner calls it.
+    /// The name given by its owner.
     #[prost(string, tag = "1")]
     pub name: String,
     /// Its keyed hash.
@@ -200,10 +200,10 @@ pub struct SessionRecord {
     /// When it was last seen; written at most every ten minutes.
     #[prost(int64, tag = "2")]
     pub seen_ms: i64,
-    /// The address it came from.
+    /// The client's address.
     #[prost(string, tag = "3")]
     pub peer: String,
-    /// What the browser calls itself.
+    /// The browser's name.
     #[prost(string, tag = "4")]
     pub agent: String,
     /// When the password was last asked for again, and was right. 0 is never.
@@ -225,7 +225,7 @@ pub struct KnownRecord {
     pub browsers: Vec<String>,
 }
 
-/// What an account's owner has chosen. Empty and 0 stand for the default.
+/// The settings of an account's owner. Empty and 0 mean the default.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Settings {
     /// The name in From.
@@ -246,15 +246,15 @@ pub struct Settings {
     /// Load remote images without asking.
     #[prost(bool, tag = "6")]
     pub remote_images: bool,
-    /// Seconds in which a sent message can be taken back; 0 is the default.
+    /// Seconds in which a Send can be undone; 0 is the default.
     #[prost(uint32, tag = "7")]
     pub undo_send_seconds: u32,
 }
 
-/// Something that somebody did.
+/// An entry of the audit trail.
 #[derive(Clone, PartialEq, Message)]
 pub struct AuditRecord {
-    /// Who: an address, `command line`, or `service`.
+    /// The actor: an address, `command line`, or `service`.
     #[prost(string, tag = "1")]
     pub who: String,
     /// What.

@@ -27,7 +27,7 @@ impl ScramAttempt {
         &self.logins
     }
 
-    /// What the exchange goes on with. Of a login that does not exist it is of the same form, and the same each time.
+    /// The keys for the exchange. For an unknown login they have the same form, and are the same each time.
     pub fn keys(&self) -> &ScramKeys {
         &self.keys
     }

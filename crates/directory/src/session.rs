@@ -21,7 +21,7 @@ pub const CONFIRMED_FOR_MS: i64 = 600_000;
 const NOTE_USE_EVERY_MS: i64 = 600_000;
 /// Sessions of one account; the oldest end when there are more.
 const MAX_SESSIONS: usize = 100;
-/// What is kept of a browser's name.
+/// The most characters kept of a browser's name.
 const MAX_AGENT_BYTES: usize = 200;
 
 /// A browser that is signed in.
@@ -37,7 +37,7 @@ pub struct Session {
     pub seen_ms: i64,
     /// The address it began at.
     pub peer: String,
-    /// What the browser called itself.
+    /// The browser's name.
     pub agent: String,
     /// When its user last typed the password again, in milliseconds since 1970; 0 is never.
     pub confirmed_ms: i64,
@@ -144,7 +144,7 @@ impl Directory {
         Ok(record.is_some_and(|record| !is_over(&record, self.now_ms())))
     }
 
-    /// Keeps a session that is in memory only, now that there is room. Nobody waits for it.
+    /// Stores a session that is in memory only, once disk space is free. Nobody waits for it.
     fn keep_session(&self, account: AccountId, id: SessionId) {
         let this = self.clone();
         drop(self.store().transact_here(move |tx| {
@@ -157,7 +157,7 @@ impl Directory {
         }));
     }
 
-    /// The session of a token, if it is one and goes on.
+    /// The session of a token, if it is valid.
     ///
     /// # Errors
     /// Those of the store.
@@ -193,7 +193,7 @@ impl Directory {
         Ok(Some(session(account, id, record)))
     }
 
-    /// As [`Directory::session`], once the account's data are there: see [`Directory::restored`].
+    /// As [`Directory::session`], once the account's data is restored: see [`Directory::restored`].
     ///
     /// # Errors
     /// Those of the store.
@@ -204,7 +204,7 @@ impl Directory {
         self.session(token)
     }
 
-    /// An account's sessions that go on, last seen first.
+    /// An account's active sessions, last seen first.
     ///
     /// # Errors
     /// Those of the store.

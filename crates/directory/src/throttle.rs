@@ -35,7 +35,7 @@ pub struct ThrottleLimits {
     pub per_login_from_elsewhere: u32,
     /// Beyond these, one is looked at each so long, and so long after each one there is room for one more. Default 5 seconds.
     pub pace: Duration,
-    /// Nobody is kept waiting for longer: who would have to is told to come back. Default 20 seconds.
+    /// The longest wait: a login that would wait longer is refused with "try again later". Default 20 seconds.
     pub patience: Duration,
     /// For how long a network that has failed counts as one that has. Default 15 minutes.
     pub window: Duration,
@@ -61,7 +61,7 @@ const MAX_WAITING: usize = 1_000;
 /// For how long a wrong password is known to be wrong.
 const WRONG_FOR: Duration = Duration::from_secs(24 * 3600);
 
-/// What guesses are paid from.
+/// The budget that guesses are paid from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Purse {
     /// A login, from a network that is known to it.
@@ -74,7 +74,7 @@ enum Purse {
     Network(IpAddr),
 }
 
-/// Who asks.
+/// The client.
 #[derive(Debug, Clone)]
 pub(crate) struct Asks {
     /// What the login is counted as.
@@ -136,7 +136,7 @@ impl Throttle {
         burst.max(1)
     }
 
-    /// Pays for a guess at a moment; gives how long it has to wait.
+    /// Pays for a guess; returns how long it has to wait.
     fn pay_at(&self, asks: &Asks, now: Instant) -> Result<(Paid, Duration), Duration> {
         let (login, network) = (asks.login.clone(), network_of(asks.peer));
         let mut state = self.state.lock();
@@ -163,7 +163,7 @@ impl Throttle {
         Ok((Paid { purses, network }, wait))
     }
 
-    /// It was no guess, or a right one: what was paid comes back.
+    /// It was not a guess, or a right one: refunds the payment.
     pub(crate) fn give_back(&self, paid: Paid) {
         give_back(&mut self.state.lock(), &paid, self.limits.pace);
     }
@@ -218,7 +218,7 @@ fn make_room<K: Eq + Hash + Clone, V>(
     }
 }
 
-/// One that waits. Whoever goes away gets back what was paid.
+/// A waiting login. If it is dropped, its payment is refunded.
 struct Waiting {
     state: Arc<Mutex<State>>,
     who: (String, IpAddr),

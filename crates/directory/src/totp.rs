@@ -8,7 +8,7 @@ use crate::{AccountId, Directory, DirectoryError, Result, schema};
 const SECRET_BYTES: usize = 20;
 const RECOVERY_CODES: usize = 10;
 
-/// What an authenticator app needs.
+/// The data for an authenticator app.
 #[derive(Clone)]
 pub struct TotpEnrolment {
     /// The secret in base32, for typing.

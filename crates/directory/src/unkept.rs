@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use crate::{AccountId, SessionId, schema::SessionRecord};
 
-/// Most sessions that are kept so, of all accounts.
+/// The most sessions in memory, of all accounts.
 const MAX_UNKEPT: usize = 10_000;
 /// And of one account.
 const MAX_EACH: usize = 100;

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::{AccountId, Directory, schema};
 
-/// Those who are told when an account's access records change. An entry goes when its last receiver has.
+/// Watchers of accounts' access records. An entry is removed with its last receiver.
 #[derive(Default)]
 pub(crate) struct Watched(Mutex<HashMap<AccountId, watch::Sender<()>>>);
 

@@ -10,9 +10,9 @@ use x509_parser::{
 pub struct Certificate {
     /// The host names and addresses it is for, in lower case; a name may begin with `*.`.
     pub names: Vec<String>,
-    /// Who vouches for it: the issuer's common name, or the organisation.
+    /// The issuer's common name, or the organisation.
     pub issuer: String,
-    /// Whether nobody but its owner vouches for it.
+    /// Whether it is self-signed.
     pub self_signed: bool,
     /// When it begins to be good, in seconds since 1970.
     pub not_before: i64,
@@ -21,7 +21,7 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Reads a certificate's DER; the text says what is wrong with it.
+    /// Parses a certificate's DER; the error is a text.
     pub(crate) fn parse(der: &[u8]) -> Result<Self, String> {
         let (_, read) = X509Certificate::from_der(der).map_err(|error| error.to_string())?;
         let alternative = read.subject_alternative_name().ok().flatten();

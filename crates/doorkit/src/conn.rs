@@ -23,7 +23,7 @@ use crate::{
 /// How long a client may take for its TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What was agreed on in the TLS handshake.
+/// The result of the TLS handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handshake {
     /// `TLSv1.3` or `TLSv1.2`.
@@ -103,12 +103,12 @@ impl Conn {
             }
     }
 
-    /// Whether what is said here is encrypted.
+    /// Whether the connection is encrypted.
     pub const fn is_tls(&self) -> bool {
         matches!(self.stream, Stream::Tls(_))
     }
 
-    /// What was agreed on; `None` in plain text.
+    /// The result of the handshake; `None` in plain text.
     pub fn handshake(&self) -> Option<Handshake> {
         let Stream::Tls(stream) = &self.stream else { return None };
         let session = stream.get_ref().1;
@@ -135,8 +135,8 @@ impl Conn {
         session.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).ok()
     }
 
-    /// From now on reading and writing fail once `end` is done, with the error that it gives: the next call does, or the one
-    /// that waits at this moment. They fail once; after that the connection can be used to say goodbye.
+    /// Makes reading and writing fail once `end` is done, with its error: the next call, or the one waiting right now. They
+    /// fail once; after that the connection can be used for a final message.
     pub fn end_when(&mut self, end: impl Future<Output = io::Error> + Send + Sync + 'static) {
         self.end = Some(Box::pin(end));
     }
@@ -187,8 +187,8 @@ impl Conn {
         outcome
     }
 
-    /// Negotiates TLS on a plain connection. The caller must have seen to it that nothing was read past the command
-    /// that asked for it: what came in plain text must not count as said under TLS (CVE-2011-0411).
+    /// Negotiates TLS on a plain connection. The caller must make sure that nothing was read past the command that requested
+    /// it: plain text data must not be treated as sent under TLS (CVE-2011-0411).
     ///
     /// # Errors
     /// When the connection is TLS already, the handshake fails, or takes longer than 30 seconds.

@@ -26,10 +26,10 @@ use crate::{
     span::{ConnId, span},
 };
 
-/// How a door's connections begin.
+/// How connections start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Security {
-    /// In plain text; the door may offer STARTTLS.
+    /// In plain text; STARTTLS may be offered.
     Plain,
     /// With a TLS handshake.
     Tls,
@@ -38,7 +38,7 @@ pub enum Security {
 /// Limits and options of one listener.
 #[derive(Debug, Clone)]
 pub struct ListenOptions {
-    /// The door's name in log events. Default: `door`.
+    /// The listener's name in log events. Default: `door`.
     pub name: &'static str,
     /// How connections begin. Default: plain.
     pub security: Security,
@@ -48,14 +48,14 @@ pub struct ListenOptions {
     pub max_per_network: usize,
     /// Addresses that this does not hold for, such as those of proxies. Default: none.
     pub uncounted: Vec<IpAddr>,
-    /// Said to a client over a limit before its connection is closed; nothing is said on a TLS listener. Default: nothing.
+    /// Sent to a client over a limit before its connection is closed; nothing is sent on a TLS listener. Default: nothing.
     pub busy: &'static [u8],
-    /// How long connections may go on after the shutdown. Default 10 seconds.
+    /// How long connections may continue after the shutdown. Default 10 seconds.
     pub grace: Duration,
-    /// Whether new connections wait while those that are open are busy: for doors behind which people work all day, and
-    /// come back all at once. A door whose work is in the new connections does without. Default: no.
+    /// Whether new connections yield to busy open ones: for protocols with long sessions that all reconnect at once. Not for
+    /// protocols whose work is in new connections. Default: no.
     pub gives_way: bool,
-    /// How long a client may take nothing of what it is sent. Default [`PATIENCE`], a minute.
+    /// How long a client may read nothing. Default [`PATIENCE`], a minute.
     pub patience: Duration,
     /// Clamp of the maximum segment size in bytes, against path MTU black holes. Default: the system's.
     pub max_segment: Option<u32>,
@@ -78,8 +78,8 @@ impl Default for ListenOptions {
     }
 }
 
-/// Connections that wait in the system's queue; it may allow fewer (`net.core.somaxconn`). Those beyond it are lost without
-/// a word: their clients wait for a greeting that never comes.
+/// The length of the system's queue of connections; it may allow fewer (`net.core.somaxconn`). Connections beyond it are
+/// dropped silently: their clients wait for a greeting that never arrives.
 const BACKLOG: i32 = 16_384;
 /// After a failed accept (out of files, say) the loop rests.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
@@ -104,7 +104,7 @@ impl Listener {
     /// Binds an address. Port 0 lets the system choose; see [`Listener::local_addr`].
     ///
     /// # Errors
-    /// Those of the system: the address is taken, or its port needs a privilege.
+    /// Those of the system: the address is in use, or its port needs a privilege.
     pub fn bind(address: SocketAddr, options: ListenOptions) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
@@ -194,8 +194,8 @@ impl Listener {
         }
     }
 
-    /// Lets all that is ready go before the next connection: else a queue of a hundred new ones is taken before any other
-    /// turn, and their greetings and logins stand in everybody's way.
+    /// Yields to all ready tasks before accepting the next connection: otherwise a hundred new connections would be accepted
+    /// in one turn, and their greetings and logins would delay everyone.
     async fn give_way(&self) {
         let is_busy = self.options.gives_way && {
             let begun = Instant::now();
@@ -258,8 +258,8 @@ impl Listener {
 /// How late the service answered of late, in microseconds: see [`answers_late`].
 static LATE_US: AtomicU64 = AtomicU64::new(0);
 
-/// Learns how late the service answers, some fifty times a second. While it is late, new connections come one after the
-/// other: after an outage everybody comes at once, and those who are in shall not notice.
+/// Records how late the service responds, about fifty times a second. While it is late, new connections are accepted one
+/// by one: after an outage all clients connect at once, and open sessions should not notice.
 pub fn answers_late(late: Duration) {
     let before = LATE_US.load(Ordering::Relaxed);
     let now = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
@@ -286,7 +286,7 @@ impl Connections {
     }
 }
 
-/// Who holds how many connections.
+/// The number of connections per client.
 struct Slots {
     max_connections: usize,
     max_per_network: usize,

@@ -13,9 +13,9 @@ use std::{
 
 use tokio::time::{Instant, Sleep};
 
-/// How long one connection may be waited for while it takes nothing.
+/// How long to wait for a connection that reads nothing.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// What a client must take in a second at the least, once it has used up its patience.
+/// The minimum reading speed per second, once the patience is used up.
 pub const SLOWEST_BYTES_PER_SECOND: u32 = 1024;
 
 /// What is left of a client's patience budget, without a clock.
@@ -42,7 +42,7 @@ impl Budget {
     }
 }
 
-/// What one connection has been waited for.
+/// The waiting time of one connection.
 pub(crate) struct Patience {
     budget: Budget,
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
@@ -58,7 +58,7 @@ impl Patience {
         self.budget.all
     }
 
-    /// The client has taken so many bytes.
+    /// The client has read this many bytes.
     pub(crate) fn taken(&mut self, bytes: usize) {
         if let Some((since, _)) = self.waiting.take() {
             self.budget.waited(since.elapsed());
@@ -66,7 +66,7 @@ impl Patience {
         self.budget.taken(bytes);
     }
 
-    /// The client takes nothing now: ready once that has been so for too long.
+    /// The client reads nothing now: ready once that has lasted too long.
     pub(crate) fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let left = self.budget.left();
         let (_, timer) = self.waiting.get_or_insert_with(|| {

@@ -49,9 +49,9 @@ impl Mechanism {
 /// A name and a password that a client claims to be its own.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password {
-    /// Whom to act as; empty is oneself.
+    /// The identity to act as; empty for the login itself.
     pub authzid: String,
-    /// Who logs in.
+    /// The login.
     pub authcid: String,
     /// The password.
     pub password: String,
@@ -63,19 +63,19 @@ impl fmt::Debug for Password {
     }
 }
 
-/// What comes next.
+/// The next step.
 #[derive(Debug)]
 pub enum Step {
-    /// Say this (the protocol encodes it in base64) and feed the answer in.
+    /// Send this (the protocol encodes it in base64) and pass the response in.
     Challenge(Vec<u8>),
     /// Check this password.
     Password(Password),
     /// Look up this login's SCRAM keys and call [`Exchange::scram_keys`] with them.
     ScramLogin(String),
-    /// SCRAM: the proof is right. Say this as the last challenge (or with the success, where the protocol can), then the
-    /// login is done as this name.
+    /// SCRAM: the proof is right. Send this as the last challenge (or with the success, if the protocol can), then the login
+    /// is complete.
     Proved {
-        /// Who logged in.
+        /// The login.
         login: String,
         /// By which of [`ScramKeys::secrets`].
         which: usize,

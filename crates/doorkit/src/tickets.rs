@@ -224,7 +224,7 @@ fn written(secrets: &[Secret]) -> Vec<u8> {
     bytes
 }
 
-/// What one service makes of a secret.
+/// A service's keys derived from a secret.
 struct Key {
     name: [u8; NAME_BYTES],
     key: [u8; 32],

@@ -16,7 +16,7 @@ use crate::{Certificate, TicketKeys};
 /// How long a self-signed certificate is good for. Clients pin it, so it must not change often.
 const SELF_SIGNED_YEARS: i32 = 20;
 
-/// Why there is no TLS.
+/// Errors of TLS setup.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file can't be read or written.
@@ -24,15 +24,15 @@ pub enum TlsError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
-    /// A file is not what it must be.
+    /// A file has wrong contents.
     #[error("{}: {what}", path.display())]
     Pem {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         what: String,
     },
     /// The key is another certificate's.
@@ -72,11 +72,11 @@ struct Loaded {
 }
 
 impl Tls {
-    /// Reads a certificate chain, leaf first, and its key from PEM files. Sessions do not outlive the process, unless
+    /// Reads a certificate chain, leaf first, and its key from PEM files. TLS sessions end with the process, unless
     /// [`Tls::with_tickets`] is called.
     ///
     /// # Errors
-    /// Names the file and what is wrong with it.
+    /// The file and its problem.
     pub fn from_pem(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
         Self::load(certificate, key, TicketKeys::in_process())
     }
@@ -95,7 +95,7 @@ impl Tls {
         Ok(Self { inner: Arc::new(Inner { certificate, key, tickets, loaded }) })
     }
 
-    /// The self-signed certificate that is kept in `dir`, made at the first call for `names`.
+    /// The self-signed certificate in `dir`, created at the first call for `names`.
     ///
     /// # Errors
     /// Those of the file system.

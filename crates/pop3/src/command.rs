@@ -11,7 +11,7 @@ pub(crate) enum Command<'a> {
     Utf8,
     User(&'a str),
     Pass(&'a str),
-    /// Without a mechanism: which are there?
+    /// Without a mechanism: lists the mechanisms.
     Auth {
         mechanism: Option<&'a str>,
         initial: Option<&'a str>,
@@ -27,7 +27,7 @@ pub(crate) enum Command<'a> {
     Quit,
 }
 
-/// Why a line is no command; the text tells the client.
+/// Why a line is not a command; the text is sent to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Misunderstood(pub(crate) &'static str);
 

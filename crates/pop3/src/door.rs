@@ -18,7 +18,7 @@ use crate::{
     wire::{Line, PIECE_BYTES, Wire},
 };
 
-/// What is read of a message at a time.
+/// Bytes of a message read at a time.
 const BODY_PIECE_BYTES: usize = 256 << 10;
 
 struct Door {
@@ -36,18 +36,18 @@ pub struct Pop3Door {
 }
 
 impl Pop3Door {
-    /// A door without STLS.
+    /// A server without STLS.
     pub fn new(directory: Directory, mail: MailStore, options: Pop3Options) -> Self {
         Self { door: Arc::new(Door { directory, mail, options, tls: None, sessions: Mutex::default() }) }
     }
 
-    /// A door that offers STLS on connections that begin in plain text.
+    /// A server that offers STLS on plain text connections.
     pub fn with_tls(directory: Directory, mail: MailStore, options: Pop3Options, tls: Tls) -> Self {
         Self { door: Arc::new(Door { directory, mail, options, tls: Some(tls), sessions: Mutex::default() }) }
     }
 
-    /// Serves one client, from the greeting until it leaves, is silent for too long, or [`Pop3Options::shutdown`] is
-    /// cancelled. What it deleted goes only when it says QUIT, and is durable when it hears `+OK`.
+    /// Serves one client, from the greeting until it disconnects, is idle for too long, or [`Pop3Options::shutdown`] is
+    /// cancelled. Deletions happen only at QUIT, and are durable when the client gets `+OK`.
     pub async fn serve_connection(&self, conn: Conn) {
         let peer = conn.peer();
         metrics::gauge!("holdfast_pop3_connections").increment(1.0);
@@ -99,7 +99,7 @@ struct Connection {
     login_deadline: Instant,
 }
 
-/// Whether the connection goes on.
+/// Whether the connection continues.
 enum Goes {
     On,
     Out,
@@ -120,7 +120,7 @@ impl Connection {
             let line = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
-                // Whoever has not logged in keeps nobody waiting by saying a little now and then.
+                // A client that has not logged in can't extend its time by sending a little now and then.
                 () = tokio::time::sleep_until(self.login_deadline), if !self.session.is_logged_in() => break,
                 line = self.wire.line(max_bytes, self.door.options.idle_timeout) => line,
             };
@@ -156,7 +156,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Between two answers: a client whose access has ended is told so. Nothing that it marked as deleted goes.
+    /// Between two replies: notifies a client whose access has ended. Its deletions are not applied.
     async fn broken(self, error: io::Error) -> io::Result<()> {
         if let Some(ended) = error.get_ref().and_then(|inner| inner.downcast_ref::<Ended>()) {
             let refusal = Refusal::new(Code::Auth, format!("Session ended: {ended}"));
@@ -253,11 +253,10 @@ impl Connection {
         Ok(Self { door, wire, session, scram: None, seat, login_deadline })
     }
 
-    /// Sends a message; false when it can't be read, which the client was told.
+    /// Sends a message; false if it can't be read, after a reply to the client.
     ///
     /// # Errors
-    /// When the message turns out damaged after its beginning was sent: a connection that breaks off is the only way
-    /// to say so.
+    /// If the message turns out to be damaged after its start was sent: closing the connection is the only way to report it.
     async fn send(&mut self, message: Message, lines: Option<u64>) -> io::Result<bool> {
         let Some(account) = self.session.account() else { return Ok(false) };
         let mail = self.door.mail.clone();
@@ -266,7 +265,7 @@ impl Connection {
             Err(error) => return Ok(self.say(&refusal(error))),
         };
         if body.len() > BODY_PIECE_BYTES as u64 && lines.is_none() {
-            // Read to its end before anything is said, so that a damaged one can be refused.
+            // Read to its end before anything is sent, so that a damaged one can be refused.
             let mut offset = 0;
             while offset < body.len() {
                 let piece;

@@ -15,7 +15,7 @@ pub(crate) struct Message {
     retrieved: bool,
 }
 
-/// INBOX as it was at login, and what the client did to it. 24 bytes a message.
+/// INBOX at the time of login, and the client's changes. 24 bytes per message.
 #[derive(Debug)]
 pub(crate) struct Maildrop {
     account: RealmId,
@@ -24,7 +24,7 @@ pub(crate) struct Maildrop {
     messages: Vec<Message>,
 }
 
-/// What QUIT does.
+/// The work of QUIT.
 #[derive(Debug)]
 pub(crate) struct Update {
     pub(crate) account: RealmId,
@@ -108,7 +108,7 @@ impl Maildrop {
         }
     }
 
-    /// What QUIT is to do.
+    /// The work of QUIT.
     pub(crate) fn update(&self) -> Update {
         let uids = |wanted: fn(&Message) -> bool| {
             self.messages.iter().filter(|message| wanted(message)).map(|message| message.uid).collect()

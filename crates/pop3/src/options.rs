@@ -5,7 +5,7 @@ use std::time::Duration;
 use doorkit::PlaintextLogins;
 use tokio_util::sync::CancellationToken;
 
-/// Settings of a door. Limits are per connection unless they say otherwise.
+/// Settings of a POP3 server. Limits are per connection unless stated otherwise.
 #[derive(Debug, Clone)]
 pub struct Pop3Options {
     /// Our name in the greeting. Default `localhost`.
@@ -22,9 +22,9 @@ pub struct Pop3Options {
     pub max_errors: u32,
     /// Failed logins before the connection is closed. Default 3.
     pub max_failed_logins: u32,
-    /// Connections of one account at once; more are told `[IN-USE]`. Default 10.
+    /// Concurrent connections of one account; further ones get `[IN-USE]`. Default 10.
     pub max_sessions_per_account: usize,
-    /// How long a client may take to log in, whatever it says meanwhile. Default 3 minutes.
+    /// How long a client may take to log in in total. Default 3 minutes.
     pub login_timeout: Duration,
     /// How long a client may be silent once logged in. Default 10 minutes (RFC 1939 §3 asks for no less).
     pub idle_timeout: Duration,

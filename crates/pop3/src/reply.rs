@@ -27,7 +27,7 @@ impl Code {
     }
 }
 
-/// An `-ERR` to be said.
+/// An `-ERR` reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     code: Option<Code>,
@@ -100,7 +100,7 @@ impl From<StoreError> for Refusal {
             StoreError::Damaged { .. } | StoreError::BodyDamaged { .. } | StoreError::BodyMissing { .. } => {
                 Self::new(Code::SysPerm, "This message is damaged; ask your administrator to repair it")
             }
-            // What the system said is for the log, not for the client.
+            // The system's error is for the log, not for the client.
             _ => Self::new(Code::SysTemp, "Mail can't be read or changed at the moment; try again soon"),
         }
     }

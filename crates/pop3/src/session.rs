@@ -18,7 +18,7 @@ use crate::{
     reply::{self, Refusal},
 };
 
-/// What the connection is and allows.
+/// The properties of the connection.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Channel {
     pub(crate) is_tls: bool,
@@ -30,7 +30,7 @@ pub(crate) struct Channel {
     pub(crate) exporter: Option<[u8; 32]>,
 }
 
-/// What the door has to do after a line.
+/// The work of the caller after a line.
 #[derive(Debug)]
 pub(crate) enum Effect {
     /// Go on with the next line.
@@ -86,7 +86,7 @@ impl Session {
         reply::ok(out, &format!("{} Holdfast POP3", self.options.hostname));
     }
 
-    /// TLS has begun: what was said before counts no more (RFC 2595 §4).
+    /// TLS has started: earlier state is discarded (RFC 2595 §4).
     pub(crate) fn secured(&mut self, channel: Channel) {
         self.channel = channel;
         self.state = State::Authorization { user: None };

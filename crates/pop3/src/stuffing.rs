@@ -14,7 +14,7 @@ enum At {
     },
 }
 
-/// Turns a message, given in pieces, into what is sent.
+/// Converts a message, given in pieces, to its wire form.
 #[derive(Debug)]
 pub(crate) struct Stuffing {
     at: At,
@@ -41,7 +41,7 @@ impl Stuffing {
         Self { at: At::LineStart, ended: true, in_header: true, body_lines, full: false }
     }
 
-    /// Whether no more of the message is wanted.
+    /// Whether the rest of the message is not needed.
     pub(crate) const fn is_full(&self) -> bool {
         self.full
     }

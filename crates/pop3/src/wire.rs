@@ -25,7 +25,7 @@ pub(crate) enum Line {
 pub(crate) struct Wire {
     conn: Conn,
     input: BytesMut,
-    /// What is to be said. Sent when the client's commands are used up, or by [`Wire::flush`].
+    /// Pending output. Sent when the client's commands are used up, or by [`Wire::flush`].
     pub(crate) out: Vec<u8>,
     write_timeout: Duration,
     /// An answer was sent in part.
@@ -52,7 +52,7 @@ impl Wire {
         self.conn.check_end()
     }
 
-    /// The next line. What is to be said is said before waiting, so pipelined commands are answered together.
+    /// The next line. Pending output is sent before waiting, so pipelined commands are answered together.
     ///
     /// # Errors
     /// [`io::ErrorKind::UnexpectedEof`] at the stream's end, [`io::ErrorKind::TimedOut`] when nothing came for `timeout`.
@@ -99,9 +99,9 @@ impl Wire {
         }
     }
 
-    /// Says what is to be said.
+    /// Sends pending output.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
-        // Before anything is sent: a goodbye can follow what was said before.
+        // Checked before anything is sent: a final message can follow the pending output.
         if !self.out.is_empty()
             && let Err(error) = self.conn.check_end()
         {
@@ -124,7 +124,7 @@ impl Wire {
         Ok(())
     }
 
-    /// Says a last line and closes. In the middle of an answer nothing is said: it would be taken for a part of it.
+    /// Sends a last line and closes. In the middle of a response nothing is sent: it would look like part of it.
     pub(crate) async fn part(mut self, last: impl FnOnce(&mut Vec<u8>)) {
         if self.torn {
             self.out.clear();
@@ -134,10 +134,10 @@ impl Wire {
         self.close().await;
     }
 
-    /// Goes on under TLS.
+    /// Switches to TLS.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidData`] when the client said more in plain text after STLS: it must not count as said under
+    /// [`io::ErrorKind::InvalidData`] if the client sent more in plain text after STLS: it must not be treated as sent under
     /// TLS (CVE-2011-0411).
     pub(crate) async fn start_tls(mut self, tls: &Tls) -> io::Result<Self> {
         if !self.input.is_empty() {
@@ -148,13 +148,13 @@ impl Wire {
         Ok(self)
     }
 
-    /// Says what is left and closes.
+    /// Sends pending output and closes.
     pub(crate) async fn close(mut self) {
         let farewell = async {
             self.flush().await?;
             self.conn.shutdown().await
         };
-        // The client may be gone already; there is nobody to tell.
+        // Best effort: the client may already be gone.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, farewell).await;
     }
 }

@@ -46,7 +46,7 @@ impl ScramKeys {
         Self::with(password, &rand::random::<[u8; SALT_BYTES]>(), ITERATIONS)
     }
 
-    /// The keys of another password of somebody who has some: salt and iterations are theirs.
+    /// The keys of another password of the same login: salt and iterations are shared.
     pub fn with(password: &str, salt: &[u8], iterations: u32) -> Self {
         let secrets = vec![ScramSecret::derive(password, salt, iterations)];
         Self { salt: salt.to_vec(), iterations, secrets }
@@ -130,7 +130,7 @@ impl ScramServer {
         };
         match (self.plus, flag) {
             (true, "p=tls-exporter") if self.channel.is_some() => {}
-            // "y": the client can bind and thinks that we can't. We said we can: somebody took it out on the way.
+            // "y": the client supports binding and thinks that we don't. We announced it: someone removed it in transit.
             (false, "y") if self.channel.is_some() => return Err(SaslError::Failed),
             (false, "n" | "y") => {}
             _ => return Err(SaslError::Malformed),

@@ -11,7 +11,7 @@ use crate::{
     reply::{self, Code, Refusal},
 };
 
-/// An AUTH that goes on.
+/// An AUTH in progress.
 pub(super) struct Dialogue {
     exchange: Exchange,
     /// SCRAM: what each of the login's passwords lets in, if it is known.
