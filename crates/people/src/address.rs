@@ -5,12 +5,12 @@ use mailkit::EmailAddress;
 /// Most addresses in one value.
 const MAX_ADDRESSES: usize = 50;
 
-/// What a value holds.
+/// The contents of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Read {
     /// These addresses, at least one.
     Addresses(Vec<String>),
-    /// The name of a mailbox inside some Exchange server, of no use to anybody else.
+    /// The internal name of a mailbox in an Exchange server, useless elsewhere.
     Internal,
     /// Something else.
     No,

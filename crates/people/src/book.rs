@@ -51,7 +51,7 @@ impl People {
         Ok(state_of(&self.store.snapshot(), account)?.contacts)
     }
 
-    /// Make a contact, or with `id` change it, and set the groups it is in if `groups` says so. Once for each `act_key`.
+    /// Creates a contact, or changes the one with `id`, and sets its groups if `groups` is given. Once for each `act_key`.
     ///
     /// # Errors
     /// Those of [`Card::checked`]; [`PeopleError::NoSuchContact`]; [`PeopleError::TooMany`].
@@ -119,8 +119,8 @@ impl People {
         .await
     }
 
-    /// Delete contacts, and take them out of their groups in the same commit. Those that are gone are passed over. Once
-    /// for each `act_key`.
+    /// Deletes contacts, and removes them from their groups in the same commit. Missing ones are skipped. Once for each
+    /// `act_key`.
     ///
     /// # Errors
     /// [`PeopleError::TooMany`] for more than [`MAX_ROWS_PER_COMMIT`].
@@ -144,11 +144,11 @@ impl People {
         .await
     }
 
-    /// Make one of several contacts: the first takes in the others' addresses, numbers, names, notes and groups. Once
-    /// for each `act_key`.
+    /// Merges several contacts: the first gets the others' addresses, numbers, names, notes and groups. Once for each
+    /// `act_key`.
     ///
     /// # Errors
-    /// [`PeopleError::NothingToMerge`]; the limits, if together they are too much.
+    /// [`PeopleError::NothingToMerge`]; the limits, if the result exceeds them.
     pub async fn merge(&self, account: RealmId, act_key: &[u8], ids: Vec<ContactId>) -> Result<Receipt> {
         at_once(&ids)?;
         self.act(account, act_key, move |tx, act| {
@@ -181,7 +181,7 @@ impl People {
         .await
     }
 
-    /// What the act under that key did, if it is known.
+    /// The result of the act under that key, if it is known.
     pub fn receipt(&self, account: RealmId, act_key: &[u8]) -> Result<Option<Receipt>> {
         let record: Option<ActRecord> = schema::load(&self.store.snapshot(), account, &schema::act(act_key))?;
         Ok(record.map(|record| record.receipt(true)))
@@ -250,7 +250,7 @@ impl People {
         .await
     }
 
-    /// All of an address book, as it is at one moment. Blocks; memory grows with the book.
+    /// A consistent copy of an address book. Blocks; memory grows with the book.
     pub fn book(&self, account: RealmId) -> Result<Book> {
         book_of(&self.store.snapshot(), account)
     }
@@ -260,11 +260,11 @@ impl People {
         book_of(tx, account)
     }
 
-    /// Make the address book what `book` says, in one commit: for going back to a moment (see [`crate::merge`]).
-    /// Everything that is the same stays untouched. Gives how many contacts and groups were written or deleted.
+    /// Replaces the address book by `book`, in one commit: for a rewind (see [`crate::merge`]). Unchanged entries are not
+    /// written. Returns how many contacts and groups were written or deleted.
     ///
     /// # Errors
-    /// The limits. Those on lengths are not applied: what was stored once is stored again.
+    /// The limits. Those on lengths are not applied, because the data was stored before.
     pub fn write_book_in(tx: &mut Tx<'_>, account: RealmId, book: &Book) -> Result<usize> {
         let now = book_of(tx, account)?;
         let mut changed = 0;
@@ -306,7 +306,7 @@ impl People {
     pub async fn purge(&self, account: RealmId) -> Result<()> {
         let snapshot = self.store.snapshot();
         let mut all = Vec::new();
-        // Counts last: a crash in between leaves a book that is smaller than it says, and the next run goes on.
+        // Counts last: a crash in between leaves a smaller book than its counts, and the next run continues.
         for kind in schema::KINDS.into_iter().rev() {
             for row in snapshot.prefix(account, &[kind], Order::Ascending)? {
                 all.push(row?.0.to_vec());
@@ -364,7 +364,7 @@ fn way_back(id: ContactId, before: Option<Card>, groups: &[GroupId], after: Vec<
     WayBack { contact: id.0, before, groups: groups.iter().map(|group| group.0).collect(), after }
 }
 
-/// Write a contact with all that finds it, or delete it with its memberships. Gives the hash of what was written.
+/// Writes a contact with its lookup keys, or deletes it with its memberships. Returns the hash of the written record.
 pub(crate) fn write(tx: &mut Tx<'_>, account: RealmId, id: ContactId, card: Option<Card>) -> Result<Vec<u8>> {
     let at = schema::contact(id);
     let old: Option<Card> = schema::load(tx, account, &at)?;
@@ -429,12 +429,12 @@ pub fn salvaged_book<R: Read + ?Sized>(read: &R, account: RealmId) -> Result<(Bo
     Ok((book, unreadable))
 }
 
-/// What merging a salvaged address book did, or would.
+/// The result of merging a salvaged address book, or its preview.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BookMerged {
-    /// Contacts that were not there.
+    /// New contacts.
     pub contacts: usize,
-    /// Groups that were not there.
+    /// New groups.
     pub groups: usize,
     /// Contacts and groups that were there and learnt something.
     pub changed: usize,
@@ -471,7 +471,7 @@ impl People {
         .await
     }
 
-    /// What [`People::merge_salvaged`] would do.
+    /// A preview of [`People::merge_salvaged`].
     pub fn plan_salvaged(&self, account: RealmId, salvaged: &Book) -> Result<BookMerged> {
         Ok(merged(salvaged, &self.book(account)?).1)
     }

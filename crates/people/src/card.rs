@@ -5,7 +5,7 @@ use prost::Message;
 
 use crate::{MAX_ADDRESSES, MAX_KEPT_BYTES, MAX_LINE_BYTES, MAX_NOTE_BYTES, PeopleError, Result};
 
-/// What is known of someone. The record that is stored; tags are never reused.
+/// The stored data of a contact; tags are never reused.
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub struct Card {
     /// The name people see (vCard FN).
@@ -20,13 +20,13 @@ pub struct Card {
     /// Phone numbers; each once.
     #[prost(message, repeated, tag = "4")]
     pub phones: Vec<Phone>,
-    /// Where they belong to (ORG), its parts separated by `; `.
+    /// The organization (ORG), its parts separated by `; `.
     #[prost(string, tag = "5")]
     pub organisation: String,
     /// Notes.
     #[prost(string, tag = "6")]
     pub note: String,
-    /// What names this person among all address books (UID, RFC 6350 section 6.7.6). Never empty once stored.
+    /// The globally unique id of this person (UID, RFC 6350 section 6.7.6). Never empty once stored.
     #[prost(string, tag = "7")]
     pub uid: String,
     /// The name in its parts as a vCard has it (N), while it belongs to [`Self::name`].
@@ -69,7 +69,7 @@ impl Card {
         }
     }
 
-    /// What to call them: the name, or else what there is.
+    /// The title to show: the name, or else other data.
     pub fn title(&self) -> &str {
         let or = |text: &'_ str| !text.is_empty();
         [Some(self.name.as_str()), self.addresses.first().map(|a| a.address.as_str()), Some(&self.organisation)]

@@ -17,7 +17,7 @@ const MAX_COLUMNS: usize = 400;
 /// What stands between several values of one field, as Google writes them.
 const SEVERAL: &str = " ::: ";
 
-/// Read a table. Never fails: what can not be read is told in [`Incoming::problems`], by line.
+/// Reads a table. Never fails: unreadable lines are reported in [`Incoming::problems`].
 pub fn read(file: &[u8]) -> Incoming {
     let mut incoming = Incoming::default();
     let file = crate::incoming::utf8(file);
@@ -95,7 +95,7 @@ fn decoded(file: &[u8]) -> Cow<'_, str> {
     best.decode_without_bom_handling(file).0
 }
 
-/// Takes off the line by which Excel is told what separates the columns: `sep=;`.
+/// Removes the line that tells Excel the separator of columns: `sep=;`.
 fn separator(text: &str) -> (&str, Option<u8>) {
     let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
     let first = first.trim_end_matches('\r').trim_matches('"');
@@ -185,8 +185,8 @@ fn take(incoming: &mut Incoming, line: usize, columns: &[Column], row: &csv::Str
     incoming.take(IncomingCard { line, card, groups });
 }
 
-/// Whether a spreadsheet would take a cell for a formula. Names come from strangers: 'add sender' keeps what they call
-/// themselves. Numbers as `+30 210…` and `-7` are none.
+/// Whether a spreadsheet would treat a cell as a formula. Names are untrusted: 'add sender' stores the sender's own name.
+/// Numbers such as `+30 210…` and `-7` are not formulas.
 fn is_formula(cell: &str) -> bool {
     let cell = cell.trim_start_matches('\'');
     match cell.chars().next() {
@@ -196,7 +196,7 @@ fn is_formula(cell: &str) -> bool {
     }
 }
 
-/// A cell that every spreadsheet takes for text: the apostrophe in front is their own mark for it.
+/// A cell that every spreadsheet treats as text: the leading apostrophe is their own mark for it.
 fn as_text(cell: &str) -> Cow<'_, str> {
     if is_formula(cell) { format!("'{cell}").into() } else { cell.into() }
 }

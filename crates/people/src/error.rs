@@ -6,10 +6,10 @@ use store::StoreError;
 /// in steps.
 #[derive(Debug, thiserror::Error)]
 pub enum PeopleError {
-    /// The contact was deleted meanwhile, or never was.
+    /// The contact was deleted, or never existed.
     #[error("there is no such contact")]
     NoSuchContact,
-    /// The group was deleted meanwhile, or never was.
+    /// The group was deleted, or never existed.
     #[error("there is no such group")]
     NoSuchGroup,
     /// A contact without name, addresses, numbers and organisation says nothing.
@@ -21,12 +21,12 @@ pub enum PeopleError {
     /// There is a group of that name.
     #[error("a group named \u{201c}{0}\u{201d} already exists")]
     GroupExists(String),
-    /// The text is no mail address.
+    /// The text is not an email address.
     #[error("\u{201c}{address}\u{201d} is not a valid email address: {reason}")]
     BadAddress {
         /// As it was given.
         address: String,
-        /// What is wrong with it.
+        /// The problem.
         reason: mailkit::AddressError,
     },
     /// Merging needs two contacts or more.

@@ -21,7 +21,7 @@ pub struct Page {
     pub more: bool,
 }
 
-/// What completes an address being typed.
+/// Completions of a typed address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Suggestion {
     /// One address of someone.

@@ -19,7 +19,7 @@ pub struct Group {
     pub id: GroupId,
     /// Its name.
     pub name: String,
-    /// Who is in it.
+    /// Its members.
     pub members: Vec<ContactId>,
     /// vCard UID.
     pub uid: String,
@@ -184,7 +184,7 @@ pub(crate) fn leave(tx: &mut Tx<'_>, account: RealmId, id: GroupId, who: &[Conta
     Ok(())
 }
 
-/// Write a group as a whole, or delete it. Members that are no contacts are left out.
+/// Writes a whole group, or deletes it. Members that are not contacts are skipped.
 pub(crate) fn write(tx: &mut Tx<'_>, account: RealmId, id: GroupId, group: Option<BookGroup>) -> Result<()> {
     let at = schema::group(id);
     let old: Option<GroupRecord> = schema::load(tx, account, &at)?;

@@ -11,7 +11,7 @@ use crate::{
     Card, ContactId, GroupId, MAX_MEMBERS, MAX_ROWS_PER_COMMIT, People, PeopleError, Result, book, csv, groups, vcard,
 };
 
-/// Largest file taken in, in bytes.
+/// The largest file that is imported, in bytes.
 pub const MAX_IMPORT_BYTES: usize = 32 << 20;
 
 impl std::fmt::Display for Problem {
@@ -20,7 +20,7 @@ impl std::fmt::Display for Problem {
     }
 }
 
-/// What an import did.
+/// The result of an import.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Imported {
     /// New contacts.
@@ -29,7 +29,7 @@ pub struct Imported {
     pub changed: usize,
     /// Contacts that were there, just so.
     pub known: usize,
-    /// What was left out, and why.
+    /// Skipped entries, and why.
     pub problems: Vec<Problem>,
 }
 
@@ -40,12 +40,12 @@ pub fn read(file: &[u8]) -> Incoming {
 }
 
 impl People {
-    /// Take in what was read. A contact that is there already (by UID, else by name and an address) learns what is new
-    /// and keeps what it has. Goes in commits of [`MAX_ROWS_PER_COMMIT`] contacts: after a crash or an error run it
-    /// again, nothing doubles. `tell` hears how many cards are done.
+    /// Imports parsed contacts. An existing contact (same UID, else same name and an address) gets the new data and keeps
+    /// its own. Uses commits of [`MAX_ROWS_PER_COMMIT`] contacts: after a crash or an error it can be repeated without
+    /// duplicates. `tell` receives the number of processed cards.
     ///
     /// # Errors
-    /// [`PeopleError::TooMany`] when the book is full; what was taken in before that stays.
+    /// [`PeopleError::TooMany`] if the book is full; contacts imported before that stay.
     pub async fn import(
         &self,
         account: RealmId,

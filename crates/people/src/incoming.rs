@@ -4,24 +4,24 @@ use std::borrow::Cow;
 
 use crate::Card;
 
-/// Problems that are told one by one.
+/// The most problems that are reported one by one.
 pub const MAX_PROBLEMS: usize = 100;
 
-/// What was read from a file.
+/// The contents of a file.
 #[derive(Clone, Debug, Default)]
 pub struct Incoming {
     /// Contacts, checked.
     pub cards: Vec<IncomingCard>,
     /// Groups.
     pub groups: Vec<IncomingGroup>,
-    /// What could not be read, at most [`MAX_PROBLEMS`].
+    /// Unreadable entries, at most [`MAX_PROBLEMS`].
     pub problems: Vec<Problem>,
 }
 
 /// A contact that was read.
 #[derive(Clone, Debug)]
 pub struct IncomingCard {
-    /// Where it begins, from 1.
+    /// The line where it starts, from 1.
     pub line: usize,
     /// What it says.
     pub card: Card,
@@ -32,7 +32,7 @@ pub struct IncomingCard {
 /// A group that was read.
 #[derive(Clone, Debug)]
 pub struct IncomingGroup {
-    /// Where it begins, from 1.
+    /// The line where it starts, from 1.
     pub line: usize,
     /// Its name.
     pub name: String,

@@ -29,7 +29,7 @@ impl Invariants for PeopleInvariants {
     }
 }
 
-/// Check all invariants of an account's address book. Gives what is wrong, each a sentence.
+/// Checks all rules of an account's address book. Returns the violations, each a sentence.
 ///
 /// * Contacts are found by name, addresses and UID, and nothing else is found by them.
 /// * Every member of a group is a contact and knows the group; every membership is in its group.

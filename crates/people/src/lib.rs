@@ -57,7 +57,7 @@ pub const MAX_ADDRESSES: usize = 50;
 pub const MAX_LINE_BYTES: usize = 500;
 /// Longest note, in bytes.
 pub const MAX_NOTE_BYTES: usize = 16 * 1024;
-/// Most bytes of what a vCard brought along and is only kept, such as a picture.
+/// The most bytes of a vCard's other data that is only stored, such as a picture.
 pub const MAX_KEPT_BYTES: usize = 256 * 1024;
 /// Most contacts written by one commit: larger work is split, so that others get their turn in between.
 pub const MAX_ROWS_PER_COMMIT: usize = 200;

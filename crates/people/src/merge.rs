@@ -22,7 +22,7 @@ pub struct BookGroup {
     pub name: String,
     /// vCard UID.
     pub uid: String,
-    /// Who is in it.
+    /// Its members.
     pub members: BTreeSet<ContactId>,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::ContactId;
 
-/// What an act did.
+/// The result of an act.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// In words.

@@ -11,14 +11,14 @@ use crate::book::book_of;
 use crate::merge::{Book, BookGroup, merge};
 use crate::{ContactId, GroupId, People, Result};
 
-/// What going back would do to an address book; nothing of it is done.
+/// A preview of a rewind of an address book; nothing is changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BookPlan {
-    /// Names of contacts that come back.
+    /// Names of restored contacts.
     pub back: Vec<String>,
-    /// Names of contacts that hold what they were then too.
+    /// Names of contacts that keep both values.
     pub changed: Vec<String>,
-    /// Names of groups that come back.
+    /// Names of restored groups.
     pub groups_back: Vec<String>,
     /// Names of groups that get members back, or their name.
     pub groups_changed: Vec<String>,
@@ -76,7 +76,7 @@ fn aligned(then: &Book, now: &Book) -> Book {
 }
 
 impl People {
-    /// What bringing the address book of `past` back would do. Blocks; memory grows with the book.
+    /// A preview of restoring the address book of `past`. Blocks; memory grows with the book.
     pub fn plan_rewind(past: &Past, account: RealmId) -> Result<BookPlan> {
         let (then, now) = (book_of(past, account)?, book_of(past.now(), account)?);
         let merged = brought_back(&then, &now);

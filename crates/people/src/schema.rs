@@ -71,10 +71,10 @@ pub struct ActRecord {
     /// The contact it made or changed, if it is one; else 0.
     #[prost(fixed64, tag = "3")]
     pub contact: u64,
-    /// It has been taken back.
+    /// It was undone.
     #[prost(bool, tag = "4")]
     pub undone: bool,
-    /// What has to be done to take it back.
+    /// The undo data.
     #[prost(message, repeated, tag = "5")]
     pub way_back: Vec<WayBack>,
 }
@@ -85,7 +85,7 @@ pub struct WayBack {
     /// Which.
     #[prost(fixed64, tag = "1")]
     pub contact: u64,
-    /// How it was; nothing if it was not there.
+    /// The previous state; nothing if it did not exist.
     #[prost(message, optional, tag = "2")]
     pub before: Option<Card>,
     /// The groups it was in.

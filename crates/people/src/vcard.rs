@@ -28,11 +28,11 @@ pub(crate) struct Line {
     value: String,
 }
 
-/// Cards within cards that are read; what lies deeper is left out.
+/// The deepest nesting of cards that is read; deeper ones are skipped.
 const MAX_DEPTH: usize = 4;
 
-/// Read all cards of a file, those within others (AGENT) among them. Never fails: what can't be read is told in
-/// [`Incoming::problems`], by line.
+/// Reads all cards of a file, including nested ones (AGENT). Never fails: unreadable lines are reported in
+/// [`Incoming::problems`].
 pub fn read(file: &[u8]) -> Incoming {
     let mut incoming = Incoming::default();
     let file = crate::incoming::utf8(file);

@@ -6,7 +6,7 @@
 
 use mailkit::fold::loose;
 
-/// What a column holds.
+/// The contents of a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Column {
     Name,
@@ -518,7 +518,7 @@ const PLACE: [(&str, &[&str]); 2] = [
 const NOT_THEIRS: [&str; 4] = ["assist", "sekret", "secret", "callback"];
 
 impl Column {
-    /// What the column of that name holds.
+    /// The contents of the column with that name.
     pub fn of(header: &str) -> Self {
         let plain: String = loose(header).chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
         let is_number = |word: &&str| word.bytes().all(|b| b.is_ascii_digit());
