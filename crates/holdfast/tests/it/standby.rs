@@ -733,7 +733,7 @@ fn messages_that_the_standbys_disk_has_let_go_of_are_fetched_anew_and_both_sides
     let standby = Standby::spawn(dirs[1].path(), &[]);
     wait_for("all are mended", || {
         let said = standby.status();
-        !said.contains("ALARM") && said.contains("120 messages were damaged here")
+        !said.contains("ALARM") && said.contains("repaired 120 messages")
     });
     drop(standby);
     let verify = run(dirs[1].path(), &["verify"]);
