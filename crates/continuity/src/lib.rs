@@ -4,6 +4,7 @@
 //! * [`stage`]: the staged return after an outage, the features of each stage, and plans that move through them.
 //! * [`standby`]: a second machine that follows, compares, and can take over.
 //! * [`mending`]: fetches replacements for damaged bodies from other machines and archives.
+//! * [`estimate`]: progress and remaining time of a first copy.
 //! * [`down_page`]: the "service unavailable" page.
 //!
 //! What this crate must never do: delay a commit that it was not asked to hold; call something a backup that was not
@@ -12,6 +13,7 @@
 pub mod archive;
 pub mod down_page;
 mod durable;
+pub mod estimate;
 pub mod mending;
 pub mod rewind;
 pub mod stage;

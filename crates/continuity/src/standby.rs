@@ -37,7 +37,7 @@ mod wire;
 pub use compare::{Compared, Resynced};
 pub use error::Error;
 pub use keys::{Fingerprint, NotACode, PairingCode};
-pub use primary::{CODE_FOR, Mode, Primary, PrimaryOptions, StandbyDonor, StandbyStatus, Waiting};
+pub use primary::{CODE_FOR, Copying, Mode, Primary, PrimaryOptions, StandbyDonor, StandbyStatus, Waiting};
 pub use promote::{
     HowToPromote, LeftToDo, Promotion, finish_promotion, loses, primary_answers, promote_folder, promotion_is_finished,
     tell_former, was_promoted,

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use continuity::standby::StandbyStatus;
 use tokio_util::sync::CancellationToken;
 use web::Panel;
 
@@ -16,6 +17,7 @@ use crate::{
     admin,
     archive::{described, moment},
     drill,
+    redundant::OnItsWay,
     restore::behind::Restoring,
     services::Services,
     tell,
@@ -136,12 +138,17 @@ fn standbys(services: &Services, away: &mut HashMap<String, Instant>) -> Vec<Ala
         all.push(alarm("degraded", "", line, String::new()));
     }
     let standbys = primary.standbys();
-    away.retain(|name, _| standbys.iter().any(|standby| standby.name == *name && !standby.connected));
+    // One that makes its first copy is not away.
+    let is_away = |standby: &StandbyStatus| !standby.connected && standby.copying.is_none();
+    away.retain(|name, _| standbys.iter().any(|standby| standby.name == *name && is_away(standby)));
     for standby in standbys {
         let name = &standby.name;
         if standby.believes_too_much {
             let line = format!("Standby {name}: {}", admin::BELIEVES_TOO_MUCH);
             all.push(alarm("believes", name, line, String::new()));
+        }
+        if !standby.connected && standby.copying.is_some() {
+            continue;
         }
         if !standby.connected {
             let since = away.entry(name.clone()).or_insert_with(Instant::now);
@@ -199,13 +206,16 @@ fn panels(services: &Services, now_ms: i64) -> Vec<Panel> {
         panels.push(Panel { title: "Restore".to_owned(), lines: vec![line], ..Panel::default() });
     }
     let end = services.store.seq();
+    let alone = services.primary.get().is_some_and(|primary| !primary.has_a_copy());
     let standbys = services.primary.get().map(|primary| primary.standbys()).unwrap_or_default();
     if standbys.is_empty() {
         panels.push(no_standby(services));
     }
     for standby in standbys {
         let behind = end.0.saturating_sub(standby.received.0);
-        let mut lines = vec![if standby.connected {
+        let mut lines = vec![if let Some(copying) = &standby.copying {
+            OnItsWay::copy(copying, alone).summary
+        } else if standby.connected {
             format!(
                 "Received commit {} of {end} ({behind} behind, {:.1} s), applied {}",
                 standby.received,
@@ -245,7 +255,8 @@ fn panels(services: &Services, now_ms: i64) -> Vec<Panel> {
             Some(at) => format!("Newest good snapshot: {}", moment(at)),
             None => "No good snapshot yet".to_owned(),
         });
-        lines.extend(place.warning());
+        lines.extend(place.on_its_way(end).into_iter().map(|one| one.summary));
+        lines.extend(place.warning(&services.config.data_dir));
         lines.extend(place.failing());
         drill::measure(&services.config.data_dir, place.name());
         let drills = drill::latest(&services.config.data_dir, place.name(), DRILLS);

@@ -3,11 +3,15 @@
 mod reach;
 mod try_out;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail};
 use continuity::archive::{
-    Say,
+    Event, Say,
     catalog::Catalog,
     codec::{Identities, Recipients},
     line::Line,
@@ -21,6 +25,7 @@ pub use reach::{described, restorable_of};
 use try_out::TRY_OUT_SAID;
 pub use try_out::{begin_try_out, is_try_out, keep};
 
+use continuity::estimate::Estimate;
 use jiff::{Timestamp, tz::TimeZone};
 use parking_lot::Mutex;
 use store::Store;
@@ -30,7 +35,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     alarms::Alarm,
     config::{self, Config},
-    drill,
+    drill::{self, Deletes},
+    redundant::OnItsWay,
     services::Services,
 };
 
@@ -59,8 +65,19 @@ struct State {
     ship: Option<Shipping>,
     failing: Option<String>,
     snapshot_failing: Option<String>,
+    /// The snapshot that is being taken.
+    taking: Option<Taking>,
     last_good_ms: Option<i64>,
     deletable: Option<Deletable>,
+}
+
+/// Progress of a snapshot.
+#[derive(Clone, Copy)]
+struct Taking {
+    what: &'static str,
+    done: u64,
+    total: u64,
+    since: Instant,
 }
 
 /// A handle to the shipper.
@@ -199,21 +216,51 @@ impl Place {
         (!found.is_whole()).then(|| format!("archive {}: {}", self.name(), described(&found)))
     }
 
-    /// A warning about this machine's rights to the archive, as far as they were tested.
-    pub fn warning(&self) -> Option<String> {
-        match self.state.lock().deletable? {
-            Deletable::No => None,
-            Deletable::KeepsVersions => Some(format!(
+    /// A warning about this machine's rights to the archive, as far as they were tested: by a snapshot since the start, else
+    /// by the last drill.
+    pub fn warning(&self, data_dir: &Path) -> Option<String> {
+        let tried = self.state.lock().deletable.map(Deletes::from);
+        let drilled = || drill::latest(data_dir, self.name(), 1).pop().and_then(|drilled| drilled.deletes);
+        match tried.or_else(drilled)? {
+            Deletes::Refused | Deletes::Folder => None,
+            Deletes::KeepsVersions => Some(format!(
                 "archive {}: this machine's keys are allowed to delete. Deleted objects are kept as versions: make sure that object \
                  lock protects those",
                 self.name()
             )),
-            Deletable::Yes => Some(format!(
+            Deletes::Deleted => Some(format!(
                 "archive {}: this machine's keys are allowed to delete it. Give them only the rights to create, read and list, \
                  see docs/continuity.md, \"Who could forge an archive\"",
                 self.name()
             )),
         }
+    }
+
+    /// A note about a folder, which can't refuse anything to a process that may write there.
+    pub fn note(&self) -> Option<&'static str> {
+        is_folder(&self.config).then_some(
+            "it is a folder: every process that can write there can delete, also on this machine. Keep another archive where this machine can't delete",
+        )
+    }
+
+    fn note_taking(&self, what: &'static str, done: u64, total: u64) {
+        let mut state = self.state.lock();
+        let since = state.taking.filter(|taking| taking.what == what).map_or_else(Instant::now, |taking| taking.since);
+        state.taking = Some(Taking { what, done, total, since });
+    }
+
+    /// What is still to be shipped; `end` is the last commit.
+    pub fn on_its_way(&self, end: store::Seq) -> Vec<OnItsWay> {
+        let shipping = self.ship_status().and_then(|ship| ship.estimate(end));
+        let ratio = shipping.map_or(1.0, |estimate| f64::from(estimate.percent) / 100.0);
+        metrics::gauge!("holdfast_archive_shipped_ratio", "target" => self.name().to_owned()).set(ratio);
+        let state = self.state.lock();
+        let first = state.last_good_ms.is_none();
+        let taking = state.taking.filter(|taking| taking.total > 0).map(|taking| {
+            let Taking { what, done, total, since } = taking;
+            OnItsWay::snapshot(Estimate::of(done, total, 0, since.elapsed()), (what, done, total), first)
+        });
+        shipping.map(|estimate| OnItsWay::shipment(estimate, first)).into_iter().chain(taking).collect()
     }
 
     /// The time of the newest known good snapshot, in milliseconds since 1970.
@@ -305,7 +352,14 @@ impl Place {
             recipients: Recipients::parse(&self.config.recipients)?,
             identities: self.identities()?,
         };
-        let taken = snapshotter.take(say, stop).await;
+        let noting = |event: Event| {
+            if let Event::Progress { what, done, total } = event {
+                self.note_taking(what, done, total);
+            }
+            say(event);
+        };
+        let taken = snapshotter.take(&noting, stop).await;
+        self.state.lock().taking = None;
         // With `prune`, deleting is intended.
         let deletable = if taken.is_ok() && snapshotter.target.is_remote() && !self.config.prune {
             snapshotter
@@ -438,7 +492,7 @@ impl Place {
                         }
                         if let Some(dir) = &self.config.drill_dir {
                             let line = Line::name_in(store.dir());
-                            let drilled = drill::run(&services.config, self, dir, line, &|_| {}).await;
+                            let drilled = drill::run(&services.config, self, dir, line, true, &|_| {}).await;
                             let well = drilled.problems.is_empty();
                             if well {
                                 tracing::info!("{}", drill::described(&drilled));
@@ -486,6 +540,11 @@ impl Place {
             Err(error) => tracing::error!(target = self.name(), error = format!("{error:#}"), "pruning"),
         }
     }
+}
+
+/// Whether an archive is a folder: every process that can write there can delete.
+pub fn is_folder(config: &config::Archive) -> bool {
+    config.url.starts_with("file:")
 }
 
 /// Ships and takes snapshots until shut down. Failures are reported and retried; they never end the service.

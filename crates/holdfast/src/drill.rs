@@ -14,7 +14,7 @@ use continuity::archive::{
     Event, Say,
     line::Line,
     restore::{At, Restored, Wish, restore},
-    target::check_url,
+    target::{Deletable, check_url},
 };
 use directory::{AccountId, DirectoryError, LoginAttempt, Secret, Service};
 use mailstore::{MailStore, RealmId, SearchOptions, SearchQuery, SearchScope};
@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use store::{Restore, Store};
 
 use crate::{
-    archive::{Archives, Place},
+    archive::{Archives, Place, is_folder},
     config::{self, Config},
     maintenance::INVARIANTS,
     progress::Terminal,
@@ -63,6 +63,33 @@ pub struct Drilled {
     pub sampled: usize,
     /// The problems.
     pub problems: Vec<String>,
+    /// Whether this machine's keys could delete something there; none when it was not tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletes: Option<Deletes>,
+}
+
+/// What became of the try to delete something in an archive, with the keys of the machine that ships there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Deletes {
+    /// It was refused, as it should be.
+    Refused,
+    /// It went, and stays as a version of its own.
+    KeepsVersions,
+    /// It is gone.
+    Deleted,
+    /// It is a folder, which refuses nothing.
+    Folder,
+}
+
+impl From<Deletable> for Deletes {
+    fn from(deletable: Deletable) -> Self {
+        match deletable {
+            Deletable::No => Self::Refused,
+            Deletable::KeepsVersions => Self::KeepsVersions,
+            Deletable::Yes => Self::Deleted,
+        }
+    }
 }
 
 impl Drilled {
@@ -78,13 +105,21 @@ impl Drilled {
             records: 0,
             sampled: 0,
             problems: vec![problem],
+            deletes: None,
         }
     }
 }
 
 /// Restores an archive into a new folder in `scratch` (deleted afterwards), checks and uses it, and records the result. If
-/// a drill can't run, that is a failure too.
-pub async fn run(config: &Config, place: &Place, scratch: &Path, line: Option<String>, say: Say<'_>) -> Drilled {
+/// a drill can't run, that is a failure too. `ships`: this machine ships there, so its keys must not be allowed to delete.
+pub async fn run(
+    config: &Config,
+    place: &Place,
+    scratch: &Path,
+    line: Option<String>,
+    ships: bool,
+    say: Say<'_>,
+) -> Drilled {
     let at_ms = jiff::Timestamp::now().as_millisecond();
     let begun = Instant::now();
     // Drills of two archives may run at once in one folder.
@@ -95,6 +130,10 @@ pub async fn run(config: &Config, place: &Place, scratch: &Path, line: Option<St
     let _ = std::fs::remove_dir_all(&dir);
     let mut drilled = outcome.unwrap_or_else(|error| Drilled::failed(at_ms, place.name(), format!("{error:#}")));
     (drilled.at_ms, drilled.seconds) = (at_ms, begun.elapsed().as_secs_f64());
+    // Who may delete to prune is trusted with it.
+    if ships && !place.config.prune {
+        drilled.deletes = try_delete(place).await;
+    }
     // On another machine there is nothing to keep it in.
     if config.data_dir.is_dir()
         && let Err(error) = note(&config.data_dir, &drilled)
@@ -104,6 +143,21 @@ pub async fn run(config: &Config, place: &Place, scratch: &Path, line: Option<St
     drilled
 }
 
+/// Tries to delete an object in the archive. None if that could not be tried.
+async fn try_delete(place: &Place) -> Option<Deletes> {
+    if is_folder(&place.config) {
+        return Some(Deletes::Folder);
+    }
+    let tried = async { anyhow::Ok(place.target().await?.try_delete().await?) };
+    match tried.await {
+        Ok(deletable) => Some(deletable.into()),
+        Err(error) => {
+            tracing::warn!(target = place.name(), error = format!("{error:#}"), "trying to delete");
+            None
+        }
+    }
+}
+
 /// Sets the metrics from the recorded results of an archive's drills, also from before a restart.
 pub fn measure(data_dir: &Path, archive: &str) {
     let all = latest(data_dir, archive, usize::MAX);
@@ -111,6 +165,10 @@ pub fn measure(data_dir: &Path, archive: &str) {
     if let Some(last) = all.last() {
         metrics::gauge!("holdfast_drill_seconds", "target" => target.clone()).set(last.seconds);
         metrics::gauge!("holdfast_drill_problems", "target" => target.clone()).set(last.problems.len() as f64);
+    }
+    if let Some(deletes) = all.iter().rev().find_map(|drilled| drilled.deletes) {
+        let can = matches!(deletes, Deletes::Deleted | Deletes::Folder);
+        metrics::gauge!("holdfast_drill_could_delete", "target" => target.clone()).set(f64::from(u8::from(can)));
     }
     let well = all.iter().rfind(|drilled| drilled.problems.is_empty()).map_or(0, |drilled| drilled.at_ms);
     metrics::gauge!("holdfast_drill_last_success_timestamp_seconds", "target" => target).set(well as f64 / 1000.0);
@@ -175,6 +233,7 @@ async fn drill(
         records,
         sampled,
         problems,
+        deletes: None,
     })
 }
 
@@ -292,6 +351,8 @@ pub struct Asked {
 /// `holdfast drill`. Reports failures of one archive and continues with the others.
 pub async fn command(mut config: Config, asked: Asked) -> anyhow::Result<ExitCode> {
     let Asked { mut target, dir, from, identity } = asked;
+    // Another machine's keys say nothing of those of the one that ships.
+    let ships = from.is_none() && Line::name_in(&config.data_dir).is_some();
     if let Some(from) = from {
         let known = config.archive.iter().any(|place| [place.name(), &place.url].contains(&from.as_str()));
         if !known {
@@ -325,7 +386,7 @@ pub async fn command(mut config: Config, asked: Asked) -> anyhow::Result<ExitCod
         }
         let terminal = Mutex::new(Terminal::default());
         let line = Line::name_in(&config.data_dir);
-        let drilled = run(&config, &place, dir, line, &|event| match event {
+        let drilled = run(&config, &place, dir, line, ships, &|event| match event {
             Event::Line(line) => terminal.lock().out(&line),
             Event::Progress { what, done, total } => terminal.lock().progress(what, done, total),
         })
@@ -342,10 +403,16 @@ pub async fn command(mut config: Config, asked: Asked) -> anyhow::Result<ExitCod
 
 /// The result of a drill as text.
 pub fn described(drilled: &Drilled) -> String {
+    let could_delete = match drilled.deletes {
+        Some(Deletes::Refused) => "; deleting was refused, as it should be",
+        Some(Deletes::KeepsVersions) => "; what was deleted stays as a version",
+        Some(Deletes::Deleted) => "; WARNING: this machine's keys could delete there",
+        Some(Deletes::Folder) | None => "",
+    };
     let result = if drilled.problems.is_empty() {
-        "ok".to_owned()
+        format!("ok{could_delete}")
     } else {
-        format!("PROBLEMS: {}, the first: {}", drilled.problems.len(), drilled.problems[0])
+        format!("PROBLEMS: {}, the first: {}{could_delete}", drilled.problems.len(), drilled.problems[0])
     };
     format!(
         "drill {}: commit {} restored in {:.1} s, {} realms, {} records, {} bodies, {} accounts tested, {:.1} s in total: {result}",

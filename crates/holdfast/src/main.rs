@@ -19,6 +19,7 @@ mod moment;
 mod offline;
 mod owner;
 mod progress;
+mod redundant;
 mod restore;
 mod serve;
 mod services;

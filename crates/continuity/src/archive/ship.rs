@@ -27,6 +27,7 @@ use super::{
     restorable::Restorable,
     target::Target,
 };
+use crate::estimate::Estimate;
 
 /// A run is closed when it is larger.
 const RUN_BYTES: usize = 4 << 20;
@@ -58,9 +59,26 @@ pub struct ShipStatus {
     pub looks: u64,
     /// Objects that were missing in the archive and stored again, newest last: the last few.
     pub mended: Vec<String>,
+    /// Since when it makes up for what it does not have: a first shipment, or what came while the target was away.
+    catching_up: Option<CatchingUp>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct CatchingUp {
+    since: Instant,
+    /// What was there then.
+    shipped: Seq,
+    bytes: u64,
 }
 
 impl ShipStatus {
+    /// While it makes up for what the archive does not have: how far that is, `end` being the last commit.
+    pub fn estimate(&self, end: Seq) -> Option<Estimate> {
+        let begun = self.catching_up?;
+        let (done, total) = (self.shipped.0.checked_sub(begun.shipped.0)?, end.0.checked_sub(begun.shipped.0)?);
+        Estimate::of(done, total, self.bytes - begun.bytes, begun.since.elapsed())
+    }
+
     /// How far the archive is behind, in seconds.
     pub fn lag_seconds(&self, now_ms: i64) -> f64 {
         self.waiting_since_ms.map_or(0.0, |since| (now_ms - since).max(0) as f64 / 1000.0)
@@ -181,6 +199,10 @@ impl Shipper {
             status.failing = None;
             if next > self.store.seq() {
                 status.waiting_since_ms = None;
+                status.catching_up = None;
+            } else {
+                let (shipped, bytes) = (status.shipped, status.bytes);
+                status.catching_up.get_or_insert_with(|| CatchingUp { since: Instant::now(), shipped, bytes });
             }
         }
         let mut work = self.begin(next, chain).await?;
@@ -353,6 +375,9 @@ impl Shipper {
         status.commits += next.0 - first.0;
         status.bytes += stored_bytes + (work.bodies.shipped.1 - work.counted);
         status.shipped = last;
+        if last >= self.store.seq() {
+            status.catching_up = None;
+        }
         status.waiting_since_ms = None;
         status.failing = None;
         if let Some(restorable) = &mut status.restorable {
@@ -445,5 +470,28 @@ pub(super) async fn prepare(target: &Target, line: &Line, now_ms: i64) -> Result
             tracing::error!(target = target.name(), object, %error, "an object can't be read: writing it again");
             target.replace(&object, text).await
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_archive_does_not_have_yet_is_measured_from_where_it_began() {
+        let begun = |shipped, bytes| Some(CatchingUp { since: Instant::now(), shipped: Seq(shipped), bytes });
+        let status = |shipped, bytes, catching_up| ShipStatus {
+            shipped: Seq(shipped),
+            bytes,
+            catching_up,
+            ..ShipStatus::default()
+        };
+        let percent = |status: ShipStatus, end| status.estimate(Seq(end)).map(|one| (one.percent, one.bytes_total));
+        assert_eq!(percent(status(10, 500, None), 100), None, "it follows");
+        assert_eq!(percent(status(0, 0, begun(0, 0)), 100), None, "nothing is shipped yet");
+        assert_eq!(percent(status(25, 500, begun(0, 0)), 100), Some((25, 2000)));
+        // What was there, and was shipped before, does not count.
+        assert_eq!(percent(status(60, 700, begun(50, 600)), 100), Some((20, 500)));
+        assert_eq!(percent(status(100, 700, begun(50, 600)), 100), Some((100, 100)));
     }
 }

@@ -171,7 +171,7 @@ impl Standby {
         let mut done = Resynced::default();
         for ids in missing.chunks(BODIES_AT_ONCE) {
             let wanted = ids.iter().map(|id| id.as_bytes().to_vec()).collect();
-            say(&mut stream, Kind::WantBodies(wire::WantBodies { ids: wanted })).await?;
+            say(&mut stream, Kind::WantBodies(wire::WantBodies { ids: wanted, more: 0 })).await?;
             for id in ids {
                 let Some(bytes) = read_body(&mut stream, id).await? else {
                     done.lost += 1;

@@ -95,7 +95,8 @@ impl Standby {
         let mut done = 0;
         for ids in missing.chunks(BODIES_AT_ONCE) {
             let wanted = ids.iter().map(|id| id.as_bytes().to_vec()).collect();
-            say(stream, Kind::WantBodies(wire::WantBodies { ids: wanted })).await?;
+            let more = (total - done - ids.len()) as u64;
+            say(stream, Kind::WantBodies(wire::WantBodies { ids: wanted, more })).await?;
             for id in ids {
                 if let Some(bytes) = read_body(stream, id).await? {
                     let restore = restore.clone();

@@ -163,7 +163,7 @@ impl Standby {
                     intake.put_back(bytes);
                     for some in missing.chunks(wire::MAX_ASKED_FOR) {
                         let ids = some.iter().map(|id| id.as_bytes().to_vec()).collect();
-                        wire::write(write, Kind::WantBodies(wire::WantBodies { ids })).await?;
+                        wire::write(write, Kind::WantBodies(wire::WantBodies { ids, more: 0 })).await?;
                     }
                     write.flush().await?;
                 }

@@ -76,7 +76,7 @@ impl PrimaryDonor {
     async fn ask(&self, ids: &[BodyId]) -> Result<Bodies, Error> {
         let mut stream = self.0.reach().await?;
         let wanted = ids.iter().map(|id| id.as_bytes().to_vec()).collect();
-        say(&mut stream, Kind::WantBodies(wire::WantBodies { ids: wanted })).await?;
+        say(&mut stream, Kind::WantBodies(wire::WantBodies { ids: wanted, more: 0 })).await?;
         let mut came = Vec::new();
         for id in ids {
             if let Some(bytes) = read_body(&mut stream, id).await? {

@@ -4,8 +4,10 @@
 //! * [`greeting`]: the identity and the request of a new connection.
 //! * [`stream`]: sends new commits to one standby.
 //! * [`lenders`]: requests damaged bodies from standbys.
+//! * [`copying`]: progress of first copies.
 //! * [`give`]: answers a standby's requests: a full copy, a realm, bodies, digests to compare.
 
+mod copying;
 mod give;
 mod greeting;
 mod lenders;
@@ -43,6 +45,7 @@ use super::{
 };
 use strangers::Strangers;
 
+pub use copying::Copying;
 pub use lenders::StandbyDonor;
 pub(super) use stream::bodies_of;
 
@@ -115,6 +118,8 @@ pub struct StandbyStatus {
     pub full: bool,
     /// It still assumes that writes wait for it, which is no longer true.
     pub believes_too_much: bool,
+    /// Its first copy, while that is on its way.
+    pub copying: Option<Copying>,
 }
 
 impl StandbyStatus {
@@ -179,6 +184,8 @@ pub struct Primary {
     alone: AtomicBool,
     /// Since when no standby has everything, while one is waited for.
     blocked: Mutex<Option<Instant>>,
+    /// First copies on their way.
+    copies: Mutex<BTreeMap<Fingerprint, Copying>>,
     /// Standbys that lend what is damaged here.
     lenders: Mutex<Vec<lenders::Lender>>,
 }
@@ -228,6 +235,7 @@ impl Primary {
             degraded: AtomicBool::new(false),
             alone: AtomicBool::new(alone::is_alone(dir)),
             blocked: Mutex::default(),
+            copies: Mutex::default(),
             lenders: Mutex::default(),
         };
         primary.arrange();
@@ -246,6 +254,7 @@ impl Primary {
     pub fn standbys(&self) -> Vec<StandbyStatus> {
         let peers = self.peers.borrow().clone();
         let now_ms = self.store.clock().now_ms();
+        let copies = self.copies.lock().clone();
         let live = self.live.lock();
         let status = |peer: &Peer| {
             let now = live.get(&peer.fingerprint);
@@ -263,6 +272,7 @@ impl Primary {
                 mended: ack.mended,
                 lag: now.map(|now| now.lag(now_ms)).unwrap_or_default(),
                 believes_too_much: peer.told_alone && !self.waits_for_one_alone(&peers),
+                copying: copies.get(&peer.fingerprint).cloned(),
             }
         };
         peers.iter().map(status).collect()
@@ -447,6 +457,7 @@ impl Primary {
         let end = self.store.seq();
         let seq = Seq(ack.received).min(end);
         let name = who.to_string();
+        metrics::gauge!("holdfast_standby_copied_ratio", "standby" => name.clone()).set(1.0);
         metrics::gauge!("holdfast_standby_lag_commits", "standby" => name.clone())
             .set(end.0.saturating_sub(ack.received) as f64);
         metrics::gauge!("holdfast_standby_apply_lag_commits", "standby" => name.clone())

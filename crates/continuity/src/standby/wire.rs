@@ -147,6 +147,9 @@ pub struct HeldRealm {
 pub struct WantBodies {
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub ids: Vec<Vec<u8>>,
+    /// How many it will ask for after these, as far as it knows; 0 also when it does not say.
+    #[prost(uint64, tag = "2")]
+    pub more: u64,
 }
 
 /// A realm to copy again.

@@ -301,7 +301,9 @@ async fn status(services: &Services, place: &Arc<Place>) -> (Vec<String>, Vec<St
     if last_good.is_some() || (alarms.is_empty() && runs) {
         alarms.extend(place.alarm(last_good, now_ms));
     }
-    lines.extend(place.warning().map(|warning| format!("  WARNING: {warning}")));
+    lines.extend(place.on_its_way(services.store.seq()).into_iter().map(|one| format!("  {}", one.summary)));
+    lines.extend(place.note().map(|note| format!("  NOTE: {note}")));
+    lines.extend(place.warning(&services.config.data_dir).map(|warning| format!("  WARNING: {warning}")));
     lines.extend(alarms.iter().map(|alarm| format!("  ALARM: {alarm}")));
     (lines, alarms)
 }

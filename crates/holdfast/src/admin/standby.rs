@@ -14,6 +14,7 @@ use crate::{
     cli::{AdminCommand, PromoteArgs, StandbyCommand},
     config::Config,
     maintenance::keep_sound,
+    redundant::OnItsWay,
     services::{Services, store_options},
     standby::{alarms, tripwires},
 };
@@ -67,6 +68,11 @@ pub async fn on_primary(services: &Services, command: StandbyCommand, output: &O
                 if standby.believes_too_much {
                     alarms += 1;
                     output.line(format!("ALARM: {name}: {BELIEVES_TOO_MUCH}")).await;
+                }
+                if let Some(copying) = &standby.copying {
+                    let copy = OnItsWay::copy(copying, !primary.has_a_copy());
+                    output.line(format!("{name}: {}", copy.summary)).await;
+                    continue;
                 }
                 if !standby.connected {
                     output

@@ -19,6 +19,7 @@ use crate::{
     archive::{ago, described, moment},
     config::{ByteSize, Config},
     drill, machine, owner,
+    redundant::OnItsWay,
     restore::behind::Restoring,
     services::{OpenDoor, Services, has_data},
     standby::alarms as of_standby,
@@ -123,6 +124,8 @@ struct Follower {
     behind: u64,
     tripwire: String,
     not_applied: Vec<String>,
+    /// Its first copy, while that is on its way.
+    first_copy: Option<OnItsWay>,
 }
 
 #[derive(Debug, Serialize)]
@@ -136,6 +139,10 @@ struct Archive {
     restorable: Option<String>,
     last_good_ms: Option<i64>,
     failing: Vec<String>,
+    /// What is still on its way there.
+    on_its_way: Vec<OnItsWay>,
+    /// What is to be said of this machine's keys to it.
+    warning: Option<String>,
     last_drill: Option<drill::Drilled>,
 }
 
@@ -173,12 +180,14 @@ fn look(services: &Services) -> anyhow::Result<Status> {
     let accounts = services.directory.accounts()?;
     let queue = services.delivery.queue_stats()?;
     let end = services.store.seq();
+    let alone = services.primary.get().is_some_and(|primary| !primary.has_a_copy());
     let follower = |standby: StandbyStatus| Follower {
         name: standby.name,
         connected: standby.connected,
         received: standby.received.0,
         applied: standby.applied.0,
         behind: end.0.saturating_sub(standby.received.0),
+        first_copy: standby.copying.map(|copying| OnItsWay::copy(&copying, alone)),
         tripwire: standby.wire,
         not_applied: standby.held.into_iter().map(|(realm, why)| format!("{realm}: {why}")).collect(),
     };
@@ -195,6 +204,8 @@ fn look(services: &Services) -> anyhow::Result<Status> {
             lag_seconds: ship.map(|ship| ship.lag_seconds(now_ms)),
             last_good_ms: place.last_good_ms(),
             failing: place.failing(),
+            on_its_way: place.on_its_way(end),
+            warning: place.warning(&config.data_dir),
             last_drill: drill::latest(&config.data_dir, place.name(), 1).pop(),
         }
     });
@@ -370,7 +381,9 @@ fn daily(daily: Option<&Daily>, running_seconds: u64) -> String {
 
 fn follower(standby: &Follower) -> String {
     let Follower { name, received, applied, behind, .. } = standby;
-    let mut text = if standby.connected {
+    let mut text = if let Some(copy) = &standby.first_copy {
+        format!("{name}: {}", copy.summary)
+    } else if standby.connected {
         format!("{name}: received commit {received} ({behind} behind), applied {applied}")
     } else {
         format!("{name}: NOT CONNECTED; the last commit it received is {received} ({behind} behind)")
@@ -395,6 +408,8 @@ fn kept(archive: &Archive) -> Vec<String> {
         line("", archive.restorable.as_deref().unwrap_or("not checked yet how far it can be restored")),
         line("", format!("newest good snapshot: {good}")),
     ];
+    all.extend(archive.on_its_way.iter().map(|one| line("", &one.summary)));
+    all.extend(archive.warning.iter().map(|warning| line("", format!("WARNING: {warning}"))));
     all.extend(archive.failing.iter().map(|failing| line("", format!("FAILING: {failing}"))));
     all.push(line("", archive.last_drill.as_ref().map_or_else(|| "drill: never".to_owned(), drill::described)));
     all

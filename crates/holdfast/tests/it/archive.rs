@@ -321,6 +321,26 @@ fn a_drill_restores_reads_and_searches_and_says_what_is_wrong() {
     assert!(said.contains("5 bodies, 1 accounts tested") && said.contains(": ok"), "{said}");
     assert_eq!(std::fs::read_dir(&scratch).unwrap().count(), 0, "what was restored is taken away");
     assert!(ok(&server.command(&["archive", "status"])).contains(" in total: ok"));
+    // A folder refuses nothing: that is said where somebody asks, and is no warning.
+    let noted = std::fs::read_to_string(dir.path().join("data/drills.jsonl")).unwrap();
+    assert!(noted.contains("\"deletes\":\"folder\""), "{noted}");
+    let said = ok(&server.command(&["archive", "status"]));
+    assert!(said.contains("NOTE: it is a folder") && !said.contains("WARNING"), "{said}");
+    assert!(!ok(&server.command(&["status"])).contains("WARNING"));
+    // What the last drill could delete with this machine's keys is a warning, over restarts too, and no alarm.
+    for (deletes, warns) in [("refused", false), ("keeps_versions", true), ("deleted", true), ("folder", false)] {
+        let line = noted.replace("\"deletes\":\"folder\"", &format!("\"deletes\":\"{deletes}\""));
+        std::fs::write(dir.path().join("data/drills.jsonl"), line).unwrap();
+        for command in [&["archive", "status"][..], &["status"]] {
+            let said = ok(&server.command(command));
+            assert_eq!(said.contains("WARNING: archive here"), warns, "{deletes}: {said}");
+        }
+        let status = server.command(&["status", "--json"]);
+        let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+        assert_eq!(status["archives"][0]["warning"].is_string(), warns, "{deletes}: {status}");
+        assert_eq!(status["archives"][0]["last_drill"]["deletes"], deletes);
+    }
+    std::fs::write(dir.path().join("data/drills.jsonl"), noted).unwrap();
 
     for entry in std::fs::read_dir(dir.path().join("target/bodies")).unwrap() {
         let path = entry.unwrap().path();

@@ -967,3 +967,95 @@ fn machines_are_compared_at_one_commit_while_mail_comes_in() {
     wait_for("the standby has all", || has_all(&primary, &standby));
     primary.server.stop();
 }
+
+/// Between a standby and its primary: on each connection it lets so many bytes of the standby's through, and then none until
+/// it is opened.
+struct Narrow {
+    address: std::net::SocketAddr,
+    open: std::sync::Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Narrow {
+    fn before(primary: std::net::SocketAddr, limit: usize) -> Self {
+        use std::{
+            io::{Read as _, Write as _},
+            net::{TcpListener, TcpStream},
+            sync::Arc,
+        };
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let open = Arc::new(AtomicBool::new(false));
+        let opened = open.clone();
+        std::thread::spawn(move || {
+            for standby in listener.incoming().map_while(Result::ok) {
+                let Ok(primary) = TcpStream::connect(primary) else { continue };
+                let (mut from, mut to) = (primary.try_clone().unwrap(), standby.try_clone().unwrap());
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(std::net::Shutdown::Both);
+                });
+                let (mut from, mut to, open) = (standby, primary, opened.clone());
+                std::thread::spawn(move || {
+                    let (mut bytes, mut through) = ([0; 16 * 1024], 0);
+                    while let Ok(n) = from.read(&mut bytes) {
+                        while !open.load(Ordering::SeqCst) && through + n > limit {
+                            std::thread::park_timeout(Duration::from_millis(5));
+                        }
+                        through += n;
+                        if n == 0 || to.write_all(&bytes[..n]).is_err() {
+                            break;
+                        }
+                    }
+                    let _ = to.shutdown(std::net::Shutdown::Both);
+                });
+            }
+        });
+        Self { address, open }
+    }
+}
+
+#[test]
+fn a_first_copy_says_on_the_primary_how_far_it_is_and_how_long_one_machine_has_it_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+    std::fs::create_dir_all(&one).unwrap();
+    std::fs::create_dir_all(&two).unwrap();
+    let primary = primary(&one, "");
+    primary.server.add_account("anna@example.org");
+    // Twice as many as are asked for at once.
+    let text: String = (0..30).map(|_| format!("{:064x}\n", rand::random::<u128>())).collect();
+    let mail: String =
+        (0..500).map(|n| format!("From a@x Mon Nov 23 00:00:00 2026\nSubject: {n}\n\n{text}\n")).collect();
+    std::fs::write(dir.path().join("mail.mbox"), mail).unwrap();
+    let file = dir.path().join("mail.mbox").display().to_string();
+    said(&one, &["import", "anna@example.org", &file]);
+    // The first 256 names of messages pass, the next ones don't.
+    let narrow = Narrow::before(primary.address, 15_000);
+    let near = Primary { server: primary.server, address: narrow.address };
+    let standby = Standby::pair(&two, &near, "");
+    let look = || {
+        let output = near.server.command(&["status", "--json"]);
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["standbys"][0]["first_copy"].clone()
+    };
+    let mut seen = serde_json::Value::Null;
+    wait_for("messages on their way", || {
+        seen = look();
+        seen["percent"].as_u64().is_some_and(|percent| (1..100).contains(&percent))
+    });
+    wait_for("all of the first ones", || {
+        seen = look();
+        seen["percent"] == 51
+    });
+    let total = seen["bytes_total"].as_u64().unwrap();
+    assert!((900_000..1_200_000).contains(&total) && seen["left_seconds"].is_u64(), "{seen}");
+    for command in [&["status"][..], &["standby", "status"]] {
+        let said = String::from_utf8(near.server.command(command).stdout).unwrap();
+        assert!(said.contains("first copy: ") && said.contains("only this machine has the newest mail"), "{said}");
+        assert!(!said.to_lowercase().contains("not connected"), "{said}");
+    }
+    narrow.open.store(true, std::sync::atomic::Ordering::SeqCst);
+    wait_for("everything there", || has_all(&near, &standby));
+    assert!(look().is_null(), "it is done");
+    let said = String::from_utf8(near.server.command(&["status"]).stdout).unwrap();
+    assert!(!said.contains("only this machine has"), "{said}");
+}

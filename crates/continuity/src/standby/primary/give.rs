@@ -1,7 +1,7 @@
 //! Answers a standby's requests: a full copy, a realm, bodies, digests to compare. Each uses its own connection, so
 //! that new commits are not delayed, except for bodies, which belong to the commits that refer to them.
 
-use std::{io, ops::Bound};
+use std::{io, ops::Bound, sync::Arc};
 
 use store::{BodyId, Order, Read as _, RealmId, Snapshot, Store, StoreError};
 use tokio::{
@@ -10,8 +10,15 @@ use tokio::{
     time::Duration,
 };
 
-use super::{Ended, Primary, blocking, send};
-use crate::standby::wire::{self, BodyPiece, Kind};
+use super::{
+    Ended, Primary, blocking,
+    copying::{Note, Noted},
+    send,
+};
+use crate::standby::{
+    keys::Fingerprint,
+    wire::{self, BodyPiece, Kind},
+};
 
 /// Records that travel together.
 const RECORDS_BYTES: usize = 512 << 10;
@@ -25,16 +32,24 @@ type Frames = mpsc::Sender<Kind>;
 impl Primary {
     /// Everything of one moment, and then the bodies that are asked for.
     pub(super) async fn give_everything(
-        &self,
-        read: impl AsyncRead + Unpin,
+        self: Arc<Self>,
+        who: Fingerprint,
+        mut read: impl AsyncRead + Unpin,
         write: &mut (impl AsyncWrite + Unpin),
     ) -> Result<(), Ended> {
         if self.store.is_partial() {
             return Err(Ended::Refused("the restore is not finished yet: try again later".to_owned()));
         }
-        let store = self.store.clone();
-        give_frames(move |frames| read_everything(&store, frames), write).await?;
-        self.give_what_is_asked_for(read, write).await
+        let noted = Note::begin(self.clone(), who);
+        let (store, note) = (self.store.clone(), noted.0.clone());
+        give_frames(move |frames| read_everything(&store, frames, &note), write).await?;
+        loop {
+            let said = wire::read_at_most(&mut read, wire::MAX_ASKING_BYTES).await?;
+            if let Kind::WantBodies(wanted) = &said {
+                noted.0.asked(wanted.ids.len() as u64, wanted.more);
+            }
+            self.give_bodies_of(said, write, Some(&noted)).await?;
+        }
     }
 
     /// A realm as it is now, and then the bodies that are asked for.
@@ -64,19 +79,31 @@ impl Primary {
 
     /// Answers one who asks for bodies.
     pub(super) async fn give_bodies(&self, said: Kind, write: &mut (impl AsyncWrite + Unpin)) -> Result<(), Ended> {
+        self.give_bodies_of(said, write, None).await
+    }
+
+    async fn give_bodies_of(
+        &self,
+        said: Kind,
+        write: &mut (impl AsyncWrite + Unpin),
+        noted: Option<&Noted>,
+    ) -> Result<(), Ended> {
         let Kind::WantBodies(wanted) = said else {
             return Err(Ended::Refused(format!("unexpected message: {}", said.name())));
         };
         for id in wanted.ids {
             let id = <[u8; 32]>::try_from(id).map_err(|_| Ended::Refused("invalid body id".to_owned()))?;
-            self.give_body(BodyId::from_bytes(id), write).await?;
+            let bytes = self.give_body(BodyId::from_bytes(id), write).await?;
+            if let Some(Noted(note)) = noted {
+                note.message(bytes);
+            }
         }
         write.flush().await?;
         Ok(())
     }
 
-    /// One body, or why it can't be had.
-    pub(super) async fn give_body(&self, id: BodyId, write: &mut (impl AsyncWrite + Unpin)) -> Result<(), Ended> {
+    /// One body, or why it can't be had. Gives its bytes.
+    pub(super) async fn give_body(&self, id: BodyId, write: &mut (impl AsyncWrite + Unpin)) -> Result<u64, Ended> {
         let (store, name) = (self.store.clone(), id.as_bytes().to_vec());
         let piece =
             |bytes: Vec<u8>, last, damaged| Kind::BodyPiece(BodyPiece { id: name.clone(), bytes, last, damaged });
@@ -91,7 +118,7 @@ impl Primary {
             Err(Ended::Store(error)) => {
                 tracing::error!(%error, "can't read a body that a standby needs");
                 wire::write(write, piece(Vec::new(), true, error.to_string())).await?;
-                return Ok(());
+                return Ok(0);
             }
             Err(error) => return Err(error),
         };
@@ -103,7 +130,7 @@ impl Primary {
             let last = at >= reader.len();
             wire::write(write, piece(bytes.to_vec(), last, String::new())).await?;
             if last {
-                return Ok(());
+                return Ok(at);
             }
         }
     }
@@ -160,7 +187,7 @@ fn gone<T>(_: T) -> StoreError {
     StoreError::Stopped { reason: "the standby has disconnected".to_owned() }
 }
 
-fn read_everything(store: &Store, frames: &Frames) -> Result<(), StoreError> {
+fn read_everything(store: &Store, frames: &Frames, note: &Note) -> Result<(), StoreError> {
     let snapshot = store.snapshot();
     let realms = snapshot.realms()?;
     let begin = wire::CopyBegin {
@@ -170,7 +197,9 @@ fn read_everything(store: &Store, frames: &Frames) -> Result<(), StoreError> {
         realms: realms.len() as u64,
     };
     frames.blocking_send(Kind::CopyBegin(begin)).map_err(gone)?;
+    let total = realms.len() as u64;
     for realm in realms {
+        note.realm(total);
         read_realm(store, &snapshot, realm, frames)?;
     }
     frames.blocking_send(Kind::CopyEnd(wire::CopyEnd {})).map_err(gone)

@@ -88,7 +88,7 @@ impl Primary {
                     let why = format!("it uses protocol version {theirs}, this machine {ours}: upgrade the older one");
                     Err(refused(&mut write, why).await)
                 }
-                Kind::Hello(hello) if hello.copy => self.give_everything(read, &mut write).await,
+                Kind::Hello(hello) if hello.copy => self.clone().give_everything(who, read, &mut write).await,
                 Kind::Hello(hello) => {
                     // A standby that reads nothing must not delay commits that could be acknowledged without it.
                     patience.set(self.options.away_after.max(Duration::from_secs(1)));

@@ -48,7 +48,7 @@ impl Primary {
                 _ = beat.tick() => send(write, Kind::Beat(wire::Beat { seq: self.store.seq().0, now_ms: 0 })).await?,
                 Some(asked) = asked.recv() => {
                     let ids = asked.ids.iter().map(|id| id.as_bytes().to_vec()).collect();
-                    send(write, Kind::WantBodies(wire::WantBodies { ids })).await?;
+                    send(write, Kind::WantBodies(wire::WantBodies { ids, more: 0 })).await?;
                     let mut came = Bodies::new();
                     for id in &asked.ids {
                         if let Some(bytes) = hear_body(&mut read, id).await? {

@@ -245,14 +245,13 @@ fn an_account_is_found_whatever_it_is_called_and_made_again_when_it_is_gone() {
     server.stop();
 
     // On a service that knows nothing of it: made again, disabled, without a password.
+    let root = {
+        let listed = ok(&holdfast(dir.path(), &["archive", "list"], ""));
+        listed.lines().find_map(|line| Some(line.strip_prefix("line ")?.split(',').next()?.to_owned())).unwrap()
+    };
     let fresh = second(dir.path(), "fresh", &more);
     let other = Server::start_with(&fresh, &more);
     other.add_account("carl@example.org");
-    let root = {
-        let listed = ok(&holdfast(dir.path(), &["archive", "list"], ""));
-        let lines = listed.lines().filter_map(|line| line.strip_prefix("line ")?.split([',', ' ']).next());
-        lines.map(str::to_owned).min_by_key(|line| !listed.contains(&format!("line {line}, started"))).unwrap()
-    };
     let gone = ["restore", "--account", ANNA, "--at", &at, "--line", &root];
     let preview = json(&other, &[&gone[..], &["--preview", "--json"]].concat());
     assert_eq!((&preview["account_is"], &preview["messages_back"]), (&"gone".into(), &5.into()), "{preview}");
