@@ -322,7 +322,7 @@ mod tests {
     use super::*;
     use crate::archive::{
         codec::new_identity,
-        restore::{Wish, restore},
+        restore::{At, Wish, restore},
         ship::Shipper,
         target::TargetOptions,
     };
@@ -408,7 +408,7 @@ mod tests {
             identities,
             dir: dir.path().join("second"),
             options: store::StoreOptions::default(),
-            at: super::restore::At::Last,
+            at: At::Last,
             line: None,
             without_damaged: false,
             signed_by: Vec::new(),
