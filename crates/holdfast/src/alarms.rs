@@ -124,8 +124,8 @@ fn standbys(services: &Services, away: &mut HashMap<String, Instant>) -> Vec<Ala
         line,
         more,
         subject: format!("Holdfast alarm: standby ({what})"),
-        look: "Run `holdfast standby status` here and on the standby. For what to do, see docs/continuity.md, section \
-               Standby, \"Watch it\".",
+        look: "Run `holdfast standby status` here and on the standby. For what to do: `holdfast help continuity \
+               Watch it`.",
     };
     let mut all = Vec::new();
     if let Some(waiting) = primary.waiting() {

@@ -127,7 +127,7 @@ impl Archives {
                 line: format!("Archive: {TRY_OUT_SAID}"),
                 more: String::new(),
                 subject: "Holdfast alarm: a restore is being tried out".to_owned(),
-                look: "See docs/continuity.md, \"Restore\".",
+                look: "Run `holdfast help continuity Restore`.",
             });
             return all;
         }
@@ -138,8 +138,7 @@ impl Archives {
                     line: alarm.replacen("archive", "Archive", 1),
                     more: place.failing().join("\n"),
                     subject: format!("Holdfast alarm: archive ({what})"),
-                    look: "Run `holdfast archive status`. For what to do, see docs/continuity.md, section Archive, \
-                           \"The 3 a.m. page\".",
+                    look: "Run `holdfast archive status`. For what to do: `holdfast help continuity 3 a.m. page`.",
                 });
             }
         }
@@ -149,7 +148,7 @@ impl Archives {
     /// All, or the one of that name or URL.
     pub fn places(&self, name: Option<&str>) -> anyhow::Result<Vec<Arc<Place>>> {
         if self.places.is_empty() {
-            bail!("no archive is configured: add an [[archive]] table, see docs/continuity.md");
+            bail!("no archive is configured: add an [[archive]] table, see `holdfast help continuity Archive`");
         }
         let Some(name) = name else { return Ok(self.places.clone()) };
         let found: Vec<_> =
@@ -230,7 +229,7 @@ impl Place {
             )),
             Deletes::Deleted => Some(format!(
                 "archive {}: this machine's keys are allowed to delete it. Give them only the rights to create, read and list, \
-                 see docs/continuity.md, \"Who could forge an archive\"",
+                 see `holdfast help continuity Who could forge`",
                 self.name()
             )),
         }

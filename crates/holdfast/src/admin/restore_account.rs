@@ -101,7 +101,9 @@ fn place(config: &Config, args: &RestoreArgs) -> anyhow::Result<Archive> {
     let known: Vec<&str> = config.archive.iter().map(Archive::name).collect();
     let Some(named) = named else {
         return match config.archive.as_slice() {
-            [] => bail!("no archive is configured here: give one with --from URL, see docs/continuity.md"),
+            [] => bail!(
+                "no archive is configured here: give one with --from URL, see `holdfast help continuity One account`"
+            ),
             [one] => Ok(one.clone()),
             _ => bail!("there are several archives: choose one with --archive: {}", known.join(", ")),
         };

@@ -24,7 +24,7 @@ pub const BELIEVES_TOO_MUCH: &str = "it still assumes that writes wait for it, w
     revoke it with `holdfast standby forget`; promote it only with --maybe-lost";
 
 /// Added to the error if there are alarms.
-const WATCH_IT: &str = ": see docs/continuity.md, section Standby, \"Watch it\"";
+const WATCH_IT: &str = ": see `holdfast help continuity Watch it`";
 
 /// The commands on a primary.
 pub async fn on_primary(services: &Services, command: StandbyCommand, output: &Output) -> anyhow::Result<()> {

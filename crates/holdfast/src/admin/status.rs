@@ -345,7 +345,7 @@ fn lines(status: &Status) -> Vec<String> {
         all.push(line("standby", follower(standby)));
     }
     if status.archives.is_empty() {
-        all.push(line("archive", "none: there is no off-site copy, see docs/continuity.md"));
+        all.push(line("archive", "none: there is no off-site copy, see `holdfast help continuity Archive`"));
     }
     for archive in &status.archives {
         all.extend(kept(archive));
@@ -452,7 +452,7 @@ pub async fn on_standby(standby: &Standby, config: &Config, json: bool, output: 
             output.line(format!("ALARM: {alarm}")).await;
         }
     }
-    needs(alarms.len(), ": see docs/continuity.md, \"Standby\"")
+    needs(alarms.len(), ": see `holdfast help continuity Standby`")
 }
 
 /// The alarm about low disk space.

@@ -29,10 +29,10 @@ pub fn alarms(services: &Services, now_ms: i64) -> Vec<Alarm> {
     let mut all = Vec::new();
     if let Some(why) = services.store.stopped() {
         let line = format!("Store: writes are stopped: {why}");
-        all.push(alarm("store", line, String::new(), "See docs/operate.md, \"`/health` says `stopped`\"."));
+        all.push(alarm("store", line, String::new(), "Run `holdfast help operate says stopped`."));
     }
     if let Some(room) = Room::at(&services.config.data_dir).ok().filter(|room| room.is_short()) {
-        all.push(alarm("disk", short_of_room(room), String::new(), "See docs/operate.md, \"the disk is full\"."));
+        all.push(alarm("disk", short_of_room(room), String::new(), "Run `holdfast help operate disk is full`."));
     }
     if let Some(behind) = services.store.clock_behind().filter(|behind| *behind > CLOCK_PATIENCE) {
         let line = format!(
@@ -42,29 +42,34 @@ pub fn alarms(services: &Services, now_ms: i64) -> Vec<Alarm> {
         );
         let more = "Mail is still accepted, and no data is hidden: rewind and restore use the earlier of the two times. New commits \
                     carry the later time until the clock has reached it.";
-        let look = "If the clock is wrong now, set it and check NTP; see docs/continuity.md, \"Wrong clocks\".";
+        let look = "If the clock is wrong now, set it and check NTP; see `holdfast help continuity Wrong clocks`.";
         all.push(alarm("clock", line, more.to_owned(), look));
     }
     let damage = services.store.damage();
     if let Some(line) = damaged(&damage) {
         let mut more = damage.lines();
         more.extend(damage.bodies.iter().flat_map(|(id, _)| whose(services, id)));
-        all.push(alarm("damage", line, more.join("\n"), "See docs/operate.md, \"3 a.m.: something is damaged\"."));
+        all.push(alarm("damage", line, more.join("\n"), "Run `holdfast help operate something is damaged`."));
     }
     if let Some(daily) = services.daily.lock().clone().filter(|daily| !daily.failed.is_empty()) {
         let line = "Daily maintenance: some of it failed".to_owned();
-        let look = "Run it again with `holdfast maintain` to see each step. For damage, see docs/operate.md.";
+        let look = "Run it again with `holdfast maintain` to see each step. For damage, see `holdfast help operate something is damaged`.";
         all.push(alarm("daily work", line, daily.failed.join("\n"), look));
     }
     if let (Some(tls), true) = (services.tls.get(), services.config.tls.certificate.is_some())
         && let Some(ends) = config::certificate_ends(&tls.certificate(), now_ms / 1000)
     {
-        let look = "Renew it, then `systemctl reload holdfast`; see docs/certificates.md.";
+        let look = "Renew it, then `systemctl reload holdfast`; see `holdfast help certificates Renew`.";
         all.push(alarm("certificate", format!("Certificate: {ends}"), String::new(), look));
     }
     if let Some(Progress::Stopped { stage, why }) = services.stages.progress() {
         let line = format!("Stage: {} was not reached: {why}", stage.name());
-        all.push(alarm("stage", line, String::new(), "Run `holdfast stage show`; see docs/continuity.md, \"Stages\"."));
+        all.push(alarm(
+            "stage",
+            line,
+            String::new(),
+            "Run `holdfast stage show`; see `holdfast help continuity Stages`.",
+        ));
     }
     all
 }

@@ -170,7 +170,7 @@ impl Config {
             None if is_public && self.tls.certificate.is_none() => all.push(Finding::new(
                 "tls.certificate",
                 "is not set, but other machines can connect: mail apps don't trust the self-signed certificate",
-                "get a certificate: see docs/certificates.md",
+                "get a certificate: see `holdfast help certificates`",
             )),
             None => {}
         }
@@ -210,7 +210,11 @@ impl Config {
 fn certificate_doubts(config: &Config, certificate: &Certificate, now: i64) -> Vec<Finding> {
     let mut all = Vec::new();
     if let Some(message) = ends(certificate, now) {
-        all.push(Finding::new("tls.certificate", message, "renew it, then reload the service: docs/certificates.md"));
+        all.push(Finding::new(
+            "tls.certificate",
+            message,
+            "renew it, then reload the service: `holdfast help certificates Renew`",
+        ));
     }
     let web = config.web.public_url.as_deref().filter(|url| url.starts_with("https://")).and_then(host_of);
     let mut wanted = vec![config.hostname.as_str()];

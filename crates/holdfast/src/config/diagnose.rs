@@ -148,7 +148,7 @@ fn remedy(message: &str) -> String {
         ("expected usize", "write a whole number, without quotes"),
         ("expected u64", "write a whole number, without quotes"),
         ("expected a boolean", "write true or false, without quotes"),
-        ("wanted string or table", "write one of the allowed values, in quotes; see docs/holdfast.toml"),
+        ("wanted string or table", "write one of the allowed values, in quotes; see `holdfast help holdfast.toml`"),
         ("expected a sequence", "write a list, such as [\"0.0.0.0:25\"]; [] disables the listener"),
         ("expected a string", "write the value in quotes"),
         ("expected path string", "write the value in quotes"),
@@ -158,7 +158,9 @@ fn remedy(message: &str) -> String {
     ];
     let found = known.iter().find(|(said, _)| message.contains(said));
     found
-        .map_or("write `key = value` below a `[section]`; docs/holdfast.toml has all keys", |(_, remedy)| remedy)
+        .map_or("write `key = value` below a `[section]`; `holdfast help holdfast.toml` has all keys", |(_, remedy)| {
+            remedy
+        })
         .to_owned()
 }
 
