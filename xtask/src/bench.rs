@@ -9,27 +9,25 @@ mod holdfast;
 mod imap;
 mod load;
 mod peer;
+mod side;
 mod table;
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Command,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::steps::{root, run};
+use crate::run::{root, run};
 use holdfast::Holdfast;
 use load::{Load, quiet};
 use peer::Peer;
+use side::{ACCOUNTS, PASSWORD, Side};
 use table::{Better, Table};
 
-/// Accounts on both sides: `bench0@bench.example` and so on.
-const ACCOUNTS: u32 = 50;
-/// Their password.
-const PASSWORD: &str = "bench-password";
 /// Connections at once in the delivery comparisons.
 const CONNECTIONS: u32 = 50;
 /// How long mail may take from its acceptance to its mailbox.
@@ -57,17 +55,6 @@ struct Scale {
 
 const FULL: Scale = Scale { rounds: 5, deliveries: 3_000, mailbox: 20_000, idle: 1_000, list: 100_000 };
 const QUICK: Scale = Scale { rounds: 1, deliveries: 500, mailbox: 1_000, idle: 100, list: 2_000 };
-
-/// One of the two.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Side {
-    name: &'static str,
-    smtp: &'static str,
-    imap: &'static str,
-    imaps: &'static str,
-    /// Names of its processes, for memory.
-    processes: &'static [&'static str],
-}
 
 /// Runs the comparison. Arguments: `--rounds N`, `--quick`, and names of [`PARTS`].
 pub fn bench(args: &[&str]) -> Result<()> {
@@ -400,18 +387,4 @@ impl Run<'_> {
         }
         Ok(table)
     }
-}
-
-/// Waits until something listens at `address`.
-fn listening(address: &str, patience: Duration) -> Result<()> {
-    let start = Instant::now();
-    while std::net::TcpStream::connect(address).is_err() {
-        ensure!(start.elapsed() < patience, "nothing listens at {address}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
-}
-
-fn shown(path: &Path) -> String {
-    path.display().to_string()
 }

@@ -4,7 +4,7 @@ use std::{path::Path, process::Command};
 
 use anyhow::{Context, Result, bail};
 
-use crate::steps::{root, run};
+use crate::run::{root, run};
 
 /// What the tests of real clients and pages use: the program that shows a package is there, and the package.
 const DEBIAN: [(&str, &str); 12] = [

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, process::Command};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::steps::root;
+use crate::run::root;
 
 /// The only registry that crates may come from.
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";

@@ -6,13 +6,16 @@ mod dist;
 mod install;
 mod licences;
 mod proofs;
+mod run;
 mod steps;
+mod tidy;
 
 use std::process::ExitCode;
 
 const USAGE: &str = "\
 cargo xtask test [STEP …]   every check and test, or only the named steps:
                             fmt clippy licences tests browser fuzz readme dist
+cargo xtask tidy            the rules of the house: arrows between crates, rings of files, lengths
 cargo xtask fuzz [SECONDS]  every fuzz target for SECONDS each (default 60)
 cargo xtask proofs [--night]
                             what must survive, with real processes, and a table of what was lost
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
         ["dist", binary] => dist::dist(Some(binary.as_ref())),
         ["bench", args @ ..] => bench::bench(args),
         ["proofs", args @ ..] => proofs::proofs(args),
+        ["tidy"] => tidy::check(),
         ["fuzz"] => steps::fuzz(60),
         ["fuzz", seconds] => match seconds.parse() {
             Ok(seconds) => steps::fuzz(seconds),

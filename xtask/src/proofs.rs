@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{
     install,
-    steps::{root, run},
+    run::{root, run},
 };
 
 /// Where the scenarios are: what to select of the workspace, and which tests of it (none: all of them). Always the whole

@@ -3,7 +3,6 @@
 use std::{
     io::{BufRead, BufReader, IsTerminal},
     num::NonZeroUsize,
-    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
@@ -11,6 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::run::{root, run};
 use crate::{dist, install, licences};
 
 /// How long a fuzz target runs in `cargo xtask test`.
@@ -202,20 +202,4 @@ fn test_files(dir: &str) -> Result<Vec<String>> {
 
 fn cargo(args: &[&str]) -> Result<()> {
     run(Command::new("cargo").args(args).current_dir(root()))
-}
-
-/// Runs a command, which gets an empty standard input, and makes failure an error that names it.
-pub fn run(command: &mut Command) -> Result<()> {
-    let words: Vec<String> = std::iter::once(command.get_program())
-        .chain(command.get_args())
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect();
-    let status = command.stdin(Stdio::null()).status().with_context(|| words.join(" "))?;
-    ensure!(status.success(), "`{}` ended with {status}", words.join(" "));
-    Ok(())
-}
-
-/// The root of the repository.
-pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the repository").to_owned()
 }

@@ -10,8 +10,8 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use super::{ACCOUNTS, PASSWORD, Side, listening, shown};
-use crate::steps::root;
+use super::side::{ACCOUNTS, PASSWORD, Side, listening, shown};
+use crate::run::root;
 
 /// How it is reached.
 pub const SIDE: Side = Side {

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use super::PASSWORD;
+use super::side::PASSWORD;
 
 /// Of the machine's time, how much others may take while we are about to measure.
 const BUSY: f64 = 0.10;

@@ -9,10 +9,10 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Side, listening};
+use super::side::{Side, listening};
 use crate::{
     install,
-    steps::{root, run},
+    run::{root, run},
 };
 
 /// How they are reached.

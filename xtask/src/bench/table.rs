@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Side;
+use super::side::Side;
 
 /// Which way is better.
 #[derive(Clone, Copy, PartialEq, Eq)]

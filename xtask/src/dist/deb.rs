@@ -8,8 +8,8 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Build, configuration, copy, output, write};
-use crate::steps::{root, run};
+use super::build::{Build, configuration, copy, output, write};
+use crate::run::{root, run};
 
 /// Makes the package.
 pub fn make(build: &Build) -> Result<PathBuf> {

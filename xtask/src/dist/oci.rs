@@ -13,8 +13,8 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use super::{Build, configuration, copy, libraries, output, write};
-use crate::steps::run;
+use super::build::{Build, configuration, copy, libraries, output, write};
+use crate::run::run;
 
 /// The user in the image; what it writes lies in a volume.
 const USER: u32 = 65_532;
