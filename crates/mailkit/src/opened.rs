@@ -4,8 +4,11 @@
 //! most [`MAX_FILES`] files each.
 
 mod cms;
+mod found;
 mod tnef;
 pub(crate) mod uuencode;
+
+pub(crate) use found::{InnerFile, Opened};
 
 use crate::charset;
 use crate::parsed::Part;
@@ -16,28 +19,6 @@ pub const MAX_CONTAINER_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Containers within each other that are opened.
 pub(crate) const MAX_NESTING: usize = 3;
-
-/// Files given of one container.
-pub(crate) const MAX_FILES: usize = 200;
-
-/// A file within a container.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct InnerFile {
-    /// As it stands there, not to be trusted.
-    pub(crate) name: String,
-    pub(crate) content: Vec<u8>,
-}
-
-/// What a container holds.
-#[derive(Debug)]
-pub(crate) enum Opened {
-    /// A message or part of its own, raw, that stands in the container's place.
-    Message(Vec<u8>),
-    /// Files, and perhaps the text of the message.
-    Files { text: String, html: Option<String>, files: Vec<InnerFile> },
-    /// It can be read with a key only.
-    Encrypted,
-}
 
 /// Whether [`open`] may find something in a part.
 pub(crate) fn is_container(part: &Part) -> bool {

@@ -13,7 +13,7 @@ use directory::DirectoryError;
 use serde::Deserialize;
 
 use crate::caller::Caller;
-use crate::error::{Fault, Result, capital};
+use crate::error::{Fault, Result};
 use crate::forms::Posted;
 use crate::listing::Place;
 use crate::options::Panel;
@@ -21,6 +21,7 @@ use crate::site::Site;
 use crate::templates::Shell;
 use crate::time::When;
 use crate::view::{self, Page};
+use crate::wording::capital;
 use crate::{notice, shell};
 
 type Tabs = &'static [(&'static str, &'static str)];

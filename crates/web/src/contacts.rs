@@ -14,7 +14,7 @@ use people::import::{Imported, MAX_IMPORT_BYTES};
 use people::{Contact, ContactId, GroupId, PeopleError, Suggestion};
 
 use crate::caller::Caller;
-use crate::error::{Fault, Result, capital, form_urlencoded};
+use crate::error::{Fault, Result, form_urlencoded};
 use crate::forms::{Posted, PostedFiles};
 use crate::listing::count;
 use crate::message::download;
@@ -23,6 +23,7 @@ use crate::site::Site;
 use crate::templates::Shell;
 use crate::text::avatar;
 use crate::view::{self, Page};
+use crate::wording::capital;
 use crate::{notice, shell};
 
 /// Contacts on a page of the list, and results of a search that are shown.

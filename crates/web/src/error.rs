@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use crate::guard;
 use crate::problem::storage_full;
 use crate::view::Page;
+use crate::wording::{capital, words_for};
 
 /// Why a request failed.
 #[derive(Debug)]
@@ -134,15 +135,6 @@ impl Fault {
         if let Some(wait) = self.retry_after() {
             headers.insert(header::RETRY_AFTER, wait.as_secs().max(1).into());
         }
-    }
-}
-
-/// A duration in words.
-pub fn words_for(wait: Duration) -> String {
-    match wait.as_secs() {
-        ..=1 => "a second".to_owned(),
-        seconds @ 2..=90 => format!("{seconds} seconds"),
-        seconds => format!("{} minutes", seconds.div_ceil(60)),
     }
 }
 
@@ -289,15 +281,4 @@ impl From<delivery::DeliveryError> for Fault {
             told => Self::Bad(capital(&told.to_string())),
         }
     }
-}
-
-/// An error text as a sentence. A first word that is data (an address, a name) keeps its case.
-pub fn capital(text: &str) -> String {
-    let word = text.split_whitespace().next().unwrap_or_default().trim_end_matches('.');
-    if word.contains(['@', '.', '/', '\u{201c}']) {
-        return format!("{text}{}", if text.ends_with('.') { "" } else { "." });
-    }
-    let mut chars = text.chars();
-    let first: String = chars.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
-    format!("{first}{}{}", chars.as_str(), if text.ends_with('.') { "" } else { "." })
 }

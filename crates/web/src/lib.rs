@@ -52,6 +52,7 @@ mod templates;
 mod text;
 mod time;
 mod view;
+mod wording;
 
 use axum::extract::DefaultBodyLimit;
 use axum::response::Redirect;

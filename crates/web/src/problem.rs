@@ -10,8 +10,8 @@ use directory::DirectoryError;
 use mailstore::MailError;
 use people::PeopleError;
 
-use crate::error::{capital, words_for};
 use crate::time::size;
+use crate::wording::{capital, words_for};
 
 /// Why a form was not done.
 #[derive(Debug)]

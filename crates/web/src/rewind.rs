@@ -16,7 +16,7 @@ use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::caller::Caller;
-use crate::error::{Fault, Result, capital, form_urlencoded};
+use crate::error::{Fault, Result, form_urlencoded};
 use crate::forms::Posted;
 use crate::listing::count;
 use crate::shell::label;
@@ -24,6 +24,7 @@ use crate::site::Site;
 use crate::templates::{Notice, Shell};
 use crate::time::{Calendar, size};
 use crate::view::{self, Page};
+use crate::wording::capital;
 use crate::{admin, notice, settings, shell};
 
 /// Names of contacts that a preview shows.

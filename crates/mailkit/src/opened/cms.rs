@@ -1,6 +1,6 @@
 //! Cryptographic Message Syntax (RFC 5652), as far as it can be read without a key: signed content is not encrypted.
 
-use super::Opened;
+use super::found::Opened;
 
 /// 1.2.840.113549.1.7.2
 const SIGNED: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 7, 2];

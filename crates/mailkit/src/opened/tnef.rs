@@ -1,6 +1,6 @@
 //! TNEF (`winmail.dat`): the format that Outlook sends to recipients it takes for Outlook users (MS-OXTNEF).
 
-use super::{InnerFile, MAX_FILES, Opened};
+use super::found::{InnerFile, MAX_FILES, Opened};
 use crate::charset;
 
 const SIGNATURE: u32 = 0x223E_9F78;

@@ -1,6 +1,6 @@
 //! Uuencode: what Unix put files into text with, before MIME.
 
-use super::{InnerFile, MAX_FILES};
+use super::found::{InnerFile, MAX_FILES};
 
 /// A block in a text.
 pub(crate) struct Block {

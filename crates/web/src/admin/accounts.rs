@@ -10,12 +10,13 @@ use serde::Deserialize;
 
 use super::{TABS, Tabs, admin, failed, note, surroundings};
 use crate::caller::Caller;
-use crate::error::{Fault, Result, capital, form_urlencoded};
+use crate::error::{Fault, Result, form_urlencoded};
 use crate::forms::Posted;
 use crate::listing::count;
 use crate::templates::Shell;
 use crate::time::{size, size_exact};
 use crate::view::{self, Page};
+use crate::wording::capital;
 use crate::{notice, options::MIN_PASSWORD, query};
 
 /// Accounts on a page of the list.
