@@ -116,13 +116,7 @@ fn take(incoming: &mut Incoming, line: usize, columns: &[Column], row: &csv::Str
         }
         notes.push_str(text);
     };
-    let label = |wanted: &Column| {
-        let at = columns.iter().position(|column| column == wanted);
-        let text = at.and_then(|at| row.get(at)).unwrap_or_default().trim();
-        let text = text.trim_start_matches("* ").to_lowercase();
-        // Outlook says there in which way mail goes.
-        if matches!(&*text, "other" | "smtp" | "ex" | "x400" | "mapipdl" | "fax") { String::new() } else { text }
-    };
+    let label = |wanted: &Column| label(columns, row, wanted);
     for (column, value) in columns.iter().zip(row) {
         let value = as_meant(value.trim());
         if value.is_empty() || columns::is_no_date(value) {
@@ -170,19 +164,34 @@ fn take(incoming: &mut Incoming, line: usize, columns: &[Column], row: &csv::Str
             Column::Other(name) => note(&format!("{name}: {value}")),
         }
     }
-    if parts.iter().any(|part| !part.is_empty()) {
-        if card.name.is_empty() {
-            let said = [3, 1, 2, 0, 4].map(|at| parts[at]);
-            card.name = said.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
-        }
-        let escaped = parts.map(|part| part.replace('\\', "\\\\").replace(';', "\\;").replace(',', "\\,"));
-        card.parts = escaped.map(|part| part.replace(['\r', '\n'], " ")).join(";");
-    }
+    set_parts(&mut card, parts);
     card.note = notes;
     if card == Card::default() && groups.is_empty() {
         return;
     }
     incoming.take(IncomingCard { line, card, groups });
+}
+
+/// The label that a row gives in the column `wanted`.
+fn label(columns: &[Column], row: &csv::StringRecord, wanted: &Column) -> String {
+    let at = columns.iter().position(|column| column == wanted);
+    let text = at.and_then(|at| row.get(at)).unwrap_or_default().trim();
+    let text = text.trim_start_matches("* ").to_lowercase();
+    // Outlook says there in which way mail goes.
+    if matches!(&*text, "other" | "smtp" | "ex" | "x400" | "mapipdl" | "fax") { String::new() } else { text }
+}
+
+/// Keeps the parts of a name, and makes a name of them where there is none.
+fn set_parts(card: &mut Card, parts: [&str; 5]) {
+    if parts.iter().all(|part| part.is_empty()) {
+        return;
+    }
+    if card.name.is_empty() {
+        let said = [3, 1, 2, 0, 4].map(|at| parts[at]);
+        card.name = said.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+    }
+    let escaped = parts.map(|part| part.replace('\\', "\\\\").replace(';', "\\;").replace(',', "\\,"));
+    card.parts = escaped.map(|part| part.replace(['\r', '\n'], " ")).join(";");
 }
 
 /// Whether a spreadsheet would treat a cell as a formula. Names are untrusted: 'add sender' stores the sender's own name.

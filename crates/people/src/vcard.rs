@@ -304,15 +304,11 @@ fn take(incoming: &mut Incoming, begun: usize, lines: Vec<Line>, depth: usize) {
                 if text.is_empty() {
                     continue;
                 }
-                let all = match address::read(&text) {
-                    Read::Addresses(all) => all,
-                    Read::Internal | Read::No => {
-                        let what =
-                            format!("\u{201c}{text}\u{201d} isn\u{2019}t an email address; it is kept separately");
-                        incoming.problem(line.number, &what);
-                        card.kept.push(line.kept());
-                        continue;
-                    }
+                let Read::Addresses(all) = address::read(&text) else {
+                    let what = format!("\u{201c}{text}\u{201d} isn\u{2019}t an email address; it is kept separately");
+                    incoming.problem(line.number, &what);
+                    card.kept.push(line.kept());
+                    continue;
                 };
                 if line.preferred() && preferred.is_none() {
                     preferred = all.first().map(|address| canonical(address));
@@ -335,13 +331,7 @@ fn take(incoming: &mut Incoming, begun: usize, lines: Vec<Line>, depth: usize) {
             "CATEGORIES" => groups.extend(split_escaped(&line.value, ',')),
             // Somebody else's card, as it stands (vCard 2.1) or as a text (vCard 3.0).
             "AGENT" if line.value.trim().is_empty() => {}
-            "AGENT" if is_card(&text) => {
-                if depth + 1 < MAX_DEPTH {
-                    read_cards(incoming, text.as_bytes(), line.number - 1, depth + 1);
-                } else {
-                    incoming.problem(line.number, "cards are nested too deeply here; this one was skipped");
-                }
-            }
+            "AGENT" if is_card(&text) => take_within(incoming, line, &text, depth),
             "X-ABLABEL" if labelled.contains(&line.group) => {}
             _ => card.kept.push(line.kept()),
         }
@@ -377,6 +367,15 @@ pub(crate) fn labels(lines: &[Line]) -> Vec<(String, String)> {
 /// The parts of a structured value, as text; empty ones too.
 pub(crate) fn parts(value: &str, at: char) -> Vec<String> {
     split_at_escaped(value, at).into_iter().map(|part| unescape(part).trim().to_owned()).collect()
+}
+
+/// Takes the card that stands within another one's line.
+fn take_within(incoming: &mut Incoming, line: &Line, text: &str, depth: usize) {
+    if depth + 1 < MAX_DEPTH {
+        read_cards(incoming, text.as_bytes(), line.number - 1, depth + 1);
+    } else {
+        incoming.problem(line.number, "cards are nested too deeply here; this one was skipped");
+    }
 }
 
 fn is_card(text: &str) -> bool {
