@@ -82,7 +82,17 @@ fn check_queue(snapshot: &Snapshot) -> Result<Vec<String>, StoreError> {
         found.add(format!("leg {} of message {} is due at {destination} without a reason", leg_id.leg, leg_id.id));
     }
     let with_legs: BTreeSet<QueueId> = legs.keys().map(|leg| leg.id).collect();
-    for (id, message) in &messages {
+    check_messages(&messages, &with_legs, deadlines, &mut found);
+    Ok(found.finish())
+}
+
+fn check_messages(
+    messages: &BTreeMap<QueueId, MessageRecord>,
+    with_legs: &BTreeSet<QueueId>,
+    mut deadlines: BTreeSet<(QueueId, i64)>,
+    found: &mut Findings,
+) {
+    for (id, message) in messages {
         if !with_legs.contains(id) {
             found.add(format!("message {id} has no recipients left"));
         }
@@ -98,7 +108,6 @@ fn check_queue(snapshot: &Snapshot) -> Result<Vec<String>, StoreError> {
     for (id, _) in &deadlines {
         found.add(format!("message {id} no longer exists, but has a deadline"));
     }
-    Ok(found.finish())
 }
 
 #[derive(Default)]

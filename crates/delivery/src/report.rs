@@ -126,14 +126,9 @@ impl Delivery {
             tracing::warn!(id = %original_id, "can't send a bounce: could not read the sender's address");
             return Ok(None);
         };
-        let place = match self.lookup(&to) {
-            Ok(Some(account)) if !self.is_quarantined(account) => Place::Here(account),
-            Ok(_) => Place::Queue,
-            Err(refusal) if !refusal.is_temporary() => {
-                tracing::warn!(id = %original_id, sender = %to, "can't send a bounce: the sender's address no longer exists here");
-                return Ok(None);
-            }
-            Err(_) => Place::Queue,
+        let Some(place) = self.place_of(&to) else {
+            tracing::warn!(id = %original_id, sender = %to, "can't send a bounce: the sender's address no longer exists here");
+            return Ok(None);
         };
         let is_ours = matches!(self.lookup(&to), Ok(Some(_)) | Err(_));
         if !is_ours && original.account.is_none() && !self.may_report(original, &to) {
@@ -179,6 +174,15 @@ impl Delivery {
             ignore_quota: true,
         };
         Ok(Some(PreparedReport { id, message, place, record, leg }))
+    }
+
+    /// Where a report goes first; `None` when its reader is no address here any more.
+    fn place_of(&self, to: &EmailAddress) -> Option<Place> {
+        match self.lookup(to) {
+            Ok(Some(account)) if !self.is_quarantined(account) => Some(Place::Here(account)),
+            Err(refusal) if !refusal.is_temporary() => None,
+            Ok(_) | Err(_) => Some(Place::Queue),
+        }
     }
 
     /// Whether another report about incoming mail is allowed; counts it.

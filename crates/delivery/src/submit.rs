@@ -8,7 +8,7 @@ use directory::AccountId;
 use mailkit::{EmailAddress, trace};
 use mailstore::{EmailId, Flags, MailError, MailboxId, NewMessage, Role, SystemFlag, Uid};
 use prost::Message as _;
-use store::{Order, Read, Tx};
+use store::{Order, Read, StagedBody, Tx};
 
 use crate::dispatch::{CommitError, Destination, Dispatch, Dispatched, Routed};
 use crate::head::Head;
@@ -185,36 +185,14 @@ impl Delivery {
                 recipient.destination = Destination::LocalQueue;
             }
         }
-        let text_id = id.to_string();
-        let only = match submission.recipients.as_slice() {
-            [only] => Some(&only.address),
-            _ => None,
-        };
-        let trace_line = trace::Received {
-            helo: "webmail",
-            peer: None,
-            by: &options.hostname,
-            with: "HTTP",
-            tls: None,
-            id: &text_id,
-            recipient: only,
-            at_ms,
-        }
-        .to_header();
+        let trace_line = self.trace_line(&submission, id, at_ms);
         let body = store.put_body(message)?;
         let is_remote = |r: &Routed| matches!(r.destination, Destination::Domain(_));
         let signatures = if recipients.iter().any(is_remote) { self.sign(&head.from, message) } else { Vec::new() };
         let is_here = |r: &Routed| matches!(r.destination, Destination::Account(_));
         let filing = if recipients.iter().any(is_here) {
             let copy = [trace::return_path(Some(from)).as_bytes(), trace_line.as_bytes(), message].concat();
-            Some(NewMessage {
-                body: store.put_body(&copy)?,
-                parsed: Arc::new(mailkit::parse(&copy)),
-                flags: Flags::default(),
-                internal_date_ms: at_ms,
-                delivery_key: Some(delivery_key(id)),
-                ignore_quota: false,
-            })
+            Some(self.filed_here(&copy, id, at_ms)?)
         } else {
             None
         };
@@ -235,23 +213,7 @@ impl Delivery {
             release_ms,
             ..self.new_record(at_ms, due_ms)
         };
-        let sent_copy = if submission.keep_copy {
-            let (body, parsed) = match &submission.copy {
-                Some(copy) => (store.put_body(copy)?, Arc::new(mailkit::parse(copy))),
-                None => (body.clone(), Arc::new(mailkit::parse(message))),
-            };
-            Some(NewMessage {
-                body,
-                parsed,
-                flags: Flags::of(&[SystemFlag::Seen]),
-                internal_date_ms: at_ms,
-                delivery_key: None,
-                // The message goes out: its copy must not be what fails.
-                ignore_quota: true,
-            })
-        } else {
-            None
-        };
+        let sent_copy = if submission.keep_copy { Some(self.sent_copy(&submission, &body, at_ms)?) } else { None };
         let dispatch = Dispatch {
             id,
             record,
@@ -272,6 +234,55 @@ impl Delivery {
             correspondents: submission.correspondents,
         };
         Ok(Prepared { dispatch, rest })
+    }
+
+    /// The line that tells that we took the message over the web.
+    fn trace_line(&self, submission: &Submission, id: QueueId, at_ms: i64) -> String {
+        let text_id = id.to_string();
+        let only = match submission.recipients.as_slice() {
+            [only] => Some(&only.address),
+            _ => None,
+        };
+        trace::Received {
+            helo: "webmail",
+            peer: None,
+            by: &self.inner.options.hostname,
+            with: "HTTP",
+            tls: None,
+            id: &text_id,
+            recipient: only,
+            at_ms,
+        }
+        .to_header()
+    }
+
+    /// What is filed to local recipients.
+    fn filed_here(&self, copy: &[u8], id: QueueId, at_ms: i64) -> Result<NewMessage> {
+        Ok(NewMessage {
+            body: self.inner.store.put_body(copy)?,
+            parsed: Arc::new(mailkit::parse(copy)),
+            flags: Flags::default(),
+            internal_date_ms: at_ms,
+            delivery_key: Some(delivery_key(id)),
+            ignore_quota: false,
+        })
+    }
+
+    /// What is filed in Sent; `body` is the message as it goes out.
+    fn sent_copy(&self, submission: &Submission, body: &StagedBody, at_ms: i64) -> Result<NewMessage> {
+        let (body, parsed) = match &submission.copy {
+            Some(copy) => (self.inner.store.put_body(copy)?, Arc::new(mailkit::parse(copy))),
+            None => (body.clone(), Arc::new(mailkit::parse(&submission.message))),
+        };
+        Ok(NewMessage {
+            body,
+            parsed,
+            flags: Flags::of(&[SystemFlag::Seen]),
+            internal_date_ms: at_ms,
+            delivery_key: None,
+            // The message goes out: its copy must not be what fails.
+            ignore_quota: true,
+        })
     }
 
     /// The writes of a Send in the sender's account.
