@@ -97,7 +97,7 @@ struct ListPage {
     next: Option<String>,
     write_to: String,
     here: String,
-    problem: Option<String>,
+    problem: Option<Problem>,
 }
 
 /// Where in the list.
@@ -134,7 +134,7 @@ async fn list(caller: Caller, Query(wanted): Query<Wanted>) -> Result<Response> 
     caller.blocking(move |caller| Ok(view::html(&fill_list(caller, &wanted, None)?))).await
 }
 
-fn fill_list(caller: &Caller, wanted: &Wanted, problem: Option<String>) -> Result<ListPage> {
+fn fill_list(caller: &Caller, wanted: &Wanted, problem: Option<Problem>) -> Result<ListPage> {
     let people = &caller.site.people;
     let realm = caller.realm;
     let wanted_group: Option<GroupId> = wanted.group.parse().ok();
@@ -236,10 +236,10 @@ async fn list_again(caller: Caller, error: PeopleError) -> Result<Response> {
 }
 
 /// What can be told beside the form; the rest are faults.
-fn problem(error: PeopleError) -> Result<String> {
+fn problem(error: PeopleError) -> Result<Problem> {
     match error {
         PeopleError::Store(_) | PeopleError::Damaged(_) => Err(error.into()),
-        told => Ok(capital(&told.to_string())),
+        refused => Ok(Problem::People(refused)),
     }
 }
 

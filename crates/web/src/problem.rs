@@ -48,6 +48,12 @@ pub enum Problem {
     ContactNameMissing,
     /// An address of a contact that is none, and why.
     WrongAddress(String, mailkit::AddressError),
+    /// A time to go back to that isn't understood, with what to type instead.
+    WrongTime(String),
+    /// A rewind that can't be done, with the reason as a sentence.
+    RewindRefused(String),
+    /// A rewind of selected messages with none selected.
+    NothingSelected,
     /// An app password without a name.
     DeviceNameMissing,
     /// An import without a file.
@@ -94,6 +100,9 @@ impl Problem {
             Self::MailboxNameMissing => "mailbox-name-missing",
             Self::ContactNameMissing => "contact-name-missing",
             Self::WrongAddress(..) => "address-invalid",
+            Self::WrongTime(_) => "time-invalid",
+            Self::RewindRefused(_) => "rewind-refused",
+            Self::NothingSelected => "nothing-selected",
             Self::DeviceNameMissing => "device-name-missing",
             Self::FileMissing => "file-missing",
             Self::RecipientMissing => "recipient-missing",
@@ -131,6 +140,8 @@ impl Problem {
             Self::MailboxNameMissing => "Enter a name for the mailbox.".to_owned(),
             Self::ContactNameMissing => "Enter a name or an address.".to_owned(),
             Self::WrongAddress(address, reason) => format!("“{address}” isn’t a valid address: {reason}."),
+            Self::WrongTime(why) | Self::RewindRefused(why) => why.clone(),
+            Self::NothingSelected => "Select the messages that you want to restore.".to_owned(),
             Self::DeviceNameMissing => "Enter a name for the device, such as Anna’s phone.".to_owned(),
             Self::FileMissing => "Choose a file first.".to_owned(),
             Self::RecipientMissing => "Add at least one recipient.".to_owned(),
@@ -228,6 +239,9 @@ mod tests {
             Problem::UnknownTimeZone("Mars/Phobos".to_owned()),
             Problem::DeviceNameMissing,
             Problem::FileMissing,
+            Problem::WrongTime("A reason.".to_owned()),
+            Problem::RewindRefused("A reason.".to_owned()),
+            Problem::NothingSelected,
             Problem::RecipientMissing,
             Problem::WrongRecipients(vec!["one".to_owned()], 0),
             Problem::WrongRecipients(vec!["one".to_owned(), "two".to_owned()], 3),

@@ -19,6 +19,7 @@ use crate::caller::Caller;
 use crate::error::{Fault, Result, form_urlencoded};
 use crate::forms::Posted;
 use crate::listing::count;
+use crate::problem::Problem;
 use crate::shell::label;
 use crate::site::Site;
 use crate::templates::{Notice, Shell};
@@ -63,7 +64,7 @@ struct ChoosePage {
     page: Page,
     shell: Shell,
     frame: Frame,
-    problem: Option<String>,
+    problem: Option<Problem>,
     start: String,
     /// What stands in the fields of the moment.
     date: String,
@@ -89,7 +90,7 @@ struct PreviewPage {
     page: Page,
     shell: Shell,
     frame: Frame,
-    problem: Option<String>,
+    problem: Option<Problem>,
     what: String,
     what_text: String,
     moment: String,
@@ -248,7 +249,7 @@ async fn choose(caller: Caller, Query(asked): Query<Asked>) -> Result<Response> 
     choose_page(caller, asked, None).await
 }
 
-async fn choose_page(caller: Caller, asked: Asked, problem: Option<String>) -> Result<Response> {
+async fn choose_page(caller: Caller, asked: Asked, problem: Option<Problem>) -> Result<Response> {
     caller
         .blocking(move |caller| {
             let (calendar, now_ms) = (caller.calendar(), caller.now_ms());
@@ -328,11 +329,11 @@ async fn preview(caller: Caller, Query(asked): Query<Asked>) -> Result<Response>
     let (calendar, now_ms) = (caller.calendar(), caller.now_ms());
     match asked.moment_ms(&calendar, now_ms) {
         Ok(moment_ms) => preview_page(caller, asked, moment_ms, None).await,
-        Err(problem) => choose_page(caller, asked, Some(problem)).await,
+        Err(why) => choose_page(caller, asked, Some(Problem::WrongTime(why))).await,
     }
 }
 
-async fn preview_page(caller: Caller, asked: Asked, moment_ms: i64, problem: Option<String>) -> Result<Response> {
+async fn preview_page(caller: Caller, asked: Asked, moment_ms: i64, problem: Option<Problem>) -> Result<Response> {
     let room = room(&caller).await?;
     let shown = caller
         .blocking_owned(move |caller| {
@@ -356,7 +357,7 @@ async fn preview_page(caller: Caller, asked: Asked, moment_ms: i64, problem: Opt
         .await?;
     match shown {
         Ok(response) => Ok(response),
-        Err((problem, caller, asked)) => choose_page(caller, asked, Some(problem)).await,
+        Err((why, caller, asked)) => choose_page(caller, asked, Some(Problem::RewindRefused(why))).await,
     }
 }
 
@@ -432,7 +433,7 @@ fn preview_of(
     Ok(PreviewPage {
         page: caller.page("Rewind"),
         shell: shell::build(caller, "page", None)?,
-        problem: found.problem.as_deref().map(capital),
+        problem: found.problem.as_deref().map(|why| Problem::RewindRefused(capital(why))),
         what: asked.what.clone(),
         what_text: name_of(&wish.what),
         moment: full(&calendar, wish.moment_ms),
@@ -466,8 +467,7 @@ async fn run(caller: Caller, form: Posted) -> Result<Response> {
         let chosen: Option<Vec<_>> = form.all("id").map(parse).collect();
         wish.what = What::Messages(chosen.ok_or_else(bad)?);
         if wish.what == What::Messages(Vec::new()) {
-            let problem = "Select the messages that you want to restore.".to_owned();
-            return preview_page(caller, asked, moment_ms, Some(problem)).await;
+            return preview_page(caller, asked, moment_ms, Some(Problem::NothingSelected)).await;
         }
     }
     let key = form.act_key(&format!("rewind {realm:?} {wish:?}"));
@@ -488,7 +488,7 @@ async fn run(caller: Caller, form: Posted) -> Result<Response> {
     match tokio::time::timeout(caller.site.options.request_timeout / 3, running).await {
         Ok(done) => {
             if let Err(error) = done.map_err(Fault::internal)? {
-                let problem = told_why(error, &caller.calendar())?;
+                let problem = Problem::RewindRefused(told_why(error, &caller.calendar())?);
                 return preview_page(caller, asked, moment_ms, Some(problem)).await;
             }
         }

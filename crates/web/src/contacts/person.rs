@@ -103,7 +103,7 @@ struct EditPage {
     phones: Vec<Several>,
     groups: Vec<Choice>,
     /// What is wrong with none of the fields in particular.
-    problem: Option<String>,
+    problem: Option<Problem>,
     /// The name is what is wrong.
     name_wrong: Option<Problem>,
 }
@@ -321,7 +321,7 @@ async fn again(
     id: Option<ContactId>,
     card: Card,
     groups: Vec<GroupId>,
-    problem: Option<String>,
+    problem: Option<Problem>,
 ) -> Result<Response> {
     caller
         .blocking(move |caller| {
