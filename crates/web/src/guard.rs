@@ -76,7 +76,7 @@ pub async fn destination(request: Request, next: Next) -> Response {
 fn may_be(path: &str, destination: Option<&str>) -> bool {
     match destination {
         None | Some("document" | "iframe" | "empty") => true,
-        Some("image") => path.starts_with("/assets/") || is_inline_picture(path),
+        Some("image") => path.starts_with("/assets/") || is_inline_picture(path) || is_face(path),
         Some(_) => path.starts_with("/assets/"),
     }
 }
@@ -88,6 +88,12 @@ fn is_inline_picture(path: &str) -> bool {
         == (Some(""), Some("message"), true, Some("inline"))
         && parts.next().is_some_and(|part| !part.is_empty())
         && parts.next().is_none()
+}
+
+/// `/people/{id}/picture`, which does nothing but answer.
+fn is_face(path: &str) -> bool {
+    let id = path.strip_prefix("/people/").and_then(|rest| rest.strip_suffix("/picture"));
+    id.is_some_and(|id| !id.is_empty() && !id.contains('/'))
 }
 
 /// Redirects to the setup page while there is no account. The one place that decides it.
@@ -139,6 +145,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn pictures_of_messages_and_contacts_are_served_as_images_alone() {
+        for path in ["/message/e1/inline/2", "/people/c0123456789abcdef/picture"] {
+            assert!(may_be(path, Some("image")) && may_be(path, Some("document")), "{path}");
+            assert!(!may_be(path, Some("script")) && !may_be(path, Some("style")), "{path}");
+        }
+    }
+
+    #[test]
     fn pages_are_not_served_as_images_styles_or_scripts() {
         let pages = [
             "/",
@@ -159,6 +173,9 @@ mod tests {
             "/live",
             "/complete",
             "/people",
+            "/people/c1",
+            "/people//picture",
+            "/people/c1/x/picture",
             "/admin",
             "/settings",
             "/rewind",
