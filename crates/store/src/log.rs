@@ -79,26 +79,9 @@ impl Log {
         anchor: (Seq, Chain),
         segment_bytes: u64,
     ) -> Result<(Self, Option<Around>)> {
-        disk.create_dir(dir).map_err(StoreError::io(dir.display().to_string()))?;
-        let mut firsts = segments(&*disk, dir)?;
-        // A segment file without a whole header can only be the newest one, torn at its making.
-        while let Some(&last) = firsts.last()
-            && last.0 > witness.0
-            && is_torn_header(&*disk, dir, last)?
-            && matches!(SegmentReader::open(&*disk, dir, last), Err(StoreError::Damaged { .. }))
-        {
-            let path = segment_path(dir, last);
-            // Durable before the older segment goes on: the name must not come back beside newer commits.
-            disk.remove(&path).and_then(|()| disk.sync_dir(dir)).map_err(StoreError::io(path.display().to_string()))?;
-            firsts.pop();
-        }
+        let firsts = whole_segments(&*disk, dir, witness)?;
         let Some(&last) = firsts.last() else {
-            if witness > Seq(0) {
-                return Err(StoreError::damaged(format!(
-                    "the log is empty, but commit {witness} was seen before: commits 1 to {witness} are missing"
-                )));
-            }
-            return Ok((Self::begin(disk, dir, Seq(1), [0; 32], segment_bytes)?, None));
+            return Ok((Self::begin_first(disk, dir, witness, segment_bytes)?, None));
         };
         let name = format!("{:020}.log", last.0);
         let mut around = None;
@@ -147,37 +130,21 @@ impl Log {
                 }
             }
         };
-        let reached = Seq(reader.next.0 - 1);
-        if reached < witness {
-            let what = problem.map(|(what, _)| format!(" ({what})")).unwrap_or_default();
-            return Err(StoreError::damaged(format!(
-                "the log ends at commit {reached}, but commit {witness} was seen before: {} commits are missing{what}",
-                witness.0 - reached.0
-            )));
-        }
-        if let Some((what, durable)) = problem {
-            if durable > reached {
-                return Err(StoreError::damaged(format!(
-                    "{what}; a later record shows that commit {durable} was synced"
-                )));
-            }
-            let len = reader.file.len().map_err(StoreError::io(reader.path.display().to_string()))?;
-            tracing::warn!(%what, bytes = len - reader.offset, "cutting off a torn tail that was never acknowledged");
-            reader.file.truncate(reader.offset).map_err(StoreError::io(reader.path.display().to_string()))?;
-        }
-        // Whoever wrote here last may have been killed before the sync: what was read must not go with the power once
-        // something was built on it.
-        reader
-            .file
-            .sync()
-            .and_then(|()| disk.sync_dir(dir))
-            .map_err(StoreError::io(reader.path.display().to_string()))?;
-        let time_ms = match firsts.len().checked_sub(2).map(|place| firsts[place]) {
-            // Nothing is in the newest segment yet.
-            Some(before) if reader.next == last => footer(&*disk, dir, before)?.map_or(0, |footer| footer.time_ms),
-            _ => reader.time_ms,
-        };
-        let log = Self {
+        settle(&*disk, dir, &reader, witness, problem)?;
+        let time_ms = last_time(&*disk, dir, &firsts, &reader)?;
+        Ok((Self::behind(disk, dir, reader, time_ms, sealed, segment_bytes), around))
+    }
+
+    /// The log that goes on where a reader has come to.
+    fn behind(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        reader: SegmentReader,
+        time_ms: i64,
+        sealed: bool,
+        segment_bytes: u64,
+    ) -> Self {
+        Self {
             disk,
             dir: dir.to_owned(),
             file: reader.file,
@@ -188,8 +155,17 @@ impl Log {
             time_ms,
             sealed,
             segment_bytes,
-        };
-        Ok((log, around))
+        }
+    }
+
+    /// Begins a log that nobody has seen a commit of.
+    fn begin_first(disk: Arc<dyn Disk>, dir: &Path, witness: Seq, segment_bytes: u64) -> Result<Self> {
+        if witness > Seq(0) {
+            return Err(StoreError::damaged(format!(
+                "the log is empty, but commit {witness} was seen before: commits 1 to {witness} are missing"
+            )));
+        }
+        Self::begin(disk, dir, Seq(1), [0; 32], segment_bytes)
     }
 
     /// Begins a segment behind one whose end is damaged, from what the index holds. One of which nothing can be read may
@@ -329,6 +305,69 @@ impl Log {
         (self.file, self.path, self.len, self.sealed) = (file, path, HEADER_BYTES as u64, false);
         Ok(())
     }
+}
+
+/// The segments' first commits, but for newest ones that were torn at their making: these are removed.
+fn whole_segments(disk: &dyn Disk, dir: &Path, witness: Seq) -> Result<Vec<Seq>> {
+    disk.create_dir(dir).map_err(StoreError::io(dir.display().to_string()))?;
+    let mut firsts = segments(disk, dir)?;
+    // A segment file without a whole header can only be the newest one, torn at its making.
+    while let Some(&last) = firsts.last()
+        && last.0 > witness.0
+        && is_torn_header(disk, dir, last)?
+        && matches!(SegmentReader::open(disk, dir, last), Err(StoreError::Damaged { .. }))
+    {
+        let path = segment_path(dir, last);
+        // Durable before the older segment goes on: the name must not come back beside newer commits.
+        disk.remove(&path).and_then(|()| disk.sync_dir(dir)).map_err(StoreError::io(path.display().to_string()))?;
+        firsts.pop();
+    }
+    Ok(firsts)
+}
+
+/// Cuts off a torn tail and makes what was read durable. `problem` is where reading ended before the segment's end, and up to
+/// which commit a later record shows that everything had been synced.
+///
+/// # Errors
+/// [`StoreError::Damaged`] when the log must be longer.
+fn settle(
+    disk: &dyn Disk,
+    dir: &Path,
+    reader: &SegmentReader,
+    witness: Seq,
+    problem: Option<(String, Seq)>,
+) -> Result<()> {
+    let reached = Seq(reader.next.0 - 1);
+    if reached < witness {
+        let what = problem.map(|(what, _)| format!(" ({what})")).unwrap_or_default();
+        return Err(StoreError::damaged(format!(
+            "the log ends at commit {reached}, but commit {witness} was seen before: {} commits are missing{what}",
+            witness.0 - reached.0
+        )));
+    }
+    if let Some((what, durable)) = problem {
+        if durable > reached {
+            return Err(StoreError::damaged(format!("{what}; a later record shows that commit {durable} was synced")));
+        }
+        let len = reader.file.len().map_err(StoreError::io(reader.path.display().to_string()))?;
+        tracing::warn!(%what, bytes = len - reader.offset, "cutting off a torn tail that was never acknowledged");
+        reader.file.truncate(reader.offset).map_err(StoreError::io(reader.path.display().to_string()))?;
+    }
+    // Whoever wrote here last may have been killed before the sync: what was read must not go with the power once
+    // something was built on it.
+    reader.file.sync().and_then(|()| disk.sync_dir(dir)).map_err(StoreError::io(reader.path.display().to_string()))?;
+    Ok(())
+}
+
+/// The last commit's time.
+fn last_time(disk: &dyn Disk, dir: &Path, firsts: &[Seq], reader: &SegmentReader) -> Result<i64> {
+    Ok(match firsts.len().checked_sub(2).map(|place| firsts[place]) {
+        // Nothing is in the newest segment yet.
+        Some(before) if firsts.last() == Some(&reader.next) => {
+            footer(disk, dir, before)?.map_or(0, |footer| footer.time_ms)
+        }
+        _ => reader.time_ms,
+    })
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use crate::{
     damage::{Findings, Tally},
     follow::Tail,
     hooks::{Closed, OnCommit},
-    index::{FjallIndex, IndexEngine, Quarantine, Space, meta},
+    index::{FjallIndex, IndexEngine, IndexView, Quarantine, Space, meta},
     lock::Lock,
     log::{self, Chain, Log},
     marks,
@@ -146,13 +146,8 @@ impl Store {
         role: Role,
     ) -> Result<Self, Opening> {
         let is_replica = role == Role::Replica;
-        let view = index.view();
-        let (applied, chain) = meta::applied(&*view).map_err(Opening::of_index)?;
-        let cursors = meta::cursors(&*view).map_err(Opening::of_index)?;
-        meta::epoch(&*view).map_err(Opening::of_index)?;
-        meta::realm_states(&*view).map_err(Opening::of_index)?;
-        let partial = Arc::new(Partial::load(&*view, role == Role::Partial).map_err(Opening::of_index)?);
-        drop(view);
+        let (applied, chain, cursors) = index_head(&*index.view()).map_err(Opening::of_index)?;
+        let partial = Arc::new(Partial::load(&*index.view(), role == Role::Partial).map_err(Opening::of_index)?);
         let checkpoints = checkpoint::open(&*options.disk, &dir.join("checkpoints"))?;
         let witness_file = Witness::open(options.disk.clone(), dir)?;
         let seen = cursors.iter().map(|(_, seq)| *seq).chain(checkpoints).chain(witness_file.seen());
@@ -415,4 +410,14 @@ impl Store {
     pub fn was_closed_in_order(&self) -> bool {
         self.inner.witness.closed_in_order() || self.inner.is_new
     }
+}
+
+/// What the index says of itself, all of which must be readable: its last commit, the log's chain there, and how far others
+/// have followed.
+fn index_head(view: &dyn IndexView) -> Result<(Seq, Chain, Vec<(String, Seq)>)> {
+    let (applied, chain) = meta::applied(view)?;
+    let cursors = meta::cursors(view)?;
+    meta::epoch(view)?;
+    meta::realm_states(view)?;
+    Ok((applied, chain, cursors))
 }

@@ -85,9 +85,8 @@ pub fn verify(
     }
     // A store that follows another one, or must not write any more, is looked at as it is.
     let only_looks = Store::is_replica_at(dir) || Store::fenced_at(dir).is_some();
-    let opened =
-        if only_looks { Store::open_replica(dir, options.clone()) } else { Store::open_as_it_is(dir, options.clone()) };
-    let store = match opened {
+    let open = if only_looks { Store::open_replica } else { Store::open_as_it_is };
+    let store = match open(dir, options.clone()) {
         Ok(store) => store,
         Err(StoreError::Damaged { what }) => {
             report.damage.push(what);
@@ -95,28 +94,14 @@ pub fn verify(
         }
         Err(error) => return Err(error),
     };
-    // What opening it went around is found by that alone.
-    for (name, what) in store.inner.findings.list() {
-        if store.inner.opened_around.as_deref() == Some(&name) && !files.contains_key(&name) {
-            report.damage.push(what.clone());
-            files.insert(name, what);
-        }
-    }
-    store.inner.findings.replace(|_| true, &files);
+    note_files(&store, files, &mut report);
     let snapshot = store.snapshot();
-    let (stated, found) = (meta::first(snapshot.view())?, log::segments(&*options.disk, &dir.join("log"))?);
-    if let Some(found) = found.first().filter(|found| **found > stated) {
-        report
-            .damage
-            .push(format!("the log starts at commit {found}; commits {stated} to {} are missing", found.0 - 1));
-    }
-    let realms = match snapshot.realms() {
-        Ok(realms) => realms,
-        Err(error) => {
-            report.damage.push(error.to_string());
-            Vec::new()
-        }
-    };
+    let found = log::segments(&*options.disk, &dir.join("log"))?;
+    check_beginning(meta::first(snapshot.view())?, &found, &mut report);
+    let realms = snapshot.realms().unwrap_or_else(|error| {
+        report.damage.push(error.to_string());
+        Vec::new()
+    });
     let mut named = BTreeSet::new();
     let broken = verify_bodies(&store, &mut report, &mut progress);
     let total = realms.len() as u64;
@@ -125,12 +110,7 @@ pub fn verify(
         progress("realms", number as u64, total);
         let before = report.damage.len();
         let bodies = scan_realm(&snapshot, realm, &mut report)?;
-        for check in invariants {
-            match check.check(realm, &snapshot) {
-                Ok(violations) => report.damage.extend(violations.iter().map(ToString::to_string)),
-                Err(error) => report.damage.push(format!("{realm}: {error}")),
-            }
-        }
+        check_invariants(invariants, realm, &snapshot, &mut report);
         if report.damage.len() == before
             && !only_looks
             && let Some((_, reason)) = quarantined.iter().find(|(found, _)| *found == realm)
@@ -142,16 +122,10 @@ pub fn verify(
             store.inner.quarantine.put(realm, first);
         }
         for id in bodies {
-            let problem = match broken.get(&id) {
-                Some(problem) => {
-                    named.insert(id);
-                    Some(problem.clone())
-                }
-                None => store.inner.packs.check_known(&id).err().map(|error| {
-                    store.inner.packs.broken.note(&id, &error);
-                    error.to_string()
-                }),
-            };
+            let problem = problem_of(&store, &broken, &id);
+            if broken.contains_key(&id) {
+                named.insert(id);
+            }
             report.damage.extend(problem.map(|problem| format!("{realm}: {problem}")));
         }
     }
@@ -163,6 +137,46 @@ pub fn verify(
     report.damage.sort();
     report.damage.dedup();
     Ok(report)
+}
+
+/// Whether the log begins where it should.
+fn check_beginning(stated: Seq, found: &[Seq], report: &mut Report) {
+    if let Some(found) = found.first().filter(|found| **found > stated) {
+        let missing = format!("the log starts at commit {found}; commits {stated} to {} are missing", found.0 - 1);
+        report.damage.push(missing);
+    }
+}
+
+fn check_invariants(invariants: &[&dyn Invariants], realm: RealmId, snapshot: &Snapshot, report: &mut Report) {
+    for check in invariants {
+        match check.check(realm, snapshot) {
+            Ok(violations) => report.damage.extend(violations.iter().map(ToString::to_string)),
+            Err(error) => report.damage.push(format!("{realm}: {error}")),
+        }
+    }
+}
+
+/// What is wrong with a body that a realm refers to: it was found `broken`, or there is none.
+fn problem_of(store: &Store, broken: &HashMap<BodyId, String>, id: &BodyId) -> Option<String> {
+    match broken.get(id) {
+        Some(problem) => Some(problem.clone()),
+        None => store.inner.packs.check_known(id).err().map(|error| {
+            store.inner.packs.broken.note(id, &error);
+            error.to_string()
+        }),
+    }
+}
+
+/// Takes what was found damaged in the files, and by opening the store, as all that is known of them.
+fn note_files(store: &Store, mut files: BTreeMap<String, String>, report: &mut Report) {
+    // What opening it went around is found by that alone.
+    for (name, what) in store.inner.findings.list() {
+        if store.inner.opened_around.as_deref() == Some(&name) && !files.contains_key(&name) {
+            report.damage.push(what.clone());
+            files.insert(name, what);
+        }
+    }
+    store.inner.findings.replace(|_| true, &files);
 }
 
 impl Store {

@@ -127,7 +127,7 @@ impl Store {
         let mut done = Reclaimed::default();
         for (number, file) in closed {
             done.packs += 1;
-            packs.reclaim(number, &*file, &keep, how, &mut pace, &mut done, go_on)?;
+            packs.reclaim((number, &*file), &keep, how, &mut pace, &mut done, go_on)?;
         }
         metrics::counter!("holdfast_store_reclaimed_bytes_total").increment(done.bytes);
         if done.removed > 0 {
@@ -206,11 +206,9 @@ impl Packs {
     }
 
     /// Reclaims one pack as far as possible.
-    #[allow(clippy::too_many_arguments, reason = "one step of a run, with the run's state")]
     fn reclaim(
         &self,
-        number: u32,
-        file: &dyn File,
+        (number, file): (u32, &dyn File),
         keep: &Keep,
         how: Reclaim,
         pace: &mut Pace,

@@ -70,6 +70,20 @@ pub(super) struct Thread {
     pub(super) room: Arc<Room>,
 }
 
+/// What a group's closures wrote, and who is to be told.
+struct Gathered {
+    /// The log's bytes.
+    frames: Vec<u8>,
+    commits: Vec<Arc<Commit>>,
+    chain: Chain,
+    /// Whether it is told once the group is durable here, whom, and its own outcome.
+    tells: Vec<(bool, Tell, Result<()>)>,
+    /// The states of the realms before the group.
+    before: HashMap<RealmId, Option<RealmState>>,
+    /// What did not fit in.
+    rest: Vec<Job>,
+}
+
 impl Thread {
     pub(super) fn new(parts: Parts, shared: Arc<Shared>, epoch: u64) -> Result<Self> {
         let Parts { log, index, packs, quarantine, findings, partial, watchers, tail, clock, lock, room } = parts;
@@ -150,48 +164,10 @@ impl Thread {
             writes: Writes::new(),
             realms: std::mem::take(&mut self.realms),
         };
-        let mut before: HashMap<RealmId, Option<RealmState>> = HashMap::new();
-        let (mut frames, mut commits, mut chain) = (Vec::new(), Vec::new(), self.log.chain());
-        let mut tells = Vec::new();
-        let mut jobs = jobs.into_iter();
-        for job in jobs.by_ref() {
-            let clock_ms = self.clock.now_ms();
-            self.last_ms = self.last_ms.max(clock_ms);
-            let mut tx = Tx::new(&group, self.last_ms);
-            match job(&mut tx) {
-                Ran { commits: false, here, tell } => tells.push((here, tell, Ok(()))),
-                Ran { here, tell, .. } => {
-                    let open = self.watchers.hooks.check(&tx);
-                    let (writes, bodies) = (std::mem::take(&mut tx.writes), std::mem::take(&mut tx.bodies));
-                    let upkeep = tx.upkeep;
-                    let seq = Seq(self.log.next().0 + commits.len() as u64);
-                    match open.and_then(|()| self.commit_of(&group, writes, &bodies, seq)) {
-                        Ok((mut commit, writes, states)) => {
-                            commit.upkeep = upkeep;
-                            if self.last_ms - clock_ms > CLOCK_SLACK_MS {
-                                commit.clock_ms = clock_ms;
-                            }
-                            chain = frame(&commit, chain, &mut frames);
-                            group.writes.extend(writes);
-                            for (realm, state) in states {
-                                let old = group.realms.insert(realm, state);
-                                before.entry(realm).or_insert(old);
-                            }
-                            commits.push(Arc::new(commit));
-                            tells.push((here, tell, Ok(())));
-                        }
-                        Err(error) => tells.push((here, tell, Err(error))),
-                    }
-                }
-            }
-            if frames.len() > MAX_GROUP_BYTES {
-                break;
-            }
-        }
-        let rest: Vec<Job> = jobs.collect();
+        let Gathered { frames, commits, chain, tells, before, rest } = self.gather(&mut group, jobs);
         // Submitters of a group in which something panics are not told that it was not done: it may be.
         let tells = Tells(tells);
-        let (mut outcome, stop) = self.make_durable(&group, &frames, &commits, chain);
+        let (outcome, stop) = self.make_durable(&group, &frames, &commits, chain);
         let tells = tells.take();
         self.realms = group.realms;
         if outcome.is_err() {
@@ -214,6 +190,61 @@ impl Thread {
             }
             self.tail.publish(commits);
         }
+        self.acknowledge(tells, outcome, stop.as_deref(), rest);
+    }
+
+    /// Runs the closures of a group one after another, as many as it may have.
+    fn gather(&mut self, group: &mut Group, jobs: VecDeque<Job>) -> Gathered {
+        let mut before: HashMap<RealmId, Option<RealmState>> = HashMap::new();
+        let (mut frames, mut commits, mut chain) = (Vec::new(), Vec::new(), self.log.chain());
+        let mut tells = Vec::new();
+        let mut jobs = jobs.into_iter();
+        for job in jobs.by_ref() {
+            let clock_ms = self.clock.now_ms();
+            self.last_ms = self.last_ms.max(clock_ms);
+            let mut tx = Tx::new(group, self.last_ms);
+            match job(&mut tx) {
+                Ran { commits: false, here, tell } => tells.push((here, tell, Ok(()))),
+                Ran { here, tell, .. } => {
+                    let open = self.watchers.hooks.check(&tx);
+                    let (writes, bodies) = (std::mem::take(&mut tx.writes), std::mem::take(&mut tx.bodies));
+                    let upkeep = tx.upkeep;
+                    let seq = Seq(self.log.next().0 + commits.len() as u64);
+                    match open.and_then(|()| self.commit_of(group, writes, &bodies, seq)) {
+                        Ok((mut commit, writes, states)) => {
+                            commit.upkeep = upkeep;
+                            if self.last_ms - clock_ms > CLOCK_SLACK_MS {
+                                commit.clock_ms = clock_ms;
+                            }
+                            chain = frame(&commit, chain, &mut frames);
+                            group.writes.extend(writes);
+                            for (realm, state) in states {
+                                let old = group.realms.insert(realm, state);
+                                before.entry(realm).or_insert(old);
+                            }
+                            commits.push(Arc::new(commit));
+                            tells.push((here, tell, Ok(())));
+                        }
+                        Err(error) => tells.push((here, tell, Err(error))),
+                    }
+                }
+            }
+            if frames.len() > MAX_GROUP_BYTES {
+                break;
+            }
+        }
+        Gathered { frames, commits, chain, tells, before, rest: jobs.collect() }
+    }
+
+    /// Tells those who submitted a group what became of it, or has them wait for another machine. `rest` is what was not
+    /// run.
+    fn acknowledge(
+        &self,
+        tells: Vec<(bool, Tell, Result<()>)>,
+        mut outcome: Result<()>,
+        stop: Option<&str>,
+        rest: Vec<Job>,
+    ) {
         let mut acks = self.shared.acks.lock();
         let mut queue = self.shared.queue.lock();
         match &queue.stopped {
@@ -224,7 +255,7 @@ impl Thread {
             None => {}
         }
         drop(queue);
-        if let Some(reason) = &stop {
+        if let Some(reason) = stop {
             // Before anyone is told, so that nothing is submitted to a store that takes nothing more.
             self.stop(reason);
         }
