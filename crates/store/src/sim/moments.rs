@@ -105,7 +105,7 @@ fn a_writer_that_fails_inside_keeps_nobody_waiting_and_says_that_it_has_stopped(
     put(&store, 2).wait().unwrap();
     assert!(matches!(put(&store, 3).wait(), Err(StoreError::Stopped { .. })));
     assert!(matches!(store.sync_bodies(), Err(StoreError::Stopped { .. })));
-    assert!(store.stopped().is_some_and(|reason| reason.contains("the index did not take commit 2")));
+    assert!(store.stopped().is_some_and(|reason| reason.contains("the index did not store commit 2")));
     assert_eq!(store.snapshot().get(ANNA, &[1]).unwrap().as_deref(), Some(&[1][..]), "reading goes on");
     store.close();
     drop(store);
