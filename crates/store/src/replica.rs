@@ -196,7 +196,8 @@ impl Store {
     /// acknowledgements are not held ([`Store::hold_acknowledgements`]).
     ///
     /// # Errors
-    /// [`StoreError::Stopped`]: nobody will report it as durable elsewhere.
+    /// [`StoreError::Unknown`] once the store has stopped, is fenced or closed: what was read is durable here, and nobody
+    /// will say any more whether it is elsewhere.
     pub fn acknowledged(&self, seq: Seq) -> Ticket<(), StoreError> {
         self.inner.writer.acknowledged(|_| seq)
     }

@@ -51,8 +51,11 @@ impl<T, E: From<StoreError>> Future for Ticket<T, E> {
 }
 
 fn gone() -> StoreError {
-    StoreError::Stopped { reason: "it was closed".to_owned() }
+    StoreError::Stopped { reason: CLOSED.to_owned() }
 }
+
+/// Why a store that was closed does nothing.
+const CLOSED: &str = "it was closed";
 
 /// The handle on the writer thread.
 pub(crate) struct Writer {
@@ -114,7 +117,7 @@ impl Writer {
         }
         let error = match (&queue.replica, &queue.stopped) {
             (Some(dir), None) => StoreError::Replica { dir: dir.clone() },
-            (_, reason) => StoreError::Stopped { reason: reason.clone().unwrap_or_else(|| "it was closed".to_owned()) },
+            (_, reason) => StoreError::Stopped { reason: reason.clone().unwrap_or_else(|| CLOSED.to_owned()) },
         };
         drop(queue);
         let (sender, receiver) = oneshot::channel();
@@ -232,17 +235,14 @@ impl Writer {
             return Ticket(receiver);
         }
         let queue = self.shared.queue.lock();
-        let outcome = match &queue.stopped {
-            Some(reason) => Err(StoreError::Stopped { reason: reason.clone() }),
-            None if queue.closing => Err(gone()),
-            None => Ok(()),
-        };
+        let ended = queue.stopped.clone().or_else(|| queue.closing.then(|| CLOSED.to_owned()));
         drop(queue);
-        match outcome {
-            Ok(()) => acks.hold(seq, vec![(tell, Ok(()))]),
-            error => {
+        match ended {
+            None => acks.hold(seq, vec![(tell, Ok(()))]),
+            // It is durable here, and may be elsewhere: nobody will say any more whether it is.
+            Some(reason) => {
                 drop(acks);
-                tell(error);
+                tell(Err(StoreError::Unknown { reason }));
             }
         }
         Ticket(receiver)
@@ -259,7 +259,7 @@ impl Writer {
             let _ = thread.join();
         }
         // Nobody will say any more that these are durable elsewhere.
-        self.shared.forsake("it was closed");
+        self.shared.forsake(CLOSED);
     }
 
     pub(crate) fn stopped(&self) -> Option<String> {

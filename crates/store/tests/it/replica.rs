@@ -307,7 +307,7 @@ fn what_was_read_is_acknowledged_with_the_commit_that_it_was_read_from() {
     let read = store.acknowledged_in(ONE);
     store.close();
     assert!(matches!(read.wait(), Err(StoreError::Unknown { .. })));
-    assert!(matches!(store.acknowledged_in(ONE).wait(), Err(StoreError::Stopped { .. })));
+    assert_nobody_knows(&store);
     drop(store);
     // What a start finds may not be elsewhere either.
     let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
@@ -322,5 +322,17 @@ fn what_was_read_is_acknowledged_with_the_commit_that_it_was_read_from() {
     }
     assert!(has_come(&mut last).is_none());
     store.fence("another machine was promoted").unwrap();
-    assert!(matches!(store.all_acknowledged().wait(), Err(StoreError::Stopped { .. })));
+    assert!(matches!(last.wait(), Err(StoreError::Unknown { .. })));
+    assert_nobody_knows(&store);
+    // What is acknowledged stays so, and what is not done is known not to be.
+    store.acknowledged(Seq(3)).wait().unwrap();
+    assert!(matches!(submit(&store, ONE).wait(), Err(StoreError::Stopped { .. })));
+}
+
+/// What was read of a store that has ended may be elsewhere or not: neither yes nor no is said of it.
+fn assert_nobody_knows(store: &Store) {
+    for ticket in [store.acknowledged_in(ONE), store.all_acknowledged(), store.acknowledged(store.seq())] {
+        let outcome = ticket.wait();
+        assert!(matches!(outcome, Err(StoreError::Unknown { .. })), "{outcome:?}");
+    }
 }
