@@ -107,9 +107,9 @@ pub struct Rewinds {
 }
 
 impl Rewinds {
-    /// For the accounts of a store.
-    pub fn new(mailstore: MailStore) -> Self {
-        Self { store: mailstore.store().clone(), mailstore }
+    /// For the accounts of a store, and their mail in it.
+    pub fn new(store: Store, mailstore: MailStore) -> Self {
+        Self { store, mailstore }
     }
 
     /// The earliest possible time, in milliseconds since 1970.

@@ -202,7 +202,7 @@ impl Incoming {
             Vec::new()
         };
         let filing = NewMessage {
-            body: body.clone(),
+            body: body.clone().into(),
             parsed: Arc::new(mailkit::parse(&bytes)),
             flags: Flags::default(),
             internal_date_ms: at_ms,

@@ -107,7 +107,7 @@ impl Delivery {
         let (this, at_ms) = (self.clone(), self.now_ms());
         let filing = tokio::task::spawn_blocking(move || {
             let bytes = [trace::return_path(None).as_bytes(), &message].concat();
-            let body = this.inner.store.put_body(&bytes)?;
+            let body = this.inner.store.put_body(&bytes)?.into();
             Ok::<_, store::StoreError>(NewMessage {
                 body,
                 parsed: Arc::new(mailkit::parse(&bytes)),

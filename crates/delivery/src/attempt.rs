@@ -366,7 +366,7 @@ impl Delivery {
                 [trace::return_path(from.as_ref()).as_bytes(), &record.trace, rest].concat()
             };
             Ok::<_, DeliveryError>(NewMessage {
-                body: store.put_body(&bytes)?,
+                body: store.put_body(&bytes)?.into(),
                 parsed: Arc::new(mailkit::parse(&bytes)),
                 flags: Flags::default(),
                 internal_date_ms: this.now_ms(),

@@ -165,7 +165,7 @@ impl Delivery {
             ..LegRecord::default()
         };
         let message = NewMessage {
-            body,
+            body: body.into(),
             parsed: Arc::new(mailkit::parse(&copy)),
             flags: Flags::default(),
             internal_date_ms: at_ms,

@@ -259,7 +259,7 @@ impl Delivery {
     /// What is filed to local recipients.
     fn filed_here(&self, copy: &[u8], id: QueueId, at_ms: i64) -> Result<NewMessage> {
         Ok(NewMessage {
-            body: self.inner.store.put_body(copy)?,
+            body: self.inner.store.put_body(copy)?.into(),
             parsed: Arc::new(mailkit::parse(copy)),
             flags: Flags::default(),
             internal_date_ms: at_ms,
@@ -275,7 +275,7 @@ impl Delivery {
             None => (body.clone(), Arc::new(mailkit::parse(&submission.message))),
         };
         Ok(NewMessage {
-            body,
+            body: body.into(),
             parsed,
             flags: Flags::of(&[SystemFlag::Seen]),
             internal_date_ms: at_ms,

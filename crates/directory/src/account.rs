@@ -360,11 +360,24 @@ impl Directory {
         Ok(found.map(|(id, _, deleted_ms)| (id, deleted_ms)))
     }
 
-    /// Restores a deleted account: its login and password, its other addresses from `past` (right before the deletion), its
-    /// mail and everything else still in its realm. Returns the addresses that now belong to others and are not restored.
+    /// Restores a deleted account: its login and password, its other addresses from right before the deletion, its mail and
+    /// everything else still in its realm. Returns the addresses that now belong to others and are not restored.
     ///
     /// # Errors
-    /// The account is not deleted or was purged; its login is in use, or its domain was removed: then nothing is changed.
+    /// The account is not deleted or was purged, or that moment is no longer kept; its login is in use, or its domain was
+    /// removed: then nothing is changed.
+    pub async fn bring_back(&self, id: AccountId, deleted_ms: i64) -> Result<Vec<String>> {
+        let store = self.store().clone();
+        let past = tokio::task::spawn_blocking(move || store.realm_at(id.realm(), deleted_ms - 1)).await;
+        let past =
+            past.map_err(|error| DirectoryError::Damaged(format!("reading the past of {id} ended: {error}")))??;
+        self.bring_back_account(id, &past).await
+    }
+
+    /// [`Self::bring_back`] with a `past` that is at hand, such as an archive's.
+    ///
+    /// # Errors
+    /// Those of [`Self::bring_back`].
     pub async fn bring_back_account(&self, id: AccountId, past: &store::Past) -> Result<Vec<String>> {
         let mut addresses = Vec::new();
         for canonical in crate::address::addresses_in(past, id)? {

@@ -6,9 +6,12 @@ use store::RealmId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountId(pub u32);
 
+/// What the crates that keep an account's mail, contacts and so on know it by.
+pub type AccountRealm = RealmId;
+
 impl AccountId {
     /// The realm with all data of the account.
-    pub const fn realm(self) -> RealmId {
+    pub const fn realm(self) -> AccountRealm {
         RealmId::account(self.0)
     }
 }

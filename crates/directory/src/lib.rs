@@ -53,7 +53,7 @@ pub use app_password::{AppPassword, NewAppPassword};
 pub use audit::AuditEntry;
 pub use domain::{DnsRecord, Domain};
 pub use error::{AuthError, DirectoryError, Result};
-pub use ids::{AccountId, AppPasswordId, Role, SessionId};
+pub use ids::{AccountId, AccountRealm, AppPasswordId, Role, SessionId};
 pub use invariants::DirectoryInvariants;
 pub use login::{Login, LoginAttempt, Secret, Service};
 pub use password_rule::{check_password, check_password_of_operator};
@@ -132,6 +132,11 @@ impl Directory {
                 watched,
             }),
         })
+    }
+
+    /// A number that grows with each change of the directory: what was read of it holds as long as it stays.
+    pub fn state(&self) -> u64 {
+        self.store().watch(store::RealmId::DIRECTORY).borrow().0
     }
 
     fn store(&self) -> &Store {

@@ -17,11 +17,11 @@ use continuity::archive::{
     target::{Deletable, check_url},
 };
 use directory::{AccountId, DirectoryError, LoginAttempt, Secret, Service};
-use mailstore::{MailStore, RealmId, SearchOptions, SearchQuery, SearchScope};
+use mailstore::{MailStore, SearchOptions, SearchQuery, SearchScope};
 use parking_lot::Mutex;
 use rand::seq::SliceRandom as _;
 use serde::{Deserialize, Serialize};
-use store::{Restore, Store};
+use store::{RealmId, Restore, Store};
 
 use crate::{
     archive::{Archives, Place, is_folder},

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io;
 
 use directory::{AuthError, Ended};
-use mailstore::{MailError, StoreError};
+use mailstore::{MailError, Unavailable};
 
 use crate::response::Code;
 use crate::syntax::ParseError;
@@ -42,14 +42,6 @@ impl Failure {
         match self {
             Self::No(Some(code), text) if code == Code::NONEXISTENT => Self::No(Some(Code::TRY_CREATE), text),
             other => other,
-        }
-    }
-
-    /// Bytes could not be written to the store. The writer's errors are the store's, wrapped for [`io::Write`].
-    pub(crate) fn not_stored(error: io::Error) -> Self {
-        match error.downcast::<StoreError>() {
-            Ok(error) => error.into(),
-            Err(error) => Self::no(Code::UNAVAILABLE, format!("Could not store the message: {error}")),
         }
     }
 
@@ -101,30 +93,21 @@ impl From<MailError> for Failure {
             MailError::NoSuchMessage { .. } | MailError::NoSuchEmail(_) => Code::EXPUNGE_ISSUED,
             MailError::Cancelled => Code::UNAVAILABLE,
             MailError::Damaged(_) => Code::CORRUPTION,
-            MailError::Store(error) => return error.into(),
-        };
-        Self::No(Some(code), text.into())
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        if error.is_unknown() {
-            // Neither OK nor NO would be known to be true.
-            tracing::error!(%error, "closing an IMAP connection without a reply: the outcome of a command is unknown");
-            return Self::Gone(io::Error::other(error));
-        }
-        let text = capitalised(&error.to_string());
-        tracing::warn!(%error, "the store refused an IMAP command");
-        let code = match error {
-            StoreError::Quarantined { .. }
-            | StoreError::Damaged { .. }
-            | StoreError::BodyDamaged { .. }
-            | StoreError::BodyMissing { .. } => Code::CORRUPTION,
-            StoreError::RealmClosed { .. } => Code::NO_PERM,
-            StoreError::TooLarge { .. } => Code::LIMIT,
-            StoreError::Conflict { .. } => Code::IN_USE,
-            _ => Code::UNAVAILABLE,
+            MailError::Store(error) => {
+                tracing::warn!(%error, "the store refused an IMAP command");
+                match Unavailable::of(&error) {
+                    Unavailable::Unknown => {
+                        // Neither OK nor NO would be known to be true.
+                        tracing::error!(%error, "closing an IMAP connection without a reply: the outcome of a command is unknown");
+                        return Self::Gone(io::Error::other(error));
+                    }
+                    Unavailable::Quarantined | Unavailable::Damaged => Code::CORRUPTION,
+                    Unavailable::Closed => Code::NO_PERM,
+                    Unavailable::TooLarge => Code::LIMIT,
+                    Unavailable::Conflict => Code::IN_USE,
+                    _ => Code::UNAVAILABLE,
+                }
+            }
         };
         Self::No(Some(code), text.into())
     }

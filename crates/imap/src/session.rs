@@ -35,7 +35,8 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailstore::{MAX_METADATA_VALUE_BYTES, MailboxName, RealmId};
+use directory::AccountRealm;
+use mailstore::{MAX_METADATA_VALUE_BYTES, MailboxName};
 use tokio::time::Instant;
 
 use crate::door::Door;
@@ -68,7 +69,7 @@ pub(crate) struct Session {
     frame: Frame,
     enabled: Enabled,
     /// The realm of the account that has logged in.
-    user: Option<RealmId>,
+    user: Option<AccountRealm>,
     selected: Option<Box<Selected>>,
     /// What is told without being asked (RFC 5465).
     notified: Option<Box<Notified>>,
@@ -456,7 +457,7 @@ impl Session {
     }
 
     /// The account's realm in the store.
-    fn realm(&self) -> Outcome<RealmId> {
+    fn realm(&self) -> Outcome<AccountRealm> {
         self.user.ok_or_else(|| Failure::bad("Log in first"))
     }
 

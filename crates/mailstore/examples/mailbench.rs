@@ -9,10 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use mailstore::{
-    FlagChange, Flags, MailStore, NewMessage, PageKey, RealmId, Role, SearchOptions, SearchQuery, SearchScope, Store,
-    SystemFlag, Uid,
+    FlagChange, Flags, MailStore, NewMessage, PageKey, Role, SearchOptions, SearchQuery, SearchScope, SystemFlag, Uid,
 };
-use store::StoreOptions;
+use store::{RealmId, Store, StoreOptions};
 
 const ONE_BY_ONE: u32 = 20_000;
 const TASKS: u32 = 50;

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mailkit::{Envelope, Parsed};
 use prost::Message;
-use store::{RealmId, StagedBody, Tx};
+use store::{RealmId, Tx};
 
 use crate::mailbox::{counters_of, mailbox_record, state_of};
 use crate::schema::{
     self, DAY_MS, DELIVERY_KEY_DAYS, DeliveryRecord, EmailRecord, EntryRecord, MAX_DELIVERY_KEY_BYTES, key,
 };
 use crate::{
-    EmailId, Flags, MAX_ROWS_PER_COMMIT, MailError, MailStore, MailboxId, ModSeq, Result, ThreadId, Uid, threads,
+    EmailId, Flags, MAX_ROWS_PER_COMMIT, MailError, MailStore, MailboxId, ModSeq, Result, StagedBody, ThreadId, Uid,
+    threads,
 };
 
 /// A message to be filed. Parse and stage before; nothing of that is done within the commit.
@@ -106,7 +107,7 @@ impl MailStore {
         let email_id = EmailId(state.last_email);
         schema::save(tx, account, key::state(), &state);
 
-        let body = message.body.id();
+        let body = message.body.0.id();
         let email = EmailRecord {
             body: Bytes::copy_from_slice(body.as_bytes()),
             size,

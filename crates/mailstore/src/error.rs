@@ -77,7 +77,7 @@ pub enum MailError {
     /// A stored record does not make sense: run `holdfast verify`.
     #[error("stored mail is damaged: {0}")]
     Damaged(String),
-    /// The store refused or failed.
+    /// The store refused or failed: [`Unavailable::of`] says how, as far as those who asked can do something about it.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -87,6 +87,58 @@ impl MailError {
     pub fn is_damage(&self) -> bool {
         use StoreError::{BodyDamaged, BodyMissing, Damaged};
         matches!(self, Self::Damaged(_) | Self::Store(Damaged { .. } | BodyDamaged { .. } | BodyMissing { .. }))
+    }
+}
+
+/// Why the store did not do something, by what can be told to who asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unavailable {
+    /// It can't be said whether it was done: neither yes nor no is answered, and a connection ends without an answer.
+    Unknown,
+    /// The disk is full. Nothing was changed.
+    DiskFull,
+    /// The account is damaged: it can be read as far as it is good, and not be changed until it is repaired.
+    Quarantined,
+    /// What is stored of it is damaged or missing.
+    Damaged,
+    /// It has not come back from the backup yet: try again in a moment.
+    NotRestored,
+    /// The account was deleted.
+    Closed,
+    /// It is larger than what can be kept.
+    TooLarge,
+    /// Somebody else was quicker: try again.
+    Conflict,
+    /// The service is stopping. Nothing was changed.
+    Stopping,
+    /// The moment asked for is before those that can still be read.
+    BeforeWindow {
+        /// The first one that can be, in milliseconds since 1970.
+        first_ms: i64,
+    },
+    /// Anything else; what it is, is for the log.
+    Other,
+}
+
+impl Unavailable {
+    /// What an error of the store comes to, in whatever crate's error it is.
+    pub fn of(error: &StoreError) -> Self {
+        match error {
+            StoreError::Unknown { .. } => Self::Unknown,
+            StoreError::Full => Self::DiskFull,
+            StoreError::Quarantined { .. } => Self::Quarantined,
+            StoreError::Damaged { .. } | StoreError::BodyDamaged { .. } | StoreError::BodyMissing { .. } => {
+                Self::Damaged
+            }
+            StoreError::NotRestored { .. } => Self::NotRestored,
+            StoreError::RealmClosed { .. } => Self::Closed,
+            StoreError::TooLarge { .. } => Self::TooLarge,
+            StoreError::Conflict { .. } => Self::Conflict,
+            StoreError::Stopped { .. } => Self::Stopping,
+            StoreError::BeforeWindow { first_ms, .. } => Self::BeforeWindow { first_ms: *first_ms },
+            _ => Self::Other,
+        }
     }
 }
 

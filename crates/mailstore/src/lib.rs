@@ -12,7 +12,8 @@
 //! * A message's **bytes** are stored and returned unchanged. Copies share them.
 //!
 //! What this crate must never do: reuse a UID, a UIDVALIDITY or a mailbox id; write a count without the counted
-//! records; parse messages inside a commit.
+//! records; parse messages inside a commit; expose the store: doors see mail, and errors as [`MailError`] and
+//! [`Unavailable`].
 //!
 //! Start reading at [`schema`] for the stored records, [`MailStore::append`] for adding a message, [`MailStore::view`]
 //! for the state a session works on, and [`MailStore::act`] for user actions.
@@ -20,6 +21,7 @@
 mod acquaintances;
 mod acts;
 mod append;
+mod bodies;
 mod change;
 mod changes;
 mod conversations;
@@ -49,19 +51,21 @@ mod threading;
 mod threads;
 mod uidset;
 mod view;
+mod watch;
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use store::{Store, Tx};
 
 pub use acquaintances::Acquaintance;
 pub use acts::{ACT_DAYS, ActChange, ActReceipt, ActRecord, ActStep, MAX_ACT_KEY_BYTES, MAX_ACT_MESSAGES, WayBack};
 pub use append::{Appended, NewMessage};
+pub use bodies::{BodyReader, BodyWriter, StagedBody};
 pub use change::{Copied, FlagsChanged};
 pub use conversations::{ConversationRow, MAX_PAGE, Page, PageKey, Participant};
 pub use correspondents::{Correspondent, MAX_CORRESPONDENTS};
 pub use delete::Children;
-pub use error::{MailError, Result};
+pub use error::{MailError, Result, Unavailable};
 pub use flags::{FlagChange, Flags, Keyword, MAX_KEYWORD_BYTES, MAX_KEYWORDS, SystemFlag};
 pub use ids::{EmailId, MailboxId, ModSeq, ParseIdError, ThreadId, Uid};
 pub use mailbox::Mailbox;
@@ -75,10 +79,10 @@ pub use role::Role;
 pub use rows::{Email, EncodedRow, MessageEntry, MessageRow};
 pub use search::{Folding, SearchHit, SearchOptions, SearchQuery, SearchScope, UidsFound};
 pub use sort::{SortField, SortKey};
-pub use store::{BodyId, BodyReader, BodyWriter, Read, RealmId, RealmSeq, StagedBody, Store, StoreError, Tx};
 pub use threading::{ThreadAlgorithm, ThreadForest, ThreadNode};
 pub use uidset::UidSet;
 pub use view::{Changes, MailboxView, ViewDiff};
+pub use watch::Watch;
 
 /// Most messages that one commit changes: larger operations are split, so that others get their turn in between.
 pub const MAX_ROWS_PER_COMMIT: usize = 500;
@@ -115,25 +119,8 @@ impl MailStore {
         Self { inner: Arc::new(Inner { store, quota_limit, views, recent }) }
     }
 
-    /// The store below, for composing commits by `*_in` functions.
-    pub fn store(&self) -> &Store {
+    fn store(&self) -> &Store {
         &self.inner.store
-    }
-
-    /// Stage a message's bytes. They are kept when a commit refers to them; until then the [`StagedBody`] holds them.
-    /// Blocks for hashing and compression.
-    pub fn stage(&self, bytes: &[u8]) -> Result<StagedBody> {
-        Ok(self.inner.store.put_body(bytes)?)
-    }
-
-    /// Stage a message's bytes as they come, in constant memory: write, then `finish()`.
-    pub fn stage_writer(&self) -> Result<BodyWriter> {
-        Ok(self.inner.store.body_writer()?)
-    }
-
-    /// Told of every commit of the account, after it is durable and readable.
-    pub fn watch(&self, account: RealmId) -> watch::Receiver<RealmSeq> {
-        self.inner.store.watch(account)
     }
 
     /// Make a commit of `write`.

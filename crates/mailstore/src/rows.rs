@@ -7,7 +7,7 @@ use bytes::Bytes;
 use mailkit::Parsed;
 use mailkit::parsed::Envelope;
 use prost::Message;
-use store::{BodyId, BodyReader, Order, Read, RealmId};
+use store::{BodyId, Order, Read, RealmId};
 
 use crate::mailbox::counters_of;
 use crate::schema::{self, EmailRecord, EntryRecord, key};
@@ -205,22 +205,6 @@ impl MailStore {
     pub fn places(&self, account: RealmId, email: EmailId) -> Result<Vec<(MailboxId, Uid)>> {
         let rows = schema::rows(&self.store().snapshot(), account, &key::places(email), usize::MAX)?;
         rows.iter().map(|(key, _)| key::place_of(key)).collect()
-    }
-
-    /// The bytes of a message, in ranges, verified against their name.
-    ///
-    /// # Errors
-    /// [`MailError::NoSuchEmail`] if no mailbox has it any more.
-    pub fn body(&self, account: RealmId, email: EmailId) -> Result<BodyReader> {
-        let record: EmailRecord = schema::load(&self.store().snapshot(), account, &key::email(email))?
-            .ok_or(MailError::NoSuchEmail(email))?;
-        Ok(self.store().body(&body_id(email, &record)?)?)
-    }
-
-    /// The bytes of a message whose row is at hand: as [`Self::body`] with one look-up less. They can be read for some
-    /// days after the message was expunged.
-    pub fn body_of(&self, body: &BodyId) -> Result<BodyReader> {
-        Ok(self.store().body(body)?)
     }
 }
 

@@ -43,7 +43,6 @@ pub use find::{MAX_PAGE, Page, Suggestion};
 pub use groups::Group;
 pub use ids::{ContactId, GroupId, ParseIdError};
 pub use receipt::Receipt;
-pub use store::RealmId;
 
 /// Most contacts of an account.
 pub const MAX_CONTACTS: u32 = 20_000;

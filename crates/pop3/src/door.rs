@@ -5,7 +5,7 @@ use std::{collections::HashMap, io, sync::Arc};
 use bytes::Bytes;
 use directory::{AccountId, AuthError, Directory, Ended, Login, LoginAttempt, ScramAttempt, Secret, Service};
 use doorkit::{Conn, Tls, sasl::Password};
-use mailstore::{BodyReader, MailError, MailStore};
+use mailstore::{BodyReader, MailError, MailStore, Unavailable};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -333,7 +333,7 @@ impl Connection {
                 metrics::counter!("holdfast_pop3_expunged_total").increment(removed.len() as u64);
                 reply::ok(&mut self.wire.out, "Bye");
             }
-            Err(MailError::Store(error)) if error.is_unknown() => {
+            Err(MailError::Store(error)) if Unavailable::of(&error) == Unavailable::Unknown => {
                 tracing::error!(%error, %account, "closing a POP3 connection without a reply: the outcome of QUIT is unknown");
             }
             Err(error) => {
@@ -371,7 +371,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 async fn read_piece(mut body: BodyReader, offset: u64) -> io::Result<(BodyReader, Result<Bytes, MailError>)> {
     let is_small = body.len() <= PIECE_BYTES as u64;
     let read = move || {
-        let piece = body.read_range(offset, BODY_PIECE_BYTES).map_err(MailError::from);
+        let piece = body.read_range(offset, BODY_PIECE_BYTES);
         (body, piece)
     };
     Ok(if is_small { read() } else { doorkit::span::spawn_blocking(read).await? })

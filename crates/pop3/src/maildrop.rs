@@ -1,6 +1,7 @@
 //! The messages of a session: those that were in INBOX at login, numbered from 1.
 
-use mailstore::{EmailId, MailError, MailStore, MailboxId, RealmId, Role, Uid};
+use directory::AccountRealm;
+use mailstore::{EmailId, MailError, MailStore, MailboxId, Role, Uid};
 
 use crate::command::Number;
 
@@ -18,7 +19,7 @@ pub(crate) struct Message {
 /// INBOX at the time of login, and the client's changes. 24 bytes per message.
 #[derive(Debug)]
 pub(crate) struct Maildrop {
-    account: RealmId,
+    account: AccountRealm,
     mailbox: MailboxId,
     uid_validity: u32,
     messages: Vec<Message>,
@@ -27,7 +28,7 @@ pub(crate) struct Maildrop {
 /// The work of QUIT.
 #[derive(Debug)]
 pub(crate) struct Update {
-    pub(crate) account: RealmId,
+    pub(crate) account: AccountRealm,
     pub(crate) mailbox: MailboxId,
     pub(crate) expunge: Vec<Uid>,
     pub(crate) mark_seen: Vec<Uid>,
@@ -38,7 +39,7 @@ impl Maildrop {
     ///
     /// # Errors
     /// Those of the mail store; [`MailError::NoSuchMailbox`] for an account without INBOX.
-    pub(crate) fn open(mail: &MailStore, account: RealmId) -> Result<Self, MailError> {
+    pub(crate) fn open(mail: &MailStore, account: AccountRealm) -> Result<Self, MailError> {
         let inbox =
             mail.mailbox_by_role(account, Role::Inbox)?.ok_or_else(|| MailError::NoSuchMailbox("INBOX".to_owned()))?;
         let view = mail.view(account, inbox.id)?;
@@ -56,7 +57,7 @@ impl Maildrop {
         Ok(Self { account, mailbox: inbox.id, uid_validity: view.uid_validity(), messages })
     }
 
-    pub(crate) const fn account(&self) -> RealmId {
+    pub(crate) const fn account(&self) -> AccountRealm {
         self.account
     }
 
@@ -132,6 +133,6 @@ impl Maildrop {
             retrieved: false,
         };
         let messages = (1..).zip(sizes).map(message).collect();
-        Self { account: RealmId::account(1), mailbox: MailboxId(1), uid_validity: 9, messages }
+        Self { account: directory::AccountId(1).realm(), mailbox: MailboxId(1), uid_validity: 9, messages }
     }
 }

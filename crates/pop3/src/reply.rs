@@ -1,7 +1,7 @@
 //! Replies, and what errors become (RFC 2449 §8, RFC 3206).
 
 use directory::AuthError;
-use mailstore::{MailError, StoreError};
+use mailstore::{MailError, Unavailable};
 
 /// A response code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,26 +82,16 @@ impl From<MailError> for Refusal {
             MailError::NoSuchEmail(_) | MailError::NoSuchMessage { .. } => {
                 Self::plain("Another client has deleted this message")
             }
-            MailError::Store(error) => error.into(),
-            MailError::Damaged(_) => {
-                Self::new(Code::SysPerm, "The stored mail is damaged; ask your administrator to repair it")
-            }
+            MailError::Store(error) => match Unavailable::of(&error) {
+                Unavailable::Quarantined => {
+                    Self::new(Code::SysPerm, "This account is read-only until your administrator has repaired it")
+                }
+                Unavailable::Damaged => Self::new(Code::SysPerm, "This message is damaged; ask your administrator to repair it"),
+                // What the system said is for the log, not for the client.
+                _ => Self::new(Code::SysTemp, "Mail can't be read or changed at the moment; try again soon"),
+            },
+            MailError::Damaged(_) => Self::new(Code::SysPerm, "The stored mail is damaged; ask your administrator to repair it"),
             other => Self::new(Code::SysPerm, other.to_string()),
-        }
-    }
-}
-
-impl From<StoreError> for Refusal {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Quarantined { .. } => {
-                Self::new(Code::SysPerm, "This account is read-only until your administrator has repaired it")
-            }
-            StoreError::Damaged { .. } | StoreError::BodyDamaged { .. } | StoreError::BodyMissing { .. } => {
-                Self::new(Code::SysPerm, "This message is damaged; ask your administrator to repair it")
-            }
-            // The system's error is for the log, not for the client.
-            _ => Self::new(Code::SysTemp, "Mail can't be read or changed at the moment; try again soon"),
         }
     }
 }

@@ -5,9 +5,9 @@
 
 mod login;
 
+use directory::AccountRealm;
 use directory::Login;
 use doorkit::sasl::{Mechanism, Password};
-use mailstore::RealmId;
 
 use self::login::Dialogue;
 
@@ -97,7 +97,7 @@ impl Session {
     }
 
     /// Whose mail it is, once logged in.
-    pub(crate) const fn account(&self) -> Option<RealmId> {
+    pub(crate) const fn account(&self) -> Option<AccountRealm> {
         match &self.state {
             State::Transaction(maildrop) => Some(maildrop.account()),
             _ => None,

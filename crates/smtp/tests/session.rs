@@ -4,12 +4,12 @@ use std::{io, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use delivery::{Delivery, DeliveryOptions};
-use directory::{AccountId, Directory, DirectoryOptions, NewAccount, Role as AccountRole};
+use directory::{AccountId, Directory, NewAccount, Role as AccountRole};
 use doorkit::{Conn, PlaintextLogins, Tls};
 use mailstore::{MailStore, Role as MailboxRole};
 use smtp::{Role, SmtpDoor, SmtpOptions};
-use store::{Store, StoreOptions};
 use tempfile::TempDir;
+use testkit::{House, Store};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
@@ -23,6 +23,7 @@ const PLAIN: &str = "AGFubmFAaGVyZS5leGFtcGxlAGNvcnJlY3QgaG9yc2UgYmF0dGVyeQ==";
 
 struct World {
     dir: TempDir,
+    store: Store,
     directory: Directory,
     mail: MailStore,
     delivery: Delivery,
@@ -32,9 +33,7 @@ struct World {
 impl World {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
-        let directory =
-            tokio::task::block_in_place(|| Directory::new(store.clone(), DirectoryOptions::default()).unwrap());
+        let House { store, directory, mailstore: mail } = House::open(dir.path()).await;
         directory.add_domain("here.example").await.unwrap();
         let account = NewAccount {
             address: "anna@here.example".parse().unwrap(),
@@ -44,10 +43,9 @@ impl World {
             quota_bytes: 0,
         };
         let anna = directory.create_account(account).await.unwrap();
-        let mail = MailStore::new(store.clone());
         let options = DeliveryOptions { hostname: "mx.here.example".to_owned(), ..DeliveryOptions::default() };
-        let delivery = Delivery::new(store, directory.clone(), mail.clone(), options).unwrap();
-        Self { dir, directory, mail, delivery, anna }
+        let delivery = Delivery::new(store.clone(), directory.clone(), mail.clone(), options).unwrap();
+        Self { dir, store, directory, mail, delivery, anna }
     }
 
     fn options(role: Role) -> SmtpOptions {
@@ -538,7 +536,7 @@ async fn a_message_of_which_nobody_knows_what_became_gets_no_answer() {
         let world = World::new().await;
         let mut client = world.connect(Role::Mx).await;
         client.begin().await;
-        let store = world.mail.store().clone();
+        let store = world.store.clone();
         store.hold_acknowledgements(true);
         if by_chunks {
             client.write(b"BDAT 14 LAST\r\nSubject: x\r\n\r\n").await.unwrap();

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use directory::{Directory, DirectoryOptions, NewAccount, Role};
 use futures_util::StreamExt;
 use mailkit::EmailAddress;
-use mailstore::{Flags, MailStore, MailboxName, NewMessage, Role as MailboxRole, Store, SystemFlag};
-use store::StoreOptions;
+use mailstore::{Flags, MailStore, MailboxName, NewMessage, Role as MailboxRole, SystemFlag};
+use testkit::House;
 
 /// From, address, subject, text.
 const LETTERS: [(&str, &str, &str, &str); 8] = [
@@ -62,9 +62,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let folder = args.next().ok_or("which folder?")?;
     let count: usize = args.next().unwrap_or_else(|| "40".to_owned()).parse()?;
-    let store = Store::open(Path::new(&folder), StoreOptions::default())?;
-    let mail = MailStore::new(store.clone());
-    let directory = Directory::new(store.clone(), DirectoryOptions::default())?;
+    let House { store, directory, mailstore: mail } =
+        House::open_blocking(Path::new(&folder), DirectoryOptions::default(), false);
     tokio::runtime::Runtime::new()?.block_on(fill(&mail, &directory, count))?;
     store.close();
     Ok(())

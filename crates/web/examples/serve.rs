@@ -4,14 +4,14 @@
 use std::error::Error;
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
+use continuity::rewind::Rewinds;
 use delivery::{Delivery, DeliveryOptions};
-use directory::{Directory, DirectoryOptions};
-use mailstore::{MailError, MailStore, Store};
-use store::{StoreError, StoreOptions};
+use directory::DirectoryOptions;
+use people::People;
+use testkit::House;
 use tokio_util::sync::CancellationToken;
 use web::{Peer, WebDoor, WebOptions, WebState};
 
@@ -19,27 +19,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let folder = args.next().unwrap_or_else(|| "holdfast-data".to_owned());
     let port: u16 = args.next().unwrap_or_else(|| "8080".to_owned()).parse()?;
-    let store = Store::open(Path::new(&folder), StoreOptions::default())?;
-    let mailstore = MailStore::new(store.clone());
-    let mail = mailstore.clone();
-    let options = DirectoryOptions {
-        hostname: "localhost".to_owned(),
-        on_create: Some(Arc::new(move |tx, account| {
-            mail.create_standard_mailboxes_in(tx, account.realm()).map_err(|error| match error {
-                MailError::Store(error) => error,
-                other => StoreError::Damaged { what: other.to_string() },
-            })
-        })),
-        ..DirectoryOptions::default()
-    };
-    let directory = Directory::new(store.clone(), options)?;
+    let options = DirectoryOptions { hostname: "localhost".to_owned(), ..DirectoryOptions::default() };
+    let House { store, directory, mailstore } = House::open_blocking(Path::new(&folder), options, true);
     let delivery = Delivery::new(store.clone(), directory.clone(), mailstore.clone(), DeliveryOptions::default())?;
     let options = WebOptions {
         setup_token: Some("setup-token".to_owned()),
         hostname: "localhost".to_owned(),
         ..WebOptions::default()
     };
-    let state = WebState { directory, mailstore, delivery, options, shutdown: CancellationToken::new() };
+    let (people, rewinds) = (People::new(store.clone()), Rewinds::new(store.clone(), mailstore.clone()));
+    let shutdown = CancellationToken::new();
+    let state = WebState { directory, mailstore, people, rewinds, delivery, options, shutdown };
     tokio::runtime::Runtime::new()?.block_on(run(state, port))?;
     store.close();
     Ok(())

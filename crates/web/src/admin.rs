@@ -181,7 +181,7 @@ async fn add_domain(caller: Caller, form: Posted) -> Result<Response> {
             note(&caller, &format!("added the domain {}", domain.name)).await?;
             Ok(Redirect::to(&to).into_response())
         }
-        Err(DirectoryError::Store(error)) => Err(error.into()),
+        Err(error @ DirectoryError::Store(_)) => Err(error.into()),
         Err(error) => domains_page(caller, Some(capital(&error.to_string())), typed, None).await,
     }
 }

@@ -7,9 +7,8 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::response::Response;
-use directory::{AccountId, Role, Session};
+use directory::{AccountId, AccountRealm, Role, Session};
 use jiff::Timestamp;
-use mailstore::RealmId;
 
 use crate::cookies::{Jar, Peer};
 use crate::csrf;
@@ -40,7 +39,7 @@ pub struct Caller {
     /// The account.
     pub account: AccountId,
     /// The realm of its mail and address book.
-    pub realm: RealmId,
+    pub realm: AccountRealm,
     /// Its login.
     pub address: String,
     /// All its addresses, in lower case.

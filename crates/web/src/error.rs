@@ -6,6 +6,7 @@ use askama::Template;
 use axum::Json;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
+use mailstore::Unavailable;
 
 use crate::guard;
 use crate::problem::storage_full;
@@ -200,32 +201,32 @@ impl From<mailstore::MailError> for Fault {
             MailError::NoSuchMailbox(_) | MailError::MailboxGone(_) => Self::NotFound("There is no such mailbox."),
             MailError::NoSuchEmail(_) => Self::NotFound("There is no such message."),
             MailError::OverQuota { used, limit, .. } => Self::Bad(storage_full(used, limit)),
-            MailError::Store(error) => error.into(),
+            MailError::Store(error) => Self::refused(Unavailable::of(&error), &error),
             MailError::Damaged(_) => Self::internal(error),
             told => Self::Bad(capital(&told.to_string())),
         }
     }
 }
 
-impl From<mailstore::StoreError> for Fault {
-    fn from(error: mailstore::StoreError) -> Self {
-        use mailstore::StoreError;
+impl Fault {
+    /// What the store, below whatever crate, did not do.
+    fn refused(kind: Unavailable, error: &dyn std::fmt::Display) -> Self {
         let soon = |text: &str| Self::Unavailable(Duration::from_secs(60), text.to_owned());
         tracing::warn!(%error, "the store refused a web request");
-        match error {
-            StoreError::Unknown { .. } => Self::NoAnswer,
-            StoreError::Full => {
+        match kind {
+            Unavailable::Unknown => Self::NoAnswer,
+            Unavailable::DiskFull => {
                 soon("The server’s disk is full, so nothing was changed. The operator has been alerted.")
             }
-            StoreError::Quarantined { .. } => soon(
+            Unavailable::Quarantined => soon(
                 "Part of your account is being repaired. You can read the rest, but you can’t change anything yet.",
             ),
-            StoreError::NotRestored { .. } => Self::Unavailable(
+            Unavailable::NotRestored => Self::Unavailable(
                 Duration::from_secs(5),
                 "Your mail is being restored from the backup. Nothing is lost: try again in a few seconds.".to_owned(),
             ),
-            StoreError::Stopped { .. } => soon("The service is stopping. Try again in a minute."),
-            StoreError::TooLarge { .. } => Self::TooLarge("This is larger than the server can store.".to_owned()),
+            Unavailable::Stopping => soon("The service is stopping. Try again in a minute."),
+            Unavailable::TooLarge => Self::TooLarge("This is larger than the server can store.".to_owned()),
             _ => Self::Internal,
         }
     }
@@ -237,7 +238,7 @@ impl From<people::PeopleError> for Fault {
         match error {
             PeopleError::NoSuchContact => Self::NotFound("There is no such contact."),
             PeopleError::NoSuchGroup => Self::NotFound("There is no such group."),
-            PeopleError::Store(error) => error.into(),
+            PeopleError::Store(error) => Self::refused(Unavailable::of(&error), &error),
             PeopleError::Damaged(_) => Self::internal(error),
             told => Self::Bad(capital(&told.to_string())),
         }
@@ -250,7 +251,7 @@ impl From<continuity::rewind::RewindError> for Fault {
         match error {
             RewindError::Mail(error) => error.into(),
             RewindError::People(error) => error.into(),
-            RewindError::Store(error) => error.into(),
+            RewindError::Store(error) => Self::refused(Unavailable::of(&error), &error),
             told => Self::Bad(capital(&told.to_string())),
         }
     }
@@ -260,7 +261,7 @@ impl From<directory::DirectoryError> for Fault {
     fn from(error: directory::DirectoryError) -> Self {
         use directory::DirectoryError;
         match error {
-            DirectoryError::Store(error) => error.into(),
+            DirectoryError::Store(error) => Self::refused(Unavailable::of(&error), &error),
             DirectoryError::Damaged(_) | DirectoryError::Dkim(_) => Self::internal(error),
             told => Self::Bad(capital(&told.to_string())),
         }
@@ -273,7 +274,7 @@ impl From<delivery::DeliveryError> for Fault {
         match error {
             DeliveryError::Mail(error) => error.into(),
             DeliveryError::Directory(error) => error.into(),
-            DeliveryError::Store(error) => error.into(),
+            DeliveryError::Store(error) => Self::refused(Unavailable::of(&error), &error),
             DeliveryError::UnknownSubmission | DeliveryError::NotQueued(_) => {
                 Self::NotFound("This message is no longer in the queue.")
             }

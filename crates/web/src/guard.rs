@@ -118,7 +118,7 @@ pub async fn acknowledged(State(site): State<Site>, request: Request, next: Next
     if !acts || !(response.status().is_success() || response.status().is_redirection()) {
         return response;
     }
-    match site.mailstore.store().all_acknowledged().await {
+    match site.mailstore.all_acknowledged().await {
         Ok(()) => response,
         Err(error) => Fault::from(error).into_response(),
     }

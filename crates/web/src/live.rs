@@ -7,9 +7,8 @@ use std::time::Duration;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use directory::Access;
-use mailstore::RealmSeq;
+use mailstore::Watch;
 use serde::Serialize;
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -53,7 +52,7 @@ pub async fn stream(caller: Caller) -> Result<Response> {
 /// One page's stream.
 struct Stream<P> {
     caller: Caller,
-    watch: watch::Receiver<RealmSeq>,
+    watch: Watch,
     access: Access,
     /// Its place among the streams that may be open at once.
     permit: P,
@@ -74,7 +73,7 @@ impl<P> Stream<P> {
             () = self.shutdown.cancelled() => return None,
             _ = self.access.ended() => return Some(self.end()),
             () = tokio::time::sleep_until(self.ends) => return None,
-            changed = self.watch.changed() => { changed.ok()?; true }
+            changed = self.watch.changed() => if changed { true } else { return None },
             () = tokio::time::sleep(PULSE) => false,
         };
         if !changed {
@@ -89,7 +88,7 @@ impl<P> Stream<P> {
             _ = self.access.ended() => return Some(self.end()),
             () = tokio::time::sleep(GATHER) => {}
         }
-        let state = self.watch.borrow_and_update().0;
+        let state = self.watch.state();
         let Self { caller, watch, access, permit, shutdown, ends, over } = self;
         let (caller, change) = caller
             .blocking_owned(move |caller| {

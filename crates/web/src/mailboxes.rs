@@ -64,7 +64,7 @@ pub async fn post(caller: Caller, form: Posted) -> Result<Response> {
     };
     match done {
         Ok(done) => Ok(Redirect::to(&notice::with("/mailboxes", done)).into_response()),
-        Err(MailError::Store(error)) => Err(error.into()),
+        Err(error @ MailError::Store(_)) => Err(error.into()),
         Err(error) => {
             caller
                 .blocking(move |caller| {

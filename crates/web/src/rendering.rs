@@ -13,10 +13,10 @@ use axum::body::{Body, HttpBody};
 use axum::http::header;
 use axum::response::Response;
 use bytes::Bytes;
-use directory::AccountId;
+use directory::{AccountId, AccountRealm};
 use futures_util::{Stream, StreamExt, stream};
 use mailkit::display::Attachment;
-use mailstore::{EmailId, RealmId};
+use mailstore::EmailId;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -63,7 +63,7 @@ impl Cleaned {
 }
 
 /// The account, the message, and whether remote images are shown.
-pub type Key = (RealmId, EmailId, bool);
+pub type Key = (AccountRealm, EmailId, bool);
 
 /// The limits and the cache, see the module.
 pub struct Rendering {

@@ -9,9 +9,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use continuity::rewind::{Preview, RewindError, What, Wish, name_of, told};
-use directory::AccountId;
+use directory::{AccountId, AccountRealm};
 use mailstore::rewind::{RewindId, RewindRecord};
-use mailstore::{EmailId, MailError, MailboxId, RealmId, StoreError};
+use mailstore::{EmailId, MailError, MailboxId, Unavailable};
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -203,7 +203,7 @@ impl Asked {
     }
 }
 
-fn realm(caller: &Caller, subject: Option<&Subject>) -> RealmId {
+fn realm(caller: &Caller, subject: Option<&Subject>) -> AccountRealm {
     subject.map_or(caller.realm, |subject| subject.id.realm())
 }
 
@@ -224,14 +224,17 @@ fn full(calendar: &Calendar, ms: i64) -> String {
 
 /// Why it can't be done, in words; or a fault that has nothing to do with what was asked for.
 fn told_why(error: RewindError, calendar: &Calendar) -> Result<String> {
+    let too_much = || Ok("Too much has changed since then to restore at once. Choose a later time.".to_owned());
     match error {
-        RewindError::Store(StoreError::BeforeWindow { first_ms, .. }) => {
-            let start = full(calendar, first_ms);
-            Ok(format!("That is too long ago. You can go back to {start} at most."))
-        }
-        RewindError::Store(StoreError::TooLarge { .. }) | RewindError::Mail(MailError::TooLarge { .. }) => {
-            Ok("Too much has changed since then to restore at once. Choose a later time.".to_owned())
-        }
+        RewindError::Store(error) => match Unavailable::of(&error) {
+            Unavailable::BeforeWindow { first_ms } => {
+                let start = full(calendar, first_ms);
+                Ok(format!("That is too long ago. You can go back to {start} at most."))
+            }
+            Unavailable::TooLarge => too_much(),
+            _ => Err(RewindError::Store(error).into()),
+        },
+        RewindError::Mail(MailError::TooLarge { .. }) => too_much(),
         RewindError::Mail(error @ MailError::OverQuota { .. }) => Ok(capital(&error.to_string())),
         error @ (RewindError::Future
         | RewindError::NotYet
@@ -316,7 +319,7 @@ async fn choose_page(caller: Caller, asked: Asked, problem: Option<Problem>) -> 
 }
 
 /// What has just been done to somebody else's account; it is undone from the list.
-fn others_notice(caller: &Caller, realm: RealmId, done: Option<&str>) -> Result<Option<Notice>> {
+fn others_notice(caller: &Caller, realm: AccountRealm, done: Option<&str>) -> Result<Option<Notice>> {
     let key = done.and_then(|done| hex::decode(done.strip_prefix("rewind:")?).ok());
     let record = match key {
         Some(key) => caller.site.mailstore.rewind_record(realm, RewindId::of(&key)?)?,
@@ -505,7 +508,7 @@ pub async fn undo_by_key(caller: Caller, key: &[u8], back: &str) -> Result<Optio
     Ok(done.map(|_| Redirect::to(&notice::with(back, "undone")).into_response()))
 }
 
-async fn undo_one(caller: &Caller, realm: RealmId, id: RewindId) -> Result<Option<RewindRecord>> {
+async fn undo_one(caller: &Caller, realm: AccountRealm, id: RewindId) -> Result<Option<RewindRecord>> {
     let (rewinds, room) = (caller.site.rewinds.clone(), room(caller).await?);
     let undone = doorkit::span::spawn_blocking(move || {
         let _room = room;

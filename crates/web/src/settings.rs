@@ -236,7 +236,7 @@ async fn change_password(
     }
     match caller.site.directory.set_password(caller.account, form.get("new")).await {
         Ok(()) => {}
-        Err(DirectoryError::Store(error)) => return Err(error.into()),
+        Err(error @ DirectoryError::Store(_)) => return Err(error.into()),
         Err(error) => return refuse(caller, Problem::Directory(error)).await,
     }
     note(&caller, "changed the password").await?;
@@ -384,7 +384,7 @@ async fn create_app(caller: Caller, form: Posted) -> Result<Response> {
             tell_self(&caller, AccessChange::AppPasswordMade(name.clone())).await;
             apps_page(caller, AppsAside { made: Some((name, made.password)), ..AppsAside::default() }).await
         }
-        Err(DirectoryError::Store(error)) => Err(error.into()),
+        Err(error @ DirectoryError::Store(_)) => Err(error.into()),
         Err(error) => apps_page(caller, refuse(Problem::Directory(error))).await,
     }
 }

@@ -12,7 +12,7 @@ use crate::time::size;
 pub fn build(caller: &Caller, view: &'static str, current: Option<MailboxId>) -> Result<Shell> {
     let mail = &caller.site.mailstore;
     // Read before the lists: live update repeats what changes in between, so no change is missed.
-    let state = mail.watch(caller.realm).borrow().0;
+    let state = mail.state(caller.realm);
     let mut mailboxes = mail.mailboxes(caller.realm)?;
     mailboxes.sort_by_key(|mailbox| mailbox.role.map_or(usize::MAX, |role| role as usize));
     let boxes = mailboxes.iter().map(|mailbox| item(mailbox, &mailboxes, current)).collect();

@@ -301,7 +301,7 @@ pub async fn setup(
             site.directory.audit(None, "setup", &what, &addr.to_string()).await?;
             sign_in(&site, &jar, &headers, account, addr, "/mail/inbox").await
         }
-        Err(DirectoryError::Store(error)) => Err(error.into()),
+        Err(error @ DirectoryError::Store(_)) => Err(error.into()),
         Err(error) => refuse(StatusCode::UNPROCESSABLE_ENTITY, Problem::Directory(error), form),
     }
 }

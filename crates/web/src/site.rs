@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use continuity::rewind::Rewinds;
 use delivery::Delivery;
 use directory::{AccountId, Directory, DirectoryError};
-use mailstore::{MailStore, RealmId, RealmSeq};
+use mailstore::MailStore;
 use parking_lot::Mutex as Lock;
 use people::People;
 use tokio::sync::{Mutex, Semaphore};
@@ -29,6 +29,10 @@ pub struct WebState {
     pub directory: Directory,
     /// Mailboxes and messages.
     pub mailstore: MailStore,
+    /// Address books.
+    pub people: People,
+    /// Takes accounts back to a moment.
+    pub rewinds: Rewinds,
     /// Where written messages go.
     pub delivery: Delivery,
     /// How it is set up.
@@ -44,8 +48,6 @@ pub struct Site(Arc<Inner>);
 /// See [`Site`].
 pub struct Inner {
     state: WebState,
-    /// Address books.
-    pub people: People,
     /// Searches of the last minute.
     pub found: Found,
     /// People of the newest mail, for completing addresses.
@@ -62,16 +64,14 @@ pub struct Inner {
     pub searching: Shares,
     /// Messages on their way to pages.
     pub rendering: Rendering,
-    /// Takes accounts back to a moment.
-    pub rewinds: Rewinds,
-    /// Room for that: it reads much.
+    /// Room for taking accounts back to a moment: it reads much.
     pub rewinding: Arc<Semaphore>,
     /// Held while the first account is made.
     pub setup: Mutex<()>,
     /// Somebody has an account: that stays so.
     settled: AtomicBool,
     /// Addresses of accounts, as of that state of the directory.
-    addresses: Lock<(RealmSeq, Addresses)>,
+    addresses: Lock<(u64, Addresses)>,
 }
 
 type Addresses = HashMap<AccountId, Arc<[String]>>;
@@ -94,8 +94,6 @@ impl Site {
     pub fn new(state: WebState) -> Self {
         let live = (Arc::new(Semaphore::new(state.options.max_live)), Shares::new(LIVE_EACH));
         Self(Arc::new(Inner {
-            people: People::new(state.mailstore.store().clone()),
-            rewinds: Rewinds::new(state.mailstore.clone()),
             rewinding: Arc::new(Semaphore::new(MAX_REWINDS)),
             state,
             found: Found::default(),
@@ -132,7 +130,7 @@ impl Site {
     /// Those of the directory.
     pub fn addresses_of(&self, account: AccountId) -> Result<Arc<[String]>, DirectoryError> {
         // Taken before reading: what changes meanwhile is looked up again.
-        let seq = *self.mailstore.watch(RealmId::DIRECTORY).borrow();
+        let seq = self.directory.state();
         {
             let mut kept = self.addresses.lock();
             if kept.0 != seq || kept.1.len() >= MAX_ADDRESSES_KEPT {

@@ -189,9 +189,7 @@ async fn a_deleted_account_takes_no_commit_of_anyone_until_it_is_back() {
         Ok::<_, StoreError>(())
     });
     clear.await.unwrap();
-    let store = world.store.clone();
     let deleted_ms = world.directory.deleted_account(&address("bert@here.example")).unwrap().unwrap().1;
-    let past = tokio::task::spawn_blocking(move || store.realm_at(bert.realm(), deleted_ms - 1)).await.unwrap();
-    world.directory.bring_back_account(bert, &past.unwrap()).await.unwrap();
+    world.directory.bring_back(bert, deleted_ms).await.unwrap();
     put(bert.realm(), 0x33).await.unwrap();
 }

@@ -6,7 +6,8 @@ use anyhow::{Context as _, bail, ensure};
 use delivery::AccessChange;
 use directory::{Account, AccountId, NewAccount, Role};
 use mailkit::EmailAddress;
-use mailstore::{MailError, StoreError};
+use mailstore::MailError;
+use store::StoreError;
 
 use super::Output;
 use crate::{

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use mailstore::{
-    MailStore, MailboxName, RealmId,
+    MailStore, MailboxName,
     export::Exported,
     import::{ImportOptions, LineEnds, Progress},
 };
+use store::RealmId;
 
 use super::{Output, accounts::find};
 use crate::{

@@ -20,11 +20,8 @@ use continuity::{
     rewind::{self, Preview, Rewinds, What, name_of, told},
 };
 use mailkit::EmailAddress;
-use mailstore::{
-    RealmId,
-    rewind::{BodySource, HeldElsewhere, RewindRecord},
-};
-use store::{BodyId, StagedBody, Store, StoreError, StoreOptions};
+use mailstore::rewind::{BodySource, HeldElsewhere, RewindRecord};
+use store::{BodyId, RealmId, StagedBody, Store, StoreError, StoreOptions};
 
 use super::{
     Output,
@@ -233,7 +230,8 @@ impl Asked<'_> {
         let account = self.who.target.id().map_or(RealmId::account(u32::MAX), directory::AccountId::realm);
         let planned = tokio::task::spawn_blocking(move || -> Result<Preview, rewind::RewindError> {
             let past = services.mailstore.past_elsewhere(account, from, true)?;
-            let preview = Rewinds::new(services.mailstore.clone()).preview_of(account, &past, &wish)?;
+            let preview =
+                Rewinds::new(services.store.clone(), services.mailstore.clone()).preview_of(account, &past, &wish)?;
             drop((past, held));
             Ok(preview)
         });
@@ -256,7 +254,7 @@ impl Asked<'_> {
         let (handle, quiet) = (tokio::runtime::Handle::current(), self.args.of_account.json);
         let work = tokio::task::spawn_blocking(move || -> anyhow::Result<RewindRecord> {
             let past = own.mailstore.past_elsewhere(realm, from, false)?;
-            let rewinds = Rewinds::new(own.mailstore.clone());
+            let rewinds = Rewinds::new(own.store.clone(), own.mailstore.clone());
             let preview = rewinds.preview_of(realm, &past, &wish).map_err(explained)?;
             if let Some(problem) = preview.problem {
                 bail!("nothing was changed: {problem}");

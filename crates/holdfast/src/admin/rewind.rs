@@ -35,7 +35,7 @@ pub async fn run(services: &Arc<Services>, args: RewindArgs, output: &Output) ->
         return undo(services, account, &args.address, output).await;
     }
     let wish = wish(&args)?;
-    let rewinds = Rewinds::new(services.mailstore.clone());
+    let rewinds = Rewinds::new(services.store.clone(), services.mailstore.clone());
     if args.preview {
         let asked = wish.clone();
         let preview = tokio::task::spawn_blocking(move || rewinds.preview(account.realm(), &asked)).await?;
@@ -177,7 +177,7 @@ async fn undo(services: &Services, account: AccountId, address: &str, output: &O
     let last =
         services.mailstore.rewinds(account.realm())?.into_iter().find(|(_, record)| record.changed() && !record.undone);
     let (id, record) = last.with_context(|| format!("there is no rewind of {address} to undo"))?;
-    let rewinds = Rewinds::new(services.mailstore.clone());
+    let rewinds = Rewinds::new(services.store.clone(), services.mailstore.clone());
     tokio::task::spawn_blocking(move || rewinds.undo(account.realm(), id)).await?.map_err(explained)?;
     let what = format!("{} of {}", record.what, moment(record.moment_ms));
     output.line(format!("undone: the rewind of {what}; later changes are kept")).await;
@@ -202,9 +202,7 @@ async fn bring_back(services: &Services, address: &str, preview: bool, output: &
         output.line(line).await;
         return Ok(());
     }
-    let store = services.store.clone();
-    let past = tokio::task::spawn_blocking(move || store.realm_at(id.realm(), deleted_ms - 1)).await??;
-    let taken = services.directory.bring_back_account(id, &past).await?;
+    let taken = services.directory.bring_back(id, deleted_ms).await?;
     output.line(format!("restored account {address} with its password and addresses")).await;
     for address in taken {
         output.line(format!("without {address}: another account has it, or its domain was removed")).await;

@@ -331,6 +331,8 @@ impl Site {
         let web = web::WebDoor::new(web::WebState {
             directory: services.directory.clone(),
             mailstore: services.mailstore.clone(),
+            people: services.people.clone(),
+            rewinds: continuity::rewind::Rewinds::new(services.store.clone(), services.mailstore.clone()),
             delivery: services.delivery.clone(),
             options: web::WebOptions {
                 setup_token,

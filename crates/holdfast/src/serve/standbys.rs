@@ -52,13 +52,7 @@ async fn bring_back(services: &Services, left_out: &[RealmId]) -> anyhow::Result
         if !left_out.contains(&id.realm()) {
             continue;
         }
-        let store = services.store.clone();
-        let past = tokio::task::spawn_blocking(move || store.realm_at(id.realm(), deleted_ms - 1)).await?;
-        let back = match past {
-            Ok(past) => services.directory.bring_back_account(id, &past).await.map_err(anyhow::Error::from),
-            Err(error) => Err(error.into()),
-        };
-        match back {
+        match services.directory.bring_back(id, deleted_ms).await {
             Ok(taken) => {
                 println!("restored {address}: its deletion was discarded");
                 for address in taken {

@@ -1,6 +1,5 @@
 //! APPEND (RFC 9051 section 6.3.12): messages are streamed to the store and filed together (RFC 3502).
 
-use std::io::Write;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -282,7 +281,7 @@ impl Received {
             Self::Whole(bytes) => Ok((mailstore.stage(&bytes)?, mailkit::parse(&bytes))),
             Self::Spooled(writer) => {
                 let staged = writer.finish()?;
-                let bytes = mailstore.store().body(&staged.id())?.read_all()?;
+                let bytes = mailstore.read_staged(&staged)?;
                 Ok((staged, mailkit::parse(&bytes)))
             }
         }
@@ -307,7 +306,7 @@ impl Spool {
         let Some(mut writer) = self.writer else { return (Ok(self), piece) };
         let written = session
             .blocking(move || {
-                writer.write_all(&piece).map_err(Failure::not_stored)?;
+                writer.write(&piece)?;
                 piece.clear();
                 Ok::<_, Failure>((writer, piece))
             })

@@ -2,13 +2,12 @@
 
 mod url;
 
-use std::io::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use mailkit::Parsed;
-use mailstore::{BodyId, MailError, MailStore, NewMessage, StagedBody};
+use mailstore::{MailError, MailStore, MessageRow, NewMessage, StagedBody};
 
 use super::append::Batch;
 use super::fetch::section::{Content, clip, content};
@@ -27,7 +26,7 @@ const MAX_HEADER_BYTES: u64 = 1 << 20;
 /// Where the bytes of a part come from.
 enum Source {
     Bytes(Vec<u8>),
-    Message(BodyId, Range<u64>),
+    Message(Box<MessageRow>, Range<u64>),
 }
 
 impl Source {
@@ -86,7 +85,7 @@ impl Session {
         let mailstore = self.door.mailstore.clone();
         self.blocking(move || {
             let staged = copy(&mailstore, sources)?;
-            let bytes = mailstore.store().body(&staged.id())?.read_all()?;
+            let bytes = mailstore.read_staged(&staged)?;
             let parsed = mailkit::parse(&bytes);
             drop(permit);
             Ok::<_, Failure>((staged, parsed))
@@ -121,7 +120,7 @@ impl Session {
         match content(&row.parsed, &url.section) {
             Content::Raw(range) => {
                 let clipped = clip(range.end - range.start, url.partial);
-                Ok(Source::Message(row.body, range.start + clipped.start..range.start + clipped.end))
+                Ok(Source::Message(Box::new(row), range.start + clipped.start..range.start + clipped.end))
             }
             Content::Fields(range) => {
                 let SectionText::Fields { not, names } = url.section.text else { return Err(gone()) };
@@ -129,7 +128,7 @@ impl Session {
                 let end = range.end.min(range.start + MAX_HEADER_BYTES);
                 let picked = self.blocking(move || {
                     let len = usize::try_from(end - range.start).unwrap_or_default();
-                    let header = mailstore.body_of(&row.body)?.read_range(range.start, len).map_err(MailError::from)?;
+                    let header = mailstore.body_of(&row.body)?.read_range(range.start, len)?;
                     Ok::<_, MailError>(mailkit::headers::select(&header, &names, not))
                 });
                 let picked = picked.await?;
@@ -146,16 +145,16 @@ fn copy(mailstore: &MailStore, sources: Vec<Source>) -> Outcome<StagedBody> {
     let mut writer = mailstore.stage_writer()?;
     for source in sources {
         match source {
-            Source::Bytes(bytes) => writer.write_all(&bytes).map_err(Failure::not_stored)?,
-            Source::Message(body, mut range) => {
-                let mut reader = mailstore.body_of(&body)?;
+            Source::Bytes(bytes) => writer.write(&bytes)?,
+            Source::Message(row, mut range) => {
+                let mut reader = mailstore.body_of(&row.body)?;
                 while !range.is_empty() {
                     let len = usize::try_from(range.end - range.start).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
                     let piece = reader.read_range(range.start, len)?;
                     if piece.is_empty() {
                         return Err(Failure::no(Code::CORRUPTION, "Message data is incomplete"));
                     }
-                    writer.write_all(&piece).map_err(Failure::not_stored)?;
+                    writer.write(&piece)?;
                     range.start += piece.len() as u64;
                 }
             }

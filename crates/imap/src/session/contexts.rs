@@ -9,7 +9,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use mailstore::{MailError, MailStore, MailboxView, RealmId, SortKey, Uid, UidSet, ViewDiff};
+use directory::AccountRealm;
+use mailstore::{MailError, MailStore, MailboxView, SortKey, Uid, UidSet, ViewDiff};
 
 use super::kept::{Context, Sorted};
 use super::search::{CancelOnDrop, Hits, Meant, query};
@@ -91,7 +92,7 @@ impl Session {
     /// Brings all contexts up to `newer`, and gives what is to be told of that.
     pub(super) async fn context_updates(
         &mut self,
-        realm: RealmId,
+        realm: AccountRealm,
         newer: &Arc<MailboxView>,
         diff: &ViewDiff,
     ) -> Outcome<Updates> {
@@ -202,7 +203,7 @@ impl Change {
 /// A look at what changed in the mailbox, where it may block.
 struct Look {
     mailstore: MailStore,
-    realm: RealmId,
+    realm: AccountRealm,
     newer: Arc<MailboxView>,
     changed: Vec<Uid>,
     gone: Vec<Uid>,

@@ -40,7 +40,7 @@ impl Session {
             };
             let changed = async {
                 match &mut changes {
-                    Some(changes) => changes.changed().await.is_ok(),
+                    Some(changes) => changes.changed().await,
                     // Nothing to tell without a mailbox.
                     None => std::future::pending().await,
                 }

@@ -7,7 +7,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mailstore::{MailError, MailStore, Mailbox, MailboxId, MailboxName, RealmId, SearchQuery, UidSet, UidsFound};
+use directory::AccountRealm;
+use mailstore::{MailError, MailStore, Mailbox, MailboxId, MailboxName, SearchQuery, UidSet, UidsFound};
 
 use super::search::{CancelOnDrop, Hits, Meant, asks_for_modseq, query, shortened};
 use super::selected::recent_of;
@@ -180,7 +181,7 @@ struct FoundIn {
 /// A search under way, where it may block.
 struct Job {
     mailstore: MailStore,
-    realm: RealmId,
+    realm: AccountRealm,
     key: SearchKey,
     /// The selected mailbox as the client knows it.
     selected: Option<(MailboxId, Meant)>,

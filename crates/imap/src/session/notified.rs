@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mailstore::{Mailbox, MailboxId, MailboxName, MetadataMarks, RealmSeq};
-use tokio::sync::watch;
+use mailstore::{Mailbox, MailboxId, MailboxName, MetadataMarks, Watch};
 
 use crate::syntax::{FetchItem, NotifyEvents};
 
@@ -13,7 +12,7 @@ pub(super) struct Notified {
     pub groups: Vec<(Filter, NotifyEvents)>,
     /// The selected mailbox is told of at once.
     pub selected: Option<SelectedEvents>,
-    pub changes: watch::Receiver<RealmSeq>,
+    pub changes: Watch,
     pub mailboxes: BTreeMap<MailboxId, Mailbox>,
     pub subscriptions: BTreeSet<MailboxName>,
     /// Empty as long as nobody wants to hear of metadata.
@@ -62,14 +61,14 @@ impl Notified {
     }
 
     /// To wait by, with [`changed`].
-    pub(super) fn changes(&self) -> watch::Receiver<RealmSeq> {
+    pub(super) fn changes(&self) -> Watch {
         self.changes.clone()
     }
 }
 
 /// Waits until something changes.
-pub(super) async fn changed(changes: &mut watch::Receiver<RealmSeq>) {
-    if changes.changed().await.is_err() {
+pub(super) async fn changed(changes: &mut Watch) {
+    if !changes.changed().await {
         // The store is stopping, which the connection hears from elsewhere.
         std::future::pending::<()>().await;
     }

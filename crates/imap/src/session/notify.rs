@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mailstore::{Mailbox, MailboxId, MailboxName, MetadataMarks, RealmId, SPECIAL_USE_ENTRY, Uid};
+use directory::AccountRealm;
+use mailstore::{Mailbox, MailboxId, MailboxName, MetadataMarks, SPECIAL_USE_ENTRY, Uid};
 
 use super::metadata::{changed_entries, special_use_changed};
 use super::notified::{Filter, Notified, SelectedEvents};
@@ -55,7 +56,7 @@ impl Session {
         let realm = self.realm()?;
         // Watched before it is read, so that nothing falls in between.
         let mut changes = self.door.mailstore.watch(realm);
-        changes.mark_unchanged();
+        changes.mark_seen();
         let (mailboxes, subscriptions) = self.all_mailboxes(realm)?;
         let metadata = MetadataMarks::new();
         let mut notified = Notified { groups, selected, changes, mailboxes, subscriptions, metadata };
@@ -74,7 +75,7 @@ impl Session {
         Ok(Done::text("NOTIFY completed"))
     }
 
-    fn all_mailboxes(&self, realm: RealmId) -> Outcome<(BTreeMap<MailboxId, Mailbox>, BTreeSet<MailboxName>)> {
+    fn all_mailboxes(&self, realm: AccountRealm) -> Outcome<(BTreeMap<MailboxId, Mailbox>, BTreeSet<MailboxName>)> {
         let mailboxes = self.door.mailstore.mailboxes(realm)?;
         let subscriptions = self.door.mailstore.subscriptions(realm)?;
         Ok((mailboxes.into_iter().map(|mailbox| (mailbox.id, mailbox)).collect(), subscriptions.into_iter().collect()))
@@ -97,12 +98,11 @@ impl Session {
     /// Tells what is new about mailboxes that are not selected, and about the names of all.
     pub(super) fn tell_others(&mut self) -> Outcome<()> {
         let Some(mut notified) = self.notified.take() else { return Ok(()) };
-        let outcome = match notified.changes.has_changed() {
-            Ok(true) => {
-                notified.changes.mark_unchanged();
-                self.compare(&mut notified)
-            }
-            _ => Ok(()),
+        let outcome = if notified.changes.has_changed() {
+            notified.changes.mark_seen();
+            self.compare(&mut notified)
+        } else {
+            Ok(())
         };
         self.notified = Some(notified);
         match outcome {

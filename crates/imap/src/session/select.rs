@@ -29,7 +29,7 @@ impl Session {
         };
         // Watched before it is read, so that nothing falls in between.
         let mut changes = mailstore.watch(realm);
-        changes.mark_unchanged();
+        changes.mark_seen();
         let view = self.blocking(move || mailstore.view(realm, mailbox.id)).await?;
         let recent = if self.enabled.rev2 {
             UidSet::EMPTY

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use directory::AccountRealm;
 use mailstore::{
-    Flags, Keyword, MAX_KEYWORDS, MailError, MailStore, MailboxId, MailboxView, ModSeq, RealmId, RealmSeq, SystemFlag,
-    Uid, UidSet, ViewDiff,
+    Flags, Keyword, MAX_KEYWORDS, MailError, MailStore, MailboxId, MailboxView, ModSeq, SystemFlag, Uid, UidSet,
+    ViewDiff, Watch,
 };
-use tokio::sync::watch;
 
 use super::kept::Context;
 use super::outcome::write_fetch_start;
@@ -74,7 +74,7 @@ pub(super) struct Selected {
     told_unknown: bool,
     /// The keywords of the last FLAGS response.
     keywords: Vec<Keyword>,
-    pub(super) changes: watch::Receiver<RealmSeq>,
+    pub(super) changes: Watch,
     /// What is `\Recent` for this session (RFC 3501 section 2.3.2).
     pub(super) recent: UidSet,
     /// Messages from this UID on are to be fetched by NOTIFY.
@@ -91,7 +91,7 @@ impl Selected {
         mailbox: MailboxId,
         read_only: bool,
         known: Arc<MailboxView>,
-        changes: watch::Receiver<RealmSeq>,
+        changes: Watch,
         recent: UidSet,
     ) -> Self {
         let (keywords, told, fetched_below) = (keywords_of(&known), HashMap::new(), known.uid_next());
@@ -272,7 +272,7 @@ impl FlagsLine<'_> {
 /// What of `view` is `\Recent` for the session that asks. One that reads only takes it from nobody.
 pub(super) fn recent_of(
     mailstore: &MailStore,
-    realm: RealmId,
+    realm: AccountRealm,
     view: &MailboxView,
     read_only: bool,
 ) -> Result<UidSet, MailError> {
@@ -315,7 +315,7 @@ impl Selected {
     pub(super) fn take_recent(
         &mut self,
         mailstore: &MailStore,
-        realm: RealmId,
+        realm: AccountRealm,
         newer: &MailboxView,
         rev2: bool,
     ) -> Result<(), MailError> {

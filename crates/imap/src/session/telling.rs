@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use mailstore::{MailError, MailboxView, RealmId, ViewDiff};
+use directory::AccountRealm;
+use mailstore::{MailError, MailboxView, ViewDiff};
 
 use super::selected::Selected;
 use crate::{
@@ -52,11 +53,11 @@ impl Session {
         let realm = self.realm()?;
         let Self { selected: Some(selected), wire, enabled, door, .. } = self else { return Ok(()) };
         // A closed channel means that the store is stopping; commands will say so.
-        if !selected.behind && !selected.changes.has_changed().unwrap_or(false) {
+        if !selected.behind && !selected.changes.has_changed() {
             return Ok(());
         }
         // Marked as seen before it is read: what comes in between is told next time.
-        selected.changes.mark_unchanged();
+        selected.changes.mark_seen();
         let newer = match door.mailstore.view(realm, selected.mailbox) {
             Ok(view) => view,
             Err(MailError::MailboxGone(_)) => {
@@ -91,7 +92,7 @@ impl Session {
     /// hold, what comes once it has numbers (RFC 5267 sections 4.3.3 and 4.3.4).
     pub(super) async fn tell_with_contexts(
         &mut self,
-        realm: RealmId,
+        realm: AccountRealm,
         newer: Arc<MailboxView>,
         diff: ViewDiff,
     ) -> Outcome<()> {

@@ -11,10 +11,10 @@ use bytes::Bytes;
 use mailstore::schema::{DELIVERY_KEY_DAYS, VANISHED_DAYS};
 use mailstore::{
     Children, EntryName, MAX_MAILBOXES, MAX_METADATA_BYTES, MAX_METADATA_ENTRIES, MAX_METADATA_OF_ONE,
-    MAX_METADATA_VALUE_BYTES, MailError, MailStore, MailboxName, MetadataDepth, ModSeq, RealmId, Role,
-    SPECIAL_USE_ENTRY, Store, Uid, invariants,
+    MAX_METADATA_VALUE_BYTES, MailError, MailStore, MailboxName, MetadataDepth, ModSeq, Role, SPECIAL_USE_ENTRY, Uid,
+    invariants,
 };
-use store::{Clock, Invariants as _, StoreOptions};
+use store::{Clock, Invariants as _, RealmId, Store, StoreOptions};
 
 fn name(name: &str) -> MailboxName {
     MailboxName::new(name).unwrap()
@@ -106,7 +106,8 @@ async fn renaming_inbox_moves_its_messages_and_leaves_it_empty() {
 async fn the_number_of_mailboxes_is_bounded() {
     let world = World::new().await;
     let (mail, account) = (world.mail.clone(), world.account);
-    let full: mailstore::Result<()> = (mail.store().clone())
+    let full: mailstore::Result<()> = world
+        .store
         .transact(move |tx| {
             for n in 6..MAX_MAILBOXES {
                 mail.create_mailbox_in(tx, account, &name(&format!("m{n}")), None)?;
@@ -147,10 +148,11 @@ async fn time_forgets_expunges_and_deliveries_but_answers_stay_honest() {
     let clock = Arc::new(Watch(AtomicI64::new(1_795_445_410_000)));
     let dir = tempfile::tempdir().unwrap();
     let options = StoreOptions { clock: Arc::<Watch>::clone(&clock), ..StoreOptions::default() };
-    let mail = MailStore::new(Store::open(dir.path(), options).unwrap());
+    let store = Store::open(dir.path(), options).unwrap();
+    let mail = MailStore::new(store.clone());
     let account = RealmId::account(crate::world::ACCOUNT);
     mail.create_standard_mailboxes(account).await.unwrap();
-    let world = World { mail: mail.clone(), account, dir };
+    let world = World { store, mail: mail.clone(), account, dir };
     let inbox = world.inbox();
     let mut message = world.message(&text("1@x", "", "Hello", "text"));
     message.delivery_key = Some(b"key".to_vec());
@@ -196,12 +198,12 @@ async fn a_purged_account_has_nothing_left() {
 async fn a_broken_count_is_found_by_verify() {
     let world = World::new().await;
     world.append(world.inbox(), &text("1@x", "", "Hello", "text")).await;
-    let check =
-        |world: &World| invariants::MailInvariants.check(world.account, &world.mail.store().snapshot()).unwrap();
+    let check = |world: &World| invariants::MailInvariants.check(world.account, &world.store.snapshot()).unwrap();
     assert_eq!(check(&world), []);
     let account = world.account;
     // The counters of INBOX, the first mailbox.
-    let broken: mailstore::Result<()> = (world.mail.store())
+    let broken: mailstore::Result<()> = world
+        .store
         .transact(move |tx| {
             tx.put(account, vec![0x12, 0, 0, 0, 1], vec![0x08, 0x01, 0x10, 0x09, 0x18, 0x02]);
             Ok(())

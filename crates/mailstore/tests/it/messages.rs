@@ -134,8 +134,8 @@ async fn operations_on_many_messages_go_in_steps() {
     for step in 0..MANY.div_ceil(400) {
         let (mail, message) = (mail.clone(), message.clone());
         let (mail2, n) = (mail.clone(), 400.min(MANY - step * 400));
-        let filed: mailstore::Result<()> = mail
-            .store()
+        let filed: mailstore::Result<()> = world
+            .store
             .transact(move |tx| {
                 for _ in 0..n {
                     mail2.append_in(tx, account, inbox, &message)?;
@@ -156,7 +156,7 @@ async fn operations_on_many_messages_go_in_steps() {
     assert_eq!(world.mailbox(Role::Inbox).total, 2 * MANY);
     let refused: mailstore::Result<_> = {
         let (mail, uids) = (mail.clone(), uids.clone());
-        let store = mail.store().clone();
+        let store = world.store.clone();
         store.transact(move |tx| mail.expunge_in(tx, account, inbox, &uids)).await
     };
     assert!(matches!(refused, Err(MailError::TooLarge { .. })), "one commit is bounded");
@@ -206,7 +206,8 @@ async fn a_full_conversation_is_followed_by_another() {
     let message = |n| world.message(&text(&format!("{n}@x"), "<first@x>", "Re: On and on", "text"));
     let messages: Vec<_> = (0..MAX_THREAD_MESSAGES + 20).map(message).collect();
     let (mail, account, inbox) = (world.mail.clone(), world.account, world.inbox());
-    let threads: mailstore::Result<Vec<_>> = (world.mail.store())
+    let threads: mailstore::Result<Vec<_>> = world
+        .store
         .transact(move |tx| {
             let file = |message| mail.append_in(tx, account, inbox, message).map(|appended| appended.thread_id);
             messages.iter().map(file).collect()
@@ -252,11 +253,11 @@ async fn sessions_of_a_mailbox_share_one_view() {
 async fn correspondents_are_found_by_address_and_by_any_name() {
     let world = World::new().await;
     let (mail, account) = (world.mail.clone(), world.account);
+    let store = &world.store;
     let write = |people: Vec<(&'static str, &'static str)>| {
         let mail = mail.clone();
         async move {
             let people: Vec<_> = people.iter().map(|(name, at)| ((*name).to_owned(), (*at).to_owned())).collect();
-            let store = mail.store().clone();
             let done: mailstore::Result<()> =
                 store.transact(move |tx| mail.remember_correspondents_in(tx, account, &people)).await;
             done.unwrap();

@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use mailkit::Parsed;
 use mailstore::{
-    Children, FlagChange, Flags, MailError, MailStore, MailboxId, MailboxName, ModSeq, NewMessage, RealmId, Role,
-    SearchOptions, SearchQuery, SearchScope, Store, SystemFlag, Uid, UidSet, invariants,
+    Children, FlagChange, Flags, MailError, MailStore, MailboxId, MailboxName, ModSeq, NewMessage, Role, SearchOptions,
+    SearchQuery, SearchScope, SystemFlag, Uid, UidSet, invariants,
 };
 use proptest::prelude::*;
-use store::StoreOptions;
+use store::{RealmId, Store, StoreOptions};
 
 const ACCOUNT: u32 = 7;
 const NAMES: [&str; 7] = ["INBOX", "Sent", "a", "a/b", "a/b/c", "ab", "z/y"];
@@ -443,7 +443,7 @@ impl World {
     /// Everything observable is as the model says.
     fn compare(&mut self) {
         let (mail, account, model) = (self.mail.clone().unwrap(), self.account, &mut self.model);
-        let findings = invariants::check_account(&mail.store().snapshot(), account).unwrap();
+        let findings = invariants::check_account(&self.store.as_ref().unwrap().snapshot(), account).unwrap();
         assert!(findings.is_empty(), "{findings:#?}");
 
         let listed = mail.mailboxes(account).unwrap();

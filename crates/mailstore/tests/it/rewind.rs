@@ -9,9 +9,9 @@ use crate::world::{World, text};
 use mailstore::rewind::{RewindId, RewindPlan, RewindScope};
 use mailstore::{
     Children, EmailId, EntryName, FlagChange, Flags, MailError, MailStore, MailboxId, MailboxName, MessageEntry,
-    MetadataDepth, RealmId, Role, Store, SystemFlag, Uid,
+    MetadataDepth, Role, SystemFlag, Uid,
 };
-use store::{Clock, StoreOptions};
+use store::{Clock, RealmId, Store, StoreOptions};
 
 #[derive(Default)]
 struct Hand(AtomicI64);
@@ -33,12 +33,12 @@ impl Timed {
         let hand = Arc::new(Hand(AtomicI64::new(1_795_000_000_000)));
         let store = Store::open(dir.path(), StoreOptions { clock: hand.clone(), ..StoreOptions::default() }).unwrap();
         let mail = match limit {
-            Some(limit) => MailStore::with_quota_limit(store, Arc::new(move |_| Some(limit))),
-            None => MailStore::new(store),
+            Some(limit) => MailStore::with_quota_limit(store.clone(), Arc::new(move |_| Some(limit))),
+            None => MailStore::new(store.clone()),
         };
         let account = RealmId::account(crate::world::ACCOUNT);
         mail.create_standard_mailboxes(account).await.unwrap();
-        Self { world: World { mail, account, dir }, hand }
+        Self { world: World { store, mail, account, dir }, hand }
     }
 
     /// Lets a second pass; gives the moment before it.
@@ -47,19 +47,20 @@ impl Timed {
     }
 
     fn plan(&self, moment_ms: i64, scope: &RewindScope, flags: bool) -> RewindPlan {
-        let past = self.world.mail.store().realm_at(self.world.account, moment_ms).unwrap();
+        let past = self.world.store.realm_at(self.world.account, moment_ms).unwrap();
         self.world.mail.plan_rewind(self.world.account, &past, scope, flags).unwrap()
     }
 
     async fn rewind(&self, key: &[u8], moment_ms: i64, scope: RewindScope, flags: bool) -> Result<u32, MailError> {
         let (mail, account) = (self.world.mail.clone(), self.world.account);
+        let store = self.world.store.clone();
         let id = RewindId::of(key).unwrap();
         tokio::task::spawn_blocking(move || {
-            let past = mail.store().realm_at(account, moment_ms)?;
+            let past = store.realm_at(account, moment_ms)?;
             let plan = mail.plan_rewind(account, &past, &scope, flags)?;
             let record = mail.rewind(account, id, (&past).into(), &plan, (moment_ms, "all"), &mut |_, _| ())?;
             drop(past);
-            mail.store().transact(move |tx| MailStore::finish_rewind_in(tx, account, id, None)).wait()?;
+            store.transact(move |tx| MailStore::finish_rewind_in(tx, account, id, None)).wait()?;
             Ok(record.back + record.moved + record.flagged)
         })
         .await

@@ -6,8 +6,8 @@ use std::ops::Bound;
 
 use crate::world::{World, text};
 use mailstore::salvage::{SalvageReading, SalvagedMail, salvaged_mail};
-use mailstore::{BodyId, FlagChange, Flags, MailboxName, Read, RealmId, Role, StoreError, SystemFlag};
-use store::{Order, RealmSeq, Rows};
+use mailstore::{FlagChange, Flags, MailboxName, Role, SystemFlag};
+use store::{BodyId, Order, Read, RealmId, RealmSeq, Rows, StoreError};
 
 /// Mail in which some kinds of keys can't be read.
 struct Without<'a> {
@@ -43,7 +43,7 @@ impl Read for Without<'_> {
 
 fn read(world: &World, kinds: &[u8], keeps_deleted: bool) -> SalvagedMail {
     let reading = SalvageReading { names: &|_| None, keeps_deleted };
-    salvaged_mail(&Without { snapshot: world.mail.store().snapshot(), kinds }, world.account, reading).unwrap()
+    salvaged_mail(&Without { snapshot: world.store.snapshot(), kinds }, world.account, reading).unwrap()
 }
 
 async fn filled() -> World {
@@ -90,7 +90,7 @@ fn file(
             return Err(StoreError::Stopped { reason: "cut off".to_owned() });
         }
         left.set(left.get() - 1);
-        Ok(Some(from.mail.store().body(id)?.read_all()?))
+        Ok(Some(from.store.body(id)?.read_all()?))
     };
     tokio::task::block_in_place(|| to.mail.file_salvaged(to.account, &mail.messages, false, &bytes_of, &mut |_| {}))
 }

@@ -2,14 +2,14 @@
 use std::sync::Arc;
 
 use mailstore::{
-    Appended, Flags, MailStore, Mailbox, MailboxId, MailboxName, NewMessage, QuotaLimit, RealmId, Role, Store,
-    invariants,
+    Appended, Flags, MailStore, Mailbox, MailboxId, MailboxName, NewMessage, QuotaLimit, Role, invariants,
 };
-use store::StoreOptions;
+use store::{RealmId, Store, StoreOptions};
 
 pub const ACCOUNT: u32 = 3;
 
 pub struct World {
+    pub store: Store,
     pub mail: MailStore,
     pub account: RealmId,
     pub dir: tempfile::TempDir,
@@ -24,12 +24,12 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
         let mail = match limit {
-            Some(limit) => MailStore::with_quota_limit(store, limit),
-            None => MailStore::new(store),
+            Some(limit) => MailStore::with_quota_limit(store.clone(), limit),
+            None => MailStore::new(store.clone()),
         };
         let account = RealmId::account(ACCOUNT);
         mail.create_standard_mailboxes(account).await.unwrap();
-        Self { mail, account, dir }
+        Self { store, mail, account, dir }
     }
 
     pub fn mailbox(&self, role: Role) -> Mailbox {
@@ -60,7 +60,7 @@ impl World {
     }
 
     pub fn assert_in_order(&self) {
-        let findings = invariants::check_account(&self.mail.store().snapshot(), self.account).unwrap();
+        let findings = invariants::check_account(&self.store.snapshot(), self.account).unwrap();
         assert!(findings.is_empty(), "{findings:#?}");
     }
 }

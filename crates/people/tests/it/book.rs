@@ -2,7 +2,8 @@
 
 use people::import::read;
 use people::invariants::check_account;
-use people::{Card, ContactId, People, PeopleError, RealmId, Suggestion, vcard};
+use people::{Card, ContactId, People, PeopleError, Suggestion, vcard};
+use store::RealmId;
 use store::{Store, StoreOptions};
 
 struct World {

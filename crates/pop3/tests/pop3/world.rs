@@ -2,13 +2,13 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use directory::{AccountId, Directory, DirectoryOptions, NewAccount, Role};
+use directory::{AccountId, Directory, NewAccount, Role};
 use doorkit::{ListenOptions, Listener, PlaintextLogins, Security, Tls};
 use mailkit::EmailAddress;
 use mailstore::{Flags, MailStore, MailboxId, NewMessage, Role as MailboxRole, Uid};
 use pop3::{Pop3Door, Pop3Options};
-use store::{Store, StoreOptions};
 use tempfile::TempDir;
+use testkit::House;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
@@ -47,11 +47,7 @@ impl World {
         // Another test may have been first.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("data"), StoreOptions::default()).unwrap();
-        let below = store.clone();
-        let opening = tokio::task::spawn_blocking(move || Directory::new(below, DirectoryOptions::default()));
-        let directory = opening.await.unwrap().unwrap();
-        let mail = MailStore::new(store);
+        let House { directory, mailstore: mail, .. } = House::open(&dir.path().join("data")).await;
         directory.add_domain("here.example").await.unwrap();
         let account = directory
             .create_account(NewAccount {

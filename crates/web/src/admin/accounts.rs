@@ -240,7 +240,7 @@ pub async fn change(caller: Caller, form: Posted) -> Result<Response> {
             let to = of_one.map_or_else(|| "/admin".to_owned(), |id| format!("/admin/accounts/{id}"));
             Ok(Redirect::to(&notice::with(&to, done)).into_response())
         }
-        Err(DirectoryError::Store(error)) => Err(error.into()),
+        Err(error @ DirectoryError::Store(_)) => Err(error.into()),
         Err(error) => {
             let problem = Some(capital(&error.to_string()));
             match of_one {
@@ -338,10 +338,7 @@ async fn save(caller: &Caller, id: AccountId, form: &Posted) -> Result<Result<()
 async fn bring_back(caller: &Caller, id: AccountId) -> Result<Result<String, DirectoryError>> {
     let found = caller.site.directory.deleted()?.into_iter().find(|(one, _, _)| *one == id);
     let Some((_, address, deleted_ms)) = found else { return Ok(Err(DirectoryError::NoSuchAccount(id.to_string()))) };
-    let store = caller.site.mailstore.store().clone();
-    let past = tokio::task::spawn_blocking(move || store.realm_at(id.realm(), deleted_ms - 1)).await;
-    let past = past.map_err(Fault::internal)??;
-    Ok(caller.site.directory.bring_back_account(id, &past).await.map(|taken| match taken.as_slice() {
+    Ok(caller.site.directory.bring_back(id, deleted_ms).await.map(|taken| match taken.as_slice() {
         [] => format!("brought the deleted account {address} back"),
         without => format!("brought the deleted account {address} back, without {}", without.join(", ")),
     }))

@@ -744,7 +744,7 @@ fn press(
 
 /// Returns once `pressed` waits for another machine, as one more than `others`; fails when it is answered instead.
 async fn waits(world: &World, others: usize, what: &str, pressed: &tokio::task::JoinHandle<crate::world::Answer>) {
-    while world.mail.store().waiting_for_acknowledgement() <= others {
+    while world.store.waiting_for_acknowledgement() <= others {
         assert!(!pressed.is_finished(), "{what}: answered before the other machine had it");
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
@@ -758,7 +758,7 @@ async fn a_button_pressed_again_is_answered_no_earlier_than_the_first_time() {
     let mut browser = world.signed_in("ann").await;
     let page = browser.get("/mail/inbox").await;
     let csrf = page.csrf();
-    let store = world.mail.store().clone();
+    let store = world.store.clone();
     let act = |verb: &str| {
         let key = web_key(verb);
         form(
@@ -859,7 +859,7 @@ async fn a_send_of_which_nobody_knows_what_became_is_marked_to_end_without_an_an
     let world = World::new().await;
     let mut browser = world.signed_in("ann").await;
     let (key, csrf) = key_and_csrf(&mut browser, "/compose").await;
-    let store = world.mail.store().clone();
+    let store = world.store.clone();
     store.hold_acknowledgements(true);
     let fields = letter(&key, &csrf, "bob@example.org");
     let sending = tokio::spawn(async move { browser.compose(&fields, &[]).await });

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
+use continuity::rewind::Rewinds;
 use delivery::{Delivery, DeliveryOptions};
 use directory::{AccountId, Directory, DirectoryOptions, NewAccount, Role};
 use http_body_util::BodyExt;
 use mailkit::EmailAddress;
-use mailstore::{Appended, Flags, MailError, MailStore, MailboxId, NewMessage, Role as MailboxRole, Store};
-use store::{StoreError, StoreOptions};
+use mailstore::{Appended, Flags, MailStore, MailboxId, NewMessage, Role as MailboxRole};
+use people::People;
+use testkit::{House, Store};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use web::{Peer, WebDoor, WebOptions, WebState};
@@ -21,7 +23,7 @@ pub struct World {
     pub router: Router,
     pub directory: Directory,
     pub mail: MailStore,
-    store: Store,
+    pub store: Store,
     _folder: tempfile::TempDir,
 }
 
@@ -29,26 +31,8 @@ impl World {
     /// A site without accounts.
     pub async fn empty() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().to_owned();
-        let (store, directory, mail) = tokio::task::spawn_blocking(move || {
-            let store = Store::open(&path, StoreOptions::default()).unwrap();
-            let mail = MailStore::new(store.clone());
-            let on_create = mail.clone();
-            let options = DirectoryOptions {
-                hostname: "mail.example.org".to_owned(),
-                on_create: Some(Arc::new(move |tx, account| {
-                    on_create.create_standard_mailboxes_in(tx, account.realm()).map_err(|error| match error {
-                        MailError::Store(error) => error,
-                        other => StoreError::Damaged { what: other.to_string() },
-                    })
-                })),
-                ..DirectoryOptions::default()
-            };
-            let directory = Directory::new(store.clone(), options).unwrap();
-            (store, directory, mail)
-        })
-        .await
-        .unwrap();
+        let options = DirectoryOptions { hostname: "mail.example.org".to_owned(), ..DirectoryOptions::default() };
+        let House { store, directory, mailstore: mail } = House::with_mailboxes(folder.path(), options).await;
         let delivery =
             Delivery::new(store.clone(), directory.clone(), mail.clone(), DeliveryOptions::default()).unwrap();
         let options = WebOptions {
@@ -59,6 +43,8 @@ impl World {
         let state = WebState {
             directory: directory.clone(),
             mailstore: mail.clone(),
+            people: People::new(store.clone()),
+            rewinds: Rewinds::new(store.clone(), mail.clone()),
             delivery,
             options,
             shutdown: CancellationToken::new(),

@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use mailstore::{EncodedRow, Flags, MailStore, MailboxId, MailboxView, MessageEntry, ModSeq, RealmId, Uid, UidSet};
+use directory::AccountRealm;
+use mailstore::{EncodedRow, Flags, MailStore, MailboxId, MailboxView, MessageEntry, ModSeq, Uid, UidSet};
 
 use super::message::Message;
 use super::plan::Plan;
@@ -18,7 +19,7 @@ use crate::syntax::FetchItem;
 /// What all parts of a FETCH share.
 pub(super) struct Shared {
     pub(super) mailstore: MailStore,
-    pub(super) realm: RealmId,
+    pub(super) realm: AccountRealm,
     pub(super) mailbox: MailboxId,
     pub(super) view: Arc<MailboxView>,
     /// What is `\Recent` for the session.

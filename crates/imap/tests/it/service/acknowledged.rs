@@ -6,7 +6,7 @@ use crate::service::server::{MESSAGE, Server};
 
 /// Returns once more than `others` wait for the other machine.
 async fn waiting(server: &Server, others: usize) {
-    while server.mailstore.store().waiting_for_acknowledgement() <= others {
+    while server.store.waiting_for_acknowledgement() <= others {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
@@ -14,7 +14,7 @@ async fn waiting(server: &Server, others: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_done_already_is_answered_no_earlier_than_the_first_time() {
     let server = Server::start().await;
-    let store = server.mailstore.store().clone();
+    let store = server.store.clone();
     let (mut a, mut b) = (server.login().await, server.login().await);
     for _ in 0..7 {
         a.append("INBOX", MESSAGE).await.ok();

@@ -265,7 +265,7 @@ async fn a_change_of_which_nobody_knows_what_became_gets_no_answer() {
         client.append("INBOX", MESSAGE).await.ok();
         client.run("SELECT INBOX").await.ok();
         client.run("STORE 1 +FLAGS.SILENT (\\Deleted)").await.ok();
-        let store = server.mailstore.store().clone();
+        let store = server.store.clone();
         store.hold_acknowledgements(true);
         let tag = client.start(command).await;
         let begun = std::time::Instant::now();

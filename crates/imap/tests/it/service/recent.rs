@@ -51,7 +51,7 @@ async fn what_was_recent_once_is_written_down() {
     let inbox = server.mailstore.mailbox_by_role(server.realm, mailstore::Role::Inbox).unwrap().unwrap().id;
     server.mailstore.keep_recent(server.realm, inbox).await.unwrap();
     // As after a restart: nothing is known but what was written.
-    let again = mailstore::MailStore::new(server.mailstore.store().clone());
+    let again = mailstore::MailStore::new(server.store.clone());
     assert_eq!(again.recent_line(server.realm, inbox).unwrap().0, 1);
     // It is no change that anyone is told of.
     let before = c.run("STATUS INBOX (HIGHESTMODSEQ)").await.ok().find("STATUS").to_owned();

@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 
-use directory::{AccountId, Directory, DirectoryOptions, NewAccount, Role};
+use directory::{AccountId, Directory, NewAccount, Role};
 use doorkit::{Conn, PlaintextLogins, Tls};
 use imap::{ImapDoor, ImapOptions};
 use tempfile::TempDir;
+use testkit::{House, Store};
 use tokio::net::TcpListener;
 
 use super::client::Client;
@@ -21,7 +22,8 @@ pub struct Server {
     pub directory: Directory,
     pub mailstore: mailstore::MailStore,
     pub account: AccountId,
-    pub realm: mailstore::RealmId,
+    pub store: Store,
+    pub realm: directory::AccountRealm,
     stop: tokio_util::sync::CancellationToken,
     dir: TempDir,
 }
@@ -43,14 +45,7 @@ impl Server {
 
     async fn open(change: impl FnOnce(&mut ImapOptions), secure: bool) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().to_owned();
-        // Opening waits for its own first commits.
-        let opening = tokio::task::spawn_blocking(move || {
-            let store = mailstore::Store::open(&path, store::StoreOptions::default()).expect("a store");
-            let directory = Directory::new(store.clone(), DirectoryOptions::default()).expect("a directory");
-            (mailstore::MailStore::new(store), directory)
-        });
-        let (mailstore, directory) = opening.await.expect("opened");
+        let House { store, directory, mailstore } = House::open(dir.path()).await;
         directory.add_domain("example.org").await.expect("a domain");
         let account = NewAccount {
             address: USER.parse().expect("an address"),
@@ -87,7 +82,7 @@ impl Server {
                 tokio::spawn(async move { door.serve_connection(Conn::from_tcp(stream).expect("connected")).await });
             }
         });
-        Self { address, directory, mailstore, account, realm, stop, dir }
+        Self { address, store, directory, mailstore, account, realm, stop, dir }
     }
 
     /// A client that has logged in.

@@ -1,0 +1,68 @@
+//! What the tests of doors stand on: the services of one folder, and the store below them.
+//!
+//! Doors know no store. Their tests need it to open a folder, to hold back what another machine has to acknowledge, and to
+//! stop in the middle; they get it here. Only `[dev-dependencies]` may name this crate.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use directory::{Directory, DirectoryOptions};
+use mailstore::{MailError, MailStore};
+use store::{StoreError, StoreOptions};
+
+pub use store::Store;
+
+/// The services of one folder.
+#[derive(Clone)]
+pub struct House {
+    /// What all of them write to.
+    pub store: Store,
+    /// Accounts.
+    pub directory: Directory,
+    /// Their mail.
+    pub mailstore: MailStore,
+}
+
+impl House {
+    /// Opens a folder, with accounts that begin without mailboxes.
+    ///
+    /// # Panics
+    /// If it can't be opened, as all that is here for tests.
+    pub async fn open(dir: &Path) -> Self {
+        Self::begin(dir.to_owned(), DirectoryOptions::default(), false).await
+    }
+
+    /// Opens a folder, with accounts that begin with the standard mailboxes.
+    ///
+    /// # Panics
+    /// If it can't be opened.
+    pub async fn with_mailboxes(dir: &Path, options: DirectoryOptions) -> Self {
+        Self::begin(dir.to_owned(), options, true).await
+    }
+
+    /// Opening waits for commits of its own, which a thread of the runtime must not.
+    async fn begin(dir: PathBuf, options: DirectoryOptions, mailboxes: bool) -> Self {
+        let opening = tokio::task::spawn_blocking(move || Self::open_blocking(&dir, options, mailboxes));
+        opening.await.expect("the folder is opened")
+    }
+
+    /// As [`Self::open`] and [`Self::with_mailboxes`], where no runtime is.
+    ///
+    /// # Panics
+    /// If it can't be opened.
+    pub fn open_blocking(dir: &Path, mut options: DirectoryOptions, mailboxes: bool) -> Self {
+        let store = Store::open(dir, StoreOptions::default()).expect("a store");
+        let mailstore = MailStore::new(store.clone());
+        let mail = mailstore.clone();
+        if mailboxes {
+            options.on_create = Some(Arc::new(move |tx, account| {
+                mail.create_standard_mailboxes_in(tx, account.realm()).map_err(|error| match error {
+                    MailError::Store(error) => error,
+                    other => StoreError::damaged(other.to_string()),
+                })
+            }));
+        }
+        let directory = Directory::new(store.clone(), options).expect("a directory");
+        Self { store, directory, mailstore }
+    }
+}
