@@ -88,6 +88,11 @@ impl Access {
         }
     }
 
+    /// Waits until it ends, and gives the error that a connection ends with then: [`Ended`] is inside.
+    pub async fn end_as_error(mut self) -> std::io::Error {
+        std::io::Error::new(std::io::ErrorKind::PermissionDenied, self.ended().await)
+    }
+
     /// Waits until it ends. Safe to cancel and to call again.
     pub async fn ended(&mut self) -> Ended {
         loop {

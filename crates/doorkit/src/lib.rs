@@ -1,12 +1,14 @@
-//! Shared parts of all protocol crates: listeners with limits, TLS and STARTTLS, SASL exchanges.
+//! Shared parts of all protocol crates: listeners with limits, TLS and STARTTLS, buffered connections
+//! that read lines, SASL exchanges.
 //!
 //! This crate knows sockets and bytes. It must never know mail, accounts or storage: a [`Listener`] hands out
 //! [`Conn`]s, a [`sasl::Exchange`] returns what the client claimed, and the protocol crate decides.
 //!
-//! Start reading at [`Listener`].
+//! Start reading at [`Listener`], then [`Wire`].
 
 mod certificate;
 mod conn;
+mod deflate;
 mod listener;
 mod network;
 mod patience;
@@ -14,6 +16,8 @@ pub mod sasl;
 pub mod span;
 mod tickets;
 mod tls;
+mod verify;
+pub mod wire;
 
 pub use certificate::Certificate;
 pub use conn::{Conn, Handshake, PlaintextLogins};
@@ -22,3 +26,5 @@ pub use network::network_of;
 pub use patience::{PATIENCE, SLOWEST_BYTES_PER_SECOND};
 pub use tickets::{Clock, PERIOD as TICKET_PERIOD, TicketKeys};
 pub use tls::{Tls, TlsError};
+pub use verify::CertificateCheck;
+pub use wire::Wire;

@@ -5,7 +5,6 @@ mod capability;
 mod catenate;
 mod contexts;
 mod copy;
-mod deflate;
 mod fetch;
 mod idle;
 mod kept;
@@ -30,12 +29,13 @@ mod telling;
 mod token;
 mod uid_only;
 mod unauthenticate;
-mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use directory::AccountRealm;
+use doorkit::Wire;
+use doorkit::wire::{AtEnd, LineEnds, LineTime, WireOptions};
 use mailstore::{MAX_METADATA_VALUE_BYTES, MailboxName};
 use tokio::time::Instant;
 
@@ -47,10 +47,6 @@ use crate::syntax::{self, AppendHead, Command, Frame, LiteralHeader, Progress, S
 use notified::Notified;
 use outcome::{Done, Enabled, Outcome};
 use selected::Selected;
-use wire::Wire;
-
-/// How long a client may take to read why its connection ends.
-const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What came from the client.
 enum Event {
@@ -82,7 +78,14 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(door: Arc<Door>, conn: doorkit::Conn) -> Self {
-        let wire = Wire::new(conn, door.options.write_timeout);
+        let options = WireOptions {
+            write_timeout: door.options.write_timeout,
+            // Commands are framed by `syntax`, since they have literals.
+            line_ends: LineEnds::Tolerant,
+            line_time: LineTime::EachRead,
+            at_end: AtEnd::Drop,
+        };
+        let wire = Wire::new(conn, options);
         let frame = Frame::new(door.options.max_command_before_login_bytes);
         let login_deadline = Instant::now() + door.options.login_timeout;
         Self {
@@ -104,10 +107,6 @@ impl Session {
     pub(crate) async fn run(mut self) {
         if let Err(failure) = self.serve().await {
             self.fail(None, failure);
-            if !self.wire.is_torn() {
-                // Whatever could not be written now has nobody to read it.
-                let _ = tokio::time::timeout(FAREWELL_TIMEOUT, self.wire.flush()).await;
-            }
         }
         self.leave_mailbox();
         self.wire.shut_down().await;
@@ -283,7 +282,7 @@ impl Session {
 
     /// Obeys one command and answers it.
     async fn obey(&mut self, Tagged { tag, command }: Tagged) -> Outcome<()> {
-        self.wire.check_access()?;
+        self.wire.check_end()?;
         let (name, begun) = (command.name(), Instant::now());
         metrics::counter!("holdfast_imap_commands_total", "command" => name).increment(1);
         let obeyed = self.obey_one(tag, command).await;

@@ -1,10 +1,14 @@
 //! The crate's public entry point, and the loop between socket, session and domain.
 
-use std::{collections::HashMap, io, sync::Arc};
+use std::{collections::HashMap, io, net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use directory::{AccountId, AuthError, Directory, Ended, Login, LoginAttempt, ScramAttempt, Secret, Service};
-use doorkit::{Conn, Tls, sasl::Password};
+use doorkit::{
+    Conn, Tls, Wire,
+    sasl::Password,
+    wire::{AtEnd, Line, LineEnds, LineTime, WireOptions},
+};
 use mailstore::{BodyReader, MailError, MailStore, Unavailable};
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -15,9 +19,10 @@ use crate::{
     reply::{self, Code, Refusal},
     session::{Channel, Effect, Session},
     stuffing::Stuffing,
-    wire::{Line, PIECE_BYTES, Wire},
 };
 
+/// Bytes of a message gathered before they are written.
+const PIECE_BYTES: usize = 64 << 10;
 /// Bytes of a message read at a time.
 const BODY_PIECE_BYTES: usize = 256 << 10;
 
@@ -51,8 +56,7 @@ impl Pop3Door {
     pub async fn serve_connection(&self, conn: Conn) {
         let peer = conn.peer();
         metrics::gauge!("holdfast_pop3_connections").increment(1.0);
-        let wire = Wire::new(conn, self.door.options.write_timeout);
-        if let Err(error) = Box::pin(Connection::new(self.door.clone(), wire).run()).await {
+        if let Err(error) = Box::pin(Connection::new(self.door.clone(), conn).run()).await {
             tracing::debug!(%peer, %error, "POP3 connection failed");
         }
         metrics::gauge!("holdfast_pop3_connections").decrement(1.0);
@@ -91,6 +95,7 @@ impl Drop for Seat {
 
 struct Connection {
     door: Arc<Door>,
+    peer: IpAddr,
     wire: Wire,
     session: Session,
     scram: Option<ScramAttempt>,
@@ -106,10 +111,17 @@ enum Goes {
 }
 
 impl Connection {
-    fn new(door: Arc<Door>, wire: Wire) -> Self {
-        let session = Session::new(door.options.clone(), channel(&door, wire.conn()));
+    fn new(door: Arc<Door>, conn: Conn) -> Self {
+        let session = Session::new(door.options.clone(), channel(&door, &conn));
+        let options = WireOptions {
+            write_timeout: door.options.write_timeout,
+            line_ends: LineEnds::Tolerant,
+            line_time: LineTime::EachRead,
+            at_end: AtEnd::Drop,
+        };
+        let (peer, wire) = (conn.peer().ip(), Wire::new(conn, options));
         let login_deadline = Instant::now() + door.options.login_timeout;
-        Self { door, wire, session, scram: None, seat: None, login_deadline }
+        Self { door, peer, wire, session, scram: None, seat: None, login_deadline }
     }
 
     async fn run(mut self) -> io::Result<()> {
@@ -124,18 +136,17 @@ impl Connection {
                 () = tokio::time::sleep_until(self.login_deadline), if !self.session.is_logged_in() => break,
                 line = self.wire.line(max_bytes, self.door.options.idle_timeout) => line,
             };
-            let line = match line.and_then(|line| self.wire.check_access().map(|()| line)) {
+            let line = match line.and_then(|line| self.wire.check_end().map(|()| line)) {
                 Ok(line) => line,
                 Err(error) => return self.broken(error).await,
             };
             let mut effect = match line {
                 Line::Text(text) => self.session.line(&text, &mut self.wire.out),
-                Line::TooLong => self.session.line_too_long(&mut self.wire.out),
+                Line::TooLong | Line::BareLf => self.session.line_too_long(&mut self.wire.out),
             };
             // SCRAM's look-up is answered by the session with a further effect.
             if let Effect::ScramLookup(login) = effect {
-                let peer = self.wire.conn().peer().ip();
-                effect = match self.door.directory.scram(&login, peer).await {
+                effect = match self.door.directory.scram(&login, self.peer).await {
                     Ok(attempt) => {
                         let (logins, keys) = (attempt.logins().to_vec(), attempt.keys().clone());
                         self.scram = Some(attempt);
@@ -145,43 +156,44 @@ impl Connection {
                 };
             }
             match self.act(effect).await? {
-                (this, Goes::On) => self = this,
-                (this, Goes::Out) => {
-                    self = this;
-                    break;
-                }
+                Goes::On => {}
+                Goes::Out => break,
             }
         }
-        self.wire.close().await;
+        self.wire.shut_down().await;
         Ok(())
     }
 
     /// Between two replies: notifies a client whose access has ended. Its deletions are not applied.
-    async fn broken(self, error: io::Error) -> io::Result<()> {
+    async fn broken(mut self, error: io::Error) -> io::Result<()> {
         if let Some(ended) = error.get_ref().and_then(|inner| inner.downcast_ref::<Ended>()) {
             let refusal = Refusal::new(Code::Auth, format!("Session ended: {ended}"));
-            self.wire.part(|out| refusal.write_to(out)).await;
+            refusal.write_to(&mut self.wire.out);
+            self.wire.shut_down().await;
         }
         Err(error)
     }
 
-    async fn act(mut self, effect: Effect) -> io::Result<(Self, Goes)> {
-        let goes = match effect {
+    async fn act(&mut self, effect: Effect) -> io::Result<Goes> {
+        Ok(match effect {
             Effect::Next | Effect::ScramLookup(_) => Goes::On,
             Effect::Close => Goes::Out,
             Effect::Login(password) => {
                 let result = self.authenticate(&password).await;
-                self.log_in(result).await
+                self.log_in(result).await?
             }
             Effect::ScramProved(found) => {
                 self.scram_outcome(Some(found));
-                self.log_in(Ok(found)).await
+                self.log_in(Ok(found)).await?
             }
             Effect::ScramFailed => {
                 self.scram_outcome(None);
-                self.log_in(Err(AuthError::Invalid)).await
+                self.log_in(Err(AuthError::Invalid)).await?
             }
-            Effect::StartTls => return Ok((self.start_tls().await?, Goes::On)),
+            Effect::StartTls => {
+                self.start_tls().await?;
+                Goes::On
+            }
             Effect::Send { number, message, lines } => {
                 if self.send(message, lines).await? && lines.is_none() {
                     self.session.note_retrieved(number);
@@ -192,8 +204,7 @@ impl Connection {
                 self.update(update).await;
                 Goes::Out
             }
-        };
-        Ok((self, goes))
+        })
     }
 
     fn scram_outcome(&mut self, proved: Option<Login>) {
@@ -206,25 +217,25 @@ impl Connection {
         let attempt = LoginAttempt {
             login: &password.authcid,
             secret: Secret::Password(&password.password),
-            peer: self.wire.conn().peer().ip(),
+            peer: self.peer,
             service: Service::Pop3,
         };
         self.door.directory.authenticate(attempt).await
     }
 
-    async fn log_in(&mut self, result: Result<Login, AuthError>) -> Goes {
+    async fn log_in(&mut self, result: Result<Login, AuthError>) -> io::Result<Goes> {
         let opened = match result {
             Ok(login) => {
                 let opened = self.open(login.account).await;
                 if opened.is_ok() {
                     doorkit::span::note_account(login.account.0);
-                    self.wire.end_with(self.door.directory.access(login));
+                    self.wire.end_when(self.door.directory.access(login).end_as_error())?;
                 }
                 opened
             }
             Err(error) => Err(error.into()),
         };
-        match opened {
+        Ok(match opened {
             Ok(maildrop) => {
                 self.session.let_in(maildrop, &mut self.wire.out);
                 Goes::On
@@ -233,7 +244,7 @@ impl Connection {
                 Effect::Close => Goes::Out,
                 _ => Goes::On,
             },
-        }
+        })
     }
 
     async fn open(&mut self, account: AccountId) -> Result<Maildrop, Refusal> {
@@ -245,12 +256,12 @@ impl Connection {
         Ok(maildrop)
     }
 
-    async fn start_tls(self) -> io::Result<Self> {
-        let Self { door, wire, mut session, seat, login_deadline, .. } = self;
-        let tls = door.tls.as_ref().ok_or(io::ErrorKind::Unsupported)?;
-        let wire = wire.start_tls(tls).await?;
-        session.secured(channel(&door, wire.conn()));
-        Ok(Self { door, wire, session, scram: None, seat, login_deadline })
+    async fn start_tls(&mut self) -> io::Result<()> {
+        let tls = self.door.tls.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+        self.wire.start_tls(tls).await?;
+        self.session.secured(channel(&self.door, self.wire.conn()?));
+        self.scram = None;
+        Ok(())
     }
 
     /// Sends a message; false if it can't be read, after a reply to the client.

@@ -19,7 +19,6 @@ mod options;
 mod reply;
 mod session;
 mod stuffing;
-mod wire;
 
 pub use door::Pop3Door;
 pub use options::Pop3Options;

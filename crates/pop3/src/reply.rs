@@ -86,11 +86,15 @@ impl From<MailError> for Refusal {
                 Unavailable::Quarantined => {
                     Self::new(Code::SysPerm, "This account is read-only until your administrator has repaired it")
                 }
-                Unavailable::Damaged => Self::new(Code::SysPerm, "This message is damaged; ask your administrator to repair it"),
+                Unavailable::Damaged => {
+                    Self::new(Code::SysPerm, "This message is damaged; ask your administrator to repair it")
+                }
                 // What the system said is for the log, not for the client.
                 _ => Self::new(Code::SysTemp, "Mail can't be read or changed at the moment; try again soon"),
             },
-            MailError::Damaged(_) => Self::new(Code::SysPerm, "The stored mail is damaged; ask your administrator to repair it"),
+            MailError::Damaged(_) => {
+                Self::new(Code::SysPerm, "The stored mail is damaged; ask your administrator to repair it")
+            }
             other => Self::new(Code::SysPerm, other.to_string()),
         }
     }

@@ -11,10 +11,10 @@ pub mod command;
 pub mod data;
 mod door;
 mod harvest;
+mod line;
 mod options;
 mod reply;
 mod session;
-mod wire;
 
 pub use door::SmtpDoor;
 pub use options::{Role, SmtpOptions};

@@ -8,14 +8,18 @@ use std::{io, sync::Arc, time::Duration};
 
 use delivery::{Envelope, Origin, Recipient};
 use directory::{AccountId, Ended};
-use doorkit::{Conn, sasl::Mechanism};
+use doorkit::{
+    Conn, Wire,
+    sasl::Mechanism,
+    wire::{AtEnd, LineEnds, LineTime, WireOptions},
+};
 
 use crate::{
     Role,
     command::{self, Command, CommandError, Mail, Rcpt},
     door::Door,
+    line::Line,
     reply::Reply,
-    wire::{Line, Wire},
 };
 
 /// The mail transaction in progress.
@@ -50,7 +54,13 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(door: Arc<Door>, conn: Conn) -> Self {
-        let wire = Wire::new(conn, door.options.write_timeout);
+        let options = WireOptions {
+            write_timeout: door.options.write_timeout,
+            line_ends: LineEnds::Strict,
+            line_time: LineTime::Whole,
+            at_end: AtEnd::Say,
+        };
+        let wire = Wire::new(conn, options);
         Self {
             door,
             wire,
@@ -89,7 +99,7 @@ impl Session {
             let (limit, timeout) = (self.door.options.max_line_bytes, self.door.options.command_timeout);
             let shutdown = self.door.options.shutdown.clone();
             let line = tokio::select! {
-                line = self.wire.line(limit, timeout) => line?,
+                line = self.wire.line(limit, timeout) => line?.into(),
                 () = shutdown.cancelled() => {
                     self.say_goodbye("Service shutting down, try again soon");
                     return Ok(());
@@ -139,7 +149,7 @@ impl Session {
     }
 
     async fn obey(&mut self, command: Command) -> io::Result<Next> {
-        self.wire.check_access()?;
+        self.wire.check_end()?;
         let lmtp = self.door.options.role == Role::Lmtp;
         if !command.is_for_a_message() {
             self.idle_commands += 1;

@@ -2,13 +2,9 @@
 
 use std::{fmt, io, path::Path, str::FromStr, sync::Arc};
 
-use rustls::{
-    ClientConfig, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
-    server::danger::{ClientCertVerified, ClientCertVerifier},
-};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _};
+use doorkit::CertificateCheck;
+use rustls::{ClientConfig, ServerConfig, crypto::CryptoProvider};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
 /// SHA-256 of a certificate.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -153,7 +149,7 @@ impl Keys {
     /// # Errors
     /// Those of rustls.
     pub fn server(&self) -> Result<Arc<ServerConfig>, rustls::Error> {
-        let anyone = Arc::new(Anyone { provider: self.provider.clone() });
+        let anyone = CertificateCheck::any(self.provider.clone());
         let config = ServerConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_client_cert_verifier(anyone)
@@ -166,112 +162,24 @@ impl Keys {
     /// # Errors
     /// Those of rustls.
     pub fn client(&self, pin: Pin) -> Result<Arc<ClientConfig>, rustls::Error> {
-        let pinned = Arc::new(Pinned { provider: self.provider.clone(), pin });
+        let pinned = CertificateCheck::by(self.provider.clone(), move |certificate| {
+            let found = Fingerprint::of(certificate);
+            let is_it = match &pin {
+                Pin::Whole(wanted) => found == *wanted,
+                Pin::Code(code) => found.begins_with(&code.pin),
+            };
+            if is_it {
+                Ok(())
+            } else {
+                Err(format!("another machine responds at this address: its fingerprint is {found}"))
+            }
+        });
         let config = ClientConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .dangerous()
             .with_custom_certificate_verifier(pinned)
             .with_client_auth_cert(self.chain.clone(), self.key.clone_key())?;
         Ok(Arc::new(config))
-    }
-}
-
-/// Checks that the machine that answers has the key of its certificate, and that the certificate is the pinned one.
-struct Pinned {
-    provider: Arc<CryptoProvider>,
-    pin: Pin,
-}
-
-impl fmt::Debug for Pinned {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the machine of that fingerprint")
-    }
-}
-
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let found = Fingerprint::of(certificate);
-        let is_it = match &self.pin {
-            Pin::Whole(wanted) => found == *wanted,
-            Pin::Code(code) => found.begins_with(&code.pin),
-        };
-        if is_it {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(rustls::Error::General(format!("another machine responds at this address: its fingerprint is {found}")))
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Checks that the machine that connects has the key of its certificate, whichever that is.
-#[derive(Debug)]
-struct Anyone {
-    provider: Arc<CryptoProvider>,
-}
-
-impl ClientCertVerifier for Anyone {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 

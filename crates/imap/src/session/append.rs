@@ -236,7 +236,7 @@ impl Session {
 
     /// Files all messages or none; when it returns, they are durable.
     pub(super) async fn file(&mut self, name: &str, batch: Batch) -> Outcome {
-        self.wire.check_access()?;
+        self.wire.check_end()?;
         let realm = self.realm()?;
         let mailbox = self.target(name)?;
         if let Some((from, replaced)) = batch.replaces {

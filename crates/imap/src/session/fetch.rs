@@ -9,12 +9,12 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
+use doorkit::wire::FLUSH_BYTES;
 use mailstore::{Flags, MailboxView, ModSeq, Uid};
 use tokio::task::JoinHandle;
 
 use super::search::left_out;
 use super::selected::{Picked, keywords_of};
-use super::wire::FLUSH_BYTES;
 use super::{
     Session,
     outcome::{Done, Outcome},

@@ -37,7 +37,7 @@ impl Session {
     fn logged_in(&mut self, result: Result<Login, AuthError>, text: &'static str) -> Outcome {
         match result {
             Ok(login) => {
-                self.wire.end_with(self.door.directory.access(login))?;
+                self.wire.end_when(self.door.directory.access(login).end_as_error())?;
                 self.user = Some(login.account.realm());
                 doorkit::span::note_account(login.account.0);
                 self.frame.set_limit(self.door.options.max_command_bytes);
@@ -143,7 +143,6 @@ impl Session {
             return Err(Failure::bye("Data received after STARTTLS and before the TLS handshake"));
         }
         self.answer(Some(tag.to_owned()), Ok(Done::text("Begin TLS negotiation now")))?;
-        self.wire.flush().await?;
         self.wire.start_tls(&tls).await?;
         Ok(())
     }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use directory::AccountRealm;
+use doorkit::Wire;
 use mailstore::{MailError, MailboxView, ViewDiff};
 
 use super::selected::Selected;
 use crate::{
     failure::Failure,
-    session::{Session, outcome::Outcome, wire::Wire},
+    session::{Session, outcome::Outcome},
 };
 
 impl Session {

@@ -16,7 +16,7 @@ impl Session {
         self.notified = None;
         self.enabled = Enabled::default();
         self.user = None;
-        self.wire.forget_access();
+        self.wire.end_with_nothing();
         self.frame.set_limit(self.door.options.max_command_before_login_bytes);
         self.login_deadline = Instant::now() + self.door.options.login_timeout;
         Ok(Done::code(Code::Capability(self.capabilities()?), "UNAUTHENTICATE completed"))

@@ -10,7 +10,7 @@ use doorkit::{
 };
 
 use super::{Next, Session};
-use crate::{Role, reply::Reply, wire::Line};
+use crate::{Role, line::Line, reply::Reply};
 
 /// AUTH responses may be longer than commands (RFC 4954 §4).
 const MAX_RESPONSE_BYTES: usize = 12_288;
@@ -42,7 +42,7 @@ impl Session {
         let channel = self.wire.conn().ok().and_then(Conn::tls_exporter);
         match self.exchange(Exchange::new(mechanism, channel), initial).await? {
             Ok(login) => {
-                self.wire.end_with(self.door.directory.access(login))?;
+                self.wire.end_when(self.door.directory.access(login).end_as_error())?;
                 self.account = Some(login.account);
                 doorkit::span::note_account(login.account.0);
                 Ok(self.say(&Reply::new(235, (2, 7, 0), "Authentication successful")))
@@ -124,7 +124,7 @@ impl Session {
     async fn challenge(&mut self, challenge: &[u8]) -> io::Result<Result<Vec<u8>, Ended>> {
         self.say(&Reply::plain(334, BASE64.encode(challenge)));
         let timeout = self.door.options.command_timeout;
-        Ok(match self.wire.line(MAX_RESPONSE_BYTES, timeout).await? {
+        Ok(match self.wire.line(MAX_RESPONSE_BYTES, timeout).await?.into() {
             Line::Text(text) if text == "*" => Err(Ended::Cancelled),
             Line::Text(text) => BASE64.decode(text).map_err(|_| Ended::Refused(malformed())),
             Line::Malformed(_) | Line::TooLong => Err(Ended::Refused(malformed())),

@@ -50,7 +50,7 @@ impl Session {
         let patience = self.door.delivery.options().max_message_bytes.saturating_mul(PATIENCE_FACTOR);
         loop {
             if self.wire.buffered().is_empty() {
-                self.wire.fill(self.data_timeout()).await?;
+                self.wire.fill_within(self.data_timeout()).await?;
             }
             let (used, ended) = reader.push(self.wire.buffered(), &mut message);
             self.wire.consume(used);
@@ -65,7 +65,7 @@ impl Session {
             }
         }
         phase("data", begun);
-        self.wire.check_access()?;
+        self.wire.check_end()?;
         let Some(reply) = sink.finish(reader.bare_line_ends()).await else { return Ok(Next::Close) };
         Ok(self.message_reply(&reply, recipients))
     }
@@ -101,7 +101,7 @@ impl Session {
         let mut left = size;
         while left > 0 {
             if self.wire.buffered().is_empty() {
-                self.wire.fill(self.data_timeout()).await?;
+                self.wire.fill_within(self.data_timeout()).await?;
             }
             let count = (self.wire.buffered().len() as u64).min(left) as usize;
             if let Some(chunked) = &mut chunked {
@@ -121,7 +121,7 @@ impl Session {
         }
         if last {
             self.transaction = None;
-            self.wire.check_access()?;
+            self.wire.check_end()?;
             let Chunked { sink, line_ends, recipients } = chunked;
             let Some(reply) = sink.finish(line_ends.bare_line_ends()).await else { return Ok(Next::Close) };
             return Ok(self.message_reply(&reply, recipients));

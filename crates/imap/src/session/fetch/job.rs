@@ -13,8 +13,8 @@ use crate::response::{Code, text};
 use crate::session::outcome::Outcome;
 use crate::session::outcome::write_fetch_start;
 use crate::session::selected::{Picked, write_flags};
-use crate::session::wire::FLUSH_BYTES;
 use crate::syntax::FetchItem;
+use doorkit::wire::FLUSH_BYTES;
 
 /// What all parts of a FETCH share.
 pub(super) struct Shared {

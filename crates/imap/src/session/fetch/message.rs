@@ -13,8 +13,8 @@ use crate::response::{Code, envelope, structure, text};
 use crate::session::outcome::Outcome;
 use crate::session::outcome::write_fetch_start;
 use crate::session::selected::write_flags;
-use crate::session::wire::FLUSH_BYTES;
 use crate::syntax::{FetchItem, Section, SectionForm, SectionText};
+use doorkit::wire::FLUSH_BYTES;
 use mailkit::transfer::{Decoder, Encoding};
 
 /// Largest header in which fields are picked out, in bytes; what lies beyond is not seen.
