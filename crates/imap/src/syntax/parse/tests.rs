@@ -294,7 +294,7 @@ fn an_esearch_that_makes_no_sense_is_refused() {
         ("ESEARCH IN ((scope)) ALL", "no scope options"),
         ("ESEARCH IN (personal) IN (inboxes) ALL", "a search key"),
         ("ESEARCH RETURN (ALL) IN (personal) ALL", "a search key"),
-        ("ESEARCH IN (personal) RETURN (UPDATE) ALL", "MIN, MAX, ALL"),
+        ("ESEARCH IN (personal) RETURN (UPDATES) ALL", "MIN, MAX, ALL"),
         ("ESEARCH IN (personal) RETURN (SAVE) ALL", "SAVE only where"),
         ("ESEARCH IN (selected inboxes) RETURN (MIN SAVE) ALL", "SAVE only where"),
         ("ESEARCH IN (mailboxes INBOX) RETURN (SAVE) ALL", "SAVE only where"),
