@@ -89,7 +89,7 @@ fn offers(caller: &Caller, prefix: &str) -> Result<Vec<Offer>> {
 
 /// The people of the newest mail, looked up now or a little earlier.
 fn of_newest_mail(caller: &Caller) -> Result<Arc<[Acquaintance]>> {
-    let seq = *caller.site.mailstore.watch(caller.realm).borrow();
+    let seq = caller.site.mailstore.state(caller.realm);
     if let Some(people) = caller.site.known.get(caller.account, seq) {
         return Ok(people);
     }
