@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 cargo xtask test [STEP …]   every check and test, or only the named steps:
-                            fmt clippy licences tests browser fuzz readme dist
+                            tidy fmt clippy licences tests browser fuzz readme dist
 cargo xtask tidy            the rules of the house: arrows between crates, rings of files, lengths
 cargo xtask fuzz [SECONDS]  every fuzz target for SECONDS each (default 60)
 cargo xtask proofs [--night]

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::run::{root, run};
-use crate::{dist, install, licences};
+use crate::{dist, install, licences, tidy};
 
 /// How long a fuzz target runs in `cargo xtask test`.
 const SHORT_FUZZ_SECONDS: u32 = 12;
@@ -22,7 +22,8 @@ const FIRST_RUN_LIMIT: Duration = Duration::from_secs(40 * 60);
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
+    ("tidy", tidy::check),
     ("fmt", || cargo(&["fmt", "--all", "--check"])),
     ("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"])),
     ("licences", licences::check),
