@@ -23,7 +23,6 @@ use crate::site::Site;
 use crate::templates::Shell;
 use crate::text::avatar;
 use crate::view::{self, Page};
-use crate::wording::capital;
 use crate::{notice, shell};
 
 /// Contacts on a page of the list, and results of a search that are shown.
