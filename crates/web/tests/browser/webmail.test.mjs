@@ -183,11 +183,11 @@ test('drafts save themselves and people complete themselves', async () => {
   await ann.keyboard.press('Enter');
   assert.match(await ann.getByLabel('To', { exact: true }).inputValue(), /bob@example\.org/);
   await ann.locator('#attach').setInputFiles({ name: 'chart.txt', mimeType: 'text/plain', buffer: Buffer.from('N 54 E 10') });
-  await ann.getByText('chart.txt').waitFor();
-  await ann.getByText(/^Saved /).waitFor();
+  await ann.getByText('Attached chart.txt.').waitFor();
+  await ann.locator('#files').getByText('chart.txt').waitFor();
   await ann.reload();
   assert.equal(await ann.getByLabel('Subject').inputValue(), 'Half a thought');
-  await ann.getByText('chart.txt').waitFor();
+  await ann.locator('#files').getByText('chart.txt').waitFor();
   await ann.getByRole('link', { name: /Drafts/ }).click();
   await row(ann, 'Half a thought').waitFor();
   assert.equal(await ann.locator('.row').count(), 1);
