@@ -412,9 +412,12 @@ impl Store {
     }
 }
 
+/// How far others have followed, by name.
+type Cursors = Vec<(String, Seq)>;
+
 /// What the index says of itself, all of which must be readable: its last commit, the log's chain there, and how far others
 /// have followed.
-fn index_head(view: &dyn IndexView) -> Result<(Seq, Chain, Vec<(String, Seq)>)> {
+fn index_head(view: &dyn IndexView) -> Result<(Seq, Chain, Cursors)> {
     let (applied, chain) = meta::applied(view)?;
     let cursors = meta::cursors(view)?;
     meta::epoch(view)?;
