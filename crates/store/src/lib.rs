@@ -22,6 +22,7 @@ mod damage;
 mod digest;
 pub mod disk;
 mod error;
+mod fill;
 mod follow;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -62,6 +63,7 @@ pub use clock::{Clock, SystemClock};
 pub use damage::{Damage, MAX_NAMED_BODIES};
 pub use digest::Digest;
 pub use error::{Result, StoreError};
+pub use fill::{Filled, LogDonor, fill_log};
 pub use follow::Follower;
 pub use hooks::{Closed, OnCommit};
 pub use ids::{BodyId, ParseBodyIdError, RealmId, RealmSeq, Seq};
@@ -72,7 +74,7 @@ pub use past::{MAX_PAST_BYTES, Past};
 pub use read::{Order, Read, Rows, refers_to};
 pub use rebuild::{Rebuilt, rebuild_index};
 pub use record::{BODY_REFERENCE, CLOCK_SLACK_MS, Commit, Op, RealmCommit, body_of_key};
-pub use repair::repair;
+pub use repair::{RepairLog, repair, repair_with};
 pub use replica::RealmSummary;
 pub use restore::{Filler, Restore};
 pub use salvage::{SalvageReport, Salvaged, SalvagedRealm, salvaged_commits};
@@ -80,5 +82,9 @@ pub use snapshot::Snapshot;
 pub use staging::{BodyWriter, StagedBody};
 pub use store::{FORMAT, Store};
 pub use tx::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Tx};
-pub use verify::{Invariants, Report, Violation, verify};
+pub use verify::{
+    Invariants, Report, Violation,
+    running::{Reading, Told},
+    verify,
+};
 pub use writer::Ticket;

@@ -35,9 +35,11 @@ pub(crate) use reader::{Met, SegmentReader};
 pub use run::{Run, RunWriter, read_run};
 pub(crate) use scavenge::scavenge;
 pub(crate) use segment::HEADER_BYTES;
+use segment::create_segment;
 pub use segment::{Chain, MAX_RECORD_BYTES};
-use segment::{Footer, create_segment, is_torn_header};
-pub(crate) use segment::{cut_off, footer, frame, remove_segment, segment_path, segments};
+pub(crate) use segment::{
+    Footer, cut_off, footer, frame, header_bytes, is_torn_header, remove_segment, segment_path, segments,
+};
 pub(crate) use walk::{Needs, point, replay, seq_made_at, seq_stated_at};
 
 /// A segment is closed when it is larger.

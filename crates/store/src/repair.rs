@@ -25,7 +25,29 @@ use crate::{
 /// # Errors
 /// [`StoreError::Damaged`] if the remaining data does not suffice: it names the missing commits. Then nothing is changed,
 /// except that damaged checkpoints were set aside.
-pub fn repair(dir: &Path, options: &StoreOptions, mut progress: impl FnMut(&str, u64, u64)) -> Result<Vec<String>> {
+pub fn repair(dir: &Path, options: &StoreOptions, progress: impl FnMut(&str, u64, u64)) -> Result<Vec<String>> {
+    repair_with(dir, options, RepairLog::Too, progress)
+}
+
+/// Whether a repair may give up the history in a damaged log, where the index has its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RepairLog {
+    /// It may.
+    Too,
+    /// What the log lacks may still be had from elsewhere.
+    Not,
+}
+
+/// As [`repair`], with or without the log.
+///
+/// # Errors
+/// As [`repair`].
+pub fn repair_with(
+    dir: &Path,
+    options: &StoreOptions,
+    log_too: RepairLog,
+    mut progress: impl FnMut(&str, u64, u64),
+) -> Result<Vec<String>> {
     let mut done = Vec::new();
     let lock = crate::lock::Lock::take(dir)?;
     mend_format(dir, options, &mut done)?;
@@ -50,7 +72,8 @@ pub fn repair(dir: &Path, options: &StoreOptions, mut progress: impl FnMut(&str,
     }
     cursors.extend(witness::read(&*options.disk, dir).unwrap_or_default());
     let seen = cursors.drain(..).map(|(_, seq)| seq).max().unwrap_or_default().max(state.durable);
-    if !state.problems.is_empty() || state.reached < applied.0 {
+    let is_damaged = !state.problems.is_empty() || state.reached < applied.0;
+    if is_damaged && log_too == RepairLog::Too {
         let what = state.problems.first().cloned().unwrap_or_else(|| format!("the log ends at {}", state.reached));
         // What is damaged lies before segments that lead up to the end.
         let good_from = state.good_from.filter(|_| state.reached >= applied.0.max(seen));
@@ -69,7 +92,8 @@ pub fn repair(dir: &Path, options: &StoreOptions, mut progress: impl FnMut(&str,
         }
     }
     drop(lock);
-    if !done.is_empty() {
+    // A damaged log may not let itself be opened: what was made anew is there all the same.
+    if !done.is_empty() && (!is_damaged || log_too == RepairLog::Too) {
         let store = Store::open(dir, options.clone())?;
         let made = store.checkpoint(&|| true)?;
         store.close();
@@ -140,7 +164,7 @@ fn set_damaged_checkpoints_aside(dir: &Path, options: &StoreOptions, done: &mut 
     Ok(())
 }
 
-fn set_aside(dir: &Path, options: &StoreOptions, from: &Path, name: &str) -> Result<()> {
+pub(crate) fn set_aside(dir: &Path, options: &StoreOptions, from: &Path, name: &str) -> Result<()> {
     let disk = &*options.disk;
     let damaged = dir.join("damaged");
     let target = damaged.join(format!("{name}.{}", options.clock.now_ms()));

@@ -7,16 +7,12 @@ use crate::{
     BODY_REFERENCE, BodyId, Invariants, Order, Read as _, RealmId, Report, Result, Store, StoreError,
     body::short,
     body_of_key,
-    verify::{check_body, scan_realm},
+    verify::{check_body, given_up, scan_realm},
 };
-
-fn given_up() -> StoreError {
-    StoreError::Stopped { reason: "the scrub was cancelled".to_owned() }
-}
 
 impl Store {
     /// Reads and verifies a realm's records, and its bodies if requested, while the store is in use. Damage is in the
-    /// report, and the realm is quarantined if its records are damaged. `go_on` is called between bodies.
+    /// report, and the realm is quarantined if its records are damaged. `go_on` is called now and then.
     ///
     /// # Errors
     /// Those that prevent the check from continuing.
@@ -29,7 +25,7 @@ impl Store {
     ) -> Result<Report> {
         let snapshot = self.snapshot();
         let mut report = Report::default();
-        let found = scan_realm(&snapshot, realm, &mut report)?;
+        let found = scan_realm(&snapshot, realm, &mut report, go_on)?;
         for check in invariants {
             match check.check(realm, &snapshot) {
                 Ok(violations) => report.damage.extend(violations.iter().map(ToString::to_string)),
@@ -63,7 +59,7 @@ impl Store {
     pub fn release_realm(&self, realm: RealmId, invariants: &[&dyn Invariants]) -> Result<()> {
         let snapshot = self.snapshot();
         let mut report = Report::default();
-        scan_realm(&snapshot, realm, &mut report)?;
+        scan_realm(&snapshot, realm, &mut report, &|| true)?;
         for check in invariants {
             report.damage.extend(check.check(realm, &snapshot)?.iter().map(ToString::to_string));
         }
@@ -81,6 +77,12 @@ impl Store {
     /// # Errors
     /// Those that prevent the check from continuing; damage is in the report.
     pub fn scrub_bodies(&self, part: u64, parts: u64, go_on: &dyn Fn() -> bool) -> Result<Report> {
+        self.scrub_bodies_told(part, parts, &|_, _| go_on())
+    }
+
+    /// The same, where who is asked is told how many bodies of how many were read.
+    pub(crate) fn scrub_bodies_told(&self, part: u64, parts: u64, told: &dyn Fn(u64, u64) -> bool) -> Result<Report> {
+        let go_on = &|| told(0, 0);
         let packs = &self.inner.packs;
         // Where the log can't say what was in use, all bodies count.
         let keep = match self.bodies_to_keep(go_on) {
@@ -106,8 +108,9 @@ impl Store {
         }
         drop(keep);
         places.sort_unstable();
-        for (.., id) in places {
-            if !go_on() {
+        let total = places.len() as u64;
+        for (number, (.., id)) in (0_u64..).zip(places) {
+            if !told(number, total) {
                 return Err(given_up());
             }
             report.bodies += 1;

@@ -1,4 +1,6 @@
-//! Checking everything that is stored.
+//! Checking everything that is stored: of a closed store here, of one that is open in [`running`].
+
+pub(crate) mod running;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -36,6 +38,13 @@ pub trait Invariants: Send + Sync {
     /// # Errors
     /// Those of reading.
     fn check(&self, realm: RealmId, snapshot: &Snapshot) -> Result<Vec<Violation>>;
+}
+
+/// Records that are read between two calls of `go_on`.
+const RECORDS_BETWEEN: u64 = 256;
+
+pub(crate) fn given_up() -> StoreError {
+    StoreError::Stopped { reason: "the check was cancelled".to_owned() }
 }
 
 /// The report of a verification.
@@ -109,7 +118,7 @@ pub fn verify(
     for (number, realm) in realms.into_iter().enumerate() {
         progress("realms", number as u64, total);
         let before = report.damage.len();
-        let bodies = scan_realm(&snapshot, realm, &mut report)?;
+        let bodies = scan_realm(&snapshot, realm, &mut report, &|| true)?;
         check_invariants(invariants, realm, &snapshot, &mut report);
         if report.damage.len() == before
             && !only_looks
@@ -242,32 +251,9 @@ fn verify_log(
             let what = format!("log: segment {first} does not follow the one before it");
             found.insert(name.clone(), what);
         }
-        let mut whole = true;
-        loop {
-            match reader.read()? {
-                Met::Record(_) => report.commits += 1,
-                Met::Sealed => break,
-                Met::End if newest => break,
-                Met::End => {
-                    found.insert(name, log::cut_off(*first, reader.next_seq()).to_string());
-                    whole = false;
-                    break;
-                }
-                Met::Invalid(what) => {
-                    let from = reader.next_seq();
-                    if reader.pass_over(None)? {
-                        let to = reader.next_seq().0 - 1;
-                        let what = format!("{what}: commits {from} to {to} can't be read there");
-                        found.entry(name.clone()).or_insert(what);
-                        continue;
-                    }
-                    whole = newest;
-                    if !newest {
-                        found.insert(name, what);
-                    }
-                    break;
-                }
-            }
+        let (problem, whole) = read_segment(*first, &mut reader, newest, &mut |_| Ok(report.commits += 1))?;
+        if let Some(what) = problem {
+            found.entry(name).or_insert(what);
         }
         if !whole {
             chain = None;
@@ -276,6 +262,36 @@ fn verify_log(
         chain = Some((*reader.chain(), reader.next_seq()));
     }
     Ok(found)
+}
+
+/// Reads a segment to its end: gives what is wrong, and whether its end is its own, so that the next must follow from it.
+/// How the `newest` ends is for others to tell.
+fn read_segment(
+    first: Seq,
+    reader: &mut SegmentReader,
+    newest: bool,
+    each: &mut dyn FnMut(Seq) -> Result<()>,
+) -> Result<(Option<String>, bool)> {
+    let mut problem = None;
+    loop {
+        match reader.read()? {
+            Met::Record(commit) => each(commit.seq())?,
+            Met::Sealed => return Ok((problem, true)),
+            Met::End if newest => return Ok((problem, true)),
+            Met::End => {
+                return Ok((problem.or_else(|| Some(log::cut_off(first, reader.next_seq()).to_string())), false));
+            }
+            Met::Invalid(what) => {
+                let from = reader.next_seq();
+                if reader.pass_over(None)? {
+                    let to = reader.next_seq().0 - 1;
+                    problem.get_or_insert(format!("{what}: commits {from} to {to} can't be read there"));
+                    continue;
+                }
+                return Ok((problem.or_else(|| (!newest).then_some(what)), newest));
+            }
+        }
+    }
 }
 
 /// Damaged files, by name below the data folder, and what is wrong with each.
@@ -351,8 +367,14 @@ pub(crate) fn digest_of(view: &dyn IndexView, realm: RealmId) -> Result<Digest> 
     Ok(digest)
 }
 
-/// Reads a realm's records and compares them with its digest; gives the bodies that they refer to.
-pub(crate) fn scan_realm(snapshot: &Snapshot, realm: RealmId, report: &mut Report) -> Result<BTreeSet<BodyId>> {
+/// Reads a realm's records and compares them with its digest; gives the bodies that they refer to. `go_on` is asked now
+/// and then.
+pub(crate) fn scan_realm(
+    snapshot: &Snapshot,
+    realm: RealmId,
+    report: &mut Report,
+    go_on: &dyn Fn() -> bool,
+) -> Result<BTreeSet<BodyId>> {
     let mut digest = Digest::default();
     let mut bodies = BTreeSet::new();
     let range = full_range(realm, (Bound::Unbounded, Bound::Unbounded));
@@ -366,6 +388,9 @@ pub(crate) fn scan_realm(snapshot: &Snapshot, realm: RealmId, report: &mut Repor
         };
         let key = key.slice(8..);
         report.records += 1;
+        if report.records.is_multiple_of(RECORDS_BETWEEN) && !go_on() {
+            return Err(given_up());
+        }
         match unseal(realm, &key, &stored) {
             Ok((seal, _)) => digest.add(seal),
             Err(error) => report.damage.push(error.to_string()),

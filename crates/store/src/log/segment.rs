@@ -116,7 +116,7 @@ pub(crate) fn cut_off(first: Seq, next: Seq) -> StoreError {
     StoreError::damaged(format!("the log: segment {first} is cut off before commit {next}: it has no footer"))
 }
 
-pub(super) fn is_torn_header(disk: &dyn Disk, dir: &Path, first: Seq) -> Result<bool> {
+pub(crate) fn is_torn_header(disk: &dyn Disk, dir: &Path, first: Seq) -> Result<bool> {
     let path = segment_path(dir, first);
     let name = path.display().to_string();
     let file = disk.open(&path).map_err(StoreError::io(name.clone()))?;

@@ -2,6 +2,7 @@
 
 mod bit_flips;
 mod checkpoints;
+mod fill;
 mod format;
 mod index;
 mod limits;
