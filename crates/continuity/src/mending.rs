@@ -1,8 +1,11 @@
 //! Fetches damaged bodies from other places that have them: a standby from its primary, a primary from its standbys and
-//! its archives. The mechanism is the same in all directions.
+//! its archives. The mechanism is the same in all directions. Damaged or missing commits of a primary's log come from the
+//! same places: see [`log`].
 //!
 //! Damage is found by readers, who wait for the replacement for a moment, and by the scrub. A replacement is compared
 //! with its hash before it is stored, so no donor can supply other data.
+
+pub mod log;
 
 use std::{
     collections::HashMap,
@@ -11,6 +14,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
+use log::History;
 use store::{BodyId, Store, StoreError, WantedBody};
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +28,8 @@ const NOBODY: Duration = Duration::from_secs(10);
 const AT_ONCE: usize = 256;
 /// How long one donor may take for a body that a reader waits for.
 const PATIENCE: Duration = Duration::from_secs(4);
+/// The same where somebody has typed a command for it.
+const PATIENT: Duration = Duration::from_secs(60);
 
 /// Bodies, each under its name.
 pub type Bodies = Vec<(BodyId, Vec<u8>)>;
@@ -35,6 +41,11 @@ pub trait Donor: Send + Sync {
 
     /// Returns those of the bodies that it has. The caller verifies them.
     fn bodies<'a>(&'a self, ids: &'a [BodyId]) -> BoxFuture<'a, Result<Bodies, String>>;
+
+    /// The logs that it has: one, none, or several histories, the likeliest first.
+    fn histories(&self) -> BoxFuture<'_, Result<Vec<Arc<dyn History>>, String>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
 }
 
 /// Fetches replacements for damaged bodies of a store.
@@ -42,12 +53,19 @@ pub struct Mending {
     store: Store,
     donors: Vec<Arc<dyn Donor>>,
     mended: Box<dyn Fn(u64) + Send + Sync>,
+    patience: Duration,
 }
 
 impl Mending {
     /// `mended` receives the number of repaired bodies.
     pub fn new(store: Store, donors: Vec<Arc<dyn Donor>>, mended: impl Fn(u64) + Send + Sync + 'static) -> Self {
-        Self { store, donors, mended: Box::new(mended) }
+        Self { store, donors, mended: Box::new(mended), patience: PATIENCE }
+    }
+
+    /// Waits longer for donors: nobody waits for a message.
+    #[must_use]
+    pub fn patient(self) -> Self {
+        Self { patience: PATIENT, ..self }
     }
 
     /// Repairs damaged bodies until shut down: requested ones at once.
@@ -55,6 +73,7 @@ impl Mending {
         let mut wanted = self.store.wanted_bodies();
         let mut tried: HashMap<BodyId, Instant> = HashMap::new();
         let mut not_before = Instant::now();
+        let mut log_tried: Option<Instant> = None;
         loop {
             tokio::select! {
                 biased;
@@ -64,6 +83,13 @@ impl Mending {
                     continue;
                 }
                 () = tokio::time::sleep(EVERY) => {}
+            }
+            if self.store.log_is_damaged() && log_tried.is_none_or(|at| at.elapsed() >= AGAIN) {
+                log_tried = Some(Instant::now());
+                tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    filled = self.fill_log(|_, _, _| ()) => log::tell(filled),
+                }
             }
             let damaged: Vec<BodyId> = self.store.damaged_bodies().into_iter().map(|(id, _)| id).collect();
             tried.retain(|id, at| at.elapsed() < AGAIN && damaged.contains(id));
@@ -84,7 +110,7 @@ impl Mending {
     }
 
     /// Fetches all that is damaged now, batch by batch; gives how many were mended and how many are left.
-    pub async fn all(&self, progress: &dyn Fn(u64, u64)) -> (u64, u64) {
+    pub async fn all(&self, progress: &(dyn Fn(u64, u64) + Send + Sync)) -> (u64, u64) {
         let damaged: Vec<BodyId> = self.store.damaged_bodies().into_iter().map(|(id, _)| id).collect();
         let (total, mut done, mut mended) = (damaged.len() as u64, 0, 0);
         for ids in damaged.chunks(AT_ONCE) {
@@ -124,7 +150,7 @@ impl Mending {
                 break;
             }
             let asked = donor.bodies(&ids);
-            let patience = PATIENCE.mul_f64(1.0 + ids.len() as f64 / 4.0);
+            let patience = self.patience.mul_f64(1.0 + ids.len() as f64 / 4.0);
             let came = match tokio::time::timeout(patience, asked).await {
                 Ok(Ok(came)) => came,
                 Ok(Err(error)) => {

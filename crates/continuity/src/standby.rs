@@ -37,7 +37,9 @@ mod wire;
 pub use compare::{Compared, Resynced};
 pub use error::Error;
 pub use keys::{Fingerprint, NotACode, PairingCode};
-pub use primary::{CODE_FOR, Copying, Mode, Primary, PrimaryOptions, StandbyDonor, StandbyStatus, Waiting};
+pub use primary::{
+    Borrowing, CODE_FOR, Copying, Mode, Primary, PrimaryOptions, StandbyDonor, StandbyStatus, Waiting, has_standbys,
+};
 pub use promote::{
     HowToPromote, LeftToDo, Promotion, finish_promotion, loses, primary_answers, promote_folder, promotion_is_finished,
     tell_former, was_promoted,

@@ -1,6 +1,11 @@
-//! An archive as a donor of damaged bodies.
+//! An archive as a donor of damaged bodies; of the log in [`log`].
 
-use std::collections::{BTreeMap, HashMap};
+pub mod log;
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
 use futures_util::future::BoxFuture;
 use store::{BodyId, Store};
@@ -12,19 +17,27 @@ use super::{
     format::{self, PackedBody},
     target::{Target, fetch},
 };
-use crate::mending::{Bodies, Donor};
+use crate::mending::{Bodies, Donor, log::History};
 
 /// Gives bodies from an archive that this machine can read.
 pub struct ArchiveDonor {
     store: Store,
     target: Target,
     identities: Identities,
+    searches: bool,
 }
 
 impl ArchiveDonor {
     /// Of `store`, which ships to `target`.
     pub fn new(store: Store, target: Target, identities: Identities) -> Self {
-        Self { store, target, identities }
+        Self { store, target, identities, searches: false }
+    }
+
+    /// The same, looking through the whole archive for bodies of which this machine does not know in which pack they lie:
+    /// it forgets that when its index is built anew.
+    #[must_use]
+    pub fn searching(self) -> Self {
+        Self { searches: true, ..self }
     }
 
     /// The bodies by the pack that each was shipped in, as far as is known here.
@@ -42,27 +55,43 @@ impl ArchiveDonor {
     async fn give(&self, ids: &[BodyId]) -> Result<Bodies> {
         let packs = self.packs(ids)?;
         let mut given = Vec::new();
-        if packs.is_empty() {
+        if packs.is_empty() && !self.searches {
             return Ok(given);
         }
         let mut indexes: HashMap<String, Vec<String>> = HashMap::new();
         for object in self.target.list("bodies").await? {
-            if let Some(pack) = format::pack_of_index(&object.name).filter(|pack| packs.contains_key(*pack)) {
+            if let Some(pack) = format::pack_of_index(&object.name) {
                 indexes.entry(pack.to_owned()).or_default().push(object.name.clone());
             }
         }
         for (pack, ids) in packs {
             for index in indexes.remove(&pack).unwrap_or_default() {
-                match self.read_in(&pack, &index, &ids).await {
-                    Ok(bodies) => given.extend(bodies),
-                    // Another index, or another donor, may do.
-                    Err(error) => {
-                        tracing::warn!(pack, %error, "can't read replacements for damaged data from the archive")
-                    }
+                self.take_from(&pack, &index, &ids, &mut given).await;
+            }
+        }
+        if self.searches {
+            let mut missing: Vec<BodyId> = ids.to_vec();
+            for (pack, names) in indexes {
+                let came: HashSet<BodyId> = given.iter().map(|(id, _)| *id).collect();
+                missing.retain(|id| !came.contains(id));
+                if missing.is_empty() {
+                    break;
+                }
+                for index in names {
+                    self.take_from(&pack, &index, &missing, &mut given).await;
                 }
             }
         }
         Ok(given)
+    }
+
+    async fn take_from(&self, pack: &str, index: &str, ids: &[BodyId], given: &mut Bodies) {
+        match self.read_in(pack, index, ids).await {
+            // What its index misstates, or is damaged there, may be right in another pack.
+            Ok(bodies) => given.extend(bodies.into_iter().filter(|(id, bytes)| BodyId::of(bytes) == *id)),
+            // Another index, or another donor, may do.
+            Err(error) => tracing::warn!(pack, %error, "what is damaged here is not read from it"),
+        }
     }
 
     async fn read_in(&self, pack: &str, index: &str, ids: &[BodyId]) -> Result<Bodies> {
@@ -95,5 +124,9 @@ impl Donor for ArchiveDonor {
 
     fn bodies<'a>(&'a self, ids: &'a [BodyId]) -> BoxFuture<'a, std::result::Result<Bodies, String>> {
         Box::pin(async move { self.give(ids).await.map_err(|error: ArchiveError| error.to_string()) })
+    }
+
+    fn histories(&self) -> BoxFuture<'_, std::result::Result<Vec<Arc<dyn History>>, String>> {
+        Box::pin(log::histories(self.store.dir(), &self.target, &self.identities))
     }
 }

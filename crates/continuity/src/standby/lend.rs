@@ -1,9 +1,9 @@
-//! Lets the primary fetch bodies that are damaged there: the standby holds a connection open over which the primary
-//! requests them.
+//! Lets the primary fetch what is damaged there: the standby holds a connection open over which the primary requests bodies
+//! and commits. It also tries while the primary does not serve: it may be under repair.
 
 use std::{sync::Arc, time::Duration};
 
-use store::{BodyId, Store};
+use store::{BodyId, Seq, Store};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
@@ -23,14 +23,12 @@ impl Standby {
     /// Lends until shut down.
     pub(super) async fn lend(self: Arc<Self>, shutdown: CancellationToken) {
         loop {
-            if self.status.borrow().connected
-                && let Err(error) = tokio::select! {
-                    () = shutdown.cancelled() => return,
-                    () = self.cut.cancelled() => return,
-                    lent = self.lend_once() => lent,
-                }
-            {
-                tracing::debug!(%error, "can't send bodies to the primary at the moment");
+            if let Err(error) = tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = self.cut.cancelled() => return,
+                lent = self.lend_once() => lent,
+            } {
+                tracing::debug!(%error, "can't send anything to the primary at the moment");
             }
             tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -53,6 +51,15 @@ impl Standby {
                         give(&store, BodyId::from_bytes(id), &mut stream).await?;
                     }
                     stream.flush().await?;
+                }
+                Kind::WantLog(wanted) => {
+                    let Some(store) = self.store() else { return Ok(()) };
+                    let run = blocking(move || store.log_run(Seq(wanted.from))).await;
+                    let bytes = run.unwrap_or_else(|error| {
+                        tracing::warn!(%error, "can't read commits that the primary requests");
+                        None
+                    });
+                    say(&mut stream, Kind::Run(wire::Run { bytes: bytes.unwrap_or_default() })).await?;
                 }
                 other => return Err(Error::NotNow(format!("unexpected request from the primary: {}", other.name()))),
             }

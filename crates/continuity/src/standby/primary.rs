@@ -3,10 +3,11 @@
 //! * [`strangers`]: connections that have not identified themselves yet.
 //! * [`greeting`]: the identity and the request of a new connection.
 //! * [`stream`]: sends new commits to one standby.
-//! * [`lenders`]: requests damaged bodies from standbys.
+//! * [`lenders`]: requests damaged bodies and commits from standbys; [`borrowing`] while nothing is served.
 //! * [`copying`]: progress of first copies.
 //! * [`give`]: answers a standby's requests: a full copy, a realm, bodies, digests to compare.
 
+mod borrowing;
 mod copying;
 mod give;
 mod greeting;
@@ -45,6 +46,7 @@ use super::{
 };
 use strangers::Strangers;
 
+pub use borrowing::{Borrowing, has_standbys};
 pub use copying::Copying;
 pub use lenders::StandbyDonor;
 pub(super) use stream::bodies_of;
@@ -187,7 +189,7 @@ pub struct Primary {
     /// First copies on their way.
     copies: Mutex<BTreeMap<Fingerprint, Copying>>,
     /// Standbys that lend what is damaged here.
-    lenders: Mutex<Vec<lenders::Lender>>,
+    lenders: Arc<lenders::Lenders>,
 }
 
 /// Why a connection ended.
@@ -236,7 +238,7 @@ impl Primary {
             alone: AtomicBool::new(alone::is_alone(dir)),
             blocked: Mutex::default(),
             copies: Mutex::default(),
-            lenders: Mutex::default(),
+            lenders: Arc::default(),
         };
         primary.arrange();
         Ok(Arc::new(primary))

@@ -30,12 +30,12 @@ pub const MAX_TEXT_CHARS: usize = 500;
 /// One message.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Frame {
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26")]
     pub kind: Option<Kind>,
 }
 
 /// The messages: those below 16 come from the standby. Over a connection that begins with [`Lend`] it is the primary that
-/// asks for bodies, and the standby that gives them.
+/// asks for bodies and commits, and the standby that gives them.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum Kind {
     #[prost(message, tag = "1")]
@@ -54,6 +54,8 @@ pub enum Kind {
     Promoted(Promoted),
     #[prost(message, tag = "8")]
     Lend(Lend),
+    #[prost(message, tag = "9")]
+    WantLog(WantLog),
     #[prost(message, tag = "16")]
     Welcome(Welcome),
     #[prost(message, tag = "17")]
@@ -178,6 +180,13 @@ pub struct Promoted {
 /// A standby offers bodies that are damaged on the primary.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Lend {}
+
+/// Commits of the log, from one on, that the asker lacks. The answer is a [`Run`], which is empty when that one is not there.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct WantLog {
+    #[prost(uint64, tag = "1")]
+    pub from: u64,
+}
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Paired {}

@@ -14,7 +14,7 @@ use crate::services::Services;
 /// The standbys, when this machine has a listener for them.
 pub fn standbys(services: &Services) -> Option<Arc<dyn Donor>> {
     let primary = services.primary.get()?;
-    Some(Arc::new(StandbyDonor(primary.clone())))
+    Some(Arc::new(StandbyDonor::of(primary)))
 }
 
 /// The archives that this machine has an identity for; others only it can't read.

@@ -22,9 +22,9 @@ use crate::standby::{
 };
 
 /// How long a stranger may take to say who it is.
-const GREETING_TIMEOUT: Duration = Duration::from_secs(15);
+pub(super) const GREETING_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a standby that copies may take nothing: its disk may have to catch up.
-const COPY_PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const COPY_PATIENCE: Duration = Duration::from_secs(60);
 /// Of what a machine calls itself.
 const MAX_NAME_CHARS: usize = 100;
 
