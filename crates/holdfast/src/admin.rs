@@ -8,6 +8,7 @@ mod mail;
 mod people;
 mod promote;
 mod queue;
+mod repair;
 mod restore_account;
 mod rewind;
 mod salvage;
@@ -15,6 +16,7 @@ pub mod socket;
 mod stage;
 mod standby;
 pub mod status;
+mod verify;
 
 use std::{
     path::Path,
@@ -29,12 +31,14 @@ use tokio_util::sync::CancellationToken;
 
 pub use archive::new_archive_identity;
 pub use standby::{BELIEVES_TOO_MUCH, on_standby};
+pub use verify::on_standby as verify_standby;
 
 use crate::{
     cli::{AccountCommand, AdminCommand, DomainCommand, PeopleCommand},
     config::Config,
-    maintenance,
+    maintenance, offline,
     progress::Terminal,
+    restore::behind::check_whole,
     services::{NO_DATA, Services, has_data},
 };
 use socket::Line;
@@ -120,6 +124,14 @@ async fn run_on(services: &Arc<Services>, command: AdminCommand, output: &Output
         AdminCommand::RestoreAccount(args) => restore_account::run(services, *args, output).await,
         AdminCommand::Rewind(args) => rewind::run(services, args, output).await,
         AdminCommand::Salvage(args) => salvage::run(services, args, output).await,
+        AdminCommand::Verify { repair, json } => {
+            check_whole(services)?;
+            verify::run(&services.verifying, &services.store, (repair, json), output).await
+        }
+        AdminCommand::Repair(args) => {
+            check_whole(services)?;
+            repair::run(services, args, output).await
+        }
         AdminCommand::Maintain => {
             let (say, mut said) = mpsc::unbounded_channel();
             let run = maintenance::run(services.clone(), CancellationToken::new(), move |line| {
@@ -173,8 +185,19 @@ pub async fn run(config: Config, mut command: AdminCommand) -> anyhow::Result<()
             terminal.finish();
             return outcome;
         }
-        if let AdminCommand::Status { json } = command {
-            return status::of_folder(&config, json);
+        match &command {
+            AdminCommand::Status { json } => return status::of_folder(&config, *json),
+            AdminCommand::Verify { .. } | AdminCommand::Repair(_) => {
+                match on_folder(&config, &command).await {
+                    // Its owner is just starting or stopping, or is another command.
+                    Err(error) if in_use(&error) && Instant::now() < patience => {
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                        continue;
+                    }
+                    outcome => return outcome,
+                }
+            }
+            _ => {}
         }
         // A standby that is not running is made the primary all the same.
         if let AdminCommand::Promote(args) = command
@@ -207,6 +230,18 @@ pub async fn run(config: Config, mut command: AdminCommand) -> anyhow::Result<()
     outcome
 }
 
+/// What is done to a folder that nobody serves, and that may be too damaged to be opened.
+async fn on_folder(config: &Config, command: &AdminCommand) -> anyhow::Result<()> {
+    match command {
+        AdminCommand::Verify { repair, json } => {
+            let (config, repair, json) = (config.clone(), *repair, *json);
+            tokio::task::spawn_blocking(move || offline::verify(&config, repair, json)).await?
+        }
+        AdminCommand::Repair(args) => offline::repair::run(config, args).await,
+        _ => unreachable!("others open the folder"),
+    }
+}
+
 async fn show_all(mut received: mpsc::Receiver<Line>, terminal: &mut Terminal) {
     while let Some(line) = received.recv().await {
         terminal.show(line);
@@ -222,6 +257,12 @@ fn absolute_paths(command: &mut AdminCommand) -> std::io::Result<()> {
         AdminCommand::RestoreAccount(args) => {
             if let Some(path) = &mut args.of_account.scratch {
                 *path = std::path::absolute(&*path)?;
+            }
+            return Ok(());
+        }
+        AdminCommand::Repair(args) => {
+            if let Some(file) = &mut args.identity {
+                *file = std::path::absolute(&*file)?;
             }
             return Ok(());
         }

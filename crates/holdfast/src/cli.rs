@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 pub use accounts::{AccountCommand, AccountRole, AuditArgs, DomainCommand, PasswordArgs, SetArgs};
 pub use continuity::{
-    ArchiveCommand, DownPageArgs, PromoteArgs, RestoreArgs, RewindArgs, SalvageArgs, StageCommand, StandbyArgs,
-    StandbyCommand,
+    ArchiveCommand, DownPageArgs, PromoteArgs, RepairArgs, RestoreArgs, RewindArgs, SalvageArgs, StageCommand,
+    StandbyArgs, StandbyCommand,
 };
 pub use mail::{ExportArgs, ImportArgs, LineEndings, MailFormat, PeopleArgs, PeopleCommand, QueueCommand};
 
@@ -59,13 +59,6 @@ pub enum Command {
     CheckConfig {
         /// The file. Default: the one given by --config.
         file: Option<PathBuf>,
-    },
-    /// Check all stored data: log, index, message bodies, and consistency between records.
-    #[command(display_order = 21)]
-    Verify {
-        /// Repair what can be rebuilt and list the repairs. The service must be stopped.
-        #[arg(long)]
-        repair: bool,
     },
     /// Rebuild the index from the log, the newest checkpoint and the body packs. The service must be stopped.
     #[command(display_order = 41)]
@@ -178,6 +171,22 @@ pub enum AdminCommand {
     /// the accounts here. Can be repeated without creating duplicates. Exits with 1 if some data can't be read.
     #[command(display_order = 40)]
     Salvage(SalvageArgs),
+    /// Check all stored data: log, checkpoints, index, message bodies, and consistency between records. While the service runs
+    /// it reads slowly, and `holdfast status` shows the progress and the result. Exits with 1 if there is damage.
+    #[command(display_order = 21)]
+    Verify {
+        /// Repair what can be rebuilt and list the repairs. The service must be stopped.
+        #[arg(long)]
+        repair: bool,
+        /// Print one JSON object.
+        #[arg(long, conflicts_with = "repair")]
+        json: bool,
+    },
+    /// Repair damaged data from a standby or an archive: messages, and commits that are damaged or missing in the log; index and
+    /// checkpoints are rebuilt. Replaced files are set aside. While the service runs, messages and closed log segments are
+    /// repaired. Exits with 1 if there is still damage.
+    #[command(display_order = 23)]
+    Repair(RepairArgs),
     /// Run the daily maintenance now: check stored data, make a checkpoint, drop old log, reclaim disk space.
     #[command(display_order = 22)]
     Maintain,
@@ -201,6 +210,8 @@ impl AdminCommand {
             | Self::Stage(_)
             | Self::Archive(_)
             | Self::Audit(_)
+            | Self::Verify { .. }
+            | Self::Repair(_)
             | Self::Maintain => false,
         }
     }

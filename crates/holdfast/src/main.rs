@@ -20,6 +20,7 @@ mod offline;
 mod owner;
 mod progress;
 mod redundant;
+mod repairing;
 mod restore;
 mod serve;
 mod services;
@@ -27,6 +28,7 @@ mod shell;
 mod standby;
 mod tell;
 mod told;
+mod verifying;
 
 use std::{io::IsTerminal as _, path::Path, process::ExitCode};
 
@@ -140,7 +142,6 @@ fn run_with(config: Config, command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Standby(args) => runtime()?.block_on(standby::run(config, args)).map(|()| ExitCode::SUCCESS),
         Command::Admin(command) => runtime()?.block_on(admin::run(config, command)).map(|()| ExitCode::SUCCESS),
-        Command::Verify { repair } => offline::verify(&config, repair),
         Command::Drill { target, dir, from, identity } => {
             runtime()?.block_on(drill::command(config, drill::Asked { target, dir, from, identity }))
         }

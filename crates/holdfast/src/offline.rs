@@ -1,32 +1,46 @@
-//! Commands that need the data folder for themselves: `verify` and `rebuild-index`.
+//! Commands that need the data folder for themselves: `verify`, `repair` and `rebuild-index`.
 
-use std::process::ExitCode;
+pub mod repair;
 
-use anyhow::Context as _;
-use store::{Report, StoreError};
+use anyhow::bail;
+use store::Report;
 
 use crate::{
+    admin::status::needs,
     config::Config,
     maintenance::INVARIANTS,
     progress::Terminal,
+    repairing,
     services::{NO_DATA, has_data, store_options},
+    verifying::Verified,
 };
 
 /// Damage that is listed one by one; more is counted.
 const MAX_LISTED: usize = 200;
 
-/// Checks everything that is stored. Exits with 1 when something is wrong (and was not repaired).
-pub fn verify(config: &Config, repair: bool) -> anyhow::Result<ExitCode> {
+/// Checks everything that is stored.
+///
+/// # Errors
+/// Also when something is wrong (and was not repaired), so that scripts see it.
+pub fn verify(config: &Config, repair: bool, json: bool) -> anyhow::Result<()> {
     anyhow::ensure!(has_data(&config.data_dir), "{}: {NO_DATA}", config.data_dir.display());
-    let mut report = check(config)?;
+    let (mut report, verified) = check(config)?;
+    if json {
+        println!("{}", serde_json::to_string(&verified)?);
+        return needs(verified.damage_count, "");
+    }
     print(&report);
     if report.is_sound() {
         println!("ok: no damage found");
-        return Ok(ExitCode::SUCCESS);
+        return Ok(());
     }
     if !repair {
-        println!("\ncopy the data folder, then run `holdfast verify --repair` to repair what can be rebuilt");
-        return Ok(ExitCode::FAILURE);
+        println!();
+        for (what, command) in repairing::ways(config) {
+            println!("{what}: {command}");
+        }
+        println!("copy the data folder before repairing it");
+        return needs(report.damage.len(), "");
     }
     println!("\nrepair:");
     let mut terminal = Terminal::default();
@@ -38,26 +52,30 @@ pub fn verify(config: &Config, repair: bool) -> anyhow::Result<ExitCode> {
         println!("  {action}");
     }
     println!();
-    report = check(config)?;
+    (report, _) = check(config)?;
     print(&report);
     if report.is_sound() {
         println!("repaired: no damage is left");
-        return Ok(ExitCode::SUCCESS);
+        return Ok(());
     }
-    println!("the damage listed above could not be repaired from this machine's data");
-    Ok(ExitCode::FAILURE)
+    bail!("the damage listed above could not be repaired from this machine's data")
 }
 
-fn check(config: &Config) -> anyhow::Result<Report> {
+/// Checks everything, and keeps what came of it for `holdfast status`.
+fn check(config: &Config) -> anyhow::Result<(Report, Verified)> {
+    let now_ms = || jiff::Timestamp::now().as_millisecond();
+    let begun = Verified::begun(now_ms(), false);
     let mut terminal = Terminal::default();
     let report = store::verify(&config.data_dir, store_options(config), &INVARIANTS, |what, done, total| {
         terminal.progress(what, done, total);
     });
     terminal.finish();
-    match report {
-        Err(error @ StoreError::Locked { .. }) => Err(error).context("stop the service first"),
-        other => Ok(other?),
+    let report = report?;
+    let verified = begun.with(&report, now_ms());
+    if let Err(error) = verified.keep(&config.data_dir) {
+        tracing::warn!(%error, "`holdfast status` will not say what was found");
     }
+    Ok((report, verified))
 }
 
 fn print(report: &Report) {

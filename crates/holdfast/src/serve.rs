@@ -17,7 +17,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::{admin, alarms, archive, config::Config, machine, maintenance, restore::behind, services::Services};
+use crate::{
+    admin, alarms, archive, config::Config, machine, maintenance, repairing, restore::behind, services::Services,
+};
 
 /// How often measurements are gathered into their summaries.
 const METRICS_UPKEEP: std::time::Duration = std::time::Duration::from_secs(5);
@@ -102,8 +104,10 @@ pub async fn run(config: Config) -> anyhow::Result<ExitCode> {
 /// The same in a process that measures already.
 pub async fn run_measured(config: Config, metrics: PrometheusHandle) -> anyhow::Result<ExitCode> {
     // Catching up after a crash reads the log: off the async threads.
-    let services = Arc::new(tokio::task::spawn_blocking(move || Services::open(config)).await??);
-    run_on(services, metrics).await.map(|()| ExitCode::SUCCESS)
+    let ways = repairing::ways(&config);
+    let services = tokio::task::spawn_blocking(move || Services::open(config)).await?;
+    let services = services.map_err(|error| repairing::with_ways(error, &ways))?;
+    run_on(Arc::new(services), metrics).await.map(|()| ExitCode::SUCCESS)
 }
 
 /// Runs the service on a store that is open.
@@ -181,6 +185,7 @@ pub async fn run_on(services: Arc<Services>, metrics: PrometheusHandle) -> anyho
     tracing::info!("stopping: waiting for open connections to finish");
     notify::stopping();
     shutdown.cancel();
+    services.verifying.stop();
     let grace = services.config.limits.shutdown_grace.0 + std::time::Duration::from_secs(2);
     let drained = tokio::time::timeout(grace, async { while tasks.join_next().await.is_some() {} }).await;
     if drained.is_err() {

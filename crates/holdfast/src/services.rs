@@ -22,6 +22,7 @@ use crate::{
     archive::Archives,
     config::{Config, HeaderFrom},
     restore::behind::Restoring,
+    verifying::Verifying,
 };
 
 /// Store and domain services. Opening takes the folder's lock; only one process can.
@@ -50,6 +51,8 @@ pub struct Services {
     pub tls: OnceLock<Tls>,
     /// How the daily work went last.
     pub daily: Mutex<Option<DailyWork>>,
+    /// Verification of all data, when someone requests it.
+    pub verifying: Arc<Verifying>,
     /// Whether this process serves: a command alone has no stages.
     pub serving: AtomicBool,
 }
@@ -147,6 +150,7 @@ impl Services {
             doors: OnceLock::new(),
             tls: OnceLock::new(),
             daily: Mutex::default(),
+            verifying: Verifying::open(&config.data_dir),
             serving: AtomicBool::new(false),
             config,
         })

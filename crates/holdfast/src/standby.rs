@@ -15,11 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin,
-    cli::StandbyArgs,
+    cli::{AdminCommand, StandbyArgs},
     config::Config,
     maintenance::{self, INVARIANTS},
     serve,
     services::store_options,
+    verifying::Verifying,
 };
 
 /// Between two words to systemd that this process lives.
@@ -65,11 +66,19 @@ pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
     }
     let shutdown = CancellationToken::new();
     let socket = admin::socket::bind(&config.data_dir)?;
+    let verifying = Verifying::open(&config.data_dir);
     let executor = {
-        let (standby, config) = (standby.clone(), Arc::new(config.clone()));
+        let (standby, config, verifying) = (standby.clone(), Arc::new(config.clone()), verifying.clone());
         let run: Arc<admin::socket::Executor> = Arc::new(move |command, output| {
-            let (standby, config) = (standby.clone(), config.clone());
-            Box::pin(async move { admin::on_standby(&standby, &config, command, &output).await })
+            let (standby, config, verifying) = (standby.clone(), config.clone(), verifying.clone());
+            Box::pin(async move {
+                match command {
+                    AdminCommand::Verify { repair, json } => {
+                        admin::verify_standby(&standby, &verifying, (repair, json), &output).await
+                    }
+                    command => admin::on_standby(&standby, &config, command, &output).await,
+                }
+            })
         });
         run
     };
@@ -87,6 +96,16 @@ pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
     let mut pages = pages::serve(listeners, standby.clone(), Arc::new(config.clone()), metrics.clone(), &shutdown);
     let telling = tokio::spawn(tell(standby.clone(), shutdown.clone()));
     let maintaining = tokio::spawn(maintain(standby.clone(), shutdown.clone()));
+    let reading = {
+        let (standby, verifying, shutdown) = (standby.clone(), verifying.clone(), shutdown.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = standby.following_is_over() => {}
+                () = shutdown.cancelled() => {}
+            }
+            verifying.end().await;
+        })
+    };
     let stopping = shutdown.clone();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -111,8 +130,9 @@ pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
     shutdown.cancel();
     telling.abort();
     let _ = commands.await;
-    // It holds the store.
+    // They hold the store.
     let _ = maintaining.await;
+    let _ = reading.await;
     // The service that starts next may use the same address.
     while pages.join_next().await.is_some() {}
     match ended? {

@@ -24,6 +24,7 @@ use crate::{
     services::{OpenDoor, Services, has_data},
     standby::alarms as of_standby,
     told::counted,
+    verifying::{Running, Verified},
 };
 
 /// How a running service is.
@@ -52,6 +53,7 @@ struct Status {
     queue: Queue,
     commit: u64,
     daily_work: Option<Daily>,
+    verify: Verify,
     standbys: Vec<Follower>,
     archives: Vec<Archive>,
     damage: Damaged,
@@ -113,6 +115,13 @@ impl From<store::Damage> for Damaged {
 struct Daily {
     at_ms: i64,
     failed: Vec<String>,
+}
+
+/// Reading everything while the service runs, and what came of it last.
+#[derive(Debug, Serialize)]
+struct Verify {
+    running: Option<Running>,
+    last: Option<Verified>,
 }
 
 #[derive(Debug, Serialize)]
@@ -209,6 +218,7 @@ fn look(services: &Services) -> anyhow::Result<Status> {
             last_drill: drill::latest(&config.data_dir, place.name(), 1).pop(),
         }
     });
+    let verify = services.verifying.now();
     // Beforehand: what is locked below stays so until all is gathered.
     let alarms = alarms::look(services).into_iter().map(|alarm| alarm.line).collect();
     Ok(Status {
@@ -240,6 +250,7 @@ fn look(services: &Services) -> anyhow::Result<Status> {
         },
         commit: end.0,
         daily_work: services.daily.lock().clone().map(|daily| Daily { at_ms: daily.at_ms, failed: daily.failed }),
+        verify: Verify { running: verify.running, last: verify.last },
         standbys: services
             .primary
             .get()
@@ -338,6 +349,9 @@ fn lines(status: &Status) -> Vec<String> {
     all.push(line("accounts", format!("{}{disabled}", status.accounts)));
     all.push(line("queue", queue(&status.queue)));
     all.push(line("maintenance", daily(status.daily_work.as_ref(), status.running_seconds)));
+    all.extend(
+        verify(&status.verify).iter().enumerate().map(|(at, how)| line(if at == 0 { "verify" } else { "" }, how)),
+    );
     if status.standbys.is_empty() {
         all.push(line("standby", "none"));
     }
@@ -377,6 +391,22 @@ fn daily(daily: Option<&Daily>, running_seconds: u64) -> String {
         Some(daily) if daily.failed.is_empty() => format!("{}: ok", moment(daily.at_ms)),
         Some(daily) => format!("{}: FAILED: {}", moment(daily.at_ms), daily.failed.join("; ")),
     }
+}
+
+/// How far reading everything is, and what came of it last.
+fn verify(verify: &Verify) -> Vec<String> {
+    let mut all = Vec::new();
+    if let Some(Running { started_ms, percent, reading }) = verify.running {
+        all.push(format!("running since {}: {percent} % ({reading})", moment(started_ms)));
+    }
+    if let Some(last) = verify.last.as_ref().filter(|last| last.ended_ms.is_some() || verify.running.is_none()) {
+        all.push(last.described());
+        all.extend(last.damage.first().cloned());
+    }
+    if all.is_empty() {
+        all.push("never; `holdfast verify` checks all data while the service runs".to_owned());
+    }
+    all
 }
 
 fn follower(standby: &Follower) -> String {

@@ -51,6 +51,10 @@ pub fn alarms(services: &Services, now_ms: i64) -> Vec<Alarm> {
         more.extend(damage.bodies.iter().flat_map(|(id, _)| whose(services, id)));
         all.push(alarm("damage", line, more.join("\n"), "Run `holdfast help operate something is damaged`."));
     }
+    if let Some(why) = services.verifying.now().last.and_then(|last| last.failed) {
+        let line = "Verify: the check failed".to_owned();
+        all.push(alarm("verify", line, why, "Run it again with `holdfast verify`."));
+    }
     if let Some(daily) = services.daily.lock().clone().filter(|daily| !daily.failed.is_empty()) {
         let line = "Daily maintenance: some of it failed".to_owned();
         let look = "Run it again with `holdfast maintain` to see each step. For damage, see `holdfast help operate something is damaged`.";

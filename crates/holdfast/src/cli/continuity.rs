@@ -123,6 +123,26 @@ pub struct PromoteArgs {
     pub wait: bool,
 }
 
+/// `holdfast repair …`
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+pub struct RepairArgs {
+    /// Ask the standbys. While this service is stopped they connect to it by themselves, within seconds.
+    #[arg(long, required_unless_present = "from_archive")]
+    pub from_standby: bool,
+    /// Ask the archives that this machine can read.
+    #[arg(long)]
+    pub from_archive: bool,
+    /// Only this archive: its name or URL. It need not be configured.
+    #[arg(long, value_name = "NAME", requires = "from_archive")]
+    pub archive: Option<String>,
+    /// The file with the identity of one of the archive's recipients. Default: the configured one.
+    #[arg(long, value_name = "FILE", requires = "from_archive")]
+    pub identity: Option<PathBuf>,
+    /// One JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `holdfast archive …`
 #[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
 pub enum ArchiveCommand {

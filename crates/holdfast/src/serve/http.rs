@@ -56,7 +56,7 @@ pub fn machine_pages(services: Arc<Services>, metrics: PrometheusHandle, told: T
 
 /// 200 while people can use the web and writes are acknowledged, otherwise 503 with the reason.
 async fn health(State(services): State<Arc<Services>>) -> Response {
-    let damage = services.store.damage();
+    let (damage, verify) = (services.store.damage(), services.verifying.now());
     let (stopped, waiting) = (services.store.stopped(), services.primary.get().and_then(|primary| primary.waiting()));
     let full = !services.store.has_room();
     let stage = services.stages.now().stage;
@@ -76,6 +76,11 @@ async fn health(State(services): State<Arc<Services>>) -> Response {
             .or_else(|| full.then(|| "the disk is full: no new data is accepted until disk space is free".to_owned()))
             .or_else(|| (!damage.is_none()).then(|| damage.to_string())),
         "damage": damage.count(),
+        "verify": {
+            "running_percent": verify.running.map(|running| running.percent),
+            "ended_ms": verify.last.as_ref().and_then(|last| last.ended_ms),
+            "damage": verify.last.as_ref().map(|last| last.damage_count),
+        },
         "quarantined": damage.realms.len(),
         "stage": stage.name(),
         "alarms": services.alarms.borrow().len(),

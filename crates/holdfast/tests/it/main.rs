@@ -6,6 +6,7 @@ mod crash;
 mod large;
 mod maintenance;
 mod operate;
+mod repair;
 mod restore;
 mod rewind;
 mod salvage;

@@ -1,0 +1,107 @@
+//! Whom to ask for what is damaged here, and what to type for it.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail, ensure};
+use continuity::archive::target::check_url;
+use serde::Serialize;
+use store::StoreError;
+
+use crate::{
+    archive::{Archives, Place},
+    cli::RepairArgs,
+    config::{self, Config},
+    told::told,
+    verifying::Verified,
+};
+
+/// What a repair has done.
+#[derive(Debug, Default, Serialize)]
+pub struct Repaired {
+    /// What was read first, and what was found damaged.
+    pub found: Verified,
+    /// What was mended, and how.
+    pub mended: Vec<String>,
+    /// What is still damaged.
+    pub left: Vec<String>,
+}
+
+impl Repaired {
+    /// For people.
+    pub fn lines(&self) -> Vec<String> {
+        let mut all: Vec<String> = self.mended.iter().map(|what| format!("REPAIRED: {what}")).collect();
+        all.extend(self.left.iter().map(|what| format!("STILL DAMAGED: {what}")));
+        if self.left.is_empty() {
+            let nothing = if self.mended.is_empty() { " found" } else { " is left" };
+            all.push(format!("ok: no damage{nothing}"));
+        }
+        all
+    }
+
+    /// An error when something is still damaged, so that scripts see it.
+    ///
+    /// # Errors
+    /// That is it.
+    pub fn outcome(&self) -> anyhow::Result<()> {
+        match self.left.len() {
+            0 => Ok(()),
+            1 => bail!("1 item is still damaged"),
+            some => bail!("{some} items are still damaged"),
+        }
+    }
+}
+
+/// The archives that were asked for, and that this machine can read.
+///
+/// # Errors
+/// There is none.
+pub fn archives(config: &Config, args: &RepairArgs) -> anyhow::Result<Vec<Arc<Place>>> {
+    let mut config = config.clone();
+    if let Some(name) = &args.archive {
+        let is_known = config.archive.iter().any(|place| [place.name(), &place.url].contains(&name.as_str()));
+        if !is_known && name.contains("://") {
+            let url = check_url(name).map_err(anyhow::Error::msg)?;
+            if let Ok(path) = url.to_file_path() {
+                ensure!(path.is_dir(), "{}: there is no such folder", path.display());
+            }
+            config.archive.push(config::Archive { url: name.clone(), ..config::Archive::default() });
+        }
+    }
+    if let Some(identity) = &args.identity {
+        for place in &mut config.archive {
+            place.identity_file = Some(identity.clone());
+        }
+    }
+    let places = Archives::new(&config).places(args.archive.as_deref())?;
+    let (can_be_read, others): (Vec<_>, Vec<_>) =
+        places.into_iter().partition(|place| place.config.identity_file.is_some());
+    let names = others.iter().map(|place| place.name()).collect::<Vec<_>>().join(", ");
+    let first = can_be_read.first();
+    first.with_context(|| format!("archive {names}: this machine can't read it: add --identity FILE"))?;
+    Ok(can_be_read)
+}
+
+/// What can be typed when a data folder is damaged, each with when.
+pub fn ways(config: &Config) -> Vec<(&'static str, String)> {
+    let mut all = Vec::new();
+    let listens = !config.listen.standby.is_empty();
+    if listens && continuity::standby::has_standbys(&config.data_dir.join("standby")) {
+        all.push(("to fetch damaged data from a standby", "holdfast repair --from-standby".to_owned()));
+    }
+    for place in &config.archive {
+        let name = if config.archive.len() > 1 { format!(" --archive {}", place.name()) } else { String::new() };
+        let identity = if place.identity_file.is_none() { " --identity FILE" } else { "" };
+        all.push(("to fetch damaged data from an archive", format!("holdfast repair --from-archive{name}{identity}")));
+    }
+    all.push(("to repair what can be rebuilt from this machine's data", "holdfast verify --repair".to_owned()));
+    all
+}
+
+/// Why a store could not be opened, and when that is damage, what can be typed.
+pub fn with_ways(error: anyhow::Error, ways: &[(&'static str, String)]) -> anyhow::Error {
+    if !matches!(error.downcast_ref::<StoreError>(), Some(StoreError::Damaged { .. })) {
+        return error;
+    }
+    let ways: Vec<String> = ways.iter().map(|(what, command)| format!("{what}: {command}")).collect();
+    anyhow::anyhow!("{}\ncommands that may help:\n  {}", told(&error), ways.join("\n  "))
+}
