@@ -6,13 +6,12 @@ use anyhow::bail;
 use store::Report;
 
 use crate::{
-    admin::status::needs,
     config::Config,
     maintenance::INVARIANTS,
     progress::Terminal,
     repairing,
     services::{NO_DATA, has_data, store_options},
-    verifying::Verified,
+    verifying::{Verified, outcome},
 };
 
 /// Damage that is listed one by one; more is counted.
@@ -27,7 +26,7 @@ pub fn verify(config: &Config, repair: bool, json: bool) -> anyhow::Result<()> {
     let (mut report, verified) = check(config)?;
     if json {
         println!("{}", serde_json::to_string(&verified)?);
-        return needs(verified.damage_count, "");
+        return outcome(verified.damage_count);
     }
     print(&report);
     if report.is_sound() {
@@ -40,7 +39,7 @@ pub fn verify(config: &Config, repair: bool, json: bool) -> anyhow::Result<()> {
             println!("{what}: {command}");
         }
         println!("copy the data folder before repairing it");
-        return needs(report.damage.len(), "");
+        return outcome(report.damage.len());
     }
     println!("\nrepair:");
     let mut terminal = Terminal::default();

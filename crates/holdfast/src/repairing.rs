@@ -11,7 +11,7 @@ use crate::{
     archive::{Archives, Place},
     cli::RepairArgs,
     config::{self, Config},
-    told::told,
+    told::{counted_are, told},
     verifying::Verified,
 };
 
@@ -45,8 +45,7 @@ impl Repaired {
     pub fn outcome(&self) -> anyhow::Result<()> {
         match self.left.len() {
             0 => Ok(()),
-            1 => bail!("1 item is still damaged"),
-            some => bail!("{some} items are still damaged"),
+            count => bail!("{} still damaged", counted_are(count as u64, "item")),
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     archive::{ago, moment},
     machine,
     maintenance::INVARIANTS,
+    told::counted,
 };
 
 /// Where the result is kept, in the data folder.
@@ -100,8 +101,7 @@ impl Verified {
         let took = ago(Duration::from_millis(ended_ms.saturating_sub(self.started_ms).max(0).unsigned_abs()));
         let found = match self.damage_count {
             0 => "no damage found".to_owned(),
-            1 => "1 damaged item".to_owned(),
-            some => format!("{some} damaged items"),
+            count => counted(count as u64, "damaged item"),
         };
         format!("{at}, in {took}: {}: {found}", self.read())
     }
@@ -123,6 +123,15 @@ impl Verified {
     pub fn kept(data_dir: &Path) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(data_dir.join(FILE)).ok()?).ok()
     }
+}
+
+/// An error if there is damage, so that scripts notice.
+///
+/// # Errors
+/// There is damage.
+pub fn outcome(damaged: usize) -> anyhow::Result<()> {
+    anyhow::ensure!(damaged == 0, "{}", counted(damaged as u64, "damaged item"));
+    Ok(())
 }
 
 /// How far it is.

@@ -6,8 +6,8 @@ use anyhow::{Context as _, bail, ensure};
 use continuity::standby::Standby;
 use store::Store;
 
-use super::{Output, status::needs};
-use crate::verifying::{Verified, Verifying};
+use super::Output;
+use crate::verifying::{Verified, Verifying, outcome};
 
 /// What is said of `--repair` to a service that runs.
 const NOT_NOW: &str = "stop the service first; messages and closed log segments can be repaired while it runs: \
@@ -32,7 +32,7 @@ pub async fn run(
             output.line(line).await;
         }
     }
-    needs(found.damage_count, "")
+    outcome(found.damage_count)
 }
 
 /// The same of a standby's store.
