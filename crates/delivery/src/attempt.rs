@@ -194,7 +194,7 @@ impl Delivery {
                     return;
                 }
                 Err(error) => {
-                    tracing::error!(id = %attempt.leg_id.id, %error, "could not record a delivery result yet")
+                    tracing::error!(id = %attempt.leg_id.id, %error, "could not record a delivery result yet");
                 }
             }
             tokio::time::sleep(wait).await;

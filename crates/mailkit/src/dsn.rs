@@ -131,7 +131,7 @@ impl Report<'_> {
     fn header(&self, boundary: &str) -> String {
         let mut subject = Vec::new();
         // Into memory: can't fail.
-        let _ = Text::new(self.subject()).write_header(&mut subject, "Subject: ".len());
+        Text::new(self.subject()).write_header(&mut subject, "Subject: ".len());
         let subject = String::from_utf8_lossy(&subject);
         let mut out = format!(
             "Date: {}\r\nFrom: Mail Delivery System <{}>\r\nTo: <{}>\r\nSubject: {}\r\n\

@@ -251,7 +251,10 @@ fn verify_log(
             let what = format!("log: segment {first} does not follow the one before it");
             found.insert(name.clone(), what);
         }
-        let (problem, whole) = read_segment(*first, &mut reader, newest, &mut |_| Ok(report.commits += 1))?;
+        let (problem, whole) = read_segment(*first, &mut reader, newest, &mut |_| {
+            report.commits += 1;
+            Ok(())
+        })?;
         if let Some(what) = problem {
             found.entry(name).or_insert(what);
         }

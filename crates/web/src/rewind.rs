@@ -293,9 +293,10 @@ async fn choose_page(caller: Caller, asked: Asked, problem: Option<Problem>) -> 
             let wrong = problem.is_some();
             let likely = [calendar.yesterday_at(18), now_ms - HOUR_MS, now_ms - 10 * MINUTE_MS];
             let likely = likely.into_iter().find(|ms| *ms > start_ms + MINUTE_MS).unwrap_or(now_ms);
-            let (date, time) = match asked.date.is_empty() && asked.time.is_empty() {
-                true => calendar.day_and_time(likely),
-                false => (asked.date.clone(), asked.time.clone()),
+            let (date, time) = if asked.date.is_empty() && asked.time.is_empty() {
+                calendar.day_and_time(likely)
+            } else {
+                (asked.date.clone(), asked.time.clone())
             };
             let mut response = view::html(&ChoosePage {
                 page: caller.page("Rewind"),

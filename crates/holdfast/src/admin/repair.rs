@@ -35,8 +35,8 @@ pub async fn run(services: &Arc<Services>, args: RepairArgs, output: &Output) ->
             }
         }
     }
-    let mut repaired = Repaired::default();
-    repaired.found = verify::read(&services.verifying, store, !args.json, output).await?;
+    let found = verify::read(&services.verifying, store, !args.json, output).await?;
+    let mut repaired = Repaired { found, ..Repaired::default() };
     if !args.json {
         for line in verify::lines(&repaired.found) {
             output.line(line).await;

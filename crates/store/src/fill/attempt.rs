@@ -138,7 +138,7 @@ impl<'a> Attempt<'a> {
                 epoch = epoch.max(commit.epoch);
                 let after = out.push(&commit)?;
                 if after != stated || anchor.is_some_and(|(seq, chain)| seq == commit.seq() && chain != after) {
-                    return out.given_up(Ended::Diverged);
+                    return Ok(out.given_up(Ended::Diverged));
                 }
             } else {
                 let all = stretch.to.map_or(stretch.seen, |(last, _)| last);
@@ -156,7 +156,7 @@ impl<'a> Attempt<'a> {
                             let after = out.push(&commit)?;
                             out.came += 1;
                             if anchor.is_some_and(|(seq, chain)| seq == commit.seq() && chain != after) {
-                                return out.given_up(Ended::Diverged);
+                                return Ok(out.given_up(Ended::Diverged));
                             }
                         }
                     }
@@ -164,13 +164,13 @@ impl<'a> Attempt<'a> {
                     None => {
                         let upto = own.next_seq()?.map(|seq| Seq(seq.0 - 1)).or(stretch.to.map(|(last, _)| last));
                         let upto = upto.unwrap_or_else(|| stretch.seen.max(next));
-                        return out.given_up(Ended::Lacks(self.why(next, upto)));
+                        return Ok(out.given_up(Ended::Lacks(self.why(next, upto))));
                     }
                 }
             }
         }
         match stretch.to {
-            Some((_, chain)) if out.chain != Some(chain) => out.given_up(Ended::Diverged),
+            Some((_, chain)) if out.chain != Some(chain) => Ok(out.given_up(Ended::Diverged)),
             to => Ok(Ended::Made(out.finish(to.is_some())?)),
         }
     }
@@ -419,9 +419,9 @@ impl Output {
         Made { log_dir: self.log_dir, firsts: self.made, came: self.came, from: self.from }
     }
 
-    fn given_up(self, ended: Ended) -> Result<Ended> {
+    fn given_up(self, ended: Ended) -> Ended {
         let disk = self.disk.clone();
         self.made().discard(&*disk);
-        Ok(ended)
+        ended
     }
 }

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     ops::Bound,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
 };
 
@@ -12,6 +13,9 @@ use store::{Filled, LogDonor, Order, Read as _, RealmId, Seq, Store, StoreError,
 const REALM: RealmId = RealmId::DIRECTORY;
 /// Commits of the whole log: in several segments, the newest of which has some.
 const COMMITS: u64 = 60;
+
+/// No commit.
+const NOTHING: RangeInclusive<u64> = RangeInclusive::new(1, 0);
 
 fn options() -> StoreOptions {
     StoreOptions { segment_bytes: 3_000, cache_bytes: 16_000, ..StoreOptions::default() }
@@ -73,7 +77,7 @@ fn log_of(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 struct Machine {
     store: Store,
     /// It does not have these.
-    lacks: std::ops::RangeInclusive<u64>,
+    lacks: RangeInclusive<u64>,
     /// A bit of what it gives is another one.
     flips: bool,
     /// It does not answer.
@@ -85,7 +89,7 @@ impl Machine {
     fn new(dir: &Path) -> Self {
         let store = Store::open(dir, options()).unwrap();
         #[allow(clippy::reversed_empty_ranges)]
-        Self { store, lacks: 1..=0, flips: false, silent: false, asked: 0 }
+        Self { store, lacks: NOTHING, flips: false, silent: false, asked: 0 }
     }
 }
 
@@ -155,7 +159,7 @@ fn some() -> impl Iterator<Item = (&'static str, Damage)> {
 fn values(store: &Store) -> usize {
     let snapshot = store.snapshot();
     let rows = snapshot.range(REALM, (Bound::Unbounded, Bound::Unbounded), Order::Ascending).unwrap();
-    rows.map(|row| row.unwrap()).count()
+    rows.inspect(|row| assert!(row.is_ok())).count()
 }
 
 fn sound(dir: &Path) -> Vec<String> {
@@ -268,10 +272,8 @@ fn who_lacks_it_or_is_silent_or_is_damaged_too_changes_nothing() {
             for kind in ["lacks", "silent", "flips"] {
                 case.hurt(&victim, damage);
                 let before = log_of(&case.hurt);
-                (donor.silent, donor.flips, donor.lacks) = (kind == "silent", kind == "flips", 1..=0);
-                if kind == "lacks" {
-                    donor.lacks = 1..=COMMITS;
-                }
+                (donor.silent, donor.flips) = (kind == "silent", kind == "flips");
+                donor.lacks = if kind == "lacks" { 1..=COMMITS } else { NOTHING };
                 let filled = case.fill(&mut donor);
                 let what = format!("{} {what}: {kind}", victim.display());
                 if filled.left.is_empty() {

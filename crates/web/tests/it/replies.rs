@@ -69,7 +69,8 @@ async fn a_quotation_that_was_edited_is_the_text_that_was_typed() {
     let plain = ASKED.replace("text/html", "text/plain");
     let plain = world.file("ann", inbox, plain.as_bytes()).await;
     let mut ann = world.signed_in("ann").await;
-    let edits: [(&str, fn(&str) -> String); 3] = [
+    type Edit = (&'static str, fn(&str) -> String);
+    let edits: [Edit; 3] = [
         ("answered between", |quote| quote.replace("\n> Yes", "\nHere!\n> Yes").replace("afloat", "afloat (yes)")),
         ("taken out", |_| "It floats.".to_owned()),
         ("shortened", |quote| quote[..quote.len() - 6].to_owned()),

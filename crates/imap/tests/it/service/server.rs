@@ -82,7 +82,7 @@ impl Server {
                 tokio::spawn(async move { door.serve_connection(Conn::from_tcp(stream).expect("connected")).await });
             }
         });
-        Self { address, store, directory, mailstore, account, realm, stop, dir }
+        Self { address, directory, mailstore, account, store, realm, stop, dir }
     }
 
     /// A client that has logged in.
