@@ -2,11 +2,11 @@
 
 use mailkit::dkim::{KeyKind, SigningKey};
 use prost::Message as _;
-use store::{Order, Read as _, RealmId};
+use store::{Order, Read, RealmId};
 
 use crate::{
-    Directory, DirectoryError, Result,
-    schema::{self, DkimRecord, DomainRecord, decode, domain_key},
+    AccountId, Directory, DirectoryError, Result,
+    schema::{self, AddressRecord, DkimRecord, DomainRecord, decode, domain_key},
 };
 
 const RSA_SELECTOR: &str = "hf-rsa";
@@ -92,6 +92,22 @@ impl Domain {
     }
 }
 
+fn addresses_in_domain(reader: &impl Read, name: &str) -> Result<DomainAddresses> {
+    let of_it = format!("@{name}");
+    let mut found = DomainAddresses::default();
+    for row in reader.prefix(RealmId::DIRECTORY, &[schema::ADDRESS], Order::Ascending)? {
+        let (key, value) = row?;
+        let address = String::from_utf8_lossy(&key[1..]).into_owned();
+        if !address.ends_with(&of_it) {
+            continue;
+        }
+        let record: AddressRecord = decode(&format!("the address {address}"), &value)?;
+        let place = if record.alias { &mut found.aliases } else { &mut found.logins };
+        place.push((address, AccountId(record.account)));
+    }
+    Ok(found)
+}
+
 /// A TXT value in strings of at most 255 bytes.
 fn quoted(value: &str) -> String {
     let strings: Vec<String> =
@@ -99,13 +115,55 @@ fn quoted(value: &str) -> String {
     strings.join(" ")
 }
 
+/// Whether other servers could deliver to a domain of that name: no single word such as `localhost`, and no IP address.
+fn is_public(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or_default();
+    name.contains('.') && !name.starts_with('[') && !last.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Whether a domain of that name could be added, as far as the name tells.
+///
+/// # Errors
+/// Those of [`Directory::add_domain`] about the name.
+pub fn check_domain(name: &str) -> Result<()> {
+    let normal = mailkit::address::normal_domain(name)?;
+    if is_public(&normal) { Ok(()) } else { Err(DirectoryError::NotPublic(normal)) }
+}
+
+/// The addresses of a domain.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DomainAddresses {
+    /// Those that accounts log in with, with the account.
+    pub logins: Vec<(String, AccountId)>,
+    /// The others, and the catch-all as `@domain`.
+    pub aliases: Vec<(String, AccountId)>,
+}
+
 impl Directory {
     /// Adds a domain and makes its keys.
     ///
     /// # Errors
-    /// The domain exists, or its name is malformed.
+    /// The domain exists, its name is malformed, or it is one that no mail can come to ([`DirectoryError::NotPublic`]).
     pub async fn add_domain(&self, name: &str) -> Result<Domain> {
-        let name = mailkit::address::normal_domain(name)?;
+        let normal = mailkit::address::normal_domain(name)?;
+        if !is_public(&normal) {
+            return Err(DirectoryError::NotPublic(normal));
+        }
+        self.make_domain(normal).await
+    }
+
+    /// The same for an operator at the command line, who may add one that is known on this network only. Gives also
+    /// whether it is such a one.
+    ///
+    /// # Errors
+    /// The domain exists, or its name is malformed.
+    pub async fn add_domain_as_operator(&self, name: &str) -> Result<(Domain, bool)> {
+        let normal = mailkit::address::normal_domain(name)?;
+        let is_local = !is_public(&normal);
+        Ok((self.make_domain(normal).await?, is_local))
+    }
+
+    async fn make_domain(&self, name: String) -> Result<Domain> {
         let keys = tokio::task::spawn_blocking(|| {
             Ok::<_, DirectoryError>([
                 SigningKey::generate(KeyKind::Rsa2048, RSA_SELECTOR)?,
@@ -140,23 +198,44 @@ impl Directory {
     /// # Errors
     /// The domain is not ours, or addresses of it are left.
     pub async fn remove_domain(&self, name: &str) -> Result<()> {
+        self.take_domain(name, false).await
+    }
+
+    /// Removes a domain with its keys, its aliases and its catch-all, in one commit.
+    ///
+    /// # Errors
+    /// The domain is not ours, or accounts log in with addresses of it.
+    pub async fn remove_domain_with_aliases(&self, name: &str) -> Result<()> {
+        self.take_domain(name, true).await
+    }
+
+    async fn take_domain(&self, name: &str, with_aliases: bool) -> Result<()> {
         let name = mailkit::address::normal_domain(name)?;
         self.store()
             .transact(move |tx| {
                 if tx.get(RealmId::DIRECTORY, &domain_key(&name))?.is_none() {
                     return Err(DirectoryError::NoSuchDomain(name));
                 }
-                let of_it = format!("@{name}");
-                for row in tx.prefix(RealmId::DIRECTORY, &[schema::ADDRESS], Order::Ascending)? {
-                    let address = String::from_utf8_lossy(&row?.0[1..]).into_owned();
-                    if address.ends_with(&of_it) {
-                        return Err(DirectoryError::DomainInUse { domain: name, address });
-                    }
+                let DomainAddresses { logins, aliases } = addresses_in_domain(tx, &name)?;
+                let mut staying = logins.into_iter().chain(aliases.iter().filter(|_| !with_aliases).cloned());
+                if let Some((address, _)) = staying.next() {
+                    return Err(DirectoryError::DomainInUse { domain: name, address });
+                }
+                for (alias, account) in aliases {
+                    crate::address::delete_in(tx, account, &alias);
                 }
                 tx.delete(RealmId::DIRECTORY, domain_key(&name));
                 Ok(())
             })
             .await
+    }
+
+    /// All addresses of a domain.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn domain_addresses(&self, name: &str) -> Result<DomainAddresses> {
+        addresses_in_domain(&self.store().snapshot(), &mailkit::address::normal_domain(name)?)
     }
 
     /// The domain, where there is only one.

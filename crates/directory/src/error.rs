@@ -14,19 +14,25 @@ pub type Result<T, E = DirectoryError> = std::result::Result<T, E>;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum DirectoryError {
     /// The address is in use.
-    #[error("{0} already exists")]
+    #[error("the address {0} already exists")]
     AddressTaken(String),
     /// There is no such account.
     #[error("there is no account {0}")]
     NoSuchAccount(String),
     /// The domain is not one of ours.
-    #[error("{0} is not a domain of this service; add it first: holdfast domain add {0}")]
+    #[error("the domain {0} is not one of this service; add it first: holdfast domain add {0}")]
     NoSuchDomain(String),
+    /// A name that no other server can deliver to.
+    #[error(
+        "no mail can come to \u{201c}{0}\u{201d} from the Internet; write a whole domain, such as example.org (for a trial \
+         any will do)"
+    )]
+    NotPublic(String),
     /// The domain exists.
     #[error("the domain {0} already exists")]
     DomainTaken(String),
     /// The domain has addresses.
-    #[error("{domain} still has addresses, for example {address}; remove them first")]
+    #[error("the domain {domain} still has addresses, for example {address}; remove them first")]
     DomainInUse {
         /// The domain.
         domain: String,
@@ -56,7 +62,7 @@ pub enum DirectoryError {
         limit: usize,
     },
     /// The address that was to be removed is the account's login.
-    #[error("{0} is the account's login and can't be removed")]
+    #[error("the address {0} is the account's login and can't be removed")]
     LoginAddress(String),
     /// The service would be left without anyone to administer it.
     #[error("this is the only administrator; create another one first")]

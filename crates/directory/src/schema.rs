@@ -17,7 +17,7 @@ pub const DOMAIN: u8 = b'd';
 pub const NEXT_ACCOUNT: &[u8] = b"n";
 /// Keys the server's hashes.
 pub const SERVER_KEY: &[u8] = b"k";
-/// `AUDIT time(i64 BE) n(u16 BE)` → [`AuditRecord`], in the directory realm for what concerns no account.
+/// `AUDIT time(i64 BE) n(u16 BE)` → [`AuditRecord`], in the directory realm: what was done to the service and to accounts.
 pub const AUDIT: u8 = b'u';
 
 // An account's realm.
@@ -263,6 +263,12 @@ pub struct AuditRecord {
     /// From which address, if from one.
     #[prost(string, tag = "3")]
     pub peer: String,
+    /// The account that it was done to, if to one.
+    #[prost(uint32, optional, tag = "4")]
+    pub account: Option<u32>,
+    /// The address that this account had then.
+    #[prost(string, tag = "5")]
+    pub address: String,
 }
 
 pub(crate) fn account_key(id: AccountId) -> Vec<u8> {

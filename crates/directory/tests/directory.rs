@@ -12,5 +12,7 @@ mod lockout;
 mod logins;
 #[path = "directory/sessions.rs"]
 mod sessions;
+#[path = "directory/trail.rs"]
+mod trail;
 #[path = "directory/world.rs"]
 mod world;

@@ -261,7 +261,8 @@ fn panels(services: &Services, now_ms: i64) -> Vec<Panel> {
         drill::measure(&services.config.data_dir, place.name());
         let drills = drill::latest(&services.config.data_dir, place.name(), DRILLS);
         lines.extend(drills.iter().rev().map(drill::described));
-        panels.push(Panel { title: format!("Archive {}", place.name()), lines, ..Panel::default() });
+        let archive = Some(place.name().to_owned());
+        panels.push(Panel { title: format!("Archive {}", place.name()), lines, archive, ..Panel::default() });
     }
     if services.config.archive.is_empty() {
         panels.push(no_archive());
@@ -287,6 +288,7 @@ fn no_standby(services: &Services) -> Panel {
             if listens.is_some() { "" } else { configure },
             services.config.hostname
         ),
+        archive: None,
     }
 }
 
@@ -305,5 +307,6 @@ fn no_archive() -> Panel {
                    [[archive]]\nname = \"off-site\"\nurl = \"s3://bucket/holdfast\"   # or file:///mnt/backup/holdfast\n\
                    recipients = [\"age1…\"]"
             .to_owned(),
+        archive: None,
     }
 }

@@ -34,7 +34,7 @@ impl Terminal {
     pub fn out(&mut self, text: &str) {
         let print = || {
             // A closed pipe (`| head`) is the reader's choice, not an error.
-            let _ = writeln!(std::io::stdout(), "{text}");
+            let _ = writeln!(std::io::stdout(), "{}", coloured(text));
         };
         match &self.bar {
             Some((_, bar)) => bar.suspend(print),
@@ -82,6 +82,28 @@ impl Terminal {
     }
 }
 
+/// How lines begin that need a person.
+const NEEDS_A_PERSON: [&str; 8] =
+    ["ALARM: ", "FAILED: ", "PROBLEM: ", "WARNING: ", "warning: ", "  STOPPED ", "  WAITING ", "  archive      none: "];
+const BOLD_RED: &str = "\u{1b}[1;31m";
+const PLAIN: &str = "\u{1b}[0m";
+
+/// A line as a terminal shows it: red where it needs a person. Files, pipes and those who ask for no colours get the text
+/// alone.
+fn coloured(text: &str) -> std::borrow::Cow<'_, str> {
+    let terminal = std::env::var_os("TERM").is_some_and(|name| name != "dumb");
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let may = terminal && !refused && std::io::stdout().is_terminal();
+    paint(text, may)
+}
+
+fn paint(text: &str, may: bool) -> std::borrow::Cow<'_, str> {
+    if may && NEEDS_A_PERSON.iter().any(|mark| text.starts_with(mark)) {
+        return format!("{BOLD_RED}{text}{PLAIN}").into();
+    }
+    text.into()
+}
+
 fn new_bar(what: &str, total: u64) -> ProgressBar {
     let template = if total == 0 {
         "{msg} {human_pos} {elapsed}"
@@ -90,4 +112,20 @@ fn new_bar(what: &str, total: u64) -> ProgressBar {
     };
     let style = ProgressStyle::with_template(template).expect("the template is constant");
     ProgressBar::new(total).with_style(style.progress_chars("=> ")).with_message(what.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_needs_a_person_is_red_on_a_terminal_and_plain_elsewhere() {
+        for line in ["ALARM: Disk: full", "  STOPPED      it was told", "warning: weak", "FAILED: x"] {
+            assert_eq!(paint(line, true), format!("\u{1b}[1;31m{line}\u{1b}[0m"));
+            assert_eq!(paint(line, false), line);
+        }
+        for line in ["Holdfast 1 on x", "  stage        open", "  archive      there: all well", "no ALARM: here"] {
+            assert_eq!(paint(line, true), line);
+        }
+    }
 }

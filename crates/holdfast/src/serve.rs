@@ -4,6 +4,7 @@ mod doors;
 pub mod http;
 pub mod mending;
 pub mod notify;
+mod operator;
 mod proxy;
 mod stage;
 mod standbys;

@@ -187,6 +187,17 @@ pub fn normal_domain(domain: &str) -> Result<String, AddressError> {
     Ok(ascii)
 }
 
+/// A domain in its ASCII form as people read it: `xn--mnchen-3ya.example` is `münchen.example`. What would not lead back to
+/// the same ASCII form stays as it is, so that no two domains look like one here.
+pub fn readable_domain(ascii: &str) -> String {
+    if !ascii.split('.').any(|label| label.starts_with("xn--")) {
+        return ascii.to_owned();
+    }
+    let (unicode, result) = Uts46::new().to_unicode(ascii.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast);
+    let leads_back = result.is_ok() && normal_domain(&unicode).is_ok_and(|again| again == ascii);
+    if leads_back { unicode.into_owned() } else { ascii.to_owned() }
+}
+
 /// The domain of somebody's address: the DNS allows underscores too (RFC 2181 section 11), and a final dot means nothing.
 fn mail_domain(domain: &str) -> Result<String, AddressError> {
     /// What stands in no name: all of ASCII but letters, digits, hyphen, dot and underscore.

@@ -33,6 +33,7 @@ mod live;
 mod mailboxes;
 mod message;
 mod notice;
+mod operate;
 mod options;
 mod origin;
 mod problem;
@@ -53,6 +54,7 @@ mod text;
 mod time;
 mod view;
 mod wording;
+mod wrong;
 
 use axum::extract::DefaultBodyLimit;
 use axum::response::Redirect;
@@ -63,8 +65,10 @@ use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove
 
 pub use cookies::Peer;
 pub use error::EndsWithoutAnswer;
+pub use operate::{Job, JobReport, OpenAlarm, Operator};
 pub use options::{Panel, Server, WebOptions};
 pub use site::{Site, WebState};
+pub use time::size;
 
 /// The webmail.
 pub struct WebDoor;

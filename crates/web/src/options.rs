@@ -1,11 +1,14 @@
 //! The options of the webmail, each with its default.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::operate::Operator;
+
 /// How the webmail is set up.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct WebOptions {
     /// What the setup page asks for while there is no account. Without one the setup page is closed.
     pub setup_token: Option<String>,
@@ -37,6 +40,8 @@ pub struct WebOptions {
     pub alarms: watch::Receiver<Vec<String>>,
     /// How standbys, archives, drills and a restore are, for administrators.
     pub continuity: watch::Receiver<Vec<Panel>>,
+    /// The process behind the pages, for administrators. Default none: then there is no page of the service as a whole.
+    pub operator: Option<Arc<dyn Operator>>,
     /// Messages that one search looks at, the newest ones. Default 200,000.
     pub max_search_visited: usize,
 }
@@ -61,6 +66,8 @@ pub struct Panel {
     pub lines: Vec<String>,
     /// What to type, or to write into the configuration, to make it better.
     pub commands: String,
+    /// The archive that it is about, if it is about one.
+    pub archive: Option<String>,
 }
 
 impl WebOptions {
@@ -87,6 +94,7 @@ impl Default for WebOptions {
             announcement: watch::channel(String::new()).1,
             alarms: watch::channel(Vec::new()).1,
             continuity: watch::channel(Vec::new()).1,
+            operator: None,
             max_search_visited: 200_000,
         }
     }

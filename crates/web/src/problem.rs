@@ -73,6 +73,8 @@ pub enum Problem {
     MessageRefused(String),
     /// Delivery takes no such message, with its reason.
     SendRefused(String),
+    /// A field of a form is empty or not understood: what to write instead.
+    Field(String),
     /// The directory refused.
     Directory(DirectoryError),
     /// The mail store refused.
@@ -110,6 +112,7 @@ impl Problem {
             Self::TooManyRecipients { .. } => "too-many-recipients",
             Self::MessageRefused(_) => "message-refused",
             Self::SendRefused(_) => "send-refused",
+            Self::Field(_) => "field-invalid",
             Self::Directory(error) => of_directory(error),
             Self::Mail(error) => of_mail(error),
             Self::People(error) => of_people(error),
@@ -154,6 +157,12 @@ impl Problem {
             }
             Self::MessageRefused(why) => why.clone(),
             Self::SendRefused(why) => format!("Not sent: {}.", why.trim_end_matches('.')),
+            Self::Field(what) => what.clone(),
+            Self::Directory(DirectoryError::NoSuchDomain(domain)) => format!(
+                "The domain {} is not one of this service. Add it under Administration, Domains.",
+                mailkit::address::readable_domain(domain)
+            ),
+            Self::Directory(DirectoryError::NoSuchAccount(_)) => "There is no such account any more.".to_owned(),
             Self::Directory(error) => capital(&error.to_string()),
             Self::Mail(MailError::OverQuota { used, limit, .. }) => storage_full(*used, *limit),
             Self::Mail(error) => capital(&error.to_string()),
@@ -165,6 +174,24 @@ impl Problem {
 /// What an account is told that has no storage left.
 pub fn storage_full(used: u64, limit: u64) -> String {
     format!("Your storage is full: {} of {} used. Delete large messages, then try again.", size(used), size(limit))
+}
+
+impl From<DirectoryError> for Problem {
+    fn from(error: DirectoryError) -> Self {
+        Self::Directory(error)
+    }
+}
+
+impl From<&str> for Problem {
+    fn from(what: &str) -> Self {
+        Self::Field(what.to_owned())
+    }
+}
+
+impl From<String> for Problem {
+    fn from(what: String) -> Self {
+        Self::Field(what)
+    }
 }
 
 impl fmt::Display for Problem {
@@ -179,6 +206,7 @@ const fn of_directory(error: &DirectoryError) -> &'static str {
         DirectoryError::AddressTaken(_) => "address-taken",
         DirectoryError::NoSuchAccount(_) => "account-missing",
         DirectoryError::NoSuchDomain(_) => "domain-missing",
+        DirectoryError::NotPublic(_) => "domain-not-public",
         DirectoryError::DomainTaken(_) => "domain-taken",
         DirectoryError::DomainInUse { .. } => "domain-in-use",
         DirectoryError::BadAddress(_) => "address-invalid",
@@ -248,7 +276,11 @@ mod tests {
             Problem::TooManyRecipients { limit: 100, count: 101 },
             Problem::MessageRefused("A reason.".to_owned()),
             Problem::SendRefused("a reason".to_owned()),
+            Problem::Field("Type a name.".to_owned()),
             Problem::Directory(DirectoryError::LastAdmin),
+            Problem::Directory(DirectoryError::NoSuchDomain("x.example".to_owned())),
+            Problem::Directory(DirectoryError::NotPublic("localhost".to_owned())),
+            Problem::Directory(DirectoryError::AddressTaken("a@x.example".to_owned())),
             Problem::Mail(MailError::Forbidden("a reason")),
             Problem::Mail(MailError::OverQuota { used: 1, limit: 2, needed: 3 }),
             Problem::People(PeopleError::Empty),

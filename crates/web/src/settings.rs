@@ -1,5 +1,6 @@
 //! What someone sets for themselves: name, signature, colours; password, second factor, app passwords, sessions.
 
+mod apps;
 mod general;
 
 use std::net::IpAddr;
@@ -11,18 +12,18 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use delivery::AccessChange;
-use directory::{AccountId, AppPasswordId, AuthError, DirectoryError, SessionId};
+use directory::{AccountId, AuthError, DirectoryError, SessionId};
 
 use crate::caller::Caller;
 use crate::cookies::{Jar, Peer};
-use crate::error::{Fault, Result};
+use crate::error::{Fault, Result, form_urlencoded};
 use crate::forms::Posted;
 use crate::listing::Place;
-use crate::options::Server;
 use crate::problem::Problem;
 use crate::site::Site;
 use crate::templates::Shell;
 use crate::view::{self, Page};
+use crate::wrong::Wrong;
 use crate::{notice, options::MIN_PASSWORD, qr, shell};
 
 type Tabs = &'static [(&'static str, &'static str)];
@@ -42,8 +43,8 @@ pub fn routes() -> Router<Site> {
         .route("/settings/totp", post(enrol))
         .route("/settings/totp/on", post(totp_on))
         .route("/settings/totp/off", post(totp_off))
-        .route("/settings/apps", get(apps).post(create_app))
-        .route("/settings/apps/revoke", post(revoke_app))
+        .route("/settings/apps", get(apps::page).post(apps::create))
+        .route("/settings/apps/revoke", post(apps::revoke))
         .route("/settings/sessions", get(sessions))
         .route("/settings/sessions/end", post(end_session))
 }
@@ -56,38 +57,19 @@ struct SecurityPage {
     tabs: Tabs,
     here: &'static str,
     problem: Option<Problem>,
+    wrong: Wrong,
     ask: Option<Ask>,
     min_password: usize,
     totp_on: bool,
     enrol: Option<Enrol>,
     codes: Vec<String>,
+    /// The codes as a text file, in an address that needs no script and no second request.
+    codes_file: String,
 }
 
 struct Enrol {
     qr: String,
     secret: String,
-}
-
-#[derive(Template)]
-#[template(path = "settings_apps.html")]
-struct AppsPage {
-    page: Page,
-    shell: Shell,
-    tabs: Tabs,
-    here: &'static str,
-    problem: Option<Problem>,
-    ask: Option<Ask>,
-    made: Option<(String, String)>,
-    apps: Vec<App>,
-    hostname: String,
-    servers: Vec<Server>,
-}
-
-struct App {
-    id: u32,
-    name: String,
-    created: String,
-    used: String,
 }
 
 #[derive(Template)]
@@ -120,7 +102,7 @@ fn surroundings(caller: &Caller, done: Option<&str>, here: &str) -> Result<Shell
 /// What the security page shows besides itself.
 #[derive(Default)]
 struct Aside {
-    problem: Option<Problem>,
+    wrong: Wrong,
     ask: Option<Ask>,
     enrol: Option<Enrol>,
     codes: Vec<String>,
@@ -134,17 +116,19 @@ async fn security(caller: Caller, Query(place): Query<Place>) -> Result<Response
 async fn security_page(caller: Caller, aside: Aside) -> Result<Response> {
     caller
         .blocking(move |caller| {
-            let failed = aside.problem.is_some() || aside.ask.is_some();
+            let failed = !aside.wrong.is_empty() || aside.ask.is_some();
             let mut response = view::html(&SecurityPage {
                 page: caller.page("Security"),
                 shell: surroundings(caller, aside.done.as_deref(), "/settings/security")?,
                 tabs: TABS,
                 here: "/settings/security",
-                problem: aside.problem,
+                problem: None,
+                wrong: aside.wrong,
                 ask: aside.ask,
                 min_password: MIN_PASSWORD,
                 totp_on: caller.site.directory.totp_enabled(caller.account)?,
                 enrol: aside.enrol,
+                codes_file: codes_file(&caller.address, &aside.codes),
                 codes: aside.codes,
             });
             if failed {
@@ -155,8 +139,10 @@ async fn security_page(caller: Caller, aside: Aside) -> Result<Response> {
         .await
 }
 
-async fn refuse(caller: Caller, problem: Problem) -> Result<Response> {
-    security_page(caller, Aside { problem: Some(problem), ..Aside::default() }).await
+/// Recovery codes as a text file to keep.
+fn codes_file(address: &str, codes: &[String]) -> String {
+    let text = format!("Holdfast recovery codes of {address}\nEach one signs you in once.\n\n{}\n", codes.join("\n"));
+    format!("data:text/plain;charset=utf-8,{}", form_urlencoded(&text))
 }
 
 /// Whether the password typed is the account's own; else what to say.
@@ -193,25 +179,27 @@ pub struct Ask {
     fields: Vec<(&'static str, String)>,
     /// What the button says.
     button: &'static str,
+    /// What is wrong with the password that was typed, if one was.
+    wrong: Wrong,
 }
 
 impl Ask {
     fn new(action: &'static str, button: &'static str, form: &Posted, names: &[&'static str]) -> Self {
         let fields = names.iter().map(|name| (*name, form.get(name).to_owned())).collect();
-        Self { action, fields, button }
+        Self { action, fields, button, wrong: Wrong::default() }
     }
 }
 
 /// Whether whoever is at the browser has typed the password within the last minutes, or has done so with this form; else
 /// what to say.
-async fn fresh(caller: &Caller, form: &Posted) -> Result<Result<(), Option<Problem>>> {
+async fn fresh(caller: &Caller, form: &Posted) -> Result<Result<(), Wrong>> {
     let directory = &caller.site.directory;
     let typed = form.get("password");
     if typed.is_empty() {
-        return Ok(if directory.is_confirmed(&caller.session) { Ok(()) } else { Err(None) });
+        return Ok(if directory.is_confirmed(&caller.session) { Ok(()) } else { Err(Wrong::default()) });
     }
     if let Err(problem) = confirm(caller, typed).await {
-        return Ok(Err(Some(problem)));
+        return Ok(Err(Wrong::of("ask-password", problem)));
     }
     directory.confirm_session(caller.account, caller.session.id).await?;
     Ok(Ok(()))
@@ -228,16 +216,25 @@ async fn change_password(
     peer: Option<Extension<Peer>>,
     form: Posted,
 ) -> Result<Response> {
+    let mut wrong = Wrong::default();
+    if form.get("old").is_empty() {
+        wrong.add("old", "Type your current password.");
+    } else if let Err(problem) = confirm(&caller, form.get("old")).await {
+        wrong.add("old", problem);
+    }
+    wrong.check("new", directory::check_password(form.get("new"), &[&caller.address, &caller.name]));
     if form.get("new") != form.get("again") {
-        return refuse(caller, Problem::PasswordsDiffer).await;
+        wrong.add("again", Problem::PasswordsDiffer);
     }
-    if let Err(problem) = confirm(&caller, form.get("old")).await {
-        return refuse(caller, problem).await;
+    if wrong.is_empty() {
+        match caller.site.directory.set_password(caller.account, form.get("new")).await {
+            Ok(()) => {}
+            Err(error @ DirectoryError::Store(_)) => return Err(error.into()),
+            Err(error) => wrong.add("new", error),
+        }
     }
-    match caller.site.directory.set_password(caller.account, form.get("new")).await {
-        Ok(()) => {}
-        Err(error @ DirectoryError::Store(_)) => return Err(error.into()),
-        Err(error) => return refuse(caller, Problem::Directory(error)).await,
+    if !wrong.is_empty() {
+        return security_page(caller, Aside { wrong, ..Aside::default() }).await;
     }
     note(&caller, "changed the password").await?;
     tell_self(&caller, AccessChange::Password).await;
@@ -261,9 +258,9 @@ async fn change_password(
 }
 
 async fn enrol(caller: Caller, form: Posted) -> Result<Response> {
-    if let Err(problem) = fresh(&caller, &form).await? {
-        let ask = Some(Ask::new("/settings/totp", "Continue", &form, &[]));
-        return security_page(caller, Aside { problem, ask, ..Aside::default() }).await;
+    if let Err(wrong) = fresh(&caller, &form).await? {
+        let ask = Some(Ask { wrong, ..Ask::new("/settings/totp", "Continue", &form, &[]) });
+        return security_page(caller, Aside { ask, ..Aside::default() }).await;
     }
     let made = caller.site.directory.enrol_totp(caller.account).await?;
     let enrol = Enrol { qr: qr::svg(&made.url).unwrap_or_default(), secret: made.secret };
@@ -271,9 +268,9 @@ async fn enrol(caller: Caller, form: Posted) -> Result<Response> {
 }
 
 async fn totp_on(caller: Caller, form: Posted) -> Result<Response> {
-    if let Err(problem) = fresh(&caller, &form).await? {
-        let ask = Some(Ask::new("/settings/totp/on", "Turn on", &form, &["secret", "code"]));
-        return security_page(caller, Aside { problem, ask, ..Aside::default() }).await;
+    if let Err(wrong) = fresh(&caller, &form).await? {
+        let ask = Some(Ask { wrong, ..Ask::new("/settings/totp/on", "Turn on", &form, &["secret", "code"]) });
+        return security_page(caller, Aside { ask, ..Aside::default() }).await;
     }
     match caller.site.directory.enable_totp(caller.account, form.get("code")).await {
         Ok(codes) => {
@@ -294,8 +291,8 @@ async fn totp_on(caller: Caller, form: Posted) -> Result<Response> {
                 );
                 Enrol { qr: qr::svg(&url).unwrap_or_default(), secret: secret.to_owned() }
             });
-            let problem = Some(Problem::WrongNewCode);
-            security_page(caller, Aside { problem, enrol, ..Aside::default() }).await
+            let wrong = Wrong::of("code", Problem::WrongNewCode);
+            security_page(caller, Aside { wrong, enrol, ..Aside::default() }).await
         }
         Err(error) => Err(error.into()),
     }
@@ -303,115 +300,13 @@ async fn totp_on(caller: Caller, form: Posted) -> Result<Response> {
 
 async fn totp_off(caller: Caller, form: Posted) -> Result<Response> {
     if let Err(problem) = confirm(&caller, form.get("password")).await {
-        return refuse(caller, problem).await;
+        let wrong = Wrong::of("off-password", problem);
+        return security_page(caller, Aside { wrong, ..Aside::default() }).await;
     }
     caller.site.directory.disable_totp(caller.account).await?;
     note(&caller, "turned the second factor off").await?;
     tell_self(&caller, AccessChange::SecondFactorOff).await;
     Ok(Redirect::to(&notice::with("/settings/security", "twostepoff")).into_response())
-}
-
-async fn apps(caller: Caller, Query(place): Query<Place>) -> Result<Response> {
-    apps_page(caller, AppsAside { done: place.done, ..AppsAside::default() }).await
-}
-
-/// What the page of app passwords shows besides itself.
-#[derive(Default)]
-struct AppsAside {
-    made: Option<(String, String)>,
-    problem: Option<Problem>,
-    ask: Option<Ask>,
-    done: Option<String>,
-}
-
-async fn apps_page(caller: Caller, aside: AppsAside) -> Result<Response> {
-    let AppsAside { made, problem, ask, done } = aside;
-    caller
-        .blocking(move |caller| {
-            let failed = ask.is_some();
-            let calendar = caller.calendar();
-            let apps = caller.site.directory.app_passwords(caller.account)?.into_iter().map(|app| App {
-                id: app.id.0,
-                name: app.name,
-                created: calendar.when(app.created_ms).short,
-                used: app.last_used_ms.map_or_else(|| "never".to_owned(), |ms| calendar.ago(ms)),
-            });
-            let mut response = view::html(&AppsPage {
-                page: caller.page("App passwords"),
-                shell: surroundings(caller, done.as_deref(), "/settings/apps")?,
-                tabs: TABS,
-                here: "/settings/apps",
-                problem,
-                ask,
-                made,
-                apps: apps.collect(),
-                servers: caller.site.options.servers.clone(),
-                hostname: if caller.site.options.hostname.is_empty() {
-                    "localhost".to_owned()
-                } else {
-                    caller.site.options.hostname.clone()
-                },
-            });
-            if failed {
-                *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
-            }
-            Ok(response)
-        })
-        .await
-}
-
-async fn create_app(caller: Caller, form: Posted) -> Result<Response> {
-    let refuse = |problem: Problem| AppsAside { problem: Some(problem), ..AppsAside::default() };
-    let name = form.get("name").trim().to_owned();
-    if name.is_empty() {
-        return apps_page(caller, refuse(Problem::DeviceNameMissing)).await;
-    }
-    if let Err(problem) = fresh(&caller, &form).await? {
-        let ask = Some(Ask::new("/settings/apps", "Create", &form, &["name", "key"]));
-        return apps_page(caller, AppsAside { problem, ask, ..AppsAside::default() }).await;
-    }
-    let key = form.act_key(&format!("app password {name}"));
-    let site = caller.site.clone();
-    let turn = site.answers.turn(caller.account, &key).await;
-    if let Some(password) = turn.before() {
-        drop(turn);
-        return apps_page(caller, AppsAside { made: Some((name, password)), ..AppsAside::default() }).await;
-    }
-    match site.directory.create_app_password(caller.account, &name).await {
-        Ok(made) => {
-            turn.done(&made.password);
-            note(&caller, &format!("made the app password {name}")).await?;
-            tell_self(&caller, AccessChange::AppPasswordMade(name.clone())).await;
-            apps_page(caller, AppsAside { made: Some((name, made.password)), ..AppsAside::default() }).await
-        }
-        Err(error @ DirectoryError::Store(_)) => Err(error.into()),
-        Err(error) => apps_page(caller, refuse(Problem::Directory(error))).await,
-    }
-}
-
-/// One of them, or all.
-async fn revoke_app(caller: Caller, form: Posted) -> Result<Response> {
-    if let Err(problem) = fresh(&caller, &form).await? {
-        let ask = Some(Ask::new("/settings/apps/revoke", "Revoke", &form, &["id"]));
-        return apps_page(caller, AppsAside { problem, ask, ..AppsAside::default() }).await;
-    }
-    let directory = &caller.site.directory;
-    let mut revoked = directory.app_passwords(caller.account)?;
-    if form.get("id") != "all" {
-        let id = form.get("id").parse().map_err(|_| {
-            Fault::Bad("The form doesn’t say which password to revoke. Reload the page and try again.".to_owned())
-        })?;
-        revoked.retain(|app| app.id == AppPasswordId(id));
-    }
-    for app in &revoked {
-        directory.revoke_app_password(caller.account, app.id).await?;
-    }
-    if !revoked.is_empty() {
-        let names: Vec<String> = revoked.into_iter().map(|app| app.name).collect();
-        note(&caller, &format!("revoked the app password {}", names.join(", "))).await?;
-        tell_self(&caller, AccessChange::AppPasswordsRevoked(names)).await;
-    }
-    Ok(Redirect::to("/settings/apps").into_response())
 }
 
 async fn sessions(caller: Caller, Query(place): Query<Place>) -> Result<Response> {

@@ -21,6 +21,7 @@ use crate::forms::{Posted, local};
 use crate::problem::Problem;
 use crate::site::Site;
 use crate::view::{self, Page, fresh_key};
+use crate::wrong::{Wrong, readable};
 use crate::{csrf, options::MIN_PASSWORD, settings};
 
 /// How long a sign-in waits for the mail that tells its owner of it.
@@ -37,6 +38,7 @@ struct SignInPage {
     /// Stands for the password, once that was right.
     ticket: String,
     problem: Option<Problem>,
+    wrong: Wrong,
 }
 
 #[derive(Template)]
@@ -48,6 +50,7 @@ struct SetupPage {
     given: bool,
     min_password: usize,
     problem: Option<Problem>,
+    wrong: Wrong,
 }
 
 #[derive(Default)]
@@ -56,6 +59,8 @@ struct SetupForm {
     domain: String,
     name: String,
     user: String,
+    /// Goes back to whoever has just typed it, when something else is wrong.
+    password: String,
 }
 
 /// Where to go after signing in.
@@ -96,6 +101,7 @@ pub async fn page(
         ask_code: false,
         ticket: String::new(),
         problem: None,
+        wrong: Wrong::default(),
     }))
 }
 
@@ -115,6 +121,11 @@ pub async fn post(
     let addr = peer.map(|Extension(peer)| peer).unwrap_or_default().addr;
     let jar = jar(&site, &headers, peer);
     let login = form.get("login").trim();
+    let wrong = missing(&form);
+    if !wrong.is_empty() {
+        let code = !form.get("ticket").is_empty() || !form.get("code").is_empty();
+        return Ok(refusal(&site, &jar, &form, wrong, code));
+    }
     let code = form.get("code").trim();
     let steps = &site.second_steps;
     let ticket = form.get("ticket");
@@ -164,6 +175,40 @@ pub async fn post(
     Ok(sign_in_page(&site, &jar, &form, status, problem, ask_code, next_ticket))
 }
 
+/// What was left empty.
+fn missing(form: &Posted) -> Wrong {
+    let mut wrong = Wrong::default();
+    if !form.get("ticket").is_empty() {
+        if form.get("code").trim().is_empty() {
+            wrong.add("code", "Type the code, or one of your recovery codes.");
+        }
+        return wrong;
+    }
+    if form.get("login").trim().is_empty() {
+        wrong.add("login", "Type your email address.");
+    }
+    if form.get("password").is_empty() {
+        wrong.add("password", "Type your password.");
+    }
+    wrong
+}
+
+/// The form again, with what is wrong beside its fields.
+fn refusal(site: &Site, jar: &Jar, form: &Posted, wrong: Wrong, ask_code: bool) -> Response {
+    let ticket = form.get("ticket");
+    let kept = if site.second_steps.holds(ticket) { ticket.to_owned() } else { String::new() };
+    visitor_page(jar, "Sign in", StatusCode::UNPROCESSABLE_ENTITY, |page| SignInPage {
+        page: Page { announcement: site.options.announcement.borrow().clone(), ..page },
+        hostname: site.options.hostname.clone(),
+        next: form.local("next"),
+        login: form.get("login").to_owned(),
+        ask_code,
+        ticket: kept,
+        problem: None,
+        wrong,
+    })
+}
+
 fn sign_in_page(
     site: &Site,
     jar: &Jar,
@@ -181,6 +226,7 @@ fn sign_in_page(
         ask_code,
         ticket,
         problem,
+        wrong: Wrong::default(),
     })
 }
 
@@ -232,6 +278,9 @@ pub async fn out(caller: Caller, headers: HeaderMap, peer: Option<Extension<Peer
     Ok(response)
 }
 
+/// How long a wrong setup token waits for its answer.
+const WRONG_TOKEN_WAITS: Duration = Duration::from_millis(500);
+
 /// `GET /setup`
 pub async fn setup_page(
     State(site): State<Site>,
@@ -243,7 +292,13 @@ pub async fn setup_page(
         return Ok(Redirect::to("/").into_response());
     }
     let form = SetupForm { token: asked.token.unwrap_or_default(), ..SetupForm::default() };
-    Ok(setup_form(&jar(&site, &headers, peer), StatusCode::OK, form, None))
+    // A link that was copied wrongly is told before everything is filled in.
+    let mut wrong = Wrong::default();
+    if !form.token.is_empty() && !is_token(&site, &form.token) {
+        tokio::time::sleep(WRONG_TOKEN_WAITS).await;
+        wrong.add("token", Problem::WrongSetupToken);
+    }
+    Ok(setup_form(&jar(&site, &headers, peer), StatusCode::OK, form, wrong))
 }
 
 /// The token may stand in the address that the terminal shows.
@@ -252,13 +307,19 @@ pub struct Token {
     token: Option<String>,
 }
 
-fn setup_form(jar: &Jar, status: StatusCode, form: SetupForm, problem: Option<Problem>) -> Response {
+fn is_token(site: &Site, typed: &str) -> bool {
+    let known = site.options.setup_token.as_deref().unwrap_or_default();
+    !known.is_empty() && bool::from(known.as_bytes().ct_eq(typed.as_bytes()))
+}
+
+fn setup_form(jar: &Jar, status: StatusCode, form: SetupForm, mut wrong: Wrong) -> Response {
     visitor_page(jar, "Welcome", status, |page| SetupPage {
         page,
-        given: !form.token.is_empty(),
+        given: !form.token.is_empty() && wrong.get("token").is_none(),
         form,
         min_password: MIN_PASSWORD,
-        problem,
+        problem: wrong.take(""),
+        wrong,
     })
 }
 
@@ -274,42 +335,94 @@ pub async fn setup(
     if !site.directory.first_run()? {
         return Ok(Redirect::to("/").into_response());
     }
-    let form = SetupForm {
+    let mut form = SetupForm {
         token: posted.get("token").trim().to_owned(),
         domain: posted.get("domain").trim().trim_start_matches('@').to_owned(),
         name: posted.get("name").trim().to_owned(),
         user: posted.get("user").trim().to_owned(),
+        password: posted.get("password").to_owned(),
     };
-    let known = site.options.setup_token.as_deref().unwrap_or_default();
-    let refuse = |status, problem: Problem, form| Ok(setup_form(&jar, status, form, Some(problem)));
-    if known.is_empty() || !bool::from(known.as_bytes().ct_eq(form.token.as_bytes())) {
-        // Guessing is hopeless with a long token; being slow about it costs nothing.
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-        return refuse(StatusCode::FORBIDDEN, Problem::WrongSetupToken, form);
+    let mut wrong = looked_at(&form, posted.get("again"));
+    if wrong.get("password").or_else(|| wrong.get("again")).is_some() {
+        form.password.clear();
     }
-    if posted.get("password") != posted.get("again") {
-        return refuse(StatusCode::UNPROCESSABLE_ENTITY, Problem::PasswordsDiffer, form);
+    if !is_token(&site, &form.token) {
+        // Guessing is hopeless with a long token; being slow about it costs nothing.
+        tokio::time::sleep(WRONG_TOKEN_WAITS).await;
+        wrong.add("token", Problem::WrongSetupToken);
+        return Ok(setup_form(&jar, StatusCode::FORBIDDEN, form, wrong));
+    }
+    if !wrong.is_empty() {
+        return Ok(setup_form(&jar, StatusCode::UNPROCESSABLE_ENTITY, form, wrong));
     }
     // Two at once: the second one finds the account there. Only who has the token comes as far as this.
     let _one = site.setup.lock().await;
     if !site.directory.first_run()? {
         return Ok(Redirect::to("/").into_response());
     }
-    match first_account(&site, &form, posted.get("password")).await {
+    match first_account(&site, &form).await {
         Ok(account) => {
-            let what = format!("made the domain {} and the first administrator", form.domain);
+            let what = format!("added the domain {}", readable(&form.domain));
             site.directory.audit(None, "setup", &what, &addr.to_string()).await?;
+            let what = "created the account, an administrator";
+            site.directory.audit(Some(account), "setup", what, &addr.to_string()).await?;
             sign_in(&site, &jar, &headers, account, addr, "/mail/inbox").await
         }
         Err(error @ DirectoryError::Store(_)) => Err(error.into()),
-        Err(error) => refuse(StatusCode::UNPROCESSABLE_ENTITY, Problem::Directory(error), form),
+        Err(error) => {
+            let field = match &error {
+                DirectoryError::NotPublic(_) | DirectoryError::DomainTaken(_) => "domain",
+                DirectoryError::BadAddress(_) | DirectoryError::NoSuchDomain(_) => "user",
+                DirectoryError::BadPassword(_) => "password",
+                DirectoryError::TooLong { .. } => "name",
+                _ => "",
+            };
+            let wrong = Wrong::of(field, error);
+            Ok(setup_form(&jar, StatusCode::UNPROCESSABLE_ENTITY, form, wrong))
+        }
     }
 }
 
-async fn first_account(site: &Site, form: &SetupForm, password: &str) -> Result<AccountId, DirectoryError> {
-    let typed = if form.user.contains('@') { form.user.clone() } else { format!("{}@{}", form.user, form.domain) };
-    let address = EmailAddress::parse(&typed)?;
-    directory::check_password(password, &[&typed, &form.name])?;
+/// The whole address of the first account.
+fn first_address(form: &SetupForm) -> String {
+    if form.user.contains('@') { form.user.clone() } else { format!("{}@{}", form.user, form.domain) }
+}
+
+/// Everything that can be seen to be wrong with what was typed.
+fn looked_at(form: &SetupForm, again: &str) -> Wrong {
+    let mut wrong = Wrong::default();
+    if form.domain.is_empty() {
+        wrong.add("domain", "Type a domain that you own, such as example.org.");
+    } else {
+        wrong.check("domain", directory::check_domain(&form.domain));
+    }
+    if form.user.is_empty() {
+        wrong.add("user", "Type the part before the @ that you want.");
+    } else if wrong.get("domain").is_none() || form.user.contains('@') {
+        match EmailAddress::parse(&first_address(form)) {
+            Ok(address) => {
+                wrong.check("user", address.check_own().map_err(DirectoryError::from));
+                let own = mailkit::address::normal_domain(&form.domain);
+                if own.is_ok_and(|own| own != address.domain()) {
+                    wrong.add("user", "This address ends in another domain than the one above.");
+                }
+            }
+            Err(error) => wrong.check::<()>("user", Err(error.into())),
+        }
+    }
+    if form.password.is_empty() {
+        wrong.add("password", "Type a password.");
+    } else {
+        wrong.check("password", directory::check_password(&form.password, &[&first_address(form), &form.name]));
+    }
+    if form.password != again {
+        wrong.add("again", Problem::PasswordsDiffer);
+    }
+    wrong
+}
+
+async fn first_account(site: &Site, form: &SetupForm) -> Result<AccountId, DirectoryError> {
+    let address = EmailAddress::parse(&first_address(form))?;
     // A domain made by a try before this one is as good.
     match site.directory.add_domain(&form.domain).await {
         Ok(_) | Err(DirectoryError::DomainTaken(_)) => {}
@@ -318,7 +431,7 @@ async fn first_account(site: &Site, form: &SetupForm, password: &str) -> Result<
     let new = NewAccount {
         address,
         name: form.name.clone(),
-        password: password.to_owned(),
+        password: form.password.clone(),
         role: Role::Admin,
         quota_bytes: 0,
     };

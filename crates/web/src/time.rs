@@ -74,6 +74,13 @@ impl Calendar {
         (then.strftime("%-d %B %Y").to_string(), then.strftime("%H:%M").to_string())
     }
 
+    /// Day and time in few letters: `23 Nov 14:02`, with the year unless it is this one.
+    pub fn stamp(&self, ms: i64) -> String {
+        let at = self.zoned(ms);
+        let form = if at.date().year() == self.now.date().year() { "%-d %b %H:%M" } else { "%-d %b %Y %H:%M" };
+        at.strftime(form).to_string()
+    }
+
     /// The moment of that day and time in the zone, in milliseconds since 1970 UTC.
     pub fn at(&self, date: Date, time: Time) -> Option<i64> {
         Some(self.now.time_zone().to_timestamp(date.to_datetime(time)).ok()?.as_millisecond())
@@ -121,14 +128,15 @@ pub fn size(bytes: u64) -> String {
     if value < 9.95 { format!("{value:.1} {unit}") } else { format!("{value:.0} {unit}") }
 }
 
-/// Bytes in the largest unit that they are a whole number of, so that reading them gives the same again.
-pub fn size_exact(bytes: u64) -> String {
-    const UNITS: [(&str, u64); 6] =
-        [("GB", 1_000_000_000), ("GiB", 1 << 30), ("MB", 1_000_000), ("MiB", 1 << 20), ("KB", 1_000), ("KiB", 1 << 10)];
-    match UNITS.into_iter().find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit)) {
-        Some((name, unit)) => format!("{} {name}", bytes / unit),
-        None => bytes.to_string(),
-    }
+/// Bytes as people type them into a field: in the largest decimal unit, with up to three decimals. What was not typed in such
+/// a unit is rounded, so a field that comes back as it was changes nothing.
+pub fn size_typed(bytes: u64) -> String {
+    const UNITS: [(&str, u64); 4] =
+        [("TB", 1_000_000_000_000), ("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1_000)];
+    let Some((name, unit)) = UNITS.into_iter().find(|(_, unit)| bytes >= *unit) else { return bytes.to_string() };
+    let thousandths = (u128::from(bytes) * 1_000 + u128::from(unit) / 2) / u128::from(unit);
+    let text = format!("{}.{:03}", thousandths / 1_000, thousandths % 1_000);
+    format!("{} {name}", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 #[cfg(test)]
@@ -182,11 +190,20 @@ mod tests {
     }
 
     #[test]
-    fn an_exact_size_is_read_as_it_was_written() {
-        assert_eq!(size_exact(5_000_000_000), "5 GB");
-        assert_eq!(size_exact(5 << 30), "5 GiB");
-        for bytes in [1, 999, 1_000, 1_024, 1_536_000, 20 << 20, 1_234_567_891, 7_000_000_000_000] {
-            assert_eq!(crate::query::size(&size_exact(bytes).replace(' ', "")), Some(bytes));
+    fn a_size_in_a_field_is_decimal_and_is_read_as_it_was_typed() {
+        for (bytes, text) in [
+            (5_000_000_000, "5 GB"),
+            (1_500_000_000, "1.5 GB"),
+            (250_000, "250 KB"),
+            (999, "999"),
+            (1_000, "1 KB"),
+            (7_000_000_000_000, "7 TB"),
+            (10_000_000_000, "10 GB"),
+        ] {
+            assert_eq!(size_typed(bytes), text);
+            assert_eq!(crate::query::size(&text.replace(' ', "")), Some(bytes));
         }
+        assert_eq!(size_typed(2 << 30), "2.147 GB");
+        assert_eq!(size_typed(u64::MAX), "18446744.074 TB");
     }
 }

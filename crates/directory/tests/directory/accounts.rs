@@ -2,7 +2,7 @@
 
 use directory::{DirectoryError, Resolved, Role, Settings};
 
-use crate::world::{DAY_MS, World, address, new_account};
+use crate::world::{World, address, new_account};
 
 #[tokio::test]
 async fn mail_finds_its_account_by_address_detail_alias_and_catch_all() {
@@ -126,26 +126,6 @@ async fn settings_and_quota_are_kept_and_bounded() {
 }
 
 #[tokio::test]
-async fn the_audit_trail_is_paged_newest_first_and_forgets_after_its_time() {
-    let world = World::new().await;
-    let directory = &world.directory;
-    directory.audit(Some(world.bert), "bert", "ancient", "").await.unwrap();
-    world.pass_ms(401 * DAY_MS);
-    for number in 0..5 {
-        directory.audit(Some(world.bert), "bert", &format!("act {number}"), "192.0.2.1").await.unwrap();
-        world.pass_ms(1);
-    }
-    directory.audit(None, "service", "elsewhere", "").await.unwrap();
-    let what = |before, limit| {
-        let entries = directory.audit_trail(Some(world.bert), before, limit).unwrap();
-        (entries.last().map(|entry| entry.at_ms), entries.into_iter().map(|entry| entry.what).collect::<Vec<_>>())
-    };
-    let (last, newest) = what(None, 2);
-    assert_eq!(newest, ["act 4", "act 3"]);
-    assert_eq!(what(last, 100).1, ["act 2", "act 1", "act 0"]);
-}
-
-#[tokio::test]
 async fn a_renamed_account_keeps_its_password_sessions_app_passwords_and_number() {
     for (new, keep_old) in [
         ("berta@here.example", true),
@@ -192,4 +172,47 @@ async fn an_account_gets_no_address_that_is_not_free_and_ours() {
     let nobody = directory.rename_account(directory::AccountId(99), &address("new@here.example"), true).await;
     assert!(matches!(nobody, Err(DirectoryError::NoSuchAccount(_))), "{nobody:?}");
     assert_eq!(directory.account(world.bert).unwrap().unwrap().address.canonical(), "bert@here.example");
+}
+
+#[tokio::test]
+async fn names_that_no_mail_can_come_to_are_domains_for_an_operator_only() {
+    let world = World::new().await;
+    let directory = &world.directory;
+    for name in ["localhost", "intranet", "münchen", "[192.0.2.1]", "[IPv6:2001:db8::1]", "192.0.2.7", "10.1"] {
+        let refused = directory.add_domain(name).await.map(|domain| domain.name);
+        assert!(matches!(refused, Err(DirectoryError::NotPublic(_))), "{name}: {refused:?}");
+        let (added, is_local) = directory.add_domain_as_operator(name).await.unwrap();
+        assert!(is_local, "{}", added.name);
+    }
+    for name in ["a.example", "xn--mnchen-3ya.example", "bücher.test", "1.2.3.example", "sub.domain.co.uk"] {
+        directory.add_domain(name).await.unwrap();
+    }
+    for name in ["", "a..example", "-.example", "a b.example", "a_b.example", ".example"] {
+        let refused = directory.add_domain(name).await.map(|domain| domain.name);
+        assert!(matches!(refused, Err(DirectoryError::BadAddress(_))), "{name}: {refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_domain_goes_with_its_aliases_but_never_with_a_login() {
+    let world = World::new().await;
+    let directory = &world.directory;
+    directory.add_domain("bücher.example").await.unwrap();
+    for alias in ["info@bücher.example", "@bücher.example"] {
+        directory.add_alias(world.bert, alias).await.unwrap();
+    }
+    let found = directory.domain_addresses("bücher.example").unwrap();
+    assert_eq!((found.logins.len(), found.aliases.len()), (0, 2));
+    let used = directory.remove_domain("bücher.example").await;
+    assert!(matches!(used, Err(DirectoryError::DomainInUse { .. })), "{used:?}");
+    directory.rename_account(world.anna, &address("anna@xn--bcher-kva.example"), true).await.unwrap();
+    let used = directory.remove_domain_with_aliases("bücher.example").await;
+    assert!(matches!(used, Err(DirectoryError::DomainInUse { .. })), "{used:?}");
+    assert_eq!(directory.domain_addresses("bücher.example").unwrap().aliases.len(), 2, "nothing was taken");
+    directory.rename_account(world.anna, &address("anna@here.example"), false).await.unwrap();
+    directory.remove_domain_with_aliases("xn--bcher-kva.example").await.unwrap();
+    assert_eq!(directory.addresses_of(world.bert).unwrap(), ["bert@here.example"]);
+    assert!(directory.domain("bücher.example").unwrap().is_none());
+    let again = directory.remove_domain_with_aliases("bücher.example").await;
+    assert!(matches!(again, Err(DirectoryError::NoSuchDomain(_))), "{again:?}");
 }

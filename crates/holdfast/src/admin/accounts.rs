@@ -13,7 +13,6 @@ use super::Output;
 use crate::{
     archive::moment,
     cli::{AccountCommand, AccountRole, AdminCommand, PasswordArgs, SetArgs},
-    config::ByteSize,
     services::Services,
 };
 
@@ -34,7 +33,7 @@ pub(super) async fn find(services: &Services, address: &str) -> anyhow::Result<A
 /// Runs a command.
 pub async fn run(services: &Services, command: AccountCommand, output: &Output) -> anyhow::Result<()> {
     let directory = &services.directory;
-    let (who, done) = match command {
+    let (account, done) = match command {
         AccountCommand::Add { address, name, admin, quota, password } => {
             let quota_bytes = quota.unwrap_or(services.config.limits.default_quota).0;
             let role = if admin { Role::Admin } else { Role::User };
@@ -44,7 +43,7 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
             output.line(format!("created account {address}")).await;
             warn_if(common, output).await;
             told(&address, &password, output).await;
-            (Some(id), "account created".to_owned())
+            (Some(id), if admin { "created the account, an administrator" } else { "created the account" }.to_owned())
         }
         AccountCommand::List { json } => {
             for account in directory.accounts()? {
@@ -64,26 +63,27 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
             output.line(format!("set a new password for {address}; its web sessions have ended")).await;
             warn_if(common, output).await;
             told(&address, &password, output).await;
-            (Some(account.id), "password set".to_owned())
+            (Some(account.id), "set the password".to_owned())
         }
         AccountCommand::Disable { address } => {
             let account = find(services, &address).await?;
             directory.set_enabled(account.id, false).await?;
             output.line(format!("disabled {address}: it can't log in; mail still arrives")).await;
-            (Some(account.id), "disabled".to_owned())
+            (Some(account.id), "disabled the account".to_owned())
         }
         AccountCommand::Enable { address } => {
             let account = find(services, &address).await?;
             directory.set_enabled(account.id, true).await?;
             output.line(format!("enabled {address}: it can log in again")).await;
-            (Some(account.id), "enabled".to_owned())
+            (Some(account.id), "enabled the account".to_owned())
         }
         AccountCommand::Delete { address, .. } => {
             let account = find(services, &address).await?;
             directory.delete_account(account.id).await?;
             let days = services.config.store.retention;
             output.line(format!("deleted {address}; its mail can be restored for {days}")).await;
-            (None, format!("account {address} deleted"))
+            directory.audit_deleted(account.id, WHO, "deleted the account", "").await?;
+            return Ok(());
         }
         AccountCommand::Rename { old, new, drop_old } => {
             let account = find(services, &old).await?;
@@ -109,15 +109,15 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
             if remove {
                 directory.remove_alias(account.id, &alias).await?;
                 output.line(format!("removed alias {alias} of {address}")).await;
-                (Some(account.id), format!("address {alias} removed"))
+                (Some(account.id), format!("removed the address {alias}"))
             } else {
                 directory.add_alias(account.id, &alias).await?;
                 output.line(format!("added alias {alias} to {address}")).await;
-                (Some(account.id), format!("address {alias} added"))
+                (Some(account.id), format!("added the address {alias}"))
             }
         }
     };
-    directory.audit(who, WHO, &done, "").await?;
+    directory.audit(account, WHO, &done, "").await?;
     Ok(())
 }
 
@@ -161,7 +161,7 @@ async fn shown(services: &Services, account: &Account, json: bool, output: &Outp
         output.line(object.to_string()).await;
         return Ok(());
     }
-    let limit = quota.limit_bytes.map_or_else(|| "unlimited".to_owned(), |bytes| ByteSize(bytes).to_string());
+    let messages = if quota.messages == 1 { "message" } else { "messages" };
     let role = if account.role == Role::Admin { "administrator" } else { "user" };
     let state = if account.enabled { "" } else { ", DISABLED: no logins" };
     let row = |what: &str, how: String| format!("  {what:<16} {how}");
@@ -169,7 +169,8 @@ async fn shown(services: &Services, account: &Account, json: bool, output: &Outp
     output.line(row("name", account.name.clone())).await;
     output.line(row("role", format!("{role}{state}"))).await;
     output.line(row("since", moment(account.created_ms))).await;
-    output.line(row("mail", format!("{} messages, {} bytes of {limit}", quota.messages, quota.used_bytes))).await;
+    let used = used_of(quota.used_bytes, quota.limit_bytes);
+    output.line(row("mail", format!("{} {messages}, {used}", quota.messages))).await;
     output.line(row("addresses", addresses.join(", "))).await;
     output.line(row("two-step sign-in", if totp { "on" } else { "off" }.to_owned())).await;
     output.line(row("web sessions", sessions.to_string())).await;
@@ -187,18 +188,16 @@ async fn set(services: &Services, args: SetArgs, output: &Output) -> anyhow::Res
     let SetArgs { address, name, quota, role, totp_off, shut_out } = args;
     let directory = &services.directory;
     let id = find(services, &address).await?.id;
-    let mut done = Vec::new();
+    // What the terminal says, and what the audit trail says.
+    let mut done: Vec<(String, String)> = Vec::new();
     if let Some(name) = name {
         directory.set_name(id, &name).await?;
-        done.push(format!("name is {name:?}"));
+        done.push((format!("name is {name:?}"), format!("set the name to {name:?}")));
     }
     if let Some(quota) = quota {
         directory.set_quota(id, quota.0).await?;
-        done.push(if quota.0 == 0 {
-            "storage limit is unlimited".to_owned()
-        } else {
-            format!("storage limit is {quota}")
-        });
+        let limit = if quota.0 == 0 { "unlimited".to_owned() } else { quota.rounded() };
+        done.push((format!("storage limit is {limit}"), format!("set the storage limit to {limit}")));
     }
     if let Some(role) = role {
         let role = match role {
@@ -206,12 +205,16 @@ async fn set(services: &Services, args: SetArgs, output: &Output) -> anyhow::Res
             AccountRole::Admin => Role::Admin,
         };
         directory.set_role(id, role).await?;
-        done.push(format!("role is {}", if role == Role::Admin { "administrator" } else { "user" }));
+        let (is, made) = match role {
+            Role::Admin => ("role is administrator", "made it an administrator"),
+            Role::User => ("role is user", "took the administrator\u{2019}s rights away"),
+        };
+        done.push((is.to_owned(), made.to_owned()));
     }
     if totp_off {
         directory.disable_totp(id).await?;
         tell(services, id, &AccessChange::SecondFactorOff).await;
-        done.push("two-step sign-in is off".to_owned());
+        done.push(("two-step sign-in is off".to_owned(), "turned two-step sign-in off".to_owned()));
     }
     if shut_out {
         directory.end_all_sessions(id, None).await?;
@@ -223,12 +226,13 @@ async fn set(services: &Services, args: SetArgs, output: &Output) -> anyhow::Res
         if !names.is_empty() {
             tell(services, id, &AccessChange::AppPasswordsRevoked(names)).await;
         }
-        done.push("web sessions have ended, app passwords are revoked".to_owned());
+        let audited = "ended all web sessions and revoked all app passwords".to_owned();
+        done.push(("web sessions have ended, app passwords are revoked".to_owned(), audited));
     }
     ensure!(!done.is_empty(), "nothing to change: give --name, --quota, --role, --totp-off or --shut-out");
-    for what in done {
-        directory.audit(Some(id), WHO, &what, "").await?;
-        output.line(format!("{address}: {what}")).await;
+    for (said, audited) in done {
+        directory.audit(Some(id), WHO, &audited, "").await?;
+        output.line(format!("{address}: {said}")).await;
     }
     Ok(())
 }
@@ -269,8 +273,7 @@ fn listed(services: &Services, account: &Account, json: bool) -> anyhow::Result<
     let address = account.address.to_string();
     let mut line = match quota {
         Some(quota) => {
-            let limit = quota.limit_bytes.map_or_else(|| "unlimited".to_owned(), |bytes| ByteSize(bytes).to_string());
-            format!("{address:<40} {:>8} messages {:>12} bytes of {limit}", quota.messages, quota.used_bytes)
+            format!("{address:<40} {:>8} messages, {}", quota.messages, used_of(quota.used_bytes, quota.limit_bytes))
         }
         None => format!("{address:<40} not restored yet"),
     };
@@ -281,6 +284,12 @@ fn listed(services: &Services, account: &Account, json: bool) -> anyhow::Result<
         line.push_str("  disabled");
     }
     Ok(line)
+}
+
+/// `1.2 MB of 5.0 GB`, in the units that the pages have.
+fn used_of(used_bytes: u64, limit_bytes: Option<u64>) -> String {
+    let limit = limit_bytes.map_or_else(|| "unlimited".to_owned(), web::size);
+    format!("{} of {limit}", web::size(used_bytes))
 }
 
 /// Prompts for missing input of a command at the terminal.

@@ -19,7 +19,7 @@ use super::Output;
 use crate::{
     archive::{Archives, Place, ago, described, moment, restorable_of},
     cli::ArchiveCommand,
-    config::{ByteSize, Config},
+    config::Config,
     drill,
     services::Services,
 };
@@ -46,7 +46,7 @@ pub fn events(output: &Output) -> (impl Fn(Event) + Send + Sync + use<>, impl Fu
 }
 
 fn bytes(bytes: u64) -> String {
-    ByteSize(bytes).rounded()
+    web::size(bytes)
 }
 
 impl ArchiveCommand {

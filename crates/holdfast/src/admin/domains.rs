@@ -1,5 +1,7 @@
 //! `holdfast domain …`
 
+use mailkit::address::readable_domain;
+
 use super::{Output, accounts::WHO};
 use crate::{cli::DomainCommand, services::Services};
 
@@ -8,8 +10,12 @@ pub async fn run(services: &Services, command: DomainCommand, output: &Output) -
     let directory = &services.directory;
     match command {
         DomainCommand::Add { name } => {
-            let domain = directory.add_domain(&name).await?;
-            directory.audit(None, WHO, &format!("domain {} added", domain.name), "").await?;
+            let (domain, is_local) = directory.add_domain_as_operator(&name).await?;
+            directory.audit(None, WHO, &format!("added the domain {}", readable_domain(&domain.name)), "").await?;
+            if is_local {
+                let warning = "warning: other servers can't deliver to a domain of this name";
+                output.line(warning).await;
+            }
             output.line(format!("added domain {}; set these DNS records:\n", domain.name)).await;
             print_records(services, &domain.name, false, output).await
         }
@@ -22,7 +28,8 @@ pub async fn run(services: &Services, command: DomainCommand, output: &Output) -
         }
         DomainCommand::Remove { name } => {
             directory.remove_domain(&name).await?;
-            directory.audit(None, WHO, &format!("domain {name} removed"), "").await?;
+            let shown = readable_domain(&mailkit::address::normal_domain(&name)?);
+            directory.audit(None, WHO, &format!("removed the domain {shown}"), "").await?;
             output.line(format!("removed domain {name}; remove its DNS records too")).await;
             Ok(())
         }

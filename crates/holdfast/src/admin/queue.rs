@@ -60,6 +60,7 @@ pub async fn run(services: &Services, command: QueueCommand, output: &Output) ->
                 delivery.queue_retry(*id).await?;
                 output.line(format!("trying to deliver {id} now")).await;
             }
+            note(services, "retried", &chosen).await?;
             in_all(&ids, chosen.len(), "scheduled now", output).await;
         }
         QueueCommand::Hold { ids } => {
@@ -68,6 +69,7 @@ pub async fn run(services: &Services, command: QueueCommand, output: &Output) ->
                 delivery.queue_hold(*id).await?;
                 output.line(format!("{id} is on hold")).await;
             }
+            note(services, "held", &chosen).await?;
             in_all(&ids, chosen.len(), "put on hold", output).await;
         }
         QueueCommand::Release { ids } => {
@@ -80,18 +82,32 @@ pub async fn run(services: &Services, command: QueueCommand, output: &Output) ->
                     Err(error) => return Err(error.into()),
                 }
             }
+            note(services, "released", &chosen).await?;
             in_all(&ids, chosen.len(), "released", output).await;
         }
         QueueCommand::Drop { ids, bounce } => {
-            let mode = if bounce { DropMode::Bounce } else { DropMode::Silent };
+            let (mode, what) = match bounce {
+                true => (DropMode::Bounce, "returned to the sender"),
+                false => (DropMode::Silent, "dropped"),
+            };
             for id in ids.iter().map(|id| parse(id)).collect::<anyhow::Result<Vec<_>>>()? {
                 delivery.queue_drop(id, mode).await?;
-                services.directory.audit(None, WHO, &format!("message {id} dropped from the queue"), "").await?;
-                output.line(format!("dropped {id}")).await;
+                note(services, what, &[id]).await?;
+                output.line(format!("{what} {id}")).await;
             }
         }
     }
     Ok(())
+}
+
+/// Writes into the audit trail what was done to messages of the queue.
+async fn note(services: &Services, done: &str, ids: &[QueueId]) -> anyhow::Result<()> {
+    let what = match ids {
+        [] => return Ok(()),
+        [id] => format!("{done} message {id} in the queue"),
+        some => format!("{done} {} messages in the queue", some.len()),
+    };
+    Ok(services.directory.audit(None, WHO, &what, "").await?)
 }
 
 fn parse(id: &str) -> anyhow::Result<QueueId> {

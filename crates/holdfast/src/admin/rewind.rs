@@ -57,7 +57,7 @@ pub async fn run(services: &Arc<Services>, args: RewindArgs, output: &Output) ->
     if record.changed() {
         output.line(format!("to undo this, run `holdfast rewind {} --undo`", args.address)).await;
     }
-    let what = format!("{} restored to {}", name_of(&wish.what), moment(wish.moment_ms));
+    let what = format!("restored {} to {}", name_of(&wish.what), moment(wish.moment_ms));
     services.directory.audit(Some(account), WHO, &what, "").await?;
     Ok(())
 }
@@ -181,7 +181,7 @@ async fn undo(services: &Services, account: AccountId, address: &str, output: &O
     tokio::task::spawn_blocking(move || rewinds.undo(account.realm(), id)).await?.map_err(explained)?;
     let what = format!("{} of {}", record.what, moment(record.moment_ms));
     output.line(format!("undone: the rewind of {what}; later changes are kept")).await;
-    services.directory.audit(Some(account), WHO, &format!("rewind undone: {what}"), "").await?;
+    services.directory.audit(Some(account), WHO, &format!("undid the rewind of {what}"), "").await?;
     Ok(())
 }
 
@@ -207,6 +207,6 @@ async fn bring_back(services: &Services, address: &str, preview: bool, output: &
     for address in taken {
         output.line(format!("without {address}: another account has it, or its domain was removed")).await;
     }
-    services.directory.audit(Some(id), WHO, "deleted account restored", "").await?;
+    services.directory.audit(Some(id), WHO, "restored the deleted account", "").await?;
     Ok(())
 }

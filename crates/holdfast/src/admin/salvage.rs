@@ -284,7 +284,7 @@ async fn account(
         }
     }
     if !preview {
-        let what = format!("{} messages salvaged", filed.filed);
+        let what = format!("salvaged {} messages", filed.filed);
         services.directory.audit(Some(live.id), WHO, &what, "").await?;
     }
     Ok(is_all)

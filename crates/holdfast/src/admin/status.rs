@@ -1,23 +1,24 @@
 //! `holdfast status`: everything that one asks first at 3 a.m., in one look.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use anyhow::{bail, ensure};
 use continuity::{
-    stage::{Feature, Progress, Stage},
+    stage::{Feature, Progress},
     standby::{Standby, StandbyStatus},
 };
 use serde::Serialize;
 use store::Store;
 
+mod words;
+
+use words::line;
+
 use super::Output;
 use crate::{
     alarms,
-    archive::{ago, described, moment},
-    config::{ByteSize, Config},
+    archive::{ago, described},
+    config::Config,
     drill, machine, owner,
     redundant::OnItsWay,
     restore::behind::Restoring,
@@ -166,7 +167,7 @@ pub async fn run(services: &Arc<Services>, json: bool, output: &Output) -> anyho
     if json {
         output.line(serde_json::to_string(&status)?).await;
     } else {
-        for line in lines(&status) {
+        for line in words::lines(&status) {
             output.line(line).await;
         }
     }
@@ -297,152 +298,18 @@ fn certificate(found: &doorkit::Certificate, now: i64) -> Certificate {
     }
 }
 
+/// How the service is, row by row, for the administrators' pages: what needs a person first.
+///
+/// # Errors
+/// Those of the store.
+pub fn overview(services: &Services) -> anyhow::Result<Vec<(String, String)>> {
+    let status = look(services)?;
+    let all = words::wants(&status).into_iter().chain(words::rows(&status));
+    Ok(all.map(|(what, how)| (what.to_owned(), how)).collect())
+}
+
 fn bytes(bytes: u64) -> String {
-    ByteSize(bytes).rounded()
-}
-
-/// A line of the overview: what, in a column, then how it is.
-fn line(what: &str, how: impl AsRef<str>) -> String {
-    format!("  {what:<12} {}", how.as_ref())
-}
-
-fn lines(status: &Status) -> Vec<String> {
-    let span = |seconds| ago(Duration::from_secs(seconds));
-    let mut all = Vec::new();
-    let memory = status.memory_bytes.map_or_else(String::new, |memory| format!(", {}", bytes(memory)));
-    all.push(format!(
-        "Holdfast {} on {}: pid {}, running for {}{memory}",
-        status.version,
-        status.hostname,
-        status.pid,
-        span(status.running_seconds)
-    ));
-    let room = match (status.disk_free_bytes, status.disk_size_bytes) {
-        (Some(free), Some(size)) => format!(", {} of {} free", bytes(free), bytes(size)),
-        _ => String::new(),
-    };
-    all.push(line("data", format!("{}: {}{room}", status.data_dir, bytes(status.data_bytes))));
-    all.push(line("stage", format!("{}: {}", status.stage, status.works)));
-    if status.chosen_stage != status.stage {
-        all.push(line("", format!("moving to {}", status.chosen_stage)));
-    }
-    all.extend(status.plan.iter().map(|plan| line("", format!("plan: {plan}"))));
-    if !status.off.is_empty() && status.stage == Stage::Open.name() {
-        all.push(line("off", status.off.join(", ")));
-    }
-    if !status.people_are_told.is_empty() {
-        all.push(line("announcement", &status.people_are_told));
-    }
-    all.extend(status.restoring.iter().map(|restoring| line("restore", restoring)));
-    for (number, door) in status.doors.iter().enumerate() {
-        let what = if number == 0 { "listeners" } else { "" };
-        let connections = counted(door.connections as u64, "connection");
-        all.push(line(what, format!("{:<12} {:<24} {connections:>18}", door.name, door.address)));
-    }
-    if let Some(found) = &status.certificate {
-        let by = if found.self_signed { "self-signed".to_owned() } else { format!("by {}", found.issuer) };
-        let names = found.names.join(", ");
-        all.push(line("certificate", format!("{names}, {by}, {} left", days(found.days_left))));
-    }
-    let disabled =
-        if status.accounts_disabled > 0 { format!(", {} disabled", status.accounts_disabled) } else { String::new() };
-    all.push(line("accounts", format!("{}{disabled}", status.accounts)));
-    all.push(line("queue", queue(&status.queue)));
-    all.push(line("maintenance", daily(status.daily_work.as_ref(), status.running_seconds)));
-    all.extend(
-        verify(&status.verify).iter().enumerate().map(|(at, how)| line(if at == 0 { "verify" } else { "" }, how)),
-    );
-    if status.standbys.is_empty() {
-        all.push(line("standby", "none"));
-    }
-    for standby in &status.standbys {
-        all.push(line("standby", follower(standby)));
-    }
-    if status.archives.is_empty() {
-        all.push(line("archive", "none: there is no off-site copy, see `holdfast help continuity Archive`"));
-    }
-    for archive in &status.archives {
-        all.extend(kept(archive));
-    }
-    all.push(line("damage", &status.damage.summary));
-    all.extend(status.damage.named.iter().map(|named| line("", named)));
-    all.extend(status.stopped.iter().map(|why| line("STOPPED", why)));
-    all.extend(status.waiting.iter().map(|why| line("WAITING", why)));
-    all.extend(status.alarms.iter().map(|alarm| format!("ALARM: {alarm}")));
-    all
-}
-
-fn days(days: i64) -> String {
-    if days == 1 { "1 day".to_owned() } else { format!("{days} days") }
-}
-
-fn queue(queue: &Queue) -> String {
-    let Some(oldest) = queue.oldest_seconds else { return "empty".to_owned() };
-    let held = if queue.held > 0 { format!(" ({} on hold)", queue.held) } else { String::new() };
-    let oldest = ago(Duration::from_secs(oldest));
-    let messages = counted(queue.messages, "message");
-    format!("{messages}{held} for {}, the oldest waiting for {oldest}", counted(queue.destinations, "destination"))
-}
-
-fn daily(daily: Option<&Daily>, running_seconds: u64) -> String {
-    match daily {
-        None if running_seconds < 3600 => "not run yet since the start".to_owned(),
-        None => "not run yet since the start; to run it now: holdfast maintain".to_owned(),
-        Some(daily) if daily.failed.is_empty() => format!("{}: ok", moment(daily.at_ms)),
-        Some(daily) => format!("{}: FAILED: {}", moment(daily.at_ms), daily.failed.join("; ")),
-    }
-}
-
-/// How far reading everything is, and what came of it last.
-fn verify(verify: &Verify) -> Vec<String> {
-    let mut all = Vec::new();
-    if let Some(Running { started_ms, percent, reading }) = verify.running {
-        all.push(format!("running since {}: {percent} % ({reading})", moment(started_ms)));
-    }
-    if let Some(last) = verify.last.as_ref().filter(|last| last.ended_ms.is_some() || verify.running.is_none()) {
-        all.push(last.described());
-        all.extend(last.damage.first().cloned());
-    }
-    if all.is_empty() {
-        all.push("never; `holdfast verify` checks all data while the service runs".to_owned());
-    }
-    all
-}
-
-fn follower(standby: &Follower) -> String {
-    let Follower { name, received, applied, behind, .. } = standby;
-    let mut text = if let Some(copy) = &standby.first_copy {
-        format!("{name}: {}", copy.summary)
-    } else if standby.connected {
-        format!("{name}: received commit {received} ({behind} behind), applied {applied}")
-    } else {
-        format!("{name}: NOT CONNECTED; the last commit it received is {received} ({behind} behind)")
-    };
-    if !standby.tripwire.is_empty() {
-        text += &format!("; holds back changes: {}", standby.tripwire);
-    }
-    if !standby.not_applied.is_empty() {
-        text += &format!("; can't apply changes to {}", counted(standby.not_applied.len() as u64, "realm"));
-    }
-    text
-}
-
-fn kept(archive: &Archive) -> Vec<String> {
-    let shipped = match (archive.shipped, archive.lag_seconds) {
-        (Some(shipped), Some(lag)) => format!("shipped up to commit {shipped}, {lag:.1} s behind"),
-        _ => "nothing shipped yet".to_owned(),
-    };
-    let good = archive.last_good_ms.map_or_else(|| "none yet".to_owned(), moment);
-    let mut all = vec![
-        line("archive", format!("{}: {shipped}", archive.name)),
-        line("", archive.restorable.as_deref().unwrap_or("not checked yet how far it can be restored")),
-        line("", format!("newest good snapshot: {good}")),
-    ];
-    all.extend(archive.on_its_way.iter().map(|one| line("", &one.summary)));
-    all.extend(archive.warning.iter().map(|warning| line("", format!("WARNING: {warning}"))));
-    all.extend(archive.failing.iter().map(|failing| line("", format!("FAILING: {failing}"))));
-    all.push(line("", archive.last_drill.as_ref().map_or_else(|| "drill: never".to_owned(), drill::described)));
-    all
+    web::size(bytes)
 }
 
 /// The overview of a machine that follows another one.
@@ -472,15 +339,15 @@ pub async fn on_standby(standby: &Standby, config: &Config, json: bool, output: 
         let up = ago(machine::started().0.elapsed());
         let (version, pid) = (env!("CARGO_PKG_VERSION"), std::process::id());
         output.line(format!("Holdfast {version} on {}, a standby: pid {pid}, running for {up}", config.hostname)).await;
+        for alarm in &alarms {
+            output.line(format!("ALARM: {alarm}")).await;
+        }
         let free =
             room.map_or_else(String::new, |room| format!(": {} of {} free", bytes(room.free), bytes(room.total)));
         output.line(line("data", format!("{}{free}", config.data_dir.display()))).await;
         output.line(line("standby", &status.doing)).await;
         let (received, applied) = (status.received, status.applied);
         output.line(line("", format!("received commit {received} ({behind} behind), applied {applied}"))).await;
-        for alarm in &alarms {
-            output.line(format!("ALARM: {alarm}")).await;
-        }
     }
     needs(alarms.len(), ": see `holdfast help continuity Standby`")
 }

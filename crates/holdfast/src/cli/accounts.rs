@@ -165,8 +165,14 @@ pub enum DomainCommand {
 /// `holdfast audit …`
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
 pub struct AuditArgs {
-    /// The account's address. Default: the audit trail of the service itself.
+    /// Only what was done to this account, which may be a deleted one. Default: everything in the service's audit trail.
     pub address: Option<String>,
+    /// Only from this time on: "2026-11-23 18:00", "2026-11-23T17:00:00Z" or "2 h ago".
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only before this time.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
     /// The highest number of entries to print.
     #[arg(long, default_value_t = 50)]
     pub limit: usize,

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A number of bytes, written as `50 MiB`, `1 GB` or a plain number.
+/// A number of bytes, written as `50 MB`, `50 MiB` or a plain number. People are told decimal units ([`ByteSize::rounded`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
 
@@ -39,10 +39,9 @@ impl ByteSize {
 }
 
 impl ByteSize {
-    /// For people: about how much, in the largest unit that it has one of.
+    /// For people: about how much, in decimal units, as the pages say it.
     pub fn rounded(self) -> String {
-        let unit = SIZES[..4].iter().find(|(_, factor)| self.0 >= *factor);
-        unit.map_or_else(|| self.to_string(), |(name, factor)| format!("{:.1} {name}", self.0 as f64 / *factor as f64))
+        web::size(self.0)
     }
 }
 
@@ -170,8 +169,9 @@ mod tests {
             assert_eq!(span.to_string().parse::<Span>().unwrap(), span);
         }
         assert_eq!(Span::days(30).to_string(), "30 days");
-        assert_eq!(ByteSize(1_700_000_000).rounded(), "1.6 GiB");
-        assert_eq!(ByteSize(1_023).rounded(), "1023 B");
+        assert_eq!(ByteSize(1_700_000_000).rounded(), "1.7 GB");
+        assert_eq!("2 GiB".parse::<ByteSize>().unwrap().rounded(), "2.1 GB");
+        assert_eq!(ByteSize(999).rounded(), "999 bytes");
     }
 
     #[test]

@@ -344,6 +344,7 @@ impl Site {
                 announcement,
                 alarms: services.alarms.subscribe(),
                 continuity: services.continuity.subscribe(),
+                operator: Some(super::operator::Operating::new(services.clone())),
                 ..web::WebOptions::default()
             },
             shutdown: shutdown.clone(),

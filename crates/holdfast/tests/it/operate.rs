@@ -275,11 +275,59 @@ fn an_account_that_somebody_got_hold_of_is_shut_out() {
         (&0.into(), &(1 << 30).into(), &true.into())
     );
     let text = done(&server.command(&["account", "show", ANNA]));
-    assert!(text.contains("administrator") && text.contains("1 GiB"), "{text}");
+    assert!(text.contains("administrator") && text.contains("of 1.1 GB"), "{text}");
     let nothing = server.command(&["account", "set", ANNA]);
     assert!(!nothing.status.success() && said(&nothing).contains("--quota"), "{}", said(&nothing));
     let audit = done(&server.command(&["audit", ANNA]));
-    assert!(audit.contains("app passwords are revoked") && audit.contains("command line"), "{audit}");
+    assert!(audit.contains("revoked all app passwords") && audit.contains("command line"), "{audit}");
+    server.stop();
+}
+
+#[test]
+fn who_did_what_to_whom_stands_in_the_services_trail_by_address() {
+    const CLARA: &str = "clara@example.org";
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    server.add_account(ANNA);
+    server.add_account(CLARA);
+    let generate = |verb: &str| done(&server.command(&["account", verb, CLARA, "--generate"]));
+    generate("passwd");
+    done(&server.command(&["account", "set", ANNA, "--role", "admin"]));
+    done(&server.command(&["account", "rename", CLARA, "claire@example.org", "--drop-old"]));
+    done(&server.command(&["account", "delete", "claire@example.org", "--yes"]));
+    let entries = |args: &[&str]| -> Vec<(String, String, String)> {
+        let said = done(&server.command(&[&["audit", "--json"], args].concat()));
+        let all = said.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let text = |entry: &serde_json::Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+        all.map(|entry| (text(&entry, "who"), text(&entry, "what"), text(&entry, "address"))).collect()
+    };
+    let by = |what: &str, whom: &str| ("command line".to_owned(), what.to_owned(), whom.to_owned());
+    let claras = [
+        by("deleted the account", "claire@example.org"),
+        by("renamed from clara@example.org to claire@example.org", "claire@example.org"),
+        by("set the password", CLARA),
+        by("created the account", CLARA),
+    ];
+    assert_eq!(entries(&["claire@example.org"]), claras, "of one that is deleted");
+    let all = entries(&[]);
+    assert!(claras.iter().all(|entry| all.contains(entry)), "{all:?}");
+    assert!(all.contains(&by("made it an administrator", ANNA)), "{all:?}");
+    assert!(entries(&["--until", "1 h ago"]).is_empty() && entries(&["--since", "1 h ago"]) == all);
+    // What needs a person stands first, and is plain where no terminal reads it.
+    let status = said(&server.command(&["status"]));
+    let at = |line: &str| status.find(line).unwrap_or_else(|| panic!("{line} in {status}"));
+    assert!(at("archive      none") < at("stage ") && at("standby      none") < at("listeners "), "{status}");
+    assert!(!status.contains('\u{1b}'), "{status}");
+    // The same work by the pages, as the command does it.
+    let mut web = Web::sign_in(server.address("http"), ANNA).unwrap();
+    let csrf = web.get("/admin/service").unwrap().input("csrf").unwrap();
+    let started = web.post("/admin/service", &[("csrf", &csrf), ("do", "maintain")]).unwrap();
+    assert!(started.header("location").unwrap().ends_with("done=started"), "{}", started.status);
+    wait_for("the daily work", || web.get("/admin/service").unwrap().body.contains("class=\"badge on\">done<"));
+    let announced = web.post("/admin/service", &[("csrf", &csrf), ("do", "say"), ("text", "Back at noon.")]).unwrap();
+    assert!(announced.header("location").is_some());
+    assert!(said(&server.command(&["status"])).contains("Back at noon."));
+    assert_eq!(entries(&["--limit", "1"])[0].1, "announced: Back at noon.");
     server.stop();
 }
 

@@ -1,23 +1,24 @@
-//! Accounts: the list, one of them, and what is done to them.
+//! Accounts: the list, making one, and what is done to them.
 
 use askama::Template;
-use axum::extract::{Path, Query};
+use axum::extract::Query;
 use axum::response::{IntoResponse, Redirect, Response};
-use delivery::AccessChange;
 use directory::{Account, AccountId, DirectoryError, NewAccount, Role};
 use mailkit::EmailAddress;
 use serde::Deserialize;
 
-use super::{TABS, Tabs, admin, failed, note, surroundings};
+use super::account::{self, Aside};
+use super::entry::{Line, in_full, line, new_password, quota};
+use super::frame::{TABS, Tabs, admin, domain_of, failed, note_of, surroundings};
 use crate::caller::Caller;
 use crate::error::{Fault, Result, form_urlencoded};
 use crate::forms::Posted;
 use crate::listing::count;
 use crate::templates::Shell;
-use crate::time::{size, size_exact};
+use crate::time::size;
 use crate::view::{self, Page};
-use crate::wording::capital;
-use crate::{notice, options::MIN_PASSWORD, query};
+use crate::wrong::{Wrong, readable};
+use crate::{notice, options::MIN_PASSWORD};
 
 /// Accounts on a page of the list.
 const PAGE: usize = 50;
@@ -32,9 +33,14 @@ struct ListPage {
     tabs: Tabs,
     here: &'static str,
     problem: Option<String>,
-    typed: (String, String),
-    domain: String,
+    wrong: Wrong,
+    typed: Typed,
+    /// The service's domains: as the DNS has them, and as people read them.
+    domains: Vec<(String, String)>,
     min_password: usize,
+    default_quota: String,
+    /// The address and the password of an account that was just made, where the password was made too.
+    made: Option<(String, String)>,
     query: String,
     total: String,
     /// There are so many that one looks for them.
@@ -51,33 +57,14 @@ struct Deleted {
     when: String,
 }
 
-struct Line {
-    id: u32,
+/// What was typed into the form for a new account.
+#[derive(Clone, Default)]
+struct Typed {
     address: String,
-    name: String,
-    admin: bool,
-    disabled: bool,
-    this: bool,
-    used: String,
-}
-
-#[derive(Template)]
-#[template(path = "admin_account.html")]
-struct AccountPage {
-    page: Page,
-    shell: Shell,
-    tabs: Tabs,
-    here: &'static str,
-    problem: Option<String>,
-    min_password: usize,
-    line: Line,
-    created: String,
-    quota: String,
-    default_quota: String,
-    /// Its further addresses; catch-alls begin with `@`.
-    aliases: Vec<String>,
-    totp: bool,
     domain: String,
+    name: String,
+    quota: String,
+    admin: bool,
 }
 
 /// Which page of the list.
@@ -87,47 +74,35 @@ pub struct Wanted {
     q: String,
     #[serde(default)]
     after: String,
-    done: Option<String>,
+    pub done: Option<String>,
 }
 
-fn line(caller: &Caller, account: Account) -> Line {
-    // While it is being restored nobody knows.
-    let used = caller.site.mailstore.quota(account.id.realm()).ok();
-    Line {
-        id: account.id.0,
-        this: account.id == caller.account,
-        address: account.address.to_string(),
-        name: account.name,
-        admin: account.role == Role::Admin,
-        disabled: !account.enabled,
-        used: used.map_or_else(String::new, |quota| match quota.limit_bytes.filter(|limit| *limit > 0) {
-            Some(limit) => format!("{} of {}", size(quota.used_bytes), size(limit)),
-            None => size(quota.used_bytes),
-        }),
-    }
-}
-
-fn domain_of(caller: &Caller) -> String {
-    caller.address.rsplit('@').next().unwrap_or_default().to_owned()
+/// What the list shows besides itself.
+#[derive(Default)]
+struct Beside {
+    wrong: Wrong,
+    typed: Typed,
+    made: Option<(String, String)>,
 }
 
 /// `GET /admin`
 pub async fn list(caller: Caller, Query(wanted): Query<Wanted>) -> Result<Response> {
-    list_page(admin(caller)?, wanted, None, Default::default()).await
+    list_page(admin(caller)?, wanted, Beside::default()).await
 }
 
-async fn list_page(
-    caller: Caller,
-    wanted: Wanted,
-    problem: Option<String>,
-    typed: (String, String),
-) -> Result<Response> {
+async fn list_page(caller: Caller, wanted: Wanted, beside: Beside) -> Result<Response> {
     caller
         .blocking(move |caller| {
             let mut all = caller.site.directory.accounts()?;
             let many = all.len() > PAGE;
             let query = wanted.q.trim().to_lowercase();
-            all.retain(|a| a.address.canonical().contains(&query) || a.name.to_lowercase().contains(&query));
+            let matches = |account: &Account| {
+                let address = account.address.canonical();
+                address.contains(&query)
+                    || readable(&address).contains(&query)
+                    || account.name.to_lowercase().contains(&query)
+            };
+            all.retain(matches);
             let total = count(all.len() as u32, "account");
             all.sort_by_cached_key(|account| account.address.canonical());
             all.retain(|account| account.address.canonical() > wanted.after);
@@ -138,219 +113,194 @@ async fn list_page(
             });
             let calendar = caller.calendar();
             let deleted = caller.site.directory.deleted()?;
-            let wrong = problem.is_some();
+            let mut typed = beside.typed;
+            if typed.domain.is_empty() {
+                typed.domain = domain_of(caller);
+            }
+            let domains = caller.site.directory.domains()?.into_iter();
+            let default_quota = caller.site.options.default_quota_bytes;
             let page = ListPage {
                 page: caller.page("Accounts"),
                 shell: surroundings(caller, wanted.done.as_deref(), "/admin")?,
                 tabs: TABS,
                 here: "/admin",
-                problem,
+                problem: None,
+                wrong: beside.wrong,
                 typed,
-                domain: domain_of(caller),
+                domains: domains.map(|domain| (domain.name.clone(), readable(&domain.name))).collect(),
                 min_password: MIN_PASSWORD,
+                default_quota: if default_quota > 0 { size(default_quota) } else { String::new() },
+                made: beside.made,
                 query: wanted.q.trim().to_owned(),
                 total,
                 many,
-                accounts: all.into_iter().map(|account| line(caller, account)).collect(),
+                accounts: all.iter().map(|account| line(caller, account)).collect(),
                 next,
                 deleted_further: deleted.len().saturating_sub(DELETED),
                 deleted: deleted
                     .into_iter()
                     .take(DELETED)
-                    .map(|(id, address, ms)| Deleted { id: id.0, address, when: calendar.when(ms).full })
+                    .map(|(id, address, ms)| Deleted {
+                        id: id.0,
+                        address: readable(&address),
+                        when: calendar.when(ms).full,
+                    })
                     .collect(),
             };
+            let wrong = !page.wrong.is_empty();
             Ok(failed(view::html(&page), wrong))
         })
         .await
 }
-
-/// `GET /admin/accounts/{id}`
-pub async fn one(caller: Caller, Path(id): Path<String>, Query(wanted): Query<Wanted>) -> Result<Response> {
-    let id = id.parse().map(AccountId).map_err(|_| Fault::NotFound("There is no such account."))?;
-    one_page(admin(caller)?, id, None, wanted.done).await
-}
-
-async fn one_page(caller: Caller, id: AccountId, problem: Option<String>, done: Option<String>) -> Result<Response> {
-    caller
-        .blocking(move |caller| {
-            let directory = &caller.site.directory;
-            let account = directory.account(id)?.ok_or(Fault::NotFound("There is no such account."))?;
-            let here = format!("/admin/accounts/{id}");
-            let default_quota = caller.site.options.default_quota_bytes;
-            let wrong = problem.is_some();
-            let page = AccountPage {
-                page: caller.page(&account.address.to_string()),
-                shell: surroundings(caller, done.as_deref(), &here)?,
-                tabs: TABS,
-                here: "/admin",
-                problem,
-                min_password: MIN_PASSWORD,
-                created: caller.calendar().when(account.created_ms).full,
-                quota: if account.quota_bytes > 0 { size_exact(account.quota_bytes) } else { String::new() },
-                default_quota: if default_quota > 0 { size(default_quota) } else { String::new() },
-                aliases: directory.addresses_of(id)?.into_iter().skip(1).collect(),
-                totp: directory.totp_enabled(id)?,
-                domain: domain_of(caller),
-                line: line(caller, account),
-            };
-            Ok(failed(view::html(&page), wrong))
-        })
-        .await
-}
-
-/// What was done, for the audit trail and for the notice.
-type Done = Result<(String, &'static str), DirectoryError>;
 
 /// `POST /admin/accounts`
 pub async fn change(caller: Caller, form: Posted) -> Result<Response> {
     let caller = admin(caller)?;
     let verb = form.get("do");
-    let address = in_full(&caller, form.get("address"));
-    let gone = || DirectoryError::NoSuchAccount(form.get("id").to_owned());
-    let id = form.get("id").parse().map(AccountId).map_err(|_| gone());
-    let done = match (verb, id) {
-        ("create", _) => {
-            let key = form.act_key(&format!("account {address}"));
-            let turn = caller.site.answers.turn(caller.account, &key).await;
-            if turn.before().is_some() {
-                return Ok(Redirect::to(&notice::with("/admin", "created")).into_response());
-            }
-            let made = create(&caller, &form, &address).await;
-            if made.is_ok() {
-                turn.done("created");
-            }
-            made.map(|()| (format!("made the account {address}"), "created"))
+    if verb == "create" {
+        return create(caller, &form).await;
+    }
+    let gone = || Fault::NotFound("There is no such account.");
+    let id = form.get("id").parse().map(AccountId).map_err(|_| gone())?;
+    match verb {
+        "disable" | "delete" if id == caller.account => {
+            Err(Fault::Forbidden("You can\u{2019}t disable or delete yourself."))
         }
-        ("disable" | "delete", Ok(id)) if id == caller.account => {
-            return Err(Fault::Forbidden("You can not disable or delete yourself."));
+        "restore" => bring_back(caller, id).await,
+        "delete" => delete(caller, id).await,
+        _ => account::change(caller, id, &form).await,
+    }
+}
+
+async fn delete(caller: Caller, id: AccountId) -> Result<Response> {
+    match caller.site.directory.delete_account(id).await {
+        Ok(()) => {
+            let peer = caller.peer.addr.to_string();
+            caller.site.directory.audit_deleted(id, &caller.address, "deleted the account", &peer).await?;
+            Ok(Redirect::to(&notice::with("/admin", "accountgone")).into_response())
         }
-        ("restore", Ok(id)) => bring_back(&caller, id).await?.map(|what| (what, "broughtback")),
-        (_, Ok(id)) => change_one(&caller, id, &form).await?,
-        (_, Err(error)) => Err(error),
+        Err(error @ DirectoryError::Store(_)) => Err(error.into()),
+        Err(DirectoryError::NoSuchAccount(_)) => {
+            list_page(caller, Wanted::default(), Beside { wrong: gone(), ..Beside::default() }).await
+        }
+        Err(error) => account::page(caller, id, Aside { wrong: Wrong::of("", error), ..Aside::default() }).await,
+    }
+}
+
+fn gone() -> Wrong {
+    Wrong::of("", "There is no such account any more.")
+}
+
+async fn create(caller: Caller, form: &Posted) -> Result<Response> {
+    let typed = Typed {
+        address: form.get("address").trim().to_owned(),
+        domain: form.get("domain").to_owned(),
+        name: form.get("name").trim().to_owned(),
+        quota: form.get("quota").trim().to_owned(),
+        admin: form.get("admin") == "1",
     };
-    let id = form.get("id").parse().map(AccountId).ok();
-    let of_one = id.filter(|_| !matches!(verb, "create" | "restore" | "delete"));
-    match done {
-        Ok((what, done)) => {
-            note(&caller, &what).await?;
-            if let Some((id, change)) = id.zip(access_change(verb)) {
-                crate::settings::tell_by(&caller.site, id, change, "by an administrator").await;
+    let full = in_full(&caller, &typed.address, &typed.domain);
+    let key = form.act_key(&format!("account {full}"));
+    let turn = caller.site.answers.turn(caller.account, &key).await;
+    let created = notice::with("/admin", "created");
+    match turn.before() {
+        None => {}
+        Some(answer) if answer.is_empty() => return Ok(Redirect::to(&created).into_response()),
+        Some(password) => {
+            let made = Some((readable(&full), password));
+            return list_page(caller, Wanted::default(), Beside { made, ..Beside::default() }).await;
+        }
+    }
+    let (generated, password) = match form.get("password") {
+        "" => (true, new_password()),
+        given => (false, given.to_owned()),
+    };
+    let new = match checked(&caller, &typed, &full, &password) {
+        Ok(new) => new,
+        Err(wrong) => return list_page(caller, Wanted::default(), Beside { wrong, typed, made: None }).await,
+    };
+    match caller.site.directory.create_account(new).await {
+        Ok(id) => {
+            let answer = if generated { password.clone() } else { String::new() };
+            turn.done(&answer);
+            let what = if typed.admin { "created the account, an administrator" } else { "created the account" };
+            note_of(&caller, Some(id), what).await?;
+            if !generated {
+                return Ok(Redirect::to(&created).into_response());
             }
-            let to = of_one.map_or_else(|| "/admin".to_owned(), |id| format!("/admin/accounts/{id}"));
-            Ok(Redirect::to(&notice::with(&to, done)).into_response())
+            let made = Some((readable(&full), password));
+            list_page(caller, Wanted::default(), Beside { made, ..Beside::default() }).await
         }
         Err(error @ DirectoryError::Store(_)) => Err(error.into()),
         Err(error) => {
-            let problem = Some(capital(&error.to_string()));
-            match of_one {
-                Some(id) if caller.site.directory.account(id)?.is_some() => one_page(caller, id, problem, None).await,
-                _ => {
-                    let typed = (form.get("address").to_owned(), form.get("name").to_owned());
-                    list_page(caller, Wanted::default(), problem, typed).await
-                }
+            let wrong = Wrong::of(field_of(&error), error);
+            list_page(caller, Wanted::default(), Beside { wrong, typed, made: None }).await
+        }
+    }
+}
+
+/// The field that an error is about.
+const fn field_of(error: &DirectoryError) -> &'static str {
+    match error {
+        DirectoryError::AddressTaken(_) | DirectoryError::NoSuchDomain(_) | DirectoryError::BadAddress(_) => "address",
+        DirectoryError::BadPassword(_) => "password",
+        DirectoryError::TooLong { .. } => "name",
+        _ => "",
+    }
+}
+
+/// Looks at all fields before anything is done, so that all that is wrong is told at once.
+fn checked(caller: &Caller, typed: &Typed, full: &str, password: &str) -> Result<NewAccount, Wrong> {
+    let mut wrong = Wrong::default();
+    let directory = &caller.site.directory;
+    let address = EmailAddress::parse(full).and_then(|address| address.check_own().map(|()| address));
+    match &address {
+        Err(_) if full.is_empty() => wrong.add("address", "Type an address, or the part before the @."),
+        Err(error) => wrong.check::<()>("address", Err(error.clone().into())),
+        Ok(address) => {
+            if !directory.domain(address.domain()).is_ok_and(|domain| domain.is_some()) {
+                wrong.check::<()>("address", Err(DirectoryError::NoSuchDomain(address.domain().to_owned())));
+            } else if directory.account_by_address(address).is_ok_and(|taken| taken.is_some()) {
+                wrong.check::<()>("address", Err(DirectoryError::AddressTaken(readable(full))));
             }
         }
     }
-}
-
-/// An address as it was typed: the part before the @ alone is one of the administrator's own domain, as at the set-up.
-fn in_full(caller: &Caller, typed: &str) -> String {
-    let typed = typed.trim();
-    if typed.is_empty() || typed.contains('@') { typed.to_owned() } else { format!("{typed}@{}", domain_of(caller)) }
-}
-
-/// What an account is told of.
-fn access_change(verb: &str) -> Option<AccessChange> {
-    match verb {
-        "password" => Some(AccessChange::Password),
-        "totp-off" => Some(AccessChange::SecondFactorOff),
-        _ => None,
+    wrong.check("password", directory::check_password(password, &[full, &typed.name]));
+    let quota = quota(&typed.quota, caller.site.options.default_quota_bytes);
+    if let Err(problem) = &quota {
+        wrong.add("quota", problem.as_str());
+    }
+    match (address, quota) {
+        (Ok(address), Ok(quota_bytes)) if wrong.is_empty() => Ok(NewAccount {
+            address,
+            name: typed.name.clone(),
+            password: password.to_owned(),
+            role: if typed.admin { Role::Admin } else { Role::User },
+            quota_bytes,
+        }),
+        _ => Err(wrong),
     }
 }
 
-async fn change_one(caller: &Caller, id: AccountId, form: &Posted) -> Result<Done> {
-    let directory = &caller.site.directory;
-    let alias = form.get("alias").trim();
-    Ok(match form.get("do") {
-        "save" => save(caller, id, form).await?.map(|()| (format!("changed account {id}"), "saved")),
-        "password" => directory
-            .set_password(id, form.get("password"))
-            .await
-            .map(|()| (format!("set a password for account {id}"), "saved")),
-        "totp-off" => directory
-            .disable_totp(id)
-            .await
-            .map(|()| (format!("turned the second factor of account {id} off"), "saved")),
-        "enable" => directory.set_enabled(id, true).await.map(|()| (format!("enabled account {id}"), "saved")),
-        "disable" => directory.set_enabled(id, false).await.map(|()| (format!("disabled account {id}"), "saved")),
-        "delete" => directory.delete_account(id).await.map(|()| (format!("deleted account {id}"), "accountgone")),
-        "alias" => {
-            directory.add_alias(id, alias).await.map(|()| (format!("gave account {id} the address {alias}"), "saved"))
-        }
-        "rename" => {
-            let Ok(new) = EmailAddress::parse(alias) else {
-                return Err(Fault::Bad(format!("\u{201c}{alias}\u{201d} isn\u{2019}t a valid email address.")));
-            };
-            let before = directory.account(id)?.map(|account| account.address.to_string()).unwrap_or_default();
-            directory
-                .rename_account(id, &new, true)
-                .await
-                .map(|()| (format!("renamed account {id} from {before} to {alias}"), "saved"))
-        }
-        "unalias" => directory
-            .remove_alias(id, alias)
-            .await
-            .map(|()| (format!("took the address {alias} from account {id}"), "saved")),
-        _ => return Err(Fault::Bad("The form did not say what to do.".to_owned())),
-    })
-}
-
-/// Name, role and quota.
-async fn save(caller: &Caller, id: AccountId, form: &Posted) -> Result<Result<(), DirectoryError>> {
-    let directory = &caller.site.directory;
-    let Some(before) = directory.account(id)? else {
-        return Ok(Err(DirectoryError::NoSuchAccount(id.to_string())));
-    };
-    let quota = match form.get("quota").replace(' ', "").as_str() {
-        "" => 0,
-        typed => query::size(typed)
-            .ok_or_else(|| Fault::Bad(format!("\u{201c}{typed}\u{201d} is no size; they look like 500 MB or 5 GB.")))?,
-    };
-    let role = if form.get("admin") == "1" { Role::Admin } else { Role::User };
-    let name = form.get("name").trim();
-    let done = async {
-        if role != before.role {
-            directory.set_role(id, role).await?;
-        }
-        if name != before.name {
-            directory.set_name(id, name).await?;
-        }
-        if quota != before.quota_bytes {
-            directory.set_quota(id, quota).await?;
-        }
-        Ok(())
-    };
-    Ok(done.await)
-}
-
-/// Brings a deleted account back; gives what the audit trail says.
-async fn bring_back(caller: &Caller, id: AccountId) -> Result<Result<String, DirectoryError>> {
+/// Brings a deleted account back.
+async fn bring_back(caller: Caller, id: AccountId) -> Result<Response> {
     let found = caller.site.directory.deleted()?.into_iter().find(|(one, _, _)| *one == id);
-    let Some((_, address, deleted_ms)) = found else { return Ok(Err(DirectoryError::NoSuchAccount(id.to_string()))) };
-    Ok(caller.site.directory.bring_back(id, deleted_ms).await.map(|taken| match taken.as_slice() {
-        [] => format!("brought the deleted account {address} back"),
-        without => format!("brought the deleted account {address} back, without {}", without.join(", ")),
-    }))
-}
-
-async fn create(caller: &Caller, form: &Posted, address: &str) -> Result<(), DirectoryError> {
-    let new = NewAccount {
-        address: EmailAddress::parse(address)?,
-        name: form.get("name").trim().to_owned(),
-        password: form.get("password").to_owned(),
-        role: if form.get("admin") == "1" { Role::Admin } else { Role::User },
-        quota_bytes: caller.site.options.default_quota_bytes,
+    let Some((_, _, deleted_ms)) = found else {
+        return list_page(caller, Wanted::default(), Beside { wrong: gone(), ..Beside::default() }).await;
     };
-    caller.site.directory.create_account(new).await.map(|_| ())
+    match caller.site.directory.bring_back(id, deleted_ms).await {
+        Ok(taken) => {
+            let what = match taken.as_slice() {
+                [] => "brought the deleted account back".to_owned(),
+                without => format!("brought the deleted account back, without {}", without.join(", ")),
+            };
+            note_of(&caller, Some(id), &what).await?;
+            Ok(Redirect::to(&notice::with("/admin", "broughtback")).into_response())
+        }
+        Err(error @ DirectoryError::Store(_)) => Err(error.into()),
+        Err(error) => {
+            let wrong = Wrong::of("", error);
+            list_page(caller, Wanted::default(), Beside { wrong, ..Beside::default() }).await
+        }
+    }
 }

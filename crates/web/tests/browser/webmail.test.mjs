@@ -78,7 +78,7 @@ async function timeToUndo(page, seconds) {
 const PAGES = [
   '/compose', '/search?q=', '/search?q=nothing+at+all', '/people', '/people/new', '/people/import', '/mailboxes', '/rewind',
   '/settings', '/settings/security', '/settings/apps', '/settings/sessions', '/admin', '/admin/accounts/1', '/admin/domains',
-  '/admin/queue', '/admin/continuity', '/admin/audit', '/nothing',
+  '/admin/queue', '/admin/service', '/admin/continuity', '/admin/audit', '/nothing',
 ];
 
 const row = (page, subject) => page.locator('.row').filter({ hasText: subject });

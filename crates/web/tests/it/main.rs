@@ -1,5 +1,6 @@
 //! All integration tests of the crate, as one program: linking is most of what a test program costs.
 
+mod admin;
 mod bounces;
 mod complete;
 mod lists;

@@ -334,23 +334,29 @@ async fn an_administrator_changes_an_account_and_its_addresses() {
         ("Robert", 5_000_000_000, directory::Role::Admin)
     );
     let unclear = ann.post("/admin/accounts", &with(&[("do", "save"), ("quota", "lots")])).await;
-    assert_eq!(unclear.status, StatusCode::BAD_REQUEST);
+    assert_eq!(unclear.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(
+        !unclear.wrong("quota").is_empty() && unclear.text().contains("value=\"lots\""),
+        "beside its field, as typed"
+    );
     ann.post("/admin/accounts", &with(&[("do", "alias"), ("alias", "desk@example.org")])).await;
     assert!(ann.get(&path).await.text().contains("desk@example.org"));
     let taken = ann.post("/admin/accounts", &with(&[("do", "alias"), ("alias", "ann@example.org")])).await;
-    assert!(taken.status == StatusCode::UNPROCESSABLE_ENTITY && taken.text().contains("already exists"));
+    assert!(taken.status == StatusCode::UNPROCESSABLE_ENTITY && taken.has_code("address-taken"));
+    assert!(!taken.wrong("alias").is_empty() && taken.text().contains("value=\"ann@example.org\""));
     ann.post("/admin/accounts", &with(&[("do", "rename"), ("alias", "desk@example.org")])).await;
     assert_eq!(world.directory.account(bob).unwrap().unwrap().address.to_string(), "desk@example.org");
     ann.post("/admin/accounts", &with(&[("do", "rename"), ("alias", "bob@example.org")])).await;
     assert_eq!(world.directory.account(bob).unwrap().unwrap().address.to_string(), "bob@example.org");
     ann.post("/admin/accounts", &with(&[("do", "unalias"), ("alias", "desk@example.org")])).await;
-    assert!(!ann.get(&path).await.text().contains("desk@example.org"));
+    assert!(!ann.get(&path).await.text().contains("value=\"desk@example.org\""));
     assert_eq!(ann.post("/admin/accounts", &with(&[("do", "delete")])).await.location(), "/admin?done=accountgone");
     assert_eq!(ann.get(&path).await.status, StatusCode::NOT_FOUND);
     let own = [("csrf", csrf.clone()), ("id", world.id("ann").to_string()), ("do", "delete".to_owned())];
     assert_eq!(ann.post("/admin/accounts", &own).await.status, StatusCode::FORBIDDEN);
     let trail = ann.get("/admin/audit").await.text();
-    for what in ["changed account", "the address desk@example.org", "deleted account"] {
+    for what in ["set the storage limit to 5.0 GB", "the address desk@example.org", "deleted the account", "(deleted)"]
+    {
         assert!(trail.contains(what), "{what}");
     }
 }

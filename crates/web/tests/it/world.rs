@@ -23,6 +23,7 @@ pub struct World {
     pub router: Router,
     pub directory: Directory,
     pub mail: MailStore,
+    pub delivery: Delivery,
     pub store: Store,
     _folder: tempfile::TempDir,
 }
@@ -30,6 +31,11 @@ pub struct World {
 impl World {
     /// A site without accounts.
     pub async fn empty() -> Self {
+        Self::empty_with(None).await
+    }
+
+    /// The same with a process behind the pages.
+    pub async fn empty_with(operator: Option<Arc<dyn web::Operator>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = DirectoryOptions { hostname: "mail.example.org".to_owned(), ..DirectoryOptions::default() };
         let House { store, directory, mailstore: mail } = House::with_mailboxes(folder.path(), options).await;
@@ -38,6 +44,7 @@ impl World {
         let options = WebOptions {
             setup_token: Some(TOKEN.to_owned()),
             hostname: "mail.example.org".to_owned(),
+            operator,
             ..WebOptions::default()
         };
         let state = WebState {
@@ -45,16 +52,21 @@ impl World {
             mailstore: mail.clone(),
             people: People::new(store.clone()),
             rewinds: Rewinds::new(store.clone(), mail.clone()),
-            delivery,
+            delivery: delivery.clone(),
             options,
             shutdown: CancellationToken::new(),
         };
-        Self { router: WebDoor::new(state), directory, mail, store, _folder: folder }
+        Self { router: WebDoor::new(state), directory, mail, delivery, store, _folder: folder }
     }
 
     /// A site with ann@example.org, who administers, and bob@example.org.
     pub async fn new() -> Self {
-        let world = Self::empty().await;
+        Self::with(None).await
+    }
+
+    /// The same with a process behind the pages.
+    pub async fn with(operator: Option<Arc<dyn web::Operator>>) -> Self {
+        let world = Self::empty_with(operator).await;
         world.directory.add_domain("example.org").await.unwrap();
         world.account("ann", Role::Admin).await;
         world.account("bob", Role::User).await;
@@ -157,6 +169,14 @@ impl Answer {
         let mark = format!("name=\"{name}\" value=\"");
         let at = text.find(&mark).unwrap_or_else(|| panic!("no {name} in {text}")) + mark.len();
         text[at..].split('"').next().unwrap().to_owned()
+    }
+
+    /// What stands beside a field that is wrong; the field names it. Empty if it is not.
+    pub fn wrong(&self, field: &str) -> String {
+        let text = self.text();
+        let Some((_, after)) = text.split_once(&format!("id=\"{field}-wrong\"")) else { return String::new() };
+        assert!(text.contains(&format!("aria-describedby=\"{field}-wrong")), "the field {field} names what is wrong");
+        after.split_once('>').unwrap().1.split("</span>").next().unwrap().to_owned()
     }
 
     pub fn location(&self) -> String {

@@ -1,0 +1,180 @@
+//! What administrators see and start of the whole service by the pages: the same code as the commands.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use anyhow::Context as _;
+use continuity::{
+    archive::line::Line as ArchiveLine,
+    stage::{Feature, Health, Plan, Progress, Situation, Stage},
+};
+use parking_lot::Mutex;
+use tokio::{runtime::Handle, sync::mpsc};
+use web::{Job, JobReport, OpenAlarm, Operator};
+
+use crate::{
+    admin::{self, Output, socket::Line, status},
+    alarms,
+    cli::{AdminCommand, ArchiveCommand},
+    drill,
+    gates::Gates,
+    services::Services,
+};
+
+/// Reports of jobs that are kept, the last ones.
+const KEPT_REPORTS: usize = 20;
+/// Lines of what a job said that are kept, the last ones.
+const KEPT_LINES: usize = 40;
+/// Lines on their way from a job.
+const LINES_IN_FLIGHT: usize = 64;
+
+type Reports = Mutex<VecDeque<JobReport>>;
+
+/// See the module.
+pub struct Operating {
+    services: Arc<Services>,
+    runtime: Handle,
+    /// The last one first.
+    reports: Arc<Reports>,
+}
+
+impl Operating {
+    /// On the services of this process. To be called within its runtime, where jobs run.
+    pub fn new(services: Arc<Services>) -> Arc<Self> {
+        Arc::new(Self { services, runtime: Handle::current(), reports: Arc::default() })
+    }
+}
+
+fn words(error: impl std::fmt::Display) -> String {
+    format!("{error:#}")
+}
+
+impl Operator for Operating {
+    fn overview(&self) -> Vec<(String, String)> {
+        status::overview(&self.services).unwrap_or_else(|error| vec![("state".to_owned(), words(error))])
+    }
+
+    fn alarms(&self) -> Vec<OpenAlarm> {
+        let all = alarms::look(&self.services).into_iter();
+        all.map(|alarm| OpenAlarm { line: alarm.line, more: alarm.more, remedy: alarm.look.to_owned() }).collect()
+    }
+
+    fn situation(&self) -> Situation {
+        self.services.stages.now()
+    }
+
+    fn chosen(&self) -> (Stage, Option<String>) {
+        let plan = self.services.stages.progress().filter(|progress| *progress != Progress::Done);
+        (self.services.stages.chosen(), plan.map(|progress| format!("Plan: {progress}.")))
+    }
+
+    fn set_stage(&self, stage: Stage) -> Result<(), String> {
+        self.services.stages.next_plan();
+        self.services.stages.set(stage).map_err(words)
+    }
+
+    fn follow_plan(&self) -> Result<(), String> {
+        let (ends, services) = (self.services.stages.next_plan(), self.services.clone());
+        self.runtime.spawn(async move {
+            let health: Arc<dyn Health> = Arc::new(Gates::new(services.clone()));
+            if let Err(error) = services.stages.follow(&Plan::usual(), &health, true, &ends).await {
+                tracing::error!(%error, "the stage was not kept");
+            }
+        });
+        Ok(())
+    }
+
+    fn switch(&self, feature: Feature, on: bool) -> Result<(), String> {
+        self.services.stages.switch(feature, on).map_err(words)
+    }
+
+    fn say(&self, text: &str) -> Result<(), String> {
+        self.services.stages.say(text).map_err(words)
+    }
+
+    fn archives(&self) -> Vec<String> {
+        let places = self.services.archives.places(None).unwrap_or_default();
+        places.iter().map(|place| place.name().to_owned()).collect()
+    }
+
+    fn start(&self, job: Job) -> Result<(), String> {
+        if let Job::Snapshot(name) | Job::Drill(name) | Job::VerifyArchive(name) = &job {
+            self.services.archives.places(Some(name)).map_err(words)?;
+        }
+        let mut reports = self.reports.lock();
+        if reports.iter().any(|report| report.job == job && report.ended_ms.is_none()) {
+            return Err("this is under way already".to_owned());
+        }
+        let began_ms = self.services.store.clock().now_ms();
+        reports.push_front(JobReport { job: job.clone(), began_ms, ended_ms: None, error: None, lines: Vec::new() });
+        // One that is under way is not forgotten.
+        while reports.len() > KEPT_REPORTS
+            && let Some(at) = reports.iter().rposition(|report| report.ended_ms.is_some())
+        {
+            reports.remove(at);
+        }
+        drop(reports);
+        let (services, reports) = (self.services.clone(), self.reports.clone());
+        self.runtime.spawn(run(services, job, began_ms, reports));
+        Ok(())
+    }
+
+    fn jobs(&self) -> Vec<JobReport> {
+        self.reports.lock().iter().cloned().collect()
+    }
+}
+
+/// Runs a job to its end, and keeps what it says in its report.
+async fn run(services: Arc<Services>, job: Job, began_ms: i64, reports: Arc<Reports>) {
+    let change = |change: &dyn Fn(&mut JobReport)| {
+        if let Some(report) = reports.lock().iter_mut().find(|one| one.job == job && one.began_ms == began_ms) {
+            change(report);
+        }
+    };
+    let (lines, mut said) = mpsc::channel(LINES_IN_FLIGHT);
+    let work = done(&services, &job, Output::new(lines));
+    let listen = async {
+        while let Some(line) = said.recv().await {
+            if let Line::Out(text) = line {
+                change(&|report| {
+                    report.lines.push(text.clone());
+                    let over = report.lines.len().saturating_sub(KEPT_LINES);
+                    report.lines.drain(..over);
+                });
+            }
+        }
+    };
+    let (outcome, ()) = tokio::join!(work, listen);
+    if let Err(error) = &outcome {
+        tracing::error!(error = format!("{error:#}"), "{}", job.words());
+    }
+    let (now_ms, error) = (services.store.clock().now_ms(), outcome.err().map(words));
+    change(&|report| (report.ended_ms, report.error) = (Some(now_ms), error.clone()));
+}
+
+async fn done(services: &Arc<Services>, job: &Job, output: Output) -> anyhow::Result<()> {
+    let command = match job {
+        Job::Maintain => AdminCommand::Maintain,
+        Job::Snapshot(name) => AdminCommand::Archive(ArchiveCommand::Snapshot { target: Some(name.clone()) }),
+        Job::VerifyArchive(name) => {
+            AdminCommand::Archive(ArchiveCommand::Verify { target: Some(name.clone()), newest: false })
+        }
+        Job::Drill(name) => return drilled(services, name, &output).await,
+    };
+    admin::execute(services, command, &output).await
+}
+
+async fn drilled(services: &Services, name: &str, output: &Output) -> anyhow::Result<()> {
+    for place in services.archives.places(Some(name))? {
+        let dir = place.config.drill_dir.as_deref();
+        let dir =
+            dir.context("the configuration names no drill_dir for this archive: a folder with room for everything")?;
+        let line = ArchiveLine::name_in(services.store.dir());
+        let drilled = drill::run(&services.config, &place, dir, line, true, &|_| {}).await;
+        output.line(drill::described(&drilled)).await;
+        for problem in &drilled.problems {
+            output.line(format!("PROBLEM: {problem}")).await;
+        }
+        anyhow::ensure!(drilled.problems.is_empty(), "the drill found problems");
+    }
+    Ok(())
+}

@@ -1,0 +1,477 @@
+//! The queue: what waits to go out, and what is done to it, one message or all.
+
+use askama::Template;
+use axum::extract::{Path, Query};
+use axum::response::{IntoResponse, Redirect, Response};
+use delivery::{Delivery, DeliveryError, DropMode, QueueFilter, QueueId, QueuedMessage};
+use futures_util::StreamExt as _;
+use serde::Deserialize;
+
+use super::confirm::{self, Question};
+use super::frame::{TABS, Tabs, admin, counted, note, surroundings};
+use crate::caller::Caller;
+use crate::error::{Fault, Result, form_urlencoded};
+use crate::forms::Posted;
+use crate::notice;
+use crate::templates::Shell;
+use crate::time::{Calendar, size};
+use crate::view::{self, Page};
+use crate::wording::capital;
+use crate::wrong::readable;
+
+const HERE: &str = "/admin/queue";
+/// Stands for all of them, and is typed before they are given up.
+const ALL: &str = "all";
+/// Messages on a page.
+const ROWS: usize = 100;
+/// Messages read at a time when an act is for all of them.
+const AT_ONCE: usize = 500;
+/// Of these, how many are changed at once: their commits share one sync.
+const CHANGED_AT_ONCE: usize = 32;
+/// Recipients that stand in a row of the list.
+const NAMED: usize = 3;
+
+#[derive(Template)]
+#[template(path = "admin_queue.html")]
+struct QueuePage {
+    page: Page,
+    shell: Shell,
+    tabs: Tabs,
+    here: &'static str,
+    problem: Option<String>,
+    summary: String,
+    asked: Asked,
+    filtered: bool,
+    acts: Vec<Act>,
+    messages: Vec<Line>,
+    next: Option<String>,
+}
+
+struct Line {
+    id: String,
+    from: String,
+    to: String,
+    since: String,
+    next: String,
+    error: String,
+    held: bool,
+}
+
+#[derive(Template)]
+#[template(path = "admin_queued.html")]
+struct QueuedPage {
+    page: Page,
+    shell: Shell,
+    tabs: Tabs,
+    here: &'static str,
+    problem: Option<String>,
+    id: String,
+    held: bool,
+    from: String,
+    sender: Option<(u32, String)>,
+    size: String,
+    came: String,
+    ends: String,
+    acts: Vec<Act>,
+    recipients: Vec<RecipientLine>,
+}
+
+struct RecipientLine {
+    address: String,
+    destination: String,
+    attempts: u32,
+    next: String,
+    error: String,
+}
+
+/// Something that can be done to messages of the queue.
+#[derive(Clone, Copy)]
+pub struct Act {
+    verb: &'static str,
+    /// What the button says.
+    label: &'static str,
+    /// What it does.
+    says: &'static str,
+    /// It can't be undone.
+    ends: bool,
+    /// What the audit trail says, before `message ID`.
+    audited: &'static str,
+    /// The notice afterwards.
+    done: &'static str,
+}
+
+const ACTS: &[Act] = &[
+    Act {
+        verb: "retry",
+        label: "Try now",
+        says: "Tries to deliver at once, whatever the schedule says. Held messages stay held.",
+        ends: false,
+        audited: "retried",
+        done: "queueretry",
+    },
+    Act {
+        verb: "hold",
+        label: "Hold",
+        says: "Keeps it and tries no more until it is released. It doesn\u{2019}t expire while it is held.",
+        ends: false,
+        audited: "held",
+        done: "queuehold",
+    },
+    Act {
+        verb: "release",
+        label: "Release",
+        says: "Ends the hold and tries at once.",
+        ends: false,
+        audited: "released",
+        done: "queuerelease",
+    },
+    Act {
+        verb: "return",
+        label: "Return to sender",
+        says: "Gives up: the sender gets a failure report with the message.",
+        ends: true,
+        audited: "returned to the sender",
+        done: "queuereturn",
+    },
+    Act {
+        verb: "drop",
+        label: "Drop",
+        says: "Deletes it from the queue. Nobody is told, and it can\u{2019}t be brought back.",
+        ends: true,
+        audited: "dropped",
+        done: "queuedrop",
+    },
+];
+
+impl Act {
+    fn of(verb: &str) -> Result<Self> {
+        let known = ACTS.iter().find(|act| act.verb == verb).copied();
+        known.ok_or_else(|| Fault::Bad("The form did not say what to do.".to_owned()))
+    }
+
+    async fn run(self, delivery: &Delivery, id: QueueId) -> Result<(), DeliveryError> {
+        match self.verb {
+            "retry" => delivery.queue_retry(id).await,
+            "hold" => delivery.queue_hold(id).await,
+            "release" => delivery.queue_release(id).await,
+            "return" => delivery.queue_drop(id, DropMode::Bounce).await,
+            _ => delivery.queue_drop(id, DropMode::Silent).await,
+        }
+    }
+}
+
+/// What can be done to a message that is held, or is not.
+fn acts(held: bool) -> Vec<Act> {
+    let fits = |act: &&Act| match act.verb {
+        "retry" | "hold" => !held,
+        "release" => held,
+        _ => true,
+    };
+    ACTS.iter().filter(fits).copied().collect()
+}
+
+/// Which messages are asked for.
+#[derive(Clone, Default, Deserialize)]
+pub struct Asked {
+    /// `held` or `waiting`; all otherwise.
+    #[serde(default)]
+    state: String,
+    /// A sender's address, or a recipients' domain.
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    after: String,
+    #[serde(default)]
+    done: String,
+}
+
+impl Asked {
+    fn filter(&self) -> QueueFilter {
+        let q = self.q.trim();
+        let domain = q.trim_start_matches('@').trim_end_matches('.').to_lowercase();
+        let is_sender = q == "<>" || q.trim_start_matches('@').contains('@');
+        let ascii = mailkit::address::normal_domain(&domain).unwrap_or(domain);
+        QueueFilter {
+            domain: (!is_sender && !q.is_empty()).then_some(ascii),
+            sender: is_sender.then(|| q.to_owned()),
+            held: match self.state.as_str() {
+                "held" => Some(true),
+                "waiting" => Some(false),
+                _ => None,
+            },
+            account: None,
+        }
+    }
+}
+
+fn next_try(message: &QueuedMessage, calendar: &Calendar) -> String {
+    if message.held {
+        return "held".to_owned();
+    }
+    let next = message.recipients.iter().map(|recipient| recipient.next_attempt_ms).min();
+    next.map_or_else(String::new, |ms| calendar.stamp(ms))
+}
+
+fn sender_of(message: &QueuedMessage) -> String {
+    message.from.as_deref().map_or_else(|| "(a failure report)".to_owned(), readable)
+}
+
+/// `GET /admin/queue`
+pub async fn list(caller: Caller, Query(asked): Query<Asked>) -> Result<Response> {
+    list_page(admin(caller)?, asked, None).await
+}
+
+async fn list_page(caller: Caller, asked: Asked, problem: Option<String>) -> Result<Response> {
+    caller
+        .blocking(move |caller| {
+            let delivery = &caller.site.delivery;
+            let calendar = caller.calendar();
+            let stats = delivery.queue_stats()?;
+            let shown = delivery.queue_list(&asked.filter(), asked.after.parse().ok(), ROWS)?;
+            let messages = shown.messages.into_iter().map(|message| {
+                let to: Vec<String> = message.recipients.iter().take(NAMED).map(|r| readable(&r.address)).collect();
+                let further = message.recipients.len().saturating_sub(to.len());
+                Line {
+                    id: message.id.to_string(),
+                    from: sender_of(&message),
+                    to: if further > 0 { format!("{} and {further} more", to.join(", ")) } else { to.join(", ") },
+                    since: calendar.ago(message.created_ms),
+                    next: next_try(&message, &calendar),
+                    held: message.held,
+                    error: message.recipients.into_iter().find_map(|r| r.last_error).unwrap_or_default(),
+                }
+            });
+            let summary = match stats.messages {
+                0 => "Nothing is waiting to go out.".to_owned(),
+                some => format!(
+                    "{} for {} to go out; {}.",
+                    counted(some, "message", "messages"),
+                    counted(stats.recipients, "recipient waits", "recipients wait"),
+                    match stats.held {
+                        0 => "none is held".to_owned(),
+                        held => counted(held, "is held", "are held"),
+                    }
+                ),
+            };
+            let query = format!("state={}&q={}", form_urlencoded(&asked.state), form_urlencoded(&asked.q));
+            Ok(view::html(&QueuePage {
+                page: caller.page("Queue"),
+                shell: surroundings(caller, Some(&asked.done), HERE)?,
+                tabs: TABS,
+                here: HERE,
+                problem,
+                summary,
+                filtered: !asked.q.is_empty() || !asked.state.is_empty(),
+                acts: if stats.messages > 0 { ACTS.to_vec() } else { Vec::new() },
+                messages: messages.collect(),
+                next: shown.next.map(|after| format!("{HERE}?{query}&after={after}")),
+                asked,
+            }))
+        })
+        .await
+}
+
+/// `GET /admin/queue/{id}`
+pub async fn one(caller: Caller, Path(id): Path<String>, Query(asked): Query<Asked>) -> Result<Response> {
+    let id = id.parse().map_err(|_| Fault::NotFound("There is no such message in the queue."))?;
+    one_page(admin(caller)?, id, asked.done, None).await
+}
+
+async fn one_page(caller: Caller, id: QueueId, done: String, problem: Option<String>) -> Result<Response> {
+    caller
+        .blocking(move |caller| {
+            let message = match caller.site.delivery.queue_show(id) {
+                Err(DeliveryError::NotQueued(_)) => {
+                    return Err(Fault::NotFound(
+                        "The queue has no such message: it was delivered, returned or dropped.",
+                    ));
+                }
+                found => found?,
+            };
+            let calendar = caller.calendar();
+            let account = message.account.map(|account| caller.site.directory.account(account)).transpose()?.flatten();
+            let recipients = message.recipients.iter().map(|recipient| RecipientLine {
+                address: readable(&recipient.address),
+                destination: readable(&recipient.destination),
+                attempts: recipient.attempts,
+                next: match recipient.in_flight_since_ms {
+                    Some(since) => format!("being tried since {}", calendar.stamp(since)),
+                    None if message.held => "when it is released".to_owned(),
+                    None => calendar.stamp(recipient.next_attempt_ms),
+                },
+                error: recipient.last_error.clone().unwrap_or_default(),
+            });
+            let here = format!("{HERE}/{id}");
+            Ok(view::html(&QueuedPage {
+                page: caller.page(&format!("Message {id}")),
+                shell: surroundings(caller, Some(&done), &here)?,
+                tabs: TABS,
+                here: HERE,
+                problem,
+                id: id.to_string(),
+                held: message.held,
+                from: sender_of(&message),
+                sender: account.map(|account| (account.id.0, readable(&account.address.to_string()))),
+                size: size(message.size),
+                came: calendar.when(message.created_ms).full,
+                ends: if message.held { String::new() } else { calendar.when(message.expires_ms).full },
+                acts: acts(message.held),
+                recipients: recipients.collect(),
+            }))
+        })
+        .await
+}
+
+/// `POST /admin/queue`: does something to one message, or with `id=all` to all that the filter lets through.
+pub async fn change(caller: Caller, form: Posted) -> Result<Response> {
+    let caller = admin(caller)?;
+    let act = Act::of(form.get("do"))?;
+    let asked = Asked { state: form.get("state").to_owned(), q: form.get("q").to_owned(), ..Asked::default() };
+    if form.get("id") == ALL {
+        return change_all(caller, act, asked, &form).await;
+    }
+    let id: QueueId =
+        form.get("id").parse().map_err(|_| Fault::Bad("The form did not say which message.".to_owned()))?;
+    if act.ends && form.get("sure") != "1" {
+        let message = match caller.site.delivery.queue_show(id) {
+            Err(DeliveryError::NotQueued(_)) => return list_page(caller, Asked::default(), Some(gone(id))).await,
+            found => found?,
+        };
+        return confirm::ask(caller, question(act, &message)).await;
+    }
+    match act.run(&caller.site.delivery, id).await {
+        Ok(()) => {
+            note(&caller, &format!("{} message {id} in the queue", act.audited)).await?;
+            let to = if act.ends { HERE.to_owned() } else { format!("{HERE}/{id}") };
+            Ok(Redirect::to(&notice::with(&to, act.done)).into_response())
+        }
+        Err(DeliveryError::NotQueued(_)) => list_page(caller, Asked::default(), Some(gone(id))).await,
+        Err(error @ DeliveryError::InFlight(_)) => {
+            one_page(caller, id, String::new(), Some(capital(&error.to_string()))).await
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn gone(id: QueueId) -> String {
+    format!("The queue has no message {id} any more: it was delivered, returned or dropped. Nothing was done.")
+}
+
+fn question(act: Act, message: &QueuedMessage) -> Question {
+    let to: Vec<String> = message.recipients.iter().take(20).map(|r| readable(&r.address)).collect();
+    let more = message.recipients.len().saturating_sub(to.len());
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let heading = match act.verb {
+        "return" => format!("Return message {} to its sender?", message.id),
+        _ => format!("Drop message {}?", message.id),
+    };
+    Question {
+        heading,
+        facts: vec![
+            format!("From {}, {}.", sender_of(message), size(message.size)),
+            format!("Not delivered yet to {}{more}.", to.join(", ")),
+            act.says.to_owned(),
+        ],
+        fields: vec![("do", act.verb.to_owned()), ("id", message.id.to_string())],
+        button: act.label,
+        action: HERE,
+        back: format!("{HERE}/{}", message.id),
+        here: HERE,
+        ..Question::default()
+    }
+}
+
+/// What an act on all of them came to.
+struct Outcome {
+    changed: u64,
+    /// They are being delivered at this moment, or were a moment ago.
+    left: u64,
+}
+
+async fn change_all(caller: Caller, act: Act, asked: Asked, form: &Posted) -> Result<Response> {
+    let mut filter = asked.filter();
+    if act.verb == "release" {
+        filter.held = Some(true);
+    }
+    let sure = form.get("sure") == "1";
+    if act.ends && !(sure && form.get("typed").trim() == ALL) {
+        let question = question_of_all(act, &asked);
+        return confirm::ask(caller, Question { mistyped: sure, ..question }).await;
+    }
+    let delivery = caller.site.delivery.clone();
+    // It goes on when the browser has gone, or when it takes longer than a request may.
+    let work = tokio::spawn(async move { run_on_all(act, &delivery, &filter).await });
+    let outcome = work.await.map_err(Fault::internal)??;
+    if outcome.changed > 0 {
+        let messages = counted(outcome.changed, "message", "messages");
+        note(&caller, &format!("{} {messages} in the queue", act.audited)).await?;
+    }
+    if outcome.left > 0 {
+        let these = counted(outcome.left, "message is", "messages are");
+        let problem = format!("{these} being delivered at this moment, and stayed. Try again in a minute.");
+        return list_page(caller, asked, Some(problem)).await;
+    }
+    Ok(Redirect::to(&notice::with(HERE, act.done)).into_response())
+}
+
+async fn run_on_all(act: Act, delivery: &Delivery, filter: &QueueFilter) -> Result<Outcome> {
+    let (mut outcome, mut after) = (Outcome { changed: 0, left: 0 }, None);
+    loop {
+        let page = delivery.queue_list(filter, after, AT_ONCE)?;
+        let ids: Vec<QueueId> = page.messages.iter().map(|message| message.id).collect();
+        let each = ids.into_iter().map(|id| {
+            let delivery = delivery.clone();
+            async move { act.run(&delivery, id).await }
+        });
+        let mut each = futures_util::stream::iter(each).buffer_unordered(CHANGED_AT_ONCE);
+        while let Some(done) = each.next().await {
+            match done {
+                Ok(()) => outcome.changed += 1,
+                // It was delivered in between.
+                Err(DeliveryError::NotQueued(_)) => {}
+                Err(DeliveryError::InFlight(_)) => outcome.left += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(outcome);
+        }
+    }
+}
+
+fn uncapital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| format!("{}{}", first.to_lowercase(), chars.as_str()))
+}
+
+fn question_of_all(act: Act, asked: &Asked) -> Question {
+    let mut which = match asked.state.as_str() {
+        "held" => "all held messages".to_owned(),
+        "waiting" => "all messages that are not held".to_owned(),
+        _ => "all messages".to_owned(),
+    };
+    if !asked.q.trim().is_empty() {
+        which = format!("{which} that match \u{201c}{}\u{201d}", asked.q.trim());
+    }
+    let heading = match act.verb {
+        "return" => format!("Return {which} to their senders?"),
+        _ => format!("Drop {which}?"),
+    };
+    Question {
+        heading,
+        facts: vec![format!("For each of them: {}", uncapital(act.says))],
+        fields: vec![
+            ("do", act.verb.to_owned()),
+            ("id", ALL.to_owned()),
+            ("state", asked.state.clone()),
+            ("q", asked.q.clone()),
+        ],
+        typed: Some(ALL.to_owned()),
+        button: act.label,
+        action: HERE,
+        back: HERE.to_owned(),
+        here: HERE,
+        ..Question::default()
+    }
+}

@@ -1,0 +1,324 @@
+//! The service as a whole: what needs a person, stages, what people are told, work that can be started; standbys and archives.
+
+use std::str::FromStr as _;
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::Query;
+use axum::response::{IntoResponse, Redirect, Response};
+use continuity::stage::{Feature, Stage};
+
+use super::confirm::{self, Question};
+use super::frame::{TABS, Tabs, admin, failed, note, surroundings};
+use crate::caller::Caller;
+use crate::error::{Fault, Result};
+use crate::forms::Posted;
+use crate::listing::Place;
+use crate::notice;
+use crate::operate::{Job, JobReport, OpenAlarm, Operator};
+use crate::options::Panel;
+use crate::templates::Shell;
+use crate::time::Calendar;
+use crate::view::{self, Page};
+
+const HERE: &str = "/admin/service";
+const CONTINUITY: &str = "/admin/continuity";
+/// The longest text for people.
+const MAX_SAY_CHARACTERS: usize = 500;
+
+#[derive(Template)]
+#[template(path = "admin_service.html")]
+struct ServicePage {
+    page: Page,
+    shell: Shell,
+    tabs: Tabs,
+    here: &'static str,
+    problem: Option<String>,
+    alarms: Vec<OpenAlarm>,
+    overview: Vec<(String, String)>,
+    stages: Vec<StageLine>,
+    coming: String,
+    below_open: bool,
+    features: Vec<FeatureLine>,
+    say: String,
+    max_say: usize,
+    jobs: Vec<JobLine>,
+    under_way: bool,
+}
+
+struct StageLine {
+    name: &'static str,
+    works: &'static str,
+    now: bool,
+}
+
+struct FeatureLine {
+    name: &'static str,
+    what: &'static str,
+    on: bool,
+    /// Switching it off would close these pages.
+    own: bool,
+}
+
+#[derive(Template)]
+#[template(path = "admin_continuity.html")]
+struct ContinuityPage {
+    page: Page,
+    shell: Shell,
+    tabs: Tabs,
+    here: &'static str,
+    problem: Option<String>,
+    panels: Vec<Panel>,
+    /// Those that work can be started for.
+    archives: Vec<String>,
+    jobs: Vec<JobLine>,
+    under_way: bool,
+}
+
+struct JobLine {
+    what: String,
+    when: String,
+    state: &'static str,
+    error: String,
+    lines: String,
+}
+
+fn job_line(report: JobReport, calendar: &Calendar) -> JobLine {
+    JobLine {
+        what: report.job.words(),
+        when: calendar.stamp(report.began_ms),
+        state: match (&report.error, report.ended_ms) {
+            (Some(_), _) => "failed",
+            (None, Some(_)) => "done",
+            (None, None) => "under way",
+        },
+        error: report.error.unwrap_or_default(),
+        lines: report.lines.join("\n"),
+    }
+}
+
+const fn what_is(feature: Feature) -> &'static str {
+    match feature {
+        Feature::SignUp => "The setup page",
+        Feature::Options => "Settings",
+        Feature::Administration => "Administration",
+        Feature::Search => "Search",
+        Feature::Sending => "Sending from the web",
+        Feature::Rewind => "Rewind",
+        Feature::AddressBook => "Address book",
+    }
+}
+
+fn operator(caller: &Caller) -> Result<Arc<dyn Operator>> {
+    let operator = caller.site.options.operator.clone();
+    operator.ok_or(Fault::NotFound("This process has nothing of that kind to administer."))
+}
+
+/// `GET /admin/service`
+pub async fn page(caller: Caller, Query(place): Query<Place>) -> Result<Response> {
+    service_page(admin(caller)?, None, place.done).await
+}
+
+async fn service_page(caller: Caller, problem: Option<String>, done: Option<String>) -> Result<Response> {
+    caller
+        .blocking(move |caller| {
+            let operator = operator(caller)?;
+            let now = operator.situation();
+            let (chosen, plan) = operator.chosen();
+            let mut coming = Vec::new();
+            if chosen != now.stage {
+                coming.push(format!("On its way to {chosen}."));
+            }
+            coming.extend(plan);
+            let calendar = caller.calendar();
+            let mut jobs = operator.jobs();
+            jobs.retain(|report| report.job == Job::Maintain);
+            let mut page = ServicePage {
+                page: caller.page("Service"),
+                shell: surroundings(caller, done.as_deref(), HERE)?,
+                tabs: TABS,
+                here: HERE,
+                problem,
+                alarms: operator.alarms(),
+                overview: operator.overview(),
+                stages: Stage::ALL
+                    .map(|stage| StageLine { name: stage.name(), works: stage.works(), now: stage == now.stage })
+                    .into(),
+                coming: coming.join(" "),
+                below_open: now.stage < Stage::Open,
+                features: Feature::ALL
+                    .map(|feature| FeatureLine {
+                        name: feature.name(),
+                        what: what_is(feature),
+                        on: !now.off.contains(&feature),
+                        own: feature == Feature::Administration,
+                    })
+                    .into(),
+                say: now.say,
+                max_say: MAX_SAY_CHARACTERS,
+                under_way: jobs.iter().any(|report| report.ended_ms.is_none()),
+                jobs: jobs.into_iter().take(1).map(|report| job_line(report, &calendar)).collect(),
+            };
+            // Here they stand with what to do.
+            page.page.alarms.clear();
+            let wrong = page.problem.is_some();
+            Ok(failed(view::html(&page), wrong))
+        })
+        .await
+}
+
+/// `POST /admin/service`
+pub async fn change(caller: Caller, form: Posted) -> Result<Response> {
+    let caller = admin(caller)?;
+    let operator = operator(&caller)?;
+    let unclear = |error: continuity::stage::UnknownName| Fault::Bad(format!("The form is wrong: {error}."));
+    // What is done, what the audit trail says, and the notice.
+    let (outcome, audited, done) = match form.get("do") {
+        "stage" => {
+            let stage = Stage::from_str(form.get("stage")).map_err(unclear)?;
+            let question = stage_question(stage);
+            let is_typed = question.typed.as_deref().is_none_or(|typed| form.get("typed").trim() == typed);
+            if form.get("sure") != "1" || !is_typed {
+                let mistyped = form.get("sure") == "1";
+                return confirm::ask(caller, Question { mistyped, ..question }).await;
+            }
+            (on_thread(&operator, move |it| it.set_stage(stage)).await?, format!("set the stage {stage}"), "stage")
+        }
+        "plan" => {
+            let outcome = on_thread(&operator, |it| it.follow_plan()).await?;
+            (outcome, "started the usual plan to the stage open".to_owned(), "stage")
+        }
+        "switch" => {
+            let feature = Feature::from_str(form.get("feature")).map_err(unclear)?;
+            let on = form.get("on") == "1";
+            if feature == Feature::Administration && !on {
+                let text =
+                    "These pages can\u{2019}t switch themselves off. On the server: holdfast stage off administration";
+                return service_page(caller, Some(text.to_owned()), None).await;
+            }
+            let audited = format!("switched {feature} {}", if on { "on" } else { "off" }, feature = feature.name());
+            (on_thread(&operator, move |it| it.switch(feature, on)).await?, audited, "saved")
+        }
+        "say" => {
+            let text = form.get("text").trim().to_owned();
+            let length = text.chars().count();
+            if length > MAX_SAY_CHARACTERS {
+                let problem = format!("The announcement has {length} characters; {MAX_SAY_CHARACTERS} are the most.");
+                return service_page(caller, Some(problem), None).await;
+            }
+            let audited = match text.as_str() {
+                "" => "took the announcement away".to_owned(),
+                text => format!("announced: {text}"),
+            };
+            (on_thread(&operator, move |it| it.say(&text)).await?, audited, "saved")
+        }
+        "maintain" => {
+            let outcome = on_thread(&operator, |it| it.start(Job::Maintain)).await?;
+            (outcome, "started the daily work".to_owned(), "started")
+        }
+        _ => return Err(Fault::Bad("The form did not say what to do.".to_owned())),
+    };
+    match outcome {
+        Ok(()) => {
+            note(&caller, &audited).await?;
+            Ok(Redirect::to(&notice::with(HERE, done)).into_response())
+        }
+        Err(problem) => service_page(caller, Some(sentence(&problem)), None).await,
+    }
+}
+
+fn sentence(problem: &str) -> String {
+    crate::wording::capital(problem)
+}
+
+async fn on_thread<T: Send + 'static>(
+    operator: &Arc<dyn Operator>,
+    work: impl FnOnce(&dyn Operator) -> T + Send + 'static,
+) -> Result<T> {
+    let operator = operator.clone();
+    tokio::task::spawn_blocking(move || work(&*operator)).await.map_err(Fault::internal)
+}
+
+/// What a stage means, before one goes there.
+fn stage_question(stage: Stage) -> Question {
+    let mut facts = vec![format!("People are told: {}", stage.works())];
+    if stage < Stage::Web {
+        let text = "The web pages close, these too. You can go back only on the server: holdfast stage set open";
+        facts.push(text.to_owned());
+    }
+    if stage < Stage::Clients {
+        facts.push("IMAP, POP3 and submission close; open sessions end.".to_owned());
+    }
+    if stage < Stage::Queues {
+        facts.push("No mail comes in from other servers, and none goes out: it waits, nothing is lost.".to_owned());
+    }
+    if stage < Stage::Open {
+        facts.push("Settings can\u{2019}t be changed until the stage is open.".to_owned());
+    }
+    Question {
+        heading: format!("Go to the stage {stage}?"),
+        facts,
+        fields: vec![("do", "stage".to_owned()), ("stage", stage.name().to_owned())],
+        typed: (stage < Stage::Web).then(|| stage.name().to_owned()),
+        button: "Go to this stage",
+        action: HERE,
+        back: HERE.to_owned(),
+        here: HERE,
+        ..Question::default()
+    }
+}
+
+/// `GET /admin/continuity`
+pub async fn continuity(caller: Caller, Query(place): Query<Place>) -> Result<Response> {
+    continuity_page(admin(caller)?, None, place.done).await
+}
+
+async fn continuity_page(caller: Caller, problem: Option<String>, done: Option<String>) -> Result<Response> {
+    caller
+        .blocking(move |caller| {
+            let panels = caller.site.options.continuity.borrow().clone();
+            let operator = caller.site.options.operator.clone();
+            let calendar = caller.calendar();
+            let mut jobs = operator.as_ref().map(|operator| operator.jobs()).unwrap_or_default();
+            jobs.retain(|report| report.job != Job::Maintain);
+            let page = ContinuityPage {
+                page: caller.page("Continuity"),
+                shell: surroundings(caller, done.as_deref(), CONTINUITY)?,
+                tabs: TABS,
+                here: CONTINUITY,
+                problem,
+                panels,
+                archives: operator.map(|operator| operator.archives()).unwrap_or_default(),
+                under_way: jobs.iter().any(|report| report.ended_ms.is_none()),
+                jobs: jobs.into_iter().map(|report| job_line(report, &calendar)).collect(),
+            };
+            let wrong = page.problem.is_some();
+            Ok(failed(view::html(&page), wrong))
+        })
+        .await
+}
+
+/// `POST /admin/continuity`: starts a snapshot, a drill or a reading back of an archive.
+pub async fn start(caller: Caller, form: Posted) -> Result<Response> {
+    let caller = admin(caller)?;
+    let operator = operator(&caller)?;
+    let archive = form.get("archive").to_owned();
+    let job = match form.get("do") {
+        "snapshot" => Job::Snapshot(archive),
+        "drill" => Job::Drill(archive),
+        "verify" => Job::VerifyArchive(archive),
+        _ => return Err(Fault::Bad("The form did not say what to do.".to_owned())),
+    };
+    let audited = match &job {
+        Job::Snapshot(archive) => format!("started a snapshot into the archive {archive}"),
+        Job::Drill(archive) => format!("started a drill of the archive {archive}"),
+        _ => format!("started to read back the archive {}", form.get("archive")),
+    };
+    match on_thread(&operator, move |it| it.start(job)).await? {
+        Ok(()) => {
+            note(&caller, &audited).await?;
+            Ok(Redirect::to(&notice::with(CONTINUITY, "started")).into_response())
+        }
+        Err(problem) => continuity_page(caller, Some(sentence(&problem)), None).await,
+    }
+}

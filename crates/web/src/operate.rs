@@ -1,0 +1,96 @@
+//! What administrators see and start of the whole service, which the doors know nothing of: the process that serves gives
+//! it to the pages.
+
+use continuity::stage::{Feature, Situation, Stage};
+
+/// The process behind the pages, as administrators see it. Calls may block for a moment.
+pub trait Operator: Send + Sync {
+    /// How the service is: what, and how, line by line.
+    fn overview(&self) -> Vec<(String, String)>;
+    /// What needs a person now.
+    fn alarms(&self) -> Vec<OpenAlarm>;
+    /// What is on now.
+    fn situation(&self) -> Situation;
+    /// The stage that was chosen, which may be ahead of the present one, and how far a plan is that is under way.
+    fn chosen(&self) -> (Stage, Option<String>);
+    /// Goes to a stage; a plan that is under way is given up.
+    ///
+    /// # Errors
+    /// What went wrong, in words.
+    fn set_stage(&self, stage: Stage) -> Result<(), String>;
+    /// Goes through the usual plan to the stage in which everything is on.
+    ///
+    /// # Errors
+    /// What went wrong, in words.
+    fn follow_plan(&self) -> Result<(), String>;
+    /// Switches a feature on or off.
+    ///
+    /// # Errors
+    /// What went wrong, in words.
+    fn switch(&self, feature: Feature, on: bool) -> Result<(), String>;
+    /// Tells people something, above every page.
+    ///
+    /// # Errors
+    /// What went wrong, in words.
+    fn say(&self, text: &str) -> Result<(), String>;
+    /// Names of the archives that are configured.
+    fn archives(&self) -> Vec<String>;
+    /// Starts a job in the background, unless the same one is under way.
+    ///
+    /// # Errors
+    /// Why it was not started, in words.
+    fn start(&self, job: Job) -> Result<(), String>;
+    /// The jobs that were started since the service began, the last one first.
+    fn jobs(&self) -> Vec<JobReport>;
+}
+
+/// Something that needs a person.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenAlarm {
+    /// In one line.
+    pub line: String,
+    /// What else is known.
+    pub more: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// Work that an administrator may start by the pages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Job {
+    /// The daily work.
+    Maintain,
+    /// A snapshot into the archive of that name.
+    Snapshot(String),
+    /// A drill of it.
+    Drill(String),
+    /// Reading everything in it back.
+    VerifyArchive(String),
+}
+
+impl Job {
+    /// In words.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Maintain => "The daily work".to_owned(),
+            Self::Snapshot(archive) => format!("A snapshot into the archive {archive}"),
+            Self::Drill(archive) => format!("A drill of the archive {archive}"),
+            Self::VerifyArchive(archive) => format!("Reading back the archive {archive}"),
+        }
+    }
+}
+
+/// How a job is going, or went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobReport {
+    /// Which.
+    pub job: Job,
+    /// When it began, in milliseconds since 1970.
+    pub began_ms: i64,
+    /// When it ended.
+    pub ended_ms: Option<i64>,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// What it said, the last lines.
+    pub lines: Vec<String>,
+}

@@ -1,0 +1,162 @@
+//! The service as a whole, with a process behind the pages that notes what it is asked for.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use continuity::stage::{Feature, Situation, Stage};
+use parking_lot::Mutex;
+use web::{Job, JobReport, OpenAlarm, Operator};
+
+use super::{act, trail};
+use crate::world::World;
+
+#[derive(Default)]
+struct Noting {
+    now: Mutex<Situation>,
+    jobs: Mutex<Vec<JobReport>>,
+}
+
+impl Operator for Noting {
+    fn overview(&self) -> Vec<(String, String)> {
+        vec![("queue".to_owned(), "empty".to_owned())]
+    }
+
+    fn alarms(&self) -> Vec<OpenAlarm> {
+        let text = str::to_owned;
+        vec![OpenAlarm { line: text("Disk: nearly full"), more: text("<b>"), remedy: text("Delete something.") }]
+    }
+
+    fn situation(&self) -> Situation {
+        self.now.lock().clone()
+    }
+
+    fn chosen(&self) -> (Stage, Option<String>) {
+        (self.now.lock().stage, None)
+    }
+
+    fn set_stage(&self, stage: Stage) -> Result<(), String> {
+        self.now.lock().stage = stage;
+        Ok(())
+    }
+
+    fn follow_plan(&self) -> Result<(), String> {
+        self.set_stage(Stage::Open)
+    }
+
+    fn switch(&self, feature: Feature, on: bool) -> Result<(), String> {
+        let off = &mut self.now.lock().off;
+        if on {
+            off.remove(&feature)
+        } else {
+            off.insert(feature)
+        };
+        Ok(())
+    }
+
+    fn say(&self, text: &str) -> Result<(), String> {
+        text.clone_into(&mut self.now.lock().say);
+        Ok(())
+    }
+
+    fn archives(&self) -> Vec<String> {
+        vec!["off-site".to_owned()]
+    }
+
+    fn start(&self, job: Job) -> Result<(), String> {
+        if job == Job::Drill("off-site".to_owned()) {
+            return Err("there is no drill_dir".to_owned());
+        }
+        let lines = vec!["line <1>".to_owned()];
+        self.jobs.lock().push(JobReport { job, began_ms: 1, ended_ms: None, error: None, lines });
+        Ok(())
+    }
+
+    fn jobs(&self) -> Vec<JobReport> {
+        self.jobs.lock().clone()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stages_parts_and_announcements_are_changed_after_what_they_close_was_said() {
+    let operator = Arc::new(Noting::default());
+    let world = World::with(Some(operator.clone())).await;
+    let mut ann = world.signed_in("ann").await;
+    let here = "/admin/service";
+    let page = ann.get(here).await.text();
+    assert!(page.contains("Disk: nearly full") && page.contains("Delete something.") && page.contains("&#60;b&#62;"));
+    for (stage, typed) in
+        [("dark", "dark"), ("checks", "checks"), ("web", ""), ("clients", ""), ("queues", ""), ("open", "")]
+    {
+        let before = operator.situation().stage;
+        let asked = act(&mut ann, here, here, &[("do", "stage"), ("stage", stage)]).await;
+        assert_eq!(asked.status, StatusCode::OK, "{stage}");
+        assert_eq!(asked.text().contains("name=\"typed\""), !typed.is_empty(), "{stage} closes these pages");
+        if !typed.is_empty() {
+            let fields = [("do", "stage"), ("stage", stage), ("sure", "1"), ("typed", "no")];
+            assert!(!act(&mut ann, here, here, &fields).await.wrong("typed").is_empty());
+        }
+        assert_eq!(operator.situation().stage, before, "{stage}");
+        let fields = [("do", "stage"), ("stage", stage), ("sure", "1"), ("typed", typed)];
+        assert!(act(&mut ann, here, here, &fields).await.location().ends_with("done=stage"), "{stage}");
+        assert_eq!(operator.situation().stage.name(), stage);
+        assert_eq!(trail(&world)[0], format!("ann@example.org: set the stage {stage}"));
+    }
+    for feature in Feature::ALL {
+        for on in ["0", "1"] {
+            let fields = [("do", "switch"), ("feature", feature.name()), ("on", on)];
+            let done = act(&mut ann, here, here, &fields).await;
+            let is_off = operator.situation().off.contains(&feature);
+            let own = feature == Feature::Administration;
+            assert_eq!(is_off, on == "0" && !own, "{} {on}", feature.name());
+            assert_eq!(done.status == StatusCode::UNPROCESSABLE_ENTITY, own && on == "0");
+        }
+    }
+    for (text, kept) in [("  Back at noon. ", "Back at noon."), ("", ""), ("x", "x")] {
+        act(&mut ann, here, here, &[("do", "say"), ("text", text)]).await;
+        assert_eq!(operator.situation().say, kept);
+    }
+    let long = "x".repeat(501);
+    assert_eq!(
+        act(&mut ann, here, here, &[("do", "say"), ("text", &long)]).await.status,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
+    for bad in [&[("do", "stage"), ("stage", "half-open")][..], &[("do", "switch"), ("feature", "x")], &[("do", "")]] {
+        assert_eq!(act(&mut ann, here, here, bad).await.status, StatusCode::BAD_REQUEST, "{bad:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_is_started_and_its_words_are_shown() {
+    let operator = Arc::new(Noting::default());
+    let world = World::with(Some(operator.clone())).await;
+    let mut ann = world.signed_in("ann").await;
+    let archive = ("archive", "off-site");
+    for (to, fields, job, audited) in [
+        ("/admin/service", vec![("do", "maintain")], Job::Maintain, "started the daily work"),
+        (
+            "/admin/continuity",
+            vec![("do", "snapshot"), archive],
+            Job::Snapshot("off-site".to_owned()),
+            "started a snapshot into the archive off-site",
+        ),
+        (
+            "/admin/continuity",
+            vec![("do", "verify"), archive],
+            Job::VerifyArchive("off-site".to_owned()),
+            "started to read back the archive off-site",
+        ),
+    ] {
+        let done = act(&mut ann, to, to, &fields).await;
+        assert_eq!(done.location(), format!("{to}?done=started"));
+        assert_eq!(operator.jobs().pop().unwrap().job, job);
+        assert_eq!(trail(&world)[0], format!("ann@example.org: {audited}"));
+        assert!(ann.get(to).await.text().contains("line &#60;1&#62;"));
+    }
+    let refused = act(&mut ann, "/admin/continuity", "/admin/continuity", &[("do", "drill"), archive]).await;
+    assert!(refused.status == StatusCode::UNPROCESSABLE_ENTITY && refused.text().contains("There is no drill_dir."));
+    // Without a process behind them there is no such page.
+    let world = World::new().await;
+    let mut ann = world.signed_in("ann").await;
+    assert_eq!(ann.get("/admin/service").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(ann.get("/admin/continuity").await.status, StatusCode::OK);
+}
