@@ -75,7 +75,7 @@ impl Job {
             Self::Maintain => "The daily work".to_owned(),
             Self::Snapshot(archive) => format!("A snapshot into the archive {archive}"),
             Self::Drill(archive) => format!("A drill of the archive {archive}"),
-            Self::VerifyArchive(archive) => format!("Reading back the archive {archive}"),
+            Self::VerifyArchive(archive) => format!("Verification of the archive {archive}"),
         }
     }
 }

@@ -162,7 +162,7 @@ impl Problem {
                 "The domain {} is not one of this service. Add it under Administration, Domains.",
                 mailkit::address::readable_domain(domain)
             ),
-            Self::Directory(DirectoryError::NoSuchAccount(_)) => "There is no such account any more.".to_owned(),
+            Self::Directory(DirectoryError::NoSuchAccount(_)) => "This account no longer exists.".to_owned(),
             Self::Directory(error) => capital(&error.to_string()),
             Self::Mail(MailError::OverQuota { used, limit, .. }) => storage_full(*used, *limit),
             Self::Mail(error) => capital(&error.to_string()),

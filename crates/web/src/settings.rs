@@ -218,7 +218,7 @@ async fn change_password(
 ) -> Result<Response> {
     let mut wrong = Wrong::default();
     if form.get("old").is_empty() {
-        wrong.add("old", "Type your current password.");
+        wrong.add("old", "Enter your current password.");
     } else if let Err(problem) = confirm(&caller, form.get("old")).await {
         wrong.add("old", problem);
     }

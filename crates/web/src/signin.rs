@@ -180,15 +180,15 @@ fn missing(form: &Posted) -> Wrong {
     let mut wrong = Wrong::default();
     if !form.get("ticket").is_empty() {
         if form.get("code").trim().is_empty() {
-            wrong.add("code", "Type the code, or one of your recovery codes.");
+            wrong.add("code", "Enter the code or one of your recovery codes.");
         }
         return wrong;
     }
     if form.get("login").trim().is_empty() {
-        wrong.add("login", "Type your email address.");
+        wrong.add("login", "Enter your email address.");
     }
     if form.get("password").is_empty() {
-        wrong.add("password", "Type your password.");
+        wrong.add("password", "Enter your password.");
     }
     wrong
 }

@@ -286,8 +286,9 @@ async fn access(caller: &Caller, id: AccountId, verb: &str, form: &Posted) -> Re
         "disable" => directory.set_enabled(id, false).await.map(|()| Done::new("disabled the account")).map_err(whole),
         "end-session" => {
             let mut session = [0; 32];
-            hex::decode_to_slice(form.get("session"), &mut session)
-                .map_err(|_| Fault::Bad("The form did not say which session.".to_owned()))?;
+            hex::decode_to_slice(form.get("session"), &mut session).map_err(|_| {
+                Fault::Bad("The form doesn’t say which session to end. Reload the page and try again.".to_owned())
+            })?;
             directory.end_session(id, SessionId(session)).await?;
             Ok(Done::new("ended a web session"))
         }
@@ -301,7 +302,11 @@ async fn access(caller: &Caller, id: AccountId, verb: &str, form: &Posted) -> Re
             let mut revoked = directory.app_passwords(id)?;
             if verb == "revoke" && form.get("app") != "all" {
                 let app = form.get("app").parse().map(AppPasswordId);
-                let app = app.map_err(|_| Fault::Bad("The form did not say which password.".to_owned()))?;
+                let app = app.map_err(|_| {
+                    Fault::Bad(
+                        "The form doesn’t say which password to revoke. Reload the page and try again.".to_owned(),
+                    )
+                })?;
                 revoked.retain(|one| one.id == app);
             }
             for app in &revoked {
@@ -321,6 +326,6 @@ async fn access(caller: &Caller, id: AccountId, verb: &str, form: &Posted) -> Re
             }
             Ok(done)
         }
-        _ => return Err(Fault::Bad("The form did not say what to do.".to_owned())),
+        _ => return Err(Fault::Bad("The form doesn’t say what to do. Reload the page and try again.".to_owned())),
     })
 }

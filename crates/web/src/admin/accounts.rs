@@ -164,7 +164,7 @@ pub async fn change(caller: Caller, form: Posted) -> Result<Response> {
     let id = form.get("id").parse().map(AccountId).map_err(|_| gone())?;
     match verb {
         "disable" | "delete" if id == caller.account => {
-            Err(Fault::Forbidden("You can\u{2019}t disable or delete yourself."))
+            Err(Fault::Forbidden("You can\u{2019}t disable or delete your own account."))
         }
         "restore" => bring_back(caller, id).await,
         "delete" => delete(caller, id).await,
@@ -188,7 +188,7 @@ async fn delete(caller: Caller, id: AccountId) -> Result<Response> {
 }
 
 fn gone() -> Wrong {
-    Wrong::of("", "There is no such account any more.")
+    Wrong::of("", "This account no longer exists.")
 }
 
 async fn create(caller: Caller, form: &Posted) -> Result<Response> {
@@ -255,7 +255,7 @@ fn checked(caller: &Caller, typed: &Typed, full: &str, password: &str) -> Result
     let directory = &caller.site.directory;
     let address = EmailAddress::parse(full).and_then(|address| address.check_own().map(|()| address));
     match &address {
-        Err(_) if full.is_empty() => wrong.add("address", "Type an address, or the part before the @."),
+        Err(_) if full.is_empty() => wrong.add("address", "Enter an address, or the part before the @."),
         Err(error) => wrong.check::<()>("address", Err(error.clone().into())),
         Ok(address) => {
             if !directory.domain(address.domain()).is_ok_and(|domain| domain.is_some()) {

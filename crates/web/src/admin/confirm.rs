@@ -52,7 +52,7 @@ pub async fn ask(caller: Caller, question: Question) -> Result<Response> {
     caller
         .blocking(move |caller| {
             let wrong = match (&question.typed, question.mistyped) {
-                (Some(typed), true) => Wrong::of("typed", format!("Type {typed} to go on.")),
+                (Some(typed), true) => Wrong::of("typed", format!("Type {typed} to continue.")),
                 _ => Wrong::default(),
             };
             let page = ConfirmPage {

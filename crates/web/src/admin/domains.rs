@@ -86,14 +86,14 @@ pub async fn change(caller: Caller, form: Posted) -> Result<Response> {
     match form.get("do") {
         "" | "add" => add(caller, &form).await,
         "remove" => remove(caller, &form).await,
-        _ => Err(Fault::Bad("The form did not say what to do.".to_owned())),
+        _ => Err(Fault::Bad("The form doesn’t say what to do. Reload the page and try again.".to_owned())),
     }
 }
 
 async fn add(caller: Caller, form: &Posted) -> Result<Response> {
     let typed = form.get("domain").trim().trim_start_matches('@').to_owned();
     if typed.is_empty() {
-        return page(caller, Wrong::of("domain", "Type a domain, such as example.org."), typed, None).await;
+        return page(caller, Wrong::of("domain", "Enter a domain, such as example.org."), typed, None).await;
     }
     let key = form.act_key(&format!("domain {typed}"));
     let turn = caller.site.answers.turn(caller.account, &key).await;
@@ -142,11 +142,11 @@ fn question(caller: &Caller, name: &str) -> Result<Question> {
     let found = directory.domain_addresses(name)?;
     let shown = readable(name);
     let mut facts = vec![
-        format!("Mail to addresses of {shown} is refused from then on."),
+        format!("Mail to addresses in {shown} will be refused."),
         "Its DKIM keys are destroyed: signatures on mail that is still under way can no longer be checked. If you add the \
          domain again it gets new keys, and its DNS records change."
             .to_owned(),
-        "Take its records out of the DNS too.".to_owned(),
+        "Remove its DNS records too.".to_owned(),
     ];
     if !found.aliases.is_empty() {
         let named: Vec<String> = found.aliases.iter().take(NAMED).map(|(alias, _)| readable(alias)).collect();
@@ -157,7 +157,7 @@ fn question(caller: &Caller, name: &str) -> Result<Question> {
     }
     let hindrances = found.logins.iter().take(NAMED).map(|(login, account)| {
         (
-            format!("{} signs in with it: rename or delete the account first", readable(login)),
+            format!("The account {} signs in with this domain: rename or delete it first", readable(login)),
             format!("/admin/accounts/{account}"),
         )
     });
@@ -168,7 +168,7 @@ fn question(caller: &Caller, name: &str) -> Result<Question> {
         fields: vec![("do", "remove".to_owned()), ("domain", name.to_owned())],
         typed: (!found.aliases.is_empty()).then_some(shown),
         mistyped: false,
-        button: "Remove the domain",
+        button: "Remove domain",
         action: HERE,
         back: HERE.to_owned(),
         here: HERE,

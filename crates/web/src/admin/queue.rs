@@ -104,7 +104,7 @@ const ACTS: &[Act] = &[
     Act {
         verb: "retry",
         label: "Try now",
-        says: "Tries to deliver at once, whatever the schedule says. Held messages stay held.",
+        says: "Attempts delivery immediately, whatever the schedule says. Held messages stay held.",
         ends: false,
         audited: "retried",
         done: "queueretry",
@@ -112,7 +112,7 @@ const ACTS: &[Act] = &[
     Act {
         verb: "hold",
         label: "Hold",
-        says: "Keeps it and tries no more until it is released. It doesn\u{2019}t expire while it is held.",
+        says: "Keeps it and attempts no delivery until you release it. It doesn\u{2019}t expire while it is held.",
         ends: false,
         audited: "held",
         done: "queuehold",
@@ -120,7 +120,7 @@ const ACTS: &[Act] = &[
     Act {
         verb: "release",
         label: "Release",
-        says: "Ends the hold and tries at once.",
+        says: "Ends the hold and attempts delivery immediately.",
         ends: false,
         audited: "released",
         done: "queuerelease",
@@ -136,7 +136,7 @@ const ACTS: &[Act] = &[
     Act {
         verb: "drop",
         label: "Drop",
-        says: "Deletes it from the queue. Nobody is told, and it can\u{2019}t be brought back.",
+        says: "Deletes it from the queue. Nobody is notified, and it can\u{2019}t be restored.",
         ends: true,
         audited: "dropped",
         done: "queuedrop",
@@ -146,7 +146,7 @@ const ACTS: &[Act] = &[
 impl Act {
     fn of(verb: &str) -> Result<Self> {
         let known = ACTS.iter().find(|act| act.verb == verb).copied();
-        known.ok_or_else(|| Fault::Bad("The form did not say what to do.".to_owned()))
+        known.ok_or_else(|| Fault::Bad("The form doesn’t say what to do. Reload the page and try again.".to_owned()))
     }
 
     async fn run(self, delivery: &Delivery, id: QueueId) -> Result<(), DeliveryError> {
@@ -295,7 +295,7 @@ async fn one_page(caller: Caller, id: QueueId, done: String, problem: Option<Str
                 destination: readable(&recipient.destination),
                 attempts: recipient.attempts,
                 next: match recipient.in_flight_since_ms {
-                    Some(since) => format!("being tried since {}", calendar.stamp(since)),
+                    Some(since) => format!("in progress since {}", calendar.stamp(since)),
                     None if message.held => "when it is released".to_owned(),
                     None => calendar.stamp(recipient.next_attempt_ms),
                 },
@@ -330,8 +330,10 @@ pub async fn change(caller: Caller, form: Posted) -> Result<Response> {
     if form.get("id") == ALL {
         return change_all(caller, act, asked, &form).await;
     }
-    let id: QueueId =
-        form.get("id").parse().map_err(|_| Fault::Bad("The form did not say which message.".to_owned()))?;
+    let id: QueueId = form
+        .get("id")
+        .parse()
+        .map_err(|_| Fault::Bad("The form doesn’t say which message. Reload the page and try again.".to_owned()))?;
     if act.ends && form.get("sure") != "1" {
         let message = match caller.site.delivery.queue_show(id) {
             Err(DeliveryError::NotQueued(_)) => return list_page(caller, Asked::default(), Some(gone(id))).await,
@@ -354,7 +356,7 @@ pub async fn change(caller: Caller, form: Posted) -> Result<Response> {
 }
 
 fn gone(id: QueueId) -> String {
-    format!("The queue has no message {id} any more: it was delivered, returned or dropped. Nothing was done.")
+    format!("Message {id} is no longer in the queue: it was delivered, returned or dropped. Nothing was done.")
 }
 
 fn question(act: Act, message: &QueuedMessage) -> Question {
@@ -408,7 +410,7 @@ async fn change_all(caller: Caller, act: Act, asked: Asked, form: &Posted) -> Re
     }
     if outcome.left > 0 {
         let these = counted(outcome.left, "message is", "messages are");
-        let problem = format!("{these} being delivered at this moment, and stayed. Try again in a minute.");
+        let problem = format!("{these} being delivered right now and unchanged. Try again in a minute.");
         return list_page(caller, asked, Some(problem)).await;
     }
     Ok(Redirect::to(&notice::with(HERE, act.done)).into_response())

@@ -111,7 +111,7 @@ const fn what_is(feature: Feature) -> &'static str {
 
 fn operator(caller: &Caller) -> Result<Arc<dyn Operator>> {
     let operator = caller.site.options.operator.clone();
-    operator.ok_or(Fault::NotFound("This process has nothing of that kind to administer."))
+    operator.ok_or(Fault::NotFound("This process has no such page."))
 }
 
 /// `GET /admin/service`
@@ -203,7 +203,8 @@ pub async fn change(caller: Caller, form: Posted) -> Result<Response> {
             let text = form.get("text").trim().to_owned();
             let length = text.chars().count();
             if length > MAX_SAY_CHARACTERS {
-                let problem = format!("The announcement has {length} characters; {MAX_SAY_CHARACTERS} are the most.");
+                let problem =
+                    format!("The announcement has {length} characters. It can have at most {MAX_SAY_CHARACTERS}.");
                 return service_page(caller, Some(problem), None).await;
             }
             let audited = match text.as_str() {
@@ -216,7 +217,7 @@ pub async fn change(caller: Caller, form: Posted) -> Result<Response> {
             let outcome = on_thread(&operator, |it| it.start(Job::Maintain)).await?;
             (outcome, "started the daily work".to_owned(), "started")
         }
-        _ => return Err(Fault::Bad("The form did not say what to do.".to_owned())),
+        _ => return Err(Fault::Bad("The form doesn’t say what to do. Reload the page and try again.".to_owned())),
     };
     match outcome {
         Ok(()) => {
@@ -243,24 +244,25 @@ async fn on_thread<T: Send + 'static>(
 fn stage_question(stage: Stage) -> Question {
     let mut facts = vec![format!("People are told: {}", stage.works())];
     if stage < Stage::Web {
-        let text = "The web pages close, these too. You can go back only on the server: holdfast stage set open";
+        let text =
+            "The web pages close, including these. You can go back only on the server: run holdfast stage set open";
         facts.push(text.to_owned());
     }
     if stage < Stage::Clients {
         facts.push("IMAP, POP3 and submission close; open sessions end.".to_owned());
     }
     if stage < Stage::Queues {
-        facts.push("No mail comes in from other servers, and none goes out: it waits, nothing is lost.".to_owned());
+        facts.push("No mail comes in from other servers, and none goes out. It waits: nothing is lost.".to_owned());
     }
     if stage < Stage::Open {
         facts.push("Settings can\u{2019}t be changed until the stage is open.".to_owned());
     }
     Question {
-        heading: format!("Go to the stage {stage}?"),
+        heading: format!("Switch to the stage {stage}?"),
         facts,
         fields: vec![("do", "stage".to_owned()), ("stage", stage.name().to_owned())],
         typed: (stage < Stage::Web).then(|| stage.name().to_owned()),
-        button: "Go to this stage",
+        button: "Switch to this stage",
         action: HERE,
         back: HERE.to_owned(),
         here: HERE,
@@ -307,7 +309,7 @@ pub async fn start(caller: Caller, form: Posted) -> Result<Response> {
         "snapshot" => Job::Snapshot(archive),
         "drill" => Job::Drill(archive),
         "verify" => Job::VerifyArchive(archive),
-        _ => return Err(Fault::Bad("The form did not say what to do.".to_owned())),
+        _ => return Err(Fault::Bad("The form doesn’t say what to do. Reload the page and try again.".to_owned())),
     };
     let audited = match &job {
         Job::Snapshot(archive) => format!("started a snapshot into the archive {archive}"),

@@ -124,7 +124,7 @@ fn filter(caller: &Caller, asked: &Asked, calendar: &Calendar, wrong: &mut Wrong
         let begin = date.and_then(|date| date.checked_add(jiff::Span::new().days(add)).ok());
         let moment = begin.and_then(|date| calendar.at(date, Time::midnight()));
         if moment.is_none() {
-            wrong.add(field, "Write the day as 2026-11-23.");
+            wrong.add(field, "Enter the day as 2026-11-23.");
         }
         moment
     };
@@ -137,7 +137,7 @@ fn filter(caller: &Caller, asked: &Asked, calendar: &Calendar, wrong: &mut Wrong
         typed => {
             let found = find(caller, typed)?;
             if found.is_none() {
-                wrong.add("account", format!("No account has the address \u{201c}{typed}\u{201d}, or had it lately."));
+                wrong.add("account", format!("No account has, or recently had, the address \u{201c}{typed}\u{201d}."));
             }
             found
         }
