@@ -114,11 +114,7 @@ pub fn of_mailbox(caller: &Caller, mailbox: &Mailbox, place: &Place, open: Optio
     let (empty_icon, empty_title, empty_text) = empty(mailbox);
     Ok(List {
         title: label(mailbox),
-        subtitle: match (mailbox.role, mailbox.unread, mailbox.total) {
-            (Some(Role::Drafts | Role::Sent), _, 0) | (_, 0, 0) => String::new(),
-            (Some(Role::Drafts | Role::Sent), _, total) | (_, 0, total) => count(total, "message"),
-            (_, unread, _) => format!("{} unread", grouped(unread)),
-        },
+        subtitle: subtitle(mailbox),
         mailbox: mailbox.id.to_string(),
         role: mailbox.role.map_or("folder", role_name),
         back: here.clone(),
@@ -147,6 +143,15 @@ pub fn of_mailbox(caller: &Caller, mailbox: &Mailbox, place: &Place, open: Optio
             (_, unread) => count(unread, "unread message"),
         },
     })
+}
+
+/// How much there is, in a few words below the title.
+fn subtitle(mailbox: &Mailbox) -> String {
+    match (mailbox.role, mailbox.unread, mailbox.total) {
+        (Some(Role::Drafts | Role::Sent), _, 0) | (_, 0, 0) => String::new(),
+        (Some(Role::Drafts | Role::Sent), _, total) | (_, 0, total) => count(total, "message"),
+        (_, unread, _) => format!("{} unread", grouped(unread)),
+    }
 }
 
 fn empty(mailbox: &Mailbox) -> (&'static str, &'static str, String) {

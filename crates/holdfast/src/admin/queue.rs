@@ -86,10 +86,8 @@ pub async fn run(services: &Services, command: QueueCommand, output: &Output) ->
             in_all(&ids, chosen.len(), "released", output).await;
         }
         QueueCommand::Drop { ids, bounce } => {
-            let (mode, what) = match bounce {
-                true => (DropMode::Bounce, "returned to the sender"),
-                false => (DropMode::Silent, "dropped"),
-            };
+            let (mode, what) =
+                if bounce { (DropMode::Bounce, "returned to the sender") } else { (DropMode::Silent, "dropped") };
             for id in ids.iter().map(|id| parse(id)).collect::<anyhow::Result<Vec<_>>>()? {
                 delivery.queue_drop(id, mode).await?;
                 note(services, what, &[id]).await?;

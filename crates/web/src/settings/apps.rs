@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use delivery::AccessChange;
 use directory::{AppPasswordId, DirectoryError};
 
-use super::{Ask, TABS, Tabs, fresh, note, surroundings, tell_self};
+use super::common::{Ask, TABS, Tabs, fresh, note, surroundings, tell_self};
 use crate::caller::Caller;
 use crate::error::{Fault, Result};
 use crate::forms::Posted;

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use directory::{MAX_SHORT_BYTES, MAX_SIGNATURE_BYTES, Settings};
 use jiff::tz;
 
-use super::{Ask, TABS, Tabs, surroundings};
+use super::common::{Ask, TABS, Tabs, surroundings};
 use crate::caller::Caller;
 use crate::cookies::{Jar, Peer};
 use crate::error::Result;
