@@ -36,8 +36,17 @@ pub(crate) fn read(value: &str) -> Read {
     if found.is_empty() { Read::No } else { Read::Addresses(found) }
 }
 
+/// The text without quotes around the whole of it. A quoted local part keeps its own.
+fn without_quotes(text: &str) -> &str {
+    let mut text = text.trim();
+    while let Some(inner) = ['\'', '"'].into_iter().find_map(|mark| text.strip_prefix(mark)?.strip_suffix(mark)) {
+        text = inner.trim();
+    }
+    if EmailAddress::parse(text).is_ok() { text } else { text.trim_matches(['\'', '"']).trim() }
+}
+
 fn one(text: &str) -> Option<String> {
-    let mut text = text.trim().trim_matches(['\'', '"']).trim();
+    let mut text = without_quotes(text);
     for scheme in ["mailto:", "smtp:"] {
         if text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)) {
             text = text[scheme.len()..].trim();
@@ -81,6 +90,16 @@ mod tests {
         for value in ["a@b.example; c@d.example", "a@b.example,c@d.example", "A <a@b.example>; C <c@d.example>;"] {
             assert_eq!(read(value), two, "{value}");
         }
+        for value in [
+            "\"two words\"@b.example",
+            "'\"two words\"@b.example'",
+            "\"\"two words\"@b.example\"",
+            "Two <\"two words\"@b.example>",
+            "mailto:\"two words\"@b.example",
+        ] {
+            assert_eq!(read(value), Read::Addresses(vec!["\"two words\"@b.example".to_owned()]), "{value}");
+        }
+        assert_eq!(read("\".\"@b.example"), Read::Addresses(vec!["\".\"@b.example".to_owned()]));
         assert_eq!(read("/o=ExchangeLabs/ou=x/cn=uta"), Read::Internal);
         for value in ["", "nobody", "a@", ";", "a@b.example; who", "<>"] {
             assert_eq!(read(value), Read::No, "{value}");
