@@ -94,7 +94,7 @@ fn a_standby_copies_follows_compares_and_resumes_after_every_break() {
     wait_for("it is cut off", || third.status().contains("does not know yours"));
     drop(third);
     let refused = run(dirs[1].path(), &["account", "list"]);
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("follows another"), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("is a standby"), "{refused:?}");
     primary.server.stop();
 }
 
@@ -343,7 +343,7 @@ fn an_address_book_that_is_emptied_stops_at_a_tripwire() {
     wait_for("the mail", || {
         let told = subjects(primary.server.address("imap"), "chief@example.org");
         // One, or two when midnight comes in between.
-        !told.is_empty() && told.iter().all(|subject| subject == "Holdfast: the standby needs you (tripwire)")
+        !told.is_empty() && told.iter().all(|subject| subject == "Holdfast alarm: standby (tripwire)")
     });
     let (received, applied) = numbers(&standby.status()).unwrap();
     assert!(applied < received, "what was received is not lost, and not applied");
@@ -576,7 +576,7 @@ fn a_realm_that_the_standby_has_lost_is_named_and_copied_anew() {
     let standby = Standby::spawn(dirs[1].path(), &[]);
     standby.line("following");
     wait_for("both name it", || {
-        standby.status().contains("ALARM: account 1")
+        standby.status().contains("ALARM: changes to account 1")
             && status(dirs[0].path()).contains("can't apply changes to account 1")
     });
     let compared = run(dirs[1].path(), &["compare"]);
