@@ -168,7 +168,7 @@ fn with_checkpoints_alone_the_report_says_which_commits_are_nowhere() {
         let report = salvaged.report();
         assert!(!report.is_whole());
         assert_eq!(report.lost, ["nowhere in this folder: commits 62 to 90"]);
-        assert!(report.realms.values().all(|realm| realm.problems[0].contains("whole up to commit 61")), "{report:?}");
+        assert!(report.realms.values().all(|realm| realm.problems[0].contains("complete up to commit 61")), "{report:?}");
         let expected: Contents = built
             .contents
             .iter()
@@ -349,7 +349,7 @@ fn a_store_that_is_in_use_or_newer_or_none_is_refused() {
     store.close();
     drop(store);
     let within = open(&built.data, &built.data.join("scratch")).unwrap().to_string();
-    assert!(within.contains("is within"), "{within}");
+    assert!(within.contains("is inside"), "{within}");
     assert!(!built.data.join("scratch").exists());
     let none = open(scratch.path(), scratch.path()).unwrap().to_string();
     assert!(none.contains("contains no store"), "{none}");
