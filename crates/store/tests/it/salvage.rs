@@ -168,7 +168,10 @@ fn with_checkpoints_alone_the_report_says_which_commits_are_nowhere() {
         let report = salvaged.report();
         assert!(!report.is_whole());
         assert_eq!(report.lost, ["nowhere in this folder: commits 62 to 90"]);
-        assert!(report.realms.values().all(|realm| realm.problems[0].contains("complete up to commit 61")), "{report:?}");
+        assert!(
+            report.realms.values().all(|realm| realm.problems[0].contains("complete up to commit 61")),
+            "{report:?}"
+        );
         let expected: Contents = built
             .contents
             .iter()

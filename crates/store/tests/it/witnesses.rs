@@ -51,7 +51,10 @@ fn a_log_that_lost_its_end_together_with_the_index_is_damage_and_stays_as_it_is(
     }
     let left = segments(dir.path()).len();
     let outcome = Store::open(dir.path(), options()).map(|_| ());
-    assert!(matches!(&outcome, Err(StoreError::Damaged { what }) if what.contains("commit 20 was seen before")), "{outcome:?}");
+    assert!(
+        matches!(&outcome, Err(StoreError::Damaged { what }) if what.contains("commit 20 was seen before")),
+        "{outcome:?}"
+    );
     assert_eq!(segments(dir.path()).len(), left);
 }
 
