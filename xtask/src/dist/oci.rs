@@ -29,6 +29,8 @@ const LISTENERS: [(&str, u16); 8] = [
     ("HTTP", 8080),
     ("HTTPS", 8443),
 ];
+/// What chroot(1) ends with when it could not do its part.
+const CHROOT_FAILED: i32 = 125;
 /// Where the authorities' certificates may lie on this machine.
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
@@ -165,6 +167,13 @@ pub fn try_out(build: &Build, image: &Path) -> Result<()> {
         println!("not root: the image was read back, and not run");
         return Ok(());
     }
+    let version =
+        Command::new("chroot").arg(&tree).args(["/usr/bin/holdfast", "--version"]).stdin(Stdio::null()).status()?;
+    if version.code() == Some(CHROOT_FAILED) {
+        println!("a root of its own is not permitted here: the image was read back, and not run");
+        return Ok(());
+    }
+    ensure!(version.success(), "the image's binary does not run: {version}");
     let mut service = Command::new("chroot")
         .arg(&tree)
         .args(["/usr/bin/holdfast", "serve"])
