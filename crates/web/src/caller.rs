@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use crate::cookies::{Jar, Peer};
 use crate::csrf;
 use crate::error::{Fault, Result};
+use crate::lasting;
 use crate::site::Site;
 use crate::time::Calendar;
 use crate::view::{Page, fresh_key};
@@ -85,7 +86,9 @@ impl FromRequestParts<Site> for Caller {
         let sign_in = || Fault::SignIn(here.clone().filter(|at| at != "/live").unwrap_or_else(|| "/".to_owned()));
         let Some(token) = jar.session() else { return Err(sign_in()) };
         let Some(session) = site.directory.session_when_restored(token).await? else { return Err(sign_in()) };
-        Self::of(site.clone(), session, peer, &jar)?.ok_or_else(sign_in)
+        let caller = Self::of(site.clone(), session, peer, &jar)?.ok_or_else(sign_in)?;
+        lasting::hold(&parts.extensions, site, &caller.session, caller.admin);
+        Ok(caller)
     }
 }
 

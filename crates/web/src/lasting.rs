@@ -1,28 +1,33 @@
 //! Long requests: an upload or download stops when its session ends.
 
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes, HttpBody as _};
-use axum::extract::{Request, State};
+use axum::extract::Request;
+use axum::http::Extensions;
 use axum::middleware::Next;
 use axum::response::Response;
-use directory::{Access, Ended, Role};
+use directory::{Access, Ended, Session};
 use http_body::{Frame, SizeHint};
 
-use crate::cookies::Jar;
 use crate::error::{Fault, Result};
 use crate::site::Site;
 
 /// Answers up to this size are sent at once and never cut off.
 const SHORT_BYTES: u64 = 64 * 1024;
 
-/// The access of the session in the request's cookie; `None` for a visitor.
-fn access_of(site: &Site, jar: &Jar) -> Result<Option<Access>> {
-    let Some(token) = jar.session() else { return Ok(None) };
-    let Some(session) = site.directory.session(token)? else { return Ok(None) };
-    let admin = site.directory.account(session.account)?.is_some_and(|account| account.role == Role::Admin);
-    Ok(Some(site.directory.session_access(&session, admin)))
+/// The access that a request has, from the moment at which its session was found valid. What ends later, also while
+/// the request is still being read, is noticed by whoever looks here; a visitor's request has none.
+#[derive(Clone, Default)]
+struct Held(Arc<OnceLock<Access>>);
+
+/// Notes that the request goes on for as long as this session does. To be called before anything is done for it.
+pub fn hold(extensions: &Extensions, site: &Site, session: &Session, admin: bool) {
+    if let Some(held) = extensions.get::<Held>() {
+        let _ = held.0.get_or_init(|| site.directory.session_access(session, admin));
+    }
 }
 
 fn refused(ended: Ended) -> Fault {
@@ -32,9 +37,9 @@ fn refused(ended: Ended) -> Fault {
     }
 }
 
-/// Reads a posted body for as long as its session lasts.
-pub async fn while_signed_in<T>(site: &Site, jar: &Jar, read: impl Future<Output = Result<T>>) -> Result<T> {
-    let Some(mut access) = access_of(site, jar)? else { return read.await };
+/// Reads a posted body for as long as the session of its request lasts.
+pub async fn while_signed_in<T>(extensions: &Extensions, read: impl Future<Output = Result<T>>) -> Result<T> {
+    let Some(mut access) = extensions.get::<Held>().and_then(|held| held.0.get().cloned()) else { return read.await };
     let read = tokio::select! {
         biased;
         ended = access.ended() => return Err(refused(ended)),
@@ -47,19 +52,16 @@ pub async fn while_signed_in<T>(site: &Site, jar: &Jar, read: impl Future<Output
 }
 
 /// Cuts off a large answer when its session ends, so that the client sees that the download is incomplete.
-pub async fn answers(State(site): State<Site>, request: Request, next: Next) -> Response {
-    let jar = Jar::of(request.headers(), request.extensions(), &site);
+pub async fn answers(mut request: Request, next: Next) -> Response {
+    let held = Held::default();
+    request.extensions_mut().insert(held.clone());
     let response = next.run(request).await;
     if response.body().size_hint().upper().is_some_and(|most| most <= SHORT_BYTES) {
         return response;
     }
-    match access_of(&site, &jar) {
-        Ok(Some(mut access)) => {
-            let ended = Box::pin(async move { access.ended().await });
-            response.map(|body| Body::new(WhileSignedIn { body, ended }))
-        }
-        _ => response,
-    }
+    let Some(mut access) = held.0.get().cloned() else { return response };
+    let ended = Box::pin(async move { access.ended().await });
+    response.map(|body| Body::new(WhileSignedIn { body, ended }))
 }
 
 /// The body of a large answer.

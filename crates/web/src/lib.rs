@@ -117,7 +117,7 @@ impl WebDoor {
             .fallback(async || error::Fault::NotFound("There is no such page."))
             .layer(middleware::from_fn_with_state(site.clone(), guard::acknowledged))
             .layer(middleware::from_fn_with_state(site.clone(), guard::timed))
-            .layer(middleware::from_fn_with_state(site.clone(), lasting::answers));
+            .layer(middleware::from_fn(lasting::answers));
         Router::new()
             .route("/live", get(live::stream))
             .route("/assets/{version}/{name}", get(assets::serve))

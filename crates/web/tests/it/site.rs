@@ -433,8 +433,8 @@ async fn a_live_page_hears_of_the_end_of_its_session_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_still_being_uploaded_when_the_session_ends_does_nothing() {
-    for way in WAYS {
-        for whole in [true, false] {
+    for (nr, way) in WAYS.into_iter().enumerate() {
+        for (whole, begun) in [(true, true), (false, true), (true, false), (true, false), (true, false)] {
             let world = World::new().await;
             let mut browser = world.signed_in("bob").await;
             let page = browser.get("/compose").await;
@@ -442,31 +442,46 @@ async fn what_is_still_being_uploaded_when_the_session_ends_does_nothing() {
             let fields = [
                 ("csrf", page.csrf()),
                 ("key", page.value("key")),
+                ("from", text("bob@example.org")),
                 ("to", text("ann@example.org")),
                 ("subject", text("late")),
-                ("body", text("x")),
+                ("text", text("x")),
                 ("do", text("send")),
             ];
             let (head, body) = crate::world::multipart("/compose", &fields, &[]).into_parts();
             let bytes = body.collect().await.unwrap().to_bytes();
             let (sender, mut received) = tokio::sync::mpsc::channel::<Vec<u8>>(4);
-            let pieces =
-                futures_util::stream::poll_fn(move |context| received.poll_recv(context)).map(Ok::<_, std::io::Error>);
+            let asked = std::sync::Arc::new(tokio::sync::Notify::new());
+            let pieces = futures_util::stream::poll_fn({
+                let asked = asked.clone();
+                move |context| {
+                    asked.notify_one();
+                    received.poll_recv(context)
+                }
+            });
+            let pieces = pieces.map(Ok::<_, std::io::Error>);
             let request = Request::from_parts(head, Body::from_stream(pieces));
             let sending = tokio::spawn(async move { browser.send(request).await });
             let (first, rest) = bytes.split_at(bytes.len() / 2);
             sender.send(first.to_vec()).await.unwrap();
-            // Once it is asked for more, the request has begun.
-            sender.send(rest[..1].to_vec()).await.unwrap();
+            if begun {
+                asked.notified().await;
+            } else {
+                // Anywhere between the look at the session and the first look at the form.
+                tokio::time::sleep(std::time::Duration::from_micros(150 * nr as u64)).await;
+            }
             end(&world, way, "bob").await;
             if whole {
-                let _ = sender.send(rest[1..].to_vec()).await;
+                let _ = sender.send(rest.to_vec()).await;
                 drop(sender);
             }
             let answer = tokio::time::timeout(std::time::Duration::from_secs(30), sending).await.unwrap().unwrap();
             assert!(answer.location().starts_with("/signin"), "{way}, {whole}: {} {}", answer.status, answer.text());
             let got = world.mail.quota(world.id("ann").realm()).unwrap().messages;
             assert_eq!(got, 0, "{way}, {whole}");
+            if way != "deleted" {
+                assert_eq!(world.mail.quota(world.id("bob").realm()).unwrap().messages, 0, "not even a draft");
+            }
         }
     }
 }
