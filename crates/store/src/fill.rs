@@ -5,7 +5,7 @@
 //! what is here, pass through what the index holds, and be of no later epoch than this machine's.
 //!
 //! * [`stretches`]: what of the log is not whole.
-//! * [`attempt`]: making such a stretch anew, of what is readable here and of what donors give.
+//! * [`attempt`]: rebuilding such a stretch from what is readable here and what donors give.
 
 mod attempt;
 mod stretches;
@@ -160,7 +160,7 @@ impl Log<'_> {
             some => format!("; {some} damaged segments were set aside"),
         };
         let came = match made.came {
-            0 => "made anew of what is here".to_owned(),
+            0 => "rebuilt from what is here".to_owned(),
             1 => format!("1 commit came from {}", made.from.join(", ")),
             some => format!("{some} commits came from {}", made.from.join(", ")),
         };
@@ -181,7 +181,7 @@ impl Store {
         mut progress: impl FnMut(&str, u64, u64),
     ) -> Result<Filled> {
         let (dir, options) = (self.dir(), &self.inner.options);
-        // Nothing of it is dropped meanwhile.
+        // So that nothing of it is dropped during this.
         let _alone = self.inner.maintenance.lock();
         let begins = meta::first(&*self.inner.index.view())?;
         let known = Known { begins, is_open: true, ..Known::default() };
@@ -204,7 +204,7 @@ impl Store {
         self.inner.findings.list().iter().any(|(name, _)| name.starts_with("log/"))
     }
 
-    /// A run of this log's commits that begins with `from`, in a segment's own form, for whoever lacks them; none when
+    /// A run of this log's commits that begins with `from`, in a segment's own form, for a machine that lacks them; none when
     /// this log does not have that one, or not whole. Reads up to one log segment: not for async threads.
     ///
     /// # Errors

@@ -92,7 +92,7 @@ pub fn repair_with(
         }
     }
     drop(lock);
-    // A damaged log may not let itself be opened: what was made anew is there all the same.
+    // A damaged log may not let itself be opened: what was rebuilt is there all the same.
     if !done.is_empty() && (!is_damaged || log_too == RepairLog::Too) {
         let store = Store::open(dir, options.clone())?;
         let made = store.checkpoint(&|| true)?;

@@ -18,7 +18,7 @@ pub const RESCUE_WAIT: Duration = Duration::from_secs(5);
 pub struct WantedBody {
     /// Its name.
     pub id: BodyId,
-    /// Told once it was kept anew (`true`), or can't be had.
+    /// Gets `true` once the body is stored again, `false` if nobody has it.
     pub told: SyncSender<bool>,
 }
 

@@ -1,4 +1,4 @@
-//! Making a stretch of the log anew: of what is readable here, and of what donors give for the rest.
+//! Rebuilding a stretch of the log from what is readable here and, for the rest, from what donors give.
 
 use std::{
     collections::{BTreeMap, VecDeque},

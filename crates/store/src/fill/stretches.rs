@@ -22,7 +22,7 @@ pub(super) struct Known {
     pub is_open: bool,
 }
 
-/// A part of the log that must be made anew.
+/// A part of the log that must be rebuilt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stretch {
     /// Its first commit.

@@ -45,8 +45,8 @@ impl Iterator for Differing<'_> {
 }
 
 impl Past {
-    /// What `then` holds under `realm`, as the past of that realm of `now`: `seq` is the last commit that counts. Its reader
-    /// is trusted: whoever made it has compared it with what was stated.
+    /// What `then` holds under `realm`, as the past of that realm of `now`: `seq` is the last commit that counts. `then`
+    /// is trusted: its maker has compared it with the stated digest.
     #[must_use]
     pub fn elsewhere(now: Snapshot, realm: RealmId, then: Box<dyn Read + Send + Sync>, seq: Seq) -> Self {
         let state = RealmState { seq: then.realm_seq(realm), ..RealmState::default() };

@@ -234,7 +234,7 @@ impl Store {
             return Err(StoreError::NotRestored { what, realm: Some(*realm) });
         }
         self.sync_bodies()?;
-        // Before that there is nothing from which the index could be built anew.
+        // Before that there is nothing to rebuild the index from.
         self.checkpoint(&|| true)?;
         Self::done(self)?;
         self.inner.partial.on.store(false, Ordering::Release);

@@ -10,6 +10,8 @@ use std::{
 
 use store::{BodyId, Order, Read as _, RealmId, Store, StoreError, StoreOptions, repair, verify};
 
+use crate::common::{copy, files, scratch};
+
 const REALMS: [RealmId; 3] = [RealmId::DIRECTORY, RealmId::account(1), RealmId::account(2)];
 /// Flips in each file: enough to meet every kind of structure, few enough for every run.
 const FLIPS_PER_FILE: usize = 24;
@@ -19,11 +21,6 @@ type Contents = BTreeMap<(RealmId, Vec<u8>), Vec<u8>>;
 /// Several segments and packs, so that the closed ones are met too; an index that has more than its journal.
 fn options() -> StoreOptions {
     StoreOptions { segment_bytes: 5_000, pack_bytes: 40_000, cache_bytes: 16_000, ..StoreOptions::default() }
-}
-
-/// In memory where there is such a place: thousands of syncs prove nothing here.
-fn scratch() -> tempfile::TempDir {
-    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 fn build(dir: &Path) -> (Contents, Vec<(BodyId, Vec<u8>)>) {
@@ -65,29 +62,6 @@ fn read(store: &Store) -> Result<Contents, StoreError> {
         }
     }
     Ok(contents)
-}
-
-fn files(dir: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
-}
-
-fn copy(from: &Path, to: &Path) {
-    let _ = fs::remove_dir_all(to);
-    for path in files(from) {
-        let target = to.join(path.strip_prefix(from).unwrap());
-        fs::create_dir_all(target.parent().unwrap()).unwrap();
-        fs::copy(&path, &target).unwrap();
-    }
 }
 
 /// What came of a flip, and of the repair after it.

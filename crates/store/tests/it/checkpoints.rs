@@ -14,6 +14,8 @@ use store::{
     BodyId, Clock, Read as _, RealmId, RealmSeq, Seq, Store, StoreError, StoreOptions, rebuild_index, repair, verify,
 };
 
+use crate::common::copy;
+
 const ANNA: RealmId = RealmId::account(1);
 const BERT: RealmId = RealmId::account(2);
 const DAY_MS: i64 = 86_400_000;
@@ -326,18 +328,6 @@ fn a_start_after_a_crash_is_told_from_one_after_an_orderly_stop() {
     let store = Store::open(crashed.path(), world.options.clone()).unwrap();
     assert!(!store.was_closed_in_order());
     assert_eq!(store.seq(), Seq(5));
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for path in files(from) {
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            fs::copy(&path, &target).unwrap();
-        }
-    }
 }
 
 #[test]

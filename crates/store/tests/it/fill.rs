@@ -10,6 +10,8 @@ use std::{
 
 use store::{Filled, LogDonor, Order, Read as _, RealmId, Seq, Store, StoreError, StoreOptions, fill_log, verify};
 
+use crate::common::{copy, files, scratch};
+
 const REALM: RealmId = RealmId::DIRECTORY;
 /// Commits of the whole log: in several segments, the newest of which has some.
 const COMMITS: u64 = 60;
@@ -19,11 +21,6 @@ const NOTHING: RangeInclusive<u64> = RangeInclusive::new(1, 0);
 
 fn options() -> StoreOptions {
     StoreOptions { segment_bytes: 3_000, cache_bytes: 16_000, ..StoreOptions::default() }
-}
-
-/// In memory where there is such a place: thousands of syncs prove nothing here.
-fn scratch() -> tempfile::TempDir {
-    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 fn commit(store: &Store, number: u64) {
@@ -42,29 +39,6 @@ fn build(dir: &Path, commits: u64) {
     }
     assert_eq!(store.seq(), Seq(commits));
     store.close();
-}
-
-fn files(dir: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
-}
-
-fn copy(from: &Path, to: &Path) {
-    let _ = fs::remove_dir_all(to);
-    for path in files(from) {
-        let target = to.join(path.strip_prefix(from).unwrap());
-        fs::create_dir_all(target.parent().unwrap()).unwrap();
-        fs::copy(&path, &target).unwrap();
-    }
 }
 
 fn log_of(dir: &Path) -> BTreeMap<String, Vec<u8>> {

@@ -1,4 +1,4 @@
-//! Stores written by earlier versions are read for ever: one small store of each format lies beside this file.
+//! Stores written by earlier versions are read for ever: `tests/format` has one small store of each format.
 
 use std::{
     fs,
@@ -6,6 +6,8 @@ use std::{
 };
 
 use store::{BodyId, Read as _, RealmId, RealmSeq, Seq, Store, StoreError, StoreOptions, rebuild_index, verify};
+
+use crate::common::copy;
 
 const ANNA: RealmId = RealmId::account(1);
 
@@ -20,19 +22,6 @@ fn options() -> StoreOptions {
 
 fn body(number: u8) -> Vec<u8> {
     (0..200_u8).map(|at| at.wrapping_mul(number) ^ (at / 7)).collect()
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 /// Writes the store that `the_first_format_is_read` reads: run once for each format, by hand.

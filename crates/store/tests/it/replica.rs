@@ -3,10 +3,11 @@
 use std::{ops::Bound, path::Path};
 
 use store::{
-    Commit, Order, Read as _, RealmId, Restore, Seq, Store, StoreError, StoreOptions, body_of_key,
-    log::{RunWriter, read_run},
+    Order, Read as _, RealmId, Restore, Seq, Store, StoreError, StoreOptions, body_of_key, log::RunWriter,
     rebuild_index,
 };
+
+use crate::common::run;
 
 const ONE: RealmId = RealmId::account(1);
 const TWO: RealmId = RealmId::account(2);
@@ -25,22 +26,6 @@ fn write(store: &Store, realm: RealmId, key: &str, value: &str) -> Result<(), St
 
 fn value(store: &Store, realm: RealmId, key: &str) -> Option<Vec<u8>> {
     store.snapshot().get(realm, key.as_bytes()).unwrap().map(|value| value.to_vec())
-}
-
-/// The commits of a store from `from` to its end, as they leave a machine.
-fn run(store: &Store, from: Seq) -> (Vec<Commit>, [u8; 32]) {
-    let mut writer = RunWriter::new(from, store.log_point(Seq(from.0 - 1)).unwrap().0);
-    let mut follower = store.follow(from).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    for _ in from.0..=store.seq().0 {
-        writer.push(&runtime.block_on(follower.next()).unwrap()).unwrap();
-    }
-    let mut commits = Vec::new();
-    let run = read_run(writer.finish(), |commit, _| {
-        commits.push(commit);
-        Ok(())
-    });
-    (commits, run.unwrap().after)
 }
 
 /// Brings over what is new, bodies first.

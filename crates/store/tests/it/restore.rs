@@ -7,6 +7,8 @@ use store::{
     log::{RunWriter, read_run},
 };
 
+use crate::common::run;
+
 const ONE: RealmId = RealmId::account(1);
 const TWO: RealmId = RealmId::account(2);
 
@@ -31,25 +33,6 @@ fn records(store: &Store, realm: RealmId) -> Records {
     let snapshot = store.snapshot();
     let rows = snapshot.range(realm, (Bound::Unbounded, Bound::Unbounded), Order::Ascending).unwrap();
     rows.map(|row| row.map(|(key, value)| (key.to_vec(), value.to_vec())).unwrap()).collect()
-}
-
-/// The commits of a store from `from` on, by way of a run in memory.
-fn run(store: &Store, from: Seq) -> (Vec<Commit>, [u8; 32]) {
-    let (before, _) = store.log_point(Seq(from.0 - 1)).unwrap();
-    let mut writer = RunWriter::new(from, before);
-    let mut follower = store.follow(from).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    for _ in from.0..=store.seq().0 {
-        writer.push(&runtime.block_on(follower.next()).unwrap()).unwrap();
-    }
-    let mut commits = Vec::new();
-    let run = read_run(writer.finish(), |commit, _| {
-        commits.push(commit);
-        Ok(())
-    })
-    .unwrap();
-    assert_eq!((run.first, run.last, run.before), (from, store.seq(), before));
-    (commits, run.after)
 }
 
 struct Source {

@@ -4,6 +4,8 @@ use std::{fs, path::Path};
 
 use store::{BodyId, RealmId, Reclaim, Store, StoreError, StoreOptions, rebuild_index, verify};
 
+use crate::common::{copy, scratch};
+
 const ANNA: RealmId = RealmId::account(1);
 
 fn text(number: u32) -> Vec<u8> {
@@ -181,23 +183,6 @@ fn unreadable(store: &Store) -> Vec<u32> {
 }
 
 const BODIES: u32 = 21;
-
-/// In memory where there is such a place: many syncs prove nothing here.
-fn scratch() -> tempfile::TempDir {
-    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
 
 /// What becomes of a pack: its bytes afterwards; `None` when it is gone.
 type Harm = fn(Vec<u8>) -> Option<Vec<u8>>;

@@ -11,6 +11,8 @@ use std::{
 
 use store::{Clock, RealmId, Seq, Store, StoreError, StoreOptions, rebuild_index, repair, verify};
 
+use crate::common::{copy, scratch};
+
 const ANNA: RealmId = RealmId::account(1);
 
 fn options() -> StoreOptions {
@@ -100,23 +102,6 @@ async fn times_of_commits_do_not_go_back_with_the_clock_nor_with_a_restart() {
         times.push(follower.next().await.unwrap().time_ms);
     }
     assert_eq!(times, [&[1_000_000; 9][..], &[1_000_001]].concat());
-}
-
-/// In memory where there is such a place: many syncs prove nothing here.
-fn scratch() -> tempfile::TempDir {
-    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 fn values(store: &Store) -> Vec<Vec<u8>> {
