@@ -151,8 +151,7 @@ impl Archives {
             bail!("no archive is configured: add an [[archive]] table, see `holdfast help continuity Archive`");
         }
         let Some(name) = name else { return Ok(self.places.clone()) };
-        let found: Vec<_> =
-            self.places.iter().filter(|place| [place.name(), &place.config.url].contains(&name)).cloned().collect();
+        let found: Vec<_> = self.places.iter().filter(|place| place.config.is_named(name)).cloned().collect();
         if found.is_empty() {
             let known: Vec<&str> = self.places.iter().map(|place| place.name()).collect();
             bail!("there is no archive named {name}; configured archives: {}", known.join(", "));

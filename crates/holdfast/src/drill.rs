@@ -14,7 +14,7 @@ use continuity::archive::{
     Event, Say,
     line::Line,
     restore::{At, Restored, Wish, restore},
-    target::{Deletable, check_url},
+    target::Deletable,
 };
 use directory::{AccountId, DirectoryError, LoginAttempt, Secret, Service};
 use mailstore::{MailStore, SearchOptions, SearchQuery, SearchScope};
@@ -25,7 +25,7 @@ use store::{RealmId, Restore, Store};
 
 use crate::{
     archive::{Archives, Place, is_folder},
-    config::{self, Config},
+    config::Config,
     maintenance::INVARIANTS,
     progress::Terminal,
     services::{Services, store_options},
@@ -350,25 +350,11 @@ pub struct Asked {
 
 /// `holdfast drill`. Reports failures of one archive and continues with the others.
 pub async fn command(mut config: Config, asked: Asked) -> anyhow::Result<ExitCode> {
-    let Asked { mut target, dir, from, identity } = asked;
+    let Asked { target, dir, from, identity } = asked;
     // Another machine's keys say nothing of those of the one that ships.
     let ships = from.is_none() && Line::name_in(&config.data_dir).is_some();
-    if let Some(from) = from {
-        let known = config.archive.iter().any(|place| [place.name(), &place.url].contains(&from.as_str()));
-        if !known {
-            let url = check_url(&from).map_err(anyhow::Error::msg)?;
-            if let Ok(path) = url.to_file_path() {
-                anyhow::ensure!(path.is_dir(), "{}: no such folder", path.display());
-            }
-            config.archive.push(config::Archive { url: from.clone(), ..config::Archive::default() });
-        }
-        target = Some(from);
-    }
-    if let Some(identity) = identity {
-        for place in &mut config.archive {
-            place.identity_file = Some(identity.clone());
-        }
-    }
+    config.read_archives(from.as_deref(), identity.as_deref())?;
+    let target = from.or(target);
     let mut well = true;
     for place in Archives::new(&config).places(target.as_deref())? {
         let Some(dir) = dir.as_ref().or(place.config.drill_dir.as_ref()) else {

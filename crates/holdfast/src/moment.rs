@@ -27,7 +27,7 @@ pub fn parse_moment(text: &str) -> anyhow::Result<i64> {
 }
 
 /// Up to where something is restored, as people write it: a moment, or a commit's number, as `1234` or `commit:1234`. Eight
-/// digits that are a day too are refused: whoever writes them may mean either.
+/// digits that are a day too are refused: either could be meant.
 pub fn parse_at(text: &str) -> anyhow::Result<At> {
     let text = text.trim();
     let named = text.strip_prefix("commit").map(|rest| rest.trim_start_matches([':', ' ']));

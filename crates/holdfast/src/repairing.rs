@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail, ensure};
-use continuity::archive::target::check_url;
+use anyhow::{Context as _, bail};
 use serde::Serialize;
 use store::StoreError;
 
 use crate::{
     archive::{Archives, Place},
     cli::RepairArgs,
-    config::{self, Config},
+    config::Config,
     told::{counted_are, told},
     verifying::Verified,
 };
@@ -56,21 +55,9 @@ impl Repaired {
 /// There is none.
 pub fn archives(config: &Config, args: &RepairArgs) -> anyhow::Result<Vec<Arc<Place>>> {
     let mut config = config.clone();
-    if let Some(name) = &args.archive {
-        let is_known = config.archive.iter().any(|place| [place.name(), &place.url].contains(&name.as_str()));
-        if !is_known && name.contains("://") {
-            let url = check_url(name).map_err(anyhow::Error::msg)?;
-            if let Ok(path) = url.to_file_path() {
-                ensure!(path.is_dir(), "{}: there is no such folder", path.display());
-            }
-            config.archive.push(config::Archive { url: name.clone(), ..config::Archive::default() });
-        }
-    }
-    if let Some(identity) = &args.identity {
-        for place in &mut config.archive {
-            place.identity_file = Some(identity.clone());
-        }
-    }
+    // What is no URL can only be a configured one.
+    let url = args.archive.as_deref().filter(|name| name.contains("://"));
+    config.read_archives(url, args.identity.as_deref())?;
     let places = Archives::new(&config).places(args.archive.as_deref())?;
     let (can_be_read, others): (Vec<_>, Vec<_>) =
         places.into_iter().partition(|place| place.config.identity_file.is_some());

@@ -10,7 +10,7 @@ use continuity::archive::{
     Event,
     codec::Identities,
     restore::{At, Restored, Wish, restore},
-    target::{Target, check_url},
+    target::Target,
 };
 use delivery::{Delivery, QueueFilter};
 use parking_lot::Mutex;
@@ -60,19 +60,15 @@ pub fn as_it_was(at: At) -> String {
 async fn wish(config: &Config, args: &RestoreArgs) -> anyhow::Result<Wish> {
     // A configured archive also has the credentials and the identity.
     let from = args.from.as_deref().unwrap_or_default();
-    let known = config.archive.iter().find(|place| [place.name(), &place.url].contains(&from));
-    let place = known.cloned().unwrap_or_else(|| Archive { url: from.to_owned(), ..Archive::default() });
+    let known = config.archive.iter().find(|place| place.is_named(from));
+    let place = known.cloned().unwrap_or_else(|| Archive::at(from));
     wish_of(config, args, &place).await
 }
 
 /// The same, from a place that is known.
 pub async fn wish_of(config: &Config, args: &RestoreArgs, place: &Archive) -> anyhow::Result<Wish> {
     let options = place.target_options()?;
-    let url = check_url(&options.url).map_err(anyhow::Error::msg)?;
-    if let Ok(path) = url.to_file_path() {
-        // Opening it would make it.
-        anyhow::ensure!(path.is_dir(), "{}: no such folder", path.display());
-    }
+    place.check_readable()?;
     let file = args.identity.as_ref().or(place.identity_file.as_ref());
     let identities = match (&args.of_account.identity_text, file) {
         (Some(text), Some(file)) => Identities::from_text(&file.display().to_string(), text.as_bytes())?,

@@ -1,5 +1,5 @@
-//! Reading everything while the service runs: one at a time, slowly, to its end whoever asked and went away; how far it is,
-//! and what came of it, which a restart does not forget.
+//! The check of all data while the service runs. One runs at a time, slowly and to its end, also when the command that started it
+//! has gone. Its progress and its result are kept, the result over a restart.
 
 use std::{
     cell::Cell,
@@ -41,7 +41,7 @@ pub struct Verified {
     pub started_ms: i64,
     /// When it ended; none when it was stopped before its end.
     pub ended_ms: Option<i64>,
-    /// Whether the service was running meanwhile.
+    /// Whether the service was running during the check.
     pub while_running: bool,
     /// What was read.
     pub commits: u64,

@@ -34,7 +34,7 @@ impl ArchiveDonor {
     }
 
     /// The same, looking through the whole archive for bodies of which this machine does not know in which pack they lie:
-    /// it forgets that when its index is built anew.
+    /// it forgets that when its index is rebuilt.
     #[must_use]
     pub fn searching(self) -> Self {
         Self { searches: true, ..self }

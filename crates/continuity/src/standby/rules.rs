@@ -8,7 +8,7 @@ use std::{
 use parking_lot::Mutex;
 use store::{Invariants, RealmId, Seq};
 
-/// A realm is looked at no more often: it is read from end to end.
+/// The shortest time between two checks of a realm: each reads all of it.
 pub(super) const SAME_REALM: Duration = Duration::from_secs(60);
 
 /// The consistency rules.

@@ -21,7 +21,7 @@ use continuity::archive::{
     codec::{Identities, Recipients, new_identity},
     line::Line,
     restore::{At, Wish, restore},
-    ship::Shipper,
+    ship::{ShipStatus, Shipper},
     snapshot::Snapshotter,
     target::{Deletable, Target, TargetOptions},
     verify::{self, Scope},
@@ -29,9 +29,13 @@ use continuity::archive::{
 use parking_lot::Mutex;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use store::{Order, Read as _, RealmId, Store, StoreError, StoreOptions};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How far a shipper is, what stops it, and what it comes to.
+type Shipping = (Arc<Mutex<ShipStatus>>, CancellationToken, JoinHandle<Result<(), ArchiveError>>);
 
 /// A server of the test's own.
 struct Moto {
@@ -295,6 +299,17 @@ impl World {
         Shipper::new(store.clone(), self.target(), self.recipients.clone(), Self::line(store), every)
     }
 
+    /// Ships until it is told to stop.
+    fn shipping(&self, store: &Store) -> Shipping {
+        let shipper = self.shipper(store);
+        let (status, stop) = (shipper.status(), CancellationToken::new());
+        let running = tokio::spawn({
+            let stop = stop.clone();
+            async move { shipper.run(stop).await }
+        });
+        (status, stop, running)
+    }
+
     fn snapshotter(&self, store: &Store) -> Snapshotter {
         Snapshotter {
             store: store.clone(),
@@ -370,12 +385,7 @@ async fn a_line_that_refuses_cuts_delays_and_falsifies_changes_nothing_in_what_i
     let seed = seed();
     let Some(world) = World::new(seed) else { return };
     let store = world.open();
-    let shipper = world.shipper(&store);
-    let (status, stop) = (shipper.status(), CancellationToken::new());
-    let shipping = tokio::spawn({
-        let stop = stop.clone();
-        async move { shipper.run(stop).await }
-    });
+    let (status, stop, shipping) = world.shipping(&store);
     world.proxy.set(BAD);
     for step in 0..150 {
         write(&store, step).await;
@@ -426,12 +436,7 @@ async fn a_full_target_is_said_holds_up_nobody_and_is_caught_up_with_when_there_
     let seed = seed();
     let Some(world) = World::new(seed) else { return };
     let store = world.open();
-    let shipper = world.shipper(&store);
-    let (status, stop) = (shipper.status(), CancellationToken::new());
-    let shipping = tokio::spawn({
-        let stop = stop.clone();
-        async move { shipper.run(stop).await }
-    });
+    let (status, stop, shipping) = world.shipping(&store);
     write(&store, 0).await;
     until("the first commit is shipped", || status.lock().shipped >= store.seq()).await;
     world.proxy.set(Faults { full: true, ..Faults::default() });

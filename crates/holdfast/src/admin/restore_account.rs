@@ -71,7 +71,7 @@ pub async fn run(services: &Arc<Services>, args: RestoreArgs, output: &Output) -
     // The directory first: it says who the account was.
     let directory = read(&wish, &[RealmId::DIRECTORY], quiet, output).await?;
     let who = who::find(services, &directory, &address, args.of_account.into.as_deref())?;
-    // From now on that commit and no other, whatever is shipped meanwhile.
+    // From here on exactly that commit, even if more is shipped.
     let line = Some(directory.line.clone());
     let wish = Wish { at: At::Commit(directory.seq), line, dir: scratch(&services.config, &args), ..wish };
     let (commit, time_ms, notes) = (directory.seq, directory.time_ms, directory.notes.clone());
@@ -105,13 +105,13 @@ fn place(config: &Config, args: &RestoreArgs) -> anyhow::Result<Archive> {
             _ => bail!("there are several archives: choose one with --archive: {}", known.join(", ")),
         };
     };
-    let found = config.archive.iter().find(|place| [place.name(), &place.url].contains(&named.as_str()));
+    let found = config.archive.iter().find(|place| place.is_named(named));
     match found {
         Some(place) => Ok(place.clone()),
         None if args.of_account.archive.is_some() => {
             bail!("there is no archive named {named}; configured archives: {}", known.join(", "))
         }
-        None => Ok(Archive { url: named.clone(), ..Archive::default() }),
+        None => Ok(Archive::at(named)),
     }
 }
 

@@ -126,7 +126,7 @@ pub struct PromoteArgs {
 /// `holdfast repair …`
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
 pub struct RepairArgs {
-    /// Ask the standbys. While this service is stopped they connect to it by themselves, within seconds.
+    /// Ask the standbys. If this service is stopped, they connect to this command within seconds.
     #[arg(long, required_unless_present = "from_archive")]
     pub from_standby: bool,
     /// Ask the archives that this machine can read.

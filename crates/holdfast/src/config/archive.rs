@@ -1,6 +1,6 @@
 //! `[[archive]]`: where the log and the snapshots go.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use continuity::archive::{
     codec::{Identities, Recipients},
@@ -9,7 +9,7 @@ use continuity::archive::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::Span;
+use super::{Config, Span};
 
 /// One place to archive to. There can be several, each of its own.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -77,10 +77,55 @@ impl Default for Archive {
     }
 }
 
+impl Config {
+    /// For a command that reads archives: one that is named by its URL need not be configured, and `identity` goes before
+    /// the configured ones.
+    ///
+    /// # Errors
+    /// Those of [`Archive::check_readable`], of one that is not configured.
+    pub fn read_archives(&mut self, named: Option<&str>, identity: Option<&Path>) -> anyhow::Result<()> {
+        if let Some(url) = named
+            && !self.archive.iter().any(|place| place.is_named(url))
+        {
+            let place = Archive::at(url);
+            place.check_readable()?;
+            self.archive.push(place);
+        }
+        if let Some(identity) = identity {
+            for place in &mut self.archive {
+                place.identity_file = Some(identity.to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Archive {
     /// The name in messages, metrics and commands.
     pub fn name(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.url)
+    }
+
+    /// One that is in no configuration.
+    pub fn at(url: &str) -> Self {
+        Self { url: url.to_owned(), ..Self::default() }
+    }
+
+    /// Whether a command means it: by its name or by its URL.
+    pub fn is_named(&self, named: &str) -> bool {
+        [self.name(), &self.url].contains(&named)
+    }
+
+    /// Whether it can be opened to be read: opening a folder would make it.
+    ///
+    /// # Errors
+    /// The URL is none, or the folder that it names is not there.
+    pub fn check_readable(&self) -> anyhow::Result<()> {
+        let url = check_url(&self.url).map_err(anyhow::Error::msg)?;
+        if let Ok(path) = url.to_file_path() {
+            anyhow::ensure!(path.is_dir(), "{}: no such folder", path.display());
+        }
+        Ok(())
     }
 
     /// The retention settings.

@@ -173,28 +173,13 @@ impl Places {
 impl Source<'_> {
     /// Reads all indexes, the newest first; says when there is something new to look at.
     pub(super) async fn read_places(&self, places: &Mutex<Places>, changed: &tokio::sync::Notify) -> Result<()> {
-        let mut objects = self.wish.target.list("bodies").await?;
-        objects.sort_by_key(|object| std::cmp::Reverse(object.modified_ms));
-        // An index whose pack is gone would hide where else its bodies lie.
-        let packs: HashSet<String> = objects
-            .iter()
-            .filter(|object| object.bytes > 0 && format::is_pack(&object.name))
-            .map(|object| object.name.clone())
-            .collect();
-        let names = objects.into_iter().filter(|object| {
-            format::pack_of_index(&object.name).is_some_and(|pack| packs.contains(&format::pack_name(pack)))
-        });
-        let indexes = stream::iter(names)
-            .map(|object| async move {
-                let bodies = self.index(&object.name).await;
-                (object.name, bodies)
-            })
+        let indexes = stream::iter(self.indexes().await?)
+            .map(|(pack, index)| async move { (pack, self.index(&index).await) })
             .buffered(READS);
         let mut indexes = std::pin::pin!(indexes);
-        while let Some((name, bodies)) = indexes.next().await {
+        while let Some((pack, bodies)) = indexes.next().await {
             match bodies {
                 Ok(bodies) => {
-                    let pack = format::pack_name(format::pack_of_index(&name).unwrap_or_default());
                     places.lock().add(pack, &bodies);
                     changed.notify_waiters();
                 }
@@ -213,6 +198,21 @@ pub(super) fn id_of(body: &PackedBody) -> Option<BodyId> {
 }
 
 impl Source<'_> {
+    /// The packs that are there, each with its index, the newest first. An index whose pack is gone would hide where else its
+    /// bodies lie.
+    pub(super) async fn indexes(&self) -> Result<Vec<(String, String)>> {
+        let mut objects = self.wish.target.list("bodies").await?;
+        objects.sort_by_key(|object| std::cmp::Reverse(object.modified_ms));
+        let packs: HashSet<String> = objects
+            .iter()
+            .filter(|object| object.bytes > 0 && format::is_pack(&object.name))
+            .map(|object| object.name.clone())
+            .collect();
+        let pack_of = |index: &str| format::pack_of_index(index).map(format::pack_name);
+        let indexes = objects.into_iter().filter_map(|object| Some((pack_of(&object.name)?, object.name)));
+        Ok(indexes.filter(|(pack, _)| packs.contains(pack)).collect())
+    }
+
     /// What lies in the pack of an index.
     pub(super) async fn index(&self, name: &str) -> Result<Vec<PackedBody>> {
         let bytes = fetch(&self.wish.target, name).await?;

@@ -298,7 +298,7 @@ fn with_commit(catalog: &Catalog, seq: Seq, counting: &[&Life], leaves: &[&Life]
             if seq <= upto {
                 answers.insert(record.line.clone(), &leaf.line);
             } else if let Some(life) = own(&record.line) {
-                // It went on by itself where the next one begins.
+                // It continued on its own after the commit where the next line begins.
                 answers.entry(record.line.clone()).or_insert(&life.line);
             }
         }

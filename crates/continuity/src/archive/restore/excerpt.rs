@@ -170,16 +170,7 @@ impl Excerpt {
             .unwrap_or_default();
         let mut places = Places::default();
         let mut missing = bodies.clone();
-        let mut objects = self.source.wish.target.list("bodies").await?;
-        objects.sort_by_key(|object| std::cmp::Reverse(object.modified_ms));
-        let packs: HashSet<String> = objects
-            .iter()
-            .filter(|object| object.bytes > 0 && format::is_pack(&object.name))
-            .map(|object| object.name.clone())
-            .collect();
-        let pack_of = |object: &str| format::pack_of_index(object).map(format::pack_name);
-        let indexes = objects.into_iter().filter_map(|object| Some((pack_of(&object.name)?, object.name)));
-        let indexes = indexes.filter(|(pack, _)| packs.contains(pack));
+        let indexes = self.source.indexes().await?.into_iter();
         let (first, rest): (Vec<_>, Vec<_>) = indexes.partition(|(pack, _)| named.contains(pack));
         for (pack, index) in first.into_iter().chain(rest) {
             if missing.is_empty() {

@@ -84,7 +84,7 @@ impl Borrowing {
         StandbyDonor(self.inner.lenders.clone())
     }
 
-    /// Which of them was made the primary meanwhile, if one has said so.
+    /// The standby that was promoted since, if one has said so.
     pub fn promoted(&self) -> Option<String> {
         self.inner.promoted.lock().clone()
     }
