@@ -104,7 +104,7 @@ async fn answer(caller: Caller, posted: PostedFiles, script: bool) -> Result<Res
         other => match other.strip_prefix("remove:").and_then(|at| at.parse().ok()) {
             Some(at) => Wish::Remove(at),
             None => {
-                return Err(Fault::Bad("The form doesn’t say what to do. Reload the page and try again.".to_owned()));
+                return Err(Fault::nothing_to_do());
             }
         },
     };

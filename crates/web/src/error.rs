@@ -50,6 +50,11 @@ impl Fault {
         Self::Internal
     }
 
+    /// A form without a button that is known.
+    pub fn nothing_to_do() -> Self {
+        Self::Bad("The form doesn’t say what to do. Reload the page and try again.".to_owned())
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::SignIn(_) => StatusCode::SEE_OTHER,

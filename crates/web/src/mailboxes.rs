@@ -60,7 +60,7 @@ pub async fn post(caller: Caller, form: Posted) -> Result<Response> {
         }
         "rename" => rename(&caller, id, &typed).await.map(|()| "saved"),
         "delete" => delete(&caller, id).await.map(|()| "deleted"),
-        _ => return Err(Fault::Bad("The form doesn’t say what to do. Reload the page and try again.".to_owned())),
+        _ => return Err(Fault::nothing_to_do()),
     };
     match done {
         Ok(done) => Ok(Redirect::to(&notice::with("/mailboxes", done)).into_response()),

@@ -59,7 +59,7 @@ struct SetupForm {
     domain: String,
     name: String,
     user: String,
-    /// Goes back to whoever has just typed it, when something else is wrong.
+    /// Returned to the person who just typed it, when something else is wrong.
     password: String,
 }
 

@@ -326,6 +326,6 @@ async fn access(caller: &Caller, id: AccountId, verb: &str, form: &Posted) -> Re
             }
             Ok(done)
         }
-        _ => return Err(Fault::Bad("The form doesn’t say what to do. Reload the page and try again.".to_owned())),
+        _ => return Err(Fault::nothing_to_do()),
     })
 }

@@ -86,7 +86,7 @@ pub async fn change(caller: Caller, form: Posted) -> Result<Response> {
     match form.get("do") {
         "" | "add" => add(caller, &form).await,
         "remove" => remove(caller, &form).await,
-        _ => Err(Fault::Bad("The form doesn’t say what to do. Reload the page and try again.".to_owned())),
+        _ => Err(Fault::nothing_to_do()),
     }
 }
 

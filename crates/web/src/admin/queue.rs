@@ -84,9 +84,20 @@ struct RecipientLine {
     error: String,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Deed {
+    Retry,
+    Hold,
+    Release,
+    Return,
+    Drop,
+}
+
 /// Something that can be done to messages of the queue.
 #[derive(Clone, Copy)]
 pub struct Act {
+    deed: Deed,
+    /// What forms call it.
     verb: &'static str,
     /// What the button says.
     label: &'static str,
@@ -102,6 +113,7 @@ pub struct Act {
 
 const ACTS: &[Act] = &[
     Act {
+        deed: Deed::Retry,
         verb: "retry",
         label: "Try now",
         says: "Attempts delivery immediately, whatever the schedule says. Held messages stay held.",
@@ -110,6 +122,7 @@ const ACTS: &[Act] = &[
         done: "queueretry",
     },
     Act {
+        deed: Deed::Hold,
         verb: "hold",
         label: "Hold",
         says: "Keeps it and attempts no delivery until you release it. It doesn\u{2019}t expire while it is held.",
@@ -118,6 +131,7 @@ const ACTS: &[Act] = &[
         done: "queuehold",
     },
     Act {
+        deed: Deed::Release,
         verb: "release",
         label: "Release",
         says: "Ends the hold and attempts delivery immediately.",
@@ -126,6 +140,7 @@ const ACTS: &[Act] = &[
         done: "queuerelease",
     },
     Act {
+        deed: Deed::Return,
         verb: "return",
         label: "Return to sender",
         says: "Gives up: the sender gets a failure report with the message.",
@@ -134,6 +149,7 @@ const ACTS: &[Act] = &[
         done: "queuereturn",
     },
     Act {
+        deed: Deed::Drop,
         verb: "drop",
         label: "Drop",
         says: "Deletes it from the queue. Nobody is notified, and it can\u{2019}t be restored.",
@@ -146,26 +162,26 @@ const ACTS: &[Act] = &[
 impl Act {
     fn of(verb: &str) -> Result<Self> {
         let known = ACTS.iter().find(|act| act.verb == verb).copied();
-        known.ok_or_else(|| Fault::Bad("The form doesn’t say what to do. Reload the page and try again.".to_owned()))
+        known.ok_or_else(Fault::nothing_to_do)
     }
 
     async fn run(self, delivery: &Delivery, id: QueueId) -> Result<(), DeliveryError> {
-        match self.verb {
-            "retry" => delivery.queue_retry(id).await,
-            "hold" => delivery.queue_hold(id).await,
-            "release" => delivery.queue_release(id).await,
-            "return" => delivery.queue_drop(id, DropMode::Bounce).await,
-            _ => delivery.queue_drop(id, DropMode::Silent).await,
+        match self.deed {
+            Deed::Retry => delivery.queue_retry(id).await,
+            Deed::Hold => delivery.queue_hold(id).await,
+            Deed::Release => delivery.queue_release(id).await,
+            Deed::Return => delivery.queue_drop(id, DropMode::Bounce).await,
+            Deed::Drop => delivery.queue_drop(id, DropMode::Silent).await,
         }
     }
 }
 
 /// What can be done to a message that is held, or is not.
 fn acts(held: bool) -> Vec<Act> {
-    let fits = |act: &&Act| match act.verb {
-        "retry" | "hold" => !held,
-        "release" => held,
-        _ => true,
+    let fits = |act: &&Act| match act.deed {
+        Deed::Retry | Deed::Hold => !held,
+        Deed::Release => held,
+        Deed::Return | Deed::Drop => true,
     };
     ACTS.iter().filter(fits).copied().collect()
 }
@@ -363,8 +379,8 @@ fn question(act: Act, message: &QueuedMessage) -> Question {
     let to: Vec<String> = message.recipients.iter().take(20).map(|r| readable(&r.address)).collect();
     let more = message.recipients.len().saturating_sub(to.len());
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let heading = match act.verb {
-        "return" => format!("Return message {} to its sender?", message.id),
+    let heading = match act.deed {
+        Deed::Return => format!("Return message {} to its sender?", message.id),
         _ => format!("Drop message {}?", message.id),
     };
     Question {
@@ -384,6 +400,7 @@ fn question(act: Act, message: &QueuedMessage) -> Question {
 }
 
 /// What an act on all of them came to.
+#[derive(Default)]
 struct Outcome {
     changed: u64,
     /// They are being delivered at this moment, or were a moment ago.
@@ -392,7 +409,7 @@ struct Outcome {
 
 async fn change_all(caller: Caller, act: Act, asked: Asked, form: &Posted) -> Result<Response> {
     let mut filter = asked.filter();
-    if act.verb == "release" {
+    if act.deed == Deed::Release {
         filter.held = Some(true);
     }
     let sure = form.get("sure") == "1";
@@ -400,24 +417,28 @@ async fn change_all(caller: Caller, act: Act, asked: Asked, form: &Posted) -> Re
         let question = question_of_all(act, &asked);
         return confirm::ask(caller, Question { mistyped: sure, ..question }).await;
     }
-    let delivery = caller.site.delivery.clone();
-    // It goes on when the browser has gone, or when it takes longer than a request may.
-    let work = tokio::spawn(async move { run_on_all(act, &delivery, &filter).await });
-    let outcome = work.await.map_err(Fault::internal)??;
-    if outcome.changed > 0 {
-        let messages = counted(outcome.changed, "message", "messages");
-        note(&caller, &format!("{} {messages} in the queue", act.audited)).await?;
-    }
-    if outcome.left > 0 {
-        let these = counted(outcome.left, "message is", "messages are");
+    // It goes on, and what it did is noted, when the browser has gone or when it takes longer than a request may.
+    let work = tokio::spawn(async move {
+        let mut outcome = Outcome::default();
+        let ran = run_on_all(act, &caller.site.delivery, &filter, &mut outcome).await;
+        if outcome.changed > 0 {
+            let messages = counted(outcome.changed, "message", "messages");
+            note(&caller, &format!("{} {messages} in the queue", act.audited)).await?;
+        }
+        ran.map(|()| (caller, outcome.left))
+    });
+    let (caller, left) = work.await.map_err(Fault::internal)??;
+    if left > 0 {
+        let these = counted(left, "message is", "messages are");
         let problem = format!("{these} being delivered right now and unchanged. Try again in a minute.");
         return list_page(caller, asked, Some(problem)).await;
     }
     Ok(Redirect::to(&notice::with(HERE, act.done)).into_response())
 }
 
-async fn run_on_all(act: Act, delivery: &Delivery, filter: &QueueFilter) -> Result<Outcome> {
-    let (mut outcome, mut after) = (Outcome { changed: 0, left: 0 }, None);
+/// Counts what it did also where it can't go on.
+async fn run_on_all(act: Act, delivery: &Delivery, filter: &QueueFilter, outcome: &mut Outcome) -> Result<()> {
+    let mut after = None;
     loop {
         let page = delivery.queue_list(filter, after, AT_ONCE)?;
         let ids: Vec<QueueId> = page.messages.iter().map(|message| message.id).collect();
@@ -437,7 +458,7 @@ async fn run_on_all(act: Act, delivery: &Delivery, filter: &QueueFilter) -> Resu
         }
         after = page.next;
         if after.is_none() {
-            return Ok(outcome);
+            return Ok(());
         }
     }
 }
@@ -456,8 +477,8 @@ fn question_of_all(act: Act, asked: &Asked) -> Question {
     if !asked.q.trim().is_empty() {
         which = format!("{which} that match \u{201c}{}\u{201d}", asked.q.trim());
     }
-    let heading = match act.verb {
-        "return" => format!("Return {which} to their senders?"),
+    let heading = match act.deed {
+        Deed::Return => format!("Return {which} to their senders?"),
         _ => format!("Drop {which}?"),
     };
     Question {

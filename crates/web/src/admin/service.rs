@@ -20,6 +20,7 @@ use crate::options::Panel;
 use crate::templates::Shell;
 use crate::time::Calendar;
 use crate::view::{self, Page};
+use crate::wording::capital;
 
 const HERE: &str = "/admin/service";
 const CONTINUITY: &str = "/admin/continuity";
@@ -217,19 +218,15 @@ pub async fn change(caller: Caller, form: Posted) -> Result<Response> {
             let outcome = on_thread(&operator, |it| it.start(Job::Maintain)).await?;
             (outcome, "started the daily work".to_owned(), "started")
         }
-        _ => return Err(Fault::Bad("The form doesn’t say what to do. Reload the page and try again.".to_owned())),
+        _ => return Err(Fault::nothing_to_do()),
     };
     match outcome {
         Ok(()) => {
             note(&caller, &audited).await?;
             Ok(Redirect::to(&notice::with(HERE, done)).into_response())
         }
-        Err(problem) => service_page(caller, Some(sentence(&problem)), None).await,
+        Err(problem) => service_page(caller, Some(capital(&problem)), None).await,
     }
-}
-
-fn sentence(problem: &str) -> String {
-    crate::wording::capital(problem)
 }
 
 async fn on_thread<T: Send + 'static>(
@@ -309,7 +306,7 @@ pub async fn start(caller: Caller, form: Posted) -> Result<Response> {
         "snapshot" => Job::Snapshot(archive),
         "drill" => Job::Drill(archive),
         "verify" => Job::VerifyArchive(archive),
-        _ => return Err(Fault::Bad("The form doesn’t say what to do. Reload the page and try again.".to_owned())),
+        _ => return Err(Fault::nothing_to_do()),
     };
     let audited = match &job {
         Job::Snapshot(archive) => format!("started a snapshot into the archive {archive}"),
@@ -321,6 +318,6 @@ pub async fn start(caller: Caller, form: Posted) -> Result<Response> {
             note(&caller, &audited).await?;
             Ok(Redirect::to(&notice::with(CONTINUITY, "started")).into_response())
         }
-        Err(problem) => continuity_page(caller, Some(sentence(&problem)), None).await,
+        Err(problem) => continuity_page(caller, Some(capital(&problem)), None).await,
     }
 }

@@ -6,9 +6,9 @@
 use bytes::Bytes;
 use mailkit::parsed::{DisplayAddress, Parsed};
 use mailkit::{bounce, charset, display};
-use mailstore::{EmailId, Role};
+use mailstore::EmailId;
 
-use super::parts::Attached;
+use super::parts::{Attached, kept};
 use crate::caller::Caller;
 use crate::error::Result;
 use crate::message;
@@ -79,16 +79,9 @@ fn sent(caller: &Caller, id: EmailId, report: &Parsed) -> Result<Option<(Parsed,
     if !of_own(&header) {
         return Ok(None);
     }
-    let drafts = mail.mailbox_by_role(caller.realm, Role::Drafts)?.map(|m| m.id);
-    if let Some(thread) = mail.thread_of(caller.realm, &header)? {
-        let rows = mail.thread(caller.realm, thread)?;
-        let is_it = |row: &&mailstore::MessageRow| {
-            row.parsed.message_id == header.message_id && Some(row.mailbox) != drafts && of_own(&row.parsed)
-        };
-        if let Some(row) = rows.iter().find(is_it) {
-            let raw = mail.body(caller.realm, row.email_id)?.read_all()?;
-            return Ok(Some((mailkit::parse(&raw), raw)));
-        }
+    if let Some(id) = kept(caller, &header, of_own)? {
+        let raw = mail.body(caller.realm, id)?.read_all()?;
+        return Ok(Some((mailkit::parse(&raw), raw)));
     }
     Ok(part.is_message().then_some((header, returned)))
 }

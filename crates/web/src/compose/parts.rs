@@ -4,9 +4,9 @@ use mailkit::compose::NewAttachment;
 use mailkit::parsed::{DisplayAddress, Parsed};
 use mailkit::visible::settled;
 use mailkit::{EmailAddress, NamedAddress, headers};
-use mailstore::Email;
+use mailstore::{Email, EmailId, MessageRow, Role};
 
-use crate::{caller::Caller, forms::PostedFile, templates::File, time::size};
+use crate::{caller::Caller, error::Result, forms::PostedFile, templates::File, time::size};
 
 /// Who wrote what is forwarded, when, to whom.
 pub fn forwarded_header(caller: &Caller, email: &Email) -> String {
@@ -79,4 +79,16 @@ pub(crate) fn is_sendable(who: &DisplayAddress) -> bool {
 /// The header as it is read today: what was kept of a message when it came may be what an earlier version made of it.
 pub fn read_again(raw: &[u8]) -> Parsed {
     mailkit::parse(&raw[headers::header_range(raw)])
+}
+
+/// The message with the Message-ID of `header`, found by its conversation, that `fits`. Drafts are no messages yet.
+pub fn kept(caller: &Caller, header: &Parsed, fits: impl Fn(&Parsed) -> bool) -> Result<Option<EmailId>> {
+    let mail = &caller.site.mailstore;
+    let Some(thread) = mail.thread_of(caller.realm, header)? else { return Ok(None) };
+    let drafts = mail.mailbox_by_role(caller.realm, Role::Drafts)?.map(|drafts| drafts.id);
+    let rows = mail.thread(caller.realm, thread)?;
+    let is_it = |row: &&MessageRow| {
+        row.parsed.message_id == header.message_id && Some(row.mailbox) != drafts && fits(&row.parsed)
+    };
+    Ok(rows.iter().find(is_it).map(|row| row.email_id))
 }

@@ -7,10 +7,10 @@ use mailkit::compose::NewAttachment;
 use mailkit::display::{ReadOptions, quote, show};
 use mailkit::visible::on_one_line;
 use mailkit::{Parsed, html};
-use mailstore::{Email, Role};
+use mailstore::Email;
 
 use super::forward;
-use super::parts::read_again;
+use super::parts::{kept, read_again};
 use crate::caller::Caller;
 use crate::error::Result;
 use crate::message;
@@ -89,11 +89,8 @@ fn answered(caller: &Caller, form: &Form) -> Result<Option<(Email, bytes::Bytes)
     let Some(last) = draft.parsed.references.last() else { return Ok(None) };
     let header =
         Parsed { message_id: last.clone(), base_subject: draft.parsed.base_subject.clone(), ..Parsed::default() };
-    let Some(thread) = mail.thread_of(caller.realm, &header)? else { return Ok(None) };
-    let drafts = mail.mailbox_by_role(caller.realm, Role::Drafts)?.map(|m| m.id);
-    let rows = mail.thread(caller.realm, thread)?;
-    let found = rows.iter().find(|row| row.parsed.message_id == *last && Some(row.mailbox) != drafts);
-    Ok(found.and_then(|row| message::load(caller, &row.email_id.to_string()).ok()))
+    let found = kept(caller, &header, |_| true)?;
+    Ok(found.and_then(|id| message::load(caller, &id.to_string()).ok()))
 }
 
 /// A message's HTML as the page shows it: the quotation with which a reply ends is folded away.

@@ -74,8 +74,7 @@ impl Ask {
     }
 }
 
-/// Whether whoever is at the browser has typed the password within the last minutes, or has done so with this form; else
-/// what to say.
+/// Whether the password was typed in this browser within the last minutes, or with this form; otherwise what is wrong.
 pub async fn fresh(caller: &Caller, form: &Posted) -> Result<Result<(), Wrong>> {
     let directory = &caller.site.directory;
     let typed = form.get("password");
