@@ -18,7 +18,7 @@ use crate::{EncodedRow, Keyword, MailStore, Mailbox, MailboxId, Result, Role, Ui
 pub const MAX_LOOKED_AT: usize = 1_000;
 /// Newest messages of each other mailbox, and of all of them together.
 const MAX_LOOKED_AT_ELSEWHERE: (usize, usize) = (200, 1_000);
-/// Newest messages of Junk: whoever wrote these is offered only if the account wrote to them.
+/// Newest messages of Junk: their senders are offered only if the account wrote to them.
 const MAX_JUNK: usize = 500;
 /// People of one message that count: a letter to a whole town introduces nobody.
 const MAX_OF_ONE: usize = 20;

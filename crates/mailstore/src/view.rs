@@ -210,7 +210,7 @@ impl Cache {
 pub struct Changes {
     /// Messages that came or whose flags changed, by UID, with what is true now.
     pub changed: Vec<(Uid, Flags, ModSeq)>,
-    /// UIDs that are no more. If `exact` is false: all UIDs below UIDNEXT that are no more, whenever they went.
+    /// UIDs that were expunged. If `exact` is false: all UIDs below UIDNEXT that don't exist, whenever they were expunged.
     pub vanished: UidSet,
     /// Whether the expunge history reaches back far enough for `vanished` to hold recent ones only.
     pub exact: bool,

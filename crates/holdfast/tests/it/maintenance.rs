@@ -36,8 +36,8 @@ fn a_deleted_accounts_mail_is_cleared_away_and_nobody_elses() {
 fn damage_said(server: &Server) -> (i32, u64, u64, String, u64) {
     let status = server.command(&["status", "--json"]);
     let json: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
-    let health: serde_json::Value = serde_json::from_str(&page(server, "/health")).unwrap();
-    let metrics = page(server, "/metrics");
+    let health: serde_json::Value = serde_json::from_str(&server.page("/health")).unwrap();
+    let metrics = server.page("/metrics");
     let measured =
         metrics.lines().find_map(|line| line.strip_prefix("holdfast_store_damage ")).expect("it is measured");
     (
@@ -47,15 +47,6 @@ fn damage_said(server: &Server) -> (i32, u64, u64, String, u64) {
         health["status"].as_str().unwrap().to_owned(),
         measured.parse::<f64>().unwrap() as u64,
     )
-}
-
-fn page(server: &Server, path: &str) -> String {
-    use std::io::{Read as _, Write as _};
-    let mut stream = std::net::TcpStream::connect(server.address("http")).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-    let mut all = String::new();
-    stream.read_to_string(&mut all).unwrap();
-    all.split_once("\r\n\r\n").unwrap().1.to_owned()
 }
 
 /// A service that was stopped with a few messages in it, and their texts.
@@ -157,7 +148,7 @@ fn mended(server: &Server, text: &str) {
         fetched.untagged.concat().contains(text)
     });
     wait_for("nothing is damaged", || {
-        let health: serde_json::Value = serde_json::from_str(&page(server, "/health")).unwrap();
+        let health: serde_json::Value = serde_json::from_str(&server.page("/health")).unwrap();
         health["damage"].as_u64() == Some(0)
     });
 }
@@ -233,5 +224,5 @@ fn a_damaged_log_keeps_nobody_out_and_one_that_is_removed_is_put_back() {
     assert!(anna.command("SELECT INBOX").unwrap().ok().untagged.concat().contains("6 EXISTS"));
     // The index is taken away while it runs: it stops, says why, and the next start makes it anew.
     std::fs::remove_dir_all(dir.path().join("data/index")).unwrap();
-    wait_for("it says that it has stopped", || page(&server, "/health").contains("\"stopped\""));
+    wait_for("it says that it has stopped", || server.page("/health").contains("\"stopped\""));
 }

@@ -41,17 +41,8 @@ fn status(server: &Server) -> serde_json::Value {
     json(&server.command(&["status", "--json"]))
 }
 
-fn page(server: &Server, path: &str) -> String {
-    use std::io::{Read as _, Write as _};
-    let mut stream = std::net::TcpStream::connect(server.address("http")).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-    let mut all = String::new();
-    stream.read_to_string(&mut all).unwrap();
-    all.split_once("\r\n\r\n").unwrap().1.to_owned()
-}
-
 fn health(server: &Server) -> serde_json::Value {
-    serde_json::from_str(&page(server, "/health")).unwrap()
+    serde_json::from_str(&server.page("/health")).unwrap()
 }
 
 fn pack(dir: &Path) -> PathBuf {

@@ -128,6 +128,11 @@ impl Server {
         *self.addresses.get(door).unwrap_or_else(|| panic!("no address for {door} in {:?}", self.addresses))
     }
 
+    /// A page that needs no sign-in, such as `/health`.
+    pub fn page(&self, path: &str) -> String {
+        web::Web::new(self.address("http")).get(path).unwrap().body
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

@@ -86,7 +86,7 @@ impl MailStore {
         let (numbers, aside) = numbers(&self.store().snapshot(), account, &records, realm, same)?;
         let mut numbers = numbers;
         if let Some(aside) = aside {
-            // Whatever comes in meanwhile gets numbers behind these.
+            // Messages that arrive during this get higher numbers.
             let first = if only_look {
                 state_of(&self.store().snapshot(), account)?.last_email
             } else {
