@@ -296,6 +296,20 @@ impl Parsed {
         Ok(EnvelopeOnly::decode(stored)?.envelope)
     }
 
+    /// The same message with `bytes` more of header at its very top: whole fields that [`crate::trace::may_add`] allows,
+    /// which change nothing but where everything else is.
+    #[must_use]
+    pub fn with_more_above(&self, bytes: u64) -> Self {
+        let mut below = self.clone();
+        below.size += bytes;
+        below.root.body_start += bytes;
+        below.root.body_end += bytes;
+        for part in &mut below.root.parts {
+            part.move_down(bytes);
+        }
+        below
+    }
+
     /// The part with an IMAP part number (`&[1, 2]` is `1.2`); the empty path is the root.
     ///
     /// Part 1 of a message that is not multipart is its only body, that is, the root itself. Numbers below a
@@ -345,6 +359,15 @@ impl Parsed {
 }
 
 impl Part {
+    fn move_down(&mut self, bytes: u64) {
+        self.header_start += bytes;
+        self.body_start += bytes;
+        self.body_end += bytes;
+        for part in &mut self.parts {
+            part.move_down(bytes);
+        }
+    }
+
     /// Whether it is `multipart/*`.
     pub fn is_multipart(&self) -> bool {
         self.media_type == "multipart"

@@ -3,10 +3,13 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use crate::parse::LISTED_FIELDS;
 use crate::{EmailAddress, date, headers};
 
 /// Longest text of a stranger's (a HELO name) put into a trace field.
 const MAX_WORD_BYTES: usize = 255;
+/// Longest line of an added field (RFC 5322 section 2.1.1).
+const MAX_ADDED_LINE_BYTES: usize = 998;
 
 /// A `Received:` field (RFC 5321 section 4.4).
 #[derive(Clone, Debug)]
@@ -96,6 +99,28 @@ pub fn authentication_results(by: &str, results: &[String]) -> String {
     out
 }
 
+/// Whether a field of that name can be put above a message without changing what the message says: results of checks and
+/// traces of the way, but nothing that mail programs show as the sender's word or list messages by.
+pub fn may_add(name: &str) -> bool {
+    const NAMES: [&str; 4] = ["Authentication-Results", "Received", "Received-SPF", "Return-Path"];
+    let begins = |start: &str| name.get(..start.len()).is_some_and(|part| part.eq_ignore_ascii_case(start));
+    let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':');
+    let is_listed = LISTED_FIELDS.iter().any(|listed| name.eq_ignore_ascii_case(listed));
+    let is_trace = NAMES.iter().any(|known| name.eq_ignore_ascii_case(known)) || begins("X-") || begins("ARC-");
+    is_name && is_trace && !is_listed
+}
+
+/// A header field to be put above a message, with CRLF, if [`may_add`] allows its name and its value is visible ASCII,
+/// blanks, and folds that are followed by a blank.
+pub fn added_field(name: &str, value: &str) -> Option<String> {
+    let unfolded = value.replace("\r\n ", " ").replace("\r\n\t", "\t");
+    let is_clean = unfolded.bytes().all(|b| b.is_ascii_graphic() || matches!(b, b' ' | b'\t'));
+    let is_short = value.split("\r\n").all(|line| name.len() + 2 + line.len() <= MAX_ADDED_LINE_BYTES);
+    let blank = |line: &str| line.trim_matches([' ', '\t']).is_empty();
+    let has_text = !value.split("\r\n").skip(1).any(blank);
+    (may_add(name) && is_clean && is_short && has_text).then(|| format!("{name}: {value}\r\n"))
+}
+
 /// Number of `Received:` fields on top of a raw message: the loop detector's measure.
 pub fn hops(raw: &[u8]) -> usize {
     headers::fields(raw).filter(|field| field.is("received")).count()
@@ -116,6 +141,35 @@ mod tests {
             recipient: None,
             at_ms: 1_795_445_410_000,
         }
+    }
+
+    #[test]
+    fn only_clean_fields_of_our_own_can_be_added() {
+        for (name, value, is_allowed) in [
+            ("Authentication-Results", "mx.example; spf=pass\r\n\tsmtp.mailfrom=a.example", true),
+            ("X-Spam-Score", "4.2", true),
+            ("x-anything", "", true),
+            ("ARC-Seal", "i=1; b=abc", true),
+            ("Subject", "spam", false),
+            ("X-Label", "listed by programs", false),
+            ("X-Priority", "1", false),
+            ("Content-Type", "text/html", false),
+            ("X-Bad Name", "x", false),
+            ("X-Bad:Name", "x", false),
+            ("", "x", false),
+            ("X-Ends", "a\r\n\r\nbody", false),
+            ("X-Second", "a\r\nSubject: b", false),
+            ("X-Blank-Fold", "a\r\n \r\n b", false),
+            ("X-Bare", "a\nb", false),
+            ("X-Bare", "a\rb", false),
+            ("X-Nul", "a\0b", false),
+            ("X-Utf8", "\u{e9}", false),
+        ] {
+            assert_eq!(added_field(name, value).is_some(), is_allowed, "{name}: {value:?}");
+        }
+        assert!(added_field("X-Long", &"x".repeat(990)).is_some());
+        assert!(added_field("X-Long", &"x".repeat(991)).is_none());
+        assert!(added_field(&format!("X-{}", "x".repeat(2_000)), "v").is_none());
     }
 
     #[test]

@@ -20,9 +20,9 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct NewMessage {
     /// The bytes, staged by [`MailStore::stage`] or [`MailStore::stage_writer`]. A message to many accounts is staged
-    /// once and its `StagedBody` cloned.
+    /// once and its `StagedBody` cloned; what differs lies in its prefix ([`StagedBody::under`]).
     pub body: StagedBody,
-    /// `mailkit::parse` of the bytes.
+    /// `mailkit::parse` of the bytes, the prefix included.
     pub parsed: Arc<Parsed>,
     /// With which flags.
     pub flags: Flags,
@@ -107,12 +107,13 @@ impl MailStore {
         let email_id = EmailId(state.last_email);
         schema::save(tx, account, key::state(), &state);
 
-        let body = message.body.0.id();
+        let body = message.body.body.id();
         let email = EmailRecord {
             body: Bytes::copy_from_slice(body.as_bytes()),
             size,
             filed_ms: tx.now_ms(),
             parsed: encode_parsed(&message.parsed).into(),
+            prefix: message.body.prefix.clone(),
         };
         schema::save(tx, account, key::email(email_id), &email);
         tx.ref_body(account, &body, &email_id.0.to_be_bytes());

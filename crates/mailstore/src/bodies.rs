@@ -1,4 +1,7 @@
 //! The bytes of messages on their way in and out: what doors hold of them.
+//!
+//! A message is a prefix (header lines that a delivery here put above it) and a body, which other copies may share. Both
+//! are joined here and nowhere else: whoever reads a message sees one run of bytes.
 
 use std::io::{self, Write as _};
 
@@ -8,15 +11,43 @@ use store::{BodyId, RealmId, StoreError};
 use crate::schema::{self, EmailRecord, key};
 use crate::{EmailId, MailError, MailStore, Result, rows};
 
+/// Longest prefix of a message, in bytes. It lies in the message's record, beside what was parsed.
+pub const MAX_PREFIX_BYTES: usize = 64 * 1024;
+
+/// Where the bytes of a stored message are: its prefix, and the name of its body. For [`MailStore::body_of`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BodyRef {
+    pub(crate) prefix: Bytes,
+    pub(crate) id: BodyId,
+}
+
 /// The bytes of a message that are kept here and referred to by nothing yet: a commit that files the message keeps them,
 /// otherwise they go with the last clone.
 #[derive(Clone, Debug)]
-pub struct StagedBody(pub(crate) store::StagedBody);
+pub struct StagedBody {
+    pub(crate) prefix: Bytes,
+    pub(crate) body: store::StagedBody,
+}
 
 impl StagedBody {
-    /// How many bytes there are.
+    /// How many bytes there are, the prefix included.
     pub fn len(&self) -> u64 {
-        self.0.len()
+        self.prefix.len() as u64 + self.body.len()
+    }
+
+    /// The same body with `prefix` before it: complete header lines. What is parsed of the message has to be parsed of
+    /// both.
+    ///
+    /// # Errors
+    /// [`MailError::TooLarge`] above [`MAX_PREFIX_BYTES`].
+    pub fn under(self, prefix: Bytes) -> Result<Self> {
+        if prefix.len() > MAX_PREFIX_BYTES {
+            return Err(MailError::TooLarge {
+                what: "the header lines above a message",
+                limit: MAX_PREFIX_BYTES as u64,
+            });
+        }
+        Ok(Self { prefix, body: self.body })
     }
 
     /// Whether there are none.
@@ -27,7 +58,7 @@ impl StagedBody {
 
 impl From<store::StagedBody> for StagedBody {
     fn from(staged: store::StagedBody) -> Self {
-        Self(staged)
+        Self { prefix: Bytes::new(), body: staged }
     }
 }
 
@@ -49,17 +80,22 @@ impl BodyWriter {
     /// # Errors
     /// [`MailError::Store`]; nothing is kept then.
     pub fn finish(self) -> Result<StagedBody> {
-        Ok(StagedBody(self.0.finish()?))
+        Ok(self.0.finish()?.into())
     }
 }
 
 /// Reads the bytes of a message, from wherever it is wanted. Blocks for reading and decompression.
-pub struct BodyReader(store::BodyReader);
+pub struct BodyReader {
+    prefix: Bytes,
+    body: store::BodyReader,
+    /// How much of the prefix [`io::Read`] gave out.
+    read: usize,
+}
 
 impl BodyReader {
-    /// How many bytes there are.
+    /// How many bytes there are, the prefix included.
     pub fn len(&self) -> u64 {
-        self.0.len()
+        self.prefix.len() as u64 + self.body.len()
     }
 
     /// Whether there are none.
@@ -72,7 +108,17 @@ impl BodyReader {
     /// # Errors
     /// [`MailError::Store`]: what is stored is damaged or can't be read.
     pub fn read_range(&mut self, offset: u64, len: usize) -> Result<Bytes> {
-        Ok(self.0.read_range(offset, len)?)
+        let above = self.prefix.len() as u64;
+        if offset >= above {
+            return Ok(self.body.read_range(offset - above, len)?);
+        }
+        // Within the prefix, so it fits.
+        let head = self.prefix.slice(offset as usize..);
+        if len <= head.len() {
+            return Ok(head.slice(..len));
+        }
+        let rest = self.body.read_range(0, len - head.len())?;
+        Ok(joined(&head, &rest))
     }
 
     /// All bytes.
@@ -80,13 +126,25 @@ impl BodyReader {
     /// # Errors
     /// As [`Self::read_range`].
     pub fn read_all(&mut self) -> Result<Bytes> {
-        Ok(self.0.read_all()?)
+        let body = self.body.read_all()?;
+        Ok(if self.prefix.is_empty() { body } else { joined(&self.prefix, &body) })
     }
+}
+
+fn joined(head: &[u8], rest: &[u8]) -> Bytes {
+    [head, rest].concat().into()
 }
 
 impl io::Read for BodyReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buf)
+        let left = &self.prefix[self.read..];
+        if left.is_empty() {
+            return self.body.read(buf);
+        }
+        let count = left.len().min(buf.len());
+        buf[..count].copy_from_slice(&left[..count]);
+        self.read += count;
+        Ok(count)
     }
 }
 
@@ -94,7 +152,7 @@ impl MailStore {
     /// Stage a message's bytes. They are kept when a commit refers to them; until then the [`StagedBody`] holds them.
     /// Blocks for hashing and compression.
     pub fn stage(&self, bytes: &[u8]) -> Result<StagedBody> {
-        Ok(StagedBody(self.store().put_body(bytes)?))
+        Ok(self.store().put_body(bytes)?.into())
     }
 
     /// Stage a message's bytes as they come, in constant memory: write, then `finish()`.
@@ -104,7 +162,7 @@ impl MailStore {
 
     /// All bytes of a staged message.
     pub fn read_staged(&self, staged: &StagedBody) -> Result<Bytes> {
-        Ok(self.store().body(&staged.0.id())?.read_all()?)
+        self.body_of(&BodyRef { prefix: staged.prefix.clone(), id: staged.body.id() })?.read_all()
     }
 
     /// The bytes of a message, in ranges, verified against their name.
@@ -114,12 +172,12 @@ impl MailStore {
     pub fn body(&self, account: RealmId, email: EmailId) -> Result<BodyReader> {
         let record: EmailRecord = schema::load(&self.store().snapshot(), account, &key::email(email))?
             .ok_or(MailError::NoSuchEmail(email))?;
-        self.body_of(&rows::body_id(email, &record)?)
+        self.body_of(&rows::body_ref(email, &record)?)
     }
 
     /// The bytes of a message whose row is at hand: as [`Self::body`] with one look-up less. They can be read for some
     /// days after the message was expunged.
-    pub fn body_of(&self, body: &BodyId) -> Result<BodyReader> {
-        Ok(BodyReader(self.store().body(body)?))
+    pub fn body_of(&self, body: &BodyRef) -> Result<BodyReader> {
+        Ok(BodyReader { prefix: body.prefix.clone(), body: self.store().body(&body.id)?, read: 0 })
     }
 }

@@ -60,7 +60,7 @@ use store::{Store, Tx};
 pub use acquaintances::Acquaintance;
 pub use acts::{ACT_DAYS, ActChange, ActReceipt, ActRecord, ActStep, MAX_ACT_KEY_BYTES, MAX_ACT_MESSAGES, WayBack};
 pub use append::{Appended, NewMessage};
-pub use bodies::{BodyReader, BodyWriter, StagedBody};
+pub use bodies::{BodyReader, BodyRef, BodyWriter, MAX_PREFIX_BYTES, StagedBody};
 pub use change::{Copied, FlagsChanged};
 pub use conversations::{ConversationRow, MAX_PAGE, Page, PageKey, Participant};
 pub use correspondents::{Correspondent, MAX_CORRESPONDENTS};

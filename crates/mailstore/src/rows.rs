@@ -11,7 +11,7 @@ use store::{BodyId, Order, Read, RealmId};
 
 use crate::mailbox::counters_of;
 use crate::schema::{self, EmailRecord, EntryRecord, key};
-use crate::{EmailId, Flags, MailError, MailStore, MailboxId, ModSeq, Result, ThreadId, Uid};
+use crate::{BodyRef, EmailId, Flags, MailError, MailStore, MailboxId, ModSeq, Result, ThreadId, Uid};
 
 /// What is particular to a message in one mailbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +43,8 @@ pub struct MessageEntry {
 pub struct MessageRow {
     /// What is particular to this mailbox.
     pub entry: MessageEntry,
-    /// The name of its bytes, for [`MailStore::body_of`].
-    pub body: BodyId,
+    /// Where its bytes are, for [`MailStore::body_of`].
+    pub body: BodyRef,
     /// Envelope, structure, preview.
     pub parsed: Arc<Parsed>,
 }
@@ -62,8 +62,8 @@ impl std::ops::Deref for MessageRow {
 pub struct EncodedRow {
     /// What is particular to this mailbox.
     pub entry: MessageEntry,
-    /// The name of its bytes, for [`MailStore::body_of`].
-    pub body: BodyId,
+    /// Where its bytes are, for [`MailStore::body_of`].
+    pub body: BodyRef,
     /// [`Parsed`] in its stored form.
     pub parsed: Bytes,
 }
@@ -119,8 +119,8 @@ impl EncodedRow {
 pub struct Email {
     /// Which.
     pub id: EmailId,
-    /// The name of its bytes.
-    pub body: BodyId,
+    /// Where its bytes are, for [`MailStore::body_of`].
+    pub body: BodyRef,
     /// How many they are.
     pub size: u64,
     /// When it was filed, milliseconds since 1970 UTC.
@@ -164,7 +164,7 @@ impl MailStore {
         let row = |(uid, record): &(Uid, EntryRecord)| {
             let id = EmailId(record.email);
             let email = record_among(&emails, id)?;
-            let body = body_id(id, email)?;
+            let body = body_ref(id, email)?;
             Ok(EncodedRow { entry: entry(mailbox, *uid, record), body, parsed: email.parsed.clone() })
         };
         records.iter().map(row).collect()
@@ -197,7 +197,7 @@ impl MailStore {
         else {
             return Ok(None);
         };
-        let (body, parsed) = (body_id(email, &record)?, parsed(email, &record)?);
+        let (body, parsed) = (body_ref(email, &record)?, parsed(email, &record)?);
         Ok(Some(Email { id: email, body, size: record.size, filed_ms: record.filed_ms, parsed }))
     }
 
@@ -296,7 +296,7 @@ pub(crate) fn row<R: Read + ?Sized>(read: &R, account: RealmId, entry: MessageEn
 }
 
 fn message_row(entry: MessageEntry, record: &EmailRecord) -> Result<MessageRow> {
-    let (body, parsed) = (body_id(entry.email_id, record)?, parsed(entry.email_id, record)?);
+    let (body, parsed) = (body_ref(entry.email_id, record)?, parsed(entry.email_id, record)?);
     Ok(MessageRow { entry, body, parsed })
 }
 
@@ -319,6 +319,28 @@ pub(crate) fn body_id(email: EmailId, record: &EmailRecord) -> Result<BodyId> {
         .try_into()
         .map_err(|_| MailError::Damaged(format!("the name of the body of message {email}")))?;
     Ok(BodyId::from_bytes(bytes))
+}
+
+/// The emails of an account whose bodies have that name; they may differ in their prefixes.
+pub(crate) fn emails_of_body<R: Read + ?Sized>(read: &R, account: RealmId, body: &BodyId) -> Result<Vec<EmailId>> {
+    let prefix = [&[store::BODY_REFERENCE], body.as_bytes().as_slice()].concat();
+    let mut emails = Vec::new();
+    for row in read.prefix(account, &prefix, Order::Ascending)? {
+        let owner = row?.0.get(33..).and_then(|owner| <[u8; 8]>::try_from(owner).ok());
+        emails.extend(owner.map(|owner| EmailId(u64::from_be_bytes(owner))));
+    }
+    Ok(emails)
+}
+
+/// The prefix of an email; `None` if its record can't be read.
+pub(crate) fn prefix_of<R: Read + ?Sized>(read: &R, account: RealmId, email: EmailId) -> Result<Option<Bytes>> {
+    let value = read.get(account, &key::email(email))?;
+    Ok(value.and_then(|value| EmailRecord::decode(value).ok()).map(|record| record.prefix))
+}
+
+/// Where the bytes of an email are.
+pub(crate) fn body_ref(email: EmailId, record: &EmailRecord) -> Result<BodyRef> {
+    Ok(BodyRef { prefix: record.prefix.clone(), id: body_id(email, record)? })
 }
 
 #[cfg(test)]

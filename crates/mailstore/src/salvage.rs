@@ -1,7 +1,7 @@
 //! Files mail that was salvaged from a damaged store, or that only another machine had: everything the account does not
 //! have yet, in its original mailboxes and state, without duplicates.
 //!
-//! A message is recognized by its bytes: if a message of the account has the same bytes, it exists. All copies of a
+//! A message is recognized by its bytes: if a message of the account has the same prefix and body, it exists. All copies of a
 //! message are filed by one commit, with delivery keys that are remembered for [`IMPORT_KEY_DAYS`] days: neither a
 //! crash in between nor a second run files anything twice, and messages deleted after the first run stay deleted.
 
@@ -11,8 +11,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mailkit::Parsed;
 use prost::Message as _;
-use store::{BodyId, Order, Read, RealmId, StoreError, Tx, body_of_key, refers_to};
+use store::{BodyId, Order, Read, RealmId, StoreError, Tx, body_of_key};
 
+use crate::rows::{emails_of_body, prefix_of};
 use crate::schema::{EmailRecord, EntryRecord, IMPORT_KEY_DAYS, MailboxRecord, key};
 use crate::{Flags, MailError, MailStore, MailboxId, MailboxName, NewMessage, Result, SystemFlag, Uid};
 
@@ -35,8 +36,10 @@ pub struct SalvagedPlace {
 /// A message that records name; whether its bytes are there is not said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SalvagedMessage {
-    /// The name of its bytes.
+    /// The name of its body.
     pub body: BodyId,
+    /// What stands before the body; `None` where its record is not there: then a message of that body is this one.
+    pub prefix: Option<Bytes>,
     /// Its subject, where its record is there.
     pub subject: Option<String>,
     /// Where it was: at least one place.
@@ -96,14 +99,14 @@ pub fn salvaged_mail<R: Read + ?Sized>(
             bodies.insert(u64::from_be_bytes(owner), id);
         }
     })?;
-    let mut emails: HashMap<u64, (String, i64)> = HashMap::new();
+    let mut emails: HashMap<u64, (String, i64, Bytes)> = HashMap::new();
     each(read, account, key::EMAIL, |at, value| {
         if let (Ok(email), Ok(record)) = (key::long_id(at), EmailRecord::decode(value)) {
             if let Ok(body) = record.body[..].try_into() {
                 bodies.entry(email).or_insert_with(|| BodyId::from_bytes(body));
             }
             let subject = Parsed::decode(record.parsed).map(|parsed| parsed.subject).unwrap_or_default();
-            emails.insert(email, (subject, record.filed_ms));
+            emails.insert(email, (subject, record.filed_ms, record.prefix));
         }
     })?;
     let mut mail = SalvagedMail::default();
@@ -127,9 +130,12 @@ pub fn salvaged_mail<R: Read + ?Sized>(
         };
         places.entry(entry.email).or_default().push((entry.modseq, mailbox, uid, place));
     })?;
-    let mut messages: HashMap<BodyId, ((MailboxId, Uid), SalvagedMessage)> = HashMap::new();
+    let mut messages: HashMap<(BodyId, Option<Bytes>), ((MailboxId, Uid), SalvagedMessage)> = HashMap::new();
     for (email, body) in bodies {
-        let (subject, filed_ms) = emails.remove(&email).map_or((None, None), |(subject, ms)| (Some(subject), Some(ms)));
+        let (subject, filed_ms, prefix) = match emails.remove(&email) {
+            Some((subject, ms, prefix)) => (Some(subject), Some(ms), Some(prefix)),
+            None => (None, None, None),
+        };
         let mut found = places.remove(&email).unwrap_or_default();
         if reading.keeps_deleted {
             found.sort_by_key(|(modseq, ..)| std::cmp::Reverse(*modseq));
@@ -144,14 +150,16 @@ pub fn salvaged_mail<R: Read + ?Sized>(
         }
         let at = first.unwrap_or((MailboxId(u32::MAX), Uid(email as u32)));
         let (least, message) = messages
-            .entry(body)
-            .or_insert_with(|| (at, SalvagedMessage { body, subject: subject.clone(), places: Vec::new() }));
+            .entry((body, prefix.clone()))
+            .or_insert_with(|| (at, SalvagedMessage { body, prefix, subject: subject.clone(), places: Vec::new() }));
         *least = at.min(*least);
         message.subject = message.subject.take().or(subject);
         message.places.append(&mut found);
     }
     let mut messages: Vec<_> = messages.into_values().collect();
-    messages.sort_by_key(|(at, message)| (*at, message.body));
+    messages.sort_by(|(at, message), (other_at, other)| {
+        (at, message.body, &message.prefix).cmp(&(other_at, other.body, &other.prefix))
+    });
     mail.messages = messages.into_iter().map(|(_, message)| message).collect();
     Ok(mail)
 }
@@ -182,8 +190,19 @@ fn each<R: Read + ?Sized>(read: &R, account: RealmId, kind: u8, mut visit: impl 
     Ok(())
 }
 
-/// A message of a batch: its number, its body, where it goes.
-type Ready = (usize, BodyId, Vec<(MailboxId, NewMessage)>);
+/// A message of a batch: its number, what is known of it, where it goes.
+type Ready = (usize, SalvagedMessage, Vec<(MailboxId, NewMessage)>);
+
+/// Whether the account has the message: one of the same bytes.
+fn has_message<R: Read + ?Sized>(read: &R, account: RealmId, message: &SalvagedMessage) -> Result<bool> {
+    for email in emails_of_body(read, account, &message.body)? {
+        match (&message.prefix, prefix_of(read, account, email)?) {
+            (Some(prefix), Some(other)) if *prefix != other => {}
+            _ => return Ok(true),
+        }
+    }
+    Ok(false)
+}
 
 impl MailStore {
     /// Files those of `messages` that the account does not have; with `only_look` only says what it would do. `bytes_of`
@@ -210,7 +229,7 @@ impl MailStore {
             let snapshot = self.store().snapshot();
             let first_key = delivery_key(message, 0);
             let at = key::delivery(blake3::hash(&first_key).as_bytes());
-            if refers_to(&snapshot, account, &message.body)? || snapshot.get(account, &at)?.is_some() {
+            if has_message(&snapshot, account, message)? || snapshot.get(account, &at)?.is_some() {
                 report.known += 1;
                 continue;
             }
@@ -223,15 +242,17 @@ impl MailStore {
                 wanted.extend(message.places.iter().map(|place| place.mailbox.clone()));
                 continue;
             }
+            let prefix = message.prefix.clone().unwrap_or_default();
             let body = match self.stage(&bytes) {
-                Ok(body) => body,
+                Ok(body) => body.under(prefix.clone())?,
                 Err(MailError::Store(error @ StoreError::TooLarge { .. })) => {
                     report.refused.push((number, error.to_string()));
                     continue;
                 }
                 Err(error) => return Err(error),
             };
-            let parsed = Arc::new(mailkit::parse(&bytes));
+            let whole = if prefix.is_empty() { bytes } else { [prefix, bytes].concat().into() };
+            let parsed = Arc::new(mailkit::parse(&whole));
             let mut places = Vec::new();
             for (nth, place) in message.places.iter().enumerate() {
                 let new = NewMessage {
@@ -244,8 +265,8 @@ impl MailStore {
                 };
                 places.push((self.salvage_mailbox(account, &place.mailbox, &mut mailboxes, &mut report)?, new));
             }
-            batch_bytes += bytes.len() as u64;
-            batch.push((number, message.body, places));
+            batch_bytes += whole.len() as u64;
+            batch.push((number, message.clone(), places));
             if batch.len() >= BATCH_MESSAGES || batch_bytes >= BATCH_BYTES {
                 batch_bytes = 0;
                 self.file_batch(account, std::mem::take(&mut batch), &mut report)?;
@@ -272,9 +293,9 @@ impl MailStore {
             .store()
             .transact(move |tx| {
                 let (mut filed, mut known) = (0, 0);
-                for (_, body, places) in messages.iter() {
+                for (_, message, places) in messages.iter() {
                     // It may have come in meanwhile.
-                    if refers_to(tx, account, body)? {
+                    if has_message(tx, account, message)? {
                         known += 1;
                         continue;
                     }
@@ -336,5 +357,12 @@ impl MailStore {
 /// What names the filing of a message's nth place.
 fn delivery_key(message: &SalvagedMessage, nth: usize) -> Vec<u8> {
     let mailbox = message.places.get(nth).map_or("", |place| place.mailbox.as_str());
-    [b"salvage\0".as_slice(), message.body.as_bytes(), &(nth as u64).to_be_bytes(), mailbox.as_bytes()].concat()
+    let mut key =
+        [b"salvage\0".as_slice(), message.body.as_bytes(), &(nth as u64).to_be_bytes(), mailbox.as_bytes()].concat();
+    if let Some(prefix) = message.prefix.as_ref().filter(|prefix| !prefix.is_empty()) {
+        // Its length is fixed and a name has no NUL: no two keys are alike.
+        key.push(0);
+        key.extend_from_slice(blake3::hash(prefix).as_bytes());
+    }
+    key
 }

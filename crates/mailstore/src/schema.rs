@@ -32,6 +32,9 @@
 //!
 //! A delivery writes `10 12 20 21 22 23 28 29 2A 2B 2C 30` and refers to its body: 13 keys. Changing a flag writes
 //! `12 20 23 23` and perhaps `2B`. The body of an email is referred to with the email id as owner.
+//!
+//! A message is its *prefix* (header lines that a delivery here put above it, in its `21`) followed by its body, which
+//! all copies here share. Whoever reads a message gets both; sizes and offsets are those of both.
 
 pub(crate) mod key;
 
@@ -211,18 +214,21 @@ impl EntryRecord {
 /// `21`: a message, once for all its copies.
 #[derive(Clone, PartialEq, Message)]
 pub struct EmailRecord {
-    /// Name of its bytes (32 bytes).
+    /// Name of its body (32 bytes).
     #[prost(bytes = "bytes", tag = "1")]
     pub body: Bytes,
-    /// How many they are.
+    /// Bytes of prefix and body.
     #[prost(uint64, tag = "2")]
     pub size: u64,
     /// When it was filed.
     #[prost(int64, tag = "3")]
     pub filed_ms: i64,
-    /// `mailkit::Parsed`, encoded.
+    /// `mailkit::Parsed` of prefix and body, encoded.
     #[prost(bytes = "bytes", tag = "4")]
     pub parsed: Bytes,
+    /// What stands before the body: header lines added here. Empty in records older than this field.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub prefix: Bytes,
 }
 
 /// `24`: UIDs expunged by one commit.

@@ -320,7 +320,7 @@ impl Scan<'_> {
         }
         self.check_cancelled()?;
         let parsed = rows::parsed(entry.email_id, record)?;
-        let mut body = self.mail.store().body(&rows::body_id(entry.email_id, record)?)?;
+        let mut body = self.mail.body_of(&rows::body_ref(entry.email_id, record)?)?;
         let content = Content::read(&mut body, &parsed, self.query, self.folding)?;
         let known = Known { entry, headline: Some(&headline), content: Some(&content) };
         Ok(self.query.verdict(&known).unwrap_or(false))

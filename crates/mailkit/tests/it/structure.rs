@@ -366,3 +366,37 @@ fn languages_are_told_as_they_are_written() {
         assert_eq!(parsed.root.content_type(), "text/plain");
     }
 }
+
+/// Pieces that real and broken messages are made of.
+fn pieces() -> impl Strategy<Value = Vec<&'static str>> {
+    let piece = prop::sample::select(vec![
+        "Subject: s\r\n",
+        "From: A <a@b.example>\r\n",
+        "Content-Type: multipart/mixed; boundary=b\r\n",
+        "Content-Type: message/rfc822\r\n",
+        "Content-Transfer-Encoding: base64\r\n",
+        "--b\r\n",
+        "--b--\r\n",
+        "\r\n",
+        "text\r\n",
+        "a\nb",
+        "\u{e9}\r\n",
+        "no colon here\r\n",
+    ]);
+    prop::collection::vec(piece, 0..24)
+}
+
+proptest! {
+    /// What lies below added header fields is found where it is, whatever it is.
+    #[test]
+    fn fields_added_above_move_everything_and_change_nothing(
+        first in prop::sample::select(vec!["Return-Path: <a@b>\r\n", "Received: by x\r\n\twith y\r\n", "X-A: b\r\n\r\n"]),
+        added in prop::collection::vec(prop::sample::select(vec!["X-Spam: no\r\n", "Authentication-Results: x;\r\n\tspf=pass\r\n"]), 0..4),
+        message in pieces(),
+    ) {
+        let (added, message) = (added.concat(), message.concat());
+        let short = parse(format!("{first}{message}").as_bytes());
+        let long = parse(format!("{added}{first}{message}").as_bytes());
+        prop_assert_eq!(short.with_more_above(added.len() as u64), long);
+    }
+}

@@ -56,7 +56,8 @@ struct Then {
 fn rows_at_once(emails: &BTreeMap<EmailId, Then>) -> usize {
     /// Bytes of what was parsed that one commit may write again.
     const MAX_BYTES: usize = 8 << 20;
-    let longest = emails.values().map(|then| then.record.parsed.len()).max().unwrap_or_default();
+    let longest =
+        emails.values().map(|then| then.record.parsed.len() + then.record.prefix.len()).max().unwrap_or_default();
     (MAX_BYTES / longest.max(1)).clamp(1, MAX_ROWS_PER_COMMIT)
 }
 

@@ -175,6 +175,11 @@ impl<'a> Bodies<'a> {
     }
 }
 
+/// Emails with what stands before their bodies.
+fn with_prefixes(read: &Snapshot, account: RealmId, emails: Vec<u64>) -> Result<Vec<(u64, Option<Bytes>)>> {
+    emails.into_iter().map(|email| Ok((email, crate::rows::prefix_of(read, account, EmailId(email))?))).collect()
+}
+
 /// Which emails are the same, by their bytes.
 fn numbers(
     now: &Snapshot,
@@ -205,10 +210,12 @@ fn numbers(
             });
         }
         known.sort_unstable();
-        let mut known = known.into_iter();
+        let mut known = if emails.is_empty() { Vec::new() } else { with_prefixes(now, account, known)? };
         for email in emails {
-            match known.next() {
-                Some(other) => numbers.pair(email, other),
+            // Those that share a body are told apart by what stands before it.
+            let prefix = if known.is_empty() { None } else { crate::rows::prefix_of(then, realm, EmailId(email))? };
+            match known.iter().position(|(_, other)| *other == prefix) {
+                Some(at) => numbers.pair(email, known.remove(at).0),
                 None if same && email <= last_here && now.get(account, &key::email(EmailId(email)))?.is_none() => {}
                 None => without.push(email),
             }

@@ -6,10 +6,9 @@ use jiff::{Timestamp, ToSpan};
 use mailkit::headers::{decode_text_or, unfold};
 use mailkit::parsed::{Address, DisplayAddress};
 use mailkit::{Headline, Parsed};
-use store::BodyReader;
 
 use super::compiled::Compiled;
-use crate::Result;
+use crate::{BodyReader, Result};
 
 /// Of a message larger than this only the beginning is searched: what follows are attachments, as good as always.
 pub const MAX_SEARCHED_BYTES: u64 = 16 * 1024 * 1024;

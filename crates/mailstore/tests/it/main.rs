@@ -5,6 +5,7 @@ mod files;
 mod mailboxes;
 mod messages;
 mod model;
+mod prefix;
 mod rewind;
 mod salvage;
 mod searching;
