@@ -144,6 +144,7 @@ async fn run(store: &Store, directory: Directory) {
             keep_copy: true,
             copy: None,
             remove_draft: None,
+            responds_to: None,
             hold: Duration::ZERO,
             correspondents: Vec::new(),
         };

@@ -103,7 +103,7 @@ impl Head {
 /// §3.6.3). The lines in which a draft stores them are removed too. Everything after the section is unchanged.
 pub fn without_bcc(bytes: Vec<u8>) -> Vec<u8> {
     let secret = |name: &[u8]| {
-        let mut names = ["bcc", "resent-bcc"].into_iter().chain(compose::TYPED_FIELDS);
+        let mut names = ["bcc", "resent-bcc"].into_iter().chain(compose::TYPED_FIELDS).chain([compose::DRAFT_OF_FIELD]);
         names.any(|secret| name.eq_ignore_ascii_case(secret.as_bytes()))
     };
     if !headers::fields(&bytes).any(|field| secret(field.name)) {

@@ -66,7 +66,7 @@ pub use queue_id::{ParseQueueIdError, QueueId};
 pub use refusal::Refusal;
 pub use route::RecipientRoute;
 pub use salvage::{SalvagedFate, SalvagedQueued, salvaged_queue};
-pub use submit::{MAX_HOLD, MAX_IDEMPOTENCY_KEY_BYTES, SentCopy, Submission, SubmitReceipt};
+pub use submit::{MAX_HOLD, MAX_IDEMPOTENCY_KEY_BYTES, RespondsTo, SentCopy, Submission, SubmitReceipt};
 
 use schema::MessageRecord;
 

@@ -171,6 +171,12 @@ pub struct ReceiptRecord {
     /// Per recipient: 0 queued, otherwise filed to account (value - 1).
     #[prost(uint64, repeated, tag = "6")]
     pub recipients: Vec<u64>,
+    /// The entries that the Send marked as answered or forwarded; a recall unmarks them.
+    #[prost(message, repeated, tag = "7")]
+    pub marked: Vec<CopyRecord>,
+    /// They were marked as forwarded, not as answered.
+    #[prost(bool, tag = "8")]
+    pub forwarded: bool,
 }
 
 /// The location of a copy of a sent message.

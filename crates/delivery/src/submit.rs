@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use directory::AccountId;
 use mailkit::{EmailAddress, trace};
-use mailstore::{EmailId, Flags, MailError, MailboxId, NewMessage, Role, SystemFlag, Uid};
+use mailstore::{EmailId, FlagChange, Flags, Keyword, MailError, MailboxId, NewMessage, Role, SystemFlag, Uid};
 use prost::Message as _;
 use store::{Order, Read, StagedBody, Tx};
 
@@ -41,11 +41,41 @@ pub struct Submission {
     pub copy: Option<Bytes>,
     /// Remove this draft in the same commit, if it is still there.
     pub remove_draft: Option<(MailboxId, Uid)>,
+    /// Mark the message that this one answers or forwards, in the same commit, if it is still there.
+    pub responds_to: Option<RespondsTo>,
     /// Wait this long before anything leaves, so that [`Delivery::cancel_submission`] can take it back.
     /// Zero: at once. At most [`MAX_HOLD`].
     pub hold: Duration,
     /// Display names and addresses to remember for completion; see `MailStore::correspondents`.
     pub correspondents: Vec<(String, String)>,
+}
+
+/// The message of the same account that a submission answers or forwards. It is marked wherever it is filed, with
+/// `\\Answered` (RFC 9051 section 2.3.2) or `$Forwarded` (RFC 5788); a recall takes off the marks that it set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RespondsTo {
+    /// It is a reply to this one.
+    Reply(EmailId),
+    /// It forwards this one.
+    Forward(EmailId),
+}
+
+impl RespondsTo {
+    const fn email(self) -> EmailId {
+        match self {
+            Self::Reply(email) | Self::Forward(email) => email,
+        }
+    }
+}
+
+/// The flag of an answered, or of a forwarded message.
+fn mark(forwarded: bool) -> Result<Flags> {
+    if !forwarded {
+        return Ok(Flags::of(&[SystemFlag::Answered]));
+    }
+    let mut flags = Flags::NONE;
+    flags.insert_keyword(Keyword::new("$Forwarded")?)?;
+    Ok(flags)
 }
 
 /// Longest hold of a submission: 30 days, enough for "send later".
@@ -85,7 +115,8 @@ pub struct SentCopy {
 const RECEIPTS_FORGOTTEN_PER_COMMIT: usize = 16;
 
 impl Delivery {
-    /// Send: receipt, copy in Sent, queue entries, local filings and removal of the draft, in one commit. When it
+    /// Send: receipt, copy in Sent, queue entries, local filings, removal of the draft and the mark on the message that is
+    /// answered, in one commit. When it
     /// returns Ok all that is durable. Called again with the same key, at once or after a crash, it sends nothing and
     /// returns the first receipt.
     ///
@@ -231,6 +262,7 @@ impl Delivery {
             release_ms,
             sent_copy,
             remove_draft: submission.remove_draft,
+            responds_to: submission.responds_to,
             correspondents: submission.correspondents,
         };
         Ok(Prepared { dispatch, rest })
@@ -303,6 +335,12 @@ impl Delivery {
                 Err(error) => return Err(error.into()),
             }
         }
+        let mut marked = Vec::new();
+        let forwarded = matches!(rest.responds_to, Some(RespondsTo::Forward(_)));
+        if let Some(email) = rest.responds_to.map(RespondsTo::email) {
+            let places = mailstore.mark_everywhere_in(tx, realm, email, &mark(forwarded)?)?;
+            marked.extend(places.iter().map(|(at, uid)| CopyRecord { mailbox: at.0, uid: uid.0, email: email.0 }));
+        }
         if !rest.correspondents.is_empty() {
             mailstore.remember_correspondents_in(tx, realm, &rest.correspondents)?;
         }
@@ -313,6 +351,8 @@ impl Delivery {
             sent_copy,
             cancelled: false,
             recipients: outcomes.iter().map(outcome_number).collect(),
+            marked,
+            forwarded,
         };
         self.keep_receipt_in(tx, rest.account, &rest.idempotency_key, &record, now_ms.max(rest.release_ms));
         forget_receipts_in(tx, rest.account, now_ms)?;
@@ -349,9 +389,23 @@ impl Delivery {
         if let Some(copy) = receipt.sent_copy {
             self.make_draft_in(tx, account, copy)?;
         }
+        self.unmark_in(tx, account, &receipt)?;
         receipt.cancelled = true;
         tx.put(account.realm(), schema::receipt_key(idempotency_key), receipt.encode_to_vec());
         Ok(receipt_of(&receipt, false))
+    }
+
+    /// Takes off the marks that a Send set, where the messages still are.
+    fn unmark_in(&self, tx: &mut Tx<'_>, account: AccountId, receipt: &ReceiptRecord) -> Result<()> {
+        let (mailstore, realm) = (&self.inner.mailstore, account.realm());
+        let change = FlagChange::Remove(mark(receipt.forwarded)?);
+        for place in &receipt.marked {
+            let mailbox = MailboxId(place.mailbox);
+            if mailstore.mailbox_in(tx, realm, mailbox)?.is_some() {
+                mailstore.set_flags_in(tx, realm, mailbox, &[Uid(place.uid)], &change, None)?;
+            }
+        }
+        Ok(())
     }
 
     /// The copy in Sent becomes a draft, if it is still where it was filed.
@@ -362,7 +416,7 @@ impl Delivery {
         if mailstore.mailbox_in(tx, realm, sent)?.is_none() || sent == drafts {
             return Ok(());
         }
-        let flags = mailstore::FlagChange::Add(Flags::of(&[SystemFlag::Draft, SystemFlag::Seen]));
+        let flags = FlagChange::Add(Flags::of(&[SystemFlag::Draft, SystemFlag::Seen]));
         mailstore.set_flags_in(tx, realm, sent, &[uid], &flags, None)?;
         mailstore.move_in(tx, realm, sent, &[uid], drafts)?;
         Ok(())
@@ -415,6 +469,7 @@ struct Rest {
     release_ms: i64,
     sent_copy: Option<NewMessage>,
     remove_draft: Option<(MailboxId, Uid)>,
+    responds_to: Option<RespondsTo>,
     correspondents: Vec<(String, String)>,
 }
 

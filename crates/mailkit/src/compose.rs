@@ -21,6 +21,9 @@ const MAX_REFERENCES: usize = 50;
 /// takes them out with Bcc.
 pub const TYPED_FIELDS: [&str; 3] = ["Holdfast-Typed-To", "Holdfast-Typed-Cc", "Holdfast-Typed-Bcc"];
 
+/// The field in which a draft may keep which message it answers or forwards; for Drafts only, like [`TYPED_FIELDS`].
+pub const DRAFT_OF_FIELD: &str = "Holdfast-Draft-Of";
+
 /// A message being written.
 #[derive(Clone, Debug)]
 pub struct Draft {

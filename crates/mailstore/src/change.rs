@@ -79,6 +79,33 @@ impl MailStore {
         Ok(result)
     }
 
+    /// Adds flags to a message in every mailbox where it is filed, and returns the entries that lacked one of them. An entry
+    /// that can't take another keyword, and places beyond the first [`MAX_ROWS_PER_COMMIT`], stay as they are.
+    pub fn mark_everywhere_in(
+        &self,
+        tx: &mut Tx<'_>,
+        account: RealmId,
+        email: EmailId,
+        flags: &Flags,
+    ) -> Result<Vec<(MailboxId, Uid)>> {
+        let change = FlagChange::Add(flags.clone());
+        let mut marked = Vec::new();
+        for (row, _) in schema::rows(tx, account, &key::places(email), MAX_ROWS_PER_COMMIT)? {
+            let (mailbox, uid) = key::place_of(&row)?;
+            for (_, entry) in entry_records(tx, account, mailbox, &[uid])? {
+                let before = entry.flags();
+                match before.changed(&change) {
+                    Ok(after) if after != before => {}
+                    Ok(_) | Err(MailError::BadKeyword(_)) => continue,
+                    Err(error) => return Err(error),
+                }
+                self.set_flags_in(tx, account, mailbox, &[uid], &change, None)?;
+                marked.push((mailbox, uid));
+            }
+        }
+        Ok(marked)
+    }
+
     /// Change flags, in steps of [`MAX_ROWS_PER_COMMIT`].
     pub async fn set_flags(
         &self,

@@ -17,9 +17,8 @@ use axum::Json;
 use axum::extract::Query;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use delivery::{DeliveryError, Recipient, Submission};
+use delivery::{DeliveryError, Recipient, RespondsTo, Submission};
 use mailkit::{NamedAddress, read_typed};
-use mailstore::{EmailId, FlagChange, Flags, Keyword, SystemFlag};
 
 use crate::caller::Caller;
 use crate::error::{Fault, Result};
@@ -256,10 +255,11 @@ async fn send(caller: Caller, form: Form, files: Vec<Attached>, key: Vec<u8>) ->
         .blocking_owned(move |caller| {
             let built = draft::build(&caller, &form, &files, Some(people));
             let place = draft::place(&caller, &form)?;
-            Ok((caller, form, files, built.map(|built| (built, place))))
+            let responds_to = responds_to(&caller, &form)?;
+            Ok((caller, form, files, built.map(|built| (built, place, responds_to))))
         })
         .await?;
-    let (built, place) = match built {
+    let (built, place, responds_to) = match built {
         Ok(built) => built,
         Err(text) => {
             let refusal = Refusal { fields: Vec::new(), problem: Problem::MessageRefused(text) };
@@ -276,6 +276,7 @@ async fn send(caller: Caller, form: Form, files: Vec<Attached>, key: Vec<u8>) ->
         keep_copy: true,
         copy: built.copy.map(Into::into),
         remove_draft: place,
+        responds_to,
         hold: Duration::from_secs(u64::from(caller.preferences.hold_seconds)),
         correspondents,
     };
@@ -283,7 +284,6 @@ async fn send(caller: Caller, form: Form, files: Vec<Attached>, key: Vec<u8>) ->
         Ok(receipt) => {
             if !receipt.repeated {
                 metrics::counter!("holdfast_web_sends_total").increment(1);
-                mark_answered(&caller, &form.answers).await;
             }
             Ok(after_send(&form, &key))
         }
@@ -312,28 +312,12 @@ async fn refuse(caller: Caller, mut form: Form, files: Vec<Attached>, refusal: R
         .await
 }
 
-/// The message answered gets `\Answered` or `$Forwarded`, wherever it is. Best effort: a failure is only logged.
-async fn mark_answered(caller: &Caller, answers: &str) {
-    let Some((how, email)) = answers.split_once(':') else { return };
-    if how == "again" {
-        return;
-    }
-    let Ok(email) = email.parse::<EmailId>() else { return };
-    let mut flags = Flags::of(&[SystemFlag::Answered]);
-    if how.starts_with("forward")
-        && let Ok(keyword) = Keyword::new("$Forwarded")
-    {
-        flags = Flags::NONE;
-        if flags.insert_keyword(keyword).is_err() {
-            return;
-        }
-    }
-    let mail = &caller.site.mailstore;
-    for (mailbox, uid) in mail.places(caller.realm, email).unwrap_or_default() {
-        if let Err(error) = mail.set_flags(caller.realm, mailbox, &[uid], FlagChange::Add(flags.clone()), None).await {
-            tracing::warn!(%error, "an answered message could not be marked");
-        }
-    }
+/// The message that the form answers or forwards.
+fn responds_to(caller: &Caller, form: &Form) -> Result<Option<RespondsTo>> {
+    Ok(match form.answers.split_once(':') {
+        Some(("forward" | "forward-file", email)) => email.parse().ok().map(RespondsTo::Forward),
+        _ => quoted::answered(caller, form)?.map(|(email, _)| RespondsTo::Reply(email.id)),
+    })
 }
 
 #[cfg(test)]

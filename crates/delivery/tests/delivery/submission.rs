@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use delivery::{DeliveryError, QueueFilter, RecipientOutcome, Submission};
-use mailstore::{Flags, NewMessage, Role, SystemFlag};
+use delivery::{DeliveryError, QueueFilter, RecipientOutcome, RespondsTo, Submission};
+use mailstore::{FlagChange, Flags, NewMessage, Role, SystemFlag};
 
 use crate::fake::Fake;
 use crate::world::{MESSAGE, World, address, envelope, options, submission};
@@ -144,6 +144,77 @@ async fn a_held_send_can_be_taken_back_and_is_a_draft_again() {
         Err(DeliveryError::UnknownSubmission)
     ));
     assert_eq!(fake.connections(), 0);
+    world.check();
+}
+
+/// The flags of a message in every mailbox where it is, by mailbox.
+fn flags_of(world: &World, email: mailstore::EmailId) -> Vec<Flags> {
+    let realm = world.alice.realm();
+    let mut places = world.mail.places(realm, email).unwrap();
+    places.sort_unstable();
+    let entries = places.iter().map(|(mailbox, uid)| world.mail.entries(realm, *mailbox, &[*uid]).unwrap().remove(0));
+    entries.map(|entry| entry.flags).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_answered_or_forwarded_is_marked_with_the_send_and_unmarked_with_its_recall() {
+    let world = World::stopped(options(None)).await;
+    let (realm, keyword) = (world.alice.realm(), |name: &str| mailstore::Keyword::new(name).unwrap());
+    let (drafts, uid) = draft(&world).await;
+    let trash = world.mail.mailbox_by_role(realm, Role::Trash).unwrap().unwrap().id;
+    let copied = world.mail.copy(realm, drafts, &[uid], trash).await.unwrap();
+    let email = world.mail.entries(realm, drafts, &[uid]).unwrap()[0].email_id;
+    let is_marked = |flags: &Flags, forward: bool| {
+        if forward { flags.contains_keyword(&keyword("$Forwarded")) } else { flags.contains(SystemFlag::Answered) }
+    };
+    for forward in [false, true] {
+        let responds_to = Some(if forward { RespondsTo::Forward(email) } else { RespondsTo::Reply(email) });
+        // One of the two places has the mark already: a recall leaves it.
+        let mut before = Flags::of(&[SystemFlag::Answered]);
+        if forward {
+            before = Flags::NONE;
+            before.insert_keyword(keyword("$Forwarded")).unwrap();
+        }
+        let had = FlagChange::Replace(before);
+        world.mail.set_flags(realm, trash, &[copied.uids[0].1], had, None).await.unwrap();
+        let key = if forward { b"forward" as &[u8] } else { b"reply" };
+        let hold = Duration::from_hours(1);
+        let send = || Submission { responds_to, hold, ..submission(&world, key, &["bob@here.example"]) };
+        let seq = world.store.seq();
+        world.delivery.submit(send()).await.unwrap();
+        assert_eq!(world.store.seq().0, seq.0 + 1, "one commit");
+        assert!(flags_of(&world, email).iter().all(|flags| is_marked(flags, forward)));
+        assert!(world.delivery.submit(send()).await.unwrap().repeated);
+        world.delivery.cancel_submission(world.alice, key).await.unwrap();
+        let left = flags_of(&world, email).iter().filter(|flags| is_marked(flags, forward)).count();
+        assert_eq!(left, 1, "what was marked before");
+    }
+    world.check();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_does_not_fail_because_what_it_answers_can_not_be_marked() {
+    let world = World::stopped(options(None)).await;
+    let (drafts, uid) = draft(&world).await;
+    let realm = world.alice.realm();
+    let email = world.mail.entries(realm, drafts, &[uid]).unwrap()[0].email_id;
+    let mut full = Flags::NONE;
+    for n in 0.. {
+        if full.insert_keyword(mailstore::Keyword::new(&format!("k{n}")).unwrap()).is_err() {
+            break;
+        }
+    }
+    world.mail.set_flags(realm, drafts, &[uid], FlagChange::Replace(full.clone()), None).await.unwrap();
+    let send = |key: &[u8], responds_to| Submission {
+        responds_to: Some(responds_to),
+        ..submission(&world, key, &["bob@here.example"])
+    };
+    world.delivery.submit(send(b"full", RespondsTo::Forward(email))).await.unwrap();
+    assert_eq!(flags_of(&world, email), [full]);
+    world.mail.expunge(realm, drafts, &[uid]).await.unwrap();
+    world.delivery.submit(send(b"gone", RespondsTo::Reply(email))).await.unwrap();
+    world.delivery.submit(send(b"never", RespondsTo::Reply(mailstore::EmailId(u64::MAX)))).await.unwrap();
+    assert_eq!(world.inbox(world.bob).len(), 3);
     world.check();
 }
 

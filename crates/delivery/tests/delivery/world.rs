@@ -257,6 +257,7 @@ pub fn submission(world: &World, key: &[u8], recipients: &[&str]) -> Submission 
         keep_copy: true,
         copy: None,
         remove_draft: None,
+        responds_to: None,
         hold: Duration::ZERO,
         correspondents: Vec::new(),
     }

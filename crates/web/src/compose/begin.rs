@@ -50,6 +50,7 @@ pub fn form(caller: &Caller, wanted: &Wanted) -> Result<(&'static str, Form, Vec
         let [to, cc, bcc] = draft::typed_recipients(&raw);
         let form = Form {
             draft: email.id.to_string(),
+            answers: draft::answers(caller, &raw)?,
             from: own.filter(|own| caller.is_me(own)).unwrap_or_else(|| caller.address.clone()),
             to: to.unwrap_or_else(|| list(&parsed.to)),
             cc: cc.unwrap_or_else(|| list(&parsed.cc)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use mailkit::compose::{Draft, NewAttachment, message_id};
+use mailkit::compose::{DRAFT_OF_FIELD, Draft, NewAttachment, message_id};
 use mailkit::{EmailAddress, NamedAddress, display, headers, read_typed};
 use mailstore::{EmailId, Flags, MailboxId, NewMessage, Role, SystemFlag, Uid};
 
@@ -18,6 +18,9 @@ use crate::templates::Form;
 /// The fields in which a draft keeps its recipients as they were typed (in base64), if `To`, `Cc` and `Bcc` can't: those hold
 /// only what is an address already. They never go out: what is sent is built anew, and submission takes them out.
 const TYPED_FIELDS: [&str; 3] = mailkit::compose::TYPED_FIELDS;
+
+/// What a form can answer and its draft remembers; see [`Form::answers`].
+const REMEMBERED: [&str; 3] = ["reply", "forward", "forward-file"];
 
 /// Characters of base64 in a line of such a field.
 const TYPED_LINE: usize = 72;
@@ -117,6 +120,9 @@ pub fn build(
     let mut message = if sending { draft.build() } else { draft.build_with_bcc() }.map_err(failed)?;
     if !sending {
         let mut lead = typed_fields(form, [&draft.to, &draft.cc, &draft.bcc]);
+        if draft_of(&form.answers).is_some() {
+            lead.extend_from_slice(format!("{DRAFT_OF_FIELD}: {}\r\n", form.answers).as_bytes());
+        }
         lead.append(&mut message);
         message = lead;
     }
@@ -139,6 +145,23 @@ fn typed_fields(form: &Form, people: [&Vec<NamedAddress>; 3]) -> Vec<u8> {
         }
     }
     lines
+}
+
+/// The message that a value of [`Form::answers`] means, if a draft remembers it.
+fn draft_of(answers: &str) -> Option<EmailId> {
+    let (how, email) = answers.split_once(':')?;
+    email.parse().ok().filter(|_| REMEMBERED.contains(&how))
+}
+
+/// What a draft that is opened answers, if it remembers a message that is still there.
+pub fn answers(caller: &Caller, raw: &[u8]) -> Result<String> {
+    let value = headers::value(raw, DRAFT_OF_FIELD).and_then(|value| String::from_utf8(value).ok());
+    let value = value.map(|value| value.trim().to_owned()).unwrap_or_default();
+    let there = match draft_of(&value) {
+        Some(email) => caller.site.mailstore.email(caller.realm, email)?.is_some(),
+        None => false,
+    };
+    Ok(if there { value } else { String::new() })
 }
 
 /// To, Cc and Bcc as they were typed, of a draft that kept them.
@@ -229,9 +252,18 @@ pub async fn save(
 /// Names what is saved: form, draft before, and content.
 fn content_key(form: &Form, files: &[Attached]) -> Vec<u8> {
     let mut hasher = blake3::Hasher::new_derive_key("holdfast 2026 web draft");
-    for text in
-        [&form.key, &form.draft, &form.from, &form.to, &form.cc, &form.bcc, &form.subject, &form.text, &form.original]
-    {
+    for text in [
+        &form.key,
+        &form.draft,
+        &form.answers,
+        &form.from,
+        &form.to,
+        &form.cc,
+        &form.bcc,
+        &form.subject,
+        &form.text,
+        &form.original,
+    ] {
         hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
     }
     for file in files {

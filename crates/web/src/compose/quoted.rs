@@ -75,7 +75,7 @@ pub fn looks(caller: &Caller, form: &Form) -> Result<Option<Looks>> {
 }
 
 /// The message that the form answers: as its page said, or, of a draft gone on with, as its References say.
-fn answered(caller: &Caller, form: &Form) -> Result<Option<(Email, bytes::Bytes)>> {
+pub fn answered(caller: &Caller, form: &Form) -> Result<Option<(Email, bytes::Bytes)>> {
     if let Some(id) = form.answers.strip_prefix("reply:") {
         return Ok(message::load(caller, id).ok());
     }

@@ -1,6 +1,6 @@
 //! Promises about the looks of what a reply quotes.
 
-use crate::world::{Browser, World};
+use crate::world::{Answer, Browser, World};
 use axum::http::StatusCode;
 use mailstore::{Appended, Role};
 
@@ -79,4 +79,50 @@ async fn a_quotation_that_was_edited_is_the_text_that_was_typed() {
         assert_eq!(reply(&world, &mut ann, &asked, edit).await, "", "{what}");
     }
     assert_eq!(reply(&world, &mut ann, &plain, |quote| format!("Yes.{quote}")).await, "", "text is quoted as text");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draft_remembers_what_it_answers_until_it_is_sent() {
+    for (how, asked) in [("reply", false), ("reply-all", false), ("forward", true), ("forward&as=file", true)] {
+        let world = World::new().await;
+        let inbox = world.mailbox("ann", Role::Inbox).id;
+        let raw = b"From: Bob <bob@example.org>\r\nTo: ann@example.org\r\nSubject: Boat\r\n\
+            Message-ID: <1@example.org>\r\nDate: Mon, 23 Nov 2026 10:00:00 +0000\r\n\r\nIs it afloat?\r\n";
+        let filed = world.file("ann", inbox, raw).await;
+        let mut browser = world.signed_in("ann").await;
+        let (name, extra) = how.split_once('&').map_or((how, String::new()), |(name, more)| (name, format!("&{more}")));
+        let page = browser.get(&format!("/compose?{name}={}{extra}", filed.email_id)).await;
+        let fields = |page: &Answer, draft: &str, does: &str| {
+            vec![
+                ("csrf", page.csrf()),
+                ("key", page.value("key")),
+                ("draft", draft.to_owned()),
+                ("answers", page.value("answers")),
+                ("from", "ann@example.org".to_owned()),
+                ("to", "bob@example.org".to_owned()),
+                ("subject", "about it".to_owned()),
+                ("text", "Look".to_owned()),
+                ("do", does.to_owned()),
+            ]
+        };
+        // Saved, closed, and opened again another day.
+        let saved = browser.compose(&fields(&page, "", "save"), &[]).await;
+        let draft = saved.location().split("draft=").nth(1).unwrap().split('&').next().unwrap().to_owned();
+        let again = browser.get(&format!("/compose?draft={draft}")).await;
+        assert_eq!(again.value("answers"), page.value("answers"), "{how}");
+        assert!(browser.compose(&fields(&again, &draft, "send"), &[]).await.location().contains("done=sent"));
+        let realm = world.id("ann").realm();
+        let entry = world.mail.entries(realm, inbox, &[filed.uid]).unwrap().remove(0);
+        let forwarded = mailstore::Keyword::new("$Forwarded").unwrap();
+        assert_eq!(entry.flags.contains_keyword(&forwarded), asked, "{how}");
+        assert_eq!(entry.flags.contains(mailstore::SystemFlag::Answered), !asked, "{how}");
+        let sent = world.mailbox("ann", Role::Sent).id;
+        let view = world.mail.view(realm, sent).unwrap();
+        let copy = world.mail.entries(realm, sent, view.uids()).unwrap().remove(0);
+        let source = browser.get(&format!("/message/{}/download", copy.email_id)).await.text();
+        assert!(
+            source.contains("Subject: about it") && !source.to_lowercase().contains("holdfast-"),
+            "{how}: {source}"
+        );
+    }
 }
