@@ -97,22 +97,23 @@ pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) {
             *shown = panels;
             is_new
         });
-        let lines: Vec<String> = all.into_iter().map(|alarm| alarm.line).collect();
-        services.alarms.send_if_modified(|alarms| {
-            let is_new = *alarms != lines;
-            *alarms = lines;
-            is_new
-        });
     }
 }
 
-/// All current alarms.
+/// All current alarms. Whoever is told only their number or their lines is told of these from now on.
 pub fn look(services: &Services) -> Vec<Alarm> {
     let now_ms = services.store.clock().now_ms();
     let mut all = own::alarms(services, now_ms);
     all.extend(services.archives.alarm(now_ms, &services.config.data_dir));
     all.extend(standbys(services, &mut services.away.lock()));
     all.extend(restore(services));
+    services.alarms.send_if_modified(|alarms| {
+        let is_new = !alarms.iter().eq(all.iter().map(|alarm| &alarm.line));
+        if is_new {
+            *alarms = all.iter().map(|alarm| alarm.line.clone()).collect();
+        }
+        is_new
+    });
     all
 }
 

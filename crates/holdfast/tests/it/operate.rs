@@ -111,9 +111,11 @@ fn what_needs_a_person_is_an_alarm_and_status_fails() {
         let text = said(&status);
         status.status.code() == Some(1) && text.contains("ALARM: Archive gone") && text.contains("FAILING")
     });
-    let health = crate::support::web::Web::new(server.address("http")).get("/health").unwrap();
-    let health: serde_json::Value = serde_json::from_str(&health.body).unwrap();
-    assert_eq!((&health["status"], &health["alarms"]), (&"ok".into(), &1.into()));
+    let mut web = crate::support::web::Web::new(server.address("http"));
+    wait_for("the same in the answer to probes", || {
+        let health: serde_json::Value = serde_json::from_str(&web.get("/health").unwrap().body).unwrap();
+        (&health["status"], &health["alarms"]) == (&"ok".into(), &1.into())
+    });
     server.stop();
 }
 
