@@ -244,7 +244,7 @@ fn use_it(services: &Services) -> anyhow::Result<(u64, usize, Vec<String>)> {
     for realm in store.realms() {
         let report = store.scrub_realm(realm, &INVARIANTS, true, &|| true)?;
         records += report.records;
-        problems.extend(report.damage);
+        problems.extend(report.damage.iter().map(ToString::to_string));
     }
     let mut accounts: Vec<RealmId> =
         store.realms().into_iter().filter(|realm| realm.account_number().is_some()).collect();

@@ -11,6 +11,7 @@ mod cli;
 mod config;
 mod down_page;
 mod drill;
+mod found;
 mod gates;
 mod help;
 mod machine;

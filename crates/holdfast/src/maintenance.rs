@@ -191,7 +191,7 @@ fn scrub(store: &Store, go_on: &dyn Fn() -> bool) -> anyhow::Result<String> {
     damage.extend(report.damage);
     damage.extend(store.scrub_files()?.damage);
     for found in &damage {
-        tracing::error!(found, "damage");
+        tracing::error!(%found, part = found.part.code(), cause = found.cause.code(), "damage");
     }
     match damage.first() {
         None => Ok(format!("checked {records} records in {} realms and {bodies} bodies: no damage", realms.len())),

@@ -15,7 +15,7 @@ use directory::{AccountId, AdmissionLimits, DirectoryOptions, Remember};
 use doorkit::{Connections, Tls};
 use mailstore::{MailError, MailStore};
 use parking_lot::Mutex;
-use store::{Store, StoreError, StoreOptions};
+use store::{Store, StoreOptions};
 use tokio::sync::watch;
 
 use crate::{
@@ -101,10 +101,7 @@ impl Services {
         // The standard mailboxes are created in the commit that creates the account.
         let standard = MailStore::new(store.clone());
         let on_create: directory::OnCreate = Arc::new(move |tx, account| {
-            standard.create_standard_mailboxes_in(tx, account.realm()).map_err(|error| match error {
-                MailError::Store(error) => error,
-                other => StoreError::Damaged { what: other.to_string() },
-            })
+            standard.create_standard_mailboxes_in(tx, account.realm()).map_err(MailError::into_store_error)
         });
         let options = DirectoryOptions {
             hostname: config.hostname.clone(),

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     archive::{ago, moment},
+    found::Found,
     machine,
     maintenance::INVARIANTS,
     told::counted,
@@ -57,6 +58,9 @@ pub struct Verified {
     pub damage_count: usize,
     /// The first of them.
     pub damage: Vec<String>,
+    /// The same as fields.
+    #[serde(default)]
+    pub found: Vec<Found>,
     /// Why it could not go on.
     pub failed: Option<String>,
 }
@@ -78,7 +82,8 @@ impl Verified {
             realms: report.realms,
             bodies: report.bodies,
             damage_count: report.damage.len(),
-            damage: report.damage.iter().take(MAX_KEPT).cloned().collect(),
+            damage: report.damage.iter().take(MAX_KEPT).map(ToString::to_string).collect(),
+            found: report.damage.iter().take(MAX_KEPT).map(Found::from).collect(),
             ..self
         }
     }
@@ -229,7 +234,7 @@ impl Verifying {
         let ended = match read {
             Ok(report) => {
                 for found in &report.damage {
-                    tracing::error!(found, "damage");
+                    tracing::error!(%found, part = found.part.code(), cause = found.cause.code(), "damage");
                 }
                 begun.with(&report, store.clock().now_ms())
             }
@@ -301,6 +306,8 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use store::{Cause, Damaged, Part};
+
     use super::*;
 
     #[test]
@@ -322,14 +329,17 @@ mod tests {
     fn a_result_is_kept_and_said() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Verified::kept(dir.path()), None);
+        let damaged = |at| Damaged::new(Part::Segment, Cause::Checksum).file("log/1.log").at(at);
         let begun = Verified::begun(1_000, true);
         begun.keep(dir.path()).unwrap();
         assert!(Verified::kept(dir.path()).unwrap().described().contains("not completed"));
-        let report = Report { commits: 3, damage: (0..300).map(|n| n.to_string()).collect(), ..Report::default() };
+        let report = Report { commits: 3, damage: (0..300).map(damaged).collect(), ..Report::default() };
         let found = begun.with(&report, 9_000);
         found.keep(dir.path()).unwrap();
         let kept = Verified::kept(dir.path()).unwrap();
         assert_eq!((kept.damage_count, kept.damage.len(), kept.commits), (300, MAX_KEPT, 3));
         assert_eq!(kept, found);
+        let first = &kept.found[1];
+        assert_eq!((first.part.as_str(), first.cause.as_str(), first.offset), ("segment", "checksum", Some(1)));
     }
 }

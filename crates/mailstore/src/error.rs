@@ -1,6 +1,6 @@
 //! Errors, grouped by what the caller can do about them.
 
-use store::StoreError;
+use store::{Cause, Damaged, Part, StoreError};
 
 use crate::{MailboxId, NameError, Uid};
 
@@ -83,6 +83,16 @@ pub enum MailError {
 }
 
 impl MailError {
+    /// As an error of a transaction that other crates take part in: damage stays damage, and a rule of the mailboxes, such
+    /// as a full quota, is none.
+    pub fn into_store_error(self) -> StoreError {
+        match self {
+            Self::Store(error) => error,
+            Self::Damaged(what) => Damaged::new(Part::Record, Cause::Unknown).because(what).into(),
+            other => StoreError::refused(other.to_string()),
+        }
+    }
+
     /// Whether what is stored of something is damaged: of others it may be good.
     pub fn is_damage(&self) -> bool {
         use StoreError::{BodyDamaged, BodyMissing, Damaged};

@@ -29,7 +29,7 @@ use parking_lot::Mutex;
 use prost::Message as _;
 
 use crate::{
-    BodyId, Order, Result, StoreError,
+    BodyId, Cause, Damaged, Order, Part, Result, StoreError,
     disk::{Disk, File, number_in_name},
     index::{Batch, IndexEngine, Space, meta},
     read::end_of_prefix,
@@ -136,6 +136,11 @@ struct Pack {
     len: u64,
     /// The end of the last written body. After a failed write there may be a gap behind it.
     written: u64,
+}
+
+/// A pack's name below the data folder.
+pub(crate) fn pack_name(number: u32) -> String {
+    format!("packs/{number:010}.pack")
 }
 
 pub(crate) fn pack_path(dir: &Path, number: u32) -> PathBuf {
@@ -265,7 +270,9 @@ impl Packs {
         let read = |(key, stored): (Bytes, Bytes)| {
             let value = meta::checked(&key, &stored)?;
             let id = key[1..].try_into().ok().map(BodyId::from_bytes);
-            id.zip(Place::from_bytes(&value)).ok_or_else(|| StoreError::damaged("index: a body's location"))
+            id.zip(Place::from_bytes(&value)).ok_or_else(|| {
+                Damaged::new(Part::IndexEntry, Cause::Decoding).key(&key).because("a body's location").into()
+            })
         };
         rows.map(|row| row.and_then(read)).collect()
     }
@@ -274,9 +281,9 @@ impl Packs {
     fn locate(&self, id: &BodyId) -> Result<(Place, Arc<dyn File>)> {
         let state = self.state.lock();
         let place = self.place(&state, id)?.ok_or(StoreError::BodyMissing { id: *id })?;
-        let file = state.files.get(&place.pack).cloned().ok_or_else(|| StoreError::BodyDamaged {
-            id: *id,
-            what: format!("{} is missing", pack_path(&self.dir, place.pack).display()),
+        let file = state.files.get(&place.pack).cloned().ok_or_else(|| {
+            let damage = Damaged::new(Part::Body, Cause::Missing).file(pack_name(place.pack));
+            StoreError::body_damaged(*id, damage.because("its pack"))
         })?;
         Ok((place, file))
     }

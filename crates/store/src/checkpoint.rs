@@ -18,7 +18,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use crate::{
-    Digest, Order, RealmId, RealmSeq, Result, Seq, StoreError, compress,
+    Cause, Damaged, Digest, Order, Part as DamagedPart, RealmId, RealmSeq, Result, Seq, StoreError, compress,
     digest::Seal,
     disk::{Disk, File, number_in_name},
     index::{Batch, IndexEngine, IndexView, Quarantine, RealmState, Space, full_key, full_range, meta, sealed, unseal},
@@ -205,8 +205,8 @@ fn write_file(
     let mut end = End::default();
     for (realm, state) in meta::realm_states(view)? {
         let damaged = |error: StoreError| {
-            if let Some(quarantine) = quarantine {
-                quarantine.put(realm, &error.to_string());
+            if let (Some(quarantine), StoreError::Damaged(what)) = (quarantine, &error) {
+                quarantine.put(realm, what);
             }
             error
         };
@@ -233,10 +233,7 @@ fn write_file(
             }
         }
         if digest != state.digest {
-            return Err(damaged(StoreError::damaged(format!(
-                "{realm}: its records have digest {digest}, its last commit states {}",
-                state.digest
-            ))));
+            return Err(damaged(Damaged::wrong_digest(realm, digest, state.digest).into()));
         }
         out.write(&block)?;
     }
@@ -264,7 +261,8 @@ pub(crate) fn read(
     let path = path_of(dir, seq);
     let checkpoint = read_file(disk, &path, each)?;
     if checkpoint.seq != seq {
-        return Err(StoreError::damaged(format!("{}: it belongs to commit {}", path.display(), checkpoint.seq)));
+        let what = Damaged::new(DamagedPart::Checkpoint, Cause::Order).file(path.display()).commit(seq);
+        return Err(what.because(format_args!("it is of commit {}", checkpoint.seq)).into());
     }
     Ok(checkpoint)
 }
@@ -278,13 +276,13 @@ struct BlockReader {
 }
 
 impl BlockReader {
-    fn damaged(&self, what: &str) -> StoreError {
-        StoreError::damaged(format!("checkpoint {} at byte {}: {what}", self.name, self.offset))
+    fn damaged(&self, cause: Cause, what: &str) -> StoreError {
+        Damaged::new(DamagedPart::Checkpoint, cause).file(&self.name).at(self.offset).because(what).into()
     }
 
     fn exactly(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
         let read = self.file.read_full(buffer, offset).map_err(StoreError::io(self.name.clone()))?;
-        if read < buffer.len() { Err(self.damaged("it is cut off")) } else { Ok(()) }
+        if read < buffer.len() { Err(self.damaged(Cause::CutOff, "a block")) } else { Ok(()) }
     }
 
     fn block(&mut self) -> Result<Block> {
@@ -293,18 +291,18 @@ impl BlockReader {
         let number = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().expect("4 bytes"));
         let (stored_len, plain_len) = (number(0) as usize, number(4) as usize);
         if stored_len > MAX_BLOCK_BYTES || plain_len > MAX_BLOCK_BYTES {
-            return Err(self.damaged("a block has an impossible size"));
+            return Err(self.damaged(Cause::Length, "a block"));
         }
         let mut stored = vec![0; stored_len];
         self.exactly(&mut stored, self.offset + BLOCK_HEADER_BYTES as u64)?;
         if crc32c::crc32c(&stored) != number(8) {
-            return Err(self.damaged("a block does not match its checksum"));
+            return Err(self.damaged(Cause::Checksum, "a block"));
         }
-        let plain = compress::decompress(&stored, plain_len).map_err(|_| self.damaged("a block is damaged"))?;
+        let plain = compress::decompress(&stored, plain_len).map_err(|_| self.damaged(Cause::Decoding, "a block"))?;
         if plain.len() != plain_len {
-            return Err(self.damaged("a block has the wrong size"));
+            return Err(self.damaged(Cause::Length, "a block"));
         }
-        let block = Block::decode(Bytes::from(plain.clone())).map_err(|_| self.damaged("a block is damaged"))?;
+        let block = Block::decode(Bytes::from(plain.clone())).map_err(|_| self.damaged(Cause::Decoding, "a block"))?;
         if block.end.is_none() {
             self.hasher.update(&plain);
         }
@@ -325,16 +323,16 @@ fn begin(disk: &dyn Disk, path: &Path) -> Result<(BlockReader, Start)> {
     let mut magic = [0; MAGIC.len()];
     reader.exactly(&mut magic, 0)?;
     if &magic != MAGIC {
-        return Err(reader.damaged("it does not start like a checkpoint"));
+        return Err(reader.damaged(Cause::Decoding, "its start"));
     }
     reader.offset = MAGIC.len() as u64;
-    let start = reader.block()?.start.ok_or_else(|| reader.damaged("its start is damaged"))?;
+    let start = reader.block()?.start.ok_or_else(|| reader.damaged(Cause::Decoding, "its start"))?;
     Ok((reader, start))
 }
 
 fn read_file(disk: &dyn Disk, path: &Path, each: &mut dyn FnMut(Part<'_>) -> Result<()>) -> Result<Checkpoint> {
     let (mut reader, start) = begin(disk, path)?;
-    let chain = Chain::try_from(start.chain.as_slice()).map_err(|_| reader.damaged("its chain is damaged"))?;
+    let chain = Chain::try_from(start.chain.as_slice()).map_err(|_| reader.damaged(Cause::Decoding, "its chain"))?;
     let (mut realms, mut records) = (0, 0);
     let mut current: Option<(RealmId, Digest, Digest)> = None;
     loop {
@@ -344,14 +342,14 @@ fn read_file(disk: &dyn Disk, path: &Path, each: &mut dyn FnMut(Part<'_>) -> Res
             && let Some((realm, stated, digest)) = current.take()
             && stated != digest
         {
-            return Err(reader.damaged(&format!("{realm}: its records have digest {digest}, not {stated}")));
+            return Err(reader.damaged(Cause::Digest, &format!("{realm}: {digest}, not {stated}")));
         }
         if let Some(end) = block.end {
             let whole = (end.realms, end.records) == (realms, records)
                 && end.hash == reader.hasher.finalize().as_bytes()
                 && reader.file.len().map_err(StoreError::io(reader.name.clone()))? == reader.offset;
             if !whole {
-                return Err(reader.damaged("its contents do not match its footer"));
+                return Err(reader.damaged(Cause::Checksum, "its footer"));
             }
             return Ok(Checkpoint {
                 seq: Seq(start.seq),
@@ -364,12 +362,14 @@ fn read_file(disk: &dyn Disk, path: &Path, each: &mut dyn FnMut(Part<'_>) -> Res
         }
         if let Some(part) = block.realm {
             let realm = RealmId::from_raw(part.realm);
-            let digest = Digest::from_bytes(&part.digest).ok_or_else(|| reader.damaged("a digest is damaged"))?;
+            let digest = Digest::from_bytes(&part.digest).ok_or_else(|| reader.damaged(Cause::Decoding, "a digest"))?;
             each(Part::Realm(realm, RealmState { seq: RealmSeq(part.seq), digest }))?;
             realms += 1;
             current = Some((realm, digest, Digest::default()));
         }
-        let Some((realm, _, digest)) = &mut current else { return Err(reader.damaged("records without a realm")) };
+        let Some((realm, _, digest)) = &mut current else {
+            return Err(reader.damaged(Cause::Order, "records without a realm"));
+        };
         for record in &block.records {
             digest.add(Seal::of(*realm, &record.key, &record.value));
             each(Part::Record(*realm, &record.key, &record.value))?;
@@ -407,8 +407,8 @@ pub(crate) fn scavenge(
     while reader.offset < len {
         let block = match reader.block() {
             Ok(block) => block,
-            Err(StoreError::Damaged { what }) => {
-                found.problems.push(what);
+            Err(StoreError::Damaged(what)) => {
+                found.problems.push(what.to_string());
                 current = None;
                 match reader.next_whole(len)? {
                     Some(block) => block,

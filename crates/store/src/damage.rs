@@ -17,7 +17,7 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    BodyId, RealmId, Result,
+    BodyId, Damaged, RealmId, Result,
     index::{IndexEngine, Space, meta},
 };
 
@@ -32,14 +32,14 @@ const MAX_FILES: usize = 10_000;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Damage {
     /// Realms that take no writes, and why.
-    pub realms: Vec<(RealmId, String)>,
+    pub realms: Vec<(RealmId, Damaged)>,
     /// The first [`MAX_NAMED_BODIES`] bodies that can't be read, or are not what their names say, and what is wrong.
-    pub bodies: Vec<(BodyId, String)>,
+    pub bodies: Vec<(BodyId, Damaged)>,
     /// How many such bodies there are.
     pub body_count: usize,
     /// Files of the log, packs or checkpoints that are not what was written, by name below the data folder, and what is
     /// wrong with each.
-    pub files: Vec<(String, String)>,
+    pub files: Vec<(String, Damaged)>,
 }
 
 impl Damage {
@@ -57,7 +57,7 @@ impl Damage {
     pub fn lines(&self) -> Vec<String> {
         let realms = self.realms.iter().map(|(realm, why)| format!("{realm} is quarantined: {why}"));
         let files = self.files.iter().map(|(name, what)| format!("{name}: {what}"));
-        let bodies = self.bodies.iter().map(|(_, what)| what.clone());
+        let bodies = self.bodies.iter().map(|(_, what)| what.to_string());
         let mut lines: Vec<String> = realms.chain(files).chain(bodies).collect();
         let more = self.body_count.saturating_sub(self.bodies.len());
         if more > 0 {
@@ -110,7 +110,7 @@ impl Tally {
 pub(crate) struct Findings {
     index: Arc<dyn IndexEngine>,
     tally: Arc<Tally>,
-    known: Mutex<BTreeMap<String, String>>,
+    known: Mutex<BTreeMap<String, Damaged>>,
 }
 
 impl Findings {
@@ -118,27 +118,27 @@ impl Findings {
         let start = meta::note_key(NOTES, &[]).len();
         let parse = |key: &[u8], what: &[u8]| {
             let name = String::from_utf8_lossy(key.get(start..).unwrap_or_default()).into_owned();
-            Ok((name, String::from_utf8_lossy(what).into_owned()))
+            Ok((name, Damaged::from_note(what)))
         };
         let known: BTreeMap<_, _> = meta::notes(&*index.view(), NOTES, &[], parse)?.into_iter().collect();
         for (name, what) in &known {
-            tracing::error!(name, what, "still damaged");
+            tracing::error!(name, part = what.part.code(), cause = what.cause.code(), %what, "still damaged");
         }
         tally.set(Kind::Files, known.len());
         Ok(Self { index, tally, known: Mutex::new(known) })
     }
 
     /// Records a damaged file.
-    pub(crate) fn note(&self, name: &str, what: &str) {
+    pub(crate) fn note(&self, name: &str, what: &Damaged) {
         let mut known = self.known.lock();
         if known.get(name).is_some_and(|known| known == what) || known.len() >= MAX_FILES {
             return;
         }
-        tracing::error!(name, what, "damaged");
-        known.insert(name.to_owned(), what.to_owned());
+        tracing::error!(name, part = what.part.code(), cause = what.cause.code(), %what, "damaged");
+        known.insert(name.to_owned(), what.clone());
         self.tally.set(Kind::Files, known.len());
         drop(known);
-        let note = meta::write(meta::note_key(NOTES, name.as_bytes()), what.as_bytes().to_vec());
+        let note = meta::write(meta::note_key(NOTES, name.as_bytes()), what.to_note());
         if let Err(error) = self.index.apply(vec![note]) {
             tracing::warn!(name, %error, "could not record the damage: the next start will not know about it");
         }
@@ -159,7 +159,7 @@ impl Findings {
     }
 
     /// All that is wrong among the files that `is_due` says were looked at.
-    pub(crate) fn replace(&self, is_due: impl Fn(&str) -> bool, found: &BTreeMap<String, String>) {
+    pub(crate) fn replace(&self, is_due: impl Fn(&str) -> bool, found: &BTreeMap<String, Damaged>) {
         let gone: Vec<String> =
             self.known.lock().keys().filter(|name| is_due(name) && !found.contains_key(*name)).cloned().collect();
         for name in gone {
@@ -170,7 +170,7 @@ impl Findings {
         }
     }
 
-    pub(crate) fn list(&self) -> Vec<(String, String)> {
+    pub(crate) fn list(&self) -> Vec<(String, Damaged)> {
         self.known.lock().iter().map(|(name, what)| (name.clone(), what.clone())).collect()
     }
 }
@@ -178,16 +178,17 @@ impl Findings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Cause, Part};
 
     #[test]
     fn damage_is_said_in_one_line_and_counted_once() {
         assert_eq!(Damage::default().to_string(), "no known damage");
-        let bodies = vec![(BodyId::of(b"a"), "body a is damaged".to_owned())];
+        let bodies = vec![(BodyId::of(b"a"), Damaged::new(Part::Body, Cause::Checksum).body(BodyId::of(b"a")))];
         let damage = Damage {
-            realms: vec![(RealmId::DIRECTORY, "x".to_owned())],
+            realms: vec![(RealmId::DIRECTORY, Damaged::new(Part::Realm, Cause::Digest).realm(RealmId::DIRECTORY))],
             bodies,
             body_count: 30,
-            files: vec![("log/1.log".to_owned(), "a hole".to_owned())],
+            files: vec![("log/1.log".to_owned(), Damaged::new(Part::Segment, Cause::Checksum).file("log/1.log"))],
         };
         assert_eq!(damage.count(), 32);
         assert_eq!(damage.to_string(), "1 realm is quarantined, 30 messages are damaged, 1 file is damaged");

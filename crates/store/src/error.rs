@@ -2,7 +2,9 @@
 
 use std::{io, path::PathBuf, sync::Arc};
 
-use crate::{BodyId, RealmId, RealmSeq, Seq};
+use rustix::io::Errno;
+
+use crate::{BodyId, Cause, Damaged, Part, RealmId, RealmSeq, Seq};
 
 /// The result of store calls.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -21,17 +23,23 @@ pub enum StoreError {
         found: RealmSeq,
     },
     /// The realm's data is damaged: it is read-only until it has been repaired; intact data stays readable.
-    #[error("{realm} is quarantined: {reason}; run `holdfast verify`")]
+    #[error("{realm} is quarantined: {damage}; run `holdfast verify`")]
     Quarantined {
         /// The realm.
         realm: RealmId,
         /// The finding.
-        reason: String,
+        damage: Box<Damaged>,
     },
-    /// Stored data is damaged.
-    #[error("damaged: {what}")]
-    Damaged {
-        /// The damaged file or realm, the place, and how it was noticed.
+    /// Stored data is damaged: what, where, and what shows it.
+    #[error("damaged: {0}")]
+    Damaged(Box<Damaged>),
+    /// What another machine sent can't be used. Nothing that is stored here is damaged by that.
+    #[error("received data that can't be used: {0}")]
+    Peer(PeerFault),
+    /// It can't be done with this store, folder or input. Nothing is damaged, nothing was changed.
+    #[error("{what}")]
+    Refused {
+        /// Why, and what to do.
         what: String,
     },
     /// The realm no longer accepts writes, for example because its account was deleted.
@@ -66,12 +74,12 @@ pub enum StoreError {
         id: BodyId,
     },
     /// A body's bytes do not match its name.
-    #[error("body {id} is damaged: {what}")]
+    #[error("damaged: {damage}")]
     BodyDamaged {
         /// Its name.
         id: BodyId,
-        /// The place, and how it was noticed.
-        what: String,
+        /// The place, and what shows it.
+        damage: Box<Damaged>,
     },
     /// A key, value or commit over its limit.
     #[error("{what} is too large: {found} bytes, the limit is {limit}")]
@@ -174,9 +182,146 @@ impl StoreError {
         matches!(self, Self::Unknown { .. })
     }
 
-    /// Stored or received data is damaged.
-    pub fn damaged(what: impl Into<String>) -> Self {
-        Self::Damaged { what: what.into() }
+    /// It can't be done, and nothing is damaged.
+    pub fn refused(what: impl Into<String>) -> Self {
+        Self::Refused { what: what.into() }
+    }
+
+    /// A body is not what its name says.
+    pub(crate) fn body_damaged(id: BodyId, damage: Damaged) -> Self {
+        Self::BodyDamaged { id, damage: Box::new(damage.body(id)) }
+    }
+
+    /// Whether something stored here is not what was written. A full disk, a system that refuses, a limit and what
+    /// other machines send are none of it.
+    pub const fn is_damage(&self) -> bool {
+        self.class().is_damage()
+    }
+
+    /// What kind of error it is: for alarms, metrics and retries.
+    pub const fn class(&self) -> ErrorClass {
+        match self {
+            Self::Damaged(_) | Self::BodyDamaged { .. } | Self::BodyMissing { .. } | Self::Quarantined { .. } => {
+                ErrorClass::Damage
+            }
+            Self::Peer(_) => ErrorClass::Peer,
+            Self::Full => ErrorClass::Full,
+            Self::Io { .. } => ErrorClass::Io,
+            Self::Stopped { .. } | Self::Unknown { .. } => ErrorClass::Stopped,
+            Self::Panicked(_) => ErrorClass::Internal,
+            Self::Conflict { .. }
+            | Self::Refused { .. }
+            | Self::RealmClosed { .. }
+            | Self::TooLarge { .. }
+            | Self::Locked { .. }
+            | Self::Unfinished { .. }
+            | Self::NotRestored { .. }
+            | Self::Replica { .. }
+            | Self::Fenced { .. }
+            | Self::NewerFormat { .. }
+            | Self::NotRetained { .. }
+            | Self::BeforeWindow { .. } => ErrorClass::Refused,
+        }
+    }
+
+    /// The same error of data that another machine sent: not being what it should be is no damage then.
+    #[must_use]
+    pub fn of_peer(self) -> Self {
+        match self {
+            Self::Damaged(what) => Self::Peer(PeerFault::Malformed(what)),
+            other => other,
+        }
+    }
+
+    /// The damage that an error of reading `part` tells of.
+    ///
+    /// # Errors
+    /// The error itself when what is stored may be well: this process lacks something, the system refuses, the disk is
+    /// full, the data is not restored yet.
+    pub(crate) fn into_damage(self, part: Part) -> Result<Damaged> {
+        match self {
+            Self::Damaged(damage) | Self::BodyDamaged { damage, .. } | Self::Quarantined { damage, .. } => Ok(*damage),
+            Self::BodyMissing { id } => Ok(Damaged::new(Part::Body, Cause::Missing).body(id)),
+            Self::Io { what, error } if is_of_medium(&error) => {
+                Ok(Damaged::new(part, Cause::Unreadable).because(format_args!("{what}: {error}")))
+            }
+            other => Err(other),
+        }
+    }
+}
+
+impl From<Damaged> for StoreError {
+    fn from(damage: Damaged) -> Self {
+        Self::Damaged(Box::new(damage))
+    }
+}
+
+/// What kind an error is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ErrorClass {
+    /// Stored data is damaged.
+    Damage,
+    /// Another machine sent what can't be used.
+    Peer,
+    /// The disk is full.
+    Full,
+    /// The system refused.
+    Io,
+    /// The store has stopped.
+    Stopped,
+    /// It can't be done as things are.
+    Refused,
+    /// A bug.
+    Internal,
+}
+
+impl ErrorClass {
+    /// Whether stored data is damaged.
+    pub const fn is_damage(self) -> bool {
+        matches!(self, Self::Damage)
+    }
+}
+
+/// What another machine did wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PeerFault {
+    /// Another commit than the next one.
+    #[error("commit {found} instead of {expected}")]
+    WrongCommit {
+        /// The one that came.
+        found: Seq,
+        /// The next one.
+        expected: Seq,
+    },
+    /// Commits that do not follow this machine's log.
+    #[error("the commits up to {last} do not follow this log")]
+    OtherLog {
+        /// The last of them.
+        last: Seq,
+    },
+    /// A body with other bytes than its name says.
+    #[error("the bytes are not those of body {id}")]
+    OtherBody {
+        /// Its name.
+        id: BodyId,
+    },
+    /// Bytes that are not of the form that they should have.
+    #[error("{0}")]
+    Malformed(Box<Damaged>),
+    /// It ended too early.
+    #[error("the data ended too early")]
+    Incomplete,
+}
+
+/// Whether a read failed because the disk has lost the bytes, and not because the system refused it or this process
+/// lacks something: only then is it worth fetching them from elsewhere.
+fn is_of_medium(error: &io::Error) -> bool {
+    let lost = [Errno::IO, Errno::NODATA, Errno::BADMSG, Errno::UCLEAN, Errno::ILSEQ, Errno::REMOTEIO];
+    match error.raw_os_error() {
+        Some(errno) => lost.iter().any(|lost| lost.raw_os_error() == errno),
+        None => {
+            matches!(error.kind(), io::ErrorKind::Other | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData)
+        }
     }
 }
 

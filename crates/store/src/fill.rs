@@ -13,7 +13,7 @@ mod stretches;
 use std::path::Path;
 
 use crate::{
-    Result, Seq, Store, StoreError, StoreOptions, checkpoint,
+    Cause, Damaged, Part, Result, Seq, Store, StoreError, StoreOptions, checkpoint,
     index::{FjallIndex, IndexEngine as _, meta},
     log::{self, Chain, Met, RunWriter, SegmentReader, segment_path},
     repair::set_aside,
@@ -82,7 +82,7 @@ fn what_is_known(dir: &Path, options: &StoreOptions) -> Result<Known> {
         let view = index.view();
         Ok((meta::applied(&*view)?, meta::cursors(&*view)?, meta::first(&*view)?, meta::epoch(&*view)?))
     };
-    match if index_dir.exists() { read() } else { Err(StoreError::damaged("the index is missing")) } {
+    match if index_dir.exists() { read() } else { Err(Damaged::new(Part::Index, Cause::Missing).into()) } {
         Ok((applied, cursors, first, epoch)) => {
             known.seen = cursors.into_iter().map(|(_, seq)| seq).chain([applied.0]).fold(known.seen, Seq::max);
             (known.anchor, known.begins, known.epoch) = (Some(applied), first, Some(epoch));

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::{
-    Commit, Result, Seq, StoreError,
+    Cause, Commit, Damaged, Part, Result, Seq, StoreError,
     disk::Disk,
     log::{self, Met, SegmentReader},
 };
@@ -122,18 +122,20 @@ impl Follower {
                         Some(first) if *first > reached => {
                             return Err(StoreError::NotRetained { asked: self.next, first: *first });
                         }
-                        _ => return Err(StoreError::damaged(format!("the log ends before commit {reached}"))),
+                        _ => return Err(log::ends_before(reached)),
                     }
                 }
-                Met::Sealed => return Err(StoreError::damaged("the log's segments overlap")),
+                Met::Sealed => {
+                    return Err(Damaged::new(Part::Log, Cause::Order).because("two segments overlap").into());
+                }
                 Met::End => {
-                    return Err(StoreError::damaged(format!("the log ends before commit {}", reader.next_seq())));
+                    return Err(log::ends_before(reader.next_seq()));
                 }
                 Met::Invalid(what) => {
                     // Those behind it are not damaged; what is in it is given to nobody.
                     if !reader.pass_over(None)? || reader.next_seq() > self.next {
                         self.reader = None;
-                        return Err(StoreError::damaged(what));
+                        return Err(StoreError::Damaged(what));
                     }
                 }
             }

@@ -45,8 +45,8 @@ impl Store {
         let (disk, dir) = (&*self.inner.options.disk, self.inner.dir.join("log"));
         let firsts = log::segments(disk, &dir)?;
         let missing = |from: Seq, to: Seq| {
-            let what = format!("missing: no segment of the log has commits {from} to {to}; the index has them");
-            self.inner.findings.note(&format!("log/{:020}.log", from.0), &what);
+            let what = log::missing_commits(from, to).because("no segment has them; the index has them");
+            self.inner.findings.note(&log::segment_name(from), &what.file(log::segment_name(from)));
         };
         let stated = meta::first(&*self.inner.index.view())?;
         if let Some(first) = firsts.first().filter(|first| **first > stated) {

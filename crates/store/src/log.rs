@@ -27,7 +27,7 @@ use std::{
 };
 
 use crate::{
-    Result, Seq, StoreError,
+    Cause, Damaged, Part, Result, Seq, StoreError,
     disk::{Disk, File, put_back},
 };
 
@@ -38,7 +38,8 @@ pub(crate) use segment::HEADER_BYTES;
 use segment::create_segment;
 pub use segment::{Chain, MAX_RECORD_BYTES};
 pub(crate) use segment::{
-    Footer, cut_off, footer, frame, header_bytes, is_torn_header, remove_segment, segment_path, segments,
+    Footer, cut_off, ends_before, footer, frame, header_bytes, is_torn_header, missing_commits, not_following,
+    remove_segment, segment_name, segment_path, segments,
 };
 pub(crate) use walk::{Needs, point, replay, seq_made_at, seq_stated_at};
 
@@ -50,7 +51,7 @@ pub const SEGMENT_BYTES: u64 = 64 << 20;
 pub(crate) struct Around {
     /// The segment's file.
     pub name: String,
-    pub what: String,
+    pub what: Box<Damaged>,
 }
 
 /// The log, open for appending.
@@ -88,13 +89,13 @@ impl Log {
         let name = format!("{:020}.log", last.0);
         let mut around = None;
         let mut reader = match SegmentReader::open(&*disk, dir, last) {
-            Err(StoreError::Damaged { what }) if !is_torn_header(&*disk, dir, last)? => {
+            Err(StoreError::Damaged(what)) if !is_torn_header(&*disk, dir, last)? => {
                 let mut reader = SegmentReader::open_without_header(&*disk, dir, last)?;
                 let durable = reader.later_witness()?.unwrap_or_default();
                 let may_begin = anchor.0 >= witness && anchor.0 >= durable && !reader.is_cut_off()?;
                 if !reader.pass_over(Some(anchor))? || reader.next.0 > anchor.0.0 + 1 {
                     if !may_begin {
-                        return Err(StoreError::damaged(what));
+                        return Err(StoreError::Damaged(what));
                     }
                     let log = Self::begin_behind(disk, dir, last, anchor, segment_bytes)?;
                     return Ok((log, Some(Around { name, what })));
@@ -116,15 +117,14 @@ impl Log {
                     let before = (reader.offset, reader.next);
                     if is_damage && reader.pass_over(Some(anchor))? {
                         if reader.next.0 <= anchor.0.0 + 1 {
-                            let missing =
-                                format!("{what}: commits {} to {} can't be read there", before.1, reader.next.0 - 1);
+                            let missing = unreadable(what, before.1, Seq(reader.next.0 - 1));
                             around.get_or_insert(Around { name: name.clone(), what: missing });
                             continue;
                         }
                         (reader.offset, reader.next, reader.follows) = (before.0, before.1, None);
                     }
                     if is_damage && anchor.0 >= witness && anchor.0 >= durable && !reader.is_cut_off()? {
-                        let what = format!("{what}: commits {} to {} can't be read there", reader.next, anchor.0);
+                        let what = unreadable(what, reader.next, anchor.0);
                         let log = Self::begin_behind(disk, dir, last, anchor, segment_bytes)?;
                         return Ok((log, Some(Around { name, what })));
                     }
@@ -163,9 +163,9 @@ impl Log {
     /// Begins a log that nobody has seen a commit of.
     fn begin_first(disk: Arc<dyn Disk>, dir: &Path, witness: Seq, segment_bytes: u64) -> Result<Self> {
         if witness > Seq(0) {
-            return Err(StoreError::damaged(format!(
-                "the log is empty, but commit {witness} was seen before: commits 1 to {witness} are missing"
-            )));
+            return Err(missing_commits(Seq(1), witness)
+                .because(format_args!("the log is empty, but commit {witness} was seen before"))
+                .into());
         }
         Self::begin(disk, dir, Seq(1), [0; 32], segment_bytes)
     }
@@ -254,7 +254,7 @@ impl Log {
     ///
     /// # Errors
     /// [`StoreError::Stopped`] if it can't be restored: nothing may be acknowledged into it.
-    pub(crate) fn keep_in_place(&mut self) -> Result<Option<String>> {
+    pub(crate) fn keep_in_place(&mut self) -> Result<Option<Damaged>> {
         match self.file.is_at(&self.path) {
             Ok(true) => return Ok(None),
             Ok(false) => {}
@@ -270,7 +270,8 @@ impl Log {
                 self.path.display()
             ),
         })?;
-        Ok(Some("it was removed or replaced while the service was running, and was restored".to_owned()))
+        let damage = Damaged::new(Part::Segment, Cause::Replaced).file(self.path.display());
+        Ok(Some(damage.because("it was restored")))
     }
 
     /// The segment that is written to.
@@ -327,6 +328,23 @@ fn whole_segments(disk: &dyn Disk, dir: &Path, witness: Seq) -> Result<Vec<Seq>>
     Ok(firsts)
 }
 
+/// Of a damaged place: which commits are in it.
+pub(crate) fn unreadable(what: Box<Damaged>, from: Seq, to: Seq) -> Box<Damaged> {
+    Box::new(what.because(format_args!("commits {from} to {to} can't be read there")))
+}
+
+/// A log that ends at `reached`, although it was seen to reach `witness`; `problem` is what stands where it ends.
+pub(crate) fn too_short(reached: Seq, witness: Seq, problem: Option<Box<Damaged>>) -> Damaged {
+    let short = Damaged::new(Part::Log, Cause::CutOff).commit(Seq(reached.0 + 1)).because(format_args!(
+        "it ends at commit {reached}, but commit {witness} was seen before: {} commits are missing",
+        witness.0 - reached.0
+    ));
+    match problem {
+        Some(problem) => short.because(problem),
+        None => short,
+    }
+}
+
 /// Cuts off a torn tail and makes what was read durable. `problem` is where reading ended before the segment's end, and up to
 /// which commit a later record shows that everything had been synced.
 ///
@@ -337,19 +355,16 @@ fn settle(
     dir: &Path,
     reader: &SegmentReader,
     witness: Seq,
-    problem: Option<(String, Seq)>,
+    problem: Option<(Box<Damaged>, Seq)>,
 ) -> Result<()> {
     let reached = Seq(reader.next.0 - 1);
     if reached < witness {
-        let what = problem.map(|(what, _)| format!(" ({what})")).unwrap_or_default();
-        return Err(StoreError::damaged(format!(
-            "the log ends at commit {reached}, but commit {witness} was seen before: {} commits are missing{what}",
-            witness.0 - reached.0
-        )));
+        return Err(too_short(reached, witness, problem.map(|(what, _)| what)).into());
     }
     if let Some((what, durable)) = problem {
         if durable > reached {
-            return Err(StoreError::damaged(format!("{what}; a later record shows that commit {durable} was synced")));
+            let what = what.because(format_args!("a later record shows that commit {durable} was synced"));
+            return Err(what.into());
         }
         let len = reader.file.len().map_err(StoreError::io(reader.path.display().to_string()))?;
         tracing::warn!(%what, bytes = len - reader.offset, "cutting off a torn tail that was never acknowledged");
@@ -417,6 +432,9 @@ mod tests {
         tail[60] ^= 1;
         frame(&commit(3, vec![9; 100]), [0; 32], &mut tail);
         let outcome = reopened(&tail);
-        assert!(matches!(&outcome, Err(StoreError::Damaged { what }) if what.contains("was synced")), "{outcome:?}");
+        assert!(
+            matches!(&outcome, Err(StoreError::Damaged(what)) if (what.cause, what.commit) == (Cause::Checksum, Some(Seq(2)))),
+            "{outcome:?}"
+        );
     }
 }

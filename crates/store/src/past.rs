@@ -11,7 +11,8 @@ use std::{collections::BTreeMap, ops::Bound};
 use bytes::Bytes;
 
 use crate::{
-    Commit, Order, Read, RealmId, RealmSeq, Result, Rows, Seq, Snapshot, Store, StoreError,
+    Cause, Commit, Damaged, Order, Part as DamagedPart, Read, RealmId, RealmSeq, Result, Rows, Seq, Snapshot, Store,
+    StoreError,
     checkpoint::{self, Part},
     digest::Seal,
     index::{RealmState, full_key, full_range, is_empty_range},
@@ -87,7 +88,7 @@ impl Past {
         if realm == self.realm {
             return Ok(());
         }
-        Err(StoreError::damaged(format!("{realm}: wrong realm, this is the history of {}", self.realm)))
+        Err(StoreError::refused(format!("{realm}: wrong realm, this is the history of {}", self.realm)))
     }
 }
 
@@ -216,7 +217,10 @@ impl Store {
                 }
                 Ok(())
             })?;
-            seq = found.ok_or_else(|| StoreError::damaged(format!("{realm}: commit {until} is missing")))?;
+            seq = found.ok_or_else(|| {
+                let what = Damaged::new(DamagedPart::Log, Cause::Missing).realm(realm);
+                what.because(format_args!("the realm's commit {until}"))
+            })?;
         }
         let state = now.realm_state(realm)?;
         let mut changed = Writes::new();
@@ -287,7 +291,9 @@ impl Store {
                     let (asked_ms, first_ms) = (commit.time_ms, self.clock().now_ms());
                     return Err(StoreError::BeforeWindow { asked_ms, first_ms });
                 }
-                let digest = part.digest().ok_or_else(|| StoreError::damaged(format!("commit {}", commit.seq())))?;
+                let digest = part.digest().ok_or_else(|| {
+                    Damaged::new(DamagedPart::Commit, Cause::Decoding).commit(commit.seq()).because("a digest")
+                })?;
                 stated = RealmState { seq: part.realm_seq(), digest };
                 for op in &part.ops {
                     if let Some(at) = past.changed.get_mut(&full_key(realm, &op.key)) {
@@ -315,10 +321,7 @@ impl Store {
             }
         }
         if digest != stated.digest {
-            return Err(StoreError::damaged(format!(
-                "{realm}: at commit {} its records have digest {digest}, its last commit up to then states {}",
-                past.seq, stated.digest
-            )));
+            return Err(Damaged::wrong_digest(realm, digest, stated.digest).commit(past.seq).into());
         }
         for full in same {
             past.changed.remove(&full);
@@ -372,7 +375,7 @@ fn each_commit(
         }
         let mut reader = SegmentReader::open(disk, logs, *first)?;
         if before.is_some_and(|(chain, next)| chain != *reader.chain() || next != *first) {
-            return Err(StoreError::damaged(format!("the log: segment {first} does not follow the one before it")));
+            return Err(log::not_following(*first).into());
         }
         if before.is_none() && *first > from {
             return Err(StoreError::NotRetained { asked: from, first: *first });
@@ -382,15 +385,15 @@ fn each_commit(
                 Met::Record(commit) if commit.seq() >= from => each(&commit)?,
                 Met::Record(_) => {}
                 Met::Sealed => break,
-                Met::End => return Err(log::cut_off(*first, reader.next_seq())),
-                Met::Invalid(what) => return Err(StoreError::damaged(what)),
+                Met::End => return Err(log::cut_off(*first, reader.next_seq()).into()),
+                Met::Invalid(what) => return Err(StoreError::Damaged(what)),
             }
         }
         before = Some((*reader.chain(), reader.next_seq()));
     }
     match before {
         Some((_, next)) if next > to => Ok(()),
-        _ => Err(StoreError::damaged(format!("the log ends before commit {to}"))),
+        _ => Err(log::ends_before(to)),
     }
 }
 

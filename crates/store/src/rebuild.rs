@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::{
-    Result, Seq, StoreError, StoreOptions, body, checkpoint, damage,
+    Cause, Damaged, Part, Result, Seq, StoreError, StoreOptions, body, checkpoint, damage,
     index::{Batch, FjallIndex, IndexEngine, apply, meta},
     log::{self, Chain},
     store, witness,
@@ -110,9 +110,10 @@ pub(crate) fn rebuild(dir: &Path, options: &StoreOptions, progress: &mut dyn FnM
         bases.push(Base::Nothing);
     }
     let mut passed_over = Vec::new();
-    let mut last_error = StoreError::damaged(format!(
-        "the log starts at commit {first}, but no checkpoint of an earlier commit leads up to it"
-    ));
+    let mut last_error =
+        StoreError::from(Damaged::new(Part::Log, Cause::Missing).commit(Seq(1)).because(format_args!(
+            "it starts at commit {first}, but no checkpoint of an earlier commit leads up to it"
+        )));
     for base in bases {
         match build(dir, options, base, &firsts, &witnesses, progress) {
             Ok((commits, seq)) => {
@@ -169,7 +170,8 @@ fn build(
             return apply(&index, commit, chain);
         }
         if commit.seq() == base.seq() && *chain != base_chain {
-            return Err(StoreError::damaged(format!("the log at commit {} does not match the checkpoint", base.seq())));
+            let what = Damaged::new(Part::Log, Cause::Chain).commit(base.seq());
+            return Err(what.because("it does not match the checkpoint").into());
         }
         Ok(())
     })?;
@@ -177,12 +179,8 @@ fn build(
     // A torn tail is judged, and cut off, when the store is opened.
     for (who, seen) in &witnesses.seen {
         if reached < *seen {
-            return Err(StoreError::damaged(format!(
-                "the log ends at commit {}, but {who} has seen commit {seen}: {} commits are missing{}",
-                replayed.reached,
-                seen.0 - reached.0,
-                replayed.problem.map(|what| format!(" ({what})")).unwrap_or_default()
-            )));
+            let what = log::too_short(reached, *seen, replayed.problem);
+            return Err(what.because(format_args!("{who} has seen it")).into());
         }
     }
     // Where bodies are is found by scanning the packs when the store is opened. What the old index says of the log's

@@ -4,7 +4,7 @@
 use std::{path::Path, sync::Arc};
 
 use crate::{
-    Result, Seq, Store, StoreError, StoreOptions, checkpoint,
+    Cause, Damaged, Part, Result, Seq, Store, StoreError, StoreOptions, checkpoint,
     index::{FjallIndex, IndexEngine, meta},
     log::{self, Chain, Log, Met, SegmentReader},
     rebuild, store,
@@ -55,9 +55,8 @@ pub fn repair_with(
     let (mut applied, mut cursors) = match whole_index(dir, options) {
         Ok(state) => state,
         Err(error @ (StoreError::Damaged { .. } | StoreError::Io { .. })) => {
-            let rebuilt = rebuild::rebuild(dir, options, &mut progress).map_err(|second| {
-                StoreError::damaged(format!("the index ({error}), and rebuilding it failed ({second})"))
-            })?;
+            let rebuilt =
+                rebuild::rebuild(dir, options, &mut progress).map_err(|second| store::not_rebuilt(&error, second))?;
             let base = rebuilt.checkpoint.map_or_else(String::new, |seq| format!("checkpoint {seq} and "));
             done.push(format!("the index was rebuilt from {base}{} commits ({error})", rebuilt.commits));
             whole_index(dir, options)?
@@ -74,21 +73,26 @@ pub fn repair_with(
     let seen = cursors.drain(..).map(|(_, seq)| seq).max().unwrap_or_default().max(state.durable);
     let is_damaged = !state.problems.is_empty() || state.reached < applied.0;
     if is_damaged && log_too == RepairLog::Too {
-        let what = state.problems.first().cloned().unwrap_or_else(|| format!("the log ends at {}", state.reached));
+        let what = state
+            .problems
+            .first()
+            .cloned()
+            .unwrap_or_else(|| Damaged::new(Part::Log, Cause::CutOff).commit(Seq(state.reached.0 + 1)));
         // What is damaged lies before segments that lead up to the end.
         let good_from = state.good_from.filter(|_| state.reached >= applied.0.max(seen));
         if let Some(good_from) = good_from {
-            set_segments_aside(dir, options, |first| first < good_from, &mut done, &what)?;
+            set_segments_aside(dir, options, |first| first < good_from, &mut done, &what.to_string())?;
             remember_first(dir, options, good_from)?;
         } else if applied.0 >= seen {
-            new_log(dir, options, applied, &mut done, &what)?;
+            new_log(dir, options, applied, &mut done, &what.to_string())?;
         } else {
-            return Err(StoreError::damaged(format!(
-                "{what}; the index ends at commit {}, but commit {seen} was acknowledged: commits {} to {seen} are \
-                 nowhere on this machine",
+            let what = what.because(format_args!(
+                "the index ends at commit {}, but commit {seen} was acknowledged: commits {} to {seen} are nowhere on \
+                 this machine",
                 applied.0,
                 applied.0.0 + 1,
-            )));
+            ));
+            return Err(what.into());
         }
     }
     drop(lock);
@@ -108,17 +112,14 @@ type State = ((Seq, Chain), Vec<(String, Seq)>);
 fn whole_index(dir: &Path, options: &StoreOptions) -> Result<State> {
     let dir = dir.join("index");
     if !dir.exists() {
-        return Err(StoreError::damaged("the index is missing"));
+        return Err(Damaged::new(Part::Index, Cause::Missing).into());
     }
     let index: Arc<dyn IndexEngine> = Arc::new(FjallIndex::open(&dir, options.cache_bytes)?);
     let view = index.view();
     for (realm, state) in meta::realm_states(&*view)? {
         let digest = digest_of(&*view, realm)?;
         if digest != state.digest {
-            return Err(StoreError::damaged(format!(
-                "{realm}: its records have digest {digest}, not {}",
-                state.digest
-            )));
+            return Err(Damaged::wrong_digest(realm, digest, state.digest).into());
         }
     }
     Ok((meta::applied(&*view)?, meta::cursors(&*view)?))
@@ -129,14 +130,14 @@ fn whole_index(dir: &Path, options: &StoreOptions) -> Result<State> {
 fn mend_format(dir: &Path, options: &StoreOptions, done: &mut Vec<String>) -> Result<()> {
     let what = match store::found_format(dir) {
         Ok(Some(_)) => return Ok(()),
-        Ok(None) => "the mark of the format is missing".to_owned(),
-        Err(StoreError::Damaged { what }) => what,
+        Ok(None) => Box::new(Damaged::new(Part::Mark, Cause::Missing).because("the mark of the format")),
+        Err(StoreError::Damaged(what)) => what,
         Err(error) => return Err(error),
     };
     let log_dir = dir.join("log");
     let is_ours = |first: &Seq| SegmentReader::open(&*options.disk, &log_dir, *first).is_ok();
     if !log::segments(&*options.disk, &log_dir)?.iter().any(is_ours) {
-        return Err(StoreError::damaged(format!("{what}, and no log shows which format it is")));
+        return Err(what.because("no log shows which format it is").into());
     }
     store::write_format(dir).map_err(StoreError::io(dir.display().to_string()))?;
     done.push(format!("{what}: rewritten from the log"));
@@ -154,7 +155,7 @@ fn set_damaged_checkpoints_aside(dir: &Path, options: &StoreOptions, done: &mut 
     for seq in checkpoint::list(&*options.disk, &checkpoints)? {
         match checkpoint::read(&*options.disk, &checkpoints, seq, &mut |_| Ok(())) {
             Ok(_) => {}
-            Err(StoreError::Damaged { what }) => {
+            Err(StoreError::Damaged(what)) => {
                 set_aside(dir, options, &checkpoints, &format!("{:020}.ckpt", seq.0))?;
                 done.push(format!("{what}: set aside"));
             }
@@ -227,7 +228,7 @@ struct Examined {
     good_from: Option<Seq>,
     /// The last commit that is known to have been synced.
     durable: Seq,
-    problems: Vec<String>,
+    problems: Vec<Damaged>,
 }
 
 fn examine(options: &StoreOptions, dir: &Path) -> Result<Examined> {
@@ -238,9 +239,9 @@ fn examine(options: &StoreOptions, dir: &Path) -> Result<Examined> {
         let newest = number + 1 == firsts.len();
         let mut reader = match SegmentReader::open(&*options.disk, dir, *first) {
             Ok(reader) => reader,
-            Err(StoreError::Damaged { what }) => {
+            Err(StoreError::Damaged(what)) => {
                 // A header is synced before anything is acknowledged into the segment.
-                found.problems.push(what);
+                found.problems.push(*what);
                 found.good_from = None;
                 before = None;
                 continue;
@@ -249,7 +250,7 @@ fn examine(options: &StoreOptions, dir: &Path) -> Result<Examined> {
         };
         if before != Some((*reader.chain(), *first)) {
             if let Some((_, next)) = before {
-                found.problems.push(format!("the log: commits {next} to {} are missing", first.0 - 1));
+                found.problems.push(log::missing_commits(next, Seq(first.0 - 1)));
             }
             found.good_from = None;
         }
@@ -263,7 +264,7 @@ fn examine(options: &StoreOptions, dir: &Path) -> Result<Examined> {
                 }
                 Met::End if newest => break,
                 Met::End => {
-                    found.problems.push(log::cut_off(*first, reader.next_seq()).to_string());
+                    found.problems.push(log::cut_off(*first, reader.next_seq()));
                     whole = false;
                     break;
                 }
@@ -272,7 +273,7 @@ fn examine(options: &StoreOptions, dir: &Path) -> Result<Examined> {
                     found.durable = found.durable.max(durable);
                     // A torn tail is not damage: opening truncates it.
                     if !newest || durable >= reader.next_seq() {
-                        found.problems.push(what);
+                        found.problems.push(*what);
                         whole = false;
                     }
                     break;

@@ -7,7 +7,8 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use crate::{
-    Commit, Digest, RealmId, RealmSeq, Result, Seq, Snapshot, Store, StoreError, StoreOptions, Ticket,
+    Cause, Commit, Damaged, Digest, Part, RealmId, RealmSeq, Result, Seq, Snapshot, Store, StoreError, StoreOptions,
+    Ticket,
     index::{Batch, FjallIndex, IndexEngine, RealmState, apply_part, meta},
     lock::Lock,
     log::{Chain, frame},
@@ -69,7 +70,7 @@ impl Store {
     /// after the last of them. Bodies that they refer to must be here. Blocks: not for async threads.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if they do not follow this log; then nothing is stored. [`StoreError::Full`],
+    /// [`StoreError::Peer`] if they do not follow this log; then nothing is stored. [`StoreError::Full`],
     /// [`StoreError::Stopped`].
     pub fn receive(&self, commits: Vec<Commit>, after: Chain) -> Result<()> {
         self.inner.writer.receive(commits, after)
@@ -84,14 +85,14 @@ impl Store {
     /// with the cause; the others are applied. Parts of quarantined realms are skipped.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if it is not the next commit.
-    pub fn apply_received(&self, commit: &Commit) -> Result<Vec<(RealmId, String)>> {
+    /// [`StoreError::Refused`] if it is not the next commit.
+    pub fn apply_received(&self, commit: &Commit) -> Result<Vec<(RealmId, Damaged)>> {
         let inner = &self.inner;
         let _alone = inner.applier.lock();
         let view = inner.index.view();
         let (applied, chain) = meta::applied(&*view)?;
         if commit.seq().0 != applied.0 + 1 || commit.seq() > self.seq() {
-            return Err(StoreError::damaged(format!("commit {} is not the next commit to apply", commit.seq())));
+            return Err(StoreError::refused(format!("commit {} is not the next commit to apply", commit.seq())));
         }
         let (mut batch, mut held, mut moved) = (Batch::new(), Vec::new(), Vec::new());
         for part in &commit.realms {
@@ -105,7 +106,7 @@ impl Store {
                     batch.append(&mut own);
                     moved.push((realm, part.realm_seq()));
                 }
-                Err(StoreError::Damaged { what }) => held.push((realm, what)),
+                Err(StoreError::Damaged(what)) => held.push((realm, what.realm(realm))),
                 Err(error) => return Err(error),
             }
         }
@@ -137,7 +138,7 @@ impl Store {
     ) -> Result<()> {
         let inner = &self.inner;
         let _alone = inner.applier.lock();
-        inner.quarantine.put(realm, "it is being copied again");
+        inner.quarantine.put(realm, &Damaged::new(Part::Realm, Cause::Copying).realm(realm));
         restore::fill_realm(&*inner.index, realm, RealmState { seq, digest }, records)?;
         inner.index.persist()?;
         inner.quarantine.release(realm)
@@ -147,7 +148,7 @@ impl Store {
     /// previous epoch are no longer accepted. Durable when this returns.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if not everything received is applied.
+    /// [`StoreError::Refused`] if not everything received is applied.
     pub fn promote(&self) -> Result<u64> {
         let dir = self.dir().to_owned();
         self.inner.writer.promote(move || {

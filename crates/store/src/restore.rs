@@ -13,8 +13,8 @@ use std::{
 };
 
 use crate::{
-    BODY_REFERENCE, BodyId, Digest, Order, RealmCommit, RealmId, RealmSeq, Result, Seq, Snapshot, Store, StoreError,
-    StoreOptions,
+    BODY_REFERENCE, BodyId, Damaged, Digest, Order, RealmCommit, RealmId, RealmSeq, Result, Seq, Snapshot, Store,
+    StoreError, StoreOptions,
     body::Packs,
     checkpoint,
     digest::Seal,
@@ -48,7 +48,7 @@ impl Restore {
     /// Starts in an empty folder, or in one with an unfinished restore with the same `mark`, a line that identifies it.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if the folder has anything else; it is not changed. [`StoreError::Locked`].
+    /// [`StoreError::Refused`] if the folder has anything else; it is not changed. [`StoreError::Locked`].
     pub fn begin(dir: &Path, options: StoreOptions, mark: &str) -> Result<Self> {
         let io = || StoreError::io(dir.display().to_string());
         options.disk.create_dir(dir).map_err(io())?;
@@ -58,7 +58,7 @@ impl Restore {
                 tracing::info!("resuming an unfinished restore");
             }
             Some(found) => {
-                return Err(StoreError::damaged(format!(
+                return Err(StoreError::refused(format!(
                     "an unfinished restore of `{}` is in {}, but this restore is of `{mark}`: empty the folder first",
                     found.lines().next().unwrap_or_default(),
                     dir.display()
@@ -67,7 +67,7 @@ impl Restore {
             None => {
                 for part in ["format", "log", "index", "packs", "checkpoints", "witness"] {
                     if dir.join(part).exists() {
-                        return Err(StoreError::damaged(format!(
+                        return Err(StoreError::refused(format!(
                             "{} already contains a store: restore into an empty folder",
                             dir.display()
                         )));
@@ -189,7 +189,7 @@ impl Restore {
         for (realm, state) in meta::realm_states(&*view)? {
             let digest = digest_of(&*view, realm)?;
             if digest != state.digest {
-                return Err(StoreError::damaged(format!("{realm}: restored as {digest}, not {}", state.digest)));
+                return Err(Damaged::wrong_digest(realm, digest, state.digest).into());
             }
         }
         index.persist()?;
@@ -258,8 +258,7 @@ pub(crate) fn fill_realm<E: From<StoreError>>(
     if found != state.digest {
         index.apply(batch)?;
         clear_realm(index, realm)?;
-        let what = format!("{realm}: its records have digest {found}, not {}", state.digest);
-        return Err(StoreError::damaged(what).into());
+        return Err(StoreError::from(Damaged::wrong_digest(realm, found, state.digest)).into());
     }
     batch.push(meta::set_realm_state(realm, state));
     Ok(index.apply(batch)?)

@@ -67,7 +67,7 @@ impl Salvaged {
     ///
     /// # Errors
     /// [`StoreError::Locked`] when another process has the store open, or works in the scratch folder;
-    /// [`StoreError::NewerFormat`]; [`StoreError::Damaged`] when there is nothing of a store in `from`, or the scratch
+    /// [`StoreError::NewerFormat`]; [`StoreError::Refused`] when there is nothing of a store in `from`, or the scratch
     /// folder is within it. What is damaged in the store is no error: it is in the report.
     pub fn open(
         from: &Path,
@@ -77,7 +77,7 @@ impl Salvaged {
     ) -> Result<Self> {
         let parts = ["log", "index", "checkpoints", "packs"];
         if !parts.iter().any(|part| from.join(part).is_dir()) {
-            return Err(StoreError::damaged(format!(
+            return Err(StoreError::refused(format!(
                 "{} contains no store: no log, index, checkpoints or packs",
                 from.display()
             )));
@@ -104,7 +104,7 @@ impl Salvaged {
     /// that it should be.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when there are no such files; those of reading. What can't be read is in the report.
+    /// [`StoreError::Refused`] when there are no such files; those of reading. What can't be read is in the report.
     pub fn open_runs(
         from: &Path,
         scratch: &Path,

@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    BODY_REFERENCE, BodyId, Invariants, Order, Read as _, RealmId, Report, Result, Store, StoreError,
+    BODY_REFERENCE, BodyId, Damaged, Invariants, Order, Part, PeerFault, Read as _, RealmId, Report, Result, Store,
+    StoreError, Violation,
     body::short,
     body_of_key,
-    verify::{check_body, given_up, scan_realm},
+    verify::{KEPT_FOR_REWINDS, check_body, given_up, scan_realm},
 };
 
 impl Store {
@@ -28,9 +29,9 @@ impl Store {
         let found = scan_realm(&snapshot, realm, &mut report, go_on)?;
         for check in invariants {
             match check.check(realm, &snapshot) {
-                Ok(violations) => report.damage.extend(violations.iter().map(ToString::to_string)),
+                Ok(violations) => report.damage.extend(violations.iter().map(Violation::damage)),
                 Err(error @ StoreError::NotRestored { .. }) => return Err(error),
-                Err(error) => report.damage.push(format!("{realm}: {error}")),
+                Err(error) => report.damage.push(error.into_damage(Part::Realm)?.realm(realm)),
             }
         }
         if let Some(first) = report.damage.first() {
@@ -43,7 +44,7 @@ impl Store {
                 if !go_on() {
                     return Err(given_up());
                 }
-                check_body(self, realm, &id, &mut report);
+                check_body(self, realm, &id, &mut report)?;
             }
         }
         metrics::counter!("holdfast_store_scrubbed_records_total").increment(report.records);
@@ -61,10 +62,10 @@ impl Store {
         let mut report = Report::default();
         scan_realm(&snapshot, realm, &mut report, &|| true)?;
         for check in invariants {
-            report.damage.extend(check.check(realm, &snapshot)?.iter().map(ToString::to_string));
+            report.damage.extend(check.check(realm, &snapshot)?.iter().map(Violation::damage));
         }
         match report.damage.into_iter().next() {
-            Some(reason) => Err(StoreError::Quarantined { realm, reason }),
+            Some(damage) => Err(StoreError::Quarantined { realm, damage: Box::new(damage) }),
             None => self.inner.quarantine.release(realm),
         }
     }
@@ -103,7 +104,7 @@ impl Store {
             match row {
                 Ok((id, place)) if is_due(&id) && keeps(&id) => places.push((place.pack, place.offset, id)),
                 Ok(_) => {}
-                Err(error) => report.damage.push(error.to_string()),
+                Err(error) => report.damage.push(error.into_damage(Part::Index)?),
             }
         }
         drop(keep);
@@ -118,7 +119,7 @@ impl Store {
                 Ok(()) => packs.broken.forget(&id),
                 // Its time was over meanwhile; whether somebody refers to it is looked at below.
                 Err(StoreError::BodyMissing { .. }) => {}
-                Err(error) => drop(damaged.insert(id, error.to_string())),
+                Err(error) => drop(damaged.insert(id, error.into_damage(Part::Body)?.body(id))),
             }
         }
         self.find_missing(is_due, damaged, &mut report, go_on)?;
@@ -131,7 +132,7 @@ impl Store {
     fn find_missing(
         &self,
         is_due: impl Fn(&BodyId) -> bool,
-        damaged: BTreeMap<BodyId, String>,
+        damaged: BTreeMap<BodyId, Damaged>,
         report: &mut Report,
         go_on: &dyn Fn() -> bool,
     ) -> Result<()> {
@@ -148,18 +149,18 @@ impl Store {
                 let Some(id) = body_of_key(&key).filter(|id| last != Some(*id)) else { continue };
                 last = Some(id);
                 if let Some(what) = damaged.get(&id) {
-                    report.damage.push(format!("{realm}: {what}"));
+                    report.damage.push(what.clone().realm(realm));
                     named.insert(id);
                 } else if is_due(&id)
                     && let Err(error) = packs.check_known(&id)
                 {
                     packs.broken.note(&id, &error);
-                    report.damage.push(format!("{realm}: {error}"));
+                    report.damage.push(error.into_damage(Part::Body)?.body(id).realm(realm));
                 }
             }
         }
         for (_, what) in damaged.into_iter().filter(|(id, _)| !named.contains(id)) {
-            report.damage.push(format!("{what} (only the history refers to it; it is kept for rewinds)"));
+            report.damage.push(what.because(KEPT_FOR_REWINDS));
         }
         Ok(())
     }
@@ -174,7 +175,7 @@ impl Store {
 
     /// The bodies found damaged by a scrub or a reader, and the problem of each: until they are repaired or no longer
     /// needed. They are remembered across restarts.
-    pub fn damaged_bodies(&self) -> Vec<(BodyId, String)> {
+    pub fn damaged_bodies(&self) -> Vec<(BodyId, Damaged)> {
         self.inner.packs.broken.list()
     }
 
@@ -187,10 +188,10 @@ impl Store {
     /// async threads.
     ///
     /// # Errors
-    /// [`StoreError::BodyDamaged`] if the bytes don't match: then nothing is stored. Those of the disk.
+    /// [`StoreError::Peer`] if the bytes don't match: then nothing is stored. Those of the disk.
     pub fn mend_body(&self, id: &BodyId, bytes: &[u8]) -> Result<()> {
         if BodyId::of(bytes) != *id {
-            return Err(StoreError::BodyDamaged { id: *id, what: "the replacement is a different body".to_owned() });
+            return Err(StoreError::Peer(PeerFault::OtherBody { id: *id }));
         }
         let mut writer = self.body_writer()?;
         std::io::Write::write_all(&mut writer, bytes).map_err(StoreError::io("body"))?;

@@ -79,8 +79,8 @@ impl Snapshot {
 
     /// Quarantines the realm when the result says that it is damaged.
     pub(crate) fn note<T>(&self, realm: RealmId, result: Result<T>) -> Result<T> {
-        if let (Err(StoreError::Damaged { what }), Some(quarantine)) = (&result, &self.quarantine) {
-            quarantine.put(realm, what);
+        if let (Err(StoreError::Damaged(what)), Some(quarantine)) = (&result, &self.quarantine) {
+            quarantine.put(realm, &what.as_ref().clone().realm(realm));
         }
         result
     }

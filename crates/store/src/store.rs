@@ -16,8 +16,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::{
-    BodyId, BodyReader, BodyWriter, Clock, Follower, RealmId, RealmSeq, Result, Seq, Snapshot, StagedBody, StoreError,
-    StoreOptions, Ticket, Tx,
+    BodyId, BodyReader, BodyWriter, Clock, Damaged, Follower, RealmId, RealmSeq, Result, Seq, Snapshot, StagedBody,
+    StoreError, StoreOptions, Ticket, Tx,
     body::Packs,
     checkpoint,
     damage::{Findings, Tally},
@@ -87,8 +87,7 @@ impl Store {
         };
         tracing::error!(%why, "the index can't be used: rebuilding it from checkpoint and log");
         let said = |what: &str, done: u64, all: u64| tracing::info!("rebuilding the index: {what} {done} of {all}");
-        let rebuilt = rebuild::rebuild(dir, &options, &mut { said })
-            .map_err(|second| StoreError::damaged(format!("{why}; and rebuilding it failed: {second}")))?;
+        let rebuilt = rebuild::rebuild(dir, &options, &mut { said }).map_err(|second| not_rebuilt(&why, second))?;
         metrics::counter!("holdfast_store_index_rebuilt_total").increment(1);
         tracing::warn!(commits = rebuilt.commits, seq = %rebuilt.seq, "rebuilt the index");
         Self::open_index(dir, options, lock).map_err(Opening::into_error)
@@ -164,7 +163,7 @@ impl Store {
         let tally = Arc::new(Tally::default());
         let findings = Arc::new(Findings::load(index.clone(), tally.clone()).map_err(Opening::of_index)?);
         if let Some(around) = &around {
-            findings.note(&format!("log/{}", around.name), &format!("{}; the index has them", around.what));
+            findings.note(&format!("log/{}", around.name), &around.what.as_ref().clone().because("the index has them"));
         }
         let packs = Packs::open(room.clone(), &dir.join("packs"), index.clone(), options.pack_bytes, tally.clone())?;
         let packs = Arc::new(packs);
@@ -330,7 +329,7 @@ impl Store {
     }
 
     /// The realms that take no writes because they are damaged, and why.
-    pub fn quarantined(&self) -> Vec<(RealmId, String)> {
+    pub fn quarantined(&self) -> Vec<(RealmId, Damaged)> {
         self.inner.quarantine.list()
     }
 
@@ -358,10 +357,10 @@ impl Store {
     /// Durable when this returns: some milliseconds, so call it now and then rather than at each commit.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when this log does not reach `seq`: who says so has followed another one.
+    /// [`StoreError::Refused`] when this log does not reach `seq`: who says so has followed another one.
     pub fn set_cursor(&self, name: &str, seq: Seq) -> Result<()> {
         if seq > self.seq() {
-            return Err(StoreError::damaged(format!(
+            return Err(StoreError::refused(format!(
                 "{name} has seen commit {seq}, but the log ends at commit {}",
                 self.seq()
             )));
@@ -414,6 +413,15 @@ impl Store {
 
 /// How far others have followed, by name.
 type Cursors = Vec<(String, Seq)>;
+
+/// The index can't be used, and could not be built again.
+pub(crate) fn not_rebuilt(why: &StoreError, second: StoreError) -> StoreError {
+    match second {
+        // What the log lacks is what must be mended; the index alone would be no loss.
+        StoreError::Damaged(what) => what.because(format_args!("needed because the index can't be used: {why}")).into(),
+        other => other,
+    }
+}
 
 /// What the index says of itself, all of which must be readable: its last commit, the log's chain there, and how far others
 /// have followed.

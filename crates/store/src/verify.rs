@@ -9,7 +9,8 @@ use std::{
 };
 
 use crate::{
-    BodyId, Digest, Order, RealmId, Result, Seq, Snapshot, Store, StoreError, StoreOptions, checkpoint,
+    BodyId, Cause, Damaged, Digest, Order, Part, RealmId, Result, Seq, Snapshot, Store, StoreError, StoreOptions,
+    checkpoint,
     index::{IndexView, Space, full_range, meta, unseal},
     log::{self, Met, SegmentReader},
     record::body_of_key,
@@ -23,6 +24,13 @@ pub struct Violation {
     pub realm: RealmId,
     /// The damage.
     pub what: String,
+}
+
+impl Violation {
+    /// As damage of the realm.
+    pub fn damage(&self) -> Damaged {
+        Damaged::new(Part::Realm, Cause::Invariant).realm(self.realm).because(&self.what)
+    }
 }
 
 impl std::fmt::Display for Violation {
@@ -39,6 +47,9 @@ pub trait Invariants: Send + Sync {
     /// Those of reading.
     fn check(&self, realm: RealmId, snapshot: &Snapshot) -> Result<Vec<Violation>>;
 }
+
+/// Of a damaged body that only the history has.
+pub(crate) const KEPT_FOR_REWINDS: &str = "no current record refers to it; it is kept for rewinds";
 
 /// Records that are read between two calls of `go_on`.
 const RECORDS_BETWEEN: u64 = 256;
@@ -63,7 +74,7 @@ pub struct Report {
     /// Quarantined realms whose records were verified: they accept writes again.
     pub released: Vec<String>,
     /// The damage found.
-    pub damage: Vec<String>,
+    pub damage: Vec<Damaged>,
 }
 
 impl Report {
@@ -89,7 +100,7 @@ pub fn verify(
     files.extend(verify_checkpoints(dir, &options, &mut report, &mut progress)?);
     report.damage.extend(files.values().cloned());
     match witness::read(&*options.disk, dir) {
-        Err(StoreError::Damaged { what }) => report.damage.push(what),
+        Err(StoreError::Damaged(what)) => report.damage.push(*what),
         other => drop(other?),
     }
     // A store that follows another one, or must not write any more, is looked at as it is.
@@ -97,8 +108,8 @@ pub fn verify(
     let open = if only_looks { Store::open_replica } else { Store::open_as_it_is };
     let store = match open(dir, options.clone()) {
         Ok(store) => store,
-        Err(StoreError::Damaged { what }) => {
-            report.damage.push(what);
+        Err(StoreError::Damaged(what)) => {
+            report.damage.push(*what);
             return Ok(report);
         }
         Err(error) => return Err(error),
@@ -107,19 +118,22 @@ pub fn verify(
     let snapshot = store.snapshot();
     let found = log::segments(&*options.disk, &dir.join("log"))?;
     check_beginning(meta::first(snapshot.view())?, &found, &mut report);
-    let realms = snapshot.realms().unwrap_or_else(|error| {
-        report.damage.push(error.to_string());
-        Vec::new()
-    });
+    let realms = match snapshot.realms() {
+        Ok(realms) => realms,
+        Err(error) => {
+            report.damage.push(error.into_damage(Part::Index)?);
+            Vec::new()
+        }
+    };
     let mut named = BTreeSet::new();
-    let broken = verify_bodies(&store, &mut report, &mut progress);
+    let broken = verify_bodies(&store, &mut report, &mut progress)?;
     let total = realms.len() as u64;
     let quarantined = store.quarantined();
     for (number, realm) in realms.into_iter().enumerate() {
         progress("realms", number as u64, total);
         let before = report.damage.len();
         let bodies = scan_realm(&snapshot, realm, &mut report, &|| true)?;
-        check_invariants(invariants, realm, &snapshot, &mut report);
+        check_invariants(invariants, realm, &snapshot, &mut report)?;
         if report.damage.len() == before
             && !only_looks
             && let Some((_, reason)) = quarantined.iter().find(|(found, _)| *found == realm)
@@ -131,19 +145,19 @@ pub fn verify(
             store.inner.quarantine.put(realm, first);
         }
         for id in bodies {
-            let problem = problem_of(&store, &broken, &id);
+            let problem = problem_of(&store, &broken, &id)?;
             if broken.contains_key(&id) {
                 named.insert(id);
             }
-            report.damage.extend(problem.map(|problem| format!("{realm}: {problem}")));
+            report.damage.extend(problem.map(|problem| problem.realm(realm)));
         }
     }
     for (_, problem) in broken.iter().filter(|(id, _)| !named.contains(id)) {
-        report.damage.push(format!("{problem} (no current record refers to it; it is kept for rewinds)"));
+        report.damage.push(problem.clone().because(KEPT_FOR_REWINDS));
     }
     drop(snapshot);
     store.close();
-    report.damage.sort();
+    report.damage.sort_by_key(ToString::to_string);
     report.damage.dedup();
     Ok(report)
 }
@@ -151,33 +165,38 @@ pub fn verify(
 /// Whether the log begins where it should.
 fn check_beginning(stated: Seq, found: &[Seq], report: &mut Report) {
     if let Some(found) = found.first().filter(|found| **found > stated) {
-        let missing = format!("the log starts at commit {found}; commits {stated} to {} are missing", found.0 - 1);
-        report.damage.push(missing);
+        let missing = log::missing_commits(stated, Seq(found.0 - 1));
+        report.damage.push(missing.because(format_args!("the log starts at commit {found}")));
     }
 }
 
-fn check_invariants(invariants: &[&dyn Invariants], realm: RealmId, snapshot: &Snapshot, report: &mut Report) {
+fn check_invariants(
+    invariants: &[&dyn Invariants],
+    realm: RealmId,
+    snapshot: &Snapshot,
+    report: &mut Report,
+) -> Result<()> {
     for check in invariants {
         match check.check(realm, snapshot) {
-            Ok(violations) => report.damage.extend(violations.iter().map(ToString::to_string)),
-            Err(error) => report.damage.push(format!("{realm}: {error}")),
+            Ok(violations) => report.damage.extend(violations.iter().map(Violation::damage)),
+            Err(error) => report.damage.push(error.into_damage(Part::Realm)?.realm(realm)),
         }
     }
+    Ok(())
 }
 
 /// What is wrong with a body that a realm refers to: it was found `broken`, or there is none.
-fn problem_of(store: &Store, broken: &HashMap<BodyId, String>, id: &BodyId) -> Option<String> {
-    match broken.get(id) {
-        Some(problem) => Some(problem.clone()),
-        None => store.inner.packs.check_known(id).err().map(|error| {
-            store.inner.packs.broken.note(id, &error);
-            error.to_string()
-        }),
+fn problem_of(store: &Store, broken: &HashMap<BodyId, Damaged>, id: &BodyId) -> Result<Option<Damaged>> {
+    if let Some(problem) = broken.get(id) {
+        return Ok(Some(problem.clone()));
     }
+    let Err(error) = store.inner.packs.check_known(id) else { return Ok(None) };
+    store.inner.packs.broken.note(id, &error);
+    error.into_damage(Part::Body).map(|problem| Some(problem.body(*id)))
 }
 
 /// Takes what was found damaged in the files, and by opening the store, as all that is known of them.
-fn note_files(store: &Store, mut files: BTreeMap<String, String>, report: &mut Report) {
+fn note_files(store: &Store, mut files: Files, report: &mut Report) {
     // What opening it went around is found by that alone.
     for (name, what) in store.inner.findings.list() {
         if store.inner.opened_around.as_deref() == Some(&name) && !files.contains_key(&name) {
@@ -232,13 +251,13 @@ fn verify_log(
         let newest = number + 1 == firsts.len();
         let mut reader = match SegmentReader::open_around(&*options.disk, &log_dir, *first) {
             Ok((reader, what)) => {
-                found.extend(what.map(|what| (name.clone(), what)));
+                found.extend(what.map(|what| (name.clone(), *what)));
                 reader
             }
             // The newest segment's tail is judged by opening the store, which knows the witnesses.
             Err(StoreError::Damaged { .. }) if newest => break,
-            Err(StoreError::Damaged { what }) => {
-                found.insert(name, what);
+            Err(StoreError::Damaged(what)) => {
+                found.insert(name, *what);
                 chain = None;
                 continue;
             }
@@ -248,8 +267,7 @@ fn verify_log(
             && !found.contains_key(&name)
             && (last != *reader.chain() || next != *first)
         {
-            let what = format!("log: segment {first} does not follow the one before it");
-            found.insert(name.clone(), what);
+            found.insert(name.clone(), log::not_following(*first));
         }
         let (problem, whole) = read_segment(*first, &mut reader, newest, &mut |_| {
             report.commits += 1;
@@ -274,7 +292,7 @@ fn read_segment(
     reader: &mut SegmentReader,
     newest: bool,
     each: &mut dyn FnMut(Seq) -> Result<()>,
-) -> Result<(Option<String>, bool)> {
+) -> Result<(Option<Damaged>, bool)> {
     let mut problem = None;
     loop {
         match reader.read()? {
@@ -282,23 +300,23 @@ fn read_segment(
             Met::Sealed => return Ok((problem, true)),
             Met::End if newest => return Ok((problem, true)),
             Met::End => {
-                return Ok((problem.or_else(|| Some(log::cut_off(first, reader.next_seq()).to_string())), false));
+                return Ok((problem.or_else(|| Some(log::cut_off(first, reader.next_seq()))), false));
             }
             Met::Invalid(what) => {
                 let from = reader.next_seq();
                 if reader.pass_over(None)? {
                     let to = reader.next_seq().0 - 1;
-                    problem.get_or_insert(format!("{what}: commits {from} to {to} can't be read there"));
+                    problem.get_or_insert(*log::unreadable(what, from, Seq(to)));
                     continue;
                 }
-                return Ok((problem.or_else(|| (!newest).then_some(what)), newest));
+                return Ok((problem.or_else(|| (!newest).then_some(*what)), newest));
             }
         }
     }
 }
 
 /// Damaged files, by name below the data folder, and what is wrong with each.
-type Files = BTreeMap<String, String>;
+type Files = BTreeMap<String, Damaged>;
 
 fn verify_checkpoints(
     dir: &Path,
@@ -313,7 +331,7 @@ fn verify_checkpoints(
         progress("checkpoints", number as u64, all.len() as u64);
         match checkpoint::read(&*options.disk, &dir, *seq, &mut |_| Ok(())) {
             Ok(_) => report.checkpoints += 1,
-            Err(StoreError::Damaged { what }) => drop(found.insert(format!("checkpoints/{:020}.ckpt", seq.0), what)),
+            Err(StoreError::Damaged(what)) => drop(found.insert(format!("checkpoints/{:020}.ckpt", seq.0), *what)),
             Err(error) => return Err(error),
         }
     }
@@ -326,7 +344,7 @@ fn verify_bodies(
     store: &Store,
     report: &mut Report,
     progress: &mut impl FnMut(&str, u64, u64),
-) -> HashMap<BodyId, String> {
+) -> Result<HashMap<BodyId, Damaged>> {
     let keep = store.bodies_to_keep(&|| true);
     // What is wrong with the log is in the report already; all bodies count then.
     let keeps = |id: &BodyId| keep.as_ref().map_or(true, |keep| keep.contains(id));
@@ -335,7 +353,7 @@ fn verify_bodies(
         match row {
             Ok((id, place)) if keeps(&id) => places.push((place.pack, place.offset, id)),
             Ok(_) => {}
-            Err(error) => report.damage.push(error.to_string()),
+            Err(error) => report.damage.push(error.into_damage(Part::Index)?),
         }
     }
     places.sort_unstable();
@@ -347,7 +365,7 @@ fn verify_bodies(
         report.bodies += 1;
         match store.body_as_it_is(id).and_then(|mut body| body.verify()) {
             Ok(()) => store.inner.packs.broken.forget(id),
-            Err(error) => drop(broken.insert(*id, error.to_string())),
+            Err(error) => drop(broken.insert(*id, error.into_damage(Part::Body)?.body(*id))),
         }
     }
     // What nothing keeps needs nobody.
@@ -356,7 +374,7 @@ fn verify_bodies(
             store.inner.packs.broken.forget(&id);
         }
     }
-    broken
+    Ok(broken)
 }
 
 /// The sum of the seals of a realm's records, each checked.
@@ -385,7 +403,7 @@ pub(crate) fn scan_realm(
         let (key, stored) = match row {
             Ok(row) => row,
             Err(error) => {
-                report.damage.push(format!("{realm}: {error}"));
+                report.damage.push(error.into_damage(Part::Realm)?.realm(realm));
                 break;
             }
         };
@@ -396,22 +414,23 @@ pub(crate) fn scan_realm(
         }
         match unseal(realm, &key, &stored) {
             Ok((seal, _)) => digest.add(seal),
-            Err(error) => report.damage.push(error.to_string()),
+            Err(error) => report.damage.push(error.into_damage(Part::Realm)?.realm(realm)),
         }
         bodies.extend(body_of_key(&key));
     }
     report.realms += 1;
     let stated = snapshot.realm_state(realm)?.digest;
     if stated != digest {
-        report.damage.push(format!("{realm}: its records have digest {digest}, its last commit states {stated}"));
+        report.damage.push(Damaged::wrong_digest(realm, digest, stated));
     }
     Ok(bodies)
 }
 
 /// Reads a body and compares it with its name.
-pub(crate) fn check_body(store: &Store, realm: RealmId, id: &BodyId, report: &mut Report) {
+pub(crate) fn check_body(store: &Store, realm: RealmId, id: &BodyId, report: &mut Report) -> Result<()> {
     report.bodies += 1;
     if let Err(error) = store.body_as_it_is(id).and_then(|mut body| body.verify()) {
-        report.damage.push(format!("{realm}: {error}"));
+        report.damage.push(error.into_damage(Part::Body)?.body(*id).realm(realm));
     }
+    Ok(())
 }

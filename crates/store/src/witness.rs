@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{Result, Seq, StoreError, disk::Disk};
+use crate::{Cause, Damaged, Part, Result, Seq, StoreError, disk::Disk};
 
 const FILE: &str = "witness";
 /// Who writes this when the store is closed in order; taken away when it is opened.
@@ -36,7 +36,7 @@ pub(crate) struct Witness {
 pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Seen> {
     let path = dir.join(FILE);
     let name = path.display().to_string();
-    let damaged = || StoreError::damaged(format!("{name}: it does not match its checksum"));
+    let damaged = || StoreError::from(Damaged::new(Part::Witness, Cause::Checksum).file(&name));
     let file = match disk.open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Seen::new()),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use directory::{Directory, DirectoryOptions};
 use mailstore::{MailError, MailStore};
-use store::{StoreError, StoreOptions};
+use store::StoreOptions;
 
 pub use store::Store;
 
@@ -56,10 +56,7 @@ impl House {
         let mail = mailstore.clone();
         if mailboxes {
             options.on_create = Some(Arc::new(move |tx, account| {
-                mail.create_standard_mailboxes_in(tx, account.realm()).map_err(|error| match error {
-                    MailError::Store(error) => error,
-                    other => StoreError::damaged(other.to_string()),
-                })
+                mail.create_standard_mailboxes_in(tx, account.realm()).map_err(MailError::into_store_error)
             }));
         }
         let directory = Directory::new(store.clone(), options).expect("a directory");

@@ -247,9 +247,9 @@ impl Whole<'_> {
             }
             match self.restore.apply(commit.seq(), part) {
                 Ok(()) => {}
-                Err(StoreError::Damaged { what }) => {
+                Err(StoreError::Damaged(what)) => {
                     self.source.line_out(format!("LOST: {what}"));
-                    lost.push(what);
+                    lost.push(what.to_string());
                     from.insert(realm, Seq(u64::MAX));
                 }
                 Err(error) => return Err(error.into()),

@@ -143,7 +143,7 @@ impl Standby {
         blocking(move || {
             for commit in &commits {
                 for (realm, why) in store.apply_received(commit)? {
-                    tracing::error!(%realm, why, "changes to this realm are no longer applied; other realms continue");
+                    tracing::error!(%realm, %why, "changes to this realm are no longer applied; other realms continue");
                 }
                 for part in &commit.realms {
                     standby.changed.note(part.realm(), commit.seq());
@@ -215,7 +215,7 @@ impl Standby {
                 self.release()?;
             }
             if let Some(why) = self.status.borrow().apply_fails.clone() {
-                return Err(Error::Store(StoreError::damaged(format!("some received commits are not applied: {why}"))));
+                return Err(Error::Store(StoreError::refused(format!("some received commits are not applied: {why}"))));
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }

@@ -47,5 +47,5 @@ fn look(store: &Store, realm: RealmId, rules: &[&'static dyn Invariants]) -> Res
     }
     let rules: Vec<&dyn Invariants> = rules.iter().map(|rule| *rule as &dyn Invariants).collect();
     let report = store.scrub_realm(realm, &rules, false, &|| true)?;
-    Ok(report.damage.into_iter().next())
+    Ok(report.damage.first().map(ToString::to_string))
 }

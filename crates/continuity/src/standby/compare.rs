@@ -226,7 +226,8 @@ fn compare_realms(
     go_on: &dyn Fn() -> bool,
 ) -> Result<Round, StoreError> {
     let mut round = Round { equal: 0, different: Vec::new(), moved: Vec::new() };
-    let held: BTreeMap<RealmId, String> = store.quarantined().into_iter().collect();
+    let held: BTreeMap<RealmId, String> =
+        store.quarantined().into_iter().map(|(realm, why)| (realm, why.to_string())).collect();
     let mut theirs: BTreeMap<RealmId, &wire::RealmSum> =
         summary.realms.iter().map(|sum| (RealmId::from_raw(sum.realm), sum)).collect();
     let mut all: Vec<RealmId> = theirs.keys().copied().chain(snapshot.realms()?).collect();

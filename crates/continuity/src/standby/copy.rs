@@ -3,7 +3,7 @@
 use std::{io, sync::Arc};
 
 use parking_lot::Mutex;
-use store::{BodyId, Digest, RealmId, RealmSeq, Restore, Seq, Store, StoreError};
+use store::{BodyId, Cause, Damaged, Digest, Part, PeerFault, RealmId, RealmSeq, Restore, Seq, Store, StoreError};
 use tokio::sync::mpsc;
 
 use super::{
@@ -139,11 +139,15 @@ pub(super) async fn read_body(stream: &mut Connection, id: &BodyId) -> Result<Op
 }
 
 fn write_realms(restore: &Restore, mut made: mpsc::Receiver<Kind>) -> Result<(), StoreError> {
-    let cut_off = || StoreError::damaged("the copy was interrupted");
+    let cut_off = || StoreError::Peer(PeerFault::Incomplete);
+    let malformed = |what| StoreError::Peer(PeerFault::Malformed(Box::new(what)));
     while let Some(kind) = made.blocking_recv() {
-        let Kind::RealmBegin(begin) = kind else { return Err(StoreError::damaged("records without a realm")) };
+        let Kind::RealmBegin(begin) = kind else {
+            return Err(malformed(Damaged::new(Part::Record, Cause::Order).because("it belongs to no realm")));
+        };
         let realm = RealmId::from_raw(begin.realm);
-        let digest = Digest::from_bytes(&begin.digest).ok_or_else(|| StoreError::damaged("a digest is damaged"))?;
+        let digest = Digest::from_bytes(&begin.digest)
+            .ok_or_else(|| malformed(Damaged::new(Part::Realm, Cause::Length).realm(realm).because("its digest")))?;
         let mut whole = false;
         let mut records = Vec::new().into_iter();
         let each = std::iter::from_fn(|| {

@@ -184,7 +184,7 @@ impl Standby {
             held: store
                 .quarantined()
                 .into_iter()
-                .map(|(realm, reason)| wire::HeldRealm { realm: realm.raw(), reason })
+                .map(|(realm, reason)| wire::HeldRealm { realm: realm.raw(), reason: reason.to_string() })
                 .collect(),
             wire: tripped.or_else(|| status.apply_fails.clone()).unwrap_or_default(),
             damaged: status.damaged,

@@ -118,7 +118,8 @@ pub(super) fn receive(store: &Store, bytes: Vec<u8>, asked: bool) -> Result<Opti
     let run = read_run(bytes.clone(), |commit, _| {
         commits.push(commit);
         Ok(())
-    })?;
+    })
+    .map_err(StoreError::of_peer)?;
     let mut missing = Vec::new();
     for id in commits.iter().flat_map(bodies_of) {
         if !store.has_body(&id)? && !missing.contains(&id) {

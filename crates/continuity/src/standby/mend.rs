@@ -36,7 +36,7 @@ impl Standby {
                 () = tokio::time::sleep(EVERY) => {}
             }
             let Some(store) = self.store() else { continue };
-            let damaged: BTreeMap<BodyId, String> = store.damaged_bodies().into_iter().collect();
+            let damaged: BTreeMap<BodyId, store::Damaged> = store.damaged_bodies().into_iter().collect();
             self.refresh();
             tried.retain(|id, _| damaged.contains_key(id));
             let is_due = |id: &BodyId| tried.get(id).is_none_or(|at| at.elapsed() >= AGAIN);

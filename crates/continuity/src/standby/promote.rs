@@ -10,7 +10,9 @@ use std::{
 use people::schema::is_contact;
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
-use store::{Op, Read as _, RealmCommit, RealmId, Seq, Store, StoreError, StoreOptions, Tx, body_of_key};
+use store::{
+    Cause, Damaged, Op, Part, Read as _, RealmCommit, RealmId, Seq, Store, StoreError, StoreOptions, Tx, body_of_key,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -148,7 +150,8 @@ pub fn finish_promotion(store: &Store) -> Result<LeftToDo, StoreError> {
     let state_dir = state_dir(store.dir());
     let mut left = LeftToDo::default();
     if let Ok(bytes) = std::fs::read(state_dir.join(UNDO)) {
-        let undo = Undo::decode(bytes.as_slice()).map_err(|_| StoreError::damaged("standby/undo can't be read"))?;
+        let undo = Undo::decode(bytes.as_slice())
+            .map_err(|_| StoreError::from(Damaged::new(Part::Mark, Cause::Decoding).file("standby/undo")))?;
         for realm in undo.realms {
             undo_realm(store, realm.realm(), realm.ops)?;
             left.undone += 1;

@@ -227,7 +227,8 @@ impl Standby {
     pub(super) fn refresh(&self) {
         let Some(store) = self.store() else { return };
         let (received, applied) = (store.seq(), store.applied().unwrap_or_default());
-        let held = store.quarantined();
+        let held: Vec<(RealmId, String)> =
+            store.quarantined().into_iter().map(|(realm, why)| (realm, why.to_string())).collect();
         let (damaged, first_damaged) = store.damaged_bodies_in_short();
         let damaged = damaged as u64;
         self.status.send_if_modified(|status| {

@@ -13,6 +13,7 @@ use super::Output;
 use crate::{
     archive::moment,
     cli::{AccountCommand, AccountRole, AdminCommand, PasswordArgs, SetArgs},
+    found::Found,
     services::Services,
 };
 
@@ -156,7 +157,8 @@ async fn shown(services: &Services, account: &Account, json: bool, output: &Outp
             "second_factor": totp,
             "app_passwords": passwords,
             "web_sessions": sessions,
-            "quarantined": quarantined,
+            "quarantined": quarantined.as_ref().map(ToString::to_string),
+            "quarantined_by": quarantined.as_ref().map(Found::from),
         });
         output.line(object.to_string()).await;
         return Ok(());
@@ -179,7 +181,7 @@ async fn shown(services: &Services, account: &Account, json: bool, output: &Outp
         output.line(row("app password", format!("{}, {used}", one.name))).await;
     }
     if let Some(why) = quarantined {
-        output.line(row("QUARANTINED", why)).await;
+        output.line(row("QUARANTINED", why.to_string())).await;
     }
     Ok(())
 }

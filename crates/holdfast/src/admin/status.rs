@@ -19,7 +19,9 @@ use crate::{
     alarms,
     archive::{ago, described},
     config::Config,
-    drill, machine, owner,
+    drill,
+    found::{self, Found},
+    machine, owner,
     redundant::OnItsWay,
     restore::behind::Restoring,
     services::{OpenDoor, Services, has_data},
@@ -97,6 +99,8 @@ struct Damaged {
     files: usize,
     summary: String,
     named: Vec<String>,
+    /// The same as fields.
+    found: Vec<Found>,
 }
 
 impl From<store::Damage> for Damaged {
@@ -105,6 +109,7 @@ impl From<store::Damage> for Damaged {
             count: damage.count(),
             realms: damage.realms.len(),
             messages: damage.body_count,
+            found: found::all(&damage),
             files: damage.files.len(),
             summary: damage.to_string(),
             named: damage.lines(),

@@ -158,10 +158,9 @@ async fn mend(config: &Config, sources: &Sources, repaired: &mut Repaired) -> an
     }
     let (report, _) = checked(config).await?;
     let mended = bodies(config, sources, repaired).await?;
-    // A body's line has its name in it.
-    let is_mended = |line: &String| mended.iter().any(|id| line.contains(&id.to_string()));
-    for line in report.damage {
-        if !is_mended(&line) && !repaired.left.contains(&line) {
+    for found in report.damage.iter().filter(|found| found.body.is_none_or(|id| !mended.contains(&id))) {
+        let line = found.to_string();
+        if !repaired.left.contains(&line) {
             repaired.left.push(line);
         }
     }

@@ -57,9 +57,7 @@ async fn accounts(dir: &Path, count: usize) {
         tokio::task::spawn_blocking(move || Store::open(&data, StoreOptions::default()).unwrap()).await.unwrap();
     let standard = MailStore::new(store.clone());
     let on_create: OnCreate = Arc::new(move |tx, account| {
-        standard
-            .create_standard_mailboxes_in(tx, account.realm())
-            .map_err(|error| StoreError::Damaged { what: error.to_string() })
+        standard.create_standard_mailboxes_in(tx, account.realm()).map_err(mailstore::MailError::into_store_error)
     });
     let options = DirectoryOptions {
         on_create: Some(on_create),

@@ -250,7 +250,7 @@ impl Renumbered {
         if realm == self.account {
             Ok(())
         } else {
-            Err(StoreError::damaged(format!("{realm}: it is not held elsewhere")))
+            Err(StoreError::refused(format!("{realm}: it is not held elsewhere")))
         }
     }
 

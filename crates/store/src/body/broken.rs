@@ -3,10 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::Mutex;
-use rustix::io::Errno;
 
 use crate::{
-    BodyId, Result, StoreError,
+    BodyId, Damaged, Part, Result, StoreError,
     damage::{Kind, Tally},
     index::{Batch, IndexEngine, Space, meta},
 };
@@ -20,25 +19,25 @@ const MAX_REMEMBERED: usize = 100_000;
 pub(crate) struct Broken {
     index: Arc<dyn IndexEngine>,
     tally: Arc<Tally>,
-    known: Mutex<BTreeMap<BodyId, String>>,
+    known: Mutex<BTreeMap<BodyId, Damaged>>,
 }
 
 impl Broken {
     pub(super) fn load(index: Arc<dyn IndexEngine>, tally: Arc<Tally>) -> Result<Self> {
         let parse = |key: &[u8], why: &[u8]| {
             let id = key.last_chunk::<32>().copied().map(BodyId::from_bytes);
-            Ok(id.map(|id| (id, String::from_utf8_lossy(why).into_owned())))
+            Ok(id.map(|id| (id, Damaged::from_note(why))))
         };
         let known: BTreeMap<_, _> = meta::notes(&*index.view(), NOTES, &[], parse)?.into_iter().flatten().collect();
         for (id, why) in &known {
-            tracing::error!(%id, why, "this body is still damaged");
+            tracing::error!(%id, %why, "this body is still damaged");
         }
         measure(&tally, &known);
         Ok(Self { index, tally, known: Mutex::new(known) })
     }
 
     /// Records bodies of missing or truncated packs. `why` is logged once.
-    pub(super) fn note_all(&self, ids: impl IntoIterator<Item = BodyId>, why: &str) {
+    pub(super) fn note_all(&self, ids: impl IntoIterator<Item = BodyId>, why: &Damaged) {
         let mut batch = Batch::new();
         let mut known = self.known.lock();
         for id in ids {
@@ -46,8 +45,8 @@ impl Broken {
                 break;
             }
             known.entry(id).or_insert_with(|| {
-                let why = StoreError::BodyDamaged { id, what: why.to_owned() }.to_string();
-                batch.push(meta::write(meta::note_key(NOTES, id.as_bytes()), why.clone().into_bytes()));
+                let why = Damaged { part: Part::Body, ..why.clone() }.body(id);
+                batch.push(meta::write(meta::note_key(NOTES, id.as_bytes()), why.to_note()));
                 why
             });
         }
@@ -56,7 +55,7 @@ impl Broken {
         if batch.is_empty() {
             return;
         }
-        tracing::error!(bodies = batch.len(), why, "bodies are damaged");
+        tracing::error!(bodies = batch.len(), %why, "bodies are damaged");
         if let Err(error) = self.index.apply(batch) {
             tracing::warn!(%error, "could not record damaged bodies: the next start will not know about them");
         }
@@ -69,19 +68,16 @@ impl Broken {
 
     /// A body could not be given.
     pub(crate) fn note(&self, id: &BodyId, error: &StoreError) {
-        if passes(error) {
-            return;
-        }
+        let Ok(why) = error.clone().into_damage(Part::Body).map(|why| why.body(*id)) else { return };
         let mut known = self.known.lock();
         if known.contains_key(id) || known.len() >= MAX_REMEMBERED {
             return;
         }
-        let why = error.to_string();
-        tracing::error!(%id, why, "a body is damaged");
+        tracing::error!(%id, cause = why.cause.code(), %why, "a body is damaged");
         known.insert(*id, why.clone());
         measure(&self.tally, &known);
         drop(known);
-        let note = meta::write(meta::note_key(NOTES, id.as_bytes()), why.into_bytes());
+        let note = meta::write(meta::note_key(NOTES, id.as_bytes()), why.to_note());
         if let Err(error) = self.index.apply(vec![note]) {
             tracing::warn!(%id, %error, "could not record the damage: the next start will not know about it");
         }
@@ -103,42 +99,21 @@ impl Broken {
     /// The number of them, and the problem of the first.
     pub(crate) fn in_short(&self) -> (usize, Option<String>) {
         let known = self.known.lock();
-        (known.len(), known.values().next().cloned())
+        (known.len(), known.values().next().map(ToString::to_string))
     }
 
     /// How many, and the first few.
-    pub(crate) fn first(&self, few: usize) -> (usize, Vec<(BodyId, String)>) {
+    pub(crate) fn first(&self, few: usize) -> (usize, Vec<(BodyId, Damaged)>) {
         let known = self.known.lock();
         (known.len(), known.iter().take(few).map(|(id, why)| (*id, why.clone())).collect())
     }
 
-    pub(crate) fn list(&self) -> Vec<(BodyId, String)> {
+    pub(crate) fn list(&self) -> Vec<(BodyId, Damaged)> {
         self.known.lock().iter().map(|(id, why)| (*id, why.clone())).collect()
     }
 }
 
-/// Whether it is this process that lacks something, and not the disk.
-fn passes(error: &StoreError) -> bool {
-    let StoreError::Io { error, .. } = error else { return false };
-    [Errno::MFILE, Errno::NFILE, Errno::NOMEM].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
-}
-
-fn measure(tally: &Tally, known: &BTreeMap<BodyId, String>) {
+fn measure(tally: &Tally, known: &BTreeMap<BodyId, Damaged>) {
     tally.set(Kind::Bodies, known.len());
     metrics::gauge!("holdfast_store_damaged_bodies").set(known.len() as f64);
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io;
-
-    use super::*;
-
-    #[test]
-    fn a_process_with_too_many_open_files_has_no_damaged_bodies() {
-        let read = |errno: Errno| StoreError::io("body pack")(io::Error::from(errno));
-        assert!(passes(&read(Errno::MFILE)) && passes(&read(Errno::NOMEM)));
-        assert!(!passes(&read(Errno::IO)));
-        assert!(!passes(&StoreError::BodyDamaged { id: BodyId::of(b"x"), what: String::new() }));
-    }
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use prost::Message;
 
-use crate::{Result, StoreError, compress, disk::File};
+use crate::{Cause, Result, StoreError, compress, disk::File};
 
 pub(super) const FRAME_MAGIC: &[u8; 4] = b"HFBD";
 pub(super) const FRAME_BYTES: usize = 12;
@@ -72,7 +72,7 @@ pub(crate) fn scan_frame(file: &dyn File, offset: u64) -> Result<Option<(Header,
     for chunk in &header.chunks {
         let plain = match read_chunk(&read_at, at, chunk, left) {
             Ok(plain) => plain,
-            Err(Unreadable::Damaged(_)) => return Ok(None),
+            Err(Unreadable::Damaged(..)) => return Ok(None),
             // A read error may be temporary: the data is not known to be damaged.
             Err(Unreadable::Io(error)) => return Err(StoreError::io("body pack")(error)),
         };
@@ -118,31 +118,31 @@ pub(super) enum Unreadable {
     /// The system could not read it.
     Io(io::Error),
     /// The data is damaged.
-    Damaged(String),
+    Damaged(Cause, String),
 }
 
 /// A chunk's plain bytes, verified. `left` is what remains of the body from here on.
 pub(super) fn read_chunk(read_at: &ReadAt<'_>, at: u64, chunk: &Chunk, left: u64) -> Result<Vec<u8>, Unreadable> {
-    let damaged = |what: &str| Err(Unreadable::Damaged(what.to_owned()));
+    let damaged = |cause, what: &str| Err(Unreadable::Damaged(cause, what.to_owned()));
     let expected = (left as usize).min(CHUNK_BYTES);
     if chunk.stored_bytes as usize > CHUNK_BYTES {
-        return damaged("a chunk has an impossible size");
+        return damaged(Cause::Length, "a chunk");
     }
     let mut stored = vec![0; chunk.stored_bytes as usize];
     let read = read_at(&mut stored, at).map_err(Unreadable::Io)?;
     if read < stored.len() {
-        return damaged("a chunk is cut off");
+        return damaged(Cause::CutOff, "a chunk");
     }
     let plain = if chunk.compressed {
         match compress::decompress(&stored, expected) {
             Ok(plain) => plain,
-            Err(error) => return damaged(&format!("a chunk can't be decompressed: {error}")),
+            Err(error) => return damaged(Cause::Decoding, &format!("a chunk: {error}")),
         }
     } else {
         stored
     };
     if plain.len() != expected || blake3::hash(&plain).as_bytes()[..16] != chunk.hash {
-        return damaged("a chunk does not match its hash");
+        return damaged(Cause::Checksum, "a chunk");
     }
     Ok(plain)
 }

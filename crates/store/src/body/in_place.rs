@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Packs, pack_path};
-use crate::disk::{File, put_back};
+use super::{Packs, pack_name, pack_path};
+use crate::{
+    Cause, Damaged, Part,
+    disk::{File, put_back},
+};
 
 impl Packs {
     /// Whether a pack is still what its name names.
@@ -31,7 +34,7 @@ impl Packs {
     }
 
     /// Puts back closed packs that are not where they were; gives what to say of each.
-    pub(crate) fn put_closed_back(&self) -> Vec<(String, String)> {
+    pub(crate) fn put_closed_back(&self) -> Vec<(String, Damaged)> {
         let closed: Vec<(u32, Arc<dyn File>)> = {
             let state = self.state.lock();
             let is_busy = |number: u32| {
@@ -56,16 +59,13 @@ impl Packs {
             let what = match file.len().and_then(|len| put_back(&*self.disk, &path, &*file, len)) {
                 Ok(again) => {
                     state.files.insert(number, again);
-                    "it was removed or replaced while the service was running, and was restored".to_owned()
+                    "it was restored".to_owned()
                 }
-                Err(error) => {
-                    format!(
-                        "it was removed or replaced while the service was running, and could not be restored: {error}"
-                    )
-                }
+                Err(error) => format!("it could not be restored: {error}"),
             };
             drop(state);
-            said.push((format!("packs/{number:010}.pack"), what));
+            let damage = Damaged::new(Part::Pack, Cause::Replaced).file(pack_name(number));
+            said.push((pack_name(number), damage.because(what)));
         }
         said
     }

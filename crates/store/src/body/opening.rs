@@ -16,11 +16,11 @@ use super::{
     broken::Broken,
     create_pack,
     frame::{next_frame, scan_frame},
-    pack_numbers, pack_path, packed_mark, place_key,
+    pack_name, pack_numbers, pack_path, packed_mark, place_key,
     wanted::Rescue,
 };
 use crate::{
-    BodyId, Result, StoreError,
+    BodyId, Cause, Damaged, Part, Result, StoreError,
     damage::Tally,
     disk::{Disk, File},
     index::{Batch, IndexEngine, meta},
@@ -31,7 +31,7 @@ use crate::{
 struct Opened {
     files: HashMap<u32, Arc<dyn File>>,
     /// Packs that lack something they had: how long each is now, or that it is gone; and what to say.
-    short: BTreeMap<u32, (Option<u64>, String)>,
+    short: BTreeMap<u32, (Option<u64>, Damaged)>,
     batch: Batch,
 }
 
@@ -101,7 +101,7 @@ impl Packs {
     }
 
     /// Records the bodies in missing parts of packs, or in packs of unknown size.
-    fn name_lost(&self, mut short: BTreeMap<u32, (Option<u64>, String)>, unknown: bool) -> Result<()> {
+    fn name_lost(&self, mut short: BTreeMap<u32, (Option<u64>, Damaged)>, unknown: bool) -> Result<()> {
         if short.is_empty() && !unknown {
             return Ok(());
         }
@@ -112,8 +112,7 @@ impl Packs {
             let file = self.state.lock().files.get(&place.pack).cloned();
             let is_lost = match (file, short.get(&place.pack)) {
                 (None, None) => {
-                    let what = format!("{} is missing", pack_path(&self.dir, place.pack).display());
-                    short.insert(place.pack, (None, what));
+                    short.insert(place.pack, (None, missing(place.pack)));
                     true
                 }
                 (None, _) => true,
@@ -151,7 +150,7 @@ impl Opened {
         };
         let len = file.len().map_err(StoreError::io(path.display().to_string()))?;
         if len < known {
-            let what = format!("{} is {len} bytes, and {known} bytes of it had been synced", path.display());
+            let what = too_short(number, len).because(format_args!("{known} bytes of it had been synced"));
             self.short.insert(number, (Some(len), what));
             return Ok(None);
         }
@@ -181,16 +180,15 @@ impl Opened {
     /// Compares the packs with the sizes in the index.
     fn compare(&mut self, index: &dyn IndexEngine, dir: &Path, packed: Option<Place>) -> Result<()> {
         if let Some(packed) = packed.filter(|packed| !self.files.contains_key(&packed.pack)) {
-            let what = format!("{} is missing", pack_path(dir, packed.pack).display());
-            self.short.insert(packed.pack, (None, what));
+            self.short.insert(packed.pack, (None, missing(packed.pack)));
         }
         for (number, bytes) in meta::pack_bytes(&*index.view())? {
             let path = pack_path(dir, number);
             let len = self.files.get(&number).map(|file| file.len()).transpose();
             match len.map_err(StoreError::io(path.display().to_string()))? {
-                None => drop(self.short.insert(number, (None, format!("{} is missing", path.display())))),
+                None => drop(self.short.insert(number, (None, missing(number)))),
                 Some(len) if len < bytes => {
-                    let what = format!("{} is {len} bytes, and was {bytes}", path.display());
+                    let what = too_short(number, len).because(format_args!("it was {bytes} bytes"));
                     self.short.entry(number).or_insert((Some(len), what));
                 }
                 Some(_) => {}
@@ -212,6 +210,14 @@ impl Opened {
         // An index of before, which did not say it: any pack may be gone.
         Ok(known.is_empty() && packed.is_some_and(|packed| packed.pack > 1))
     }
+}
+
+fn missing(number: u32) -> Damaged {
+    Damaged::new(Part::Pack, Cause::Missing).file(pack_name(number))
+}
+
+fn too_short(number: u32, len: u64) -> Damaged {
+    Damaged::new(Part::Pack, Cause::CutOff).file(pack_name(number)).at(len)
 }
 
 /// Whether a pack has not even its first bytes.

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use super::{
     Packs, Place,
     frame::{CHUNK_BYTES, Header, Unreadable, read_chunk, read_header},
+    pack_name,
 };
-use crate::{BodyId, Result, StoreError, disk::File};
+use crate::{BodyId, Cause, Damaged, Part, Result, StoreError, disk::File};
 
 /// Bytes read at once when a body is opened: enough for the whole frame of a usual message.
 const AHEAD_BYTES: usize = 4 << 10;
@@ -43,9 +44,15 @@ impl Ahead {
     }
 }
 
+fn damaged(id: BodyId, place: Place, cause: Cause, what: &str) -> StoreError {
+    let damage = Damaged::new(Part::Body, cause).file(pack_name(place.pack)).at(place.offset);
+    StoreError::body_damaged(id, damage.because(what))
+}
+
 /// A body, read completely or in part; all returned data is verified.
 pub struct BodyReader {
     id: BodyId,
+    place: Place,
     pack: Ahead,
     header: Header,
     /// The offset of each chunk.
@@ -60,22 +67,20 @@ pub struct BodyReader {
 
 impl BodyReader {
     pub(crate) fn open(id: BodyId, file: Arc<dyn File>, place: Place, packs: Weak<Packs>) -> Result<Self> {
-        let damaged = |what: &str| StoreError::BodyDamaged {
-            id,
-            what: format!("pack {} at byte {}: {what}", place.pack, place.offset),
-        };
+        let damaged = |cause, what: &str| damaged(id, place, cause, what);
         let pack = Ahead::new(file, place.offset).map_err(StoreError::io("body pack"))?;
         let read_at = |buffer: &mut [u8], offset| pack.read_at(buffer, offset);
-        let (header, mut at) = read_header(&read_at, place.offset)?.ok_or_else(|| damaged("its header is damaged"))?;
+        let (header, mut at) =
+            read_header(&read_at, place.offset)?.ok_or_else(|| damaged(Cause::Decoding, "its header"))?;
         if header.id != id.as_bytes() || header.chunks.len() as u64 != header.len.div_ceil(CHUNK_BYTES as u64) {
-            return Err(damaged("its header belongs to another body"));
+            return Err(damaged(Cause::Order, "its header is of another body"));
         }
         let mut offsets = Vec::with_capacity(header.chunks.len());
         for chunk in &header.chunks {
             offsets.push(at);
             at += u64::from(chunk.stored_bytes);
         }
-        Ok(Self { id, pack, header, offsets, position: 0, current: None, packs, rescues: false })
+        Ok(Self { id, place, pack, header, offsets, position: 0, current: None, packs, rescues: false })
     }
 
     /// Damage is recorded.
@@ -133,7 +138,7 @@ impl BodyReader {
         let read_at = |buffer: &mut [u8], offset| self.pack.read_at(buffer, offset);
         let plain =
             read_chunk(&read_at, self.offsets[number], &self.header.chunks[number], left).map_err(|why| match why {
-                Unreadable::Damaged(what) => StoreError::BodyDamaged { id: self.id, what },
+                Unreadable::Damaged(cause, what) => damaged(self.id, self.place, cause, &what),
                 Unreadable::Io(error) => StoreError::io("body pack")(error),
             });
         let bytes = match self.noted(plain) {
@@ -193,7 +198,7 @@ impl BodyReader {
     }
 
     fn another(&self) -> StoreError {
-        StoreError::BodyDamaged { id: self.id, what: "its bytes do not match its hash".to_owned() }
+        damaged(self.id, self.place, Cause::Checksum, "all of it")
     }
 }
 

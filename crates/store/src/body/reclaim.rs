@@ -11,10 +11,11 @@ use std::{
 };
 
 use super::{
-    CHUNK_BYTES, PACK_MAGIC, Pack, Packs, Place, create_pack, frame::scan_frame, next_frame, pack_path, place_key,
+    CHUNK_BYTES, PACK_MAGIC, Pack, Packs, Place, create_pack, frame::scan_frame, next_frame, pack_name, pack_path,
+    place_key,
 };
 use crate::{
-    BODY_REFERENCE, BodyId, Order, Read as _, RealmId, Result, Seq, Snapshot, Store, StoreError,
+    BODY_REFERENCE, BodyId, Cause, Damaged, Order, Part, Read as _, RealmId, Result, Seq, Snapshot, Store, StoreError,
     disk::File,
     index::{Batch, Space, meta},
     log::{self, Met, SegmentReader},
@@ -157,7 +158,7 @@ impl Store {
         let mut next = None;
         for first in log::segments(disk, &dir)? {
             if next.is_some_and(|next| next != first) {
-                return Err(StoreError::damaged(format!("the log: no segment continues before commit {first}")));
+                return Err(log::not_following(first).into());
             }
             let mut reader = SegmentReader::open(disk, &dir, first)?;
             loop {
@@ -172,8 +173,8 @@ impl Store {
                     Met::Sealed => break,
                     // Where the writer is writing right now; what it commits is noted.
                     Met::End | Met::Invalid(_) if reader.next_seq() > last => return Ok(()),
-                    Met::End => return Err(StoreError::damaged(format!("the log ends before commit {last}"))),
-                    Met::Invalid(what) => return Err(StoreError::damaged(what)),
+                    Met::End => return Err(log::ends_before(last)),
+                    Met::Invalid(what) => return Err(StoreError::Damaged(what)),
                 }
             }
             // Many segments mention the same bodies.
@@ -224,8 +225,9 @@ impl Packs {
             done.damaged.push(format!("{name}: it contains incomplete data"));
             return Ok(());
         };
-        let in_use =
-            |frame: &Frame| Ok(self.indexed_place(&frame.id)? == Some(frame.place) && keep.contains(&frame.id));
+        let in_use = |frame: &Frame| -> Result<bool> {
+            Ok(self.indexed_place(&frame.id)? == Some(frame.place) && keep.contains(&frame.id))
+        };
         let mut live_bytes = 0;
         for frame in &frames {
             live_bytes += if in_use(frame)? { frame.bytes } else { 0 };
@@ -353,7 +355,10 @@ fn fill(pack: &mut Pack, file: &dyn File, live: &[Frame], pace: &mut Pace, go_on
             let piece = &mut buffer[..CHUNK_BYTES.min((frame.bytes - copied) as usize)];
             let read = file.read_full(piece, frame.place.offset + copied).map_err(StoreError::io("body pack"))?;
             if read < piece.len() {
-                return Err(StoreError::damaged(format!("pack {}: it became shorter", frame.place.pack)));
+                return Err(Damaged::new(Part::Pack, Cause::CutOff)
+                    .file(pack_name(frame.place.pack))
+                    .at(frame.place.offset)
+                    .into());
             }
             pack.file.write_at(piece, pack.len).map_err(StoreError::io("body pack"))?;
             pack.len += read as u64;
@@ -361,7 +366,8 @@ fn fill(pack: &mut Pack, file: &dyn File, live: &[Frame], pace: &mut Pace, go_on
         }
         // What was copied is what counts from now on: it must be whole.
         if scan_frame(&*pack.file, place.offset)?.is_none() {
-            return Err(StoreError::damaged(format!("pack {}: a body changed while it was copied", frame.place.pack)));
+            let damage = Damaged::new(Part::Body, Cause::Checksum).body(frame.id).file(pack_name(frame.place.pack));
+            return Err(damage.at(frame.place.offset).because("it changed while it was copied").into());
         }
         pace.moved(frame.bytes);
         places.push(meta::write(place_key(&frame.id), place.to_bytes()));

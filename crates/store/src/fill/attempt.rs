@@ -11,7 +11,7 @@ use super::{
     stretches::{Known, Stretch},
 };
 use crate::{
-    Commit, Result, Seq, StoreError, StoreOptions,
+    Cause, Commit, Damaged, Part, PeerFault, Result, Seq, StoreError, StoreOptions,
     disk::{Disk, File},
     log::{self, Chain, Footer, Met, SegmentReader, frame, read_run, segment_path},
 };
@@ -238,7 +238,7 @@ fn read_from(bytes: Vec<u8>, next: Seq) -> Result<(Chain, Vec<Commit>)> {
         Ok(())
     })?;
     if commits.first().is_none_or(|commit| commit.seq() != next) {
-        return Err(StoreError::damaged(format!("commit {next} is not in it")));
+        return Err(Damaged::new(Part::Run, Cause::Order).commit(next).because("that commit is not in it").into());
     }
     Ok((before.unwrap_or(run.before), commits))
 }
@@ -357,9 +357,11 @@ impl Output {
 
     /// Appends the next commit; gives the log's chain after it.
     fn push(&mut self, commit: &Commit) -> Result<Chain> {
-        let before = self.chain.ok_or_else(|| StoreError::damaged("the chain before a commit is not known"))?;
+        let before = self.chain.ok_or_else(|| {
+            Damaged::new(Part::Log, Cause::Chain).commit(self.next).because("the chain before it is not known")
+        })?;
         if commit.seq() != self.next {
-            return Err(StoreError::damaged(format!("commit {} follows where {} belongs", commit.seq(), self.next)));
+            return Err(StoreError::Peer(PeerFault::WrongCommit { found: commit.seq(), expected: self.next }));
         }
         if self.file.is_some() && self.len >= self.segment_bytes {
             self.close(true)?;

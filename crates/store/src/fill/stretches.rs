@@ -91,7 +91,7 @@ pub(super) fn find(dir: &Path, options: &StoreOptions, known: &Known) -> Result<
     match firsts.first() {
         Some(first) if *first > known.begins.max(Seq(1)) => {
             let begins = known.begins.max(Seq(1));
-            let missing = format!("the log: commits {begins} to {} are missing", first.0 - 1);
+            let missing = log::missing_commits(begins, Seq(first.0 - 1)).to_string();
             // One whose header is damaged too belongs to it.
             let count = headers.iter().take_while(|header| header.is_none()).count();
             let to = headers.get(count).copied().flatten().map(|chain| (Seq(firsts[count].0 - 1), chain));
@@ -115,7 +115,7 @@ pub(super) fn find(dir: &Path, options: &StoreOptions, known: &Known) -> Result<
                 to: None,
                 epoch: 0,
                 seen: known.seen,
-                what: "the log is empty".to_owned(),
+                what: log::missing_commits(begins, known.seen).because("the log is empty").to_string(),
             }]);
         }
         _ => {}
@@ -171,7 +171,7 @@ fn look(
         stretch.seen = known.seen.max(durable);
         // Otherwise its end is only torn.
         let is_damage = group.to.is_some() || group.firsts.len() > 1 || reached < stretch.seen;
-        stretch.what = what;
+        stretch.what = what.to_string();
         return Ok(is_damage.then_some(stretch));
     }
     let Some((last, chain)) = group.to else {
@@ -193,11 +193,11 @@ fn look(
     if reached < last {
         stretch.what = match group.firsts.get(1) {
             Some(damaged) => format!("{}: the segment's header", name_of(*damaged)),
-            None => format!("the log: commits {} to {last} are missing", reader.next_seq()),
+            None => log::missing_commits(reader.next_seq(), last).to_string(),
         };
         return Ok(Some(behind(stretch, &reader, &group.firsts[1..])));
     }
-    stretch.what = format!("the log: segment {} does not follow from the one before it", last.0 + 1);
+    stretch.what = log::not_following(Seq(last.0 + 1)).to_string();
     Ok(Some(stretch))
 }
 

@@ -4,7 +4,7 @@ use super::{
     Batch, IndexEngine, IndexView, Space, meta,
     records::{full_key, sealed, unseal},
 };
-use crate::{Commit, RealmCommit, Result, Seq, StoreError, digest::Seal, log::Chain};
+use crate::{Cause, Commit, Damaged, Part, RealmCommit, Result, Seq, digest::Seal, log::Chain};
 
 /// Applies one commit of the log, checking that it leads to the digest it states. `chain` is the log's after it.
 pub(crate) fn apply(index: &dyn IndexEngine, commit: &Commit, chain: &Chain) -> Result<()> {
@@ -39,9 +39,7 @@ pub(crate) fn apply_part(view: &dyn IndexView, seq: Seq, part: &RealmCommit, bat
         }
     }
     if Some(state.digest) != part.digest() || part.realm_seq().0 != state.seq.0 + 1 {
-        return Err(StoreError::damaged(format!(
-            "{realm}: applying commit {seq} gives a different digest than it states"
-        )));
+        return Err(Damaged::new(Part::Realm, Cause::Digest).realm(realm).commit(seq).into());
     }
     state.seq = part.realm_seq();
     batch.push(meta::set_realm_state(realm, state));

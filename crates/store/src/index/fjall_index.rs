@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    io,
     ops::Bound,
     os::unix::fs::MetadataExt as _,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -9,10 +10,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode, Readable as _};
 
 use super::{Batch, IndexEngine, IndexView, Row, RowIter, Space, manifest};
-use crate::{Order, Result, StoreError, error::panic_text};
+use crate::{Cause, Damaged, Order, Part, Result, StoreError, error::panic_text};
 
 /// Of one key space, before it goes to disk; a quarter of the cache where that is less.
 const MEMTABLE_BYTES: u64 = 16 << 20;
@@ -70,8 +71,19 @@ impl FjallIndex {
 
 fn damaged(error: fjall::Error) -> StoreError {
     match error {
-        fjall::Error::Io(error) => StoreError::io("index")(error),
-        other => StoreError::damaged(format!("index: {other:?}")),
+        fjall::Error::Io(error) | fjall::Error::Storage(LsmError::Io(error)) => match error.kind() {
+            io::ErrorKind::UnexpectedEof => Damaged::new(Part::Index, Cause::CutOff).because(error).into(),
+            io::ErrorKind::InvalidData => Damaged::new(Part::Index, Cause::Decoding).because(error).into(),
+            _ => StoreError::io("index")(error),
+        },
+        // Earlier writes failed, for example because the disk is full: what is stored is none the worse.
+        fjall::Error::Poisoned => StoreError::Stopped { reason: "the index could not write to the disk".to_owned() },
+        fjall::Error::Locked => StoreError::refused("the index is in use by another process"),
+        fjall::Error::Storage(LsmError::ChecksumMismatch { .. }) => Damaged::new(Part::Index, Cause::Checksum).into(),
+        fjall::Error::Unrecoverable | fjall::Error::Storage(LsmError::Unrecoverable) => {
+            Damaged::new(Part::Index, Cause::Missing).because("some of its files").into()
+        }
+        other => Damaged::new(Part::Index, Cause::Engine).because(format_args!("{other:?}")).into(),
     }
 }
 
@@ -81,7 +93,7 @@ fn guarded<T>(call: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> StoreError {
-    StoreError::damaged(format!("index: its files are damaged: {}", panic_text(panic)))
+    Damaged::new(Part::Index, Cause::Engine).because(panic_text(panic)).into()
 }
 
 impl IndexEngine for FjallIndex {

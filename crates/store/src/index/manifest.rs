@@ -14,7 +14,7 @@ use std::{
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::{Result, StoreError};
+use crate::{Cause, Damaged, Part, Result, StoreError};
 
 /// # Errors
 /// [`StoreError::Damaged`] when a tree of the database in `dir` is not what its checksum says.
@@ -39,7 +39,7 @@ fn check_tree(tree: &Path) -> Result<()> {
     };
     // A tree that is just being made has none yet.
     let Some(current) = read(&tree.join("current"))? else { return Ok(()) };
-    let damaged = || StoreError::damaged(format!("index: {name}: its contents do not match its checksum"));
+    let damaged = || StoreError::from(Damaged::new(Part::Index, Cause::Checksum).file(&name));
     let (version, rest) = current.split_first_chunk().ok_or_else(damaged)?;
     let (checksum, kind) = rest.split_first_chunk().ok_or_else(damaged)?;
     let manifest = read(&tree.join(format!("v{}", u64::from_le_bytes(*version))))?.ok_or_else(damaged)?;

@@ -4,8 +4,8 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
-use super::{IndexView, Space, records::hex};
-use crate::{Digest, Order, RealmId, RealmSeq, Result, Seq, StoreError, log::Chain, read::end_of_prefix};
+use super::{IndexView, Space};
+use crate::{Cause, Damaged, Digest, Order, Part, RealmId, RealmSeq, Result, Seq, log::Chain, read::end_of_prefix};
 
 const APPLIED: &[u8] = b"applied";
 const FIRST: &[u8] = b"first";
@@ -38,11 +38,11 @@ pub(crate) fn write(key: Vec<u8>, mut value: Vec<u8>) -> Write {
 /// A meta record's value, checked.
 pub(crate) fn checked(key: &[u8], stored: &Bytes) -> Result<Bytes> {
     let Some(end) = stored.len().checked_sub(4) else {
-        return Err(StoreError::damaged(format!("index: meta record {}", hex(key))));
+        return Err(Damaged::new(Part::IndexEntry, Cause::Length).key(key).into());
     };
     let crc = crc32c::crc32c_append(crc32c::crc32c(key), &stored[..end]);
     if stored[end..] != crc.to_le_bytes() {
-        return Err(StoreError::damaged(format!("index: meta record {} does not match its checksum", hex(key))));
+        return Err(Damaged::new(Part::IndexEntry, Cause::Checksum).key(key).into());
     }
     Ok(stored.slice(..end))
 }
@@ -52,7 +52,7 @@ pub(crate) fn read(view: &dyn IndexView, key: &[u8]) -> Result<Option<Bytes>> {
 }
 
 fn number(key: &[u8], value: &[u8]) -> Result<u64> {
-    let bytes = value.try_into().map_err(|_| StoreError::damaged(format!("index: meta record {}", hex(key))))?;
+    let bytes = value.try_into().map_err(|_| Damaged::new(Part::IndexEntry, Cause::Decoding).key(key))?;
     Ok(u64::from_le_bytes(bytes))
 }
 
@@ -60,7 +60,7 @@ fn number(key: &[u8], value: &[u8]) -> Result<u64> {
 pub(crate) fn applied(view: &dyn IndexView) -> Result<(Seq, Chain)> {
     let Some(value) = read(view, APPLIED)? else { return Ok((Seq(0), Chain::default())) };
     let parts = value.split_at_checked(8).and_then(|(seq, chain)| Some((seq, Chain::try_from(chain).ok()?)));
-    let (seq, chain) = parts.ok_or_else(|| StoreError::damaged(format!("index: meta record {}", hex(APPLIED))))?;
+    let (seq, chain) = parts.ok_or_else(|| Damaged::new(Part::IndexEntry, Cause::Decoding).key(APPLIED))?;
     Ok((Seq(number(APPLIED, seq)?), chain))
 }
 
@@ -107,7 +107,7 @@ fn pack_key(number: u32) -> Vec<u8> {
 /// The closed packs and their sizes.
 pub(crate) fn pack_bytes(view: &dyn IndexView) -> Result<Vec<(u32, u64)>> {
     prefixed(view, &[PACK], |key, value| {
-        let number = key[1..].try_into().map_err(|_| StoreError::damaged("index: a pack's key"))?;
+        let number = key[1..].try_into().map_err(|_| Damaged::new(Part::IndexEntry, Cause::Decoding).key(key))?;
         Ok((u32::from_be_bytes(number), self::number(key, value)?))
     })
 }
@@ -148,12 +148,12 @@ fn quarantine_key(realm: RealmId) -> Vec<u8> {
     key
 }
 
-pub(crate) fn quarantined(view: &dyn IndexView) -> Result<Vec<(RealmId, String)>> {
-    prefixed(view, &[QUARANTINE], |key, value| Ok((realm_of(key)?, String::from_utf8_lossy(value).into_owned())))
+pub(crate) fn quarantined(view: &dyn IndexView) -> Result<Vec<(RealmId, Damaged)>> {
+    prefixed(view, &[QUARANTINE], |key, value| Ok((realm_of(key)?, Damaged::from_note(value))))
 }
 
-pub(crate) fn set_quarantined(realm: RealmId, reason: &str) -> Write {
-    write(quarantine_key(realm), reason.as_bytes().to_vec())
+pub(crate) fn set_quarantined(realm: RealmId, reason: &Damaged) -> Write {
+    write(quarantine_key(realm), reason.to_note())
 }
 
 pub(crate) fn release(realm: RealmId) -> Write {
@@ -169,7 +169,7 @@ fn realm_key(realm: RealmId) -> Vec<u8> {
 fn state(key: &[u8], value: &[u8]) -> Result<RealmState> {
     let parts = value.split_at_checked(8).and_then(|(seq, digest)| Some((seq, Digest::from_bytes(digest)?)));
     let Some((seq, digest)) = parts else {
-        return Err(StoreError::damaged(format!("index: meta record {}", hex(key))));
+        return Err(Damaged::new(Part::IndexEntry, Cause::Decoding).key(key).into());
     };
     Ok(RealmState { seq: RealmSeq(number(key, seq)?), digest })
 }
@@ -200,7 +200,7 @@ pub(crate) fn realm_states(view: &dyn IndexView) -> Result<Vec<(RealmId, RealmSt
 
 /// The realm that a key's bytes after the first name.
 fn realm_of(key: &[u8]) -> Result<RealmId> {
-    let raw = key[1..].try_into().map_err(|_| StoreError::damaged("index: a realm's key"))?;
+    let raw = key[1..].try_into().map_err(|_| Damaged::new(Part::IndexEntry, Cause::Decoding).key(key))?;
     Ok(RealmId::from_raw(u64::from_be_bytes(raw)))
 }
 

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::{IndexEngine, meta};
 use crate::{
-    RealmId, Result, StoreError,
+    Damaged, RealmId, Result, StoreError,
     damage::{Kind, Tally},
 };
 
@@ -15,26 +15,26 @@ use crate::{
 pub(crate) struct Quarantine {
     index: Arc<dyn IndexEngine>,
     tally: Arc<Tally>,
-    realms: Mutex<BTreeMap<RealmId, String>>,
+    realms: Mutex<BTreeMap<RealmId, Damaged>>,
 }
 
 impl Quarantine {
     pub(crate) fn load(index: Arc<dyn IndexEngine>, tally: Arc<Tally>) -> Result<Self> {
         let realms: BTreeMap<_, _> = meta::quarantined(&*index.view())?.into_iter().collect();
         for (realm, reason) in &realms {
-            tracing::error!(%realm, reason, "still quarantined");
+            tracing::error!(%realm, %reason, "still quarantined");
         }
         measure(&tally, realms.len());
         Ok(Self { index, tally, realms: Mutex::new(realms) })
     }
 
-    pub(crate) fn put(&self, realm: RealmId, reason: &str) {
+    pub(crate) fn put(&self, realm: RealmId, reason: &Damaged) {
         let mut realms = self.realms.lock();
         if realms.contains_key(&realm) {
             return;
         }
-        tracing::error!(%realm, reason, "quarantined");
-        realms.insert(realm, reason.to_owned());
+        tracing::error!(%realm, part = reason.part.code(), cause = reason.cause.code(), %reason, "quarantined");
+        realms.insert(realm, reason.clone());
         measure(&self.tally, realms.len());
         drop(realms);
         if let Err(error) = self.index.apply(vec![meta::set_quarantined(realm, reason)]) {
@@ -52,12 +52,12 @@ impl Quarantine {
 
     pub(crate) fn check(&self, realm: RealmId) -> Result<()> {
         match self.realms.lock().get(&realm) {
-            Some(reason) => Err(StoreError::Quarantined { realm, reason: reason.clone() }),
+            Some(reason) => Err(StoreError::Quarantined { realm, damage: Box::new(reason.clone()) }),
             None => Ok(()),
         }
     }
 
-    pub(crate) fn list(&self) -> Vec<(RealmId, String)> {
+    pub(crate) fn list(&self) -> Vec<(RealmId, Damaged)> {
         self.realms.lock().iter().map(|(realm, reason)| (*realm, reason.clone())).collect()
     }
 }

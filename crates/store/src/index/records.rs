@@ -5,7 +5,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 
 use crate::{
-    RealmId, Result, StoreError,
+    Cause, Damaged, Part, RealmId, Result,
     digest::{SEAL_BYTES, Seal},
     read::end_of_prefix,
 };
@@ -57,15 +57,7 @@ pub(crate) fn unseal(realm: RealmId, key: &[u8], stored: &Bytes) -> Result<(Seal
             return Ok((seal, value));
         }
     }
-    Err(StoreError::damaged(format!("{realm}: the record at key {} does not match its seal", hex(key))))
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    Err(Damaged::new(Part::Record, Cause::Checksum).realm(realm).key(key).into())
 }
 
 /// A value with its seal in front.

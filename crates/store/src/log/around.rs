@@ -9,7 +9,7 @@ use super::{
     scavenge::record_at,
     segment::{FOOTER_BYTES, FRAME_BYTES, Footer, HEADER_BYTES, chained, segment_path},
 };
-use crate::{Commit, Result, Seq, StoreError, disk::Disk};
+use crate::{Commit, Damaged, Part, Result, Seq, StoreError, disk::Disk};
 
 /// A run of records behind a damaged place.
 struct Found {
@@ -35,15 +35,28 @@ impl SegmentReader {
     pub(crate) fn open_without_header(disk: &dyn Disk, dir: &std::path::Path, first: Seq) -> Result<Self> {
         let path = segment_path(dir, first);
         let file = disk.open(&path).map_err(StoreError::io(path.display().to_string()))?;
-        Ok(Self { file, path, offset: 0, chain: Chain::default(), next: first, time_ms: 0, follows: None })
+        Ok(Self {
+            file,
+            path,
+            part: Part::Segment,
+            offset: 0,
+            chain: Chain::default(),
+            next: first,
+            time_ms: 0,
+            follows: None,
+        })
     }
 
     /// Opens a segment and what is readable of it, its header or not; says what is wrong with the header.
-    pub(crate) fn open_around(disk: &dyn Disk, dir: &std::path::Path, first: Seq) -> Result<(Self, Option<String>)> {
+    pub(crate) fn open_around(
+        disk: &dyn Disk,
+        dir: &std::path::Path,
+        first: Seq,
+    ) -> Result<(Self, Option<Box<Damaged>>)> {
         match Self::open(disk, dir, first) {
-            Err(StoreError::Damaged { what }) => {
+            Err(StoreError::Damaged(what)) => {
                 let mut reader = Self::open_without_header(disk, dir, first)?;
-                if reader.pass_over(None)? { Ok((reader, Some(what))) } else { Err(StoreError::Damaged { what }) }
+                if reader.pass_over(None)? { Ok((reader, Some(what))) } else { Err(StoreError::Damaged(what)) }
             }
             other => other.map(|reader| (reader, None)),
         }

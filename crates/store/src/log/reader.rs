@@ -15,7 +15,7 @@ use super::{
     },
 };
 use crate::{
-    Commit, Result, Seq, StoreError,
+    Cause, Commit, Damaged, Part, Result, Seq, StoreError,
     disk::{Disk, File},
 };
 
@@ -23,6 +23,8 @@ use crate::{
 pub(crate) struct SegmentReader {
     pub(super) file: Arc<dyn File>,
     pub(super) path: PathBuf,
+    /// What it is for those who are told that it is damaged.
+    pub(super) part: Part,
     pub(super) offset: u64,
     pub(super) chain: Chain,
     pub(super) next: Seq,
@@ -39,18 +41,23 @@ pub(crate) enum Met {
     /// The footer, and the end of the file right behind it.
     Sealed,
     /// Bytes that are not the next record: torn or damaged, which is for the caller to tell.
-    Invalid(String),
+    Invalid(Box<Damaged>),
+}
+
+fn damaged(part: Part, cause: Cause, path: &Path, offset: u64) -> Damaged {
+    let damage = Damaged::new(part, cause).at(offset);
+    if path.as_os_str().is_empty() { damage } else { damage.file(path.display()) }
 }
 
 impl SegmentReader {
     pub(crate) fn open(disk: &dyn Disk, dir: &Path, first: Seq) -> Result<Self> {
         let path = segment_path(dir, first);
         let file = disk.open(&path).map_err(StoreError::io(path.display().to_string()))?;
-        Self::of(file, path, first)
+        Self::of(file, path, Part::Segment, first)
     }
 
-    /// Reads a segment from a file that is open, or from memory; `path` is what messages call it.
-    pub(super) fn of(file: Arc<dyn File>, path: PathBuf, first: Seq) -> Result<Self> {
+    /// Reads a segment from a file that is open, or a run of commits from memory, which has no path.
+    pub(super) fn of(file: Arc<dyn File>, path: PathBuf, part: Part, first: Seq) -> Result<Self> {
         let name = || path.display().to_string();
         let mut header = [0; HEADER_BYTES];
         let read = file.read_full(&mut header, 0).map_err(StoreError::io(name()))?;
@@ -60,13 +67,14 @@ impl SegmentReader {
             || crc != crc32c::crc32c(&header[..48])
             || header[8..16] != first.0.to_le_bytes()
         {
-            return Err(StoreError::damaged(format!("{}: the segment's header", name())));
+            return Err(damaged(part, Cause::Checksum, &path, 0).because("its header").into());
         }
         if first == Seq(0) {
-            return Err(StoreError::damaged(format!("{}: no commit has the number 0", name())));
+            let what = damaged(part, Cause::Order, &path, 0);
+            return Err(what.because("no commit has the number 0").into());
         }
         let chain = header[16..48].try_into().expect("32 bytes");
-        Ok(Self { file, path, offset: HEADER_BYTES as u64, chain, next: first, time_ms: 0, follows: None })
+        Ok(Self { file, path, part, offset: HEADER_BYTES as u64, chain, next: first, time_ms: 0, follows: None })
     }
 
     pub(crate) const fn next_seq(&self) -> Seq {
@@ -85,9 +93,9 @@ impl SegmentReader {
         if read == 0 {
             return Ok(Met::End);
         }
-        let invalid = |what: &str| Ok(Met::Invalid(format!("{} at byte {}: {what}", name(), self.offset)));
+        let invalid = |cause, what: &str| Ok(self.invalid(cause, what));
         if read < FRAME_BYTES {
-            return invalid("a record's frame is cut off");
+            return invalid(Cause::CutOff, "a record's frame");
         }
         let len = u32::from_le_bytes(frame[..4].try_into().expect("4 bytes"));
         if len == FOOTER_MARK {
@@ -95,28 +103,28 @@ impl SegmentReader {
         }
         let len = len as usize;
         if len == 0 || len > MAX_RECORD_BYTES {
-            return invalid("a record has an impossible length");
+            return invalid(Cause::Length, "a record");
         }
         let mut payload = vec![0; len];
         let read =
             self.file.read_full(&mut payload, self.offset + FRAME_BYTES as u64).map_err(StoreError::io(name()))?;
         if read < len {
-            return invalid("a record is cut off");
+            return invalid(Cause::CutOff, "a record");
         }
         let crc = u32::from_le_bytes(frame[4..8].try_into().expect("4 bytes"));
         if crc != crc32c::crc32c_append(crc32c::crc32c(&frame[8..]), &payload) {
-            return invalid("a record's checksum does not match");
+            return invalid(Cause::Checksum, "a record");
         }
         let chain = self.follows.unwrap_or_else(|| chained(&self.chain, &payload));
         if chain != frame[8..] {
-            return invalid("a record does not follow the one before it");
+            return invalid(Cause::Chain, "a record");
         }
         let Ok(commit) = Commit::decode(payload.as_slice()) else {
-            return invalid("a record can't be decoded");
+            return invalid(Cause::Decoding, "a record");
         };
         // There is a number after each.
         if commit.seq() != self.next || self.next == Seq(u64::MAX) {
-            return invalid(&format!("commit {} found instead of {}", commit.seq(), self.next));
+            return invalid(Cause::Order, &format!("commit {} found instead of {}", commit.seq(), self.next));
         }
         self.offset += (FRAME_BYTES + len) as u64;
         self.chain = chain;
@@ -132,13 +140,19 @@ impl SegmentReader {
         let mut bytes = [0; FOOTER_BYTES + 1];
         let read = self.file.read_full(&mut bytes, self.offset).map_err(StoreError::io(name()))?;
         let footer = Footer { chain: self.chain, last: Seq(self.next.0 - 1), time_ms: self.time_ms };
-        let problem = match Footer::from_bytes(&bytes[..read]) {
-            None => "the segment's footer",
-            Some(_) if read > FOOTER_BYTES => "unexpected bytes after the segment's footer",
-            Some(found) if found != footer => "the segment's footer does not match its records",
+        let (cause, problem) = match Footer::from_bytes(&bytes[..read]) {
+            None => (Cause::Checksum, "its footer"),
+            Some(_) if read > FOOTER_BYTES => (Cause::Length, "unexpected bytes after its footer"),
+            Some(found) if found != footer => (Cause::Chain, "its footer does not match its records"),
             Some(_) => return Ok(Met::Sealed),
         };
-        Ok(Met::Invalid(format!("{} at byte {}: {problem}", name(), self.offset)))
+        Ok(self.invalid(cause, problem))
+    }
+
+    /// The bytes here are not the next record.
+    fn invalid(&self, cause: Cause, what: &str) -> Met {
+        let damage = damaged(self.part, cause, &self.path, self.offset).commit(self.next);
+        Met::Invalid(Box::new(damage.because(what)))
     }
 
     /// Whether anything after this place shows that what should be here had been synced: a later record that says so.

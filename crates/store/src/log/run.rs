@@ -5,9 +5,9 @@ use std::{path::PathBuf, sync::Arc};
 
 use super::{
     Chain, Met, SegmentReader,
-    segment::{Footer, HEADER_BYTES, cut_off, frame, header_bytes},
+    segment::{Footer, HEADER_BYTES, frame, header_bytes},
 };
-use crate::{Commit, Result, Seq, StoreError, disk::File};
+use crate::{Cause, Commit, Damaged, Part, Result, Seq, StoreError, disk::File};
 
 /// A run of commits in a segment's own form, header and footer included, made in memory: what leaves this machine is
 /// what a log would hold.
@@ -27,10 +27,14 @@ impl RunWriter {
     /// Adds the next commit.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when it is not the next one; nothing is added then.
+    /// [`StoreError::Refused`] when it is not the next one; nothing is added then.
     pub fn push(&mut self, commit: &Commit) -> Result<()> {
         if commit.seq() != self.next {
-            return Err(StoreError::damaged(format!("commit {} found instead of {}", commit.seq(), self.next)));
+            return Err(StoreError::refused(format!(
+                "commit {} can't follow where {} is due",
+                commit.seq(),
+                self.next
+            )));
         }
         self.chain = frame(commit, self.chain, &mut self.bytes);
         self.next.0 += 1;
@@ -86,8 +90,8 @@ pub struct Run {
 /// [`StoreError::Damaged`]; those of `each`.
 pub fn read_run(bytes: Vec<u8>, mut each: impl FnMut(Commit, &Chain) -> Result<()>) -> Result<Run> {
     let first = bytes.get(8..16).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
-    let first = Seq(first.ok_or_else(|| StoreError::damaged("a run of commits is cut off"))?);
-    let mut reader = SegmentReader::of(Arc::new(InMemory(bytes)), PathBuf::from("a run of commits"), first)?;
+    let first = Seq(first.ok_or_else(|| Damaged::new(Part::Run, Cause::CutOff))?);
+    let mut reader = SegmentReader::of(Arc::new(InMemory(bytes)), PathBuf::new(), Part::Run, first)?;
     let before = reader.chain;
     loop {
         match reader.read()? {
@@ -95,8 +99,8 @@ pub fn read_run(bytes: Vec<u8>, mut each: impl FnMut(Commit, &Chain) -> Result<(
             Met::Sealed => {
                 return Ok(Run { first, last: Seq(reader.next.0 - 1), before, after: reader.chain });
             }
-            Met::End => return Err(cut_off(first, reader.next)),
-            Met::Invalid(what) => return Err(StoreError::damaged(what)),
+            Met::End => return Err(Damaged::new(Part::Run, Cause::CutOff).commit(reader.next).into()),
+            Met::Invalid(what) => return Err(StoreError::Damaged(what)),
         }
     }
 }

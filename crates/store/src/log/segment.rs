@@ -8,7 +8,7 @@ use std::{
 use prost::Message as _;
 
 use crate::{
-    Commit, Result, Seq, StoreError,
+    Cause, Commit, Damaged, Part, Result, Seq, StoreError,
     disk::{Disk, File, number_in_name},
 };
 
@@ -86,6 +86,26 @@ pub(crate) fn segment_path(dir: &Path, first: Seq) -> PathBuf {
     dir.join(format!("{:020}.log", first.0))
 }
 
+/// A segment's name below the data folder.
+pub(crate) fn segment_name(first: Seq) -> String {
+    format!("log/{:020}.log", first.0)
+}
+
+/// Commits that no segment has.
+pub(crate) fn missing_commits(from: Seq, to: Seq) -> Damaged {
+    Damaged::new(Part::Log, Cause::Missing).commit(from).because(format_args!("commits {from} to {to}"))
+}
+
+/// The log, that ends before a commit that was in it.
+pub(crate) fn ends_before(seq: Seq) -> StoreError {
+    Damaged::new(Part::Log, Cause::CutOff).commit(seq).because(format_args!("it ends before commit {seq}")).into()
+}
+
+/// A segment that does not begin where the one before it ends.
+pub(crate) fn not_following(first: Seq) -> Damaged {
+    Damaged::new(Part::Segment, Cause::Chain).file(segment_name(first)).commit(first)
+}
+
 /// The first seqs of the segments there are, ascending.
 pub(crate) fn segments(disk: &dyn Disk, dir: &Path) -> Result<Vec<Seq>> {
     let names = disk.list(dir).map_err(StoreError::io(dir.display().to_string()))?;
@@ -112,8 +132,8 @@ pub(crate) fn remove_segment(disk: &dyn Disk, dir: &Path, first: Seq) -> Result<
 }
 
 /// A segment that should end with a footer and does not.
-pub(crate) fn cut_off(first: Seq, next: Seq) -> StoreError {
-    StoreError::damaged(format!("the log: segment {first} is cut off before commit {next}: it has no footer"))
+pub(crate) fn cut_off(first: Seq, next: Seq) -> Damaged {
+    Damaged::new(Part::Segment, Cause::CutOff).file(segment_name(first)).commit(next).because("it has no footer")
 }
 
 pub(crate) fn is_torn_header(disk: &dyn Disk, dir: &Path, first: Seq) -> Result<bool> {

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::{
     Chain, Met, SegmentReader,
-    segment::{cut_off, footer, is_torn_header, segments},
+    segment::{cut_off, ends_before, footer, is_torn_header, not_following, segments},
 };
-use crate::{Commit, Result, Seq, StoreError, disk::Disk};
+use crate::{Commit, Damaged, Result, Seq, StoreError, disk::Disk};
 
 /// The log's chain after commit `seq`, and that commit's time where the commit is still there.
 pub(crate) fn point(disk: &dyn Disk, dir: &Path, seq: Seq) -> Result<(Chain, Option<i64>)> {
@@ -25,7 +25,7 @@ pub(crate) fn point(disk: &dyn Disk, dir: &Path, seq: Seq) -> Result<(Chain, Opt
             Met::Record(_) => {}
             Met::Invalid(what) => pass_over(&mut reader, what, seq)?,
             Met::End | Met::Sealed => {
-                return Err(StoreError::damaged(format!("the log ends before commit {seq}")));
+                return Err(ends_before(seq));
             }
         }
     }
@@ -33,8 +33,8 @@ pub(crate) fn point(disk: &dyn Disk, dir: &Path, seq: Seq) -> Result<(Chain, Opt
 }
 
 /// Goes on behind what is damaged, where nothing from `needed` on is in it.
-fn pass_over(reader: &mut SegmentReader, what: String, needed: Seq) -> Result<()> {
-    if reader.pass_over(None)? && reader.next <= needed { Ok(()) } else { Err(StoreError::damaged(what)) }
+fn pass_over(reader: &mut SegmentReader, what: Box<Damaged>, needed: Seq) -> Result<()> {
+    if reader.pass_over(None)? && reader.next <= needed { Ok(()) } else { Err(StoreError::Damaged(what)) }
 }
 
 /// The last commit up to `last` that was made at a moment or before; the one before the log's first when all came later.
@@ -70,7 +70,7 @@ pub(crate) fn seq_made_at(disk: &dyn Disk, dir: &Path, moment_ms: i64, last: Seq
                 Met::Sealed => break,
                 // Another segment goes on behind what is damaged.
                 Met::End | Met::Invalid(_) if number + 1 < firsts.len() && !reader.pass_over(None)? => break,
-                Met::End => return Err(cut_off(*first, reader.next)),
+                Met::End => return Err(cut_off(*first, reader.next).into()),
                 // Times only go on: what is missing was made before what comes.
                 Met::Invalid(what) => pass_over(&mut reader, what, last)?,
             }
@@ -99,7 +99,7 @@ pub(crate) fn seq_stated_at(disk: &dyn Disk, dir: &Path, moment_ms: i64, last: S
                 Met::Sealed => break,
                 // Another segment goes on behind what is damaged.
                 Met::End | Met::Invalid(_) if number + 1 < firsts.len() && !reader.pass_over(None)? => break,
-                Met::End => return Err(cut_off(*first, reader.next)),
+                Met::End => return Err(cut_off(*first, reader.next).into()),
                 // Times only go on: what is missing was made before what comes.
                 Met::Invalid(what) => pass_over(&mut reader, what, last)?,
             }
@@ -114,7 +114,7 @@ pub(crate) struct Replayed {
     pub reached: Seq,
     /// What stands behind it in the newest segment, if that is no record: torn or damaged, which is for the caller to
     /// tell.
-    pub problem: Option<String>,
+    pub problem: Option<Box<Damaged>>,
 }
 
 /// What a replay may skip.
@@ -140,14 +140,14 @@ pub(crate) fn replay<E: From<StoreError>>(
     for (number, first) in firsts.iter().enumerate() {
         let newest = number + 1 == firsts.len();
         let mut reader = match SegmentReader::open(disk, dir, *first) {
-            Err(StoreError::Damaged { what }) if newest && number > 0 && is_torn_header(disk, dir, *first)? => {
+            Err(StoreError::Damaged(what)) if newest && number > 0 && is_torn_header(disk, dir, *first)? => {
                 let reached = Seq(before.map_or(0, |(_, next)| next.0 - 1));
                 return Ok(Replayed { reached, problem: Some(what) });
             }
-            Err(StoreError::Damaged { what }) => {
+            Err(StoreError::Damaged(what)) => {
                 let mut reader = SegmentReader::open_without_header(disk, dir, *first)?;
                 if !reader.pass_over(needs.anchor.filter(|_| newest))? || reader.next > needs.from.max(*first) {
-                    return Err(StoreError::damaged(what).into());
+                    return Err(StoreError::Damaged(what).into());
                 }
                 reader
             }
@@ -157,9 +157,8 @@ pub(crate) fn replay<E: From<StoreError>>(
             && reader.follows.is_none()
             && (chain != reader.chain || next != *first)
         {
-            let what =
-                format!("the log: segment {first} does not follow the one before it, which ends before commit {next}");
-            return Err(StoreError::damaged(what).into());
+            let what = not_following(*first).because(format_args!("the one before it ends before commit {next}"));
+            return Err(StoreError::from(what).into());
         }
         // What follows a damaged end is known by its own header, and needs nothing that is missing.
         let goes_on = firsts.get(number + 1).is_some_and(|next| *next <= needs.from);
@@ -169,7 +168,7 @@ pub(crate) fn replay<E: From<StoreError>>(
                 Met::Sealed => break Some((reader.chain, reader.next)),
                 Met::End if newest => break Some((reader.chain, reader.next)),
                 Met::End if goes_on => break None,
-                Met::End => return Err(cut_off(*first, reader.next).into()),
+                Met::End => return Err(StoreError::from(cut_off(*first, reader.next)).into()),
                 Met::Invalid(what) => {
                     let at = reader.next;
                     if reader.pass_over(needs.anchor.filter(|_| newest))? && reader.next <= needs.from {
@@ -179,7 +178,7 @@ pub(crate) fn replay<E: From<StoreError>>(
                         return Ok(Replayed { reached: Seq(at.0 - 1), problem: Some(what) });
                     }
                     if !goes_on {
-                        return Err(StoreError::damaged(what).into());
+                        return Err(StoreError::Damaged(what).into());
                     }
                     break None;
                 }

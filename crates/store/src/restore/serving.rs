@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 
 use super::{clear_realm, fill_realm};
 use crate::{
-    BODY_REFERENCE, BodyId, BodyReader, Digest, Order, RealmCommit, RealmId, RealmSeq, Restore, Result, Seq, Store,
-    StoreError, StoreOptions,
+    BODY_REFERENCE, BodyId, BodyReader, Cause, Damaged, Digest, Order, Part, RealmCommit, RealmId, RealmSeq, Restore,
+    Result, Seq, Store, StoreError, StoreOptions,
     index::{Batch, FjallIndex, IndexEngine, RealmState, Space, apply_part, full_range, meta},
     lock::Lock,
     log::Chain,
@@ -177,7 +177,8 @@ impl Store {
     fn kept_for_later(&self, realm: RealmId) -> Result<Vec<(Seq, RealmCommit)>> {
         let view = self.inner.index.view();
         meta::notes(&*view, LATER, &realm.raw().to_be_bytes(), |key, value| {
-            let damaged = || StoreError::damaged(format!("{realm}: a pending commit is damaged"));
+            let damaged =
+                || Damaged::new(Part::Commit, Cause::Decoding).realm(realm).because("a commit kept for later");
             let seq = key.last_chunk().map(|bytes| Seq(u64::from_be_bytes(*bytes))).ok_or_else(damaged)?;
             Ok((seq, RealmCommit::decode(value).map_err(|_| damaged())?))
         })
@@ -204,7 +205,8 @@ impl Store {
     /// Continues without a realm that can't be restored: it is empty and quarantined from now on.
     pub fn leave_out_realm(&self, realm: RealmId, why: &str) -> Result<()> {
         clear_realm(&*self.inner.index, realm)?;
-        self.inner.quarantine.put(realm, why);
+        let what = Damaged::new(Part::Realm, Cause::NotRestored).realm(realm).because(why);
+        self.inner.quarantine.put(realm, &what);
         self.admit_realm(realm)
     }
 

@@ -81,7 +81,7 @@ impl Salvage<'_> {
                         index.apply(batch)?;
                         at.proven = at.proven.max(commit.seq());
                     }
-                    Err(StoreError::Damaged { what }) => at.broken = Some(what),
+                    Err(StoreError::Damaged(what)) => at.broken = Some(what.to_string()),
                     Err(error) => return Err(error),
                 }
             }

@@ -8,7 +8,7 @@ use crate::{Commit, Result, Seq, StoreError, disk::Disk as _, log};
 /// Gives every commit that can be read of those that were kept in files (see [`Salvaged::open_runs`]), in order.
 ///
 /// # Errors
-/// [`StoreError::Damaged`] when there are no such files; those of `each`.
+/// [`StoreError::Refused`] when there are no such files; those of `each`.
 pub fn salvaged_commits(from: &Path, each: &mut dyn FnMut(&Commit) -> Result<()>) -> Result<()> {
     each_run(from, &mut SalvageReport::default(), each)
 }
@@ -28,7 +28,7 @@ pub(super) fn each_run(
         names.into_iter().filter_map(|name| Some((bounds(&name)?, name))).collect();
     runs.sort();
     let Some(((begin, _), _)) = runs.first() else {
-        return Err(StoreError::damaged(format!("{} holds no commits: no file commits-A-B", from.display())));
+        return Err(StoreError::refused(format!("{} holds no commits: no file commits-A-B", from.display())));
     };
     let mut next = *begin;
     let miss = |report: &mut SalvageReport, from: u64, to: u64| {

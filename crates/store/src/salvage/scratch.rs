@@ -30,7 +30,7 @@ impl Work {
         if inside {
             let _ = fs::remove_dir(&dir);
             let _ = made.map(fs::remove_dir);
-            return Err(StoreError::damaged(format!(
+            return Err(StoreError::refused(format!(
                 "{} is inside {}: choose a scratch folder elsewhere",
                 scratch.display(),
                 from.display()

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::{
-    Result, Seq, StoreError, StoreOptions,
+    Cause, Damaged, Part, Result, Seq, StoreError, StoreOptions,
     index::{IndexEngine, apply},
     log::{self, Chain, SegmentReader},
 };
@@ -48,9 +48,10 @@ pub(super) fn catch_up(
     let firsts = log::segments(&*options.disk, &dir)?;
     let Some(start) = firsts.iter().rposition(|first| *first <= first_needed) else {
         let first = firsts.first().copied().unwrap_or_default();
-        return Err(Opening::Index(StoreError::damaged(format!(
-            "the index ends at commit {applied}, but the log starts at {first}: run `holdfast rebuild-index`"
-        ))));
+        let what = Damaged::new(Part::Index, Cause::CutOff).commit(applied).because(format_args!(
+            "it ends at commit {applied}, but the log starts at {first}: run `holdfast rebuild-index`"
+        ));
+        return Err(Opening::Index(what.into()));
     };
     let mut count = 0_u64;
     let needs = log::Needs { from: first_needed, anchor: Some((applied, chain)) };
@@ -61,19 +62,19 @@ pub(super) fn catch_up(
                 count += 1;
             }
         } else if commit.seq() == applied && *after != chain {
-            let what = format!("the log at commit {applied} does not match the index");
-            return Err(Opening::Other(StoreError::damaged(what)));
+            let what = Damaged::new(Part::Log, Cause::Chain).commit(applied).because("it does not match the index");
+            return Err(Opening::Other(what.into()));
         }
         Ok(())
     })?;
     if let Some(what) = replayed.problem {
-        return Err(StoreError::damaged(what).into());
+        return Err(StoreError::Damaged(what).into());
     }
     // One whose header is damaged was found to follow by its records.
     let header = SegmentReader::open(&*options.disk, &dir, firsts[start]);
     if firsts[start] == first_needed && header.is_ok_and(|reader| *reader.chain() != chain) {
-        let what = format!("the log's segment {first_needed} does not follow the commits in the index");
-        return Err(StoreError::damaged(what).into());
+        let what = log::not_following(first_needed).because("the commits in the index come before it");
+        return Err(StoreError::from(what).into());
     }
     if count > 0 {
         tracing::info!(count, "applied commits from the log to the index");

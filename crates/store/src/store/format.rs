@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use crate::{Result, StoreError};
+use crate::{Cause, Damaged, Part, Result, StoreError};
 
 /// The version of the on-disk format.
 pub const FORMAT: u32 = 1;
@@ -20,7 +20,7 @@ pub(crate) fn check_format(dir: &Path) -> Result<()> {
     let name = dir.join(FORMAT_FILE).display().to_string();
     // A folder with a log but no format is damaged, not new.
     if dir.join("log").exists() {
-        return Err(StoreError::damaged(format!("{name} is missing, but there is a log")));
+        return Err(Damaged::new(Part::Mark, Cause::Missing).file(name).because("but there is a log").into());
     }
     write_format(dir).map_err(StoreError::io(name))
 }
@@ -37,7 +37,7 @@ pub(crate) fn found_format(dir: &Path) -> Result<Option<u32>> {
         Ok(text) => match std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse::<u32>().ok()) {
             Some(found) if found > FORMAT => Err(StoreError::NewerFormat { dir: dir.to_owned(), found, known: FORMAT }),
             Some(found) if found > 0 => Ok(Some(found)),
-            _ => Err(StoreError::damaged(format!("{name}: no valid format number"))),
+            _ => Err(Damaged::new(Part::Mark, Cause::Decoding).file(name).because("no valid format number").into()),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(StoreError::io(name)(error)),

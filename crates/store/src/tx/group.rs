@@ -76,8 +76,8 @@ impl Group {
     }
 
     fn note<T>(&self, realm: RealmId, result: Result<T>) -> Result<T> {
-        if let Err(StoreError::Damaged { what }) = &result {
-            self.quarantine.put(realm, what);
+        if let Err(StoreError::Damaged(what)) = &result {
+            self.quarantine.put(realm, &what.as_ref().clone().realm(realm));
         }
         result
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Files, given_up, read_segment};
 use crate::{
-    Invariants, Report, Result, Seq, Store, StoreError, checkpoint,
+    Cause, Damaged, Invariants, Part, Report, Result, Seq, Store, StoreError, checkpoint,
     index::meta,
     log::{self, SegmentReader},
     read::Read as _,
@@ -65,7 +65,7 @@ impl Store {
         let bodies = self.scrub_bodies_told(0, 1, &go_on)?;
         report.bodies = bodies.bodies;
         report.damage.extend(bodies.damage);
-        report.damage.sort();
+        report.damage.sort_by_key(ToString::to_string);
         report.damage.dedup();
         Ok(report)
     }
@@ -87,20 +87,20 @@ impl Store {
             let durable = self.seq();
             let Some(first) = firsts.iter().copied().find(|first| *first >= next) else {
                 if next.0 <= durable.0 {
-                    found.insert(name_of(next), format!("the log: commits {next} to {durable} are missing"));
+                    found.insert(name_of(next), log::missing_commits(next, durable));
                 }
                 return Ok(());
             };
             let newest = firsts.last() == Some(&first);
             if first > next && chain.is_none_or(|(_, ends)| ends) {
-                let missing = format!("the log: commits {next} to {} are missing", first.0 - 1);
+                let missing = log::missing_commits(next, Seq(first.0 - 1));
                 found.insert(name_of(next), missing);
                 chain = None;
             }
             let name = name_of(first);
             let (mut reader, header) = match SegmentReader::open_around(disk, &dir, first) {
-                Err(StoreError::Damaged { what }) => {
-                    found.insert(name, what);
+                Err(StoreError::Damaged(what)) => {
+                    found.insert(name, *what);
                     let behind = firsts.iter().copied().find(|behind| *behind > first);
                     let Some(behind) = behind else { return Ok(()) };
                     (next, chain) = (behind, None);
@@ -112,9 +112,9 @@ impl Store {
                 && header.is_none()
                 && before != *reader.chain()
             {
-                found.insert(name.clone(), format!("log: segment {first} does not follow from the one before it"));
+                found.insert(name.clone(), log::not_following(first));
             }
-            found.extend(header.map(|what| (name.clone(), what)));
+            found.extend(header.map(|what| (name.clone(), *what)));
             let (problem, whole) = read_segment(first, &mut reader, newest, &mut |seq| {
                 report.commits += 1;
                 let done = seq.0.saturating_sub(begins.0);
@@ -128,7 +128,10 @@ impl Store {
             // What is written behind that is not there yet; what was durable before must be.
             let cut_off = newest && reached < durable;
             let problem = problem.or_else(|| {
-                cut_off.then(|| format!("the log: commits {} to {durable} can't be read there", reader.next_seq()))
+                cut_off.then(|| {
+                    let what = Damaged::new(Part::Segment, Cause::CutOff).file(&name).commit(reader.next_seq());
+                    *log::unreadable(Box::new(what), reader.next_seq(), durable)
+                })
             });
             if let Some(what) = problem {
                 found.entry(name).or_insert(what);
@@ -157,8 +160,8 @@ impl Store {
             });
             match outcome {
                 Ok(_) => report.checkpoints += 1,
-                Err(StoreError::Damaged { what }) => {
-                    found.insert(format!("checkpoints/{:020}.ckpt", seq.0), what);
+                Err(StoreError::Damaged(what)) => {
+                    found.insert(format!("checkpoints/{:020}.ckpt", seq.0), *what);
                 }
                 Err(error) => return Err(error),
             }

@@ -14,7 +14,7 @@ use super::{
     queue::{Job, Ran, Shared, Task},
 };
 use crate::{
-    BodyId, CLOCK_SLACK_MS, Clock, Commit, Op, RealmCommit, RealmId, Result, Seq, StoreError, Tx,
+    BodyId, CLOCK_SLACK_MS, Clock, Commit, Op, PeerFault, RealmCommit, RealmId, Result, Seq, StoreError, Tx,
     body::Packs,
     damage::Findings,
     digest::Seal,
@@ -284,17 +284,14 @@ impl Thread {
         for (at, commit) in commits.iter().enumerate() {
             let due = Seq(self.log.next().0 + at as u64);
             if commit.seq() != due {
-                return Err(StoreError::damaged(format!("received commit {} instead of {due}", commit.seq())));
+                return Err(StoreError::Peer(PeerFault::WrongCommit { found: commit.seq(), expected: due }));
             }
             chain = frame(commit, chain, &mut frames);
         }
         let Some(last) = commits.last() else { return Ok(()) };
         self.room.check()?;
         if chain != after {
-            return Err(StoreError::damaged(format!(
-                "the received commits up to {} do not follow this log",
-                last.seq()
-            )));
+            return Err(StoreError::Peer(PeerFault::OtherLog { last: last.seq() }));
         }
         self.keep_in_place()?;
         self.packs.sync()?;
@@ -333,7 +330,7 @@ impl Thread {
         let view = self.index.view();
         let (applied, _) = meta::applied(&*view)?;
         if applied != self.durable {
-            return Err(StoreError::damaged(format!(
+            return Err(StoreError::refused(format!(
                 "commits {} to {} were received but not applied",
                 applied.0 + 1,
                 self.durable

@@ -11,7 +11,8 @@ use std::{
 };
 
 use store::{
-    BodyId, Clock, Read as _, RealmId, RealmSeq, Seq, Store, StoreError, StoreOptions, rebuild_index, repair, verify,
+    BodyId, Cause, Clock, Damaged, Part, Read as _, RealmId, RealmSeq, Seq, Store, StoreError, StoreOptions,
+    rebuild_index, repair, verify,
 };
 
 use crate::common::copy;
@@ -67,7 +68,7 @@ impl World {
         repair(&self.path, &self.options, |_, _, _| ())
     }
 
-    fn damage(&self) -> Vec<String> {
+    fn damage(&self) -> Vec<Damaged> {
         verify(&self.path, self.options.clone(), &[], |_, _, _| ()).unwrap().damage
     }
 
@@ -145,7 +146,7 @@ fn old_log_goes_once_two_checkpoints_hold_it_and_everything_is_rebuilt_without_i
     let digests = [ANNA, BERT].map(|realm| store.snapshot().digest(realm).unwrap());
     store.close();
     drop(store);
-    assert_eq!(world.damage(), Vec::<String>::new());
+    assert_eq!(world.damage(), []);
     fs::remove_dir_all(world.path.join("index")).unwrap();
     let rebuilt = world.rebuild().unwrap();
     assert_eq!((rebuilt.checkpoint, rebuilt.commits, rebuilt.seq), (Some(Seq(150)), 50, Seq(200)));
@@ -168,13 +169,13 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before_it() {
     let checkpoints = files(&world.path.join("checkpoints"));
     assert_eq!(checkpoints.len(), 2);
     flip(&checkpoints[1], 100);
-    assert!(world.damage().iter().any(|what| what.contains(&checkpoints[1].display().to_string())));
+    assert!(world.damage().iter().any(|what| what.file.as_deref() == checkpoints[1].to_str()));
     fs::remove_dir_all(world.path.join("index")).unwrap();
     let rebuilt = world.rebuild().unwrap();
     assert_eq!((rebuilt.checkpoint, rebuilt.commits, rebuilt.passed_over.len()), (Some(Seq(50)), 50, 1));
     let done = world.repair().unwrap();
     assert!(done.iter().any(|what| what.contains("set aside")), "{done:?}");
-    assert_eq!(world.damage(), Vec::<String>::new());
+    assert_eq!(world.damage(), []);
     assert_holds(&world.open(), 100);
 }
 
@@ -208,12 +209,20 @@ fn a_log_that_lost_its_beginning_or_the_end_of_a_segment_is_named() {
     let segments = world.segments();
     let kept = fs::read(&segments[0]).unwrap();
     fs::remove_file(&segments[0]).unwrap();
-    assert!(world.damage().iter().any(|what| what.contains("commits 1 to")), "{:?}", world.damage());
+    assert!(
+        world.damage().iter().any(|what| (what.cause, what.commit) == (Cause::Missing, Some(Seq(1)))),
+        "{:?}",
+        world.damage()
+    );
     fs::write(&segments[0], &kept).unwrap();
-    assert_eq!(world.damage(), Vec::<String>::new());
+    assert_eq!(world.damage(), []);
     // Exactly the footer: every record is still there.
     fs::write(&segments[0], &kept[..kept.len() - 56]).unwrap();
-    assert!(world.damage().iter().any(|what| what.contains("no footer")), "{:?}", world.damage());
+    assert!(
+        world.damage().iter().any(|what| (what.part, what.cause) == (Part::Segment, Cause::CutOff)),
+        "{:?}",
+        world.damage()
+    );
 }
 
 #[test]
@@ -228,7 +237,7 @@ fn damage_in_an_old_segment_is_repaired_by_what_comes_after_it() {
     assert!(!world.damage().is_empty());
     let done = world.repair().unwrap();
     assert!(done[0].contains("3 log segments were set aside"), "{done:?}");
-    assert_eq!(world.damage(), Vec::<String>::new());
+    assert_eq!(world.damage(), []);
     let store = world.open();
     assert_holds(&store, 100);
     fill(&store, 100, 120);
@@ -257,7 +266,7 @@ fn a_log_damaged_at_its_end_is_begun_anew_behind_what_the_index_holds() {
     drop(store);
     let done = world.repair().unwrap();
     assert!(done[0].contains("set aside"), "{done:?}");
-    assert_eq!(world.damage(), Vec::<String>::new());
+    assert_eq!(world.damage(), []);
     let store = world.open();
     assert_holds(&store, 100);
     fill(&store, 100, 110);
@@ -274,7 +283,7 @@ fn a_log_that_is_gone_is_begun_anew_behind_what_the_index_holds() {
     fs::remove_dir_all(world.path.join("log")).unwrap();
     assert!(Store::open(&world.path, world.options.clone()).is_err());
     world.repair().unwrap();
-    assert_eq!(world.damage(), Vec::<String>::new());
+    assert_eq!(world.damage(), []);
     assert_holds(&world.open(), 40);
 }
 
@@ -344,7 +353,7 @@ fn a_damaged_index_is_built_anew_from_checkpoint_and_log() {
     fs::write(world.path.join("index/version"), "not an index").unwrap();
     let done = world.repair().unwrap();
     assert!(done[0].contains("checkpoint 60 and 40 commits"), "{done:?}");
-    assert_eq!(world.damage(), Vec::<String>::new());
+    assert_eq!(world.damage(), []);
     assert_holds(&world.open(), 100);
 }
 
@@ -360,11 +369,12 @@ fn a_quarantine_survives_a_restart_and_ends_when_the_realm_is_found_sound() {
     let store = world.open();
     fill(&store, 0, 40);
     let report = store.scrub_realm(ANNA, &[&Angry], false, &|| true).unwrap();
-    assert_eq!(report.damage, ["account 1: seven is not eight"]);
+    let broken_rule = Damaged::new(Part::Realm, Cause::Invariant).realm(ANNA).because("seven is not eight");
+    assert_eq!(report.damage, [broken_rule.clone()]);
     store.close();
     drop(store);
     let store = world.open();
-    assert_eq!(store.quarantined(), [(ANNA, "account 1: seven is not eight".to_owned())]);
+    assert_eq!(store.quarantined(), [(ANNA, broken_rule)], "not forgotten by a restart");
     let write = |realm| {
         store
             .transact(move |tx| {

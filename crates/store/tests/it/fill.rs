@@ -8,7 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use store::{Filled, LogDonor, Order, Read as _, RealmId, Seq, Store, StoreError, StoreOptions, fill_log, verify};
+use store::{
+    Damaged, Filled, LogDonor, Order, Read as _, RealmId, Seq, Store, StoreError, StoreOptions, fill_log, verify,
+};
 
 use crate::common::{copy, files, scratch};
 
@@ -136,7 +138,7 @@ fn values(store: &Store) -> usize {
     rows.inspect(|row| assert!(row.is_ok())).count()
 }
 
-fn sound(dir: &Path) -> Vec<String> {
+fn sound(dir: &Path) -> Vec<Damaged> {
     verify(dir, options(), &[], |_, _, _| ()).unwrap().damage
 }
 
@@ -187,7 +189,7 @@ fn a_segment_that_is_missing_or_damaged_comes_from_who_has_it() {
             assert_eq!(filled.left, Vec::<String>::new(), "{what}");
             assert_eq!(filled.done.len(), 1, "{what}: {filled:?}");
             assert!(log_of(&case.hurt) == whole, "{what}: the log is not byte for byte what it was");
-            assert_eq!(sound(&case.hurt), Vec::<String>::new(), "{what}");
+            assert_eq!(sound(&case.hurt), [], "{what}");
             // Nothing is thrown away.
             let aside = fs::read_dir(case.hurt.join("damaged")).map_or(0, Iterator::count);
             assert_eq!(aside, usize::from(!what.ends_with("missing")), "{what}");
@@ -211,7 +213,7 @@ fn what_the_index_lost_too_is_there_again_with_the_log() {
             let filled = case.fill(&mut donor);
             assert_eq!(filled.left, Vec::<String>::new(), "{}: {what}", victim.display());
             store::repair(&case.hurt, &options(), |_, _, _| ()).unwrap();
-            assert_eq!(sound(&case.hurt), Vec::<String>::new(), "{}: {what}", victim.display());
+            assert_eq!(sound(&case.hurt), [], "{}: {what}", victim.display());
             let store = Store::open(&case.hurt, options()).unwrap();
             assert_eq!(values(&store), COMMITS as usize, "{}: {what}", victim.display());
             store.close();
@@ -232,7 +234,7 @@ fn several_damaged_segments_are_filled_at_once() {
             let filled = case.fill(&mut donor);
             assert_eq!(filled.left, Vec::<String>::new(), "{from} to {to}: {what}");
             assert!(log_of(&case.hurt) == whole, "{from} to {to}: {what}");
-            assert_eq!(sound(&case.hurt), Vec::<String>::new(), "{from} to {to}: {what}");
+            assert_eq!(sound(&case.hurt), [], "{from} to {to}: {what}");
         }
     }
 }
@@ -253,7 +255,7 @@ fn who_lacks_it_or_is_silent_or_is_damaged_too_changes_nothing() {
                 if filled.left.is_empty() {
                     // Everything that counts was here all the same.
                     assert_eq!(filled.commits, 0, "{what}");
-                    assert_eq!(sound(&case.hurt), Vec::<String>::new(), "{what}");
+                    assert_eq!(sound(&case.hurt), [], "{what}");
                     continue;
                 }
                 assert_eq!(filled.unanswered, kind == "silent", "{what}: {filled:?}");
@@ -379,7 +381,7 @@ fn a_store_that_is_open_has_its_closed_segments_filled_while_it_is_written_to() 
             assert_eq!((report.damage, report.commits), (Vec::new(), COMMITS + 2), "{what}");
             store.close();
             drop((store, follower));
-            assert_eq!(sound(&case.hurt), Vec::<String>::new(), "{what}");
+            assert_eq!(sound(&case.hurt), [], "{what}");
         }
     }
     // The newest is for when it is closed.

@@ -2,6 +2,7 @@
 
 mod bit_flips;
 mod checkpoints;
+mod classes;
 mod common;
 mod fill;
 mod format;

@@ -3,8 +3,8 @@
 use std::{ops::Bound, path::Path};
 
 use store::{
-    Order, Read as _, RealmId, Restore, Seq, Store, StoreError, StoreOptions, body_of_key, log::RunWriter,
-    rebuild_index,
+    Cause, Damaged, Order, PeerFault, Read as _, RealmId, Restore, Seq, Store, StoreError, StoreOptions, body_of_key,
+    log::RunWriter, rebuild_index,
 };
 
 use crate::common::run;
@@ -39,7 +39,7 @@ fn follow(from: &Store, to: &Store) {
     to.receive(commits, after).unwrap();
 }
 
-fn apply(to: &Store) -> Vec<(RealmId, String)> {
+fn apply(to: &Store) -> Vec<(RealmId, Damaged)> {
     let first = Seq(to.applied().unwrap().0 + 1);
     let (commits, _) = run(to, first);
     commits.iter().flat_map(|commit| to.apply_received(commit).unwrap()).collect()
@@ -93,10 +93,13 @@ fn what_was_received_is_applied_and_leads_to_the_same_log_and_digests() {
     // Only the primary's commits are taken, each once, in order.
     assert!(matches!(write(&standby, ONE, "own", "x"), Err(StoreError::Replica { .. })));
     let (commits, after) = run(&primary, Seq(20));
-    assert!(matches!(standby.receive(commits.clone(), after), Err(StoreError::Damaged { .. })));
+    assert!(matches!(
+        standby.receive(commits.clone(), after),
+        Err(StoreError::Peer(PeerFault::WrongCommit { expected: Seq(21), .. }))
+    ));
     write(&primary, ONE, "key", "last").unwrap();
     let (commits, _) = run(&primary, Seq(21));
-    assert!(matches!(standby.receive(commits, [7; 32]), Err(StoreError::Damaged { .. })));
+    assert!(matches!(standby.receive(commits, [7; 32]), Err(StoreError::Peer(PeerFault::OtherLog { last: Seq(21) }))));
     assert_eq!(standby.seq(), Seq(20));
 }
 
@@ -148,7 +151,7 @@ fn a_commit_that_does_not_lead_to_its_digest_holds_its_realm_and_no_other() {
     standby.receive(commits, after).unwrap();
     let held = apply(&standby);
     assert_eq!(held.len(), 1, "{held:?}");
-    assert!(held[0].0 == ONE && held[0].1.contains("commit 3"), "{held:?}");
+    assert!(held[0].0 == ONE && (held[0].1.cause, held[0].1.commit) == (Cause::Digest, Some(Seq(3))), "{held:?}");
     assert_eq!(value(&standby, ONE, "key"), Some(b"1".to_vec()), "left as it was");
     assert_eq!(value(&standby, TWO, "key"), Some(b"2".to_vec()));
     assert_eq!(standby.applied().unwrap(), Seq(5));
@@ -170,7 +173,7 @@ fn a_promoted_replica_writes_in_the_next_epoch_and_a_fenced_primary_does_not() {
     let standby = replica(dirs[1].path());
     write(&primary, ONE, "key", "1").unwrap();
     follow(&primary, &standby);
-    assert!(matches!(standby.promote(), Err(StoreError::Damaged { .. })), "not everything is applied");
+    assert!(matches!(standby.promote(), Err(StoreError::Refused { .. })), "not everything is applied");
     apply(&standby);
     assert_eq!(standby.promote().unwrap(), 2);
     // Also when the index is built anew before anything was written, or is lost after that.

@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use store::{BodyId, Digest, Order, Read as _, RealmId, StoreError, body_of_key};
+use store::{BodyId, Damaged, Digest, Order, Read as _, RealmId, StoreError, body_of_key};
 use tokio::sync::mpsc;
 
 use crate::archive::{cut::Cutter, format::Chunk};
@@ -50,10 +50,6 @@ pub(super) fn scan_realm(view: &store::Snapshot, realm: RealmId, steps: &mpsc::S
     if let Some(chunk) = cutter.finish() {
         send(Step::Chunk(chunk))?;
     }
-    let outcome = if digest == stated {
-        Ok(records)
-    } else {
-        Err(StoreError::Damaged { what: format!("{realm}: its records have digest {digest}, not {stated}") })
-    };
+    let outcome = if digest == stated { Ok(records) } else { Err(Damaged::wrong_digest(realm, digest, stated).into()) };
     send(Step::End(realm, view.realm_seq(realm).0, outcome, digest))
 }

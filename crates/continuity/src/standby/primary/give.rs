@@ -207,7 +207,8 @@ fn read_everything(store: &Store, frames: &Frames, note: &Note) -> Result<(), St
 
 /// Sends a realm's records. A damaged realm is reported, not sent.
 fn read_realm(store: &Store, snapshot: &Snapshot, realm: RealmId, frames: &Frames) -> Result<(), StoreError> {
-    let damaged = store.quarantined().into_iter().find(|(found, _)| *found == realm).map(|(_, reason)| reason);
+    let damaged =
+        store.quarantined().into_iter().find(|(found, _)| *found == realm).map(|(_, reason)| reason.to_string());
     let begin = wire::RealmBegin {
         realm: realm.raw(),
         seq: snapshot.realm_seq(realm).0,

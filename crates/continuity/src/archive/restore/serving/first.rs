@@ -109,8 +109,8 @@ async fn try_first_part(mut wish: Wish, say: crate::archive::Say<'_>) -> Result<
                 }
                 match restore.apply(commit.seq(), part) {
                     Ok(()) => {}
-                    Err(StoreError::Damaged { what }) => {
-                        lost.push(what);
+                    Err(StoreError::Damaged(what)) => {
+                        lost.push(what.to_string());
                         from.insert(realm, Seq(u64::MAX));
                     }
                     Err(error) => return Err(error.into()),
