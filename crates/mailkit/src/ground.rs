@@ -177,16 +177,23 @@ impl Walk<'_> {
             looks = self.cascade.laid_over(looks, style);
             looks.lost_ground |= lost_by_style;
         }
-        let (ink, mut ground, hidden) =
-            self.open.last().map_or((INK, 0, false), |open| (open.ink, open.ground, open.hidden));
         let place = Ground {
-            under: ground,
+            under: 0,
             colour: None,
             veil: None,
             votes: Vec::new(),
             place: style_end.unwrap_or(name_end),
             has_style: style_end.is_some(),
         };
+        self.enter(&looks, place);
+        end
+    }
+
+    /// An element is open now; `place` is where its style can be added to, should it need a ground of its own.
+    fn enter(&mut self, looks: &Looks, place: Ground) {
+        let (ink, mut ground, hidden) =
+            self.open.last().map_or((INK, 0, false), |open| (open.ink, open.ground, open.hidden));
+        let place = Ground { under: ground, ..place };
         match looks.ground.filter(|colour| colour.alpha >= 0.3) {
             Some(colour) if looks.lost_ground && colour.alpha < 1.0 => {
                 self.grounds.push(Ground { veil: Some(colour), ..place });
@@ -208,7 +215,6 @@ impl Walk<'_> {
             ground,
             hidden: looks.hidden.unwrap_or(hidden) || hidden,
         });
-        end
     }
 
     fn done(mut self, html: &str) -> String {

@@ -98,6 +98,31 @@ struct Tamer<'a> {
     tags_left: usize,
 }
 
+/// Name and value, as they are written.
+type Attribute<'a> = (&'a str, &'a str);
+
+/// The attributes of a start tag, the first [`MAX_ATTRIBUTES`] of them as far as they are names, and what follows the tag;
+/// `None` if it is not closed.
+fn attributes(mut rest: &str) -> Option<(Vec<Attribute<'_>>, &str)> {
+    let mut found = Vec::new();
+    let mut count = 0;
+    loop {
+        rest = rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '/');
+        if rest.is_empty() {
+            return None;
+        }
+        if let Some(tail) = rest.strip_prefix('>') {
+            return Some((found, tail));
+        }
+        let (attribute, value, tail) = attribute(rest);
+        rest = tail;
+        count += 1;
+        if count <= MAX_ATTRIBUTES && is_name(attribute) {
+            found.push((attribute, value));
+        }
+    }
+}
+
 impl Tamer<'_> {
     fn run(&mut self, html: &str) {
         let mut rest = html;
@@ -127,26 +152,9 @@ impl Tamer<'_> {
     /// Reads `<name attributes>`; gives what follows.
     fn start_tag<'a>(&mut self, html: &'a str) -> &'a str {
         self.tags_left -= 1;
-        let (name, mut rest) = name(&html[1..]);
-        let mut attributes: Vec<(&str, &str)> = Vec::new();
-        let mut count = 0;
-        loop {
-            rest = rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '/');
-            if rest.is_empty() {
-                // A tag that is not closed is no tag.
-                return rest;
-            }
-            if let Some(tail) = rest.strip_prefix('>') {
-                rest = tail;
-                break;
-            }
-            let (attribute, value, tail) = attribute(rest);
-            rest = tail;
-            count += 1;
-            if count <= MAX_ATTRIBUTES && is_name(attribute) {
-                attributes.push((attribute, value));
-            }
-        }
+        let (name, rest) = name(&html[1..]);
+        // A tag that is not closed is no tag.
+        let Some((attributes, rest)) = attributes(rest) else { return "" };
         if DROPPED.contains(&name.as_str()) {
             if self.unclosed.contains(&name) {
                 return rest;
@@ -184,11 +192,19 @@ impl Tamer<'_> {
                 return rest;
             }
         }
+        self.push_tag(&name, &attributes);
+        if !is_void {
+            self.open.push(name);
+        }
+        rest
+    }
+
+    /// Writes a start tag.
+    fn push_tag(&mut self, tag: &str, attributes: &[(&str, &str)]) {
         self.out.push('<');
-        self.out.push_str(&name);
-        let tag = &name;
+        self.out.push_str(tag);
         for (name, value) in attributes {
-            let is_link = matches!(tag.as_str(), "a" | "area") && name.eq_ignore_ascii_case("href");
+            let is_link = matches!(tag, "a" | "area") && name.eq_ignore_ascii_case("href");
             self.out.push(' ');
             self.out.push_str(if is_link { self.link } else { name });
             self.out.push_str("=\"");
@@ -196,10 +212,6 @@ impl Tamer<'_> {
             self.out.push('"');
         }
         self.out.push('>');
-        if !is_void {
-            self.open.push(name);
-        }
-        rest
     }
 
     /// Keeps a style sheet, as long as there is room.

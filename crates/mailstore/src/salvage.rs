@@ -17,6 +17,9 @@ use crate::rows::{emails_of_body, prefix_of};
 use crate::schema::{EmailRecord, EntryRecord, IMPORT_KEY_DAYS, MailboxRecord, key};
 use crate::{Flags, MailError, MailStore, MailboxId, MailboxName, NewMessage, Result, SystemFlag, Uid};
 
+/// What makes two salvaged messages the same: body and header lines before it, if those are known.
+type Content = (BodyId, Option<Bytes>);
+
 /// Messages filed by one commit.
 const BATCH_MESSAGES: usize = 64;
 /// Bytes filed by one commit, unless a single message has more.
@@ -130,7 +133,7 @@ pub fn salvaged_mail<R: Read + ?Sized>(
         };
         places.entry(entry.email).or_default().push((entry.modseq, mailbox, uid, place));
     })?;
-    let mut messages: HashMap<(BodyId, Option<Bytes>), ((MailboxId, Uid), SalvagedMessage)> = HashMap::new();
+    let mut messages: HashMap<Content, ((MailboxId, Uid), SalvagedMessage)> = HashMap::new();
     for (email, body) in bodies {
         let (subject, filed_ms, prefix) = match emails.remove(&email) {
             Some((subject, ms, prefix)) => (Some(subject), Some(ms), Some(prefix)),

@@ -19,10 +19,11 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use delivery::{DeliveryError, Recipient, RespondsTo, Submission};
 use mailkit::{NamedAddress, read_typed};
+use mailstore::EmailId;
 
 use crate::caller::Caller;
 use crate::error::{Fault, Result};
-use crate::forms::PostedFiles;
+use crate::forms::{Posted, PostedFiles};
 use crate::problem::Problem;
 use crate::templates::{ComposePage, Form};
 use crate::time::size;
@@ -94,29 +95,33 @@ pub async fn post(caller: Caller, headers: HeaderMap, posted: Result<PostedFiles
     }
 }
 
-async fn answer(caller: Caller, posted: PostedFiles, script: bool) -> Result<Response> {
-    let PostedFiles { form: fields, files: new, room: _room } = posted;
-    let wish = match fields.get("do") {
-        "send" => Wish::Send,
-        "discard" => Wish::Discard,
-        "save" | "attach" | "" => Wish::Save,
-        other => match other.strip_prefix("remove:").and_then(|at| at.parse().ok()) {
-            Some(at) => Wish::Remove(at),
-            None => {
-                return Err(Fault::nothing_to_do());
-            }
-        },
-    };
+impl Wish {
+    fn of(fields: &Posted) -> Result<Self> {
+        Ok(match fields.get("do") {
+            "send" => Self::Send,
+            "discard" => Self::Discard,
+            "save" | "attach" | "" => Self::Save,
+            other => match other.strip_prefix("remove:").and_then(|at| at.parse().ok()) {
+                Some(at) => Self::Remove(at),
+                None => return Err(Fault::nothing_to_do()),
+            },
+        })
+    }
+}
+
+/// What was typed, or which limit it breaks.
+fn typed(fields: &Posted) -> Result<Form> {
+    let text = |name: &str| fields.get(name).to_owned();
     let form = Form {
-        key: fields.get("key").to_owned(),
-        draft: fields.get("draft").to_owned(),
-        answers: fields.get("answers").to_owned(),
-        original: fields.get("original").to_owned(),
+        key: text("key"),
+        draft: text("draft"),
+        answers: text("answers"),
+        original: text("original"),
         back: fields.back(),
-        from: fields.get("from").to_owned(),
-        to: fields.get("to").to_owned(),
-        cc: fields.get("cc").to_owned(),
-        bcc: fields.get("bcc").to_owned(),
+        from: text("from"),
+        to: text("to"),
+        cc: text("cc"),
+        bcc: text("bcc"),
         subject: fields.get("subject").chars().take(900).collect(),
         text: fields.get("text").replace("\r\n", "\n"),
     };
@@ -135,6 +140,13 @@ async fn answer(caller: Caller, posted: PostedFiles, script: bool) -> Result<Res
             "A list of recipients is longer than {limit}. Send to fewer people at once."
         )));
     }
+    Ok(form)
+}
+
+async fn answer(caller: Caller, posted: PostedFiles, script: bool) -> Result<Response> {
+    let PostedFiles { form: fields, files: new, room: _room } = posted;
+    let wish = Wish::of(&fields)?;
+    let form = typed(&fields)?;
     let sent = sent_key(&form.key);
     // A Send that was heard before is answered as before, whatever else has changed.
     if matches!(wish, Wish::Send) && caller.site.delivery.receipt(caller.account, &sent)?.is_some() {
@@ -166,20 +178,7 @@ async fn answer(caller: Caller, posted: PostedFiles, script: bool) -> Result<Res
         Wish::Save | Wish::Remove(_) => {
             let (caller, saved, files) = draft::save(caller, &form, files).await?;
             if script {
-                let at = caller.calendar().when(caller.now_ms()).short;
-                let Some(saved) = saved else {
-                    let answer =
-                        serde_json::json!({ "draft": "", "empty": true, "saved": at, "files": [], "bytes": 0 });
-                    return Ok(Json(answer).into_response());
-                };
-                let bytes = total_bytes(&files);
-                let files: Vec<_> = files
-                    .iter()
-                    .map(|file| serde_json::json!({ "name": file.name, "size": size(file.content.len() as u64) }))
-                    .collect();
-                let answer =
-                    serde_json::json!({ "draft": saved.to_string(), "saved": at, "files": files, "bytes": bytes });
-                return Ok(Json(answer).into_response());
+                return Ok(saved_json(&caller, saved, &files));
             }
             let back = crate::error::form_urlencoded(&form.back);
             let at = match saved {
@@ -189,6 +188,23 @@ async fn answer(caller: Caller, posted: PostedFiles, script: bool) -> Result<Res
             Ok(Redirect::to(&at).into_response())
         }
     }
+}
+
+/// What the script of the page is told of a draft: `draft` (empty if there was nothing to keep), `saved` (the time as
+/// shown), `files` (`name`, `size` as shown) and `bytes` of all files together.
+fn saved_json(caller: &Caller, saved: Option<EmailId>, files: &[Attached]) -> Response {
+    let at = caller.calendar().when(caller.now_ms()).short;
+    let Some(saved) = saved else {
+        let answer = serde_json::json!({ "draft": "", "empty": true, "saved": at, "files": [], "bytes": 0 });
+        return Json(answer).into_response();
+    };
+    let bytes = total_bytes(files);
+    let files: Vec<_> = files
+        .iter()
+        .map(|file| serde_json::json!({ "name": file.name, "size": size(file.content.len() as u64) }))
+        .collect();
+    let answer = serde_json::json!({ "draft": saved.to_string(), "saved": at, "files": files, "bytes": bytes });
+    Json(answer).into_response()
 }
 
 fn total_bytes(files: &[Attached]) -> usize {

@@ -23,6 +23,7 @@ mod content;
 mod cookies;
 mod csrf;
 mod error;
+mod folding;
 mod forms;
 mod found;
 mod guard;

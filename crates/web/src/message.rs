@@ -18,8 +18,8 @@ use serde::Deserialize;
 
 use crate::adapts::adapts;
 use crate::caller::Caller;
-use crate::compose::quoted;
 use crate::error::{Fault, Result, form_urlencoded};
+use crate::folding::folded;
 use crate::rendering::{self, Cleaned};
 use crate::{content, origin};
 
@@ -124,7 +124,7 @@ pub async fn html(
                  </style></head><body>"
             );
             let html = shown.html.clone().unwrap_or_default();
-            let html = std::str::from_utf8(&html).ok().and_then(quoted::folded).map_or(html, Bytes::from);
+            let html = std::str::from_utf8(&html).ok().and_then(folded).map_or(html, Bytes::from);
             let html = if pictures { origin::without_own_pictures(&html, &own) } else { html };
             let mut response = rendering::answer_of(vec![head.into(), html, "</body></html>".into()]);
             let policy = frame_policy(&own.sources(&format!("/message/{}/inline/", email.id)), pictures);

@@ -12,41 +12,47 @@ use crate::error::Result;
 use crate::shell::label;
 use crate::templates::Notice;
 
+const TOO_LATE: &str = "toolate";
 const UNSENT: &str = "Sending undone. The message is a draft again.";
+
+/// What `done` says that names no receipt.
+fn said(done: &str) -> Option<&'static str> {
+    Some(match done {
+        "accountgone" => "Account deleted. You can restore it for a while, below.",
+        "broughtback" => "Account restored, with everything that it had.",
+        "domaingone" => "Domain removed. Remove its DNS records too.",
+        "queueretry" => "Delivery is being attempted now.",
+        "queuehold" => "Held. No delivery is attempted until you release the message.",
+        "queuerelease" => "Released. Delivery is being attempted now.",
+        "queuereturn" => "Returned. The sender gets a failure report.",
+        "queuedrop" => "Dropped from the queue.",
+        "stage" => "The service is moving to that stage.",
+        "started" => "Started. This page shows the progress.",
+        "undone" => "Undone.",
+        "unsent" => UNSENT,
+        TOO_LATE => "Too late to undo: the message is already on its way.",
+        "discarded" => "Draft discarded.",
+        "saved" => "Saved.",
+        "settings" => "Settings saved.",
+        "password" => "Password changed. Your other devices are signed out.",
+        "passwordapps" => {
+            "Password changed. Your other devices are signed out. The app passwords below still work: revoke any that \
+             you don’t know."
+        }
+        "created" => "Created.",
+        "groupgone" => "Group deleted. Its members are still in your address book.",
+        "twostepoff" => "Two-step sign-in is off.",
+        "deleted" => "Mailbox deleted. Its messages are in Trash.",
+        _ => return None,
+    })
+}
 
 /// The notice for `done`, if there is one.
 pub fn find(caller: &Caller, done: Option<&str>, back: &str) -> Result<Option<Notice>> {
     let Some(done) = done else { return Ok(None) };
     let plain = |text: &str| Notice { text: text.to_owned(), back: back.to_owned(), ..Notice::of(done) };
-    let notice = match done {
-        "accountgone" => Some(plain("Account deleted. You can restore it for a while, below.")),
-        "broughtback" => Some(plain("Account restored, with everything that it had.")),
-        "domaingone" => Some(plain("Domain removed. Remove its DNS records too.")),
-        "queueretry" => Some(plain("Delivery is being attempted now.")),
-        "queuehold" => Some(plain("Held. No delivery is attempted until you release the message.")),
-        "queuerelease" => Some(plain("Released. Delivery is being attempted now.")),
-        "queuereturn" => Some(plain("Returned. The sender gets a failure report.")),
-        "queuedrop" => Some(plain("Dropped from the queue.")),
-        "stage" => Some(plain("The service is moving to that stage.")),
-        "started" => Some(plain("Started. This page shows the progress.")),
-        "undone" => Some(plain("Undone.")),
-        "unsent" => Some(plain(UNSENT)),
-        "toolate" => Some(Notice { bad: true, ..plain("Too late to undo: the message is already on its way.") }),
-        "discarded" => Some(plain("Draft discarded.")),
-        "saved" => Some(plain("Saved.")),
-        "settings" => Some(plain("Settings saved.")),
-        "password" => Some(plain("Password changed. Your other devices are signed out.")),
-        "passwordapps" => Some(plain(
-            "Password changed. Your other devices are signed out. The app passwords below still work: revoke any that you don’t know.",
-        )),
-        "created" => Some(plain("Created.")),
-        "groupgone" => Some(plain("Group deleted. Its members are still in your address book.")),
-        "twostepoff" => Some(plain("Two-step sign-in is off.")),
-        "deleted" => Some(plain("Mailbox deleted. Its messages are in Trash.")),
-        _ => None,
-    };
-    if notice.is_some() {
-        return Ok(notice);
+    if let Some(text) = said(done) {
+        return Ok(Some(Notice { bad: done == TOO_LATE, ..plain(text) }));
     }
     let Some((kind, key)) = done.split_once(':') else { return Ok(None) };
     if kind == "elsewhere" {

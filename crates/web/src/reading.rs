@@ -46,12 +46,12 @@ pub async fn conversation(
         let to = format!("/mail/{}{}", mailbox.id, place.query());
         return Ok(Redirect::to(&crate::notice::with(&to, &format!("elsewhere:{thread}"))).into_response());
     }
-    let (open, all_open) = opened(&rows, place.open.as_deref());
+    let open = opened(&rows, place.open.as_deref());
     // Reading marks as read. A browser that only guesses what may be wanted next does not read.
     let guessed = headers.contains_key("sec-purpose") || headers.contains_key("x-quiet");
     let unread: HashSet<EmailId> = rows.iter().filter(|row| !row.flags.seen()).map(|row| row.email_id).collect();
     if !guessed {
-        mark_read(&caller, rows.iter().filter(|row| open.contains(&row.email_id))).await?;
+        mark_read(&caller, rows.iter().filter(|row| open.ids.contains(&row.email_id))).await?;
     }
     caller
         .rendering(move |caller| {
@@ -65,7 +65,8 @@ pub async fn conversation(
             shell.query = place.q.clone().unwrap_or_default();
             let here = format!("/mail/{}/{thread}{}", mailbox.id, place.query());
             shell.notice = crate::notice::find(caller, place.done.as_deref(), &here)?;
-            let mut reading = fill(caller, &mailbox, thread, &rows, (&open, all_open), &unread, &place)?;
+            let conversation = Conversation { mailbox: &mailbox, thread, rows: &rows, open: &open, unread: &unread };
+            let mut reading = fill(caller, &conversation, &place)?;
             if let Some(at) = list.rows.iter().position(|row| row.current) {
                 reading.newer = at.checked_sub(1).map(|at| list.rows[at].href.clone());
                 reading.older = list.rows.get(at + 1).map(|row| row.href.clone());
@@ -103,9 +104,16 @@ fn messages(caller: &Caller, mailbox: &Mailbox, thread: ThreadId) -> Result<Vec<
     Ok(rows)
 }
 
+/// The messages of a conversation that its page shows open.
+struct Opened {
+    ids: HashSet<EmailId>,
+    /// Whether all that should be open fitted on the page.
+    all: bool,
+}
+
 /// Which messages are open: the last one that is no draft, those asked for, and those unread, as far as they fit on a
-/// page; and whether all of them did.
-fn opened(rows: &[MessageRow], asked: Option<&str>) -> (HashSet<EmailId>, bool) {
+/// page.
+fn opened(rows: &[MessageRow], asked: Option<&str>) -> Opened {
     let last = rows.iter().rev().find(|row| !row.flags.contains(SystemFlag::Draft)).or(rows.last());
     let asked = asked.unwrap_or_default();
     let wanted: HashSet<EmailId> = asked.split(',').filter_map(|id| id.parse().ok()).collect();
@@ -128,7 +136,7 @@ fn opened(rows: &[MessageRow], asked: Option<&str>) -> (HashSet<EmailId>, bool) 
         bytes += more;
         open.insert(row.email_id);
     }
-    (open, all)
+    Opened { ids: open, all }
 }
 
 async fn mark_read(caller: &Caller, rows: impl Iterator<Item = &MessageRow>) -> Result<()> {
@@ -141,44 +149,57 @@ async fn mark_read(caller: &Caller, rows: impl Iterator<Item = &MessageRow>) -> 
     Ok(())
 }
 
-fn fill(
-    caller: &Caller,
-    mailbox: &Mailbox,
+/// A conversation as its page is to show it.
+struct Conversation<'a> {
+    mailbox: &'a Mailbox,
     thread: ThreadId,
-    rows: &[MessageRow],
-    (open, all_open): (&HashSet<EmailId>, bool),
-    unread: &HashSet<EmailId>,
-    place: &Place,
-) -> Result<Reading> {
-    let here = format!("/mail/{}/{thread}{}", mailbox.id, place.query());
-    let more = |name: &str, ids: Vec<String>| {
-        let mut href = here.clone();
+    rows: &'a [MessageRow],
+    open: &'a Opened,
+    /// Those that were unread when the page was asked for.
+    unread: &'a HashSet<EmailId>,
+}
+
+impl Conversation<'_> {
+    /// This page with `name` set to `ids`.
+    fn link(&self, place: &Place, name: &str, ids: &[String]) -> String {
+        let mut href = format!("/mail/{}/{}{}", self.mailbox.id, self.thread, place.query());
         href.push(if href.contains('?') { '&' } else { '?' });
         href.push_str(name);
         href.push('=');
         href.push_str(&ids.join(","));
         href
-    };
-    let names = caller.site.mailstore.mailboxes(caller.realm)?;
-    let pictures: HashSet<EmailId> =
-        place.images.iter().flat_map(|ids| ids.split(',')).filter_map(|id| id.parse().ok()).collect();
-    let calendar = caller.calendar();
-    let open_ids = |extra: EmailId| {
+    }
+
+    /// The messages that are open once `extra` is opened too.
+    fn open_with(&self, extra: EmailId) -> Vec<String> {
         // Where not all fit on a page, the one that is opened takes the place of the others.
-        let others = open.iter().copied().filter(|_| all_open);
+        let others = self.open.ids.iter().copied().filter(|_| self.open.all);
         let mut ids: Vec<EmailId> = others.chain([extra]).collect();
         ids.sort_unstable();
         ids.dedup();
         ids.iter().map(EmailId::to_string).collect()
-    };
-    let shut = rows.iter().filter(|row| !open.contains(&row.email_id)).count();
-    // One folded away would take as much room as it saves.
-    let foldable = if place.open.as_deref() == Some("all") { 0 } else { shut.saturating_sub(MAX_SHUT) };
-    let earlier = if foldable > 1 { foldable } else { 0 };
+    }
+
+    /// How many of the first closed messages are folded into one line.
+    fn folded(&self, place: &Place) -> usize {
+        let shut = self.rows.iter().filter(|row| !self.open.ids.contains(&row.email_id)).count();
+        let foldable = if place.open.as_deref() == Some("all") { 0 } else { shut.saturating_sub(MAX_SHUT) };
+        // One folded away would take as much room as it saves.
+        if foldable > 1 { foldable } else { 0 }
+    }
+}
+
+fn fill(caller: &Caller, conversation: &Conversation<'_>, place: &Place) -> Result<Reading> {
+    let Conversation { mailbox, thread, rows, open, unread } = *conversation;
+    let names = caller.site.mailstore.mailboxes(caller.realm)?;
+    let pictures: HashSet<EmailId> =
+        place.images.iter().flat_map(|ids| ids.split(',')).filter_map(|id| id.parse().ok()).collect();
+    let calendar = caller.calendar();
+    let earlier = conversation.folded(place);
     let mut passed = 0;
     let mut messages = Vec::with_capacity(rows.len() - earlier);
     for row in rows {
-        if passed < earlier && !open.contains(&row.email_id) {
+        if passed < earlier && !open.ids.contains(&row.email_id) {
             passed += 1;
             continue;
         }
@@ -187,11 +208,11 @@ fn fill(
         shown.place =
             (row.mailbox != mailbox.id).then(|| names.iter().find(|m| m.id == row.mailbox).map(label)).flatten();
         shown.unread = unread.contains(&id);
-        shown.open = open.contains(&id);
-        shown.open_href = more("open", open_ids(id));
+        shown.open = open.ids.contains(&id);
+        shown.open_href = conversation.link(place, "open", &conversation.open_with(id));
         let mut with_pictures: Vec<String> = pictures.iter().map(EmailId::to_string).collect();
         with_pictures.push(id.to_string());
-        shown.images_href = format!("{}&images={}", more("open", open_ids(id)), with_pictures.join(","));
+        shown.images_href = format!("{}&images={}", shown.open_href, with_pictures.join(","));
         if shown.open {
             shown.addable = mailkit::EmailAddress::parse(&shown.from_address).is_ok()
                 && !caller.is_me(&shown.from_address)
@@ -205,6 +226,7 @@ fn fill(
         let p = &row.parsed;
         p.from.iter().chain(&p.to).chain(&p.cc).filter(|a| !caller.is_me(&a.address)).count()
     });
+    let all_href = conversation.link(place, "open", &["all".to_owned()]);
     Ok(Reading {
         thread,
         id: if place.q.is_some() { format!("{}.{thread}", mailbox.id) } else { thread.to_string() },
@@ -215,10 +237,10 @@ fn fill(
         total: rows.len(),
         newer: None,
         older: None,
-        all_href: more("open", vec!["all".to_owned()]),
+        all_href: all_href.clone(),
         earlier,
-        earlier_href: more("open", vec!["all".to_owned()]),
-        here,
+        earlier_href: all_href,
+        here: format!("/mail/{}/{thread}{}", mailbox.id, place.query()),
         messages,
         reply_to: answerable.map(|row| row.email_id),
         many: others > 1,

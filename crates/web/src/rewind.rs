@@ -10,8 +10,9 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use continuity::rewind::{Preview, RewindError, What, Wish, name_of, told};
 use directory::{AccountId, AccountRealm};
-use mailstore::rewind::{RewindId, RewindRecord};
+use mailstore::rewind::{RewindId, RewindPlan, RewindRecord};
 use mailstore::{EmailId, MailError, MailboxId, Unavailable};
+use people::rewind::BookPlan;
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -395,8 +396,35 @@ fn preview_of(
         when: full(&calendar, message.internal_date_ms),
         moved: message.moved,
     });
+    let has_book_and_more = !book.is_empty() && !mail.is_empty();
+    let back =
+        if asked.account.is_empty() { "/rewind".to_owned() } else { format!("/rewind?account={}", asked.account) };
+    Ok(PreviewPage {
+        page: caller.page("Rewind"),
+        shell: shell::build(caller, "page", None)?,
+        problem: found.problem.as_deref().map(|why| Problem::RewindRefused(capital(why))),
+        what: asked.what.clone(),
+        what_text: name_of(&wish.what),
+        moment: full(&calendar, wish.moment_ms),
+        moment_ms: wish.moment_ms,
+        flags: wish.flags,
+        empty: found.is_empty(),
+        possible: found.problem.is_none(),
+        summary: summary(mail, wish.flags),
+        mailboxes: mailboxes.collect(),
+        messages: messages.collect(),
+        further: if subject.is_some() { 0 } else { (mail.back + mail.moved).saturating_sub(shown.len()) },
+        people: book_lines(book, subject.is_some()),
+        only_book: if has_book_and_more { asked.link(wish.moment_ms, "book") } else { String::new() },
+        back,
+        frame: frame(subject),
+    })
+}
+
+/// What happens in the address book, and to whom, without the names if they are `hidden`.
+fn book_lines(book: &BookPlan, hidden: bool) -> Vec<(String, String)> {
     let names = |all: &[String]| {
-        if subject.is_some() {
+        if hidden {
             return String::new();
         }
         let first = all.iter().take(NAMES).cloned().collect::<Vec<_>>().join(", ");
@@ -419,6 +447,11 @@ fn preview_of(
         let does = does[usize::from(all.len() > 1)];
         (format!("{} {does}", count(all.len() as u32, what)), names(all))
     });
+    people.collect()
+}
+
+/// What happens to messages, in words.
+fn summary(mail: &RewindPlan, flags: bool) -> String {
     let mut summary = Vec::new();
     if mail.back > 0 {
         summary.push(format!("restore {} ({})", count(mail.back as u32, "message"), size(mail.bytes)));
@@ -427,33 +460,10 @@ fn preview_of(
         summary.push(format!("move {} back", count(mail.moved as u32, "message")));
     }
     if mail.flagged > 0 {
-        let how = if wish.flags { "reset read, starred and other flags of" } else { "remove the deleted mark from" };
+        let how = if flags { "reset read, starred and other flags of" } else { "remove the deleted mark from" };
         summary.push(format!("{how} {}", count(mail.flagged as u32, "message")));
     }
-    let people: Vec<(String, String)> = people.collect();
-    let has_book_and_more = !book.is_empty() && !mail.is_empty();
-    let back =
-        if asked.account.is_empty() { "/rewind".to_owned() } else { format!("/rewind?account={}", asked.account) };
-    Ok(PreviewPage {
-        page: caller.page("Rewind"),
-        shell: shell::build(caller, "page", None)?,
-        problem: found.problem.as_deref().map(|why| Problem::RewindRefused(capital(why))),
-        what: asked.what.clone(),
-        what_text: name_of(&wish.what),
-        moment: full(&calendar, wish.moment_ms),
-        moment_ms: wish.moment_ms,
-        flags: wish.flags,
-        empty: found.is_empty(),
-        possible: found.problem.is_none(),
-        summary: summary.join(", "),
-        mailboxes: mailboxes.collect(),
-        messages: messages.collect(),
-        further: if subject.is_some() { 0 } else { (mail.back + mail.moved).saturating_sub(shown.len()) },
-        people,
-        only_book: if has_book_and_more { asked.link(wish.moment_ms, "book") } else { String::new() },
-        back,
-        frame: frame(subject),
-    })
+    summary.join(", ")
 }
 
 async fn run(caller: Caller, form: Posted) -> Result<Response> {

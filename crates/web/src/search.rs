@@ -15,7 +15,7 @@ use mailstore::{
 use crate::caller::Caller;
 use crate::error::{Fault, Result, form_urlencoded};
 use crate::listing::{Place, count, subject};
-use crate::query::{Searcher, understand};
+use crate::query::{Asked, Searcher, understand};
 use crate::shell::{self, label, role_name};
 use crate::templates::{Chip, FIRST, List, MailboxPage, Row};
 use crate::text::avatar;
@@ -54,27 +54,7 @@ pub fn list(caller: &Caller, place: &Place, open: Option<(MailboxId, ThreadId)>,
     let typed: String = place.q.as_deref().unwrap_or_default().trim().chars().take(400).collect();
     let mailboxes = caller.site.mailstore.mailboxes(caller.realm)?;
     let mut asked = understand(&typed, &Searcher { addresses: caller.senders(), today: caller.calendar().today() });
-    let named = asked.mailbox.as_ref().map(|name| {
-        let wanted = mailkit::fold::loose(name);
-        let is = |text: &str| mailkit::fold::loose(text) == wanted;
-        mailboxes
-            .iter()
-            .filter(|m| m.role.is_some_and(|role| is(role_name(role))) || is(&label(m)) || is(m.name.as_str()))
-            .map(|m| m.id)
-            .collect::<Vec<_>>()
-    });
-    let scope = match (asked.mailbox.as_deref(), named) {
-        (Some(name), _) if ["anywhere", "all"].iter().any(|all| name.eq_ignore_ascii_case(all)) => {
-            SearchScope::Everywhere
-        }
-        (Some(name), Some(ids)) if ids.is_empty() => {
-            let problem = format!("There is no mailbox \u{201c}{name}\u{201d}. All mail is searched instead.");
-            asked.problems.push(problem);
-            SearchScope::Mail
-        }
-        (_, Some(ids)) => SearchScope::Mailboxes(ids),
-        (_, None) => SearchScope::Mail,
-    };
+    let scope = scope(&mut asked, &mailboxes);
     // The first page searches anew; those after it, and the list beside a result, are of what was found.
     let paged = place.after.is_some() || place.before.is_some();
     let kept = if open.is_some() || paged { caller.site.found.get(caller.account, &typed) } else { None };
@@ -90,24 +70,8 @@ pub fn list(caller: &Caller, place: &Place, open: Option<(MailboxId, ThreadId)>,
     let shown = page_of(&found, place, limit);
     let here = format!("/search{}", place.query());
     let first = format!("/search?q={}", form_urlencoded(&typed));
-    let calendar = caller.calendar();
-    let aside = aside(&mailboxes);
-    let mut rows = Vec::new();
-    for (hit, same) in &found[shown.clone()] {
-        let row = caller.site.mailstore.rows(caller.realm, hit.mailbox, &[hit.uid]);
-        let Some(row) = row.unwrap_or_default().into_iter().next() else { continue };
-        let total = messages_of(caller, hit, &aside)?;
-        let outgoing = mailboxes.iter().any(|m| m.id == hit.mailbox && m.role == Some(Role::Sent));
-        rows.push(Row {
-            id: name_of(hit),
-            href: format!("/mail/{}/{}{}{}", hit.mailbox, hit.thread_id, place.query(), FIRST),
-            total: total.max(*same),
-            found: (total > *same).then_some(*same),
-            current: open.is_some_and(|(_, thread)| thread == hit.thread_id),
-            when: calendar.when(hit.internal_date_ms),
-            ..line(caller, &row, outgoing)
-        });
-    }
+    let open = open.map(|(_, thread)| thread);
+    let rows = lines(caller, &found[shown.clone()], &mailboxes, place, open)?;
     let all = match (typed.is_empty(), hits.len() >= MAX_HITS) {
         (true, _) => String::new(),
         (false, true) => format!("the newest {}", count(found.len() as u32, "conversation")),
@@ -141,6 +105,60 @@ pub fn list(caller: &Caller, place: &Place, open: Option<(MailboxId, ThreadId)>,
         // Where nothing is found, the list beside it says so.
         reading_title: if found.is_empty() { String::new() } else { all },
     })
+}
+
+/// Where what was typed is looked for. A mailbox that there is not is told among the problems.
+fn scope(asked: &mut Asked, mailboxes: &[Mailbox]) -> SearchScope {
+    let named = asked.mailbox.as_ref().map(|name| {
+        let wanted = mailkit::fold::loose(name);
+        let is = |text: &str| mailkit::fold::loose(text) == wanted;
+        mailboxes
+            .iter()
+            .filter(|m| m.role.is_some_and(|role| is(role_name(role))) || is(&label(m)) || is(m.name.as_str()))
+            .map(|m| m.id)
+            .collect::<Vec<_>>()
+    });
+    match (asked.mailbox.as_deref(), named) {
+        (Some(name), _) if ["anywhere", "all"].iter().any(|all| name.eq_ignore_ascii_case(all)) => {
+            SearchScope::Everywhere
+        }
+        (Some(name), Some(ids)) if ids.is_empty() => {
+            let problem = format!("There is no mailbox \u{201c}{name}\u{201d}. All mail is searched instead.");
+            asked.problems.push(problem);
+            SearchScope::Mail
+        }
+        (_, Some(ids)) => SearchScope::Mailboxes(ids),
+        (_, None) => SearchScope::Mail,
+    }
+}
+
+/// The lines of a page: the newest hit of each conversation, and how many of its messages were found. `open` is read.
+fn lines(
+    caller: &Caller,
+    found: &[(&SearchHit, u32)],
+    mailboxes: &[Mailbox],
+    place: &Place,
+    open: Option<ThreadId>,
+) -> Result<Vec<Row>> {
+    let calendar = caller.calendar();
+    let aside = aside(mailboxes);
+    let mut rows = Vec::new();
+    for (hit, same) in found {
+        let row = caller.site.mailstore.rows(caller.realm, hit.mailbox, &[hit.uid]);
+        let Some(row) = row.unwrap_or_default().into_iter().next() else { continue };
+        let total = messages_of(caller, hit, &aside)?;
+        let outgoing = mailboxes.iter().any(|m| m.id == hit.mailbox && m.role == Some(Role::Sent));
+        rows.push(Row {
+            id: name_of(hit),
+            href: format!("/mail/{}/{}{}{}", hit.mailbox, hit.thread_id, place.query(), FIRST),
+            total: total.max(*same),
+            found: (total > *same).then_some(*same),
+            current: open == Some(hit.thread_id),
+            when: calendar.when(hit.internal_date_ms),
+            ..line(caller, &row, outgoing)
+        });
+    }
+    Ok(rows)
 }
 
 /// The newest hit of each conversation, and how many of its messages were found.

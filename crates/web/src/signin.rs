@@ -132,8 +132,8 @@ pub async fn post(
     let before = if ticket.is_empty() || code.is_empty() { None } else { steps.password(ticket, login) };
     let password = before.as_deref().unwrap_or_else(|| form.get("password"));
     if !ticket.is_empty() && before.is_none() && password.is_empty() {
-        let problem = Some(Problem::SignInExpired);
-        return Ok(sign_in_page(&site, &jar, &form, StatusCode::UNAUTHORIZED, problem, false, String::new()));
+        let (status, problem) = (StatusCode::UNAUTHORIZED, Some(Problem::SignInExpired));
+        return Ok(sign_in_page(&site, &jar, &form, Step { status, problem, ask_code: false, ticket: String::new() }));
     }
     let secret = if code.is_empty() { Secret::Password(password) } else { Secret::PasswordAndCode(password, code) };
     let attempt = LoginAttempt { login, secret, peer: addr, service: Service::Web };
@@ -162,8 +162,8 @@ pub async fn post(
             let problem = Some(Problem::TooManyAttempts(retry_after));
             let status = StatusCode::TOO_MANY_REQUESTS;
             let ask_code = !code.is_empty();
-            let kept = if steps.holds(ticket) { ticket.to_owned() } else { String::new() };
-            let mut response = sign_in_page(&site, &jar, &form, status, problem, ask_code, kept);
+            let ticket = if steps.holds(ticket) { ticket.to_owned() } else { String::new() };
+            let mut response = sign_in_page(&site, &jar, &form, Step { status, problem, ask_code, ticket });
             response.headers_mut().insert(header::RETRY_AFTER, retry_after.as_secs().max(1).into());
             return Ok(response);
         }
@@ -172,7 +172,7 @@ pub async fn post(
             return Err(Fault::Unavailable(std::time::Duration::from_secs(15), text));
         }
     };
-    Ok(sign_in_page(&site, &jar, &form, status, problem, ask_code, next_ticket))
+    Ok(sign_in_page(&site, &jar, &form, Step { status, problem, ask_code, ticket: next_ticket }))
 }
 
 /// What was left empty.
@@ -209,15 +209,17 @@ fn refusal(site: &Site, jar: &Jar, form: &Posted, wrong: Wrong, ask_code: bool) 
     })
 }
 
-fn sign_in_page(
-    site: &Site,
-    jar: &Jar,
-    form: &Posted,
+/// Why the sign-in goes on: what the page says, and what it asks for next.
+struct Step {
     status: StatusCode,
     problem: Option<Problem>,
     ask_code: bool,
+    /// Stands for the password that was right, while the code is asked for; may be empty.
     ticket: String,
-) -> Response {
+}
+
+fn sign_in_page(site: &Site, jar: &Jar, form: &Posted, step: Step) -> Response {
+    let Step { status, problem, ask_code, ticket } = step;
     visitor_page(jar, "Sign in", status, |page| SignInPage {
         page: Page { announcement: site.options.announcement.borrow().clone(), ..page },
         hostname: site.options.hostname.clone(),

@@ -1,6 +1,6 @@
 //! STORE (RFC 9051 section 6.4.6, RFC 7162 section 3.1.3 for UNCHANGEDSINCE).
 
-use mailstore::{FlagChange, Flags, Keyword, MAX_KEYWORDS, ModSeq, SystemFlag};
+use mailstore::{FlagChange, Flags, FlagsChanged, Keyword, MAX_KEYWORDS, MailboxView, ModSeq, SystemFlag};
 
 use super::selected::{FlagsLine, Selected};
 use super::{
@@ -68,27 +68,32 @@ impl Session {
                 wire.flush_if_full().await?;
             }
         }
-        if !result.modified.is_empty() {
-            let left: Vec<u32> = if store.uid {
-                result.modified.iter().map(|uid| uid.0).collect()
-            } else {
-                let number = |uid| selected.known.index_of(uid).map(|index| index as u32 + 1);
-                result.modified.iter().filter_map(|uid| number(*uid)).collect()
-            };
-            return Ok(Done::code(Code::Modified(Ranges::from_sorted(left)), "STORE did not change these messages"));
-        }
-        if !store.uid && result.changed.len() < uids.len() {
-            // As for FETCH. A client that asked for flags and gets those of no message is told NO; one that wants to hear
-            // nothing has nothing to miss (RFC 2180 sections 4.2.1 and 4.2.2).
-            let text = "Some of the messages no longer exist";
-            return if result.changed.is_empty() && !store.silent {
-                Err(Failure::no(Code::EXPUNGE_ISSUED, text))
-            } else {
-                Ok(Done::code(Code::EXPUNGE_ISSUED, text))
-            };
-        }
-        Ok(Done::text("STORE completed"))
+        completed(&store, &selected.known, uids.len(), &result)
     }
+}
+
+/// The answer after the flags were told: which of the `wanted` messages were left as they are.
+fn completed(store: &Store, known: &MailboxView, wanted: usize, result: &FlagsChanged) -> Outcome {
+    if !result.modified.is_empty() {
+        let left: Vec<u32> = if store.uid {
+            result.modified.iter().map(|uid| uid.0).collect()
+        } else {
+            let number = |uid| known.index_of(uid).map(|index| index as u32 + 1);
+            result.modified.iter().filter_map(|uid| number(*uid)).collect()
+        };
+        return Ok(Done::code(Code::Modified(Ranges::from_sorted(left)), "STORE did not change these messages"));
+    }
+    if !store.uid && result.changed.len() < wanted {
+        // As for FETCH. A client that asked for flags and gets those of no message is told NO; one that wants to hear
+        // nothing has nothing to miss (RFC 2180 sections 4.2.1 and 4.2.2).
+        let text = "Some of the messages no longer exist";
+        return if result.changed.is_empty() && !store.silent {
+            Err(Failure::no(Code::EXPUNGE_ISSUED, text))
+        } else {
+            Ok(Done::code(Code::EXPUNGE_ISSUED, text))
+        };
+    }
+    Ok(Done::text("STORE completed"))
 }
 
 /// Flags as the mailstore keeps them.

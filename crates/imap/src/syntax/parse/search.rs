@@ -235,12 +235,36 @@ fn too_deep(key: &SearchKey) -> bool {
     true
 }
 
+/// The messages without this flag.
+fn unset(flag: Flag) -> SearchKey {
+    SearchKey::Not(Box::new(SearchKey::Flag(flag)))
+}
+
+/// The keys that are named after a system flag (RFC 9051 section 6.4.4) and those of RFC 3501 about `\\Recent`.
+fn of_system_flag(name: &str) -> Option<SearchKey> {
+    Some(match name {
+        "RECENT" => SearchKey::Flag(Flag::Recent),
+        "OLD" => unset(Flag::Recent),
+        "NEW" => SearchKey::And(vec![SearchKey::Flag(Flag::Recent), unset(Flag::Seen)]),
+        "ANSWERED" => SearchKey::Flag(Flag::Answered),
+        "DELETED" => SearchKey::Flag(Flag::Deleted),
+        "DRAFT" => SearchKey::Flag(Flag::Draft),
+        "FLAGGED" => SearchKey::Flag(Flag::Flagged),
+        "SEEN" => SearchKey::Flag(Flag::Seen),
+        "UNANSWERED" => unset(Flag::Answered),
+        "UNDELETED" => unset(Flag::Deleted),
+        "UNDRAFT" => unset(Flag::Draft),
+        "UNFLAGGED" => unset(Flag::Flagged),
+        "UNSEEN" => unset(Flag::Seen),
+        _ => return None,
+    })
+}
+
 fn key(c: &mut Cursor<'_>) -> Result<SearchKey> {
     if c.peek().is_some_and(|b| b.is_ascii_digit() || matches!(b, b'*' | b'$')) {
         return Ok(SearchKey::Sequence(MessageSet::read(c)?));
     }
     let at = c.position();
-    let unset = |flag| SearchKey::Not(Box::new(SearchKey::Flag(flag)));
     let text = |c: &mut Cursor<'_>| {
         c.space()?;
         c.astring("a string")
@@ -257,21 +281,12 @@ fn key(c: &mut Cursor<'_>) -> Result<SearchKey> {
         c.space()?;
         Ok(Flag::Keyword(c.atom("a keyword")?.to_owned()))
     };
-    Ok(match c.keyword("a search key")?.as_str() {
+    let name = c.keyword("a search key")?;
+    if let Some(key) = of_system_flag(&name) {
+        return Ok(key);
+    }
+    Ok(match name.as_str() {
         "ALL" => SearchKey::All,
-        "RECENT" => SearchKey::Flag(Flag::Recent),
-        "OLD" => unset(Flag::Recent),
-        "NEW" => SearchKey::And(vec![SearchKey::Flag(Flag::Recent), unset(Flag::Seen)]),
-        "ANSWERED" => SearchKey::Flag(Flag::Answered),
-        "DELETED" => SearchKey::Flag(Flag::Deleted),
-        "DRAFT" => SearchKey::Flag(Flag::Draft),
-        "FLAGGED" => SearchKey::Flag(Flag::Flagged),
-        "SEEN" => SearchKey::Flag(Flag::Seen),
-        "UNANSWERED" => unset(Flag::Answered),
-        "UNDELETED" => unset(Flag::Deleted),
-        "UNDRAFT" => unset(Flag::Draft),
-        "UNFLAGGED" => unset(Flag::Flagged),
-        "UNSEEN" => unset(Flag::Seen),
         "KEYWORD" => SearchKey::Flag(keyword(c)?),
         "UNKEYWORD" => unset(keyword(c)?),
         "BCC" => SearchKey::Bcc(text(c)?),

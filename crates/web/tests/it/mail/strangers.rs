@@ -4,8 +4,8 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use mailstore::{Role, SystemFlag};
 
-use super::letter;
 use crate::world::{Answer, Browser, World};
+use crate::writing::letter;
 
 const PICTURE: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAoAAAAKCAYAAACNMs+9AAAAFUlEQVR42mP8z8BQz0AEYBxVSF+FABJADveWkH6oAAAAAElFTkSuQmCC";
