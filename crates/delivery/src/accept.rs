@@ -4,17 +4,20 @@ use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use mailkit::{EmailAddress, date, headers, trace};
-use mailstore::{Flags, NewMessage};
-use store::BodyWriter;
+use store::{BodyWriter, StagedBody};
 
 use crate::dispatch::RecipientOutcome;
-use crate::dispatch::{Destination, Dispatch, Dispatched};
+use crate::dispatch::{Destination, Dispatch, Dispatched, Routed};
+use crate::filing::LocalCopy;
 use crate::head::{self, Gatherer, Head};
+use crate::judge::{Spooled, Verdict};
+use crate::judging::Bench;
 use crate::reports_budget::network;
 use crate::schema::delivery_key;
 use crate::schema::{MessageRecord, ret_number};
-use crate::{Delivery, Envelope, MAX_IN_MEMORY_BYTES, MAX_IN_MEMORY_CROWDED_BYTES, QueueId, Refusal, Result};
+use crate::{Delivery, Envelope, MAX_IN_MEMORY_BYTES, MAX_IN_MEMORY_CROWDED_BYTES, QueueId, Refusal, Result, decide};
 
 /// An accepted message: it is durable, and this server is responsible for it.
 #[derive(Clone, Debug)]
@@ -32,7 +35,8 @@ pub struct Incoming {
     envelope: Envelope,
     id: QueueId,
     at_ms: i64,
-    extra_headers: Vec<u8>,
+    /// The judges that see the message, if any want to.
+    bench: Option<Bench>,
     /// Until the header section is complete.
     gatherer: Option<Gatherer>,
     head: Head,
@@ -42,8 +46,17 @@ pub struct Incoming {
     eight_bit: bool,
     /// The header section was longer than is looked at.
     header_cut: bool,
-    /// Length of the Return-Path line at the start, which is for copies filed here only.
-    return_path_bytes: u32,
+    /// The Return-Path line, which is for copies filed here only.
+    return_path: Bytes,
+    /// What else is put above the message wherever it goes.
+    trace: Bytes,
+}
+
+/// The bytes of a message that has come whole.
+struct Whole {
+    spooled: Spooled,
+    /// Its body, where it was spooled to disk.
+    staged: Option<StagedBody>,
 }
 
 /// A message's share of the memory for all incoming messages; released when dropped.
@@ -83,9 +96,9 @@ enum Sink {
 }
 
 impl Delivery {
-    /// Start receiving a message. `extra_headers`: complete header lines with CRLF that the caller puts above the
-    /// message, such as Authentication-Results; the Received and Return-Path lines are made here.
-    pub fn incoming(&self, mut envelope: Envelope, extra_headers: &[u8]) -> Result<Incoming> {
+    /// Start receiving a message, and tell the judges that it is about to come. The Received and Return-Path lines are
+    /// made here.
+    pub fn incoming(&self, mut envelope: Envelope) -> Result<Incoming> {
         let limit = self.inner.options.max_recipients;
         if envelope.recipients.len() > limit {
             return Err(Refusal::too_many_recipients(limit).into());
@@ -96,12 +109,13 @@ impl Delivery {
         if envelope.origin.auth.is_none() {
             envelope.forget_wishes_of_a_stranger();
         }
+        let (id, at_ms) = (self.next_id(), self.now_ms());
         Ok(Incoming {
             delivery: self.clone(),
+            bench: self.bench(id, &envelope, at_ms),
             envelope,
-            id: self.next_id(),
-            at_ms: self.now_ms(),
-            extra_headers: extra_headers.to_vec(),
+            id,
+            at_ms,
             gatherer: Some(Gatherer::default()),
             head: Head::default(),
             sink: Sink::Memory(Vec::new()),
@@ -113,13 +127,14 @@ impl Delivery {
             received_bytes: 0,
             eight_bit: false,
             header_cut: false,
-            return_path_bytes: 0,
+            return_path: Bytes::new(),
+            trace: Bytes::new(),
         })
     }
 
     /// Take a message that is in memory: [`Self::incoming`] for callers without a stream.
     pub async fn accept(&self, envelope: Envelope, message: &[u8]) -> Result<Accepted> {
-        let mut incoming = self.incoming(envelope, b"")?;
+        let mut incoming = self.incoming(envelope)?;
         // Too large is found again by `finish`, which knows the right refusal.
         match incoming.write_all(message) {
             Err(error) if error.kind() != io::ErrorKind::FileTooLarge => Err(error.into()),
@@ -134,8 +149,13 @@ impl Incoming {
         self.id
     }
 
-    /// File it to all local recipients and queue it for the others, in one commit. When it returns Ok the message is
-    /// durable; on any error nothing was accepted.
+    /// Ask the judges, then file it to all local recipients and queue it for the others, in one commit. When it returns
+    /// Ok the message is durable for every recipient whose outcome is not [`RecipientOutcome::Refused`]; on any error
+    /// nothing was accepted.
+    ///
+    /// Only LMTP has outcomes that are refused. One reply for all recipients, as in SMTP, is a refusal if all of them
+    /// refuse; otherwise the message is accepted, and who refuses it gets it in Junk, or, where the sender is signed in,
+    /// not at all and the sender a report.
     pub async fn finish(mut self) -> Result<Accepted> {
         let delivery = self.delivery.clone();
         let options = &delivery.inner.options;
@@ -156,13 +176,28 @@ impl Incoming {
             }
             delivery.check_authors(account, &self.head)?;
         }
+        let lmtp = self.envelope.origin.lmtp;
+        let (whole, bench) = (self.whole().await?, self.bench.take());
+        let verdicts = match bench {
+            Some(bench) => bench.verdicts(&whole.spooled, options.verdict_time).await,
+            None => Vec::new(),
+        };
+        let (id, said) = (self.id, decide::summary(&verdicts));
+        if let Some(answer) = decide::nothing_to_take(&verdicts, lmtp) {
+            tracing::info!(%id, verdicts = said, "refused by a check");
+            return Ok(Accepted { id, recipients: answer? });
+        }
+        let refused: Vec<Option<Refusal>> = verdicts
+            .iter()
+            .map(|verdict| verdict.refusal.clone().filter(|_| decide::is_answered(verdict, lmtp)))
+            .collect();
         let permit = delivery.permit(self.received_bytes).await;
-        let dispatch =
-            tokio::task::spawn_blocking(move || self.prepare()).await.map_err(|_| Refusal::unavailable())??;
+        let dispatch = tokio::task::spawn_blocking(move || self.prepare(whole, verdicts))
+            .await
+            .map_err(|_| Refusal::unavailable())??;
         drop(permit);
         let dispatch = Arc::new(dispatch);
-        let id = dispatch.id;
-        let recipients = delivery
+        let taken = delivery
             .commit_dispatch(Arc::clone(&dispatch), |tx, dispatch_in| {
                 let Dispatched { outcomes, hints } = dispatch_in(tx)?;
                 Ok((outcomes, hints))
@@ -172,43 +207,46 @@ impl Incoming {
         tracing::info!(
             id = %id,
             from = dispatch.record.from,
-            recipients = recipients.len(),
+            recipients = taken.len(),
             bytes = dispatch.record.body_bytes,
+            verdicts = said,
             "accepted"
         );
-        Ok(Accepted { id, recipients })
+        Ok(Accepted { id, recipients: decide::outcomes(taken, refused) })
+    }
+
+    /// The bytes are here: what judges and `prepare` read.
+    async fn whole(&mut self) -> Result<Whole> {
+        Ok(match std::mem::replace(&mut self.sink, Sink::Memory(Vec::new())) {
+            Sink::Memory(bytes) => Whole { spooled: Spooled::in_memory(bytes.into()), staged: None },
+            Sink::Disk(writer) => {
+                let finished = tokio::task::spawn_blocking(move || (*writer).finish()).await;
+                let body = finished.map_err(|_| Refusal::unavailable())??;
+                let spooled = Spooled::on_disk(&self.delivery.inner.store, body.id(), body.len());
+                Whole { spooled, staged: Some(body) }
+            }
+        })
     }
 
     /// Stage, parse, sign, route: all that is to be done before the commit. Blocking.
-    fn prepare(self) -> Result<Dispatch> {
-        let Self { delivery, envelope, id, at_ms, sink, head, eight_bit, return_path_bytes, held, .. } = self;
+    fn prepare(self, whole: Whole, verdicts: Vec<Verdict>) -> Result<Dispatch> {
+        let Self { delivery, envelope, id, at_ms, head, eight_bit, return_path, trace, held, .. } = self;
         // Until the message is where it belongs.
         let _held = held;
-        let store = &delivery.inner.store;
-        let (body, bytes) = match sink {
-            Sink::Memory(bytes) => (store.put_body(&bytes)?, bytes),
-            Sink::Disk(writer) => {
-                let body = (*writer).finish()?;
-                let bytes = crate::source::read_all(store, &body.id())?;
-                (body, bytes)
-            }
+        let bytes = whole.spooled.read_all()?;
+        let body = match whole.staged {
+            Some(body) => body,
+            None => delivery.inner.store.put_body(&bytes)?,
         };
         let auth = envelope.origin.auth;
-        let recipients = delivery.route_taken(&envelope.recipients, auth)?;
-        let is_remote = |r: &crate::dispatch::Routed| matches!(r.destination, Destination::Domain(_));
+        let recipients = delivery.route_judged(&envelope, verdicts)?;
+        let is_remote = |r: &Routed| matches!(r.destination, Destination::Domain(_));
         let signatures = if auth.is_some() && recipients.iter().any(is_remote) {
-            delivery.sign(&head.from, &bytes[return_path_bytes as usize..])
+            delivery.sign(&head.from, &bytes)
         } else {
             Vec::new()
         };
-        let filing = NewMessage {
-            body: body.clone().into(),
-            parsed: Arc::new(mailkit::parse(&bytes)),
-            flags: Flags::default(),
-            internal_date_ms: at_ms,
-            delivery_key: Some(delivery_key(id)),
-            ignore_quota: false,
-        };
+        let filing = LocalCopy::new(body.clone(), &bytes, [return_path, trace.clone()], at_ms).once(delivery_key(id));
         let utf8_needed = head.eight_bit || envelope_needs_utf8(&envelope);
         let record = MessageRecord {
             from: envelope.from.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -217,7 +255,7 @@ impl Incoming {
             body: body.id().as_bytes().to_vec(),
             body_bytes: body.len(),
             signatures,
-            skip_bytes: return_path_bytes,
+            trace: trace.into(),
             ret: ret_number(envelope.ret),
             envid: envelope.envid.clone(),
             eight_bit,
@@ -241,36 +279,31 @@ impl Incoming {
         let options = &self.delivery.inner.options;
         self.head = Head::read(&bytes, &options.hostname);
         let signed_in = self.envelope.origin.auth.is_some();
-        let mut lead = String::new();
-        let is_local = |r: &crate::Recipient| self.delivery.lookup(&r.address).is_ok_and(|found| found.is_some());
-        if self.envelope.recipients.iter().any(is_local) {
-            lead.push_str(&trace::return_path(self.envelope.from.as_ref()));
-            self.return_path_bytes = u32::try_from(lead.len()).unwrap_or_default();
-        }
-        let mut lead = lead.into_bytes();
-        lead.extend_from_slice(&self.extra_headers);
-        lead.extend_from_slice(self.received().as_bytes());
+        self.return_path = trace::return_path(self.envelope.from.as_ref()).into();
+        let (mut above, mut completed) = (self.received(), String::new());
         if signed_in {
-            // What a submission server adds if the client did not (RFC 6409 §8).
+            // What a submission server adds if the client did not (RFC 6409 §8): part of the message that is signed.
             if !self.head.has_date {
-                lead.extend_from_slice(format!("Date: {}\r\n", date::format(self.at_ms)).as_bytes());
+                completed.push_str(&format!("Date: {}\r\n", date::format(self.at_ms)));
             }
             if !self.head.has_message_id {
-                lead.extend_from_slice(format!("Message-ID: <{}@{}>\r\n", self.id, options.hostname).as_bytes());
+                completed.push_str(&format!("Message-ID: <{}@{}>\r\n", self.id, options.hostname));
             }
             if !self.head.has_from
                 && let Some(from) = &self.envelope.from
             {
-                lead.extend_from_slice(format!("From: <{from}>\r\n").as_bytes());
+                completed.push_str(&format!("From: <{from}>\r\n"));
                 self.head.from.push(from.clone());
             }
             bytes = head::without_bcc(bytes);
         }
         if !is_header_start(&bytes) {
             // No header of its own: keep its first line from becoming part of ours.
-            lead.extend_from_slice(b"\r\n");
+            let last = if completed.is_empty() { &mut above } else { &mut completed };
+            last.push_str("\r\n");
         }
-        self.sink_write(&lead)?;
+        self.trace = above.into();
+        self.sink_write(completed.as_bytes())?;
         self.sink_write(&bytes)
     }
 
@@ -296,6 +329,9 @@ impl Incoming {
     }
 
     fn sink_write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Some(bench) = &mut self.bench {
+            bench.bytes(bytes);
+        }
         if let Sink::Memory(held) = &mut self.sink {
             if held.len() + bytes.len() <= self.held.limit() {
                 held.extend_from_slice(bytes);

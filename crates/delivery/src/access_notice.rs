@@ -1,13 +1,13 @@
 //! Mail to an account about itself: how it can be entered has changed. A thief who changes a password or makes one can't keep
 //! its owner from hearing of it.
 
-use std::sync::Arc;
-
+use bytes::Bytes;
 use directory::AccountId;
 use mailkit::{NamedAddress, compose::Draft, trace};
-use mailstore::{Flags, MailError, NewMessage};
+use mailstore::MailError;
 
-use crate::filing::file_local_in;
+use crate::filing::{LocalCopy, file_local_in};
+use crate::schema::VerdictRecord;
 use crate::{Delivery, Result};
 
 /// The longest name (of an app password, of a browser) that is repeated.
@@ -106,23 +106,16 @@ impl Delivery {
         let message = draft.build().map_err(|error| crate::DeliveryError::Damaged(error.to_string()))?;
         let (this, at_ms) = (self.clone(), self.now_ms());
         let filing = tokio::task::spawn_blocking(move || {
-            let bytes = [trace::return_path(None).as_bytes(), &message].concat();
-            let body = this.inner.store.put_body(&bytes)?.into();
-            Ok::<_, store::StoreError>(NewMessage {
-                body,
-                parsed: Arc::new(mailkit::parse(&bytes)),
-                flags: Flags::default(),
-                internal_date_ms: at_ms,
-                delivery_key: None,
-                ignore_quota: true,
-            })
+            let body = this.inner.store.put_body(&message)?;
+            let above = [trace::return_path(None).into(), Bytes::new()];
+            Ok::<_, store::StoreError>(LocalCopy::new(body, &message, above, at_ms).whatever_the_quota())
         });
         let filing = filing.await.map_err(|_| crate::Refusal::unavailable())??;
         let mailstore = self.inner.mailstore.clone();
         let filed = self.inner.store.transact(move |tx| {
             // The change itself has its own commits.
             tx.keeps_books();
-            file_local_in(tx, &mailstore, account, &filing).map(drop)
+            file_local_in(tx, &mailstore, account, &filing, &VerdictRecord::default()).map(drop)
         });
         filed.await.map_err(|error: MailError| error.into())
     }

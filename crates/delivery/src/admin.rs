@@ -7,7 +7,7 @@ use directory::AccountId;
 use prost::Message as _;
 use store::{Order, Read};
 
-use crate::schema::{LegId, LegRecord, MessageRecord, leg_key_id, message_key, message_key_id};
+use crate::schema::{LegId, LegRecord, MessageRecord, VerdictRecord, leg_key_id, message_key, message_key_id};
 use crate::source::QueuedBody;
 use crate::{Delivery, DeliveryError, QueueId, Result, queue};
 
@@ -74,6 +74,8 @@ pub struct QueuedRecipient {
     pub in_flight_since_ms: Option<i64>,
     /// The last error, with the remote server's reply if there was one.
     pub last_error: Option<String>,
+    /// What was decided when the message came, and why: `Junk (spam: 7.1 points)`.
+    pub verdict: Option<String>,
 }
 
 /// The contents of the queue.
@@ -283,6 +285,7 @@ fn shown(id: QueueId, record: &MessageRecord, legs: &[(LegId, LegRecord)]) -> Qu
             next_attempt_ms: leg.due_ms,
             in_flight_since_ms: (leg.attempt_token != 0).then_some(leg.attempt_ms),
             last_error: recipient.last_error.clone(),
+            verdict: recipient.verdict.as_ref().map(VerdictRecord::summary),
         })
     });
     QueuedMessage {

@@ -10,24 +10,26 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use directory::AccountId;
 use mailkit::{EmailAddress, dsn, trace};
-use mailstore::{Flags, MailError, NewMessage};
+use mailstore::MailError;
 use rand::RngExt as _;
 use store::StoreError;
 use tracing::Instrument as _;
 
 use crate::dispatch::CommitError;
-use crate::filing::file_local_in;
+use crate::filing::{LocalCopy, file_local_in};
 use crate::hint::Hint;
 use crate::outbound::Reply;
-use crate::outbound::attempt::{Outbound, Verdict};
+use crate::outbound::attempt::{HostAnswer, Outbound};
 use crate::outbound::transaction::{Fate, Mail, MailRecipient};
 use crate::report::{Finding, PreparedReport, status_of};
 use crate::route::RecipientRoute;
 use crate::schema::delivery_key;
 use crate::schema::{
-    LOCAL_DESTINATION, LegId, LegRecord, MessageRecord, RecipientRecord, notify_from_bits, ret_from_number,
+    LOCAL_DESTINATION, LegId, LegRecord, MessageRecord, RecipientRecord, VerdictRecord, notify_from_bits,
+    ret_from_number,
 };
 use crate::source::{QueuedBody, read_all};
 use crate::{Delivery, DeliveryError, Refusal, Result, queue};
@@ -83,12 +85,12 @@ impl Delivery {
             return answered(true);
         }
         // That an attempt began is recorded while it runs: the record is for people, nothing waits for it.
-        let ((verdicts, reached), begun) = tokio::join!(self.attempt_elsewhere(outbound, &attempt), begun);
+        let ((answers, reached), begun) = tokio::join!(self.attempt_elsewhere(outbound, &attempt), begun);
         answered(reached);
         if let Err(error) = begun {
             tracing::error!(id = %leg_id.id, %error, "could not record the start of a delivery attempt");
         }
-        let result = self.judge(&attempt, verdicts);
+        let result = self.consequences(&attempt, answers);
         self.settle(attempt, result).await;
     }
 
@@ -98,7 +100,7 @@ impl Delivery {
         self.inner.hints.rescan();
     }
 
-    async fn attempt_elsewhere(&self, outbound: &Outbound, attempt: &Attempt) -> (Vec<Verdict>, bool) {
+    async fn attempt_elsewhere(&self, outbound: &Outbound, attempt: &Attempt) -> (Vec<HostAnswer>, bool) {
         let record = &attempt.record;
         let recipient = |r: &RecipientRecord| MailRecipient {
             address: r.address.clone(),
@@ -117,24 +119,24 @@ impl Delivery {
         match QueuedBody::outgoing(&self.inner.store, record) {
             Ok(body) => {
                 let done = outbound.deliver(&attempt.leg.destination, &mail, &body).await;
-                (done.verdicts, done.reached)
+                (done.answers, done.reached)
             }
             Err(error) => {
                 tracing::error!(id = %attempt.leg_id.id, %error, "could not read a queued message");
                 let fate = Fate::Deferred(Reply::new(451, "4.3.0 the message can't be read at the moment"));
-                let verdict = Verdict { fate, remote: None, reports: false };
-                (vec![verdict; attempt.leg.recipients.len()], true)
+                let answer = HostAnswer { fate, remote: None, reports: false };
+                (vec![answer; attempt.leg.recipients.len()], true)
             }
         }
     }
 
-    /// The consequences of the verdicts for each recipient.
-    fn judge(&self, attempt: &Attempt, verdicts: Vec<Verdict>) -> Outcome {
+    /// The consequences of the answers for each recipient.
+    fn consequences(&self, attempt: &Attempt, answers: Vec<HostAnswer>) -> Outcome {
         let now_ms = self.now_ms();
         let expired = now_ms >= attempt.record.expires_ms;
         let mut result = Outcome::default();
-        for (recipient, verdict) in attempt.leg.recipients.iter().zip(verdicts) {
-            let Verdict { fate, remote, reports } = verdict;
+        for (recipient, answer) in attempt.leg.recipients.iter().zip(answers) {
+            let HostAnswer { fate, remote, reports } = answer;
             let (outcome, reply) = match &fate {
                 Fate::Delivered(reply) => ("delivered", reply),
                 Fate::Failed(reply) => ("failed", reply),
@@ -292,10 +294,14 @@ impl Delivery {
     }
 
     async fn try_file(&self, attempt: &Arc<Attempt>, avoid: &BTreeMap<AccountId, Refusal>) -> Result<(), CommitError> {
-        let verdicts: Vec<(Option<AccountId>, Verdict)> =
-            attempt.leg.recipients.iter().map(|recipient| self.verdict_here(&recipient.address, avoid)).collect();
-        let accounts: Vec<AccountId> = verdicts.iter().filter_map(|(account, _)| *account).collect();
-        let result = Arc::new(self.judge(attempt, verdicts.into_iter().map(|(_, verdict)| verdict).collect()));
+        let answers: Vec<(Option<AccountId>, HostAnswer)> =
+            attempt.leg.recipients.iter().map(|recipient| self.answer_here(recipient, avoid)).collect();
+        let accounts: Vec<(AccountId, VerdictRecord)> = answers
+            .iter()
+            .zip(&attempt.leg.recipients)
+            .filter_map(|((account, _), recipient)| Some(((*account)?, recipient.verdict.clone().unwrap_or_default())))
+            .collect();
+        let result = Arc::new(self.consequences(attempt, answers.into_iter().map(|(_, answer)| answer).collect()));
         let report = self.prepare_report_for(attempt, &result).await.map_err(CommitError::Other)?;
         let message = if accounts.is_empty() { None } else { Some(self.local_copy(attempt).await?) };
         let due_ms = self.next_due_ms(attempt);
@@ -309,11 +315,11 @@ impl Delivery {
                     return Ok::<_, CommitError>(Vec::new());
                 };
                 let mut filed = Vec::new();
-                for account in accounts {
+                for (account, verdict) in accounts {
                     if let Some(message) = &message
                         && !filed.contains(&account)
                     {
-                        file_local_in(tx, &this.inner.mailstore, account, message)
+                        file_local_in(tx, &this.inner.mailstore, account, message, &verdict)
                             .map_err(|error: MailError| CommitError::Account(account, error))?;
                         filed.push(account);
                     }
@@ -330,15 +336,22 @@ impl Delivery {
         Ok(())
     }
 
-    /// Where a local recipient stands: its account and a verdict for the case that filing succeeds.
-    fn verdict_here(&self, address: &str, avoid: &BTreeMap<AccountId, Refusal>) -> (Option<AccountId>, Verdict) {
-        let route = match EmailAddress::parse(address) {
-            Ok(address) => self.rcpt(&address, None),
-            Err(error) => Err(Refusal::address_not_usable(&address, &error.to_string())),
+    /// Where a local recipient stands: its account and the answer for the case that filing succeeds.
+    fn answer_here(
+        &self,
+        recipient: &RecipientRecord,
+        avoid: &BTreeMap<AccountId, Refusal>,
+    ) -> (Option<AccountId>, HostAnswer) {
+        let address = &recipient.address;
+        let refused = recipient.verdict.as_ref().and_then(|verdict| verdict.refusal.as_ref());
+        let route = match (refused, EmailAddress::parse(address)) {
+            (Some(refusal), _) => Err(refusal.into()),
+            (None, Ok(address)) => self.rcpt(&address, None),
+            (None, Err(error)) => Err(Refusal::address_not_usable(address, &error.to_string())),
         };
         let route = match route {
             Ok(RecipientRoute::Local(account)) => avoid.get(&account).map_or(Ok(account), |why| Err(why.clone())),
-            Ok(RecipientRoute::Remote) => Err(Refusal::relaying_denied(&address)),
+            Ok(RecipientRoute::Remote) => Err(Refusal::relaying_denied(address)),
             Err(refusal) => Err(refusal),
         };
         let (account, fate) = match route {
@@ -349,30 +362,24 @@ impl Delivery {
                 (None, if refusal.is_temporary() { Fate::Deferred(reply) } else { Fate::Failed(reply) })
             }
         };
-        (account, Verdict { fate, remote: None, reports: false })
+        (account, HostAnswer { fate, remote: None, reports: false })
     }
 
     /// The message as it is filed here: with Return-Path and trace, without signatures.
-    async fn local_copy(&self, attempt: &Arc<Attempt>) -> Result<NewMessage, CommitError> {
+    async fn local_copy(&self, attempt: &Arc<Attempt>) -> Result<LocalCopy, CommitError> {
         let (this, attempt) = (self.clone(), Arc::clone(attempt));
         let made = tokio::task::spawn_blocking(move || {
             let (store, record) = (&this.inner.store, &attempt.record);
             let body = read_all(store, &queue::body_id(record)?)?;
-            let bytes = if record.trace.is_empty() && record.skip_bytes > 0 {
-                body
+            let return_path = if record.skip_bytes > 0 {
+                // A message taken by an older version has the line in its body.
+                Bytes::new()
             } else {
-                let from = EmailAddress::parse(&record.from).ok();
-                let rest = body.get(record.skip_bytes as usize..).unwrap_or_default();
-                [trace::return_path(from.as_ref()).as_bytes(), &record.trace, rest].concat()
+                trace::return_path(EmailAddress::parse(&record.from).ok().as_ref()).into()
             };
-            Ok::<_, DeliveryError>(NewMessage {
-                body: store.put_body(&bytes)?.into(),
-                parsed: Arc::new(mailkit::parse(&bytes)),
-                flags: Flags::default(),
-                internal_date_ms: this.now_ms(),
-                delivery_key: Some(delivery_key(attempt.leg_id.id)),
-                ignore_quota: false,
-            })
+            let above = [return_path, record.trace.clone().into()];
+            let copy = LocalCopy::new(store.put_body(&body)?, &body, above, this.now_ms());
+            Ok::<_, DeliveryError>(copy.once(delivery_key(attempt.leg_id.id)))
         });
         made.await.map_err(|_| CommitError::Other(Refusal::unavailable().into()))?.map_err(CommitError::Other)
     }

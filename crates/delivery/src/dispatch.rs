@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use directory::{AccountId, Directory};
-use mailstore::{MailError, NewMessage};
+use mailstore::MailError;
 use store::{RealmId, StagedBody, StoreError, Tx};
 
-use crate::filing::file_local_in;
+use crate::filing::{LocalCopy, file_local_in};
 use crate::hint::Hint;
 use crate::schema::{LOCAL_DESTINATION, LegId, LegRecord, MessageRecord, RecipientRecord};
 use crate::{Delivery, DeliveryError, QueueId, Refusal, Result, queue};
@@ -27,7 +27,7 @@ pub struct Dispatch {
     #[expect(dead_code, reason = "it is held, not read")]
     pub queue_body: StagedBody,
     /// For mailboxes here; `None`: local recipients are served from the queue.
-    pub filing: Option<NewMessage>,
+    pub filing: Option<LocalCopy>,
     /// All recipients, in the envelope's order.
     pub recipients: Vec<Routed>,
     /// When the queue's legs are first due.
@@ -128,7 +128,7 @@ impl Dispatch {
                             false
                         }
                         None if filed.len() >= MAX_FILINGS_PER_COMMIT || avoid.contains(account) => false,
-                        None => self.file_in(tx, delivery, *account)?,
+                        None => self.file_in(tx, delivery, *account, &recipient.record)?,
                     };
                     filed.insert(*account, done);
                     if done {
@@ -170,9 +170,16 @@ impl Dispatch {
     }
 
     /// Whether the message could be filed; false if it has to wait.
-    fn file_in(&self, tx: &mut Tx<'_>, delivery: &Delivery, account: AccountId) -> Result<bool, CommitError> {
-        let Some(message) = &self.filing else { return Ok(false) };
-        match file_local_in(tx, &delivery.inner.mailstore, account, message) {
+    fn file_in(
+        &self,
+        tx: &mut Tx<'_>,
+        delivery: &Delivery,
+        account: AccountId,
+        recipient: &RecipientRecord,
+    ) -> Result<bool, CommitError> {
+        let Some(copy) = &self.filing else { return Ok(false) };
+        let verdict = recipient.verdict.clone().unwrap_or_default();
+        match file_local_in(tx, &delivery.inner.mailstore, account, copy, &verdict) {
             Ok(_) => Ok(true),
             Err(MailError::OverQuota { .. }) => Ok(false),
             Err(error) => Err(CommitError::Account(account, error)),
@@ -264,4 +271,6 @@ pub enum RecipientOutcome {
     Filed(AccountId),
     /// In the queue, durably.
     Queued,
+    /// Not accepted for this recipient, by LMTP: the client is told.
+    Refused(Refusal),
 }

@@ -1,10 +1,77 @@
 //! Filing into a mailbox here: the one place where a message enters an account.
 
-use directory::AccountId;
-use mailstore::{Appended, MailError, MailStore, NewMessage, Role};
-use store::Tx;
+use std::sync::Arc;
 
-/// Files a message for `account`. Rules, vacation notices and forwarding belong here; today all mail goes to INBOX.
+use bytes::Bytes;
+use directory::AccountId;
+use mailkit::Parsed;
+use mailstore::{Appended, Flags, MailError, MailStore, MailboxId, NewMessage, Role};
+use store::{StagedBody, Tx};
+
+use crate::judge::FileInto;
+use crate::schema::VerdictRecord;
+
+/// A message as it is filed here: its body, what is put above each copy, and what was parsed of both.
+#[derive(Clone)]
+pub struct LocalCopy {
+    body: StagedBody,
+    /// The Return-Path line, or nothing.
+    return_path: Bytes,
+    /// The rest of what stands above every copy: the trace.
+    trace: Bytes,
+    parsed: Arc<Parsed>,
+    /// INTERNALDATE, milliseconds since 1970 UTC.
+    at_ms: i64,
+    delivery_key: Option<Vec<u8>>,
+    ignore_quota: bool,
+}
+
+impl LocalCopy {
+    /// `body` was staged of `bytes`, above which `return_path` and `trace` are put. Parses all of it; blocking.
+    pub fn new(body: StagedBody, bytes: &[u8], [return_path, trace]: [Bytes; 2], at_ms: i64) -> Self {
+        let parsed = if return_path.is_empty() && trace.is_empty() {
+            mailkit::parse(bytes)
+        } else {
+            mailkit::parse(&[&return_path[..], &trace, bytes].concat())
+        };
+        Self { body, return_path, trace, parsed: Arc::new(parsed), at_ms, delivery_key: None, ignore_quota: false }
+    }
+
+    /// Filed only once under that key.
+    #[must_use]
+    pub fn once(mut self, delivery_key: Vec<u8>) -> Self {
+        self.delivery_key = Some(delivery_key);
+        self
+    }
+
+    /// Filed even into a full mailbox.
+    #[must_use]
+    pub fn whatever_the_quota(mut self) -> Self {
+        self.ignore_quota = true;
+        self
+    }
+
+    /// The copy of a recipient about whom that was decided.
+    fn message(&self, verdict: &VerdictRecord) -> Result<NewMessage, MailError> {
+        let added = verdict.headers.as_bytes();
+        let prefix = [&self.return_path[..], added, &self.trace].concat();
+        let body: mailstore::StagedBody = self.body.clone().into();
+        Ok(NewMessage {
+            body: body.under(prefix.into())?,
+            parsed: if added.is_empty() {
+                Arc::clone(&self.parsed)
+            } else {
+                Arc::new(self.parsed.with_more_above(added.len() as u64))
+            },
+            flags: Flags::parse(verdict.flags.iter().map(String::as_str))?,
+            internal_date_ms: self.at_ms,
+            delivery_key: self.delivery_key.clone(),
+            ignore_quota: self.ignore_quota,
+        })
+    }
+}
+
+/// Files a message for `account`, in INBOX unless the verdict says otherwise.
 ///
 /// [`MailError::OverQuota`] is returned before anything is written to the account; after any other error the commit must
 /// be abandoned.
@@ -12,17 +79,34 @@ pub fn file_local_in(
     tx: &mut Tx<'_>,
     mailstore: &MailStore,
     account: AccountId,
-    message: &NewMessage,
+    copy: &LocalCopy,
+    verdict: &VerdictRecord,
 ) -> Result<Appended, MailError> {
     let realm = account.realm();
-    let inbox = match mailstore.mailbox_by_role_in(tx, realm, Role::Inbox)? {
-        Some(mailbox) => mailbox.id,
-        None => {
-            // An account whose mailboxes were not made yet.
-            mailstore.create_standard_mailboxes_in(tx, realm)?;
-            let inbox = mailstore.mailbox_by_role_in(tx, realm, Role::Inbox)?;
-            inbox.ok_or_else(|| MailError::NoSuchMailbox(Role::Inbox.standard_name().to_owned()))?.id
-        }
+    let mailbox = match verdict.file_into() {
+        Some(FileInto::Role(role)) => mailbox_of_role_in(tx, mailstore, account, role)?,
+        Some(FileInto::Named(name)) => mailstore.mailbox_by_name_in(tx, realm, &name)?.map(|mailbox| mailbox.id),
+        None => None,
     };
-    mailstore.append_in(tx, realm, inbox, message)
+    let mailbox = match mailbox {
+        Some(mailbox) => mailbox,
+        None => mailbox_of_role_in(tx, mailstore, account, Role::Inbox)?
+            .ok_or_else(|| MailError::NoSuchMailbox(Role::Inbox.standard_name().to_owned()))?,
+    };
+    mailstore.append_in(tx, realm, mailbox, &copy.message(verdict)?)
+}
+
+/// The account's mailbox of a role, made if there is none yet; `None` if that can't be.
+pub fn mailbox_of_role_in(
+    tx: &mut Tx<'_>,
+    mailstore: &MailStore,
+    account: AccountId,
+    role: Role,
+) -> Result<Option<MailboxId>, MailError> {
+    let realm = account.realm();
+    if let Some(mailbox) = mailstore.mailbox_by_role_in(tx, realm, role)? {
+        return Ok(Some(mailbox.id));
+    }
+    mailstore.create_standard_mailboxes_in(tx, realm)?;
+    Ok(mailstore.mailbox_by_role_in(tx, realm, role)?.map(|mailbox| mailbox.id))
 }

@@ -3,6 +3,7 @@
 //!
 //! * [`Delivery::rcpt`], [`Delivery::incoming`]: a protocol crate submits a message; one commit files it to local
 //!   recipients and queues it for the others.
+//! * [`Judge`]: what looks at a message before it is accepted, and decides about each recipient.
 //! * [`Delivery::submit`]: a user presses Send; the same key sends only once.
 //! * [`Delivery::run`]: processes the queue until cancelled.
 //! * `queue_*`: queue management for the operator.
@@ -19,6 +20,7 @@ mod admin;
 mod attempt;
 mod claims;
 mod deadline;
+mod decide;
 mod dispatch;
 mod envelope;
 mod error;
@@ -28,6 +30,8 @@ pub mod fuzzing;
 mod head;
 mod hint;
 mod invariants;
+mod judge;
+mod judging;
 mod options;
 mod outbound;
 mod queue;
@@ -59,6 +63,9 @@ pub use dispatch::RecipientOutcome;
 pub use envelope::{Envelope, Notify, Origin, Recipient, Ret};
 pub use error::{DeliveryError, Result};
 pub use invariants::QueueInvariants;
+pub use judge::{
+    Case, Fallback, FileInto, Hearing, Judge, JudgeError, MAX_REASON_CHARS, MAX_VERDICT_BYTES, Spooled, Verdict,
+};
 pub use options::{Authors, Credentials, DeliveryOptions, NextHop, RetrySchedule, Smarthost, Timeouts, TlsPolicy};
 pub use outbound::resolve::{DnsError, Mx, Resolver, SystemResolver};
 pub use outbound::tls::TlsClients;
@@ -94,6 +101,7 @@ struct Inner {
     mailstore: MailStore,
     options: DeliveryOptions,
     resolver: Option<Arc<dyn Resolver>>,
+    judges: Vec<Arc<dyn Judge>>,
     hints: hint::Hints,
     claims: claims::Claims,
     last_id: AtomicU64,
@@ -135,6 +143,7 @@ impl Delivery {
             mailstore,
             options,
             resolver,
+            judges: Vec::new(),
             hints: hint::Hints::default(),
             claims: claims::Claims::default(),
             last_id: AtomicU64::new(0),
@@ -144,6 +153,17 @@ impl Delivery {
             reports: reports_budget::ReportsBudget::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Every message is seen by these judges, in their order, before it is accepted. For the start: before any clone.
+    ///
+    /// # Errors
+    /// [`DeliveryError::BadOption`] if it is shared already.
+    pub fn with_judges(mut self, judges: Vec<Arc<dyn Judge>>) -> Result<Self> {
+        let inner = Arc::get_mut(&mut self.inner);
+        let problem = || "judges have to be set before anything uses the delivery".to_owned();
+        inner.ok_or_else(|| DeliveryError::BadOption { option: "judges", problem: problem() })?.judges = judges;
+        Ok(self)
     }
 
     /// The options in use.

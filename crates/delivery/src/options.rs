@@ -69,6 +69,9 @@ pub struct DeliveryOptions {
     pub max_reports_per_destination: u32,
     /// The same about mail from one network (/24 or /64). Default 50.
     pub max_reports_per_peer: u32,
+    /// How long the judges of a message may take in all, from its last byte on. Default 20 seconds: a client waits 10
+    /// minutes for the reply (RFC 5321 §4.5.3.2.6).
+    pub verdict_time: Duration,
     /// How long the receipt of a submission answers a repeated Send. Default 14 days.
     pub keep_receipts: Duration,
 }
@@ -104,6 +107,7 @@ impl Default for DeliveryOptions {
             authors: Authors::Own,
             max_reports_per_destination: 100,
             max_reports_per_peer: 50,
+            verdict_time: Duration::from_secs(20),
             keep_receipts: Duration::from_hours(14 * 24),
         }
     }

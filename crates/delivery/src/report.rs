@@ -1,19 +1,18 @@
 //! Reports to senders (RFC 3464): made before the commit that they belong to, filed or queued within it.
 
-use std::sync::Arc;
-
+use bytes::Bytes;
 use directory::AccountId;
 use mailkit::{EmailAddress, dsn, headers, trace};
-use mailstore::{Flags, MailError, NewMessage};
+use mailstore::MailError;
 use rand::RngExt as _;
 use store::Tx;
 
-use crate::filing::file_local_in;
+use crate::filing::{LocalCopy, file_local_in};
 use crate::hint::Hint;
 use crate::outbound::Reply;
 use crate::schema::delivery_key;
 use crate::schema::{
-    LOCAL_DESTINATION, LegId, LegRecord, MessageRecord, RecipientRecord, notify_bits, ret_from_number,
+    LOCAL_DESTINATION, LegId, LegRecord, MessageRecord, RecipientRecord, VerdictRecord, notify_bits, ret_from_number,
 };
 use crate::source::QueuedBody;
 use crate::{Delivery, MAX_RETURNED_BYTES, Notify, QueueId, Result, Ret, queue};
@@ -89,7 +88,7 @@ pub fn status_of(reply: &Reply, class: u8) -> String {
 #[derive(Clone)]
 pub struct PreparedReport {
     id: QueueId,
-    message: NewMessage,
+    message: LocalCopy,
     place: Place,
     record: MessageRecord,
     leg: LegRecord,
@@ -139,16 +138,13 @@ impl Delivery {
         let id = self.next_id();
         let at_ms = self.now_ms();
         let bytes = self.report_bytes(id, at_ms, original, &to, &wanted)?;
-        let return_path = trace::return_path(None);
-        let copy = [return_path.as_bytes(), &bytes].concat();
-        let body = self.inner.store.put_body(&copy)?;
+        let body = self.inner.store.put_body(&bytes)?;
         let destination = if is_ours { LOCAL_DESTINATION.to_owned() } else { to.domain().to_owned() };
         let from = self.reporter()?;
         let record = MessageRecord {
             body: body.id().as_bytes().to_vec(),
             body_bytes: body.len(),
             signatures: if is_ours { Vec::new() } else { self.sign(&[from], &bytes) },
-            skip_bytes: u32::try_from(return_path.len()).unwrap_or_default(),
             eight_bit: !bytes.is_ascii(),
             smtputf8: to.needs_smtputf8(),
             warn_ms: 0,
@@ -164,15 +160,9 @@ impl Delivery {
             due_ms: at_ms,
             ..LegRecord::default()
         };
-        let message = NewMessage {
-            body: body.into(),
-            parsed: Arc::new(mailkit::parse(&copy)),
-            flags: Flags::default(),
-            internal_date_ms: at_ms,
-            delivery_key: Some(delivery_key(id)),
-            // Reports about the user's own mail are filed even if the mailbox is full.
-            ignore_quota: true,
-        };
+        let above = [trace::return_path(None).into(), Bytes::new()];
+        // Reports about the user's own mail are filed even if the mailbox is full.
+        let message = LocalCopy::new(body, &bytes, above, at_ms).once(delivery_key(id)).whatever_the_quota();
         Ok(Some(PreparedReport { id, message, place, record, leg }))
     }
 
@@ -199,7 +189,7 @@ impl Delivery {
     pub(crate) fn write_report_in(&self, tx: &mut Tx<'_>, report: &PreparedReport) -> Result<Vec<Hint>> {
         metrics::counter!("holdfast_delivery_reports_total").increment(1);
         if let Place::Here(account) = report.place {
-            match file_local_in(tx, &self.inner.mailstore, account, &report.message) {
+            match file_local_in(tx, &self.inner.mailstore, account, &report.message, &VerdictRecord::default()) {
                 Ok(_) => return Ok(Vec::new()),
                 Err(MailError::OverQuota { .. }) => {}
                 Err(error) => return Err(error.into()),

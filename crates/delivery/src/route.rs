@@ -4,8 +4,9 @@ use directory::{AccountId, Resolved};
 use mailkit::EmailAddress;
 
 use crate::dispatch::{Destination, Routed};
+use crate::judge::Verdict;
 use crate::schema::{RecipientRecord, notify_bits};
-use crate::{Delivery, DeliveryError, Recipient, Refusal, Result};
+use crate::{Delivery, DeliveryError, Envelope, Recipient, Refusal, Result, decide};
 
 /// The route of a recipient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +127,24 @@ impl Delivery {
             other => other,
         };
         routes.into_iter().zip(recipients).map(rescue).collect()
+    }
+
+    /// The routes of those recipients whose refusal the client does not hear, each with what was decided about it.
+    pub(crate) fn route_judged(&self, envelope: &Envelope, verdicts: Vec<Verdict>) -> Result<Vec<Routed>> {
+        let (auth, lmtp) = (envelope.origin.auth, envelope.origin.lmtp);
+        if verdicts.is_empty() {
+            return self.route_taken(&envelope.recipients, auth);
+        }
+        let (verdicts, taken): (Vec<Verdict>, Vec<Recipient>) = verdicts
+            .into_iter()
+            .zip(envelope.recipients.iter().cloned())
+            .filter(|(verdict, _)| !decide::is_answered(verdict, lmtp))
+            .unzip();
+        let mut routed = self.route_taken(&taken, auth)?;
+        for (routed, verdict) in routed.iter_mut().zip(verdicts) {
+            decide::apply(routed, verdict, &envelope.origin);
+        }
+        Ok(routed)
     }
 
     fn route_one(&self, recipient: &Recipient, auth: Option<AccountId>) -> Result<Routed> {

@@ -140,6 +140,52 @@ pub struct RecipientRecord {
     /// When the last attempt ended.
     #[prost(int64, tag = "8")]
     pub last_attempt_ms: i64,
+    /// What was decided when the message came.
+    #[prost(message, optional, tag = "9")]
+    pub verdict: Option<VerdictRecord>,
+}
+
+/// What was decided about a recipient here when the message came. The default decides nothing.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct VerdictRecord {
+    /// It is filed in the mailbox of this role, by the role's standard name.
+    #[prost(string, tag = "1")]
+    pub role: String,
+    /// Or in the mailbox of this name.
+    #[prost(string, tag = "2")]
+    pub mailbox: String,
+    /// With these flags.
+    #[prost(string, repeated, tag = "3")]
+    pub flags: Vec<String>,
+    /// Header lines that are put above it.
+    #[prost(string, tag = "4")]
+    pub headers: String,
+    /// It is not taken, and its sender is told.
+    #[prost(message, optional, tag = "5")]
+    pub refusal: Option<RefusalRecord>,
+    /// Why, for people.
+    #[prost(string, tag = "6")]
+    pub reason: String,
+}
+
+/// A refusal in a [`VerdictRecord`].
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct RefusalRecord {
+    /// Reply code.
+    #[prost(uint32, tag = "1")]
+    pub code: u32,
+    /// Enhanced code: class.
+    #[prost(uint32, tag = "2")]
+    pub class: u32,
+    /// Subject.
+    #[prost(uint32, tag = "3")]
+    pub subject: u32,
+    /// Detail.
+    #[prost(uint32, tag = "4")]
+    pub detail: u32,
+    /// What the sender reads.
+    #[prost(string, tag = "5")]
+    pub text: String,
 }
 
 /// The data of a leg that the runner needs before reading it.

@@ -11,10 +11,15 @@ use prost::Message as _;
 use store::{Order, Read, StagedBody, Tx};
 
 use crate::dispatch::{CommitError, Destination, Dispatch, Dispatched, Routed};
+use crate::filing::{LocalCopy, mailbox_of_role_in};
 use crate::head::Head;
+use crate::judge::{Spooled, Verdict};
 use crate::schema::delivery_key;
 use crate::schema::{self, CopyRecord, MessageRecord, ReceiptRecord, ret_number};
-use crate::{Authors, Delivery, DeliveryError, QueueId, Recipient, RecipientOutcome, Refusal, Result, Ret, queue};
+use crate::{
+    Authors, Delivery, DeliveryError, Envelope, Origin, QueueId, Recipient, RecipientOutcome, Refusal, Result, Ret,
+    decide, queue,
+};
 
 /// Longest idempotency key.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 64;
@@ -48,6 +53,25 @@ pub struct Submission {
     pub hold: Duration,
     /// Display names and addresses to remember for completion; see `MailStore::correspondents`.
     pub correspondents: Vec<(String, String)>,
+}
+
+impl Submission {
+    fn origin(&self) -> Origin {
+        Origin { auth: Some(self.account), ..Origin::default() }
+    }
+
+    /// As a door that takes envelopes would have it.
+    fn envelope(&self) -> Envelope {
+        Envelope {
+            from: Some(self.from.clone()),
+            recipients: self.recipients.clone(),
+            ret: self.ret,
+            envid: None,
+            body_8bit: !self.message.is_ascii(),
+            smtputf8: false,
+            origin: self.origin(),
+        }
+    }
 }
 
 /// The message of the same account that a submission answers or forwards. It is marked wherever it is filed, with
@@ -131,9 +155,10 @@ impl Delivery {
             return Ok(receipt);
         }
         self.check_submission(&submission)?;
-        let this = self.clone();
+        let (this, id) = (self.clone(), self.next_id());
+        let verdicts = self.judge_submission(&submission, id).await?;
         let permit = self.permit(submission.message.len() as u64).await;
-        let prepared = tokio::task::spawn_blocking(move || this.prepare_submission(submission))
+        let prepared = tokio::task::spawn_blocking(move || this.prepare_submission(submission, id, verdicts))
             .await
             .map_err(|_| Refusal::unavailable())??;
         drop(permit);
@@ -200,16 +225,32 @@ impl Delivery {
         self.check_authors(submission.account, &Head::read(&submission.message, &options.hostname))
     }
 
+    /// What the judges say of it; an error if none of its recipients takes it.
+    async fn judge_submission(&self, submission: &Submission, id: QueueId) -> Result<Vec<Verdict>> {
+        let envelope = submission.envelope();
+        let Some(mut bench) = self.bench(id, &envelope, self.now_ms()) else { return Ok(Vec::new()) };
+        bench.bytes(&submission.message);
+        let message = Spooled::in_memory(submission.message.clone());
+        let verdicts = bench.verdicts(&message, self.inner.options.verdict_time).await;
+        if let Some(Err(refusal)) = decide::nothing_to_take(&verdicts, false) {
+            tracing::info!(%id, verdicts = decide::summary(&verdicts), "refused by a check");
+            return Err(refusal.into());
+        }
+        Ok(verdicts)
+    }
+
     /// Stage, parse, sign, route. Blocking.
-    fn prepare_submission(&self, submission: Submission) -> Result<Prepared> {
+    fn prepare_submission(&self, submission: Submission, id: QueueId, verdicts: Vec<Verdict>) -> Result<Prepared> {
         let Submission { account, from, message, .. } = &submission;
-        let (store, options) = (&self.inner.store, &self.inner.options);
-        let (id, at_ms) = (self.next_id(), self.now_ms());
+        let (store, options, at_ms) = (&self.inner.store, &self.inner.options, self.now_ms());
         let hold = submission.hold.min(MAX_HOLD);
         let release_ms = if hold.is_zero() { 0 } else { at_ms + i64::try_from(hold.as_millis()).unwrap_or(i64::MAX) };
         let head = Head::read(message, &options.hostname);
 
         let mut recipients = self.route(&submission.recipients, Some(*account))?;
+        for (recipient, verdict) in recipients.iter_mut().zip(verdicts) {
+            decide::apply(recipient, verdict, &submission.origin());
+        }
         if release_ms > 0 {
             // A message that can be recalled is not filed to anyone yet.
             for recipient in recipients.iter_mut().filter(|r| matches!(r.destination, Destination::Account(_))) {
@@ -221,12 +262,10 @@ impl Delivery {
         let is_remote = |r: &Routed| matches!(r.destination, Destination::Domain(_));
         let signatures = if recipients.iter().any(is_remote) { self.sign(&head.from, message) } else { Vec::new() };
         let is_here = |r: &Routed| matches!(r.destination, Destination::Account(_));
-        let filing = if recipients.iter().any(is_here) {
-            let copy = [trace::return_path(Some(from)).as_bytes(), trace_line.as_bytes(), message].concat();
-            Some(self.filed_here(&copy, id, at_ms)?)
-        } else {
-            None
-        };
+        let filing = recipients.iter().any(is_here).then(|| {
+            let above = [trace::return_path(Some(from)).into(), trace_line.clone().into()];
+            LocalCopy::new(body.clone(), message, above, at_ms).once(delivery_key(id))
+        });
         let utf8 = head.eight_bit
             || from.needs_smtputf8()
             || submission.recipients.iter().any(|recipient| recipient.address.needs_smtputf8());
@@ -286,18 +325,6 @@ impl Delivery {
             at_ms,
         }
         .to_header()
-    }
-
-    /// What is filed to local recipients.
-    fn filed_here(&self, copy: &[u8], id: QueueId, at_ms: i64) -> Result<NewMessage> {
-        Ok(NewMessage {
-            body: self.inner.store.put_body(copy)?.into(),
-            parsed: Arc::new(mailkit::parse(copy)),
-            flags: Flags::default(),
-            internal_date_ms: at_ms,
-            delivery_key: Some(delivery_key(id)),
-            ignore_quota: false,
-        })
     }
 
     /// What is filed in Sent; `body` is the message as it goes out.
@@ -423,15 +450,8 @@ impl Delivery {
     }
 
     fn mailbox_of_role_in(&self, tx: &mut Tx<'_>, account: AccountId, role: Role) -> Result<MailboxId> {
-        let (mailstore, realm) = (&self.inner.mailstore, account.realm());
-        if let Some(mailbox) = mailstore.mailbox_by_role_in(tx, realm, role)? {
-            return Ok(mailbox.id);
-        }
-        mailstore.create_standard_mailboxes_in(tx, realm)?;
-        match mailstore.mailbox_by_role_in(tx, realm, role)? {
-            Some(mailbox) => Ok(mailbox.id),
-            None => Err(MailError::NoSuchMailbox(role.standard_name().to_owned()).into()),
-        }
+        let mailbox = mailbox_of_role_in(tx, &self.inner.mailstore, account, role)?;
+        mailbox.ok_or_else(|| MailError::NoSuchMailbox(role.standard_name().to_owned()).into())
     }
 
     /// Whether the From field has only addresses that the account may use, and can't be read differently.
@@ -507,7 +527,8 @@ fn forget_receipts_in(tx: &mut Tx<'_>, account: AccountId, now_ms: i64) -> Resul
 
 fn outcome_number(outcome: &RecipientOutcome) -> u64 {
     match outcome {
-        RecipientOutcome::Queued => 0,
+        // A Send refuses nobody by itself: whoever is not filed to is in the queue.
+        RecipientOutcome::Queued | RecipientOutcome::Refused(_) => 0,
         RecipientOutcome::Filed(account) => u64::from(account.0) + 1,
     }
 }

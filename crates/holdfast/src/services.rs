@@ -128,7 +128,8 @@ impl Services {
             Arc::new(move |realm| quotas.quota_limit(AccountId(realm.account_number()?))),
         );
         let options = delivery_options(&config)?;
-        let delivery = delivery::Delivery::new(store.clone(), directory.clone(), mailstore.clone(), options)?;
+        let delivery = delivery::Delivery::new(store.clone(), directory.clone(), mailstore.clone(), options)?
+            .with_judges(judges())?;
         let stages = Stages::open(dir)?;
         let archives = Archives::new(&config);
         Ok(Self {
@@ -164,6 +165,11 @@ impl Services {
         self.directory.keep_remembered();
         self.store.leave();
     }
+}
+
+/// What looks at each message before it is accepted, in this order. Each is a [`delivery::Judge`]; there is none yet.
+fn judges() -> Vec<Arc<dyn delivery::Judge>> {
+    Vec::new()
 }
 
 fn delivery_options(config: &Config) -> anyhow::Result<DeliveryOptions> {

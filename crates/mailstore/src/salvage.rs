@@ -1,7 +1,7 @@
 //! Files mail that was salvaged from a damaged store, or that only another machine had: everything the account does not
 //! have yet, in its original mailboxes and state, without duplicates.
 //!
-//! A message is recognized by its bytes: if a message of the account has the same prefix and body, it exists. All copies of a
+//! A message is recognized by its bytes, wherever its prefix ends: if a message of the account has the same, it exists. All copies of a
 //! message are filed by one commit, with delivery keys that are remembered for [`IMPORT_KEY_DAYS`] days: neither a
 //! crash in between nor a second run files anything twice, and messages deleted after the first run stay deleted.
 
@@ -15,7 +15,7 @@ use store::{BodyId, Order, Read, RealmId, StoreError, Tx, body_of_key};
 
 use crate::rows::{emails_of_body, prefix_of};
 use crate::schema::{EmailRecord, EntryRecord, IMPORT_KEY_DAYS, MailboxRecord, key};
-use crate::{Flags, MailError, MailStore, MailboxId, MailboxName, NewMessage, Result, SystemFlag, Uid};
+use crate::{EmailId, Flags, MailError, MailStore, MailboxId, MailboxName, NewMessage, Result, SystemFlag, Uid};
 
 /// What makes two salvaged messages the same: body and header lines before it, if those are known.
 type Content = (BodyId, Option<Bytes>);
@@ -196,6 +196,41 @@ fn each<R: Read + ?Sized>(read: &R, account: RealmId, kind: u8, mut visit: impl 
 /// A message of a batch: its number, what is known of it, where it goes.
 type Ready = (usize, SalvagedMessage, Vec<(MailboxId, NewMessage)>);
 
+/// The messages of an account that have prefixes, by their sizes: what was uploaded as a whole may be one of them.
+struct There(HashMap<u64, Vec<EmailId>>);
+
+impl There {
+    fn of<R: Read + ?Sized>(read: &R, account: RealmId) -> Result<Self> {
+        let mut sizes: HashMap<u64, Vec<EmailId>> = HashMap::new();
+        each(read, account, key::EMAIL, |at, value| {
+            if let (Ok(email), Ok(record)) = (key::long_id(at), EmailRecord::decode(value))
+                && !record.prefix.is_empty()
+            {
+                sizes.entry(record.size).or_default().push(EmailId(email));
+            }
+        })?;
+        Ok(Self(sizes))
+    }
+
+    /// Whether a message of these bytes is there, with another prefix or none.
+    fn has<R: Read + ?Sized>(&self, read: &R, account: RealmId, whole: &[u8]) -> Result<bool> {
+        for email in emails_of_body(read, account, &BodyId::of(whole))? {
+            if prefix_of(read, account, email)?.is_none_or(|prefix| prefix.is_empty()) {
+                return Ok(true);
+            }
+        }
+        for email in self.0.get(&(whole.len() as u64)).into_iter().flatten() {
+            let Some(value) = read.get(account, &key::email(*email))? else { continue };
+            let Ok(record) = EmailRecord::decode(value) else { continue };
+            if whole.strip_prefix(&record.prefix[..]).is_some_and(|rest| BodyId::of(rest).as_bytes()[..] == record.body)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
 /// Whether the account has the message: one of the same bytes.
 fn has_message<R: Read + ?Sized>(read: &R, account: RealmId, message: &SalvagedMessage) -> Result<bool> {
     for email in emails_of_body(read, account, &message.body)? {
@@ -226,6 +261,7 @@ impl MailStore {
         let mut mailboxes: BTreeMap<MailboxName, MailboxId> = BTreeMap::new();
         let mut wanted: BTreeSet<MailboxName> = BTreeSet::new();
         let (mut batch, mut batch_bytes): (Vec<Ready>, u64) = (Vec::new(), 0);
+        let there = There::of(&self.store().snapshot(), account)?;
         for (number, message) in messages.iter().enumerate() {
             tell(number as u64);
             // Looked at before anything is read: a second run is quick.
@@ -240,21 +276,25 @@ impl MailStore {
                 report.unreadable.push(number);
                 continue;
             };
+            let prefix = message.prefix.clone().unwrap_or_default();
+            let whole = if prefix.is_empty() { bytes.clone() } else { [&prefix[..], &bytes].concat().into() };
+            if there.has(&snapshot, account, &whole)? {
+                report.known += 1;
+                continue;
+            }
             if only_look {
                 report.filed += 1;
                 wanted.extend(message.places.iter().map(|place| place.mailbox.clone()));
                 continue;
             }
-            let prefix = message.prefix.clone().unwrap_or_default();
             let body = match self.stage(&bytes) {
-                Ok(body) => body.under(prefix.clone())?,
+                Ok(body) => body.under(prefix)?,
                 Err(MailError::Store(error @ StoreError::TooLarge { .. })) => {
                     report.refused.push((number, error.to_string()));
                     continue;
                 }
                 Err(error) => return Err(error),
             };
-            let whole = if prefix.is_empty() { bytes } else { [prefix, bytes].concat().into() };
             let parsed = Arc::new(mailkit::parse(&whole));
             let mut places = Vec::new();
             for (nth, place) in message.places.iter().enumerate() {

@@ -24,7 +24,7 @@ pub struct Outbound {
 
 /// The result of an attempt for one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct HostAnswer {
     /// Its result.
     pub fate: Fate,
     /// The server that decided, if any did.
@@ -37,7 +37,7 @@ pub struct Verdict {
 #[derive(Clone, Debug)]
 pub struct Attempt {
     /// One per recipient, in order.
-    pub verdicts: Vec<Verdict>,
+    pub answers: Vec<HostAnswer>,
     /// A server answered. If none did, others waiting for the same domain need not try for a while.
     pub reached: bool,
 }
@@ -134,7 +134,7 @@ impl Outbound {
             let sent = connection.send(Mail { recipients, ..mail.clone() }, &mut *source).await;
             for (&index, fate) in part.iter().zip(sent.fates) {
                 let settled = !matches!(fate, Fate::Deferred(_));
-                progress.verdicts[index] = Some(Verdict { fate, remote: Some(host.name.clone()), reports });
+                progress.answers[index] = Some(HostAnswer { fate, remote: Some(host.name.clone()), reports });
                 progress.settled[index] |= settled || !sent.untouched;
             }
             if !sent.reusable {
@@ -150,7 +150,7 @@ impl Outbound {
 
 /// The state of each recipient so far.
 struct Progress {
-    verdicts: Vec<Option<Verdict>>,
+    answers: Vec<Option<HostAnswer>>,
     /// No other host is asked about it in this attempt.
     settled: Vec<bool>,
     reached: bool,
@@ -158,7 +158,7 @@ struct Progress {
 
 impl Progress {
     fn new(count: usize) -> Self {
-        Self { verdicts: vec![None; count], settled: vec![false; count], reached: false }
+        Self { answers: vec![None; count], settled: vec![false; count], reached: false }
     }
 
     fn open(&self) -> Vec<usize> {
@@ -170,30 +170,30 @@ impl Progress {
     }
 
     fn settle_all(&mut self, fate: &Fate) {
-        self.verdicts.fill(Some(Verdict { fate: fate.clone(), remote: None, reports: false }));
+        self.answers.fill(Some(HostAnswer { fate: fate.clone(), remote: None, reports: false }));
         self.settled.fill(true);
     }
 
     fn defer_open(&mut self, fate: &Fate, remote: Option<&str>) {
         for index in self.open() {
-            let may_later = matches!(&self.verdicts[index], Some(Verdict { fate: Fate::Deferred(_), .. }));
+            let may_later = matches!(&self.answers[index], Some(HostAnswer { fate: Fate::Deferred(_), .. }));
             if may_later && matches!(fate, Fate::Failed(_)) {
                 // That one host never will does not undo that another may.
                 continue;
             }
             let remote = remote.map(str::to_owned);
-            self.verdicts[index] = Some(Verdict { fate: fate.clone(), remote, reports: false });
+            self.answers[index] = Some(HostAnswer { fate: fate.clone(), remote, reports: false });
         }
     }
 
     fn finish(self) -> Attempt {
-        let none = || Verdict {
+        let none = || HostAnswer {
             fate: Fate::Deferred(Reply::new(451, "4.4.1 no mail host could be reached")),
             remote: None,
             reports: false,
         };
-        let verdicts = self.verdicts.into_iter().map(|v| v.unwrap_or_else(none)).collect();
-        Attempt { verdicts, reached: self.reached }
+        let answers = self.answers.into_iter().map(|v| v.unwrap_or_else(none)).collect();
+        Attempt { answers, reached: self.reached }
     }
 }
 
@@ -230,10 +230,10 @@ mod tests {
             for fate in fates {
                 progress.defer_open(fate, None);
             }
-            assert_eq!(progress.finish().verdicts[0].fate, later);
+            assert_eq!(progress.finish().answers[0].fate, later);
         }
         let mut progress = Progress::new(1);
         progress.defer_open(&never, None);
-        assert_eq!(progress.finish().verdicts[0].fate, never);
+        assert_eq!(progress.finish().answers[0].fate, never);
     }
 }

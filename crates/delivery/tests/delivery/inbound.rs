@@ -164,14 +164,13 @@ async fn a_large_message_is_spooled_and_arrives_whole() {
     let line = "0123456789 abcdefghijklmnopqrstuvwxyz. \r\n";
     let text = format!("From: alice@here.example\r\nSubject: big\r\n\r\n{}", line.repeat(120_000));
     let to = envelope("alice@here.example", &["bob@here.example", "x@there.example"], Some(world.alice));
-    let mut incoming = world.delivery.incoming(to, b"Authentication-Results: mx.here.example; auth=pass\r\n").unwrap();
+    let mut incoming = world.delivery.incoming(to).unwrap();
     for piece in text.as_bytes().chunks(7_777) {
         incoming.write_all(piece).unwrap();
     }
     incoming.finish().await.unwrap();
     let taken = fake.wait_for(1).await;
     let kept = world.inbox(world.bob).remove(0);
-    assert!(kept.contains("\r\nAuthentication-Results: mx.here.example; auth=pass\r\n"));
     assert!(taken[0].message.ends_with(&text[text.len() - 4_000_000..]));
     assert!(kept.ends_with(&text[text.len() - 4_000_000..]));
     world.until_queue_is_empty().await;
@@ -271,7 +270,7 @@ async fn messages_that_stall_on_their_way_in_fill_the_memory_no_further_than_all
     let line = [&[b'x'; 98][..], b"\r\n"].concat();
     let text = |number: usize| [format!("Subject: {number}\r\n\r\n").into_bytes(), line.repeat(6_000)].concat();
     let mut coming: Vec<_> = (0..12)
-        .map(|_| world.delivery.incoming(envelope("x@there.example", &["bob@here.example"], None), b"").unwrap())
+        .map(|_| world.delivery.incoming(envelope("x@there.example", &["bob@here.example"], None)).unwrap())
         .collect();
     for (number, incoming) in coming.iter_mut().enumerate() {
         for piece in text(number).chunks(16 << 10) {
@@ -279,7 +278,7 @@ async fn messages_that_stall_on_their_way_in_fill_the_memory_no_further_than_all
         }
     }
     // And one that never ends its header.
-    let mut endless = world.delivery.incoming(envelope("x@there.example", &["bob@here.example"], None), b"").unwrap();
+    let mut endless = world.delivery.incoming(envelope("x@there.example", &["bob@here.example"], None)).unwrap();
     for _ in 0..40 {
         endless.write_all(format!("X-Long: {}\r\n", "x".repeat(16 << 10)).as_bytes()).unwrap();
     }

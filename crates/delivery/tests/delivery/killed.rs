@@ -134,3 +134,75 @@ async fn what_was_acknowledged_survives_kill_9_and_is_there_once() {
     assert!(world.inbox(alice).is_empty(), "no reports");
     assert!(world.delivery.rcpt(&address("bob@here.example"), None).is_ok());
 }
+
+const HESITATE: &str = "DELIVERY_TEST_HESITATE";
+
+/// Has decided, and is killed before it can say so.
+struct Decided;
+
+impl delivery::Judge for Decided {
+    fn name(&self) -> &'static str {
+        "decided"
+    }
+
+    fn begin(&self, _: &Arc<delivery::Case>) -> Option<Box<dyn delivery::Hearing>> {
+        Some(Box::new(Self))
+    }
+}
+
+#[async_trait::async_trait]
+impl delivery::Hearing for Decided {
+    async fn verdicts(
+        self: Box<Self>,
+        _: &delivery::Spooled,
+        so_far: &[delivery::Verdict],
+    ) -> Result<Vec<delivery::Verdict>, delivery::JudgeError> {
+        println!("decided about {}", so_far.len());
+        std::io::stdout().flush().unwrap();
+        std::future::pending().await
+    }
+}
+
+/// What the other child does: takes a message, large or small, up to its verdict.
+#[tokio::test(flavor = "multi_thread")]
+async fn hesitating_child() {
+    let (Some(dir), Ok(bytes)) = (std::env::var_os(DIR), std::env::var(HESITATE)) else { return };
+    let options = options(None);
+    let world = World::reopen(dir.as_ref(), AccountId(1), AccountId(2), options.clone());
+    let world = world.with_judges(options, vec![Arc::new(Decided)]);
+    let text = [message("undecided"), b"0123456789\r\n".repeat(bytes.parse().unwrap())].concat();
+    let to = envelope("x@far.example", &["alice@here.example", "bob@here.example"], None);
+    world.delivery.accept(to, &text).await.unwrap();
+    unreachable!("it is killed before");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_between_verdict_and_commit_leaves_nothing_and_the_next_try_arrives_once() {
+    let world = World::stopped(options(None)).await;
+    let (alice, bob, dir) = (world.alice, world.bob, world.close());
+    for lines in ["1", "200000"] {
+        let path = dir.path().to_owned();
+        let run = tokio::task::spawn_blocking(move || {
+            let mut child = Command::new(std::env::current_exe().unwrap())
+                .args(["killed::hesitating_child", "--exact", "--nocapture", "--test-threads=1"])
+                .env(DIR, path)
+                .env(HESITATE, lines)
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            let decided = lines.map_while(Result::ok).any(|line| line.contains("decided about 2"));
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert!(decided, "it came that far");
+        });
+        run.await.unwrap();
+    }
+    let world = World::reopen(dir.path(), alice, bob, options(None));
+    assert!(world.inbox(alice).is_empty() && world.inbox(bob).is_empty());
+    assert_eq!(world.stats().messages, 0);
+    let to = envelope("x@far.example", &["alice@here.example", "bob@here.example"], None);
+    world.delivery.accept(to, &message("undecided")).await.unwrap();
+    assert_eq!((world.inbox(alice).len(), world.inbox(bob).len()), (1, 1));
+    world.check();
+}

@@ -4,6 +4,7 @@ mod admin;
 mod bounces;
 mod fake;
 mod inbound;
+mod judging;
 mod killed;
 mod outbound;
 mod resolver;

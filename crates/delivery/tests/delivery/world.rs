@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use delivery::{
-    Delivery, DeliveryOptions, DnsError, Envelope, Mx, NextHop, Origin, QueueFilter, QueueInvariants, QueueStats,
-    Recipient, Resolver, RetrySchedule, Submission, Timeouts,
+    Delivery, DeliveryOptions, DnsError, Envelope, Judge, Mx, NextHop, Origin, QueueFilter, QueueInvariants,
+    QueueStats, Recipient, Resolver, RetrySchedule, Submission, Timeouts,
 };
 use directory::{AccountId, Directory, DirectoryOptions, NewAccount, Role};
 use mailkit::EmailAddress;
@@ -128,6 +128,15 @@ impl World {
         assert!(self.running.is_none());
         let (store, directory, mail) = (self.store.clone(), self.directory.clone(), self.mail.clone());
         self.delivery = Delivery::with_resolver(store, directory, mail, options, resolver).unwrap();
+        self
+    }
+
+    /// The same service with judges.
+    pub fn with_judges(mut self, options: DeliveryOptions, judges: Vec<Arc<dyn Judge>>) -> Self {
+        assert!(self.running.is_none());
+        let (store, directory, mail) = (self.store.clone(), self.directory.clone(), self.mail.clone());
+        let delivery = Delivery::with_resolver(store, directory, mail, options, Arc::new(NoDns)).unwrap();
+        self.delivery = delivery.with_judges(judges).unwrap();
         self
     }
 

@@ -48,6 +48,9 @@ pub async fn run(services: &Services, command: QueueCommand, output: &Output) ->
                         counted(recipient.attempts.into(), "attempt")
                     ))
                     .await;
+                if let Some(verdict) = &recipient.verdict {
+                    output.line(format!("    verdict: {verdict}")).await;
+                }
                 if let Some(error) = &recipient.last_error {
                     output.line(format!("    last error: {error}")).await;
                 }
@@ -163,6 +166,7 @@ fn json_of(message: &QueuedMessage) -> String {
                 "attempts": recipient.attempts,
                 "next_attempt_ms": recipient.next_attempt_ms,
                 "last_error": recipient.last_error,
+                "verdict": recipient.verdict,
             })
         })
         .collect();

@@ -119,6 +119,31 @@ async fn salvage_tells_messages_of_one_body_apart_and_files_each_once() {
     to.assert_in_order();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn salvage_knows_a_message_wherever_its_prefix_ends() {
+    let body = text("one@x", "", "shared", "the words");
+    let whole = [RETURN_PATH, &body].concat();
+    let splits = [0, 5, RETURN_PATH.len()];
+    for at_source in splits {
+        for here in splits {
+            let (from, to) = (World::new().await, World::new().await);
+            for (world, split) in [(&from, at_source), (&to, here)] {
+                let message = under(world, &whole[..split], &whole[split..]);
+                world.mail.append(world.account, world.inbox(), message).await.unwrap();
+            }
+            let reading = SalvageReading { names: &|_| None, keeps_deleted: false };
+            let mail = salvaged_mail(&from.store.snapshot(), from.account, reading).unwrap();
+            let bytes_of = |id: &BodyId| Ok(Some(from.store.body(id)?.read_all()?));
+            for only_look in [true, false] {
+                let filed = tokio::task::block_in_place(|| {
+                    to.mail.file_salvaged(to.account, &mail.messages, only_look, &bytes_of, &mut |_| {}).unwrap()
+                });
+                assert_eq!((filed.filed, filed.known), (0, 1), "{at_source} {here}");
+            }
+        }
+    }
+}
+
 fn any_message() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
     let field = prop::sample::select(vec!["Return-Path: <a@b>\r\n", "Received: by x\r\n\twith y\r\n", "X-A: b\r\n"]);
     let prefix = prop::collection::vec(field, 0..5).prop_map(|fields| fields.concat().into_bytes());

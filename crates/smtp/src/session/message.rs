@@ -4,7 +4,7 @@ use std::{io, time::Instant};
 
 use super::{
     Next, Session, Transaction,
-    sink::{Chunked, Sink, phase},
+    sink::{Answer, Chunked, Sink, phase},
 };
 use crate::{
     Role,
@@ -39,7 +39,7 @@ impl Session {
         }
         let recipients = transaction.recipients.len();
         let signed_in = self.account.is_some();
-        let mut sink = Sink::new(self.door.delivery.incoming(self.envelope(transaction), b""), signed_in);
+        let mut sink = Sink::new(self.door.delivery.incoming(self.envelope(transaction)), signed_in);
         if let Some(failure) = sink.failure.take() {
             return Ok(self.refuse(failure));
         }
@@ -66,8 +66,8 @@ impl Session {
         }
         phase("data", begun);
         self.wire.check_end()?;
-        let Some(reply) = sink.finish(reader.bare_line_ends()).await else { return Ok(Next::Close) };
-        Ok(self.message_reply(&reply, recipients))
+        let Some(answer) = sink.finish(reader.bare_line_ends()).await else { return Ok(Next::Close) };
+        Ok(self.answer_message(answer, recipients))
     }
 
     pub(super) async fn bdat(&mut self, size: u64, last: bool) -> io::Result<Next> {
@@ -90,7 +90,7 @@ impl Session {
                     let recipients = transaction.recipients.len();
                     let mail = transaction.mail.clone();
                     let signed_in = self.account.is_some();
-                    let sink = Sink::new(self.door.delivery.incoming(self.envelope(transaction), b""), signed_in);
+                    let sink = Sink::new(self.door.delivery.incoming(self.envelope(transaction)), signed_in);
                     self.transaction = Some(Transaction { mail, recipients: Vec::new(), chunked: None });
                     Chunked { sink, line_ends: LineEndCheck::default(), recipients }
                 }
@@ -123,8 +123,8 @@ impl Session {
             self.transaction = None;
             self.wire.check_end()?;
             let Chunked { sink, line_ends, recipients } = chunked;
-            let Some(reply) = sink.finish(line_ends.bare_line_ends()).await else { return Ok(Next::Close) };
-            return Ok(self.message_reply(&reply, recipients));
+            let Some(answer) = sink.finish(line_ends.bare_line_ends()).await else { return Ok(Next::Close) };
+            return Ok(self.answer_message(answer, recipients));
         }
         let failure = chunked.sink.failure.clone();
         match failure {
@@ -141,20 +141,28 @@ impl Session {
         }
     }
 
-    /// LMTP sends one reply for each recipient (RFC 2033 §4.2); a message is delivered to all of them or to none.
-    fn message_reply(&mut self, reply: &Reply, recipients: usize) -> Next {
+    /// LMTP sends one reply for each recipient (RFC 2033 §4.2), SMTP one for all.
+    fn answer_message(&mut self, answer: Answer, recipients: usize) -> Next {
         self.messages += 1;
-        let result = if reply.is_error() { "refused" } else { "taken" };
-        if !reply.is_error() {
+        let mut replies = match answer {
+            Answer::All(reply) => vec![reply; recipients.max(1)],
+            Answer::Each(replies) => replies,
+        };
+        if self.door.options.role != Role::Lmtp {
+            replies.truncate(1);
+        }
+        let is_taken = replies.iter().any(|reply| !reply.is_error());
+        let result = if is_taken { "taken" } else { "refused" };
+        metrics::counter!("holdfast_smtp_messages_total", "result" => result).increment(1);
+        if is_taken {
             // A mailing list with some dead addresses is not an attack.
             (self.errors, self.idle_commands) = (0, 0);
+        } else {
+            self.errors += 1;
         }
-        metrics::counter!("holdfast_smtp_messages_total", "result" => result).increment(1);
-        if self.door.options.role == Role::Lmtp {
-            for _ in 1..recipients {
-                reply.write_to(&mut self.wire.out);
-            }
+        for reply in replies {
+            reply.write_to(&mut self.wire.out);
         }
-        self.say(reply)
+        Next::Go
     }
 }

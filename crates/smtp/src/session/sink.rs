@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use delivery::{DeliveryError, Incoming};
+use delivery::{DeliveryError, Incoming, RecipientOutcome};
 
 use crate::{
     data::{BareLineEnds, LineEndCheck, LineMender},
@@ -58,22 +58,23 @@ impl Sink {
         }
     }
 
-    /// Hands the message to delivery and returns the reply, once the message is durable or refused. `None` if the outcome
+    /// Hands the message to delivery and returns the answer, once the message is durable or refused. `None` if the outcome
     /// is unknown: the connection then ends without a reply, and the client retries as after any broken connection.
-    pub(super) async fn finish(self, bare: BareLineEnds) -> Option<Reply> {
+    pub(super) async fn finish(self, bare: BareLineEnds) -> Option<Answer> {
         if let Some(failure) = self.failure {
-            return Some(failure);
+            return Some(failure.into());
         }
+        let Some(incoming) = self.incoming else {
+            return Some(Reply::new(451, (4, 3, 0), "The message was not accepted, try again later").into());
+        };
         if bare.cr || (bare.lf && self.mender.is_none()) {
-            return Some(Reply::new(554, (5, 6, 0), "Bare CR or LF in the message: lines must end with CRLF"));
+            return Some(Reply::new(554, (5, 6, 0), "Bare CR or LF in the message: lines must end with CRLF").into());
         }
         if self.has_nul {
             // A later system that drops NULs would see different lines and a different end of the message.
-            return Some(Reply::new(554, (5, 6, 0), "NUL character in the message: RFC 5321 section 2.3.8 forbids it"));
+            let why = "NUL character in the message: RFC 5321 section 2.3.8 forbids it";
+            return Some(Reply::new(554, (5, 6, 0), why).into());
         }
-        let Some(incoming) = self.incoming else {
-            return Some(Reply::new(451, (4, 3, 0), "The message was not accepted, try again later"));
-        };
         let begun = Instant::now();
         let finished = incoming.finish().await;
         phase("accept", begun);
@@ -82,15 +83,36 @@ impl Sink {
                 tracing::error!(%error, "closing an SMTP connection without a reply: the outcome of a message is unknown");
                 return None;
             }
-            Ok(accepted) => Reply::new(250, (2, 0, 0), format!("Ok: queued as {}", accepted.id)),
+            Ok(accepted) => {
+                let ok = Reply::new(250, (2, 0, 0), format!("Ok: queued as {}", accepted.id));
+                let reply = |outcome| match outcome {
+                    RecipientOutcome::Refused(refusal) => Reply::from(refusal),
+                    RecipientOutcome::Filed(_) | RecipientOutcome::Queued => ok.clone(),
+                };
+                Answer::Each(accepted.recipients.into_iter().map(reply).collect())
+            }
             Err(error) => {
                 let refusal = error.refusal();
                 if refusal.is_temporary() {
                     tracing::warn!(%error, "a message was not accepted");
                 }
-                refusal.into()
+                Reply::from(refusal).into()
             }
         })
+    }
+}
+
+/// What the client is told about a message.
+pub(super) enum Answer {
+    /// The same for all recipients.
+    All(Reply),
+    /// For each recipient, in their order; without LMTP they are alike.
+    Each(Vec<Reply>),
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self::All(reply)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Whole sessions over real sockets: what a client gets to hear, and what is filed.
 
+mod judging;
+
 use std::{io, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};

@@ -1,0 +1,157 @@
+//! Asking the judges about a message: in their order, each within its time, whatever they do.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+use crate::judge::{Case, Fallback, Hearing, Judge, JudgeError, Spooled, Verdict};
+use crate::{Delivery, Envelope, QueueId, Refusal};
+
+/// A message before all judges.
+pub struct Bench {
+    case: Arc<Case>,
+    seats: Vec<Seat>,
+}
+
+/// A judge with what it has of the message.
+struct Seat {
+    judge: Arc<dyn Judge>,
+    /// `None`: it panicked.
+    hearing: Option<Box<dyn Hearing>>,
+}
+
+/// Why a judge gave no verdict.
+enum Failure {
+    Slow,
+    Panicked,
+    Failed(JudgeError),
+}
+
+impl Failure {
+    /// For metrics.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Slow => "timeout",
+            Self::Panicked => "panic",
+            Self::Failed(_) => "error",
+        }
+    }
+}
+
+impl Delivery {
+    /// Tells the judges that a message is about to come. `None` if none of them wants to see it.
+    pub(crate) fn bench(&self, id: QueueId, envelope: &Envelope, at_ms: i64) -> Option<Bench> {
+        let judges = &self.inner.judges;
+        if judges.is_empty() {
+            return None;
+        }
+        let account = |recipient: &crate::Recipient| self.lookup(&recipient.address).ok().flatten();
+        let accounts = envelope.recipients.iter().map(account).collect();
+        let case = Arc::new(Case { id, envelope: envelope.clone(), accounts, at_ms });
+        let seat = |judge: &Arc<dyn Judge>| {
+            let hearing = match catch_unwind(AssertUnwindSafe(|| judge.begin(&case))) {
+                Ok(hearing) => Some(hearing?),
+                Err(_) => None,
+            };
+            Some(Seat { judge: Arc::clone(judge), hearing })
+        };
+        let seats: Vec<Seat> = judges.iter().filter_map(seat).collect();
+        (!seats.is_empty()).then_some(Bench { case, seats })
+    }
+}
+
+impl Bench {
+    /// Bytes of the message as they come.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        for seat in &mut self.seats {
+            if let Some(hearing) = &mut seat.hearing
+                && catch_unwind(AssertUnwindSafe(|| hearing.bytes(bytes))).is_err()
+            {
+                seat.hearing = None;
+            }
+        }
+    }
+
+    /// One verdict for each recipient, within `time`. What a judge leaves of its share goes to the ones after it.
+    pub async fn verdicts(self, message: &Spooled, time: Duration) -> Vec<Verdict> {
+        let until = Instant::now() + time;
+        let mut so_far = vec![Verdict::default(); self.case.envelope.recipients.len()];
+        let mut waiting = u32::try_from(self.seats.len()).unwrap_or(u32::MAX);
+        for seat in self.seats {
+            let share = until.saturating_duration_since(Instant::now()) / waiting.max(1);
+            waiting = waiting.saturating_sub(1);
+            let (name, fallback) = (seat.judge.name(), seat.judge.fallback());
+            let begun = Instant::now();
+            let asked = ask(seat, message, &so_far, share);
+            let said = asked.instrument(tracing::info_span!("verdict", id = %self.case.id, judge = name)).await;
+            metrics::histogram!("holdfast_delivery_verdict_seconds", "judge" => name)
+                .record(begun.elapsed().as_secs_f64());
+            let result = said.as_ref().map_or_else(Failure::name, |_| "verdict");
+            metrics::counter!("holdfast_delivery_verdicts_total", "judge" => name, "result" => result).increment(1);
+            match said {
+                Ok(joined) => so_far = joined,
+                Err(failure) => {
+                    let why = match &failure {
+                        Failure::Failed(error) => error.to_string(),
+                        Failure::Slow => format!("no verdict within {share:?}"),
+                        Failure::Panicked => "it panicked".to_owned(),
+                    };
+                    tracing::warn!(id = %self.case.id, judge = name, why, ?fallback, "a check of a message failed");
+                    if fallback == Fallback::Defer {
+                        so_far.iter_mut().for_each(|verdict| defer(verdict, name));
+                    }
+                }
+            }
+        }
+        so_far
+    }
+}
+
+/// What the judge says on top of what was said. It runs as a task of its own: if it panics or blocks, only it does.
+async fn ask(seat: Seat, message: &Spooled, so_far: &[Verdict], time: Duration) -> Result<Vec<Verdict>, Failure> {
+    let name = seat.judge.name();
+    let hearing = seat.hearing.ok_or(Failure::Panicked)?;
+    let (message, before) = (message.clone(), so_far.to_vec());
+    let count = before.len();
+    let task = tokio::spawn(async move {
+        let said = hearing.verdicts(&message, &before).await?;
+        if said.len() != count {
+            return Err(JudgeError(format!("{} verdicts for {count} recipients", said.len())));
+        }
+        let join = |(before, said): (Verdict, Verdict)| before.join(said.checked(name)?)?.fits();
+        before.into_iter().zip(said).map(join).collect::<Result<Vec<_>, _>>()
+    });
+    let abort = AbortOnDrop(task.abort_handle());
+    let done = tokio::time::timeout(time, task).await;
+    drop(abort);
+    match done {
+        Err(_) => Err(Failure::Slow),
+        Ok(Err(_)) => Err(Failure::Panicked),
+        Ok(Ok(Err(error))) => Err(Failure::Failed(error)),
+        Ok(Ok(Ok(joined))) => Ok(joined),
+    }
+}
+
+/// Nobody waits for the judge's task any longer.
+struct AbortOnDrop(tokio::task::AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The refusal for now when a check that must not be left out could not be made.
+fn defer(verdict: &mut Verdict, judge: &str) {
+    verdict.refusal.get_or_insert_with(|| {
+        Refusal::new(451, (4, 3, 0), "The message could not be checked at the moment, try again later")
+    });
+    if !verdict.reason.is_empty() {
+        verdict.reason.push_str("; ");
+    }
+    verdict.reason.push_str(judge);
+    verdict.reason.push_str(": no verdict");
+}
