@@ -295,19 +295,15 @@ impl MailStore {
                 }
                 Err(error) => return Err(error),
             };
-            let parsed = Arc::new(mailkit::parse(&whole));
-            let mut places = Vec::new();
-            for (nth, place) in message.places.iter().enumerate() {
-                let new = NewMessage {
-                    body: body.clone(),
-                    parsed: parsed.clone(),
-                    flags: place.flags.clone(),
-                    internal_date_ms: place.internal_date_ms,
-                    delivery_key: Some(delivery_key(message, nth)),
-                    ignore_quota: true,
-                };
-                places.push((self.salvage_mailbox(account, &place.mailbox, &mut mailboxes, &mut report)?, new));
-            }
+            let first = NewMessage {
+                body,
+                parsed: Arc::new(mailkit::parse(&whole)),
+                flags: Flags::NONE,
+                internal_date_ms: 0,
+                delivery_key: None,
+                ignore_quota: true,
+            };
+            let places = self.in_its_places(account, message, &first, &mut mailboxes, &mut report)?;
             batch_bytes += whole.len() as u64;
             batch.push((number, message.clone(), places));
             if batch.len() >= BATCH_MESSAGES || batch_bytes >= BATCH_BYTES {
@@ -323,6 +319,28 @@ impl MailStore {
         }
         tell(messages.len() as u64);
         Ok(report)
+    }
+
+    /// The message as it is filed in each of its places.
+    fn in_its_places(
+        &self,
+        account: RealmId,
+        message: &SalvagedMessage,
+        new: &NewMessage,
+        mailboxes: &mut BTreeMap<MailboxName, MailboxId>,
+        report: &mut SalvageFiled,
+    ) -> Result<Vec<(MailboxId, NewMessage)>> {
+        let mut places = Vec::new();
+        for (nth, place) in message.places.iter().enumerate() {
+            let new = NewMessage {
+                flags: place.flags.clone(),
+                internal_date_ms: place.internal_date_ms,
+                delivery_key: Some(delivery_key(message, nth)),
+                ..new.clone()
+            };
+            places.push((self.salvage_mailbox(account, &place.mailbox, mailboxes, report)?, new));
+        }
+        Ok(places)
     }
 
     fn file_batch(&self, account: RealmId, batch: Vec<Ready>, report: &mut SalvageFiled) -> Result<()> {
