@@ -102,16 +102,7 @@ pub fn salvaged_mail<R: Read + ?Sized>(
             bodies.insert(u64::from_be_bytes(owner), id);
         }
     })?;
-    let mut emails: HashMap<u64, (String, i64, Bytes)> = HashMap::new();
-    each(read, account, key::EMAIL, |at, value| {
-        if let (Ok(email), Ok(record)) = (key::long_id(at), EmailRecord::decode(value)) {
-            if let Ok(body) = record.body[..].try_into() {
-                bodies.entry(email).or_insert_with(|| BodyId::from_bytes(body));
-            }
-            let subject = Parsed::decode(record.parsed).map(|parsed| parsed.subject).unwrap_or_default();
-            emails.insert(email, (subject, record.filed_ms, record.prefix));
-        }
-    })?;
+    let mut emails = emails(read, account, &mut bodies)?;
     let mut mail = SalvagedMail::default();
     // By email: its places, with what they are sorted by.
     let mut places: BTreeMap<u64, Vec<(u64, MailboxId, Uid, SalvagedPlace)>> = BTreeMap::new();
@@ -135,10 +126,7 @@ pub fn salvaged_mail<R: Read + ?Sized>(
     })?;
     let mut messages: HashMap<Content, ((MailboxId, Uid), SalvagedMessage)> = HashMap::new();
     for (email, body) in bodies {
-        let (subject, filed_ms, prefix) = match emails.remove(&email) {
-            Some((subject, ms, prefix)) => (Some(subject), Some(ms), Some(prefix)),
-            None => (None, None, None),
-        };
+        let (subject, filed_ms, prefix) = emails.remove(&email).unwrap_or_default();
         let mut found = places.remove(&email).unwrap_or_default();
         if reading.keeps_deleted {
             found.sort_by_key(|(modseq, ..)| std::cmp::Reverse(*modseq));
@@ -165,6 +153,28 @@ pub fn salvaged_mail<R: Read + ?Sized>(
     });
     mail.messages = messages.into_iter().map(|(_, message)| message).collect();
     Ok(mail)
+}
+
+/// What the record of an email tells, if it is there: subject, when it was filed, prefix.
+type EmailFacts = (Option<String>, Option<i64>, Option<Bytes>);
+
+/// What the records of emails tell; adds to `bodies` what references lack.
+fn emails<R: Read + ?Sized>(
+    read: &R,
+    account: RealmId,
+    bodies: &mut BTreeMap<u64, BodyId>,
+) -> Result<HashMap<u64, EmailFacts>> {
+    let mut emails = HashMap::new();
+    each(read, account, key::EMAIL, |at, value| {
+        if let (Ok(email), Ok(record)) = (key::long_id(at), EmailRecord::decode(value)) {
+            if let Ok(body) = record.body[..].try_into() {
+                bodies.entry(email).or_insert_with(|| BodyId::from_bytes(body));
+            }
+            let subject = Parsed::decode(record.parsed).map(|parsed| parsed.subject).unwrap_or_default();
+            emails.insert(email, (Some(subject), Some(record.filed_ms), Some(record.prefix)));
+        }
+    })?;
+    Ok(emails)
 }
 
 /// The names of mailboxes: each stands in two records.
@@ -266,8 +276,7 @@ impl MailStore {
             tell(number as u64);
             // Looked at before anything is read: a second run is quick.
             let snapshot = self.store().snapshot();
-            let first_key = delivery_key(message, 0);
-            let at = key::delivery(blake3::hash(&first_key).as_bytes());
+            let at = key::delivery(blake3::hash(&delivery_key(message, 0)).as_bytes());
             if has_message(&snapshot, account, message)? || snapshot.get(account, &at)?.is_some() {
                 report.known += 1;
                 continue;
