@@ -142,7 +142,7 @@ async fn run(store: &Store, directory: Directory) {
             ret: None,
             message: message(number),
             keep_copy: true,
-            copy: None,
+            copy_prefix: bytes::Bytes::new(),
             remove_draft: None,
             responds_to: None,
             hold: Duration::ZERO,

@@ -28,12 +28,25 @@ pub struct LocalCopy {
 
 impl LocalCopy {
     /// `body` was staged of `bytes`, above which `return_path` and `trace` are put. Parses all of it; blocking.
-    pub fn new(body: StagedBody, bytes: &[u8], [return_path, trace]: [Bytes; 2], at_ms: i64) -> Self {
-        let parsed = if return_path.is_empty() && trace.is_empty() {
-            mailkit::parse(bytes)
-        } else {
-            mailkit::parse(&[&return_path[..], &trace, bytes].concat())
-        };
+    pub fn new(body: StagedBody, bytes: &[u8], above: [Bytes; 2], at_ms: i64) -> Self {
+        if above.iter().all(Bytes::is_empty) || begins_with_a_field(bytes) {
+            return Self::of_parsed(body, (bytes, &mailkit::parse(bytes)), above, at_ms);
+        }
+        // What does not begin with a field reads otherwise below one.
+        let whole = [&above[0][..], &above[1], bytes].concat();
+        Self::with(body, mailkit::parse(&whole), above, at_ms)
+    }
+
+    /// [`Self::new`] of bytes that were parsed already, as they came.
+    pub fn of_parsed(body: StagedBody, (bytes, parsed): (&[u8], &Parsed), above: [Bytes; 2], at_ms: i64) -> Self {
+        let added: usize = above.iter().map(Bytes::len).sum();
+        if added > 0 && !begins_with_a_field(bytes) {
+            return Self::new(body, bytes, above, at_ms);
+        }
+        Self::with(body, parsed.with_more_above(added as u64), above, at_ms)
+    }
+
+    fn with(body: StagedBody, parsed: Parsed, [return_path, trace]: [Bytes; 2], at_ms: i64) -> Self {
         Self { body, return_path, trace, parsed: Arc::new(parsed), at_ms, delivery_key: None, ignore_quota: false }
     }
 
@@ -69,6 +82,11 @@ impl LocalCopy {
             ignore_quota: self.ignore_quota,
         })
     }
+}
+
+/// Whether the first thing in `bytes` is a header field: then fields above it change nothing but where it is.
+fn begins_with_a_field(bytes: &[u8]) -> bool {
+    mailkit::headers::fields(bytes).next().is_some_and(|field| field.raw.as_ptr() == bytes.as_ptr())
 }
 
 /// Files a message for `account`, in INBOX unless the verdict says otherwise.

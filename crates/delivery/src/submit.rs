@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use directory::AccountId;
-use mailkit::{EmailAddress, trace};
-use mailstore::{EmailId, FlagChange, Flags, Keyword, MailError, MailboxId, NewMessage, Role, SystemFlag, Uid};
+use mailkit::{EmailAddress, Parsed, trace};
+use mailstore::{
+    EmailId, FlagChange, Flags, Keyword, MAX_PREFIX_BYTES, MailError, MailboxId, NewMessage, Role, SystemFlag, Uid,
+};
 use prost::Message as _;
 use store::{Order, Read, StagedBody, Tx};
 
@@ -40,10 +42,10 @@ pub struct Submission {
     pub ret: Option<Ret>,
     /// The finished message (RFC 5322), without Bcc lines. Bytes are cheap to clone.
     pub message: Bytes,
-    /// Keep a copy in Sent, marked seen.
+    /// Keep a copy in Sent, marked seen: the message, below [`Self::copy_prefix`].
     pub keep_copy: bool,
-    /// That copy, if it is not the message itself: the same with its Bcc, which nobody else is to see.
-    pub copy: Option<Bytes>,
+    /// Header fields above that copy and no other, or nothing: the Bcc, which nobody else is to see.
+    pub copy_prefix: Bytes,
     /// Remove this draft in the same commit, if it is still there.
     pub remove_draft: Option<(MailboxId, Uid)>,
     /// Mark the message that this one answers or forwards, in the same commit, if it is still there.
@@ -262,9 +264,10 @@ impl Delivery {
         let is_remote = |r: &Routed| matches!(r.destination, Destination::Domain(_));
         let signatures = if recipients.iter().any(is_remote) { self.sign(&head.from, message) } else { Vec::new() };
         let is_here = |r: &Routed| matches!(r.destination, Destination::Account(_));
+        let parsed = Arc::new(mailkit::parse(message));
         let filing = recipients.iter().any(is_here).then(|| {
             let above = [trace::return_path(Some(from)).into(), trace_line.clone().into()];
-            LocalCopy::new(body.clone(), message, above, at_ms).once(delivery_key(id))
+            LocalCopy::of_parsed(body.clone(), (message, &parsed), above, at_ms).once(delivery_key(id))
         });
         let utf8 = head.eight_bit
             || from.needs_smtputf8()
@@ -283,7 +286,8 @@ impl Delivery {
             release_ms,
             ..self.new_record(at_ms, due_ms)
         };
-        let sent_copy = if submission.keep_copy { Some(self.sent_copy(&submission, &body, at_ms)?) } else { None };
+        let sent_copy =
+            if submission.keep_copy { Some(self.sent_copy(&submission, &body, &parsed, at_ms)?) } else { None };
         let dispatch = Dispatch {
             id,
             record,
@@ -328,13 +332,28 @@ impl Delivery {
     }
 
     /// What is filed in Sent; `body` is the message as it goes out.
-    fn sent_copy(&self, submission: &Submission, body: &StagedBody, at_ms: i64) -> Result<NewMessage> {
-        let (body, parsed) = match &submission.copy {
-            Some(copy) => (self.inner.store.put_body(copy)?, Arc::new(mailkit::parse(copy))),
-            None => (body.clone(), Arc::new(mailkit::parse(&submission.message))),
+    fn sent_copy(
+        &self,
+        submission: &Submission,
+        body: &StagedBody,
+        parsed: &Arc<Parsed>,
+        at_ms: i64,
+    ) -> Result<NewMessage> {
+        let (prefix, body) = (&submission.copy_prefix, body.clone());
+        let (body, parsed) = if prefix.is_empty() {
+            (body.into(), Arc::clone(parsed))
+        } else {
+            let whole = [&prefix[..], &submission.message].concat();
+            let body = if prefix.len() <= MAX_PREFIX_BYTES {
+                mailstore::StagedBody::from(body).under(prefix.clone())?
+            } else {
+                // To more people than fit above a body that others share.
+                self.inner.store.put_body(&whole)?.into()
+            };
+            (body, Arc::new(mailkit::parse(&whole)))
         };
         Ok(NewMessage {
-            body: body.into(),
+            body,
             parsed,
             flags: Flags::of(&[SystemFlag::Seen]),
             internal_date_ms: at_ms,

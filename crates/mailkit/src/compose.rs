@@ -92,6 +92,31 @@ impl Draft {
         self.build_message(true)
     }
 
+    /// The Bcc field that [`Self::build`] leaves out, to be put above the copy in Sent; empty if there is none.
+    pub fn bcc_field(&self) -> Result<Vec<u8>, ComposeError> {
+        if self.bcc.is_empty() {
+            return Ok(Vec::new());
+        }
+        let header = Self {
+            message_id: self.message_id.clone(),
+            from: self.from.clone(),
+            reply_to: Vec::new(),
+            to: Vec::new(),
+            cc: Vec::new(),
+            bcc: self.bcc.clone(),
+            subject: String::new(),
+            text: String::new(),
+            html: None,
+            attachments: Vec::new(),
+            in_reply_to: None,
+            references: Vec::new(),
+            date_ms: self.date_ms,
+        };
+        let built = header.build_with_bcc()?;
+        let field = crate::headers::fields(&built).find(|field| field.is("bcc")).map(|field| field.raw.to_vec());
+        Ok(field.unwrap_or_default())
+    }
+
     /// All recipients, each once.
     pub fn recipients(&self) -> Vec<EmailAddress> {
         let mut seen = HashSet::new();

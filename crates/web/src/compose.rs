@@ -290,7 +290,7 @@ async fn send(caller: Caller, form: Form, files: Vec<Attached>, key: Vec<u8>) ->
         ret: None,
         message: built.message.into(),
         keep_copy: true,
-        copy: built.copy.map(Into::into),
+        copy_prefix: built.copy_prefix.into(),
         remove_draft: place,
         responds_to,
         hold: Duration::from_secs(u64::from(caller.preferences.hold_seconds)),

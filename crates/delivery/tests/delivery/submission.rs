@@ -37,16 +37,22 @@ async fn a_send_files_queues_and_keeps_a_copy_in_one_commit() {
 async fn only_the_copy_of_the_sender_tells_of_blind_copies() {
     let fake = Fake::obliging().await;
     let mut world = World::stopped(options(Some(&fake))).await;
-    let copy = [b"Bcc: x@there.example\r\n", MESSAGE].concat();
-    let send = Submission {
-        copy: Some(copy.clone().into()),
-        ..submission(&world, b"key", &["bob@here.example", "alice@here.example", "x@there.example"])
-    };
-    world.delivery.submit(send).await.unwrap();
-    assert_eq!(world.mailbox(world.alice, Role::Sent)[0].as_bytes(), copy);
-    for filed in [world.inbox(world.bob), world.inbox(world.alice)] {
-        assert!(filed.len() == 1 && !filed[0].contains("Bcc:"), "{filed:?}");
+    let to = ["bob@here.example", "alice@here.example", "x@there.example"];
+    let long = format!("Bcc: x@there.example{}\r\n", ",\r\n\ty@there.example".repeat(4_000));
+    for (number, bcc) in [long.as_str(), "Bcc: x@there.example\r\n"].into_iter().enumerate() {
+        let send = Submission {
+            copy_prefix: bcc.to_owned().into(),
+            ..submission(&world, format!("key {number}").as_bytes(), if number == 0 { &to[..1] } else { &to })
+        };
+        world.delivery.submit(send).await.unwrap();
+        let copy = [bcc.as_bytes(), MESSAGE].concat();
+        assert_eq!(world.mailbox(world.alice, Role::Sent)[number].as_bytes(), copy);
+        let is_apart = world.store.body(&store::BodyId::of(&copy)).is_ok();
+        assert_eq!(is_apart, number == 0, "only what is too long to be a prefix makes another body");
     }
+    let (bob, alice) = (world.inbox(world.bob), world.inbox(world.alice));
+    assert_eq!((bob.len(), alice.len()), (2, 1));
+    assert!(!bob.iter().chain(&alice).any(|filed| filed.contains("Bcc:")), "{bob:?} {alice:?}");
     world.start();
     assert!(!fake.wait_for(1).await[0].message.contains("Bcc:"));
     world.until_queue_is_empty().await;

@@ -264,7 +264,7 @@ pub fn submission(world: &World, key: &[u8], recipients: &[&str]) -> Submission 
         ret: None,
         message: bytes::Bytes::from_static(MESSAGE),
         keep_copy: true,
-        copy: None,
+        copy_prefix: bytes::Bytes::new(),
         remove_draft: None,
         responds_to: None,
         hold: Duration::ZERO,

@@ -398,5 +398,10 @@ proptest! {
         let short = parse(format!("{first}{message}").as_bytes());
         let long = parse(format!("{added}{first}{message}").as_bytes());
         prop_assert_eq!(short.with_more_above(added.len() as u64), long);
+        // Also above what begins with a field itself.
+        if message.starts_with("Subject: ") || message.starts_with("Content-") {
+            let alone = parse(message.as_bytes()).with_more_above(added.len() as u64);
+            prop_assert_eq!(alone, parse(format!("{added}{message}").as_bytes()));
+        }
     }
 }

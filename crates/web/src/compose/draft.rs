@@ -33,8 +33,8 @@ pub struct Built {
     pub recipients: Vec<EmailAddress>,
     /// The message: with Bcc for a draft, without for sending.
     pub message: Vec<u8>,
-    /// The copy for Sent, if it is another: it has the Bcc, so that the sender sees to whom they wrote.
-    pub copy: Option<Vec<u8>>,
+    /// What the copy for Sent has above it: the Bcc, so that the sender sees to whom they wrote.
+    pub copy_prefix: Vec<u8>,
 }
 
 /// The files that the form has already: those of its draft, or of the message that it forwards.
@@ -126,8 +126,8 @@ pub fn build(
         lead.append(&mut message);
         message = lead;
     }
-    let copy = if sending && !draft.bcc.is_empty() { Some(draft.build_with_bcc().map_err(failed)?) } else { None };
-    Ok(Built { from, recipients: draft.recipients(), message, copy })
+    let copy_prefix = if sending { draft.bcc_field().map_err(failed)? } else { Vec::new() };
+    Ok(Built { from, recipients: draft.recipients(), message, copy_prefix })
 }
 
 /// Header lines that keep what was typed, of the fields whose addresses do not say the same.
