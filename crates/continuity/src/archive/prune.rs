@@ -12,7 +12,7 @@ use store::Seq;
 use super::{
     ArchiveError, Event, Result, Say,
     catalog::{Catalog, Listed},
-    target::Target,
+    target::{Object, Target},
 };
 
 /// Retention. Days, weeks and months are in UTC.
@@ -81,26 +81,52 @@ pub async fn prune(target: &Target, keep: Keep, dry_run: bool, say: Say<'_>) -> 
         let manifest = catalog.manifest(target, &listed.name).await?;
         needed.extend(manifest.objects.into_iter().map(|object| object.name));
     }
+    let mut going = going_snapshots(target, &kept, newest).await?;
+    let snapshots = going.iter().filter(|object| object.name.ends_with(".manifest")).count() as u64;
+    going.extend(unneeded(target, &daily, &needed, newest).await?);
+    // Manifests first, so that none is left whose objects are gone; an index before its pack, for the same reason.
+    going.sort_by_key(|object| {
+        (!object.name.starts_with("snapshots/"), super::format::pack_of_index(&object.name).is_none())
+    });
+    let mut pruned = Pruned { kept: kept.into_iter().cloned().collect(), snapshots, ..Pruned::default() };
+    let total = going.len() as u64;
+    for object in going {
+        if dry_run {
+            say(Event::Line(format!("would be deleted: {} ({} bytes)", object.name, object.bytes)));
+        } else {
+            delete(target, &object.name).await?;
+        }
+        pruned.objects += 1;
+        pruned.bytes += object.bytes;
+        say(Event::Progress { what: "objects", done: pruned.objects, total });
+    }
+    Ok(pruned)
+}
+
+/// The objects of snapshots that are not kept.
+async fn going_snapshots(target: &Target, kept: &[&Listed], newest_ms: i64) -> Result<Vec<Object>> {
+    let keep_stems: BTreeSet<String> = kept.iter().map(|listed| listed.name.to_string()).collect();
+    let mut going = target.list("snapshots").await?;
+    going.retain(|object| {
+        let stem = object.name.rsplit_once('.').map_or(object.name.as_str(), |(stem, _)| stem);
+        // One that is not good may be in the making, as long as none after it is.
+        !keep_stems.contains(stem) && object.modified_ms < newest_ms
+    });
+    Ok(going)
+}
+
+/// Log, chunks and packs that no kept snapshot needs, nor what was stored after the oldest daily one.
+async fn unneeded(target: &Target, daily: &[&Listed], needed: &HashSet<String>, newest_ms: i64) -> Result<Vec<Object>> {
     // By the target's clock on both sides: what is younger may belong to a commit that is kept, or to a snapshot that
     // is being taken.
-    let young_ms = daily.iter().map(|listed| listed.stored_ms).min().unwrap_or(newest);
+    let young_ms = daily.iter().map(|listed| listed.stored_ms).min().unwrap_or(newest_ms);
     // Of the lines that have daily snapshots, where their log begins to be needed.
     let mut from: BTreeMap<&str, Seq> = BTreeMap::new();
-    for listed in &daily {
+    for listed in daily {
         let first = from.entry(listed.name.line.as_str()).or_insert(listed.name.seq);
         *first = listed.name.seq.min(*first);
     }
-    let keep_stems: BTreeSet<String> = kept.iter().map(|listed| listed.name.to_string()).collect();
-
     let mut going = Vec::new();
-    for object in target.list("snapshots").await? {
-        let stem = object.name.rsplit_once('.').map_or(object.name.as_str(), |(stem, _)| stem);
-        // One that is not good may be in the making, as long as none after it is.
-        if !keep_stems.contains(stem) && object.modified_ms < newest {
-            going.push(object);
-        }
-    }
-    let snapshots = going.iter().filter(|object| object.name.ends_with(".manifest")).count() as u64;
     for object in target.list("log").await? {
         let Ok(run) = object.name.parse::<super::format::RunName>() else { continue };
         let is_needed = match from.get(run.line.as_str()) {
@@ -123,30 +149,18 @@ pub async fn prune(target: &Target, keep: Keep, dry_run: bool, say: Say<'_>) -> 
             going.push(object);
         }
     }
-    let mut pruned = Pruned { kept: kept.into_iter().cloned().collect(), snapshots, ..Pruned::default() };
-    // Manifests first, so that none is left whose objects are gone; an index before its pack, for the same reason.
-    going.sort_by_key(|object| {
-        (!object.name.starts_with("snapshots/"), super::format::pack_of_index(&object.name).is_none())
-    });
-    let total = going.len() as u64;
-    for object in going {
-        if dry_run {
-            say(Event::Line(format!("would be deleted: {} ({} bytes)", object.name, object.bytes)));
-        } else {
-            target.delete(&object.name).await.map_err(|error| match error {
-                ArchiveError::Target { name, what, error } => ArchiveError::Target {
-                    name,
-                    what: format!("{what} (are the credentials allowed to delete?)"),
-                    error,
-                },
-                other => other,
-            })?;
+    Ok(going)
+}
+
+/// Deletes an object; a refusal says what is usually behind it.
+async fn delete(target: &Target, object: &str) -> Result<()> {
+    target.delete(object).await.map_err(|error| match error {
+        ArchiveError::Target { name, what, error } => {
+            let what = format!("{what} (are the credentials allowed to delete?)");
+            ArchiveError::Target { name, what, error }
         }
-        pruned.objects += 1;
-        pruned.bytes += object.bytes;
-        say(Event::Progress { what: "objects", done: pruned.objects, total });
-    }
-    Ok(pruned)
+        other => other,
+    })
 }
 
 #[cfg(test)]

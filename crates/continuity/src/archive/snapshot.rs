@@ -2,24 +2,22 @@
 //! not changed since the previous snapshot costs nothing: its chunks and packs are reused.
 
 mod building;
+mod gather;
 mod scan;
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    time::Instant,
-};
+use std::{collections::HashMap, time::Instant};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, future::BoxFuture};
 use prost::Message as _;
-use store::{BodyId, Digest, Read as _, RealmId, Store, StoreError};
+use store::{BodyId, Digest, RealmId, Seq, Store, StoreError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     ArchiveError, Event, Result, Say, blocking,
-    bodies::{BodyShipper, Packs, Shipped},
-    catalog::Catalog,
+    bodies::{BodyShipper, Packs},
+    catalog::{Catalog, Newest},
     codec::{Identities, Recipients},
     format::{self, Chunk, Manifest, Needed, RealmPart, SnapshotName},
     line::Line,
@@ -27,7 +25,7 @@ use super::{
     target::Target,
     verify::{self, Scope},
 };
-use building::Building;
+use gather::{Gathered, Gathering};
 use scan::{Step, scan_realm};
 
 /// Chunks that are stored at once.
@@ -102,172 +100,25 @@ impl Snapshotter {
         let catalog = Catalog::read(&self.target).await?;
         let newest = catalog.newest_of(&self.target, &self.line.record).await?;
         let previous = newest.as_ref().map(|newest| &newest.manifest);
-        let chunks: HashMap<String, Needed> = self
-            .target
-            .list("chunks")
-            .await?
-            .into_iter()
-            .filter(|object| newest.as_ref().is_none_or(|newest| newest.keeps(object)))
-            .filter_map(|object| {
-                let id = format::chunk_id(&object.name)?.to_owned();
-                Some((id, Needed { name: object.name, bytes: object.bytes }))
-            })
-            .collect();
+        let chunks = self.chunks_there(newest.as_ref()).await?;
         let packs = Packs::list(&self.target, newest.as_ref()).await?;
-        let mut bodies =
+        let bodies =
             BodyShipper::new(self.store.clone(), self.target.clone(), self.recipients.clone(), packs, LEAST_PACK_BYTES);
 
         let view = self.store.snapshot();
-        let (seq, chain, epoch) = (view.seq()?, view.chain()?, view.epoch()?);
-        let made_ms = clock.now_ms();
-        let store = self.store.clone();
-        let time_ms = blocking(move || store.log_point(seq)).await.ok().and_then(|(_, time_ms)| time_ms);
-        let mut building = Building {
-            manifest: Manifest {
-                line: self.line.name().to_owned(),
-                seq: seq.0,
-                chain: chain.to_vec(),
-                epoch,
-                time_ms: time_ms.unwrap_or(made_ms),
-                made_ms,
-                line_record: serde_json::to_vec_pretty(&self.line.record).expect("it is plain data"),
-                ..Manifest::default()
-            },
-            places: HashMap::new(),
-        };
-        let present = |needed: &Needed| match format::chunk_id(&needed.name) {
-            Some(id) => chunks.get(id).is_some_and(|there| there == needed),
-            None => needed
-                .name
-                .strip_prefix("bodies/")
-                .and_then(|name| name.strip_suffix(".pack"))
-                .is_some_and(|pack| bodies.packs.bytes(pack) == Some(needed.bytes)),
-        };
-        let mut changed = Vec::new();
-        let mut unchanged = 0;
+        let manifest = self.begin(&view).await?;
+        let (seq, made_ms) = (Seq(manifest.seq), manifest.made_ms);
+        let mut gathering = Gathering::new(manifest, bodies, previous);
         let realms = view.realms()?;
         let total = realms.len();
-        for realm in realms {
-            let (realm_seq, digest) = (view.realm_seq(realm), view.digest(realm)?);
-            let before = previous.and_then(|manifest| Some((manifest, part_of(manifest, realm)?)));
-            if let Some((manifest, part)) = before
-                && part.realm_seq == realm_seq.0
-                && part.digest == digest.to_bytes()
-                && manifest.at(&part.chunks).chain(manifest.at(&part.packs)).all(present)
-            {
-                building.reuse(manifest, part, seq.0);
-                unchanged += 1;
-            } else {
-                changed.push(realm);
-            }
-        }
-
-        let (steps, received) = mpsc::channel(4);
-        let stopped = stop.clone();
-        let scan = tokio::task::spawn_blocking(move || {
-            for realm in changed {
-                if stopped.is_cancelled() || scan_realm(&view, realm, &steps).is_err() {
-                    return;
-                }
-            }
-        });
-        let chunks = &chunks;
-        let stored = futures_util::stream::unfold(received, |mut received| async move {
-            received.recv().await.map(|step| (step, received))
-        })
-        .map(|step| async move {
-            match step {
-                Step::Chunk(chunk) => self.store_chunk(chunk, chunks).await,
-                Step::Body(id) => Ok(Stored::Body(id)),
-                Step::End(realm, seq, outcome, digest) => Ok(Stored::End(realm, seq, outcome, digest)),
-            }
-        })
-        .buffered(UPLOADS);
-        let mut stored = std::pin::pin!(stored);
-        let mut part = RealmPart::default();
-        let mut packs_of = BTreeSet::new();
-        let mut unresolved: Vec<(usize, BodyId)> = Vec::new();
-        let mut warnings = Vec::new();
-        let mut new_bytes = 0;
-        let mut done = unchanged;
-        while let Some(step) = stored.next().await {
-            match step? {
-                Stored::Chunk(needed, is_new) => {
-                    new_bytes += if is_new { needed.bytes } else { 0 };
-                    let place = building.place(needed);
-                    part.chunks.push(place);
-                }
-                Stored::Body(id) => {
-                    part.bodies += 1;
-                    match bodies.ensure(id).await? {
-                        Shipped::In(pack) => drop(packs_of.insert(pack)),
-                        Shipped::Pending => unresolved.push((building.manifest.realms.len(), id)),
-                        Shipped::Missing => {
-                            warnings.push(format!("body {id} is neither here nor in the archive"));
-                        }
-                    }
-                }
-                Stored::End(realm, realm_seq, outcome, digest) => {
-                    let mut ended = std::mem::take(&mut part);
-                    let packs_of = std::mem::take(&mut packs_of);
-                    match outcome {
-                        Ok(records) => {
-                            ended.realm = realm.raw();
-                            ended.realm_seq = realm_seq;
-                            ended.digest = digest.to_bytes().to_vec();
-                            ended.at = seq.0;
-                            ended.records = records;
-                            ended.packs = packs_of
-                                .into_iter()
-                                .map(|pack| building.place_pack(&pack, &bodies.packs))
-                                .collect::<Result<_>>()?;
-                            building.manifest.bodies += ended.bodies;
-                            building.manifest.realms.push(ended);
-                        }
-                        Err(error) => {
-                            // The realm is damaged here, but intact in an earlier snapshot plus the log after it.
-                            let place = building.manifest.realms.len();
-                            unresolved.retain(|(realm, _)| *realm != place);
-                            let earlier = previous.and_then(|manifest| Some((manifest, part_of(manifest, realm)?)));
-                            let Some((manifest, earlier)) = earlier else { return Err(error.into()) };
-                            warnings.push(format!("{error}: using the snapshot of commit {}", earlier.at));
-                            building.reuse(manifest, earlier, earlier.at);
-                        }
-                    }
-                    done += 1;
-                    say(Event::Progress { what: "realms", done: done as u64, total: total as u64 });
-                }
-            }
-        }
-        scan.await.map_err(|_| ArchiveError::Stopped)?;
-        if building.manifest.realms.len() < total {
+        let changed = gathering.reuse_unchanged(&view, realms, &chunks)?;
+        let unchanged = total - changed.len();
+        self.read_realms(view, changed, &chunks, &mut gathering, (say, stop)).await?;
+        if gathering.realms() < total {
             return Err(ArchiveError::Stopped);
         }
-        bodies.flush().await?;
-        new_bytes += bodies.shipped.1;
-        let mut listed_again = false;
-        for (realm, id) in unresolved {
-            let mut pack = bodies.any_pack_of(&id)?;
-            if pack.is_none() && !listed_again {
-                // Shipping stored the same body in a pack of its own meanwhile, and noted that one.
-                bodies.packs.add(Packs::list(&self.target, None).await?);
-                listed_again = true;
-                pack = bodies.any_pack_of(&id)?;
-            }
-            let pack = pack.ok_or_else(|| {
-                let what = "it was shipped and can't be found: something deletes objects from this archive while they \
-                            are stored; the next snapshot, in 15 minutes or with `holdfast archive snapshot`, stores it \
-                            again";
-                ArchiveError::damaged(id.to_string(), what)
-            })?;
-            let place = building.place_pack(&pack, &bodies.packs)?;
-            let packs = &mut building.manifest.realms[realm].packs;
-            if !packs.contains(&place) {
-                packs.push(place);
-            }
-        }
+        let Gathered { manifest, warnings, mut new_bytes } = gathering.finish(&self.target).await?;
 
-        let manifest = building.manifest;
         let bytes = manifest.to_stored(|bytes| self.line.sign(bytes))?;
         new_bytes += bytes.len() as u64;
         let name = SnapshotName { line: manifest.line.clone(), seq, made_ms, hash: format::hash(&bytes) };
@@ -293,6 +144,81 @@ impl Snapshotter {
             checked,
             warnings,
         })
+    }
+
+    /// The chunks that are stored and may be relied on, by their names' ids.
+    async fn chunks_there(&self, newest: Option<&Newest>) -> Result<HashMap<String, Needed>> {
+        let mut chunks = HashMap::new();
+        for object in self.target.list("chunks").await? {
+            if let Some(id) = format::chunk_id(&object.name)
+                && newest.is_none_or(|newest| newest.keeps(&object))
+            {
+                chunks.insert(id.to_owned(), Needed { name: object.name.clone(), bytes: object.bytes });
+            }
+        }
+        Ok(chunks)
+    }
+
+    /// The manifest of a view, without its realms.
+    async fn begin(&self, view: &store::Snapshot) -> Result<Manifest> {
+        let (seq, chain, epoch) = (view.seq()?, view.chain()?, view.epoch()?);
+        let made_ms = self.store.clock().now_ms();
+        let store = self.store.clone();
+        let time_ms = blocking(move || store.log_point(seq)).await.ok().and_then(|(_, time_ms)| time_ms);
+        Ok(Manifest {
+            line: self.line.name().to_owned(),
+            seq: seq.0,
+            chain: chain.to_vec(),
+            epoch,
+            time_ms: time_ms.unwrap_or(made_ms),
+            made_ms,
+            line_record: serde_json::to_vec_pretty(&self.line.record).expect("it is plain data"),
+            ..Manifest::default()
+        })
+    }
+
+    /// Reads the realms of a view, and stores what is not there yet.
+    async fn read_realms(
+        &self,
+        view: store::Snapshot,
+        realms: Vec<RealmId>,
+        chunks: &HashMap<String, Needed>,
+        gathering: &mut Gathering<'_>,
+        (say, stop): (Say<'_>, &CancellationToken),
+    ) -> Result<()> {
+        let total = (gathering.realms() + realms.len()) as u64;
+        let (steps, received) = mpsc::channel(4);
+        let stopped = stop.clone();
+        let scan = tokio::task::spawn_blocking(move || {
+            for realm in realms {
+                if stopped.is_cancelled() || scan_realm(&view, realm, &steps).is_err() {
+                    return;
+                }
+            }
+        });
+        let stored = futures_util::stream::unfold(received, |mut received| async move {
+            received.recv().await.map(|step| (step, received))
+        })
+        .map(|step| async move {
+            match step {
+                Step::Chunk(chunk) => self.store_chunk(chunk, chunks).await,
+                Step::Body(id) => Ok(Stored::Body(id)),
+                Step::End(realm, seq, outcome, digest) => Ok(Stored::End(realm, seq, outcome, digest)),
+            }
+        })
+        .buffered(UPLOADS);
+        let mut stored = std::pin::pin!(stored);
+        while let Some(step) = stored.next().await {
+            match step? {
+                Stored::Chunk(needed, is_new) => gathering.chunk(needed, is_new),
+                Stored::Body(id) => gathering.body(id).await?,
+                Stored::End(realm, realm_seq, outcome, digest) => {
+                    gathering.end(realm, realm_seq, outcome, digest)?;
+                    say(Event::Progress { what: "realms", done: gathering.realms() as u64, total });
+                }
+            }
+        }
+        scan.await.map_err(|_| ArchiveError::Stopped)
     }
 
     async fn store_chunk(&self, chunk: Chunk, known: &HashMap<String, Needed>) -> Result<Stored> {

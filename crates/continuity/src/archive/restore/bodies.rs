@@ -40,39 +40,12 @@ pub(super) async fn fetch_all(
         source.line_out(format!("{} of {total} bodies already exist here", total - missing.len() as u64));
     }
     let missing = Mutex::new(missing);
-    // Those that the snapshot needs first: there is no need to look further when they have everything.
-    let of_snapshot: HashSet<&str> =
-        base.into_iter().flat_map(|base| &base.objects).map(|object| object.name.as_str()).collect();
-    let mut indexes: Vec<Vec<String>> = vec![Vec::new(), Vec::new()];
-    for object in source.wish.target.list("bodies").await? {
-        if let Some(pack) = format::pack_of_index(&object.name) {
-            let is_needed = of_snapshot.contains(format::pack_name(pack).as_str());
-            indexes[usize::from(!is_needed)].push(object.name);
-        }
-    }
     let mut problems: BTreeMap<BodyId, String> = BTreeMap::new();
     let mut done = total - missing.lock().len() as u64;
-    for indexes in indexes {
+    for indexes in indexes_of(source, base).await? {
         let wanted = &missing;
         let ranges = stream::iter(indexes)
-            .map(|name| async move {
-                if wanted.lock().is_empty() {
-                    return Ok(Vec::new());
-                }
-                match source.index(&name).await {
-                    Ok(bodies) => {
-                        let pack = format::pack_name(format::pack_of_index(&name).unwrap_or_default());
-                        let wanted = wanted.lock();
-                        let here = bodies.into_iter().filter(|body| id_of(body).is_some_and(|id| wanted.contains(&id)));
-                        Ok(ranges_of(&pack, here))
-                    }
-                    Err(error) if is_damage(&error) => {
-                        source.line_out(format!("SKIPPED: {error}"));
-                        Ok(Vec::new())
-                    }
-                    Err(error) => Err(error),
-                }
-            })
+            .map(|name| async move { wanted_in(source, &name, wanted).await })
             .buffer_unordered(READS)
             .map_ok(|ranges| stream::iter(ranges.into_iter().map(Ok::<_, ArchiveError>)))
             .try_flatten();
@@ -106,6 +79,45 @@ pub(super) async fn fetch_all(
         lost.push(format!("{}: body {id}: {why}", needed[id]));
     }
     Ok(total - missing.len() as u64)
+}
+
+/// The indexes of packs: first of those that the snapshot needs, since there is no need to look further when they have
+/// everything.
+async fn indexes_of(source: &Source<'_>, base: Option<&Manifest>) -> Result<[Vec<String>; 2]> {
+    let of_snapshot: HashSet<&str> =
+        base.into_iter().flat_map(|base| &base.objects).map(|object| object.name.as_str()).collect();
+    let mut indexes = [Vec::new(), Vec::new()];
+    for object in source.wish.target.list("bodies").await? {
+        if let Some(pack) = format::pack_of_index(&object.name) {
+            let is_needed = of_snapshot.contains(format::pack_name(pack).as_str());
+            indexes[usize::from(!is_needed)].push(object.name);
+        }
+    }
+    Ok(indexes)
+}
+
+/// Where those of the wanted bodies lie that an index names. One that is damaged is passed over.
+async fn wanted_in(
+    source: &Source<'_>,
+    index: &str,
+    wanted: &Mutex<HashSet<BodyId>>,
+) -> Result<Vec<(String, Vec<PackedBody>)>> {
+    if wanted.lock().is_empty() {
+        return Ok(Vec::new());
+    }
+    match source.index(index).await {
+        Ok(bodies) => {
+            let pack = format::pack_name(format::pack_of_index(index).unwrap_or_default());
+            let wanted = wanted.lock();
+            let here = bodies.into_iter().filter(|body| id_of(body).is_some_and(|id| wanted.contains(&id)));
+            Ok(ranges_of(&pack, here))
+        }
+        Err(error) if is_damage(&error) => {
+            source.line_out(format!("SKIPPED: {error}"));
+            Ok(Vec::new())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Where the bodies of an archive lie, as far as its indexes were read: the newest packs first.

@@ -232,8 +232,31 @@ pub(super) async fn choose(catalog: &Catalog, wish: &Wish) -> Result<Chosen> {
             nearest.insert(&life.line.line, found);
         }
     }
-    let mut answers: BTreeMap<(String, Seq), (&Life, i64)> = BTreeMap::new();
-    for leaf in &leaves {
+    let answers = answers(catalog, &lives, &leaves, &nearest)?;
+    let default = if leaves.len() == 1 { Some(*first) } else { None };
+    let best = answers.values().map(|(_, made_ms)| *made_ms).max();
+    let same = answers.len() <= 1;
+    let default_is_best = default.is_some_and(|leaf| {
+        answers.values().any(|(life, made_ms)| life.line.line == leaf.line.line && Some(*made_ms) == best)
+    });
+    if same || default_is_best {
+        return chosen(&reader, wish, first.line.clone(), &lives).await;
+    }
+    Err(ambiguous(at_ms, &answers))
+}
+
+/// What can be meant by a moment, by line and commit: the life that gives it, and when it was made.
+type Answers<'a> = BTreeMap<(String, Seq), (&'a Life, i64)>;
+
+/// What each history has at the moment of which `nearest` is the last commit before, line by line.
+fn answers<'a>(
+    catalog: &Catalog,
+    lives: &'a [Life],
+    leaves: &[&'a Life],
+    nearest: &HashMap<&str, (Seq, i64)>,
+) -> Result<Answers<'a>> {
+    let mut answers = Answers::new();
+    for &leaf in leaves {
         for (record, upto) in catalog.path(&leaf.line)? {
             // Where the line before goes on beyond what this one took of it, that is another answer.
             let Some((seq, made_ms)) = nearest.get(record.line.as_str()).copied() else { continue };
@@ -257,15 +280,11 @@ pub(super) async fn choose(catalog: &Catalog, wish: &Wish) -> Result<Chosen> {
             }
         }
     }
-    let default = if leaves.len() == 1 { Some(*first) } else { None };
-    let best = answers.values().map(|(_, made_ms)| *made_ms).max();
-    let same = answers.len() <= 1;
-    let default_is_best = default.is_some_and(|leaf| {
-        answers.values().any(|(life, made_ms)| life.line.line == leaf.line.line && Some(*made_ms) == best)
-    });
-    if same || default_is_best {
-        return chosen(&reader, wish, first.line.clone(), &lives).await;
-    }
+    Ok(answers)
+}
+
+/// More than one history has an answer: a person must choose.
+fn ambiguous(at_ms: i64, answers: &Answers<'_>) -> ArchiveError {
     let each: Vec<String> = answers
         .iter()
         .map(|((_, seq), (life, made_ms))| {
@@ -277,11 +296,7 @@ pub(super) async fn choose(catalog: &Catalog, wish: &Wish) -> Result<Chosen> {
             format!("--line {} gives commit {seq}{made}", life.line.line)
         })
         .collect();
-    Err(nothing(&format!(
-        "at {} the archive has more than one history; choose one: {}",
-        moment(at_ms),
-        each.join("; ")
-    )))
+    nothing(&format!("at {} the archive has more than one history; choose one: {}", moment(at_ms), each.join("; ")))
 }
 
 /// The line by which a commit is reached. The same number means different commits in lines that have parted.

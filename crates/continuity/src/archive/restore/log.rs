@@ -36,6 +36,18 @@ pub(super) struct Log {
     pub mistimed: Option<(Seq, Seq)>,
 }
 
+impl Log {
+    /// A commit was read; `base` is the snapshot's.
+    fn read(&mut self, commit: &Commit, chain: Chain, base: Seq) {
+        let (seq, time_ms) = (commit.seq(), Some(commit.time_ms));
+        self.next = Seq(seq.0 + 1);
+        if seq > base {
+            self.commits += 1;
+            self.last = Some(Point { seq, chain, epoch: commit.epoch, time_ms });
+        }
+    }
+}
+
 impl Source<'_> {
     /// Reads the commits after `start` up to the wished moment, or up to `end`, checking that they follow from each
     /// other and from `base`, the snapshot's.
@@ -62,13 +74,7 @@ impl Source<'_> {
             }
             (self.say)(Event::Progress { what: "commits", done: log.next.0 - start.0 - 1, total });
             let next = log.next;
-            let mut candidates: Vec<&RunName> = self
-                .runs
-                .iter()
-                .filter(|run| run.first <= next && next <= run.last.min(self.upto[&run.line]))
-                .collect();
-            candidates.sort_by_key(|run| std::cmp::Reverse(run.last));
-            for run in candidates {
+            for run in self.runs_with(next) {
                 let object = run.to_string();
                 if !ahead.contains_key(&object) {
                     ahead = self.fetch_ahead(next).await;
@@ -100,13 +106,8 @@ impl Source<'_> {
                         log.mistimed = Some((log.mistimed.map_or(commit.seq(), |(first, _)| first), commit.seq()));
                     }
                     each(&commit)?;
-                    log.next = Seq(commit.seq().0 + 1);
                     at = Some((commit.seq(), chain));
-                    if commit.seq() > base.seq {
-                        log.commits += 1;
-                        let (seq, time_ms) = (commit.seq(), Some(commit.time_ms));
-                        log.last = Some(Point { seq, chain, epoch: commit.epoch, time_ms });
-                    }
+                    log.read(&commit, chain, base.seq);
                 }
                 // Another copy of what could not be read was whole.
                 problems.clear();
@@ -114,23 +115,38 @@ impl Source<'_> {
             }
             break;
         }
-        // Something further on shows that commits are missing here.
-        let beyond = self.runs.iter().any(|run| run.first >= log.next && run.first <= self.upto[&run.line]);
-        if !reached_moment && (beyond || !problems.is_empty()) {
-            let reached = log.last.map_or(base.seq, |last| last.seq);
-            let when = log.last.and_then(|last| jiff::Timestamp::from_millisecond(last.time_ms?).ok());
-            let what = format!(
-                "commits after {reached}{} can't be read{}",
-                when.map(|when| format!(" (made {when})")).unwrap_or_default(),
-                problems.first().map(|first| format!(": {first}")).unwrap_or_default()
-            );
-            if self.wish.at.moment_ms().is_some() {
-                log.uncertain =
-                    Some(format!("{what}: commits at or before that time, if any, are missing in the result"));
-            }
-            log.missing = Some(what);
+        if !reached_moment {
+            self.note_missing(&mut log, base, &problems);
         }
         Ok(log)
+    }
+
+    /// The runs that have a commit, the one that reaches furthest first.
+    fn runs_with(&self, seq: Seq) -> Vec<&RunName> {
+        let has_it = |run: &&RunName| run.first <= seq && seq <= run.last.min(self.upto[&run.line]);
+        let mut runs: Vec<&RunName> = self.runs.iter().filter(has_it).collect();
+        runs.sort_by_key(|run| std::cmp::Reverse(run.last));
+        runs
+    }
+
+    /// Notes what is missing behind a log that ends before the wished moment: something further on, or what could not be
+    /// read, shows that there was more.
+    fn note_missing(&self, log: &mut Log, base: Point, problems: &[String]) {
+        let beyond = self.runs.iter().any(|run| run.first >= log.next && run.first <= self.upto[&run.line]);
+        if !beyond && problems.is_empty() {
+            return;
+        }
+        let reached = log.last.map_or(base.seq, |last| last.seq);
+        let when = log.last.and_then(|last| jiff::Timestamp::from_millisecond(last.time_ms?).ok());
+        let what = format!(
+            "commits after {reached}{} can't be read{}",
+            when.map(|when| format!(" (made {when})")).unwrap_or_default(),
+            problems.first().map(|first| format!(": {first}")).unwrap_or_default()
+        );
+        if self.wish.at.moment_ms().is_some() {
+            log.uncertain = Some(format!("{what}: commits at or before that time, if any, are missing in the result"));
+        }
+        log.missing = Some(what);
     }
 
     /// Whether a commit is later than the moment. `end`: the last commit that is not, once that is known.

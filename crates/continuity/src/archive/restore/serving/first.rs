@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use store::{RealmId, Restore, Seq, Store, StoreError};
+use store::{Commit, RealmId, Restore, Seq, Store, StoreError};
 
 use super::plan::Plan;
 use crate::archive::{
@@ -41,14 +41,7 @@ pub(super) async fn first_part(wish: Wish, say: crate::archive::Say<'_>) -> Resu
 async fn try_first_part(mut wish: Wish, say: crate::archive::Say<'_>) -> Result<First<'_>> {
     let plan = Plan::read(&wish.dir)?;
     if let Some(plan) = &plan {
-        if plan.at() != wish.at || wish.line.as_ref().is_some_and(|line| *line != plan.line) {
-            return Err(ArchiveError::Setting(format!(
-                "{} contains an unfinished restore of line {} at {}: give the same --line and --at, or empty the folder",
-                wish.dir.display(),
-                plan.line,
-                plan.at()
-            )));
-        }
+        check_same(plan, &wish)?;
         // What this store has shipped since is a line too.
         wish.line = Some(plan.line.clone());
     }
@@ -66,71 +59,12 @@ async fn try_first_part(mut wish: Wish, say: crate::archive::Say<'_>) -> Result<
     let (dir, options, mark) = (source.wish.dir.clone(), source.wish.options.clone(), source.mark());
     let restore = blocking(move || Restore::begin(&dir, options, &mark)).await?;
     let (base, found) = source.base().await?;
-    let (mut from, mut lost, mut notes) = (HashMap::<RealmId, Seq>::new(), Vec::new(), Vec::new());
-    let mut absent: HashSet<RealmId> = HashSet::new();
-    for part in found.iter().flat_map(|(_, manifest)| &manifest.realms) {
-        let realm = RealmId::from_raw(part.realm);
-        if realm.account_number().is_some() {
-            absent.insert(realm);
-            from.insert(realm, Seq(part.at));
-            continue;
-        }
-        let filler = restore.filler();
-        let fill = move |realm| {
-            let filler = filler.clone();
-            move |seq, digest, records| filler.realm(realm, seq, digest, records)
-        };
-        match source.realm_from_anywhere(realm, &fill).await {
-            Ok((at, said)) => {
-                from.insert(realm, at);
-                notes.extend(said);
-            }
-            Err(error) if is_damage(&error) => {
-                lost.push(format!("{realm}: {error}; no older snapshot has it"));
-                from.insert(realm, Seq(u64::MAX));
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    let start = from.values().copied().filter(|at| *at < Seq(u64::MAX)).min().unwrap_or(base.seq).min(base.seq);
-    let mut recent: Vec<RealmId> = Vec::new();
-    let log = source
-        .scan_log(start, base, None, &mut |commit| {
-            for part in &commit.realms {
-                let realm = part.realm();
-                if commit.seq() <= from.get(&realm).copied().unwrap_or(base.seq) {
-                    continue;
-                }
-                if realm.account_number().is_some() {
-                    absent.insert(realm);
-                    recent.push(realm);
-                    restore.keep_for_later(commit.seq(), part)?;
-                    continue;
-                }
-                match restore.apply(commit.seq(), part) {
-                    Ok(()) => {}
-                    Err(StoreError::Damaged(what)) => {
-                        lost.push(what.to_string());
-                        from.insert(realm, Seq(u64::MAX));
-                    }
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            Ok(())
-        })
-        .await?;
-    if log.next <= base.seq {
-        lost.push(format!("the log from commit {start} to {} is incomplete", base.seq));
-    }
-    if source.wish.at.moment_ms().is_none() {
-        lost.extend(log.missing.clone());
-    }
-    notes.extend(log.uncertain.clone());
-    notes.extend(source.others.iter().cloned().chain(Source::mistimed(&log)));
-    let point = log.last.map_or(base, |last| Point { epoch: base.epoch.max(last.epoch), ..last });
+    let mut brought = Brought::of_snapshot(&source, found.as_ref().map(|(_, manifest)| manifest), &restore).await?;
+    let point = brought.log(&source, base, &restore).await?;
     if point.seq == Seq(0) {
         return Err(source.before_everything().await?);
     }
+    let Brought { absent, mut recent, lost, mut notes, .. } = brought;
     if !lost.is_empty() && !source.wish.without_damaged {
         return Err(source.damaged_in_all(&lost));
     }
@@ -157,6 +91,105 @@ async fn try_first_part(mut wish: Wish, say: crate::archive::Say<'_>) -> Result<
     recent.reverse();
     let manifest = found.map(|(_, manifest)| manifest);
     Ok(First { source, manifest, store, plan, recent, resumed: false, notes })
+}
+
+/// Whether an unfinished restore is the wished one.
+fn check_same(plan: &Plan, wish: &Wish) -> Result<()> {
+    if plan.at() == wish.at && wish.line.as_ref().is_none_or(|line| *line == plan.line) {
+        return Ok(());
+    }
+    Err(ArchiveError::Setting(format!(
+        "{} contains an unfinished restore of line {} at {}: give the same --line and --at, or empty the folder",
+        wish.dir.display(),
+        plan.line,
+        plan.at()
+    )))
+}
+
+/// What was brought before the listeners open.
+#[derive(Default)]
+struct Brought {
+    /// Where the log after each realm begins.
+    from: HashMap<RealmId, Seq>,
+    /// Accounts, which come later.
+    absent: HashSet<RealmId>,
+    /// Accounts in the order in which they were written.
+    recent: Vec<RealmId>,
+    lost: Vec<String>,
+    notes: Vec<String>,
+}
+
+impl Brought {
+    /// The system's own realms, as they are in the snapshot.
+    async fn of_snapshot(source: &Source<'_>, manifest: Option<&Manifest>, restore: &Restore) -> Result<Self> {
+        let mut brought = Self::default();
+        for part in manifest.into_iter().flat_map(|manifest| &manifest.realms) {
+            let realm = RealmId::from_raw(part.realm);
+            if realm.account_number().is_some() {
+                brought.absent.insert(realm);
+                brought.from.insert(realm, Seq(part.at));
+                continue;
+            }
+            let filler = restore.filler();
+            let fill = move |realm| {
+                let filler = filler.clone();
+                move |seq, digest, records| filler.realm(realm, seq, digest, records)
+            };
+            match source.realm_from_anywhere(realm, &fill).await {
+                Ok((at, said)) => {
+                    brought.from.insert(realm, at);
+                    brought.notes.extend(said);
+                }
+                Err(error) if is_damage(&error) => {
+                    brought.lost.push(format!("{realm}: {error}; no older snapshot has it"));
+                    brought.from.insert(realm, Seq(u64::MAX));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(brought)
+    }
+
+    /// The log after that; gives where it ends.
+    async fn log(&mut self, source: &Source<'_>, base: Point, restore: &Restore) -> Result<Point> {
+        let whole = self.from.values().copied().filter(|at| *at < Seq(u64::MAX));
+        let start = whole.min().unwrap_or(base.seq).min(base.seq);
+        let log = source.scan_log(start, base, None, &mut |commit| self.commit(restore, commit, base.seq)).await?;
+        if log.next <= base.seq {
+            self.lost.push(format!("the log from commit {start} to {} is incomplete", base.seq));
+        }
+        if source.wish.at.moment_ms().is_none() {
+            self.lost.extend(log.missing.clone());
+        }
+        self.notes.extend(log.uncertain.clone());
+        self.notes.extend(source.others.iter().cloned().chain(Source::mistimed(&log)));
+        Ok(log.last.map_or(base, |last| Point { epoch: base.epoch.max(last.epoch), ..last }))
+    }
+
+    /// One commit: what it changes in the system's realms is applied, the rest is kept for later.
+    fn commit(&mut self, restore: &Restore, commit: &Commit, base: Seq) -> Result<()> {
+        for part in &commit.realms {
+            let realm = part.realm();
+            if commit.seq() <= self.from.get(&realm).copied().unwrap_or(base) {
+                continue;
+            }
+            if realm.account_number().is_some() {
+                self.absent.insert(realm);
+                self.recent.push(realm);
+                restore.keep_for_later(commit.seq(), part)?;
+                continue;
+            }
+            match restore.apply(commit.seq(), part) {
+                Ok(()) => {}
+                Err(StoreError::Damaged(what)) => {
+                    self.lost.push(what.to_string());
+                    self.from.insert(realm, Seq(u64::MAX));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Source<'_> {

@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::{StreamExt as _, stream};
 use parking_lot::Mutex;
-use store::{BodyId, StoreError};
+use store::{BodyId, Store, StoreError};
 
 use super::{
     behind::Behind,
@@ -28,6 +28,26 @@ use crate::archive::{
 const BODY_TRIES: u32 = 5;
 /// Bodies made durable together.
 const SYNC_EVERY_BYTES: u64 = 64 << 20;
+
+/// Bodies that were stored here, with their sizes, and those that could not be had, with the reasons.
+type Put = (Vec<(BodyId, u64)>, Vec<(BodyId, String)>);
+
+fn put_bodies(store: &Store, read: Vec<(BodyId, Result<Vec<u8>>)>) -> Result<Put> {
+    let (mut kept, mut failed) = (Vec::new(), Vec::new());
+    for (id, outcome) in read {
+        match outcome {
+            // It may have been read, or written again, in the meantime.
+            Ok(bytes) => {
+                if !store.has_body(&id)? {
+                    store.put_body(&bytes)?;
+                }
+                kept.push((id, bytes.len() as u64));
+            }
+            Err(error) => failed.push((id, error.to_string())),
+        }
+    }
+    Ok((kept, failed))
+}
 
 impl Behind<'_> {
     pub(super) async fn all_places(&self) {
@@ -166,23 +186,7 @@ impl Behind<'_> {
         while let Some(read) = reads.next().await {
             let (pack, read) = read?;
             let store = self.store.clone();
-            let (kept, failed) = blocking(move || -> Result<_> {
-                let (mut kept, mut failed) = (Vec::new(), Vec::new());
-                for (id, outcome) in read {
-                    match outcome {
-                        // It may have been read, or written anew, meanwhile.
-                        Ok(bytes) => {
-                            if !store.has_body(&id)? {
-                                store.put_body(&bytes)?;
-                            }
-                            kept.push((id, bytes.len() as u64));
-                        }
-                        Err(error) => failed.push((id, error.to_string())),
-                    }
-                }
-                Ok((kept, failed))
-            })
-            .await?;
+            let (kept, failed) = blocking(move || put_bodies(&store, read)).await?;
             problems.extend(failed);
             let mut count = 0;
             for (id, bytes) in kept {
