@@ -193,6 +193,16 @@ impl Packs {
         write_chunks: impl FnOnce(&dyn File, u64) -> io::Result<()>,
     ) -> Result<()> {
         self.room.check()?;
+        // The pair of what a reader checks: it would call such a frame damaged.
+        let stored = header.chunks.iter().map(|chunk| u64::from(chunk.stored_bytes)).sum::<u64>();
+        assert!(
+            header.id == id.as_bytes()
+                && header.chunks.len() as u64 == header.len.div_ceil(CHUNK_BYTES as u64)
+                && stored == stored_bytes,
+            "body {id}: its header states {} bytes in {} chunks, {stored} stored, and {stored_bytes} are written",
+            header.len,
+            header.chunks.len(),
+        );
         let encoded = header.encode_to_vec();
         let mut frame = Vec::with_capacity(FRAME_BYTES + encoded.len());
         frame.extend_from_slice(FRAME_MAGIC);

@@ -72,7 +72,7 @@ pub fn fill_log(
 /// What index, checkpoints and witnesses of a closed store say of its log.
 fn what_is_known(dir: &Path, options: &StoreOptions) -> Result<Known> {
     let mut known = Known::default();
-    let seen = witness::read(&*options.disk, dir).unwrap_or_default();
+    let seen = witness::read_or_nothing(&*options.disk, dir)?;
     known.seen = seen.into_values().max().unwrap_or_default();
     let checkpoints = checkpoint::list(&*options.disk, &dir.join("checkpoints"))?;
     known.seen = known.seen.max(checkpoints.last().copied().unwrap_or_default());

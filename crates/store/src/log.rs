@@ -214,9 +214,15 @@ impl Log {
     /// Appends framed records, `count` of them, the last of which has `chain` and `time_ms`. Not durable before
     /// [`Log::sync`]. On error the log is as before, or the store must stop: [`StoreError::Unknown`], [`StoreError::Stopped`].
     pub(crate) fn append(&mut self, frames: &[u8], count: u64, chain: Chain, time_ms: i64) -> Result<()> {
+        assert!(count > 0 && !frames.is_empty(), "the log takes no empty group");
         if self.sealed {
             self.begin_segment()?;
         }
+        // The pair of what a reader checks: whoever made the frames went by the chain as it is here.
+        debug_assert!(
+            frames_lead(frames, self.chain, chain),
+            "the frames do not lead from the log's chain to the stated one"
+        );
         self.write(frames)?;
         self.next = Seq(self.next.0 + count);
         self.chain = chain;
@@ -308,6 +314,20 @@ impl Log {
         (self.file, self.path, self.len, self.sealed) = (file, path, HEADER_BYTES as u64, false);
         Ok(())
     }
+}
+
+/// Whether framed records follow from each other, from one chain to another.
+fn frames_lead(mut frames: &[u8], mut from: Chain, to: Chain) -> bool {
+    while let Some((len, _)) = frames.split_first_chunk::<4>() {
+        let end = segment::FRAME_BYTES + u32::from_le_bytes(*len) as usize;
+        let Some(payload) = frames.get(segment::FRAME_BYTES..end) else { return false };
+        from = segment::chained(&from, payload);
+        if frames[8..segment::FRAME_BYTES] != from {
+            return false;
+        }
+        frames = &frames[end..];
+    }
+    from == to
 }
 
 /// The segments' first commits, but for newest ones that were torn at their making: these are removed.

@@ -96,10 +96,7 @@ pub(crate) fn rebuild(dir: &Path, options: &StoreOptions, progress: &mut dyn FnM
     let firsts = log::segments(disk, &dir.join("log"))?;
     let first = firsts.first().copied().unwrap_or(Seq(1));
     let mut witnesses = old_witnesses(dir, options);
-    match witness::read(disk, dir) {
-        Err(error @ StoreError::Damaged { .. }) => tracing::warn!(%error, "unknown how far the log must reach"),
-        other => witnesses.seen.extend(other?),
-    }
+    witnesses.seen.extend(witness::read_or_nothing(disk, dir)?);
     let mut bases: Vec<Base> = checkpoint::list(disk, &dir.join("checkpoints"))?
         .into_iter()
         .rev()

@@ -69,7 +69,7 @@ pub fn repair_with(
         // The index is only behind: opening catches it up.
         applied = (state.reached, state.chain);
     }
-    cursors.extend(witness::read(&*options.disk, dir).unwrap_or_default());
+    cursors.extend(witness::read_or_nothing(&*options.disk, dir)?);
     let seen = cursors.drain(..).map(|(_, seq)| seq).max().unwrap_or_default().max(state.durable);
     let is_damaged = !state.problems.is_empty() || state.reached < applied.0;
     if is_damaged && log_too == RepairLog::Too {

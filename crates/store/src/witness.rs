@@ -56,6 +56,18 @@ pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Seen> {
     lines.lines().skip(1).map(|line| parse(line).ok_or_else(damaged)).collect()
 }
 
+/// The same; a damaged file says nothing. One that can't be read now is an error: going on as if nobody had seen anything
+/// might give up what was acknowledged.
+pub(crate) fn read_or_nothing(disk: &dyn Disk, dir: &Path) -> Result<Seen> {
+    match read(disk, dir) {
+        Err(error @ StoreError::Damaged { .. }) => {
+            tracing::warn!(%error, "unknown how far the log must reach");
+            Ok(Seen::new())
+        }
+        other => other,
+    }
+}
+
 fn checksum(lines: &str) -> String {
     format!("crc32c {:08x}", crc32c::crc32c(lines.as_bytes()))
 }

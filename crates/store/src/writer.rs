@@ -272,3 +272,56 @@ impl Drop for Writer {
         self.stop();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{RealmId, Seq, Store, StoreError, StoreOptions};
+
+    #[test]
+    fn a_commit_that_would_not_follow_stops_the_store_and_is_never_in_the_log() {
+        type Harm = (&'static str, fn(&Store));
+        let harms: [Harm; 2] = [
+            ("a commit that is durable before it was made", |store| {
+                store.inner.writer.run(|thread| Ok(thread.durable = Seq(1_000))).unwrap();
+            }),
+            ("a log that has another time", |store| {
+                store.inner.writer.run(|thread| Ok(thread.last_ms = i64::MIN)).unwrap();
+            }),
+        ];
+        for (what, harm) in harms {
+            let dir = tempfile::tempdir().unwrap();
+            let clock = std::sync::Arc::new(Backwards::default());
+            let options = StoreOptions { clock, ..StoreOptions::default() };
+            let put = |store: &Store, key: &[u8]| {
+                let key = key.to_vec();
+                let put = store.transact(move |tx| {
+                    tx.put(RealmId::DIRECTORY, key.clone(), vec![1]);
+                    Ok::<_, StoreError>(())
+                });
+                put.wait()
+            };
+            let store = Store::open(dir.path(), options.clone()).unwrap();
+            put(&store, b"a").unwrap();
+            harm(&store);
+            let outcome = put(&store, b"b");
+            assert!(matches!(outcome, Err(StoreError::Stopped { .. })), "{what}: {outcome:?}");
+            assert!(store.stopped().is_some_and(|why| why.contains("commit 2")), "{what}: {:?}", store.stopped());
+            assert!(matches!(put(&store, b"c"), Err(StoreError::Stopped { .. })), "{what}");
+            store.close();
+            drop(store);
+            let store = Store::open(dir.path(), options).unwrap();
+            assert_eq!((store.seq(), store.damage().is_none()), (Seq(1), true), "{what}");
+            put(&store, b"d").unwrap();
+        }
+    }
+
+    /// A clock that gives an earlier time each time.
+    #[derive(Default)]
+    struct Backwards(std::sync::atomic::AtomicI64);
+
+    impl crate::Clock for Backwards {
+        fn now_ms(&self) -> i64 {
+            1_000_000 - self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst)
+        }
+    }
+}

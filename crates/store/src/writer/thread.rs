@@ -421,6 +421,10 @@ impl Thread {
         chain: [u8; 32],
     ) -> (Result<()>, Option<String>) {
         let Some(last) = commits.last() else { return (Ok(()), None) };
+        if let Err(what) = self.check_follows(commits) {
+            let reason = format!("internal error: {what}; nothing of it was written: restart the service");
+            return (Err(StoreError::Stopped { reason: reason.clone() }), Some(reason));
+        }
         if let Err(error) = self.log_group(frames, commits.len() as u64, chain, last.time_ms) {
             let stop = match &error {
                 StoreError::Stopped { reason } | StoreError::Unknown { reason } => Some(reason.clone()),
@@ -436,7 +440,7 @@ impl Thread {
         }
         let touched: BTreeSet<RealmId> =
             commits.iter().flat_map(|commit| &commit.realms).map(RealmCommit::realm).collect();
-        batch.extend(touched.into_iter().map(|realm| meta::set_realm_state(realm, group.realms[&realm])));
+        batch.extend(touched.iter().map(|realm| meta::set_realm_state(*realm, group.realms[realm])));
         batch.push(meta::set_applied(last.seq(), &chain));
         // Before anyone can read it: who answers from what is read must know what it waits for.
         self.shared
@@ -453,12 +457,49 @@ impl Thread {
                 "the index did not store commit {}, which is safe in the log: {error}; restart the service",
                 last.seq()
             )),
-            Ok(()) => self.roll().err().map(|error| match error {
-                StoreError::Stopped { reason } | StoreError::Unknown { reason } => reason,
-                other => other.to_string(),
-            }),
+            Ok(()) => {
+                if cfg!(debug_assertions) {
+                    self.assert_indexed(group, &touched);
+                }
+                self.roll().err().map(|error| match error {
+                    StoreError::Stopped { reason } | StoreError::Unknown { reason } => reason,
+                    other => other.to_string(),
+                })
+            }
         };
         (Ok(()), stop)
+    }
+
+    /// Whether a group's commits follow the log without a gap, in numbers, in time and in each realm: what every reader of
+    /// the log checks again. One that does not is a bug here, and must not become truth.
+    fn check_follows(&self, commits: &[Arc<Commit>]) -> Result<(), String> {
+        let (mut due, mut time_ms) = (self.log.next(), self.log.time_ms());
+        for commit in commits {
+            if commit.seq() != due {
+                return Err(format!("commit {} was made where commit {due} is due", commit.seq()));
+            }
+            if commit.time_ms < time_ms {
+                return Err(format!("commit {due} is of {}, and the one before it of {time_ms}", commit.time_ms));
+            }
+            if commit.durable_raw >= due.0 {
+                return Err(format!("commit {due} states that commit {} is durable", commit.durable_raw));
+            }
+            if let Some(part) = commit.realms.iter().find(|part| part.ops.is_empty() || part.digest().is_none()) {
+                return Err(format!("commit {due} has an empty part of {}", part.realm()));
+            }
+            (due, time_ms) = (Seq(due.0 + 1), commit.time_ms);
+        }
+        Ok(())
+    }
+
+    /// That the index has what the group made of its realms: their commits and digests.
+    fn assert_indexed(&self, group: &Group, touched: &BTreeSet<RealmId>) {
+        let view = self.index.view();
+        for realm in touched {
+            if let Ok(state) = meta::realm_state(&*view, *realm) {
+                assert_eq!(state, group.realms[realm], "{realm}: the index holds another state than was written");
+            }
+        }
     }
 
     /// Has the log hold a group, durably.
