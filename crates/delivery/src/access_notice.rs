@@ -103,7 +103,9 @@ impl Delivery {
             message_id: mailkit::compose::message_id(reporter.domain()),
             date_ms: self.now_ms(),
         };
-        let message = draft.build().map_err(|error| crate::DeliveryError::Damaged(error.to_string()))?;
+        let message = draft
+            .build()
+            .map_err(|error| store::StoreError::refused(format!("the notice can't be written: {error}")))?;
         let (this, at_ms) = (self.clone(), self.now_ms());
         let filing = tokio::task::spawn_blocking(move || {
             let body = this.inner.store.put_body(&message)?;

@@ -223,8 +223,9 @@ impl Delivery {
         for row in snapshot.prefix(queue::QUEUE, b"l", Order::Ascending)? {
             let (key, value) = row?;
             let Some(leg) = leg_key_id(&key) else { continue };
-            let record = LegRecord::decode(value)
-                .map_err(|error| DeliveryError::Damaged(format!("leg {} of {}: {error}", leg.leg, leg.id)))?;
+            let record = LegRecord::decode(value).map_err(|error| {
+                DeliveryError::damaged(store::Cause::Decoding, format!("leg {} of {}: {error}", leg.leg, leg.id))
+            })?;
             stats.recipients += record.recipients.len() as u64;
             destinations.insert(record.destination);
         }
@@ -257,9 +258,10 @@ fn messages_after<R: Read + ?Sized>(
     let rows = read.range(queue::QUEUE, (start, Bound::Excluded(b"n".to_vec())), Order::Ascending)?;
     Ok(rows.map(|row| {
         let (key, value) = row?;
-        let id = message_key_id(&key).ok_or_else(|| DeliveryError::Damaged("a message key of the queue".to_owned()))?;
-        let record =
-            MessageRecord::decode(value).map_err(|error| DeliveryError::Damaged(format!("message {id}: {error}")))?;
+        let id = message_key_id(&key)
+            .ok_or_else(|| DeliveryError::damaged(store::Cause::Decoding, "a message key of the queue".to_owned()))?;
+        let record = MessageRecord::decode(value)
+            .map_err(|error| DeliveryError::damaged(store::Cause::Decoding, format!("message {id}: {error}")))?;
         Ok((id, record))
     }))
 }

@@ -2,7 +2,7 @@
 
 use directory::DirectoryError;
 use mailstore::MailError;
-use store::StoreError;
+use store::{Cause, Damaged, Part, StoreError};
 
 use crate::{QueueId, Refusal};
 
@@ -34,7 +34,7 @@ pub enum DeliveryError {
     },
     /// A stored queue record does not make sense: run `holdfast verify`.
     #[error("the stored queue is damaged: {0}")]
-    Damaged(String),
+    Damaged(Box<Damaged>),
     /// The mail store refused or failed.
     #[error(transparent)]
     Mail(#[from] MailError),
@@ -50,6 +50,11 @@ pub enum DeliveryError {
 }
 
 impl DeliveryError {
+    /// A stored record does not make sense.
+    pub(crate) fn damaged(cause: Cause, what: impl std::fmt::Display) -> Self {
+        Self::Damaged(Box::new(Damaged::new(Part::Record, cause).because(what)))
+    }
+
     /// Whether the outcome is unknown: the client must get no reply.
     pub const fn is_unknown(&self) -> bool {
         match self {

@@ -44,7 +44,8 @@ pub fn legs<R: Read + ?Sized>(read: &R, id: QueueId) -> Result<Vec<(LegId, LegRe
     let mut found = Vec::new();
     for row in read.prefix(QUEUE, &legs_prefix(id), Order::Ascending)?.take(MAX_LEGS) {
         let (key, value) = row?;
-        let leg = schema::leg_key_id(&key).ok_or_else(|| DeliveryError::Damaged(format!("a leg key of {id}")))?;
+        let leg = schema::leg_key_id(&key)
+            .ok_or_else(|| DeliveryError::damaged(store::Cause::Decoding, format!("a leg key of {id}")))?;
         found.push((leg, LegRecord::decode(value).map_err(|e| damaged(&format!("leg {} of {id}", leg.leg), &e))?));
     }
     Ok(found)
@@ -56,7 +57,7 @@ pub fn body_id(record: &MessageRecord) -> Result<BodyId> {
         .body
         .as_slice()
         .try_into()
-        .map_err(|_| DeliveryError::Damaged("a queued message's body id".to_owned()))?;
+        .map_err(|_| DeliveryError::damaged(store::Cause::Decoding, "a queued message's body id".to_owned()))?;
     Ok(BodyId::from_bytes(bytes))
 }
 
@@ -122,7 +123,10 @@ pub fn settle_leg_in(
     due_ms: i64,
 ) -> Result<bool> {
     let Some(message_record) = message(tx, leg_id.id)? else {
-        return Err(DeliveryError::Damaged(format!("leg {} of {} has no message", leg_id.leg, leg_id.id)));
+        return Err(DeliveryError::damaged(
+            store::Cause::Reference,
+            format!("leg {} of {} has no message", leg_id.leg, leg_id.id),
+        ));
     };
     tx.delete(QUEUE, due_key(&record.destination, record.due_ms, leg_id));
     if remaining.is_empty() {
@@ -250,7 +254,7 @@ fn put_due(tx: &mut Tx<'_>, leg_id: LegId, record: &LegRecord, message_record: &
 }
 
 fn damaged(what: &str, error: &prost::DecodeError) -> DeliveryError {
-    DeliveryError::Damaged(format!("{what} can't be decoded: {error}"))
+    DeliveryError::damaged(store::Cause::Decoding, format!("{what} can't be decoded: {error}"))
 }
 
 #[cfg(test)]

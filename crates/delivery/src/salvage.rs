@@ -136,7 +136,10 @@ impl Delivery {
         let now_ms = tx.now_ms();
         let legs: Vec<LegRecord> = message.legs.iter().filter_map(|leg| begun_anew(leg, now_ms)).collect();
         if legs.is_empty() {
-            return Err(DeliveryError::Damaged(format!("message {}: its recipients are unknown", message.id)));
+            return Err(DeliveryError::damaged(
+                store::Cause::Reference,
+                format!("message {}: its recipients are unknown", message.id),
+            ));
         }
         let times = self.new_record(message.record.created_ms, now_ms);
         let record = MessageRecord {

@@ -522,7 +522,9 @@ fn check_key(key: &[u8]) -> Result<()> {
 
 fn load_receipt<R: Read + ?Sized>(read: &R, account: AccountId, key: &[u8]) -> Result<Option<ReceiptRecord>> {
     let Some(bytes) = read.get(account.realm(), &schema::receipt_key(key))? else { return Ok(None) };
-    let damaged = |e: prost::DecodeError| DeliveryError::Damaged(format!("a receipt of account {}: {e}", account.0));
+    let damaged = |e: prost::DecodeError| {
+        DeliveryError::damaged(store::Cause::Decoding, format!("a receipt of account {}: {e}", account.0))
+    };
     ReceiptRecord::decode(bytes).map(Some).map_err(damaged)
 }
 

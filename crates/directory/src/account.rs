@@ -53,7 +53,7 @@ impl Account {
             return Ok(None);
         }
         let address = EmailAddress::parse(&record.address)
-            .map_err(|_| DirectoryError::Damaged(format!("the address of account {id}")))?;
+            .map_err(|_| DirectoryError::damaged(store::Cause::Decoding, format!("the address of account {id}")))?;
         Ok(Some(Self {
             id,
             address,
@@ -146,7 +146,9 @@ impl Directory {
         let mut accounts = Vec::new();
         for row in snapshot.prefix(RealmId::DIRECTORY, &[schema::ACCOUNT], Order::Ascending)? {
             let (key, value) = row?;
-            let number = key[1..].try_into().map_err(|_| DirectoryError::Damaged("an account's key".to_owned()))?;
+            let number = key[1..]
+                .try_into()
+                .map_err(|_| DirectoryError::damaged(store::Cause::Decoding, "an account's key".to_owned()))?;
             let id = AccountId(u32::from_be_bytes(number));
             accounts.extend(Account::from_record(id, decode("an account", &value)?)?);
         }
@@ -303,7 +305,9 @@ impl Directory {
         let mut deleted = Vec::new();
         for row in snapshot.prefix(RealmId::DIRECTORY, &[schema::ACCOUNT], Order::Ascending)? {
             let (key, value) = row?;
-            let number = key[1..].try_into().map_err(|_| DirectoryError::Damaged("an account's key".to_owned()))?;
+            let number = key[1..]
+                .try_into()
+                .map_err(|_| DirectoryError::damaged(store::Cause::Decoding, "an account's key".to_owned()))?;
             let record: AccountRecord = decode("an account", &value)?;
             if !record.purged && record.deleted_ms.is_some_and(|deleted_ms| deleted_ms < before_ms) {
                 deleted.push(AccountId(u32::from_be_bytes(number)));
@@ -370,7 +374,7 @@ impl Directory {
         let store = self.store().clone();
         let past = tokio::task::spawn_blocking(move || store.realm_at(id.realm(), deleted_ms - 1)).await;
         let past =
-            past.map_err(|error| DirectoryError::Damaged(format!("reading the past of {id} ended: {error}")))??;
+            past.map_err(|error| store::StoreError::Panicked(format!("reading the past of {id}: {error}")))??;
         self.bring_back_account(id, &past).await
     }
 
@@ -451,12 +455,13 @@ fn create_account_in(
     if tx.get(RealmId::DIRECTORY, &address_key(&canonical))?.is_some() {
         return Err(DirectoryError::AddressTaken(address.to_string()));
     }
-    let number = match tx.get(RealmId::DIRECTORY, schema::NEXT_ACCOUNT)? {
-        Some(value) => u32::from_le_bytes(
-            value[..].try_into().map_err(|_| DirectoryError::Damaged("the next account's number".to_owned()))?,
-        ),
-        None => 1,
-    };
+    let number =
+        match tx.get(RealmId::DIRECTORY, schema::NEXT_ACCOUNT)? {
+            Some(value) => u32::from_le_bytes(value[..].try_into().map_err(|_| {
+                DirectoryError::damaged(store::Cause::Decoding, "the next account's number".to_owned())
+            })?),
+            None => 1,
+        };
     let id = AccountId(number);
     let record = AccountRecord {
         address: address.to_string(),

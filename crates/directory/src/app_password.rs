@@ -53,8 +53,9 @@ fn all(reader: &impl Read, account: AccountId) -> Result<Vec<(AppPasswordId, App
         .prefix(account.realm(), &[schema::APP_PASSWORD], Order::Ascending)?
         .map(|row| {
             let (key, value) = row?;
-            let number =
-                key[1..].try_into().map_err(|_| DirectoryError::Damaged("an app password's key".to_owned()))?;
+            let number = key[1..]
+                .try_into()
+                .map_err(|_| DirectoryError::damaged(store::Cause::Decoding, "an app password's key".to_owned()))?;
             Ok((AppPasswordId(u32::from_be_bytes(number)), decode("an app password", &value)?))
         })
         .collect()

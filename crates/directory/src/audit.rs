@@ -247,7 +247,7 @@ fn records<'a, R: Read>(
         let at = key
             .get(1..9)
             .and_then(|bytes| bytes.try_into().ok())
-            .ok_or_else(|| DirectoryError::Damaged("an audit entry's key".to_owned()))?;
+            .ok_or_else(|| DirectoryError::damaged(store::Cause::Decoding, "an audit entry's key".to_owned()))?;
         Ok((i64::from_be_bytes(at), decode("an audit entry", &value)?))
     }))
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mailkit::{AddressError, dkim::DkimError};
-use store::StoreError;
+use store::{Cause, Damaged, Part, StoreError};
 
 use crate::AccountId;
 
@@ -75,7 +75,7 @@ pub enum DirectoryError {
     Dkim(String),
     /// A stored record can't be understood.
     #[error("damaged: {0}; run `holdfast verify`")]
-    Damaged(String),
+    Damaged(Box<Damaged>),
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -88,6 +88,11 @@ impl From<DkimError> for DirectoryError {
 }
 
 impl DirectoryError {
+    /// A stored record does not make sense.
+    pub(crate) fn damaged(cause: Cause, what: impl std::fmt::Display) -> Self {
+        Self::Damaged(Box::new(Damaged::new(Part::Record, cause).because(what)))
+    }
+
     pub(crate) fn no_account(id: AccountId) -> Self {
         Self::NoSuchAccount(format!("number {}", id.0))
     }

@@ -173,7 +173,9 @@ impl Directory {
 }
 
 fn server_key(store: &Store) -> Result<[u8; 32]> {
-    let read = |value: &[u8]| value.try_into().map_err(|_| DirectoryError::Damaged("the server's key".to_owned()));
+    let read = |value: &[u8]| {
+        value.try_into().map_err(|_| DirectoryError::damaged(store::Cause::Decoding, "the server's key".to_owned()))
+    };
     if let Some(value) = store.snapshot().get(RealmId::DIRECTORY, schema::SERVER_KEY)? {
         return read(&value);
     }

@@ -30,7 +30,9 @@ impl Directory {
                     return Err(DirectoryError::NoSuchDomain(domain));
                 }
                 let old = EmailAddress::parse(&record.address)
-                    .map_err(|_| DirectoryError::Damaged(format!("the address of account {id}")))?
+                    .map_err(|_| {
+                        DirectoryError::damaged(store::Cause::Decoding, format!("the address of account {id}"))
+                    })?
                     .canonical();
                 let found = lookup(tx, &canonical)?;
                 if found.as_ref().is_some_and(|found| found.account != id.0) {

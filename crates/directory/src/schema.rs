@@ -295,7 +295,7 @@ pub(crate) fn domain_key(name: &str) -> Vec<u8> {
 
 /// Decodes a stored record.
 pub(crate) fn decode<M: Message + Default>(what: &str, value: &[u8]) -> Result<M> {
-    M::decode(value).map_err(|_| DirectoryError::Damaged(what.to_owned()))
+    M::decode(value).map_err(|_| DirectoryError::damaged(store::Cause::Decoding, what.to_owned()))
 }
 
 pub(crate) fn credentials(reader: &impl Read, id: AccountId) -> Result<Option<CredentialsRecord>> {

@@ -215,7 +215,9 @@ impl Directory {
         for row in snapshot.prefix(account.realm(), &[schema::SESSION], Order::Ascending)? {
             let (key, value) = row?;
             let record: SessionRecord = decode("a session", &value)?;
-            let id = key[1..].try_into().map_err(|_| DirectoryError::Damaged("a session's key".to_owned()))?;
+            let id = key[1..]
+                .try_into()
+                .map_err(|_| DirectoryError::damaged(store::Cause::Decoding, "a session's key".to_owned()))?;
             if !is_over(&record, now) {
                 sessions.push(session(account, SessionId(id), record));
             }

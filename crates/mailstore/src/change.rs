@@ -7,7 +7,9 @@ use crate::rows::{body_id, email_record, entry_records};
 use crate::schema::{self, EntryRecord, VanishedRecord, key};
 use crate::{
     EmailId, FlagChange, Flags, MAX_ROWS_PER_COMMIT, MailError, MailStore, MailboxId, ModSeq, Result, SystemFlag, Uid,
-    UidSet, threads,
+    UidSet,
+    counter::{less, stepped},
+    threads,
 };
 
 /// What STORE did.
@@ -350,8 +352,8 @@ impl MailStore {
                 let record = email_record(tx, account, email)?;
                 tx.unref_body(account, &body_id(email, &record)?, &email.0.to_be_bytes());
                 tx.delete(account, key::email(email));
-                state.emails = state.emails.saturating_sub(1);
-                state.used_bytes = state.used_bytes.saturating_sub(record.size);
+                state.emails = stepped("account messages", state.emails, -1);
+                state.used_bytes = less("account bytes", state.used_bytes, record.size);
             }
         }
         schema::save(tx, account, key::state(), &state);

@@ -192,7 +192,10 @@ impl MailStore {
                 continue;
             }
             let record = schema::load(&snapshot, account, &key::entry(mailbox, uid))?.ok_or_else(|| {
-                MailError::Damaged(format!("{thread} names {uid} of {mailbox}, which does not exist"))
+                MailError::damaged(
+                    store::Cause::Reference,
+                    format!("{thread} names {uid} of {mailbox}, which does not exist"),
+                )
             })?;
             rows.push(rows::row(&snapshot, account, rows::entry(mailbox, uid, &record))?);
         }
@@ -259,8 +262,9 @@ fn page<R: Read + ?Sized>(
 }
 
 fn line<R: Read + ?Sized>(read: &R, account: RealmId, mailbox: MailboxId, thread: ThreadId) -> Result<ConversationRow> {
-    let record = conversation_record(read, account, mailbox, thread)?
-        .ok_or_else(|| MailError::Damaged(format!("{thread} is in the order of mailbox {mailbox} only")))?;
+    let record = conversation_record(read, account, mailbox, thread)?.ok_or_else(|| {
+        MailError::damaged(store::Cause::Reference, format!("{thread} is in the order of mailbox {mailbox} only"))
+    })?;
     conversation(read, account, thread, record)
 }
 

@@ -4,7 +4,7 @@ use store::{Order, Read, RealmId, Tx};
 
 use crate::mailbox::state_of;
 use crate::schema::{self, CorrespondentRecord, DAY_MS, key};
-use crate::{MailStore, Result};
+use crate::{MailStore, Result, counter::stepped};
 
 /// Longest address that is remembered: what fits a key, and more than RFC 5321 lets through.
 const MAX_ADDRESS_BYTES: usize = 320;
@@ -106,7 +106,7 @@ impl MailStore {
             let at = key::correspondent(&address.to_lowercase());
             if tx.get(account, &at)?.is_some() {
                 let mut state = state_of(tx, account)?;
-                state.correspondents = state.correspondents.saturating_sub(1);
+                state.correspondents = stepped("correspondents", state.correspondents, -1);
                 tx.delete(account, at);
                 schema::save(tx, account, key::state(), &state);
             }

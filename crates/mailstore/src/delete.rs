@@ -8,7 +8,9 @@ use crate::mailbox::{counters_of, mailbox_record, state_of};
 use crate::schema::{
     self, DAY_MS, DeliveryRecord, EntryRecord, MAX_VANISHED_RECORDS, State, VANISHED_DAYS, VanishedRecord, key,
 };
-use crate::{MAX_MAILBOXES, MAX_ROWS_PER_COMMIT, MailError, MailStore, MailboxId, MailboxName, Result, Role};
+use crate::{
+    MAX_MAILBOXES, MAX_ROWS_PER_COMMIT, MailError, MailStore, MailboxId, MailboxName, Result, Role, counter::stepped,
+};
 
 /// What deleting a mailbox does to those below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +94,7 @@ impl MailStore {
             }
             Self::drop_metadata(tx, account, &mut state, mailbox)?;
             tx.put(account, key::deleted(mailbox), Vec::new());
-            state.mailboxes = state.mailboxes.saturating_sub(1);
+            state.mailboxes = stepped("mailboxes", state.mailboxes, -1);
         }
         schema::save(tx, account, key::state(), &state);
         Ok(())

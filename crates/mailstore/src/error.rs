@@ -76,19 +76,29 @@ pub enum MailError {
     },
     /// A stored record does not make sense: run `holdfast verify`.
     #[error("stored mail is damaged: {0}")]
-    Damaged(String),
+    Damaged(Box<Damaged>),
     /// The store refused or failed: [`Unavailable::of`] says how, as far as those who asked can do something about it.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl MailError {
+    /// A stored record does not make sense.
+    pub(crate) fn damaged(cause: Cause, what: impl std::fmt::Display) -> Self {
+        Self::Damaged(Box::new(Damaged::new(Part::Record, cause).because(what)))
+    }
+
+    /// The same, where it is known which one.
+    pub(crate) fn damaged_at(cause: Cause, key: &[u8], what: impl std::fmt::Display) -> Self {
+        Self::Damaged(Box::new(Damaged::new(Part::Record, cause).key(key).because(what)))
+    }
+
     /// As an error of a transaction that other crates take part in: damage stays damage, and a rule of the mailboxes, such
     /// as a full quota, is none.
     pub fn into_store_error(self) -> StoreError {
         match self {
             Self::Store(error) => error,
-            Self::Damaged(what) => Damaged::new(Part::Record, Cause::Unknown).because(what).into(),
+            Self::Damaged(what) => (*what).into(),
             other => StoreError::refused(other.to_string()),
         }
     }

@@ -265,7 +265,7 @@ impl<'a> Exporting<'a> {
         }
         if written != entry.size {
             let what = format!("message {} has {written} bytes instead of {}", entry.email_id, entry.size);
-            return Err(MailError::Damaged(what).into());
+            return Err(MailError::damaged(store::Cause::Length, what).into());
         }
         Ok(())
     }

@@ -26,6 +26,7 @@ mod change;
 mod changes;
 mod conversations;
 mod correspondents;
+mod counter;
 mod delete;
 mod error;
 pub mod export;

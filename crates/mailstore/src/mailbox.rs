@@ -45,7 +45,10 @@ impl MailStore {
         for (key, value) in schema::rows(read, account, &[key::NAME], MAX_MAILBOXES)? {
             let id = MailboxId(u32::from_be_bytes(schema::number(&key, &value)?));
             mailboxes.push(self.mailbox_in(read, account, id)?.ok_or_else(|| {
-                MailError::Damaged(format!("the name at {key:02x?} leads to mailbox {id}, which does not exist"))
+                MailError::damaged(
+                    store::Cause::Reference,
+                    format!("the name at {key:02x?} leads to mailbox {id}, which does not exist"),
+                )
             })?);
         }
         mailboxes.sort_by_key(|mailbox| !mailbox.name.is_inbox());
@@ -284,7 +287,8 @@ pub(crate) fn id_at<R: Read + ?Sized>(read: &R, account: RealmId, key: &[u8]) ->
 }
 
 pub(crate) fn name_in(key: &[u8]) -> Result<MailboxName> {
-    let name = std::str::from_utf8(&key[1..]).map_err(|_| MailError::Damaged(format!("the name in {key:02x?}")))?;
+    let name = std::str::from_utf8(&key[1..])
+        .map_err(|_| MailError::damaged(store::Cause::Decoding, format!("the name in {key:02x?}")))?;
     Ok(MailboxName::from_stored(name.to_owned()))
 }
 

@@ -11,7 +11,10 @@ use store::{Read, RealmId, Tx};
 
 use crate::mailbox::{mailbox_record, state_of};
 use crate::schema::{self, MetadataRecord, State, key};
-use crate::{MailError, MailStore, MailboxId, Result, Role};
+use crate::{
+    MailError, MailStore, MailboxId, Result, Role,
+    counter::{less, stepped},
+};
 
 /// Longest name of an entry, in bytes. Names are keys in the store, hence the bound.
 pub const MAX_ENTRY_NAME_BYTES: usize = 255;
@@ -313,8 +316,8 @@ impl MailStore {
 impl State {
     /// An entry is taken away, or replaced.
     fn leave(&mut self, record: &MetadataRecord) {
-        self.metadata_entries = self.metadata_entries.saturating_sub(1);
-        self.metadata_bytes = self.metadata_bytes.saturating_sub(record.bytes());
+        self.metadata_entries = stepped("metadata entries", self.metadata_entries, -1);
+        self.metadata_bytes = less("metadata bytes", self.metadata_bytes, record.bytes());
     }
 }
 

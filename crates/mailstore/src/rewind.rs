@@ -424,7 +424,10 @@ impl MailStore {
             }
             let at = key::entry(mailbox, uid);
             let entry: EntryRecord = schema::load(past, account, &at)?.ok_or_else(|| {
-                MailError::Damaged(format!("message {email} was in {mailbox}, but has no entry there"))
+                MailError::damaged(
+                    store::Cause::Reference,
+                    format!("message {email} was in {mailbox}, but has no entry there"),
+                )
             })?;
             let kind = elsewhere.pop().map_or(Kind::Add, |(from, uid)| Kind::Move(from, uid));
             plan.steps.push(Step { then: mailbox, to: target, kind, entry });

@@ -110,7 +110,10 @@ impl EncodedRow {
     }
 
     fn damaged(&self, error: &prost::DecodeError) -> MailError {
-        MailError::Damaged(format!("the parsed structure of message {}: {error}", self.entry.email_id))
+        MailError::damaged(
+            store::Cause::Decoding,
+            format!("the parsed structure of message {}: {error}", self.entry.email_id),
+        )
     }
 }
 
@@ -306,18 +309,20 @@ pub(crate) fn email_record<R: Read + ?Sized>(read: &R, account: RealmId, email: 
 }
 
 fn no_record(email: EmailId) -> MailError {
-    MailError::Damaged(format!("message {email} is in a mailbox but has no record"))
+    MailError::damaged(store::Cause::Reference, format!("message {email} is in a mailbox but has no record"))
 }
 
 pub(crate) fn parsed(email: EmailId, record: &EmailRecord) -> Result<Arc<Parsed>> {
     let parsed = Parsed::decode(record.parsed.clone());
-    parsed.map(Arc::new).map_err(|e| MailError::Damaged(format!("the parsed structure of message {email}: {e}")))
+    parsed.map(Arc::new).map_err(|e| {
+        MailError::damaged(store::Cause::Decoding, format!("the parsed structure of message {email}: {e}"))
+    })
 }
 
 pub(crate) fn body_id(email: EmailId, record: &EmailRecord) -> Result<BodyId> {
     let bytes: [u8; 32] = record.body[..]
         .try_into()
-        .map_err(|_| MailError::Damaged(format!("the name of the body of message {email}")))?;
+        .map_err(|_| MailError::damaged(store::Cause::Decoding, format!("the name of the body of message {email}")))?;
     Ok(BodyId::from_bytes(bytes))
 }
 

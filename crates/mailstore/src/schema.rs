@@ -42,7 +42,7 @@ use bytes::Bytes;
 use prost::Message;
 use store::{Order, Read, RealmId, Tx};
 
-use crate::{Flags, MailError, Result, UidSet};
+use crate::{Flags, MailError, Result, UidSet, counter::stepped};
 
 /// Longest delivery key, in bytes.
 pub const MAX_DELIVERY_KEY_BYTES: usize = 1024;
@@ -145,10 +145,12 @@ impl Counters {
     /// Count an entry, or take it out (`by` = -1).
     pub(crate) fn count(&mut self, entry: &EntryRecord, by: i32) {
         let flags = entry.flags();
-        self.total = self.total.saturating_add_signed(by);
-        self.unread = self.unread.saturating_add_signed(if flags.seen() { 0 } else { by });
-        self.deleted = self.deleted.saturating_add_signed(if flags.deleted() { by } else { 0 });
-        self.size = if by < 0 { self.size.saturating_sub(entry.size) } else { self.size.saturating_add(entry.size) };
+        let by = i64::from(by);
+        self.total = stepped("mailbox total", self.total, by);
+        self.unread = stepped("mailbox unread", self.unread, if flags.seen() { 0 } else { by });
+        self.deleted = stepped("mailbox deleted", self.deleted, if flags.deleted() { by } else { 0 });
+        let size = i64::try_from(entry.size).unwrap_or(i64::MAX) * by.signum();
+        self.size = stepped("mailbox size", self.size, size);
     }
 }
 
@@ -352,7 +354,7 @@ pub(crate) fn load<M: Message + Default, R: Read + ?Sized>(
 
 /// Decode the record that was found at `key`.
 pub(crate) fn decode<M: Message + Default>(key: &[u8], value: Bytes) -> Result<M> {
-    M::decode(value).map_err(|e| MailError::Damaged(format!("the record at {key:02x?}: {e}")))
+    M::decode(value).map_err(|e| MailError::damaged_at(store::Cause::Decoding, key, e))
 }
 
 /// Encode and write a record.
@@ -372,5 +374,5 @@ pub(crate) fn rows<R: Read + ?Sized>(
 
 /// A big-endian number as a value.
 pub(crate) fn number<const N: usize>(what: &[u8], value: &[u8]) -> Result<[u8; N]> {
-    value.try_into().map_err(|_| MailError::Damaged(format!("the value at {what:02x?}")))
+    value.try_into().map_err(|_| MailError::damaged_at(store::Cause::Length, what, "its value"))
 }

@@ -331,8 +331,12 @@ impl Scan<'_> {
         let stored = record.parsed.clone();
         let headline =
             if self.query.needs_subject_alone() { Headline::subject_of(stored) } else { Headline::of(stored) };
-        headline
-            .map_err(|error| MailError::Damaged(format!("the parsed structure of message {}: {error}", entry.email_id)))
+        headline.map_err(|error| {
+            MailError::damaged(
+                store::Cause::Decoding,
+                format!("the parsed structure of message {}: {error}", entry.email_id),
+            )
+        })
     }
 }
 

@@ -10,7 +10,10 @@ use mailkit::Parsed;
 use store::{Order, Read, RealmId, Tx};
 
 use crate::schema::{self, ConversationRecord, EntryRecord, MAX_REFERENCES, MAX_THREAD_MESSAGES, ThreadRecord, key};
-use crate::{EmailId, Flags, MailError, MailboxId, Result, ThreadId, Uid};
+use crate::{
+    EmailId, Flags, MailError, MailboxId, Result, ThreadId, Uid,
+    counter::{less, stepped},
+};
 
 /// Bytes of a hash over a message-id and a base subject.
 const HASH: usize = 16;
@@ -94,8 +97,12 @@ fn merge(
     for (row, email) in schema::rows(tx, account, &key::members(other), usize::MAX)? {
         let (date_ms, mailbox, uid) = key::member_of(&row)?;
         let at = key::entry(mailbox, uid);
-        let mut entry: EntryRecord = schema::load(tx, account, &at)?
-            .ok_or_else(|| MailError::Damaged(format!("{other} names {uid} of {mailbox}, which does not exist")))?;
+        let mut entry: EntryRecord = schema::load(tx, account, &at)?.ok_or_else(|| {
+            MailError::damaged(
+                store::Cause::Reference,
+                format!("{other} names {uid} of {mailbox}, which does not exist"),
+            )
+        })?;
         entry.thread = thread.0;
         schema::save(tx, account, at, &entry);
         tx.delete(account, row.to_vec());
@@ -167,9 +174,12 @@ pub(crate) fn leave(tx: &mut Tx<'_>, account: RealmId, mailbox: MailboxId, gone:
     }
     for (thread, gone) in by_thread {
         let mut record = thread_record(tx, account, thread)?;
-        record.members = record.members.saturating_sub(gone.len() as u32);
+        record.members = less("thread members", record.members, gone.len() as u64);
         let Some(old) = conversation_record(tx, account, mailbox, thread)? else {
-            return Err(MailError::Damaged(format!("{thread} is missing in the list of mailbox {mailbox}")));
+            return Err(MailError::damaged(
+                store::Cause::Reference,
+                format!("{thread} is missing in the list of mailbox {mailbox}"),
+            ));
         };
         let mut line = old.clone();
         let mut newest_went = false;
@@ -184,7 +194,10 @@ pub(crate) fn leave(tx: &mut Tx<'_>, account: RealmId, mailbox: MailboxId, gone:
         } else {
             if newest_went {
                 let ((date_ms, _, uid), email) = newest_member(tx, account, thread, mailbox)?.ok_or_else(|| {
-                    MailError::Damaged(format!("{thread} has fewer messages in {mailbox} than it counts"))
+                    MailError::damaged(
+                        store::Cause::Reference,
+                        format!("{thread} has fewer messages in {mailbox} than it counts"),
+                    )
                 })?;
                 (line.newest_ms, line.newest_uid, line.newest_email) = (date_ms, uid.0, email.0);
             }
@@ -224,7 +237,10 @@ pub(crate) fn reflag(
     }
     let thread = ThreadId(new.thread);
     let Some(mut line) = conversation_record(tx, account, mailbox, thread)? else {
-        return Err(MailError::Damaged(format!("{thread} is missing in the list of mailbox {mailbox}")));
+        return Err(MailError::damaged(
+            store::Cause::Reference,
+            format!("{thread} is missing in the list of mailbox {mailbox}"),
+        ));
     };
     count(&mut line, old, -1);
     count(&mut line, new, 1);
@@ -237,7 +253,7 @@ fn count(line: &mut ConversationRecord, entry: &EntryRecord, by: i32) {
     let flags = Flags::from_parts(entry.system, &[]);
     let add = |n: &mut u32, counts: bool| {
         if counts {
-            *n = n.saturating_add_signed(by);
+            *n = stepped("conversation", *n, i64::from(by));
         }
     };
     add(&mut line.total, true);
@@ -281,8 +297,9 @@ fn newest_member<R: Read + ?Sized>(
 }
 
 pub(crate) fn thread_record<R: Read + ?Sized>(read: &R, account: RealmId, id: ThreadId) -> Result<ThreadRecord> {
-    schema::load(read, account, &key::thread(id))?
-        .ok_or_else(|| MailError::Damaged(format!("conversation {id} is referred to, but does not exist")))
+    schema::load(read, account, &key::thread(id))?.ok_or_else(|| {
+        MailError::damaged(store::Cause::Reference, format!("conversation {id} is referred to, but does not exist"))
+    })
 }
 
 pub(crate) fn conversation_record<R: Read + ?Sized>(

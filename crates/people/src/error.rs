@@ -1,6 +1,6 @@
 //! Errors, grouped by what the caller can do about them.
 
-use store::StoreError;
+use store::{Cause, Damaged, Part, StoreError};
 
 /// Why something of an address book was refused or failed. Nothing was written, unless the operation says that it goes
 /// in steps.
@@ -50,7 +50,7 @@ pub enum PeopleError {
     },
     /// A stored record does not make sense: run `holdfast verify`.
     #[error("the stored address book is damaged: {0}")]
-    Damaged(String),
+    Damaged(Box<Damaged>),
     /// The store refused or failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -58,3 +58,15 @@ pub enum PeopleError {
 
 /// The usual result of this crate.
 pub type Result<T, E = PeopleError> = std::result::Result<T, E>;
+
+impl PeopleError {
+    /// A stored record does not make sense: the one at `key`.
+    pub(crate) fn damaged_at(cause: Cause, key: &[u8], what: impl std::fmt::Display) -> Self {
+        Self::Damaged(Box::new(Damaged::new(Part::Record, cause).key(key).because(what)))
+    }
+
+    /// A stored record does not make sense.
+    pub(crate) fn damaged(cause: Cause, what: impl std::fmt::Display) -> Self {
+        Self::Damaged(Box::new(Damaged::new(Part::Record, cause).because(what)))
+    }
+}

@@ -153,7 +153,7 @@ pub(crate) fn indexes(id: ContactId, card: &Card) -> Vec<Vec<u8>> {
 
 /// The number at the end of a key.
 pub(crate) fn last_number(key: &[u8]) -> Result<u64> {
-    let damaged = || PeopleError::Damaged(format!("the key {key:02x?}"));
+    let damaged = || PeopleError::damaged_at(store::Cause::Decoding, key, "its key");
     let at = key.len().checked_sub(8).filter(|at| *at > 0).ok_or_else(damaged)?;
     Ok(u64::from_be_bytes(key[at..].try_into().map_err(|_| damaged())?))
 }
@@ -169,7 +169,7 @@ pub(crate) fn load<M: Message + Default, R: Read + ?Sized>(
 
 /// Decode the record that was found at `key`.
 pub(crate) fn decode<M: Message + Default>(key: &[u8], value: Bytes) -> Result<M> {
-    M::decode(value).map_err(|e| PeopleError::Damaged(format!("the record at {key:02x?}: {e}")))
+    M::decode(value).map_err(|e| PeopleError::damaged_at(store::Cause::Decoding, key, e))
 }
 
 /// Encode and write a record.

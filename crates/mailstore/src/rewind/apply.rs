@@ -71,7 +71,9 @@ impl MailStore {
     pub fn rewinds(&self, account: RealmId) -> Result<Vec<(RewindId, RewindRecord)>> {
         let mut all = Vec::new();
         for (at, value) in schema::rows(&self.store().snapshot(), account, &[key::REWIND], usize::MAX)? {
-            let id = at[1..].try_into().map_err(|_| MailError::Damaged(format!("the key {at:02x?}")))?;
+            let id = at[1..]
+                .try_into()
+                .map_err(|_| MailError::damaged(store::Cause::Decoding, format!("the key {at:02x?}")))?;
             all.push((RewindId(id), schema::decode::<RewindRecord>(&at, value)?));
         }
         all.sort_by_key(|(id, record)| (std::cmp::Reverse(record.at_ms), *id));
@@ -478,10 +480,17 @@ fn thread_for(tx: &mut Tx<'_>, account: RealmId, email: EmailId, then: &Then) ->
         let places = schema::rows(tx, account, &key::places(email), 1)?;
         let (mailbox, uid) = match places.first() {
             Some((at, _)) => key::place_of(at)?,
-            None => return Err(MailError::Damaged(format!("message {email} is in no mailbox"))),
+            None => {
+                return Err(MailError::damaged(store::Cause::Reference, format!("message {email} is in no mailbox")));
+            }
         };
         let entry: Option<EntryRecord> = schema::load(tx, account, &key::entry(mailbox, uid))?;
-        let damaged = || MailError::Damaged(format!("{uid} of {mailbox} is referred to, but does not exist"));
+        let damaged = || {
+            MailError::damaged(
+                store::Cause::Reference,
+                format!("{uid} of {mailbox} is referred to, but does not exist"),
+            )
+        };
         return entry.map(|entry| ThreadId(entry.thread)).ok_or_else(damaged);
     }
     let mut state = state_of(tx, account)?;

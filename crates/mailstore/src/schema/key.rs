@@ -153,7 +153,7 @@ pub fn after(mut prefix: Vec<u8>) -> Vec<u8> {
 }
 
 fn damaged(key: &[u8]) -> MailError {
-    MailError::Damaged(format!("a key of unexpected form: {key:02x?}"))
+    MailError::damaged_at(store::Cause::Decoding, key, "a key of unexpected form")
 }
 
 fn u32_at(key: &[u8], at: usize) -> Result<u32> {
