@@ -32,7 +32,7 @@ pub mod snapshot;
 pub mod target;
 pub mod verify;
 
-use store::StoreError;
+use store::{Cause, Damaged, Part, StoreError};
 
 /// The result of archive calls.
 pub type Result<T, E = ArchiveError> = std::result::Result<T, E>;
@@ -54,13 +54,8 @@ pub enum ArchiveError {
         error: Box<object_store::Error>,
     },
     /// An object in the archive does not match its name.
-    #[error("{object}: {what}")]
-    Damaged {
-        /// The object.
-        object: String,
-        /// How it was noticed.
-        what: String,
-    },
+    #[error("{0}")]
+    Damaged(Box<Damaged>),
     /// Reading the archive's contents needs an identity, and none of the given ones is a recipient's.
     #[error(
         "{object} can't be decrypted: {what}; name the file with the identity of one of its recipients with --identity or identity_file"
@@ -94,8 +89,16 @@ pub enum ArchiveError {
 }
 
 impl ArchiveError {
-    pub(crate) fn damaged(object: impl Into<String>, what: impl ToString) -> Self {
-        Self::Damaged { object: object.into(), what: what.to_string() }
+    pub(crate) fn damaged(cause: Cause, object: impl ToString, what: impl std::fmt::Display) -> Self {
+        Self::Damaged(Box::new(Damaged::new(Part::Object, cause).file(object).because(what)))
+    }
+
+    /// Commits of an object that could not be read: damage in them is the object's.
+    pub(crate) fn of_run(object: impl ToString, error: StoreError) -> Self {
+        match error {
+            StoreError::Damaged(what) => Self::Damaged(Box::new(Damaged { part: Part::Object, ..*what }.file(object))),
+            other => Self::Store(other),
+        }
     }
 
     pub(crate) fn io(what: impl ToString) -> impl FnOnce(std::io::Error) -> Self {

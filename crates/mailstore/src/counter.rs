@@ -7,27 +7,39 @@ use num::Counter;
 /// of the account's rules finds the difference.
 pub(crate) fn stepped<N: Counter>(what: &'static str, from: N, by: i64) -> N {
     from.step(by).unwrap_or_else(|| {
-        metrics::counter!("holdfast_mail_counter_drift_total", "counter" => what).increment(1);
-        tracing::error!(counter = what, from = from.number(), by, "a counter has drifted: run `holdfast verify`");
+        drifted(what, from);
         if by < 0 { N::default() } else { from }
     })
 }
 
+fn drifted(what: &'static str, from: impl Counter) {
+    metrics::counter!("holdfast_mail_counter_drift_total", "counter" => what).increment(1);
+    tracing::error!(counter = what, from = from.number(), "a counter has drifted: run `holdfast verify`");
+}
+
 /// The same, less a number of things.
 pub(crate) fn less<N: Counter>(what: &'static str, from: N, by: u64) -> N {
-    stepped(what, from, i64::try_from(by).map_or(i64::MIN, i64::wrapping_neg))
+    from.less(by).unwrap_or_else(|| {
+        drifted(what, from);
+        N::default()
+    })
 }
 
 mod num {
     /// What counters are.
     pub(crate) trait Counter: Copy + Default {
         fn step(self, by: i64) -> Option<Self>;
+        fn less(self, by: u64) -> Option<Self>;
         fn number(self) -> u64;
     }
 
     impl Counter for u32 {
         fn step(self, by: i64) -> Option<Self> {
             i64::from(self).checked_add(by)?.try_into().ok()
+        }
+
+        fn less(self, by: u64) -> Option<Self> {
+            self.checked_sub(by.try_into().ok()?)
         }
 
         fn number(self) -> u64 {
@@ -38,6 +50,10 @@ mod num {
     impl Counter for u64 {
         fn step(self, by: i64) -> Option<Self> {
             self.checked_add_signed(by)
+        }
+
+        fn less(self, by: u64) -> Option<Self> {
+            self.checked_sub(by)
         }
 
         fn number(self) -> u64 {

@@ -64,9 +64,4 @@ impl PeopleError {
     pub(crate) fn damaged_at(cause: Cause, key: &[u8], what: impl std::fmt::Display) -> Self {
         Self::Damaged(Box::new(Damaged::new(Part::Record, cause).key(key).because(what)))
     }
-
-    /// A stored record does not make sense.
-    pub(crate) fn damaged(cause: Cause, what: impl std::fmt::Display) -> Self {
-        Self::Damaged(Box::new(Damaged::new(Part::Record, cause).because(what)))
-    }
 }

@@ -358,7 +358,7 @@ impl std::fmt::Display for Damaged {
             "" => {}
             text => write!(f, ": {text}")?,
         }
-        if self.detail.is_empty() { Ok(()) } else { write!(f, ": {}", self.detail) }
+        if self.detail.is_empty() || self.detail == self.cause.text() { Ok(()) } else { write!(f, ": {}", self.detail) }
     }
 }
 

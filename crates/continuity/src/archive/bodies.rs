@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use prost::Message as _;
-use store::{BodyId, Snapshot, Store, StoreError};
+use store::{BodyId, Cause, Snapshot, Store, StoreError};
 
 use super::{
     ArchiveError, Result, blocking,
@@ -210,5 +210,5 @@ pub(super) fn note_packs(store: &Store, target: &Target, packs: &[(BodyId, Strin
 
 /// Reads a pack's index.
 pub(super) fn read_index(object: &str, plain: &[u8]) -> Result<PackIndex> {
-    PackIndex::decode(plain).map_err(|error| ArchiveError::damaged(object, error))
+    PackIndex::decode(plain).map_err(|error| ArchiveError::damaged(Cause::Decoding, object, error))
 }

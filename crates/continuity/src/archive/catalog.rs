@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
-use store::Seq;
+use store::{Cause, Seq};
 
 use super::{
     ArchiveError, Result,
@@ -263,7 +263,11 @@ impl Catalog {
             // A missing line does no harm as long as none of its data is needed.
             let Some(record) = self.lines.get(&parent.line) else { break };
             if path.len() > self.lines.len() {
-                return Err(ArchiveError::damaged(LineRecord::object(&parent.line), "it is its own parent"));
+                return Err(ArchiveError::damaged(
+                    Cause::Order,
+                    LineRecord::object(&parent.line),
+                    "it is its own parent",
+                ));
             }
             let upto = path.last().map_or(parent.seq, |(_, upto)| upto.0.min(parent.seq));
             path.push((record.clone(), Seq(upto)));
@@ -294,7 +298,8 @@ impl Catalog {
     /// [`ArchiveError::Damaged`].
     pub fn sealed_run(&self, name: &RunName, stored: &Bytes) -> Result<Bytes> {
         let line = self.lines.get(&name.line);
-        let line = line.ok_or_else(|| ArchiveError::damaged(name.to_string(), "its line is not known"))?;
+        let line =
+            line.ok_or_else(|| ArchiveError::damaged(Cause::Missing, name.to_string(), "its line is not known"))?;
         name.sealed(stored, &line.key()?).map(|sealed| stored.slice_ref(sealed))
     }
 

@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use store::Cause;
+
 use super::{ArchiveError, Result};
 
 /// Off-site space costs more than the time of one core.
@@ -95,13 +97,14 @@ impl Identities {
     /// # Errors
     /// [`ArchiveError::NoIdentity`], [`ArchiveError::Damaged`].
     pub fn open(&self, object: &str, sealed: &[u8], limit: u64) -> Result<Vec<u8>> {
-        let decryptor = age::Decryptor::new(sealed).map_err(|error| ArchiveError::damaged(object, error))?;
+        let decryptor =
+            age::Decryptor::new(sealed).map_err(|error| ArchiveError::damaged(Cause::Decoding, object, error))?;
         let identities = self.0.iter().map(|identity| &**identity as &dyn age::Identity);
         let reader = decryptor.decrypt(identities).map_err(|error| match error {
             age::DecryptError::NoMatchingKeys => {
                 ArchiveError::NoIdentity { object: object.to_owned(), what: error.to_string() }
             }
-            other => ArchiveError::damaged(object, other),
+            other => ArchiveError::damaged(Cause::Decoding, object, other),
         })?;
         unpack(object, reader, limit)
     }
@@ -115,9 +118,13 @@ pub(super) fn unpack(object: &str, packed: impl Read, limit: u64) -> Result<Vec<
         decoder.window_log_max(WINDOW_LOG)?;
         decoder.take(limit + 1).read_to_end(&mut plain)
     };
-    unpacked().map_err(|error| ArchiveError::damaged(object, error))?;
+    unpacked().map_err(|error| ArchiveError::damaged(Cause::Decoding, object, error))?;
     if plain.len() as u64 > limit {
-        return Err(ArchiveError::damaged(object, format!("it is larger than the limit of {limit} bytes")));
+        return Err(ArchiveError::damaged(
+            Cause::Length,
+            object,
+            format!("it is larger than the limit of {limit} bytes"),
+        ));
     }
     Ok(plain)
 }

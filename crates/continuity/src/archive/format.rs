@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use bytes::Bytes;
 use prost::Message;
 use serde::{Deserialize, Serialize};
-use store::{Seq, log::Chain};
+use store::{Cause, Seq, log::Chain};
 
 use super::{ArchiveError, Result, codec};
 
@@ -65,7 +65,7 @@ pub fn check(object: &str, bytes: &[u8]) -> Result<()> {
     if stated == hash(bytes) {
         Ok(())
     } else {
-        Err(ArchiveError::damaged(object, "its bytes do not match the hash in its name"))
+        Err(ArchiveError::damaged(Cause::Checksum, object, "its bytes do not match the hash in its name"))
     }
 }
 
@@ -109,12 +109,14 @@ impl RunName {
     /// # Errors
     /// [`ArchiveError::Damaged`].
     pub fn sealed<'a>(&self, stored: &'a [u8], public_key: &[u8]) -> Result<&'a [u8]> {
-        let damaged = |what: &str| ArchiveError::damaged(self.to_string(), what);
-        let signed = stored.strip_prefix(RUN_MAGIC).ok_or_else(|| damaged("it does not start like a run"))?;
-        let (signature, sealed) = signed.split_at_checked(SIGNATURE_BYTES).ok_or_else(|| damaged("it is cut off"))?;
+        let damaged = |cause, what: &str| ArchiveError::damaged(cause, self.to_string(), what);
+        let signed =
+            stored.strip_prefix(RUN_MAGIC).ok_or_else(|| damaged(Cause::Decoding, "it does not start like a run"))?;
+        let (signature, sealed) =
+            signed.split_at_checked(SIGNATURE_BYTES).ok_or_else(|| damaged(Cause::CutOff, "it is cut off"))?;
         let over = Self::signed(&self.line, self.first, self.last, &self.chain, sealed);
         check_signature(public_key, &over, signature)
-            .map_err(|()| damaged("it is not signed by the key of its line"))?;
+            .map_err(|()| damaged(Cause::Checksum, "it is not signed by the key of its line"))?;
         Ok(sealed)
     }
 }
@@ -427,15 +429,18 @@ impl Manifest {
     pub fn from_stored(name: &SnapshotName, stored: &[u8], public_key: &[u8]) -> Result<Self> {
         let object = name.manifest();
         check(&object, stored)?;
-        let damaged = |what: &str| ArchiveError::damaged(object.clone(), what);
-        let signed = stored.strip_prefix(MANIFEST_MAGIC).ok_or_else(|| damaged("it does not start like a manifest"))?;
-        let (signature, packed) = signed.split_at_checked(SIGNATURE_BYTES).ok_or_else(|| damaged("it is cut off"))?;
+        let damaged = |cause, what: &str| ArchiveError::damaged(cause, object.clone(), what);
+        let signed = stored
+            .strip_prefix(MANIFEST_MAGIC)
+            .ok_or_else(|| damaged(Cause::Decoding, "it does not start like a manifest"))?;
+        let (signature, packed) =
+            signed.split_at_checked(SIGNATURE_BYTES).ok_or_else(|| damaged(Cause::CutOff, "it is cut off"))?;
         check_signature(public_key, packed, signature)
-            .map_err(|()| damaged("it is not signed by the key of its line"))?;
+            .map_err(|()| damaged(Cause::Checksum, "it is not signed by the key of its line"))?;
         let plain = codec::unpack(&object, packed, MAX_MANIFEST_BYTES)?;
-        let manifest = Self::decode(plain.as_slice()).map_err(|error| damaged(&error.to_string()))?;
+        let manifest = Self::decode(plain.as_slice()).map_err(|error| damaged(Cause::Decoding, &error.to_string()))?;
         if manifest.line != name.line || manifest.seq != name.seq.0 {
-            return Err(damaged("it is of another commit than its name says"));
+            return Err(damaged(Cause::Order, "it is of another commit than its name says"));
         }
         Ok(manifest)
     }
@@ -447,17 +452,19 @@ impl Manifest {
     /// [`ArchiveError::Damaged`].
     pub fn line_record_in(name: &SnapshotName, stored: &[u8]) -> Result<Option<LineRecord>> {
         let object = name.manifest();
-        let damaged = |what: &str| ArchiveError::damaged(object.clone(), what);
-        let packed = stored.get(MANIFEST_MAGIC.len() + SIGNATURE_BYTES..).ok_or_else(|| damaged("it is cut off"))?;
+        let damaged = |cause, what: &str| ArchiveError::damaged(cause, object.clone(), what);
+        let packed = stored
+            .get(MANIFEST_MAGIC.len() + SIGNATURE_BYTES..)
+            .ok_or_else(|| damaged(Cause::CutOff, "it is cut off"))?;
         let plain = codec::unpack(&object, packed, MAX_MANIFEST_BYTES)?;
-        let manifest = Self::decode(plain.as_slice()).map_err(|error| damaged(&error.to_string()))?;
+        let manifest = Self::decode(plain.as_slice()).map_err(|error| damaged(Cause::Decoding, &error.to_string()))?;
         if manifest.line_record.is_empty() {
             return Ok(None);
         }
         let record: LineRecord = serde_json::from_slice(&manifest.line_record)
-            .map_err(|error| damaged(&format!("its line's record: {error}")))?;
+            .map_err(|error| damaged(Cause::Decoding, &format!("its line's record: {error}")))?;
         if record.line != name.line {
-            return Err(damaged("it repeats another line's record"));
+            return Err(damaged(Cause::Order, "it repeats another line's record"));
         }
         Self::from_stored(name, stored, &record.key()?)?;
         Ok(Some(record))
@@ -511,7 +518,8 @@ impl LineRecord {
     /// # Errors
     /// [`ArchiveError::Damaged`].
     pub fn key(&self) -> Result<Vec<u8>> {
-        hex::decode(&self.public_key).map_err(|error| ArchiveError::damaged(Self::object(&self.line), error))
+        hex::decode(&self.public_key)
+            .map_err(|error| ArchiveError::damaged(Cause::Decoding, Self::object(&self.line), error))
     }
 }
 

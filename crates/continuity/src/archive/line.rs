@@ -10,7 +10,7 @@ use std::{
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use serde::{Deserialize, Serialize};
-use store::{Seq, Store, log::Chain};
+use store::{Cause, Seq, Store, log::Chain};
 
 use super::{
     ArchiveError, Result, blocking,
@@ -111,16 +111,18 @@ impl Line {
         std::fs::create_dir_all(&dir).map_err(ArchiveError::io(dir.display()))?;
         let seed = secret(&dir.join("signing.key"))?;
         let chunk_key = secret(&dir.join("chunk.key"))?;
-        let signing = Ed25519KeyPair::from_seed_unchecked(&seed)
-            .map_err(|error| ArchiveError::damaged(dir.join("signing.key").display().to_string(), error))?;
+        let signing = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|error| {
+            ArchiveError::damaged(Cause::Decoding, dir.join("signing.key").display().to_string(), error)
+        })?;
         let public_key = hex::encode(signing.public_key().as_ref());
         let path = dir.join("line.json");
         let record = match std::fs::read(&path) {
             Ok(text) => {
                 let record: LineRecord = serde_json::from_slice(&text)
-                    .map_err(|error| ArchiveError::damaged(path.display().to_string(), error))?;
+                    .map_err(|error| ArchiveError::damaged(Cause::Decoding, path.display().to_string(), error))?;
                 if record.public_key != public_key {
                     return Err(ArchiveError::damaged(
+                        Cause::Checksum,
                         path.display().to_string(),
                         "it names a different signing key than the one next to it: restore that key, or remove the folder \
                          `archive` to start a new line",
@@ -148,8 +150,9 @@ impl Line {
     pub fn start(&self) -> Result<(Seq, Chain)> {
         let Some(parent) = &self.record.parent else { return Ok((Seq(0), Chain::default())) };
         let chain = hex::decode(&parent.chain).ok().and_then(|bytes| bytes.try_into().ok());
-        let chain = chain
-            .ok_or_else(|| ArchiveError::damaged(LineRecord::object(self.name()), "its parent's chain is damaged"))?;
+        let chain = chain.ok_or_else(|| {
+            ArchiveError::damaged(Cause::Decoding, LineRecord::object(self.name()), "its parent's chain is damaged")
+        })?;
         Ok((Seq(parent.seq), chain))
     }
 
@@ -196,7 +199,8 @@ impl Noted {
 
 /// 32 secret bytes in a file that only its owner can read; created if it does not exist.
 fn secret(path: &Path) -> Result<[u8; 32]> {
-    let damaged = || ArchiveError::damaged(path.display().to_string(), "it must have 64 hexadecimal digits");
+    let damaged =
+        || ArchiveError::damaged(Cause::Length, path.display().to_string(), "it must have 64 hexadecimal digits");
     match std::fs::read_to_string(path) {
         Ok(text) => hex::decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(damaged),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

@@ -371,7 +371,7 @@ pub(super) async fn read_commits(
             commits.push(commit);
             Ok(())
         })
-        .map_err(|error| ArchiveError::damaged(&object, error))?;
+        .map_err(|error| ArchiveError::of_run(&object, error))?;
         Ok(commits)
     })
     .await

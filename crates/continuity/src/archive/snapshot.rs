@@ -10,7 +10,7 @@ use std::{collections::HashMap, time::Instant};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, future::BoxFuture};
 use prost::Message as _;
-use store::{BodyId, Digest, RealmId, Seq, Store, StoreError};
+use store::{BodyId, Cause, Digest, RealmId, Seq, Store, StoreError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -126,7 +126,7 @@ impl Snapshotter {
         let scope = Scope::Since(previous);
         let checked = verify::snapshot(&self.target, &manifest, self.identities.as_ref(), scope, say).await?;
         if let Some(first) = checked.damage.first() {
-            return Err(ArchiveError::damaged(name.manifest(), format!("reading it back: {first}")));
+            return Err(ArchiveError::damaged(Cause::Checksum, name.manifest(), format!("reading it back: {first}")));
         }
         verify::mark_good(&self.target, &name, &checked, clock.now_ms()).await?;
         let target = self.target.name().to_owned();
@@ -245,7 +245,7 @@ pub(super) fn part_of(manifest: &Manifest, realm: RealmId) -> Option<&RealmPart>
 mod tests {
     use std::time::Duration;
 
-    use super::*;
+    use super::{building::Building, *};
     use crate::archive::{
         codec::new_identity,
         restore::{At, Wish, restore},

@@ -10,6 +10,8 @@ use object_store::{
     path::Path, prefix::PrefixStore,
 };
 
+use store::Cause;
+
 use super::{ArchiveError, Result, blocking, format::check};
 
 /// One request, from connecting to the last byte: a pack over a slow line.
@@ -182,6 +184,7 @@ impl Target {
             Ok(())
         } else {
             Err(ArchiveError::damaged(
+                Cause::Checksum,
                 format!("{}: {object}", self.name),
                 "reading it back gave different data than was stored",
             ))
@@ -205,7 +208,11 @@ impl Target {
             }
             before = again;
         }
-        Err(ArchiveError::damaged(format!("{}: {object}", self.name), "each read gives different data"))
+        Err(ArchiveError::damaged(
+            Cause::Checksum,
+            format!("{}: {object}", self.name),
+            "each read gives different data",
+        ))
     }
 
     /// Stores a small object of settings unless there is one; gives what is there then.
@@ -265,6 +272,7 @@ impl Target {
         };
         self.asking("reading", object, read).await?.map_err(|bytes| {
             ArchiveError::damaged(
+                Cause::Length,
                 format!("{}: {object}", self.name),
                 format!("it is {bytes} bytes, larger than the limit"),
             )
@@ -275,8 +283,13 @@ impl Target {
     pub async fn get_range(&self, object: &str, range: Range<u64>) -> Result<Bytes> {
         let wanted = range.end - range.start;
         let path = Path::from(object);
-        let shorter =
-            || ArchiveError::damaged(format!("{}: {object}", self.name), "it is shorter than stated in its index");
+        let shorter = || {
+            ArchiveError::damaged(
+                Cause::CutOff,
+                format!("{}: {object}", self.name),
+                "it is shorter than stated in its index",
+            )
+        };
         let bytes = match self.asking("reading", object, || self.store.get_range(&path, range.clone())).await {
             Err(error) if !error.is_not_found() => {
                 // A range that is not there is an error of its own with each kind of target.

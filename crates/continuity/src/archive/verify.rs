@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
-use store::{BodyId, Digest, RealmId, Seq, log::read_run};
+use store::{BodyId, Cause, Digest, RealmId, Seq, log::read_run};
 
 use super::{
     ArchiveError, Event, Result, Say, blocking,
@@ -186,6 +186,7 @@ async fn realm(
         report.realms += 1;
         if digest.to_bytes() != part.digest.as_slice() {
             return Err(ArchiveError::damaged(
+                Cause::Digest,
                 realm.to_string(),
                 format!("its records have the wrong digest {digest}"),
             ));
@@ -197,8 +198,12 @@ async fn realm(
 /// A chunk's records.
 pub(super) fn open_chunk(identities: &Identities, name: &str, realm: RealmId, bytes: &[u8]) -> Result<Chunk> {
     let plain = identities.open(name, bytes, format::MAX_CHUNK_BYTES)?;
-    let chunk = Chunk::decode(plain.as_slice()).map_err(|error| ArchiveError::damaged(name, error))?;
-    if chunk.realm == realm.raw() { Ok(chunk) } else { Err(ArchiveError::damaged(name, "it belongs to another realm")) }
+    let chunk = Chunk::decode(plain.as_slice()).map_err(|error| ArchiveError::damaged(Cause::Decoding, name, error))?;
+    if chunk.realm == realm.raw() {
+        Ok(chunk)
+    } else {
+        Err(ArchiveError::damaged(Cause::Order, name, "it belongs to another realm"))
+    }
 }
 
 async fn packs_of(
@@ -249,11 +254,11 @@ pub(super) fn place_in<'a>(entry: &PackedBody, pack: &'a [u8]) -> Option<&'a [u8
 fn bodies_in(identities: &Identities, index: &PackIndex, bytes: &[u8]) -> Result<u64> {
     for entry in &index.bodies {
         let id = hex::encode(&entry.id);
-        let stored =
-            place_in(entry, bytes).ok_or_else(|| ArchiveError::damaged(id.clone(), "its pack is too short"))?;
+        let stored = place_in(entry, bytes)
+            .ok_or_else(|| ArchiveError::damaged(Cause::CutOff, id.clone(), "its pack is too short"))?;
         let plain = identities.open(&id, stored, MAX_BODY_BYTES)?;
         if BodyId::of(&plain).as_bytes() != entry.id.as_slice() {
-            return Err(ArchiveError::damaged(id, "its bytes do not match its hash"));
+            return Err(ArchiveError::damaged(Cause::Checksum, id, "its bytes do not match its hash"));
         }
     }
     Ok(index.bodies.len() as u64)
@@ -321,11 +326,11 @@ pub async fn runs(target: &Target, catalog: &Catalog, identities: Option<&Identi
                 commits += 1;
                 Ok(())
             })
-            .map_err(|error| ArchiveError::damaged(&object, error))?;
+            .map_err(|error| ArchiveError::of_run(&object, error))?;
             if run.after == chain {
                 Ok(commits)
             } else {
-                Err(ArchiveError::damaged(object, "its chain does not match"))
+                Err(ArchiveError::damaged(Cause::Chain, object, "its chain does not match"))
             }
         });
         if let Some(commits) = noted(&mut report, checked.await)? {

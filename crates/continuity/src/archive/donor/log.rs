@@ -106,7 +106,7 @@ impl ArchivedLine {
         let goes_on = run.last > upto;
         blocking(move || {
             let bytes = identities.open(&object, &sealed, format::MAX_RUN_BYTES)?;
-            if goes_on { cut(bytes, upto).map_err(|error| ArchiveError::damaged(object, error)) } else { Ok(bytes) }
+            if goes_on { cut(bytes, upto).map_err(|error| ArchiveError::of_run(object, error)) } else { Ok(bytes) }
         })
         .await
     }

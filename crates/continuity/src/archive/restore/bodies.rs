@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use parking_lot::Mutex;
-use store::{BodyId, Restore};
+use store::{BodyId, Cause, Restore};
 
 use super::source::{READS, Source, is_damage};
 use crate::archive::{
@@ -314,7 +314,7 @@ async fn read_range_once(
         Ok(bytes) => bytes,
         Err(error) if is_damage(&error) => {
             let what = error.to_string();
-            let none = bodies.into_iter().map(|(id, _)| (id, Err(ArchiveError::damaged(pack, &what))));
+            let none = bodies.into_iter().map(|(id, _)| (id, Err(ArchiveError::damaged(Cause::Decoding, pack, &what))));
             return Ok((String::new(), none.collect()));
         }
         Err(error) => return Err(error),
@@ -329,7 +329,7 @@ async fn read_range_once(
             if BodyId::of(&plain) == id {
                 Ok(plain)
             } else {
-                Err(ArchiveError::damaged(&pack, "a body does not match its hash"))
+                Err(ArchiveError::damaged(Cause::Checksum, &pack, "a body does not match its hash"))
             }
         };
         let bodies = bodies.iter().map(|(id, body)| (*id, open(*id, body))).collect();

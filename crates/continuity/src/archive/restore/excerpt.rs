@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use parking_lot::Mutex;
-use store::{BodyId, RealmId, Restore, Seq, Snapshot, StagedBody, Store};
+use store::{BodyId, Cause, RealmId, Restore, Seq, Snapshot, StagedBody, Store};
 
 use super::{
     at::At,
@@ -94,13 +94,13 @@ pub async fn excerpt(wish: Wish, realms: &[RealmId], say: Say<'_>) -> Result<Exc
         .await?;
     if log.next <= base.seq {
         let what = format!("the log from commit {start} to {} is incomplete", base.seq);
-        return Err(ArchiveError::damaged(source.wish.target.name(), what));
+        return Err(ArchiveError::damaged(Cause::CutOff, source.wish.target.name(), what));
     }
     if let Some(missing) = &log.missing
         && source.wish.at.moment_ms().is_none()
     {
         if source.wish.at != At::Last {
-            return Err(ArchiveError::damaged(source.wish.target.name(), missing));
+            return Err(ArchiveError::damaged(Cause::Missing, source.wish.target.name(), missing));
         }
         notes.push(missing.clone());
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use store::{
-    Commit, Seq,
+    Cause, Commit, Seq,
     log::{Chain, read_run},
 };
 
@@ -100,7 +100,11 @@ impl Source<'_> {
                         break 'runs;
                     }
                     if commit.seq() == base.seq && chain != base.chain {
-                        return Err(ArchiveError::damaged(&object, "its log does not match the snapshot"));
+                        return Err(ArchiveError::damaged(
+                            Cause::Chain,
+                            &object,
+                            "its log does not match the snapshot",
+                        ));
                     }
                     if commit.seq() > base.seq && self.wish.at.moment_ms().is_some_and(|at| commit.time_ms > at) {
                         log.mistimed = Some((log.mistimed.map_or(commit.seq(), |(first, _)| first), commit.seq()));
@@ -198,7 +202,7 @@ impl Source<'_> {
                 commits.push((commit, *chain));
                 Ok(())
             })
-            .map_err(|error| ArchiveError::damaged(&name, error))?;
+            .map_err(|error| ArchiveError::of_run(&name, error))?;
             // What leads up to the first one that is wanted must be what is there.
             if let Some((seq, chain)) = at {
                 let found = match seq.0.checked_sub(before.first.0) {
@@ -206,7 +210,7 @@ impl Source<'_> {
                     Some(place) => commits.get(place as usize).map(|(_, chain)| *chain),
                 };
                 if found != Some(chain) {
-                    return Err(ArchiveError::damaged(&name, "it does not follow the commit before it"));
+                    return Err(ArchiveError::damaged(Cause::Chain, &name, "it does not follow the commit before it"));
                 }
             }
             commits.retain(|(commit, _)| commit.seq() >= next);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
-use store::{Digest, RealmId, RealmSeq, Seq, StoreError, StoreOptions, log::Chain};
+use store::{Cause, Digest, RealmId, RealmSeq, Seq, StoreError, StoreOptions, log::Chain};
 
 use super::{
     at::At,
@@ -203,7 +203,8 @@ impl<'a> Source<'a> {
     /// The start of the restore: the newest snapshot, or nothing if the log starts with the first commit.
     pub(super) async fn base(&self) -> Result<(Point, Option<(SnapshotName, Manifest)>)> {
         if let Some((name, manifest)) = self.manifest(0).await? {
-            let chain = manifest.chain().ok_or_else(|| ArchiveError::damaged("the manifest", "its chain"))?;
+            let chain =
+                manifest.chain().ok_or_else(|| ArchiveError::damaged(Cause::Decoding, "the manifest", "its chain"))?;
             let (realms, bodies) = (manifest.realms.len(), manifest.bodies);
             self.line_out(format!("snapshot of commit {}: {realms} realms, {bodies} bodies", manifest.seq));
             let point = Point { seq: Seq(manifest.seq), chain, epoch: manifest.epoch, time_ms: Some(manifest.time_ms) };
@@ -221,8 +222,8 @@ impl<'a> Source<'a> {
         F: FnOnce(RealmSeq, Digest, Records) -> Result<()> + Send + 'static,
     {
         let realm = RealmId::from_raw(part.realm);
-        let digest =
-            Digest::from_bytes(&part.digest).ok_or_else(|| ArchiveError::damaged(realm.to_string(), "digest"))?;
+        let digest = Digest::from_bytes(&part.digest)
+            .ok_or_else(|| ArchiveError::damaged(Cause::Decoding, realm.to_string(), "digest"))?;
         let (chunks, received) = tokio::sync::mpsc::channel::<Result<ChunkRecords>>(2);
         let fetch_all = async move {
             let names: Vec<String> = manifest.at(&part.chunks).map(|needed| needed.name.clone()).collect();
@@ -280,7 +281,7 @@ impl<'a> Source<'a> {
         }
         let what =
             format!("{} things can't be restored; run it again with --without-damaged to leave them out", lost.len());
-        ArchiveError::damaged(self.wish.target.name(), what)
+        ArchiveError::damaged(Cause::Missing, self.wish.target.name(), what)
     }
 }
 

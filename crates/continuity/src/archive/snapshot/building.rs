@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use store::Cause;
+
 use crate::archive::{
     ArchiveError, Result,
     bodies::Packs,
@@ -26,7 +28,8 @@ impl Building {
 
     pub(super) fn place_pack(&mut self, pack: &str, packs: &Packs) -> Result<u32> {
         let name = format::pack_name(pack);
-        let bytes = packs.bytes(pack).ok_or_else(|| ArchiveError::damaged(name.clone(), "it is missing"))?;
+        let bytes =
+            packs.bytes(pack).ok_or_else(|| ArchiveError::damaged(Cause::Missing, name.clone(), "it is missing"))?;
         Ok(self.place(Needed { name, bytes }))
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use store::{BodyId, Digest, Read as _, RealmId, Seq, Snapshot, StoreError};
+use store::{BodyId, Cause, Digest, Read as _, RealmId, Seq, Snapshot, StoreError};
 
 use super::{building::Building, part_of};
 use crate::archive::{
@@ -158,7 +158,7 @@ impl<'a> Gathering<'a> {
                 let what = "it was shipped and can't be found: something deletes objects from this archive while they \
                             are stored; the next snapshot, in 15 minutes or with `holdfast archive snapshot`, stores it \
                             again";
-                ArchiveError::damaged(id.to_string(), what)
+                ArchiveError::damaged(Cause::Missing, id.to_string(), what)
             })?;
             let place = self.building.place_pack(&pack, &self.bodies.packs)?;
             let packs = &mut self.building.manifest.realms[realm].packs;

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use store::{Commit, RealmId, Restore, Seq, Store, StoreError};
+use store::{Cause, Commit, RealmId, Restore, Seq, Store, StoreError};
 
 use super::plan::Plan;
 use crate::archive::{
@@ -200,8 +200,9 @@ impl Source<'_> {
             manifests.older.clear();
             return Ok(());
         };
-        let name: SnapshotName =
-            base.parse().map_err(|()| ArchiveError::damaged("restore.json", format!("the snapshot {base}")))?;
+        let name: SnapshotName = base
+            .parse()
+            .map_err(|()| ArchiveError::damaged(Cause::Decoding, "restore.json", format!("the snapshot {base}")))?;
         let Some(at) = manifests.older.iter().position(|listed| listed.name == name) else {
             return Err(ArchiveError::Nothing(format!(
                 "{}: the snapshot {base}, which this restore started from, no longer exists: empty the folder and start over",
@@ -243,6 +244,6 @@ impl Source<'_> {
             }
             return Ok((at, said));
         }
-        Err(first.unwrap_or_else(|| ArchiveError::damaged(realm.to_string(), "no snapshot has it")))
+        Err(first.unwrap_or_else(|| ArchiveError::damaged(Cause::Missing, realm.to_string(), "no snapshot has it")))
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::{StreamExt as _, stream};
 use parking_lot::Mutex;
-use store::{BodyId, Store, StoreError};
+use store::{BodyId, Cause, Store, StoreError};
 
 use super::{
     behind::Behind,
@@ -98,14 +98,15 @@ impl Behind<'_> {
                     break found;
                 }
                 if places.complete {
-                    return Err(ArchiveError::damaged(id.to_string(), "it is in no pack"));
+                    return Err(ArchiveError::damaged(Cause::Missing, id.to_string(), "it is in no pack"));
                 }
             }
             changed.await;
         };
         let wanted = Mutex::new(HashSet::from([id]));
         let (pack, mut read) = read_range(&self.source, &pack, vec![body], &wanted).await?;
-        let (_, bytes) = read.pop().ok_or_else(|| ArchiveError::damaged(id.to_string(), "it is missing"))?;
+        let (_, bytes) =
+            read.pop().ok_or_else(|| ArchiveError::damaged(Cause::Missing, id.to_string(), "it is missing"))?;
         let (store, target, bytes) = (self.store.clone(), self.source.wish.target.clone(), bytes?);
         blocking(move || {
             store.put_body(&bytes)?;

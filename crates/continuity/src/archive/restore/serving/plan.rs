@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use store::{RealmId, Seq};
+use store::{Cause, RealmId, Seq};
 
 use crate::archive::{ArchiveError, Result, format::Parent, line::write_whole, restore::at::At};
 
@@ -73,7 +73,7 @@ impl Plan {
         match std::fs::read(&path) {
             Ok(text) => serde_json::from_slice(&text)
                 .map(Some)
-                .map_err(|error| ArchiveError::damaged(path.display().to_string(), error)),
+                .map_err(|error| ArchiveError::damaged(Cause::Decoding, path.display().to_string(), error)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(ArchiveError::io(path.display())(error)),
         }

@@ -1,6 +1,6 @@
 //! Accounts, brought when someone asks for them or when it is their turn.
 
-use store::{RealmCommit, RealmId, Seq};
+use store::{Cause, RealmCommit, RealmId, Seq};
 
 use super::behind::Behind;
 use crate::archive::{
@@ -42,7 +42,9 @@ impl Behind<'_> {
         if !self.store.absent()?.contains(&(realm, true)) {
             self.bring(realm).await?;
         }
-        (self.prepare)(realm).await.map_err(|error| ArchiveError::damaged(realm.to_string(), error))?;
+        (self.prepare)(realm)
+            .await
+            .map_err(|error| ArchiveError::damaged(Cause::Invariant, realm.to_string(), error))?;
         let store = self.store.clone();
         blocking(move || store.admit_realm(realm)).await?;
         Ok(())
@@ -114,7 +116,11 @@ impl Behind<'_> {
             })
             .await?;
         if log.next <= end {
-            return Err(ArchiveError::damaged(realm.to_string(), format!("its log after commit {at} is incomplete")));
+            return Err(ArchiveError::damaged(
+                Cause::CutOff,
+                realm.to_string(),
+                format!("its log after commit {at} is incomplete"),
+            ));
         }
         Ok(found)
     }
