@@ -1,18 +1,13 @@
 //! Following the log: from any retained commit on, then live.
 
-use std::{
-    collections::VecDeque,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::{
-    Cause, Commit, Damaged, Part, Result, Seq, StoreError,
-    disk::Disk,
-    log::{self, Met, SegmentReader},
+    Commit, Result, Seq, StoreError,
+    log::{Commits, Cursor},
 };
 
 /// Commits kept in memory for followers that are up to date.
@@ -52,23 +47,23 @@ impl Tail {
 
 /// Reads commits in order, each once, and waits for new ones.
 pub struct Follower {
-    disk: Arc<dyn Disk>,
-    dir: PathBuf,
+    commits: Arc<dyn Commits>,
     next: Seq,
     tail: Arc<Tail>,
     durable: watch::Receiver<Seq>,
-    reader: Option<SegmentReader>,
+    /// While it is behind what the tail has.
+    cursor: Option<Box<dyn Cursor>>,
 }
 
 impl Follower {
-    pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path, from: Seq, tail: Arc<Tail>) -> Result<Self> {
+    pub(crate) fn open(commits: Arc<dyn Commits>, from: Seq, tail: Arc<Tail>) -> Result<Self> {
         let from = from.max(Seq(1));
-        let first = log::segments(&*disk, dir)?.first().copied().unwrap_or(Seq(1));
+        let first = commits.first()?;
         if from < first {
             return Err(StoreError::NotRetained { asked: from, first });
         }
         let durable = tail.durable.subscribe();
-        Ok(Self { disk, dir: dir.to_owned(), next: from, tail, durable, reader: None })
+        Ok(Self { commits, next: from, tail, durable, cursor: None })
     }
 
     /// The commit that [`Follower::next`] gives next: the cursor to keep.
@@ -88,7 +83,7 @@ impl Follower {
             .map_err(|_| StoreError::Stopped { reason: "it was closed".to_owned() })?;
         let commit = match self.tail.recent(next) {
             Some(commit) => {
-                self.reader = None;
+                self.cursor = None;
                 commit
             }
             None => self.read_from_log()?,
@@ -98,55 +93,14 @@ impl Follower {
     }
 
     fn read_from_log(&mut self) -> Result<Arc<Commit>> {
-        loop {
-            if self.reader.is_none() {
-                let firsts = log::segments(&*self.disk, &self.dir)?;
-                let Some(first) = firsts.iter().rev().find(|first| **first <= self.next) else {
-                    let first = firsts.first().copied().unwrap_or_default();
-                    return Err(StoreError::NotRetained { asked: self.next, first });
-                };
-                self.reader = self.segment(*first)?;
-            }
-            let Some(reader) = self.reader.as_mut() else { continue };
-            match reader.read()? {
-                Met::Record(commit) if commit.seq() == self.next => return Ok(Arc::from(commit)),
-                Met::Record(_) => {}
-                Met::Sealed if reader.next_seq() <= self.next => {
-                    // The commit is durable, so it stands in a later segment.
-                    let reached = reader.next_seq();
-                    self.reader = None;
-                    let firsts = log::segments(&*self.disk, &self.dir)?;
-                    match firsts.first() {
-                        _ if firsts.contains(&reached) => self.reader = self.segment(reached)?,
-                        // If a follower is too slow, log that it needs is dropped.
-                        Some(first) if *first > reached => {
-                            return Err(StoreError::NotRetained { asked: self.next, first: *first });
-                        }
-                        _ => return Err(log::ends_before(reached)),
-                    }
-                }
-                Met::Sealed => {
-                    return Err(Damaged::new(Part::Log, Cause::Order).because("two segments overlap").into());
-                }
-                Met::End => {
-                    return Err(log::ends_before(reader.next_seq()));
-                }
-                Met::Invalid(what) => {
-                    // Those behind it are not damaged; what is in it is given to nobody.
-                    if !reader.pass_over(None)? || reader.next_seq() > self.next {
-                        self.reader = None;
-                        return Err(StoreError::Damaged(what));
-                    }
-                }
-            }
+        let cursor = match &mut self.cursor {
+            Some(cursor) => cursor,
+            None => self.cursor.insert(self.commits.from(self.next)?),
+        };
+        let read = cursor.next();
+        if read.is_err() {
+            self.cursor = None;
         }
-    }
-
-    /// A reader of a segment; `None` when that was dropped just now.
-    fn segment(&self, first: Seq) -> Result<Option<SegmentReader>> {
-        match SegmentReader::open_around(&*self.disk, &self.dir, first) {
-            Err(StoreError::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            other => other.map(|(reader, _)| Some(reader)),
-        }
+        read
     }
 }

@@ -15,6 +15,9 @@
 //! either is damage: it is reported, and nothing is truncated.
 
 mod around;
+mod commits;
+#[cfg(test)]
+mod memory;
 mod reader;
 mod run;
 mod scavenge;
@@ -31,10 +34,13 @@ use crate::{
     disk::{Disk, File, put_back},
 };
 
+pub(crate) use commits::{CommitLog, Commits, Cursor, InSegments, Mark};
+#[cfg(test)]
+pub(crate) use memory::Memory;
 pub(crate) use reader::{Met, SegmentReader};
 pub use run::{Run, RunWriter, read_run};
 pub(crate) use scavenge::scavenge;
-pub(crate) use segment::HEADER_BYTES;
+use segment::HEADER_BYTES;
 use segment::create_segment;
 pub use segment::{Chain, MAX_RECORD_BYTES};
 pub(crate) use segment::{
@@ -197,23 +203,42 @@ impl Log {
         Ok(Self { disk, dir, file, path, len, chain, next, time_ms: 0, sealed: false, segment_bytes })
     }
 
-    /// The seq that the next commit gets.
-    pub(crate) const fn next(&self) -> Seq {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        if let Err(error) = self.file.write_at(bytes, self.len) {
+            // Synced, so that what was refused does not come back when the power goes.
+            self.file.truncate(self.len).and_then(|()| self.file.sync()).map_err(|second| StoreError::Unknown {
+                reason: format!(
+                    "{}: writing failed ({error}), and undoing the write failed too ({second})",
+                    self.path.display()
+                ),
+            })?;
+            return Err(StoreError::io(self.path.display().to_string())(error));
+        }
+        self.len += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn begin_segment(&mut self) -> Result<()> {
+        let (file, path) = create_segment(&*self.disk, &self.dir, self.next, &self.chain)?;
+        (self.file, self.path, self.len, self.sealed) = (file, path, HEADER_BYTES as u64, false);
+        Ok(())
+    }
+}
+
+impl CommitLog for Log {
+    fn next(&self) -> Seq {
         self.next
     }
 
-    pub(crate) const fn chain(&self) -> Chain {
+    fn chain(&self) -> Chain {
         self.chain
     }
 
-    /// The last commit's time; 0 when there is none.
-    pub(crate) const fn time_ms(&self) -> i64 {
+    fn time_ms(&self) -> i64 {
         self.time_ms
     }
 
-    /// Appends framed records, `count` of them, the last of which has `chain` and `time_ms`. Not durable before
-    /// [`Log::sync`]. On error the log is as before, or the store must stop: [`StoreError::Unknown`], [`StoreError::Stopped`].
-    pub(crate) fn append(&mut self, frames: &[u8], count: u64, chain: Chain, time_ms: i64) -> Result<()> {
+    fn append(&mut self, frames: &[u8], count: u64, chain: Chain, time_ms: i64) -> Result<()> {
         assert!(count > 0 && !frames.is_empty(), "the log takes no empty group");
         if self.sealed {
             self.begin_segment()?;
@@ -230,37 +255,13 @@ impl Log {
         Ok(())
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        if let Err(error) = self.file.write_at(bytes, self.len) {
-            // Synced, so that what was refused does not come back when the power goes.
-            self.file.truncate(self.len).and_then(|()| self.file.sync()).map_err(|second| StoreError::Unknown {
-                reason: format!(
-                    "{}: writing failed ({error}), and undoing the write failed too ({second})",
-                    self.path.display()
-                ),
-            })?;
-            return Err(StoreError::io(self.path.display().to_string())(error));
-        }
-        self.len += bytes.len() as u64;
-        Ok(())
-    }
-
-    /// Makes everything appended durable. A failure is final: the system may have dropped unwritten data.
-    ///
-    /// # Errors
-    /// [`StoreError::Unknown`]: the appended data may be there after a restart. [`Log::take_back`] may know better.
-    pub(crate) fn sync(&mut self) -> Result<()> {
+    fn sync(&mut self) -> Result<()> {
         self.file.sync().map_err(|error| StoreError::Unknown {
             reason: format!("{}: a write could not be made durable: {error}", self.path.display()),
         })
     }
 
-    /// Checks that the segment's file is still in place: otherwise acknowledged commits would be lost with it. A removed or
-    /// replaced file is restored from the open file; returns a message then.
-    ///
-    /// # Errors
-    /// [`StoreError::Stopped`] if it can't be restored: nothing may be acknowledged into it.
-    pub(crate) fn keep_in_place(&mut self) -> Result<Option<Damaged>> {
+    fn keep_in_place(&mut self) -> Result<Option<Damaged>> {
         match self.file.is_at(&self.path) {
             Ok(true) => return Ok(None),
             Ok(false) => {}
@@ -276,29 +277,23 @@ impl Log {
                 self.path.display()
             ),
         })?;
-        let damage = Damaged::new(Part::Segment, Cause::Replaced).file(self.path.display());
+        let damage = Damaged::new(Part::Segment, Cause::Replaced).file(name_below(&self.path));
         Ok(Some(damage.because("it was restored")))
     }
 
-    /// The segment that is written to.
-    pub(crate) fn segment(&self) -> PathBuf {
-        self.path.clone()
+    fn mark(&self) -> Mark {
+        Mark { segment: self.path.clone(), len: self.len }
     }
 
-    /// How long the segment is, for [`Log::take_back`].
-    pub(crate) const fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// After a failed sync: cuts off what was appended behind `len`, durably, so that it does not come back. The log takes
-    /// nothing more after that.
-    pub(crate) fn take_back(&mut self, len: u64) -> bool {
+    fn take_back(&mut self, mark: Mark) -> bool {
+        // A segment that append began holds nothing else.
+        let len = if self.path == mark.segment { mark.len } else { HEADER_BYTES as u64 };
         self.file.truncate(len).and_then(|()| self.file.sync()).is_ok() && self.file.len().is_ok_and(|now| now == len)
     }
 
     /// Closes this segment with a footer when it is full, and begins a new one. Only right after [`Log::sync`]. An
     /// error other than [`StoreError::Stopped`] leaves the log as good as it was: it is tried again later.
-    pub(crate) fn roll(&mut self) -> Result<()> {
+    fn roll(&mut self) -> Result<()> {
         if self.len < self.segment_bytes || self.sealed {
             return Ok(());
         }
@@ -308,12 +303,11 @@ impl Log {
         self.sealed = true;
         self.begin_segment()
     }
+}
 
-    fn begin_segment(&mut self) -> Result<()> {
-        let (file, path) = create_segment(&*self.disk, &self.dir, self.next, &self.chain)?;
-        (self.file, self.path, self.len, self.sealed) = (file, path, HEADER_BYTES as u64, false);
-        Ok(())
-    }
+/// A segment's name below the data folder.
+fn name_below(path: &Path) -> String {
+    format!("log/{}", path.file_name().unwrap_or_default().to_string_lossy())
 }
 
 /// Whether framed records follow from each other, from one chain to another.

@@ -4,6 +4,7 @@ mod crashes;
 mod disk;
 mod gate;
 mod index;
+mod log;
 mod moments;
 mod seals;
 

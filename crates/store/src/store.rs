@@ -25,7 +25,7 @@ use crate::{
     hooks::{Closed, OnCommit},
     index::{FjallIndex, IndexEngine, IndexView, Quarantine, Space, meta},
     lock::Lock,
-    log::{self, Chain, Log},
+    log::{Chain, CommitLog as _, Commits, InSegments, Log},
     marks,
     options::Role,
     partial::Partial,
@@ -49,6 +49,8 @@ pub struct Store {
 pub(crate) struct Inner {
     pub dir: PathBuf,
     pub options: StoreOptions,
+    /// The log, for who reads it.
+    pub commits: Arc<dyn Commits>,
     pub index: Arc<dyn IndexEngine>,
     pub packs: Arc<Packs>,
     pub room: Arc<Room>,
@@ -170,8 +172,9 @@ impl Store {
         let quarantine = Arc::new(Quarantine::load(index.clone(), tally).map_err(Opening::of_index)?);
         let watchers = Arc::new(Watchers::default());
         let tail = Arc::new(Tail::new(Seq(log.next().0 - 1)));
+        let commits = Arc::new(InSegments { disk: options.disk.clone(), dir: dir.join("log") });
         let parts = Parts {
-            log,
+            log: Box::new(log),
             index: index.clone(),
             packs: packs.clone(),
             quarantine: quarantine.clone(),
@@ -190,6 +193,7 @@ impl Store {
             witness: witness_file,
             is_new: witness == Seq(0) && log_is_empty,
             options,
+            commits,
             index,
             packs,
             room,
@@ -303,7 +307,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotRetained`].
     pub fn follow(&self, from: Seq) -> Result<Follower> {
-        Follower::open(self.inner.options.disk.clone(), &self.inner.dir.join("log"), from, self.inner.tail.clone())
+        Follower::open(self.inner.commits.clone(), from, self.inner.tail.clone())
     }
 
     /// Told of each commit of the realm after it is durable and readable.
@@ -376,7 +380,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotRetained`], [`StoreError::Damaged`].
     pub fn log_point(&self, seq: Seq) -> Result<(Chain, Option<i64>)> {
-        log::point(&*self.inner.options.disk, &self.inner.dir.join("log"), seq)
+        self.inner.commits.point(seq)
     }
 
     /// How far this machine's clock is behind the time that the last commit states; none when it is not, or by no more than

@@ -139,7 +139,8 @@ impl Commits for Memory {
     fn drop_before(&self, seq: Seq) -> Result<Seq> {
         let mut kept = self.0.lock();
         let count = kept.commits[..kept.synced].iter().take_while(|(commit, _)| commit.seq() < seq).count();
-        if let Some((last, chain)) = kept.commits.drain(..count).next_back() {
+        let last = kept.commits.drain(..count).next_back();
+        if let Some((last, chain)) = last {
             kept.before = (last.seq(), chain);
         }
         kept.synced -= count;

@@ -22,7 +22,7 @@ use crate::{
     follow::Tail,
     index::{Batch, IndexEngine, Quarantine, RealmState, Space, meta, realm_of, sealed},
     lock::Lock,
-    log::{self, Chain, Log, MAX_RECORD_BYTES, frame},
+    log::{Chain, CommitLog, MAX_RECORD_BYTES, frame},
     partial::Partial,
     room::Room,
     tx::{Group, Writes},
@@ -36,7 +36,7 @@ const MAX_GROUP_BYTES: usize = 8 << 20;
 
 /// The parts of the one store that the thread writes.
 pub(crate) struct Parts {
-    pub log: Log,
+    pub log: Box<dyn CommitLog>,
     pub index: Arc<dyn IndexEngine>,
     pub packs: Arc<Packs>,
     pub quarantine: Arc<Quarantine>,
@@ -52,7 +52,7 @@ pub(crate) struct Parts {
 
 pub(super) struct Thread {
     pub(super) shared: Arc<Shared>,
-    pub(super) log: Log,
+    pub(super) log: Box<dyn CommitLog>,
     pub(super) index: Arc<dyn IndexEngine>,
     pub(super) packs: Arc<Packs>,
     pub(super) quarantine: Arc<Quarantine>,
@@ -307,9 +307,7 @@ impl Thread {
     /// Sees to it that what was acknowledged is still where it was written.
     pub(super) fn keep_in_place(&mut self) -> Result<()> {
         if let Some(what) = self.log.keep_in_place()? {
-            let name = self.log.segment();
-            let name = name.file_name().unwrap_or_default().to_string_lossy();
-            self.findings.note(&format!("log/{name}"), &what);
+            self.findings.note(what.file.as_deref().unwrap_or("log"), &what);
         }
         Ok(())
     }
@@ -508,14 +506,11 @@ impl Thread {
         self.keep_in_place()?;
         let begun = Instant::now();
         self.packs.sync()?;
-        let before = self.log.len();
-        let file = self.log.segment();
+        let before = self.log.mark();
         self.log.append(frames, count, chain, time_ms)?;
         let synced = self.log.sync();
         metrics::histogram!("holdfast_store_sync_seconds").record(begun.elapsed().as_secs_f64());
         let Err(error) = synced else { return Ok(()) };
-        // A segment that append began holds nothing else.
-        let before = if self.log.segment() == file { before } else { log::HEADER_BYTES as u64 };
         match error {
             StoreError::Unknown { reason } if self.log.take_back(before) => Err(StoreError::Stopped { reason }),
             other => Err(other),
