@@ -25,7 +25,7 @@ use crate::{
     hooks::{Closed, OnCommit},
     index::{FjallIndex, IndexEngine, IndexView, Quarantine, Space, meta},
     lock::Lock,
-    log::{Chain, CommitLog as _, Commits, InSegments, Log},
+    log::{Around, Chain, CommitLog as _, Commits, InSegments, Log},
     marks,
     options::Role,
     partial::Partial,
@@ -163,10 +163,7 @@ impl Store {
         }
         let room = options.room(dir);
         let tally = Arc::new(Tally::default());
-        let findings = Arc::new(Findings::load(index.clone(), tally.clone()).map_err(Opening::of_index)?);
-        if let Some(around) = &around {
-            findings.note(&format!("log/{}", around.name), &around.what.as_ref().clone().because("the index has them"));
-        }
+        let findings = find_damage(&index, around.as_ref(), &tally).map_err(Opening::of_index)?;
         let packs = Packs::open(room.clone(), &dir.join("packs"), index.clone(), options.pack_bytes, tally.clone())?;
         let packs = Arc::new(packs);
         let quarantine = Arc::new(Quarantine::load(index.clone(), tally).map_err(Opening::of_index)?);
@@ -417,6 +414,15 @@ impl Store {
 
 /// How far others have followed, by name.
 type Cursors = Vec<(String, Seq)>;
+
+/// The damaged files that are known, and what opening the log went around.
+fn find_damage(index: &Arc<dyn IndexEngine>, around: Option<&Around>, tally: &Arc<Tally>) -> Result<Arc<Findings>> {
+    let findings = Findings::load(index.clone(), tally.clone())?;
+    if let Some(around) = around {
+        findings.note(&format!("log/{}", around.name), &around.what.as_ref().clone().because("the index has them"));
+    }
+    Ok(Arc::new(findings))
+}
 
 /// The index can't be used, and could not be built again.
 pub(crate) fn not_rebuilt(why: &StoreError, second: StoreError) -> StoreError {

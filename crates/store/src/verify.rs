@@ -118,13 +118,7 @@ pub fn verify(
     let snapshot = store.snapshot();
     let found = log::segments(&*options.disk, &dir.join("log"))?;
     check_beginning(meta::first(snapshot.view())?, &found, &mut report);
-    let realms = match snapshot.realms() {
-        Ok(realms) => realms,
-        Err(error) => {
-            report.damage.push(error.into_damage(Part::Index)?);
-            Vec::new()
-        }
-    };
+    let realms = realms_of(&snapshot, &mut report)?;
     let mut named = BTreeSet::new();
     let broken = verify_bodies(&store, &mut report, &mut progress)?;
     let total = realms.len() as u64;
@@ -160,6 +154,14 @@ pub fn verify(
     report.damage.sort_by_key(ToString::to_string);
     report.damage.dedup();
     Ok(report)
+}
+
+/// The realms that there are; none when the index can't say.
+fn realms_of(snapshot: &Snapshot, report: &mut Report) -> Result<Vec<RealmId>> {
+    snapshot.realms().or_else(|error| {
+        report.damage.push(error.into_damage(Part::Index)?);
+        Ok(Vec::new())
+    })
 }
 
 /// Whether the log begins where it should.

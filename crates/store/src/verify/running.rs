@@ -45,6 +45,12 @@ pub type Told<'a> = &'a dyn Fn(Reading, u64, u64) -> bool;
 /// Commits that are read before anyone is asked whether to go on.
 const COMMITS_BETWEEN: u64 = 16;
 
+/// A segment that ends before what had been durable when it was opened.
+fn cut_off_before(name: &str, from: Seq, durable: Seq) -> Damaged {
+    let what = Damaged::new(Part::Segment, Cause::CutOff).file(name).commit(from);
+    *log::unreadable(Box::new(what), from, durable)
+}
+
 impl Store {
     /// Reads everything that is stored and compares it with what it must be, as [`crate::verify`] does with a closed store,
     /// while everybody works on. What is damaged stands in [`Store::damage`] from then on, and what is not, not any more.
@@ -127,12 +133,7 @@ impl Store {
             let reached = Seq(reader.next_seq().0 - 1);
             // What is written behind that is not there yet; what was durable before must be.
             let cut_off = newest && reached < durable;
-            let problem = problem.or_else(|| {
-                cut_off.then(|| {
-                    let what = Damaged::new(Part::Segment, Cause::CutOff).file(&name).commit(reader.next_seq());
-                    *log::unreadable(Box::new(what), reader.next_seq(), durable)
-                })
-            });
+            let problem = problem.or_else(|| cut_off.then(|| cut_off_before(&name, reader.next_seq(), durable)));
             if let Some(what) = problem {
                 found.entry(name).or_insert(what);
             }

@@ -37,12 +37,15 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// A commit was read; `base` is the snapshot's.
-    fn read(&mut self, commit: &Commit, chain: Chain, base: Seq) {
+    /// A commit was read; `base` is the snapshot's, and the wished moment may be before its time.
+    fn read(&mut self, commit: &Commit, chain: Chain, base: Seq, moment_ms: Option<i64>) {
         let (seq, time_ms) = (commit.seq(), Some(commit.time_ms));
         self.next = Seq(seq.0 + 1);
         if seq > base {
             self.commits += 1;
+            if moment_ms.is_some_and(|moment| commit.time_ms > moment) {
+                self.mistimed = Some((self.mistimed.map_or(seq, |(first, _)| first), seq));
+            }
             self.last = Some(Point { seq, chain, epoch: commit.epoch, time_ms });
         }
     }
@@ -100,18 +103,12 @@ impl Source<'_> {
                         break 'runs;
                     }
                     if commit.seq() == base.seq && chain != base.chain {
-                        return Err(ArchiveError::damaged(
-                            Cause::Chain,
-                            &object,
-                            "its log does not match the snapshot",
-                        ));
-                    }
-                    if commit.seq() > base.seq && self.wish.at.moment_ms().is_some_and(|at| commit.time_ms > at) {
-                        log.mistimed = Some((log.mistimed.map_or(commit.seq(), |(first, _)| first), commit.seq()));
+                        let what = "its log does not match the snapshot";
+                        return Err(ArchiveError::damaged(Cause::Chain, &object, what));
                     }
                     each(&commit)?;
                     at = Some((commit.seq(), chain));
-                    log.read(&commit, chain, base.seq);
+                    log.read(&commit, chain, base.seq, self.wish.at.moment_ms());
                 }
                 // Another copy of what could not be read was whole.
                 problems.clear();
