@@ -7,9 +7,12 @@
 //! The header names the body and lists its chunks; each chunk has a hash of its own, so that a part can be read and
 //! verified without the rest. The index stores the locations of bodies; they can be found again by scanning the packs.
 
+mod bodies;
 mod broken;
 mod frame;
 mod in_place;
+#[cfg(test)]
+mod memory;
 mod opening;
 mod reader;
 mod reclaim;
@@ -36,10 +39,13 @@ use crate::{
     room::Room,
 };
 
+pub(crate) use bodies::Bodies;
 use broken::Broken;
 pub(crate) use broken::NOTES as DAMAGED_NOTES;
 pub(crate) use frame::{CHUNK_BYTES, Header, next_frame, pack_chunk};
 use frame::{FRAME_BYTES, FRAME_MAGIC};
+#[cfg(test)]
+pub(crate) use memory::MemoryBodies;
 pub use reader::BodyReader;
 pub(crate) use reclaim::short;
 pub use reclaim::{Reclaim, Reclaimed};
@@ -247,6 +253,11 @@ impl Packs {
     /// The folder of the packs.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Keeps a body from being reclaimed until it is unpinned.
+    pub(crate) fn pin(&self, id: BodyId) {
+        self.state.lock().pin(id);
     }
 
     pub(crate) fn unpin(&self, id: &BodyId) {

@@ -1,5 +1,6 @@
 //! Simulation: a disk and an index that lose everything not made durable, driven by a seed.
 
+mod bodies;
 mod crashes;
 mod disk;
 mod gate;

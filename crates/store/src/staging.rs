@@ -10,9 +10,11 @@ use std::{
     },
 };
 
+use bytes::Bytes;
+
 use crate::{
-    BodyId, Result,
-    body::{CHUNK_BYTES, Header, Packs, pack_chunk},
+    BodyId, Result, StoreError,
+    body::{Bodies, CHUNK_BYTES, Header, Packs, pack_chunk},
     disk::File,
 };
 
@@ -120,6 +122,34 @@ impl Write for BodyWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl Bodies for Packs {
+    fn put(self: Arc<Self>, bytes: &[u8]) -> Result<BodyId> {
+        let mut writer = BodyWriter::new(self.clone());
+        writer.write_all(bytes).map_err(StoreError::io("body"))?;
+        let staged = writer.finish()?;
+        let id = staged.id();
+        // The pin that stays when the staged body is dropped.
+        self.pin(id);
+        Ok(id)
+    }
+
+    fn unpin(&self, id: &BodyId) {
+        Self::unpin(self, id);
+    }
+
+    fn check_known(&self, id: &BodyId) -> Result<()> {
+        Self::check_known(self, id)
+    }
+
+    fn get(self: Arc<Self>, id: &BodyId) -> Result<Bytes> {
+        self.open_body(id)?.read_all()
+    }
+
+    fn sync(&self) -> Result<()> {
+        Self::sync(self)
     }
 }
 

@@ -173,7 +173,7 @@ impl Store {
         let parts = Parts {
             log: Box::new(log),
             index: index.clone(),
-            packs: packs.clone(),
+            bodies: packs.clone(),
             quarantine: quarantine.clone(),
             findings: findings.clone(),
             partial: partial.clone(),

@@ -169,7 +169,7 @@ impl Writer {
 
     /// Makes the bodies stored so far durable.
     pub(crate) fn sync_bodies(&self) -> Result<()> {
-        self.run(|thread| thread.packs.sync())
+        self.run(|thread| thread.bodies.sync())
     }
 
     /// Sees to it that the log's newest segment is where it was.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     BodyId, CLOCK_SLACK_MS, Clock, Commit, Op, PeerFault, RealmCommit, RealmId, Result, Seq, StoreError, Tx,
-    body::Packs,
+    body::Bodies,
     damage::Findings,
     digest::Seal,
     error::panic_text,
@@ -38,7 +38,7 @@ const MAX_GROUP_BYTES: usize = 8 << 20;
 pub(crate) struct Parts {
     pub log: Box<dyn CommitLog>,
     pub index: Arc<dyn IndexEngine>,
-    pub packs: Arc<Packs>,
+    pub bodies: Arc<dyn Bodies>,
     pub quarantine: Arc<Quarantine>,
     pub findings: Arc<Findings>,
     pub partial: Arc<Partial>,
@@ -54,7 +54,7 @@ pub(super) struct Thread {
     pub(super) shared: Arc<Shared>,
     pub(super) log: Box<dyn CommitLog>,
     pub(super) index: Arc<dyn IndexEngine>,
-    pub(super) packs: Arc<Packs>,
+    pub(super) bodies: Arc<dyn Bodies>,
     pub(super) quarantine: Arc<Quarantine>,
     pub(super) findings: Arc<Findings>,
     pub(super) partial: Arc<Partial>,
@@ -86,7 +86,7 @@ struct Gathered {
 
 impl Thread {
     pub(super) fn new(parts: Parts, shared: Arc<Shared>, epoch: u64) -> Result<Self> {
-        let Parts { log, index, packs, quarantine, findings, partial, watchers, tail, clock, lock, room } = parts;
+        let Parts { log, index, bodies, quarantine, findings, partial, watchers, tail, clock, lock, room } = parts;
         let realms = meta::realm_states(&*index.view())?.into_iter().collect();
         let durable = Seq(log.next().0 - 1);
         shared.acks.lock().found(durable);
@@ -97,7 +97,7 @@ impl Thread {
             shared,
             log,
             index,
-            packs,
+            bodies,
             quarantine,
             findings,
             partial,
@@ -294,7 +294,7 @@ impl Thread {
             return Err(StoreError::Peer(PeerFault::OtherLog { last: last.seq() }));
         }
         self.keep_in_place()?;
-        self.packs.sync()?;
+        self.bodies.sync()?;
         self.log.append(&frames, commits.len() as u64, chain, last.time_ms)?;
         self.log.sync()?;
         self.durable = last.seq();
@@ -355,7 +355,7 @@ impl Thread {
         seq: Seq,
     ) -> Result<(Commit, Writes, Vec<(RealmId, RealmState)>)> {
         for body in bodies {
-            match self.packs.check_known(body) {
+            match self.bodies.check_known(body) {
                 // What the realm refers to already comes later.
                 Err(StoreError::BodyMissing { .. }) if self.partial.is_on() && group.refers_to(&writes, body)? => {}
                 other => other?,
@@ -505,7 +505,7 @@ impl Thread {
         self.room.check()?;
         self.keep_in_place()?;
         let begun = Instant::now();
-        self.packs.sync()?;
+        self.bodies.sync()?;
         let before = self.log.mark();
         self.log.append(frames, count, chain, time_ms)?;
         let synced = self.log.sync();
