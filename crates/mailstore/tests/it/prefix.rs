@@ -8,7 +8,8 @@ use mailkit::SectionText;
 use mailstore::salvage::{SalvageReading, salvaged_mail};
 use mailstore::{MAX_PREFIX_BYTES, MailError, MailboxId, NewMessage, Role, SearchQuery};
 use proptest::prelude::*;
-use store::BodyId;
+use prost::Message as _;
+use store::{BodyId, Read as _};
 
 /// A message whose body is staged once, under some prefix.
 fn under(world: &World, prefix: &[u8], body: &[u8]) -> NewMessage {
@@ -90,6 +91,35 @@ async fn a_prefix_that_is_too_long_is_refused_by_name() {
     assert!(staged().under(vec![b'x'; MAX_PREFIX_BYTES].into()).is_ok());
     let refused = staged().under(vec![b'x'; MAX_PREFIX_BYTES + 1].into());
     assert!(matches!(refused, Err(MailError::TooLarge { .. })));
+}
+
+/// The record of an email as versions without prefixes wrote it.
+#[derive(Clone, PartialEq, prost::Message)]
+struct OldEmailRecord {
+    #[prost(bytes = "vec", tag = "1")]
+    body: Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    size: u64,
+    #[prost(int64, tag = "3")]
+    filed_ms: i64,
+    #[prost(bytes = "vec", tag = "4")]
+    parsed: Vec<u8>,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_an_older_version_has_no_prefix() {
+    let world = World::new().await;
+    let whole = [RETURN_PATH, &text("one@x", "", "old", "the words")].concat();
+    let old = world.append(world.inbox(), &whole).await;
+    let (account, key) = (world.account, [&[0x21][..], &old.email_id.0.to_be_bytes()].concat());
+    let value = world.store.snapshot().get(account, &key).unwrap().unwrap();
+    let record = OldEmailRecord::decode(value.clone()).unwrap();
+    assert_eq!(record.encode_to_vec(), value, "an empty prefix is not written");
+    let (put, at) = (record.encode_to_vec(), key.clone());
+    let done = world.store.transact(move |tx| Ok::<_, store::StoreError>(tx.put(account, at, put)));
+    done.await.unwrap();
+    assert_eq!(read(&world, world.inbox()), [whole]);
+    world.assert_in_order();
 }
 
 #[tokio::test(flavor = "multi_thread")]

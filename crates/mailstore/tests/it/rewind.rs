@@ -370,3 +370,36 @@ async fn a_message_whose_bytes_are_damaged_keeps_no_other_from_coming_back() {
     assert_eq!((record.back, record.lost), (2, 1));
     world.assert_in_order();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_come_back_with_what_stood_above_them() {
+    let timed = Timed::new(None).await;
+    let (mail, account, inbox) = (timed.world.mail.clone(), timed.world.account, timed.world.inbox());
+    let body = text("one@x", "", "shared", "the words");
+    let prefixes = [&b"Return-Path: <a@b>\r\n"[..], b"", b"X-Other: z\r\n"];
+    for prefix in prefixes {
+        let plain = timed.world.message(&body);
+        let staged = plain.body.clone().under(prefix.to_vec().into()).unwrap();
+        let parsed = Arc::new(mailkit::parse(&[prefix, &body].concat()));
+        let message = mailstore::NewMessage { body: staged, parsed, ..plain };
+        mail.append(account, inbox, message).await.unwrap();
+    }
+    let read = || {
+        let uids = mail.view(account, inbox).unwrap().uids().to_vec();
+        let rows = mail.rows(account, inbox, &uids).unwrap();
+        let bytes = rows.iter().map(|row| mail.body_of(&row.body).unwrap().read_all().unwrap().to_vec());
+        bytes.collect::<BTreeSet<_>>()
+    };
+    let (before, used) = (read(), mail.quota(account).unwrap().used_bytes);
+    assert_eq!(before.len(), 3);
+    let moment = timed.tick();
+    timed.tick();
+    let uids = mail.view(account, inbox).unwrap().uids().to_vec();
+    mail.expunge(account, inbox, &uids).await.unwrap();
+    assert_eq!(mail.quota(account).unwrap().used_bytes, 0);
+    timed.tick();
+    timed.rewind(b"back", moment, RewindScope::Everything, false).await.unwrap();
+    assert_eq!(read(), before);
+    assert_eq!(mail.quota(account).unwrap().used_bytes, used);
+    timed.world.assert_in_order();
+}

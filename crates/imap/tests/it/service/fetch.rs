@@ -226,3 +226,74 @@ async fn storage_of_deleted_messages_is_counted() {
         .ok()
         .has(&format!("STATUS \"INBOX\" (DELETED-STORAGE {bytes})"));
 }
+
+/// The same message is stored in one piece, and as header fields above a body: no FETCH tells them apart.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_with_a_prefix_answers_as_the_same_bytes_in_one_piece() {
+    let above = "Return-Path: <ann@example.org>\r\nReceived: from x\r\n\tby y\r\n";
+    let whole = format!("{above}{MULTIPART}");
+    let server = Server::start().await;
+    let mut c = server.login().await;
+    let inbox = server.mailstore.mailbox_by_role(server.realm, mailstore::Role::Inbox).unwrap().unwrap().id;
+    let splits = [0, 1, 34, above.len(), whole.find("preamble").unwrap() + 2];
+    for split in splits {
+        let staged = server.mailstore.stage(&whole.as_bytes()[split..]).unwrap();
+        let message = mailstore::NewMessage {
+            body: staged.under(whole.as_bytes()[..split].to_vec().into()).unwrap(),
+            parsed: std::sync::Arc::new(mailkit::parse(whole.as_bytes())),
+            flags: mailstore::Flags::NONE,
+            internal_date_ms: 1_795_445_410_000,
+            delivery_key: None,
+            ignore_quota: false,
+        };
+        server.mailstore.append(server.realm, inbox, message).await.unwrap();
+    }
+    c.run("SELECT INBOX").await.ok();
+    let mut items: Vec<String> = [
+        "RFC822.SIZE",
+        "ENVELOPE",
+        "BODYSTRUCTURE",
+        "PREVIEW",
+        "BODY.PEEK[]",
+        "BODY.PEEK[HEADER]",
+        "BODY.PEEK[TEXT]",
+        "BODY.PEEK[1]",
+        "BODY.PEEK[1.MIME]",
+        "BODY.PEEK[3]",
+        "BODY.PEEK[3.HEADER]",
+        "BODY.PEEK[3.TEXT]",
+        "BODY.PEEK[HEADER.FIELDS (Return-Path Received Subject)]",
+        "BODY.PEEK[HEADER.FIELDS.NOT (Received)]",
+        "BINARY.PEEK[1]",
+        "BINARY.PEEK[2]",
+        "BINARY.PEEK[2]<1.2>",
+        "BINARY.SIZE[2]",
+        "BINARY.PEEK[]",
+        "RFC822.HEADER",
+    ]
+    .map(str::to_owned)
+    .into();
+    for start in (0..whole.len() + 9).step_by(17).chain([33, 34, above.len() - 1, above.len(), above.len() + 1]) {
+        for len in [1, 5, 60, 2_000] {
+            items.push(format!("BODY.PEEK[]<{start}.{len}>"));
+        }
+        items.push(format!("BODY.PEEK[HEADER]<{start}.40>"));
+        items.push(format!("BODY.PEEK[TEXT]<{start}.40>"));
+    }
+    for batch in items.chunks(20) {
+        let all = c.run(format!("FETCH 1:{} ({})", splits.len(), batch.join(" "))).await.ok();
+        let expected = all.find("1 FETCH (").strip_prefix("1 ").unwrap().to_owned();
+        for number in 2..=splits.len() {
+            let answer = all.find(&format!("{number} FETCH ("));
+            assert_eq!(answer.strip_prefix(&format!("{number} ")).unwrap(), expected, "{batch:?}");
+        }
+    }
+    for (query, found) in [
+        (format!("SEARCH SMALLER {}", whole.len() + 1), "SEARCH 1 2 3 4 5"),
+        (format!("SEARCH LARGER {}", whole.len()), "SEARCH"),
+        ("SEARCH HEADER Return-Path ann".to_owned(), "SEARCH 1 2 3 4 5"),
+        ("SEARCH BODY inner".to_owned(), "SEARCH 1 2 3 4 5"),
+    ] {
+        c.run(query).await.ok().has(found);
+    }
+}
