@@ -30,58 +30,37 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use archive::new_archive_identity;
-pub use standby::{BELIEVES_TOO_MUCH, on_standby};
+pub use standby::on_standby;
 pub use verify::on_standby as verify_standby;
 
 use crate::{
     cli::{AccountCommand, AdminCommand, DomainCommand, PeopleCommand},
     config::Config,
     maintenance, offline,
+    output::Output,
+    output::Reply,
     progress::Terminal,
-    restore::behind::check_whole,
+    running::Running,
     services::{NO_DATA, Services, has_data},
 };
-use socket::Line;
-
-/// The output of a command: to a client of the admin socket, or to this process's terminal.
-#[derive(Clone)]
-pub struct Output {
-    lines: mpsc::Sender<Line>,
-}
-
-impl Output {
-    pub(super) fn new(lines: mpsc::Sender<Line>) -> Self {
-        Self { lines }
-    }
-
-    /// A line for standard output.
-    pub async fn line(&self, text: impl Into<String>) {
-        // A command continues if its client disconnects.
-        let _ = self.lines.send(Line::Out(text.into())).await;
-    }
-
-    /// How far a long command is. Never waits: from blocking code, and skipped when the client is slow.
-    pub fn progress(&self, what: &str, done: u64, total: u64) {
-        let _ = self.lines.try_send(Line::Progress { what: what.to_owned(), done, total });
-    }
-
-    async fn waits(&self, what: &str) {
-        let _ = self.lines.send(Line::Waits(what.to_owned())).await;
-    }
-
-    async fn done(&self, error: Option<String>) {
-        let _ = self.lines.send(Line::Done(error)).await;
-    }
-}
 
 /// How long a command waits for a standby before it reports that it waits.
 const SAY_THAT_IT_WAITS: Duration = Duration::from_secs(1);
 
+/// Runs commands on the services of the serving process.
+pub fn executor(running: Arc<Running>) -> Arc<socket::Executor> {
+    Arc::new(move |command, output| {
+        let running = running.clone();
+        Box::pin(async move { execute(&running, command, &output).await })
+    })
+}
+
 /// Runs a command on the services. Its changes are acknowledged when it ends; if that waits for a standby, it reports so.
-pub async fn execute(services: &Arc<Services>, command: AdminCommand, output: &Output) -> anyhow::Result<()> {
+pub async fn execute(running: &Arc<Running>, command: AdminCommand, output: &Output) -> anyhow::Result<()> {
+    let services = &running.services;
     let acts = command.acts();
     let run = async {
-        let outcome = run_on(services, command, output).await;
+        let outcome = run_on(running, command, output).await;
         if acts && outcome.is_ok() {
             // Changes it found already done may be durable on this machine only.
             services.store.all_acknowledged().await?;
@@ -105,36 +84,37 @@ pub async fn execute(services: &Arc<Services>, command: AdminCommand, output: &O
     }
 }
 
-async fn run_on(services: &Arc<Services>, command: AdminCommand, output: &Output) -> anyhow::Result<()> {
+async fn run_on(running: &Arc<Running>, command: AdminCommand, output: &Output) -> anyhow::Result<()> {
+    let services = &running.services;
     match command {
-        AdminCommand::Status { json } => status::run(services, json, output).await,
+        AdminCommand::Status { json } => status::run(running, json, output).await,
         AdminCommand::Account(command) => accounts::run(services, command, output).await,
         AdminCommand::Domain(command) => domains::run(services, command, output).await,
         AdminCommand::Queue(command) => queue::run(services, command, output).await,
         AdminCommand::Import(args) => mail::import(services, args, output).await,
         AdminCommand::Export(args) => mail::export(services, args, output).await,
-        AdminCommand::StandbyDo(command) => standby::on_primary(services, command, output).await,
+        AdminCommand::StandbyDo(command) => standby::on_primary(running, command, output).await,
         AdminCommand::Promote(_) | AdminCommand::Compare => {
             anyhow::bail!("this machine is not a standby: run the command on the standby, with its data folder")
         }
-        AdminCommand::Archive(command) => archive::run(services, command, output).await,
-        AdminCommand::Stage(command) => stage::run(services, command, output).await,
+        AdminCommand::Archive(command) => archive::run(running, command, output).await,
+        AdminCommand::Stage(command) => stage::run(running, command, output).await,
         AdminCommand::People(command) => people::run(services, command, output).await,
         AdminCommand::Audit(args) => audit::run(services, args, output).await,
-        AdminCommand::RestoreAccount(args) => restore_account::run(services, *args, output).await,
-        AdminCommand::Rewind(args) => rewind::run(services, args, output).await,
+        AdminCommand::RestoreAccount(args) => restore_account::run(running, *args, output).await,
+        AdminCommand::Rewind(args) => rewind::run(running, args, output).await,
         AdminCommand::Salvage(args) => salvage::run(services, args, output).await,
         AdminCommand::Verify { repair, json } => {
-            check_whole(services)?;
-            verify::run(&services.verifying, &services.store, (repair, json), output).await
+            services.check_whole()?;
+            verify::run(&running.verifying, &services.store, (repair, json), output).await
         }
         AdminCommand::Repair(args) => {
-            check_whole(services)?;
-            repair::run(services, args, output).await
+            services.check_whole()?;
+            repair::run(running, args, output).await
         }
         AdminCommand::Maintain => {
             let (say, mut said) = mpsc::unbounded_channel();
-            let run = maintenance::run(services.clone(), CancellationToken::new(), move |line| {
+            let run = maintenance::run(running.clone(), CancellationToken::new(), move |line| {
                 let _ = say.send(line);
             });
             let show = async {
@@ -180,7 +160,7 @@ pub async fn run(config: Config, mut command: AdminCommand) -> anyhow::Result<()
         return outcome;
     }
     let patience = Instant::now() + OWNER_PATIENCE;
-    let services = loop {
+    let running = loop {
         if let Some(outcome) = socket::ask(&config.data_dir, &command, |line| terminal.show(line)).await {
             terminal.finish();
             return outcome;
@@ -215,18 +195,18 @@ pub async fn run(config: Config, mut command: AdminCommand) -> anyhow::Result<()
             Err(error) if in_use(&error) && Instant::now() < patience => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            opened => break Arc::new(opened?),
+            opened => break Running::on(opened?),
         }
     };
     let (lines, received) = mpsc::channel(64);
     let output = Output::new(lines);
     let work = {
-        let services = services.clone();
-        async move { execute(&services, command, &output).await }
+        let running = running.clone();
+        async move { execute(&running, command, &output).await }
     };
     let (outcome, ()) = tokio::join!(work, show_all(received, &mut terminal));
     terminal.finish();
-    services.leave();
+    running.services.leave();
     outcome
 }
 
@@ -242,7 +222,7 @@ async fn on_folder(config: &Config, command: &AdminCommand) -> anyhow::Result<()
     }
 }
 
-async fn show_all(mut received: mpsc::Receiver<Line>, terminal: &mut Terminal) {
+async fn show_all(mut received: mpsc::Receiver<Reply>, terminal: &mut Terminal) {
     while let Some(line) = received.recv().await {
         terminal.show(line);
     }

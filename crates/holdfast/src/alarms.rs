@@ -14,13 +14,17 @@ use tokio_util::sync::CancellationToken;
 use web::Panel;
 
 use crate::{
-    admin,
-    archive::{described, moment},
+    alarm::Alarm,
+    alarm::BELIEVES_TOO_MUCH,
+    archive::described,
     drill,
     redundant::OnItsWay,
-    restore::behind::Restoring,
+    restoring::Restoring,
+    running::Running,
     services::Services,
+    supervisor::FailedTask,
     tell,
+    told::moment,
     told::{counted, counted_are},
 };
 
@@ -33,28 +37,15 @@ const TELL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Drills that are shown of each archive.
 const DRILLS: usize = 10;
 
-/// Something that someone must look at.
-pub struct Alarm {
-    /// Tells it from the others: the same is mailed once a day.
-    pub key: String,
-    /// One line, without a full stop.
-    pub line: String,
-    /// Further details.
-    pub more: String,
-    /// The subject of the mail.
-    pub subject: String,
-    /// The command to run, and the page to read.
-    pub look: &'static str,
-}
-
 /// Looks at everything that can alarm, until shut down.
-pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) {
+pub async fn serve(running: Arc<Running>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let services = &running.services;
     let (mut said, mut logged) = (HashSet::new(), HashSet::new());
     let mut every = tokio::time::interval(LOOK_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = shutdown.cancelled() => return,
+            () = shutdown.cancelled() => return Ok(()),
             _ = every.tick() => {}
         }
         let store = services.store.clone();
@@ -62,7 +53,7 @@ pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) {
             tracing::error!(%error, "could not check whether the data folder is complete");
         }
         let now_ms = services.store.clock().now_ms();
-        let all = look(&services);
+        let all = look(&running);
         for alarm in &all {
             let key = format!("{}/{}", alarm.key, now_ms / DAY_MS);
             if !said.insert(key.clone()) {
@@ -77,7 +68,7 @@ pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) {
                 continue;
             }
             let text = format!("{}.\n{}\n\n{}\n", alarm.line, alarm.more, alarm.look);
-            let telling = tell::administrators(&services, &key, &alarm.subject, &text);
+            let telling = tell::administrators(services, &key, &alarm.subject, &text);
             // The next look must not wait for it: nothing may be acknowledged from now on.
             let told = tokio::time::timeout(TELL_TIMEOUT, telling).await;
             match told.unwrap_or_else(|late| Err(late.into())) {
@@ -91,8 +82,8 @@ pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) {
                 }
             }
         }
-        let panels = panels(&services, now_ms);
-        services.continuity.send_if_modified(|shown| {
+        let panels = panels(&running, now_ms);
+        running.continuity.send_if_modified(|shown| {
             let is_new = *shown != panels;
             *shown = panels;
             is_new
@@ -101,13 +92,15 @@ pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) {
 }
 
 /// All current alarms. Whoever is told only their number or their lines is told of these from now on.
-pub fn look(services: &Services) -> Vec<Alarm> {
+pub fn look(running: &Running) -> Vec<Alarm> {
+    let services = &running.services;
     let now_ms = services.store.clock().now_ms();
-    let mut all = own::alarms(services, now_ms);
-    all.extend(services.archives.alarm(now_ms, &services.config.data_dir));
-    all.extend(standbys(services, &mut services.away.lock()));
-    all.extend(restore(services));
-    services.alarms.send_if_modified(|alarms| {
+    let mut all = own::alarms(running, now_ms);
+    all.extend(running.archives.alarms(now_ms, &services.config.data_dir));
+    all.extend(running.tasks.alarming().into_iter().map(failed_task));
+    all.extend(standbys(running, &mut running.away.lock()));
+    all.extend(restore(running));
+    running.alarms.send_if_modified(|alarms| {
         let is_new = !alarms.iter().eq(all.iter().map(|alarm| &alarm.line));
         if is_new {
             *alarms = all.iter().map(|alarm| alarm.line.clone()).collect();
@@ -117,9 +110,21 @@ pub fn look(services: &Services) -> Vec<Alarm> {
     all
 }
 
+fn failed_task(task: FailedTask) -> Alarm {
+    let FailedTask { name, failures, why, runs, .. } = task;
+    let now = if runs { "it runs again" } else { "it does not run" };
+    Alarm {
+        key: format!("task/{name}"),
+        line: format!("Service: the task \u{201c}{name}\u{201d} has failed {}; {now}", counted(failures, "time")),
+        more: why,
+        subject: format!("Holdfast alarm: a task failed ({name})"),
+        look: "Run `holdfast status`; see `holdfast help monitoring Tasks`.",
+    }
+}
+
 /// `away`: since when those that are not connected are not.
-fn standbys(services: &Services, away: &mut HashMap<String, Instant>) -> Vec<Alarm> {
-    let Some(primary) = services.primary.get() else { return Vec::new() };
+fn standbys(running: &Running, away: &mut HashMap<String, Instant>) -> Vec<Alarm> {
+    let Some(primary) = running.primary.get() else { return Vec::new() };
     let alarm = |what: &str, name: &str, line: String, more: String| Alarm {
         key: format!("standby/{name}/{what}"),
         line,
@@ -145,7 +150,7 @@ fn standbys(services: &Services, away: &mut HashMap<String, Instant>) -> Vec<Ala
     for standby in standbys {
         let name = &standby.name;
         if standby.believes_too_much {
-            let line = format!("Standby {name}: {}", admin::BELIEVES_TOO_MUCH);
+            let line = format!("Standby {name}: {}", BELIEVES_TOO_MUCH);
             all.push(alarm("believes", name, line, String::new()));
         }
         if !standby.connected && standby.copying.is_some() {
@@ -188,8 +193,8 @@ fn standbys(services: &Services, away: &mut HashMap<String, Instant>) -> Vec<Ala
     all
 }
 
-fn restore(services: &Services) -> Option<Alarm> {
-    let now = services.restoring.get()?.watch().borrow().clone();
+fn restore(running: &Running) -> Option<Alarm> {
+    let now = running.restoring.get()?.watch().borrow().clone();
     (!now.lost.is_empty() && !now.done).then(|| Alarm {
         key: "restore/lost".to_owned(),
         line: format!("Restore: {} could not be restored", counted(now.lost.len() as u64, "item")),
@@ -201,14 +206,15 @@ fn restore(services: &Services) -> Option<Alarm> {
 }
 
 /// How everything is.
-fn panels(services: &Services, now_ms: i64) -> Vec<Panel> {
+fn panels(running: &Running, now_ms: i64) -> Vec<Panel> {
+    let services = &running.services;
     let mut panels = Vec::new();
-    if let Some(line) = services.restoring.get().and_then(Restoring::status) {
+    if let Some(line) = running.restoring.get().and_then(Restoring::status) {
         panels.push(Panel { title: "Restore".to_owned(), lines: vec![line], ..Panel::default() });
     }
     let end = services.store.seq();
-    let alone = services.primary.get().is_some_and(|primary| !primary.has_a_copy());
-    let standbys = services.primary.get().map(|primary| primary.standbys()).unwrap_or_default();
+    let alone = running.primary.get().is_some_and(|primary| !primary.has_a_copy());
+    let standbys = running.primary.get().map(|primary| primary.standbys()).unwrap_or_default();
     if standbys.is_empty() {
         panels.push(no_standby(services));
     }
@@ -241,7 +247,7 @@ fn panels(services: &Services, now_ms: i64) -> Vec<Panel> {
         lines.extend(standby.held.iter().map(|(realm, why)| format!("Can't apply changes to {realm}: {why}")));
         panels.push(Panel { title: format!("Standby {}", standby.name), lines, ..Panel::default() });
     }
-    for place in services.archives.places(None).unwrap_or_default() {
+    for place in running.archives.places(None).unwrap_or_default() {
         let mut lines = Vec::new();
         match place.ship_status() {
             Some(ship) => lines.push(format!(

@@ -1,7 +1,8 @@
 //! The drill: restores an archive into a scratch folder and uses it. A backup is only proven once it was restored.
 
+mod history;
+
 use std::{
-    io::Write as _,
     net::Ipv4Addr,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -14,101 +15,29 @@ use continuity::archive::{
     Event, Say,
     line::Line,
     restore::{At, Restored, Wish, restore},
-    target::Deletable,
 };
 use directory::{AccountId, DirectoryError, LoginAttempt, Secret, Service};
 use mailstore::{MailStore, SearchOptions, SearchQuery, SearchScope};
 use parking_lot::Mutex;
 use rand::seq::SliceRandom as _;
-use serde::{Deserialize, Serialize};
 use store::{RealmId, Restore, Store};
+
+pub use history::{Deletes, Drilled, described, latest, measure};
 
 use crate::{
     archive::{Archives, Place, is_folder},
     config::Config,
-    maintenance::INVARIANTS,
+    invariants::INVARIANTS,
     progress::Terminal,
     services::{Services, store_options},
 };
 
 /// Accounts in which a message is read and searched for.
 const SAMPLED: usize = 20;
-/// The file with the results in the data folder: one JSON object per line.
-const HISTORY: &str = "drills.jsonl";
 /// How folders are called that drills work in, before the process's number.
 const SCRATCH: &str = "holdfast-drill-";
 
 static DRILLS: AtomicU64 = AtomicU64::new(0);
-
-/// The result of a drill.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Drilled {
-    /// When it began, in milliseconds since 1970.
-    pub at_ms: i64,
-    /// Of which archive.
-    pub archive: String,
-    /// The last commit that was restored.
-    pub seq: u64,
-    /// How long the restore took, in seconds.
-    pub restore_seconds: f64,
-    /// How long all of it took.
-    pub seconds: f64,
-    /// Realms, bodies, records that were checked.
-    pub realms: usize,
-    /// See `realms`.
-    pub bodies: u64,
-    /// See `realms`.
-    pub records: u64,
-    /// Accounts of which a message was read and found by a search.
-    pub sampled: usize,
-    /// The problems.
-    pub problems: Vec<String>,
-    /// Whether this machine's keys could delete something there; none when it was not tried.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deletes: Option<Deletes>,
-}
-
-/// What became of the try to delete something in an archive, with the keys of the machine that ships there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Deletes {
-    /// It was refused, as it should be.
-    Refused,
-    /// It went, and stays as a version of its own.
-    KeepsVersions,
-    /// It is gone.
-    Deleted,
-    /// It is a folder, which refuses nothing.
-    Folder,
-}
-
-impl From<Deletable> for Deletes {
-    fn from(deletable: Deletable) -> Self {
-        match deletable {
-            Deletable::No => Self::Refused,
-            Deletable::KeepsVersions => Self::KeepsVersions,
-            Deletable::Yes => Self::Deleted,
-        }
-    }
-}
-
-impl Drilled {
-    fn failed(at_ms: i64, archive: &str, problem: String) -> Self {
-        Self {
-            at_ms,
-            archive: archive.to_owned(),
-            seq: 0,
-            restore_seconds: 0.0,
-            seconds: 0.0,
-            realms: 0,
-            bodies: 0,
-            records: 0,
-            sampled: 0,
-            problems: vec![problem],
-            deletes: None,
-        }
-    }
-}
 
 /// Restores an archive into a new folder in `scratch` (deleted afterwards), checks and uses it, and records the result. If
 /// a drill can't run, that is a failure too. `ships`: this machine ships there, so its keys must not be allowed to delete.
@@ -136,7 +65,7 @@ pub async fn run(
     }
     // On another machine there is nothing to keep it in.
     if config.data_dir.is_dir()
-        && let Err(error) = note(&config.data_dir, &drilled)
+        && let Err(error) = history::note(&config.data_dir, &drilled)
     {
         tracing::error!(error = format!("{error:#}"), "could not store the drill's result");
     }
@@ -156,22 +85,6 @@ async fn try_delete(place: &Place) -> Option<Deletes> {
             None
         }
     }
-}
-
-/// Sets the metrics from the recorded results of an archive's drills, also from before a restart.
-pub fn measure(data_dir: &Path, archive: &str) {
-    let all = latest(data_dir, archive, usize::MAX);
-    let target = archive.to_owned();
-    if let Some(last) = all.last() {
-        metrics::gauge!("holdfast_drill_seconds", "target" => target.clone()).set(last.seconds);
-        metrics::gauge!("holdfast_drill_problems", "target" => target.clone()).set(last.problems.len() as f64);
-    }
-    if let Some(deletes) = all.iter().rev().find_map(|drilled| drilled.deletes) {
-        let can = matches!(deletes, Deletes::Deleted | Deletes::Folder);
-        metrics::gauge!("holdfast_drill_could_delete", "target" => target.clone()).set(f64::from(u8::from(can)));
-    }
-    let well = all.iter().rfind(|drilled| drilled.problems.is_empty()).map_or(0, |drilled| drilled.at_ms);
-    metrics::gauge!("holdfast_drill_last_success_timestamp_seconds", "target" => target).set(well as f64 / 1000.0);
 }
 
 /// Takes away what processes that were killed have left in folders that are called `prefix`, their number, and something
@@ -312,30 +225,6 @@ fn sample(mail: &MailStore, account: RealmId) -> anyhow::Result<()> {
     }
 }
 
-fn note(data_dir: &Path, drilled: &Drilled) -> anyhow::Result<()> {
-    let mut file = std::fs::File::options().create(true).append(true).open(history(data_dir))?;
-    let mut line = serde_json::to_string(drilled)?;
-    line.push('\n');
-    file.write_all(line.as_bytes())?;
-    Ok(file.sync_all()?)
-}
-
-fn history(data_dir: &Path) -> PathBuf {
-    data_dir.join(HISTORY)
-}
-
-/// The latest drills of an archive, the newest last.
-pub fn latest(data_dir: &Path, archive: &str, count: usize) -> Vec<Drilled> {
-    let text = std::fs::read_to_string(history(data_dir)).unwrap_or_default();
-    let mut all: Vec<Drilled> = text
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .filter(|drilled: &Drilled| drilled.archive == archive)
-        .collect();
-    all.drain(..all.len().saturating_sub(count));
-    all
-}
-
 /// The command-line arguments.
 pub struct Asked {
     /// Only this archive.
@@ -385,30 +274,4 @@ pub async fn command(mut config: Config, asked: Asked) -> anyhow::Result<ExitCod
         well &= drilled.problems.is_empty();
     }
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// The result of a drill as text.
-pub fn described(drilled: &Drilled) -> String {
-    let could_delete = match drilled.deletes {
-        Some(Deletes::Refused) => "; deleting was refused, as it should be",
-        Some(Deletes::KeepsVersions) => "; what was deleted stays as a version",
-        Some(Deletes::Deleted) => "; WARNING: this machine's keys could delete there",
-        Some(Deletes::Folder) | None => "",
-    };
-    let result = if drilled.problems.is_empty() {
-        format!("ok{could_delete}")
-    } else {
-        format!("PROBLEMS: {}, the first: {}{could_delete}", drilled.problems.len(), drilled.problems[0])
-    };
-    format!(
-        "drill {}: commit {} restored in {:.1} s, {} realms, {} records, {} bodies, {} accounts tested, {:.1} s in total: {result}",
-        crate::archive::moment(drilled.at_ms),
-        drilled.seq,
-        drilled.restore_seconds,
-        drilled.realms,
-        drilled.records,
-        drilled.bodies,
-        drilled.sampled,
-        drilled.seconds
-    )
 }

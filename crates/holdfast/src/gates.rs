@@ -5,19 +5,19 @@ use std::{sync::Arc, time::Duration};
 use continuity::stage::{Gate, Health};
 use store::RealmId;
 
-use crate::{maintenance::INVARIANTS, services::Services};
+use crate::{invariants::INVARIANTS, running::Running, services::Services};
 
 /// How old the newest checkpoint may be.
 const SNAPSHOT_AGE: Duration = Duration::from_secs(26 * 3600);
 
 /// Looks at the services.
 pub struct Gates {
-    services: Arc<Services>,
+    running: Arc<Running>,
 }
 
 impl Gates {
-    pub const fn new(services: Arc<Services>) -> Self {
-        Self { services }
+    pub const fn new(running: Arc<Running>) -> Self {
+        Self { running }
     }
 }
 
@@ -60,11 +60,12 @@ fn queue_below(services: &Services, limit: u64) -> Result<(), String> {
 #[async_trait::async_trait]
 impl Health for Gates {
     async fn check(&self, gate: Gate) -> Result<(), String> {
-        let services = self.services.clone();
+        let running = self.running.clone();
+        let services = running.services.clone();
         let look = move || match gate {
             Gate::Verified => verified(&services),
             Gate::Snapshot => snapshot(&services),
-            Gate::Replica => match services.primary.get() {
+            Gate::Replica => match running.primary.get() {
                 Some(primary) if primary.has_a_copy() => Ok(()),
                 Some(_) => Err("no standby is in sync".to_owned()),
                 None => Err("there is no standby".to_owned()),

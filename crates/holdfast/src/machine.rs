@@ -7,8 +7,6 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use crate::services::Services;
-
 /// Less free disk space than this is low on any disk.
 const LEAST_ROOM: u64 = 1 << 30;
 /// More than this is enough on any disk.
@@ -97,20 +95,6 @@ pub fn measure_process(data_dir: &Path, role: Role) {
     let since = started().1.duration_since(UNIX_EPOCH).unwrap_or_default();
     metrics::gauge!("process_start_time_seconds").set(since.as_secs_f64());
     metrics::gauge!("holdfast_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-}
-
-/// The same, and of open connections and of the certificate.
-pub fn measure(services: &Services) {
-    measure_process(&services.config.data_dir, Role::Primary);
-    for door in services.doors.get().into_iter().flatten() {
-        metrics::gauge!("holdfast_connections", "door" => door.name, "address" => door.address.to_string())
-            .set(door.connections.open() as f64);
-    }
-    if let Some(tls) = services.tls.get() {
-        metrics::gauge!("holdfast_certificate_expires_timestamp_seconds").set(tls.certificate().not_after as f64);
-    }
-    metrics::gauge!("holdfast_stage").set(f64::from(services.stages.now().stage as u8));
-    metrics::gauge!("holdfast_alarms").set(services.alarms.borrow().len() as f64);
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! for the commands and at [`serve`] for the service.
 
 mod admin;
+mod alarm;
 mod alarms;
 mod archive;
 mod bench;
@@ -14,19 +15,28 @@ mod drill;
 mod found;
 mod gates;
 mod help;
+mod invariants;
+mod listeners;
 mod machine;
 mod maintenance;
+mod measuring;
+mod mending;
 mod moment;
 mod offline;
+mod output;
 mod owner;
 mod progress;
 mod redundant;
 mod repairing;
 mod restore;
+mod restoring;
+mod running;
 mod serve;
 mod services;
 mod shell;
 mod standby;
+mod start;
+mod supervisor;
 mod tell;
 mod told;
 mod verifying;
@@ -137,7 +147,7 @@ fn run_with(config: Config, command: Command) -> anyhow::Result<ExitCode> {
     let level = if serves(&command) { config.log.level.as_str() } else { "warn" };
     start_log(config.log.format, level)?;
     match command {
-        Command::Serve => runtime()?.block_on(serve::run(config)),
+        Command::Serve => runtime()?.block_on(start::run(config)),
         Command::Standby(StandbyArgs { command: Some(command), .. }) => {
             runtime()?.block_on(admin::run(config, AdminCommand::StandbyDo(command))).map(|()| ExitCode::SUCCESS)
         }

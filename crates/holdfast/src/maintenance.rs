@@ -7,16 +7,13 @@ use std::{
 
 use anyhow::bail;
 use continuity::stage::Stage;
-use delivery::QueueInvariants;
-use directory::DirectoryInvariants;
-use mailstore::invariants::MailInvariants;
-use people::invariants::PeopleInvariants;
-use store::{Invariants, Reclaim, Store};
+use store::{Reclaim, Store};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    restore::behind::check_whole,
-    services::{DailyWork, Services},
+    invariants::INVARIANTS,
+    running::{DailyWork, Running},
+    services::Services,
 };
 
 /// From the start of the service to the first run, which is not when everybody logs in again.
@@ -31,10 +28,6 @@ const BETWEEN_BODIES: Duration = Duration::from_millis(2);
 /// All bodies are read once in so many days.
 const BODIES_DAYS: u64 = 7;
 
-/// The consistency rules of all crates.
-pub const INVARIANTS: [&dyn Invariants; 4] =
-    [&DirectoryInvariants, &MailInvariants, &QueueInvariants, &PeopleInvariants];
-
 /// One blocking step: returns what it did. It is told when to cancel.
 type Work = fn(&Store, &dyn Fn() -> bool) -> anyhow::Result<String>;
 
@@ -44,7 +37,8 @@ pub fn first_time() -> tokio::time::Instant {
 }
 
 /// Runs the daily work until shut down, and counts the queue.
-pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn serve(running: Arc<Running>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let services = &running.services;
     let mut due = first_time();
     let mut count = tokio::time::interval(COUNT_EVERY);
     count.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -64,10 +58,10 @@ pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) -> anyh
                     continue;
                 }
                 due += EVERY;
-                let (services, shutdown) = (services.clone(), shutdown.clone());
+                let (running, shutdown) = (running.clone(), shutdown.clone());
                 tokio::spawn(async move {
                     let say = |line: String| tracing::info!("{line}");
-                    if let Err(error) = run(services, shutdown.clone(), say).await
+                    if let Err(error) = run(running, shutdown.clone(), say).await
                         && !shutdown.is_cancelled()
                     {
                         tracing::error!(%error, "maintenance");
@@ -83,14 +77,15 @@ pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) -> anyh
 /// # Errors
 /// All failures.
 pub async fn run(
-    services: Arc<Services>,
+    running: Arc<Running>,
     shutdown: CancellationToken,
     say: impl Fn(String) + Send + 'static,
 ) -> anyhow::Result<()> {
-    check_whole(&services)?;
+    let services = &running.services;
+    services.check_whole()?;
     let mut failed = Vec::new();
     let start = Instant::now();
-    let purged = purge_deleted(&services).await;
+    let purged = purge_deleted(services).await;
     note("deleted accounts", start, purged.map(|count| format!("{count} purged")), &say, &mut failed);
     let start = Instant::now();
     services.mailstore.maintain_all().await;
@@ -104,7 +99,7 @@ pub async fn run(
         failed.push(error.to_string());
     }
     let at_ms = services.store.clock().now_ms();
-    *services.daily.lock() = Some(DailyWork { at_ms, failed: failed.clone() });
+    *running.daily.lock() = Some(DailyWork { at_ms, failed: failed.clone() });
     if failed.is_empty() { Ok(()) } else { bail!("{}", failed.join("; ")) }
 }
 

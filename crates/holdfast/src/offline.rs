@@ -7,7 +7,7 @@ use store::Report;
 
 use crate::{
     config::Config,
-    maintenance::INVARIANTS,
+    invariants::INVARIANTS,
     progress::Terminal,
     repairing,
     services::{NO_DATA, has_data, store_options},

@@ -7,7 +7,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::admin::socket::Line;
+use crate::output::Reply;
 
 /// The interval of plain progress lines without a terminal.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
@@ -21,12 +21,12 @@ pub struct Terminal {
 
 impl Terminal {
     /// Shows one line of a command.
-    pub fn show(&mut self, line: Line) {
-        match line {
-            Line::Out(text) => self.out(&text),
-            Line::Waits(text) => self.note(&text),
-            Line::Progress { what, done, total } => self.progress(&what, done, total),
-            Line::Done(_) => {}
+    pub fn show(&mut self, reply: Reply) {
+        match reply {
+            Reply::Out(text) => self.out(&text),
+            Reply::Waits(text) => self.note(&text),
+            Reply::Progress { what, done, total } => self.progress(&what, done, total),
+            Reply::Done(_) => {}
         }
     }
 

@@ -3,7 +3,7 @@
 use continuity::{estimate::Estimate, standby::Copying};
 use serde::Serialize;
 
-use crate::{archive::ago, config::ByteSize};
+use crate::{config::ByteSize, told::ago};
 
 /// How far a copy is, for programs.
 #[derive(Debug, Clone, Serialize)]

@@ -2,31 +2,21 @@
 
 pub mod behind;
 mod moments;
+mod wish;
 
 use std::{process::ExitCode, sync::Arc, time::Instant};
 
 use anyhow::Context as _;
 use continuity::archive::{
     Event,
-    codec::Identities,
-    restore::{At, Restored, Wish, restore},
-    target::Target,
+    restore::{At, Restored, restore},
 };
-use delivery::{Delivery, QueueFilter};
 use parking_lot::Mutex;
 use store::Restore;
+pub use wish::{as_it_was, wish_of};
+use wish::{at, hold_queue, wish};
 
-use crate::{
-    archive::moment,
-    cli::RestoreArgs,
-    config::{Archive, Config},
-    moment::parse_at,
-    progress::Terminal,
-    services::{Services, store_options},
-};
-
-/// Messages that are held in one step.
-const QUEUE_PAGE: usize = 500;
+use crate::{cli::RestoreArgs, config::Config, progress::Terminal, services::Services, told::moment};
 
 /// Restores into the configured data folder. Exits with 1 if something was skipped, or is not restored yet.
 pub async fn run(config: Config, mut args: RestoreArgs) -> anyhow::Result<ExitCode> {
@@ -40,63 +30,6 @@ pub async fn run(config: Config, mut args: RestoreArgs) -> anyhow::Result<ExitCo
     let from = args.from.as_deref().unwrap_or_default();
     println!("restoring {from} into {}: {at}", config.data_dir.display());
     if args.offline { offline(config, args).await } else { behind::run(config, args).await }
-}
-
-/// Up to where; nothing that was typed means all there is.
-pub fn at(typed: Option<&str>) -> anyhow::Result<At> {
-    Ok(typed.map(parse_at).transpose()?.unwrap_or_default())
-}
-
-/// Up to where, for people.
-pub fn as_it_was(at: At) -> String {
-    match at {
-        At::Last => "the latest state".to_owned(),
-        At::Moment(at_ms) => format!("the state at {}", moment(at_ms)),
-        At::Commit(seq) => format!("the state after commit {seq}"),
-    }
-}
-
-/// The source and the target of a restore.
-async fn wish(config: &Config, args: &RestoreArgs) -> anyhow::Result<Wish> {
-    // A configured archive also has the credentials and the identity.
-    let from = args.from.as_deref().unwrap_or_default();
-    let known = config.archive.iter().find(|place| place.is_named(from));
-    let place = known.cloned().unwrap_or_else(|| Archive::at(from));
-    wish_of(config, args, &place).await
-}
-
-/// The same, from a place that is known.
-pub async fn wish_of(config: &Config, args: &RestoreArgs, place: &Archive) -> anyhow::Result<Wish> {
-    let options = place.target_options()?;
-    place.check_readable()?;
-    let file = args.identity.as_ref().or(place.identity_file.as_ref());
-    let identities = match (&args.of_account.identity_text, file) {
-        (Some(text), Some(file)) => Identities::from_text(&file.display().to_string(), text.as_bytes())?,
-        (_, Some(file)) => Identities::read(file)?,
-        (_, None) => anyhow::bail!(
-            "the archive {} is encrypted: give the identity of one of its recipients with --identity FILE",
-            place.name()
-        ),
-    };
-    for key in &args.signed_by {
-        let is_key = key.len() == 64 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
-        anyhow::ensure!(
-            is_key,
-            "--signed-by {key}: a key has 64 hexadecimal digits; `holdfast archive status` shows it"
-        );
-    }
-    let at = at(args.at.as_deref())?;
-    let target = tokio::task::spawn_blocking(move || Target::open(&options)).await??;
-    Ok(Wish {
-        target,
-        identities,
-        dir: config.data_dir.clone(),
-        options: store_options(config),
-        at,
-        line: args.line.clone(),
-        without_damaged: args.without_damaged,
-        signed_by: args.signed_by.clone(),
-    })
 }
 
 /// Restores everything before the service starts.
@@ -158,21 +91,4 @@ async fn offline(config: Config, args: RestoreArgs) -> anyhow::Result<ExitCode> 
     }
     println!("lost items: {}; everything else was restored", lost.len());
     Ok(ExitCode::FAILURE)
-}
-
-/// Puts the queue on hold: queued messages may have been delivered since that time.
-async fn hold_queue(delivery: &Delivery) -> anyhow::Result<u64> {
-    let mut held = 0;
-    let mut after = None;
-    loop {
-        let page = delivery.queue_list(&QueueFilter::default(), after, QUEUE_PAGE)?;
-        for message in page.messages {
-            delivery.queue_hold(message.id).await?;
-            held += 1;
-        }
-        after = page.next;
-        if after.is_none() {
-            return Ok(held);
-        }
-    }
 }

@@ -2,7 +2,6 @@
 
 mod doors;
 pub mod http;
-pub mod mending;
 pub mod notify;
 mod operator;
 mod proxy;
@@ -11,35 +10,37 @@ mod standbys;
 mod unread;
 mod welcome;
 
-use std::{process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use doorkit::Tls;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin, alarms, archive, config::Config, machine, maintenance, repairing, restore::behind, services::Services,
+    admin, alarms, archive,
+    config::Config,
+    maintenance, measuring, mending, repairing,
+    running::Running,
+    services::Services,
+    supervisor::{Phase, Supervisor},
 };
 
 /// How often measurements are gathered into their summaries.
-const METRICS_UPKEEP: std::time::Duration = std::time::Duration::from_secs(5);
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
 /// Histograms keep each measurement until they are collected, and /metrics may never be requested: so collect regularly.
 /// Also sends systemd's watchdog signal.
-async fn upkeep(
-    services: Arc<Services>,
-    metrics: PrometheusHandle,
-    shutdown: CancellationToken,
-) -> (&'static str, anyhow::Result<()>) {
+async fn upkeep(running: Arc<Running>, metrics: PrometheusHandle, shutdown: CancellationToken) -> anyhow::Result<()> {
     let mut every = tokio::time::interval(METRICS_UPKEEP);
     loop {
         tokio::select! {
-            () = shutdown.cancelled() => return ("metrics", Ok(())),
+            () = shutdown.cancelled() => return Ok(()),
             _ = every.tick() => {
-                let (services, metrics) = (services.clone(), metrics.clone());
+                let (running, metrics) = (running.clone(), metrics.clone());
                 let work = tokio::task::spawn_blocking(move || {
-                    machine::measure(&services);
+                    measuring::measure(&running);
                     metrics.run_upkeep();
                 });
                 if let Err(error) = work.await {
@@ -54,12 +55,12 @@ async fn upkeep(
 
 /// Measures how late the service responds, so that logins yield to other work, and regularly stores the remembered
 /// logins.
-async fn attend(services: Arc<Services>, shutdown: CancellationToken) -> (&'static str, anyhow::Result<()>) {
+async fn attend(services: Arc<Services>, shutdown: CancellationToken) -> anyhow::Result<()> {
     let mut kept = tokio::time::Instant::now();
     loop {
         let due = tokio::time::Instant::now() + LATENESS_EVERY;
         tokio::select! {
-            () = shutdown.cancelled() => return ("logins", Ok(())),
+            () = shutdown.cancelled() => return Ok(()),
             () = tokio::time::sleep_until(due) => {}
         }
         let late = due.elapsed();
@@ -82,9 +83,9 @@ fn give_memory_back() {
 }
 
 /// Between two looks at how late the service answers.
-const LATENESS_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
+const LATENESS_EVERY: Duration = Duration::from_millis(20);
 /// Between two times that remembered logins are written down.
-const REMEMBER_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
+const REMEMBER_EVERY: Duration = Duration::from_secs(5);
 
 /// Begins to measure: once in a process.
 pub fn metrics() -> anyhow::Result<PrometheusHandle> {
@@ -93,106 +94,113 @@ pub fn metrics() -> anyhow::Result<PrometheusHandle> {
         .context("the metrics recorder is installed once")
 }
 
-/// Runs the service until SIGTERM, SIGINT, or the failure of an essential task. Continues an unfinished restore.
-pub async fn run(config: Config) -> anyhow::Result<ExitCode> {
-    if let Some(args) = behind::unfinished(&config.data_dir)? {
-        return behind::run(config, args).await;
-    }
-    let metrics = metrics()?;
-    run_measured(config, metrics).await
-}
-
-/// The same in a process that measures already.
+/// Opens the data folder and runs the service, in a process that measures already.
 pub async fn run_measured(config: Config, metrics: PrometheusHandle) -> anyhow::Result<ExitCode> {
     // Catching up after a crash reads the log: off the async threads.
     let ways = repairing::ways(&config);
     let services = tokio::task::spawn_blocking(move || Services::open(config)).await?;
     let services = services.map_err(|error| repairing::with_ways(error, &ways))?;
-    run_on(Arc::new(services), metrics).await.map(|()| ExitCode::SUCCESS)
+    run_on(Running::on(services), metrics).await.map(|()| ExitCode::SUCCESS)
 }
 
 /// Runs the service on a store that is open.
-pub async fn run_on(services: Arc<Services>, metrics: PrometheusHandle) -> anyhow::Result<()> {
+pub async fn run_on(running: Arc<Running>, metrics: PrometheusHandle) -> anyhow::Result<()> {
+    let services = running.services.clone();
     standbys::after_promotion(&services).await?;
     let tls = doors::certificate(&services.config)?;
-    let shutdown = CancellationToken::new();
+    let mut supervisor = Supervisor::new(running.tasks.clone());
 
-    let _ = services.tls.set(tls.clone());
-    let bound = doors::bind(&services, &tls, &metrics)?;
-    let _ = services.doors.set(bound.open_doors());
+    let _ = running.tls.set(tls.clone());
+    let bound = doors::bind(&running, &tls, &metrics)?;
+    let _ = running.doors.set(bound.open_doors());
     let standby_listeners = standbys::bind(&services.config).await?;
     // Before the listeners are printed: a command run after "ready" must reach this process.
     let admin_socket = admin::socket::bind(&services.config.data_dir)?;
     welcome::doors(&services, &bound)?;
     welcome::doubts(&services);
-    let mut tasks = bound.serve(&shutdown);
-    {
-        let (services, shutdown) = (services.clone(), shutdown.clone());
-        let (dir, executor) = (services.config.data_dir.clone(), admin::socket::on_services(services));
-        tasks.spawn(async move { ("admin socket", admin::socket::serve(admin_socket, dir, executor, shutdown).await) });
-    }
-    {
-        let (services, shutdown) = (services.clone(), shutdown.clone());
-        tasks.spawn(async move { ("queue", stage::queue(services, shutdown).await) });
-    }
-    tasks.spawn(upkeep(services.clone(), metrics, shutdown.clone()));
-    tasks.spawn(attend(services.clone(), shutdown.clone()));
-    standbys::serve(&services, standby_listeners, &shutdown, &mut tasks)?;
-    {
-        let (services, shutdown) = (services.clone(), shutdown.clone());
-        tasks.spawn(async move { ("maintenance", maintenance::serve(services, shutdown).await) });
-    }
-    {
-        let (services, shutdown) = (services.clone(), shutdown.clone());
-        tasks.spawn(async move {
-            mending::serve(services, shutdown).await;
-            ("mending", Ok(()))
-        });
-    }
-    {
-        let (services, shutdown) = (services.clone(), shutdown.clone());
-        tasks.spawn(async move { ("archive", archive::serve(services, shutdown).await) });
-    }
-    {
-        let (services, shutdown) = (services.clone(), shutdown.clone());
-        tasks.spawn(async move {
-            alarms::serve(services, shutdown).await;
-            ("alarms", Ok(()))
-        });
-    }
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    if let Some(why) = stage::climb(&services, &shutdown).await? {
+    bound.serve(&mut supervisor);
+    let (dir, executor) = (services.config.data_dir.clone(), admin::executor(running.clone()));
+    supervisor
+        .essential(Phase::Commands, "admin socket", |stop| admin::socket::serve(admin_socket, dir, executor, stop));
+    standbys::serve(&running, standby_listeners, &mut supervisor)?;
+    start_work(&running, &metrics, &mut supervisor);
+
+    let mut signals = Signals::new()?;
+    if let Some(why) = stage::climb(&running, &supervisor.stop_of(Phase::Sessions)).await? {
         tracing::error!(why, "the checks failed: the service stays in stage checks");
     }
     welcome::ready(&services)?;
     notify::ready();
-    let failure = loop {
-        tokio::select! {
-            _ = terminate.recv() => break None,
-            _ = interrupt.recv() => break None,
-            _ = hangup.recv() => match tls.reload() {
-                Ok(()) => tracing::info!("certificate reloaded"),
-                Err(error) => tracing::error!(%error, "could not reload the certificate; the old one stays in use"),
-            },
-            Some(ended) = tasks.join_next() => match ended {
-                Ok((what, Err(error))) => break Some(error.context(what)),
-                Ok((what, Ok(()))) => tracing::warn!(what, "ended"),
-                Err(panic) => break Some(anyhow::Error::new(panic)),
-            },
-        }
+    let failure = tokio::select! {
+        () = signals.stop(&tls) => None,
+        failure = supervisor.failure() => Some(failure),
     };
     tracing::info!("stopping: waiting for open connections to finish");
     notify::stopping();
-    shutdown.cancel();
-    services.verifying.stop();
-    let grace = services.config.limits.shutdown_grace.0 + std::time::Duration::from_secs(2);
-    let drained = tokio::time::timeout(grace, async { while tasks.join_next().await.is_some() {} }).await;
-    if drained.is_err() {
+    running.verifying.stop();
+    let grace = services.config.limits.shutdown_grace.0;
+    let patience = move |phase| match phase {
+        Phase::Sessions => grace + SLACK,
+        Phase::Work | Phase::Commands => SLACK,
+        Phase::Copies => archive::LAST_SHIPPING + SLACK,
+    };
+    if !supervisor.stop(patience).await {
         tracing::warn!("some connections did not finish in time");
     }
     tokio::task::spawn_blocking(move || services.close()).await?;
     tracing::info!("stopped; everything acknowledged is on disk");
     failure.map_or(Ok(()), Err)
+}
+
+/// Starts what is done while nobody asks: the queue, measuring, maintenance, mending, archives, alarms.
+fn start_work(running: &Arc<Running>, metrics: &PrometheusHandle, supervisor: &mut Supervisor) {
+    let services = running.services.clone();
+    supervisor.essential(Phase::Work, "queue", |stop| stage::queue(services, stop));
+    let (of, handle) = (running.clone(), metrics.clone());
+    supervisor.kept_up(Phase::Work, "metrics", move |stop| upkeep(of.clone(), handle.clone(), stop));
+    let services = running.services.clone();
+    supervisor.kept_up(Phase::Work, "logins", move |stop| attend(services.clone(), stop));
+    let of = running.clone();
+    supervisor.kept_up(Phase::Work, "maintenance", move |stop| maintenance::serve(of.clone(), stop));
+    let of = running.clone();
+    supervisor.kept_up(Phase::Work, "mending", move |stop| mending::serve(of.clone(), stop));
+    let of = running.clone();
+    supervisor
+        .kept_up(Phase::Copies, "archive", move |stop| archive::serve(of.services.clone(), of.archives.clone(), stop));
+    let of = running.clone();
+    supervisor.kept_up(Phase::Work, "alarms", move |stop| alarms::serve(of.clone(), stop));
+}
+
+/// What is added to the time that something may take to stop.
+const SLACK: Duration = Duration::from_secs(2);
+
+/// The signals of the system.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the one to stop; reads the certificate again at the one for that.
+    async fn stop(&mut self, tls: &Tls) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => match tls.reload() {
+                    Ok(()) => tracing::info!("certificate reloaded"),
+                    Err(error) => tracing::error!(%error, "could not reload the certificate; the old one stays in use"),
+                },
+            }
+        }
+    }
 }

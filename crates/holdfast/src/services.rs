@@ -1,31 +1,20 @@
 //! The services of one data folder, opened once and shared by listeners and commands.
 
-use std::{
-    collections::HashMap,
-    net::SocketAddr,
-    path::Path,
-    sync::{Arc, OnceLock, atomic::AtomicBool},
-    time::Instant,
-};
+use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, bail};
-use continuity::{stage::Stages, standby::Primary};
+use continuity::stage::Stages;
 use delivery::{Authors, Credentials, DeliveryOptions, NextHop, Smarthost, TlsPolicy};
 use directory::{AccountId, AdmissionLimits, DirectoryOptions, Remember};
-use doorkit::{Connections, Tls};
 use mailstore::{MailError, MailStore};
-use parking_lot::Mutex;
 use store::{Store, StoreOptions};
-use tokio::sync::watch;
 
 use crate::{
-    archive::Archives,
     config::{Config, HeaderFrom},
-    restore::behind::Restoring,
-    verifying::Verifying,
+    listeners::Protocol,
 };
 
-/// Store and domain services. Opening takes the folder's lock; only one process can.
+/// Store and domain services: what is configured, not what runs (see [`crate::running`]). Opening takes the folder's lock; only one process can.
 pub struct Services {
     pub config: Config,
     pub store: Store,
@@ -34,43 +23,6 @@ pub struct Services {
     pub people: people::People,
     pub delivery: delivery::Delivery,
     pub stages: Stages,
-    /// Standbys follow this machine, when it serves and has a listener for them.
-    pub primary: OnceLock<Arc<Primary>>,
-    pub archives: Archives,
-    /// The current alarms.
-    pub alarms: watch::Sender<Vec<String>>,
-    /// Since when standbys that are not connected are not.
-    pub away: Mutex<HashMap<String, Instant>>,
-    /// How standbys, archives and drills are, for the administrators' pages.
-    pub continuity: watch::Sender<Vec<web::Panel>>,
-    /// The restore that was unfinished when the service started, if any.
-    pub restoring: OnceLock<Restoring>,
-    /// The listeners, once they are bound.
-    pub doors: OnceLock<Vec<OpenDoor>>,
-    /// The certificate, once it was read.
-    pub tls: OnceLock<Tls>,
-    /// How the daily work went last.
-    pub daily: Mutex<Option<DailyWork>>,
-    /// Verification of all data, when someone requests it.
-    pub verifying: Arc<Verifying>,
-    /// Whether this process serves: a command alone has no stages.
-    pub serving: AtomicBool,
-}
-
-/// A bound listener.
-pub struct OpenDoor {
-    pub name: &'static str,
-    pub address: SocketAddr,
-    pub connections: Connections,
-}
-
-/// How the daily work went.
-#[derive(Clone)]
-pub struct DailyWork {
-    /// When it ended, in milliseconds since 1970.
-    pub at_ms: i64,
-    /// Steps that failed, and why.
-    pub failed: Vec<String>,
 }
 
 /// How the configuration has the store opened.
@@ -131,27 +83,17 @@ impl Services {
         let delivery = delivery::Delivery::new(store.clone(), directory.clone(), mailstore.clone(), options)?
             .with_judges(judges())?;
         let stages = Stages::open(dir)?;
-        let archives = Archives::new(&config);
-        Ok(Self {
-            people: people::People::new(store.clone()),
-            store,
-            directory,
-            mailstore,
-            delivery,
-            stages,
-            primary: OnceLock::new(),
-            archives,
-            alarms: watch::channel(Vec::new()).0,
-            away: Mutex::default(),
-            continuity: watch::channel(Vec::new()).0,
-            restoring: OnceLock::new(),
-            doors: OnceLock::new(),
-            tls: OnceLock::new(),
-            daily: Mutex::default(),
-            verifying: Verifying::open(&config.data_dir),
-            serving: AtomicBool::new(false),
-            config,
-        })
+        Ok(Self { people: people::People::new(store.clone()), store, directory, mailstore, delivery, stages, config })
+    }
+
+    /// # Errors
+    /// When the store is still being restored.
+    pub fn check_whole(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            !self.store.is_partial(),
+            "the restore is not finished: see `holdfast stage show`, and try again when it is"
+        );
+        Ok(())
     }
 
     /// Writes everything out and gives the folder back.
@@ -207,9 +149,10 @@ fn delivery_options(config: &Config) -> anyhow::Result<DeliveryOptions> {
         max_message_bytes: config.limits.message_size.0,
         smarthost,
         static_routes,
-        own_addresses: [&listen.smtp, &listen.submission, &listen.submissions, &listen.lmtp]
-            .into_iter()
-            .flatten()
+        own_addresses: listen
+            .all()
+            .filter(|(row, _)| matches!(row.protocol, Protocol::Smtp | Protocol::Submission))
+            .flat_map(|(_, addresses)| addresses)
             .copied()
             .collect(),
         ..DeliveryOptions::default()

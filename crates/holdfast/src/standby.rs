@@ -2,24 +2,25 @@
 
 pub mod alarms;
 mod pages;
+mod tripwires;
 
 use std::{sync::Arc, time::Duration};
 
-use continuity::standby::{
-    Deletes, Ended, Gone, Rules, Standby, StandbyOptions, StoreOptionsMaker, Tripwires, was_promoted,
-};
-use directory::{AccountId, Directory};
-use store::{RealmId, Store};
+use continuity::standby::{Ended, Rules, Standby, StandbyOptions, StoreOptionsMaker, was_promoted};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+pub use tripwires::tripwires;
 
 use crate::{
     admin,
     cli::{AdminCommand, StandbyArgs},
     config::Config,
-    maintenance::{self, INVARIANTS},
-    serve,
+    invariants::INVARIANTS,
+    maintenance, serve,
     services::store_options,
+    start,
+    supervisor::{Phase, Supervisor},
     verifying::Verifying,
 };
 
@@ -28,16 +29,73 @@ const ALIVE_EVERY: Duration = Duration::from_secs(5);
 /// Between two lines about a copy under way.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
+/// Follows until stopped, or until promoted: then it serves.
+///
+/// # Errors
+/// It can't follow, or an essential task failed.
 pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
     // Whatever starts this after a reboot need not know that the machine was promoted.
     if args.primary.is_none() && args.code.is_none() && !args.rejoin && was_promoted(&config.data_dir) {
         println!("this machine was promoted to primary: starting the service");
-        return serve::run(config).await.map(drop);
+        return start::run(config).await.map(drop);
     }
     // Before a code is used up.
     let listeners = pages::bind(&config)?;
     let metrics = serve::metrics()?;
-    let settings = &config.standby;
+    let standby = open(&config, &args).await?;
+    let socket = admin::socket::bind(&config.data_dir)?;
+    let verifying = Verifying::open(&config.data_dir);
+    let mut supervisor = Supervisor::new(Arc::default());
+    let (dir, executor) = (config.data_dir.clone(), executor(&standby, &config, &verifying));
+    supervisor.essential(Phase::Commands, "admin socket", |stop| admin::socket::serve(socket, dir, executor, stop));
+    println!("running as a standby, data folder {}", config.data_dir.display());
+    println!("ready");
+    serve::notify::ready();
+    // Also through a promotion, which may have much to write before anything is served.
+    tokio::spawn(async {
+        loop {
+            serve::notify::alive();
+            tokio::time::sleep(ALIVE_EVERY).await;
+        }
+    });
+    pages::serve(listeners, standby.clone(), Arc::new(config.clone()), metrics.clone(), &mut supervisor);
+    start_work(&standby, &verifying, &mut supervisor);
+
+    let shutdown = CancellationToken::new();
+    cancel_on_signal(&shutdown)?;
+    let (ended, failure) = {
+        let following = standby.run(&shutdown);
+        tokio::pin!(following);
+        tokio::select! {
+            ended = &mut following => (ended, None),
+            failure = supervisor.failure() => {
+                shutdown.cancel();
+                (following.await, Some(failure))
+            }
+        }
+    };
+    // The command that promoted is answered before the socket goes.
+    if matches!(ended, Ok(Ended::Promoted(_))) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let was_stopped = shutdown.is_cancelled();
+    // They hold the store, and the service that starts next may use the same addresses.
+    supervisor.stop(|_| Duration::MAX).await;
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    match ended? {
+        Ended::Promoted(promotion) if !was_stopped => {
+            println!("promoted to primary: epoch {}, after commit {}", promotion.epoch, promotion.seq);
+            drop(standby);
+            serve::run_measured(config, metrics).await.map(drop)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Opens the folder, and pairs or rejoins first where that was asked for.
+async fn open(config: &Config, args: &StandbyArgs) -> anyhow::Result<Arc<Standby>> {
     let options = StandbyOptions {
         dir: config.data_dir.clone(),
         store: StoreOptionsMaker(Arc::new({
@@ -45,8 +103,8 @@ pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
             move || store_options(&config)
         })),
         name: args.name.clone().unwrap_or_else(|| config.hostname.clone()),
-        apply_delay: settings.apply_delay.0,
-        tripwires: tripwires(&config),
+        apply_delay: config.standby.apply_delay.0,
+        tripwires: tripwires(config),
         rules: Rules(INVARIANTS.to_vec()),
     };
     let (standby, rejoined) =
@@ -64,48 +122,47 @@ pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
             ),
         }
     }
-    let shutdown = CancellationToken::new();
-    let socket = admin::socket::bind(&config.data_dir)?;
-    let verifying = Verifying::open(&config.data_dir);
-    let executor = {
-        let (standby, config, verifying) = (standby.clone(), Arc::new(config.clone()), verifying.clone());
-        let run: Arc<admin::socket::Executor> = Arc::new(move |command, output| {
-            let (standby, config, verifying) = (standby.clone(), config.clone(), verifying.clone());
-            Box::pin(async move {
-                match command {
-                    AdminCommand::Verify { repair, json } => {
-                        admin::verify_standby(&standby, &verifying, (repair, json), &output).await
-                    }
-                    command => admin::on_standby(&standby, &config, command, &output).await,
+    Ok(standby)
+}
+
+/// Runs the commands of the admin socket.
+fn executor(standby: &Arc<Standby>, config: &Config, verifying: &Arc<Verifying>) -> Arc<admin::socket::Executor> {
+    let (standby, config, verifying) = (standby.clone(), Arc::new(config.clone()), verifying.clone());
+    Arc::new(move |command, output| {
+        let (standby, config, verifying) = (standby.clone(), config.clone(), verifying.clone());
+        Box::pin(async move {
+            match command {
+                AdminCommand::Verify { repair, json } => {
+                    admin::verify_standby(&standby, &verifying, (repair, json), &output).await
                 }
-            })
-        });
-        run
-    };
-    let commands = tokio::spawn(admin::socket::serve(socket, config.data_dir.clone(), executor, shutdown.clone()));
-    println!("running as a standby, data folder {}", config.data_dir.display());
-    println!("ready");
-    serve::notify::ready();
-    // Also through a promotion, which may have much to write before anything is served.
-    tokio::spawn(async {
-        loop {
-            serve::notify::alive();
-            tokio::time::sleep(ALIVE_EVERY).await;
-        }
-    });
-    let mut pages = pages::serve(listeners, standby.clone(), Arc::new(config.clone()), metrics.clone(), &shutdown);
-    let telling = tokio::spawn(tell(standby.clone(), shutdown.clone()));
-    let maintaining = tokio::spawn(maintain(standby.clone(), shutdown.clone()));
-    let reading = {
-        let (standby, verifying, shutdown) = (standby.clone(), verifying.clone(), shutdown.clone());
-        tokio::spawn(async move {
+                command => admin::on_standby(&standby, &config, command, &output).await,
+            }
+        })
+    })
+}
+
+/// Starts what is done beside following.
+fn start_work(standby: &Arc<Standby>, verifying: &Arc<Verifying>, supervisor: &mut Supervisor) {
+    let of = standby.clone();
+    supervisor.kept_up(Phase::Work, "activity", move |stop| tell(of.clone(), stop));
+    let of = standby.clone();
+    supervisor.kept_up(Phase::Work, "maintenance", move |stop| maintain(of.clone(), stop));
+    // Who promotes works on the store alone.
+    let (of, verifying) = (standby.clone(), verifying.clone());
+    supervisor.kept_up(Phase::Work, "verify", move |stop| {
+        let (standby, verifying) = (of.clone(), verifying.clone());
+        async move {
             tokio::select! {
                 () = standby.following_is_over() => {}
-                () = shutdown.cancelled() => {}
+                () = stop.cancelled() => {}
             }
             verifying.end().await;
-        })
-    };
+            Ok(())
+        }
+    });
+}
+
+fn cancel_on_signal(shutdown: &CancellationToken) -> anyhow::Result<()> {
     let stopping = shutdown.clone();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -121,51 +178,11 @@ pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
         }
         stopping.cancel();
     });
-    let ended = standby.run(&shutdown).await;
-    // The command that promoted is answered before the socket goes.
-    if matches!(ended, Ok(Ended::Promoted(_))) {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let was_stopped = shutdown.is_cancelled();
-    shutdown.cancel();
-    telling.abort();
-    let _ = commands.await;
-    // They hold the store.
-    let _ = maintaining.await;
-    let _ = reading.await;
-    // The service that starts next may use the same address.
-    while pages.join_next().await.is_some() {}
-    match ended? {
-        Ended::Promoted(promotion) if !was_stopped => {
-            println!("promoted to primary: epoch {}, after commit {}", promotion.epoch, promotion.seq);
-            drop(standby);
-            serve::run_measured(config, metrics).await.map(drop)
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The tripwires.
-pub fn tripwires(config: &Config) -> Tripwires {
-    let settings = &config.standby;
-    Tripwires {
-        window: settings.tripwire_window.0,
-        account_messages: settings.tripwire_account_messages,
-        all_messages: settings.tripwire_messages,
-        contacts: settings.tripwire_contacts,
-        accounts: settings.tripwire_accounts,
-        gone: Gone(was_deleted_before),
-        deletes: Deletes(|op| Directory::deleted_by(&op.key, op.value.as_deref()).map(AccountId::realm)),
-    }
-}
-
-fn was_deleted_before(store: &Store, realm: RealmId, before_ms: i64) -> bool {
-    let account = realm.account_number().map(AccountId);
-    account.is_some_and(|account| Directory::was_deleted_before(&store.snapshot(), account, before_ms))
+    Ok(())
 }
 
 /// The daily maintenance of a standby, so that its data is checked regularly too.
-async fn maintain(standby: Arc<Standby>, shutdown: CancellationToken) {
+async fn maintain(standby: Arc<Standby>, shutdown: CancellationToken) -> anyhow::Result<()> {
     let stop = shutdown.child_token();
     {
         let (standby, stop) = (standby.clone(), stop.clone());
@@ -179,7 +196,7 @@ async fn maintain(standby: Arc<Standby>, shutdown: CancellationToken) {
     let mut due = maintenance::first_time();
     loop {
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return Ok(()),
             () = tokio::time::sleep_until(due) => {}
         }
         due += maintenance::EVERY;
@@ -194,7 +211,7 @@ async fn maintain(standby: Arc<Standby>, shutdown: CancellationToken) {
 }
 
 /// Prints the current activity when it changes.
-async fn tell(standby: Arc<Standby>, shutdown: CancellationToken) {
+async fn tell(standby: Arc<Standby>, shutdown: CancellationToken) -> anyhow::Result<()> {
     let mut said = String::new();
     loop {
         let doing = standby.status().doing;
@@ -203,7 +220,7 @@ async fn tell(standby: Arc<Standby>, shutdown: CancellationToken) {
             said = doing;
         }
         tokio::select! {
-            () = shutdown.cancelled() => return,
+            () = shutdown.cancelled() => return Ok(()),
             () = tokio::time::sleep(TELL_EVERY) => {}
         }
     }

@@ -15,11 +15,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    archive::{ago, moment},
     found::Found,
+    invariants::INVARIANTS,
     machine,
-    maintenance::INVARIANTS,
     told::counted,
+    told::{ago, moment},
 };
 
 /// Where the result is kept, in the data folder.
@@ -141,7 +141,7 @@ pub fn outcome(damaged: usize) -> anyhow::Result<()> {
 
 /// How far it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Running {
+pub struct Progress {
     /// When it began, in milliseconds since 1970.
     pub started_ms: i64,
     /// Of everything.
@@ -153,7 +153,7 @@ pub struct Running {
 /// One that runs, and the last one before it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
-    pub running: Option<Running>,
+    pub running: Option<Progress>,
     pub last: Option<Verified>,
 }
 
@@ -206,7 +206,7 @@ impl Verifying {
         let begins = self.state.send_if_modified(|state| {
             let begins = state.running.is_none() && !self.stop.is_cancelled();
             if begins {
-                state.running = Some(Running { started_ms, percent: 0, reading: Reading::ALL[0].name() });
+                state.running = Some(Progress { started_ms, percent: 0, reading: Reading::ALL[0].name() });
             }
             begins
         });

@@ -9,12 +9,12 @@ use mailkit::EmailAddress;
 use mailstore::MailError;
 use store::StoreError;
 
-use super::Output;
 use crate::{
-    archive::moment,
     cli::{AccountCommand, AccountRole, AdminCommand, PasswordArgs, SetArgs},
     found::Found,
+    output::Output,
     services::Services,
+    told::moment,
 };
 
 /// The actor in the audit trail.

@@ -15,13 +15,15 @@ use continuity::archive::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::Output;
 use crate::{
-    archive::{Archives, Place, ago, described, moment, restorable_of},
+    archive::{Archives, Place, described, restorable_of},
     cli::ArchiveCommand,
     config::Config,
     drill,
+    output::Output,
+    running::Running,
     services::Services,
+    told::{ago, moment},
 };
 
 /// How long an archive may take to say how it is.
@@ -149,14 +151,15 @@ fn write_secret(file: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 /// Runs the commands that need the store.
-pub async fn run(services: &Arc<Services>, command: ArchiveCommand, output: &Output) -> anyhow::Result<()> {
+pub async fn run(running: &Arc<Running>, command: ArchiveCommand, output: &Output) -> anyhow::Result<()> {
+    let services = &running.services;
     match command {
         ArchiveCommand::Status { target } => {
-            let places = services.archives.places(target.as_deref())?;
+            let places = running.archives.places(target.as_deref())?;
             if crate::archive::is_try_out(&services.config.data_dir) {
                 bail!("this is a trial restore, so nothing is shipped; run `holdfast archive keep` to keep it");
             }
-            let looks = places.iter().map(|place| status(services, place));
+            let looks = places.iter().map(|place| status(running, place));
             let mut alarms = Vec::new();
             for (lines, alarming) in futures_util::future::join_all(looks).await {
                 for line in lines {
@@ -178,7 +181,7 @@ pub async fn run(services: &Arc<Services>, command: ArchiveCommand, output: &Out
         }
         ArchiveCommand::Snapshot { target } => {
             let mut failed = Vec::new();
-            for place in services.archives.places(target.as_deref())? {
+            for place in running.archives.places(target.as_deref())? {
                 if let Err(error) = snapshot(services, &place, output).await {
                     failed.push(format!("archive {}: {error:#}", place.name()));
                 }
@@ -230,9 +233,10 @@ fn what_was_read(report: &Report) -> String {
 }
 
 /// The state of an archive as lines, and its alarms.
-async fn status(services: &Services, place: &Arc<Place>) -> (Vec<String>, Vec<String>) {
+async fn status(running: &Running, place: &Arc<Place>) -> (Vec<String>, Vec<String>) {
+    let services = &running.services;
     let (name, now_ms) = (place.name(), services.store.clock().now_ms());
-    let runs = services.serving.load(std::sync::atomic::Ordering::SeqCst);
+    let runs = running.serving.load(std::sync::atomic::Ordering::SeqCst);
     let mut lines = vec![format!("{name}  {}", place.config.url)];
     let (mut facts, mut alarms) = (Vec::new(), Vec::new());
     let looked = tokio::time::timeout(LOOK_LIMIT, async {

@@ -4,8 +4,7 @@ use anyhow::Context as _;
 use directory::{AccountId, AuditEntry, AuditFilter};
 use mailkit::EmailAddress;
 
-use super::Output;
-use crate::{archive::moment, cli::AuditArgs, moment::parse_moment, services::Services};
+use crate::{cli::AuditArgs, moment::parse_moment, output::Output, services::Services, told::moment};
 
 /// Entries read at a time.
 const PAGE: usize = 200;

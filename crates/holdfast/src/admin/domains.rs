@@ -2,8 +2,8 @@
 
 use mailkit::address::readable_domain;
 
-use super::{Output, accounts::WHO};
-use crate::{cli::DomainCommand, services::Services};
+use super::accounts::WHO;
+use crate::{cli::DomainCommand, output::Output, services::Services};
 
 /// Runs a command.
 pub async fn run(services: &Services, command: DomainCommand, output: &Output) -> anyhow::Result<()> {

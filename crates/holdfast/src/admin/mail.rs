@@ -10,9 +10,10 @@ use mailstore::{
 };
 use store::RealmId;
 
-use super::{Output, accounts::find};
+use super::accounts::find;
 use crate::{
     cli::{ExportArgs, ImportArgs, LineEndings, MailFormat},
+    output::Output,
     services::Services,
 };
 

@@ -5,9 +5,10 @@ use std::io::Write as _;
 use anyhow::{Context as _, ensure};
 use people::import::MAX_IMPORT_BYTES;
 
-use super::{Output, accounts::find};
+use super::accounts::find;
 use crate::{
     cli::{PeopleArgs, PeopleCommand},
+    output::Output,
     services::Services,
 };
 

@@ -4,9 +4,9 @@ use anyhow::ensure;
 use continuity::standby::{HowToPromote, Promotion, Status, primary_answers};
 
 use crate::{
-    archive::moment,
     cli::PromoteArgs,
     config::{Config, StandbyMode, WhenAway},
+    told::moment,
 };
 
 /// What was asked for.

@@ -4,8 +4,8 @@ use anyhow::Context as _;
 use delivery::{Delivery, DeliveryError, DropMode, QueueFilter, QueueId, QueuedMessage};
 use jiff::Timestamp;
 
-use super::{Output, accounts::WHO};
-use crate::{cli::QueueCommand, services::Services, told::counted};
+use super::accounts::WHO;
+use crate::{cli::QueueCommand, output::Output, services::Services, told::counted};
 
 /// Messages read at a time when a command is for all of them.
 const PAGE: usize = 500;

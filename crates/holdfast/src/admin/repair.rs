@@ -8,11 +8,13 @@ use continuity::{
     mending::{Donor, Mending},
 };
 
-use super::{Output, verify};
+use super::verify;
 use crate::{
     cli::RepairArgs,
+    mending,
+    output::Output,
     repairing::{self, Repaired},
-    serve::mending,
+    running::Running,
     services::Services,
 };
 
@@ -20,11 +22,12 @@ use crate::{
 ///
 /// # Errors
 /// Also when something is still damaged, so that scripts see it.
-pub async fn run(services: &Arc<Services>, args: RepairArgs, output: &Output) -> anyhow::Result<()> {
+pub async fn run(running: &Arc<Running>, args: RepairArgs, output: &Output) -> anyhow::Result<()> {
+    let services = &running.services;
     let store = &services.store;
     let mut donors: Vec<Arc<dyn Donor>> = Vec::new();
     if args.from_standby {
-        let standbys = mending::standbys(services);
+        let standbys = mending::standbys(running);
         ensure!(standbys.is_some() || args.from_archive, "this machine has no standbys: listen.standby is not set");
         donors.extend(standbys);
     }
@@ -35,7 +38,7 @@ pub async fn run(services: &Arc<Services>, args: RepairArgs, output: &Output) ->
             }
         }
     }
-    let found = verify::read(&services.verifying, store, !args.json, output).await?;
+    let found = verify::read(&running.verifying, store, !args.json, output).await?;
     let mut repaired = Repaired { found, ..Repaired::default() };
     if !args.json {
         for line in verify::lines(&repaired.found) {

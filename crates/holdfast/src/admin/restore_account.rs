@@ -24,18 +24,19 @@ use mailstore::rewind::{BodySource, HeldElsewhere, RewindRecord};
 use store::{BodyId, RealmId, StagedBody, Store, StoreError, StoreOptions};
 
 use super::{
-    Output,
     accounts::WHO,
     archive::events,
     rewind::{changes_something, explained, key, show},
 };
 use crate::{
-    archive::moment,
     cli::{AdminCommand, RestoreArgs},
     config::{Archive, Config},
     drill::clear_away_left,
+    output::Output,
     restore::{as_it_was, wish_of},
+    running::Running,
     services::Services,
+    told::moment,
 };
 use who::Who;
 
@@ -61,8 +62,9 @@ pub fn complete(command: &mut AdminCommand) -> anyhow::Result<()> {
 }
 
 /// Runs the command.
-pub async fn run(services: &Arc<Services>, args: RestoreArgs, output: &Output) -> anyhow::Result<()> {
-    changes_something(services)?;
+pub async fn run(running: &Running, args: RestoreArgs, output: &Output) -> anyhow::Result<()> {
+    changes_something(running)?;
+    let services = &running.services;
     let place = place(&services.config, &args)?;
     let address = args.of_account.account.clone().context("give the account with --account ADDRESS")?;
     let address = EmailAddress::parse(&address).with_context(|| address.clone())?;

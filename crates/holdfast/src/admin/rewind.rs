@@ -1,7 +1,5 @@
 //! `holdfast rewind`.
 
-use std::sync::Arc;
-
 use anyhow::{Context as _, bail, ensure};
 use continuity::{
     rewind::{Preview, RewindError, Rewinds, What, Wish, name_of, told},
@@ -12,18 +10,18 @@ use mailkit::EmailAddress;
 use mailstore::rewind::RewindId;
 use store::{Seq, StoreError};
 
-use super::{
-    Output,
-    accounts::{WHO, find},
+use super::accounts::{WHO, find};
+use crate::{
+    cli::RewindArgs, moment::parse_moment, output::Output, running::Running, services::Services, told::moment,
 };
-use crate::{archive::moment, cli::RewindArgs, moment::parse_moment, services::Services};
 
 /// Messages and names that a preview prints.
 const SHOWN: usize = 20;
 
 /// Runs the command.
-pub async fn run(services: &Arc<Services>, args: RewindArgs, output: &Output) -> anyhow::Result<()> {
-    changes_something(services)?;
+pub async fn run(running: &Running, args: RewindArgs, output: &Output) -> anyhow::Result<()> {
+    changes_something(running)?;
+    let services = &running.services;
     if args.deleted {
         bring_back(services, &args.address, args.preview, output).await?;
         if args.at.is_none() || args.preview {
@@ -64,10 +62,10 @@ pub async fn run(services: &Arc<Services>, args: RewindArgs, output: &Output) ->
 
 /// # Errors
 /// In a stage in which the service does not act.
-pub(super) fn changes_something(services: &Services) -> anyhow::Result<()> {
-    let stage = services.stages.now().stage;
+pub(super) fn changes_something(running: &Running) -> anyhow::Result<()> {
+    let stage = running.services.stages.now().stage;
     ensure!(
-        !services.serving.load(std::sync::atomic::Ordering::Relaxed) || stage >= Stage::Web,
+        !running.serving.load(std::sync::atomic::Ordering::Relaxed) || stage >= Stage::Web,
         "the service is read-only in stage {stage}; to continue, run `holdfast stage set web`"
     );
     Ok(())

@@ -16,12 +16,10 @@ use mailkit::EmailAddress;
 use mailstore::salvage::{SalvageFiled, SalvageReading, SalvagedMail, SalvagedMessage, salvaged_mail};
 use store::{BodyId, RealmId, SalvageReport, Salvaged};
 
-use super::{
-    Output,
-    accounts::{WHO, find},
-};
+use super::accounts::{WHO, find};
 use crate::{
     cli::SalvageArgs,
+    output::Output,
     services::{Services, store_options},
 };
 

@@ -1,7 +1,7 @@
 //! The admin socket: how a `holdfast` command reaches the serving process.
 //!
 //! A Unix socket in the data folder, readable by its owner only. A client writes one line of JSON, an
-//! [`AdminCommand`]; the server answers with lines of JSON, [`Line`]s, the last of which is `Done`.
+//! [`AdminCommand`]; the server answers with lines of JSON, [`Reply`]s, the last of which is `Done`.
 
 use std::{
     os::unix::fs::PermissionsExt as _,
@@ -10,7 +10,6 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
@@ -18,33 +17,16 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Output, execute};
-use crate::{cli::AdminCommand, services::Services, told::told};
+use crate::{
+    cli::AdminCommand,
+    output::{Output, Reply},
+    told::told,
+};
 
 /// The longest request line: a command with paths and a password.
 const MAX_REQUEST_BYTES: u64 = 64 * 1024;
 /// Lines on their way to a client before a command waits for it.
 const LINES_IN_FLIGHT: usize = 64;
-
-/// A reply of the server.
-#[derive(Debug, Serialize, Deserialize)]
-pub enum Line {
-    /// A line for standard output.
-    Out(String),
-    /// The reason why the command waits.
-    Waits(String),
-    /// How far a long command is.
-    Progress {
-        /// The current operation.
-        what: String,
-        /// Units done.
-        done: u64,
-        /// Units in all, 0 when not known.
-        total: u64,
-    },
-    /// The end: nothing, or what went wrong.
-    Done(Option<String>),
-}
 
 /// The path of a data folder's socket.
 pub fn path(data_dir: &Path) -> PathBuf {
@@ -64,14 +46,6 @@ pub fn bind(data_dir: &Path) -> anyhow::Result<UnixListener> {
 /// Runs a command from any source.
 pub type Executor =
     dyn Fn(AdminCommand, Output) -> futures_util::future::BoxFuture<'static, anyhow::Result<()>> + Send + Sync;
-
-/// Runs commands on the services of the serving process.
-pub fn on_services(services: Arc<Services>) -> Arc<Executor> {
-    Arc::new(move |command, output| {
-        let services = services.clone();
-        Box::pin(async move { execute(&services, command, &output).await })
-    })
-}
 
 /// Serves admin commands until shut down.
 pub async fn serve(
@@ -115,11 +89,11 @@ async fn answer(executor: &Arc<Executor>, stream: UnixStream) -> anyhow::Result<
                  run the installed version",
                 env!("CARGO_PKG_VERSION")
             );
-            write.write_all(serialized(&Line::Done(Some(refusal)))?.as_bytes()).await?;
+            write.write_all(serialized(&Reply::Done(Some(refusal)))?.as_bytes()).await?;
             return Ok(());
         }
     };
-    let (lines, mut received) = mpsc::channel::<Line>(LINES_IN_FLIGHT);
+    let (lines, mut received) = mpsc::channel::<Reply>(LINES_IN_FLIGHT);
     let output = Output::new(lines);
     let executor = executor.clone();
     let task = tokio::spawn(async move {
@@ -133,26 +107,26 @@ async fn answer(executor: &Arc<Executor>, stream: UnixStream) -> anyhow::Result<
     Ok(())
 }
 
-fn serialized(line: &Line) -> anyhow::Result<String> {
-    Ok(serde_json::to_string(line)? + "\n")
+fn serialized(reply: &Reply) -> anyhow::Result<String> {
+    Ok(serde_json::to_string(reply)? + "\n")
 }
 
 /// Sends a command to the serving process; `None` if there is none.
-pub async fn ask(data_dir: &Path, command: &AdminCommand, mut show: impl FnMut(Line)) -> Option<anyhow::Result<()>> {
+pub async fn ask(data_dir: &Path, command: &AdminCommand, mut show: impl FnMut(Reply)) -> Option<anyhow::Result<()>> {
     let stream = UnixStream::connect(path(data_dir)).await.ok()?;
     Some(converse(stream, command, &mut show).await)
 }
 
-async fn converse(mut stream: UnixStream, command: &AdminCommand, show: &mut impl FnMut(Line)) -> anyhow::Result<()> {
+async fn converse(mut stream: UnixStream, command: &AdminCommand, show: &mut impl FnMut(Reply)) -> anyhow::Result<()> {
     let mut request = serde_json::to_string(command)?;
     request.push('\n');
     stream.write_all(request.as_bytes()).await?;
     let mut lines = BufReader::new(stream).lines();
     while let Some(line) = lines.next_line().await? {
         match serde_json::from_str(&line)? {
-            Line::Done(None) => return Ok(()),
-            Line::Done(Some(error)) => bail!(error),
-            line => show(line),
+            Reply::Done(None) => return Ok(()),
+            Reply::Done(Some(error)) => bail!(error),
+            reply => show(reply),
         }
     }
     bail!("the service stopped before the command finished; run it again once the service is running")

@@ -8,12 +8,12 @@ use std::{
 use anyhow::{Context as _, ensure};
 use continuity::stage::{Feature, Health, Plan, Progress, Stage};
 
-use super::Output;
 use crate::{
     cli::{AdminCommand, StageCommand},
     gates::Gates,
-    restore::behind::Restoring,
-    services::Services,
+    output::Output,
+    restoring::Restoring,
+    running::Running,
 };
 
 /// The largest plan file.
@@ -32,11 +32,12 @@ pub fn complete(command: &mut AdminCommand) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub async fn run(services: &Arc<Services>, command: StageCommand, output: &Output) -> anyhow::Result<()> {
+pub async fn run(running: &Arc<Running>, command: StageCommand, output: &Output) -> anyhow::Result<()> {
+    let services = &running.services;
     let stages = &services.stages;
     match command {
         StageCommand::Show { json: true } => {
-            output.line(json_of(services)).await;
+            output.line(json_of(running)).await;
             return Ok(());
         }
         StageCommand::Show { json: false } => {}
@@ -67,13 +68,13 @@ pub async fn run(services: &Arc<Services>, command: StageCommand, output: &Outpu
                 return Ok(());
             }
             ensure!(
-                services.serving.load(Ordering::SeqCst),
+                running.serving.load(Ordering::SeqCst),
                 "the service is not running: start it, then start the plan"
             );
-            let (ends, services) = (stages.next_plan(), services.clone());
+            let (ends, running) = (stages.next_plan(), running.clone());
             tokio::spawn(async move {
-                let health: Arc<dyn Health> = Arc::new(Gates::new(services.clone()));
-                if let Err(error) = services.stages.follow(&plan, &health, true, &ends).await {
+                let health: Arc<dyn Health> = Arc::new(Gates::new(running.clone()));
+                if let Err(error) = running.services.stages.follow(&plan, &health, true, &ends).await {
                     tracing::error!(%error, "could not store the stage");
                 }
             });
@@ -81,7 +82,7 @@ pub async fn run(services: &Arc<Services>, command: StageCommand, output: &Outpu
             return Ok(());
         }
     }
-    show(services, output).await;
+    show(running, output).await;
     Ok(())
 }
 
@@ -97,7 +98,8 @@ fn described(step: &continuity::stage::Step) -> String {
     line
 }
 
-fn json_of(services: &Services) -> String {
+fn json_of(running: &Running) -> String {
+    let services = &running.services;
     let (now, chosen) = (services.stages.now(), services.stages.chosen());
     let off: Vec<_> = Feature::ALL.into_iter().filter(|feature| !now.has(*feature)).map(Feature::name).collect();
     serde_json::json!({
@@ -107,14 +109,15 @@ fn json_of(services: &Services) -> String {
         "off": off,
         "people_are_told": now.say,
         "stopped": services.store.stopped(),
-        "waiting": services.primary.get().and_then(|primary| primary.waiting()).map(|waiting| waiting.to_string()),
+        "waiting": running.primary.get().and_then(|primary| primary.waiting()).map(|waiting| waiting.to_string()),
         "plan": services.stages.progress().map(|progress| progress.to_string()),
-        "restoring": services.restoring.get().and_then(Restoring::status),
+        "restoring": running.restoring.get().and_then(Restoring::status),
     })
     .to_string()
 }
 
-async fn show(services: &Services, output: &Output) {
+async fn show(running: &Running, output: &Output) {
+    let services = &running.services;
     let now = services.stages.now();
     for stage in Stage::ALL {
         let mark = if stage == now.stage { "=>" } else { "  " };
@@ -135,13 +138,13 @@ async fn show(services: &Services, output: &Output) {
         None | Some(Progress::Done) => {}
         Some(progress) => output.line(format!("plan: {progress}")).await,
     }
-    if let Some(line) = services.restoring.get().and_then(Restoring::status) {
+    if let Some(line) = running.restoring.get().and_then(Restoring::status) {
         output.line(line).await;
     }
     if let Some(why) = services.store.stopped() {
         output.line(format!("STOPPED: {why}")).await;
     }
-    if let Some(waiting) = services.primary.get().and_then(|primary| primary.waiting()) {
+    if let Some(waiting) = running.primary.get().and_then(|primary| primary.waiting()) {
         output.line(format!("WAITING: {waiting}: holdfast standby status")).await;
     }
 }

@@ -8,27 +8,27 @@ use store::RealmId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Output, promote, status};
+use super::{promote, status};
 use crate::{
-    archive::moment,
+    alarm::{BELIEVES_TOO_MUCH, needs},
     cli::{AdminCommand, PromoteArgs, StandbyCommand},
     config::Config,
     maintenance::keep_sound,
+    output::Output,
     redundant::OnItsWay,
-    services::{Services, store_options},
+    running::Running,
+    services::store_options,
     standby::{alarms, tripwires},
+    told::moment,
 };
-
-/// The alarm for a standby that still assumes that writes wait for it.
-pub const BELIEVES_TOO_MUCH: &str = "it still assumes that writes wait for it, which is no longer true: let it connect once, or \
-    revoke it with `holdfast standby forget`; promote it only with --maybe-lost";
 
 /// Added to the error if there are alarms.
 const WATCH_IT: &str = ": see `holdfast help continuity Watch it`";
 
 /// The commands on a primary.
-pub async fn on_primary(services: &Services, command: StandbyCommand, output: &Output) -> anyhow::Result<()> {
-    let Some(primary) = services.primary.get() else {
+pub async fn on_primary(running: &Running, command: StandbyCommand, output: &Output) -> anyhow::Result<()> {
+    let services = &running.services;
+    let Some(primary) = running.primary.get() else {
         bail!("no standby can connect: set listen.standby in the configuration and start the service");
     };
     match command {
@@ -110,7 +110,7 @@ pub async fn on_primary(services: &Services, command: StandbyCommand, output: &O
                     output.line(format!("ALARM: {name} can't apply changes to {realm}: {why}")).await;
                 }
             }
-            status::needs(alarms, WATCH_IT)?;
+            needs(alarms, WATCH_IT)?;
         }
         StandbyCommand::Alone => {
             ensure!(
@@ -236,7 +236,7 @@ async fn show(standby: &Standby, config: &Config, output: &Output) -> anyhow::Re
     for alarm in &alarms {
         output.line(format!("ALARM: {alarm}")).await;
     }
-    status::needs(alarms.len(), WATCH_IT)
+    needs(alarms.len(), WATCH_IT)
 }
 
 /// Makes a folder whose standby does not run the primary's.

@@ -14,20 +14,24 @@ mod words;
 
 use words::line;
 
-use super::Output;
 use crate::{
+    alarm::{DAMAGE, damaged, needs},
     alarms,
-    archive::{ago, described},
+    archive::described,
     config::Config,
     drill,
     found::{self, Found},
-    machine, owner,
+    machine,
+    output::Output,
+    owner,
     redundant::OnItsWay,
-    restore::behind::Restoring,
-    services::{OpenDoor, Services, has_data},
+    restoring::Restoring,
+    running::{OpenDoor, Running},
+    services::has_data,
     standby::alarms as of_standby,
-    told::counted,
-    verifying::{Running, Verified},
+    supervisor::FailedTask,
+    told::ago,
+    verifying::{Progress as Verification, Verified},
 };
 
 /// How a running service is.
@@ -61,6 +65,8 @@ struct Status {
     archives: Vec<Archive>,
     damage: Damaged,
     quarantined: Vec<String>,
+    /// Tasks that failed lately.
+    tasks_failed: Vec<FailedTask>,
     stopped: Option<String>,
     waiting: Option<String>,
     alarms: Vec<String>,
@@ -126,7 +132,7 @@ struct Daily {
 /// Reading everything while the service runs, and what came of it last.
 #[derive(Debug, Serialize)]
 struct Verify {
-    running: Option<Running>,
+    running: Option<Verification>,
     last: Option<Verified>,
 }
 
@@ -165,9 +171,9 @@ struct Archive {
 ///
 /// # Errors
 /// Also if there are alarms, so that scripts notice.
-pub async fn run(services: &Arc<Services>, json: bool, output: &Output) -> anyhow::Result<()> {
-    ensure!(services.serving.load(Ordering::SeqCst), "the service is still starting: try again in a moment");
-    let looked_at = services.clone();
+pub async fn run(running: &Arc<Running>, json: bool, output: &Output) -> anyhow::Result<()> {
+    ensure!(running.serving.load(Ordering::SeqCst), "the service is still starting: try again in a moment");
+    let looked_at = running.clone();
     let status = tokio::task::spawn_blocking(move || look(&looked_at)).await??;
     if json {
         output.line(serde_json::to_string(&status)?).await;
@@ -179,15 +185,8 @@ pub async fn run(services: &Arc<Services>, json: bool, output: &Output) -> anyho
     needs(status.alarms.len(), "")
 }
 
-/// An error if there are alarms, so that scripts notice; `look` is appended to its text.
-pub fn needs(count: usize, look: &str) -> anyhow::Result<()> {
-    match count {
-        0 => Ok(()),
-        count => bail!("{}{look}", counted(count as u64, "alarm")),
-    }
-}
-
-fn look(services: &Services) -> anyhow::Result<Status> {
+fn look(running: &Running) -> anyhow::Result<Status> {
+    let services = &running.services;
     let (config, now_ms) = (&services.config, services.store.clock().now_ms());
     let room = machine::Room::at(&config.data_dir).ok();
     let stages = &services.stages;
@@ -195,7 +194,7 @@ fn look(services: &Services) -> anyhow::Result<Status> {
     let accounts = services.directory.accounts()?;
     let queue = services.delivery.queue_stats()?;
     let end = services.store.seq();
-    let alone = services.primary.get().is_some_and(|primary| !primary.has_a_copy());
+    let alone = running.primary.get().is_some_and(|primary| !primary.has_a_copy());
     let follower = |standby: StandbyStatus| Follower {
         name: standby.name,
         connected: standby.connected,
@@ -207,7 +206,7 @@ fn look(services: &Services) -> anyhow::Result<Status> {
         not_applied: standby.held.into_iter().map(|(realm, why)| format!("{realm}: {why}")).collect(),
     };
     let damage = services.store.damage();
-    let archives = services.archives.places(None).unwrap_or_default().into_iter().map(|place| {
+    let archives = running.archives.places(None).unwrap_or_default().into_iter().map(|place| {
         let ship = place.ship_status();
         let restorable = ship.as_ref().and_then(|ship| ship.restorable.clone());
         Archive {
@@ -224,9 +223,9 @@ fn look(services: &Services) -> anyhow::Result<Status> {
             last_drill: drill::latest(&config.data_dir, place.name(), 1).pop(),
         }
     });
-    let verify = services.verifying.now();
+    let verify = running.verifying.now();
     // Beforehand: what is locked below stays so until all is gathered.
-    let alarms = alarms::look(services).into_iter().map(|alarm| alarm.line).collect();
+    let alarms = alarms::look(running).into_iter().map(|alarm| alarm.line).collect();
     Ok(Status {
         version: env!("CARGO_PKG_VERSION"),
         hostname: config.hostname.clone(),
@@ -243,9 +242,9 @@ fn look(services: &Services) -> anyhow::Result<Status> {
         plan: stages.progress().filter(|progress| *progress != Progress::Done).map(|progress| progress.to_string()),
         off: Feature::ALL.into_iter().filter(|feature| !now.has(*feature)).map(Feature::name).collect(),
         people_are_told: now.say.clone(),
-        restoring: services.restoring.get().and_then(Restoring::status),
-        doors: services.doors.get().into_iter().flatten().map(door).collect(),
-        certificate: services.tls.get().map(|tls| certificate(&tls.certificate(), now_ms / 1000)),
+        restoring: running.restoring.get().and_then(Restoring::status),
+        doors: running.doors.get().into_iter().flatten().map(door).collect(),
+        certificate: running.tls.get().map(|tls| certificate(&tls.certificate(), now_ms / 1000)),
         accounts: accounts.len(),
         accounts_disabled: accounts.iter().filter(|account| !account.enabled).count(),
         queue: Queue {
@@ -255,9 +254,9 @@ fn look(services: &Services) -> anyhow::Result<Status> {
             oldest_seconds: queue.oldest_ms.map(|oldest| (now_ms - oldest).max(0).unsigned_abs() / 1000),
         },
         commit: end.0,
-        daily_work: services.daily.lock().clone().map(|daily| Daily { at_ms: daily.at_ms, failed: daily.failed }),
+        daily_work: running.daily.lock().clone().map(|daily| Daily { at_ms: daily.at_ms, failed: daily.failed }),
         verify: Verify { running: verify.running, last: verify.last },
-        standbys: services
+        standbys: running
             .primary
             .get()
             .map(|primary| primary.standbys())
@@ -267,8 +266,9 @@ fn look(services: &Services) -> anyhow::Result<Status> {
             .collect(),
         archives: archives.collect(),
         quarantined: damage.realms.iter().map(|(realm, why)| format!("{realm}: {why}")).collect(),
+        tasks_failed: running.tasks.alarming(),
         stopped: services.store.stopped(),
-        waiting: services.primary.get().and_then(|primary| primary.waiting()).map(|waiting| waiting.to_string()),
+        waiting: running.primary.get().and_then(|primary| primary.waiting()).map(|waiting| waiting.to_string()),
         alarms: with_damage(alarms, &damage),
         damage: damage.into(),
     })
@@ -279,14 +279,6 @@ fn with_damage(mut alarms: Vec<String>, damage: &store::Damage) -> Vec<String> {
     alarms.retain(|alarm| !alarm.starts_with(DAMAGE));
     alarms.extend(damaged(damage));
     alarms
-}
-
-/// The start of the alarm about damage.
-const DAMAGE: &str = "Damage: ";
-
-/// The alarm about damage, if there is any.
-pub fn damaged(damage: &store::Damage) -> Option<String> {
-    (!damage.is_none()).then(|| format!("{DAMAGE}{damage}"))
 }
 
 fn door(door: &OpenDoor) -> Door {
@@ -307,8 +299,8 @@ fn certificate(found: &doorkit::Certificate, now: i64) -> Certificate {
 ///
 /// # Errors
 /// Those of the store.
-pub fn overview(services: &Services) -> anyhow::Result<Vec<(String, String)>> {
-    let status = look(services)?;
+pub fn overview(running: &Running) -> anyhow::Result<Vec<(String, String)>> {
+    let status = look(running)?;
     let all = words::wants(&status).into_iter().chain(words::rows(&status));
     Ok(all.map(|(what, how)| (what.to_owned(), how)).collect())
 }
@@ -355,11 +347,6 @@ pub async fn on_standby(standby: &Standby, config: &Config, json: bool, output: 
         output.line(line("", format!("received commit {received} ({behind} behind), applied {applied}"))).await;
     }
     needs(alarms.len(), ": see `holdfast help continuity Standby`")
-}
-
-/// The alarm about low disk space.
-pub fn short_of_room(room: machine::Room) -> String {
-    format!("Disk: only {} of {} free on the data folder's disk", bytes(room.free), bytes(room.total))
 }
 
 /// Prints information about the folder of a service that is not running, without opening it: an open store counts as in

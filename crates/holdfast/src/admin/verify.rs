@@ -6,8 +6,10 @@ use anyhow::{Context as _, bail, ensure};
 use continuity::standby::Standby;
 use store::Store;
 
-use super::Output;
-use crate::verifying::{Verified, Verifying, outcome};
+use crate::{
+    output::Output,
+    verifying::{Verified, Verifying, outcome},
+};
 
 /// What is said of `--repair` to a service that runs.
 const NOT_NOW: &str = "stop the service first; messages and closed log segments can be repaired while it runs: \

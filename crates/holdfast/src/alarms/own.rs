@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use continuity::stage::Progress;
 
-use super::Alarm;
 use crate::{
-    admin::status::{damaged, short_of_room},
-    archive::{ago, moment},
+    alarm::{Alarm, damaged, short_of_room},
     config,
     machine::Room,
+    running::Running,
     services::Services,
+    told::{ago, moment},
 };
 
 /// A clock that is behind by less is only being adjusted.
@@ -18,7 +18,8 @@ const CLOCK_PATIENCE: Duration = Duration::from_secs(300);
 const SUBJECT: &str = "Holdfast alarm";
 
 /// The current alarms.
-pub fn alarms(services: &Services, now_ms: i64) -> Vec<Alarm> {
+pub fn alarms(running: &Running, now_ms: i64) -> Vec<Alarm> {
+    let services = &running.services;
     let alarm = |key: &str, line: String, more: String, look: &'static str| Alarm {
         key: key.to_owned(),
         line,
@@ -51,16 +52,16 @@ pub fn alarms(services: &Services, now_ms: i64) -> Vec<Alarm> {
         more.extend(damage.bodies.iter().flat_map(|(id, _)| whose(services, id)));
         all.push(alarm("damage", line, more.join("\n"), "Run `holdfast help operate something is damaged`."));
     }
-    if let Some(why) = services.verifying.now().last.and_then(|last| last.failed) {
+    if let Some(why) = running.verifying.now().last.and_then(|last| last.failed) {
         let line = "Verify: the check failed".to_owned();
         all.push(alarm("verify", line, why, "Run it again with `holdfast verify`."));
     }
-    if let Some(daily) = services.daily.lock().clone().filter(|daily| !daily.failed.is_empty()) {
+    if let Some(daily) = running.daily.lock().clone().filter(|daily| !daily.failed.is_empty()) {
         let line = "Daily maintenance: some of it failed".to_owned();
         let look = "Run it again with `holdfast maintain` to see each step. For damage, see `holdfast help operate something is damaged`.";
         all.push(alarm("daily work", line, daily.failed.join("\n"), look));
     }
-    if let (Some(tls), true) = (services.tls.get(), services.config.tls.certificate.is_some())
+    if let (Some(tls), true) = (running.tls.get(), services.config.tls.certificate.is_some())
         && let Some(ends) = config::certificate_ends(&tls.certificate(), now_ms / 1000)
     {
         let look = "Renew it, then `systemctl reload holdfast`; see `holdfast help certificates Renew`.";

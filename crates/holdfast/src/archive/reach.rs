@@ -10,7 +10,7 @@ use continuity::archive::{
     target::Target,
 };
 
-use super::moment;
+use crate::told::moment;
 
 /// How far an archive alone can be restored: its newest line, or the one that this data folder ships. `broken`: objects
 /// that were read and are damaged.

@@ -7,9 +7,13 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use tokio::sync::watch;
 
-use super::net::{Dialer, Encryption, Lines};
+use super::net::{Dialer, Lines};
 use super::report::{Report, Samples};
-use super::{Common, Login, gather, smtp};
+use super::{
+    common::{Common, Encryption, Login},
+    gather::gather,
+    smtp,
+};
 
 /// Arguments of `bench imap`.
 #[derive(Debug, Clone, Args)]

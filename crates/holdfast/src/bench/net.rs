@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use clap::ValueEnum;
 use delivery::TlsClients;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
@@ -11,23 +10,12 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::Common;
+use super::common::{Common, Encryption};
 
 /// Longest line accepted from a server, in bytes.
 const MAX_LINE: u64 = 1 << 20;
 
 const BUFFER: usize = 64 * 1024;
-
-/// When a connection becomes encrypted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Encryption {
-    /// Never.
-    None,
-    /// After the protocol's STARTTLS command.
-    Starttls,
-    /// From the first byte.
-    Implicit,
-}
 
 /// A byte stream of either kind.
 pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}

@@ -5,9 +5,12 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use super::net::{Dialer, Encryption, Lines};
+use super::net::{Dialer, Lines};
 use super::report::{Report, Samples};
-use super::{Common, Login, Work, gather};
+use super::{
+    common::{Common, Encryption, Login, Work},
+    gather::gather,
+};
 
 /// Arguments of `bench pop3`.
 #[derive(Debug, Clone, Args)]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde::Serialize;
 
-use super::Common;
+use super::common::Common;
 
 /// Different error texts kept of each step.
 const MAX_ERROR_TEXTS: usize = 3;

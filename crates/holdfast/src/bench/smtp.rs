@@ -7,9 +7,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 
-use super::net::{Dialer, Encryption, Lines};
+use super::net::{Dialer, Lines};
 use super::report::{Report, Samples};
-use super::{Common, Work, gather};
+use super::{
+    common::{Common, Encryption, Work},
+    gather::gather,
+};
 
 /// Arguments of `bench smtp`.
 #[derive(Debug, Clone, Args)]

@@ -15,7 +15,10 @@ use tokio::time::timeout;
 
 use super::net::Dialer;
 use super::report::{Report, Samples};
-use super::{Common, Login, Work, gather};
+use super::{
+    common::{Common, Login, Work},
+    gather::gather,
+};
 
 /// Largest page taken, in bytes.
 const MAX_PAGE: usize = 16 * 1024 * 1024;

@@ -9,30 +9,11 @@ use std::{
 use doorkit::{Certificate, Tls};
 use tracing_subscriber::EnvFilter;
 
-use super::{Config, PlaintextLogins, StandbyMode};
+use super::{Config, PlaintextLogins, StandbyMode, finding::Finding};
 
 /// A certificate that ends within so many days should have been renewed.
 const CERTIFICATE_DAYS_LEFT: i64 = 14;
 const DAY: i64 = 86_400;
-
-/// Something that is wrong, or may be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// The dotted key.
-    pub key: String,
-    /// Which of the `[[archive]]` tables it is in, from 0.
-    pub archive: Option<usize>,
-    /// The message, printed after the key.
-    pub message: String,
-    /// The remedy.
-    pub remedy: String,
-}
-
-impl Finding {
-    fn new(key: impl Into<String>, message: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { key: key.into(), archive: None, message: message.into(), remedy: remedy.into() }
-    }
-}
 
 impl Config {
     /// With any of these the service does not start.
@@ -59,14 +40,18 @@ impl Config {
             all.push(Finding::new("log.level", format!("is wrong: {error}"), remedy));
         }
         let mut taken: HashMap<SocketAddr, &str> = HashMap::new();
-        for (door, addresses) in self.listen.doors() {
+        for (row, addresses) in self.listen.all() {
             for address in addresses {
                 if address.port() == 0 {
                     continue;
                 }
-                if let Some(other) = taken.insert(*address, door) {
+                if let Some(other) = taken.insert(*address, row.name) {
                     let message = format!("uses {address}, which listen.{other} also uses");
-                    all.push(Finding::new(format!("listen.{door}"), message, "give each listener its own address"));
+                    all.push(Finding::new(
+                        format!("listen.{}", row.name),
+                        message,
+                        "give each listener its own address",
+                    ));
                 }
             }
         }
@@ -158,9 +143,8 @@ impl Config {
         let listen = &self.listen;
         let public =
             |addresses: &[SocketAddr]| addresses.iter().any(|address| !address.ip().to_canonical().is_loopback());
-        let people =
-            [&listen.submission, &listen.submissions, &listen.imap, &listen.imaps, &listen.pop3, &listen.pop3s];
-        let is_public = people.iter().any(|addresses| public(addresses)) || public(&listen.https);
+        let takes_logins = listen.all().any(|(row, addresses)| row.has_logins() && public(addresses));
+        let is_public = takes_logins || public(&listen.https);
         if (public(&listen.smtp) || is_public) && !self.hostname.contains('.') {
             let message = format!("is \"{}\", which other servers can't find", self.hostname);
             all.push(Finding::new("hostname", message, "write the name your MX record points to"));
@@ -174,7 +158,7 @@ impl Config {
             )),
             None => {}
         }
-        if self.limits.plaintext_logins == PlaintextLogins::Always && people.iter().any(|addresses| public(addresses)) {
+        if self.limits.plaintext_logins == PlaintextLogins::Always && takes_logins {
             let message = "allows passwords to be sent over the network in plain text";
             all.push(Finding::new("limits.plaintext_logins", message, "remove it"));
         }

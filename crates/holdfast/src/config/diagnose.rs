@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::check::Finding;
+use super::finding::Finding;
 
 /// Why a configuration was not accepted. The text of each is complete: what, where, what to do.
 #[derive(Debug, thiserror::Error)]

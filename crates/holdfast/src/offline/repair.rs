@@ -16,6 +16,7 @@ use crate::{
     archive::Place,
     cli::RepairArgs,
     config::Config,
+    listeners::Kind,
     progress::Terminal,
     repairing::{self, Repaired},
     services::{NO_DATA, has_data, store_options},
@@ -80,9 +81,10 @@ impl Sources {
         let mut borrowing = None;
         if args.from_standby {
             let mut listeners = Vec::new();
-            for address in &config.listen.standby {
+            let row = Kind::Standby.row();
+            for &address in config.listen.of(row.kind) {
                 let bound = TcpListener::bind(address).await;
-                listeners.push(bound.with_context(|| format!("listen.standby: {address} can't be listened on"))?);
+                listeners.push(bound.map_err(|error| anyhow::anyhow!(row.refused_with_remedy(address, &error)))?);
             }
             ensure!(!listeners.is_empty(), "no standby can connect: listen.standby is not set in the configuration");
             let listening = Borrowing::listen(&config.data_dir.join("standby"), listeners);

@@ -11,85 +11,23 @@ use std::{
 use anyhow::Context as _;
 use continuity::archive::{
     Event,
-    restore::serving::{self, Progress, Says, Serving},
+    restore::serving::{self, Says, Serving},
 };
 use parking_lot::Mutex;
 use store::Store;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{hold_queue, wish};
-use crate::{archive::moment, cli::RestoreArgs, config::Config, progress::Terminal, serve, services::Services};
+use super::wish::{hold_queue, wish};
+use crate::{
+    cli::RestoreArgs, config::Config, progress::Terminal, restoring::Restoring, running::Running, serve,
+    services::Services, told::moment,
+};
 
 /// The arguments, so that `holdfast serve` can continue the restore.
 const COMMAND_FILE: &str = "restore-command.json";
 /// The key under which the store records that the queue was put on hold.
 const NOTES: &str = "restore-command";
 const QUEUE_HELD: &[u8] = b"queue held";
-
-/// The state of a restore that continues in the background.
-#[derive(Clone)]
-pub struct Restoring {
-    progress: watch::Receiver<Progress>,
-    begun: Instant,
-    /// Bodies that were there when this process began.
-    bodies_at_first: Arc<Mutex<Option<u64>>>,
-}
-
-impl Restoring {
-    /// Its progress.
-    pub fn watch(&self) -> watch::Receiver<Progress> {
-        self.progress.clone()
-    }
-
-    /// One line for people who run the service.
-    pub fn status(&self) -> Option<String> {
-        let now = self.progress.borrow().clone();
-        if now.done {
-            return None;
-        }
-        let mut line = format!("restoring: {} of {} accounts", now.accounts, now.accounts_total);
-        if now.accounts == now.accounts_total {
-            line += &format!(", {} of {} messages", now.bodies, now.bodies_total);
-            if let Some(left) = self.left(&now) {
-                line += &format!(", about {left} left");
-            }
-        }
-        if now.ended {
-            line = format!("not everything could be restored: {line}");
-        }
-        if let Some(first) = now.lost.first() {
-            line += &format!("; lost items: {}, the first: {first}", now.lost.len());
-        }
-        if let Some(trouble) = &now.trouble {
-            line += &format!("; waiting: {trouble}");
-        }
-        Some(line)
-    }
-
-    /// One line for everyone, on top of every page.
-    pub fn announcement(&self) -> Option<String> {
-        let now = self.progress.borrow().clone();
-        if now.done || now.ended {
-            return None;
-        }
-        let whole = "Your mail is being restored from the backup. You can use everything; older messages may take a moment to open.";
-        Some(if now.accounts < now.accounts_total {
-            format!("{whole} {} of {} accounts are restored.", now.accounts, now.accounts_total)
-        } else {
-            let left = self.left(&now).map(|left| format!(" About {left} left.")).unwrap_or_default();
-            format!("{whole} {} of {} messages are restored.{left}", now.bodies, now.bodies_total)
-        })
-    }
-
-    fn left(&self, now: &Progress) -> Option<String> {
-        let first = *self.bodies_at_first.lock().get_or_insert(now.bodies);
-        let done = now.bodies.checked_sub(first).filter(|done| *done > 0)?;
-        let left = now.bodies_total.saturating_sub(now.bodies);
-        let seconds = self.begun.elapsed().as_secs_f64() * left as f64 / done as f64;
-        Some(if seconds < 90.0 { format!("{:.0} s", seconds.ceil()) } else { format!("{:.0} min", seconds / 60.0) })
-    }
-}
 
 /// The arguments of an unfinished restore.
 pub fn unfinished(data_dir: &Path) -> anyhow::Result<Option<RestoreArgs>> {
@@ -128,7 +66,7 @@ pub async fn run(config: Config, args: RestoreArgs) -> anyhow::Result<ExitCode> 
         .context("the restore's settings, for the next start")?;
     let services = {
         let (config, store) = (config.clone(), opened.store.clone());
-        Arc::new(tokio::task::spawn_blocking(move || Services::on(config, store)).await??)
+        tokio::task::spawn_blocking(move || Services::on(config, store)).await??
     };
     let held = if opened.store.snapshot().note_of(NOTES, QUEUE_HELD)?.is_some() {
         0
@@ -155,12 +93,13 @@ pub async fn run(config: Config, args: RestoreArgs) -> anyhow::Result<ExitCode> 
     for note in &opened.notes {
         println!("NOTE: {note}");
     }
-    let restoring = Restoring { progress: serving.progress.clone(), begun, bodies_at_first: Arc::default() };
-    let _ = services.restoring.set(restoring.clone());
+    let restoring = Restoring::new(serving.progress.clone(), begun);
+    let running = Running::on(services);
+    let _ = running.restoring.set(restoring.clone());
     let stop = CancellationToken::new();
-    bring(&services, &mut serving, &stop);
+    bring(&running.services, &mut serving, &stop);
     let watching = tokio::spawn(tell(restoring, config.data_dir.clone(), terminal.clone(), begun));
-    let outcome = serve::run_on(services, metrics).await;
+    let outcome = serve::run_on(running, metrics).await;
     stop.cancel();
     let progress = serving.progress.clone();
     tokio::task::spawn_blocking(move || serving.join()).await?;
@@ -229,14 +168,4 @@ async fn tell(restoring: Restoring, data_dir: std::path::PathBuf, terminal: Arc<
             return;
         }
     }
-}
-
-/// # Errors
-/// When the store is still being restored.
-pub fn check_whole(services: &Services) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        !services.store.is_partial(),
-        "the restore is not finished: see `holdfast stage show`, and try again when it is"
-    );
-    Ok(())
 }

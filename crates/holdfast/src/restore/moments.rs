@@ -8,8 +8,8 @@ use continuity::archive::{
 };
 use directory::{AccountId, account_in_record, account_record_key, is_account_record};
 
-use super::wish;
-use crate::{archive::moment, cli::RestoreArgs, config::Config};
+use super::wish::wish;
+use crate::{cli::RestoreArgs, config::Config, told::moment};
 
 /// The days before a line's last commit in which deletions are looked for.
 const DAYS: i64 = 7;

@@ -6,127 +6,30 @@ use std::{
 };
 
 use continuity::stage::Stage;
-use doorkit::{Conn, ListenOptions, Listener, Security, TicketKeys, Tls};
+use doorkit::{Conn, ListenOptions, Listener, TicketKeys, Tls};
 use imap::{ImapDoor, ImapOptions};
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::RwLock;
 use pop3::{Pop3Door, Pop3Options};
 use smtp::{Role, SmtpDoor, SmtpOptions};
-use tokio::{io::AsyncWriteExt as _, sync::watch, task::JoinSet};
+use tokio::{io::AsyncWriteExt as _, sync::watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{http, stage};
 use crate::{
     config::Config,
-    services::{OpenDoor, Services},
+    listeners::{self, Kind, Protocol, Row},
+    running::{OpenDoor, Running},
+    services::Services,
+    supervisor::{Phase, Supervisor},
 };
 
 /// How long sending a refusal to a client may take.
 const REFUSAL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// A listener's protocol, and whether its connections start with TLS.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Smtp,
-    Submission,
-    Submissions,
-    Lmtp,
-    Imap,
-    Imaps,
-    Pop3,
-    Pop3s,
-    Http,
-    Https,
-    Metrics,
-}
-
-impl Kind {
-    /// As the configuration names it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Smtp => "smtp",
-            Self::Submission => "submission",
-            Self::Submissions => "submissions",
-            Self::Lmtp => "lmtp",
-            Self::Imap => "imap",
-            Self::Imaps => "imaps",
-            Self::Pop3 => "pop3",
-            Self::Pop3s => "pop3s",
-            Self::Http => "http",
-            Self::Https => "https",
-            Self::Metrics => "metrics",
-        }
-    }
-
-    /// Its purpose as text.
-    pub const fn purpose(self) -> &'static str {
-        match self {
-            Self::Smtp => "incoming mail, STARTTLS",
-            Self::Submission => "submission, STARTTLS",
-            Self::Submissions => "submission, TLS",
-            Self::Lmtp => "local delivery, no login",
-            Self::Imap => "IMAP clients, STARTTLS",
-            Self::Imaps => "IMAP clients, TLS",
-            Self::Pop3 => "POP3 clients, STLS",
-            Self::Pop3s => "POP3 clients, TLS",
-            Self::Http => "webmail, no TLS",
-            Self::Https => "webmail, TLS",
-            Self::Metrics => "/metrics and /health",
-        }
-    }
-
-    const fn security(self) -> Security {
-        match self {
-            Self::Submissions | Self::Imaps | Self::Pop3s | Self::Https => Security::Tls,
-            _ => Security::Plain,
-        }
-    }
-
-    /// The first stage that has it.
-    const fn stage(self) -> Stage {
-        match self {
-            Self::Http | Self::Https | Self::Metrics => Stage::Dark,
-            Self::Imap | Self::Imaps | Self::Pop3 | Self::Pop3s | Self::Submission | Self::Submissions => {
-                Stage::Clients
-            }
-            Self::Smtp | Self::Lmtp => Stage::Queues,
-        }
-    }
-
-    /// The reply to clients while the stage does not include this listener.
-    const fn off(self) -> &'static [u8] {
-        match self {
-            Self::Smtp | Self::Lmtp | Self::Submission | Self::Submissions => {
-                b"421 4.3.2 Service starting up, try again in a few minutes\r\n"
-            }
-            Self::Imap | Self::Imaps => b"* BYE [UNAVAILABLE] Service starting up, try again in a few minutes\r\n",
-            Self::Pop3 | Self::Pop3s => b"-ERR [SYS/TEMP] Service starting up, try again in a few minutes\r\n",
-            Self::Http | Self::Https | Self::Metrics => b"",
-        }
-    }
-
-    /// Whether it has long sessions that all reconnect at once after an outage.
-    const fn has_sessions(self) -> bool {
-        matches!(self, Self::Imap | Self::Imaps | Self::Pop3 | Self::Pop3s)
-    }
-
-    /// The reply to a client over a limit.
-    const fn busy(self) -> &'static [u8] {
-        match self {
-            Self::Smtp | Self::Submission | Self::Lmtp => b"421 4.7.0 Error: too many connections, try again later\r\n",
-            Self::Imap => b"* BYE [UNAVAILABLE] Too many connections, try again later\r\n",
-            Self::Pop3 => b"-ERR [SYS/TEMP] Too many connections, try again later\r\n",
-            Self::Http | Self::Metrics => {
-                b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-            }
-            Self::Submissions | Self::Imaps | Self::Pop3s | Self::Https => b"",
-        }
-    }
-}
-
 /// A bound listener.
 pub struct Door {
-    pub kind: Kind,
+    pub row: &'static Row,
     pub address: SocketAddr,
     listener: Listener,
 }
@@ -136,7 +39,7 @@ pub struct Bound {
     pub doors: Vec<Door>,
     /// The token of the setup page, while there is no account.
     pub setup_token: Option<String>,
-    services: Arc<Services>,
+    running: Arc<Running>,
     tls: Tls,
     metrics: PrometheusHandle,
 }
@@ -157,75 +60,64 @@ pub fn certificate(config: &Config) -> anyhow::Result<Tls> {
 }
 
 /// Binds every configured address; all of them, or none.
-pub fn bind(services: &Arc<Services>, tls: &Tls, metrics: &PrometheusHandle) -> anyhow::Result<Bound> {
-    let (listen, limits) = (&services.config.listen, &services.config.limits);
-    let wanted = [
-        (Kind::Http, &listen.http),
-        (Kind::Https, &listen.https),
-        (Kind::Imap, &listen.imap),
-        (Kind::Imaps, &listen.imaps),
-        (Kind::Pop3, &listen.pop3),
-        (Kind::Pop3s, &listen.pop3s),
-        (Kind::Submission, &listen.submission),
-        (Kind::Submissions, &listen.submissions),
-        (Kind::Smtp, &listen.smtp),
-        (Kind::Lmtp, &listen.lmtp),
-        (Kind::Metrics, &listen.metrics),
-    ];
-    let proxies = services.config.web.trusted_proxies.clone();
+pub fn bind(running: &Arc<Running>, tls: &Tls, metrics: &PrometheusHandle) -> anyhow::Result<Bound> {
+    let services = &running.services;
     let mut doors = Vec::new();
     let mut refused = Vec::new();
-    for (kind, addresses) in wanted {
+    // Standbys are connected by listeners of their own.
+    let wanted = services.config.listen.all().filter(|(row, _)| !matches!(row.kind, Kind::Standby | Kind::StandbyHttp));
+    for (row, addresses) in wanted {
         for &address in addresses {
-            let options = ListenOptions {
-                name: kind.name(),
-                security: kind.security(),
-                max_connections: limits.connections,
-                max_per_network: limits.connections_per_address,
-                // All clients connect through them.
-                uncounted: if matches!(kind, Kind::Http | Kind::Https) { proxies.clone() } else { Vec::new() },
-                busy: kind.busy(),
-                grace: limits.shutdown_grace.0,
-                gives_way: kind.has_sessions(),
-                ..ListenOptions::default()
-            };
-            let listener = match Listener::bind(address, options) {
+            let listener = match Listener::bind(address, options(row, &services.config)) {
                 Ok(listener) => listener,
                 Err(error) => {
-                    refused.push(format!("{}: can't listen on {address}: {error}", kind.name()));
+                    refused.push(row.refused(address, &error));
                     continue;
                 }
             };
             let address = listener.local_addr()?;
-            doors.push(Door { kind, address, listener });
+            doors.push(Door { row, address, listener });
         }
     }
-    anyhow::ensure!(
-        refused.is_empty(),
-        "{}\n  remedy: stop the program that uses the port, or choose another port in the configuration (listen.NAME)",
-        refused.join("\n")
-    );
+    anyhow::ensure!(refused.is_empty(), "{}\n  {}", refused.join("\n"), listeners::REMEDY);
     let setup_token = if services.directory.first_run()? {
         let random: [u8; 16] = rand::random();
         Some(random.iter().map(|byte| format!("{byte:02x}")).collect())
     } else {
         None
     };
-    Ok(Bound { doors, setup_token, services: services.clone(), tls: tls.clone(), metrics: metrics.clone() })
+    Ok(Bound { doors, setup_token, running: running.clone(), tls: tls.clone(), metrics: metrics.clone() })
 }
 
-type Tasks = JoinSet<(&'static str, anyhow::Result<()>)>;
+/// How a listener treats those who connect.
+fn options(row: &'static Row, config: &Config) -> ListenOptions {
+    let limits = &config.limits;
+    ListenOptions {
+        name: row.name,
+        security: row.security,
+        max_connections: limits.connections,
+        max_per_network: limits.connections_per_address,
+        // All clients connect through them.
+        uncounted: if row.protocol == Protocol::Web { config.web.trusted_proxies.clone() } else { Vec::new() },
+        busy: row.busy,
+        grace: limits.shutdown_grace.0,
+        gives_way: row.has_sessions(),
+        ..ListenOptions::default()
+    }
+}
 
 impl Bound {
     /// The webmail's URL.
     pub fn web_url(&self) -> Option<String> {
-        self.services.config.web.public_url.clone().or_else(|| {
-            let door = self.doors.iter().find(|door| matches!(door.kind, Kind::Http | Kind::Https))?;
-            let (scheme, port) = (door.kind.name(), door.address.port());
+        self.running.services.config.web.public_url.clone().or_else(|| {
+            let door = self.doors.iter().find(|door| door.row.protocol == Protocol::Web)?;
+            let (scheme, port) = (door.row.name, door.address.port());
             Some(match (door.address.ip().is_unspecified(), scheme, port) {
                 (false, ..) => format!("{scheme}://{}", door.address),
-                (true, "http", 80) | (true, "https", 443) => format!("{scheme}://{}", self.services.config.hostname),
-                (true, ..) => format!("{scheme}://{}:{port}", self.services.config.hostname),
+                (true, "http", 80) | (true, "https", 443) => {
+                    format!("{scheme}://{}", self.running.services.config.hostname)
+                }
+                (true, ..) => format!("{scheme}://{}:{port}", self.running.services.config.hostname),
             })
         })
     }
@@ -233,53 +125,57 @@ impl Bound {
     /// The listeners, for the status.
     pub fn open_doors(&self) -> Vec<OpenDoor> {
         let open = |door: &Door| OpenDoor {
-            name: door.kind.name(),
+            name: door.row.name,
             address: door.address,
             connections: door.listener.connections(),
         };
         self.doors.iter().map(open).collect()
     }
 
-    /// Serves all listeners until shut down.
-    pub fn serve(self, shutdown: &CancellationToken) -> Tasks {
-        let Self { doors, setup_token, services, tls, metrics } = self;
+    /// Serves all listeners until they are stopped.
+    pub fn serve(self, supervisor: &mut Supervisor) {
+        let Self { doors, setup_token, running, tls, metrics } = self;
+        let shutdown = supervisor.stop_of(Phase::Sessions);
         let (line, announcement) = watch::channel(String::new());
         let servers = servers(&doors);
-        let site = Site::new(&services, &metrics, setup_token, servers, announcement, shutdown);
-        let protocols = Arc::new(Protocols::new(services.clone(), tls.clone(), shutdown.clone()));
-        let mut tasks = Tasks::new();
-        {
-            let (services, shutdown) = (services.clone(), shutdown.clone());
-            tasks.spawn(async move {
-                stage::announce(services, line, shutdown).await;
-                ("announcement", Ok(()))
-            });
-        }
-        {
-            let (protocols, shutdown) = (protocols.clone(), shutdown.clone());
-            tasks.spawn(async move {
-                protocols.switch(shutdown).await;
-                ("stage", Ok(()))
-            });
-        }
-        for Door { kind, listener, .. } in doors {
-            let (tls, shutdown) = (tls.clone(), shutdown.clone());
-            let (site, protocols) = (site.clone(), protocols.clone());
-            tasks.spawn(async move {
+        let site = Site::new(&running, &metrics, setup_token, servers, announcement, &shutdown);
+        let protocols = Arc::new(Protocols::new(running.services.clone(), tls.clone(), shutdown));
+        supervisor.kept_up(Phase::Work, "announcement", {
+            let running = running.clone();
+            move |stop| {
+                let (running, line) = (running.clone(), line.clone());
+                async move {
+                    stage::announce(running, line, stop).await;
+                    Ok(())
+                }
+            }
+        });
+        supervisor.kept_up(Phase::Sessions, "stage", {
+            let protocols = protocols.clone();
+            move |stop| {
+                let protocols = protocols.clone();
+                async move {
+                    protocols.switch(stop).await;
+                    Ok(())
+                }
+            }
+        });
+        for Door { row, listener, .. } in doors {
+            let (tls, site, protocols) = (tls.clone(), site.clone(), protocols.clone());
+            supervisor.essential(Phase::Sessions, row.name, move |stop| async move {
                 let serve = move |conn| {
                     let (site, protocols) = (site.clone(), protocols.clone());
                     async move {
-                        match kind {
-                            Kind::Http | Kind::Https | Kind::Metrics => site.serve(kind, conn).await,
-                            _ => protocols.serve(kind, conn).await,
+                        match row.protocol {
+                            Protocol::Web | Protocol::Machines => site.serve(row, conn).await,
+                            _ => protocols.serve(row, conn).await,
                         }
                     }
                 };
-                listener.serve(tls, shutdown, serve).await;
-                (kind.name(), Ok(()))
+                listener.serve(tls, stop, serve).await;
+                Ok(())
             });
         }
-        tasks
     }
 }
 
@@ -290,7 +186,7 @@ fn servers(doors: &[Door]) -> Vec<web::Server> {
         ("POP3 (fetching)", Kind::Pop3s, Kind::Pop3, "STLS"),
         ("SMTP (sending)", Kind::Submissions, Kind::Submission, "STARTTLS"),
     ];
-    let port = |kind| doors.iter().find(|door| door.kind == kind).map(|door| door.address.port());
+    let port = |kind| doors.iter().find(|door| door.row.kind == kind).map(|door| door.address.port());
     kinds
         .into_iter()
         .filter_map(|(what, tls, upgraded, how)| match (port(tls), port(upgraded)) {
@@ -318,15 +214,16 @@ struct Site {
 
 impl Site {
     fn new(
-        services: &Arc<Services>,
+        running: &Arc<Running>,
         metrics: &PrometheusHandle,
         setup_token: Option<String>,
         servers: Vec<web::Server>,
         announcement: watch::Receiver<String>,
         shutdown: &CancellationToken,
     ) -> Self {
+        let services = &running.services;
         let config = &services.config;
-        let pages = |told| http::machine_pages(services.clone(), metrics.clone(), told);
+        let pages = |told| http::machine_pages(running.clone(), metrics.clone(), told);
         let machines = pages(http::Told::Everyone);
         let web = web::WebDoor::new(web::WebState {
             directory: services.directory.clone(),
@@ -342,9 +239,9 @@ impl Site {
                 max_message_bytes: usize::try_from(files_in(config.limits.message_size.0)).unwrap_or(usize::MAX),
                 default_quota_bytes: config.limits.default_quota.0,
                 announcement,
-                alarms: services.alarms.subscribe(),
-                continuity: services.continuity.subscribe(),
-                operator: Some(super::operator::Operating::new(services.clone())),
+                alarms: running.alarms.subscribe(),
+                continuity: running.continuity.subscribe(),
+                operator: Some(super::operator::Operating::new(running.clone())),
                 ..web::WebOptions::default()
             },
             shutdown: shutdown.clone(),
@@ -359,8 +256,8 @@ impl Site {
         }
     }
 
-    async fn serve(self, kind: Kind, conn: Conn) {
-        let router = if kind == Kind::Metrics { self.machines } else { self.web };
+    async fn serve(self, row: &Row, conn: Conn) {
+        let router = if row.protocol == Protocol::Machines { self.machines } else { self.web };
         http::serve_connection(router, conn, self.proxies, self.shutdown).await;
     }
 }
@@ -476,24 +373,24 @@ impl Protocols {
         }
     }
 
-    async fn serve(&self, kind: Kind, mut conn: Conn) {
+    async fn serve(&self, row: &Row, mut conn: Conn) {
         // The listeners follow the stage with a small delay: the stage decides.
-        let open = self.services.stages.now().stage >= kind.stage();
+        let open = self.services.stages.now().stage >= row.stage;
         let is_there =
             |stage| if stage == Stage::Queues { self.queues.read().is_some() } else { self.clients.read().is_some() };
-        if open != is_there(kind.stage()) {
+        if open != is_there(row.stage) {
             self.arrange();
         }
         let (clients, queues) = (self.clients.read().clone(), self.queues.read().clone());
-        match (kind, clients, queues) {
-            (Kind::Submission | Kind::Submissions, Some(clients), _) => clients.submission.serve_connection(conn).await,
-            (Kind::Imap | Kind::Imaps, Some(clients), _) => clients.imap.serve_connection(conn).await,
-            (Kind::Pop3 | Kind::Pop3s, Some(clients), _) => clients.pop3.serve_connection(conn).await,
-            (Kind::Smtp, _, Some(queues)) => queues.smtp.serve_connection(conn).await,
-            (Kind::Lmtp, _, Some(queues)) => queues.lmtp.serve_connection(conn).await,
+        match (row.kind, row.protocol, clients, queues) {
+            (_, Protocol::Submission, Some(clients), _) => clients.submission.serve_connection(conn).await,
+            (_, Protocol::Imap, Some(clients), _) => clients.imap.serve_connection(conn).await,
+            (_, Protocol::Pop3, Some(clients), _) => clients.pop3.serve_connection(conn).await,
+            (Kind::Lmtp, _, _, Some(queues)) => queues.lmtp.serve_connection(conn).await,
+            (_, Protocol::Smtp, _, Some(queues)) => queues.smtp.serve_connection(conn).await,
             _ => {
                 let refuse = async {
-                    conn.write_all(kind.off()).await?;
+                    conn.write_all(row.off).await?;
                     conn.shutdown().await
                 };
                 // A client that does not listen is closed all the same.

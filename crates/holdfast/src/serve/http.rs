@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::{proxy, unread::Unread};
-use crate::services::Services;
+use crate::running::Running;
 
 /// How long a client may take to send its request's header.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -47,17 +47,18 @@ pub enum Told {
 }
 
 /// `/health` and `/metrics`.
-pub fn machine_pages(services: Arc<Services>, metrics: PrometheusHandle, told: Told) -> Router {
+pub fn machine_pages(running: Arc<Running>, metrics: PrometheusHandle, told: Told) -> Router {
     Router::new()
         .route("/health", get(health))
         .route("/metrics", get(async move |peer, headers| self::metrics(told, &peer, &headers, &metrics)))
-        .with_state(services)
+        .with_state(running)
 }
 
 /// 200 while people can use the web and writes are acknowledged, otherwise 503 with the reason.
-async fn health(State(services): State<Arc<Services>>) -> Response {
-    let (damage, verify) = (services.store.damage(), services.verifying.now());
-    let (stopped, waiting) = (services.store.stopped(), services.primary.get().and_then(|primary| primary.waiting()));
+async fn health(State(running): State<Arc<Running>>) -> Response {
+    let services = &running.services;
+    let (damage, verify) = (services.store.damage(), running.verifying.now());
+    let (stopped, waiting) = (services.store.stopped(), running.primary.get().and_then(|primary| primary.waiting()));
     let full = !services.store.has_room();
     let stage = services.stages.now().stage;
     let on = stopped.is_none() && stage >= Stage::Web;
@@ -83,7 +84,8 @@ async fn health(State(services): State<Arc<Services>>) -> Response {
         },
         "quarantined": damage.realms.len(),
         "stage": stage.name(),
-        "alarms": services.alarms.borrow().len(),
+        "tasks_failed": running.tasks.alarming().iter().map(|task| task.name).collect::<Vec<_>>(),
+        "alarms": running.alarms.borrow().len(),
         "version": env!("CARGO_PKG_VERSION"),
     });
     let stage = (HeaderName::from_static(STAGE_HEADER), if on { "on" } else { "off" });

@@ -12,12 +12,13 @@ use tokio::{runtime::Handle, sync::mpsc};
 use web::{Job, JobReport, OpenAlarm, Operator};
 
 use crate::{
-    admin::{self, Output, socket::Line, status},
+    admin::{self, status},
     alarms,
     cli::{AdminCommand, ArchiveCommand},
     drill,
     gates::Gates,
-    services::Services,
+    output::{Output, Reply},
+    running::Running,
 };
 
 /// Reports of jobs that are kept, the last ones.
@@ -31,7 +32,7 @@ type Reports = Mutex<VecDeque<JobReport>>;
 
 /// See the module.
 pub struct Operating {
-    services: Arc<Services>,
+    running: Arc<Running>,
     runtime: Handle,
     /// The last one first.
     reports: Arc<Reports>,
@@ -39,8 +40,8 @@ pub struct Operating {
 
 impl Operating {
     /// On the services of this process. To be called within its runtime, where jobs run.
-    pub fn new(services: Arc<Services>) -> Arc<Self> {
-        Arc::new(Self { services, runtime: Handle::current(), reports: Arc::default() })
+    pub fn new(running: Arc<Running>) -> Arc<Self> {
+        Arc::new(Self { running, runtime: Handle::current(), reports: Arc::default() })
     }
 }
 
@@ -50,33 +51,33 @@ fn words(error: impl std::fmt::Display) -> String {
 
 impl Operator for Operating {
     fn overview(&self) -> Vec<(String, String)> {
-        status::overview(&self.services).unwrap_or_else(|error| vec![("state".to_owned(), words(error))])
+        status::overview(&self.running).unwrap_or_else(|error| vec![("state".to_owned(), words(error))])
     }
 
     fn alarms(&self) -> Vec<OpenAlarm> {
-        let all = alarms::look(&self.services).into_iter();
+        let all = alarms::look(&self.running).into_iter();
         all.map(|alarm| OpenAlarm { line: alarm.line, more: alarm.more, remedy: alarm.look.to_owned() }).collect()
     }
 
     fn situation(&self) -> Situation {
-        self.services.stages.now()
+        self.running.services.stages.now()
     }
 
     fn chosen(&self) -> (Stage, Option<String>) {
-        let plan = self.services.stages.progress().filter(|progress| *progress != Progress::Done);
-        (self.services.stages.chosen(), plan.map(|progress| format!("Plan: {progress}.")))
+        let plan = self.running.services.stages.progress().filter(|progress| *progress != Progress::Done);
+        (self.running.services.stages.chosen(), plan.map(|progress| format!("Plan: {progress}.")))
     }
 
     fn set_stage(&self, stage: Stage) -> Result<(), String> {
-        self.services.stages.next_plan();
-        self.services.stages.set(stage).map_err(words)
+        self.running.services.stages.next_plan();
+        self.running.services.stages.set(stage).map_err(words)
     }
 
     fn follow_plan(&self) -> Result<(), String> {
-        let (ends, services) = (self.services.stages.next_plan(), self.services.clone());
+        let (ends, running) = (self.running.services.stages.next_plan(), self.running.clone());
         self.runtime.spawn(async move {
-            let health: Arc<dyn Health> = Arc::new(Gates::new(services.clone()));
-            if let Err(error) = services.stages.follow(&Plan::usual(), &health, true, &ends).await {
+            let health: Arc<dyn Health> = Arc::new(Gates::new(running.clone()));
+            if let Err(error) = running.services.stages.follow(&Plan::usual(), &health, true, &ends).await {
                 tracing::error!(%error, "the stage was not kept");
             }
         });
@@ -84,27 +85,27 @@ impl Operator for Operating {
     }
 
     fn switch(&self, feature: Feature, on: bool) -> Result<(), String> {
-        self.services.stages.switch(feature, on).map_err(words)
+        self.running.services.stages.switch(feature, on).map_err(words)
     }
 
     fn say(&self, text: &str) -> Result<(), String> {
-        self.services.stages.say(text).map_err(words)
+        self.running.services.stages.say(text).map_err(words)
     }
 
     fn archives(&self) -> Vec<String> {
-        let places = self.services.archives.places(None).unwrap_or_default();
+        let places = self.running.archives.places(None).unwrap_or_default();
         places.iter().map(|place| place.name().to_owned()).collect()
     }
 
     fn start(&self, job: Job) -> Result<(), String> {
         if let Job::Snapshot(name) | Job::Drill(name) | Job::VerifyArchive(name) = &job {
-            self.services.archives.places(Some(name)).map_err(words)?;
+            self.running.archives.places(Some(name)).map_err(words)?;
         }
         let mut reports = self.reports.lock();
         if reports.iter().any(|report| report.job == job && report.ended_ms.is_none()) {
             return Err("this is under way already".to_owned());
         }
-        let began_ms = self.services.store.clock().now_ms();
+        let began_ms = self.running.services.store.clock().now_ms();
         reports.push_front(JobReport { job: job.clone(), began_ms, ended_ms: None, error: None, lines: Vec::new() });
         // One that is under way is not forgotten.
         while reports.len() > KEPT_REPORTS
@@ -113,8 +114,8 @@ impl Operator for Operating {
             reports.remove(at);
         }
         drop(reports);
-        let (services, reports) = (self.services.clone(), self.reports.clone());
-        self.runtime.spawn(run(services, job, began_ms, reports));
+        let (running, reports) = (self.running.clone(), self.reports.clone());
+        self.runtime.spawn(run(running, job, began_ms, reports));
         Ok(())
     }
 
@@ -124,17 +125,17 @@ impl Operator for Operating {
 }
 
 /// Runs a job to its end, and keeps what it says in its report.
-async fn run(services: Arc<Services>, job: Job, began_ms: i64, reports: Arc<Reports>) {
+async fn run(running: Arc<Running>, job: Job, began_ms: i64, reports: Arc<Reports>) {
     let change = |change: &dyn Fn(&mut JobReport)| {
         if let Some(report) = reports.lock().iter_mut().find(|one| one.job == job && one.began_ms == began_ms) {
             change(report);
         }
     };
     let (lines, mut said) = mpsc::channel(LINES_IN_FLIGHT);
-    let work = done(&services, &job, Output::new(lines));
+    let work = done(&running, &job, Output::new(lines));
     let listen = async {
         while let Some(line) = said.recv().await {
-            if let Line::Out(text) = line {
+            if let Reply::Out(text) = line {
                 change(&|report| {
                     report.lines.push(text.clone());
                     let over = report.lines.len().saturating_sub(KEPT_LINES);
@@ -147,29 +148,29 @@ async fn run(services: Arc<Services>, job: Job, began_ms: i64, reports: Arc<Repo
     if let Err(error) = &outcome {
         tracing::error!(error = format!("{error:#}"), "{}", job.words());
     }
-    let (now_ms, error) = (services.store.clock().now_ms(), outcome.err().map(words));
+    let (now_ms, error) = (running.services.store.clock().now_ms(), outcome.err().map(words));
     change(&|report| (report.ended_ms, report.error) = (Some(now_ms), error.clone()));
 }
 
-async fn done(services: &Arc<Services>, job: &Job, output: Output) -> anyhow::Result<()> {
+async fn done(running: &Arc<Running>, job: &Job, output: Output) -> anyhow::Result<()> {
     let command = match job {
         Job::Maintain => AdminCommand::Maintain,
         Job::Snapshot(name) => AdminCommand::Archive(ArchiveCommand::Snapshot { target: Some(name.clone()) }),
         Job::VerifyArchive(name) => {
             AdminCommand::Archive(ArchiveCommand::Verify { target: Some(name.clone()), newest: false })
         }
-        Job::Drill(name) => return drilled(services, name, &output).await,
+        Job::Drill(name) => return drilled(running, name, &output).await,
     };
-    admin::execute(services, command, &output).await
+    admin::execute(running, command, &output).await
 }
 
-async fn drilled(services: &Services, name: &str, output: &Output) -> anyhow::Result<()> {
-    for place in services.archives.places(Some(name))? {
+async fn drilled(running: &Running, name: &str, output: &Output) -> anyhow::Result<()> {
+    for place in running.archives.places(Some(name))? {
         let dir = place.config.drill_dir.as_deref();
         let dir =
             dir.context("the configuration names no drill_dir for this archive: a folder with room for everything")?;
-        let line = ArchiveLine::name_in(services.store.dir());
-        let drilled = drill::run(&services.config, &place, dir, line, true, &|_| {}).await;
+        let line = ArchiveLine::name_in(running.services.store.dir());
+        let drilled = drill::run(&running.services.config, &place, dir, line, true, &|_| {}).await;
         output.line(drill::described(&drilled)).await;
         for problem in &drilled.problems {
             output.line(format!("PROBLEM: {problem}")).await;

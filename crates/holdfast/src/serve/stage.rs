@@ -18,14 +18,15 @@ use continuity::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{down_page, gates::Gates, restore::behind::Restoring, services::Services};
+use crate::{down_page, gates::Gates, restoring::Restoring, running::Running, services::Services};
 
 /// Between two looks at how far a restore is, for the line above every page.
 const RESTORE_LINE_EVERY: Duration = Duration::from_secs(2);
 
 /// After an unclean shutdown: runs the checks, then continues to the chosen stage if they pass. Returns the reason if not.
-pub async fn climb(services: &Arc<Services>, shutdown: &CancellationToken) -> anyhow::Result<Option<String>> {
-    services.serving.store(true, Ordering::SeqCst);
+pub async fn climb(running: &Arc<Running>, shutdown: &CancellationToken) -> anyhow::Result<Option<String>> {
+    let services = &running.services;
+    running.serving.store(true, Ordering::SeqCst);
     let stages = &services.stages;
     let chosen = stages.chosen();
     if services.store.was_closed_in_order() || chosen <= Stage::Checks {
@@ -37,7 +38,7 @@ pub async fn climb(services: &Arc<Services>, shutdown: &CancellationToken) -> an
     }
     tracing::warn!("the service was not shut down cleanly: checking the data first");
     let ends = stages.next_plan();
-    let health: Arc<dyn Health> = Arc::new(Gates::new(services.clone()));
+    let health: Arc<dyn Health> = Arc::new(Gates::new(running.clone()));
     let plan = Plan::after_unclean_stop(chosen);
     let ended = tokio::select! {
         ended = stages.follow(&plan, &health, false, &ends) => ended?,
@@ -71,9 +72,9 @@ pub async fn queue(services: Arc<Services>, shutdown: CancellationToken) -> anyh
 }
 
 /// Keeps the announcement on every page up to date.
-pub async fn announce(services: Arc<Services>, line: watch::Sender<String>, shutdown: CancellationToken) {
-    let mut now = services.stages.watch();
-    let restoring = services.restoring.get();
+pub async fn announce(running: Arc<Running>, line: watch::Sender<String>, shutdown: CancellationToken) {
+    let mut now = running.services.stages.watch();
+    let restoring = running.restoring.get();
     let mut restored = restoring.map(Restoring::watch);
     loop {
         let parts = [now.borrow_and_update().line(), restoring.and_then(Restoring::announcement)];

@@ -3,22 +3,24 @@
 use anyhow::Context as _;
 use continuity::standby::{Mode, Primary, PrimaryOptions, finish_promotion, promotion_is_finished, tell_former};
 use store::RealmId;
-use tokio::{net::TcpListener, task::JoinSet};
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpListener;
 
 use crate::{
     config::{Config, StandbyMode, WhenAway},
+    listeners::Kind,
+    running::Running,
     services::Services,
+    supervisor::{Phase, Supervisor},
 };
 
 /// Binds the configured addresses.
 pub async fn bind(config: &Config) -> anyhow::Result<Vec<TcpListener>> {
+    let row = Kind::Standby.row();
     let mut listeners = Vec::new();
-    for address in &config.listen.standby {
-        let listener = TcpListener::bind(address).await.with_context(|| {
-            format!("standby: can't listen on {address}; choose another address in the configuration (listen.standby)")
-        })?;
-        println!("  {:<12} {:<21} paired standbys", "standby", listener.local_addr()?.to_string());
+    for &address in config.listen.of(row.kind) {
+        let bound = TcpListener::bind(address).await;
+        let listener = bound.map_err(|error| anyhow::anyhow!(row.refused_with_remedy(address, &error)))?;
+        println!("{}", row.line(listener.local_addr()?));
         listeners.push(listener);
     }
     Ok(listeners)
@@ -72,14 +74,8 @@ async fn bring_back(services: &Services, left_out: &[RealmId]) -> anyhow::Result
 }
 
 /// From here on commits wait for a standby, where that was asked for.
-pub fn serve(
-    services: &Services,
-    listeners: Vec<TcpListener>,
-    shutdown: &CancellationToken,
-    tasks: &mut JoinSet<(&'static str, anyhow::Result<()>)>,
-) -> anyhow::Result<()> {
-    let config = &services.config;
-    let dir = config.data_dir.join("standby");
+pub fn serve(running: &Running, listeners: Vec<TcpListener>, supervisor: &mut Supervisor) -> anyhow::Result<()> {
+    let config = &running.services.config;
     if !listeners.is_empty() {
         let settings = &config.standby;
         let mode = match (settings.mode, settings.when_away) {
@@ -88,17 +84,22 @@ pub fn serve(
             (StandbyMode::Sync, WhenAway::Degrade) => Mode::SyncOrDegrade,
         };
         let options = PrimaryOptions { mode, away_after: settings.away_after.0 };
-        let primary = Primary::open(services.store.clone(), &dir, options)?;
+        let dir = config.data_dir.join("standby");
+        let primary = Primary::open(running.services.store.clone(), &dir, options)?;
         for listener in listeners {
-            let (primary, shutdown) = (primary.clone(), shutdown.clone());
-            tasks.spawn(async move { ("standbys", primary.serve(listener, shutdown).await.map_err(Into::into)) });
+            let primary = primary.clone();
+            supervisor.essential(Phase::Copies, "standbys", move |stop| async move {
+                primary.serve(listener, stop).await.map_err(Into::into)
+            });
         }
-        let _ = services.primary.set(primary);
+        let _ = running.primary.set(primary);
     }
-    let (data_dir, name, shutdown) = (config.data_dir.clone(), config.hostname.clone(), shutdown.clone());
-    tokio::spawn(async move {
-        if let Err(error) = tell_former(&data_dir, &name, &shutdown).await {
-            tracing::error!(%error, "could not tell the old primary that it is no longer the primary");
+    let (data_dir, name) = (config.data_dir.clone(), config.hostname.clone());
+    supervisor.kept_up(Phase::Work, "former primary", move |stop| {
+        let (data_dir, name) = (data_dir.clone(), name.clone());
+        async move {
+            let told = tell_former(&data_dir, &name, &stop).await;
+            told.context("could not tell the old primary that it is no longer the primary")
         }
     });
     Ok(())

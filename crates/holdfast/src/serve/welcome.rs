@@ -13,7 +13,7 @@ pub fn doors(services: &Services, bound: &Bound) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "Holdfast {} on {}", env!("CARGO_PKG_VERSION"), services.config.data_dir.display())?;
     for door in &bound.doors {
-        writeln!(out, "  {:<12} {:<21} {}", door.kind.name(), door.address.to_string(), door.kind.purpose())?;
+        writeln!(out, "{}", door.row.line(door.address))?;
     }
     if services.config.tls.certificate.is_none() {
         writeln!(out, "The certificate is self-signed: mail apps ask once whether to trust it.")?;

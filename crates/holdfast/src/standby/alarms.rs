@@ -5,7 +5,7 @@ use std::path::Path;
 
 use continuity::standby::Status;
 
-use crate::{admin::status::short_of_room, machine::Room};
+use crate::{alarm::short_of_room, machine::Room};
 
 /// Clocks that differ by more are an alarm.
 const CLOCKS_DIFFER_MS: i64 = 10_000;

@@ -3,7 +3,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::Context as _;
 use axum::{
     Router,
     extract::State,
@@ -14,11 +13,16 @@ use axum::{
 use continuity::{down_page::STAGE_HEADER, standby::Standby};
 use doorkit::{ListenOptions, Listener};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::alarms;
-use crate::{config::Config, machine, serve::http};
+use crate::{
+    config::Config,
+    listeners::Kind,
+    machine,
+    serve::http,
+    supervisor::{Phase, Supervisor},
+};
 
 /// Concurrent connections: only monitoring connects here.
 const MAX_CONNECTIONS: usize = 100;
@@ -36,62 +40,62 @@ struct Watched {
 
 /// Binds the configured addresses.
 pub fn bind(config: &Config) -> anyhow::Result<Vec<Listener>> {
+    let row = Kind::StandbyHttp.row();
     let mut listeners = Vec::new();
-    for &address in &config.listen.standby_http {
+    for &address in config.listen.of(row.kind) {
         let options = ListenOptions {
+            name: row.name,
             max_connections: MAX_CONNECTIONS,
             max_per_network: MAX_CONNECTIONS,
             grace: GRACE,
             ..ListenOptions::default()
         };
-        let listener = Listener::bind(address, options).with_context(|| {
-            format!(
-                "standby_http: can't listen on {address}; choose another address in the configuration (listen.standby_http)"
-            )
-        })?;
-        println!("  {:<12} {:<21} /metrics and /health", "standby_http", listener.local_addr()?.to_string());
+        let bound = Listener::bind(address, options);
+        let listener = bound.map_err(|error| anyhow::anyhow!(row.refused_with_remedy(address, &error)))?;
+        println!("{}", row.line(listener.local_addr()?));
         listeners.push(listener);
     }
     Ok(listeners)
 }
 
-/// Answers and measures until shut down. The addresses are free once all of it has ended.
+/// Answers and measures until stopped. The addresses are free once all of it has ended.
 pub fn serve(
     listeners: Vec<Listener>,
     standby: Arc<Standby>,
     config: Arc<Config>,
     metrics: PrometheusHandle,
-    shutdown: &CancellationToken,
-) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
+    supervisor: &mut Supervisor,
+) {
     let watched = Watched { standby, config, metrics };
     let router = Router::new()
         .route("/health", get(health))
         .route("/metrics", get(async |State(watched): State<Watched>| measured(&watched)))
         .with_state(watched.clone());
     for listener in listeners {
-        let (router, shutdown) = (router.clone(), shutdown.clone());
-        tasks.spawn(async move {
-            let ends = shutdown.clone();
+        let router = router.clone();
+        supervisor.essential(Phase::Sessions, Kind::StandbyHttp.row().name, move |stop| async move {
+            let ends = stop.clone();
             let serve = move |conn| http::serve_connection(router.clone(), conn, Arc::default(), ends.clone());
-            listener.serve_plain(shutdown, serve).await;
+            listener.serve_plain(stop, serve).await;
+            Ok(())
         });
     }
-    let shutdown = shutdown.clone();
-    tasks.spawn(async move {
-        let mut every = tokio::time::interval(UPKEEP);
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => break,
-                _ = every.tick() => {
-                    measure(&watched);
-                    watched.metrics.run_upkeep();
-                }
+    supervisor.kept_up(Phase::Work, "metrics", move |stop| keep_measuring(watched.clone(), stop));
+}
+
+async fn keep_measuring(watched: Watched, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut every = tokio::time::interval(UPKEEP);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            _ = every.tick() => {
+                measure(&watched);
+                watched.metrics.run_upkeep();
             }
         }
-        leave_off();
-    });
-    tasks
+    }
+    leave_off();
+    Ok(())
 }
 
 /// 200 while it follows, and nothing is held or damaged; 503 with the reason otherwise.

@@ -14,7 +14,7 @@ use mailkit::EmailAddress;
 use rand::RngExt as _;
 use store::{Past, StoreError};
 
-use crate::{archive::moment, services::Services};
+use crate::{services::Services, told::moment};
 
 /// Addresses that are named when the one that was asked for was not there.
 const NAMED: usize = 20;

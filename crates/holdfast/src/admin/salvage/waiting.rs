@@ -5,8 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use delivery::{SalvagedFate, SalvagedQueued, salvaged_queue};
 use directory::AccountId;
 
-use super::{Output, Source, tell_some, write_out};
-use crate::{archive::moment, cli::SalvageArgs, services::Services};
+use super::{Source, tell_some, write_out};
+use crate::{cli::SalvageArgs, output::Output, services::Services, told::moment};
 
 /// Longest subject that is shown.
 const MAX_SUBJECT: usize = 120;

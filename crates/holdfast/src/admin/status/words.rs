@@ -6,10 +6,10 @@ use continuity::stage::Stage;
 
 use super::{Archive, Daily, Follower, Queue, Status, Verify, bytes};
 use crate::{
-    archive::{ago, moment},
     drill,
     told::counted,
-    verifying::Running,
+    told::{ago, moment},
+    verifying::Progress,
 };
 
 /// A line of the overview: what, in a column, then how it is.
@@ -121,7 +121,7 @@ fn daily(daily: Option<&Daily>, running_seconds: u64) -> String {
 /// How far reading everything is, and what came of it last.
 fn verify(verify: &Verify) -> Vec<String> {
     let mut all = Vec::new();
-    if let Some(Running { started_ms, percent, reading }) = verify.running {
+    if let Some(Progress { started_ms, percent, reading }) = verify.running {
         all.push(format!("running since {}: {percent} % ({reading})", moment(started_ms)));
     }
     if let Some(last) = verify.last.as_ref().filter(|last| last.ended_ms.is_some() || verify.running.is_none()) {

@@ -9,28 +9,28 @@ use continuity::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::services::Services;
+use crate::running::Running;
 
 /// The standbys, when this machine has a listener for them.
-pub fn standbys(services: &Services) -> Option<Arc<dyn Donor>> {
-    let primary = services.primary.get()?;
+pub fn standbys(running: &Running) -> Option<Arc<dyn Donor>> {
+    let primary = running.primary.get()?;
     Some(Arc::new(StandbyDonor::of(primary)))
 }
 
 /// The archives that this machine has an identity for; others only it can't read.
-pub async fn archives(services: &Services) -> Vec<Arc<dyn Donor>> {
+pub async fn archives(running: &Running) -> Vec<Arc<dyn Donor>> {
     let mut donors: Vec<Arc<dyn Donor>> = Vec::new();
-    for place in services.archives.places(None).unwrap_or_default() {
+    for place in running.archives.places(None).unwrap_or_default() {
         match (place.identities(), place.target().await) {
             (Ok(Some(identities)), Ok(target)) => {
-                donors.push(Arc::new(ArchiveDonor::new(services.store.clone(), target, identities)));
+                donors.push(Arc::new(ArchiveDonor::new(running.services.store.clone(), target, identities)));
             }
             (Ok(None), _) => {}
             (Err(error), _) | (_, Err(error)) => {
                 tracing::warn!(
                     archive = place.name(),
                     error = format!("{error:#}"),
-                    "the standby can't be asked for damaged data"
+                    "the archive can't be asked for damaged data"
                 );
             }
         }
@@ -39,12 +39,14 @@ pub async fn archives(services: &Services) -> Vec<Arc<dyn Donor>> {
 }
 
 /// Repairs damaged data until shut down.
-pub async fn serve(services: Arc<Services>, shutdown: CancellationToken) {
-    let mut donors: Vec<Arc<dyn Donor>> = standbys(&services).into_iter().collect();
-    donors.extend(archives(&services).await);
-    if donors.is_empty() || services.store.is_partial() {
+pub async fn serve(running: Arc<Running>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let store = &running.services.store;
+    let mut donors: Vec<Arc<dyn Donor>> = standbys(&running).into_iter().collect();
+    donors.extend(archives(&running).await);
+    if donors.is_empty() || store.is_partial() {
         shutdown.cancelled().await;
-        return;
+        return Ok(());
     }
-    Mending::new(services.store.clone(), donors, |_| ()).serve(shutdown).await;
+    Mending::new(store.clone(), donors, |_| ()).serve(shutdown).await;
+    Ok(())
 }
