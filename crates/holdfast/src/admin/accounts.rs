@@ -36,15 +36,11 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
     let directory = &services.directory;
     let (account, done) = match command {
         AccountCommand::Add { address, name, admin, quota, password } => {
-            let quota_bytes = quota.unwrap_or(services.config.limits.default_quota).0;
             let role = if admin { Role::Admin } else { Role::User };
+            let quota_bytes = quota.unwrap_or(services.config.limits.default_quota).0;
             let parsed = EmailAddress::parse(&address).with_context(|| address.clone())?;
             let new = NewAccount { address: parsed, name, password: password.password.clone(), role, quota_bytes };
-            let (id, common) = directory.create_account_as_operator(new).await?;
-            output.line(format!("created account {address}")).await;
-            warn_if(common, output).await;
-            told(&address, &password, output).await;
-            (Some(id), if admin { "created the account, an administrator" } else { "created the account" }.to_owned())
+            add(services, &address, new, &password, output).await?
         }
         AccountCommand::List { json } => {
             for account in directory.accounts()? {
@@ -86,40 +82,67 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
             directory.audit_deleted(account.id, WHO, "deleted the account", "").await?;
             return Ok(());
         }
-        AccountCommand::Rename { old, new, drop_old } => {
-            let account = find(services, &old).await?;
-            let parsed = EmailAddress::parse(&new).with_context(|| new.clone())?;
-            directory.rename_account(account.id, &parsed, !drop_old).await?;
-            let before = &account.address;
-            output
-                .line(format!(
-                    "renamed {before} to {new}: log in with the new address; password and app passwords stay the same"
-                ))
-                .await;
-            output
-                .line(if drop_old {
-                    format!("mail for {before} is now refused")
-                } else {
-                    format!("mail for {before} still arrives: the old address is now an alias")
-                })
-                .await;
-            (Some(account.id), format!("renamed from {before} to {new}"))
-        }
+        AccountCommand::Rename { old, new, drop_old } => rename(services, &old, &new, drop_old, output).await?,
         AccountCommand::Alias { address, alias, remove } => {
-            let account = find(services, &address).await?;
-            if remove {
-                directory.remove_alias(account.id, &alias).await?;
-                output.line(format!("removed alias {alias} of {address}")).await;
-                (Some(account.id), format!("removed the address {alias}"))
-            } else {
-                directory.add_alias(account.id, &alias).await?;
-                output.line(format!("added alias {alias} to {address}")).await;
-                (Some(account.id), format!("added the address {alias}"))
-            }
+            alias_of(services, &address, &alias, remove, output).await?
         }
     };
     directory.audit(account, WHO, &done, "").await?;
     Ok(())
+}
+
+/// What a command did, for the audit trail: to which account, and what.
+type Done = (Option<AccountId>, String);
+
+async fn add(
+    services: &Services,
+    address: &str,
+    new: NewAccount,
+    password: &PasswordArgs,
+    output: &Output,
+) -> anyhow::Result<Done> {
+    let is_admin = new.role == Role::Admin;
+    let (id, common) = services.directory.create_account_as_operator(new).await?;
+    output.line(format!("created account {address}")).await;
+    warn_if(common, output).await;
+    told(address, password, output).await;
+    let done = if is_admin { "created the account, an administrator" } else { "created the account" };
+    Ok((Some(id), done.to_owned()))
+}
+
+async fn rename(services: &Services, old: &str, new: &str, drop_old: bool, output: &Output) -> anyhow::Result<Done> {
+    let account = find(services, old).await?;
+    let parsed = EmailAddress::parse(new).with_context(|| new.to_owned())?;
+    services.directory.rename_account(account.id, &parsed, !drop_old).await?;
+    let before = &account.address;
+    let how = "log in with the new address; password and app passwords stay the same";
+    output.line(format!("renamed {before} to {new}: {how}")).await;
+    output
+        .line(if drop_old {
+            format!("mail for {before} is now refused")
+        } else {
+            format!("mail for {before} still arrives: the old address is now an alias")
+        })
+        .await;
+    Ok((Some(account.id), format!("renamed from {before} to {new}")))
+}
+
+async fn alias_of(
+    services: &Services,
+    address: &str,
+    alias: &str,
+    remove: bool,
+    output: &Output,
+) -> anyhow::Result<Done> {
+    let id = find(services, address).await?.id;
+    if remove {
+        services.directory.remove_alias(id, alias).await?;
+        output.line(format!("removed alias {alias} of {address}")).await;
+        return Ok((Some(id), format!("removed the address {alias}")));
+    }
+    services.directory.add_alias(id, alias).await?;
+    output.line(format!("added alias {alias} to {address}")).await;
+    Ok((Some(id), format!("added the address {alias}")))
 }
 
 /// Everything about one account.

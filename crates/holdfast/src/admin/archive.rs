@@ -4,11 +4,12 @@ use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use continuity::archive::{
-    ArchiveError, Event,
+    ArchiveError, Event, Say,
     catalog::{Catalog, Listed},
-    codec::new_identity,
+    codec::{Identities, new_identity},
     line::Line,
-    prune, restorable,
+    prune,
+    restorable::{self, Restorable},
     target::Target,
     verify::{self, Report, Scope},
 };
@@ -246,26 +247,14 @@ async fn status(running: &Running, place: &Arc<Place>) -> (Vec<String>, Vec<Stri
         Ok::<_, anyhow::Error>((found, Line::of(&services.store, &target).await?, catalog))
     });
     let looked = looked.await.unwrap_or_else(|_| Err(anyhow::anyhow!("no reply within {} s", LOOK_LIMIT.as_secs())));
-    let mut last_good = None;
-    match looked {
+    let last_good = match looked {
         Ok((found, line, catalog)) => {
             facts.push(format!("  {}", described(&found)));
             if !found.is_whole() {
                 alarms.push(format!("archive {name}: {}", described(&found)));
-                facts.extend(found.missing.iter().map(|what| format!("  MISSING: {what}")));
-                if found.missing_count > found.missing.len() as u64 {
-                    facts.push(format!("  … and {} more", found.missing_count - found.missing.len() as u64));
-                }
-                let remedy = if found.needs_snapshot { "takes a new snapshot" } else { "stores it again" };
-                facts.push(if runs {
-                    format!(
-                        "  the service {remedy} now, as far as it still has the missing data; check again in a while"
-                    )
-                } else {
-                    format!("  the service {remedy} once it is started, as far as it still has the missing data")
-                });
+                facts.extend(what_is_missing(&found, runs));
             }
-            last_good = about_catalog(&mut facts, &catalog, &line, now_ms);
+            about_catalog(&mut facts, &catalog, &line, now_ms)
         }
         Err(error) => {
             // The shipper may report the same failure: then it is printed below.
@@ -273,8 +262,9 @@ async fn status(running: &Running, place: &Arc<Place>) -> (Vec<String>, Vec<Stri
             if !place.failing().iter().any(|failing| failing.contains(&what)) {
                 alarms.push(told_once(name, &what));
             }
+            None
         }
-    }
+    };
     match place.ship_status() {
         Some(ship) => {
             lines.push(format!(
@@ -310,6 +300,21 @@ async fn status(running: &Running, place: &Arc<Place>) -> (Vec<String>, Vec<Stri
     lines.extend(place.warning(&services.config.data_dir).map(|warning| format!("  WARNING: {warning}")));
     lines.extend(alarms.iter().map(|alarm| format!("  ALARM: {alarm}")));
     (lines, alarms)
+}
+
+/// What an archive lacks, and what becomes of it.
+fn what_is_missing(found: &Restorable, runs: bool) -> Vec<String> {
+    let mut facts: Vec<String> = found.missing.iter().map(|what| format!("  MISSING: {what}")).collect();
+    if found.missing_count > found.missing.len() as u64 {
+        facts.push(format!("  … and {} more", found.missing_count - found.missing.len() as u64));
+    }
+    let remedy = if found.needs_snapshot { "takes a new snapshot" } else { "stores it again" };
+    facts.push(if runs {
+        format!("  the service {remedy} now, as far as it still has the missing data; check again in a while")
+    } else {
+        format!("  the service {remedy} once it is started, as far as it still has the missing data")
+    });
+    facts
 }
 
 /// Lists an archive's data of a line; returns the time of the newest good snapshot.
@@ -378,6 +383,13 @@ async fn until(
     Some(format!("by {}, when it was stored", moment(*stored_ms)))
 }
 
+/// What was read back of an archive.
+struct ReadBack {
+    snapshots: usize,
+    report: Report,
+    reach: Vec<Restorable>,
+}
+
 /// Verifies an archive; returns whether it is intact.
 async fn check(place: &Place, newest: bool, data_dir: &Path, output: &Output) -> anyhow::Result<bool> {
     let (target, identities) = (place.target().await?, place.identities()?);
@@ -388,66 +400,86 @@ async fn check(place: &Place, newest: bool, data_dir: &Path, output: &Output) ->
     let noted = catalog.notes.len();
     let (say, show) = events(output);
     let work = async move {
-        let mut all = verify::runs(&target, &catalog, identities.as_ref(), &say).await?;
-        let good = catalog.snapshots.iter().filter(|listed| listed.good);
-        let chosen: Vec<&Listed> =
-            if newest { good.max_by_key(|listed| listed.name.made_ms).into_iter().collect() } else { good.collect() };
-        // Snapshots share most of their objects: the newest is read whole, of the others what it does not have.
-        let mut previous = None;
-        let mut packs = BTreeSet::new();
-        for listed in chosen.iter().rev() {
-            let manifest = match catalog.manifest(&target, &listed.name).await {
-                Ok(manifest) => manifest,
-                Err(error @ ArchiveError::Damaged { .. }) => {
-                    all.damage.push(error.to_string());
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            let scope = if previous.is_none() { Scope::All } else { Scope::Since(previous.as_ref()) };
-            if previous.is_none() {
-                packs.extend(manifest.objects.iter().map(|object| object.name.clone()));
-            }
-            let report = verify::snapshot(&target, &manifest, identities.as_ref(), scope, &say).await?;
-            all.add(report);
-            previous = Some(manifest);
-        }
-        if !newest {
-            all.add(verify::other_packs(&target, &packs, identities.as_ref(), &say).await?);
-        }
+        let (snapshots, report) = read_back(&target, &catalog, identities.as_ref(), newest, &say).await?;
         drop(say);
-        let reach = restorable_of(&target, &catalog, data_dir, identities.as_ref(), &all.broken).await?;
-        Ok::<_, ArchiveError>((chosen.len(), all, reach))
+        let reach = restorable_of(&target, &catalog, data_dir, identities.as_ref(), &report.broken).await?;
+        Ok::<_, ArchiveError>(ReadBack { snapshots, report, reach })
     };
-    let (outcome, ()) = tokio::join!(work, show);
-    let (snapshots, report, reach) = outcome?;
-    output.line(format!("{}: {snapshots} snapshots; {}", place.name(), what_was_read(&report))).await;
-    for damage in report.damage.iter().take(MAX_LISTED) {
-        output.line(format!("DAMAGED: {damage}")).await;
+    let (found, ()) = tokio::join!(work, show);
+    let found = found?;
+    let is_whole = noted == 0 && found.is_whole();
+    for line in found.lines(place.name(), is_whole) {
+        output.line(line).await;
     }
-    if report.damage.len() > MAX_LISTED {
-        output.line(format!("… and {} more", report.damage.len() - MAX_LISTED)).await;
-    }
-    let mut whole = report.damage.is_empty() && noted == 0;
-    for found in &reach {
-        for missing in &found.missing {
-            output.line(format!("MISSING: {missing}")).await;
+    Ok(is_whole)
+}
+
+/// Reads the log and the good snapshots, or only the newest of them; gives how many snapshots.
+async fn read_back(
+    target: &Target,
+    catalog: &Catalog,
+    identities: Option<&Identities>,
+    newest: bool,
+    say: Say<'_>,
+) -> Result<(usize, Report), ArchiveError> {
+    let mut all = verify::runs(target, catalog, identities, say).await?;
+    let good = catalog.snapshots.iter().filter(|listed| listed.good);
+    let chosen: Vec<&Listed> =
+        if newest { good.max_by_key(|listed| listed.name.made_ms).into_iter().collect() } else { good.collect() };
+    // Snapshots share most of their objects: the newest is read whole, of the others what it does not have.
+    let mut previous = None;
+    let mut packs = BTreeSet::new();
+    for listed in chosen.iter().rev() {
+        let manifest = match catalog.manifest(target, &listed.name).await {
+            Ok(manifest) => manifest,
+            Err(error @ ArchiveError::Damaged { .. }) => {
+                all.damage.push(error.to_string());
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let scope = if previous.is_none() { Scope::All } else { Scope::Since(previous.as_ref()) };
+        if previous.is_none() {
+            packs.extend(manifest.objects.iter().map(|object| object.name.clone()));
         }
-        if found.missing_count > found.missing.len() as u64 {
-            output.line(format!("… and {} more", found.missing_count - found.missing.len() as u64)).await;
+        let report = verify::snapshot(target, &manifest, identities, scope, say).await?;
+        all.add(report);
+        previous = Some(manifest);
+    }
+    if !newest {
+        all.add(verify::other_packs(target, &packs, identities, say).await?);
+    }
+    Ok((chosen.len(), all))
+}
+
+impl ReadBack {
+    /// Whether all that was read is intact, and everything can be restored.
+    fn is_whole(&self) -> bool {
+        self.report.damage.is_empty() && self.reach.iter().all(Restorable::is_whole)
+    }
+
+    /// For people.
+    fn lines(&self, name: &str, is_whole: bool) -> Vec<String> {
+        let mut lines = vec![format!("{name}: {} snapshots; {}", self.snapshots, what_was_read(&self.report))];
+        let damage = &self.report.damage;
+        lines.extend(damage.iter().take(MAX_LISTED).map(|damage| format!("DAMAGED: {damage}")));
+        if damage.len() > MAX_LISTED {
+            lines.push(format!("… and {} more", damage.len() - MAX_LISTED));
         }
-        output.line(format!("{}: line {}: {}", place.name(), found.line, described(found))).await;
-        whole &= found.is_whole();
+        for found in &self.reach {
+            lines.extend(found.missing.iter().map(|missing| format!("MISSING: {missing}")));
+            if found.missing_count > found.missing.len() as u64 {
+                lines.push(format!("… and {} more", found.missing_count - found.missing.len() as u64));
+            }
+            lines.push(format!("{name}: line {}: {}", found.line, described(found)));
+        }
+        lines.push(if is_whole {
+            format!("{name}: ok, everything is intact")
+        } else {
+            format!(
+                "{name}: a running service stores missing data again as far as it has it: see `holdfast archive status`"
+            )
+        });
+        lines
     }
-    if whole {
-        output.line(format!("{}: ok, everything is intact", place.name())).await;
-    } else {
-        output
-            .line(format!(
-                "{}: a running service stores missing data again as far as it has it: see `holdfast archive status`",
-                place.name()
-            ))
-            .await;
-    }
-    Ok(whole)
 }

@@ -14,49 +14,8 @@ const PAGE: usize = 500;
 pub async fn run(services: &Services, command: QueueCommand, output: &Output) -> anyhow::Result<()> {
     let delivery = &services.delivery;
     match command {
-        QueueCommand::List { limit, json } => {
-            let page = delivery.queue_list(&QueueFilter::default(), None, limit)?;
-            for message in &page.messages {
-                output.line(if json { json_of(message) } else { line_of(message) }).await;
-            }
-            if !json {
-                let stats = delivery.queue_stats()?;
-                let shown = page.messages.len();
-                output
-                    .line(format!(
-                        "{} for {} ({shown} shown)",
-                        counted(stats.messages, "message"),
-                        counted(stats.destinations, "destination")
-                    ))
-                    .await;
-            }
-        }
-        QueueCommand::Show { id, json } => {
-            let message = delivery.queue_show(parse(&id)?)?;
-            if json {
-                output.line(json_of(&message)).await;
-                return Ok(());
-            }
-            output.line(line_of(&message)).await;
-            for recipient in &message.recipients {
-                let next = if message.held { "on hold".to_owned() } else { time(recipient.next_attempt_ms) };
-                output
-                    .line(format!(
-                        "  <{}> via {}: {}, next {next}",
-                        recipient.address,
-                        recipient.destination,
-                        counted(recipient.attempts.into(), "attempt")
-                    ))
-                    .await;
-                if let Some(verdict) = &recipient.verdict {
-                    output.line(format!("    verdict: {verdict}")).await;
-                }
-                if let Some(error) = &recipient.last_error {
-                    output.line(format!("    last error: {error}")).await;
-                }
-            }
-            output.line(format!("  its log: journalctl -u holdfast --grep {}", message.id)).await;
-        }
+        QueueCommand::List { limit, json } => list(delivery, limit, json, output).await?,
+        QueueCommand::Show { id, json } => show(&delivery.queue_show(parse(&id)?)?, json, output).await,
         QueueCommand::Retry { ids } => {
             let chosen = chosen(delivery, &ids, &QueueFilter::default())?;
             for id in &chosen {
@@ -75,19 +34,7 @@ pub async fn run(services: &Services, command: QueueCommand, output: &Output) ->
             note(services, "held", &chosen).await?;
             in_all(&ids, chosen.len(), "put on hold", output).await;
         }
-        QueueCommand::Release { ids } => {
-            let chosen = chosen(delivery, &ids, &QueueFilter { held: Some(true), ..QueueFilter::default() })?;
-            for id in &chosen {
-                match delivery.queue_release(*id).await {
-                    Ok(()) => output.line(format!("released {id}")).await,
-                    // It was dropped in between.
-                    Err(DeliveryError::NotQueued(_)) if ids == ["all"] => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            note(services, "released", &chosen).await?;
-            in_all(&ids, chosen.len(), "released", output).await;
-        }
+        QueueCommand::Release { ids } => release(services, &ids, output).await?,
         QueueCommand::Drop { ids, bounce } => {
             let (mode, what) =
                 if bounce { (DropMode::Bounce, "returned to the sender") } else { (DropMode::Silent, "dropped") };
@@ -98,6 +45,55 @@ pub async fn run(services: &Services, command: QueueCommand, output: &Output) ->
             }
         }
     }
+    Ok(())
+}
+
+async fn list(delivery: &Delivery, limit: usize, json: bool, output: &Output) -> anyhow::Result<()> {
+    let page = delivery.queue_list(&QueueFilter::default(), None, limit)?;
+    for message in &page.messages {
+        output.line(if json { json_of(message) } else { line_of(message) }).await;
+    }
+    if !json {
+        let (stats, shown) = (delivery.queue_stats()?, page.messages.len());
+        let (messages, destinations) = (counted(stats.messages, "message"), counted(stats.destinations, "destination"));
+        output.line(format!("{messages} for {destinations} ({shown} shown)")).await;
+    }
+    Ok(())
+}
+
+async fn show(message: &QueuedMessage, json: bool, output: &Output) {
+    if json {
+        return output.line(json_of(message)).await;
+    }
+    output.line(line_of(message)).await;
+    for recipient in &message.recipients {
+        let next = if message.held { "on hold".to_owned() } else { time(recipient.next_attempt_ms) };
+        let attempts = counted(recipient.attempts.into(), "attempt");
+        let (address, destination) = (&recipient.address, &recipient.destination);
+        output.line(format!("  <{address}> via {destination}: {attempts}, next {next}")).await;
+        if let Some(verdict) = &recipient.verdict {
+            output.line(format!("    verdict: {verdict}")).await;
+        }
+        if let Some(error) = &recipient.last_error {
+            output.line(format!("    last error: {error}")).await;
+        }
+    }
+    output.line(format!("  its log: journalctl -u holdfast --grep {}", message.id)).await;
+}
+
+async fn release(services: &Services, ids: &[String], output: &Output) -> anyhow::Result<()> {
+    let held = QueueFilter { held: Some(true), ..QueueFilter::default() };
+    let chosen = chosen(&services.delivery, ids, &held)?;
+    for id in &chosen {
+        match services.delivery.queue_release(*id).await {
+            Ok(()) => output.line(format!("released {id}")).await,
+            // It was dropped in between.
+            Err(DeliveryError::NotQueued(_)) if ids == ["all"] => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    note(services, "released", &chosen).await?;
+    in_all(ids, chosen.len(), "released", output).await;
     Ok(())
 }
 

@@ -219,19 +219,7 @@ async fn account(
     let realm = found.realm;
     let problems = &source.salvaged.report().realms[&realm].problems;
     let address = found.address.clone().unwrap_or_else(|| format!("{realm} (address unknown)"));
-    let (reader, names) = (source.clone(), services.clone());
-    let live_realm = found.live.as_ref().map(|live| live.id.realm());
-    let (mail, (book, damaged_contacts)) = tokio::task::spawn_blocking(move || {
-        let name = |id| {
-            // Mailboxes from before the machines parted have the same number on both.
-            let live = live_realm.filter(|_| reader.kind != Kind::Folder)?;
-            names.mailstore.mailbox(live, id).ok().flatten().map(|mailbox| mailbox.name)
-        };
-        let reading = SalvageReading { names: &name, keeps_deleted: reader.kind == Kind::Discarded };
-        let mail = salvaged_mail(&reader.salvaged, realm, reading)?;
-        anyhow::Ok((mail, people::salvaged_book(&reader.salvaged, realm)?))
-    })
-    .await??;
+    let (mail, book, damaged_contacts) = read_account(services, source, found).await?;
     let has_anything = !mail.messages.is_empty() || !book.contacts.is_empty() || !mail.nothing_known.is_empty();
     if !has_anything && problems.is_empty() && (found.live.is_some() || source.kind != Kind::Folder) {
         return Ok(true);
@@ -254,8 +242,43 @@ async fn account(
     };
     // Its data may still be on their way.
     let live = find(services, &live.address.to_string()).await?;
-    let realm = live.id.realm();
-    let mail = Arc::new(mail);
+    is_all &= merge(services, source, &live, (mail, book), preview, output).await.with_context(|| address)?;
+    Ok(is_all)
+}
+
+/// What can be read of an account: its mail, its address book, and how many contacts can't be read.
+async fn read_account(
+    services: &Arc<Services>,
+    source: &Arc<Source>,
+    found: &Found,
+) -> anyhow::Result<(SalvagedMail, people::merge::Book, u64)> {
+    let realm = found.realm;
+    let (reader, names) = (source.clone(), services.clone());
+    let live_realm = found.live.as_ref().map(|live| live.id.realm());
+    let (mail, (book, damaged_contacts)) = tokio::task::spawn_blocking(move || {
+        let name = |id| {
+            // Mailboxes from before the machines parted have the same number on both.
+            let live = live_realm.filter(|_| reader.kind != Kind::Folder)?;
+            names.mailstore.mailbox(live, id).ok().flatten().map(|mailbox| mailbox.name)
+        };
+        let reading = SalvageReading { names: &name, keeps_deleted: reader.kind == Kind::Discarded };
+        let mail = salvaged_mail(&reader.salvaged, realm, reading)?;
+        anyhow::Ok((mail, people::salvaged_book(&reader.salvaged, realm)?))
+    })
+    .await??;
+    Ok((mail, book, damaged_contacts))
+}
+
+/// Merges what was read into the account here; returns whether all of it is here now.
+async fn merge(
+    services: &Arc<Services>,
+    source: &Arc<Source>,
+    live: &Account,
+    (mail, book): (SalvagedMail, people::merge::Book),
+    preview: bool,
+    output: &Output,
+) -> anyhow::Result<bool> {
+    let (realm, mail) = (live.id.realm(), Arc::new(mail));
     let filed = {
         let (services, source, mail, progress) = (services.clone(), source.clone(), mail.clone(), output.clone());
         tokio::task::spawn_blocking(move || {
@@ -268,8 +291,8 @@ async fn account(
     };
     let people = &services.people;
     let merged = if preview { people.plan_salvaged(realm, &book) } else { people.merge_salvaged(realm, book).await };
-    let filed = filed.with_context(|| address.clone())?;
-    is_all &= tell_filed(&filed, &mail.messages, preview, output).await;
+    let filed = filed?;
+    let mut is_all = tell_filed(&filed, &mail.messages, preview, output).await;
     match merged {
         Ok(merged) => {
             let (new, groups, changed) = (merged.contacts, merged.groups, merged.changed);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
-use continuity::standby::{CODE_FOR, Standby};
-use store::RealmId;
+use continuity::standby::{CODE_FOR, Primary, Standby, StandbyStatus};
+use store::{RealmId, Seq};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +22,8 @@ use crate::{
     told::moment,
 };
 
+/// How the lines begin that are alarms.
+const ALARM: &str = "ALARM: ";
 /// Added to the error if there are alarms.
 const WATCH_IT: &str = ": see `holdfast help continuity Watch it`";
 
@@ -45,73 +47,7 @@ pub async fn on_primary(running: &Running, command: StandbyCommand, output: &Out
                 ))
                 .await;
         }
-        StandbyCommand::Status => {
-            let end = services.store.seq();
-            let mut alarms = 0;
-            output.line(format!("primary at commit {end}")).await;
-            if let Some(waiting) = primary.waiting() {
-                alarms += 1;
-                output
-                    .line(format!("ALARM: {waiting}; to continue without a standby until then: holdfast standby alone"))
-                    .await;
-            }
-            if primary.is_degraded() {
-                alarms += 1;
-                output.line("ALARM: no standby is following; commits are acknowledged without a standby").await;
-            }
-            let standbys = primary.standbys();
-            if standbys.is_empty() {
-                output.line("no standby is paired; to pair one: holdfast standby code").await;
-            }
-            for standby in standbys {
-                let name = &standby.name;
-                if standby.believes_too_much {
-                    alarms += 1;
-                    output.line(format!("ALARM: {name}: {BELIEVES_TOO_MUCH}")).await;
-                }
-                if let Some(copying) = &standby.copying {
-                    let copy = OnItsWay::copy(copying, !primary.has_a_copy());
-                    output.line(format!("{name}: {}", copy.summary)).await;
-                    continue;
-                }
-                if !standby.connected {
-                    output
-                        .line(format!("{name}: not connected; the last commit it received is {}", standby.received))
-                        .await;
-                    continue;
-                }
-                let behind = end.0.saturating_sub(standby.received.0);
-                output
-                    .line(format!(
-                        "{name}: received commit {} ({behind} behind, {:.1} s), applied {}",
-                        standby.received,
-                        standby.lag.as_secs_f64(),
-                        standby.applied
-                    ))
-                    .await;
-                if standby.full {
-                    alarms += 1;
-                    output.line(format!("ALARM: {name}: its disk is full, so it can't receive changes")).await;
-                }
-                if !standby.wire.is_empty() {
-                    alarms += 1;
-                    output.line(format!("ALARM: {name} holds back changes: {}", standby.wire)).await;
-                }
-                if standby.damaged > 0 {
-                    alarms += 1;
-                    output.line(format!("ALARM: {name}: {} messages are damaged there", standby.damaged)).await;
-                }
-                if standby.mended > 0 {
-                    let mended = standby.mended;
-                    output.line(format!("  repaired {mended} messages that got damaged there: check its disk")).await;
-                }
-                for (realm, why) in &standby.held {
-                    alarms += 1;
-                    output.line(format!("ALARM: {name} can't apply changes to {realm}: {why}")).await;
-                }
-            }
-            needs(alarms, WATCH_IT)?;
-        }
+        StandbyCommand::Status => status_of_primary(primary, services.store.seq(), output).await?,
         StandbyCommand::Alone => {
             ensure!(
                 primary.go_on_alone()?,
@@ -130,6 +66,63 @@ pub async fn on_primary(running: &Running, command: StandbyCommand, output: &Out
     Ok(())
 }
 
+/// Shows how far each standby is.
+async fn status_of_primary(primary: &Primary, end: Seq, output: &Output) -> anyhow::Result<()> {
+    let mut lines = vec![format!("primary at commit {end}")];
+    if let Some(waiting) = primary.waiting() {
+        lines.push(format!("{ALARM}{waiting}; to continue without a standby until then: holdfast standby alone"));
+    }
+    if primary.is_degraded() {
+        lines.push(format!("{ALARM}no standby is following; commits are acknowledged without a standby"));
+    }
+    let standbys = primary.standbys();
+    if standbys.is_empty() {
+        lines.push("no standby is paired; to pair one: holdfast standby code".to_owned());
+    }
+    let alone = !primary.has_a_copy();
+    lines.extend(standbys.iter().flat_map(|standby| lines_of(standby, end, alone)));
+    let alarms = lines.iter().filter(|line| line.starts_with(ALARM)).count();
+    for line in lines {
+        output.line(line).await;
+    }
+    needs(alarms, WATCH_IT)
+}
+
+/// How one standby is, line by line. `alone`: no other machine has everything.
+fn lines_of(standby: &StandbyStatus, end: Seq, alone: bool) -> Vec<String> {
+    let name = &standby.name;
+    let mut lines = Vec::new();
+    if standby.believes_too_much {
+        lines.push(format!("{ALARM}{name}: {BELIEVES_TOO_MUCH}"));
+    }
+    if let Some(copying) = &standby.copying {
+        lines.push(format!("{name}: {}", OnItsWay::copy(copying, alone).summary));
+        return lines;
+    }
+    if !standby.connected {
+        lines.push(format!("{name}: not connected; the last commit it received is {}", standby.received));
+        return lines;
+    }
+    let (received, applied) = (standby.received, standby.applied);
+    let (behind, lag) = (end.0.saturating_sub(received.0), standby.lag.as_secs_f64());
+    lines.push(format!("{name}: received commit {received} ({behind} behind, {lag:.1} s), applied {applied}"));
+    if standby.full {
+        lines.push(format!("{ALARM}{name}: its disk is full, so it can't receive changes"));
+    }
+    if !standby.wire.is_empty() {
+        lines.push(format!("{ALARM}{name} holds back changes: {}", standby.wire));
+    }
+    if standby.damaged > 0 {
+        lines.push(format!("{ALARM}{name}: {} messages are damaged there", standby.damaged));
+    }
+    if standby.mended > 0 {
+        lines.push(format!("  repaired {} messages that got damaged there: check its disk", standby.mended));
+    }
+    let held = standby.held.iter();
+    lines.extend(held.map(|(realm, why)| format!("{ALARM}{name} can't apply changes to {realm}: {why}")));
+    lines
+}
+
 /// The commands on a standby.
 pub async fn on_standby(
     standby: &Arc<Standby>,
@@ -144,46 +137,9 @@ pub async fn on_standby(
             let released = standby.release()?;
             output.line(format!("applied commit {} and the later ones ({})", released.seq, released.why)).await;
         }
-        AdminCommand::StandbyDo(StandbyCommand::Resync { realm }) => {
-            let realm = realm_named(standby, &realm)?;
-            let done = standby.resync(realm).await?;
-            output.line(format!("copied {realm} again; changes are applied again")).await;
-            if done.fetched > 0 {
-                let fetched = done.fetched;
-                output.line(format!("repaired {fetched} messages that were missing or damaged here")).await;
-            }
-            ensure!(
-                done.lost == 0,
-                "{} messages are damaged here, and the primary doesn't have them either: `holdfast verify` there lists them; an \
-                 archive may have them",
-                done.lost
-            );
-        }
-        AdminCommand::Compare => {
-            let compared = standby.compare().await?;
-            for (realm, what) in &compared.different {
-                output.line(format!("{realm}: {what}")).await;
-            }
-            output.line(format!("{} realms are identical on both machines", compared.equal)).await;
-            ensure!(compared.different.is_empty(), "{} realms differ", compared.different.len());
-        }
-        AdminCommand::Promote(args) => {
-            promote::check(config, args)?;
-            let before = standby.status();
-            if let Some(warning) = promote::still_answers(config).await? {
-                output.line(warning).await;
-            }
-            let promotion = standby.promote(promote::how(args)).await?;
-            output
-                .line(format!(
-                    "this machine is now the primary: epoch {}, after commit {}; its listeners open in a moment",
-                    promotion.epoch, promotion.seq
-                ))
-                .await;
-            for line in promote::consequences(config, args, &promotion, Some(&before)) {
-                output.line(line).await;
-            }
-        }
+        AdminCommand::StandbyDo(StandbyCommand::Resync { realm }) => resync(standby, &realm, output).await?,
+        AdminCommand::Compare => compare(standby, output).await?,
+        AdminCommand::Promote(args) => promote_running(standby, config, args, output).await?,
         AdminCommand::StandbyDo(StandbyCommand::Code) => {
             bail!(
                 "this is a standby, and a standby can't have standbys: run the command on the primary, which can have several"
@@ -192,20 +148,78 @@ pub async fn on_standby(
         AdminCommand::StandbyDo(StandbyCommand::Forget { .. } | StandbyCommand::Alone) => {
             bail!("this is a standby: run the command on the primary")
         }
-        AdminCommand::Maintain => {
-            let store = standby.store().context("the first copy is not finished")?;
-            let (say, mut said) = mpsc::unbounded_channel();
-            let work = tokio::spawn(async move {
-                keep_sound(&store, &CancellationToken::new(), move |line| drop(say.send(line))).await
-            });
-            while let Some(line) = said.recv().await {
-                output.line(line).await;
-            }
-            work.await??;
-        }
+        AdminCommand::Maintain => maintain(standby, output).await?,
         _ => bail!("this machine is a standby: run the command on the primary, or run `holdfast promote` here first"),
     }
     Ok(())
+}
+
+/// Copies a realm from the primary again.
+async fn resync(standby: &Standby, realm: &str, output: &Output) -> anyhow::Result<()> {
+    let realm = realm_named(standby, realm)?;
+    let done = standby.resync(realm).await?;
+    output.line(format!("copied {realm} again; changes are applied again")).await;
+    if done.fetched > 0 {
+        let fetched = done.fetched;
+        output.line(format!("repaired {fetched} messages that were missing or damaged here")).await;
+    }
+    ensure!(
+        done.lost == 0,
+        "{} messages are damaged here, and the primary doesn't have them either: `holdfast verify` there lists them; an \
+         archive may have them",
+        done.lost
+    );
+    Ok(())
+}
+
+/// Compares all data with the primary's.
+async fn compare(standby: &Standby, output: &Output) -> anyhow::Result<()> {
+    let compared = standby.compare().await?;
+    for (realm, what) in &compared.different {
+        output.line(format!("{realm}: {what}")).await;
+    }
+    output.line(format!("{} realms are identical on both machines", compared.equal)).await;
+    ensure!(compared.different.is_empty(), "{} realms differ", compared.different.len());
+    Ok(())
+}
+
+/// Makes a running standby the primary.
+async fn promote_running(
+    standby: &Arc<Standby>,
+    config: &Config,
+    args: PromoteArgs,
+    output: &Output,
+) -> anyhow::Result<()> {
+    promote::check(config, args)?;
+    let before = standby.status();
+    if let Some(warning) = promote::still_answers(config).await? {
+        output.line(warning).await;
+    }
+    let promotion = standby.promote(promote::how(args)).await?;
+    output
+        .line(format!(
+            "this machine is now the primary: epoch {}, after commit {}; its listeners open in a moment",
+            promotion.epoch, promotion.seq
+        ))
+        .await;
+    for line in promote::consequences(config, args, &promotion, Some(&before)) {
+        output.line(line).await;
+    }
+    Ok(())
+}
+
+/// The daily maintenance, now.
+async fn maintain(standby: &Standby, output: &Output) -> anyhow::Result<()> {
+    let store = standby.store().context("the first copy is not finished")?;
+    let (say, mut said) = mpsc::unbounded_channel();
+    let work =
+        tokio::spawn(
+            async move { keep_sound(&store, &CancellationToken::new(), move |line| drop(say.send(line))).await },
+        );
+    while let Some(line) = said.recv().await {
+        output.line(line).await;
+    }
+    work.await?
 }
 
 /// A realm by the name that it is shown with.

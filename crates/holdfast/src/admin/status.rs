@@ -17,7 +17,7 @@ use words::line;
 use crate::{
     alarm::{DAMAGE, damaged, needs},
     alarms,
-    archive::described,
+    archive::{Place, described},
     config::Config,
     drill,
     found::{self, Found},
@@ -194,35 +194,7 @@ fn look(running: &Running) -> anyhow::Result<Status> {
     let accounts = services.directory.accounts()?;
     let queue = services.delivery.queue_stats()?;
     let end = services.store.seq();
-    let alone = running.primary.get().is_some_and(|primary| !primary.has_a_copy());
-    let follower = |standby: StandbyStatus| Follower {
-        name: standby.name,
-        connected: standby.connected,
-        received: standby.received.0,
-        applied: standby.applied.0,
-        behind: end.0.saturating_sub(standby.received.0),
-        first_copy: standby.copying.map(|copying| OnItsWay::copy(&copying, alone)),
-        tripwire: standby.wire,
-        not_applied: standby.held.into_iter().map(|(realm, why)| format!("{realm}: {why}")).collect(),
-    };
     let damage = services.store.damage();
-    let archives = running.archives.places(None).unwrap_or_default().into_iter().map(|place| {
-        let ship = place.ship_status();
-        let restorable = ship.as_ref().and_then(|ship| ship.restorable.clone());
-        Archive {
-            name: place.name().to_owned(),
-            shipped: ship.as_ref().map(|ship| ship.shipped.0),
-            restorable_seq: restorable.as_ref().map(|found| found.seq.0),
-            restorable_ms: restorable.as_ref().and_then(|found| found.time_ms),
-            restorable: restorable.as_ref().map(described),
-            lag_seconds: ship.map(|ship| ship.lag_seconds(now_ms)),
-            last_good_ms: place.last_good_ms(),
-            failing: place.failing(),
-            on_its_way: place.on_its_way(end),
-            warning: place.warning(&config.data_dir),
-            last_drill: drill::latest(&config.data_dir, place.name(), 1).pop(),
-        }
-    });
     let verify = running.verifying.now();
     // Beforehand: what is locked below stays so until all is gathered.
     let alarms = alarms::look(running).into_iter().map(|alarm| alarm.line).collect();
@@ -256,15 +228,8 @@ fn look(running: &Running) -> anyhow::Result<Status> {
         commit: end.0,
         daily_work: running.daily.lock().clone().map(|daily| Daily { at_ms: daily.at_ms, failed: daily.failed }),
         verify: Verify { running: verify.running, last: verify.last },
-        standbys: running
-            .primary
-            .get()
-            .map(|primary| primary.standbys())
-            .unwrap_or_default()
-            .into_iter()
-            .map(follower)
-            .collect(),
-        archives: archives.collect(),
+        standbys: followers(running),
+        archives: archives(running, now_ms),
         quarantined: damage.realms.iter().map(|(realm, why)| format!("{realm}: {why}")).collect(),
         tasks_failed: running.tasks.alarming(),
         stopped: services.store.stopped(),
@@ -272,6 +237,47 @@ fn look(running: &Running) -> anyhow::Result<Status> {
         alarms: with_damage(alarms, &damage),
         damage: damage.into(),
     })
+}
+
+/// The standbys.
+fn followers(running: &Running) -> Vec<Follower> {
+    let Some(primary) = running.primary.get() else { return Vec::new() };
+    let (end, alone) = (running.services.store.seq(), !primary.has_a_copy());
+    let follower = |standby: StandbyStatus| Follower {
+        name: standby.name,
+        connected: standby.connected,
+        received: standby.received.0,
+        applied: standby.applied.0,
+        behind: end.0.saturating_sub(standby.received.0),
+        first_copy: standby.copying.map(|copying| OnItsWay::copy(&copying, alone)),
+        tripwire: standby.wire,
+        not_applied: standby.held.into_iter().map(|(realm, why)| format!("{realm}: {why}")).collect(),
+    };
+    primary.standbys().into_iter().map(follower).collect()
+}
+
+/// The archives, as far as this process knows without asking them.
+fn archives(running: &Running, now_ms: i64) -> Vec<Archive> {
+    let (services, end) = (&running.services, running.services.store.seq());
+    let places = running.archives.places(None).unwrap_or_default().into_iter();
+    let archive = |place: Arc<Place>| {
+        let ship = place.ship_status();
+        let restorable = ship.as_ref().and_then(|ship| ship.restorable.clone());
+        Archive {
+            name: place.name().to_owned(),
+            shipped: ship.as_ref().map(|ship| ship.shipped.0),
+            restorable_seq: restorable.as_ref().map(|found| found.seq.0),
+            restorable_ms: restorable.as_ref().and_then(|found| found.time_ms),
+            restorable: restorable.as_ref().map(described),
+            lag_seconds: ship.map(|ship| ship.lag_seconds(now_ms)),
+            last_good_ms: place.last_good_ms(),
+            failing: place.failing(),
+            on_its_way: place.on_its_way(end),
+            warning: place.warning(&services.config.data_dir),
+            last_drill: drill::latest(&services.config.data_dir, place.name(), 1).pop(),
+        }
+    };
+    places.map(archive).collect()
 }
 
 /// Damage found since the last collection of alarms is already an alarm, and repaired damage is not.

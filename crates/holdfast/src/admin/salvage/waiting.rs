@@ -11,6 +11,19 @@ use crate::{cli::SalvageArgs, output::Output, services::Services, told::moment};
 /// Longest subject that is shown.
 const MAX_SUBJECT: usize = 120;
 
+/// What was found of them.
+#[derive(Default)]
+struct Found {
+    /// A line about each.
+    lines: Vec<String>,
+    /// How many are in the queue here now, or would be.
+    held: u64,
+    /// How many were known here before.
+    known: u64,
+    /// How many can't be read or could not be put into the queue.
+    failed: u64,
+}
+
 /// Lists messages that were waiting to be sent, and writes them to files or adds them to the queue if requested; returns
 /// whether all of them can be read. `live` maps the accounts there to accounts here.
 pub(super) async fn queue(
@@ -22,68 +35,83 @@ pub(super) async fn queue(
 ) -> anyhow::Result<bool> {
     let reader = source.clone();
     let all = tokio::task::spawn_blocking(move || salvaged_queue(&reader.salvaged)).await??;
-    if all.is_empty() {
-        return Ok(true);
-    }
-    let count = all.len();
-    let (mut lines, mut is_all, mut held, mut known) = (Vec::new(), true, 0, 0);
+    let mut found = Found::default();
     for message in all {
         let account = message.account.and_then(|account| live.get(&account).copied());
-        let (reader, body) = (source.clone(), message.body);
-        let bytes = tokio::task::spawn_blocking(move || {
-            body.map(|body| reader.salvaged.body(&body)).transpose().map(Option::flatten)
-        });
-        let Some(bytes) = bytes.await?? else {
-            is_all = false;
-            lines.push(format!("{} UNREADABLE", named(&message, None)));
-            continue;
-        };
-        if let (Some(dir), Some(body)) = (args.orphans.as_deref(), message.body) {
-            write_out(dir, &format!("queued-{body}.eml"), &bytes)?;
-        }
-        let mut line = named(&message, Some(&bytes));
-        if args.queue.is_some() {
-            match hold(services, message, account, bytes.to_vec(), args.preview).await {
-                Ok(SalvagedFate::Held) => held += 1,
-                Ok(SalvagedFate::Known) => {
-                    known += 1;
-                    line += " already known here";
-                }
-                Err(error) => {
-                    is_all = false;
-                    line += &format!(" NOT HELD: {error:#}");
-                }
+        take(services, source, args, message, account, &mut found).await?;
+    }
+    let is_all = found.failed == 0;
+    if !found.lines.is_empty() {
+        found.tell(args, output).await;
+    }
+    Ok(is_all)
+}
+
+/// Reads one message, and writes it to a file or adds it to the queue if requested.
+async fn take(
+    services: &Arc<Services>,
+    source: &Arc<Source>,
+    args: &SalvageArgs,
+    message: SalvagedQueued,
+    account: Option<AccountId>,
+    found: &mut Found,
+) -> anyhow::Result<()> {
+    let (reader, body) = (source.clone(), message.body);
+    let bytes = tokio::task::spawn_blocking(move || {
+        body.map(|body| reader.salvaged.body(&body)).transpose().map(Option::flatten)
+    });
+    let Some(bytes) = bytes.await?? else {
+        found.failed += 1;
+        found.lines.push(format!("{} UNREADABLE", named(&message, None)));
+        return Ok(());
+    };
+    if let (Some(dir), Some(body)) = (args.orphans.as_deref(), message.body) {
+        write_out(dir, &format!("queued-{body}.eml"), &bytes)?;
+    }
+    let mut line = named(&message, Some(&bytes));
+    if args.queue.is_some() {
+        match hold(services, message, account, bytes.to_vec(), args.preview).await {
+            Ok(SalvagedFate::Held) => found.held += 1,
+            Ok(SalvagedFate::Known) => {
+                found.known += 1;
+                line += " already known here";
+            }
+            Err(error) => {
+                found.failed += 1;
+                line += &format!(" NOT HELD: {error:#}");
             }
         }
-        lines.push(line);
     }
-    if args.queue.is_none() {
+    found.lines.push(line);
+    Ok(())
+}
+
+impl Found {
+    async fn tell(self, args: &SalvageArgs, output: &Output) {
+        let Self { lines, held, known, .. } = self;
+        let count = lines.len();
+        if args.queue.is_none() {
+            output
+                .line(format!(
+                    "{count} messages were waiting to be sent; they are not sent now. To add them to the queue here, use \
+                     `--queue hold`:"
+                ))
+                .await;
+            return tell_some(lines.into_iter(), output).await;
+        }
+        output.line(format!("{count} messages were waiting to be sent:")).await;
+        for line in lines {
+            // All of them are listed, because someone has to decide about each.
+            output.line(line).await;
+        }
+        let verb = if args.preview { "would be" } else { "were" };
         output
             .line(format!(
-                "{count} messages were waiting to be sent; they are not sent now. To add them to the queue here, use \
-                 `--queue hold`:"
+                "{held} {verb} added to the queue here, on hold; {known} were already known. To look at one, run \
+                 `holdfast queue show ID`; to send them, run `holdfast queue release ID` or `holdfast queue release all`"
             ))
             .await;
-        tell_some(lines.into_iter(), output).await;
-        return Ok(is_all);
     }
-    output.line(format!("{count} messages were waiting to be sent:")).await;
-    for line in lines {
-        // All of them are listed, because someone has to decide about each.
-        output.line(line).await;
-    }
-    let verb = if args.preview {
-        "would be added to the queue here, on hold"
-    } else {
-        "were added to the queue here, on hold"
-    };
-    output
-        .line(format!(
-            "{held} {verb}; {known} were already known. To look at one, run `holdfast queue show ID`; to send them, run \
-             `holdfast queue release ID` or `holdfast queue release all`"
-        ))
-        .await;
-    Ok(is_all)
 }
 
 async fn hold(
