@@ -2,24 +2,18 @@
 
 use anyhow::bail;
 use clap::CommandFactory as _;
+use web::HelpPage;
 
 use crate::cli::Cli;
 
-/// A document that is built in.
-struct Page {
-    name: &'static str,
-    about: &'static str,
-    text: &'static str,
-}
-
 macro_rules! page {
     ($name:literal, $file:literal, $about:literal) => {
-        Page { name: $name, about: $about, text: include_str!(concat!("../../../docs/", $file)) }
+        HelpPage { name: $name, file: $file, about: $about, text: include_str!(concat!("../../../docs/", $file)) }
     };
 }
 
-/// What people need at night first.
-const PAGES: [Page; 13] = [
+/// What people need at night first. The administration pages show the same.
+pub static PAGES: [HelpPage; 13] = [
     page!("continuity", "continuity.md", "the 3 a.m. page, stages, standby, archive, restore, rewind, salvage"),
     page!("operate", "operate.md", "daily work, full disks, damage, passwords"),
     page!("monitoring", "monitoring.md", "status, alarms, /health, the log"),
@@ -60,7 +54,7 @@ pub fn help(words: &[String]) -> anyhow::Result<()> {
             None => bail!(
                 "there is no command or document named {}; documents: {}",
                 words.join(" "),
-                PAGES.map(|page| page.name).join(", ")
+                PAGES.iter().map(|page| page.name).collect::<Vec<_>>().join(", ")
             ),
         }
     }
@@ -69,7 +63,7 @@ pub fn help(words: &[String]) -> anyhow::Result<()> {
 }
 
 /// The whole document, or those of its sections whose heading has all the words.
-fn part_of(page: &Page, words: &[String]) -> anyhow::Result<String> {
+fn part_of(page: &HelpPage, words: &[String]) -> anyhow::Result<String> {
     if words.is_empty() {
         return Ok(page.text.to_owned());
     }
@@ -127,7 +121,7 @@ fn plain(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn page(name: &str) -> &'static Page {
+    fn page(name: &str) -> &'static HelpPage {
         PAGES.iter().find(|page| page.name == name).unwrap()
     }
 
@@ -137,8 +131,9 @@ mod tests {
 
     #[test]
     fn a_section_is_printed_with_what_is_below_it_and_nothing_behind_it() {
-        let page = Page {
+        let page = HelpPage {
             name: "x",
+            file: "x.md",
             about: "",
             text: "# X\nintro\n## One `thing`\na\n### Deep\nb\n```\n# no heading\n```\n## Two\nc\n## Another one thing\nd\n",
         };
@@ -181,5 +176,30 @@ mod tests {
             }
         }
         assert!(seen >= 10, "{seen}");
+    }
+
+    /// Every link of a page that leads to another page or to a heading leads to one that is there.
+    #[test]
+    fn links_between_the_pages_lead_to_headings_that_are_there() {
+        let mut seen = 0;
+        for page in &PAGES {
+            let html = page.html(&PAGES);
+            for part in html.split("href=\"").skip(1) {
+                let link = part.split('"').next().unwrap();
+                if link.starts_with("http") {
+                    continue;
+                }
+                seen += 1;
+                let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+                let target = match path.strip_prefix("/admin/help/") {
+                    Some(name) => PAGES.iter().find(|other| other.name == name),
+                    None => path.is_empty().then_some(page),
+                };
+                let target = target.unwrap_or_else(|| panic!("{}: {link}", page.name));
+                let mark = format!(" id=\"{anchor}\"");
+                assert!(anchor.is_empty() || target.html(&PAGES).contains(&mark), "{}: {link}", page.name);
+            }
+        }
+        assert!(seen > 20, "{seen}");
     }
 }

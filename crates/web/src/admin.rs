@@ -1,5 +1,5 @@
 //! Pages of administrators: accounts, domains with their DNS records, the queue, the service and its stages, continuity, the
-//! audit trail. What the command line can, they can too, but for what needs files of the machine.
+//! audit trail, help. What the command line can, they can too, but for what needs files of the machine.
 
 mod account;
 mod accounts;
@@ -7,6 +7,7 @@ mod confirm;
 mod domains;
 mod entry;
 mod frame;
+mod help;
 mod queue;
 mod service;
 mod trail;
@@ -30,4 +31,6 @@ pub fn routes() -> Router<Site> {
         .route("/admin/service", get(service::page).post(service::change))
         .route("/admin/continuity", get(service::continuity).post(service::start))
         .route("/admin/audit", get(trail::page))
+        .route("/admin/help", get(help::search))
+        .route("/admin/help/{name}", get(help::page))
 }

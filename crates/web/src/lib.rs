@@ -27,6 +27,7 @@ mod folding;
 mod forms;
 mod found;
 mod guard;
+mod help;
 mod known;
 mod lasting;
 mod listing;
@@ -66,6 +67,7 @@ use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove
 
 pub use cookies::Peer;
 pub use error::EndsWithoutAnswer;
+pub use help::HelpPage;
 pub use operate::{Job, JobReport, OpenAlarm, Operator};
 pub use options::{Panel, Server, WebOptions};
 pub use site::{Site, WebState};

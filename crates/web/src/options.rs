@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::help::HelpPage;
 use crate::operate::Operator;
 
 /// How the webmail is set up.
@@ -42,6 +43,8 @@ pub struct WebOptions {
     pub continuity: watch::Receiver<Vec<Panel>>,
     /// The process behind the pages, for administrators. Default none: then there is no page of the service as a whole.
     pub operator: Option<Arc<dyn Operator>>,
+    /// The help pages of this version, for administrators. Default none.
+    pub help: &'static [HelpPage],
     /// Messages that one search looks at, the newest ones. Default 200,000.
     pub max_search_visited: usize,
 }
@@ -94,6 +97,7 @@ impl Default for WebOptions {
             announcement: watch::channel(String::new()).1,
             alarms: watch::channel(Vec::new()).1,
             continuity: watch::channel(Vec::new()).1,
+            help: &[],
             operator: None,
             max_search_visited: 200_000,
         }

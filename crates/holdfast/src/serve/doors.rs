@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{http, stage};
 use crate::{
     config::Config,
+    help,
     listeners::{self, Kind, Protocol, Row},
     running::{OpenDoor, Running},
     services::Services,
@@ -241,6 +242,7 @@ impl Site {
                 announcement,
                 alarms: running.alarms.subscribe(),
                 continuity: running.continuity.subscribe(),
+                help: &help::PAGES,
                 operator: Some(super::operator::Operating::new(running.clone())),
                 ..web::WebOptions::default()
             },

@@ -18,6 +18,7 @@ pub const TABS: Tabs = &[
     ("/admin/service", "Service"),
     ("/admin/continuity", "Continuity"),
     ("/admin/audit", "Audit trail"),
+    ("/admin/help", "Help"),
 ];
 
 /// Lets administrators pass.

@@ -1,5 +1,6 @@
 //! The administration pages do what the command line can, ask before what can't be undone, and note who did it.
 
+pub mod help;
 mod operator;
 mod queue;
 
@@ -34,7 +35,15 @@ async fn only_administrators_see_and_do_anything_of_it() {
     let world = World::new().await;
     let mut bob = world.signed_in("bob").await;
     let csrf = bob.get("/settings").await.csrf();
-    for path in ["/admin", "/admin/accounts/1", "/admin/domains", "/admin/queue", "/admin/queue/x", "/admin/service"] {
+    for path in [
+        "/admin",
+        "/admin/accounts/1",
+        "/admin/domains",
+        "/admin/queue",
+        "/admin/queue/x",
+        "/admin/service",
+        "/admin/help",
+    ] {
         let seen = bob.get(path).await.status;
         assert!(seen == StatusCode::FORBIDDEN || seen == StatusCode::NOT_FOUND, "{path}: {seen}");
     }

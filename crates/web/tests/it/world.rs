@@ -45,6 +45,7 @@ impl World {
             setup_token: Some(TOKEN.to_owned()),
             hostname: "mail.example.org".to_owned(),
             operator,
+            help: &crate::admin::help::PAGES,
             ..WebOptions::default()
         };
         let state = WebState {

@@ -23,7 +23,11 @@ impl Operator for Noting {
 
     fn alarms(&self) -> Vec<OpenAlarm> {
         let text = str::to_owned;
-        vec![OpenAlarm { line: text("Disk: nearly full"), more: text("<b>"), remedy: text("Delete something.") }]
+        vec![OpenAlarm {
+            line: text("Disk: nearly full"),
+            more: text("<b>"),
+            remedy: text("Delete something: `holdfast help operate disk is full`."),
+        }]
     }
 
     fn situation(&self) -> Situation {
@@ -83,7 +87,12 @@ async fn stages_parts_and_announcements_are_changed_after_what_they_close_was_sa
     let mut ann = world.signed_in("ann").await;
     let here = "/admin/service";
     let page = ann.get(here).await.text();
-    assert!(page.contains("Disk: nearly full") && page.contains("Delete something.") && page.contains("&#60;b&#62;"));
+    assert!(
+        page.contains("Disk: nearly full")
+            && page.contains("Delete something")
+            && page.contains("href=\"/admin/help/operate?at=disk+is+full\"")
+            && page.contains("&#60;b&#62;")
+    );
     for (stage, typed) in
         [("dark", "dark"), ("checks", "checks"), ("web", ""), ("clients", ""), ("queues", ""), ("open", "")]
     {
