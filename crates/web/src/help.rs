@@ -182,7 +182,10 @@ fn plain(text: &str) -> String {
 
 /// The text around the first of the words, in one line.
 fn excerpt(text: &str, words: &[String]) -> String {
-    let text = plain(text).split_whitespace().collect::<Vec<_>>().join(" ");
+    // Rows of tables are words in a line here.
+    let is_rule = |word: &str| word.bytes().all(|byte| b"|-:".contains(&byte));
+    let text = plain(text).replace('|', " ");
+    let text = text.split_whitespace().filter(|word| !is_rule(word)).collect::<Vec<_>>().join(" ");
     let folded = text.to_lowercase();
     let at = words.iter().filter_map(|word| folded.find(word.as_str())).min().unwrap_or(0);
     // The same number of characters: lower case can have other bytes.
