@@ -16,77 +16,86 @@ pub fn html(page: &HelpPage, pages: &[HelpPage]) -> String {
 }
 
 fn events<'a>(page: &'a HelpPage, pages: &[HelpPage]) -> Vec<Event<'a>> {
-    let mut anchors = Anchors::default();
-    // Whether each open link is kept.
-    let mut links: Vec<bool> = Vec::new();
-    // Text of a heading or of an example, which is needed whole.
-    let (mut heading, mut example): (Option<Vec<Event<'a>>>, Option<String>) = (None, None);
-    let mut is_first = true;
-    let mut all = Vec::new();
+    let mut rendering = Rendering { pages, is_first: true, ..Rendering::default() };
     for event in Parser::new_ext(page.text, Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH) {
-        let made = match event {
-            Event::Start(Tag::Heading { .. }) => {
-                heading = Some(Vec::new());
-                continue;
-            }
-            Event::End(TagEnd::Heading(level)) => {
-                let within = heading.take().unwrap_or_default();
-                let anchor = anchors.of(&text_of(&within));
-                if std::mem::take(&mut is_first) && level as usize == 1 {
-                    continue;
-                }
-                // The page around it has the first level.
-                let level = (level as usize).max(2);
-                all.push(Event::Html(format!("<h{level} id=\"{}\">", escaped(&anchor)).into()));
-                all.extend(within);
-                Event::Html(format!("</h{level}>\n").into())
-            }
+        rendering.take(event);
+    }
+    rendering.all
+}
+
+/// A page on its way to HTML.
+#[derive(Default)]
+struct Rendering<'a, 'p> {
+    pages: &'p [HelpPage],
+    all: Vec<Event<'a>>,
+    anchors: Anchors,
+    /// Whether each open link is kept.
+    links: Vec<bool>,
+    /// What stands in an open heading, which is needed whole.
+    heading: Option<Vec<Event<'a>>>,
+    /// An open example.
+    example: Option<String>,
+    /// No heading has come yet.
+    is_first: bool,
+}
+
+impl<'a> Rendering<'a, '_> {
+    fn take(&mut self, event: Event<'a>) {
+        match event {
+            Event::Start(Tag::Heading { .. }) => self.heading = Some(Vec::new()),
+            Event::End(TagEnd::Heading(level)) => self.end_heading(level as usize),
             Event::Start(Tag::CodeBlock(kind)) => {
-                let language = match &kind {
-                    CodeBlockKind::Fenced(language) => language.to_string(),
-                    CodeBlockKind::Indented => String::new(),
-                };
-                let label = if language == "sh" { " aria-label=\"Commands\"" } else { "" };
-                example = Some(format!("<pre class=\"commands\" tabindex=\"0\"{label}>"));
-                continue;
+                let is_sh = matches!(&kind, CodeBlockKind::Fenced(language) if language.as_ref() == "sh");
+                let label = if is_sh { " aria-label=\"Commands\"" } else { "" };
+                self.example = Some(format!("<pre class=\"commands\" tabindex=\"0\"{label}>"));
             }
             Event::End(TagEnd::CodeBlock) => {
-                let Some(text) = example.take() else { continue };
-                Event::Html(format!("{text}</pre>\n").into())
-            }
-            Event::Text(text) if example.is_some() => {
-                if let Some(example) = &mut example {
-                    example.push_str(&escaped(&text));
+                if let Some(text) = self.example.take() {
+                    self.put(Event::Html(format!("{text}</pre>\n").into()));
                 }
-                continue;
-            }
-            Event::Start(Tag::Table(columns)) => {
-                all.push(Event::Html(CowStr::Borrowed("<div class=\"scroll\" tabindex=\"0\">")));
-                Event::Start(Tag::Table(columns))
-            }
-            Event::End(TagEnd::Table) => {
-                all.push(Event::End(TagEnd::Table));
-                Event::Html(CowStr::Borrowed("</div>\n"))
             }
             Event::Start(Tag::Link { link_type, dest_url, title, id }) => {
-                let address = address(&dest_url, pages);
-                links.push(address.is_some());
-                let Some(address) = address else { continue };
-                Event::Start(Tag::Link { link_type, dest_url: address.into(), title, id })
+                let address = address(&dest_url, self.pages);
+                self.links.push(address.is_some());
+                if let Some(address) = address {
+                    self.put(Event::Start(Tag::Link { link_type, dest_url: address.into(), title, id }));
+                }
             }
-            Event::End(TagEnd::Link) if links.pop() == Some(false) => continue,
+            Event::End(TagEnd::Link) if self.links.pop() == Some(false) => {}
             // Pictures are in the repository alone; their text stays.
-            Event::Start(Tag::Image { .. }) | Event::End(TagEnd::Image) => continue,
-            Event::Html(text) | Event::InlineHtml(text) => Event::Text(text),
-            Event::Start(Tag::HtmlBlock) | Event::End(TagEnd::HtmlBlock) => continue,
-            other => other,
-        };
-        match &mut heading {
-            Some(within) => within.push(made),
-            None => all.push(made),
+            Event::Start(Tag::Image { .. } | Tag::HtmlBlock) | Event::End(TagEnd::Image | TagEnd::HtmlBlock) => {}
+            Event::Start(Tag::Table(columns)) => {
+                self.put(Event::Html(CowStr::Borrowed("<div class=\"scroll\" tabindex=\"0\">")));
+                self.put(Event::Start(Tag::Table(columns)));
+            }
+            Event::End(TagEnd::Table) => {
+                self.put(Event::End(TagEnd::Table));
+                self.put(Event::Html(CowStr::Borrowed("</div>\n")));
+            }
+            Event::Text(text) | Event::Html(text) | Event::InlineHtml(text) => match &mut self.example {
+                Some(example) => example.push_str(&escaped(&text)),
+                None => self.put(Event::Text(text)),
+            },
+            other => self.put(other),
         }
     }
-    all
+
+    fn put(&mut self, event: Event<'a>) {
+        self.heading.as_mut().unwrap_or(&mut self.all).push(event);
+    }
+
+    fn end_heading(&mut self, level: usize) {
+        let within = self.heading.take().unwrap_or_default();
+        let anchor = self.anchors.of(&text_of(&within));
+        if std::mem::take(&mut self.is_first) && level == 1 {
+            return;
+        }
+        // The page around it has the first level.
+        let level = level.max(2);
+        self.put(Event::Html(format!("<h{level} id=\"{}\">", escaped(&anchor)).into()));
+        self.all.extend(within);
+        self.put(Event::Html(format!("</h{level}>\n").into()));
+    }
 }
 
 /// Where a link leads on the pages; `None` for what is not there.
