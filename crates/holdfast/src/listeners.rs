@@ -55,6 +55,7 @@ pub struct Row {
     pub security: Security,
     pub protocol: Protocol,
     /// The port on the Internet; none for those that have no standard port.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the documents are held against it by a test"))]
     pub port: Option<u16>,
     /// The port on this machine when nothing is configured; none is off.
     pub trial_port: Option<u16>,

@@ -65,7 +65,7 @@ struct Status {
     archives: Vec<Archive>,
     damage: Damaged,
     quarantined: Vec<String>,
-    /// Tasks that failed lately.
+    /// Tasks that failed since the service was started.
     tasks_failed: Vec<FailedTask>,
     stopped: Option<String>,
     waiting: Option<String>,
@@ -231,7 +231,7 @@ fn look(running: &Running) -> anyhow::Result<Status> {
         standbys: followers(running),
         archives: archives(running, now_ms),
         quarantined: damage.realms.iter().map(|(realm, why)| format!("{realm}: {why}")).collect(),
-        tasks_failed: running.tasks.alarming(),
+        tasks_failed: running.tasks.failed(),
         stopped: services.store.stopped(),
         waiting: running.primary.get().and_then(|primary| primary.waiting()).map(|waiting| waiting.to_string()),
         alarms: with_damage(alarms, &damage),
