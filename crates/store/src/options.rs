@@ -20,7 +20,8 @@ pub struct StoreOptions {
     pub segment_bytes: u64,
     /// A body pack is closed when it is larger. Default 256 MiB.
     pub pack_bytes: u64,
-    /// Commits and bodies are refused if less disk space than this is free, so that the index can continue. Default 128 MiB.
+    /// Bodies and large commits are refused if less disk space than this is free, all commits if less than half of it is, so
+    /// that the index can continue. Default 128 MiB.
     pub reserve_bytes: u64,
     /// The disk of log and packs.
     pub disk: Arc<dyn Disk>,
@@ -45,7 +46,7 @@ impl Default for StoreOptions {
 impl StoreOptions {
     /// The room that a store in `dir` must leave.
     pub(crate) fn room(&self, dir: &Path) -> Arc<Room> {
-        Arc::new(Room { disk: self.disk.clone(), dir: dir.to_owned(), reserve_bytes: self.reserve_bytes })
+        Arc::new(Room::new(self.disk.clone(), dir, self.reserve_bytes))
     }
 }
 

@@ -15,6 +15,8 @@ use crate::{Cause, Damaged, Part, Result, Seq, StoreError, disk::Disk};
 const FILE: &str = "witness";
 /// Who writes this when the store is closed in order; taken away when it is opened.
 const CLOSED: &str = "closed";
+/// What takes its place where there is no room to write the file again: as long, so that it fits where that was.
+const OPENED: &str = "opened";
 /// The file is far smaller.
 const MAX_BYTES: usize = 64 << 10;
 
@@ -27,6 +29,10 @@ pub(crate) struct Witness {
     dir: PathBuf,
     seen: Mutex<Seen>,
     closed_at: Option<Seq>,
+    /// There was room for nothing when it was opened: where it had been closed.
+    opened_at: Option<Seq>,
+    /// The file says what is to be said, but for the mark of an orderly close.
+    is_there: bool,
 }
 
 /// Reads the file. A missing one says nothing.
@@ -72,24 +78,35 @@ fn checksum(lines: &str) -> String {
     format!("crc32c {:08x}", crc32c::crc32c(lines.as_bytes()))
 }
 
+/// The file that says this.
+fn text_of(seen: &Seen) -> String {
+    let mut text = String::from("holdfast: how far the log was seen to reach");
+    for (who, seq) in seen {
+        let _ = write!(text, "\n{seq} {who}");
+    }
+    let sum = checksum(&text);
+    let _ = writeln!(text, "\n{sum}");
+    text
+}
+
 impl Witness {
     /// Opens the file and takes the mark of an orderly close away. A damaged file is replaced: what it said is lost,
     /// what the index says is not.
     pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self> {
-        let mut seen = match read(&*disk, dir) {
+        let (mut seen, is_there) = match read(&*disk, dir) {
             Err(error @ StoreError::Damaged { .. }) => {
                 tracing::error!(%error, "damaged witness file: writing it again");
-                Seen::new()
+                (Seen::new(), false)
             }
-            other => other?,
+            other => other.map(|seen| (seen, disk.open(&dir.join(FILE)).is_ok()))?,
         };
-        let closed_at = seen.remove(CLOSED);
-        Ok(Self { disk, dir: dir.to_owned(), seen: Mutex::new(seen), closed_at })
+        let (closed_at, opened_at) = (seen.remove(CLOSED), seen.remove(OPENED));
+        Ok(Self { disk, dir: dir.to_owned(), seen: Mutex::new(seen), closed_at, opened_at, is_there })
     }
 
     /// How far each has seen the log reach.
     pub(crate) fn seen(&self) -> Vec<Seq> {
-        self.seen.lock().values().copied().chain(self.closed_at).collect()
+        self.seen.lock().values().copied().chain(self.closed_at).chain(self.opened_at).collect()
     }
 
     /// Whether the store was closed in order when it was last open.
@@ -97,10 +114,29 @@ impl Witness {
         self.closed_at.is_some()
     }
 
-    /// Takes the mark of an orderly close away, durably.
+    /// Takes the mark of an orderly close away, durably. A full disk is no obstacle.
     pub(crate) fn begin(&self) -> Result<()> {
         let seen = self.seen.lock();
-        self.save(&seen)
+        if self.is_there && self.closed_at.is_none() {
+            return Ok(());
+        }
+        match (self.save(&seen), self.closed_at) {
+            (Err(StoreError::Full), Some(at)) if self.is_there => self.replace_mark(&seen, at),
+            (saved, _) => saved,
+        }
+    }
+
+    /// The same in the file as it is: another mark of the same length takes the place of that one.
+    fn replace_mark(&self, seen: &Seen, at: Seq) -> Result<()> {
+        let mut seen = seen.clone();
+        seen.insert(OPENED.to_owned(), at);
+        let path = self.dir.join(FILE);
+        let write = || {
+            let file = self.disk.open(&path)?;
+            file.write_at(text_of(&seen).as_bytes(), 0)?;
+            file.sync()
+        };
+        write().map_err(StoreError::io(path.display().to_string()))
     }
 
     /// Notes that `who` has seen the log reach `seq`.
@@ -115,12 +151,7 @@ impl Witness {
     }
 
     fn save(&self, seen: &Seen) -> Result<()> {
-        let mut text = String::from("holdfast: how far the log was seen to reach");
-        for (who, seq) in seen {
-            let _ = write!(text, "\n{seq} {who}");
-        }
-        let sum = checksum(&text);
-        let _ = writeln!(text, "\n{sum}");
+        let text = text_of(seen);
         let (path, scratch) = (self.dir.join(FILE), self.dir.join(format!("{FILE}.new")));
         let save = || {
             match self.disk.remove(&scratch) {

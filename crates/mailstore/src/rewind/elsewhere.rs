@@ -124,7 +124,7 @@ impl MailStore {
         let mut missing = HashSet::new();
         for email in emails.into_iter().map(EmailId) {
             let body = body_id(email, &email_record(past, account, email)?)?;
-            match self.store().body(&body) {
+            match self.store().body_as_it_is(&body) {
                 Ok(_) => {}
                 Err(StoreError::BodyMissing { .. } | StoreError::BodyDamaged { .. }) => drop(missing.insert(body)),
                 Err(error) => return Err(error.into()),

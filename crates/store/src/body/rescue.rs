@@ -23,7 +23,7 @@ const NOT_AGAIN: Duration = Duration::from_secs(60);
 const MAX_FAILED: usize = 10_000;
 
 impl Packs {
-    /// Waits until a damaged body is repaired; `false` if that fails.
+    /// Waits until a damaged or missing body is repaired; `false` if that fails.
     pub(super) fn rescue(&self, id: &BodyId) -> bool {
         let failed = self.rescue.failed.lock().get(id).is_some_and(|at| at.elapsed() < NOT_AGAIN);
         let Some(wanted) = self.rescue.wanted.lock().clone().filter(|_| !failed) else { return false };
@@ -62,11 +62,13 @@ impl Store {
         self.inner.packs.open_body(id)
     }
 
-    /// Opens a body; one whose beginning is damaged is waited for.
+    /// Opens a body; one that is missing, or whose beginning is damaged, is waited for.
     pub(crate) fn body_or_rescued(&self, id: &BodyId) -> Result<BodyReader> {
         let packs = &self.inner.packs;
         let reader = match packs.open_body(id) {
-            Err(StoreError::BodyDamaged { .. }) if packs.rescue(id) => packs.open_body(id),
+            Err(StoreError::BodyDamaged { .. } | StoreError::BodyMissing { .. }) if packs.rescue(id) => {
+                packs.open_body(id)
+            }
             other => other,
         };
         reader.map(BodyReader::rescued)

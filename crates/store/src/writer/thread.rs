@@ -502,7 +502,7 @@ impl Thread {
 
     /// Has the log hold a group, durably.
     fn log_group(&mut self, frames: &[u8], count: u64, chain: Chain, time_ms: i64) -> Result<()> {
-        self.room.check()?;
+        self.room.check_commits(frames.len())?;
         self.keep_in_place()?;
         let begun = Instant::now();
         self.bodies.sync()?;
