@@ -34,7 +34,7 @@ const ANSWER_SOON_TIMEOUT: Duration = Duration::from_secs(4);
 const SILENCE: Duration = Duration::from_secs(15);
 
 /// The primary, as the standby knows it.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Known {
     pub address: String,
     pub fingerprint: Fingerprint,
@@ -88,6 +88,11 @@ pub(super) async fn ask_soon<T>(
         ask(connect_within(keys, &known.address, pin, REACH_SOON_TIMEOUT).await?).await
     };
     tokio::time::timeout(ANSWER_SOON_TIMEOUT, asking).await.map_err(late)?
+}
+
+/// Whether somebody listens at an address.
+pub(super) async fn reach_soon(address: &str) -> io::Result<()> {
+    tokio::time::timeout(REACH_SOON_TIMEOUT, TcpStream::connect(address)).await?.map(drop)
 }
 
 async fn connect_within(keys: &Keys, address: &str, pin: Pin, reach: Duration) -> Result<Connection, Error> {

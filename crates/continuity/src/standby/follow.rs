@@ -40,7 +40,7 @@ impl Standby {
         // Kept before anything is answered: the primary relies on our knowing it.
         if welcome.waits_for_you != known.waits_for_us {
             let now = Known { waits_for_us: welcome.waits_for_you, ..known.clone() };
-            write_json(&known_file(&self.options.dir), &now)?;
+            write_json(&known_file(&self.options.dir), &now).map_err(StoreError::io("primary.json"))?;
         }
         self.status.send_modify(|status| {
             status.connected = true;

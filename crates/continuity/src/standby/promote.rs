@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     alone,
-    connect::{Known, ask_soon, hear, known, known_file, read_json, say, state_dir, write_json},
+    connect::{Known, ask_soon, hear, known, known_file, reach_soon, read_json, say, state_dir, write_json},
     error::Error,
     keys::Keys,
     rejoin::save_tail,
@@ -366,13 +366,21 @@ pub async fn tell_former(dir: &Path, name: &str, shutdown: &CancellationToken) -
     }
 }
 
-/// The address of the primary that the standby of a data folder follows, if it answers right now.
+/// The address of the primary that the standby of a data folder follows, if it answers right now, or is reached and takes
+/// its time.
 ///
 /// # Errors
 /// Files of this machine.
 pub async fn primary_answers(dir: &Path) -> Result<Option<String>, Error> {
     let Some(known) = known(dir)? else { return Ok(None) };
     let keys = Keys::open(&state_dir(dir))?;
-    let answers = ask_soon(&keys, &known, async |_| Ok(())).await.is_ok();
+    let answers = match reach_soon(&known.address).await {
+        Ok(()) => match ask_soon(&keys, &known, async |_| Ok(())).await {
+            Ok(()) => true,
+            Err(Error::Io(error)) => error.kind() == std::io::ErrorKind::TimedOut,
+            Err(_) => false,
+        },
+        Err(_) => false,
+    };
     Ok(answers.then_some(known.address))
 }

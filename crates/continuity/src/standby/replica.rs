@@ -159,7 +159,7 @@ impl Standby {
             )));
         }
         let before = known(&dir)?;
-        let known = match (address, code, before) {
+        let known = match (address, code, before.clone()) {
             (Some(address), Some(code), _) => pair(&keys, address, &code.parse()?, &options.name).await?,
             (None, Some(_), _) => return Err(Error::NotNow("--code also requires --primary HOST:PORT".to_owned())),
             (Some(address), None, Some(known)) => super::connect::Known { address: address.to_owned(), ..known },
@@ -172,7 +172,10 @@ impl Standby {
                 ));
             }
         };
-        write_json(&known_file(&dir), &known)?;
+        // A standby whose disk is full starts all the same.
+        if before.as_ref() != Some(&known) {
+            write_json(&known_file(&dir), &known)?;
+        }
         let mut rejoined = None;
         if was_primary {
             rejoined = rejoin(&dir, (options.store.0)(), &known, &keys).await?;

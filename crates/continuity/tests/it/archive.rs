@@ -484,7 +484,7 @@ async fn a_running_shipper_follows_writers_and_says_how_far_behind_it_is() {
         write(&store, account(step % 4), "state", &step.to_string(), Some(&format!("body {step}"))).await;
     }
     let last = store.seq();
-    tokio::time::timeout(Duration::from_secs(60), async {
+    tokio::time::timeout(Duration::from_secs(120), async {
         while status.lock().shipped < last {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

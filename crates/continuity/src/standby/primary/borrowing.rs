@@ -10,7 +10,7 @@ use tokio::{
     sync::Notify,
 };
 use tokio_rustls::TlsAcceptor;
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
     Ended, PeersFile, StandbyDonor,
@@ -36,7 +36,13 @@ const REPAIRED: &str = "this machine is stopped, and being repaired";
 /// Listens for standbys that lend, until it is dropped.
 pub struct Borrowing {
     inner: Arc<Inner>,
-    _listening: Vec<AbortOnDropHandle<()>>,
+    listening: Vec<AbortOnDropHandle<()>>,
+}
+
+impl Drop for Borrowing {
+    fn drop(&mut self) {
+        self.inner.over.cancel();
+    }
 }
 
 struct Inner {
@@ -44,6 +50,7 @@ struct Inner {
     lenders: Arc<Lenders>,
     came: Notify,
     promoted: Mutex<Option<String>>,
+    over: CancellationToken,
 }
 
 impl Borrowing {
@@ -63,25 +70,35 @@ impl Borrowing {
             lenders: Arc::default(),
             came: Notify::new(),
             promoted: Mutex::default(),
+            over: CancellationToken::new(),
         });
         let listen = |listener| tokio::spawn(inner.clone().accept(listener, acceptor.clone()));
         let listening = listeners.into_iter().map(listen).map(AbortOnDropHandle::new).collect();
-        Ok(Self { inner, _listening: listening })
+        Ok(Self { inner, listening })
     }
 
-    /// Waits until a standby lends; `false` when none has come.
+    /// Waits until a standby lends, or says that it was promoted; `false` when none lends.
     pub async fn wait(&self, patience: Duration) -> bool {
         let came = async {
-            while self.inner.lenders.is_empty() {
+            while self.inner.lenders.is_empty() && self.inner.promoted.lock().is_none() {
                 self.inner.came.notified().await;
             }
         };
-        tokio::time::timeout(patience, came).await.is_ok()
+        let _ = tokio::time::timeout(patience, came).await;
+        !self.inner.lenders.is_empty()
     }
 
     /// Those that lend.
     pub fn donor(&self) -> StandbyDonor {
         StandbyDonor(self.inner.lenders.clone())
+    }
+
+    /// Ends all connections, and gives the addresses back: once this returns, somebody else can listen there.
+    pub async fn end(mut self) {
+        for listening in std::mem::take(&mut self.listening) {
+            listening.abort();
+            let _ = listening.await;
+        }
     }
 
     /// The standby that was promoted since, if one has said so.
@@ -101,7 +118,12 @@ impl Inner {
             let place = Strangers::place(&strangers, peer.ip());
             let (inner, acceptor) = (self.clone(), acceptor.clone());
             tokio::spawn(async move {
-                if let Err(error) = inner.connection(stream, acceptor, place).await {
+                let over = inner.over.clone();
+                let ended = tokio::select! {
+                    ended = inner.connection(stream, acceptor, place) => ended,
+                    () = over.cancelled() => Err(Ended::Stopping),
+                };
+                if let Err(error) = ended {
                     tracing::debug!(%peer, %error, "a standby's connection ended");
                 }
             });
@@ -139,6 +161,7 @@ impl Inner {
             }
             Kind::Promoted(told) => {
                 *self.promoted.lock() = Some(plain(&told.name));
+                self.came.notify_one();
                 Err(refused(&mut write, REPAIRED.to_owned()).await)
             }
             _ => Err(refused(&mut write, REPAIRED.to_owned()).await),

@@ -62,7 +62,7 @@ impl Disk for Fillable {
 }
 
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let patience = tokio::time::Instant::now() + Duration::from_secs(60);
+    let patience = tokio::time::Instant::now() + Duration::from_secs(120);
     while !holds() {
         assert!(tokio::time::Instant::now() < patience, "{what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
