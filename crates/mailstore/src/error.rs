@@ -164,3 +164,42 @@ impl Unavailable {
 
 /// The usual result of this crate.
 pub type Result<T, E = MailError> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use store::ErrorClass;
+
+    use super::*;
+
+    #[test]
+    fn a_rule_of_the_mailboxes_is_no_damage_and_damage_stays_damage_in_a_transaction_of_others() {
+        let refusals = [
+            MailError::OverQuota { used: 9, limit: 10, needed: 5 },
+            MailError::TooManyMailboxes(1),
+            MailError::TooManyEntries(1),
+            MailError::MailboxExists("a".to_owned()),
+            MailError::NoSuchMailbox("a".to_owned()),
+            MailError::MailboxGone(MailboxId(1)),
+            MailError::OutOfUids(MailboxId(1)),
+            MailError::Forbidden("no"),
+            MailError::Cancelled,
+        ];
+        for refusal in refusals {
+            let (text, is_damage) = (refusal.to_string(), refusal.is_damage());
+            let error = refusal.into_store_error();
+            assert_eq!((error.class(), is_damage), (ErrorClass::Refused, false), "{text}");
+            assert_eq!(error.to_string(), text, "it says why");
+        }
+        let damaged = MailError::damaged_at(Cause::Decoding, b"\x01", "a record");
+        assert!(damaged.is_damage());
+        let StoreError::Damaged(damage) = damaged.into_store_error() else { panic!("it is damage") };
+        assert_eq!((damage.cause, damage.key.as_deref()), (Cause::Decoding, Some(&b"\x01"[..])));
+        for (error, class) in [
+            (StoreError::Full, ErrorClass::Full),
+            (StoreError::Stopped { reason: String::new() }, ErrorClass::Stopped),
+            (Damaged::new(Part::Record, Cause::Checksum).into(), ErrorClass::Damage),
+        ] {
+            assert_eq!(MailError::from(error).into_store_error().class(), class);
+        }
+    }
+}
