@@ -17,6 +17,7 @@ use crate::judging::Bench;
 use crate::reports_budget::network;
 use crate::schema::delivery_key;
 use crate::schema::{MessageRecord, ret_number};
+use crate::sign::Signed;
 use crate::{Delivery, Envelope, MAX_IN_MEMORY_BYTES, MAX_IN_MEMORY_CROWDED_BYTES, QueueId, Refusal, Result, decide};
 
 /// An accepted message: it is durable, and this server is responsible for it.
@@ -241,10 +242,10 @@ impl Incoming {
         let auth = envelope.origin.auth;
         let recipients = delivery.route_judged(&envelope, verdicts)?;
         let is_remote = |r: &Routed| matches!(r.destination, Destination::Domain(_));
-        let signatures = if auth.is_some() && recipients.iter().any(is_remote) {
+        let signed = if auth.is_some() && recipients.iter().any(is_remote) {
             delivery.sign(&head.from, &bytes)
         } else {
-            Vec::new()
+            Signed::default()
         };
         let filing = LocalCopy::new(body.clone(), &bytes, [return_path, trace.clone()], at_ms).once(delivery_key(id));
         let utf8_needed = head.eight_bit || envelope_needs_utf8(&envelope);
@@ -254,7 +255,8 @@ impl Incoming {
             peer: envelope.origin.peer.filter(|_| auth.is_none()).map(network).unwrap_or_default(),
             body: body.id().as_bytes().to_vec(),
             body_bytes: body.len(),
-            signatures,
+            signatures: signed.lines,
+            unsigned: signed.later,
             trace: trace.into(),
             ret: ret_number(envelope.ret),
             envid: envelope.envid.clone(),

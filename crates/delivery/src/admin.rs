@@ -149,19 +149,33 @@ impl Delivery {
 
     /// Try all messages now. Returns how many there are.
     pub async fn queue_retry_all(&self) -> Result<u64> {
+        self.queue_retry_those(|_| true).await
+    }
+
+    /// Try all messages now that wait for their signature. Returns how many there are.
+    pub async fn queue_retry_unsigned(&self) -> Result<u64> {
+        self.queue_retry_those(|record| record.unsigned).await
+    }
+
+    async fn queue_retry_those(&self, which: fn(&MessageRecord) -> bool) -> Result<u64> {
         let (mut count, mut after) = (0, None);
         loop {
-            let ids: Vec<QueueId> = {
-                let snapshot = self.inner.store.snapshot();
-                let rows = messages_after(&snapshot, after)?.take(RETRIES_PER_COMMIT);
-                rows.map(|row| row.map(|(id, _)| id)).collect::<Result<_>>()?
-            };
-            let Some(&last) = ids.last() else { break };
+            let (mut ids, mut last): (Vec<QueueId>, _) = (Vec::new(), None);
+            for row in messages_after(&self.inner.store.snapshot(), after)?.take(RETRIES_PER_COMMIT) {
+                let (id, record) = row?;
+                last = Some(id);
+                ids.extend(which(&record).then_some(id));
+            }
+            if last.is_none() {
+                break;
+            }
+            after = last;
             count += ids.len() as u64;
-            after = Some(last);
-            let retry_all =
-                move |tx: &mut store::Tx<'_>| ids.into_iter().try_for_each(|id| retry_in(tx, id).map(|_| ()));
-            self.inner.store.transact(retry_all).await?;
+            if !ids.is_empty() {
+                let retry_all =
+                    move |tx: &mut store::Tx<'_>| ids.into_iter().try_for_each(|id| retry_in(tx, id).map(|_| ()));
+                self.inner.store.transact(retry_all).await?;
+            }
         }
         self.inner.hints.rescan();
         Ok(count)

@@ -101,7 +101,13 @@ impl Delivery {
     }
 
     async fn attempt_elsewhere(&self, outbound: &Outbound, attempt: &Attempt) -> (Vec<HostAnswer>, bool) {
-        let record = &attempt.record;
+        let record = match self.signed_now(attempt.leg_id.id, &attempt.record).await {
+            Ok(record) => record,
+            Err(fate) => {
+                let answer = HostAnswer { fate, remote: None, reports: false };
+                return (vec![answer; attempt.leg.recipients.len()], true);
+            }
+        };
         let recipient = |r: &RecipientRecord| MailRecipient {
             address: r.address.clone(),
             notify: notify_from_bits(r.notify),
@@ -116,7 +122,7 @@ impl Delivery {
             ret: ret_from_number(record.ret),
             envid: record.envid.clone(),
         };
-        match QueuedBody::outgoing(&self.inner.store, record) {
+        match QueuedBody::outgoing(&self.inner.store, &record) {
             Ok(body) => {
                 let done = outbound.deliver(&attempt.leg.destination, &mail, &body).await;
                 (done.answers, done.reached)

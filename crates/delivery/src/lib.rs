@@ -66,7 +66,9 @@ pub use invariants::QueueInvariants;
 pub use judge::{
     Case, Fallback, FileInto, Hearing, Judge, JudgeError, MAX_REASON_CHARS, MAX_VERDICT_BYTES, Spooled, Verdict,
 };
-pub use options::{Authors, Credentials, DeliveryOptions, NextHop, RetrySchedule, Smarthost, Timeouts, TlsPolicy};
+pub use options::{
+    Authors, Credentials, DeliveryOptions, NextHop, RetrySchedule, Smarthost, Timeouts, TlsPolicy, Unsigned,
+};
 pub use outbound::resolve::{DnsError, Mx, Resolver, SystemResolver};
 pub use outbound::tls::TlsClients;
 pub use queue_id::{ParseQueueIdError, QueueId};

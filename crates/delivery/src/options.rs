@@ -64,6 +64,9 @@ pub struct DeliveryOptions {
     pub allow_private_networks: bool,
     /// The From addresses allowed for authenticated senders. Default [`Authors::Own`].
     pub authors: Authors,
+    /// What happens to a message that can't be signed because its domain's DKIM keys are sealed and the key to them is missing.
+    /// Default [`Unsigned::Defer`].
+    pub unsigned: Unsigned,
     /// Most reports within an hour about mail from strangers that go to one domain elsewhere: their sender may be forged.
     /// Default 100.
     pub max_reports_per_destination: u32,
@@ -105,6 +108,7 @@ impl Default for DeliveryOptions {
             allow_loopback_mx: false,
             allow_private_networks: false,
             authors: Authors::Own,
+            unsigned: Unsigned::Defer,
             max_reports_per_destination: 100,
             max_reports_per_peer: 50,
             verdict_time: Duration::from_secs(20),
@@ -178,6 +182,15 @@ pub enum Authors {
     Foreign,
     /// Anybody.
     Any,
+}
+
+/// What happens to a message that can't be signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsigned {
+    /// It waits in the queue until it can be.
+    Defer,
+    /// It goes out without a signature.
+    Send,
 }
 
 /// TLS towards another server.

@@ -14,6 +14,7 @@ use crate::schema::delivery_key;
 use crate::schema::{
     LOCAL_DESTINATION, LegId, LegRecord, MessageRecord, RecipientRecord, VerdictRecord, notify_bits, ret_from_number,
 };
+use crate::sign::Signed;
 use crate::source::QueuedBody;
 use crate::{Delivery, MAX_RETURNED_BYTES, Notify, QueueId, Result, Ret, queue};
 
@@ -141,10 +142,12 @@ impl Delivery {
         let body = self.inner.store.put_body(&bytes)?;
         let destination = if is_ours { LOCAL_DESTINATION.to_owned() } else { to.domain().to_owned() };
         let from = self.reporter()?;
+        let signed = if is_ours { Signed::default() } else { self.sign(&[from], &bytes) };
         let record = MessageRecord {
             body: body.id().as_bytes().to_vec(),
             body_bytes: body.len(),
-            signatures: if is_ours { Vec::new() } else { self.sign(&[from], &bytes) },
+            signatures: signed.lines,
+            unsigned: signed.later,
             eight_bit: !bytes.is_ascii(),
             smtputf8: to.needs_smtputf8(),
             warn_ms: 0,

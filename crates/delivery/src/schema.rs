@@ -49,6 +49,9 @@ pub struct MessageRecord {
     /// Header lines that go out before the trace: signatures. Copies filed here do not get them.
     #[prost(bytes = "vec", tag = "5")]
     pub signatures: Vec<u8>,
+    /// The signatures are to be made before it goes out: the keys could not be opened when it was taken.
+    #[prost(bool, tag = "20")]
+    pub unsigned: bool,
     /// Header lines that go before the body wherever it goes: Received, if the body lacks it.
     #[prost(bytes = "vec", tag = "18")]
     pub trace: Vec<u8>,

@@ -18,6 +18,7 @@ use crate::head::Head;
 use crate::judge::{Spooled, Verdict};
 use crate::schema::delivery_key;
 use crate::schema::{self, CopyRecord, MessageRecord, ReceiptRecord, ret_number};
+use crate::sign::Signed;
 use crate::{
     Authors, Delivery, DeliveryError, Envelope, Origin, QueueId, Recipient, RecipientOutcome, Refusal, Result, Ret,
     decide, queue,
@@ -262,7 +263,7 @@ impl Delivery {
         let trace_line = self.trace_line(&submission, id, at_ms);
         let body = store.put_body(message)?;
         let is_remote = |r: &Routed| matches!(r.destination, Destination::Domain(_));
-        let signatures = if recipients.iter().any(is_remote) { self.sign(&head.from, message) } else { Vec::new() };
+        let signed = if recipients.iter().any(is_remote) { self.sign(&head.from, message) } else { Signed::default() };
         let is_here = |r: &Routed| matches!(r.destination, Destination::Account(_));
         let parsed = Arc::new(mailkit::parse(message));
         let filing = recipients.iter().any(is_here).then(|| {
@@ -278,7 +279,8 @@ impl Delivery {
             account: Some(account.0),
             body: body.id().as_bytes().to_vec(),
             body_bytes: body.len(),
-            signatures,
+            signatures: signed.lines,
+            unsigned: signed.later,
             trace: trace_line.into_bytes(),
             ret: ret_number(submission.ret),
             eight_bit: !message.is_ascii(),

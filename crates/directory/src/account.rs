@@ -8,6 +8,7 @@ use crate::ids::{AccountId, Role};
 use crate::{
     Directory, DirectoryError, Result, check_password, check_password_of_operator, password,
     schema::{self, AccountRecord, CredentialsRecord, account_key, address_key, decode},
+    secrets,
 };
 
 /// The longest name of an account.
@@ -100,12 +101,13 @@ impl Directory {
         if new.name.len() > MAX_NAME_BYTES {
             return Err(DirectoryError::TooLong { what: "the name", limit: MAX_NAME_BYTES });
         }
-        let credentials = password::hash(&self.inner.hashing, new.password, None, self.now_ms()).await?;
+        let mut credentials = password::hash(&self.inner.hashing, new.password, None, self.now_ms()).await?;
         let this = self.clone();
         let NewAccount { address, name, role, quota_bytes, .. } = new;
         self.store()
             .transact(move |tx| {
                 let id = create_account_in(tx, &address, name, role, quota_bytes)?;
+                secrets::close_scram_in(tx, &this.keys(), id, &mut credentials)?;
                 tx.put(id.realm(), schema::CREDENTIALS.to_vec(), credentials.encode_to_vec());
                 if let Some(on_create) = &this.inner.on_create {
                     on_create(tx, id)?;
@@ -199,6 +201,7 @@ impl Directory {
         let scram = before.as_ref().and_then(CredentialsRecord::scram_salt);
         let new = password::hash(&self.inner.hashing, password.to_owned(), scram, self.now_ms()).await?;
         self.forget_logins(id);
+        let keys = self.keys();
         self.store()
             .transact(move |tx| {
                 live_record(tx, id)?;
@@ -208,6 +211,8 @@ impl Directory {
                 (credentials.scram_salt, credentials.scram_iterations) = (new.scram_salt, new.scram_iterations);
                 (credentials.scram_stored_key, credentials.scram_server_key) =
                     (new.scram_stored_key, new.scram_server_key);
+                credentials.scram_sealed.clear();
+                secrets::close_scram_in(tx, &keys, id, &mut credentials)?;
                 credentials.changed_ms = tx.now_ms();
                 tx.put(id.realm(), schema::CREDENTIALS.to_vec(), credentials.encode_to_vec());
                 crate::session::end_all_in(tx, id, None)

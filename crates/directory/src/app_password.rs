@@ -1,8 +1,8 @@
 //! App passwords: one for each program, random, named, revocable.
 
-use doorkit::sasl::{ScramKeys, ScramSecret};
+use doorkit::sasl::ScramKeys;
 use prost::Message as _;
-use store::{Order, Read};
+use store::Read;
 use subtle::ConstantTimeEq as _;
 
 use crate::ids::AppPasswordId;
@@ -10,6 +10,7 @@ use crate::{
     AccountId, Directory, DirectoryError, Login, Result, password,
     proof::Proof,
     schema::{self, AppPasswordRecord, decode},
+    secrets,
 };
 
 /// App passwords of one account.
@@ -45,26 +46,25 @@ pub struct NewAppPassword {
 }
 
 fn key(id: AppPasswordId) -> Vec<u8> {
-    [&[schema::APP_PASSWORD][..], &id.0.to_be_bytes()].concat()
+    schema::app_password_key(id.0)
 }
 
 fn all(reader: &impl Read, account: AccountId) -> Result<Vec<(AppPasswordId, AppPasswordRecord)>> {
-    reader
-        .prefix(account.realm(), &[schema::APP_PASSWORD], Order::Ascending)?
-        .map(|row| {
-            let (key, value) = row?;
-            let number = key[1..]
-                .try_into()
-                .map_err(|_| DirectoryError::damaged(store::Cause::Decoding, "an app password's key".to_owned()))?;
-            Ok((AppPasswordId(u32::from_be_bytes(number)), decode("an app password", &value)?))
-        })
-        .collect()
+    let all = schema::app_passwords(reader, account)?;
+    Ok(all.into_iter().map(|(id, record)| (AppPasswordId(id), record)).collect())
 }
 
 /// What an app password is recognised by; `None` when it is not there.
 pub(crate) fn proof_of(reader: &impl Read, account: AccountId, id: AppPasswordId) -> Result<Option<Proof>> {
     let Some(value) = reader.get(account.realm(), &key(id))? else { return Ok(None) };
     Ok(Some(Proof::app_password(&decode("an app password", &value)?)))
+}
+
+/// Random bytes as letters in groups, for people to type: five bits of each.
+pub(crate) fn grouped(random: &[u8], size: usize) -> String {
+    let letters: Vec<u8> = random.iter().map(|byte| LETTERS[usize::from(byte % 32)]).collect();
+    let groups: Vec<_> = letters.chunks(size).map(|group| String::from_utf8_lossy(group)).collect();
+    groups.join("-")
 }
 
 /// What people put between the groups.
@@ -81,10 +81,7 @@ impl Directory {
         if name.len() > MAX_NAME_BYTES {
             return Err(DirectoryError::TooLong { what: "the name", limit: MAX_NAME_BYTES });
         }
-        let random: [u8; LENGTH] = rand::random();
-        let letters: Vec<u8> = random.iter().map(|byte| LETTERS[usize::from(byte % 32)]).collect();
-        let groups: Vec<String> = letters.chunks(5).map(|group| String::from_utf8_lossy(group).into_owned()).collect();
-        let password = groups.join("-");
+        let password = grouped(&rand::random::<[u8; LENGTH]>(), 5);
         let hash = self.keyed_hash("app password", plain(&password).as_bytes()).to_vec();
         // SCRAM clients use what was typed, so the keys are of the password with its hyphens.
         let like =
@@ -93,7 +90,7 @@ impl Directory {
         let scram = tokio::task::spawn_blocking(move || password::scram_keys(&typed, like))
             .await
             .map_err(|_| DirectoryError::BadPassword("hashing failed".to_owned()))?;
-        let name = name.trim().to_owned();
+        let (name, keys) = (name.trim().to_owned(), self.keys());
         let id = self
             .store()
             .transact(move |tx| {
@@ -104,7 +101,7 @@ impl Directory {
                 let id = AppPasswordId(existing.last().map_or(1, |(last, _)| last.0 + 1));
                 let secret = scram.secrets.into_iter().next();
                 let (stored_key, server_key) = secret.map(|one| (one.stored_key, one.server_key)).unwrap_or_default();
-                let record = AppPasswordRecord {
+                let mut record = AppPasswordRecord {
                     name,
                     hash,
                     created_ms: tx.now_ms(),
@@ -113,7 +110,9 @@ impl Directory {
                     scram_iterations: scram.iterations,
                     scram_stored_key: stored_key,
                     scram_server_key: server_key,
+                    scram_sealed: Vec::new(),
                 };
+                secrets::close_app_scram_in(tx, &keys, (account, id), &mut record)?;
                 tx.put(account.realm(), key(id), record.encode_to_vec());
                 Ok(id)
             })
@@ -169,17 +168,18 @@ impl Directory {
         let apps = all(&snapshot, account)?;
         let newest = || apps.last().map(|(_, app)| (app.scram_salt.clone(), app.scram_iterations));
         let Some((salt, iterations)) = own.scram_salt().or_else(newest) else { return Ok(None) };
-        let mut found = Vec::new();
-        if !own.totp_enabled && !own.scram_stored_key.is_empty() {
-            let login = Login::of_password(account, &own);
-            let secret = ScramSecret { stored_key: own.scram_stored_key, server_key: own.scram_server_key };
-            found.push((login, secret));
+        let (mut found, keys) = (Vec::new(), self.keys());
+        if !own.totp_enabled
+            && let Some(secret) = secrets::scram(&keys, account, &own)
+        {
+            found.push((Login::of_password(account, &own), secret));
         }
         for (id, app) in apps {
-            if app.scram_salt == salt && app.scram_iterations == iterations {
-                let login = Login::of_app(account, id, &app);
-                let secret = ScramSecret { stored_key: app.scram_stored_key, server_key: app.scram_server_key };
-                found.push((login, secret));
+            if app.scram_salt == salt
+                && app.scram_iterations == iterations
+                && let Some(secret) = secrets::app_scram(&keys, (account, id), &app)
+            {
+                found.push((Login::of_app(account, id, &app), secret));
             }
         }
         let (logins, secrets) = found.into_iter().unzip();

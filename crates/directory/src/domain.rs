@@ -1,12 +1,13 @@
 //! Domains that mail is received for, their DKIM keys, and the DNS records to set.
 
-use mailkit::dkim::{KeyKind, SigningKey};
+use mailkit::dkim::{self, KeyKind, SigningKey};
 use prost::Message as _;
 use store::{Order, Read, RealmId};
 
 use crate::{
-    AccountId, Directory, DirectoryError, Result,
+    AccountId, Directory, DirectoryError, Keys, Result, SealError,
     schema::{self, AddressRecord, DkimRecord, DomainRecord, decode, domain_key},
+    secrets,
 };
 
 const RSA_SELECTOR: &str = "hf-rsa";
@@ -25,35 +26,62 @@ pub struct DnsRecord {
     pub purpose: &'static str,
 }
 
+/// A DKIM key of a domain. Its public part is always known.
+#[derive(Debug, Clone)]
+pub struct DkimKey {
+    kind: KeyKind,
+    selector: String,
+    public: Vec<u8>,
+    signing: Result<SigningKey, SealError>,
+}
+
+impl DkimKey {
+    fn from_record(keys: &Keys, domain: &str, record: &DkimRecord) -> Result<Self> {
+        let kind = if record.kind == 1 { KeyKind::Ed25519 } else { KeyKind::Rsa2048 };
+        let signing = match secrets::dkim(keys, domain, record) {
+            Ok(secret) => Ok(SigningKey::from_pkcs8(kind, &record.selector, &secret.unwrap_or_default())?),
+            Err(error) => Err(error),
+        };
+        let public = match &signing {
+            Ok(key) if record.public.is_empty() => key.public_key()?,
+            _ => record.public.clone(),
+        };
+        Ok(Self { kind, selector: record.selector.clone(), public, signing })
+    }
+
+    /// The key to sign with.
+    ///
+    /// # Errors
+    /// It is sealed and can't be opened.
+    pub fn signing(&self) -> Result<&SigningKey, SealError> {
+        self.signing.as_ref().map_err(|error| *error)
+    }
+
+    /// Its selector.
+    pub fn selector(&self) -> &str {
+        &self.selector
+    }
+}
+
 /// A domain.
 #[derive(Clone)]
 pub struct Domain {
     /// Its name: ASCII, lower case.
     pub name: String,
     /// Its DKIM keys.
-    pub dkim: Vec<SigningKey>,
+    pub dkim: Vec<DkimKey>,
     /// When it was added, in milliseconds since 1970.
     pub created_ms: i64,
 }
 
 impl Domain {
-    fn from_record(name: &str, record: DomainRecord) -> Result<Self> {
-        let dkim = record
-            .dkim
-            .into_iter()
-            .map(|key| {
-                let kind = if key.kind == 1 { KeyKind::Ed25519 } else { KeyKind::Rsa2048 };
-                SigningKey::from_pkcs8(kind, &key.selector, &key.pkcs8)
-            })
-            .collect::<Result<_, _>>()?;
+    fn from_record(keys: &Keys, name: &str, record: &DomainRecord) -> Result<Self> {
+        let dkim = record.dkim.iter().map(|key| DkimKey::from_record(keys, name, key)).collect::<Result<_, _>>()?;
         Ok(Self { name: name.to_owned(), dkim, created_ms: record.created_ms })
     }
 
     /// The records that make others deliver to `hostname`, believe its signatures, and find it.
-    ///
-    /// # Errors
-    /// When a key can't be written as a record.
-    pub fn dns_records(&self, hostname: &str) -> Result<Vec<DnsRecord>> {
+    pub fn dns_records(&self, hostname: &str) -> Vec<DnsRecord> {
         let name = &self.name;
         let record = |name: String, kind, value: String, purpose| DnsRecord { name, kind, value, purpose };
         let mut records = vec![
@@ -67,9 +95,9 @@ impl Domain {
         ];
         for key in &self.dkim {
             records.push(record(
-                key.dns_name(name),
+                dkim::dns_name(&key.selector, name),
                 "TXT",
-                quoted(&key.dns_record()?),
+                quoted(&dkim::dns_record(key.kind, &key.public)),
                 "the public key of its DKIM signatures",
             ));
         }
@@ -88,7 +116,7 @@ impl Domain {
                 "how mail apps find the server",
             ));
         }
-        Ok(records)
+        records
     }
 }
 
@@ -172,23 +200,29 @@ impl Directory {
         })
         .await
         .map_err(|error| DirectoryError::Dkim(error.to_string()))??;
-        let dkim = keys
-            .iter()
-            .map(|key| DkimRecord {
+        let mut dkim = Vec::new();
+        for key in &keys {
+            dkim.push(DkimRecord {
                 kind: u32::from(key.kind() == KeyKind::Ed25519),
                 selector: key.selector().to_owned(),
                 pkcs8: key.to_pkcs8().to_vec(),
-            })
-            .collect();
+                public: key.public_key()?,
+                sealed: Vec::new(),
+            });
+        }
+        let keys = self.keys();
         self.store()
             .transact(move |tx| {
                 let key = domain_key(&name);
                 if tx.get(RealmId::DIRECTORY, &key)?.is_some() {
                     return Err(DirectoryError::DomainTaken(name));
                 }
+                for key in &mut dkim {
+                    secrets::close_dkim_in(tx, &keys, &name, key)?;
+                }
                 let record = DomainRecord { created_ms: tx.now_ms(), dkim };
                 tx.put(RealmId::DIRECTORY, key, record.encode_to_vec());
-                Domain::from_record(&name, record)
+                Domain::from_record(&keys, &name, &record)
             })
             .await
     }
@@ -254,7 +288,9 @@ impl Directory {
     pub fn domain(&self, name: &str) -> Result<Option<Domain>> {
         let Ok(name) = mailkit::address::normal_domain(name) else { return Ok(None) };
         let value = self.store().snapshot().get(RealmId::DIRECTORY, &domain_key(&name))?;
-        value.map(|value| Domain::from_record(&name, decode(&format!("the domain {name}"), &value)?)).transpose()
+        let read =
+            |value: &[u8]| Domain::from_record(&self.keys(), &name, &decode(&format!("the domain {name}"), value)?);
+        value.map(|value| read(&value)).transpose()
     }
 
     /// All domains, by name.
@@ -262,13 +298,13 @@ impl Directory {
     /// # Errors
     /// Those of the store.
     pub fn domains(&self) -> Result<Vec<Domain>> {
-        let snapshot = self.store().snapshot();
+        let (snapshot, keys) = (self.store().snapshot(), self.keys());
         snapshot
             .prefix(RealmId::DIRECTORY, &[schema::DOMAIN], Order::Ascending)?
             .map(|row| {
                 let (key, value) = row?;
                 let name = String::from_utf8_lossy(&key[1..]).into_owned();
-                Domain::from_record(&name, decode(&format!("the domain {name}"), &value)?)
+                Domain::from_record(&keys, &name, &decode(&format!("the domain {name}"), &value)?)
             })
             .collect()
     }
@@ -279,6 +315,6 @@ impl Directory {
     /// The domain is not ours.
     pub fn dns_records(&self, name: &str) -> Result<Vec<DnsRecord>> {
         let domain = self.domain(name)?.ok_or_else(|| DirectoryError::NoSuchDomain(name.to_owned()))?;
-        domain.dns_records(&self.inner.hostname)
+        Ok(domain.dns_records(&self.inner.hostname))
     }
 }

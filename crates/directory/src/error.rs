@@ -73,6 +73,11 @@ pub enum DirectoryError {
     /// A key could not be made.
     #[error("DKIM: {0}")]
     Dkim(String),
+    /// It would have to be sealed, or opened, and the key is not at hand.
+    #[error(
+        "the service's secrets key isn't available: {0}; an administrator can see what is missing with `holdfast secrets status`"
+    )]
+    NoSecretsKey(String),
     /// A stored record can't be understood.
     #[error("damaged: {0}; run `holdfast verify`")]
     Damaged(Box<Damaged>),
@@ -116,6 +121,9 @@ pub enum AuthError {
     /// The password is right, and a code is wanted: by the web with the code, elsewhere with an app password.
     #[error("this account uses two-step sign-in")]
     TotpRequired,
+    /// The password is right, and the code can't be checked: the service lacks its secrets key. Recovery codes work.
+    #[error("codes can't be checked at the moment: this is a fault of the service; use a recovery code")]
+    CodeUnavailable,
     /// Can't be checked now.
     #[error("logins can't be checked at the moment; try again soon")]
     Unavailable,

@@ -34,6 +34,7 @@ mod rename;
 mod salvage;
 pub mod schema;
 mod scram;
+mod secrets;
 mod session;
 mod settings;
 mod throttle;
@@ -51,7 +52,7 @@ pub use address::Resolved;
 pub use admission::AdmissionLimits;
 pub use app_password::{AppPassword, NewAppPassword};
 pub use audit::{About, AuditEntry, AuditFilter};
-pub use domain::{DnsRecord, Domain, DomainAddresses, check_domain};
+pub use domain::{DkimKey, DnsRecord, Domain, DomainAddresses, check_domain};
 pub use error::{AuthError, DirectoryError, Result};
 pub use ids::{AccountId, AccountRealm, AppPasswordId, Role, SessionId};
 pub use invariants::DirectoryInvariants;
@@ -64,6 +65,10 @@ pub use salvage::{
 };
 pub use schema::Settings;
 pub use scram::ScramAttempt;
+pub use secrets::{
+    KeyFileError, KeyId, Keyring, Keys, Locked, MAX_KEY_FILE_BYTES, MAX_KEYS, SealError, SecretsReport, SecretsRules,
+    SecretsSealed, keys_in_use, secrets_in,
+};
 pub use session::{CONFIRMED_FOR_MS, Session};
 pub use settings::{MAX_SHORT_BYTES, MAX_SIGNATURE_BYTES};
 pub use throttle::ThrottleLimits;
@@ -85,6 +90,8 @@ pub struct DirectoryOptions {
     pub admission: AdmissionLimits,
     /// How verified logins are remembered.
     pub remember: Remember,
+    /// What secrets are sealed under.
+    pub keys: Arc<Keys>,
 }
 
 /// The directory of a store. Cheap to clone.
@@ -105,6 +112,7 @@ struct Inner {
     throttle: throttle::Throttle,
     unkept: unkept::Unkept,
     watched: Arc<watched::Watched>,
+    secrets: secrets::Secrets,
 }
 
 impl Directory {
@@ -116,6 +124,7 @@ impl Directory {
         let server_key = server_key(&store)?;
         let remembered = remember::Remembered::open(options.remember, store.clock().now_ms());
         let hostname = if options.hostname.is_empty() { "localhost".to_owned() } else { options.hostname };
+        let secrets = secrets::Secrets::new(options.keys, &store.snapshot())?;
         let watched = Arc::default();
         watched::install(&store, &watched);
         Ok(Self {
@@ -130,6 +139,7 @@ impl Directory {
                 throttle: throttle::Throttle::new(options.throttle),
                 unkept: unkept::Unkept::default(),
                 watched,
+                secrets,
             }),
         })
     }

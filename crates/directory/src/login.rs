@@ -11,9 +11,10 @@ use prost::Message as _;
 
 use crate::schema::credentials;
 use crate::{
-    Account, AccountId, AppPasswordId, AuthError, Directory, Result, known, password,
+    Account, AccountId, AppPasswordId, AuthError, Directory, Keys, Result, known, password,
     proof::Proof,
     schema::{self, CredentialsRecord},
+    secrets,
     throttle::{Asks, Paid},
     totp,
 };
@@ -260,8 +261,8 @@ impl Directory {
             return if account.enabled { Ok(login) } else { Err(AuthError::Disabled) };
         }
         let record = record.unwrap_or_default();
-        let (totp, has_scram) = (record.totp_enabled, !record.scram_salt.is_empty());
-        let (login, proof) = (Login::of_password(id, &record), self.inner.remembered.proof(&record.encode_to_vec()));
+        let (totp, has_scram) = (record.totp_enabled, record.has_scram());
+        let (login, proof) = (Login::of_password(id, &record), self.inner.remembered.proof(&record.fingerprinted()));
         let paid = if !totp && self.remembers(id, ANY_DOOR, password, proof) {
             // Right before, at another door: no guess.
             if !self.verify_slowly(counted_as, password, Some(record), attempt.peer).await? {
@@ -294,6 +295,11 @@ impl Directory {
                     }
                     Err(AuthError::Invalid)
                 }
+                Err(totp::CodeError::Locked) => {
+                    no_guess(paid);
+                    tracing::error!(account = id.0, "could not check a two-step code: run `holdfast secrets status`");
+                    Err(AuthError::CodeUnavailable)
+                }
                 Err(totp::CodeError::Other(error)) => {
                     no_guess(paid);
                     Err(unavailable(error))
@@ -301,7 +307,7 @@ impl Directory {
             };
         }
         no_guess(paid);
-        if !has_scram {
+        if !has_scram && self.offers_scram() && !matches!(*self.keys(), Keys::Unusable(_)) {
             self.complete_scram(id, password).await;
         }
         let remembered = &self.inner.remembered;
@@ -326,7 +332,7 @@ impl Directory {
         attempt: LoginAttempt<'_>,
     ) -> Result<Option<Login>> {
         if let (Secret::Password(_), Some(record)) = (attempt.secret, record) {
-            let proof = self.inner.remembered.proof(&record.encode_to_vec());
+            let proof = self.inner.remembered.proof(&record.fingerprinted());
             if self.remembers(account.id, attempt.service.name(), password, proof) {
                 metrics::counter!("holdfast_directory_logins_remembered_total").increment(1);
                 return Ok(Some(Login::of_password(account.id, record)));
@@ -361,13 +367,17 @@ impl Directory {
     /// Makes the SCRAM keys of a password that was set before there were any, now that it is known.
     async fn complete_scram(&self, id: AccountId, password: &str) {
         let password = password.to_owned();
-        let Ok(keys) = tokio::task::spawn_blocking(move || password::scram_keys(&password, None)).await else { return };
+        let like = credentials(&self.store().snapshot(), id).ok().flatten().and_then(|record| record.scram_salt());
+        let Ok(made) = tokio::task::spawn_blocking(move || password::scram_keys(&password, like)).await else { return };
+        let keys = self.keys();
         let done = self.store().transact(move |tx| {
             tx.keeps_books();
             if let Some(mut record) = credentials(tx, id)?
-                && record.scram_salt.is_empty()
+                && !record.has_scram()
+                && (record.scram_salt.is_empty() || record.scram_salt == made.salt)
             {
-                record.set_scram(keys);
+                record.set_scram(made);
+                secrets::close_scram_in(tx, &keys, id, &mut record)?;
                 tx.put(id.realm(), schema::CREDENTIALS.to_vec(), record.encode_to_vec());
             }
             Ok::<_, crate::DirectoryError>(())

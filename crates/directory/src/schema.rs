@@ -1,10 +1,12 @@
 //! The stored records and their keys. Tags are never reused for something else.
 
+use std::fmt;
+
 use doorkit::sasl::ScramKeys;
 use prost::Message;
 
 use crate::{AccountId, DirectoryError, Result};
-use store::Read;
+use store::{Order, Read};
 
 // The directory realm.
 /// `ACCOUNT id(u32 BE)` → [`AccountRecord`].
@@ -17,6 +19,8 @@ pub const DOMAIN: u8 = b'd';
 pub const NEXT_ACCOUNT: &[u8] = b"n";
 /// Keys the server's hashes.
 pub const SERVER_KEY: &[u8] = b"k";
+/// → [`SecretsRecord`]; absent while nothing is sealed.
+pub const SECRETS: &[u8] = b"s";
 /// `AUDIT time(i64 BE) n(u16 BE)` → [`AuditRecord`], in the directory realm: what was done to the service and to accounts.
 pub const AUDIT: u8 = b'u';
 
@@ -89,8 +93,17 @@ pub struct DomainRecord {
     pub dkim: Vec<DkimRecord>,
 }
 
-/// A DKIM key.
+/// The keys that secrets of the service are sealed under.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct SecretsRecord {
+    /// Their ids.
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub keys: Vec<Vec<u8>>,
+}
+
+/// A DKIM key. `Debug` does not show it.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub struct DkimRecord {
     /// 0 RSA, 1 Ed25519.
     #[prost(uint32, tag = "1")]
@@ -98,13 +111,26 @@ pub struct DkimRecord {
     /// The selector.
     #[prost(string, tag = "2")]
     pub selector: String,
-    /// The private key, PKCS#8 DER.
+    /// The private key, PKCS#8 DER; empty when it is sealed.
     #[prost(bytes = "vec", tag = "3")]
     pub pkcs8: Vec<u8>,
+    /// The public key as DNS has it; empty in records of older versions, where it follows from the private key.
+    #[prost(bytes = "vec", tag = "4")]
+    pub public: Vec<u8>,
+    /// The private key, sealed.
+    #[prost(bytes = "vec", tag = "5")]
+    pub sealed: Vec<u8>,
 }
 
-/// An account's credentials.
+impl fmt::Debug for DkimRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DkimRecord").field("kind", &self.kind).field("selector", &self.selector).finish_non_exhaustive()
+    }
+}
+
+/// An account's credentials. `Debug` shows none of them.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub struct CredentialsRecord {
     /// argon2id's output.
     #[prost(bytes = "vec", tag = "1")]
@@ -121,7 +147,7 @@ pub struct CredentialsRecord {
     /// When the password was set.
     #[prost(int64, tag = "5")]
     pub changed_ms: i64,
-    /// The TOTP secret, once enrolment began.
+    /// The TOTP secret, once enrolment began; empty when it is sealed.
     #[prost(bytes = "vec", tag = "6")]
     pub totp_secret: Vec<u8>,
     /// Whether TOTP is asked for.
@@ -139,15 +165,41 @@ pub struct CredentialsRecord {
     /// SCRAM-SHA-256 iterations.
     #[prost(uint32, tag = "11")]
     pub scram_iterations: u32,
-    /// SCRAM-SHA-256 StoredKey of the password; empty until a password that was set before there was one is next seen.
+    /// SCRAM-SHA-256 StoredKey of the password; empty until a password that was set before there was one is next seen, and
+    /// when it is sealed.
     #[prost(bytes = "vec", tag = "12")]
     pub scram_stored_key: Vec<u8>,
     /// SCRAM-SHA-256 ServerKey.
     #[prost(bytes = "vec", tag = "13")]
     pub scram_server_key: Vec<u8>,
+    /// The TOTP secret, sealed.
+    #[prost(bytes = "vec", tag = "14")]
+    pub totp_sealed: Vec<u8>,
+    /// StoredKey and ServerKey, one after the other, sealed.
+    #[prost(bytes = "vec", tag = "15")]
+    pub scram_sealed: Vec<u8>,
+}
+
+impl fmt::Debug for CredentialsRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { changed_ms, totp_enabled, .. } = self;
+        let mut shown = f.debug_struct("CredentialsRecord");
+        shown.field("changed_ms", changed_ms).field("totp_enabled", totp_enabled).finish_non_exhaustive()
+    }
 }
 
 impl CredentialsRecord {
+    /// Whether there are SCRAM keys of the password, open or sealed.
+    pub const fn has_scram(&self) -> bool {
+        !self.scram_stored_key.is_empty() || !self.scram_sealed.is_empty()
+    }
+
+    /// What verified logins are recognised by as long as nothing of it changes. Sealing again changes nothing.
+    pub fn fingerprinted(&self) -> Vec<u8> {
+        let unsealed = Self { totp_sealed: Vec::new(), scram_sealed: Vec::new(), ..self.clone() };
+        unsealed.encode_to_vec()
+    }
+
     /// What SCRAM keys of this account are made with, once there are any.
     pub fn scram_salt(&self) -> Option<(Vec<u8>, u32)> {
         (!self.scram_salt.is_empty()).then(|| (self.scram_salt.clone(), self.scram_iterations))
@@ -159,11 +211,13 @@ impl CredentialsRecord {
         (self.scram_salt, self.scram_iterations) = (keys.salt, keys.iterations);
         (self.scram_stored_key, self.scram_server_key) =
             secret.map(|secret| (secret.stored_key, secret.server_key)).unwrap_or_default();
+        self.scram_sealed.clear();
     }
 }
 
-/// A password for one program.
+/// A password for one program. `Debug` does not show it.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub struct AppPasswordRecord {
     /// The name given by its owner.
     #[prost(string, tag = "1")]
@@ -189,6 +243,15 @@ pub struct AppPasswordRecord {
     /// SCRAM-SHA-256 ServerKey.
     #[prost(bytes = "vec", tag = "8")]
     pub scram_server_key: Vec<u8>,
+    /// StoredKey and ServerKey, one after the other, sealed.
+    #[prost(bytes = "vec", tag = "9")]
+    pub scram_sealed: Vec<u8>,
+}
+
+impl fmt::Debug for AppPasswordRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppPasswordRecord").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// A browser that is signed in.
@@ -293,14 +356,31 @@ pub(crate) fn domain_key(name: &str) -> Vec<u8> {
     [&[DOMAIN][..], name.as_bytes()].concat()
 }
 
+pub(crate) fn app_password_key(id: u32) -> Vec<u8> {
+    [&[APP_PASSWORD][..], &id.to_be_bytes()].concat()
+}
+
 /// Decodes a stored record.
 pub(crate) fn decode<M: Message + Default>(what: &str, value: &[u8]) -> Result<M> {
     M::decode(value).map_err(|_| DirectoryError::damaged(store::Cause::Decoding, what.to_owned()))
 }
 
-pub(crate) fn credentials(reader: &impl Read, id: AccountId) -> Result<Option<CredentialsRecord>> {
+pub(crate) fn credentials<R: Read + ?Sized>(reader: &R, id: AccountId) -> Result<Option<CredentialsRecord>> {
     reader
         .get(id.realm(), CREDENTIALS)?
         .map(|value| decode(&format!("the credentials of account {id}"), &value))
         .transpose()
+}
+
+/// An account's app passwords by number.
+pub(crate) fn app_passwords<R: Read + ?Sized>(reader: &R, id: AccountId) -> Result<Vec<(u32, AppPasswordRecord)>> {
+    reader
+        .prefix(id.realm(), &[APP_PASSWORD], Order::Ascending)?
+        .map(|row| {
+            let (key, value) = row?;
+            let number =
+                key[1..].try_into().map_err(|_| DirectoryError::damaged(store::Cause::Decoding, "an app password's key"))?;
+            Ok((u32::from_be_bytes(number), decode("an app password", &value)?))
+        })
+        .collect()
 }

@@ -41,6 +41,9 @@ impl Directory {
     /// [`AuthError::Throttled`], [`AuthError::Unavailable`].
     pub async fn scram(&self, login: &str, peer: IpAddr) -> Result<ScramAttempt, AuthError> {
         self.count_login();
+        if !self.offers_scram() {
+            return Err(AuthError::Unavailable);
+        }
         let claim = self.claim(login)?;
         if let Some(account) = &claim.account {
             self.restored(account.id).await.map_err(unavailable)?;

@@ -2,11 +2,15 @@
 
 use prost::Message as _;
 use totp_rs::{Builder, Secret};
+use zeroize::Zeroizing;
 
-use crate::{AccountId, Directory, DirectoryError, Result, schema};
+use crate::{AccountId, Directory, DirectoryError, Result, app_password::grouped, schema, secrets};
 
 const SECRET_BYTES: usize = 20;
 const RECOVERY_CODES: usize = 10;
+/// Letters of a recovery code: 16 of 32, 80 bits, in groups of four. Their hashes are not slow, and the key of the hashes lies
+/// beside them: the code itself must be beyond guessing.
+const RECOVERY_LETTERS: usize = 16;
 
 /// The data for an authenticator app.
 #[derive(Clone)]
@@ -19,6 +23,8 @@ pub struct TotpEnrolment {
 
 pub(crate) enum CodeError {
     Wrong,
+    /// It can't be checked without the secrets key.
+    Locked,
     Other(DirectoryError),
 }
 
@@ -26,17 +32,23 @@ impl From<DirectoryError> for CodeError {
     fn from(error: DirectoryError) -> Self {
         match error {
             DirectoryError::WrongCode => Self::Wrong,
+            DirectoryError::NoSecretsKey(_) => Self::Locked,
             other => Self::Other(other),
         }
     }
 }
 
+/// Whether a code is of an authenticator app, and not a recovery code.
+fn looks_like_totp(code: &str) -> bool {
+    code.chars().filter(char::is_ascii_digit).count() == 6
+}
+
 /// The time step that a code is of, if it fits now (or one step away).
 fn step_of(secret: &[u8], code: &str, now_ms: i64) -> Option<u64> {
-    let code: String = code.chars().filter(char::is_ascii_digit).collect();
-    if code.len() != 6 {
+    if secret.is_empty() || !looks_like_totp(code) {
         return None;
     }
+    let code: String = code.chars().filter(char::is_ascii_digit).collect();
     let totp = Builder::new().with_secret(Secret::from(secret)).build_noncompliant();
     totp.check(&code, (now_ms / 1000).try_into().ok()?)
 }
@@ -61,12 +73,13 @@ impl Directory {
     /// The account does not exist.
     pub async fn enrol_totp(&self, id: AccountId) -> Result<TotpEnrolment> {
         let account = self.account(id)?.ok_or_else(|| DirectoryError::no_account(id))?;
-        let secret: [u8; SECRET_BYTES] = rand::random();
+        let secret = Zeroizing::new(rand::random::<[u8; SECRET_BYTES]>());
+        let (keys, stored) = (self.keys(), secret.clone());
         self.store()
             .transact(move |tx| {
                 let mut record = crate::schema::credentials(tx, id)?.unwrap_or_default();
                 if !record.totp_enabled {
-                    record.totp_secret = secret.to_vec();
+                    secrets::put_totp_in(tx, &keys, id, &mut record, &stored[..])?;
                     tx.put(id.realm(), schema::CREDENTIALS.to_vec(), record.encode_to_vec());
                 }
                 Ok::<_, DirectoryError>(())
@@ -84,22 +97,20 @@ impl Directory {
     /// # Errors
     /// [`DirectoryError::WrongCode`].
     pub async fn enable_totp(&self, id: AccountId, code: &str) -> Result<Vec<String>> {
-        let codes: Vec<String> = (0..RECOVERY_CODES)
-            .map(|_| {
-                let random: [u8; 5] = rand::random();
-                let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-                format!("{}-{}", &hex[..5], &hex[5..])
-            })
-            .collect();
+        let codes: Vec<String> =
+            (0..RECOVERY_CODES).map(|_| grouped(&rand::random::<[u8; RECOVERY_LETTERS]>(), 4)).collect();
         let hashes = codes.iter().map(|code| self.recovery_hash(id, code)).collect();
-        let code = code.to_owned();
+        let (keys, code) = (self.keys(), code.to_owned());
         self.store()
             .transact(move |tx| {
                 let mut record = crate::schema::credentials(tx, id)?.unwrap_or_default();
-                let step = step_of(&record.totp_secret, &code, tx.now_ms()).ok_or(DirectoryError::WrongCode)?;
-                if record.totp_secret.is_empty() || record.totp_enabled {
+                if record.totp_enabled {
                     return Err(DirectoryError::WrongCode);
                 }
+                let secret = secrets::totp(&keys, id, &record)
+                    .map_err(|error| DirectoryError::NoSecretsKey(error.to_string()))?
+                    .ok_or(DirectoryError::WrongCode)?;
+                let step = step_of(&secret, &code, tx.now_ms()).ok_or(DirectoryError::WrongCode)?;
                 record.totp_enabled = true;
                 record.totp_last_step = step;
                 record.recovery_hashes = hashes;
@@ -121,6 +132,7 @@ impl Directory {
                 if let Some(mut record) = crate::schema::credentials(tx, id)? {
                     record.totp_enabled = false;
                     record.totp_secret.clear();
+                    record.totp_sealed.clear();
                     record.recovery_hashes.clear();
                     tx.put(id.realm(), schema::CREDENTIALS.to_vec(), record.encode_to_vec());
                 }
@@ -136,16 +148,25 @@ impl Directory {
     /// Uses a code up: no time step and no recovery code is good twice.
     pub(crate) async fn use_code(&self, id: AccountId, code: &str) -> Result<(), CodeError> {
         let recovery = self.recovery_hash(id, code);
-        let code = code.to_owned();
+        let (keys, code) = (self.keys(), code.to_owned());
         self.store()
             .transact(move |tx| {
                 let mut record = crate::schema::credentials(tx, id)?.unwrap_or_default();
-                match step_of(&record.totp_secret, &code, tx.now_ms()) {
-                    Some(step) if step > record.totp_last_step => record.totp_last_step = step,
-                    Some(_) => return Err(DirectoryError::WrongCode),
-                    None => {
-                        let place = record.recovery_hashes.iter().position(|hash| *hash == recovery);
-                        record.recovery_hashes.remove(place.ok_or(DirectoryError::WrongCode)?);
+                let secret = secrets::totp(&keys, id, &record);
+                let step = match &secret {
+                    Ok(Some(secret)) => step_of(secret, &code, tx.now_ms()),
+                    Ok(None) | Err(_) => None,
+                };
+                match (step, record.recovery_hashes.iter().position(|hash| *hash == recovery)) {
+                    (Some(step), _) if step > record.totp_last_step => record.totp_last_step = step,
+                    (Some(_), _) => return Err(DirectoryError::WrongCode),
+                    (None, Some(place)) => drop(record.recovery_hashes.remove(place)),
+                    (None, None) => {
+                        // It may be right: that it can't be checked is not the user's fault.
+                        secret
+                            .map_err(|error| DirectoryError::NoSecretsKey(error.to_string()))
+                            .or_else(|error| if looks_like_totp(&code) { Err(error) } else { Ok(None) })?;
+                        return Err(DirectoryError::WrongCode);
                     }
                 }
                 tx.put(id.realm(), schema::CREDENTIALS.to_vec(), record.encode_to_vec());

@@ -10,6 +10,8 @@ mod invariants;
 mod lockout;
 #[path = "directory/logins.rs"]
 mod logins;
+#[path = "directory/secrets.rs"]
+mod secrets;
 #[path = "directory/sessions.rs"]
 mod sessions;
 #[path = "directory/trail.rs"]

@@ -128,7 +128,7 @@ impl From<AuthError> for Failure {
                 Code::AUTHENTICATION_FAILED,
                 "This account uses two-step sign-in: create an app password on the web page and use it here".into(),
             ),
-            AuthError::Unavailable => {
+            AuthError::Unavailable | AuthError::CodeUnavailable => {
                 (Code::UNAVAILABLE, "The server can't check logins at the moment; try again soon".into())
             }
         };

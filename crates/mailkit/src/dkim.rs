@@ -18,6 +18,7 @@ use mail_auth::common::crypto::{Ed25519Key, RsaKey, Sha256};
 use mail_auth::common::headers::HeaderWriter as _;
 use mail_auth::dkim::DkimSigner;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use zeroize::Zeroizing;
 
 use crate::headers;
 
@@ -54,7 +55,7 @@ pub enum KeyKind {
 pub struct SigningKey {
     kind: KeyKind,
     selector: String,
-    pkcs8: Vec<u8>,
+    pkcs8: Zeroizing<Vec<u8>>,
 }
 
 impl std::fmt::Debug for SigningKey {
@@ -83,7 +84,7 @@ impl SigningKey {
     /// Makes a new key.
     pub fn generate(kind: KeyKind, selector: &str) -> Result<Self, DkimError> {
         let failed = |_| key_error(selector, "it could not be generated");
-        let pkcs8 = match kind {
+        let pkcs8 = Zeroizing::new(match kind {
             KeyKind::Rsa2048 => {
                 let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(failed)?;
                 let der: Pkcs8V1Der<'_> = pair.as_der().map_err(failed)?;
@@ -93,7 +94,7 @@ impl SigningKey {
                 let pair = Ed25519KeyPair::generate().map_err(failed)?;
                 pair.to_pkcs8v1().map_err(failed)?.as_ref().to_vec()
             }
-        };
+        });
         Self::from_pkcs8(kind, selector, &pkcs8)
     }
 
@@ -108,7 +109,7 @@ impl SigningKey {
         if !is_selector {
             return Err(key_error(selector, "the selector is not a DNS name"));
         }
-        let key = Self { kind, selector: selector.to_owned(), pkcs8: der.to_vec() };
+        let key = Self { kind, selector: selector.to_owned(), pkcs8: der.to_vec().into() };
         key.public_key()?;
         Ok(key)
     }
@@ -128,24 +129,18 @@ impl SigningKey {
         &self.selector
     }
 
-    /// Name of the DNS record: `selector._domainkey.domain`.
+    /// See [`dns_name`].
     pub fn dns_name(&self, domain: &str) -> String {
-        format!("{}._domainkey.{domain}", self.selector)
+        dns_name(&self.selector, domain)
     }
 
-    /// Text of the DNS TXT record: `v=DKIM1; k=rsa; p=...`. An RSA record is longer than 255 bytes: zone files and
-    /// servers need it in several strings (see [`split_txt`]).
+    /// See [`dns_record`].
     pub fn dns_record(&self) -> Result<String, DkimError> {
-        let name = match self.kind {
-            KeyKind::Rsa2048 => "rsa",
-            KeyKind::Ed25519 => "ed25519",
-        };
-        let key = STANDARD.encode(self.public_key()?);
-        Ok(format!("v=DKIM1; k={name}; p={key}"))
+        Ok(dns_record(self.kind, &self.public_key()?))
     }
 
     /// The public key as DNS wants it: SubjectPublicKeyInfo for RSA, the bare 32 bytes for Ed25519.
-    fn public_key(&self) -> Result<Vec<u8>, DkimError> {
+    pub fn public_key(&self) -> Result<Vec<u8>, DkimError> {
         match self.kind {
             KeyKind::Rsa2048 => {
                 let pair =
@@ -188,6 +183,21 @@ impl SigningKey {
         };
         Ok(without_lone_semicolon(signature.to_header()))
     }
+}
+
+/// Name of a key's DNS record: `selector._domainkey.domain`.
+pub fn dns_name(selector: &str, domain: &str) -> String {
+    format!("{selector}._domainkey.{domain}")
+}
+
+/// Text of the DNS TXT record of a public key ([`SigningKey::public_key`]): `v=DKIM1; k=rsa; p=...`. An RSA record is longer
+/// than 255 bytes: zone files and servers need it in several strings (see [`split_txt`]).
+pub fn dns_record(kind: KeyKind, public: &[u8]) -> String {
+    let name = match kind {
+        KeyKind::Rsa2048 => "rsa",
+        KeyKind::Ed25519 => "ed25519",
+    };
+    format!("v=DKIM1; k={name}; p={}", STANDARD.encode(public))
 }
 
 /// The library may put the last semicolon on a line of its own. White space around the signature is no part of it (RFC

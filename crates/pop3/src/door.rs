@@ -361,6 +361,7 @@ fn channel(door: &Door, conn: &Conn) -> Channel {
         may_log_in: conn.may_log_in(door.options.plaintext_logins),
         offers_tls: door.tls.is_some(),
         exporter: conn.tls_exporter(),
+        no_scram: !door.directory.offers_scram(),
     }
 }
 

@@ -66,7 +66,7 @@ impl From<AuthError> for Refusal {
     fn from(error: AuthError) -> Self {
         let code = match error {
             AuthError::Invalid | AuthError::TotpRequired => Code::Auth,
-            AuthError::Throttled { .. } | AuthError::Unavailable => Code::SysTemp,
+            AuthError::Throttled { .. } | AuthError::Unavailable | AuthError::CodeUnavailable => Code::SysTemp,
             AuthError::Disabled => Code::SysPerm,
         };
         if error == AuthError::TotpRequired {

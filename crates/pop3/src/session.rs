@@ -28,6 +28,8 @@ pub(crate) struct Channel {
     pub(crate) offers_tls: bool,
     /// For channel binding.
     pub(crate) exporter: Option<[u8; 32]>,
+    /// SCRAM logins can't be checked at the moment.
+    pub(crate) no_scram: bool,
 }
 
 /// The work of the caller after a line.

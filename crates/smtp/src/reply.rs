@@ -75,7 +75,9 @@ impl From<AuthError> for Reply {
                 (5, 7, 9),
                 "This account uses two-step sign-in: create an app password on the web page and use it here",
             ),
-            AuthError::Unavailable => Self::new(454, (4, 7, 0), "Temporary authentication failure, try again soon"),
+            AuthError::Unavailable | AuthError::CodeUnavailable => {
+                Self::new(454, (4, 7, 0), "Temporary authentication failure, try again soon")
+            }
         }
     }
 }

@@ -234,8 +234,12 @@ impl Session {
         if self.door.options.role != Role::Submission || self.account.is_some() {
             return Vec::new();
         }
-        let mut mechanisms = vec![Mechanism::ScramSha256];
-        if self.wire.conn().is_ok_and(|conn| conn.tls_exporter().is_some()) {
+        let mut mechanisms = Vec::new();
+        let offers_scram = self.door.directory.offers_scram();
+        if offers_scram {
+            mechanisms.push(Mechanism::ScramSha256);
+        }
+        if offers_scram && self.wire.conn().is_ok_and(|conn| conn.tls_exporter().is_some()) {
             mechanisms.insert(0, Mechanism::ScramSha256Plus);
         }
         if self.wire.conn().is_ok_and(|conn| conn.may_log_in(self.door.options.plaintext_logins)) {

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use mailstore::Unavailable;
 
 use crate::guard;
-use crate::problem::storage_full;
+use crate::problem::{Problem, storage_full};
 use crate::view::Page;
 use crate::wording::{capital, words_for};
 
@@ -268,6 +268,10 @@ impl From<directory::DirectoryError> for Fault {
         match error {
             DirectoryError::Store(error) => Self::refused(Unavailable::of(&error), &error),
             DirectoryError::Damaged(_) | DirectoryError::Dkim(_) => Self::internal(error),
+            locked @ DirectoryError::NoSecretsKey(_) => {
+                tracing::error!(error = %locked, "could not store or open a secret");
+                Self::Unavailable(Duration::from_secs(60), Problem::Directory(locked).to_string())
+            }
             told => Self::Bad(capital(&told.to_string())),
         }
     }

@@ -58,6 +58,8 @@ pub enum Problem {
     DeviceNameMissing,
     /// An import without a file.
     FileMissing,
+    /// The service can't check codes of authenticator apps at the moment.
+    CodesNotChecked,
     /// A message to nobody.
     RecipientMissing,
     /// Recipients to whom no mail can go, each with its reason, and how many more there are.
@@ -107,6 +109,7 @@ impl Problem {
             Self::NothingSelected => "nothing-selected",
             Self::DeviceNameMissing => "device-name-missing",
             Self::FileMissing => "file-missing",
+            Self::CodesNotChecked => "codes-not-checked",
             Self::RecipientMissing => "recipient-missing",
             Self::WrongRecipients(..) => "recipients-invalid",
             Self::TooManyRecipients { .. } => "too-many-recipients",
@@ -147,6 +150,16 @@ impl Problem {
             Self::NothingSelected => "Select the messages that you want to restore.".to_owned(),
             Self::DeviceNameMissing => "Enter a name for the device, such as Anna’s phone.".to_owned(),
             Self::FileMissing => "Choose a file first.".to_owned(),
+            Self::CodesNotChecked => {
+                "This service can’t check codes from authenticator apps at the moment. That is a fault of the service, not yours. \
+                 Enter one of your recovery codes, or try again later."
+                    .to_owned()
+            }
+            Self::Directory(DirectoryError::NoSecretsKey(_)) => {
+                "This service can’t store new secrets at the moment: its secrets key is missing. Ask your administrator, then try \
+                 again."
+                    .to_owned()
+            }
             Self::RecipientMissing => "Add at least one recipient.".to_owned(),
             Self::WrongRecipients(named, further) => {
                 let more = if *further > 0 { format!(" And {further} more.") } else { String::new() };
@@ -216,6 +229,7 @@ const fn of_directory(error: &DirectoryError) -> &'static str {
         DirectoryError::LoginAddress(_) => "address-is-login",
         DirectoryError::LastAdmin => "last-administrator",
         DirectoryError::WrongCode => "code-wrong",
+        DirectoryError::NoSecretsKey(_) => "secrets-key-missing",
         _ => "refused",
     }
 }
@@ -270,6 +284,7 @@ mod tests {
             Problem::WrongTime("A reason.".to_owned()),
             Problem::RewindRefused("A reason.".to_owned()),
             Problem::NothingSelected,
+            Problem::CodesNotChecked,
             Problem::RecipientMissing,
             Problem::WrongRecipients(vec!["one".to_owned()], 0),
             Problem::WrongRecipients(vec!["one".to_owned(), "two".to_owned()], 3),
@@ -278,6 +293,7 @@ mod tests {
             Problem::SendRefused("a reason".to_owned()),
             Problem::Field("Type a name.".to_owned()),
             Problem::Directory(DirectoryError::LastAdmin),
+            Problem::Directory(DirectoryError::NoSecretsKey("a reason".to_owned())),
             Problem::Directory(DirectoryError::NoSuchDomain("x.example".to_owned())),
             Problem::Directory(DirectoryError::NotPublic("localhost".to_owned())),
             Problem::Directory(DirectoryError::AddressTaken("a@x.example".to_owned())),

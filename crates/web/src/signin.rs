@@ -167,6 +167,12 @@ pub async fn post(
             response.headers_mut().insert(header::RETRY_AFTER, retry_after.as_secs().max(1).into());
             return Ok(response);
         }
+        Err(AuthError::CodeUnavailable) => {
+            if steps.holds(ticket) {
+                ticket.clone_into(&mut next_ticket);
+            }
+            (StatusCode::SERVICE_UNAVAILABLE, Some(Problem::CodesNotChecked), true)
+        }
         Err(AuthError::Unavailable) => {
             let text = "You can’t sign in right now. Try again in a moment.".to_owned();
             return Err(Fault::Unavailable(std::time::Duration::from_secs(15), text));

@@ -41,10 +41,14 @@ impl Session {
             all.push_str(" STARTTLS");
         }
         if self.passwords_allowed()? {
-            if self.wire.conn()?.tls_exporter().is_some() {
+            let offers_scram = self.door.directory.offers_scram();
+            if offers_scram && self.wire.conn()?.tls_exporter().is_some() {
                 all.push_str(" AUTH=SCRAM-SHA-256-PLUS");
             }
-            all.push_str(" AUTH=PLAIN AUTH=LOGIN AUTH=SCRAM-SHA-256");
+            all.push_str(" AUTH=PLAIN AUTH=LOGIN");
+            if offers_scram {
+                all.push_str(" AUTH=SCRAM-SHA-256");
+            }
         } else {
             all.push_str(" LOGINDISABLED");
         }

@@ -28,7 +28,15 @@ impl Session {
     pub(super) fn mechanisms(&self) -> impl Iterator<Item = Mechanism> {
         let all = [Mechanism::ScramSha256Plus, Mechanism::ScramSha256, Mechanism::Plain, Mechanism::Login];
         let (may_log_in, can_bind) = (self.channel.may_log_in, self.channel.exporter.is_some());
-        all.into_iter().filter(move |mechanism| may_log_in && (can_bind || *mechanism != Mechanism::ScramSha256Plus))
+        let no_scram = self.channel.no_scram;
+        all.into_iter().filter(move |mechanism| {
+            may_log_in
+                && match mechanism {
+                    Mechanism::ScramSha256Plus => can_bind && !no_scram,
+                    Mechanism::ScramSha256 => !no_scram,
+                    Mechanism::Plain | Mechanism::Login => true,
+                }
+        })
     }
 
     pub(super) fn user(&mut self, user: &str, out: &mut Vec<u8>) -> Effect {

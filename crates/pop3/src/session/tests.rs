@@ -29,7 +29,7 @@ fn tls_makes_forget_what_was_said_before() {
         Session::new(Pop3Options::default(), Channel { may_log_in: true, offers_tls: true, ..Channel::default() });
     say(&mut session, "USER tim");
     assert!(matches!(say(&mut session, "STLS").0, Effect::StartTls));
-    session.secured(Channel { is_tls: true, may_log_in: true, offers_tls: true, exporter: None });
+    session.secured(Channel { is_tls: true, may_log_in: true, offers_tls: true, ..Channel::default() });
     assert!(say(&mut session, "PASS x").1.starts_with("-ERR"));
     assert!(say(&mut session, "STLS").1.starts_with("-ERR"));
 }

@@ -3,7 +3,7 @@
 use std::io;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use directory::{Login, LoginAttempt, ScramAttempt, Secret, Service};
+use directory::{AuthError, Login, LoginAttempt, ScramAttempt, Secret, Service};
 use doorkit::{
     Conn,
     sasl::{Exchange, Mechanism, SaslError, Step},
@@ -32,6 +32,10 @@ impl Session {
         let Some(mechanism) = Mechanism::from_name(mechanism) else {
             return Ok(self.refuse(Reply::new(504, (5, 5, 4), "Unrecognized authentication mechanism")));
         };
+        let is_scram = matches!(mechanism, Mechanism::ScramSha256 | Mechanism::ScramSha256Plus);
+        if is_scram && !self.door.directory.offers_scram() {
+            return Ok(self.refuse(Reply::from(AuthError::Unavailable)));
+        }
         if !self.mechanisms().contains(&mechanism) {
             return Ok(self.refuse(Reply::new(
                 538,
