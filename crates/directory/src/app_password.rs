@@ -7,7 +7,9 @@ use subtle::ConstantTimeEq as _;
 
 use crate::ids::AppPasswordId;
 use crate::{
-    AccountId, Directory, DirectoryError, Login, Result, password,
+    AccountId, Directory, DirectoryError, Login, Result,
+    letters::grouped,
+    password,
     proof::Proof,
     schema::{self, AppPasswordRecord, decode},
     secrets,
@@ -18,7 +20,6 @@ const MAX_APP_PASSWORDS: usize = 50;
 /// The longest name.
 const MAX_NAME_BYTES: usize = 100;
 /// Letters of an app password: 20 of 32, 100 bits, in groups of five.
-const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 const LENGTH: usize = 20;
 /// Between two notes of its use.
 const NOTE_USE_EVERY_MS: i64 = 3_600_000;
@@ -58,13 +59,6 @@ fn all(reader: &impl Read, account: AccountId) -> Result<Vec<(AppPasswordId, App
 pub(crate) fn proof_of(reader: &impl Read, account: AccountId, id: AppPasswordId) -> Result<Option<Proof>> {
     let Some(value) = reader.get(account.realm(), &key(id))? else { return Ok(None) };
     Ok(Some(Proof::app_password(&decode("an app password", &value)?)))
-}
-
-/// Random bytes as letters in groups, for people to type: five bits of each.
-pub(crate) fn grouped(random: &[u8], size: usize) -> String {
-    let letters: Vec<u8> = random.iter().map(|byte| LETTERS[usize::from(byte % 32)]).collect();
-    let groups: Vec<_> = letters.chunks(size).map(|group| String::from_utf8_lossy(group)).collect();
-    groups.join("-")
 }
 
 /// What people put between the groups.

@@ -128,3 +128,9 @@ pub enum AuthError {
     #[error("logins can't be checked at the moment; try again soon")]
     Unavailable,
 }
+
+/// That a login can't be checked, and why: for the log.
+pub(crate) fn unavailable(error: impl std::fmt::Display) -> AuthError {
+    tracing::error!(%error, "could not check a login");
+    AuthError::Unavailable
+}

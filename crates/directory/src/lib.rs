@@ -24,6 +24,8 @@ mod error;
 mod ids;
 mod invariants;
 mod known;
+mod letters;
+mod locked;
 mod login;
 mod login_rate;
 mod password;
@@ -56,6 +58,7 @@ pub use domain::{DkimKey, DnsRecord, Domain, DomainAddresses, check_domain};
 pub use error::{AuthError, DirectoryError, Result};
 pub use ids::{AccountId, AccountRealm, AppPasswordId, Role, SessionId};
 pub use invariants::DirectoryInvariants;
+pub use locked::Locked;
 pub use login::{Login, LoginAttempt, Secret, Service};
 pub use password_rule::{check_password, check_password_of_operator};
 pub use remember::Remember;
@@ -66,7 +69,7 @@ pub use salvage::{
 pub use schema::Settings;
 pub use scram::ScramAttempt;
 pub use secrets::{
-    KeyFileError, KeyId, Keyring, Keys, Locked, MAX_KEY_FILE_BYTES, MAX_KEYS, SealError, SecretsReport, SecretsRules,
+    KeyFileError, KeyId, Keyring, Keys, MAX_KEY_FILE_BYTES, MAX_KEYS, SealError, SecretsReport, SecretsRules,
     SecretsSealed, keys_in_use, secrets_in,
 };
 pub use session::{CONFIRMED_FOR_MS, Session};

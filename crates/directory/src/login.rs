@@ -11,7 +11,9 @@ use prost::Message as _;
 
 use crate::schema::credentials;
 use crate::{
-    Account, AccountId, AppPasswordId, AuthError, Directory, Keys, Result, known, password,
+    Account, AccountId, AppPasswordId, AuthError, Directory, Keys, Result,
+    error::unavailable,
+    known, password,
     proof::Proof,
     schema::{self, CredentialsRecord},
     secrets,
@@ -295,14 +297,9 @@ impl Directory {
                     }
                     Err(AuthError::Invalid)
                 }
-                Err(totp::CodeError::Locked) => {
+                Err(totp::CodeError::NotChecked(error)) => {
                     no_guess(paid);
-                    tracing::error!(account = id.0, "could not check a two-step code: run `holdfast secrets status`");
-                    Err(AuthError::CodeUnavailable)
-                }
-                Err(totp::CodeError::Other(error)) => {
-                    no_guess(paid);
-                    Err(unavailable(error))
+                    Err(error)
                 }
             };
         }
@@ -387,9 +384,4 @@ impl Directory {
             tracing::debug!(account = id.0, %error, "could not create SCRAM keys");
         }
     }
-}
-
-pub(crate) fn unavailable(error: impl std::fmt::Display) -> AuthError {
-    tracing::error!(%error, "could not check a login");
-    AuthError::Unavailable
 }

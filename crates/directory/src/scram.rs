@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use doorkit::sasl::ScramKeys;
 
-use crate::{AccountId, AuthError, Directory, Login, login::unavailable, throttle::Paid};
+use crate::{AccountId, AuthError, Directory, Login, error::unavailable, throttle::Paid};
 
 /// A SCRAM exchange that was begun. Dropped without an outcome it counts as a guess.
 pub struct ScramAttempt {

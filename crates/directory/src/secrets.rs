@@ -3,9 +3,9 @@
 //!
 //! What is stored as a hash of something random (sessions, app passwords, recovery codes) needs no seal. Each sealed secret is
 //! bound to its place ([`Place`]): what it is and whose. Without a key file everything is stored open, as it always was; with
-//! one, new secrets are sealed at once and older ones by [`Directory::seal_secrets`].
+//! one, new secrets are sealed at once and older ones by [`crate::Directory::seal_secrets`].
 //!
-//! The service runs without the key: see [`Locked`] for what it can't do then.
+//! The service runs without the key: see [`crate::Locked`] for what it can't do then.
 
 mod keyring;
 mod walk;
@@ -22,7 +22,7 @@ use store::{Read, RealmId, Tx};
 use zeroize::Zeroizing;
 
 use crate::{
-    AccountId, AppPasswordId, Directory, DirectoryError, Result,
+    AccountId, AppPasswordId, DirectoryError, Result,
     schema::{self, AppPasswordRecord, CredentialsRecord, DkimRecord, SecretsRecord, decode},
 };
 
@@ -140,11 +140,6 @@ impl std::fmt::Display for Place<'_> {
     }
 }
 
-/// What is not possible because secrets can't be opened. Everything else goes on: mail is received and filed, passwords, app
-/// passwords, sessions and recovery codes are checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Locked;
-
 /// The directory's keys.
 #[derive(Default)]
 pub(crate) struct Secrets {
@@ -162,35 +157,16 @@ impl Secrets {
     pub(crate) fn keys(&self) -> Arc<Keys> {
         self.keys.read().clone()
     }
-}
 
-impl Directory {
-    /// Takes other keys into use.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub fn set_keys(&self, keys: Arc<Keys>) -> Result<()> {
-        let secrets = &self.inner.secrets;
-        let locked = !keys.missing(&self.store().snapshot())?.is_empty();
-        *secrets.keys.write() = keys;
-        secrets.locked.store(locked, Ordering::Relaxed);
+    pub(crate) fn set(&self, keys: Arc<Keys>, read: &impl Read) -> Result<()> {
+        let locked = !keys.missing(read)?.is_empty();
+        *self.keys.write() = keys;
+        self.locked.store(locked, Ordering::Relaxed);
         Ok(())
     }
 
-    /// The keys in use.
-    pub fn keys(&self) -> Arc<Keys> {
-        self.inner.secrets.keys()
-    }
-
-    /// [`Locked`] while something is sealed under a key that is not at hand.
-    pub fn locked(&self) -> Option<Locked> {
-        self.inner.secrets.locked.load(Ordering::Relaxed).then_some(Locked)
-    }
-
-    /// Whether SCRAM logins can be checked; if not, doors offer other mechanisms only. It is the same for all logins, so that
-    /// nothing is learnt of who has an account.
-    pub fn offers_scram(&self) -> bool {
-        self.locked().is_none()
+    pub(crate) fn is_locked(&self) -> bool {
+        self.locked.load(Ordering::Relaxed)
     }
 }
 

@@ -4,7 +4,9 @@ use prost::Message as _;
 use totp_rs::{Builder, Secret};
 use zeroize::Zeroizing;
 
-use crate::{AccountId, Directory, DirectoryError, Result, app_password::grouped, schema, secrets};
+use crate::{
+    AccountId, AuthError, Directory, DirectoryError, Result, error::unavailable, letters::grouped, schema, secrets,
+};
 
 const SECRET_BYTES: usize = 20;
 const RECOVERY_CODES: usize = 10;
@@ -23,17 +25,18 @@ pub struct TotpEnrolment {
 
 pub(crate) enum CodeError {
     Wrong,
-    /// It can't be checked without the secrets key.
-    Locked,
-    Other(DirectoryError),
+    NotChecked(AuthError),
 }
 
 impl From<DirectoryError> for CodeError {
     fn from(error: DirectoryError) -> Self {
         match error {
             DirectoryError::WrongCode => Self::Wrong,
-            DirectoryError::NoSecretsKey(_) => Self::Locked,
-            other => Self::Other(other),
+            DirectoryError::NoSecretsKey(why) => {
+                tracing::error!(why, "could not check a two-step code: run `holdfast secrets status`");
+                Self::NotChecked(AuthError::CodeUnavailable)
+            }
+            other => Self::NotChecked(unavailable(other)),
         }
     }
 }

@@ -12,6 +12,7 @@ mod repair;
 mod restore_account;
 mod rewind;
 mod salvage;
+mod secrets;
 pub mod socket;
 mod stage;
 mod standby;
@@ -30,6 +31,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use archive::new_archive_identity;
+pub use secrets::new_secrets_key;
 pub use standby::on_standby;
 pub use verify::on_standby as verify_standby;
 
@@ -90,6 +92,7 @@ async fn run_on(running: &Arc<Running>, command: AdminCommand, output: &Output) 
         AdminCommand::Status { json } => status::run(running, json, output).await,
         AdminCommand::Account(command) => accounts::run(services, command, output).await,
         AdminCommand::Domain(command) => domains::run(services, command, output).await,
+        AdminCommand::Secrets(command) => secrets::run(services, command, output).await,
         AdminCommand::Queue(command) => queue::run(services, command, output).await,
         AdminCommand::Import(args) => mail::import(services, args, output).await,
         AdminCommand::Export(args) => mail::export(services, args, output).await,

@@ -5,6 +5,7 @@
 mod accounts;
 mod continuity;
 mod mail;
+mod secrets;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ pub use continuity::{
     StandbyArgs, StandbyCommand,
 };
 pub use mail::{ExportArgs, ImportArgs, LineEndings, MailFormat, PeopleArgs, PeopleCommand, QueueCommand};
+pub use secrets::SecretsCommand;
 
 /// A complete mail server in one program: webmail, IMAP, POP3 and SMTP, built to survive failures.
 #[derive(Debug, Parser)]
@@ -131,6 +133,9 @@ pub enum AdminCommand {
     /// Manage the domains that this server receives mail for, and show their DNS records.
     #[command(subcommand, display_order = 11)]
     Domain(DomainCommand),
+    /// Manage the keys that stored secrets (DKIM keys, secrets of two-step sign-in, SCRAM keys) are sealed under.
+    #[command(subcommand, display_order = 17)]
+    Secrets(SecretsCommand),
     /// Manage the queue of outgoing mail.
     #[command(subcommand, display_order = 12)]
     Queue(QueueCommand),
@@ -200,6 +205,7 @@ impl AdminCommand {
             Self::Domain(command) => !matches!(command, DomainCommand::List { .. } | DomainCommand::Show { .. }),
             Self::Queue(command) => !matches!(command, QueueCommand::List { .. } | QueueCommand::Show { .. }),
             Self::People(command) => matches!(command, PeopleCommand::Import(_)),
+            Self::Secrets(command) => matches!(command, SecretsCommand::Seal | SecretsCommand::Unseal),
             Self::RestoreAccount(args) => !args.of_account.preview,
             Self::Import(_) | Self::Rewind(_) | Self::Salvage(_) => true,
             Self::Status { .. }

@@ -5,19 +5,23 @@
 
 mod archive;
 mod check;
+mod delivery;
 mod diagnose;
 mod environment;
 mod finding;
 mod loading;
+mod secrets;
 mod units;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 pub use archive::Archive;
 pub use check::ends as certificate_ends;
+pub use delivery::{Delivery, HeaderFrom, UnsignedMail};
 pub use diagnose::{ConfigError, doubt};
+pub use secrets::{KeySource, Secrets};
 pub use units::{ByteSize, Span};
 
 use crate::listeners::{Kind, LISTENERS, Row};
@@ -40,6 +44,8 @@ pub struct Config {
     pub store: Store,
     /// Mail on its way out.
     pub delivery: Delivery,
+    /// What stored secrets are sealed under.
+    pub secrets: Secrets,
     /// Standbys that follow this machine, and this machine as one.
     pub standby: Standby,
     /// The webmail.
@@ -60,6 +66,7 @@ impl Default for Config {
             limits: Limits::default(),
             store: Store::default(),
             delivery: Delivery::default(),
+            secrets: Secrets::default(),
             standby: Standby::default(),
             web: Web::default(),
             log: Log::default(),
@@ -238,61 +245,6 @@ pub struct Store {
 impl Default for Store {
     fn default() -> Self {
         Self { retention: Span::days(30), cache: ByteSize::mib(64) }
-    }
-}
-
-/// Mail on its way out.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Delivery {
-    /// Send everything that is not local through this server: `host:port`.
-    pub smarthost: Option<String>,
-    /// Login at the smarthost.
-    pub smarthost_user: Option<String>,
-    /// File that holds the password for the smarthost (its first line).
-    pub smarthost_password_file: Option<PathBuf>,
-    /// Fixed routes that go before MX records: domain = `host:port`.
-    pub routes: BTreeMap<String, String>,
-    /// When undeliverable mail is given back to its sender.
-    pub give_up_after: Span,
-    /// When the sender gets a delay warning.
-    pub warn_after: Span,
-    /// Deliveries at once to one destination.
-    pub connections_per_destination: usize,
-    /// Deliveries at once in all.
-    pub connections: usize,
-    /// Send to hosts in private networks, too, that the DNS names or an address has in brackets.
-    pub private_networks: bool,
-    /// The addresses that people may use in `From:`: `own`, also `foreign` ones, or `any`.
-    pub header_from: HeaderFrom,
-}
-
-/// The addresses that an authenticated client may use in `From:`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum HeaderFrom {
-    /// The account's own addresses.
-    Own,
-    /// These, and addresses in domains that are not of this service.
-    Foreign,
-    /// Anybody.
-    Any,
-}
-
-impl Default for Delivery {
-    fn default() -> Self {
-        Self {
-            smarthost: None,
-            smarthost_user: None,
-            smarthost_password_file: None,
-            routes: BTreeMap::new(),
-            give_up_after: Span::days(5),
-            warn_after: Span::hours(4),
-            connections_per_destination: 5,
-            connections: 50,
-            private_networks: false,
-            header_from: HeaderFrom::Own,
-        }
     }
 }
 

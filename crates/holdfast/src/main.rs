@@ -31,6 +31,7 @@ mod repairing;
 mod restore;
 mod restoring;
 mod running;
+mod secrets;
 mod serve;
 mod services;
 mod shell;
@@ -45,7 +46,7 @@ use std::{io::IsTerminal as _, path::Path, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use cli::{AdminCommand, ArchiveCommand, Cli, Command, StandbyArgs};
+use cli::{AdminCommand, ArchiveCommand, Cli, Command, SecretsCommand, StandbyArgs};
 use config::{Config, ConfigError, LogFormat};
 use tracing_subscriber::EnvFilter;
 
@@ -91,6 +92,9 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     if let Command::Admin(AdminCommand::Archive(ArchiveCommand::NewIdentity { file })) = &cli.command {
         // It is made before the configuration can be right.
         return admin::new_archive_identity(file).map(|()| ExitCode::SUCCESS);
+    }
+    if let Command::Admin(AdminCommand::Secrets(SecretsCommand::NewKey { file })) = &cli.command {
+        return admin::new_secrets_key(file).map(|()| ExitCode::SUCCESS);
     }
     let file = cli.config_file();
     let (mut config, wrong) = Config::read(file.as_deref())?;

@@ -23,6 +23,7 @@ use crate::{
     config::Config,
     maintenance, measuring, mending, repairing,
     running::Running,
+    secrets,
     services::Services,
     supervisor::{Phase, Supervisor},
 };
@@ -132,7 +133,7 @@ pub async fn run_on(running: Arc<Running>, metrics: PrometheusHandle) -> anyhow:
     welcome::ready(&services)?;
     notify::ready();
     let failure = tokio::select! {
-        () = signals.stop(&tls) => None,
+        () = signals.stop(&tls, &services) => None,
         failure = supervisor.failure() => Some(failure),
     };
     tracing::info!("stopping: waiting for open connections to finish");
@@ -162,6 +163,8 @@ fn start_work(running: &Arc<Running>, metrics: &PrometheusHandle, supervisor: &m
     supervisor.kept_up(Phase::Work, "logins", move |stop| attend(services.clone(), stop));
     let of = running.clone();
     supervisor.kept_up(Phase::Work, "maintenance", move |stop| maintenance::serve(of.clone(), stop));
+    let services = running.services.clone();
+    supervisor.kept_up(Phase::Work, "secrets", move |stop| secrets::serve(services.clone(), stop));
     let of = running.clone();
     supervisor.kept_up(Phase::Work, "mending", move |stop| mending::serve(of.clone(), stop));
     let of = running.clone();
@@ -190,16 +193,21 @@ impl Signals {
         })
     }
 
-    /// Waits for the one to stop; reads the certificate again at the one for that.
-    async fn stop(&mut self, tls: &Tls) {
+    /// Waits for the one to stop; reads the certificate and the secrets keys again at the one for that.
+    async fn stop(&mut self, tls: &Tls, services: &Arc<Services>) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => match tls.reload() {
-                    Ok(()) => tracing::info!("certificate reloaded"),
-                    Err(error) => tracing::error!(%error, "could not reload the certificate; the old one stays in use"),
-                },
+                _ = self.hangup.recv() => {
+                    match tls.reload() {
+                        Ok(()) => tracing::info!("certificate reloaded"),
+                        Err(error) => tracing::error!(%error, "could not reload the certificate; the old one stays in use"),
+                    }
+                    if let Err(error) = secrets::reload(services).await {
+                        tracing::error!(error = format!("{error:#}"), "could not reload the secrets keys");
+                    }
+                }
             }
         }
     }

@@ -4,14 +4,16 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, bail};
 use continuity::stage::Stages;
-use delivery::{Authors, Credentials, DeliveryOptions, NextHop, Smarthost, TlsPolicy};
-use directory::{AccountId, AdmissionLimits, DirectoryOptions, Remember};
+use delivery::{Authors, Credentials, DeliveryOptions, NextHop, Smarthost, TlsPolicy, Unsigned};
+use directory::{AccountId, AdmissionLimits, DirectoryOptions, Remember, SecretsReport};
+use parking_lot::Mutex;
 use mailstore::{MailError, MailStore};
 use store::{Store, StoreOptions};
 
 use crate::{
-    config::{Config, HeaderFrom},
+    config::{Config, HeaderFrom, UnsignedMail},
     listeners::Protocol,
+    secrets,
 };
 
 /// Store and domain services: what is configured, not what runs (see [`crate::running`]). Opening takes the folder's lock; only one process can.
@@ -23,6 +25,8 @@ pub struct Services {
     pub people: people::People,
     pub delivery: delivery::Delivery,
     pub stages: Stages,
+    /// The stored secrets as they were looked at last.
+    pub secrets: Mutex<Option<SecretsReport>>,
 }
 
 /// How the configuration has the store opened.
@@ -66,6 +70,7 @@ impl Services {
                 waiting: config.limits.logins_waiting,
                 patience: config.limits.login_patience.0,
             },
+            keys: Arc::new(secrets::keys(&config.secrets)),
             remember: Remember {
                 period: config.limits.remember_logins.0,
                 file: Some(dir.join("logins")),
@@ -83,7 +88,16 @@ impl Services {
         let delivery = delivery::Delivery::new(store.clone(), directory.clone(), mailstore.clone(), options)?
             .with_judges(judges())?;
         let stages = Stages::open(dir)?;
-        Ok(Self { people: people::People::new(store.clone()), store, directory, mailstore, delivery, stages, config })
+        Ok(Self {
+            people: people::People::new(store.clone()),
+            store,
+            directory,
+            mailstore,
+            delivery,
+            stages,
+            secrets: Mutex::default(),
+            config,
+        })
     }
 
     /// # Errors
@@ -145,6 +159,10 @@ fn delivery_options(config: &Config) -> anyhow::Result<DeliveryOptions> {
             HeaderFrom::Own => Authors::Own,
             HeaderFrom::Foreign => Authors::Foreign,
             HeaderFrom::Any => Authors::Any,
+        },
+        unsigned: match settings.unsigned {
+            UnsignedMail::Defer => Unsigned::Defer,
+            UnsignedMail::Send => Unsigned::Send,
         },
         max_message_bytes: config.limits.message_size.0,
         smarthost,

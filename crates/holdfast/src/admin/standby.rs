@@ -246,7 +246,7 @@ async fn show(standby: &Standby, config: &Config, output: &Output) -> anyhow::Re
         let mended = status.mended;
         output.line(format!("repaired {mended} messages that got damaged here: check this machine's disk")).await;
     }
-    let alarms = alarms::alarms(&status, &config.data_dir);
+    let alarms = alarms::alarms(&status, config, standby.store().as_ref());
     for alarm in &alarms {
         output.line(format!("ALARM: {alarm}")).await;
     }

@@ -27,6 +27,7 @@ use crate::{
     redundant::OnItsWay,
     restoring::Restoring,
     running::{OpenDoor, Running},
+    secrets,
     services::has_data,
     standby::alarms as of_standby,
     supervisor::FailedTask,
@@ -55,6 +56,7 @@ struct Status {
     restoring: Option<String>,
     doors: Vec<Door>,
     certificate: Option<Certificate>,
+    secrets: String,
     accounts: usize,
     accounts_disabled: usize,
     queue: Queue,
@@ -217,6 +219,7 @@ fn look(running: &Running) -> anyhow::Result<Status> {
         restoring: running.restoring.get().and_then(Restoring::status),
         doors: running.doors.get().into_iter().flatten().map(door).collect(),
         certificate: running.tls.get().map(|tls| certificate(&tls.certificate(), now_ms / 1000)),
+        secrets: secrets::described(&services.directory.keys(), services.secrets.lock().as_ref()),
         accounts: accounts.len(),
         accounts_disabled: accounts.iter().filter(|account| !account.enabled).count(),
         queue: Queue {
@@ -320,7 +323,7 @@ pub async fn on_standby(standby: &Standby, config: &Config, json: bool, output: 
     let status = standby.status();
     let room = machine::Room::at(&config.data_dir).ok();
     let behind = status.behind();
-    let alarms = of_standby::alarms(&status, &config.data_dir);
+    let alarms = of_standby::alarms(&status, config, standby.store().as_ref());
     if json {
         let object = serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"),

@@ -9,6 +9,7 @@ use crate::{
     config,
     machine::Room,
     running::Running,
+    secrets,
     services::Services,
     told::{ago, moment},
 };
@@ -46,6 +47,7 @@ pub fn alarms(running: &Running, now_ms: i64) -> Vec<Alarm> {
         let look = "If the clock is wrong now, set it and check NTP; see `holdfast help continuity Wrong clocks`.";
         all.push(alarm("clock", line, more.to_owned(), look));
     }
+    all.extend(secrets::alarm(services));
     let damage = services.store.damage();
     if let Some(line) = damaged(&damage) {
         let mut more = damage.lines();

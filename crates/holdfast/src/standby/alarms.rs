@@ -1,11 +1,10 @@
 //! Alarms of a standby. `holdfast status`, `holdfast standby status`, `/health` and `/metrics` of the standby all use
 //! them.
 
-use std::path::Path;
-
 use continuity::standby::Status;
+use store::Store;
 
-use crate::{alarm::short_of_room, machine::Room};
+use crate::{alarm::short_of_room, config::Config, machine::Room, secrets};
 
 /// Clocks that differ by more are an alarm.
 const CLOCKS_DIFFER_MS: i64 = 10_000;
@@ -34,13 +33,16 @@ pub fn held(status: &Status) -> Vec<String> {
 }
 
 /// All alarms, including those about future problems.
-pub fn alarms(status: &Status, data_dir: &Path) -> Vec<String> {
+pub fn alarms(status: &Status, config: &Config, store: Option<&Store>) -> Vec<String> {
     let mut all = held(status);
+    if let Some(wrong) = store.and_then(|store| secrets::wrong(&secrets::keys(&config.secrets), store)) {
+        all.push(format!("{wrong}: give this machine the primary's key file before it has to take over"));
+    }
     if status.primary_ahead_ms.abs() > CLOCKS_DIFFER_MS {
         let seconds = status.primary_ahead_ms as f64 / 1000.0;
         all.push(format!("the clocks of the primary and this machine differ by {seconds:+.1} s: set both"));
     }
-    all.extend(Room::at(data_dir).ok().filter(|room| room.is_short()).map(short_of_room));
+    all.extend(Room::at(&config.data_dir).ok().filter(|room| room.is_short()).map(short_of_room));
     all
 }
 

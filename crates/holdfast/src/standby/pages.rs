@@ -117,7 +117,7 @@ async fn health(State(watched): State<Watched>) -> Response {
         "received": status.received.0,
         "applied": status.applied.0,
         "behind": status.behind(),
-        "alarms": alarms::alarms(&status, &watched.config.data_dir).len(),
+        "alarms": alarms::alarms(&status, &watched.config, watched.standby.store().as_ref()).len(),
         "version": env!("CARGO_PKG_VERSION"),
     });
     // Nobody is to be sent here to read mail.
@@ -148,7 +148,8 @@ fn measure(watched: &Watched) {
     if let Some(epoch) = standby.store().and_then(|store| store.snapshot().epoch().ok()) {
         metrics::gauge!("holdfast_standby_epoch").set(epoch as f64);
     }
-    metrics::gauge!("holdfast_alarms").set(alarms::alarms(&status, dir).len() as f64);
+    metrics::gauge!("holdfast_alarms")
+        .set(alarms::alarms(&status, &watched.config, standby.store().as_ref()).len() as f64);
 }
 
 /// Resets the gauges of a process that is no longer a standby.
