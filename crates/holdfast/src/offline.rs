@@ -2,14 +2,17 @@
 
 pub mod repair;
 
+use std::sync::Arc;
+
 use anyhow::bail;
-use store::Report;
+use directory::SecretsRules;
+use store::{Invariants, Report};
 
 use crate::{
     config::Config,
     invariants::INVARIANTS,
     progress::Terminal,
-    repairing,
+    repairing, secrets,
     services::{NO_DATA, has_data, store_options},
     verifying::{Verified, outcome},
 };
@@ -26,12 +29,15 @@ pub fn verify(config: &Config, repair: bool, json: bool) -> anyhow::Result<()> {
     let (mut report, verified) = check(config)?;
     if json {
         println!("{}", serde_json::to_string(&verified)?);
-        return outcome(verified.damage_count);
+        return outcome(&verified);
     }
     print(&report);
+    for missing in &verified.missing_keys {
+        println!("MISSING: {missing}");
+    }
     if report.is_sound() {
         println!("ok: no damage found");
-        return Ok(());
+        return outcome(&verified);
     }
     if !repair {
         println!();
@@ -39,7 +45,7 @@ pub fn verify(config: &Config, repair: bool, json: bool) -> anyhow::Result<()> {
             println!("{what}: {command}");
         }
         println!("copy the data folder before repairing it");
-        return outcome(report.damage.len());
+        return outcome(&verified);
     }
     println!("\nrepair:");
     let mut terminal = Terminal::default();
@@ -65,12 +71,14 @@ fn check(config: &Config) -> anyhow::Result<(Report, Verified)> {
     let now_ms = || jiff::Timestamp::now().as_millisecond();
     let begun = Verified::begun(now_ms(), false);
     let mut terminal = Terminal::default();
-    let report = store::verify(&config.data_dir, store_options(config), &INVARIANTS, |what, done, total| {
+    let rules = SecretsRules::new(Arc::new(secrets::keys(&config.secrets)));
+    let all: Vec<&dyn Invariants> = INVARIANTS.into_iter().chain([&rules as &dyn Invariants]).collect();
+    let report = store::verify(&config.data_dir, store_options(config), &all, |what, done, total| {
         terminal.progress(what, done, total);
     });
     terminal.finish();
     let report = report?;
-    let verified = begun.with(&report, now_ms());
+    let verified = begun.with(&report, now_ms()).with_secrets(&rules.found());
     if let Err(error) = verified.keep(&config.data_dir) {
         tracing::warn!(%error, "`holdfast status` will not say what was found");
     }

@@ -72,7 +72,7 @@ impl Running {
             doors: OnceLock::new(),
             tls: OnceLock::new(),
             daily: Mutex::default(),
-            verifying: Verifying::open(&services.config.data_dir),
+            verifying: Verifying::open(&services.config),
             tasks: Arc::default(),
             serving: AtomicBool::new(false),
             services: Arc::new(services),

@@ -95,10 +95,11 @@ pub fn new_key(path: &Path) -> anyhow::Result<(KeyId, usize)> {
 const HEAD: &str =
     "# Keys of Holdfast's stored secrets. The first one seals, all of them open. Keep a copy apart from the backups.\n";
 
-/// Reads the key file again, and tries what waits for its signature.
-pub async fn reload(services: &Services) -> anyhow::Result<()> {
+/// Reads the key file again, looks at all secrets with it, and tries what waits for its signature.
+pub async fn reload(services: &Arc<Services>) -> anyhow::Result<()> {
     let keys = Arc::new(keys(&services.config.secrets));
     services.directory.set_keys(keys)?;
+    look(services).await?;
     if services.directory.locked().is_none() {
         let waiting = services.delivery.queue_retry_unsigned().await?;
         if waiting > 0 {

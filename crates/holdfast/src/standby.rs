@@ -44,7 +44,7 @@ pub async fn run(config: Config, args: StandbyArgs) -> anyhow::Result<()> {
     let metrics = serve::metrics()?;
     let standby = open(&config, &args).await?;
     let socket = admin::socket::bind(&config.data_dir)?;
-    let verifying = Verifying::open(&config.data_dir);
+    let verifying = Verifying::open(&config);
     let mut supervisor = Supervisor::new(Arc::default());
     let (dir, executor) = (config.data_dir.clone(), executor(&standby, &config, &verifying));
     supervisor.essential(Phase::Commands, "admin socket", |stop| admin::socket::serve(socket, dir, executor, stop));

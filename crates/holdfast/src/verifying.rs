@@ -9,17 +9,19 @@ use std::{
     time::{Duration, Instant},
 };
 
+use directory::{KeyId, SecretsReport, SecretsRules};
 use serde::{Deserialize, Serialize};
-use store::{Reading, Report, Store, StoreError};
+use store::{Invariants, Reading, Report, Store, StoreError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    config::{Config, Secrets},
     found::Found,
     invariants::INVARIANTS,
     machine,
-    told::counted,
-    told::{ago, moment},
+    secrets,
+    told::{ago, counted, counted_are, moment},
 };
 
 /// Where the result is kept, in the data folder.
@@ -61,6 +63,9 @@ pub struct Verified {
     /// The same as fields.
     #[serde(default)]
     pub found: Vec<Found>,
+    /// The keys that are missing to open sealed secrets, each with how many it is missing for. That is no damage.
+    #[serde(default)]
+    pub missing_keys: Vec<String>,
     /// Why it could not go on.
     pub failed: Option<String>,
 }
@@ -88,6 +93,14 @@ impl Verified {
         }
     }
 
+    /// The same with the secrets that can't be opened.
+    #[must_use]
+    pub fn with_secrets(self, found: &SecretsReport) -> Self {
+        let missing =
+            |(key, count): (&KeyId, &u64)| format!("key {key}: {} can't be opened", counted(*count, "secret"));
+        Self { missing_keys: found.missing.iter().map(missing).collect(), ..self }
+    }
+
     /// What was read, in words.
     pub fn read(&self) -> String {
         let Self { commits, checkpoints, records, realms, bodies, .. } = self;
@@ -108,7 +121,11 @@ impl Verified {
             0 => "no damage found".to_owned(),
             count => counted(count as u64, "damaged item"),
         };
-        format!("{at}, in {took}: {}: {found}", self.read())
+        let missing = match self.missing_keys.len() {
+            0 => String::new(),
+            count => format!("; {} missing for sealed secrets", counted_are(count as u64, "key")),
+        };
+        format!("{at}, in {took}: {}: {found}{missing}", self.read())
     }
 
     /// Keeps it in a data folder.
@@ -130,12 +147,18 @@ impl Verified {
     }
 }
 
-/// An error if there is damage, so that scripts notice.
+/// An error if there is damage, or secrets can't be opened, so that scripts notice.
 ///
 /// # Errors
-/// There is damage.
-pub fn outcome(damaged: usize) -> anyhow::Result<()> {
-    anyhow::ensure!(damaged == 0, "{}", counted(damaged as u64, "damaged item"));
+/// There is damage, or a key is missing.
+pub fn outcome(found: &Verified) -> anyhow::Result<()> {
+    anyhow::ensure!(found.damage_count == 0, "{}", counted(found.damage_count as u64, "damaged item"));
+    let missing = found.missing_keys.len() as u64;
+    anyhow::ensure!(
+        missing == 0,
+        "{} missing for sealed secrets: see `holdfast secrets status`",
+        counted_are(missing, "key")
+    );
     Ok(())
 }
 
@@ -160,17 +183,20 @@ pub struct State {
 /// Reads everything when it is asked to.
 pub struct Verifying {
     data_dir: PathBuf,
+    secrets: Secrets,
     state: watch::Sender<State>,
     stop: CancellationToken,
 }
 
 impl Verifying {
     /// With what is kept in a data folder.
-    pub fn open(data_dir: &Path) -> Arc<Self> {
+    pub fn open(config: &Config) -> Arc<Self> {
+        let data_dir = &config.data_dir;
         let state = State { running: None, last: Verified::kept(data_dir) };
         measure(state.last.as_ref());
         let (state, _) = watch::channel(state);
-        Arc::new(Self { data_dir: data_dir.to_owned(), state, stop: CancellationToken::new() })
+        let secrets = config.secrets.clone();
+        Arc::new(Self { data_dir: data_dir.to_owned(), secrets, state, stop: CancellationToken::new() })
     }
 
     /// How it is now.
@@ -221,7 +247,9 @@ impl Verifying {
         let begun = Verified::begun(started_ms, true);
         self.keep(&begun);
         let pace = Pace::new(&self.data_dir);
-        let read = store.verify_running(&INVARIANTS, &|reading, done, total| {
+        let rules = SecretsRules::new(Arc::new(secrets::keys(&self.secrets)));
+        let all: Vec<&dyn Invariants> = INVARIANTS.into_iter().chain([&rules as &dyn Invariants]).collect();
+        let read = store.verify_running(&all, &|reading, done, total| {
             if let Some(percent) = pace.go_on(reading, done, total) {
                 self.state.send_modify(|state| {
                     if let Some(running) = &mut state.running {
@@ -236,7 +264,7 @@ impl Verifying {
                 for found in &report.damage {
                     tracing::error!(%found, part = found.part.code(), cause = found.cause.code(), "damage");
                 }
-                begun.with(&report, store.clock().now_ms())
+                begun.with(&report, store.clock().now_ms()).with_secrets(&rules.found())
             }
             Err(StoreError::Stopped { .. }) if self.stop.is_cancelled() => begun,
             Err(error) => {

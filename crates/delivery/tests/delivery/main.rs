@@ -10,4 +10,5 @@ mod outbound;
 mod resolver;
 mod submission;
 mod survival;
+mod unsigned;
 mod world;

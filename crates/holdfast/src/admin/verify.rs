@@ -34,7 +34,7 @@ pub async fn run(
             output.line(line).await;
         }
     }
-    outcome(found.damage_count)
+    outcome(&found)
 }
 
 /// The same of a standby's store.
@@ -90,6 +90,7 @@ pub fn lines(found: &Verified) -> Vec<String> {
     if more > 0 {
         all.push(format!("… and {more} more"));
     }
+    all.extend(found.missing_keys.iter().map(|missing| format!("MISSING: {missing}")));
     if found.damage_count == 0 {
         all.push("ok: no damage found".to_owned());
     }

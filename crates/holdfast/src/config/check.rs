@@ -171,6 +171,16 @@ impl Config {
             let message = "is open to other machines and accepts any mail without a login";
             all.push(Finding::new("listen.lmtp", message, "listen on 127.0.0.1"));
         }
+        if let Some(source) = self.secrets.source() {
+            if let directory::Keys::Unusable(why) = crate::secrets::keys(&self.secrets) {
+                let remedy = "correct it: until then new secrets are refused, and sealed ones can't be opened";
+                all.push(Finding::new("secrets.key_file", format!("can't be used: {why}"), remedy));
+            }
+            if source.path.starts_with(&self.data_dir) {
+                let message = "is in the data folder: a copy of the folder has the key too";
+                all.push(Finding::new("secrets.key_file", message, "move it out of the data folder"));
+            }
+        }
         if self.standby.mode == StandbyMode::Sync && listen.standby.is_empty() {
             let message = "is \"sync\", which has no effect because no standby can connect";
             all.push(Finding::new("standby.mode", message, "add listen.standby"));
