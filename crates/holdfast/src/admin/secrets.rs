@@ -1,9 +1,10 @@
 //! `holdfast secrets …`
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use anyhow::ensure;
-use directory::{Keys, SecretsReport};
+use directory::{KeyId, Keys, SecretsReport};
+use store::Store;
 
 use super::{Output, accounts::WHO};
 use crate::{
@@ -37,7 +38,10 @@ pub fn new_secrets_key(file: &Path) -> anyhow::Result<()> {
 pub async fn run(services: &Arc<Services>, command: SecretsCommand, output: &Output) -> anyhow::Result<()> {
     match command {
         SecretsCommand::NewKey { file } => new_secrets_key(&file),
-        SecretsCommand::Status { json } => status(services, json, output).await,
+        SecretsCommand::Status { json } => {
+            let found = secrets::look(services).await?;
+            told(&services.directory.keys(), &services.store, &found, (json, output)).await
+        }
         SecretsCommand::Seal => {
             secrets::reload(services).await?;
             let done = services.directory.seal_secrets().await?;
@@ -73,17 +77,21 @@ pub async fn run(services: &Arc<Services>, command: SecretsCommand, output: &Out
     }
 }
 
-async fn status(services: &Arc<Services>, json: bool, output: &Output) -> anyhow::Result<()> {
-    let found = secrets::look(services).await?;
-    let keys = services.directory.keys();
-    let wrong = secrets::wrong(&keys, &services.store);
+/// How the secrets of a store are.
+///
+/// # Errors
+/// Also when some can't be opened, so that scripts notice.
+pub async fn told(
+    keys: &Keys,
+    store: &Store,
+    found: &SecretsReport,
+    (json, output): (bool, &Output),
+) -> anyhow::Result<()> {
+    let wrong = secrets::wrong(keys, store);
     if json {
-        let by_key = |all: &std::collections::BTreeMap<directory::KeyId, u64>| {
-            all.iter().map(|(key, count)| (key.to_string(), *count)).collect::<std::collections::BTreeMap<_, _>>()
-        };
         let object = serde_json::json!({
             "keys": keys.ids().iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "configured": !matches!(*keys, Keys::None),
+            "configured": !matches!(keys, Keys::None),
             "problem": wrong,
             "open": found.open,
             "sealed": by_key(&found.sealed),
@@ -95,17 +103,22 @@ async fn status(services: &Arc<Services>, json: bool, output: &Output) -> anyhow
         });
         output.line(object.to_string()).await;
     } else {
-        output.line(format!("secrets are {}", described(&keys, None))).await;
+        output.line(format!("secrets: {}", described(keys, None))).await;
         for (number, key) in keys.ids().iter().enumerate() {
             output.line(format!("key {key}{}", if number == 0 { ": seals" } else { ": opens only" })).await;
         }
         if let Some(wrong) = &wrong {
             output.line(format!("ALARM: {wrong}")).await;
         }
-        show(&found, output).await;
+        show(found, output).await;
     }
-    ensure!(wrong.is_none() || found.closed() > 0, "the keys are not as they should be");
-    complain(&found)
+    complain(found)?;
+    ensure!(wrong.is_none(), "the keys are not as they should be");
+    Ok(())
+}
+
+fn by_key(all: &BTreeMap<KeyId, u64>) -> BTreeMap<String, u64> {
+    all.iter().map(|(key, count)| (key.to_string(), *count)).collect()
 }
 
 /// What was found, line by line.

@@ -8,15 +8,16 @@ use store::{RealmId, Seq};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{promote, status};
+use super::{promote, secrets as of_secrets, status};
 use crate::{
     alarm::{BELIEVES_TOO_MUCH, needs},
-    cli::{AdminCommand, PromoteArgs, StandbyCommand},
+    cli::{AdminCommand, PromoteArgs, SecretsCommand, StandbyCommand},
     config::Config,
     maintenance::keep_sound,
     output::Output,
     redundant::OnItsWay,
     running::Running,
+    secrets,
     services::store_options,
     standby::{alarms, tripwires},
     told::moment,
@@ -148,6 +149,12 @@ pub async fn on_standby(
         AdminCommand::StandbyDo(StandbyCommand::Forget { .. } | StandbyCommand::Alone) => {
             bail!("this is a standby: run the command on the primary")
         }
+        AdminCommand::Secrets(SecretsCommand::Status { json }) => {
+            let store = standby.store().context("the first copy is not finished")?;
+            let keys = secrets::keys(&config.secrets);
+            let found = directory::secrets_in(&store.snapshot(), &keys)?;
+            of_secrets::told(&keys, &store, &found, (json, output)).await?;
+        }
         AdminCommand::Maintain => maintain(standby, output).await?,
         _ => bail!("this machine is a standby: run the command on the primary, or run `holdfast promote` here first"),
     }
@@ -192,6 +199,10 @@ async fn promote_running(
 ) -> anyhow::Result<()> {
     promote::check(config, args)?;
     let before = standby.status();
+    let keys = secrets::keys(&config.secrets);
+    if let Some(wrong) = standby.store().and_then(|store| secrets::wrong(&keys, &store)) {
+        output.line(format!("WARNING: {wrong}; see `holdfast help operate key is missing`")).await;
+    }
     if let Some(warning) = promote::still_answers(config).await? {
         output.line(warning).await;
     }

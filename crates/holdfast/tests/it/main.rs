@@ -10,6 +10,7 @@ mod repair;
 mod restore;
 mod rewind;
 mod salvage;
+mod secrets;
 mod soak;
 mod stages;
 mod standby;
