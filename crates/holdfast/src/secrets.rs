@@ -213,6 +213,7 @@ pub fn alarm(services: &Services) -> Option<Alarm> {
 /// How secrets are stored, in a few words.
 pub fn described(keys: &Keys, found: Option<&SecretsReport>) -> String {
     let how = match keys {
+        Keys::None if found.is_some_and(|found| found.closed() > 0) => "no key file is configured".to_owned(),
         Keys::None => "stored open: no key file is configured".to_owned(),
         Keys::Unusable(why) => why.clone(),
         Keys::Ring(ring) => format!("sealed under key {}", ring.first()),

@@ -103,7 +103,7 @@ pub async fn told(
         });
         output.line(object.to_string()).await;
     } else {
-        output.line(format!("secrets: {}", described(keys, None))).await;
+        output.line(format!("secrets: {}", described(keys, Some(found)))).await;
         for (number, key) in keys.ids().iter().enumerate() {
             output.line(format!("key {key}{}", if number == 0 { ": seals" } else { ": opens only" })).await;
         }
