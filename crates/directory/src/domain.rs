@@ -120,6 +120,38 @@ impl Domain {
     }
 }
 
+/// New keys, not sealed yet.
+async fn new_dkim(rsa: String, ed25519: String) -> Result<Vec<DkimRecord>> {
+    let make = move || {
+        [(KeyKind::Rsa2048, rsa), (KeyKind::Ed25519, ed25519)]
+            .into_iter()
+            .map(|(kind, selector)| {
+                let key = SigningKey::generate(kind, &selector)?;
+                Ok(DkimRecord {
+                    kind: u32::from(kind == KeyKind::Ed25519),
+                    selector,
+                    pkcs8: key.to_pkcs8().to_vec(),
+                    public: key.public_key()?,
+                    sealed: Vec::new(),
+                })
+            })
+            .collect()
+    };
+    tokio::task::spawn_blocking(make).await.map_err(|error| DirectoryError::Dkim(error.to_string()))?
+}
+
+/// The selector after those that there are: `hf-rsa`, `hf-rsa-2`, `hf-rsa-3`.
+fn next_selector<'a>(base: &str, there: impl Iterator<Item = &'a str>) -> String {
+    let number = |selector: &str| match selector.strip_prefix(base)? {
+        "" => Some(1),
+        rest => rest.strip_prefix('-')?.parse::<u32>().ok(),
+    };
+    match there.filter_map(number).max() {
+        None => base.to_owned(),
+        Some(last) => format!("{base}-{}", last.saturating_add(1)),
+    }
+}
+
 fn addresses_in_domain(reader: &impl Read, name: &str) -> Result<DomainAddresses> {
     let of_it = format!("@{name}");
     let mut found = DomainAddresses::default();
@@ -192,24 +224,7 @@ impl Directory {
     }
 
     async fn make_domain(&self, name: String) -> Result<Domain> {
-        let keys = tokio::task::spawn_blocking(|| {
-            Ok::<_, DirectoryError>([
-                SigningKey::generate(KeyKind::Rsa2048, RSA_SELECTOR)?,
-                SigningKey::generate(KeyKind::Ed25519, ED25519_SELECTOR)?,
-            ])
-        })
-        .await
-        .map_err(|error| DirectoryError::Dkim(error.to_string()))??;
-        let mut dkim = Vec::new();
-        for key in &keys {
-            dkim.push(DkimRecord {
-                kind: u32::from(key.kind() == KeyKind::Ed25519),
-                selector: key.selector().to_owned(),
-                pkcs8: key.to_pkcs8().to_vec(),
-                public: key.public_key()?,
-                sealed: Vec::new(),
-            });
-        }
+        let mut dkim = new_dkim(RSA_SELECTOR.to_owned(), ED25519_SELECTOR.to_owned()).await?;
         let keys = self.keys();
         self.store()
             .transact(move |tx| {
@@ -221,6 +236,33 @@ impl Directory {
                     secrets::close_dkim_in(tx, &keys, &name, key)?;
                 }
                 let record = DomainRecord { created_ms: tx.now_ms(), dkim };
+                tx.put(RealmId::DIRECTORY, key, record.encode_to_vec());
+                Domain::from_record(&keys, &name, &record)
+            })
+            .await
+    }
+
+    /// Makes new DKIM keys for a domain, under new selectors: mail is signed with them from now on. What was signed before can
+    /// be verified as long as the old DNS records stay.
+    ///
+    /// # Errors
+    /// The domain is not ours; [`DirectoryError::NoSecretsKey`].
+    pub async fn renew_dkim(&self, name: &str) -> Result<Domain> {
+        let name = mailkit::address::normal_domain(name)?;
+        let old = self.domain(&name)?.ok_or_else(|| DirectoryError::NoSuchDomain(name.clone()))?;
+        let next = |base: &str| next_selector(base, old.dkim.iter().map(DkimKey::selector));
+        let mut dkim = new_dkim(next(RSA_SELECTOR), next(ED25519_SELECTOR)).await?;
+        let keys = self.keys();
+        self.store()
+            .transact(move |tx| {
+                let key = domain_key(&name);
+                let Some(value) = tx.get(RealmId::DIRECTORY, &key)? else {
+                    return Err(DirectoryError::NoSuchDomain(name));
+                };
+                for key in &mut dkim {
+                    secrets::close_dkim_in(tx, &keys, &name, key)?;
+                }
+                let record = DomainRecord { dkim, ..decode(&format!("the domain {name}"), &value)? };
                 tx.put(RealmId::DIRECTORY, key, record.encode_to_vec());
                 Domain::from_record(&keys, &name, &record)
             })

@@ -408,3 +408,30 @@ async fn recovery_codes_are_beyond_guessing() {
     by_code(&world, &typed).await.unwrap();
     assert_eq!(AccountId(2), world.bert);
 }
+
+#[tokio::test]
+async fn new_dkim_keys_take_the_place_of_those_whose_secrets_key_is_lost() {
+    let (lost, new) = (line(), line());
+    let world = sealing(&lost).await;
+    let directory = &world.directory;
+    let selectors = || {
+        let domain = directory.domain("here.example").unwrap().unwrap();
+        domain.dkim.iter().map(|key| (key.selector().to_owned(), key.signing().is_ok())).collect::<Vec<_>>()
+    };
+    directory.set_keys(Arc::default()).unwrap();
+    assert!(matches!(directory.renew_dkim("here.example").await, Err(DirectoryError::NoSecretsKey(_))));
+    assert_eq!(selectors(), [("hf-rsa".to_owned(), false), ("hf-ed25519".to_owned(), false)]);
+    directory.set_keys(keys(&[&new])).unwrap();
+    for round in 2..4 {
+        directory.renew_dkim("here.example").await.unwrap();
+        assert_eq!(selectors(), [(format!("hf-rsa-{round}"), true), (format!("hf-ed25519-{round}"), true)]);
+    }
+    // Passwords that are set again need the lost key no more either.
+    for account in [world.anna, world.bert] {
+        directory.set_password(account, "another long pass phrase").await.unwrap();
+    }
+    let done = directory.seal_secrets().await.unwrap();
+    assert_eq!((done.now.closed(), done.now.open), (0, 0));
+    assert!(directory.locked().is_none() && directory.offers_scram());
+    assert!(matches!(directory.renew_dkim("nowhere.example").await, Err(DirectoryError::NoSuchDomain(_))));
+}

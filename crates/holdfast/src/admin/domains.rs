@@ -19,6 +19,18 @@ pub async fn run(services: &Services, command: DomainCommand, output: &Output) -
             output.line(format!("added domain {}; set these DNS records:\n", domain.name)).await;
             print_records(services, &domain.name, false, output).await
         }
+        DomainCommand::NewKeys { name } => {
+            let domain = directory.renew_dkim(&name).await?;
+            let what = format!("made new DKIM keys for the domain {}", readable_domain(&domain.name));
+            directory.audit(None, WHO, &what, "").await?;
+            output
+                .line(format!(
+                    "made new DKIM keys for {}; set their DNS records now, and remove the old ones a week later:\n",
+                    domain.name
+                ))
+                .await;
+            print_records(services, &domain.name, false, output).await
+        }
         DomainCommand::List { json } => {
             for domain in directory.domains()? {
                 let object = || serde_json::json!({ "name": domain.name }).to_string();

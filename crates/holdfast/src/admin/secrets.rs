@@ -54,8 +54,8 @@ pub async fn run(services: &Arc<Services>, command: SecretsCommand, output: &Out
                 output.line(format!("note: {OLD_COPIES}")).await;
                 output
                     .line(
-                        "for what must be safe from older copies too, make new secrets: remove and add the domain for new DKIM \
-                         keys, set two-step sign-in up again, change passwords; see `holdfast help operate secrets key`",
+                        "for what must be safe from older copies too, make new secrets: `holdfast domain new-keys` for DKIM, set \
+                         two-step sign-in up again, change passwords; see `holdfast help operate secrets key`",
                     )
                     .await;
             } else {

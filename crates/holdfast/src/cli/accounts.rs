@@ -141,6 +141,11 @@ pub enum DomainCommand {
         /// The domain.
         name: String,
     },
+    /// Make new DKIM keys for a domain, under new selectors, and print the DNS records to set. Mail is signed with them at once.
+    NewKeys {
+        /// The domain.
+        name: String,
+    },
     /// List the domains.
     List {
         /// Print one JSON object per line.
