@@ -41,9 +41,9 @@ impl From<DirectoryError> for CodeError {
     }
 }
 
-/// Whether a code is of an authenticator app, and not a recovery code.
+/// Whether a code is of an authenticator app, and not a recovery code, which has letters.
 fn looks_like_totp(code: &str) -> bool {
-    code.chars().filter(char::is_ascii_digit).count() == 6
+    code.chars().filter(char::is_ascii_digit).count() == 6 && !code.chars().any(char::is_alphabetic)
 }
 
 /// The time step that a code is of, if it fits now (or one step away).
@@ -54,6 +54,16 @@ fn step_of(secret: &[u8], code: &str, now_ms: i64) -> Option<u64> {
     let code: String = code.chars().filter(char::is_ascii_digit).collect();
     let totp = Builder::new().with_secret(Secret::from(secret)).build_noncompliant();
     totp.check(&code, (now_ms / 1000).try_into().ok()?)
+}
+
+/// A new recovery code. One without a letter, which chance hardly makes, would look like another kind.
+fn new_recovery() -> String {
+    loop {
+        let code = grouped(&rand::random::<[u8; RECOVERY_LETTERS]>(), 4);
+        if code.chars().any(char::is_alphabetic) {
+            return code;
+        }
+    }
 }
 
 fn normal_recovery(code: &str) -> String {
@@ -100,8 +110,7 @@ impl Directory {
     /// # Errors
     /// [`DirectoryError::WrongCode`].
     pub async fn enable_totp(&self, id: AccountId, code: &str) -> Result<Vec<String>> {
-        let codes: Vec<String> =
-            (0..RECOVERY_CODES).map(|_| grouped(&rand::random::<[u8; RECOVERY_LETTERS]>(), 4)).collect();
+        let codes: Vec<String> = (0..RECOVERY_CODES).map(|_| new_recovery()).collect();
         let hashes = codes.iter().map(|code| self.recovery_hash(id, code)).collect();
         let (keys, code) = (self.keys(), code.to_owned());
         self.store()
@@ -177,5 +186,24 @@ impl Directory {
             })
             .await
             .map_err(CodeError::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_of_apps_and_recovery_codes_are_told_apart() {
+        for code in ["123456", " 123 456 ", "123-456", "000000"] {
+            assert!(looks_like_totp(code), "{code}");
+        }
+        // Older recovery codes are hexadecimal, in two groups of five.
+        for code in ["", "12345", "1234567", "a1b2c-3d4e5", "12c34-5e6ff", "abcd-2345-67gh-jkmn", "123456x"] {
+            assert!(!looks_like_totp(code), "{code}");
+        }
+        for _ in 0..1_000 {
+            assert!(!looks_like_totp(&new_recovery()));
+        }
     }
 }
