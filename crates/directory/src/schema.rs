@@ -378,8 +378,9 @@ pub(crate) fn app_passwords<R: Read + ?Sized>(reader: &R, id: AccountId) -> Resu
         .prefix(id.realm(), &[APP_PASSWORD], Order::Ascending)?
         .map(|row| {
             let (key, value) = row?;
-            let number =
-                key[1..].try_into().map_err(|_| DirectoryError::damaged(store::Cause::Decoding, "an app password's key"))?;
+            let number = key[1..]
+                .try_into()
+                .map_err(|_| DirectoryError::damaged(store::Cause::Decoding, "an app password's key"))?;
             Ok((u32::from_be_bytes(number), decode("an app password", &value)?))
         })
         .collect()
