@@ -6,8 +6,8 @@ use anyhow::{Context as _, bail};
 use continuity::stage::Stages;
 use delivery::{Authors, Credentials, DeliveryOptions, NextHop, Smarthost, TlsPolicy, Unsigned};
 use directory::{AccountId, AdmissionLimits, DirectoryOptions, Remember, SecretsReport};
-use parking_lot::Mutex;
 use mailstore::{MailError, MailStore};
+use parking_lot::Mutex;
 use store::{Store, StoreOptions};
 
 use crate::{

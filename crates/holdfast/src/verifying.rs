@@ -19,8 +19,7 @@ use crate::{
     config::{Config, Secrets},
     found::Found,
     invariants::INVARIANTS,
-    machine,
-    secrets,
+    machine, secrets,
     told::{ago, counted, counted_are, moment},
 };
 
