@@ -150,7 +150,7 @@ fn standbys(running: &Running, away: &mut HashMap<String, Instant>) -> Vec<Alarm
     for standby in standbys {
         let name = &standby.name;
         if standby.believes_too_much {
-            let line = format!("Standby {name}: {}", BELIEVES_TOO_MUCH);
+            let line = format!("Standby {name}: {BELIEVES_TOO_MUCH}");
             all.push(alarm("believes", name, line, String::new()));
         }
         if !standby.connected && standby.copying.is_some() {

@@ -234,7 +234,7 @@ mod tests {
             let has = |line: &&str| {
                 line.contains(&quoted) && line.split(|c: char| !c.is_ascii_digit()).any(|number| number == port)
             };
-            assert!(firewall.iter().any(|line| has(&line)), "install.md: {} has port {port}", row.name);
+            assert!(firewall.iter().any(has), "install.md: {} has port {port}", row.name);
         }
     }
 }

@@ -320,8 +320,9 @@ mod tests {
         let held = Arc::new(());
         let holds = held.clone();
         supervisor.essential(Phase::Sessions, "deaf", move |_| async move {
-            let _holds = holds;
-            std::future::pending().await
+            std::future::pending::<()>().await;
+            drop(holds);
+            Ok(())
         });
         assert!(!supervisor.stop(|_| Duration::from_millis(1)).await);
         while Arc::strong_count(&held) > 1 {
