@@ -148,7 +148,7 @@ fn a_damaged_service_is_merged_into_a_new_one_each_message_once_and_what_is_lost
         fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     }
     flip(&only_file(&data.join("log")), 0.7);
-    flip(&only_file(&data.join("packs")), 0.4);
+    flip(&only_file(&data.join("packs")), 0.5);
     let before = files(&data);
 
     let dir = tempfile::tempdir().unwrap();
@@ -194,8 +194,8 @@ fn a_damaged_service_is_merged_into_a_new_one_each_message_once_and_what_is_lost
             let times = now.iter().filter(|one| one.bytes == seen.bytes && one.mailbox == seen.mailbox).count();
             if unreadable.contains(&seen.subject()) {
                 assert_eq!(times, 0);
-            } else if orphaned.contains(&seen.bytes) {
-                // The commit that filed it is what was hit in the log.
+            } else if orphaned.iter().any(|body| seen.bytes.ends_with(body)) {
+                // The commit that filed it is what was hit in the log, and with it what stood above its body.
                 assert_eq!(times, 0);
             } else if both.iter().any(|one| one.bytes == seen.bytes) && seen.mailbox != "INBOX" {
                 assert_eq!(times, 0, "it was here before, elsewhere");
