@@ -3,21 +3,24 @@
 //!
 //! [`Rewinds::preview`] shows what would be done, [`Rewinds::run`] does it under an idempotency key, only once even if
 //! repeated, [`Rewinds::undo`] undoes it. The earlier state comes from [`store::Store::realm_at`];
-//! [`mailstore::rewind`] and [`people::rewind`] decide how it is restored. All of this blocks: call it from a blocking
-//! thread.
+//! [`mailstore::rewind`] and the other parts of the realm ([`realm::RealmPart`]) decide how it is restored. All of this
+//! blocks: call it from a blocking thread.
 
 use std::fmt::Write as _;
 
 use mailstore::rewind::{BodySource, RewindFrom, RewindId, RewindPlan, RewindRecord, RewindScope};
 use mailstore::{EmailId, MailError, MailStore, MailboxId, MailboxName};
-use people::rewind::BookPlan;
-use people::{People, PeopleError};
+pub use realm::{Coming, PartError};
+use realm::{InCommit, Parts, Rewind, Rewindable};
 use store::{Past, Read as _, RealmId, RealmSeq, Seq, Store, StoreError};
+
+/// The name of the part that [`What::AddressBook`] is.
+const ADDRESS_BOOK: &str = "people";
 
 /// The scope of a rewind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    /// Mail and address book.
+    /// Mail, address book, and every other part that can be rewound.
     Everything,
     /// A mailbox, by the name that it had, or has.
     Mailbox(String),
@@ -43,8 +46,8 @@ pub struct Wish {
 pub struct Preview {
     /// To the mail.
     pub mail: RewindPlan,
-    /// To the address book.
-    pub book: BookPlan,
+    /// To the other parts, by what their records are called. All of them are here, also those that nothing is done to.
+    pub parts: Vec<Coming>,
     /// Why it can't be done as it is: it does not fit.
     pub problem: Option<String>,
     /// Commits that count although they carry later times than they had, as the clock was ahead: the first and the last.
@@ -54,7 +57,12 @@ pub struct Preview {
 impl Preview {
     /// Whether everything is there already.
     pub fn is_empty(&self) -> bool {
-        self.mail.is_empty() && self.book.is_empty()
+        self.mail.is_empty() && self.has_only_mail()
+    }
+
+    /// Whether nothing is done to anything but the mail.
+    pub fn has_only_mail(&self) -> bool {
+        self.parts.iter().all(Coming::is_empty)
     }
 }
 
@@ -76,12 +84,21 @@ pub enum RewindError {
     /// The mail's own reasons.
     #[error(transparent)]
     Mail(#[from] MailError),
-    /// The address book's own reasons.
+    /// Another part's own reasons.
     #[error(transparent)]
-    People(#[from] PeopleError),
+    Part(PartError),
     /// Errors of the store; [`StoreError::BeforeWindow`] for a time too long ago.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<PartError> for RewindError {
+    fn from(error: PartError) -> Self {
+        match error {
+            PartError::Store(error) => Self::Store(error),
+            own @ PartError::Own(_) => Self::Part(own),
+        }
+    }
 }
 
 type Result<T, E = RewindError> = std::result::Result<T, E>;
@@ -90,7 +107,15 @@ type Result<T, E = RewindError> = std::result::Result<T, E>;
 struct Then<'a> {
     past: &'a Past,
     scope: RewindScope,
-    book: bool,
+    parts: Following,
+}
+
+/// Which parts are rewound besides the mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Following {
+    All,
+    One(&'static str),
+    None,
 }
 
 /// What was asked for, and how it is told to people.
@@ -104,12 +129,23 @@ struct Asked<'a> {
 pub struct Rewinds {
     store: Store,
     mailstore: MailStore,
+    parts: Parts,
 }
 
 impl Rewinds {
-    /// For the accounts of a store, and their mail in it.
-    pub fn new(store: Store, mailstore: MailStore) -> Self {
-        Self { store, mailstore }
+    /// For the accounts of a store, their mail in it, and the parts of their realms.
+    pub fn new(store: Store, mailstore: MailStore, parts: Parts) -> Self {
+        Self { store, mailstore, parts }
+    }
+
+    /// The parts that follow the mail when it is rewound, and whether they are concerned.
+    fn following(&self, which: Following) -> impl Iterator<Item = (&'static dyn Rewind, bool)> {
+        self.parts.iter().filter_map(move |part| match part.rewindable() {
+            Rewindable::Follows(rewind) => {
+                Some((rewind, which == Following::All || which == Following::One(part.name())))
+            }
+            Rewindable::Never | Rewindable::Leads => None,
+        })
     }
 
     /// The earliest possible time, in milliseconds since 1970.
@@ -135,13 +171,20 @@ impl Rewinds {
     pub fn preview_of(&self, account: RealmId, past: &Past, wish: &Wish) -> Result<Preview> {
         let then = self.then(account, past, wish)?;
         let mail = self.mailstore.plan_rewind(account, then.past, &then.scope, wish.flags)?;
-        let book = if then.book { People::plan_rewind(then.past, account)? } else { BookPlan::default() };
+        let mut parts = Vec::new();
+        for (part, is_concerned) in self.following(then.parts) {
+            if is_concerned {
+                parts.extend(part.plan(account, then.past)?);
+            } else {
+                parts.extend(part.nouns().iter().copied().map(Coming::none));
+            }
+        }
         let problem = match self.mailstore.check_rewind(account, &mail) {
             Ok(()) => None,
             Err(error @ MailError::OverQuota { .. }) => Some(error.to_string()),
             Err(error) => return Err(error.into()),
         };
-        Ok(Preview { mail, book, problem, mistimed: then.past.mistimed() })
+        Ok(Preview { mail, parts, problem, mistimed: then.past.mistimed() })
     }
 
     /// Runs the rewind. The same key runs it only once; after a crash the same key does the rest. `progress` receives the
@@ -208,16 +251,20 @@ impl Rewinds {
         if record.done || record.undone {
             return Ok(record);
         }
-        let book = then.book.then(|| People::book_then(then.past, account)).transpose()?;
+        let mut others: Vec<InCommit> = Vec::new();
+        for (part, _) in self.following(then.parts).filter(|(_, is_concerned)| *is_concerned) {
+            others.push(part.go_back(account, then.past)?);
+        }
         let done = self.store.transact(move |tx| {
             let record = MailStore::rewind_record_in(tx, account, id)?.unwrap_or_default();
             if record.done || record.undone {
                 return Ok(record);
             }
-            let changed = match &book {
-                Some(book) => Some(People::rewind_in(tx, account, book)? as u32),
-                None => None,
-            };
+            let mut changed = 0;
+            for go_back in others {
+                changed += go_back(tx)?;
+            }
+            let changed = u32::try_from(changed).unwrap_or(u32::MAX);
             Ok::<_, RewindError>(MailStore::finish_rewind_in(tx, account, id, changed)?)
         });
         let record = done.wait()?;
@@ -234,10 +281,16 @@ impl Rewinds {
         let Some(record) = self.mailstore.undo_rewind(account, id)? else { return Ok(None) };
         if record.book_seq != 0 {
             let (before, after) = self.store.realm_around(account, RealmSeq(record.book_seq), record.book_ms)?;
-            let (before, after) = (People::book_then(&before, account)?, People::book_then(&after, account)?);
+            // A part that the rewind did not change is the same before and after it: that leaves it as it is.
+            let mut others: Vec<InCommit> = Vec::new();
+            for (part, _) in self.following(Following::All) {
+                others.push(part.undo(account, &before, &after)?);
+            }
             let undone = self.store.transact(move |tx| {
-                if MailStore::end_book_in(tx, account, id)? {
-                    People::undo_rewind_in(tx, account, &before, &after)?;
+                if MailStore::end_parts_in(tx, account, id)? {
+                    for undo in others {
+                        undo(tx)?;
+                    }
                 }
                 Ok::<_, RewindError>(())
             });
@@ -264,20 +317,20 @@ impl Rewinds {
     }
 
     fn then<'a>(&self, account: RealmId, past: &'a Past, wish: &Wish) -> Result<Then<'a>> {
-        let (scope, book) = match &wish.what {
-            What::Everything => (RewindScope::Everything, true),
-            What::AddressBook => (RewindScope::Nothing, true),
+        let (scope, parts) = match &wish.what {
+            What::Everything => (RewindScope::Everything, Following::All),
+            What::AddressBook => (RewindScope::Nothing, Following::One(ADDRESS_BOOK)),
             What::Messages(messages) => {
                 for (mailbox, email) in messages {
                     if !MailStore::was_in(past, account, *mailbox, *email)? {
                         return Err(RewindError::NoSuchMessage(*mailbox, *email));
                     }
                 }
-                (RewindScope::Messages(messages.clone()), false)
+                (RewindScope::Messages(messages.clone()), Following::None)
             }
-            What::Mailbox(name) => (RewindScope::Mailbox(self.mailbox_then(account, past, name)?), false),
+            What::Mailbox(name) => (RewindScope::Mailbox(self.mailbox_then(account, past, name)?), Following::None),
         };
-        Ok(Then { past, scope, book })
+        Ok(Then { past, scope, parts })
     }
 
     fn mailbox_then(&self, account: RealmId, past: &Past, name: &str) -> Result<MailboxId> {

@@ -34,6 +34,7 @@ mod judge;
 mod judging;
 mod options;
 mod outbound;
+mod part;
 mod queue;
 mod queue_id;
 mod refusal;
@@ -71,6 +72,7 @@ pub use options::{
 };
 pub use outbound::resolve::{DnsError, Mx, Resolver, SystemResolver};
 pub use outbound::tls::TlsClients;
+pub use part::{ReceiptsPart, SUBMISSION};
 pub use queue_id::{ParseQueueIdError, QueueId};
 pub use refusal::Refusal;
 pub use route::RecipientRoute;

@@ -10,7 +10,7 @@ use mailstore::{
     EmailId, FlagChange, Flags, Keyword, MAX_PREFIX_BYTES, MailError, MailboxId, NewMessage, Role, SystemFlag, Uid,
 };
 use prost::Message as _;
-use store::{Order, Read, StagedBody, Tx};
+use store::{Order, Read, RealmId, StagedBody, Store, Tx};
 
 use crate::dispatch::{CommitError, Destination, Dispatch, Dispatched, Routed};
 use crate::filing::{LocalCopy, mailbox_of_role_in};
@@ -403,7 +403,7 @@ impl Delivery {
             forwarded,
         };
         self.keep_receipt_in(tx, rest.account, &rest.idempotency_key, &record, now_ms.max(rest.release_ms));
-        forget_receipts_in(tx, rest.account, now_ms)?;
+        forget_receipts_in(tx, rest.account.realm(), now_ms)?;
         Ok(receipt_of(&record, false))
     }
 
@@ -530,9 +530,30 @@ fn load_receipt<R: Read + ?Sized>(read: &R, account: AccountId, key: &[u8]) -> R
     ReceiptRecord::decode(bytes).map(Some).map_err(damaged)
 }
 
-fn forget_receipts_in(tx: &mut Tx<'_>, account: AccountId, now_ms: i64) -> Result<()> {
+/// Forgets all receipts of an account whose time is over, step by step.
+pub(crate) async fn forget_receipts(store: &Store, realm: RealmId) -> Result<()> {
+    let now_ms = store.clock().now_ms();
+    let is_due = |store: &Store| -> Result<bool> {
+        let snapshot = store.snapshot();
+        let first = snapshot.prefix(realm, &schema::RECEIPT_EXPIRY_PREFIX, Order::Ascending)?.next().transpose()?;
+        let when = first.and_then(|(key, _)| Some(schema::receipt_expiry_key_parts(&key)?.0));
+        Ok(when.is_some_and(|when| when <= now_ms))
+    };
+    while is_due(store)? {
+        store
+            .transact(move |tx| {
+                tx.clears(realm);
+                tx.keeps_books();
+                forget_receipts_in(tx, realm, now_ms)
+            })
+            .await?;
+    }
+    Ok(())
+}
+
+fn forget_receipts_in(tx: &mut Tx<'_>, realm: RealmId, now_ms: i64) -> Result<()> {
     let mut old = Vec::new();
-    for row in tx.prefix(account.realm(), &schema::RECEIPT_EXPIRY_PREFIX, Order::Ascending)? {
+    for row in tx.prefix(realm, &schema::RECEIPT_EXPIRY_PREFIX, Order::Ascending)? {
         let (key, _) = row?;
         match schema::receipt_expiry_key_parts(&key) {
             Some((when, name)) if when <= now_ms && old.len() < RECEIPTS_FORGOTTEN_PER_COMMIT => {
@@ -542,8 +563,8 @@ fn forget_receipts_in(tx: &mut Tx<'_>, account: AccountId, now_ms: i64) -> Resul
         }
     }
     for (expiry, receipt) in old {
-        tx.delete(account.realm(), expiry);
-        tx.delete(account.realm(), receipt);
+        tx.delete(realm, expiry);
+        tx.delete(realm, receipt);
     }
     Ok(())
 }

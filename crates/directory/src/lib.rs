@@ -28,6 +28,7 @@ mod letters;
 mod locked;
 mod login;
 mod login_rate;
+mod part;
 mod password;
 mod password_rule;
 mod proof;
@@ -60,6 +61,7 @@ pub use ids::{AccountId, AccountRealm, AppPasswordId, Role, SessionId};
 pub use invariants::DirectoryInvariants;
 pub use locked::Locked;
 pub use login::{Login, LoginAttempt, Secret, Service};
+pub use part::{DirectoryPart, IDENTITY, SETTINGS};
 pub use password_rule::{check_password, check_password_of_operator};
 pub use remember::Remember;
 pub use salvage::{

@@ -27,7 +27,7 @@ pub use history::{Deletes, Drilled, described, latest, measure};
 use crate::{
     archive::{Archives, Place, is_folder},
     config::Config,
-    invariants::INVARIANTS,
+    parts::invariants,
     progress::Terminal,
     services::{Services, store_options},
 };
@@ -155,7 +155,7 @@ fn use_it(services: &Services) -> anyhow::Result<(u64, usize, Vec<String>)> {
     let (mut records, mut problems) = (0, Vec::new());
     let store: &Store = &services.store;
     for realm in store.realms() {
-        let report = store.scrub_realm(realm, &INVARIANTS, true, &|| true)?;
+        let report = store.scrub_realm(realm, &invariants(), true, &|| true)?;
         records += report.records;
         problems.extend(report.damage.iter().map(ToString::to_string));
     }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use continuity::stage::{Gate, Health};
 use store::RealmId;
 
-use crate::{invariants::INVARIANTS, running::Running, services::Services};
+use crate::{parts::invariants, running::Running, services::Services};
 
 /// How old the newest checkpoint may be.
 const SNAPSHOT_AGE: Duration = Duration::from_secs(26 * 3600);
@@ -29,7 +29,7 @@ fn verified(services: &Services) -> Result<(), String> {
     }
     for realm in [RealmId::DIRECTORY, RealmId::QUEUE] {
         let report =
-            services.store.scrub_realm(realm, &INVARIANTS, false, &|| true).map_err(|error| error.to_string())?;
+            services.store.scrub_realm(realm, &invariants(), false, &|| true).map_err(|error| error.to_string())?;
         if let Some(first) = report.damage.first() {
             return Err(format!("{first}; stop the service and run: holdfast verify --repair"));
         }

@@ -11,7 +11,7 @@ use store::{Reclaim, Store};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    invariants::INVARIANTS,
+    parts::{invariants, parts},
     running::{DailyWork, Running},
     services::Services,
 };
@@ -88,12 +88,7 @@ pub async fn run(
     let purged = purge_deleted(services).await;
     note("deleted accounts", start, purged.map(|count| format!("{count} purged")), &say, &mut failed);
     let start = Instant::now();
-    services.mailstore.maintain_all().await;
-    for account in services.store.realms().into_iter().filter(|realm| realm.account_number().is_some()) {
-        if let Err(error) = services.people.maintain(account).await {
-            tracing::warn!(%account, %error, "could not purge the history of an address book");
-        }
-    }
+    parts().maintain(&services.store).await;
     note("mail", start, Ok("purged what is older than the retention time".to_owned()), &say, &mut failed);
     if let Err(error) = keep_sound(&services.store, &shutdown, say).await {
         failed.push(error.to_string());
@@ -150,15 +145,14 @@ fn note(
     }
 }
 
-/// Clears away the mail of accounts that were deleted longer ago than data is retained. A crash in between leaves it to
+/// Clears away everything of accounts that were deleted longer ago than data is retained. A crash in between leaves it to
 /// the next run.
 async fn purge_deleted(services: &Services) -> anyhow::Result<u64> {
     let retention_ms = i64::try_from(services.config.store.retention.0.as_millis()).unwrap_or(i64::MAX);
     let before_ms = jiff::Timestamp::now().as_millisecond().saturating_sub(retention_ms);
     let mut count = 0;
     for account in services.directory.deleted_accounts(before_ms)? {
-        services.mailstore.purge(account.realm()).await?;
-        services.people.purge(account.realm()).await?;
+        parts().purge(&services.store, account.realm()).await?;
         services.directory.mark_purged(account).await?;
         count += 1;
     }
@@ -177,7 +171,7 @@ fn scrub(store: &Store, go_on: &dyn Fn() -> bool) -> anyhow::Result<String> {
         if !go_on() {
             bail!("the service is shutting down");
         }
-        let report = store.scrub_realm(*realm, &INVARIANTS, false, go_on)?;
+        let report = store.scrub_realm(*realm, &invariants(), false, go_on)?;
         records += report.records;
         damage.extend(report.damage);
     }

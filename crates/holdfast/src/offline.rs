@@ -10,7 +10,7 @@ use store::{Invariants, Report};
 
 use crate::{
     config::Config,
-    invariants::INVARIANTS,
+    parts::invariants_and_keys,
     progress::Terminal,
     repairing, secrets,
     services::{NO_DATA, has_data, store_options},
@@ -72,7 +72,7 @@ fn check(config: &Config) -> anyhow::Result<(Report, Verified)> {
     let begun = Verified::begun(now_ms(), false);
     let mut terminal = Terminal::default();
     let rules = SecretsRules::new(Arc::new(secrets::keys(&config.secrets)));
-    let all: Vec<&dyn Invariants> = INVARIANTS.into_iter().chain([&rules as &dyn Invariants]).collect();
+    let all: Vec<&dyn Invariants> = invariants_and_keys().into_iter().chain([&rules as &dyn Invariants]).collect();
     let report = store::verify(&config.data_dir, store_options(config), &all, |what, done, total| {
         terminal.progress(what, done, total);
     });

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, bail};
-use continuity::stage::Stages;
+use continuity::{rewind::Rewinds, stage::Stages};
 use delivery::{Authors, Credentials, DeliveryOptions, NextHop, Smarthost, TlsPolicy, Unsigned};
 use directory::{AccountId, AdmissionLimits, DirectoryOptions, Remember, SecretsReport};
 use mailstore::{MailError, MailStore};
@@ -13,6 +13,7 @@ use store::{Store, StoreOptions};
 use crate::{
     config::{Config, HeaderFrom, UnsignedMail},
     listeners::Protocol,
+    parts::parts,
     secrets,
 };
 
@@ -31,7 +32,12 @@ pub struct Services {
 
 /// How the configuration has the store opened.
 pub fn store_options(config: &Config) -> StoreOptions {
-    StoreOptions { retention: config.store.retention.0, cache_bytes: config.store.cache.0, ..StoreOptions::default() }
+    StoreOptions {
+        retention: config.store.retention.0,
+        cache_bytes: config.store.cache.0,
+        derive: Some(parts().derive()),
+        ..StoreOptions::default()
+    }
 }
 
 /// The error for a folder without data.
@@ -108,6 +114,11 @@ impl Services {
             "the restore is not finished: see `holdfast stage show`, and try again when it is"
         );
         Ok(())
+    }
+
+    /// Takes accounts back to earlier times.
+    pub fn rewinds(&self) -> Rewinds {
+        Rewinds::new(self.store.clone(), self.mailstore.clone(), parts())
     }
 
     /// Writes everything out and gives the folder back.

@@ -16,8 +16,9 @@ use crate::{
     admin,
     cli::{AdminCommand, StandbyArgs},
     config::Config,
-    invariants::INVARIANTS,
-    maintenance, serve,
+    maintenance,
+    parts::invariants,
+    serve,
     services::store_options,
     start,
     supervisor::{Phase, Supervisor},
@@ -105,7 +106,7 @@ async fn open(config: &Config, args: &StandbyArgs) -> anyhow::Result<Arc<Standby
         name: args.name.clone().unwrap_or_else(|| config.hostname.clone()),
         apply_delay: config.standby.apply_delay.0,
         tripwires: tripwires(config),
-        rules: Rules(INVARIANTS.to_vec()),
+        rules: Rules(invariants().to_vec()),
     };
     let (standby, rejoined) =
         Standby::open(options, args.primary.as_deref(), args.code.as_deref(), args.rejoin).await?;

@@ -18,8 +18,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{Config, Secrets},
     found::Found,
-    invariants::INVARIANTS,
-    machine, secrets,
+    machine,
+    parts::{invariants, unknown_keys},
+    secrets,
     told::{ago, counted, counted_are, moment},
 };
 
@@ -247,7 +248,7 @@ impl Verifying {
         self.keep(&begun);
         let pace = Pace::new(&self.data_dir);
         let rules = SecretsRules::new(Arc::new(secrets::keys(&self.secrets)));
-        let all: Vec<&dyn Invariants> = INVARIANTS.into_iter().chain([&rules as &dyn Invariants]).collect();
+        let all: Vec<&dyn Invariants> = invariants().into_iter().chain([&rules as &dyn Invariants]).collect();
         let read = store.verify_running(&all, &|reading, done, total| {
             if let Some(percent) = pace.go_on(reading, done, total) {
                 self.state.send_modify(|state| {
@@ -259,7 +260,11 @@ impl Verifying {
             !self.stop.is_cancelled()
         });
         let ended = match read {
-            Ok(report) => {
+            Ok(mut report) => {
+                match unknown_keys(&store) {
+                    Ok(found) => report.damage.extend(found),
+                    Err(error) => tracing::warn!(%error, "could not look for keys that nobody knows"),
+                }
                 for found in &report.damage {
                     tracing::error!(%found, part = found.part.code(), cause = found.cause.code(), "damage");
                 }

@@ -3,34 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use store::{Invariants, Order, Read, RealmId, Snapshot, Violation};
+use store::{Order, Read, RealmId};
 
 use crate::schema::{
     self, ConversationRecord, Counters, EmailRecord, EntryRecord, MailboxRecord, MetadataRecord, State, ThreadRecord,
     VanishedRecord, key,
 };
-use crate::{EmailId, Flags, MailError, MailboxId, Result, Role, SystemFlag, ThreadId, Uid};
+use crate::{EmailId, Flags, MailboxId, Result, Role, SystemFlag, ThreadId, Uid};
 
 /// Findings reported of one account; further ones are counted only.
 pub const MAX_FINDINGS: usize = 100;
-
-/// The invariants of all accounts' mail, for `holdfast verify`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct MailInvariants;
-
-impl Invariants for MailInvariants {
-    fn check(&self, realm: RealmId, snapshot: &Snapshot) -> store::Result<Vec<Violation>> {
-        if realm.account_number().is_none() {
-            return Ok(Vec::new());
-        }
-        let findings = match check_account(snapshot, realm) {
-            Ok(findings) => findings,
-            Err(MailError::Store(error)) => return Err(error),
-            Err(error) => vec![error.to_string()],
-        };
-        Ok(findings.into_iter().map(|what| Violation { realm, what }).collect())
-    }
-}
 
 /// Check all invariants of an account. Gives what is wrong, each a sentence; nothing for an account in order.
 ///

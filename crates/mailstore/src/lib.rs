@@ -37,6 +37,7 @@ pub mod invariants;
 mod mailbox;
 mod metadata;
 mod name;
+mod part;
 mod quota;
 mod recent;
 mod rename;
@@ -75,6 +76,7 @@ pub use metadata::{
     MAX_METADATA_OF_ONE, MAX_METADATA_VALUE_BYTES, MetadataDepth, MetadataMarks, MetadataValue, SPECIAL_USE_ENTRY,
 };
 pub use name::{MAX_MAILBOXES, MAX_NAME_BYTES, MAX_NAME_DEPTH, MailboxName, NameError};
+pub use part::{EMAIL, MAILBOX, MailPart, THREAD};
 pub use quota::{Quota, QuotaLimit};
 pub use role::Role;
 pub use rows::{Email, EncodedRow, MessageEntry, MessageRow};

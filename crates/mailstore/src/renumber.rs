@@ -13,9 +13,10 @@ const EMAILS: u64 = 1 << 32;
 
 impl MailStore {
     /// Makes sure that no number that clients may have seen in a later state, which is lost, is given to anything else:
-    /// every mailbox gets a new UIDVALIDITY (RFC 9051 §2.3.1.1: clients then forget UIDs and MODSEQs), and the ids of
-    /// mailboxes and emails (RFC 8474) go on far above. Gives how many mailboxes there are.
+    /// every mailbox gets a new UIDVALIDITY (RFC 9051 §2.3.1.1: clients then forget UIDs and MODSEQs), the ids of
+    /// mailboxes and emails (RFC 8474) go on far above, and the change feed begins again. Gives how many mailboxes there are.
     pub fn renumber_in(&self, tx: &mut Tx<'_>, account: RealmId) -> Result<usize> {
+        realm::feed::renumber_in(tx, account)?;
         let mailboxes = self.mailboxes_in(tx, account)?;
         if mailboxes.is_empty() {
             return Ok(0);

@@ -199,13 +199,13 @@ pub struct RewindRecord {
     /// It was taken back, or is being.
     #[prost(bool, tag = "10")]
     pub undone: bool,
-    /// The commit of the realm that took the address book back; 0 is none.
+    /// The commit of the realm that took the address book and other parts back; 0 is none.
     #[prost(uint64, tag = "11")]
     pub book_seq: u64,
     /// When that was, milliseconds since 1970 UTC.
     #[prost(int64, tag = "12")]
     pub book_ms: i64,
-    /// Contacts and groups that changed.
+    /// Contacts, groups and records of other parts that changed.
     #[prost(uint32, tag = "13")]
     pub book: u32,
     /// Messages that could not come back: their bytes are gone or damaged.

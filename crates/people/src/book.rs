@@ -461,14 +461,23 @@ impl People {
     /// # Errors
     /// [`PeopleError::TooMany`] beyond the limits; nothing is written then.
     pub async fn merge_salvaged(&self, account: RealmId, salvaged: Book) -> Result<BookMerged> {
-        self.commit(move |tx| {
-            let (book, told) = merged(&salvaged, &book_of(tx, account)?);
-            if told != BookMerged::default() {
-                Self::write_book_in(tx, account, &book)?;
-            }
-            Ok(told)
-        })
-        .await
+        self.commit(move |tx| Self::merge_salvaged_in(tx, account, &salvaged)).await
+    }
+
+    /// The same for a blocking thread.
+    ///
+    /// # Errors
+    /// As [`People::merge_salvaged`].
+    pub fn merge_salvaged_blocking(&self, account: RealmId, salvaged: Book) -> Result<BookMerged> {
+        self.store.transact(move |tx| Self::merge_salvaged_in(tx, account, &salvaged)).wait()
+    }
+
+    fn merge_salvaged_in(tx: &mut Tx<'_>, account: RealmId, salvaged: &Book) -> Result<BookMerged> {
+        let (book, told) = merged(salvaged, &book_of(tx, account)?);
+        if told != BookMerged::default() {
+            Self::write_book_in(tx, account, &book)?;
+        }
+        Ok(told)
     }
 
     /// A preview of [`People::merge_salvaged`].

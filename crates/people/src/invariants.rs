@@ -2,32 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use store::{Invariants, Order, Read, RealmId, Snapshot, Violation};
+use store::{Order, Read, RealmId};
 
+use crate::Result;
 use crate::schema::{self, State};
-use crate::{PeopleError, Result};
 use crate::{book::book_of, schema::state_of};
 
 /// Findings reported of one account.
 pub const MAX_FINDINGS: usize = 100;
-
-/// The invariants of all accounts' address books, for `holdfast verify`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct PeopleInvariants;
-
-impl Invariants for PeopleInvariants {
-    fn check(&self, realm: RealmId, snapshot: &Snapshot) -> store::Result<Vec<Violation>> {
-        if realm.account_number().is_none() {
-            return Ok(Vec::new());
-        }
-        let findings = match check_account(snapshot, realm) {
-            Ok(findings) => findings,
-            Err(PeopleError::Store(error)) => return Err(error),
-            Err(error) => vec![error.to_string()],
-        };
-        Ok(findings.into_iter().map(|what| Violation { realm, what }).collect())
-    }
-}
 
 /// Checks all rules of an account's address book. Returns the violations, each a sentence.
 ///

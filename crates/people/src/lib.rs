@@ -28,6 +28,7 @@ pub mod import;
 mod incoming;
 pub mod invariants;
 pub mod merge;
+mod part;
 mod receipt;
 pub mod rewind;
 pub mod schema;
@@ -42,6 +43,7 @@ pub use extra::{Detail, DetailKind};
 pub use find::{MAX_PAGE, Page, Suggestion};
 pub use groups::Group;
 pub use ids::{ContactId, GroupId, ParseIdError};
+pub use part::{CONTACT, GROUP, PeoplePart};
 pub use receipt::Receipt;
 
 /// Most contacts of an account.

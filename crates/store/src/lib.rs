@@ -67,7 +67,7 @@ pub use digest::Digest;
 pub use error::{ErrorClass, PeerFault, Result, StoreError};
 pub use fill::{Filled, LogDonor, fill_log};
 pub use follow::Follower;
-pub use hooks::{Closed, OnCommit};
+pub use hooks::{Closed, Derive, OnCommit};
 pub use ids::{BodyId, ParseBodyIdError, RealmId, RealmSeq, Seq};
 pub use maintain::Dropped;
 pub use options::StoreOptions;

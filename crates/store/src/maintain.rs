@@ -51,6 +51,11 @@ impl Store {
         Ok(made)
     }
 
+    /// How long commits are kept.
+    pub fn retention(&self) -> std::time::Duration {
+        self.inner.options.retention
+    }
+
     fn retention_ms(&self) -> i64 {
         i64::try_from(self.inner.options.retention.as_millis()).unwrap_or(i64::MAX)
     }

@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use crate::{
     Clock, SystemClock,
     disk::{Disk, RealDisk},
+    hooks::Derive,
     log,
     room::Room,
 };
@@ -27,6 +28,8 @@ pub struct StoreOptions {
     pub disk: Arc<dyn Disk>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// What follows from each transaction's writes. Default nothing.
+    pub derive: Option<Derive>,
 }
 
 impl Default for StoreOptions {
@@ -39,6 +42,7 @@ impl Default for StoreOptions {
             reserve_bytes: 128 << 20,
             disk: Arc::new(RealDisk),
             clock: Arc::new(SystemClock),
+            derive: None,
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     checkpoint,
     damage::{Findings, Tally},
     follow::Tail,
-    hooks::{Closed, OnCommit},
+    hooks::{Closed, Hooks, OnCommit},
     index::{FjallIndex, IndexEngine, IndexView, Quarantine, Space, meta},
     lock::Lock,
     log::{Around, Chain, CommitLog as _, Commits, InSegments, Log},
@@ -167,7 +167,7 @@ impl Store {
         let packs = Packs::open(room.clone(), &dir.join("packs"), index.clone(), options.pack_bytes, tally.clone())?;
         let packs = Arc::new(packs);
         let quarantine = Arc::new(Quarantine::load(index.clone(), tally).map_err(Opening::of_index)?);
-        let watchers = Arc::new(Watchers::default());
+        let watchers = Arc::new(Watchers::new(Hooks::new(options.derive.clone())));
         let tail = Arc::new(Tail::new(Seq(log.next().0 - 1)));
         let commits = Arc::new(InSegments { disk: options.disk.clone(), dir: dir.join("log") });
         let parts = Parts {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::{
     BODY_REFERENCE, BodyId, Order, Read, RealmId, RealmSeq, Result, Rows, StoreError,
-    index::{full_key, full_range, is_empty_range},
+    index::{full_key, full_range, is_empty_range, realm_of},
     record::reference_key,
 };
 
@@ -79,6 +79,19 @@ impl<'a> Tx<'a> {
     pub fn expect_realm_seq(&self, realm: RealmId, expected: RealmSeq) -> Result<()> {
         let found = self.realm_seq(realm);
         if found == expected { Ok(()) } else { Err(StoreError::Conflict { realm, expected, found }) }
+    }
+
+    /// What it has written so far, realm by realm, in the order of keys: the new value, or none where a key is removed.
+    pub fn writes(&self) -> impl Iterator<Item = (RealmId, &[u8], Option<&Bytes>)> {
+        self.writes.iter().map(|(full, value)| (realm_of(full), &full[8..], value.as_ref()))
+    }
+
+    /// What a key had before this transaction.
+    ///
+    /// # Errors
+    /// As [`Read::get`].
+    pub fn before(&self, realm: RealmId, key: &[u8]) -> Result<Option<Bytes>> {
+        self.group.get(realm, key, &full_key(realm, key))
     }
 
     /// The commit's time in milliseconds since 1970; never before that of the commit before it.

@@ -15,6 +15,10 @@ pub(crate) struct Watchers {
 }
 
 impl Watchers {
+    pub(crate) fn new(hooks: Hooks) -> Self {
+        Self { hooks, ..Self::default() }
+    }
+
     pub(crate) fn subscribe(&self, realm: RealmId, now: RealmSeq) -> watch::Receiver<RealmSeq> {
         self.realms.lock().entry(realm).or_insert_with(|| watch::channel(now).0).subscribe()
     }

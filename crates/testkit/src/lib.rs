@@ -12,6 +12,14 @@ use store::StoreOptions;
 
 pub use store::Store;
 
+/// The parts of accounts' realms that a [`House`] has.
+///
+/// # Panics
+/// If two have keys in common.
+pub fn parts() -> realm::Parts {
+    realm::Parts::new(&[&mailstore::MailPart, &people::PeoplePart, &directory::DirectoryPart, &realm::feed::FeedPart])
+}
+
 /// The services of one folder.
 #[derive(Clone)]
 pub struct House {
@@ -51,7 +59,8 @@ impl House {
     /// # Panics
     /// If it can't be opened.
     pub fn open_blocking(dir: &Path, mut options: DirectoryOptions, mailboxes: bool) -> Self {
-        let store = Store::open(dir, StoreOptions::default()).expect("a store");
+        let store = Store::open(dir, StoreOptions { derive: Some(parts().derive()), ..StoreOptions::default() })
+            .expect("a store");
         let mailstore = MailStore::new(store.clone());
         let mail = mailstore.clone();
         if mailboxes {

@@ -27,7 +27,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         hostname: "localhost".to_owned(),
         ..WebOptions::default()
     };
-    let (people, rewinds) = (People::new(store.clone()), Rewinds::new(store.clone(), mailstore.clone()));
+    let (people, rewinds) =
+        (People::new(store.clone()), Rewinds::new(store.clone(), mailstore.clone(), testkit::parts()));
     let shutdown = CancellationToken::new();
     let state = WebState { directory, mailstore, people, rewinds, delivery, options, shutdown };
     tokio::runtime::Runtime::new()?.block_on(run(state, port))?;

@@ -252,10 +252,13 @@ impl From<people::PeopleError> for Fault {
 
 impl From<continuity::rewind::RewindError> for Fault {
     fn from(error: continuity::rewind::RewindError) -> Self {
-        use continuity::rewind::RewindError;
+        use continuity::rewind::{PartError, RewindError};
         match error {
             RewindError::Mail(error) => error.into(),
-            RewindError::People(error) => error.into(),
+            RewindError::Part(PartError::Own(error)) => match error.downcast::<people::PeopleError>() {
+                Ok(error) => (*error).into(),
+                Err(error) => Self::internal(error),
+            },
             RewindError::Store(error) => Self::refused(Unavailable::of(&error), &error),
             told => Self::Bad(capital(&told.to_string())),
         }

@@ -8,11 +8,10 @@ use axum::extract::Query;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use continuity::rewind::{Preview, RewindError, What, Wish, name_of, told};
+use continuity::rewind::{Coming, Preview, RewindError, What, Wish, name_of, told};
 use directory::{AccountId, AccountRealm};
 use mailstore::rewind::{RewindId, RewindPlan, RewindRecord};
 use mailstore::{EmailId, MailError, MailboxId, Unavailable};
-use people::rewind::BookPlan;
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -366,6 +365,12 @@ async fn preview_page(caller: Caller, asked: Asked, moment_ms: i64, problem: Opt
     }
 }
 
+/// What happens to one record, and to several, that get something back.
+const COMPLETED: [&str; 2] =
+    ["to get back what it held, next to what it holds now", "to get back what they held, next to what they hold now"];
+/// The same of groups.
+const GROUP_COMPLETED: [&str; 2] = ["to get back its members or name", "to get back their members or names"];
+
 fn preview_of(
     caller: &Caller,
     asked: &Asked,
@@ -374,8 +379,8 @@ fn preview_of(
     found: &Preview,
 ) -> Result<PreviewPage> {
     let calendar = caller.calendar();
-    let (mail, book) = (&found.mail, &found.book);
-    let several = mail.mailboxes.len() > 1 || !book.is_empty();
+    let (mail, has_more) = (&found.mail, !found.has_only_mail());
+    let several = mail.mailboxes.len() > 1 || has_more;
     let mailboxes = mail.mailboxes.iter().map(|mailbox| MailboxLine {
         name: if mailbox.name == "INBOX" { "Inbox".to_owned() } else { mailbox.name.clone() },
         made: mailbox.made,
@@ -396,7 +401,7 @@ fn preview_of(
         when: full(&calendar, message.internal_date_ms),
         moved: message.moved,
     });
-    let has_book_and_more = !book.is_empty() && !mail.is_empty();
+    let has_book_and_more = has_more && !mail.is_empty();
     let back =
         if asked.account.is_empty() { "/rewind".to_owned() } else { format!("/rewind?account={}", asked.account) };
     Ok(PreviewPage {
@@ -414,15 +419,15 @@ fn preview_of(
         mailboxes: mailboxes.collect(),
         messages: messages.collect(),
         further: if subject.is_some() { 0 } else { (mail.back + mail.moved).saturating_sub(shown.len()) },
-        people: book_lines(book, subject.is_some()),
+        people: part_lines(&found.parts, subject.is_some()),
         only_book: if has_book_and_more { asked.link(wish.moment_ms, "book") } else { String::new() },
         back,
         frame: frame(subject),
     })
 }
 
-/// What happens in the address book, and to whom, without the names if they are `hidden`.
-fn book_lines(book: &BookPlan, hidden: bool) -> Vec<(String, String)> {
+/// What happens in the address book and other parts, and to what, without the names if they are `hidden`.
+fn part_lines(parts: &[Coming], hidden: bool) -> Vec<(String, String)> {
     let names = |all: &[String]| {
         if hidden {
             return String::new();
@@ -430,22 +435,14 @@ fn book_lines(book: &BookPlan, hidden: bool) -> Vec<(String, String)> {
         let first = all.iter().take(NAMES).cloned().collect::<Vec<_>>().join(", ");
         if all.len() > NAMES { format!("{first} and {} more", all.len() - NAMES) } else { first }
     };
-    let people = [
-        (&book.back, "contact", ["to restore", "to restore"]),
-        (
-            &book.changed,
-            "contact",
-            [
-                "to get back what it held, next to what it holds now",
-                "to get back what they held, next to what they hold now",
-            ],
-        ),
-        (&book.groups_back, "group", ["to restore", "to restore"]),
-        (&book.groups_changed, "group", ["to get back its members or name", "to get back their members or names"]),
-    ];
-    let people = people.into_iter().filter(|(all, _, _)| !all.is_empty()).map(|(all, what, does)| {
-        let does = does[usize::from(all.len() > 1)];
-        (format!("{} {does}", count(all.len() as u32, what)), names(all))
+    let people = parts.iter().flat_map(|coming| {
+        let completed = if coming.noun == "group" { GROUP_COMPLETED } else { COMPLETED };
+        let both = [(&coming.back, ["to restore"; 2]), (&coming.completed, completed)];
+        let both = both.into_iter().filter(|(all, _)| !all.is_empty());
+        both.map(|(all, does)| {
+            let does = does[usize::from(all.len() > 1)];
+            (format!("{} {does}", count(all.len() as u32, coming.noun)), names(all))
+        })
     });
     people.collect()
 }

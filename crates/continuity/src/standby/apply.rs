@@ -199,8 +199,8 @@ impl Standby {
         })
         .await?;
         if let Some(tripped) = tripped {
-            let (at, dir, deletes) = (store.clone(), self.options.dir.clone(), self.options.tripwires.deletes);
-            blocking(move || keep_for_undoing(&at, &dir, tripped.seq, deletes)).await?;
+            let (at, dir, wires) = (store.clone(), self.options.dir.clone(), self.options.tripwires.clone());
+            blocking(move || keep_for_undoing(&at, &dir, tripped.seq, &wires)).await?;
             self.release()?;
         }
         self.go_on.notify_waiters();

@@ -1,8 +1,8 @@
 //! Parses messages between primary and standby, as the real code does.
 
 use futures_util::FutureExt as _;
-use people::schema::is_contact;
-use store::{Digest, RealmId, body_of_key, log::read_run};
+use realm::Parts;
+use store::{Digest, Op, RealmId, body_of_key, log::read_run};
 
 use super::{
     primary::bodies_of,
@@ -13,6 +13,10 @@ use super::{
 
 /// The largest frames that are read from whom.
 pub const LIMITS: [usize; 3] = [wire::MAX_GREETING_BYTES, wire::MAX_ASKING_BYTES, wire::MAX_FRAME_BYTES];
+
+fn parts() -> Parts {
+    Parts::new(&[&mailstore::MailPart])
+}
 
 /// Reads frames until one is none; gives what they were.
 pub fn frames(mut bytes: &[u8], limit: usize) -> Vec<String> {
@@ -47,7 +51,7 @@ fn look_into(kind: Kind) {
         }
         Kind::Records(some) => {
             for record in some.records {
-                let _ = (body_of_key(&record.key), is_contact(&record.key));
+                let _ = (body_of_key(&record.key), parts().loss(&Op { key: record.key, value: None }));
             }
         }
         _ => {}
@@ -64,11 +68,11 @@ pub fn commits(run: Vec<u8>) {
         return;
     };
     assert_eq!(run.last.0 - run.first.0 + 1, all.len() as u64);
-    let (wires, mut watch) = (Tripwires::default(), Watch::default());
+    let (wires, mut watch) = (Tripwires::new(parts()), Watch::default());
     for commit in &all {
         let _ = bodies_of(commit).count();
         for part in &commit.realms {
-            let _ = (loses(part), part.digest(), part.realm().to_string());
+            let _ = (loses(&wires.parts, part), part.digest(), part.realm().to_string());
         }
         let tripped = watch.count(commit, &wires, &|_, _| false);
         assert!(tripped.is_none_or(|tripped| tripped.seq == commit.seq()));

@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 
-use people::schema::is_contact;
 use prost::Message as _;
+use realm::Parts;
 use serde::{Deserialize, Serialize};
 use store::{
     Cause, Damaged, Op, Part, Read as _, RealmCommit, RealmId, Seq, Store, StoreError, StoreOptions, Tx, body_of_key,
@@ -21,7 +21,7 @@ use super::{
     error::Error,
     keys::Keys,
     rejoin::save_tail,
-    tripwire::{Deletes, Tripwires, Watch, WireState},
+    tripwire::{Tripwires, Watch, WireState},
     wire::{self, Kind},
 };
 use crate::durable;
@@ -86,28 +86,29 @@ struct Undo {
     realms: Vec<RealmCommit>,
 }
 
-/// Whether a commit takes messages or contacts away from an account: when a promotion leaves commits out, the accounts that
-/// it does so to are those that are taken back.
-pub fn loses(part: &RealmCommit) -> bool {
+/// Whether a commit takes messages, contacts or something else that counts away from an account: when a promotion leaves
+/// commits out, the accounts that it does so to are those that are taken back.
+pub fn loses(parts: &Parts, part: &RealmCommit) -> bool {
     part.realm().account_number().is_some()
-        && part.ops.iter().any(|op| op.value.is_none() && (body_of_key(&op.key).is_some() || is_contact(&op.key)))
+        && part.ops.iter().any(|op| op.value.is_none() && parts.loss(op).is_some_and(|loss| loss.by > 0))
 }
 
 /// Writes down what the accounts that lose something from commit `first` on have now, before that is applied. What came
-/// in for them since is kept in files.
-pub(super) fn keep_for_undoing(store: &Store, dir: &Path, first: Seq, deletes: Deletes) -> Result<(), StoreError> {
+/// in for them since is kept in files. Parts that are never rewound are left as they are.
+pub(super) fn keep_for_undoing(store: &Store, dir: &Path, first: Seq, wires: &Tripwires) -> Result<(), StoreError> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(StoreError::io("a runtime"))?;
     let mut touched: BTreeMap<RealmId, BTreeSet<Vec<u8>>> = BTreeMap::new();
     let (mut losing, mut undelete) = (BTreeSet::new(), Undelete::default());
     let mut follower = store.follow(first)?;
     for _ in first.0..=store.seq().0 {
         let commit = runtime.block_on(follower.next())?;
-        undelete.realms.extend(deletes.accounts(&commit).map(RealmId::raw));
+        undelete.realms.extend(wires.deletes.accounts(&commit).map(RealmId::raw));
         for part in commit.realms.iter().filter(|part| part.realm().account_number().is_some()) {
-            if loses(part) {
+            if loses(&wires.parts, part) {
                 losing.insert(part.realm());
             }
-            touched.entry(part.realm()).or_default().extend(part.ops.iter().map(|op| op.key.clone()));
+            let keys = part.ops.iter().map(|op| &op.key).filter(|key| !wires.parts.is_never_rewound(key)).cloned();
+            touched.entry(part.realm()).or_default().extend(keys);
         }
     }
     let snapshot = store.snapshot();

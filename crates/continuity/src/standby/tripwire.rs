@@ -7,9 +7,9 @@ use std::{
     time::Duration,
 };
 
-use people::schema::is_contact;
+use realm::{Loss, Parts};
 use serde::{Deserialize, Serialize};
-use store::{Commit, Op, RealmId, Seq, Store, StoreError, body_of_key};
+use store::{Commit, Op, RealmId, Seq, Store, StoreError};
 
 use super::connect::{read_json, state_dir, write_json};
 
@@ -25,7 +25,7 @@ pub struct Tripwires {
     pub account_messages: u64,
     /// Messages of all accounts. 0: off.
     pub all_messages: u64,
-    /// Contacts of all accounts. 0: off.
+    /// Contacts of all accounts, and so many records of any other part that says that losing them is a loss. 0: off.
     pub contacts: u64,
     /// Accounts. Their mail goes only when their time is over, which no other wire would count. 0 is no wire.
     pub accounts: u64,
@@ -33,10 +33,13 @@ pub struct Tripwires {
     pub gone: Gone,
     /// What deletes an account.
     pub deletes: Deletes,
+    /// The parts of accounts' realms, which say what is a loss.
+    pub parts: Parts,
 }
 
-impl Default for Tripwires {
-    fn default() -> Self {
+impl Tripwires {
+    /// The usual numbers, for accounts that consist of `parts`.
+    pub fn new(parts: Parts) -> Self {
         Self {
             window: Duration::from_secs(600),
             account_messages: 2_000,
@@ -45,9 +48,22 @@ impl Default for Tripwires {
             accounts: 10,
             gone: Gone::default(),
             deletes: Deletes::default(),
+            parts,
+        }
+    }
+
+    /// How many of a kind all accounts together may lose. 0: any number.
+    fn limit(&self, of: &str) -> u64 {
+        match of {
+            Loss::MESSAGES => self.all_messages,
+            ACCOUNTS => self.accounts,
+            _ => self.contacts,
         }
     }
 }
+
+/// The kind of loss that is counted in the directory realm.
+const ACCOUNTS: &str = "accounts";
 
 /// Whether an account was deleted before a moment, in milliseconds since 1970: what is cleared away of it trips no wire.
 #[derive(Debug, Clone, Copy)]
@@ -143,36 +159,45 @@ impl WireState {
     }
 }
 
-/// The deletions of one commit, minus its additions.
-#[derive(Debug, Clone, Copy, Default)]
-struct Loss {
-    messages: i64,
-    contacts: i64,
-    accounts: i64,
-}
+/// How many of each kind were taken away. The first kind stands first.
+#[derive(Debug, Clone, Default)]
+struct Losses(Vec<(&'static str, i64)>);
 
-impl Loss {
-    const fn is_none(self) -> bool {
-        self.messages <= 0 && self.contacts <= 0 && self.accounts <= 0
+impl Losses {
+    fn is_none(&self) -> bool {
+        self.0.iter().all(|(_, count)| *count <= 0)
     }
 
-    const fn taken_back(self) -> Self {
-        Self { messages: -self.messages, contacts: -self.contacts, accounts: -self.accounts }
+    fn of(&self, of: &str) -> i64 {
+        self.0.iter().find(|(kind, _)| *kind == of).map_or(0, |(_, count)| *count)
     }
 
-    const fn add(&mut self, more: Self) {
-        self.messages += more.messages;
-        self.contacts += more.contacts;
-        self.accounts += more.accounts;
+    fn add(&mut self, of: &'static str, by: i64) {
+        match self.0.iter_mut().find(|(kind, _)| *kind == of) {
+            Some((_, count)) => *count += by,
+            None => self.0.push((of, by)),
+        }
+    }
+
+    fn add_all(&mut self, more: &Self, sign: i64) {
+        for (of, by) in &more.0 {
+            self.add(of, sign * by);
+        }
+    }
+
+    /// What came in does not make up for what went before: only what is taken away counts.
+    fn without_gains(mut self) -> Self {
+        self.0.retain(|(_, count)| *count > 0);
+        self
     }
 }
 
 /// Counts deletions.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    recent: VecDeque<(i64, RealmId, Loss)>,
-    by_realm: HashMap<RealmId, Loss>,
-    all: Loss,
+    recent: VecDeque<(i64, RealmId, Losses)>,
+    by_realm: HashMap<RealmId, Losses>,
+    all: Losses,
 }
 
 impl Watch {
@@ -205,61 +230,52 @@ impl Watch {
         gone: &dyn Fn(RealmId, i64) -> bool,
     ) -> Option<Tripped> {
         let window_ms = i64::try_from(wires.window.as_millis()).unwrap_or(i64::MAX);
-        while let Some((time_ms, realm, loss)) = self.recent.front().copied()
-            && time_ms < commit.time_ms.saturating_sub(window_ms)
+        while let Some((_, realm, losses)) =
+            self.recent.pop_front_if(|(time_ms, ..)| *time_ms < commit.time_ms.saturating_sub(window_ms))
         {
-            self.recent.pop_front();
-            self.add(realm, loss.taken_back());
+            self.add(realm, &losses, -1);
         }
         let mut why = None;
         for part in &commit.realms {
-            let mut loss = Loss::default();
-            for op in &part.ops {
-                let sign = if op.value.is_none() { 1 } else { -1 };
-                if body_of_key(&op.key).is_some() {
-                    loss.messages += sign;
-                } else if op.value.is_none() && is_contact(&op.key) {
-                    loss.contacts += 1;
-                }
-            }
-            // What comes in does not make up for what went before: only what is taken away counts.
-            loss.messages = loss.messages.max(0);
             let realm = part.realm();
+            let mut losses = Losses::default();
+            for loss in part.ops.iter().filter_map(|op| wires.parts.loss(op)) {
+                losses.add(loss.of, loss.by);
+            }
             if realm == RealmId::DIRECTORY {
-                loss.accounts = i64::try_from(wires.deletes.accounts(commit).count()).unwrap_or(i64::MAX);
+                losses.add(ACCOUNTS, i64::try_from(wires.deletes.accounts(commit).count()).unwrap_or(i64::MAX));
             }
-            if loss.is_none() {
-                continue;
-            }
+            let losses = losses.without_gains();
             // The daily maintenance purges data that was deleted long ago.
-            if gone(realm, commit.time_ms.saturating_sub(window_ms)) {
+            if losses.is_none() || gone(realm, commit.time_ms.saturating_sub(window_ms)) {
                 continue;
             }
-            self.recent.push_back((commit.time_ms, realm, loss));
-            self.add(realm, loss);
-            let own = self.by_realm.get(&realm).copied().unwrap_or_default().messages;
-            let tripped = |limit: u64, count: i64| limit > 0 && count >= i64::try_from(limit).unwrap_or(i64::MAX);
-            if tripped(wires.account_messages, own) {
-                why = Some(format!("{realm} lost {own} messages"));
-            } else if tripped(wires.all_messages, self.all.messages) {
-                why = Some(format!("{} messages were deleted", self.all.messages));
-            } else if tripped(wires.contacts, self.all.contacts) {
-                why = Some(format!("{} contacts were deleted", self.all.contacts));
-            } else if tripped(wires.accounts, self.all.accounts) {
-                why = Some(format!("{} accounts were deleted", self.all.accounts));
-            }
+            self.add(realm, &losses, 1);
+            why = self.tripped(realm, wires).or(why);
+            self.recent.push_back((commit.time_ms, realm, losses));
         }
         let seconds = wires.window.as_secs();
         why.map(|why| Tripped { seq: commit.seq(), why: format!("{why} within {seconds} s") })
     }
 
-    fn add(&mut self, realm: RealmId, loss: Loss) {
+    /// Which limit a realm, or all together, have reached.
+    fn tripped(&self, realm: RealmId, wires: &Tripwires) -> Option<String> {
+        let reached = |limit: u64, count: i64| limit > 0 && count >= i64::try_from(limit).unwrap_or(i64::MAX);
+        let own = self.by_realm.get(&realm).map_or(0, |losses| losses.of(Loss::MESSAGES));
+        if reached(wires.account_messages, own) {
+            return Some(format!("{realm} lost {own} messages"));
+        }
+        let over = self.all.0.iter().find(|(of, count)| reached(wires.limit(of), *count));
+        over.map(|(of, count)| format!("{count} {of} were deleted"))
+    }
+
+    fn add(&mut self, realm: RealmId, losses: &Losses, sign: i64) {
         let own = self.by_realm.entry(realm).or_default();
-        own.add(loss);
+        own.add_all(losses, sign);
         if own.is_none() {
             self.by_realm.remove(&realm);
         }
-        self.all.add(loss);
+        self.all.add_all(losses, sign);
     }
 
     /// Begins anew: what was counted so far was looked at by someone.
@@ -270,9 +286,14 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
-    use store::{Op, RealmCommit};
+    use store::{Op, RealmCommit, body_of_key};
 
     use super::*;
+
+    /// Accounts that have mail alone.
+    fn mail() -> Parts {
+        Parts::new(&[&mailstore::MailPart])
+    }
 
     fn commit(seq: u64, time_ms: i64, realm: RealmId, deleted: u64, added: u64) -> Commit {
         let key = |number: u64| {
@@ -304,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_wire_trips_at_its_number_within_its_window_and_a_move_does_not_count() {
-        let wires = Tripwires { account_messages: 10, all_messages: 25, ..Tripwires::default() };
+        let wires = Tripwires { account_messages: 10, all_messages: 25, ..Tripwires::new(mail()) };
         let (one, two, three) = (RealmId::account(1), RealmId::account(2), RealmId::account(3));
         let (mut watch, nobody) = (Watch::default(), |_, _| false);
         assert_eq!(watch.count(&commit(1, 0, one, 9, 0), &wires, &nobody), None);
@@ -326,7 +347,7 @@ mod tests {
             let is_deleted = op.value.as_ref().is_some_and(Vec::is_empty);
             is_deleted.then(|| RealmId::account(op.key[0].into()))
         };
-        let wires = Tripwires { accounts: 3, deletes: Deletes(deletes), ..Tripwires::default() };
+        let wires = Tripwires { accounts: 3, deletes: Deletes(deletes), ..Tripwires::new(mail()) };
         let commit = |seq: u64, time_ms: i64, account: u8, value: Vec<u8>| {
             let ops = vec![Op { key: vec![account], value: Some(value) }];
             let part =
@@ -349,7 +370,7 @@ mod tests {
 
     #[test]
     fn what_is_cleared_away_of_a_deleted_account_trips_nothing() {
-        let wires = Tripwires { account_messages: 10, ..Tripwires::default() };
+        let wires = Tripwires { account_messages: 10, ..Tripwires::new(mail()) };
         let (deleted, other) = (RealmId::account(1), RealmId::account(2));
         let gone = |realm, before_ms| realm == deleted && before_ms > 5_000;
         let mut watch = Watch::default();

@@ -36,7 +36,7 @@ fn follows(world: &World, name: &str) -> StandbyOptions {
         store: StoreOptionsMaker(Arc::new(move || options.clone())),
         name: name.to_owned(),
         apply_delay: Duration::ZERO,
-        tripwires: Tripwires::default(),
+        tripwires: Tripwires::new(realm::Parts::new(&[&mailstore::MailPart])),
         rules: Rules::default(),
     }
 }
@@ -73,7 +73,12 @@ async fn what_only_a_former_primary_has_is_kept_however_late_it_returns() {
     drop(old);
     let (dir, how) = (world.path("new"), HowToPromote::default());
     let at = options(&world);
-    tokio::task::spawn_blocking(move || promote_folder(&dir, at, &Tripwires::default(), how)).await.unwrap().unwrap();
+    tokio::task::spawn_blocking(move || {
+        promote_folder(&dir, at, &Tripwires::new(realm::Parts::new(&[&mailstore::MailPart])), how)
+    })
+    .await
+    .unwrap()
+    .unwrap();
     let new = Store::open(&world.path("new"), options(&world)).unwrap();
     for round in 0..3 {
         for number in 0..20 {

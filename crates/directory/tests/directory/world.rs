@@ -11,8 +11,8 @@ use std::{
 };
 
 use directory::{
-    AccountId, AuthError, Directory, DirectoryInvariants, DirectoryOptions, Login, LoginAttempt, NewAccount, Role,
-    Secret, Service,
+    AccountId, AuthError, Directory, DirectoryInvariants, DirectoryOptions, DirectoryPart, Login, LoginAttempt,
+    NewAccount, Role, Secret, Service,
 };
 use mailkit::EmailAddress;
 use store::{
@@ -145,11 +145,12 @@ impl World {
     /// What does not hold.
     pub fn violations(&self) -> Vec<String> {
         let snapshot = self.store.snapshot();
-        [RealmId::DIRECTORY, self.anna.realm(), self.bert.realm()]
-            .into_iter()
-            .flat_map(|realm| DirectoryInvariants.check(realm, &snapshot).unwrap())
-            .map(|violation| violation.what)
-            .collect()
+        let shared = DirectoryInvariants.check(RealmId::DIRECTORY, &snapshot).unwrap();
+        let mut found: Vec<String> = shared.into_iter().map(|violation| violation.what).collect();
+        for account in [self.anna, self.bert] {
+            found.extend(realm::RealmPart::check(&DirectoryPart, account.realm(), &snapshot).unwrap());
+        }
+        found
     }
 }
 

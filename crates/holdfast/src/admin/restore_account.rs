@@ -17,7 +17,7 @@ use continuity::{
         line::Line,
         restore::{At, Excerpt, Wish, excerpt},
     },
-    rewind::{self, Preview, Rewinds, What, name_of, told},
+    rewind::{self, Preview, What, name_of, told},
 };
 use mailkit::EmailAddress;
 use mailstore::rewind::{BodySource, HeldElsewhere, RewindRecord};
@@ -232,8 +232,7 @@ impl Asked<'_> {
         let account = self.who.target.id().map_or(RealmId::account(u32::MAX), directory::AccountId::realm);
         let planned = tokio::task::spawn_blocking(move || -> Result<Preview, rewind::RewindError> {
             let past = services.mailstore.past_elsewhere(account, from, true)?;
-            let preview =
-                Rewinds::new(services.store.clone(), services.mailstore.clone()).preview_of(account, &past, &wish)?;
+            let preview = services.rewinds().preview_of(account, &past, &wish)?;
             drop((past, held));
             Ok(preview)
         });
@@ -256,7 +255,7 @@ impl Asked<'_> {
         let (handle, quiet) = (tokio::runtime::Handle::current(), self.args.of_account.json);
         let work = tokio::task::spawn_blocking(move || -> anyhow::Result<RewindRecord> {
             let past = own.mailstore.past_elsewhere(realm, from, false)?;
-            let rewinds = Rewinds::new(own.store.clone(), own.mailstore.clone());
+            let rewinds = own.rewinds();
             let preview = rewinds.preview_of(realm, &past, &wish).map_err(explained)?;
             if let Some(problem) = preview.problem {
                 bail!("nothing was changed: {problem}");
@@ -322,18 +321,19 @@ fn previewed(preview: &Preview) -> serde_json::Value {
             })
         })
         .collect();
-    serde_json::json!({
+    let mut told = serde_json::json!({
         "messages_back": preview.mail.back,
         "messages_moved": preview.mail.moved,
         "messages_flagged": preview.mail.flagged,
         "bytes_back": preview.mail.bytes,
         "mailboxes": mailboxes,
-        "contacts_back": preview.book.back.len(),
-        "contacts_completed": preview.book.changed.len(),
-        "groups_back": preview.book.groups_back.len(),
-        "groups_completed": preview.book.groups_changed.len(),
         "problem": preview.problem,
-    })
+    });
+    for coming in &preview.parts {
+        told[format!("{}s_back", coming.noun)] = coming.back.len().into();
+        told[format!("{}s_completed", coming.noun)] = coming.completed.len().into();
+    }
+    told
 }
 
 fn done(record: &RewindRecord) -> serde_json::Value {

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, bail, ensure};
 use continuity::{
-    rewind::{Preview, RewindError, Rewinds, What, Wish, name_of, told},
+    rewind::{Preview, RewindError, What, Wish, name_of, told},
     stage::Stage,
 };
 use directory::AccountId;
@@ -33,7 +33,7 @@ pub async fn run(running: &Running, args: RewindArgs, output: &Output) -> anyhow
         return undo(services, account, &args.address, output).await;
     }
     let wish = wish(&args)?;
-    let rewinds = Rewinds::new(services.store.clone(), services.mailstore.clone());
+    let rewinds = services.rewinds();
     if args.preview {
         let asked = wish.clone();
         let preview = tokio::task::spawn_blocking(move || rewinds.preview(account.realm(), &asked)).await?;
@@ -123,7 +123,7 @@ fn told_mistimed((first, last): (Seq, Seq)) -> String {
 
 /// Shows what would change: `what` says of what, as of a moment.
 pub(super) async fn show(preview: &Preview, what: &str, at_ms: Option<i64>, output: &Output) -> anyhow::Result<()> {
-    let (mail, book) = (&preview.mail, &preview.book);
+    let mail = &preview.mail;
     let as_of = at_ms.map_or_else(String::new, |at_ms| format!(" as of {}", moment(at_ms)));
     output.line(format!("{what}{as_of}:")).await;
     if let Some(mistimed) = preview.mistimed {
@@ -150,16 +150,15 @@ pub(super) async fn show(preview: &Preview, what: &str, at_ms: Option<i64>, outp
     if more > 0 {
         output.line(format!("  and {more} more messages")).await;
     }
-    for (names, what) in [
-        (&book.back, "contacts restored"),
-        (&book.changed, "contacts that keep both values"),
-        (&book.groups_back, "groups restored"),
-        (&book.groups_changed, "groups that get members or their name back"),
-    ] {
-        if !names.is_empty() {
-            let first: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
-            let dots = if names.len() > SHOWN { ", …" } else { "" };
-            output.line(format!("{:>8} {what}: {}{dots}", names.len(), first.join(", "))).await;
+    for coming in &preview.parts {
+        let completed =
+            if coming.noun == "group" { "that get members or their name back" } else { "that keep both values" };
+        for (names, what) in [(&coming.back, "restored"), (&coming.completed, completed)] {
+            if !names.is_empty() {
+                let first: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
+                let dots = if names.len() > SHOWN { ", …" } else { "" };
+                output.line(format!("{:>8} {}s {what}: {}{dots}", names.len(), coming.noun, first.join(", "))).await;
+            }
         }
     }
     if let Some(problem) = &preview.problem {
@@ -175,7 +174,7 @@ async fn undo(services: &Services, account: AccountId, address: &str, output: &O
     let last =
         services.mailstore.rewinds(account.realm())?.into_iter().find(|(_, record)| record.changed() && !record.undone);
     let (id, record) = last.with_context(|| format!("there is no rewind of {address} to undo"))?;
-    let rewinds = Rewinds::new(services.store.clone(), services.mailstore.clone());
+    let rewinds = services.rewinds();
     tokio::task::spawn_blocking(move || rewinds.undo(account.realm(), id)).await?.map_err(explained)?;
     let what = format!("{} of {}", record.what, moment(record.moment_ms));
     output.line(format!("undone: the rewind of {what}; later changes are kept")).await;

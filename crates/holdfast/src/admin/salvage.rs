@@ -13,13 +13,14 @@ use anyhow::{Context as _, ensure};
 use continuity::standby::loses;
 use directory::{Account, AccountId, salvaged_account};
 use mailkit::EmailAddress;
-use mailstore::salvage::{SalvageFiled, SalvageReading, SalvagedMail, SalvagedMessage, salvaged_mail};
-use store::{BodyId, RealmId, SalvageReport, Salvaged};
+use realm::{Merged, Merging, PartError, RealmPart, SalvageFrom};
+use store::{BodyId, RealmId, SalvageReport, Salvaged, Store};
 
 use super::accounts::{WHO, find};
 use crate::{
     cli::SalvageArgs,
     output::Output,
+    parts::parts,
     services::{Services, store_options},
 };
 
@@ -122,10 +123,10 @@ fn open(services: &Services, args: &SalvageArgs, output: &Output) -> anyhow::Res
         return Ok(Source { salvaged, kind: Kind::Folder });
     }
     let kind = if name.starts_with("discarded-after-") { Kind::Discarded } else { Kind::Unshared };
-    let mut losing = BTreeSet::new();
+    let (parts, mut losing) = (parts(), BTreeSet::new());
     if kind == Kind::Discarded {
         store::salvaged_commits(from, &mut |commit| {
-            losing.extend(commit.realms.iter().filter(|part| loses(part)).map(store::RealmCommit::realm));
+            losing.extend(commit.realms.iter().filter(|part| loses(&parts, part)).map(store::RealmCommit::realm));
             Ok(())
         })?;
     }
@@ -219,20 +220,24 @@ async fn account(
     let realm = found.realm;
     let problems = &source.salvaged.report().realms[&realm].problems;
     let address = found.address.clone().unwrap_or_else(|| format!("{realm} (address unknown)"));
-    let (mail, book, damaged_contacts) = read_account(services, source, found).await?;
-    let has_anything = !mail.messages.is_empty() || !book.contacts.is_empty() || !mail.nothing_known.is_empty();
-    if !has_anything && problems.is_empty() && (found.live.is_some() || source.kind != Kind::Folder) {
+    let (reader, store) = (source.clone(), services.store.clone());
+    let live_realm = found.live.as_ref().map(|live| live.id.realm());
+    let read = tokio::task::spawn_blocking(move || read_parts(&reader, &store, realm, live_realm)).await??;
+    let is_empty = read.iter().all(|(_, found)| found.is_empty());
+    if is_empty && problems.is_empty() && (found.live.is_some() || source.kind != Kind::Folder) {
         return Ok(true);
     }
-    let (messages, contacts) = (mail.messages.len(), book.contacts.len());
-    output.line(format!("{address}: {messages} messages and {contacts} contacts found")).await;
+    let titles: Vec<String> = read.iter().map(|(_, found)| found.title()).collect();
+    output.line(format!("{address}: {} found", titles.join(" and "))).await;
     tell_some(problems.iter().map(|what| format!("  INCOMPLETE: {what}")), output).await;
-    if damaged_contacts > 0 {
-        output.line(format!("  UNREADABLE: {damaged_contacts} contacts or groups")).await;
+    let mut is_all = problems.is_empty();
+    for (_, found) in &read {
+        tell_some(found.passed_over().iter().map(|what| format!("  {what}")), output).await;
+        for lines in found.unreadable() {
+            is_all = false;
+            tell_some(lines.iter().map(|what| format!("  UNREADABLE: {what}")), output).await;
+        }
     }
-    tell_unknown(&mail, source.kind, output).await;
-    let mut is_all =
-        problems.is_empty() && damaged_contacts == 0 && (mail.nothing_known.is_empty() || source.kind != Kind::Folder);
     let Some(live) = &found.live else {
         let known = found.address.as_deref().unwrap_or("ADDRESS");
         output
@@ -242,114 +247,73 @@ async fn account(
     };
     // Its data may still be on their way.
     let live = find(services, &live.address.to_string()).await?;
-    is_all &= merge(services, source, &live, (mail, book), preview, output).await.with_context(|| address)?;
-    Ok(is_all)
-}
-
-/// What can be read of an account: its mail, its address book, and how many contacts can't be read.
-async fn read_account(
-    services: &Arc<Services>,
-    source: &Arc<Source>,
-    found: &Found,
-) -> anyhow::Result<(SalvagedMail, people::merge::Book, u64)> {
-    let realm = found.realm;
-    let (reader, names) = (source.clone(), services.clone());
-    let live_realm = found.live.as_ref().map(|live| live.id.realm());
-    let (mail, (book, damaged_contacts)) = tokio::task::spawn_blocking(move || {
-        let name = |id| {
-            // Mailboxes from before the machines parted have the same number on both.
-            let live = live_realm.filter(|_| reader.kind != Kind::Folder)?;
-            names.mailstore.mailbox(live, id).ok().flatten().map(|mailbox| mailbox.name)
-        };
-        let reading = SalvageReading { names: &name, keeps_deleted: reader.kind == Kind::Discarded };
-        let mail = salvaged_mail(&reader.salvaged, realm, reading)?;
-        anyhow::Ok((mail, people::salvaged_book(&reader.salvaged, realm)?))
-    })
-    .await??;
-    Ok((mail, book, damaged_contacts))
-}
-
-/// Merges what was read into the account here; returns whether all of it is here now.
-async fn merge(
-    services: &Arc<Services>,
-    source: &Arc<Source>,
-    live: &Account,
-    (mail, book): (SalvagedMail, people::merge::Book),
-    preview: bool,
-    output: &Output,
-) -> anyhow::Result<bool> {
-    let (realm, mail) = (live.id.realm(), Arc::new(mail));
-    let filed = {
-        let (services, source, mail, progress) = (services.clone(), source.clone(), mail.clone(), output.clone());
-        tokio::task::spawn_blocking(move || {
-            let total = mail.messages.len() as u64;
-            let bytes_of = |id: &BodyId| source.salvaged.body(id);
-            let mut tell = |done: u64| progress.progress("messages", done, total);
-            services.mailstore.file_salvaged(realm, &mail.messages, preview, &bytes_of, &mut tell)
-        })
-        .await?
-    };
-    let people = &services.people;
-    let merged = if preview { people.plan_salvaged(realm, &book) } else { people.merge_salvaged(realm, book).await };
-    let filed = filed?;
-    let mut is_all = tell_filed(&filed, &mail.messages, preview, output).await;
-    match merged {
-        Ok(merged) => {
-            let (new, groups, changed) = (merged.contacts, merged.groups, merged.changed);
-            let verb = if preview { "would be added" } else { "added" };
-            output.line(format!("  {new} contacts and {groups} groups {verb}, {changed} updated")).await;
-        }
-        Err(error) => {
-            is_all = false;
-            output.line(format!("  NOT MERGED: the address book: {error}")).await;
+    let mut written = Vec::new();
+    for (part, found) in read {
+        let merged = merge(services, source, live.id.realm(), found, preview, output).await?;
+        match merged {
+            Ok(merged) => {
+                is_all &= merged.is_all;
+                for lines in merged.lines {
+                    tell_some(lines.iter().map(|what| format!("  {what}")), output).await;
+                }
+                written.extend(merged.audit);
+            }
+            Err(PartError::Store(error)) => return Err(error).context(address),
+            Err(error) => {
+                is_all = false;
+                output.line(format!("  NOT MERGED: {}: {error}", part.title())).await;
+            }
         }
     }
     if !preview {
-        let what = format!("salvaged {} messages", filed.filed);
+        let what = format!("salvaged {}", written.join(" and "));
         services.directory.audit(Some(live.id), WHO, &what, "").await?;
     }
     Ok(is_all)
 }
 
-async fn tell_unknown(mail: &SalvagedMail, kind: Kind, output: &Output) {
-    let count = mail.nothing_known.len();
-    if count == 0 {
-        return;
+/// A part, and what was found of it.
+type PartFound = (&'static dyn RealmPart, Box<dyn realm::Found>);
+
+/// What the records of an account have of each part. Blocks.
+fn read_parts(
+    source: &Source,
+    store: &Store,
+    realm: RealmId,
+    live: Option<RealmId>,
+) -> Result<Vec<PartFound>, PartError> {
+    let from = SalvageFrom {
+        read: &source.salvaged,
+        realm,
+        // Records from before the machines parted have the same numbers on both.
+        same_ids: live.filter(|_| source.kind != Kind::Folder),
+        is_part: source.kind != Kind::Folder,
+        keeps_deleted: source.kind == Kind::Discarded,
+        store,
+    };
+    let mut read = Vec::new();
+    for part in parts().iter() {
+        read.extend(part.salvage(&from)?.map(|found| (part, found)));
     }
-    if kind != Kind::Folder {
-        let what = "changes to flags or mailboxes of existing messages were not merged";
-        output.line(format!("  {count} {what}")).await;
-        return;
-    }
-    let lines = mail.nothing_known.iter().map(|(mailbox, uid)| {
-        let mailbox = mailbox.as_ref().map_or("an unknown mailbox", |name| name.as_str());
-        format!("  UNREADABLE: the record of message {uid} of {mailbox}")
-    });
-    tell_some(lines, output).await;
+    Ok(read)
 }
 
-/// Prints the results for an account's messages; returns whether all exist now.
-async fn tell_filed(filed: &SalvageFiled, messages: &[SalvagedMessage], preview: bool, output: &Output) -> bool {
-    let verb = if preview { "would be merged" } else { "merged" };
-    let (new, known, unreadable) = (filed.filed, filed.known, filed.unreadable.len());
-    output.line(format!("  {new} messages {verb}, {known} already exist, {unreadable} unreadable")).await;
-    for name in &filed.made {
-        output.line(format!("  mailbox {name} {}", if preview { "would be created" } else { "created" })).await;
-    }
-    for (name, why) in &filed.not_made {
-        output.line(format!("  mailbox {name} could not be created ({why}): its messages are in INBOX")).await;
-    }
-    let called = |number: &usize| {
-        let message = &messages[*number];
-        let subject = message.subject.as_deref().unwrap_or_default();
-        let subject: String = subject.chars().map(|c| if c.is_control() { ' ' } else { c }).take(120).collect();
-        let mailbox = message.places.first().map_or("INBOX", |place| place.mailbox.as_str());
-        format!("\u{201c}{subject}\u{201d} in {mailbox} ({})", message.body)
-    };
-    tell_some(filed.unreadable.iter().map(|number| format!("  UNREADABLE: {}", called(number))), output).await;
-    tell_some(filed.refused.iter().map(|(number, why)| format!("  NOT MERGED: {}: {why}", called(number))), output)
-        .await;
-    filed.unreadable.is_empty() && filed.refused.is_empty()
+/// Merges one part of an account.
+async fn merge(
+    services: &Arc<Services>,
+    source: &Arc<Source>,
+    account: RealmId,
+    found: Box<dyn realm::Found>,
+    preview: bool,
+    output: &Output,
+) -> anyhow::Result<Result<Merged, PartError>> {
+    let (store, source, output) = (services.store.clone(), source.clone(), output.clone());
+    let work = tokio::task::spawn_blocking(move || {
+        let body = |id: &BodyId| source.salvaged.body(id);
+        let mut progress = |what: &str, done: u64, total: u64| output.progress(what, done, total);
+        found.merge(&mut Merging { store: &store, account, preview, body: &body, progress: &mut progress })
+    });
+    Ok(work.await?)
 }
 
 fn write_orphans(salvaged: &Salvaged, dir: &Path) -> anyhow::Result<u64> {

@@ -230,7 +230,7 @@ impl Site {
             directory: services.directory.clone(),
             mailstore: services.mailstore.clone(),
             people: services.people.clone(),
-            rewinds: continuity::rewind::Rewinds::new(services.store.clone(), services.mailstore.clone()),
+            rewinds: services.rewinds(),
             delivery: services.delivery.clone(),
             options: web::WebOptions {
                 setup_token,

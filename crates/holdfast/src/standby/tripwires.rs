@@ -16,6 +16,7 @@ pub fn tripwires(config: &Config) -> Tripwires {
         contacts: settings.tripwire_contacts,
         accounts: settings.tripwire_accounts,
         gone: Gone(was_deleted_before),
+        parts: crate::parts::parts(),
         deletes: Deletes(|op| Directory::deleted_by(&op.key, op.value.as_deref()).map(AccountId::realm)),
     }
 }

@@ -226,3 +226,32 @@ fn a_damaged_log_keeps_nobody_out_and_one_that_is_removed_is_put_back() {
     std::fs::remove_dir_all(dir.path().join("data/index")).unwrap();
     wait_for("it says that it has stopped", || server.page("/health").contains("\"stopped\""));
 }
+
+#[test]
+fn a_key_that_no_part_knows_is_reported_and_closes_no_account() {
+    let (dir, server) = Server::with_accounts(&["anna@example.org"]);
+    server.stop();
+    // As a newer version of the program would leave it.
+    let store = store::Store::open(&dir.path().join("data"), store::StoreOptions::default()).unwrap();
+    let anna = store.realms().into_iter().find(|realm| realm.account_number().is_some()).unwrap();
+    let newer = store.transact(move |tx| {
+        tx.put(anna, vec![0x62, 7], b"from tomorrow".to_vec());
+        Ok::<_, store::StoreError>(())
+    });
+    tokio::runtime::Runtime::new().unwrap().block_on(newer).unwrap();
+    store.close();
+    drop(store);
+    let is_reported = |output: &std::process::Output| {
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        output.status.code() == Some(1) && said.contains("knows the key [62, 07]")
+    };
+    let verified = holdfast(dir.path(), &["verify"], "");
+    assert!(is_reported(&verified), "{verified:?}");
+    let server = Server::start(dir.path());
+    let verified = server.command(&["verify"]);
+    assert!(is_reported(&verified), "{verified:?}");
+    assert!(server.command(&["maintain"]).status.success());
+    let mut smtp = Smtp::connect(server.address("smtp")).unwrap();
+    let sent = smtp.send("carl@example.com", &["anna@example.org"], "Subject: still open\r\n\r\n\r\n");
+    assert!(sent.unwrap().starts_with("250"));
+}

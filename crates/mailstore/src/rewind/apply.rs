@@ -142,20 +142,15 @@ impl MailStore {
         Ok(record)
     }
 
-    /// Note that a rewind went through; `book` says how many contacts and groups this commit changed, if it did.
-    pub fn finish_rewind_in(
-        tx: &mut Tx<'_>,
-        account: RealmId,
-        id: RewindId,
-        book: Option<u32>,
-    ) -> Result<RewindRecord> {
+    /// Note that a rewind went through; `others` says how many records of other parts this commit changed.
+    pub fn finish_rewind_in(tx: &mut Tx<'_>, account: RealmId, id: RewindId, others: u32) -> Result<RewindRecord> {
         let at = key::rewind(&id.0);
         let mut record: RewindRecord = schema::load(tx, account, &at)?.unwrap_or_default();
         if record.done || record.undone {
             return Ok(record);
         }
-        if let Some(changed) = book.filter(|changed| *changed > 0) {
-            record.book = changed;
+        if others > 0 {
+            record.book = others;
             record.book_seq = tx.next_realm_seq(account).0;
             record.book_ms = tx.now_ms();
         }
@@ -164,9 +159,9 @@ impl MailStore {
         Ok(record)
     }
 
-    /// Note that the address book of a rewind was taken back, in the commit that does it. Tells whether it is still to be
+    /// Note that the other parts of a rewind were taken back, in the commit that does it. Tells whether it is still to be
     /// done.
-    pub fn end_book_in(tx: &mut Tx<'_>, account: RealmId, id: RewindId) -> Result<bool> {
+    pub fn end_parts_in(tx: &mut Tx<'_>, account: RealmId, id: RewindId) -> Result<bool> {
         let at = key::rewind(&id.0);
         let mut record: RewindRecord = schema::load(tx, account, &at)?.unwrap_or_default();
         let due = record.book_seq != 0;

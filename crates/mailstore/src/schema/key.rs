@@ -25,6 +25,32 @@ pub const CORRESPONDENT: u8 = 0x31;
 pub const ACT: u8 = 0x32;
 pub const REWIND: u8 = 0x33;
 pub const REWIND_STEP: u8 = 0x34;
+/// All of them.
+pub const KINDS: [u8; 23] = [
+    STATE,
+    MAILBOX,
+    COUNTERS,
+    NAME,
+    SUBSCRIPTION,
+    ROLE,
+    DELETED,
+    METADATA,
+    ENTRY,
+    EMAIL,
+    PLACE,
+    BY_MODSEQ,
+    VANISHED,
+    MESSAGE_ID,
+    THREAD,
+    MEMBER,
+    CONVERSATION,
+    ORDER,
+    DELIVERY,
+    CORRESPONDENT,
+    ACT,
+    REWIND,
+    REWIND_STEP,
+];
 
 fn build(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = Vec::with_capacity(1 + parts.iter().map(|p| p.len()).sum::<usize>());

@@ -60,7 +60,7 @@ impl Timed {
             let plan = mail.plan_rewind(account, &past, &scope, flags)?;
             let record = mail.rewind(account, id, (&past).into(), &plan, (moment_ms, "all"), &mut |_, _| ())?;
             drop(past);
-            store.transact(move |tx| MailStore::finish_rewind_in(tx, account, id, None)).wait()?;
+            store.transact(move |tx| MailStore::finish_rewind_in(tx, account, id, 0)).wait()?;
             Ok(record.back + record.moved + record.flagged)
         })
         .await

@@ -206,7 +206,7 @@ impl Thread {
             match job(&mut tx) {
                 Ran { commits: false, here, tell } => tells.push((here, tell, Ok(()))),
                 Ran { here, tell, .. } => {
-                    let open = self.watchers.hooks.check(&tx);
+                    let open = self.watchers.hooks.complete(&mut tx);
                     let (writes, bodies) = (std::mem::take(&mut tx.writes), std::mem::take(&mut tx.bodies));
                     let upkeep = tx.upkeep;
                     let seq = Seq(self.log.next().0 + commits.len() as u64);

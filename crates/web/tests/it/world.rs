@@ -52,7 +52,7 @@ impl World {
             directory: directory.clone(),
             mailstore: mail.clone(),
             people: People::new(store.clone()),
-            rewinds: Rewinds::new(store.clone(), mail.clone()),
+            rewinds: Rewinds::new(store.clone(), mail.clone(), testkit::parts()),
             delivery: delivery.clone(),
             options,
             shutdown: CancellationToken::new(),
