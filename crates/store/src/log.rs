@@ -123,14 +123,14 @@ impl Log {
                     let before = (reader.offset, reader.next);
                     if is_damage && reader.pass_over(Some(anchor))? {
                         if reader.next.0 <= anchor.0.0 + 1 {
-                            let missing = unreadable(what, before.1, Seq(reader.next.0 - 1));
-                            around.get_or_insert(Around { name: name.clone(), what: missing });
+                            let missing = unreadable(*what, before.1, Seq(reader.next.0 - 1));
+                            around.get_or_insert(Around { name: name.clone(), what: missing.into() });
                             continue;
                         }
                         (reader.offset, reader.next, reader.follows) = (before.0, before.1, None);
                     }
                     if is_damage && anchor.0 >= witness && anchor.0 >= durable && !reader.is_cut_off()? {
-                        let what = unreadable(what, reader.next, anchor.0);
+                        let what = unreadable(*what, reader.next, anchor.0).into();
                         let log = Self::begin_behind(disk, dir, last, anchor, segment_bytes)?;
                         return Ok((log, Some(Around { name, what })));
                     }
@@ -343,8 +343,8 @@ fn whole_segments(disk: &dyn Disk, dir: &Path, witness: Seq) -> Result<Vec<Seq>>
 }
 
 /// Of a damaged place: which commits are in it.
-pub(crate) fn unreadable(what: Box<Damaged>, from: Seq, to: Seq) -> Box<Damaged> {
-    Box::new(what.because(format_args!("commits {from} to {to} can't be read there")))
+pub(crate) fn unreadable(what: Damaged, from: Seq, to: Seq) -> Damaged {
+    what.because(format_args!("commits {from} to {to} can't be read there"))
 }
 
 /// A log that ends at `reached`, although it was seen to reach `witness`; `problem` is what stands where it ends.

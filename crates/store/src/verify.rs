@@ -308,7 +308,7 @@ fn read_segment(
                 let from = reader.next_seq();
                 if reader.pass_over(None)? {
                     let to = reader.next_seq().0 - 1;
-                    problem.get_or_insert(*log::unreadable(what, from, Seq(to)));
+                    problem.get_or_insert(log::unreadable(*what, from, Seq(to)));
                     continue;
                 }
                 return Ok((problem.or_else(|| (!newest).then_some(*what)), newest));

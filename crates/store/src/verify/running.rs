@@ -48,7 +48,7 @@ const COMMITS_BETWEEN: u64 = 16;
 /// A segment that ends before what had been durable when it was opened.
 fn cut_off_before(name: &str, from: Seq, durable: Seq) -> Damaged {
     let what = Damaged::new(Part::Segment, Cause::CutOff).file(name).commit(from);
-    *log::unreadable(Box::new(what), from, durable)
+    log::unreadable(what, from, durable)
 }
 
 impl Store {
