@@ -18,6 +18,7 @@
 mod part;
 mod row;
 mod since;
+mod thing;
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -27,6 +28,7 @@ use store::{Cause, Damaged, Part, Read, RealmId, RealmSeq, Result, StoreError, T
 
 pub use part::FeedPart;
 pub use since::{Changes, Since, changes_since};
+pub use thing::{Change, Id, Kind};
 
 use row::RowRecord;
 
@@ -36,41 +38,6 @@ const FEED: u8 = 0x70;
 const ROW: u8 = 0x71;
 /// How many commits of an account the feed goes back at most, whatever the retention time.
 pub const MAX_COMMITS: u64 = 1_000_000;
-
-/// What a thing is, for those who follow an account. Numbers are stored: they are never used for something else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Kind {
-    /// Its number.
-    pub number: u8,
-    /// Its name, in the singular: `email`.
-    pub name: &'static str,
-}
-
-/// Which thing of its kind.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Id {
-    /// A number.
-    Number(u64),
-    /// A name: an address.
-    Name(String),
-}
-
-impl From<u64> for Id {
-    fn from(number: u64) -> Self {
-        Self::Number(number)
-    }
-}
-
-/// What happened to a thing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Change {
-    /// It is new.
-    Created,
-    /// It was there, and is different.
-    Updated,
-    /// It is gone.
-    Destroyed,
-}
 
 /// A write of a transaction, as [`crate::RealmPart::touches`] sees it.
 pub struct Write<'a> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use prost::Message;
 
-use super::{Change, Id};
+use super::thing::{Change, Id};
 
 /// `71`: what a commit did.
 #[derive(Clone, PartialEq, Message)]

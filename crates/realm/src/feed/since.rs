@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, ops::Bound};
 use prost::Message as _;
 use store::{Order, Read, RealmId, RealmSeq, Result};
 
-use super::{Change, FEED, FeedRecord, Id, Kind, Position, ROW, damaged, feed_of, row::RowRecord, row_key, row_seq};
+use super::thing::{Change, Id, Kind};
+use super::{FEED, FeedRecord, Position, ROW, damaged, feed_of, row::RowRecord, row_key, row_seq};
 
 /// Most changes of one answer, whatever is asked for.
 pub const MAX_CHANGES: usize = 10_000;
