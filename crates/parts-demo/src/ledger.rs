@@ -111,7 +111,9 @@ impl Found for FoundEntries {
         if count > 0 && !into.preview {
             into.store
                 .transact(move |tx: &mut Tx<'_>| {
-                    missing.into_iter().for_each(|(key, value)| tx.put(account, key, value));
+                    for (key, value) in missing {
+                        tx.put(account, key, value);
+                    }
                     Ok::<_, StoreError>(())
                 })
                 .wait()?;

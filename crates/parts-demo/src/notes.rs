@@ -112,10 +112,10 @@ impl Rewind for Notes {
             let now = all(tx, account)?;
             let (gone, changed) = differing(&then, &now);
             for key in &gone {
-                tx.put(account, key.to_vec(), then[*key].clone());
+                tx.put(account, (*key).clone(), then[*key].clone());
             }
             for key in &changed {
-                tx.put(account, key.to_vec(), [&now[*key][..], b"\n", &then[*key]].concat());
+                tx.put(account, (*key).clone(), [&now[*key][..], b"\n", &then[*key]].concat());
             }
             Ok((gone.len() + changed.len()) as u64)
         }))
@@ -167,7 +167,9 @@ impl Found for FoundNotes {
         if count > 0 && !into.preview {
             into.store
                 .transact(move |tx: &mut Tx<'_>| {
-                    missing.into_iter().for_each(|(key, text)| tx.put(account, key, text));
+                    for (key, text) in missing {
+                        tx.put(account, key, text);
+                    }
                     Ok::<_, StoreError>(())
                 })
                 .wait()?;
