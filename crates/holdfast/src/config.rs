@@ -7,6 +7,7 @@ mod archive;
 mod check;
 mod delivery;
 mod diagnose;
+mod disk;
 mod environment;
 mod finding;
 mod loading;
@@ -21,6 +22,7 @@ pub use archive::Archive;
 pub use check::ends as certificate_ends;
 pub use delivery::{Delivery, HeaderFrom, UnsignedMail};
 pub use diagnose::{ConfigError, doubt};
+pub use disk::{Repair, Store};
 pub use secrets::{KeySource, Secrets};
 pub use units::{ByteSize, Span};
 
@@ -42,6 +44,8 @@ pub struct Config {
     pub limits: Limits,
     /// The store, its retention and its cache.
     pub store: Store,
+    /// What is damaged here and others have.
+    pub repair: Repair,
     /// Mail on its way out.
     pub delivery: Delivery,
     /// What stored secrets are sealed under.
@@ -65,6 +69,7 @@ impl Default for Config {
             tls: Tls::default(),
             limits: Limits::default(),
             store: Store::default(),
+            repair: Repair::default(),
             delivery: Delivery::default(),
             secrets: Secrets::default(),
             standby: Standby::default(),
@@ -181,6 +186,10 @@ pub struct Limits {
     pub default_quota: ByteSize,
     /// Who may log in without TLS.
     pub plaintext_logins: PlaintextLogins,
+    /// How long a client may read nothing of what it was sent before its connection is closed.
+    pub client_patience: Span,
+    /// How long a web client may take for the header of a request, and over HTTP/2 for the answer to a ping.
+    pub request_header_patience: Span,
     /// How long a stopping service waits for open connections to finish.
     pub shutdown_grace: Span,
     /// Passwords checked at once; 0 is one for each core.
@@ -223,28 +232,14 @@ impl Default for Limits {
             connections_per_address: 100,
             default_quota: ByteSize(0),
             plaintext_logins: PlaintextLogins::Loopback,
+            client_patience: Span(doorkit::PATIENCE),
+            request_header_patience: Span::seconds(30),
             shutdown_grace: Span::seconds(10),
             password_checks: 0,
             logins_waiting: 1000,
             login_patience: Span::seconds(20),
             remember_logins: Span::days(7),
         }
-    }
-}
-
-/// The commit log.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Store {
-    /// How long commits, and bodies that nothing refers to, can be restored.
-    pub retention: Span,
-    /// Memory for cached index blocks.
-    pub cache: ByteSize,
-}
-
-impl Default for Store {
-    fn default() -> Self {
-        Self { retention: Span::days(30), cache: ByteSize::mib(64) }
     }
 }
 

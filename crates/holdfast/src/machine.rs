@@ -44,6 +44,16 @@ impl Room {
         })
     }
 
+    /// Of the fullest file system that a data folder is on: log, messages and index may each have their own.
+    ///
+    /// # Errors
+    /// As [`Self::at`], for the folder itself.
+    pub fn of_data(data_dir: &Path) -> io::Result<Self> {
+        let parts = ["log", "packs", "index"].into_iter().filter_map(|part| Self::at(&data_dir.join(part)).ok());
+        let whole = Self::at(data_dir)?;
+        Ok(parts.fold(whole, |least, part| if part.free < least.free { part } else { least }))
+    }
+
     /// Whether someone should free disk space before it is full.
     pub const fn is_short(self) -> bool {
         self.free < LEAST_ROOM || (self.free < ENOUGH_ROOM && self.free < self.total / ROOM_PART)
@@ -82,7 +92,7 @@ pub fn measure_process(data_dir: &Path, role: Role) {
     for (name, of) in [("primary", Role::Primary), ("standby", Role::Standby)] {
         metrics::gauge!("holdfast_role", "role" => name).set(f64::from(u8::from(role == of)));
     }
-    if let Ok(room) = Room::at(data_dir) {
+    if let Ok(room) = Room::of_data(data_dir) {
         metrics::gauge!("holdfast_disk_free_bytes").set(room.free as f64);
         metrics::gauge!("holdfast_disk_size_bytes").set(room.total as f64);
     }

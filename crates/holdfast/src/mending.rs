@@ -1,6 +1,6 @@
 //! The donors for data that is damaged on this machine: its standbys, then the archives that it can read.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use continuity::{
     archive::donor::ArchiveDonor,
@@ -23,7 +23,9 @@ pub async fn archives(running: &Running) -> Vec<Arc<dyn Donor>> {
     for place in running.archives.places(None).unwrap_or_default() {
         match (place.identities(), place.target().await) {
             (Ok(Some(identities)), Ok(target)) => {
-                donors.push(Arc::new(ArchiveDonor::new(running.services.store.clone(), target, identities)));
+                let donor = ArchiveDonor::new(running.services.store.clone(), target, identities);
+                let searches = running.services.log_was_fetched.load(Ordering::Relaxed);
+                donors.push(Arc::new(if searches { donor.searching() } else { donor }));
             }
             (Ok(None), _) => {}
             (Err(error), _) | (_, Err(error)) => {

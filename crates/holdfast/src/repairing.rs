@@ -1,8 +1,9 @@
 //! Whom to ask for what is damaged here, and what to type for it.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, bail};
+use continuity::{archive::donor::log::ArchiveLog, mending::Donor};
 use serde::Serialize;
 use store::StoreError;
 
@@ -83,9 +84,28 @@ pub fn ways(config: &Config) -> Vec<(&'static str, String)> {
     all
 }
 
+/// Archives that have the log, by name: the store need not be open. Those without an identity can't be read here.
+///
+/// # Errors
+/// An identity can't be read, or the target is none.
+pub async fn logs(data_dir: &Path, places: &[Arc<Place>]) -> anyhow::Result<Vec<Arc<dyn Donor>>> {
+    let mut donors: Vec<Arc<dyn Donor>> = Vec::new();
+    for place in places {
+        if let Some(identities) = place.identities()? {
+            donors.push(Arc::new(ArchiveLog::new(data_dir, place.target().await?, identities)));
+        }
+    }
+    Ok(donors)
+}
+
+/// Whether a store could not be opened because it is damaged.
+pub fn is_damage(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref::<StoreError>(), Some(StoreError::Damaged { .. }))
+}
+
 /// Why a store could not be opened, and when that is damage, what can be typed.
 pub fn with_ways(error: anyhow::Error, ways: &[(&'static str, String)]) -> anyhow::Error {
-    if !matches!(error.downcast_ref::<StoreError>(), Some(StoreError::Damaged { .. })) {
+    if !is_damage(&error) {
         return error;
     }
     let ways: Vec<String> = ways.iter().map(|(what, command)| format!("{what}: {command}")).collect();

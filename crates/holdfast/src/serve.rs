@@ -1,5 +1,6 @@
 //! `holdfast serve`: opens the data folder, binds all listeners, prints their addresses, and shuts down cleanly.
 
+mod at_start;
 mod doors;
 pub mod http;
 pub mod notify;
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admin, alarms, archive,
     config::Config,
-    maintenance, measuring, mending, repairing,
+    maintenance, measuring, mending,
     running::Running,
     secrets,
     services::Services,
@@ -97,11 +98,7 @@ pub fn metrics() -> anyhow::Result<PrometheusHandle> {
 
 /// Opens the data folder and runs the service, in a process that measures already.
 pub async fn run_measured(config: Config, metrics: PrometheusHandle) -> anyhow::Result<ExitCode> {
-    // Catching up after a crash reads the log: off the async threads.
-    let ways = repairing::ways(&config);
-    let services = tokio::task::spawn_blocking(move || Services::open(config)).await?;
-    let services = services.map_err(|error| repairing::with_ways(error, &ways))?;
-    run_on(Running::on(services), metrics).await.map(|()| ExitCode::SUCCESS)
+    run_on(at_start::open(config).await?, metrics).await.map(|()| ExitCode::SUCCESS)
 }
 
 /// Runs the service on a store that is open.

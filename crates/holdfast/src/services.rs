@@ -1,6 +1,9 @@
 //! The services of one data folder, opened once and shared by listeners and commands.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use anyhow::{Context as _, bail};
 use continuity::{rewind::Rewinds, stage::Stages};
@@ -28,6 +31,9 @@ pub struct Services {
     pub stages: Stages,
     /// The stored secrets as they were looked at last.
     pub secrets: Mutex<Option<SecretsReport>>,
+    /// The log was fetched from others when the service started: what else is damaged is not known yet, and where the
+    /// archive has each message isn't either.
+    pub log_was_fetched: AtomicBool,
 }
 
 /// How the configuration has the store opened.
@@ -36,6 +42,7 @@ pub fn store_options(config: &Config) -> StoreOptions {
         retention: config.store.retention.0,
         cache_bytes: config.store.cache.0,
         derive: Some(parts().derive()),
+        reserve_bytes: config.store.reserve.0,
         ..StoreOptions::default()
     }
 }
@@ -102,6 +109,7 @@ impl Services {
             delivery,
             stages,
             secrets: Mutex::default(),
+            log_was_fetched: AtomicBool::new(false),
             config,
         })
     }

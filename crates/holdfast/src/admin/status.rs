@@ -64,6 +64,8 @@ struct Status {
     daily_work: Option<Daily>,
     verify: Verify,
     standbys: Vec<Follower>,
+    /// Commits are acknowledged without a standby although they were to wait for one.
+    degraded: bool,
     archives: Vec<Archive>,
     damage: Damaged,
     quarantined: Vec<String>,
@@ -145,6 +147,8 @@ struct Follower {
     received: u64,
     applied: u64,
     behind: u64,
+    /// Its disk is full: it can't receive changes.
+    full: bool,
     tripwire: String,
     not_applied: Vec<String>,
     /// Its first copy, while that is on its way.
@@ -190,7 +194,7 @@ pub async fn run(running: &Arc<Running>, json: bool, output: &Output) -> anyhow:
 fn look(running: &Running) -> anyhow::Result<Status> {
     let services = &running.services;
     let (config, now_ms) = (&services.config, services.store.clock().now_ms());
-    let room = machine::Room::at(&config.data_dir).ok();
+    let room = machine::Room::of_data(&config.data_dir).ok();
     let stages = &services.stages;
     let now = stages.now();
     let accounts = services.directory.accounts()?;
@@ -232,6 +236,7 @@ fn look(running: &Running) -> anyhow::Result<Status> {
         daily_work: running.daily.lock().clone().map(|daily| Daily { at_ms: daily.at_ms, failed: daily.failed }),
         verify: Verify { running: verify.running, last: verify.last },
         standbys: followers(running),
+        degraded: running.primary.get().is_some_and(|primary| primary.is_degraded()),
         archives: archives(running, now_ms),
         quarantined: damage.realms.iter().map(|(realm, why)| format!("{realm}: {why}")).collect(),
         tasks_failed: running.tasks.failed(),
@@ -254,6 +259,7 @@ fn followers(running: &Running) -> Vec<Follower> {
         behind: end.0.saturating_sub(standby.received.0),
         first_copy: standby.copying.map(|copying| OnItsWay::copy(&copying, alone)),
         tripwire: standby.wire,
+        full: standby.full,
         not_applied: standby.held.into_iter().map(|(realm, why)| format!("{realm}: {why}")).collect(),
     };
     primary.standbys().into_iter().map(follower).collect()
@@ -321,7 +327,7 @@ fn bytes(bytes: u64) -> String {
 /// The overview of a machine that follows another one.
 pub async fn on_standby(standby: &Standby, config: &Config, json: bool, output: &Output) -> anyhow::Result<()> {
     let status = standby.status();
-    let room = machine::Room::at(&config.data_dir).ok();
+    let room = machine::Room::of_data(&config.data_dir).ok();
     let behind = status.behind();
     let alarms = of_standby::alarms(&status, config, standby.store().as_ref());
     if json {

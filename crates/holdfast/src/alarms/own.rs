@@ -33,7 +33,7 @@ pub fn alarms(running: &Running, now_ms: i64) -> Vec<Alarm> {
         let line = format!("Store: writes are stopped: {why}");
         all.push(alarm("store", line, String::new(), "Run `holdfast help operate says stopped`."));
     }
-    if let Some(room) = Room::at(&services.config.data_dir).ok().filter(|room| room.is_short()) {
+    if let Some(room) = Room::of_data(&services.config.data_dir).ok().filter(|room| room.is_short()) {
         all.push(alarm("disk", short_of_room(room), String::new(), "Run `holdfast help operate disk is full`."));
     }
     if let Some(behind) = services.store.clock_behind().filter(|behind| *behind > CLOCK_PATIENCE) {

@@ -9,11 +9,13 @@ use std::{
 use doorkit::{Certificate, Tls};
 use tracing_subscriber::EnvFilter;
 
-use super::{Config, PlaintextLogins, StandbyMode, finding::Finding};
+use super::{ByteSize, Config, PlaintextLogins, StandbyMode, finding::Finding};
 
 /// A certificate that ends within so many days should have been renewed.
 const CERTIFICATE_DAYS_LEFT: i64 = 14;
 const DAY: i64 = 86_400;
+/// The index writes files of some megabytes, and can't continue after it failed to.
+const LEAST_RESERVE: ByteSize = ByteSize::mib(32);
 
 impl Config {
     /// With any of these the service does not start.
@@ -93,6 +95,18 @@ impl Config {
         if self.limits.message_size.0 < 64 * 1024 {
             let remedy = "RFC 5321 requires at least 64 KiB; use \"50 MiB\"";
             all.push(Finding::new("limits.message_size", "is below 64 KiB", remedy));
+        }
+        if self.store.reserve < LEAST_RESERVE {
+            let remedy = "the index needs some space to continue: use at least \"32 MiB\"";
+            all.push(Finding::new("store.reserve", "is below 32 MiB", remedy));
+        }
+        for (key, span) in [
+            ("limits.client_patience", self.limits.client_patience),
+            ("limits.request_header_patience", self.limits.request_header_patience),
+        ] {
+            if span.0.is_zero() {
+                all.push(Finding::new(key, "is zero", "remove it to use the default"));
+            }
         }
         for (key, count) in [
             ("limits.connections", self.limits.connections),
@@ -304,6 +318,20 @@ mod tests {
             "log.level",
         ];
         assert_eq!(keys(&wrong.mistakes()), expected);
+    }
+
+    #[test]
+    fn a_limit_that_lets_nothing_through_is_a_mistake() {
+        for (text, key) in [
+            ("[store]\nreserve = \"0 B\"\n", "store.reserve"),
+            ("[store]\nreserve = \"31 MiB\"\n", "store.reserve"),
+            ("[limits]\nclient_patience = \"0 s\"\n", "limits.client_patience"),
+            ("[limits]\nrequest_header_patience = \"0 s\"\n", "limits.request_header_patience"),
+            ("[limits]\nlogins_waiting = 0\n", "limits.logins_waiting"),
+        ] {
+            assert_eq!(keys(&config(text).mistakes()), [key], "{text}");
+        }
+        assert_eq!(config("[store]\nreserve = \"32 MiB\"\n").mistakes(), []);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
 use continuity::{
-    archive::donor::{ArchiveDonor, log::ArchiveLog},
+    archive::donor::ArchiveDonor,
     mending::{Donor, Mending, log::fill},
     standby::Borrowing,
 };
@@ -106,11 +106,7 @@ impl Sources {
     /// Those who have the log: the store need not be open.
     async fn logs(&self, config: &Config) -> anyhow::Result<Vec<Arc<dyn Donor>>> {
         let mut donors = self.standbys();
-        for place in &self.places {
-            if let Some(identities) = place.identities()? {
-                donors.push(Arc::new(ArchiveLog::new(&config.data_dir, place.target().await?, identities)));
-            }
-        }
+        donors.extend(repairing::logs(&config.data_dir, &self.places).await?);
         Ok(donors)
     }
 

@@ -103,6 +103,7 @@ fn options(row: &'static Row, config: &Config) -> ListenOptions {
         busy: row.busy,
         grace: limits.shutdown_grace.0,
         gives_way: row.has_sessions(),
+        patience: limits.client_patience.0,
         ..ListenOptions::default()
     }
 }
@@ -209,6 +210,7 @@ const fn files_in(limit: u64) -> u64 {
 struct Site {
     web: axum::Router,
     machines: axum::Router,
+    patience: http::Patience,
     proxies: Arc<[IpAddr]>,
     shutdown: CancellationToken,
 }
@@ -253,6 +255,7 @@ impl Site {
         Self {
             web: web.merge(pages(http::Told::ThisMachine)).layer(by_stage),
             machines,
+            patience: http::Patience::of(&config.limits),
             proxies,
             shutdown: shutdown.clone(),
         }
@@ -260,7 +263,7 @@ impl Site {
 
     async fn serve(self, row: &Row, conn: Conn) {
         let router = if row.protocol == Protocol::Machines { self.machines } else { self.web };
-        http::serve_connection(router, conn, self.proxies, self.shutdown).await;
+        http::serve_connection(router, conn, self.patience, self.proxies, self.shutdown).await;
     }
 }
 

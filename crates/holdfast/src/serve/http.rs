@@ -29,13 +29,40 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::{proxy, unread::Unread};
-use crate::running::Running;
+use crate::{config::Limits, running::Running};
 
-/// How long a client may take to send its request's header.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a connection may be open without any request on it. Until its first bytes tell which HTTP it speaks, no
-/// other limit counts.
-const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
+/// Requests of one HTTP/2 connection at once.
+const STREAMS: u32 = 100;
+/// Bytes of a response that wait in memory for an HTTP/2 client, for each request.
+const SEND_BUFFER_BYTES: usize = 64 << 10;
+/// The largest header of a request over HTTP/2, in bytes, decoded.
+const HEADER_BYTES: u32 = 16 << 10;
+/// Requests that a client resets before they were looked at, until its HTTP/2 connection is closed.
+const RESETS: usize = 20;
+/// Requests that we reset because of a client's errors, until its HTTP/2 connection is closed.
+const ERRORS: usize = 200;
+
+/// How long clients are waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For reading something of what was sent.
+    read: Duration,
+    /// For the header of a request, and for the answer to a ping.
+    header: Duration,
+}
+
+impl Patience {
+    /// As configured.
+    pub const fn of(limits: &Limits) -> Self {
+        Self { read: limits.client_patience.0, header: limits.request_header_patience.0 }
+    }
+
+    /// How long a connection may be open without any request on it. Until its first bytes tell which HTTP it speaks, no
+    /// other limit counts.
+    fn first_request(self) -> Duration {
+        self.header + self.header / 3
+    }
+}
 
 /// Who can read the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,17 +142,35 @@ fn is_this_machine(address: IpAddr, headers: &HeaderMap) -> bool {
     address.to_canonical().is_loopback() && !forwarded
 }
 
+/// How connections are spoken with.
+fn builder(patience: Patience) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(patience.header);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_send_buf_size(SEND_BUFFER_BYTES)
+        .max_header_list_size(HEADER_BYTES)
+        .max_pending_accept_reset_streams(RESETS)
+        .max_local_error_reset_streams(ERRORS)
+        .keep_alive_interval(patience.header)
+        .keep_alive_timeout(patience.header);
+    builder
+}
+
 /// Serves one connection until it ends or the service stops. `proxies` are believed when they say whom they speak for.
 pub async fn serve_connection(
     router: Router,
     conn: doorkit::Conn,
+    patience: Patience,
     proxies: Arc<[IpAddr]>,
     shutdown: CancellationToken,
 ) {
     let peer = web::Peer { addr: conn.peer().ip().to_canonical(), tls: conn.is_tls() };
     let asked = Arc::new(AtomicBool::new(false));
     let note = asked.clone();
-    let unread = Unread::default();
+    let unread = Unread::new(patience.read);
     let watched = unread.clone();
     let service = TowerToHyperService::new(tower::service_fn(move |mut request: Request<Incoming>| {
         note.store(true, Ordering::Relaxed);
@@ -140,14 +185,12 @@ pub async fn serve_connection(
             }
         }
     }));
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(100).keep_alive_interval(HEADER_TIMEOUT);
+    let builder = builder(patience);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(conn), service);
     tokio::pin!(connection);
-    let first_request = tokio::time::sleep(FIRST_REQUEST_TIMEOUT);
+    let first_request = tokio::time::sleep(patience.first_request());
     tokio::pin!(first_request);
-    let look = tokio::time::sleep(doorkit::PATIENCE);
+    let look = tokio::time::sleep(patience.read);
     tokio::pin!(look);
     let mut stopping = false;
     loop {

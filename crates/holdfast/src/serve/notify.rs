@@ -14,6 +14,11 @@ pub fn alive() {
     }
 }
 
+/// The service is not up yet, and goes on: systemd is to wait for so much longer.
+pub fn still_starting(longer: std::time::Duration) {
+    send(&format!("EXTEND_TIMEOUT_USEC={}", longer.as_micros()));
+}
+
 /// The service has begun to stop.
 pub fn stopping() {
     send("STOPPING=1");

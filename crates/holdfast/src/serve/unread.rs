@@ -17,14 +17,16 @@ use hyper::body::{Body as _, Bytes, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// How long a client may read nothing of any response while one waits.
-const PATIENCE: Duration = doorkit::PATIENCE;
-/// How long one response may wait while others are read.
-const PATIENCE_FOR_ONE: Duration = Duration::from_secs(600);
+/// How many times longer one response may wait while others are read.
+const FACTOR_FOR_ONE: u32 = 10;
 
 /// The answers of one connection. Cheap to clone.
-#[derive(Clone, Default)]
-pub struct Unread(Arc<Mutex<State>>);
+#[derive(Clone)]
+pub struct Unread {
+    state: Arc<Mutex<State>>,
+    /// How long a client may read nothing of any response while one waits.
+    patience: Duration,
+}
 
 #[derive(Default)]
 struct State {
@@ -36,12 +38,17 @@ struct State {
 }
 
 impl Unread {
+    /// Of a connection on which nothing was asked yet.
+    pub fn new(patience: Duration) -> Self {
+        Self { state: Arc::default(), patience }
+    }
+
     /// An answer's body, watched.
     pub fn watch(&self, body: Body) -> Body {
         if body.is_end_stream() {
             return body;
         }
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         state.next += 1;
         let id = state.next;
         state.waiting.insert(id, Instant::now());
@@ -51,16 +58,16 @@ impl Unread {
 
     /// When the connection has to be looked at again; `None` when it is to be closed.
     pub fn check(&self, now: Instant) -> Option<Instant> {
-        let state = self.0.lock();
-        let Some(oldest) = state.waiting.values().min().copied() else { return Some(now + PATIENCE) };
+        let state = self.state.lock();
+        let Some(oldest) = state.waiting.values().min().copied() else { return Some(now + self.patience) };
         let quiet_since = state.taken.map_or(oldest, |taken| taken.max(oldest));
-        let ends = (quiet_since + PATIENCE).min(oldest + PATIENCE_FOR_ONE);
+        let ends = (quiet_since + self.patience).min(oldest + self.patience * FACTOR_FOR_ONE);
         (ends > now).then_some(ends)
     }
 
     fn turn(&self, id: u64, is_clients: bool) {
         let now = Instant::now();
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         // The next piece is requested, so the previous one was read.
         state.taken = Some(now);
         if is_clients {
@@ -101,7 +108,7 @@ impl hyper::body::Body for Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        self.unread.0.lock().waiting.remove(&self.id);
+        self.unread.state.lock().waiting.remove(&self.id);
     }
 }
 
@@ -123,7 +130,7 @@ mod tests {
     #[test]
     fn a_connection_ends_when_nothing_is_taken_and_not_while_the_service_is_slow() {
         let later = |seconds| Instant::now() + Duration::from_secs(seconds);
-        let unread = Unread::default();
+        let unread = Unread::new(doorkit::PATIENCE);
         assert!(unread.check(later(3600)).is_some(), "nothing was asked");
         // A response that is never read.
         let body = unread.watch(pieces(3));
@@ -139,19 +146,19 @@ mod tests {
         let mut body = unread.watch(pieces(3));
         assert!(poll(&mut body));
         assert!(unread.check(later(61)).is_none());
-        while poll(&mut body) && !body.is_end_stream() && unread.0.lock().waiting.len() == 1 {}
+        while poll(&mut body) && !body.is_end_stream() && unread.state.lock().waiting.len() == 1 {}
         drop(body);
         assert!(unread.check(later(3600)).is_some());
     }
 
     #[test]
     fn one_answer_that_is_never_taken_ends_a_busy_connection_after_a_while() {
-        let unread = Unread::default();
+        let unread = Unread::new(doorkit::PATIENCE);
         let _never = unread.watch(pieces(3));
         let begun = Instant::now();
-        unread.0.lock().taken = Some(begun + Duration::from_secs(590));
+        unread.state.lock().taken = Some(begun + Duration::from_secs(590));
         assert!(unread.check(begun + Duration::from_secs(595)).is_some());
-        unread.0.lock().taken = Some(begun + Duration::from_secs(605));
+        unread.state.lock().taken = Some(begun + Duration::from_secs(605));
         assert!(unread.check(begun + Duration::from_secs(606)).is_none());
     }
 }

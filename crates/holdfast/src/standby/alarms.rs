@@ -42,7 +42,7 @@ pub fn alarms(status: &Status, config: &Config, store: Option<&Store>) -> Vec<St
         let seconds = status.primary_ahead_ms as f64 / 1000.0;
         all.push(format!("the clocks of the primary and this machine differ by {seconds:+.1} s: set both"));
     }
-    all.extend(Room::at(&config.data_dir).ok().filter(|room| room.is_short()).map(short_of_room));
+    all.extend(Room::of_data(&config.data_dir).ok().filter(|room| room.is_short()).map(short_of_room));
     all
 }
 

@@ -66,6 +66,7 @@ pub fn serve(
     metrics: PrometheusHandle,
     supervisor: &mut Supervisor,
 ) {
+    let patience = http::Patience::of(&config.limits);
     let watched = Watched { standby, config, metrics };
     let router = Router::new()
         .route("/health", get(health))
@@ -75,7 +76,8 @@ pub fn serve(
         let router = router.clone();
         supervisor.essential(Phase::Sessions, Kind::StandbyHttp.row().name, move |stop| async move {
             let ends = stop.clone();
-            let serve = move |conn| http::serve_connection(router.clone(), conn, Arc::default(), ends.clone());
+            let serve =
+                move |conn| http::serve_connection(router.clone(), conn, patience, Arc::default(), ends.clone());
             listener.serve_plain(stop, serve).await;
             Ok(())
         });

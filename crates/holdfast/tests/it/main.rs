@@ -3,9 +3,12 @@
 mod archive;
 mod clients;
 mod crash;
+mod full;
+mod http2;
 mod large;
 mod maintenance;
 mod operate;
+mod partition;
 mod repair;
 mod restore;
 mod rewind;

@@ -1,5 +1,7 @@
 //! Reading everything while the service runs, and fetching what is damaged from a standby or an archive.
 
+mod at_start;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -14,7 +16,7 @@ use crate::support::{
     limited,
     smtp::Smtp,
     standby::{Standby, has_all, primary},
-    wait_for,
+    wait_for, write_config,
 };
 
 const ANNA: &str = "anna@example.org";
@@ -199,15 +201,17 @@ fn what_is_damaged_in_a_stopped_folder_comes_from_an_archive() {
         server.kill();
     }
 
-    // A service that can't start says what to type.
+    // A service that may not fetch it at its start says what to type.
     copy(&good, &data);
     HARMS[1].1(dir.path());
+    write_config(dir.path(), &format!("{more}[repair]\nat_start = false\n"));
     let refused = holdfast(dir.path(), &["serve"], "");
     assert!(
         !refused.status.success() && said(&refused).contains("holdfast repair --from-archive"),
         "{}",
         said(&refused)
     );
+    write_config(dir.path(), &more);
 
     // An archive that is not there, is not this one's, or can't be read, does no harm.
     for args in [["--archive", "nowhere"], ["--archive", "file:///nowhere/at/all"]] {

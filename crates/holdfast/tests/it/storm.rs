@@ -386,48 +386,50 @@ fn who_can_not_be_looked_at_now_is_told_so_in_the_words_of_the_protocol() {
         "password_checks = 1\nlogins_waiting = 1\nlogin_patience = \"1 second\"\nremember_logins = \"0 seconds\"\n";
     let server = Server::start_with(dir.path(), more);
     server.add_account("anna@example.org");
-    let ask = |one: &(dyn Fn() -> String + Sync)| -> Vec<String> {
-        std::thread::scope(|scope| {
-            let all: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(one)).collect();
-            all.into_iter().map(|one| one.join().unwrap()).collect()
-        })
-    };
-    let check = |door: &str, good: &str, later: &str, said: Vec<String>| {
-        assert!(said.iter().all(|answer| answer.starts_with(good) || answer.starts_with(later)), "{door}: {said:?}");
-        assert!(said.iter().any(|answer| answer.starts_with(good)), "{door}: nobody gets in: {said:?}");
-        assert!(said.iter().any(|answer| answer.starts_with(later)), "{door}: nobody is turned away: {said:?}");
+    // Once may be too few at once, where the clients themselves have to wait for a core.
+    let check = |door: &str, good: &str, later: &str, one: &(dyn Fn() -> String + Sync)| {
+        let (mut in_once, mut later_once) = (false, false);
+        crate::support::wait_for(door, || {
+            let said: Vec<String> = std::thread::scope(|scope| {
+                let all: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(one)).collect();
+                all.into_iter().map(|one| one.join().unwrap()).collect()
+            });
+            for answer in said {
+                let (is_in, is_later) = (answer.starts_with(good), answer.starts_with(later));
+                assert!(is_in || is_later, "{door}: {answer}");
+                (in_once, later_once) = (in_once | is_in, later_once | is_later);
+            }
+            in_once && later_once
+        });
     };
     let login = format!("LOGIN anna@example.org \"{PASSWORD}\"");
-    let said = ask(&|| Imap::connect(server.address("imap")).unwrap().command(&login).unwrap().tagged);
-    check("imap", "OK", "NO [UNAVAILABLE]", said);
+    check("imap", "OK", "NO [UNAVAILABLE]", &|| {
+        Imap::connect(server.address("imap")).unwrap().command(&login).unwrap().tagged
+    });
 
     use base64::Engine as _;
     let plain = base64::engine::general_purpose::STANDARD.encode(format!("\0anna@example.org\0{PASSWORD}"));
-    let said = ask(&|| {
+    check("submission", "235", "454 4.7.0", &|| {
         let mut smtp = Smtp::connect(server.address("submission")).unwrap();
         smtp.command(&format!("AUTH PLAIN {plain}")).unwrap()
     });
-    check("submission", "235", "454 4.7.0", said);
 
-    let said = ask(&|| {
+    check("pop3", "+OK", "-ERR [SYS/TEMP]", &|| {
         use std::io::{BufRead as _, Write as _};
         let stream = std::net::TcpStream::connect(server.address("pop3")).unwrap();
         let mut answers = std::io::BufReader::new(stream.try_clone().unwrap()).lines();
         (&stream).write_all(format!("USER anna@example.org\r\nPASS {PASSWORD}\r\n").as_bytes()).unwrap();
-        answers.by_ref().nth(2).unwrap().unwrap()
+        // A mailbox is one session's at a time.
+        answers.by_ref().nth(2).unwrap().unwrap().replace("-ERR [IN-USE]", "+OK [IN-USE]")
     });
-    // A mailbox is one session's at a time.
-    let said = said.into_iter().map(|answer| answer.replace("-ERR [IN-USE]", "+OK [IN-USE]")).collect();
-    check("pop3", "+OK", "-ERR [SYS/TEMP]", said);
 
-    let said = ask(&|| {
+    check("web", "303 -", "503 15", &|| {
         let mut web = Web::new(server.address("http"));
         let csrf = web.get("/signin").unwrap().input("csrf").unwrap_or_default();
         let fields = [("csrf", csrf.as_str()), ("login", "anna@example.org"), ("password", PASSWORD), ("next", "/")];
         let page = web.post("/signin", &fields).unwrap();
         format!("{} {}", page.status, page.header("retry-after").unwrap_or("-"))
     });
-    check("web", "303 -", "503 15", said);
 }
 
 /// Connects by TLS, reads the greeting, and leaves; how the handshake went.

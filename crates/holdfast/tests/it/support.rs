@@ -1,10 +1,13 @@
 //! A running `holdfast serve` of the test's own, and plain clients that see every byte the server says.
 
 pub mod archive;
+pub mod h2;
 pub mod imap;
+pub mod mounts;
 pub mod smtp;
 pub mod standby;
 pub mod web;
+pub mod wire;
 
 use std::{
     collections::HashMap,
@@ -31,19 +34,33 @@ pub fn ms(took: Duration) -> String {
 }
 
 /// How long anything here may take before the test fails; generous, because the machines are shared.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The password of every account that [`Server::add_account`] makes.
 pub const PASSWORD: &str = "correct horse battery staple";
 
+/// Ports for tests.
+const FIRST: u32 = 12_000;
+const COUNT: u32 = 20_000;
+static GIVEN: AtomicU32 = AtomicU32::new(0);
+/// Where a test program that another one has started begins: behind this port, nobody else gives any for a while.
+const FIRST_PORT: &str = "HOLDFAST_TEST_FIRST_PORT";
+
+/// Ports for a program that this one starts, as the variable that tells it of them.
+pub fn ports_for_another() -> (&'static str, String) {
+    const AS_MANY: u32 = 64;
+    let first = u32::from(port());
+    let enough = if first + AS_MANY < FIRST + COUNT { first } else { FIRST };
+    GIVEN.fetch_add(AS_MANY, Ordering::Relaxed);
+    (FIRST_PORT, enough.to_string())
+}
+
 /// A port that stays free for whoever comes back to it, though nothing listens there at times: one of those that no system
 /// gives to a connection that goes out, or to a listener that leaves the choice to it (from 32,768 on Linux, higher elsewhere).
 pub fn port() -> u16 {
-    const FIRST: u32 = 12_000;
-    const COUNT: u32 = 20_000;
-    static GIVEN: AtomicU32 = AtomicU32::new(0);
-    // Test programs that run at once begin at different places.
-    let begin = std::process::id().wrapping_mul(97);
+    // Test programs that run at once begin at different places, unless one has been told by another where it may.
+    let told = std::env::var(FIRST_PORT).ok().and_then(|first| first.parse::<u32>().ok());
+    let begin = told.map_or_else(|| std::process::id().wrapping_mul(97), |told| told - FIRST);
     loop {
         let port = FIRST + begin.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % COUNT;
         let port = u16::try_from(port).unwrap();
