@@ -101,7 +101,9 @@ impl Bench {
                     };
                     tracing::warn!(id = %self.case.id, judge = name, why, ?fallback, "a check of a message failed");
                     if fallback == Fallback::Defer {
-                        so_far.iter_mut().for_each(|verdict| defer(verdict, name));
+                        for verdict in &mut so_far {
+                            defer(verdict, name);
+                        }
                     }
                 }
             }

@@ -85,7 +85,7 @@ fn with_a_key_no_file_of_the_data_folder_gives_a_secret_away() {
     assert!(server.command(&["maintain"]).status.success(), "with a checkpoint");
     assert!(server.command(&["verify"]).status.success());
     server.stop();
-    assert_eq!(give_away(fresh.path()), [PathBuf::new(); 0]);
+    assert_eq!(give_away(fresh.path()), Vec::<PathBuf>::new());
 
     // Without the key it starts and serves, and says what is missing wherever one looks.
     fs::rename(fresh.path().join("secrets.key"), fresh.path().join("away")).unwrap();
@@ -125,7 +125,7 @@ fn a_standby_has_sealed_secrets_only_and_says_whether_it_has_the_key() {
     fs::copy(one.path().join("secrets.key"), two.path().join("secrets.key")).unwrap();
     assert_eq!(alarms(), 0, "the same key");
     assert!(secrets(two.path()).0);
-    assert_eq!(give_away(two.path()), [PathBuf::new(); 0]);
+    assert_eq!(give_away(two.path()), Vec::<PathBuf>::new());
     drop(primary);
     assert!(standby::run(two.path(), &["promote"]).status.success());
     let imap = follows.promoted();

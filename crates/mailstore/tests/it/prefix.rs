@@ -116,7 +116,10 @@ async fn a_message_of_an_older_version_has_no_prefix() {
     let record = OldEmailRecord::decode(value.clone()).unwrap();
     assert_eq!(record.encode_to_vec(), value, "an empty prefix is not written");
     let (put, at) = (record.encode_to_vec(), key.clone());
-    let done = world.store.transact(move |tx| Ok::<_, store::StoreError>(tx.put(account, at, put)));
+    let done = world.store.transact(move |tx| {
+        tx.put(account, at, put);
+        Ok::<_, store::StoreError>(())
+    });
     done.await.unwrap();
     assert_eq!(read(&world, world.inbox()), [whole]);
     world.assert_in_order();

@@ -40,7 +40,7 @@ impl Files {
 
 impl Engine for Files {
     fn open(&self) -> Arc<dyn Bodies> {
-        let room = Room { disk: Arc::new(self.disk.clone()), dir: DIR.into(), reserve_bytes: 0 };
+        let room = Room::new(Arc::new(self.disk.clone()), Path::new(DIR), 0);
         let tally = Arc::new(Tally::default());
         Arc::new(Packs::open(Arc::new(room), Path::new(DIR), self.index.clone(), 20_000, tally).unwrap())
     }

@@ -370,7 +370,7 @@ fn a_quarantine_survives_a_restart_and_ends_when_the_realm_is_found_sound() {
     fill(&store, 0, 40);
     let report = store.scrub_realm(ANNA, &[&Angry], false, &|| true).unwrap();
     let broken_rule = Damaged::new(Part::Realm, Cause::Invariant).realm(ANNA).because("seven is not eight");
-    assert_eq!(report.damage, [broken_rule.clone()]);
+    assert_eq!(report.damage, std::slice::from_ref(&broken_rule));
     store.close();
     drop(store);
     let store = world.open();

@@ -203,7 +203,9 @@ fn a_peer_that_sends_nonsense_is_told_so_and_nothing_here_counts_as_damaged() {
     assert!(matches!(error, StoreError::Peer(PeerFault::OtherLog { last: Seq(5) })), "{error}");
     // A run in which any one byte differs, and one that is cut off anywhere.
     let mut writer = RunWriter::new(Seq(1), [0; 32]);
-    commits.iter().for_each(|commit| writer.push(commit).unwrap());
+    for commit in &commits {
+        writer.push(commit).unwrap();
+    }
     let whole = writer.finish();
     let cut = (0..whole.len()).map(|len| whole[..len].to_vec());
     let flipped = (0..whole.len()).map(|at| {

@@ -56,7 +56,9 @@ fn a_log_that_keeps_a_service_from_starting_comes_from_an_archive() {
     shipped(dir.path());
     server.stop();
     let folders = ["data", "target"].map(|name| (dir.path().join(name), dir.path().join(format!("{name}.good"))));
-    folders.iter().for_each(|(is, good)| copy(is, good));
+    for (is, good) in &folders {
+        copy(is, good);
+    }
     let more_harms: [(&str, Harm); 3] = [
         ("the log ends one byte early", |dir| cut(&log(dir), |len| len - 1)),
         ("the end of the log, and the index", |dir| {
@@ -70,7 +72,9 @@ fn a_log_that_keeps_a_service_from_starting_comes_from_an_archive() {
     ];
     let mut shut = Vec::new();
     for (what, harm) in HARMS.iter().chain(&more_harms) {
-        folders.iter().for_each(|(is, good)| copy(good, is));
+        for (is, good) in &folders {
+            copy(good, is);
+        }
         harm(dir.path());
         let was_shut = is_shut(dir.path());
         if !was_shut {

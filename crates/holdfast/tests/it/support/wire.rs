@@ -58,7 +58,9 @@ impl Wire {
     /// Nothing passes in these directions, and no connection ends.
     pub fn hold(&self, ways: &[Way]) {
         let mut now = self.state.now.lock();
-        ways.iter().for_each(|way| now.held[*way as usize] = true);
+        for way in ways {
+            now.held[*way as usize] = true;
+        }
     }
 
     /// Everything passes; what was held first.
