@@ -282,10 +282,24 @@ mod tests {
         type Harm = (&'static str, fn(&Store));
         let harms: [Harm; 2] = [
             ("a commit that is durable before it was made", |store| {
-                store.inner.writer.run(|thread| Ok(thread.durable = Seq(1_000))).unwrap();
+                store
+                    .inner
+                    .writer
+                    .run(|thread| {
+                        thread.durable = Seq(1_000);
+                        Ok(())
+                    })
+                    .unwrap();
             }),
             ("a log that has another time", |store| {
-                store.inner.writer.run(|thread| Ok(thread.last_ms = i64::MIN)).unwrap();
+                store
+                    .inner
+                    .writer
+                    .run(|thread| {
+                        thread.last_ms = i64::MIN;
+                        Ok(())
+                    })
+                    .unwrap();
             }),
         ];
         for (what, harm) in harms {

@@ -235,7 +235,9 @@ fn readers_follow_while_the_log_grows() {
             append(&mut *log, 2);
             log.sync().unwrap();
             log.roll().unwrap();
-            readers.iter().for_each(|(durable, _)| durable.send(log.next().0 - 1).unwrap());
+            for (durable, _) in &readers {
+                durable.send(log.next().0 - 1).unwrap();
+            }
         }
         for (durable, reader) in readers {
             drop(durable);
