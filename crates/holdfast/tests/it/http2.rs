@@ -111,10 +111,10 @@ fn flood(client: &mut H2, bytes: &[u8]) {
     }
 }
 
-/// The same frame or frames, made from a number each, so many times.
 /// What it is, the frames, and the codes with which the connection may be ended at once, if it is.
 type Flood<'a> = (&'a str, Vec<u8>, Option<&'a [u32]>);
 
+/// The same frame or frames, made from a number each, so many times.
 fn many(count: u32, of: impl Fn(u32) -> Vec<u8>) -> Vec<u8> {
     (0..count).flat_map(of).collect()
 }
