@@ -118,7 +118,8 @@ impl Witness {
     pub(crate) fn begin(&self) -> Result<()> {
         let seen = self.seen.lock();
         if self.is_there && self.closed_at.is_none() {
-            return Ok(());
+            // Durably: who wrote it may have died before it was, and the mark would be back after a power loss.
+            return self.sync();
         }
         match (self.save(&seen), self.closed_at) {
             (Err(StoreError::Full), Some(at)) if self.is_there => self.replace_mark(&seen, at),
@@ -133,10 +134,20 @@ impl Witness {
         let path = self.dir.join(FILE);
         let write = || {
             let file = self.disk.open(&path)?;
-            file.write_at(text_of(&seen).as_bytes(), 0)?;
-            file.sync()
+            file.write_at(text_of(&seen).as_bytes(), 0)
         };
-        write().map_err(StoreError::io(path.display().to_string()))
+        write().map_err(StoreError::io(path.display().to_string()))?;
+        self.sync()
+    }
+
+    /// Makes the file durable as it is.
+    fn sync(&self) -> Result<()> {
+        let path = self.dir.join(FILE);
+        let sync = || {
+            self.disk.open(&path)?.sync()?;
+            self.disk.sync_dir(&self.dir)
+        };
+        sync().map_err(StoreError::io(path.display().to_string()))
     }
 
     /// Notes that `who` has seen the log reach `seq`.
