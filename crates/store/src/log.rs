@@ -298,8 +298,21 @@ impl CommitLog for Log {
             return Ok(());
         }
         let footer = Footer { chain: self.chain, last: Seq(self.next.0 - 1), time_ms: self.time_ms };
-        self.write(&footer.to_bytes())?;
-        self.sync()?;
+        let mark = self.mark();
+        // What can't be taken back either may be there after a restart or not: nothing must come behind it.
+        let stopped = |reason: String| StoreError::Stopped { reason };
+        self.write(&footer.to_bytes()).map_err(|error| match error {
+            StoreError::Unknown { reason } => stopped(reason),
+            other => other,
+        })?;
+        if let Err(error) = self.file.sync() {
+            let path = self.path.display().to_string();
+            if !self.take_back(mark.clone()) {
+                return Err(stopped(format!("{path}: a footer could not be made durable ({error}), nor taken back")));
+            }
+            self.len = mark.len;
+            return Err(StoreError::io(path)(error));
+        }
         self.sealed = true;
         self.begin_segment()
     }
