@@ -309,10 +309,11 @@ fn ten_thousand_crashes_lose_nothing_that_was_acknowledged() {
     assert!(dropped > 200 && reclaimed > 200, "{dropped} segments, {reclaimed} packs: hardly met");
 }
 
-fn put(store: &Store, value: &'static [u8]) -> Result<(), StoreError> {
+fn put(store: &Store, value: &[u8]) -> Result<(), StoreError> {
+    let value = value.to_vec();
     store
         .transact(move |tx| {
-            tx.put(REALMS[0], b"x".to_vec(), value.to_vec());
+            tx.put(REALMS[0], b"x".to_vec(), value);
             Ok(())
         })
         .wait()
@@ -362,4 +363,37 @@ fn a_full_disk_refuses_by_name_and_works_again_when_there_is_room() {
     drop(store);
     let store = world.open().unwrap();
     assert_eq!(store.snapshot().get(REALMS[0], b"x").unwrap().as_deref(), Some(&b"after"[..]));
+}
+
+#[test]
+fn whatever_fails_at_a_segments_end_nothing_acknowledged_is_behind_a_hole() {
+    let mut rolled = 0;
+    for operation in 0..90 {
+        for fault in [Fault::Broken, Fault::Full] {
+            for seed in 0..2 {
+                let mut world = World::new(seed);
+                let store = world.open().unwrap();
+                world.disk.plan(operation, fault);
+                let mut acknowledged = 0_u64;
+                for number in 1..=40_u64 {
+                    let value = [&number.to_le_bytes()[..], &[7; 120]].concat();
+                    match put(&store, &value) {
+                        Ok(()) => acknowledged = number,
+                        Err(StoreError::Stopped { .. } | StoreError::Unknown { .. }) => break,
+                        Err(StoreError::Full | StoreError::Io { .. }) => {}
+                        Err(error) => panic!("{operation}, {fault:?}: {error}"),
+                    }
+                }
+                rolled += log::segments(&world.disk, Path::new("/store/log")).unwrap().len() - 1;
+                drop(store);
+                let index = world.index.after_power_loss(&mut world.dice);
+                (world.disk, world.index) = (world.disk.after_power_loss(), Arc::new(index));
+                let store = world.open().unwrap_or_else(|error| panic!("{operation}, {fault:?}, {seed}: {error}"));
+                let value = store.snapshot().get(REALMS[0], b"x").unwrap();
+                let found = value.map_or(0, |value| u64::from_le_bytes(value[..8].try_into().unwrap()));
+                assert!(found >= acknowledged, "{operation}, {fault:?}, {seed}: {found}, not {acknowledged}");
+            }
+        }
+    }
+    assert!(rolled > 250, "{rolled} segments were ended");
 }
