@@ -191,14 +191,18 @@ fn excerpt(text: &str, words: &[String]) -> String {
     // The same number of characters: lower case can have other bytes.
     let at = folded[..at].chars().count();
     let start = at.saturating_sub(EXCERPT / 4);
-    let mut shown: String = text.chars().skip(start).take(EXCERPT).collect();
+    let cut: String = text.chars().skip(start).take(EXCERPT).collect();
+    let mut shown = cut.as_str();
+    // Whole words, where there are some.
     if start > 0 {
-        shown.insert(0, '\u{2026}');
+        shown = shown.split_once(' ').map_or(shown, |(_, rest)| rest);
     }
-    if text.chars().count() > start + EXCERPT {
-        shown.push('\u{2026}');
+    let goes_on = text.chars().count() > start + EXCERPT;
+    if goes_on {
+        shown = shown.rsplit_once(' ').map_or(shown, |(before, _)| before);
     }
-    shown
+    let dots = |are: bool| if are { "\u{2026}" } else { "" };
+    format!("{}{shown}{}", dots(start > 0), dots(goes_on))
 }
 
 #[cfg(test)]
@@ -262,5 +266,15 @@ mod tests {
         }
         assert_eq!(PAGES[0].anchor_of("DISK full").as_deref(), Some("the-disk-is-full"));
         assert_eq!(PAGES[0].anchor_of("absent"), None);
+    }
+
+    #[test]
+    fn an_excerpt_is_of_whole_words_around_what_was_found() {
+        let text = format!("{}needle {}", "alpha ".repeat(100), "omega ".repeat(100));
+        let shown = excerpt(&text, &["needle".to_owned()]);
+        assert!(shown.starts_with("\u{2026}alpha ") && shown.ends_with(" omega\u{2026}"), "{shown}");
+        assert!(shown.contains(" needle "), "{shown}");
+        assert!(excerpt(&"x".repeat(2_000), &["x".to_owned()]).starts_with("xxx"));
+        assert_eq!(excerpt("short", &["short".to_owned()]), "short");
     }
 }
