@@ -254,6 +254,19 @@ pub struct RewindPart {
     pub keywords: Vec<String>,
 }
 
+/// By mailbox of that time: where its messages belong today, and the name there.
+type Targets = BTreeMap<MailboxId, (Target, String)>;
+
+/// What is to be taken back, and to when.
+struct Asked<'a> {
+    account: RealmId,
+    past: &'a Past,
+    scope: &'a RewindScope,
+    /// Only these, if single messages were asked for.
+    chosen: Option<&'a HashSet<(MailboxId, EmailId)>>,
+    targets: &'a Targets,
+}
+
 impl MailStore {
     /// What taking `scope` back to `past` would do. With `flags` the flags of messages that stayed are taken back too.
     /// Blocks for as long as looking at everything that changed since takes.
@@ -261,9 +274,36 @@ impl MailStore {
     /// # Errors
     /// [`MailError::TooLarge`] beyond [`MAX_REWIND_MESSAGES`].
     pub fn plan_rewind(&self, account: RealmId, past: &Past, scope: &RewindScope, flags: bool) -> Result<RewindPlan> {
-        let now = past.now();
-        let mut targets: BTreeMap<MailboxId, (Target, String)> = BTreeMap::new();
         let mut plan = RewindPlan::default();
+        let targets = Self::targets(account, past, scope, &mut plan)?;
+        let chosen: Option<HashSet<(MailboxId, EmailId)>> = match scope {
+            RewindScope::Messages(all) => Some(all.iter().copied().collect()),
+            _ => None,
+        };
+        let missing = Self::missing(account, past, scope, &targets, flags, &mut plan)?;
+        let asked = Asked { account, past, scope, chosen: chosen.as_ref(), targets: &targets };
+        for email in missing {
+            asked.plan_email(email, &mut plan)?;
+            if plan.steps.len() > MAX_REWIND_MESSAGES {
+                let what = "the number of messages of one rewind";
+                return Err(MailError::TooLarge { what, limit: MAX_REWIND_MESSAGES as u64 });
+            }
+        }
+        if chosen.is_some() {
+            // A mailbox is made again for those of its messages only that were asked for.
+            let used: BTreeSet<Target> = plan.steps.iter().map(|step| step.to).collect();
+            plan.made.retain(|made| used.contains(&Target::Made(made.then)));
+        }
+        plan.steps.sort_by_key(|step| (step.to, step.entry.internal_date_ms, step.entry.email));
+        Self::count(account, past, &targets, &mut plan)?;
+        plan.first = first_messages(account, past, &plan, &targets)?;
+        Ok(plan)
+    }
+
+    /// Where what was in each mailbox belongs today; mailboxes that are to be made again are added to the plan.
+    fn targets(account: RealmId, past: &Past, scope: &RewindScope, plan: &mut RewindPlan) -> Result<Targets> {
+        let now = past.now();
+        let mut targets = Targets::new();
         for (at, value) in schema::rows(past, account, &[key::MAILBOX], usize::MAX)? {
             let id = key::mailbox_of(&at)?;
             let record: MailboxRecord = schema::decode(&at, value)?;
@@ -286,27 +326,14 @@ impl MailStore {
             };
             targets.insert(id, target);
         }
-        let chosen: Option<HashSet<(MailboxId, EmailId)>> = match scope {
-            RewindScope::Messages(all) => Some(all.iter().copied().collect()),
-            _ => None,
-        };
-        let missing = Self::missing(account, past, scope, &targets, flags, &mut plan)?;
+        Ok(targets)
+    }
+
+    /// Counts what the plan does, mailbox by mailbox and in all.
+    fn count(account: RealmId, past: &Past, targets: &Targets, plan: &mut RewindPlan) -> Result<()> {
         let mut back: HashSet<EmailId> = HashSet::new();
-        for email in missing {
-            Self::plan_email(account, past, email, scope, chosen.as_ref(), &targets, &mut plan)?;
-            if plan.steps.len() > MAX_REWIND_MESSAGES {
-                let what = "the number of messages of one rewind";
-                return Err(MailError::TooLarge { what, limit: MAX_REWIND_MESSAGES as u64 });
-            }
-        }
-        if chosen.is_some() {
-            // A mailbox is made again for those of its messages only that were asked for.
-            let used: BTreeSet<Target> = plan.steps.iter().map(|step| step.to).collect();
-            plan.made.retain(|made| used.contains(&Target::Made(made.then)));
-        }
-        plan.steps.sort_by_key(|step| (step.to, step.entry.internal_date_ms, step.entry.email));
         let mut counts: BTreeMap<Target, MailboxPlan> = BTreeMap::new();
-        for (id, (target, name)) in &targets {
+        for (id, (target, name)) in targets {
             let made = plan.made.iter().any(|made| made.then == *id);
             counts.entry(*target).or_insert_with(|| MailboxPlan {
                 id: *id,
@@ -324,7 +351,7 @@ impl MailStore {
                     mailbox.back += 1;
                     plan.back += 1;
                     let email = EmailId(step.entry.email);
-                    let is_gone = now.get(account, &key::email(email))?.is_none();
+                    let is_gone = past.now().get(account, &key::email(email))?.is_none();
                     if is_gone && back.insert(email) {
                         plan.bytes += step.entry.size;
                     }
@@ -336,8 +363,7 @@ impl MailStore {
         let something = |m: &MailboxPlan| m.made || m.back + m.moved + m.flagged > 0;
         plan.mailboxes = counts.into_values().filter(something).collect();
         plan.mailboxes.sort_by_key(|mailbox| (mailbox.name != "INBOX", mailbox.name.to_lowercase()));
-        plan.first = first_messages(account, past, &plan, &targets)?;
-        Ok(plan)
+        Ok(())
     }
 
     /// The emails of which a place is gone, and those steps that change flags only.
@@ -345,7 +371,7 @@ impl MailStore {
         account: RealmId,
         past: &Past,
         scope: &RewindScope,
-        targets: &BTreeMap<MailboxId, (Target, String)>,
+        targets: &Targets,
         flags: bool,
         plan: &mut RewindPlan,
     ) -> Result<BTreeSet<EmailId>> {
@@ -387,54 +413,6 @@ impl MailStore {
         Ok(missing)
     }
 
-    /// The steps that bring one email back to where it was.
-    #[allow(clippy::too_many_arguments, reason = "one step of a plan, with the plan's state")]
-    fn plan_email(
-        account: RealmId,
-        past: &Past,
-        email: EmailId,
-        scope: &RewindScope,
-        chosen: Option<&HashSet<(MailboxId, EmailId)>>,
-        targets: &BTreeMap<MailboxId, (Target, String)>,
-        plan: &mut RewindPlan,
-    ) -> Result<()> {
-        let mut now: Vec<(MailboxId, Uid)> = Vec::new();
-        for (at, _) in schema::rows(past.now(), account, &key::places(email), usize::MAX)? {
-            let (mailbox, uid) = key::place_of(&at)?;
-            // Those of deleted mailboxes are on their way out.
-            if past.now().get(account, &key::mailbox(mailbox))?.is_some() {
-                now.push((mailbox, uid));
-            }
-        }
-        let mut wanted: BTreeMap<Target, (MailboxId, Uid)> = BTreeMap::new();
-        for (at, _) in schema::rows(past, account, &key::places(email), usize::MAX)? {
-            let (mailbox, uid) = key::place_of(&at)?;
-            // One of a mailbox that was deleted then already has no target.
-            if let Some((target, _)) = targets.get(&mailbox) {
-                wanted.entry(*target).or_insert((mailbox, uid));
-            }
-        }
-        let mut elsewhere: Vec<(MailboxId, Uid)> =
-            now.iter().copied().filter(|(mailbox, _)| !wanted.contains_key(&Target::Now(*mailbox))).collect();
-        for (target, (mailbox, uid)) in wanted {
-            let is_there = now.iter().any(|(now, _)| Target::Now(*now) == target);
-            let is_asked = scope.has(mailbox) && chosen.is_none_or(|chosen| chosen.contains(&(mailbox, email)));
-            if is_there || !is_asked {
-                continue;
-            }
-            let at = key::entry(mailbox, uid);
-            let entry: EntryRecord = schema::load(past, account, &at)?.ok_or_else(|| {
-                MailError::damaged(
-                    store::Cause::Reference,
-                    format!("message {email} was in {mailbox}, but has no entry there"),
-                )
-            })?;
-            let kind = elsewhere.pop().map_or(Kind::Add, |(from, uid)| Kind::Move(from, uid));
-            plan.steps.push(Step { then: mailbox, to: target, kind, entry });
-        }
-        Ok(())
-    }
-
     /// Whether a message was in a mailbox.
     pub fn was_in(past: &Past, account: RealmId, mailbox: MailboxId, email: EmailId) -> Result<bool> {
         for (at, _) in schema::rows(past, account, &key::places(email), usize::MAX)? {
@@ -460,13 +438,50 @@ impl MailStore {
     }
 }
 
+impl Asked<'_> {
+    /// The steps that bring one email back to where it was.
+    fn plan_email(&self, email: EmailId, plan: &mut RewindPlan) -> Result<()> {
+        let mut now: Vec<(MailboxId, Uid)> = Vec::new();
+        for (at, _) in schema::rows(self.past.now(), self.account, &key::places(email), usize::MAX)? {
+            let (mailbox, uid) = key::place_of(&at)?;
+            // Those of deleted mailboxes are on their way out.
+            if self.past.now().get(self.account, &key::mailbox(mailbox))?.is_some() {
+                now.push((mailbox, uid));
+            }
+        }
+        let mut wanted: BTreeMap<Target, (MailboxId, Uid)> = BTreeMap::new();
+        for (at, _) in schema::rows(self.past, self.account, &key::places(email), usize::MAX)? {
+            let (mailbox, uid) = key::place_of(&at)?;
+            // One of a mailbox that was deleted then already has no target.
+            if let Some((target, _)) = self.targets.get(&mailbox) {
+                wanted.entry(*target).or_insert((mailbox, uid));
+            }
+        }
+        let mut elsewhere: Vec<(MailboxId, Uid)> =
+            now.iter().copied().filter(|(mailbox, _)| !wanted.contains_key(&Target::Now(*mailbox))).collect();
+        for (target, (mailbox, uid)) in wanted {
+            let is_there = now.iter().any(|(now, _)| Target::Now(*now) == target);
+            let is_asked =
+                self.scope.has(mailbox) && self.chosen.is_none_or(|chosen| chosen.contains(&(mailbox, email)));
+            if is_there || !is_asked {
+                continue;
+            }
+            let at = key::entry(mailbox, uid);
+            let entry: EntryRecord = schema::load(self.past, self.account, &at)?.ok_or_else(|| {
+                MailError::damaged(
+                    store::Cause::Reference,
+                    format!("message {email} was in {mailbox}, but has no entry there"),
+                )
+            })?;
+            let kind = elsewhere.pop().map_or(Kind::Add, |(from, uid)| Kind::Move(from, uid));
+            plan.steps.push(Step { then: mailbox, to: target, kind, entry });
+        }
+        Ok(())
+    }
+}
+
 /// The first messages of a plan, for people.
-fn first_messages(
-    account: RealmId,
-    past: &Past,
-    plan: &RewindPlan,
-    targets: &BTreeMap<MailboxId, (Target, String)>,
-) -> Result<Vec<MessagePlan>> {
+fn first_messages(account: RealmId, past: &Past, plan: &RewindPlan, targets: &Targets) -> Result<Vec<MessagePlan>> {
     let mut first = Vec::new();
     for mailbox in &plan.mailboxes {
         let Some((target, _)) = targets.get(&mailbox.id) else { continue };

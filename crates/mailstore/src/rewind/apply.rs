@@ -403,15 +403,12 @@ fn step_in(
             let email = EmailId(step.entry.email);
             match step.kind {
                 Kind::Flags(uid, was) => {
-                    let Some(now) = schema::load::<EntryRecord, _>(tx, account, &key::entry(mailbox, uid))? else {
-                        continue;
-                    };
-                    if now.modseq == was {
-                        let change = FlagChange::Replace(flags_of(step.entry.system, &step.entry.keywords));
-                        mail.set_flags_in(tx, account, mailbox, &[uid], &change, None)?;
-                        push(&mut stayed, uid, &now);
-                        record.flagged += 1;
-                    }
+                    let now = schema::load::<EntryRecord, _>(tx, account, &key::entry(mailbox, uid))?;
+                    let Some(now) = now.filter(|now| now.modseq == was) else { continue };
+                    let change = FlagChange::Replace(flags_of(step.entry.system, &step.entry.keywords));
+                    mail.set_flags_in(tx, account, mailbox, &[uid], &change, None)?;
+                    push(&mut stayed, uid, &now);
+                    record.flagged += 1;
                 }
                 _ if is_in(tx, account, email, mailbox)? => {}
                 Kind::Add => {
@@ -426,20 +423,13 @@ fn step_in(
                     record.back += 1;
                 }
                 Kind::Move(from, uid) => {
-                    let now: Option<EntryRecord> = schema::load(tx, account, &key::entry(from, uid))?;
-                    let Some(now) = now.filter(|now| now.email == email.0) else { continue };
-                    if tx.get(account, &key::mailbox(from))?.is_none() {
-                        continue;
-                    }
-                    let entry = EntryRecord { thread: now.thread, ..step.entry.clone() };
-                    let new = MailStore::add_entries(tx, account, mailbox, &[entry])?[0];
-                    MailStore::remove_entries(tx, account, from, &[(uid, now.clone())])?;
+                    let Some((new, had)) = move_in(tx, account, mailbox, &step.entry, (from, uid))? else { continue };
                     let part = moved.entry(from).or_insert_with(|| RewindPart {
                         mailbox: mailbox.0,
                         from: from.0,
                         ..RewindPart::default()
                     });
-                    push(part, new, &now);
+                    push(part, new, &had);
                     record.moved += 1;
                 }
             }
@@ -452,6 +442,25 @@ fn step_in(
     }
     schema::save(tx, account, at, &record);
     Ok(record)
+}
+
+/// Moves a message back from where it is now: its new UID, and the entry that it had there. `None` if it is no longer there.
+fn move_in(
+    tx: &mut Tx<'_>,
+    account: RealmId,
+    to: MailboxId,
+    then: &EntryRecord,
+    (from, uid): (MailboxId, Uid),
+) -> Result<Option<(Uid, EntryRecord)>> {
+    let now: Option<EntryRecord> = schema::load(tx, account, &key::entry(from, uid))?;
+    let Some(now) = now.filter(|now| now.email == then.email) else { return Ok(None) };
+    if tx.get(account, &key::mailbox(from))?.is_none() {
+        return Ok(None);
+    }
+    let entry = EntryRecord { thread: now.thread, ..then.clone() };
+    let new = MailStore::add_entries(tx, account, to, &[entry])?[0];
+    MailStore::remove_entries(tx, account, from, &[(uid, now.clone())])?;
+    Ok(Some((new, now)))
 }
 
 fn push(part: &mut RewindPart, uid: Uid, had: &EntryRecord) {
