@@ -332,7 +332,7 @@ async fn refuse(caller: Caller, mut form: Form, files: Vec<Attached>, refusal: R
 fn responds_to(caller: &Caller, form: &Form) -> Result<Option<RespondsTo>> {
     Ok(match form.answers.split_once(':') {
         Some(("forward" | "forward-file", email)) => email.parse().ok().map(RespondsTo::Forward),
-        _ => quoted::answered(caller, form)?.map(|(email, _)| RespondsTo::Reply(email.id)),
+        _ => quoted::answered(caller, form)?.map(RespondsTo::Reply),
     })
 }
 

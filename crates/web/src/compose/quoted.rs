@@ -7,7 +7,7 @@ use mailkit::compose::NewAttachment;
 use mailkit::display::{ReadOptions, quote, show};
 use mailkit::visible::on_one_line;
 use mailkit::{Parsed, html};
-use mailstore::Email;
+use mailstore::{Email, EmailId};
 
 use super::forward;
 use super::parts::{kept, read_again};
@@ -46,7 +46,8 @@ pub fn text(caller: &Caller, email: &Email, header: &Parsed, shown: &str) -> Str
 
 /// The looks of the form's reply, if it answers HTML and quotes all of it.
 pub fn looks(caller: &Caller, form: &Form) -> Result<Option<Looks>> {
-    let Some((email, raw)) = answered(caller, form)? else { return Ok(None) };
+    let Some(id) = answered(caller, form)? else { return Ok(None) };
+    let Ok((email, raw)) = message::load(caller, &id.to_string()) else { return Ok(None) };
     let inline = |_: &str| String::new();
     let shown = show(&raw, &email.parsed, &ReadOptions { remote_images: false, inline_url: &inline });
     if shown.html.is_none() {
@@ -74,9 +75,9 @@ pub fn looks(caller: &Caller, form: &Form) -> Result<Option<Looks>> {
 }
 
 /// The message that the form answers: as its page said, or, of a draft gone on with, as its References say.
-pub fn answered(caller: &Caller, form: &Form) -> Result<Option<(Email, bytes::Bytes)>> {
+pub fn answered(caller: &Caller, form: &Form) -> Result<Option<EmailId>> {
     if let Some(id) = form.answers.strip_prefix("reply:") {
-        return Ok(message::load(caller, id).ok());
+        return Ok(id.parse().ok());
     }
     if !form.answers.is_empty() || form.draft.is_empty() {
         return Ok(None);
@@ -88,6 +89,5 @@ pub fn answered(caller: &Caller, form: &Form) -> Result<Option<(Email, bytes::By
     let Some(last) = draft.parsed.references.last() else { return Ok(None) };
     let header =
         Parsed { message_id: last.clone(), base_subject: draft.parsed.base_subject.clone(), ..Parsed::default() };
-    let found = kept(caller, &header, |_| true)?;
-    Ok(found.and_then(|id| message::load(caller, &id.to_string()).ok()))
+    kept(caller, &header, |_| true)
 }
