@@ -147,6 +147,18 @@ fn reading_everything_goes_on_without_who_asked_and_two_who_ask_get_one_answer()
 /// What can happen to a folder.
 type Harm = fn(&Path);
 
+/// A service that was stopped when its archive had all: its configuration beyond the usual, and its mail.
+fn stopped_with_archive(dir: &Path) -> (String, Vec<String>) {
+    let more = archive(dir);
+    let server = Server::start_with(dir, &more);
+    server.add_account(ANNA);
+    deliver(&server);
+    let before = mailbox(&server);
+    shipped(dir);
+    server.stop();
+    (more, before)
+}
+
 const HARMS: [(&str, Harm); 9] = [
     ("the log is gone", |dir| fs::remove_file(log(dir)).unwrap()),
     ("the log is cut", |dir| cut(&log(dir), |len| len / 2)),
@@ -169,13 +181,7 @@ const HARMS: [(&str, Harm); 9] = [
 #[test]
 fn what_is_damaged_in_a_stopped_folder_comes_from_an_archive() {
     let dir = tempfile::tempdir().unwrap();
-    let more = archive(dir.path());
-    let server = Server::start_with(dir.path(), &more);
-    server.add_account(ANNA);
-    deliver(&server);
-    let before = mailbox(&server);
-    shipped(dir.path());
-    server.stop();
+    let (more, before) = stopped_with_archive(dir.path());
     let (data, good, target) = (dir.path().join("data"), dir.path().join("good"), dir.path().join("target"));
     copy(&data, &good);
     let repair = |args: &[&str]| holdfast(dir.path(), &[&["repair", "--from-archive"], args].concat(), "");

@@ -7,11 +7,11 @@ use std::{
     process::Output,
 };
 
-use super::{ANNA, HARMS, Harm, MESSAGES, copy, cut, deliver, flip, log, mailbox, pack, said};
+use super::{
+    ANNA, HARMS, Harm, MESSAGES, copy, cut, deliver, flip, health, log, mailbox, pack, said, stopped_with_archive,
+};
 use crate::support::{
-    Server,
-    archive::{archive, shipped},
-    holdfast, limited,
+    Server, holdfast, limited,
     standby::{Primary, Standby, has_all, primary, run},
     wait_for, write_config,
 };
@@ -48,13 +48,7 @@ fn is_shut(dir: &Path) -> bool {
 #[test]
 fn a_log_that_keeps_a_service_from_starting_comes_from_an_archive() {
     let dir = tempfile::tempdir().unwrap();
-    let more = archive(dir.path());
-    let server = Server::start_with(dir.path(), &more);
-    server.add_account(ANNA);
-    deliver(&server);
-    let before = mailbox(&server);
-    shipped(dir.path());
-    server.stop();
+    let (more, before) = stopped_with_archive(dir.path());
     let folders = ["data", "target"].map(|name| (dir.path().join(name), dir.path().join(format!("{name}.good"))));
     for (is, good) in &folders {
         copy(is, good);
@@ -85,10 +79,7 @@ fn a_log_that_keeps_a_service_from_starting_comes_from_an_archive() {
         assert!(audited(&server) > 0, "{what}");
         // Damaged messages come one by one, when somebody reads them.
         wait_for(what, || mailbox(&server) == before);
-        wait_for("nothing is damaged", || {
-            let health: serde_json::Value = serde_json::from_str(&server.page("/health")).unwrap();
-            health["status"] == "ok"
-        });
+        wait_for("nothing is damaged", || health(&server)["status"] == "ok");
         deliver(&server);
         assert_eq!(mailbox(&server).len(), before.len() + MESSAGES, "{what}");
         server.kill();
@@ -102,21 +93,11 @@ fn a_log_that_keeps_a_service_from_starting_comes_from_an_archive() {
 #[test]
 fn a_service_that_can_not_be_made_whole_does_not_start_and_its_log_stays_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
-    let more = archive(dir.path());
-    let server = Server::start_with(dir.path(), &more);
-    server.add_account(ANNA);
-    deliver(&server);
-    let before = mailbox(&server);
-    shipped(dir.path());
-    server.stop();
+    let (more, before) = stopped_with_archive(dir.path());
     let (data, target, away) = (dir.path().join("data"), dir.path().join("target"), dir.path().join("away"));
     // Somebody else's archive, of the same look.
     let stranger = tempfile::tempdir().unwrap();
-    let theirs = Server::start_with(stranger.path(), &archive(stranger.path()));
-    theirs.add_account(ANNA);
-    deliver(&theirs);
-    shipped(stranger.path());
-    theirs.stop();
+    stopped_with_archive(stranger.path());
     let runs = |at: &Path| -> Vec<PathBuf> {
         let found = limited("find").arg(at).args(["-name", "*.run"]).output().unwrap();
         String::from_utf8(found.stdout).unwrap().lines().map(PathBuf::from).collect()
