@@ -1,7 +1,7 @@
 //! Judges: what looks at a message between its last byte and its commit, and decides about each recipient.
 //!
 //! A [`Judge`] is asked when a message is about to come ([`Judge::begin`]) and gives a [`Hearing`], which sees the bytes
-//! as they come, so that slow work (DNS) runs meanwhile, and which states a [`Verdict`] for each recipient at the end.
+//! as they come, so that slow work (DNS) runs at the same time, and which states a [`Verdict`] for each recipient at the end.
 //! Judges are asked in their order, each knows what the ones before it decided, and each has its share of
 //! [`crate::DeliveryOptions::verdict_time`]. One that is too slow, fails or panics is as if it had its [`Fallback`]
 //! said: no message is lost by it.
@@ -216,7 +216,7 @@ impl Verdict {
     }
 
     /// What a judge of that name said, checked: codes that belong together, a reason of one short line that begins with
-    /// the name, no more bytes than fit.
+    /// the name, and at most as many bytes as fit.
     pub(crate) fn checked(mut self, judge: &str) -> Result<Self, JudgeError> {
         if let Some(refusal) = &self.refusal
             && (!(400..600).contains(&refusal.code) || u16::from(refusal.enhanced.0) != refusal.code / 100)

@@ -571,7 +571,7 @@ fn forget_receipts_in(tx: &mut Tx<'_>, realm: RealmId, now_ms: i64) -> Result<()
 
 fn outcome_number(outcome: &RecipientOutcome) -> u64 {
     match outcome {
-        // A Send refuses nobody by itself: whoever is not filed to is in the queue.
+        // A Send refuses no recipient: those without a mailbox here are in the queue.
         RecipientOutcome::Queued | RecipientOutcome::Refused(_) => 0,
         RecipientOutcome::Filed(account) => u64::from(account.0) + 1,
     }

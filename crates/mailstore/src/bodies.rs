@@ -1,7 +1,7 @@
 //! The bytes of messages on their way in and out: what doors hold of them.
 //!
 //! A message is a prefix (header lines that a delivery here put above it) and a body, which other copies may share. Both
-//! are joined here and nowhere else: whoever reads a message sees one run of bytes.
+//! are joined here and nowhere else: all readers of a message see one run of bytes.
 
 use std::io::{self, Write as _};
 

@@ -276,7 +276,7 @@ impl Directory {
     }
 
     /// Seals everything that lies open, and seals again under the first key what is sealed under another one at hand. Does
-    /// nothing to what is so already; can be repeated.
+    /// nothing to secrets that are in that state already; can be repeated.
     ///
     /// # Errors
     /// [`DirectoryError::NoSecretsKey`]; those of the store.

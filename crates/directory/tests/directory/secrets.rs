@@ -426,7 +426,7 @@ async fn new_dkim_keys_take_the_place_of_those_whose_secrets_key_is_lost() {
         directory.renew_dkim("here.example").await.unwrap();
         assert_eq!(selectors(), [(format!("hf-rsa-{round}"), true), (format!("hf-ed25519-{round}"), true)]);
     }
-    // Passwords that are set again need the lost key no more either.
+    // Passwords that are set again do not need the lost key either.
     for account in [world.anna, world.bert] {
         directory.set_password(account, "another long pass phrase").await.unwrap();
     }

@@ -18,7 +18,7 @@ use crate::{
 const LAG_ALARM: Duration = Duration::from_secs(3600);
 /// The time allowed for a nightly drill, which runs after the snapshot.
 const DRILL_TAKES: Duration = Duration::from_secs(12 * 3600);
-/// A snapshot that is so much younger than now is from a clock that was wrong.
+/// A snapshot dated further ahead of now than this was made while the clock was wrong.
 pub(super) const CLOCK_PATIENCE_MS: i64 = 300_000;
 
 impl Archives {

@@ -151,7 +151,7 @@ fn a_primary_that_may_go_on_alone_does_whichever_direction_is_cut_and_has_one_hi
     let told = json(dirs[0].path());
     assert!(told["stopped"].is_string(), "{told}");
     primary.server.kill();
-    assert!(!run(dirs[0].path(), &["serve"]).status.success(), "it starts as a primary no more");
+    assert!(!run(dirs[0].path(), &["serve"]).status.success(), "it no longer starts as a primary");
     // It follows, and what only it has is merged.
     let code = said(dirs[1].path(), &["standby", "code"]);
     let args = ["--primary", &own.to_string(), "--code", code.lines().next().unwrap(), "--rejoin"];

@@ -1,4 +1,4 @@
-//! Promises about messages with a prefix: whoever reads one reads the prefix and the body as one run of bytes.
+//! Promises about messages with a prefix: all readers see the prefix and the body as one run of bytes.
 
 use std::io::Read as _;
 use std::sync::Arc;

@@ -53,7 +53,7 @@ fn a_standby_copies_follows_compares_and_resumes_after_every_break() {
     let refused = run(stranger.path(), &["standby", "--primary", &address.to_string(), "--code", &code]);
     let why = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && why.contains("the code is wrong"), "{why}");
-    // A stranger's guess does not spoil it. One that is forgotten is not only let in no more, but cut off.
+    // A stranger's guess does not invalidate it. A standby that is removed is refused, and its open connection is cut.
     let third =
         Standby::spawn(stranger.path(), &["--primary", &address.to_string(), "--code", &good, "--name", "three"]);
     third.line("following");

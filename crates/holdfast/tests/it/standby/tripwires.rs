@@ -166,7 +166,7 @@ fn what_a_tripwire_holds_can_be_left_out_by_a_promotion() {
     assert_eq!(subjects(imap, ANNA), before, "she has what she had");
     assert_eq!(subjects(imap, BERT), ["other", "later"], "nobody else is concerned");
     assert!(validity(imap) > old_validity, "her programs must not believe what they saw of the lost state");
-    // What came in for her meanwhile is in files.
+    // What came in for her since then is in files.
     let kept = std::fs::read_dir(dirs[1].path().join("data")).unwrap().map(|entry| entry.unwrap().path());
     let folder = kept.into_iter().find(|path| path.to_string_lossy().contains("discarded-after-")).unwrap();
     let account = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_dir());

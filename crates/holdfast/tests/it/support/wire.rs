@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 /// The direction of bytes on a [`Wire`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// From whoever connects.
+    /// From the side that connects.
     There,
     /// To it.
     Back,
