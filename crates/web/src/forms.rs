@@ -95,8 +95,8 @@ impl FromRequest<Site> for Posted {
 
     async fn from_request(request: Request, site: &Site) -> Result<Self> {
         let (headers, path) = (request.headers().clone(), request.uri().path().to_owned());
-        let extensions = request.extensions().clone();
-        let jar = Jar::of(&headers, &extensions, site);
+        let access = lasting::held(request.extensions());
+        let jar = Jar::of(&headers, request.extensions(), site);
         let form = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if !form.starts_with("application/x-www-form-urlencoded") {
             return Err(Fault::Bad("Expected a form.".to_owned()));
@@ -110,7 +110,7 @@ impl FromRequest<Site> for Posted {
                 }
             })
         };
-        let body = lasting::while_signed_in(&extensions, read).await?;
+        let body = lasting::while_signed_in(access, read).await?;
         let fields = form_urlencoded::parse(&body).take(MAX_FIELDS);
         let fields = fields.map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
         Self { fields }.check(&headers, &jar, &path)
@@ -167,8 +167,7 @@ impl FromRequest<Site> for PostedFiles {
     type Rejection = Fault;
 
     async fn from_request(request: Request, site: &Site) -> Result<Self> {
-        let extensions = request.extensions().clone();
-        lasting::while_signed_in(&extensions, Self::read(request, site)).await
+        lasting::while_signed_in(lasting::held(request.extensions()), Self::read(request, site)).await
     }
 }
 

@@ -37,9 +37,14 @@ fn refused(ended: Ended) -> Fault {
     }
 }
 
-/// Reads a posted body for as long as the session of its request lasts.
-pub async fn while_signed_in<T>(extensions: &Extensions, read: impl Future<Output = Result<T>>) -> Result<T> {
-    let Some(mut access) = extensions.get::<Held>().and_then(|held| held.0.get().cloned()) else { return read.await };
+/// The access that was noted of a request; `None` for a visitor's.
+pub fn held(extensions: &Extensions) -> Option<Access> {
+    extensions.get::<Held>()?.0.get().cloned()
+}
+
+/// Reads a posted body for as long as its request's access lasts.
+pub async fn while_signed_in<T>(access: Option<Access>, read: impl Future<Output = Result<T>>) -> Result<T> {
+    let Some(mut access) = access else { return read.await };
     let read = tokio::select! {
         biased;
         ended = access.ended() => return Err(refused(ended)),
