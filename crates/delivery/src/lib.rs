@@ -70,7 +70,6 @@ pub use judge::{
 pub use options::{
     Authors, Credentials, DeliveryOptions, NextHop, RetrySchedule, Smarthost, Timeouts, TlsPolicy, Unsigned,
 };
-pub use outbound::resolve::{DnsError, Mx, Resolver, SystemResolver};
 pub use outbound::tls::TlsClients;
 pub use part::{ReceiptsPart, SUBMISSION};
 pub use queue_id::{ParseQueueIdError, QueueId};
@@ -104,7 +103,7 @@ struct Inner {
     directory: Directory,
     mailstore: MailStore,
     options: DeliveryOptions,
-    resolver: Option<Arc<dyn Resolver>>,
+    resolver: Option<Arc<dyn dnskit::Resolver>>,
     judges: Vec<Arc<dyn Judge>>,
     hints: hint::Hints,
     claims: claims::Claims,
@@ -128,7 +127,7 @@ impl Delivery {
         directory: Directory,
         mailstore: MailStore,
         options: DeliveryOptions,
-        resolver: Arc<dyn Resolver>,
+        resolver: Arc<dyn dnskit::Resolver>,
     ) -> Result<Self> {
         Self::build(store, directory, mailstore, options, Some(resolver))
     }
@@ -138,7 +137,7 @@ impl Delivery {
         directory: Directory,
         mailstore: MailStore,
         options: DeliveryOptions,
-        resolver: Option<Arc<dyn Resolver>>,
+        resolver: Option<Arc<dyn dnskit::Resolver>>,
     ) -> Result<Self> {
         options.check()?;
         let inner = Inner {
@@ -180,15 +179,15 @@ impl Delivery {
         self.inner.incoming_bytes.load(Ordering::Relaxed)
     }
 
-    fn resolver(&self) -> Arc<dyn Resolver> {
+    fn resolver(&self) -> Arc<dyn dnskit::Resolver> {
         if let Some(resolver) = &self.inner.resolver {
             return Arc::clone(resolver);
         }
-        match SystemResolver::new() {
+        match dnskit::SystemResolver::new() {
             Ok(resolver) => Arc::new(resolver),
             Err(error) => {
                 tracing::error!(%error, "DNS is not available: mail for other domains waits in the queue");
-                Arc::new(outbound::resolve::NoResolver(error))
+                Arc::new(dnskit::NoResolver(error))
             }
         }
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::Resolver;
 use super::connection::{Connection, ConnectionError, MessageSource};
 use super::hosts::{self, Host, NoHost};
 use super::pool::Pool;
@@ -10,6 +9,7 @@ use super::reply::Reply;
 use super::tls::TlsClients;
 use super::transaction::{Fate, Mail};
 use crate::DeliveryOptions;
+use dnskit::Resolver;
 
 /// Most servers that are talked to in one attempt; hosts that can not be reached do not count.
 const MAX_SESSIONS: usize = 3;

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use rand::seq::SliceRandom;
 
-use super::{DnsError, Mx, Resolver};
 use crate::{Credentials, DeliveryOptions, TlsPolicy};
+use dnskit::{DnsError, Mx, Resolver};
 
 /// Most hosts of a domain that are tried in one attempt.
 pub const MAX_HOSTS: usize = 8;
@@ -275,6 +275,9 @@ mod tests {
 
     #[async_trait::async_trait]
     impl Resolver for Zone {
+        async fn lookup(&self, _name: &str, _kind: dnskit::Kind) -> Result<dnskit::Answer, DnsError> {
+            Err(DnsError::NoSuchDomain)
+        }
         async fn mx(&self, domain: &str) -> Result<Vec<Mx>, DnsError> {
             self.mx.get(domain).cloned().unwrap_or(Err(DnsError::NoSuchDomain))
         }

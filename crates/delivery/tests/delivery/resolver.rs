@@ -3,7 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use delivery::{DeliveryOptions, DnsError, Mx, QueueFilter, Resolver as _, SystemResolver};
+use delivery::{DeliveryOptions, QueueFilter};
+use dnskit::{DnsError, Mx, Resolver as _, SystemResolver};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;

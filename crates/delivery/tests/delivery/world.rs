@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use delivery::{
-    Delivery, DeliveryOptions, DnsError, Envelope, Judge, Mx, NextHop, Origin, QueueFilter, QueueInvariants,
-    QueueStats, Recipient, Resolver, RetrySchedule, Submission, Timeouts,
+    Delivery, DeliveryOptions, Envelope, Judge, NextHop, Origin, QueueFilter, QueueInvariants, QueueStats, Recipient,
+    RetrySchedule, Submission, Timeouts,
 };
 use directory::{AccountId, Directory, DirectoryOptions, NewAccount, Role};
 use mailkit::EmailAddress;
@@ -30,19 +30,6 @@ pub struct World {
     pub alice: AccountId,
     pub bob: AccountId,
     running: Option<(JoinHandle<()>, CancellationToken)>,
-}
-
-/// A DNS without any names.
-pub struct NoDns;
-
-#[async_trait::async_trait]
-impl Resolver for NoDns {
-    async fn mx(&self, _domain: &str) -> Result<Vec<Mx>, DnsError> {
-        Err(DnsError::NoSuchDomain)
-    }
-    async fn addresses(&self, _host: &str) -> Result<Vec<std::net::IpAddr>, DnsError> {
-        Err(DnsError::NoSuchDomain)
-    }
 }
 
 /// Options for tests: quick retries, `there.example` at `fake`.
@@ -103,8 +90,14 @@ impl World {
             [alice, bob].into_iter().find(|id| id.realm() == realm).and_then(|id| limits.quota_limit(id))
         };
         let mail = MailStore::with_quota_limit(store.clone(), Arc::new(limit));
-        let delivery =
-            Delivery::with_resolver(store.clone(), directory.clone(), mail.clone(), options, Arc::new(NoDns)).unwrap();
+        let delivery = Delivery::with_resolver(
+            store.clone(),
+            directory.clone(),
+            mail.clone(),
+            options,
+            Arc::new(dnskit::Zone::new()),
+        )
+        .unwrap();
         Self { dir, store, directory, mail, delivery, alice, bob, running: None }
     }
 
@@ -124,7 +117,7 @@ impl World {
     }
 
     /// The same service with another resolver.
-    pub fn with_resolver(mut self, options: DeliveryOptions, resolver: Arc<dyn Resolver>) -> Self {
+    pub fn with_resolver(mut self, options: DeliveryOptions, resolver: Arc<dyn dnskit::Resolver>) -> Self {
         assert!(self.running.is_none());
         let (store, directory, mail) = (self.store.clone(), self.directory.clone(), self.mail.clone());
         self.delivery = Delivery::with_resolver(store, directory, mail, options, resolver).unwrap();
@@ -135,7 +128,7 @@ impl World {
     pub fn with_judges(mut self, options: DeliveryOptions, judges: Vec<Arc<dyn Judge>>) -> Self {
         assert!(self.running.is_none());
         let (store, directory, mail) = (self.store.clone(), self.directory.clone(), self.mail.clone());
-        let delivery = Delivery::with_resolver(store, directory, mail, options, Arc::new(NoDns)).unwrap();
+        let delivery = Delivery::with_resolver(store, directory, mail, options, Arc::new(dnskit::Zone::new())).unwrap();
         self.delivery = delivery.with_judges(judges).unwrap();
         self
     }
