@@ -2,13 +2,13 @@
 //! its owner from hearing of it.
 
 use bytes::Bytes;
-use directory::AccountId;
+use directory::{Account, AccountId};
 use mailkit::{NamedAddress, compose::Draft, trace};
-use mailstore::MailError;
+use store::Tx;
 
 use crate::filing::{LocalCopy, file_local_in};
 use crate::schema::VerdictRecord;
-use crate::{Delivery, Result};
+use crate::{Delivery, DeliveryError, Result};
 
 /// The longest name (of an app password, of a browser) that is repeated.
 const MAX_NAME_CHARS: usize = 100;
@@ -86,15 +86,25 @@ impl Delivery {
             change.sentence(&address),
             clean(how)
         );
+        // The change itself has its own commits.
+        self.file_notice(&known, change.subject(), text, |_| Ok(true)).await
+    }
+
+    /// Files a mail of the service into an account's own inbox, also when it is full, in one commit with `also`; not at all
+    /// if that gives false.
+    pub(crate) async fn file_notice<F>(&self, account: &Account, subject: &str, text: String, also: F) -> Result<()>
+    where
+        F: Fn(&mut Tx<'_>) -> Result<bool> + Send + Sync + 'static,
+    {
         let reporter = self.reporter()?;
         let named = |name: &str, address| NamedAddress { name: name.to_owned(), address };
         let draft = Draft {
             from: named("Holdfast", reporter.clone()),
             reply_to: Vec::new(),
-            to: vec![named(&known.name, known.address)],
+            to: vec![named(&account.name, account.address.clone())],
             cc: Vec::new(),
             bcc: Vec::new(),
-            subject: change.subject().to_owned(),
+            subject: subject.to_owned(),
             text,
             html: None,
             attachments: Vec::new(),
@@ -113,12 +123,14 @@ impl Delivery {
             Ok::<_, store::StoreError>(LocalCopy::new(body, &message, above, at_ms).whatever_the_quota())
         });
         let filing = filing.await.map_err(|_| crate::Refusal::unavailable())??;
-        let mailstore = self.inner.mailstore.clone();
+        let (mailstore, account) = (self.inner.mailstore.clone(), account.id);
         let filed = self.inner.store.transact(move |tx| {
-            // The change itself has its own commits.
             tx.keeps_books();
-            file_local_in(tx, &mailstore, account, &filing, &VerdictRecord::default()).map(drop)
+            if also(tx)? {
+                file_local_in(tx, &mailstore, account, &filing, &VerdictRecord::default())?;
+            }
+            Ok::<_, DeliveryError>(())
         });
-        filed.await.map_err(|error: MailError| error.into())
+        filed.await
     }
 }

@@ -53,8 +53,10 @@ pub struct QueuedMessage {
     pub created_ms: i64,
     /// When it is given up.
     pub expires_ms: i64,
-    /// An operator holds it: it is not tried.
+    /// It is on hold: it is not tried.
     pub held: bool,
+    /// It is on hold because its account's sending is stopped.
+    pub stopped: bool,
     /// Recipients still to be served.
     pub recipients: Vec<QueuedRecipient>,
 }
@@ -222,6 +224,54 @@ impl Delivery {
         Ok(())
     }
 
+    /// Puts everything on hold that waits of an account whose sending is stopped. Returns how many messages.
+    pub(crate) async fn queue_hold_stopped(&self, account: AccountId) -> Result<u64> {
+        self.each_of(account, |record| !record.held, queue::hold_stopped_in).await
+    }
+
+    /// Releases what was put on hold when an account's sending was stopped. Returns how many messages.
+    pub(crate) async fn queue_release_stopped(&self, account: AccountId) -> Result<u64> {
+        let count = self.each_of(account, |record| record.held && record.stopped, queue::release_in).await?;
+        self.inner.hints.rescan();
+        Ok(count)
+    }
+
+    /// Does something with each message of an account, some hundreds in one commit.
+    async fn each_of(
+        &self,
+        account: AccountId,
+        which: fn(&MessageRecord) -> bool,
+        act: fn(&mut store::Tx<'_>, QueueId) -> Result<()>,
+    ) -> Result<u64> {
+        let (mut count, mut after) = (0, None);
+        loop {
+            let (mut ids, mut last): (Vec<QueueId>, _) = (Vec::new(), None);
+            for row in messages_after(&self.inner.store.snapshot(), after)?.take(MAX_LOOKED_AT) {
+                let (id, record) = row?;
+                last = Some(id);
+                ids.extend((record.account == Some(account.0) && which(&record)).then_some(id));
+                if ids.len() >= RETRIES_PER_COMMIT {
+                    break;
+                }
+            }
+            let Some(last) = last else { return Ok(count) };
+            after = Some(last);
+            count += ids.len() as u64;
+            if ids.is_empty() {
+                continue;
+            }
+            let all = move |tx: &mut store::Tx<'_>| {
+                tx.keeps_books();
+                ids.into_iter().try_for_each(|id| match act(tx, id) {
+                    // It was delivered or dropped in between.
+                    Err(DeliveryError::NotQueued(_)) => Ok(()),
+                    done => done,
+                })
+            };
+            self.inner.store.transact(all).await?;
+        }
+    }
+
     /// Counts over the whole queue: reads all of it, use from a blocking thread. Also sets the gauges
     /// `holdfast_delivery_queue_messages` and `holdfast_delivery_queue_oldest_seconds`.
     pub fn queue_stats(&self) -> Result<QueueStats> {
@@ -312,6 +362,7 @@ fn shown(id: QueueId, record: &MessageRecord, legs: &[(LegId, LegRecord)]) -> Qu
         created_ms: record.created_ms,
         expires_ms: record.expires_ms,
         held: record.held,
+        stopped: record.stopped,
         recipients: recipients.collect(),
     }
 }

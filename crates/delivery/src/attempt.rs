@@ -56,6 +56,14 @@ struct Outcome {
     findings: Vec<Finding>,
 }
 
+impl Outcome {
+    /// Recipients whose server, or the DNS, said that the message never reaches them.
+    fn refused_for_good(&self) -> u32 {
+        let is_it = |finding: &&Finding| finding.action == dsn::Action::Failed && finding.status != "5.4.7";
+        u32::try_from(self.findings.iter().filter(is_it).count()).unwrap_or(u32::MAX)
+    }
+}
+
 impl Delivery {
     /// Attempt a leg. The caller holds the claim on it. `answered` is called once it is known whether a host responded,
     /// before the result is recorded: the connection is free for the next message by then. It is not called if there was
@@ -72,6 +80,14 @@ impl Delivery {
             Ok(None) => return,
             Err(error) => return self.not_begun(leg_id, &error).await,
         };
+        if self.is_stopped(&record) {
+            let id = leg_id.id;
+            match self.inner.store.transact(move |tx| queue::hold_stopped_in(tx, id)).await {
+                Ok(()) | Err(DeliveryError::NotQueued(_)) => {}
+                Err(error) => self.not_begun(leg_id, &error).await,
+            }
+            return;
+        }
         leg.attempts = leg.attempts.saturating_add(1);
         let token = rand::rng().random::<u64>() | 1;
         let begun = self.inner.store.transact(move |tx| queue::begin_attempt_in(tx, leg_id, token));
@@ -92,6 +108,13 @@ impl Delivery {
         }
         let result = self.consequences(&attempt, answers);
         self.settle(attempt, result).await;
+    }
+
+    /// Whether the sending of a message's account is stopped.
+    fn is_stopped(&self, record: &MessageRecord) -> bool {
+        let Some(account) = record.account.map(AccountId) else { return false };
+        let sending = self.inner.directory.sending(account);
+        sending.is_ok_and(|sending| sending.is_some_and(|sending| sending.stopped.is_some()))
     }
 
     async fn not_begun(&self, leg_id: LegId, error: &DeliveryError) {
@@ -224,6 +247,9 @@ impl Delivery {
                 let destination: Arc<str> = leg.destination.as_str().into();
                 let mut hints = vec![Hint { destination, due_ms, fresh: None }];
                 queue::settle_leg_in(tx, attempt.leg_id, leg, result.remaining.clone(), due_ms)?;
+                if let (Some(account), bounced @ 1..) = (attempt.record.account, result.refused_for_good()) {
+                    this.count_bounces_in(tx, AccountId(account), bounced)?;
+                }
                 if let Some(report) = &report {
                     hints.extend(this.write_report_in(tx, report)?);
                 }

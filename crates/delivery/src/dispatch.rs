@@ -111,6 +111,7 @@ impl Dispatch {
         delivery: &Delivery,
         avoid: &BTreeSet<AccountId>,
     ) -> Result<Dispatched, CommitError> {
+        let stopped = delivery.count_in(tx, &self.record, &self.recipients)?;
         let mut outcomes = Vec::with_capacity(self.recipients.len());
         let mut filed: BTreeMap<AccountId, bool> = BTreeMap::new();
         let mut legs: BTreeMap<Destination, Vec<RecipientRecord>> = BTreeMap::new();
@@ -164,7 +165,10 @@ impl Dispatch {
         records.extend(legs_of(LOCAL_DESTINATION, later, self.retry_ms.max(self.due_ms)));
         let hints = self.hints(&records);
         if !records.is_empty() {
-            queue::enqueue_in(tx, self.id, self.record.clone(), records)?;
+            let held_since_ms = if stopped { tx.now_ms() } else { self.record.held_since_ms };
+            let held = stopped || self.record.held;
+            let record = MessageRecord { held, stopped, held_since_ms, ..self.record.clone() };
+            queue::enqueue_in(tx, self.id, record, records)?;
         }
         Ok(Dispatched { outcomes, hints })
     }

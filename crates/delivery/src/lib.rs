@@ -44,12 +44,13 @@ mod route;
 mod runner;
 mod salvage;
 mod schema;
+mod sending;
 mod sign;
 mod source;
 mod submit;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use directory::Directory;
 use mailstore::MailStore;
@@ -76,6 +77,7 @@ pub use queue_id::{ParseQueueIdError, QueueId};
 pub use refusal::Refusal;
 pub use route::RecipientRoute;
 pub use salvage::{SalvagedFate, SalvagedQueued, salvaged_queue};
+pub use sending::{Allowance, Counted, SendingLimits, SendingPart, SendingUse, Window};
 pub use submit::{MAX_HOLD, MAX_IDEMPOTENCY_KEY_BYTES, RespondsTo, SentCopy, Submission, SubmitReceipt};
 
 use schema::MessageRecord;
@@ -113,6 +115,8 @@ struct Inner {
     large: Semaphore,
     usual: Semaphore,
     reports: reports_budget::ReportsBudget,
+    /// A commit that is about to be made stops an account's sending.
+    stopping: AtomicBool,
 }
 
 impl Delivery {
@@ -154,6 +158,7 @@ impl Delivery {
             large: Semaphore::new(MAX_LARGE_AT_ONCE),
             usual: Semaphore::new(MAX_USUAL_AT_ONCE),
             reports: reports_budget::ReportsBudget::default(),
+            stopping: AtomicBool::new(false),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::sending::SendingLimits;
 use crate::{DeliveryError, Result};
 
 /// How mail is accepted, queued and sent. `Default` fits a machine that delivers by MX itself.
@@ -67,6 +68,8 @@ pub struct DeliveryOptions {
     /// What happens to a message that can't be signed because its domain's DKIM keys are sealed and the key to them is missing.
     /// Default [`Unsigned::Defer`].
     pub unsigned: Unsigned,
+    /// What accounts may send to other servers. Default [`SendingLimits::default`].
+    pub sending: SendingLimits,
     /// Most reports within an hour about mail from strangers that go to one domain elsewhere: their sender may be forged.
     /// Default 100.
     pub max_reports_per_destination: u32,
@@ -109,6 +112,7 @@ impl Default for DeliveryOptions {
             allow_private_networks: false,
             authors: Authors::Own,
             unsigned: Unsigned::Defer,
+            sending: SendingLimits::default(),
             max_reports_per_destination: 100,
             max_reports_per_peer: 50,
             verdict_time: Duration::from_secs(20),
@@ -135,6 +139,7 @@ impl DeliveryOptions {
         if self.max_recipients == 0 || self.max_recipients_per_transaction == 0 {
             return bad("max_recipients", "must be at least 1");
         }
+        self.sending.check()?;
         if let Some(smarthost) = &self.smarthost
             && smarthost.credentials.is_some()
             && matches!(smarthost.tls, TlsPolicy::Off | TlsPolicy::Opportunistic)

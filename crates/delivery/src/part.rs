@@ -37,7 +37,7 @@ impl RealmPart for ReceiptsPart {
     }
 
     fn keys(&self) -> Keys {
-        Keys { range: 0x40..=0x4F, kinds: &[ACCOUNT_KEYS] }
+        Keys { range: 0x40..=0x47, kinds: &[ACCOUNT_KEYS] }
     }
 
     fn check(&self, account: RealmId, snapshot: &Snapshot) -> Result<Vec<String>, StoreError> {

@@ -171,6 +171,15 @@ pub fn update_message_in(tx: &mut Tx<'_>, id: QueueId, before: &MessageRecord, a
 
 /// Hold a message: no leg is due, nothing expires.
 pub fn hold_in(tx: &mut Tx<'_>, id: QueueId) -> Result<()> {
+    hold_because_in(tx, id, false)
+}
+
+/// The same, because its account's sending is stopped: it is released when the account may send again.
+pub fn hold_stopped_in(tx: &mut Tx<'_>, id: QueueId) -> Result<()> {
+    hold_because_in(tx, id, true)
+}
+
+fn hold_because_in(tx: &mut Tx<'_>, id: QueueId, stopped: bool) -> Result<()> {
     let before = message(tx, id)?.ok_or(DeliveryError::NotQueued(id))?;
     if before.held {
         return Ok(());
@@ -178,7 +187,7 @@ pub fn hold_in(tx: &mut Tx<'_>, id: QueueId) -> Result<()> {
     for (leg_id, record) in legs(tx, id)? {
         tx.delete(QUEUE, due_key(&record.destination, record.due_ms, leg_id));
     }
-    let after = MessageRecord { held: true, held_since_ms: tx.now_ms(), ..before.clone() };
+    let after = MessageRecord { held: true, held_since_ms: tx.now_ms(), stopped, ..before.clone() };
     update_message_in(tx, id, &before, &after);
     Ok(())
 }
@@ -191,7 +200,7 @@ pub fn release_in(tx: &mut Tx<'_>, id: QueueId) -> Result<()> {
     }
     let now_ms = tx.now_ms();
     let held_ms = now_ms.saturating_sub(before.held_since_ms).max(0);
-    let mut after = MessageRecord { held: false, held_since_ms: 0, ..before.clone() };
+    let mut after = MessageRecord { held: false, held_since_ms: 0, stopped: false, ..before.clone() };
     after.expires_ms = after.expires_ms.saturating_add(held_ms);
     if after.warn_ms > 0 {
         after.warn_ms = after.warn_ms.saturating_add(held_ms);

@@ -39,6 +39,7 @@ impl Delivery {
     /// once per store. Attempts interrupted by a crash are repeated.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<()> {
         let mut runner = Runner::new(self.clone())?;
+        let mut stops = std::pin::pin!(self.look_after_stops());
         runner.scan();
         runner.set_gauges();
         loop {
@@ -51,6 +52,7 @@ impl Delivery {
                 () = shutdown.cancelled() => break,
                 Some((id, reached)) = answers.recv() => Heard::Answer(id, reached),
                 Some(ended) = attempts.join_next_with_id(), if !attempts.is_empty() => Heard::End(ended),
+                never = &mut stops => match never {},
                 () = self.inner.hints.wake.notified() => Heard::Hint,
                 looked = deadlines, if *looking => {
                     *looking = false;

@@ -16,6 +16,7 @@
 //! |---|---|
 //! | `0x40 r` key | [`ReceiptRecord`]: a Send and its result |
 //! | `0x40 t` when key | empty: when the receipt can be deleted |
+//! | `0x48`, `0x49`, `0x4A` | what the account has sent: see `sending/usage.rs` |
 //!
 //! Numbers in keys are big-endian, times are milliseconds since 1970 UTC. A leg is in progress exactly if
 //! `LegRecord::attempt_token` is not zero; its due entry stays until the result is recorded, so that an attempt
@@ -52,6 +53,9 @@ pub struct MessageRecord {
     /// The signatures are to be made before it goes out: the keys could not be opened when it was taken.
     #[prost(bool, tag = "20")]
     pub unsigned: bool,
+    /// It is held because its account's sending was stopped.
+    #[prost(bool, tag = "21")]
+    pub stopped: bool,
     /// Header lines that go before the body wherever it goes: Received, if the body lacks it.
     #[prost(bytes = "vec", tag = "18")]
     pub trace: Vec<u8>,

@@ -477,6 +477,7 @@ fn create_account_in(
         quota_bytes,
         created_ms: tx.now_ms(),
         purged: false,
+        sending: None,
     };
     tx.put(RealmId::DIRECTORY, schema::NEXT_ACCOUNT.to_vec(), (number + 1).to_le_bytes().to_vec());
     tx.put(RealmId::DIRECTORY, account_key(id), record.encode_to_vec());

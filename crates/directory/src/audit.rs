@@ -214,6 +214,12 @@ fn write(tx: &mut Tx<'_>, account: Option<AccountId>, record: &AuditRecord) -> R
     Ok(())
 }
 
+/// Writes an entry about an account into its trail and the service's, in the commit that does what it tells of.
+pub(crate) fn write_both_in(tx: &mut Tx<'_>, account: AccountId, record: &AuditRecord) -> Result<()> {
+    write(tx, Some(account), record)?;
+    write(tx, None, record)
+}
+
 /// Entries of an account's trail within the last day, counted up to [`OWN_ACTS_A_DAY`].
 fn acts_of_today(tx: &Tx<'_>, account: AccountId) -> Result<usize> {
     let (realm, first) = place(Some(account));

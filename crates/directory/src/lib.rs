@@ -38,6 +38,7 @@ mod salvage;
 pub mod schema;
 mod scram;
 mod secrets;
+mod sending;
 mod session;
 mod settings;
 mod throttle;
@@ -74,6 +75,7 @@ pub use secrets::{
     KeyFileError, KeyId, Keyring, Keys, MAX_KEY_FILE_BYTES, MAX_KEYS, SealError, SecretsReport, SecretsRules,
     SecretsSealed, keys_in_use, secrets_in,
 };
+pub use sending::{OwnLimits, Sending, Stopped};
 pub use session::{CONFIRMED_FOR_MS, Session};
 pub use settings::{MAX_SHORT_BYTES, MAX_SIGNATURE_BYTES};
 pub use throttle::ThrottleLimits;

@@ -69,6 +69,52 @@ pub struct AccountRecord {
     /// It was deleted, and its mail has been cleared away.
     #[prost(bool, tag = "8")]
     pub purged: bool,
+    /// What it may send, where that differs from others.
+    #[prost(message, optional, tag = "9")]
+    pub sending: Option<SendingRecord>,
+}
+
+/// What an account may send.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct SendingRecord {
+    /// Its own limits.
+    #[prost(message, optional, tag = "1")]
+    pub limits: Option<LimitsRecord>,
+    /// When its sending was stopped, in milliseconds since 1970; 0: it isn't.
+    #[prost(int64, tag = "2")]
+    pub stopped_ms: i64,
+    /// Why.
+    #[prost(string, tag = "3")]
+    pub why: String,
+    /// Its owner has been told.
+    #[prost(bool, tag = "4")]
+    pub told: bool,
+    /// When it was last allowed to send again; 0 is never.
+    #[prost(int64, tag = "5")]
+    pub allowed_ms: i64,
+}
+
+/// An account's own limits on what it sends; absent where the service's apply, 0 is unlimited.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct LimitsRecord {
+    /// Messages within an hour.
+    #[prost(uint32, optional, tag = "1")]
+    pub messages_per_hour: Option<u32>,
+    /// Messages within a day.
+    #[prost(uint32, optional, tag = "2")]
+    pub messages_per_day: Option<u32>,
+    /// Recipients within an hour.
+    #[prost(uint32, optional, tag = "3")]
+    pub recipients_per_hour: Option<u32>,
+    /// Recipients within a day.
+    #[prost(uint32, optional, tag = "4")]
+    pub recipients_per_day: Option<u32>,
+    /// Recipients within an hour who were never written to before.
+    #[prost(uint32, optional, tag = "5")]
+    pub new_per_hour: Option<u32>,
+    /// The same within a day.
+    #[prost(uint32, optional, tag = "6")]
+    pub new_per_day: Option<u32>,
 }
 
 /// The target of an address.

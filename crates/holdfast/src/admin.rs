@@ -13,6 +13,7 @@ mod restore_account;
 mod rewind;
 mod salvage;
 mod secrets;
+mod sending;
 pub mod socket;
 mod stage;
 mod standby;

@@ -12,6 +12,7 @@ mod environment;
 mod finding;
 mod loading;
 mod secrets;
+mod sending;
 mod units;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -24,6 +25,7 @@ pub use delivery::{Delivery, HeaderFrom, UnsignedMail};
 pub use diagnose::{ConfigError, doubt};
 pub use disk::{Repair, Store};
 pub use secrets::{KeySource, Secrets};
+pub use sending::Sending;
 pub use units::{ByteSize, Span};
 
 use crate::listeners::{Kind, LISTENERS, Row};
@@ -48,6 +50,8 @@ pub struct Config {
     pub repair: Repair,
     /// Mail on its way out.
     pub delivery: Delivery,
+    /// What each account may send.
+    pub sending: Sending,
     /// What stored secrets are sealed under.
     pub secrets: Secrets,
     /// Standbys that follow this machine, and this machine as one.
@@ -71,6 +75,7 @@ impl Default for Config {
             store: Store::default(),
             repair: Repair::default(),
             delivery: Delivery::default(),
+            sending: Sending::default(),
             secrets: Secrets::default(),
             standby: Standby::default(),
             web: Web::default(),

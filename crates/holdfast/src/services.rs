@@ -183,6 +183,7 @@ fn delivery_options(config: &Config) -> anyhow::Result<DeliveryOptions> {
             UnsignedMail::Defer => Unsigned::Defer,
             UnsignedMail::Send => Unsigned::Send,
         },
+        sending: config.sending.limits(),
         max_message_bytes: config.limits.message_size.0,
         smarthost,
         static_routes,

@@ -64,6 +64,14 @@ impl MailStore {
         Ok(())
     }
 
+    /// Whether an address, in any case, is among the remembered. Quick: for use inside commits.
+    pub fn is_correspondent_in(&self, read: &(impl Read + ?Sized), account: RealmId, address: &str) -> Result<bool> {
+        if address.is_empty() || address.len() > MAX_ADDRESS_BYTES {
+            return Ok(false);
+        }
+        Ok(read.get(account, &key::correspondent(&address.to_lowercase()))?.is_some())
+    }
+
     /// Correspondents whose address, or a word of whose name, begins with `prefix` in any case: often and lately
     /// written to first. All, for an empty prefix.
     pub fn correspondents(&self, account: RealmId, prefix: &str, limit: usize) -> Result<Vec<Correspondent>> {

@@ -6,7 +6,7 @@ mod sink;
 
 use std::{io, sync::Arc, time::Duration};
 
-use delivery::{Envelope, Origin, Recipient};
+use delivery::{Allowance, Envelope, Origin, Recipient, Refusal};
 use directory::{AccountId, Ended};
 use doorkit::{
     Conn, Wire,
@@ -26,8 +26,18 @@ use crate::{
 struct Transaction {
     mail: Mail,
     recipients: Vec<Recipient>,
+    /// What the signed-in account may send.
+    allowance: Option<Allowance>,
+    /// It may not send this message, which was said to one of its recipients.
+    over_limit: Option<Refusal>,
     /// The message began with BDAT: DATA is out of order then.
     chunked: Option<sink::Chunked>,
+}
+
+impl Transaction {
+    fn of(mail: Mail) -> Self {
+        Self { mail, recipients: Vec::new(), allowance: None, over_limit: None, chunked: None }
+    }
 }
 
 /// Whether the connection goes on.
@@ -50,6 +60,8 @@ pub(crate) struct Session {
     failed_logins: u32,
     /// The last recipient was refused because it does not exist.
     unknown_recipient: bool,
+    /// The last recipient was the first of its message beyond what the account may send.
+    new_over_limit: bool,
 }
 
 impl Session {
@@ -73,6 +85,7 @@ impl Session {
             idle_commands: 0,
             failed_logins: 0,
             unknown_recipient: false,
+            new_over_limit: false,
         }
     }
 
@@ -171,6 +184,9 @@ impl Session {
             Command::Mail(mail) => self.mail(mail),
             Command::Rcpt(rcpt) => {
                 let next = self.rcpt(rcpt);
+                if let (true, Some(account)) = (std::mem::take(&mut self.new_over_limit), self.account) {
+                    self.door.delivery.note_over_limit(account).await;
+                }
                 return self.hold_back(next).await;
             }
             Command::Data => return self.data().await,
@@ -286,7 +302,11 @@ impl Session {
         if let Err(refusal) = self.door.delivery.mail_from(mail.from.as_ref(), self.account) {
             return self.refuse(refusal.into());
         }
-        self.transaction = Some(Transaction { mail, recipients: Vec::new(), chunked: None });
+        let allowance = match self.account.map(|account| self.door.delivery.allowance(account)).transpose() {
+            Ok(allowance) => allowance,
+            Err(refusal) => return self.refuse(refusal.into()),
+        };
+        self.transaction = Some(Transaction { allowance, ..Transaction::of(mail) });
         self.say(&Reply::new(250, (2, 1, 0), "Ok"))
     }
 
@@ -312,9 +332,20 @@ impl Session {
             self.unknown_recipient = refusal.enhanced == (5, 1, 1);
             return self.refuse(refusal.into());
         }
-        let recipient = Recipient { address, notify: rcpt.notify, orcpt: rcpt.orcpt };
+        let delivery = &self.door.delivery;
         if let Some(transaction) = &mut self.transaction {
-            transaction.recipients.push(recipient);
+            // Once it is too many, it stays too many: the message is taken for all of them or for none.
+            let allowed = match (&transaction.over_limit, &mut transaction.allowance) {
+                (Some(refusal), _) => Err(refusal.clone()),
+                (None, Some(allowance)) => allowance.take(delivery, &address),
+                (None, None) => Ok(()),
+            };
+            if let Err(refusal) = allowed {
+                self.new_over_limit = transaction.over_limit.is_none();
+                transaction.over_limit = Some(refusal.clone());
+                return self.refuse(refusal.into());
+            }
+            transaction.recipients.push(Recipient { address, notify: rcpt.notify, orcpt: rcpt.orcpt });
         }
         self.say(&Reply::new(250, (2, 1, 5), "Ok"))
     }

@@ -8,6 +8,7 @@ mod judging;
 mod killed;
 mod outbound;
 mod resolver;
+mod sending;
 mod submission;
 mod survival;
 mod unsigned;

@@ -61,8 +61,13 @@ impl World {
 
     /// A service whose queue is not worked off yet.
     pub async fn stopped(options: DeliveryOptions) -> Self {
+        Self::stopped_with(options, StoreOptions::default()).await
+    }
+
+    /// The same over a store of one's own choice.
+    pub async fn stopped_with(options: DeliveryOptions, store: StoreOptions) -> Self {
         let dir = Arc::new(tempfile::tempdir().unwrap());
-        let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
+        let store = Store::open(dir.path(), store).unwrap();
         let directory = directory_over(&store);
         directory.add_domain("here.example").await.unwrap();
         let account = |name: &str, role| NewAccount {

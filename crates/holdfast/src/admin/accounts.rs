@@ -9,6 +9,7 @@ use mailkit::EmailAddress;
 use mailstore::MailError;
 use store::StoreError;
 
+use super::sending;
 use crate::{
     cli::{AccountCommand, AccountRole, AdminCommand, PasswordArgs, SetArgs},
     found::Found,
@@ -83,6 +84,11 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
             return Ok(());
         }
         AccountCommand::Rename { old, new, drop_old } => rename(services, &old, &new, drop_old, output).await?,
+        AccountCommand::Limits(args) => return sending::limits(services, args, output).await,
+        AccountCommand::StopSending { address, reason } => {
+            return sending::stop(services, &address, reason, output).await;
+        }
+        AccountCommand::AllowSending { address } => return sending::allow(services, &address, output).await,
         AccountCommand::Alias { address, alias, remove } => {
             alias_of(services, &address, &alias, remove, output).await?
         }

@@ -75,6 +75,22 @@ pub enum AccountCommand {
         #[arg(long)]
         drop_old: bool,
     },
+    /// Show what an account has sent to other servers and what it may send, or change its limits.
+    Limits(LimitsArgs),
+    /// Stop an account's sending, for example after its password was stolen. What it has waiting is put on hold; mail to it
+    /// still arrives.
+    StopSending {
+        /// The account's address.
+        address: String,
+        /// Why; its owner reads it.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Let an account send again whose sending was stopped, and release what was put on hold then.
+    AllowSending {
+        /// The account's address.
+        address: String,
+    },
     /// Add or remove an alias: another address of an account.
     Alias {
         /// The account's address.
@@ -108,6 +124,39 @@ pub struct SetArgs {
     /// password.
     #[arg(long)]
     pub shut_out: bool,
+}
+
+/// `holdfast account limits …`
+#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
+pub struct LimitsArgs {
+    /// The account's address.
+    pub address: String,
+    /// Messages within an hour; 0 is unlimited.
+    #[arg(long, value_name = "N")]
+    pub messages_per_hour: Option<u32>,
+    /// Messages within a day.
+    #[arg(long, value_name = "N")]
+    pub messages_per_day: Option<u32>,
+    /// Recipients within an hour.
+    #[arg(long, value_name = "N")]
+    pub recipients_per_hour: Option<u32>,
+    /// Recipients within a day.
+    #[arg(long, value_name = "N")]
+    pub recipients_per_day: Option<u32>,
+    /// Recipients within an hour whom the account has never written to.
+    #[arg(long, value_name = "N")]
+    pub new_per_hour: Option<u32>,
+    /// The same within a day.
+    #[arg(long, value_name = "N")]
+    pub new_per_day: Option<u32>,
+    /// Remove the account's own limits: those of the configuration apply again.
+    #[arg(long, conflicts_with_all = [
+        "messages_per_hour", "messages_per_day", "recipients_per_hour", "recipients_per_day", "new_per_hour", "new_per_day",
+    ])]
+    pub default: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What an account may do.

@@ -30,6 +30,7 @@ impl Config {
         self.certificate_mistakes(&mut all);
         self.limit_mistakes(&mut all);
         self.delivery_mistakes(&mut all);
+        self.sending_mistakes(&mut all);
         if self.web.public_url.as_deref().is_some_and(|url| host_of(url).is_none()) {
             all.push(Finding::new(
                 "web.public_url",
@@ -118,6 +119,13 @@ impl Config {
             if count == 0 {
                 all.push(Finding::new(key, "is zero", "remove it to use the default"));
             }
+        }
+    }
+
+    fn sending_mistakes(&self, all: &mut Vec<Finding>) {
+        if !(1..=100).contains(&self.sending.at_first) {
+            let remedy = "write the share of the limits that a new account has, from 1 to 100";
+            all.push(Finding::new("sending.at_first", "is not between 1 and 100", remedy));
         }
     }
 

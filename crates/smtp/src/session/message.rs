@@ -23,6 +23,7 @@ impl Session {
                 self.transaction = Some(transaction);
                 return Ok(self.refuse(Reply::out_of_order("DATA not allowed after BDAT: continue with BDAT")));
             }
+            Some(Transaction { over_limit: Some(refusal), .. }) => return Ok(self.refuse(refusal.into())),
             Some(transaction) if transaction.recipients.is_empty() => {
                 self.transaction = Some(transaction);
                 // RFC 2033 §4.2 demands 503; RFC 5321 §4.1.1.4 allows either.
@@ -90,8 +91,12 @@ impl Session {
                     let recipients = transaction.recipients.len();
                     let mail = transaction.mail.clone();
                     let signed_in = self.account.is_some();
-                    let sink = Sink::new(self.door.delivery.incoming(self.envelope(transaction)), signed_in);
-                    self.transaction = Some(Transaction { mail, recipients: Vec::new(), chunked: None });
+                    let incoming = match transaction.over_limit.clone() {
+                        Some(refusal) => Err(refusal.into()),
+                        None => self.door.delivery.incoming(self.envelope(transaction)),
+                    };
+                    let sink = Sink::new(incoming, signed_in);
+                    self.transaction = Some(Transaction::of(mail));
                     Chunked { sink, line_ends: LineEndCheck::default(), recipients }
                 }
             }),

@@ -1,6 +1,7 @@
 //! Whole sessions over real sockets: what a client gets to hear, and what is filed.
 
 mod judging;
+mod limits;
 
 use std::{io, time::Duration};
 
@@ -34,6 +35,10 @@ struct World {
 
 impl World {
     async fn new() -> Self {
+        Self::with(DeliveryOptions::default()).await
+    }
+
+    async fn with(options: DeliveryOptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let House { store, directory, mailstore: mail } = House::open(dir.path()).await;
         directory.add_domain("here.example").await.unwrap();
@@ -45,7 +50,7 @@ impl World {
             quota_bytes: 0,
         };
         let anna = directory.create_account(account).await.unwrap();
-        let options = DeliveryOptions { hostname: "mx.here.example".to_owned(), ..DeliveryOptions::default() };
+        let options = DeliveryOptions { hostname: "mx.here.example".to_owned(), ..options };
         let delivery = Delivery::new(store.clone(), directory.clone(), mail.clone(), options).unwrap();
         Self { dir, store, directory, mail, delivery, anna }
     }
