@@ -89,8 +89,7 @@ impl Delivery {
             return Err(stopped_refusal(stopped).into());
         }
         let elsewhere = |routed: &&Routed| matches!(routed.destination, Destination::Domain(_));
-        let to: Vec<&str> =
-            recipients.iter().filter(elsewhere).map(|routed| routed.record.address.as_str()).collect();
+        let to: Vec<&str> = recipients.iter().filter(elsewhere).map(|routed| routed.record.address.as_str()).collect();
         if to.is_empty() {
             return Ok(false);
         }

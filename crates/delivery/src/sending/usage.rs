@@ -172,12 +172,7 @@ pub fn today(read: &impl Read, account: AccountId, now_ms: i64) -> Result<UseRec
 }
 
 /// Whether an account has written to an address before.
-pub fn is_known(
-    read: &(impl Read + ?Sized),
-    mailstore: &MailStore,
-    account: AccountId,
-    address: &str,
-) -> Result<bool> {
+pub fn is_known(read: &(impl Read + ?Sized), mailstore: &MailStore, account: AccountId, address: &str) -> Result<bool> {
     if read.get(account.realm(), &written_key(address))?.is_some() {
         return Ok(true);
     }
@@ -219,10 +214,9 @@ pub fn remember_in(tx: &mut Tx<'_>, account: AccountId, addresses: &[&str]) -> R
 pub fn past(read: &impl Read, account: RealmId, now_ms: i64, limit: usize) -> Result<Vec<Vec<u8>>> {
     let today = now_ms.div_euclid(DAY_MS);
     let mut keys = Vec::new();
-    for (first, end) in [
-        (BUCKET, time_key(BUCKET, now_ms - DAY_MS - 2 * BUCKET_MS)),
-        (DAY, day_key(today - USUAL_DAYS - 1)),
-    ] {
+    for (first, end) in
+        [(BUCKET, time_key(BUCKET, now_ms - DAY_MS - 2 * BUCKET_MS)), (DAY, day_key(today - USUAL_DAYS - 1))]
+    {
         let rows = read.range(account, (Bound::Included(vec![first]), Bound::Excluded(end)), Order::Ascending)?;
         for row in rows.take(limit) {
             keys.push(row?.0.to_vec());
@@ -319,7 +313,8 @@ mod tests {
     fn the_time_that_is_told_is_when_it_fits() {
         let now = 100 * DAY_MS;
         let used = [(now - 3 * BUCKET_MS, 4), (now - 2 * BUCKET_MS, 4), (now - BUCKET_MS, 2)];
-        for (more, fits) in [(1, Some(0)), (4, Some(0)), (5, Some(1)), (8, Some(1)), (9, Some(2)), (10, Some(2)), (11, None)]
+        for (more, fits) in
+            [(1, Some(0)), (4, Some(0)), (5, Some(1)), (8, Some(1)), (9, Some(2)), (10, Some(2)), (11, None)]
         {
             let over = standing(now, &used).check(&limits(10, 0), &recipients(more)).unwrap_err();
             let at = fits.map(|index: usize| used[index].0 + BUCKET_MS + HOUR);

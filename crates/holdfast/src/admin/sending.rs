@@ -51,7 +51,8 @@ fn listed(own: &OwnLimits) -> String {
         ("new recipients a day", own.new_per_day),
     ];
     let set = all.into_iter().filter_map(|(what, limit)| Some((what, limit?)));
-    let text = set.map(|(what, limit)| if limit == 0 { format!("unlimited {what}") } else { format!("{limit} {what}") });
+    let text =
+        set.map(|(what, limit)| if limit == 0 { format!("unlimited {what}") } else { format!("{limit} {what}") });
     text.collect::<Vec<_>>().join(", ")
 }
 
@@ -107,7 +108,9 @@ pub async fn stop(services: &Services, address: &str, reason: Option<String>, ou
     let account = find(services, address).await?;
     let why = reason.unwrap_or_else(|| "an administrator stopped it".to_owned());
     if services.delivery.stop_sending(account.id, WHO, why.trim_end_matches('.'), "").await? {
-        output.line(format!("stopped sending of {address}; what it had waiting is on hold, mail to it still arrives")).await;
+        output
+            .line(format!("stopped sending of {address}; what it had waiting is on hold, mail to it still arrives"))
+            .await;
     } else {
         output.line(format!("sending of {address} is stopped already")).await;
     }
