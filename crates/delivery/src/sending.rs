@@ -18,7 +18,7 @@ pub use stop::SendingUse;
 
 use crate::dispatch::{Destination, Routed};
 use crate::schema::MessageRecord;
-use crate::{Delivery, Refusal, Result};
+use crate::{Delivery, Recipient, Refusal, Result};
 use limits::{Limits, stopped_refusal};
 use usage::{Standing, UseRecord};
 
@@ -57,6 +57,17 @@ impl Delivery {
             allowance.standing = Some((standing, self.limits_of(&sending, now_ms)));
         }
         Ok(allowance)
+    }
+
+    /// Whether an account may send to all of these; notes it if it mustn't. The commit decides.
+    pub(crate) async fn check_allowance(&self, account: AccountId, recipients: &[Recipient]) -> Result<()> {
+        let addresses = recipients.iter().map(|recipient| &recipient.address);
+        let allowed = self.allowance(account).and_then(|mut allowance| allowance.take_all(self, addresses));
+        if let Err(refusal) = allowed {
+            self.note_over_limit(account).await;
+            return Err(refusal.into());
+        }
+        Ok(())
     }
 
     /// Notes that an account tried to send more than its limits allow. If it keeps trying, its sending is stopped.

@@ -158,10 +158,7 @@ impl Delivery {
             return Ok(receipt);
         }
         self.check_submission(&submission)?;
-        if let Err(refusal) = self.check_allowance(&submission) {
-            self.note_over_limit(account).await;
-            return Err(refusal.into());
-        }
+        self.check_allowance(account, &submission.recipients).await?;
         let (this, id) = (self.clone(), self.next_id());
         let verdicts = self.judge_submission(&submission, id).await?;
         let permit = self.permit(submission.message.len() as u64).await;
@@ -230,12 +227,6 @@ impl Delivery {
         }
         self.mail_from(Some(&submission.from), Some(submission.account))?;
         self.check_authors(submission.account, &Head::read(&submission.message, &options.hostname))
-    }
-
-    /// Whether the account may send to so many; the commit decides.
-    fn check_allowance(&self, submission: &Submission) -> Result<(), Refusal> {
-        let addresses = submission.recipients.iter().map(|recipient| &recipient.address);
-        self.allowance(submission.account)?.take_all(self, addresses)
     }
 
     /// What the judges say of it; an error if none of its recipients takes it.

@@ -12,7 +12,7 @@ use std::ops::Bound;
 use directory::AccountId;
 use mailstore::MailStore;
 use prost::Message as _;
-use store::{Order, Read, RealmId, Tx};
+use store::{BodyId, Order, Read, RealmId, Tx};
 
 use super::limits::{Counted, Limits, Over, Window};
 use crate::{DeliveryError, Result};
@@ -259,9 +259,9 @@ fn key_time(key: &[u8]) -> Option<i64> {
 }
 
 fn written_key(address: &str) -> Vec<u8> {
-    let mut hasher = blake3::Hasher::new_derive_key("holdfast 2026 people written to");
-    hasher.update(address.to_lowercase().as_bytes());
-    [&[WRITTEN][..], &hasher.finalize().as_bytes()[..16]].concat()
+    // Half of a BLAKE3 hash: addresses can be longer than keys should be.
+    let hash = BodyId::of(address.to_lowercase().as_bytes());
+    [&[WRITTEN][..], &hash.as_bytes()[..16]].concat()
 }
 
 fn decode(value: impl prost::bytes::Buf) -> Result<UseRecord> {

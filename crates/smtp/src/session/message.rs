@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     Role,
+    command::Mail,
     data::{DataReader, LineEndCheck},
     reply::Reply,
 };
@@ -88,16 +89,9 @@ impl Session {
                     chunked
                 }
                 None => {
-                    let recipients = transaction.recipients.len();
-                    let mail = transaction.mail.clone();
-                    let signed_in = self.account.is_some();
-                    let incoming = match transaction.over_limit.clone() {
-                        Some(refusal) => Err(refusal.into()),
-                        None => self.door.delivery.incoming(self.envelope(transaction)),
-                    };
-                    let sink = Sink::new(incoming, signed_in);
+                    let (mail, chunked) = self.begin_chunked(transaction);
                     self.transaction = Some(Transaction::of(mail));
-                    Chunked { sink, line_ends: LineEndCheck::default(), recipients }
+                    chunked
                 }
             }),
             None => None,
@@ -144,6 +138,17 @@ impl Session {
                 Ok(self.say(&Reply::ok(&format!("{size} octets received"))))
             }
         }
+    }
+
+    /// The first BDAT of a message.
+    fn begin_chunked(&self, transaction: Transaction) -> (Mail, Chunked) {
+        let (recipients, mail) = (transaction.recipients.len(), transaction.mail.clone());
+        let incoming = match transaction.over_limit.clone() {
+            Some(refusal) => Err(refusal.into()),
+            None => self.door.delivery.incoming(self.envelope(transaction)),
+        };
+        let sink = Sink::new(incoming, self.account.is_some());
+        (mail, Chunked { sink, line_ends: LineEndCheck::default(), recipients })
     }
 
     /// LMTP sends one reply for each recipient (RFC 2033 §4.2), SMTP one for all.
