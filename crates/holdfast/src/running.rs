@@ -8,6 +8,7 @@ use std::{
     time::Instant,
 };
 
+use certificates::Certificates;
 use continuity::standby::Primary;
 use doorkit::{Connections, Tls};
 use parking_lot::Mutex;
@@ -33,6 +34,8 @@ pub struct Running {
     pub doors: OnceLock<Vec<OpenDoor>>,
     /// The certificate, once it was read.
     pub tls: OnceLock<Tls>,
+    /// Certificates of an authority, if they are configured.
+    pub certificates: OnceLock<Certificates>,
     /// How the daily work went last.
     pub daily: Mutex<Option<DailyWork>>,
     /// Verification of all data, when someone requests it.
@@ -71,6 +74,7 @@ impl Running {
             restoring: OnceLock::new(),
             doors: OnceLock::new(),
             tls: OnceLock::new(),
+            certificates: OnceLock::new(),
             daily: Mutex::default(),
             verifying: Verifying::open(&services.config),
             tasks: Arc::default(),
