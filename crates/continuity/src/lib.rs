@@ -3,6 +3,7 @@
 //! * [`archive`]: off-site log and bodies, snapshots, restore.
 //! * [`stage`]: the staged return after an outage, the features of each stage, and plans that move through them.
 //! * [`standby`]: a second machine that follows, compares, and can take over.
+//! * [`link`]: how paired machines know and reach each other.
 //! * [`mending`]: fetches replacements for damaged bodies from other machines and archives.
 //! * [`estimate`]: progress and remaining time of a first copy.
 //! * [`down_page`]: the "service unavailable" page.
@@ -14,7 +15,10 @@ pub mod archive;
 pub mod down_page;
 mod durable;
 pub mod estimate;
+pub mod link;
 pub mod mending;
 pub mod rewind;
 pub mod stage;
 pub mod standby;
+
+pub use durable::replace as replace_file;

@@ -22,10 +22,8 @@ mod follow;
 #[doc(hidden)]
 pub mod fuzzing;
 mod intake;
-mod keys;
 mod lend;
 mod mend;
-mod patient;
 mod primary;
 mod promote;
 mod rejoin;
@@ -34,11 +32,11 @@ mod rules;
 mod tripwire;
 mod wire;
 
+pub use crate::link::{CODE_FOR, Fingerprint, NotACode, PairingCode};
 pub use compare::{Compared, Resynced};
 pub use error::Error;
-pub use keys::{Fingerprint, NotACode, PairingCode};
 pub use primary::{
-    Borrowing, CODE_FOR, Copying, Mode, Primary, PrimaryOptions, StandbyDonor, StandbyStatus, Waiting, has_standbys,
+    Borrowing, Copying, Mode, Primary, PrimaryOptions, StandbyDonor, StandbyStatus, Waiting, has_standbys,
 };
 pub use promote::{
     HowToPromote, LeftToDo, Promotion, finish_promotion, loses, primary_answers, promote_folder, promotion_is_finished,

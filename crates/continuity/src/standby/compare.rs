@@ -8,11 +8,12 @@ use std::{
 
 use store::{BodyId, Digest, RealmId, RealmSeq, RealmSummary, Seq, Snapshot, Store, StoreError};
 
+use crate::link::Pin;
+
 use super::{
     connect::{Connection, connect, hear, known, say},
     copy::{BODIES_AT_ONCE, read_body},
     error::{Error, blocking},
-    keys::Pin,
     replica::{Standby, gone},
     wire::{self, Kind, plain},
 };

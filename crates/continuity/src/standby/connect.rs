@@ -11,28 +11,20 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
 };
-use tokio_rustls::TlsConnector;
 
 use super::{
     error::Error,
-    keys::{Fingerprint, Keys, PairingCode, Pin},
-    patient::{Limit, Patient},
     wire::{self, Kind, plain},
 };
-use crate::durable;
+use crate::{
+    durable,
+    link::{self, Connection as Link, Fingerprint, Keys, PairingCode, Pin, REACH_TIMEOUT},
+};
 
-/// How long a connection may take to be made.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a machine may take to be reached at all. What the network loses is sent again after one second, two, four and
-/// so on: one long attempt sleeps through the network's return.
-const REACH_TIMEOUT: Duration = Duration::from_secs(3);
-/// The same where a machine must learn of something as soon as it can be reached.
+/// How long a machine may take to be reached where it must learn of something as soon as it can be.
 const REACH_SOON_TIMEOUT: Duration = Duration::from_secs(1);
 /// And how long it may take to answer then.
 const ANSWER_SOON_TIMEOUT: Duration = Duration::from_secs(4);
-/// A primary that sends nothing for this long is gone: it sends something every two seconds.
-const SILENCE: Duration = Duration::from_secs(15);
-
 /// The primary, as the standby knows it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Known {
@@ -69,11 +61,11 @@ pub(super) fn write_json(file: &Path, value: &impl Serialize) -> io::Result<()> 
     durable::replace(file, &serde_json::to_vec_pretty(value)?)
 }
 
-/// A connection to the primary. Waiting for something on it ends with an error once nothing has moved for [`SILENCE`].
-pub(super) type Connection = tokio_rustls::client::TlsStream<Patient<TcpStream>>;
+/// A connection to the primary.
+pub(super) type Connection = Link;
 
 pub(super) async fn connect(keys: &Keys, address: &str, pin: Pin) -> Result<Connection, Error> {
-    connect_within(keys, address, pin, REACH_TIMEOUT).await
+    Ok(link::connect(keys, address, pin, REACH_TIMEOUT).await?)
 }
 
 /// What `ask` makes of a connection to a machine that answers soon.
@@ -85,7 +77,7 @@ pub(super) async fn ask_soon<T>(
     let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("{} does not respond", known.address));
     let asking = async {
         let pin = Pin::Whole(known.fingerprint);
-        ask(connect_within(keys, &known.address, pin, REACH_SOON_TIMEOUT).await?).await
+        ask(link::connect(keys, &known.address, pin, REACH_SOON_TIMEOUT).await?).await
     };
     tokio::time::timeout(ANSWER_SOON_TIMEOUT, asking).await.map_err(late)?
 }
@@ -93,23 +85,6 @@ pub(super) async fn ask_soon<T>(
 /// Whether somebody listens at an address.
 pub(super) async fn reach_soon(address: &str) -> io::Result<()> {
     tokio::time::timeout(REACH_SOON_TIMEOUT, TcpStream::connect(address)).await?.map(drop)
-}
-
-async fn connect_within(keys: &Keys, address: &str, pin: Pin, reach: Duration) -> Result<Connection, Error> {
-    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("{address} does not respond"));
-    let config = keys.client(pin)?;
-    let reach = async {
-        let stream = tokio::time::timeout(reach, TcpStream::connect(address))
-            .await
-            .map_err(late)?
-            .map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
-        stream.set_nodelay(true)?;
-        let stream = Patient::new(stream, Some(SILENCE), Limit::new(SILENCE));
-        // Machines are known by their keys, not by names.
-        let name = rustls_pki_types::ServerName::try_from("holdfast-standby").expect("it is a name");
-        TlsConnector::from(config).connect(name, stream).await
-    };
-    Ok(tokio::time::timeout(ANSWER_TIMEOUT, reach).await.map_err(late)??)
 }
 
 pub(super) async fn say(stream: &mut (impl AsyncWrite + Unpin), kind: Kind) -> io::Result<()> {
@@ -133,8 +108,7 @@ pub(super) async fn hear(stream: &mut (impl AsyncRead + Unpin)) -> Result<Kind, 
 /// Makes primary and standby know each other by a code.
 pub(super) async fn pair(keys: &Keys, address: &str, code: &PairingCode, name: &str) -> Result<Known, Error> {
     let mut stream = connect(keys, address, Pin::Code(code.clone())).await?;
-    let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).map(Fingerprint::of);
-    let fingerprint = certificate.ok_or_else(|| Error::NotNow("the primary has no certificate".to_owned()))?;
+    let fingerprint = link::peer_of(&stream)?;
     say(&mut stream, Kind::Pair(wire::Pair { secret: code.secret().to_vec(), name: name.to_owned() })).await?;
     match hear(&mut stream).await? {
         Kind::Paired(_) => Ok(Known { address: address.to_owned(), fingerprint, waits_for_us: false }),

@@ -4,7 +4,7 @@ use std::io;
 
 use store::StoreError;
 
-use crate::standby::keys::NotACode;
+use crate::link::NotACode;
 
 /// Errors.
 #[derive(Debug, thiserror::Error)]

@@ -9,11 +9,12 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::link::Pin;
+
 use super::{
     connect::{Connection, Known, connect, hear, known, known_file, say, write_json},
     error::{Error, blocking},
     intake::{Intake, Lacks, receive},
-    keys::Pin,
     replica::Standby,
     wire::{self, Ack, Hello, Kind},
 };

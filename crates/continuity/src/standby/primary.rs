@@ -1,6 +1,5 @@
 //! The primary's side: accepts standbys, sends them new commits, and holds acknowledgements if configured to.
 //!
-//! * [`strangers`]: connections that have not identified themselves yet.
 //! * [`greeting`]: the identity and the request of a new connection.
 //! * [`stream`]: sends new commits to one standby.
 //! * [`lenders`]: requests damaged bodies and commits from standbys; [`borrowing`] while nothing is served.
@@ -12,7 +11,6 @@ mod copying;
 mod give;
 mod greeting;
 mod lenders;
-mod strangers;
 mod stream;
 
 use std::{
@@ -37,22 +35,20 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::durable;
+use crate::{
+    durable,
+    link::{Codes, Fingerprint, Keys, Strangers},
+};
 
 use super::{
     alone,
-    keys::{Fingerprint, Keys, PairingCode},
     wire::{self, Ack, Kind},
 };
-use strangers::Strangers;
 
 pub use borrowing::{Borrowing, has_standbys};
 pub use copying::Copying;
 pub use lenders::StandbyDonor;
 pub(super) use stream::bodies_of;
-
-/// How long a pairing code is good for.
-pub const CODE_FOR: Duration = Duration::from_secs(10 * 60);
 
 /// When a commit is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,7 +175,7 @@ pub struct Primary {
     keys: Keys,
     /// Changed with every pairing and forgetting.
     peers: watch::Sender<Vec<Peer>>,
-    code: Mutex<Option<(PairingCode, Instant)>>,
+    codes: Codes,
     live: Mutex<BTreeMap<Fingerprint, Live>>,
     degraded: AtomicBool,
     /// The operator has allowed acknowledging without a standby until one is in sync.
@@ -232,7 +228,7 @@ impl Primary {
             options,
             keys,
             peers: watch::channel(peers.standbys).0,
-            code: Mutex::default(),
+            codes: Codes::default(),
             live: Mutex::default(),
             degraded: AtomicBool::new(false),
             alone: AtomicBool::new(alone::is_alone(dir)),
@@ -244,12 +240,9 @@ impl Primary {
         Ok(Arc::new(primary))
     }
 
-    /// A new code that pairs one standby within [`CODE_FOR`]. The previous code becomes invalid.
+    /// A new code that pairs one standby within [`crate::link::CODE_FOR`]. The previous code becomes invalid.
     pub fn new_code(&self) -> String {
-        let code = PairingCode::new(&self.keys.fingerprint());
-        let text = code.to_string();
-        *self.code.lock() = Some((code, Instant::now()));
-        text
+        self.codes.new_code(&self.keys.fingerprint())
     }
 
     /// All standbys that were ever paired.

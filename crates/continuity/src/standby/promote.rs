@@ -19,12 +19,11 @@ use super::{
     alone,
     connect::{Known, ask_soon, hear, known, known_file, reach_soon, read_json, say, state_dir, write_json},
     error::Error,
-    keys::Keys,
     rejoin::save_tail,
     tripwire::{Tripwires, Watch, WireState},
     wire::{self, Kind},
 };
-use crate::durable;
+use crate::{durable, link::Keys};
 
 /// Accounts whose numbers must not be given again.
 const RENUMBER: &str = "renumber.json";

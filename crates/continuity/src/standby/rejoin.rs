@@ -10,10 +10,11 @@ use store::{
     log::{Chain, RunWriter},
 };
 
+use crate::link::{Keys, Pin};
+
 use super::{
     connect::{Known, connect, hear, say, state_dir},
     error::Error,
-    keys::{Keys, Pin},
     primary::bodies_of,
     wire::{self, Hello, Kind},
 };

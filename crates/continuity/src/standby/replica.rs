@@ -16,12 +16,13 @@ use store::{RealmId, Seq, Store, StoreError, StoreOptions};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::link::Keys;
+
 use super::{
     arrivals::Arrivals,
     brake::Brake,
     connect::{known, known_file, pair, state_dir, write_json},
     error::{Error, blocking},
-    keys::Keys,
     promote::Promotion,
     rejoin::{Rejoined, is_being_emptied, rejoin},
     rules::{Changed, Rules},

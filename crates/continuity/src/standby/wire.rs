@@ -7,7 +7,9 @@
 use std::io;
 
 use prost::Message as _;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::link::frame;
 
 /// The largest frame: a run of commits, the largest of which has 64 MiB.
 pub const MAX_FRAME_BYTES: usize = 80 << 20;
@@ -334,15 +336,7 @@ pub fn plain(text: &str) -> String {
 
 /// Writes one message. Call `flush` when nothing follows.
 pub async fn write(to: &mut (impl AsyncWrite + Unpin), kind: Kind) -> io::Result<()> {
-    let frame = Frame { kind: Some(kind) };
-    let length = frame.encoded_len();
-    if length > MAX_FRAME_BYTES {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("invalid frame length: {length} bytes")));
-    }
-    let mut bytes = Vec::with_capacity(4 + length);
-    bytes.extend_from_slice(&(length as u32).to_le_bytes());
-    frame.encode(&mut bytes).expect("a Vec has room");
-    to.write_all(&bytes).await
+    frame::write(to, &Frame { kind: Some(kind) }, MAX_FRAME_BYTES).await
 }
 
 /// Reads one message. Not cancel-safe: a partial message is lost.
@@ -352,21 +346,13 @@ pub async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Kind> {
 
 /// The same with a limit of its own.
 pub async fn read_at_most(from: &mut (impl AsyncRead + Unpin), limit: usize) -> io::Result<Kind> {
-    let length = from.read_u32_le().await? as usize;
-    let wrong = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
-    if length > limit {
-        return Err(wrong(format!("invalid frame length: {length} bytes")));
-    }
-    // Allocate memory as data arrives, not as announced.
-    let mut bytes = Vec::with_capacity(length.min(1 << 20));
-    if from.take(length as u64).read_to_end(&mut bytes).await? < length {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
+    let bytes = frame::read(from, limit).await?;
+    let length = bytes.len();
     if length > MAX_OTHER_BYTES && !bytes.starts_with(&RUN_KEY) {
-        return Err(wrong(format!("invalid frame length: {length} bytes and not a run of commits")));
+        return Err(frame::invalid(format!("invalid frame length: {length} bytes and not a run of commits")));
     }
-    let frame = Frame::decode(bytes.as_slice()).map_err(|error| wrong(error.to_string()))?;
-    frame.kind.ok_or_else(|| wrong("a message that this version does not know".to_owned()))
+    let frame = Frame::decode(bytes.as_slice()).map_err(|error| frame::invalid(error.to_string()))?;
+    frame.kind.ok_or_else(|| frame::invalid("a message that this version does not know"))
 }
 
 #[cfg(test)]

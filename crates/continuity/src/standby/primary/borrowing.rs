@@ -12,18 +12,10 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use super::{
-    Ended, PeersFile, StandbyDonor,
-    greeting::{COPY_PATIENCE, GREETING_TIMEOUT},
-    lenders::Lenders,
-    refused,
-    strangers::{Place, Strangers},
-};
-use crate::standby::{
-    keys::{Fingerprint, Keys},
-    patient::{Limit, Patient},
-    wire::{self, Kind, plain},
-};
+use crate::link::{Fingerprint, GREETING_TIMEOUT, Keys, Limit, Patient, Place, Strangers};
+
+use super::{Ended, PeersFile, StandbyDonor, greeting::COPY_PATIENCE, lenders::Lenders, refused};
+use crate::standby::wire::{self, Kind, plain};
 
 /// Whether a folder of a machine that serves standbys knows any.
 pub fn has_standbys(dir: &Path) -> bool {

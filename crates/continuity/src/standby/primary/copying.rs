@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::Primary;
-use crate::{estimate::Estimate, standby::keys::Fingerprint};
+use crate::{estimate::Estimate, link::Fingerprint};
 
 /// A first copy on its way to a standby.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -10,15 +10,14 @@ use tokio::{
     time::Duration,
 };
 
+use crate::link::Fingerprint;
+
 use super::{
     Ended, Primary, blocking,
     copying::{Note, Noted},
     send,
 };
-use crate::standby::{
-    keys::Fingerprint,
-    wire::{self, BodyPiece, Kind},
-};
+use crate::standby::wire::{self, BodyPiece, Kind};
 
 /// Records that travel together.
 const RECORDS_BYTES: usize = 512 << 10;

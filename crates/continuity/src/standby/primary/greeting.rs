@@ -9,29 +9,19 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
+use crate::link::{Fingerprint, GREETING_TIMEOUT, Limit, Patient, Place, name_of};
+
 use super::{
-    CODE_FOR, Ended, Peer, Primary, blocking, refused, send,
-    strangers::Place,
+    Ended, Peer, Primary, blocking, refused, send,
     stream::{Present, Stream},
 };
 use crate::standby::{
-    keys::Fingerprint,
-    patient::{Limit, Patient},
     promote::promotions,
     wire::{self, Hello, Kind},
 };
 
-/// How long a stranger may take to say who it is.
-pub(super) const GREETING_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a standby that copies may take nothing: its disk may have to catch up.
 pub(super) const COPY_PATIENCE: Duration = Duration::from_secs(60);
-/// Of what a machine calls itself.
-const MAX_NAME_CHARS: usize = 100;
-
-fn name_of(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(MAX_NAME_CHARS).collect()
-}
-
 impl Primary {
     pub(super) async fn connection(
         self: Arc<Self>,
@@ -118,21 +108,13 @@ impl Primary {
 
     fn pair(&self, who: Fingerprint, secret: &[u8], name: &str) -> Result<(), String> {
         const WRONG: &str = "the code is wrong or has expired: create a new one with `holdfast standby code`";
-        let mut code = self.code.lock();
-        // A wrong guess costs the code nothing: it has 128 bits, and a stranger must not be able to spoil it.
-        let good = code.as_ref().is_some_and(|(code, made)| {
-            made.elapsed() < CODE_FOR
-                && aws_lc_rs::constant_time::verify_slices_are_equal(code.secret(), secret).is_ok()
-        });
-        if !good {
-            return Err(WRONG.to_owned());
-        }
-        let changed = self.change_peers(|peers| {
-            peers.retain(|peer| peer.fingerprint != who);
-            peers.push(Peer { fingerprint: who, name: name.to_owned(), told_alone: false });
-        });
-        changed.map_err(|error| error.to_string())?;
-        *code = None;
+        self.codes.take(secret, WRONG, || {
+            let changed = self.change_peers(|peers| {
+                peers.retain(|peer| peer.fingerprint != who);
+                peers.push(Peer { fingerprint: who, name: name.to_owned(), told_alone: false });
+            });
+            changed.map(drop).map_err(|error| error.to_string())
+        })?;
         tracing::info!(name, fingerprint = %who, "paired a standby");
         Ok(())
     }
@@ -219,16 +201,5 @@ impl Primary {
             }
             Err(error) => Err(error),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_one_line_for_people() {
-        assert_eq!(name_of("two\n\u{1b}[31m"), "two[31m");
-        assert_eq!(name_of(&"x".repeat(1_000)).len(), MAX_NAME_CHARS);
     }
 }

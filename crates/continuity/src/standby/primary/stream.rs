@@ -15,11 +15,10 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::link::Fingerprint;
+
 use super::{Ended, Live, Primary, blocking, send};
-use crate::standby::{
-    keys::Fingerprint,
-    wire::{self, Ack, Hello, Kind},
-};
+use crate::standby::wire::{self, Ack, Hello, Kind};
 
 /// The interval of keepalives to a standby when nothing is new.
 const BEAT_EVERY: Duration = Duration::from_secs(2);

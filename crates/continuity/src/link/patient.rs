@@ -19,7 +19,7 @@ use tokio::{
 
 /// Reading and writing fail when nothing at all has moved for a while. However slow a line is, it is not cut as long as
 /// something moves.
-pub(super) struct Patient<S> {
+pub struct Patient<S> {
     inner: S,
     reading: Option<Patience>,
     writing: Patience,
@@ -27,17 +27,18 @@ pub(super) struct Patient<S> {
 
 /// How long nothing may move; can be changed while a connection lasts.
 #[derive(Clone)]
-pub(super) struct Limit(Arc<AtomicU64>);
+pub struct Limit(Arc<AtomicU64>);
 
 impl Limit {
-    pub(super) fn new(limit: Duration) -> Self {
+    /// That long.
+    pub fn new(limit: Duration) -> Self {
         let this = Self(Arc::default());
         this.set(limit);
         this
     }
 
     /// Counts from the next time on that something has to be waited for.
-    pub(super) fn set(&self, limit: Duration) {
+    pub fn set(&self, limit: Duration) {
         self.0.store(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
@@ -80,7 +81,7 @@ impl Patience {
 impl<S> Patient<S> {
     /// `reading`: how long nothing may come while something is waited for; `None` is for ever. `writing`: how long nothing
     /// may be taken.
-    pub(super) fn new(inner: S, reading: Option<Duration>, writing: Limit) -> Self {
+    pub fn new(inner: S, reading: Option<Duration>, writing: Limit) -> Self {
         let reading = reading.map(|limit| Patience::new(Limit::new(limit)));
         Self { inner, reading, writing: Patience::new(writing) }
     }

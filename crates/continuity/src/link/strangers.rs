@@ -12,7 +12,7 @@ const MAX_STRANGERS_OF_ONE_NETWORK: usize = 8;
 /// The places for unidentified connections. If all are used, a new connection replaces the oldest: a standby identifies
 /// itself within milliseconds, so nobody can block it by occupying all places silently.
 #[derive(Default)]
-pub(super) struct Strangers(Mutex<Taken>);
+pub struct Strangers(Mutex<Taken>);
 
 #[derive(Default)]
 struct Taken {
@@ -22,7 +22,7 @@ struct Taken {
 }
 
 /// A stranger's place, until it is dropped.
-pub(super) struct Place {
+pub struct Place {
     strangers: Arc<Strangers>,
     number: u64,
     given_away: CancellationToken,
@@ -30,7 +30,7 @@ pub(super) struct Place {
 
 impl Strangers {
     /// A place for someone from `peer`.
-    pub(super) fn place(this: &Arc<Self>, peer: IpAddr) -> Place {
+    pub fn place(this: &Arc<Self>, peer: IpAddr) -> Place {
         let network = doorkit::network_of(peer);
         let mut taken = this.0.lock();
         let own = taken.places.iter().filter(|(_, other, _)| *other == network).count();
@@ -52,7 +52,7 @@ impl Taken {
         if let Some(at) = self.places.iter().position(|(_, network, _)| whose(network))
             && let Some((_, network, given_away)) = self.places.remove(at)
         {
-            tracing::warn!(%network, "too many unauthenticated connections on listen.standby: closing the oldest");
+            tracing::warn!(%network, "too many unauthenticated connections where paired machines connect: closing the oldest");
             given_away.cancel();
         }
     }
@@ -60,7 +60,7 @@ impl Taken {
 
 impl Place {
     /// Resolves when the place was given to someone else.
-    pub(super) fn given_away(&self) -> CancellationToken {
+    pub fn given_away(&self) -> CancellationToken {
         self.given_away.clone()
     }
 }

@@ -65,7 +65,7 @@ pub struct PairingCode {
 
 /// A pairing code has another form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a pairing code: enter it exactly as printed by `holdfast standby code` on the primary")]
+#[error("not a pairing code: enter it exactly as it was printed on the primary")]
 pub struct NotACode;
 
 impl PairingCode {
