@@ -1,5 +1,8 @@
 //! Accepting mail: from the envelope to the durable commit.
 
+mod elsewhere;
+mod relayed;
+
 use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,6 +21,9 @@ use crate::reports_budget::network;
 use crate::schema::delivery_key;
 use crate::schema::{MessageRecord, ret_number};
 use crate::sign::Signed;
+pub use elsewhere::{Elsewhere, Kept};
+pub use relayed::{Relayed, Taken};
+
 use crate::{Delivery, Envelope, MAX_IN_MEMORY_BYTES, MAX_IN_MEMORY_CROWDED_BYTES, QueueId, Refusal, Result, decide};
 
 /// An accepted message: it is durable, and this server is responsible for it.
@@ -36,6 +42,8 @@ pub struct Incoming {
     envelope: Envelope,
     id: QueueId,
     at_ms: i64,
+    /// It was taken by a relay of ours before.
+    relayed: Option<Relayed>,
     /// The judges that see the message, if any want to.
     bench: Option<Bench>,
     /// Until the header section is complete.
@@ -99,7 +107,11 @@ enum Sink {
 impl Delivery {
     /// Start receiving a message, and tell the judges that it is about to come. The Received and Return-Path lines are
     /// made here.
-    pub fn incoming(&self, mut envelope: Envelope) -> Result<Incoming> {
+    pub fn incoming(&self, envelope: Envelope) -> Result<Incoming> {
+        self.incoming_by(envelope, None)
+    }
+
+    fn incoming_by(&self, mut envelope: Envelope, relayed: Option<Relayed>) -> Result<Incoming> {
         let limit = self.inner.options.max_recipients;
         if envelope.recipients.len() > limit {
             return Err(Refusal::too_many_recipients(limit).into());
@@ -110,13 +122,15 @@ impl Delivery {
         if envelope.origin.auth.is_none() {
             envelope.forget_wishes_of_a_stranger();
         }
-        let (id, at_ms) = (self.next_id(), self.now_ms());
+        let id = self.next_id();
+        let at_ms = relayed.as_ref().map_or_else(|| self.now_ms(), |relayed| relayed.at_ms);
         Ok(Incoming {
             delivery: self.clone(),
             bench: self.bench(id, &envelope, at_ms),
             envelope,
             id,
             at_ms,
+            relayed,
             gatherer: Some(Gatherer::default()),
             head: Head::default(),
             sink: Sink::Memory(Vec::new()),
@@ -159,45 +173,22 @@ impl Incoming {
     /// not at all and the sender a report.
     pub async fn finish(mut self) -> Result<Accepted> {
         let delivery = self.delivery.clone();
-        let options = &delivery.inner.options;
-        if self.received_bytes > options.max_message_bytes {
-            return Err(Refusal::too_large(options.max_message_bytes).into());
-        }
-        if let Some(gatherer) = self.gatherer.take() {
-            self.write_head(gatherer.into_bytes())?;
-        }
-        if self.head.hops > options.max_hops || self.head.own_hops > options.max_own_hops {
-            metrics::counter!("holdfast_delivery_loops_total").increment(1);
-            return Err(Refusal::too_many_hops(self.head.hops).into());
-        }
-        if let Some(account) = self.envelope.origin.auth {
-            if self.header_cut {
-                // A Bcc or a From behind the limit would go out unseen.
-                return Err(Refusal::header_too_long(head::MAX_HEADER_BYTES).into());
-            }
-            delivery.check_authors(account, &self.head)?;
-        }
+        self.look_at_the_head()?;
         let lmtp = self.envelope.origin.lmtp;
-        let (whole, bench) = (self.whole().await?, self.bench.take());
-        let verdicts = match bench {
-            Some(bench) => bench.verdicts(&whole.spooled, options.verdict_time).await,
-            None => Vec::new(),
-        };
+        let (whole, verdicts) = self.judged().await?;
         let (id, said) = (self.id, decide::summary(&verdicts));
         if let Some(answer) = decide::nothing_to_take(&verdicts, lmtp) {
             tracing::info!(%id, verdicts = said, "refused by a check");
             return Ok(Accepted { id, recipients: answer? });
         }
+        if let Some(elsewhere) = delivery.inner.elsewhere.clone() {
+            return self.keep(whole, elsewhere).await;
+        }
         let refused: Vec<Option<Refusal>> = verdicts
             .iter()
             .map(|verdict| verdict.refusal.clone().filter(|_| decide::is_answered(verdict, lmtp)))
             .collect();
-        let permit = delivery.permit(self.received_bytes).await;
-        let dispatch = tokio::task::spawn_blocking(move || self.prepare(whole, verdicts))
-            .await
-            .map_err(|_| Refusal::unavailable())??;
-        drop(permit);
-        let dispatch = Arc::new(dispatch);
+        let dispatch = self.prepared(whole, verdicts).await?;
         let taken = delivery
             .commit_dispatch(Arc::clone(&dispatch), |tx, dispatch_in| {
                 let Dispatched { outcomes, hints } = dispatch_in(tx)?;
@@ -216,6 +207,50 @@ impl Incoming {
         Ok(Accepted { id, recipients: decide::outcomes(taken, refused) })
     }
 
+    /// All bytes are here: whether their number and the header are acceptable.
+    fn look_at_the_head(&mut self) -> Result<()> {
+        let delivery = self.delivery.clone();
+        let options = &delivery.inner.options;
+        if self.received_bytes > delivery.max_message_bytes() {
+            return Err(Refusal::too_large(delivery.max_message_bytes()).into());
+        }
+        if let Some(gatherer) = self.gatherer.take() {
+            self.write_head(gatherer.into_bytes())?;
+        }
+        if self.head.hops > options.max_hops || self.head.own_hops > options.max_own_hops {
+            metrics::counter!("holdfast_delivery_loops_total").increment(1);
+            return Err(Refusal::too_many_hops(self.head.hops).into());
+        }
+        if let Some(account) = self.envelope.origin.auth {
+            if self.header_cut {
+                // A Bcc or a From behind the limit would go out unseen.
+                return Err(Refusal::header_too_long(head::MAX_HEADER_BYTES).into());
+            }
+            delivery.check_authors(account, &self.head)?;
+        }
+        Ok(())
+    }
+
+    /// The bytes, and what the judges say of them.
+    async fn judged(&mut self) -> Result<(Whole, Vec<Verdict>)> {
+        let (whole, bench) = (self.whole().await?, self.bench.take());
+        let verdicts = match bench {
+            Some(bench) => bench.verdicts(&whole.spooled, self.delivery.inner.options.verdict_time).await,
+            None => Vec::new(),
+        };
+        Ok((whole, verdicts))
+    }
+
+    /// [`Self::prepare`], off the async threads and a few at a time.
+    async fn prepared(self, whole: Whole, verdicts: Vec<Verdict>) -> Result<Arc<Dispatch>> {
+        let delivery = self.delivery.clone();
+        let _permit = delivery.permit(self.received_bytes).await;
+        let dispatch = tokio::task::spawn_blocking(move || self.prepare(whole, verdicts))
+            .await
+            .map_err(|_| Refusal::unavailable())??;
+        Ok(Arc::new(dispatch))
+    }
+
     /// The bytes are here: what judges and `prepare` read.
     async fn whole(&mut self) -> Result<Whole> {
         Ok(match std::mem::replace(&mut self.sink, Sink::Memory(Vec::new())) {
@@ -231,7 +266,7 @@ impl Incoming {
 
     /// Stage, parse, sign, route: all that is to be done before the commit. Blocking.
     fn prepare(self, whole: Whole, verdicts: Vec<Verdict>) -> Result<Dispatch> {
-        let Self { delivery, envelope, id, at_ms, head, eight_bit, return_path, trace, held, .. } = self;
+        let Self { delivery, envelope, id, at_ms, head, eight_bit, return_path, trace, held, relayed, .. } = self;
         // Until the message is where it belongs.
         let _held = held;
         let bytes = whole.spooled.read_all()?;
@@ -247,7 +282,13 @@ impl Incoming {
         } else {
             Signed::default()
         };
-        let filing = LocalCopy::new(body.clone(), &bytes, [return_path, trace.clone()], at_ms).once(delivery_key(id));
+        let mut filing =
+            LocalCopy::new(body.clone(), &bytes, [return_path, trace.clone()], at_ms).once(delivery_key(id));
+        if relayed.is_some() {
+            // There was room when the relay took it, and nobody else has it any longer.
+            filing = filing.whatever_the_quota();
+        }
+        let now_ms = delivery.now_ms();
         let utf8_needed = head.eight_bit || envelope_needs_utf8(&envelope);
         let record = MessageRecord {
             from: envelope.from.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -262,7 +303,7 @@ impl Incoming {
             envid: envelope.envid.clone(),
             eight_bit,
             smtputf8: envelope.smtputf8 && utf8_needed,
-            ..delivery.new_record(at_ms, at_ms)
+            ..delivery.new_record(at_ms, if relayed.is_some() { now_ms } else { at_ms })
         };
         Ok(Dispatch {
             id,
@@ -270,9 +311,9 @@ impl Incoming {
             queue_body: body,
             filing: Some(filing),
             recipients,
-            due_ms: at_ms,
-            retry_ms: at_ms + delivery.retry_wait_ms(1),
-            refuse_if_full: true,
+            due_ms: now_ms,
+            retry_ms: now_ms + delivery.retry_wait_ms(1),
+            refuse_if_full: relayed.is_none(),
         })
     }
 
@@ -299,7 +340,9 @@ impl Incoming {
             }
             bytes = head::without_bcc(bytes);
         }
-        if !is_header_start(&bytes) {
+        if let Some(relayed) = &self.relayed {
+            above = relayed.above(&self.delivery, self.id);
+        } else if !is_header_start(&bytes) {
             // No header of its own: keep its first line from becoming part of ours.
             let last = if completed.is_empty() { &mut above } else { &mut completed };
             last.push_str("\r\n");
@@ -357,7 +400,7 @@ impl io::Write for Incoming {
     /// then call [`Incoming::finish`], which returns the refusal.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.received_bytes = self.received_bytes.saturating_add(bytes.len() as u64);
-        if self.received_bytes > self.delivery.inner.options.max_message_bytes {
+        if self.received_bytes > self.delivery.max_message_bytes() {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         self.eight_bit |= !bytes.is_ascii();

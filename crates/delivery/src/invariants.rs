@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use prost::Message as _;
 use store::{Invariants, Order, Read as _, RealmId, Snapshot, StoreError, Violation};
 
-use crate::schema::{LegId, LegRecord, MessageRecord, deadline_key_parts, due_key_parts, leg_key_id, message_key_id};
+use crate::schema::{
+    LegId, LegRecord, MessageRecord, RELAYED_KEY_BYTES, deadline_key_parts, due_key_parts, leg_key_id, message_key_id,
+};
 use crate::{DeliveryError, QueueId, queue};
 
 /// Findings reported; further ones are counted only.
@@ -55,6 +57,7 @@ fn check_queue(snapshot: &Snapshot) -> Result<Vec<String>, StoreError> {
                 None => found.add("a deadline can't be decoded".to_owned()),
             },
             Some(b's') if key.len() == 9 => {}
+            Some(b'r') if key.len() == RELAYED_KEY_BYTES => {}
             // References to bodies, which the store itself checks.
             Some(0xFF) => {}
             _ => found.add("an unknown key in the queue".to_owned()),

@@ -4,6 +4,7 @@
 //! * [`Delivery::rcpt`], [`Delivery::incoming`]: a protocol crate submits a message; one commit files it to local
 //!   recipients and queues it for the others.
 //! * [`Judge`]: what looks at a message before it is accepted, and decides about each recipient.
+//! * [`Elsewhere`]: on a relay, which keeps mail for another machine; [`Delivery::incoming_relayed`] takes it from one.
 //! * [`Delivery::submit`]: a user presses Send; the same key sends only once.
 //! * [`Delivery::run`]: processes the queue until cancelled.
 //! * `queue_*`: queue management for the operator.
@@ -58,7 +59,7 @@ use rand::RngExt as _;
 use store::Store;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-pub use accept::{Accepted, Incoming};
+pub use accept::{Accepted, Elsewhere, Incoming, Kept, Relayed, Taken};
 pub use access_notice::AccessChange;
 pub use admin::{DropMode, QueueFilter, QueuePage, QueueStats, QueuedMessage, QueuedRecipient};
 pub use dispatch::RecipientOutcome;
@@ -107,6 +108,8 @@ struct Inner {
     options: DeliveryOptions,
     resolver: Option<Arc<dyn dnskit::Resolver>>,
     judges: Vec<Arc<dyn Judge>>,
+    /// This machine is a relay: there are no accounts here.
+    elsewhere: Option<Arc<dyn Elsewhere>>,
     hints: hint::Hints,
     claims: claims::Claims,
     last_id: AtomicU64,
@@ -151,6 +154,7 @@ impl Delivery {
             options,
             resolver,
             judges: Vec::new(),
+            elsewhere: None,
             hints: hint::Hints::default(),
             claims: claims::Claims::default(),
             last_id: AtomicU64::new(0),
@@ -174,9 +178,27 @@ impl Delivery {
         Ok(self)
     }
 
+    /// Mail is taken for accounts elsewhere, and kept for them. For the start: before any clone.
+    ///
+    /// # Errors
+    /// [`DeliveryError::BadOption`] if it is shared already.
+    pub fn with_elsewhere(mut self, elsewhere: Arc<dyn Elsewhere>) -> Result<Self> {
+        let inner = Arc::get_mut(&mut self.inner);
+        let problem = || "a relay has to be set up before anything uses the delivery".to_owned();
+        let inner = inner.ok_or_else(|| DeliveryError::BadOption { option: "elsewhere", problem: problem() })?;
+        inner.elsewhere = Some(elsewhere);
+        Ok(self)
+    }
+
     /// The options in use.
     pub fn options(&self) -> &DeliveryOptions {
         &self.inner.options
+    }
+
+    /// The largest message that is taken, in bytes.
+    pub fn max_message_bytes(&self) -> u64 {
+        let there = self.inner.elsewhere.as_ref().and_then(|elsewhere| elsewhere.max_message_bytes());
+        there.unwrap_or(u64::MAX).min(self.inner.options.max_message_bytes)
     }
 
     /// Memory that messages take up which are coming in now, in bytes.

@@ -24,6 +24,11 @@ impl QueueId {
         self.0.to_be_bytes()
     }
 
+    /// When it was given, in milliseconds since 1970 UTC.
+    pub const fn time_ms(self) -> u64 {
+        self.0 >> RANDOM_BITS
+    }
+
     /// The next id: the time in the upper bits, above all ids this generator gave before even if the clock goes back.
     pub(crate) fn next(last: &AtomicU64, now_ms: i64, random: u64) -> Self {
         let fresh = (u64::try_from(now_ms).unwrap_or(0) << RANDOM_BITS) | (random & ((1 << RANDOM_BITS) - 1));

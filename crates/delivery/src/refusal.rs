@@ -32,15 +32,18 @@ impl Refusal {
         self.code < 500
     }
 
-    pub(crate) fn no_such_address(address: &impl fmt::Display) -> Self {
+    /// Nobody has that address.
+    pub fn no_such_address(address: &impl fmt::Display) -> Self {
         Self::new(550, (5, 1, 1), format!("<{address}>: Recipient address rejected: no such address here"))
     }
 
-    pub(crate) fn relaying_denied(address: &impl fmt::Display) -> Self {
+    /// Its domain is not ours.
+    pub fn relaying_denied(address: &impl fmt::Display) -> Self {
         Self::new(550, (5, 7, 1), format!("<{address}>: Relay access denied; sign in to send mail to other domains"))
     }
 
-    pub(crate) fn mailbox_full(address: &impl fmt::Display) -> Self {
+    /// Whose it is has no room.
+    pub fn mailbox_full(address: &impl fmt::Display) -> Self {
         Self::new(452, (4, 2, 2), format!("<{address}>: Mailbox full, try again later"))
     }
 
@@ -85,7 +88,7 @@ impl Refusal {
     }
 
     /// The refusal if the store can't accept mail at the moment.
-    pub(crate) fn unavailable() -> Self {
+    pub fn unavailable() -> Self {
         Self::new(451, (4, 3, 0), "Temporary server error: mail can't be accepted at the moment, try again later")
     }
 }

@@ -21,6 +21,9 @@ impl Delivery {
     /// Whether mail to `address` is accepted from a session authenticated as `auth`, and its route. For RCPT TO.
     /// A quick read.
     pub fn rcpt(&self, address: &EmailAddress, auth: Option<AccountId>) -> Result<RecipientRoute, Refusal> {
+        if let Some(elsewhere) = &self.inner.elsewhere {
+            return elsewhere.rcpt(address).map(|()| RecipientRoute::Remote);
+        }
         let account = match self.lookup(address)? {
             Some(account) => account,
             None if auth.is_some() => return Ok(RecipientRoute::Remote),
@@ -43,8 +46,16 @@ impl Delivery {
 
     /// The address for the bare recipient `<postmaster>` (RFC 5321 §4.1.1.3); `None` while there is no domain.
     pub fn postmaster(&self) -> Option<EmailAddress> {
+        if let Some(elsewhere) = &self.inner.elsewhere {
+            return elsewhere.postmaster();
+        }
         let domain = self.reporting_domain().ok()?;
         EmailAddress::parse(&format!("postmaster@{domain}")).ok()
+    }
+
+    /// Who gets mail for `postmaster` of a domain where nobody made that address; `None` while there is no account.
+    pub fn administrator(&self) -> Option<AccountId> {
+        self.first_admin().ok().flatten()
     }
 
     /// The account of an address here, or `None` if its domain is not ours.

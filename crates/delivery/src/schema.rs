@@ -8,6 +8,7 @@
 //! | `l` id leg | [`LegRecord`]: the recipients of that message at one destination, and their state |
 //! | `d` destination NUL due id leg | [`DueRecord`]: when the leg is to be tried; absent while the message is held |
 //! | `s` id | empty: a message salvaged from another queue; kept after it was delivered, so that it is added only once |
+//! | `r` relay id | empty: a message that a relay gave us under that id (16 and 8 bytes), until the relay has forgotten it |
 //! | `x` when id | empty: when the message is to be looked at for a delay warning or expiry; absent while held |
 //!
 //! Account realm, first byte `0x40`:
@@ -26,6 +27,14 @@ use crate::{Notify, QueueId, Ret};
 
 /// First byte of delivery's keys in an account's realm.
 pub const ACCOUNT_KEYS: u8 = 0x40;
+/// Length of the key of a relayed message.
+pub const RELAYED_KEY_BYTES: usize = 25;
+
+/// The key that says that the message `id` of a relay was taken.
+pub fn relayed_key(relay: &[u8; 16], id: u64) -> Vec<u8> {
+    [b"r".as_slice(), relay, &id.to_be_bytes()].concat()
+}
+
 /// Destination of legs that end in accounts here. No domain begins with a colon.
 pub const LOCAL_DESTINATION: &str = ":local";
 

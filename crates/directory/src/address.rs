@@ -71,7 +71,33 @@ fn check_own(text: &str) -> Result<()> {
     Ok(())
 }
 
+/// Under what an address is looked for, in this order: itself, without its detail (`+…`), the domain's catch-all.
+pub fn ways_to(address: &EmailAddress) -> Vec<String> {
+    let mut ways = vec![address.canonical()];
+    if let Some((plain, _)) = address.split_detail(DETAIL_SEPARATOR) {
+        ways.push(plain.canonical());
+    }
+    ways.push(format!("@{}", address.domain()));
+    ways
+}
+
 impl Directory {
+    /// All addresses with their accounts, in canonical form; catch-alls as `@domain`.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn all_addresses(&self) -> Result<Vec<(String, AccountId)>> {
+        let snapshot = self.store().snapshot();
+        let mut found = Vec::new();
+        for row in snapshot.prefix(RealmId::DIRECTORY, &[schema::ADDRESS], Order::Ascending)? {
+            let (key, value) = row?;
+            let address = String::from_utf8_lossy(&key[1..]).into_owned();
+            let record: AddressRecord = decode(&format!("the address {address}"), &value)?;
+            found.push((address, AccountId(record.account)));
+        }
+        Ok(found)
+    }
+
     /// The account of an address: the address itself, then without its detail (`+…`), then the domain's catch-all.
     ///
     /// # Errors
@@ -81,12 +107,7 @@ impl Directory {
         if snapshot.get(RealmId::DIRECTORY, &domain_key(address.domain()))?.is_none() {
             return Ok(Resolved::NoSuchDomain);
         }
-        let mut candidates = vec![address.canonical()];
-        if let Some((plain, _)) = address.split_detail(DETAIL_SEPARATOR) {
-            candidates.push(plain.canonical());
-        }
-        candidates.push(format!("@{}", address.domain()));
-        for canonical in candidates {
+        for canonical in ways_to(address) {
             if let Some(found) = lookup(&snapshot, &canonical)? {
                 return Ok(Resolved::Account(AccountId(found.account)));
             }

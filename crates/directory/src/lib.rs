@@ -39,7 +39,6 @@ pub mod schema;
 mod scram;
 mod secrets;
 mod sending;
-mod service_record;
 mod session;
 mod settings;
 mod throttle;
@@ -53,7 +52,7 @@ use store::{Read as _, RealmId, Store, StoreError, Tx};
 
 pub use access::{Access, Ended};
 pub use account::{Account, NewAccount};
-pub use address::Resolved;
+pub use address::{Resolved, ways_to};
 pub use admission::AdmissionLimits;
 pub use app_password::{AppPassword, NewAppPassword};
 pub use audit::{About, AuditEntry, AuditFilter};
@@ -77,7 +76,6 @@ pub use secrets::{
     SecretsSealed, keys_in_use, secrets_in,
 };
 pub use sending::{OwnLimits, Sending, Stopped};
-pub use service_record::{MAX_SERVICE_NAME_BYTES, MAX_SERVICE_RECORD_BYTES, ServiceChange, ServiceEntry};
 pub use session::{CONFIRMED_FOR_MS, Session};
 pub use settings::{MAX_SHORT_BYTES, MAX_SIGNATURE_BYTES};
 pub use throttle::ThrottleLimits;

@@ -216,7 +216,7 @@ impl Session {
         let mut lines = vec![
             self.door.options.hostname.clone(),
             "PIPELINING".to_owned(),
-            format!("SIZE {}", self.door.delivery.options().max_message_bytes),
+            format!("SIZE {}", self.door.delivery.max_message_bytes()),
             "8BITMIME".to_owned(),
             "SMTPUTF8".to_owned(),
             "CHUNKING".to_owned(),
@@ -295,7 +295,7 @@ impl Session {
         if self.messages >= self.door.options.max_messages {
             return self.refuse(Reply::new(452, (4, 5, 3), "Too many messages in one session, connect again"));
         }
-        let limit = self.door.delivery.options().max_message_bytes;
+        let limit = self.door.delivery.max_message_bytes();
         if mail.size.is_some_and(|size| size > limit) {
             return self.refuse(Reply::new(552, (5, 3, 4), format!("Message size exceeds the limit of {limit} bytes")));
         }

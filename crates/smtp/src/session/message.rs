@@ -49,7 +49,7 @@ impl Session {
         let begun = Instant::now();
         let mut reader = DataReader::default();
         let mut message = Vec::new();
-        let patience = self.door.delivery.options().max_message_bytes.saturating_mul(PATIENCE_FACTOR);
+        let patience = self.door.delivery.max_message_bytes().saturating_mul(PATIENCE_FACTOR);
         loop {
             if self.wire.buffered().is_empty() {
                 self.wire.fill_within(self.data_timeout()).await?;
@@ -73,7 +73,7 @@ impl Session {
     }
 
     pub(super) async fn bdat(&mut self, size: u64, last: bool) -> io::Result<Next> {
-        let patience = self.door.delivery.options().max_message_bytes.saturating_mul(PATIENCE_FACTOR);
+        let patience = self.door.delivery.max_message_bytes().saturating_mul(PATIENCE_FACTOR);
         if size > patience {
             self.refuse(Reply::new(552, (5, 3, 4), "Chunk too large"));
             return Ok(Next::Close);

@@ -1,0 +1,73 @@
+//! A relay: mail is taken for accounts on another machine, and kept for them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mailkit::EmailAddress;
+use store::{StagedBody, StoreError, Tx};
+
+use super::{Accepted, Incoming, Whole};
+use crate::dispatch::RecipientOutcome;
+use crate::{Envelope, QueueId, Refusal, Result};
+
+/// Stands in for the accounts on a machine that has none.
+pub trait Elsewhere: Send + Sync + 'static {
+    /// Whether mail to that address is taken. A quick read.
+    ///
+    /// # Errors
+    /// What the other machine would say at RCPT TO, or that it is not known now.
+    fn rcpt(&self, address: &EmailAddress) -> Result<(), Refusal>;
+
+    /// The address for the bare recipient `<postmaster>`.
+    fn postmaster(&self) -> Option<EmailAddress>;
+
+    /// The largest message that the other machine takes, where that is known.
+    fn max_message_bytes(&self) -> Option<u64>;
+
+    /// Keeps a message: all of it is in this commit, or nothing.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn keep_in(&self, tx: &mut Tx<'_>, message: &Kept) -> Result<(), StoreError>;
+
+    /// The message is durable.
+    fn kept(&self, message: &Kept);
+}
+
+/// A message that is kept for another machine.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// Its id: ascending, never given twice on this machine.
+    pub id: QueueId,
+    /// Sender, recipients, and where it came from.
+    pub envelope: Envelope,
+    /// When it came, milliseconds since 1970 UTC.
+    pub at_ms: i64,
+    /// The Received line made here, to be put above it.
+    pub trace: Bytes,
+    /// Its bytes.
+    pub body: StagedBody,
+}
+
+impl Incoming {
+    /// Keeps the message for the other machine: it is durable when this returns.
+    pub(super) async fn keep(self, whole: Whole, elsewhere: Arc<dyn Elsewhere>) -> Result<Accepted> {
+        let Self { delivery, envelope, id, at_ms, trace, held, received_bytes, .. } = self;
+        let store = delivery.inner.store.clone();
+        let permit = delivery.permit(received_bytes).await;
+        let body = tokio::task::spawn_blocking(move || match whole.staged {
+            Some(body) => Ok(body),
+            None => store.put_body(&whole.spooled.read_all()?).map_err(crate::DeliveryError::from),
+        });
+        let body = body.await.map_err(|_| Refusal::unavailable())??;
+        drop((permit, held));
+        let message = Arc::new(Kept { id, envelope, at_ms, trace, body });
+        let (keeper, what) = (Arc::clone(&elsewhere), Arc::clone(&message));
+        delivery.inner.store.transact(move |tx| keeper.keep_in(tx, &what)).await?;
+        elsewhere.kept(&message);
+        metrics::counter!("holdfast_delivery_accepted_total").increment(1);
+        let recipients = message.envelope.recipients.len();
+        tracing::info!(%id, recipients, bytes = message.body.len(), "kept for the primary");
+        Ok(Accepted { id, recipients: vec![RecipientOutcome::Queued; recipients] })
+    }
+}
