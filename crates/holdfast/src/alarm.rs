@@ -30,6 +30,10 @@ pub fn needs(count: usize, look: &str) -> anyhow::Result<()> {
 pub const BELIEVES_TOO_MUCH: &str = "it still assumes that writes wait for it, which is no longer true: let it connect once, or \
     revoke it with `holdfast standby forget`; promote it only with --maybe-lost";
 
+/// The warning about a relay in the network of this machine.
+pub const RELAY_IS_NEAR: &str =
+    "It connects from this machine's network: what takes that away takes both. Put it elsewhere";
+
 /// The start of the alarm about damage.
 pub const DAMAGE: &str = "Damage: ";
 

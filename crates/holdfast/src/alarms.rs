@@ -14,8 +14,10 @@ use tokio_util::sync::CancellationToken;
 use web::Panel;
 
 use crate::{
+    admin::{relay_alarms, relay_line},
     alarm::Alarm,
     alarm::BELIEVES_TOO_MUCH,
+    alarm::RELAY_IS_NEAR,
     archive::described,
     drill,
     redundant::OnItsWay,
@@ -99,6 +101,7 @@ pub fn look(running: &Running) -> Vec<Alarm> {
     all.extend(running.archives.alarms(now_ms, &services.config.data_dir));
     all.extend(running.tasks.alarming().into_iter().map(failed_task));
     all.extend(standbys(running, &mut running.away.lock()));
+    all.extend(relays(running));
     all.extend(restore(running));
     running.alarms.send_if_modified(|alarms| {
         let is_new = !alarms.iter().eq(all.iter().map(|alarm| &alarm.line));
@@ -193,6 +196,18 @@ fn standbys(running: &Running, away: &mut HashMap<String, Instant>) -> Vec<Alarm
     all
 }
 
+fn relays(running: &Running) -> Vec<Alarm> {
+    let relays = running.relays.get().map(|receiver| receiver.relays()).unwrap_or_default();
+    let alarm = |line: String| Alarm {
+        key: format!("relay/{}", line.split(" for ").next().unwrap_or_default()),
+        line,
+        more: String::new(),
+        subject: "Holdfast alarm: relay".to_owned(),
+        look: "Run `holdfast relay status` here and on the relay. For what to do: `holdfast help relay At 3 a.m.`.",
+    };
+    relays.iter().flat_map(relay_alarms).map(alarm).collect()
+}
+
 fn restore(running: &Running) -> Option<Alarm> {
     let now = running.restoring.get()?.watch().borrow().clone();
     (!now.lost.is_empty() && !now.done).then(|| Alarm {
@@ -215,9 +230,7 @@ fn panels(running: &Running, now_ms: i64) -> Vec<Panel> {
     let end = services.store.seq();
     let alone = running.primary.get().is_some_and(|primary| !primary.has_a_copy());
     let standbys = running.primary.get().map(|primary| primary.standbys()).unwrap_or_default();
-    if standbys.is_empty() {
-        panels.push(no_standby(services));
-    }
+    panels.extend(standbys.is_empty().then(|| no_standby(services)));
     for standby in standbys {
         let behind = end.0.saturating_sub(standby.received.0);
         let mut lines = vec![if let Some(copying) = &standby.copying {
@@ -247,6 +260,7 @@ fn panels(running: &Running, now_ms: i64) -> Vec<Panel> {
         lines.extend(standby.held.iter().map(|(realm, why)| format!("Can't apply changes to {realm}: {why}")));
         panels.push(Panel { title: format!("Standby {}", standby.name), lines, ..Panel::default() });
     }
+    panels.extend(relay_panels(running));
     for place in running.archives.places(None).unwrap_or_default() {
         let mut lines = Vec::new();
         match place.ship_status() {
@@ -275,6 +289,17 @@ fn panels(running: &Running, now_ms: i64) -> Vec<Panel> {
         panels.push(no_archive());
     }
     panels
+}
+
+/// How each relay is.
+fn relay_panels(running: &Running) -> Vec<Panel> {
+    let relays = running.relays.get().map(|receiver| receiver.relays()).unwrap_or_default();
+    let panel = |relay: relay::OfRelay| {
+        let mut lines = vec![relay_line(&relay)];
+        lines.extend(relay.is_near.then(|| RELAY_IS_NEAR.to_owned()));
+        Panel { title: format!("Relay {}", relay.name), lines, ..Panel::default() }
+    };
+    relays.into_iter().map(panel).collect()
 }
 
 /// How to set up a standby.

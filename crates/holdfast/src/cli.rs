@@ -3,9 +3,9 @@
 //! [`crate::admin`].
 
 mod accounts;
-mod certificates;
 mod continuity;
 mod mail;
+mod relay;
 mod secrets;
 
 use std::path::PathBuf;
@@ -14,12 +14,12 @@ use clap::{Parser, Subcommand};
 use serde::{Deserialize, Serialize};
 
 pub use accounts::{AccountCommand, AccountRole, AuditArgs, DomainCommand, LimitsArgs, PasswordArgs, SetArgs};
-pub use certificates::CertificateCommand;
 pub use continuity::{
     ArchiveCommand, DownPageArgs, PromoteArgs, RepairArgs, RestoreArgs, RewindArgs, SalvageArgs, StageCommand,
     StandbyArgs, StandbyCommand,
 };
 pub use mail::{ExportArgs, ImportArgs, LineEndings, MailFormat, PeopleArgs, PeopleCommand, QueueCommand};
+pub use relay::{RelayArgs, RelayCommand};
 pub use secrets::SecretsCommand;
 
 /// A complete mail server in one program: webmail, IMAP, POP3 and SMTP, built to survive failures.
@@ -70,6 +70,10 @@ pub enum Command {
     /// Run this machine as a standby of another one. The subcommands manage standbys, most of them on the primary.
     #[command(display_order = 33)]
     Standby(StandbyArgs),
+    /// Run this machine as a relay (backup MX): it takes mail while the primary is away, and gives it back. The subcommands
+    /// manage relays, most of them on the primary.
+    #[command(display_order = 38)]
+    Relay(RelayArgs),
     /// Serve the "service unavailable" page: for another machine that takes over the service's host name.
     #[command(display_order = 37)]
     DownPage(DownPageArgs),
@@ -138,9 +142,6 @@ pub enum AdminCommand {
     /// Manage the keys that stored secrets (DKIM keys, secrets of two-step sign-in, SCRAM keys) are sealed under.
     #[command(subcommand, display_order = 17)]
     Secrets(SecretsCommand),
-    /// List, renew and check the certificates that are obtained from an authority (`tls.acme`).
-    #[command(subcommand, display_order = 18)]
-    Certificate(CertificateCommand),
     /// Manage the queue of outgoing mail.
     #[command(subcommand, display_order = 12)]
     Queue(QueueCommand),
@@ -153,6 +154,9 @@ pub enum AdminCommand {
     /// Standbys: see `holdfast standby`.
     #[command(subcommand, hide = true)]
     StandbyDo(StandbyCommand),
+    /// Relays: see `holdfast relay`.
+    #[command(subcommand, hide = true)]
+    RelayDo(RelayCommand),
     /// Make this standby the primary: stop following, apply everything received, and open the listeners.
     #[command(display_order = 34)]
     Promote(PromoteArgs),
@@ -210,13 +214,13 @@ impl AdminCommand {
             Self::Domain(command) => !matches!(command, DomainCommand::List { .. } | DomainCommand::Show { .. }),
             Self::Queue(command) => !matches!(command, QueueCommand::List { .. } | QueueCommand::Show { .. }),
             Self::People(command) => matches!(command, PeopleCommand::Import(_)),
-            Self::Certificate(command) => matches!(command, CertificateCommand::Renew { .. }),
             Self::Secrets(command) => matches!(command, SecretsCommand::Seal | SecretsCommand::Unseal),
             Self::RestoreAccount(args) => !args.of_account.preview,
             Self::Import(_) | Self::Rewind(_) | Self::Salvage(_) => true,
             Self::Status { .. }
             | Self::Export(_)
             | Self::StandbyDo(_)
+            | Self::RelayDo(_)
             | Self::Promote(_)
             | Self::Compare
             | Self::Stage(_)

@@ -3,7 +3,6 @@
 //! `Config::load` gives either a whole, checked configuration or a [`ConfigError`] that names file, line, key and
 //! remedy. Nothing is read lazily: a server that has started has understood every key.
 
-mod acme;
 mod archive;
 mod check;
 mod delivery;
@@ -12,6 +11,7 @@ mod disk;
 mod environment;
 mod finding;
 mod loading;
+mod relay;
 mod secrets;
 mod sending;
 mod units;
@@ -20,12 +20,12 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use acme::{Acme, AcmeSettings};
 pub use archive::Archive;
-pub use check::{ends as certificate_ends, host_of};
+pub use check::ends as certificate_ends;
 pub use delivery::{Delivery, HeaderFrom, UnsignedMail};
 pub use diagnose::{ConfigError, doubt};
 pub use disk::{Repair, Store};
+pub use relay::Relay;
 pub use secrets::{KeySource, Secrets};
 pub use sending::Sending;
 pub use units::{ByteSize, Span};
@@ -40,8 +40,6 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The name this server gives itself: in SMTP greetings, `Received` fields, Message-IDs and certificates.
     pub hostname: String,
-    /// Other names of this server, best under another top-level domain: each has its certificate, its greeting and its pages.
-    pub also_known_as: Vec<String>,
     /// The addresses of each listener. An empty list disables it.
     pub listen: Listen,
     /// Certificates.
@@ -60,6 +58,8 @@ pub struct Config {
     pub secrets: Secrets,
     /// Standbys that follow this machine, and this machine as one.
     pub standby: Standby,
+    /// Mail that relays took for this machine.
+    pub relay: Relay,
     /// The webmail.
     pub web: Web,
     /// The log output.
@@ -73,7 +73,6 @@ impl Default for Config {
         Self {
             data_dir: PathBuf::from("holdfast-data"),
             hostname: "localhost".to_owned(),
-            also_known_as: Vec::new(),
             listen: Listen::default(),
             tls: Tls::default(),
             limits: Limits::default(),
@@ -83,6 +82,7 @@ impl Default for Config {
             sending: Sending::default(),
             secrets: Secrets::default(),
             standby: Standby::default(),
+            relay: Relay::default(),
             web: Web::default(),
             log: Log::default(),
             archive: Vec::new(),
@@ -120,6 +120,8 @@ pub struct Listen {
     pub standby: Vec<SocketAddr>,
     /// As a standby: `/metrics` and `/health` of its own, while it follows.
     pub standby_http: Vec<SocketAddr>,
+    /// Relays of this machine (backup MX): TLS, only for machines that were paired.
+    pub relay: Vec<SocketAddr>,
 }
 
 impl Default for Listen {
@@ -142,6 +144,7 @@ impl Default for Listen {
             metrics: local(Kind::Metrics),
             standby: local(Kind::Standby),
             standby_http: local(Kind::StandbyHttp),
+            relay: local(Kind::Relay),
         }
     }
 }
@@ -163,6 +166,7 @@ impl Listen {
             Kind::Metrics => &self.metrics,
             Kind::Standby => &self.standby,
             Kind::StandbyHttp => &self.standby_http,
+            Kind::Relay => &self.relay,
         }
     }
 
@@ -180,8 +184,6 @@ pub struct Tls {
     pub certificate: Option<PathBuf>,
     /// PEM file with the private key. Re-read on SIGHUP.
     pub key: Option<PathBuf>,
-    /// Certificates are obtained from an authority, and renewed.
-    pub acme: Acme,
 }
 
 /// Limits on external input.

@@ -24,6 +24,7 @@ pub enum Kind {
     Metrics,
     Standby,
     StandbyHttp,
+    Relay,
 }
 
 /// What is spoken on a listener.
@@ -41,6 +42,8 @@ pub enum Protocol {
     Machines,
     /// Standbys of this machine.
     Standby,
+    /// Relays of this machine.
+    Relay,
 }
 
 /// One row of the table.
@@ -77,7 +80,7 @@ const HTTP_BUSY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 /// All listeners, in the order in which they are printed.
-pub static LISTENERS: [Row; 13] = [
+pub static LISTENERS: [Row; 14] = [
     row(Kind::Http, "http", "webmail, no TLS", Protocol::Web).on(None, Some(8080)).says(b"", HTTP_BUSY),
     row(Kind::Https, "https", "webmail, TLS", Protocol::Web).on(Some(443), Some(8443)).tls(),
     row(Kind::Imap, "imap", "IMAP clients, STARTTLS", Protocol::Imap)
@@ -100,12 +103,13 @@ pub static LISTENERS: [Row; 13] = [
     row(Kind::Metrics, "metrics", "/metrics and /health", Protocol::Machines).says(b"", HTTP_BUSY),
     // It begins TLS of its own, with the keys of paired machines.
     row(Kind::Standby, "standby", "paired standbys", Protocol::Standby),
+    row(Kind::Relay, "relay", "paired relays", Protocol::Relay),
     row(Kind::StandbyHttp, "standby_http", "/metrics and /health", Protocol::Machines),
 ];
 
 const fn row(kind: Kind, name: &'static str, purpose: &'static str, protocol: Protocol) -> Row {
     let stage = match protocol {
-        Protocol::Web | Protocol::Machines | Protocol::Standby => Stage::Dark,
+        Protocol::Web | Protocol::Machines | Protocol::Standby | Protocol::Relay => Stage::Dark,
         Protocol::Imap | Protocol::Pop3 | Protocol::Submission => Stage::Clients,
         Protocol::Smtp => Stage::Queues,
     };
@@ -211,7 +215,7 @@ mod tests {
                 Protocol::Smtp | Protocol::Submission => "421 ",
                 Protocol::Imap => "* BYE ",
                 Protocol::Pop3 => "-ERR ",
-                Protocol::Web | Protocol::Machines | Protocol::Standby => "HTTP/1.1 503 ",
+                Protocol::Web | Protocol::Machines | Protocol::Standby | Protocol::Relay => "HTTP/1.1 503 ",
             };
             for said in [row.off, row.busy].into_iter().filter(|said| !said.is_empty()) {
                 assert!(said.starts_with(starts.as_bytes()) && said.ends_with(b"\r\n"), "{}", row.name);

@@ -85,11 +85,13 @@ pub enum Role {
     Primary,
     /// It follows another machine.
     Standby,
+    /// It takes mail for another machine.
+    Relay,
 }
 
 /// Sets the gauges that tell of the machine and of this process.
 pub fn measure_process(data_dir: &Path, role: Role) {
-    for (name, of) in [("primary", Role::Primary), ("standby", Role::Standby)] {
+    for (name, of) in [("primary", Role::Primary), ("standby", Role::Standby), ("relay", Role::Relay)] {
         metrics::gauge!("holdfast_role", "role" => name).set(f64::from(u8::from(role == of)));
     }
     if let Ok(room) = Room::of_data(data_dir) {

@@ -8,7 +8,6 @@ mod alarm;
 mod alarms;
 mod archive;
 mod bench;
-mod certifying;
 mod cli;
 mod config;
 mod down_page;
@@ -28,6 +27,7 @@ mod owner;
 mod parts;
 mod progress;
 mod redundant;
+mod relaying;
 mod repairing;
 mod restore;
 mod restoring;
@@ -47,7 +47,7 @@ use std::{io::IsTerminal as _, path::Path, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use cli::{AdminCommand, ArchiveCommand, Cli, Command, SecretsCommand, StandbyArgs};
+use cli::{AdminCommand, ArchiveCommand, Cli, Command, RelayArgs, SecretsCommand, StandbyArgs};
 use config::{Config, ConfigError, LogFormat};
 use tracing_subscriber::EnvFilter;
 
@@ -141,7 +141,9 @@ fn check_config(file: Option<&Path>) -> anyhow::Result<ExitCode> {
 /// Whether a command is the service, or will be.
 const fn serves(command: &Command) -> bool {
     match command {
-        Command::Serve | Command::Standby(StandbyArgs { command: None, .. }) => true,
+        Command::Serve
+        | Command::Standby(StandbyArgs { command: None, .. })
+        | Command::Relay(RelayArgs { command: None, .. }) => true,
         Command::Restore(args) => !args.offline && args.of_account.account.is_none(),
         _ => false,
     }
@@ -157,6 +159,10 @@ fn run_with(config: Config, command: Command) -> anyhow::Result<ExitCode> {
             runtime()?.block_on(admin::run(config, AdminCommand::StandbyDo(command))).map(|()| ExitCode::SUCCESS)
         }
         Command::Standby(args) => runtime()?.block_on(standby::run(config, args)).map(|()| ExitCode::SUCCESS),
+        Command::Relay(RelayArgs { command: Some(command), .. }) => {
+            runtime()?.block_on(admin::run(config, AdminCommand::RelayDo(command))).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Relay(args) => runtime()?.block_on(relaying::run(config, args)).map(|()| ExitCode::SUCCESS),
         Command::Admin(command) => runtime()?.block_on(admin::run(config, command)).map(|()| ExitCode::SUCCESS),
         Command::Drill { target, dir, from, identity } => {
             runtime()?.block_on(drill::command(config, drill::Asked { target, dir, from, identity }))

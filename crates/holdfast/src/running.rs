@@ -8,7 +8,6 @@ use std::{
     time::Instant,
 };
 
-use certificates::Certificates;
 use continuity::standby::Primary;
 use doorkit::{Connections, Tls};
 use parking_lot::Mutex;
@@ -22,6 +21,8 @@ pub struct Running {
     pub archives: Archives,
     /// Standbys follow this machine, when it serves and has a listener for them.
     pub primary: OnceLock<Arc<Primary>>,
+    /// Relays give their mail to this machine, when it serves and has a listener for them.
+    pub relays: OnceLock<Arc<relay::Receiver>>,
     /// The current alarms.
     pub alarms: watch::Sender<Vec<String>>,
     /// Since when standbys that are not connected are not.
@@ -34,8 +35,6 @@ pub struct Running {
     pub doors: OnceLock<Vec<OpenDoor>>,
     /// The certificate, once it was read.
     pub tls: OnceLock<Tls>,
-    /// Certificates of an authority, if they are configured.
-    pub certificates: OnceLock<Certificates>,
     /// How the daily work went last.
     pub daily: Mutex<Option<DailyWork>>,
     /// Verification of all data, when someone requests it.
@@ -68,13 +67,13 @@ impl Running {
         Arc::new(Self {
             archives: Archives::new(&services.config),
             primary: OnceLock::new(),
+            relays: OnceLock::new(),
             alarms: watch::channel(Vec::new()).0,
             away: Mutex::default(),
             continuity: watch::channel(Vec::new()).0,
             restoring: OnceLock::new(),
             doors: OnceLock::new(),
             tls: OnceLock::new(),
-            certificates: OnceLock::new(),
             daily: Mutex::default(),
             verifying: Verifying::open(&services.config),
             tasks: Arc::default(),

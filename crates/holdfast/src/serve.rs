@@ -1,28 +1,29 @@
 //! `holdfast serve`: opens the data folder, binds all listeners, prints their addresses, and shuts down cleanly.
 
 mod at_start;
-mod challenge;
 mod doors;
 pub mod http;
 pub mod notify;
 mod operator;
 mod proxy;
+mod relays;
 mod stage;
 mod standbys;
 mod unread;
 mod welcome;
 
+pub use doors::{certificate, options as listen_options};
+
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use doorkit::Tls;
-pub use doors::certificate;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin, alarms, archive, certifying,
+    admin, alarms, archive,
     config::Config,
     maintenance, measuring, mending,
     running::Running,
@@ -111,12 +112,10 @@ pub async fn run_on(running: Arc<Running>, metrics: PrometheusHandle) -> anyhow:
     let mut supervisor = Supervisor::new(running.tasks.clone());
 
     let _ = running.tls.set(tls.clone());
-    if let Some(certificates) = certifying::open(&services, &tls)? {
-        let _ = running.certificates.set(certificates);
-    }
     let bound = doors::bind(&running, &tls, &metrics)?;
     let _ = running.doors.set(bound.open_doors());
     let standby_listeners = standbys::bind(&services.config).await?;
+    let relay_listeners = relays::bind(&services.config).await?;
     // Before the listeners are printed: a command run after "ready" must reach this process.
     let admin_socket = admin::socket::bind(&services.config.data_dir)?;
     welcome::doors(&services, &bound)?;
@@ -126,6 +125,7 @@ pub async fn run_on(running: Arc<Running>, metrics: PrometheusHandle) -> anyhow:
     supervisor
         .essential(Phase::Commands, "admin socket", |stop| admin::socket::serve(admin_socket, dir, executor, stop));
     standbys::serve(&running, standby_listeners, &mut supervisor)?;
+    relays::serve(&running, relay_listeners, &mut supervisor)?;
     start_work(&running, &metrics, &mut supervisor);
 
     let mut signals = Signals::new()?;
@@ -135,7 +135,7 @@ pub async fn run_on(running: Arc<Running>, metrics: PrometheusHandle) -> anyhow:
     welcome::ready(&services)?;
     notify::ready();
     let failure = tokio::select! {
-        () = signals.stop(&tls, &running) => None,
+        () = signals.stop(&tls, &services) => None,
         failure = supervisor.failure() => Some(failure),
     };
     tracing::info!("stopping: waiting for open connections to finish");
@@ -172,15 +172,6 @@ fn start_work(running: &Arc<Running>, metrics: &PrometheusHandle, supervisor: &m
     let of = running.clone();
     supervisor
         .kept_up(Phase::Copies, "archive", move |stop| archive::serve(of.services.clone(), of.archives.clone(), stop));
-    if let Some(certificates) = running.certificates.get().cloned() {
-        supervisor.kept_up(Phase::Work, "certificates", move |stop| {
-            let certificates = certificates.clone();
-            async move {
-                certificates.run(stop).await;
-                Ok(())
-            }
-        });
-    }
     let of = running.clone();
     supervisor.kept_up(Phase::Work, "alarms", move |stop| alarms::serve(of.clone(), stop));
 }
@@ -205,8 +196,7 @@ impl Signals {
     }
 
     /// Waits for the one to stop; reads the certificate and the secrets keys again at the one for that.
-    async fn stop(&mut self, tls: &Tls, running: &Arc<Running>) {
-        let services = &running.services;
+    async fn stop(&mut self, tls: &Tls, services: &Arc<Services>) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
@@ -218,13 +208,6 @@ impl Signals {
                     }
                     if let Err(error) = secrets::reload(services).await {
                         tracing::error!(error = format!("{error:#}"), "could not reload the secrets keys");
-                    }
-                    if let Some(certificates) = running.certificates.get() {
-                        // The keys of stored certificates may be open now.
-                        if let Err(error) = certificates.load() {
-                            tracing::error!(%error, "could not read the stored certificates");
-                        }
-                        certificates.look();
                     }
                 }
             }

@@ -147,7 +147,8 @@ fn judges() -> Vec<Arc<dyn delivery::Judge>> {
     Vec::new()
 }
 
-fn delivery_options(config: &Config) -> anyhow::Result<DeliveryOptions> {
+/// How the configuration has mail delivered.
+pub fn delivery_options(config: &Config) -> anyhow::Result<DeliveryOptions> {
     let settings = &config.delivery;
     let listen = &config.listen;
     let smarthost = match &settings.smarthost {

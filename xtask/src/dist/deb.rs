@@ -15,7 +15,7 @@ use crate::run::{root, run};
 pub fn make(build: &Build) -> Result<PathBuf> {
     let tree = build.out.join("deb");
     copy(&build.binary, &tree.join("usr/bin/holdfast"))?;
-    for unit in ["holdfast.service", "holdfast-standby.service"] {
+    for unit in ["holdfast.service", "holdfast-standby.service", "holdfast-relay.service"] {
         let text = fs::read_to_string(root().join("packaging").join(unit))?;
         write(&tree.join("usr/lib/systemd/system").join(unit), text.replace("/usr/local/bin/", "/usr/bin/"))?;
     }

@@ -1,6 +1,5 @@
 //! All integration tests of the crate, as one program: linking is most of what a test program costs.
 
-mod acme;
 mod archive;
 mod clients;
 mod crash;
@@ -10,8 +9,7 @@ mod large;
 mod maintenance;
 mod operate;
 mod partition;
-#[path = "../../../certificates/tests/it/pebble.rs"]
-mod pebble;
+mod relay;
 mod repair;
 mod restore;
 mod rewind;

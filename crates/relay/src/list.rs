@@ -1,0 +1,339 @@
+//! The list of recipients: how a relay answers at RCPT what the primary would answer.
+//!
+//! Addresses are in it as keyed hashes, so that a relay that is lost tells nobody who has an address here; only a guess can
+//! be checked. The primary signs the list, with a key that the relay was given when the two were paired.
+
+use std::{collections::HashMap, io, path::Path};
+
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
+use delivery::Refusal;
+use directory::{Directory, DirectoryError};
+use mailkit::EmailAddress;
+use mailstore::MailStore;
+use prost::Message as _;
+
+use crate::wire::SignedList;
+
+/// Bytes of the hash of an address.
+const HASH_BYTES: usize = 16;
+/// Bytes of an entry: the hash, and whose it is.
+const ENTRY_BYTES: usize = HASH_BYTES + 4;
+/// Into how many steps the space of a mailbox is divided: the list changes when one is reached.
+const ROOM_STEPS: u64 = 16;
+/// Stands for the account that gets mail for `postmaster` where nobody made that address; 0 is no account.
+const NOBODY: u32 = 0;
+
+/// The list, as it is signed.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ListRecord {
+    /// The key of the hashes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub salt: Vec<u8>,
+    /// Our domains.
+    #[prost(string, repeated, tag = "2")]
+    pub domains: Vec<String>,
+    /// Sorted: the hash of an address, a detail-less one or `@domain`; then the number of the account, little-endian.
+    #[prost(bytes = "vec", tag = "3")]
+    pub entries: Vec<u8>,
+    /// Mailboxes that have a limit.
+    #[prost(message, repeated, tag = "4")]
+    pub rooms: Vec<Room>,
+    /// The address for the bare recipient `<postmaster>`; may be empty.
+    #[prost(string, tag = "5")]
+    pub postmaster: String,
+    /// Who gets mail for the postmaster of each domain, plus one; 0 is nobody.
+    #[prost(uint32, tag = "6")]
+    pub administrator: u32,
+    /// The largest message that the primary takes.
+    #[prost(uint64, tag = "7")]
+    pub max_message_bytes: u64,
+}
+
+/// How much fits into a mailbox.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct Room {
+    /// Whose.
+    #[prost(uint32, tag = "1")]
+    pub account: u32,
+    /// Bytes that fit, up to the next step; 0 is full.
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+}
+
+impl ListRecord {
+    /// The list as it is now. Reads the directory, and the space of mailboxes that have a limit. Blocking.
+    ///
+    /// # Errors
+    /// Those of the directory.
+    pub fn now(
+        salt: &[u8; 32],
+        directory: &Directory,
+        mailstore: &MailStore,
+        delivery: &delivery::Delivery,
+    ) -> Result<Self, DirectoryError> {
+        let domains: Vec<String> = directory.domains()?.into_iter().map(|domain| domain.name).collect();
+        let mut hashes: Vec<[u8; ENTRY_BYTES]> = directory
+            .all_addresses()?
+            .into_iter()
+            .map(|(address, account)| entry(&hash(salt, &address), account.0))
+            .collect();
+        hashes.sort_unstable();
+        let mut rooms = Vec::new();
+        for account in directory.accounts()? {
+            // One that can't be read takes mail, as at the primary.
+            let quota = mailstore.quota(account.id.realm()).ok();
+            if let Some((used, limit)) = quota.and_then(|quota| Some((quota.used_bytes, quota.limit_bytes?))) {
+                rooms.push(Room { account: account.id.0, bytes: room(used, limit) });
+            }
+        }
+        Ok(Self {
+            salt: salt.to_vec(),
+            domains,
+            entries: hashes.concat(),
+            rooms,
+            postmaster: delivery.postmaster().map(|address| address.to_string()).unwrap_or_default(),
+            administrator: delivery.administrator().map_or(NOBODY, |account| account.0 + 1),
+            max_message_bytes: delivery.max_message_bytes(),
+        })
+    }
+}
+
+/// What fits, up to the next step.
+fn room(used: u64, limit: u64) -> u64 {
+    let step = (limit / ROOM_STEPS).max(1);
+    limit.saturating_sub(used).div_ceil(step).saturating_mul(step)
+}
+
+fn hash(salt: &[u8; 32], address: &str) -> [u8; HASH_BYTES] {
+    let whole = blake3::keyed_hash(salt, address.as_bytes());
+    let mut short = [0; HASH_BYTES];
+    short.copy_from_slice(&whole.as_bytes()[..HASH_BYTES]);
+    short
+}
+
+fn entry(hash: &[u8; HASH_BYTES], account: u32) -> [u8; ENTRY_BYTES] {
+    let mut entry = [0; ENTRY_BYTES];
+    entry[..HASH_BYTES].copy_from_slice(hash);
+    entry[HASH_BYTES..].copy_from_slice(&account.to_le_bytes());
+    entry
+}
+
+/// The key that signs lists.
+pub struct Signer(Ed25519KeyPair);
+
+impl Signer {
+    /// The key stored in `dir`, created at the first call.
+    ///
+    /// # Errors
+    /// Names the file.
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        let file = dir.join("list-key.der");
+        let wrong = |error: &dyn std::fmt::Display| {
+            io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", file.display()))
+        };
+        let der = match std::fs::read(&file) {
+            Ok(der) => der,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let made = Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new());
+                let made = made.map_err(|error| wrong(&error))?;
+                continuity::replace_file(&file, made.as_ref())?;
+                made.as_ref().to_vec()
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self(Ed25519KeyPair::from_pkcs8(&der).map_err(|error| wrong(&error))?))
+    }
+
+    /// What relays check signatures with.
+    pub fn public(&self) -> Vec<u8> {
+        self.0.public_key().as_ref().to_vec()
+    }
+
+    /// Signs a list.
+    pub fn sign(&self, list: &ListRecord) -> SignedList {
+        let record = list.encode_to_vec();
+        SignedList { signature: self.0.sign(&record).as_ref().to_vec(), record }
+    }
+}
+
+impl SignedList {
+    /// Names this very list; never 0.
+    pub fn revision(&self) -> u64 {
+        let hash = blake3::hash(&self.record);
+        let mut first = [0; 8];
+        first.copy_from_slice(&hash.as_bytes()[..8]);
+        u64::from_le_bytes(first).max(1)
+    }
+}
+
+/// A list that can be asked.
+#[derive(Debug)]
+pub struct Recipients {
+    record: ListRecord,
+    salt: [u8; 32],
+    rooms: HashMap<u32, u64>,
+    /// Names it.
+    pub revision: u64,
+}
+
+impl Recipients {
+    /// Reads a list that is signed with that key.
+    ///
+    /// # Errors
+    /// It is not, or it makes no sense.
+    pub fn read(signed: &SignedList, key: &[u8]) -> Result<Self, String> {
+        let verified = UnparsedPublicKey::new(&ED25519, key).verify(&signed.record, &signed.signature);
+        verified.map_err(|_| "the list of recipients is not signed by the primary".to_owned())?;
+        let record = ListRecord::decode(signed.record.as_slice()).map_err(|error| error.to_string())?;
+        let salt = record.salt.as_slice().try_into().map_err(|_| "the list of recipients has no key".to_owned())?;
+        if record.entries.len() % ENTRY_BYTES != 0 || !record.entries.chunks_exact(ENTRY_BYTES).is_sorted() {
+            return Err("the list of recipients is not in order".to_owned());
+        }
+        let rooms = record.rooms.iter().map(|room| (room.account, room.bytes)).collect();
+        Ok(Self { salt, rooms, revision: signed.revision(), record })
+    }
+
+    /// Whose mail to an address is, or what the primary would say. `waiting` is how many bytes wait for an account here.
+    ///
+    /// # Errors
+    /// The refusal for RCPT TO.
+    pub fn rcpt(&self, address: &EmailAddress, waiting: impl Fn(u32) -> u64) -> Result<u32, Refusal> {
+        if !self.record.domains.iter().any(|domain| domain == address.domain()) {
+            return Err(Refusal::relaying_denied(address));
+        }
+        let account = directory::ways_to(address).iter().find_map(|way| self.find(way));
+        let postmaster = || {
+            let is_it = address.local().eq_ignore_ascii_case("postmaster");
+            is_it.then(|| self.record.administrator.checked_sub(1)).flatten()
+        };
+        let account = account.or_else(postmaster).ok_or_else(|| Refusal::no_such_address(address))?;
+        match self.rooms.get(&account) {
+            Some(room) if waiting(account) >= *room => Err(Refusal::mailbox_full(address)),
+            _ => Ok(account),
+        }
+    }
+
+    fn find(&self, address: &str) -> Option<u32> {
+        let wanted = hash(&self.salt, address);
+        let entries = self.record.entries.as_chunks::<ENTRY_BYTES>().0;
+        let at = entries.partition_point(|entry| entry[..HASH_BYTES] < wanted[..]);
+        let found = entries.get(at).filter(|entry| entry[..HASH_BYTES] == wanted[..])?;
+        Some(u32::from_le_bytes(found[HASH_BYTES..].try_into().ok()?))
+    }
+
+    /// The address for the bare recipient `<postmaster>`.
+    pub fn postmaster(&self) -> Option<EmailAddress> {
+        EmailAddress::parse(&self.record.postmaster).ok()
+    }
+
+    /// The largest message that the primary takes.
+    pub const fn max_message_bytes(&self) -> u64 {
+        self.record.max_message_bytes
+    }
+
+    /// How many addresses it has.
+    pub const fn len(&self) -> usize {
+        self.record.entries.len() / ENTRY_BYTES
+    }
+
+    /// Whether it has none.
+    pub const fn is_empty(&self) -> bool {
+        self.record.entries.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(addresses: &[(&str, u32)]) -> ListRecord {
+        let salt = [7; 32];
+        let mut entries: Vec<_> =
+            addresses.iter().map(|(address, account)| entry(&hash(&salt, address), *account)).collect();
+        entries.sort_unstable();
+        ListRecord {
+            salt: salt.to_vec(),
+            domains: vec!["a.example".to_owned(), "all.example".to_owned(), "xn--bcher-kva.example".to_owned()],
+            entries: entries.concat(),
+            rooms: vec![Room { account: 2, bytes: 1_000 }, Room { account: 4, bytes: 0 }],
+            postmaster: "postmaster@a.example".to_owned(),
+            administrator: 2,
+            max_message_bytes: 1_000,
+        }
+    }
+
+    #[test]
+    fn a_relay_answers_as_the_primary_would() {
+        let dir = tempfile::tempdir().unwrap();
+        let signer = Signer::open(dir.path()).unwrap();
+        let record = list(&[
+            ("anna@a.example", 1),
+            ("info@a.example", 1),
+            ("berta@a.example", 2),
+            ("full@a.example", 4),
+            ("müller@a.example", 5),
+            ("\"a b\"@a.example", 6),
+            ("x@xn--bcher-kva.example", 7),
+            ("@all.example", 3),
+            ("tag+own@a.example", 8),
+        ]);
+        let signed = signer.sign(&record);
+        let list = Recipients::read(&signed, &Signer::open(dir.path()).unwrap().public()).unwrap();
+        assert_eq!(list.len(), 9);
+        let ask = |address: &str, waiting: u64| {
+            let address = EmailAddress::parse(address).unwrap();
+            list.rcpt(&address, |_| waiting).map_err(|refusal| (refusal.code, refusal.enhanced))
+        };
+        for (address, waiting, expected) in [
+            ("anna@a.example", 0, Ok(1)),
+            ("ANNA@A.Example", 0, Ok(1)),
+            ("anna+lists@a.example", 0, Ok(1)),
+            ("anna+a+b@a.example", u64::MAX, Ok(1)),
+            ("info@a.example", 0, Ok(1)),
+            ("tag+own@a.example", 0, Ok(8)),
+            ("tag@a.example", 0, Err((550, (5, 1, 1)))),
+            ("MÜLLER@a.example", 0, Ok(5)),
+            ("\"a b\"@a.example", 0, Ok(6)),
+            ("x@bücher.example", 0, Ok(7)),
+            ("anyone@all.example", 0, Ok(3)),
+            ("anyone+x@all.example", 0, Ok(3)),
+            ("annA.@all.example".trim_end_matches('.'), 0, Ok(3)),
+            ("nobody@a.example", 0, Err((550, (5, 1, 1)))),
+            ("+@a.example", 0, Err((550, (5, 1, 1)))),
+            ("PostMaster@a.example", 0, Ok(1)),
+            ("postmaster@all.example", 0, Ok(3)),
+            ("anna@elsewhere.example", 0, Err((550, (5, 7, 1)))),
+            ("anna@sub.a.example", 0, Err((550, (5, 7, 1)))),
+            ("full@a.example", 0, Err((452, (4, 2, 2)))),
+            ("berta@a.example", 999, Ok(2)),
+            ("berta@a.example", 1_000, Err((452, (4, 2, 2)))),
+        ] {
+            if let Ok(address) = EmailAddress::parse(address) {
+                assert_eq!(ask(&address.to_string(), waiting), expected, "{address} {waiting}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_that_another_signed_or_somebody_changed_is_not_used() {
+        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let signer = Signer::open(dir.path()).unwrap();
+        let signed = signer.sign(&list(&[("anna@a.example", 1)]));
+        assert!(Recipients::read(&signed, &Signer::open(other.path()).unwrap().public()).is_err());
+        assert!(Recipients::read(&signed, b"").is_err());
+        for at in 0..signed.record.len() {
+            let mut changed = signed.clone();
+            changed.record[at] ^= 1;
+            assert!(Recipients::read(&changed, &signer.public()).is_err(), "{at}");
+            assert_ne!(changed.revision(), signed.revision());
+        }
+        // Addresses can't be read from it.
+        assert!(!signed.record.windows(4).any(|bytes| bytes == b"anna"));
+    }
+
+    #[test]
+    fn space_is_told_in_steps_and_full_is_full() {
+        assert_eq!([room(0, 160), room(1, 160), room(155, 160), room(160, 160), room(200, 160)], [160, 160, 10, 0, 0]);
+        assert_eq!([room(0, 5), room(4, 5), room(5, 5), room(0, 0)], [5, 1, 0, 0]);
+    }
+}

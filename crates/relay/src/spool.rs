@@ -1,0 +1,163 @@
+//! What a relay stores: one realm of its own store.
+//!
+//! | key | value |
+//! |---|---|
+//! | `p` id | [`Letter`]: a message that waits for the primary; it refers to its body |
+//! | `d` id | [`GivenRecord`]: one that the primary has, or has refused; kept for a while, with its body |
+//! | `m` | [`PointRecord`]: the last point of the primary's log that it told |
+
+use bytes::Bytes;
+use prost::Message as _;
+use store::{BodyId, Order, Read, RealmId, StoreError, Tx};
+
+use crate::{
+    agenda::Item,
+    wire::{Beat, Letter},
+};
+
+/// The realm: none of the services that a primary has is in it.
+pub const SPOOL: RealmId = RealmId::from_raw(64);
+
+const WAITING: u8 = b'p';
+const GIVEN: u8 = b'd';
+const POINT: &[u8] = b"m";
+
+/// A message that was given to the primary.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct GivenRecord {
+    /// The message.
+    #[prost(message, required, tag = "1")]
+    pub letter: Letter,
+    /// A commit of the primary's log by which it is there.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+    /// When, milliseconds since 1970 UTC.
+    #[prost(int64, tag = "3")]
+    pub at_ms: i64,
+    /// Why the primary refused it for good; empty if it has it.
+    #[prost(string, tag = "4")]
+    pub refused: String,
+}
+
+/// A point of the primary's log.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct PointRecord {
+    /// The commit.
+    #[prost(uint64, tag = "1")]
+    pub seq: u64,
+    /// The chain there.
+    #[prost(bytes = "vec", tag = "2")]
+    pub chain: Vec<u8>,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Which.
+    pub id: u64,
+    /// A commit of the primary by which it is there.
+    pub seq: u64,
+    /// Why it was refused; empty if it was taken.
+    pub refused: String,
+}
+
+fn key(kind: u8, id: u64) -> Vec<u8> {
+    [&[kind][..], &id.to_be_bytes()].concat()
+}
+
+fn id_of(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(key.get(1..)?.try_into().ok()?))
+}
+
+fn decoded<M: prost::Message + Default>(value: &Bytes) -> Result<M, StoreError> {
+    M::decode(value.clone()).map_err(|error| StoreError::refused(format!("a stored message of the relay: {error}")))
+}
+
+/// The body that a message refers to.
+pub fn body_of(letter: &Letter) -> Result<BodyId, StoreError> {
+    let bytes = letter.body.as_slice().try_into();
+    bytes.map(BodyId::from_bytes).map_err(|_| StoreError::refused("a stored message of the relay has no body"))
+}
+
+/// How it is on the agenda.
+pub const fn item_of(letter: &Letter) -> Item {
+    Item { id: letter.id, account: letter.account, bytes: letter.bytes }
+}
+
+/// Stores a message that waits.
+pub fn keep_in(tx: &mut Tx<'_>, letter: &Letter) -> Result<(), StoreError> {
+    tx.ref_body(SPOOL, &body_of(letter)?, &letter.id.to_be_bytes());
+    tx.put(SPOOL, key(WAITING, letter.id), letter.encode_to_vec());
+    Ok(())
+}
+
+/// A message that waits.
+pub fn waiting(read: &impl Read, id: u64) -> Result<Option<Letter>, StoreError> {
+    read.get(SPOOL, &key(WAITING, id))?.map(|value| decoded(&value)).transpose()
+}
+
+/// All that waits, by arrival.
+pub fn all_waiting(read: &impl Read) -> Result<Vec<Item>, StoreError> {
+    let rows = read.prefix(SPOOL, &[WAITING], Order::Ascending)?;
+    rows.map(|row| Ok(item_of(&decoded(&row?.1)?))).collect()
+}
+
+/// All that was given and is kept, by arrival: id, the primary's commit, when, whether it was refused.
+pub fn all_given(read: &impl Read) -> Result<Vec<(u64, u64, i64, bool)>, StoreError> {
+    let rows = read.prefix(SPOOL, &[GIVEN], Order::Ascending)?;
+    rows.map(|row| {
+        let (key, value) = row?;
+        let record: GivenRecord = decoded(&value)?;
+        let id = id_of(&key).ok_or_else(|| StoreError::refused("a stored key of the relay"))?;
+        Ok((id, record.seq, record.at_ms, !record.refused.is_empty()))
+    })
+    .collect()
+}
+
+/// What became of messages; those that do not wait any longer are passed over.
+pub fn give_in(tx: &mut Tx<'_>, outcomes: &[Outcome]) -> Result<(), StoreError> {
+    let at_ms = tx.now_ms();
+    for Outcome { id, seq, refused } in outcomes {
+        let Some(letter) = waiting(tx, *id)? else { continue };
+        tx.delete(SPOOL, key(WAITING, *id));
+        let record = GivenRecord { letter, seq: *seq, at_ms, refused: refused.clone() };
+        tx.put(SPOOL, key(GIVEN, *id), record.encode_to_vec());
+    }
+    Ok(())
+}
+
+/// Messages that the primary lacks although it had them wait again.
+pub fn take_back_in(tx: &mut Tx<'_>, ids: &[u64]) -> Result<Vec<Item>, StoreError> {
+    let mut items = Vec::new();
+    for id in ids {
+        let Some(value) = tx.get(SPOOL, &key(GIVEN, *id))? else { continue };
+        let record: GivenRecord = decoded(&value)?;
+        tx.delete(SPOOL, key(GIVEN, *id));
+        tx.put(SPOOL, key(WAITING, *id), record.letter.encode_to_vec());
+        items.push(item_of(&record.letter));
+    }
+    Ok(items)
+}
+
+/// Forgets messages that were given.
+pub fn forget_in(tx: &mut Tx<'_>, ids: &[u64]) -> Result<(), StoreError> {
+    for id in ids {
+        let Some(value) = tx.get(SPOOL, &key(GIVEN, *id))? else { continue };
+        let record: GivenRecord = decoded(&value)?;
+        tx.delete(SPOOL, key(GIVEN, *id));
+        tx.unref_body(SPOOL, &body_of(&record.letter)?, &id.to_be_bytes());
+    }
+    Ok(())
+}
+
+/// The last point of the primary's log.
+pub fn point(read: &impl Read) -> Result<PointRecord, StoreError> {
+    Ok(read.get(SPOOL, POINT)?.map(|value| decoded(&value)).transpose()?.unwrap_or_default())
+}
+
+/// Stores a point.
+pub fn set_point_in(tx: &mut Tx<'_>, beat: &Beat) {
+    tx.keeps_books();
+    let record = PointRecord { seq: beat.seq, chain: beat.chain.clone() };
+    tx.put(SPOOL, POINT.to_vec(), record.encode_to_vec());
+}
