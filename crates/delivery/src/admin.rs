@@ -78,6 +78,21 @@ pub struct QueuedRecipient {
     pub last_error: Option<String>,
     /// What was decided when the message came, and why: `Junk (spam: 7.1 points)`.
     pub verdict: Option<String>,
+    /// How the way to the destination was secured at the last attempt; `None` before the first.
+    pub security: Option<Secured>,
+}
+
+/// What was demanded of the way to a destination, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secured {
+    /// The policy that applies: `DANE`, `MTA-STS enforce`, `MTA-STS testing`, `REQUIRETLS`, `none`, ….
+    pub policy: String,
+    /// TLS version and cipher, or what went wrong.
+    pub result: String,
+    /// It was not as demanded: the message waits for that.
+    pub failed: bool,
+    /// The operator's exception for the domain, with its reason and end.
+    pub exception: Option<String>,
 }
 
 /// The contents of the queue.
@@ -352,6 +367,12 @@ fn shown(id: QueueId, record: &MessageRecord, legs: &[(LegId, LegRecord)]) -> Qu
             in_flight_since_ms: (leg.attempt_token != 0).then_some(leg.attempt_ms),
             last_error: recipient.last_error.clone(),
             verdict: recipient.verdict.as_ref().map(VerdictRecord::summary),
+            security: leg.security.as_ref().map(|security| Secured {
+                policy: security.policy.clone(),
+                result: security.result.clone(),
+                failed: security.failed,
+                exception: Some(security.exception.clone()).filter(|exception| !exception.is_empty()),
+            }),
         })
     });
     QueuedMessage {

@@ -23,13 +23,13 @@ use crate::filing::{LocalCopy, file_local_in};
 use crate::hint::Hint;
 use crate::outbound::Reply;
 use crate::outbound::attempt::{HostAnswer, Outbound};
-use crate::outbound::transaction::{Fate, Mail, MailRecipient};
+use crate::outbound::transaction::{Fate, Mail, MailRecipient, TlsWish};
 use crate::report::{Finding, PreparedReport, status_of};
 use crate::route::RecipientRoute;
 use crate::schema::delivery_key;
 use crate::schema::{
-    LOCAL_DESTINATION, LegId, LegRecord, MessageRecord, RecipientRecord, VerdictRecord, notify_from_bits,
-    ret_from_number,
+    LOCAL_DESTINATION, LegId, LegRecord, MessageRecord, RecipientRecord, SecurityRecord, VerdictRecord,
+    notify_from_bits, ret_from_number,
 };
 use crate::source::{QueuedBody, read_all};
 use crate::{Delivery, DeliveryError, Refusal, Result, queue};
@@ -47,6 +47,22 @@ struct Attempt {
     token: u64,
     record: MessageRecord,
     leg: LegRecord,
+}
+
+/// What came of talking to a destination.
+struct Talk {
+    answers: Vec<HostAnswer>,
+    /// A host responded.
+    reached: bool,
+    security: Option<SecurityRecord>,
+}
+
+impl Talk {
+    /// There was none, for a reason of ours.
+    fn none(attempt: &Attempt, fate: Fate) -> Self {
+        let answer = HostAnswer { fate, remote: None, reports: false };
+        Self { answers: vec![answer; attempt.leg.recipients.len()], reached: true, security: None }
+    }
 }
 
 /// The result of an attempt to record.
@@ -91,7 +107,7 @@ impl Delivery {
         leg.attempts = leg.attempts.saturating_add(1);
         let token = rand::rng().random::<u64>() | 1;
         let begun = self.inner.store.transact(move |tx| queue::begin_attempt_in(tx, leg_id, token));
-        let attempt = Attempt { leg_id, token, record, leg };
+        let mut attempt = Attempt { leg_id, token, record, leg };
         metrics::counter!("holdfast_delivery_attempts_total").increment(1);
         if attempt.leg.destination == LOCAL_DESTINATION {
             match begun.await {
@@ -101,12 +117,13 @@ impl Delivery {
             return answered(true);
         }
         // That an attempt began is recorded while it runs: the record is for people, nothing waits for it.
-        let ((answers, reached), begun) = tokio::join!(self.attempt_elsewhere(outbound, &attempt), begun);
-        answered(reached);
+        let (talk, begun) = tokio::join!(self.attempt_elsewhere(outbound, &attempt), begun);
+        answered(talk.reached);
         if let Err(error) = begun {
             tracing::error!(id = %leg_id.id, %error, "could not record the start of a delivery attempt");
         }
-        let result = self.consequences(&attempt, answers);
+        attempt.leg.security = talk.security;
+        let result = self.consequences(&attempt, talk.answers);
         self.settle(attempt, result).await;
     }
 
@@ -123,13 +140,10 @@ impl Delivery {
         self.inner.hints.rescan();
     }
 
-    async fn attempt_elsewhere(&self, outbound: &Outbound, attempt: &Attempt) -> (Vec<HostAnswer>, bool) {
+    async fn attempt_elsewhere(&self, outbound: &Outbound, attempt: &Attempt) -> Talk {
         let record = match self.signed_now(attempt.leg_id.id, &attempt.record).await {
             Ok(record) => record,
-            Err(fate) => {
-                let answer = HostAnswer { fate, remote: None, reports: false };
-                return (vec![answer; attempt.leg.recipients.len()], true);
-            }
+            Err(fate) => return Talk::none(attempt, fate),
         };
         let recipient = |r: &RecipientRecord| MailRecipient {
             address: r.address.clone(),
@@ -144,17 +158,16 @@ impl Delivery {
             smtputf8: record.smtputf8,
             ret: ret_from_number(record.ret),
             envid: record.envid.clone(),
+            tls: TlsWish::default(),
         };
         match QueuedBody::outgoing(&self.inner.store, &record) {
             Ok(body) => {
                 let done = outbound.deliver(&attempt.leg.destination, &mail, &body).await;
-                (done.answers, done.reached)
+                Talk { answers: done.answers, reached: done.reached, security: done.security }
             }
             Err(error) => {
                 tracing::error!(id = %attempt.leg_id.id, %error, "could not read a queued message");
-                let fate = Fate::Deferred(Reply::new(451, "4.3.0 the message can't be read at the moment"));
-                let answer = HostAnswer { fate, remote: None, reports: false };
-                (vec![answer; attempt.leg.recipients.len()], true)
+                Talk::none(attempt, Fate::Deferred(Reply::new(451, "4.3.0 the message can't be read at the moment")))
             }
         }
     }
@@ -178,6 +191,8 @@ impl Delivery {
                 to = recipient.address,
                 outcome,
                 remote = remote.as_deref().unwrap_or("-"),
+                security = attempt.leg.security.as_ref().map_or("-", |security| &security.policy),
+                tls = attempt.leg.security.as_ref().map_or("-", |security| &security.result),
                 attempt = attempt.leg.attempts,
                 %reply,
                 "delivery"
@@ -243,7 +258,8 @@ impl Delivery {
             .transact(move |tx| {
                 // The claim excludes others: the leg is unchanged except for the recorded start.
                 let Some(leg) = queue::leg(tx, attempt.leg_id)? else { return Ok::<_, DeliveryError>(Vec::new()) };
-                let leg = LegRecord { attempts: leg.attempts.max(attempt.leg.attempts), ..leg };
+                let (attempts, security) = (leg.attempts.max(attempt.leg.attempts), attempt.leg.security.clone());
+                let leg = LegRecord { attempts, security: security.or(leg.security), ..leg };
                 let destination: Arc<str> = leg.destination.as_str().into();
                 let mut hints = vec![Hint { destination, due_ms, fresh: None }];
                 queue::settle_leg_in(tx, attempt.leg_id, leg, result.remaining.clone(), due_ms)?;

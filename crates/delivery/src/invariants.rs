@@ -6,7 +6,8 @@ use prost::Message as _;
 use store::{Invariants, Order, Read as _, RealmId, Snapshot, StoreError, Violation};
 
 use crate::schema::{
-    LegId, LegRecord, MessageRecord, RELAYED_KEY_BYTES, deadline_key_parts, due_key_parts, leg_key_id, message_key_id,
+    LegId, LegRecord, MessageRecord, RELAYED_KEY_BYTES, StsRecord, TallyRecord, deadline_key_parts, due_key_parts,
+    leg_key_id, message_key_id, policy_key_domain, tally_key_parts,
 };
 use crate::{DeliveryError, QueueId, queue};
 
@@ -58,6 +59,16 @@ fn check_queue(snapshot: &Snapshot) -> Result<Vec<String>, StoreError> {
             },
             Some(b's') if key.len() == 9 => {}
             Some(b'r') if key.len() == RELAYED_KEY_BYTES => {}
+            Some(b't') => {
+                if tally_key_parts(&key).is_none() || TallyRecord::decode(value).is_err() {
+                    found.add("the results of a day's connections can't be decoded".to_owned());
+                }
+            }
+            Some(b'p') => {
+                if policy_key_domain(&key).is_none() || StsRecord::decode(value).is_err() {
+                    found.add("an MTA-STS policy can't be decoded".to_owned());
+                }
+            }
             // References to bodies, which the store itself checks.
             Some(0xFF) => {}
             _ => found.add("an unknown key in the queue".to_owned()),

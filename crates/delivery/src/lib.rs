@@ -61,7 +61,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use accept::{Accepted, Elsewhere, Incoming, Kept, Relayed, Taken};
 pub use access_notice::AccessChange;
-pub use admin::{DropMode, QueueFilter, QueuePage, QueueStats, QueuedMessage, QueuedRecipient};
+pub use admin::{DropMode, QueueFilter, QueuePage, QueueStats, QueuedMessage, QueuedRecipient, Secured};
 pub use dispatch::RecipientOutcome;
 pub use envelope::{Envelope, Notify, Origin, Recipient, Ret};
 pub use error::{DeliveryError, Result};
@@ -70,7 +70,8 @@ pub use judge::{
     Case, Fallback, FileInto, Hearing, Judge, JudgeError, MAX_REASON_CHARS, MAX_VERDICT_BYTES, Spooled, Verdict,
 };
 pub use options::{
-    Authors, Credentials, DeliveryOptions, NextHop, RetrySchedule, Smarthost, Timeouts, TlsPolicy, Unsigned,
+    Authors, Credentials, DaneUse, DeliveryOptions, NextHop, RetrySchedule, Smarthost, Timeouts, TlsException,
+    TlsPolicy, Unsigned,
 };
 pub use outbound::tls::TlsClients;
 pub use part::{ReceiptsPart, SUBMISSION};
@@ -81,6 +82,7 @@ pub use salvage::{SalvagedFate, SalvagedQueued, salvaged_queue};
 pub use sending::{Allowance, Counted, SendingLimits, SendingPart, SendingUse, Window};
 pub use submit::{MAX_HOLD, MAX_IDEMPOTENCY_KEY_BYTES, RespondsTo, SentCopy, Submission, SubmitReceipt};
 
+use outbound::security::Security;
 use schema::MessageRecord;
 
 /// Messages up to this size are held in memory while they come in; larger ones are spooled to disk.
@@ -107,6 +109,8 @@ struct Inner {
     mailstore: MailStore,
     options: DeliveryOptions,
     resolver: Option<Arc<dyn dnskit::Resolver>>,
+    /// Gives proved answers, for DANE.
+    validating: Option<Arc<dyn dnskit::Resolver>>,
     judges: Vec<Arc<dyn Judge>>,
     /// This machine is a relay: there are no accounts here.
     elsewhere: Option<Arc<dyn Elsewhere>>,
@@ -153,6 +157,7 @@ impl Delivery {
             mailstore,
             options,
             resolver,
+            validating: None,
             judges: Vec::new(),
             elsewhere: None,
             hints: hint::Hints::default(),
@@ -190,6 +195,19 @@ impl Delivery {
         Ok(self)
     }
 
+    /// Certificates that DNSSEC proves are demanded (RFC 7672) where this resolver says that an answer is proved. For the
+    /// start: before any clone.
+    ///
+    /// # Errors
+    /// [`DeliveryError::BadOption`] if it is shared already.
+    pub fn with_validating(mut self, resolver: Arc<dyn dnskit::Resolver>) -> Result<Self> {
+        let inner = Arc::get_mut(&mut self.inner);
+        let problem = || "a resolver has to be set before anything uses the delivery".to_owned();
+        inner.ok_or_else(|| DeliveryError::BadOption { option: "dane", problem: problem() })?.validating =
+            Some(resolver);
+        Ok(self)
+    }
+
     /// The options in use.
     pub fn options(&self) -> &DeliveryOptions {
         &self.inner.options
@@ -217,6 +235,17 @@ impl Delivery {
                 Arc::new(dnskit::NoResolver(error))
             }
         }
+    }
+
+    /// What talks to other servers.
+    fn outbound(&self) -> Result<outbound::attempt::Outbound> {
+        let (options, resolver) = (self.inner.options.clone(), self.resolver());
+        let tls = TlsClients::new(&options.further_authorities)
+            .map_err(|e| DeliveryError::BadOption { option: "tls", problem: e.to_string() })?;
+        let validating = self.inner.validating.clone();
+        let security =
+            Security::load(self.inner.store.clone(), Arc::clone(&resolver), validating, options.clone(), &tls)?;
+        Ok(outbound::attempt::Outbound::new(options, resolver, tls, security))
     }
 
     fn now_ms(&self) -> i64 {

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::sending::SendingLimits;
+use rustls::pki_types::CertificateDer;
+
 use crate::{DeliveryError, Result};
 
 /// How mail is accepted, queued and sent. `Default` fits a machine that delivers by MX itself.
@@ -48,6 +50,16 @@ pub struct DeliveryOptions {
     pub timeouts: Timeouts,
     /// TLS towards other servers. Default [`TlsPolicy::Opportunistic`].
     pub tls: TlsPolicy,
+    /// Whether certificates that DNSSEC proves are demanded (RFC 7672). Default [`DaneUse::Opportunistic`].
+    pub dane: DaneUse,
+    /// Whether policies of domains about the way to their servers are obeyed (RFC 8461). Default true.
+    pub mta_sts: bool,
+    /// Port of the web servers that have these policies. Default 443; other values are for laboratories.
+    pub sts_port: u16,
+    /// Authorities that are trusted beyond those of the machine, DER. Default none.
+    pub further_authorities: Vec<CertificateDer<'static>>,
+    /// Domains (lower case, ASCII form) to which mail goes without regard to their policies. Default empty.
+    pub tls_exceptions: BTreeMap<String, TlsException>,
     /// Everything for other domains goes here instead of to their MX. Default none.
     pub smarthost: Option<Smarthost>,
     /// Domains (lower case, ASCII form) with a fixed next hop; goes before the smarthost and MX. Default empty.
@@ -103,6 +115,11 @@ impl Default for DeliveryOptions {
             max_messages_per_connection: 100,
             timeouts: Timeouts::default(),
             tls: TlsPolicy::Opportunistic,
+            dane: DaneUse::Opportunistic,
+            mta_sts: true,
+            sts_port: 443,
+            further_authorities: Vec::new(),
+            tls_exceptions: BTreeMap::new(),
             smarthost: None,
             static_routes: BTreeMap::new(),
             bind: None,
@@ -199,17 +216,48 @@ pub enum Unsigned {
 }
 
 /// TLS towards another server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TlsPolicy {
     /// Plain text only.
     Off,
     /// STARTTLS when offered, whatever the certificate; plain text when there is none or the handshake fails.
-    /// Protects against eavesdropping, not against impersonation: more is not possible without DANE or MTA-STS.
+    /// Protects against eavesdropping, not against impersonation: DANE and MTA-STS do.
     Opportunistic,
     /// STARTTLS or nothing, whatever the certificate.
     Require,
     /// STARTTLS with a certificate for the host's name from a public authority, or nothing.
     Verify,
+}
+
+/// Whether certificates that DNSSEC proves are demanded (RFC 7672).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DaneUse {
+    /// Never.
+    Off,
+    /// Where the resolver gives answers that can be validated.
+    Opportunistic,
+    /// Mail waits while the resolver gives none.
+    On,
+}
+
+/// Mail to a domain goes without regard to its policies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsException {
+    /// Why, for whoever sees it in the queue.
+    pub reason: String,
+    /// When it ends, milliseconds since 1970 UTC; `None`: never.
+    pub until_ms: Option<i64>,
+    /// The same for people.
+    pub until: Option<String>,
+}
+
+impl std::fmt::Display for TlsException {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.until {
+            Some(until) => write!(f, "{} (until {until})", self.reason),
+            None => f.write_str(&self.reason),
+        }
+    }
 }
 
 /// A server to hand mail to.

@@ -126,8 +126,7 @@ impl Runner {
             shared_hop_except: options.smarthost.as_ref().map(|_| options.static_routes.keys().cloned().collect()),
         };
         let (answering, answers) = mpsc::unbounded_channel();
-        let outbound = Outbound::new(options.clone(), delivery.resolver())
-            .map_err(|e| crate::DeliveryError::BadOption { option: "tls", problem: e.to_string() })?;
+        let outbound = delivery.outbound()?;
         Ok(Self {
             outbound: Arc::new(outbound),
             agenda: Agenda::new(limits),
@@ -206,6 +205,8 @@ impl Runner {
         if self.delivery.inner.hints.rescan.swap(false, Ordering::Relaxed) || self.scanned.elapsed() >= RESCAN_EVERY {
             if self.scanned.elapsed() >= RESCAN_EVERY {
                 self.set_gauges();
+                let outbound = Arc::clone(&self.outbound);
+                tokio::spawn(async move { outbound.upkeep().await });
             }
             self.scan();
         }
@@ -377,5 +378,6 @@ impl Runner {
             let _ = self.deadlines.await;
         }
         self.outbound.sweep(true);
+        self.outbound.write_down().await;
     }
 }

@@ -9,6 +9,8 @@
 //! | `d` destination NUL due id leg | [`DueRecord`]: when the leg is to be tried; absent while the message is held |
 //! | `s` id | empty: a message salvaged from another queue; kept after it was delivered, so that it is added only once |
 //! | `r` relay id | empty: a message that a relay gave us under that id (16 and 8 bytes), until the relay has forgotten it |
+//! | `p` domain | [`StsRecord`]: the MTA-STS policy of a domain that mail went to |
+//! | `t` day domain NUL policy | [`TallyRecord`]: what became of the connections to a domain on a day, for TLS reports |
 //! | `x` when id | empty: when the message is to be looked at for a delay warning or expiry; absent while held |
 //!
 //! Account realm, first byte `0x40`:
@@ -127,6 +129,26 @@ pub struct LegRecord {
     /// When the attempt under way began.
     #[prost(int64, tag = "6")]
     pub attempt_ms: i64,
+    /// What was demanded of the way to the destination at the last attempt, and what came of it; empty: nothing yet.
+    #[prost(message, optional, tag = "7")]
+    pub security: Option<SecurityRecord>,
+}
+
+/// What was demanded of the way to a destination, and what came of it.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct SecurityRecord {
+    /// `mta-sts enforce`, `dane`, `none`…
+    #[prost(string, tag = "1")]
+    pub policy: String,
+    /// For people: why it failed, or how it went.
+    #[prost(string, tag = "2")]
+    pub result: String,
+    /// It was not as demanded.
+    #[prost(bool, tag = "3")]
+    pub failed: bool,
+    /// The exception that applies, with its reason and end.
+    #[prost(string, tag = "4")]
+    pub exception: String,
 }
 
 /// A recipient still to be served.
@@ -212,6 +234,66 @@ pub struct DueRecord {
     pub owner: u64,
 }
 
+/// A domain's MTA-STS policy, as it was fetched (RFC 8461).
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct StsRecord {
+    /// The id of the record that announced it.
+    #[prost(string, tag = "1")]
+    pub id: String,
+    /// `enforce`, `testing` or `none`.
+    #[prost(string, tag = "2")]
+    pub mode: String,
+    /// Its hosts.
+    #[prost(string, repeated, tag = "3")]
+    pub mx: Vec<String>,
+    /// How long it holds.
+    #[prost(uint64, tag = "4")]
+    pub max_age_seconds: u64,
+    /// Since when.
+    #[prost(int64, tag = "5")]
+    pub fetched_ms: i64,
+}
+
+/// What became of the connections to a domain on a day, under one kind of policy (RFC 8460).
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct TallyRecord {
+    /// Connections as demanded.
+    #[prost(uint64, tag = "1")]
+    pub successes: u64,
+    /// Those that were not.
+    #[prost(uint64, tag = "2")]
+    pub failures: u64,
+    /// The policy, line by line.
+    #[prost(string, repeated, tag = "3")]
+    pub policy: Vec<String>,
+    /// The hosts it names.
+    #[prost(string, repeated, tag = "4")]
+    pub hosts: Vec<String>,
+    /// The failures.
+    #[prost(message, repeated, tag = "5")]
+    pub details: Vec<TallyDetailRecord>,
+}
+
+/// Failures of one kind at one host.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct TallyDetailRecord {
+    /// As RFC 8460 §4.3 names it.
+    #[prost(string, tag = "1")]
+    pub kind: String,
+    /// The host, if there was one.
+    #[prost(string, tag = "2")]
+    pub host: String,
+    /// Its address, if there was one.
+    #[prost(string, tag = "3")]
+    pub address: String,
+    /// For people.
+    #[prost(string, tag = "4")]
+    pub text: String,
+    /// How many.
+    #[prost(uint64, tag = "5")]
+    pub count: u64,
+}
+
 /// The result of a Send.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ReceiptRecord {
@@ -267,6 +349,28 @@ pub struct LegId {
 /// `m` id.
 pub fn message_key(id: QueueId) -> Vec<u8> {
     [b"m".as_slice(), &id.to_bytes()].concat()
+}
+
+/// `p` domain.
+pub fn policy_key(domain: &str) -> Vec<u8> {
+    [b"p".as_slice(), domain.as_bytes()].concat()
+}
+
+/// The domain of a [`policy_key`].
+pub fn policy_key_domain(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(key.strip_prefix(b"p")?).ok()
+}
+
+/// `t` day domain NUL policy.
+pub fn tally_key(day: u32, domain: &str, policy: &str) -> Vec<u8> {
+    [b"t".as_slice(), &day.to_be_bytes(), domain.as_bytes(), &[0], policy.as_bytes()].concat()
+}
+
+/// Day, domain and policy of a [`tally_key`].
+pub fn tally_key_parts(key: &[u8]) -> Option<(u32, &str, &str)> {
+    let (day, rest) = key.strip_prefix(b"t")?.split_first_chunk::<4>()?;
+    let (domain, policy) = std::str::from_utf8(rest).ok()?.split_once('\0')?;
+    Some((u32::from_be_bytes(*day), domain, policy))
 }
 
 /// `s` id.

@@ -7,6 +7,7 @@
 //! second for the first.
 
 mod system;
+mod validating;
 mod zone;
 
 use std::net::IpAddr;
@@ -14,6 +15,7 @@ use std::net::IpAddr;
 use async_trait::async_trait;
 
 pub use system::{NoResolver, SystemResolver};
+pub use validating::ValidatingResolver;
 pub use zone::Zone;
 
 /// A kind of record.

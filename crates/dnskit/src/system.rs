@@ -27,6 +27,18 @@ impl SystemResolver {
         Ok(Self { resolver: builder.build().map_err(temporary)? })
     }
 
+    /// The same, checking all answers by DNSSEC from the root on: [`Answer::secure`] is true of what is proved, and what is proved
+    /// to be false is an error.
+    ///
+    /// # Errors
+    /// A configuration that can't be read or used.
+    pub fn validating() -> Result<Self, DnsError> {
+        let temporary = |error: NetError| DnsError::Temporary(error.to_string());
+        let mut builder = TokioResolver::builder_tokio().map_err(temporary)?;
+        builder.options_mut().validate = true;
+        Ok(Self { resolver: builder.build().map_err(temporary)? })
+    }
+
     /// Over a resolver that was made elsewhere, to share its cache.
     pub fn from_resolver(resolver: TokioResolver) -> Self {
         Self { resolver }
@@ -48,7 +60,8 @@ impl Resolver for SystemResolver {
         if records.is_empty() {
             return Err(DnsError::NoRecords);
         }
-        Ok(Answer { records, secure: answers.iter().all(|record| record.proof.is_secure()) })
+        let mut proved = answers.iter().filter(|record| record.record_type() != RecordType::RRSIG);
+        Ok(Answer { records, secure: proved.all(|record| record.proof.is_secure()) })
     }
 
     /// Also those of the machine's hosts file.
@@ -126,6 +139,17 @@ fn dns_error(error: &NetError) -> DnsError {
             ResponseCode::NoError => DnsError::NoRecords,
             code => DnsError::Temporary(code.to_string()),
         },
+        // That there is nothing is not proved. Where nothing can be proved that is an answer, elsewhere a lie.
+        NetError::Dns(HickoryDnsError::Nsec { response, proof, .. }) if proof.is_insecure() => {
+            match response.response_code {
+                ResponseCode::NXDomain => DnsError::NoSuchDomain,
+                ResponseCode::NoError => DnsError::NoRecords,
+                code => DnsError::Temporary(code.to_string()),
+            }
+        }
+        NetError::Dns(HickoryDnsError::Nsec { .. } | HickoryDnsError::DnssecBogus) => {
+            DnsError::Temporary("DNSSEC validation failed".to_owned())
+        }
         other => DnsError::Temporary(other.to_string()),
     }
 }

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use archive::Archive;
 pub use check::ends as certificate_ends;
-pub use delivery::{Delivery, HeaderFrom, UnsignedMail};
+pub use delivery::{Dane, Delivery, HeaderFrom, TlsException, UnsignedMail};
 pub use diagnose::{ConfigError, doubt};
 pub use disk::{Repair, Store};
 pub use relay::Relay;

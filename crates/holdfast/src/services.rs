@@ -1,20 +1,22 @@
 //! The services of one data folder, opened once and shared by listeners and commands.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{Arc, atomic::AtomicBool},
 };
 
 use anyhow::{Context as _, bail};
 use continuity::{rewind::Rewinds, stage::Stages};
-use delivery::{Authors, Credentials, DeliveryOptions, NextHop, Smarthost, TlsPolicy, Unsigned};
+use delivery::{Authors, Credentials, DaneUse, DeliveryOptions, NextHop, Smarthost, TlsException, TlsPolicy, Unsigned};
 use directory::{AccountId, AdmissionLimits, DirectoryOptions, Remember, SecretsReport};
 use mailstore::{MailError, MailStore};
 use parking_lot::Mutex;
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use store::{Store, StoreOptions};
 
 use crate::{
-    config::{Config, HeaderFrom, UnsignedMail},
+    config::{Config, Dane, HeaderFrom, UnsignedMail},
     listeners::Protocol,
     parts::parts,
     secrets,
@@ -100,6 +102,7 @@ impl Services {
         let options = delivery_options(&config)?;
         let delivery = delivery::Delivery::new(store.clone(), directory.clone(), mailstore.clone(), options)?
             .with_judges(judges())?;
+        let delivery = with_validating(delivery)?;
         let stages = Stages::open(dir)?;
         Ok(Self {
             people: people::People::new(store.clone()),
@@ -163,7 +166,7 @@ pub fn delivery_options(config: &Config) -> anyhow::Result<DeliveryOptions> {
             Some(Smarthost { hop, tls, credentials })
         }
     };
-    let mut static_routes = std::collections::BTreeMap::new();
+    let mut static_routes = BTreeMap::new();
     for (domain, target) in &settings.routes {
         static_routes.insert(domain.to_ascii_lowercase(), next_hop(target)?);
     }
@@ -185,6 +188,14 @@ pub fn delivery_options(config: &Config) -> anyhow::Result<DeliveryOptions> {
             UnsignedMail::Send => Unsigned::Send,
         },
         sending: config.sending.limits(),
+        dane: match settings.dane {
+            Dane::Off => DaneUse::Off,
+            Dane::Opportunistic => DaneUse::Opportunistic,
+            Dane::On => DaneUse::On,
+        },
+        mta_sts: settings.mta_sts,
+        further_authorities: authorities(settings.authorities.as_deref())?,
+        tls_exceptions: tls_exceptions(settings)?,
         max_message_bytes: config.limits.message_size.0,
         smarthost,
         static_routes,
@@ -196,6 +207,40 @@ pub fn delivery_options(config: &Config) -> anyhow::Result<DeliveryOptions> {
             .collect(),
         ..DeliveryOptions::default()
     })
+}
+
+/// Has DANE ask a resolver that proves its answers; without one there is no DANE, or no mail where it is demanded.
+fn with_validating(delivery: delivery::Delivery) -> anyhow::Result<delivery::Delivery> {
+    let demanded = delivery.options().dane == DaneUse::On;
+    let resolver: Arc<dyn dnskit::Resolver> =
+        match (delivery.options().dane, dnskit::ValidatingResolver::system(demanded)) {
+            (DaneUse::Off, _) => return Ok(delivery),
+            (_, Ok(resolver)) => Arc::new(resolver),
+            (DaneUse::On, Err(error)) => Arc::new(dnskit::NoResolver(error)),
+            (DaneUse::Opportunistic, Err(error)) => {
+                tracing::info!(%error, "DANE is off: there is no DNS to validate");
+                return Ok(delivery);
+            }
+        };
+    Ok(delivery.with_validating(resolver)?)
+}
+
+fn authorities(file: Option<&Path>) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let Some(file) = file else { return Ok(Vec::new()) };
+    let read = CertificateDer::pem_file_iter(file).with_context(|| file.display().to_string())?;
+    let found: Vec<_> = read.collect::<Result<_, _>>().with_context(|| file.display().to_string())?;
+    anyhow::ensure!(!found.is_empty(), "{} has no certificate", file.display());
+    Ok(found)
+}
+
+fn tls_exceptions(settings: &crate::config::Delivery) -> anyhow::Result<BTreeMap<String, TlsException>> {
+    let one = |(domain, exception): (&String, &crate::config::TlsException)| {
+        let until_ms =
+            exception.ends_ms().map_err(|why| anyhow::anyhow!("delivery.tls_exceptions.{domain}.until {why}"))?;
+        let (reason, until) = (exception.reason.clone(), exception.until.clone());
+        Ok((domain.to_ascii_lowercase(), TlsException { reason, until_ms, until }))
+    };
+    settings.tls_exceptions.iter().map(one).collect()
 }
 
 fn next_hop(target: &str) -> anyhow::Result<NextHop> {

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use super::connection::{Connection, ConnectionError, MessageSource};
 use super::hosts::{self, Host, NoHost};
 use super::pool::Pool;
+use super::problem::TlsProblem;
 use super::reply::Reply;
+use super::security::{Demands, HostDemand, Security, Unfit};
 use super::tls::TlsClients;
-use super::transaction::{Fate, Mail};
+use super::transaction::{Fate, Mail, TlsWish};
 use crate::DeliveryOptions;
+use crate::schema::SecurityRecord;
 use dnskit::Resolver;
 
 /// Most servers that are talked to in one attempt; hosts that can not be reached do not count.
@@ -20,6 +23,7 @@ pub struct Outbound {
     resolver: Arc<dyn Resolver>,
     tls: TlsClients,
     pool: Pool,
+    security: Security,
 }
 
 /// The result of an attempt for one recipient.
@@ -40,6 +44,8 @@ pub struct Attempt {
     pub answers: Vec<HostAnswer>,
     /// A server answered. If none did, others waiting for the same domain need not try for a while.
     pub reached: bool,
+    /// What was demanded of the way, and what came of it at the last host.
+    pub security: Option<SecurityRecord>,
 }
 
 /// Opens the message from its start, as often as a transaction begins.
@@ -49,10 +55,20 @@ pub trait Openable: Sync {
 }
 
 impl Outbound {
-    /// With these options, asking this resolver.
-    pub fn new(options: DeliveryOptions, resolver: Arc<dyn Resolver>) -> Result<Self, rustls::Error> {
+    /// With these options, asking this resolver, by ways that are `security`'s to demand.
+    pub fn new(options: DeliveryOptions, resolver: Arc<dyn Resolver>, tls: TlsClients, security: Security) -> Self {
         let pool = Pool::new(options.keep_connection, options.max_messages_per_connection);
-        Ok(Self { options, resolver, tls: TlsClients::new()?, pool })
+        Self { options, resolver, tls, pool, security }
+    }
+
+    /// What has to be done now and then.
+    pub async fn upkeep(&self) {
+        self.security.upkeep().await;
+    }
+
+    /// Writes down what is in memory only.
+    pub async fn write_down(&self) {
+        self.security.tally.write().await;
     }
 
     /// Close connections that waited too long; `all` of them at the end.
@@ -72,21 +88,46 @@ impl Outbound {
                 return progress.finish();
             }
         };
+        let demands = self.security.of_domain(domain, &hosts, mail.tls).await;
         let mut sessions = 0;
         for host in &hosts {
             if progress.is_done() || sessions >= MAX_SESSIONS {
                 break;
             }
-            sessions += usize::from(self.try_host(host, mail, message, &mut progress).await);
+            match self.security.of_host(&demands, host).await {
+                Ok(demand) => {
+                    let way = Way { demands: &demands, demand: &demand };
+                    sessions += usize::from(self.try_host(way, mail, message, &mut progress).await);
+                }
+                Err(unfit) => self.pass_over(&demands, host, &unfit, &mut progress),
+            }
         }
         progress.finish()
     }
 
+    /// A host that must not be connected to.
+    fn pass_over(&self, demands: &Demands, host: &Host, unfit: &Unfit, progress: &mut Progress) {
+        let Unfit { policy, problem, is_final } = unfit;
+        tracing::info!(host = host.name, %problem, "a mail host is passed over");
+        if let Some(domain) = demands.counted() {
+            self.security.tally.failure(domain, policy, &host.name, "", problem);
+        }
+        progress.security = Some(demands.failed(policy, problem));
+        let fate = if *is_final {
+            Fate::Failed(Reply::new(550, format!("5.7.30 {problem}")))
+        } else {
+            Fate::Deferred(Reply::new(451, format!("4.7.5 {problem}")))
+        };
+        progress.defer_open(&fate, None);
+    }
+
     /// Tries a host at each of its addresses; whether a server was talked to.
-    async fn try_host(&self, host: &Host, mail: &Mail, message: &dyn Openable, progress: &mut Progress) -> bool {
-        if let Some(connection) = self.pool.take(&host.name, host.port) {
+    async fn try_host(&self, way: Way<'_>, mail: &Mail, message: &dyn Openable, progress: &mut Progress) -> bool {
+        let host = &way.demand.host;
+        if let Some(connection) = self.pool.take(host) {
             // The remote server may have closed a kept connection; then open a new one.
-            if self.use_connection(connection, host, mail, message, progress).await {
+            progress.security = Some(way.had(&connection));
+            if self.use_connection(connection, way, mail, message, progress).await {
                 return true;
             }
         }
@@ -103,12 +144,22 @@ impl Outbound {
                     progress.reached = true;
                     metrics::counter!("holdfast_delivery_connections_total", "tls" => tls_label(&connection))
                         .increment(1);
-                    self.use_connection(connection, host, mail, message, progress).await;
+                    self.count(way, &connection);
+                    progress.security = Some(way.had(&connection));
+                    self.use_connection(connection, way, mail, message, progress).await;
                     return true;
                 }
                 Err(error) => {
                     tracing::debug!(host = host.name, %address, %error, "could not open an SMTP session with the mail host");
                     progress.reached |= matches!(error, ConnectionError::Refused(_));
+                    if let ConnectionError::Tls(problem) = &error {
+                        let policy = &way.demand.policy;
+                        if let Some(domain) = way.demands.counted() {
+                            let address = address.ip().to_string();
+                            self.security.tally.failure(domain, policy, &host.name, &address, problem);
+                        }
+                        progress.security = Some(way.demands.failed(policy, problem));
+                    }
                     progress.defer_open(&Fate::Deferred(reply_of(host, &error)), Some(&host.name));
                 }
             }
@@ -116,16 +167,36 @@ impl Outbound {
         false
     }
 
+    /// Counts how a new connection is secured.
+    fn count(&self, way: Way<'_>, connection: &Connection) {
+        let Some(domain) = way.demands.counted() else { return };
+        let (tally, demand) = (&self.security.tally, way.demand);
+        match way.flaw(connection) {
+            None => tally.success(domain, &demand.policy),
+            Some(problem) => {
+                let address = connection.peer().ip().to_string();
+                tally.failure(domain, &demand.policy, &demand.host.name, &address, problem);
+            }
+        }
+    }
+
     /// Runs transactions for all open recipients; false if the connection turned out to be dead before anything
     /// was sent.
     async fn use_connection(
         &self,
         mut connection: Connection,
-        host: &Host,
+        way: Way<'_>,
         mail: &Mail,
         message: &dyn Openable,
         progress: &mut Progress,
     ) -> bool {
+        let host = &way.demand.host;
+        if mail.tls == TlsWish::Required && !connection.capabilities().requiretls {
+            let text = format!("5.7.30 {} does not support REQUIRETLS, which the sender demands", host.name);
+            progress.defer_open(&Fate::Failed(Reply::new(550, text)), Some(&host.name));
+            self.pool.give(host, connection);
+            return true;
+        }
         let open = progress.open();
         for part in open.chunks(self.options.max_recipients_per_transaction) {
             let recipients = part.iter().map(|&index| mail.recipients[index].clone()).collect();
@@ -143,8 +214,26 @@ impl Outbound {
             progress.reached = true;
         }
         tracing::trace!(peer = %connection.peer(), "transaction done");
-        self.pool.give(&host.name, host.port, connection);
+        self.pool.give(host, connection);
         true
+    }
+}
+
+/// The way to a host: what is demanded of it.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    demands: &'a Demands,
+    demand: &'a HostDemand,
+}
+
+impl<'a> Way<'a> {
+    /// What is wrong with it, where nothing depends on it.
+    fn flaw(self, connection: &'a Connection) -> Option<&'a TlsProblem> {
+        self.demand.flaw.as_ref().or_else(|| connection.flaw())
+    }
+
+    fn had(self, connection: &Connection) -> SecurityRecord {
+        self.demands.done(&self.demand.policy, connection, self.flaw(connection))
     }
 }
 
@@ -154,11 +243,12 @@ struct Progress {
     /// No other host is asked about it in this attempt.
     settled: Vec<bool>,
     reached: bool,
+    security: Option<SecurityRecord>,
 }
 
 impl Progress {
     fn new(count: usize) -> Self {
-        Self { answers: vec![None; count], settled: vec![false; count], reached: false }
+        Self { answers: vec![None; count], settled: vec![false; count], reached: false, security: None }
     }
 
     fn open(&self) -> Vec<usize> {
@@ -193,7 +283,7 @@ impl Progress {
             reports: false,
         };
         let answers = self.answers.into_iter().map(|v| v.unwrap_or_else(none)).collect();
-        Attempt { answers, reached: self.reached }
+        Attempt { answers, reached: self.reached, security: self.security }
     }
 }
 

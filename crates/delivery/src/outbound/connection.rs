@@ -12,7 +12,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
+use super::dane::DaneVerifier;
 use super::hosts::Host;
+use super::problem::{TlsFailure, TlsProblem};
 use super::reply::{Reply, ReplyError, ReplyParser};
 use super::tls::TlsClients;
 use super::transaction::{Capabilities, Fate, Mail, Step, Transaction, Wait};
@@ -40,9 +42,9 @@ pub enum ConnectionError {
     /// The remote server refused the session.
     #[error("{0}")]
     Refused(Reply),
-    /// TLS was demanded and is not to be had.
+    /// TLS was demanded and is not to be had, or not as demanded.
     #[error("{0}")]
-    Tls(String),
+    Tls(TlsProblem),
 }
 
 impl ConnectionError {
@@ -74,6 +76,10 @@ pub struct Connection {
     timeouts: Timeouts,
     peer: SocketAddr,
     tls: bool,
+    /// What the handshake agreed on.
+    agreed: String,
+    /// What is wrong with the certificate, where it was looked at although nothing depends on it; or why there is no TLS.
+    flaw: Option<TlsProblem>,
     transactions: usize,
 }
 
@@ -97,10 +103,11 @@ impl Connection {
         tls: &TlsClients,
     ) -> Result<Self, ConnectionError> {
         match Self::open_with(host, address, options, tls, host.tls).await {
-            Err(ConnectionError::Tls(why)) if host.tls == TlsPolicy::Opportunistic && !host.implicit_tls => {
-                tracing::info!(host = host.name, %address, why, "TLS failed, continuing in plain text");
+            Err(ConnectionError::Tls(why)) if host.may_be_plain() => {
+                tracing::info!(host = host.name, %address, %why, "TLS failed, continuing in plain text");
                 metrics::counter!("holdfast_delivery_tls_fallback_total").increment(1);
-                Self::open_with(host, address, options, tls, TlsPolicy::Off).await
+                let plain = Self::open_with(host, address, options, tls, TlsPolicy::Off).await;
+                plain.map(|connection| Self { flaw: Some(why), ..connection })
             }
             other => other,
         }
@@ -118,8 +125,11 @@ impl Connection {
             .await
             .map_err(|_| ConnectionError::Timeout("to the connection", timeouts.connect))??;
         let _ = tcp.set_nodelay(true);
-        let stream: Box<dyn Io> =
-            if host.implicit_tls { handshake(tcp, host, policy, timeouts, tls).await? } else { Box::new(tcp) };
+        let (stream, agreed, flaw) = if host.implicit_tls {
+            handshake(tcp, host, policy, timeouts, tls).await?
+        } else {
+            (Box::new(tcp) as Box<dyn Io>, String::new(), None)
+        };
         let mut this = Self {
             stream,
             parser: ReplyParser::default(),
@@ -129,6 +139,8 @@ impl Connection {
             timeouts: timeouts.clone(),
             peer: address,
             tls: host.implicit_tls,
+            agreed,
+            flaw,
             transactions: 0,
         };
         let greeting = this.read("to the connection", timeouts.greeting).await?;
@@ -154,6 +166,16 @@ impl Connection {
     /// Whether it is encrypted.
     pub fn is_tls(&self) -> bool {
         self.tls
+    }
+
+    /// Version and cipher of TLS; empty without.
+    pub fn agreed(&self) -> &str {
+        &self.agreed
+    }
+
+    /// What is wrong with how it is secured, where nothing depends on it.
+    pub fn flaw(&self) -> Option<&TlsProblem> {
+        self.flaw.as_ref()
     }
 
     /// The server's capabilities.
@@ -233,27 +255,36 @@ impl Connection {
         options: &DeliveryOptions,
         tls: &TlsClients,
     ) -> Result<Self, ConnectionError> {
-        let demanded = matches!(policy, TlsPolicy::Require | TlsPolicy::Verify);
-        if policy == TlsPolicy::Off || (!self.capabilities.starttls && !demanded) {
+        let demanded = policy != TlsPolicy::Off && !host.may_be_plain();
+        if policy == TlsPolicy::Off {
             return Ok(self);
         }
+        let missing = |text: String| TlsProblem::new(TlsFailure::StarttlsNotSupported, text);
         if !self.capabilities.starttls {
-            self.quit().await;
-            return Err(ConnectionError::Tls(format!("{} does not offer STARTTLS, but TLS is required", host.name)));
+            let why = missing(format!("{} does not offer STARTTLS, but TLS is required", host.name));
+            if demanded {
+                self.quit().await;
+                return Err(ConnectionError::Tls(why));
+            }
+            self.flaw = Some(missing(format!("{} does not offer STARTTLS", host.name)));
+            return Ok(self);
         }
         let reply = self.command(b"STARTTLS\r\n").await?;
         if reply.code != 220 {
+            let why = missing(format!("{} refused STARTTLS: {reply}", host.name));
             if demanded {
                 self.quit().await;
-                return Err(ConnectionError::Tls(format!("{} refused STARTTLS: {reply}", host.name)));
+                return Err(ConnectionError::Tls(why));
             }
+            self.flaw = Some(why);
             return Ok(self);
         }
         if !self.filled.is_empty() || !self.parser.is_idle() {
             // Bytes sent in plain text must not count as part of the encrypted session.
-            return Err(ConnectionError::Tls(format!("{} sent data before the TLS handshake", host.name)));
+            let text = format!("{} sent data before the TLS handshake", host.name);
+            return Err(ConnectionError::Tls(TlsProblem::new(TlsFailure::ValidationFailure, text)));
         }
-        self.stream = handshake(self.stream, host, policy, &options.timeouts, tls).await?;
+        (self.stream, self.agreed, self.flaw) = handshake(self.stream, host, policy, &options.timeouts, tls).await?;
         self.tls = true;
         // State from the plain text phase is discarded (RFC 3207 §4.2).
         self.hello(&options.hostname).await?;
@@ -262,7 +293,8 @@ impl Connection {
 
     async fn sign_in(&mut self, credentials: &Credentials) -> Result<(), ConnectionError> {
         if !self.tls {
-            return Err(ConnectionError::Tls("refusing to send the password without TLS".to_owned()));
+            let text = "refusing to send the password without TLS";
+            return Err(ConnectionError::Tls(TlsProblem::new(TlsFailure::StarttlsNotSupported, text)));
         }
         let offers = |mechanism: &str| self.capabilities.auth.iter().any(|m| m == mechanism);
         let reply = if offers("PLAIN") {
@@ -335,7 +367,8 @@ impl Connection {
     }
 }
 
-async fn connect(address: SocketAddr, options: &DeliveryOptions) -> io::Result<TcpStream> {
+/// A connection to an address, from where the options say.
+pub async fn connect(address: SocketAddr, options: &DeliveryOptions) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if let Some(bind) = options.bind {
         socket.bind(SocketAddr::new(bind, 0))?;
@@ -343,19 +376,47 @@ async fn connect(address: SocketAddr, options: &DeliveryOptions) -> io::Result<T
     socket.connect(address).await
 }
 
+/// The stream, what was agreed on, and what is wrong with a certificate on which nothing depends.
 async fn handshake(
     stream: impl Io + 'static,
     host: &Host,
     policy: TlsPolicy,
     timeouts: &Timeouts,
     tls: &TlsClients,
-) -> Result<Box<dyn Io>, ConnectionError> {
-    let failed = |why: String| ConnectionError::Tls(format!("TLS with {} failed: {why}", host.name));
-    let name = ServerName::try_from(host.name.clone()).map_err(|e| failed(e.to_string()))?;
-    let connector = if policy == TlsPolicy::Verify { &tls.verified } else { &tls.unverified };
+) -> Result<(Box<dyn Io>, String, Option<TlsProblem>), ConnectionError> {
+    let prefix = format!("TLS with {} failed", host.name);
+    let failed =
+        |why: String| ConnectionError::Tls(TlsProblem::new(TlsFailure::ValidationFailure, format!("{prefix}: {why}")));
+    let name = host.dane.as_ref().map_or(&host.name, |dane| &dane.base);
+    let name = ServerName::try_from(name.clone()).map_err(|e| failed(e.to_string()))?;
+    let own;
+    let mut watched = None;
+    let connector = match (&host.dane, policy) {
+        (Some(dane), _) => {
+            let verifier = DaneVerifier::new(dane.clone(), tls.provider().clone());
+            own = tls.verifying_by(verifier).map_err(|e| failed(e.to_string()))?;
+            &own
+        }
+        (None, TlsPolicy::Verify) => &tls.verified,
+        (None, _) if host.watched => {
+            let (connector, watch) = tls.watched().map_err(|e| failed(e.to_string()))?;
+            watched = Some(watch);
+            own = connector;
+            &own
+        }
+        (None, _) => &tls.unverified,
+    };
     match timeout(timeouts.tls, connector.connect(name, stream)).await {
-        Ok(Ok(stream)) => Ok(Box::new(stream)),
-        Ok(Err(error)) => Err(failed(error.to_string())),
+        Ok(Ok(stream)) => {
+            let session = stream.get_ref().1;
+            let version = session.protocol_version().and_then(|version| version.as_str()).unwrap_or("TLS");
+            let cipher = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or_default();
+            let agreed = format!("{} {cipher}", version.replace('_', "."));
+            let flaw = watched.and_then(|watched| watched.problem());
+            let flaw = flaw.map(|problem| TlsProblem::new(problem.kind, format!("{}: {}", host.name, problem.text)));
+            Ok((Box::new(stream), agreed, flaw))
+        }
+        Ok(Err(error)) => Err(ConnectionError::Tls(TlsProblem::of(&error, &prefix))),
         Err(_) => Err(failed(format!("no reply within {:?}", timeouts.tls))),
     }
 }

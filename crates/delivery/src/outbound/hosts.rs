@@ -1,9 +1,11 @@
 //! To which hosts mail for a domain goes, and in which order (RFC 5321 §5.1, RFC 7505).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use rand::seq::SliceRandom;
 
+use super::dane::Dane;
 use crate::{Credentials, DeliveryOptions, TlsPolicy};
 use dnskit::{DnsError, Mx, Resolver};
 
@@ -27,6 +29,45 @@ pub struct Host {
     pub implicit_tls: bool,
     /// How to sign in, if at all.
     pub credentials: Option<Credentials>,
+    /// What the certificate must fit by DANE; goes before `tls`.
+    pub dane: Option<Arc<Dane>>,
+    /// Whether the certificate is a true one is looked at, although nothing depends on it.
+    pub watched: bool,
+}
+
+impl Host {
+    /// A host that the DNS names, without any demand.
+    pub fn named(name: String, port: u16) -> Self {
+        Self {
+            name,
+            port,
+            from_dns: true,
+            tls: TlsPolicy::Opportunistic,
+            implicit_tls: false,
+            credentials: None,
+            dane: None,
+            watched: false,
+        }
+    }
+
+    /// Whether mail may go there in plain text if there is no TLS to be had.
+    pub fn may_be_plain(&self) -> bool {
+        let lenient = matches!(self.tls, TlsPolicy::Off | TlsPolicy::Opportunistic);
+        lenient && self.dane.is_none() && !self.implicit_tls
+    }
+
+    /// How the connection is secured: what a kept connection must have been opened with to be used again.
+    pub fn grade(&self) -> Grade {
+        Grade { tls: self.tls, dane: self.dane.clone(), watched: self.watched }
+    }
+}
+
+/// How a connection is secured.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Grade {
+    tls: TlsPolicy,
+    dane: Option<Arc<Dane>>,
+    watched: bool,
 }
 
 /// Why there are no hosts to try.
@@ -52,32 +93,22 @@ impl NoHost {
 pub async fn hosts_for(domain: &str, options: &DeliveryOptions, resolver: &dyn Resolver) -> Result<Vec<Host>, NoHost> {
     if let Some(hop) = options.static_routes.get(domain) {
         return Ok(vec![Host {
-            name: hop.host.clone(),
-            port: hop.port,
             from_dns: false,
             tls: options.tls,
             implicit_tls: hop.implicit_tls,
-            credentials: None,
+            ..Host::named(hop.host.clone(), hop.port)
         }]);
     }
     if let Some(smarthost) = &options.smarthost {
         return Ok(vec![Host {
-            name: smarthost.hop.host.clone(),
-            port: smarthost.hop.port,
             from_dns: false,
             tls: smarthost.tls,
             implicit_tls: smarthost.hop.implicit_tls,
             credentials: smarthost.credentials.clone(),
+            ..Host::named(smarthost.hop.host.clone(), smarthost.hop.port)
         }]);
     }
-    let by_dns = |name: String| Host {
-        name,
-        port: options.mx_port,
-        from_dns: true,
-        tls: options.tls,
-        implicit_tls: false,
-        credentials: None,
-    };
+    let by_dns = |name: String| Host { tls: options.tls, ..Host::named(name, options.mx_port) };
     if domain.starts_with('[') {
         let ip = literal(domain).ok_or_else(|| NoHost::permanent("5.1.2", format!("{domain} is not an IP address")))?;
         return Ok(vec![by_dns(ip.to_string())]);
@@ -343,14 +374,7 @@ mod tests {
         zone.addresses.insert("me.example", ips(&["192.0.2.9"]));
         let own = "192.0.2.9:25".parse().unwrap();
         let options = DeliveryOptions { own_addresses: vec![own], ..options() };
-        let host = |name: &str| Host {
-            name: name.to_owned(),
-            port: 25,
-            from_dns: true,
-            tls: TlsPolicy::Off,
-            implicit_tls: false,
-            credentials: None,
-        };
+        let host = |name: &str| Host { tls: TlsPolicy::Off, ..Host::named(name.to_owned(), 25) };
         let evil = addresses_of(&host("evil.example"), &options, &zone).await;
         assert!(matches!(evil, Err(NoHost::Permanent("5.4.4", _))));
         let half = addresses_of(&host("half.example"), &options, &zone).await.unwrap();

@@ -6,15 +6,20 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::connection::Connection;
+use super::hosts::{Grade, Host};
 
 /// Most idle connections in all; the longest idle makes room.
 const MAX_IDLE: usize = 64;
 
-/// Idle connections by host name and port.
+/// A host, and how the connections to it are secured.
+type Key = (String, u16, Grade);
+
+/// Idle connections by host name, port, and how they are secured: one that was opened without looking at the certificate is
+/// not used for mail that demands one.
 pub struct Pool {
     keep: Duration,
     max_transactions: usize,
-    idle: Mutex<HashMap<(String, u16), Vec<Idle>>>,
+    idle: Mutex<HashMap<Key, Vec<Idle>>>,
 }
 
 struct Idle {
@@ -29,18 +34,19 @@ impl Pool {
     }
 
     /// The connection to the host that was used last, if one waits.
-    pub fn take(&self, host: &str, port: u16) -> Option<Connection> {
+    pub fn take(&self, host: &Host) -> Option<Connection> {
+        let key = key(host);
         let mut idle = self.idle.lock();
-        let waiting = idle.get_mut(&(host.to_owned(), port))?;
+        let waiting = idle.get_mut(&key)?;
         let found = waiting.pop().filter(|one| one.since.elapsed() < self.keep);
         if waiting.is_empty() {
-            idle.remove(&(host.to_owned(), port));
+            idle.remove(&key);
         }
         found.map(|one| one.connection)
     }
 
     /// Keep a connection that is ready for another transaction, or say goodbye if it has done enough.
-    pub fn give(&self, host: &str, port: u16, mut connection: Connection) {
+    pub fn give(&self, host: &Host, mut connection: Connection) {
         if connection.transactions() >= self.max_transactions || self.keep.is_zero() {
             tokio::spawn(async move { connection.quit().await });
             return;
@@ -52,7 +58,7 @@ impl Pool {
                 goodbye(connection);
             }
         }
-        idle.entry((host.to_owned(), port)).or_default().push(Idle { connection, since: Instant::now() });
+        idle.entry(key(host)).or_default().push(Idle { connection, since: Instant::now() });
     }
 
     /// Close connections that were idle for long enough; `all` of them at the end.
@@ -65,6 +71,10 @@ impl Pool {
         }
         idle.retain(|_, waiting| !waiting.is_empty());
     }
+}
+
+fn key(host: &Host) -> Key {
+    (host.name.clone(), host.port, host.grade())
 }
 
 fn goodbye(mut idle: Idle) {

@@ -25,6 +25,8 @@ pub struct Capabilities {
     pub smtputf8: bool,
     /// RFC 3461.
     pub dsn: bool,
+    /// RFC 8689.
+    pub requiretls: bool,
     /// RFC 3207.
     pub starttls: bool,
     /// SASL mechanisms, upper case.
@@ -47,6 +49,7 @@ impl Capabilities {
                 "8BITMIME" => found.eight_bit = true,
                 "SMTPUTF8" => found.smtputf8 = true,
                 "DSN" => found.dsn = true,
+                "REQUIRETLS" => found.requiretls = true,
                 "STARTTLS" => found.starttls = true,
                 "AUTH" => found.auth.extend(words.map(str::to_ascii_uppercase)),
                 // Written so by old servers.
@@ -59,6 +62,18 @@ impl Capabilities {
         }
         found
     }
+}
+
+/// What the sender wishes about the security of the way (RFC 8689).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsWish {
+    /// What the receiving domain demands.
+    #[default]
+    Usual,
+    /// TLS with a true certificate, and servers that promise the same of the way on: `REQUIRETLS`.
+    Required,
+    /// That it arrives, whatever the receiving domain demands: `TLS-Required: No`.
+    Optional,
 }
 
 /// A message for one server.
@@ -79,6 +94,8 @@ pub struct Mail {
     pub ret: Option<Ret>,
     /// `ENVID=`, decoded.
     pub envid: Option<String>,
+    /// What the sender wishes about the security of the way.
+    pub tls: TlsWish,
 }
 
 /// A recipient of a [`Mail`].
@@ -348,6 +365,9 @@ impl Transaction {
         }
         if mail.smtputf8 {
             line.push_str(" SMTPUTF8");
+        }
+        if mail.tls == TlsWish::Required {
+            line.push_str(" REQUIRETLS");
         }
         if self.capabilities.dsn {
             match mail.ret {

@@ -68,9 +68,18 @@ impl Fake {
         ehlo: &[&'static str],
         behaviour: impl Fn(&Turn) -> Option<Answer> + Send + Sync + 'static,
     ) -> Self {
+        Self::secured(ehlo, acceptor(), behaviour).await
+    }
+
+    /// The same with a certificate of the test's choice.
+    pub async fn secured(
+        ehlo: &[&'static str],
+        tls: TlsAcceptor,
+        behaviour: impl Fn(&Turn) -> Option<Answer> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let tls = ehlo.contains(&"STARTTLS").then(acceptor);
+        let tls = ehlo.contains(&"STARTTLS").then_some(tls);
         let inner = Arc::new(Inner {
             ehlo: ehlo.to_vec(),
             behaviour: Box::new(behaviour),

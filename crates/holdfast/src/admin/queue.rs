@@ -74,6 +74,14 @@ async fn show(message: &QueuedMessage, json: bool, output: &Output) {
         if let Some(verdict) = &recipient.verdict {
             output.line(format!("    verdict: {verdict}")).await;
         }
+        if let Some(security) = &recipient.security {
+            let (policy, result) = (&security.policy, &security.result);
+            let sign = if security.failed { "FAILED: " } else { "" };
+            output.line(format!("    security: policy {policy}; {sign}{result}")).await;
+            if let Some(exception) = &security.exception {
+                output.line(format!("    exception: {exception}")).await;
+            }
+        }
         if let Some(error) = &recipient.last_error {
             output.line(format!("    last error: {error}")).await;
         }
@@ -163,6 +171,12 @@ fn json_of(message: &QueuedMessage) -> String {
                 "next_attempt_ms": recipient.next_attempt_ms,
                 "last_error": recipient.last_error,
                 "verdict": recipient.verdict,
+                "security": recipient.security.as_ref().map(|security| serde_json::json!({
+                    "policy": security.policy,
+                    "result": security.result,
+                    "failed": security.failed,
+                    "exception": security.exception,
+                })),
             })
         })
         .collect();

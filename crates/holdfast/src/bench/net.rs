@@ -36,7 +36,7 @@ impl Dialer {
         let (host, _) = common.target.rsplit_once(':').context("--target must be HOST:PORT")?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(host.to_owned()).with_context(|| format!("{host} is not a host name"))?;
-        let clients = TlsClients::new()?;
+        let clients = TlsClients::new(&[])?;
         Ok(Self {
             target: common.target.clone(),
             name,

@@ -137,6 +137,19 @@ impl Config {
                 all.push(Finding::new(key, "is not host:port", "write it as \"mx.example.org:25\""));
             }
         }
+        for (domain, exception) in &delivery.tls_exceptions {
+            if let Err(why) = exception.ends_ms() {
+                let key = format!("delivery.tls_exceptions.{domain}.until");
+                all.push(Finding::new(key, why, "write it as \"2026-12-31\""));
+            }
+            if exception.reason.trim().is_empty() {
+                let key = format!("delivery.tls_exceptions.{domain}.reason");
+                all.push(Finding::new(key, "is empty", "say why mail to the domain may be less secure"));
+            }
+        }
+        if let Some(why) = delivery.authorities.as_deref().and_then(unreadable) {
+            all.push(Finding::new("delivery.authorities", why, READABLE));
+        }
         if delivery.smarthost.as_deref().is_some_and(|host| !is_host_and_port(host)) {
             let remedy = "write it as \"mail.example.org:587\"";
             all.push(Finding::new("delivery.smarthost", "is not host:port", remedy));
@@ -201,6 +214,12 @@ impl Config {
             if source.path.starts_with(&self.data_dir) {
                 let message = "is in the data folder: a copy of the folder has the key too";
                 all.push(Finding::new("secrets.key_file", message, "move it out of the data folder"));
+            }
+        }
+        for (domain, exception) in &self.delivery.tls_exceptions {
+            if exception.ends_ms().is_ok_and(|ends| ends.is_some_and(|ends_ms| ends_ms / 1_000 <= now)) {
+                let key = format!("delivery.tls_exceptions.{domain}");
+                all.push(Finding::new(key, "is over", "remove it, or set another end"));
             }
         }
         if self.standby.mode == StandbyMode::Sync && listen.standby.is_empty() {

@@ -32,6 +32,50 @@ pub struct Delivery {
     pub header_from: HeaderFrom,
     /// What happens to outgoing mail that can't be signed because the secrets key is missing.
     pub unsigned: UnsignedMail,
+    /// Whether certificates that DNSSEC proves are demanded of mail servers (RFC 7672).
+    pub dane: Dane,
+    /// Whether policies of domains about the way to their mail servers are obeyed (RFC 8461).
+    pub mta_sts: bool,
+    /// PEM file with authorities whose certificates are trusted beyond those that the machine trusts.
+    pub authorities: Option<PathBuf>,
+    /// Domains to which mail goes without regard to their policies.
+    pub tls_exceptions: BTreeMap<String, TlsException>,
+}
+
+/// Whether certificates that DNSSEC proves are demanded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dane {
+    /// Never.
+    Off,
+    /// Where this machine's name servers pass on signatures.
+    Opportunistic,
+    /// Mail waits while they don't.
+    On,
+}
+
+/// Mail to a domain goes without regard to its policies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsException {
+    /// Why, for whoever sees it in the queue.
+    pub reason: String,
+    /// The last day of it, `2026-12-31`, to its end in UTC.
+    pub until: Option<String>,
+}
+
+impl TlsException {
+    /// When it ends, milliseconds since 1970; `None`: never.
+    ///
+    /// # Errors
+    /// When `until` is no date.
+    pub fn ends_ms(&self) -> Result<Option<i64>, String> {
+        let Some(until) = &self.until else { return Ok(None) };
+        let day: jiff::civil::Date = until.parse().map_err(|_| "is not a date".to_owned())?;
+        let next = day.tomorrow().map_err(|error| error.to_string())?.to_datetime(jiff::civil::Time::midnight());
+        let ends = jiff::tz::TimeZone::UTC.to_timestamp(next).map_err(|error| error.to_string())?;
+        Ok(Some(ends.as_millisecond()))
+    }
 }
 
 /// The addresses that an authenticated client may use in `From:`.
@@ -70,6 +114,10 @@ impl Default for Delivery {
             private_networks: false,
             header_from: HeaderFrom::Own,
             unsigned: UnsignedMail::Defer,
+            dane: Dane::Opportunistic,
+            mta_sts: true,
+            authorities: None,
+            tls_exceptions: BTreeMap::new(),
         }
     }
 }

@@ -14,6 +14,7 @@ fn mail(recipients: &[&str]) -> Mail {
         smtputf8: false,
         ret: None,
         envid: None,
+        tls: TlsWish::Usual,
     }
 }
 
