@@ -2,6 +2,7 @@
 
 mod admin;
 mod bounces;
+mod dane;
 mod fake;
 mod inbound;
 mod judging;

@@ -47,7 +47,6 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Server {
-            public_key: rcgen::PublicKeyData::subject_public_key_info(&key),
             certificate: certificate.der().clone(),
             acceptor: acceptor(vec![certificate.der().clone(), self.certificate.clone()], &key),
         }
@@ -57,7 +56,6 @@ impl Authority {
 /// A server's certificate.
 pub struct Server {
     pub certificate: CertificateDer<'static>,
-    pub public_key: Vec<u8>,
     pub acceptor: TlsAcceptor,
 }
 

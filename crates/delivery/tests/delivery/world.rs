@@ -129,6 +129,15 @@ impl World {
         self
     }
 
+    /// The same service with a resolver whose word on what is proved counts.
+    pub fn with_validating(mut self, options: DeliveryOptions, resolver: Arc<dyn dnskit::Resolver>) -> Self {
+        self = self.with_resolver(options.clone(), Arc::clone(&resolver));
+        let (store, directory, mail) = (self.store.clone(), self.directory.clone(), self.mail.clone());
+        let delivery = Delivery::with_resolver(store, directory, mail, options, Arc::clone(&resolver)).unwrap();
+        self.delivery = delivery.with_validating(resolver).unwrap();
+        self
+    }
+
     /// The same service with judges.
     pub fn with_judges(mut self, options: DeliveryOptions, judges: Vec<Arc<dyn Judge>>) -> Self {
         assert!(self.running.is_none());
