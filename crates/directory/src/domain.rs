@@ -1,154 +1,41 @@
-//! Domains that mail is received for, their DKIM keys, and the DNS records to set.
+//! Domains that mail is received for.
 
-use mailkit::dkim::{self, KeyKind, SigningKey};
 use prost::Message as _;
 use store::{Order, Read, RealmId};
 
 use crate::{
-    AccountId, Directory, DirectoryError, Keys, Result, SealError,
-    schema::{self, AddressRecord, DkimRecord, DomainRecord, decode, domain_key},
+    AccountId, Directory, DirectoryError, Keys, Result,
+    dkim::{self, DkimKey},
+    schema::{self, AddressRecord, DomainRecord, decode, domain_key},
     secrets,
 };
-
-const RSA_SELECTOR: &str = "hf-rsa";
-const ED25519_SELECTOR: &str = "hf-ed25519";
-
-/// A DNS record to set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DnsRecord {
-    /// Its full name, without the last dot.
-    pub name: String,
-    /// `MX`, `TXT`, `SRV`.
-    pub kind: &'static str,
-    /// Its value as a zone file has it.
-    pub value: String,
-    /// Its purpose in a few words.
-    pub purpose: &'static str,
-}
-
-/// A DKIM key of a domain. Its public part is always known.
-#[derive(Debug, Clone)]
-pub struct DkimKey {
-    kind: KeyKind,
-    selector: String,
-    public: Vec<u8>,
-    signing: Result<SigningKey, SealError>,
-}
-
-impl DkimKey {
-    fn from_record(keys: &Keys, domain: &str, record: &DkimRecord) -> Result<Self> {
-        let kind = if record.kind == 1 { KeyKind::Ed25519 } else { KeyKind::Rsa2048 };
-        let signing = match secrets::dkim(keys, domain, record) {
-            Ok(secret) => Ok(SigningKey::from_pkcs8(kind, &record.selector, &secret.unwrap_or_default())?),
-            Err(error) => Err(error),
-        };
-        let public = match &signing {
-            Ok(key) if record.public.is_empty() => key.public_key()?,
-            _ => record.public.clone(),
-        };
-        Ok(Self { kind, selector: record.selector.clone(), public, signing })
-    }
-
-    /// The key to sign with.
-    ///
-    /// # Errors
-    /// It is sealed and can't be opened.
-    pub fn signing(&self) -> Result<&SigningKey, SealError> {
-        self.signing.as_ref().map_err(|error| *error)
-    }
-
-    /// Its selector.
-    pub fn selector(&self) -> &str {
-        &self.selector
-    }
-}
 
 /// A domain.
 #[derive(Clone)]
 pub struct Domain {
     /// Its name: ASCII, lower case.
     pub name: String,
-    /// Its DKIM keys.
+    /// The DKIM keys that mail is signed with now, RSA first.
     pub dkim: Vec<DkimKey>,
+    /// All its DKIM keys: also new ones that wait for their DNS record, and retired ones.
+    pub all_dkim: Vec<DkimKey>,
+    /// What other servers are told about TLS to this service (MTA-STS).
+    pub mta_sts: MtaSts,
     /// When it was added, in milliseconds since 1970.
     pub created_ms: i64,
 }
 
 impl Domain {
-    fn from_record(keys: &Keys, name: &str, record: &DomainRecord) -> Result<Self> {
-        let dkim = record.dkim.iter().map(|key| DkimKey::from_record(keys, name, key)).collect::<Result<_, _>>()?;
-        Ok(Self { name: name.to_owned(), dkim, created_ms: record.created_ms })
-    }
-
-    /// The records that make others deliver to `hostname`, believe its signatures, and find it.
-    pub fn dns_records(&self, hostname: &str) -> Vec<DnsRecord> {
-        let name = &self.name;
-        let record = |name: String, kind, value: String, purpose| DnsRecord { name, kind, value, purpose };
-        let mut records = vec![
-            record(name.clone(), "MX", format!("10 {hostname}."), "the server that receives mail for the domain"),
-            record(
-                name.clone(),
-                "TXT",
-                "\"v=spf1 mx -all\"".to_owned(),
-                "the servers allowed to send mail for the domain",
-            ),
-        ];
-        for key in &self.dkim {
-            records.push(record(
-                dkim::dns_name(&key.selector, name),
-                "TXT",
-                quoted(&dkim::dns_record(key.kind, &key.public)),
-                "the public key of its DKIM signatures",
-            ));
-        }
-        let dmarc = format!("\"v=DMARC1; p=quarantine; rua=mailto:postmaster@{name}\"");
-        records.push(record(
-            format!("_dmarc.{name}"),
-            "TXT",
-            dmarc,
-            "what other servers do with mail that fails both checks",
-        ));
-        for (service, port) in [("_imaps", 993), ("_submissions", 465), ("_submission", 587), ("_pop3s", 995)] {
-            records.push(record(
-                format!("{service}._tcp.{name}"),
-                "SRV",
-                format!("0 1 {port} {hostname}."),
-                "how mail apps find the server",
-            ));
-        }
-        records
-    }
-}
-
-/// New keys, not sealed yet.
-async fn new_dkim(rsa: String, ed25519: String) -> Result<Vec<DkimRecord>> {
-    let make = move || {
-        [(KeyKind::Rsa2048, rsa), (KeyKind::Ed25519, ed25519)]
-            .into_iter()
-            .map(|(kind, selector)| {
-                let key = SigningKey::generate(kind, &selector)?;
-                Ok(DkimRecord {
-                    kind: u32::from(kind == KeyKind::Ed25519),
-                    selector,
-                    pkcs8: key.to_pkcs8().to_vec(),
-                    public: key.public_key()?,
-                    sealed: Vec::new(),
-                })
-            })
-            .collect()
-    };
-    tokio::task::spawn_blocking(make).await.map_err(|error| DirectoryError::Dkim(error.to_string()))?
-}
-
-/// The selector after those that there are: `hf-rsa`, `hf-rsa-2`, `hf-rsa-3`.
-fn next_selector<'a>(base: &str, there: impl Iterator<Item = &'a str>) -> String {
-    let number = |selector: &str| match selector.strip_prefix(base)? {
-        "" => Some(1),
-        rest => rest.strip_prefix('-')?.parse::<u32>().ok(),
-    };
-    match there.filter_map(number).max() {
-        None => base.to_owned(),
-        Some(last) => format!("{base}-{}", last.saturating_add(1)),
+    pub(crate) fn from_record(keys: &Keys, name: &str, record: &DomainRecord) -> Result<Self> {
+        let all_dkim =
+            record.dkim.iter().map(|key| DkimKey::from_record(keys, name, key)).collect::<Result<Vec<_>>>()?;
+        Ok(Self {
+            name: name.to_owned(),
+            dkim: dkim::signing(&all_dkim),
+            all_dkim,
+            mta_sts: MtaSts::from_number(record.mta_sts),
+            created_ms: record.created_ms,
+        })
     }
 }
 
@@ -168,13 +55,6 @@ fn addresses_in_domain(reader: &impl Read, name: &str) -> Result<DomainAddresses
     Ok(found)
 }
 
-/// A TXT value in strings of at most 255 bytes.
-fn quoted(value: &str) -> String {
-    let strings: Vec<String> =
-        value.as_bytes().chunks(255).map(|piece| format!("\"{}\"", String::from_utf8_lossy(piece))).collect();
-    strings.join(" ")
-}
-
 /// Whether other servers could deliver to a domain of that name: no single word such as `localhost`, and no IP address.
 fn is_public(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or_default();
@@ -188,6 +68,53 @@ fn is_public(name: &str) -> bool {
 pub fn check_domain(name: &str) -> Result<()> {
     let normal = mailkit::address::normal_domain(name)?;
     if is_public(&normal) { Ok(()) } else { Err(DirectoryError::NotPublic(normal)) }
+}
+
+/// What other servers are told about TLS when they deliver to a domain (RFC 8461).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum MtaSts {
+    /// Deliver all the same where TLS fails, and report it.
+    #[default]
+    Testing,
+    /// Deliver by TLS with a valid certificate or not at all.
+    Enforce,
+    /// There is no policy (any more).
+    None,
+}
+
+impl MtaSts {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Testing, Self::Enforce, Self::None];
+
+    /// As policies have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Testing => "testing",
+            Self::Enforce => "enforce",
+            Self::None => "none",
+        }
+    }
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.name() == name)
+    }
+
+    const fn from_number(number: u32) -> Self {
+        match number {
+            1 => Self::Enforce,
+            2 => Self::None,
+            _ => Self::Testing,
+        }
+    }
+
+    const fn number(self) -> u32 {
+        match self {
+            Self::Testing => 0,
+            Self::Enforce => 1,
+            Self::None => 2,
+        }
+    }
 }
 
 /// The addresses of a domain.
@@ -224,7 +151,7 @@ impl Directory {
     }
 
     async fn make_domain(&self, name: String) -> Result<Domain> {
-        let mut dkim = new_dkim(RSA_SELECTOR.to_owned(), ED25519_SELECTOR.to_owned()).await?;
+        let mut dkim = dkim::new_keys([]).await?;
         let keys = self.keys();
         self.store()
             .transact(move |tx| {
@@ -235,23 +162,24 @@ impl Directory {
                 for key in &mut dkim {
                     secrets::close_dkim_in(tx, &keys, &name, key)?;
                 }
-                let record = DomainRecord { created_ms: tx.now_ms(), dkim };
+                let now_ms = tx.now_ms();
+                for key in &mut dkim {
+                    (key.created_ms, key.since_ms) = (now_ms, now_ms);
+                }
+                let record = DomainRecord { created_ms: now_ms, dkim, ..DomainRecord::default() };
                 tx.put(RealmId::DIRECTORY, key, record.encode_to_vec());
                 Domain::from_record(&keys, &name, &record)
             })
             .await
     }
 
-    /// Makes new DKIM keys for a domain, under new selectors: mail is signed with them from now on. What was signed before can
-    /// be verified as long as the old DNS records stay.
-    ///
-    /// # Errors
-    /// The domain is not ours; [`DirectoryError::NoSecretsKey`].
-    pub async fn renew_dkim(&self, name: &str) -> Result<Domain> {
+    /// Changes a domain's record by `change`, which gives what it found; the record is written only if it is changed.
+    pub(crate) async fn change_domain<T: Send + 'static>(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut store::Tx<'_>, &Keys, &str, &mut DomainRecord) -> Result<T> + Send + 'static,
+    ) -> Result<(Domain, T)> {
         let name = mailkit::address::normal_domain(name)?;
-        let old = self.domain(&name)?.ok_or_else(|| DirectoryError::NoSuchDomain(name.clone()))?;
-        let next = |base: &str| next_selector(base, old.dkim.iter().map(DkimKey::selector));
-        let mut dkim = new_dkim(next(RSA_SELECTOR), next(ED25519_SELECTOR)).await?;
         let keys = self.keys();
         self.store()
             .transact(move |tx| {
@@ -259,14 +187,27 @@ impl Directory {
                 let Some(value) = tx.get(RealmId::DIRECTORY, &key)? else {
                     return Err(DirectoryError::NoSuchDomain(name));
                 };
-                for key in &mut dkim {
-                    secrets::close_dkim_in(tx, &keys, &name, key)?;
+                let before: DomainRecord = decode(&format!("the domain {name}"), &value)?;
+                let mut record = before.clone();
+                let found = change(tx, &keys, &name, &mut record)?;
+                if record != before {
+                    tx.put(RealmId::DIRECTORY, key, record.encode_to_vec());
                 }
-                let record = DomainRecord { dkim, ..decode(&format!("the domain {name}"), &value)? };
-                tx.put(RealmId::DIRECTORY, key, record.encode_to_vec());
-                Domain::from_record(&keys, &name, &record)
+                Ok((Domain::from_record(&keys, &name, &record)?, found))
             })
             .await
+    }
+
+    /// Sets what other servers are told about TLS when they deliver to a domain.
+    ///
+    /// # Errors
+    /// The domain is not ours.
+    pub async fn set_mta_sts(&self, name: &str, mode: MtaSts) -> Result<Domain> {
+        let set = move |_: &mut store::Tx<'_>, _: &Keys, _: &str, record: &mut DomainRecord| {
+            record.mta_sts = mode.number();
+            Ok(())
+        };
+        Ok(self.change_domain(name, set).await?.0)
     }
 
     /// Removes a domain and its keys.
@@ -349,14 +290,5 @@ impl Directory {
                 Domain::from_record(&keys, &name, &decode(&format!("the domain {name}"), &value)?)
             })
             .collect()
-    }
-
-    /// The DNS records to set for a domain.
-    ///
-    /// # Errors
-    /// The domain is not ours.
-    pub fn dns_records(&self, name: &str) -> Result<Vec<DnsRecord>> {
-        let domain = self.domain(name)?.ok_or_else(|| DirectoryError::NoSuchDomain(name.to_owned()))?;
-        Ok(domain.dns_records(&self.inner.hostname))
     }
 }

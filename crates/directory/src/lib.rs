@@ -19,6 +19,7 @@ mod address;
 mod admission;
 mod app_password;
 mod audit;
+mod dkim;
 mod domain;
 mod error;
 mod ids;
@@ -56,7 +57,8 @@ pub use address::{Resolved, ways_to};
 pub use admission::AdmissionLimits;
 pub use app_password::{AppPassword, NewAppPassword};
 pub use audit::{About, AuditEntry, AuditFilter};
-pub use domain::{DkimKey, DnsRecord, Domain, DomainAddresses, check_domain};
+pub use dkim::{DkimKey, DkimSeen, DkimState, DkimTurn};
+pub use domain::{Domain, DomainAddresses, MtaSts, check_domain};
 pub use error::{AuthError, DirectoryError, Result};
 pub use ids::{AccountId, AccountRealm, AppPasswordId, Role, SessionId};
 pub use invariants::DirectoryInvariants;
@@ -165,7 +167,13 @@ impl Directory {
         &self.inner.unkept
     }
 
-    fn now_ms(&self) -> i64 {
+    /// The name of this service.
+    pub fn hostname(&self) -> &str {
+        &self.inner.hostname
+    }
+
+    /// The time that commits would carry now, in milliseconds since 1970.
+    pub fn now_ms(&self) -> i64 {
         self.inner.store.clock().now_ms()
     }
 

@@ -137,6 +137,9 @@ pub struct DomainRecord {
     /// Its DKIM keys.
     #[prost(message, repeated, tag = "2")]
     pub dkim: Vec<DkimRecord>,
+    /// MTA-STS: 0 testing, 1 enforce, 2 none.
+    #[prost(uint32, tag = "3")]
+    pub mta_sts: u32,
 }
 
 /// The keys that secrets of the service are sealed under.
@@ -166,6 +169,18 @@ pub struct DkimRecord {
     /// The private key, sealed.
     #[prost(bytes = "vec", tag = "5")]
     pub sealed: Vec<u8>,
+    /// 0 in use, 1 waits for its DNS record, 2 retired.
+    #[prost(uint32, tag = "6")]
+    pub state: u32,
+    /// When it was made, in milliseconds since 1970; 0 in records of older versions: with the domain.
+    #[prost(int64, tag = "7")]
+    pub created_ms: i64,
+    /// Since when it is in this state; as `created_ms`.
+    #[prost(int64, tag = "8")]
+    pub since_ms: i64,
+    /// What the DNS said last of its record: 0 nothing yet, 1 it is there, 2 it is not there, 3 it is not there any more.
+    #[prost(uint32, tag = "9")]
+    pub dns: u32,
 }
 
 impl fmt::Debug for DkimRecord {

@@ -1,9 +1,11 @@
 //! The resolver of the machine.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use async_trait::async_trait;
 use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError as HickoryDnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{RData, RecordType};
@@ -22,8 +24,44 @@ impl SystemResolver {
     /// # Errors
     /// A configuration that can't be read or used.
     pub fn new() -> Result<Self, DnsError> {
+        Self::build(&[], true)
+    }
+
+    /// Asks these servers instead of those of the machine's configuration, unless there are none.
+    ///
+    /// # Errors
+    /// A configuration that can't be read or used.
+    pub fn asking(servers: &[SocketAddr]) -> Result<Self, DnsError> {
+        Self::build(servers, true)
+    }
+
+    /// The same without a memory of its own: each answer is asked for, so that a record that was just set is seen as soon as
+    /// the servers see it.
+    ///
+    /// # Errors
+    /// A configuration that can't be read or used.
+    pub fn forgetful(servers: &[SocketAddr]) -> Result<Self, DnsError> {
+        Self::build(servers, false)
+    }
+
+    fn build(servers: &[SocketAddr], remembers: bool) -> Result<Self, DnsError> {
         let temporary = |error: NetError| DnsError::Temporary(error.to_string());
-        let builder = TokioResolver::builder_tokio().map_err(temporary)?;
+        let mut builder = if servers.is_empty() {
+            TokioResolver::builder_tokio().map_err(temporary)?
+        } else {
+            let at = |server: &SocketAddr| {
+                let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
+                    connection.port = server.port();
+                    connection
+                });
+                NameServerConfig::new(server.ip(), true, connections.into())
+            };
+            let config = ResolverConfig::from_name_servers(servers.iter().map(at).collect());
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+        };
+        if !remembers {
+            builder.options_mut().cache_size = 0;
+        }
         Ok(Self { resolver: builder.build().map_err(temporary)? })
     }
 

@@ -18,6 +18,8 @@ pub struct Certificate {
     pub not_before: i64,
     /// When it ends to be good, in seconds since 1970.
     pub not_after: i64,
+    /// SHA-256 of its public key (SubjectPublicKeyInfo), as TLSA records have it.
+    pub key_sha256: [u8; 32],
 }
 
 impl Certificate {
@@ -34,6 +36,7 @@ impl Certificate {
             _ => None,
         });
         let issuer = read.issuer();
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, read.public_key().raw);
         let said = issuer.iter_common_name().chain(issuer.iter_organization()).find_map(|name| name.as_str().ok());
         Ok(Self {
             names: names.collect(),
@@ -41,6 +44,7 @@ impl Certificate {
             self_signed: read.issuer() == read.subject(),
             not_before: read.validity().not_before.timestamp(),
             not_after: read.validity().not_after.timestamp(),
+            key_sha256: digest.as_ref().try_into().unwrap_or_default(),
         })
     }
 

@@ -94,7 +94,7 @@ async fn run_on(running: &Arc<Running>, command: AdminCommand, output: &Output) 
     match command {
         AdminCommand::Status { json } => status::run(running, json, output).await,
         AdminCommand::Account(command) => accounts::run(services, command, output).await,
-        AdminCommand::Domain(command) => domains::run(services, command, output).await,
+        AdminCommand::Domain(command) => domains::run(running, command, output).await,
         AdminCommand::Secrets(command) => secrets::run(services, command, output).await,
         AdminCommand::Queue(command) => queue::run(services, command, output).await,
         AdminCommand::Import(args) => mail::import(services, args, output).await,

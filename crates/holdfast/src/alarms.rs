@@ -19,7 +19,7 @@ use crate::{
     alarm::BELIEVES_TOO_MUCH,
     alarm::RELAY_IS_NEAR,
     archive::described,
-    drill,
+    domains, drill,
     redundant::OnItsWay,
     restoring::Restoring,
     running::Running,
@@ -103,6 +103,7 @@ pub fn look(running: &Running) -> Vec<Alarm> {
     all.extend(standbys(running, &mut running.away.lock()));
     all.extend(relays(running));
     all.extend(restore(running));
+    all.extend(domains::alarms(running));
     running.alarms.send_if_modified(|alarms| {
         let is_new = !alarms.iter().eq(all.iter().map(|alarm| &alarm.line));
         if is_new {

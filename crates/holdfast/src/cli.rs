@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use serde::{Deserialize, Serialize};
 
-pub use accounts::{AccountCommand, AccountRole, AuditArgs, DomainCommand, LimitsArgs, PasswordArgs, SetArgs};
+pub use accounts::{AccountCommand, AccountRole, AuditArgs, DomainCommand, LimitsArgs, PasswordArgs, SetArgs, StsMode};
 pub use continuity::{
     ArchiveCommand, DownPageArgs, PromoteArgs, RepairArgs, RestoreArgs, RewindArgs, SalvageArgs, StageCommand,
     StandbyArgs, StandbyCommand,

@@ -8,6 +8,7 @@ mod check;
 mod delivery;
 mod diagnose;
 mod disk;
+mod domains;
 mod environment;
 mod finding;
 mod loading;
@@ -25,6 +26,7 @@ pub use check::ends as certificate_ends;
 pub use delivery::{Dane, Delivery, HeaderFrom, TlsException, UnsignedMail};
 pub use diagnose::{ConfigError, doubt};
 pub use disk::{Repair, Store};
+pub use domains::{Dns, Domains};
 pub use relay::Relay;
 pub use secrets::{KeySource, Secrets};
 pub use sending::Sending;
@@ -54,6 +56,10 @@ pub struct Config {
     pub delivery: Delivery,
     /// What each account may send.
     pub sending: Sending,
+    /// Whom the DNS is asked.
+    pub dns: Dns,
+    /// Hosted domains.
+    pub domains: Domains,
     /// What stored secrets are sealed under.
     pub secrets: Secrets,
     /// Standbys that follow this machine, and this machine as one.
@@ -80,6 +86,8 @@ impl Default for Config {
             repair: Repair::default(),
             delivery: Delivery::default(),
             sending: Sending::default(),
+            dns: Dns::default(),
+            domains: Domains::default(),
             secrets: Secrets::default(),
             standby: Standby::default(),
             relay: Relay::default(),

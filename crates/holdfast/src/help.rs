@@ -13,13 +13,18 @@ macro_rules! page {
 }
 
 /// What people need at night first. The administration pages show the same.
-pub static PAGES: [HelpPage; 14] = [
+pub static PAGES: [HelpPage; 15] = [
     page!("continuity", "continuity.md", "the 3 a.m. page, stages, standby, archive, restore, rewind, salvage"),
     page!("relay", "relay.md", "relays (backup MX): set one up, watch it, the 3 a.m. page"),
     page!("operate", "operate.md", "daily work, full disks, damage, passwords"),
     page!("monitoring", "monitoring.md", "status, alarms, /health, the log"),
     page!("metrics", "metrics.md", "every metric"),
     page!("install", "install.md", "install as a service, DNS"),
+    page!(
+        "dns",
+        "dns.md",
+        "DNS records, their check, DKIM keys; what a postmaster does on day one, and after a listing"
+    ),
     page!("certificates", "certificates.md", "TLS certificates"),
     page!("configuration", "configuration.md", "how configuration is read"),
     page!("holdfast.toml", "holdfast.toml", "every key with its default"),

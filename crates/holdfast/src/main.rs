@@ -10,6 +10,8 @@ mod archive;
 mod bench;
 mod cli;
 mod config;
+mod dns;
+mod domains;
 mod down_page;
 mod drill;
 mod found;

@@ -1,6 +1,6 @@
 //! Gauges of the running service.
 
-use crate::{machine, running::Running};
+use crate::{domains, machine, running::Running};
 
 /// Sets the gauges of the machine, of this process, of open connections and of the certificate.
 pub fn measure(running: &Running) {
@@ -12,6 +12,7 @@ pub fn measure(running: &Running) {
     if let Some(tls) = running.tls.get() {
         metrics::gauge!("holdfast_certificate_expires_timestamp_seconds").set(tls.certificate().not_after as f64);
     }
+    domains::measure(&running.checks);
     metrics::gauge!("holdfast_stage").set(f64::from(running.services.stages.now().stage as u8));
     metrics::gauge!("holdfast_alarms").set(running.alarms.borrow().len() as f64);
 }

@@ -13,7 +13,9 @@ use doorkit::{Connections, Tls};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::{archive::Archives, restoring::Restoring, services::Services, supervisor::TaskBoard, verifying::Verifying};
+use crate::{
+    archive::Archives, dns, restoring::Restoring, services::Services, supervisor::TaskBoard, verifying::Verifying,
+};
 
 /// The services, and what was started on them.
 pub struct Running {
@@ -34,7 +36,9 @@ pub struct Running {
     /// The listeners, once they are bound.
     pub doors: OnceLock<Vec<OpenDoor>>,
     /// The certificate, once it was read.
-    pub tls: OnceLock<Tls>,
+    pub tls: Arc<OnceLock<Tls>>,
+    /// Checks of the domains' DNS records.
+    pub checks: domaincheck::Checks,
     /// How the daily work went last.
     pub daily: Mutex<Option<DailyWork>>,
     /// Verification of all data, when someone requests it.
@@ -64,7 +68,9 @@ pub struct DailyWork {
 impl Running {
     /// On these services; nothing is started yet.
     pub fn on(services: Services) -> Arc<Self> {
+        let tls = Arc::new(OnceLock::new());
         Arc::new(Self {
+            checks: dns::checks(&services.directory, &services.config, tls.clone()),
             archives: Archives::new(&services.config),
             primary: OnceLock::new(),
             relays: OnceLock::new(),
@@ -73,7 +79,7 @@ impl Running {
             continuity: watch::channel(Vec::new()).0,
             restoring: OnceLock::new(),
             doors: OnceLock::new(),
-            tls: OnceLock::new(),
+            tls,
             daily: Mutex::default(),
             verifying: Verifying::open(&services.config),
             tasks: Arc::default(),

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admin, alarms, archive,
     config::Config,
-    maintenance, measuring, mending,
+    domains, maintenance, measuring, mending,
     running::Running,
     secrets,
     services::Services,
@@ -167,6 +167,8 @@ fn start_work(running: &Arc<Running>, metrics: &PrometheusHandle, supervisor: &m
     supervisor.kept_up(Phase::Work, "maintenance", move |stop| maintenance::serve(of.clone(), stop));
     let services = running.services.clone();
     supervisor.kept_up(Phase::Work, "secrets", move |stop| secrets::serve(services.clone(), stop));
+    let of = running.clone();
+    supervisor.kept_up(Phase::Work, "domains", move |stop| domains::serve(of.clone(), stop));
     let of = running.clone();
     supervisor.kept_up(Phase::Work, "mending", move |stop| mending::serve(of.clone(), stop));
     let of = running.clone();

@@ -17,6 +17,7 @@ use store::{Store, StoreOptions};
 
 use crate::{
     config::{Config, Dane, HeaderFrom, UnsignedMail},
+    dns,
     listeners::Protocol,
     parts::parts,
     secrets,
@@ -100,8 +101,10 @@ impl Services {
             Arc::new(move |realm| quotas.quota_limit(AccountId(realm.account_number()?))),
         );
         let options = delivery_options(&config)?;
-        let delivery = delivery::Delivery::new(store.clone(), directory.clone(), mailstore.clone(), options)?
-            .with_judges(judges())?;
+        let resolver = dns::resolver(&config);
+        let delivery =
+            delivery::Delivery::with_resolver(store.clone(), directory.clone(), mailstore.clone(), options, resolver)?
+                .with_judges(judges())?;
         let delivery = with_validating(delivery)?;
         let stages = Stages::open(dir)?;
         Ok(Self {

@@ -4,6 +4,7 @@
 mod account;
 mod accounts;
 mod confirm;
+mod domain;
 mod domains;
 mod entry;
 mod frame;
@@ -26,6 +27,7 @@ pub fn routes() -> Router<Site> {
         .route("/admin/accounts", get(accounts::list).post(accounts::change))
         .route("/admin/accounts/{id}", get(account::one))
         .route("/admin/domains", get(domains::list).post(domains::change))
+        .route("/admin/domains/{name}", get(domain::one).post(domain::change))
         .route("/admin/queue", get(queue::list).post(queue::change))
         .route("/admin/queue/{id}", get(queue::one))
         .route("/admin/service", get(service::page).post(service::change))

@@ -21,6 +21,7 @@ fn said(done: &str) -> Option<&'static str> {
         "accountgone" => "Account deleted. You can restore it for a while, below.",
         "broughtback" => "Account restored, with everything that it had.",
         "domaingone" => "Domain removed. Remove its DNS records too.",
+        "checked" => "Checked just now.",
         "queueretry" => "Delivery is being attempted now.",
         "queuehold" => "Held. No delivery is attempted until you release the message.",
         "queuerelease" => "Released. Delivery is being attempted now.",

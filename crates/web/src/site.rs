@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use continuity::rewind::Rewinds;
 use delivery::Delivery;
 use directory::{AccountId, Directory, DirectoryError};
+use domaincheck::Checks;
 use mailstore::MailStore;
 use parking_lot::Mutex as Lock;
 use people::People;
@@ -35,6 +36,8 @@ pub struct WebState {
     pub rewinds: Rewinds,
     /// Where written messages go.
     pub delivery: Delivery,
+    /// Checks of the domains' DNS records.
+    pub checks: Checks,
     /// How it is set up.
     pub options: WebOptions,
     /// Ends live updates, so that a graceful stop need not wait for them.

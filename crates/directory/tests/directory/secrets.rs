@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use directory::{
-    AccountId, AuthError, DirectoryError, DirectoryOptions, Keyring, Keys, Secret, SecretsReport, SecretsRules,
-    SecretsSealed, Service, keys_in_use, secrets_in,
+    AccountId, AuthError, Directory, DirectoryError, DirectoryOptions, Keyring, Keys, Secret, SecretsReport,
+    SecretsRules, SecretsSealed, Service, keys_in_use, secrets_in,
 };
 use mailkit::dkim::SigningKey;
 use store::{Invariants as _, Order, Read as _, RealmId, Snapshot};
@@ -93,6 +93,12 @@ fn check(world: &World) -> SecretsReport {
     found
 }
 
+/// The DNS records of a domain's keys.
+fn dkim_records(directory: &Directory) -> Vec<(String, String)> {
+    let domain = directory.domain("here.example").unwrap().unwrap();
+    domain.dkim.iter().map(|key| (key.dns_name(&domain.name), key.dns_record())).collect()
+}
+
 #[tokio::test]
 async fn with_a_key_no_secret_is_stored_open_and_everything_works() {
     let line = line();
@@ -123,13 +129,13 @@ async fn older_secrets_are_read_sealed_sealed_again_and_opened_by_a_pass() {
     assert_eq!(plain.lie_open_in(&world), plain.0.len());
     assert_eq!(check(&world), SecretsReport { open: Plain::KINDS, ..SecretsReport::default() });
     assert!(matches!(world.directory.seal_secrets().await, Err(DirectoryError::NoSecretsKey(_))));
-    let records = world.directory.dns_records("here.example").unwrap();
+    let records = dkim_records(&world.directory);
     let works = async || {
         world.pass_ms(60_000);
         by_code(&world, &code_of(&secret, world.now_ms())).await.unwrap();
         world.login("bert", &app).await.unwrap();
         assert_eq!(world.directory.scram("anna", PEER.parse().unwrap()).await.unwrap().logins().len(), 1);
-        assert_eq!(world.directory.dns_records("here.example").unwrap(), records);
+        assert_eq!(dkim_records(&world.directory), records);
         let domain = world.directory.domain("here.example").unwrap().unwrap();
         assert!(domain.dkim.iter().all(|key| plain.0.iter().any(|plain| plain == key.signing().unwrap().to_pkcs8())));
     };
@@ -181,7 +187,7 @@ async fn without_the_key_mail_logins_go_on_and_what_cannot_says_whose_fault_it_i
             let code = code_of(&enrolment.secret, world.now_ms());
             directory.enable_totp(enrolled, &code).await.unwrap()
         };
-        let records = directory.dns_records("here.example").unwrap();
+        let records = dkim_records(directory);
         directory.set_keys(other).unwrap();
 
         assert!(directory.locked().is_some(), "{case}");
@@ -220,7 +226,7 @@ async fn without_the_key_mail_logins_go_on_and_what_cannot_says_whose_fault_it_i
             "{case}"
         );
         // The public keys are known, the private ones are not.
-        assert_eq!(directory.dns_records("here.example").unwrap(), records, "{case}");
+        assert_eq!(dkim_records(directory), records, "{case}");
         let domain = directory.domain("here.example").unwrap().unwrap();
         assert!(domain.dkim.iter().all(|key| key.signing().is_err()), "{case}");
         // An account loses nothing by a new password, and two-step sign-in can be turned off.
@@ -434,4 +440,48 @@ async fn new_dkim_keys_take_the_place_of_those_whose_secrets_key_is_lost() {
     assert_eq!((done.now.closed(), done.now.open), (0, 0));
     assert!(directory.locked().is_none() && directory.offers_scram());
     assert!(matches!(directory.renew_dkim("nowhere.example").await, Err(DirectoryError::NoSuchDomain(_))));
+}
+
+#[tokio::test]
+async fn mail_is_signed_with_new_keys_once_their_records_are_seen_and_with_old_ones_where_those_vanish() {
+    use directory::{DkimSeen, DkimState, DkimTurn};
+    let line = line();
+    let world = sealing(&line).await;
+    let directory = &world.directory;
+    let signing = || {
+        let domain = directory.domain("here.example").unwrap().unwrap();
+        domain.dkim.iter().map(|key| key.selector().to_owned()).collect::<Vec<_>>()
+    };
+    let say = async |seen: &[(&str, DkimSeen)]| {
+        let seen = seen.iter().map(|(selector, seen)| ((*selector).to_owned(), *seen)).collect();
+        directory.dkim_seen("here.example", seen).await.unwrap()
+    };
+    let domain = directory.prepare_dkim("here.example").await.unwrap();
+    assert_eq!(domain.all_dkim.len(), 4);
+    assert_eq!(signing(), ["hf-rsa", "hf-ed25519"]);
+    // Asked for again, the keys that wait are made again under selectors of their own.
+    directory.prepare_dkim("here.example").await.unwrap();
+    let (old, new) = (["hf-rsa", "hf-ed25519"], ["hf-rsa-3", "hf-ed25519-3"]);
+    let before = world.store.seq();
+    assert_eq!(say(&[(new[0], DkimSeen::Missing), (old[0], DkimSeen::There)]).await, []);
+    assert!(world.store.seq() > before);
+    let before = world.store.seq();
+    assert_eq!(say(&[(new[0], DkimSeen::Missing), (old[0], DkimSeen::There)]).await, []);
+    assert_eq!(world.store.seq(), before, "what is known is not written again");
+    assert_eq!(signing(), old);
+    let turns = say(&[(new[0], DkimSeen::There), (new[1], DkimSeen::There), (old[1], DkimSeen::There)]).await;
+    assert_eq!(turns, new.map(|selector| DkimTurn::Began(selector.to_owned())));
+    assert_eq!(signing(), new);
+    // The record of one in use is gone, and that of the one before is still there.
+    say(&[(new[0], DkimSeen::Missing)]).await;
+    assert_eq!(signing(), [old[0], new[1]]);
+    say(&[(old[0], DkimSeen::Missing)]).await;
+    assert_eq!(signing(), new, "neither is there");
+    say(&[(new[0], DkimSeen::There)]).await;
+    world.pass_ms(8 * 86_400_000);
+    assert_eq!(say(&[]).await, [DkimTurn::Forgot(old[0].to_owned())]);
+    let left = directory.domain("here.example").unwrap().unwrap().all_dkim;
+    let left: Vec<_> = left.iter().map(|key| (key.selector(), key.state(), key.signing().is_ok())).collect();
+    let (retired, in_use) = (DkimState::Retired, DkimState::InUse);
+    assert_eq!(left, [(old[1], retired, true), (new[0], in_use, true), (new[1], in_use, true)]);
 }

@@ -190,10 +190,14 @@ pub enum DomainCommand {
         /// The domain.
         name: String,
     },
-    /// Make new DKIM keys for a domain, under new selectors, and print the DNS records to set. Mail is signed with them at once.
+    /// Make new DKIM keys for a domain, under new selectors, and print the DNS records to set. Mail is signed with them as soon as
+    /// the service sees the new records.
     NewKeys {
         /// The domain.
         name: String,
+        /// Sign with them at once, and forget the present keys: if those were stolen.
+        #[arg(long)]
+        now: bool,
     },
     /// List the domains.
     List {
@@ -206,7 +210,24 @@ pub enum DomainCommand {
         /// The domain.
         name: String,
     },
-    /// Show the DNS records of a domain.
+    /// Look up the DNS records of a domain, or of all domains, and say what is wrong and what to set. Exits with 1 if there are
+    /// problems, or if the DNS did not answer.
+    Check {
+        /// The domain. Default: all.
+        name: Option<String>,
+        /// Print one JSON object per domain.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Set the TLS policy that other servers get for a domain (MTA-STS): begin with testing, and enforce it once the check is good.
+    MtaSts {
+        /// The domain.
+        name: String,
+        /// The mode.
+        #[arg(value_enum)]
+        mode: StsMode,
+    },
+    /// Show the DNS records to set for a domain, as a piece of a BIND zone file.
     Show {
         /// The domain.
         name: String,
@@ -214,6 +235,17 @@ pub enum DomainCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What other servers do where TLS to this service fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+pub enum StsMode {
+    /// They deliver all the same, and report it.
+    Testing,
+    /// They don't deliver.
+    Enforce,
+    /// There is no policy.
+    None,
 }
 
 /// `holdfast audit …`

@@ -31,6 +31,11 @@ impl Config {
         self.limit_mistakes(&mut all);
         self.delivery_mistakes(&mut all);
         self.sending_mistakes(&mut all);
+        self.dns.mistakes(&mut all);
+        for relay in self.domains.relays.iter().filter(|relay| !is_host(relay) || relay.parse::<IpAddr>().is_ok()) {
+            let remedy = "write the name its MX record has, such as \"relay.example.net\"";
+            all.push(Finding::new("domains.relays", format!("has \"{relay}\", which is not a host name"), remedy));
+        }
         if self.web.public_url.as_deref().is_some_and(|url| host_of(url).is_none()) {
             all.push(Finding::new(
                 "web.public_url",
@@ -355,10 +360,15 @@ mod tests {
             ("[limits]\nclient_patience = \"0 s\"\n", "limits.client_patience"),
             ("[limits]\nrequest_header_patience = \"0 s\"\n", "limits.request_header_patience"),
             ("[limits]\nlogins_waiting = 0\n", "limits.logins_waiting"),
+            ("[dns]\nservers = [\"192.0.2.1\", \"dns.example\"]\n", "dns.servers"),
+            ("[dns]\nservers = [\"192.0.2.1:port\"]\n", "dns.servers"),
+            ("[domains]\nrelays = [\"192.0.2.1\"]\n", "domains.relays"),
+            ("[domains]\nrelays = [\"a b\"]\n", "domains.relays"),
         ] {
             assert_eq!(keys(&config(text).mistakes()), [key], "{text}");
         }
         assert_eq!(config("[store]\nreserve = \"32 MiB\"\n").mistakes(), []);
+        assert_eq!(config("[dns]\nservers = [\"::1\", \"192.0.2.1\", \"[::1]:5353\"]\n").mistakes(), []);
     }
 
     #[test]
@@ -399,6 +409,7 @@ mod tests {
             self_signed: true,
             not_before: from,
             not_after: to,
+            key_sha256: [0; 32],
         };
         assert_eq!(ends(&made(0, 100 * DAY), 50 * DAY), None);
         assert!(ends(&made(0, 60 * DAY), 50 * DAY).unwrap().contains("in 10 days"));

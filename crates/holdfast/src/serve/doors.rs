@@ -238,6 +238,7 @@ impl Site {
             people: services.people.clone(),
             rewinds: services.rewinds(),
             delivery: services.delivery.clone(),
+            checks: running.checks.clone(),
             options: web::WebOptions {
                 setup_token,
                 public_url: config.web.public_url.clone(),

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use directory::DirectoryError;
 
 use super::confirm::{self, Question};
+use super::domain::summary;
 use super::frame::{TABS, Tabs, admin, counted, failed, note, surroundings};
 use crate::caller::Caller;
 use crate::error::{Fault, Result};
@@ -39,7 +40,8 @@ struct DomainLine {
     /// As people read it.
     readable: String,
     addresses: String,
-    records: Vec<(String, &'static str, String, &'static str)>,
+    /// How its DNS records are, with the kind of badge; none before the first check.
+    state: Option<(String, &'static str)>,
 }
 
 /// `GET /admin/domains`
@@ -53,15 +55,13 @@ async fn page(caller: Caller, wrong: Wrong, typed: String, done: Option<String>)
             let directory = &caller.site.directory;
             let mut lines = Vec::new();
             for domain in directory.domains()? {
-                let records = directory.dns_records(&domain.name)?.into_iter();
-                let records = records.map(|record| (record.name, record.kind, record.value, record.purpose)).collect();
                 let found = directory.domain_addresses(&domain.name)?;
                 let number = (found.logins.len() + found.aliases.len()) as u64;
                 lines.push(DomainLine {
                     readable: readable(&domain.name),
+                    state: caller.site.checks.last(&domain.name).map(|report| summary(&report)),
                     name: domain.name,
                     addresses: counted(number, "address", "addresses"),
-                    records,
                 });
             }
             let page = DomainsPage {

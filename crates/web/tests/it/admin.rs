@@ -421,3 +421,58 @@ async fn recovery_codes_are_a_file_without_scripts_too() {
         assert!(file.contains(code.trim_end_matches("</li>")), "{code} in {file}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_domains_page_says_what_is_wrong_and_is_checked_again_when_asked() {
+    let world = World::new().await;
+    let mut ann = world.signed_in("ann").await;
+    let path = "/admin/domains/example.org";
+    assert_eq!(world.signed_in("bob").await.get(path).await.status, StatusCode::FORBIDDEN);
+    let before = ann.get(path).await;
+    assert!(before.status == StatusCode::OK && before.text().contains("v=spf1 mx -all"));
+    assert_eq!(ann.get("/admin/domains/other.example").await.status, StatusCode::NOT_FOUND);
+    let checked = act(&mut ann, path, path, &[("do", "check")]).await;
+    assert_eq!(checked.location(), "/admin/domains/example.org?done=checked");
+    let page = ann.get(path).await;
+    for code in ["no-such-domain", "spf-missing", "dkim-missing", "dmarc-missing", "host-missing"] {
+        assert!(page.has_code(code), "{code}");
+    }
+    assert!(ann.get("/admin/domains").await.text().contains("problems</span>"));
+    // What was wrong is right after it was set.
+    world.zone.receiver("example.org", 10, "mail.example.org");
+    world.zone.address("mail.example.org", "192.0.2.1");
+    world.zone.ptr("192.0.2.1", "mail.example.org");
+    world.zone.text("example.org", "v=spf1 mx -all");
+    act(&mut ann, path, path, &[("do", "check")]).await;
+    let page = ann.get(path).await;
+    for code in ["no-such-domain", "spf-missing", "host-missing"] {
+        assert!(!page.has_code(code), "{code}");
+    }
+    assert!(page.has_code("dkim-missing"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_domains_policy_and_keys_are_changed_on_its_page() {
+    let world = World::new().await;
+    let mut ann = world.signed_in("ann").await;
+    let path = "/admin/domains/example.org";
+    let domain = || world.directory.domain("example.org").unwrap().unwrap();
+    assert_eq!(act(&mut ann, path, path, &[("do", "sts"), ("mode", "strict")]).await.status, StatusCode::BAD_REQUEST);
+    act(&mut ann, path, path, &[("do", "sts"), ("mode", "enforce")]).await;
+    assert_eq!(domain().mta_sts, directory::MtaSts::Enforce);
+    assert_eq!(trail(&world)[0], "ann@example.org: set MTA-STS of the domain example.org to enforce");
+    for _ in 0..2 {
+        act(&mut ann, path, path, &[("do", "keys")]).await;
+        assert_eq!(domain().all_dkim.len(), 4, "pressed twice, made once");
+    }
+    let signing = || domain().dkim.iter().map(|key| key.selector().to_owned()).collect::<Vec<_>>();
+    assert_eq!(signing(), ["hf-rsa", "hf-ed25519"]);
+    assert!(ann.get(path).await.has_code("dkim-waiting"));
+    for key in domain().all_dkim {
+        world.zone.text(&key.dns_name("example.org"), &key.dns_record());
+    }
+    act(&mut ann, path, path, &[("do", "check")]).await;
+    assert_eq!(signing(), ["hf-rsa-2", "hf-ed25519-2"]);
+    assert!(trail(&world)[0].contains("is now signed with the DKIM key hf-ed25519-2"), "{:?}", trail(&world));
+    assert_eq!(act(&mut ann, path, path, &[("do", "nothing")]).await.status, StatusCode::BAD_REQUEST);
+}

@@ -25,7 +25,20 @@ pub struct World {
     pub mail: MailStore,
     pub delivery: Delivery,
     pub store: Store,
+    /// The DNS as the checks of domains see it.
+    pub zone: Arc<dnskit::Zone>,
     _folder: tempfile::TempDir,
+}
+
+/// This service as the DNS should tell it to others.
+fn service() -> domaincheck::Service {
+    let mail = |label, port| domaincheck::MailService { label, port };
+    domaincheck::Service {
+        hostname: "mail.example.org".to_owned(),
+        mail: vec![mail("_imaps", 993), mail("_pop3s", 995), mail("_submissions", 465)],
+        web: true,
+        ..domaincheck::Service::default()
+    }
 }
 
 impl World {
@@ -48,16 +61,18 @@ impl World {
             help: &crate::admin::help::PAGES,
             ..WebOptions::default()
         };
+        let zone = Arc::new(dnskit::Zone::new());
         let state = WebState {
             directory: directory.clone(),
             mailstore: mail.clone(),
             people: People::new(store.clone()),
             rewinds: Rewinds::new(store.clone(), mail.clone(), testkit::parts()),
             delivery: delivery.clone(),
+            checks: domaincheck::Checks::new(directory.clone(), zone.clone(), service),
             options,
             shutdown: CancellationToken::new(),
         };
-        Self { router: WebDoor::new(state), directory, mail, delivery, store, _folder: folder }
+        Self { router: WebDoor::new(state), directory, mail, delivery, store, zone, _folder: folder }
     }
 
     /// A site with ann@example.org, who administers, and bob@example.org.

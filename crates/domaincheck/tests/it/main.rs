@@ -1,0 +1,5 @@
+//! Checks of a domain's records against zones that are right, wrong and silent.
+
+mod records;
+mod rotation;
+mod world;

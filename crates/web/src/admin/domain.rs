@@ -1,0 +1,236 @@
+//! One domain: its DNS records, what is wrong with them, its TLS policy and its DKIM keys.
+
+use askama::Template;
+use axum::extract::{Path, Query};
+use axum::response::{IntoResponse, Redirect, Response};
+use directory::{DirectoryError, DkimState, Domain, MtaSts};
+use domaincheck::{Item, Need, Report, State, Wanted, zone};
+use mailkit::dkim::split_txt;
+
+use super::frame::{TABS, Tabs, admin, counted, note, surroundings};
+use crate::caller::Caller;
+use crate::error::{Fault, Result};
+use crate::forms::Posted;
+use crate::listing::Place;
+use crate::notice;
+use crate::templates::Shell;
+use crate::view::{self, Page};
+use crate::wrong::readable;
+
+#[derive(Template)]
+#[template(path = "admin_domain.html")]
+struct DomainPage {
+    page: Page,
+    shell: Shell,
+    tabs: Tabs,
+    here: &'static str,
+    problem: Option<String>,
+    name: String,
+    readable: String,
+    summary: Option<(String, &'static str)>,
+    checked: Option<String>,
+    groups: Vec<(&'static str, Vec<Line>)>,
+    zone: String,
+    mode: &'static str,
+    modes: [(&'static str, &'static str); 3],
+    keys: Vec<(String, &'static str, String)>,
+}
+
+/// A record on the page.
+struct Line {
+    title: String,
+    name: String,
+    kind: String,
+    purpose: String,
+    badge: (&'static str, &'static str),
+    faults: Vec<FaultLine>,
+    wanted: Vec<String>,
+    found: Vec<String>,
+    shows_found: bool,
+    state: State,
+}
+
+struct FaultLine {
+    class: &'static str,
+    code: String,
+    says: String,
+    remedy: String,
+}
+
+/// What a badge says of a state, and its kind.
+const fn badge(state: State) -> (&'static str, &'static str) {
+    match state {
+        State::Ok => ("ok", "on"),
+        State::Advice => ("recommended", ""),
+        State::Warning => ("warning", "bad"),
+        State::Unanswered => ("no answer", ""),
+        State::Problem => ("problem", "bad"),
+    }
+}
+
+/// How a domain is, in a badge.
+pub(super) fn summary(report: &Report) -> (String, &'static str) {
+    let count = |state| report.count(state) as u64;
+    match report.state() {
+        State::Problem => (counted(count(State::Problem), "problem", "problems"), "bad"),
+        State::Unanswered => ("DNS did not answer".to_owned(), ""),
+        State::Warning => (counted(count(State::Warning), "warning", "warnings"), "bad"),
+        State::Advice => (counted(count(State::Advice), "recommendation", "recommendations"), ""),
+        State::Ok => ("DNS ok".to_owned(), "on"),
+    }
+}
+
+fn line(item: &Item) -> Line {
+    let state = item.state();
+    let class = |state| match state {
+        State::Problem => "bad",
+        State::Warning => "warn",
+        _ => "",
+    };
+    let faults = item.faults.iter().map(|fault| FaultLine {
+        class: class(fault.state),
+        code: fault.code.clone(),
+        says: fault.says.clone(),
+        remedy: fault.remedy.clone(),
+    });
+    let value = |data: &String| if item.kind == "TXT" { split_txt(data) } else { data.clone() };
+    Line {
+        title: item.title.clone(),
+        name: item.name.clone(),
+        kind: item.kind.clone(),
+        purpose: item.purpose.clone(),
+        badge: badge(state),
+        faults: faults.collect(),
+        wanted: item.wanted.iter().map(value).collect(),
+        found: item.found.clone(),
+        shows_found: state > State::Ok && !item.found.is_empty() && item.found != item.wanted,
+        state,
+    }
+}
+
+/// A record before the first check.
+fn unchecked(wanted: &Wanted) -> Line {
+    let badge = if wanted.need == Need::Optional { ("optional", "") } else { ("", "") };
+    Line {
+        title: wanted.title.clone(),
+        name: wanted.name.clone(),
+        kind: wanted.kind.to_owned(),
+        purpose: wanted.purpose.to_owned(),
+        badge,
+        faults: Vec::new(),
+        wanted: wanted.values(),
+        found: Vec::new(),
+        shows_found: false,
+        state: State::Ok,
+    }
+}
+
+/// Records by what is to be done about them.
+fn groups(report: Option<&Report>, wanted: &[Wanted]) -> Vec<(&'static str, Vec<Line>)> {
+    let Some(report) = report else {
+        let lines = wanted.iter().filter(|one| !one.records.is_empty()).map(unchecked);
+        return vec![("Records to set", lines.collect())];
+    };
+    let mut groups = vec![("To correct", Vec::new()), ("Recommended", Vec::new()), ("In order", Vec::new())];
+    for line in report.items.iter().map(line) {
+        let at = match line.state {
+            State::Ok => 2,
+            State::Advice => 1,
+            State::Warning | State::Unanswered | State::Problem => 0,
+        };
+        groups[at].1.push(line);
+    }
+    groups.retain(|(_, lines)| !lines.is_empty());
+    groups
+}
+
+fn address_of(name: &str) -> String {
+    format!("/admin/domains/{name}")
+}
+
+/// `GET /admin/domains/{name}`
+pub async fn one(caller: Caller, Path(name): Path<String>, Query(place): Query<Place>) -> Result<Response> {
+    let caller = admin(caller)?;
+    caller
+        .blocking(move |caller| {
+            let domain = found(caller, &name)?;
+            let checks = &caller.site.checks;
+            let report = checks.last(&domain.name);
+            let wanted = checks.wanted(&domain.name)?;
+            let calendar = caller.calendar();
+            let keys = domain.all_dkim.iter().map(|key| {
+                let since = Some(key.since_ms()).filter(|at| *at > 0).unwrap_or(domain.created_ms);
+                let state = match key.state() {
+                    DkimState::InUse => "signs mail",
+                    DkimState::Waiting => "waits for its DNS record",
+                    DkimState::Retired => "retired",
+                };
+                (key.selector().to_owned(), state, calendar.when(since).short)
+            });
+            Ok(view::html(&DomainPage {
+                page: caller.page(&format!("{} · Domains", readable(&domain.name))),
+                shell: surroundings(caller, place.done.as_deref(), &address_of(&domain.name))?,
+                tabs: TABS,
+                here: "/admin/domains",
+                problem: None,
+                readable: readable(&domain.name),
+                summary: report.as_deref().map(summary),
+                checked: report.as_ref().map(|report| calendar.ago(report.checked_ms)),
+                groups: groups(report.as_deref(), &wanted),
+                zone: zone(&wanted),
+                mode: domain.mta_sts.name(),
+                modes: [
+                    ("testing", "Testing: deliver all the same, and report"),
+                    ("enforce", "Enforce: valid TLS or no delivery"),
+                    ("none", "None: no policy"),
+                ],
+                keys: keys.collect(),
+                name: domain.name,
+            }))
+        })
+        .await
+}
+
+fn found(caller: &Caller, name: &str) -> Result<Domain> {
+    caller.site.directory.domain(name)?.ok_or(Fault::NotFound("There is no such domain."))
+}
+
+/// `POST /admin/domains/{name}`: checks it, sets its TLS policy, or makes new keys.
+pub async fn change(caller: Caller, Path(name): Path<String>, form: Posted) -> Result<Response> {
+    let caller = admin(caller)?;
+    let domain = found(&caller, &name)?;
+    let directory = &caller.site.directory;
+    let shown = readable(&domain.name);
+    let done = match form.get("do") {
+        "check" => "checked",
+        "sts" => {
+            let mode = MtaSts::named(form.get("mode")).ok_or_else(Fault::nothing_to_do)?;
+            if mode != domain.mta_sts {
+                directory.set_mta_sts(&domain.name, mode).await?;
+                note(&caller, &format!("set MTA-STS of the domain {shown} to {}", mode.name())).await?;
+            }
+            "saved"
+        }
+        "keys" => {
+            // Pressed twice, the keys that wait already are the new ones.
+            if !domain.all_dkim.iter().any(|key| key.state() == DkimState::Waiting) {
+                match directory.prepare_dkim(&domain.name).await {
+                    Err(DirectoryError::NoSecretsKey(why)) => {
+                        return Err(Fault::Bad(DirectoryError::NoSecretsKey(why).to_string()));
+                    }
+                    made => made?,
+                };
+                note(&caller, &format!("made new DKIM keys for the domain {shown}")).await?;
+            }
+            "created"
+        }
+        _ => return Err(Fault::nothing_to_do()),
+    };
+    let (report, began) = caller.site.checks.check(&domain.name).await?;
+    for selector in began {
+        let what =
+            format!("mail of the domain {} is now signed with the DKIM key {selector}", readable(&report.domain));
+        directory.audit(None, "service", &what, "").await?;
+    }
+    Ok(Redirect::to(&notice::with(&address_of(&domain.name), done)).into_response())
+}
