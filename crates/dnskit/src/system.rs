@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use async_trait::async_trait;
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError as HickoryDnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
@@ -24,7 +24,7 @@ impl SystemResolver {
     /// # Errors
     /// A configuration that can't be read or used.
     pub fn new() -> Result<Self, DnsError> {
-        Self::build(&[], true)
+        Self::build(&[], |_| {})
     }
 
     /// Asks these servers instead of those of the machine's configuration, unless there are none.
@@ -32,7 +32,7 @@ impl SystemResolver {
     /// # Errors
     /// A configuration that can't be read or used.
     pub fn asking(servers: &[SocketAddr]) -> Result<Self, DnsError> {
-        Self::build(servers, true)
+        Self::build(servers, |_| {})
     }
 
     /// The same without a memory of its own: each answer is asked for, so that a record that was just set is seen as soon as
@@ -41,10 +41,10 @@ impl SystemResolver {
     /// # Errors
     /// A configuration that can't be read or used.
     pub fn forgetful(servers: &[SocketAddr]) -> Result<Self, DnsError> {
-        Self::build(servers, false)
+        Self::build(servers, |options| options.cache_size = 0)
     }
 
-    fn build(servers: &[SocketAddr], remembers: bool) -> Result<Self, DnsError> {
+    fn build(servers: &[SocketAddr], change: impl FnOnce(&mut ResolverOpts)) -> Result<Self, DnsError> {
         let temporary = |error: NetError| DnsError::Temporary(error.to_string());
         let mut builder = if servers.is_empty() {
             TokioResolver::builder_tokio().map_err(temporary)?
@@ -59,9 +59,7 @@ impl SystemResolver {
             let config = ResolverConfig::from_name_servers(servers.iter().map(at).collect());
             TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
         };
-        if !remembers {
-            builder.options_mut().cache_size = 0;
-        }
+        change(builder.options_mut());
         Ok(Self { resolver: builder.build().map_err(temporary)? })
     }
 
@@ -70,11 +68,8 @@ impl SystemResolver {
     ///
     /// # Errors
     /// A configuration that can't be read or used.
-    pub fn validating() -> Result<Self, DnsError> {
-        let temporary = |error: NetError| DnsError::Temporary(error.to_string());
-        let mut builder = TokioResolver::builder_tokio().map_err(temporary)?;
-        builder.options_mut().validate = true;
-        Ok(Self { resolver: builder.build().map_err(temporary)? })
+    pub fn validating(servers: &[SocketAddr]) -> Result<Self, DnsError> {
+        Self::build(servers, |options| options.validate = true)
     }
 
     /// Over a resolver that was made elsewhere, to share its cache.

@@ -1,5 +1,6 @@
 //! A resolver whose answers are proved by DNSSEC where the machine's name servers pass on what that takes.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -33,12 +34,12 @@ impl ValidatingResolver {
         Self { proving, plain, demanded, tried: Mutex::new(Tried::Never) }
     }
 
-    /// Over the machine's configuration.
+    /// Asks these servers, or those of the machine's configuration if there are none.
     ///
     /// # Errors
     /// A configuration that can't be read or used.
-    pub fn system(demanded: bool) -> Result<Self, DnsError> {
-        Ok(Self::new(SystemResolver::validating()?, SystemResolver::new()?, demanded))
+    pub fn asking(servers: &[SocketAddr], demanded: bool) -> Result<Self, DnsError> {
+        Ok(Self::new(SystemResolver::validating(servers)?, SystemResolver::asking(servers)?, demanded))
     }
 
     /// Whether the root's own records come with their proof.

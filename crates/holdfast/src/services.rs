@@ -105,7 +105,7 @@ impl Services {
         let delivery =
             delivery::Delivery::with_resolver(store.clone(), directory.clone(), mailstore.clone(), options, resolver)?
                 .with_judges(judges())?;
-        let delivery = with_validating(delivery)?;
+        let delivery = with_validating(delivery, &config)?;
         let stages = Stages::open(dir)?;
         Ok(Self {
             people: people::People::new(store.clone()),
@@ -213,10 +213,10 @@ pub fn delivery_options(config: &Config) -> anyhow::Result<DeliveryOptions> {
 }
 
 /// Has DANE ask a resolver that proves its answers; without one there is no DANE, or no mail where it is demanded.
-fn with_validating(delivery: delivery::Delivery) -> anyhow::Result<delivery::Delivery> {
+fn with_validating(delivery: delivery::Delivery, config: &Config) -> anyhow::Result<delivery::Delivery> {
     let demanded = delivery.options().dane == DaneUse::On;
     let resolver: Arc<dyn dnskit::Resolver> =
-        match (delivery.options().dane, dnskit::ValidatingResolver::system(demanded)) {
+        match (delivery.options().dane, dnskit::ValidatingResolver::asking(&config.dns.addresses(), demanded)) {
             (DaneUse::Off, _) => return Ok(delivery),
             (_, Ok(resolver)) => Arc::new(resolver),
             (DaneUse::On, Err(error)) => Arc::new(dnskit::NoResolver(error)),
