@@ -3,11 +3,13 @@
 mod elsewhere;
 mod relayed;
 
+use std::borrow::Cow;
 use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use mailkit::results::Cleaner;
 use mailkit::{EmailAddress, date, headers, trace};
 use store::{BodyWriter, StagedBody};
 
@@ -46,6 +48,8 @@ pub struct Incoming {
     relayed: Option<Relayed>,
     /// The judges that see the message, if any want to.
     bench: Option<Bench>,
+    /// Takes out what others wrote in our name.
+    cleaner: Option<Cleaner>,
     /// Until the header section is complete.
     gatherer: Option<Gatherer>,
     head: Head,
@@ -124,8 +128,11 @@ impl Delivery {
         }
         let id = self.next_id();
         let at_ms = relayed.as_ref().map_or_else(|| self.now_ms(), |relayed| relayed.at_ms);
+        let keeps_results = envelope.origin.lmtp && self.inner.options.trust_lmtp_results;
+        let hosts = || vec![self.inner.options.hostname.clone()];
         Ok(Incoming {
             delivery: self.clone(),
+            cleaner: (!keeps_results).then(|| Cleaner::new(hosts())),
             bench: self.bench(id, &envelope, at_ms),
             envelope,
             id,
@@ -216,6 +223,14 @@ impl Incoming {
         }
         if let Some(gatherer) = self.gatherer.take() {
             self.write_head(gatherer.into_bytes())?;
+        }
+        if let Some(mut cleaner) = self.cleaner.take() {
+            let mut rest = Vec::new();
+            cleaner.finish(&mut rest);
+            self.sink_write(&rest)?;
+            if cleaner.removed() > 0 {
+                tracing::info!(id = %self.id, count = cleaner.removed(), "took Authentication-Results in our name out");
+            }
         }
         if self.head.hops > options.max_hops || self.head.own_hops > options.max_own_hops {
             metrics::counter!("holdfast_delivery_loops_total").increment(1);
@@ -340,16 +355,33 @@ impl Incoming {
             }
             bytes = head::without_bcc(bytes);
         }
+        let kept = self.cleaned(&bytes);
         if let Some(relayed) = &self.relayed {
             above = relayed.above(&self.delivery, self.id);
-        } else if !is_header_start(&bytes) {
+        } else if !is_header_start(&kept) {
             // No header of its own: keep its first line from becoming part of ours.
             let last = if completed.is_empty() { &mut above } else { &mut completed };
             last.push_str("\r\n");
         }
         self.trace = above.into();
+        self.show_judges(completed.as_bytes());
+        self.show_judges(&bytes);
         self.sink_write(completed.as_bytes())?;
-        self.sink_write(&bytes)
+        self.sink_write(&kept)
+    }
+
+    fn show_judges(&mut self, bytes: &[u8]) {
+        if let Some(bench) = &mut self.bench {
+            bench.bytes(bytes);
+        }
+    }
+
+    /// What is kept of the bytes.
+    fn cleaned<'a>(&mut self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        let Some(cleaner) = self.cleaner.as_mut().filter(|cleaner| !cleaner.is_done()) else { return bytes.into() };
+        let mut kept = Vec::with_capacity(bytes.len());
+        cleaner.push(bytes, &mut kept);
+        kept.into()
     }
 
     fn received(&self) -> String {
@@ -374,9 +406,6 @@ impl Incoming {
     }
 
     fn sink_write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if let Some(bench) = &mut self.bench {
-            bench.bytes(bytes);
-        }
         if let Sink::Memory(held) = &mut self.sink {
             if held.len() + bytes.len() <= self.held.limit() {
                 held.extend_from_slice(bytes);
@@ -405,7 +434,11 @@ impl io::Write for Incoming {
         }
         self.eight_bit |= !bytes.is_ascii();
         match &mut self.gatherer {
-            None => self.sink_write(bytes)?,
+            None => {
+                self.show_judges(bytes);
+                let kept = self.cleaned(bytes);
+                self.sink_write(&kept)?;
+            }
             Some(gatherer) => {
                 // The header of someone who is signed in is looked at as a whole, however many come at once.
                 let crowded = self.held.is_crowded() && self.envelope.origin.auth.is_none();

@@ -61,8 +61,8 @@ pub trait Judge: Send + Sync + 'static {
 /// One message before one judge.
 #[async_trait::async_trait]
 pub trait Hearing: Send + 'static {
-    /// Bytes of the message as they come: the body as it is stored, without what is put above it here. Must be quick
-    /// and must not block.
+    /// Bytes of the message as they come, without what is put above it here: before fields in our name are taken out, so
+    /// that signatures can be checked. [`Spooled`] is what is stored. Must be quick and must not block.
     fn bytes(&mut self, _bytes: &[u8]) {}
 
     /// The message is whole: one verdict for each recipient of the envelope, in its order. `so_far` is what the judges

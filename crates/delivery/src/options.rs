@@ -90,6 +90,9 @@ pub struct DeliveryOptions {
     /// How long the judges of a message may take in all, from its last byte on. Default 20 seconds: a client waits 10
     /// minutes for the reply (RFC 5321 §4.5.3.2.6).
     pub verdict_time: Duration,
+    /// By LMTP another server gives us mail whose `Authentication-Results` in our name it wrote itself: they stay. Default
+    /// false.
+    pub trust_lmtp_results: bool,
     /// How long the receipt of a submission answers a repeated Send. Default 14 days.
     pub keep_receipts: Duration,
 }
@@ -133,6 +136,7 @@ impl Default for DeliveryOptions {
             max_reports_per_destination: 100,
             max_reports_per_peer: 50,
             verdict_time: Duration::from_secs(20),
+            trust_lmtp_results: false,
             keep_receipts: Duration::from_hours(14 * 24),
         }
     }

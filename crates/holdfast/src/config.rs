@@ -14,6 +14,7 @@ mod finding;
 mod loading;
 mod relay;
 mod secrets;
+mod senders;
 mod sending;
 mod units;
 
@@ -29,6 +30,7 @@ pub use disk::{Repair, Store};
 pub use domains::{Dns, Domains};
 pub use relay::Relay;
 pub use secrets::{KeySource, Secrets};
+pub use senders::Senders;
 pub use sending::Sending;
 pub use units::{ByteSize, Span};
 
@@ -60,6 +62,8 @@ pub struct Config {
     pub dns: Dns,
     /// Hosted domains.
     pub domains: Domains,
+    /// Who really sent a message.
+    pub senders: Senders,
     /// What stored secrets are sealed under.
     pub secrets: Secrets,
     /// Standbys that follow this machine, and this machine as one.
@@ -88,6 +92,7 @@ impl Default for Config {
             sending: Sending::default(),
             dns: Dns::default(),
             domains: Domains::default(),
+            senders: Senders::default(),
             secrets: Secrets::default(),
             standby: Standby::default(),
             relay: Relay::default(),

@@ -10,6 +10,8 @@ use anyhow::{Context as _, bail};
 use continuity::{rewind::Rewinds, stage::Stages};
 use delivery::{Authors, Credentials, DaneUse, DeliveryOptions, NextHop, Smarthost, TlsException, TlsPolicy, Unsigned};
 use directory::{AccountId, AdmissionLimits, DirectoryOptions, Remember, SecretsReport};
+use dnskit::Resolver;
+use inbound::sender::{SenderCheck, SenderOptions};
 use mailstore::{MailError, MailStore};
 use parking_lot::Mutex;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
@@ -102,9 +104,10 @@ impl Services {
         );
         let options = delivery_options(&config)?;
         let resolver = dns::resolver(&config);
+        let judges = judges(&config, &resolver, &directory, &mailstore)?;
         let delivery =
             delivery::Delivery::with_resolver(store.clone(), directory.clone(), mailstore.clone(), options, resolver)?
-                .with_judges(judges())?;
+                .with_judges(judges)?;
         let delivery = with_validating(delivery, &config)?;
         let stages = Stages::open(dir)?;
         Ok(Self {
@@ -148,9 +151,24 @@ impl Services {
     }
 }
 
-/// What looks at each message before it is accepted, in this order. Each is a [`delivery::Judge`]; there is none yet.
-fn judges() -> Vec<Arc<dyn delivery::Judge>> {
-    Vec::new()
+/// What looks at each message before it is accepted, in this order.
+fn judges(
+    config: &Config,
+    resolver: &Arc<dyn Resolver>,
+    directory: &directory::Directory,
+    mailstore: &MailStore,
+) -> anyhow::Result<Vec<Arc<dyn delivery::Judge>>> {
+    let settings = &config.senders;
+    let senders = SenderOptions {
+        hostname: config.hostname.clone(),
+        dmarc: settings.dmarc.into(),
+        own_domains: settings.own_domains.into(),
+        trusted_networks: settings.trusted_networks.iter().map(|network| network.parse()).collect::<Result<_, _>>()?,
+        trusted_sealers: settings.trusted_sealers.clone(),
+        patience: settings.dns_patience.0,
+    };
+    let senders = SenderCheck::new(senders, Arc::clone(resolver), directory.clone(), mailstore.clone());
+    Ok(vec![Arc::new(senders)])
 }
 
 /// How the configuration has mail delivered.
@@ -200,6 +218,7 @@ pub fn delivery_options(config: &Config) -> anyhow::Result<DeliveryOptions> {
         further_authorities: authorities(settings.authorities.as_deref())?,
         tls_exceptions: tls_exceptions(settings)?,
         max_message_bytes: config.limits.message_size.0,
+        trust_lmtp_results: config.senders.trust_lmtp,
         smarthost,
         static_routes,
         own_addresses: listen

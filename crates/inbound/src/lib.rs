@@ -1,1 +1,8 @@
 //! The judges of incoming mail: each gathers the facts about a message, asks `filter`, and answers [`delivery::Judge`].
+//!
+//! [`sender`] finds out who really sent a message, says so above it, and does what the owner of the author's domain wants.
+//!
+//! A judge changes nothing: the client may send the message again.
+
+pub mod network;
+pub mod sender;

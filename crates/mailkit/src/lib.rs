@@ -39,6 +39,7 @@ mod params;
 pub mod parse;
 pub mod parsed;
 mod pictures;
+pub mod results;
 mod rtf;
 mod scan;
 mod subject;

@@ -92,6 +92,22 @@ impl MailStore {
         Ok(people.into_iter().filter(wanted).map(|(_, who)| who).collect())
     }
 
+    /// Whether one of the newest messages in Sent went to that address, which is in lower case: programs that send by SMTP
+    /// put them there.
+    pub(crate) fn is_in_sent(&self, account: RealmId, address: &str) -> Result<bool> {
+        let Some(sent) = self.mailboxes(account)?.into_iter().find(|mailbox| mailbox.role == Some(Role::Sent)) else {
+            return Ok(false);
+        };
+        let uids = self.newest_uids(account, sent.id, MAX_LOOKED_AT)?;
+        for row in self.readable_rows(account, sent.id, &uids)?.0 {
+            let parsed: Parsed = row.decode()?;
+            if parsed.to.iter().chain(&parsed.cc).any(|who| who.address.to_lowercase() == address) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The last UIDs of a mailbox, without reading what is before them.
     fn newest_uids(&self, account: RealmId, mailbox: MailboxId, most: usize) -> Result<Vec<Uid>> {
         let range = (Bound::Included(key::entry(mailbox, Uid(0))), Bound::Included(key::entry(mailbox, Uid(u32::MAX))));

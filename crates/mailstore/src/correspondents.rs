@@ -108,6 +108,20 @@ impl MailStore {
         Ok(found.into_iter().map(correspondent).collect())
     }
 
+    /// Whether the account wrote to that very address: it is remembered, or among the newest messages in Sent.
+    pub fn has_written_to(&self, account: RealmId, address: &str) -> Result<bool> {
+        let address = address.to_lowercase();
+        if address.is_empty() || address.len() > MAX_ADDRESS_BYTES {
+            return Ok(false);
+        }
+        let known: Option<CorrespondentRecord> =
+            schema::load(&self.store().snapshot(), account, &key::correspondent(&address))?;
+        if known.is_some() {
+            return Ok(true);
+        }
+        self.is_in_sent(account, &address)
+    }
+
     /// Forget a correspondent.
     pub async fn forget_correspondent(&self, account: RealmId, address: String) -> Result<()> {
         self.commit(move |_, tx| {

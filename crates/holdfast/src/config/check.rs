@@ -36,6 +36,7 @@ impl Config {
             let remedy = "write the name its MX record has, such as \"relay.example.net\"";
             all.push(Finding::new("domains.relays", format!("has \"{relay}\", which is not a host name"), remedy));
         }
+        self.senders.mistakes(&mut all);
         if self.web.public_url.as_deref().is_some_and(|url| host_of(url).is_none()) {
             all.push(Finding::new(
                 "web.public_url",

@@ -15,6 +15,7 @@ mod restore;
 mod rewind;
 mod salvage;
 mod secrets;
+mod senders;
 mod soak;
 mod stages;
 mod standby;

@@ -1,6 +1,7 @@
 //! A running `holdfast serve` of the test's own, and plain clients that see every byte the server says.
 
 pub mod archive;
+pub mod dns;
 pub mod h2;
 pub mod imap;
 pub mod mounts;

@@ -1,0 +1,137 @@
+//! The judge that finds out who really sent a message.
+//!
+//! What needs only the client and its words is asked while the message comes in, the rest as soon as its header section is
+//! here. What has no answer [`SenderOptions::patience`] after the last byte is `temperror`. The results go into an
+//! `Authentication-Results` field above the message, in our name; fields of others in our name were taken out on the way
+//! in (see `mailkit::results`).
+//!
+//! Not judged: what people who are signed in send, what comes from trusted networks, and LMTP, where the client is a
+//! server of our own that has judged already.
+
+mod decide;
+mod gather;
+mod known;
+mod options;
+
+use std::sync::Arc;
+
+use delivery::{Case, Hearing, Judge, JudgeError, Spooled, Verdict};
+use directory::Directory;
+use dnskit::Resolver;
+use filter::sender::{Lookups, Reading};
+use mailstore::MailStore;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use gather::{Gathered, Words};
+use options::Inner;
+pub use options::{Enforce, SenderOptions};
+
+/// The judge.
+pub struct SenderCheck {
+    inner: Arc<Inner>,
+}
+
+impl SenderCheck {
+    /// A judge that asks `resolver`.
+    pub fn new(
+        options: SenderOptions,
+        resolver: Arc<dyn Resolver>,
+        directory: Directory,
+        mailstore: MailStore,
+    ) -> Self {
+        Self { inner: Arc::new(Inner { options, resolver, directory, mailstore }) }
+    }
+}
+
+impl Judge for SenderCheck {
+    fn name(&self) -> &'static str {
+        "sender"
+    }
+
+    fn begin(&self, case: &Arc<Case>) -> Option<Box<dyn Hearing>> {
+        let origin = &case.envelope.origin;
+        let ip = origin.peer.filter(|_| origin.auth.is_none() && !origin.lmtp)?.to_canonical();
+        if self.inner.options.trusted_networks.iter().any(|network| network.contains(ip)) {
+            return None;
+        }
+        let lookups = Arc::new(Lookups::new(Arc::clone(&self.inner.resolver)));
+        let words = Words::of(case, ip, &self.inner.options.hostname);
+        let gathered = Arc::new(Gathered::default());
+        let client = tokio::spawn(gather::client(words.clone(), Arc::clone(&lookups), Arc::clone(&gathered)));
+        Some(Box::new(Examined {
+            inner: Arc::clone(&self.inner),
+            case: Arc::clone(case),
+            words,
+            lookups,
+            gathered,
+            reading: Reading::default(),
+            client: AbortOnDropHandle::new(client),
+            header: None,
+        }))
+    }
+}
+
+/// One message.
+struct Examined {
+    inner: Arc<Inner>,
+    case: Arc<Case>,
+    words: Words,
+    lookups: Arc<Lookups>,
+    gathered: Arc<Gathered>,
+    reading: Reading,
+    /// Asks about the client and its words.
+    client: AbortOnDropHandle<()>,
+    /// Asks for keys and the author's domain, once the header section is here.
+    header: Option<AbortOnDropHandle<()>>,
+}
+
+impl Examined {
+    fn ask_about_header(&mut self) {
+        let (names, domain) = (self.reading.key_names(), self.reading.author().domain().map(ToOwned::to_owned));
+        let asked = gather::header(names, domain, Arc::clone(&self.lookups), Arc::clone(&self.gathered));
+        self.header = Some(AbortOnDropHandle::new(tokio::spawn(asked)));
+    }
+}
+
+#[async_trait::async_trait]
+impl Hearing for Examined {
+    fn bytes(&mut self, bytes: &[u8]) {
+        if self.reading.push(bytes) {
+            self.ask_about_header();
+        }
+    }
+
+    async fn verdicts(
+        mut self: Box<Self>,
+        _message: &Spooled,
+        _so_far: &[Verdict],
+    ) -> Result<Vec<Verdict>, JudgeError> {
+        let until = Instant::now() + self.inner.options.patience;
+        if self.header.is_none() {
+            // There was no end of the header section before the message's.
+            self.ask_about_header();
+        }
+        let Self { inner, case, words, lookups, gathered, reading, client, header } = *self;
+        let in_time = async {
+            let _ = client.await;
+            if let Some(header) = header {
+                let _ = header.await;
+            }
+        };
+        // What is not there in time has no answer.
+        let _ = tokio::time::timeout_at(until, in_time).await;
+        let read = reading.finish();
+        let mut findings = gathered.findings(&words);
+        let keys = gathered.keys();
+        let now = u64::try_from(case.at_ms / 1000).unwrap_or_default();
+        findings.author = read.author();
+        findings.dkim = read.dkim(&keys, now);
+        findings.arc = read.arc(&keys, now);
+        findings.dmarc = gather::dmarc(&findings, &lookups, until).await;
+        let own = inner.own_domains(&findings)?;
+        findings.is_forged = decide::is_forged(&findings, read.is_too_long, |name| own.iter().any(|own| own == name));
+        tracing::debug!(id = %case.id, results = findings.field(&inner.options.hostname), "examined");
+        decide::verdicts(&inner, &case, &read, &findings)
+    }
+}
