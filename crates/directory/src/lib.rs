@@ -40,6 +40,7 @@ pub mod schema;
 mod scram;
 mod secrets;
 mod sending;
+mod service_record;
 mod session;
 mod settings;
 mod throttle;
@@ -78,6 +79,7 @@ pub use secrets::{
     SecretsSealed, keys_in_use, secrets_in,
 };
 pub use sending::{OwnLimits, Sending, Stopped};
+pub use service_record::{MAX_SERVICE_NAME_BYTES, MAX_SERVICE_RECORD_BYTES, ServiceChange, ServiceEntry};
 pub use session::{CONFIRMED_FOR_MS, Session};
 pub use settings::{MAX_SHORT_BYTES, MAX_SIGNATURE_BYTES};
 pub use throttle::ThrottleLimits;

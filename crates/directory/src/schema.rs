@@ -23,6 +23,8 @@ pub const SERVER_KEY: &[u8] = b"k";
 pub const SECRETS: &[u8] = b"s";
 /// `AUDIT time(i64 BE) n(u16 BE)` → [`AuditRecord`], in the directory realm: what was done to the service and to accounts.
 pub const AUDIT: u8 = b'u';
+/// `SERVICE name` → [`ServiceRecord`]: what the service itself keeps, as its certificates.
+pub const SERVICE: u8 = b'v';
 
 // An account's realm.
 /// → [`CredentialsRecord`].
@@ -148,6 +150,27 @@ pub struct SecretsRecord {
     /// Their ids.
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub keys: Vec<Vec<u8>>,
+}
+
+/// What the service keeps for itself. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq, Message)]
+#[prost(skip_debug)]
+pub struct ServiceRecord {
+    /// What anybody may read.
+    #[prost(bytes = "vec", tag = "1")]
+    pub open: Vec<u8>,
+    /// The secret; empty when it is sealed, or when there is none.
+    #[prost(bytes = "vec", tag = "2")]
+    pub secret: Vec<u8>,
+    /// The secret, sealed.
+    #[prost(bytes = "vec", tag = "3")]
+    pub sealed: Vec<u8>,
+}
+
+impl fmt::Debug for ServiceRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceRecord").field("open_bytes", &self.open.len()).finish_non_exhaustive()
+    }
 }
 
 /// A DKIM key. `Debug` does not show it.
@@ -415,6 +438,10 @@ pub(crate) fn account_address_key(canonical: &str) -> Vec<u8> {
 
 pub(crate) fn domain_key(name: &str) -> Vec<u8> {
     [&[DOMAIN][..], name.as_bytes()].concat()
+}
+
+pub(crate) fn service_key(name: &str) -> Vec<u8> {
+    [&[SERVICE][..], name.as_bytes()].concat()
 }
 
 pub(crate) fn app_password_key(id: u32) -> Vec<u8> {

@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     AccountId, AppPasswordId, DirectoryError, Result,
-    schema::{self, AppPasswordRecord, CredentialsRecord, DkimRecord, SecretsRecord, decode},
+    schema::{self, AppPasswordRecord, CredentialsRecord, DkimRecord, SecretsRecord, ServiceRecord, decode},
 };
 
 pub use keyring::{KeyFileError, KeyId, Keyring, MAX_KEY_FILE_BYTES, MAX_KEYS, SealError, key_of};
@@ -102,6 +102,7 @@ pub(crate) enum Place<'a> {
     Totp(AccountId),
     Scram(AccountId),
     AppScram(AccountId, AppPasswordId),
+    Service(&'a str),
 }
 
 impl Place<'_> {
@@ -116,6 +117,7 @@ impl Place<'_> {
                     kind.to_be_bytes().to_vec(),
                 ]
             }
+            Self::Service(name) => vec![b"service".to_vec(), name.as_bytes().to_vec()],
             Self::Totp(id) => vec![b"totp".to_vec(), account(id)],
             Self::Scram(id) => vec![b"scram".to_vec(), account(id)],
             Self::AppScram(id, app) => vec![b"app scram".to_vec(), account(id), app.0.to_be_bytes().to_vec()],
@@ -133,6 +135,7 @@ impl std::fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Dkim { domain, selector, .. } => write!(f, "the DKIM key {selector} of {domain}"),
+            Self::Service(name) => write!(f, "the service's {name}"),
             Self::Totp(id) => write!(f, "the two-step secret of account {id}"),
             Self::Scram(id) => write!(f, "the SCRAM keys of account {id}"),
             Self::AppScram(id, app) => write!(f, "the SCRAM keys of app password {} of account {id}", app.0),
@@ -354,4 +357,33 @@ pub(crate) fn close_dkim_in(tx: &mut Tx<'_>, keys: &Keys, domain: &str, record: 
             Ok(())
         }
     }
+}
+
+/// The secret of a record of the service.
+pub(crate) fn service(
+    keys: &Keys,
+    name: &str,
+    record: &ServiceRecord,
+) -> Result<Option<Zeroizing<Vec<u8>>>, SealError> {
+    secret_of(keys, &Place::Service(name), &record.secret, &record.sealed)
+}
+
+/// Puts a new one in.
+///
+/// # Errors
+/// [`DirectoryError::NoSecretsKey`].
+pub(crate) fn put_service_in(
+    tx: &mut Tx<'_>,
+    keys: &Keys,
+    name: &str,
+    record: &mut ServiceRecord,
+    secret: &[u8],
+) -> Result<()> {
+    (record.secret, record.sealed) = match keys.mode(tx)? {
+        _ if secret.is_empty() => (Vec::new(), Vec::new()),
+        Mode::Open => (secret.to_vec(), Vec::new()),
+        Mode::Seal(ring) => (Vec::new(), seal_in(tx, ring, &Place::Service(name), secret)?),
+        Mode::Refuse(why) => return Err(DirectoryError::NoSecretsKey(why)),
+    };
+    Ok(())
 }

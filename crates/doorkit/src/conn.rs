@@ -9,10 +9,10 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     net::TcpStream,
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, server::TlsStream};
 
 use crate::{
     Tls,
@@ -32,6 +32,8 @@ pub struct Handshake {
     pub cipher: String,
     /// The client went on with an earlier session.
     pub resumed: bool,
+    /// The name that the client came by (SNI), in lower case.
+    pub server_name: Option<String>,
 }
 
 /// Who may log in over a connection without TLS.
@@ -122,7 +124,14 @@ impl Conn {
             version,
             cipher: cipher.as_str().map_or_else(|| "unknown".to_owned(), |name| name.replacen("TLS13_", "TLS_", 1)),
             resumed: session.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+            server_name: self.server_name().map(str::to_ascii_lowercase),
         })
+    }
+
+    /// The name that the client came by (SNI), as it wrote it.
+    pub fn server_name(&self) -> Option<&str> {
+        let Stream::Tls(stream) = &self.stream else { return None };
+        stream.get_ref().1.server_name()
     }
 
     /// The channel binding `tls-exporter` (RFC 9266), for SCRAM-SHA-256-PLUS; `None` before TLS 1.3.
@@ -197,8 +206,7 @@ impl Conn {
         let Stream::Plain(stream) = stream else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the connection already uses TLS"));
         };
-        let accept = TlsAcceptor::from(tls.config()).accept(stream);
-        let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, accept)
+        let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, accept(tls, stream))
             .await
             .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long"))??;
         let resumed = stream.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
@@ -207,6 +215,21 @@ impl Conn {
         let conn = Self::of(Stream::Tls(Box::new(stream)), (peer, local), slot, patience.all());
         Ok(Self { end, ..conn })
     }
+}
+
+/// The handshake. While an authority may ask (see [`Tls::answer_challenge`]), its questions are told from clients; a question is
+/// answered by the handshake alone.
+async fn accept(tls: &Tls, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    if !tls.named().is_asked() {
+        return TlsAcceptor::from(tls.config()).accept(stream).await;
+    }
+    let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+    let Some(answer) = tls.named().answer(&start.client_hello()) else {
+        return start.into_stream(tls.config()).await;
+    };
+    let mut stream = start.into_stream(answer).await?;
+    stream.shutdown().await?;
+    Err(io::Error::other("a certificate authority asked, and was answered"))
 }
 
 impl std::fmt::Debug for Conn {

@@ -8,10 +8,13 @@ use std::{
 };
 
 use parking_lot::RwLock;
-use rustls::ServerConfig;
+use rustls::{ServerConfig, sign::CertifiedKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
-use crate::{Certificate, TicketKeys};
+use crate::{
+    Certificate, ChallengeAnswer, Presented, TicketKeys,
+    named::{ByName, Named},
+};
 
 /// How long a self-signed certificate is good for. Clients pin it, so it must not change often.
 const SELF_SIGNED_YEARS: i32 = 20;
@@ -35,6 +38,9 @@ pub enum TlsError {
         /// The problem.
         what: String,
     },
+    /// A certificate that is in no file can't be used.
+    #[error("the certificate can't be used: {0}")]
+    Chain(String),
     /// The key is another certificate's.
     #[error("{} is not the key of {}", key.display(), certificate.display())]
     Mismatch {
@@ -62,6 +68,7 @@ struct Inner {
     certificate: PathBuf,
     key: PathBuf,
     tickets: Arc<TicketKeys>,
+    named: Arc<Named>,
     loaded: RwLock<Loaded>,
 }
 
@@ -90,9 +97,10 @@ impl Tls {
     }
 
     fn load(certificate: &Path, key: &Path, tickets: Arc<TicketKeys>) -> Result<Self, TlsError> {
-        let loaded = RwLock::new(load(certificate, key, &tickets)?);
+        let named = Arc::<Named>::default();
+        let loaded = RwLock::new(load(certificate, key, &tickets, &named)?);
         let (certificate, key) = (certificate.to_owned(), key.to_owned());
-        Ok(Self { inner: Arc::new(Inner { certificate, key, tickets, loaded }) })
+        Ok(Self { inner: Arc::new(Inner { certificate, key, tickets, named, loaded }) })
     }
 
     /// The self-signed certificate in `dir`, created at the first call for `names`.
@@ -130,14 +138,33 @@ impl Tls {
     /// # Errors
     /// As [`Tls::from_pem`].
     pub fn reload(&self) -> Result<(), TlsError> {
-        let loaded = load(&self.inner.certificate, &self.inner.key, &self.inner.tickets)?;
+        let loaded = load(&self.inner.certificate, &self.inner.key, &self.inner.tickets, &self.inner.named)?;
         *self.inner.loaded.write() = loaded;
         Ok(())
     }
 
-    /// The certificate in use.
+    /// The certificate in use for clients that name nothing.
     pub fn certificate(&self) -> Arc<Certificate> {
-        self.inner.loaded.read().leaf.clone()
+        let first = self.inner.named.first();
+        first.map_or_else(|| self.inner.loaded.read().leaf.clone(), |first| first.certificate().clone())
+    }
+
+    /// From now on these certificates are presented to clients that ask for one of their names, and the one for `first` to
+    /// those that name nothing or something else. Where there is none, the certificate of the files is.
+    pub fn present(&self, all: &[Presented], first: Option<&str>) {
+        self.inner.named.set(all, first);
+    }
+
+    /// Answers a certificate authority that asks for `name` by TLS-ALPN-01; `digest` is the SHA-256 of the key authorization.
+    ///
+    /// # Errors
+    /// Those of making the certificate that is the answer.
+    pub fn answer_challenge(&self, name: &str, digest: &[u8]) -> Result<ChallengeAnswer, TlsError> {
+        self.inner.named.expect(name, digest)
+    }
+
+    pub(crate) fn named(&self) -> &Named {
+        &self.inner.named
     }
 
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
@@ -145,7 +172,7 @@ impl Tls {
     }
 }
 
-fn load(certificate: &Path, key: &Path, tickets: &Arc<TicketKeys>) -> Result<Loaded, TlsError> {
+fn load(certificate: &Path, key: &Path, tickets: &Arc<TicketKeys>, named: &Arc<Named>) -> Result<Loaded, TlsError> {
     let pem = |path: &Path, error: rustls_pki_types::pem::Error| match error {
         rustls_pki_types::pem::Error::Io(error) => TlsError::Io { path: path.to_owned(), error },
         rustls_pki_types::pem::Error::NoItemsFound => {
@@ -165,16 +192,16 @@ fn load(certificate: &Path, key: &Path, tickets: &Arc<TicketKeys>) -> Result<Loa
     })?;
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| pem(key, error))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let own = CertifiedKey::from_der(chain, private, &provider).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => {
+            TlsError::Mismatch { certificate: certificate.to_owned(), key: key.to_owned() }
+        }
+        other => other.into(),
+    })?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(chain, private)
-        .map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => {
-                TlsError::Mismatch { certificate: certificate.to_owned(), key: key.to_owned() }
-            }
-            other => other.into(),
-        })?;
+        .with_cert_resolver(Arc::new(ByName { named: named.clone(), otherwise: Arc::new(own) }));
     // Stateless tickets: clients that come back skip most of the handshake, and nothing is kept for those that do not.
     config.ticketer = tickets.clone();
     // Idle connections are many: records are not gathered beyond what is being sent.

@@ -3,6 +3,7 @@
 mod accounts;
 mod archive;
 mod audit;
+mod certificates;
 mod domains;
 mod mail;
 mod people;
@@ -34,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use archive::new_archive_identity;
 pub use relays::{line_of as relay_line, of_relay as relay_alarms, on_relay};
+pub use certificates::lines as certificate_lines;
 pub use secrets::new_secrets_key;
 pub use standby::on_standby;
 pub use verify::on_standby as verify_standby;
@@ -96,6 +98,7 @@ async fn run_on(running: &Arc<Running>, command: AdminCommand, output: &Output) 
         AdminCommand::Account(command) => accounts::run(services, command, output).await,
         AdminCommand::Domain(command) => domains::run(running, command, output).await,
         AdminCommand::Secrets(command) => secrets::run(services, command, output).await,
+        AdminCommand::Certificate(command) => certificates::run(running, command, output).await,
         AdminCommand::Queue(command) => queue::run(services, command, output).await,
         AdminCommand::Import(args) => mail::import(services, args, output).await,
         AdminCommand::Export(args) => mail::export(services, args, output).await,

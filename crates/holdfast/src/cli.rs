@@ -3,6 +3,7 @@
 //! [`crate::admin`].
 
 mod accounts;
+mod certificates;
 mod continuity;
 mod mail;
 mod relay;
@@ -14,6 +15,7 @@ use clap::{Parser, Subcommand};
 use serde::{Deserialize, Serialize};
 
 pub use accounts::{AccountCommand, AccountRole, AuditArgs, DomainCommand, LimitsArgs, PasswordArgs, SetArgs, StsMode};
+pub use certificates::CertificateCommand;
 pub use continuity::{
     ArchiveCommand, DownPageArgs, PromoteArgs, RepairArgs, RestoreArgs, RewindArgs, SalvageArgs, StageCommand,
     StandbyArgs, StandbyCommand,
@@ -142,6 +144,9 @@ pub enum AdminCommand {
     /// Manage the keys that stored secrets (DKIM keys, secrets of two-step sign-in, SCRAM keys) are sealed under.
     #[command(subcommand, display_order = 17)]
     Secrets(SecretsCommand),
+    /// List, renew and check the certificates that are obtained from an authority (`tls.acme`).
+    #[command(subcommand, display_order = 18)]
+    Certificate(CertificateCommand),
     /// Manage the queue of outgoing mail.
     #[command(subcommand, display_order = 12)]
     Queue(QueueCommand),
@@ -214,6 +219,7 @@ impl AdminCommand {
             Self::Domain(command) => !matches!(command, DomainCommand::List { .. } | DomainCommand::Show { .. }),
             Self::Queue(command) => !matches!(command, QueueCommand::List { .. } | QueueCommand::Show { .. }),
             Self::People(command) => matches!(command, PeopleCommand::Import(_)),
+            Self::Certificate(command) => matches!(command, CertificateCommand::Renew { .. }),
             Self::Secrets(command) => matches!(command, SecretsCommand::Seal | SecretsCommand::Unseal),
             Self::RestoreAccount(args) => !args.of_account.preview,
             Self::Import(_) | Self::Rewind(_) | Self::Salvage(_) => true,

@@ -3,6 +3,7 @@
 //! `Config::load` gives either a whole, checked configuration or a [`ConfigError`] that names file, line, key and
 //! remedy. Nothing is read lazily: a server that has started has understood every key.
 
+mod acme;
 mod archive;
 mod check;
 mod delivery;
@@ -22,8 +23,9 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use acme::{Acme, AcmeSettings};
 pub use archive::Archive;
-pub use check::ends as certificate_ends;
+pub use check::{ends as certificate_ends, host_of};
 pub use delivery::{Dane, Delivery, HeaderFrom, TlsException, UnsignedMail};
 pub use diagnose::{ConfigError, doubt};
 pub use disk::{Repair, Store};
@@ -44,6 +46,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The name this server gives itself: in SMTP greetings, `Received` fields, Message-IDs and certificates.
     pub hostname: String,
+    /// Other names of this server, best under another top-level domain: each has its certificate, its greeting and its pages.
+    pub also_known_as: Vec<String>,
     /// The addresses of each listener. An empty list disables it.
     pub listen: Listen,
     /// Certificates.
@@ -83,6 +87,7 @@ impl Default for Config {
         Self {
             data_dir: PathBuf::from("holdfast-data"),
             hostname: "localhost".to_owned(),
+            also_known_as: Vec::new(),
             listen: Listen::default(),
             tls: Tls::default(),
             limits: Limits::default(),
@@ -197,6 +202,8 @@ pub struct Tls {
     pub certificate: Option<PathBuf>,
     /// PEM file with the private key. Re-read on SIGHUP.
     pub key: Option<PathBuf>,
+    /// Certificates are obtained from an authority, and renewed.
+    pub acme: Acme,
 }
 
 /// Limits on external input.

@@ -8,6 +8,7 @@ mod alarm;
 mod alarms;
 mod archive;
 mod bench;
+mod certifying;
 mod cli;
 mod config;
 mod dns;

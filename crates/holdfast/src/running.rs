@@ -8,6 +8,7 @@ use std::{
     time::Instant,
 };
 
+use certificates::Certificates;
 use continuity::standby::Primary;
 use doorkit::{Connections, Tls};
 use parking_lot::Mutex;
@@ -39,6 +40,8 @@ pub struct Running {
     pub tls: Arc<OnceLock<Tls>>,
     /// Checks of the domains' DNS records.
     pub checks: domaincheck::Checks,
+    /// Certificates of an authority, if they are configured.
+    pub certificates: OnceLock<Certificates>,
     /// How the daily work went last.
     pub daily: Mutex<Option<DailyWork>>,
     /// Verification of all data, when someone requests it.
@@ -80,6 +83,7 @@ impl Running {
             restoring: OnceLock::new(),
             doors: OnceLock::new(),
             tls,
+            certificates: OnceLock::new(),
             daily: Mutex::default(),
             verifying: Verifying::open(&services.config),
             tasks: Arc::default(),

@@ -1,6 +1,7 @@
 //! `holdfast serve`: opens the data folder, binds all listeners, prints their addresses, and shuts down cleanly.
 
 mod at_start;
+mod challenge;
 mod doors;
 pub mod http;
 pub mod notify;
@@ -18,12 +19,13 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use doorkit::Tls;
+pub use doors::certificate;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin, alarms, archive,
+    admin, alarms, archive, certifying,
     config::Config,
     domains, maintenance, measuring, mending,
     running::Running,
@@ -112,6 +114,9 @@ pub async fn run_on(running: Arc<Running>, metrics: PrometheusHandle) -> anyhow:
     let mut supervisor = Supervisor::new(running.tasks.clone());
 
     let _ = running.tls.set(tls.clone());
+    if let Some(certificates) = certifying::open(&services, &tls)? {
+        let _ = running.certificates.set(certificates);
+    }
     let bound = doors::bind(&running, &tls, &metrics)?;
     let _ = running.doors.set(bound.open_doors());
     let standby_listeners = standbys::bind(&services.config).await?;
@@ -135,7 +140,7 @@ pub async fn run_on(running: Arc<Running>, metrics: PrometheusHandle) -> anyhow:
     welcome::ready(&services)?;
     notify::ready();
     let failure = tokio::select! {
-        () = signals.stop(&tls, &services) => None,
+        () = signals.stop(&tls, &running) => None,
         failure = supervisor.failure() => Some(failure),
     };
     tracing::info!("stopping: waiting for open connections to finish");
@@ -174,6 +179,15 @@ fn start_work(running: &Arc<Running>, metrics: &PrometheusHandle, supervisor: &m
     let of = running.clone();
     supervisor
         .kept_up(Phase::Copies, "archive", move |stop| archive::serve(of.services.clone(), of.archives.clone(), stop));
+    if let Some(certificates) = running.certificates.get().cloned() {
+        supervisor.kept_up(Phase::Work, "certificates", move |stop| {
+            let certificates = certificates.clone();
+            async move {
+                certificates.run(stop).await;
+                Ok(())
+            }
+        });
+    }
     let of = running.clone();
     supervisor.kept_up(Phase::Work, "alarms", move |stop| alarms::serve(of.clone(), stop));
 }
@@ -198,7 +212,8 @@ impl Signals {
     }
 
     /// Waits for the one to stop; reads the certificate and the secrets keys again at the one for that.
-    async fn stop(&mut self, tls: &Tls, services: &Arc<Services>) {
+    async fn stop(&mut self, tls: &Tls, running: &Arc<Running>) {
+        let services = &running.services;
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
@@ -210,6 +225,13 @@ impl Signals {
                     }
                     if let Err(error) = secrets::reload(services).await {
                         tracing::error!(error = format!("{error:#}"), "could not reload the secrets keys");
+                    }
+                    if let Some(certificates) = running.certificates.get() {
+                        // The keys of stored certificates may be open now.
+                        if let Err(error) = certificates.load() {
+                            tracing::error!(%error, "could not read the stored certificates");
+                        }
+                        certificates.look();
                     }
                 }
             }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     AccountId, AppPasswordId, Directory, DirectoryError, Result,
     salvage::listed_accounts,
-    schema::{self, AppPasswordRecord, CredentialsRecord, DkimRecord, DomainRecord, decode},
+    schema::{self, AppPasswordRecord, CredentialsRecord, DkimRecord, DomainRecord, ServiceRecord, decode},
 };
 use doorkit::sasl::ScramSecret;
 
@@ -92,6 +92,7 @@ pub struct SecretsSealed {
 pub fn secrets_in<R: Read + ?Sized>(read: &R, keys: &Keys) -> Result<SecretsReport> {
     let mut report = SecretsReport::default();
     look_at_domains(read, keys, &mut report)?;
+    look_at_service(read, keys, &mut report)?;
     for account in listed_accounts(read)?.into_iter().filter(|account| !account.purged) {
         if look_at_account(read, keys, account.id, &mut report).is_err() {
             report.unread += 1;
@@ -114,6 +115,22 @@ fn look_at_domains<R: Read + ?Sized>(read: &R, keys: &Keys, report: &mut Secrets
         for key in &record.dkim {
             report.add(keys, &dkim_place(&name, key), !key.pkcs8.is_empty(), &key.sealed);
         }
+    }
+    Ok(())
+}
+
+fn of_service<R: Read + ?Sized>(read: &R) -> Result<Vec<(String, ServiceRecord)>> {
+    read.prefix(RealmId::DIRECTORY, &[schema::SERVICE], Order::Ascending)?
+        .map(|row| {
+            let (key, value) = row?;
+            Ok((String::from_utf8_lossy(&key[1..]).into_owned(), decode("a record of the service", &value)?))
+        })
+        .collect()
+}
+
+fn look_at_service<R: Read + ?Sized>(read: &R, keys: &Keys, report: &mut SecretsReport) -> Result<()> {
+    for (name, record) in of_service(read)? {
+        report.add(keys, &Place::Service(&name), !record.secret.is_empty(), &record.sealed);
     }
     Ok(())
 }
@@ -157,7 +174,10 @@ impl Invariants for SecretsRules {
         // A record that can't be read is told by other rules.
         match realm.account_number() {
             Some(number) => drop(look_at_account(snapshot, &self.keys, AccountId(number), &mut found)),
-            None if realm == RealmId::DIRECTORY => drop(look_at_domains(snapshot, &self.keys, &mut found)),
+            None if realm == RealmId::DIRECTORY => {
+                drop(look_at_domains(snapshot, &self.keys, &mut found));
+                drop(look_at_service(snapshot, &self.keys, &mut found));
+            }
             None => {}
         }
         Ok(found.broken_named[before..].iter().map(|what| Violation { realm, what: what.clone() }).collect())
@@ -246,6 +266,18 @@ fn turn_domain_in(tx: &mut Tx<'_>, ring: &Keyring, name: &str, want: Want) -> Re
     Ok(changed)
 }
 
+fn turn_service_in(tx: &mut Tx<'_>, ring: &Keyring, name: &str, want: Want) -> Result<u64> {
+    let key = schema::service_key(name);
+    let Some(value) = tx.get(RealmId::DIRECTORY, &key)? else { return Ok(0) };
+    let mut record: ServiceRecord = decode("a record of the service", &value)?;
+    let Some((open, sealed)) = turned(ring, &Place::Service(name), (&record.secret, &record.sealed), want) else {
+        return Ok(0);
+    };
+    (record.secret, record.sealed) = (open.to_vec(), sealed);
+    tx.put(RealmId::DIRECTORY, key, record.encode_to_vec());
+    Ok(1)
+}
+
 fn turn_account_in(tx: &mut Tx<'_>, ring: &Keyring, id: AccountId, want: Want) -> Result<u64> {
     let (realm, mut all) = (id.realm(), 0);
     // Those of a deleted account, too: it can be brought back.
@@ -265,6 +297,9 @@ fn turn_account_in(tx: &mut Tx<'_>, ring: &Keyring, id: AccountId, want: Want) -
     }
     Ok(all)
 }
+
+/// Turns a secret of the directory realm; gives how many changed.
+type TurnIn = fn(&mut Tx<'_>, &Keyring, &str, Want) -> Result<u64>;
 
 impl Directory {
     /// How the stored secrets are. Reads every account.
@@ -299,7 +334,7 @@ impl Directory {
             Keys::Unusable(why) => return Err(DirectoryError::NoSecretsKey(why.clone())),
             Keys::None => return Err(DirectoryError::NoSecretsKey("no key file is configured".to_owned())),
         };
-        let mut changed = self.turn_domains(&keys, want).await?;
+        let mut changed = self.turn_directory(&keys, want).await?;
         let (mut under_way, snapshot) = (Vec::new(), self.store().snapshot());
         for account in listed_accounts(&snapshot)?.into_iter().filter(|account| !account.purged) {
             let (id, keys) = (account.id, keys.clone());
@@ -332,13 +367,16 @@ impl Directory {
         Ok(SecretsSealed { changed, now })
     }
 
-    async fn turn_domains(&self, keys: &Arc<Keys>, want: Want) -> Result<u64> {
+    async fn turn_directory(&self, keys: &Arc<Keys>, want: Want) -> Result<u64> {
+        let snapshot = self.store().snapshot();
+        let domains = domains(&snapshot)?.into_iter().map(|(name, _)| (name, turn_domain_in as TurnIn));
+        let service = of_service(&snapshot)?.into_iter().map(|(name, _)| (name, turn_service_in as TurnIn));
         let mut changed = 0;
-        for (name, _) in domains(&self.store().snapshot())? {
+        for (name, turn_in) in domains.chain(service) {
             let keys = keys.clone();
             let turning = self.store().transact(move |tx| {
                 let Some(ring) = keys.ring() else { return Ok(0) };
-                let changed = turn_domain_in(tx, ring, &name, want)?;
+                let changed = turn_in(tx, ring, &name, want)?;
                 if changed > 0 && want == Want::Sealed {
                     note_key_in(tx, ring.first())?;
                 }

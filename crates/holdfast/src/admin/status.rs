@@ -15,9 +15,11 @@ mod words;
 use words::line;
 
 use crate::{
+    admin,
     alarm::{DAMAGE, damaged, needs},
     alarms,
     archive::{Place, described},
+    certifying,
     config::Config,
     drill,
     found::{self, Found},
@@ -56,6 +58,8 @@ struct Status {
     restoring: Option<String>,
     doors: Vec<Door>,
     certificate: Option<Certificate>,
+    /// Those that are obtained from an authority, as `holdfast certificate list` shows them.
+    certificates: Vec<String>,
     secrets: String,
     accounts: usize,
     accounts_disabled: usize,
@@ -223,6 +227,7 @@ fn look(running: &Running) -> anyhow::Result<Status> {
         restoring: running.restoring.get().and_then(Restoring::status),
         doors: running.doors.get().into_iter().flatten().map(door).collect(),
         certificate: running.tls.get().map(|tls| certificate(&tls.certificate(), now_ms / 1000)),
+        certificates: obtained(running, now_ms),
         secrets: secrets::described(&services.directory.keys(), services.secrets.lock().as_ref()),
         accounts: accounts.len(),
         accounts_disabled: accounts.iter().filter(|account| !account.enabled).count(),
@@ -309,6 +314,20 @@ fn certificate(found: &doorkit::Certificate, now: i64) -> Certificate {
         days_left: (found.not_after - now) / 86_400,
     }
 }
+
+/// The certificates of an authority that the service itself needs, and others that are not as they should be.
+fn obtained(running: &Running, now_ms: i64) -> Vec<String> {
+    let all = running.certificates.get().map(certificates::Certificates::list).unwrap_or_default();
+    let own = certifying::own_names(&running.services.config);
+    let is_told = |one: &&certificates::Shown| {
+        own.iter().any(|name| name.eq_ignore_ascii_case(&one.group)) || one.last_error.is_some() || one.alarm.is_some()
+    };
+    let told = all.iter().filter(is_told).take(MAX_CERTIFICATES);
+    told.flat_map(|one| admin::certificate_lines(one, now_ms)).collect()
+}
+
+/// Certificates that the status tells of; `holdfast certificate list` has all.
+const MAX_CERTIFICATES: usize = 20;
 
 /// How the service is, row by row, for the administrators' pages: what needs a person first.
 ///

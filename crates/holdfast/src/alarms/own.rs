@@ -69,6 +69,7 @@ pub fn alarms(running: &Running, now_ms: i64) -> Vec<Alarm> {
         let look = "Renew it, then `systemctl reload holdfast`; see `holdfast help certificates Renew`.";
         all.push(alarm("certificate", format!("Certificate: {ends}"), String::new(), look));
     }
+    all.extend(obtained(running));
     if let Some(Progress::Stopped { stage, why }) = services.stages.progress() {
         let line = format!("Stage: {} was not reached: {why}", stage.name());
         all.push(alarm(
@@ -79,6 +80,22 @@ pub fn alarms(running: &Running, now_ms: i64) -> Vec<Alarm> {
         ));
     }
     all
+}
+
+/// Certificates of an authority that are about to end, or can't be obtained; several in one alarm.
+fn obtained(running: &Running) -> Option<Alarm> {
+    let all = running.certificates.get()?.list();
+    let lines: Vec<String> =
+        all.iter().filter_map(|one| Some(format!("{}: {}", one.group, one.alarm.as_ref()?))).collect();
+    let first = lines.first()?;
+    let others = if lines.len() > 1 { format!(" (and {} more)", lines.len() - 1) } else { String::new() };
+    Some(Alarm {
+        key: "certificates".to_owned(),
+        line: format!("Certificate of {first}{others}"),
+        more: lines.join("\n"),
+        subject: format!("{SUBJECT} (certificates)"),
+        look: "Run `holdfast certificate list`; see `holdfast help certificates 3 a.m.`.",
+    })
 }
 
 /// Whose message a damaged one is.

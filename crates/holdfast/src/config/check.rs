@@ -24,10 +24,15 @@ impl Config {
         if !is_host(&self.hostname) {
             all.push(Finding::new("hostname", "is not a host name", "write the name your MX record points to"));
         }
+        for name in self.also_known_as.iter().filter(|name| !is_host(name)) {
+            let message = format!("has \"{name}\", which is not a host name");
+            all.push(Finding::new("also_known_as", message, "write names such as \"mail.example.net\""));
+        }
         if let Some(why) = no_folder(&self.data_dir) {
             all.push(Finding::new("data_dir", why, "name a folder that exists or can be created"));
         }
         self.certificate_mistakes(&mut all);
+        self.acme_mistakes(&mut all);
         self.limit_mistakes(&mut all);
         self.delivery_mistakes(&mut all);
         self.sending_mistakes(&mut all);
@@ -95,6 +100,69 @@ impl Config {
         if readable && let Err(error) = Tls::from_pem(certificate, key) {
             let remedy = "write the full chain as PEM, the server's own certificate first, and its key";
             all.push(Finding::new("tls.certificate", format!("can't be used: {error}"), remedy));
+        }
+    }
+
+    fn acme_mistakes(&self, all: &mut Vec<Finding>) {
+        let Some(settings) = &self.tls.acme.settings else { return };
+        let mut wrong = |key: &str, message: String, remedy: &str| {
+            all.push(Finding::new(format!("tls.acme{key}"), message, remedy));
+        };
+        if self.tls.certificate.is_some() || self.tls.key.is_some() {
+            let remedy = "remove tls.certificate and tls.key, or tls.acme";
+            wrong("", "is set, and tls.certificate too".to_owned(), remedy);
+        }
+        if !settings.agree_to_terms {
+            let remedy = "read the authority's terms, then set it to true";
+            wrong(".agree_to_terms", "is false: the authority issues nothing without".to_owned(), remedy);
+        }
+        if !settings.directory.starts_with("https://") || host_of(&settings.directory).is_none() {
+            wrong(".directory", "is not an https address".to_owned(), "remove it to use Let's Encrypt");
+        }
+        let is_address = |text: &&String| mailkit::EmailAddress::parse(text).is_ok();
+        if let Some(contact) = settings.contact.iter().find(|text| !is_address(text)) {
+            wrong(".contact", format!("has \"{contact}\", which is not a mail address"), "write [\"you@example.org\"]");
+        }
+        let proofs = settings.proofs(&self.listen);
+        if proofs.contains(&certificates::Proof::Dns01) && settings.dns_hook.is_none() {
+            wrong(".challenge", "is \"dns-01\" without a command".to_owned(), "add tls.acme.dns_hook");
+        }
+        for (proof, listener, is_off) in [
+            (certificates::Proof::Http01, "http", self.listen.http.is_empty()),
+            (certificates::Proof::TlsAlpn01, "https", self.listen.https.is_empty()),
+        ] {
+            if is_off && proofs == [proof] {
+                let message = format!("is \"{}\", but listen.{listener} is off", proof.name());
+                wrong(".challenge", message, "add the listener, or use another challenge");
+            }
+        }
+        if proofs.is_empty() {
+            let remedy = "add listen.http = [\"0.0.0.0:80\"] or listen.https = [\"0.0.0.0:443\"]";
+            wrong("", "can't prove anything: there is no web listener".to_owned(), remedy);
+        }
+        for (key, file) in [
+            (".ca_file", &settings.ca_file),
+            (".dns_hook", &settings.dns_hook),
+            (".external_account_key_file", &settings.external_account_key_file),
+        ] {
+            if let Some(why) = file.as_deref().and_then(unreadable) {
+                wrong(key, why, READABLE);
+            }
+        }
+        match (&settings.external_account_id, &settings.external_account_key_file) {
+            (Some(_), None) => {
+                wrong(".external_account_id", "has no key".to_owned(), "add tls.acme.external_account_key_file");
+            }
+            (None, Some(_)) => {
+                wrong(".external_account_key_file", "has no id".to_owned(), "add tls.acme.external_account_id");
+            }
+            (Some(_), Some(file)) if unreadable(file).is_none() => {
+                if let Err(error) = crate::certifying::external_key(file) {
+                    let remedy = "write the key as the authority shows it";
+                    wrong(".external_account_key_file", format!("can't be used: {error:#}"), remedy);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -192,18 +260,20 @@ impl Config {
         }
         match self.certificate() {
             Some(certificate) => all.extend(certificate_doubts(self, &certificate, now)),
-            None if is_public && self.tls.certificate.is_none() => all.push(Finding::new(
-                "tls.certificate",
-                "is not set, but other machines can connect: mail apps don't trust the self-signed certificate",
-                "get a certificate: see `holdfast help certificates`",
-            )),
+            None if is_public && self.tls.certificate.is_none() && self.tls.acme.settings.is_none() => {
+                all.push(Finding::new(
+                    "tls.certificate",
+                    "is not set, but other machines can connect: mail apps don't trust the self-signed certificate",
+                    "add acme = true to [tls]: see `holdfast help certificates`",
+                ))
+            }
             None => {}
         }
         if self.limits.plaintext_logins == PlaintextLogins::Always && takes_logins {
             let message = "allows passwords to be sent over the network in plain text";
             all.push(Finding::new("limits.plaintext_logins", message, "remove it"));
         }
-        if public(&listen.http) && self.web.trusted_proxies.is_empty() {
+        if public(&listen.http) && self.web.trusted_proxies.is_empty() && !self.sends_to_tls() {
             let message = "is open to other machines, so passwords are sent over the network in plain text";
             let remedy = "use listen.https, or name the proxy that terminates TLS in web.trusted_proxies";
             all.push(Finding::new("listen.http", message, remedy));
@@ -238,6 +308,11 @@ impl Config {
             all.push(Finding::new("data_dir", message, "write an absolute path, such as \"/var/lib/holdfast\""));
         }
         all
+    }
+
+    /// Whether people who come without TLS are sent to the listener with it: there is one, and its certificate is cared for.
+    pub fn sends_to_tls(&self) -> bool {
+        self.tls.acme.settings.is_some() && !self.listen.https.is_empty() && self.web.trusted_proxies.is_empty()
     }
 
     /// The configured certificate, where it can be read.
@@ -314,7 +389,7 @@ fn is_host_and_port(text: &str) -> bool {
 }
 
 /// The host of a web address.
-fn host_of(url: &str) -> Option<&str> {
+pub fn host_of(url: &str) -> Option<&str> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
     let authority = rest.split(['/', '?', '#']).next()?;
     let host = match authority.strip_prefix('[') {

@@ -15,7 +15,7 @@ use smtp::{Role, SmtpDoor, SmtpOptions};
 use tokio::{io::AsyncWriteExt as _, sync::watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{http, stage};
+use super::{challenge, http, stage};
 use crate::{
     config::Config,
     help,
@@ -128,6 +128,11 @@ impl Bound {
         })
     }
 
+    /// Whether clients see a certificate that nobody vouches for.
+    pub fn is_self_signed(&self) -> bool {
+        self.tls.certificate().self_signed
+    }
+
     /// The listeners, for the status.
     pub fn open_doors(&self) -> Vec<OpenDoor> {
         let open = |door: &Door| OpenDoor {
@@ -144,7 +149,12 @@ impl Bound {
         let shutdown = supervisor.stop_of(Phase::Sessions);
         let (line, announcement) = watch::channel(String::new());
         let servers = servers(&doors);
-        let site = Site::new(&running, &metrics, setup_token, servers, announcement, &shutdown);
+        let tls_port = doors.iter().find(|door| door.row.kind == Kind::Https).map(|door| door.address.port());
+        let before = challenge::Before {
+            certificates: running.certificates.get().cloned(),
+            tls_port: tls_port.filter(|_| running.services.config.sends_to_tls()),
+        };
+        let site = Site::new(&running, &metrics, setup_token, servers, announcement, &shutdown).behind(before);
         let protocols = Arc::new(Protocols::new(running.services.clone(), tls.clone(), shutdown));
         supervisor.kept_up(Phase::Work, "announcement", {
             let running = running.clone();
@@ -264,6 +274,12 @@ impl Site {
             proxies,
             shutdown: shutdown.clone(),
         }
+    }
+
+    /// What comes before every page, in every stage.
+    fn behind(self, before: challenge::Before) -> Self {
+        let layer = axum::middleware::from_fn_with_state(Arc::new(before), challenge::before);
+        Self { web: self.web.layer(layer), ..self }
     }
 
     async fn serve(self, row: &Row, conn: Conn) {

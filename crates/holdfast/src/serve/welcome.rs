@@ -15,7 +15,11 @@ pub fn doors(services: &Services, bound: &Bound) -> anyhow::Result<()> {
     for door in &bound.doors {
         writeln!(out, "{}", door.row.line(door.address))?;
     }
-    if services.config.tls.certificate.is_none() {
+    let tls = &services.config.tls;
+    if tls.acme.settings.is_some() && bound.is_self_signed() {
+        let until = "The certificate is self-signed until one is obtained: see `holdfast certificate list`.";
+        writeln!(out, "{until}")?;
+    } else if tls.certificate.is_none() && tls.acme.settings.is_none() {
         writeln!(out, "The certificate is self-signed: mail apps ask once whether to trust it.")?;
     }
     match (&bound.setup_token, bound.web_url()) {

@@ -1,5 +1,6 @@
 //! All integration tests of the crate, as one program: linking is most of what a test program costs.
 
+mod acme;
 mod archive;
 mod clients;
 mod crash;
@@ -10,6 +11,8 @@ mod maintenance;
 mod operate;
 mod partition;
 mod relay;
+#[path = "../../../certificates/tests/it/pebble.rs"]
+mod pebble;
 mod repair;
 mod restore;
 mod rewind;

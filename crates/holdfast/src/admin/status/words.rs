@@ -86,6 +86,7 @@ pub fn rows(status: &Status) -> Vec<Row> {
         let by = if found.self_signed { "self-signed".to_owned() } else { format!("by {}", found.issuer) };
         all.push(("certificate", format!("{}, {by}, {} left", found.names.join(", "), days(found.days_left))));
     }
+    all.extend(status.certificates.iter().map(|line| ("", line.clone())));
     all.push(("secrets", status.secrets.clone()));
     let disabled =
         if status.accounts_disabled > 0 { format!(", {} disabled", status.accounts_disabled) } else { String::new() };

@@ -1,0 +1,75 @@
+//! The certificates of this service: what its configuration says of them, put into words that `certificates` knows.
+
+use std::{net::IpAddr, path::Path, sync::Arc};
+
+use anyhow::Context as _;
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+use certificates::{Certificates, ExternalAccount, Options};
+use dnskit::{NoResolver, Resolver, SystemResolver};
+use doorkit::Tls;
+use zeroize::Zeroizing;
+
+use crate::{
+    config::{AcmeSettings, Config},
+    services::Services,
+};
+
+/// The largest file with an external account's key.
+const MAX_KEY_BYTES: usize = 4096;
+
+/// The service's own names: the host name first, then its other names and the webmail's.
+pub fn own_names(config: &Config) -> Vec<String> {
+    let web =
+        config.web.public_url.as_deref().filter(|url| url.starts_with("https://")).and_then(crate::config::host_of);
+    let mut all: Vec<String> = vec![config.hostname.clone()];
+    for name in config.also_known_as.iter().map(String::as_str).chain(web) {
+        if !all.iter().any(|other| other.eq_ignore_ascii_case(name)) {
+            all.push(name.to_owned());
+        }
+    }
+    all
+}
+
+/// The certificates of an authority, if they are configured.
+///
+/// # Errors
+/// A file that is named in the configuration can't be used.
+pub fn open(services: &Services, tls: &Tls) -> anyhow::Result<Option<Certificates>> {
+    let config = &services.config;
+    let Some(settings) = &config.tls.acme.settings else { return Ok(None) };
+    let options = Options {
+        authority: settings.directory.clone(),
+        contact: settings.contact.iter().map(|address| format!("mailto:{address}")).collect(),
+        ca_file: settings.ca_file.clone(),
+        external_account: external_account(settings)?,
+        proofs: settings.proofs(&config.listen),
+        dns_hook: settings.dns_hook.clone(),
+        own_names: own_names(config),
+        ..Options::default()
+    };
+    let listening: Vec<IpAddr> =
+        config.listen.all().flat_map(|(_, addresses)| addresses).map(std::net::SocketAddr::ip).collect();
+    let resolver: Arc<dyn Resolver> = match SystemResolver::new() {
+        Ok(resolver) => Arc::new(resolver),
+        Err(error) => Arc::new(NoResolver(error)),
+    };
+    let opened = Certificates::open(services.directory.clone(), tls.clone(), resolver, listening, options);
+    Ok(Some(opened.context("tls.acme")?))
+}
+
+fn external_account(settings: &AcmeSettings) -> anyhow::Result<Option<ExternalAccount>> {
+    let (Some(id), Some(file)) = (&settings.external_account_id, &settings.external_account_key_file) else {
+        return Ok(None);
+    };
+    let key = external_key(file).with_context(|| format!("tls.acme.external_account_key_file {}", file.display()))?;
+    Ok(Some(ExternalAccount { id: id.clone(), key }))
+}
+
+/// The key of an external account, as authorities give it: base64 for URLs (RFC 4648 section 5), with or without padding.
+pub fn external_key(file: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    let text = Zeroizing::new(std::fs::read_to_string(file)?);
+    let text = text.trim().trim_end_matches('=');
+    anyhow::ensure!(!text.is_empty() && text.len() <= MAX_KEY_BYTES, "is not a key");
+    let plain = text.replace('+', "-").replace('/', "_");
+    Ok(Zeroizing::new(BASE64_URL_SAFE_NO_PAD.decode(plain).context("is not base64")?))
+}
