@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use crate::run::{root, run};
 
 /// What the tests of real clients and pages use: the program that shows a package is there, and the package.
-const DEBIAN: [(&str, &str); 12] = [
+const DEBIAN: [(&str, &str); 13] = [
     ("mbsync", "isync"),
     ("mutt", "mutt"),
     ("script", "bsdutils"),
@@ -20,6 +20,7 @@ const DEBIAN: [(&str, &str); 12] = [
     ("chromium", "chromium"),
     ("node", "nodejs"),
     ("npm", "npm"),
+    ("pebble", "pebble"),
 ];
 
 /// Whether `program` can be found on the PATH.

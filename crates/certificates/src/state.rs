@@ -70,7 +70,8 @@ impl State {
         }
         let wanted_at = match in_use {
             Some(in_use) if self.authority == authority && open.iter().all(|name| in_use.covers(name)) => {
-                patience::renew_at(in_use.not_before * 1000, in_use.not_after * 1000, self.window.as_ref())
+                let (from, to) = (in_use.not_before * 1000, in_use.not_after * 1000);
+                patience::renew_at(from, to, self.window.as_ref()).max(self.renewable_at(to - from, now_ms))
             }
             _ => now_ms,
         };
@@ -79,6 +80,13 @@ impl State {
             at if at <= now_ms => Due::Now(open),
             at => Due::At(opens.map_or(at, |opens| opens.min(at))),
         }
+    }
+
+    /// One that was just obtained is not renewed at once, even if it seems to be over by our clock: another one would be so too.
+    fn renewable_at(&self, life_ms: i64, now_ms: i64) -> i64 {
+        let at = self.obtained_ms + patience::LONGEST_WAIT_MS.min(life_ms.max(0) / 4);
+        // A clock that was ahead has obtained it in the future.
+        if self.obtained_ms > now_ms { now_ms } else { at }
     }
 
     /// Notes a failure.
@@ -152,6 +160,20 @@ mod tests {
         assert_eq!(state.due(&one, Some(&has), CA, 60 * DAY), Due::Now(one.clone()));
         assert_eq!(state.due(&one, Some(&has), CA, 3_650 * DAY), Due::Now(one.clone()), "long over");
         assert_eq!(state.due(&[], Some(&has), CA, 5), Due::Never);
+    }
+
+    #[test]
+    fn a_certificate_that_seems_to_be_over_when_it_comes_is_not_renewed_over_and_over() {
+        let one = names(&["a.example"]);
+        let old = certificate(&["a.example"], 0, 90);
+        let ahead = 400 * DAY;
+        let mut state = State::default();
+        state.succeeded(String::new(), &one, CA, ahead);
+        assert_eq!(state.due(&one, Some(&old), CA, ahead + 1), Due::At(ahead + DAY));
+        assert_eq!(state.due(&one, Some(&old), CA, ahead + DAY), Due::Now(one.clone()));
+        assert_eq!(state.due(&one, Some(&old), CA, 61 * DAY), Due::Now(one.clone()), "the clock was set right");
+        let two = names(&["a.example", "b.example"]);
+        assert_eq!(state.due(&two, Some(&old), CA, ahead + 1), Due::Now(two.clone()), "a new name need not wait");
     }
 
     #[test]

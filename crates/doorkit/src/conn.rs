@@ -134,6 +134,12 @@ impl Conn {
         stream.get_ref().1.server_name()
     }
 
+    /// Which of our names the client came by (SNI); none if it named none of these.
+    pub fn came_by<'a>(&self, own: &'a [String]) -> Option<&'a str> {
+        let named = self.server_name()?;
+        own.iter().map(String::as_str).find(|name| name.eq_ignore_ascii_case(named))
+    }
+
     /// The channel binding `tls-exporter` (RFC 9266), for SCRAM-SHA-256-PLUS; `None` before TLS 1.3.
     pub fn tls_exporter(&self) -> Option<[u8; 32]> {
         let Stream::Tls(stream) = &self.stream else { return None };

@@ -1,6 +1,6 @@
 //! The settings and limits of an IMAP server.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use doorkit::PlaintextLogins;
 use tokio_util::sync::CancellationToken;
@@ -10,6 +10,8 @@ use tokio_util::sync::CancellationToken;
 pub struct ImapOptions {
     /// The name in the greeting. Default `localhost`.
     pub host_name: String,
+    /// Our other names: a client that came by one of them (SNI) is greeted with it. Default none.
+    pub also_known_as: Arc<[String]>,
     /// Name and version for ID. Default: this crate's version of Holdfast.
     pub version: String,
     /// Who may log in without TLS; others are told `LOGINDISABLED`. Default [`PlaintextLogins::Never`].
@@ -56,6 +58,7 @@ impl Default for ImapOptions {
     fn default() -> Self {
         Self {
             host_name: "localhost".into(),
+            also_known_as: Arc::default(),
             version: env!("CARGO_PKG_VERSION").into(),
             plaintext_logins: PlaintextLogins::default(),
             max_message_bytes: 50 << 20,

@@ -112,7 +112,11 @@ enum Goes {
 
 impl Connection {
     fn new(door: Arc<Door>, conn: Conn) -> Self {
-        let session = Session::new(door.options.clone(), channel(&door, &conn));
+        let mut own = door.options.clone();
+        if let Some(name) = conn.came_by(&door.options.also_known_as) {
+            name.clone_into(&mut own.hostname);
+        }
+        let session = Session::new(own, channel(&door, &conn));
         let options = WireOptions {
             write_timeout: door.options.write_timeout,
             line_ends: LineEnds::Tolerant,

@@ -1,6 +1,6 @@
 //! The settings and limits of a POP3 server.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use doorkit::PlaintextLogins;
 use tokio_util::sync::CancellationToken;
@@ -10,6 +10,8 @@ use tokio_util::sync::CancellationToken;
 pub struct Pop3Options {
     /// Our name in the greeting. Default `localhost`.
     pub hostname: String,
+    /// Our other names: a client that came by one of them (SNI) is greeted with it. Default none.
+    pub also_known_as: Arc<[String]>,
     /// Who may log in without TLS. Default [`PlaintextLogins::Never`].
     pub plaintext_logins: PlaintextLogins,
     /// Give messages that were retrieved the flag `\Seen`, at QUIT. Default true.
@@ -38,6 +40,7 @@ impl Default for Pop3Options {
     fn default() -> Self {
         Self {
             hostname: "localhost".to_owned(),
+            also_known_as: Arc::default(),
             plaintext_logins: PlaintextLogins::default(),
             mark_seen: true,
             max_line_bytes: 1_024,

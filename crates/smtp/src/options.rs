@@ -1,6 +1,6 @@
 //! The settings and limits of an SMTP server.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use doorkit::PlaintextLogins;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,8 @@ pub struct SmtpOptions {
     pub role: Role,
     /// Our name in greetings. Default `localhost`.
     pub hostname: String,
+    /// Our other names: a client that came by one of them (SNI) is greeted with it. Default none.
+    pub also_known_as: Arc<[String]>,
     /// Which clients may log in without TLS. Default [`PlaintextLogins::Never`].
     pub plaintext_logins: PlaintextLogins,
     /// Longest command line in bytes, with its line end. Default 4,096 (RFC 5321 §4.5.3.1.4 asks for 512, and more for
@@ -56,6 +58,7 @@ impl Default for SmtpOptions {
         Self {
             role: Role::Mx,
             hostname: "localhost".to_owned(),
+            also_known_as: Arc::default(),
             plaintext_logins: PlaintextLogins::default(),
             max_line_bytes: 4_096,
             max_recipients: 1_000,

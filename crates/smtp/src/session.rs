@@ -107,7 +107,7 @@ impl Session {
 
     async fn serve(&mut self) -> io::Result<()> {
         let protocol = if self.door.options.role == Role::Lmtp { "LMTP" } else { "ESMTP" };
-        Reply::plain(220, format!("{} {protocol} Holdfast", self.door.options.hostname)).write_to(&mut self.wire.out);
+        Reply::plain(220, format!("{} {protocol} Holdfast", self.name())).write_to(&mut self.wire.out);
         loop {
             let (limit, timeout) = (self.door.options.max_line_bytes, self.door.options.command_timeout);
             let shutdown = self.door.options.shutdown.clone();
@@ -175,7 +175,7 @@ impl Session {
             Command::Lhlo(_) if !lmtp => self.refuse(Reply::new(500, (5, 5, 1), "This is not LMTP: send EHLO")),
             Command::Ehlo(name) | Command::Lhlo(name) => self.greet(name),
             Command::Helo(name) => {
-                let reply = Reply::plain(250, self.door.options.hostname.clone());
+                let reply = Reply::plain(250, self.name().to_owned());
                 self.helo = Some(name);
                 self.esmtp = false;
                 self.transaction = None;
@@ -208,13 +208,20 @@ impl Session {
         })
     }
 
+    /// Our name, the one that the client came by if it is ours.
+    fn name(&self) -> &str {
+        let options = &self.door.options;
+        let conn = self.wire.conn().ok();
+        conn.and_then(|conn| conn.came_by(&options.also_known_as)).unwrap_or(&options.hostname)
+    }
+
     /// The reply to EHLO: the extensions offered in the current state.
     fn greet(&mut self, name: String) -> Next {
         self.helo = Some(name);
         self.esmtp = true;
         self.transaction = None;
         let mut lines = vec![
-            self.door.options.hostname.clone(),
+            self.name().to_owned(),
             "PIPELINING".to_owned(),
             format!("SIZE {}", self.door.delivery.max_message_bytes()),
             "8BITMIME".to_owned(),

@@ -55,6 +55,8 @@ pub struct Caller {
     pub preferences: Preferences,
     /// The session.
     pub session: Session,
+    /// Our name, the one that the request came by if it is ours.
+    pub host: String,
     /// Where the request came from.
     pub peer: Peer,
     zone: String,
@@ -101,6 +103,7 @@ impl Caller {
         let zone =
             if settings.time_zone.is_empty() { jar.zone().unwrap_or("UTC").to_owned() } else { settings.time_zone };
         Ok(Some(Self {
+            host: jar.host().to_owned(),
             account: account.id,
             realm: account.id.realm(),
             address: account.address.to_string(),

@@ -28,6 +28,7 @@ pub struct Jar {
     session: Option<String>,
     visitor: Option<String>,
     zone: Option<String>,
+    host: String,
 }
 
 const SESSION: &str = "holdfast";
@@ -51,7 +52,13 @@ impl Jar {
             session: find(&prefixed(secure, SESSION)),
             visitor: find(&prefixed(secure, VISITOR)),
             zone: find("tz"),
+            host: site.options.name_for(headers),
         }
+    }
+
+    /// Our name, the one that the request came by if it is ours.
+    pub fn host(&self) -> &str {
+        &self.host
     }
 
     /// Token of the session.

@@ -98,6 +98,7 @@ pub async fn html(
     headers: HeaderMap,
 ) -> Result<Response> {
     let own = origin::of(&headers, &uri, caller.site.options.public_url.as_deref());
+    let own = own.known_as(&caller.site.options.also_known_as);
     caller
         .rendering(move |caller| {
             let email = record(caller, &id)?;

@@ -18,6 +18,8 @@ pub struct WebOptions {
     pub public_url: Option<String>,
     /// Our name, shown on the sign-in page and given to mail programs. Default empty.
     pub hostname: String,
+    /// Our other names. Who comes by one of them is shown that one. Default none.
+    pub also_known_as: Vec<String>,
     /// What mail programs connect to, the best of each kind first; shown where app passwords are made. Default none.
     pub servers: Vec<Server>,
     /// Conversations on a page of a list. 10..=200, default 40, so that a page stays below 60 KB before it is compressed.
@@ -74,6 +76,17 @@ pub struct Panel {
 }
 
 impl WebOptions {
+    /// Our name as who sent these headers knows it: the one that it came by, if it is ours.
+    pub(crate) fn name_for(&self, headers: &axum::http::HeaderMap) -> String {
+        let host = headers.get(axum::http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let host = match host.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+            _ => host,
+        };
+        let host = host.trim_end_matches('.');
+        self.also_known_as.iter().find(|name| name.eq_ignore_ascii_case(host)).unwrap_or(&self.hostname).clone()
+    }
+
     /// Most bytes of a form with files.
     pub(crate) const fn max_upload_bytes(&self) -> usize {
         self.max_message_bytes.saturating_add(self.max_form_bytes)
@@ -86,6 +99,7 @@ impl Default for WebOptions {
             setup_token: None,
             public_url: None,
             hostname: String::new(),
+            also_known_as: Vec::new(),
             servers: Vec::new(),
             page_rows: 40,
             max_form_bytes: 2_000_000,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 /// The origins of this site, as `host:port` or `scheme://host:port`, without duplicates; empty if unknown.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Origin(Vec<String>);
+pub struct Origin(Vec<String>, Vec<String>);
 
 /// The origins at which the browser of a request sees this site.
 pub fn of(headers: &HeaderMap, uri: &Uri, public_url: Option<&str>) -> Origin {
@@ -22,10 +22,15 @@ pub fn of(headers: &HeaderMap, uri: &Uri, public_url: Option<&str>) -> Origin {
     let asked = asked.filter(|host| said.is_none() && is_authority(host)).map(str::to_owned);
     let mut all: Vec<String> = said.into_iter().chain(asked).chain(public_url.and_then(origin_of)).collect();
     all.dedup();
-    Origin(all)
+    Origin(all, Vec::new())
 }
 
 impl Origin {
+    /// With other host names of this site.
+    pub fn known_as(self, names: &[String]) -> Self {
+        Self(self.0, names.to_vec())
+    }
+
     /// Sources of a content security policy, each after a space: `path` on this site.
     pub fn sources(&self, path: &str) -> String {
         if self.0.is_empty() {
@@ -37,10 +42,13 @@ impl Origin {
     /// Whether an absolute URL leads to this site.
     fn is_here(&self, address: &str) -> bool {
         let Some(there) = authority_of(address) else { return true };
-        self.0.iter().any(|origin| {
-            let here = origin.split_once("://").map_or(origin.as_str(), |(_, authority)| authority);
-            normal(here) == there
-        })
+        let host = there.rsplit_once(':').map_or(&*there, |(host, _)| host);
+        let is_name = self.1.iter().any(|name| name.eq_ignore_ascii_case(host));
+        is_name
+            || self.0.iter().any(|origin| {
+                let here = origin.split_once("://").map_or(origin.as_str(), |(_, authority)| authority);
+                normal(here) == there
+            })
     }
 }
 
@@ -155,6 +163,10 @@ mod tests {
         ] {
             assert_eq!(own.is_here(address), here, "{address}");
         }
+        let named =
+            of(&headers(&[("host", "mail.x")]), &Uri::from_static("/"), None).known_as(&["Mail.other".to_owned()]);
+        assert!(named.is_here("https://mail.other/a") && named.is_here("https://mail.other:8443/a"));
+        assert!(!named.is_here("https://www.mail.other/a"));
         let html = "<img src=\"https://mail.example/mail/inbox/t1?a=1&amp;b=2\"><img src=\"https://pictures.example/a.png\">\
             <img alt=\"x\" src=\"http://mail.x:8080/signout\"><img src=\"/message/e1/inline/2\"><p title=\"https://mail.example\">";
         assert_eq!(

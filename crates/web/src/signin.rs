@@ -95,7 +95,7 @@ pub async fn page(
     }
     Ok(visitor_page(&jar, "Sign in", StatusCode::OK, |page| SignInPage {
         page: Page { announcement: site.options.announcement.borrow().clone(), ..page },
-        hostname: site.options.hostname.clone(),
+        hostname: jar.host().to_owned(),
         next,
         login: String::new(),
         ask_code: false,
@@ -205,7 +205,7 @@ fn refusal(site: &Site, jar: &Jar, form: &Posted, wrong: Wrong, ask_code: bool) 
     let kept = if site.second_steps.holds(ticket) { ticket.to_owned() } else { String::new() };
     visitor_page(jar, "Sign in", StatusCode::UNPROCESSABLE_ENTITY, |page| SignInPage {
         page: Page { announcement: site.options.announcement.borrow().clone(), ..page },
-        hostname: site.options.hostname.clone(),
+        hostname: jar.host().to_owned(),
         next: form.local("next"),
         login: form.get("login").to_owned(),
         ask_code,
@@ -228,7 +228,7 @@ fn sign_in_page(site: &Site, jar: &Jar, form: &Posted, step: Step) -> Response {
     let Step { status, problem, ask_code, ticket } = step;
     visitor_page(jar, "Sign in", status, |page| SignInPage {
         page: Page { announcement: site.options.announcement.borrow().clone(), ..page },
-        hostname: site.options.hostname.clone(),
+        hostname: jar.host().to_owned(),
         next: form.local("next"),
         login: form.get("login").to_owned(),
         ask_code,

@@ -179,7 +179,7 @@ impl Drop for Pebble {
 pub const EXTERNAL_KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
 
 /// The certificate of the authority's own server, under a root of its own.
-fn server_certificate(dir: &Path) {
+pub fn server_certificate(dir: &Path) {
     let mut root = rcgen::CertificateParams::new(Vec::new()).unwrap();
     root.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     root.distinguished_name.push(rcgen::DnType::CommonName, "root of the test");
@@ -193,7 +193,8 @@ fn server_certificate(dir: &Path) {
     std::fs::write(dir.join("server.key"), key.serialize_pem()).unwrap();
 }
 
-fn handshake(
+/// A client of `address` who asks for `name` and trusts what these roots vouch for.
+pub fn handshake(
     address: SocketAddr,
     name: &str,
     roots: RootCertStore,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use directory::{
     AccountId, AuthError, Directory, DirectoryError, DirectoryOptions, Keyring, Keys, Secret, SecretsReport,
-    SecretsRules, SecretsSealed, Service, keys_in_use, secrets_in,
+    SecretsRules, SecretsSealed, Service, ServiceChange, keys_in_use, secrets_in,
 };
 use mailkit::dkim::SigningKey;
 use store::{Invariants as _, Order, Read as _, RealmId, Snapshot};
@@ -42,11 +42,11 @@ fn holds(all: &[u8], part: &[u8]) -> bool {
 }
 
 /// The secrets of a world that has all kinds of them: two DKIM keys, a TOTP secret, SCRAM keys of two passwords and of an app
-/// password.
+/// password, a record of the service.
 struct Plain(Vec<Vec<u8>>);
 
 impl Plain {
-    const KINDS: u64 = 6;
+    const KINDS: u64 = 7;
 
     fn lie_open_in(&self, world: &World) -> usize {
         let all = stored(world);
@@ -61,6 +61,11 @@ async fn with_all_kinds(world: &World) -> (Plain, String, String) {
     let mut all: Vec<Vec<u8>> = Vec::new();
     let domain = directory.domain("here.example").unwrap().unwrap();
     all.extend(domain.dkim.iter().map(|key| key.signing().unwrap().to_pkcs8().to_vec()));
+    let secret = b"the key of a certificate".to_vec();
+    all.push(secret.clone());
+    let name = "a/certificate".to_owned();
+    let put = ServiceChange::Put { name, open: b"for all to read".to_vec(), secret: secret.into() };
+    directory.change_service_records(vec![put]).await.unwrap();
     all.push(totp_rs::Secret::try_from_base32(&enrolment.secret).unwrap().as_bytes().to_vec());
     for login in ["anna", "bert"] {
         let attempt = directory.scram(login, PEER.parse().unwrap()).await.unwrap();
@@ -484,4 +489,37 @@ async fn mail_is_signed_with_new_keys_once_their_records_are_seen_and_with_old_o
     let left: Vec<_> = left.iter().map(|key| (key.selector(), key.state(), key.signing().is_ok())).collect();
     let (retired, in_use) = (DkimState::Retired, DkimState::InUse);
     assert_eq!(left, [(old[1], retired, true), (new[0], in_use, true), (new[1], in_use, true)]);
+}
+
+#[tokio::test]
+async fn a_record_of_the_service_is_changed_in_parts_and_its_secret_needs_the_key() {
+    let own = line();
+    let world = sealing(&own).await;
+    let directory = &world.directory;
+    let put = |name: &str, secret: &[u8]| ServiceChange::Put {
+        name: name.to_owned(),
+        open: b"open".to_vec(),
+        secret: secret.to_vec().into(),
+    };
+    directory.change_service_records(vec![put("a/1", b"one"), put("a/2", b""), put("b/1", b"other")]).await.unwrap();
+    let change = ServiceChange::PutOpen { name: "a/1".to_owned(), open: b"newer".to_vec() };
+    directory.change_service_records(vec![change, ServiceChange::Remove("a/2".to_owned())]).await.unwrap();
+    let all = directory.service_records("a/").unwrap();
+    assert_eq!(all.len(), 1);
+    assert_eq!((all[0].name.as_str(), &all[0].open[..]), ("a/1", &b"newer"[..]));
+    assert_eq!(all[0].secret.as_ref().unwrap()[..], b"one"[..]);
+    let huge = put("a/3", &vec![0; directory::MAX_SERVICE_RECORD_BYTES]);
+    let refused = directory.change_service_records(vec![put("a/4", b""), huge]).await;
+    assert!(matches!(refused, Err(DirectoryError::TooLong { .. })));
+    assert_eq!(directory.service_records("a/").unwrap().len(), 1, "all or nothing");
+    // Without the key what anybody may read can still be read and changed; no secret can be put.
+    directory.set_keys(Arc::new(Keys::None)).unwrap();
+    let all = directory.service_records("a/").unwrap();
+    assert!(all[0].secret.is_err() && all[0].open == b"newer");
+    let change = ServiceChange::PutOpen { name: "a/1".to_owned(), open: b"newest".to_vec() };
+    directory.change_service_records(vec![change]).await.unwrap();
+    let refused = directory.change_service_records(vec![put("a/5", b"secret")]).await;
+    assert!(matches!(refused, Err(DirectoryError::NoSecretsKey(_))));
+    directory.set_keys(keys(&[&own])).unwrap();
+    assert_eq!(directory.service_records("a/").unwrap()[0].secret.as_ref().unwrap()[..], b"one"[..]);
 }

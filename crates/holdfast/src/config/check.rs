@@ -258,6 +258,14 @@ impl Config {
             let message = format!("is \"{}\", which other servers can't find", self.hostname);
             all.push(Finding::new("hostname", message, "write the name your MX record points to"));
         }
+        if let Some(domain) = self.one_top_level_domain() {
+            let message = format!("has only names under \"{domain}\": if that fails, all of them do");
+            all.push(Finding::new("also_known_as", message, "add a name under another top-level domain"));
+        }
+        if self.tls.acme.settings.is_some() && certificates::groups(&[self.hostname.clone()], &[]).is_empty() {
+            let message = format!("is \"{}\", which no authority gives a certificate for", self.hostname);
+            all.push(Finding::new("hostname", message, "write the public name of this server"));
+        }
         match self.certificate() {
             Some(certificate) => all.extend(certificate_doubts(self, &certificate, now)),
             None if is_public && self.tls.certificate.is_none() && self.tls.acme.settings.is_none() => {
@@ -308,6 +316,17 @@ impl Config {
             all.push(Finding::new("data_dir", message, "write an absolute path, such as \"/var/lib/holdfast\""));
         }
         all
+    }
+
+    /// The top-level domain that all of several names are under.
+    fn one_top_level_domain(&self) -> Option<String> {
+        let top = |name: &String| {
+            let name = name.trim_end_matches('.').to_ascii_lowercase();
+            name.rsplit_once('.').map(|(_, top)| top.to_owned())
+        };
+        let first = top(&self.hostname)?;
+        let all = &self.also_known_as;
+        (!all.is_empty() && all.iter().all(|name| top(name).as_ref() == Some(&first))).then_some(first)
     }
 
     /// Whether people who come without TLS are sent to the listener with it: there is one, and its certificate is cared for.
@@ -505,6 +524,46 @@ mod tests {
         let local = Config { data_dir: "/var/lib/holdfast".into(), ..Config::default() };
         assert_eq!(local.doubts(0), [], "this machine only");
         assert_eq!(keys(&Config::default().doubts(0)), ["data_dir"]);
+    }
+
+    #[test]
+    fn names_under_one_top_level_domain_are_doubted() {
+        let keys_of = |others: &str| {
+            let text = format!("data_dir = \"/x\"\nhostname = \"mail.example.org\"\nalso_known_as = {others}\n");
+            keys(&config(&text).doubts(0)).iter().map(|key| (*key).to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(keys_of("[]"), Vec::<String>::new());
+        assert_eq!(keys_of("[\"mail.example.net\"]"), Vec::<String>::new());
+        assert_eq!(keys_of("[\"mail2.example.ORG.\", \"a.org\"]"), ["also_known_as"]);
+        assert_eq!(keys_of("[\"mail2.example.org\", \"mail.example.net\"]"), Vec::<String>::new());
+        assert_eq!(keys(&config("also_known_as = [\"two words\"]\n").mistakes()), ["also_known_as"]);
+    }
+
+    #[test]
+    fn mistakes_of_certificates_that_are_obtained_are_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("key");
+        std::fs::write(&key, "not base64!").unwrap();
+        for (text, expected) in [
+            ("[tls]\nacme = true\n", vec![]),
+            ("[tls.acme]\nagree_to_terms = false\n", vec!["tls.acme.agree_to_terms"]),
+            ("[tls.acme]\ndirectory = \"http://ca.example/dir\"\n", vec!["tls.acme.directory"]),
+            ("[tls.acme]\ncontact = [\"nobody\"]\n", vec!["tls.acme.contact"]),
+            ("[tls.acme]\nchallenge = \"dns-01\"\n", vec!["tls.acme.challenge"]),
+            ("[listen]\nhttps = []\n[tls.acme]\nchallenge = \"tls-alpn-01\"\n", vec!["tls.acme.challenge"]),
+            ("[listen]\nhttps = []\nhttp = []\n[tls]\nacme = true\n", vec!["tls.acme"]),
+            ("[tls.acme]\nca_file = \"/nowhere\"\n", vec!["tls.acme.ca_file"]),
+            ("[tls.acme]\nexternal_account_id = \"a\"\n", vec!["tls.acme.external_account_id"]),
+            (
+                &format!(
+                    "[tls.acme]\nexternal_account_id = \"a\"\nexternal_account_key_file = \"{}\"\n",
+                    key.display()
+                ),
+                vec!["tls.acme.external_account_key_file"],
+            ),
+        ] {
+            assert_eq!(keys(&config(text).mistakes()), expected, "{text}");
+        }
     }
 
     #[test]

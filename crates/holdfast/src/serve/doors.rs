@@ -253,6 +253,7 @@ impl Site {
                 setup_token,
                 public_url: config.web.public_url.clone(),
                 hostname: config.hostname.clone(),
+                also_known_as: config.also_known_as.clone(),
                 servers,
                 max_message_bytes: usize::try_from(files_in(config.limits.message_size.0)).unwrap_or(usize::MAX),
                 default_quota_bytes: config.limits.default_quota.0,
@@ -362,6 +363,7 @@ impl Protocols {
         let options = SmtpOptions {
             role,
             hostname: config.hostname.clone(),
+            also_known_as: config.also_known_as.clone().into(),
             plaintext_logins: config.limits.plaintext_logins.into(),
             shutdown: ends.clone(),
             ..SmtpOptions::default()
@@ -380,6 +382,7 @@ impl Protocols {
         let plaintext_logins = config.limits.plaintext_logins.into();
         let imap = ImapOptions {
             host_name: config.hostname.clone(),
+            also_known_as: config.also_known_as.clone().into(),
             plaintext_logins,
             max_message_bytes: config.limits.message_size.0,
             shutdown: ends.clone(),
@@ -387,6 +390,7 @@ impl Protocols {
         };
         let pop3 = Pop3Options {
             hostname: config.hostname.clone(),
+            also_known_as: config.also_known_as.clone().into(),
             plaintext_logins,
             shutdown: ends.clone(),
             ..Pop3Options::default()

@@ -18,8 +18,10 @@ const AFTER_LOGIN: &str = "IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE IDLE U
 
 impl Session {
     pub(super) fn greet(&mut self) -> Outcome<()> {
-        let line =
-            format!("* OK [CAPABILITY {}] {} Holdfast is ready\r\n", self.capabilities()?, self.door.options.host_name);
+        let options = &self.door.options;
+        let name = self.wire.conn().ok().and_then(|conn| conn.came_by(&options.also_known_as));
+        let name = name.unwrap_or(&options.host_name);
+        let line = format!("* OK [CAPABILITY {}] {name} Holdfast is ready\r\n", self.capabilities()?);
         self.wire.out.extend_from_slice(line.as_bytes());
         Ok(())
     }

@@ -77,11 +77,7 @@ async fn show(caller: Caller, aside: Aside) -> Result<Response> {
                 made,
                 apps: apps.collect(),
                 servers: caller.site.options.servers.clone(),
-                hostname: if caller.site.options.hostname.is_empty() {
-                    "localhost".to_owned()
-                } else {
-                    caller.site.options.hostname.clone()
-                },
+                hostname: if caller.host.is_empty() { "localhost".to_owned() } else { caller.host.clone() },
             });
             if failed {
                 *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
