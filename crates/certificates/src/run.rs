@@ -1,6 +1,14 @@
 //! What is running: looks what is due, orders it, puts it in place, and says how everything is.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use directory::Directory;
 use dnskit::Resolver;
@@ -25,6 +33,8 @@ use crate::{
 
 /// The longest time between two looks at what is due: new domains and a clock that was set are noticed.
 const LOOK_EVERY: Duration = Duration::from_secs(600);
+/// The time after which what could not be read is read again.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// The shortest.
 const LOOK_LEAST: Duration = Duration::from_millis(500);
 /// For how long the DNS's answer about where a name leads is good.
@@ -52,6 +62,8 @@ struct Inner {
     entries: RwLock<BTreeMap<String, Entry>>,
     /// The authority can't be asked before that, and why.
     hold: Mutex<Hold>,
+    /// What is kept was read.
+    loaded: AtomicBool,
     /// One order at a time.
     busy: tokio::sync::Mutex<()>,
     wake: Notify,
@@ -102,11 +114,15 @@ impl Certificates {
             tokens: Tokens::default(),
             entries: RwLock::default(),
             hold: Mutex::default(),
+            loaded: AtomicBool::new(false),
             busy: tokio::sync::Mutex::default(),
             wake: Notify::new(),
         };
         let this = Self { inner: Arc::new(inner) };
-        this.load()?;
+        // A service whose directory can't be read yet starts all the same.
+        if let Err(error) = this.load() {
+            tracing::error!(%error, "could not read the stored certificates");
+        }
         Ok(this)
     }
 
@@ -133,6 +149,7 @@ impl Certificates {
             entries.insert(group, entry);
         }
         drop(entries);
+        self.inner.loaded.store(true, Ordering::SeqCst);
         self.present();
         Ok(())
     }
@@ -188,11 +205,13 @@ impl Certificates {
 
     /// Orders everything that is due; gives when to look again.
     async fn round(&self) -> Duration {
-        let groups = match self.groups() {
+        // What is not known to be there must not be ordered a second time.
+        let loaded = if self.inner.loaded.load(Ordering::SeqCst) { Ok(()) } else { self.load() };
+        let groups = match loaded.and_then(|()| self.groups()) {
             Ok(groups) => groups,
             Err(error) => {
                 tracing::error!(%error, "can't tell which certificates are wanted");
-                return LOOK_EVERY;
+                return LOOK_AGAIN;
             }
         };
         let mut next_ms = i64::MAX;
