@@ -34,8 +34,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use archive::new_archive_identity;
-pub use relays::{line_of as relay_line, of_relay as relay_alarms, on_relay};
 pub use certificates::lines as certificate_lines;
+pub use relays::{line_of as relay_line, of_relay as relay_alarms, on_relay};
 pub use secrets::new_secrets_key;
 pub use standby::on_standby;
 pub use verify::on_standby as verify_standby;

@@ -10,9 +10,9 @@ mod large;
 mod maintenance;
 mod operate;
 mod partition;
-mod relay;
 #[path = "../../../certificates/tests/it/pebble.rs"]
 mod pebble;
+mod relay;
 mod repair;
 mod restore;
 mod rewind;
