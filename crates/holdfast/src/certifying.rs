@@ -1,11 +1,10 @@
 //! The certificates of this service: what its configuration says of them, put into words that `certificates` knows.
 
-use std::{net::IpAddr, path::Path, sync::Arc};
+use std::{net::IpAddr, path::Path};
 
 use anyhow::Context as _;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use certificates::{Certificates, ExternalAccount, Options};
-use dnskit::{NoResolver, Resolver, SystemResolver};
 use doorkit::Tls;
 use zeroize::Zeroizing;
 
@@ -49,10 +48,7 @@ pub fn open(services: &Services, tls: &Tls) -> anyhow::Result<Option<Certificate
     };
     let listening: Vec<IpAddr> =
         config.listen.all().flat_map(|(_, addresses)| addresses).map(std::net::SocketAddr::ip).collect();
-    let resolver: Arc<dyn Resolver> = match SystemResolver::new() {
-        Ok(resolver) => Arc::new(resolver),
-        Err(error) => Arc::new(NoResolver(error)),
-    };
+    let resolver = crate::dns::resolver(config);
     let opened = Certificates::open(services.directory.clone(), tls.clone(), resolver, listening, options);
     Ok(Some(opened.context("tls.acme")?))
 }
