@@ -124,6 +124,7 @@ async fn run(store: &Store, directory: Directory) {
         ret: None,
         envid: None,
         body_8bit: false,
+        require_tls: false,
         smtputf8: false,
         origin: Origin { auth, esmtp: true, ..Origin::default() },
     };

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use mailkit::results::Cleaner;
-use mailkit::{EmailAddress, date, headers, trace};
+use mailkit::{EmailAddress, date, headers, narrow, trace};
 use store::{BodyWriter, StagedBody};
 
 use crate::dispatch::RecipientOutcome;
@@ -21,7 +21,7 @@ use crate::judge::{Spooled, Verdict};
 use crate::judging::Bench;
 use crate::reports_budget::network;
 use crate::schema::delivery_key;
-use crate::schema::{MessageRecord, ret_number};
+use crate::schema::{MessageRecord, ret_number, tls_wish};
 use crate::sign::Signed;
 pub use elsewhere::{Elsewhere, Kept};
 pub use relayed::{Relayed, Taken};
@@ -318,6 +318,8 @@ impl Incoming {
             envid: envelope.envid.clone(),
             eight_bit,
             smtputf8: envelope.smtputf8 && utf8_needed,
+            long_lines: narrow::has_long_lines(&bytes),
+            tls_wish: tls_wish(envelope.require_tls, head.tls_is_optional()),
             ..delivery.new_record(at_ms, if relayed.is_some() { now_ms } else { at_ms })
         };
         Ok(Dispatch {

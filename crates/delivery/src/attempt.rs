@@ -23,7 +23,7 @@ use crate::filing::{LocalCopy, file_local_in};
 use crate::hint::Hint;
 use crate::outbound::Reply;
 use crate::outbound::attempt::{HostAnswer, Outbound};
-use crate::outbound::transaction::{Fate, Mail, MailRecipient, TlsWish};
+use crate::outbound::transaction::{Fate, Mail, MailRecipient};
 use crate::report::{Finding, PreparedReport, status_of};
 use crate::route::RecipientRoute;
 use crate::schema::delivery_key;
@@ -32,6 +32,7 @@ use crate::schema::{
     notify_from_bits, ret_from_number,
 };
 use crate::source::{QueuedBody, read_all};
+use crate::suit::Outgoing;
 use crate::{Delivery, DeliveryError, Refusal, Result, queue};
 
 /// Longest wait between tries to record a result that the store does not take.
@@ -155,14 +156,16 @@ impl Delivery {
             recipients: attempt.leg.recipients.iter().map(recipient).collect(),
             size: record.outgoing_bytes(),
             eight_bit: record.eight_bit,
+            long_lines: record.long_lines,
             smtputf8: record.smtputf8,
             ret: ret_from_number(record.ret),
             envid: record.envid.clone(),
-            tls: TlsWish::default(),
+            tls: record.wish(),
         };
         match QueuedBody::outgoing(&self.inner.store, &record) {
             Ok(body) => {
-                let done = outbound.deliver(&attempt.leg.destination, &mail, &body).await;
+                let outgoing = Outgoing::new(self.clone(), record.into_owned(), body);
+                let done = outbound.deliver(&attempt.leg.destination, &mail, &outgoing).await;
                 Talk { answers: done.answers, reached: done.reached, security: done.security }
             }
             Err(error) => {

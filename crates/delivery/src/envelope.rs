@@ -20,6 +20,8 @@ pub struct Envelope {
     pub body_8bit: bool,
     /// `SMTPUTF8` was given: the message may only go to servers that take it.
     pub smtputf8: bool,
+    /// It goes on only under TLS, to servers that promise the same (`REQUIRETLS`, RFC 8689).
+    pub require_tls: bool,
     /// Its origin.
     pub origin: Origin,
 }

@@ -66,6 +66,8 @@ pub struct Head {
     pub from_problem: Option<String>,
     /// It has bytes above 127.
     pub eight_bit: bool,
+    /// How many `TLS-Required:` fields there are, and whether the last says No (RFC 8689).
+    tls_required: (usize, bool),
 }
 
 impl Head {
@@ -85,6 +87,9 @@ impl Head {
                 head.has_date = true;
             } else if is("message-id") {
                 head.has_message_id = true;
+            } else if is("tls-required") {
+                let says_no = headers::unfold(field.value).trim_ascii().eq_ignore_ascii_case(b"no");
+                head.tls_required = (head.tls_required.0 + 1, says_no);
             } else if is("from") {
                 let authors = typed::authors(&headers::unfold(field.value));
                 match authors {
@@ -96,6 +101,11 @@ impl Head {
             }
         }
         head
+    }
+
+    /// The sender would rather have the message arrive than be kept secret: exactly one `TLS-Required: No`.
+    pub fn tls_is_optional(&self) -> bool {
+        self.tls_required == (1, true)
     }
 }
 

@@ -49,6 +49,8 @@ mod sending;
 mod sign;
 mod source;
 mod submit;
+mod suit;
+mod tls_report;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

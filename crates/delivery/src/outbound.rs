@@ -8,6 +8,7 @@ pub mod attempt;
 pub mod connection;
 pub mod dane;
 pub mod hosts;
+pub mod https;
 pub mod pool;
 pub mod problem;
 pub mod reply;

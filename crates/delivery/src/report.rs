@@ -150,6 +150,9 @@ impl Delivery {
             unsigned: signed.later,
             eight_bit: !bytes.is_ascii(),
             smtputf8: to.needs_smtputf8(),
+            long_lines: mailkit::narrow::has_long_lines(&bytes),
+            // What was not to be read on its way out isn't on its way back (RFC 8689 §5).
+            tls_wish: original.tls_wish,
             warn_ms: 0,
             ..self.new_record(at_ms, at_ms)
         };

@@ -42,6 +42,7 @@ impl Delivery {
         let mut stops = std::pin::pin!(self.look_after_stops());
         runner.scan();
         runner.set_gauges();
+        runner.upkeep();
         loop {
             runner.hear();
             runner.begin_due();
@@ -205,11 +206,19 @@ impl Runner {
         if self.delivery.inner.hints.rescan.swap(false, Ordering::Relaxed) || self.scanned.elapsed() >= RESCAN_EVERY {
             if self.scanned.elapsed() >= RESCAN_EVERY {
                 self.set_gauges();
-                let outbound = Arc::clone(&self.outbound);
-                tokio::spawn(async move { outbound.upkeep().await });
+                self.upkeep();
             }
             self.scan();
         }
+    }
+
+    /// Renews policies, writes down counts and reports them, in the background.
+    fn upkeep(&self) {
+        let (delivery, outbound) = (self.delivery.clone(), Arc::clone(&self.outbound));
+        tokio::spawn(async move {
+            outbound.upkeep().await;
+            delivery.report_tls(&outbound).await;
+        });
     }
 
     /// Counts the queue, in the background.

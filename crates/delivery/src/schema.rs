@@ -25,6 +25,7 @@
 //! `LegRecord::attempt_token` is not zero; its due entry stays until the result is recorded, so that an attempt
 //! interrupted by a crash is made again.
 
+use crate::outbound::transaction::TlsWish;
 use crate::{Notify, QueueId, Ret};
 
 /// First byte of delivery's keys in an account's realm.
@@ -106,6 +107,12 @@ pub struct MessageRecord {
     /// Number that the next leg gets.
     #[prost(uint32, tag = "17")]
     pub next_leg: u32,
+    /// It has lines of more than 998 octets.
+    #[prost(bool, tag = "22")]
+    pub long_lines: bool,
+    /// What the sender wishes about the security of the way: 0 the usual, 1 `REQUIRETLS`, 2 `TLS-Required: No`.
+    #[prost(uint32, tag = "23")]
+    pub tls_wish: u32,
 }
 
 /// Recipients of a message that share a destination.
@@ -507,7 +514,21 @@ pub fn ret_from_number(number: u32) -> Option<Ret> {
     }
 }
 
+/// For [`MessageRecord::tls_wish`]: a demand in the envelope goes before what the header says (RFC 8689 §5).
+pub fn tls_wish(required: bool, optional: bool) -> u32 {
+    if required { 1 } else { u32::from(optional) * 2 }
+}
+
 impl MessageRecord {
+    /// What the sender wishes about the security of the way.
+    pub fn wish(&self) -> TlsWish {
+        match self.tls_wish {
+            1 => TlsWish::Required,
+            2 => TlsWish::Optional,
+            _ => TlsWish::Usual,
+        }
+    }
+
     /// Bytes that go out.
     pub fn outgoing_bytes(&self) -> u64 {
         let lead = (self.signatures.len() + self.trace.len()) as u64;

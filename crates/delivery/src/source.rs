@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use store::{BodyId, BodyReader, Store};
 
-use crate::outbound::attempt::Openable;
 use crate::outbound::connection::MessageSource;
 use crate::schema::MessageRecord;
 use crate::{Result, queue};
@@ -43,8 +42,9 @@ impl QueuedBody {
     }
 }
 
-impl Openable for QueuedBody {
-    fn open(&self) -> Box<dyn MessageSource + '_> {
+impl QueuedBody {
+    /// A source at the start.
+    pub fn open(&self) -> Box<dyn MessageSource + '_> {
         Box::new(Pieces {
             store: self.store.clone(),
             body: self.body,

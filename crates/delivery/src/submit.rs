@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use directory::AccountId;
-use mailkit::{EmailAddress, Parsed, trace};
+use mailkit::{EmailAddress, Parsed, narrow, trace};
 use mailstore::{
     EmailId, FlagChange, Flags, Keyword, MAX_PREFIX_BYTES, MailError, MailboxId, NewMessage, Role, SystemFlag, Uid,
 };
@@ -17,7 +17,7 @@ use crate::filing::{LocalCopy, mailbox_of_role_in};
 use crate::head::Head;
 use crate::judge::{Spooled, Verdict};
 use crate::schema::delivery_key;
-use crate::schema::{self, CopyRecord, MessageRecord, ReceiptRecord, ret_number};
+use crate::schema::{self, CopyRecord, MessageRecord, ReceiptRecord, ret_number, tls_wish};
 use crate::sign::Signed;
 use crate::{
     Authors, Delivery, DeliveryError, Envelope, Origin, QueueId, Recipient, RecipientOutcome, Refusal, Result, Ret,
@@ -72,6 +72,7 @@ impl Submission {
             envid: None,
             body_8bit: !self.message.is_ascii(),
             smtputf8: false,
+            require_tls: false,
             origin: self.origin(),
         }
     }
@@ -286,6 +287,8 @@ impl Delivery {
             ret: ret_number(submission.ret),
             eight_bit: !message.is_ascii(),
             smtputf8: utf8,
+            long_lines: narrow::has_long_lines(message),
+            tls_wish: tls_wish(false, head.tls_is_optional()),
             release_ms,
             ..self.new_record(at_ms, due_ms)
         };

@@ -79,6 +79,8 @@ pub struct Mail {
     pub ret: Option<Ret>,
     /// `ENVID=`, decoded.
     pub envid: Option<String>,
+    /// `REQUIRETLS` (RFC 8689).
+    pub requiretls: bool,
 }
 
 /// RCPT's arguments.
@@ -248,12 +250,13 @@ fn mail(rest: &str) -> Result<Mail> {
             ("BODY", Some(value)) if value.eq_ignore_ascii_case("8BITMIME") => mail.body_8bit = true,
             ("BODY", Some(value)) if value.eq_ignore_ascii_case("7BIT") => {}
             ("SMTPUTF8", None) => mail.smtputf8 = true,
+            ("REQUIRETLS", None) => mail.requiretls = true,
             ("RET", Some(value)) if value.eq_ignore_ascii_case("FULL") => mail.ret = Some(Ret::Full),
             ("RET", Some(value)) if value.eq_ignore_ascii_case("HDRS") => mail.ret = Some(Ret::Headers),
             ("ENVID", Some(value)) if value.len() <= MAX_ENVID_BYTES => mail.envid = Some(xtext(value)?),
             // RFC 4954 §5: accepted, but not passed on, since we do not trust the client with it.
             ("AUTH", Some(_)) => {}
-            ("SIZE" | "BODY" | "SMTPUTF8" | "RET" | "ENVID" | "AUTH", _) => {
+            ("SIZE" | "BODY" | "SMTPUTF8" | "REQUIRETLS" | "RET" | "ENVID" | "AUTH", _) => {
                 return syntax(format!("Invalid value of parameter {key}"));
             }
             _ => return Err(CommandError::Parameter(key)),
@@ -385,6 +388,8 @@ mod tests {
         assert_eq!((mail.size, mail.body_8bit, mail.smtputf8), (Some(1000), true, true));
         assert_eq!((mail.ret, mail.envid.as_deref()), (Some(Ret::Headers), Some("x+y")));
         assert_eq!(parse("MAIL FROM:<>"), Ok(Command::Mail(Mail::default())));
+        assert_eq!(parse("MAIL FROM:<> requiretls"), Ok(Command::Mail(Mail { requiretls: true, ..Mail::default() })));
+        assert!(matches!(parse("MAIL FROM:<> REQUIRETLS=yes"), Err(CommandError::Syntax(_))));
         let Ok(Command::Rcpt(rcpt)) =
             parse("RCPT TO:<\"a > b\"@example.org> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;q@x.example")
         else {

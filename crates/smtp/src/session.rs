@@ -233,6 +233,10 @@ impl Session {
             // Not for unauthenticated clients: a success report would go to the sender address that they claim.
             lines.push("DSN".to_owned());
         }
+        // RFC 8689 §4.1: only where it is kept already.
+        if self.is_tls() && self.door.options.role != Role::Lmtp {
+            lines.push("REQUIRETLS".to_owned());
+        }
         if self.door.tls.is_some() && !self.is_tls() {
             lines.push("STARTTLS".to_owned());
         }
@@ -301,6 +305,9 @@ impl Session {
         }
         if self.messages >= self.door.options.max_messages {
             return self.refuse(Reply::new(452, (4, 5, 3), "Too many messages in one session, connect again"));
+        }
+        if mail.requiretls && (!self.is_tls() || self.door.options.role == Role::Lmtp) {
+            return self.refuse(Reply::new(530, (5, 7, 10), "REQUIRETLS needs a connection under TLS"));
         }
         let limit = self.door.delivery.max_message_bytes();
         if mail.size.is_some_and(|size| size > limit) {
@@ -397,6 +404,7 @@ impl Session {
             envid: mail.envid,
             body_8bit: mail.body_8bit,
             smtputf8: mail.smtputf8,
+            require_tls: mail.requiretls,
             origin: Origin {
                 peer: conn.map(|conn| conn.peer().ip()),
                 helo: self.helo.clone(),

@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use hyper::Request;
+use hyper::header::CONTENT_TYPE;
+
 use super::connection::{Connection, ConnectionError, MessageSource};
 use super::hosts::{self, Host, NoHost};
+use super::https::{self, Peer};
 use super::pool::Pool;
-use super::problem::TlsProblem;
+use super::problem::{TlsFailure, TlsProblem};
 use super::reply::Reply;
 use super::security::{Demands, HostDemand, Security, Unfit};
 use super::tls::TlsClients;
@@ -49,9 +54,23 @@ pub struct Attempt {
 }
 
 /// Opens the message from its start, as often as a transaction begins.
+#[async_trait::async_trait]
 pub trait Openable: Sync {
     /// A source at the start.
     fn open(&self) -> Box<dyn MessageSource + '_>;
+
+    /// All of it, without long lines, and if `seven_bit` without bytes above 127 in its body; `None` if it is so already.
+    async fn converted(&self, seven_bit: bool) -> Result<Option<Bytes>, Reply>;
+}
+
+/// A message in memory.
+struct InMemory(Option<Bytes>);
+
+#[async_trait::async_trait]
+impl MessageSource for InMemory {
+    async fn next_piece(&mut self) -> std::io::Result<Option<Bytes>> {
+        Ok(self.0.take())
+    }
 }
 
 impl Outbound {
@@ -64,6 +83,25 @@ impl Outbound {
     /// What has to be done now and then.
     pub async fn upkeep(&self) {
         self.security.upkeep().await;
+    }
+
+    /// Hands something to a web server.
+    pub async fn post(
+        &self,
+        host: &str,
+        port: u16,
+        path: &str,
+        kind: &'static str,
+        body: Bytes,
+    ) -> Result<(), TlsProblem> {
+        let (options, resolver) = (&self.options, &*self.resolver);
+        let peer = Peer { host, port, options, resolver, tls: &self.tls.verified };
+        let request = Request::post(path).header(CONTENT_TYPE, kind);
+        let status = https::exchange(peer, request, body).await?.status;
+        if status.is_success() {
+            return Ok(());
+        }
+        Err(TlsProblem::new(TlsFailure::ValidationFailure, format!("HTTP status {}", status.as_u16())))
     }
 
     /// Writes down what is in memory only.
@@ -197,11 +235,22 @@ impl Outbound {
             self.pool.give(host, connection);
             return true;
         }
+        let (mail, converted) = match suited(mail, connection.capabilities().eight_bit, message).await {
+            Ok(suited) => suited,
+            Err(reply) => {
+                progress.defer_open(&Fate::refused(&reply), Some(&host.name));
+                self.pool.give(host, connection);
+                return true;
+            }
+        };
         let open = progress.open();
         for part in open.chunks(self.options.max_recipients_per_transaction) {
             let recipients = part.iter().map(|&index| mail.recipients[index].clone()).collect();
             let reports = connection.capabilities().dsn;
-            let mut source = message.open();
+            let mut source = match &converted {
+                Some(bytes) => Box::new(InMemory(Some(bytes.clone()))),
+                None => message.open(),
+            };
             let sent = connection.send(Mail { recipients, ..mail.clone() }, &mut *source).await;
             for (&index, fate) in part.iter().zip(sent.fates) {
                 let settled = !matches!(fate, Fate::Deferred(_));
@@ -217,6 +266,17 @@ impl Outbound {
         self.pool.give(host, connection);
         true
     }
+}
+
+/// The message as the server can take it: converted where it has to be.
+async fn suited(mail: &Mail, takes_eight: bool, message: &dyn Openable) -> Result<(Mail, Option<Bytes>), Reply> {
+    let seven_bit = mail.eight_bit && !takes_eight;
+    if !seven_bit && !mail.long_lines {
+        return Ok((mail.clone(), None));
+    }
+    let converted = message.converted(seven_bit).await?;
+    let size = converted.as_ref().map_or(mail.size, |bytes| bytes.len() as u64);
+    Ok((Mail { size, eight_bit: mail.eight_bit && !seven_bit, ..mail.clone() }, converted))
 }
 
 /// The way to a host: what is demanded of it.

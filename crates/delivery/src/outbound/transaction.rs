@@ -85,9 +85,10 @@ pub struct Mail {
     pub recipients: Vec<MailRecipient>,
     /// Bytes of the message.
     pub size: u64,
-    /// The message has bytes above 127. Servers without 8BITMIME get it all the same: every server of today passes
-    /// them on, and rewriting the message would break its signatures.
+    /// The message has bytes above 127: a server without 8BITMIME gets it converted, as far as its body has them.
     pub eight_bit: bool,
+    /// It has lines of more than 998 octets: it is sent converted.
+    pub long_lines: bool,
     /// Addresses or headers are internationalised.
     pub smtputf8: bool,
     /// `RET=`.
@@ -121,7 +122,8 @@ pub enum Fate {
 }
 
 impl Fate {
-    fn refused(reply: &Reply) -> Self {
+    /// What a refusal means: for good, or for now.
+    pub fn refused(reply: &Reply) -> Self {
         // RFC 5321 §4.5.3.1.10: "too many recipients" is temporary, whatever the first digit says.
         let too_many = reply.code == 552 && reply.enhanced() == Some((5, 5, 3));
         if reply.is_permanent() && !too_many { Self::Failed(reply.clone()) } else { Self::Deferred(reply.clone()) }

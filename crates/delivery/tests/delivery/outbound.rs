@@ -293,3 +293,49 @@ async fn our_own_listeners_are_never_connected_to() {
     assert!(report.contains("5.4.6") && report.contains("mail loop"), "{report}");
     assert_eq!(fake.connections(), 0);
 }
+
+/// Sends a message that has bytes above 127, or whatever `message` says, to a server with these keywords.
+async fn sent_to(ehlo: &[&'static str], message: &str) -> (Fake, World) {
+    let fake = Fake::start(ehlo, |_| None).await;
+    let world = World::new(options(Some(&fake))).await;
+    let envelope = envelope("alice@here.example", &["x@there.example"], Some(world.alice));
+    world.delivery.accept(envelope, message.as_bytes()).await.unwrap();
+    (fake, world)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_seven_bits_gets_seven_bits_with_a_signature_of_them() {
+    let message = "From: alice@here.example\r\nTo: x@there.example\r\nSubject: x\r\nDate: Mon, 2 Nov 2026 10:00:00 +0000\r\nMessage-ID: \
+                   <1@here.example>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\
+                   Gr\u{fc}\u{df}e aus der Ferne, und sonst nichts Neues\r\n";
+    let (fake, world) = sent_to(&["8BITMIME"], message).await;
+    let taken = fake.wait_for(1).await.remove(0);
+    assert!(taken.from.contains("BODY=8BITMIME") && taken.message.contains("Gr\u{fc}\u{df}e"), "{}", taken.message);
+    world.until_queue_is_empty().await;
+    let (fake, world) = sent_to(&["SIZE"], message).await;
+    let taken = fake.wait_for(1).await.remove(0);
+    assert!(taken.message.is_ascii() && taken.message.contains("Gr=C3=BC=C3=9Fe"), "{}", taken.message);
+    assert_eq!(taken.from, format!("MAIL FROM:<alice@here.example> SIZE={}", taken.message.len()));
+    assert!(taken.message.starts_with("DKIM-Signature: "), "signed again as it is sent");
+    assert!(taken.message.contains("Content-Transfer-Encoding: quoted-printable\r\n"));
+    world.until_queue_is_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_lines_are_encoded_and_what_must_not_be_changed_comes_back() {
+    let head = "From: alice@here.example\r\nTo: x@there.example\r\nSubject: x\r\nMIME-Version: 1.0\r\n";
+    let long = format!("{head}Content-Type: text/html\r\n\r\n{}\r\n", "<p>word</p>".repeat(300));
+    let (fake, _world) = sent_to(&["8BITMIME"], &long).await;
+    let taken = fake.wait_for(1).await.remove(0);
+    assert!(taken.message.lines().all(|line| line.len() <= 998), "{}", taken.message);
+    let signed = format!(
+        "{head}Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\ncaf\u{e9}\r\n--b\r\n\
+         Content-Type: application/pgp-signature\r\n\r\nx\r\n--b--\r\n"
+    );
+    let (fake, world) = sent_to(&["PIPELINING"], &signed).await;
+    let report = world.until_inbox_has(world.alice, 1).await.remove(0);
+    assert!(report.contains("Status: 5.6.3") && report.contains("signed or encrypted"), "{report}");
+    assert_eq!(fake.taken().len(), 0);
+    let (fake, _world) = sent_to(&["8BITMIME"], &signed).await;
+    assert!(fake.wait_for(1).await[0].message.contains("caf\u{e9}"));
+}

@@ -206,3 +206,93 @@ async fn a_policy_outlives_a_restart_its_record_and_its_web_server() {
     assert_eq!((bad.taken().len(), far.web.requests()), (0, 1));
     world.check();
 }
+
+/// Sends with what the sender wishes of the way: REQUIRETLS, or a header field.
+async fn send_wishing(world: &World, require_tls: bool, field: &str) {
+    let mut envelope = envelope("alice@here.example", &["x@far.example"], Some(world.alice));
+    envelope.require_tls = require_tls;
+    let message = [field.as_bytes(), MESSAGE].concat();
+    world.delivery.accept(envelope, &message[..]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requiretls_goes_only_where_it_is_promised() {
+    let far = Far::new(&["STARTTLS", "REQUIRETLS"], |authority| authority.server(&[MX])).await;
+    far.web.policy("testing", MX, WEEK);
+    let world = far.world().await;
+    send_wishing(&world, true, "").await;
+    let taken = far.fake.wait_for(1).await.remove(0);
+    assert!(taken.tls && taken.from.ends_with(" REQUIRETLS"), "{taken:?}");
+    // A server without it, and one that nothing proves: the sender hears of it at once.
+    let without = Far::new(&["STARTTLS"], |authority| authority.server(&[MX])).await;
+    without.web.policy("testing", MX, WEEK);
+    let unproved = Far::new(&["STARTTLS", "REQUIRETLS"], |authority| authority.server(&[MX])).await;
+    unproved.zone.remove("_mta-sts.far.example");
+    for far in [without, unproved] {
+        let world = far.world().await;
+        send_wishing(&world, true, "").await;
+        let report = world.until_inbox_has(world.alice, 1).await.remove(0);
+        assert!(report.contains("Status: 5.7.30") && report.contains("REQUIRETLS"), "{report}");
+        assert_eq!(far.fake.taken().len(), 0);
+    }
+    // One whose certificate is no good: it waits.
+    let bad = Far::new(&["STARTTLS", "REQUIRETLS"], |authority| authority.expired(&[MX])).await;
+    bad.web.policy("testing", MX, WEEK);
+    let world = bad.world().await;
+    send_wishing(&world, true, "").await;
+    let (secured, _) = secured(&world).await;
+    assert!(secured.failed && secured.policy.starts_with("REQUIRETLS"), "{secured:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_required_no_lets_mail_pass_that_a_policy_holds() {
+    let far = Far::new(&["STARTTLS"], |authority| authority.expired(&[MX])).await;
+    far.web.policy("enforce", MX, WEEK);
+    let world = far.world().await;
+    send_wishing(&world, false, "TLS-Required: No\r\n").await;
+    far.fake.wait_for(1).await;
+    for other in ["TLS-Required: Yes\r\n", "TLS-Required: No\r\nTLS-Required: No\r\n"] {
+        let world = far.world().await;
+        send_wishing(&world, false, other).await;
+        assert_eq!(secured(&world).await.0.policy, "MTA-STS enforce", "{other}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_is_reported_to_the_domain_once_it_is_over_and_then_forgotten() {
+    let mut far = Far::new(&["STARTTLS"], |authority| authority.expired(&[MX])).await;
+    far.web.policy("testing", MX, WEEK);
+    far.zone.text("_smtp._tls.far.example", "v=TLSRPTv1; rua=mailto:reports@far.example");
+    far.options.keep_connection = std::time::Duration::ZERO;
+    let world = far.world().await;
+    send(&world).await;
+    far.fake.wait_for(1).await;
+    world.until_queue_is_empty().await;
+    let mut world = world.tomorrow(far.options.clone(), Arc::clone(&far.zone) as Arc<dyn dnskit::Resolver>).await;
+    world.start();
+    let report = far.fake.wait_for(2).await.remove(1);
+    assert_eq!(
+        (report.from.as_str(), &report.recipients[..]),
+        ("MAIL FROM:<>", &["RCPT TO:<reports@far.example>".to_owned()][..])
+    );
+    for field in ["TLS-Report-Domain: far.example", "TLS-Required: No", "DKIM-Signature: ", "report-type=\"tlsrpt\""] {
+        assert!(report.message.contains(field), "{field}: {}", report.message);
+    }
+    let parsed = mailkit::parse(report.message.as_bytes());
+    let part = &parsed.root.parts[1];
+    let encoded = &report.message.as_bytes()[part.body_start as usize..part.body_end as usize];
+    let (mut decoder, mut packed) = (mailkit::transfer::Decoder::new(mailkit::transfer::Encoding::Base64), Vec::new());
+    decoder.feed(encoded, &mut packed);
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&packed[..]), &mut text).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let policy = &json["policies"][0];
+    assert_eq!(
+        (policy["policy"]["policy-type"].as_str(), policy["policy"]["policy-domain"].as_str()),
+        (Some("sts"), Some("far.example"))
+    );
+    assert_eq!(policy["summary"]["total-failure-session-count"], 1, "{text}");
+    assert_eq!(policy["failure-details"][0]["result-type"], "certificate-expired", "{text}");
+    world.until_queue_is_empty().await;
+    world.check();
+}

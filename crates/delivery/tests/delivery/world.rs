@@ -172,6 +172,22 @@ impl World {
         Self { dir: Some(Arc::clone(&dir)), ..Self::reopen(dir.path(), alice, bob, options) }
     }
 
+    /// Stop in order, and come back a day later, not running yet.
+    pub async fn tomorrow(mut self, options: DeliveryOptions, resolver: Arc<dyn dnskit::Resolver>) -> Self {
+        struct Tomorrow;
+        impl store::Clock for Tomorrow {
+            fn now_ms(&self) -> i64 {
+                store::SystemClock.now_ms() + 24 * 60 * 60 * 1_000
+            }
+        }
+        self.stop().await;
+        let (alice, bob, dir) = (self.alice, self.bob, self.close());
+        let store =
+            Store::open(dir.path(), StoreOptions { clock: Arc::new(Tomorrow), ..StoreOptions::default() }).unwrap();
+        let directory = directory_over(&store);
+        Self::over(Some(dir), store, directory, alice, bob, options.clone()).with_resolver(options, resolver)
+    }
+
     /// Wait until `seen` holds, looking again after every commit to `realm`.
     pub async fn until(&self, realm: RealmId, seen: impl Fn(&Self) -> bool) {
         let mut commits = self.store.watch(realm);
@@ -251,6 +267,7 @@ pub fn envelope(from: &str, recipients: &[&str], auth: Option<AccountId>) -> Env
         ret: None,
         envid: None,
         body_8bit: false,
+        require_tls: false,
         smtputf8: false,
         origin: Origin {
             peer: Some([192, 0, 2, 7].into()),

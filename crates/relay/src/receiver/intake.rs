@@ -117,6 +117,8 @@ impl Intake {
             envid: None,
             body_8bit: letter.body_8bit,
             smtputf8: letter.smtputf8,
+            // The way from the relay to here is under TLS, and here the way ends.
+            require_tls: false,
             origin: Origin {
                 peer: letter.peer.parse().ok(),
                 helo: letter.helo.clone(),

@@ -562,3 +562,14 @@ async fn a_message_of_which_nobody_knows_what_became_gets_no_answer() {
         assert_eq!(client.rest().await, "", "neither 250 nor 451");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secure_transport_is_demanded_only_over_a_connection_that_has_it() {
+    let world = World::new().await;
+    let mut client = world.connect(Role::Mx).await;
+    client.write(b"EHLO c.example\r\n").await.unwrap();
+    let announced = client.reply().await;
+    assert!(announced.contains("STARTTLS") && !announced.contains("REQUIRETLS"), "{announced}");
+    client.write(b"MAIL FROM:<x@far.example> REQUIRETLS\r\n").await.unwrap();
+    assert!(client.reply().await.starts_with("530 5.7.10 "));
+}

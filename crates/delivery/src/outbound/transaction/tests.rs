@@ -11,6 +11,7 @@ fn mail(recipients: &[&str]) -> Mail {
             .collect(),
         size: 1000,
         eight_bit: false,
+        long_lines: false,
         smtputf8: false,
         ret: None,
         envid: None,
