@@ -2,13 +2,13 @@
 //! sending is stopped. How much it sends is counted by delivery.
 
 use prost::Message as _;
-use store::{Read, RealmId, Tx};
+use store::{Order, Read, RealmId, Tx};
 
 use crate::{
     AccountId, Directory, DirectoryError, Result,
     account::record,
     audit,
-    schema::{AccountRecord, AuditRecord, LimitsRecord, SendingRecord, account_key},
+    schema::{self, AccountRecord, AuditRecord, LimitsRecord, SendingRecord, account_key},
 };
 
 /// The longest reason for stopping, in characters.
@@ -99,6 +99,26 @@ impl Directory {
     /// Those of reading.
     pub fn sending(&self, id: AccountId) -> Result<Option<Sending>> {
         Self::sending_in(&self.store().snapshot(), id)
+    }
+
+    /// Accounts whose sending is stopped.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn stopped_accounts(&self) -> Result<Vec<(AccountId, Stopped)>> {
+        let snapshot = self.store().snapshot();
+        let mut found = Vec::new();
+        for row in snapshot.prefix(RealmId::DIRECTORY, &[schema::ACCOUNT], Order::Ascending)? {
+            let (key, value) = row?;
+            let number = key[1..].try_into().map(u32::from_be_bytes);
+            let id =
+                number.map_err(|_| DirectoryError::damaged(store::Cause::Decoding, "an account's key".to_owned()))?;
+            let record: AccountRecord = schema::decode("an account", &value)?;
+            if record.deleted_ms.is_none() {
+                found.extend(Sending::of(&record).stopped.map(|stopped| (AccountId(id), stopped)));
+            }
+        }
+        Ok(found)
     }
 
     /// Sets an account's own limits.

@@ -158,6 +158,7 @@ pub async fn run(config: Config, mut command: AdminCommand) -> anyhow::Result<()
     stage::complete(&mut command)?;
     absolute_paths(&mut command)?;
     restore_account::complete(&mut command)?;
+    queue::confirm_drop(&config, &mut command).await?;
     let mut terminal = Terminal::default();
     if let AdminCommand::Archive(command) = &command
         && command.is_direct()

@@ -20,7 +20,7 @@ pub use continuity::{
     ArchiveCommand, DownPageArgs, PromoteArgs, RepairArgs, RestoreArgs, RewindArgs, SalvageArgs, StageCommand,
     StandbyArgs, StandbyCommand,
 };
-pub use mail::{ExportArgs, ImportArgs, LineEndings, MailFormat, PeopleArgs, PeopleCommand, QueueCommand};
+pub use mail::{Chosen, ExportArgs, ImportArgs, LineEndings, MailFormat, PeopleArgs, PeopleCommand, QueueCommand};
 pub use relay::{RelayArgs, RelayCommand};
 pub use secrets::SecretsCommand;
 

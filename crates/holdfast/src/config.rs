@@ -12,6 +12,8 @@ mod disk;
 mod domains;
 mod environment;
 mod finding;
+mod hooks;
+mod incoming;
 mod loading;
 mod relay;
 mod secrets;
@@ -30,6 +32,9 @@ pub use delivery::{Dane, Delivery, HeaderFrom, TlsException, UnsignedMail};
 pub use diagnose::{ConfigError, doubt};
 pub use disk::{Repair, Store};
 pub use domains::{Dns, Domains};
+pub use finding::Finding;
+pub use hooks::{HookFallback, Hooks};
+pub use incoming::Incoming;
 pub use relay::Relay;
 pub use secrets::{KeySource, Secrets};
 pub use senders::Senders;
@@ -60,6 +65,10 @@ pub struct Config {
     pub repair: Repair,
     /// Mail on its way out.
     pub delivery: Delivery,
+    /// Programs of others that are asked about messages.
+    pub hooks: Hooks,
+    /// How much strangers may give.
+    pub incoming: Incoming,
     /// What each account may send.
     pub sending: Sending,
     /// Whom the DNS is asked.
@@ -94,6 +103,8 @@ impl Default for Config {
             store: Store::default(),
             repair: Repair::default(),
             delivery: Delivery::default(),
+            hooks: Hooks::default(),
+            incoming: Incoming::default(),
             sending: Sending::default(),
             dns: Dns::default(),
             domains: Domains::default(),

@@ -34,6 +34,8 @@ pub struct Services {
     pub people: people::People,
     pub delivery: delivery::Delivery,
     pub stages: Stages,
+    /// Counts what strangers give, at all listeners.
+    pub intake: smtp::Intake,
     /// The stored secrets as they were looked at last.
     pub secrets: Mutex<Option<SecretsReport>>,
     /// The log was fetched from others when the service started: what else is damaged is not known yet, and where the
@@ -117,6 +119,7 @@ impl Services {
             mailstore,
             delivery,
             stages,
+            intake: smtp::Intake::new(config.incoming.limits()),
             secrets: Mutex::default(),
             log_was_fetched: AtomicBool::new(false),
             config,
@@ -168,7 +171,9 @@ fn judges(
         patience: settings.dns_patience.0,
     };
     let senders = SenderCheck::new(senders, Arc::clone(resolver), directory.clone(), mailstore.clone());
-    Ok(vec![Arc::new(senders)])
+    let mut judges: Vec<Arc<dyn delivery::Judge>> = vec![Arc::new(senders)];
+    judges.extend(config.hooks.judges(&config.hostname));
+    Ok(judges)
 }
 
 /// How the configuration has mail delivered.

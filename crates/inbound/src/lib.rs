@@ -2,7 +2,10 @@
 //!
 //! [`sender`] finds out who really sent a message, says so above it, and does what the owner of the author's domain wants.
 //!
+//! [`hooks`] asks programs of others: rspamd, ClamAV, milters.
+//!
 //! A judge changes nothing: the client may send the message again.
 
+pub mod hooks;
 pub mod network;
 pub mod sender;

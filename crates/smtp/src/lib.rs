@@ -11,10 +11,12 @@ pub mod command;
 pub mod data;
 mod door;
 mod harvest;
+mod intake;
 mod line;
 mod options;
 mod reply;
 mod session;
 
 pub use door::SmtpDoor;
+pub use intake::{BadSubnet, Intake, IntakeLimits, Subnet};
 pub use options::{Role, SmtpOptions};

@@ -5,6 +5,8 @@ use std::{sync::Arc, time::Duration};
 use doorkit::PlaintextLogins;
 use tokio_util::sync::CancellationToken;
 
+use crate::Intake;
+
 /// What a listener is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -49,6 +51,8 @@ pub struct SmtpOptions {
     pub write_timeout: Duration,
     /// How long a connection may last. Default 2 hours.
     pub session_timeout: Duration,
+    /// How much strangers may give; the same for all MX listeners. Default [`Intake::default`].
+    pub intake: Intake,
     /// Ends every connection with 421 between two commands. Default: never.
     pub shutdown: CancellationToken,
 }
@@ -70,6 +74,7 @@ impl Default for SmtpOptions {
             data_timeout: Duration::from_secs(300),
             write_timeout: Duration::from_secs(120),
             session_timeout: Duration::from_secs(7_200),
+            intake: Intake::default(),
             shutdown: CancellationToken::new(),
         }
     }

@@ -4,9 +4,9 @@ mod auth;
 mod message;
 mod sink;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
-use delivery::{Allowance, Envelope, Origin, Recipient, Refusal};
+use delivery::{Allowance, Envelope, Origin, Recipient, RecipientRoute, Refusal};
 use directory::{AccountId, Ended};
 use doorkit::{
     Conn, Wire,
@@ -26,6 +26,8 @@ use crate::{
 struct Transaction {
     mail: Mail,
     recipients: Vec<Recipient>,
+    /// Whose accounts they are, of those that are here.
+    accounts: Vec<AccountId>,
     /// What the signed-in account may send.
     allowance: Option<Allowance>,
     /// It may not send this message, which was said to one of its recipients.
@@ -36,7 +38,7 @@ struct Transaction {
 
 impl Transaction {
     fn of(mail: Mail) -> Self {
-        Self { mail, recipients: Vec::new(), allowance: None, over_limit: None, chunked: None }
+        Self { mail, recipients: Vec::new(), accounts: Vec::new(), allowance: None, over_limit: None, chunked: None }
     }
 }
 
@@ -60,6 +62,8 @@ pub(crate) struct Session {
     failed_logins: u32,
     /// The last recipient was refused because it does not exist.
     unknown_recipient: bool,
+    /// The accounts that the message that is coming is for.
+    receiving: Vec<AccountId>,
     /// The last recipient was the first of its message beyond what the account may send.
     new_over_limit: bool,
 }
@@ -85,6 +89,7 @@ impl Session {
             idle_commands: 0,
             failed_logins: 0,
             unknown_recipient: false,
+            receiving: Vec::new(),
             new_over_limit: false,
         }
     }
@@ -309,6 +314,13 @@ impl Session {
         if mail.requiretls && (!self.is_tls() || self.door.options.role == Role::Lmtp) {
             return self.refuse(Reply::new(530, (5, 7, 10), "REQUIRETLS needs a connection under TLS"));
         }
+        if let Some(peer) = self.counted_peer()
+            && let Err(refusal) = self.door.options.intake.may_give(peer)
+        {
+            let is_end = refusal.code == 421;
+            self.refuse(refusal.into());
+            return if is_end { Next::Close } else { Next::Go };
+        }
         let limit = self.door.delivery.max_message_bytes();
         if mail.size.is_some_and(|size| size > limit) {
             return self.refuse(Reply::new(552, (5, 3, 4), format!("Message size exceeds the limit of {limit} bytes")));
@@ -342,8 +354,17 @@ impl Session {
                 "An address with non-ASCII characters needs the SMTPUTF8 parameter of MAIL",
             ));
         }
-        if let Err(refusal) = self.door.delivery.rcpt(&address, self.account) {
-            self.unknown_recipient = refusal.enhanced == (5, 1, 1);
+        let account = match self.door.delivery.rcpt(&address, self.account) {
+            Ok(RecipientRoute::Local(account)) => Some(account),
+            Ok(RecipientRoute::Remote) => None,
+            Err(refusal) => {
+                self.unknown_recipient = refusal.enhanced == (5, 1, 1);
+                return self.refuse(refusal.into());
+            }
+        };
+        if let (Some(peer), Some(account)) = (self.counted_peer(), account)
+            && let Err(refusal) = self.door.options.intake.may_receive(peer, account, &address.to_string())
+        {
             return self.refuse(refusal.into());
         }
         let delivery = &self.door.delivery;
@@ -359,6 +380,7 @@ impl Session {
                 transaction.over_limit = Some(refusal.clone());
                 return self.refuse(refusal.into());
             }
+            transaction.accounts.extend(account);
             transaction.recipients.push(Recipient { address, notify: rcpt.notify, orcpt: rcpt.orcpt });
         }
         self.say(&Reply::new(250, (2, 1, 5), "Ok"))
@@ -390,6 +412,20 @@ impl Session {
                     .write_to(&mut self.wire.out);
                 Ok(Next::Close)
             }
+        }
+    }
+
+    /// The client, where what it gives is counted: a stranger.
+    fn counted_peer(&self) -> Option<IpAddr> {
+        let is_stranger = self.door.options.role == Role::Mx && self.account.is_none();
+        let conn = self.wire.conn().ok().filter(|_| is_stranger)?;
+        Some(conn.peer().ip())
+    }
+
+    /// A message came.
+    fn count_received(&self, bytes: u64, is_taken: bool) {
+        if let Some(peer) = self.counted_peer() {
+            self.door.options.intake.received(peer, bytes, if is_taken { &self.receiving } else { &[] });
         }
     }
 

@@ -10,6 +10,7 @@ mod entry;
 mod frame;
 mod help;
 mod queue;
+mod sending;
 mod service;
 mod trail;
 

@@ -27,6 +27,8 @@ fn said(done: &str) -> Option<&'static str> {
         "queuerelease" => "Released. Delivery is being attempted now.",
         "queuereturn" => "Returned. The sender gets a failure report.",
         "queuedrop" => "Dropped from the queue.",
+        "sendingallowed" => "The account can send again. Its messages that were on hold are being sent.",
+        "sendingstopped" => "Sending is stopped. Messages that were waiting are on hold.",
         "stage" => "The service is moving to that stage.",
         "started" => "Started. This page shows the progress.",
         "undone" => "Undone.",

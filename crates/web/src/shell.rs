@@ -27,6 +27,7 @@ pub fn build(caller: &Caller, view: &'static str, current: Option<MailboxId>) ->
         me_address: caller.address.clone(),
         me_initial,
         me_hue,
+        stopped: caller.site.directory.sending(caller.account)?.and_then(|sending| sending.stopped).map(|now| now.why),
         admin: caller.admin,
         space: space(caller)?,
         notice: None,

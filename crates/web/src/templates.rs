@@ -28,6 +28,8 @@ pub struct Shell {
     pub me_initial: String,
     /// And its colour.
     pub me_hue: &'static str,
+    /// Why its sending is stopped, if it is.
+    pub stopped: Option<String>,
     /// Whether it may administer.
     pub admin: bool,
     /// How much of the quota is used.

@@ -79,11 +79,9 @@ impl Delivery {
     /// # Errors
     /// Those of reading.
     pub fn stopped_accounts(&self) -> Result<Vec<(Account, Stopped)>> {
-        let snapshot = self.inner.store.snapshot();
         let mut found = Vec::new();
-        for account in self.inner.directory.accounts()? {
-            let sending = Directory::sending_in(&snapshot, account.id)?;
-            found.extend(sending.and_then(|sending| sending.stopped).map(|stopped| (account, stopped)));
+        for (id, stopped) in self.inner.directory.stopped_accounts()? {
+            found.extend(self.inner.directory.account(id)?.map(|account| (account, stopped)));
         }
         Ok(found)
     }

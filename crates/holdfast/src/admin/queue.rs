@@ -1,63 +1,206 @@
 //! `holdfast queue …`
 
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+
 use anyhow::Context as _;
 use delivery::{Delivery, DeliveryError, DropMode, QueueFilter, QueueId, QueuedMessage};
+use directory::Account;
 use jiff::Timestamp;
 
 use super::accounts::WHO;
-use crate::{cli::QueueCommand, output::Output, services::Services, told::counted};
+use crate::{
+    cli::{AdminCommand, Chosen, QueueCommand},
+    config::Config,
+    output::Output,
+    services::Services,
+    told::{counted, counted_are},
+};
 
 /// Messages read at a time when a command is for all of them.
 const PAGE: usize = 500;
+/// Messages that are shown before all of an account are dropped.
+const SHOWN_BEFORE_DROP: usize = 10;
 
 /// Runs a command.
 pub async fn run(services: &Services, command: QueueCommand, output: &Output) -> anyhow::Result<()> {
     let delivery = &services.delivery;
     match command {
-        QueueCommand::List { limit, json } => list(delivery, limit, json, output).await?,
+        QueueCommand::List { account, limit, json } => list(services, account, limit, json, output).await?,
         QueueCommand::Show { id, json } => show(&delivery.queue_show(parse(&id)?)?, json, output).await,
-        QueueCommand::Retry { ids } => {
-            let chosen = chosen(delivery, &ids, &QueueFilter::default())?;
-            for id in &chosen {
-                delivery.queue_retry(*id).await?;
-                output.line(format!("trying to deliver {id} now")).await;
+        QueueCommand::Retry(chosen) => {
+            let these = These::of(services, chosen, QueueFilter::default()).await?;
+            for id in &these.ids {
+                let done = delivery.queue_retry(*id).await;
+                these.said(done, format!("trying to deliver {id} now"), output).await?;
             }
-            note(services, "retried", &chosen).await?;
-            in_all(&ids, chosen.len(), "scheduled now", output).await;
+            these.end(services, "retried", "scheduled now", output).await?;
         }
-        QueueCommand::Hold { ids } => {
-            let chosen = chosen(delivery, &ids, &QueueFilter::default())?;
-            for id in &chosen {
-                delivery.queue_hold(*id).await?;
-                output.line(format!("{id} is on hold")).await;
+        QueueCommand::Hold(chosen) => {
+            let these = These::of(services, chosen, QueueFilter::default()).await?;
+            for id in &these.ids {
+                let done = delivery.queue_hold(*id).await;
+                these.said(done, format!("{id} is on hold"), output).await?;
             }
-            note(services, "held", &chosen).await?;
-            in_all(&ids, chosen.len(), "put on hold", output).await;
+            these.end(services, "held", "put on hold", output).await?;
         }
-        QueueCommand::Release { ids } => release(services, &ids, output).await?,
-        QueueCommand::Drop { ids, bounce } => {
+        QueueCommand::Release(chosen) => {
+            let held = QueueFilter { held: Some(true), ..QueueFilter::default() };
+            let these = These::of(services, chosen, held).await?;
+            for id in &these.ids {
+                let done = delivery.queue_release(*id).await;
+                these.said(done, format!("released {id}"), output).await?;
+            }
+            these.end(services, "released", "released", output).await?;
+        }
+        QueueCommand::Drop { ids, account, bounce, .. } => {
             let (mode, what) =
                 if bounce { (DropMode::Bounce, "returned to the sender") } else { (DropMode::Silent, "dropped") };
-            for id in ids.iter().map(|id| parse(id)).collect::<anyhow::Result<Vec<_>>>()? {
-                delivery.queue_drop(id, mode).await?;
-                note(services, what, &[id]).await?;
-                output.line(format!("{what} {id}")).await;
-            }
+            let these = These::of(services, Chosen { ids, account }, QueueFilter::default()).await?;
+            these.drop(services, mode, what, output).await?;
         }
     }
     Ok(())
 }
 
-async fn list(delivery: &Delivery, limit: usize, json: bool, output: &Output) -> anyhow::Result<()> {
-    let page = delivery.queue_list(&QueueFilter::default(), None, limit)?;
-    for message in &page.messages {
-        output.line(if json { json_of(message) } else { line_of(message) }).await;
+/// The messages that a command is for.
+struct These {
+    ids: Vec<QueueId>,
+    /// They were not named one by one: one that leaves the queue in between is nobody's mistake.
+    many: bool,
+    /// Whose they are, if it is for those of one account.
+    account: Option<Account>,
+}
+
+impl These {
+    async fn of(services: &Services, chosen: Chosen, filter: QueueFilter) -> anyhow::Result<Self> {
+        let Chosen { ids, account } = chosen;
+        let account = match account {
+            Some(address) => Some(super::accounts::find(services, &address).await?),
+            None => None,
+        };
+        let filter = QueueFilter { account: account.as_ref().map(|account| account.id), ..filter };
+        let many = account.is_some() || ids == ["all"];
+        let ids = if many {
+            matching(&services.delivery, &filter)?
+        } else {
+            ids.iter().map(|id| parse(id)).collect::<anyhow::Result<_>>()?
+        };
+        Ok(Self { ids, many, account })
     }
-    if !json {
-        let (stats, shown) = (delivery.queue_stats()?, page.messages.len());
+
+    /// Says that something was done to one of them.
+    async fn said(&self, done: delivery::Result<()>, line: String, output: &Output) -> anyhow::Result<()> {
+        match done {
+            Ok(()) => output.line(line).await,
+            Err(DeliveryError::NotQueued(_)) if self.many => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// Writes into the audit trail what was done to them, and says how many they were.
+    async fn end(&self, services: &Services, audited: &str, what: &str, output: &Output) -> anyhow::Result<()> {
+        self.note(services, audited, &self.ids).await?;
+        if self.many {
+            output.line(format!("{} {what}", counted(self.ids.len() as u64, "message"))).await;
+        }
+        Ok(())
+    }
+
+    async fn drop(self, services: &Services, mode: DropMode, what: &str, output: &Output) -> anyhow::Result<()> {
+        let (mut dropped, mut left): (Vec<QueueId>, u64) = (Vec::new(), 0);
+        for id in &self.ids {
+            match services.delivery.queue_drop(*id, mode).await {
+                Err(DeliveryError::NotQueued(_)) if self.many => {}
+                Err(DeliveryError::InFlight(_)) if self.many => left += 1,
+                Err(error) => {
+                    self.note(services, what, &dropped).await?;
+                    return Err(error.into());
+                }
+                Ok(()) => {
+                    dropped.push(*id);
+                    output.line(format!("{what} {id}")).await;
+                }
+            }
+        }
+        self.note(services, what, &dropped).await?;
+        if self.many {
+            output.line(format!("{} {what}", counted(dropped.len() as u64, "message"))).await;
+        }
+        let these = counted_are(left, "message");
+        anyhow::ensure!(left == 0, "{these} being delivered right now and unchanged: try again in a minute");
+        Ok(())
+    }
+
+    async fn note(&self, services: &Services, done: &str, ids: &[QueueId]) -> anyhow::Result<()> {
+        let what = match ids {
+            [] => return Ok(()),
+            [id] => format!("{done} message {id} in the queue"),
+            some => format!("{done} {} messages in the queue", some.len()),
+        };
+        let account = self.account.as_ref().map(|account| account.id);
+        Ok(services.directory.audit(account, WHO, &what, "").await?)
+    }
+}
+
+/// Shows how many messages of an account would be dropped, and asks for confirmation.
+pub async fn confirm_drop(config: &Config, command: &mut AdminCommand) -> anyhow::Result<()> {
+    let AdminCommand::Queue(QueueCommand::Drop { account: Some(address), yes: yes @ false, .. }) = command else {
+        return Ok(());
+    };
+    let list = QueueCommand::List { account: Some(address.clone()), limit: SHOWN_BEFORE_DROP, json: false };
+    Box::pin(super::run(config.clone(), AdminCommand::Queue(list))).await?;
+    anyhow::ensure!(
+        std::io::stdin().is_terminal(),
+        "can't ask for confirmation without a terminal: give --yes to drop the messages"
+    );
+    eprint!("Drop all of them? Type the address again: ");
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    anyhow::ensure!(answer.trim() == address, "the address doesn't match: nothing was dropped");
+    *yes = true;
+    Ok(())
+}
+
+async fn list(
+    services: &Services,
+    account: Option<String>,
+    limit: usize,
+    json: bool,
+    output: &Output,
+) -> anyhow::Result<()> {
+    let delivery = &services.delivery;
+    let of = match &account {
+        Some(address) => Some(super::accounts::find(services, address).await?.id),
+        None => None,
+    };
+    let filter = QueueFilter { account: of, ..QueueFilter::default() };
+    let (mut shown, mut after) = (0, None);
+    loop {
+        // A page with a filter may be short and yet not be the last.
+        let page = delivery.queue_list(&filter, after, limit - shown)?;
+        shown += page.messages.len();
+        for message in &page.messages {
+            output.line(if json { json_of(message) } else { line_of(message) }).await;
+        }
+        after = page.next;
+        if after.is_none() || shown >= limit {
+            break;
+        }
+    }
+    if json {
+        return Ok(());
+    }
+    let line = if let Some(address) = account {
+        let all = matching(delivery, &filter)?.len();
+        format!("{} of {address} ({shown} shown)", counted(all as u64, "message"))
+    } else {
+        let stats = delivery.queue_stats()?;
         let (messages, destinations) = (counted(stats.messages, "message"), counted(stats.destinations, "destination"));
-        output.line(format!("{messages} for {destinations} ({shown} shown)")).await;
-    }
+        format!("{messages} for {destinations} ({shown} shown)")
+    };
+    output.line(line).await;
     Ok(())
 }
 
@@ -89,41 +232,12 @@ async fn show(message: &QueuedMessage, json: bool, output: &Output) {
     output.line(format!("  its log: journalctl -u holdfast --grep {}", message.id)).await;
 }
 
-async fn release(services: &Services, ids: &[String], output: &Output) -> anyhow::Result<()> {
-    let held = QueueFilter { held: Some(true), ..QueueFilter::default() };
-    let chosen = chosen(&services.delivery, ids, &held)?;
-    for id in &chosen {
-        match services.delivery.queue_release(*id).await {
-            Ok(()) => output.line(format!("released {id}")).await,
-            // It was dropped in between.
-            Err(DeliveryError::NotQueued(_)) if ids == ["all"] => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    note(services, "released", &chosen).await?;
-    in_all(ids, chosen.len(), "released", output).await;
-    Ok(())
-}
-
-/// Writes into the audit trail what was done to messages of the queue.
-async fn note(services: &Services, done: &str, ids: &[QueueId]) -> anyhow::Result<()> {
-    let what = match ids {
-        [] => return Ok(()),
-        [id] => format!("{done} message {id} in the queue"),
-        some => format!("{done} {} messages in the queue", some.len()),
-    };
-    Ok(services.directory.audit(None, WHO, &what, "").await?)
-}
-
 fn parse(id: &str) -> anyhow::Result<QueueId> {
     id.parse().with_context(|| id.to_owned())
 }
 
-/// The messages that ids, or `all`, stand for.
-fn chosen(delivery: &Delivery, ids: &[String], filter: &QueueFilter) -> anyhow::Result<Vec<QueueId>> {
-    if ids != ["all"] {
-        return ids.iter().map(|id| parse(id)).collect();
-    }
+/// All messages that a filter lets through.
+fn matching(delivery: &Delivery, filter: &QueueFilter) -> anyhow::Result<Vec<QueueId>> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
         let page = delivery.queue_list(filter, after, PAGE)?;
@@ -135,13 +249,6 @@ fn chosen(delivery: &Delivery, ids: &[String], filter: &QueueFilter) -> anyhow::
     }
 }
 
-/// Prints the number of messages, if the command was for all of them (also for none).
-async fn in_all(ids: &[String], count: usize, what: &str, output: &Output) {
-    if ids == ["all"] {
-        output.line(format!("{} {what}", counted(count as u64, "message"))).await;
-    }
-}
-
 fn time(ms: i64) -> String {
     Timestamp::from_millisecond(ms)
         .map_or_else(|_| ms.to_string(), |time| time.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
@@ -149,7 +256,11 @@ fn time(ms: i64) -> String {
 
 fn line_of(message: &QueuedMessage) -> String {
     let from = message.from.as_deref().unwrap_or("");
-    let held = if message.held { "  on hold" } else { "" };
+    let held = match (message.held, message.stopped) {
+        (true, true) => "  on hold: sending of its account is stopped",
+        (true, false) => "  on hold",
+        _ => "",
+    };
     format!(
         "{}  {}  {:>9} bytes  <{from}> to {}{held}",
         message.id,
@@ -187,6 +298,7 @@ fn json_of(message: &QueuedMessage) -> String {
         "created_ms": message.created_ms,
         "expires_ms": message.expires_ms,
         "held": message.held,
+        "sending_stopped": message.stopped,
         "recipients": recipients,
     })
     .to_string()

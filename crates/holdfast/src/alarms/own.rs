@@ -47,6 +47,7 @@ pub fn alarms(running: &Running, now_ms: i64) -> Vec<Alarm> {
         let look = "If the clock is wrong now, set it and check NTP; see `holdfast help continuity Wrong clocks`.";
         all.push(alarm("clock", line, more.to_owned(), look));
     }
+    all.extend(stopped_accounts(services, &alarm));
     all.extend(secrets::alarm(services));
     let damage = services.store.damage();
     if let Some(line) = damaged(&damage) {
@@ -96,6 +97,27 @@ fn obtained(running: &Running) -> Option<Alarm> {
         subject: format!("{SUBJECT} (certificates)"),
         look: "Run `holdfast certificate list`; see `holdfast help certificates 3 a.m.`.",
     })
+}
+
+/// Accounts whose sending the service stopped; the alarm ends when they may send again.
+fn stopped_accounts(services: &Services, alarm: impl Fn(&str, String, String, &'static str) -> Alarm) -> Option<Alarm> {
+    let stopped = services.delivery.stopped_accounts().ok().filter(|stopped| !stopped.is_empty())?;
+    let addresses: Vec<String> = stopped.iter().map(|(account, _)| account.address.to_string()).collect();
+    let named = match addresses.as_slice() {
+        [a, b, c, _, ..] => format!("{a}, {b}, {c} and {} more", addresses.len() - 3),
+        few => few.join(", "),
+    };
+    let line = format!("Sending: stopped for {named}: someone else may have the password");
+    let more = stopped
+        .iter()
+        .map(|(account, stopped)| format!("{}, {}: {}", account.address, moment(stopped.at_ms), stopped.why));
+    let look = "Change the password and sign out everywhere (`holdfast account set ADDRESS --shut-out`), look at the queue \
+                (`holdfast queue list --account ADDRESS`), then run `holdfast account allow-sending ADDRESS`.";
+    // A new one is told on the same day, too.
+    let key = format!("sending {}", addresses.join(" "));
+    let mut found = alarm("sending", line, more.collect::<Vec<_>>().join("\n"), look);
+    found.key = key;
+    Some(found)
 }
 
 /// Whose message a damaged one is.

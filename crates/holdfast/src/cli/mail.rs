@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 pub enum QueueCommand {
     /// List the waiting messages, oldest first.
     List {
+        /// Only messages that this account sent.
+        #[arg(long, value_name = "ADDRESS")]
+        account: Option<String>,
         /// The highest number of entries to print.
         #[arg(long, default_value_t = 100)]
         limit: usize,
@@ -26,32 +29,37 @@ pub enum QueueCommand {
         json: bool,
     },
     /// Try to deliver messages now.
-    Retry {
-        /// Queue ids, or `all`.
-        #[arg(required = true)]
-        ids: Vec<String>,
-    },
+    Retry(Chosen),
     /// Put messages on hold: they are not delivered until released.
-    Hold {
-        /// Queue ids, or `all`.
-        #[arg(required = true)]
-        ids: Vec<String>,
-    },
+    Hold(Chosen),
     /// Release messages from hold.
-    Release {
-        /// Queue ids, or `all`.
-        #[arg(required = true)]
-        ids: Vec<String>,
-    },
+    Release(Chosen),
     /// Remove messages from the queue without delivering them.
     Drop {
         /// Queue ids.
-        #[arg(required = true)]
+        #[arg(required_unless_present = "account", conflicts_with = "account")]
         ids: Vec<String>,
+        /// All messages that this account sent. Shows how many, and asks for confirmation.
+        #[arg(long, value_name = "ADDRESS")]
+        account: Option<String>,
+        /// Don't ask for confirmation.
+        #[arg(long, requires = "account")]
+        yes: bool,
         /// Send a bounce to the sender.
         #[arg(long)]
         bounce: bool,
     },
+}
+
+/// Which messages of the queue a command is for.
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+pub struct Chosen {
+    /// Queue ids, or `all`.
+    #[arg(required_unless_present = "account", conflicts_with = "account")]
+    pub ids: Vec<String>,
+    /// All messages that this account sent.
+    #[arg(long, value_name = "ADDRESS")]
+    pub account: Option<String>,
 }
 
 /// `holdfast import …`

@@ -197,6 +197,12 @@ impl Config {
     }
 
     fn sending_mistakes(&self, all: &mut Vec<Finding>) {
+        self.hooks.mistakes(all);
+        for text in self.incoming.wrong_networks() {
+            let message = format!("has \"{text}\", which is not a network");
+            let remedy = "write an address, or a network such as \"192.0.2.0/24\"";
+            all.push(Finding::new("incoming.trusted_networks", message, remedy));
+        }
         if !(1..=100).contains(&self.sending.at_first) {
             let remedy = "write the share of the limits that a new account has, from 1 to 100";
             all.push(Finding::new("sending.at_first", "is not between 1 and 100", remedy));
@@ -285,6 +291,11 @@ impl Config {
             let message = "is open to other machines, so passwords are sent over the network in plain text";
             let remedy = "use listen.https, or name the proxy that terminates TLS in web.trusted_proxies";
             all.push(Finding::new("listen.http", message, remedy));
+        }
+        if public(&listen.smtp) && self.limits.default_quota.0 == 0 {
+            let message = "is unlimited, so mail to one account can fill the disk";
+            let remedy = "write the space that a new account gets, such as \"10 GB\"";
+            all.push(Finding::new("limits.default_quota", message, remedy));
         }
         if public(&listen.lmtp) {
             let message = "is open to other machines and accepts any mail without a login";
@@ -518,8 +529,15 @@ mod tests {
             "data_dir = \"/var/lib/holdfast\"\n[listen]\nsmtp = [\"0.0.0.0:25\"]\nimap = [\"0.0.0.0:143\"]\n\
              http = [\"0.0.0.0:80\"]\nlmtp = [\"[::]:24\"]\n[limits]\nplaintext_logins = \"always\"\n[standby]\nmode = \"sync\"\n",
         );
-        let expected =
-            ["hostname", "tls.certificate", "limits.plaintext_logins", "listen.http", "listen.lmtp", "standby.mode"];
+        let expected = [
+            "hostname",
+            "tls.certificate",
+            "limits.plaintext_logins",
+            "listen.http",
+            "limits.default_quota",
+            "listen.lmtp",
+            "standby.mode",
+        ];
         assert_eq!(keys(&open.doubts(0)), expected);
         let local = Config { data_dir: "/var/lib/holdfast".into(), ..Config::default() };
         assert_eq!(local.doubts(0), [], "this machine only");

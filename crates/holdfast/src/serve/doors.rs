@@ -359,9 +359,10 @@ impl Protocols {
     }
 
     fn smtp(&self, role: Role, ends: &CancellationToken) -> SmtpDoor {
-        let Services { config, directory, delivery, .. } = &*self.services;
+        let Services { config, directory, delivery, intake, .. } = &*self.services;
         let options = SmtpOptions {
             role,
+            intake: intake.clone(),
             hostname: config.hostname.clone(),
             also_known_as: config.also_known_as.clone().into(),
             plaintext_logins: config.limits.plaintext_logins.into(),

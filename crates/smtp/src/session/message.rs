@@ -40,6 +40,7 @@ impl Session {
             return Ok(Next::Close);
         }
         let recipients = transaction.recipients.len();
+        self.receiving = transaction.accounts.clone();
         let signed_in = self.account.is_some();
         let mut sink = Sink::new(self.door.delivery.incoming(self.envelope(transaction)), signed_in);
         if let Some(failure) = sink.failure.take() {
@@ -68,8 +69,9 @@ impl Session {
         }
         phase("data", begun);
         self.wire.check_end()?;
+        let bytes = sink.bytes;
         let Some(answer) = sink.finish(reader.bare_line_ends()).await else { return Ok(Next::Close) };
-        Ok(self.answer_message(answer, recipients))
+        Ok(self.answer_message(answer, recipients, bytes))
     }
 
     pub(super) async fn bdat(&mut self, size: u64, last: bool) -> io::Result<Next> {
@@ -122,8 +124,9 @@ impl Session {
             self.transaction = None;
             self.wire.check_end()?;
             let Chunked { sink, line_ends, recipients } = chunked;
+            let bytes = sink.bytes;
             let Some(answer) = sink.finish(line_ends.bare_line_ends()).await else { return Ok(Next::Close) };
-            return Ok(self.answer_message(answer, recipients));
+            return Ok(self.answer_message(answer, recipients, bytes));
         }
         let failure = chunked.sink.failure.clone();
         match failure {
@@ -141,8 +144,9 @@ impl Session {
     }
 
     /// The first BDAT of a message.
-    fn begin_chunked(&self, transaction: Transaction) -> (Mail, Chunked) {
+    fn begin_chunked(&mut self, transaction: Transaction) -> (Mail, Chunked) {
         let (recipients, mail) = (transaction.recipients.len(), transaction.mail.clone());
+        self.receiving = transaction.accounts.clone();
         let incoming = match transaction.over_limit.clone() {
             Some(refusal) => Err(refusal.into()),
             None => self.door.delivery.incoming(self.envelope(transaction)),
@@ -152,7 +156,7 @@ impl Session {
     }
 
     /// LMTP sends one reply for each recipient (RFC 2033 §4.2), SMTP one for all.
-    fn answer_message(&mut self, answer: Answer, recipients: usize) -> Next {
+    fn answer_message(&mut self, answer: Answer, recipients: usize, bytes: u64) -> Next {
         self.messages += 1;
         let mut replies = match answer {
             Answer::All(reply) => vec![reply; recipients.max(1)],
@@ -162,6 +166,7 @@ impl Session {
             replies.truncate(1);
         }
         let is_taken = replies.iter().any(|reply| !reply.is_error());
+        self.count_received(bytes, is_taken);
         let result = if is_taken { "taken" } else { "refused" };
         metrics::counter!("holdfast_smtp_messages_total", "result" => result).increment(1);
         if is_taken {

@@ -9,6 +9,7 @@ use mailkit::EmailAddress;
 
 use super::entry::{self, Line, line, new_password, quota};
 use super::frame::{TABS, Tabs, admin, counted, domain_of, failed, note_of, surroundings};
+use super::sending::{self, Shown};
 use super::trail;
 use crate::caller::Caller;
 use crate::error::{Fault, Result};
@@ -49,6 +50,7 @@ struct AccountPage {
     domain: String,
     sessions: Vec<SessionLine>,
     apps: Vec<AppLine>,
+    sending: Shown,
     trail: Vec<trail::Line>,
     messages: String,
 }
@@ -126,6 +128,7 @@ pub async fn page(caller: Caller, id: AccountId, aside: Aside) -> Result<Respons
                 domain: readable(&domain_of(caller)),
                 sessions: sessions.collect(),
                 apps: apps.collect(),
+                sending: sending::shown(caller, id)?,
                 trail: directory
                     .audit_trail(Some(id), None, LATEST)?
                     .into_iter()
@@ -142,15 +145,15 @@ pub async fn page(caller: Caller, id: AccountId, aside: Aside) -> Result<Respons
 }
 
 /// What was done: what the audit trail says, which notice is shown, and what the account is told by mail.
-struct Done {
-    audited: Vec<String>,
-    notice: &'static str,
-    told: Option<AccessChange>,
-    made: Option<String>,
+pub struct Done {
+    pub audited: Vec<String>,
+    pub notice: &'static str,
+    pub told: Option<AccessChange>,
+    pub made: Option<String>,
 }
 
 impl Done {
-    fn new(audited: impl Into<String>) -> Self {
+    pub fn new(audited: impl Into<String>) -> Self {
         Self { audited: vec![audited.into()], notice: "saved", told: None, made: None }
     }
 
@@ -160,7 +163,7 @@ impl Done {
 }
 
 /// Why something was not done: the field that is wrong, and what is wrong with it.
-type Refused = (&'static str, DirectoryError);
+pub type Refused = (&'static str, DirectoryError);
 
 /// What the form asks for, to one account.
 pub async fn change(caller: Caller, id: AccountId, form: &Posted) -> Result<Response> {
@@ -180,6 +183,13 @@ pub async fn change(caller: Caller, id: AccountId, form: &Posted) -> Result<Resp
                 return page(caller, id, aside).await;
             }
         },
+        "limits" => match sending::typed(form) {
+            Ok(limits) => sending::save(&caller, id, limits).await,
+            Err((field, problem)) => {
+                return page(caller, id, Aside { wrong: Wrong::of(field, problem), ..Aside::default() }).await;
+            }
+        },
+        verb @ ("stop-sending" | "allow-sending") => Ok(sending::switch(&caller, id, verb == "allow-sending").await?),
         "password" => password(&caller, id, form).await,
         "alias" | "rename" | "readdress" | "unalias" => addresses(&caller, &account, form).await,
         verb => access(&caller, id, verb, form).await?,

@@ -23,6 +23,13 @@ pub struct Line {
     pub used: String,
 }
 
+impl Line {
+    /// Its address as mail programs write it.
+    pub fn ascii_or_address(&self) -> &str {
+        if self.ascii.is_empty() { &self.address } else { &self.ascii }
+    }
+}
+
 /// An account, with what it uses.
 pub fn line(caller: &Caller, account: &Account) -> Line {
     // While it is being restored nobody knows.

@@ -4,7 +4,9 @@ use askama::Template;
 use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Redirect, Response};
 use delivery::{Delivery, DeliveryError, DropMode, QueueFilter, QueueId, QueuedMessage};
+use directory::Directory;
 use futures_util::StreamExt as _;
+use mailkit::EmailAddress;
 use serde::Deserialize;
 
 use super::confirm::{self, Question};
@@ -202,20 +204,23 @@ pub struct Asked {
 }
 
 impl Asked {
-    fn filter(&self) -> QueueFilter {
+    fn filter(&self, directory: &Directory) -> QueueFilter {
         let q = self.q.trim();
         let domain = q.trim_start_matches('@').trim_end_matches('.').to_lowercase();
         let is_sender = q == "<>" || q.trim_start_matches('@').contains('@');
         let ascii = mailkit::address::normal_domain(&domain).unwrap_or(domain);
+        // An account here has sent what it sent under any of its addresses.
+        let parsed = EmailAddress::parse(q).ok().filter(|_| is_sender);
+        let account = parsed.and_then(|address| directory.account_by_address(&address).ok()?).map(|account| account.id);
         QueueFilter {
             domain: (!is_sender && !q.is_empty()).then_some(ascii),
-            sender: is_sender.then(|| q.to_owned()),
+            sender: (is_sender && account.is_none()).then(|| q.to_owned()),
             held: match self.state.as_str() {
                 "held" => Some(true),
                 "waiting" => Some(false),
                 _ => None,
             },
-            account: None,
+            account,
         }
     }
 }
@@ -243,7 +248,7 @@ async fn list_page(caller: Caller, asked: Asked, problem: Option<String>) -> Res
             let delivery = &caller.site.delivery;
             let calendar = caller.calendar();
             let stats = delivery.queue_stats()?;
-            let shown = delivery.queue_list(&asked.filter(), asked.after.parse().ok(), ROWS)?;
+            let shown = delivery.queue_list(&asked.filter(&caller.site.directory), asked.after.parse().ok(), ROWS)?;
             let messages = shown.messages.into_iter().map(|message| {
                 let to: Vec<String> = message.recipients.iter().take(NAMED).map(|r| readable(&r.address)).collect();
                 let further = message.recipients.len().saturating_sub(to.len());
@@ -408,7 +413,7 @@ struct Outcome {
 }
 
 async fn change_all(caller: Caller, act: Act, asked: Asked, form: &Posted) -> Result<Response> {
-    let mut filter = asked.filter();
+    let mut filter = asked.filter(&caller.site.directory);
     if act.deed == Deed::Release {
         filter.held = Some(true);
     }

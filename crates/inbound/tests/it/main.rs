@@ -1,0 +1,3 @@
+//! The promises of the judges, through a delivery that asks them.
+
+mod hooks;
