@@ -3,6 +3,7 @@
 pub mod help;
 mod operator;
 mod queue;
+mod sending;
 
 use axum::http::StatusCode;
 use directory::{AuditFilter, Role};
