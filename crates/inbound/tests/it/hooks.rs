@@ -79,7 +79,7 @@ impl World {
         let view = self.house.mailstore.view(realm, mailbox.id).unwrap();
         let entries = self.house.mailstore.entries(realm, mailbox.id, view.uids()).unwrap();
         assert_eq!(entries.len(), 1);
-        let body = self.house.mailstore.body(realm, entries[0].email_id).unwrap();
+        let mut body = self.house.mailstore.body(realm, entries[0].email_id).unwrap();
         String::from_utf8(body.read_all().unwrap().to_vec()).unwrap()
     }
 }
