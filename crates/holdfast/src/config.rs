@@ -33,7 +33,7 @@ pub use diagnose::{ConfigError, doubt};
 pub use disk::{Repair, Store};
 pub use domains::{Dns, Domains};
 pub use finding::Finding;
-pub use hooks::{HookFallback, Hooks};
+pub use hooks::Hooks;
 pub use incoming::Incoming;
 pub use relay::Relay;
 pub use secrets::{KeySource, Secrets};
