@@ -143,6 +143,7 @@ mod tests {
             names: names(all),
             issuer: String::new(),
             self_signed: false,
+            key_sha256: [0; 32],
             not_before: from_day * DAY / 1000,
             not_after: (from_day + days) * DAY / 1000,
         }
