@@ -136,6 +136,7 @@ impl Pebble {
     }
 
     /// Tells its DNS something: `/add-a` and the like, with JSON.
+    #[allow(dead_code, reason = "not every program that has this file needs it")]
     pub fn tell_dns(&self, path: &str, json: &str) {
         let mut stream = TcpStream::connect(self.dns_management()).unwrap();
         write!(
