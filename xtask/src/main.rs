@@ -7,6 +7,7 @@ mod install;
 mod licences;
 mod proofs;
 mod run;
+mod spam_score;
 mod steps;
 mod tidy;
 
@@ -25,6 +26,7 @@ cargo xtask dist [BINARY]   a stripped binary, a Debian package and an OCI image
 cargo xtask bench [--rounds N] [--quick] [PART …]
                             Holdfast beside Postfix and Dovecot on this machine, as tables; parts:
                             deliver source imap web disk idle
+cargo xtask spam-score      the spam filter on the SpamAssassin corpus, beside bogofilter, as a table
 ";
 
 fn main() -> ExitCode {
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         ["dist"] => dist::dist(None),
         ["dist", binary] => dist::dist(Some(binary.as_ref())),
         ["bench", args @ ..] => bench::bench(args),
+        ["spam-score"] => spam_score::spam_score(),
         ["proofs", args @ ..] => proofs::proofs(args),
         ["tidy"] => tidy::check(),
         ["fuzz"] => steps::fuzz(60),

@@ -17,6 +17,7 @@ mod salvage;
 mod secrets;
 mod sending;
 pub mod socket;
+mod spam;
 mod stage;
 mod standby;
 pub mod status;
@@ -110,6 +111,7 @@ async fn run_on(running: &Arc<Running>, command: AdminCommand, output: &Output) 
         AdminCommand::Archive(command) => archive::run(running, command, output).await,
         AdminCommand::Stage(command) => stage::run(running, command, output).await,
         AdminCommand::People(command) => people::run(services, command, output).await,
+        AdminCommand::Spam(command) => spam::run(services, command, output).await,
         AdminCommand::Audit(args) => audit::run(services, args, output).await,
         AdminCommand::RestoreAccount(args) => restore_account::run(running, *args, output).await,
         AdminCommand::Rewind(args) => rewind::run(running, args, output).await,

@@ -8,6 +8,7 @@ mod continuity;
 mod mail;
 mod relay;
 mod secrets;
+mod spam;
 
 use std::path::PathBuf;
 
@@ -23,6 +24,7 @@ pub use continuity::{
 pub use mail::{Chosen, ExportArgs, ImportArgs, LineEndings, MailFormat, PeopleArgs, PeopleCommand, QueueCommand};
 pub use relay::{RelayArgs, RelayCommand};
 pub use secrets::SecretsCommand;
+pub use spam::SpamCommand;
 
 /// A complete mail server in one program: webmail, IMAP, POP3 and SMTP, built to survive failures.
 #[derive(Debug, Parser)]
@@ -177,6 +179,9 @@ pub enum AdminCommand {
     /// Import and export address books (contacts and groups) as vCard or CSV.
     #[command(subcommand, display_order = 13)]
     People(PeopleCommand),
+    /// Manage the spam filter of an account: level, allow and block lists, training; explain how a message is judged.
+    #[command(subcommand, display_order = 18)]
+    Spam(SpamCommand),
     /// Show the audit trail, newest first: of the service (domains, deleted accounts, dropped messages) or of one account.
     #[command(display_order = 16)]
     Audit(AuditArgs),
@@ -221,6 +226,7 @@ impl AdminCommand {
             Self::People(command) => matches!(command, PeopleCommand::Import(_)),
             Self::Certificate(command) => matches!(command, CertificateCommand::Renew { .. }),
             Self::Secrets(command) => matches!(command, SecretsCommand::Seal | SecretsCommand::Unseal),
+            Self::Spam(command) => !matches!(command, SpamCommand::Show { .. } | SpamCommand::Explain { .. }),
             Self::RestoreAccount(args) => !args.of_account.preview,
             Self::Import(_) | Self::Rewind(_) | Self::Salvage(_) => true,
             Self::Status { .. }

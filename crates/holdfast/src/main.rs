@@ -39,6 +39,7 @@ mod secrets;
 mod serve;
 mod services;
 mod shell;
+mod spam;
 mod standby;
 mod start;
 mod supervisor;

@@ -14,6 +14,7 @@ use crate::{
     parts::{invariants, parts},
     running::{DailyWork, Running},
     services::Services,
+    spam,
 };
 
 /// From the start of the service to the first run, which is not when everybody logs in again.
@@ -90,6 +91,9 @@ pub async fn run(
     let start = Instant::now();
     parts().maintain(&services.store).await;
     note("mail", start, Ok("purged what is older than the retention time".to_owned()), &say, &mut failed);
+    let start = Instant::now();
+    let emptied = spam::empty(services).await.map(|count| format!("{count} old messages deleted"));
+    note("spam", start, emptied, &say, &mut failed);
     if let Err(error) = keep_sound(&services.store, &shutdown, say).await {
         failed.push(error.to_string());
     }

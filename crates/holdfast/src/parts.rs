@@ -4,14 +4,16 @@ use std::sync::LazyLock;
 
 use delivery::{QueueInvariants, ReceiptsPart, SendingPart};
 use directory::{DirectoryInvariants, DirectoryPart};
+use filter::spam::SpamPart;
 use mailstore::MailPart;
 use people::PeoplePart;
 use realm::{Parts, feed::FeedPart};
 use store::{Damaged, Invariants, RealmId, Snapshot, Store, StoreError, Violation};
 
 /// All parts, in the order in which duties are done. A new part is one more line.
-static PARTS: LazyLock<Parts> =
-    LazyLock::new(|| Parts::new(&[&MailPart, &PeoplePart, &ReceiptsPart, &SendingPart, &DirectoryPart, &FeedPart]));
+static PARTS: LazyLock<Parts> = LazyLock::new(|| {
+    Parts::new(&[&MailPart, &PeoplePart, &ReceiptsPart, &SendingPart, &DirectoryPart, &FeedPart, &SpamPart])
+});
 
 /// All parts.
 pub fn parts() -> Parts {
@@ -61,6 +63,6 @@ mod tests {
 
     #[test]
     fn each_part_has_keys_of_its_own_and_one_leads_a_rewind() {
-        assert_eq!(parts().iter().count(), 6);
+        assert_eq!(parts().iter().count(), 7);
     }
 }

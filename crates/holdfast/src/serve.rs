@@ -30,6 +30,7 @@ use crate::{
     running::Running,
     secrets,
     services::Services,
+    spam,
     supervisor::{Phase, Supervisor},
 };
 
@@ -171,6 +172,9 @@ fn start_work(running: &Arc<Running>, metrics: &PrometheusHandle, supervisor: &m
     supervisor.kept_up(Phase::Work, "maintenance", move |stop| maintenance::serve(of.clone(), stop));
     let services = running.services.clone();
     supervisor.kept_up(Phase::Work, "secrets", move |stop| secrets::serve(services.clone(), stop));
+    let services = running.services.clone();
+    let training = spam::training(&services);
+    supervisor.kept_up(Phase::Work, "spam training", move |stop| spam::serve(services.clone(), training.clone(), stop));
     let of = running.clone();
     supervisor.kept_up(Phase::Work, "domains", move |stop| domains::serve(of.clone(), stop));
     let of = running.clone();

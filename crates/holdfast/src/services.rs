@@ -11,7 +11,9 @@ use continuity::{rewind::Rewinds, stage::Stages};
 use delivery::{Authors, Credentials, DaneUse, DeliveryOptions, NextHop, Smarthost, TlsException, TlsPolicy, Unsigned};
 use directory::{AccountId, AdmissionLimits, DirectoryOptions, Remember, SecretsReport};
 use dnskit::Resolver;
+use filter::spam::Spam;
 use inbound::sender::{SenderCheck, SenderOptions};
+use inbound::spam::SpamJudge;
 use mailstore::{MailError, MailStore};
 use parking_lot::Mutex;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
@@ -32,6 +34,7 @@ pub struct Services {
     pub directory: directory::Directory,
     pub mailstore: MailStore,
     pub people: people::People,
+    pub spam: Spam,
     pub delivery: delivery::Delivery,
     pub stages: Stages,
     /// Counts what strangers give, at all listeners.
@@ -104,16 +107,20 @@ impl Services {
             store.clone(),
             Arc::new(move |realm| quotas.quota_limit(AccountId(realm.account_number()?))),
         );
+        let people = people::People::new(store.clone());
+        let spam = Spam::new(store.clone());
         let options = delivery_options(&config)?;
         let resolver = dns::resolver(&config);
-        let judges = judges(&config, &resolver, &directory, &mailstore)?;
+        let filter = SpamJudge::new(spam.clone(), mailstore.clone(), people.clone());
+        let judges = judges(&config, &resolver, &directory, &mailstore, filter)?;
         let delivery =
             delivery::Delivery::with_resolver(store.clone(), directory.clone(), mailstore.clone(), options, resolver)?
                 .with_judges(judges)?;
         let delivery = with_validating(delivery, &config)?;
         let stages = Stages::open(dir)?;
         Ok(Self {
-            people: people::People::new(store.clone()),
+            people,
+            spam,
             store,
             directory,
             mailstore,
@@ -160,6 +167,7 @@ fn judges(
     resolver: &Arc<dyn Resolver>,
     directory: &directory::Directory,
     mailstore: &MailStore,
+    spam: SpamJudge,
 ) -> anyhow::Result<Vec<Arc<dyn delivery::Judge>>> {
     let settings = &config.senders;
     let senders = SenderOptions {
@@ -173,6 +181,7 @@ fn judges(
     let senders = SenderCheck::new(senders, Arc::clone(resolver), directory.clone(), mailstore.clone());
     let mut judges: Vec<Arc<dyn delivery::Judge>> = vec![Arc::new(senders)];
     judges.extend(config.hooks.judges(&config.hostname));
+    judges.push(Arc::new(spam));
     Ok(judges)
 }
 

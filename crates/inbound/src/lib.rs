@@ -4,8 +4,11 @@
 //!
 //! [`hooks`] asks programs of others: rspamd, ClamAV, milters.
 //!
+//! [`spam`] tells wanted mail from unwanted, and learns from what users do with it.
+//!
 //! A judge changes nothing: the client may send the message again.
 
 pub mod hooks;
 pub mod network;
 pub mod sender;
+pub mod spam;

@@ -60,4 +60,6 @@ pub use headline::Headline;
 pub use ordering::{FirstAddress, Ordering};
 pub use parse::parse;
 pub use parsed::{Envelope, Parsed, Part, SectionText};
+pub use text::decoded_text;
 pub use typed::{Typed, WrongEntry, read_typed};
+pub use words::decode_text;

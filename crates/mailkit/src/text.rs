@@ -15,8 +15,8 @@ pub(crate) fn body<'a>(raw: &'a [u8], part: &Part) -> Option<&'a [u8]> {
     raw.get(part.body_start as usize..part.body_end as usize)
 }
 
-/// The text of a text part; at most `max` encoded bytes are read. `raw` may end within it.
-pub(crate) fn decoded_text(raw: &[u8], part: &Part, max: usize) -> Option<String> {
+/// The text of a text part; at most `max` encoded bytes are read. `raw` may end within it. `None` for any other part.
+pub fn decoded_text(raw: &[u8], part: &Part, max: usize) -> Option<String> {
     if part.media_type != "text" {
         return None;
     }

@@ -21,6 +21,18 @@ pub struct BodyRef {
     pub(crate) id: BodyId,
 }
 
+impl BodyRef {
+    /// The header lines that were put above the message here.
+    pub fn prefix(&self) -> &Bytes {
+        &self.prefix
+    }
+
+    /// The name of the body below them: its BLAKE3 hash.
+    pub fn name(&self) -> &[u8; 32] {
+        self.id.as_bytes()
+    }
+}
+
 /// The bytes of a message that are kept here and referred to by nothing yet: a commit that files the message keeps them,
 /// otherwise they go with the last clone.
 #[derive(Clone, Debug)]

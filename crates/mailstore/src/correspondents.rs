@@ -122,6 +122,12 @@ impl MailStore {
         self.is_in_sent(account, &address)
     }
 
+    /// Whether an address, in any case, is remembered as one that was written to. One look-up.
+    pub fn is_correspondent(&self, account: RealmId, address: &str) -> Result<bool> {
+        let is_key = !address.is_empty() && address.len() <= MAX_ADDRESS_BYTES;
+        Ok(is_key && self.store().snapshot().get(account, &key::correspondent(&address.to_lowercase()))?.is_some())
+    }
+
     /// Forget a correspondent.
     pub async fn forget_correspondent(&self, account: RealmId, address: String) -> Result<()> {
         self.commit(move |_, tx| {

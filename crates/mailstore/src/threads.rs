@@ -11,7 +11,7 @@ use store::{Order, Read, RealmId, Tx};
 
 use crate::schema::{self, ConversationRecord, EntryRecord, MAX_REFERENCES, MAX_THREAD_MESSAGES, ThreadRecord, key};
 use crate::{
-    EmailId, Flags, MailError, MailboxId, Result, ThreadId, Uid,
+    EmailId, Flags, MailError, MailStore, MailboxId, Result, Role, ThreadId, Uid,
     counter::{less, stepped},
 };
 
@@ -38,6 +38,25 @@ pub(crate) fn hashes(parsed: &Parsed) -> Vec<[u8; HASH]> {
         }
     }
     hashes
+}
+
+impl MailStore {
+    /// Whether one of the messages that a message names (its own id, those it answers) is in the mailbox of sent mail, as
+    /// far as they are of the same conversation. Bounded work.
+    pub fn is_about_sent(&self, account: RealmId, parsed: &Parsed) -> Result<bool> {
+        let snapshot = self.store().snapshot();
+        let Some(sent) = self.mailbox_by_role_in(&snapshot, account, Role::Sent)? else { return Ok(false) };
+        for hash in hashes(parsed) {
+            let at = key::message_id(&hash);
+            let Some(value) = snapshot.get(account, &at)? else { continue };
+            let thread = ThreadId(u64::from_be_bytes(schema::number(&at, &value)?));
+            let members = members(&snapshot, account, thread, Order::Descending, MAX_THREAD_MESSAGES)?;
+            if members.iter().any(|((_, mailbox, _), _)| *mailbox == sent.id) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 }
 
 /// Find or begin the conversation of a new email, and make later messages find it. Its rows are added by

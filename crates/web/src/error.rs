@@ -250,6 +250,15 @@ impl From<people::PeopleError> for Fault {
     }
 }
 
+impl From<filter::spam::SpamError> for Fault {
+    fn from(error: filter::spam::SpamError) -> Self {
+        match error {
+            filter::spam::SpamError::Store(error) => mailstore::MailError::Store(error).into(),
+            filter::spam::SpamError::TooManyEntries => Self::Bad("The lists of senders are too long.".to_owned()),
+        }
+    }
+}
+
 impl From<continuity::rewind::RewindError> for Fault {
     fn from(error: continuity::rewind::RewindError) -> Self {
         use continuity::rewind::{PartError, RewindError};

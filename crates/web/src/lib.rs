@@ -55,6 +55,7 @@ mod templates;
 mod text;
 mod time;
 mod view;
+mod why;
 mod wording;
 mod wrong;
 

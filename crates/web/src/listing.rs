@@ -113,6 +113,7 @@ pub fn of_mailbox(caller: &Caller, mailbox: &Mailbox, place: &Place, open: Optio
     let clearing = matches!(mailbox.role, Some(Role::Trash | Role::Junk)) && mailbox.total > 0;
     let (empty_icon, empty_title, empty_text) = empty(mailbox);
     Ok(List {
+        aging: aging(caller, mailbox)?,
         title: label(mailbox),
         subtitle: subtitle(mailbox),
         mailbox: mailbox.id.to_string(),
@@ -142,6 +143,17 @@ pub fn of_mailbox(caller: &Caller, mailbox: &Mailbox, place: &Place, open: Optio
             (_, 0) => "No unread messages".to_owned(),
             (_, unread) => count(unread, "unread message"),
         },
+    })
+}
+
+/// What becomes of old messages in Spam.
+fn aging(caller: &Caller, mailbox: &Mailbox) -> Result<String> {
+    if mailbox.role != Some(Role::Junk) {
+        return Ok(String::new());
+    }
+    Ok(match caller.site.spam.settings(caller.realm)?.emptied_after_days {
+        Some(days) => format!("Messages are deleted {} after they come here.", count(days, "day")),
+        None => "Messages stay here until you delete them.".to_owned(),
     })
 }
 

@@ -37,6 +37,7 @@ fn said(done: &str) -> Option<&'static str> {
         "discarded" => "Draft discarded.",
         "saved" => "Saved.",
         "settings" => "Settings saved.",
+        "spamreset" => "The spam filter has forgotten what it learned from you.",
         "password" => "Password changed. Your other devices are signed out.",
         "passwordapps" => {
             "Password changed. Your other devices are signed out. The app passwords below still work: revoke any that \

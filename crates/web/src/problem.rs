@@ -40,6 +40,10 @@ pub enum Problem {
     WrongNewCode,
     /// There is no such time zone.
     UnknownTimeZone(String),
+    /// A line of a list that is no sender.
+    NotASender(filter::spam::NotASender),
+    /// The lists of senders are too long.
+    TooManySenders(usize),
     /// A text that is longer than so many bytes.
     TextTooLong(usize),
     /// A new mailbox without a name.
@@ -100,6 +104,8 @@ impl Problem {
             Self::WrongCurrentPassword => "password-wrong",
             Self::PasswordNotChecked => "password-not-checked",
             Self::UnknownTimeZone(_) => "time-zone-unknown",
+            Self::NotASender(_) => "sender-invalid",
+            Self::TooManySenders(_) => "too-many-senders",
             Self::TextTooLong(_) => "text-too-long",
             Self::MailboxNameMissing => "mailbox-name-missing",
             Self::ContactNameMissing => "contact-name-missing",
@@ -142,6 +148,8 @@ impl Problem {
             Self::UnknownTimeZone(zone) => {
                 format!("There is no time zone “{zone}”. Choose one such as Europe/Athens.")
             }
+            Self::NotASender(error) => format!("{}.", capital(&error.to_string())),
+            Self::TooManySenders(limit) => format!("The lists can have {limit} senders together."),
             Self::TextTooLong(limit) => format!("This text is too long. It can have {}.", size(*limit as u64)),
             Self::MailboxNameMissing => "Enter a name for the mailbox.".to_owned(),
             Self::ContactNameMissing => "Enter a name or an address.".to_owned(),
@@ -279,6 +287,7 @@ mod tests {
             Problem::PasswordNotChecked,
             Problem::WrongNewCode,
             Problem::UnknownTimeZone("Mars/Phobos".to_owned()),
+            Problem::TooManySenders(7),
             Problem::DeviceNameMissing,
             Problem::FileMissing,
             Problem::WrongTime("A reason.".to_owned()),

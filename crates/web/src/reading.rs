@@ -17,7 +17,7 @@ use crate::shell::{self, label};
 use crate::templates::{ConversationPage, File, Message, Reading};
 use crate::text::{avatar, to_html};
 use crate::time::{Calendar, size};
-use crate::{message, search, view};
+use crate::{message, search, view, why};
 
 /// Messages of one conversation that are open at once.
 const MAX_OPEN: usize = 40;
@@ -214,6 +214,9 @@ fn fill(caller: &Caller, conversation: &Conversation<'_>, place: &Place) -> Resu
         with_pictures.push(id.to_string());
         shown.images_href = format!("{}&images={}", shown.open_href, with_pictures.join(","));
         if shown.open {
+            let place = names.iter().find(|m| m.id == row.mailbox);
+            shown.is_junk = place.is_some_and(|place| why::is_junk(place, &names));
+            shown.why = why::of(row, shown.is_junk);
             shown.addable = mailkit::EmailAddress::parse(&shown.from_address).is_ok()
                 && !caller.is_me(&shown.from_address)
                 && caller.site.people.by_address(caller.realm, &shown.from_address)?.is_empty();
@@ -293,6 +296,8 @@ fn outline(caller: &Caller, calendar: &Calendar, row: &MessageRow) -> Message {
         size: size(row.size),
         open_href: String::new(),
         blocked: 0,
+        why: None,
+        is_junk: false,
         notes: Vec::new(),
         again: false,
         images_href: String::new(),

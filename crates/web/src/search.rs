@@ -78,6 +78,7 @@ pub fn list(caller: &Caller, place: &Place, open: Option<(MailboxId, ThreadId)>,
         (false, false) => count(found.len() as u32, "conversation"),
     };
     Ok(List {
+        aging: String::new(),
         title: "Search".to_owned(),
         subtitle: all.clone(),
         mailbox: "all".to_owned(),

@@ -3,6 +3,7 @@
 mod apps;
 mod common;
 mod general;
+mod spam;
 
 use askama::Template;
 use axum::extract::Query;
@@ -32,6 +33,8 @@ pub use common::{TABS, browser, tell, tell_by};
 pub fn routes() -> Router<Site> {
     Router::new()
         .route("/settings", get(general::page).post(general::save))
+        .route("/settings/spam", get(spam::page).post(spam::save))
+        .route("/settings/spam/reset", post(spam::reset))
         .route("/settings/security", get(security))
         .route("/settings/password", post(change_password))
         .route("/settings/totp", post(enrol))

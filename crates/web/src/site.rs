@@ -9,6 +9,7 @@ use continuity::rewind::Rewinds;
 use delivery::Delivery;
 use directory::{AccountId, Directory, DirectoryError};
 use domaincheck::Checks;
+use filter::spam::Spam;
 use mailstore::MailStore;
 use parking_lot::Mutex as Lock;
 use people::People;
@@ -32,6 +33,8 @@ pub struct WebState {
     pub mailstore: MailStore,
     /// Address books.
     pub people: People,
+    /// Settings and training of the spam filter.
+    pub spam: Spam,
     /// Takes accounts back to a moment.
     pub rewinds: Rewinds,
     /// Where written messages go.

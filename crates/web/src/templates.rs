@@ -124,6 +124,8 @@ pub struct List {
     pub problems: Vec<String>,
     /// What narrows a search down.
     pub chips: Vec<Chip>,
+    /// What becomes of old messages by themselves, as a sentence; may be empty.
+    pub aging: String,
     /// The lines.
     pub rows: Vec<Row>,
     /// For when there are none.
@@ -265,6 +267,10 @@ pub struct Message {
     pub size: String,
     /// Where it is opened.
     pub open_href: String,
+    /// What the spam filter said of it, if it was asked.
+    pub why: Option<Why>,
+    /// It lies in Spam.
+    pub is_junk: bool,
     /// What there is to say of it: that it is encrypted or signed, what it invites to.
     pub notes: Vec<String>,
     /// It is a report that a message of one's own did not reach somebody: it can be written again.
@@ -283,6 +289,21 @@ pub struct Message {
     pub cut: bool,
     /// What is attached.
     pub files: Vec<File>,
+}
+
+/// Why a message lies where it does.
+#[derive(Clone, Debug)]
+pub struct Why {
+    /// The stable code of the main reason.
+    pub code: String,
+    /// In one line.
+    pub line: String,
+    /// All reasons: points and line.
+    pub reasons: Vec<(String, String)>,
+    /// Their sum.
+    pub total: String,
+    /// From which sum on mail goes to Spam.
+    pub limit: Option<String>,
 }
 
 /// An attachment.

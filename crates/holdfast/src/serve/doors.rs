@@ -246,6 +246,7 @@ impl Site {
             directory: services.directory.clone(),
             mailstore: services.mailstore.clone(),
             people: services.people.clone(),
+            spam: services.spam.clone(),
             rewinds: services.rewinds(),
             delivery: services.delivery.clone(),
             checks: running.checks.clone(),

@@ -20,6 +20,7 @@ mod salvage;
 mod secrets;
 mod senders;
 mod soak;
+mod spam;
 mod stages;
 mod standby;
 mod storm;

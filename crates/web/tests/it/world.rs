@@ -66,6 +66,7 @@ impl World {
             directory: directory.clone(),
             mailstore: mail.clone(),
             people: People::new(store.clone()),
+            spam: filter::spam::Spam::new(store.clone()),
             rewinds: Rewinds::new(store.clone(), mail.clone(), testkit::parts()),
             delivery: delivery.clone(),
             checks: domaincheck::Checks::new(directory.clone(), zone.clone(), service),

@@ -1,0 +1,353 @@
+//! What accounts taught, and their settings, in their realms.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use prost::Message as _;
+use store::{Cause, Damaged, Order, Part, Read, RealmId, Store, StoreError, Tx};
+
+use super::lists::MAX_ENTRIES;
+use super::model::{Model, packed};
+use super::schema::{self, LEARNED, LearnedRecord, NAME_BYTES, SETTINGS, STATE, SettingsRecord, StateRecord};
+use super::settings::Settings;
+
+/// Messages of an account whose features are kept; those of the oldest others are dropped.
+const MAX_WITH_FEATURES: usize = 2_000;
+/// Messages of an account of which anything is remembered; of others the oldest are forgotten of which the user said
+/// nothing, then the oldest.
+const MAX_LEARNED: usize = 50_000;
+/// Accounts whose models are kept in memory.
+const MAX_MODELS: usize = 200;
+
+/// Spam or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Unwanted.
+    Spam,
+    /// Wanted.
+    Wanted,
+}
+
+impl Kind {
+    fn number(self) -> u32 {
+        match self {
+            Self::Spam => 1,
+            Self::Wanted => 2,
+        }
+    }
+
+    pub(super) fn from_number(number: u32) -> Option<Self> {
+        match number {
+            1 => Some(Self::Spam),
+            2 => Some(Self::Wanted),
+            _ => None,
+        }
+    }
+}
+
+/// Who says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The user: moved it to or from Spam, pressed the button, set a keyword. Counts for ever.
+    User,
+    /// It follows from what became of the message: read and kept. The user's word overrules it.
+    Conduct,
+}
+
+/// A message to be learned.
+#[derive(Clone, Debug)]
+pub struct Learned {
+    /// Name of its body: the BLAKE3 hash.
+    pub name: [u8; 32],
+    /// What it is.
+    pub kind: Kind,
+    /// Who says so.
+    pub by: By,
+    /// Its features, ascending.
+    pub features: Vec<u32>,
+    /// Address of its sender, in lower case; may be empty.
+    pub sender: String,
+}
+
+/// How much an account taught.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taught {
+    /// Spam, in the user's words.
+    pub spam: u64,
+    /// Wanted mail, in the user's words.
+    pub wanted: u64,
+    /// Wanted mail, by what became of it.
+    pub kept: u64,
+}
+
+/// Why something about the filter could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum SpamError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The lists have too many entries.
+    #[error("the lists can have {MAX_ENTRIES} entries together")]
+    TooManyEntries,
+}
+
+/// Result of this module.
+pub type Result<T, E = SpamError> = std::result::Result<T, E>;
+
+/// Settings and training of accounts. Cheap to clone.
+#[derive(Clone)]
+pub struct Spam {
+    store: Store,
+    models: Arc<Mutex<HashMap<RealmId, Arc<Model>>>>,
+}
+
+impl Spam {
+    /// In that store.
+    pub fn new(store: Store) -> Self {
+        Self { store, models: Arc::default() }
+    }
+
+    /// How an account wants its mail judged.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn settings(&self, account: RealmId) -> Result<Settings> {
+        let record: Option<SettingsRecord> = load(&self.store.snapshot(), account, &[SETTINGS])?;
+        Ok(record.unwrap_or_default().into())
+    }
+
+    /// Changes the settings of an account; gives what they are then.
+    ///
+    /// # Errors
+    /// [`SpamError::TooManyEntries`]; those of the store.
+    pub async fn change_settings(
+        &self,
+        account: RealmId,
+        change: impl FnOnce(&mut Settings) + Send + 'static,
+    ) -> Result<Settings> {
+        self.store
+            .transact(move |tx: &mut Tx<'_>| {
+                let record: Option<SettingsRecord> = load(tx, account, &[SETTINGS])?;
+                let mut settings: Settings = record.clone().unwrap_or_default().into();
+                change(&mut settings);
+                if settings.entries.len() > MAX_ENTRIES {
+                    return Err(SpamError::TooManyEntries);
+                }
+                let changed = SettingsRecord::from(&settings);
+                if record.as_ref() != Some(&changed) {
+                    tx.put(account, vec![SETTINGS], changed.encode_to_vec());
+                }
+                Ok(settings)
+            })
+            .await
+    }
+
+    /// Learns a message, unless it was learned so already or the user said otherwise. Gives whether anything changed.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn learn(&self, account: RealmId, learned: Learned) -> Result<bool> {
+        Ok(self.store.transact(move |tx: &mut Tx<'_>| learn_in(tx, account, &learned)).await?)
+    }
+
+    /// Forgets all that was learned. The settings stay. What lies in the mailboxes now is not learned again.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn reset(&self, account: RealmId) -> Result<u64> {
+        let mut gone = 0;
+        loop {
+            let cleared = self.store.transact(move |tx: &mut Tx<'_>| {
+                let keys = keys_of(tx, account, 1_000)?;
+                let count = keys.len() as u64;
+                for key in keys {
+                    tx.delete(account, key);
+                }
+                let mut state = state_of(tx, account)?;
+                state.revision += 1;
+                state.with_features = 0;
+                tx.put(account, vec![STATE], state.encode_to_vec());
+                Ok::<_, StoreError>(count)
+            });
+            let cleared = cleared.await?;
+            gone += cleared;
+            if cleared < 1_000 {
+                return Ok(gone);
+            }
+        }
+    }
+
+    /// How much an account taught. Reads all of it.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn taught(&self, account: RealmId) -> Result<Taught> {
+        let mut taught = Taught::default();
+        each(&self.store.snapshot(), account, |_, record| match (Kind::from_number(record.kind), record.by_user) {
+            (Some(Kind::Spam), _) => taught.spam += 1,
+            (Some(Kind::Wanted), true) => taught.wanted += 1,
+            (Some(Kind::Wanted), false) => taught.kept += 1,
+            (None, _) => {}
+        })?;
+        Ok(taught)
+    }
+
+    /// What was learned of the message with that body, and who said so.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn learned(&self, account: RealmId, name: &[u8; 32]) -> Result<Option<(Kind, By)>> {
+        let record: Option<LearnedRecord> = load(&self.store.snapshot(), account, &schema::learned(name))?;
+        Ok(record.and_then(|record| {
+            let by = if record.by_user { By::User } else { By::Conduct };
+            Some((Kind::from_number(record.kind)?, by))
+        }))
+    }
+
+    /// What an account learned. Read once, then kept as long as it is current. Blocks.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn model(&self, account: RealmId) -> Result<Arc<Model>> {
+        let snapshot = self.store.snapshot();
+        let revision = state_of(&snapshot, account)?.revision;
+        if let Some(model) = self.models.lock().get(&account)
+            && model.revision == revision
+        {
+            return Ok(Arc::clone(model));
+        }
+        let mut model = Model { revision, ..Model::default() };
+        each(&snapshot, account, |name, record| model.add(name, record))?;
+        let model = Arc::new(model);
+        let mut models = self.models.lock();
+        if models.len() >= MAX_MODELS {
+            // Any: which of them is needed next isn't known.
+            let some: Vec<RealmId> = models.keys().copied().take(MAX_MODELS / 4).collect();
+            some.iter().for_each(|account| drop(models.remove(account)));
+        }
+        models.insert(account, Arc::clone(&model));
+        Ok(model)
+    }
+
+    /// Up to which position of its change feed the mail of an account was looked at; `None`: never.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn position(&self, account: RealmId) -> Result<Option<String>> {
+        Ok(Some(state_of(&self.store.snapshot(), account)?.position).filter(|position| !position.is_empty()))
+    }
+
+    /// The mail of an account was looked at up to there.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn looked_at(&self, account: RealmId, position: String) -> Result<()> {
+        let done = self.store.transact(move |tx: &mut Tx<'_>| {
+            let mut state = state_of(tx, account)?;
+            if state.position != position {
+                state.position = position;
+                tx.put(account, vec![STATE], state.encode_to_vec());
+            }
+            Ok::<_, StoreError>(())
+        });
+        Ok(done.await?)
+    }
+
+    /// Keeps what was learned within its bounds.
+    pub(super) async fn age(&self, account: RealmId) -> Result<()> {
+        let done = self.store.transact(move |tx: &mut Tx<'_>| {
+            let mut all = Vec::new();
+            each(tx, account, |name, record| {
+                all.push((record.by_user, record.at_ms, name, !record.features.is_empty()));
+            })?;
+            let mut young: Vec<_> = all.iter().filter(|one| one.3).map(|one| (one.1, one.2)).collect();
+            young.sort_unstable();
+            let dropped: Vec<_> = young.iter().take(young.len().saturating_sub(MAX_WITH_FEATURES)).collect();
+            all.sort_unstable();
+            let forgotten: Vec<_> = all.iter().take(all.len().saturating_sub(MAX_LEARNED)).map(|one| one.2).collect();
+            if dropped.is_empty() && forgotten.is_empty() {
+                return Ok(());
+            }
+            for (_, name) in &dropped {
+                let key = [&[LEARNED][..], name].concat();
+                if let Some(record) = load::<LearnedRecord, _>(tx, account, &key)? {
+                    let record = LearnedRecord { features: bytes::Bytes::new(), ..record };
+                    tx.put(account, key, record.encode_to_vec());
+                }
+            }
+            for name in &forgotten {
+                tx.delete(account, [&[LEARNED][..], name].concat());
+            }
+            let mut state = state_of(tx, account)?;
+            state.revision += 1;
+            state.with_features = u32::try_from(young.len() - dropped.len()).unwrap_or(u32::MAX);
+            tx.put(account, vec![STATE], state.encode_to_vec());
+            Ok::<_, StoreError>(())
+        });
+        Ok(done.await?)
+    }
+}
+
+/// One record a message: what was said of it before is taken back by the same write, so nothing counts twice.
+fn learn_in(tx: &mut Tx<'_>, account: RealmId, learned: &Learned) -> Result<bool, StoreError> {
+    let key = schema::learned(&learned.name);
+    let old: Option<LearnedRecord> = load(tx, account, &key)?;
+    let by_user = learned.by == By::User;
+    if let Some(old) = &old
+        && (old.kind == learned.kind.number() && old.by_user >= by_user || old.by_user && !by_user)
+    {
+        return Ok(false);
+    }
+    let mut state = state_of(tx, account)?;
+    if old.as_ref().is_none_or(|old| old.features.is_empty()) {
+        state.with_features = state.with_features.saturating_add(1);
+    }
+    state.revision += 1;
+    let record = LearnedRecord {
+        kind: learned.kind.number(),
+        by_user,
+        at_ms: tx.now_ms(),
+        features: packed(&learned.features).into(),
+        sender: learned.sender.clone(),
+    };
+    tx.put(account, key, record.encode_to_vec());
+    tx.put(account, vec![STATE], state.encode_to_vec());
+    Ok(true)
+}
+
+pub(super) fn load<M: prost::Message + Default, R: Read + ?Sized>(
+    read: &R,
+    account: RealmId,
+    key: &[u8],
+) -> Result<Option<M>, StoreError> {
+    let Some(value) = read.get(account, key)? else { return Ok(None) };
+    Ok(Some(M::decode(value).map_err(|_| damaged(account, key))?))
+}
+
+fn damaged(account: RealmId, key: &[u8]) -> StoreError {
+    Damaged::new(Part::Record, Cause::Decoding).realm(account).key(key).into()
+}
+
+fn state_of<R: Read + ?Sized>(read: &R, account: RealmId) -> Result<StateRecord, StoreError> {
+    Ok(load(read, account, &[STATE])?.unwrap_or_default())
+}
+
+fn keys_of<R: Read + ?Sized>(read: &R, account: RealmId, most: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+    let rows = read.prefix(account, &[LEARNED], Order::Ascending)?;
+    rows.take(most).map(|row| Ok(row?.0.to_vec())).collect()
+}
+
+/// Visits what was learned.
+pub(super) fn each<R: Read + ?Sized>(
+    read: &R,
+    account: RealmId,
+    mut visit: impl FnMut([u8; NAME_BYTES], &LearnedRecord),
+) -> Result<(), StoreError> {
+    for row in read.prefix(account, &[LEARNED], Order::Ascending)? {
+        let (key, value) = row?;
+        let name = key.get(1..).and_then(|name| name.try_into().ok()).ok_or_else(|| damaged(account, &key))?;
+        visit(name, &LearnedRecord::decode(value).map_err(|_| damaged(account, &key))?);
+    }
+    Ok(())
+}

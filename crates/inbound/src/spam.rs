@@ -1,0 +1,218 @@
+//! The judge of spam: gathers what is known of a message and its sender, and has `filter` judge for each recipient.
+//!
+//! It never keeps mail away: what goes wrong here leaves the message where it was. [`Training`] learns from what users do.
+
+mod circle;
+mod training;
+
+use std::sync::Arc;
+
+use delivery::{Case, FileInto, Hearing, Judge, JudgeError, Spooled, Verdict};
+use directory::AccountId;
+use filter::spam::{FIELD, Facts, Judgement, Known, Sender, Spam, judge};
+use mailkit::{Parsed, bounce};
+use mailstore::{MailStore, Role};
+use people::People;
+use store::RealmId;
+
+use circle::Circles;
+pub use training::Training;
+
+/// Most of a message that is looked at, in bytes; what follows counts only for its name.
+const MAX_LOOKED_AT: usize = 1024 * 1024;
+/// Bytes that are read at once for its name.
+const PIECE: usize = 256 * 1024;
+
+/// Why a message could not be judged.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Judges whether mail is wanted.
+#[derive(Clone)]
+pub struct SpamJudge {
+    spam: Spam,
+    mailstore: MailStore,
+    people: People,
+    circles: Arc<Circles>,
+}
+
+impl SpamJudge {
+    /// On these.
+    pub fn new(spam: Spam, mailstore: MailStore, people: People) -> Self {
+        Self { spam, mailstore, people, circles: Arc::default() }
+    }
+}
+
+impl Judge for SpamJudge {
+    fn name(&self) -> &'static str {
+        "spam"
+    }
+
+    fn begin(&self, case: &Arc<Case>) -> Option<Box<dyn Hearing>> {
+        // What users of the service send, and what it sends itself, is no spam.
+        let is_stranger = case.envelope.origin.auth.is_none() && case.envelope.origin.peer.is_some();
+        let is_for_us = case.accounts.iter().any(Option::is_some);
+        (is_stranger && is_for_us).then(|| Box::new(Trial { judge: self.clone(), case: Arc::clone(case) }) as _)
+    }
+}
+
+/// One message.
+struct Trial {
+    judge: SpamJudge,
+    case: Arc<Case>,
+}
+
+#[async_trait::async_trait]
+impl Hearing for Trial {
+    async fn verdicts(self: Box<Self>, message: &Spooled, so_far: &[Verdict]) -> Result<Vec<Verdict>, JudgeError> {
+        let (message, so_far) = (message.clone(), so_far.to_vec());
+        let judged = tokio::task::spawn_blocking(move || self.judge_all(&message, &so_far)).await;
+        judged.map_err(|error| JudgeError(error.to_string()))?
+    }
+}
+
+impl Trial {
+    fn judge_all(&self, message: &Spooled, so_far: &[Verdict]) -> Result<Vec<Verdict>, JudgeError> {
+        let (raw, name) = looked_at(message).map_err(|error| JudgeError(error.to_string()))?;
+        let parsed = mailkit::parse(&raw);
+        let sender = so_far.first().map(sender_of).unwrap_or_default();
+        let facts = Facts::of(name, &raw, &parsed, sender);
+        let answer = Answer { parsed: &parsed, returned: returned(&raw, &parsed) };
+        let recipients = self.case.accounts.iter().zip(so_far);
+        Ok(recipients
+            .map(|(account, before)| match account {
+                Some(account) if before.refusal.is_none() => {
+                    self.judge_one(*account, &facts, &answer, before).unwrap_or_else(|error| {
+                        // A filter that can't judge for one account must not keep its mail, nor that of the others.
+                        tracing::warn!(id = %self.case.id, %account, %error, "a message could not be judged");
+                        Verdict::default()
+                    })
+                }
+                _ => Verdict::default(),
+            })
+            .collect())
+    }
+
+    fn judge_one(
+        &self,
+        account: AccountId,
+        facts: &Facts,
+        answer: &Answer<'_>,
+        before: &Verdict,
+    ) -> Result<Verdict, Failure> {
+        let mut judged = self.judge.judged(account, facts, answer)?;
+        let was_junk = before.mailbox == Some(FileInto::Role(Role::Junk));
+        if was_junk && !judged.is_spam && !judged.score.has("allowed") {
+            // An earlier check has decided: the reasons say so, and still add up.
+            let missing = judged.limit.map_or(0, |limit| limit.0 - judged.score.total().0);
+            judged.score.add("check", missing, "A check of the sender filed it here");
+            judged.is_spam = true;
+        }
+        let mut verdict = Verdict::default();
+        let total = judged.score.total();
+        if judged.is_spam {
+            verdict = Verdict::file(FileInto::Role(Role::Junk)).because(format!("score {total}"));
+        } else if judged.score.has("allowed") && was_junk {
+            verdict = Verdict::file(FileInto::Role(Role::Inbox)).because("the sender is on an allow list");
+        }
+        let field = judged.score.to_field(judged.is_spam, judged.limit);
+        verdict.add_header(FIELD, &field)?;
+        let result = if judged.is_spam { "spam" } else { "ham" };
+        metrics::counter!("holdfast_spam_judged_total", "result" => result).increment(1);
+        Ok(verdict)
+    }
+}
+
+impl SpamJudge {
+    /// How a message would be judged for an account if it came now, without network checks. Blocks.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn explain(&self, account: AccountId, raw: &[u8]) -> Result<Judgement, Failure> {
+        let looked_at = &raw[..raw.len().min(MAX_LOOKED_AT)];
+        let parsed = mailkit::parse(looked_at);
+        let facts = Facts::of(*blake3::hash(raw).as_bytes(), looked_at, &parsed, Sender::default());
+        let answer = Answer { parsed: &parsed, returned: returned(looked_at, &parsed) };
+        self.judged(account, &facts, &answer)
+    }
+
+    fn judged(&self, account: AccountId, facts: &Facts, answer: &Answer<'_>) -> Result<Judgement, Failure> {
+        let realm = account.realm();
+        let settings = self.spam.settings(realm)?;
+        let model = self.spam.model(realm)?;
+        Ok(judge(facts, &self.known(realm, facts, answer)?, &model, &settings))
+    }
+
+    /// What an account has to do with the sender.
+    fn known(&self, account: RealmId, facts: &Facts, answer: &Answer<'_>) -> Result<Known, Failure> {
+        let circle = self.circles.of(account, &self.mailstore, &self.people)?;
+        let mut known = Known::default();
+        if let Some(from) = &facts.from {
+            let address = from.canonical();
+            known.contact = !self.people.by_address(account, &address)?.is_empty();
+            known.written_to = self.mailstore.is_correspondent(account, &address)? || circle.has_written_to(&address);
+            if !known.contact && !known.written_to {
+                known.name_of = circle.namesake(&facts.from_name, from);
+                known.looks_like = circle.imitated(from.domain());
+            }
+        }
+        if facts.is_report {
+            // What a report returns has to be known here, whoever sent the report. Many return nothing.
+            known.report_of_own = match &answer.returned {
+                Some(returned) => Some(self.mailstore.is_about_sent(account, returned)?),
+                None => None,
+            };
+        } else if !answer.parsed.references.is_empty() {
+            known.answers_own = self.mailstore.is_about_sent(account, answer.parsed)?;
+        }
+        Ok(known)
+    }
+}
+
+/// What a message answers or reports about.
+struct Answer<'a> {
+    parsed: &'a Parsed,
+    returned: Option<Parsed>,
+}
+
+/// The message that a delivery report returns, or its header.
+fn returned(raw: &[u8], parsed: &Parsed) -> Option<Parsed> {
+    let part = bounce::returned_part(parsed)?;
+    let bytes = raw.get(part.body_start as usize..part.body_end as usize)?;
+    let returned = mailkit::parse(bytes);
+    (!returned.message_id.is_empty()).then_some(returned)
+}
+
+/// The beginning of a message, and the name of all of it.
+fn looked_at(message: &Spooled) -> std::io::Result<(Vec<u8>, [u8; 32])> {
+    let (mut raw, mut hasher) = (Vec::new(), blake3::Hasher::new());
+    let mut at = 0;
+    while at < message.len() {
+        let piece = message.read_range(at, PIECE)?;
+        if piece.is_empty() {
+            break;
+        }
+        at += piece.len() as u64;
+        hasher.update(&piece);
+        let room = MAX_LOOKED_AT.saturating_sub(raw.len());
+        raw.extend_from_slice(&piece[..piece.len().min(room)]);
+    }
+    Ok((raw, *hasher.finalize().as_bytes()))
+}
+
+/// What the checks before found out about the sender, as they put it above the message (RFC 8601).
+fn sender_of(before: &Verdict) -> Sender {
+    let mut sender = Sender::default();
+    let lower = before.headers().to_ascii_lowercase().replace("\r\n ", " ").replace("\r\n\t", " ");
+    for line in lower.lines().filter(|line| line.starts_with("authentication-results:")) {
+        for result in line.split(';').map(str::trim) {
+            match result.split([' ', '(']).next().unwrap_or_default() {
+                "dmarc=pass" => sender.is_genuine = Some(true),
+                "dmarc=fail" => sender.is_genuine = Some(false),
+                "spf=fail" => sender.spf_failed = true,
+                _ => {}
+            }
+        }
+    }
+    sender.has_malware = before.reason.contains("malware") || before.reason.contains("virus");
+    sender
+}
