@@ -198,6 +198,20 @@ impl Directory {
             .await
     }
 
+    /// What other servers are told about TLS when they deliver to a domain; `None` of a domain that is not ours. Opens no keys.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn mta_sts_of(&self, name: &str) -> Result<Option<MtaSts>> {
+        let Ok(name) = mailkit::address::normal_domain(name) else { return Ok(None) };
+        let value = self.store().snapshot().get(RealmId::DIRECTORY, &domain_key(&name))?;
+        let mode = |value: &[u8]| {
+            let record: DomainRecord = decode(&format!("the domain {name}"), value)?;
+            Ok(MtaSts::from_number(record.mta_sts))
+        };
+        value.map(|value| mode(&value)).transpose()
+    }
+
     /// Sets what other servers are told about TLS when they deliver to a domain.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use doorkit::span::{ConnId, span};
 use tracing::Instrument as _;
 
 use crate::cookies::Peer;
+use crate::discovery;
 use crate::error::Fault;
 use crate::site::Site;
 
@@ -99,7 +100,7 @@ fn is_face(path: &str) -> bool {
 /// Redirects to the setup page while there is no account. The one place that decides it.
 pub async fn stage(State(site): State<Site>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    if path.starts_with("/assets/") || path == "/setup" {
+    if path.starts_with("/assets/") || path == "/setup" || discovery::is_one(path) {
         return next.run(request).await;
     }
     match site.first_run() {

@@ -22,6 +22,7 @@ mod contacts;
 mod content;
 mod cookies;
 mod csrf;
+mod discovery;
 mod error;
 mod folding;
 mod forms;
@@ -118,6 +119,7 @@ impl WebDoor {
             .merge(settings::routes())
             .merge(admin::routes())
             .merge(rewind::routes())
+            .merge(discovery::routes())
             .fallback(async || error::Fault::NotFound("There is no such page."))
             .layer(middleware::from_fn_with_state(site.clone(), guard::acknowledged))
             .layer(middleware::from_fn_with_state(site.clone(), guard::timed))

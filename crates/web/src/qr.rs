@@ -4,8 +4,13 @@ use std::fmt::Write;
 
 use qrcodegen::{QrCode, QrCodeEcc};
 
-/// `text` as an inline SVG; `None` if it is too long for a code.
+/// `text` for the authenticator app as an inline SVG; `None` if it is too long for a code.
 pub fn svg(text: &str) -> Option<String> {
+    svg_of(text, "QR code for the authenticator app")
+}
+
+/// The same with another `label` for those who don't see it: a text of ours without special characters.
+pub fn svg_of(text: &str, label: &str) -> Option<String> {
     let code = QrCode::encode_text(text, QrCodeEcc::Medium).ok()?;
     let size = code.size();
     let mut path = String::new();
@@ -17,7 +22,7 @@ pub fn svg(text: &str) -> Option<String> {
         }
     }
     Some(format!(
-        "<svg class=\"qr\" viewBox=\"-1 -1 {0} {0}\" role=\"img\" aria-label=\"QR code for the authenticator app\" \
+        "<svg class=\"qr\" viewBox=\"-1 -1 {0} {0}\" role=\"img\" aria-label=\"{label}\" \
          shape-rendering=\"crispEdges\"><path d=\"{path}\"/></svg>",
         size + 2
     ))

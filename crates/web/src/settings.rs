@@ -41,6 +41,7 @@ pub fn routes() -> Router<Site> {
         .route("/settings/totp/on", post(totp_on))
         .route("/settings/totp/off", post(totp_off))
         .route("/settings/apps", get(apps::page).post(apps::create))
+        .route("/settings/apps/profile", post(apps::profile))
         .route("/settings/apps/revoke", post(apps::revoke))
         .route("/settings/sessions", get(sessions))
         .route("/settings/sessions/end", post(end_session))

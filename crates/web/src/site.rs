@@ -17,6 +17,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::answers::Answers;
+use crate::discovery::apple::Profiles;
 use crate::found::Found;
 use crate::known::Known;
 use crate::options::WebOptions;
@@ -66,6 +67,8 @@ pub struct Inner {
     pub answers: Answers,
     /// Those between password and code.
     pub second_steps: SecondSteps,
+    /// Configuration profiles that wait to be fetched.
+    pub profiles: Profiles,
     /// Searches of each account.
     pub searching: Shares,
     /// Messages on their way to pages.
@@ -108,6 +111,7 @@ impl Site {
             uploads: (Arc::new(Semaphore::new(UPLOADS)), Shares::new(UPLOADS_EACH)),
             answers: Answers::default(),
             second_steps: SecondSteps::default(),
+            profiles: Profiles::default(),
             searching: Shares::new(SEARCHES_EACH),
             rendering: Rendering::default(),
             setup: Mutex::new(()),

@@ -1,19 +1,23 @@
 //! App passwords: one for each mail program.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::extract::Query;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use delivery::AccessChange;
 use directory::{AppPasswordId, DirectoryError};
 
 use super::common::{Ask, TABS, Tabs, fresh, note, surroundings, tell_self};
 use crate::caller::Caller;
+use crate::discovery::{self, apple};
 use crate::error::{Fault, Result};
 use crate::forms::Posted;
 use crate::listing::Place;
 use crate::options::Server;
 use crate::problem::Problem;
+use crate::qr;
 use crate::templates::Shell;
 use crate::view::{self, Page};
 use crate::wrong::Wrong;
@@ -32,6 +36,17 @@ struct AppsPage {
     apps: Vec<App>,
     hostname: String,
     servers: Vec<Server>,
+    /// Whether a profile for Apple's Mail can be made.
+    apple: bool,
+    /// The one that was just made.
+    profile: Option<Profile>,
+}
+
+/// A configuration profile that waits to be fetched.
+struct Profile {
+    path: String,
+    qr: String,
+    minutes: u64,
 }
 
 struct App {
@@ -52,10 +67,11 @@ struct Aside {
     wrong: Wrong,
     ask: Option<Ask>,
     done: Option<String>,
+    profile: Option<Profile>,
 }
 
 async fn show(caller: Caller, aside: Aside) -> Result<Response> {
-    let Aside { made, wrong, ask, done } = aside;
+    let Aside { made, wrong, ask, done, profile } = aside;
     caller
         .blocking(move |caller| {
             let failed = ask.is_some() || !wrong.is_empty();
@@ -77,6 +93,8 @@ async fn show(caller: Caller, aside: Aside) -> Result<Response> {
                 made,
                 apps: apps.collect(),
                 servers: caller.site.options.servers.clone(),
+                apple: apple::is_possible(&caller.site),
+                profile,
                 hostname: if caller.host.is_empty() { "localhost".to_owned() } else { caller.host.clone() },
             });
             if failed {
@@ -114,6 +132,59 @@ pub async fn create(caller: Caller, form: Posted) -> Result<Response> {
         Err(error @ DirectoryError::Store(_)) => Err(error.into()),
         Err(error) => show(caller, refuse(Problem::Directory(error))).await,
     }
+}
+
+/// Makes an app password and a configuration profile with it, which the page shows as a link and a code.
+pub async fn profile(caller: Caller, headers: HeaderMap, form: Posted) -> Result<Response> {
+    if let Err(wrong) = fresh(&caller, &form).await? {
+        let ask = Some(Ask { wrong, ..Ask::new("/settings/apps/profile", "Create profile", &form, &["key"]) });
+        return show(caller, Aside { ask, ..Aside::default() }).await;
+    }
+    let site = caller.site.clone();
+    let turn = site.answers.turn(caller.account, &form.act_key("profile for Apple Mail")).await;
+    let token = match turn.before() {
+        Some(token) => {
+            drop(turn);
+            token
+        }
+        None => match made_profile(&caller).await? {
+            Ok(token) => {
+                turn.done(&token);
+                token
+            }
+            Err(problem) => {
+                let wrong = Wrong::of("profile", problem);
+                return show(caller, Aside { wrong, ..Aside::default() }).await;
+            }
+        },
+    };
+    let path = apple::path_of(&token);
+    let url = discovery::absolute(&site, &headers, caller.peer.tls, &path);
+    let qr = qr::svg_of(&url, "QR code of the profile").unwrap_or_default();
+    let profile = Some(Profile { path, qr, minutes: apple::MINUTES });
+    show(caller, Aside { profile, ..Aside::default() }).await
+}
+
+/// The name of the profile, or why there is none.
+async fn made_profile(caller: &Caller) -> Result<Result<String, Problem>> {
+    let site = &caller.site;
+    if !apple::is_possible(site) {
+        return Err(Fault::nothing_to_do());
+    }
+    let name = "Apple Mail".to_owned();
+    let made = match site.directory.create_app_password(caller.account, &name).await {
+        Ok(made) => made,
+        Err(error @ DirectoryError::Store(_)) => return Err(error.into()),
+        Err(error) => return Ok(Err(Problem::Directory(error))),
+    };
+    note(caller, &format!("made the app password {name}")).await?;
+    tell_self(caller, AccessChange::AppPasswordMade(name)).await;
+    let profile = apple::profile(site, &caller.address, &caller.name, &made.password);
+    let token = profile.and_then(|profile| site.profiles.keep(profile));
+    let full = || {
+        Fault::Unavailable(Duration::from_secs(60), "Too many profiles wait to be fetched. Try again later.".to_owned())
+    };
+    Ok(Ok(token.ok_or_else(full)?))
 }
 
 /// One of them, or all.

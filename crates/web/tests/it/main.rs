@@ -3,6 +3,7 @@
 mod admin;
 mod bounces;
 mod complete;
+mod discovery;
 mod finding;
 mod lists;
 mod mail;

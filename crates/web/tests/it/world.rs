@@ -58,6 +58,11 @@ impl World {
             setup_token: Some(TOKEN.to_owned()),
             hostname: "mail.example.org".to_owned(),
             operator,
+            servers: vec![
+                web::Server { what: "IMAP (reading)", port: 993, security: "TLS" },
+                web::Server { what: "POP3 (fetching)", port: 110, security: "STLS" },
+                web::Server { what: "SMTP (sending)", port: 465, security: "TLS" },
+            ],
             help: &crate::admin::help::PAGES,
             ..WebOptions::default()
         };

@@ -1,0 +1,56 @@
+//! Thunderbird's Autoconfig, version 1.1, which many other programs read too.
+
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
+use serde::Deserialize;
+
+use super::xml::escape;
+use super::{Way, Ways, answer, domain_of, host, hosted, unknown, web_url};
+use crate::site::Site;
+
+/// What a program may say besides the host.
+#[derive(Deserialize, Default)]
+pub struct Asked {
+    #[serde(default)]
+    emailaddress: String,
+}
+
+pub async fn show(State(site): State<Site>, uri: Uri, headers: HeaderMap, Query(asked): Query<Asked>) -> Response {
+    let address = asked.emailaddress;
+    let domain = if address.is_empty() {
+        let host = host(&uri, &headers);
+        hosted(&site, host.strip_prefix("autoconfig.").unwrap_or(&host))
+    } else {
+        domain_of(&site, &address)
+    };
+    match domain {
+        Some(domain) => answer("text/xml; charset=utf-8", settings(&site, &domain)),
+        None => unknown(),
+    }
+}
+
+fn settings(site: &Site, domain: &str) -> String {
+    let (ways, url, domain) = (Ways::of(site), web_url(site), escape(domain));
+    let host = escape(&ways.hostname);
+    let server = |element: &str, kind: &str, way: Option<Way>| {
+        let Some(Way { port, tls }) = way else { return String::new() };
+        let socket = if tls { "SSL" } else { "STARTTLS" };
+        format!(
+            "    <{element} type=\"{kind}\">\n      <hostname>{host}</hostname>\n      <port>{port}</port>\n      \
+             <socketType>{socket}</socketType>\n      <authentication>password-cleartext</authentication>\n      \
+             <username>%EMAILADDRESS%</username>\n    </{element}>\n"
+        )
+    };
+    let servers = server("incomingServer", "imap", ways.imap)
+        + &server("incomingServer", "pop3", ways.pop3)
+        + &server("outgoingServer", "smtp", ways.smtp);
+    let url = escape(&url);
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<clientConfig version=\"1.1\">\n  <emailProvider id=\"{domain}\">\n    \
+         <domain>{domain}</domain>\n    <displayName>{domain}</displayName>\n    \
+         <displayShortName>{domain}</displayShortName>\n{servers}    <documentation url=\"{url}/settings/apps\">\n      \
+         <descr lang=\"en\">Email app settings and app passwords</descr>\n    </documentation>\n  </emailProvider>\n  \
+         <webMail>\n    <loginPage url=\"{url}/signin\"/>\n  </webMail>\n</clientConfig>\n"
+    )
+}
