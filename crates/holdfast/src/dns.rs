@@ -51,7 +51,8 @@ fn service(config: &Config, tls: Option<&Tls>) -> Service {
         let address = config.listen.of(kind).first()?;
         Some(MailService { label, port: address.port() })
     });
-    let certificate = tls.map(|tls| {
+    // Certificates by ACME are several, for all names, and change their keys: nothing is to be said of one.
+    let certificate = tls.filter(|_| config.tls.acme.settings.is_none()).map(|tls| {
         let found = tls.certificate();
         let key_digest = found.key_sha256.iter().map(|byte| format!("{byte:02x}")).collect();
         let names = if found.self_signed { Vec::new() } else { found.names.clone() };
@@ -62,7 +63,7 @@ fn service(config: &Config, tls: Option<&Tls>) -> Service {
     let behind_proxy = config.web.public_url.as_deref().is_some_and(|url| url.starts_with("https://"));
     Service {
         hostname: config.hostname.to_ascii_lowercase(),
-        also_known_as: Vec::new(),
+        also_known_as: config.also_known_as.clone(),
         addresses,
         mail: mail.collect(),
         web: behind_proxy || !config.listen.https.is_empty(),
