@@ -15,7 +15,7 @@ use crate::{
 
 /// Where the scenarios are: what to select of the workspace, and which tests of it (none: all of them). Always the whole
 /// workspace: features are unified over what is built together, so a crate alone would compile many dependencies anew.
-const SCENARIOS: [(&str, &[&str]); 10] = [
+const SCENARIOS: [(&str, &[&str]); 11] = [
     ("--test=crash", &[]),
     ("--lib", &["ten_thousand_crashes"]),
     ("--test=bit_flips", &[]),
@@ -26,14 +26,16 @@ const SCENARIOS: [(&str, &[&str]); 10] = [
     ("--test=storm", &["everyone_gets_in"]),
     ("--test=stages", &["after_a_kill", "no_proxy"]),
     ("--test=soak", &[]),
+    ("--test=it", &["relay::"]),
 ];
 
 /// How much of each scenario a night has room for; what a variable means is said by the test that reads it.
-const NIGHT: [(&str, &str); 4] = [
+const NIGHT: [(&str, &str); 5] = [
     ("HOLDFAST_SOAK_ROUNDS", "100"),
     ("HOLDFAST_ARCHIVE_ROUNDS", "100"),
     ("HOLDFAST_RESTORE_ROUNDS", "100"),
     ("HOLDFAST_STORM", "5000"),
+    ("HOLDFAST_RELAY_MESSAGES", "500000"),
 ];
 
 /// Runs all scenarios, one after the other so that they do not slow each other. `--night` runs the long ones.

@@ -13,7 +13,7 @@ use mailstore::MailStore;
 use metrics_exporter_prometheus::PrometheusHandle;
 use relay::{Relay, RelayOptions};
 use smtp::{Role, SmtpDoor, SmtpOptions};
-use store::Store;
+use store::{Store, StoreOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +29,8 @@ use crate::{
 
 /// Between two words to systemd that this process lives.
 const ALIVE_EVERY: Duration = Duration::from_secs(5);
+/// How long the relay's own log, and messages that it has forgotten, stay on its disk.
+const RETENTION: Duration = Duration::from_secs(86_400);
 /// What is added to the time that something may take to stop.
 const SLACK: Duration = Duration::from_secs(2);
 
@@ -103,7 +105,9 @@ pub async fn run(config: Config, args: RelayArgs) -> anyhow::Result<()> {
 
 /// Opens the relay's store, and pairs it first where a code is given.
 async fn open(config: &Config, args: &RelayArgs) -> anyhow::Result<Parts> {
-    let (dir, options) = (config.data_dir.clone(), store_options(config));
+    // Nobody goes back to an earlier moment of a relay, and its disk is for what waits.
+    let options = StoreOptions { retention: RETENTION, ..store_options(config) };
+    let dir = config.data_dir.clone();
     ensure!(!Store::is_replica_at(&dir), "{}: this is the data folder of a standby", dir.display());
     let opening = tokio::task::spawn_blocking(move || {
         let store = Store::open(&dir, options).with_context(|| format!("data folder {}", dir.display()))?;

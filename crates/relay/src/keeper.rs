@@ -46,6 +46,8 @@ pub struct Core {
     pub shrinking: Mutex<Shrinking>,
     /// The primary takes mail: what comes now goes in the fresh lane.
     pub runs: AtomicBool,
+    /// The primary does not know this relay, or no longer: nobody would ever get what it takes.
+    pub revoked: AtomicBool,
     /// Something was kept.
     pub wake: Notify,
 }
@@ -68,6 +70,7 @@ impl Core {
             confirmed_ms: AtomicI64::new(0),
             shrinking: Mutex::default(),
             runs: AtomicBool::new(false),
+            revoked: AtomicBool::new(false),
             wake: Notify::new(),
         })
     }
@@ -87,6 +90,9 @@ impl Core {
 
     /// The list, unless there is none that may be used.
     fn usable_list(&self) -> Result<Arc<Recipients>, Refusal> {
+        if self.revoked.load(Ordering::Relaxed) {
+            return Err(later("the primary does not accept mail from here"));
+        }
         let list = self.list.read().clone().ok_or_else(|| later("the list of recipients has not come yet"))?;
         let age_ms = self.store.clock().now_ms().saturating_sub(self.confirmed_ms.load(Ordering::Relaxed));
         if age_ms > i64::try_from(LIST_FOR.as_millis()).unwrap_or(i64::MAX) {

@@ -134,12 +134,25 @@ impl Relay {
 
     /// Gives mail to the primary until stopped.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+        let forgetting = async {
+            let mut every = tokio::time::interval(FORGET_EVERY);
+            loop {
+                every.tick().await;
+                self.forget().await;
+            }
+        };
+        tokio::select! {
+            () = self.connect_again_and_again(&shutdown) => {}
+            () = forgetting => {}
+        }
+    }
+
+    async fn connect_again_and_again(&self, shutdown: &CancellationToken) {
         let mut wait = WAIT[0];
-        let mut forget = Instant::now();
         while !shutdown.is_cancelled() {
             let begun = Instant::now();
             let ended = tokio::select! {
-                ended = session::run(&self, &shutdown) => ended,
+                ended = session::run(self, shutdown) => ended,
                 () = shutdown.cancelled() => Ok(()),
             };
             self.core.runs.store(false, Ordering::Relaxed);
@@ -147,10 +160,6 @@ impl Relay {
             self.core.count_given(0);
             if self.note_end(ended.err()) && begun.elapsed() > WAIT[0] {
                 wait = WAIT[0];
-            }
-            if forget <= Instant::now() {
-                forget = Instant::now() + FORGET_EVERY;
-                self.forget().await;
             }
             let jitter = rand::rng().random_range(0.5..1.5);
             tokio::select! {
@@ -173,7 +182,7 @@ impl Relay {
     }
 
     /// Forgets what was given long enough ago.
-    pub(crate) async fn forget(&self) {
+    async fn forget(&self) {
         let before_ms = self.core.store.clock().now_ms() - i64::try_from(KEEP_GIVEN.as_millis()).unwrap_or(i64::MAX);
         loop {
             let old: Vec<u64> = {
@@ -211,6 +220,7 @@ impl Relay {
             addresses: list.as_ref().map(|list| list.len()),
             list_age: list.map(|_| Duration::from_millis(u64::try_from(age_ms).unwrap_or(0))),
             full: !core.store.has_room(),
+            revoked: core.revoked.load(Ordering::Relaxed),
         }
     }
 

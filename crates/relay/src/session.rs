@@ -72,9 +72,13 @@ pub async fn run(relay: &Relay, shutdown: &CancellationToken) -> Result<(), Erro
     wire::say(&mut write, Kind::Hello(hello)).await?;
     let welcome = match wire::read(&mut read, wire::MAX_TOLD_BYTES).await? {
         Kind::Welcome(welcome) => welcome,
-        Kind::Refused(no) => return Err(Error::Refused(link::name_of(&no.why))),
+        Kind::Refused(no) => {
+            core.revoked.store(true, Ordering::Relaxed);
+            return Err(Error::Refused(link::name_of(&no.why)));
+        }
         other => return Err(wire::unexpected(&other).into()),
     };
+    core.revoked.store(false, Ordering::Relaxed);
     tracing::info!(primary = relay.known.address, "connected to the primary");
     *relay.connected.lock() = Connected { connected: true, ..Connected::default() };
 

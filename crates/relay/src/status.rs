@@ -58,6 +58,8 @@ pub struct RelayStatus {
     pub list_age: Option<Duration>,
     /// The disk has no room.
     pub full: bool,
+    /// The primary does not accept this relay: it takes no mail either.
+    pub revoked: bool,
 }
 
 /// A relay, as the primary sees it.

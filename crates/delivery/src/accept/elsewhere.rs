@@ -62,9 +62,15 @@ impl Incoming {
         let body = body.await.map_err(|_| Refusal::unavailable())??;
         drop((permit, held));
         let message = Arc::new(Kept { id, envelope, at_ms, trace, body });
-        let (keeper, what) = (Arc::clone(&elsewhere), Arc::clone(&message));
-        delivery.inner.store.transact(move |tx| keeper.keep_in(tx, &what)).await?;
-        elsewhere.kept(&message);
+        let (what, store) = (Arc::clone(&message), delivery.inner.store.clone());
+        // To its end even if the client goes: what is durable must be known.
+        let keeping = tokio::spawn(async move {
+            let (keeper, whole) = (Arc::clone(&elsewhere), Arc::clone(&what));
+            store.transact(move |tx| keeper.keep_in(tx, &whole)).await?;
+            elsewhere.kept(&what);
+            Ok::<_, StoreError>(())
+        });
+        keeping.await.map_err(|_| Refusal::unavailable())??;
         metrics::counter!("holdfast_delivery_accepted_total").increment(1);
         let recipients = message.envelope.recipients.len();
         tracing::info!(%id, recipients, bytes = message.body.len(), "kept for the primary");

@@ -19,6 +19,9 @@ pub fn closed(status: &RelayStatus) -> Option<String> {
     if status.full {
         return Some("the disk is full: mail is refused for now".to_owned());
     }
+    if status.revoked {
+        return Some(format!("the primary does not accept this relay, so mail is refused for now: {}", status.why));
+    }
     match status.list_age {
         None => Some("the list of recipients has not come yet: mail is refused for now".to_owned()),
         Some(age) if age > LIST_FOR => {
