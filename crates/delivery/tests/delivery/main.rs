@@ -8,6 +8,7 @@ mod inbound;
 mod judging;
 mod killed;
 mod outbound;
+mod relayed;
 mod resolver;
 mod secured;
 mod sending;
