@@ -40,6 +40,7 @@ mod operate;
 mod options;
 mod origin;
 mod problem;
+mod proof;
 mod qr;
 mod query;
 mod reading;

@@ -13,6 +13,7 @@ use mailstore::{EmailId, Mailbox, MailboxId, MessageRow, Role, SystemFlag, Threa
 use crate::caller::Caller;
 use crate::error::{Fault, Result};
 use crate::listing::{self, Place, subject};
+use crate::proof::Proof;
 use crate::shell::{self, label};
 use crate::templates::{ConversationPage, File, Message, Reading};
 use crate::text::{avatar, to_html};
@@ -283,6 +284,7 @@ fn outline(caller: &Caller, calendar: &Calendar, row: &MessageRow) -> Message {
             named(from)
         },
         from_address: from.address.clone(),
+        proof: None,
         addable: false,
         initial,
         hue,
@@ -322,6 +324,7 @@ fn content(caller: &Caller, row: &MessageRow, pictures: bool, shown: &mut Messag
     let id = row.email_id;
     let cleaned = message::cleaned(caller, id, &row.parsed, pictures)?;
     shown.blocked = cleaned.blocked;
+    shown.proof = Proof::of(row.body.prefix(), &caller.site.options.hostname, &shown.from_address);
     shown.notes.clone_from(&cleaned.notes);
     shown.again = crate::compose::again::is_offered(caller, id, &row.parsed)?;
     if cleaned.html.is_some() {

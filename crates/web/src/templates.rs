@@ -4,6 +4,7 @@ use askama::Template;
 use mailstore::{EmailId, MailboxId, ThreadId};
 
 use crate::problem::Problem;
+use crate::proof::Proof;
 use crate::time::When;
 use crate::view::Page;
 
@@ -245,6 +246,8 @@ pub struct Message {
     pub from_address: String,
     /// The writer is somebody else, whose address is valid and not in the address book.
     pub addable: bool,
+    /// Who really sent it, if that was checked when it came.
+    pub proof: Option<Proof>,
     /// Letter of the writer.
     pub initial: String,
     /// And colour.
