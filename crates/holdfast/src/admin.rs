@@ -29,7 +29,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::ensure;
 use store::StoreError;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -42,14 +41,14 @@ pub use standby::on_standby;
 pub use verify::on_standby as verify_standby;
 
 use crate::{
-    cli::{AccountCommand, AdminCommand, DomainCommand, PeopleCommand},
+    cli::{AccountCommand, AdminCommand, DomainCommand, PeopleCommand, SpamCommand},
     config::Config,
     maintenance, offline,
     output::Output,
     output::Reply,
     progress::Terminal,
     running::Running,
-    services::{NO_DATA, Services, has_data},
+    services::{Services, check_has_data},
 };
 
 /// How long a command waits for a standby before it reports that it waits.
@@ -95,7 +94,7 @@ pub async fn execute(running: &Arc<Running>, command: AdminCommand, output: &Out
 async fn run_on(running: &Arc<Running>, command: AdminCommand, output: &Output) -> anyhow::Result<()> {
     let services = &running.services;
     match command {
-        AdminCommand::Status { json } => status::run(running, json, output).await,
+        AdminCommand::Status => status::run(running, output).await,
         AdminCommand::Account(command) => accounts::run(services, command, output).await,
         AdminCommand::Domain(command) => domains::run(running, command, output).await,
         AdminCommand::Secrets(command) => secrets::run(services, command, output).await,
@@ -116,9 +115,9 @@ async fn run_on(running: &Arc<Running>, command: AdminCommand, output: &Output) 
         AdminCommand::RestoreAccount(args) => restore_account::run(running, *args, output).await,
         AdminCommand::Rewind(args) => rewind::run(running, args, output).await,
         AdminCommand::Salvage(args) => salvage::run(services, args, output).await,
-        AdminCommand::Verify { repair, json } => {
+        AdminCommand::Verify { repair } => {
             services.check_whole()?;
-            verify::run(&running.verifying, &services.store, (repair, json), output).await
+            verify::run(&running.verifying, &services.store, repair, output).await
         }
         AdminCommand::Repair(args) => {
             services.check_whole()?;
@@ -155,33 +154,37 @@ fn in_use(error: &anyhow::Error) -> bool {
 }
 
 /// Runs a command as typed: through the serving process when there is one, else on the data folder itself.
-pub async fn run(config: Config, mut command: AdminCommand) -> anyhow::Result<()> {
+pub async fn run(config: Config, mut command: AdminCommand, json: bool) -> anyhow::Result<()> {
     accounts::complete(&mut command)?;
     stage::complete(&mut command)?;
     absolute_paths(&mut command)?;
     restore_account::complete(&mut command)?;
     queue::confirm_drop(&config, &mut command).await?;
-    let mut terminal = Terminal::default();
+    let mut terminal = Terminal::new(json);
     if let AdminCommand::Archive(command) = &command
         && command.is_direct()
     {
         let (lines, received) = mpsc::channel(64);
-        let (command, output) = (command.clone(), Output::new(lines));
-        let work = async move { archive::direct(&config, command, &output).await };
+        let (command, output) = (command.clone(), Output::new(lines, json));
+        let work = async move {
+            let outcome = archive::direct(&config, command, &output).await;
+            output.close().await;
+            outcome
+        };
         let (outcome, ()) = tokio::join!(work, show_all(received, &mut terminal));
         terminal.finish();
         return outcome;
     }
     let patience = Instant::now() + OWNER_PATIENCE;
     let running = loop {
-        if let Some(outcome) = socket::ask(&config.data_dir, &command, |line| terminal.show(line)).await {
+        if let Some(outcome) = socket::ask(&config.data_dir, &command, json, |line| terminal.show(line)).await {
             terminal.finish();
             return outcome;
         }
         match &command {
-            AdminCommand::Status { json } => return status::of_folder(&config, *json),
+            AdminCommand::Status => return status::of_folder(&config, json),
             AdminCommand::Verify { .. } | AdminCommand::Repair(_) => {
-                match on_folder(&config, &command).await {
+                match on_folder(&config, &command, json).await {
                     // Its owner is just starting or stopping, or is another command.
                     Err(error) if in_use(&error) && Instant::now() < patience => {
                         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -196,11 +199,13 @@ pub async fn run(config: Config, mut command: AdminCommand) -> anyhow::Result<()
         if let AdminCommand::Promote(args) = command
             && store::Store::is_replica_at(&config.data_dir)
         {
-            let outcome = standby::promote_folder(&config, args).await;
+            let outcome = standby::promote_folder(&config, args, json).await;
             terminal.finish();
             return outcome;
         }
-        ensure!(may_begin(&command) || has_data(&config.data_dir), "{}: {NO_DATA}", config.data_dir.display());
+        if !may_begin(&command) {
+            check_has_data(&config.data_dir)?;
+        }
         // Opening waits for commits of its own: off the async threads.
         let config = config.clone();
         match tokio::task::spawn_blocking(move || Services::open(config)).await? {
@@ -212,10 +217,14 @@ pub async fn run(config: Config, mut command: AdminCommand) -> anyhow::Result<()
         }
     };
     let (lines, received) = mpsc::channel(64);
-    let output = Output::new(lines);
+    let output = Output::new(lines, json);
     let work = {
         let running = running.clone();
-        async move { execute(&running, command, &output).await }
+        async move {
+            let outcome = execute(&running, command, &output).await;
+            output.close().await;
+            outcome
+        }
     };
     let (outcome, ()) = tokio::join!(work, show_all(received, &mut terminal));
     terminal.finish();
@@ -224,13 +233,13 @@ pub async fn run(config: Config, mut command: AdminCommand) -> anyhow::Result<()
 }
 
 /// What is done to a folder that nobody serves, and that may be too damaged to be opened.
-async fn on_folder(config: &Config, command: &AdminCommand) -> anyhow::Result<()> {
+async fn on_folder(config: &Config, command: &AdminCommand, json: bool) -> anyhow::Result<()> {
     match command {
-        AdminCommand::Verify { repair, json } => {
-            let (config, repair, json) = (config.clone(), *repair, *json);
+        AdminCommand::Verify { repair } => {
+            let (config, repair) = (config.clone(), *repair);
             tokio::task::spawn_blocking(move || offline::verify(&config, repair, json)).await?
         }
-        AdminCommand::Repair(args) => offline::repair::run(config, args).await,
+        AdminCommand::Repair(args) => offline::repair::run(config, args, json).await,
         _ => unreachable!("others open the folder"),
     }
 }
@@ -247,6 +256,16 @@ fn absolute_paths(command: &mut AdminCommand) -> std::io::Result<()> {
         AdminCommand::Import(args) => &mut args.path,
         AdminCommand::Export(args) => &mut args.path,
         AdminCommand::People(PeopleCommand::Import(args) | PeopleCommand::Export(args)) => &mut args.file,
+        AdminCommand::Spam(SpamCommand::Explain { file, .. }) => {
+            *file = std::path::absolute(&*file)?;
+            return Ok(());
+        }
+        AdminCommand::Spam(SpamCommand::Train { files, .. }) => {
+            for file in files {
+                *file = std::path::absolute(&*file)?;
+            }
+            return Ok(());
+        }
         AdminCommand::RestoreAccount(args) => {
             if let Some(path) = &mut args.of_account.scratch {
                 *path = std::path::absolute(&*path)?;

@@ -1,8 +1,6 @@
 //! An alarm, and the texts of those that several places raise.
 
-use anyhow::bail;
-
-use crate::{machine::Room, told::counted};
+use crate::{failure::Code, machine::Room, told::counted};
 
 /// Something that someone must look at.
 pub struct Alarm {
@@ -22,7 +20,7 @@ pub struct Alarm {
 pub fn needs(count: usize, look: &str) -> anyhow::Result<()> {
     match count {
         0 => Ok(()),
-        count => bail!("{}{look}", counted(count as u64, "alarm")),
+        count => Err(Code::Alarms.error(format!("{}{look}", counted(count as u64, "alarm")))),
     }
 }
 

@@ -41,12 +41,12 @@ enum What {
 ///
 /// # Errors
 /// If not even one connection could be made, or the arguments do not fit together.
-pub async fn run(args: BenchArgs) -> Result<()> {
-    let (report, json) = match args.what {
-        What::Smtp(args) => (smtp::run(&args).await?, args.common.json),
-        What::Imap(args) => (imap::run(&args).await?, args.common.json),
-        What::Pop3(args) => (pop3::run(&args).await?, args.common.json),
-        What::Web(args) => (web::run(&args).await?, args.common.json),
+pub async fn run(args: BenchArgs, json: bool) -> Result<()> {
+    let report = match args.what {
+        What::Smtp(args) => smtp::run(&args).await?,
+        What::Imap(args) => imap::run(&args).await?,
+        What::Pop3(args) => pop3::run(&args).await?,
+        What::Web(args) => web::run(&args).await?,
     };
     report.print(json)
 }

@@ -36,9 +36,17 @@ pub struct Cli {
     /// Data folder, instead of the configured one.
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Print results as JSON on standard output, and an error as one JSON object on standard error.
+    #[arg(long, global = true)]
+    pub json: bool,
     #[command(subcommand)]
     pub command: Command,
 }
+
+/// Why commands have no `--json`.
+pub const LISTENS: &str = "it runs until it is stopped; use `holdfast status --json` and its log";
+pub const HAS_A_FORM: &str = "its output has a form of its own";
+pub const NO_JSON_OF_RESTORE: &str = "it becomes the service, which tells its progress in `holdfast status --json`; only --account and --list-moments have it";
 
 /// Where an installed service has its configuration.
 const INSTALLED: &str = "/etc/holdfast/holdfast.toml";
@@ -132,11 +140,7 @@ pub enum Command {
 pub enum AdminCommand {
     /// Show the state of the service: stage, listeners, disk, queue, backups, alarms. Exits with 1 if there are alarms.
     #[command(display_order = 3)]
-    Status {
-        /// Print one JSON object.
-        #[arg(long)]
-        json: bool,
-    },
+    Status,
     /// Manage accounts: the people and programs that have a mailbox here.
     #[command(subcommand, display_order = 10)]
     Account(AccountCommand),
@@ -202,9 +206,6 @@ pub enum AdminCommand {
         /// Repair what can be rebuilt and list the repairs. The service must be stopped.
         #[arg(long)]
         repair: bool,
-        /// Print one JSON object.
-        #[arg(long, conflicts_with = "repair")]
-        json: bool,
     },
     /// Repair damaged data from a standby or an archive: messages, and commits that are damaged or missing in the log; index and
     /// checkpoints are rebuilt. Replaced files are set aside. While the service runs, messages and closed log segments are
@@ -220,8 +221,8 @@ impl AdminCommand {
     /// Whether the command changes people's data: it ends once the change is acknowledged.
     pub const fn acts(&self) -> bool {
         match self {
-            Self::Account(command) => !matches!(command, AccountCommand::List { .. } | AccountCommand::Show { .. }),
-            Self::Domain(command) => !matches!(command, DomainCommand::List { .. } | DomainCommand::Show { .. }),
+            Self::Account(command) => !matches!(command, AccountCommand::List | AccountCommand::Show { .. }),
+            Self::Domain(command) => !matches!(command, DomainCommand::List | DomainCommand::Show { .. }),
             Self::Queue(command) => !matches!(command, QueueCommand::List { .. } | QueueCommand::Show { .. }),
             Self::People(command) => matches!(command, PeopleCommand::Import(_)),
             Self::Certificate(command) => matches!(command, CertificateCommand::Renew { .. }),
@@ -229,7 +230,7 @@ impl AdminCommand {
             Self::Spam(command) => !matches!(command, SpamCommand::Show { .. } | SpamCommand::Explain { .. }),
             Self::RestoreAccount(args) => !args.of_account.preview,
             Self::Import(_) | Self::Rewind(_) | Self::Salvage(_) => true,
-            Self::Status { .. }
+            Self::Status
             | Self::Export(_)
             | Self::StandbyDo(_)
             | Self::RelayDo(_)
@@ -298,6 +299,29 @@ mod tests {
     fn a_password_is_never_taken_from_the_command_line() {
         for words in ["account add a@b.example --password x", "account passwd a@b.example x"] {
             assert!(Cli::try_parse_from(std::iter::once("holdfast").chain(words.split(' '))).is_err());
+        }
+    }
+
+    fn leaves(command: &clap::Command, path: &str, all: &mut Vec<String>) {
+        let runs_alone = !command.is_subcommand_required_set() && !path.is_empty();
+        if runs_alone || command.get_subcommands().next().is_none() {
+            all.push(path.to_owned());
+        }
+        for sub in command.get_subcommands() {
+            leaves(sub, format!("{path} {}", sub.get_name()).trim(), all);
+        }
+    }
+
+    #[test]
+    fn every_command_has_the_flag_for_programs() {
+        let mut there = Vec::new();
+        leaves(&Cli::command(), "", &mut there);
+        assert!(there.len() > 60);
+        let mut command = Cli::command();
+        command.build();
+        for path in &there {
+            let leaf = path.split(' ').fold(&command, |command, name| command.find_subcommand(name).unwrap());
+            assert!(leaf.get_arguments().any(|argument| argument.get_long() == Some("json")), "{path}");
         }
     }
 }

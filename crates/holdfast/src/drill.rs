@@ -27,6 +27,8 @@ pub use history::{Deletes, Drilled, described, latest, measure};
 use crate::{
     archive::{Archives, Place, is_folder},
     config::Config,
+    failure::Code,
+    json,
     parts::invariants,
     progress::Terminal,
     services::{Services, store_options},
@@ -238,7 +240,7 @@ pub struct Asked {
 }
 
 /// `holdfast drill`. Reports failures of one archive and continues with the others.
-pub async fn command(mut config: Config, asked: Asked) -> anyhow::Result<ExitCode> {
+pub async fn command(mut config: Config, asked: Asked, json: bool) -> anyhow::Result<ExitCode> {
     let Asked { target, dir, from, identity } = asked;
     // Another machine's keys say nothing of those of the one that ships.
     let ships = from.is_none() && Line::name_in(&config.data_dir).is_some();
@@ -246,32 +248,47 @@ pub async fn command(mut config: Config, asked: Asked) -> anyhow::Result<ExitCod
     let target = from.or(target);
     let mut well = true;
     for place in Archives::new(&config).places(target.as_deref())? {
-        let Some(dir) = dir.as_ref().or(place.config.drill_dir.as_ref()) else {
-            println!("{}: no drill: name a folder with enough disk space, with --dir or drill_dir", place.name());
+        let dir = dir.as_ref().or(place.config.drill_dir.as_ref());
+        let cannot = match (dir, &place.config.identity_file) {
+            (None, _) => Some("name a folder with enough disk space, with --dir or drill_dir"),
+            (_, None) => {
+                Some("the archive can't be decrypted without an identity, give one with --identity or identity_file")
+            }
+            _ => None,
+        };
+        let (Some(dir), None) = (dir, cannot) else {
             well = false;
+            let why = cannot.unwrap_or_default();
+            if json {
+                json::print(serde_json::json!({ "archive": place.name(), "problems": [why] }));
+            } else {
+                println!("{}: no drill: {why}", place.name());
+            }
             continue;
         };
-        if place.config.identity_file.is_none() {
-            println!(
-                "{}: no drill: the archive can't be decrypted without an identity, give one with --identity or identity_file",
-                place.name()
-            );
-            well = false;
-            continue;
-        }
-        let terminal = Mutex::new(Terminal::default());
+        let terminal = Mutex::new(Terminal::new(json));
         let line = Line::name_in(&config.data_dir);
         let drilled = run(&config, &place, dir, line, ships, &|event| match event {
+            Event::Line(_) | Event::Progress { .. } if json => {}
             Event::Line(line) => terminal.lock().out(&line),
             Event::Progress { what, done, total } => terminal.lock().progress(what, done, total),
         })
         .await;
         terminal.lock().finish();
+        well &= drilled.problems.is_empty();
+        if json {
+            json::print(json::value(&drilled)?);
+            continue;
+        }
         println!("{}: {}", place.name(), described(&drilled));
         for problem in &drilled.problems {
             println!("PROBLEM: {problem}");
         }
-        well &= drilled.problems.is_empty();
     }
-    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    match (well, json) {
+        (true, _) => Ok(ExitCode::SUCCESS),
+        // What is wrong was printed.
+        (false, false) => Ok(ExitCode::FAILURE),
+        (false, true) => Err(Code::DrillFailed.error("a drill found problems, or could not run")),
+    }
 }

@@ -4,16 +4,17 @@ pub mod repair;
 
 use std::sync::Arc;
 
-use anyhow::bail;
 use directory::SecretsRules;
 use store::{Invariants, Report};
 
 use crate::{
     config::Config,
+    failure::Code,
+    json,
     parts::invariants_and_keys,
     progress::Terminal,
     repairing, secrets,
-    services::{NO_DATA, has_data, store_options},
+    services::{check_has_data, store_options},
     verifying::{Verified, outcome},
 };
 
@@ -25,7 +26,7 @@ const MAX_LISTED: usize = 200;
 /// # Errors
 /// Also when something is wrong (and was not repaired), so that scripts see it.
 pub fn verify(config: &Config, repair: bool, json: bool) -> anyhow::Result<()> {
-    anyhow::ensure!(has_data(&config.data_dir), "{}: {NO_DATA}", config.data_dir.display());
+    check_has_data(&config.data_dir)?;
     let (mut report, verified) = check(config)?;
     if json {
         println!("{}", serde_json::to_string(&verified)?);
@@ -49,11 +50,7 @@ pub fn verify(config: &Config, repair: bool, json: bool) -> anyhow::Result<()> {
     }
     println!("\nrepair:");
     let mut terminal = Terminal::default();
-    let done = store::repair(&config.data_dir, &store_options(config), |what, done, total| {
-        terminal.progress(what, done, total);
-    });
-    terminal.finish();
-    for action in done? {
+    for action in repaired(config, &mut terminal)? {
         println!("  {action}");
     }
     println!();
@@ -63,7 +60,16 @@ pub fn verify(config: &Config, repair: bool, json: bool) -> anyhow::Result<()> {
         println!("repaired: no damage is left");
         return Ok(());
     }
-    bail!("the damage listed above could not be repaired from this machine's data")
+    Err(Code::Damaged.error("the damage listed above could not be repaired from this machine's data"))
+}
+
+/// Repairs what can be rebuilt; gives what was done.
+fn repaired(config: &Config, terminal: &mut Terminal) -> anyhow::Result<Vec<String>> {
+    let done = store::repair(&config.data_dir, &store_options(config), |what, done, total| {
+        terminal.progress(what, done, total);
+    });
+    terminal.finish();
+    Ok(done?)
 }
 
 /// Checks everything, and keeps what came of it for `holdfast status`.
@@ -102,14 +108,22 @@ fn print(report: &Report) {
 }
 
 /// Builds the index from nothing.
-pub fn rebuild_index(config: &Config) -> anyhow::Result<()> {
-    anyhow::ensure!(has_data(&config.data_dir), "{}: {NO_DATA}", config.data_dir.display());
-    let mut terminal = Terminal::default();
+pub fn rebuild_index(config: &Config, json: bool) -> anyhow::Result<()> {
+    check_has_data(&config.data_dir)?;
+    let mut terminal = Terminal::new(json);
     let rebuilt = store::rebuild_index(&config.data_dir, &store_options(config), |what, done, total| {
         terminal.progress(what, done, total);
     });
     terminal.finish();
     let rebuilt = rebuilt?;
+    if json {
+        json::print(serde_json::json!({
+            "checkpoint": rebuilt.checkpoint.map(|seq| seq.0),
+            "commits": rebuilt.commits,
+            "skipped": rebuilt.passed_over,
+        }));
+        return Ok(());
+    }
     for reason in &rebuilt.passed_over {
         println!("SKIPPED: {reason}");
     }

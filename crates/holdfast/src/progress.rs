@@ -15,15 +15,23 @@ const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 /// Shows a command's lines and its progress.
 #[derive(Default)]
 pub struct Terminal {
+    /// Programs read the output: only results are shown.
+    json: bool,
     bar: Option<(String, ProgressBar)>,
     last_plain: Option<Instant>,
 }
 
 impl Terminal {
+    /// For programs, or for people.
+    pub fn new(json: bool) -> Self {
+        Self { json, ..Self::default() }
+    }
+
     /// Shows one line of a command.
     pub fn show(&mut self, reply: Reply) {
         match reply {
             Reply::Out(text) => self.out(&text),
+            Reply::Waits(_) | Reply::Progress { .. } if self.json => {}
             Reply::Waits(text) => self.note(&text),
             Reply::Progress { what, done, total } => self.progress(&what, done, total),
             Reply::Done(_) => {}

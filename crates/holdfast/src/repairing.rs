@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use continuity::{archive::donor::log::ArchiveLog, mending::Donor};
 use serde::Serialize;
 use store::StoreError;
@@ -11,6 +11,7 @@ use crate::{
     archive::{Archives, Place},
     cli::RepairArgs,
     config::Config,
+    failure::Code,
     told::{counted_are, told},
     verifying::Verified,
 };
@@ -45,7 +46,7 @@ impl Repaired {
     pub fn outcome(&self) -> anyhow::Result<()> {
         match self.left.len() {
             0 => Ok(()),
-            count => bail!("{} still damaged", counted_are(count as u64, "item")),
+            count => Err(Code::Damaged.error(format!("{} still damaged", counted_are(count as u64, "item")))),
         }
     }
 }

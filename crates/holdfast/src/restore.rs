@@ -19,9 +19,9 @@ use wish::{at, hold_queue, wish};
 use crate::{cli::RestoreArgs, config::Config, progress::Terminal, services::Services, told::moment};
 
 /// Restores into the configured data folder. Exits with 1 if something was skipped, or is not restored yet.
-pub async fn run(config: Config, mut args: RestoreArgs) -> anyhow::Result<ExitCode> {
+pub async fn run(config: Config, mut args: RestoreArgs, json: bool) -> anyhow::Result<ExitCode> {
     if args.list_moments {
-        return moments::list(&config, &args).await;
+        return moments::list(&config, &args, json).await;
     }
     let at = at(args.at.as_deref())?;
     // What is gone on with later is of the same moment, also when it was "2 h ago".

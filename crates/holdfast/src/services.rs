@@ -22,6 +22,7 @@ use store::{Store, StoreOptions};
 use crate::{
     config::{Config, Dane, HeaderFrom, UnsignedMail},
     dns,
+    failure::Code,
     listeners::Protocol,
     parts::parts,
     secrets,
@@ -58,7 +59,13 @@ pub fn store_options(config: &Config) -> StoreOptions {
 }
 
 /// The error for a folder without data.
-pub const NO_DATA: &str = "no data folder found; name the service's data folder with --config FILE or --data-dir DIR";
+const NO_DATA: &str = "no data folder found; name the service's data folder with --config FILE or --data-dir DIR";
+
+/// # Errors
+/// There is no service's data in a folder.
+pub fn check_has_data(dir: &Path) -> anyhow::Result<()> {
+    if has_data(dir) { Ok(()) } else { Err(Code::NoData.error(format!("{}: {NO_DATA}", dir.display()))) }
+}
 
 /// Whether a folder has a service's data, complete or not; if that can't be checked, opening it reports the error.
 pub fn has_data(dir: &Path) -> bool {

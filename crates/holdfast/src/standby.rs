@@ -133,9 +133,7 @@ fn executor(standby: &Arc<Standby>, config: &Config, verifying: &Arc<Verifying>)
         let (standby, config, verifying) = (standby.clone(), config.clone(), verifying.clone());
         Box::pin(async move {
             match command {
-                AdminCommand::Verify { repair, json } => {
-                    admin::verify_standby(&standby, &verifying, (repair, json), &output).await
-                }
+                AdminCommand::Verify { repair } => admin::verify_standby(&standby, &verifying, repair, &output).await,
                 command => admin::on_standby(&standby, &config, command, &output).await,
             }
         })

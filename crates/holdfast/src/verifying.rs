@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Config, Secrets},
+    failure::Code,
     found::Found,
     machine,
     parts::{invariants, unknown_keys},
@@ -152,7 +153,9 @@ impl Verified {
 /// # Errors
 /// There is damage, or a key is missing.
 pub fn outcome(found: &Verified) -> anyhow::Result<()> {
-    anyhow::ensure!(found.damage_count == 0, "{}", counted(found.damage_count as u64, "damaged item"));
+    if found.damage_count > 0 {
+        return Err(Code::Damaged.error(counted(found.damage_count as u64, "damaged item")));
+    }
     let missing = found.missing_keys.len() as u64;
     anyhow::ensure!(
         missing == 0,

@@ -12,6 +12,7 @@ use store::StoreError;
 use super::sending;
 use crate::{
     cli::{AccountCommand, AccountRole, AdminCommand, PasswordArgs, SetArgs},
+    failure::Code,
     found::Found,
     output::Output,
     services::Services,
@@ -24,10 +25,9 @@ pub(super) const WHO: &str = "command line";
 /// The account with a login, once its data are there (see [`directory::Directory::restored`]).
 pub(super) async fn find(services: &Services, address: &str) -> anyhow::Result<Account> {
     let parsed = EmailAddress::parse(address).with_context(|| address.to_owned())?;
-    let account = services
-        .directory
-        .account_by_address(&parsed)?
-        .with_context(|| format!("there is no account {address}; `holdfast account list` lists the accounts"))?;
+    let account = services.directory.account_by_address(&parsed)?.ok_or_else(|| {
+        Code::NotFound.error(format!("there is no account {address}; `holdfast account list` lists the accounts"))
+    })?;
     services.directory.restored(account.id).await?;
     Ok(account)
 }
@@ -43,15 +43,15 @@ pub async fn run(services: &Services, command: AccountCommand, output: &Output) 
             let new = NewAccount { address: parsed, name, password: password.password.clone(), role, quota_bytes };
             add(services, &address, new, &password, output).await?
         }
-        AccountCommand::List { json } => {
+        AccountCommand::List => {
             for account in directory.accounts()? {
-                output.line(listed(services, &account, json)?).await;
+                list(services, &account, output).await?;
             }
             return Ok(());
         }
-        AccountCommand::Show { address, json } => {
+        AccountCommand::Show { address } => {
             let account = find(services, &address).await?;
-            return shown(services, &account, json, output).await;
+            return shown(services, &account, output).await;
         }
         AccountCommand::Set(args) => return set(services, args, output).await,
         AccountCommand::Passwd { address, password } => {
@@ -152,7 +152,7 @@ async fn alias_of(
 }
 
 /// Everything about one account.
-async fn shown(services: &Services, account: &Account, json: bool, output: &Output) -> anyhow::Result<()> {
+async fn shown(services: &Services, account: &Account, output: &Output) -> anyhow::Result<()> {
     let directory = &services.directory;
     let quota = services.mailstore.quota(account.id.realm())?;
     let addresses = directory.addresses_of(account.id)?;
@@ -161,7 +161,7 @@ async fn shown(services: &Services, account: &Account, json: bool, output: &Outp
     let totp = directory.totp_enabled(account.id)?;
     let quarantined = services.store.quarantined().into_iter().find(|(realm, _)| *realm == account.id.realm());
     let quarantined = quarantined.map(|(_, why)| why);
-    if json {
+    if output.json() {
         let passwords: Vec<_> = passwords
             .iter()
             .map(|one| {
@@ -189,7 +189,7 @@ async fn shown(services: &Services, account: &Account, json: bool, output: &Outp
             "quarantined": quarantined.as_ref().map(ToString::to_string),
             "quarantined_by": quarantined.as_ref().map(Found::from),
         });
-        output.line(object.to_string()).await;
+        output.object(object).await;
         return Ok(());
     }
     let messages = if quota.messages == 1 { "message" } else { "messages" };
@@ -278,19 +278,21 @@ async fn tell(services: &Services, id: AccountId, change: &AccessChange) {
 /// A password that was made is shown once it counts.
 async fn told(address: &str, password: &PasswordArgs, output: &Output) {
     if password.generate {
+        output.field("address", address);
+        output.field("password", password.password.clone());
         output.line(format!("password of {address}: {}", password.password)).await;
     }
 }
 
-fn listed(services: &Services, account: &Account, json: bool) -> anyhow::Result<String> {
+async fn list(services: &Services, account: &Account, output: &Output) -> anyhow::Result<()> {
     let quota = match services.mailstore.quota(account.id.realm()) {
         Ok(quota) => Some(quota),
         Err(MailError::Store(StoreError::NotRestored { .. })) => None,
         Err(error) => return Err(error.into()),
     };
     let admin = account.role == Role::Admin;
-    if json {
-        return Ok(serde_json::json!({
+    if output.json() {
+        let object = serde_json::json!({
             "address": account.address.to_string(),
             "name": account.name,
             "admin": admin,
@@ -298,8 +300,9 @@ fn listed(services: &Services, account: &Account, json: bool) -> anyhow::Result<
             "messages": quota.map(|quota| quota.messages),
             "used_bytes": quota.map(|quota| quota.used_bytes),
             "quota_bytes": quota.and_then(|quota| quota.limit_bytes),
-        })
-        .to_string());
+        });
+        output.object(object).await;
+        return Ok(());
     }
     let address = account.address.to_string();
     let mut line = match quota {
@@ -314,7 +317,8 @@ fn listed(services: &Services, account: &Account, json: bool) -> anyhow::Result<
     if !account.enabled {
         line.push_str("  disabled");
     }
-    Ok(line)
+    output.line(line).await;
+    Ok(())
 }
 
 /// `1.2 MB of 5.0 GB`, in the units that the pages have.

@@ -21,6 +21,8 @@ use crate::{
     cli::ArchiveCommand,
     config::Config,
     drill,
+    failure::Code,
+    json,
     output::Output,
     running::Running,
     services::Services,
@@ -93,6 +95,16 @@ pub async fn direct(config: &Config, command: ArchiveCommand, output: &Output) -
                 };
                 let (done, ()) = tokio::join!(work, show);
                 let done = done?;
+                output
+                    .object(serde_json::json!({
+                        "archive": place.name(),
+                        "kept": done.kept.len(),
+                        "snapshots": done.snapshots,
+                        "objects": done.objects,
+                        "size_bytes": done.bytes,
+                        "dry_run": dry_run,
+                    }))
+                    .await;
                 let went = if dry_run { "would be deleted" } else { "deleted" };
                 output
                     .line(format!(
@@ -107,7 +119,7 @@ pub async fn direct(config: &Config, command: ArchiveCommand, output: &Output) -
             }
             Ok(())
         }
-        ArchiveCommand::NewIdentity { file } => new_archive_identity(&file),
+        ArchiveCommand::NewIdentity { file } => new_archive_identity(&file, output.json()),
         ArchiveCommand::Status { .. } | ArchiveCommand::Snapshot { .. } | ArchiveCommand::Keep => {
             unreachable!("they run on the services")
         }
@@ -134,9 +146,13 @@ fn told_once(name: &str, what: &str) -> String {
 }
 
 /// Creates an identity and prints its recipient for the configuration.
-pub fn new_archive_identity(file: &Path) -> anyhow::Result<()> {
+pub fn new_archive_identity(file: &Path, json: bool) -> anyhow::Result<()> {
     let (text, recipient) = new_identity();
     write_secret(file, &text)?;
+    if json {
+        json::print(serde_json::json!({ "file": file, "recipient": recipient }));
+        return Ok(());
+    }
     println!("wrote the identity to {}: keep it safe, and keep a copy on another machine", file.display());
     println!("recipients = [\"{recipient}\"]");
     Ok(())
@@ -162,13 +178,14 @@ pub async fn run(running: &Arc<Running>, command: ArchiveCommand, output: &Outpu
             }
             let looks = places.iter().map(|place| status(running, place));
             let mut alarms = Vec::new();
-            for (lines, alarming) in futures_util::future::join_all(looks).await {
+            for (place, (lines, alarming)) in places.iter().zip(futures_util::future::join_all(looks).await) {
+                output.object(json_of(running, place, &lines, &alarming)).await;
                 for line in lines {
                     output.line(line).await;
                 }
                 alarms.extend(alarming);
             }
-            if alarms.is_empty() { Ok(()) } else { bail!("{}", alarms.join("; ")) }
+            if alarms.is_empty() { Ok(()) } else { Err(Code::Alarms.error(alarms.join("; "))) }
         }
         ArchiveCommand::Keep => {
             output
@@ -202,6 +219,19 @@ async fn snapshot(services: &Arc<Services>, place: &Arc<Place>, output: &Output)
     };
     let (taken, ()) = tokio::join!(work, show);
     let taken = taken?;
+    output
+        .object(serde_json::json!({
+            "archive": place.name(),
+            "commit": taken.name.seq.0,
+            "made_ms": taken.name.made_ms,
+            "realms": taken.realms,
+            "realms_unchanged": taken.unchanged,
+            "records": taken.records,
+            "bodies": taken.bodies,
+            "stored_bytes": taken.new_bytes,
+            "warnings": taken.warnings,
+        }))
+        .await;
     for warning in &taken.warnings {
         output.line(format!("WARNING: {warning}")).await;
     }
@@ -302,6 +332,38 @@ async fn status(running: &Running, place: &Arc<Place>) -> (Vec<String>, Vec<Stri
     (lines, alarms)
 }
 
+/// The same for programs; what has no field of its own is in `messages`.
+fn json_of(running: &Running, place: &Place, lines: &[String], alarms: &[String]) -> serde_json::Value {
+    let services = &running.services;
+    let ship = place.ship_status();
+    serde_json::json!({
+        "archive": place.name(),
+        "url": place.config.url,
+        "commit": services.store.seq().0,
+        "shipped": ship.as_ref().map(|ship| ship.shipped.0),
+        "lag_seconds": ship.as_ref().map(|ship| ship.lag_seconds(services.store.clock().now_ms())),
+        "restorable": ship.as_ref().and_then(|ship| ship.restorable.as_ref()).map(json_of_restorable),
+        "last_good_ms": place.last_good_ms(),
+        "last_drill": drill::latest(&services.config.data_dir, place.name(), 1).pop(),
+        "on_its_way": place.on_its_way(services.store.seq()),
+        "warning": place.warning(&services.config.data_dir),
+        "note": place.note(),
+        "alarms": alarms,
+        "messages": lines.iter().map(|line| line.trim()).collect::<Vec<_>>(),
+    })
+}
+
+fn json_of_restorable(found: &Restorable) -> serde_json::Value {
+    serde_json::json!({
+        "line": found.line,
+        "commit": found.seq.0,
+        "made_ms": found.time_ms,
+        "whole": found.is_whole(),
+        "missing_count": found.missing_count,
+        "missing": found.missing,
+    })
+}
+
 /// What an archive lacks, and what becomes of it.
 fn what_is_missing(found: &Restorable, runs: bool) -> Vec<String> {
     let mut facts: Vec<String> = found.missing.iter().map(|what| format!("  MISSING: {what}")).collect();
@@ -320,7 +382,7 @@ fn what_is_missing(found: &Restorable, runs: bool) -> Vec<String> {
 /// Lists an archive's data of a line; returns the time of the newest good snapshot.
 fn about_catalog(facts: &mut Vec<String>, catalog: &Catalog, line: &Line, now_ms: i64) -> Option<i64> {
     let runs: Vec<_> = catalog.runs.iter().filter(|run| run.line == line.name()).collect();
-    if let (Some(first), Some(last)) = (runs.first(), runs.iter().map(|run| run.last).max()) {
+    if let (Some(first), Some(last)) = (runs.first(), runs.iter().map(|run| run.last.0).max()) {
         facts.push(format!("  log: commits {} to {last} in {} runs", first.first, runs.len()));
     }
     let of_line: Vec<&Listed> = catalog.snapshots.iter().filter(|listed| listed.name.line == line.name()).collect();
@@ -339,6 +401,10 @@ fn about_catalog(facts: &mut Vec<String>, catalog: &Catalog, line: &Line, now_ms
 }
 
 async fn list(place: &Place, output: &Output) -> anyhow::Result<()> {
+    if output.json() {
+        output.object(json_of_catalog(place, &Catalog::read(&place.target().await?).await?)).await;
+        return Ok(());
+    }
     output.line(format!("{}  {}", place.name(), place.config.url)).await;
     let target = place.target().await?;
     let catalog = Catalog::read(&target).await?;
@@ -352,7 +418,7 @@ async fn list(place: &Place, output: &Output) -> anyhow::Result<()> {
         );
         output.line(format!("line {}, started {}, {from}", line.line, moment(line.created_ms))).await;
         let runs: Vec<_> = catalog.runs.iter().filter(|run| run.line == line.line).collect();
-        if let (Some(first), Some(last)) = (runs.first(), runs.iter().map(|run| run.last).max()) {
+        if let (Some(first), Some(last)) = (runs.first(), runs.iter().map(|run| run.last.0).max()) {
             output.line(format!("  log: commits {} to {last} in {} runs", first.first, runs.len())).await;
         }
         if let Some(until) = until(place, &target, &catalog, line).await {
@@ -364,6 +430,30 @@ async fn list(place: &Place, output: &Output) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+fn json_of_catalog(place: &Place, catalog: &Catalog) -> serde_json::Value {
+    let lines = catalog.lines.values().map(|line| {
+        let runs: Vec<_> = catalog.runs.iter().filter(|run| run.line == line.line).collect();
+        let snapshots = catalog.snapshots.iter().filter(|listed| listed.name.line == line.line).map(|listed| {
+            serde_json::json!({ "commit": listed.name.seq.0, "made_ms": listed.name.made_ms, "good": listed.good })
+        });
+        let parent = line.parent.as_ref();
+        serde_json::json!({
+            "line": line.line,
+            "started_ms": line.created_ms,
+            "parent": parent.map(|parent| serde_json::json!({ "line": parent.line, "commit": parent.seq })),
+            "first_commit": runs.first().map(|run| run.first.0),
+            "last_commit": runs.iter().map(|run| run.last.0).max(),
+            "snapshots": snapshots.collect::<Vec<_>>(),
+        })
+    });
+    serde_json::json!({
+        "archive": place.name(),
+        "url": place.config.url,
+        "notes": catalog.notes,
+        "lines": lines.collect::<Vec<_>>(),
+    })
 }
 
 /// Until when a line has commits: by its last run, or, without an identity, by when that was stored.
@@ -397,7 +487,7 @@ async fn check(place: &Place, newest: bool, data_dir: &Path, output: &Output) ->
     for note in &catalog.notes {
         output.line(format!("DAMAGED: {note}")).await;
     }
-    let noted = catalog.notes.len();
+    let (noted, notes) = (catalog.notes.len(), catalog.notes.clone());
     let (say, show) = events(output);
     let work = async move {
         let (snapshots, report) = read_back(&target, &catalog, identities.as_ref(), newest, &say).await?;
@@ -408,6 +498,19 @@ async fn check(place: &Place, newest: bool, data_dir: &Path, output: &Output) ->
     let (found, ()) = tokio::join!(work, show);
     let found = found?;
     let is_whole = noted == 0 && found.is_whole();
+    output
+        .object(serde_json::json!({
+            "archive": place.name(),
+            "whole": is_whole,
+            "snapshots": found.snapshots,
+            "objects": found.report.objects,
+            "size_bytes": found.report.bytes,
+            "decrypted": found.report.decrypted,
+            "notes": notes,
+            "damage": found.report.damage,
+            "restorable": found.reach.iter().map(json_of_restorable).collect::<Vec<_>>(),
+        }))
+        .await;
     for line in found.lines(place.name(), is_whole) {
         output.line(line).await;
     }

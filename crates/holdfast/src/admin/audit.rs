@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use directory::{AccountId, AuditEntry, AuditFilter};
 use mailkit::EmailAddress;
 
-use crate::{cli::AuditArgs, moment::parse_moment, output::Output, services::Services, told::moment};
+use crate::{cli::AuditArgs, failure::Code, moment::parse_moment, output::Output, services::Services, told::moment};
 
 /// Entries read at a time.
 const PAGE: usize = 200;
@@ -23,7 +23,11 @@ pub async fn run(services: &Services, args: AuditArgs, output: &Output) -> anyho
         filter.before_ms = Some(last.at_ms);
         left = left.saturating_sub(page.len());
         for entry in &page {
-            output.line(if args.json { json_of(entry) } else { line_of(entry) }).await;
+            if output.json() {
+                output.object(json_of(entry)).await;
+            } else {
+                output.line(line_of(entry)).await;
+            }
         }
     }
     Ok(())
@@ -36,7 +40,9 @@ fn account(services: &Services, address: &str) -> anyhow::Result<AccountId> {
         return Ok(account.id);
     }
     let deleted = services.directory.deleted_account(&parsed)?.map(|(id, _)| id);
-    deleted.with_context(|| format!("there is no account {address}; `holdfast account list` shows those there are"))
+    deleted.ok_or_else(|| {
+        Code::NotFound.error(format!("there is no account {address}; `holdfast account list` shows those there are"))
+    })
 }
 
 fn line_of(entry: &AuditEntry) -> String {
@@ -45,7 +51,7 @@ fn line_of(entry: &AuditEntry) -> String {
     format!("{}  {}{from}: {}{about}", moment(entry.at_ms), entry.who, entry.what)
 }
 
-fn json_of(entry: &AuditEntry) -> String {
+fn json_of(entry: &AuditEntry) -> serde_json::Value {
     let about = entry.about.as_ref();
     serde_json::json!({
         "at_ms": entry.at_ms,
@@ -56,5 +62,4 @@ fn json_of(entry: &AuditEntry) -> String {
         "address": about.map(|about| about.then.clone()),
         "address_now": about.and_then(|about| about.now.clone()),
     })
-    .to_string()
 }

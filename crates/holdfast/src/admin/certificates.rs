@@ -21,10 +21,10 @@ const OFF: &str = "certificates are not obtained from an authority: add acme = t
 pub async fn run(running: &Arc<Running>, command: CertificateCommand, output: &Output) -> anyhow::Result<()> {
     let certificates = running.certificates.get();
     match command {
-        CertificateCommand::List { json } => {
+        CertificateCommand::List => {
             let opened = certificates.cloned().map_or_else(|| of_folder(running), |open| Ok(Some(open)))?;
             let certificates = opened.context(OFF)?;
-            list(&certificates.list(), json, output).await
+            list(&certificates.list(), output).await
         }
         CertificateCommand::Renew { name } => {
             ensure!(running.services.config.tls.acme.settings.is_some(), "{OFF}");
@@ -52,12 +52,11 @@ fn of_folder(running: &Running) -> anyhow::Result<Option<Certificates>> {
     certifying::open(&running.services, &tls)
 }
 
-async fn list(all: &[Shown], json: bool, output: &Output) -> anyhow::Result<()> {
+async fn list(all: &[Shown], output: &Output) -> anyhow::Result<()> {
     let now_ms = jiff::Timestamp::now().as_millisecond();
-    if json {
-        output
-            .line(serde_json::json!({ "certificates": all.iter().map(object).collect::<Vec<_>>() }).to_string())
-            .await;
+    if output.json() {
+        let all: Vec<_> = all.iter().map(object).collect();
+        output.object(serde_json::json!({ "certificates": all })).await;
     } else {
         if all.is_empty() {
             let nothing = "no name to obtain a certificate for: set hostname to the public name of this server";

@@ -28,13 +28,16 @@ pub async fn run(running: &Arc<Running>, command: DomainCommand, output: &Output
                 output.line(warning).await;
             }
             output.line(format!("added domain {}; set these DNS records:\n", domain.name)).await;
-            print_records(running, &domain.name, false, output).await
+            print_records(running, &domain.name, output).await
         }
         DomainCommand::NewKeys { name, now } => new_keys(running, &name, now, output).await,
-        DomainCommand::List { json } => {
+        DomainCommand::List => {
             for domain in directory.domains()? {
-                let object = || serde_json::json!({ "name": domain.name }).to_string();
-                output.line(if json { object() } else { domain.name }).await;
+                if output.json() {
+                    output.object(serde_json::json!({ "name": domain.name })).await;
+                } else {
+                    output.line(domain.name).await;
+                }
             }
             Ok(())
         }
@@ -45,8 +48,8 @@ pub async fn run(running: &Arc<Running>, command: DomainCommand, output: &Output
             output.line(format!("removed domain {name}; remove its DNS records too")).await;
             Ok(())
         }
-        DomainCommand::Show { name, json } => print_records(running, &name, json, output).await,
-        DomainCommand::Check { name, json } => check(running, name, json, output).await,
+        DomainCommand::Show { name } => print_records(running, &name, output).await,
+        DomainCommand::Check { name } => check(running, name, output).await,
         DomainCommand::MtaSts { name, mode } => {
             let mode = match mode {
                 StsMode::Testing => MtaSts::Testing,
@@ -78,12 +81,12 @@ async fn new_keys(running: &Arc<Running>, name: &str, now: bool, output: &Output
         "set their DNS records; mail is signed with them as soon as the records are seen, and with the present keys until then"
     };
     output.line(format!("made new DKIM keys for {}: {then}\n", domain.name)).await;
-    print_records(running, &domain.name, false, output).await
+    print_records(running, &domain.name, output).await
 }
 
-async fn print_records(running: &Running, name: &str, json: bool, output: &Output) -> anyhow::Result<()> {
+async fn print_records(running: &Running, name: &str, output: &Output) -> anyhow::Result<()> {
     let wanted = running.checks.wanted(name)?;
-    if !json {
+    if !output.json() {
         output.line(zone(&wanted).trim_end()).await;
         return Ok(());
     }
@@ -96,14 +99,14 @@ async fn print_records(running: &Running, name: &str, json: bool, output: &Outpu
                 "purpose": record.purpose,
                 "need": record.need,
             });
-            output.line(object.to_string()).await;
+            output.object(object).await;
         }
     }
     Ok(())
 }
 
 /// Checks one domain or all. An error if something is wrong, or could not be checked.
-async fn check(running: &Running, name: Option<String>, json: bool, output: &Output) -> anyhow::Result<()> {
+async fn check(running: &Running, name: Option<String>, output: &Output) -> anyhow::Result<()> {
     let directory = &running.services.directory;
     let names = match name {
         Some(name) => vec![name],
@@ -114,8 +117,8 @@ async fn check(running: &Running, name: Option<String>, json: bool, output: &Out
         let report = domains::check(&running.services, &running.checks, &name).await?;
         problems += report.count(State::Problem);
         unanswered += report.count(State::Unanswered);
-        if json {
-            output.line(object(&report).to_string()).await;
+        if output.json() {
+            output.object(object(&report)).await;
         } else {
             print_report(&report, output).await;
         }

@@ -25,8 +25,8 @@ const SHOWN_BEFORE_DROP: usize = 10;
 pub async fn run(services: &Services, command: QueueCommand, output: &Output) -> anyhow::Result<()> {
     let delivery = &services.delivery;
     match command {
-        QueueCommand::List { account, limit, json } => list(services, account, limit, json, output).await?,
-        QueueCommand::Show { id, json } => show(&delivery.queue_show(parse(&id)?)?, json, output).await,
+        QueueCommand::List { account, limit } => list(services, account, limit, output).await?,
+        QueueCommand::Show { id } => show(&delivery.queue_show(parse(&id)?)?, output).await,
         QueueCommand::Retry(chosen) => {
             let these = These::of(services, chosen, QueueFilter::default()).await?;
             for id in &these.ids {
@@ -148,8 +148,8 @@ pub async fn confirm_drop(config: &Config, command: &mut AdminCommand) -> anyhow
     let AdminCommand::Queue(QueueCommand::Drop { account: Some(address), yes: yes @ false, .. }) = command else {
         return Ok(());
     };
-    let list = QueueCommand::List { account: Some(address.clone()), limit: SHOWN_BEFORE_DROP, json: false };
-    Box::pin(super::run(config.clone(), AdminCommand::Queue(list))).await?;
+    let list = QueueCommand::List { account: Some(address.clone()), limit: SHOWN_BEFORE_DROP };
+    Box::pin(super::run(config.clone(), AdminCommand::Queue(list), false)).await?;
     anyhow::ensure!(
         std::io::stdin().is_terminal(),
         "can't ask for confirmation without a terminal: give --yes to drop the messages"
@@ -163,13 +163,7 @@ pub async fn confirm_drop(config: &Config, command: &mut AdminCommand) -> anyhow
     Ok(())
 }
 
-async fn list(
-    services: &Services,
-    account: Option<String>,
-    limit: usize,
-    json: bool,
-    output: &Output,
-) -> anyhow::Result<()> {
+async fn list(services: &Services, account: Option<String>, limit: usize, output: &Output) -> anyhow::Result<()> {
     let delivery = &services.delivery;
     let of = match &account {
         Some(address) => Some(super::accounts::find(services, address).await?.id),
@@ -182,14 +176,18 @@ async fn list(
         let page = delivery.queue_list(&filter, after, limit - shown)?;
         shown += page.messages.len();
         for message in &page.messages {
-            output.line(if json { json_of(message) } else { line_of(message) }).await;
+            if output.json() {
+                output.object(json_of(message)).await;
+            } else {
+                output.line(line_of(message)).await;
+            }
         }
         after = page.next;
         if after.is_none() || shown >= limit {
             break;
         }
     }
-    if json {
+    if output.json() {
         return Ok(());
     }
     let line = if let Some(address) = account {
@@ -204,9 +202,9 @@ async fn list(
     Ok(())
 }
 
-async fn show(message: &QueuedMessage, json: bool, output: &Output) {
-    if json {
-        return output.line(json_of(message)).await;
+async fn show(message: &QueuedMessage, output: &Output) {
+    if output.json() {
+        return output.object(json_of(message)).await;
     }
     output.line(line_of(message)).await;
     for recipient in &message.recipients {
@@ -270,7 +268,7 @@ fn line_of(message: &QueuedMessage) -> String {
     )
 }
 
-fn json_of(message: &QueuedMessage) -> String {
+fn json_of(message: &QueuedMessage) -> serde_json::Value {
     let recipients: Vec<_> = message
         .recipients
         .iter()
@@ -295,11 +293,11 @@ fn json_of(message: &QueuedMessage) -> String {
         "id": message.id.to_string(),
         "from": message.from,
         "size": message.size,
+        "size_bytes": message.size,
         "created_ms": message.created_ms,
         "expires_ms": message.expires_ms,
         "held": message.held,
         "sending_stopped": message.stopped,
         "recipients": recipients,
     })
-    .to_string()
 }

@@ -42,7 +42,7 @@ pub async fn on_primary(running: &Running, command: RelayCommand, output: &Outpu
                 ))
                 .await;
         }
-        RelayCommand::Status { json } => status_of_primary(receiver, json, output).await?,
+        RelayCommand::Status => status_of_primary(receiver, output).await?,
         RelayCommand::List => {
             for relay in receiver.relays() {
                 output.line(format!("{} {}", relay.name, relay.fingerprint)).await;
@@ -57,11 +57,11 @@ pub async fn on_primary(running: &Running, command: RelayCommand, output: &Outpu
 }
 
 /// What is in question, of each relay.
-async fn status_of_primary(receiver: &Receiver, json: bool, output: &Output) -> anyhow::Result<()> {
+async fn status_of_primary(receiver: &Receiver, output: &Output) -> anyhow::Result<()> {
     let relays = receiver.relays();
     let alarms: Vec<String> = relays.iter().flat_map(of_relay).collect();
     let clear = !relays.is_empty() && receiver.all_clear();
-    if json {
+    if output.json() {
         let one = |relay: &OfRelay| {
             serde_json::json!({
                 "name": relay.name,
@@ -77,7 +77,7 @@ async fn status_of_primary(receiver: &Receiver, json: bool, output: &Output) -> 
         };
         let relays: Vec<_> = relays.iter().map(one).collect();
         let object = serde_json::json!({ "role": "primary", "relays": relays, "all_clear": clear, "alarms": alarms });
-        output.line(object.to_string()).await;
+        output.object(object).await;
     } else {
         if relays.is_empty() {
             output.line("no relay is paired; to pair one: holdfast relay pair").await;
@@ -170,9 +170,7 @@ pub async fn on_relay(
     output: &Output,
 ) -> anyhow::Result<()> {
     match command {
-        AdminCommand::Status { json } | AdminCommand::RelayDo(RelayCommand::Status { json }) => {
-            show(relay, config, json, output).await
-        }
+        AdminCommand::Status | AdminCommand::RelayDo(RelayCommand::Status) => show(relay, config, output).await,
         AdminCommand::RelayDo(_) => bail!("this is a relay: run the command on the primary"),
         AdminCommand::Maintain => {
             let (say, mut said) = mpsc::unbounded_channel();
@@ -189,11 +187,11 @@ pub async fn on_relay(
     }
 }
 
-async fn show(relay: &Relay, config: &Config, json: bool, output: &Output) -> anyhow::Result<()> {
+async fn show(relay: &Relay, config: &Config, output: &Output) -> anyhow::Result<()> {
     let status = relay.status();
     let now_ms = jiff::Timestamp::now().as_millisecond();
     let alarms = alarms::alarms(&status, config, now_ms);
-    if json {
+    if output.json() {
         let object = serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"),
             "hostname": config.hostname,
@@ -210,7 +208,7 @@ async fn show(relay: &Relay, config: &Config, json: bool, output: &Output) -> an
             "full": status.full,
             "alarms": alarms,
         });
-        output.line(object.to_string()).await;
+        output.object(object).await;
     } else {
         let primary = &status.primary;
         output

@@ -11,7 +11,7 @@ use continuity::{
 use super::verify;
 use crate::{
     cli::RepairArgs,
-    mending,
+    json, mending,
     output::Output,
     repairing::{self, Repaired},
     running::Running,
@@ -38,9 +38,9 @@ pub async fn run(running: &Arc<Running>, args: RepairArgs, output: &Output) -> a
             }
         }
     }
-    let found = verify::read(&running.verifying, store, !args.json, output).await?;
+    let found = verify::read(&running.verifying, store, !output.json(), output).await?;
     let mut repaired = Repaired { found, ..Repaired::default() };
-    if !args.json {
+    if !output.json() {
         for line in verify::lines(&repaired.found) {
             output.line(line).await;
         }
@@ -48,8 +48,8 @@ pub async fn run(running: &Arc<Running>, args: RepairArgs, output: &Output) -> a
     if repaired.found.damage_count > 0 || !store.damage().is_none() {
         mend(services, donors, &mut repaired, output).await?;
     }
-    if args.json {
-        output.line(serde_json::to_string(&repaired)?).await;
+    if output.json() {
+        output.object(json::value(&repaired)?).await;
     } else {
         output.line("").await;
         for line in repaired.lines() {

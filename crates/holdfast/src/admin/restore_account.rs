@@ -26,7 +26,7 @@ use store::{BodyId, RealmId, StagedBody, Store, StoreError, StoreOptions};
 use super::{
     accounts::WHO,
     archive::events,
-    rewind::{changes_something, explained, key, show},
+    rewind::{changes_something, done, explained, key, previewed, show},
 };
 use crate::{
     cli::{AdminCommand, RestoreArgs},
@@ -69,7 +69,7 @@ pub async fn run(running: &Running, args: RestoreArgs, output: &Output) -> anyho
     let address = args.of_account.account.clone().context("give the account with --account ADDRESS")?;
     let address = EmailAddress::parse(&address).with_context(|| address.clone())?;
     let wish = wish(services, &args, &place).await?;
-    let quiet = args.of_account.json;
+    let quiet = output.json();
     // The directory first: it says who the account was.
     let directory = read(&wish, &[RealmId::DIRECTORY], quiet, output).await?;
     let who = who::find(services, &directory, &address, args.of_account.into.as_deref())?;
@@ -180,7 +180,7 @@ impl Asked<'_> {
 
     /// What was found, before anything is done.
     async fn tell(&self, output: &Output) {
-        if self.args.of_account.json {
+        if output.json() {
             return;
         }
         for note in &self.notes {
@@ -198,7 +198,7 @@ impl Asked<'_> {
         output.line(self.who.target.told(&self.who.then.address, self.args.of_account.preview)).await;
     }
 
-    fn json(&self, more: serde_json::Value) -> String {
+    fn json(&self, more: serde_json::Value) -> serde_json::Value {
         let mut object = serde_json::json!({
             "account": self.who.then.address,
             "into": self.who.target.address(&self.who.then.address),
@@ -212,7 +212,7 @@ impl Asked<'_> {
         if let (Some(object), serde_json::Value::Object(more)) = (object.as_object_mut(), more) {
             object.extend(more);
         }
-        object.to_string()
+        object
     }
 
     /// What another store holds of the account.
@@ -237,8 +237,8 @@ impl Asked<'_> {
             Ok(preview)
         });
         let preview = planned.await?.map_err(explained)?;
-        if self.args.of_account.json {
-            output.line(self.json(previewed(&preview))).await;
+        if output.json() {
+            output.object(self.json(previewed(&preview))).await;
             return Ok(());
         }
         show(&preview, &self.what(), self.time_ms, output).await
@@ -252,7 +252,7 @@ impl Asked<'_> {
         let key = key(services, account, &format!("{wish:?} {} {}", held.line, held.seq))?;
         let (own, progress, asked) = (services.clone(), output.clone(), what.clone());
         let (realm, then) = (account.realm(), self.who.then.id.realm());
-        let (handle, quiet) = (tokio::runtime::Handle::current(), self.args.of_account.json);
+        let (handle, quiet) = (tokio::runtime::Handle::current(), output.json());
         let work = tokio::task::spawn_blocking(move || -> anyhow::Result<RewindRecord> {
             let past = own.mailstore.past_elsewhere(realm, from, false)?;
             let rewinds = own.rewinds();
@@ -275,10 +275,10 @@ impl Asked<'_> {
         let record = work.await??;
         let what = format!("{what}, as of {}", self.time_ms.map_or_else(|| format!("commit {}", self.commit), moment));
         services.directory.audit(Some(account), WHO, &what, "").await?;
-        if self.args.of_account.json {
+        if output.json() {
             let undo = record.changed().then(|| format!("holdfast rewind {login} --undo"));
             let more = serde_json::json!({"left_without": left_without, "undo": undo});
-            output.line(self.json(merged(done(&record), more))).await;
+            output.object(self.json(merged(done(&record), more))).await;
         } else {
             for address in left_without {
                 output.line(format!("without {address}: another account has it, or its domain was removed")).await;
@@ -304,48 +304,6 @@ fn merged(mut one: serde_json::Value, other: serde_json::Value) -> serde_json::V
         one.extend(other);
     }
     one
-}
-
-fn previewed(preview: &Preview) -> serde_json::Value {
-    let mailboxes: Vec<_> = preview
-        .mail
-        .mailboxes
-        .iter()
-        .map(|one| {
-            serde_json::json!({
-                "name": one.name,
-                "made_again": one.made,
-                "back": one.back,
-                "moved": one.moved,
-                "flags": one.flagged,
-            })
-        })
-        .collect();
-    let mut told = serde_json::json!({
-        "messages_back": preview.mail.back,
-        "messages_moved": preview.mail.moved,
-        "messages_flagged": preview.mail.flagged,
-        "bytes_back": preview.mail.bytes,
-        "mailboxes": mailboxes,
-        "problem": preview.problem,
-    });
-    for coming in &preview.parts {
-        told[format!("{}s_back", coming.noun)] = coming.back.len().into();
-        told[format!("{}s_completed", coming.noun)] = coming.completed.len().into();
-    }
-    told
-}
-
-fn done(record: &RewindRecord) -> serde_json::Value {
-    serde_json::json!({
-        "messages_back": record.back,
-        "messages_moved": record.moved,
-        "messages_flagged": record.flagged,
-        "messages_lost": record.lost,
-        "mailboxes_made": record.made.len(),
-        "contacts_and_groups": record.book,
-        "changed": record.changed(),
-    })
 }
 
 /// Brings messages' bytes from the archive.

@@ -7,7 +7,7 @@ use continuity::{
 };
 use directory::AccountId;
 use mailkit::EmailAddress;
-use mailstore::rewind::RewindId;
+use mailstore::rewind::{RewindId, RewindRecord};
 use store::{Seq, StoreError};
 
 use super::accounts::{WHO, find};
@@ -37,7 +37,9 @@ pub async fn run(running: &Running, args: RewindArgs, output: &Output) -> anyhow
     if args.preview {
         let asked = wish.clone();
         let preview = tokio::task::spawn_blocking(move || rewinds.preview(account.realm(), &asked)).await?;
-        return show(&preview.map_err(explained)?, &name_of(&wish.what), Some(wish.moment_ms), output).await;
+        let preview = preview.map_err(explained)?;
+        output.object(with_moment(previewed(&preview), &args.address, wish.moment_ms)).await;
+        return show(&preview, &name_of(&wish.what), Some(wish.moment_ms), output).await;
     }
     let key = key(services, account, &format!("{wish:?}"))?;
     let (asked, progress) = (wish.clone(), output.clone());
@@ -51,6 +53,7 @@ pub async fn run(running: &Running, args: RewindArgs, output: &Output) -> anyhow
     if let Some(mistimed) = mistimed {
         output.line(told_mistimed(mistimed)).await;
     }
+    output.object(with_moment(done(&record), &args.address, wish.moment_ms)).await;
     output.line(told(&record)).await;
     if record.changed() {
         output.line(format!("to undo this, run `holdfast rewind {} --undo`", args.address)).await;
@@ -168,6 +171,55 @@ pub(super) async fn show(preview: &Preview, what: &str, at_ms: Option<i64>, outp
         .line("this was a preview, nothing was changed: run the command without --preview; newer items are kept")
         .await;
     Ok(())
+}
+
+pub(super) fn previewed(preview: &Preview) -> serde_json::Value {
+    let mailboxes: Vec<_> = preview
+        .mail
+        .mailboxes
+        .iter()
+        .map(|one| {
+            serde_json::json!({
+                "name": one.name,
+                "made_again": one.made,
+                "back": one.back,
+                "moved": one.moved,
+                "flags": one.flagged,
+            })
+        })
+        .collect();
+    let mut told = serde_json::json!({
+        "messages_back": preview.mail.back,
+        "messages_moved": preview.mail.moved,
+        "messages_flagged": preview.mail.flagged,
+        "bytes_back": preview.mail.bytes,
+        "mailboxes": mailboxes,
+        "problem": preview.problem,
+    });
+    for coming in &preview.parts {
+        told[format!("{}s_back", coming.noun)] = coming.back.len().into();
+        told[format!("{}s_completed", coming.noun)] = coming.completed.len().into();
+    }
+    told
+}
+
+pub(super) fn done(record: &RewindRecord) -> serde_json::Value {
+    serde_json::json!({
+        "messages_back": record.back,
+        "messages_moved": record.moved,
+        "messages_flagged": record.flagged,
+        "messages_lost": record.lost,
+        "mailboxes_made": record.made.len(),
+        "contacts_and_groups": record.book,
+        "changed": record.changed(),
+    })
+}
+
+/// What was asked for, beside what came of it.
+fn with_moment(mut object: serde_json::Value, address: &str, moment_ms: i64) -> serde_json::Value {
+    object["account"] = address.into();
+    object["moment_ms"] = moment_ms.into();
+    object
 }
 
 async fn undo(services: &Services, account: AccountId, address: &str, output: &Output) -> anyhow::Result<()> {

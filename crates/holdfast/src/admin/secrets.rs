@@ -38,9 +38,9 @@ pub fn new_secrets_key(file: &Path) -> anyhow::Result<()> {
 pub async fn run(services: &Arc<Services>, command: SecretsCommand, output: &Output) -> anyhow::Result<()> {
     match command {
         SecretsCommand::NewKey { file } => new_secrets_key(&file),
-        SecretsCommand::Status { json } => {
+        SecretsCommand::Status => {
             let found = secrets::look(services).await?;
-            told(&services.directory.keys(), &services.store, &found, (json, output)).await
+            told(&services.directory.keys(), &services.store, &found, output).await
         }
         SecretsCommand::Seal => {
             secrets::reload(services).await?;
@@ -81,14 +81,9 @@ pub async fn run(services: &Arc<Services>, command: SecretsCommand, output: &Out
 ///
 /// # Errors
 /// Also when some can't be opened, so that scripts notice.
-pub async fn told(
-    keys: &Keys,
-    store: &Store,
-    found: &SecretsReport,
-    (json, output): (bool, &Output),
-) -> anyhow::Result<()> {
+pub async fn told(keys: &Keys, store: &Store, found: &SecretsReport, output: &Output) -> anyhow::Result<()> {
     let wrong = secrets::wrong(keys, store);
-    if json {
+    if output.json() {
         let object = serde_json::json!({
             "keys": keys.ids().iter().map(ToString::to_string).collect::<Vec<_>>(),
             "configured": !matches!(keys, Keys::None),
@@ -101,7 +96,7 @@ pub async fn told(
             "broken_secrets": found.broken_named,
             "unread_accounts": found.unread,
         });
-        output.line(object.to_string()).await;
+        output.object(object).await;
     } else {
         output.line(format!("secrets: {}", described(keys, Some(found)))).await;
         for (number, key) in keys.ids().iter().enumerate() {

@@ -25,7 +25,7 @@ pub async fn limits(services: &Services, args: LimitsArgs, output: &Output) -> a
         };
         services.directory.audit(Some(account.id), WHO, &what, "").await?;
     }
-    shown(services, &account, args.json, output).await
+    shown(services, &account, output).await
 }
 
 /// What was typed, over what was there.
@@ -56,11 +56,11 @@ fn listed(own: &OwnLimits) -> String {
     text.collect::<Vec<_>>().join(", ")
 }
 
-async fn shown(services: &Services, account: &Account, json: bool, output: &Output) -> anyhow::Result<()> {
+async fn shown(services: &Services, account: &Account, output: &Output) -> anyhow::Result<()> {
     let used = services.delivery.sending_use(account.id)?;
     let sending = services.directory.sending(account.id)?;
     let stopped = sending.and_then(|sending| sending.stopped);
-    if json {
+    if output.json() {
         let rows: Vec<_> = used
             .iter()
             .map(|row| {
@@ -76,7 +76,7 @@ async fn shown(services: &Services, account: &Account, json: bool, output: &Outp
         let object = serde_json::json!({
             "address": account.address.to_string(), "limits": rows, "stopped": stopped,
         });
-        output.line(object.to_string()).await;
+        output.object(object).await;
         return Ok(());
     }
     output.line(format!("{}: sent to other servers, of what it may", account.address)).await;

@@ -1,7 +1,7 @@
 //! The admin socket: how a `holdfast` command reaches the serving process.
 //!
-//! A Unix socket in the data folder, readable by its owner only. A client writes one line of JSON, an
-//! [`AdminCommand`]; the server answers with lines of JSON, [`Reply`]s, the last of which is `Done`.
+//! A Unix socket in the data folder, readable by its owner only. A client writes one line of JSON, a
+//! [`Request`]; the server answers with lines of JSON, [`Reply`]s, the last of which is `Done`.
 
 use std::{
     os::unix::fs::PermissionsExt as _,
@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
@@ -19,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::AdminCommand,
+    failure::Failure,
     output::{Output, Reply},
-    told::told,
 };
 
 /// The longest request line: a command with paths and a password.
@@ -41,6 +42,15 @@ pub fn bind(data_dir: &Path) -> anyhow::Result<UnixListener> {
     let listener = UnixListener::bind(&path).with_context(|| format!("admin socket {}", path.display()))?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
+}
+
+/// What a client writes.
+#[derive(Debug, Serialize, Deserialize)]
+struct Request {
+    command: AdminCommand,
+    /// Whether programs read the output.
+    #[serde(default)]
+    json: bool,
 }
 
 /// Runs a command from any source.
@@ -81,24 +91,24 @@ async fn answer(executor: &Arc<Executor>, stream: UnixStream) -> anyhow::Result<
     let (read, mut write) = stream.into_split();
     let mut request = String::new();
     BufReader::new(read.take(MAX_REQUEST_BYTES)).read_line(&mut request).await?;
-    let command: AdminCommand = match serde_json::from_str(&request) {
-        Ok(command) => command,
+    let Request { command, json } = match serde_json::from_str(&request) {
+        Ok(request) => request,
         Err(error) => {
             let refusal = format!(
                 "the running service is Holdfast {} and does not know this command ({error}): restart the service to \
                  run the installed version",
                 env!("CARGO_PKG_VERSION")
             );
-            write.write_all(serialized(&Reply::Done(Some(refusal)))?.as_bytes()).await?;
+            write.write_all(serialized(&Reply::Done(Some(Failure::of(&anyhow::anyhow!(refusal)))))?.as_bytes()).await?;
             return Ok(());
         }
     };
     let (lines, mut received) = mpsc::channel::<Reply>(LINES_IN_FLIGHT);
-    let output = Output::new(lines);
+    let output = Output::new(lines, json);
     let executor = executor.clone();
     let task = tokio::spawn(async move {
         let outcome = executor(command, output.clone()).await;
-        output.done(outcome.err().map(|error| told(&error))).await;
+        output.done(outcome.err().map(|error| Failure::of(&error))).await;
     });
     while let Some(line) = received.recv().await {
         write.write_all(serialized(&line)?.as_bytes()).await?;
@@ -112,20 +122,25 @@ fn serialized(reply: &Reply) -> anyhow::Result<String> {
 }
 
 /// Sends a command to the serving process; `None` if there is none.
-pub async fn ask(data_dir: &Path, command: &AdminCommand, mut show: impl FnMut(Reply)) -> Option<anyhow::Result<()>> {
+pub async fn ask(
+    data_dir: &Path,
+    command: &AdminCommand,
+    json: bool,
+    mut show: impl FnMut(Reply),
+) -> Option<anyhow::Result<()>> {
     let stream = UnixStream::connect(path(data_dir)).await.ok()?;
-    Some(converse(stream, command, &mut show).await)
+    let request = Request { command: command.clone(), json };
+    Some(converse(stream, &request, &mut show).await)
 }
 
-async fn converse(mut stream: UnixStream, command: &AdminCommand, show: &mut impl FnMut(Reply)) -> anyhow::Result<()> {
-    let mut request = serde_json::to_string(command)?;
-    request.push('\n');
-    stream.write_all(request.as_bytes()).await?;
+async fn converse(mut stream: UnixStream, request: &Request, show: &mut impl FnMut(Reply)) -> anyhow::Result<()> {
+    let text = serde_json::to_string(request)? + "\n";
+    stream.write_all(text.as_bytes()).await?;
     let mut lines = BufReader::new(stream).lines();
     while let Some(line) = lines.next_line().await? {
         match serde_json::from_str(&line)? {
             Reply::Done(None) => return Ok(()),
-            Reply::Done(Some(error)) => bail!(error),
+            Reply::Done(Some(failure)) => return Err(failure.into()),
             reply => show(reply),
         }
     }

@@ -16,7 +16,7 @@ const MAX_FILE_BYTES: u64 = 64 << 20;
 /// Runs the command.
 pub async fn run(services: &Services, command: SpamCommand, output: &Output) -> anyhow::Result<()> {
     match command {
-        SpamCommand::Show { address, json } => show(services, &address, json, output).await,
+        SpamCommand::Show { address } => show(services, &address, output).await,
         SpamCommand::Level { address, level } => {
             let account = find(services, &address).await?.id;
             let level: Level = level.parse()?;
@@ -56,9 +56,9 @@ pub async fn run(services: &Services, command: SpamCommand, output: &Output) -> 
             output.line(format!("{gone} messages forgotten")).await;
             Ok(())
         }
-        SpamCommand::Explain { address, file, json } => {
+        SpamCommand::Explain { address, file } => {
             let account = find(services, &address).await?.id;
-            explain(services, account, &file, json, output).await
+            explain(services, account, &file, output).await
         }
     }
 }
@@ -67,7 +67,7 @@ fn days_in_words(days: Option<u32>) -> String {
     days.map_or_else(|| "never".to_owned(), |days| format!("{days} days"))
 }
 
-async fn show(services: &Services, address: &str, json: bool, output: &Output) -> anyhow::Result<()> {
+async fn show(services: &Services, address: &str, output: &Output) -> anyhow::Result<()> {
     let account = find(services, address).await?.id.realm();
     let settings = services.spam.settings(account)?;
     let spam = services.spam.clone();
@@ -80,7 +80,7 @@ async fn show(services: &Services, address: &str, json: bool, output: &Output) -
             .map(|entry| entry.pattern.to_string())
             .collect()
     };
-    if json {
+    if output.json() {
         let object = serde_json::json!({
             "level": settings.level.name(),
             "allowed": of(true),
@@ -90,7 +90,7 @@ async fn show(services: &Services, address: &str, json: bool, output: &Output) -
             "learned_wanted": taught.wanted,
             "learned_kept": taught.kept,
         });
-        output.line(object.to_string()).await;
+        output.object(object).await;
         return Ok(());
     }
     output.line(format!("level: {}", settings.level)).await;
@@ -156,20 +156,14 @@ fn lesson(file: &Path, kind: Kind) -> anyhow::Result<Learned> {
     })
 }
 
-async fn explain(
-    services: &Services,
-    account: AccountId,
-    file: &Path,
-    json: bool,
-    output: &Output,
-) -> anyhow::Result<()> {
+async fn explain(services: &Services, account: AccountId, file: &Path, output: &Output) -> anyhow::Result<()> {
     let judge = SpamJudge::new(services.spam.clone(), services.mailstore.clone(), services.people.clone());
     let file = file.to_owned();
     let judged = tokio::task::spawn_blocking(move || {
         judge.explain(account, &read(&file)?).map_err(|error| anyhow::anyhow!(error.to_string()))
     });
     let Judgement { is_spam, score, limit, .. } = judged.await??;
-    if json {
+    if output.json() {
         let reasons = score.reasons().iter().map(|reason| {
             serde_json::json!({ "code": reason.code, "points": reason.points.to_string(), "reason": reason.line })
         });
@@ -177,7 +171,7 @@ async fn explain(
         let object = serde_json::json!({
             "spam": is_spam, "score": score.total().to_string(), "limit": limit, "reasons": reasons.collect::<Vec<_>>(),
         });
-        output.line(object.to_string()).await;
+        output.object(object).await;
         return Ok(());
     }
     for reason in score.reasons() {

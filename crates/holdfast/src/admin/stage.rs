@@ -36,11 +36,7 @@ pub async fn run(running: &Arc<Running>, command: StageCommand, output: &Output)
     let services = &running.services;
     let stages = &services.stages;
     match command {
-        StageCommand::Show { json: true } => {
-            output.line(json_of(running)).await;
-            return Ok(());
-        }
-        StageCommand::Show { json: false } => {}
+        StageCommand::Show => {}
         StageCommand::Set { stage } => {
             let stage: Stage = stage.parse()?;
             stages.next_plan();
@@ -61,8 +57,11 @@ pub async fn run(running: &Arc<Running>, command: StageCommand, output: &Output)
                 (Some(file), Some(text)) => Plan::from_toml(text).with_context(|| file.display().to_string())?,
                 _ => Plan::usual(),
             };
-            for step in &plan.steps {
-                output.line(described(step)).await;
+            output.field("steps", plan.steps.iter().map(json_of_step).collect::<serde_json::Value>());
+            if !output.json() {
+                for step in &plan.steps {
+                    output.line(described(step)).await;
+                }
             }
             if print {
                 return Ok(());
@@ -82,7 +81,11 @@ pub async fn run(running: &Arc<Running>, command: StageCommand, output: &Output)
             return Ok(());
         }
     }
-    show(running, output).await;
+    if output.json() {
+        output.object(json_of(running)).await;
+    } else {
+        show(running, output).await;
+    }
     Ok(())
 }
 
@@ -98,7 +101,16 @@ fn described(step: &continuity::stage::Step) -> String {
     line
 }
 
-fn json_of(running: &Running) -> String {
+fn json_of_step(step: &continuity::stage::Step) -> serde_json::Value {
+    serde_json::json!({
+        "stage": step.stage.name(),
+        "gates": step.gates.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "patience_seconds": step.patience.as_secs(),
+        "hold_seconds": step.hold.as_secs(),
+    })
+}
+
+fn json_of(running: &Running) -> serde_json::Value {
     let services = &running.services;
     let (now, chosen) = (services.stages.now(), services.stages.chosen());
     let off: Vec<_> = Feature::ALL.into_iter().filter(|feature| !now.has(*feature)).map(Feature::name).collect();
@@ -113,7 +125,6 @@ fn json_of(running: &Running) -> String {
         "plan": services.stages.progress().map(|progress| progress.to_string()),
         "restoring": running.restoring.get().and_then(Restoring::status),
     })
-    .to_string()
 }
 
 async fn show(running: &Running, output: &Output) {

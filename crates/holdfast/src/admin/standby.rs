@@ -13,6 +13,7 @@ use crate::{
     alarm::{BELIEVES_TOO_MUCH, needs},
     cli::{AdminCommand, PromoteArgs, SecretsCommand, StandbyCommand},
     config::Config,
+    json,
     maintenance::keep_sound,
     output::Output,
     redundant::OnItsWay,
@@ -37,6 +38,8 @@ pub async fn on_primary(running: &Running, command: StandbyCommand, output: &Out
     match command {
         StandbyCommand::Code => {
             let (code, config) = (primary.new_code(), &services.config);
+            output.field("code", code.clone());
+            output.field("valid_seconds", CODE_FOR.as_secs());
             output.line(code.clone()).await;
             let port =
                 config.listen.standby.first().map_or_else(|| "PORT".to_owned(), |address| address.port().to_string());
@@ -83,10 +86,42 @@ async fn status_of_primary(primary: &Primary, end: Seq, output: &Output) -> anyh
     let alone = !primary.has_a_copy();
     lines.extend(standbys.iter().flat_map(|standby| lines_of(standby, end, alone)));
     let alarms = lines.iter().filter(|line| line.starts_with(ALARM)).count();
+    if output.json() {
+        let alarms = lines.iter().filter_map(|line| line.strip_prefix(ALARM)).collect::<Vec<_>>();
+        output
+            .object(serde_json::json!({
+                "role": "primary",
+                "commit": end.0,
+                "waiting": primary.waiting().map(|waiting| waiting.to_string()),
+                "degraded": primary.is_degraded(),
+                "standbys": standbys.iter().map(|standby| json_of(standby, end, alone)).collect::<Vec<_>>(),
+                "alarms": alarms,
+            }))
+            .await;
+    }
     for line in lines {
         output.line(line).await;
     }
     needs(alarms, WATCH_IT)
+}
+
+fn json_of(standby: &StandbyStatus, end: Seq, alone: bool) -> serde_json::Value {
+    let held = standby.held.iter().map(|(realm, why)| serde_json::json!({ "realm": realm.to_string(), "why": why }));
+    serde_json::json!({
+        "name": standby.name,
+        "connected": standby.connected,
+        "received": standby.received.0,
+        "applied": standby.applied.0,
+        "behind": end.0.saturating_sub(standby.received.0),
+        "lag_seconds": standby.lag.as_secs_f64(),
+        "first_copy": standby.copying.as_ref().map(|copying| OnItsWay::copy(copying, alone)),
+        "full": standby.full,
+        "tripwire": standby.wire,
+        "damaged": standby.damaged,
+        "repaired": standby.mended,
+        "not_applied": held.collect::<Vec<_>>(),
+        "believes_too_much": standby.believes_too_much,
+    })
 }
 
 /// How one standby is, line by line. `alone`: no other machine has everything.
@@ -132,7 +167,7 @@ pub async fn on_standby(
     output: &Output,
 ) -> anyhow::Result<()> {
     match command {
-        AdminCommand::Status { json } => status::on_standby(standby, config, json, output).await?,
+        AdminCommand::Status => status::on_standby(standby, config, output).await?,
         AdminCommand::StandbyDo(StandbyCommand::Status) => show(standby, config, output).await?,
         AdminCommand::StandbyDo(StandbyCommand::Release) => {
             let released = standby.release()?;
@@ -149,11 +184,11 @@ pub async fn on_standby(
         AdminCommand::StandbyDo(StandbyCommand::Forget { .. } | StandbyCommand::Alone) => {
             bail!("this is a standby: run the command on the primary")
         }
-        AdminCommand::Secrets(SecretsCommand::Status { json }) => {
+        AdminCommand::Secrets(SecretsCommand::Status) => {
             let store = standby.store().context("the first copy is not finished")?;
             let keys = secrets::keys(&config.secrets);
             let found = directory::secrets_in(&store.snapshot(), &keys)?;
-            of_secrets::told(&keys, &store, &found, (json, output)).await?;
+            of_secrets::told(&keys, &store, &found, output).await?;
         }
         AdminCommand::Maintain => maintain(standby, output).await?,
         _ => bail!("this machine is a standby: run the command on the primary, or run `holdfast promote` here first"),
@@ -182,6 +217,10 @@ async fn resync(standby: &Standby, realm: &str, output: &Output) -> anyhow::Resu
 /// Compares all data with the primary's.
 async fn compare(standby: &Standby, output: &Output) -> anyhow::Result<()> {
     let compared = standby.compare().await?;
+    output.field("identical", compared.equal);
+    let differ = compared.different.iter();
+    let differ = differ.map(|(realm, what)| serde_json::json!({ "realm": realm.to_string(), "what": what }));
+    output.field("different", differ.collect::<serde_json::Value>());
     for (realm, what) in &compared.different {
         output.line(format!("{realm}: {what}")).await;
     }
@@ -207,6 +246,8 @@ async fn promote_running(
         output.line(warning).await;
     }
     let promotion = standby.promote(promote::how(args)).await?;
+    output.field("epoch", promotion.epoch);
+    output.field("commit", promotion.seq.0);
     output
         .line(format!(
             "this machine is now the primary: epoch {}, after commit {}; its listeners open in a moment",
@@ -265,7 +306,7 @@ async fn show(standby: &Standby, config: &Config, output: &Output) -> anyhow::Re
 }
 
 /// Makes a folder whose standby does not run the primary's.
-pub async fn promote_folder(config: &Config, args: PromoteArgs) -> anyhow::Result<()> {
+pub async fn promote_folder(config: &Config, args: PromoteArgs, json: bool) -> anyhow::Result<()> {
     promote::check(config, args)?;
     let how = promote::how(args);
     ensure!(
@@ -273,11 +314,20 @@ pub async fn promote_folder(config: &Config, args: PromoteArgs) -> anyhow::Resul
         "--discard needs a running standby, which knows what its tripwires hold back: start it with `holdfast standby`"
     );
     let (dir, options, wires) = (config.data_dir.clone(), store_options(config), tripwires(config));
-    if let Some(warning) = promote::still_answers(config).await? {
+    let warning = promote::still_answers(config).await?;
+    if let Some(warning) = warning.as_ref().filter(|_| !json) {
         println!("{warning}");
     }
     let promote = move || continuity::standby::promote_folder(&dir, options, &wires, how);
     let promotion = tokio::task::spawn_blocking(promote).await??;
+    if json {
+        json::print(serde_json::json!({
+            "epoch": promotion.epoch,
+            "commit": promotion.seq.0,
+            "messages": warning.into_iter().chain(promote::consequences(config, args, &promotion, None)).collect::<Vec<_>>(),
+        }));
+        return Ok(());
+    }
     println!(
         "this machine is now the primary: epoch {}, after commit {}; start the service with: holdfast serve",
         promotion.epoch, promotion.seq

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use anyhow::{bail, ensure};
+use anyhow::ensure;
 use continuity::{
     stage::{Feature, Progress},
     standby::{Standby, StandbyStatus},
@@ -22,8 +22,9 @@ use crate::{
     certifying,
     config::Config,
     drill,
+    failure::Code,
     found::{self, Found},
-    machine,
+    json, machine,
     output::Output,
     owner,
     redundant::OnItsWay,
@@ -181,12 +182,12 @@ struct Archive {
 ///
 /// # Errors
 /// Also if there are alarms, so that scripts notice.
-pub async fn run(running: &Arc<Running>, json: bool, output: &Output) -> anyhow::Result<()> {
+pub async fn run(running: &Arc<Running>, output: &Output) -> anyhow::Result<()> {
     ensure!(running.serving.load(Ordering::SeqCst), "the service is still starting: try again in a moment");
     let looked_at = running.clone();
     let status = tokio::task::spawn_blocking(move || look(&looked_at)).await??;
-    if json {
-        output.line(serde_json::to_string(&status)?).await;
+    if output.json() {
+        output.object(json::value(&status)?).await;
     } else {
         for line in words::lines(&status) {
             output.line(line).await;
@@ -344,12 +345,12 @@ fn bytes(bytes: u64) -> String {
 }
 
 /// The overview of a machine that follows another one.
-pub async fn on_standby(standby: &Standby, config: &Config, json: bool, output: &Output) -> anyhow::Result<()> {
+pub async fn on_standby(standby: &Standby, config: &Config, output: &Output) -> anyhow::Result<()> {
     let status = standby.status();
     let room = machine::Room::of_data(&config.data_dir).ok();
     let behind = status.behind();
     let alarms = of_standby::alarms(&status, config, standby.store().as_ref());
-    if json {
+    if output.json() {
         let object = serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"),
             "hostname": config.hostname,
@@ -365,7 +366,7 @@ pub async fn on_standby(standby: &Standby, config: &Config, json: bool, output: 
             "applied": status.applied.0,
             "alarms": alarms,
         });
-        output.line(object.to_string()).await;
+        output.object(object).await;
     } else {
         let up = ago(machine::started().0.elapsed());
         let (version, pid) = (env!("CARGO_PKG_VERSION"), std::process::id());
@@ -420,11 +421,11 @@ pub fn of_folder(config: &Config, json: bool) -> anyhow::Result<()> {
     if json {
         let facts: serde_json::Map<String, serde_json::Value> =
             facts.into_iter().map(|(what, how)| (what.to_owned(), how.into())).collect();
-        println!("{}", serde_json::json!({ "running": false, "state": state, "facts": facts }));
+        json::print(serde_json::json!({ "running": false, "state": state, "facts": facts }));
     } else {
         for (what, how) in facts {
             println!("{}", line(what, how));
         }
     }
-    bail!("the service: {state}")
+    Err(Code::NotRunning.error(format!("the service: {state}")))
 }

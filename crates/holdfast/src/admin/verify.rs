@@ -7,6 +7,7 @@ use continuity::standby::Standby;
 use store::Store;
 
 use crate::{
+    json,
     output::Output,
     verifying::{Verified, Verifying, outcome},
 };
@@ -19,16 +20,11 @@ const NOT_NOW: &str = "stop the service first; messages and closed log segments 
 ///
 /// # Errors
 /// Also when something is damaged, so that scripts see it.
-pub async fn run(
-    verifying: &Arc<Verifying>,
-    store: &Store,
-    (repair, json): (bool, bool),
-    output: &Output,
-) -> anyhow::Result<()> {
+pub async fn run(verifying: &Arc<Verifying>, store: &Store, repair: bool, output: &Output) -> anyhow::Result<()> {
     ensure!(!repair, NOT_NOW);
-    let found = read(verifying, store, !json, output).await?;
-    if json {
-        output.line(serde_json::to_string(&found)?).await;
+    let found = read(verifying, store, !output.json(), output).await?;
+    if output.json() {
+        output.object(json::value(&found)?).await;
     } else {
         for line in lines(&found) {
             output.line(line).await;
@@ -44,11 +40,11 @@ pub async fn run(
 pub async fn on_standby(
     standby: &Standby,
     verifying: &Arc<Verifying>,
-    asked: (bool, bool),
+    repair: bool,
     output: &Output,
 ) -> anyhow::Result<()> {
     let store = standby.store().context("the first copy is not finished")?;
-    run(verifying, &store, asked, output).await
+    run(verifying, &store, repair, output).await
 }
 
 /// Reads everything, or waits for the one who does already, and says how far it is.

@@ -22,9 +22,6 @@ pub(super) struct Common {
     /// Take any certificate, also self-signed ones.
     #[arg(long)]
     pub(super) insecure: bool,
-    /// Print JSON instead of a table.
-    #[arg(long)]
-    pub(super) json: bool,
     /// Give up on a connection or an answer after this many seconds.
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     pub(super) timeout: u64,

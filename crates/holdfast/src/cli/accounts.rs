@@ -25,18 +25,11 @@ pub enum AccountCommand {
         password: PasswordArgs,
     },
     /// List the accounts.
-    List {
-        /// Print one JSON object per line.
-        #[arg(long)]
-        json: bool,
-    },
+    List,
     /// Show one account: addresses, storage, app passwords, sessions.
     Show {
         /// The account's address.
         address: String,
-        /// Print one JSON object.
-        #[arg(long)]
-        json: bool,
     },
     /// Change an account: name, storage limit, role; or sign out everywhere after a theft.
     Set(SetArgs),
@@ -154,9 +147,6 @@ pub struct LimitsArgs {
         "messages_per_hour", "messages_per_day", "recipients_per_hour", "recipients_per_day", "new_per_hour", "new_per_day",
     ])]
     pub default: bool,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// What an account may do.
@@ -200,11 +190,7 @@ pub enum DomainCommand {
         now: bool,
     },
     /// List the domains.
-    List {
-        /// Print one JSON object per line.
-        #[arg(long)]
-        json: bool,
-    },
+    List,
     /// Stop receiving mail for a domain. No account may still have an address in it.
     Remove {
         /// The domain.
@@ -215,9 +201,6 @@ pub enum DomainCommand {
     Check {
         /// The domain. Default: all.
         name: Option<String>,
-        /// Print one JSON object per domain.
-        #[arg(long)]
-        json: bool,
     },
     /// Set the TLS policy that other servers get for a domain (MTA-STS): begin with testing, and enforce it once the check is good.
     MtaSts {
@@ -231,9 +214,6 @@ pub enum DomainCommand {
     Show {
         /// The domain.
         name: String,
-        /// Print one JSON object per line.
-        #[arg(long)]
-        json: bool,
     },
 }
 
@@ -262,7 +242,4 @@ pub struct AuditArgs {
     /// The highest number of entries to print.
     #[arg(long, default_value_t = 50)]
     pub limit: usize,
-    /// Print one JSON object per line.
-    #[arg(long)]
-    pub json: bool,
 }

@@ -7,11 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
 pub enum CertificateCommand {
     /// List the certificates: names, issuer, days left, next try, last error. Exits with 1 if one needs a person.
-    List {
-        /// Print one JSON object.
-        #[arg(long)]
-        json: bool,
-    },
+    List,
     /// Obtain new certificates now: for a name or a hosted domain, or for everything. Waits for the result.
     Renew {
         /// A name, or a hosted domain. Default: everything.

@@ -9,11 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
 pub enum StageCommand {
     /// Show which features are on or off, and the progress of a plan.
-    Show {
-        /// Print one JSON object.
-        #[arg(long)]
-        json: bool,
-    },
+    Show,
     /// Go to a stage at once. Cancels a running plan.
     Set {
         /// dark, checks, web, clients, queues or open.
@@ -138,9 +134,6 @@ pub struct RepairArgs {
     /// The file with the identity of one of the archive's recipients. Default: the configured one.
     #[arg(long, value_name = "FILE", requires = "from_archive")]
     pub identity: Option<PathBuf>,
-    /// One JSON object.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// `holdfast archive …`
@@ -255,9 +248,6 @@ pub struct AccountRestoreArgs {
     /// With --account: only show what would change.
     #[arg(long, requires = "account")]
     pub preview: bool,
-    /// With --account: print one JSON object.
-    #[arg(long, requires = "account")]
-    pub json: bool,
     /// With --account: a folder with disk space for the account's records, not for its messages. Default: in the data folder.
     #[arg(long, value_name = "DIR", requires = "account")]
     pub scratch: Option<PathBuf>,

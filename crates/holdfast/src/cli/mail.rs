@@ -16,17 +16,11 @@ pub enum QueueCommand {
         /// The highest number of entries to print.
         #[arg(long, default_value_t = 100)]
         limit: usize,
-        /// Print one JSON object per line.
-        #[arg(long)]
-        json: bool,
     },
     /// Show one message: recipients, delivery attempts, replies of remote servers.
     Show {
         /// The queue id.
         id: String,
-        /// Print one JSON object.
-        #[arg(long)]
-        json: bool,
     },
     /// Try to deliver messages now.
     Retry(Chosen),

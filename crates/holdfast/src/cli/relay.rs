@@ -27,11 +27,7 @@ pub enum RelayCommand {
     Pair,
     /// Show what waits on each relay and how long it takes to clear; on a relay, show its own state. Exits with 1 if there
     /// are alarms.
-    Status {
-        /// Print one JSON object.
-        #[arg(long)]
-        json: bool,
-    },
+    Status,
     /// On the primary: list the paired relays.
     List,
     /// On the primary: revoke a relay. Mail that waits there stays there.

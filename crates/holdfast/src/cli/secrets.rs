@@ -14,11 +14,7 @@ pub enum SecretsCommand {
         file: PathBuf,
     },
     /// Show how many secrets are sealed, under which key, and what is missing. Exits with 1 if some can't be opened.
-    Status {
-        /// Print one JSON object.
-        #[arg(long)]
-        json: bool,
-    },
+    Status,
     /// Read the key file again and seal everything under its first key: what is stored open, and what is sealed under an older
     /// key. Can be repeated.
     Seal,

@@ -13,9 +13,6 @@ pub enum SpamCommand {
     Show {
         /// The account's address.
         address: String,
-        /// Print one JSON object.
-        #[arg(long)]
-        json: bool,
     },
     /// Change the level: off, relaxed, normal, strict, or known (only senders the account knows).
     Level {
@@ -78,9 +75,6 @@ pub enum SpamCommand {
         address: String,
         /// The message.
         file: PathBuf,
-        /// Print one JSON object.
-        #[arg(long)]
-        json: bool,
     },
 }
 

@@ -16,10 +16,11 @@ use crate::{
     archive::Place,
     cli::RepairArgs,
     config::Config,
+    json,
     listeners::Kind,
     progress::Terminal,
     repairing::{self, Repaired},
-    services::{NO_DATA, has_data, store_options},
+    services::{check_has_data, store_options},
 };
 
 /// How long a standby may take to connect: it tries every five seconds.
@@ -29,9 +30,9 @@ const STANDBY_PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// Also when something is still damaged, so that scripts see it.
-pub async fn run(config: &Config, args: &RepairArgs) -> anyhow::Result<()> {
+pub async fn run(config: &Config, args: &RepairArgs, json: bool) -> anyhow::Result<()> {
     let dir = &config.data_dir;
-    ensure!(has_data(dir), "{}: {NO_DATA}", dir.display());
+    check_has_data(dir)?;
     if let Some(why) = Store::fenced_at(dir) {
         bail!("{}: {why}", dir.display());
     }
@@ -44,7 +45,7 @@ pub async fn run(config: &Config, args: &RepairArgs) -> anyhow::Result<()> {
     let mut repaired = Repaired::default();
     let (report, verified) = checked(config).await?;
     repaired.found = verified;
-    if !args.json {
+    if !json {
         super::print(&report);
     }
     if !report.is_sound() {
@@ -55,8 +56,8 @@ pub async fn run(config: &Config, args: &RepairArgs) -> anyhow::Result<()> {
             eprintln!("warning: {what}");
         }
     }
-    if args.json {
-        println!("{}", serde_json::to_string(&repaired)?);
+    if json {
+        json::print(json::value(&repaired)?);
     } else {
         println!();
         repaired.lines().iter().for_each(|line| println!("{line}"));

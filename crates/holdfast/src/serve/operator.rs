@@ -132,7 +132,7 @@ async fn run(running: Arc<Running>, job: Job, began_ms: i64, reports: Arc<Report
         }
     };
     let (lines, mut said) = mpsc::channel(LINES_IN_FLIGHT);
-    let work = done(&running, &job, Output::new(lines));
+    let work = done(&running, &job, Output::new(lines, false));
     let listen = async {
         while let Some(line) = said.recv().await {
             if let Reply::Out(text) = line {

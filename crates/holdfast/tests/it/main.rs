@@ -12,6 +12,7 @@ mod operate;
 mod partition;
 #[path = "../../../certificates/tests/it/pebble.rs"]
 mod pebble;
+mod programs;
 mod relay;
 mod repair;
 mod restore;
