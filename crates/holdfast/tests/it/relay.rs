@@ -1,6 +1,6 @@
 //! A relay takes mail while the primary is away, and gives it back: all of it, once each, whatever happens on the way.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Instant};
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::support::{
     Server, holdfast,
     imap::Imap,
-    port, proved,
+    ms, port, proved,
     smtp::Smtp,
     standby::{run, said},
     wait_for,
@@ -172,7 +172,7 @@ fn nothing_is_lost_and_nothing_comes_twice_when_links_break_and_machines_are_kil
             }
         }
     }
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     pair.start_primary();
     let mut cuts = 0;
     while status(pair.dirs[0].path())["all_clear"] != true {
@@ -197,5 +197,168 @@ fn nothing_is_lost_and_nothing_comes_twice_when_links_break_and_machines_are_kil
         "relay: drained while links broke and machines were killed",
         "0 lost, 0 twice",
         &format!("{} s", begun.elapsed().as_secs()),
+    );
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    let copied = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(copied.success());
+}
+
+#[test]
+fn what_a_restored_primary_lacks_is_given_again_and_what_it_has_is_not() {
+    let mut pair = Pair::new(&[ANNA]);
+    let mut smtp = Smtp::connect(pair.smtp()).unwrap();
+    let mut sent = BTreeMap::new();
+    let mut send = |smtp: &mut Smtp, subject: String| {
+        assert!(smtp.send("x@sender.example", &[ANNA], &message(&subject)).unwrap().starts_with("250"));
+        sent.insert(subject, 1);
+    };
+    for number in 0..5 {
+        send(&mut smtp, format!("before {number}"));
+    }
+    pair.is_clear();
+    pair.primary.take().unwrap().stop();
+    let (data, kept) = (pair.dirs[0].path().join("data"), pair.dirs[0].path().join("kept"));
+    copy_folder(&data, &kept);
+    pair.start_primary();
+    for number in 0..5 {
+        send(&mut smtp, format!("after {number}"));
+    }
+    pair.is_clear();
+    // What the primary acknowledges after the moment that it goes back to, and before the relay connects again.
+    pair.primary.take().unwrap().stop();
+    std::fs::remove_dir_all(&data).unwrap();
+    std::fs::rename(&kept, &data).unwrap();
+    pair.start_primary();
+    wait_for("the lost messages are there again", || pair.subjects(ANNA) == sent);
+    pair.is_clear();
+    assert_eq!(pair.subjects(ANNA), sent, "once each");
+    // The relay ends in order, and goes on.
+    pair.relay.take().unwrap().stop();
+    pair.start_relay();
+    pair.is_clear();
+    assert_eq!(pair.subjects(ANNA), sent);
+}
+
+#[test]
+fn a_relay_answers_for_the_primary_and_only_as_long_as_it_is_one_of_its_own() {
+    let mut pair = Pair::new(&[ANNA, BERT]);
+    let rcpt = |smtp: SocketAddr, to: &str| -> String {
+        let mut smtp = Smtp::connect(smtp).unwrap();
+        smtp.command("MAIL FROM:<x@sender.example>").unwrap();
+        smtp.command(&format!("RCPT TO:<{to}>")).unwrap()
+    };
+    // A full mailbox, an address that goes, a catch-all that comes.
+    assert!(rcpt(pair.smtp(), BERT).starts_with("250"));
+    let large = format!("Subject: large\r\n\r\n{}\r\n", "x".repeat(70).repeat(20));
+    let primary = pair.primary.as_ref().unwrap().address("smtp");
+    let reply = Smtp::connect(primary).unwrap().send("x@sender.example", &[BERT], &large).unwrap();
+    assert!(reply.starts_with("250"), "{reply}");
+    said(pair.dirs[0].path(), &["account", "set", BERT, "--quota", "1 KB"]);
+    wait_for("the mailbox is full", || rcpt(pair.smtp(), BERT).starts_with("452 4.2.2"));
+    said(pair.dirs[0].path(), &["domain", "add", "all.example"]);
+    said(pair.dirs[0].path(), &["account", "alias", ANNA, "@all.example"]);
+    wait_for("the catch-all is known", || rcpt(pair.smtp(), "any+thing@all.example").starts_with("250"));
+    said(pair.dirs[0].path(), &["account", "alias", ANNA, "@all.example", "--remove"]);
+    wait_for("the catch-all is gone", || rcpt(pair.smtp(), "any+thing@all.example").starts_with("550 5.1.1"));
+
+    // The wrong folder for each command.
+    let folder = run(pair.dirs[1].path(), &["account", "list"]);
+    assert!(!folder.status.success(), "{folder:?}");
+    let name = status(pair.dirs[0].path())["relays"][0]["name"].as_str().unwrap().to_owned();
+    assert_eq!(status(pair.dirs[0].path())["relays"][0]["is_near"], true, "both are on this machine");
+    said(pair.dirs[0].path(), &["relay", "remove", &name]);
+    wait_for("it takes nothing that nobody would get", || rcpt(pair.smtp(), ANNA).starts_with("451"));
+    assert!(run(pair.dirs[1].path(), &["relay", "status"]).status.code() == Some(1), "an alarm");
+    pair.relay.take().unwrap().stop();
+    // A code that is wrong, and one for each.
+    let to = pair.wire.address.to_string();
+    let code = said(pair.dirs[0].path(), &["relay", "pair"]).lines().next().unwrap().to_owned();
+    let changed: String = code.chars().rev().map(|c| if c == '0' { '1' } else { '0' }).take(4).collect();
+    let wrong = format!("{}{changed}", &code[..code.len() - 4]);
+    let refused = run(pair.dirs[1].path(), &["relay", "--primary", &to, "--code", &wrong]);
+    assert!(!refused.status.success(), "{refused:?}");
+    let command = ["relay", "--primary", &to, "--code", &code];
+    pair.relay = Some(Server::start_as(pair.dirs[1].path(), "", &command, &[]));
+    pair.has_the_list();
+    wait_for("it takes mail again", || rcpt(pair.smtp(), ANNA).starts_with("250"));
+}
+
+/// `HOLDFAST_RELAY_MESSAGES`: how many messages wait when the primary returns.
+#[test]
+fn what_waited_is_drained_while_new_mail_is_there_within_seconds() {
+    const FRESH: &str = "fresh@example.org";
+    const SENDERS: usize = 4;
+    let messages: usize =
+        std::env::var("HOLDFAST_RELAY_MESSAGES").ok().and_then(|count| count.parse().ok()).unwrap_or(400);
+    let accounts: Vec<String> = (0..10).map(|number| format!("a{number}@example.org")).collect();
+    let mut names: Vec<&str> = accounts.iter().map(String::as_str).collect();
+    names.push(FRESH);
+    let mut pair = Pair::new(&names);
+    pair.primary.take().unwrap().kill();
+    let smtp = pair.smtp();
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        for sender in 0..SENDERS {
+            let accounts = &accounts;
+            scope.spawn(move || {
+                let mut connection = Smtp::connect(smtp).unwrap();
+                for number in (sender..messages).step_by(SENDERS) {
+                    // One connection takes so many messages.
+                    if number / SENDERS % 900 == 899 {
+                        connection = Smtp::connect(smtp).unwrap();
+                    }
+                    let text =
+                        if number % 5 < 2 { "Buy cheap watches now, click here\r\n" } else { "See you on Monday.\r\n" };
+                    let whole = message(&format!("waits {number}")) + text;
+                    let to = accounts[number % accounts.len()].as_str();
+                    assert!(connection.send("x@sender.example", &[to], &whole).unwrap().starts_with("250"));
+                }
+            });
+        }
+    });
+    let taking = begun.elapsed();
+    pair.start_primary();
+    let begun = Instant::now();
+    let imap = pair.primary.as_ref().unwrap().address("imap");
+    let (mut took, mut said) = (Vec::new(), Vec::new());
+    let mut connection = Smtp::connect(smtp).unwrap();
+    let mut inbox = Imap::login(imap, FRESH).unwrap();
+    let drained = loop {
+        let now = status(pair.dirs[0].path());
+        let (waiting, given) = (&now["relays"][0]["backlog"]["waiting"], &now["relays"][0]["backlog"]["given"]);
+        if waiting == 0 && now["all_clear"] == true {
+            break begun.elapsed();
+        }
+        if let (Some(left), true) =
+            (now["relays"][0]["backlog"]["left_seconds"].as_f64(), given.as_u64() >= Some(messages as u64 / 10))
+        {
+            said.push((begun.elapsed().as_secs_f64(), left));
+        }
+        let (sent, number) = (Instant::now(), took.len() + 1);
+        assert!(connection.send("x@sender.example", &[FRESH], &message("fresh")).unwrap().starts_with("250"));
+        let has = format!("MESSAGES {number})");
+        wait_for("the fresh message is there", || {
+            inbox.command("STATUS INBOX (MESSAGES)").unwrap().untagged.concat().contains(&has)
+        });
+        took.push(sent.elapsed());
+    };
+    took.sort();
+    let p95 = took.get(took.len() * 95 / 100).copied().unwrap_or_default();
+    let all = drained.as_secs_f64();
+    let worst = said.iter().map(|(at, left)| ((at + left) / all - 1.0).abs()).fold(0.0, f64::max);
+    let mut count = 0;
+    for account in &accounts {
+        let found = pair.subjects(account);
+        assert!(found.values().all(|times| *times == 1), "{account}: {found:?}");
+        count += found.len();
+    }
+    assert_eq!(count, messages, "all of it");
+    let worst = format!("estimates were off by at most {:.0} %", worst * 100.0);
+    proved(
+        &format!("relay: {messages} messages waited for the primary"),
+        "0 lost, 0 twice",
+        &format!("taken in {:.1} s, drained in {all:.1} s, fresh mail p95 {}; {worst}", taking.as_secs_f64(), ms(p95)),
     );
 }
