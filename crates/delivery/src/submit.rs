@@ -272,9 +272,8 @@ impl Delivery {
             let above = [trace::return_path(Some(from)).into(), trace_line.clone().into()];
             LocalCopy::of_parsed(body.clone(), (message, &parsed), above, at_ms).once(delivery_key(id))
         });
-        let utf8 = head.eight_bit
-            || from.needs_smtputf8()
-            || submission.recipients.iter().any(|recipient| recipient.address.needs_smtputf8());
+        let is_utf8 = |recipient: &Recipient| recipient.address.needs_smtputf8();
+        let utf8 = head.eight_bit || from.needs_smtputf8() || submission.recipients.iter().any(is_utf8);
         let due_ms = release_ms.max(at_ms);
         let record = MessageRecord {
             from: from.to_string(),
@@ -294,16 +293,9 @@ impl Delivery {
         };
         let sent_copy =
             if submission.keep_copy { Some(self.sent_copy(&submission, &body, &parsed, at_ms)?) } else { None };
-        let dispatch = Dispatch {
-            id,
-            record,
-            queue_body: body,
-            filing,
-            recipients,
-            due_ms,
-            retry_ms: due_ms,
-            refuse_if_full: false,
-        };
+        let refuse_if_full = false;
+        let dispatch =
+            Dispatch { id, record, queue_body: body, filing, recipients, due_ms, retry_ms: due_ms, refuse_if_full };
         let rest = Rest {
             account: submission.account,
             idempotency_key: submission.idempotency_key,

@@ -41,7 +41,7 @@ pub use standby::on_standby;
 pub use verify::on_standby as verify_standby;
 
 use crate::{
-    cli::{AccountCommand, AdminCommand, DomainCommand, PeopleCommand, SpamCommand},
+    cli::{AccountCommand, AdminCommand, ArchiveCommand, DomainCommand, PeopleCommand, SpamCommand},
     config::Config,
     maintenance, offline,
     output::Output,
@@ -164,16 +164,7 @@ pub async fn run(config: Config, mut command: AdminCommand, json: bool) -> anyho
     if let AdminCommand::Archive(command) = &command
         && command.is_direct()
     {
-        let (lines, received) = mpsc::channel(64);
-        let (command, output) = (command.clone(), Output::new(lines, json));
-        let work = async move {
-            let outcome = archive::direct(&config, command, &output).await;
-            output.close().await;
-            outcome
-        };
-        let (outcome, ()) = tokio::join!(work, show_all(received, &mut terminal));
-        terminal.finish();
-        return outcome;
+        return archive_alone(config, command.clone(), terminal, json).await;
     }
     let patience = Instant::now() + OWNER_PATIENCE;
     let running = loop {
@@ -229,6 +220,25 @@ pub async fn run(config: Config, mut command: AdminCommand, json: bool) -> anyho
     let (outcome, ()) = tokio::join!(work, show_all(received, &mut terminal));
     terminal.finish();
     running.services.leave();
+    outcome
+}
+
+/// A command on an archive that needs no data folder.
+async fn archive_alone(
+    config: Config,
+    command: ArchiveCommand,
+    mut terminal: Terminal,
+    json: bool,
+) -> anyhow::Result<()> {
+    let (lines, received) = mpsc::channel(64);
+    let output = Output::new(lines, json);
+    let work = async move {
+        let outcome = archive::direct(&config, command, &output).await;
+        output.close().await;
+        outcome
+    };
+    let (outcome, ()) = tokio::join!(work, show_all(received, &mut terminal));
+    terminal.finish();
     outcome
 }
 

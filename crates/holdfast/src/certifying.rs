@@ -5,7 +5,7 @@ use std::{net::IpAddr, path::Path};
 use anyhow::Context as _;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use certificates::{Certificates, ExternalAccount, Options};
-use doorkit::Tls;
+use doorkit::{TicketKeys, Tls};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -27,6 +27,21 @@ pub fn own_names(config: &Config) -> Vec<String> {
         }
     }
     all
+}
+
+/// The configured certificate, or the self-signed one in the data folder; TLS sessions survive the process.
+pub fn own(config: &Config) -> anyhow::Result<Tls> {
+    let tls = match (&config.tls.certificate, &config.tls.key) {
+        (Some(certificate), Some(key)) => Tls::from_pem(certificate, key)?,
+        _ => {
+            let mut names = vec![config.hostname.clone(), "localhost".to_owned(), "127.0.0.1".to_owned()];
+            names.dedup();
+            Tls::self_signed(&config.data_dir.join("tls"), &names)?
+        }
+    };
+    // All clients reconnect after a restart: tickets save most of the work of handshakes.
+    let service = std::path::absolute(&config.data_dir)?;
+    Ok(tls.with_tickets(TicketKeys::kept_in(&TicketKeys::default_file(), service.as_os_str().as_encoded_bytes()))?)
 }
 
 /// The certificates of an authority, if they are configured.

@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin,
+    admin, certifying,
     cli::{AdminCommand, RelayArgs},
     config::Config,
     listeners::Kind,
@@ -54,7 +54,7 @@ struct Parts {
 pub async fn run(config: Config, args: RelayArgs) -> anyhow::Result<()> {
     ensure!(!config.listen.smtp.is_empty(), "a relay takes mail: set listen.smtp in the configuration");
     let metrics = serve::metrics()?;
-    let tls = serve::certificate(&config)?;
+    let tls = certifying::own(&config)?;
     let listeners = bind(&config)?;
     let pages = pages::bind(&config)?;
     let Parts { store, directory, delivery, relay } = open(&config, &args).await?;

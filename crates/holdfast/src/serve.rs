@@ -13,7 +13,7 @@ mod standbys;
 mod unread;
 mod welcome;
 
-pub use doors::{certificate, options as listen_options};
+pub use doors::options as listen_options;
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
@@ -110,7 +110,7 @@ pub async fn run_measured(config: Config, metrics: PrometheusHandle) -> anyhow::
 pub async fn run_on(running: Arc<Running>, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let services = running.services.clone();
     standbys::after_promotion(&services).await?;
-    let tls = doors::certificate(&services.config)?;
+    let tls = certifying::own(&services.config)?;
     let mut supervisor = Supervisor::new(running.tasks.clone());
 
     let _ = running.tls.set(tls.clone());

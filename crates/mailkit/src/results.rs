@@ -291,10 +291,7 @@ fn begins_field(line: &[u8]) -> Option<bool> {
         return Some(false);
     }
     let blanks = line[seen..].iter().position(|b| !matches!(b, b' ' | b'\t' | b'\r'));
-    match blanks {
-        None => None,
-        Some(at) => Some(line[seen + at] == b':'),
-    }
+    blanks.map(|at| line[seen + at] == b':')
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::answers::Answers;
-use crate::discovery::apple::Profiles;
+use crate::discovery::profiles::Profiles;
 use crate::found::Found;
 use crate::known::Known;
 use crate::options::WebOptions;

@@ -48,7 +48,7 @@ pub async fn run(running: &Arc<Running>, command: CertificateCommand, output: &O
 
 /// The certificates in a folder that nobody serves.
 fn of_folder(running: &Running) -> anyhow::Result<Option<Certificates>> {
-    let tls = crate::serve::certificate(&running.services.config)?;
+    let tls = certifying::own(&running.services.config)?;
     certifying::open(&running.services, &tls)
 }
 

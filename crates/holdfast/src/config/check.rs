@@ -301,16 +301,7 @@ impl Config {
             let message = "is open to other machines and accepts any mail without a login";
             all.push(Finding::new("listen.lmtp", message, "listen on 127.0.0.1"));
         }
-        if let Some(source) = self.secrets.source() {
-            if let directory::Keys::Unusable(why) = crate::secrets::keys(&self.secrets) {
-                let remedy = "correct it: until then new secrets are refused, and sealed ones can't be opened";
-                all.push(Finding::new("secrets.key_file", format!("can't be used: {why}"), remedy));
-            }
-            if source.path.starts_with(&self.data_dir) {
-                let message = "is in the data folder: a copy of the folder has the key too";
-                all.push(Finding::new("secrets.key_file", message, "move it out of the data folder"));
-            }
-        }
+        self.secrets_doubts(&mut all);
         for (domain, exception) in &self.delivery.tls_exceptions {
             if exception.ends_ms().is_ok_and(|ends| ends.is_some_and(|ends_ms| ends_ms / 1_000 <= now)) {
                 let key = format!("delivery.tls_exceptions.{domain}");
@@ -327,6 +318,18 @@ impl Config {
             all.push(Finding::new("data_dir", message, "write an absolute path, such as \"/var/lib/holdfast\""));
         }
         all
+    }
+
+    fn secrets_doubts(&self, all: &mut Vec<Finding>) {
+        let Some(source) = self.secrets.source() else { return };
+        if let directory::Keys::Unusable(why) = crate::secrets::keys(&self.secrets) {
+            let remedy = "correct it: until then new secrets are refused, and sealed ones can't be opened";
+            all.push(Finding::new("secrets.key_file", format!("can't be used: {why}"), remedy));
+        }
+        if source.path.starts_with(&self.data_dir) {
+            let message = "is in the data folder: a copy of the folder has the key too";
+            all.push(Finding::new("secrets.key_file", message, "move it out of the data folder"));
+        }
     }
 
     /// The top-level domain that all of several names are under.

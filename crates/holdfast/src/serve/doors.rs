@@ -6,7 +6,7 @@ use std::{
 };
 
 use continuity::stage::Stage;
-use doorkit::{Conn, ListenOptions, Listener, TicketKeys, Tls};
+use doorkit::{Conn, ListenOptions, Listener, Tls};
 use imap::{ImapDoor, ImapOptions};
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::RwLock;
@@ -43,21 +43,6 @@ pub struct Bound {
     running: Arc<Running>,
     tls: Tls,
     metrics: PrometheusHandle,
-}
-
-/// The configured certificate, or the self-signed one in the data folder; TLS sessions survive the process.
-pub fn certificate(config: &Config) -> anyhow::Result<Tls> {
-    let tls = match (&config.tls.certificate, &config.tls.key) {
-        (Some(certificate), Some(key)) => Tls::from_pem(certificate, key)?,
-        _ => {
-            let mut names = vec![config.hostname.clone(), "localhost".to_owned(), "127.0.0.1".to_owned()];
-            names.dedup();
-            Tls::self_signed(&config.data_dir.join("tls"), &names)?
-        }
-    };
-    // All clients reconnect after a restart: tickets save most of the work of handshakes.
-    let service = std::path::absolute(&config.data_dir)?;
-    Ok(tls.with_tickets(TicketKeys::kept_in(&TicketKeys::default_file(), service.as_os_str().as_encoded_bytes()))?)
 }
 
 /// Binds every configured address; all of them, or none.

@@ -3,63 +3,15 @@
 //!
 //! Profiles that were not fetched are kept in memory for some minutes; after a restart a new one is made.
 
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
-
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use parking_lot::Mutex;
 
+use super::ways::{Way, Ways, unknown};
 use super::xml::escape;
-use super::{Way, Ways, unknown};
 use crate::site::Site;
 
-/// How long a profile can be fetched.
-pub const MINUTES: u64 = 10;
-/// How often: some programs fetch a link twice.
-const FETCHES: u32 = 4;
-/// Most profiles that wait at once, of all accounts.
-const MAX_WAITING: usize = 1_000;
 const KIND: &str = "application/x-apple-aspen-config";
-
-/// Profiles that wait to be fetched. Not `Debug`: they hold passwords.
-#[derive(Default)]
-pub struct Profiles(Mutex<HashMap<String, Waiting>>);
-
-struct Waiting {
-    profile: String,
-    since: Instant,
-    left: u32,
-}
-
-impl Waiting {
-    fn is_over(&self) -> bool {
-        self.left == 0 || self.since.elapsed() >= Duration::from_secs(MINUTES * 60)
-    }
-}
-
-impl Profiles {
-    /// Keeps a profile for a while, under a name that nobody can guess; `None` if there are too many.
-    pub fn keep(&self, profile: String) -> Option<String> {
-        let mut waiting = self.0.lock();
-        waiting.retain(|_, one| !one.is_over());
-        if waiting.len() >= MAX_WAITING {
-            return None;
-        }
-        let token = hex::encode(rand::random::<[u8; 32]>());
-        waiting.insert(token.clone(), Waiting { profile, since: Instant::now(), left: FETCHES });
-        Some(token)
-    }
-
-    fn take(&self, token: &str) -> Option<String> {
-        let mut waiting = self.0.lock();
-        waiting.retain(|_, one| !one.is_over());
-        let one = waiting.get_mut(token)?;
-        one.left -= 1;
-        Some(one.profile.clone())
-    }
-}
 
 /// The path of a profile.
 pub fn path_of(token: &str) -> String {
@@ -146,22 +98,6 @@ fn uuid() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_profile_is_fetched_a_few_times_and_only_by_its_name() {
-        let profiles = Profiles::default();
-        let token = profiles.keep("profile".to_owned()).unwrap();
-        assert_eq!(profiles.take(""), None);
-        assert_eq!(profiles.take(&token[1..]), None);
-        for _ in 0..FETCHES {
-            assert_eq!(profiles.take(&token).as_deref(), Some("profile"));
-        }
-        assert_eq!(profiles.take(&token), None);
-        for _ in 0..MAX_WAITING {
-            assert!(profiles.keep(String::new()).is_some());
-        }
-        assert!(profiles.keep(String::new()).is_none());
-    }
 
     #[test]
     fn uuids_are_of_version_four() {

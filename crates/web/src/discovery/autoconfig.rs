@@ -5,8 +5,8 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use serde::Deserialize;
 
+use super::ways::{Way, Ways, answer, domain_of, host, hosted, unknown, web_url};
 use super::xml::escape;
-use super::{Way, Ways, answer, domain_of, host, hosted, unknown, web_url};
 use crate::site::Site;
 
 /// What a program may say besides the host.

@@ -6,8 +6,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use super::ways::{Way, Ways, answer, domain_of, unknown, web_url};
 use super::xml::{escape, text_of};
-use super::{Way, Ways, answer, domain_of, unknown, web_url};
 use crate::site::Site;
 
 /// The longest request.

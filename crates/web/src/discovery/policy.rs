@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use domaincheck::Policy;
 
-use super::{answer, host, unknown};
+use super::ways::{answer, host, unknown};
 use crate::site::Site;
 
 pub async fn show(State(site): State<Site>, uri: Uri, headers: HeaderMap) -> Response {

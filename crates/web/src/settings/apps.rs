@@ -159,9 +159,9 @@ pub async fn profile(caller: Caller, headers: HeaderMap, form: Posted) -> Result
         },
     };
     let path = apple::path_of(&token);
-    let url = discovery::absolute(&site, &headers, caller.peer.tls, &path);
+    let url = discovery::ways::absolute(&site, &headers, caller.peer.tls, &path);
     let qr = qr::svg_of(&url, "QR code of the profile").unwrap_or_default();
-    let profile = Some(Profile { path, qr, minutes: apple::MINUTES });
+    let profile = Some(Profile { path, qr, minutes: discovery::profiles::MINUTES });
     show(caller, Aside { profile, ..Aside::default() }).await
 }
 
