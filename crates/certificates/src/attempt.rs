@@ -138,10 +138,12 @@ impl Attempt<'_> {
                             return Ok((order, begun));
                         }
                     }
-                    Err(error) => match trouble::of(&error, names) {
-                        away @ (Trouble::Away(_) | Trouble::Hold { .. } | Trouble::NoAccount(_)) => return Err(away),
-                        _ => {}
-                    },
+                    Err(error) => {
+                        let trouble = trouble::of(&error, names);
+                        if matches!(trouble, Trouble::Away(_) | Trouble::Hold { .. } | Trouble::NoAccount(_)) {
+                            return Err(trouble);
+                        }
+                    }
                 }
             }
             self.keep.end_order(group).await?;

@@ -48,7 +48,7 @@ fn own(error: &impl std::fmt::Display) -> Trouble {
 }
 
 fn text(entry: &ServiceEntry) -> Result<Zeroizing<String>, Trouble> {
-    let secret = entry.secret.as_ref().map_err(|error| own(error))?;
+    let secret = entry.secret.as_ref().map_err(own)?;
     std::str::from_utf8(secret)
         .map(|text| Zeroizing::new(text.to_owned()))
         .map_err(|_| Trouble::Own(format!("the stored {} is damaged", entry.name)))

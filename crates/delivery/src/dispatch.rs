@@ -167,7 +167,7 @@ impl Dispatch {
         if !records.is_empty() {
             let held_since_ms = if stopped { tx.now_ms() } else { self.record.held_since_ms };
             let held = stopped || self.record.held;
-            let record = MessageRecord { held, stopped, held_since_ms, ..self.record.clone() };
+            let record = MessageRecord { stopped, held, held_since_ms, ..self.record.clone() };
             queue::enqueue_in(tx, self.id, record, records)?;
         }
         Ok(Dispatched { outcomes, hints })

@@ -258,7 +258,7 @@ fn packed(report: &serde_json::Value) -> Result<Bytes> {
 /// A report as a message (RFC 8460 §5.3).
 fn mail(frame: &Frame<'_>, from: &EmailAddress, to: &EmailAddress, packed: &[u8], at_ms: i64) -> Vec<u8> {
     let Frame { organisation, id, domain, day, .. } = frame;
-    let (begin, boundary) = (i64::from(*day) * DAY_SECONDS, format!("tlsrpt-{}-{at_ms}", day));
+    let (begin, boundary) = (i64::from(*day) * DAY_SECONDS, format!("tlsrpt-{day}-{at_ms}"));
     let name = format!("{organisation}!{domain}!{begin}!{}.json.gz", begin + DAY_SECONDS - 1);
     let encoded = BASE64.encode(packed);
     let lines: Vec<&str> =

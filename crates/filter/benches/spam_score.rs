@@ -1,9 +1,10 @@
-//! How well spam is told from wanted mail, and how quickly: the judge's Bayes alone (no address book, no network) beside
+//! How well spam is told from wanted mail, and how quickly: the judge with Bayes and its rules (no address book, no network) beside
 //! bogofilter, on the SpamAssassin corpus. `cargo xtask spam-score` fetches the corpus and runs this.
 //!
 //! Only messages of even index are used; half of them (by a seeded shuffle) to learn, half to test. Once as they are, and
 //! once without the header fields that tell more of the collector's mailbox than of the mail.
 
+use std::cmp::Ordering;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -71,7 +72,7 @@ fn main() {
 
 fn read(dir: &Path) -> Vec<Message> {
     let list = std::fs::read_to_string(dir.join("file_list.json")).expect("the folder has file_list.json");
-    let names = list.split('"').filter(|name| name.ends_with(".txt"));
+    let names = list.split('"').filter(|name| name.rsplit('.').next() == Some("txt"));
     names
         .step_by(2)
         .map(|name| {
@@ -218,7 +219,11 @@ impl Outcome {
             .iter()
             .map(|one| {
                 ham.iter()
-                    .map(|other| if other > one { 1.0 } else { f64::from(u8::from(other == one)) / 2.0 })
+                    .map(|other| match other.total_cmp(one) {
+                        Ordering::Greater => 1.0,
+                        Ordering::Equal => 0.5,
+                        Ordering::Less => 0.0,
+                    })
                     .sum::<f64>()
             })
             .sum();

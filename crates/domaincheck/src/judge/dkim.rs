@@ -119,8 +119,8 @@ pub(crate) fn is_there(key: &DkimKey, texts: &[String]) -> bool {
 
 /// The value of a tag, without any white space; the last one if it is there twice.
 fn tag(text: &str, name: &str) -> Option<String> {
-    let pairs = text.split(';').filter_map(|pair| pair.split_once('='));
-    let found = pairs.filter(|(tag, _)| tag.trim().eq_ignore_ascii_case(name)).last()?.1;
+    let mut pairs = text.split(';').filter_map(|pair| pair.split_once('='));
+    let found = pairs.rfind(|(tag, _)| tag.trim().eq_ignore_ascii_case(name))?.1;
     Some(found.split_whitespace().collect())
 }
 

@@ -20,7 +20,7 @@ pub(super) fn tls_reports(case: &Case<'_>, wanted: &Wanted) -> Verdict {
     match texts.iter().filter(is_record).collect::<Vec<_>>().as_slice() {
         [] if texts.is_empty() => return missing(case, wanted, "tlsrpt-missing"),
         [one] if one.contains("rua=mailto:") || one.contains("rua=https:") => {
-            verdict.instead = Some(vec![(*one).clone()])
+            verdict.instead = Some(vec![(*one).clone()]);
         }
         [_] => verdict.fault(
             State::Warning,

@@ -229,9 +229,8 @@ pub struct DmarcResult {
 /// Judges the author's domain by what is proved.
 pub async fn check(author: &str, proofs: &[Proof<'_>], resolver: &dyn Resolver) -> DmarcResult {
     let mut result = DmarcResult { domain: author.to_owned(), ..DmarcResult::default() };
-    let walked = match walk(author, resolver).await {
-        Ok(walked) => walked,
-        Err(_) => return DmarcResult { outcome: Outcome::TempError, ..result },
+    let Ok(walked) = walk(author, resolver).await else {
+        return DmarcResult { outcome: Outcome::TempError, ..result };
     };
     let organization = organization(&walked, author);
     let of = |wanted: &str| walked.iter().find(|(name, _)| name == wanted);

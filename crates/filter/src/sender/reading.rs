@@ -31,7 +31,9 @@ impl Reading {
     /// Bytes of the message. True once the header section is complete, for the first time.
     pub fn push(&mut self, bytes: &[u8]) -> bool {
         if let Some(hashers) = &mut self.hashers {
-            hashers.iter_mut().for_each(|hasher| hasher.push(bytes));
+            for hasher in hashers {
+                hasher.push(bytes);
+            }
             return false;
         }
         if self.is_too_long {

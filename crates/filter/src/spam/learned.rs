@@ -224,7 +224,9 @@ impl Spam {
         if models.len() >= MAX_MODELS {
             // Any: which of them is needed next isn't known.
             let some: Vec<RealmId> = models.keys().copied().take(MAX_MODELS / 4).collect();
-            some.iter().for_each(|account| drop(models.remove(account)));
+            for account in some {
+                models.remove(&account);
+            }
         }
         models.insert(account, Arc::clone(&model));
         Ok(model)

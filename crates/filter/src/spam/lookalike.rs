@@ -64,14 +64,14 @@ pub fn same_looks(one: &str, other: &str) -> bool {
 
 /// One character more, less or different, or two of them swapped.
 fn one_slip(one: &str, other: &str) -> bool {
-    let (a, b): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
-    let start = a.iter().zip(&b).take_while(|(x, y)| x == y).count();
-    let (a, b) = (&a[start..], &b[start..]);
-    let end = a.iter().rev().zip(b.iter().rev()).take_while(|(x, y)| x == y).count();
-    let (a, b) = (&a[..a.len() - end], &b[..b.len() - end]);
-    match (a, b) {
-        ([], [_]) | ([_], []) | ([_], [_]) => true,
-        ([w, x], [y, z]) => w == z && x == y,
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    let same = |(here, there): &(&char, &char)| here == there;
+    let start = one.iter().zip(&other).take_while(same).count();
+    let (one, other) = (&one[start..], &other[start..]);
+    let end = one.iter().rev().zip(other.iter().rev()).take_while(same).count();
+    match (&one[..one.len() - end], &other[..other.len() - end]) {
+        ([] | [_], [_]) | ([_], []) => true,
+        ([first, second], [third, fourth]) => first == fourth && second == third,
         _ => false,
     }
 }

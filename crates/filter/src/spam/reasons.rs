@@ -84,9 +84,9 @@ impl Facts {
             common.add("from", 15, "The message has no valid sender");
         }
         let shown = self.from_name.split_whitespace().filter(|word| word.contains('@'));
-        let other =
+        let mut other =
             shown.filter_map(|word| EmailAddress::parse(word.trim_matches(['<', '>', '"', '(', ')', ','])).ok());
-        if let (Some(from), Some(other)) = (&self.from, other.last())
+        if let (Some(from), Some(other)) = (&self.from, other.next_back())
             && !other.domain().eq_ignore_ascii_case(from.domain())
         {
             common.add("other_address", 25, "The sender's name shows an address that is not the sender's");

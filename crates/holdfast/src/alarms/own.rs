@@ -47,7 +47,7 @@ pub fn alarms(running: &Running, now_ms: i64) -> Vec<Alarm> {
         let look = "If the clock is wrong now, set it and check NTP; see `holdfast help continuity Wrong clocks`.";
         all.push(alarm("clock", line, more.to_owned(), look));
     }
-    all.extend(stopped_accounts(services, &alarm));
+    all.extend(stopped_accounts(services, alarm));
     all.extend(secrets::alarm(services));
     let damage = services.store.damage();
     if let Some(line) = damaged(&damage) {

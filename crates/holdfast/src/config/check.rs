@@ -268,7 +268,9 @@ impl Config {
             let message = format!("has only names under \"{domain}\": if that fails, all of them do");
             all.push(Finding::new("also_known_as", message, "add a name under another top-level domain"));
         }
-        if self.tls.acme.settings.is_some() && certificates::groups(&[self.hostname.clone()], &[]).is_empty() {
+        if self.tls.acme.settings.is_some()
+            && certificates::groups(std::slice::from_ref(&self.hostname), &[]).is_empty()
+        {
             let message = format!("is \"{}\", which no authority gives a certificate for", self.hostname);
             all.push(Finding::new("hostname", message, "write the public name of this server"));
         }
@@ -279,7 +281,7 @@ impl Config {
                     "tls.certificate",
                     "is not set, but other machines can connect: mail apps don't trust the self-signed certificate",
                     "add acme = true to [tls]: see `holdfast help certificates`",
-                ))
+                ));
             }
             None => {}
         }

@@ -35,7 +35,7 @@ pub fn closed(status: &RelayStatus) -> Option<String> {
 pub fn alarms(status: &RelayStatus, config: &Config, now_ms: i64) -> Vec<String> {
     let mut all: Vec<String> = closed(status).into_iter().collect();
     if let Some(age) = status.list_age.filter(|age| *age > LIST_OLD && *age <= LIST_FOR) {
-        let left = ago(LIST_FOR - age);
+        let left = ago(LIST_FOR.saturating_sub(age));
         all.push(format!("the primary confirmed the list of recipients {} ago; it is good for {left} more", ago(age)));
     }
     if let Some(age) = age_of(status.backlog.oldest_ms, now_ms).filter(|age| *age > HOLD) {

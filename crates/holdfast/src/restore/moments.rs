@@ -49,7 +49,7 @@ pub async fn list(config: &Config, args: &RestoreArgs, json: bool) -> anyhow::Re
         }
         let deletions: Vec<(Deletion, String)> = of_line
             .iter()
-            .flat_map(|of_line| found.iter().map(|deletion| (deletion.clone(), whose(of_line, deletion))))
+            .flat_map(|of_line| found.iter().map(|deletion| (*deletion, whose(of_line, deletion))))
             .collect();
         let snapshots: Vec<&Listed> =
             catalog.snapshots.iter().filter(|listed| listed.name.line == line.line && listed.good).collect();

@@ -76,7 +76,9 @@ fn commands_print_json_and_errors_have_codes() {
         let objects = objects(&output.stdout, command);
         assert!(objects.iter().all(|object| object.get(field).is_some()), "{command}: {field}: {objects:?}");
         assert!(!objects.is_empty(), "{command}");
-        objects.iter().for_each(|object| check_shape(object, command));
+        for object in &objects {
+            check_shape(object, command);
+        }
     }
     let empty = run("queue list");
     assert!(empty.status.success() && empty.stdout.is_empty(), "an empty list has no lines");

@@ -55,6 +55,7 @@ impl World {
             envid: None,
             body_8bit: false,
             smtputf8: false,
+            require_tls: false,
             origin: Origin {
                 peer: Some([192, 0, 2, 7].into()),
                 helo: Some("client.example".to_owned()),
@@ -215,8 +216,8 @@ async fn a_milter_hears_the_whole_message_and_decides() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_milter_says_is_done_whenever_it_says_it() {
-    type Answer = (u8, &'static [u8]);
-    let cases: &[(u8, Answer, u16, (u8, u16, u16))] = &[
+    type Case = (u8, (u8, &'static [u8]), u16, (u8, u16, u16));
+    let cases: &[Case] = &[
         (b'C', (b'r', b""), 550, (5, 7, 1)),
         (b'H', (b't', b""), 451, (4, 7, 1)),
         (b'M', (b'y', b"550 5.7.23 SPF\0"), 550, (5, 7, 23)),

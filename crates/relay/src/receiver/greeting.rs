@@ -12,7 +12,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    Live, Peer, Receiver,
+    Peer, Receiver,
     intake::{From as Whose, Intake},
     is_near,
 };
@@ -96,7 +96,7 @@ impl Receiver {
         let name = name_of(&hello.name);
         {
             let mut live = self.live.lock();
-            let now = live.entry(who).or_insert_with(Live::default);
+            let now = live.entry(who).or_default();
             now.connected += 1;
             (now.peer, now.is_near) = (Some(peer), is_near(peer, own));
         }

@@ -32,7 +32,8 @@ struct DomainPage {
     groups: Vec<(&'static str, Vec<Line>)>,
     zone: String,
     mode: &'static str,
-    modes: [(&'static str, &'static str); 3],
+    /// The modes of MTA-STS: value, words, whether it is this one.
+    modes: [(&'static str, &'static str, bool); 3],
     keys: Vec<(String, &'static str, String)>,
 }
 
@@ -183,7 +184,8 @@ pub async fn one(caller: Caller, Path(name): Path<String>, Query(place): Query<P
                     ("testing", "Testing: deliver all the same, and report"),
                     ("enforce", "Enforce: valid TLS or no delivery"),
                     ("none", "None: no policy"),
-                ],
+                ]
+                .map(|(mode, words)| (mode, words, mode == domain.mta_sts.name())),
                 keys: keys.collect(),
                 name: domain.name,
             }))

@@ -38,6 +38,9 @@ struct Stop(Outcome);
 
 type Matched = Result<bool, Stop>;
 
+/// The result of one domain, and the `exp=` of the record that gave it with the domain it was for.
+type OfHost = (Outcome, Option<(Text, String)>);
+
 impl<'a> Evaluation<'a> {
     pub fn new(query: &'a Query<'a>, resolver: &'a dyn Resolver) -> Self {
         Self { query, ip: query.ip.to_canonical(), resolver, lookups: 0, voids: 0, names: None }
@@ -57,10 +60,7 @@ impl<'a> Evaluation<'a> {
     }
 
     /// One domain: its result, and the `exp=` of the record that gave it with the domain it was for.
-    fn host<'b>(
-        &'b mut self,
-        domain: String,
-    ) -> Pin<Box<dyn Future<Output = Result<(Outcome, Option<(Text, String)>), Stop>> + Send + 'b>> {
+    fn host<'b>(&'b mut self, domain: String) -> Pin<Box<dyn Future<Output = Result<OfHost, Stop>> + Send + 'b>> {
         Box::pin(async move {
             let Some(record) = self.record(&domain).await? else { return Ok((Outcome::None, None)) };
             for directive in &record.directives {

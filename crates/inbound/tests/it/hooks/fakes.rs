@@ -17,6 +17,7 @@ pub struct Fake {
 pub struct Packet(pub u8, pub Vec<u8>);
 
 impl Fake {
+    #[expect(clippy::unused_async, reason = "binding needs a runtime")]
     async fn start<F>(serve: impl Fn(UnixStream, Arc<Mutex<Vec<String>>>) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = std::io::Result<()>> + Send + 'static,
