@@ -196,7 +196,7 @@ mod tests {
     fn made(names: &[&str], until: i32) -> Presented {
         let mut params =
             rcgen::CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
-        params.not_after = rcgen::date_time_ymd(until, 1, 1);
+        params.not_after = rcgen::date_time_ymd(until, 7, 1);
         let key = rcgen::KeyPair::generate().unwrap();
         let made = params.self_signed(&key).unwrap();
         Presented::from_pem(made.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap()

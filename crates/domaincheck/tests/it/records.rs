@@ -60,8 +60,8 @@ async fn what_is_not_there_is_missing_and_what_is_not_answered_is_not() {
     let expected = [
         "no-such-domain",
         "spf-missing",
-        "dkim-missing",
-        "dkim-missing",
+        "dkim-vanished",
+        "dkim-vanished",
         "dmarc-missing",
         "sts-missing",
         "sts-host-missing",
@@ -213,9 +213,9 @@ async fn dmarc_records_are_read_and_mail_that_would_fail_is_noticed() {
     world.set_text(&names[0], &["v=DKIM1; k=rsa; p="]);
     assert_eq!(world.codes().await, ["spf-not-listed", "dkim-revoked"], "one signature still is right");
     world.set_text(&names[1], &[]);
-    assert_eq!(world.codes().await, ["spf-not-listed", "dkim-revoked", "dkim-missing", "dmarc-unaligned"]);
+    assert_eq!(world.codes().await, ["spf-not-listed", "dkim-revoked", "dkim-vanished", "dmarc-unaligned"]);
     world.set_text(&name, &["v=DMARC1; p=none; rua=mailto:a@example.org"]);
-    assert_eq!(world.codes().await, ["spf-not-listed", "dkim-revoked", "dkim-missing", "dmarc-none"]);
+    assert_eq!(world.codes().await, ["spf-not-listed", "dkim-revoked", "dkim-vanished", "dmarc-none"]);
 }
 
 #[tokio::test]

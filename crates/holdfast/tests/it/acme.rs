@@ -101,8 +101,9 @@ fn a_client_is_greeted_by_the_name_it_came_by() {
         }
     }
     // The webmail shows the name by which one came, also when the sign-in is wrong.
+    server.add_account("anna@example.org");
     let page = Web::new(server.address("http")).get("/signin").unwrap();
-    assert!(page.body.contains(NAME));
+    assert!(page.body.contains(NAME), "{}", page.body);
 }
 
 /// A hook that tells pebble's DNS, and waits in the middle of the order until the file `go` exists.

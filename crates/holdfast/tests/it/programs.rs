@@ -60,7 +60,7 @@ fn commands_print_json_and_errors_have_codes() {
         ("account add generated@example.org --generate", "password"),
         ("domain list", "name"),
         ("domain show example.org", "value"),
-        ("domain add example.com", "messages"),
+        ("domain add example.com", "value"),
         ("audit", "at"),
         ("stage show", "works"),
         ("stage off search", "off"),

@@ -246,11 +246,16 @@ fn a_commit_is_restored_by_its_number_and_deletions_name_the_address_of_their_mo
     // What it names is what restores it: all is there before, and not after.
     let line = listed.lines().find(|line| line.contains("reader@example.org")).unwrap();
     let before: u64 = line.rsplit(' ').next().unwrap().parse().unwrap();
-    for (name, at, count) in [("a", before.to_string(), 5), ("b", format!("commit:{}", before + 1), 0)] {
+    let moments = [("a", before.to_string(), 5), ("b", format!("commit:{}", before + 1), 0)];
+    // Both before either of them starts and ships commits of its own under the same numbers.
+    let machines = moments.map(|(name, at, count)| {
         let machine = second(dir.path(), name, &more);
         let said = ok(&holdfast(&machine, &["restore", "--from", "here", "--offline", "--at", &at], ""));
         let number = at.trim_start_matches("commit:");
         assert!(said.contains(&format!("the state after commit {number} of line")), "{said}");
+        (machine, at, count)
+    });
+    for (machine, at, count) in machines {
         let server = Server::start_with(&machine, &more);
         assert_eq!(subjects(&server).len(), count, "{at}");
         server.kill();
