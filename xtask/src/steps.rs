@@ -77,12 +77,32 @@ fn target() -> PathBuf {
     root().join("target/checks")
 }
 
-/// A cargo command on the whole workspace, which compiles as `xtask/checks.toml` says.
+/// A cargo command on the whole workspace, in the profile of [`profile`].
 fn compiling(command: &str) -> Command {
     let mut cargo = Command::new("cargo");
-    cargo.args(["--config", "xtask/checks.toml", command, "--profile", "bench", "--workspace", "--locked"]);
+    for setting in profile() {
+        cargo.args(["--config", &setting]);
+    }
+    cargo.args([command, "--profile", "bench", "--workspace", "--locked"]);
     cargo.env("CARGO_TARGET_DIR", target()).current_dir(root());
     cargo
+}
+
+/// How the steps compile, as settings of cargo.
+///
+/// Of the profiles that cargo builds in, `bench` shares a folder with `release`. What others wrote is compiled here exactly as
+/// the README's first command compiles it, so it is compiled once for all steps; our own crates are compiled quickly, with all
+/// checks.
+fn profile() -> Vec<String> {
+    const OURS: [&str; 5] =
+        ["opt-level=0", "debug='line-tables-only'", "debug-assertions=true", "overflow-checks=true", "strip='none'"];
+    let names = std::fs::read_dir(root().join("crates")).into_iter().flatten().flatten();
+    let mut names: Vec<String> = names.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.push("xtask".to_owned());
+    // In one order, or cargo takes it for another profile.
+    names.sort();
+    let settings = |name: String| OURS.map(|setting| format!("profile.bench.package.{name}.{setting}"));
+    names.into_iter().flat_map(settings).collect()
 }
 
 fn browser() -> Result<()> {
