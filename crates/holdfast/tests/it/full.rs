@@ -287,6 +287,7 @@ fn an_archive_whose_disk_is_full_is_an_alarm_and_nothing_that_mail_waits_for() {
         let server = Server::start_with(dir.path(), &more);
         assert_eq!(by_smtp(&server, "during 5"), Said::Done);
         disk.make_room();
+        wait_for("the failure is over", || server.command(&["archive", "status"]).status.success());
         shipped(dir.path());
         assert!(server.command(&["archive", "snapshot"]).status.success());
         let verified = server.command(&["archive", "verify"]);
