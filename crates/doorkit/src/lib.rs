@@ -24,7 +24,7 @@ pub use certificate::Certificate;
 pub use conn::{Conn, Handshake, PlaintextLogins};
 pub use listener::{Connections, ListenOptions, Listener, Security, answers_late};
 pub use named::{ACME_TLS_ALPN, ChallengeAnswer, Presented};
-pub use network::network_of;
+pub use network::{Network, NotANetwork, network_of};
 pub use patience::{PATIENCE, SLOWEST_BYTES_PER_SECOND};
 pub use tickets::{Clock, PERIOD as TICKET_PERIOD, TicketKeys};
 pub use tls::{Tls, TlsError};

@@ -181,7 +181,11 @@ fn judges(
         hostname: config.hostname.clone(),
         dmarc: settings.dmarc.into(),
         own_domains: settings.own_domains.into(),
-        trusted_networks: settings.trusted_networks.iter().map(|network| network.parse()).collect::<Result<_, _>>()?,
+        trusted_networks: settings
+            .trusted_networks
+            .iter()
+            .map(|network| network.trim().parse())
+            .collect::<Result<_, _>>()?,
         trusted_sealers: settings.trusted_sealers.clone(),
         patience: settings.dns_patience.0,
     };

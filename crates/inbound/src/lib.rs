@@ -9,6 +9,5 @@
 //! A judge changes nothing: the client may send the message again.
 
 pub mod hooks;
-pub mod network;
 pub mod sender;
 pub mod spam;

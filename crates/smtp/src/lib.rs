@@ -18,5 +18,5 @@ mod reply;
 mod session;
 
 pub use door::SmtpDoor;
-pub use intake::{BadSubnet, Intake, IntakeLimits, Subnet};
+pub use intake::{Intake, IntakeLimits};
 pub use options::{Role, SmtpOptions};

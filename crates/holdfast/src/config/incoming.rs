@@ -1,7 +1,8 @@
 //! `[incoming]`: how much mail strangers may give within an hour.
 
+use doorkit::Network;
 use serde::{Deserialize, Serialize};
-use smtp::{IntakeLimits, Subnet};
+use smtp::IntakeLimits;
 
 use super::ByteSize;
 
@@ -43,7 +44,7 @@ impl Default for Incoming {
 impl Incoming {
     /// The networks that are none.
     pub fn wrong_networks(&self) -> impl Iterator<Item = &String> {
-        self.trusted_networks.iter().filter(|text| text.parse::<Subnet>().is_err())
+        self.trusted_networks.iter().filter(|text| text.parse::<Network>().is_err())
     }
 
     /// As the listener has them.

@@ -63,7 +63,7 @@ const MAX_PATIENCE: std::time::Duration = std::time::Duration::from_secs(15);
 impl Senders {
     pub(super) fn mistakes(&self, all: &mut Vec<Finding>) {
         for network in &self.trusted_networks {
-            if let Err(error) = network.parse::<inbound::network::Network>() {
+            if let Err(error) = network.trim().parse::<doorkit::Network>() {
                 let remedy = "write networks as \"192.0.2.0/24\" or \"2001:db8::/32\"";
                 all.push(Finding::new("senders.trusted_networks", format!("is wrong: {error}"), remedy));
             }

@@ -9,7 +9,7 @@ use dnskit::Resolver;
 use filter::sender::Findings;
 use mailstore::MailStore;
 
-use crate::network::Network;
+use doorkit::Network;
 
 /// What is done about mail whose author is not who it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
