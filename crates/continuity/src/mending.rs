@@ -124,7 +124,7 @@ impl Mending {
     /// Fetches a body that somebody waits for.
     async fn give(&self, body: WantedBody) {
         let (mended, _) = self.fetch(vec![body.id]).await;
-        // Whoever waited may have gone.
+        // The caller may have gone.
         let _ = body.told.send(mended > 0);
     }
 

@@ -174,7 +174,7 @@ fn shared_key(path: &Path) -> std::io::Result<[u8; 32]> {
         let _ = std::fs::remove_file(&scratch);
         let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(&scratch)?;
         file.write_all(&made)?;
-        // Whoever was first has made it.
+        // Another request was first and has made it.
         let linked = std::fs::hard_link(&scratch, path);
         std::fs::remove_file(&scratch)?;
         match linked {

@@ -93,7 +93,7 @@ pub async fn serve(running: Arc<Running>, shutdown: CancellationToken) -> anyhow
     }
 }
 
-/// All current alarms. Whoever is told only their number or their lines is told of these from now on.
+/// All current alarms.
 pub fn look(running: &Running) -> Vec<Alarm> {
     let services = &running.services;
     let now_ms = services.store.clock().now_ms();

@@ -193,7 +193,7 @@ impl Session {
 
     /// Waits for bytes; says BYE when the client was silent for too long, or the server stops.
     async fn fill(&mut self) -> Outcome<usize> {
-        // Whoever has not logged in keeps nobody waiting by saying a little now and then.
+        // A client that has not logged in keeps nobody waiting by sending a little now and then.
         let patience = match self.user {
             Some(_) => self.door.options.idle_timeout,
             None => self.login_deadline.saturating_duration_since(Instant::now()),
@@ -312,7 +312,7 @@ impl Session {
         if may_be_newer {
             self.is_behind();
         }
-        // Whoever says LOGOUT wants to hear no more.
+        // After LOGOUT a client is sent nothing more.
         if self.selected.is_some() && !self.closing {
             self.tell_changes(expunges).await?;
         }

@@ -17,7 +17,7 @@ const MAX_LINE_BYTES: usize = 998;
 /// Most ids written into a References field.
 const MAX_REFERENCES: usize = 50;
 
-/// Fields in which a draft may keep To, Cc and Bcc as they were typed. They are for Drafts only: whoever passes a message on
+/// Fields in which a draft may keep To, Cc and Bcc as they were typed. They are for Drafts only: a program that passes a message on
 /// takes them out with Bcc.
 pub const TYPED_FIELDS: [&str; 3] = ["Holdfast-Typed-To", "Holdfast-Typed-Cc", "Holdfast-Typed-Bcc"];
 

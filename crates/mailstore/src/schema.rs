@@ -34,7 +34,7 @@
 //! `12 20 23 23` and perhaps `2B`. The body of an email is referred to with the email id as owner.
 //!
 //! A message is its *prefix* (header lines that a delivery here put above it, in its `21`) followed by its body, which
-//! all copies here share. Whoever reads a message gets both; sizes and offsets are those of both.
+//! all copies here share. A reader of a message gets both; sizes and offsets are those of both.
 
 pub(crate) mod key;
 

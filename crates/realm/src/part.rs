@@ -45,7 +45,7 @@ impl Loss {
 
 /// One kind of thing that lives in an account's realm: mail, people, receipts, a ledger.
 ///
-/// Every method is a duty, and none has a default: whoever adds a part has to decide each of them.
+/// Every method is a duty, and none has a default: the author of a new part has to decide each of them.
 pub trait RealmPart: Send + Sync {
     /// Its name, in one word: `mail`.
     fn name(&self) -> &'static str;

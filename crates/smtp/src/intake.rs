@@ -1,7 +1,7 @@
 //! How much mail strangers may give within an hour: each network (an IPv4 /24, an IPv6 /64), and to each account.
 //!
 //! What is counted is kept in memory: after a restart everyone begins anew. A recipient's limit defers only networks that
-//! give much, so that whoever floods a mailbox doesn't keep others' mail from it.
+//! give much, so that a client that floods a mailbox doesn't keep others' mail from it.
 
 use std::{
     collections::HashMap,

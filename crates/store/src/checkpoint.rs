@@ -112,7 +112,7 @@ fn path_of(dir: &Path, seq: Seq) -> PathBuf {
     dir.join(format!("{:020}.ckpt", seq.0))
 }
 
-/// As [`list`], for who builds on them: whoever gave one its name may have been killed before that was durable.
+/// As [`list`], for those who build on them: the process that gave one its name may have been killed before that was durable.
 pub(crate) fn open(disk: &dyn Disk, dir: &Path) -> Result<Vec<Seq>> {
     let all = list(disk, dir)?;
     if !all.is_empty() {

@@ -243,7 +243,7 @@ impl CommitLog for Log {
         if self.sealed {
             self.begin_segment()?;
         }
-        // The pair of what a reader checks: whoever made the frames went by the chain as it is here.
+        // The pair of what a reader checks: the writer of the frames went by the chain as it is here.
         debug_assert!(
             frames_lead(frames, self.chain, chain),
             "the frames do not lead from the log's chain to the stated one"
@@ -397,7 +397,7 @@ fn settle(
         tracing::warn!(%what, bytes = len - reader.offset, "cutting off a torn tail that was never acknowledged");
         reader.file.truncate(reader.offset).map_err(StoreError::io(reader.path.display().to_string()))?;
     }
-    // Whoever wrote here last may have been killed before the sync: what was read must not go with the power once
+    // The last writer may have been killed before the sync: what was read must not go with the power once
     // something was built on it.
     reader.file.sync().and_then(|()| disk.sync_dir(dir)).map_err(StoreError::io(reader.path.display().to_string()))?;
     Ok(())

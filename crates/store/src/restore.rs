@@ -115,7 +115,7 @@ impl Restore {
         self.index.apply(batch)
     }
 
-    /// What the realms hold that are there so far. Whoever reads it keeps the restore for as long.
+    /// What the realms hold that are there so far. The restore lives as long as a reader holds it.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::of_index(self.index.view())
     }

@@ -215,7 +215,7 @@ impl Store {
         self.give_back(true);
     }
 
-    /// The same, but a folder whose last stop was not in order still says so: for whoever has not looked it through.
+    /// The same, but a folder whose last stop was not in order still says so: for a caller that has not checked it.
     pub fn leave(&self) {
         self.give_back(self.was_closed_in_order());
     }
@@ -314,7 +314,7 @@ impl Store {
     }
 
     /// Has each commit that adds to a realm ask whether the realm is closed: it is refused with
-    /// [`StoreError::RealmClosed`] then, whoever makes it. Takes the place of what was set before.
+    /// [`StoreError::RealmClosed`] then, from every caller. Takes the place of what was set before.
     pub fn close_realms(&self, closed: Closed) {
         self.inner.watchers.hooks.close_realms(closed);
     }

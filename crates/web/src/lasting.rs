@@ -19,7 +19,7 @@ use crate::site::Site;
 const SHORT_BYTES: u64 = 64 * 1024;
 
 /// The access that a request has, from the moment at which its session was found valid. What ends later, also while
-/// the request is still being read, is noticed by whoever looks here; a visitor's request has none.
+/// the request is still being read, is noticed by code that looks here; a visitor's request has none.
 #[derive(Clone, Default)]
 struct Held(Arc<OnceLock<Access>>);
 

@@ -26,7 +26,7 @@ const MAX_HITS: usize = 500;
 
 /// `GET /search?q=`
 pub async fn results(caller: Caller, Query(place): Query<Place>) -> Result<Response> {
-    // Whoever no longer waits for the answer, or waited too long, ends the search by going.
+    // A reader who closes the page, or waits too long, ends the search: its future is dropped.
     let cancel = Arc::new(AtomicBool::new(false));
     let _gone = CancelOnDrop(cancel.clone());
     caller

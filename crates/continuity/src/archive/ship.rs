@@ -403,7 +403,7 @@ impl Shipper {
         Ok((name, stored_bytes))
     }
 
-    /// Notes beside the line what was shipped, for whoever compares the archive with it without this process.
+    /// Notes beside the line what was shipped, for commands that compare the archive with it while this process doesn't run.
     fn note(&self, seq: Seq, time_ms: Option<i64>) {
         let noted = Noted { line: self.line.name().to_owned(), seq: seq.0, time_ms };
         if let Err(error) = noted.write(self.store.dir(), self.target.name()) {

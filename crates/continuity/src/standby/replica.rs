@@ -218,7 +218,7 @@ impl Standby {
         self.status.borrow().clone()
     }
 
-    /// Resolves when following is over: whoever works on the store beside must let go of it then.
+    /// Resolves when following is over: other users of the store must let go of it then.
     pub async fn following_is_over(&self) {
         self.cut.cancelled().await;
     }

@@ -228,7 +228,7 @@ impl Asked<'_> {
     async fn preview(&self, services: &Arc<Services>, held: Arc<Excerpt>, output: &Output) -> anyhow::Result<()> {
         self.tell(output).await;
         let (services, from, wish) = (services.clone(), self.held(&held), self.wish());
-        // Whoever is made again has nothing yet, as nobody has.
+        // An account that is made anew has nothing yet.
         let account = self.who.target.id().map_or(RealmId::account(u32::MAX), directory::AccountId::realm);
         let planned = tokio::task::spawn_blocking(move || -> Result<Preview, rewind::RewindError> {
             let past = services.mailstore.past_elsewhere(account, from, true)?;

@@ -67,7 +67,7 @@ impl Patience {
 /// Who can read the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
-    /// Whoever reaches the listener.
+    /// Every client that reaches the listener.
     Everyone,
     /// This machine itself, and not through a proxy: the listener is open to the world.
     ThisMachine,

@@ -1,4 +1,4 @@
-//! What is promised to whoever adds a part: it is verified, rewound (or never), salvaged, merged, purged, maintained and
+//! What the author of a new part is promised: it is verified, rewound (or never), salvaged, merged, purged, maintained and
 //! counted as the others are, by code that has never heard of it.
 
 mod feed;

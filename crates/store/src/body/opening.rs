@@ -82,7 +82,7 @@ impl Packs {
             closed: Vec::new(),
         };
         opened.batch.push(packed_mark(state.mark()));
-        // Whoever made a pack may have been killed before its name was durable.
+        // The process that made a pack may have been killed before its name was durable.
         disk.sync_dir(dir).map_err(StoreError::io(dir.display().to_string()))?;
         index.apply(opened.batch)?;
         let broken = Arc::new(Broken::load(index.clone(), tally)?);

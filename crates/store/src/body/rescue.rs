@@ -47,7 +47,7 @@ impl Packs {
 }
 
 impl Store {
-    /// The bodies that readers wait for because they are damaged here. Whoever asks last gets them.
+    /// The bodies that readers wait for because they are damaged here. The last caller gets them.
     pub fn wanted_bodies(&self) -> mpsc::UnboundedReceiver<WantedBody> {
         let (sender, receiver) = mpsc::unbounded_channel();
         *self.inner.packs.rescue.wanted.lock() = Some(sender);

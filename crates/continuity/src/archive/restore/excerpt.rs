@@ -141,7 +141,7 @@ impl Source<'_> {
 }
 
 impl Excerpt {
-    /// The records. Whoever reads them keeps the excerpt for as long.
+    /// The records. The excerpt lives as long as a reader holds them.
     pub fn records(&self) -> Snapshot {
         self.restore.snapshot()
     }

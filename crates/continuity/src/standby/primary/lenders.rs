@@ -69,7 +69,7 @@ impl Lenders {
                                 bodies.push((*id, bytes));
                             }
                         }
-                        // Whoever asked may have given up.
+                        // The caller may have given up.
                         let _ = came.send(bodies);
                     }
                     Asked::Log { from, came } => {

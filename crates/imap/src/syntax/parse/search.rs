@@ -143,7 +143,7 @@ fn program(c: &mut Cursor<'_>) -> Result<SearchKey> {
             continue;
         }
         let mut done = key(c)?;
-        // Hand the key to whoever waits for it, which may complete that one in turn.
+        // Hand the key to the one that waits for it, which may complete that one in turn.
         loop {
             match stack.pop() {
                 Some(Open::Not) => done = not(done),

@@ -84,7 +84,7 @@ impl Behind<'_> {
                 }
             }
         };
-        // Whoever waited may have gone.
+        // The caller may have gone.
         let _ = told.send(outcome);
     }
 
