@@ -322,8 +322,10 @@ impl Incoming {
             tls_wish: tls_wish(envelope.require_tls, head.tls_is_optional()),
             ..delivery.new_record(at_ms, if relayed.is_some() { now_ms } else { at_ms })
         };
+        let onwards = delivery.onwards_of(&recipients, &record, &bytes);
         Ok(Dispatch {
             id,
+            onwards,
             record,
             queue_body: body,
             filing: Some(filing),

@@ -20,6 +20,7 @@ use tracing::Instrument as _;
 
 use crate::dispatch::CommitError;
 use crate::filing::{LocalCopy, file_local_in};
+use crate::forward::{Onwards, send_on_in};
 use crate::hint::Hint;
 use crate::outbound::Reply;
 use crate::outbound::attempt::{HostAnswer, Outbound};
@@ -151,8 +152,12 @@ impl Delivery {
             notify: notify_from_bits(r.notify),
             orcpt: r.orcpt.clone(),
         };
+        let from = match self.sender_outside(&record).await {
+            Ok(from) => from,
+            Err(fate) => return Talk::none(attempt, fate),
+        };
         let mail = Mail {
-            from: record.from.clone(),
+            from,
             recipients: attempt.leg.recipients.iter().map(recipient).collect(),
             size: record.outgoing_bytes(),
             eight_bit: record.eight_bit,
@@ -266,7 +271,9 @@ impl Delivery {
                 let destination: Arc<str> = leg.destination.as_str().into();
                 let mut hints = vec![Hint { destination, due_ms, fresh: None }];
                 queue::settle_leg_in(tx, attempt.leg_id, leg, result.remaining.clone(), due_ms)?;
-                if let (Some(account), bounced @ 1..) = (attempt.record.account, result.refused_for_good()) {
+                if let (Some(account), bounced @ 1..) = (attempt.record.account, result.refused_for_good())
+                    && attempt.record.forwarded.is_none()
+                {
                     this.count_bounces_in(tx, AccountId(account), bounced)?;
                 }
                 if let Some(report) = &report {
@@ -354,7 +361,7 @@ impl Delivery {
             .collect();
         let result = Arc::new(self.consequences(attempt, answers.into_iter().map(|(_, answer)| answer).collect()));
         let report = self.prepare_report_for(attempt, &result).await.map_err(CommitError::Other)?;
-        let message = if accounts.is_empty() { None } else { Some(self.local_copy(attempt).await?) };
+        let message = if accounts.is_empty() { None } else { Some(self.local_copy(attempt, &accounts).await?) };
         let due_ms = self.next_due_ms(attempt);
         let _staged = (message.clone(), report.clone());
         let (this, task) = (self.clone(), Arc::clone(attempt));
@@ -365,17 +372,22 @@ impl Delivery {
                 let Some(leg) = queue::current_attempt(tx, task.leg_id, task.token)? else {
                     return Ok::<_, CommitError>(Vec::new());
                 };
-                let mut filed = Vec::new();
-                for (account, verdict) in accounts {
-                    if let Some(message) = &message
+                let (mut filed, mut onward_hints) = (Vec::new(), Vec::new());
+                for (account, mut verdict) in accounts {
+                    if let Some((message, onwards)) = &message
                         && !filed.contains(&account)
                     {
+                        onward_hints.extend(send_on_in(tx, &this, onwards.get(&account), &mut verdict)?);
+                        filed.push(account);
+                        if verdict.no_copy {
+                            continue;
+                        }
                         file_local_in(tx, &this.inner.mailstore, account, message, &verdict)
                             .map_err(|error: MailError| CommitError::Account(account, error))?;
-                        filed.push(account);
                     }
                 }
-                let mut hints = vec![Hint { destination: LOCAL_DESTINATION.into(), due_ms, fresh: None }];
+                let mut hints = onward_hints;
+                hints.push(Hint { destination: LOCAL_DESTINATION.into(), due_ms, fresh: None });
                 queue::settle_leg_in(tx, task.leg_id, leg, result.remaining.clone(), due_ms)?;
                 if let Some(report) = &report {
                     hints.extend(this.write_report_in(tx, report)?);
@@ -416,9 +428,13 @@ impl Delivery {
         (account, HostAnswer { fate, remote: None, reports: false })
     }
 
-    /// The message as it is filed here: with Return-Path and trace, without signatures.
-    async fn local_copy(&self, attempt: &Arc<Attempt>) -> Result<LocalCopy, CommitError> {
-        let (this, attempt) = (self.clone(), Arc::clone(attempt));
+    /// The message as it is filed here: with Return-Path and trace, without signatures; and as it is sent on for accounts.
+    async fn local_copy(
+        &self,
+        attempt: &Arc<Attempt>,
+        accounts: &[(AccountId, VerdictRecord)],
+    ) -> Result<(LocalCopy, Arc<Onwards>), CommitError> {
+        let (this, attempt, accounts) = (self.clone(), Arc::clone(attempt), accounts.to_vec());
         let made = tokio::task::spawn_blocking(move || {
             let (store, record) = (&this.inner.store, &attempt.record);
             let body = read_all(store, &queue::body_id(record)?)?;
@@ -430,7 +446,12 @@ impl Delivery {
             };
             let above = [return_path, record.trace.clone().into()];
             let copy = LocalCopy::new(store.put_body(&body)?, &body, above, this.now_ms());
-            Ok::<_, DeliveryError>(copy.once(delivery_key(attempt.leg_id.id)))
+            let message = body.get(record.skip_bytes as usize..).unwrap_or_default();
+            let onward = |(account, verdict): &(AccountId, VerdictRecord)| {
+                Some((*account, this.onward(*account, verdict, record, message)?))
+            };
+            let onwards = accounts.iter().filter_map(onward).collect();
+            Ok::<_, DeliveryError>((copy.once(delivery_key(attempt.leg_id.id)), Arc::new(onwards)))
         });
         made.await.map_err(|_| CommitError::Other(Refusal::unavailable().into()))?.map_err(CommitError::Other)
     }

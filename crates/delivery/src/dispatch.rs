@@ -8,8 +8,9 @@ use mailstore::MailError;
 use store::{RealmId, StagedBody, StoreError, Tx};
 
 use crate::filing::{LocalCopy, file_local_in};
+use crate::forward::{Onwards, send_on_in};
 use crate::hint::Hint;
-use crate::schema::{LOCAL_DESTINATION, LegId, LegRecord, MessageRecord, RecipientRecord};
+use crate::schema::{LOCAL_DESTINATION, LegId, LegRecord, MessageRecord, RecipientRecord, VerdictRecord};
 use crate::{Delivery, DeliveryError, QueueId, Refusal, Result, queue};
 
 /// Most accounts that one commit files to; further local recipients are served from the queue.
@@ -28,6 +29,8 @@ pub struct Dispatch {
     pub queue_body: StagedBody,
     /// For mailboxes here; `None`: local recipients are served from the queue.
     pub filing: Option<LocalCopy>,
+    /// What is sent on in the name of accounts here.
+    pub onwards: Onwards,
     /// All recipients, in the envelope's order.
     pub recipients: Vec<Routed>,
     /// When the queue's legs are first due.
@@ -116,11 +119,13 @@ impl Dispatch {
         let mut filed: BTreeMap<AccountId, bool> = BTreeMap::new();
         let mut legs: BTreeMap<Destination, Vec<RecipientRecord>> = BTreeMap::new();
         let mut later: Vec<RecipientRecord> = Vec::new();
+        let mut onward_hints: Vec<Hint> = Vec::new();
         let mut gone: BTreeSet<AccountId> = BTreeSet::new();
         for recipient in &self.recipients {
             let outcome = match &recipient.destination {
                 Destination::Account(account) => {
                     let known = filed.get(account).copied();
+                    let mut record = recipient.record.clone();
                     let done = match known {
                         Some(done) => done,
                         // Deleted since the recipient was accepted: the queue looks the address up again.
@@ -129,13 +134,17 @@ impl Dispatch {
                             false
                         }
                         None if filed.len() >= MAX_FILINGS_PER_COMMIT || avoid.contains(account) => false,
-                        None => self.file_in(tx, delivery, *account, &recipient.record)?,
+                        None => {
+                            let verdict = record.verdict.get_or_insert_default();
+                            onward_hints.extend(send_on_in(tx, delivery, self.onwards.get(account), verdict)?);
+                            self.file_in(tx, delivery, *account, verdict)?
+                        }
                     };
                     filed.insert(*account, done);
                     if done {
                         RecipientOutcome::Filed(*account)
                     } else {
-                        later.push(recipient.record.clone());
+                        later.push(record);
                         RecipientOutcome::Queued
                     }
                 }
@@ -146,7 +155,8 @@ impl Dispatch {
             };
             outcomes.push(outcome);
         }
-        if self.refuse_if_full && legs.is_empty() && avoid.is_empty() && filed.values().all(|done| !done) {
+        let is_nowhere = onward_hints.is_empty() && legs.is_empty();
+        if self.refuse_if_full && is_nowhere && avoid.is_empty() && filed.values().all(|done| !done) {
             let refusal = match self.recipients.first() {
                 Some(first) if gone.len() == filed.len() => Refusal::no_such_address(&first.record.address),
                 Some(first) => Refusal::mailbox_full(&first.record.address),
@@ -163,7 +173,8 @@ impl Dispatch {
             records.extend(legs_of(&name, recipients, self.due_ms));
         }
         records.extend(legs_of(LOCAL_DESTINATION, later, self.retry_ms.max(self.due_ms)));
-        let hints = self.hints(&records);
+        let mut hints = self.hints(&records);
+        hints.extend(onward_hints);
         if !records.is_empty() {
             let held_since_ms = if stopped { tx.now_ms() } else { self.record.held_since_ms };
             let held = stopped || self.record.held;
@@ -173,17 +184,19 @@ impl Dispatch {
         Ok(Dispatched { outcomes, hints })
     }
 
-    /// Whether the message could be filed; false if it has to wait.
+    /// Whether the message could be filed, or is not to be; false if it has to wait.
     fn file_in(
         &self,
         tx: &mut Tx<'_>,
         delivery: &Delivery,
         account: AccountId,
-        recipient: &RecipientRecord,
+        verdict: &VerdictRecord,
     ) -> Result<bool, CommitError> {
+        if verdict.no_copy {
+            return Ok(true);
+        }
         let Some(copy) = &self.filing else { return Ok(false) };
-        let verdict = recipient.verdict.clone().unwrap_or_default();
-        match file_local_in(tx, &delivery.inner.mailstore, account, copy, &verdict) {
+        match file_local_in(tx, &delivery.inner.mailstore, account, copy, verdict) {
             Ok(_) => Ok(true),
             Err(MailError::OverQuota { .. }) => Ok(false),
             Err(error) => Err(CommitError::Account(account, error)),
@@ -214,6 +227,21 @@ fn legs_of(destination: &str, recipients: Vec<RecipientRecord>, due_ms: i64) -> 
 }
 
 impl Delivery {
+    /// What is sent on of a message with that record for those of its recipients who are filed to at once. Blocking.
+    pub(crate) fn onwards_of(&self, recipients: &[Routed], record: &MessageRecord, message: &[u8]) -> Onwards {
+        let mut onwards = Onwards::new();
+        for recipient in recipients {
+            let Destination::Account(account) = recipient.destination else { continue };
+            let Some(verdict) = recipient.record.verdict.as_ref() else { continue };
+            if !onwards.contains_key(&account)
+                && let Some(onward) = self.onward(account, verdict, record, message)
+            {
+                onwards.insert(account, onward);
+            }
+        }
+        onwards
+    }
+
     /// Commit what `write` does; it calls the function given to it to dispatch the message at the right moment. Accounts
     /// that can not be filed to are left to the queue, so that one damaged account does not keep mail from the others.
     pub(crate) async fn commit_dispatch<T, F>(&self, dispatch: Arc<Dispatch>, write: F) -> Result<T>
@@ -271,7 +299,7 @@ impl Dispatch {
 /// The result for one recipient of an accepted message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecipientOutcome {
-    /// In the recipient's mailbox, durably.
+    /// In the recipient's mailbox, durably, or wherever else its owner wants it.
     Filed(AccountId),
     /// In the queue, durably.
     Queued,

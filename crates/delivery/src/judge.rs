@@ -11,9 +11,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use directory::AccountId;
+use mailkit::EmailAddress;
 use mailstore::{Flags, MailboxName, Role};
 use store::{BodyId, Store, StoreError};
 
+use crate::forward::MAX_FORWARDS;
 use crate::schema::{RefusalRecord, VerdictRecord};
 use crate::{Envelope, QueueId, Refusal};
 
@@ -152,6 +154,11 @@ pub struct Verdict {
     pub mailbox: Option<FileInto>,
     /// The flags it gets.
     pub flags: Flags,
+    /// The message is sent on to these addresses too, unchanged, in the recipient's name and in the commit that files it: at
+    /// most [`MAX_FORWARDS`].
+    pub forwards: Vec<EmailAddress>,
+    /// No copy is filed. If the message can't be sent on as `forwards` says, there is one all the same.
+    pub no_copy: bool,
     /// One line for the log and the queue: why.
     pub reason: String,
     headers: String,
@@ -196,11 +203,17 @@ impl Verdict {
         *self == Self::default()
     }
 
-    /// What a later judge decides comes on top: the first refusal and the last mailbox count, flags and header fields add
-    /// up.
+    /// What a later judge decides comes on top: the first refusal and the last mailbox count, flags, header
+    /// fields and addresses that it is sent on to add up.
     pub(crate) fn join(mut self, later: Self) -> Result<Self, JudgeError> {
         self.refusal = self.refusal.or(later.refusal);
         self.mailbox = later.mailbox.or(self.mailbox);
+        self.no_copy |= later.no_copy;
+        for address in later.forwards {
+            if !self.forwards.contains(&address) {
+                self.forwards.push(address);
+            }
+        }
         for flag in later.flags.system() {
             self.flags.insert(flag);
         }
@@ -237,6 +250,12 @@ impl Verdict {
     /// This, unless it is too large to be kept.
     pub(crate) fn fits(self) -> Result<Self, JudgeError> {
         let bytes = prost::Message::encoded_len(&VerdictRecord::from(&self));
+        if self.forwards.len() > MAX_FORWARDS {
+            return Err(JudgeError(format!(
+                "sent on to {} addresses: the limit is {MAX_FORWARDS}",
+                self.forwards.len()
+            )));
+        }
         if bytes > MAX_VERDICT_BYTES {
             return Err(JudgeError(format!("a verdict of {bytes} bytes: the limit is {MAX_VERDICT_BYTES}")));
         }
@@ -258,6 +277,8 @@ impl From<&Verdict> for VerdictRecord {
             headers: verdict.headers.clone(),
             refusal: verdict.refusal.as_ref().map(RefusalRecord::from),
             reason: verdict.reason.clone(),
+            forwards: verdict.forwards.iter().map(ToString::to_string).collect(),
+            no_copy: verdict.no_copy,
         }
     }
 }
@@ -275,9 +296,15 @@ impl VerdictRecord {
     pub(crate) fn summary(&self) -> String {
         let what = match (&self.refusal, self.role.as_str(), self.mailbox.as_str()) {
             (Some(refusal), ..) => format!("refused: {}", Refusal::from(refusal)),
+            (None, "", "") if self.no_copy => "no copy".to_owned(),
             (None, "", "") => "accepted".to_owned(),
             (None, "", mailbox) => mailbox.to_owned(),
             (None, role, _) => role.to_owned(),
+        };
+        let what = match self.forwards.len() {
+            0 => what,
+            1 => format!("{what}, sent on to 1 address"),
+            count => format!("{what}, sent on to {count} addresses"),
         };
         if self.reason.is_empty() { what } else { format!("{what} ({})", self.reason) }
     }

@@ -48,7 +48,10 @@ impl Delivery {
         if judges.is_empty() {
             return None;
         }
-        let account = |recipient: &crate::Recipient| self.lookup(&recipient.address).ok().flatten();
+        let account = |recipient: &crate::Recipient| {
+            // A report that is led back is nobody's letter.
+            if self.is_return(&recipient.address) { None } else { self.lookup(&recipient.address).ok().flatten() }
+        };
         let accounts = envelope.recipients.iter().map(account).collect();
         let case = Arc::new(Case { id, envelope: envelope.clone(), accounts, at_ms });
         let seat = |judge: &Arc<dyn Judge>| {

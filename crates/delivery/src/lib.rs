@@ -26,6 +26,7 @@ mod dispatch;
 mod envelope;
 mod error;
 mod filing;
+mod forward;
 #[doc(hidden)]
 pub mod fuzzing;
 mod head;
@@ -67,6 +68,7 @@ pub use admin::{DropMode, QueueFilter, QueuePage, QueueStats, QueuedMessage, Que
 pub use dispatch::RecipientOutcome;
 pub use envelope::{Envelope, Notify, Origin, Recipient, Ret};
 pub use error::{DeliveryError, Result};
+pub use forward::MAX_FORWARDS;
 pub use invariants::QueueInvariants;
 pub use judge::{
     Case, Fallback, FileInto, Hearing, Judge, JudgeError, MAX_REASON_CHARS, MAX_VERDICT_BYTES, Spooled, Verdict,

@@ -47,6 +47,20 @@ impl Refusal {
         Self::new(452, (4, 2, 2), format!("<{address}>: Mailbox full, try again later"))
     }
 
+    /// A return address of forwarded mail that leads nowhere.
+    pub(crate) fn bad_return_address(address: &impl fmt::Display, why: &str) -> Self {
+        Self::new(550, (5, 1, 1), format!("<{address}>: Recipient address rejected: {why}"))
+    }
+
+    /// A return address of forwarded mail is not for letters.
+    pub(crate) fn return_address_for_reports(address: &impl fmt::Display) -> Self {
+        Self::new(
+            550,
+            (5, 7, 1),
+            format!("<{address}>: Recipient address rejected: it takes delivery reports only, with the null sender"),
+        )
+    }
+
     pub(crate) fn address_not_usable(address: &impl fmt::Display, why: &str) -> Self {
         Self::new(553, (5, 1, 3), format!("<{address}>: {why}"))
     }

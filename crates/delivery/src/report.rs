@@ -117,12 +117,13 @@ impl Delivery {
         if wanted.is_empty() {
             return Ok(None);
         }
-        if original.from.is_empty() {
+        let reader = original.reports_to();
+        if reader.is_empty() {
             tracing::warn!(id = %original_id, recipients = wanted.len(), "dropping a bounce that can't be delivered");
             metrics::counter!("holdfast_delivery_double_bounces_total").increment(1);
             return Ok(None);
         }
-        let Ok(to) = EmailAddress::parse(&original.from) else {
+        let Ok(to) = EmailAddress::parse(reader) else {
             tracing::warn!(id = %original_id, "can't send a bounce: could not read the sender's address");
             return Ok(None);
         };
@@ -131,7 +132,7 @@ impl Delivery {
             return Ok(None);
         };
         let is_ours = matches!(self.lookup(&to), Ok(Some(_)) | Err(_));
-        if !is_ours && original.account.is_none() && !self.may_report(original, &to) {
+        if !is_ours && original.is_strange() && !self.may_report(original, &to) {
             tracing::warn!(id = %original_id, sender = %to, "not sending a bounce: too many within an hour");
             metrics::counter!("holdfast_delivery_reports_withheld_total").increment(1);
             return Ok(None);
@@ -218,7 +219,7 @@ impl Delivery {
         findings: &[&Finding],
     ) -> Result<Vec<u8>> {
         // The sender may be forged: include only the fields that identify the message.
-        let is_strange = original.account.is_none();
+        let is_strange = original.is_strange();
         let full = !is_strange
             && ret_from_number(original.ret) != Some(Ret::Headers)
             && original.outgoing_bytes() <= MAX_RETURNED_BYTES
@@ -236,12 +237,19 @@ impl Delivery {
         let recipients: Vec<dsn::RecipientReport> = findings
             .iter()
             .filter_map(|finding| {
+                let mut text = finding.text.clone();
+                let mut address = &finding.recipient.address;
+                if let Some(forwarded) = original.forwarded.as_ref().filter(|_| is_strange) {
+                    // Where it was sent on to is the owner's business.
+                    text = text.replace(address.as_str(), &forwarded.owner);
+                    address = &forwarded.owner;
+                }
                 Some(dsn::RecipientReport {
-                    recipient: EmailAddress::parse(&finding.recipient.address).ok()?,
+                    recipient: EmailAddress::parse(address).ok()?,
                     original_recipient: finding.recipient.orcpt.clone().filter(|_| !is_strange),
                     action: finding.action,
                     status: finding.status.clone(),
-                    diagnostic: Some(finding.text.clone()).filter(|text| !text.is_empty()),
+                    diagnostic: Some(text).filter(|text| !text.is_empty()),
                     remote_mta: finding.remote.clone(),
                     last_attempt_ms: Some(at_ms),
                     will_retry_until_ms: (finding.action == dsn::Action::Delayed).then_some(original.expires_ms),

@@ -6,7 +6,7 @@ use mailkit::EmailAddress;
 use crate::dispatch::{Destination, Routed};
 use crate::judge::Verdict;
 use crate::schema::{RecipientRecord, notify_bits};
-use crate::{Delivery, DeliveryError, Envelope, Recipient, Refusal, Result, decide};
+use crate::{Delivery, DeliveryError, Envelope, Notify, Recipient, Refusal, Result, decide};
 
 /// The route of a recipient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,9 @@ impl Delivery {
         if let Some(elsewhere) = &self.inner.elsewhere {
             return elsewhere.rcpt(address).map(|()| RecipientRoute::Remote);
         }
+        if let Some(original) = self.led_back(address)? {
+            return self.route_back(&original);
+        }
         let account = match self.lookup(address)? {
             Some(account) => account,
             None if auth.is_some() => return Ok(RecipientRoute::Remote),
@@ -31,6 +34,33 @@ impl Delivery {
         };
         self.check_account(account, address)?;
         Ok(RecipientRoute::Local(account))
+    }
+
+    /// [`Self::rcpt`] of a message with that sender; `None` is the null sender. Return addresses of mail that was sent on take
+    /// reports, and nothing else.
+    ///
+    /// # Errors
+    /// The reply to RCPT TO.
+    pub fn rcpt_from(
+        &self,
+        address: &EmailAddress,
+        from: Option<&EmailAddress>,
+        auth: Option<AccountId>,
+    ) -> Result<RecipientRoute, Refusal> {
+        let route = self.rcpt(address, auth)?;
+        let is_relay = self.inner.elsewhere.is_some();
+        if from.is_some() && !is_relay && self.is_return(address) {
+            return Err(Refusal::return_address_for_reports(address));
+        }
+        Ok(route)
+    }
+
+    /// The route of a report to the original sender of a message that was sent on.
+    fn route_back(&self, original: &EmailAddress) -> Result<RecipientRoute, Refusal> {
+        match self.lookup(original)? {
+            Some(account) => self.check_account(account, original).map(|()| RecipientRoute::Local(account)),
+            None => Ok(RecipientRoute::Remote),
+        }
     }
 
     /// Whether the sender is acceptable: a signed-in one must own the address, anyone may use the null sender. For
@@ -159,6 +189,14 @@ impl Delivery {
     }
 
     fn route_one(&self, recipient: &Recipient, auth: Option<AccountId>) -> Result<Routed> {
+        if let Some(original) = self.led_back(&recipient.address)? {
+            let recipient = Recipient { address: original, notify: Notify::NEVER, orcpt: None };
+            let destination = match self.route_back(&recipient.address)? {
+                RecipientRoute::Local(account) => Destination::Account(account),
+                RecipientRoute::Remote => Destination::Domain(recipient.address.domain().to_owned()),
+            };
+            return Ok(Routed { destination, record: record_of(&recipient) });
+        }
         let route = match self.rcpt(&recipient.address, auth) {
             Ok(route) => Some(route),
             // It was taken a moment ago. The queue will find out, and tell the sender.

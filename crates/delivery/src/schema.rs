@@ -113,6 +113,26 @@ pub struct MessageRecord {
     /// What the sender wishes about the security of the way: 0 the usual, 1 `REQUIRETLS`, 2 `TLS-Required: No`.
     #[prost(uint32, tag = "23")]
     pub tls_wish: u32,
+    /// It is sent on in an account's name.
+    #[prost(message, optional, tag = "24")]
+    pub forwarded: Option<ForwardedRecord>,
+}
+
+/// For whom a message is sent on, and what was known of it.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ForwardedRecord {
+    /// The account's own address.
+    #[prost(string, tag = "1")]
+    pub owner: String,
+    /// The sender of the envelope is proved: reports go there, otherwise to the owner.
+    #[prost(bool, tag = "2")]
+    pub is_proven: bool,
+    /// Our results about it, `host; spf=pass …`; empty if it was not looked at.
+    #[prost(string, tag = "3")]
+    pub results: String,
+    /// One of ours wrote it: it is signed, not sealed.
+    #[prost(bool, tag = "4")]
+    pub of_ours: bool,
 }
 
 /// Recipients of a message that share a destination.
@@ -211,6 +231,12 @@ pub struct VerdictRecord {
     /// Why, for people.
     #[prost(string, tag = "6")]
     pub reason: String,
+    /// It is sent on to these addresses in the commit that files it.
+    #[prost(string, repeated, tag = "7")]
+    pub forwards: Vec<String>,
+    /// No copy is filed.
+    #[prost(bool, tag = "8")]
+    pub no_copy: bool,
 }
 
 /// A refusal in a [`VerdictRecord`].
@@ -526,6 +552,22 @@ impl MessageRecord {
             1 => TlsWish::Required,
             2 => TlsWish::Optional,
             _ => TlsWish::Usual,
+        }
+    }
+
+    /// Who hears of what becomes of it; empty: nobody.
+    pub fn reports_to(&self) -> &str {
+        match &self.forwarded {
+            Some(forwarded) if !forwarded.is_proven || self.from.is_empty() => &forwarded.owner,
+            _ => &self.from,
+        }
+    }
+
+    /// Whether that is a stranger: then a report repeats little.
+    pub fn is_strange(&self) -> bool {
+        match &self.forwarded {
+            Some(forwarded) => !forwarded.of_ours && self.reports_to() != forwarded.owner,
+            None => self.account.is_none(),
         }
     }
 

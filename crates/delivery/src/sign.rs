@@ -103,7 +103,10 @@ impl Delivery {
             let bytes = source::read_all(&this.inner.store, &queue::body_id(&record)?)?;
             let message = bytes.get(record.skip_bytes as usize..).unwrap_or_default();
             let head = Head::read(message, &this.inner.options.hostname);
-            let signed = this.sign(&head.from, message);
+            let signed = match &record.forwarded {
+                Some(forwarded) => this.sign_forwarded(forwarded, message),
+                None => this.sign(&head.from, message),
+            };
             Ok::<_, DeliveryError>((signed, record))
         });
         let (signed, record) = signing.await.map_err(|_| crate::Refusal::unavailable())??;

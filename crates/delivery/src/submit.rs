@@ -294,8 +294,18 @@ impl Delivery {
         let sent_copy =
             if submission.keep_copy { Some(self.sent_copy(&submission, &body, &parsed, at_ms)?) } else { None };
         let refuse_if_full = false;
-        let dispatch =
-            Dispatch { id, record, queue_body: body, filing, recipients, due_ms, retry_ms: due_ms, refuse_if_full };
+        let onwards = self.onwards_of(&recipients, &record, message);
+        let dispatch = Dispatch {
+            id,
+            record,
+            queue_body: body,
+            filing,
+            onwards,
+            recipients,
+            due_ms,
+            retry_ms: due_ms,
+            refuse_if_full,
+        };
         let rest = Rest {
             account: submission.account,
             idempotency_key: submission.idempotency_key,

@@ -9,9 +9,11 @@
 
 use std::borrow::Cow;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair, RsaKeyPair};
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mail_auth::common::crypto::{Ed25519Key, RsaKey, Sha256};
@@ -153,6 +155,27 @@ impl SigningKey {
                 let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&self.pkcs8)
                     .map_err(|e| key_error(&self.selector, &e.to_string()))?;
                 Ok(pair.public_key().as_ref().to_vec())
+            }
+        }
+    }
+
+    /// Signs bytes as DKIM and ARC do: RSA with SHA-256, or Ed25519 over their SHA-256 hash (RFC 8463 section 3).
+    ///
+    /// # Errors
+    /// The key can't be used.
+    pub fn sign_bytes(&self, bytes: &[u8]) -> Result<Vec<u8>, DkimError> {
+        let unusable = |why: &dyn std::fmt::Display| key_error(&self.selector, &why.to_string());
+        match self.kind {
+            KeyKind::Rsa2048 => {
+                let pair = RsaKeyPair::from_pkcs8(&self.pkcs8).map_err(|error| unusable(&error))?;
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), bytes, &mut signature)
+                    .map_err(|error| unusable(&error))?;
+                Ok(signature)
+            }
+            KeyKind::Ed25519 => {
+                let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&self.pkcs8).map_err(|error| unusable(&error))?;
+                Ok(pair.sign(digest(&SHA256, bytes).as_ref()).as_ref().to_vec())
             }
         }
     }

@@ -39,6 +39,23 @@ pub fn read(header: &[u8], host: &str) -> Option<Vec<MethodResult>> {
     Some(words(field.value)?.into_iter().skip(1).filter_map(method).take(MAX_RESULTS).collect())
 }
 
+/// What all such fields in `header` that are by `host` say together, as one value on one line: `host; spf=pass …; dkim=none`.
+/// Give it only header lines that we wrote.
+pub fn merged(header: &[u8], host: &str) -> Option<String> {
+    let mut out = String::new();
+    for field in headers::fields(header).filter(|field| field.is(FIELD)) {
+        let by_us = words(field.value).and_then(|clauses| Some(clauses.first()?.first()?.eq_ignore_ascii_case(host)));
+        let value = headers::unfold(field.value);
+        let text = String::from_utf8_lossy(&value);
+        let Some((_, results)) = text.split_once(';').filter(|_| by_us == Some(true)) else { continue };
+        let results = results.split_whitespace().collect::<Vec<_>>().join(" ");
+        out.push_str(if out.is_empty() { host } else { "" });
+        out.push_str("; ");
+        out.push_str(results.trim_end_matches(';'));
+    }
+    (!out.is_empty()).then_some(out)
+}
+
 fn method(words: Vec<String>) -> Option<MethodResult> {
     let mut words = words.into_iter();
     let first = words.next()?;

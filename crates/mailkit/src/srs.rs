@@ -64,9 +64,14 @@ impl Srs {
     /// # Errors
     /// [`SrsError::Address`] if there is no such address, or no secret.
     pub fn forward(&self, sender: &EmailAddress, domain: &str, at: i64) -> Result<EmailAddress, SrsError> {
-        if sender.domain().eq_ignore_ascii_case(domain) {
-            return Ok(sender.clone());
-        }
+        if sender.domain().eq_ignore_ascii_case(domain) { Ok(sender.clone()) } else { self.wrap(sender, domain, at) }
+    }
+
+    /// [`Self::forward`], whatever domain the sender is in.
+    ///
+    /// # Errors
+    /// As of [`Self::forward`].
+    pub fn wrap(&self, sender: &EmailAddress, domain: &str, at: i64) -> Result<EmailAddress, SrsError> {
         let key = self.keys.first().ok_or(SrsError::Address)?;
         let local = match opened(sender.local()) {
             // Their own hash stays as it is: they check it when it comes back.

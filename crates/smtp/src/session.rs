@@ -354,7 +354,7 @@ impl Session {
                 "An address with non-ASCII characters needs the SMTPUTF8 parameter of MAIL",
             ));
         }
-        let account = match self.door.delivery.rcpt(&address, self.account) {
+        let account = match self.door.delivery.rcpt_from(&address, transaction.mail.from.as_ref(), self.account) {
             Ok(RecipientRoute::Local(account)) => Some(account),
             Ok(RecipientRoute::Remote) => None,
             Err(refusal) => {

@@ -4,6 +4,7 @@ mod admin;
 mod bounces;
 mod dane;
 mod fake;
+mod forwarding;
 mod inbound;
 mod judging;
 mod killed;

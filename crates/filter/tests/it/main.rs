@@ -3,6 +3,7 @@
 mod arc;
 mod dkim;
 mod dmarc;
+mod seal;
 mod spf;
 mod yaml;
 
