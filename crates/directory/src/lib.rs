@@ -72,7 +72,7 @@ pub use salvage::{
     ListedAccount, SalvagedAccount, account_in_record, account_record_key, is_account_record, listed, listed_accounts,
     listed_by_address, salvaged_account,
 };
-pub use schema::Settings;
+pub use schema::{Identity, Settings};
 pub use scram::ScramAttempt;
 pub use secrets::{
     KeyFileError, KeyId, Keyring, Keys, MAX_KEY_FILE_BYTES, MAX_KEYS, SealError, SecretsReport, SecretsRules,
@@ -81,7 +81,7 @@ pub use secrets::{
 pub use sending::{OwnLimits, Sending, Stopped};
 pub use service_record::{MAX_SERVICE_NAME_BYTES, MAX_SERVICE_RECORD_BYTES, ServiceChange, ServiceEntry};
 pub use session::{CONFIRMED_FOR_MS, Session};
-pub use settings::{MAX_SHORT_BYTES, MAX_SIGNATURE_BYTES};
+pub use settings::{MAX_COPIES_BYTES, MAX_IDENTITIES, MAX_SHORT_BYTES, MAX_SIGNATURE_BYTES};
 pub use throttle::ThrottleLimits;
 pub use totp::TotpEnrolment;
 

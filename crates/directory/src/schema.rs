@@ -396,6 +396,42 @@ pub struct Settings {
     /// Seconds in which a Send can be undone; 0 is the default.
     #[prost(uint32, tag = "7")]
     pub undo_send_seconds: u32,
+    /// What differs from the above when the owner writes as one of their addresses; at most one for each.
+    #[prost(message, repeated, tag = "8")]
+    pub identities: Vec<Identity>,
+    /// The address that new messages are written from, in lower case, or empty for the login.
+    #[prost(string, tag = "9")]
+    pub writes_from: String,
+}
+
+/// How the owner of an account writes as one of their addresses. What is empty is as for all of them.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Identity {
+    /// The address, in lower case.
+    #[prost(string, tag = "1")]
+    pub address: String,
+    /// The name in From.
+    #[prost(string, tag = "2")]
+    pub display_name: String,
+    /// An address in Reply-To.
+    #[prost(string, tag = "3")]
+    pub reply_to: String,
+    /// Addresses in Bcc of each message, separated by commas.
+    #[prost(string, tag = "4")]
+    pub bcc: String,
+    /// Below every message.
+    #[prost(string, tag = "5")]
+    pub signature: String,
+    /// No signature, whatever stands for all addresses.
+    #[prost(bool, tag = "6")]
+    pub without_signature: bool,
+}
+
+impl Identity {
+    /// Whether nothing differs.
+    pub fn is_empty(&self) -> bool {
+        *self == Self { address: self.address.clone(), ..Self::default() }
+    }
 }
 
 /// An entry of the audit trail.

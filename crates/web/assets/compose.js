@@ -139,9 +139,36 @@ export function installCompose() {
       }
     });
   }
+  const from = /** @type {HTMLSelectElement | null} */ (form.querySelector('select#from'));
+  if (from) followWriter(form, from);
   form.querySelectorAll('input[data-people]').forEach((input) => complete(grown(/** @type {HTMLInputElement} */ (input))));
   const text = /** @type {HTMLTextAreaElement | null} */ (document.querySelector('#text[autofocus]'));
   text?.setSelectionRange(0, 0);
+}
+
+/**
+ * Who writes as another address gets its signature and its Bcc, in place of those of the address before. What was
+ * changed by hand stays.
+ * @param {HTMLFormElement} form @param {HTMLSelectElement} from
+ */
+function followWriter(form, from) {
+  const text = /** @type {HTMLTextAreaElement} */ (form.querySelector('#text'));
+  const below = (/** @type {string | undefined} */ signature) => (signature ? `\n\n-- \n${signature}` : '');
+  let before = from.selectedOptions[0]?.dataset ?? {};
+  from.addEventListener('change', () => {
+    const now = from.selectedOptions[0]?.dataset ?? {};
+    const [old, own] = [below(before.signature), below(now.signature)];
+    const at = old ? text.value.indexOf(old) : text.value === text.defaultValue ? 0 : text.value.length;
+    const answers = /** @type {HTMLInputElement} */ (form.elements.namedItem('answers')).value;
+    if (old ? at >= 0 : at === 0 || !answers) text.value = text.value.slice(0, at) + own + text.value.slice(at + old.length);
+    const bcc = /** @type {HTMLInputElement | HTMLTextAreaElement} */ (form.querySelector('[name=bcc]'));
+    if (bcc.value === (before.bcc ?? '')) {
+      bcc.value = now.bcc ?? '';
+      bcc.dispatchEvent(new Event('input', { bubbles: true }));
+      if (bcc.value) bcc.closest('details')?.setAttribute('open', '');
+    }
+    before = now;
+  });
 }
 
 /**

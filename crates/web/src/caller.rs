@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::response::Response;
-use directory::{AccountId, AccountRealm, Role, Session};
+use directory::{AccountId, AccountRealm, Role, Session, Settings};
 use jiff::Timestamp;
 
 use crate::cookies::{Jar, Peer};
@@ -24,8 +24,6 @@ pub const DEFAULT_HOLD_SECONDS: u32 = 8;
 /// The account's settings that pages need.
 #[derive(Clone, Debug)]
 pub struct Preferences {
-    /// Added to the end of new messages.
-    pub signature: String,
     /// How long a sent message is held, so that sending can be undone.
     pub hold_seconds: u32,
     /// Show remote images without asking.
@@ -53,6 +51,8 @@ pub struct Caller {
     pub theme: &'static str,
     /// Settings.
     pub preferences: Preferences,
+    /// All that the account's owner has chosen, as stored.
+    pub settings: Settings,
     /// The session.
     pub session: Session,
     /// Our name, the one that the request came by if it is ours.
@@ -101,14 +101,14 @@ impl Caller {
         let settings = site.directory.settings(account.id)?;
         let addresses = site.addresses_of(account.id)?;
         let zone =
-            if settings.time_zone.is_empty() { jar.zone().unwrap_or("UTC").to_owned() } else { settings.time_zone };
+            if settings.time_zone.is_empty() { jar.zone().unwrap_or("UTC") } else { &settings.time_zone }.to_owned();
         Ok(Some(Self {
             host: jar.host().to_owned(),
             account: account.id,
             realm: account.id.realm(),
             address: account.address.to_string(),
             addresses,
-            name: if settings.display_name.is_empty() { account.name } else { settings.display_name },
+            name: if settings.display_name.is_empty() { account.name } else { settings.display_name.clone() },
             admin: account.role == Role::Admin,
             theme: match settings.theme.as_str() {
                 "light" => "light",
@@ -116,7 +116,6 @@ impl Caller {
                 _ => "auto",
             },
             preferences: Preferences {
-                signature: settings.signature,
                 hold_seconds: if settings.undo_send_seconds == 0 {
                     DEFAULT_HOLD_SECONDS
                 } else {
@@ -124,6 +123,7 @@ impl Caller {
                 },
                 remote_images: settings.remote_images,
             },
+            settings,
             token: jar.session().unwrap_or_default().to_owned(),
             session,
             peer,

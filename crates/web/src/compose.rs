@@ -52,15 +52,11 @@ pub async fn page(caller: Caller, Query(wanted): Query<Wanted>) -> Result<Respon
 }
 
 fn fill(caller: &Caller, heading: &'static str, form: Form, files: &[Attached]) -> Result<ComposePage> {
-    let from = caller.senders().into_iter().map(|address| {
-        let shown = if caller.name.is_empty() { address.clone() } else { format!("{} <{address}>", caller.name) };
-        (address, shown)
-    });
     Ok(ComposePage {
         page: caller.page(heading),
         shell: shell::build(caller, "page", None)?,
         heading,
-        from: from.collect(),
+        from: caller.writers(),
         files: files.iter().map(Attached::shown).collect(),
         pictures: forward::pictures(caller, &form).join(", "),
         bytes: total_bytes(files),

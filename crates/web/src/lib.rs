@@ -29,6 +29,7 @@ mod forms;
 mod found;
 mod guard;
 mod help;
+mod identity;
 mod known;
 mod lasting;
 mod listing;

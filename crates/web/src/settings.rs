@@ -1,5 +1,6 @@
 //! What someone sets for themselves: name, signature, colours; password, second factor, app passwords, sessions.
 
+mod addresses;
 mod apps;
 mod common;
 mod general;
@@ -33,6 +34,7 @@ pub use common::{TABS, browser, tell, tell_by};
 pub fn routes() -> Router<Site> {
     Router::new()
         .route("/settings", get(general::page).post(general::save))
+        .route("/settings/addresses", get(addresses::page).post(addresses::save))
         .route("/settings/spam", get(spam::page).post(spam::save))
         .route("/settings/spam/reset", post(spam::reset))
         .route("/settings/security", get(security))

@@ -3,6 +3,7 @@
 use askama::Template;
 use mailstore::{EmailId, MailboxId, ThreadId};
 
+use crate::identity::Writer;
 use crate::problem::Problem;
 use crate::proof::Proof;
 use crate::time::When;
@@ -387,8 +388,8 @@ pub struct ComposePage {
     pub heading: &'static str,
     /// What was typed.
     pub form: Form,
-    /// Own addresses: the address, and how it is shown.
-    pub from: Vec<(String, String)>,
+    /// As whom the account may write.
+    pub from: Vec<Writer>,
     /// What is attached.
     pub files: Vec<File>,
     /// Names of the pictures that the forwarded original shows.

@@ -1,5 +1,7 @@
 //! What is wrong with a form that was sent: each fault beside its field, all of them at once.
 
+use std::borrow::Cow;
+
 use askama::filters::Safe;
 use directory::DirectoryError;
 
@@ -8,19 +10,20 @@ use crate::text::escape;
 
 /// Faults by the names of their fields; `""` is of the form as a whole.
 #[derive(Debug, Default)]
-pub struct Wrong(Vec<(&'static str, Problem)>);
+pub struct Wrong(Vec<(Cow<'static, str>, Problem)>);
 
 impl Wrong {
     /// One fault.
-    pub fn of(field: &'static str, problem: impl Into<Problem>) -> Self {
+    pub fn of(field: impl Into<Cow<'static, str>>, problem: impl Into<Problem>) -> Self {
         let mut wrong = Self::default();
         wrong.add(field, problem);
         wrong
     }
 
     /// Adds a fault. The first one of a field counts.
-    pub fn add(&mut self, field: &'static str, problem: impl Into<Problem>) {
-        if self.get(field).is_none() {
+    pub fn add(&mut self, field: impl Into<Cow<'static, str>>, problem: impl Into<Problem>) {
+        let field = field.into();
+        if self.get(&field).is_none() {
             self.0.push((field, problem.into()));
         }
     }

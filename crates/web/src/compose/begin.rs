@@ -6,7 +6,7 @@ use mailstore::Email;
 use serde::Deserialize;
 
 use super::forward::{self, KEPT, SEPARATOR};
-use super::parts::{Attached, forwarded_header, is_sendable, list, read_again, signature};
+use super::parts::{Attached, forwarded_header, is_sendable, list, read_again};
 use super::{again, draft, quoted};
 use crate::caller::Caller;
 use crate::error::{Fault, Result};
@@ -39,8 +39,7 @@ pub struct Wanted {
 /// Heading, form and files.
 pub fn form(caller: &Caller, wanted: &Wanted) -> Result<(&'static str, Form, Vec<Attached>)> {
     let back = wanted.back.as_deref().and_then(local).unwrap_or("/mail/inbox").to_owned();
-    let blank = Form { key: view::fresh_key(), back, from: caller.address.clone(), ..Form::default() };
-    let signature = signature(&caller.preferences.signature);
+    let blank = Form { key: view::fresh_key(), back, from: caller.writes_from(), ..Form::default() };
     if let Some(id) = &wanted.draft {
         let (email, raw) = message::load(caller, id)?;
         let inline = |_: &str| String::new();
@@ -73,6 +72,8 @@ pub fn form(caller: &Caller, wanted: &Wanted) -> Result<(&'static str, Form, Vec
         let inline = |_: &str| String::new();
         let shown = show(&raw, &email.parsed, &ReadOptions { remote_images: false, inline_url: &inline });
         let text: String = shown.text.chars().take(quoted::MAX_QUOTED).collect();
+        let writer = caller.writer(&writes_as(caller, &email));
+        let signature = writer.below();
         let mut form = if how == "forward" {
             forward(caller, &email, &text, &signature)
         } else {
@@ -87,7 +88,8 @@ pub fn form(caller: &Caller, wanted: &Wanted) -> Result<(&'static str, Form, Vec
             form.original = KEPT.to_owned();
             form.text.clone_from(&signature);
         }
-        form.from = writes_as(caller, &email);
+        form.from = writer.address;
+        form.bcc = writer.bcc;
         let form = Form { key: blank.key, back: blank.back, ..form };
         let files = draft::attached(caller, &form)?;
         return Ok((if how == "forward" { "Forward" } else { "Reply" }, form, files));
@@ -95,8 +97,10 @@ pub fn form(caller: &Caller, wanted: &Wanted) -> Result<(&'static str, Form, Vec
     if let Some(id) = &wanted.again {
         return write_again(caller, id, blank);
     }
-    let text = format!("{}{signature}", wanted.body.clone().unwrap_or_default());
+    let writer = caller.writer(&blank.from);
+    let text = format!("{}{}", wanted.body.clone().unwrap_or_default(), writer.below());
     let form = Form {
+        bcc: writer.bcc,
         to: wanted.to.clone().unwrap_or_default(),
         cc: wanted.cc.clone().unwrap_or_default(),
         subject: wanted.subject.clone().unwrap_or_default(),
@@ -164,11 +168,11 @@ fn forward(caller: &Caller, email: &Email, text: &str, signature: &str) -> Form 
     }
 }
 
-/// The own address that a message was sent to, else the first.
+/// The own address that a message was sent to, else the one that new messages are from.
 fn writes_as(caller: &Caller, email: &Email) -> String {
     let parsed = &email.parsed;
     let all = parsed.to.iter().chain(&parsed.cc).chain(&parsed.from);
     all.map(|who| &who.address)
         .find(|address| caller.is_me(address))
-        .map_or_else(|| caller.address.clone(), |own| own.to_lowercase())
+        .map_or_else(|| caller.writes_from(), |own| own.to_lowercase())
 }

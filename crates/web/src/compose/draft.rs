@@ -12,6 +12,7 @@ use super::parts::Attached;
 use super::{again, forward, quoted};
 use crate::caller::Caller;
 use crate::error::{Fault, Result};
+use crate::identity::Writer;
 use crate::message;
 use crate::templates::Form;
 
@@ -101,10 +102,11 @@ pub fn build(
     let mut attachments: Vec<NewAttachment> = files.iter().map(Attached::as_new).collect();
     attachments.extend(original.map(|original| original.pictures).unwrap_or_default());
     attachments.extend(pictures);
+    let writer = caller.writer(&form.from);
     let draft = Draft {
         message_id: message_id(from.domain()),
-        from: NamedAddress { name: caller.name.clone(), address: from.clone() },
-        reply_to: Vec::new(),
+        reply_to: writer.reply_to(),
+        from: NamedAddress { name: writer.name, address: from.clone() },
         to,
         cc,
         bcc,
@@ -206,13 +208,17 @@ pub fn place(caller: &Caller, form: &Form) -> Result<Option<(MailboxId, Uid)>> {
 
 /// Whether there is nothing in the form but what was there when the page was opened.
 fn is_empty(caller: &Caller, form: &Form, files: &[Attached]) -> bool {
-    let typed = [&form.to, &form.cc, &form.bcc, &form.subject];
+    let typed = [&form.to, &form.cc, &form.subject];
     let text = form.text.trim();
-    let signature = super::parts::signature(&caller.preferences.signature);
+    let writers = caller.writers();
+    let is_given = |text: &str, of: fn(&Writer) -> String| {
+        text.is_empty() || writers.iter().any(|writer| text == of(writer).trim())
+    };
     files.is_empty()
         && form.answers.is_empty()
         && typed.into_iter().all(|field| field.trim().is_empty())
-        && (text.is_empty() || text == signature.trim())
+        && is_given(form.bcc.trim(), |writer| writer.bcc.clone())
+        && is_given(text, Writer::below)
 }
 
 /// Keep the form in Drafts, in place of what was kept before. The same form kept twice is there once. An empty one is not

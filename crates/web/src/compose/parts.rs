@@ -20,12 +20,6 @@ pub fn forwarded_header(caller: &Caller, email: &Email) -> String {
     settled(&header).into_owned()
 }
 
-/// What a new message begins with: the signature below two empty lines.
-pub fn signature(signature: &str) -> String {
-    let signature = signature.trim_end();
-    if signature.is_empty() { String::new() } else { format!("\n\n-- \n{signature}") }
-}
-
 /// A file of the message being written.
 #[derive(Clone)]
 pub struct Attached {

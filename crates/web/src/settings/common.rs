@@ -18,6 +18,7 @@ use crate::{notice, shell};
 pub type Tabs = &'static [(&'static str, &'static str)];
 pub const TABS: Tabs = &[
     ("/settings", "General"),
+    ("/settings/addresses", "Addresses"),
     ("/settings/spam", "Spam"),
     ("/settings/security", "Security"),
     ("/settings/apps", "App passwords"),
