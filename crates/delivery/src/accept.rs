@@ -189,7 +189,8 @@ impl Incoming {
             return Ok(Accepted { id, recipients: answer? });
         }
         if let Some(elsewhere) = delivery.inner.elsewhere.clone() {
-            return self.keep(whole, elsewhere).await;
+            let found = verdicts.into_iter().map(|verdict| verdict.findings).find(|findings| !findings.is_empty());
+            return self.keep(whole, found.unwrap_or_default(), elsewhere).await;
         }
         let refused: Vec<Option<Refusal>> = verdicts
             .iter()

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use bytes::Bytes;
 use directory::AccountId;
 use mailkit::EmailAddress;
 
@@ -105,6 +106,15 @@ pub struct Origin {
     pub esmtp: bool,
     /// Received by LMTP (RFC 2033).
     pub lmtp: bool,
+    /// It came to a relay of ours, which has answered the client already: a refusal reaches nobody any more.
+    pub relay: Option<AtRelay>,
+}
+
+/// How a message was received by a relay of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AtRelay {
+    /// What was found out about the sender when the message came ([`crate::Verdict::findings`]); empty if nothing was.
+    pub findings: Bytes,
 }
 
 impl Origin {

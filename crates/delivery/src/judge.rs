@@ -23,6 +23,8 @@ use crate::{Envelope, QueueId, Refusal};
 pub const MAX_VERDICT_BYTES: usize = 24 * 1024;
 /// Most characters of a judge's reason.
 pub const MAX_REASON_CHARS: usize = 200;
+/// Most bytes of a judge's findings.
+pub const MAX_FINDINGS_BYTES: usize = 64 * 1024;
 
 /// What is known of a message when it is about to come.
 #[derive(Clone, Debug)]
@@ -161,6 +163,9 @@ pub struct Verdict {
     pub no_copy: bool,
     /// One line for the log and the queue: why.
     pub reason: String,
+    /// On a relay: what the judge found out about the message, for the judge of the same kind on the machine that delivers
+    /// it, in a form that the two know. It travels with the message.
+    pub findings: Bytes,
     headers: String,
 }
 
@@ -224,6 +229,9 @@ impl Verdict {
             self.reason.push_str("; ");
         }
         self.reason.push_str(&later.reason);
+        if self.findings.is_empty() {
+            self.findings = later.findings;
+        }
         self.headers.push_str(&later.headers);
         Ok(self)
     }
@@ -258,6 +266,10 @@ impl Verdict {
         }
         if bytes > MAX_VERDICT_BYTES {
             return Err(JudgeError(format!("a verdict of {bytes} bytes: the limit is {MAX_VERDICT_BYTES}")));
+        }
+        if self.findings.len() > MAX_FINDINGS_BYTES {
+            let bytes = self.findings.len();
+            return Err(JudgeError(format!("findings of {bytes} bytes: the limit is {MAX_FINDINGS_BYTES}")));
         }
         Ok(self)
     }

@@ -66,12 +66,13 @@ pub use accept::{Accepted, Elsewhere, Incoming, Kept, Relayed, Taken};
 pub use access_notice::AccessChange;
 pub use admin::{DropMode, QueueFilter, QueuePage, QueueStats, QueuedMessage, QueuedRecipient, Secured};
 pub use dispatch::RecipientOutcome;
-pub use envelope::{Envelope, Notify, Origin, Recipient, Ret};
+pub use envelope::{AtRelay, Envelope, Notify, Origin, Recipient, Ret};
 pub use error::{DeliveryError, Result};
 pub use forward::MAX_FORWARDS;
 pub use invariants::QueueInvariants;
 pub use judge::{
-    Case, Fallback, FileInto, Hearing, Judge, JudgeError, MAX_REASON_CHARS, MAX_VERDICT_BYTES, Spooled, Verdict,
+    Case, Fallback, FileInto, Hearing, Judge, JudgeError, MAX_FINDINGS_BYTES, MAX_REASON_CHARS, MAX_VERDICT_BYTES,
+    Spooled, Verdict,
 };
 pub use options::{
     Authors, Credentials, DaneUse, DeliveryOptions, NextHop, RetrySchedule, Smarthost, Timeouts, TlsException,

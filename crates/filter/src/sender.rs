@@ -12,6 +12,7 @@
 pub mod arc;
 mod author;
 mod canon;
+mod carried;
 pub mod dkim;
 pub mod dmarc;
 mod findings;
@@ -27,6 +28,7 @@ pub mod spf;
 mod tags;
 
 pub use author::Author;
+pub use carried::MAX_CARRIED_BYTES;
 pub use dkim::SignatureResult;
 pub use findings::Findings;
 pub use lookups::{Lookups, MAX_QUESTIONS};

@@ -2,6 +2,7 @@
 
 pub mod alarms;
 mod pages;
+pub mod senders;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -127,6 +128,7 @@ async fn open(config: &Config, args: &RelayArgs) -> anyhow::Result<Parts> {
     let relay = Relay::open(store.clone(), options, args.primary.as_deref(), args.code.as_deref()).await?;
     let mailstore = MailStore::new(store.clone());
     let delivery = Delivery::new(store.clone(), directory.clone(), mailstore, delivery_options(config)?)?
+        .with_judges(senders::judges(config, &relay))?
         .with_elsewhere(relay.elsewhere())?;
     Ok(Parts { store, directory, delivery, relay })
 }

@@ -5,6 +5,9 @@
 //! `Authentication-Results` field above the message, in our name; fields of others in our name were taken out on the way
 //! in (see `mailkit::results`).
 //!
+//! On a relay ([`SenderCheck::at_relay`]) the same is found out when a message arrives there, and travels with it: where it
+//! is delivered nobody is asked again, and the relay is never taken for the sender.
+//!
 //! Not judged: what people who are signed in send, what comes from trusted networks, and LMTP, where the client is a
 //! server of our own that has judged already.
 
@@ -18,14 +21,14 @@ use std::sync::Arc;
 use delivery::{Case, Hearing, Judge, JudgeError, Spooled, Verdict};
 use directory::Directory;
 use dnskit::Resolver;
-use filter::sender::{Lookups, Reading};
+use filter::sender::{Findings, Lookups, Read, Reading};
 use mailstore::MailStore;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use gather::{Gathered, Words};
-use options::Inner;
 pub use options::{Enforce, SenderOptions};
+use options::{Inner, Place};
 
 /// The judge.
 pub struct SenderCheck {
@@ -40,7 +43,16 @@ impl SenderCheck {
         directory: Directory,
         mailstore: MailStore,
     ) -> Self {
-        Self { inner: Arc::new(Inner { options, resolver, directory, mailstore }) }
+        Self { inner: Arc::new(Inner { options, resolver, place: Place::Home { directory, mailstore } }) }
+    }
+
+    /// A judge on a relay, which is told whether a domain is ours.
+    pub fn at_relay(
+        options: SenderOptions,
+        resolver: Arc<dyn Resolver>,
+        is_ours: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    ) -> Self {
+        Self { inner: Arc::new(Inner { options, resolver, place: Place::Relay { is_ours } }) }
     }
 }
 
@@ -54,6 +66,11 @@ impl Judge for SenderCheck {
         let ip = origin.peer.filter(|_| origin.auth.is_none() && !origin.lmtp)?.to_canonical();
         if self.inner.options.trusted_networks.iter().any(|network| network.contains(ip)) {
             return None;
+        }
+        let carried = origin.relay.as_ref().and_then(|relay| Findings::from_carried(&relay.findings));
+        if let Some(findings) = carried {
+            let (inner, case) = (Arc::clone(&self.inner), Arc::clone(case));
+            return Some(Box::new(Recalled { inner, case, reading: Reading::default(), findings }));
         }
         let lookups = Arc::new(Lookups::new(Arc::clone(&self.inner.resolver)));
         let words = Words::of(case, ip, &self.inner.options.hostname);
@@ -129,9 +146,39 @@ impl Hearing for Examined {
         findings.dkim = read.dkim(&keys, now);
         findings.arc = read.arc(&keys, now);
         findings.dmarc = gather::dmarc(&findings, &lookups, until).await;
-        let own = inner.own_domains(&findings)?;
-        findings.is_forged = decide::is_forged(&findings, read.is_too_long, |name| own.iter().any(|own| own == name));
-        tracing::debug!(id = %case.id, results = findings.field(&inner.options.hostname), "examined");
-        decide::verdicts(&inner, &case, &read, &findings)
+        judged(&inner, &case, &read, findings)
+    }
+}
+
+/// One message that was examined when it came to a relay.
+struct Recalled {
+    inner: Arc<Inner>,
+    case: Arc<Case>,
+    reading: Reading,
+    findings: Findings,
+}
+
+#[async_trait::async_trait]
+impl Hearing for Recalled {
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.reading.push(bytes);
+    }
+
+    async fn verdicts(self: Box<Self>, _message: &Spooled, _so_far: &[Verdict]) -> Result<Vec<Verdict>, JudgeError> {
+        let Self { inner, case, reading, mut findings } = *self;
+        let read = reading.finish();
+        findings.author = read.author();
+        judged(&inner, &case, &read, findings)
+    }
+}
+
+/// What the findings mean here.
+fn judged(inner: &Inner, case: &Case, read: &Read, mut findings: Findings) -> Result<Vec<Verdict>, JudgeError> {
+    let own = inner.own_domains(&findings)?;
+    findings.is_forged = decide::is_forged(&findings, read.is_too_long, |name| own.iter().any(|own| own == name));
+    tracing::debug!(id = %case.id, results = findings.field(&inner.options.hostname), "examined");
+    match inner.place {
+        Place::Home { .. } => decide::verdicts(inner, case, read, &findings),
+        Place::Relay { .. } => Ok(decide::on_relay(inner, case, read, &findings)),
     }
 }

@@ -180,6 +180,7 @@ impl Keeper {
             body: message.body.id().as_bytes().to_vec(),
             bytes: message.body.len(),
             account: self.account(envelope),
+            findings: message.findings.to_vec(),
         }
     }
 }

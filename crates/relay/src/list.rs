@@ -47,6 +47,26 @@ pub struct ListRecord {
     /// The largest message that the primary takes.
     #[prost(uint64, tag = "7")]
     pub max_message_bytes: u64,
+    /// How senders are checked; none if the primary leaves that to itself.
+    #[prost(message, optional, tag = "8")]
+    pub senders: Option<SenderPolicy>,
+}
+
+/// How the primary has senders checked: a relay does the same when mail arrives there.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct SenderPolicy {
+    /// The most that is done because of a DMARC policy: 0 nothing, 1 to Junk, 2 refused.
+    #[prost(uint32, tag = "1")]
+    pub dmarc: u32,
+    /// What is done about strangers who write in the name of our domains: the same numbers.
+    #[prost(uint32, tag = "2")]
+    pub own_domains: u32,
+    /// Networks whose mail is not checked.
+    #[prost(string, repeated, tag = "3")]
+    pub trusted_networks: Vec<String>,
+    /// Domains whose ARC seals are believed.
+    #[prost(string, repeated, tag = "4")]
+    pub trusted_sealers: Vec<String>,
 }
 
 /// How much fits into a mailbox.
@@ -70,6 +90,7 @@ impl ListRecord {
         directory: &Directory,
         mailstore: &MailStore,
         delivery: &delivery::Delivery,
+        senders: Option<&SenderPolicy>,
     ) -> Result<Self, DirectoryError> {
         let domains: Vec<String> = directory.domains()?.into_iter().map(|domain| domain.name).collect();
         let mut hashes: Vec<[u8; ENTRY_BYTES]> = directory
@@ -94,6 +115,7 @@ impl ListRecord {
             postmaster: delivery.postmaster().map(|address| address.to_string()).unwrap_or_default(),
             administrator: delivery.administrator().map_or(NOBODY, |account| account.0 + 1),
             max_message_bytes: delivery.max_message_bytes(),
+            senders: senders.cloned(),
         })
     }
 }
@@ -198,7 +220,7 @@ impl Recipients {
     /// # Errors
     /// The refusal for RCPT TO.
     pub fn rcpt(&self, address: &EmailAddress, waiting: impl Fn(u32) -> u64) -> Result<u32, Refusal> {
-        if !self.record.domains.iter().any(|domain| domain == address.domain()) {
+        if !self.has_domain(address.domain()) {
             return Err(Refusal::relaying_denied(address));
         }
         let account = directory::ways_to(address).iter().find_map(|way| self.find(way));
@@ -211,6 +233,16 @@ impl Recipients {
             Some(room) if waiting(account) >= *room => Err(Refusal::mailbox_full(address)),
             _ => Ok(account),
         }
+    }
+
+    /// Whether a domain, in ASCII and lower case, is one of ours.
+    pub fn has_domain(&self, name: &str) -> bool {
+        self.record.domains.iter().any(|domain| domain == name)
+    }
+
+    /// How senders are checked.
+    pub const fn senders(&self) -> Option<&SenderPolicy> {
+        self.record.senders.as_ref()
     }
 
     fn find(&self, address: &str) -> Option<u32> {
@@ -259,6 +291,7 @@ mod tests {
             postmaster: "postmaster@a.example".to_owned(),
             administrator: 2,
             max_message_bytes: 1_000,
+            senders: None,
         }
     }
 

@@ -132,6 +132,11 @@ impl Relay {
         Arc::new(Keeper(Arc::clone(&self.core)))
     }
 
+    /// The list of recipients, where it has come.
+    pub fn recipients(&self) -> Option<Arc<Recipients>> {
+        self.core.list.read().clone()
+    }
+
     /// Gives mail to the primary until stopped.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let forgetting = async {

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     OfRelay,
-    list::{ListRecord, Signer},
+    list::{ListRecord, SenderPolicy, Signer},
     pace::{Pace, Seen},
     wire::{Grant, SignedList, State},
 };
@@ -50,6 +50,8 @@ pub struct ReceiverOptions {
     pub streams: u32,
     /// Messages a second of all relays; 0 is any number.
     pub per_second: u32,
+    /// How relays check senders; none if they don't.
+    pub senders: Option<SenderPolicy>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -252,8 +254,14 @@ impl Receiver {
                 changes.mark_unchanged();
                 let this = self.clone();
                 let made = tokio::task::spawn_blocking(move || {
-                    ListRecord::now(&this.salt, &this.directory, &this.mailstore, &this.delivery)
-                        .map(|list| this.signer.sign(&list))
+                    ListRecord::now(
+                        &this.salt,
+                        &this.directory,
+                        &this.mailstore,
+                        &this.delivery,
+                        this.options.senders.as_ref(),
+                    )
+                    .map(|list| this.signer.sign(&list))
                 });
                 match made
                     .await

@@ -153,6 +153,9 @@ pub struct Letter {
     /// Whose the first recipient is, by the list's number.
     #[prost(uint32, tag = "14")]
     pub account: u32,
+    /// What the relay's checks found out about it; empty if they were not made.
+    #[prost(bytes = "vec", tag = "15")]
+    pub findings: Vec<u8>,
 }
 
 /// Ids of messages of the relay.

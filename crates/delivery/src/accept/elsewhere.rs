@@ -45,13 +45,15 @@ pub struct Kept {
     pub at_ms: i64,
     /// The Received line made here, to be put above it.
     pub trace: Bytes,
+    /// What the judges found out about it here: it travels with the message.
+    pub findings: Bytes,
     /// Its bytes.
     pub body: StagedBody,
 }
 
 impl Incoming {
     /// Keeps the message for the other machine: it is durable when this returns.
-    pub(super) async fn keep(self, whole: Whole, elsewhere: Arc<dyn Elsewhere>) -> Result<Accepted> {
+    pub(super) async fn keep(self, whole: Whole, findings: Bytes, elsewhere: Arc<dyn Elsewhere>) -> Result<Accepted> {
         let Self { delivery, envelope, id, at_ms, trace, held, received_bytes, .. } = self;
         let store = delivery.inner.store.clone();
         let permit = delivery.permit(received_bytes).await;
@@ -61,7 +63,7 @@ impl Incoming {
         });
         let body = body.await.map_err(|_| Refusal::unavailable())??;
         drop((permit, held));
-        let message = Arc::new(Kept { id, envelope, at_ms, trace, body });
+        let message = Arc::new(Kept { id, envelope, at_ms, trace, findings, body });
         let (what, store) = (Arc::clone(&message), delivery.inner.store.clone());
         // To its end even if the client goes: what is durable must be known.
         let keeping = tokio::spawn(async move {

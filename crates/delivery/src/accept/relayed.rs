@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use mailkit::trace;
 use store::{Order, Read as _, RealmId, StoreError};
 
 use super::Incoming;
 use crate::dispatch::Dispatched;
 use crate::schema::relayed_key;
-use crate::{Delivery, Envelope, Notify, QueueId, Result, decide};
+use crate::{AtRelay, Delivery, Envelope, Notify, QueueId, Result, decide};
 
 /// Receipts that are removed in one commit.
 const FORGOTTEN_AT_ONCE: usize = 5_000;
@@ -29,6 +30,8 @@ pub struct Relayed {
     pub name: String,
     /// Where it connects from.
     pub peer: Option<IpAddr>,
+    /// What was found out about the message there, see [`crate::AtRelay`].
+    pub findings: Bytes,
 }
 
 /// What became of a relayed message.
@@ -65,6 +68,7 @@ impl Delivery {
     /// As [`Self::incoming`].
     pub fn incoming_relayed(&self, mut envelope: Envelope, relayed: Relayed) -> Result<Incoming> {
         (envelope.origin.auth, envelope.origin.lmtp) = (None, false);
+        envelope.origin.relay = Some(AtRelay { findings: relayed.findings.clone() });
         for recipient in &mut envelope.recipients {
             recipient.notify = Notify::NEVER;
         }

@@ -33,7 +33,11 @@ pub fn serve(running: &Running, listeners: Vec<TcpListener>, supervisor: &mut Su
     }
     let services = &running.services;
     let settings = &services.config.relay;
-    let options = ReceiverOptions { streams: settings.streams, per_second: settings.messages_per_second };
+    let options = ReceiverOptions {
+        streams: settings.streams,
+        per_second: settings.messages_per_second,
+        senders: Some(crate::relaying::senders::policy(&services.config)),
+    };
     let dir = services.config.data_dir.join("relays");
     std::fs::create_dir_all(&dir)?;
     let stages = services.clone();

@@ -6,7 +6,9 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::Value;
 
 use crate::support::{
-    Server, holdfast,
+    Server,
+    dns::Dns,
+    holdfast,
     imap::Imap,
     ms, port, proved,
     smtp::Smtp,
@@ -25,6 +27,8 @@ struct Pair {
     relay: Option<Server>,
     address: SocketAddr,
     wire: Wire,
+    /// The configuration of each.
+    configs: [String; 2],
 }
 
 fn env_of(address: SocketAddr) -> [(&'static str, String); 1] {
@@ -33,9 +37,13 @@ fn env_of(address: SocketAddr) -> [(&'static str, String); 1] {
 
 impl Pair {
     fn new(accounts: &[&str]) -> Self {
+        Self::configured(accounts, [String::new(), String::new()])
+    }
+
+    fn configured(accounts: &[&str], configs: [String; 2]) -> Self {
         let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         let address = SocketAddr::from(([127, 0, 0, 1], port()));
-        let primary = Server::start_with_env(dirs[0].path(), "", &env_of(address));
+        let primary = Server::start_with_env(dirs[0].path(), &configs[0], &env_of(address));
         for account in accounts {
             primary.add_account(account);
         }
@@ -43,8 +51,8 @@ impl Pair {
         let code = said(dirs[0].path(), &["relay", "pair"]).lines().next().unwrap().to_owned();
         let to = wire.address.to_string();
         let command = ["relay", "--primary", &to, "--code", &code, "--name", "two"];
-        let relay = Server::start_as(dirs[1].path(), "", &command, &[]);
-        let pair = Self { dirs, primary: Some(primary), relay: Some(relay), address, wire };
+        let relay = Server::start_as(dirs[1].path(), &configs[1], &command, &[]);
+        let pair = Self { dirs, primary: Some(primary), relay: Some(relay), address, wire, configs };
         pair.has_the_list();
         pair
     }
@@ -54,11 +62,11 @@ impl Pair {
     }
 
     fn start_primary(&mut self) {
-        self.primary = Some(Server::start_with_env(self.dirs[0].path(), "", &env_of(self.address)));
+        self.primary = Some(Server::start_with_env(self.dirs[0].path(), &self.configs[0], &env_of(self.address)));
     }
 
     fn start_relay(&mut self) {
-        self.relay = Some(Server::start_as(self.dirs[1].path(), "", &["relay"], &[]));
+        self.relay = Some(Server::start_as(self.dirs[1].path(), &self.configs[1], &["relay"], &[]));
     }
 
     fn smtp(&self) -> SocketAddr {
@@ -361,4 +369,79 @@ fn what_waited_is_drained_while_new_mail_is_there_within_seconds() {
         "0 lost, 0 twice",
         &format!("taken in {:.1} s, drained in {all:.1} s, fresh mail p95 {}; {worst}", taking.as_secs_f64(), ms(p95)),
     );
+}
+
+/// The headers of all messages in a mailbox of an account, in their order, each field on one line.
+fn headers(server: &Server, account: &str, mailbox: &str) -> Vec<String> {
+    let mut imap = Imap::login(server.address("imap"), account).unwrap();
+    let selected = imap.command(&format!("SELECT {mailbox}")).unwrap().ok();
+    let exists = |line: &String| line.trim_end().strip_prefix("* ")?.strip_suffix(" EXISTS")?.parse().ok();
+    let count: u32 = selected.untagged.iter().find_map(exists).unwrap_or(0);
+    let header = |number: u32| {
+        let bytes = imap.literal(&format!("FETCH {number} BODY.PEEK[HEADER]")).unwrap();
+        String::from_utf8(bytes).unwrap().replace("\r\n\t", " ")
+    };
+    (1..=count).map(header).collect()
+}
+
+#[test]
+fn senders_are_checked_when_mail_arrives_at_the_relay_and_nobody_is_asked_again() {
+    let (at_relay, at_home) = (Dns::start(), Dns::start());
+    at_relay.txt("good.test", "v=spf1 ip4:127.0.0.1 -all");
+    at_relay.txt("evil.test", "v=spf1 ip4:127.0.0.1 -all");
+    for domain in ["good", "bank", "list"] {
+        at_relay.txt(&format!("_dmarc.{domain}.test"), "v=DMARC1; p=reject");
+    }
+    at_relay.txt("_dmarc.shop.test", "v=DMARC1; p=quarantine");
+    // The world has changed by the time when the primary is back: what it would hear then is wrong for this mail.
+    for domain in ["good", "evil"] {
+        at_home.txt(&format!("{domain}.test"), "v=spf1 -all");
+        at_home.txt(&format!("_dmarc.{domain}.test"), "v=DMARC1; p=reject");
+    }
+    // The relay does as the primary is configured, not as its own configuration has it.
+    let home = format!("{}[senders]\ntrusted_networks = []\nown_domains = \"reject\"\n", at_home.config());
+    let mut pair = Pair::configured(&[ANNA], [home, at_relay.config()]);
+    pair.primary.take().unwrap().kill();
+    let list = "List-Post: <mailto:all@evil.test>\r\n";
+    let mut smtp = Smtp::connect(pair.smtp()).unwrap();
+    for (subject, sender, author, more, reply) in [
+        ("good", "ann@good.test", "Ann <ann@good.test>", "", "250"),
+        ("refused", "x@evil.test", "Bank <a@bank.test>", "", "550 5.7.1"),
+        ("shop", "x@evil.test", "a@shop.test", "", "250"),
+        ("own", "x@evil.test", "boss@example.org", "", "550 5.7.1"),
+        // A list that one of the accounts may know.
+        ("list", "bounces@evil.test", "a@bank.test", list, "250"),
+        ("itself", "x@evil.test", "x@evil.test", "", "250"),
+        ("no domain", "x@nowhere.test", "x@nowhere.test", "", "250"),
+    ] {
+        let text = format!("From: {author}\r\nTo: {ANNA}\r\n{more}Subject: {subject}\r\n\r\nHello.\r\n");
+        let said = smtp.send(sender, &[ANNA], &text).unwrap();
+        assert!(said.starts_with(reply), "{subject}: {said}");
+    }
+    pair.start_primary();
+    pair.is_clear();
+    let primary = pair.primary.as_ref().unwrap();
+    let found = |mailbox: &str| -> BTreeMap<String, String> {
+        let with_subject = |header: String| {
+            (header.lines().find_map(|line| line.strip_prefix("Subject: ")).unwrap().to_owned(), header)
+        };
+        headers(primary, ANNA, mailbox).into_iter().map(with_subject).collect()
+    };
+    let (inbox, junk) = (found("INBOX"), found("Junk"));
+    assert_eq!(inbox.keys().collect::<Vec<_>>(), ["good", "itself", "no domain"]);
+    assert_eq!(junk.keys().collect::<Vec<_>>(), ["list", "shop"]);
+    for (header, parts) in [
+        (&inbox["good"], ["; spf=pass smtp.mailfrom=ann@good.test", "; dmarc=pass (p=reject of good.test)"]),
+        (&inbox["itself"], ["; spf=pass smtp.mailfrom=x@evil.test", "; dmarc=none header.from=evil.test"]),
+        (&inbox["no domain"], ["; spf=none smtp.mailfrom=x@nowhere.test", "; dmarc=none"]),
+        (&junk["shop"], ["; spf=pass smtp.mailfrom=x@evil.test", "; dmarc=fail (p=quarantine of shop.test)"]),
+        (&junk["list"], ["; dmarc=fail (p=reject of bank.test)", "X-Holdfast-Refused: 550 5.7.1"]),
+    ] {
+        let results: Vec<_> = header.lines().filter(|line| line.starts_with("Authentication-Results: ")).collect();
+        let [results] = results.as_slice() else { panic!("{header}") };
+        assert!(results.contains("; iprev=") && results.contains("policy.iprev=127.0.0.1"), "{results}");
+        for part in parts {
+            assert!(header.contains(part), "{part} is not in {header}");
+        }
+    }
 }

@@ -87,6 +87,20 @@ fn dkim_in_a_word(findings: &Findings) -> &'static str {
     }
 }
 
+/// The verdict on a relay, the same for each recipient. What some account may spare, and what goes to Junk, is decided
+/// where the mailboxes are, by the findings that travel with the message.
+pub fn on_relay(inner: &Inner, case: &Case, read: &Read, findings: &Findings) -> Vec<Verdict> {
+    let fault = Fault::of(inner, findings).filter(|fault| fault.wanted == Enforce::Reject);
+    let mut verdict = match fault {
+        Some(fault) if !Intermediary::of(inner, read, findings).may_be_known() => {
+            Verdict::refuse(Refusal::new(550, (5, 7, 1), fault.text)).because(fault.reason)
+        }
+        _ => Verdict::default().because(findings.dmarc.outcome.code()),
+    };
+    verdict.findings = findings.to_carry().unwrap_or_default().into();
+    vec![verdict; case.accounts.len()]
+}
+
 /// The verdict for each recipient.
 pub fn verdicts(inner: &Inner, case: &Case, read: &Read, findings: &Findings) -> Result<Vec<Verdict>, JudgeError> {
     let field = findings.field(&inner.options.hostname);

@@ -6,7 +6,7 @@ use filter::sender::names::{is_same_or_below, name_of};
 use filter::sender::{Findings, Outcome, Read};
 use mailkit::headers;
 
-use super::options::Inner;
+use super::options::{Inner, Place};
 
 /// Most addresses of a message that could be the list's or the forwarder's.
 const MAX_ADDRESSES: usize = 20;
@@ -35,6 +35,13 @@ impl Intermediary {
             sealer: sealer.filter(|sealer| trusted(sealer) && saw_it_proved(findings)).cloned(),
             addresses: addresses(read, findings),
         }
+    }
+}
+
+impl Intermediary {
+    /// Whether some account may know who handed the message on, or is to take it anyhow.
+    pub fn may_be_known(&self) -> bool {
+        self.sealer.is_some() || !self.addresses.is_empty()
     }
 }
 
@@ -95,9 +102,9 @@ pub fn is_known(
     if let Some(sealer) = &through.sealer {
         return Ok(Some(sealer.clone()));
     }
-    let Some(account) = account else { return Ok(None) };
+    let (Some(account), Place::Home { mailstore, .. }) = (account, &inner.place) else { return Ok(None) };
     for address in &through.addresses {
-        let written_to = inner.mailstore.has_written_to(account.realm(), address);
+        let written_to = mailstore.has_written_to(account.realm(), address);
         if written_to.map_err(|error| JudgeError(error.to_string()))? {
             return Ok(Some(address.clone()));
         }

@@ -43,8 +43,34 @@ pub struct SenderOptions {
 pub struct Inner {
     pub options: SenderOptions,
     pub resolver: Arc<dyn Resolver>,
-    pub directory: Directory,
-    pub mailstore: MailStore,
+    pub place: Place,
+}
+
+/// Where the judge is.
+pub enum Place {
+    /// Where the mailboxes are.
+    Home {
+        /// Says which domains are ours.
+        directory: Directory,
+        /// Knows to whom an account has written.
+        mailstore: MailStore,
+    },
+    /// On a relay. It knows our domains, and nothing of what the accounts do.
+    Relay {
+        /// Whether a domain is ours.
+        is_ours: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    },
+}
+
+impl Place {
+    fn is_ours(&self, name: &str) -> Result<bool, JudgeError> {
+        match self {
+            Self::Home { directory, .. } => {
+                Ok(directory.domain(name).map_err(|error| JudgeError(error.to_string()))?.is_some())
+            }
+            Self::Relay { is_ours } => Ok(is_ours(name)),
+        }
+    }
 }
 
 impl Inner {
@@ -54,7 +80,7 @@ impl Inner {
         let names = findings.author.domains.iter().map(String::as_str).chain(proofs.iter().map(|proof| proof.domain));
         let mut own = Vec::new();
         for name in names {
-            if self.directory.domain(name).map_err(|error| JudgeError(error.to_string()))?.is_some() {
+            if self.place.is_ours(name)? {
                 own.push(name.to_owned());
             }
         }

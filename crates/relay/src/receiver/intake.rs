@@ -110,6 +110,9 @@ impl Intake {
         if letter.trace.len() > MAX_TRACE_BYTES {
             return Err(Refusal::new(554, (5, 6, 0), "the relay's trace is too long"));
         }
+        if letter.findings.len() > delivery::MAX_FINDINGS_BYTES {
+            return Err(Refusal::new(554, (5, 6, 0), "the relay's findings are too long"));
+        }
         let envelope = Envelope {
             from: if letter.from.is_empty() { None } else { Some(address(&letter.from)?) },
             recipients: recipients?,
@@ -134,6 +137,7 @@ impl Intake {
             trace: String::from_utf8_lossy(&letter.trace).into_owned(),
             name: self.from.name.clone(),
             peer: Some(self.from.peer),
+            findings: letter.findings.clone().into(),
         };
         self.receiver.delivery.incoming_relayed(envelope, relayed).map_err(|error| error.refusal())
     }
