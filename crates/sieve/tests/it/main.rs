@@ -1,0 +1,4 @@
+//! The language through its public face.
+
+mod limits;
+mod pigeonhole;
