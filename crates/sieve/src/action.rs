@@ -28,6 +28,17 @@ pub enum Action {
     Notify(Box<Notification>),
 }
 
+impl Action {
+    /// Whether it files the message in INBOX.
+    pub fn is_in_inbox(&self) -> bool {
+        match self {
+            Self::Keep => true,
+            Self::FileInto(mailbox) => mailbox.is_inbox(),
+            _ => false,
+        }
+    }
+}
+
 /// An action with where and how it was decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taken {
@@ -52,6 +63,13 @@ pub struct Mailbox {
     pub special_use: Option<String>,
     /// `:create`: it is made if there is none.
     pub create: bool,
+}
+
+impl Mailbox {
+    /// Whether it is INBOX, in any case of letters.
+    pub fn is_inbox(&self) -> bool {
+        self.name.eq_ignore_ascii_case("INBOX") && self.id.is_none() && self.special_use.is_none()
+    }
 }
 
 /// `vacation` (RFC 5230, RFC 6131).

@@ -17,17 +17,22 @@ pub(crate) struct Entry {
     pub text: String,
     /// Local part and domain.
     pub parts: Option<(String, String)>,
+    /// From an envelope: the null sender has parts, all of them empty.
+    pub is_path: bool,
 }
 
 impl Entry {
     fn address(local: String, domain: String) -> Self {
-        Self { text: format!("{local}@{domain}"), parts: Some((local, domain)) }
+        Self { text: format!("{local}@{domain}"), parts: Some((local, domain)), is_path: false }
     }
 
     /// The part that is compared; `None` if there is none of it.
     pub fn part(&self, part: AddressPart, separators: &str) -> Option<String> {
         if part == AddressPart::All {
             return Some(self.text.clone());
+        }
+        if self.text.is_empty() && self.is_path {
+            return Some(String::new());
         }
         let (local, domain) = self.parts.as_ref()?;
         let split = local.find(|c| separators.contains(c));
@@ -45,9 +50,9 @@ impl Entry {
 pub(crate) fn of_envelope(text: &str) -> Entry {
     match text.rsplit_once('@') {
         Some((local, domain)) if !local.is_empty() && !domain.is_empty() => {
-            Entry { text: text.to_owned(), parts: Some((local.to_owned(), domain.to_owned())) }
+            Entry { text: text.to_owned(), parts: Some((local.to_owned(), domain.to_owned())), is_path: true }
         }
-        _ => Entry { text: text.to_owned(), parts: None },
+        _ => Entry { text: text.to_owned(), parts: None, is_path: true },
     }
 }
 
@@ -75,7 +80,7 @@ pub(crate) fn list(value: &str) -> Vec<Entry> {
     for piece in split(value).into_iter().take(MAX_ADDRESSES) {
         match Reader::new(piece).list() {
             Some(list) if !list.is_empty() => out.extend(list),
-            _ => out.push(Entry { text: piece.trim().to_owned(), parts: None }),
+            _ => out.push(Entry { text: piece.trim().to_owned(), parts: None, is_path: false }),
         }
     }
     out
@@ -118,7 +123,7 @@ impl<'a> Reader<'a> {
         let mut in_group = false;
         self.skip();
         if self.rest.is_empty() {
-            return Some(vec![Entry { text: String::new(), parts: None }]);
+            return Some(vec![Entry { text: String::new(), parts: None, is_path: false }]);
         }
         loop {
             self.skip();

@@ -55,6 +55,9 @@ pub const CAPABILITIES: &[&str] = &[
     "virustest",
 ];
 
+/// The capabilities that `ihave` never has.
+pub(crate) const NOT_ASKED_FOR: &[&str] = &["encoded-character", "variables"];
+
 /// Words and capabilities that a host adds to the language.
 #[derive(Debug)]
 pub struct Dialect {
@@ -299,7 +302,9 @@ impl Checker {
                 Literal::Tag(_) | Literal::Number(_) => &[],
             };
             for name in names {
-                if self.knows(name) {
+                // What changes how strings are read can't be asked for when a script runs (RFC 5463 section 4).
+                let is_of_grammar = !must && NOT_ASKED_FOR.contains(&name.as_str());
+                if self.knows(name) && !is_of_grammar {
                     self.allow(name);
                 } else if must {
                     self.found.add(argument.at, format!("the capability '{name}' is not known here"));
@@ -311,4 +316,4 @@ impl Checker {
     }
 }
 
-pub(crate) use meaning::{PROTECTED_FIELDS, field_name, mailbox_name};
+pub(crate) use meaning::{PROTECTED_FIELDS, field_name, field_value, mailbox_name};

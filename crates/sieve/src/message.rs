@@ -64,9 +64,9 @@ impl Message {
         Self { raw, fields: Arc::new(fields), header_end, is_edited: false, parts: Arc::default() }
     }
 
-    /// Its size in bytes, as it came.
+    /// Its size in bytes, as it is now.
     pub fn size(&self) -> u64 {
-        self.raw.len() as u64
+        if self.is_edited { self.bytes().len() as u64 } else { self.raw.len() as u64 }
     }
 
     /// Whether a script changed it.
@@ -165,14 +165,22 @@ impl Message {
         self.parsed().raw.get(range.start as usize..range.end as usize).unwrap_or_default()
     }
 
-    /// The body as it is.
-    pub(crate) fn body(&self) -> &[u8] {
-        &self.raw[self.header_end..]
+    /// The body as it is; `None` if not even an empty line ends the header (RFC 5173 section 4).
+    pub(crate) fn body(&self) -> Option<&[u8]> {
+        let header = &self.raw[..self.header_end];
+        let has_end = header.ends_with(b"\n\r\n") || header.ends_with(b"\n\n") || matches!(header, b"\n" | b"\r\n");
+        has_end.then(|| &self.raw[self.header_end..])
     }
 
     /// The text of a part: decoded, and of HTML what can be read.
     pub(crate) fn text_of(&self, part: &Part, max: usize) -> Option<String> {
-        let text = mailkit::decoded_text(&self.parsed().raw, part, max)?;
+        let text = match mailkit::decoded_text(&self.parsed().raw, part, max) {
+            Some(text) => text,
+            None if part.media_type == "application" && part.subtype == "xhtml+xml" => {
+                return Some(mailkit::html::to_text(&self.content_of(part, max)));
+            }
+            None => return None,
+        };
         Some(if part.subtype == "html" { mailkit::html::to_text(&text) } else { text })
     }
 

@@ -29,6 +29,9 @@ impl Mailto {
             _ => return Err(format!("{uri:?} is not a method of notification: only mailto: is known here")),
         };
         let (to, query) = rest.split_once('?').unwrap_or((rest, ""));
+        if let Some(c) = rest.chars().find(|c| !c.is_ascii_graphic() || "<>\"\\^`{|}".contains(*c)) {
+            return Err(format!("the character {c:?} can't stand in a mailto URI: write it as %{:02X}", u32::from(c)));
+        }
         let mut out = Self::default();
         add(&mut out.to, to)?;
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -40,9 +43,14 @@ impl Mailto {
                 // Nobody else learns of them (RFC 5436 section 2.7).
                 "bcc" => {}
                 "body" => out.body = Some(percent_decoded(value)),
+                name if crate::check::field_name(name).is_err() => {
+                    return Err(format!("{name:?} in the mailto URI is not the name of a header field"));
+                }
                 name => out.fields.push((name.to_owned(), percent_decoded(value))),
             }
         }
+        let Self { to, cc, .. } = &mut out;
+        cc.retain(|address| !to.contains(address));
         if out.to.is_empty() || out.to.len() + out.cc.len() > MAX_RECIPIENTS {
             return Err(format!("a mailto URI has 1 to {MAX_RECIPIENTS} addresses"));
         }

@@ -119,7 +119,7 @@ impl State {
     /// What the run comes to if it ends now.
     pub fn outcome(&self) -> Outcome {
         let mut actions = self.actions.clone();
-        if self.implicit_keep && !actions.iter().any(|taken| taken.action == Action::Keep) {
+        if self.implicit_keep && !actions.iter().any(|taken| taken.action.is_in_inbox()) {
             actions.push(Taken {
                 at: Position::default(),
                 action: Action::Keep,

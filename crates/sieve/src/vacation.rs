@@ -56,19 +56,22 @@ pub fn no_reply(vacation: &Vacation, message: &Message, envelope: &Envelope, own
     {
         return Some(NoReply::Automatic);
     }
-    let mut own: Vec<String> = own.iter().chain(&vacation.addresses).map(|text| canonical(text)).collect();
-    own.extend(
-        [&envelope.to, &envelope.original_to].into_iter().filter(|text| !text.is_empty()).map(|text| canonical(text)),
-    );
-    if own.contains(&canonical(&envelope.from)) {
+    let mut all = vec![canonical(&envelope.to)];
+    all.extend(own.iter().chain(&vacation.addresses).map(|text| canonical(text)));
+    if all.contains(&canonical(&envelope.from)) {
         return Some(NoReply::Self_);
     }
+    addressed_as(vacation, message, envelope, own).is_none().then_some(NoReply::NotAddressed)
+}
+
+/// The account's address that a message was written to.
+fn addressed_as(vacation: &Vacation, message: &Message, envelope: &Envelope, own: &[String]) -> Option<String> {
+    let mut all = vec![canonical(&envelope.to)];
+    all.extend(own.iter().chain(&vacation.addresses).map(|text| canonical(text)));
     let fields = ["To", "Cc", "Bcc", "Resent-To", "Resent-Cc", "Resent-Bcc"];
-    let mut recipients = fields
-        .iter()
-        .flat_map(|name| message.fields(name))
-        .flat_map(|field| address::list(&String::from_utf8_lossy(&field.unfolded())));
-    (!recipients.any(|entry| own.contains(&canonical(&entry.text)))).then_some(NoReply::NotAddressed)
+    let fields = fields.iter().flat_map(|name| message.fields(name));
+    let mut found = fields.flat_map(|field| address::list(&String::from_utf8_lossy(&field.unfolded())));
+    found.find(|entry| all.contains(&canonical(&entry.text))).map(|entry| entry.text)
 }
 
 fn canonical(text: &str) -> String {
@@ -93,6 +96,8 @@ fn is_robot(sender: &str) -> bool {
 pub struct Writer<'a> {
     /// The account's address, with or without a name.
     pub from: &'a str,
+    /// The account's addresses: the reply comes from the one that the message was written to.
+    pub own: &'a [String],
     /// The time of its Date field, milliseconds since 1970 UTC.
     pub now_ms: i64,
     /// Its Message-ID, without angle brackets.
@@ -109,7 +114,11 @@ pub fn reply(vacation: &Vacation, message: &Message, envelope: &Envelope, writer
             }
         });
     let subject: String = subject.chars().take(MAX_SUBJECT).collect();
-    let mut out = head(writer, vacation.from.as_deref().unwrap_or(writer.from), &subject);
+    // A message to another of the account's addresses is answered from there.
+    let addressed = addressed_as(vacation, message, envelope, writer.own);
+    let other = addressed.filter(|address| canonical(address) != canonical(writer.from));
+    let from = vacation.from.clone().or(other).unwrap_or_else(|| writer.from.to_owned());
+    let mut out = head(writer, &from, &subject);
     out += &write::field("To", &format!("<{}>", envelope.from));
     if let Some(id) = message.header("Message-ID").filter(|id| id.starts_with('<') && id.is_ascii()) {
         let before = message.header("References").or_else(|| message.header("In-Reply-To")).unwrap_or_default();
@@ -129,8 +138,7 @@ pub fn reply(vacation: &Vacation, message: &Message, envelope: &Envelope, writer
 
 /// A notification of a message; `None` if the message is one itself, or the method can't be used.
 pub fn notification(notification: &Notification, message: &Message, writer: &Writer<'_>) -> Option<Vec<u8>> {
-    let is_automatic =
-        message.headers("Auto-Submitted").any(|value| value.to_ascii_lowercase().starts_with("auto-notified"));
+    let is_automatic = message.headers("Auto-Submitted").any(|value| !value.trim().eq_ignore_ascii_case("no"));
     let mailto = Mailto::read(&notification.method).ok().filter(|_| !is_automatic)?;
     let of_uri = |name: &str| mailto.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
     let sender = message.header("From").unwrap_or("an unknown sender");
@@ -162,7 +170,7 @@ pub fn notification(notification: &Notification, message: &Message, writer: &Wri
     };
     out += &format!("X-Priority: {priority}\r\nImportance: {importance}\r\n");
     out += &write::field("Auto-Submitted", &format!("auto-notified; owner-email=\"{}\"", bare(writer.from)));
-    out += "MIME-Version: 1.0\r\n";
+    out += "X-Sieve: Holdfast\r\nMIME-Version: 1.0\r\n";
     let text = mailto.body.clone().unwrap_or_else(|| {
         format!(
             "You have a new message.\r\n\r\nFrom: {sender}\r\nSubject: {}\r\n",

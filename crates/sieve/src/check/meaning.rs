@@ -2,7 +2,8 @@
 
 use super::Checker;
 use crate::address;
-use crate::limits::{MAX_LOOPS, MAX_VARIABLE_NAME, MAX_VARIABLES};
+use crate::limits::{MAX_HEADER_BYTES, MAX_LOOPS, MAX_VARIABLE_NAME, MAX_VARIABLES};
+use crate::notify::Mailto;
 use crate::run::date;
 use crate::spec::{Spec, Word};
 use crate::syntax::Node;
@@ -49,6 +50,7 @@ impl Checker {
             }
             Word::Redirect if !step.has("list") => self.address_of(step.places.first(), node),
             Word::Vacation => self.vacation(step, node),
+            Word::Notify => self.notify(step, node),
             Word::FileInto => self.each(step.places.first(), node, mailbox_name),
             Word::Address => self.each(step.places.first(), node, |name| {
                 let known = ADDRESS_FIELDS.iter().any(|known| known.eq_ignore_ascii_case(name));
@@ -58,9 +60,11 @@ impl Checker {
                     Err(format!("the header field '{name}' is not allowed for the address test: it has no addresses"))
                 }
             }),
-            Word::Header | Word::Exists => self.each(step.places.first(), node, field_name),
             Word::AddHeader | Word::DeleteHeader => {
                 self.each(step.places.first(), node, field_name);
+                if spec.word == Word::AddHeader {
+                    self.each(step.places.get(1), node, field_value);
+                }
                 if step.has("last") && spec.word == Word::DeleteHeader && !step.has("index") {
                     self.found.add(node.at, "the tag ':last' requires ':index'");
                 }
@@ -81,8 +85,11 @@ impl Checker {
                 self.found.add(node.at, format!("foreverypart is nested deeper than {MAX_LOOPS}"));
             }
             Word::Break => self.leaves_a_loop(step, node),
-            Word::ExtractText | Word::Replace if self.loops.is_empty() && spec.word == Word::ExtractText => {
+            Word::ExtractText if self.loops.is_empty() => {
                 self.found.add(node.at, "extracttext must stand within foreverypart");
+            }
+            Word::ExtractText if !self.has("variables") => {
+                self.found.add(node.at, "the extracttext command needs require \"variables\"");
             }
             Word::SetFlag | Word::AddFlag | Word::RemoveFlag if step.places.len() == 2 && !self.has("variables") => {
                 self.found.add(node.at, "flags in a variable need require \"variables\"");
@@ -142,6 +149,24 @@ impl Checker {
         self.each(step.tag("fcc"), node, mailbox_name);
     }
 
+    fn notify(&mut self, step: &Step, node: &Node) {
+        self.each(step.places.first(), node, |uri| Mailto::read(uri).map(drop));
+        self.address_of(step.tag("from"), node);
+        self.each(step.tag("options"), node, |option| {
+            let (name, value) = option.split_once('=').unwrap_or_default();
+            let begins = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+            let is_name = begins && name.bytes().all(|c| c.is_ascii_alphanumeric() || b"._-".contains(&c));
+            if is_name && !value.contains(['\r', '\n']) {
+                return Ok(());
+            }
+            Err(format!("the option {option:?} of the notify command must be name=value"))
+        });
+        self.each(step.tag("importance"), node, |importance| match importance {
+            "1" | "2" | "3" => Ok(()),
+            other => Err(format!("the importance is \"1\", \"2\" or \"3\", not {other:?}")),
+        });
+    }
+
     fn set(&mut self, step: &Step, node: &Node) {
         let Some(name) = step.places[0].templates()[0].as_fixed() else {
             self.found.add(node.at, "the name of a variable can't hold variables");
@@ -196,6 +221,17 @@ fn variable_name(name: &str) -> Result<(), String> {
 pub(crate) fn field_name(name: &str) -> Result<(), String> {
     let is_name = !name.is_empty() && name.bytes().all(|c| c.is_ascii_graphic() && c != b':');
     if is_name { Ok(()) } else { Err(format!("'{name}' is not the name of a header field")) }
+}
+
+/// Whether a script can add a field of that value.
+pub(crate) fn field_value(value: &str) -> Result<(), String> {
+    if value.contains('\0') {
+        return Err("a header field can't hold NUL characters".to_owned());
+    }
+    if value.len() > MAX_HEADER_BYTES {
+        return Err(format!("the header field is longer than {MAX_HEADER_BYTES} bytes"));
+    }
+    Ok(())
 }
 
 /// Whether that can be the name of a mailbox.

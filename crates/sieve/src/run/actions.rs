@@ -25,9 +25,7 @@ impl Run<'_> {
                 let name = self.text(step, 0)?;
                 let mailbox = self.mailbox(step, name)?;
                 self.state.implicit_keep &= step.has("copy");
-                let is_inbox =
-                    mailbox.name.eq_ignore_ascii_case("INBOX") && mailbox.id.is_none() && mailbox.special_use.is_none();
-                self.push(step, if is_inbox { Action::Keep } else { Action::FileInto(mailbox) })
+                self.push(step, Action::FileInto(mailbox))
             }
             Word::Redirect => self.redirect(step),
             Word::Reject | Word::Ereject => {
@@ -55,8 +53,9 @@ impl Run<'_> {
         let message = self.state.edited();
         let same = |taken: &&mut Taken| match (&taken.action, &action) {
             (Action::FileInto(a), Action::FileInto(b)) => {
-                (&a.name, &a.id, &a.special_use) == (&b.name, &b.id, &b.special_use)
+                (a.is_inbox() && b.is_inbox()) || (&a.name, &a.id, &a.special_use) == (&b.name, &b.id, &b.special_use)
             }
+            (Action::FileInto(mailbox), Action::Keep) | (Action::Keep, Action::FileInto(mailbox)) => mailbox.is_inbox(),
             (Action::Notify(_), _) => false,
             (a, b) => a == b,
         };

@@ -1,9 +1,9 @@
 //! Changing the message: `editheader` (RFC 5293), and `replace`, `enclose` and `extracttext` (RFC 5703).
 
 use super::{Run, fail, strings};
-use crate::check::{PROTECTED_FIELDS, field_name};
+use crate::check::{PROTECTED_FIELDS, field_name, field_value};
 use crate::error::RunError;
-use crate::limits::{MAX_ADDED_HEADERS, MAX_HEADER_BYTES, MAX_STRING_BYTES};
+use crate::limits::{MAX_ADDED_HEADERS, MAX_STRING_BYTES};
 use crate::tree::Step;
 use crate::write;
 
@@ -12,10 +12,8 @@ impl Run<'_> {
         let name = self.text(step, 0)?;
         let value = self.text(step, 1)?;
         field_name(&name).map_err(|text| RunError { at: step.at, text })?;
+        field_value(&value).map_err(|text| RunError { at: step.at, text })?;
         let line = write::field(&name, &value);
-        if line.len() > MAX_HEADER_BYTES {
-            return fail(step, format!("the header field {name} is longer than {MAX_HEADER_BYTES} bytes"));
-        }
         self.state.added_fields += 1;
         if self.state.added_fields > MAX_ADDED_HEADERS {
             return fail(step, format!("the script adds more than {MAX_ADDED_HEADERS} header fields"));

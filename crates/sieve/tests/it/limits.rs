@@ -37,7 +37,7 @@ fn each_limit_is_an_error_that_names_it() {
     let costly = format!(
         "require [\"variables\", \"regex\"]; {} {}",
         set.repeat(8),
-        many(300, "if string :matches \"${v}\" \"*a*a*a*a*b#\" { stop; }")
+        many(1_200, "if string :matches \"${v}\" \"*a*a*a*a*b#\" { stop; }")
     );
     for (script, says) in [
         (many(5, "redirect \"a#@example.org\";"), "more than 4"),
