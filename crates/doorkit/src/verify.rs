@@ -10,33 +10,48 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-/// Why a certificate is not taken, for the one who connects to read.
-type Verdict = Result<(), String>;
+/// What the other side has shown in a handshake.
+pub struct Seen<'a> {
+    /// Its own certificate.
+    pub certificate: &'a CertificateDer<'a>,
+    /// The certificates that it sent with it.
+    pub intermediates: &'a [CertificateDer<'a>],
+    /// The name that it was asked for; none of a client.
+    pub name: Option<&'a ServerName<'a>>,
+    /// What it says about the revocation of its certificate.
+    pub ocsp: &'a [u8],
+    /// The time by which it is judged.
+    pub now: UnixTime,
+}
 
 /// Decides about the other side's certificate by what the certificate is, not by who signed it. That the other side has
 /// the certificate's key is checked always, so that the session is with its holder.
 pub struct CertificateCheck {
     provider: Arc<CryptoProvider>,
-    accepts: Box<dyn Fn(&CertificateDer<'_>) -> Verdict + Send + Sync>,
+    accepts: Box<dyn Fn(&Seen<'_>) -> Result<(), rustls::Error> + Send + Sync>,
 }
 
 impl CertificateCheck {
+    /// Takes the certificates for which `accepts` gives `Ok`, by all that was shown.
+    pub fn seeing(
+        provider: Arc<CryptoProvider>,
+        accepts: impl Fn(&Seen<'_>) -> Result<(), rustls::Error> + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self { provider, accepts: Box::new(accepts) })
+    }
+
     /// Takes the certificates for which `accepts` gives `Ok`; otherwise it says why not.
     pub fn by(
         provider: Arc<CryptoProvider>,
         accepts: impl Fn(&CertificateDer<'_>) -> Result<(), String> + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Arc::new(Self { provider, accepts: Box::new(accepts) })
+        Self::seeing(provider, move |seen| accepts(seen.certificate).map_err(rustls::Error::General))
     }
 
     /// Takes every certificate: for connections that would else be in plain text, and for those whose certificate is looked
     /// at after the handshake.
     pub fn any(provider: Arc<CryptoProvider>) -> Arc<Self> {
-        Self::by(provider, |_| Ok(()))
-    }
-
-    fn check(&self, certificate: &CertificateDer<'_>) -> Result<(), rustls::Error> {
-        (self.accepts)(certificate).map_err(rustls::Error::General)
+        Self::seeing(provider, |_| Ok(()))
     }
 }
 
@@ -50,12 +65,13 @@ impl ServerCertVerifier for CertificateCheck {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        self.check(certificate).map(|()| ServerCertVerified::assertion())
+        let seen = Seen { certificate, intermediates, name: Some(name), ocsp, now };
+        (self.accepts)(&seen).map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -89,10 +105,11 @@ impl ClientCertVerifier for CertificateCheck {
     fn verify_client_cert(
         &self,
         certificate: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        self.check(certificate).map(|()| ClientCertVerified::assertion())
+        let seen = Seen { certificate, intermediates, name: None, ocsp: &[], now };
+        (self.accepts)(&seen).map(|()| ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use super::dane::DaneVerifier;
+use super::dane;
 use super::hosts::Host;
 use super::problem::{TlsFailure, TlsProblem};
 use super::reply::{Reply, ReplyError, ReplyParser};
@@ -393,7 +393,7 @@ async fn handshake(
     let mut watched = None;
     let connector = match (&host.dane, policy) {
         (Some(dane), _) => {
-            let verifier = DaneVerifier::new(dane.clone(), tls.provider().clone());
+            let verifier = dane::verifier(dane.clone(), tls.provider().clone());
             own = tls.verifying_by(verifier).map_err(|e| failed(e.to_string()))?;
             &own
         }

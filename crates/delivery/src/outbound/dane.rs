@@ -1,15 +1,15 @@
 //! DANE for SMTP (RFC 7672): the certificates of a mail host, as DNSSEC proves them.
 
-use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use dnskit::{Answer, Data, DnsError, Kind, Resolver, Tlsa};
+use doorkit::{CertificateCheck, Seen};
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::client::danger::ServerCertVerifier as _;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{CertificateError, RootCertStore};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 /// Most TLSA records of a host that are looked at.
@@ -154,40 +154,51 @@ fn is_whole(tlsa: &Tlsa) -> bool {
 }
 
 /// Lets certificates pass that fit the records.
-pub struct DaneVerifier {
-    dane: Arc<Dane>,
-    provider: Arc<CryptoProvider>,
+pub fn verifier(dane: Arc<Dane>, provider: Arc<CryptoProvider>) -> Arc<CertificateCheck> {
+    let own = Arc::clone(&provider);
+    CertificateCheck::seeing(provider, move |seen| accepts(&dane, &own, seen))
 }
 
-impl DaneVerifier {
-    /// For these.
-    pub fn new(dane: Arc<Dane>, provider: Arc<CryptoProvider>) -> Arc<Self> {
-        Arc::new(Self { dane, provider })
+fn accepts(dane: &Dane, provider: &Arc<CryptoProvider>, seen: &Seen<'_>) -> Result<(), rustls::Error> {
+    // The server's own certificate: names and dates don't matter (RFC 7672 §3.1.1).
+    if dane.records.iter().any(|record| record.0 == END_ENTITY && fits(seen.certificate, record)) {
+        return Ok(());
     }
-
-    /// Whether the certificate was issued, under one of the names, by an authority that a record names.
-    fn is_issued_by(
-        &self,
-        anchor: &CertificateDer<'_>,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<(), rustls::Error> {
-        let mut roots = RootCertStore::empty();
-        roots.add(anchor.clone().into_owned())?;
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
-            .build()
-            .map_err(|error| rustls::Error::General(error.to_string()))?;
-        let mut failure = rustls::Error::InvalidCertificate(CertificateError::NotValidForName);
-        for name in &self.dane.names {
-            let Ok(name) = ServerName::try_from(name.as_str()) else { continue };
-            match verifier.verify_server_cert(certificate, intermediates, &name, &[], now) {
-                Ok(_) => return Ok(()),
-                Err(error) => failure = error,
+    let mut failure = None;
+    for record in dane.records.iter().filter(|record| record.0 == TRUST_ANCHOR) {
+        let whole = (record.1 == 0 && record.2 == 0).then(|| CertificateDer::from(record.3.clone()));
+        let sent = seen.intermediates.iter().filter(|sent| fits(sent, record));
+        for anchor in sent.chain(whole.as_ref()) {
+            match is_issued_by(dane, provider, anchor, seen) {
+                Ok(()) => return Ok(()),
+                Err(error) => failure = Some(error),
             }
         }
-        Err(failure)
     }
+    Err(failure.unwrap_or(rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)))
+}
+
+/// Whether the certificate was issued, under one of the names, by an authority that a record names.
+fn is_issued_by(
+    dane: &Dane,
+    provider: &Arc<CryptoProvider>,
+    anchor: &CertificateDer<'_>,
+    seen: &Seen<'_>,
+) -> Result<(), rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add(anchor.clone().into_owned())?;
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+        .build()
+        .map_err(|error| rustls::Error::General(error.to_string()))?;
+    let mut failure = rustls::Error::InvalidCertificate(CertificateError::NotValidForName);
+    for name in &dane.names {
+        let Ok(name) = ServerName::try_from(name.as_str()) else { continue };
+        match verifier.verify_server_cert(seen.certificate, seen.intermediates, &name, &[], seen.now) {
+            Ok(_) => return Ok(()),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
 }
 
 fn fits(certificate: &[u8], (_, selector, matching, data): &(u8, u8, u8, Vec<u8>)) -> bool {
@@ -204,63 +215,6 @@ fn fits(certificate: &[u8], (_, selector, matching, data): &(u8, u8, u8, Vec<u8>
         0 => selected == data.as_slice(),
         1 => digest::digest(&digest::SHA256, selected).as_ref() == data.as_slice(),
         _ => digest::digest(&digest::SHA512, selected).as_ref() == data.as_slice(),
-    }
-}
-
-impl fmt::Debug for DaneVerifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("DaneVerifier")
-    }
-}
-
-impl ServerCertVerifier for DaneVerifier {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let records = &self.dane.records;
-        // The server's own certificate: names and dates don't matter (RFC 7672 §3.1.1).
-        if records.iter().any(|record| record.0 == END_ENTITY && fits(certificate, record)) {
-            return Ok(ServerCertVerified::assertion());
-        }
-        let mut failure = None;
-        for record in records.iter().filter(|record| record.0 == TRUST_ANCHOR) {
-            let whole = (record.1 == 0 && record.2 == 0).then(|| CertificateDer::from(record.3.clone()));
-            let sent = intermediates.iter().filter(|sent| fits(sent, record));
-            for anchor in sent.chain(whole.as_ref()) {
-                match self.is_issued_by(anchor, certificate, intermediates, now) {
-                    Ok(()) => return Ok(ServerCertVerified::assertion()),
-                    Err(error) => failure = Some(error),
-                }
-            }
-        }
-        Err(failure.unwrap_or(rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)))
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 

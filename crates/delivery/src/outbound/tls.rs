@@ -1,15 +1,14 @@
 //! TLS towards other servers: any certificate where the alternative is plain text, a true one where it is demanded.
 
-use std::fmt;
 use std::sync::Arc;
 
 use doorkit::CertificateCheck;
 use parking_lot::Mutex;
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
 use super::problem::{TlsProblem, explained};
@@ -54,9 +53,19 @@ impl TlsClients {
     /// # Errors
     /// Those of rustls.
     pub fn watched(&self) -> Result<(TlsConnector, Arc<Watched>), rustls::Error> {
-        let watched = Arc::new(Watched { verifier: Arc::clone(&self.verifier), problem: Mutex::new(None) });
-        let connector = self.verifying_by(Arc::clone(&watched) as Arc<dyn ServerCertVerifier>)?;
-        Ok((connector, watched))
+        let watched = Arc::new(Watched::default());
+        let (verifier, noted) = (Arc::clone(&self.verifier), Arc::clone(&watched));
+        let check = CertificateCheck::seeing(Arc::clone(&self.provider), move |seen| {
+            let Some(name) = seen.name else { return Ok(()) };
+            if let Err(error) =
+                verifier.verify_server_cert(seen.certificate, seen.intermediates, name, seen.ocsp, seen.now)
+            {
+                let (kind, text) = explained(&error);
+                *noted.0.lock() = Some(TlsProblem::new(kind, text));
+            }
+            Ok(())
+        });
+        Ok((self.verifying_by(check)?, watched))
     }
 
     /// Encrypts to whom `verifier` lets pass. For one connection: sessions are not resumed, so that the verifier sees each.
@@ -95,60 +104,13 @@ fn roots(further: &[CertificateDer<'static>]) -> Result<RootCertStore, rustls::E
     Ok(roots)
 }
 
-/// Lets every certificate pass, and remembers what is wrong with it.
-pub struct Watched {
-    verifier: Arc<dyn ServerCertVerifier>,
-    problem: Mutex<Option<TlsProblem>>,
-}
+/// What is wrong with a certificate that was let pass.
+#[derive(Default)]
+pub struct Watched(Mutex<Option<TlsProblem>>);
 
 impl Watched {
     /// What is wrong with the certificate that was seen.
     pub fn problem(&self) -> Option<TlsProblem> {
-        self.problem.lock().clone()
-    }
-}
-
-impl fmt::Debug for Watched {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Watched")
-    }
-}
-
-impl ServerCertVerifier for Watched {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        if let Err(error) = self.verifier.verify_server_cert(certificate, intermediates, name, ocsp, now) {
-            let (kind, text) = explained(&error);
-            *self.problem.lock() = Some(TlsProblem::new(kind, text));
-        }
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
+        self.0.lock().clone()
     }
 }

@@ -1,6 +1,7 @@
 use dnskit::Zone;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::UnixTime;
 
 use super::*;
 
@@ -133,7 +134,7 @@ fn selected(certificate: &[u8], selector: u8, matching: u8) -> Vec<u8> {
 
 fn passes(made: &Made, sent: &[CertificateDer<'_>], records: Vec<(u8, u8, u8, Vec<u8>)>) -> bool {
     let dane = Dane { base: HOST.into(), records, names: vec![HOST.into(), DOMAIN.into()] };
-    let verifier = DaneVerifier::new(Arc::new(dane), Arc::new(default_provider()));
+    let verifier = verifier(Arc::new(dane), Arc::new(default_provider()));
     let name = ServerName::try_from(HOST).unwrap();
     verifier.verify_server_cert(&made.server, sent, &name, &[], UnixTime::now()).is_ok()
 }
