@@ -121,7 +121,10 @@ pub fn wanted(service: &Service, domain: &Domain) -> Vec<Wanted> {
     let relays = service.relays.iter().enumerate();
     let relays =
         relays.map(|(at, relay)| format!("{} {}.", 20 + 10 * at, relay.trim_end_matches('.').to_ascii_lowercase()));
-    list.add(Record::Mx, ("MX", "MX"), name.clone(), std::iter::once(format!("10 {host}.")).chain(relays).collect());
+    // The other names are of the same machine: they are tried after the first, and before relays.
+    let own = service.names().take(10).enumerate();
+    let own = own.map(|(at, name)| format!("{} {}.", 10 + at, name.to_ascii_lowercase()));
+    list.add(Record::Mx, ("MX", "MX"), name.clone(), own.chain(relays).collect());
     list.add(Record::Spf, ("SPF", "TXT"), name.clone(), vec![spf(service)]);
     for key in &domain.all_dkim {
         list.add_dkim(name, key);
@@ -135,9 +138,12 @@ pub fn wanted(service: &Service, domain: &Domain) -> Vec<Wanted> {
     }
     let reports = format!("v=TLSRPTv1; rua=mailto:postmaster@{name}");
     list.add(Record::TlsReports, ("TLS-RPT", "TXT"), format!("_smtp._tls.{name}"), vec![reports]);
-    for service in &service.mail {
-        let data = format!("0 1 {} {host}.", service.port);
-        list.add(Record::Srv(service.label), ("SRV", "SRV"), format!("{}._tcp.{name}", service.label), vec![data]);
+    for offered in &service.mail {
+        // Programs try the smallest number first: the other names are for when the first fails.
+        let all = service.names().enumerate();
+        let data =
+            all.map(|(at, name)| format!("{} 1 {} {}.", 10 * at, offered.port, name.to_ascii_lowercase())).collect();
+        list.add(Record::Srv(offered.label), ("SRV", "SRV"), format!("{}._tcp.{name}", offered.label), data);
     }
     if service.web {
         for label in ["autoconfig", "autodiscover"] {
@@ -166,7 +172,12 @@ impl List {
             "A"
         };
         let addresses = known.filter(|address| address.is_ipv6() == (kind == "AAAA")).map(ToString::to_string);
-        self.add(Record::Addresses, ("Address", kind), host.clone(), addresses.collect()).elsewhere = true;
+        let addresses: Vec<String> = addresses.collect();
+        self.add(Record::Addresses, ("Address", kind), host.clone(), addresses.clone()).elsewhere = true;
+        for name in &service.also_known_as {
+            let name = name.to_ascii_lowercase();
+            self.add(Record::Addresses, ("Address", kind), name, addresses.clone()).elsewhere = true;
+        }
         self.add(Record::Reverse, ("Reverse DNS", "PTR"), host.clone(), vec![format!("{host}.")]).elsewhere = true;
         let digest = service.certificate.iter().filter(|certificate| !certificate.key_digest.is_empty());
         let tlsa: Vec<String> = digest.map(|certificate| format!("3 1 1 {}", certificate.key_digest)).collect();

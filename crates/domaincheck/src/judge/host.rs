@@ -17,14 +17,14 @@ fn is_public(host: &str) -> bool {
 }
 
 pub(super) fn addresses(case: &Case<'_>, wanted: &Wanted) -> Verdict {
-    let host = &case.service.hostname;
+    let host = &wanted.name;
     let mut verdict = Verdict::default();
     if !is_public(host) {
         verdict.fault(
             State::Problem,
             "host-local",
             format!("This service calls itself {host}, which nobody else can find."),
-            "Set hostname in the configuration to a full name, such as mail.example.org, and restart the service.",
+            "Set hostname (or also_known_as) in the configuration to full names, such as mail.example.org, and restart the service.",
         );
         return verdict;
     }

@@ -84,6 +84,20 @@ pub(super) fn srv(case: &Case<'_>, wanted: &Wanted) -> Verdict {
             "Replace it by the record below.",
         ),
     }
+    let is_there = |name: &&str| found.iter().any(|srv| srv.host.eq_ignore_ascii_case(name));
+    let absent: Vec<&str> =
+        case.service.also_known_as.iter().map(String::as_str).filter(|name| !is_there(name)).collect();
+    if verdict.faults.is_empty() && !absent.is_empty() {
+        verdict.fault(
+            State::Advice,
+            "srv-other-name",
+            format!(
+                "The records don't have {}: mail apps can't go on there when the first name fails.",
+                absent.join(", ")
+            ),
+            "Add the records below.",
+        );
+    }
     verdict
 }
 

@@ -390,3 +390,27 @@ async fn hostile_records_cost_a_limited_number_of_questions() {
     let report = world.check().await;
     assert!(report.codes().contains(&"spf-lookups"), "{:?}", report.codes());
 }
+
+#[tokio::test]
+async fn the_services_other_names_are_wanted_beside_the_first_and_looked_for() {
+    let world = World::new().await;
+    world.service.lock().also_known_as = vec!["mail2.example.com".to_owned()];
+    let wanted = world.wanted();
+    let of = |name: &str| {
+        let found = wanted.iter().find(|wanted| wanted.name == name);
+        found.map(|wanted| wanted.records.clone()).unwrap_or_default()
+    };
+    assert_eq!(of(DOMAIN), [format!("10 {HOST}."), "11 mail2.example.com.".to_owned()]);
+    assert_eq!(of("_imaps._tcp.example.org"), [format!("0 1 993 {HOST}."), "10 1 993 mail2.example.com.".to_owned()]);
+    // Only the first name is in the zone.
+    let codes = world.codes().await;
+    assert!(codes.contains(&"host-missing".to_owned()) && codes.contains(&"srv-other-name".to_owned()), "{codes:?}");
+    world.set_all();
+    world.zone.address("mail2.example.com", ADDRESS);
+    assert_eq!(world.codes().await, [""; 0]);
+    // An address that is another machine's.
+    world.service.lock().addresses = vec![ADDRESS.parse().unwrap(), SIX.parse().unwrap()];
+    world.zone.remove("mail2.example.com");
+    world.zone.address("mail2.example.com", "192.0.2.99");
+    assert!(world.codes().await.contains(&"host-address".to_owned()));
+}
