@@ -75,6 +75,7 @@ struct Inner {
 #[derive(Clone)]
 struct Loaded {
     config: Arc<ServerConfig>,
+    own: Arc<CertifiedKey>,
     leaf: Arc<Certificate>,
 }
 
@@ -155,6 +156,22 @@ impl Tls {
         self.inner.named.set(all, first);
     }
 
+    /// A document signed with the certificate that `host` has, in DER (CMS, RFC 5652), at `now_s` in seconds since 1970. `None`
+    /// where nobody would believe the signature: the certificate is self-signed, over, not yet good or another name's, or its key
+    /// is of a kind that signs no documents.
+    pub fn sign(&self, host: &str, document: &[u8], now_s: i64) -> Option<Vec<u8>> {
+        let named = &self.inner.named;
+        let (own, leaf) = match named.of(host).or_else(|| named.first()) {
+            Some(found) => (found.key.clone(), found.certificate().clone()),
+            None => {
+                let loaded = self.inner.loaded.read();
+                (loaded.own.clone(), loaded.leaf.clone())
+            }
+        };
+        let is_good = !leaf.self_signed && (leaf.not_before..=leaf.not_after).contains(&now_s) && leaf.covers(host);
+        if is_good { crate::signed::signed(&own, document, now_s) } else { None }
+    }
+
     /// Answers a certificate authority that asks for `name` by TLS-ALPN-01; `digest` is the SHA-256 of the key authorization.
     ///
     /// # Errors
@@ -192,20 +209,20 @@ fn load(certificate: &Path, key: &Path, tickets: &Arc<TicketKeys>, named: &Arc<N
     })?;
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| pem(key, error))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let own = CertifiedKey::from_der(chain, private, &provider).map_err(|error| match error {
+    let own = Arc::new(CertifiedKey::from_der(chain, private, &provider).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => {
             TlsError::Mismatch { certificate: certificate.to_owned(), key: key.to_owned() }
         }
         other => other.into(),
-    })?;
+    })?);
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(ByName { named: named.clone(), otherwise: Arc::new(own) }));
+        .with_cert_resolver(Arc::new(ByName { named: named.clone(), otherwise: own.clone() }));
     // Stateless tickets: clients that come back skip most of the handshake, and nothing is kept for those that do not.
     config.ticketer = tickets.clone();
     // Idle connections are many: records are not gathered beyond what is being sent.
     config.send_tls13_tickets = 1;
     config.max_early_data_size = 0;
-    Ok(Loaded { config: Arc::new(config), leaf: Arc::new(leaf) })
+    Ok(Loaded { config: Arc::new(config), own, leaf: Arc::new(leaf) })
 }

@@ -49,6 +49,8 @@ pub struct WebOptions {
     pub help: &'static [HelpPage],
     /// Messages that one search looks at, the newest ones. Default 200,000.
     pub max_search_visited: usize,
+    /// The service's certificates, with which profiles are signed. Default none.
+    pub tls: Option<doorkit::Tls>,
 }
 
 /// Something that a mail program connects to.
@@ -114,6 +116,7 @@ impl Default for WebOptions {
             help: &[],
             operator: None,
             max_search_visited: 200_000,
+            tls: None,
         }
     }
 }

@@ -247,6 +247,7 @@ impl Site {
                 alarms: running.alarms.subscribe(),
                 continuity: running.continuity.subscribe(),
                 help: &help::PAGES,
+                tls: running.tls.get().cloned(),
                 operator: Some(super::operator::Operating::new(running.clone())),
                 ..web::WebOptions::default()
             },

@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
+use super::profiles::Profile;
 use super::ways::{Way, Ways, unknown};
 use super::xml::escape;
 use crate::site::Site;
@@ -26,18 +27,29 @@ pub async fn show(State(site): State<Site>, Path(name): Path<String>) -> Respons
         (header::CONTENT_TYPE, HeaderValue::from_static(KIND)),
         (header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"mail.mobileconfig\"")),
     ];
-    (headers, profile).into_response()
+    (headers, profile.bytes).into_response()
 }
 
 /// Whether the listeners are there that Apple's Mail needs.
 pub fn is_possible(site: &Site) -> bool {
-    let ways = Ways::of(site);
+    let ways = Ways::by(site, String::new());
     ways.imap.is_some() && ways.smtp.is_some()
 }
 
-/// The profile of an account: its address, its owner's name, and the app password.
-pub fn profile(site: &Site, address: &str, name: &str, password: &str) -> Option<String> {
-    let ways = Ways::of(site);
+/// The profile of an account by one of the service's names: its address, its owner's name, and the app password. Signed with
+/// the certificate of that name, if there is one that devices believe.
+pub fn profile(site: &Site, host: &str, of: (&str, &str), password: &str) -> Option<Profile> {
+    let text = text(site, host, of, password)?;
+    let now_s = jiff::Timestamp::now().as_second();
+    let signed = site.options.tls.as_ref().and_then(|tls| tls.sign(host, text.as_bytes(), now_s));
+    Some(match signed {
+        Some(bytes) => Profile { bytes, signed: true },
+        None => Profile { bytes: text.into_bytes(), signed: false },
+    })
+}
+
+fn text(site: &Site, host: &str, (address, name): (&str, &str), password: &str) -> Option<String> {
+    let ways = Ways::by(site, host.to_owned());
     let (imap, smtp) = (ways.imap?, ways.smtp?);
     let identifier: Vec<&str> = ways.hostname.rsplit('.').collect();
     let identifier =

@@ -25,26 +25,29 @@ pub async fn show(State(site): State<Site>, uri: Uri, headers: HeaderMap, Query(
         domain_of(&site, &address)
     };
     match domain {
-        Some(domain) => answer("text/xml; charset=utf-8", settings(&site, &domain)),
+        Some(domain) => answer("text/xml; charset=utf-8", settings(&site, &headers, &domain)),
         None => unknown(),
     }
 }
 
-fn settings(site: &Site, domain: &str) -> String {
-    let (ways, url, domain) = (Ways::of(site), web_url(site), escape(domain));
-    let host = escape(&ways.hostname);
-    let server = |element: &str, kind: &str, way: Option<Way>| {
+fn settings(site: &Site, headers: &HeaderMap, domain: &str) -> String {
+    let (ways, url, domain) = (Ways::of(site, headers), web_url(site), escape(domain));
+    let server = |host: &str, element: &str, kind: &str, way: Option<Way>| {
         let Some(Way { port, tls }) = way else { return String::new() };
-        let socket = if tls { "SSL" } else { "STARTTLS" };
+        let (socket, host) = (if tls { "SSL" } else { "STARTTLS" }, escape(host));
         format!(
             "    <{element} type=\"{kind}\">\n      <hostname>{host}</hostname>\n      <port>{port}</port>\n      \
              <socketType>{socket}</socketType>\n      <authentication>password-cleartext</authentication>\n      \
              <username>%EMAILADDRESS%</username>\n    </{element}>\n"
         )
     };
-    let servers = server("incomingServer", "imap", ways.imap)
-        + &server("incomingServer", "pop3", ways.pop3)
-        + &server("outgoingServer", "smtp", ways.smtp);
+    // Programs take the first that they can use: all ways under one name come before those under the next.
+    let names = || std::iter::once(&ways.hostname).chain(&ways.others);
+    let incoming = names().map(|host| {
+        server(host, "incomingServer", "imap", ways.imap) + &server(host, "incomingServer", "pop3", ways.pop3)
+    });
+    let outgoing = names().map(|host| server(host, "outgoingServer", "smtp", ways.smtp));
+    let servers: String = incoming.chain(outgoing).collect();
     let url = escape(&url);
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<clientConfig version=\"1.1\">\n  <emailProvider id=\"{domain}\">\n    \

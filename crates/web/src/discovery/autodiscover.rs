@@ -2,7 +2,7 @@
 
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
@@ -26,7 +26,7 @@ pub struct Asked {
 }
 
 /// `POST`: the address is in a request of XML.
-pub async fn by_form(State(site): State<Site>, body: Bytes) -> Response {
+pub async fn by_form(State(site): State<Site>, headers: HeaderMap, body: Bytes) -> Response {
     if body.len() > MAX_REQUEST {
         return (StatusCode::PAYLOAD_TOO_LARGE, "the request is too long\n").into_response();
     }
@@ -39,20 +39,21 @@ pub async fn by_form(State(site): State<Site>, body: Bytes) -> Response {
     if schema.is_some_and(|schema| !schema.eq_ignore_ascii_case(OUTLOOK)) {
         return answer(XML, refused(601, "Provider is not available"));
     }
-    settings(&site, &address)
+    settings(&site, &headers, &address)
 }
 
 /// `GET`: the address is in the query.
-pub async fn by_query(State(site): State<Site>, Query(asked): Query<Asked>) -> Response {
-    settings(&site, &asked.email)
+pub async fn by_query(State(site): State<Site>, headers: HeaderMap, Query(asked): Query<Asked>) -> Response {
+    settings(&site, &headers, &asked.email)
 }
 
-fn settings(site: &Site, address: &str) -> Response {
+/// A format with one server of each kind: the one by the name that the program came by.
+fn settings(site: &Site, headers: &HeaderMap, address: &str) -> Response {
     let address = address.trim();
     if domain_of(site, address).is_none() {
         return unknown();
     }
-    let ways = Ways::of(site);
+    let ways = Ways::of(site, headers);
     let (host, login) = (escape(&ways.hostname), escape(address));
     let protocol = |kind: &str, way: Option<Way>, more: &str| {
         let Some(Way { port, tls }) = way else { return String::new() };

@@ -16,8 +16,17 @@ const MAX_WAITING: usize = 1_000;
 #[derive(Default)]
 pub struct Profiles(Mutex<HashMap<String, Waiting>>);
 
+/// A profile as it is fetched.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// The file.
+    pub bytes: Vec<u8>,
+    /// Whether it is signed.
+    pub signed: bool,
+}
+
 struct Waiting {
-    profile: String,
+    profile: Profile,
     since: Instant,
     left: u32,
 }
@@ -30,7 +39,7 @@ impl Waiting {
 
 impl Profiles {
     /// Keeps a profile for a while, under a name that nobody can guess; `None` if there are too many.
-    pub fn keep(&self, profile: String) -> Option<String> {
+    pub fn keep(&self, profile: Profile) -> Option<String> {
         let mut waiting = self.0.lock();
         waiting.retain(|_, one| !one.is_over());
         if waiting.len() >= MAX_WAITING {
@@ -42,12 +51,17 @@ impl Profiles {
     }
 
     /// A profile by its name, as often as it may be fetched.
-    pub fn take(&self, token: &str) -> Option<String> {
+    pub fn take(&self, token: &str) -> Option<Profile> {
         let mut waiting = self.0.lock();
         waiting.retain(|_, one| !one.is_over());
         let one = waiting.get_mut(token)?;
         one.left -= 1;
         Some(one.profile.clone())
+    }
+
+    /// Whether a profile that waits is signed. That counts as no fetch.
+    pub fn is_signed(&self, token: &str) -> bool {
+        self.0.lock().get(token).is_some_and(|one| one.profile.signed)
     }
 }
 
@@ -58,16 +72,17 @@ mod tests {
     #[test]
     fn a_profile_is_fetched_a_few_times_and_only_by_its_name() {
         let profiles = Profiles::default();
-        let token = profiles.keep("profile".to_owned()).unwrap();
-        assert_eq!(profiles.take(""), None);
-        assert_eq!(profiles.take(&token[1..]), None);
+        let profile = Profile { bytes: b"profile".to_vec(), signed: true };
+        let token = profiles.keep(profile.clone()).unwrap();
+        assert!(profiles.take("").is_none());
+        assert!(profiles.take(&token[1..]).is_none());
         for _ in 0..FETCHES {
-            assert_eq!(profiles.take(&token).as_deref(), Some("profile"));
+            assert!(profiles.is_signed(&token) && profiles.take(&token) == Some(profile.clone()));
         }
-        assert_eq!(profiles.take(&token), None);
+        assert!(profiles.take(&token).is_none());
         for _ in 0..MAX_WAITING {
-            assert!(profiles.keep(String::new()).is_some());
+            assert!(profiles.keep(profile.clone()).is_some());
         }
-        assert!(profiles.keep(String::new()).is_none());
+        assert!(profiles.keep(profile).is_none());
     }
 }

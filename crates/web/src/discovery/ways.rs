@@ -65,8 +65,10 @@ pub fn unknown() -> Response {
 
 /// How mail programs connect: the best way of each kind.
 pub struct Ways {
-    /// The name to connect to.
+    /// The name to connect to: the one that the program came by, if it is ours, else the first.
     pub hostname: String,
+    /// The other names, under which the same service can be reached.
+    pub others: Vec<String>,
     /// IMAP.
     pub imap: Option<Way>,
     /// POP3.
@@ -85,12 +87,19 @@ pub struct Way {
 }
 
 impl Ways {
-    /// Those of this service.
-    pub fn of(site: &Site) -> Self {
+    /// Those of this service, for who sent these headers.
+    pub fn of(site: &Site, headers: &HeaderMap) -> Self {
+        Self::by(site, site.options.name_for(headers))
+    }
+
+    /// Those of this service by one of its names.
+    pub fn by(site: &Site, hostname: String) -> Self {
         let find = |word: &str| {
             let server = site.options.servers.iter().find(|server| server.what.starts_with(word))?;
             Some(Way { port: server.port, tls: server.security == "TLS" })
         };
-        Self { hostname: site.options.hostname.clone(), imap: find("IMAP"), pop3: find("POP3"), smtp: find("SMTP") }
+        let all = std::iter::once(&site.options.hostname).chain(&site.options.also_known_as);
+        let others = all.filter(|name| !name.eq_ignore_ascii_case(&hostname)).cloned().collect();
+        Self { hostname, others, imap: find("IMAP"), pop3: find("POP3"), smtp: find("SMTP") }
     }
 }

@@ -46,6 +46,7 @@ struct AppsPage {
 struct Profile {
     path: String,
     qr: String,
+    signed: bool,
     minutes: u64,
 }
 
@@ -147,7 +148,7 @@ pub async fn profile(caller: Caller, headers: HeaderMap, form: Posted) -> Result
             drop(turn);
             token
         }
-        None => match made_profile(&caller).await? {
+        None => match made_profile(&caller, &site.options.name_for(&headers)).await? {
             Ok(token) => {
                 turn.done(&token);
                 token
@@ -161,12 +162,13 @@ pub async fn profile(caller: Caller, headers: HeaderMap, form: Posted) -> Result
     let path = apple::path_of(&token);
     let url = discovery::ways::absolute(&site, &headers, caller.peer.tls, &path);
     let qr = qr::svg_of(&url, "QR code of the profile").unwrap_or_default();
-    let profile = Some(Profile { path, qr, minutes: discovery::profiles::MINUTES });
+    let signed = site.profiles.is_signed(&token);
+    let profile = Some(Profile { path, qr, signed, minutes: discovery::profiles::MINUTES });
     show(caller, Aside { profile, ..Aside::default() }).await
 }
 
 /// The name of the profile, or why there is none.
-async fn made_profile(caller: &Caller) -> Result<Result<String, Problem>> {
+async fn made_profile(caller: &Caller, host: &str) -> Result<Result<String, Problem>> {
     let site = &caller.site;
     if !apple::is_possible(site) {
         return Err(Fault::nothing_to_do());
@@ -179,7 +181,7 @@ async fn made_profile(caller: &Caller) -> Result<Result<String, Problem>> {
     };
     note(caller, &format!("made the app password {name}")).await?;
     tell_self(caller, AccessChange::AppPasswordMade(name)).await;
-    let profile = apple::profile(site, &caller.address, &caller.name, &made.password);
+    let profile = apple::profile(site, host, (&caller.address, &caller.name), &made.password);
     let token = profile.and_then(|profile| site.profiles.keep(profile));
     let full = || {
         Fault::Unavailable(Duration::from_secs(60), "Too many profiles wait to be fetched. Try again later.".to_owned())

@@ -167,6 +167,7 @@ async fn an_apple_profile_is_made_with_an_app_password_and_fetched_by_its_link_a
     assert!(asked.status == StatusCode::UNPROCESSABLE_ENTITY && !asked.has_code("profile-created"));
     let made = bob.post("/settings/apps/profile", &fields).await;
     assert!(made.has_code("profile-created") && made.text().contains("<svg class=\"qr\""));
+    assert!(made.has_code("profile-unsigned"), "there is no certificate");
     let again = bob.post("/settings/apps/profile", &fields).await;
     let link = |answer: &Answer| {
         let text = answer.text();
@@ -207,4 +208,80 @@ async fn an_apple_profile_is_made_with_an_app_password_and_fetched_by_its_link_a
         StatusCode::NOT_FOUND,
         "fetched often enough"
     );
+}
+
+/// A certificate for these names of an authority that nobody knows.
+fn issued(names: &[&str]) -> doorkit::Presented {
+    let authority = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "Authority");
+    let issuer = rcgen::Issuer::new(params, authority);
+    let own = rcgen::KeyPair::generate().unwrap();
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let made = rcgen::CertificateParams::new(names).unwrap().signed_by(&own, &issuer).unwrap();
+    doorkit::Presented::from_pem(made.pem().as_bytes(), own.serialize_pem().as_bytes()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_is_signed_with_the_certificate_of_the_name_that_it_sets_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["mail.example.org".to_owned(), "mail.example.net".to_owned()];
+    let tls = doorkit::Tls::self_signed(folder.path(), &names).unwrap();
+    let own = tls.clone();
+    let world = World::by(|options| {
+        options.tls = Some(own);
+        options.also_known_as = vec![names[1].clone()];
+    })
+    .await;
+    let mut bob = world.signed_in("bob").await;
+    let mut made = async || {
+        let page = bob.get("/settings/apps").await;
+        let fields = [("csrf", page.csrf()), ("key", page.value("key")), ("password", PASSWORD.to_owned())];
+        let made = bob.post("/settings/apps/profile", &fields).await;
+        let text = made.text();
+        let start = text.find("/profile/").unwrap();
+        let link = text[start..start + text[start..].find('"').unwrap()].to_owned();
+        (!made.has_code("profile-unsigned"), get(&world, "mail.example.org", &link).await)
+    };
+    // Self-signed, of another name, and right.
+    for (certificate, signed) in [(None, false), (Some("mail.example.net"), false), (Some("mail.example.org"), true)] {
+        tls.present(&certificate.map(|name| issued(&[name])).into_iter().collect::<Vec<_>>(), certificate);
+        let (said, fetched) = made().await;
+        assert_eq!(said, signed, "{certificate:?}");
+        assert_eq!(fetched.header("content-type"), "application/x-apple-aspen-config");
+        assert_eq!(fetched.body.first(), Some(if signed { &0x30 } else { &b'<' }), "{certificate:?}");
+        let host = b"<key>IncomingMailServerHostName</key>\n      <string>mail.example.org</string>";
+        assert!(fetched.body.windows(host.len()).any(|part| part == host), "{certificate:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_learn_all_names_of_the_service_and_first_the_one_that_they_came_by() {
+    let world =
+        World::by(|options| options.also_known_as = vec!["mail.example.net".to_owned(), "mx.example.ch".to_owned()]);
+    let world = world.await;
+    let servers = |text: &str, tag: &str| {
+        let all = text.split(tag).skip(1).map(|part| part[..part.find('<').unwrap()].to_owned());
+        all.collect::<Vec<String>>()
+    };
+    let all = ["mail.example.org", "mail.example.net", "mx.example.ch"];
+    for (host, first) in [
+        ("autoconfig.example.org", 0),
+        ("mail.example.org", 0),
+        ("mail.example.net", 1),
+        ("MX.example.CH.:8443", 2),
+        ("other.example", 0),
+        ("", 0),
+    ] {
+        let path = "/.well-known/autoconfig/mail/config-v1.1.xml?emailaddress=ann%40example.org";
+        let text = get(&world, host, path).await.text();
+        let order: Vec<&str> =
+            std::iter::once(first).chain((0..3).filter(|at| *at != first)).map(|at| all[at]).collect();
+        // IMAP and POP3 of each name, then SMTP of each.
+        let wanted: Vec<&str> = order.iter().flat_map(|name| [*name; 2]).chain(order.iter().copied()).collect();
+        assert_eq!(servers(&text, "<hostname>"), wanted, "{host}");
+        let path = "/autodiscover/autodiscover.xml?Email=ann%40example.org";
+        let text = get(&world, host, path).await.text();
+        assert_eq!(servers(&text, "<Server>"), [all[first]; 3], "{host}");
+    }
 }

@@ -49,15 +49,19 @@ impl World {
 
     /// The same with a process behind the pages.
     pub async fn empty_with(operator: Option<Arc<dyn web::Operator>>) -> Self {
+        Self::empty_by(|options| options.operator = operator).await
+    }
+
+    /// The same set up otherwise.
+    async fn empty_by(change: impl FnOnce(&mut WebOptions)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = DirectoryOptions { hostname: "mail.example.org".to_owned(), ..DirectoryOptions::default() };
         let House { store, directory, mailstore: mail } = House::with_mailboxes(folder.path(), options).await;
         let delivery =
             Delivery::new(store.clone(), directory.clone(), mail.clone(), DeliveryOptions::default()).unwrap();
-        let options = WebOptions {
+        let mut options = WebOptions {
             setup_token: Some(TOKEN.to_owned()),
             hostname: "mail.example.org".to_owned(),
-            operator,
             servers: vec![
                 web::Server { what: "IMAP (reading)", port: 993, security: "TLS" },
                 web::Server { what: "POP3 (fetching)", port: 110, security: "STLS" },
@@ -66,6 +70,7 @@ impl World {
             help: &crate::admin::help::PAGES,
             ..WebOptions::default()
         };
+        change(&mut options);
         let zone = Arc::new(dnskit::Zone::new());
         let state = WebState {
             directory: directory.clone(),
@@ -88,7 +93,12 @@ impl World {
 
     /// The same with a process behind the pages.
     pub async fn with(operator: Option<Arc<dyn web::Operator>>) -> Self {
-        let world = Self::empty_with(operator).await;
+        Self::by(|options| options.operator = operator).await
+    }
+
+    /// The same set up otherwise.
+    pub async fn by(change: impl FnOnce(&mut WebOptions)) -> Self {
+        let world = Self::empty_by(change).await;
         world.directory.add_domain("example.org").await.unwrap();
         world.account("ann", Role::Admin).await;
         world.account("bob", Role::User).await;
