@@ -124,6 +124,7 @@ async fn a_message_from_a_relay_is_sent_on_once_however_often_it_is_given() {
             trace: "Received: from a by b; Tue, 14 Nov 2023 22:13:20 +0000\r\n".to_owned(),
             name: "relay.example".to_owned(),
             peer: None,
+            findings: bytes::Bytes::new(),
         };
         let mut incoming = world.delivery.incoming_relayed(from_far(&["alice@here.example"]), relayed).unwrap();
         incoming.write_all(MESSAGE).unwrap();

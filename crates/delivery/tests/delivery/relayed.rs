@@ -21,6 +21,7 @@ fn relayed(relay: u8, id: u64) -> Relayed {
         trace: "Received: from client.example by relay.example;\r\n\tTue, 14 Nov 2023 22:13:20 +0000\r\n".to_owned(),
         name: "relay.example".to_owned(),
         peer: "192.0.2.9".parse().ok(),
+        findings: bytes::Bytes::new(),
     }
 }
 
