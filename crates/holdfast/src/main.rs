@@ -16,6 +16,7 @@ mod domains;
 mod down_page;
 mod drill;
 mod failure;
+mod finding;
 mod found;
 mod gates;
 mod help;

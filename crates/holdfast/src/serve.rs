@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admin, alarms, archive, certifying,
     config::Config,
-    domains, maintenance, measuring, mending,
+    domains, finding, maintenance, measuring, mending,
     running::Running,
     secrets,
     services::Services,
@@ -175,6 +175,8 @@ fn start_work(running: &Arc<Running>, metrics: &PrometheusHandle, supervisor: &m
     let services = running.services.clone();
     let training = spam::training(&services);
     supervisor.kept_up(Phase::Work, "spam training", move |stop| spam::serve(services.clone(), training.clone(), stop));
+    let services = running.services.clone();
+    supervisor.kept_up(Phase::Work, "search index", move |stop| finding::serve(services.clone(), stop));
     let of = running.clone();
     supervisor.kept_up(Phase::Work, "domains", move |stop| domains::serve(of.clone(), stop));
     let of = running.clone();

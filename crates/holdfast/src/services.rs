@@ -35,6 +35,7 @@ pub struct Services {
     pub directory: directory::Directory,
     pub mailstore: MailStore,
     pub people: people::People,
+    pub index: Arc<search::Index>,
     pub spam: Spam,
     pub delivery: delivery::Delivery,
     pub stages: Stages,
@@ -114,6 +115,8 @@ impl Services {
             store.clone(),
             Arc::new(move |realm| quotas.quota_limit(AccountId(realm.account_number()?))),
         );
+        let index = search::Index::new(store.clone());
+        mailstore.narrow_by(index.clone());
         let people = people::People::new(store.clone());
         let spam = Spam::new(store.clone());
         let options = delivery_options(&config)?;
@@ -127,6 +130,7 @@ impl Services {
         let stages = Stages::open(dir)?;
         Ok(Self {
             people,
+            index,
             spam,
             store,
             directory,

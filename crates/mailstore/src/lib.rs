@@ -55,7 +55,7 @@ mod uidset;
 mod view;
 mod watch;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use store::{Store, Tx};
 
@@ -80,7 +80,7 @@ pub use part::{EMAIL, MAILBOX, MailPart, THREAD};
 pub use quota::{Quota, QuotaLimit};
 pub use role::Role;
 pub use rows::{Email, EncodedRow, MessageEntry, MessageRow};
-pub use search::{Folding, SearchHit, SearchOptions, SearchQuery, SearchScope, UidsFound};
+pub use search::{Folding, MessageTexts, Narrowing, SearchHit, SearchOptions, SearchQuery, SearchScope, UidsFound};
 pub use sort::{SortField, SortKey};
 pub use threading::{ThreadAlgorithm, ThreadForest, ThreadNode};
 pub use uidset::UidSet;
@@ -103,6 +103,7 @@ struct Inner {
     quota_limit: Option<QuotaLimit>,
     views: view::Cache,
     recent: recent::Lines,
+    narrowing: OnceLock<Arc<dyn Narrowing>>,
 }
 
 impl MailStore {
@@ -119,7 +120,7 @@ impl MailStore {
 
     fn of(store: Store, quota_limit: Option<QuotaLimit>) -> Self {
         let (views, recent) = (view::Cache::default(), recent::Lines::default());
-        Self { inner: Arc::new(Inner { store, quota_limit, views, recent }) }
+        Self { inner: Arc::new(Inner { store, quota_limit, views, recent, narrowing: OnceLock::new() }) }
     }
 
     fn store(&self) -> &Store {

@@ -1,12 +1,13 @@
 //! Searching messages: all of IMAP SEARCH (RFC 9051 §6.4.4), and the web page's search field.
 //!
 //! There are three rounds, each for what the previous one could not decide: the entries (flags, dates, sizes), the
-//! parsed data (subject, people), and the bytes (other header fields, text). Texts are scanned, not looked up. A word
-//! index would fit between the second and the third round, where it can rule messages out; messages it has not indexed
-//! yet would go through the third round, so that results are never stale.
+//! parsed data (subject, people), and the bytes (other header fields, text). Texts are scanned, not looked up; an index
+//! ([`Narrowing`]) says which messages need not be looked at. What it has not seen yet is looked at, so that results are
+//! never stale, and it decides nothing by itself, so that results are the same with it and without.
 
 mod compiled;
 mod content;
+mod narrow;
 mod query;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +25,7 @@ use compiled::{Compiled, Known};
 use content::Content;
 
 pub use content::Folding;
+pub use narrow::{MessageTexts, Narrowing};
 pub use query::SearchQuery;
 
 /// Where to look.
@@ -101,19 +103,15 @@ impl MailStore {
                 all.into_iter().filter(|mailbox| !hidden(mailbox.role)).map(|mailbox| mailbox.id).collect()
             }
         };
+        let candidates = self.narrowed(&snapshot, account, query);
         let query = Compiled::new(query, options.folding, self.store().clock().now_ms());
         let (cancel, folding, damaged) = (options.cancel, options.folding, Mutex::default());
         let scan = Scan { mail: self, snapshot: &snapshot, account, query: &query, cancel, folding, damaged };
         // Entries alone decide as much as they can, so that little is left to be sorted and read.
-        let mut undecided = Vec::new();
-        for mailbox in mailboxes {
-            counters_of(&snapshot, account, mailbox)?;
-            scan.entries(mailbox, |entry, verdict| {
-                if verdict != Some(false) {
-                    undecided.push((entry, verdict == Some(true)));
-                }
-            })?;
+        for mailbox in &mailboxes {
+            counters_of(&snapshot, account, *mailbox)?;
         }
+        let mut undecided = scan.undecided(&mailboxes, candidates.as_deref())?;
         undecided.sort_by_key(|(entry, _)| std::cmp::Reverse((entry.internal_date_ms, entry.email_id, entry.uid)));
         undecided.truncate(options.max_visited.unwrap_or(usize::MAX));
         let mut hits = Vec::new();
@@ -137,7 +135,8 @@ impl MailStore {
         let snapshot = self.store().snapshot();
         counters_of(&snapshot, account, mailbox)?;
         let folding = Folding::Case;
-        let query = Compiled::new(query, folding, self.store().clock().now_ms());
+        let asked = query;
+        let query = Compiled::new(asked, folding, self.store().clock().now_ms());
         if query.needs_flags_alone() {
             let view = self.view(account, mailbox)?;
             let matches =
@@ -146,13 +145,9 @@ impl MailStore {
             return Ok(UidsFound { hits: hits.collect(), damaged: Vec::new() });
         }
         let damaged = Mutex::default();
+        let candidates = self.narrowed(&snapshot, account, asked);
         let scan = Scan { mail: self, snapshot: &snapshot, account, query: &query, cancel, folding, damaged };
-        let mut undecided = Vec::new();
-        scan.entries(mailbox, |entry, verdict| {
-            if verdict != Some(false) {
-                undecided.push((entry, verdict == Some(true)));
-            }
-        })?;
+        let undecided = scan.undecided(&[mailbox], candidates.as_deref())?;
         scan.found_of(&undecided)
     }
 
@@ -212,6 +207,35 @@ impl Scan<'_> {
             Some(cancel) if cancel.load(Ordering::Relaxed) => Err(MailError::Cancelled),
             _ => Ok(()),
         }
+    }
+
+    /// The messages of mailboxes that entries alone don't rule out, and whether they match for sure; of `candidates`
+    /// (ascending), if they are known.
+    fn undecided(&self, mailboxes: &[MailboxId], candidates: Option<&[EmailId]>) -> Result<Vec<(MessageEntry, bool)>> {
+        let mut undecided = Vec::new();
+        let mut look = |entry: MessageEntry, verdict: Option<bool>| {
+            if verdict != Some(false) {
+                undecided.push((entry, verdict == Some(true)));
+            }
+        };
+        if let Some(ids) = candidates
+            && let Some(entries) = narrow::entries_of(self.snapshot, self.account, ids, mailboxes)?
+        {
+            for entry in entries {
+                let verdict = self.query.verdict(&Known { entry: &entry, headline: None, content: None });
+                look(entry, verdict);
+            }
+            return Ok(undecided);
+        }
+        let is_candidate = |id: EmailId| candidates.is_none_or(|ids| ids.binary_search(&id).is_ok());
+        for mailbox in mailboxes {
+            self.entries(*mailbox, |entry, verdict| {
+                if is_candidate(entry.email_id) {
+                    look(entry, verdict);
+                }
+            })?;
+        }
+        Ok(undecided)
     }
 
     /// Visit the entries of a mailbox with what they alone tell.
@@ -313,7 +337,7 @@ impl Scan<'_> {
     }
 
     fn verdict(&self, entry: &MessageEntry, record: &EmailRecord) -> Result<bool> {
-        let headline = self.headline(entry, record)?;
+        let headline = headline(entry.email_id, record, self.query.needs_subject_alone())?;
         let known = Known { entry, headline: Some(&headline), content: None };
         if let Some(verdict) = self.query.verdict(&known) {
             return Ok(verdict);
@@ -325,19 +349,15 @@ impl Scan<'_> {
         let known = Known { entry, headline: Some(&headline), content: Some(&content) };
         Ok(self.query.verdict(&known).unwrap_or(false))
     }
+}
 
-    /// As much as the query asks about: most searches are for a subject or a person, and decode little.
-    fn headline(&self, entry: &MessageEntry, record: &EmailRecord) -> Result<Headline> {
-        let stored = record.parsed.clone();
-        let headline =
-            if self.query.needs_subject_alone() { Headline::subject_of(stored) } else { Headline::of(stored) };
-        headline.map_err(|error| {
-            MailError::damaged(
-                store::Cause::Decoding,
-                format!("the parsed structure of message {}: {error}", entry.email_id),
-            )
-        })
-    }
+/// What the header tells. Most searches are for a subject or a person, and decode little.
+fn headline(email: EmailId, record: &EmailRecord, subject_alone: bool) -> Result<Headline> {
+    let stored = record.parsed.clone();
+    let headline = if subject_alone { Headline::subject_of(stored) } else { Headline::of(stored) };
+    headline.map_err(|error| {
+        MailError::damaged(store::Cause::Decoding, format!("the parsed structure of message {email}: {error}"))
+    })
 }
 
 /// Messages looked into before the first look at whether enough was found; then twice as many each time,

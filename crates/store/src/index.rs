@@ -1,7 +1,7 @@
 //! The index: what readers query, derived from the log.
 //!
-//! A seam of a few calls, so that simulations can crash it; [`FjallIndex`] is the real one. Two key spaces: `Records`
-//! (realm, key → seal, value) and `Meta` (the index's own metadata). A batch is applied completely or not at all, also
+//! A seam of a few calls, so that simulations can crash it; [`FjallIndex`] is the real one. Three key spaces:
+//! `Records` (realm, key → seal, value), `Meta` (the index's own metadata) and `Aside` (what followers derive). A batch is applied completely or not at all, also
 //! across a crash, but need not be durable: the log is.
 
 mod apply;
@@ -30,6 +30,8 @@ pub(crate) enum Space {
     Records,
     /// What was applied, realms' states, where bodies are.
     Meta,
+    /// What followers derive for themselves (see [`crate::Store::set_aside`]).
+    Aside,
 }
 
 pub(crate) type Row = Result<(Bytes, Bytes)>;

@@ -14,6 +14,7 @@
 //!
 //! Start reading at [`Store`] for the whole, [`writer`] for how a commit is made, [`log`] for the on-disk format.
 
+mod aside;
 mod body;
 mod checkpoint;
 mod clock;
@@ -58,6 +59,7 @@ mod watchers;
 mod witness;
 pub mod writer;
 
+pub use aside::AsideBatch;
 pub use body::{BodyReader, RESCUE_WAIT, Reclaim, Reclaimed, WantedBody};
 pub use checkpoint::Checkpoint;
 pub use clock::{Clock, SystemClock};

@@ -68,6 +68,21 @@ fn hint(charset: &str) -> Option<&str> {
     Some(charset).filter(|name| !name.is_empty())
 }
 
+/// The texts of a field that [`field_contains`] looks into.
+pub(super) fn field_texts(headline: &Headline, field: Field) -> Vec<String> {
+    let hint = hint(&headline.header_charset);
+    let (people, list) = match field {
+        Field::From => (&headline.from, &headline.envelope.from),
+        Field::To => (&headline.to, &headline.envelope.to),
+        Field::Cc => (&headline.cc, &headline.envelope.cc),
+        Field::Bcc => (&headline.bcc, &headline.envelope.bcc),
+        Field::Subject => return vec![headline.subject.clone()],
+    };
+    let people = people.iter().map(|person| format!("{} <{}>", person.name, person.address));
+    let groups = list.iter().filter(|address| address.host.is_none()).filter_map(|group| group.mailbox.as_deref());
+    people.chain(groups.map(|name| decode_text_or(name, hint))).collect()
+}
+
 /// Whether a field contains `folded`. Addresses are searched as `Name <local@domain>`.
 pub(super) fn field_contains(headline: &Headline, field: Field, folding: Folding, folded: &str) -> bool {
     let among = |people: &[DisplayAddress]| {
@@ -129,6 +144,23 @@ impl Content {
         let files = if query.needs_files() { mailkit::display::files(&raw, parsed) } else { Vec::new() };
         let files = files.iter().map(|file| folding.fold(&file.name)).collect();
         Ok(Self { headers, text, files })
+    }
+
+    /// All that a query can ask about, not folded: the header, the text, the names of files.
+    pub fn texts(body: &mut BodyReader, parsed: &Parsed) -> Result<(String, String, String)> {
+        let wanted = parsed.size.min(MAX_SEARCHED_BYTES);
+        let raw = body.read_range(0, usize::try_from(wanted).unwrap_or(usize::MAX))?;
+        let header = &raw[..raw.len().min(usize::try_from(parsed.root.body_start).unwrap_or(usize::MAX))];
+        let mut fields = String::with_capacity(header.len());
+        for field in mailkit::headers::fields(header) {
+            fields.push_str(&String::from_utf8_lossy(field.name));
+            fields.push('\n');
+            fields.push_str(&decode_text_or(&unfold(field.value), parsed.header_hint()));
+            fields.push('\n');
+        }
+        let files = mailkit::display::files(&raw, parsed);
+        let files: Vec<&str> = files.iter().map(|file| &*file.name).collect();
+        Ok((fields, mailkit::display::search_text(&raw, parsed), files.join("\n")))
     }
 
     /// Whether a field of that (lower-case) name contains `folded`.

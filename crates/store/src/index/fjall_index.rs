@@ -37,6 +37,7 @@ fn identity(dir: &Path) -> Option<(u64, u64)> {
 struct Spaces {
     records: Keyspace,
     meta: Keyspace,
+    aside: Keyspace,
 }
 
 impl Spaces {
@@ -44,6 +45,7 @@ impl Spaces {
         match space {
             Space::Records => &self.records,
             Space::Meta => &self.meta,
+            Space::Aside => &self.aside,
         }
     }
 }
@@ -64,7 +66,8 @@ impl FjallIndex {
             let options = || KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes);
             let records = database.keyspace("records", options).map_err(damaged)?;
             let meta = database.keyspace("meta", options).map_err(damaged)?;
-            Ok(Self { database, spaces: Spaces { records, meta }, dir: dir.to_owned(), identity: identity(dir) })
+            let aside = database.keyspace("aside", options).map_err(damaged)?;
+            Ok(Self { database, spaces: Spaces { records, meta, aside }, dir: dir.to_owned(), identity: identity(dir) })
         })
     }
 }

@@ -35,6 +35,12 @@ pub(crate) fn write(key: Vec<u8>, mut value: Vec<u8>) -> Write {
     (Space::Meta, key, Some(value))
 }
 
+/// A write of what a follower keeps aside.
+pub(crate) fn write_aside(key: Vec<u8>, value: Vec<u8>) -> Write {
+    let (_, key, value) = write(key, value);
+    (Space::Aside, key, value)
+}
+
 /// A meta record's value, checked.
 pub(crate) fn checked(key: &[u8], stored: &Bytes) -> Result<Bytes> {
     let Some(end) = stored.len().checked_sub(4) else {

@@ -1,0 +1,4 @@
+//! All integration tests of the crate, as one program: linking is most of what a test program costs.
+
+mod model;
+mod world;
