@@ -13,7 +13,7 @@ macro_rules! page {
 }
 
 /// What people need at night first. The administration pages show the same.
-pub static PAGES: [HelpPage; 15] = [
+pub static PAGES: [HelpPage; 16] = [
     page!("continuity", "continuity.md", "the 3 a.m. page, stages, standby, archive, restore, rewind, salvage"),
     page!("relay", "relay.md", "relays (backup MX): set one up, watch it, the 3 a.m. page"),
     page!("operate", "operate.md", "daily work, full disks, damage, passwords"),
@@ -32,6 +32,7 @@ pub static PAGES: [HelpPage; 15] = [
     page!("migrate", "migrate.md", "move mail from another server"),
     page!("upgrade", "upgrade.md", "change to another version"),
     page!("archive-format", "archive-format.md", "what lies in an archive"),
+    page!("options", "options.md", "for people who use the webmail: search, settings, what to do when"),
     page!("glossary", "GLOSSARY.md", "what words mean here"),
 ];
 

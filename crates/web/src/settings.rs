@@ -4,6 +4,7 @@ mod addresses;
 mod apps;
 mod common;
 mod general;
+mod help;
 mod spam;
 
 use askama::Template;
@@ -34,6 +35,7 @@ pub use common::{TABS, browser, tell, tell_by};
 pub fn routes() -> Router<Site> {
     Router::new()
         .route("/settings", get(general::page).post(general::save))
+        .route("/help", get(help::page))
         .route("/settings/addresses", get(addresses::page).post(addresses::save))
         .route("/settings/spam", get(spam::page).post(spam::save))
         .route("/settings/spam/reset", post(spam::reset))

@@ -6,7 +6,7 @@ use web::HelpPage;
 use crate::world::World;
 
 /// The documents that the tests' pages have.
-pub static PAGES: [HelpPage; 3] = [
+pub static PAGES: [HelpPage; 4] = [
     HelpPage {
         name: "operate",
         file: "operate.md",
@@ -20,8 +20,25 @@ pub static PAGES: [HelpPage; 3] = [
         about: "what words mean",
         text: "# Words\n\n## Disk\n\nA thing.\n",
     },
+    HelpPage {
+        name: "options",
+        file: "options.md",
+        about: "for everybody",
+        text: "# Your mail\n\n## Writing\n\nType.\n\n## Finding\n\nSearch.\n",
+    },
     HelpPage { name: "keys.toml", file: "keys.toml", about: "every key", text: "# The disk\n#: a = \"<b>\"\n" },
 ];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_reads_the_help_for_readers() {
+    let world = World::new().await;
+    let mut bob = world.signed_in("bob").await;
+    assert!(bob.get("/settings").await.text().contains("href=\"/help\""));
+    let read = bob.get("/help").await;
+    assert_eq!(read.status, StatusCode::OK);
+    assert!(read.text().contains("Your mail") && read.text().contains("href=\"#finding\""), "{}", read.text());
+    assert_eq!(world.browser().get("/help").await.status, StatusCode::SEE_OTHER, "visitors sign in first");
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn administrators_read_the_pages_and_find_sections() {
