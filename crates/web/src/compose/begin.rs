@@ -41,29 +41,7 @@ pub fn form(caller: &Caller, wanted: &Wanted) -> Result<(&'static str, Form, Vec
     let back = wanted.back.as_deref().and_then(local).unwrap_or("/mail/inbox").to_owned();
     let blank = Form { key: view::fresh_key(), back, from: caller.writes_from(), ..Form::default() };
     if let Some(id) = &wanted.draft {
-        let (email, raw) = message::load(caller, id)?;
-        let inline = |_: &str| String::new();
-        let shown = show(&raw, &email.parsed, &ReadOptions { remote_images: false, inline_url: &inline });
-        let parsed = read_again(&raw);
-        let own = parsed.from.first().map(|from| from.address.clone());
-        let [to, cc, bcc] = draft::typed_recipients(&raw);
-        let form = Form {
-            draft: email.id.to_string(),
-            answers: draft::answers(caller, &raw)?,
-            from: own.filter(|own| caller.is_me(own)).unwrap_or_else(|| caller.address.clone()),
-            to: to.unwrap_or_else(|| list(&parsed.to)),
-            cc: cc.unwrap_or_else(|| list(&parsed.cc)),
-            bcc: bcc.unwrap_or_else(|| list(&parsed.bcc)),
-            subject: parsed.subject.clone(),
-            text: shown.text.trim_end_matches('\n').to_owned(),
-            ..blank
-        };
-        let form = match forward::of_draft(&email, &raw) {
-            Some((note, _)) => Form { text: note, original: KEPT.to_owned(), ..form },
-            None => form,
-        };
-        let files = draft::attached(caller, &form)?;
-        return Ok(("Draft", form, files));
+        return go_on(caller, id, blank);
     }
     let answered = [("reply", &wanted.reply), ("reply-all", &wanted.reply_all), ("forward", &wanted.forward)];
     for (how, id) in answered {
@@ -108,6 +86,33 @@ pub fn form(caller: &Caller, wanted: &Wanted) -> Result<(&'static str, Form, Vec
         ..blank
     };
     Ok(("New message", form, Vec::new()))
+}
+
+/// The form of a draft that is gone on with, with its files.
+fn go_on(caller: &Caller, id: &str, blank: Form) -> Result<(&'static str, Form, Vec<Attached>)> {
+    let (email, raw) = message::load(caller, id)?;
+    let inline = |_: &str| String::new();
+    let shown = show(&raw, &email.parsed, &ReadOptions { remote_images: false, inline_url: &inline });
+    let parsed = read_again(&raw);
+    let own = parsed.from.first().map(|from| from.address.clone());
+    let [to, cc, bcc] = draft::typed_recipients(&raw);
+    let form = Form {
+        draft: email.id.to_string(),
+        answers: draft::answers(caller, &raw)?,
+        from: own.filter(|own| caller.is_me(own)).unwrap_or_else(|| caller.address.clone()),
+        to: to.unwrap_or_else(|| list(&parsed.to)),
+        cc: cc.unwrap_or_else(|| list(&parsed.cc)),
+        bcc: bcc.unwrap_or_else(|| list(&parsed.bcc)),
+        subject: parsed.subject.clone(),
+        text: shown.text.trim_end_matches('\n').to_owned(),
+        ..blank
+    };
+    let form = match forward::of_draft(&email, &raw) {
+        Some((note, _)) => Form { text: note, original: KEPT.to_owned(), ..form },
+        None => form,
+    };
+    let files = draft::attached(caller, &form)?;
+    Ok(("Draft", form, files))
 }
 
 /// The form for those whom a message did not reach, with its text and files.
