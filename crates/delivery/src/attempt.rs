@@ -15,12 +15,13 @@ use directory::AccountId;
 use mailkit::{EmailAddress, dsn, trace};
 use mailstore::MailError;
 use rand::RngExt as _;
-use store::StoreError;
+use store::{StoreError, Tx};
 use tracing::Instrument as _;
 
 use crate::dispatch::CommitError;
 use crate::filing::{LocalCopy, file_local_in};
 use crate::forward::{Onwards, send_on_in};
+use crate::forwarding::failing::{Tried, note_in};
 use crate::hint::Hint;
 use crate::outbound::Reply;
 use crate::outbound::attempt::{HostAnswer, Outbound};
@@ -49,6 +50,27 @@ struct Attempt {
     token: u64,
     record: MessageRecord,
     leg: LegRecord,
+}
+
+impl Attempt {
+    /// Notes what became of a message at addresses that an account forwards to. Those that are paused by it.
+    fn note_forwarded_in(&self, tx: &mut Tx<'_>, result: &Outcome) -> Result<Vec<(AccountId, EmailAddress)>> {
+        let (Some(account), true) = (self.record.account.map(AccountId), self.record.forwarded.is_some()) else {
+            return Ok(Vec::new());
+        };
+        let mut paused = Vec::new();
+        for recipient in &self.leg.recipients {
+            let is_it = |one: &RecipientRecord| one.address == recipient.address;
+            if result.remaining.iter().any(is_it) {
+                continue;
+            }
+            let failed = |finding: &&Finding| finding.action == dsn::Action::Failed && is_it(&finding.recipient);
+            let failure = result.findings.iter().find(failed).map(|finding| finding.text.as_str());
+            let tried = Tried { address: &recipient.address, failure };
+            paused.extend(note_in(tx, account, &tried)?.map(|address| (account, address)));
+        }
+        Ok(paused)
+    }
 }
 
 /// What came of talking to a destination.
@@ -260,12 +282,14 @@ impl Delivery {
         let report = self.prepare_report_for(attempt, result).await?;
         let _staged = report.clone();
         let (this, attempt, result) = (self.clone(), Arc::clone(attempt), Arc::clone(result));
-        let hints = self
+        let (hints, paused) = self
             .inner
             .store
             .transact(move |tx| {
                 // The claim excludes others: the leg is unchanged except for the recorded start.
-                let Some(leg) = queue::leg(tx, attempt.leg_id)? else { return Ok::<_, DeliveryError>(Vec::new()) };
+                let Some(leg) = queue::leg(tx, attempt.leg_id)? else {
+                    return Ok::<_, DeliveryError>(Default::default());
+                };
                 let (attempts, security) = (leg.attempts.max(attempt.leg.attempts), attempt.leg.security.clone());
                 let leg = LegRecord { attempts, security: security.or(leg.security), ..leg };
                 let destination: Arc<str> = leg.destination.as_str().into();
@@ -279,11 +303,21 @@ impl Delivery {
                 if let Some(report) = &report {
                     hints.extend(this.write_report_in(tx, report)?);
                 }
-                Ok(hints)
+                Ok((hints, attempt.note_forwarded_in(tx, &result)?))
             })
             .await?;
         self.hint(&hints);
+        self.tell_of_paused(&paused).await;
         Ok(())
+    }
+
+    /// Tells accounts of addresses to which nothing is forwarded any longer.
+    async fn tell_of_paused(&self, paused: &[(AccountId, EmailAddress)]) {
+        for (account, address) in paused {
+            if let Err(error) = self.tell_of_paused_forward(*account, address).await {
+                tracing::error!(account = account.0, %error, "could not tell an account that its forwarding is paused");
+            }
+        }
     }
 
     async fn prepare_report_for(
@@ -365,12 +399,12 @@ impl Delivery {
         let due_ms = self.next_due_ms(attempt);
         let _staged = (message.clone(), report.clone());
         let (this, task) = (self.clone(), Arc::clone(attempt));
-        let hints = self
+        let (hints, paused) = self
             .inner
             .store
             .transact(move |tx| {
                 let Some(leg) = queue::current_attempt(tx, task.leg_id, task.token)? else {
-                    return Ok::<_, CommitError>(Vec::new());
+                    return Ok::<_, CommitError>(Default::default());
                 };
                 let (mut filed, mut onward_hints) = (Vec::new(), Vec::new());
                 for (account, mut verdict) in accounts {
@@ -392,10 +426,11 @@ impl Delivery {
                 if let Some(report) = &report {
                     hints.extend(this.write_report_in(tx, report)?);
                 }
-                Ok(hints)
+                Ok((hints, task.note_forwarded_in(tx, &result)?))
             })
             .await?;
         self.hint(&hints);
+        self.tell_of_paused(&paused).await;
         Ok(())
     }
 

@@ -134,11 +134,7 @@ impl Dispatch {
                             false
                         }
                         None if filed.len() >= MAX_FILINGS_PER_COMMIT || avoid.contains(account) => false,
-                        None => {
-                            let verdict = record.verdict.get_or_insert_default();
-                            onward_hints.extend(send_on_in(tx, delivery, self.onwards.get(account), verdict)?);
-                            self.file_in(tx, delivery, *account, verdict)?
-                        }
+                        None => self.hand_in(tx, delivery, *account, &mut record, &mut onward_hints)?,
                     };
                     filed.insert(*account, done);
                     if done {
@@ -182,6 +178,21 @@ impl Dispatch {
             queue::enqueue_in(tx, self.id, record, records)?;
         }
         Ok(Dispatched { outcomes, hints })
+    }
+
+    /// Sends the message on for an account, and files its copy; `record` becomes what is left to do. False if the copy has to
+    /// wait.
+    fn hand_in(
+        &self,
+        tx: &mut Tx<'_>,
+        delivery: &Delivery,
+        account: AccountId,
+        record: &mut RecipientRecord,
+        hints: &mut Vec<Hint>,
+    ) -> Result<bool, CommitError> {
+        let verdict = record.verdict.get_or_insert_default();
+        hints.extend(send_on_in(tx, delivery, self.onwards.get(&account), verdict)?);
+        self.file_in(tx, delivery, account, verdict)
     }
 
     /// Whether the message could be filed, or is not to be; false if it has to wait.

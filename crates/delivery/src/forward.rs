@@ -15,7 +15,7 @@ use mailkit::results::{self, MethodResult};
 use mailkit::{EmailAddress, headers, trace};
 use store::Tx;
 
-use crate::dispatch::{Destination, MAX_FILINGS_PER_COMMIT, MAX_RECIPIENTS_PER_LEG, Routed};
+use crate::dispatch::{Destination, Routed};
 use crate::head::Head;
 use crate::hint::Hint;
 use crate::outbound::wire::{WireEncoder, has_bare_line_ends};
@@ -25,9 +25,6 @@ use crate::schema::{
 };
 use crate::sign::Signed;
 use crate::{Delivery, DeliveryError, Notify, QueueId, Result, Ret, queue};
-
-/// Most addresses that one message is sent on to in one account's name.
-pub const MAX_FORWARDS: usize = 32;
 
 /// The mark by which a message is recognized that was sent on in an account's name before (RFC 9228).
 const MARK: &str = "Delivered-To";
@@ -279,7 +276,6 @@ impl Copy {
             };
             by_destination.entry(name).or_default().push(target.record.clone());
         }
-        debug_assert!(MAX_FORWARDS <= MAX_FILINGS_PER_COMMIT.min(MAX_RECIPIENTS_PER_LEG));
         let leg = |(destination, recipients): (&str, Vec<RecipientRecord>)| LegRecord {
             destination: destination.to_owned(),
             recipients,

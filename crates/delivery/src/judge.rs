@@ -15,12 +15,13 @@ use mailkit::EmailAddress;
 use mailstore::{Flags, MailboxName, Role};
 use store::{BodyId, Store, StoreError};
 
-use crate::forward::MAX_FORWARDS;
 use crate::schema::{RefusalRecord, VerdictRecord};
 use crate::{Envelope, QueueId, Refusal};
 
 /// Most bytes of what is decided about one recipient: header lines, flags, mailbox and reason together.
 pub const MAX_VERDICT_BYTES: usize = 24 * 1024;
+/// Most addresses that one message is sent on to in one account's name: no more than a leg may have recipients here.
+pub const MAX_FORWARDS: usize = 32;
 /// Most characters of a judge's reason.
 pub const MAX_REASON_CHARS: usize = 200;
 /// Most bytes of a judge's findings.

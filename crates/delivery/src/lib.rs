@@ -27,6 +27,7 @@ mod envelope;
 mod error;
 mod filing;
 mod forward;
+mod forwarding;
 #[doc(hidden)]
 pub mod fuzzing;
 mod head;
@@ -68,11 +69,14 @@ pub use admin::{DropMode, QueueFilter, QueuePage, QueueStats, QueuedMessage, Que
 pub use dispatch::RecipientOutcome;
 pub use envelope::{AtRelay, Envelope, Notify, Origin, Recipient, Ret};
 pub use error::{DeliveryError, Result};
-pub use forward::MAX_FORWARDS;
+pub use forwarding::{
+    Asked, CONFIRM_WITHIN, ForwardError, ForwardState, ForwardTarget, Forwarding, ForwardingPart,
+    MAX_CONFIRMATIONS_PER_DAY, MAX_FORWARD_TARGETS, PAUSED_AFTER,
+};
 pub use invariants::QueueInvariants;
 pub use judge::{
-    Case, Fallback, FileInto, Hearing, Judge, JudgeError, MAX_FINDINGS_BYTES, MAX_REASON_CHARS, MAX_VERDICT_BYTES,
-    Spooled, Verdict,
+    Case, Fallback, FileInto, Hearing, Judge, JudgeError, MAX_FINDINGS_BYTES, MAX_FORWARDS, MAX_REASON_CHARS,
+    MAX_VERDICT_BYTES, Spooled, Verdict,
 };
 pub use options::{
     Authors, Credentials, DaneUse, DeliveryOptions, NextHop, RetrySchedule, Smarthost, Timeouts, TlsException,

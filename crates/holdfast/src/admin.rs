@@ -5,6 +5,7 @@ mod archive;
 mod audit;
 mod certificates;
 mod domains;
+mod forward;
 mod mail;
 mod people;
 mod promote;
@@ -111,6 +112,7 @@ async fn run_on(running: &Arc<Running>, command: AdminCommand, output: &Output) 
         AdminCommand::Stage(command) => stage::run(running, command, output).await,
         AdminCommand::People(command) => people::run(services, command, output).await,
         AdminCommand::Spam(command) => spam::run(services, command, output).await,
+        AdminCommand::Forward(command) => forward::run(services, command, output).await,
         AdminCommand::Audit(args) => audit::run(services, args, output).await,
         AdminCommand::RestoreAccount(args) => restore_account::run(running, *args, output).await,
         AdminCommand::Rewind(args) => rewind::run(running, args, output).await,

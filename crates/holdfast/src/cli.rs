@@ -5,6 +5,7 @@
 mod accounts;
 mod certificates;
 mod continuity;
+mod forward;
 mod mail;
 mod relay;
 mod secrets;
@@ -21,6 +22,7 @@ pub use continuity::{
     ArchiveCommand, DownPageArgs, PromoteArgs, RepairArgs, RestoreArgs, RewindArgs, SalvageArgs, StageCommand,
     StandbyArgs, StandbyCommand,
 };
+pub use forward::{ForwardCommand, KeepCopy};
 pub use mail::{Chosen, ExportArgs, ImportArgs, LineEndings, MailFormat, PeopleArgs, PeopleCommand, QueueCommand};
 pub use relay::{RelayArgs, RelayCommand};
 pub use secrets::SecretsCommand;
@@ -186,6 +188,9 @@ pub enum AdminCommand {
     /// Manage the spam filter of an account: level, allow and block lists, training; explain how a message is judged.
     #[command(subcommand, display_order = 18)]
     Spam(SpamCommand),
+    /// Manage where an account's mail is forwarded to.
+    #[command(subcommand, display_order = 19)]
+    Forward(ForwardCommand),
     /// Show the audit trail, newest first: of the service (domains, deleted accounts, dropped messages) or of one account.
     #[command(display_order = 16)]
     Audit(AuditArgs),
@@ -228,6 +233,7 @@ impl AdminCommand {
             Self::Certificate(command) => matches!(command, CertificateCommand::Renew { .. }),
             Self::Secrets(command) => matches!(command, SecretsCommand::Seal | SecretsCommand::Unseal),
             Self::Spam(command) => !matches!(command, SpamCommand::Show { .. } | SpamCommand::Explain { .. }),
+            Self::Forward(command) => !matches!(command, ForwardCommand::List { .. }),
             Self::RestoreAccount(args) => !args.of_account.preview,
             Self::Import(_) | Self::Rewind(_) | Self::Salvage(_) => true,
             Self::Status

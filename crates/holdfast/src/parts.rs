@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use delivery::{QueueInvariants, ReceiptsPart, SendingPart};
+use delivery::{ForwardingPart, QueueInvariants, ReceiptsPart, SendingPart};
 use directory::{DirectoryInvariants, DirectoryPart};
 use filter::spam::SpamPart;
 use mailstore::MailPart;
@@ -12,7 +12,16 @@ use store::{Damaged, Invariants, RealmId, Snapshot, Store, StoreError, Violation
 
 /// All parts, in the order in which duties are done. A new part is one more line.
 static PARTS: LazyLock<Parts> = LazyLock::new(|| {
-    Parts::new(&[&MailPart, &PeoplePart, &ReceiptsPart, &SendingPart, &DirectoryPart, &FeedPart, &SpamPart])
+    Parts::new(&[
+        &MailPart,
+        &PeoplePart,
+        &ReceiptsPart,
+        &SendingPart,
+        &DirectoryPart,
+        &FeedPart,
+        &SpamPart,
+        &ForwardingPart,
+    ])
 });
 
 /// All parts.
@@ -63,6 +72,6 @@ mod tests {
 
     #[test]
     fn each_part_has_keys_of_its_own_and_one_leads_a_rewind() {
-        assert_eq!(parts().iter().count(), 7);
+        assert_eq!(parts().iter().count(), 8);
     }
 }

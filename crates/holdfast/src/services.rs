@@ -12,6 +12,7 @@ use delivery::{Authors, Credentials, DaneUse, DeliveryOptions, NextHop, Smarthos
 use directory::{AccountId, AdmissionLimits, DirectoryOptions, Remember, SecretsReport};
 use dnskit::Resolver;
 use filter::spam::Spam;
+use inbound::forwarding::ForwardingJudge;
 use inbound::sender::{SenderCheck, SenderOptions};
 use inbound::spam::SpamJudge;
 use mailstore::{MailError, MailStore};
@@ -122,7 +123,7 @@ impl Services {
         let options = delivery_options(&config)?;
         let resolver = dns::resolver(&config);
         let filter = SpamJudge::new(spam.clone(), mailstore.clone(), people.clone());
-        let judges = judges(&config, &resolver, &directory, &mailstore, filter)?;
+        let judges = judges(&config, &resolver, &directory, &mailstore, filter, &store)?;
         let delivery =
             delivery::Delivery::with_resolver(store.clone(), directory.clone(), mailstore.clone(), options, resolver)?
                 .with_judges(judges)?;
@@ -179,6 +180,7 @@ fn judges(
     directory: &directory::Directory,
     mailstore: &MailStore,
     spam: SpamJudge,
+    store: &Store,
 ) -> anyhow::Result<Vec<Arc<dyn delivery::Judge>>> {
     let settings = &config.senders;
     let senders = SenderOptions {
@@ -197,6 +199,8 @@ fn judges(
     let mut judges: Vec<Arc<dyn delivery::Judge>> = vec![Arc::new(senders)];
     judges.extend(config.hooks.judges(&config.hostname));
     judges.push(Arc::new(spam));
+    // The last: it goes by what the others have decided.
+    judges.push(Arc::new(ForwardingJudge::new(config.hostname.clone(), store.clone())));
     Ok(judges)
 }
 

@@ -6,8 +6,11 @@
 //!
 //! [`spam`] tells wanted mail from unwanted, and learns from what users do with it.
 //!
+//! [`forwarding`] sends mail on to where its recipients want it.
+//!
 //! A judge changes nothing: the client may send the message again.
 
+pub mod forwarding;
 pub mod hooks;
 pub mod sender;
 pub mod spam;

@@ -64,11 +64,11 @@ impl Posted {
         hasher.finalize().as_bytes()[..16].to_vec()
     }
 
-    /// Refuses forms that no page of ours made. A visitor's token is good only for signing in and setting up, so that
+    /// Refuses forms that no page of ours made. A visitor’s token is good only for pages that need no session, so that
     /// planting a visitor's cookie gives no token for the actions of a session.
     fn check(self, headers: &HeaderMap, jar: &Jar, path: &str) -> Result<Self> {
         let token = self.get("csrf");
-        let visitor = jar.visitor().filter(|_| matches!(path, "/signin" | "/setup"));
+        let visitor = jar.visitor().filter(|_| matches!(path, "/signin" | "/setup" | "/forwarding"));
         let known = jar.session().into_iter().chain(visitor).any(|cookie| csrf::matches(cookie, token));
         if !known || !csrf::same_origin(headers) {
             metrics::counter!("holdfast_web_forms_refused_total").increment(1);

@@ -37,6 +37,9 @@ fn said(done: &str) -> Option<&'static str> {
         "discarded" => "Draft discarded.",
         "saved" => "Saved.",
         "settings" => "Settings saved.",
+        "forwardasked" => "Sent. Mail is forwarded once the link in that message was used.",
+        "forwardgone" => "Mail is no longer forwarded to that address.",
+        "forwardresumed" => "Mail is forwarded to that address again.",
         "spamreset" => "The spam filter has forgotten what it learned from you.",
         "password" => "Password changed. Your other devices are signed out.",
         "passwordapps" => {

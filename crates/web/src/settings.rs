@@ -3,6 +3,7 @@
 mod addresses;
 mod apps;
 mod common;
+mod forwarding;
 mod general;
 mod help;
 mod spam;
@@ -39,6 +40,10 @@ pub fn routes() -> Router<Site> {
         .route("/settings/addresses", get(addresses::page).post(addresses::save))
         .route("/settings/spam", get(spam::page).post(spam::save))
         .route("/settings/spam/reset", post(spam::reset))
+        .route("/settings/forwarding", get(forwarding::page).post(forwarding::save))
+        .route("/settings/forwarding/add", post(forwarding::add))
+        .route("/settings/forwarding/remove", post(forwarding::remove))
+        .route("/forwarding", get(forwarding::asked).post(forwarding::agreed))
         .route("/settings/security", get(security))
         .route("/settings/password", post(change_password))
         .route("/settings/totp", post(enrol))

@@ -70,7 +70,7 @@ pub struct Next {
 }
 
 /// Put a form for a visitor on a page: the browser gets a cookie that the form's token belongs to.
-fn visitor_page<T: Template>(jar: &Jar, title: &str, status: StatusCode, fill: impl FnOnce(Page) -> T) -> Response {
+pub fn visitor_page<T: Template>(jar: &Jar, title: &str, status: StatusCode, fill: impl FnOnce(Page) -> T) -> Response {
     let visitor = jar.visitor().map_or_else(fresh_key, str::to_owned);
     let page = Page { csrf: csrf::token(&visitor), ..Page::plain(title) };
     let mut response = view::html(&fill(page));
@@ -105,7 +105,7 @@ pub async fn page(
     }))
 }
 
-fn jar(site: &Site, headers: &HeaderMap, peer: Option<Extension<Peer>>) -> Jar {
+pub fn jar(site: &Site, headers: &HeaderMap, peer: Option<Extension<Peer>>) -> Jar {
     let mut extensions = axum::http::Extensions::new();
     extensions.insert(peer.map(|Extension(peer)| peer).unwrap_or_default());
     Jar::of(headers, &extensions, site)

@@ -5,8 +5,9 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use delivery::{
-    Case, DeliveryOptions, Envelope, FileInto, Hearing, Judge, JudgeError, MAX_FORWARDS, QueueFilter, QueueId,
-    RecipientOutcome, RecipientRoute, Refusal, Relayed, SendingLimits, Spooled, Taken, Verdict,
+    Asked, Case, DeliveryOptions, Envelope, FileInto, ForwardError, Hearing, Judge, JudgeError,
+    MAX_CONFIRMATIONS_PER_DAY, MAX_FORWARD_TARGETS, MAX_FORWARDS, PAUSED_AFTER, QueueFilter, QueueId, RecipientOutcome,
+    RecipientRoute, Refusal, Relayed, SendingLimits, Spooled, Taken, Verdict,
 };
 use mailkit::EmailAddress;
 use mailstore::Role;
@@ -350,4 +351,124 @@ async fn failures_of_what_is_sent_on_do_not_look_like_a_stolen_account() {
     let listed = world.delivery.queue_list(&QueueFilter::default(), None, 10).unwrap();
     assert!(listed.messages.is_empty());
     world.until(RealmId::QUEUE, |world| world.stats().messages == 0).await;
+}
+
+/// What a confirmation mail has to confirm with.
+fn code_in(message: &str) -> String {
+    let text = message.replace("=\r\n", "").replace("=3D", "=");
+    text.split_once("/forwarding?code=").unwrap().1.split_whitespace().next().unwrap().to_owned()
+}
+
+fn states(world: &World) -> Vec<&'static str> {
+    let forwarding = world.delivery.forwarding(world.alice).unwrap();
+    forwarding.targets.iter().map(|target| target.state.name()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_goes_to_an_address_that_has_not_agreed_and_a_later_code_ends_an_earlier_one() {
+    let fake = Fake::obliging().await;
+    let mut world = World::new(options(Some(&fake))).await;
+    let target = address("x@there.example");
+    let own = world.delivery.add_forward(world.alice, &address("alice@here.example")).await;
+    assert!(matches!(own, Err(ForwardError::Own(_))), "{own:?}");
+    assert_eq!(world.delivery.add_forward(world.alice, &target).await.unwrap(), Asked::Sent);
+    let first = code_in(&fake.wait_for(1).await[0].message);
+    assert_eq!(path(&fake.taken()[0].from), "", "nobody is told when it can't be delivered");
+    assert!(world.delivery.forwarding(world.alice).unwrap().active().is_empty());
+    assert_eq!(world.delivery.add_forward(world.alice, &address("X@There.Example")).await.unwrap(), Asked::Sent);
+    let second = code_in(&fake.wait_for(2).await[1].message);
+    assert_eq!(states(&world), ["unconfirmed"]);
+    assert!(!world.delivery.confirm_forward(&first).await.unwrap());
+    let other = second.replacen(&world.alice.0.to_string(), &world.bob.0.to_string(), 1);
+    assert!(!world.delivery.confirm_forward(&other).await.unwrap());
+    assert_eq!(world.delivery.forward_of_code(&other).unwrap(), None);
+    assert!(world.delivery.forward_of_code(&second).unwrap().is_some());
+    // After a crash it still holds.
+    world = world.crash_and_return(options(Some(&fake))).await;
+    assert!(world.delivery.confirm_forward(&second).await.unwrap());
+    assert_eq!(states(&world), ["on"]);
+    let told = world.inbox(world.alice).remove(0);
+    assert!(told.replace("=\r\n", "").to_lowercase().contains("x@there.example"), "its owner is told: {told}");
+    assert_eq!(world.delivery.add_forward(world.alice, &target).await.unwrap(), Asked::Already);
+    assert!(world.delivery.remove_forward(world.alice, &target).await.unwrap());
+    assert!(!world.delivery.remove_forward(world.alice, &target).await.unwrap());
+    assert!(!world.delivery.confirm_forward(&second).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn confirmations_expire_and_are_limited() {
+    let fake = Fake::obliging().await;
+    let mut world = World::new(options(Some(&fake))).await;
+    let mut sent = 0;
+    let refusal = loop {
+        let target = address(&format!("x{}@there.example", sent % 2));
+        match world.delivery.add_forward(world.alice, &target).await {
+            Ok(asked) => assert_eq!(asked, Asked::Sent),
+            Err(refusal) => break refusal,
+        }
+        sent += 1;
+    };
+    assert!(matches!(refusal, ForwardError::TooOften), "{refusal}");
+    assert_eq!(sent, MAX_CONFIRMATIONS_PER_DAY);
+    let taken = fake.wait_for(sent as usize).await;
+    let code = code_in(&taken.last().unwrap().message);
+    world.until_queue_is_empty().await;
+    world = world.tomorrow(options(Some(&fake)), Arc::new(dnskit::Zone::new())).await;
+    assert_eq!(states(&world), ["unconfirmed"; 2]);
+    assert!(world.delivery.forward_of_code(&code).unwrap().is_some());
+    // Another day has its own number.
+    assert_eq!(world.delivery.add_forward(world.alice, &address("x9@there.example")).await.unwrap(), Asked::Sent);
+    for number in 10..10 + MAX_FORWARD_TARGETS {
+        let asked = world.delivery.add_forward(world.alice, &address(&format!("x{number}@there.example"))).await;
+        match asked {
+            Ok(Asked::Sent) => {}
+            other => {
+                assert!(matches!(other, Err(ForwardError::TooMany)), "{other:?}");
+                break;
+            }
+        }
+    }
+    assert_eq!(states(&world).len(), MAX_FORWARD_TARGETS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_refuses_everything_is_paused_and_its_owner_told_once() {
+    let is_open = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let open = Arc::clone(&is_open);
+    let fake = Fake::start(&["PIPELINING"], move |turn| {
+        let refuses = !open.load(std::sync::atomic::Ordering::SeqCst) && turn.command.starts_with("RCPT");
+        refuses.then_some(Answer::Say("550 5.1.1 gone"))
+    })
+    .await;
+    let mut world = world(options(Some(&fake)), |_| with_results(forwards(&["x@there.example"], false), "none")).await;
+    world.start();
+    let target = address("x@there.example");
+    world.delivery.add_forward(world.alice, &target).await.unwrap();
+    let code = code_in(&fake.wait_for(1).await[0].message);
+    assert!(world.delivery.confirm_forward(&code).await.unwrap());
+    let give = async |world: &World| {
+        world.delivery.accept(from_far(&["alice@here.example"]), MESSAGE).await.unwrap();
+        world.until_queue_is_empty().await;
+    };
+    // A success in between begins the count again.
+    for round in [PAUSED_AFTER - 1, PAUSED_AFTER - 1] {
+        is_open.store(false, std::sync::atomic::Ordering::SeqCst);
+        for _ in 0..round {
+            give(&world).await;
+        }
+        assert_eq!(states(&world), ["on"]);
+        is_open.store(true, std::sync::atomic::Ordering::SeqCst);
+        give(&world).await;
+    }
+    is_open.store(false, std::sync::atomic::Ordering::SeqCst);
+    for _ in 0..PAUSED_AFTER + 2 {
+        give(&world).await;
+    }
+    assert_eq!(states(&world), ["paused"]);
+    assert!(world.delivery.forwarding(world.alice).unwrap().active().is_empty());
+    let told = |world: &World| world.inbox(world.alice).iter().filter(|message| message.contains("is paused")).count();
+    world.until(world.alice.realm(), |world| told(world) == 1).await;
+    assert_eq!(told(&world), 1);
+    assert_eq!(world.delivery.add_forward(world.alice, &target).await.unwrap(), Asked::Resumed);
+    assert_eq!(states(&world), ["on"]);
 }

@@ -20,6 +20,7 @@ pub const TABS: Tabs = &[
     ("/settings", "General"),
     ("/settings/addresses", "Addresses"),
     ("/settings/spam", "Spam"),
+    ("/settings/forwarding", "Forwarding"),
     ("/settings/security", "Security"),
     ("/settings/apps", "App passwords"),
     ("/settings/sessions", "Sessions"),

@@ -5,6 +5,7 @@ mod bounces;
 mod complete;
 mod discovery;
 mod finding;
+mod forwarding;
 mod identities;
 mod lists;
 mod mail;

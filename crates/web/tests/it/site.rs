@@ -109,6 +109,8 @@ async fn every_page_forbids_what_it_does_not_need() {
         "/settings/apps",
         "/settings/sessions",
         "/settings/spam",
+        "/settings/forwarding",
+        "/forwarding?code=1-x",
         "/mailboxes",
         "/people",
         "/people/new",
