@@ -169,15 +169,14 @@ impl Dispatch {
             records.extend(legs_of(&name, recipients, self.due_ms));
         }
         records.extend(legs_of(LOCAL_DESTINATION, later, self.retry_ms.max(self.due_ms)));
-        let mut hints = self.hints(&records);
-        hints.extend(onward_hints);
+        onward_hints.extend(self.hints(&records));
         if !records.is_empty() {
             let held_since_ms = if stopped { tx.now_ms() } else { self.record.held_since_ms };
             let held = stopped || self.record.held;
             let record = MessageRecord { stopped, held, held_since_ms, ..self.record.clone() };
             queue::enqueue_in(tx, self.id, record, records)?;
         }
-        Ok(Dispatched { outcomes, hints })
+        Ok(Dispatched { outcomes, hints: onward_hints })
     }
 
     /// Sends the message on for an account, and files its copy; `record` becomes what is left to do. False if the copy has to

@@ -293,19 +293,10 @@ impl Delivery {
         };
         let sent_copy =
             if submission.keep_copy { Some(self.sent_copy(&submission, &body, &parsed, at_ms)?) } else { None };
-        let refuse_if_full = false;
+        let (queue_body, retry_ms, refuse_if_full) = (body, due_ms, false);
         let onwards = self.onwards_of(&recipients, &record, message);
-        let dispatch = Dispatch {
-            id,
-            record,
-            queue_body: body,
-            filing,
-            onwards,
-            recipients,
-            due_ms,
-            retry_ms: due_ms,
-            refuse_if_full,
-        };
+        let dispatch =
+            Dispatch { id, record, queue_body, filing, onwards, recipients, due_ms, retry_ms, refuse_if_full };
         let rest = Rest {
             account: submission.account,
             idempotency_key: submission.idempotency_key,

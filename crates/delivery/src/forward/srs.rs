@@ -14,7 +14,7 @@ use crate::outbound::transaction::Fate;
 use crate::schema::MessageRecord;
 use crate::{Delivery, Refusal, Result};
 
-/// Names of the records begin with it; the time at which a secret was made follows, in hexadecimal.
+/// Names of the records begin with it; the time at which a secret was made and a number by chance follow, in hexadecimal.
 const NAMES: &str = "srs/";
 /// How old the newest secret may be.
 pub const RENEW_DAYS: i64 = 30;
@@ -40,9 +40,8 @@ impl Delivery {
     fn srs_secrets(&self) -> Result<Secrets> {
         let mut secrets = Secrets { made: Vec::new(), is_sealed: false };
         for entry in self.inner.directory.service_records(NAMES)? {
-            let Some(made_ms) = entry.name.strip_prefix(NAMES).and_then(|at| i64::from_str_radix(at, 16).ok()) else {
-                continue;
-            };
+            let made = entry.name.strip_prefix(NAMES).and_then(|rest| rest.split('-').next());
+            let Some(made_ms) = made.and_then(|at| i64::from_str_radix(at, 16).ok()) else { continue };
             match entry.secret {
                 Ok(secret) => secrets.made.push((made_ms, entry.name, secret)),
                 Err(_) => secrets.is_sealed = true,
@@ -65,7 +64,8 @@ impl Delivery {
         }
         let secret: [u8; SECRET_BYTES] = rand::rng().random();
         let put = ServiceChange::Put {
-            name: format!("{NAMES}{:016x}", now_ms.max(0)),
+            // Two attempts may make one each at the same moment: then both are good.
+            name: format!("{NAMES}{:016x}-{:08x}", now_ms.max(0), rand::rng().random::<u32>()),
             open: Vec::new(),
             secret: Zeroizing::new(secret.to_vec()),
         };
