@@ -1,13 +1,17 @@
 //! Parses what a person types into the search field into a search of the mail store.
 //!
-//! A message must contain every word; `OR` between two terms means either of them. `from:` `to:` `cc:` `bcc:` `subject:`
-//! `body:` `filename:` look in that field (`me` is the searcher), `in:` in that mailbox, `has:attachment`,
-//! `is:unread|read|starred|answered|forwarded|draft`; `before:` `after:` `on:` take a day as people type it,
+//! A message must contain every word; `OR` between two terms means either of them, parentheses keep terms together, a
+//! minus or `NOT` before a term or a group means 'not'. `from:` `to:` `cc:` `bcc:` `subject:` `body:` `filename:` look in
+//! that field (`me` is the searcher), `in:` in that mailbox, `label:` is a label, `has:` a kind of file,
+//! `is:unread|read|starred|answered|forwarded|draft` a state; `before:` `after:` `on:` take a day as people type it,
 //! `newer_than:` and `older_than:` a span such as `7d`, `larger:` and `smaller:` a size such as `5m`. Quotes keep words
-//! together, a minus before a term means 'not'. A term of this kind with a value that can't be understood is left out and
-//! reported ([`Asked::problems`]); anything else is searched as text.
+//! together; a star at the end of a word is the rest of it, which is there without it as well. A term of this kind with a
+//! value that can't be understood is left out and reported ([`Asked::problems`]), and so is how a date was read that can
+//! be read in two ways; anything else is searched as text.
 
 pub mod day;
+mod files;
+mod group;
 
 use jiff::civil::Date;
 use mailstore::{Keyword, SearchQuery, SystemFlag};
@@ -47,59 +51,35 @@ impl Asked {
 /// Parses what was typed.
 pub fn understand(typed: &str, searcher: &Searcher) -> Asked {
     let mut asked = Asked { query: SearchQuery::All, mailbox: None, problems: Vec::new() };
-    let mut all: Vec<SearchQuery> = Vec::new();
-    let mut or = false;
-    for term in terms(typed).into_iter().take(MAX_TERMS) {
-        if !term.quoted && term.text == "OR" {
-            or = !all.is_empty();
-            continue;
-        }
-        let (not, body) = match term.text.strip_prefix('-') {
-            Some(rest) if !rest.is_empty() && !term.quoted => (true, rest),
-            _ => (false, term.text.as_str()),
-        };
-        let meaning = if term.quoted { Meaning::Query(text(body)) } else { meaning(body, searcher) };
-        let query = match meaning {
-            Meaning::Mailbox(name) => {
-                asked.mailbox = Some(name);
-                continue;
-            }
-            Meaning::Unclear(problem) => {
-                if asked.problems.len() < MAX_PROBLEMS {
-                    asked.problems.push(problem);
-                }
-                continue;
-            }
-            Meaning::Guess(query, problem) => {
-                if asked.problems.len() < MAX_PROBLEMS {
-                    asked.problems.push(problem);
-                }
-                query
-            }
-            Meaning::Query(query) => query,
-        };
-        let query = if not { SearchQuery::Not(Box::new(query)) } else { query };
-        match (std::mem::take(&mut or), all.last_mut()) {
-            (true, Some(SearchQuery::Or(either))) if is_typed_or(either) => either.push(query),
-            (true, Some(last)) => {
-                let before = std::mem::replace(last, SearchQuery::All);
-                *last = SearchQuery::Or(vec![before, query]);
-            }
-            _ => all.push(query),
-        }
-    }
-    asked.query = match all.len() {
-        0 => SearchQuery::All,
-        1 => all.remove(0),
-        _ => SearchQuery::And(all),
-    };
+    let terms = terms(typed).into_iter().take(MAX_TERMS).collect();
+    asked.query = group::read(terms, |term| condition(term, searcher, &mut asked.mailbox, &mut asked.problems));
+    asked.problems.truncate(MAX_PROBLEMS);
     asked
 }
 
-/// Whether a disjunction can take another member: `a OR b OR c` is one disjunction. A disjunction made by a single term
-/// (`to:`) may grow in the same way, because its meaning stays right.
-fn is_typed_or(either: &[SearchQuery]) -> bool {
-    either.len() < MAX_TERMS
+/// The condition that a term is; `None` if it is none, or was not understood.
+fn condition(
+    term: &Term,
+    searcher: &Searcher,
+    mailbox: &mut Option<String>,
+    problems: &mut Vec<String>,
+) -> Option<SearchQuery> {
+    let meaning = if term.quoted { Meaning::Query(text(&term.text)) } else { meaning(&term.text, searcher) };
+    match meaning {
+        Meaning::Query(query) => Some(query),
+        Meaning::Mailbox(name) => {
+            *mailbox = Some(name);
+            None
+        }
+        Meaning::Unclear(problem) => {
+            problems.push(problem);
+            None
+        }
+        Meaning::Guess(query, problem) => {
+            problems.push(problem);
+            Some(query)
+        }
+    }
 }
 
 /// What a term means.
@@ -110,16 +90,24 @@ enum Meaning {
     Mailbox(String),
     /// Not understood: a sentence that says so, and what to type instead.
     Unclear(String),
-    /// Searched as text, with a sentence about what may have been meant.
+    /// A condition, with a sentence about what else may have been meant.
     Guess(SearchQuery, String),
 }
 
 fn text(term: &str) -> SearchQuery {
-    SearchQuery::Text(term.to_owned())
+    SearchQuery::Text(without_star(term).to_owned())
+}
+
+/// A word without the star that stands for its rest: parts of words are found in any case.
+fn without_star(word: &str) -> &str {
+    match word.strip_suffix('*') {
+        Some(rest) if rest.ends_with(char::is_alphanumeric) => rest,
+        _ => word,
+    }
 }
 
 /// The names of terms. A mistyped name is compared with them in this order.
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 18] = [
     "from",
     "to",
     "cc",
@@ -127,6 +115,7 @@ const NAMES: [&str; 17] = [
     "subject",
     "body",
     "filename",
+    "label",
     "has",
     "is",
     "in",
@@ -146,6 +135,7 @@ fn meaning(term: &str, searcher: &Searcher) -> Meaning {
         let known = NAMES.contains(&name.as_str());
         return if known { Meaning::Unclear(no_value(&name)) } else { Meaning::Query(text(term)) };
     }
+    let value = without_star(value);
     let own = value.to_owned();
     let query = match name.as_str() {
         "from" => people(value, searcher, SearchQuery::From),
@@ -158,18 +148,22 @@ fn meaning(term: &str, searcher: &Searcher) -> Meaning {
         "body" => SearchQuery::Body(own),
         "filename" | "file" => SearchQuery::FileName(own),
         "in" => return Meaning::Mailbox(own),
-        "has" if value.to_ascii_lowercase().starts_with("attach") => SearchQuery::HasAttachment,
-        "has" => return unclear(term, "isn\u{2019}t something a message can have. Try has:attachment."),
+        "label" => match Keyword::new(value) {
+            Ok(keyword) => SearchQuery::Keyword(keyword),
+            Err(_) => return unclear(term, "isn\u{2019}t a label. Labels are single words: try label:work."),
+        },
+        "has" => match files::kind(value) {
+            Some(query) => query,
+            None => {
+                let advice = "isn\u{2019}t something a message can have. Try has:attachment, has:image, has:document or has:pdf.";
+                return unclear(term, advice);
+            }
+        },
         "is" => match state(value) {
             Some(query) => query,
             None => return unclear(term, "isn\u{2019}t a state. Try is:unread, is:read, is:starred or is:answered."),
         },
-        "before" | "after" | "since" | "on" => match day::read(value, searcher.today) {
-            Some(days) if name == "before" => SearchQuery::Before(days.start),
-            Some(days) if name == "on" => during(days),
-            Some(days) => SearchQuery::Since(days.start),
-            None => return unclear(term, "isn\u{2019}t a date. Try 2026-11-01, yesterday, monday or 7d."),
-        },
+        "before" | "after" | "since" | "on" => return date(term, &name, value, searcher.today),
         "newer_than" | "older_than" => match day::ago(value, searcher.today) {
             Some(day) if name == "newer_than" => SearchQuery::Since(day),
             Some(day) => SearchQuery::Before(day),
@@ -183,6 +177,28 @@ fn meaning(term: &str, searcher: &Searcher) -> Meaning {
         _ => return other(term, &name),
     };
     Meaning::Query(query)
+}
+
+/// A condition about a day, or several.
+fn date(term: &str, name: &str, value: &str, today: Date) -> Meaning {
+    let Some(days) = day::read(value, today) else {
+        let advice = "isn\u{2019}t a date. Try 2026-11-01, yesterday, \u{201c}last week\u{201d}, monday or 7d.";
+        return unclear(term, advice);
+    };
+    let read_as = day::is_ambiguous(value).then(|| {
+        let day = days.start.strftime("%-d %B %Y");
+        let other = days.start.strftime("%Y-%m-%d");
+        format!("\u{201c}{}\u{201d} is read as {day}. To be sure, write it as {other}.", short(term))
+    });
+    let query = match name {
+        "before" => SearchQuery::Before(days.start),
+        "on" => during(days),
+        _ => SearchQuery::Since(days.start),
+    };
+    match read_as {
+        Some(note) => Meaning::Guess(query, note),
+        None => Meaning::Query(query),
+    }
 }
 
 fn unclear(term: &str, advice: &str) -> Meaning {
@@ -199,6 +215,7 @@ fn no_value(name: &str) -> String {
         "in" => "sent",
         "filename" => "pdf",
         "subject" | "body" => "invoice",
+        "label" => "work",
         _ => "anna",
     };
     format!("Nothing follows \u{201c}{name}:\u{201d}. Write it without a space, for example {name}:{example}.")
@@ -250,6 +267,8 @@ fn state(value: &str) -> Option<SearchQuery> {
         "read" | "seen" => flag(SystemFlag::Seen),
         "starred" | "flagged" | "star" => flag(SystemFlag::Flagged),
         "answered" | "replied" => flag(SystemFlag::Answered),
+        "unstarred" | "unflagged" => Some(SearchQuery::Not(Box::new(SearchQuery::Flag(SystemFlag::Flagged)))),
+        "unanswered" | "unreplied" => Some(SearchQuery::Not(Box::new(SearchQuery::Flag(SystemFlag::Answered)))),
         "draft" => flag(SystemFlag::Draft),
         "forwarded" => Keyword::new("$Forwarded").ok().map(SearchQuery::Keyword),
         _ => None,
@@ -287,37 +306,89 @@ pub fn size(text: &str) -> Option<u64> {
     whole.checked_add(factor / 1_000 * part.get(..3)?.parse::<u64>().ok()?)
 }
 
-/// A term between spaces.
+/// A term between spaces, or a parenthesis.
 struct Term {
     text: String,
     /// It began with a quotation mark, so nothing in it has a special meaning.
     quoted: bool,
+    /// `-` before it, or before the group that it opens.
+    not: bool,
+    kind: Kind,
 }
 
-/// Splits at spaces and removes quotes: `subject:"two words"` is one term.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Opens,
+    Closes,
+}
+
+impl Term {
+    const fn new(kind: Kind) -> Self {
+        Self { text: String::new(), quoted: false, not: false, kind }
+    }
+}
+
+/// Splits at spaces and removes quotes: `subject:"two words"` is one term. Parentheses open and close groups where words
+/// begin and end; one that a word opens, it closes.
 fn terms(typed: &str) -> Vec<Term> {
     let mut terms = Vec::new();
-    let mut term = Term { text: String::new(), quoted: false };
-    let mut quoted = false;
-    for c in typed.chars() {
+    let mut term = Term::new(Kind::Text);
+    let (mut quoted, mut within) = (false, 0usize);
+    let mut chars = typed.chars().peekable();
+    while let Some(c) = chars.next() {
+        let is_first = term.text.is_empty() && !term.quoted;
         match c {
             '"' | '\u{201c}' | '\u{201d}' | '\u{201e}' | '\u{ab}' | '\u{bb}' => {
                 quoted = !quoted;
                 term.quoted |= quoted && term.text.is_empty();
             }
-            c if c.is_whitespace() && !quoted => {
-                if !term.text.is_empty() {
-                    terms.push(std::mem::replace(&mut term, Term { text: String::new(), quoted: false }));
-                }
-                term.quoted = false;
+            '-' if !quoted && is_first && !term.not && chars.peek().is_some_and(|next| !next.is_whitespace()) => {
+                term.not = true;
             }
-            c => term.text.push(c),
+            '(' if !quoted && is_first => {
+                let not = std::mem::take(&mut term.not);
+                terms.push(Term { not, ..Term::new(Kind::Opens) });
+            }
+            // `from:(ann OR bob)`
+            '(' if !quoted && is_name(&term.text) => {
+                let name = std::mem::replace(&mut term, Term::new(Kind::Text));
+                terms.push(Term { kind: Kind::Opens, ..name });
+            }
+            ')' if !quoted && within == 0 => {
+                end(&mut terms, &mut term);
+                terms.push(Term::new(Kind::Closes));
+            }
+            c if c.is_whitespace() && !quoted => {
+                end(&mut terms, &mut term);
+                within = 0;
+            }
+            c => {
+                within = match c {
+                    '(' => within + 1,
+                    ')' => within.saturating_sub(1),
+                    _ => within,
+                };
+                term.text.push(c);
+            }
         }
     }
-    if !term.text.is_empty() {
-        terms.push(term);
-    }
+    end(&mut terms, &mut term);
     terms
+}
+
+/// Whether a text is the name of an operator with its colon.
+fn is_name(text: &str) -> bool {
+    text.strip_suffix(':').is_some_and(|name| NAMES.iter().any(|known| name.eq_ignore_ascii_case(known)))
+}
+
+fn end(terms: &mut Vec<Term>, term: &mut Term) {
+    let ended = std::mem::replace(term, Term::new(Kind::Text));
+    if !ended.text.is_empty() {
+        terms.push(ended);
+    } else if ended.not {
+        terms.push(Term { text: "-".to_owned(), ..Term::new(Kind::Text) });
+    }
 }
 
 #[cfg(test)]
@@ -367,6 +438,66 @@ mod tests {
         assert_eq!(query("\"OR\""), word("OR"));
         assert_eq!(query("OR a"), word("a"));
         assert_eq!(query("a OR"), word("a"));
+    }
+
+    #[test]
+    fn groups_are_kept_together_and_negated() {
+        let word = |w: &str| SearchQuery::Text(w.into());
+        let not = |query| SearchQuery::Not(Box::new(query));
+        let or = |a: &str, b: &str| SearchQuery::Or(vec![word(a), word(b)]);
+        let and = SearchQuery::And;
+        for (typed, expected) in [
+            ("(a OR b) c", and(vec![or("a", "b"), word("c")])),
+            ("c (a OR b)", and(vec![word("c"), or("a", "b")])),
+            ("-(a OR b)", not(or("a", "b"))),
+            ("NOT a", not(word("a"))),
+            ("NOT (a OR b)", not(or("a", "b"))),
+            ("NOT -a", word("a")),
+            ("a AND b", and(vec![word("a"), word("b")])),
+            ("x OR (a b)", SearchQuery::Or(vec![word("x"), and(vec![word("a"), word("b")])])),
+            ("(a (b c) d)", and(vec![word("a"), word("b"), word("c"), word("d")])),
+            ("(a", word("a")),
+            ("a)", word("a")),
+            ("()", SearchQuery::All),
+            ("f(x)", word("f(x)")),
+            ("\"(a\"", word("(a")),
+            ("(\"a b\")", word("a b")),
+            ("from:(ann OR \"b c\")", SearchQuery::Or(vec![query("from:ann"), SearchQuery::From("b c".into())])),
+            ("-subject:(a b)", not(and(vec![SearchQuery::Subject("a".into()), SearchQuery::Subject("b".into())]))),
+            ("-", word("-")),
+            ("a -", and(vec![word("a"), word("-")])),
+            ("-\"a b\"", not(word("a b"))),
+            ("hol*", word("hol")),
+            ("subject:hol*", SearchQuery::Subject("hol".into())),
+            ("2*", word("2")),
+            ("*", word("*")),
+        ] {
+            assert_eq!(query(typed), expected, "{typed}");
+        }
+        let deep = format!("{}a", "(".repeat(300));
+        assert!(asked(&deep).problems.is_empty(), "depth is bounded");
+    }
+
+    #[test]
+    fn kinds_of_files_labels_and_weeks_are_known() {
+        for typed in ["has:image", "has:PDF", "has:document", "has:spreadsheet", "has:video"] {
+            assert!(matches!(query(typed), SearchQuery::Or(_) | SearchQuery::FileName(_)), "{typed}");
+        }
+        assert_eq!(query("label:work"), SearchQuery::Keyword(Keyword::new("work").unwrap()));
+        // The day before the 29th is in the week from the 23rd.
+        let week = query("on:\"last week\"");
+        let (start, end) = (Date::constant(2026, 11, 16), Date::constant(2026, 11, 23));
+        assert_eq!(week, SearchQuery::And(vec![SearchQuery::Since(start), SearchQuery::Before(end)]));
+    }
+
+    #[test]
+    fn how_a_date_was_read_is_told_where_it_can_be_read_in_two_ways() {
+        let found = asked("after:4/3/2026");
+        assert_eq!(found.query, SearchQuery::Since(Date::constant(2026, 4, 3)));
+        assert!(found.problems[0].contains("3 April 2026"), "{:?}", found.problems);
+        for typed in ["after:11/30/2026", "after:30.11.2026", "after:3.4.2026", "after:2026-04-03", "after:4/4/2026"] {
+            assert_eq!(asked(typed).problems, Vec::<String>::new(), "{typed}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use jiff::ToSpan;
 use jiff::civil::{Date, Weekday};
 
 /// The days that a text names, up to and without the second: `2026-11-23` and `23.11.2026` are one day, `2026-11` is a
-/// month, `2026` a year; `today`, `yesterday`, `monday` (the last one), `nov`, `7d` ago.
+/// month, `2026` a year; `today`, `yesterday`, `monday` (the last one), `nov`, `7d` ago, `last week`, `this month`.
 ///
 /// `11/23/2026` is understood where one number can't be a month; where both can, the month comes first.
 pub fn read(text: &str, today: Date) -> Option<Range<Date>> {
@@ -17,6 +17,9 @@ pub fn read(text: &str, today: Date) -> Option<Range<Date>> {
         "yesterday" => return day(today.yesterday().ok()?),
         "tomorrow" => return day(today.tomorrow().ok()?),
         _ => {}
+    }
+    if let Some(days) = relative(&text, today) {
+        return Some(days);
     }
     if let Some(weekday) = weekday(&text) {
         return day(today.nth_weekday(-1, weekday).ok()?);
@@ -37,6 +40,35 @@ pub fn read(text: &str, today: Date) -> Option<Range<Date>> {
         [one, two, three] => day(whole(text.contains('.'), one, two, three)?),
         _ => None,
     }
+}
+
+/// `last week`, `this month`, `lastyear`. Weeks begin on Monday.
+fn relative(text: &str, today: Date) -> Option<Range<Date>> {
+    let (is_last, unit) = match (text.strip_prefix("last"), text.strip_prefix("this")) {
+        (Some(unit), _) => (true, unit),
+        (None, Some(unit)) => (false, unit),
+        (None, None) => return None,
+    };
+    let (start, length) = match unit.trim_start_matches([' ', '-', '_']) {
+        "week" => (today.checked_sub(i64::from(today.weekday().to_monday_zero_offset()).days()).ok()?, 1.week()),
+        "month" => (today.first_of_month(), 1.month()),
+        "year" => (today.first_of_year(), 1.year()),
+        name if is_last => {
+            let day = today.nth_weekday(-1, weekday(name)?).ok()?;
+            return Some(day..day.tomorrow().ok()?);
+        }
+        _ => return None,
+    };
+    let start = if is_last { start.checked_sub(length).ok()? } else { start };
+    Some(start..start.checked_add(length).ok()?)
+}
+
+/// Whether day and month of a date can be taken for each other: `4/3/2026`.
+pub fn is_ambiguous(text: &str) -> bool {
+    let parts: Vec<&str> = text.trim().split(['-', '/']).collect();
+    let [one, two, year] = parts[..] else { return false };
+    let month = |text: &str| number(text).filter(|n| text.len() <= 2 && (1..=12).contains(n));
+    matches!((month(one), month(two)), (Some(one), Some(two)) if one != two) && number(year).is_some()
 }
 
 /// The day so long before today: `7d`, `2w`, `3m`, `1y`.
@@ -155,6 +187,12 @@ mod tests {
             ("7d", "2026-11-22", "2026-11-23"),
             ("2w", "2026-11-15", "2026-11-16"),
             ("1y", "2025-11-29", "2025-11-30"),
+            ("last week", "2026-11-16", "2026-11-23"),
+            ("this week", "2026-11-23", "2026-11-30"),
+            ("Last-Month", "2026-10-01", "2026-11-01"),
+            ("thismonth", "2026-11-01", "2026-12-01"),
+            ("last_year", "2025-01-01", "2026-01-01"),
+            ("last friday", "2026-11-27", "2026-11-28"),
         ] {
             let days = read(text, today).unwrap_or_else(|| panic!("{text}"));
             assert_eq!((days.start.to_string(), days.end.to_string()), (start.to_owned(), end.to_owned()), "{text}");
@@ -167,6 +205,9 @@ mod tests {
         for text in [
             "",
             "foo",
+            "last",
+            "this",
+            "last foo",
             "2026-13",
             "2026-02-30",
             "31.2.2026",
