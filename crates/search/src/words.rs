@@ -114,6 +114,18 @@ impl Pattern {
         }
     }
 
+    /// [`Pattern::is_met`], prepared for many terms.
+    pub fn matcher(&self) -> impl Fn(&[u8]) -> bool {
+        let inner = match self {
+            Self::Contains(text) => Some(memchr::memmem::Finder::new(text.as_bytes())),
+            _ => None,
+        };
+        move |term| match &inner {
+            Some(finder) => finder.find(term).is_some(),
+            None => self.is_met(term),
+        }
+    }
+
     /// What terms begin with that meet it.
     pub fn beginning(&self) -> &str {
         match self {

@@ -11,8 +11,10 @@ use super::{keys, lost};
 use crate::words::Pattern;
 use crate::{Error, Result};
 
-/// Postings that one pattern may have: with more it rules out too little to be worth reading them.
-const MAX_POSTINGS: u64 = 3_000_000;
+/// A pattern that more than one in so many messages meets rules out too little to be worth reading its postings.
+const SHARE: u64 = 4;
+/// Postings that are read in any case.
+const MIN_POSTINGS: u64 = 1_000;
 /// Blocks of postings that one pattern may be in.
 const MAX_BLOCKS: usize = 4_000;
 
@@ -27,8 +29,10 @@ impl Lookup<'_> {
     /// The messages, ascending, that have a term that meets the pattern in one of the fields; `None` if they are too many.
     pub fn messages(&self, pattern: &Pattern, fields: Fields) -> Result<Option<Vec<u64>>> {
         let mut found = Vec::new();
+        let most = (self.state.messages() / SHARE).max(MIN_POSTINGS);
         for segment in &self.state.segments {
-            if !self.in_segment(segment, pattern, fields, &mut found)? {
+            let left = most.saturating_sub(found.len() as u64);
+            if !self.in_segment(segment, (pattern, fields), left, &mut found)? {
                 return Ok(None);
             }
         }
@@ -37,16 +41,23 @@ impl Lookup<'_> {
         Ok(Some(found))
     }
 
-    /// Adds those of one segment; `false` if they are too many.
-    fn in_segment(&self, segment: &Segment, pattern: &Pattern, fields: Fields, found: &mut Vec<u64>) -> Result<bool> {
+    /// Adds those of one segment; `false` if they are more than `most`.
+    fn in_segment(
+        &self,
+        segment: &Segment,
+        (pattern, fields): (&Pattern, Fields),
+        most: u64,
+        found: &mut Vec<u64>,
+    ) -> Result<bool> {
         let mut blocks: BTreeMap<u32, Vec<Entry>> = BTreeMap::new();
         let mut total = 0;
+        let is_met = pattern.matcher();
         self.each_block(segment, pattern, |block| {
             let mut met: Vec<Entry> = Vec::new();
             let mut is_over = false;
             let beginning = pattern.beginning().as_bytes();
             let number = block::each_entry(block, |term, entry| {
-                if entry.fields & fields != 0 && pattern.is_met(term) {
+                if entry.fields & fields != 0 && is_met(term) {
                     total += entry.count;
                     met.push(entry);
                 }
@@ -57,9 +68,9 @@ impl Lookup<'_> {
             if !met.is_empty() {
                 blocks.insert(number, met);
             }
-            Ok(!is_over && total <= MAX_POSTINGS && blocks.len() <= MAX_BLOCKS)
+            Ok(!is_over && total <= most && blocks.len() <= MAX_BLOCKS)
         })?;
-        if total > MAX_POSTINGS || blocks.len() > MAX_BLOCKS {
+        if total > most || blocks.len() > MAX_BLOCKS {
             return Ok(false);
         }
         for (number, entries) in blocks {
