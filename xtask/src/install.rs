@@ -72,9 +72,10 @@ pub fn cargo_tool(program: &str, package: &str, version: &str) -> Result<()> {
     run(Command::new("cargo").args(["install", "--quiet", "--locked", package, "--version", version]))
 }
 
-/// The S3-compatible server of the archive's tests, and what their reader in another language needs: the folder that
+/// The S3-compatible server of the archive's tests, and what their reader in another language needs, and the
+/// oracle of signatures: the folder that
 /// shows that a package is there, and the package.
-const PYTHON: [(&str, &str); 8] = [
+const PYTHON: [(&str, &str); 10] = [
     ("moto", "moto[s3]==5.2.5"),
     ("flask", "flask==3.1.3"),
     ("flask_cors", "flask-cors==6.0.5"),
@@ -83,6 +84,8 @@ const PYTHON: [(&str, &str); 8] = [
     ("blake3", "blake3==1.0.11"),
     ("crc32c", "crc32c==2.9.post0"),
     ("cryptography", "cryptography==50.0.2"),
+    ("dkim", "dkimpy==1.1.8"),
+    ("nacl", "pynacl==1.6.2"),
 ];
 
 /// Installs the tests' Python packages into `target/python`, unless they are there.

@@ -3,6 +3,7 @@
 mod arc;
 mod dkim;
 mod dmarc;
+mod oracle;
 mod seal;
 mod spf;
 mod yaml;
