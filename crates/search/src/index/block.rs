@@ -116,8 +116,11 @@ pub fn each_entry(mut block: &[u8], mut visit: impl FnMut(&[u8], Entry) -> bool)
     Some(number)
 }
 
+/// The number of a block of postings, and the terms of its block of terms.
+pub type Entries = (u32, Vec<(Vec<u8>, Entry)>);
+
 /// The terms of a block, for merging.
-pub fn entries(block: &[u8]) -> Option<(u32, Vec<(Vec<u8>, Entry)>)> {
+pub fn entries(block: &[u8]) -> Option<Entries> {
     let mut all = Vec::new();
     let number = each_entry(block, |term, entry| {
         all.push((term.to_vec(), entry));
