@@ -324,9 +324,11 @@ impl Incoming {
             ..delivery.new_record(at_ms, if relayed.is_some() { now_ms } else { at_ms })
         };
         let onwards = delivery.onwards_of(&recipients, &record, &bytes);
+        let replies = delivery.replies_of(&recipients);
         Ok(Dispatch {
             id,
             onwards,
+            replies,
             record,
             queue_body: body,
             filing: Some(filing),

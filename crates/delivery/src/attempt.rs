@@ -26,6 +26,7 @@ use crate::hint::Hint;
 use crate::outbound::Reply;
 use crate::outbound::attempt::{HostAnswer, Outbound};
 use crate::outbound::transaction::{Fate, Mail, MailRecipient};
+use crate::reply::{Replies, remember_and_reply_in};
 use crate::report::{Finding, PreparedReport, status_of};
 use crate::route::RecipientRoute;
 use crate::schema::delivery_key;
@@ -408,10 +409,12 @@ impl Delivery {
                 };
                 let (mut filed, mut onward_hints) = (Vec::new(), Vec::new());
                 for (account, mut verdict) in accounts {
-                    if let Some((message, onwards)) = &message
+                    if let Some((message, onwards, replies)) = &message
                         && !filed.contains(&account)
                     {
                         onward_hints.extend(send_on_in(tx, &this, onwards.get(&account), &mut verdict)?);
+                        let ready = replies.get(&account);
+                        onward_hints.extend(remember_and_reply_in(tx, account, &mut verdict, ready)?);
                         filed.push(account);
                         if verdict.no_copy {
                             continue;
@@ -468,7 +471,7 @@ impl Delivery {
         &self,
         attempt: &Arc<Attempt>,
         accounts: &[(AccountId, VerdictRecord)],
-    ) -> Result<(LocalCopy, Arc<Onwards>), CommitError> {
+    ) -> Result<(LocalCopy, Arc<Onwards>, Arc<Replies>), CommitError> {
         let (this, attempt, accounts) = (self.clone(), Arc::clone(attempt), accounts.to_vec());
         let made = tokio::task::spawn_blocking(move || {
             let (store, record) = (&this.inner.store, &attempt.record);
@@ -486,7 +489,9 @@ impl Delivery {
                 Some((*account, this.onward(*account, verdict, record, message)?))
             };
             let onwards = accounts.iter().filter_map(onward).collect();
-            Ok::<_, DeliveryError>((copy.once(delivery_key(attempt.leg_id.id)), Arc::new(onwards)))
+            let mut replies = Replies::new();
+            accounts.iter().for_each(|(account, verdict)| this.ready(*account, verdict, &mut replies));
+            Ok::<_, DeliveryError>((copy.once(delivery_key(attempt.leg_id.id)), Arc::new(onwards), Arc::new(replies)))
         });
         made.await.map_err(|_| CommitError::Other(Refusal::unavailable().into()))?.map_err(CommitError::Other)
     }

@@ -10,6 +10,7 @@ use store::{RealmId, StagedBody, StoreError, Tx};
 use crate::filing::{LocalCopy, file_local_in};
 use crate::forward::{Onwards, send_on_in};
 use crate::hint::Hint;
+use crate::reply::{Replies, remember_and_reply_in};
 use crate::schema::{LOCAL_DESTINATION, LegId, LegRecord, MessageRecord, RecipientRecord, VerdictRecord};
 use crate::{Delivery, DeliveryError, QueueId, Refusal, Result, queue};
 
@@ -31,6 +32,8 @@ pub struct Dispatch {
     pub filing: Option<LocalCopy>,
     /// What is sent on in the name of accounts here.
     pub onwards: Onwards,
+    /// What the rules of accounts here send.
+    pub replies: Replies,
     /// All recipients, in the envelope's order.
     pub recipients: Vec<Routed>,
     /// When the queue's legs are first due.
@@ -191,6 +194,7 @@ impl Dispatch {
     ) -> Result<bool, CommitError> {
         let verdict = record.verdict.get_or_insert_default();
         hints.extend(send_on_in(tx, delivery, self.onwards.get(&account), verdict)?);
+        hints.extend(remember_and_reply_in(tx, account, verdict, self.replies.get(&account))?);
         self.file_in(tx, delivery, account, verdict)
     }
 
@@ -250,6 +254,18 @@ impl Delivery {
             }
         }
         onwards
+    }
+
+    /// Gets the replies of those recipients ready who are filed to at once. Blocking.
+    pub(crate) fn replies_of(&self, recipients: &[Routed]) -> Replies {
+        let mut replies = Replies::new();
+        for recipient in recipients {
+            if let (Destination::Account(account), Some(verdict)) = (&recipient.destination, &recipient.record.verdict)
+            {
+                self.ready(*account, verdict, &mut replies);
+            }
+        }
+        replies
     }
 
     /// Commit what `write` does; it calls the function given to it to dispatch the message at the right moment. Accounts

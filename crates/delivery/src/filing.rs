@@ -101,17 +101,44 @@ pub fn file_local_in(
     verdict: &VerdictRecord,
 ) -> Result<Appended, MailError> {
     let realm = account.realm();
-    let mailbox = match verdict.file_into() {
+    let mailbox = mailbox_in(tx, mailstore, account, verdict.file_into(), verdict.create)?;
+    let message = copy.message(verdict)?;
+    let appended = mailstore.append_in(tx, realm, mailbox, &message)?;
+    for (number, further) in verdict.copies.iter().enumerate() {
+        let mailbox = mailbox_in(tx, mailstore, account, further.file_into(), verdict.create)?;
+        // Each copy is filed once, under a key of its own. That it was filed at all was decided by the first.
+        let delivery_key = message.delivery_key.as_ref().map(|key| [key, &b"/copy"[..], &[number as u8]].concat());
+        let flags = Flags::parse(further.flags.iter().map(String::as_str))?;
+        let message = NewMessage { flags, delivery_key, ignore_quota: true, ..message.clone() };
+        mailstore.append_in(tx, realm, mailbox, &message)?;
+    }
+    Ok(appended)
+}
+
+/// The mailbox that something is filed in: INBOX where it can't be the one that is wanted.
+fn mailbox_in(
+    tx: &mut Tx<'_>,
+    mailstore: &MailStore,
+    account: AccountId,
+    wanted: Option<FileInto>,
+    create: bool,
+) -> Result<MailboxId, MailError> {
+    let realm = account.realm();
+    let mailbox = match wanted {
         Some(FileInto::Role(role)) => mailbox_of_role_in(tx, mailstore, account, role)?,
-        Some(FileInto::Named(name)) => mailstore.mailbox_by_name_in(tx, realm, &name)?.map(|mailbox| mailbox.id),
+        Some(FileInto::Named(name)) => match mailstore.mailbox_by_name_in(tx, realm, &name)? {
+            Some(mailbox) => Some(mailbox.id),
+            // Whatever is in the way, such as the limit of mailboxes, the message is not lost by it.
+            None if create => mailstore.create_mailbox_in(tx, realm, &name, None).ok(),
+            None => None,
+        },
         None => None,
     };
-    let mailbox = match mailbox {
-        Some(mailbox) => mailbox,
+    match mailbox {
+        Some(mailbox) => Ok(mailbox),
         None => mailbox_of_role_in(tx, mailstore, account, Role::Inbox)?
-            .ok_or_else(|| MailError::NoSuchMailbox(Role::Inbox.standard_name().to_owned()))?,
-    };
-    mailstore.append_in(tx, realm, mailbox, &copy.message(verdict)?)
+            .ok_or_else(|| MailError::NoSuchMailbox(Role::Inbox.standard_name().to_owned())),
+    }
 }
 
 /// The account's mailbox of a role, made if there is none yet; `None` if that can't be.

@@ -15,7 +15,7 @@ use mailkit::EmailAddress;
 use mailstore::{Flags, MailboxName, Role};
 use store::{BodyId, Store, StoreError};
 
-use crate::schema::{RefusalRecord, VerdictRecord};
+use crate::schema::{FurtherRecord, MarkRecord, RefusalRecord, ReplyRecord, VerdictRecord};
 use crate::{Envelope, QueueId, Refusal};
 
 /// Most bytes of what is decided about one recipient: header lines, flags, mailbox and reason together.
@@ -147,6 +147,37 @@ pub enum FileInto {
     Named(MailboxName),
 }
 
+/// A further copy of a message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FurtherCopy {
+    /// Where it is filed.
+    pub into: FileInto,
+    /// Its flags.
+    pub flags: Flags,
+}
+
+/// What an account remembers: a key of its rules, and how long it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The whole key, in the range of [`crate::MARK_KEYS`].
+    pub key: Vec<u8>,
+    /// Milliseconds since 1970 UTC.
+    pub until_ms: i64,
+}
+
+/// A message that an account's rules send: from the null sender, so that no report ever comes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// To whom.
+    pub to: Vec<EmailAddress>,
+    /// The address of its From field, whose domain signs it.
+    pub author: EmailAddress,
+    /// The message.
+    pub message: Vec<u8>,
+    /// It is sent only if this is not remembered, and then it is.
+    pub once: Option<Mark>,
+}
+
 /// What is decided about one recipient of a message. The default decides nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Verdict {
@@ -162,6 +193,14 @@ pub struct Verdict {
     pub forwards: Vec<EmailAddress>,
     /// No copy is filed. If the message can't be sent on as `forwards` says, there is one all the same.
     pub no_copy: bool,
+    /// Further copies, each in a mailbox of its own.
+    pub copies: Vec<FurtherCopy>,
+    /// A mailbox that is named and missing is made, instead of INBOX taking its copy.
+    pub create: bool,
+    /// Messages that are sent in the commit that files it.
+    pub replies: Vec<Reply>,
+    /// What the account remembers from that commit on.
+    pub marks: Vec<Mark>,
     /// One line for the log and the queue: why.
     pub reason: String,
     /// On a relay: what the judge found out about the message, for the judge of the same kind on the machine that delivers
@@ -215,6 +254,10 @@ impl Verdict {
         self.refusal = self.refusal.or(later.refusal);
         self.mailbox = later.mailbox.or(self.mailbox);
         self.no_copy |= later.no_copy;
+        self.create |= later.create;
+        self.copies.extend(later.copies);
+        self.replies.extend(later.replies);
+        self.marks.extend(later.marks);
         for address in later.forwards {
             if !self.forwards.contains(&address) {
                 self.forwards.push(address);
@@ -278,11 +321,7 @@ impl Verdict {
 
 impl From<&Verdict> for VerdictRecord {
     fn from(verdict: &Verdict) -> Self {
-        let (role, mailbox) = match &verdict.mailbox {
-            None => (String::new(), String::new()),
-            Some(FileInto::Role(role)) => (role.standard_name().to_owned(), String::new()),
-            Some(FileInto::Named(name)) => (String::new(), name.as_str().to_owned()),
-        };
+        let (role, mailbox) = verdict.mailbox.as_ref().map(FileInto::stored).unwrap_or_default();
         Self {
             role,
             mailbox,
@@ -292,6 +331,58 @@ impl From<&Verdict> for VerdictRecord {
             reason: verdict.reason.clone(),
             forwards: verdict.forwards.iter().map(ToString::to_string).collect(),
             no_copy: verdict.no_copy,
+            copies: verdict.copies.iter().map(FurtherRecord::from).collect(),
+            replies: verdict.replies.iter().map(ReplyRecord::from).collect(),
+            marks: verdict.marks.iter().map(MarkRecord::from).collect(),
+            create: verdict.create,
+        }
+    }
+}
+
+impl FileInto {
+    /// As it is stored: a role, or a name.
+    fn stored(&self) -> (String, String) {
+        match self {
+            Self::Role(role) => (role.standard_name().to_owned(), String::new()),
+            Self::Named(name) => (String::new(), name.as_str().to_owned()),
+        }
+    }
+
+    fn of_stored(role: &str, mailbox: &str) -> Option<Self> {
+        if !role.is_empty() {
+            return Role::ALL.into_iter().find(|known| known.standard_name() == role).map(Self::Role);
+        }
+        if mailbox.is_empty() { None } else { MailboxName::new(mailbox).ok().map(Self::Named) }
+    }
+}
+
+impl From<&FurtherCopy> for FurtherRecord {
+    fn from(copy: &FurtherCopy) -> Self {
+        let (role, mailbox) = copy.into.stored();
+        Self { role, mailbox, flags: copy.flags.names().map(ToOwned::to_owned).collect() }
+    }
+}
+
+impl FurtherRecord {
+    /// Where the copy is filed.
+    pub(crate) fn file_into(&self) -> Option<FileInto> {
+        FileInto::of_stored(&self.role, &self.mailbox)
+    }
+}
+
+impl From<&Mark> for MarkRecord {
+    fn from(mark: &Mark) -> Self {
+        Self { key: mark.key.clone(), until_ms: mark.until_ms }
+    }
+}
+
+impl From<&Reply> for ReplyRecord {
+    fn from(reply: &Reply) -> Self {
+        Self {
+            to: reply.to.iter().map(ToString::to_string).collect(),
+            author: reply.author.to_string(),
+            message: reply.message.clone(),
+            once: reply.once.as_ref().map(MarkRecord::from),
         }
     }
 }
@@ -299,10 +390,7 @@ impl From<&Verdict> for VerdictRecord {
 impl VerdictRecord {
     /// Where the message is filed.
     pub(crate) fn file_into(&self) -> Option<FileInto> {
-        if !self.role.is_empty() {
-            return Role::ALL.into_iter().find(|role| role.standard_name() == self.role).map(FileInto::Role);
-        }
-        if self.mailbox.is_empty() { None } else { MailboxName::new(&self.mailbox).ok().map(FileInto::Named) }
+        FileInto::of_stored(&self.role, &self.mailbox)
     }
 
     /// What the queue says of it: `Junk (spam: 7.1 points)`.

@@ -41,6 +41,7 @@ mod part;
 mod queue;
 mod queue_id;
 mod refusal;
+mod reply;
 mod report;
 mod reports_budget;
 mod route;
@@ -75,8 +76,8 @@ pub use forwarding::{
 };
 pub use invariants::QueueInvariants;
 pub use judge::{
-    Case, Fallback, FileInto, Hearing, Judge, JudgeError, MAX_FINDINGS_BYTES, MAX_FORWARDS, MAX_REASON_CHARS,
-    MAX_VERDICT_BYTES, Spooled, Verdict,
+    Case, Fallback, FileInto, FurtherCopy, Hearing, Judge, JudgeError, MAX_FINDINGS_BYTES, MAX_FORWARDS,
+    MAX_REASON_CHARS, MAX_VERDICT_BYTES, Mark, Reply, Spooled, Verdict,
 };
 pub use options::{
     Authors, Credentials, DaneUse, DeliveryOptions, NextHop, RetrySchedule, Smarthost, Timeouts, TlsException,
@@ -86,6 +87,7 @@ pub use outbound::tls::TlsClients;
 pub use part::{ReceiptsPart, SUBMISSION};
 pub use queue_id::{ParseQueueIdError, QueueId};
 pub use refusal::Refusal;
+pub use reply::{MARK_KEYS, Remembered};
 pub use route::RecipientRoute;
 pub use salvage::{SalvagedFate, SalvagedQueued, salvaged_queue};
 pub use sending::{Allowance, Counted, SendingLimits, SendingPart, SendingUse, Window};

@@ -30,7 +30,7 @@ mod verdict;
 use crate::outbound::transaction::TlsWish;
 use crate::{Notify, QueueId, Ret};
 
-pub use verdict::{ForwardedRecord, RefusalRecord, VerdictRecord};
+pub use verdict::{ForwardedRecord, FurtherRecord, MarkRecord, RefusalRecord, ReplyRecord, VerdictRecord};
 
 /// First byte of delivery's keys in an account's realm.
 pub const ACCOUNT_KEYS: u8 = 0x40;

@@ -295,8 +295,9 @@ impl Delivery {
             if submission.keep_copy { Some(self.sent_copy(&submission, &body, &parsed, at_ms)?) } else { None };
         let (queue_body, retry_ms, refuse_if_full) = (body, due_ms, false);
         let onwards = self.onwards_of(&recipients, &record, message);
+        let replies = self.replies_of(&recipients);
         let dispatch =
-            Dispatch { id, record, queue_body, filing, onwards, recipients, due_ms, retry_ms, refuse_if_full };
+            Dispatch { id, record, queue_body, filing, onwards, replies, recipients, due_ms, retry_ms, refuse_if_full };
         let rest = Rest {
             account: submission.account,
             idempotency_key: submission.idempotency_key,

@@ -17,6 +17,7 @@ mod rewind;
 mod salvage;
 mod secrets;
 mod sending;
+mod sieve;
 pub mod socket;
 mod spam;
 mod stage;
@@ -42,7 +43,7 @@ pub use standby::on_standby;
 pub use verify::on_standby as verify_standby;
 
 use crate::{
-    cli::{AccountCommand, AdminCommand, ArchiveCommand, DomainCommand, PeopleCommand, SpamCommand},
+    cli::{AccountCommand, AdminCommand, ArchiveCommand, DomainCommand, PeopleCommand, SieveCommand, SpamCommand},
     config::Config,
     maintenance, offline,
     output::Output,
@@ -111,6 +112,7 @@ async fn run_on(running: &Arc<Running>, command: AdminCommand, output: &Output) 
         AdminCommand::Archive(command) => archive::run(running, command, output).await,
         AdminCommand::Stage(command) => stage::run(running, command, output).await,
         AdminCommand::People(command) => people::run(services, command, output).await,
+        AdminCommand::Sieve(command) => sieve::run(services, command, output).await,
         AdminCommand::Spam(command) => spam::run(services, command, output).await,
         AdminCommand::Forward(command) => forward::run(services, command, output).await,
         AdminCommand::Audit(args) => audit::run(services, args, output).await,
@@ -268,6 +270,7 @@ fn absolute_paths(command: &mut AdminCommand) -> std::io::Result<()> {
         AdminCommand::Import(args) => &mut args.path,
         AdminCommand::Export(args) => &mut args.path,
         AdminCommand::People(PeopleCommand::Import(args) | PeopleCommand::Export(args)) => &mut args.file,
+        AdminCommand::Sieve(SieveCommand::Put { file, .. } | SieveCommand::Check { file, .. }) => file,
         AdminCommand::Spam(SpamCommand::Explain { file, .. }) => {
             *file = std::path::absolute(&*file)?;
             return Ok(());

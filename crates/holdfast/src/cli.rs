@@ -9,6 +9,7 @@ mod forward;
 mod mail;
 mod relay;
 mod secrets;
+mod sieve;
 mod spam;
 
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ pub use forward::{ForwardCommand, KeepCopy};
 pub use mail::{Chosen, ExportArgs, ImportArgs, LineEndings, MailFormat, PeopleArgs, PeopleCommand, QueueCommand};
 pub use relay::{RelayArgs, RelayCommand};
 pub use secrets::SecretsCommand;
+pub use sieve::SieveCommand;
 pub use spam::SpamCommand;
 
 /// A complete mail server in one program: webmail, IMAP, POP3 and SMTP, built to survive failures.
@@ -191,6 +193,9 @@ pub enum AdminCommand {
     /// Manage where an account's mail is forwarded to.
     #[command(subcommand, display_order = 19)]
     Forward(ForwardCommand),
+    /// Manage the Sieve scripts of an account: list, get, put, activate, check.
+    #[command(subcommand, display_order = 19)]
+    Sieve(SieveCommand),
     /// Show the audit trail, newest first: of the service (domains, deleted accounts, dropped messages) or of one account.
     #[command(display_order = 16)]
     Audit(AuditArgs),
@@ -232,6 +237,9 @@ impl AdminCommand {
             Self::People(command) => matches!(command, PeopleCommand::Import(_)),
             Self::Certificate(command) => matches!(command, CertificateCommand::Renew { .. }),
             Self::Secrets(command) => matches!(command, SecretsCommand::Seal | SecretsCommand::Unseal),
+            Self::Sieve(command) => {
+                !matches!(command, SieveCommand::List { .. } | SieveCommand::Get { .. } | SieveCommand::Check { .. })
+            }
             Self::Spam(command) => !matches!(command, SpamCommand::Show { .. } | SpamCommand::Explain { .. }),
             Self::Forward(command) => !matches!(command, ForwardCommand::List { .. }),
             Self::RestoreAccount(args) => !args.of_account.preview,

@@ -8,6 +8,7 @@ use filter::spam::SpamPart;
 use mailstore::MailPart;
 use people::PeoplePart;
 use realm::{Parts, feed::FeedPart};
+use rules::RulesPart;
 use store::{Damaged, Invariants, RealmId, Snapshot, Store, StoreError, Violation};
 
 /// All parts, in the order in which duties are done. A new part is one more line.
@@ -21,6 +22,7 @@ static PARTS: LazyLock<Parts> = LazyLock::new(|| {
         &FeedPart,
         &SpamPart,
         &ForwardingPart,
+        &RulesPart,
     ])
 });
 
@@ -72,6 +74,6 @@ mod tests {
 
     #[test]
     fn each_part_has_keys_of_its_own_and_one_leads_a_rewind() {
-        assert_eq!(parts().iter().count(), 8);
+        assert_eq!(parts().iter().count(), 9);
     }
 }

@@ -13,6 +13,7 @@ use directory::{AccountId, AdmissionLimits, DirectoryOptions, Remember, SecretsR
 use dnskit::Resolver;
 use filter::spam::Spam;
 use inbound::forwarding::ForwardingJudge;
+use inbound::rules::RulesJudge;
 use inbound::sender::{SenderCheck, SenderOptions};
 use inbound::spam::SpamJudge;
 use mailstore::{MailError, MailStore};
@@ -38,6 +39,7 @@ pub struct Services {
     pub people: people::People,
     pub index: Arc<search::Index>,
     pub spam: Spam,
+    pub rules: rules::Rules,
     pub delivery: delivery::Delivery,
     pub stages: Stages,
     /// Counts what strangers give, at all listeners.
@@ -120,10 +122,13 @@ impl Services {
         mailstore.narrow_by(index.clone());
         let people = people::People::new(store.clone());
         let spam = Spam::new(store.clone());
+        let rules = rules::Rules::new(store.clone());
         let options = delivery_options(&config)?;
         let resolver = dns::resolver(&config);
         let filter = SpamJudge::new(spam.clone(), mailstore.clone(), people.clone());
-        let judges = judges(&config, &resolver, &directory, &mailstore, filter, &store)?;
+        let script =
+            RulesJudge::new(rules.clone(), directory.clone(), mailstore.clone(), people.clone(), &config.hostname);
+        let judges = judges(&config, &resolver, &directory, &mailstore, (filter, script), &store)?;
         let delivery =
             delivery::Delivery::with_resolver(store.clone(), directory.clone(), mailstore.clone(), options, resolver)?
                 .with_judges(judges)?;
@@ -133,6 +138,7 @@ impl Services {
             people,
             index,
             spam,
+            rules,
             store,
             directory,
             mailstore,
@@ -179,7 +185,7 @@ fn judges(
     resolver: &Arc<dyn Resolver>,
     directory: &directory::Directory,
     mailstore: &MailStore,
-    spam: SpamJudge,
+    (spam, rules): (SpamJudge, RulesJudge),
     store: &Store,
 ) -> anyhow::Result<Vec<Arc<dyn delivery::Judge>>> {
     let settings = &config.senders;
@@ -199,6 +205,7 @@ fn judges(
     let mut judges: Vec<Arc<dyn delivery::Judge>> = vec![Arc::new(senders)];
     judges.extend(config.hooks.judges(&config.hostname));
     judges.push(Arc::new(spam));
+    judges.push(Arc::new(rules));
     // The last: it goes by what the others have decided.
     judges.push(Arc::new(ForwardingJudge::new(config.hostname.clone(), store.clone())));
     Ok(judges)

@@ -4,6 +4,8 @@
 //!
 //! [`hooks`] asks programs of others: rspamd, ClamAV, milters.
 //!
+//! [`rules`] runs accounts' Sieve scripts.
+//!
 //! [`spam`] tells wanted mail from unwanted, and learns from what users do with it.
 //!
 //! [`forwarding`] sends mail on to where its recipients want it.
@@ -12,5 +14,6 @@
 
 pub mod forwarding;
 pub mod hooks;
+pub mod rules;
 pub mod sender;
 pub mod spam;

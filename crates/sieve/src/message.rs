@@ -12,6 +12,8 @@ pub struct Message {
     fields: Arc<Vec<Field>>,
     header_end: usize,
     is_edited: bool,
+    /// The size of the whole of it, where only the beginning is looked at.
+    whole: Option<u64>,
     parts: Arc<OnceLock<Parts>>,
 }
 
@@ -61,12 +63,22 @@ impl Message {
         let raw = raw.into();
         let header_end = headers::header_range(&raw).end;
         let fields = headers::fields(&raw[..header_end]).map(|field| Field::new(field.name, field.raw)).collect();
-        Self { raw, fields: Arc::new(fields), header_end, is_edited: false, parts: Arc::default() }
+        Self { raw, fields: Arc::new(fields), header_end, is_edited: false, whole: None, parts: Arc::default() }
     }
 
     /// Its size in bytes, as it is now.
     pub fn size(&self) -> u64 {
-        if self.is_edited { self.bytes().len() as u64 } else { self.raw.len() as u64 }
+        match self.whole {
+            _ if self.is_edited => self.bytes().len() as u64,
+            Some(size) => size,
+            None => self.raw.len() as u64,
+        }
+    }
+
+    /// Of that size, although only its beginning is looked at.
+    #[must_use]
+    pub fn of_size(self, bytes: u64) -> Self {
+        Self { whole: Some(bytes), ..self }
     }
 
     /// Whether a script changed it.

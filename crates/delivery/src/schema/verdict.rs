@@ -27,6 +27,60 @@ pub struct VerdictRecord {
     /// No copy is filed.
     #[prost(bool, tag = "8")]
     pub no_copy: bool,
+    /// Further copies.
+    #[prost(message, repeated, tag = "9")]
+    pub copies: Vec<FurtherRecord>,
+    /// Messages that are sent in the commit that files it.
+    #[prost(message, repeated, tag = "10")]
+    pub replies: Vec<ReplyRecord>,
+    /// What the account remembers from that commit on.
+    #[prost(message, repeated, tag = "11")]
+    pub marks: Vec<MarkRecord>,
+    /// A mailbox that is named and missing is made.
+    #[prost(bool, tag = "12")]
+    pub create: bool,
+}
+
+/// A further copy in a [`VerdictRecord`].
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct FurtherRecord {
+    /// By the role's standard name.
+    #[prost(string, tag = "1")]
+    pub role: String,
+    /// Or by the mailbox's name.
+    #[prost(string, tag = "2")]
+    pub mailbox: String,
+    /// Its flags.
+    #[prost(string, repeated, tag = "3")]
+    pub flags: Vec<String>,
+}
+
+/// A message that a [`VerdictRecord`] has sent.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ReplyRecord {
+    /// To whom.
+    #[prost(string, repeated, tag = "1")]
+    pub to: Vec<String>,
+    /// Who signs it.
+    #[prost(string, tag = "2")]
+    pub author: String,
+    /// The message.
+    #[prost(bytes = "vec", tag = "3")]
+    pub message: Vec<u8>,
+    /// Only if this is not remembered; it is from then on.
+    #[prost(message, optional, tag = "4")]
+    pub once: Option<MarkRecord>,
+}
+
+/// What an account remembers, under a key of its rules.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct MarkRecord {
+    /// The whole key.
+    #[prost(bytes = "vec", tag = "1")]
+    pub key: Vec<u8>,
+    /// How long, milliseconds since 1970 UTC.
+    #[prost(int64, tag = "2")]
+    pub until_ms: i64,
 }
 
 /// A refusal in a [`VerdictRecord`].

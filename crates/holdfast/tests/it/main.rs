@@ -20,6 +20,7 @@ mod rewind;
 mod salvage;
 mod secrets;
 mod senders;
+mod sieve;
 mod soak;
 mod spam;
 mod stages;

@@ -1,0 +1,16 @@
+//! The rules of accounts: Sieve scripts by name, which of them is active, and what scripts remember about people and messages.
+//!
+//! [`Rules`] reads and changes them; [`RulesPart`] is their part of the account's realm. A script is checked before it is kept, so
+//! the active one always runs. Start reading at `scripts.rs`.
+//!
+//! This crate runs no script and delivers nothing: `inbound` has the judge that does.
+
+mod part;
+mod schema;
+mod scripts;
+
+pub use part::RulesPart;
+pub use scripts::{
+    MAX_NAME_BYTES, MAX_SCRIPTS, MAX_TOTAL_BYTES, NOT_HERE, Rules, RulesError, ScriptSummary, check, duplicate_key,
+    vacation_key,
+};
