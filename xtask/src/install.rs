@@ -75,7 +75,7 @@ pub fn cargo_tool(program: &str, package: &str, version: &str) -> Result<()> {
 /// The S3-compatible server of the archive's tests, and what their reader in another language needs, and the
 /// oracle of signatures: the folder that
 /// shows that a package is there, and the package.
-const PYTHON: [(&str, &str); 10] = [
+const PYTHON: [(&str, &str); 11] = [
     ("moto", "moto[s3]==5.2.5"),
     ("flask", "flask==3.1.3"),
     ("flask_cors", "flask-cors==6.0.5"),
@@ -86,6 +86,7 @@ const PYTHON: [(&str, &str); 10] = [
     ("cryptography", "cryptography==50.0.2"),
     ("dkim", "dkimpy==1.1.8"),
     ("nacl", "pynacl==1.6.2"),
+    ("authres", "authres==1.2.0"),
 ];
 
 /// Installs the tests' Python packages into `target/python`, unless they are there.
