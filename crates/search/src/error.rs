@@ -20,6 +20,11 @@ pub enum Error {
 /// Of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// A part of the index is missing or can't be read.
+pub(crate) const fn lost(what: &'static str) -> Error {
+    Error::Lost(what)
+}
+
 impl Error {
     /// Whether building it again helps.
     pub fn is_loss(&self) -> bool {

@@ -19,17 +19,13 @@ use prost::Message as _;
 use realm::feed::{self, Change, Id, Since};
 use store::{RealmId, Snapshot, Store};
 
-use crate::{Error, Result};
+use crate::Result;
+use crate::error::lost;
 pub use follow::Followed;
 use follow::Waiting;
 use lookup::Lookup;
 use need::Need;
 use state::{State, VERSION};
-
-/// A part of the index is missing or can't be read.
-const fn lost(what: &'static str) -> Error {
-    Error::Lost(what)
-}
 
 /// Messages that an index may not have seen, for it to be asked: with more it is no help yet.
 const MAX_UNSEEN: usize = 200_000;

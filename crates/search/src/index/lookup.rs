@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use store::{Order, RealmId, Snapshot};
 
 use super::block::{self, Entry};
+use super::keys;
 use super::postings::{self, Fields};
 use super::state::{Segment, State};
-use super::{keys, lost};
+use crate::error::lost;
 use crate::words::Pattern;
 use crate::{Error, Result};
 

@@ -6,10 +6,11 @@ use store::{AsideBatch, Order, RealmId, Snapshot, Store};
 
 use super::block::{self, Entry, Writer};
 use super::gather::put;
+use super::keys;
 use super::postings::{self, Posting};
 use super::state::Segment;
-use super::{keys, lost};
 use crate::Result;
+use crate::error::lost;
 
 /// Bytes of a batch while a merged segment is written, so that memory and the engine's journal stay small.
 const BATCH_BYTES: u64 = 2 << 20;
