@@ -206,6 +206,8 @@ pub struct Verdict {
     /// On a relay: what the judge found out about the message, for the judge of the same kind on the machine that delivers
     /// it, in a form that the two know. It travels with the message.
     pub findings: Bytes,
+    /// Malware was found in the message. For the judges that follow; it is not kept.
+    pub found_malware: bool,
     headers: String,
 }
 
@@ -263,6 +265,7 @@ impl Verdict {
                 self.forwards.push(address);
             }
         }
+        self.found_malware |= later.found_malware;
         for flag in later.flags.system() {
             self.flags.insert(flag);
         }

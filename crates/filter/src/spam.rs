@@ -5,6 +5,7 @@
 //! message and its sender ([`reasons`]). What an account learned, and how it wants to be served, lies in its realm
 //! ([`Spam`]). Start reading at [`judge()`].
 
+mod base;
 pub mod bayes;
 mod counts;
 mod features;
@@ -26,7 +27,7 @@ pub use counts::{Counts, Totals};
 pub use features::{Features, MAX_FEATURES, features};
 pub use files::{MAX_FILES, dangerous};
 pub use judge::{Judgement, Known, judge};
-pub use learned::{By, Kind, Learned, Spam, SpamError, Taught};
+pub use learned::{Before, By, Kind, Learned, Marks, Spam, SpamError, Taught};
 pub use lists::{Entry, MAX_ENTRIES, NotASender, Pattern};
 pub use lookalike::{same_looks, skeleton};
 pub use model::Model;

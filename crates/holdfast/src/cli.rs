@@ -240,8 +240,10 @@ impl AdminCommand {
             Self::Sieve(command) => {
                 !matches!(command, SieveCommand::List { .. } | SieveCommand::Get { .. } | SieveCommand::Check { .. })
             }
-            Self::Spam(command) => !matches!(command, SpamCommand::Show { .. } | SpamCommand::Explain { .. }),
             Self::Forward(command) => !matches!(command, ForwardCommand::List { .. }),
+            Self::Spam(command) => {
+                !matches!(command, SpamCommand::Show { .. } | SpamCommand::Explain { .. } | SpamCommand::DnsLists)
+            }
             Self::RestoreAccount(args) => !args.of_account.preview,
             Self::Import(_) | Self::Rewind(_) | Self::Salvage(_) => true,
             Self::Status

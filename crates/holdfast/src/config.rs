@@ -19,6 +19,7 @@ mod relay;
 mod secrets;
 mod senders;
 mod sending;
+mod spam;
 mod units;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -39,6 +40,7 @@ pub use relay::Relay;
 pub use secrets::{KeySource, Secrets};
 pub use senders::Senders;
 pub use sending::Sending;
+pub use spam::Spam;
 pub use units::{ByteSize, Span};
 
 use crate::listeners::{Kind, LISTENERS, Row};
@@ -77,6 +79,8 @@ pub struct Config {
     pub domains: Domains,
     /// Who really sent a message.
     pub senders: Senders,
+    /// The spam filter of the service.
+    pub spam: Spam,
     /// What stored secrets are sealed under.
     pub secrets: Secrets,
     /// Standbys that follow this machine, and this machine as one.
@@ -109,6 +113,7 @@ impl Default for Config {
             dns: Dns::default(),
             domains: Domains::default(),
             senders: Senders::default(),
+            spam: Spam::default(),
             secrets: Secrets::default(),
             standby: Standby::default(),
             relay: Relay::default(),

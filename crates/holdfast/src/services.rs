@@ -15,7 +15,7 @@ use filter::spam::Spam;
 use inbound::forwarding::ForwardingJudge;
 use inbound::rules::RulesJudge;
 use inbound::sender::{SenderCheck, SenderOptions};
-use inbound::spam::SpamJudge;
+use inbound::spam::{DnsLists, SpamJudge};
 use mailstore::{MailError, MailStore};
 use parking_lot::Mutex;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
@@ -40,6 +40,8 @@ pub struct Services {
     pub index: Arc<search::Index>,
     pub spam: Spam,
     pub rules: rules::Rules,
+    /// The DNS lists that are asked about networks.
+    pub dns_lists: DnsLists,
     pub delivery: delivery::Delivery,
     pub stages: Stages,
     /// Counts what strangers give, at all listeners.
@@ -125,7 +127,8 @@ impl Services {
         let rules = rules::Rules::new(store.clone());
         let options = delivery_options(&config)?;
         let resolver = dns::resolver(&config);
-        let filter = SpamJudge::new(spam.clone(), mailstore.clone(), people.clone());
+        let dns_lists = DnsLists::new(Arc::clone(&resolver), &config.spam.dns_lists, &trusted_networks(&config)?);
+        let filter = SpamJudge::new(spam.clone(), mailstore.clone(), people.clone()).asking(dns_lists.clone());
         let script =
             RulesJudge::new(rules.clone(), directory.clone(), mailstore.clone(), people.clone(), &config.hostname);
         let judges = judges(&config, &resolver, &directory, &mailstore, (filter, script), &store)?;
@@ -139,6 +142,7 @@ impl Services {
             index,
             spam,
             rules,
+            dns_lists,
             store,
             directory,
             mailstore,
@@ -193,11 +197,7 @@ fn judges(
         hostname: config.hostname.clone(),
         dmarc: settings.dmarc.into(),
         own_domains: settings.own_domains.into(),
-        trusted_networks: settings
-            .trusted_networks
-            .iter()
-            .map(|network| network.trim().parse())
-            .collect::<Result<_, _>>()?,
+        trusted_networks: trusted_networks(config)?,
         trusted_sealers: settings.trusted_sealers.clone(),
         patience: settings.dns_patience.0,
     };
@@ -209,6 +209,11 @@ fn judges(
     // The last: it goes by what the others have decided.
     judges.push(Arc::new(ForwardingJudge::new(config.hostname.clone(), store.clone())));
     Ok(judges)
+}
+
+/// The networks whose mail is not checked.
+fn trusted_networks(config: &Config) -> anyhow::Result<Vec<doorkit::Network>> {
+    Ok(config.senders.trusted_networks.iter().map(|network| network.trim().parse()).collect::<Result<_, _>>()?)
 }
 
 /// How the configuration has mail delivered.

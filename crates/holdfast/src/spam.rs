@@ -12,6 +12,8 @@ use crate::services::Services;
 
 /// How often a service that is coming back is looked at.
 const WHILE_COMING_BACK: Duration = Duration::from_millis(500);
+/// How often what the accounts taught together is gathered.
+const GATHER_EVERY: Duration = Duration::from_secs(3_600);
 /// Messages that one commit deletes.
 const TOGETHER: usize = 500;
 /// Milliseconds of a day.
@@ -22,7 +24,7 @@ pub fn training(services: &Services) -> Arc<Training> {
     Training::new(services.store.clone(), services.mailstore.clone(), services.spam.clone())
 }
 
-/// Learns until shut down, once the service is open and whole.
+/// Tries the DNS lists out, gathers the shared base, and learns until shut down, once the service is open and whole.
 pub async fn serve(services: Arc<Services>, training: Arc<Training>, stop: CancellationToken) -> anyhow::Result<()> {
     while services.stages.now().stage < Stage::Open || services.store.is_partial() {
         tokio::select! {
@@ -33,8 +35,29 @@ pub async fn serve(services: Arc<Services>, training: Arc<Training>, stop: Cance
     tokio::select! {
         () = stop.cancelled() => {}
         () = training.run() => {}
+        () = try_lists(&services) => {}
+        () = gather_base(&services) => {}
     }
     Ok(())
+}
+
+/// Gathers what the accounts taught together, again and again: an account that shares nothing any longer is out of it by the next time.
+async fn gather_base(services: &Services) {
+    loop {
+        let spam = services.spam.clone();
+        match tokio::task::spawn_blocking(move || spam.gather_base()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the base of the spam filter was not gathered"),
+            Err(error) => tracing::warn!(%error, "the base of the spam filter was not gathered"),
+        }
+        tokio::time::sleep(GATHER_EVERY).await;
+    }
+}
+
+async fn try_lists(services: &Services) {
+    services.dns_lists.keep_trying().await;
+    // There are none.
+    std::future::pending::<()>().await;
 }
 
 /// Deletes what lies in Spam for longer than the accounts want; gives how much that was.

@@ -3,6 +3,7 @@
 //! It never keeps mail away: what goes wrong here leaves the message where it was. [`Training`] learns from what users do.
 
 mod circle;
+mod dns_lists;
 mod training;
 
 use std::sync::Arc;
@@ -14,8 +15,10 @@ use mailkit::{Parsed, bounce};
 use mailstore::{MailStore, Role};
 use people::People;
 use store::RealmId;
+use tokio_util::task::AbortOnDropHandle;
 
 use circle::Circles;
+pub use dns_lists::{DnsLists, ListState, MAX_DNS_LISTS};
 pub use training::Training;
 
 /// Most of a message that is looked at, in bytes; what follows counts only for its name.
@@ -32,13 +35,20 @@ pub struct SpamJudge {
     spam: Spam,
     mailstore: MailStore,
     people: People,
+    lists: Option<DnsLists>,
     circles: Arc<Circles>,
 }
 
 impl SpamJudge {
-    /// On these.
+    /// On these, without asking DNS lists.
     pub fn new(spam: Spam, mailstore: MailStore, people: People) -> Self {
-        Self { spam, mailstore, people, circles: Arc::default() }
+        Self { spam, mailstore, people, lists: None, circles: Arc::default() }
+    }
+
+    /// Asks these lists about the networks that mail comes from.
+    #[must_use]
+    pub fn asking(self, lists: DnsLists) -> Self {
+        Self { lists: Some(lists), ..self }
     }
 }
 
@@ -51,7 +61,13 @@ impl Judge for SpamJudge {
         // What users of the service send, and what it sends itself, is no spam.
         let is_stranger = case.envelope.origin.auth.is_none() && case.envelope.origin.peer.is_some();
         let is_for_us = case.accounts.iter().any(Option::is_some);
-        (is_stranger && is_for_us).then(|| Box::new(Trial { judge: self.clone(), case: Arc::clone(case) }) as _)
+        (is_stranger && is_for_us).then(|| {
+            // They are asked while the message comes in.
+            let asked = self.lists.clone().zip(case.envelope.origin.peer);
+            let listing = asked
+                .map(|(lists, peer)| AbortOnDropHandle::new(tokio::spawn(async move { lists.listing(peer).await })));
+            Box::new(Trial { judge: self.clone(), case: Arc::clone(case), listing }) as _
+        })
     }
 }
 
@@ -59,29 +75,41 @@ impl Judge for SpamJudge {
 struct Trial {
     judge: SpamJudge,
     case: Arc<Case>,
+    /// The DNS lists that list the client.
+    listing: Option<AbortOnDropHandle<Vec<String>>>,
 }
 
 #[async_trait::async_trait]
 impl Hearing for Trial {
-    async fn verdicts(self: Box<Self>, message: &Spooled, so_far: &[Verdict]) -> Result<Vec<Verdict>, JudgeError> {
+    async fn verdicts(mut self: Box<Self>, message: &Spooled, so_far: &[Verdict]) -> Result<Vec<Verdict>, JudgeError> {
         let (message, so_far) = (message.clone(), so_far.to_vec());
-        let judged = tokio::task::spawn_blocking(move || self.judge_all(&message, &so_far)).await;
+        let listed_by = match self.listing.take() {
+            Some(listing) => listing.await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let judged = tokio::task::spawn_blocking(move || self.judge_all(&message, &so_far, listed_by)).await;
         judged.map_err(|error| JudgeError(error.to_string()))?
     }
 }
 
 impl Trial {
-    fn judge_all(&self, message: &Spooled, so_far: &[Verdict]) -> Result<Vec<Verdict>, JudgeError> {
+    fn judge_all(
+        &self,
+        message: &Spooled,
+        so_far: &[Verdict],
+        listed_by: Vec<String>,
+    ) -> Result<Vec<Verdict>, JudgeError> {
         let (raw, name) = looked_at(message).map_err(|error| JudgeError(error.to_string()))?;
         let parsed = mailkit::parse(&raw);
-        let sender = so_far.first().map(sender_of).unwrap_or_default();
-        let facts = Facts::of(name, &raw, &parsed, sender);
+        let sender = Sender { listed_by, ..so_far.first().map(sender_of).unwrap_or_default() };
+        let facts = Facts::of(name, &raw, &parsed, sender).beside(&self.judge.spam.base());
         let answer = Answer { parsed: &parsed, returned: returned(&raw, &parsed) };
-        let recipients = self.case.accounts.iter().zip(so_far);
+        let recipients = self.case.accounts.iter().zip(so_far).zip(&self.case.envelope.recipients);
         Ok(recipients
-            .map(|(account, before)| match account {
+            .map(|((account, before), recipient)| match account {
                 Some(account) if before.refusal.is_none() => {
-                    self.judge_one(*account, &facts, &answer, before).unwrap_or_else(|error| {
+                    let whom = Recipient { account: *account, domain: recipient.address.domain() };
+                    self.judge_one(whom, &facts, &answer, before).unwrap_or_else(|error| {
                         // A filter that can't judge for one account must not keep its mail, nor that of the others.
                         tracing::warn!(id = %self.case.id, %account, %error, "a message could not be judged");
                         Verdict::default()
@@ -94,12 +122,12 @@ impl Trial {
 
     fn judge_one(
         &self,
-        account: AccountId,
+        whom: Recipient<'_>,
         facts: &Facts,
         answer: &Answer<'_>,
         before: &Verdict,
     ) -> Result<Verdict, Failure> {
-        let mut judged = self.judge.judged(account, facts, answer)?;
+        let mut judged = self.judge.judged(whom, facts, answer)?;
         let was_junk = before.mailbox == Some(FileInto::Role(Role::Junk));
         if was_junk && !judged.is_spam && !judged.score.has("allowed") {
             // An earlier check has decided: the reasons say so, and still add up.
@@ -127,19 +155,22 @@ impl SpamJudge {
     ///
     /// # Errors
     /// Those of reading.
-    pub fn explain(&self, account: AccountId, raw: &[u8]) -> Result<Judgement, Failure> {
+    pub fn explain(&self, whom: Recipient<'_>, raw: &[u8]) -> Result<Judgement, Failure> {
         let looked_at = &raw[..raw.len().min(MAX_LOOKED_AT)];
         let parsed = mailkit::parse(looked_at);
-        let facts = Facts::of(*blake3::hash(raw).as_bytes(), looked_at, &parsed, Sender::default());
+        let name = *blake3::hash(raw).as_bytes();
+        let facts = Facts::of(name, looked_at, &parsed, Sender::default()).beside(&self.spam.base());
         let answer = Answer { parsed: &parsed, returned: returned(looked_at, &parsed) };
-        self.judged(account, &facts, &answer)
+        self.judged(whom, &facts, &answer)
     }
 
-    fn judged(&self, account: AccountId, facts: &Facts, answer: &Answer<'_>) -> Result<Judgement, Failure> {
-        let realm = account.realm();
+    fn judged(&self, whom: Recipient<'_>, facts: &Facts, answer: &Answer<'_>) -> Result<Judgement, Failure> {
+        let realm = whom.account.realm();
         let settings = self.spam.settings(realm)?;
         let model = self.spam.model(realm)?;
-        Ok(judge(facts, &self.known(realm, facts, answer)?, &model, &settings))
+        let domain_entries = self.spam.lists_for(whom.domain)?;
+        let known = Known { domain_entries, ..self.known(realm, facts, answer)? };
+        Ok(judge(facts, &known, &model, &settings))
     }
 
     /// What an account has to do with the sender.
@@ -166,6 +197,15 @@ impl SpamJudge {
         }
         Ok(known)
     }
+}
+
+/// For whom a message is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Recipient<'a> {
+    /// The account.
+    pub account: AccountId,
+    /// The domain of the address that the message came to.
+    pub domain: &'a str,
 }
 
 /// What a message answers or reports about.
@@ -213,6 +253,6 @@ fn sender_of(before: &Verdict) -> Sender {
             }
         }
     }
-    sender.has_malware = before.reason.contains("malware") || before.reason.contains("virus");
+    sender.has_malware = before.found_malware;
     sender
 }

@@ -2,7 +2,9 @@
 //!
 //! Naive Bayes over the features that occur, each by how surely it tells (the more evenly it is spread the less, and the
 //! seldomer it was seen the less), in sections ([`super::words::Section`]): a long text must not outvote all that the
-//! header says, so the sum of each section is divided by the root of how many of its features are known.
+//! header says, so the sum of each section is divided by the root of how many features it has, and ends at [`MOST`]:
+//! a hundred signs of one kind, such as the letters of a foreign script, are one sign. What was never seen before counts
+//! more than what is known: a message of which little is known is not judged with certainty.
 
 use super::counts::{Counts, Totals};
 use super::words::Section;
@@ -11,30 +13,35 @@ use super::words::Section;
 const STRENGTH: f64 = 0.1;
 /// How fast the weight of features falls that are in mail of both kinds.
 const SPREAD: f64 = 20.0;
-/// Known features that each section has at least, for its root.
+/// Features that each section has at least, for its root.
 const FEW: f64 = 10.0;
+/// How many known features one counts for that was never seen.
+const UNSEEN: f64 = 2.0;
+/// Most that one section can say for or against spam; it gets there gradually.
+const MOST: f64 = 6.0;
 /// Messages of the rarer kind at which half of the weight is reached.
 const HALF_AT: f64 = 2.0;
+/// Messages of the rarer kind from which on an account needs no base.
+const ENOUGH: f64 = 50.0;
 /// How much each section counts.
-const WEIGHTS: [f64; Section::ALL] = [1.0, 1.0, 2.0, 1.0, 2.0, 1.0, 0.3, 2.0];
+const WEIGHTS: [f64; Section::ALL] = [1.5, 1.0, 1.0, 1.5, 2.0, 1.0, 0.0, 2.5];
 
-/// For or against spam, above 0 for spam; what is no sign at all is 0. Rough size: 12 is a clear case, 100 the end.
+/// For or against spam, above 0 for spam; what is no sign at all is 0. Rough size: 12 is a clear case, 42 the end.
 pub fn evidence(counts: &Counts, features: &[u32]) -> f64 {
     let totals = counts.totals();
     let mut sections = [(0.0, 0.0); Section::ALL];
     for feature in features {
+        let section = &mut sections[Section::of(*feature)];
         let of = counts.of(*feature);
-        if of != Totals::default() {
-            let section = &mut sections[Section::of(*feature)];
+        if of == Totals::default() {
+            section.1 += UNSEEN;
+        } else {
             section.0 += weight(of, totals);
             section.1 += 1.0;
         }
     }
-    let sum: f64 = sections
-        .iter()
-        .zip(WEIGHTS)
-        .map(|((sum, known), weight): (&(f64, f64), f64)| weight * sum / (known + FEW).sqrt())
-        .sum();
+    let said = sections.iter().zip(WEIGHTS).map(|((sum, size), weight)| weight * sum / (size + FEW).sqrt());
+    let sum: f64 = said.map(|said| MOST * (said / MOST).tanh()).sum();
     sum * trust(totals)
 }
 
@@ -42,6 +49,12 @@ pub fn evidence(counts: &Counts, features: &[u32]) -> f64 {
 fn trust(totals: Totals) -> f64 {
     let fewer = f64::from(totals.spam.min(totals.ham));
     (fewer + 0.5) / (fewer + 0.5 + HALF_AT)
+}
+
+/// How far the base of all accounts is asked by one that has learned that much: less and less, and in the end not at all.
+pub fn asks_base(own: Totals) -> f64 {
+    let fewer = f64::from(own.spam.min(own.ham));
+    if fewer >= ENOUGH { 0.0 } else { 1.0 - fewer / ENOUGH }
 }
 
 /// How much one feature tells.

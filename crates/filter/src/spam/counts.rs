@@ -40,6 +40,11 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Of counts that are known.
+    pub(super) fn of_all(totals: Totals, of: impl Iterator<Item = (u32, Totals)>) -> Self {
+        Self { totals, of: of.collect() }
+    }
+
     /// A message is learned. Its features are distinct.
     pub fn learn(&mut self, features: &[u32], is_spam: bool) {
         self.totals.add(is_spam);
@@ -83,7 +88,7 @@ impl Counts {
 }
 
 impl Totals {
-    fn add(&mut self, is_spam: bool) {
+    pub(super) fn add(&mut self, is_spam: bool) {
         let count = if is_spam { &mut self.spam } else { &mut self.ham };
         *count = count.saturating_add(1);
     }

@@ -9,9 +9,11 @@ use super::score::{Points, Score};
 use super::settings::{Level, Settings};
 
 /// Tenths of a point for each unit of [`bayes::evidence`].
-const TENTHS_PER_EVIDENCE: f64 = 4.0;
+const TENTHS_PER_EVIDENCE: f64 = 4.5;
 /// Most that what was learned of similar mail can count, in tenths.
 const MOST_BY_SIMILAR: i32 = 80;
+/// Most that what others taught can count, in tenths.
+const MOST_BY_BASE: i32 = 60;
 /// What a list counts: more than all else together.
 const LIST: i32 = 1_000;
 /// What the user's own word about the very message counts.
@@ -34,7 +36,7 @@ pub struct Known {
     pub name_of: Option<String>,
     /// The domain only looks like this one, which the account writes to.
     pub looks_like: Option<String>,
-    /// The list of the domain that the account is in.
+    /// The lists of the recipient's domain, then those of the service.
     pub domain_entries: Vec<Entry>,
 }
 
@@ -89,14 +91,19 @@ pub fn judge(facts: &Facts, known: &Known, model: &Model, settings: &Settings) -
 }
 
 fn similar(facts: &Facts, model: &Model, score: &mut Score) {
-    let evidence = bayes::evidence(&model.counts, &facts.features);
-    let tenths =
-        (evidence * TENTHS_PER_EVIDENCE).round().clamp(-f64::from(MOST_BY_SIMILAR), f64::from(MOST_BY_SIMILAR));
-    let tenths = tenths as i32;
-    match tenths {
+    let tenths = |evidence: f64, most: i32| {
+        let most = f64::from(most);
+        (evidence * TENTHS_PER_EVIDENCE).round().clamp(-most, most) as i32
+    };
+    match tenths(bayes::evidence(&model.counts, &facts.features), MOST_BY_SIMILAR) {
         0 => {}
-        1.. => score.add("similar", tenths, "It is like mail that you reported as spam"),
-        _ => score.add("similar", tenths, "It is like mail that you keep"),
+        own @ 1.. => score.add("similar", own, "It is like mail that you reported as spam"),
+        own => score.add("similar", own, "It is like mail that you keep"),
+    }
+    match tenths(facts.base * bayes::asks_base(model.counts.totals()), MOST_BY_BASE) {
+        0 => {}
+        base @ 1.. => score.add("base", base, "It is like mail that others here reported as spam"),
+        base => score.add("base", base, "It is like mail that others here keep"),
     }
 }
 

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use prost::Message as _;
-use store::{Cause, Damaged, Order, Part, Read, RealmId, Store, StoreError, Tx};
+use store::{Cause, Damaged, Order, Part, Read, RealmId, Snapshot, Store, StoreError, Tx};
 
-use super::lists::MAX_ENTRIES;
+use super::counts::Counts;
+use super::lists::{Entry, MAX_ENTRIES};
 use super::model::{Model, packed};
 use super::schema::{self, LEARNED, LearnedRecord, NAME_BYTES, SETTINGS, STATE, SettingsRecord, StateRecord};
 use super::settings::Settings;
@@ -17,6 +18,8 @@ const MAX_WITH_FEATURES: usize = 2_000;
 /// Messages of an account of which anything is remembered; of others the oldest are forgotten of which the user said
 /// nothing, then the oldest.
 const MAX_LEARNED: usize = 50_000;
+/// [`LearnedRecord::keyword`] of a message without one.
+const NO_KEYWORD: u32 = 3;
 /// Accounts whose models are kept in memory.
 const MAX_MODELS: usize = 200;
 
@@ -55,6 +58,28 @@ pub enum By {
     Conduct,
 }
 
+/// By which marks it was seen what a message is: which of two that contradict each other is newer follows from them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// What a keyword of the message says.
+    pub keyword: Option<Kind>,
+    /// When the message was put where it lies, in milliseconds since 1970.
+    pub placed_ms: i64,
+}
+
+/// What was learned of a message before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Before {
+    /// What it is.
+    pub kind: Kind,
+    /// Who said so.
+    pub by: By,
+    /// When, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// By which marks; `None` if they were not noted.
+    pub marks: Option<Marks>,
+}
+
 /// A message to be learned.
 #[derive(Clone, Debug)]
 pub struct Learned {
@@ -68,6 +93,8 @@ pub struct Learned {
     pub features: Vec<u32>,
     /// Address of its sender, in lower case; may be empty.
     pub sender: String,
+    /// The marks that say so, if it lies in a mailbox.
+    pub marks: Option<Marks>,
 }
 
 /// How much an account taught.
@@ -100,12 +127,30 @@ pub type Result<T, E = SpamError> = std::result::Result<T, E>;
 pub struct Spam {
     store: Store,
     models: Arc<Mutex<HashMap<RealmId, Arc<Model>>>>,
+    base: Arc<RwLock<Arc<Counts>>>,
 }
 
 impl Spam {
     /// In that store.
     pub fn new(store: Store) -> Self {
-        Self { store, models: Arc::default() }
+        Self { store, models: Arc::default(), base: Arc::default() }
+    }
+
+    /// What the accounts taught together, as it was gathered last.
+    pub fn base(&self) -> Arc<Counts> {
+        Arc::clone(&self.base.read())
+    }
+
+    pub(super) fn set_base(&self, base: Counts) {
+        *self.base.write() = Arc::new(base);
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        self.store.snapshot()
+    }
+
+    pub(super) fn accounts(&self) -> Vec<RealmId> {
+        self.store.realms().into_iter().filter(|realm| realm.account_number().is_some()).collect()
     }
 
     /// How an account wants its mail judged.
@@ -139,6 +184,54 @@ impl Spam {
                     tx.put(account, vec![SETTINGS], changed.encode_to_vec());
                 }
                 Ok(settings)
+            })
+            .await
+    }
+
+    /// The lists of a domain, or of the service (`None`).
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn lists_of(&self, domain: Option<&str>) -> Result<Vec<Entry>> {
+        let record: Option<SettingsRecord> =
+            load(&self.store.snapshot(), RealmId::DIRECTORY, &schema::shared_lists(domain))?;
+        Ok(record.map(|record| Settings::from(record).entries).unwrap_or_default())
+    }
+
+    /// What a recipient's domain says about senders, and then the service.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn lists_for(&self, domain: &str) -> Result<Vec<Entry>> {
+        let mut entries = self.lists_of(Some(domain))?;
+        entries.extend(self.lists_of(None)?);
+        Ok(entries)
+    }
+
+    /// Changes the lists of a domain, or of the service (`None`).
+    ///
+    /// # Errors
+    /// [`SpamError::TooManyEntries`]; those of the store.
+    pub async fn change_lists(
+        &self,
+        domain: Option<&str>,
+        change: impl FnOnce(&mut Settings) + Send + 'static,
+    ) -> Result<()> {
+        let key = schema::shared_lists(domain);
+        self.store
+            .transact(move |tx: &mut Tx<'_>| {
+                let record: Option<SettingsRecord> = load(tx, RealmId::DIRECTORY, &key)?;
+                let mut settings: Settings = record.unwrap_or_default().into();
+                change(&mut settings);
+                if settings.entries.len() > MAX_ENTRIES {
+                    return Err(SpamError::TooManyEntries);
+                }
+                if settings.entries.is_empty() {
+                    tx.delete(RealmId::DIRECTORY, key);
+                } else {
+                    tx.put(RealmId::DIRECTORY, key, SettingsRecord::from(&settings).encode_to_vec());
+                }
+                Ok(())
             })
             .await
     }
@@ -193,16 +286,41 @@ impl Spam {
         Ok(taught)
     }
 
-    /// What was learned of the message with that body, and who said so.
+    /// What was learned of the message with that body.
     ///
     /// # Errors
     /// Those of reading.
-    pub fn learned(&self, account: RealmId, name: &[u8; 32]) -> Result<Option<(Kind, By)>> {
+    pub fn learned(&self, account: RealmId, name: &[u8; 32]) -> Result<Option<Before>> {
         let record: Option<LearnedRecord> = load(&self.store.snapshot(), account, &schema::learned(name))?;
         Ok(record.and_then(|record| {
-            let by = if record.by_user { By::User } else { By::Conduct };
-            Some((Kind::from_number(record.kind)?, by))
+            let keyword = match record.keyword {
+                0 => None,
+                number => Some(Kind::from_number(number)),
+            };
+            Some(Before {
+                kind: Kind::from_number(record.kind)?,
+                by: if record.by_user { By::User } else { By::Conduct },
+                at_ms: record.at_ms,
+                marks: keyword.map(|keyword| Marks { keyword, placed_ms: record.placed_ms }),
+            })
         }))
+    }
+
+    /// The marks by which a learned message is what it is have changed, and say the same.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn noted(&self, account: RealmId, name: [u8; 32], marks: Marks) -> Result<()> {
+        let done = self.store.transact(move |tx: &mut Tx<'_>| {
+            let key = schema::learned(&name);
+            if let Some(mut record) = load::<LearnedRecord, _>(tx, account, &key)? {
+                // The counts don't change: the state's revision stays.
+                note(&mut record, Some(marks));
+                tx.put(account, key, record.encode_to_vec());
+            }
+            Ok::<_, StoreError>(())
+        });
+        Ok(done.await?)
     }
 
     /// What an account learned. Read once, then kept as long as it is current. Blocks.
@@ -306,16 +424,23 @@ fn learn_in(tx: &mut Tx<'_>, account: RealmId, learned: &Learned) -> Result<bool
         state.with_features = state.with_features.saturating_add(1);
     }
     state.revision += 1;
-    let record = LearnedRecord {
+    let mut record = LearnedRecord {
         kind: learned.kind.number(),
         by_user,
         at_ms: tx.now_ms(),
         features: packed(&learned.features).into(),
         sender: learned.sender.clone(),
+        ..LearnedRecord::default()
     };
+    note(&mut record, learned.marks);
     tx.put(account, key, record.encode_to_vec());
     tx.put(account, vec![STATE], state.encode_to_vec());
     Ok(true)
+}
+
+fn note(record: &mut LearnedRecord, marks: Option<Marks>) {
+    record.keyword = marks.map_or(0, |marks| marks.keyword.map_or(NO_KEYWORD, Kind::number));
+    record.placed_ms = marks.map_or(0, |marks| marks.placed_ms);
 }
 
 pub(super) fn load<M: prost::Message + Default, R: Read + ?Sized>(

@@ -2,6 +2,7 @@
 
 use mailkit::{EmailAddress, Parsed};
 
+use super::counts::Counts;
 use super::files;
 use super::score::Score;
 
@@ -36,6 +37,8 @@ pub struct Facts {
     pub is_report: bool,
     /// About its sender.
     pub sender: Sender,
+    /// What the base of all accounts says of it, as [`super::bayes::evidence`].
+    pub base: f64,
     /// Reasons that don't depend on who gets it.
     pub(super) common: Score,
 }
@@ -55,6 +58,7 @@ impl Facts {
             features: super::features(raw, parsed, false).hashes,
             is_report: mailkit::bounce::status_part(parsed).is_some(),
             sender,
+            base: 0.0,
             common: Score::default(),
         };
         facts.of_sender(parsed);
@@ -62,6 +66,13 @@ impl Facts {
         facts.of_files(raw, parsed);
         facts.of_links(raw, parsed);
         facts
+    }
+
+    /// With what the accounts of the service taught together.
+    #[must_use]
+    pub fn beside(mut self, base: &Counts) -> Self {
+        self.base = super::bayes::evidence(base, &self.features);
+        self
     }
 
     fn of_sender(&mut self, parsed: &Parsed) {

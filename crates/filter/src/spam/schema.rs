@@ -6,6 +6,12 @@
 //! | `81` name of the body, 16 bytes | [`LearnedRecord`] | what was learned of a message |
 //! | `82` | [`StateRecord`] | which state the `81` records are in, and how far the mail was looked through |
 //!
+//! In the directory's realm lie the lists of domains:
+//!
+//! | key | value | |
+//! |---|---|---|
+//! | `83` domain | [`SettingsRecord`], of which only the lists count | lists of a domain; without one those of the service |
+//!
 //! The counts that mail is judged by are made of the `81` records and kept in memory: there is nothing that could
 //! disagree with them. The features of the oldest messages are dropped, so an account's records stay small and its
 //! judgement young; what the user said of a message stays for ever.
@@ -16,6 +22,8 @@ use prost::Message;
 pub(super) const SETTINGS: u8 = 0x80;
 pub(super) const LEARNED: u8 = 0x81;
 pub(super) const STATE: u8 = 0x82;
+/// In the directory's realm, where it is followed by a domain, or by nothing: the service.
+pub(super) const SHARED_LISTS: u8 = 0x83;
 pub(super) const KINDS: [u8; 3] = [SETTINGS, LEARNED, STATE];
 
 /// Bytes of the name of a message's body in a key.
@@ -61,6 +69,12 @@ pub(super) struct LearnedRecord {
     /// Address of the sender, in lower case.
     #[prost(string, tag = "5")]
     pub sender: String,
+    /// The keyword that the message had then: 0 not noted, 1 one for spam, 2 one for wanted mail, 3 none.
+    #[prost(uint32, tag = "6")]
+    pub keyword: u32,
+    /// When the message had been put where it lay then; 0: not noted.
+    #[prost(int64, tag = "7")]
+    pub placed_ms: i64,
 }
 
 /// `82`
@@ -80,5 +94,11 @@ pub(super) struct StateRecord {
 pub(super) fn learned(name: &[u8; 32]) -> Vec<u8> {
     let mut key = vec![LEARNED];
     key.extend_from_slice(&name[..NAME_BYTES]);
+    key
+}
+
+pub(super) fn shared_lists(domain: Option<&str>) -> Vec<u8> {
+    let mut key = vec![SHARED_LISTS];
+    key.extend(domain.unwrap_or_default().bytes().map(|byte| byte.to_ascii_lowercase()));
     key
 }

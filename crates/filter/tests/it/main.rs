@@ -5,6 +5,7 @@ mod dkim;
 mod dmarc;
 mod oracle;
 mod seal;
+mod spam_part;
 mod spf;
 mod yaml;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail, ensure};
 use directory::AccountId;
 use filter::spam::{By, Entry, Judgement, Kind, Learned, Level, MAX_EMPTIED_AFTER_DAYS, features};
-use inbound::spam::SpamJudge;
+use inbound::spam::{ListState, Recipient, SpamJudge};
 
 use super::accounts::find;
 use crate::{cli::SpamCommand, output::Output, services::Services};
@@ -56,9 +56,17 @@ pub async fn run(services: &Services, command: SpamCommand, output: &Output) -> 
             output.line(format!("{gone} messages forgotten")).await;
             Ok(())
         }
+        SpamCommand::Share { address, share } => {
+            let account = find(services, &address).await?.id.realm();
+            let shares = share == "on";
+            services.spam.change_settings(account, move |settings| settings.shares = shares).await?;
+            output.line(format!("shares what it teaches: {share}")).await;
+            Ok(())
+        }
+        SpamCommand::DnsLists => dns_lists(services, output).await,
         SpamCommand::Explain { address, file } => {
             let account = find(services, &address).await?.id;
-            explain(services, account, &file, output).await
+            explain(services, account, (&address, &file), output).await
         }
     }
 }
@@ -68,24 +76,21 @@ fn days_in_words(days: Option<u32>) -> String {
 }
 
 async fn show(services: &Services, address: &str, output: &Output) -> anyhow::Result<()> {
+    if let Some(domain) = domain_of(services, address).await? {
+        return show_lists(services, domain.as_deref(), output).await;
+    }
     let account = find(services, address).await?.id.realm();
     let settings = services.spam.settings(account)?;
     let spam = services.spam.clone();
     let taught = tokio::task::spawn_blocking(move || spam.taught(account)).await??;
-    let of = |allowed: bool| -> Vec<String> {
-        settings
-            .entries
-            .iter()
-            .filter(|entry| entry.allowed == allowed)
-            .map(|entry| entry.pattern.to_string())
-            .collect()
-    };
+    let of = |allowed: bool| patterns(&settings.entries, allowed);
     if output.json() {
         let object = serde_json::json!({
             "level": settings.level.name(),
             "allowed": of(true),
             "blocked": of(false),
             "emptied_after_days": settings.emptied_after_days,
+            "shares": settings.shares,
             "learned_spam": taught.spam,
             "learned_wanted": taught.wanted,
             "learned_kept": taught.kept,
@@ -96,10 +101,74 @@ async fn show(services: &Services, address: &str, output: &Output) -> anyhow::Re
     output.line(format!("level: {}", settings.level)).await;
     output.line(format!("mail in Spam is deleted after: {}", days_in_words(settings.emptied_after_days))).await;
     output.line(format!("learned: {} spam, {} not spam, {} kept", taught.spam, taught.wanted, taught.kept)).await;
+    output.line(format!("shares what it teaches: {}", if settings.shares { "on" } else { "off" })).await;
     for (what, allowed) in [("allowed", true), ("blocked", false)] {
         for sender in of(allowed) {
             output.line(format!("{what}: {sender}")).await;
         }
+    }
+    Ok(())
+}
+
+/// The domain that `@example.org` names, or the service (`@`); `None` if it is an account's address.
+async fn domain_of(services: &Services, address: &str) -> anyhow::Result<Option<Option<String>>> {
+    let Some(domain) = address.strip_prefix('@') else { return Ok(None) };
+    if domain.is_empty() {
+        return Ok(Some(None));
+    }
+    let domain = mailkit::address::normal_domain(domain)?;
+    let hosted = services.directory.domains()?;
+    ensure!(hosted.iter().any(|known| known.name == domain), "{domain} is not a domain of this service");
+    Ok(Some(Some(domain)))
+}
+
+fn patterns(entries: &[Entry], allowed: bool) -> Vec<String> {
+    entries.iter().filter(|entry| entry.allowed == allowed).map(|entry| entry.pattern.to_string()).collect()
+}
+
+/// The lists of a domain, or of the service.
+async fn show_lists(services: &Services, domain: Option<&str>, output: &Output) -> anyhow::Result<()> {
+    let entries = services.spam.lists_of(domain)?;
+    if output.json() {
+        let object = serde_json::json!({
+            "domain": domain, "allowed": patterns(&entries, true), "blocked": patterns(&entries, false),
+        });
+        output.object(object).await;
+        return Ok(());
+    }
+    for (what, allowed) in [("allowed", true), ("blocked", false)] {
+        for sender in patterns(&entries, allowed) {
+            output.line(format!("{what}: {sender}")).await;
+        }
+    }
+    Ok(())
+}
+
+/// The DNS lists, and whether they are asked.
+async fn dns_lists(services: &Services, output: &Output) -> anyhow::Result<()> {
+    let states = services.dns_lists.states();
+    if output.json() {
+        let lists = states.iter().map(|(list, state)| {
+            let (state, why) = match state {
+                ListState::New => ("new", None),
+                ListState::Works => ("works", None),
+                ListState::Off(why) => ("off", Some(why)),
+            };
+            serde_json::json!({ "list": list, "state": state, "why": why })
+        });
+        output.object(serde_json::json!({ "dns_lists": lists.collect::<Vec<_>>() })).await;
+        return Ok(());
+    }
+    if states.is_empty() {
+        output.line("no DNS list is configured (dns_lists in [spam])").await;
+    }
+    for (list, state) in states {
+        let state = match state {
+            ListState::New => "not tried out yet".to_owned(),
+            ListState::Works => "works".to_owned(),
+            ListState::Off(why) => format!("switched off: {why}"),
+        };
+        output.line(format!("{list}: {state}")).await;
     }
     Ok(())
 }
@@ -112,18 +181,29 @@ async fn list(
     allowed: Option<bool>,
     output: &Output,
 ) -> anyhow::Result<()> {
-    let account = find(services, address).await?.id.realm();
     let entry = Entry::new(sender, allowed.unwrap_or_default())?;
     let pattern = entry.pattern.clone();
-    let before = services.spam.settings(account)?;
-    if allowed.is_none() && !before.entries.iter().any(|entry| entry.pattern == pattern) {
+    let domain = domain_of(services, address).await?;
+    let account = match domain {
+        Some(_) => None,
+        None => Some(find(services, address).await?.id.realm()),
+    };
+    let before = match (&domain, account) {
+        (Some(domain), _) => services.spam.lists_of(domain.as_deref())?,
+        (None, Some(account)) => services.spam.settings(account)?.entries,
+        (None, None) => Vec::new(),
+    };
+    if allowed.is_none() && !before.iter().any(|entry| entry.pattern == pattern) {
         bail!("{pattern} is on no list");
     }
     let change = move |settings: &mut filter::spam::Settings| match allowed {
         Some(_) => settings.list(entry),
         None => settings.entries.retain(|known| known.pattern != entry.pattern),
     };
-    services.spam.change_settings(account, change).await?;
+    match account {
+        Some(account) => drop(services.spam.change_settings(account, change).await?),
+        None => services.spam.change_lists(domain.flatten().as_deref(), change).await?,
+    }
     let what = match allowed {
         Some(true) => "allowed",
         Some(false) => "blocked",
@@ -153,14 +233,23 @@ fn lesson(file: &Path, kind: Kind) -> anyhow::Result<Learned> {
         by: By::User,
         features: features(&raw, &parsed, false).hashes,
         sender: parsed.from.first().map(|from| from.address.to_lowercase()).unwrap_or_default(),
+        marks: None,
     })
 }
 
-async fn explain(services: &Services, account: AccountId, file: &Path, output: &Output) -> anyhow::Result<()> {
+async fn explain(
+    services: &Services,
+    account: AccountId,
+    (address, file): (&str, &Path),
+    output: &Output,
+) -> anyhow::Result<()> {
     let judge = SpamJudge::new(services.spam.clone(), services.mailstore.clone(), services.people.clone());
     let file = file.to_owned();
+    let domain = mailkit::EmailAddress::parse(address).map(|address| address.domain().to_owned()).unwrap_or_default();
     let judged = tokio::task::spawn_blocking(move || {
-        judge.explain(account, &read(&file)?).map_err(|error| anyhow::anyhow!(error.to_string()))
+        judge
+            .explain(Recipient { account, domain: &domain }, &read(&file)?)
+            .map_err(|error| anyhow::anyhow!(error.to_string()))
     });
     let Judgement { is_spam, score, limit, .. } = judged.await??;
     if output.json() {

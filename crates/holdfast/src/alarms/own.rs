@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use continuity::stage::Progress;
+use inbound::spam::ListState;
 
 use crate::{
     alarm::{Alarm, damaged, short_of_room},
@@ -71,6 +72,7 @@ pub fn alarms(running: &Running, now_ms: i64) -> Vec<Alarm> {
         all.push(alarm("certificate", format!("Certificate: {ends}"), String::new(), look));
     }
     all.extend(obtained(running));
+    all.extend(dns_lists(services));
     if let Some(Progress::Stopped { stage, why }) = services.stages.progress() {
         let line = format!("Stage: {} was not reached: {why}", stage.name());
         all.push(alarm(
@@ -81,6 +83,27 @@ pub fn alarms(running: &Running, now_ms: i64) -> Vec<Alarm> {
         ));
     }
     all
+}
+
+/// DNS lists that are switched off; several in one alarm.
+fn dns_lists(services: &Services) -> Option<Alarm> {
+    let states = services.dns_lists.states();
+    let lines: Vec<String> = states
+        .into_iter()
+        .filter_map(|(list, state)| match state {
+            ListState::Off(why) => Some(format!("{list}: {why}")),
+            ListState::New | ListState::Works => None,
+        })
+        .collect();
+    let first = lines.first()?;
+    let others = if lines.len() > 1 { format!(" (and {} more)", lines.len() - 1) } else { String::new() };
+    Some(Alarm {
+        key: "dns lists".to_owned(),
+        line: format!("DNS list switched off: {first}{others}"),
+        more: lines.join("\n"),
+        subject: format!("{SUBJECT} (dns lists)"),
+        look: "Run `holdfast spam dns-lists`; see `holdfast help delivery Spam`.",
+    })
 }
 
 /// Certificates of an authority that are about to end, or can't be obtained; several in one alarm.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub enum SpamCommand {
     /// Show an account's level, its lists, and how much it has taught the filter.
     Show {
-        /// The account's address.
+        /// The account's address; `@example.org` for the lists of a domain, `@` for those of the service.
         address: String,
     },
     /// Change the level: off, relaxed, normal, strict, or known (only senders the account knows).
@@ -24,21 +24,21 @@ pub enum SpamCommand {
     },
     /// Always accept mail from a sender: an address or a domain.
     Allow {
-        /// The account's address.
+        /// The account's address; `@example.org` for a domain, `@` for the service.
         address: String,
         /// The sender's address, or a domain.
         sender: String,
     },
     /// Always send mail from a sender to Spam: an address or a domain.
     Block {
-        /// The account's address.
+        /// The account's address; `@example.org` for a domain, `@` for the service.
         address: String,
         /// The sender's address, or a domain.
         sender: String,
     },
     /// Take a sender off both lists.
     Unlist {
-        /// The account's address.
+        /// The account's address; `@example.org` for a domain, `@` for the service.
         address: String,
         /// The sender's address, or a domain.
         sender: String,
@@ -64,11 +64,21 @@ pub enum SpamCommand {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Choose whether what the account teaches also helps to judge mail of the other accounts.
+    Share {
+        /// The account's address.
+        address: String,
+        /// `on` (the default) or `off`.
+        #[arg(value_parser = ["on", "off"])]
+        share: String,
+    },
     /// Forget everything the account has taught the filter.
     Reset {
         /// The account's address.
         address: String,
     },
+    /// Show the DNS lists that are asked about networks, and whether they work.
+    DnsLists,
     /// Show how a message would be judged if it came now, with all reasons. DNS is not asked.
     Explain {
         /// The account's address.

@@ -42,12 +42,10 @@ impl Config {
             all.push(Finding::new("domains.relays", format!("has \"{relay}\", which is not a host name"), remedy));
         }
         self.senders.mistakes(&mut all);
+        self.spam.mistakes(&mut all);
         if self.web.public_url.as_deref().is_some_and(|url| host_of(url).is_none()) {
-            all.push(Finding::new(
-                "web.public_url",
-                "is not a web address",
-                "write it as \"https://mail.example.org\"",
-            ));
+            let remedy = "write it as \"https://mail.example.org\"";
+            all.push(Finding::new("web.public_url", "is not a web address", remedy));
         }
         if let Err(error) = EnvFilter::try_new(&self.log.level) {
             let remedy = "write \"info\", or a filter such as \"info,imap=debug\"";

@@ -94,6 +94,23 @@ fn moving_mail_to_and_from_spam_teaches_through_imap_and_survives_a_restart() {
 }
 
 #[test]
+fn the_last_word_counts_when_a_keyword_and_the_mailbox_differ() {
+    let (_dir, server) = Server::with_accounts(&[ANNA]);
+    deliver(&server, "offer", 0);
+    let mut imap = Imap::login(server.address("imap"), ANNA).unwrap();
+    imap.command("SELECT INBOX").unwrap().ok();
+    imap.command("STORE 1 +FLAGS ($NotJunk)").unwrap().ok();
+    wait_for("the keyword", || shown(&server)["learned_wanted"] == 1);
+    imap.command("MOVE 1 Junk").unwrap().ok();
+    wait_for("the later move", || shown(&server)["learned_spam"] == 1 && shown(&server)["learned_wanted"] == 0);
+    imap.command("SELECT Junk").unwrap().ok();
+    imap.command("STORE 1 -FLAGS ($NotJunk)").unwrap().ok();
+    imap.command("STORE 1 +FLAGS ($NotJunk)").unwrap().ok();
+    wait_for("the later keyword", || shown(&server)["learned_wanted"] == 1);
+    server.stop();
+}
+
+#[test]
 fn lists_levels_and_training_by_command_decide_where_mail_goes() {
     let (dir, server) = Server::with_accounts(&[ANNA]);
     let spam = |args: &[&str]| said(&server, &[&["spam"], args].concat());
@@ -127,5 +144,69 @@ fn lists_levels_and_training_by_command_decide_where_mail_goes() {
     assert!(spam(&["reset", ANNA]).starts_with("8 "));
     let explained = spam(&["explain", ANNA, &write(dir.path(), "offer", 30), "--json"]);
     assert_eq!(serde_json::from_str::<serde_json::Value>(&explained).unwrap()["spam"], false);
+    server.stop();
+}
+
+#[test]
+fn lists_of_the_domain_and_of_the_service_win_and_the_accounts_own_win_over_them() {
+    let (_dir, server) = Server::with_accounts(&[ANNA]);
+    let spam = |args: &[&str]| said(&server, &[&["spam"], args].concat());
+    spam(&["block", "@", "work.example"]);
+    deliver(&server, "minutes", 1);
+    assert_eq!((count(&server, "INBOX"), count(&server, "Junk")), (0, 1), "the service blocks it");
+    spam(&["allow", "@example.org", "work.example"]);
+    deliver(&server, "minutes", 2);
+    assert_eq!((count(&server, "INBOX"), count(&server, "Junk")), (1, 1), "the domain wants it");
+    spam(&["block", ANNA, "work.example"]);
+    deliver(&server, "minutes", 3);
+    assert_eq!((count(&server, "INBOX"), count(&server, "Junk")), (1, 2), "the account doesn't");
+    spam(&["unlist", ANNA, "work.example"]);
+    spam(&["level", ANNA, "off"]);
+    spam(&["unlist", "@example.org", "work.example"]);
+    deliver(&server, "minutes", 4);
+    assert_eq!((count(&server, "INBOX"), count(&server, "Junk")), (1, 3), "lists count where the filter is off");
+    spam(&["unlist", "@", "work.example"]);
+    let shown: serde_json::Value = serde_json::from_str(&spam(&["show", "@", "--json"])).unwrap();
+    assert_eq!(shown["blocked"], serde_json::json!([]));
+    assert!(!server.command(&["spam", "block", "@elsewhere.example", "work.example"]).status.success());
+    server.stop();
+}
+
+#[test]
+fn a_dns_list_is_tried_out_and_shown() {
+    let (dir, dns) = (tempfile::tempdir().unwrap(), crate::support::dns::Dns::start());
+    dns.a("2.0.0.127.list.test", std::net::Ipv4Addr::new(127, 0, 0, 2));
+    dns.a("2.0.0.127.odd.test", std::net::Ipv4Addr::new(127, 255, 255, 254));
+    let more = format!("{}[spam]\ndns_lists = [\"list.test\", \"odd.test\"]\n", dns.config());
+    let server = Server::start_with(dir.path(), &more);
+    let states = || {
+        let shown: serde_json::Value = serde_json::from_str(&said(&server, &["spam", "dns-lists", "--json"])).unwrap();
+        let of = |at: usize| shown["dns_lists"][at]["state"].as_str().unwrap().to_owned();
+        [of(0), of(1)]
+    };
+    wait_for("the trial", || states() == ["works", "off"]);
+    server.stop();
+}
+
+#[test]
+fn an_account_that_has_learned_nothing_is_judged_by_what_others_taught() {
+    let (dir, server) = Server::with_accounts(&[ANNA, "ben@example.org", "eva@example.org"]);
+    for (who, from) in [("ben@example.org", 20), ("eva@example.org", 40)] {
+        for (kind, flag) in [("offer", "--spam"), ("minutes", "--ham")] {
+            let files: Vec<String> = (from..from + 8).map(|number| write(dir.path(), kind, number)).collect();
+            let names: Vec<&str> = files.iter().map(String::as_str).collect();
+            said(&server, &[&["spam", "train", who, flag], &names[..]].concat());
+        }
+    }
+    server.stop();
+    let server = Server::start(dir.path());
+    let base = |kind: &str| -> f64 {
+        let explained = said(&server, &["spam", "explain", ANNA, &write(dir.path(), kind, 90), "--json"]);
+        let explained: serde_json::Value = serde_json::from_str(&explained).unwrap();
+        let reason = explained["reasons"].as_array().unwrap().iter().find(|reason| reason["code"] == "base").cloned();
+        reason.map_or(0.0, |reason| reason["points"].as_str().unwrap().parse().unwrap())
+    };
+    wait_for("the base", || base("offer") > 0.0);
+    assert!(base("minutes") < 0.0);
     server.stop();
 }

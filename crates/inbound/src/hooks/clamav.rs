@@ -72,7 +72,9 @@ fn verdict(answer: &str) -> Result<Verdict, JudgeError> {
         Some(name) => {
             let name = line(name);
             let text = format!("Message rejected: it contains malware ({name})");
-            Ok(Verdict::refuse(Refusal::new(554, (5, 7, 1), text)).because(format!("found {name}")))
+            let mut refused = Verdict::refuse(Refusal::new(554, (5, 7, 1), text)).because(format!("found {name}"));
+            refused.found_malware = true;
+            Ok(refused)
         }
         None => Err(JudgeError(format!("clamd answered \u{201c}{}\u{201d}", line(answer)))),
     }

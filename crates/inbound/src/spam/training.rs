@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use filter::spam::{By, FIELD, Kind, Learned, Score, Spam, features};
+use filter::spam::{Before, By, FIELD, Kind, Learned, Marks, Score, Spam, features};
 use mailstore::{EMAIL, Email, EmailId, MailStore, Mailbox, MailboxId, MessageEntry, Role, SystemFlag};
 use parking_lot::Mutex;
 use realm::feed::{self, Change, Id, Position, Since};
@@ -90,8 +90,9 @@ impl Training {
             for id in found.emails {
                 let this = Arc::clone(self);
                 match tokio::task::spawn_blocking(move || this.lesson(account, id)).await? {
-                    Ok(Some(lesson)) => learned |= self.spam.learn(account, lesson).await?,
-                    Ok(None) => {}
+                    Ok(Lesson::New(lesson)) => learned |= self.spam.learn(account, lesson).await?,
+                    Ok(Lesson::Known(name, marks)) => self.spam.noted(account, name, marks).await?,
+                    Ok(Lesson::Nothing) => {}
                     // One message that can't be read must not end the learning from all others.
                     Err(error) => tracing::debug!(%error, email = %id, "a message can't be learned"),
                 }
@@ -154,28 +155,47 @@ impl Training {
     }
 
     /// What is to be learned of a message.
-    fn lesson(&self, account: RealmId, id: EmailId) -> Result<Option<Learned>> {
-        let Some(email) = self.mailstore.email(account, id)? else { return Ok(None) };
+    fn lesson(&self, account: RealmId, id: EmailId) -> Result<Lesson> {
+        let Some(email) = self.mailstore.email(account, id)? else { return Ok(Lesson::Nothing) };
         if email.size > MAX_LEARNED_BYTES {
-            return Ok(None);
+            return Ok(Lesson::Nothing);
         }
         let mailboxes = self.mailstore.mailboxes(account)?;
         let mut entries = Vec::new();
         for (mailbox, uid) in self.mailstore.places(account, id)? {
             entries.extend(self.mailstore.entries(account, mailbox, &[uid])?);
         }
-        let known = self.spam.learned(account, email.body.name())?;
-        let Some((kind, by)) = said(&email, &entries, &mailboxes, known) else { return Ok(None) };
-        if known == Some((kind, by)) || known.is_some_and(|known| known.1 == By::User && by == By::Conduct) {
-            return Ok(None);
+        let name = *email.body.name();
+        let known = self.spam.learned(account, &name)?;
+        let marks = marks(&entries);
+        let place = placed(&email, &entries, &mailboxes, known);
+        let Some((kind, by)) = newest(place, marks, known) else { return Ok(Lesson::Nothing) };
+        if let Some(known) = known {
+            if known.kind == kind && known.by == by {
+                let is_noted = by == By::Conduct || known.marks == Some(marks);
+                return Ok(if is_noted { Lesson::Nothing } else { Lesson::Known(name, marks) });
+            }
+            if known.by == By::User && by == By::Conduct {
+                return Ok(Lesson::Nothing);
+            }
         }
         let raw = self.mailstore.body_of(&email.body)?.read_all()?;
         let raw = &raw[email.body.prefix().len().min(raw.len())..];
         let parsed = mailkit::parse(raw);
         let sender = parsed.from.first().map(|from| from.address.to_lowercase()).unwrap_or_default();
         let features = features(raw, &parsed, false).hashes;
-        Ok(Some(Learned { name: *email.body.name(), kind, by, features, sender }))
+        Ok(Lesson::New(Learned { name, kind, by, features, sender, marks: Some(marks) }))
     }
+}
+
+/// What follows from looking at a message.
+enum Lesson {
+    /// Nothing.
+    Nothing,
+    /// It is to be learned.
+    New(Learned),
+    /// It is learned; only its marks are others now.
+    Known([u8; 32], Marks),
 }
 
 /// Messages to look at.
@@ -187,23 +207,45 @@ struct Found {
     is_first: bool,
 }
 
-/// What the user says of a message by where it lies and how it is marked. `known` is what was learned of it.
-fn said(
-    email: &Email,
-    entries: &[MessageEntry],
-    mailboxes: &[Mailbox],
-    known: Option<(Kind, By)>,
-) -> Option<(Kind, By)> {
-    let has = |keyword: &str| {
+/// What marks a message has.
+fn marks(entries: &[MessageEntry]) -> Marks {
+    let has = |names: [&str; 2]| {
         let mut all = entries.iter().flat_map(|entry| entry.flags.keywords());
-        all.any(|known| known.as_str().eq_ignore_ascii_case(keyword))
+        all.any(|known| names.iter().any(|name| known.as_str().eq_ignore_ascii_case(name)))
     };
-    if has("$NotJunk") || has("NonJunk") {
-        return Some((Kind::Wanted, By::User));
-    }
-    if has("$Junk") || has("Junk") {
-        return Some((Kind::Spam, By::User));
-    }
+    let keyword = match (has(["$NotJunk", "NonJunk"]), has(["$Junk", "Junk"])) {
+        (true, _) => Some(Kind::Wanted),
+        (false, true) => Some(Kind::Spam),
+        (false, false) => None,
+    };
+    Marks { keyword, placed_ms: entries.iter().filter_map(|entry| entry.saved_ms).max().unwrap_or(0) }
+}
+
+/// The user's last word. Keywords bear no time: where a keyword contradicts the mailbox, the one counts that has changed since the
+/// message was learned.
+fn newest(place: Option<(Kind, By)>, now: Marks, known: Option<Before>) -> Option<(Kind, By)> {
+    let Some(keyword) = now.keyword else { return place };
+    let place = match place {
+        Some((place, By::User)) if place != keyword => place,
+        _ => return Some((keyword, By::User)),
+    };
+    let kind = match known.filter(|known| known.by == By::User) {
+        None => keyword,
+        Some(Before { marks: Some(before), kind, .. }) => {
+            match (now.keyword != before.keyword, now.placed_ms > before.placed_ms) {
+                (true, _) => keyword,
+                (false, true) => place,
+                (false, false) => kind,
+            }
+        }
+        Some(before) if now.placed_ms > before.at_ms => place,
+        Some(_) => keyword,
+    };
+    Some((kind, By::User))
+}
+
+/// What the user says of a message by where it lies.
+fn placed(email: &Email, entries: &[MessageEntry], mailboxes: &[Mailbox], known: Option<Before>) -> Option<(Kind, By)> {
     let of = |id: MailboxId| mailboxes.iter().find(|mailbox| mailbox.id == id);
     let junk = mailboxes.iter().find(|mailbox| mailbox.role == Some(Role::Junk));
     let is_junk = |entry: &&MessageEntry| {
@@ -219,7 +261,7 @@ fn said(
         let mailbox = of(entry.mailbox);
         mailbox.is_some_and(|found| !matches!(found.role, Some(Role::Trash | Role::Drafts | Role::Sent)))
     })?;
-    if known.is_some_and(|(kind, _)| kind == Kind::Spam) || (was_judged_spam(email) && !is_untouched(kept)) {
+    if known.is_some_and(|known| known.kind == Kind::Spam) || (was_judged_spam(email) && !is_untouched(kept)) {
         return Some((Kind::Wanted, By::User));
     }
     let flags = &kept.flags;
@@ -231,4 +273,52 @@ fn said(
 fn was_judged_spam(email: &Email) -> bool {
     let value = mailkit::headers::value(email.body.prefix(), FIELD);
     value.is_some_and(|value| Score::from_field(&String::from_utf8_lossy(&value)).is_some_and(|judged| judged.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marks(keyword: Option<Kind>, placed_ms: i64) -> Marks {
+        Marks { keyword, placed_ms }
+    }
+
+    fn known(kind: Kind, by: By, at_ms: i64, marks: Option<Marks>) -> Option<Before> {
+        Some(Before { kind, by, at_ms, marks })
+    }
+
+    #[test]
+    fn of_a_keyword_and_a_mailbox_that_contradict_each_other_the_one_counts_that_changed_last() {
+        for (keyword, other) in [(Kind::Wanted, Kind::Spam), (Kind::Spam, Kind::Wanted)] {
+            let place = Some((other, By::User));
+            let now = marks(Some(keyword), 200);
+            let said = |known| newest(place, now, known).unwrap();
+            assert_eq!(said(None), (keyword, By::User), "nothing is known of before");
+            // The keyword was there already; then the message was moved.
+            let moved = known(keyword, By::User, 150, Some(marks(Some(keyword), 100)));
+            assert_eq!(said(moved), (other, By::User));
+            // It had been moved already; then the keyword was set.
+            let marked = known(other, By::User, 250, Some(marks(None, 200)));
+            assert_eq!(said(marked), (keyword, By::User));
+            // Nothing of the kind has changed since, such as when it was read.
+            for kind in [keyword, other] {
+                assert_eq!(said(known(kind, By::User, 250, Some(now))), (kind, By::User));
+            }
+            // Records that don't say by which marks: a move is later if it came after them.
+            assert_eq!(said(known(keyword, By::User, 150, None)), (other, By::User));
+            assert_eq!(said(known(other, By::User, 250, None)), (keyword, By::User));
+            // What only follows from conduct decides nothing.
+            assert_eq!(said(known(Kind::Wanted, By::Conduct, 300, Some(now))), (keyword, By::User));
+        }
+    }
+
+    #[test]
+    fn marks_that_agree_or_stand_alone_say_what_they_say() {
+        let (spam, wanted) = (Some((Kind::Spam, By::User)), Some((Kind::Wanted, By::Conduct)));
+        assert_eq!(newest(spam, marks(None, 1), None), spam);
+        assert_eq!(newest(wanted, marks(None, 1), None), wanted);
+        assert_eq!(newest(None, marks(None, 1), None), None);
+        assert_eq!(newest(spam, marks(Some(Kind::Spam), 1), None), spam);
+        assert_eq!(newest(wanted, marks(Some(Kind::Spam), 1), None), spam, "conduct is no word");
+    }
 }
