@@ -125,9 +125,9 @@ impl Message {
         let field = Field { name: name.to_owned(), raw: line, text: Arc::default() };
         let fields = Arc::make_mut(&mut self.fields);
         if last {
-            fields.push(field)
+            fields.push(field);
         } else {
-            fields.insert(0, field)
+            fields.insert(0, field);
         }
         self.changed();
     }

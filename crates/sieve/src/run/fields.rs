@@ -92,7 +92,9 @@ impl Run<'_> {
                 values.extend(chosen(step, found).into_iter().map(|field| field.unfolded()));
             }
         }
-        values.iter_mut().for_each(|value| value.truncate(MAX_FIELD));
+        for value in &mut values {
+            value.truncate(MAX_FIELD);
+        }
         let bytes = values.iter().map(Vec::len).sum();
         self.spend(step, bytes)?;
         Ok(values)
