@@ -95,10 +95,14 @@ fn dkimpy_accepts_what_we_sign_and_seal_and_we_what_it_does() {
         .into_iter()
         .map(|(kind, selector)| SigningKey::generate(kind, selector).unwrap())
         .collect();
-    ours.iter().for_each(|key| add(key, "good.test"));
+    for key in &ours {
+        add(key, "good.test");
+    }
     let theirs = [(KeyKind::Rsa2048, "rsa"), (KeyKind::Ed25519, "ed25519")]
         .map(|(kind, selector)| SigningKey::generate(kind, selector).unwrap());
-    theirs.iter().for_each(|key| add(key, "other.test"));
+    for key in &theirs {
+        add(key, "other.test");
+    }
     // Without what PKCS#8 puts around them.
     asked += &format!("rsa {}\n", STANDARD.encode(&theirs[0].to_pkcs8()[26..]));
     asked += &format!("ed25519 {}\n", STANDARD.encode(&theirs[1].to_pkcs8()[16..48]));
