@@ -29,6 +29,12 @@ impl MethodResult {
     }
 }
 
+/// Whether there is such a field at all. In header lines that we wrote, it tells that the message came from outside and that its
+/// sender was checked.
+pub fn is_there(header: &[u8]) -> bool {
+    headers::fields(header).any(|field| field.is(FIELD))
+}
+
 /// The results of the first such field in `header` that is by `host`. Give it only header lines that we wrote.
 pub fn read(header: &[u8], host: &str) -> Option<Vec<MethodResult>> {
     let ours = |field: &Field<'_>| {

@@ -48,6 +48,8 @@ pub struct Participant {
     pub address: String,
     /// Whether something of theirs is unread.
     pub unread: bool,
+    /// Whether something of theirs came from outside, so that it was checked who sent it: the name may be a claim only.
+    pub from_outside: bool,
 }
 
 /// A conversation as one line of a list. Counts are of the messages in the listed mailbox.
@@ -275,10 +277,11 @@ fn conversation<R: Read + ?Sized>(
     line: ConversationRecord,
 ) -> Result<ConversationRow> {
     let newest = EmailId(line.newest_email);
-    let parsed = rows::parsed(newest, &rows::email_record(read, account, newest)?)?;
+    let record = rows::email_record(read, account, newest)?;
+    let parsed = rows::parsed(newest, &record)?;
     let mut participants = Vec::new();
     if line.total == 1 {
-        name(&mut participants, &parsed, line.unread > 0);
+        name(&mut participants, &parsed, line.unread > 0, &record.prefix);
     } else {
         let latest = threads::members(read, account, thread, Order::Descending, MAX_NAMED)?;
         let mut named = Vec::new();
@@ -290,7 +293,8 @@ fn conversation<R: Read + ?Sized>(
             named.push(email);
             let record: Option<EntryRecord> = schema::load(read, account, &key::entry(at, uid))?;
             let unread = record.is_some_and(|record| !record.flags().seen());
-            name(&mut participants, &*rows::parsed(email, &rows::email_record(read, account, email)?)?, unread);
+            let email_record = rows::email_record(read, account, email)?;
+            name(&mut participants, &*rows::parsed(email, &email_record)?, unread, &email_record.prefix);
         }
     }
     Ok(ConversationRow {
@@ -310,12 +314,16 @@ fn conversation<R: Read + ?Sized>(
     })
 }
 
-/// Add the authors of a message, or mark them as having written something unread.
-fn name(participants: &mut Vec<Participant>, parsed: &Parsed, unread: bool) {
+/// Add the authors of a message, or mark them as having written something unread. `above` is what was put above it here.
+fn name(participants: &mut Vec<Participant>, parsed: &Parsed, unread: bool, above: &[u8]) {
+    let from_outside = mailkit::results::is_there(above);
     for author in parsed.from.iter().take(MAX_NAMED) {
         match participants.iter_mut().find(|known| known.address.eq_ignore_ascii_case(&author.address)) {
-            Some(known) => known.unread |= unread,
-            None => participants.push(Participant { unread, ..person(author) }),
+            Some(known) => {
+                known.unread |= unread;
+                known.from_outside |= from_outside;
+            }
+            None => participants.push(Participant { unread, from_outside, ..person(author) }),
         }
     }
 }
@@ -325,5 +333,5 @@ fn recipients(parsed: &Parsed) -> Vec<Participant> {
 }
 
 fn person(address: &DisplayAddress) -> Participant {
-    Participant { name: address.name.clone(), address: address.address.clone(), unread: false }
+    Participant { name: address.name.clone(), address: address.address.clone(), unread: false, from_outside: false }
 }

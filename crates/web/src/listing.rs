@@ -217,7 +217,7 @@ pub fn subject(subject: &str) -> &str {
 /// `Ann Lee` alone, `Ann, me, Bo` together.
 fn names(caller: &Caller, people: &[Participant]) -> String {
     let short = |p: &Participant| {
-        if caller.is_me(&p.address) {
+        if caller.is_me(&p.address) && !p.from_outside {
             return "me".to_owned();
         }
         let full = if p.name.trim().is_empty() { p.address.as_str() } else { p.name.trim() };

@@ -4,6 +4,9 @@
 
 use mailkit::results::{self, MethodResult};
 
+/// The longest name of a list (RFC 2919 section 3).
+const MAX_LIST_BYTES: usize = 255;
+
 /// What is told about the sender of a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proof {
@@ -18,8 +21,9 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// Of a message with those lines above it, by `host`, and that author. `None`: it was not checked here.
-    pub fn of(above: &[u8], host: &str, author: &str) -> Option<Self> {
+    /// Of a message with those lines above it, by `host`, and that author; `list` is the value of its `List-Id` field. `None`: it
+    /// was not checked here.
+    pub fn of(above: &[u8], host: &str, author: &str, list: Option<&[u8]>) -> Option<Self> {
         let results = results::read(above, host)?;
         let domain = author.rsplit_once('@').map_or("", |(_, domain)| domain).to_ascii_lowercase();
         let signers = signers(&results);
@@ -29,6 +33,10 @@ impl Proof {
             || dmarc != Some("fail")
                 && (signers.iter().any(|name| aligned(name)) || envelope(&results).is_some_and(aligned));
         let others: Vec<&str> = signers.iter().map(String::as_str).filter(|name| !aligned(name)).collect();
+        let list = list.and_then(list_of).filter(|list| {
+            // Anyone can write the name of a list: its domain must have signed the message, or sent it.
+            signers.iter().map(String::as_str).chain(envelope(&results)).any(|name| is_below(list, name))
+        });
         let is_unsure = results.iter().any(|result| result.result == "temperror");
         let named = if domain.is_empty() { "its sender".to_owned() } else { domain.clone() };
         let (code, is_bad, warning) = match () {
@@ -40,6 +48,7 @@ impl Proof {
                 ),
             ),
             () if is_verified => ("verified", false, String::new()),
+            () if list.is_some() => ("list", false, through(list.as_deref().unwrap_or_default(), &named)),
             () if dmarc == Some("fail") => {
                 ("failed", true, format!("This message could not be verified to come from {named}. It may be forged."))
             }
@@ -55,8 +64,29 @@ impl Proof {
             }
             () => ("unverified", false, format!("This message could not be verified to come from {named}.")),
         };
-        Some(Self { code, warning, is_bad, summary: summary(&results, is_verified, &named, &signers) })
+        let mut summary = summary(&results, is_verified, &named, &signers);
+        if let Some(list) = list {
+            summary.push_str(&format!("; through the mailing list {list}"));
+        }
+        Some(Self { code, warning, is_bad, summary })
     }
+}
+
+/// What a reader should know of a message that came through a list and is not proved to be its author's.
+fn through(list: &str, named: &str) -> String {
+    format!(
+        "Sent through the mailing list {list}, which often changes messages. So it could not be verified to come from {named}."
+    )
+}
+
+/// The list of a `List-Id` field (RFC 2919), in lower case: a domain name.
+fn list_of(value: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(value).ok()?;
+    let name = text.rsplit_once('<').and_then(|(_, rest)| rest.split_once('>')).map_or(text, |(name, _)| name).trim();
+    let is_name = name.contains('.')
+        && name.len() <= MAX_LIST_BYTES
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_+".contains(&byte));
+    is_name.then(|| name.to_ascii_lowercase())
 }
 
 /// The first result of a method.
@@ -110,7 +140,7 @@ mod tests {
     fn told(results: &str, author: &str) -> Option<Proof> {
         let above =
             format!("Return-Path: <x@y>\r\nAuthentication-Results: mx.hold.test;\r\n\t{results}\r\nReceived: x\r\n");
-        Proof::of(above.as_bytes(), "mx.hold.test", author)
+        Proof::of(above.as_bytes(), "mx.hold.test", author, None)
     }
 
     #[test]
@@ -133,9 +163,43 @@ mod tests {
             assert!(!proof.summary.is_empty());
         }
         assert_eq!(
-            Proof::of(b"Authentication-Results: mx.evil.test; dmarc=pass\r\n", "mx.hold.test", "a@b.test"),
+            Proof::of(b"Authentication-Results: mx.evil.test; dmarc=pass\r\n", "mx.hold.test", "a@b.test", None),
             None
         );
-        assert_eq!(Proof::of(b"Received: x\r\n", "mx.hold.test", "a@b.test"), None);
+        assert_eq!(Proof::of(b"Received: x\r\n", "mx.hold.test", "a@b.test", None), None);
+    }
+
+    #[test]
+    fn a_list_is_named_that_has_signed_or_sent_what_it_says_is_its_own() {
+        let told = |results: &str, list: &str| {
+            let above = format!("Authentication-Results: mx.hold.test;\r\n\t{results}\r\n");
+            Proof::of(above.as_bytes(), "mx.hold.test", "ann@a.test", Some(list.as_bytes())).unwrap()
+        };
+        let list = "Talk of the town <talk.lists.town.test>";
+        for (results, list, code, is_bad) in [
+            ("dkim=pass header.d=lists.town.test; dmarc=fail", list, "list", false),
+            ("dkim=pass header.d=town.test; dmarc=none", list, "list", false),
+            (
+                "spf=pass smtp.mailfrom=talk-bounces@lists.town.test; dkim=none; dmarc=fail",
+                "TALK.Lists.Town.test",
+                "list",
+                false,
+            ),
+            // It left the message as it was.
+            ("dkim=pass header.d=a.test; dkim=pass header.d=town.test; dmarc=pass", list, "verified", false),
+            // Its name is somebody else's, or none.
+            ("dkim=pass header.d=evil.test; dmarc=fail", list, "failed", true),
+            ("dkim=fail header.d=town.test; dmarc=fail", list, "failed", true),
+            ("dkim=pass header.d=nottown.test; dmarc=none", list, "other-signer", false),
+            ("dkim=pass header.d=town.test; dmarc=fail", "Talk <talk town.test>", "failed", true),
+            ("dkim=pass header.d=town.test; dmarc=fail", "<b>town.test</b>", "failed", true),
+            // One who writes as an account of ours is not let off by a list of their own.
+            ("dkim=pass header.d=town.test; dmarc=fail; x-own-domain=fail", list, "forged-own", true),
+        ] {
+            let proof = told(results, list);
+            assert_eq!((proof.code, proof.is_bad), (code, is_bad), "{results} {list}");
+        }
+        let proof = told("dkim=pass header.d=town.test; dmarc=fail", list);
+        assert!(proof.warning.contains("talk.lists.town.test") && proof.summary.contains("talk.lists.town.test"));
     }
 }

@@ -20,6 +20,8 @@ use crate::text::{avatar, to_html};
 use crate::time::{Calendar, size};
 use crate::{message, search, view, why};
 
+/// Bytes of a header section that are looked through for the name of a list.
+const MAX_HEADER: usize = 64 << 10;
 /// Messages of one conversation that are open at once.
 const MAX_OPEN: usize = 40;
 /// And how many bytes are read to show them; what is beyond stays closed until it is opened by itself.
@@ -324,7 +326,17 @@ fn content(caller: &Caller, row: &MessageRow, pictures: bool, shown: &mut Messag
     let id = row.email_id;
     let cleaned = message::cleaned(caller, id, &row.parsed, pictures)?;
     shown.blocked = cleaned.blocked;
-    shown.proof = Proof::of(row.body.prefix(), &caller.site.options.hostname, &shown.from_address);
+    let proof =
+        |list: Option<&[u8]>| Proof::of(row.body.prefix(), &caller.site.options.hostname, &shown.from_address, list);
+    shown.proof = match proof(None) {
+        // Lists change what they send on: the header section tells whether it is one.
+        Some(told) if !told.warning.is_empty() => {
+            let bytes = usize::try_from(row.parsed.root.body_start).map_or(MAX_HEADER, |end| end.min(MAX_HEADER));
+            let header = caller.site.mailstore.body(caller.realm, id)?.read_range(0, bytes)?;
+            proof(mailkit::headers::value(&header, "List-Id").as_deref())
+        }
+        told => told,
+    };
     shown.notes.clone_from(&cleaned.notes);
     shown.again = crate::compose::again::is_offered(caller, id, &row.parsed)?;
     if cleaned.html.is_some() {

@@ -249,7 +249,9 @@ fn line(caller: &Caller, row: &MessageRow, outgoing: bool) -> Row {
     let people = if outgoing { &parsed.to } else { &parsed.from };
     let first = people.first().cloned().unwrap_or_default();
     let name = if first.name.is_empty() { first.address.clone() } else { first.name.clone() };
-    let name = if caller.is_me(&first.address) { "me".to_owned() } else { name };
+    // What came from outside may only claim to be by the reader.
+    let is_me = caller.is_me(&first.address) && (outgoing || !mailkit::results::is_there(row.body.prefix()));
+    let name = if is_me { "me".to_owned() } else { name };
     let (initial, hue) = avatar(&first.name, &first.address);
     Row {
         id: String::new(),
