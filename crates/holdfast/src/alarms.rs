@@ -104,6 +104,7 @@ pub fn look(running: &Running) -> Vec<Alarm> {
     all.extend(relays(running));
     all.extend(restore(running));
     all.extend(domains::alarms(running));
+    all.extend(services.dns_patience.is_silent().then(silent_dns));
     running.alarms.send_if_modified(|alarms| {
         let is_new = !alarms.iter().eq(all.iter().map(|alarm| &alarm.line));
         if is_new {
@@ -112,6 +113,18 @@ pub fn look(running: &Running) -> Vec<Alarm> {
         is_new
     });
     all
+}
+
+fn silent_dns() -> Alarm {
+    Alarm {
+        key: "dns/silent".to_owned(),
+        line: "DNS: the resolver doesn't answer, so the senders of incoming mail can't be checked".to_owned(),
+        more: "Mail comes in all the same, without results of SPF, DKIM and DMARC, and waits a moment only. Mail to other \
+               domains waits in the queue."
+            .to_owned(),
+        subject: "Holdfast alarm: DNS is silent".to_owned(),
+        look: "Check this machine's resolver (/etc/resolv.conf, or [dns] in the configuration); see `holdfast help dns`.",
+    }
 }
 
 fn failed_task(task: FailedTask) -> Alarm {

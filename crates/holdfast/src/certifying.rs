@@ -63,7 +63,7 @@ pub fn open(services: &Services, tls: &Tls) -> anyhow::Result<Option<Certificate
     };
     let listening: Vec<IpAddr> =
         config.listen.all().flat_map(|(_, addresses)| addresses).map(std::net::SocketAddr::ip).collect();
-    let resolver = crate::dns::resolver(config);
+    let resolver = services.resolver.clone();
     let opened = Certificates::open(services.directory.clone(), tls.clone(), resolver, listening, options);
     Ok(Some(opened.context("tls.acme")?))
 }

@@ -17,22 +17,22 @@ const REPORTS: &str = "domain-checks";
 
 /// The resolver of this service, as configured.
 pub fn resolver(config: &Config) -> Arc<dyn Resolver> {
-    usable(SystemResolver::asking(&config.dns.addresses()))
+    usable(SystemResolver::asking(&config.dns.addresses()).inspect_err(|error| {
+        tracing::error!(%error, "DNS is not available: mail for other domains waits in the queue");
+    }))
 }
 
 fn usable(made: Result<SystemResolver, dnskit::DnsError>) -> Arc<dyn Resolver> {
     match made {
         Ok(resolver) => Arc::new(resolver),
-        Err(error) => {
-            tracing::error!(%error, "DNS is not available: mail for other domains waits in the queue");
-            Arc::new(NoResolver(error))
-        }
+        Err(error) => Arc::new(NoResolver(error)),
     }
 }
 
 /// The checks of all domains. `tls` is set once the certificate was read.
 pub fn checks(directory: &Directory, config: &Config, tls: Arc<OnceLock<Tls>>) -> Checks {
     let (directory, config) = (directory.clone(), config.clone());
+    // One without a memory: a record that was just set is to be seen. That the DNS can't be used was said of the other.
     let resolver = usable(SystemResolver::forgetful(&config.dns.addresses()));
     let file = config.data_dir.join(REPORTS);
     Checks::new(directory, resolver, move || service(&config, tls.get())).kept_in(&file)
@@ -72,9 +72,15 @@ fn service(config: &Config, tls: Option<&Tls>) -> Service {
             let host = target.rsplit_once(':').map_or(target.as_str(), |(host, _)| host);
             host.trim_matches(['[', ']']).to_owned()
         }),
-        authority: config.domains.certificate_authority.clone(),
+        authority: authority(config),
         certificate,
     }
+}
+
+/// Who issues this service's certificates, as CAA records name it: as configured, or else the authority that is asked.
+fn authority(config: &Config) -> Option<String> {
+    let configured = config.domains.certificate_authority.clone();
+    configured.or_else(|| config.tls.acme.settings.as_ref()?.issuer().map(str::to_owned))
 }
 
 /// The public addresses that this machine sends from. Nothing is sent to learn them.

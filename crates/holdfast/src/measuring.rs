@@ -13,6 +13,7 @@ pub fn measure(running: &Running) {
         metrics::gauge!("holdfast_certificate_expires_timestamp_seconds").set(tls.certificate().not_after as f64);
     }
     domains::measure(&running.checks);
+    metrics::gauge!("holdfast_dns_silent").set(f64::from(u8::from(running.services.dns_patience.is_silent())));
     metrics::gauge!("holdfast_stage").set(f64::from(running.services.stages.now().stage as u8));
     metrics::gauge!("holdfast_alarms").set(running.alarms.borrow().len() as f64);
 }

@@ -14,7 +14,7 @@ use dnskit::Resolver;
 use filter::spam::Spam;
 use inbound::forwarding::ForwardingJudge;
 use inbound::rules::RulesJudge;
-use inbound::sender::{SenderCheck, SenderOptions};
+use inbound::sender::{DnsPatience, SenderCheck, SenderOptions};
 use inbound::spam::{DnsLists, SpamJudge};
 use mailstore::{MailError, MailStore};
 use parking_lot::Mutex;
@@ -51,6 +51,10 @@ pub struct Services {
     /// The log was fetched from others when the service started: what else is damaged is not known yet, and where the
     /// archive has each message isn't either.
     pub log_was_fetched: AtomicBool,
+    /// How long messages wait for the DNS, and whether it answers.
+    pub dns_patience: DnsPatience,
+    /// Asks the DNS, with a memory that all share.
+    pub resolver: Arc<dyn Resolver>,
 }
 
 /// How the configuration has the store opened.
@@ -129,12 +133,24 @@ impl Services {
         let resolver = dns::resolver(&config);
         let dns_lists = DnsLists::new(Arc::clone(&resolver), &config.spam.dns_lists, &trusted_networks(&config)?);
         let filter = SpamJudge::new(spam.clone(), mailstore.clone(), people.clone()).asking(dns_lists.clone());
+        let dns_patience = DnsPatience::new(config.senders.dns_patience.0);
+        let senders = SenderCheck::new(
+            sender_options(&config, dns_patience.clone())?,
+            Arc::clone(&resolver),
+            directory.clone(),
+            mailstore.clone(),
+        );
         let script =
             RulesJudge::new(rules.clone(), directory.clone(), mailstore.clone(), people.clone(), &config.hostname);
-        let judges = judges(&config, &resolver, &directory, &mailstore, (filter, script), &store)?;
-        let delivery =
-            delivery::Delivery::with_resolver(store.clone(), directory.clone(), mailstore.clone(), options, resolver)?
-                .with_judges(judges)?;
+        let judges = judges(&config, senders, (filter, script), &store);
+        let delivery = delivery::Delivery::with_resolver(
+            store.clone(),
+            directory.clone(),
+            mailstore.clone(),
+            options,
+            resolver.clone(),
+        )?
+        .with_judges(judges)?;
         let delivery = with_validating(delivery, &config)?;
         let stages = Stages::open(dir)?;
         Ok(Self {
@@ -151,6 +167,8 @@ impl Services {
             intake: smtp::Intake::new(config.incoming.limits()),
             secrets: Mutex::default(),
             log_was_fetched: AtomicBool::new(false),
+            dns_patience,
+            resolver,
             config,
         })
     }
@@ -186,29 +204,30 @@ impl Services {
 /// What looks at each message before it is accepted, in this order.
 fn judges(
     config: &Config,
-    resolver: &Arc<dyn Resolver>,
-    directory: &directory::Directory,
-    mailstore: &MailStore,
+    senders: SenderCheck,
     (spam, rules): (SpamJudge, RulesJudge),
     store: &Store,
-) -> anyhow::Result<Vec<Arc<dyn delivery::Judge>>> {
-    let settings = &config.senders;
-    let senders = SenderOptions {
-        hostname: config.hostname.clone(),
-        dmarc: settings.dmarc.into(),
-        own_domains: settings.own_domains.into(),
-        trusted_networks: trusted_networks(config)?,
-        trusted_sealers: settings.trusted_sealers.clone(),
-        patience: settings.dns_patience.0,
-    };
-    let senders = SenderCheck::new(senders, Arc::clone(resolver), directory.clone(), mailstore.clone());
+) -> Vec<Arc<dyn delivery::Judge>> {
     let mut judges: Vec<Arc<dyn delivery::Judge>> = vec![Arc::new(senders)];
     judges.extend(config.hooks.judges(&config.hostname));
     judges.push(Arc::new(spam));
     judges.push(Arc::new(rules));
     // The last: it goes by what the others have decided.
     judges.push(Arc::new(ForwardingJudge::new(config.hostname.clone(), store.clone())));
-    Ok(judges)
+    judges
+}
+
+/// How senders are checked.
+fn sender_options(config: &Config, patience: DnsPatience) -> anyhow::Result<SenderOptions> {
+    let settings = &config.senders;
+    Ok(SenderOptions {
+        hostname: config.hostname.clone(),
+        dmarc: settings.dmarc.into(),
+        own_domains: settings.own_domains.into(),
+        trusted_networks: trusted_networks(config)?,
+        trusted_sealers: settings.trusted_sealers.clone(),
+        patience,
+    })
 }
 
 /// The networks whose mail is not checked.

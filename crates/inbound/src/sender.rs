@@ -15,6 +15,7 @@ mod decide;
 mod gather;
 mod known;
 mod options;
+mod patience;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ use tokio_util::task::AbortOnDropHandle;
 use gather::{Gathered, Words};
 pub use options::{Enforce, SenderOptions};
 use options::{Inner, Place};
+pub use patience::DnsPatience;
 
 /// The judge.
 pub struct SenderCheck {
@@ -124,7 +126,7 @@ impl Hearing for Examined {
         _message: &Spooled,
         _so_far: &[Verdict],
     ) -> Result<Vec<Verdict>, JudgeError> {
-        let until = Instant::now() + self.inner.options.patience;
+        let until = Instant::now() + self.inner.options.patience.next();
         if self.header.is_none() {
             // There was no end of the header section before the message's.
             self.ask_about_header();
@@ -137,7 +139,8 @@ impl Hearing for Examined {
             }
         };
         // What is not there in time has no answer.
-        let _ = tokio::time::timeout_at(until, in_time).await;
+        let answered = tokio::time::timeout_at(until, in_time).await.is_ok();
+        inner.options.patience.learn(answered);
         let read = reading.finish();
         let mut findings = gathered.findings(&words);
         let keys = gathered.keys();

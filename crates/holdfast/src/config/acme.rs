@@ -71,7 +71,25 @@ pub enum Challenge {
     Dns01,
 }
 
+/// Authorities by the domain of their directory, and as CAA records name them.
+const ISSUERS: [(&str, &str); 7] = [
+    ("letsencrypt.org", "letsencrypt.org"),
+    ("zerossl.com", "sectigo.com"),
+    ("sectigo.com", "sectigo.com"),
+    ("buypass.com", "buypass.com"),
+    ("pki.goog", "pki.goog"),
+    ("ssl.com", "ssl.com"),
+    ("digicert.com", "digicert.com"),
+];
+
 impl AcmeSettings {
+    /// The authority as CAA records name it, if it is one of those that are known.
+    pub fn issuer(&self) -> Option<&'static str> {
+        let host = super::host_of(&self.directory)?.to_ascii_lowercase();
+        let is_at = |domain: &str| host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        ISSUERS.iter().find(|(domain, _)| is_at(domain)).map(|(_, issuer)| *issuer)
+    }
+
     /// The proofs that can be given, the preferred one first. Empty when there is none.
     pub fn proofs(&self, listen: &Listen) -> Vec<Proof> {
         let on = |addresses: &[std::net::SocketAddr], port| addresses.iter().any(|address| address.port() == port);
@@ -166,5 +184,19 @@ mod tests {
         assert_eq!(proofs("http = []\nhttps = []", ""), []);
         assert_eq!(proofs(both, "dns_hook = \"/bin/hook\""), [Proof::Dns01]);
         assert_eq!(proofs(both, "challenge = \"http-01\"\ndns_hook = \"/bin/hook\""), [Proof::Http01]);
+    }
+
+    #[test]
+    fn the_issuer_is_known_by_the_directory() {
+        let of = |directory: &str| AcmeSettings { directory: directory.to_owned(), ..AcmeSettings::default() }.issuer();
+        assert_eq!(AcmeSettings::default().issuer(), Some("letsencrypt.org"));
+        assert_eq!(of("https://acme-staging-v02.api.LETSENCRYPT.org/directory"), Some("letsencrypt.org"));
+        assert_eq!(of("https://acme.zerossl.com/v2/DV90"), Some("sectigo.com"));
+        assert_eq!(of("https://dv.acme-v02.api.pki.goog/directory"), Some("pki.goog"));
+        for other in
+            ["https://ca.internal:14000/dir", "https://notletsencrypt.org/dir", "https://letsencrypt.org.evil/", ""]
+        {
+            assert_eq!(of(other), None, "{other}");
+        }
     }
 }

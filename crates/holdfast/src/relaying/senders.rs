@@ -1,11 +1,11 @@
 //! What is checked when mail arrives at a relay: the sender, as the primary would at that moment, and what hooks of the relay
 //! itself say. The findings travel with the message, and the primary asks nobody again.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use delivery::{Case, Hearing, Judge};
 use dnskit::Resolver;
-use inbound::sender::{Enforce, SenderCheck, SenderOptions};
+use inbound::sender::{DnsPatience, Enforce, SenderCheck, SenderOptions};
 use relay::{
     Relay,
     list::{Recipients, SenderPolicy},
@@ -47,7 +47,7 @@ pub fn judges(config: &Config, relay: &Arc<Relay>) -> Vec<Arc<dyn Judge>> {
         relay: Arc::clone(relay),
         resolver: dns::resolver(config),
         hostname: config.hostname.clone(),
-        patience: config.senders.dns_patience.0,
+        patience: DnsPatience::new(config.senders.dns_patience.0),
     };
     let mut judges: Vec<Arc<dyn Judge>> = vec![Arc::new(senders)];
     judges.extend(config.hooks.judges(&config.hostname));
@@ -59,7 +59,7 @@ struct RelaySenders {
     relay: Arc<Relay>,
     resolver: Arc<dyn Resolver>,
     hostname: String,
-    patience: Duration,
+    patience: DnsPatience,
 }
 
 impl RelaySenders {
@@ -75,7 +75,7 @@ impl RelaySenders {
                 .filter_map(|network| network.trim().parse().ok())
                 .collect(),
             trusted_sealers: policy.trusted_sealers.clone(),
-            patience: self.patience,
+            patience: self.patience.clone(),
         };
         let is_ours = Arc::new(move |name: &str| list.has_domain(name));
         Some(SenderCheck::at_relay(options, Arc::clone(&self.resolver), is_ours))

@@ -1,7 +1,6 @@
 //! How senders are checked, and by what.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use delivery::JudgeError;
 use directory::Directory;
@@ -9,6 +8,7 @@ use dnskit::Resolver;
 use filter::sender::Findings;
 use mailstore::MailStore;
 
+use super::DnsPatience;
 use doorkit::Network;
 
 /// What is done about mail whose author is not who it says.
@@ -36,7 +36,7 @@ pub struct SenderOptions {
     /// Domains whose ARC seals are believed, with those below them. Empty: none.
     pub trusted_sealers: Vec<String>,
     /// How long the DNS may take after the message has come.
-    pub patience: Duration,
+    pub patience: DnsPatience,
 }
 
 /// What the judge works with.

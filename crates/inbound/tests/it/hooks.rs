@@ -19,15 +19,15 @@ use fakes::{Fake, Packet};
 /// How long a scanner has in tests in which it answers.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-struct World {
+pub struct World {
     _dir: TempDir,
-    house: House,
+    pub house: House,
     delivery: Delivery,
-    anna: AccountId,
+    pub anna: AccountId,
 }
 
 impl World {
-    async fn new(judge: impl Judge) -> Self {
+    pub async fn new(judge: impl Judge) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let house = House::open(dir.path()).await;
         house.directory.add_domain("here.example").await.unwrap();
@@ -47,7 +47,7 @@ impl World {
         Self { _dir: dir, house, delivery, anna }
     }
 
-    async fn give(&self, to: &[&str], message: &str) -> Result<Accepted, DeliveryError> {
+    pub async fn give(&self, to: &[&str], message: &str) -> Result<Accepted, DeliveryError> {
         let envelope = Envelope {
             from: Some("x@far.example".parse().unwrap()),
             recipients: to.iter().map(|to| Recipient::new(to.parse().unwrap())).collect(),
