@@ -8,6 +8,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use directory::AccountId;
@@ -69,6 +70,9 @@ pub trait Hearing: Send + 'static {
     /// Bytes of the message as they come, without what is put above it here: before fields in our name are taken out, so
     /// that signatures can be checked. [`Spooled`] is what is stored. Must be quick and must not block.
     fn bytes(&mut self, _bytes: &[u8]) {}
+
+    /// How long it has for its verdicts, said just before it is asked for them: what takes longer counts as no verdict.
+    fn allot(&mut self, _time: Duration) {}
 
     /// The message is whole: one verdict for each recipient of the envelope, in its order. `so_far` is what the judges
     /// before decided.

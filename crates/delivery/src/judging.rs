@@ -118,10 +118,11 @@ impl Bench {
 /// What the judge says on top of what was said. It runs as a task of its own: if it panics or blocks, only it does.
 async fn ask(seat: Seat, message: &Spooled, so_far: &[Verdict], time: Duration) -> Result<Vec<Verdict>, Failure> {
     let name = seat.judge.name();
-    let hearing = seat.hearing.ok_or(Failure::Panicked)?;
+    let mut hearing = seat.hearing.ok_or(Failure::Panicked)?;
     let (message, before) = (message.clone(), so_far.to_vec());
     let count = before.len();
     let task = tokio::spawn(async move {
+        hearing.allot(time);
         let said = hearing.verdicts(&message, &before).await?;
         if said.len() != count {
             return Err(JudgeError(format!("{} verdicts for {count} recipients", said.len())));

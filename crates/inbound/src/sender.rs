@@ -18,6 +18,7 @@ mod options;
 mod patience;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use delivery::{Case, Hearing, Judge, JudgeError, Spooled, Verdict};
 use directory::Directory;
@@ -87,6 +88,7 @@ impl Judge for SenderCheck {
             reading: Reading::default(),
             client: AbortOnDropHandle::new(client),
             header: None,
+            allotted: Duration::MAX,
         }))
     }
 }
@@ -103,6 +105,8 @@ struct Examined {
     client: AbortOnDropHandle<()>,
     /// Asks for keys and the author's domain, once the header section is here.
     header: Option<AbortOnDropHandle<()>>,
+    /// The most that it may take in all.
+    allotted: Duration,
 }
 
 impl Examined {
@@ -121,17 +125,22 @@ impl Hearing for Examined {
         }
     }
 
+    fn allot(&mut self, time: Duration) {
+        // What was found until then is to be said in time.
+        self.allotted = time.mul_f32(0.9);
+    }
+
     async fn verdicts(
         mut self: Box<Self>,
         _message: &Spooled,
         _so_far: &[Verdict],
     ) -> Result<Vec<Verdict>, JudgeError> {
-        let until = Instant::now() + self.inner.options.patience.next();
+        let until = Instant::now() + self.inner.options.patience.next().min(self.allotted);
         if self.header.is_none() {
             // There was no end of the header section before the message's.
             self.ask_about_header();
         }
-        let Self { inner, case, words, lookups, gathered, reading, client, header } = *self;
+        let Self { inner, case, words, lookups, gathered, reading, client, header, .. } = *self;
         let in_time = async {
             let _ = client.await;
             if let Some(header) = header {

@@ -115,7 +115,8 @@ impl Scanner for Rspamd {
 
 /// What an answer means.
 fn verdict(answer: &Answer) -> Result<Verdict, JudgeError> {
-    if answer.is_skipped {
+    // With an action it was not skipped: rspamd says so too when one of its rules decided before the others were asked.
+    if answer.is_skipped && matches!(answer.action.as_str(), "" | "no action") {
         return Ok(Verdict::default());
     }
     let said =

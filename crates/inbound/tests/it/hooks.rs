@@ -28,6 +28,11 @@ pub struct World {
 
 impl World {
     pub async fn new(judge: impl Judge) -> Self {
+        Self::within(judge, PATIENCE).await
+    }
+
+    /// The same with that time for a verdict.
+    pub async fn within(judge: impl Judge, verdict_time: Duration) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let house = House::open(dir.path()).await;
         house.directory.add_domain("here.example").await.unwrap();
@@ -40,7 +45,7 @@ impl World {
         };
         let anna = house.directory.create_account(account("anna")).await.unwrap();
         house.directory.create_account(account("bob")).await.unwrap();
-        let options = DeliveryOptions { verdict_time: PATIENCE, ..DeliveryOptions::default() };
+        let options = DeliveryOptions { verdict_time, ..DeliveryOptions::default() };
         let delivery = Delivery::new(house.store.clone(), house.directory.clone(), house.mailstore.clone(), options)
             .and_then(|delivery| delivery.with_judges(vec![Arc::new(judge)]))
             .unwrap();
@@ -157,6 +162,9 @@ async fn rspamd_is_told_the_envelope_and_its_action_is_done() {
     let rspamd = || hook(Rspamd::new(fake.endpoint(), "mx.here.example".to_owned()), Fallback::Defer);
     for (action, code, enhanced) in [
         ("reject", 550, (5, 7, 1)),
+        ("at once: reject", 550, (5, 7, 1)),
+        ("at once: soft reject", 451, (4, 7, 1)),
+        ("at once: dance", 451, (4, 3, 0)),
         ("discard", 550, (5, 7, 1)),
         ("soft reject", 451, (4, 7, 1)),
         ("greylist", 451, (4, 7, 1)),
@@ -168,7 +176,15 @@ async fn rspamd_is_told_the_envelope_and_its_action_is_done() {
         let refusal = World::new(rspamd()).await.refused(&message(action)).await;
         assert_eq!((refusal.code, refusal.enhanced), (code, enhanced), "{action}");
     }
-    for (action, role) in [("no action", Role::Inbox), ("add header", Role::Junk), ("rewrite subject", Role::Junk)] {
+    let skipped = World::new(rspamd()).await;
+    skipped.give(TO, &message("at once: no action")).await.unwrap();
+    assert!(!skipped.only(Role::Inbox).contains("X-Rspamd"), "it was not judged");
+    for (action, role) in [
+        ("no action", Role::Inbox),
+        ("add header", Role::Junk),
+        ("at once: add header", Role::Junk),
+        ("rewrite subject", Role::Junk),
+    ] {
         let world = World::new(rspamd()).await;
         world.give(TO, &message(action)).await.unwrap();
         let filed = world.only(role);

@@ -23,9 +23,7 @@ impl Resolver for Moody {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_silent_dns_is_noticed_refuses_no_mail_and_is_believed_again_once_it_answers() {
-    let (patience, dns) = (DnsPatience::new(Duration::from_millis(200)), Arc::new(Moody::default()));
+fn check(patience: &DnsPatience, dns: &Arc<Moody>) -> SenderCheck {
     let options = SenderOptions {
         hostname: "mx.here.example".to_owned(),
         dmarc: Enforce::Reject,
@@ -34,16 +32,34 @@ async fn a_silent_dns_is_noticed_refuses_no_mail_and_is_believed_again_once_it_a
         trusted_sealers: Vec::new(),
         patience: patience.clone(),
     };
-    let world = World::new(SenderCheck::at_relay(options, dns.clone(), Arc::new(|_: &str| false))).await;
-    let message = "From: x@far.example\r\nTo: anna@here.example\r\nSubject: hello\r\n\r\nhello\r\n";
+    SenderCheck::at_relay(options, dns.clone(), Arc::new(|_: &str| false))
+}
+
+const MESSAGE: &str = "From: x@far.example\r\nTo: anna@here.example\r\nSubject: hello\r\n\r\nhello\r\n";
+
+/// With several judges each has a share of the time, which may be shorter than the patience with the DNS.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_found_is_said_within_the_share_of_the_time() {
+    let (patience, dns) = (DnsPatience::new(Duration::from_secs(3_600)), Arc::new(Moody::default()));
+    let world = World::within(check(&patience, &dns), Duration::from_secs(2)).await;
+    for _ in 0..3 {
+        world.give(&["anna@here.example"], MESSAGE).await.unwrap();
+    }
+    assert!(patience.is_silent(), "it was cut off before it could say that nothing was answered");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_dns_is_noticed_refuses_no_mail_and_is_believed_again_once_it_answers() {
+    let (patience, dns) = (DnsPatience::new(Duration::from_millis(200)), Arc::new(Moody::default()));
+    let world = World::new(check(&patience, &dns)).await;
     for _ in 0..5 {
-        world.give(&["anna@here.example"], message).await.unwrap();
+        world.give(&["anna@here.example"], MESSAGE).await.unwrap();
     }
     assert!(patience.is_silent());
     dns.0.store(true, Ordering::SeqCst);
     // On a busy machine even an answer may come too late for one of them.
     for _ in 0..200 {
-        world.give(&["anna@here.example"], message).await.unwrap();
+        world.give(&["anna@here.example"], MESSAGE).await.unwrap();
         if !patience.is_silent() {
             return;
         }

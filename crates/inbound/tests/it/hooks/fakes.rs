@@ -93,13 +93,15 @@ impl Fake {
             }
             heard.lock().push(head.replace("\r\n", "\n"));
             let text = String::from_utf8_lossy(&request).into_owned();
-            let action = text.trim_end().lines().last().unwrap().to_owned();
+            let action = text.trim_end().lines().last().unwrap();
+            // As it answers when one of its rules decided before the others were asked.
+            let (skipped, action) = action.strip_prefix("at once: ").map_or((false, action), |action| (true, action));
             let status = if action == "STATUS 500" { "500 Bad" } else { "200 OK" };
             let body = if action == "NO JSON" {
                 "?".to_owned()
             } else {
                 format!(
-                    "{{\"is_skipped\":false,\"score\":5.2,\"required_score\":15,\"action\":\"{action}\",\"symbols\":{{\
+                    "{{\"is_skipped\":{skipped},\"score\":5.2,\"required_score\":15,\"action\":\"{action}\",\"symbols\":{{\
                      \"SMALL\":{{\"name\":\"SMALL\",\"score\":1.2}},\"BIG\":{{\"score\":-4}}}},\"messages\":{{}},\"time_real\":0.1}}"
                 )
             };
