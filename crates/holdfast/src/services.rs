@@ -134,23 +134,14 @@ impl Services {
         let dns_lists = DnsLists::new(Arc::clone(&resolver), &config.spam.dns_lists, &trusted_networks(&config)?);
         let filter = SpamJudge::new(spam.clone(), mailstore.clone(), people.clone()).asking(dns_lists.clone());
         let dns_patience = DnsPatience::new(config.senders.dns_patience.0);
-        let senders = SenderCheck::new(
-            sender_options(&config, dns_patience.clone())?,
-            Arc::clone(&resolver),
-            directory.clone(),
-            mailstore.clone(),
-        );
+        let senders = sender_check(&config, dns_patience.clone(), &resolver, &directory, &mailstore)?;
         let script =
             RulesJudge::new(rules.clone(), directory.clone(), mailstore.clone(), people.clone(), &config.hostname);
         let judges = judges(&config, senders, (filter, script), &store);
-        let delivery = delivery::Delivery::with_resolver(
-            store.clone(),
-            directory.clone(),
-            mailstore.clone(),
-            options,
-            resolver.clone(),
-        )?
-        .with_judges(judges)?;
+        let asked = resolver.clone();
+        let delivery =
+            delivery::Delivery::with_resolver(store.clone(), directory.clone(), mailstore.clone(), options, asked)?
+                .with_judges(judges)?;
         let delivery = with_validating(delivery, &config)?;
         let stages = Stages::open(dir)?;
         Ok(Self {
@@ -218,16 +209,23 @@ fn judges(
 }
 
 /// How senders are checked.
-fn sender_options(config: &Config, patience: DnsPatience) -> anyhow::Result<SenderOptions> {
+fn sender_check(
+    config: &Config,
+    patience: DnsPatience,
+    resolver: &Arc<dyn Resolver>,
+    directory: &directory::Directory,
+    mailstore: &MailStore,
+) -> anyhow::Result<SenderCheck> {
     let settings = &config.senders;
-    Ok(SenderOptions {
+    let options = SenderOptions {
         hostname: config.hostname.clone(),
         dmarc: settings.dmarc.into(),
         own_domains: settings.own_domains.into(),
         trusted_networks: trusted_networks(config)?,
         trusted_sealers: settings.trusted_sealers.clone(),
         patience,
-    })
+    };
+    Ok(SenderCheck::new(options, Arc::clone(resolver), directory.clone(), mailstore.clone()))
 }
 
 /// The networks whose mail is not checked.
