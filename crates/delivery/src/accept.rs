@@ -291,6 +291,7 @@ impl Incoming {
             None => delivery.inner.store.put_body(&bytes)?,
         };
         let auth = envelope.origin.auth;
+        let along = Verdict::all_along(&verdicts);
         let recipients = delivery.route_judged(&envelope, verdicts)?;
         let is_remote = |r: &Routed| matches!(r.destination, Destination::Domain(_));
         let signed = if auth.is_some() && recipients.iter().any(is_remote) {
@@ -336,6 +337,7 @@ impl Incoming {
             due_ms: now_ms,
             retry_ms: now_ms + delivery.retry_wait_ms(1),
             refuse_if_full: relayed.is_none(),
+            along,
         })
     }
 

@@ -7,6 +7,7 @@ use directory::{AccountId, Directory};
 use mailstore::MailError;
 use store::{RealmId, StagedBody, StoreError, Tx};
 
+use crate::along::Along;
 use crate::filing::{LocalCopy, file_local_in};
 use crate::forward::{Onwards, send_on_in};
 use crate::hint::Hint;
@@ -42,6 +43,8 @@ pub struct Dispatch {
     pub retry_ms: i64,
     /// Refuse the message instead of queueing it, if it can't be filed for anyone and has no remote recipients.
     pub refuse_if_full: bool,
+    /// What judges want to have written in the same commit.
+    pub along: Vec<Along>,
 }
 
 /// A recipient with its destination.
@@ -179,6 +182,7 @@ impl Dispatch {
             let record = MessageRecord { stopped, held, held_since_ms, ..self.record.clone() };
             queue::enqueue_in(tx, self.id, record, records)?;
         }
+        self.along.iter().try_for_each(|along| along.write_in(tx))?;
         Ok(Dispatched { outcomes, hints: onward_hints })
     }
 

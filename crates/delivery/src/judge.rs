@@ -14,8 +14,9 @@ use bytes::Bytes;
 use directory::AccountId;
 use mailkit::EmailAddress;
 use mailstore::{Flags, MailboxName, Role};
-use store::{BodyId, Store, StoreError};
+use store::{BodyId, Store, StoreError, Tx};
 
+use crate::along::Along;
 use crate::schema::{FurtherRecord, MarkRecord, RefusalRecord, ReplyRecord, VerdictRecord};
 use crate::{Envelope, QueueId, Refusal};
 
@@ -213,6 +214,7 @@ pub struct Verdict {
     /// Malware was found in the message. For the judges that follow; it is not kept.
     pub found_malware: bool,
     headers: String,
+    along: Vec<Along>,
 }
 
 impl Verdict {
@@ -242,6 +244,24 @@ impl Verdict {
         let field = field.ok_or_else(|| JudgeError(format!("the field {name:?} can't be added to a message")))?;
         self.headers.push_str(&field);
         Ok(())
+    }
+
+    /// Has that written in the commit that accepts the message, so that it is done exactly if the message is taken, for
+    /// whichever recipient. It may run several times until a commit is made; an error keeps the message from being
+    /// accepted.
+    pub fn write_along(&mut self, write: impl Fn(&mut Tx<'_>) -> Result<(), StoreError> + Send + Sync + 'static) {
+        self.along.push(Along::new(write));
+    }
+
+    /// What is to be written along by any of these, each once.
+    pub(crate) fn all_along(verdicts: &[Self]) -> Vec<Along> {
+        let mut all: Vec<Along> = Vec::new();
+        for along in verdicts.iter().flat_map(|verdict| &verdict.along) {
+            if !all.contains(along) {
+                all.push(along.clone());
+            }
+        }
+        all
     }
 
     /// The added header fields, as lines.
@@ -284,6 +304,7 @@ impl Verdict {
             self.findings = later.findings;
         }
         self.headers.push_str(&later.headers);
+        self.along.extend(later.along);
         Ok(self)
     }
 

@@ -18,6 +18,7 @@
 mod accept;
 mod access_notice;
 mod admin;
+mod along;
 mod attempt;
 mod claims;
 mod deadline;
@@ -49,6 +50,7 @@ mod runner;
 mod salvage;
 mod schema;
 mod sending;
+mod service_mail;
 mod sign;
 mod source;
 mod submit;
@@ -91,6 +93,7 @@ pub use reply::{MARK_KEYS, Remembered};
 pub use route::RecipientRoute;
 pub use salvage::{SalvagedFate, SalvagedQueued, salvaged_queue};
 pub use sending::{Allowance, Counted, SendingLimits, SendingPart, SendingUse, Window};
+pub use service_mail::ServiceMail;
 pub use submit::{MAX_HOLD, MAX_IDEMPOTENCY_KEY_BYTES, RespondsTo, SentCopy, Submission, SubmitReceipt};
 
 use outbound::security::Security;

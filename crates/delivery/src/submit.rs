@@ -252,6 +252,7 @@ impl Delivery {
         let release_ms = if hold.is_zero() { 0 } else { at_ms + i64::try_from(hold.as_millis()).unwrap_or(i64::MAX) };
         let head = Head::read(message, &options.hostname);
 
+        let along = Verdict::all_along(&verdicts);
         let mut recipients = self.route(&submission.recipients, Some(*account))?;
         for (recipient, verdict) in recipients.iter_mut().zip(verdicts) {
             decide::apply(recipient, verdict, &submission.origin());
@@ -296,8 +297,19 @@ impl Delivery {
         let (queue_body, retry_ms, refuse_if_full) = (body, due_ms, false);
         let onwards = self.onwards_of(&recipients, &record, message);
         let replies = self.replies_of(&recipients);
-        let dispatch =
-            Dispatch { id, record, queue_body, filing, onwards, replies, recipients, due_ms, retry_ms, refuse_if_full };
+        let dispatch = Dispatch {
+            id,
+            record,
+            queue_body,
+            filing,
+            onwards,
+            replies,
+            recipients,
+            due_ms,
+            retry_ms,
+            refuse_if_full,
+            along,
+        };
         let rest = Rest {
             account: submission.account,
             idempotency_key: submission.idempotency_key,

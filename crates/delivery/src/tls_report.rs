@@ -13,14 +13,11 @@ use mailkit::{EmailAddress, date};
 use prost::Message as _;
 use store::{Order, Read as _, Store};
 
-use crate::hint::Hint;
 use crate::outbound::attempt::Outbound;
 use crate::outbound::tally::day_of;
-use crate::schema::{
-    LOCAL_DESTINATION, LegId, LegRecord, MessageRecord, RecipientRecord, TallyRecord, notify_bits, tally_key,
-    tally_key_parts, tls_wish,
-};
-use crate::{Delivery, Notify, Result, queue};
+use crate::schema::{TallyRecord, tally_key, tally_key_parts};
+use crate::service_mail::ServiceMail;
+use crate::{Delivery, Result, queue};
 
 /// Reports made in one go; the rest comes with the next look.
 const MAX_AT_ONCE: usize = 50;
@@ -73,15 +70,19 @@ impl Delivery {
             Err(DnsError::Temporary(_)) if day_of(self.now_ms()) - day < DAYS_KEPT => return Ok(()),
             Err(_) => Vec::new(),
         };
-        let own = self.reporting_domain()?;
+        let own = self.service_domain()?;
         let id = format!("{day}.{domain}@{}", self.inner.options.hostname);
         let contact = format!("postmaster@{own}");
         let frame = Frame { organisation: &own, contact: &contact, id: &id, domain, day };
         let packed = packed(&json(&frame, counts))?;
-        let mut queued = Vec::new();
+        let mut mails = Vec::new();
         for rua in ruas {
             match rua {
-                Rua::Mail(to) => queued.push(self.tls_report_mail(&frame, &to, &packed)?),
+                Rua::Mail(to) => {
+                    let bytes = mail(&frame, &self.service_sender()?, &to, &packed, self.now_ms());
+                    // It tells of broken TLS: it has to arrive in spite of that (RFC 8689 §5).
+                    mails.push(ServiceMail { to, bytes, tls_optional: true });
+                }
                 Rua::Https { host, port, path } => {
                     let posted = outbound.post(&host, port, &path, "application/tlsrpt+gzip", packed.clone()).await;
                     if let Err(problem) = posted {
@@ -90,68 +91,16 @@ impl Delivery {
                 }
             }
         }
-        metrics::counter!("holdfast_delivery_tls_reports_total").increment(queued.len() as u64);
+        metrics::counter!("holdfast_delivery_tls_reports_total").increment(mails.len() as u64);
         let keys: Vec<_> = counts.iter().map(|(policy, _)| tally_key(day, domain, policy)).collect();
-        let hints: Vec<Hint> = queued.iter().map(|one| one.hint()).collect();
-        let records: Vec<_> = queued.iter().map(|one| (one.id, one.record.clone(), one.leg.clone())).collect();
-        let written = self.inner.store.transact(move |tx| {
-            for key in keys {
-                tx.delete(queue::QUEUE, key);
+        self.send_service_mail(mails, move |tx| {
+            for key in &keys {
+                tx.delete(queue::QUEUE, key.clone());
             }
-            for (id, record, leg) in records {
-                queue::enqueue_in(tx, id, record, vec![leg])?;
-            }
-            Ok::<_, crate::DeliveryError>(())
-        });
-        written.await?;
-        self.hint(&hints);
+            Ok(())
+        })
+        .await?;
         Ok(())
-    }
-
-    /// A report as mail. Its return address is empty: nobody is told when it can't be delivered.
-    fn tls_report_mail(&self, frame: &Frame<'_>, to: &EmailAddress, packed: &[u8]) -> Result<Queued> {
-        let (id, at_ms) = (self.next_id(), self.now_ms());
-        let from = self.reporter()?;
-        let bytes = mail(frame, &from, to, packed, at_ms);
-        let body = self.inner.store.put_body(&bytes)?;
-        let is_ours = matches!(self.lookup(to), Ok(Some(_)));
-        let signed = self.sign(&[from], &bytes);
-        let record = MessageRecord {
-            body: body.id().as_bytes().to_vec(),
-            body_bytes: body.len(),
-            signatures: signed.lines,
-            unsigned: signed.later,
-            warn_ms: 0,
-            // It tells of broken TLS: it has to arrive in spite of that (RFC 8689 §5).
-            tls_wish: tls_wish(false, true),
-            ..self.new_record(at_ms, at_ms)
-        };
-        let recipient = RecipientRecord {
-            address: to.to_string(),
-            notify: notify_bits(Notify::NEVER),
-            ..RecipientRecord::default()
-        };
-        let destination = if is_ours { LOCAL_DESTINATION.to_owned() } else { to.domain().to_owned() };
-        let leg = LegRecord { destination, recipients: vec![recipient], due_ms: at_ms, ..LegRecord::default() };
-        Ok(Queued { id, record, leg, _body: body })
-    }
-}
-
-/// A report on its way into the queue.
-struct Queued {
-    id: crate::QueueId,
-    record: MessageRecord,
-    leg: LegRecord,
-    _body: store::StagedBody,
-}
-
-impl Queued {
-    fn hint(&self) -> Hint {
-        Hint {
-            destination: self.leg.destination.as_str().into(),
-            due_ms: self.leg.due_ms,
-            fresh: Some((LegId { id: self.id, leg: 0 }, 0)),
-        }
     }
 }
 

@@ -12,6 +12,7 @@ mod promote;
 mod queue;
 mod relays;
 mod repair;
+mod reports;
 mod restore_account;
 mod rewind;
 mod salvage;
@@ -99,6 +100,7 @@ async fn run_on(running: &Arc<Running>, command: AdminCommand, output: &Output) 
         AdminCommand::Status => status::run(running, output).await,
         AdminCommand::Account(command) => accounts::run(services, command, output).await,
         AdminCommand::Domain(command) => domains::run(running, command, output).await,
+        AdminCommand::Reports(command) => reports::send(services, command, output).await,
         AdminCommand::Secrets(command) => secrets::run(services, command, output).await,
         AdminCommand::Certificate(command) => certificates::run(running, command, output).await,
         AdminCommand::Queue(command) => queue::run(services, command, output).await,

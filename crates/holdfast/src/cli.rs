@@ -17,7 +17,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use serde::{Deserialize, Serialize};
 
-pub use accounts::{AccountCommand, AccountRole, AuditArgs, DomainCommand, LimitsArgs, PasswordArgs, SetArgs, StsMode};
+pub use accounts::{
+    AccountCommand, AccountRole, AuditArgs, DomainCommand, LimitsArgs, PasswordArgs, ReportsCommand, SetArgs, StsMode,
+};
 pub use certificates::CertificateCommand;
 pub use continuity::{
     ArchiveCommand, DownPageArgs, PromoteArgs, RepairArgs, RestoreArgs, RewindArgs, SalvageArgs, StageCommand,
@@ -151,6 +153,9 @@ pub enum AdminCommand {
     /// Manage the domains that this server receives mail for, and show their DNS records.
     #[command(subcommand, display_order = 11)]
     Domain(DomainCommand),
+    /// Send reports to the owners of others' domains. For reports that came about yours: see `holdfast domain reports`.
+    #[command(subcommand, display_order = 19)]
+    Reports(ReportsCommand),
     /// Manage the keys that stored secrets (DKIM keys, secrets of two-step sign-in, SCRAM keys) are sealed under.
     #[command(subcommand, display_order = 17)]
     Secrets(SecretsCommand),
@@ -232,7 +237,9 @@ impl AdminCommand {
     pub const fn acts(&self) -> bool {
         match self {
             Self::Account(command) => !matches!(command, AccountCommand::List | AccountCommand::Show { .. }),
-            Self::Domain(command) => !matches!(command, DomainCommand::List | DomainCommand::Show { .. }),
+            Self::Domain(command) => {
+                !matches!(command, DomainCommand::List | DomainCommand::Show { .. } | DomainCommand::Reports { .. })
+            }
             Self::Queue(command) => !matches!(command, QueueCommand::List { .. } | QueueCommand::Show { .. }),
             Self::People(command) => matches!(command, PeopleCommand::Import(_)),
             Self::Certificate(command) => matches!(command, CertificateCommand::Renew { .. }),
@@ -245,7 +252,7 @@ impl AdminCommand {
                 !matches!(command, SpamCommand::Show { .. } | SpamCommand::Explain { .. } | SpamCommand::DnsLists)
             }
             Self::RestoreAccount(args) => !args.of_account.preview,
-            Self::Import(_) | Self::Rewind(_) | Self::Salvage(_) => true,
+            Self::Import(_) | Self::Rewind(_) | Self::Salvage(_) | Self::Reports(_) => true,
             Self::Status
             | Self::Export(_)
             | Self::StandbyDo(_)

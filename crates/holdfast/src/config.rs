@@ -16,6 +16,7 @@ mod hooks;
 mod incoming;
 mod loading;
 mod relay;
+mod reports;
 mod secrets;
 mod senders;
 mod sending;
@@ -37,6 +38,7 @@ pub use finding::Finding;
 pub use hooks::Hooks;
 pub use incoming::Incoming;
 pub use relay::Relay;
+pub use reports::Reports;
 pub use secrets::{KeySource, Secrets};
 pub use senders::Senders;
 pub use sending::Sending;
@@ -81,6 +83,8 @@ pub struct Config {
     pub senders: Senders,
     /// The spam filter of the service.
     pub spam: Spam,
+    /// Reports to the owners of others' domains.
+    pub reports: Reports,
     /// What stored secrets are sealed under.
     pub secrets: Secrets,
     /// Standbys that follow this machine, and this machine as one.
@@ -114,6 +118,7 @@ impl Default for Config {
             domains: Domains::default(),
             senders: Senders::default(),
             spam: Spam::default(),
+            reports: Reports::default(),
             secrets: Secrets::default(),
             standby: Standby::default(),
             relay: Relay::default(),

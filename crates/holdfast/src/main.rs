@@ -35,6 +35,7 @@ mod progress;
 mod redundant;
 mod relaying;
 mod repairing;
+mod reporting;
 mod restore;
 mod restoring;
 mod running;

@@ -94,6 +94,9 @@ pub async fn run(
     let start = Instant::now();
     let emptied = spam::empty(services).await.map(|count| format!("{count} old messages deleted"));
     note("spam", start, emptied, &say, &mut failed);
+    let start = Instant::now();
+    let forgotten = services.reports.maintain().await.map(|count| format!("{count} old reports about domains deleted"));
+    note("reports", start, forgotten.map_err(Into::into), &say, &mut failed);
     if let Err(error) = keep_sound(&services.store, &shutdown, say).await {
         failed.push(error.to_string());
     }

@@ -8,6 +8,7 @@ use filter::spam::SpamPart;
 use mailstore::MailPart;
 use people::PeoplePart;
 use realm::{Parts, feed::FeedPart};
+use reports::ReportInvariants;
 use rules::RulesPart;
 use store::{Damaged, Invariants, RealmId, Snapshot, Store, StoreError, Violation};
 
@@ -32,14 +33,14 @@ pub fn parts() -> Parts {
 }
 
 /// The consistency rules of all realms: of accounts by their parts, and of the realms of the system.
-pub fn invariants() -> [&'static dyn Invariants; 3] {
-    [&DirectoryInvariants, &QueueInvariants, &*PARTS]
+pub fn invariants() -> [&'static dyn Invariants; 4] {
+    [&DirectoryInvariants, &QueueInvariants, &ReportInvariants, &*PARTS]
 }
 
 /// The same, and that accounts have no keys that nobody knows: for a check that closes no account that it finds them in.
-pub fn invariants_and_keys() -> [&'static dyn Invariants; 4] {
-    let [directory, queue, accounts] = invariants();
-    [directory, queue, accounts, &KnownKeys]
+pub fn invariants_and_keys() -> [&'static dyn Invariants; 5] {
+    let [directory, queue, reports, accounts] = invariants();
+    [directory, queue, reports, accounts, &KnownKeys]
 }
 
 /// Every key of an account is that of a part.

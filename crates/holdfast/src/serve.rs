@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admin, alarms, archive, certifying,
     config::Config,
-    domains, finding, maintenance, measuring, mending,
+    domains, finding, maintenance, measuring, mending, reporting,
     running::Running,
     secrets,
     services::Services,
@@ -179,6 +179,8 @@ fn start_work(running: &Arc<Running>, metrics: &PrometheusHandle, supervisor: &m
     supervisor.kept_up(Phase::Work, "search index", move |stop| finding::serve(services.clone(), stop));
     let of = running.clone();
     supervisor.kept_up(Phase::Work, "domains", move |stop| domains::serve(of.clone(), stop));
+    let services = running.services.clone();
+    supervisor.kept_up(Phase::Work, "reports", move |stop| reporting::serve(services.clone(), stop));
     let of = running.clone();
     supervisor.kept_up(Phase::Work, "mending", move |stop| mending::serve(of.clone(), stop));
     let of = running.clone();

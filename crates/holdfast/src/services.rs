@@ -13,11 +13,13 @@ use directory::{AccountId, AdmissionLimits, DirectoryOptions, Remember, SecretsR
 use dnskit::Resolver;
 use filter::spam::Spam;
 use inbound::forwarding::ForwardingJudge;
+use inbound::reports::{Daily, ReportJudge};
 use inbound::rules::RulesJudge;
 use inbound::sender::{DnsPatience, SenderCheck, SenderOptions};
 use inbound::spam::{DnsLists, SpamJudge};
 use mailstore::{MailError, MailStore};
 use parking_lot::Mutex;
+use reports::Reports;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use store::{Store, StoreOptions};
 
@@ -42,6 +44,10 @@ pub struct Services {
     pub rules: rules::Rules,
     /// The DNS lists that are asked about networks.
     pub dns_lists: DnsLists,
+    /// What others report about domains here, and what is to be reported to them.
+    pub reports: Reports,
+    /// Reports to others.
+    pub daily_reports: Daily,
     pub delivery: delivery::Delivery,
     pub stages: Stages,
     /// Counts what strangers give, at all listeners.
@@ -137,7 +143,11 @@ impl Services {
         let senders = sender_check(&config, dns_patience.clone(), &resolver, &directory, &mailstore)?;
         let script =
             RulesJudge::new(rules.clone(), directory.clone(), mailstore.clone(), people.clone(), &config.hostname);
-        let judges = judges(&config, senders, (filter, script), &store);
+        let reports = Reports::new(store.clone());
+        let counting = config.reports.send_dmarc.then(|| Arc::clone(reports.observed()));
+        let senders = counting.into_iter().fold(senders, SenderCheck::counting);
+        let known = ReportJudge::new(config.hostname.clone(), directory.clone(), Arc::clone(&resolver));
+        let judges = judges(&config, senders, known, (filter, script), &store);
         let asked = resolver.clone();
         let delivery =
             delivery::Delivery::with_resolver(store.clone(), directory.clone(), mailstore.clone(), options, asked)?
@@ -145,6 +155,8 @@ impl Services {
         let delivery = with_validating(delivery, &config)?;
         let stages = Stages::open(dir)?;
         Ok(Self {
+            daily_reports: Daily::new(reports.clone(), delivery.clone(), directory.clone(), resolver),
+            reports,
             people,
             index,
             spam,
@@ -196,11 +208,13 @@ impl Services {
 fn judges(
     config: &Config,
     senders: SenderCheck,
+    reports: ReportJudge,
     (spam, rules): (SpamJudge, RulesJudge),
     store: &Store,
 ) -> Vec<Arc<dyn delivery::Judge>> {
     let mut judges: Vec<Arc<dyn delivery::Judge>> = vec![Arc::new(senders)];
     judges.extend(config.hooks.judges(&config.hostname));
+    judges.push(Arc::new(reports));
     judges.push(Arc::new(spam));
     judges.push(Arc::new(rules));
     // The last: it goes by what the others have decided.

@@ -10,10 +10,13 @@
 //!
 //! [`forwarding`] sends mail on to where its recipients want it.
 //!
+//! [`reports`] files what others report about domains here, and reports to others.
+//!
 //! A judge changes nothing: the client may send the message again.
 
 pub mod forwarding;
 pub mod hooks;
+pub mod reports;
 pub mod rules;
 pub mod sender;
 pub mod spam;

@@ -14,6 +14,7 @@
 mod decide;
 mod gather;
 mod known;
+mod observe;
 mod options;
 mod patience;
 
@@ -25,6 +26,7 @@ use directory::Directory;
 use dnskit::Resolver;
 use filter::sender::{Findings, Lookups, Read, Reading};
 use mailstore::MailStore;
+use reports::Observed;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -46,7 +48,9 @@ impl SenderCheck {
         directory: Directory,
         mailstore: MailStore,
     ) -> Self {
-        Self { inner: Arc::new(Inner { options, resolver, place: Place::Home { directory, mailstore } }) }
+        Self {
+            inner: Arc::new(Inner { options, resolver, place: Place::Home { directory, mailstore }, observed: None }),
+        }
     }
 
     /// A judge on a relay, which is told whether a domain is ours.
@@ -55,7 +59,16 @@ impl SenderCheck {
         resolver: Arc<dyn Resolver>,
         is_ours: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     ) -> Self {
-        Self { inner: Arc::new(Inner { options, resolver, place: Place::Relay { is_ours } }) }
+        Self { inner: Arc::new(Inner { options, resolver, place: Place::Relay { is_ours }, observed: None }) }
+    }
+
+    /// Has what DMARC says counted there, for reports to the owners of the domains. For the start: before any message.
+    #[must_use]
+    pub fn counting(mut self, observed: Arc<Observed>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.observed = Some(observed);
+        }
+        self
     }
 }
 
@@ -190,7 +203,15 @@ fn judged(inner: &Inner, case: &Case, read: &Read, mut findings: Findings) -> Re
     findings.is_forged = decide::is_forged(&findings, read.is_too_long, |name| own.iter().any(|own| own == name));
     tracing::debug!(id = %case.id, results = findings.field(&inner.options.hostname), "examined");
     match inner.place {
-        Place::Home { .. } => decide::verdicts(inner, case, read, &findings),
+        Place::Home { .. } => {
+            let verdicts = decide::verdicts(inner, case, read, &findings)?;
+            if let Some(observed) = &inner.observed
+                && let Some(observation) = observe::observation(&findings, read, &verdicts)
+            {
+                observed.count(observation);
+            }
+            Ok(verdicts)
+        }
         Place::Relay { .. } => Ok(decide::on_relay(inner, case, read, &findings)),
     }
 }

@@ -13,6 +13,8 @@ impl RealmId {
     pub const QUEUE: Self = Self(2);
     /// Incidents and their followers.
     pub const STATUS: Self = Self(3);
+    /// Reports about hosted domains, and what is to be reported about others.
+    pub const REPORTS: Self = Self(4);
     const FIRST_ACCOUNT: u64 = 1 << 32;
 
     /// The realm of an account.
@@ -45,6 +47,7 @@ impl fmt::Display for RealmId {
             Self::DIRECTORY => f.write_str("directory"),
             Self::QUEUE => f.write_str("queue"),
             Self::STATUS => f.write_str("status"),
+            Self::REPORTS => f.write_str("reports"),
             other => match other.account_number() {
                 Some(number) => write!(f, "account {number}"),
                 None => write!(f, "realm {}", self.0),

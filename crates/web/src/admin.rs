@@ -10,6 +10,7 @@ mod entry;
 mod frame;
 mod help;
 mod queue;
+mod reports;
 mod sending;
 mod service;
 mod trail;
@@ -29,6 +30,7 @@ pub fn routes() -> Router<Site> {
         .route("/admin/accounts/{id}", get(account::one))
         .route("/admin/domains", get(domains::list).post(domains::change))
         .route("/admin/domains/{name}", get(domain::one).post(domain::change))
+        .route("/admin/domains/{name}/reports", get(reports::page))
         .route("/admin/queue", get(queue::list).post(queue::change))
         .route("/admin/queue/{id}", get(queue::one))
         .route("/admin/service", get(service::page).post(service::change))

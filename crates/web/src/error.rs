@@ -259,6 +259,12 @@ impl From<filter::spam::SpamError> for Fault {
     }
 }
 
+impl From<reports::ReportsError> for Fault {
+    fn from(reports::ReportsError::Store(error): reports::ReportsError) -> Self {
+        mailstore::MailError::Store(error).into()
+    }
+}
+
 impl From<continuity::rewind::RewindError> for Fault {
     fn from(error: continuity::rewind::RewindError) -> Self {
         use continuity::rewind::{PartError, RewindError};

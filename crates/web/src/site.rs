@@ -13,6 +13,7 @@ use filter::spam::Spam;
 use mailstore::MailStore;
 use parking_lot::Mutex as Lock;
 use people::People;
+use reports::Reports;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +37,8 @@ pub struct WebState {
     pub people: People,
     /// Settings and training of the spam filter.
     pub spam: Spam,
+    /// What others report about the domains.
+    pub reports: Reports,
     /// Takes accounts back to a moment.
     pub rewinds: Rewinds,
     /// Where written messages go.

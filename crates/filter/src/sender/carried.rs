@@ -254,6 +254,8 @@ impl Findings {
                 spf: dmarc.spf,
                 dkim: dmarc.dkim,
                 reports: dmarc.reports,
+                // What is reported is counted where the message was judged.
+                record: None,
             },
             ..Self::default()
         })
@@ -315,7 +317,7 @@ mod tests {
                 dkim,
                 arc: ArcResult { outcome: arc, sets, sealers, signs_author, results, first_results },
                 dmarc: DmarcResult {
-                    outcome: dmarc, domain, record_of, policy, spf: by_spf, dkim: by_dkim, reports,
+                    outcome: dmarc, domain, record_of, policy, spf: by_spf, dkim: by_dkim, reports, record: None,
                 },
                 ..Findings::default()
             }

@@ -218,6 +218,8 @@ pub struct DmarcResult {
     pub record_of: String,
     /// What the record asks for, with `t=` taken into account.
     pub policy: Policy,
+    /// The record.
+    pub record: Option<Record>,
     /// An aligned SPF result proves it.
     pub spf: bool,
     /// An aligned DKIM signature proves it.
@@ -241,6 +243,7 @@ pub async fn check(author: &str, proofs: &[Proof<'_>], resolver: &dyn Resolver) 
     result.policy = if record.testing { policy.milder() } else { policy };
     result.record_of.clone_from(name);
     result.reports.clone_from(&record.reports);
+    result.record = Some(record.clone());
     let mut unsure = false;
     for proof in proofs {
         let is_strict = if proof.spf { record.strict_spf } else { record.strict_dkim };

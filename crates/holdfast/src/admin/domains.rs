@@ -48,6 +48,7 @@ pub async fn run(running: &Arc<Running>, command: DomainCommand, output: &Output
             output.line(format!("removed domain {name}; remove its DNS records too")).await;
             Ok(())
         }
+        DomainCommand::Reports { name, days } => super::reports::show(running, &name, days, output).await,
         DomainCommand::Show { name } => print_records(running, &name, output).await,
         DomainCommand::Check { name } => check(running, name, output).await,
         DomainCommand::MtaSts { name, mode } => {

@@ -210,6 +210,14 @@ pub enum DomainCommand {
         #[arg(value_enum)]
         mode: StsMode,
     },
+    /// Show who sends mail in a domain's name, and who could not deliver to it safely, by the reports of other servers.
+    Reports {
+        /// The domain.
+        name: String,
+        /// The last so many days: up to 90.
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=90))]
+        days: u32,
+    },
     /// Show the DNS records to set for a domain, as a piece of a BIND zone file.
     Show {
         /// The domain.
@@ -242,4 +250,15 @@ pub struct AuditArgs {
     /// The highest number of entries to print.
     #[arg(long, default_value_t = 50)]
     pub limit: usize,
+}
+
+/// `holdfast reports …`
+#[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
+pub enum ReportsCommand {
+    /// Send the DMARC reports of the days that are over, as the service does once a day.
+    Send {
+        /// Also report what has come today so far.
+        #[arg(long)]
+        now: bool,
+    },
 }

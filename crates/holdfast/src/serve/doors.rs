@@ -232,6 +232,7 @@ impl Site {
             mailstore: services.mailstore.clone(),
             people: services.people.clone(),
             spam: services.spam.clone(),
+            reports: services.reports.clone(),
             rewinds: services.rewinds(),
             delivery: services.delivery.clone(),
             checks: running.checks.clone(),

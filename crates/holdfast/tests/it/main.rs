@@ -15,6 +15,7 @@ mod pebble;
 mod programs;
 mod relay;
 mod repair;
+mod reports;
 mod restore;
 mod rewind;
 mod salvage;

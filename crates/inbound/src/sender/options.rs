@@ -44,6 +44,8 @@ pub struct Inner {
     pub options: SenderOptions,
     pub resolver: Arc<dyn Resolver>,
     pub place: Place,
+    /// Counts what DMARC says, where that is reported.
+    pub observed: Option<Arc<reports::Observed>>,
 }
 
 /// Where the judge is.
