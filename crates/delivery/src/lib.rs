@@ -26,6 +26,7 @@ mod decide;
 mod dispatch;
 mod envelope;
 mod error;
+mod estimate;
 mod filing;
 mod forward;
 mod forwarding;
@@ -39,6 +40,7 @@ mod judging;
 mod options;
 mod outbound;
 mod part;
+mod progress;
 mod queue;
 mod queue_id;
 mod refusal;
@@ -62,6 +64,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use directory::Directory;
 use mailstore::MailStore;
+use parking_lot::Mutex;
 use rand::RngExt as _;
 use store::Store;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -72,6 +75,7 @@ pub use admin::{DropMode, QueueFilter, QueuePage, QueueStats, QueuedMessage, Que
 pub use dispatch::RecipientOutcome;
 pub use envelope::{AtRelay, Envelope, Notify, Origin, Recipient, Ret};
 pub use error::{DeliveryError, Result};
+pub use estimate::Shrinking;
 pub use forwarding::{
     Asked, CONFIRM_WITHIN, ForwardError, ForwardState, ForwardTarget, Forwarding, ForwardingPart,
     MAX_CONFIRMATIONS_PER_DAY, MAX_FORWARD_TARGETS, PAUSED_AFTER,
@@ -87,6 +91,7 @@ pub use options::{
 };
 pub use outbound::tls::TlsClients;
 pub use part::{ReceiptsPart, SUBMISSION};
+pub use progress::QueueProgress;
 pub use queue_id::{ParseQueueIdError, QueueId};
 pub use refusal::Refusal;
 pub use reply::{MARK_KEYS, Remembered};
@@ -136,6 +141,8 @@ struct Inner {
     large: Semaphore,
     usual: Semaphore,
     reports: reports_budget::ReportsBudget,
+    /// What is due in the queue, as it was counted last.
+    progress: Mutex<progress::Progress>,
     /// A commit that is about to be made stops an account's sending.
     stopping: AtomicBool,
 }
@@ -181,6 +188,7 @@ impl Delivery {
             large: Semaphore::new(MAX_LARGE_AT_ONCE),
             usual: Semaphore::new(MAX_USUAL_AT_ONCE),
             reports: reports_budget::ReportsBudget::default(),
+            progress: Mutex::default(),
             stopping: AtomicBool::new(false),
         };
         Ok(Self { inner: Arc::new(inner) })

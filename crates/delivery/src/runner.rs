@@ -27,6 +27,8 @@ const FAIRNESS_WINDOW: usize = 64;
 const RESCAN_EVERY: Duration = Duration::from_mins(5);
 /// Results that may wait to be recorded, for each attempt that may run.
 const UNSETTLED_PER_SLOT: usize = 4;
+/// What is due is counted so often while there is something to do; a count may take one part in twenty of the time.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
 /// How long running attempts may continue after a shutdown request.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -46,6 +48,7 @@ impl Delivery {
         loop {
             runner.hear();
             runner.begin_due();
+            runner.count_due().await;
             let pause = runner.pause();
             let Runner { attempts, deadlines, looking, answers, .. } = &mut runner;
             let heard = tokio::select! {
@@ -114,6 +117,12 @@ struct Runner {
     /// otherwise be passed over again and again.
     floors: HashMap<Arc<str>, i64>,
     scanned: tokio::time::Instant,
+    /// How much of the backlog was tried since what is due was counted.
+    tried: u64,
+    counted: tokio::time::Instant,
+    /// Counts what is due, and says how long that took.
+    counting: Option<tokio::task::JoinHandle<Duration>>,
+    count_every: Duration,
 }
 
 impl Runner {
@@ -140,6 +149,10 @@ impl Runner {
             first_deadline_ms: i64::MAX,
             floors: HashMap::new(),
             scanned: tokio::time::Instant::now(),
+            tried: 0,
+            counted: tokio::time::Instant::now(),
+            counting: None,
+            count_every: COUNT_EVERY,
             delivery,
         })
     }
@@ -225,6 +238,32 @@ impl Runner {
     fn set_gauges(&self) {
         let delivery = self.delivery.clone();
         tokio::task::spawn_blocking(move || delivery.queue_stats().map(drop));
+    }
+
+    /// Counts what is due, in the background, for the estimate.
+    async fn count_due(&mut self) {
+        if let Some(counting) = self.counting.take_if(|counting| counting.is_finished()) {
+            self.count_every = counting.await.map_or(COUNT_EVERY, |took| COUNT_EVERY.max(took * 20));
+        }
+        let is_idle = self.tried == 0 && self.slots.is_empty() && !self.is_busy();
+        if is_idle || self.counting.is_some() || self.counted.elapsed() < self.count_every {
+            return;
+        }
+        self.counted = tokio::time::Instant::now();
+        let (delivery, tried) = (self.delivery.clone(), std::mem::take(&mut self.tried));
+        let is_resting = self.agenda.resting(delivery.now_ms());
+        self.counting = Some(tokio::task::spawn_blocking(move || {
+            let begun = std::time::Instant::now();
+            if let Err(error) = delivery.count_due(tried, is_resting) {
+                tracing::error!(%error, "could not count what is due in the queue");
+            }
+            begun.elapsed()
+        }));
+    }
+
+    /// Whether something was due when that was counted.
+    fn is_busy(&self) -> bool {
+        self.delivery.inner.progress.lock().is_busy()
     }
 
     fn begin_due(&mut self) {
@@ -347,6 +386,7 @@ impl Runner {
         if let Some(slot) = self.slots.remove(&id) {
             let now_ms = self.delivery.now_ms();
             self.agenda.end(&slot, reached, now_ms);
+            self.tried += u64::from(!slot.fresh && reached.is_some());
             if reached.is_none() {
                 // It was not due, gone, or could not be begun: the queue knows.
                 self.floors.remove(&slot.destination);
@@ -373,7 +413,8 @@ impl Runner {
         let next = [due, deadline].into_iter().flatten().min();
         let until = |ms: i64| Duration::from_millis(u64::try_from(ms - self.delivery.now_ms()).unwrap_or(0));
         let keep = self.delivery.inner.options.keep_connection.max(Duration::from_secs(1));
-        next.map_or(RESCAN_EVERY, until).min(RESCAN_EVERY).min(keep)
+        let count = if self.is_busy() { self.count_every } else { RESCAN_EVERY };
+        next.map_or(RESCAN_EVERY, until).min(count).min(keep)
     }
 
     async fn stop(mut self) {

@@ -44,7 +44,10 @@ pub use standby::on_standby;
 pub use verify::on_standby as verify_standby;
 
 use crate::{
-    cli::{AccountCommand, AdminCommand, ArchiveCommand, DomainCommand, PeopleCommand, SieveCommand, SpamCommand},
+    cli::{
+        AccountCommand, AdminCommand, ArchiveCommand, DomainCommand, PeopleCommand, RelayCommand, SieveCommand,
+        SpamCommand,
+    },
     config::Config,
     maintenance, offline,
     output::Output,
@@ -281,6 +284,10 @@ fn absolute_paths(command: &mut AdminCommand) -> std::io::Result<()> {
             for file in files {
                 *file = std::path::absolute(&*file)?;
             }
+            return Ok(());
+        }
+        AdminCommand::RelayDo(RelayCommand::Export { dir, .. }) => {
+            *dir = std::path::absolute(&*dir)?;
             return Ok(());
         }
         AdminCommand::RestoreAccount(args) => {

@@ -240,7 +240,9 @@ impl AdminCommand {
             Self::Domain(command) => {
                 !matches!(command, DomainCommand::List | DomainCommand::Show { .. } | DomainCommand::Reports { .. })
             }
-            Self::Queue(command) => !matches!(command, QueueCommand::List { .. } | QueueCommand::Show { .. }),
+            Self::Queue(command) => {
+                !matches!(command, QueueCommand::List { .. } | QueueCommand::Show { .. } | QueueCommand::Status)
+            }
             Self::People(command) => matches!(command, PeopleCommand::Import(_)),
             Self::Certificate(command) => matches!(command, CertificateCommand::Renew { .. }),
             Self::Secrets(command) => matches!(command, SecretsCommand::Seal | SecretsCommand::Unseal),

@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use delivery::{Elsewhere, Envelope, Kept, Refusal};
+use delivery::{Elsewhere, Envelope, Kept, Refusal, Shrinking};
 use mailkit::EmailAddress;
 use parking_lot::{Mutex, RwLock};
 use store::{Store, StoreError, Tx};
@@ -18,7 +18,6 @@ use tokio::sync::Notify;
 use crate::{
     LIST_FOR,
     agenda::{Agenda, Item},
-    estimate::Shrinking,
     list::Recipients,
     spool,
     wire::Letter,

@@ -12,7 +12,7 @@
 //! Start reading at [`wire`] for what the two say to each other, then [`node`] and [`receiver`].
 
 pub mod agenda;
-mod estimate;
+mod held;
 mod keeper;
 pub mod list;
 mod node;
@@ -23,6 +23,7 @@ mod spool;
 mod status;
 mod wire;
 
+pub use held::{HeldMessage, Holding};
 pub use node::{Relay, RelayOptions};
 pub use receiver::{Gate, Receiver, ReceiverOptions};
 pub use status::{Backlog, OfRelay, RelayStatus};
@@ -31,6 +32,8 @@ pub use status::{Backlog, OfRelay, RelayStatus};
 pub const LIST_FOR: std::time::Duration = std::time::Duration::from_secs(14 * 86_400);
 /// For how long a relay keeps what the primary has taken, to offer it again if the primary was restored.
 pub const KEEP_GIVEN: std::time::Duration = std::time::Duration::from_secs(7 * 86_400);
+/// For how long a relay keeps what the primary has refused for good, unless its operator deletes it.
+pub const KEEP_REFUSED: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
 /// Undelivered mail that is older raises an alarm. It is never dropped.
 pub const HOLD: std::time::Duration = std::time::Duration::from_secs(14 * 86_400);
 

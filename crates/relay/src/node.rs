@@ -16,7 +16,7 @@ use store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Backlog, Error, KEEP_GIVEN, RelayStatus,
+    Backlog, Error, KEEP_GIVEN, KEEP_REFUSED, RelayStatus,
     keeper::{Core, Keeper},
     list::Recipients,
     session, spool,
@@ -188,11 +188,16 @@ impl Relay {
 
     /// Forgets what was given long enough ago.
     async fn forget(&self) {
-        let before_ms = self.core.store.clock().now_ms() - i64::try_from(KEEP_GIVEN.as_millis()).unwrap_or(i64::MAX);
+        let before = |kept: Duration| {
+            self.core.store.clock().now_ms().saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX))
+        };
+        let (given_before_ms, refused_before_ms) = (before(KEEP_GIVEN), before(KEEP_REFUSED));
         loop {
             let old: Vec<u64> = {
                 let given = self.core.given.lock();
-                let is_old = given.iter().filter(|(_, given)| given.at_ms < before_ms);
+                let is_old = given
+                    .iter()
+                    .filter(|(_, given)| given.at_ms < if given.refused { refused_before_ms } else { given_before_ms });
                 is_old.map(|(id, _)| *id).take(FORGOTTEN_AT_ONCE).collect()
             };
             if old.is_empty() {

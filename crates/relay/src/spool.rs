@@ -6,6 +6,8 @@
 //! | `d` id | [`GivenRecord`]: one that the primary has, or has refused; kept for a while, with its body |
 //! | `m` | [`PointRecord`]: the last point of the primary's log that it told |
 
+use std::ops::Bound;
+
 use bytes::Bytes;
 use prost::Message as _;
 use store::{BodyId, Order, Read, RealmId, StoreError, Tx};
@@ -112,6 +114,35 @@ pub fn all_given(read: &impl Read) -> Result<Vec<(u64, u64, i64, bool)>, StoreEr
         Ok((id, record.seq, record.at_ms, !record.refused.is_empty()))
     })
     .collect()
+}
+
+/// Up to `limit` messages that wait, from that id on.
+pub fn waiting_from(read: &impl Read, from: u64, limit: usize) -> Result<Vec<Letter>, StoreError> {
+    let range = (Bound::Included(key(WAITING, from)), Bound::Excluded(vec![WAITING + 1]));
+    read.range(SPOOL, range, Order::Ascending)?.take(limit).map(|row| decoded(&row?.1)).collect()
+}
+
+/// Up to `limit` messages that the primary refused, from that id on.
+pub fn refused_from(read: &impl Read, from: u64, limit: usize) -> Result<Vec<GivenRecord>, StoreError> {
+    let range = (Bound::Included(key(GIVEN, from)), Bound::Excluded(vec![GIVEN + 1]));
+    let records = read.range(SPOOL, range, Order::Ascending)?.map(|row| decoded::<GivenRecord>(&row?.1));
+    records.filter(|record| record.as_ref().map_or(true, |record| !record.refused.is_empty())).take(limit).collect()
+}
+
+/// A message that was given.
+pub fn given(read: &impl Read, id: u64) -> Result<Option<GivenRecord>, StoreError> {
+    read.get(SPOOL, &key(GIVEN, id))?.map(|value| decoded(&value)).transpose()
+}
+
+/// Those of the messages that the primary refused.
+pub fn only_refused(read: &impl Read, ids: &[u64]) -> Result<Vec<u64>, StoreError> {
+    let mut refused = Vec::new();
+    for id in ids {
+        if given(read, *id)?.is_some_and(|record| !record.refused.is_empty()) {
+            refused.push(*id);
+        }
+    }
+    Ok(refused)
 }
 
 /// What became of messages; those that do not wait any longer are passed over.

@@ -13,6 +13,9 @@ use crate::schema::{LOCAL_DESTINATION, LegId};
 /// Most fresh legs that wait in memory; further ones are backlog at once.
 const MAX_FRESH: usize = 10_000;
 
+/// The next hop that all destinations share where there is a smarthost.
+const SHARED_HOP: &str = ":smarthost";
+
 /// How much may run at once.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -157,6 +160,15 @@ impl Agenda {
         }
     }
 
+    /// Which destinations are not worked on now because nobody answers there.
+    pub fn resting(&self, now_ms: i64) -> impl Fn(&str) -> bool + Send + 'static {
+        let rests = |(_, hop): &(&Arc<str>, &Hop)| hop.failures > 0 && hop.rest_until_ms > now_ms;
+        let hops: HashSet<Arc<str>> = self.hops.iter().filter(rests).map(|(key, _)| Arc::clone(key)).collect();
+        // Nothing rests, mostly.
+        let shared = self.limits.shared_hop_except.clone().filter(|_| !hops.is_empty());
+        move |destination| hops.contains(hop_of(shared.as_ref(), destination))
+    }
+
     /// How many attempts for mail of this owner run.
     pub fn running_of(&self, owner: u64) -> usize {
         self.owners.get(&owner).copied().unwrap_or(0)
@@ -229,10 +241,18 @@ impl Agenda {
     }
 
     fn hop_key(&self, destination: &Arc<str>) -> Arc<str> {
-        match &self.limits.shared_hop_except {
-            Some(own) if &**destination != LOCAL_DESTINATION && !own.contains(&**destination) => ":smarthost".into(),
+        match hop_of(self.limits.shared_hop_except.as_ref(), destination) {
+            SHARED_HOP => SHARED_HOP.into(),
             _ => Arc::clone(destination),
         }
+    }
+}
+
+/// The next hop of a destination, where all share one but those that are named.
+fn hop_of<'a>(shared_except: Option<&HashSet<String>>, destination: &'a str) -> &'a str {
+    match shared_except {
+        Some(own) if destination != LOCAL_DESTINATION && !own.contains(destination) => SHARED_HOP,
+        _ => destination,
     }
 }
 
@@ -302,6 +322,7 @@ mod tests {
             agenda.note(&a, now);
             assert_eq!(agenda.next_backlog(now), None);
             assert_eq!(agenda.wake_ms(), Some(now + rest));
+            assert!(agenda.resting(now)("a") && !agenda.resting(now)("b") && !agenda.resting(now + rest)("a"));
             agenda.note_fresh(fresh("a"), now);
             assert_eq!(agenda.next_fresh(now), None, "fresh mail does not go to a dead host either");
             now += rest;

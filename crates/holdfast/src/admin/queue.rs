@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use anyhow::Context as _;
-use delivery::{Delivery, DeliveryError, DropMode, QueueFilter, QueueId, QueuedMessage};
+use delivery::{Delivery, DeliveryError, DropMode, QueueFilter, QueueId, QueueProgress, QueuedMessage};
 use directory::Account;
 use jiff::Timestamp;
 
@@ -13,7 +13,7 @@ use crate::{
     config::Config,
     output::Output,
     services::Services,
-    told::{counted, counted_are},
+    told::{ago, counted, counted_are},
 };
 
 /// Messages read at a time when a command is for all of them.
@@ -26,7 +26,15 @@ pub async fn run(services: &Services, command: QueueCommand, output: &Output) ->
     let delivery = &services.delivery;
     match command {
         QueueCommand::List { account, limit } => list(services, account, limit, output).await?,
-        QueueCommand::Show { id } => show(&delivery.queue_show(parse(&id)?)?, output).await,
+        QueueCommand::Status => status(delivery, output).await?,
+        QueueCommand::Show { id } => {
+            show(&delivery.queue_show(parse(&id)?)?, output).await;
+            if !output.json()
+                && let Some(line) = due_line(&delivery.queue_progress())
+            {
+                output.line(format!("  the queue: {line}")).await;
+            }
+        }
         QueueCommand::Retry(chosen) => {
             let these = These::of(services, chosen, QueueFilter::default()).await?;
             for id in &these.ids {
@@ -199,6 +207,43 @@ async fn list(services: &Services, account: Option<String>, limit: usize, output
         format!("{messages} for {destinations} ({shown} shown)")
     };
     output.line(line).await;
+    Ok(())
+}
+
+/// What is due and how long that takes, in words; none if nothing is due.
+pub fn due_line(progress: &QueueProgress) -> Option<String> {
+    let due = match (progress.due, progress.left) {
+        (0, _) => None,
+        (due, None) => Some(format!("{due} due now")),
+        (due, Some(left)) => Some(format!("{due} due now, about {} left", ago(left))),
+    };
+    let resting = (progress.resting > 0).then(|| format!("{} due at servers that don't answer", progress.resting));
+    let parts: Vec<String> = [due, resting].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+async fn status(delivery: &Delivery, output: &Output) -> anyhow::Result<()> {
+    let of = delivery.clone();
+    let stats = tokio::task::spawn_blocking(move || of.queue_stats()).await??;
+    let progress = delivery.queue_progress();
+    let object = serde_json::json!({
+        "messages": stats.messages,
+        "recipients": stats.recipients,
+        "held": stats.held,
+        "destinations": stats.destinations,
+        "oldest_ms": stats.oldest_ms,
+        "due": progress.due,
+        "due_at_silent_servers": progress.resting,
+        "tried": progress.tried,
+        "left_seconds": progress.left.map(|left| left.as_secs_f64()),
+    });
+    output.object(object).await;
+    let (messages, destinations) = (counted(stats.messages, "message"), counted(stats.destinations, "destination"));
+    let held = if stats.held > 0 { format!(", {} on hold", stats.held) } else { String::new() };
+    output.line(format!("{messages} for {destinations}{held}")).await;
+    if let Some(line) = due_line(&progress) {
+        output.line(line).await;
+    }
     Ok(())
 }
 

@@ -1,5 +1,9 @@
 //! `holdfast relay …`: on the primary, and on a relay.
 
+mod held;
+
+use std::sync::Arc;
+
 use anyhow::{bail, ensure};
 use continuity::link::CODE_FOR;
 use relay::{Backlog, OfRelay, Receiver, Relay};
@@ -51,6 +55,12 @@ pub async fn on_primary(running: &Running, command: RelayCommand, output: &Outpu
         RelayCommand::Remove { name } => {
             ensure!(receiver.remove(&name)?, "there is no relay named {name}");
             output.line(format!("removed relay {name}; mail that waits there stays there")).await;
+        }
+        RelayCommand::Held { .. }
+        | RelayCommand::Export { .. }
+        | RelayCommand::Retry { .. }
+        | RelayCommand::Drop { .. } => {
+            bail!("this is the primary: run the command on the relay that holds the messages")
         }
     }
     Ok(())
@@ -164,13 +174,19 @@ const BACKLOG_OLD: std::time::Duration = std::time::Duration::from_secs(2 * 86_4
 
 /// The commands on a relay.
 pub async fn on_relay(
-    (relay, store): (&Relay, &Store),
+    (relay, store): (&Arc<Relay>, &Store),
     config: &Config,
     command: AdminCommand,
     output: &Output,
 ) -> anyhow::Result<()> {
     match command {
         AdminCommand::Status | AdminCommand::RelayDo(RelayCommand::Status) => show(relay, config, output).await,
+        AdminCommand::RelayDo(RelayCommand::Held { waiting, limit }) => held::list(relay, waiting, limit, output).await,
+        AdminCommand::RelayDo(RelayCommand::Export { dir, ids, waiting }) => {
+            held::export(relay, dir, ids, waiting, output).await
+        }
+        AdminCommand::RelayDo(RelayCommand::Retry { ids }) => held::retry(relay, ids, output).await,
+        AdminCommand::RelayDo(RelayCommand::Drop { ids }) => held::discard(relay, ids, output).await,
         AdminCommand::RelayDo(_) => bail!("this is a relay: run the command on the primary"),
         AdminCommand::Maintain => {
             let (say, mut said) = mpsc::unbounded_channel();

@@ -103,6 +103,11 @@ struct Queue {
     held: u64,
     destinations: u64,
     oldest_seconds: Option<u64>,
+    due: u64,
+    due_at_silent_servers: u64,
+    left_seconds: Option<f64>,
+    #[serde(skip)]
+    due_line: Option<String>,
 }
 
 /// The known damage.
@@ -204,6 +209,7 @@ fn look(running: &Running) -> anyhow::Result<Status> {
     let now = stages.now();
     let accounts = services.directory.accounts()?;
     let queue = services.delivery.queue_stats()?;
+    let progress = services.delivery.queue_progress();
     let end = services.store.seq();
     let damage = services.store.damage();
     let verify = running.verifying.now();
@@ -237,6 +243,10 @@ fn look(running: &Running) -> anyhow::Result<Status> {
             held: queue.held,
             destinations: queue.destinations,
             oldest_seconds: queue.oldest_ms.map(|oldest| (now_ms - oldest).max(0).unsigned_abs() / 1000),
+            due: progress.due,
+            due_at_silent_servers: progress.resting,
+            left_seconds: progress.left.map(|left| left.as_secs_f64()),
+            due_line: super::queue::due_line(&progress),
         },
         commit: end.0,
         daily_work: running.daily.lock().clone().map(|daily| Daily { at_ms: daily.at_ms, failed: daily.failed }),

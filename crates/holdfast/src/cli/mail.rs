@@ -17,6 +17,8 @@ pub enum QueueCommand {
         #[arg(long, default_value_t = 100)]
         limit: usize,
     },
+    /// Show what waits, what is due now, and how long that takes.
+    Status,
     /// Show one message: recipients, delivery attempts, replies of remote servers.
     Show {
         /// The queue id.

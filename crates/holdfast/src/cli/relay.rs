@@ -1,5 +1,7 @@
 //! Commands for relays.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 
@@ -34,5 +36,36 @@ pub enum RelayCommand {
     Remove {
         /// The relay's name or fingerprint.
         name: String,
+    },
+    /// On a relay: list the messages that the primary refused for good, with the reason.
+    Held {
+        /// List those that wait for the primary instead.
+        #[arg(long)]
+        waiting: bool,
+        /// The highest number of entries to print.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+    /// On a relay: write messages that the primary refused for good into a folder, each as ID.eml. They stay on the relay.
+    Export {
+        /// The folder. It is created if it doesn't exist.
+        dir: PathBuf,
+        /// Ids as listed by `relay held`. Default: all.
+        ids: Vec<String>,
+        /// Write those that wait for the primary instead.
+        #[arg(long)]
+        waiting: bool,
+    },
+    /// On a relay: give messages that the primary refused for good to the primary again.
+    Retry {
+        /// Ids as listed by `relay held`, or `all`.
+        #[arg(required = true)]
+        ids: Vec<String>,
+    },
+    /// On a relay: delete messages that the primary refused for good.
+    Drop {
+        /// Ids as listed by `relay held`, or `all`.
+        #[arg(required = true)]
+        ids: Vec<String>,
     },
 }

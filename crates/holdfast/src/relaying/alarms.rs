@@ -43,7 +43,7 @@ pub fn alarms(status: &RelayStatus, config: &Config, now_ms: i64) -> Vec<String>
     }
     if status.backlog.refused > 0 {
         let refused = counted(status.backlog.refused, "message");
-        all.push(format!("the primary refused {refused} for good; see the log for why"));
+        all.push(format!("the primary refused {refused} for good: see `holdfast relay held`"));
     }
     all.extend(Room::of_data(&config.data_dir).ok().filter(|room| room.is_short()).map(short_of_room));
     all

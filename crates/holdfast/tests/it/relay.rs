@@ -445,3 +445,59 @@ fn senders_are_checked_when_mail_arrives_at_the_relay_and_nobody_is_asked_again(
         }
     }
 }
+
+/// The objects that a command prints with `--json`.
+fn objects(dir: &Path, args: &[&str]) -> Vec<Value> {
+    let output = run(dir, &[args, &["--json"]].concat());
+    assert!(output.status.success(), "{args:?}: {output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn what_the_primary_refused_can_be_looked_at_exported_and_given_again() {
+    let mut pair = Pair::new(&[ANNA, BERT]);
+    let [primary, relay] = [pair.dirs[0].path().to_owned(), pair.dirs[1].path().to_owned()];
+    pair.primary.take().unwrap().kill();
+    let mut smtp = Smtp::connect(pair.smtp()).unwrap();
+    let large = format!("{}{}", message("large"), "x".repeat(70).as_str().to_owned() + "\r\n");
+    for (to, text) in [(ANNA, message("anna")), (BERT, message("bert")), (BERT, large)] {
+        assert!(smtp.send("x@sender.example", &[to], &text).unwrap().starts_with("250"));
+    }
+    let waiting = objects(&relay, &["relay", "held", "--waiting"]);
+    assert_eq!(waiting.len(), 3);
+    assert!(waiting.iter().all(|held| held["refused"].is_null() && held["from"] == "x@sender.example"), "{waiting:?}");
+    assert!(objects(&relay, &["relay", "held"]).is_empty());
+    // The account goes while nobody can tell the relay.
+    said(&primary, &["account", "delete", BERT, "--yes"]);
+    pair.start_primary();
+    pair.is_clear();
+    let refused = objects(&relay, &["relay", "held"]);
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    for held in &refused {
+        assert_eq!(held["recipients"], serde_json::json!([BERT]));
+        assert!(held["refused"].as_str().unwrap().starts_with("550 5.1.1"), "{held}");
+    }
+    assert_eq!(status(&relay)["backlog"]["refused"], 2);
+    let id = |held: &Value| held["id"].as_str().unwrap().to_owned();
+    let (first, second) = (id(&refused[0]), id(&refused[1]));
+    let folder = relay.join("out");
+    said(&relay, &["relay", "export", folder.to_str().unwrap()]);
+    let exported = std::fs::read_to_string(folder.join(format!("{first}.eml"))).unwrap();
+    assert!(exported.starts_with(&format!("Return-Path: <x@sender.example>\r\nX-Envelope-To: {BERT}\r\nReceived: ")));
+    assert!(exported.ends_with(&message("bert")), "{exported}");
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2);
+    // These are for the relay, and for what is there.
+    assert!(!run(&primary, &["relay", "retry", "all"]).status.success());
+    assert!(!run(&relay, &["relay", "retry", "nonsense"]).status.success());
+    assert_eq!(objects(&relay, &["relay", "retry", &id(&waiting[0])])[0]["retried"], 0, "the primary has it");
+    // The account is there again.
+    pair.primary.as_ref().unwrap().add_account(BERT);
+    assert_eq!(objects(&relay, &["relay", "drop", &second])[0]["deleted"], 1);
+    assert_eq!(objects(&relay, &["relay", "retry", "all"])[0]["retried"], 1);
+    wait_for("it is filed", || pair.subjects(BERT).len() == 1);
+    pair.is_clear();
+    assert_eq!(pair.subjects(BERT), BTreeMap::from([("bert".to_owned(), 1)]));
+    assert!(objects(&relay, &["relay", "held"]).is_empty());
+    assert_eq!(pair.subjects(ANNA).len(), 1);
+}

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Redirect, Response};
-use delivery::{Delivery, DeliveryError, DropMode, QueueFilter, QueueId, QueuedMessage};
+use delivery::{Delivery, DeliveryError, DropMode, QueueFilter, QueueId, QueueProgress, QueuedMessage};
 use directory::Directory;
 use futures_util::StreamExt as _;
 use mailkit::EmailAddress;
@@ -233,6 +233,27 @@ fn next_try(message: &QueuedMessage, calendar: &Calendar) -> String {
     next.map_or_else(String::new, |ms| calendar.stamp(ms))
 }
 
+/// What is due and how long that takes, in words.
+fn due(progress: &QueueProgress) -> String {
+    let due = match (progress.due, progress.left) {
+        (0, _) => String::new(),
+        (due, None) => format!(" Due now: {due}."),
+        (due, Some(left)) => format!(" Due now: {due}; this takes about {}.", span(left)),
+    };
+    match progress.resting {
+        0 => due,
+        resting => format!("{due} Due at servers that don't answer: {resting}."),
+    }
+}
+
+fn span(left: std::time::Duration) -> String {
+    match left.as_secs() {
+        0..=119 => counted(left.as_secs(), "second", "seconds"),
+        120..=7_199 => format!("{} minutes", left.as_secs() / 60),
+        _ => format!("{} hours", left.as_secs() / 3_600),
+    }
+}
+
 fn sender_of(message: &QueuedMessage) -> String {
     message.from.as_deref().map_or_else(|| "(a failure report)".to_owned(), readable)
 }
@@ -262,6 +283,7 @@ async fn list_page(caller: Caller, asked: Asked, problem: Option<String>) -> Res
                     error: message.recipients.into_iter().find_map(|r| r.last_error).unwrap_or_default(),
                 }
             });
+            let progress = delivery.queue_progress();
             let summary = match stats.messages {
                 0 => "Nothing is waiting to go out.".to_owned(),
                 some => format!(
@@ -273,7 +295,7 @@ async fn list_page(caller: Caller, asked: Asked, problem: Option<String>) -> Res
                         held => counted(held, "is held", "are held"),
                     }
                 ),
-            };
+            } + &due(&progress);
             let query = format!("state={}&q={}", form_urlencoded(&asked.state), form_urlencoded(&asked.q));
             Ok(view::html(&QueuePage {
                 page: caller.page("Queue"),

@@ -108,7 +108,8 @@ fn queue(queue: &Queue) -> String {
     let held = if queue.held > 0 { format!(" ({} on hold)", queue.held) } else { String::new() };
     let oldest = ago(Duration::from_secs(oldest));
     let messages = counted(queue.messages, "message");
-    format!("{messages}{held} for {}, the oldest waiting for {oldest}", counted(queue.destinations, "destination"))
+    let due = queue.due_line.as_ref().map(|line| format!("; {line}")).unwrap_or_default();
+    format!("{messages}{held} for {}, the oldest waiting for {oldest}{due}", counted(queue.destinations, "destination"))
 }
 
 fn daily(daily: Option<&Daily>, running_seconds: u64) -> String {
