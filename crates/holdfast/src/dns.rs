@@ -9,6 +9,7 @@ use directory::Directory;
 use dnskit::{NoResolver, Resolver, SystemResolver};
 use domaincheck::{Certificate, Checks, MailService, Service};
 use doorkit::Tls;
+use relay::Receiver;
 
 use crate::{config::Config, listeners::Kind};
 
@@ -29,17 +30,26 @@ fn usable(made: Result<SystemResolver, dnskit::DnsError>) -> Arc<dyn Resolver> {
     }
 }
 
-/// The checks of all domains. `tls` is set once the certificate was read.
-pub fn checks(directory: &Directory, config: &Config, tls: Arc<OnceLock<Tls>>) -> Checks {
+/// The checks of all domains. `tls` is set once the certificate was read, `relays` once relays may connect.
+pub fn checks(
+    directory: &Directory,
+    config: &Config,
+    tls: Arc<OnceLock<Tls>>,
+    relays: Arc<OnceLock<Arc<Receiver>>>,
+) -> Checks {
     let (directory, config) = (directory.clone(), config.clone());
     // One without a memory: a record that was just set is to be seen. That the DNS can't be used was said of the other.
     let resolver = usable(SystemResolver::forgetful(&config.dns.addresses()));
     let file = config.data_dir.join(REPORTS);
-    Checks::new(directory, resolver, move || service(&config, tls.get())).kept_in(&file)
+    Checks::new(directory, resolver, move || {
+        let paired = relays.get().map(|receiver| receiver.relays()).unwrap_or_default();
+        service(&config, tls.get(), &paired.into_iter().map(|relay| relay.name).collect::<Vec<_>>())
+    })
+    .kept_in(&file)
 }
 
 /// This service as the DNS should tell it to others.
-fn service(config: &Config, tls: Option<&Tls>) -> Service {
+fn service(config: &Config, tls: Option<&Tls>, paired: &[String]) -> Service {
     let labels = [
         (Kind::Imaps, "_imaps"),
         (Kind::Imap, "_imap"),
@@ -67,7 +77,7 @@ fn service(config: &Config, tls: Option<&Tls>) -> Service {
         addresses,
         mail: mail.collect(),
         web: behind_proxy || !config.listen.https.is_empty(),
-        relays: config.domains.relays.clone(),
+        relays: relays(&config.domains.relays, paired),
         smarthost: config.delivery.smarthost.as_ref().map(|target| {
             let host = target.rsplit_once(':').map_or(target.as_str(), |(host, _)| host);
             host.trim_matches(['[', ']']).to_owned()
@@ -81,6 +91,18 @@ fn service(config: &Config, tls: Option<&Tls>) -> Service {
 fn authority(config: &Config) -> Option<String> {
     let configured = config.domains.certificate_authority.clone();
     configured.or_else(|| config.tls.acme.settings.as_ref()?.issuer().map(str::to_owned))
+}
+
+/// The relays by host name: those of the configuration, and those that are paired and have a host's name.
+fn relays(configured: &[String], paired: &[String]) -> Vec<String> {
+    let same = |one: &str, other: &str| one.trim_end_matches('.').eq_ignore_ascii_case(other.trim_end_matches('.'));
+    let mut all = configured.to_vec();
+    for name in paired.iter().filter(|name| name.contains('.') && name.parse::<IpAddr>().is_err()) {
+        if !all.iter().any(|known| same(known, name)) {
+            all.push(name.clone());
+        }
+    }
+    all
 }
 
 /// The public addresses that this machine sends from. Nothing is sent to learn them.
@@ -117,6 +139,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn paired_relays_are_expected_in_the_dns_by_their_host_names() {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let configured = names(&["mx2.example.net."]);
+        let paired = names(&["MX2.example.net", "mx3.example.com", "two", "192.0.2.1"]);
+        assert_eq!(super::relays(&configured, &paired), names(&["mx2.example.net.", "mx3.example.com"]));
+    }
+
+    #[test]
     fn only_addresses_that_others_can_reach_are_public() {
         for public in ["8.8.8.8", "100.128.0.1", "2a00::1", "::ffff:8.8.8.8"] {
             assert!(is_public(&public.parse().unwrap()), "{public}");
@@ -150,7 +180,7 @@ mod tests {
              submission = [\"0.0.0.0:10587\"]\nsubmissions = []\nhttps = []\n[delivery]\nsmarthost = \"[::1]:25\"\n",
         )
         .unwrap();
-        let service = service(&config, None);
+        let service = service(&config, None, &[]);
         let mail: Vec<_> = service.mail.iter().map(|one| (one.label, one.port)).collect();
         assert_eq!(mail, [("_imaps", 993), ("_submission", 10_587)]);
         assert_eq!((service.hostname.as_str(), service.web), ("mail.example.org", false));

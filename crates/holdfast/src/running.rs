@@ -25,7 +25,7 @@ pub struct Running {
     /// Standbys follow this machine, when it serves and has a listener for them.
     pub primary: OnceLock<Arc<Primary>>,
     /// Relays give their mail to this machine, when it serves and has a listener for them.
-    pub relays: OnceLock<Arc<relay::Receiver>>,
+    pub relays: Arc<OnceLock<Arc<relay::Receiver>>>,
     /// The current alarms.
     pub alarms: watch::Sender<Vec<String>>,
     /// Since when standbys that are not connected are not.
@@ -71,12 +71,12 @@ pub struct DailyWork {
 impl Running {
     /// On these services; nothing is started yet.
     pub fn on(services: Services) -> Arc<Self> {
-        let tls = Arc::new(OnceLock::new());
+        let (tls, relays) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
         Arc::new(Self {
-            checks: dns::checks(&services.directory, &services.config, tls.clone()),
+            checks: dns::checks(&services.directory, &services.config, tls.clone(), Arc::clone(&relays)),
             archives: Archives::new(&services.config),
             primary: OnceLock::new(),
-            relays: OnceLock::new(),
+            relays,
             alarms: watch::channel(Vec::new()).0,
             away: Mutex::default(),
             continuity: watch::channel(Vec::new()).0,
