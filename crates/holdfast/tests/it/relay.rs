@@ -1,7 +1,5 @@
 //! A relay takes mail while the primary is away, and gives it back: all of it, once each, whatever happens on the way.
 
-mod postfix;
-
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Instant};
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
