@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use delivery::QueueProgress;
 use jiff::{Timestamp, tz::TimeZone};
 
 /// An error with its causes, each once: many say in their own words what their cause says.
@@ -37,6 +38,18 @@ pub fn ago(span: Duration) -> String {
         7_200..=172_799 => format!("{} h", seconds / 3600),
         _ => format!("{} days", seconds / 86_400),
     }
+}
+
+/// What is due and how long that takes, in words; none if nothing is due.
+pub fn due_line(progress: &QueueProgress) -> Option<String> {
+    let due = match (progress.due, progress.left) {
+        (0, _) => None,
+        (due, None) => Some(format!("{due} due now")),
+        (due, Some(left)) => Some(format!("{due} due now, about {} left", ago(left))),
+    };
+    let resting = (progress.resting > 0).then(|| format!("{} due at servers that don't answer", progress.resting));
+    let parts: Vec<String> = [due, resting].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// A time for people, in local time, with UTC if that differs.

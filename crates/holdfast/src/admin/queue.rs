@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use anyhow::Context as _;
-use delivery::{Delivery, DeliveryError, DropMode, QueueFilter, QueueId, QueueProgress, QueuedMessage};
+use delivery::{Delivery, DeliveryError, DropMode, QueueFilter, QueueId, QueuedMessage};
 use directory::Account;
 use jiff::Timestamp;
 
@@ -13,7 +13,7 @@ use crate::{
     config::Config,
     output::Output,
     services::Services,
-    told::{ago, counted, counted_are},
+    told::{counted, counted_are, due_line},
 };
 
 /// Messages read at a time when a command is for all of them.
@@ -208,18 +208,6 @@ async fn list(services: &Services, account: Option<String>, limit: usize, output
     };
     output.line(line).await;
     Ok(())
-}
-
-/// What is due and how long that takes, in words; none if nothing is due.
-pub fn due_line(progress: &QueueProgress) -> Option<String> {
-    let due = match (progress.due, progress.left) {
-        (0, _) => None,
-        (due, None) => Some(format!("{due} due now")),
-        (due, Some(left)) => Some(format!("{due} due now, about {} left", ago(left))),
-    };
-    let resting = (progress.resting > 0).then(|| format!("{} due at servers that don't answer", progress.resting));
-    let parts: Vec<String> = [due, resting].into_iter().flatten().collect();
-    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 async fn status(delivery: &Delivery, output: &Output) -> anyhow::Result<()> {

@@ -246,7 +246,7 @@ fn look(running: &Running) -> anyhow::Result<Status> {
             due: progress.due,
             due_at_silent_servers: progress.resting,
             left_seconds: progress.left.map(|left| left.as_secs_f64()),
-            due_line: super::queue::due_line(&progress),
+            due_line: crate::told::due_line(&progress),
         },
         commit: end.0,
         daily_work: running.daily.lock().clone().map(|daily| Daily { at_ms: daily.at_ms, failed: daily.failed }),
