@@ -155,7 +155,7 @@ impl Services {
         let delivery = with_validating(delivery, &config)?;
         let stages = Stages::open(dir)?;
         Ok(Self {
-            daily_reports: Daily::new(reports.clone(), delivery.clone(), directory.clone(), resolver),
+            daily_reports: Daily::new(reports.clone(), delivery.clone(), directory.clone(), resolver.clone()),
             reports,
             people,
             index,
